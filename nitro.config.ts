@@ -1,0 +1,21 @@
+import { defineNitroConfig } from 'nitropack/config';
+
+/**
+ * The user's design card: file routes under server/routes, tasks and plugins at the top, one Node output.
+ * `scanDirs: ["server"]` gives `server/routes` and `server/middleware`; root `tasks/` and `plugins/` are scanned by Nitro itself.
+ */
+export default defineNitroConfig({
+  compatibilityDate: '2026-01-01',
+  preset: 'node-server',
+  srcDir: '.',
+  scanDirs: ['server'],
+  imports: false,
+  errorHandler: '~/server/http/error-handler',
+  experimental: { tasks: true },
+  scheduledTasks: {
+    '*/2 * * * * *': ['devices:poll'],
+    '*/30 * * * * *': ['operations:sweep'],
+    '15 * * * * *': ['sync:reconcile'],
+    '0 17 * * * *': ['history:prune'],
+  },
+});

@@ -1,0 +1,181 @@
+/**
+ * The CloudStack port: the dozen calls the daemon makes, in the domain's words. Implemented over HTTP (./http-cloud.ts) and,
+ * for tests and the simulation, straight on the simulator's model.
+ * Facts behind it: CloudStack 4.20 API (see docs/cloudstack.md).
+ */
+export interface Cloud {
+  /** listCapabilities: the cheap health check. */
+  capabilities(): Promise<CloudCapabilities>;
+  /** null only when CloudStack positively has no such live volume (never derived from an error code alone). */
+  readVolume(id: string): Promise<CloudVolume | null>;
+  /** All pages. */
+  listVolumes(filter: { name?: string; zoneId?: string; vmId?: string }): Promise<CloudVolume[]>;
+  readVm(id: string): Promise<CloudVm | null>;
+  readZone(id: string): Promise<CloudZone | null>;
+  readDiskOffering(id: string): Promise<CloudDiskOffering | null>;
+  listZones(): Promise<CloudZone[]>;
+  listDiskOfferings(): Promise<CloudDiskOffering[]>;
+  /**
+   * Starts an asynchronous command under a job id of our choosing (customjobid). Resolves when CloudStack has accepted it.
+   * A CloudError says whether it certainly had no effect or whether that is unknown.
+   */
+  submit(command: CloudCommand, jobId: string): Promise<{ jobId: string; volumeId: string | null }>;
+  /** deleteVolume is synchronous in CloudStack and may block for minutes. Resolves on success:true. */
+  deleteVolume(id: string): Promise<void>;
+  /** null: CloudStack does not know this job (it was never accepted, or was purged after a day). */
+  queryJob(jobId: string): Promise<CloudJob | null>;
+}
+
+export type CloudCommand =
+  | {
+      readonly name: 'createVolume';
+      readonly volumeName: string;
+      readonly zoneId: string;
+      readonly diskOfferingId: string /** null when the offering has a fixed size */;
+      readonly sizeGiB: number | null;
+    }
+  | {
+      readonly name: 'attachVolume';
+      readonly volumeId: string;
+      readonly vmId: string;
+      readonly deviceId: number | null;
+    }
+  | { readonly name: 'detachVolume'; readonly volumeId: string }
+  | { readonly name: 'stopVirtualMachine'; readonly vmId: string; readonly forced: boolean }
+  | { readonly name: 'destroyVirtualMachine'; readonly vmId: string; readonly expunge: boolean };
+
+export interface CloudVolume {
+  readonly id: string;
+  readonly name: string;
+  readonly type: string;
+  /** Allocated, Ready, Creating, Attaching, … "attached" is not a state: see vmId. */
+  readonly state: string;
+  /** Bytes. */
+  readonly size: number;
+  readonly zoneId: string | null;
+  readonly zoneName: string | null;
+  readonly diskOfferingId: string | null;
+  /** The VM it is attached to, null = detached. */
+  readonly vmId: string | null;
+  readonly vmName: string | null;
+  readonly deviceId: number | null;
+  /** RFC 3339 as normalised by the client, null when unparsable. */
+  readonly created: string | null;
+  readonly attached: string | null;
+}
+
+export interface CloudVm {
+  readonly id: string;
+  readonly name: string;
+  /** Running, Stopped, Starting, Stopping, Destroyed, Expunging, … */
+  readonly state: string;
+  readonly zoneId: string | null;
+  readonly hypervisor: string | null;
+}
+
+export interface CloudZone {
+  readonly id: string;
+  readonly name: string;
+  readonly allocationState: string | null;
+}
+
+export interface CloudDiskOffering {
+  readonly id: string;
+  readonly name: string;
+  readonly customized: boolean;
+  /** GiB, 0 when customized. */
+  readonly sizeGiB: number;
+}
+
+export interface CloudCapabilities {
+  readonly version: string | null;
+  readonly customDiskMinGiB: number | null;
+  readonly customDiskMaxGiB: number | null;
+}
+
+export interface CloudJob {
+  readonly jobId: string;
+  readonly status: 'pending' | 'succeeded' | 'failed';
+  /** Error of a failed job; both null when CloudStack lost the result (management restart, queue timeout). */
+  readonly errorCode: number | null;
+  readonly errorText: string | null;
+  /** jobinstanceid, or the volume of the result. */
+  readonly volumeId: string | null;
+}
+
+/** final: refused, no effect. not-started: no effect, sending again is safe. unknown: it may have happened, read before deciding. */
+export type CloudOutcome = 'final' | 'not-started' | 'unknown';
+
+export type CloudErrorKind =
+  | 'network' // nothing or nonsense came back
+  | 'authentication' // 401
+  | 'rate-limit' // 429
+  | 'parameter' // 431
+  | 'unsupported' // 400, 405, 430, 432
+  | 'permission' // 531
+  | 'quota' // 535, 532
+  | 'capacity' // 533
+  | 'resource' // 534, 536
+  | 'internal' // 530 and 5xx
+  | 'configuration'; // no active ossea_configs row
+
+/**
+ * `message` keeps the phrase "CloudStack API error <code>" that existing callers look for, with CloudStack's own text,
+ * control characters removed and length bounded.
+ */
+export class CloudError extends Error {
+  readonly kind: CloudErrorKind;
+  readonly outcome: CloudOutcome;
+  readonly httpStatus: number | null;
+  readonly code: number | null;
+  readonly csCode: number | null;
+  /** CloudStack's own text. */
+  readonly text: string;
+  /** ms, when CloudStack said so (429). */
+  readonly retryAfter: number | null;
+
+  constructor(
+    message: string,
+    fields: {
+      kind: CloudErrorKind;
+      outcome: CloudOutcome;
+      httpStatus?: number | null;
+      code?: number | null;
+      csCode?: number | null;
+      text?: string;
+      retryAfter?: number | null;
+      cause?: unknown;
+    },
+  ) {
+    super(message, fields.cause === undefined ? undefined : { cause: fields.cause });
+    this.name = 'CloudError';
+    this.kind = fields.kind;
+    this.outcome = fields.outcome;
+    this.httpStatus = fields.httpStatus ?? null;
+    this.code = fields.code ?? null;
+    this.csCode = fields.csCode ?? null;
+    this.text = fields.text ?? message;
+    this.retryAfter = fields.retryAfter ?? null;
+  }
+
+  /** True when trying again later can help without anybody changing anything. */
+  get transient(): boolean {
+    switch (this.kind) {
+      case 'network':
+      case 'rate-limit':
+      case 'capacity':
+      case 'resource':
+      case 'internal':
+      case 'configuration':
+        return true;
+      case 'authentication':
+      case 'parameter':
+      case 'unsupported':
+      case 'permission':
+      case 'quota':
+        return false;
+      default:
+        return this.kind satisfies never;
+    }
+  }
+}

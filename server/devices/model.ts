@@ -1,0 +1,64 @@
+/**
+ * What the guest shows of its disks. Facts: kernel 5.15+ sysfs (`/sys/block/vdX/{size,serial,diskseq,dev,device}`),
+ * measured on Linux 6.1 guests.
+ */
+export interface Device {
+  /** `vdb` */
+  readonly name: string;
+  /** `/dev/vdb` (DEV_DIR + name): what callers open. */
+  readonly path: string;
+  /** Bytes (sysfs sectors × 512). */
+  readonly size: number;
+  /** At most 20 bytes, trimmed; null when the device reports none. */
+  readonly serial: string | null;
+  /** `pending`: not read yet; `unreadable`: the read failed or timed out (a dying device). Only `read` and `absent` are facts. */
+  readonly serialState: 'read' | 'absent' | 'unreadable' | 'pending';
+  /** Unique per plug since boot; null before kernel 5.15. */
+  readonly diskseq: number | null;
+  /** `major:minor` */
+  readonly dev: string | null;
+  /** `virtio4`, null when unknown. */
+  readonly controller: string | null;
+}
+
+export interface DeviceSnapshot {
+  readonly bootId: string | null;
+  /** Ordered by name length, then name (vdz before vdaa). */
+  readonly devices: readonly Device[];
+  /** Wall clock ms. */
+  readonly at: number;
+  /** True once the first scan after start (or the stored inventory) has been compared. */
+  readonly scanned: boolean;
+}
+
+/** The devices port: one look at the guest. Real: ./sysfs.ts. */
+export interface Guest {
+  /** Never blocks on a serial: slow serials are `pending` and come with a later look. Throws when /sys/block cannot be read. */
+  look(): Promise<{ bootId: string | null; devices: Device[] }>;
+  /** Rings when /dev changes (a doorbell, not a truth); returns the unsubscribe function. */
+  onHint(ring: () => void): () => void;
+  /** Who holds the device open: mounts, swap, holders, descriptors. Empty = free. */
+  holders(device: Device): Promise<Holder[]>;
+  /** The SMBIOS UUID, lower case, or null. On CloudStack/KVM it is the VM's id. */
+  productUuid(): Promise<string | null>;
+}
+
+export interface Holder {
+  readonly kind: 'mount' | 'swap' | 'holder' | 'open' | 'partition' | 'nbd-client';
+  /** Human text: mount point, dm name, "pid 123 (dd)". */
+  readonly detail: string;
+}
+
+export type DeviceEventType = 'added' | 'removed' | 'changed';
+
+/** Specification, "Event Types": added, removed, changed. */
+export interface DeviceEvent {
+  /** 1, 2, … since start. */
+  readonly sequence: number;
+  readonly type: DeviceEventType;
+  readonly device: Device;
+  /** Wall clock ms of detection. */
+  readonly at: number;
+  /** Monotonic ms of detection; what the 5 s window is measured with. */
+  readonly monotonic: number;
+}

@@ -1,0 +1,68 @@
+/**
+ * The export server port: nbd-server, qemu-storage-daemon or none. An export is named after the *volume* and its target
+ * follows the volume through a link, never the letter (docs/exports.md).
+ */
+export interface ExportTarget {
+  /** `migration-vol-<volume uuid>`; [A-Za-z0-9._-]{1,128} */
+  readonly name: string;
+  readonly volumeId: string;
+  /** The verified device, e.g. `/dev/vdb`. */
+  readonly devicePath: string;
+  /** Bytes the export must answer with. */
+  readonly size: number;
+  /** `major:minor` the device node must have, null in a lab with files. */
+  readonly dev: string | null;
+}
+
+export interface ExportServer {
+  readonly kind: 'nbd-server' | 'qemu-storage-daemon' | 'none';
+  readonly port: number;
+  /**
+   * Makes the volume reachable under its name and proves it with a handshake (name there, size right). Idempotent.
+   * Concurrent calls share one reload. Throws EXPORT_CONFIG_FAILED or EXPORT_SERVER_UNHEALTHY; then nothing is half done
+   * that would serve a wrong disk.
+   */
+  publish(target: ExportTarget): Promise<void>;
+  /** New connections fail from the moment this resolves. Idempotent: withdrawing a missing export is fine. `force` cuts clients. */
+  withdraw(name: string, options?: { force?: boolean }): Promise<void>;
+  /** What is configured (our files / QMP exports), whether or not the server answers. */
+  list(): Promise<ConfiguredExport[]>;
+  /** One handshake for one name. Never throws for a broken server: that is an answer. */
+  probe(name: string): Promise<ProbeResult>;
+  /** Client connections open on this export (0 when unknown to the backend), with a detail for people. */
+  clients(name: string): Promise<{ count: number; details: string[] }>;
+  health(): Promise<ExportServerHealth>;
+  close(): Promise<void>;
+}
+
+export interface ConfiguredExport {
+  readonly name: string;
+  readonly volumeId: string;
+  /** Where the link points now, null when there is no link (fails closed). */
+  readonly target: string | null;
+}
+
+export type ProbeResult =
+  | {
+      readonly ok: true;
+      readonly size: number;
+      readonly readOnly: boolean;
+      readonly flush: boolean;
+      readonly fua: boolean;
+      readonly ms: number;
+    }
+  | {
+      readonly ok: false;
+      readonly reason: 'unknown-export' | 'refused' | 'denied' | 'timeout' | 'protocol' | 'disabled';
+      readonly message: string;
+      readonly ms: number;
+    };
+
+export interface ExportServerHealth {
+  readonly status: 'healthy' | 'unhealthy' | 'disabled';
+  readonly message: string;
+  readonly version: string | null;
+  readonly pid: number | null;
+  /** Names withdrawn from the configuration that the running server still remembers; they fail closed. */
+  readonly staleUntilRestart: number;
+}
