@@ -1,0 +1,220 @@
+import type { CloudVolume } from '../../cloudstack/cloud';
+import { exportName } from '../../exports/naming';
+import { LIMITS } from '../../runtime/limits';
+import { type Action, type Done, type DeviceFact, done, giveUp, type Situation } from '../decision';
+import type { JsonObject, NewMapping } from '../model';
+import { endFailed } from './failure';
+import { mutate, tryAgainOrGiveUp } from './mutation';
+import { waitWhileBusy } from './volume-state';
+
+const STEP = 'attach-volume';
+
+export interface AttachGoal {
+  readonly volumeId: string;
+  readonly vmId: string;
+  /** null: CloudStack chooses. */
+  readonly deviceId: number | null;
+}
+
+/** What an attach that reached its goal has to say. */
+export interface Attached {
+  readonly devicePath: string;
+  readonly volume: CloudVolume;
+  readonly exported: boolean;
+}
+
+/** attach and attach-root as operations of their own. */
+export function decideAttach(s: Situation<'attach'>): Action {
+  const { request } = s.operation;
+  const goal: AttachGoal = { volumeId: request.volume_id, vmId: request.vm_id, deviceId: request.device_id ?? null };
+  const failing = s.journal.failing;
+  if (failing) {
+    const undone = undoAttach(s, goal);
+    return undone.do === 'done' ? endFailed(failing, undone.result) : undone;
+  }
+  const step = attach(s, goal);
+  if (step.do !== 'done') return step;
+  return completeAttach(goal, step.result);
+}
+
+/** The response of a finished attach; callers read `device_path` (facts on existing clients). */
+export function attachResponse(goal: AttachGoal, result: Attached): JsonObject {
+  return {
+    volume_id: goal.volumeId,
+    vm_id: goal.vmId,
+    device_path: result.devicePath,
+    ...(goal.deviceId === null ? {} : { device_id: goal.deviceId }),
+    ...(result.exported ? { export_name: exportName(goal.volumeId) } : {}),
+    size: result.volume.size,
+    message: 'Volume attached successfully',
+  };
+}
+
+function completeAttach(goal: AttachGoal, result: Attached): Action {
+  return { do: 'complete', response: attachResponse(goal, result) };
+}
+
+/**
+ * The way to "attached, device known, export answering". Shared by attach and the one-call cleanup.
+ * Order (DESIGN section 4): read → intent → submit → job → read back → device → mapping + export row → publish → done.
+ */
+export function attach(s: Situation, goal: AttachGoal): Action | Done<Attached> {
+  const state = s.journal.mutation(STEP);
+  if (state.at === 'intended' || state.at === 'accepted') return attachCall(s, goal);
+  const volume = s.facts.volume;
+  if (!volume) return { do: 'read-volume', volumeId: goal.volumeId };
+  if (volume === 'absent') {
+    return giveUp('VOLUME_NOT_FOUND', `Volume ${goal.volumeId} not found in CloudStack`, { volume_id: goal.volumeId });
+  }
+  if (volume.vmId === goal.vmId) {
+    return goal.vmId === s.policy.applianceVmId ? finishHere(s, goal, volume) : finishElsewhere(s, goal, volume);
+  }
+  if (volume.vmId !== null) {
+    return giveUp('VOLUME_ATTACHED_ELSEWHERE', `Volume ${volume.id} is already attached to another VM: ${volume.vmName ?? ''} (${volume.vmId})`, {
+      volume_id: volume.id,
+      vm_id: volume.vmId,
+    });
+  }
+  if (state.at === 'ended' && state.outcome === 'refused') return tryAgainOrGiveUp(s, STEP, state, 'volume attachment');
+  const busy = waitWhileBusy(s, volume);
+  if (busy) return busy;
+  if (state.at === 'ended') return tryAgainOrGiveUp(s, STEP, state, 'volume attachment');
+  return waitForObstacles(s, goal) ?? attachCall(s, goal);
+}
+
+function attachCall(s: Situation, goal: AttachGoal): Action | Done<Attached> {
+  const step = mutate(s, STEP, { name: 'attachVolume', volumeId: goal.volumeId, vmId: goal.vmId, deviceId: goal.deviceId });
+  // An ended try is judged by the read-back in `attach`; `mutate` only ends here when the journal says so.
+  return step.do === 'done' ? { do: 'read-volume', volumeId: goal.volumeId } : step;
+}
+
+/**
+ * Before the first intent: no earlier detach job of this volume may still be running (it could undo our attach,
+ * apache/cloudstack#14214), and where disks have no serial only one attach to this appliance runs at a time.
+ */
+function waitForObstacles(s: Situation, goal: AttachGoal): Action | null {
+  const obstacles = s.facts.obstacles;
+  if (!obstacles) return { do: 'read-obstacles', volumeId: goal.volumeId, toAppliance: goal.vmId === s.policy.applianceVmId };
+  if (obstacles.stragglers > 0) {
+    return { do: 'pause', ms: LIMITS.JOB_POLL_MAX, step: STEP, reason: 'an earlier detach job of this volume is still running in CloudStack', forget: ['obstacles', 'volume'] };
+  }
+  if (obstacles.rival !== null) {
+    return { do: 'pause', ms: 250, step: STEP, reason: `operation ${obstacles.rival} attaches another disk without a serial`, forget: ['obstacles', 'volume'] };
+  }
+  return null;
+}
+
+function finishElsewhere(s: Situation, goal: AttachGoal, volume: CloudVolume): Action | Done<Attached> {
+  const devicePath = `remote-vm-${goal.vmId}-${volume.id}`;
+  if (s.journal.standing('map', 'unmap')) return done({ devicePath, volume, exported: false });
+  const mapping: NewMapping = {
+    volumeId: volume.id,
+    vmId: goal.vmId,
+    devicePath,
+    cloudstackState: 'attached',
+    linuxState: 'n/a',
+    size: volume.size,
+    controller: null,
+    serial: null,
+    diskseq: null,
+    bootId: null,
+    matchedBy: null,
+    cloudstackDeviceId: volume.deviceId,
+  };
+  return { do: 'record', step: 'map', state: 'done', data: { device_path: devicePath }, effects: [{ kind: 'put-mapping', mapping }] };
+}
+
+function finishHere(s: Situation, goal: AttachGoal, volume: CloudVolume): Action | Done<Attached> {
+  const fact = s.facts.device;
+  if (!fact) return { do: 'await-device', volume, timeout: s.policy.correlationTimeout };
+  switch (fact.kind) {
+    case 'missing':
+      return giveUp('DEVICE_NOT_DETECTED', `No device detected for volume ${volume.id} within the correlation timeout: ${fact.reason}`, { volume_id: volume.id });
+    case 'refused':
+      return giveUp(fact.code, `No device was chosen for volume ${volume.id}: ${fact.reason}`, { volume_id: volume.id, considered: fact.considered });
+    case 'found':
+      return mapAndPublish(s, goal, volume, fact);
+    default:
+      return fact satisfies never;
+  }
+}
+
+function mapAndPublish(s: Situation, goal: AttachGoal, volume: CloudVolume, fact: Extract<DeviceFact, { kind: 'found' }>): Action | Done<Attached> {
+  const { device } = fact;
+  const identity: JsonObject = { device_path: device.path, serial: device.serial, diskseq: device.diskseq, boot_id: fact.bootId };
+  const mapped = s.journal.standing('map', 'unmap') ? s.journal.done('map') : null;
+  const current = mapped !== null && Object.keys(identity).every((key) => mapped[key] === identity[key]);
+  if (!current) {
+    const mapping: NewMapping = {
+      volumeId: volume.id,
+      vmId: goal.vmId,
+      devicePath: device.path,
+      cloudstackState: 'attached',
+      linuxState: 'detected',
+      size: device.size,
+      controller: device.controller,
+      serial: device.serial,
+      diskseq: device.diskseq,
+      bootId: fact.bootId,
+      matchedBy: fact.matchedBy,
+      cloudstackDeviceId: volume.deviceId,
+    };
+    return {
+      do: 'record',
+      step: 'map',
+      state: 'done',
+      data: { ...identity, matched_by: fact.matchedBy, size: device.size },
+      effects: [{ kind: 'put-mapping', mapping, displaces: fact.displaces }],
+    };
+  }
+  if (!s.policy.exportsEnabled) return done({ devicePath: device.path, volume, exported: false });
+  if (s.facts.published) return done({ devicePath: device.path, volume, exported: true });
+  const error = s.facts.publishError;
+  const trying = s.elapsed('publish');
+  if (error && trying > LIMITS.EXPORT_DEADLINE) {
+    return giveUp(error.code, `The NBD export of volume ${volume.id} could not be published: ${error.message}`, { volume_id: volume.id });
+  }
+  if (error) return { do: 'back-off', step: 'publish', reason: error.message, forget: ['publishError'] };
+  return { do: 'publish', volumeId: volume.id, device };
+}
+
+/**
+ * Takes back what the attach did, in reverse, each part journaled. Whether the volume is detached again is a setting, and
+ * even then only when CloudStack says it is attached here and the guest has no disk of it (DESIGN section 4).
+ * Ends with what is left, in words.
+ */
+export function undoAttach(s: Situation, goal: AttachGoal): Action | Done<string[]> {
+  const here = goal.vmId === s.policy.applianceVmId;
+  if (here && s.journal.standing('map', 'unmap')) {
+    if (!s.journal.standing('withdraw', 'map')) return { do: 'withdraw', volumeId: goal.volumeId, force: false };
+    return {
+      do: 'record',
+      step: 'unmap',
+      state: 'done',
+      data: { undo: true },
+      effects: [{ kind: 'delete-mapping', volumeId: goal.volumeId, vmId: goal.vmId }],
+    };
+  }
+  const attached = s.journal.mutation(STEP);
+  if (!here || attached.at === 'none') return done([]);
+  if (s.policy.attachRollback === 'keep') return done(['ATTACH_ROLLBACK=keep: the volume stays as CloudStack has it']);
+  return undoCall(s, goal);
+}
+
+function undoCall(s: Situation, goal: AttachGoal): Action | Done<string[]> {
+  const state = s.journal.mutation('undo-detach-volume');
+  if (state.at === 'intended' || state.at === 'accepted') {
+    const step = mutate(s, 'undo-detach-volume', { name: 'detachVolume', volumeId: goal.volumeId });
+    return step.do === 'done' ? { do: 'read-volume', volumeId: goal.volumeId } : step;
+  }
+  const volume = s.facts.volume;
+  if (!volume) return { do: 'read-volume', volumeId: goal.volumeId };
+  if (volume === 'absent' || volume.vmId !== goal.vmId) return done([]);
+  if (state.at === 'ended' && state.tries >= LIMITS.MUTATION_TRIES) {
+    return done([`the volume is still attached to this appliance in CloudStack (detach failed: ${state.text ?? 'no answer'})`]);
+  }
+  if (s.facts.gone === undefined) return { do: 'await-gone', volumeId: goal.volumeId, timeout: 0 };
+  if (!s.facts.gone) return done(['the disk is present in the guest, so the volume stays attached; force-sync maps it']);
+  return { do: 'intend', step: 'undo-detach-volume' };
+}
+

@@ -1,0 +1,27 @@
+import { ERRORS, type ErrorCode } from '../../runtime/errors';
+import type { Action } from '../decision';
+import type { Failing } from '../journal';
+
+/**
+ * The end of an operation whose undo is over (or that had nothing to undo). `left` says in words what could not be undone.
+ */
+export function endFailed(failing: Failing, left: readonly string[] = []): Action {
+  const rest = left.length === 0 ? '' : ` (left as it is: ${left.join('; ')})`;
+  const message = failing.message + rest;
+  if (failing.cancelled) return { do: 'cancel', message };
+  return {
+    do: 'fail',
+    code: codeOf(failing.code),
+    message,
+    response: left.length === 0 ? failing.details : { ...failing.details, left: [...left] },
+  };
+}
+
+/** A code from the journal, which a newer or older daemon may have written. */
+function codeOf(text: string): ErrorCode {
+  return isErrorCode(text) ? text : 'INTERNAL';
+}
+
+function isErrorCode(text: string): text is ErrorCode {
+  return Object.hasOwn(ERRORS, text);
+}

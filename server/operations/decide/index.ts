@@ -1,0 +1,30 @@
+import type { Action, Situation } from '../decision';
+import type { OperationType } from '../model';
+import { decideAttach } from './attach';
+import { decideCleanup } from './cleanup';
+import { decideCreate } from './create';
+import { decideDelete } from './delete';
+import { decideDetach } from './detach';
+
+/** The next action of an operation. Pure: same situation, same answer. */
+export function decide(s: AnySituation): Action {
+  switch (s.operation.type) {
+    case 'create':
+      return decideCreate({ ...s, operation: s.operation });
+    case 'attach':
+      return decideAttach({ ...s, operation: s.operation });
+    case 'detach':
+      return decideDetach({ ...s, operation: s.operation });
+    case 'delete':
+      return decideDelete({ ...s, operation: s.operation });
+    case 'cleanup':
+      return decideCleanup({ ...s, operation: s.operation });
+    default:
+      return s.operation satisfies never;
+  }
+}
+
+/** A situation whose operation type is not known yet. */
+export type AnySituation = Omit<Situation<OperationType>, 'operation'> & {
+  readonly operation: { [T in OperationType]: Situation<T>['operation'] }[OperationType];
+};

@@ -1,0 +1,44 @@
+import type { Cloud } from '../cloudstack/cloud';
+import type { Ledger } from '../database/ledger';
+import type { Device, DeviceSnapshot, Guest } from '../devices/model';
+import type { ExportServer } from '../exports/export-server';
+import type { Clock, Random } from '../runtime/clock';
+import type { Logger } from '../runtime/logger';
+import type { Policy } from './decision';
+import type { OperationEvents } from './events';
+import type { Mapping, Operation } from './model';
+
+/** Everything an operation may touch: the ports, and the little of the process that it shares with other operations. */
+export interface EngineParts {
+  readonly ledger: Ledger;
+  readonly cloud: Cloud;
+  readonly guest: Guest;
+  readonly watcher: Watcher;
+  readonly exports: ExportServer;
+  readonly events: OperationEvents;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly settings: {
+    /** Bytes: how much larger than the volume a device may be. */
+    readonly sizeTolerance: number;
+  };
+  /** Read anew for every decision: identity and settings may change while operations wait. */
+  policy(): Policy;
+  /** Called with an error that no decision covers: a programming error. The process must end (DESIGN section 4). */
+  onFatal(error: unknown): void;
+}
+
+/** What operations need of the device watcher. */
+export interface Watcher {
+  snapshot(): DeviceSnapshot;
+  scan(): Promise<DeviceSnapshot>;
+  waitFor<T>(check: (snapshot: DeviceSnapshot) => T | null, options: { timeout: number; signal?: AbortSignal }): Promise<T | null>;
+  /** The device of a mapping, only when its identity holds in this snapshot. */
+  deviceOf?(mapping: Mapping): Device | null;
+}
+
+/** The other operations running in this process: what one must know of another. */
+export interface Siblings {
+  running(): readonly Operation[];
+}
