@@ -44,7 +44,10 @@ export interface Ledger {
   readOperation(id: string): Promise<Operation | null>;
   /** Newest first. `before` is the sequence of the last row of the previous page. */
   listOperations(filter: OperationFilter): Promise<Operation[]>;
-  /** Operations `executing` under an earlier epoch of this appliance, re-leased to this epoch, in order of acceptance. */
+  /**
+   * Every operation of this appliance that is `executing`, re-leased to this epoch, in order of acceptance: those of an
+   * earlier owner, and those whose claim was committed but never answered. The caller knows which of them it already runs.
+   */
   resumable(epoch: Epoch): Promise<Operation[]>;
   /**
    * Moves up to `limit` operations from pending to executing: per volume only the first not yet ended one, in order of
@@ -119,6 +122,8 @@ export interface NewOperation<T extends OperationType = OperationType> {
 
 export interface Accepted {
   readonly operation: Operation;
+  /** The first journal entry when the operation is new. */
+  readonly entry?: JournalEntry;
   readonly outcome: 'accepted' | 'joined' | 'replayed';
 }
 

@@ -197,6 +197,8 @@ export function undoAttach(s: Situation, goal: AttachGoal): Action | Done<string
   }
   const attached = s.journal.mutation(STEP);
   if (!here || attached.at === 'none') return done([]);
+  // A deadline never detaches anything by itself (DESIGN section 4): the job may still be at work.
+  if (s.journal.failing?.code === 'STEP_DEADLINE') return done([`the attach job ${attached.jobId} may still end; force-sync shows what it did`]);
   if (s.policy.attachRollback === 'keep') return done(['ATTACH_ROLLBACK=keep: the volume stays as CloudStack has it']);
   return undoCall(s, goal);
 }

@@ -1,0 +1,154 @@
+import type { Epoch } from '../database/ledger';
+import { DaemonError } from '../runtime/errors';
+import { LIMITS } from '../runtime/limits';
+import type { Operation } from './model';
+import type { EngineParts, Siblings } from './parts';
+import { Permits } from './permits';
+import { OperationRun, type Waiting } from './run';
+
+export interface RunningOperation {
+  readonly operation: Operation;
+  readonly waiting: Waiting | null;
+}
+
+export interface PumpReport {
+  readonly resumed: number;
+  readonly claimed: number;
+}
+
+/**
+ * Claims operations and runs them to their end. One engine lives as long as one epoch: it starts when this process has become
+ * the owner of the appliance, and is stopped when it drains or has lost the ownership; nothing of it survives but the ledger.
+ */
+export class Engine implements Siblings {
+  private readonly runs = new Map<string, { run: OperationRun; ended: Promise<void> }>();
+  private readonly permits = new Permits(LIMITS.ACTIVE_STEPS);
+  private readonly stopping = new AbortController();
+  private pumping: Promise<PumpReport> | null = null;
+  private pumpAgain = false;
+  private resumeWanted = false;
+
+  constructor(
+    private readonly parts: EngineParts,
+    readonly epoch: Epoch,
+    /** Called when a write found that another owner has taken over. */
+    private readonly onLeaseLost: () => void,
+  ) {}
+
+  /** Continues what an earlier owner left executing, then claims what is pending. */
+  start(): Promise<PumpReport> {
+    return this.sweep();
+  }
+
+  /** New work may be there: called after every accept and every end. Never rejects. */
+  wake(): Promise<PumpReport> {
+    this.pumpAgain = true;
+    this.pumping ??= this.pump().finally(() => {
+      this.pumping = null;
+    });
+    return this.pumping;
+  }
+
+  /** The sweep (DESIGN section 4): operations that nobody works on come back, and anything pending that nobody claimed. */
+  sweep(): Promise<PumpReport> {
+    this.resumeWanted = true;
+    return this.wake();
+  }
+
+  running(): Operation[] {
+    return [...this.runs.values()].map(({ run }) => run.operation);
+  }
+
+  status(): RunningOperation[] {
+    return [...this.runs.values()].map(({ run }) => ({ operation: run.operation, waiting: run.waiting }));
+  }
+
+  isBusyWith(volumeId: string): boolean {
+    return this.running().some((operation) => operation.volumeId === volumeId);
+  }
+
+  /** A cancel that the ledger has noted; the run honours it before its first intent. */
+  noteCancel(operationId: string): void {
+    const found = this.runs.get(operationId);
+    if (found) found.run.operation = { ...found.run.operation, cancelRequested: true };
+  }
+
+  /** True once the operation has asked CloudStack for anything. */
+  isCommitted(operationId: string): boolean {
+    return this.runs.get(operationId)?.run.journal.hasIntent ?? false;
+  }
+
+  /** Stops claiming, lets every run finish the step it is in, and resolves when all have stopped or `timeout` ms are over. */
+  async stop(timeout: number): Promise<{ unfinished: number }> {
+    this.stopping.abort();
+    const all = Promise.allSettled([...this.runs.values()].map(({ ended }) => ended));
+    await Promise.race([all, this.parts.clock.sleep(timeout)]);
+    return { unfinished: this.runs.size };
+  }
+
+  /** One at a time, so that an operation between its claim and its launch is never taken for an orphan. */
+  private async pump(): Promise<PumpReport> {
+    const report = { resumed: 0, claimed: 0 };
+    try {
+      while (this.pumpAgain && !this.stopping.signal.aborted) {
+        this.pumpAgain = false;
+        if (this.resumeWanted) report.resumed += await this.resume();
+        report.claimed += await this.claim();
+      }
+    } catch (error) {
+      this.failed(error);
+    }
+    return report;
+  }
+
+  private async resume(): Promise<number> {
+    const executing = await this.permits.use(() => this.parts.ledger.resumable(this.epoch));
+    this.resumeWanted = false;
+    const orphans = executing.filter((operation) => !this.runs.has(operation.id));
+    for (const operation of orphans) {
+      this.parts.logger.info('Operation resumed', { operation_id: operation.id, type: operation.type, volume_id: operation.volumeId });
+      this.launch(operation);
+    }
+    return orphans.length;
+  }
+
+  private async claim(): Promise<number> {
+    const room = Math.min(LIMITS.EXECUTING_MAX - this.runs.size, LIMITS.CLAIM_BATCH);
+    if (room <= 0) return 0;
+    const operations = await this.permits.use(() => this.parts.ledger.claim(this.epoch, room));
+    for (const operation of operations) this.launch(operation);
+    if (operations.length > 0) this.pumpAgain = true;
+    return operations.length;
+  }
+
+  private launch(operation: Operation): void {
+    const run = new OperationRun(this.parts, this.epoch, this, this.permits, operation, this.stopping.signal);
+    const ended = this.execute(run)
+      .catch((error: unknown) => this.failed(error))
+      .finally(() => {
+        this.runs.delete(operation.id);
+        void this.wake();
+      });
+    this.runs.set(operation.id, { run, ended });
+  }
+
+  private async execute(run: OperationRun): Promise<void> {
+    const ended = await run.toTheEnd();
+    if (ended) this.parts.events.ended(ended);
+  }
+
+  /** Errors that no decision covers. The lease is lost: stop writing. The database is away: the sweep tries again. */
+  private failed(error: unknown): void {
+    if (this.stopping.signal.aborted) return;
+    if (error instanceof DaemonError && error.code === 'LEASE_LOST') {
+      this.stopping.abort();
+      this.onLeaseLost();
+      return;
+    }
+    if (error instanceof DaemonError && error.code === 'DATABASE_UNAVAILABLE') {
+      this.parts.logger.warn('The engine waits for the database', { error });
+      return;
+    }
+    this.parts.onFatal(error);
+  }
+}
