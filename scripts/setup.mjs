@@ -1,0 +1,102 @@
+// Makes a fresh clone ready: npm packages, Debian packages, the built server. Plain JavaScript on purpose: it runs before
+// anything is installed, on any supported Node. Every function is idempotent and says what it does.
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { delimiter, dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+export const root = dirname(dirname(fileURLToPath(import.meta.url)));
+
+/** Program → Debian package that brings it. */
+const PACKAGES = {
+  mariadbd: 'mariadb-server-core',
+  'mariadb-install-db': 'mariadb-server-core',
+  'nbd-server': 'nbd-server',
+  nbdcopy: 'libnbd-bin',
+  'qemu-storage-daemon': 'qemu-system-common',
+};
+
+export function say(text) {
+  process.stderr.write(`▸ ${text}\n`);
+}
+
+function fail(text) {
+  process.stderr.write(`✗ ${text}\n`);
+  process.exit(1);
+}
+
+function run(command, args, options = {}) {
+  const result = spawnSync(command, args, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'], ...options });
+  if (result.error) fail(`${command} could not be started: ${result.error.message}`);
+  if (result.status !== 0) fail(`${command} ${args.join(' ')} failed (${result.status ?? result.signal})`);
+}
+
+export function checkNode() {
+  const [major, minor] = process.versions.node.split('.').map(Number);
+  const ok = (major === 20 && minor >= 19) || (major === 22 && minor >= 12) || major > 22;
+  if (!ok) fail(`Node ${process.versions.node} is too old: 20.19 or newer (or 22.12 or newer) is needed`);
+}
+
+/** npm ci, when node_modules is missing or older than the lock file. */
+export function installModules() {
+  const stamp = join(root, 'node_modules', '.package-lock.json');
+  const lock = join(root, 'package-lock.json');
+  if (existsSync(stamp) && statSync(stamp).mtimeMs >= statSync(lock).mtimeMs) return;
+  say('installing npm packages (npm ci)');
+  run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error']);
+}
+
+function onPath(program) {
+  const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin'];
+  return folders.some((folder) => existsSync(join(folder, program)));
+}
+
+/** apt-get install of what is missing; as root, or through sudo. */
+export function installPackages(programs = Object.keys(PACKAGES)) {
+  const missing = [...new Set(programs.filter((program) => !onPath(program)).map((program) => PACKAGES[program]))];
+  if (missing.length === 0) return;
+  const command = ['apt-get', 'install', '-y', '--no-install-recommends', ...missing];
+  const isRoot = process.getuid?.() === 0;
+  if (!isRoot && !onPath('sudo')) fail(`Debian packages are missing; run as root: ${command.join(' ')}`);
+  say(`installing Debian packages: ${missing.join(' ')}`);
+  const prefix = isRoot ? [] : ['sudo'];
+  // A policy that says "do not start services": the tests start their own, private ones.
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' };
+  const apt = (args) => {
+    const [program, ...rest] = [...prefix, ...args];
+    return spawnSync(program, rest, { env, stdio: ['ignore', 'ignore', 'inherit'] }).status === 0;
+  };
+  apt(['apt-get', 'update', '-qq']);
+  if (!apt(['apt-get', 'install', '-y', '-qq', '--no-install-recommends', ...missing])) fail(`could not install; run: ${command.join(' ')}`);
+}
+
+/** Builds .output when its sources have changed since the last build. */
+export function build() {
+  const digest = sourcesDigest();
+  const stamp = join(root, '.output', '.sources');
+  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === digest) return;
+  say('building .output (nitro build)');
+  const result = spawnSync(process.execPath, [join(root, 'node_modules', 'nitropack', 'dist', 'cli', 'index.mjs'), 'build'], { cwd: root, encoding: 'utf8' });
+  if (result.status !== 0) fail(`the build failed:\n${result.stdout}\n${result.stderr}`);
+  mkdirSync(dirname(stamp), { recursive: true });
+  writeFileSync(stamp, digest);
+}
+
+function sourcesDigest() {
+  const hash = createHash('sha256');
+  const visit = (path) => {
+    if (statSync(path).isDirectory()) for (const name of readdirSync(path).sort()) visit(join(path, name));
+    else hash.update(path).update(readFileSync(path));
+  };
+  for (const name of ['package-lock.json', 'nitro.config.ts', 'server', 'tasks', 'plugins']) if (existsSync(join(root, name))) visit(join(root, name));
+  return hash.digest('hex');
+}
+
+/** Runs a TypeScript program of this repository and ends with its exit status. */
+export async function runTypeScript(file, args) {
+  const { spawn } = await import('node:child_process');
+  const child = spawn(process.execPath, ['--import', 'tsx', join(root, file), ...args], { cwd: root, stdio: 'inherit' });
+  for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => child.kill(signal));
+  child.on('exit', (code, signal) => process.exit(code ?? (signal ? 1 : 0)));
+}

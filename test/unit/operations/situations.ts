@@ -1,0 +1,118 @@
+import type { CloudVolume } from '~/server/cloudstack/cloud';
+import { expectedSerial } from '~/server/devices/correlation';
+import type { Device } from '~/server/devices/model';
+import type { Facts, Policy, Situation } from '~/server/operations/decision';
+import { Journal } from '~/server/operations/journal';
+import type { JournalEntry, JournalState, JsonObject, Mapping, OperationOf, OperationType, RequestOf } from '~/server/operations/model';
+
+export const VOLUME = '11111111-2222-4333-8444-555555555555';
+export const APPLIANCE = 'aaaaaaaa-0000-4000-8000-000000000001';
+export const OTHER_VM = 'bbbbbbbb-0000-4000-8000-000000000002';
+export const ZONE = 'cccccccc-0000-4000-8000-000000000003';
+export const OFFERING = 'dddddddd-0000-4000-8000-000000000004';
+const GIB = 1024 ** 3;
+
+export const policy: Policy = {
+  applianceVmId: APPLIANCE,
+  attachRollback: 'detach',
+  detachInUse: 'refuse',
+  detachConnected: 'refuse',
+  volumeNames: 'unique',
+  exportsEnabled: true,
+  correlationTimeout: 30_000,
+};
+
+export type Step = [step: string, state: JournalState, data?: JsonObject];
+
+export function journalOf(steps: readonly Step[]): Journal {
+  const entries = steps.map(([step, state, data], index): JournalEntry => ({ id: index + 1, operationId: 'op', sequence: index + 1, step, state, data: data ?? {}, at: index }));
+  return new Journal(entries);
+}
+
+interface Given {
+  readonly steps?: readonly Step[];
+  readonly facts?: Facts;
+  readonly policy?: Partial<Policy>;
+  readonly cancelRequested?: boolean;
+  /** What `elapsed` answers, by stage; 0 = first time. */
+  readonly elapsed?: Record<string, number>;
+}
+
+export function situation<T extends OperationType>(type: T, request: RequestOf[T], given: Given = {}): Situation<T> {
+  const operation: OperationOf<T> = {
+    id: 'op',
+    sequence: 1,
+    applianceId: APPLIANCE,
+    type,
+    request,
+    status: 'executing',
+    volumeId: 'volume_id' in request ? request.volume_id : '',
+    vmId: null,
+    response: null,
+    error: null,
+    errorCode: null,
+    attempt: 0,
+    nextAttemptAt: null,
+    waitReason: null,
+    idempotencyKey: null,
+    cancelRequested: given.cancelRequested ?? false,
+    createdAt: 0,
+    updatedAt: 0,
+    completedAt: null,
+  };
+  return {
+    operation,
+    journal: journalOf(given.steps ?? []),
+    facts: given.facts ?? {},
+    policy: { ...policy, ...given.policy },
+    elapsed: (stage) => given.elapsed?.[stage] ?? 0,
+  };
+}
+
+export function volume(fields: Partial<CloudVolume> = {}): CloudVolume {
+  return {
+    id: VOLUME,
+    name: 'disk',
+    type: 'DATADISK',
+    state: 'Ready',
+    size: 5 * GIB,
+    zoneId: ZONE,
+    zoneName: 'zone',
+    diskOfferingId: OFFERING,
+    vmId: null,
+    vmName: null,
+    deviceId: null,
+    created: null,
+    attached: null,
+    ...fields,
+  };
+}
+
+export function device(fields: Partial<Device> = {}): Device {
+  return { name: 'vdb', path: '/dev/vdb', size: 5 * GIB, serial: expectedSerial(VOLUME), serialState: 'read', diskseq: 7, dev: '253:16', controller: 'virtio4', ...fields };
+}
+
+export function mapping(fields: Partial<Mapping> = {}): Mapping {
+  return {
+    id: 'm',
+    volumeId: VOLUME,
+    vmId: APPLIANCE,
+    devicePath: '/dev/vdb',
+    cloudstackState: 'attached',
+    linuxState: 'detected',
+    size: 5 * GIB,
+    controller: 'virtio4',
+    serial: expectedSerial(VOLUME),
+    diskseq: 7,
+    bootId: 'boot',
+    matchedBy: 'serial',
+    cloudstackDeviceId: 1,
+    lastSync: 0,
+    createdAt: 0,
+    updatedAt: 0,
+    ...fields,
+  };
+}
+
+export const found = { kind: 'found' as const, device: device(), bootId: 'boot', matchedBy: 'serial' as const, displaces: [] };
+export const mapped: Step = ['map', 'done', { device_path: '/dev/vdb', serial: expectedSerial(VOLUME), diskseq: 7, boot_id: 'boot' }];
