@@ -19,6 +19,8 @@ export interface Device {
   readonly dev: string | null;
   /** `virtio4`, null when unknown. */
   readonly controller: string | null;
+  /** True for the disk this system runs from (it holds `/`): never a candidate for a volume. */
+  readonly root?: boolean;
 }
 
 export interface DeviceSnapshot {

@@ -191,6 +191,11 @@ const catalogue = {
     title: 'The device is in use',
     fix: 'Stop what details names, or repeat with {"force": true}.',
   },
+  DEVICES_UNREADABLE: {
+    status: 503,
+    title: 'The devices of this guest cannot be read',
+    fix: 'Check that /sys/block is readable for the daemon; it looks again by itself.',
+  },
   DEVICE_STILL_PRESENT: {
     status: 504,
     title: 'The guest still has the disk after the detach',

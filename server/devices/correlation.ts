@@ -1,0 +1,220 @@
+import type { Mapping } from '../operations/model';
+import { verifyIdentity } from './identity';
+import type { Device, DeviceEvent, DeviceSnapshot } from './model';
+import { serialNames } from './serial';
+
+export { expectedSerial, serialNames } from './serial';
+
+/** What a decision about one volume is made from. Pure data: the same world gives the same answer. */
+export interface World {
+  readonly volume: { readonly id: string /** Bytes, as CloudStack says. */; readonly size: number };
+  readonly devices: readonly Device[];
+  readonly bootId: string | null;
+  /** Mappings of this appliance, the volume's own included. */
+  readonly mappings: readonly Pick<
+    Mapping,
+    'volumeId' | 'devicePath' | 'serial' | 'diskseq' | 'bootId' | 'matchedBy'
+  >[];
+  /** Recent events of the correlation channel, oldest first. */
+  readonly events: readonly DeviceEvent[];
+  /**
+   * Monotonic ms of the first submit of this attach; the window opens `window` ms before it. Null when nothing was submitted,
+   * because CloudStack already had the volume attached here: then the volume's own mapping may prove its disk.
+   */
+  readonly submittedAt: number | null;
+  /** ms: specification v1.2.0, events within 5 s of the start of the correlation are accepted. */
+  readonly window: number;
+  /** Bytes a device may be larger than the volume (PowerFlex rounds up; specification: 3 GB). */
+  readonly tolerance: number;
+  /** Names that are never a candidate: the appliance's own root disk (`rootDevices`). */
+  readonly rootDevices: ReadonlySet<string>;
+}
+
+export interface Considered {
+  readonly path: string;
+  readonly serial: string | null;
+  readonly size: number;
+  readonly diskseq: number | null;
+  /** Why it is, or is not, the disk of the volume. */
+  readonly verdict: string;
+}
+
+export type Correlation =
+  | {
+      readonly kind: 'found';
+      readonly device: Device;
+      readonly matchedBy: 'serial' | 'size';
+      readonly reason: string;
+      readonly considered: readonly Considered[];
+    }
+  | { readonly kind: 'waiting'; readonly reason: string; readonly considered: readonly Considered[] }
+  | {
+      readonly kind: 'refused';
+      readonly code: 'DEVICE_AMBIGUOUS' | 'DEVICE_IDENTITY_MISMATCH';
+      readonly reason: string;
+      readonly considered: readonly Considered[];
+    };
+
+/** What a device is to the volume. `strange` and the unread ones matter for the size stage, the others do not. */
+type Standing =
+  | 'root'
+  | 'named'
+  | 'named-misfit'
+  | 'named-elsewhere'
+  | 'strange'
+  | 'unread'
+  | 'unread-old'
+  | 'mapped'
+  | 'own'
+  | 'old'
+  | 'misfit'
+  | 'unprovable'
+  | 'candidate';
+
+interface Judged {
+  readonly device: Device;
+  readonly standing: Standing;
+  /** For people. */
+  readonly verdict: string;
+}
+
+/**
+ * The names that are the system's own disk. A guest that does not say which one holds `/` (a lab, a container) is taken to
+ * run from vda, as every CloudStack guest with virtio disks does.
+ */
+export function rootDevices(snapshot: Pick<DeviceSnapshot, 'devices'>): Set<string> {
+  const known = snapshot.devices.some((device) => device.root !== undefined);
+  if (!known) return new Set(['vda']);
+  return new Set(snapshot.devices.filter((device) => device.root === true).map(({ name }) => name));
+}
+
+/**
+ * Volume → device, a reason to wait, or a refusal; never a guess and never the first of several (DESIGN section 6). Serial
+ * first; size only where no disk of this guest reports a serial. Pure, never throws.
+ */
+export function correlate(world: World): Correlation {
+  const judged = world.devices.map((device) => judge(world, device));
+  const considered = judged.map(({ device, verdict }) => ({
+    path: device.path,
+    serial: device.serial,
+    size: device.size,
+    diskseq: device.diskseq,
+    verdict,
+  }));
+  const answer = bySerial(world, judged) ?? bySize(world, judged);
+  return { ...answer, considered };
+}
+
+type Answer = Correlation extends infer C ? (C extends Correlation ? Omit<C, 'considered'> : never) : never;
+
+const NAMED: readonly Standing[] = ['named', 'named-misfit', 'named-elsewhere'];
+
+function bySerial(world: World, judged: readonly Judged[]): Answer | null {
+  const root = judged.find(
+    ({ device, standing }) => standing === 'root' && serialNames(world.volume.id, device.serial),
+  );
+  if (root) return mismatch(`${root.device.path} has the serial of the volume and is the system's own disk`);
+  const named = judged.filter(({ standing }) => NAMED.includes(standing));
+  const [only, second] = named;
+  if (!only) return null;
+  if (second) return ambiguous(`${named.length} devices report the serial of the volume: ${paths(named)}`);
+  if (only.standing !== 'named') return mismatch(`${only.device.path} ${only.verdict}`);
+  // A disk that was here before the submit may be the ghost of an earlier attach; its twin may be the one not read yet.
+  const unread = judged.filter(({ standing }) => standing === 'unread');
+  if (unread.length > 0 && !appearedInTime(world, only.device)) return waitForSerials(unread);
+  const { device } = only;
+  return { kind: 'found', device, matchedBy: 'serial', reason: `serial ${device.serial ?? ''}` };
+}
+
+function bySize(world: World, judged: readonly Judged[]): Answer {
+  const unread = judged.filter(({ standing }) => standing === 'unread');
+  if (unread.length > 0) return waitForSerials(unread);
+  // A guest that shows serials shows them for every disk of CloudStack: one without is nobody's that we know.
+  const strange = judged.some(({ device, standing }) => standing !== 'root' && device.serial !== null);
+  if (strange) return { kind: 'waiting', reason: 'no device reports the serial of the volume' };
+  const own = judged.find(({ standing }) => standing === 'own');
+  const candidates = judged.filter(({ standing }) => standing === 'candidate');
+  const [only, second] = candidates;
+  if (world.submittedAt === null) {
+    if (own) return bySizeFound(own, 'the volume was mapped to this plug of this disk before');
+    return { kind: 'waiting', reason: 'nothing was submitted and no device reports a serial' };
+  }
+  if (second) {
+    return ambiguous(`${candidates.length} new devices without a serial fit: ${paths(candidates)}`);
+  }
+  if (only) return bySizeFound(only, 'the only new device without a serial whose size fits');
+  const unprovable = judged.filter(({ standing }) => standing === 'unprovable');
+  if (unprovable.length > 0) {
+    return mismatch(`${paths(unprovable)}: neither serial nor diskseq, its identity could never be proven`);
+  }
+  return { kind: 'waiting', reason: 'no new device of a fitting size has appeared' };
+}
+
+function judge(world: World, device: Device): Judged {
+  const standing = (name: Standing, verdict: string): Judged => ({ device, standing: name, verdict });
+  if (world.rootDevices.has(device.name)) return standing('root', "is the system's own disk");
+  const owner = world.mappings.find(
+    (mapping) => mapping.devicePath === device.path && verifyIdentity(mapping, device, world.bootId).ok,
+  );
+  const rival = owner && owner.volumeId !== world.volume.id ? owner.volumeId : null;
+  if (serialNames(world.volume.id, device.serial)) {
+    if (rival) {
+      return standing('named-elsewhere', `has the serial of the volume, but is mapped to volume ${rival}`);
+    }
+    if (fits(world, device)) return standing('named', 'has the serial of the volume and a fitting size');
+    const sizes = `${device.size} bytes where CloudStack says ${world.volume.size}`;
+    return standing('named-misfit', `has the serial of the volume, but ${sizes}`);
+  }
+  if (rival) return standing('mapped', `is mapped to volume ${rival}`);
+  if (device.serial !== null) return standing('strange', 'has the serial of another volume');
+  const inTime = appearedInTime(world, device);
+  if (device.serialState === 'pending') return standing('unread', 'has a serial that is not read yet');
+  if (device.serialState === 'unreadable') {
+    return standing(inTime ? 'unread' : 'unread-old', 'has a serial that cannot be read');
+  }
+  if (!fits(world, device)) return standing('misfit', 'has a size that does not fit');
+  if (!inTime) {
+    if (owner && owner.matchedBy === 'size') return standing('own', 'is mapped to this volume');
+    return standing('old', 'was there before the attach was submitted');
+  }
+  if (device.diskseq === null) return standing('unprovable', 'has neither serial nor diskseq');
+  return standing('candidate', 'is new, not mapped to another volume, and its size fits');
+}
+
+/** [size, size + tolerance]: a smaller device is never the volume. */
+function fits(world: World, device: Device): boolean {
+  return device.size >= world.volume.size && device.size <= world.volume.size + world.tolerance;
+}
+
+/** This very plug (name and diskseq) was seen to appear since `window` before the submit. */
+function appearedInTime(world: World, device: Device): boolean {
+  const { submittedAt, window } = world;
+  if (submittedAt === null) return false;
+  return world.events.some(
+    (event) =>
+      event.type === 'added' &&
+      event.device.name === device.name &&
+      event.device.diskseq === device.diskseq &&
+      event.monotonic >= submittedAt - window,
+  );
+}
+
+function bySizeFound({ device }: Judged, reason: string): Answer {
+  return { kind: 'found', device, matchedBy: 'size', reason: `${reason} (${device.size} bytes)` };
+}
+
+function waitForSerials(unread: readonly Judged[]): Answer {
+  return { kind: 'waiting', reason: `the serial of ${paths(unread)} is not known yet` };
+}
+
+function ambiguous(reason: string): Answer {
+  return { kind: 'refused', code: 'DEVICE_AMBIGUOUS', reason };
+}
+
+function mismatch(reason: string): Answer {
+  return { kind: 'refused', code: 'DEVICE_IDENTITY_MISMATCH', reason };
+}
+
+function paths(judged: readonly Judged[]): string {
+  return judged.map(({ device }) => device.path).join(', ');
+}

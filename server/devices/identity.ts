@@ -1,0 +1,55 @@
+import type { Mapping } from '../operations/model';
+import type { Device } from './model';
+
+export type Identity = { readonly ok: true } | { readonly ok: false; readonly reason: string };
+
+/** What a mapping remembers of its disk. */
+export type RecordedIdentity = Pick<Mapping, 'devicePath' | 'serial' | 'diskseq' | 'bootId'>;
+
+/**
+ * Is this device still the disk of the mapping? Asked on every use of a mapping (DESIGN section 6): a letter means nothing,
+ * the serial names the volume, and diskseq with the boot id names one plug of one disk. Both must hold where both can be
+ * known; where neither can be, the answer is no: a mapping that cannot be proven is not used. Pure, never throws.
+ */
+export function verifyIdentity(
+  mapping: RecordedIdentity,
+  device: Device | undefined,
+  bootId: string | null,
+): Identity {
+  if (!device) return no(`${mapping.devicePath} is gone`);
+  const plug = comparePlug(mapping, device, bootId);
+  const was = `diskseq ${device.diskseq ?? 'unknown'}, mapped was ${mapping.diskseq ?? 'unknown'}`;
+  if (mapping.serial === null) {
+    if (mapping.diskseq === null) return no(`the mapping of ${mapping.devicePath} holds no identity`);
+    return plug === 'same' ? { ok: true } : no(`${device.path} is not certainly the same disk (${was})`);
+  }
+  if (device.serialState === 'pending' || device.serialState === 'unreadable') {
+    return plug === 'same' ? { ok: true } : no(`the serial of ${device.path} cannot be read (${was})`);
+  }
+  if (device.serial === null || normalise(device.serial) !== normalise(mapping.serial)) {
+    return no(`${device.path} has serial ${device.serial ?? 'none'}, the volume's is ${mapping.serial}`);
+  }
+  // The same volume plugged again is another plug: sync looks at its size and node before the mapping counts again.
+  return plug === 'other' ? no(`${device.path} was plugged again (${was})`) : { ok: true };
+}
+
+/** `unknown` where a kernel before 5.15 gives no diskseq, or after a reboot: diskseq counts anew with every boot. */
+function comparePlug(
+  mapping: RecordedIdentity,
+  device: Device,
+  bootId: string | null,
+): 'same' | 'other' | 'unknown' {
+  if (mapping.diskseq === null || device.diskseq === null || mapping.bootId === null || bootId === null) {
+    return 'unknown';
+  }
+  if (mapping.bootId !== bootId) return 'unknown';
+  return mapping.diskseq === device.diskseq ? 'same' : 'other';
+}
+
+function normalise(serial: string): string {
+  return serial.trim().toLowerCase();
+}
+
+function no(reason: string): Identity {
+  return { ok: false, reason };
+}

@@ -1,0 +1,61 @@
+import { createStorage } from 'unstorage';
+import fsDriver from 'unstorage/drivers/fs-lite';
+import { z } from 'zod';
+import { LIMITS } from '../runtime/limits';
+import type { DeviceSnapshot } from './model';
+
+/** Where the last inventory is kept, so that a restart knows what changed meanwhile. What is lost here costs nothing but that. */
+export interface InventoryStore {
+  /** Null when there is none, or none that can be read. Never throws. */
+  load(): Promise<DeviceSnapshot | null>;
+  /** Throws what the file system throws. */
+  save(snapshot: DeviceSnapshot): Promise<void>;
+}
+
+const deviceSchema = z.object({
+  name: z.string().regex(/^vd[a-z]{1,6}$/),
+  path: z.string().max(4096),
+  size: z.number().int().nonnegative(),
+  serial: z.string().max(LIMITS.SYSFS_FILE_BYTES).nullable(),
+  serialState: z.enum(['read', 'absent', 'unreadable', 'pending']),
+  diskseq: z.number().int().nonnegative().nullable(),
+  dev: z.string().max(32).nullable(),
+  controller: z.string().max(64).nullable(),
+});
+const snapshotSchema = z.object({
+  bootId: z.string().max(64).nullable(),
+  devices: z.array(deviceSchema).max(LIMITS.DEVICES_MAX),
+  at: z.number(),
+});
+
+const KEY = 'devices.json';
+
+/** unstorage on a folder (fs-lite: the fs driver without the file watcher). A corrupt or missing file is the same as none. */
+export function createInventoryStore(folder: string): InventoryStore {
+  const storage = createStorage({ driver: fsDriver({ base: folder }) });
+  return {
+    load: async () => {
+      const parsed = snapshotSchema.safeParse(await storage.getItem(KEY).catch(() => null));
+      return parsed.success ? { ...parsed.data, scanned: false } : null;
+    },
+    save: async (snapshot) => {
+      const { bootId, devices, at } = snapshot;
+      await storage.setItem(KEY, {
+        bootId,
+        devices: devices.map((device) => deviceSchema.parse(device)),
+        at,
+      });
+    },
+  };
+}
+
+/** Keeps nothing beyond the process: for tests, the simulation and hosts without a state folder. */
+export function createMemoryInventory(initial: DeviceSnapshot | null = null): InventoryStore {
+  let kept = initial;
+  return {
+    load: async () => kept,
+    save: async (snapshot) => {
+      kept = snapshot;
+    },
+  };
+}

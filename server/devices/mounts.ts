@@ -1,0 +1,43 @@
+export interface Mount {
+  /** `major:minor`; of an anonymous device (btrfs, overlay) it says nothing about the disk. */
+  readonly dev: string | null;
+  readonly target: string;
+  readonly type: string;
+  readonly source: string;
+}
+
+/** File systems whose server may not answer: nothing below them is ever touched. */
+const REMOTE =
+  /^(nfs4?|cifs|smb3?|9p|virtiofs|fuse(\..+)?|fuseblk|ceph|afs|lustre|glusterfs|gfs2|ocfs2|autofs)$/;
+
+/** proc(5): `36 35 98:0 /mnt1 /mnt/parent rw,noatime master:1 - ext3 /dev/root rw,errors=continue` */
+export function parseMountinfo(text: string): Mount[] {
+  return text.split('\n').flatMap((line) => {
+    const fields = line.split(' ');
+    const dash = fields.indexOf('-', 6);
+    const [dev, target] = [fields[2], fields[4]];
+    const [type, source] = dash === -1 ? [] : [fields[dash + 1], fields[dash + 2]];
+    if (dev === undefined || target === undefined || type === undefined || source === undefined) return [];
+    return [{ dev, target: unescapeOctal(target), type, source: unescapeOctal(source) }];
+  });
+}
+
+/** `/dev/vdb1 /mnt ext4 rw 0 0`: what is left where there is no mountinfo. */
+export function parseMounts(text: string): Mount[] {
+  return text.split('\n').flatMap((line) => {
+    const [source, target, type] = line.split(' ');
+    if (!source || target === undefined || type === undefined) return [];
+    return [{ dev: null, target: unescapeOctal(target), type, source: unescapeOctal(source) }];
+  });
+}
+
+export function isRemote(mount: Mount): boolean {
+  return REMOTE.test(mount.type);
+}
+
+/** The kernel writes blanks, tabs, line feeds and backslashes as three octal digits. */
+export function unescapeOctal(text: string): string {
+  return text.replace(/\\([0-7]{3})/g, (_match, octal: string) =>
+    String.fromCharCode(Number.parseInt(octal, 8)),
+  );
+}

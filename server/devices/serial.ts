@@ -1,0 +1,26 @@
+const SERIAL_LENGTH = 20;
+/**
+ * A serial that is cut shorter still names the volume from this many hexadecimal characters on: 16 hold about 58 random bits of
+ * a UUID v4. A dashed UUID cut at virtio's 20 bytes (measured: `bbbbbbbb-2222-2222-2`) leaves 17.
+ */
+const SHORTEST = 16;
+
+/**
+ * CloudStack/KVM sets the serial of a disk to the first 20 characters of the volume's UUID without dashes
+ * (LibvirtComputingResource.diskUuidToSerial, since 4.7). Lower case.
+ */
+export function expectedSerial(volumeId: string): string {
+  return volumeId.replaceAll('-', '').slice(0, SERIAL_LENGTH).toLowerCase();
+}
+
+/**
+ * Does a reported serial name the volume? Compared without case, padding and dashes, as a prefix both ways: hypervisors and
+ * buses show 20 characters, the whole UUID, or a dashed one that was cut.
+ */
+export function serialNames(volumeId: string, serial: string | null): boolean {
+  if (serial === null) return false;
+  const reported = serial.trim().toLowerCase().replaceAll('-', '');
+  const whole = volumeId.toLowerCase().replaceAll('-', '');
+  if (reported.length < SHORTEST || whole.length < SHORTEST) return false;
+  return whole.startsWith(reported) || reported.startsWith(whole);
+}

@@ -1,0 +1,259 @@
+import type { Mapping } from '../operations/model';
+import type { Clock } from '../runtime/clock';
+import { DaemonError, messageOf } from '../runtime/errors';
+import { LIMITS } from '../runtime/limits';
+import { DEVICE_ADDED, DEVICE_CHANGED, DEVICE_REMOVED } from '../runtime/log-events';
+import type { Logger } from '../runtime/logger';
+import { CorrelationChannel } from './channel';
+import { type Change, diffSnapshots, isReboot } from './diff';
+import { verifyIdentity } from './identity';
+import type { InventoryStore } from './inventory';
+import type { Device, DeviceEvent, DeviceEventType, DeviceSnapshot, Guest } from './model';
+
+interface WatcherParts {
+  readonly guest: Guest;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly inventory: InventoryStore;
+}
+
+export interface WatcherHealth {
+  readonly status: 'healthy' | 'degraded' | 'unhealthy' | 'unknown';
+  readonly message: string;
+  /** Wall clock ms of the last look that succeeded. */
+  readonly lastScanAt: number | null;
+  readonly devices: number;
+  readonly eventsProcessed: number;
+  /** Looks that failed since start. */
+  readonly failedScans: number;
+}
+
+const EVENT_TEXT: Readonly<Record<DeviceEventType, string>> = {
+  added: DEVICE_ADDED,
+  removed: DEVICE_REMOVED,
+  changed: DEVICE_CHANGED,
+};
+
+/**
+ * Watches the guest's disks: the 2 s task calls `scan`; while anybody waits it scans every LIMITS.FAST_SCAN ms, and at once when
+ * /dev rings. One scan at a time; who asks during a scan shares the next one, so that an answer is never older than the question.
+ */
+export class DeviceWatcher {
+  readonly channel: CorrelationChannel;
+  private current: DeviceSnapshot = { bootId: null, devices: [], at: 0, scanned: false };
+  /** True until there is something to compare with: the very first inventory is no news. */
+  private baseline = true;
+  private scanning: Promise<DeviceSnapshot> | null = null;
+  private queued: Promise<DeviceSnapshot> | null = null;
+  private trouble: string | null = null;
+  private unsaved: string | null = null;
+  private failures = 0;
+  private events = 0;
+  private lastSuccess: number | null = null;
+  private waiters = 0;
+  private fast: Promise<void> | null = null;
+  private readonly stopping = new AbortController();
+  private readonly listeners = new Set<(event: DeviceEvent) => void>();
+  private readonly afterScan = new Set<() => void>();
+  private silence: () => void = () => {};
+
+  constructor(private readonly parts: WatcherParts) {
+    this.channel = new CorrelationChannel(LIMITS.CHANNEL_CAPACITY, parts.clock);
+  }
+
+  /**
+   * Loads the last inventory and looks once, so that what changed while the daemon was away becomes events. A guest that cannot
+   * be read is reported by `health` and tried again. Never throws.
+   */
+  async start(): Promise<void> {
+    const stored = await this.parts.inventory.load().catch(() => null);
+    if (stored) {
+      this.current = { ...stored, scanned: false };
+      this.baseline = false;
+    }
+    this.silence = this.parts.guest.onHint(() => void this.tryScan());
+    await this.tryScan();
+  }
+
+  /** Ends every wait and the scan that runs. */
+  async stop(): Promise<void> {
+    this.stopping.abort();
+    this.silence();
+    await Promise.allSettled([this.fast, this.scanning, this.queued]);
+  }
+
+  /** What the last look saw; `scanned` is false before the first one (then it is the stored inventory, or nothing). */
+  snapshot(): DeviceSnapshot {
+    return this.current;
+  }
+
+  /** A look that begins after this call. Throws DEVICES_UNREADABLE when the guest cannot be read. */
+  scan(): Promise<DeviceSnapshot> {
+    if (!this.scanning) return this.startScan();
+    const next = () => this.startScan();
+    this.queued ??= this.scanning.then(next, next);
+    return this.queued;
+  }
+
+  /** The device of a mapping, only when its identity holds in the last look. */
+  deviceOf(mapping: Mapping): Device | null {
+    const device = this.current.devices.find(({ path }) => path === mapping.devicePath);
+    return device && verifyIdentity(mapping, device, this.current.bootId).ok ? device : null;
+  }
+
+  /** Called with every event, after the snapshot has been replaced. Returns the unsubscribe function. */
+  onEvent(listener: (event: DeviceEvent) => void): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  /**
+   * The first answer of `check` that is not null, asked after every look, the first of which begins now; null after `timeout` ms,
+   * an abort or `stop`. Looks that fail are waited through. Throws only what `check` throws.
+   */
+  async waitFor<T>(
+    check: (snapshot: DeviceSnapshot) => T | null,
+    options: { readonly timeout: number; readonly signal?: AbortSignal },
+  ): Promise<T | null> {
+    const { clock } = this.parts;
+    const deadline = clock.monotonic() + options.timeout;
+    const release = this.urgent();
+    try {
+      let fresh = await this.tryScan();
+      for (;;) {
+        const answer = fresh ? check(fresh) : null;
+        const left = deadline - clock.monotonic();
+        const over = left <= 0 || options.signal?.aborted || this.stopping.signal.aborted;
+        if (answer !== null || over) return answer;
+        await this.nextScan(left, options.signal);
+        fresh = this.trouble === null ? this.current : null;
+      }
+    } finally {
+      release();
+    }
+  }
+
+  /** Scans every LIMITS.FAST_SCAN ms until the returned function is called. */
+  urgent(): () => void {
+    this.waiters += 1;
+    this.fast ??= this.scanFast();
+    let released = false;
+    return () => {
+      if (!released) this.waiters -= 1;
+      released = true;
+    };
+  }
+
+  /** Cheap: nothing is looked at. `degraded` when nobody has scanned for LIMITS.SCAN_STALE ms. */
+  health(): WatcherHealth {
+    const seen = {
+      lastScanAt: this.current.scanned ? this.current.at : null,
+      devices: this.current.devices.length,
+      eventsProcessed: this.events,
+      failedScans: this.failures,
+    };
+    if (this.trouble !== null) return { status: 'unhealthy', message: this.trouble, ...seen };
+    if (this.lastSuccess === null) return { status: 'unknown', message: 'not scanned yet', ...seen };
+    const age = this.parts.clock.monotonic() - this.lastSuccess;
+    if (age > LIMITS.SCAN_STALE) {
+      return { status: 'degraded', message: `the last look is ${Math.round(age / 1000)} s old`, ...seen };
+    }
+    return { status: 'healthy', message: `${seen.devices} virtio disk(s)`, ...seen };
+  }
+
+  private async scanFast(): Promise<void> {
+    // Cleared in the same tick as the last check, so that a waiter who comes right after it starts the next round.
+    await this.parts.clock.sleep(LIMITS.FAST_SCAN, this.stopping.signal);
+    while (this.waiters > 0 && !this.stopping.signal.aborted) {
+      await this.tryScan();
+      await this.parts.clock.sleep(LIMITS.FAST_SCAN, this.stopping.signal);
+    }
+    this.fast = null;
+  }
+
+  private tryScan(): Promise<DeviceSnapshot | null> {
+    if (this.stopping.signal.aborted) return Promise.resolve(null);
+    return this.scan().catch(() => null);
+  }
+
+  private startScan(): Promise<DeviceSnapshot> {
+    this.queued = null;
+    this.scanning = this.lookOnce().finally(() => {
+      this.scanning = null;
+      for (const wake of [...this.afterScan]) wake();
+    });
+    return this.scanning;
+  }
+
+  private async lookOnce(): Promise<DeviceSnapshot> {
+    const { guest, clock, logger } = this.parts;
+    let look: Awaited<ReturnType<Guest['look']>>;
+    try {
+      look = await guest.look();
+    } catch (error) {
+      throw this.failed(error);
+    }
+    if (this.trouble !== null) logger.info('Device monitor works again');
+    this.trouble = null;
+    this.lastSuccess = clock.monotonic();
+    const before = this.current;
+    this.current = { ...look, at: clock.now(), scanned: true };
+    const changes = this.baseline ? [] : diffSnapshots(before, this.current);
+    this.baseline = false;
+    if (isReboot(before, this.current)) {
+      logger.info('The guest has been rebooted; every device is looked at anew', { boot_id: look.bootId });
+    }
+    for (const change of changes) this.announce(change);
+    if (changes.length > 0 || !before.scanned || serialsChanged(before, this.current)) await this.save();
+    return this.current;
+  }
+
+  private failed(error: unknown): DaemonError {
+    const { logger } = this.parts;
+    const trouble = `The devices of this guest cannot be read: ${messageOf(error)}`;
+    this.failures += 1;
+    if (this.trouble === null) logger.error('Device monitor failed', { reason: trouble });
+    this.trouble = trouble;
+    return new DaemonError('DEVICES_UNREADABLE', trouble, { cause: error, retryAfterSeconds: 2 });
+  }
+
+  private announce({ type, device }: Change): void {
+    const { clock, logger } = this.parts;
+    const event = this.channel.publish({ type, device, at: clock.now(), monotonic: clock.monotonic() });
+    this.events += 1;
+    logger.info(EVENT_TEXT[type], {
+      device_path: device.path,
+      size: device.size,
+      serial: device.serial,
+      diskseq: device.diskseq,
+      controller: device.controller,
+    });
+    for (const listener of [...this.listeners]) listener(event);
+  }
+
+  /** A lost inventory costs the events of the next downtime and nothing else: said once per change of state. */
+  private async save(): Promise<void> {
+    try {
+      await this.parts.inventory.save(this.current);
+      this.unsaved = null;
+    } catch (error) {
+      const reason = messageOf(error);
+      if (this.unsaved === null) this.parts.logger.warn('The device inventory could not be kept', { reason });
+      this.unsaved = reason;
+    }
+  }
+
+  private async nextScan(timeout: number, signal: AbortSignal | undefined): Promise<void> {
+    const done = new AbortController();
+    const wake = () => done.abort();
+    this.afterScan.add(wake);
+    const signals = [done.signal, this.stopping.signal, ...(signal ? [signal] : [])];
+    await this.parts.clock.sleep(timeout, AbortSignal.any(signals));
+    this.afterScan.delete(wake);
+  }
+}
+
+function serialsChanged(before: DeviceSnapshot, after: DeviceSnapshot): boolean {
+  const old = new Map(before.devices.map(({ name, serial }) => [name, serial]));
+  return after.devices.some(({ name, serial }) => old.get(name) !== serial);
+}
