@@ -75,6 +75,8 @@ export interface Ledger {
   settleStraggler(epoch: Epoch, operationId: string, step: string, data: JsonObject): Promise<void>;
 
   // ---- mappings and exports ---------------------------------------------------------------------------------------
+  /** Volumes of this appliance with an operation that has not ended. */
+  busyVolumes(applianceId: string): Promise<Set<string>>;
   readMapping(volumeId: string): Promise<Mapping | null>;
   readMappingByDevice(vmId: string, devicePath: string): Promise<Mapping | null>;
   /** All mappings, or those of one VM; ordered by device path. */
@@ -139,6 +141,11 @@ export interface OperationFilter {
 }
 
 export interface OperationChange {
+  /**
+   * Sequence of the last journal entry the writer has seen. Makes an append safe to repeat: after a lost COMMIT the same change
+   * finds its own entries and is done; anybody else's entries there mean LEASE_LOST.
+   */
+  readonly after: number;
   readonly entries: NewJournalEntry[];
   /** Wall clock ms written to updated_at and the entries. */
   readonly at: number;

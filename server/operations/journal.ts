@@ -51,6 +51,11 @@ export class Journal {
     return new Journal([...this.entries, ...more]);
   }
 
+  /** Sequence of the last entry, 0 when there is none. */
+  get lastSequence(): number {
+    return this.entries.at(-1)?.sequence ?? 0;
+  }
+
   /** The data of the last entry `done` of this step, or null. */
   done(step: string): JsonObject | null {
     return this.last(step, 'done')?.data ?? null;
@@ -78,6 +83,11 @@ export class Journal {
   /** True once anything was asked of CloudStack: from here on a cancel is too late. */
   get hasIntent(): boolean {
     return this.entries.some((entry) => entry.state === 'intent');
+  }
+
+  /** Wall clock ms of the first intent of this step, null when there is none. */
+  intentAt(step: MutationStep): number | null {
+    return this.entries.find((entry) => entry.step === step && entry.state === 'intent')?.at ?? null;
   }
 
   mutation(step: MutationStep): MutationState {

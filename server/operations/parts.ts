@@ -1,12 +1,12 @@
 import type { Cloud } from '../cloudstack/cloud';
 import type { Ledger } from '../database/ledger';
-import type { Device, DeviceSnapshot, Guest } from '../devices/model';
+import type { DeviceEvent, DeviceSnapshot, Guest } from '../devices/model';
 import type { ExportServer } from '../exports/export-server';
 import type { Clock, Random } from '../runtime/clock';
 import type { Logger } from '../runtime/logger';
 import type { Policy } from './decision';
 import type { OperationEvents } from './events';
-import type { Mapping, Operation } from './model';
+import type { Operation } from './model';
 
 /** Everything an operation may touch: the ports, and the little of the process that it shares with other operations. */
 export interface EngineParts {
@@ -34,8 +34,8 @@ export interface Watcher {
   snapshot(): DeviceSnapshot;
   scan(): Promise<DeviceSnapshot>;
   waitFor<T>(check: (snapshot: DeviceSnapshot) => T | null, options: { timeout: number; signal?: AbortSignal }): Promise<T | null>;
-  /** The device of a mapping, only when its identity holds in this snapshot. */
-  deviceOf?(mapping: Mapping): Device | null;
+  /** The events still in the correlation channel, oldest first. */
+  recentEvents(): readonly DeviceEvent[];
 }
 
 /** The other operations running in this process: what one must know of another. */

@@ -164,7 +164,7 @@ export class OperationRun {
    * Writes a change and follows it in memory. While the database is away it tries again: what it reports has already
    * happened, and a journal without it would only make the next run ask CloudStack again.
    */
-  async record(change: Omit<OperationChange, 'at'>): Promise<JournalEntry[]> {
+  async record(change: Omit<OperationChange, 'at' | 'after'>): Promise<JournalEntry[]> {
     for (let attempt = 1; ; attempt += 1) {
       try {
         return await this.append(change);
@@ -182,7 +182,7 @@ export class OperationRun {
     await this.parts.clock.sleep(Math.min(LIMITS.DATABASE_BACKOFF_CAP, 100 * 2 ** Math.min(attempt, 8)), this.signal);
   }
 
-  private async tryRecord(change: Omit<OperationChange, 'at'>): Promise<void> {
+  private async tryRecord(change: Omit<OperationChange, 'at' | 'after'>): Promise<void> {
     try {
       await this.append(change);
     } catch (error) {
@@ -190,8 +190,8 @@ export class OperationRun {
     }
   }
 
-  private async append(change: Omit<OperationChange, 'at'>): Promise<JournalEntry[]> {
-    const full = { ...change, at: this.parts.clock.now() };
+  private async append(change: Omit<OperationChange, 'at' | 'after'>): Promise<JournalEntry[]> {
+    const full = { ...change, after: this.journal.lastSequence, at: this.parts.clock.now() };
     const entries = await this.permits.use(() => this.parts.ledger.append(this.epoch, this.operation.id, full));
     this.journal = this.journal.with(entries);
     if (change.volumeId !== undefined) this.operation = { ...this.operation, volumeId: change.volumeId };

@@ -4,7 +4,8 @@ import { expectedSerial } from '../devices/correlation';
 import { verifyIdentity } from '../devices/identity';
 import type { Device } from '../devices/model';
 import { exportName, volumeIdOf } from '../exports/naming';
-import type { ExportRecord, Mapping, NewMapping } from '../operations/model';
+import { isWithdrawn } from '../exports/service';
+import type { Mapping, NewMapping } from '../operations/model';
 import type { Drift, DriftKind } from '../runtime/daemon';
 import type { Observation } from './observation';
 
@@ -172,11 +173,6 @@ function judgeOrphanExports(o: Observation): Repair[] {
     .map(({ name, target }) =>
       repair('orphan-export', volumeIdOf(name), o.applianceVmId, target, `the export ${name} belongs to no mapping`, 'nothing to do: force-sync withdraws it', [{ kind: 'withdraw', exportName: name }]),
     );
-}
-
-/** Somebody withdrew it on purpose (DELETE /exports/{id}); sync must not bring it back. */
-export function isWithdrawn(record: ExportRecord): boolean {
-  return record.metadata.withdrawn === 'true';
 }
 
 /**

@@ -1,0 +1,86 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Simulator, startSimulator } from './cloudstack/http';
+import { type DaemonOptions, type DaemonProcess, startDaemon } from './daemon';
+import { createSysfsGuest, type SysfsGuest } from './guest/sysfs-guest';
+import { type Mariadb, startMariadb } from './mariadb';
+import { type NbdServer, startNbdServer } from './nbd-server';
+
+/**
+ * A whole appliance on this machine: a private MariaDB, the CloudStack simulator that plugs disks into a simulated guest (a
+ * /sys/block-shaped tree with backing files), a real nbd-server, and the built daemon. Private folder, free ports.
+ */
+export interface LabAppliance {
+  readonly dir: string;
+  readonly database: Mariadb;
+  readonly cloud: Simulator;
+  readonly guest: SysfsGuest;
+  readonly nbd: NbdServer;
+  /** The environment the daemon runs with. */
+  readonly env: Readonly<Record<string, string>>;
+  startDaemon(options?: Partial<DaemonOptions>): Promise<DaemonProcess>;
+  /** Stops every part, daemons included, and removes the folder. */
+  close(): Promise<void>;
+}
+
+export interface LabOptions {
+  readonly cloud?: Parameters<typeof startSimulator>[0];
+  /** Added to the daemon's environment. */
+  readonly env?: Readonly<Record<string, string>>;
+  readonly onProgress?: (text: string) => void;
+}
+
+export async function startAppliance(options: LabOptions = {}): Promise<LabAppliance> {
+  const say = options.onProgress ?? (() => {});
+  const dir = await mkdtemp(join(tmpdir(), 'volume-lab-'));
+  const undo: (() => Promise<unknown>)[] = [() => rm(dir, { recursive: true, force: true })];
+  const close = async () => {
+    for (const step of undo.reverse()) await step();
+  };
+  try {
+    say('starting a private MariaDB');
+    const database = await startMariadb();
+    undo.push(() => database.stop());
+    say('starting the CloudStack simulator and its guest');
+    const guest = await createSysfsGuest({ dir: join(dir, 'guest') });
+    const cloud = await startSimulator({ ...options.cloud, guest });
+    undo.push(() => cloud.stop());
+    say('starting a real nbd-server');
+    const nbd = await startNbdServer({ dir: join(dir, 'nbd') });
+    undo.push(() => nbd.stop());
+    await database.configureCloud({ apiUrl: cloud.url, apiKey: cloud.apiKey, secretKey: cloud.secretKey, zone: cloud.zoneId });
+    const env = { ...environmentOf(dir, database, cloud, guest, nbd), ...options.env };
+    const daemons = new Set<DaemonProcess>();
+    undo.push(() => Promise.all([...daemons].map((daemon) => daemon.kill())));
+    const start = async (more: Partial<DaemonOptions> = {}) => {
+      const daemon = await startDaemon({ ...more, env: { ...env, ...more.env } });
+      daemons.add(daemon);
+      void daemon.exited.then(() => daemons.delete(daemon));
+      return daemon;
+    };
+    return { dir, database, cloud, guest, nbd, env, startDaemon: start, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+function environmentOf(dir: string, database: Mariadb, cloud: Simulator, guest: SysfsGuest, nbd: NbdServer): Record<string, string> {
+  return {
+    DATABASE_DSN: database.dsn,
+    OMA_VM_ID: cloud.applianceVmId,
+    SYS_BLOCK_DIR: guest.sysBlockDir,
+    DEV_DIR: guest.devDir,
+    PROC_DIR: guest.procDir,
+    DMI_DIR: guest.dmiDir,
+    NBD_PORT: String(nbd.port),
+    NBD_CONFIG_DIR: nbd.configDir,
+    NBD_BASE_CONFIG: nbd.baseConfig,
+    NBD_PID_FILE: nbd.pidFile,
+    NBD_MANAGE: 'own',
+    RUNTIME_DIRECTORY: join(dir, 'run'),
+    STATE_DIRECTORY: join(dir, 'state'),
+    LOG_FORMAT: 'json',
+  };
+}

@@ -1,0 +1,88 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { freePort } from './ports';
+
+const ENTRY = fileURLToPath(new URL('../.output/server/index.mjs', import.meta.url));
+
+export interface DaemonProcess {
+  /** `http://127.0.0.1:<port>` */
+  readonly url: string;
+  readonly port: number;
+  readonly pid: number;
+  /** Everything the daemon has written so far (both streams). */
+  log(): string;
+  /** ms from the start of the process to the first `ready` answer. */
+  readonly readyAfter: number;
+  /** SIGTERM; resolves with the exit code. */
+  stop(): Promise<number | null>;
+  /** SIGKILL. */
+  kill(): Promise<void>;
+  /** Resolves when the process has ended. */
+  readonly exited: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
+}
+
+export interface DaemonOptions {
+  readonly env: Readonly<Record<string, string>>;
+  readonly port?: number;
+  /** What counts as started: `ready` (owner of its appliance), `listening` (answers at all). */
+  readonly until?: 'ready' | 'listening';
+  readonly onLine?: (line: string) => void;
+}
+
+/** Starts the built server (.output) as a child process with exactly this environment, and waits until it is there. */
+export async function startDaemon(options: DaemonOptions): Promise<DaemonProcess> {
+  const port = options.port ?? (await freePort());
+  const started = performance.now();
+  const child = spawn(process.execPath, [ENTRY], {
+    env: { PATH: process.env.PATH ?? '', HOST: '127.0.0.1', PORT: String(port), NODE_ENV: 'production', ...options.env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const output: string[] = [];
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding('utf8');
+    stream.on('data', (chunk: string) => {
+      output.push(chunk);
+      for (const line of chunk.split('\n')) if (line && options.onLine) options.onLine(line);
+    });
+  }
+  const exited = once(child, 'exit').then(([code, signal]) => ({ code, signal }));
+  const url = `http://127.0.0.1:${port}`;
+  await untilAnswers(child, url, options.until ?? 'ready', output);
+  return {
+    url,
+    port,
+    pid: child.pid ?? 0,
+    log: () => output.join(''),
+    readyAfter: performance.now() - started,
+    exited,
+    stop: async () => {
+      child.kill('SIGTERM');
+      return (await exited).code;
+    },
+    kill: async () => {
+      child.kill('SIGKILL');
+      await exited;
+    },
+  };
+}
+
+const PATIENCE = 60_000;
+
+async function untilAnswers(child: ChildProcess, url: string, until: 'ready' | 'listening', output: string[]): Promise<void> {
+  const path = until === 'ready' ? '/readyz' : '/livez';
+  const deadline = performance.now() + PATIENCE;
+  while (performance.now() < deadline) {
+    if (child.exitCode !== null || child.signalCode !== null) throw new Error(`the daemon ended while starting:\n${output.join('')}`);
+    try {
+      const answer = await fetch(url + path);
+      await answer.arrayBuffer();
+      if (answer.ok) return;
+    } catch {
+      // not listening yet
+    }
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  child.kill('SIGKILL');
+  throw new Error(`the daemon was not ${until} within ${PATIENCE / 1000} s:\n${output.join('')}`);
+}

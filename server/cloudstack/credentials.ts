@@ -1,0 +1,24 @@
+import { createDecipheriv } from 'node:crypto';
+
+const NONCE = 12;
+const TAG = 16;
+const PLAIN_PREFIX = 'TEMP_PLAINTEXT_';
+
+/**
+ * A stored api_key or secret_key as the hub writes it: base64 of a 12-byte nonce and AES-256-GCM ciphertext with tag when a key
+ * is set. What does not decrypt is plain text (DESIGN section 8).
+ */
+export function readCredential(stored: string, key: Buffer | null): string {
+  const value = stored.trim();
+  if (value.startsWith(PLAIN_PREFIX)) return value.slice(PLAIN_PREFIX.length);
+  if (key === null || !/^[A-Za-z0-9+/]+={0,2}$/.test(value)) return value;
+  const bytes = Buffer.from(value, 'base64');
+  if (bytes.length < NONCE + TAG) return value;
+  try {
+    const decipher = createDecipheriv('aes-256-gcm', key, bytes.subarray(0, NONCE));
+    decipher.setAuthTag(bytes.subarray(bytes.length - TAG));
+    return Buffer.concat([decipher.update(bytes.subarray(NONCE, bytes.length - TAG)), decipher.final()]).toString('utf8');
+  } catch {
+    return value;
+  }
+}

@@ -1,0 +1,20 @@
+const API_PATH = '/client/api';
+
+/**
+ * The URL of the API from what people type into ossea_configs.api_url: with or without `/client/api`, a trailing slash, or a
+ * scheme (`host:8080`). Throws an Error that names what is wrong.
+ */
+export function apiEndpoint(text: string): string {
+  const trimmed = text.trim().replace(/\/+$/, '');
+  const withScheme = /^[a-z]+:\/\//i.test(trimmed) ? trimmed : `http://${trimmed}`;
+  let url: URL;
+  try {
+    url = new URL(withScheme);
+  } catch {
+    throw new Error(`the api_url "${trimmed}" is not a URL`);
+  }
+  if (url.protocol !== 'http:' && url.protocol !== 'https:') throw new Error(`the api_url "${trimmed}" must begin with http:// or https://`);
+  if (url.username || url.password || url.search || url.hash) throw new Error('the api_url may hold neither credentials nor parameters');
+  const path = url.pathname.replace(/\/+$/, '');
+  return `${url.origin}${path.endsWith('/api') ? path : path.endsWith('/client') ? `${path}/api` : `${path}${API_PATH}`}`;
+}

@@ -1,0 +1,219 @@
+import { z } from 'zod';
+import type { Clock } from '../runtime/clock';
+import { LIMITS } from '../runtime/limits';
+import type { Logger } from '../runtime/logger';
+import { type Cloud, type CloudCapabilities, type CloudCommand, type CloudDiskOffering, CloudError, type CloudJob, type CloudVm, type CloudVolume, type CloudZone } from './cloud';
+import { badAnswer, cleanText, saysJobIdTaken, saysNoSuchEntity } from './errors';
+import * as parse from './parse';
+import type { ActiveSettings, CloudSettings } from './settings';
+import { type Parameters, signedForm } from './signing';
+import { post, type WireAnswer } from './transport';
+
+interface CloudParts {
+  readonly settings: CloudSettings;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Told of every call, for metrics. */
+  readonly onCall?: (call: { command: string; ms: number; error: CloudError | null }) => void;
+}
+
+export interface CallStatistics {
+  readonly calls: number;
+  readonly errors: number;
+  /** Server clock minus ours, ms, from the last answer; null before one. More than some minutes means 401 on everything. */
+  readonly clockSkewMs: number | null;
+}
+
+const NIL_UUID_LENGTH = 36;
+
+/** The CloudStack port over HTTP. Every call is a signed POST: it works on every version and keeps keys out of URLs and access logs. */
+export class HttpCloud implements Cloud {
+  private calls = 0;
+  private errors = 0;
+  private clockSkewMs: number | null = null;
+
+  constructor(private readonly parts: CloudParts) {}
+
+  statistics(): CallStatistics {
+    return { calls: this.calls, errors: this.errors, clockSkewMs: this.clockSkewMs };
+  }
+
+  async capabilities(): Promise<CloudCapabilities> {
+    return this.parsed('listCapabilities', parse.capabilities, await this.call('listCapabilities', {}));
+  }
+
+  async readVolume(id: string): Promise<CloudVolume | null> {
+    const volumes = await this.findById('listVolumes', parse.VOLUME, id, {});
+    const volume = volumes.find((candidate) => candidate.id === id.toLowerCase());
+    // Expunged rows linger for administrators: the volume is gone all the same.
+    return volume && volume.state !== 'Expunged' ? volume : null;
+  }
+
+  listVolumes(filter: { name?: string; zoneId?: string; vmId?: string }): Promise<CloudVolume[]> {
+    return this.listAll('listVolumes', parse.VOLUME, {
+      ...(filter.name === undefined ? {} : { name: filter.name }),
+      ...(filter.zoneId === undefined ? {} : { zoneid: filter.zoneId }),
+      ...(filter.vmId === undefined ? {} : { virtualmachineid: filter.vmId }),
+    });
+  }
+
+  async readVm(id: string): Promise<CloudVm | null> {
+    const [vm] = await this.findById('listVirtualMachines', parse.VM, id, { details: 'min' });
+    return vm ?? null;
+  }
+
+  /** By id, or by name: the hub stores either in ossea_configs.zone. */
+  async readZone(id: string): Promise<CloudZone | null> {
+    const zones = id.length === NIL_UUID_LENGTH ? await this.findById('listZones', parse.ZONE, id, {}) : await this.listZones();
+    return zones.find((zone) => zone.id === id.toLowerCase() || zone.name === id) ?? null;
+  }
+
+  async readDiskOffering(id: string): Promise<CloudDiskOffering | null> {
+    const [offering] = await this.findById('listDiskOfferings', parse.DISK_OFFERING, id, {});
+    return offering ?? null;
+  }
+
+  listZones(): Promise<CloudZone[]> {
+    return this.listAll('listZones', parse.ZONE, { available: 'true' });
+  }
+
+  listDiskOfferings(): Promise<CloudDiskOffering[]> {
+    return this.listAll('listDiskOfferings', parse.DISK_OFFERING, {});
+  }
+
+  async submit(command: CloudCommand, jobId: string): Promise<{ jobId: string; volumeId: string | null }> {
+    const { name, parameters } = wireCommand(command);
+    try {
+      const answer = this.parsed(name, parse.accepted, await this.call(name, { ...parameters, customjobid: jobId }));
+      const volumeId = command.name === 'createVolume' && answer.id ? answer.id.toLowerCase() : null;
+      return { jobId: answer.jobid, volumeId };
+    } catch (error) {
+      // For createVolume the volume row is made before the job id is checked, so "taken" must be looked at by the caller.
+      if (error instanceof CloudError && saysJobIdTaken(error, jobId)) {
+        throw new CloudError(error.message, { kind: 'internal', outcome: 'unknown', code: error.code, text: error.text, cause: error });
+      }
+      throw error;
+    }
+  }
+
+  async deleteVolume(id: string): Promise<void> {
+    const answer = await this.call('deleteVolume', { id }, LIMITS.CLOUDSTACK_DELETE_TIMEOUT);
+    const { success, displaytext } = this.parsed('deleteVolume', parse.success, answer);
+    if (!success) throw new CloudError(`CloudStack did not delete the volume: ${cleanText(displaytext ?? 'no reason given')}`, { kind: 'internal', outcome: 'unknown' });
+  }
+
+  async queryJob(jobId: string): Promise<CloudJob | null> {
+    try {
+      const job = this.parsed('queryAsyncJobResult', parse.job, await this.call('queryAsyncJobResult', { jobid: jobId }));
+      return { ...job, errorText: job.errorText === null ? null : cleanText(job.errorText) };
+    } catch (error) {
+      if (error instanceof CloudError && saysNoSuchEntity(error, 'jobid', jobId)) return null;
+      throw error;
+    }
+  }
+
+  private async findById<T>(command: string, item: parse.ListItem<T>, id: string, more: Parameters): Promise<T[]> {
+    try {
+      return this.items(command, item, (await this.call(command, { ...more, id, listall: 'true' })).body);
+    } catch (error) {
+      if (error instanceof CloudError && saysNoSuchEntity(error, 'id', id)) return [];
+      throw error;
+    }
+  }
+
+  private async listAll<T>(command: string, item: parse.ListItem<T>, parameters: Parameters): Promise<T[]> {
+    const all: T[] = [];
+    for (let page = 1; page <= LIMITS.CLOUDSTACK_PAGES; page += 1) {
+      const { body } = await this.call(command, { ...parameters, listall: 'true', page: String(page), pagesize: String(LIMITS.CLOUDSTACK_PAGE_SIZE) });
+      const items = this.items(command, item, body);
+      all.push(...items);
+      if (items.length < LIMITS.CLOUDSTACK_PAGE_SIZE) return all;
+    }
+    throw badAnswer(command, 200, `there are more than ${LIMITS.CLOUDSTACK_PAGES} pages`);
+  }
+
+  /** An empty list is `{}`; a page past the end is a count without an array. */
+  private items<T>(command: string, item: parse.ListItem<T>, body: Readonly<Record<string, unknown>>): T[] {
+    return this.parsed(command, z.array(item.schema), { body: body[item.key] ?? [] });
+  }
+
+  private parsed<T>(command: string, schema: z.ZodType<T>, answer: { body: unknown }): T {
+    const result = schema.safeParse(answer.body);
+    if (result.success) return result.data;
+    throw badAnswer(command, 200, `unexpected content: ${cleanText(z.prettifyError(result.error))}`);
+  }
+
+  /** One call. A 401 reads the configuration again once; it is final when the credentials have not changed. */
+  private async call(command: string, parameters: Parameters, timeout: number = LIMITS.CLOUDSTACK_TIMEOUT): Promise<WireAnswer> {
+    const settings = await this.parts.settings.require();
+    try {
+      return await this.send(settings, command, parameters, timeout);
+    } catch (error) {
+      if (!(error instanceof CloudError) || error.kind !== 'authentication') throw error;
+      const fresh = await this.parts.settings.reload();
+      const changed = fresh !== null && (fresh.apiKey !== settings.apiKey || fresh.secretKey !== settings.secretKey || fresh.endpoint !== settings.endpoint);
+      if (changed) return this.send(fresh, command, parameters, timeout);
+      throw this.explain(error);
+    }
+  }
+
+  private async send(settings: ActiveSettings, command: string, parameters: Parameters, timeout: number): Promise<WireAnswer> {
+    const { clock } = this.parts;
+    const begun = clock.monotonic();
+    this.calls += 1;
+    let failure: CloudError | null = null;
+    try {
+      const form = signedForm(command, parameters, settings, clock.now(), LIMITS.SIGNATURE_LIFETIME);
+      const answer = await post(settings.endpoint, command, form, timeout);
+      if (answer.serverTime !== null) this.clockSkewMs = answer.serverTime - clock.now();
+      return answer;
+    } catch (error) {
+      this.errors += 1;
+      failure = error instanceof CloudError ? error : null;
+      throw error;
+    } finally {
+      const ms = clock.monotonic() - begun;
+      this.parts.onCall?.({ command, ms, error: failure });
+      this.parts.logger.debug('CloudStack call', { command, ms: Math.round(ms), outcome: failure ? failure.message : 'ok' });
+    }
+  }
+
+  /** 401 has many causes (facts 1.6); the reader gets all that can be checked from here. */
+  private explain(error: CloudError): CloudError {
+    const skew = this.clockSkewMs === null || Math.abs(this.clockSkewMs) < 60_000 ? '' : ` The clocks differ by ${Math.round(this.clockSkewMs / 1000)} s.`;
+    const hint = `${error.message}. Check api_key and secret_key in ossea_configs, the clock of this machine, the allowed source addresses and the role of the key.${skew}`;
+    return new CloudError(hint, { kind: 'authentication', outcome: 'final', httpStatus: error.httpStatus, code: error.code, csCode: error.csCode, text: error.text, cause: error });
+  }
+}
+
+export function createCloud(parts: CloudParts): HttpCloud {
+  return new HttpCloud(parts);
+}
+
+function wireCommand(command: CloudCommand): { name: string; parameters: Parameters } {
+  switch (command.name) {
+    case 'createVolume':
+      return {
+        name: command.name,
+        parameters: {
+          name: command.volumeName,
+          zoneid: command.zoneId,
+          diskofferingid: command.diskOfferingId,
+          ...(command.sizeGiB === null ? {} : { size: String(command.sizeGiB) }),
+        },
+      };
+    case 'attachVolume':
+      return {
+        name: command.name,
+        parameters: { id: command.volumeId, virtualmachineid: command.vmId, ...(command.deviceId === null ? {} : { deviceid: String(command.deviceId) }) },
+      };
+    case 'detachVolume':
+      return { name: command.name, parameters: { id: command.volumeId } };
+    case 'stopVirtualMachine':
+      return { name: command.name, parameters: { id: command.vmId, forced: String(command.forced) } };
+    case 'destroyVirtualMachine':
+      return { name: command.name, parameters: { id: command.vmId, expunge: String(command.expunge) } };
+    default:
+      return command satisfies never;
+  }
+}

@@ -1,0 +1,10 @@
+import { LIMITS } from '../runtime/limits';
+
+/**
+ * ms until the next look at a job: quick for quick jobs, and never more than a tenth of what it has taken so far, so that the
+ * polling adds little to the whole.
+ */
+export function jobPollDelay(poll: number, elapsed: number): number {
+  const growing = LIMITS.JOB_POLL_FIRST * 1.5 ** Math.min(poll, 20);
+  return Math.min(LIMITS.JOB_POLL_MAX, Math.max(LIMITS.JOB_POLL_FIRST, Math.min(growing, elapsed / 10)));
+}

@@ -1,0 +1,98 @@
+import type { Clock } from '../runtime/clock';
+import type { Logger } from '../runtime/logger';
+import { CloudError } from './cloud';
+import { readCredential } from './credentials';
+import { apiEndpoint } from './endpoint';
+
+/** A row of ossea_configs, as the database room reads it. */
+export interface OsseaConfigRow {
+  readonly id: string;
+  readonly name: string;
+  readonly apiUrl: string;
+  readonly apiKey: string;
+  readonly secretKey: string;
+  readonly domain: string | null;
+  readonly zone: string | null;
+  readonly diskOfferingId: string | null;
+  readonly omaVmId: string | null;
+  readonly isActive: boolean;
+  /** ms; null when the table has no such column. */
+  readonly updatedAt: number | null;
+}
+
+export interface ActiveSettings {
+  readonly name: string;
+  readonly endpoint: string;
+  readonly apiKey: string;
+  readonly secretKey: string;
+  readonly zone: string | null;
+  readonly omaVmId: string | null;
+}
+
+interface SettingsParts {
+  readonly readRows: () => Promise<readonly OsseaConfigRow[]>;
+  readonly encryptionKey: Buffer | null;
+  /** Told every secret, so that it can be kept out of logs. */
+  readonly register: (secret: string) => void;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/** ms a reading is used before the row is read again: an edited row takes effect within this time, without a restart. */
+const FRESH = 5_000;
+
+/** The active CloudStack configuration, read from the database when it is needed. */
+export class CloudSettings {
+  private last: { readonly at: number; readonly settings: ActiveSettings | null } | null = null;
+  private reading: Promise<ActiveSettings | null> | null = null;
+  private warned = '';
+
+  constructor(private readonly parts: SettingsParts) {}
+
+  /** null when there is no active row. Throws DATABASE_UNAVAILABLE, or CloudError `configuration` when the row is unusable. */
+  async active(): Promise<ActiveSettings | null> {
+    if (this.last && this.parts.clock.monotonic() - this.last.at < FRESH) return this.last.settings;
+    return this.reload();
+  }
+
+  /** Reads the row now; concurrent callers share one reading. */
+  reload(): Promise<ActiveSettings | null> {
+    this.reading ??= this.read().finally(() => {
+      this.reading = null;
+    });
+    return this.reading;
+  }
+
+  /** The settings, or the error that says what to do. */
+  async require(): Promise<ActiveSettings> {
+    const settings = await this.active();
+    if (settings) return settings;
+    throw new CloudError('CloudStack is not configured: insert an active row into ossea_configs', { kind: 'configuration', outcome: 'not-started' });
+  }
+
+  private async read(): Promise<ActiveSettings | null> {
+    const rows = (await this.parts.readRows()).filter((row) => row.isActive);
+    const [row] = rows;
+    if (rows.length > 1) this.warnOnce(`${rows.length} rows of ossea_configs are active; the newest is used: ${row?.name ?? ''}`);
+    const settings = row ? this.toSettings(row) : null;
+    this.last = { at: this.parts.clock.monotonic(), settings };
+    return settings;
+  }
+
+  private toSettings(row: OsseaConfigRow): ActiveSettings {
+    const apiKey = readCredential(row.apiKey, this.parts.encryptionKey);
+    const secretKey = readCredential(row.secretKey, this.parts.encryptionKey);
+    for (const secret of [apiKey, secretKey, row.apiKey, row.secretKey]) this.parts.register(secret);
+    try {
+      return { name: row.name, endpoint: apiEndpoint(row.apiUrl), apiKey, secretKey, zone: row.zone, omaVmId: row.omaVmId };
+    } catch (error) {
+      throw new CloudError(`CloudStack is not configured: ${error instanceof Error ? error.message : ''} (ossea_configs row ${row.name})`, { kind: 'configuration', outcome: 'not-started', cause: error });
+    }
+  }
+
+  private warnOnce(reason: string): void {
+    if (this.warned === reason) return;
+    this.warned = reason;
+    this.parts.logger.warn('CloudStack configuration is not unique', { reason });
+  }
+}

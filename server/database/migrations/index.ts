@@ -1,0 +1,19 @@
+import type { Connection } from 'mysql2/promise';
+import { adoptOperations } from './001-operations';
+import { adoptMappings } from './002-mappings';
+import { adoptExports } from './003-exports';
+import { adoptConfiguration } from './004-configuration';
+
+export interface Migration {
+  readonly id: string;
+  /** Must be safe to run again after a crash in its middle: MySQL commits every DDL statement by itself. */
+  run(connection: Connection): Promise<void>;
+}
+
+/** In order. A migration that has been released is never changed. */
+export const MIGRATIONS: readonly Migration[] = [
+  { id: '001-operations', run: adoptOperations },
+  { id: '002-mappings', run: adoptMappings },
+  { id: '003-exports', run: adoptExports },
+  { id: '004-configuration', run: adoptConfiguration },
+];

@@ -1,0 +1,49 @@
+import type { Kysely } from 'kysely';
+import type { Clock } from '../runtime/clock';
+import { DaemonError, messageOf } from '../runtime/errors';
+import { LIMITS } from '../runtime/limits';
+import type { Logger } from '../runtime/logger';
+import { type Dsn, describeDsn } from './dsn';
+import type { Ledger } from './ledger';
+import { migrate } from './migrate';
+import { MysqlLedger } from './mysql-ledger';
+import { openPool } from './pool';
+import type { Tables } from './tables';
+
+export interface OpenDatabase {
+  readonly dsn: Dsn;
+  readonly ledger: Ledger;
+  readonly kysely: Kysely<Tables>;
+  /** Waits until the database is there and brings its schema up to date. Returns at once when the signal aborts. */
+  prepare(signal: AbortSignal): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Opens the pool; nothing is connected before the first query. */
+export function openDatabase(dsn: Dsn, clock: Clock, logger: Logger): OpenDatabase {
+  const database = openPool(dsn);
+  return {
+    dsn,
+    kysely: database.kysely,
+    ledger: new MysqlLedger(database, () => clock.now()),
+    prepare: (signal) => prepare(dsn, clock, logger, signal),
+    close: () => database.close(),
+  };
+}
+
+/** Backoff without end: a database that comes back is used, whatever happened (specification: started after MySQL). */
+async function prepare(dsn: Dsn, clock: Clock, logger: Logger, signal: AbortSignal): Promise<void> {
+  for (const note of dsn.notes) logger.info('DATABASE_DSN', { note });
+  for (let attempt = 1; !signal.aborted; attempt += 1) {
+    try {
+      const ran = await migrate(dsn, logger);
+      logger.info('Database is ready', { database: describeDsn(dsn), migrations: ran.length });
+      return;
+    } catch (error) {
+      if (!(error instanceof DaemonError) || error.code !== 'DATABASE_UNAVAILABLE') throw error;
+      const delay = Math.min(LIMITS.DATABASE_BACKOFF_CAP, 250 * 2 ** Math.min(attempt - 1, 8));
+      logger.warn('Waiting for the database', { database: describeDsn(dsn), attempt, next_attempt_ms: delay, reason: messageOf(error) });
+      await clock.sleep(delay, signal);
+    }
+  }
+}

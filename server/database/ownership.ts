@@ -1,0 +1,78 @@
+import { type Connection, createConnection, type RowDataPacket } from 'mysql2/promise';
+import { LIMITS } from '../runtime/limits';
+import type { Logger } from '../runtime/logger';
+import type { OwnershipLock } from '../runtime/ownership';
+import type { Dsn } from './dsn';
+import { translate } from './faults';
+import { connectionOptions } from './pool';
+
+/**
+ * GET_LOCK on a connection of its own: the server lets go of it the moment that connection ends, however this process dies.
+ * A beat every second notices a connection that is silently dead.
+ */
+export class ApplianceLock implements OwnershipLock {
+  private connection: Connection | null = null;
+  private beat: NodeJS.Timeout | null = null;
+  private listener: (reason: string) => void = () => {};
+
+  constructor(
+    private readonly dsn: Dsn,
+    private readonly logger: Logger,
+  ) {}
+
+  onLost(listener: (reason: string) => void): void {
+    this.listener = listener;
+  }
+
+  async acquire(applianceId: string): Promise<boolean> {
+    let connection: Connection | null = null;
+    try {
+      connection = await createConnection(connectionOptions(this.dsn));
+      const held = connection;
+      held.on('error', (error: Error) => this.drop(held, error.message));
+      const [rows] = await held.query<RowDataPacket[]>('SELECT GET_LOCK(?, 0) AS got', [`volume-daemon:${applianceId}`.slice(0, 64)]);
+      if (Number(rows[0]?.got) !== 1) {
+        held.destroy();
+        return false;
+      }
+      this.connection = held;
+      this.beat = setInterval(() => void this.check(held), LIMITS.OWNERSHIP_BEAT);
+      this.beat.unref();
+      return true;
+    } catch (error) {
+      connection?.destroy();
+      throw translate(error);
+    }
+  }
+
+  async release(): Promise<void> {
+    const { connection } = this;
+    this.forget();
+    if (!connection) return;
+    // Ending the connection releases the lock; asking first makes it free before we return.
+    await connection.query('DO RELEASE_ALL_LOCKS()').catch(() => undefined);
+    connection.destroy();
+  }
+
+  private async check(connection: Connection): Promise<void> {
+    try {
+      await connection.query({ sql: 'SELECT 1', timeout: LIMITS.OWNERSHIP_BEAT_TIMEOUT });
+    } catch (error) {
+      this.drop(connection, error instanceof Error ? error.message : String(error));
+    }
+  }
+
+  private drop(connection: Connection, reason: string): void {
+    if (this.connection !== connection) return;
+    this.logger.warn('The connection that holds the appliance lock is broken', { reason });
+    this.forget();
+    connection.destroy();
+    this.listener(reason);
+  }
+
+  private forget(): void {
+    this.connection = null;
+    if (this.beat) clearInterval(this.beat);
+    this.beat = null;
+  }
+}

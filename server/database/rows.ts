@@ -1,0 +1,174 @@
+import { z } from 'zod';
+import {
+  EXPORT_STATUSES,
+  type ExportRecord,
+  JOURNAL_STATES,
+  type JournalEntry,
+  type JsonObject,
+  type Mapping,
+  OPERATION_STATUSES,
+  OPERATION_TYPES,
+  type Operation,
+} from '../operations/model';
+import { ERRORS, type ErrorCode } from '../runtime/errors';
+
+/** Rows as the drivers return them, checked at the border: other programs write these tables too. */
+const count = z.coerce.number();
+const nullableCount = z.coerce.number().nullable();
+const time = z.date().transform((date) => date.getTime());
+const nullableTime = z.date().nullable().transform((date) => date?.getTime() ?? null);
+/** JSON columns come as text (MariaDB) or parsed (MySQL). */
+const json = z.unknown().transform((value): unknown => (typeof value === 'string' ? parseJson(value) : value));
+const jsonObject = json.transform((value): JsonObject => (isObject(value) ? value : {}));
+const errorCode = z.string().nullable().transform((value): ErrorCode | null => (value !== null && isErrorCode(value) ? value : value === null ? null : 'INTERNAL'));
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
+function isObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function isErrorCode(text: string): text is ErrorCode {
+  return Object.hasOwn(ERRORS, text);
+}
+
+const base = {
+  id: z.string(),
+  sequence: count,
+  appliance_id: z.string(),
+  status: z.enum(OPERATION_STATUSES),
+  volume_id: z.string(),
+  vm_id: z.string().nullable(),
+  response: json.transform((value) => (isObject(value) ? value : null)),
+  error: z.string().nullable(),
+  error_code: errorCode,
+  attempt: count,
+  next_attempt_at: nullableTime,
+  wait_reason: z.string().nullable(),
+  idempotency_key: z.string().nullable(),
+  cancel_requested: count,
+  created_at: time,
+  updated_at: time,
+  completed_at: nullableTime,
+  type: z.enum(OPERATION_TYPES),
+  request: jsonObject,
+};
+const operationRow = z.object(base);
+
+const text = z.string().catch('');
+const createRequest = z.looseObject({ name: text, size: z.coerce.number().catch(0), disk_offering_id: text, zone_id: text });
+const attachRequest = z.looseObject({ volume_id: text, vm_id: text, device_id: z.number().optional(), attach_as: z.literal('root').optional() });
+const volumeRequest = z.looseObject({ volume_id: text, force: z.boolean().optional() });
+const cleanupRequest = z.looseObject({ volume_id: text, test_vm_id: text, oma_vm_id: text, delete_vm: z.boolean().catch(false), force_clean: z.boolean().catch(false) });
+
+/** An operation from its row. Requests that older daemons stored loosely are still readable; missing fields become empty. */
+export function toOperation(row: unknown): Operation {
+  const v = operationRow.parse(row);
+  const fields = {
+    id: v.id,
+    sequence: v.sequence,
+    applianceId: v.appliance_id,
+    status: v.status,
+    volumeId: v.volume_id,
+    vmId: v.vm_id,
+    response: v.response,
+    error: v.error,
+    errorCode: v.error_code,
+    attempt: v.attempt,
+    nextAttemptAt: v.next_attempt_at,
+    waitReason: v.wait_reason,
+    idempotencyKey: v.idempotency_key,
+    cancelRequested: v.cancel_requested === 1,
+    createdAt: v.created_at,
+    updatedAt: v.updated_at,
+    completedAt: v.completed_at,
+  };
+  // The volume is a column of its own; old rows may name it only there.
+  const request = { volume_id: v.volume_id, vm_id: v.vm_id ?? '', ...v.request };
+  switch (v.type) {
+    case 'create':
+      return { ...fields, type: v.type, request: createRequest.parse(v.request) as Extract<Operation, { type: 'create' }>['request'] };
+    case 'attach':
+      return { ...fields, type: v.type, request: attachRequest.parse(request) as Extract<Operation, { type: 'attach' }>['request'] };
+    case 'detach':
+      return { ...fields, type: v.type, request: volumeRequest.parse(request) as Extract<Operation, { type: 'detach' }>['request'] };
+    case 'delete':
+      return { ...fields, type: v.type, request: volumeRequest.parse(request) as Extract<Operation, { type: 'delete' }>['request'] };
+    case 'cleanup':
+      return { ...fields, type: v.type, request: cleanupRequest.parse(request) as Extract<Operation, { type: 'cleanup' }>['request'] };
+    default:
+      return v.type satisfies never;
+  }
+}
+
+const stepRow = z.object({ id: count, operation_id: z.string().nullable(), sequence: count, step: z.string(), state: z.enum(JOURNAL_STATES), data: jsonObject, created_at: time });
+
+export function toEntry(row: unknown): JournalEntry {
+  const v = stepRow.parse(row);
+  return { id: v.id, operationId: v.operation_id ?? '', sequence: v.sequence, step: v.step, state: v.state, data: v.data, at: v.created_at };
+}
+
+const mappingRow = z.object({
+  id: z.string(),
+  volume_id: z.string(),
+  vm_id: z.string(),
+  device_path: z.string(),
+  cloudstack_state: z.enum(['attached', 'detached']).catch('attached'),
+  linux_state: z.enum(['detected', 'missing', 'n/a']).catch('missing'),
+  size: count,
+  controller: z.string().nullable(),
+  serial: z.string().nullable(),
+  diskseq: nullableCount,
+  boot_id: z.string().nullable(),
+  matched_by: z.enum(['serial', 'size']).nullable().catch(null),
+  cloudstack_device_id: nullableCount,
+  last_sync: time,
+  created_at: time,
+  updated_at: time,
+});
+
+export function toMapping(row: unknown): Mapping {
+  const v = mappingRow.parse(row);
+  return {
+    id: v.id,
+    volumeId: v.volume_id,
+    vmId: v.vm_id,
+    devicePath: v.device_path,
+    cloudstackState: v.cloudstack_state,
+    linuxState: v.linux_state,
+    size: v.size,
+    controller: v.controller,
+    serial: v.serial,
+    diskseq: v.diskseq,
+    bootId: v.boot_id,
+    matchedBy: v.matched_by,
+    cloudstackDeviceId: v.cloudstack_device_id,
+    lastSync: v.last_sync,
+    createdAt: v.created_at,
+    updatedAt: v.updated_at,
+  };
+}
+
+const exportRow = z.object({
+  id: z.union([z.string(), z.number()]).transform(String),
+  volume_id: z.string(),
+  export_name: z.string(),
+  device_path: z.string(),
+  port: count,
+  status: z.enum(EXPORT_STATUSES).catch('failed'),
+  metadata: json,
+  created_at: time,
+  updated_at: time,
+});
+
+export function toExport(row: unknown): ExportRecord {
+  const v = exportRow.parse(row);
+  const metadata = isObject(v.metadata) ? Object.fromEntries(Object.entries(v.metadata).map(([key, value]) => [key, String(value)])) : {};
+  return { id: v.id, volumeId: v.volume_id, exportName: v.export_name, devicePath: v.device_path, port: v.port, status: v.status, metadata, createdAt: v.created_at, updatedAt: v.updated_at };
+}

@@ -1,0 +1,90 @@
+import type { ColumnType, Generated } from 'kysely';
+
+/** Times are TIMESTAMP(3) in a UTC session: Date in, Date out. */
+type Time = ColumnType<Date, Date, Date>;
+type NullableTime = ColumnType<Date | null, Date | null | undefined, Date | null>;
+/** MariaDB returns JSON columns as text, MySQL as parsed values; written as text. */
+type Json = ColumnType<unknown, string, string>;
+type NullableJson = ColumnType<unknown, string | null | undefined, string | null>;
+
+export interface OperationsTable {
+  id: string;
+  sequence: Generated<number>;
+  appliance_id: string;
+  epoch: Generated<number>;
+  type: string;
+  status: string;
+  volume_id: string;
+  vm_id: string | null;
+  request: Json;
+  response: NullableJson;
+  error: ColumnType<string | null, string | null | undefined, string | null>;
+  error_code: ColumnType<string | null, string | null | undefined, string | null>;
+  attempt: Generated<number>;
+  next_attempt_at: NullableTime;
+  wait_reason: ColumnType<string | null, string | null | undefined, string | null>;
+  idempotency_key: ColumnType<string | null, string | null | undefined, string | null>;
+  request_hash: ColumnType<string | null, string | null | undefined, string | null>;
+  cancel_requested: Generated<number>;
+  created_at: Time;
+  updated_at: Time;
+  completed_at: NullableTime;
+}
+
+export interface StepsTable {
+  id: Generated<number>;
+  appliance_id: string;
+  /** NULL for entries of the appliance itself (sync, exports API). */
+  operation_id: string | null;
+  sequence: number;
+  step: string;
+  state: string;
+  data: Json;
+  created_at: Time;
+}
+
+export interface MappingsTable {
+  id: string;
+  volume_id: string;
+  vm_id: string;
+  device_path: string;
+  cloudstack_state: string;
+  linux_state: string;
+  size: number;
+  controller: string | null;
+  serial: string | null;
+  diskseq: number | null;
+  boot_id: string | null;
+  matched_by: string | null;
+  cloudstack_device_id: number | null;
+  last_sync: Time;
+  created_at: Time;
+  updated_at: Time;
+}
+
+export interface ExportsTable {
+  id: Generated<number>;
+  volume_id: string;
+  export_name: string;
+  device_path: string;
+  port: number;
+  status: string;
+  metadata: NullableJson;
+  created_at: Time;
+  updated_at: Time;
+}
+
+export interface AppliancesTable {
+  id: string;
+  epoch: number;
+  owner: string;
+  since: Time;
+}
+
+export interface Tables {
+  volume_operations: OperationsTable;
+  volume_operation_steps: StepsTable;
+  device_mappings: MappingsTable;
+  nbd_exports: ExportsTable;
+  appliances: AppliancesTable;
+}

@@ -1,0 +1,85 @@
+import type { CloudVolume } from '../cloudstack/cloud';
+import { type Considered, type Correlation, correlate, rootDevices, type World } from '../devices/correlation';
+import type { DeviceSnapshot } from '../devices/model';
+import { LIMITS } from '../runtime/limits';
+import { DEVICE_FOUND, NO_DEVICE } from '../runtime/log-events';
+import type { DeviceFact } from './decision';
+import type { JsonObject } from './model';
+import type { OperationRun } from './run';
+
+type Found = Extract<Correlation, { kind: 'found' }>;
+
+/**
+ * Waits until the guest shows the disk of the volume, or until the correlation is refused, or `timeout` ms are over. The rules
+ * are pure (../devices/correlation.ts); this brings them the world, anew after every scan.
+ */
+export async function awaitDevice(run: OperationRun, volume: CloudVolume, timeout: number): Promise<DeviceFact> {
+  const { watcher, logger } = run.parts;
+  const fields = { operation_id: run.operation.id, volume_id: volume.id };
+  run.waiting = { step: 'await-device', reason: 'the guest has not shown the disk yet', attempt: 0, nextAttemptAt: null };
+  const mappings = await readMappings(run);
+  let last: Correlation | null = null;
+  const settled = await watcher.waitFor(
+    (snapshot) => {
+      last = correlate(worldOf(run, volume, snapshot, mappings));
+      return last.kind === 'waiting' ? null : last;
+    },
+    { timeout, signal: run.signal },
+  );
+  const answer = settled ?? (last as Correlation | null);
+  if (answer === null || answer.kind === 'waiting') {
+    const reason = answer?.reason ?? 'the devices of the guest could not be read';
+    logger.warn(NO_DEVICE, { ...fields, reason });
+    return { kind: 'missing', reason };
+  }
+  if (answer.kind === 'refused') {
+    logger.warn('No device was chosen', { ...fields, reason: answer.reason, considered: answer.considered });
+    return { kind: 'refused', code: answer.code, reason: answer.reason, considered: answer.considered.map(asJson) };
+  }
+  logger.info(DEVICE_FOUND, { ...fields, device_path: answer.device.path, matched_by: answer.matchedBy, serial: answer.device.serial, diskseq: answer.device.diskseq });
+  return foundFact(run, volume, answer);
+}
+
+/** Disks without serials are told apart by size and time alone, so such attaches run one by one. */
+export function serialless(snapshot: DeviceSnapshot): boolean {
+  return snapshot.devices.every((device) => device.serial === null);
+}
+
+/**
+ * A mapping of another volume on the same path can only be stale: the device there is provably this volume's, so that mapping
+ * loses the path (it becomes `missing`, and sync finds its disk).
+ */
+async function foundFact(run: OperationRun, volume: CloudVolume, found: Found): Promise<DeviceFact> {
+  const mappings = await readMappings(run);
+  const displaces = mappings.filter((mapping) => mapping.devicePath === found.device.path && mapping.volumeId !== volume.id).map((mapping) => mapping.volumeId);
+  return { kind: 'found', device: found.device, bootId: run.parts.watcher.snapshot().bootId, matchedBy: found.matchedBy, displaces };
+}
+
+async function readMappings(run: OperationRun) {
+  const { applianceVmId } = run.parts.policy();
+  return applianceVmId === null ? [] : run.active(() => run.parts.ledger.listMappings(applianceVmId));
+}
+
+function worldOf(run: OperationRun, volume: CloudVolume, snapshot: DeviceSnapshot, mappings: World['mappings']): World {
+  return {
+    volume: { id: volume.id, size: volume.size },
+    devices: snapshot.devices,
+    bootId: snapshot.bootId,
+    mappings,
+    events: run.parts.watcher.recentEvents(),
+    submittedAt: submittedAt(run),
+    window: LIMITS.CONTEMPORARY_WINDOW,
+    tolerance: run.parts.settings.sizeTolerance,
+    rootDevices: rootDevices(snapshot),
+  };
+}
+
+/** Monotonic ms of the intent of this attach, which may have been written before a restart; null when nothing was sent. */
+function submittedAt(run: OperationRun): number | null {
+  const at = run.journal.intentAt('attach-volume');
+  return at === null ? null : run.parts.clock.monotonic() - Math.max(0, run.parts.clock.now() - at);
+}
+
+function asJson({ path, serial, size, diskseq, verdict }: Considered): JsonObject {
+  return { path, serial, size, diskseq, verdict };
+}

@@ -1,0 +1,53 @@
+import { join } from 'node:path';
+import { createCloud, type HttpCloud } from '../cloudstack/http-cloud';
+import { CloudSettings } from '../cloudstack/settings';
+import { type OpenDatabase, openDatabase } from '../database/open';
+import { readOsseaConfigs } from '../database/ossea-configs';
+import { createInventoryStore } from '../devices/inventory';
+import type { Guest } from '../devices/model';
+import { createSysfsGuest } from '../devices/sysfs';
+import { DeviceWatcher } from '../devices/watcher';
+import { createExportServer } from '../exports/create';
+import type { ExportServer } from '../exports/export-server';
+import { systemClock } from './clock';
+import type { Configuration } from './configuration';
+import { ApplianceIdentity } from './identity';
+import type { Logger } from './logger';
+import type { Redactor } from './redaction';
+
+/** The ports of the real daemon, built but not started. Nothing here waits for anything. */
+export interface Assembly {
+  readonly database: OpenDatabase;
+  readonly settings: CloudSettings;
+  readonly cloud: HttpCloud;
+  readonly guest: Guest;
+  readonly watcher: DeviceWatcher;
+  readonly exports: ExportServer;
+  readonly identity: ApplianceIdentity;
+}
+
+/** The one place that chooses the real implementations (DESIGN section 3: one composition root). */
+export function assemble(configuration: Configuration, logger: Logger, redactor: Redactor): Assembly {
+  const clock = systemClock;
+  const { devices, exports: nbd } = configuration;
+  const database = openDatabase(configuration.database.dsn, clock, logger);
+  const settings = new CloudSettings({
+    readRows: () => readOsseaConfigs(database.kysely),
+    encryptionKey: configuration.credentials.encryptionKey,
+    register: (secret: string) => redactor.register(secret),
+    clock,
+    logger,
+  });
+  const cloud = createCloud({ settings, clock, logger });
+  const guest = createSysfsGuest({ ...devices, clock });
+  const watcher = new DeviceWatcher({ guest, clock, logger, inventory: createInventoryStore(join(configuration.stateDir, 'inventory')) });
+  const exports = createExportServer({ ...nbd, runDir: configuration.runDir, devDir: devices.devDir, clock, logger });
+  const identity = new ApplianceIdentity({
+    cloud,
+    logger,
+    configuredVmId: configuration.appliance.vmId,
+    osseaVmId: async () => (await settings.active())?.omaVmId ?? null,
+    productUuid: () => guest.productUuid(),
+  });
+  return { database, settings, cloud, guest, watcher, exports, identity };
+}

@@ -1,0 +1,56 @@
+import type { Configuration } from './configuration';
+import { ConfigurationError, describeConfiguration, loadConfiguration } from './configuration';
+import { messageOf } from './errors';
+import { DAEMON_STARTING } from './log-events';
+import { createLogger } from './logging';
+import { createRedactor } from './redaction';
+import { VolumeDaemon } from './volume-daemon';
+
+/** Exit codes: 0 drained, 1 configuration or start failed, 70 programming error (EX_SOFTWARE; systemd starts us again). */
+const EXIT_CONFIGURATION = 1;
+const EXIT_SOFTWARE = 70;
+
+/**
+ * Reads the configuration and starts the daemon in the background. All mistakes of the configuration are printed at once, and
+ * the process ends with 1. `--check-config` prints what is in force, secrets masked, and ends the process.
+ */
+export function launch(
+  env: Readonly<Record<string, string | undefined>>,
+  args: readonly string[],
+): { configuration: Configuration; daemon: VolumeDaemon } | null {
+  const configuration = configure(env);
+  if (args.includes('--check-config')) {
+    process.stdout.write(`${JSON.stringify(describeConfiguration(configuration), null, 2)}\n`);
+    process.exit(0);
+  }
+  const redactor = createRedactor();
+  for (const secret of [configuration.database.dsn.password, configuration.credentials.encryptionKey?.toString('base64')]) {
+    if (secret) redactor.register(secret);
+  }
+  const logger = createLogger({ level: configuration.log.level, format: configuration.log.format, redactor });
+  logger.info(DAEMON_STARTING, { pid: process.pid, node: process.version });
+  const fatal = (error: unknown) => {
+    logger.error('A programming error ended the daemon; the next start continues every operation', { error });
+    process.exit(EXIT_SOFTWARE);
+  };
+  // Nitro only logs these; a daemon in an unknown state must not go on writing (DESIGN section 3).
+  process.on('uncaughtException', fatal);
+  process.on('unhandledRejection', fatal);
+  const daemon = new VolumeDaemon({ configuration, logger, redactor, onFatal: fatal });
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => void daemon.stop());
+  daemon.start().catch((error: unknown) => {
+    logger.error('The daemon could not start', { error, reason: messageOf(error) });
+    process.exit(EXIT_CONFIGURATION);
+  });
+  return { configuration, daemon };
+}
+
+function configure(env: Readonly<Record<string, string | undefined>>): Configuration {
+  try {
+    return loadConfiguration(env);
+  } catch (error) {
+    if (!(error instanceof ConfigurationError)) throw error;
+    process.stderr.write(`The configuration is not valid:\n${error.problems.map(({ variable, message }) => `  ${variable}: ${message}`).join('\n')}\n`);
+    process.exit(EXIT_CONFIGURATION);
+  }
+}

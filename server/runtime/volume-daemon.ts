@@ -1,0 +1,309 @@
+import { hostname } from 'node:os';
+import { ApplianceLock } from '../database/ownership';
+import type { DeviceEvent, DeviceSnapshot } from '../devices/model';
+import { ExportService } from '../exports/service';
+import type { Policy } from '../operations/decision';
+import type { Engine } from '../operations/engine';
+import { OperationEvents } from '../operations/events';
+import type { OperationType, RequestOf } from '../operations/model';
+import { OperationService } from '../operations/service';
+import { SyncService } from '../sync/service';
+import { withdrawSurprises } from '../sync/surprise';
+import { type Assembly, assemble } from './assembly';
+import { systemClock, systemRandom } from './clock';
+import type { Configuration } from './configuration';
+import type { ComponentHealth, Daemon, DaemonPhase, HealthReport, MetricsReport } from './daemon';
+import { DaemonError, messageOf } from './errors';
+import { HealthMonitor, healthReport } from './health';
+import { LIMITS } from './limits';
+import { CLOUDSTACK_VERIFIED, MONITOR_STARTED } from './log-events';
+import type { Logger } from './logger';
+import { Ownership } from './ownership';
+import { renderPrometheus } from './prometheus';
+import type { Redactor } from './redaction';
+import { errorRatePercent, Statistics } from './statistics';
+import { VERSION } from './version';
+import { VolumeQueries } from './volumes';
+
+interface Parts {
+  readonly configuration: Configuration;
+  readonly logger: Logger;
+  readonly redactor: Redactor;
+  readonly onFatal: (error: unknown) => void;
+}
+
+/**
+ * The daemon itself: builds the parts, brings them up in the order they depend on each other, answers questions, and takes
+ * them down again. It holds no rule of its own about volumes; those live in operations, devices, exports and sync.
+ */
+export class VolumeDaemon implements Daemon {
+  readonly version = VERSION;
+  phase: DaemonPhase = 'starting';
+  phaseReason: string | null = 'waiting for the database';
+  readonly operations: OperationService;
+  readonly volumes: VolumeQueries;
+  readonly exports: ExportService;
+  readonly sync: SyncService;
+  private readonly stop$ = new AbortController();
+  readonly stopping = this.stop$.signal;
+  private readonly startedAt = systemClock.now();
+  private readonly events = new OperationEvents();
+  private readonly assembly: Assembly;
+  private readonly ownership: Ownership;
+  private readonly monitor: HealthMonitor;
+  private readonly statistics: Statistics;
+  private migrated = false;
+  private pending = 0;
+  private readonly recent: DeviceEvent[] = [];
+  private stopped: Promise<void> | null = null;
+
+  constructor(private readonly parts: Parts) {
+    const { configuration, logger } = parts;
+    this.assembly = assemble(configuration, logger, parts.redactor);
+    const { database, cloud, guest, watcher, exports, identity } = this.assembly;
+    const { ledger } = database;
+    const base = { ledger, cloud, guest, watcher, exports, events: this.events, clock: systemClock, random: systemRandom, logger };
+    this.ownership = new Ownership(
+      {
+        lock: new ApplianceLock(database.dsn, logger),
+        ledger,
+        engineParts: { ...base, settings: { sizeTolerance: configuration.devices.sizeTolerance }, policy: () => this.policy(), onFatal: parts.onFatal },
+        clock: systemClock,
+        logger,
+        owner: `${hostname()}:${configuration.http.port} pid ${process.pid}`,
+      },
+      (state) => this.ownershipChanged(state),
+    );
+    this.operations = new OperationService({
+      ...base,
+      stopping: this.stopping,
+      applianceId: () => this.applianceId(),
+      writer: () => this.writer(),
+      admit: (type, request) => this.admit(type, request),
+    });
+    const isBusyWith = (volumeId: string) => this.ownership.engine?.isBusyWith(volumeId) ?? false;
+    const owner = () => ({ epoch: this.writer().epoch, applianceVmId: identity.require() });
+    this.volumes = new VolumeQueries({
+      ledger: () => this.readable(),
+      cloud,
+      watcher,
+      recentEvents: () => this.recent,
+      devDir: configuration.devices.devDir,
+      applianceVmId: () => identity.view.vmId,
+    });
+    this.exports = new ExportService({ ledger: () => this.readable(), server: exports, watcher, owner, isBusyWith });
+    this.sync = new SyncService({ ...base, owner, isBusyWith, busyVolumes: () => ledger.busyVolumes(this.applianceId()) });
+    this.statistics = new Statistics(ledger, () => identity.view.vmId ?? undefined, this.events);
+    this.monitor = this.createMonitor();
+  }
+
+  /** Resolves when everything is up (as owner or in standby); rejects only when the start can never succeed. */
+  async start(): Promise<void> {
+    const { database, watcher, identity } = this.assembly;
+    const { logger, configuration } = this.parts;
+    this.monitor.start();
+    await watcher.start();
+    watcher.onEvent((event) => this.deviceEvent(event));
+    logger.info(MONITOR_STARTED, { interval_ms: configuration.devices.pollInterval, devices: watcher.snapshot().devices.length });
+    await database.prepare(this.stopping);
+    if (this.stopping.aborted) return;
+    this.migrated = true;
+    this.phaseReason = 'finding out which appliance this is';
+    await identity.resolve();
+    this.ownership.start(this.applianceId());
+    void this.verifyCloud();
+  }
+
+  /** Drain (DESIGN section 4): stop accepting, end streams, finish current steps, release the lock. Idempotent. */
+  stop(): Promise<void> {
+    this.stopped ??= this.drain();
+    return this.stopped;
+  }
+
+  health(): HealthReport {
+    const { watcher, identity } = this.assembly;
+    return healthReport({
+      clock: systemClock,
+      phase: this.phase,
+      monitor: this.monitor,
+      deviceMonitor: deviceHealth(watcher.health()),
+      appliance: identity.view,
+      engine: this.ownership.engine,
+      owner: this.phase === 'standby' ? this.ownership.otherOwner : null,
+      pending: this.pending,
+      lastSync: this.sync.last,
+      startedAt: this.startedAt,
+      pollIntervalMs: this.parts.configuration.devices.pollInterval,
+    });
+  }
+
+  async metrics(): Promise<MetricsReport> {
+    this.readable();
+    const counts = await this.statistics.counts();
+    this.pending = counts.byStatus.pending;
+    const total = Object.values(counts.byStatus).reduce((sum, count) => sum + count, 0);
+    const calls = this.assembly.cloud.statistics();
+    return {
+      at: systemClock.now(),
+      totalOperations: total,
+      pendingOperations: counts.byStatus.pending,
+      activeMappings: counts.activeMappings,
+      operationsByType: counts.byType,
+      operationsByStatus: counts.byStatus,
+      averageResponseMs: counts.averageResponseMs,
+      errorRatePercent: errorRatePercent(counts.byStatus.failed, total),
+      details: {
+        cloudstackApiCalls: calls.calls,
+        cloudstackApiErrors: calls.errors,
+        deviceEventsProcessed: this.assembly.watcher.health().eventsProcessed,
+        uptimeSeconds: Math.floor((systemClock.now() - this.startedAt) / 1000),
+        epoch: this.ownership.engine?.epoch.number ?? null,
+      },
+    };
+  }
+
+  async prometheus(): Promise<{ contentType: string; body: string }> {
+    return renderPrometheus(await this.metrics(), this.health());
+  }
+
+  async poll(): Promise<DeviceSnapshot> {
+    return this.assembly.watcher.scan();
+  }
+
+  async sweep(): Promise<{ resumed: number; claimed: number }> {
+    return (await this.ownership.engine?.sweep()) ?? { resumed: 0, claimed: 0 };
+  }
+
+  async prune(): Promise<{ deleted: number }> {
+    const { epoch } = this.writer();
+    const olderThan = systemClock.now() - this.parts.configuration.historyDays * 86_400_000;
+    let deleted = 0;
+    for (let batch = LIMITS.PRUNE_BATCH; batch === LIMITS.PRUNE_BATCH && !this.stopping.aborted; ) {
+      batch = await this.assembly.database.ledger.prune(epoch, olderThan, LIMITS.PRUNE_BATCH);
+      deleted += batch;
+    }
+    return { deleted };
+  }
+
+  private async drain(): Promise<void> {
+    const begun = systemClock.monotonic();
+    this.phase = 'stopping';
+    this.phaseReason = 'the daemon is stopping';
+    this.stop$.abort();
+    const { unfinished } = await this.ownership.stop();
+    await this.monitor.stop();
+    await this.assembly.watcher.stop();
+    await this.assembly.exports.close();
+    await this.assembly.database.close().catch(() => undefined);
+    this.parts.logger.info('The daemon has stopped; operations continue with the next start', { ms: Math.round(systemClock.monotonic() - begun), unfinished });
+  }
+
+  /** The ledger once the schema is there; STARTING before. */
+  private readable() {
+    if (!this.migrated) throw new DaemonError('STARTING', `The daemon is starting: ${this.phaseReason ?? ''}`, { retryAfterSeconds: 1 });
+    return this.assembly.database.ledger;
+  }
+
+  private writer(): { engine: Engine; epoch: Engine['epoch'] } {
+    if (this.phase === 'stopping') throw new DaemonError('STOPPING', 'The daemon is stopping', { retryAfterSeconds: 5 });
+    this.readable();
+    const { engine, otherOwner } = this.ownership;
+    if (engine) return { engine, epoch: engine.epoch };
+    if (otherOwner !== null) {
+      throw new DaemonError('STANDBY', `Another daemon owns this appliance: ${otherOwner}`, { details: { owner: otherOwner }, retryAfterSeconds: 5 });
+    }
+    throw new DaemonError('STARTING', 'The daemon is taking over the appliance', { retryAfterSeconds: 1 });
+  }
+
+  /** What must be known before a request of this type is taken (DESIGN section 6: nothing is guessed). */
+  private admit<T extends OperationType>(type: T, request: RequestOf[T]): void {
+    if (type === 'create') return;
+    const applianceVmId = this.assembly.identity.require();
+    if ('oma_vm_id' in request && request.oma_vm_id !== applianceVmId) {
+      throw new DaemonError('VALIDATION_FAILED', 'The request is not valid: oma_vm_id is not this appliance', {
+        details: { fields: [{ field: 'oma_vm_id', message: `must be the id of this appliance, ${applianceVmId}` }] },
+      });
+    }
+  }
+
+  /** The name of the lock and the owner of operations. Without a VM id the host stands for itself; attach and detach are refused then. */
+  private applianceId(): string {
+    return this.assembly.identity.view.vmId ?? `host-${hostname()}`.slice(0, 40);
+  }
+
+  private policy(): Policy {
+    const { operations, devices, exports } = this.parts.configuration;
+    return {
+      ...operations,
+      applianceVmId: this.assembly.identity.view.vmId,
+      exportsEnabled: exports.backend !== 'none',
+      correlationTimeout: devices.correlationTimeout,
+    };
+  }
+
+  private ownershipChanged(state: 'owner' | 'standby'): void {
+    if (this.phase === 'stopping') return;
+    const was = this.phase;
+    this.phase = state === 'owner' ? 'ready' : 'standby';
+    this.phaseReason = state === 'owner' ? null : `another daemon owns this appliance: ${this.ownership.otherOwner ?? 'unknown'}`;
+    if (state === 'owner' && was !== 'ready') void this.firstSync();
+  }
+
+  private async firstSync(): Promise<void> {
+    try {
+      await this.sync.run({ dryRun: false, reason: 'start' });
+    } catch (error) {
+      this.parts.logger.warn('The first sync did not run', { reason: messageOf(error) });
+    }
+  }
+
+  /** CloudStack may be away at the start; the daemon serves all the same and verifies itself when it is back. */
+  private async verifyCloud(): Promise<void> {
+    while (!this.stopping.aborted) {
+      await this.assembly.identity.resolve().catch(() => undefined);
+      const { verdict } = await this.assembly.identity.verify().catch(() => this.assembly.identity.view);
+      await systemClock.sleep(verdict === 'confirmed' ? LIMITS.IDENTITY_RECHECK : LIMITS.HEALTH_RETRY, this.stopping);
+    }
+  }
+
+  private deviceEvent(event: DeviceEvent): void {
+    this.recent.push(event);
+    if (this.recent.length > LIMITS.RECENT_EVENTS) this.recent.shift();
+    const { engine } = this.ownership;
+    const { vmId } = this.assembly.identity.view;
+    if (event.type === 'added' || !engine || vmId === null) return;
+    const { database, exports, watcher } = this.assembly;
+    const parts = { ledger: database.ledger, exports, logger: this.parts.logger, isBusyWith: (id: string) => engine.isBusyWith(id) };
+    withdrawSurprises(parts, vmId, watcher.snapshot()).catch((error: unknown) => {
+      this.parts.logger.warn('Vanished devices could not be looked at', { reason: messageOf(error) });
+    });
+  }
+
+  private createMonitor(): HealthMonitor {
+    const { database, cloud, exports } = this.assembly;
+    const { logger } = this.parts;
+    return new HealthMonitor(
+      systemClock,
+      {
+        database: { every: LIMITS.HEALTH_DATABASE, look: () => database.ledger.ping().then(() => ({ status: 'healthy', message: 'answers' })) },
+        cloudstack: { every: LIMITS.HEALTH_CLOUDSTACK, look: () => cloud.capabilities().then(({ version }) => ({ status: 'healthy', message: `CloudStack ${version ?? 'of unknown version'}` })) },
+        exportServer: { every: LIMITS.HEALTH_EXPORTS, look: async () => exportHealth(await exports.health()) },
+      },
+      (name, health) => {
+        if (name === 'cloudstack' && health.status === 'healthy') logger.info(CLOUDSTACK_VERIFIED, { detail: health.message });
+        else if (health.status === 'unhealthy') logger.error('A dependency is unhealthy', { dependency: name, reason: health.message });
+        else logger.info('A dependency has changed', { dependency: name, status: health.status, detail: health.message });
+      },
+    );
+  }
+}
+
+function exportHealth(health: Awaited<ReturnType<Assembly['exports']['health']>>): ComponentHealth {
+  const { status, message, version, pid, staleUntilRestart } = health;
+  return { status, message, details: { version, pid, stale_until_restart: staleUntilRestart } };
+}
+
+function deviceHealth(health: ReturnType<Assembly['watcher']['health']>): ComponentHealth {
+  const { status, message, devices, lastScanAt, eventsProcessed } = health;
+  return { status, message, details: { device_count: devices, last_scan_at: lastScanAt, events_processed: eventsProcessed } };
+}
