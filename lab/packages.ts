@@ -1,0 +1,69 @@
+import { spawnSync } from 'node:child_process';
+import { accessSync, constants } from 'node:fs';
+import { delimiter, join } from 'node:path';
+
+/** Program → Debian package that brings it. */
+export const PACKAGES = {
+  mariadbd: 'mariadb-server-core',
+  'mariadb-install-db': 'mariadb-server-core',
+  'nbd-server': 'nbd-server',
+  'nbd-client': 'nbd-client',
+  nbdinfo: 'libnbd-bin',
+  nbdcopy: 'libnbd-bin',
+  'qemu-storage-daemon': 'qemu-system-common',
+  'qemu-img': 'qemu-utils',
+} as const;
+export type Program = keyof typeof PACKAGES;
+
+/** The full path of a program, or null. Servers live in /usr/sbin, which the PATH of ordinary users lacks. */
+export function findProgram(program: string): string | null {
+  const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/local/sbin', '/usr/sbin', '/sbin'];
+  for (const folder of folders) {
+    if (folder === '') continue;
+    const path = join(folder, program);
+    try {
+      accessSync(path, constants.X_OK);
+      return path;
+    } catch {
+      // not in this folder
+    }
+  }
+  return null;
+}
+
+/**
+ * Makes sure that the programs are there and returns their paths. Missing ones are installed with apt-get as root or through
+ * password-less sudo; where that is not possible the error names the one command to run.
+ */
+export function ensurePackages<P extends Program>(programs: readonly P[]): Record<P, string> {
+  const missing = programs.filter((program) => findProgram(program) === null);
+  if (missing.length > 0) install([...new Set(missing.map((program) => PACKAGES[program]))]);
+  const paths = programs.map((program) => [program, require(program)] as const);
+  return Object.fromEntries(paths) as Record<P, string>;
+}
+
+function require(program: Program): string {
+  const path = findProgram(program);
+  if (path === null)
+    throw new Error(`${program} is missing although package ${PACKAGES[program]} is installed`);
+  return path;
+}
+
+function install(packages: string[]): void {
+  const command = ['apt-get', 'install', '-y', '--no-install-recommends', ...packages];
+  const help = `Debian packages are missing; run: sudo ${command.join(' ')}`;
+  if (findProgram('apt-get') === null)
+    throw new Error(`${help} (this machine has no apt-get: install the same programs in its own way)`);
+  const prefix = process.getuid?.() === 0 ? [] : ['sudo', '-n'];
+  // The package lists of a fresh machine may be empty or old: on failure they are read once, then it is tried again.
+  for (const words of [command, ['apt-get', 'update'], command]) {
+    const [program = '', ...args] = [...prefix, ...words];
+    const result = spawnSync(program, args, {
+      stdio: ['ignore', 'ignore', 'inherit'],
+      env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
+    });
+    if (result.error) throw new Error(help, { cause: result.error });
+    if (result.status === 0 && words === command) return;
+  }
+  throw new Error(help);
+}
