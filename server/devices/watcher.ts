@@ -95,6 +95,11 @@ export class DeviceWatcher {
     return this.queued;
   }
 
+  /** The events still in the correlation channel, oldest first. */
+  recentEvents(): readonly DeviceEvent[] {
+    return this.channel.recent();
+  }
+
   /** The device of a mapping, only when its identity holds in the last look. */
   deviceOf(mapping: Mapping): Device | null {
     const device = this.current.devices.find(({ path }) => path === mapping.devicePath);

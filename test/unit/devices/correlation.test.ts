@@ -1,0 +1,254 @@
+import { describe, expect, it } from 'vitest';
+import {
+  type Correlation,
+  correlate,
+  expectedSerial,
+  rootDevices,
+  serialNames,
+} from '~/server/devices/correlation';
+import { disk, event, GIB, mappingTo, mute, OTHER, SUBMIT, VOLUME, world } from './worlds';
+
+/** `vdb by serial`, `waiting`, `DEVICE_AMBIGUOUS`: what a table row says. */
+function short(answer: Correlation): string {
+  if (answer.kind === 'found') return `${answer.device.name} by ${answer.matchedBy}`;
+  return answer.kind === 'refused' ? answer.code : answer.kind;
+}
+
+const strange = { serial: expectedSerial(OTHER), diskseq: 8 };
+const dashed = VOLUME.slice(0, 20);
+
+describe('correlation by serial', () => {
+  const table: readonly [story: string, given: ReturnType<typeof world>, answer: string][] = [
+    ['the exact serial', world([disk()]), 'vdb by serial'],
+    [
+      'the serial in upper case',
+      world([disk({ serial: expectedSerial(VOLUME).toUpperCase() })]),
+      'vdb by serial',
+    ],
+    [
+      'the serial padded with blanks',
+      world([disk({ serial: `${expectedSerial(VOLUME)}  ` })]),
+      'vdb by serial',
+    ],
+    ['the whole UUID as serial', world([disk({ serial: VOLUME })]), 'vdb by serial'],
+    ['a dashed UUID cut at 20 bytes', world([disk({ serial: dashed })]), 'vdb by serial'],
+    [
+      'a serial cut below 16 digits names nobody',
+      world([disk({ serial: expectedSerial(VOLUME).slice(0, 15) })]),
+      'waiting',
+    ],
+    ['no device yet', world([]), 'waiting'],
+    ['only the serial of another volume', world([disk(strange)]), 'waiting'],
+    [
+      'the serial among equal disks',
+      world([disk(strange), disk({ name: 'vdc', diskseq: 9 })]),
+      'vdc by serial',
+    ],
+    ['the serial on two devices', world([disk(), disk({ name: 'vdc', diskseq: 8 })]), 'DEVICE_AMBIGUOUS'],
+    ['a larger device within the tolerance', world([disk({ size: 8 * GIB })]), 'vdb by serial'],
+    [
+      'a device larger than the tolerance',
+      world([disk({ size: 8 * GIB + 512 })]),
+      'DEVICE_IDENTITY_MISMATCH',
+    ],
+    [
+      'a device that is one sector too small',
+      world([disk({ size: 5 * GIB - 512 })]),
+      'DEVICE_IDENTITY_MISMATCH',
+    ],
+    ['no event at all (after a restart)', world([disk()], { events: [] }), 'vdb by serial'],
+    [
+      'nothing was submitted: it was attached already',
+      world([disk()], { submittedAt: null }),
+      'vdb by serial',
+    ],
+    [
+      'the letter of a stale mapping',
+      world([disk()], { mappings: [mappingTo(disk({ diskseq: 3, ...strange }))] }),
+      'vdb by serial',
+    ],
+    [
+      'a disk that is provably mapped to another volume',
+      world([disk()], { mappings: [mappingTo(mute({ diskseq: 7 }))] }),
+      'DEVICE_IDENTITY_MISMATCH',
+    ],
+    ["the system's own disk", world([disk({ name: 'vda' })]), 'DEVICE_IDENTITY_MISMATCH'],
+    [
+      'an old match while a new disk has not told its serial: it may be the twin of a ghost',
+      world([mute({ name: 'vdc', diskseq: 8, serialState: 'pending' })], { before: [disk()] }),
+      'waiting',
+    ],
+    [
+      'a new match while another serial is pending',
+      world([disk(), mute({ name: 'vdc', diskseq: 8, serialState: 'pending' })]),
+      'vdb by serial',
+    ],
+  ];
+  it.each(table)('%s', (_story, given, answer) => {
+    expect(short(correlate(given))).toBe(answer);
+  });
+});
+
+describe('correlation by size', () => {
+  const vdc = mute({ name: 'vdc', diskseq: 8 });
+  const table: readonly [story: string, given: ReturnType<typeof world>, answer: string][] = [
+    ['the only new disk, of exactly the size', world([mute()]), 'vdb by size'],
+    ['the only new disk, larger within the tolerance', world([mute({ size: 8 * GIB })]), 'vdb by size'],
+    ['a disk larger than the tolerance', world([mute({ size: 8 * GIB + 512 })]), 'waiting'],
+    ['a disk that is one sector too small', world([mute({ size: 5 * GIB - 512 })]), 'waiting'],
+    ['two new disks that fit', world([mute(), vdc]), 'DEVICE_AMBIGUOUS'],
+    ['two new disks of which one fits', world([mute({ size: GIB }), vdc]), 'vdc by size'],
+    ['a disk that was there before', world([], { before: [mute()] }), 'waiting'],
+    ['a disk that was there before and a new one', world([vdc], { before: [mute()] }), 'vdc by size'],
+    [
+      'an event just inside the 5 s window',
+      world([mute()], { events: [event('added', mute(), SUBMIT - 5_000)] }),
+      'vdb by size',
+    ],
+    ['a stale event', world([mute()], { events: [event('added', mute(), SUBMIT - 5_001)] }), 'waiting'],
+    [
+      'the event of an earlier plug of the letter',
+      world([mute()], { events: [event('added', mute({ diskseq: 6 }))] }),
+      'waiting',
+    ],
+    ['only a removal', world([mute()], { events: [event('removed', mute())] }), 'waiting'],
+    ['a disk mapped to another volume', world([mute()], { mappings: [mappingTo(mute())] }), 'waiting'],
+    [
+      'a letter whose mapping is of an earlier plug',
+      world([mute()], { mappings: [mappingTo(mute({ diskseq: 6 }))] }),
+      'vdb by size',
+    ],
+    [
+      'a letter whose mapping is of an earlier boot with the same diskseq',
+      world([mute()], { mappings: [mappingTo(mute(), { bootId: 'earlier' })] }),
+      'vdb by size',
+    ],
+    [
+      'a new disk while any disk shows a serial',
+      world([mute()], { before: [disk({ name: 'vdc', ...strange })] }),
+      'waiting',
+    ],
+    [
+      "the serial of the system's own disk counts for nothing",
+      world([mute()], { before: [disk({ name: 'vda', ...strange })] }),
+      'vdb by size',
+    ],
+    ['a serial that is not read yet', world([mute({ serialState: 'pending' })]), 'waiting'],
+    ['a new disk whose serial cannot be read', world([mute({ serialState: 'unreadable' })]), 'waiting'],
+    [
+      'an old disk whose serial cannot be read holds nobody up',
+      world([vdc], { before: [mute({ serialState: 'unreadable' })] }),
+      'vdc by size',
+    ],
+    ["the system's own disk appears", world([mute({ name: 'vda' })]), 'waiting'],
+    ['neither serial nor diskseq', world([mute({ diskseq: null })]), 'DEVICE_IDENTITY_MISMATCH'],
+    [
+      'attached already, and the mapping proves the disk',
+      world([], { before: [mute()], mappings: [mappingTo(mute(), { volumeId: VOLUME })], submittedAt: null }),
+      'vdb by size',
+    ],
+    ['attached already, without a mapping', world([], { before: [mute()], submittedAt: null }), 'waiting'],
+    [
+      'attached anew while the guest still has the ghost of the last attach',
+      world([], { before: [mute()], mappings: [mappingTo(mute(), { volumeId: VOLUME })] }),
+      'waiting',
+    ],
+    [
+      'its own disk, correlated twice in one attach',
+      world([mute()], { mappings: [mappingTo(mute(), { volumeId: VOLUME })] }),
+      'vdb by size',
+    ],
+  ];
+  it.each(table)('%s', (_story, given, answer) => {
+    expect(short(correlate(given))).toBe(answer);
+  });
+});
+
+describe('a refusal', () => {
+  it('names every candidate and why, and chooses none', () => {
+    const answer = correlate(
+      world([mute(), mute({ name: 'vdc', diskseq: 8 })], { before: [mute({ name: 'vda' })] }),
+    );
+    expect(answer).toEqual({
+      kind: 'refused',
+      code: 'DEVICE_AMBIGUOUS',
+      reason: '2 new devices without a serial fit: /dev/vdb, /dev/vdc',
+      considered: [
+        { path: '/dev/vda', serial: null, size: 5 * GIB, diskseq: 7, verdict: "is the system's own disk" },
+        {
+          path: '/dev/vdb',
+          serial: null,
+          size: 5 * GIB,
+          diskseq: 7,
+          verdict: 'is new, not mapped to another volume, and its size fits',
+        },
+        {
+          path: '/dev/vdc',
+          serial: null,
+          size: 5 * GIB,
+          diskseq: 8,
+          verdict: 'is new, not mapped to another volume, and its size fits',
+        },
+      ],
+    });
+  });
+
+  it('does not depend on the order of the devices', () => {
+    const given = world([mute(), disk({ name: 'vdc', diskseq: 8 }), disk({ name: 'vdd', ...strange })]);
+    const turned = { ...given, devices: [...given.devices].reverse() };
+    expect(short(correlate(turned))).toBe(short(correlate(given)));
+    expect(short(correlate(given))).toBe('vdc by serial');
+  });
+});
+
+describe('two attaches at once', () => {
+  it('with serials each finds its own disk, whatever the letters', () => {
+    const both = [disk({ name: 'vdc', diskseq: 8 }), disk({ name: 'vdb', ...strange })];
+    expect(short(correlate(world(both)))).toBe('vdc by serial');
+    expect(short(correlate(world(both, { volume: { id: OTHER, size: 5 * GIB } })))).toBe('vdb by serial');
+  });
+
+  it('without serials neither is guessed', () => {
+    const both = [mute(), mute({ name: 'vdc', diskseq: 8 })];
+    expect(short(correlate(world(both)))).toBe('DEVICE_AMBIGUOUS');
+    expect(short(correlate(world(both, { volume: { id: OTHER, size: 5 * GIB } })))).toBe('DEVICE_AMBIGUOUS');
+  });
+});
+
+describe('a disk swapped between two polls', () => {
+  it('is not taken for the one that had the letter before', () => {
+    const now = disk({ ...strange, diskseq: 9 });
+    const events = [event('removed', disk()), event('added', now)];
+    expect(short(correlate(world([], { devices: [now], events })))).toBe('waiting');
+  });
+});
+
+describe('the serial of a volume', () => {
+  it('is the first 20 characters of its UUID without dashes, in lower case', () => {
+    expect(expectedSerial('B3BB9310-1B59-4F62-97E8-CEFFFDFE3804')).toBe('b3bb93101b594f6297e8');
+  });
+
+  it('is not an empty, blank or missing text', () => {
+    expect([null, '', '   ', '-'.repeat(20)].map((serial) => serialNames(VOLUME, serial))).toEqual([
+      false,
+      false,
+      false,
+      false,
+    ]);
+  });
+});
+
+describe('the root disk', () => {
+  it('is what the guest says holds /', () => {
+    const devices = [disk({ name: 'vda', root: false }), disk({ name: 'vdb', root: true })];
+    expect([...rootDevices({ devices })]).toEqual(['vdb']);
+  });
+
+  it('is none when / is on something else', () => {
+    expect(rootDevices({ devices: [disk({ root: false })] }).size).toBe(0);
+  });
+
+  it('is vda where the guest does not say', () => {
+    expect([...rootDevices({ devices: [disk({ name: 'vda' }), disk()] })]).toEqual(['vda']);
+  });
+});

@@ -1,0 +1,192 @@
+import fc from 'fast-check';
+import { expectedSerial, type World } from '~/server/devices/correlation';
+import type { Device, DeviceEvent } from '~/server/devices/model';
+import { BOOT, event, GIB, type MappingLike, SUBMIT } from './worlds';
+
+const TOLERANCE = 3 * GIB;
+const VOLUMES = [
+  '0f3c9a51-7be2-4d60-9a44-c1d2e3f40516',
+  '7d21b6e0-93fa-4c18-8b57-a9b8c7d6e5f4',
+  '7d21b6e0-93fa-4c18-8b57-000000000000', // the same 20 characters as the one before: a collision
+  'c4b0aa17-5d2e-4f93-a1b6-0123456789ab',
+] as const;
+const TARGET = VOLUMES[0];
+const SIZES = [-512, 0, 0, 0, GIB, TOLERANCE, TOLERANCE + 512] as const;
+const LETTERS = ['a', 'b', 'c', 'd', 'e', 'z', 'aa'] as const;
+
+/** One disk as it really is, and what may have gone wrong in the telling. */
+interface Draw {
+  readonly volume: number;
+  /** Plugged after the submit. */
+  readonly fresh: boolean;
+  readonly size: number;
+  readonly state: 'told' | 'pending' | 'unreadable';
+  readonly form: number;
+  readonly eventLost: boolean;
+  readonly mapped: 'no' | 'right' | 'stale plug' | 'stale boot' | 'stale serial';
+}
+
+export interface Truth {
+  readonly device: Device;
+  /** The volume that is really behind it. */
+  readonly volumeId: string;
+  readonly fresh: boolean;
+  readonly seen: boolean;
+  readonly fits: boolean;
+  readonly told: boolean;
+  readonly mappedElsewhere: boolean;
+}
+
+export interface RandomWorld {
+  readonly world: World;
+  readonly disks: readonly Truth[];
+  readonly serials: boolean;
+}
+
+const draw: fc.Arbitrary<Draw> = fc.record({
+  volume: fc.constantFrom(0, 1, 1, 1, 2, 2, 3, 3, 3, 3),
+  fresh: fc.boolean(),
+  size: fc.nat(SIZES.length - 1),
+  state: fc.constantFrom(...Array<'told'>(12).fill('told'), 'pending', 'unreadable'),
+  form: fc.nat(4),
+  eventLost: fc.boolean(),
+  mapped: fc.constantFrom('no', 'no', 'right', 'stale plug', 'stale boot', 'stale serial'),
+});
+
+/** Equal sizes, reused letters, missing and colliding serials, ghosts, stale mappings, lost and stale events. */
+export const randomWorld: fc.Arbitrary<RandomWorld> = fc
+  .record({
+    serials: fc.boolean(),
+    oldKernel: fc.nat(15).map((n) => n === 0),
+    present: fc.nat(3).map((n) => n > 0),
+    disks: fc.array(draw, { maxLength: 5 }),
+    letters: fc.shuffledSubarray([...LETTERS], { minLength: 5 }),
+    staleEvents: fc.nat(3),
+  })
+  .map((drawn) => build(drawn));
+
+interface Drawn {
+  readonly serials: boolean;
+  readonly oldKernel: boolean;
+  /** The disk of the volume is there, new and told, in whatever company. */
+  readonly present: boolean;
+  readonly disks: readonly Draw[];
+  readonly letters: readonly string[];
+  readonly staleEvents: number;
+}
+
+function build({ serials, oldKernel, present, disks: drawn, letters, staleEvents }: Drawn): RandomWorld {
+  const disks = drawn.map((disk, index): Draw => {
+    const chosen = present && index === 0 ? { ...disk, volume: 0, fresh: true } : disk;
+    // The system's own disk is never plugged while the system runs.
+    return letters[index] === 'a' ? { ...chosen, fresh: false } : chosen;
+  });
+  const ours = disks.some(({ volume, fresh, size }) => volume === 0 && fresh && fitting(size));
+  const truths = disks.map((disk, index) => {
+    const stranger = disk.volume !== 0 && disk.fresh && !ours && !serials;
+    return truthOf(disk, index, letters[index] ?? 'zz', { serials, oldKernel, stranger });
+  });
+  const mappings = truths.flatMap((truth, index) => mappingOf(disks[index]?.mapped ?? 'no', truth));
+  const events: DeviceEvent[] = truths.flatMap(({ device, seen }) => (seen ? [event('added', device)] : []));
+  for (const { device } of truths.slice(0, staleEvents)) {
+    events.unshift(event('added', { ...device, diskseq: 1 }), event('added', device, SUBMIT - 5_001));
+  }
+  const world: World = {
+    volume: { id: TARGET, size: 5 * GIB },
+    devices: truths.map(({ device }) => device),
+    bootId: BOOT,
+    mappings,
+    events,
+    submittedAt: SUBMIT,
+    window: 5_000,
+    tolerance: TOLERANCE,
+    rootDevices: new Set(['vda']),
+  };
+  return { world, disks: truths, serials };
+}
+
+function truthOf(
+  disk: Draw,
+  index: number,
+  letter: string,
+  { serials, oldKernel, stranger }: { serials: boolean; oldKernel: boolean; stranger: boolean },
+): Truth {
+  const volumeId = VOLUMES[disk.volume] ?? TARGET;
+  // A stranger that fits and is plugged into a mute guest before ours shows cannot be told from ours by anybody.
+  const extra = stranger ? TOLERANCE + 512 : (SIZES[disk.size] ?? 0);
+  const told = disk.state === 'told';
+  const state = serials ? ('read' as const) : ('absent' as const);
+  const untold = disk.state === 'pending' ? ('pending' as const) : ('unreadable' as const);
+  const device: Device = {
+    name: `vd${letter}`,
+    path: `/dev/vd${letter}`,
+    size: 5 * GIB + extra,
+    serial: told && serials ? serialForm(volumeId, disk.form) : null,
+    serialState: told ? state : untold,
+    diskseq: oldKernel ? null : 10 + index,
+    dev: null,
+    controller: null,
+  };
+  // An overflow of the channel loses events only of disks that have long been read.
+  const seen = disk.fresh && !(disk.eventLost && told && serials);
+  const mappedElsewhere = !disk.fresh && disk.volume !== 0 && disk.mapped === 'right' && provable(device);
+  const fits = extra >= 0 && extra <= TOLERANCE;
+  return { device, volumeId, fresh: disk.fresh, seen, fits, told, mappedElsewhere };
+}
+
+function fitting(size: number): boolean {
+  const extra = SIZES[size] ?? 0;
+  return extra >= 0 && extra <= TOLERANCE;
+}
+
+function serialForm(volumeId: string, form: number): string {
+  const serial = expectedSerial(volumeId);
+  return [serial, serial.toUpperCase(), `${serial} `, volumeId.slice(0, 20), serial][form] ?? serial;
+}
+
+/** A mapping that was right once. Only disks that were there before have one of their own. */
+function mappingOf(mapped: Draw['mapped'], { device, volumeId, fresh }: Truth): MappingLike[] {
+  const { path, serial, diskseq } = device;
+  const right: MappingLike = {
+    volumeId,
+    devicePath: path,
+    serial,
+    diskseq,
+    bootId: BOOT,
+    matchedBy: serial === null ? 'size' : 'serial',
+  };
+  const stale = { ...right, volumeId: VOLUMES[3], serial: null, matchedBy: 'size' as const };
+  switch (mapped) {
+    case 'no':
+      return [];
+    case 'right':
+      return fresh ? [] : [right];
+    case 'stale plug':
+      return [{ ...stale, diskseq: 3 }];
+    case 'stale boot':
+      return [{ ...stale, bootId: 'an earlier boot' }];
+    case 'stale serial':
+      return [{ ...stale, serial: expectedSerial(VOLUMES[3]).replace(/./, 'f'), diskseq: 3 }];
+  }
+}
+
+function provable(device: Device): boolean {
+  return device.diskseq !== null || device.serialState === 'read';
+}
+
+/**
+ * The one right answer, when whoever sees what the daemon sees can know it; null otherwise. Written from what is physically
+ * there, not from the rules under test.
+ */
+export function knowable({ world, disks, serials }: RandomWorld): Device | null {
+  const others = disks.filter(({ device }) => !world.rootDevices.has(device.name));
+  // A serial that the system's own disk claims too is two claims, not an answer.
+  const mine = (serials ? disks : others).filter(({ volumeId }) => volumeId === TARGET);
+  const [only] = mine;
+  if (!only || mine.length > 1 || !only.fits || !only.told || !others.includes(only)) return null;
+  const rest = others.filter((disk) => disk !== only && !disk.mappedElsewhere);
+  const silent = rest.some(({ told, device, seen }) => !told && (device.serialState === 'pending' || seen));
+  if (serials) return silent && !only.seen ? null : only.device;
+  const rival = rest.some(({ told, seen, fits, device }) => told && seen && fits && device.diskseq !== null);
+  return silent || rival || !only.seen || only.device.diskseq === null ? null : only.device;
+}
