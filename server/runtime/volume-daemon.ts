@@ -178,7 +178,7 @@ export class VolumeDaemon implements Daemon {
     const { epoch } = this.writer();
     const olderThan = systemClock.now() - this.parts.configuration.historyDays * 86_400_000;
     let deleted = 0;
-    for (let batch = LIMITS.PRUNE_BATCH; batch === LIMITS.PRUNE_BATCH && !this.stopping.aborted; ) {
+    for (let batch: number = LIMITS.PRUNE_BATCH; batch === LIMITS.PRUNE_BATCH && !this.stopping.aborted; ) {
       batch = await this.assembly.database.ledger.prune(epoch, olderThan, LIMITS.PRUNE_BATCH);
       deleted += batch;
     }

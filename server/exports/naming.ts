@@ -1,0 +1,15 @@
+const PREFIX = 'migration-vol-';
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+
+/** `migration-vol-<volume uuid>`: fixed by the callers that exist. Throws RangeError for anything that is no UUID. */
+export function exportName(volumeId: string): string {
+  const id = volumeId.toLowerCase();
+  if (!UUID.test(id)) throw new RangeError('a volume id is a UUID');
+  return PREFIX + id;
+}
+
+/** The volume of one of our export names, null when the name is not ours. */
+export function volumeIdOf(name: string): string | null {
+  const id = name.startsWith(PREFIX) ? name.slice(PREFIX.length) : '';
+  return UUID.test(id) ? id : null;
+}

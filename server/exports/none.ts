@@ -1,0 +1,16 @@
+import type { ExportServer } from './export-server';
+
+/** NBD_BACKEND=none: hosts without NBD. Attach completes without an export. */
+export function noExports(port: number): ExportServer {
+  return {
+    kind: 'none',
+    port,
+    publish: async () => {},
+    withdraw: async () => {},
+    list: async () => [],
+    probe: async () => ({ ok: false, reason: 'disabled', message: 'exports are off (NBD_BACKEND=none)', ms: 0 }),
+    clients: async () => ({ count: 0, details: [] }),
+    health: async () => ({ status: 'disabled', message: 'exports are off (NBD_BACKEND=none)', version: null, pid: null, staleUntilRestart: 0 }),
+    close: async () => {},
+  };
+}
