@@ -53,7 +53,7 @@ const jobError = z.object({ errorcode: optionalNumber, errortext: text });
 const jobVolume = z.object({ volume: z.object({ id }) });
 
 /** jobstatus of the *answer* only: volume objects inside a result still carry `jobstatus: 0` of that very job. */
-export const job = z.object({ jobid: id, jobstatus: number, jobresultcode: optionalNumber, jobresult: z.unknown(), jobinstanceid: text, jobinstancetype: text }).transform((v): CloudJob => {
+export const job = z.object({ jobid: id, jobstatus: number, jobresultcode: optionalNumber, jobresult: z.unknown().optional(), jobinstanceid: text, jobinstancetype: text }).transform((v): CloudJob => {
   const error = jobError.safeParse(v.jobresult);
   const made = jobVolume.safeParse(v.jobresult);
   const instance = v.jobinstancetype === 'Volume' ? v.jobinstanceid : null;

@@ -124,9 +124,10 @@ export function unhealthy(reason: string, cause?: unknown): DaemonError {
   return new DaemonError('EXPORT_SERVER_UNHEALTHY', `The NBD server does not answer as it should: ${reason}`, { cause });
 }
 
+/** A zombie is not a server: it holds nothing, and only waits for its parent to notice. */
 async function isServer(pid: number): Promise<boolean> {
-  const command = await readFile(join('/proc', String(pid), 'comm'), 'utf8').catch(() => '');
-  return command.trim() === 'nbd-server';
+  const status = await readFile(join('/proc', String(pid), 'status'), 'utf8').catch(() => '');
+  return /^Name:\s*nbd-server$/m.test(status) && !/^State:\s*[ZX]/m.test(status);
 }
 
 async function parentOf(pid: number): Promise<number | null> {
