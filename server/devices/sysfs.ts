@@ -29,6 +29,12 @@ const SECTOR = 512;
 const TORN_TRIES = 3;
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
+/** What never changes while a disk stays plugged: read once. */
+interface Fixed {
+  readonly dev: string | null;
+  readonly controller: string | null;
+}
+
 interface Seen {
   readonly device: Omit<Device, 'serial' | 'serialState'>;
   /** Names this plug of the disk. */
@@ -48,12 +54,15 @@ export function createSysfsGuest(options: SysfsOptions): Guest {
   };
   const serials = new SerialReader(options.clock, ringAll);
   const root = rememberRoot(options);
+  const fixed = new Map<string, Fixed>();
   return {
     look: async () => {
-      const seen = lookAtAll(options);
+      const seen = lookAtAll(options, fixed);
+      const plugs = new Set(seen.map(({ plug }) => plug));
+      for (const plug of fixed.keys()) if (!plugs.has(plug)) fixed.delete(plug);
       const ask = ({ device, plug }: Seen): SerialAnswer =>
         serials.ask(plug, join(options.sysBlockDir, device.name, 'serial'));
-      serials.keepOnly(new Set(seen.map(({ plug }) => plug)));
+      serials.keepOnly(plugs);
       // A healthy disk answers in well under a millisecond: most looks need no second one to know a new serial.
       if (seen.map(ask).some(({ serialState }) => serialState === 'pending')) {
         await serials.settle(LIMITS.SERIAL_GRACE);
@@ -87,7 +96,7 @@ export function createSysfsGuest(options: SysfsOptions): Guest {
 }
 
 /** Ordered as the kernel names them. Throws when the folder cannot be read or holds too many devices. */
-function lookAtAll({ sysBlockDir, devDir }: SysfsOptions): Seen[] {
+function lookAtAll({ sysBlockDir, devDir }: SysfsOptions, fixed: Map<string, Fixed>): Seen[] {
   const names = readdirSync(sysBlockDir).filter((name) => DEVICE_NAME.test(name));
   if (names.length > LIMITS.DEVICES_MAX) {
     throw new Error(
@@ -97,23 +106,22 @@ function lookAtAll({ sysBlockDir, devDir }: SysfsOptions): Seen[] {
   return names
     .map((name) => ({ name }))
     .sort(byName)
-    .flatMap(({ name }) => lookAt(join(sysBlockDir, name), name, join(devDir, name)) ?? []);
+    .flatMap(({ name }) => lookAt(join(sysBlockDir, name), name, join(devDir, name), fixed) ?? []);
 }
 
 /** One device, read between two equal readings of diskseq, so that no answer mixes two disks. Null when it is gone. */
-function lookAt(dir: string, name: string, path: string): Seen | null {
+function lookAt(dir: string, name: string, path: string, fixed: Map<string, Fixed>): Seen | null {
   for (let attempt = 0; attempt < TORN_TRIES; attempt += 1) {
     const plug = plugOf(dir, name);
     if (plug === null) return null;
+    const known = fixed.get(plug.key);
     const sectors = numberIn(join(dir, 'size'));
-    const dev = readSmall(join(dir, 'dev'));
-    const controller = controllerOf(dir);
+    const { dev, controller } = known ?? { dev: readSmall(join(dir, 'dev')), controller: controllerOf(dir) };
     if (plugOf(dir, name)?.key !== plug.key) continue;
     if (sectors === null) return null;
-    return {
-      plug: plug.key,
-      device: { name, path, size: sectors * SECTOR, diskseq: plug.diskseq, dev, controller },
-    };
+    if (!known) fixed.set(plug.key, { dev, controller });
+    const device = { name, path, size: sectors * SECTOR, diskseq: plug.diskseq, dev, controller };
+    return { plug: plug.key, device };
   }
   return null;
 }

@@ -64,7 +64,7 @@ describe('correlation by serial', () => {
     ],
     [
       'the letter of a stale mapping',
-      world([disk()], { mappings: [mappingTo(disk({ diskseq: 3, ...strange }))] }),
+      world([disk()], { mappings: [mappingTo(disk({ ...strange, diskseq: 3 }))] }),
       'vdb by serial',
     ],
     [

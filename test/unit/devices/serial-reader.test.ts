@@ -24,7 +24,10 @@ function setUp() {
   const here = slowDisks();
   const elsewhere = slowDisks();
   let rings = 0;
-  const reader = new SerialReader(clock, () => void (rings += 1), here.read, elsewhere.read);
+  const ring = () => {
+    rings += 1;
+  };
+  const reader = new SerialReader(clock, ring, here.read, elsewhere.read);
   return { clock, here, elsewhere, reader, rings: () => rings };
 }
 

@@ -1,0 +1,268 @@
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import {
+  closeSync,
+  ftruncateSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { connect, createServer, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { findHolders } from '~/server/devices/holders';
+import type { Device, Holder } from '~/server/devices/model';
+
+/**
+ * The in-use guard on this machine's real kernel: a loop device stands for the virtio disk, everything else is real. Needs
+ * root and loop devices; what cannot run says so.
+ */
+const MIB = 1024 * 1024;
+
+function run(command: string, ...args: string[]): string {
+  return execFileSync(command, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] }).trim();
+}
+
+function whyNot(...tools: string[]): string | null {
+  if (process.getuid?.() !== 0) return 'not root';
+  for (const tool of tools) {
+    try {
+      run('sh', '-c', `command -v ${tool}`);
+    } catch {
+      return `${tool} is not installed`;
+    }
+  }
+  try {
+    run('losetup', '--find');
+    return null;
+  } catch (error) {
+    return `no free loop device (${error instanceof Error ? error.message.split('\n')[0] : String(error)})`;
+  }
+}
+
+/** Runs where the machine allows it, and says loudly where it does not. */
+function itOrSay(name: string, tools: string[], test: () => Promise<void>): void {
+  const reason = whyNot('losetup', ...tools);
+  if (reason !== null) console.warn(`NOT RUN: "${name}": ${reason}`);
+  it.skipIf(reason !== null)(name, test);
+}
+
+let dir: string;
+let loop: string;
+let device: Device;
+const undo: (() => void)[] = [];
+
+function attach(name: string, size = 64 * MIB): string {
+  const image = join(dir, name);
+  const file = openSync(image, 'w');
+  ftruncateSync(file, size);
+  closeSync(file);
+  const made = run('losetup', '--find', '--show', image);
+  return made;
+}
+
+function holders(): Promise<Holder[]> {
+  const sources = {
+    sysBlockDir: '/sys/block',
+    devDir: '/dev',
+    procDir: '/proc',
+    ignoredPids: new Set([process.pid]),
+  };
+  return findHolders(sources, device);
+}
+
+/** Looks until the answer is as expected: processes and the kernel take their time. The test's own timeout is the bound. */
+async function holdersWhen(expected: (found: Holder[]) => boolean): Promise<Holder[]> {
+  for (;;) {
+    const found = await holders();
+    if (expected(found)) return found;
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+describe('the in-use guard on a real disk', () => {
+  const able = whyNot('losetup') === null;
+
+  beforeAll(() => {
+    dir = mkdtempSync(join(tmpdir(), 'holders-'));
+    if (!able) return;
+    loop = attach('disk.raw');
+    const dev = readFileSync(`/sys/block/${basename(loop)}/dev`, 'utf8').trim();
+    device = {
+      name: basename(loop),
+      path: loop,
+      size: 64 * MIB,
+      serial: null,
+      serialState: 'absent',
+      diskseq: null,
+      dev,
+      controller: null,
+    };
+  });
+
+  // Killed processes and their mount namespaces go when the kernel gets to it.
+  beforeEach(async () => {
+    if (able) await holdersWhen((found) => found.length === 0);
+  });
+
+  afterEach(() => {
+    for (const step of undo.splice(0).reverse()) step();
+  });
+
+  afterAll(() => {
+    if (able) run('losetup', '--detach', loop);
+    rmSync(dir, { recursive: true, force: true });
+  });
+
+  itOrSay('a disk that nobody uses is free', [], async () => {
+    expect(await holdersWhen((found) => found.length === 0)).toEqual([]);
+  });
+
+  itOrSay(
+    'a mounted file system is named with its mount point',
+    ['mkfs.ext4', 'mount', 'umount'],
+    async () => {
+      const target = join(dir, 'a mount point');
+      mkdirSync(target);
+      run('mkfs.ext4', '-q', '-F', loop);
+      run('mount', loop, target);
+      undo.push(() => run('umount', target));
+      expect(await holders()).toContainEqual({ kind: 'mount', detail: `${loop} on ${target} (ext4)` });
+    },
+  );
+
+  itOrSay('a mount that only another mount namespace has is found', ['mkfs.ext4', 'unshare'], async () => {
+    const target = join(dir, 'elsewhere');
+    mkdirSync(target);
+    run('mkfs.ext4', '-q', '-F', loop);
+    const script = `mount ${loop} ${target} && echo mounted && exec sleep 600`;
+    const child = spawn('unshare', ['--mount', '--propagation', 'private', 'sh', '-c', script]);
+    undo.push(() => child.kill('SIGKILL'));
+    await firstOutput(child);
+    const found = await holdersWhen((now) => now.some(({ kind }) => kind === 'mount'));
+    expect(found).toContainEqual({
+      kind: 'mount',
+      detail: expect.stringMatching(/elsewhere \(ext4\) in the mount namespace of pid \d+/),
+    });
+    expect(readFileSync('/proc/self/mountinfo', 'utf8')).not.toContain(target);
+  });
+
+  itOrSay('swap is found', ['mkswap', 'swapon', 'swapoff'], async () => {
+    run('mkswap', loop);
+    run('swapon', loop);
+    undo.push(() => run('swapoff', loop));
+    expect(await holders()).toContainEqual({ kind: 'swap', detail: loop });
+  });
+
+  itOrSay('a loop device on top of the disk is found', [], async () => {
+    const above = run('losetup', '--find', '--show', loop);
+    undo.push(() => run('losetup', '--detach', above));
+    expect(await holders()).toContainEqual({
+      kind: 'holder',
+      detail: `${basename(above)} on ${basename(loop)}`,
+    });
+  });
+
+  itOrSay('a process that has the disk open is named with pid and command', ['sleep'], async () => {
+    const file = openSync(loop, 'r');
+    const child = spawn('sleep', ['600'], { stdio: ['ignore', 'ignore', 'ignore', file] });
+    closeSync(file);
+    undo.push(() => child.kill('SIGKILL'));
+    const found = await holdersWhen((now) => now.some(({ detail }) => detail.includes('sleep')));
+    expect(found).toContainEqual({ kind: 'open', detail: `pid ${child.pid} (sleep)` });
+  });
+
+  itOrSay(
+    'what neither /proc nor /sys tells, the kernel does: it refuses an exclusive open',
+    ['swapon'],
+    async () => {
+      run('mkswap', loop);
+      run('swapon', loop);
+      undo.push(() => run('swapoff', loop));
+      const blind = { sysBlockDir: dir, devDir: '/dev', procDir: dir, ignoredPids: new Set<number>() };
+      expect(await findHolders(blind, device)).toEqual([
+        { kind: 'holder', detail: `the kernel refuses an exclusive open of ${loop} (in use)` },
+      ]);
+    },
+  );
+
+  itOrSay('a node with another name and place is still the disk', ['mknod', 'sleep'], async () => {
+    const [major = '', minor = ''] = (device.dev ?? '').split(':');
+    const node = join(dir, 'hidden');
+    run('mknod', node, 'b', major, minor);
+    const file = openSync(node, 'r');
+    const child = spawn('sleep', ['600'], { stdio: ['ignore', 'ignore', 'ignore', file] });
+    closeSync(file);
+    undo.push(() => child.kill('SIGKILL'));
+    const found = await holdersWhen((now) => now.some(({ detail }) => detail.includes('sleep')));
+    expect(found).toContainEqual({ kind: 'open', detail: `pid ${child.pid} (sleep)` });
+  });
+
+  itOrSay('our own open descriptor is no holder', [], async () => {
+    const file = openSync(loop, 'r');
+    undo.push(() => closeSync(file));
+    expect(await holdersWhen((found) => found.length === 0)).toEqual([]);
+  });
+
+  itOrSay('a connected NBD client shows as the nbd-server child that serves it', ['nbd-server'], async () => {
+    const port = await freePort();
+    const config = join(dir, 'nbd.conf');
+    const section = `[disk]\nexportname = ${loop}\nreadonly = true\n`;
+    writeFileSync(config, `[generic]\nlistenaddr = 127.0.0.1\nport = ${port}\n${section}`);
+    const server = spawn('nbd-server', ['-d', '-C', config]);
+    undo.push(() => server.kill('SIGKILL'));
+    const socket = await openExport(port, 'disk');
+    const found = await holdersWhen((now) => now.some(({ kind }) => kind === 'nbd-client'));
+    expect(found).toEqual([
+      { kind: 'nbd-client', detail: expect.stringMatching(/^pid \d+ \(nbd-server\)$/) },
+    ]);
+    socket.destroy();
+    expect(await holdersWhen((now) => now.length === 0)).toEqual([]);
+  });
+});
+
+function firstOutput(child: ChildProcess): Promise<void> {
+  return new Promise((resolve, reject) => {
+    child.stdout?.once('data', () => resolve());
+    child.once('exit', (code) => reject(new Error(`ended with ${code}`)));
+    child.stderr?.on('data', (text) => console.warn(String(text)));
+  });
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer().listen(0, '127.0.0.1', () => {
+      const address = server.address();
+      server.close(() =>
+        typeof address === 'object' && address ? resolve(address.port) : reject(new Error('no port')),
+      );
+    });
+  });
+}
+
+/** NBD fixed newstyle: client flags, then NBD_OPT_EXPORT_NAME; the server opens the disk and goes into transmission. */
+async function openExport(port: number, name: string): Promise<Socket> {
+  for (;;) {
+    const socket = connect(port, '127.0.0.1');
+    const served = await new Promise<boolean>((resolve) => {
+      let greeted = false;
+      socket.on('error', () => resolve(false));
+      socket.on('close', () => resolve(false));
+      socket.on('data', () => {
+        if (greeted) return resolve(true);
+        greeted = true;
+        const header = Buffer.alloc(20);
+        header.writeUInt32BE(1, 0);
+        header.write('IHAVEOPT', 4, 'latin1');
+        header.writeUInt32BE(1, 12);
+        header.writeUInt32BE(name.length, 16);
+        socket.write(Buffer.concat([header, Buffer.from(name)]));
+      });
+    });
+    if (served) return socket;
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}

@@ -1,0 +1,148 @@
+import { linkSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { deviceNumber, findHolders } from '~/server/devices/holders';
+import type { Holder } from '~/server/devices/model';
+import { parseMountinfo, parseMounts } from '~/server/devices/mounts';
+import { GuestTree } from './guest-tree';
+import { disk } from './worlds';
+
+let tree: GuestTree;
+
+beforeEach(() => {
+  tree = new GuestTree();
+  tree.plug('vdb', { dev: '253:16' });
+  tree.write('sys/vdb/vdb1/dev', '253:17\n');
+});
+afterEach(() => tree.remove());
+
+function holders(ignored: readonly number[] = []): Promise<Holder[]> {
+  const sources = { ...tree, ignoredPids: new Set(ignored) };
+  return findHolders(sources, disk({ path: join(tree.devDir, 'vdb'), dev: '253:16' }));
+}
+
+function process(pid: number, command: string, opened: readonly string[] = [], namespace = 'own'): void {
+  tree.write(`proc/${pid}/comm`, `${command}\n`);
+  tree.write(`namespaces/${namespace}`, '');
+  tree.link(`proc/${pid}/ns/mnt`, join(tree.root, 'namespaces', namespace));
+  mkdirSync(join(tree.procDir, `${pid}/fd`), { recursive: true });
+  for (const [index, target] of opened.entries()) tree.link(`proc/${pid}/fd/${index}`, target);
+}
+
+const line = (dev: string, source: string, target: string, type = 'ext4') =>
+  `36 35 ${dev} / ${target} rw,noatime master:1 - ${type} ${source} rw\n`;
+
+describe('a disk in use', () => {
+  it('is not one that nobody uses', async () => {
+    process(20, 'bash', ['/dev/null', 'socket:[1234]', join(tree.root, 'nothing')]);
+    tree.write('proc/self/mountinfo', line('253:0', '/dev/vda1', '/'));
+    tree.write('proc/swaps', 'Filename\tType\tSize\tUsed\tPriority\n/dev/vda2 partition 1 0 -2\n');
+    expect(await holders()).toEqual([]);
+  });
+
+  it('is mounted through a partition, with a blank in the path', async () => {
+    tree.write('proc/self/mountinfo', line('253:17', '/dev/root', '/mnt/my\\040disk'));
+    expect(await holders()).toEqual([{ kind: 'mount', detail: '/dev/root on /mnt/my disk (ext4)' }]);
+  });
+
+  it('is mounted with an anonymous number (btrfs)', async () => {
+    tree.write('proc/self/mountinfo', line('0:44', join(tree.devDir, 'vdb'), '/mnt', 'btrfs'));
+    expect(await holders()).toMatchObject([{ kind: 'mount' }]);
+  });
+
+  it('is mounted where only /proc/mounts tells', async () => {
+    tree.write('proc/mounts', `${join(tree.devDir, 'vdb1')} /mnt ext4 rw 0 0\n`);
+    expect(await holders()).toMatchObject([{ kind: 'mount' }]);
+  });
+
+  it('is mounted in the mount namespace of a container, told once', async () => {
+    tree.link('proc/self/ns/mnt', join(tree.root, 'namespaces/own'));
+    tree.write('proc/self/mountinfo', line('253:0', '/dev/vda1', '/'));
+    process(20, 'bash');
+    for (const pid of [30, 31]) {
+      process(pid, 'container', [], 'other');
+      tree.write(`proc/${pid}/mountinfo`, line('253:16', '/dev/vdb', '/data'));
+    }
+    expect(await holders()).toEqual([
+      { kind: 'mount', detail: '/dev/vdb on /data (ext4) in the mount namespace of pid 30 (container)' },
+    ]);
+  });
+
+  it('is swap', async () => {
+    const swap = join(tree.devDir, 'vdb1');
+    tree.write('proc/swaps', `Filename\tType\tSize\tUsed\tPriority\n${swap} partition 1048572 0 -2\n`);
+    expect(await holders()).toEqual([{ kind: 'swap', detail: swap }]);
+  });
+
+  it('is below LVM, on the disk or on a partition', async () => {
+    tree.write('sys/vdb/holders/md127/dev', '9:127\n');
+    tree.write('sys/vdb/vdb1/holders/dm-0/dm/name', 'vg-data\n');
+    expect(await holders()).toEqual([
+      { kind: 'holder', detail: 'md127 on vdb' },
+      { kind: 'holder', detail: 'dm-0 (vg-data) on vdb1' },
+    ]);
+  });
+
+  it('is below a loop device, which shows neither as holder nor as descriptor', async () => {
+    tree.write('sys/loop3/loop/backing_file', `${join(tree.devDir, 'vdb')}\n`);
+    expect(await holders()).toEqual([{ kind: 'holder', detail: 'loop3 on vdb' }]);
+  });
+
+  it('is open in a process, under whatever name', async () => {
+    linkSync(join(tree.devDir, 'vdb'), join(tree.root, 'another-name'));
+    process(40, 'dd', ['/dev/null', join(tree.root, 'another-name')]);
+    expect(await holders()).toEqual([{ kind: 'open', detail: 'pid 40 (dd)' }]);
+  });
+
+  it('has a connected NBD client: a child of nbd-server has it open', async () => {
+    process(41, 'nbd-server', [join(tree.devDir, 'vdb')]);
+    expect(await holders()).toEqual([{ kind: 'nbd-client', detail: 'pid 41 (nbd-server)' }]);
+  });
+
+  it('is not held by the daemon itself, nor by an export server that keeps it open without a client', async () => {
+    process(42, 'qemu-storage-da', [join(tree.devDir, 'vdb')]);
+    expect(await holders([42])).toEqual([]);
+    expect(await holders([43])).toHaveLength(1);
+  });
+
+  it('is told from vdbb and from its partitions', async () => {
+    tree.plug('vdbb', { dev: '253:240', diskseq: 9 });
+    tree.write('sys/vdb/vdbb1/dev', '253:241\n');
+    tree.write(
+      'proc/self/mountinfo',
+      line('253:240', '/dev/vdbb', '/a') + line('253:241', '/dev/vdbb1', '/b'),
+    );
+    expect(await holders()).toEqual([]);
+  });
+
+  it('is never touched through a file server that may hang', async () => {
+    tree.write('proc/self/mountinfo', line('0:50', 'server:/share', tree.devDir, 'nfs4'));
+    process(40, 'dd', [join(tree.devDir, 'vdb')]);
+    expect(await holders()).toEqual([]);
+  });
+});
+
+describe('kernel tables', () => {
+  it('mountinfo with optional fields or without', () => {
+    expect(
+      parseMountinfo(`36 35 98:0 /x /mnt rw - ext3 /dev/root rw\n${line('1:2', 'a\\134b', '/c')}garbage\n`),
+    ).toEqual([
+      { dev: '98:0', target: '/mnt', type: 'ext3', source: '/dev/root' },
+      { dev: '1:2', target: '/c', type: 'ext4', source: 'a\\b' },
+    ]);
+  });
+
+  it('mounts', () => {
+    expect(parseMounts('/dev/vdb1 /mnt\\011x ext4 rw 0 0\n\nodd\n')).toEqual([
+      { dev: null, target: '/mnt\tx', type: 'ext4', source: '/dev/vdb1' },
+    ]);
+  });
+
+  it('device numbers with large minors', () => {
+    expect([0xfd10n, 0x0710fd56n, 0x2340fd56n].map(deviceNumber)).toEqual([
+      '253:16',
+      `253:${0x07156}`,
+      `253:${0x23456}`,
+    ]);
+  });
+});
