@@ -5,7 +5,7 @@ import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { type LabAppliance, startAppliance } from '~/lab/appliance';
-import { ApiClient, type ExportReply, type OperationReply } from './client';
+import { ApiClient, type ExportReply, type OperationReply } from '~/lab/client';
 import { bold, Screen } from './screen';
 
 const run = promisify(execFile);

@@ -1,0 +1,39 @@
+import { VARIABLES, type Variable } from '~/server/runtime/configuration/variables';
+import { ERRORS } from '~/server/runtime/errors';
+
+const NOTE = '<!-- Made from the code by `npm run docs`; edit the code instead. -->';
+
+/** docs/configuration.md, from the table of environment variables. */
+export function configurationDoc(): string {
+  const rows = Object.entries<Variable<unknown>>(VARIABLES).map(([name, { fallback, doc }]) => `| \`${name}\` | ${fallback === null || fallback === '' ? '–' : `\`${fallback}\``} | ${doc} |`);
+  return `# Configuration
+
+${NOTE}
+
+The daemon is configured by environment variables only (\`/etc/default/volume-daemon\` with the packaged unit). All mistakes are reported at once and the
+daemon exits with 1. \`node .output/server/index.mjs --check-config\` prints what is in force, secrets masked. CloudStack's URL and keys are in the database
+table \`ossea_configs\` and take effect within 5 seconds of a change, without a restart.
+
+Durations: \`2s\`, \`500ms\`, \`1m\`. Sizes: \`3GiB\` or bytes. Empty means unset.
+
+| variable | default | meaning |
+| --- | --- | --- |
+${rows.join('\n')}
+`;
+}
+
+/** docs/errors.md, from the error catalogue. */
+export function errorsDoc(): string {
+  const rows = Object.entries(ERRORS).map(([code, { status, title, fix }]) => `| \`${code}\` | ${status} | ${title} | ${fix} |`);
+  return `# Errors
+
+${NOTE}
+
+Error bodies are RFC 9457 problem details plus \`error\` (the text), \`code\` and \`details\`. The same codes are the \`error_code\` of failed operations; the HTTP
+status is then the one a synchronous call would have had. Texts keep the phrases that existing callers look for ("not found", "already attached", "CloudStack API error 431").
+
+| code | HTTP | meaning | what to do |
+| --- | --- | --- | --- |
+${rows.join('\n')}
+`;
+}
