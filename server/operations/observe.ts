@@ -1,5 +1,5 @@
 import type { CloudVolume } from '../cloudstack/cloud';
-import { expectedSerial } from '../devices/correlation';
+import { serialNames } from '../devices/serial';
 import { verifyIdentity } from '../devices/identity';
 import type { Device, DeviceSnapshot, Holder } from '../devices/model';
 import { exportName } from '../exports/naming';
@@ -129,8 +129,7 @@ async function readHolders(run: OperationRun, volumeId: string): Promise<Holder[
 
 /** The guest's disk of a volume: by serial, or by the mapping where disks have none. */
 export function deviceOfVolume(snapshot: DeviceSnapshot, volumeId: string, mapping: Mapping | null): Device | null {
-  const serial = expectedSerial(volumeId);
-  const bySerial = snapshot.devices.find((device) => device.serial !== null && device.serial.toLowerCase() === serial);
+  const bySerial = snapshot.devices.find((device) => serialNames(volumeId, device.serial));
   if (bySerial) return bySerial;
   if (!mapping) return null;
   const there = snapshot.devices.find((device) => device.path === mapping.devicePath);

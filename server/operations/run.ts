@@ -114,10 +114,11 @@ export class OperationRun {
     return this.giveUp(cloudCode(error), error.message);
   }
 
-  /** The database is waited for without end; the export server (a withdraw that cannot write) for a bounded time. */
+  /** The database and the guest are waited for without end; the export server (a withdraw that cannot write) for a bounded time. */
   private async afterOurError(what: string, error: DaemonError): Promise<Operation | null> {
     switch (error.code) {
       case 'DATABASE_UNAVAILABLE':
+      case 'DEVICES_UNREADABLE':
         return this.backOff(what, error.message, null);
       case 'EXPORT_CONFIG_FAILED':
       case 'EXPORT_SERVER_UNHEALTHY':

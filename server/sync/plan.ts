@@ -1,6 +1,6 @@
 import type { CloudVolume } from '../cloudstack/cloud';
 import type { MappingEffect } from '../database/ledger';
-import { expectedSerial } from '../devices/correlation';
+import { expectedSerial, serialNames } from '../devices/serial';
 import { verifyIdentity } from '../devices/identity';
 import type { Device } from '../devices/model';
 import { exportName, volumeIdOf } from '../exports/naming';
@@ -181,8 +181,7 @@ function judgeOrphanExports(o: Observation): Repair[] {
  */
 function deviceFor(o: Observation, volumeId: string, mapping: Mapping | null): Device | null | 'unknown' {
   const devices = o.guest?.devices ?? [];
-  const serial = expectedSerial(volumeId);
-  const matches = devices.filter((device) => device.serial?.toLowerCase() === serial);
+  const matches = devices.filter((device) => serialNames(volumeId, device.serial));
   if (matches.length > 1) return 'unknown';
   if (matches[0]) return matches[0];
   const there = mapping && mapping.matchedBy === 'size' ? devices.find((device) => device.path === mapping.devicePath) : undefined;

@@ -78,8 +78,9 @@ export function attach(s: Situation, goal: AttachGoal): Action | Done<Attached> 
   if (state.at === 'ended' && state.outcome === 'refused') return tryAgainOrGiveUp(s, STEP, state, 'volume attachment');
   const busy = waitWhileBusy(s, volume);
   if (busy) return busy;
-  if (state.at === 'ended') return tryAgainOrGiveUp(s, STEP, state, 'volume attachment');
-  return waitForObstacles(s, goal) ?? attachCall(s, goal);
+  if (state.at === 'none') return waitForObstacles(s, goal) ?? attachCall(s, goal);
+  const ghost = goal.vmId === s.policy.applianceVmId ? waitForGhost(s, goal) : null;
+  return ghost ?? tryAgainOrGiveUp(s, STEP, state, 'volume attachment');
 }
 
 function attachCall(s: Situation, goal: AttachGoal): Action | Done<Attached> {
@@ -101,7 +102,17 @@ function waitForObstacles(s: Situation, goal: AttachGoal): Action | null {
   if (obstacles.rival !== null) {
     return { do: 'pause', ms: 250, step: STEP, reason: `operation ${obstacles.rival} attaches another disk without a serial`, forget: ['obstacles', 'volume'] };
   }
-  return null;
+  return goal.vmId === s.policy.applianceVmId ? waitForGhost(s, goal) : null;
+}
+
+/**
+ * A guest that still shows the disk of a volume which CloudStack says is detached (a slow unplug, or a ghost disk) could not tell the
+ * old plug from the new one.
+ */
+function waitForGhost(s: Situation, goal: AttachGoal): Action | null {
+  if (s.facts.gone === undefined) return { do: 'await-gone', volumeId: goal.volumeId, timeout: LIMITS.DEVICE_GONE_DEADLINE };
+  if (s.facts.gone) return null;
+  return giveUp('DEVICE_STILL_PRESENT', `CloudStack says volume ${goal.volumeId} is detached, but this guest still has its disk (ghost disk)`, { volume_id: goal.volumeId });
 }
 
 function finishElsewhere(s: Situation, goal: AttachGoal, volume: CloudVolume): Action | Done<Attached> {

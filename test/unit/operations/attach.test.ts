@@ -26,7 +26,13 @@ describe('attach decides', () => {
     const ready = { volume: volume() };
     expect(decideAttach(situation('attach', here, { facts: ready }))).toMatchObject({ do: 'read-obstacles' });
     expect(decideAttach(situation('attach', here, { facts: { ...ready, obstacles: { stragglers: 1, rival: null } } }))).toMatchObject({ do: 'pause' });
-    expect(decideAttach(situation('attach', here, { facts: { ...ready, obstacles: clear } }))).toEqual({ do: 'intend', step: 'attach-volume' });
+    expect(decideAttach(situation('attach', here, { facts: { ...ready, obstacles: clear, gone: true } }))).toEqual({ do: 'intend', step: 'attach-volume' });
+  });
+
+  it('never sends while the guest still shows the disk of an earlier plug (ghost disk)', () => {
+    const facts = { volume: volume(), obstacles: clear };
+    expect(decideAttach(situation('attach', here, { facts }))).toMatchObject({ do: 'await-gone' });
+    expect(decideAttach(situation('attach', here, { facts: { ...facts, gone: false } }))).toMatchObject({ data: { code: 'DEVICE_STILL_PRESENT' } });
   });
 
   it('waits while CloudStack is busy with the volume', () => {
@@ -52,7 +58,7 @@ describe('attach decides', () => {
   it('goes on when a "failed" job had its effect, and tries again when a lost one had none', () => {
     const lost: Step = ['attach-volume', 'finished', { job_id: 'j1', outcome: 'unknown', code: 530 }];
     expect(decideAttach(situation('attach', here, { steps: [intent, accepted, lost], facts: { volume: attached } }))).toMatchObject({ do: 'await-device' });
-    const without = { volume: volume(), obstacles: clear };
+    const without = { volume: volume(), obstacles: clear, gone: true };
     expect(decideAttach(situation('attach', here, { steps: [intent, accepted, lost], facts: without }))).toMatchObject({ do: 'back-off' });
     expect(decideAttach(situation('attach', here, { steps: [intent, accepted, lost], facts: without, elapsed: { 'attach-volume:1': 9 } }))).toMatchObject({ do: 'intend' });
   });
@@ -90,7 +96,7 @@ describe('attach decides', () => {
   });
 
   it('honours a cancel before the first intent, and not after it', () => {
-    const facts = { volume: volume(), obstacles: clear };
+    const facts = { volume: volume(), obstacles: clear, gone: true };
     expect(decideAttach(situation('attach', here, { facts, cancelRequested: true }))).toMatchObject({ state: 'failing', data: { cancelled: true } });
     expect(decideAttach(situation('attach', here, { facts: { unsent: 'j1' }, steps: [intent], cancelRequested: true }))).toMatchObject({ do: 'submit' });
   });
