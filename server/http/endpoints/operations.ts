@@ -1,0 +1,89 @@
+import { z } from 'zod';
+import { endpoint, nothing } from '../endpoint';
+import {
+  eventsQuery,
+  operationListReply,
+  operationParams,
+  operationReply,
+  operationsQuery,
+} from '../schemas/operations';
+
+export const EVENT_STREAM = 'text/event-stream';
+
+const READING = ['VALIDATION_FAILED', 'DATABASE_UNAVAILABLE'] as const;
+
+export const listOperations = endpoint({
+  ...nothing,
+  tag: 'operations',
+  method: 'GET',
+  path: '/api/v1/operations',
+  summary: 'Operations, newest first',
+  description: 'When there are more, a Link header with rel="next" leads to them.',
+  query: operationsQuery,
+  reply: { status: 200, description: 'A list, empty when there are none', schema: operationListReply },
+  errors: READING,
+});
+
+export const readOperation = endpoint({
+  ...nothing,
+  tag: 'operations',
+  method: 'GET',
+  path: '/api/v1/operations/{id}',
+  summary: 'One operation; with ?wait=25s answered when it has ended',
+  params: operationParams,
+  reply: { status: 200, description: 'The operation', schema: operationReply },
+  errors: [...READING, 'OPERATION_NOT_FOUND'],
+  waits: true,
+  etag: true,
+});
+
+export const cancelOperation = endpoint({
+  ...nothing,
+  tag: 'operations',
+  method: 'POST',
+  path: '/api/v1/operations/{id}/cancel',
+  summary: 'Cancel an operation that CloudStack has not been asked for yet',
+  params: operationParams,
+  reply: {
+    status: 200,
+    description: 'The operation: cancelled, or marked with cancel_requested',
+    schema: operationReply,
+  },
+  errors: [...READING, 'OPERATION_NOT_FOUND', 'TOO_LATE_TO_CANCEL', 'STANDBY', 'STOPPING', 'LEASE_LOST'],
+});
+
+const stream = {
+  status: 200,
+  contentType: EVENT_STREAM,
+  schema: z.string(),
+} as const;
+
+export const streamOperation = endpoint({
+  ...nothing,
+  tag: 'operations',
+  method: 'GET',
+  path: '/api/v1/operations/{id}/events',
+  summary: 'The journal of one operation, as server-sent events',
+  description: 'Begins with what has happened so far and ends with the operation. Honours Last-Event-ID.',
+  params: operationParams,
+  query: eventsQuery,
+  reply: { ...stream, description: 'Events named operation, with JournalEntry as data' },
+  errors: [...READING, 'OPERATION_NOT_FOUND', 'RATE_LIMITED', 'STOPPING'],
+});
+
+export const streamEvents = endpoint({
+  ...nothing,
+  tag: 'operations',
+  method: 'GET',
+  path: '/api/v1/events',
+  summary: 'Everything that happens, as server-sent events',
+  description:
+    'With Last-Event-ID (or ?last_event_id=) begins after that journal entry, without it begins now.',
+  query: eventsQuery,
+  reply: {
+    ...stream,
+    description:
+      'Events named operation and appliance (JournalEntry as data) and device (DeviceEvent as data)',
+  },
+  errors: [...READING, 'RATE_LIMITED', 'STOPPING'],
+});

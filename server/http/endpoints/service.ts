@@ -1,0 +1,100 @@
+import { z } from 'zod';
+import { endpoint, nothing } from '../endpoint';
+import { jsonObject } from '../fields';
+import { aliveReply, healthReply, metricsReply, phaseReply, syncQuery, syncReply } from '../schemas/service';
+
+const service = { ...nothing, tag: 'service', method: 'GET' } as const;
+const HTML = 'text/html; charset=utf-8';
+
+export const alive = endpoint({
+  ...service,
+  path: '/health',
+  summary: 'Answers while the process serves',
+  reply: { status: 200, description: 'Always, whatever the dependencies do', schema: aliveReply },
+  errors: [],
+});
+
+export const live = endpoint({
+  ...service,
+  path: '/livez',
+  summary: 'Liveness: the process serves',
+  reply: { status: 200, description: 'Always', schema: phaseReply },
+  errors: [],
+});
+
+export const ready = endpoint({
+  ...service,
+  path: '/readyz',
+  summary: 'Readiness: this daemon owns its appliance and takes requests',
+  reply: { status: 200, description: 'Ready', schema: phaseReply },
+  errors: ['STANDBY', 'STOPPING'],
+});
+
+export const health = endpoint({
+  ...service,
+  path: '/api/v1/health',
+  summary: 'The health of the daemon and of everything it depends on',
+  description: 'Cached, never waits on CloudStack. 200 while serving: the verdict is in status.',
+  reply: { status: 200, description: 'The report', schema: healthReply },
+  errors: [],
+});
+
+export const metrics = endpoint({
+  ...service,
+  path: '/api/v1/metrics',
+  summary: 'Counts of operations, as JSON',
+  reply: { status: 200, description: 'The figures', schema: metricsReply },
+  errors: ['DATABASE_UNAVAILABLE'],
+});
+
+export const prometheus = endpoint({
+  ...service,
+  path: '/metrics',
+  summary: 'Metrics for Prometheus',
+  reply: { status: 200, description: 'Prometheus text', schema: z.string(), contentType: 'text/plain' },
+  errors: ['DATABASE_UNAVAILABLE'],
+});
+
+export const forceSync = endpoint({
+  ...nothing,
+  tag: 'service',
+  method: 'POST',
+  path: '/api/v1/admin/force-sync',
+  summary: 'Compare CloudStack, guest, database and exports, and repair what is safe',
+  description: 'Runs the task sync:force. With dry_run=true nothing is changed.',
+  query: syncQuery,
+  reply: { status: 200, description: 'Every drift, and what was done about it', schema: syncReply },
+  errors: [
+    'VALIDATION_FAILED',
+    'STANDBY',
+    'STOPPING',
+    'APPLIANCE_UNKNOWN',
+    'DATABASE_UNAVAILABLE',
+    'LEASE_LOST',
+  ],
+});
+
+export const openapi = endpoint({
+  ...service,
+  path: '/api/v1/openapi.json',
+  summary: 'This document',
+  reply: { status: 200, description: 'OpenAPI 3.1', schema: jsonObject },
+  errors: [],
+  etag: true,
+});
+
+export const index = endpoint({
+  ...service,
+  path: '/',
+  summary: 'The first page for people',
+  reply: { status: 200, description: 'A page', schema: z.string(), contentType: HTML },
+  errors: [],
+});
+
+export const docs = endpoint({
+  ...service,
+  path: '/docs',
+  summary: 'This API, as a page',
+  reply: { status: 200, description: 'A page', schema: z.string(), contentType: HTML },
+  errors: [],
+});

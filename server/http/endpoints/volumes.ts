@@ -1,0 +1,162 @@
+import { endpoint, nothing } from '../endpoint';
+import { operationReply } from '../schemas/operations';
+import {
+  attachBody,
+  cleanupBody,
+  createBody,
+  forceBody,
+  mappingReply,
+  vmParams,
+  vmVolumeListReply,
+  volumeParams,
+  volumeReply,
+} from '../schemas/volumes';
+
+const accepted = {
+  status: 201,
+  description: 'Accepted durably; the operation goes on by itself',
+  schema: operationReply,
+} as const;
+
+/** What every request for an operation can meet. */
+const REFUSALS = [
+  'VALIDATION_FAILED',
+  'MALFORMED_JSON',
+  'UNSUPPORTED_MEDIA_TYPE',
+  'IDEMPOTENCY_KEY_REUSED',
+  'STOPPING',
+  'STANDBY',
+  'DATABASE_UNAVAILABLE',
+  'QUEUE_FULL',
+  'LEASE_LOST',
+] as const;
+
+const mutation = { ...nothing, tag: 'volumes', reply: accepted, accepts: true, waits: true } as const;
+
+export const createVolume = endpoint({
+  ...mutation,
+  method: 'POST',
+  path: '/api/v1/volumes',
+  summary: 'Create a volume in CloudStack',
+  description:
+    'Bytes are rounded up to whole GiB; the size that was really made is in the response of the operation.',
+  body: createBody,
+  bodyExample: {
+    name: 'my-volume',
+    size: 1073741824,
+    disk_offering_id: 'c813c642-d946-49e1-9289-c616dd70206a',
+    zone_id: '057e86db-c726-4d8c-ab1f-75c5f55d1881',
+    metadata: { purpose: 'migration', vm_name: 'test-vm' },
+  },
+  errors: REFUSALS,
+});
+
+export const attachVolume = endpoint({
+  ...mutation,
+  method: 'POST',
+  path: '/api/v1/volumes/{id}/attach',
+  summary: 'Attach a volume to a VM',
+  description:
+    'On this appliance the operation completes when the device is known and its NBD export answers.',
+  params: volumeParams,
+  body: attachBody,
+  bodyExample: { vm_id: '3a9c3c0e-6c8f-4a7e-9f0d-2b7a1c5d8e90' },
+  errors: [...REFUSALS, 'APPLIANCE_UNKNOWN'],
+});
+
+export const attachRootVolume = endpoint({
+  ...mutation,
+  method: 'POST',
+  path: '/api/v1/volumes/{id}/attach-root',
+  summary: 'Attach a volume as the root disk (device 0) of a stopped VM',
+  params: volumeParams,
+  body: attachBody,
+  bodyExample: { vm_id: '3a9c3c0e-6c8f-4a7e-9f0d-2b7a1c5d8e90' },
+  errors: [...REFUSALS, 'APPLIANCE_UNKNOWN'],
+});
+
+export const detachVolume = endpoint({
+  ...mutation,
+  method: 'POST',
+  path: '/api/v1/volumes/{id}/detach',
+  summary: 'Detach a volume from its VM',
+  description: 'Without a body, a device in use is treated as DETACH_IN_USE and DETACH_CONNECTED say.',
+  params: volumeParams,
+  body: forceBody,
+  bodyExample: { force: true },
+  errors: [...REFUSALS, 'APPLIANCE_UNKNOWN'],
+});
+
+export const deleteVolume = endpoint({
+  ...mutation,
+  method: 'DELETE',
+  path: '/api/v1/volumes/{id}',
+  summary: 'Delete a volume, detaching it from this appliance first',
+  params: volumeParams,
+  body: forceBody,
+  bodyExample: { force: true },
+  errors: [...REFUSALS, 'APPLIANCE_UNKNOWN'],
+});
+
+export const cleanupTestFailover = endpoint({
+  ...mutation,
+  method: 'POST',
+  path: '/api/v1/cleanup/test-failover',
+  summary: 'Bring a volume back from a test VM, as one operation',
+  description:
+    'Detach from the test VM, attach to this appliance, and delete the VM when asked and no disk is left on it.',
+  body: cleanupBody,
+  bodyExample: {
+    volume_id: '6f1d2c3b-4a59-4687-9786-a5b4c3d2e1f0',
+    test_vm_id: '3a9c3c0e-6c8f-4a7e-9f0d-2b7a1c5d8e90',
+    oma_vm_id: '8a3400e5-c92a-4bc4-8bff-4b6b23b80018',
+    delete_vm: true,
+    force_clean: false,
+  },
+  errors: [...REFUSALS, 'APPLIANCE_UNKNOWN'],
+});
+
+export const readVolume = endpoint({
+  ...nothing,
+  tag: 'volumes',
+  method: 'GET',
+  path: '/api/v1/volumes/{id}',
+  summary: 'What CloudStack, the guest and the daemon say of a volume',
+  params: volumeParams,
+  reply: { status: 200, description: 'The volume', schema: volumeReply },
+  errors: [
+    'VALIDATION_FAILED',
+    'VOLUME_NOT_FOUND',
+    'CLOUDSTACK_UNAVAILABLE',
+    'CLOUDSTACK_NOT_CONFIGURED',
+    'CLOUDSTACK_AUTH',
+    'CLOUDSTACK_REJECTED',
+    'CLOUDSTACK_QUOTA',
+    'DATABASE_UNAVAILABLE',
+  ],
+  etag: true,
+});
+
+export const readVolumeDevice = endpoint({
+  ...nothing,
+  tag: 'devices',
+  method: 'GET',
+  path: '/api/v1/volumes/{id}/device',
+  summary: 'The device mapping of a volume',
+  description: '404 means that there is none; a database that is away is 503.',
+  params: volumeParams,
+  reply: { status: 200, description: 'The mapping', schema: mappingReply },
+  errors: ['VALIDATION_FAILED', 'MAPPING_NOT_FOUND', 'DATABASE_UNAVAILABLE'],
+  etag: true,
+});
+
+export const listVmVolumes = endpoint({
+  ...nothing,
+  tag: 'volumes',
+  method: 'GET',
+  path: '/api/v1/vms/{id}/volumes',
+  summary: 'The volumes of a VM, from the mappings',
+  params: vmParams,
+  reply: { status: 200, description: 'A list, empty when there are none', schema: vmVolumeListReply },
+  errors: ['VALIDATION_FAILED', 'DATABASE_UNAVAILABLE'],
+});

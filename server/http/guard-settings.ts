@@ -1,0 +1,40 @@
+import { readFileSync } from 'node:fs';
+
+/** What the guard enforces. Filled once by the plugin, before the first request is served. */
+export interface GuardSettings {
+  /** Lower-case host names (no port) accepted besides loopback names and IP addresses. */
+  allowedHosts: readonly string[];
+  /** The bearer token, null when there is none. */
+  token: string | null;
+  /** True refuses every request without the token; with `token: null` that is everyone (fails closed). */
+  requireToken: boolean;
+}
+
+const settings: GuardSettings = { allowedHosts: [], token: null, requireToken: false };
+
+export function guardSettings(): Readonly<GuardSettings> {
+  return settings;
+}
+
+export function setGuardSettings(next: GuardSettings): void {
+  Object.assign(settings, next);
+}
+
+/**
+ * Takes over the HTTP part of the configuration. Throws when the token file cannot be read or is empty: the server must not
+ * listen without the door it was told to have.
+ */
+export function fillGuardSettings(http: {
+  readonly host?: string | null;
+  readonly allowedHosts: readonly string[];
+  readonly tokenFile: string | null;
+}): void {
+  const allowedHosts = [...http.allowedHosts, ...(http.host ? [http.host] : [])].map((name) =>
+    name.toLowerCase(),
+  );
+  setGuardSettings({ allowedHosts, token: null, requireToken: http.tokenFile !== null });
+  if (http.tokenFile === null) return;
+  const token = readFileSync(http.tokenFile, 'utf8').trim();
+  if (token === '') throw new Error(`The token file ${http.tokenFile} is empty`);
+  setGuardSettings({ allowedHosts, token, requireToken: true });
+}

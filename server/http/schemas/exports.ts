@@ -1,0 +1,63 @@
+import { z } from 'zod';
+import { EXPORT_STATUSES } from '../../operations/model';
+import { LIMITS } from '../../runtime/limits';
+import { bytes, cleanText, expected, flag, limit, oneOf, queryFlag, timestamp, uuid } from '../fields';
+
+export const exportParams = z.object({ volume_id: uuid('a volume') });
+
+const note = (what: string) => cleanText(what, LIMITS.NAME_CHARACTERS);
+const DISK_NUMBER = expected('a disk number');
+
+/** The names of the existing callers; everything but the volume only ends up in the metadata of the export. */
+export const exportBody = z.object({
+  volume_id: uuid('a volume'),
+  vm_name: z.union([z.literal(''), note('the name of the VM')]).nullish(),
+  vm_id: z.union([z.literal(''), note('the id of the VM')]).nullish(),
+  disk_number: z
+    .union([z.int().nonnegative(), z.string().regex(/^\d{1,6}$/)], { error: DISK_NUMBER })
+    .transform(String)
+    .nullish(),
+});
+
+export const exportsQuery = z.object({
+  volume_id: uuid('a volume').optional(),
+  status: oneOf(EXPORT_STATUSES).optional(),
+  vm_name: note('the name of a VM').optional(),
+  limit: limit.optional(),
+});
+
+export const withdrawQuery = z.object({ force: queryFlag('disconnect clients') });
+export const withdrawBody = z.object({ force: flag('disconnect clients').nullish() });
+
+export const exportReply = z.object({
+  id: z.string(),
+  volume_id: z.string(),
+  export_name: z.string().meta({ description: 'migration-vol-<volume id>' }),
+  device_path: z.string(),
+  port: z.int(),
+  status: z.enum(EXPORT_STATUSES),
+  created_at: timestamp,
+  updated_at: timestamp,
+  metadata: z.record(z.string(), z.string()),
+});
+export type ExportReply = z.infer<typeof exportReply>;
+export const exportListReply = z.array(exportReply);
+
+export const withdrawReply = z.object({ message: z.string(), existed: z.boolean() });
+
+export const validateReply = z.object({
+  message: z.string(),
+  timestamp,
+  valid: z.boolean(),
+  results: z.array(
+    z.object({
+      volume_id: z.string(),
+      export_name: z.string(),
+      ok: z.boolean(),
+      message: z.string(),
+      size: bytes.nullable(),
+      expected_size: bytes,
+    }),
+  ),
+});
+export type ValidateReply = z.infer<typeof validateReply>;

@@ -1,0 +1,116 @@
+import { z } from 'zod';
+import { OPERATION_STATUSES, OPERATION_TYPES } from '../../operations/model';
+import { LIMITS } from '../../runtime/limits';
+import { bytes, cleanText, expected, flag, metadata, timestamp, uuid } from '../fields';
+import { exportReply } from './exports';
+
+export const volumeParams = z.object({ id: uuid('a volume') });
+export const vmParams = z.object({ id: uuid('a VM') });
+
+const SIZE = expected('the size in bytes, a whole number from 1 to 9007199254740991');
+
+export const createBody = z.object({
+  name: cleanText('the name of the volume', LIMITS.NAME_CHARACTERS),
+  size: z
+    .number({ error: SIZE })
+    .int({ error: SIZE })
+    .positive({ error: SIZE })
+    .max(LIMITS.VOLUME_BYTES_MAX, { error: SIZE }),
+  disk_offering_id: uuid('a disk offering'),
+  zone_id: uuid('a zone'),
+  metadata,
+});
+
+export const attachBody = z.object({ vm_id: uuid('a VM') });
+
+/** Existing callers send no body on detach and DELETE. */
+export const forceBody = z.object({
+  force: flag('override the in-use guard').nullish(),
+});
+
+export const cleanupBody = z.object({
+  volume_id: uuid('a volume'),
+  test_vm_id: uuid('the test VM'),
+  oma_vm_id: uuid('this appliance'),
+  delete_vm: flag('delete the test VM when no disk is left on it').nullish(),
+  force_clean: flag('stop the test VM when it runs').nullish(),
+});
+
+export const mappingReply = z.object({
+  id: z.string(),
+  vm_context_id: z.null(),
+  volume_id: z.string(),
+  volume_uuid: z.string().meta({ description: 'the same as volume_id, under its older name' }),
+  vm_id: z.string(),
+  operation_mode: z
+    .enum(['oma', 'failover'])
+    .meta({ description: 'oma: on this appliance; failover: on another VM' }),
+  requires_device_correlation: z.boolean(),
+  cloudstack_device_id: z.int().nullable(),
+  device_path: z
+    .string()
+    .meta({ description: '/dev/vdX here; remote-vm-… elsewhere; missing-… when the disk is not there' }),
+  cloudstack_state: z.enum(['attached', 'detached']),
+  linux_state: z.enum(['detected', 'missing', 'n/a']),
+  size: bytes,
+  controller: z.string().nullable(),
+  serial: z.string().nullable(),
+  diskseq: z.int().nullable(),
+  matched_by: z.enum(['serial', 'size']).nullable(),
+  last_sync: timestamp,
+  created_at: timestamp,
+  updated_at: timestamp,
+});
+export type MappingReply = z.infer<typeof mappingReply>;
+export const mappingListReply = z.array(mappingReply);
+
+export const vmVolumeReply = z.object({
+  volume_id: z.string(),
+  vm_id: z.string(),
+  device_path: z.string(),
+  state: z.string(),
+  size: bytes,
+  attached_at: timestamp,
+  cloudstack_data: z.null(),
+});
+export type VmVolumeReply = z.infer<typeof vmVolumeReply>;
+export const vmVolumeListReply = z.array(vmVolumeReply);
+
+export const volumeReply = z.object({
+  volume_id: z.string(),
+  vm_id: z.string().nullable(),
+  device_path: z.string().nullable(),
+  state: z.string().meta({ description: "CloudStack's state: Allocated, Ready, …" }),
+  size: bytes,
+  cloudstack_data: z.object({
+    id: z.string(),
+    name: z.string(),
+    state: z.string(),
+    type: z.string(),
+    zonename: z.string().nullable(),
+    attached: z.string().nullable(),
+    deviceid: z.int().nullable(),
+    vmname: z.string().nullable(),
+  }),
+  linux_data: z
+    .object({ device_path: z.string(), size: bytes, controller: z.string().nullable() })
+    .nullable(),
+  last_operation: z
+    .object({ id: z.string(), type: z.enum(OPERATION_TYPES), status: z.enum(OPERATION_STATUSES) })
+    .nullable(),
+  export: exportReply.nullable(),
+});
+export type VolumeReply = z.infer<typeof volumeReply>;
+
+const DEVICE = expected('a device name or path such as vdb, dev%2Fvdb or /dev/vdb');
+const DEVICE_PATH = /^\/?(?:[A-Za-z0-9._-]+\/)*[A-Za-z0-9._-]+$/;
+
+/** A name or path below /dev; nothing that could climb out of it. */
+export const deviceParams = z.object({
+  path: z
+    .string({ error: DEVICE })
+    .min(1, { error: DEVICE })
+    .max(LIMITS.NAME_CHARACTERS, { error: DEVICE })
+    .regex(DEVICE_PATH, { error: DEVICE })
+    .refine((path) => path.split('/').every((part) => part !== '.' && part !== '..'), { error: DEVICE }),
+});

@@ -1,0 +1,4 @@
+import { defineEventHandler } from 'h3';
+import { assignRequestId } from '../http/request-id';
+
+export default defineEventHandler((event) => assignRequestId(event));

@@ -1,0 +1,8 @@
+import { defineEventHandler } from 'h3';
+import { noSuchRoute } from '../http/paths';
+import { sendProblem } from '../http/problem';
+
+/** Whatever no other route takes: a known path with another method (405), or nothing at all (404). */
+export default defineEventHandler((event) =>
+  sendProblem(event, noSuchRoute(event.method, event.path.split('?')[0] ?? '/')),
+);

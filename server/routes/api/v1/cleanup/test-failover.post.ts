@@ -1,0 +1,14 @@
+import { accept } from '../../../../http/accept';
+import { cleanupTestFailover } from '../../../../http/endpoints/volumes';
+import { serve } from '../../../../http/serve';
+
+export default serve(cleanupTestFailover, (call) => {
+  const { volume_id, test_vm_id, oma_vm_id, delete_vm, force_clean } = call.body;
+  return accept(call, 'cleanup', {
+    volume_id,
+    test_vm_id,
+    oma_vm_id,
+    delete_vm: delete_vm ?? false,
+    force_clean: force_clean ?? false,
+  });
+});

@@ -1,0 +1,20 @@
+import { defineEventHandler } from 'h3';
+import { readDeviceVolume } from '../../../../http/endpoints/devices';
+import { noSuchRoute } from '../../../../http/paths';
+import { sendProblem } from '../../../../http/problem';
+import { mappingReply } from '../../../../http/replies';
+import { serve } from '../../../../http/serve';
+import { currentDaemon } from '../../../../runtime/current';
+
+const volume = serve(readDeviceVolume, async ({ params }) =>
+  mappingReply(await currentDaemon().volumes.mappingByDevice(params.path)),
+);
+
+/** A device path may have slashes, so this takes everything below /devices and cuts the `/volume` off the end. */
+export default defineEventHandler((event) => {
+  const asked = event.path.split('?')[0] ?? '/';
+  const [, path] = /^\/api\/v1\/devices\/(.+)\/volume\/?$/.exec(asked) ?? [];
+  if (path === undefined) return sendProblem(event, noSuchRoute(event.method, asked));
+  event.context.params = { path };
+  return volume(event);
+});

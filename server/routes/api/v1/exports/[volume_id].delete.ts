@@ -1,0 +1,9 @@
+import { withdrawExport } from '../../../../http/endpoints/exports';
+import { serve } from '../../../../http/serve';
+import { currentDaemon } from '../../../../runtime/current';
+
+export default serve(withdrawExport, async ({ params, query, body }) => {
+  const force = query.force ?? body.force ?? false;
+  const { existed } = await currentDaemon().exports.withdraw(params.volume_id, { force });
+  return { message: existed ? 'NBD export deleted' : 'There was no NBD export', existed };
+});

@@ -1,0 +1,15 @@
+import { listExports } from '../../../../http/endpoints/exports';
+import { exportReply } from '../../../../http/replies';
+import { serve } from '../../../../http/serve';
+import { currentDaemon } from '../../../../runtime/current';
+
+export default serve(listExports, async ({ query }) => {
+  const { volume_id, status, vm_name, limit } = query;
+  const records = await currentDaemon().exports.list({
+    ...(volume_id && { volumeId: volume_id }),
+    ...(status && { status }),
+    ...(vm_name && { vmName: vm_name }),
+    ...(limit && { limit }),
+  });
+  return records.map(exportReply);
+});

@@ -1,0 +1,14 @@
+import { publishExport } from '../../../../http/endpoints/exports';
+import { exportReply } from '../../../../http/replies';
+import { serve } from '../../../../http/serve';
+import { currentDaemon } from '../../../../runtime/current';
+
+export default serve(publishExport, async ({ body }) => {
+  const { volume_id, vm_name, vm_id, disk_number } = body;
+  const metadata = {
+    ...(vm_name && { vm_name }),
+    ...(vm_id && { vm_id }),
+    ...(disk_number && { disk_number }),
+  };
+  return exportReply(await currentDaemon().exports.publish(volume_id, metadata));
+});

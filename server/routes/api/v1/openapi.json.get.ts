@@ -1,0 +1,11 @@
+import { openapi } from '../../../http/endpoints/service';
+import { openApiDocument } from '../../../http/openapi';
+import { serve } from '../../../http/serve';
+import { currentDaemon } from '../../../runtime/current';
+
+let document: Record<string, unknown> | null = null;
+
+export default serve(openapi, () => {
+  document ??= openApiDocument(currentDaemon().version);
+  return document;
+});

@@ -1,0 +1,8 @@
+import { accept } from '../../../../../http/accept';
+import { deleteVolume } from '../../../../../http/endpoints/volumes';
+import { serve } from '../../../../../http/serve';
+
+export default serve(deleteVolume, (call) => {
+  const { force } = call.body;
+  return accept(call, 'delete', { volume_id: call.params.id, ...(force != null && { force }) });
+});

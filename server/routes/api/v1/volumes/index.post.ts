@@ -1,0 +1,8 @@
+import { accept } from '../../../../http/accept';
+import { createVolume } from '../../../../http/endpoints/volumes';
+import { serve } from '../../../../http/serve';
+
+export default serve(createVolume, (call) => {
+  const { name, size, disk_offering_id, zone_id, metadata } = call.body;
+  return accept(call, 'create', { name, size, disk_offering_id, zone_id, ...(metadata && { metadata }) });
+});
