@@ -1,0 +1,16 @@
+import { defineTask } from 'nitropack/runtime';
+import type { SyncTaskResult } from '../../server/http/sync-run';
+import { currentDaemonOrNull } from '../../server/runtime/current';
+
+/** Payload `{ dryRun: boolean }`; the result is the report. Asked for by a person, so its errors are not swallowed. */
+export default defineTask<SyncTaskResult>({
+  meta: {
+    name: 'sync:force',
+    description: 'Compares CloudStack, guest, database and exports, and repairs what is safe',
+  },
+  run: async ({ payload }) => {
+    const daemon = currentDaemonOrNull();
+    if (daemon?.phase !== 'ready') return { result: 'skipped' };
+    return { result: await daemon.sync.run({ dryRun: payload.dryRun === true, reason: 'force-sync' }) };
+  },
+});

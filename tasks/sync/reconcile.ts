@@ -1,0 +1,16 @@
+import { defineTask } from 'nitropack/runtime';
+import { whenIn } from '../../server/http/scheduled';
+import { systemClock } from '../../server/runtime/clock';
+import { LIMITS } from '../../server/runtime/limits';
+
+/** Every minute, unless something else has just done it. */
+export default defineTask({
+  meta: { name: 'sync:reconcile', description: 'Finds drift and repairs what is safe' },
+  run: () =>
+    whenIn(['ready'], async (daemon) => {
+      const { last } = daemon.sync;
+      if (last && systemClock.now() - last.finishedAt < LIMITS.RECONCILE_GAP) return 'skipped' as const;
+      const { drifts } = await daemon.sync.run({ dryRun: false, reason: 'schedule' });
+      return { drifts: drifts.length };
+    }),
+});
