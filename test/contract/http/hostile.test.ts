@@ -1,0 +1,191 @@
+import { request } from 'node:http';
+import { connect } from 'node:net';
+import fc from 'fast-check';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { endpoints } from '~/server/http/registry';
+import { LIMITS } from '~/server/runtime/limits';
+import { VOLUME } from '~/test/support/canned';
+import { FakeDaemon } from '~/test/support/fake-daemon';
+import { HttpApp } from '~/test/support/http-app';
+
+vi.mock('nitropack/runtime', async () => (await import('~/test/support/nitro-runtime')).nitroRuntime);
+
+let daemon: FakeDaemon;
+let app: HttpApp;
+beforeEach(async () => {
+  daemon = new FakeDaemon();
+  app = await HttpApp.start(daemon);
+});
+afterEach(() => app.close());
+
+const V = `/api/v1/volumes/${VOLUME}`;
+const fieldsOf = (json: unknown) =>
+  (json as { details: { fields: { field: string }[] } }).details.fields.map(({ field }) => field);
+
+describe('bodies', () => {
+  it.each(['{', '{"vm_id":', "{'vm_id':1}", '{"a":1}x', 'vm_id=1', '\u0000', 'NaN'])(
+    '%j is MALFORMED_JSON',
+    async (body) => {
+      const answer = await app.post(`${V}/attach`, body, {
+        'content-type': 'application/x-www-form-urlencoded',
+      });
+      expect([answer.status, answer.json]).toMatchObject([400, { code: 'MALFORMED_JSON' }]);
+    },
+  );
+
+  it.each(['[]', '"text"', '7', 'true'])('%s is not an object', async (body) => {
+    expect(fieldsOf((await app.post(`${V}/attach`, body)).json)).toEqual(['']);
+  });
+
+  it('bytes that are not UTF-8 are refused', async () => {
+    const answer = await app.post(
+      `${V}/attach`,
+      Buffer.from([0x7b, 0xff, 0xfe, 0x7d]).toString('latin1'),
+      {},
+    );
+    expect(answer.status).toBe(400);
+  });
+
+  it.each([
+    ['multipart', '--x\r\n\r\n{}\r\n--x--', { 'content-type': 'multipart/form-data; boundary=x' }],
+    ['compressed', '{}', { 'content-encoding': 'gzip' }],
+    ['XML', '<a/>', { 'content-type': 'application/xml' }],
+  ])('%s is a 415', async (_, body, headers: Record<string, string>) => {
+    const answer = await app.post(`${V}/attach`, body, headers);
+    expect([answer.status, answer.json]).toMatchObject([415, { code: 'UNSUPPORTED_MEDIA_TYPE' }]);
+  });
+
+  it('too large is a 413, whether the length was declared or not', async () => {
+    const body = ' '.repeat(LIMITS.BODY_BYTES + 1);
+    expect((await app.post(`${V}/detach`, body)).json).toMatchObject({ code: 'BODY_TOO_LARGE' });
+    const chunked = await new Promise<number>((resolve, reject) => {
+      const sending = request(
+        { port: app.port, host: '127.0.0.1', method: 'POST', path: `${V}/detach` },
+        (response) => {
+          response.resume();
+          resolve(response.statusCode ?? 0);
+        },
+      );
+      sending.on('error', reject);
+      for (let sent = 0; sent <= LIMITS.BODY_BYTES; sent += 8192) sending.write(' '.repeat(8192));
+      sending.end();
+    });
+    expect(chunked).toBe(413);
+    expect((await app.post(`${V}/detach`, ' '.repeat(LIMITS.BODY_BYTES))).status).toBe(201);
+  });
+
+  it('that never end do not hold the daemon: the next request is served', async () => {
+    const socket = connect(app.port, '127.0.0.1');
+    socket.write(`POST ${V}/detach HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{`);
+    await new Promise((resolve) => socket.once('connect', resolve));
+    expect((await app.get('/health')).status).toBe(200);
+    socket.destroy();
+    expect(daemon.requests).toEqual([]);
+  });
+
+  it('deeply nested do no harm', async () => {
+    const deep = `{"a":${'['.repeat(30_000)}${']'.repeat(30_000)}}`;
+    expect((await app.post('/api/v1/volumes', deep)).status).toBe(400);
+  });
+
+  it('with huge numbers are refused by name', async () => {
+    for (const size of ['1e400', '9007199254740993', '-0.1', '1e-7']) {
+      expect(fieldsOf((await app.post('/api/v1/volumes', `{"size":${size}}`)).json)).toContain('size');
+    }
+  });
+});
+
+describe('paths', () => {
+  it.each([
+    '..%2Fx',
+    '%2e%2e',
+    'x',
+    '%00',
+    `${VOLUME}%0a`,
+    `${VOLUME}%20`,
+    '%zz',
+    '%c0%ae',
+    "'%20or%201=1--",
+    'a'.repeat(4000),
+  ])('the volume %j is a 400', async (id) => {
+    for (const [method, path] of [
+      ['GET', ''],
+      ['DELETE', ''],
+      ['GET', '/device'],
+      ['POST', '/detach'],
+    ] as const) {
+      const answer = await app.send(method, `/api/v1/volumes/${id}${path}`);
+      expect([answer.status, fieldsOf(answer.json)]).toEqual([400, ['id']]);
+    }
+  });
+
+  it.each(['..%2F..%2Fetc%2Fpasswd', 'dev%2F..%2Fvdb', '%2e%2e', 'vdb%00', 'v%20b', '%zz'])(
+    'the device %j is a 400',
+    async (path) => {
+      expect((await app.get(`/api/v1/devices/${path}/volume`)).status).toBe(400);
+    },
+  );
+
+  it.each([
+    '/api/v1/volumes/../x',
+    '/api',
+    '/api/v1',
+    '/api/v2/volumes',
+    '/.env',
+    '//health',
+    '/api/v1/devices/vdb',
+    '/api/v1/devices/volume',
+  ])('%s is nothing', async (path) => {
+    expect((await app.get(path)).json).toMatchObject({ code: 'NOT_FOUND' });
+  });
+
+  it('every endpoint refuses every other method and says which it has', async () => {
+    for (const { path } of endpoints()) {
+      const real = path.replace(/\{(id|volume_id)\}/, VOLUME).replace('{path}', 'vdb');
+      for (const method of ['PUT', 'PATCH', 'OPTIONS']) {
+        const answer = await app.send(method, real);
+        expect([answer.status, answer.json]).toMatchObject([405, { code: 'METHOD_NOT_ALLOWED' }]);
+        expect(answer.headers.allow).toBeTruthy();
+      }
+    }
+    expect((await app.get('/api/v1/volumes')).headers.allow).toBe('POST');
+    expect((await app.post('/api/v1/operations')).headers.allow).toBe('GET, HEAD');
+  });
+});
+
+it('whatever is sent, the server does not fail and answers as the OpenAPI document says', async () => {
+  const id = fc.oneof(
+    fc.constant(VOLUME),
+    fc.string({ minLength: 1, maxLength: 40 }).map(encodeURIComponent),
+    fc.constantFrom('..', '%2e%2e', '%00', '*', '[]'),
+  );
+  const json = fc.oneof(
+    fc.json(),
+    fc.string(),
+    fc.constantFrom('{', 'null', '[]', '{"force":1}', '{"vm_id":"x"}', '{"size":1e999}'),
+  );
+  const query = fc.oneof(
+    fc.constant(''),
+    fc.webQueryParameters().map((text) => `?${text}`),
+    fc.constantFrom('?limit=0', '?wait=x', '?a[]=1', '?__proto__=1', '?type[]=x&type=y', '?%'),
+  );
+  const target = fc.constantFrom(
+    ...endpoints()
+      .filter(({ reply }) => reply.contentType !== 'text/event-stream')
+      .map(({ method, path }) => ({ method, path })),
+  );
+  const counts = { sent: 0, refused: 0 };
+  await fc.assert(
+    fc.asyncProperty(target, id, json, query, async ({ method, path }, anId, body, aQuery) => {
+      const real = path.replace(/\{(id|volume_id|path)\}/, anId);
+      const sendsBody = method !== 'GET';
+      const { status } = await app.send(method, real + aQuery, sendsBody ? { body } : {});
+      counts.sent += 1;
+      if (status >= 400) counts.refused += 1;
+      expect(status).toBeLessThan(500);
+    }),
+    { numRuns: 600, seed: 11 },
+  );
+  expect(counts.refused).toBeGreaterThan(100);
+  expect((await app.get('/health')).status).toBe(200);
+});

@@ -1,0 +1,210 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { DaemonError } from '~/server/runtime/errors';
+import { APPLIANCE, NOBODY, OTHER_VM, REMOTE_VOLUME, VOLUME } from '~/test/support/canned';
+import { FakeDaemon } from '~/test/support/fake-daemon';
+import { HttpApp } from '~/test/support/http-app';
+
+vi.mock('nitropack/runtime', async () => (await import('~/test/support/nitro-runtime')).nitroRuntime);
+
+/**
+ * The specification's "API Documentation", endpoint by endpoint. Every answer is also checked against the schema the OpenAPI
+ * document shows (HttpApp.send does that).
+ */
+let daemon: FakeDaemon;
+let app: HttpApp;
+beforeEach(async () => {
+  daemon = new FakeDaemon();
+  app = await HttpApp.start(daemon);
+});
+afterEach(() => app.close());
+
+const V = `/api/v1/volumes/${VOLUME}`;
+describe('volumes and devices', () => {
+  it('a volume shows CloudStack, guest, export and last operation', async () => {
+    await daemon.operations.request('attach', { volume_id: VOLUME, vm_id: APPLIANCE });
+    expect((await app.get(V)).json).toMatchObject({
+      volume_id: VOLUME,
+      vm_id: APPLIANCE,
+      device_path: '/dev/vdb',
+      state: 'Ready',
+      cloudstack_data: { id: VOLUME, name: 'my-volume', type: 'DATADISK', zonename: 'zone-1', deviceid: 1 },
+      linux_data: { device_path: '/dev/vdb', controller: 'virtio4' },
+      last_operation: { type: 'attach', status: 'pending' },
+      export: { export_name: `migration-vol-${VOLUME}` },
+    });
+  });
+
+  it('a mapping has every key of the specification', async () => {
+    expect((await app.get(`${V}/device`)).json).toMatchObject({
+      id: '42',
+      volume_id: VOLUME,
+      vm_id: APPLIANCE,
+      device_path: '/dev/vdb',
+      cloudstack_state: 'attached',
+      linux_state: 'detected',
+      size: 5368709120,
+      last_sync: '2025-08-19T20:30:00.000Z',
+      created_at: '2025-08-19T20:30:00.000Z',
+    });
+  });
+
+  it.each(['vdb', 'dev%2Fvdb', '%2Fdev%2Fvdb', '%2fdev%2fvdb', 'dev/vdb', '/dev/vdb'])(
+    'the device %s is found',
+    async (path) => {
+      expect((await app.get(`/api/v1/devices/${path}/volume`)).json).toMatchObject({ volume_id: VOLUME });
+    },
+  );
+
+  it('all mappings, and those of one VM, are bare arrays', async () => {
+    expect((await app.get('/api/v1/devices')).json).toHaveLength(2);
+    expect((await app.get(`/api/v1/vms/${OTHER_VM}/volumes`)).json).toMatchObject([
+      { volume_id: REMOTE_VOLUME, vm_id: OTHER_VM, state: 'attached', cloudstack_data: null },
+    ]);
+    expect((await app.get(`/api/v1/vms/${NOBODY}/volumes`)).json).toEqual([]);
+  });
+
+  it('what there is not is a 404 with a code, what cannot be known is a 503', async () => {
+    const code = async (path: string) => (await app.get(path)).json;
+    expect(await code(`/api/v1/volumes/${NOBODY}`)).toMatchObject({ status: 404, code: 'VOLUME_NOT_FOUND' });
+    expect(await code(`/api/v1/volumes/${NOBODY}/device`)).toMatchObject({
+      status: 404,
+      code: 'MAPPING_NOT_FOUND',
+    });
+    expect(await code('/api/v1/devices/vdz/volume')).toMatchObject({
+      status: 404,
+      code: 'MAPPING_NOT_FOUND',
+    });
+    expect(await code(`/api/v1/operations/${NOBODY}`)).toMatchObject({
+      status: 404,
+      code: 'OPERATION_NOT_FOUND',
+    });
+    expect(await code(`/api/v1/exports/${NOBODY}`)).toMatchObject({ status: 404, code: 'EXPORT_NOT_FOUND' });
+    daemon.failure = new DaemonError('DATABASE_UNAVAILABLE', 'The database is away');
+    expect(await code(`${V}/device`)).toMatchObject({ status: 503, code: 'DATABASE_UNAVAILABLE' });
+    expect(await code(`/api/v1/operations/${NOBODY}`)).toMatchObject({ status: 503 });
+  });
+});
+
+describe('exports', () => {
+  it('are listed, read, published, withdrawn and validated', async () => {
+    expect((await app.get('/api/v1/exports?status=active&vm_name=')).json).toMatchObject([
+      { volume_id: VOLUME, port: 10809 },
+    ]);
+    expect((await app.get(`/api/v1/exports/${VOLUME}`)).json).toMatchObject({
+      export_name: `migration-vol-${VOLUME}`,
+      status: 'active',
+    });
+    const published = await app.post('/api/v1/exports', {
+      volume_id: VOLUME,
+      vm_name: 'vm',
+      vm_id: OTHER_VM,
+      disk_number: 2,
+      device_path: '/dev/sda',
+    });
+    expect([published.status, published.json]).toMatchObject([
+      201,
+      { metadata: { vm_name: 'vm', vm_id: OTHER_VM, disk_number: '2' } },
+    ]);
+    expect((await app.send('DELETE', `/api/v1/exports/${VOLUME}?force=true`)).json).toMatchObject({
+      existed: true,
+    });
+    expect((await app.send('DELETE', `/api/v1/exports/${NOBODY}`)).json).toMatchObject({ existed: false });
+    expect(daemon.requests.filter(({ type }) => type === 'withdraw').map(({ request }) => request)).toEqual([
+      { volume_id: VOLUME, force: true },
+      { volume_id: NOBODY, force: false },
+    ]);
+    expect((await app.post('/api/v1/exports/validate')).json).toMatchObject({
+      valid: true,
+      results: [{ volume_id: VOLUME, ok: true }],
+    });
+  });
+
+  it('of a volume that is not here is a 404', async () => {
+    expect((await app.post('/api/v1/exports', { volume_id: NOBODY })).json).toMatchObject({
+      code: 'MAPPING_NOT_FOUND',
+    });
+  });
+});
+
+describe('the service', () => {
+  it('has a health with exactly the keys of the specification, and more under details', async () => {
+    const health = (await app.get('/api/v1/health')).json;
+    expect(Object.keys(health as object)).toEqual([
+      'status',
+      'timestamp',
+      'cloudstack_health',
+      'database_health',
+      'device_monitor',
+      'details',
+    ]);
+    expect(health).toMatchObject({
+      status: 'healthy',
+      cloudstack_health: 'healthy',
+      database_health: 'healthy',
+      device_monitor: 'healthy',
+      details: { implementation_status: 'production_ready', polling_interval: '2s', device_count: 1 },
+    });
+  });
+
+  it('has the metrics of the specification', async () => {
+    expect((await app.get('/api/v1/metrics')).json).toMatchObject({
+      timestamp: '2025-08-19T20:30:00.000Z',
+      total_operations: 1547,
+      pending_operations: 3,
+      active_mappings: 12,
+      operations_by_type: { create: 423, attach: 512, detach: 489, delete: 123 },
+      operations_by_status: { pending: 3, executing: 0, completed: 1523, failed: 21 },
+      average_response_time_ms: 2340.5,
+      error_rate_percent: 1.36,
+    });
+  });
+
+  it('has Prometheus text, a first page and a page of the API', async () => {
+    expect((await app.get('/metrics')).headers['content-type']).toBe(
+      'text/plain; version=0.0.4; charset=utf-8',
+    );
+    expect((await app.get('/')).text).toContain('href="/docs"');
+    const docs = (await app.get('/docs')).text;
+    expect(docs).toContain('POST /api/v1/volumes/{id}/attach-root');
+    expect(docs).not.toMatch(/<script|https?:\/\//);
+  });
+
+  it('has its OpenAPI document', async () => {
+    expect((await app.get('/api/v1/openapi.json')).json).toMatchObject({
+      openapi: '3.1.0',
+      info: { version: '2.0.0' },
+    });
+  });
+
+  it.each([
+    ['', false],
+    ['?dry_run=true', true],
+    ['?dry_run=0', false],
+  ])('force-sync%s reports what it found', async (query, dryRun) => {
+    const answer = await app.post(`/api/v1/admin/force-sync${query}`);
+    expect(answer.json).toMatchObject({
+      report: {
+        dry_run: dryRun,
+        drifts: [{ kind: 'letter-moved', action: dryRun ? 'planned' : 'repaired' }],
+      },
+    });
+    expect(daemon.requests).toEqual([{ type: 'sync', request: { dryRun, reason: 'force-sync' } }]);
+  });
+
+  it('force-sync in standby is a 503, and an unknown dry_run a 400', async () => {
+    expect((await app.post('/api/v1/admin/force-sync?dry_run=maybe')).status).toBe(400);
+    daemon.phase = 'standby';
+    expect((await app.post('/api/v1/admin/force-sync')).json).toMatchObject({ code: 'STANDBY' });
+  });
+
+  it('an unexpected failure is a 500 with the request id and nothing else', async () => {
+    const written = vi.spyOn(process.stderr, 'write').mockReturnValue(true);
+    daemon.failure = new TypeError('secret internals');
+    const answer = await app.get(`${V}/device`, { 'x-request-id': 'trace-me' });
+    const logged = written.mock.calls.map(([line]) => String(line)).join('');
+    written.mockRestore();
+    expect([answer.status, answer.json]).toMatchObject([500, { code: 'INTERNAL', request_id: 'trace-me' }]);
+    expect(answer.text).not.toContain('secret internals');
+    expect(logged).toContain('trace-me');
+  });
+});

@@ -1,0 +1,138 @@
+import type { Device, DeviceEvent, DeviceSnapshot } from '~/server/devices/model';
+import type { ExportRecord, Mapping } from '~/server/operations/model';
+import type { DaemonPhase, HealthReport, MetricsReport, SyncReport } from '~/server/runtime/daemon';
+
+/** The canned answers of the fake daemon. */
+export const APPLIANCE = '8a3400e5-c92a-4bc4-8bff-4b6b23b80018';
+export const OTHER_VM = '3a9c3c0e-6c8f-4a7e-9f0d-2b7a1c5d8e90';
+export const VOLUME = '6f1d2c3b-4a59-4687-9786-a5b4c3d2e1f0';
+export const REMOTE_VOLUME = '11d2c3b4-a594-4687-8978-a5b4c3d2e1f1';
+export const NOBODY = '00000000-0000-4000-8000-000000000000';
+export const NOW = Date.parse('2025-08-19T20:30:00.000Z');
+
+export function mapping(volumeId: string, vmId: string): Mapping {
+  const here = vmId === APPLIANCE;
+  return {
+    id: '42',
+    volumeId,
+    vmId,
+    devicePath: here ? '/dev/vdb' : `remote-vm-${vmId}-${volumeId}`,
+    cloudstackState: 'attached',
+    linuxState: here ? 'detected' : 'n/a',
+    size: 5368709120,
+    controller: here ? 'virtio4' : null,
+    serial: here ? volumeId.replaceAll('-', '').slice(0, 20) : null,
+    diskseq: here ? 7 : null,
+    bootId: null,
+    matchedBy: here ? 'serial' : null,
+    cloudstackDeviceId: 1,
+    lastSync: NOW,
+    createdAt: NOW,
+    updatedAt: NOW,
+  };
+}
+
+export function exportRecord(volumeId: string): ExportRecord {
+  return {
+    id: '1',
+    volumeId,
+    exportName: `migration-vol-${volumeId}`,
+    devicePath: '/dev/vdb',
+    port: 10809,
+    status: 'active',
+    metadata: { created_by: 'volume-daemon' },
+    createdAt: NOW,
+    updatedAt: NOW,
+  };
+}
+
+export function deviceEvent(sequence: number): DeviceEvent {
+  return { sequence, type: 'added', device: DEVICE, at: NOW, monotonic: 0 };
+}
+
+const DEVICE: Device = {
+  name: 'vdb',
+  path: '/dev/vdb',
+  size: 5368709120,
+  serial: '6f1d2c3b4a5946879786',
+  serialState: 'read',
+  diskseq: 7,
+  dev: '252:16',
+  controller: 'virtio4',
+};
+
+export function snapshot(): DeviceSnapshot {
+  return { bootId: null, devices: [DEVICE], at: NOW, scanned: true };
+}
+
+export function syncReport(dryRun: boolean, reason: string): SyncReport {
+  return {
+    startedAt: NOW,
+    finishedAt: NOW,
+    dryRun,
+    reason,
+    observed: { cloudVolumes: 2, devices: 1, mappings: 2, exports: 1 },
+    unavailable: [],
+    skippedVolumes: 0,
+    drifts: [
+      {
+        kind: 'letter-moved',
+        volumeId: VOLUME,
+        vmId: APPLIANCE,
+        devicePath: '/dev/vdc',
+        message: 'the disk of the volume is /dev/vdc',
+        remedy: 'nothing to do',
+        action: dryRun ? 'planned' : 'repaired',
+      },
+    ],
+  };
+}
+
+export function healthReport(phase: DaemonPhase): HealthReport {
+  const healthy = { status: 'healthy', message: 'answers' } as const;
+  return {
+    status: phase === 'ready' ? 'healthy' : 'degraded',
+    at: NOW,
+    phase,
+    cloudstack: healthy,
+    database: healthy,
+    deviceMonitor: { ...healthy, details: { device_count: 1 } },
+    exportServer: healthy,
+    appliance: { ...healthy, vmId: APPLIANCE, source: 'OMA_VM_ID', epoch: 3, owner: null },
+    operations: {
+      pending: 1,
+      executing: 1,
+      waiting: [
+        {
+          id: NOBODY,
+          type: 'attach',
+          step: 'attach-volume',
+          reason: 'CloudStack is away',
+          attempt: 2,
+          nextAttemptAt: NOW,
+        },
+      ],
+    },
+    drifts: [],
+    uptimeSeconds: 60,
+    pollIntervalMs: 2000,
+  };
+}
+
+export const METRICS: MetricsReport = {
+  at: NOW,
+  totalOperations: 1547,
+  pendingOperations: 3,
+  activeMappings: 12,
+  operationsByType: { create: 423, attach: 512, detach: 489, delete: 123, cleanup: 0 },
+  operationsByStatus: { pending: 3, executing: 0, completed: 1523, failed: 21, cancelled: 0 },
+  averageResponseMs: 2340.52,
+  errorRatePercent: 1.36,
+  details: {
+    cloudstackApiCalls: 10,
+    cloudstackApiErrors: 1,
+    deviceEventsProcessed: 5,
+    uptimeSeconds: 60,
+    epoch: 3,
+  },
+};

@@ -1,0 +1,316 @@
+import type { OperationFilter } from '~/server/database/ledger';
+import type { DeviceEvent, DeviceSnapshot } from '~/server/devices/model';
+import {
+  type ExportRecord,
+  isTerminal,
+  type JournalEntry,
+  type Mapping,
+  type Operation,
+  type OperationType,
+  type RequestOf,
+} from '~/server/operations/model';
+import type {
+  Daemon,
+  DaemonPhase,
+  ExportsApi,
+  HealthReport,
+  MetricsReport,
+  OperationsApi,
+  SyncReport,
+  VolumeDescription,
+  VolumesApi,
+} from '~/server/runtime/daemon';
+import { DaemonError } from '~/server/runtime/errors';
+import {
+  APPLIANCE,
+  exportRecord,
+  healthReport,
+  METRICS,
+  mapping,
+  NOW,
+  OTHER_VM,
+  REMOTE_VOLUME,
+  snapshot,
+  syncReport,
+  VOLUME,
+} from './canned';
+
+/**
+ * A daemon in memory with canned answers, for tests of the HTTP layer: nothing is executed, operations are moved on by the
+ * test (`finish`), and every call that changes something is recorded in `requests`.
+ */
+export class FakeDaemon implements Daemon {
+  readonly version = '2.0.0';
+  phase: DaemonPhase = 'ready';
+  phaseReason: string | null = null;
+  readonly requests: { type: string; request: object; idempotencyKey?: string | null }[] = [];
+  readonly stored: Operation[] = [];
+  readonly entries: JournalEntry[] = [];
+  readonly deviceEvents: DeviceEvent[] = [];
+  readonly mappings: Mapping[] = [mapping(VOLUME, APPLIANCE), mapping(REMOTE_VOLUME, OTHER_VM)];
+  readonly records: ExportRecord[] = [exportRecord(VOLUME)];
+  /** Thrown by every question instead of an answer, when set. */
+  failure: Error | null = null;
+  private readonly stop$ = new AbortController();
+  readonly stopping = this.stop$.signal;
+  private readonly listeners = new Set<(entry: JournalEntry) => void>();
+  private readonly ends = new Set<() => void>();
+
+  readonly operations: OperationsApi = {
+    request: async (type, request, options = {}) =>
+      this.accept(type, request, options.idempotencyKey ?? null),
+    read: async (id) => this.find(id),
+    list: async (filter) => this.answer(() => this.filtered(filter)),
+    journal: async (id) =>
+      this.answer(() => this.entries.filter(({ operationId }) => operationId === this.find(id).id)),
+    cancel: async (id) => {
+      if (isTerminal(this.find(id).status))
+        throw new DaemonError('TOO_LATE_TO_CANCEL', `Operation ${id} has ended`);
+      return this.move(id, { status: 'cancelled', completedAt: NOW });
+    },
+    waitForEnd: (id, timeoutMs, signal) => this.waitForEnd(id, timeoutMs, signal),
+    feed: async (after, limit) => this.entries.filter((entry) => entry.id > after).slice(0, limit),
+    subscribe: (listener) => {
+      this.listeners.add(listener);
+      return () => this.listeners.delete(listener);
+    },
+  };
+
+  readonly volumes: VolumesApi = {
+    describe: async (id) => this.answer(() => this.describe(id)),
+    mapping: async (id) =>
+      this.answer(
+        () =>
+          this.mappings.find(({ volumeId }) => volumeId === id) ??
+          missing('MAPPING_NOT_FOUND', 'Device mapping not found'),
+      ),
+    mappingByDevice: async (path) =>
+      this.answer(
+        () =>
+          this.mappings.find(
+            ({ devicePath }) => devicePath === `/dev/${path.replace(/^\/?dev\//, '')}` || devicePath === path,
+          ) ?? missing('MAPPING_NOT_FOUND', `No volume is mapped to ${path}: mapping not found`),
+      ),
+    devices: async () => this.answer(() => ({ mappings: this.mappings, snapshot: snapshot() })),
+    ofVm: async (id) => this.answer(() => this.mappings.filter(({ vmId }) => vmId === id)),
+    recentDeviceEvents: () => this.deviceEvents,
+  };
+
+  readonly exports: ExportsApi = {
+    list: async ({ volumeId, status, limit }) =>
+      this.answer(() =>
+        this.records
+          .filter(
+            (record) => (!volumeId || record.volumeId === volumeId) && (!status || record.status === status),
+          )
+          .slice(0, limit ?? 1000),
+      ),
+    read: async (id) =>
+      this.answer(
+        () =>
+          this.records.find(({ volumeId }) => volumeId === id) ??
+          missing('EXPORT_NOT_FOUND', 'Export not found'),
+      ),
+    publish: async (id, metadata) => {
+      this.requests.push({ type: 'publish', request: { volume_id: id, metadata } });
+      if (id !== VOLUME)
+        return missing(
+          'MAPPING_NOT_FOUND',
+          `Volume ${id} is not attached to this appliance: mapping not found`,
+        );
+      return { ...exportRecord(id), metadata };
+    },
+    withdraw: async (id, { force }) => {
+      this.requests.push({ type: 'withdraw', request: { volume_id: id, force } });
+      return { existed: this.records.some(({ volumeId }) => volumeId === id) };
+    },
+    validate: async () =>
+      this.records.map(({ volumeId, exportName }) => ({
+        volumeId,
+        exportName,
+        ok: true,
+        message: 'answers',
+        size: 5368709120,
+        expectedSize: 5368709120,
+      })),
+  };
+
+  readonly sync = {
+    last: null as SyncReport | null,
+    run: async ({ dryRun, reason }: { dryRun: boolean; reason: string }): Promise<SyncReport> => {
+      this.requests.push({ type: 'sync', request: { dryRun, reason } });
+      return this.answer(() => syncReport(dryRun, reason));
+    },
+  };
+
+  /** Moves an operation on, as the engine would. */
+  move(
+    id: string,
+    change: Partial<
+      Pick<Operation, 'status' | 'response' | 'error' | 'errorCode' | 'completedAt' | 'volumeId'>
+    >,
+  ): Operation {
+    const index = this.stored.findIndex((operation) => operation.id === id);
+    const before = this.find(id);
+    const after: Operation = { ...before, ...change };
+    this.stored[index] = after;
+    if (change.status) this.journal(id, 'operation', change.status);
+    if (isTerminal(after.status)) for (const wake of this.ends) wake();
+    return after;
+  }
+
+  journal(
+    operationId: string,
+    step: string,
+    state: JournalEntry['state'],
+    data: JournalEntry['data'] = {},
+  ): JournalEntry {
+    const sequence = this.entries.filter((entry) => entry.operationId === operationId).length + 1;
+    const entry = { id: this.entries.length + 1, operationId, sequence, step, state, data, at: NOW };
+    this.entries.push(entry);
+    for (const listener of this.listeners) listener(entry);
+    return entry;
+  }
+
+  get listening(): number {
+    return this.listeners.size;
+  }
+
+  stop(): void {
+    this.stop$.abort();
+  }
+
+  health(): HealthReport {
+    return healthReport(this.phase);
+  }
+
+  async metrics(): Promise<MetricsReport> {
+    return this.answer(() => METRICS);
+  }
+
+  async prometheus() {
+    return { contentType: 'text/plain; version=0.0.4; charset=utf-8', body: '# HELP up 1\n' };
+  }
+
+  async poll(): Promise<DeviceSnapshot> {
+    return this.answer(snapshot);
+  }
+
+  async sweep() {
+    return this.answer(() => ({ resumed: 1, claimed: 2 }));
+  }
+
+  async prune() {
+    return this.answer(() => ({ deleted: 3 }));
+  }
+
+  private answer<T>(make: () => T): T {
+    if (this.failure) throw this.failure;
+    return make();
+  }
+
+  private accept<T extends OperationType>(
+    type: T,
+    request: RequestOf[T],
+    idempotencyKey: string | null,
+  ): Operation {
+    if (this.phase === 'standby')
+      throw new DaemonError('STANDBY', 'Another daemon owns this appliance: other', { retryAfterSeconds: 5 });
+    if (this.failure) throw this.failure;
+    this.requests.push({ type, request, idempotencyKey });
+    const sequence = this.stored.length + 1;
+    const operation = {
+      id: `0a1b2c3d-0a1b-4c3d-8e9f-${String(sequence).padStart(12, '0')}`,
+      sequence,
+      applianceId: APPLIANCE,
+      type,
+      request,
+      status: 'pending',
+      volumeId: 'volume_id' in request ? request.volume_id : '',
+      vmId: 'vm_id' in request ? request.vm_id : null,
+      response: null,
+      error: null,
+      errorCode: null,
+      attempt: 0,
+      nextAttemptAt: null,
+      waitReason: null,
+      idempotencyKey,
+      cancelRequested: false,
+      createdAt: NOW,
+      updatedAt: NOW,
+      completedAt: null,
+    } as unknown as Operation; // One type parameter cannot prove a member of the union; the fields are written out above.
+    this.stored.push(operation);
+    this.journal(operation.id, 'operation', 'pending');
+    return operation;
+  }
+
+  private find(id: string): Operation {
+    if (this.failure) throw this.failure;
+    return (
+      this.stored.find((operation) => operation.id === id) ??
+      missing('OPERATION_NOT_FOUND', `Operation ${id} not found`)
+    );
+  }
+
+  private filtered({ type, status, volumeId, vmId, since, before, limit }: OperationFilter): Operation[] {
+    return this.stored
+      .filter((operation) => !type || operation.type === type)
+      .filter((operation) => !status || operation.status === status)
+      .filter((operation) => !volumeId || operation.volumeId === volumeId)
+      .filter((operation) => !vmId || operation.vmId === vmId)
+      .filter((operation) => since === undefined || operation.createdAt >= since)
+      .filter((operation) => before === undefined || operation.sequence < before)
+      .sort((a, b) => b.sequence - a.sequence)
+      .slice(0, limit);
+  }
+
+  private async waitForEnd(id: string, timeoutMs: number, signal?: AbortSignal): Promise<Operation> {
+    if (!isTerminal(this.find(id).status)) {
+      await new Promise<void>((resolve) => {
+        const wake = () => {
+          clearTimeout(timer);
+          this.ends.delete(wake);
+          resolve();
+        };
+        const timer = setTimeout(wake, timeoutMs);
+        this.ends.add(wake);
+        signal?.addEventListener('abort', wake);
+        this.stopping.addEventListener('abort', wake);
+      });
+    }
+    return this.find(id);
+  }
+
+  private describe(id: string): VolumeDescription {
+    if (id !== VOLUME) return missing('VOLUME_NOT_FOUND', `Volume ${id} not found in CloudStack`);
+    return {
+      volume: {
+        id,
+        name: 'my-volume',
+        type: 'DATADISK',
+        state: 'Ready',
+        size: 5368709120,
+        zoneId: null,
+        zoneName: 'zone-1',
+        diskOfferingId: null,
+        vmId: APPLIANCE,
+        vmName: 'oma',
+        deviceId: 1,
+        created: null,
+        attached: '2025-08-19T20:30:00Z',
+      },
+      mapping: mapping(id, APPLIANCE),
+      device: { path: '/dev/vdb', size: 5368709120, controller: 'virtio4' },
+      export: exportRecord(id),
+      lastOperation: this.stored.at(-1) ?? null,
+    };
+  }
+}
+
+function missing(
+  code: 'MAPPING_NOT_FOUND' | 'EXPORT_NOT_FOUND' | 'VOLUME_NOT_FOUND' | 'OPERATION_NOT_FOUND',
+  message: string,
+): never {
+  throw new DaemonError(code, message);
+}

@@ -1,0 +1,167 @@
+import { readdirSync } from 'node:fs';
+import { createServer, type IncomingHttpHeaders, type IncomingMessage, request } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { fileURLToPath } from 'node:url';
+import { createApp, createRouter, type EventHandler, toNodeListener } from 'h3';
+import { expect } from 'vitest';
+import { type AnyEndpoint, EVERYWHERE } from '~/server/http/endpoint';
+import { setGuardSettings } from '~/server/http/guard-settings';
+import { patternOf } from '~/server/http/paths';
+import { sendProblem } from '~/server/http/problem';
+import { endpoints } from '~/server/http/registry';
+import { problemReply } from '~/server/http/schemas/problem';
+import { setCurrentDaemon } from '~/server/runtime/current';
+import type { Daemon } from '~/server/runtime/daemon';
+
+const SERVER = fileURLToPath(new URL('../../server/', import.meta.url));
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  readonly text: string;
+  /** Parsed when it is JSON. */
+  readonly json: unknown;
+}
+
+export interface Sent {
+  /** Objects are sent as JSON, with its content type. */
+  readonly body?: string | Buffer | object;
+  readonly headers?: Record<string, string>;
+}
+
+/** The routes and middleware of this repository on a real socket, put together from their files as Nitro does it. */
+export class HttpApp {
+  private constructor(
+    readonly port: number,
+    private readonly stop: () => Promise<void>,
+  ) {}
+
+  static async start(daemon: Daemon | null): Promise<HttpApp> {
+    setCurrentDaemon(daemon);
+    setGuardSettings({ allowedHosts: [], token: null, requireToken: false });
+    const app = createApp({
+      onError: (error, event) => {
+        const body = sendProblem(event, error);
+        event.node.res.end(body ?? undefined);
+      },
+    });
+    for (const file of readdirSync(`${SERVER}middleware`).sort())
+      app.use(await handlerIn(`${SERVER}middleware/${file}`));
+    const router = createRouter({ preemptive: true });
+    for (const { file, path, method } of routeFiles()) router.use(path, await handlerIn(file), method);
+    app.use(router);
+    const server = createServer(toNodeListener(app)).listen(0, '127.0.0.1');
+    await new Promise((resolve) => server.once('listening', resolve));
+    return new HttpApp((server.address() as AddressInfo).port, async () => {
+      setCurrentDaemon(null);
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    });
+  }
+
+  close(): Promise<void> {
+    return this.stop();
+  }
+
+  /** Sends a request, and checks the reply against what the endpoint promises, whatever the test asks about it. */
+  async send(method: string, path: string, sent: Sent = {}): Promise<Answer> {
+    const response = await this.open(method, path, sent);
+    const answer = await collect(response);
+    checkPromise(method, path, answer);
+    return answer;
+  }
+
+  get(path: string, headers: Record<string, string> = {}): Promise<Answer> {
+    return this.send('GET', path, { headers });
+  }
+
+  post(path: string, body?: string | Buffer | object, headers: Record<string, string> = {}): Promise<Answer> {
+    return this.send('POST', path, body === undefined ? { headers } : { body, headers });
+  }
+
+  /** The response itself, for streams. */
+  open(method: string, path: string, { body, headers = {} }: Sent = {}): Promise<IncomingMessage> {
+    return new Promise((resolve, reject) => {
+      const isJson = typeof body === 'object' && !Buffer.isBuffer(body);
+      const text = isJson ? JSON.stringify(body) : body;
+      const all = { ...(isJson && { 'content-type': 'application/json' }), ...headers };
+      // Node frames the body of a DELETE only when told its length.
+      const framed = text === undefined ? all : { 'content-length': String(Buffer.byteLength(text)), ...all };
+      const sending = request(
+        { port: this.port, host: '127.0.0.1', method, path, headers: framed, agent: false },
+        resolve,
+      );
+      sending.on('error', reject);
+      sending.end(text);
+    });
+  }
+}
+
+export async function collect(response: IncomingMessage): Promise<Answer> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of response) chunks.push(Buffer.from(chunk));
+  const text = Buffer.concat(chunks).toString('utf8');
+  const isJson = /json/.test(response.headers['content-type'] ?? '') && text !== '';
+  return {
+    status: response.statusCode ?? 0,
+    headers: response.headers,
+    text,
+    json: isJson ? JSON.parse(text) : undefined,
+  };
+}
+
+function checkPromise(method: string, path: string, { status, headers, json }: Answer): void {
+  const endpoint = endpointOf(method === 'HEAD' ? 'GET' : method, path);
+  expect(headers['x-request-id'], 'every answer has a request id').toMatch(/^[A-Za-z0-9._-]{1,64}$/);
+  if (status >= 400) {
+    if (method === 'HEAD') return;
+    const problem = problemReply.strict().parse(json);
+    expect(headers['content-type']).toBe('application/problem+json');
+    expect(problem).toMatchObject({ status, error: problem.detail });
+    const codes = endpoint
+      ? [...endpoint.errors, ...EVERYWHERE]
+      : [...EVERYWHERE, 'NOT_FOUND', 'METHOD_NOT_ALLOWED'];
+    expect(codes, `${method} ${path}`).toContain(problem.code);
+    if (status === 503) expect(Number(headers['retry-after'])).toBeGreaterThan(0);
+    return;
+  }
+  expect(endpoint, `${method} ${path} is in the registry`).toBeDefined();
+  if (status === 304 || method === 'HEAD' || !endpoint || endpoint.reply.contentType) return;
+  expect(status).toBe(endpoint.reply.status);
+  expect(endpoint.reply.schema.parse(json), 'nothing more and nothing less than the schema says').toEqual(
+    json,
+  );
+}
+
+function endpointOf(method: string, path: string): AnyEndpoint | undefined {
+  const pathname = path.split('?')[0] ?? '/';
+  const found = endpoints().filter(
+    (endpoint) => endpoint.method === method && patternOf(endpoint.path).test(pathname),
+  );
+  return found.find((endpoint) => !endpoint.path.includes('{')) ?? found[0];
+}
+
+type Verb = 'get' | 'post' | 'delete';
+
+/** Nitro's naming: `volumes/[id]/attach.post.ts` → POST /volumes/:id/attach. */
+export function routeFiles(): { file: string; path: string; method?: Verb }[] {
+  return readdirSync(`${SERVER}routes`, { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.ts'))
+    .map((name) => {
+      const [, stem = '', verb] = /^(.+?)(?:\.(get|post|delete))?\.ts$/.exec(name) ?? [];
+      const path = `/${stem}`
+        .replace(/\/index$/, '/')
+        .replace(/\[\.\.\.(\w*)\]/g, (_, word: string) => (word ? `**:${word}` : '**'))
+        .replace(/\[(\w+)\]/g, ':$1')
+        .replace(/(.)\/$/, '$1');
+      const file = `${SERVER}routes/${name}`;
+      return verb === 'get' || verb === 'post' || verb === 'delete'
+        ? { file, path, method: verb }
+        : { file, path };
+    });
+}
+
+async function handlerIn(file: string): Promise<EventHandler> {
+  const module: { default: EventHandler } = await import(file);
+  return module.default;
+}

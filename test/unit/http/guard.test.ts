@@ -1,0 +1,180 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { fillGuardSettings, guardSettings, setGuardSettings } from '~/server/http/guard-settings';
+import { setCurrentDaemon } from '~/server/runtime/current';
+import { VOLUME } from '~/test/support/canned';
+import { FakeDaemon } from '~/test/support/fake-daemon';
+import { HttpApp } from '~/test/support/http-app';
+
+vi.mock('nitropack/runtime', async () => (await import('~/test/support/nitro-runtime')).nitroRuntime);
+
+let daemon: FakeDaemon;
+let app: HttpApp;
+beforeEach(async () => {
+  daemon = new FakeDaemon();
+  app = await HttpApp.start(daemon);
+});
+afterEach(() => app.close());
+
+const DETACH = `/api/v1/volumes/${VOLUME}/detach`;
+
+describe('hosts', () => {
+  it.each([
+    'localhost:8090',
+    '127.0.0.1:1',
+    '[::1]:8090',
+    '10.0.0.5:8090',
+    'LOCALHOST',
+    'oma.localhost',
+    'localhost.',
+  ])('takes %s', async (host) => {
+    expect((await app.get('/health', { host })).status).toBe(200);
+  });
+
+  it.each([
+    'evil.example',
+    'evil.example:8090',
+    'localhost.evil.example',
+    '127.0.0.1.evil.example',
+    'a b',
+    '[::1',
+  ])('refuses %j', async (host) => {
+    const answer = await app.get('/api/v1/operations', { host });
+    expect([answer.status, answer.json]).toMatchObject([403, { code: 'FORBIDDEN_HOST' }]);
+  });
+
+  it('takes a configured name, in any case', async () => {
+    fillGuardSettings({ host: '127.0.0.1', allowedHosts: ['OMA.example'], tokenFile: null });
+    expect((await app.get('/health', { host: 'oma.EXAMPLE:8090' })).status).toBe(200);
+  });
+});
+
+describe('web pages', () => {
+  it.each([
+    ['another site', { origin: 'https://evil.example' }],
+    ['a sandbox', { origin: 'null' }],
+    ['another port of this machine', { origin: 'http://localhost:3000' }],
+    ['a fetch without origin', { 'sec-fetch-site': 'cross-site' }],
+    ['a form', { origin: 'http://evil.example', 'content-type': 'application/x-www-form-urlencoded' }],
+  ])('%s cannot detach a volume', async (_, headers) => {
+    const answer = await app.post(DETACH, '', headers);
+    expect([answer.status, answer.json]).toMatchObject([403, { code: 'FORBIDDEN_ORIGIN' }]);
+    expect(daemon.requests).toEqual([]);
+  });
+
+  it('our own page may', async () => {
+    const headers = { origin: `http://127.0.0.1:${app.port}`, 'sec-fetch-site': 'same-origin' };
+    expect((await app.post(DETACH, '', headers)).status).toBe(201);
+  });
+
+  it('a link from elsewhere may lead to the page, not to the API', async () => {
+    const visit = {
+      'sec-fetch-site': 'cross-site',
+      'sec-fetch-mode': 'navigate',
+      'sec-fetch-dest': 'document',
+    };
+    expect((await app.get('/', visit)).status).toBe(200);
+    expect((await app.get('/api/v1/health', visit)).status).toBe(403);
+    expect((await app.get('/', { ...visit, 'sec-fetch-dest': 'iframe' })).status).toBe(403);
+  });
+
+  it('no answer may be framed, sniffed or cached, and none carries a CORS header', async () => {
+    for (const path of ['/', '/docs', '/health', '/api/v1/operations', '/nope']) {
+      const { headers } = await app.get(path);
+      expect(headers).toMatchObject({
+        'x-content-type-options': 'nosniff',
+        'x-frame-options': 'DENY',
+        'cache-control': 'no-store',
+      });
+      expect(headers['content-security-policy']).toContain("frame-ancestors 'none'");
+      expect(headers['content-security-policy']).not.toContain('unsafe');
+      expect(Object.keys(headers).filter((name) => name.startsWith('access-control'))).toEqual([]);
+    }
+  });
+});
+
+describe('the token', () => {
+  beforeEach(() => setGuardSettings({ allowedHosts: [], token: 'sesame-1234', requireToken: true }));
+
+  it.each([
+    ['nothing', {}],
+    ['another', { authorization: 'Bearer sesame-1235' }],
+    ['a longer one', { authorization: 'Bearer sesame-12345' }],
+    ['basic', { authorization: 'Basic sesame-1234' }],
+    ['an empty one', { authorization: 'Bearer ' }],
+  ])('refuses %s', async (_, headers) => {
+    const answer = await app.post(DETACH, '', headers);
+    expect([answer.status, answer.json]).toMatchObject([401, { code: 'UNAUTHORIZED' }]);
+    expect(answer.headers['www-authenticate']).toContain('Bearer');
+    expect(answer.text).not.toContain('sesame');
+    expect(daemon.requests).toEqual([]);
+  });
+
+  it('opens with the right one, and never closes to a supervisor', async () => {
+    expect((await app.post(DETACH, '', { authorization: 'bearer sesame-1234' })).status).toBe(201);
+    for (const path of ['/health', '/livez', '/readyz']) expect((await app.get(path)).status).toBe(200);
+  });
+
+  it('is read from its file without the line end; a file that is missing or empty closes the door', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'token-'));
+    const tokenFile = join(folder, 'token');
+    try {
+      expect(() => fillGuardSettings({ allowedHosts: [], tokenFile })).toThrow();
+      expect((await app.get('/api/v1/health')).status).toBe(401);
+      writeFileSync(tokenFile, ' \n');
+      expect(() => fillGuardSettings({ allowedHosts: [], tokenFile })).toThrow(/is empty/);
+      expect((await app.get('/api/v1/health', { authorization: 'Bearer ' })).status).toBe(401);
+      writeFileSync(tokenFile, 'open\n');
+      fillGuardSettings({ allowedHosts: [], tokenFile });
+      expect(guardSettings()).toMatchObject({ token: 'open', requireToken: true });
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+});
+
+describe('before and after the daemon', () => {
+  it('only liveness answers until the daemon has been built', async () => {
+    setCurrentDaemon(null);
+    expect((await app.get('/health')).status).toBe(200);
+    expect((await app.get('/livez')).json).toMatchObject({ status: 'starting' });
+    for (const path of ['/readyz', '/api/v1/health', '/api/v1/operations', '/', '/nope']) {
+      const answer = await app.get(path);
+      expect([answer.status, answer.json]).toMatchObject([503, { code: 'STARTING' }]);
+    }
+  });
+
+  it.each(['standby', 'stopping', 'starting', 'failed'] as const)(
+    'in phase %s it lives but is not ready',
+    async (phase) => {
+      daemon.phase = phase;
+      expect((await app.get('/livez')).json).toMatchObject({ status: phase });
+      expect((await app.get('/readyz')).status).toBe(503);
+      expect((await app.get('/api/v1/health')).json).toMatchObject({
+        status: 'degraded',
+        details: { phase },
+      });
+    },
+  );
+});
+
+describe('request ids', () => {
+  it('keeps a harmless one and replaces any other', async () => {
+    expect((await app.get('/health', { 'x-request-id': 'abc-1.2_3' })).headers['x-request-id']).toBe(
+      'abc-1.2_3',
+    );
+    for (const id of ['a b', 'a"b', '<x>', 'a'.repeat(65)]) {
+      expect((await app.get('/health', { 'x-request-id': id })).headers['x-request-id']).toMatch(
+        /^[0-9a-f-]{36}$/,
+      );
+    }
+  });
+
+  it('puts it into errors', async () => {
+    expect((await app.get('/nope', { 'x-request-id': 'find-me' })).json).toMatchObject({
+      request_id: 'find-me',
+    });
+  });
+});

@@ -1,0 +1,94 @@
+import { describe, expect, it } from 'vitest';
+import { openApiDocument } from '~/server/http/openapi';
+import { methodsOf } from '~/server/http/paths';
+import { endpoints } from '~/server/http/registry';
+import { ERRORS } from '~/server/runtime/errors';
+import { routeFiles } from '~/test/support/http-app';
+
+/** `/devices/**:path` is documented as `/devices/{path}/volume`: the file cuts the end off itself. */
+function documented(path: string): string {
+  return path.replace(/\*\*:(\w+)/, '{$1}/volume').replace(/:(\w+)/g, '{$1}');
+}
+
+describe('the registry of endpoints', () => {
+  it('has exactly the route files', () => {
+    const files = routeFiles()
+      .filter(({ path }) => path !== '/**')
+      .map(({ path, method = 'all' }) => `${method.toUpperCase()} ${documented(path)}`);
+    expect(files.sort()).toEqual(
+      endpoints()
+        .map(({ method, path }) => `${method} ${path}`)
+        .sort(),
+    );
+  });
+
+  it('holds every endpoint of the specification', () => {
+    const specified = [
+      'POST /volumes',
+      'POST /volumes/{id}/attach',
+      'POST /volumes/{id}/detach',
+      'DELETE /volumes/{id}',
+      'GET /volumes/{id}',
+      'GET /volumes/{id}/device',
+      'GET /devices/{path}/volume',
+      'GET /vms/{id}/volumes',
+      'GET /operations/{id}',
+      'GET /operations',
+      'POST /admin/force-sync',
+      'GET /health',
+      'GET /metrics',
+    ];
+    const there = endpoints().map(({ method, path }) => `${method} ${path.replace('/api/v1', '')}`);
+    expect(there).toEqual(expect.arrayContaining(specified));
+  });
+
+  it('tells the methods of a path', () => {
+    expect(methodsOf('/api/v1/volumes')).toEqual(['POST']);
+    expect(methodsOf('/api/v1/volumes/x')).toEqual(['DELETE', 'GET', 'HEAD']);
+    expect(methodsOf('/api/v1/exports/validate')).toEqual(['DELETE', 'GET', 'HEAD', 'POST']);
+    expect(methodsOf('/api/v1/devices/dev/vdb/volume')).toEqual(['GET', 'HEAD']);
+    expect(methodsOf('/api/v1/events')).toEqual(['GET']);
+    expect(methodsOf('/api/v1/volumes/x/y')).toBeNull();
+    expect(methodsOf('/healthz')).toBeNull();
+  });
+});
+
+describe('the OpenAPI document', () => {
+  const document = JSON.parse(JSON.stringify(openApiDocument('2.0.0')));
+
+  it('resolves every reference', () => {
+    const references = [...JSON.stringify(document).matchAll(/"\$ref":"([^"]+)"/g)].map(
+      ([, target = '']) => target,
+    );
+    expect(references.length).toBeGreaterThan(20);
+    for (const target of new Set(references)) {
+      const name = /^#\/components\/schemas\/(\w+)$/.exec(target)?.[1] ?? target;
+      expect(document.components.schemas).toHaveProperty([name]);
+    }
+  });
+
+  it('gives every operation a name of its own, all its path parameters and its errors', () => {
+    const names = new Set<string>();
+    for (const { method, path, errors } of endpoints()) {
+      const operation = document.paths[path][method.toLowerCase()];
+      names.add(operation.operationId);
+      const inPath = operation.parameters.filter((parameter: { in: string }) => parameter.in === 'path');
+      expect(inPath.map(({ name }: { name: string }) => `{${name}}`)).toEqual(path.match(/\{\w+\}/g) ?? []);
+      for (const code of errors) expect(operation.responses[ERRORS[code].status].description).toContain(code);
+    }
+    expect(names.size).toBe(endpoints().length);
+  });
+
+  it('shows bodies that the schemas take', () => {
+    for (const { body, bodyExample, path } of endpoints()) {
+      if (bodyExample !== undefined) expect(body.safeParse(bodyExample).success, path).toBe(true);
+    }
+  });
+
+  it('describes the size as a positive whole number and ids as patterns', () => {
+    const create = document.paths['/api/v1/volumes'].post.requestBody.content['application/json'].schema;
+    expect(create.required).toEqual(['name', 'size', 'disk_offering_id', 'zone_id']);
+    expect(create.properties.size).toMatchObject({ type: 'integer', exclusiveMinimum: 0 });
+    expect(create.properties.zone_id.pattern).toContain('[0-9a-fA-F]{8}-');
+  });
+});

@@ -1,0 +1,192 @@
+import type { IncomingMessage } from 'node:http';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { openStreams } from '~/server/http/event-stream';
+import { LIMITS } from '~/server/runtime/limits';
+import { deviceEvent, NOBODY, VOLUME } from '~/test/support/canned';
+import { FakeDaemon } from '~/test/support/fake-daemon';
+import { HttpApp } from '~/test/support/http-app';
+
+vi.mock('nitropack/runtime', async () => (await import('~/test/support/nitro-runtime')).nitroRuntime);
+
+let daemon: FakeDaemon;
+let app: HttpApp;
+beforeEach(async () => {
+  daemon = new FakeDaemon();
+  app = await HttpApp.start(daemon);
+});
+afterEach(async () => {
+  await app.close();
+  await vi.waitFor(() => expect([openStreams(), daemon.listening]).toEqual([0, 0]));
+});
+
+interface Event {
+  readonly id: string | undefined;
+  readonly event: string | undefined;
+  readonly data: unknown;
+}
+
+/** Reads events off a response, as EventSource does. */
+class Reader {
+  private text = '';
+  private ended = false;
+  private constructor(private readonly response: IncomingMessage) {
+    response.setEncoding('utf8').on('data', (chunk: string) => {
+      this.text += chunk;
+    });
+    response.on('close', () => {
+      this.ended = true;
+    });
+    response.on('error', () => {});
+  }
+
+  static async open(path: string, headers: Record<string, string> = {}): Promise<Reader> {
+    const response = await app.open('GET', path, { headers });
+    expect(response.headers['content-type']).toBe('text/event-stream');
+    return new Reader(response);
+  }
+
+  get events(): Event[] {
+    const field = (block: string, name: string) => new RegExp(`^${name}: (.*)$`, 'm').exec(block)?.[1];
+    return this.text
+      .split('\n\n')
+      .filter((block) => block.startsWith('id:') || block.startsWith('event:'))
+      .map((block) => ({
+        id: field(block, 'id'),
+        event: field(block, 'event'),
+        data: JSON.parse(field(block, 'data') ?? 'null'),
+      }));
+  }
+
+  async until(count: number): Promise<Event[]> {
+    await vi.waitFor(() => expect(this.events.length).toBeGreaterThanOrEqual(count), { timeout: 10_000 });
+    return this.events;
+  }
+
+  end(): Promise<void> {
+    return vi.waitFor(() => expect(this.ended).toBe(true), { timeout: 10_000 });
+  }
+
+  leave(): void {
+    this.response.destroy();
+  }
+}
+
+const accept = () => daemon.operations.request('detach', { volume_id: VOLUME });
+
+describe('GET /events', () => {
+  it('tells what happens from now on, with journal ids', async () => {
+    await accept();
+    const reader = await Reader.open('/api/v1/events');
+    await vi.waitFor(() => expect(daemon.listening).toBe(1));
+    const { id } = await accept();
+    const [first, ...rest] = await reader.until(1);
+    expect(rest).toEqual([]);
+    expect(first).toMatchObject({
+      id: '2',
+      event: 'operation',
+      data: { operation_id: id, step: 'operation', state: 'pending' },
+    });
+    reader.leave();
+  });
+
+  it('replays after Last-Event-ID without a gap or a double, and then goes on', async () => {
+    for (let count = 0; count < 5; count += 1) await accept();
+    const reader = await Reader.open('/api/v1/events', { 'last-event-id': '2' });
+    await reader.until(3);
+    await accept();
+    expect((await reader.until(4)).map(({ id }) => id)).toEqual(['3', '4', '5', '6']);
+    reader.leave();
+  });
+
+  it('replays more than a page, from the start when asked by query', async () => {
+    const { id } = await accept();
+    for (let count = 1; count < LIMITS.STREAM_REPLAY_PAGE + 50; count += 1)
+      daemon.journal(id, 'note', 'note');
+    const reader = await Reader.open('/api/v1/events?last_event_id=0');
+    const events = await reader.until(LIMITS.STREAM_REPLAY_PAGE + 50);
+    expect(events.map((event) => Number(event.id))).toEqual(events.map((_, index) => index + 1));
+    reader.leave();
+  });
+
+  it('tells of devices, and of what the appliance itself did', async () => {
+    const reader = await Reader.open('/api/v1/events');
+    await vi.waitFor(() => expect(daemon.listening).toBe(1));
+    daemon.deviceEvents.push(deviceEvent(1));
+    daemon.journal('', 'sync:letter-moved', 'note');
+    const events = await reader.until(2);
+    expect(events.map(({ event }) => event).sort()).toEqual(['appliance', 'device']);
+    expect(events.find(({ event }) => event === 'device')).toMatchObject({
+      id: undefined,
+      data: { device_path: '/dev/vdb', type: 'added' },
+    });
+    reader.leave();
+  });
+
+  it('ends when the daemon stops, and none begins after', async () => {
+    const reader = await Reader.open('/api/v1/events');
+    daemon.stop();
+    await reader.end();
+    expect((await app.get('/api/v1/events')).json).toMatchObject({ code: 'STOPPING' });
+  });
+
+  it('cuts off a reader that does not read', async () => {
+    const response = await app.open('GET', '/api/v1/events');
+    response.pause();
+    const { id } = await accept();
+    const big = { text: 'x'.repeat(64 * 1024) };
+    // Kernel buffers take a few megabytes before Node notices that nobody reads.
+    for (let count = 0; count < 2_000 && openStreams() > 0; count += 1) {
+      daemon.journal(id, 'note', 'note', big);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect(openStreams()).toBe(0);
+    response.destroy();
+  });
+
+  it('refuses one stream too many with a clear 429', async () => {
+    const readers = await Promise.all(
+      Array.from({ length: LIMITS.STREAMS }, () => app.open('GET', '/api/v1/events')),
+    );
+    const answer = await app.get('/api/v1/events');
+    expect([answer.status, answer.json]).toMatchObject([429, { code: 'RATE_LIMITED' }]);
+    for (const reader of readers) reader.destroy();
+  });
+
+  it.each(['x', '-1', '1.5'])('refuses last_event_id=%s', async (id) => {
+    expect((await app.get(`/api/v1/events?last_event_id=${id}`)).status).toBe(400);
+  });
+});
+
+describe('GET /operations/{id}/events', () => {
+  it('tells the whole story of one operation and ends with it', async () => {
+    const { id } = await accept();
+    const other = await accept();
+    daemon.journal(id, 'detach-volume', 'intent', { job_id: 'j' });
+    const reader = await Reader.open(`/api/v1/operations/${id}/events`);
+    await reader.until(2);
+    daemon.move(other.id, { status: 'completed' });
+    daemon.move(id, { status: 'executing' });
+    daemon.move(id, { status: 'completed' });
+    await reader.end();
+    expect(reader.events.map(({ data }) => data)).toMatchObject([
+      { operation_id: id, sequence: 1, state: 'pending' },
+      { operation_id: id, sequence: 2, state: 'intent' },
+      { operation_id: id, sequence: 3, state: 'executing' },
+      { operation_id: id, sequence: 4, state: 'completed' },
+    ]);
+  });
+
+  it('of an operation that has ended ends at once, and skips what was seen', async () => {
+    const { id } = await accept();
+    daemon.move(id, { status: 'cancelled' });
+    const reader = await Reader.open(`/api/v1/operations/${id}/events`, { 'last-event-id': '1' });
+    await reader.end();
+    expect(reader.events.map((event) => event.id)).toEqual(['2']);
+  });
+
+  it('of no operation is a 404', async () => {
+    expect((await app.get(`/api/v1/operations/${NOBODY}/events`)).json).toMatchObject({
+      code: 'OPERATION_NOT_FOUND',
+    });
+  });
+});

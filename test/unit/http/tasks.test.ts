@@ -1,0 +1,83 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { forceSync } from '~/server/http/sync-run';
+import { systemClock } from '~/server/runtime/clock';
+import { setCurrentDaemon } from '~/server/runtime/current';
+import { DaemonError } from '~/server/runtime/errors';
+import { syncReport } from '~/test/support/canned';
+import { FakeDaemon } from '~/test/support/fake-daemon';
+import { nitroRuntime } from '~/test/support/nitro-runtime';
+
+vi.mock('nitropack/runtime', async () => (await import('~/test/support/nitro-runtime')).nitroRuntime);
+
+const TASKS = ['devices:poll', 'operations:sweep', 'sync:force', 'sync:reconcile', 'history:prune'];
+const run = async (name: string, payload: object = {}) =>
+  (await nitroRuntime.runTask(name, { payload })).result;
+
+let daemon: FakeDaemon;
+beforeEach(() => {
+  daemon = new FakeDaemon();
+  setCurrentDaemon(daemon);
+});
+afterEach(() => setCurrentDaemon(null));
+
+describe('scheduled tasks', () => {
+  it('do their work when the daemon is ready', async () => {
+    expect(await run('devices:poll')).toEqual({ devices: 1 });
+    expect(await run('operations:sweep')).toEqual({ resumed: 1, claimed: 2 });
+    expect(await run('history:prune')).toEqual({ deleted: 3 });
+    expect(await run('sync:reconcile')).toEqual({ drifts: 1 });
+    expect(daemon.requests).toEqual([{ type: 'sync', request: { dryRun: false, reason: 'schedule' } }]);
+  });
+
+  it.each(TASKS)('%s is skipped while there is no daemon, and while it starts or stops', async (name) => {
+    for (const phase of ['starting', 'stopping', 'failed'] as const) {
+      daemon.phase = phase;
+      expect(await run(name)).toBe('skipped');
+    }
+    setCurrentDaemon(null);
+    expect(await run(name)).toBe('skipped');
+  });
+
+  it('in standby only look at the devices', async () => {
+    daemon.phase = 'standby';
+    const results = await Promise.all(TASKS.map((name) => run(name)));
+    expect(results).toEqual([{ devices: 1 }, 'skipped', 'skipped', 'skipped', 'skipped']);
+  });
+
+  it('come again by themselves when a dependency is away, but do not hide a mistake', async () => {
+    daemon.failure = new DaemonError('DATABASE_UNAVAILABLE', 'away');
+    expect(await run('operations:sweep')).toBe('skipped');
+    daemon.failure = new TypeError('x is not a function');
+    await expect(run('operations:sweep')).rejects.toThrow(TypeError);
+  });
+
+  it('do not reconcile what has just been synchronised', async () => {
+    daemon.sync.last = { ...syncReport(false, 'start'), finishedAt: systemClock.now() };
+    expect(await run('sync:reconcile')).toBe('skipped');
+    daemon.sync.last = { ...syncReport(false, 'start'), finishedAt: 0 };
+    expect(await run('sync:reconcile')).toEqual({ drifts: 1 });
+  });
+});
+
+describe('a forced sync', () => {
+  it('asks the task and hands on its report', async () => {
+    const report = await forceSync(daemon, true, async (payload) => syncReport(payload.dryRun, 'force-sync'));
+    expect(report.dryRun).toBe(true);
+    expect(daemon.requests).toEqual([]);
+  });
+
+  it.each([true, false])('that joined a run of the other kind (dry run: %s) gets its own', async (dryRun) => {
+    const report = await forceSync(daemon, dryRun, async () => syncReport(!dryRun, 'force-sync'));
+    expect(report.dryRun).toBe(dryRun);
+    expect(daemon.requests).toEqual([{ type: 'sync', request: { dryRun, reason: 'force-sync' } }]);
+  });
+
+  it('in standby says who owns the appliance instead of reporting nothing', async () => {
+    daemon.phase = 'standby';
+    daemon.phaseReason = 'another daemon owns this appliance: oma-2';
+    await expect(forceSync(daemon, false, async () => 'skipped')).rejects.toMatchObject({
+      code: 'STANDBY',
+      message: expect.stringContaining('oma-2'),
+    });
+  });
+});
