@@ -1,5 +1,6 @@
 import { defineNitroPlugin } from 'nitropack/runtime';
-import { fillGuardSettings } from '../server/http/guard-settings';
+import { fillGuardSettings, guardSettings } from '../server/http/guard-settings';
+import { setHttpLogger } from '../server/http/http-logger';
 import { setCurrentDaemon } from '../server/runtime/current';
 import { launch } from '../server/runtime/launch';
 
@@ -8,9 +9,11 @@ import { launch } from '../server/runtime/launch';
  * once. Nitro does not await plugins, so nothing here blocks: until the daemon is ready the guard answers 503 STARTING.
  */
 export default defineNitroPlugin((nitroApp) => {
-  const launched = launch(process.env, process.argv.slice(2));
-  if (!launched) return;
-  fillGuardSettings(launched.configuration.http);
-  setCurrentDaemon(launched.daemon);
-  nitroApp.hooks.hook('close', () => launched.daemon.stop());
+  const { configuration, daemon, logger, redactor } = launch(process.env, process.argv.slice(2));
+  setHttpLogger(logger);
+  fillGuardSettings(configuration.http);
+  const { token } = guardSettings();
+  if (token !== null) redactor.register(token);
+  setCurrentDaemon(daemon);
+  nitroApp.hooks.hook('close', () => daemon.stop());
 });

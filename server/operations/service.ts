@@ -86,6 +86,7 @@ export class OperationService implements OperationsApi {
         return this.read(id);
       case 'cancelled': {
         const operation = await this.read(id);
+        this.parts.events.publish((await this.parts.ledger.readJournal(id)).slice(-1));
         this.parts.events.ended(operation);
         void engine.wake();
         return operation;

@@ -3,7 +3,8 @@ import { ConfigurationError, describeConfiguration, loadConfiguration } from './
 import { messageOf } from './errors';
 import { DAEMON_STARTING } from './log-events';
 import { createLogger } from './logging';
-import { createRedactor } from './redaction';
+import type { Logger } from './logger';
+import { createRedactor, type Redactor } from './redaction';
 import { VolumeDaemon } from './volume-daemon';
 
 /** Exit codes: 0 drained, 1 configuration or start failed, 70 programming error (EX_SOFTWARE; systemd starts us again). */
@@ -17,7 +18,7 @@ const EXIT_SOFTWARE = 70;
 export function launch(
   env: Readonly<Record<string, string | undefined>>,
   args: readonly string[],
-): { configuration: Configuration; daemon: VolumeDaemon } | null {
+): { configuration: Configuration; daemon: VolumeDaemon; logger: Logger; redactor: Redactor } {
   const configuration = configure(env);
   if (args.includes('--check-config')) {
     process.stdout.write(`${JSON.stringify(describeConfiguration(configuration), null, 2)}\n`);
@@ -42,7 +43,7 @@ export function launch(
     logger.error('The daemon could not start', { error, reason: messageOf(error) });
     process.exit(EXIT_CONFIGURATION);
   });
-  return { configuration, daemon };
+  return { configuration, daemon, logger, redactor };
 }
 
 function configure(env: Readonly<Record<string, string | undefined>>): Configuration {

@@ -166,8 +166,12 @@ export class VolumeDaemon implements Daemon {
     return renderPrometheus(await this.metrics(), this.health());
   }
 
+  /** The task ticks every 2 s; a longer POLL_INTERVAL skips ticks. */
   async poll(): Promise<DeviceSnapshot> {
-    return this.assembly.watcher.scan();
+    const { watcher } = this.assembly;
+    const snapshot = watcher.snapshot();
+    const due = snapshot.at + this.parts.configuration.devices.pollInterval - LIMITS.POLL_SLACK;
+    return snapshot.scanned && systemClock.now() < due ? snapshot : watcher.scan();
   }
 
   async sweep(): Promise<{ resumed: number; claimed: number }> {

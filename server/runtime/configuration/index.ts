@@ -46,7 +46,6 @@ export interface Configuration {
   readonly runDir: string;
   readonly stateDir: string;
   readonly credentials: { readonly encryptionKey: Buffer | null };
-  readonly reconcileInterval: number;
   readonly historyDays: number;
 }
 
@@ -138,7 +137,6 @@ function group(v: Values): Configuration {
     runDir: v.RUNTIME_DIRECTORY,
     stateDir: v.STATE_DIRECTORY,
     credentials: { encryptionKey: v.MIGRATEKIT_CRED_ENCRYPTION_KEY },
-    reconcileInterval: v.RECONCILE_INTERVAL,
     historyDays: v.HISTORY_DAYS,
   };
 }

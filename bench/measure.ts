@@ -1,0 +1,50 @@
+import { cpus, totalmem } from 'node:os';
+import { readFileSync } from 'node:fs';
+
+/** Times in ms. */
+export interface Distribution {
+  readonly n: number;
+  readonly p50: number;
+  readonly p99: number;
+  readonly min: number;
+  readonly max: number;
+}
+
+export function distribution(samples: readonly number[]): Distribution {
+  const sorted = [...samples].sort((a, b) => a - b);
+  const at = (q: number) => sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))] ?? Number.NaN;
+  return { n: sorted.length, p50: at(0.5), p99: at(0.99), min: at(0), max: sorted.at(-1) ?? Number.NaN };
+}
+
+/** Runs the work `n` times, `clients` at a time, and gives the time of each. */
+export async function times(n: number, clients: number, work: (index: number) => Promise<unknown>): Promise<{ samples: number[]; perSecond: number }> {
+  const samples: number[] = [];
+  let next = 0;
+  const begun = performance.now();
+  const client = async () => {
+    for (let index = next; index < n; index = next) {
+      next += 1;
+      const start = performance.now();
+      await work(index);
+      samples.push(performance.now() - start);
+    }
+  };
+  await Promise.all(Array.from({ length: clients }, client));
+  return { samples, perSecond: (n / (performance.now() - begun)) * 1000 };
+}
+
+/** CPU time of a process so far, ms; from /proc/<pid>/stat (utime + stime in clock ticks of 10 ms). */
+export function cpuTime(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^.*\) /, '').split(' ');
+  return (Number(fields[11]) + Number(fields[12])) * 10;
+}
+
+/** Resident memory of a process, MiB. */
+export function residentMiB(pid: number): number {
+  return Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024;
+}
+
+export function machine(): string {
+  const [cpu] = cpus();
+  return `${cpus().length} × ${cpu?.model.trim() ?? 'unknown CPU'}, ${Math.round(totalmem() / 1024 ** 3)} GiB, Node ${process.version}`;
+}

@@ -1,0 +1,106 @@
+import { rename } from 'node:fs/promises';
+import { afterEach, describe, expect, it } from 'vitest';
+import { type LabAppliance, startAppliance } from '~/lab/appliance';
+import { ApiClient, type OperationReply } from '~/lab/client';
+import type { DaemonProcess } from '~/lab/daemon';
+import { send } from './walk';
+
+/** Something is empty, missing or away: the daemon starts or says exactly what is missing, health shows it, and it recovers by itself. */
+let lab: LabAppliance;
+afterEach(() => lab?.close());
+
+interface Health {
+  readonly status: string;
+  readonly cloudstack_health: string;
+  readonly database_health: string;
+  readonly device_monitor: string;
+  readonly details: { readonly components: Readonly<Record<string, { readonly status: string; readonly message: string }>> };
+}
+
+async function until<T>(read: () => Promise<T>, good: (value: T) => boolean): Promise<T> {
+  for (const deadline = performance.now() + 40_000; ; ) {
+    const value = await read();
+    if (good(value)) return value;
+    if (performance.now() > deadline) throw new Error(`never so: ${JSON.stringify(value)}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+const healthOf = (daemon: DaemonProcess) => new ApiClient(daemon.url).get<Health>('/api/v1/health');
+const body = () => ({ name: 'waits', size: 1024 ** 3, zone_id: lab.cloud.zoneId, disk_offering_id: lab.cloud.diskOfferingId });
+
+describe('what is missing is said, and comes back by itself', () => {
+  it('the database is down at the start: 503 and a reason; then ready without a restart', async () => {
+    lab = await startAppliance({ env: { NBD_BACKEND: 'none' } });
+    await lab.database.kill();
+    const daemon = await lab.startDaemon({ until: 'listening' });
+    expect((await send(`${daemon.url}/health`)).status).toBe(200);
+    expect(await send(`${daemon.url}/api/v1/operations`)).toMatchObject({ status: 503, body: { error: expect.any(String) } });
+    await until(() => healthOf(daemon), ({ database_health }) => database_health.startsWith('unhealthy'));
+    await lab.database.restart();
+    await until(() => send(`${daemon.url}/readyz`), ({ status }) => status === 200);
+    expect((await send(`${daemon.url}/api/v1/operations`)).text).toBe('[]');
+  });
+
+  it('no active row in ossea_configs: accepted operations wait and say why; an inserted row is used without a restart', async () => {
+    lab = await startAppliance({ env: { NBD_BACKEND: 'none' } });
+    await lab.database.query('UPDATE ossea_configs SET is_active = 0', [], 'migratekit_oma');
+    const daemon = await lab.startDaemon();
+    const api = new ApiClient(daemon.url);
+    const health = await until(() => healthOf(daemon), ({ cloudstack_health }) => cloudstack_health === 'unhealthy');
+    expect(health.details.components.cloudstack?.message).toContain('ossea_configs');
+    const operation = await api.post<OperationReply>('/api/v1/volumes', body());
+    await until(() => api.get<{ wait_reason?: string }>(`/api/v1/operations/${operation.id}`), ({ wait_reason }) => wait_reason?.includes('ossea_configs') === true);
+    await lab.database.query('UPDATE ossea_configs SET is_active = 1', [], 'migratekit_oma');
+    await api.end(operation);
+  });
+
+  it('CloudStack is down: operations wait, health says so, and everything ends when it is back', async () => {
+    lab = await startAppliance({ env: { NBD_BACKEND: 'none' } });
+    const daemon = await lab.startDaemon();
+    const api = new ApiClient(daemon.url);
+    lab.cloud.model.faults.add({ command: '*', kind: 'html', times: 1_000_000 });
+    const operation = await api.post<OperationReply>('/api/v1/volumes', body());
+    await until(() => api.get<{ wait_reason?: string }>(`/api/v1/operations/${operation.id}`), ({ wait_reason }) => wait_reason !== undefined && wait_reason !== null);
+    lab.cloud.model.faults.clear();
+    await api.end(operation);
+    expect(lab.cloud.model.volumes.filter(({ name }) => name === 'waits')).toHaveLength(1);
+  });
+
+  it('no /sys/block: the device monitor is unhealthy, and healthy again when it is there', async () => {
+    lab = await startAppliance({ env: { NBD_BACKEND: 'none' } });
+    await rename(lab.guest.sysBlockDir, `${lab.guest.sysBlockDir}.away`);
+    const daemon = await lab.startDaemon();
+    await until(() => healthOf(daemon), ({ device_monitor }) => device_monitor.startsWith('unhealthy'));
+    await rename(`${lab.guest.sysBlockDir}.away`, lab.guest.sysBlockDir);
+    await until(() => healthOf(daemon), ({ device_monitor }) => device_monitor === 'healthy');
+  });
+
+  it('no nbd-server: the attach fails with the reason, nothing is half done, and works once it is there', async () => {
+    lab = await startAppliance({ env: { NBD_BINARY: 'no-such-nbd-server' } });
+    const daemon = await lab.startDaemon();
+    const api = new ApiClient(daemon.url);
+    const health = await until(() => healthOf(daemon), ({ details }) => details.components.export_server?.status === 'unhealthy');
+    expect(health.details.components.export_server?.message).toContain('apt-get install nbd-server');
+    const { volume_id: volumeId } = await api.end(await api.post<OperationReply>('/api/v1/volumes', body()));
+    const attach = await api.post<OperationReply>(`/api/v1/volumes/${volumeId}/attach`, { vm_id: lab.cloud.applianceVmId });
+    await until(() => api.get<{ wait_reason?: string }>(`/api/v1/operations/${attach.id}`), ({ wait_reason }) => wait_reason?.includes('nbd-server') === true);
+    await daemon.stop();
+    const repaired = await lab.startDaemon({ env: { NBD_BINARY: 'nbd-server' } });
+    await new ApiClient(repaired.url).end(attach);
+    expect(lab.cloud.model.effectsOf(volumeId, 'attach')).toBe(1);
+  });
+
+  it('a broken configuration: every mistake at once, exit 1', async () => {
+    lab = await startAppliance();
+    const start = lab.startDaemon({ env: { PORT: 'ninety', POLL_INTERVAL: 'often', DATABASE_DSN: 'u:topsecret@nowhere' } });
+    const message = await start.then(
+      () => '',
+      (error: Error) => error.message,
+    );
+    expect(message).toMatch(/PORT: /);
+    expect(message).toMatch(/POLL_INTERVAL: /);
+    expect(message).toMatch(/DATABASE_DSN: /);
+    expect(message).not.toContain('topsecret');
+  });
+});
