@@ -1,17 +1,51 @@
-import type { Transaction } from 'kysely';
+import type { Transaction, Updateable } from 'kysely';
 import type { JournalEntry, NewJournalEntry } from '../operations/model';
-import { applyEffects } from './effects';
-import { leaseLost } from './epoch';
+import { DaemonError } from '../runtime/errors';
+import { LIMITS } from '../runtime/limits';
+import { applyEffects, type EffectParts } from './effects';
+import { leaseLost, requireEpoch } from './epoch';
+import { isDuplicate } from './faults';
 import type { Epoch, OperationChange } from './ledger';
 import type { Database } from './pool';
 import type { Tables } from './tables';
 import { entriesAfter, insertEntries, sameEntries } from './write-journal';
 
 /** Journal entries, row and effects in one transaction (see Ledger.append). */
-export async function append(database: Database, epoch: Epoch, operationId: string, change: OperationChange): Promise<JournalEntry[]> {
+export async function append(
+  database: Database,
+  epoch: Epoch,
+  operationId: string,
+  change: OperationChange,
+  parts: EffectParts,
+): Promise<JournalEntry[]> {
   const entries = [...change.entries, ...endEntry(change)];
   return database.transaction(async (tx) => {
-    // The row lock of this update is what serialises writers; its WHERE is the proof of ownership.
+    await requireEpoch(tx, epoch);
+    const updated = await patch(tx, epoch, operationId, change);
+    const there = await entriesAfter(tx, operationId, change.after);
+    if (there.length > 0) {
+      // An earlier try of this very change was committed and its answer was lost.
+      if (sameEntries(there, entries)) return there;
+      throw leaseLost();
+    }
+    if (!updated) throw leaseLost();
+    await applyEffects(tx, change.effects ?? [], change.at, parts);
+    return insertEntries(
+      tx,
+      { applianceId: epoch.applianceId, operationId, after: change.after, at: change.at },
+      entries,
+    );
+  });
+}
+
+/** The row lock of this update is what serialises writers; its WHERE is the proof of ownership. */
+async function patch(
+  tx: Transaction<Tables>,
+  epoch: Epoch,
+  operationId: string,
+  change: OperationChange,
+): Promise<boolean> {
+  try {
     const updated = await tx
       .updateTable('volume_operations')
       .set(rowPatch(change))
@@ -20,51 +54,114 @@ export async function append(database: Database, epoch: Epoch, operationId: stri
       .where('epoch', '=', epoch.number)
       .where('appliance_id', '=', epoch.applianceId)
       .executeTakeFirstOrThrow();
-    const there = await entriesAfter(tx, operationId, change.after);
-    if (there.length > 0) {
-      // An earlier try of this very change was committed and its answer was lost.
-      if (sameEntries(there, entries)) return there;
-      throw leaseLost();
-    }
-    if (updated.numUpdatedRows === 0n) throw leaseLost();
-    const written = await insertEntries(tx, { applianceId: epoch.applianceId, operationId, after: change.after, at: change.at }, entries);
-    await applyEffects(tx, change.effects ?? [], change.at);
-    return written;
-  });
+    return updated.numUpdatedRows > 0n;
+  } catch (error) {
+    if (isDuplicate(error) && change.volumeId !== undefined) throw volumeTaken(change.volumeId, error);
+    throw error;
+  }
 }
 
-function endEntry({ end }: OperationChange): NewJournalEntry[] {
+/**
+ * A create has learned its volume while another operation on that volume is executing. Two must not execute on one volume, so
+ * this writer waits for the other to end, exactly as it would wait for the database.
+ */
+export function volumeTaken(volumeId: string, cause?: unknown): DaemonError {
+  return new DaemonError(
+    'DATABASE_UNAVAILABLE',
+    `Another operation is executing on volume ${volumeId}; this one waits for its end`,
+    { cause, retryAfterSeconds: 1 },
+  );
+}
+
+/** The journal entry that an end writes by itself. */
+export function endEntry({ end }: OperationChange): NewJournalEntry[] {
   if (!end) return [];
   const data = end.error === null ? {} : { error: end.error, error_code: end.errorCode };
   return [{ step: 'operation', state: end.status, data }];
 }
 
-function rowPatch(change: OperationChange): Partial<Pick<Tables['volume_operations'], never>> & Record<string, unknown> {
-  const { end, waiting, volumeId, at } = change;
+function rowPatch(change: OperationChange): Updateable<Tables['volume_operations']> {
+  const { end, waiting, volumeId } = change;
+  const at = new Date(change.at);
   return {
-    updated_at: new Date(at),
+    updated_at: at,
     ...(volumeId === undefined ? {} : { volume_id: volumeId }),
-    ...(waiting === undefined ? {} : waiting === null ? { attempt: 0, next_attempt_at: null, wait_reason: null } : { attempt: waiting.attempt, next_attempt_at: new Date(waiting.nextAttemptAt), wait_reason: waiting.reason }),
-    ...(end ? { status: end.status, response: end.response === null ? null : JSON.stringify(end.response), error: end.error, error_code: end.errorCode, completed_at: new Date(at) } : {}),
+    ...(waiting === undefined ? {} : waitingColumns(waiting)),
+    ...(end
+      ? {
+          status: end.status,
+          response: end.response === null ? null : JSON.stringify(end.response),
+          error: cut(end.error),
+          error_code: end.errorCode,
+          completed_at: at,
+          next_attempt_at: null,
+          wait_reason: null,
+        }
+      : {}),
   };
 }
 
+function waitingColumns(
+  waiting: NonNullable<OperationChange['waiting']> | null,
+): Updateable<Tables['volume_operations']> {
+  if (waiting === null) return { attempt: 0, next_attempt_at: null, wait_reason: null };
+  return {
+    attempt: waiting.attempt,
+    next_attempt_at: new Date(waiting.nextAttemptAt),
+    wait_reason: cut(waiting.reason),
+  };
+}
+
+/** TEXT columns hold 64 KiB; a text that does not fit must not keep an operation from ending. */
+export function cut<T extends string | null>(text: T): T | string {
+  return text !== null && text.length > LIMITS.TEXT_CHARACTERS
+    ? `${text.slice(0, LIMITS.TEXT_CHARACTERS)}…`
+    : text;
+}
+
 /** Marks or makes a cancel (see Ledger.requestCancel). */
-export async function requestCancel(database: Database, epoch: Epoch, operationId: string, now: number): Promise<'cancelled' | 'requested' | 'ended' | 'missing'> {
-  return database.transaction(async (tx) => {
-    const row = await tx.selectFrom('volume_operations').select(['status', 'epoch']).where('id', '=', operationId).where('appliance_id', '=', epoch.applianceId).forUpdate().executeTakeFirst();
+export async function requestCancel(
+  database: Database,
+  epoch: Epoch,
+  operationId: string,
+  now: number,
+): Promise<'cancelled' | 'requested' | 'ended' | 'missing'> {
+  return database.transaction(async (tx, attempt) => {
+    await requireEpoch(tx, epoch);
+    const row = await tx
+      .selectFrom('volume_operations')
+      .select(['status', 'epoch'])
+      .where('id', '=', operationId)
+      .where('appliance_id', '=', epoch.applianceId)
+      .forUpdate()
+      .executeTakeFirst();
     if (!row) return 'missing';
     if (row.status === 'pending') return cancelPending(tx, epoch, operationId, now);
-    if (row.status !== 'executing') return 'ended';
-    if (Number(row.epoch) !== epoch.number) throw leaseLost();
-    await tx.updateTable('volume_operations').set({ cancel_requested: 1 }).where('id', '=', operationId).execute();
+    if (row.status !== 'executing')
+      return attempt.inDoubt && row.status === 'cancelled' ? 'cancelled' : 'ended';
+    await tx
+      .updateTable('volume_operations')
+      .set({ cancel_requested: 1, updated_at: new Date(now) })
+      .where('id', '=', operationId)
+      .execute();
     return 'requested';
   });
 }
 
-async function cancelPending(tx: Transaction<Tables>, epoch: Epoch, operationId: string, now: number): Promise<'cancelled'> {
+async function cancelPending(
+  tx: Transaction<Tables>,
+  epoch: Epoch,
+  operationId: string,
+  now: number,
+): Promise<'cancelled'> {
   const at = new Date(now);
-  await tx.updateTable('volume_operations').set({ status: 'cancelled', cancel_requested: 1, updated_at: at, completed_at: at }).where('id', '=', operationId).execute();
-  await insertEntries(tx, { applianceId: epoch.applianceId, operationId, after: 1, at: now }, [{ step: 'operation', state: 'cancelled', data: {} }]);
+  await tx
+    .updateTable('volume_operations')
+    .set({ status: 'cancelled', cancel_requested: 1, updated_at: at, completed_at: at })
+    .where('id', '=', operationId)
+    .execute();
+  await insertEntries(tx, { applianceId: epoch.applianceId, operationId, after: 1, at: now }, [
+    { step: 'operation', state: 'cancelled', data: {} },
+  ]);
   return 'cancelled';
 }

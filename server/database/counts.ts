@@ -1,5 +1,10 @@
 import { sql } from 'kysely';
-import { OPERATION_STATUSES, OPERATION_TYPES, type OperationStatus, type OperationType } from '../operations/model';
+import {
+  OPERATION_STATUSES,
+  OPERATION_TYPES,
+  type OperationStatus,
+  type OperationType,
+} from '../operations/model';
 import type { OperationCounts } from './ledger';
 import type { Database } from './pool';
 
@@ -12,14 +17,23 @@ interface Group {
 }
 
 /** One pass over a covering index. */
-export async function countOperations(database: Database, applianceId: string | undefined): Promise<OperationCounts> {
+export async function countOperations(
+  database: Database,
+  applianceId: string | undefined,
+): Promise<OperationCounts> {
   const where = applianceId === undefined ? sql`` : sql`WHERE appliance_id IN (${applianceId}, '')`;
   const [groups, mappings] = await Promise.all([
     database.query((db) =>
       sql<Group>`SELECT type, status, COUNT(*) AS n, SUM(TIMESTAMPDIFF(MICROSECOND, created_at, completed_at)) AS us, MIN(created_at) AS oldest
         FROM volume_operations ${where} GROUP BY type, status`.execute(db),
     ),
-    database.query((db) => db.selectFrom('device_mappings').select((eb) => eb.fn.countAll<number>().as('n')).where('cloudstack_state', '=', 'attached').executeTakeFirstOrThrow()),
+    database.query((db) =>
+      db
+        .selectFrom('device_mappings')
+        .select((eb) => eb.fn.countAll<number>().as('n'))
+        .where('cloudstack_state', '=', 'attached')
+        .executeTakeFirstOrThrow(),
+    ),
   ]);
   const byType = zeroes<OperationType>(OPERATION_TYPES);
   const byStatus = zeroes<OperationStatus>(OPERATION_STATUSES);
@@ -33,7 +47,11 @@ export async function countOperations(database: Database, applianceId: string | 
     byType[type] += count;
     byStatus[status] += count;
     if (status === 'completed') totalUs += Number(group.us ?? 0);
-    if (status === 'pending' || status === 'executing') oldest[status] = Math.min(oldest[status] ?? Number.POSITIVE_INFINITY, group.oldest?.getTime() ?? Number.POSITIVE_INFINITY);
+    if (status === 'pending' || status === 'executing')
+      oldest[status] = Math.min(
+        oldest[status] ?? Number.POSITIVE_INFINITY,
+        group.oldest?.getTime() ?? Number.POSITIVE_INFINITY,
+      );
   }
   return {
     byType,

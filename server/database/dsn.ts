@@ -1,9 +1,12 @@
+import { parseDuration } from '../runtime/duration';
+
 /** Where the database is. `notes` says in words what was read but is not used. */
 export interface Dsn {
   readonly user: string;
   readonly password: string;
   readonly host: string;
   readonly port: number;
+  /** Set for `unix(...)`; host and port then mean nothing. */
   readonly socketPath: string | null;
   readonly database: string;
   readonly tls: boolean | 'skip-verify';
@@ -12,7 +15,10 @@ export interface Dsn {
   readonly notes: readonly string[];
 }
 
-/** What is wrong with a DSN, in words that never contain the password. */
+/**
+ * What is wrong with a DSN. The message never repeats a part of the DSN but a port and the names of parameters: where a DSN is
+ * malformed, nobody knows which part of it is the password.
+ */
 export class DsnError extends Error {
   constructor(message: string) {
     super(message);
@@ -20,39 +26,76 @@ export class DsnError extends Error {
   }
 }
 
+const DEFAULT_HOST = '127.0.0.1';
 const DEFAULT_PORT = 3306;
-/** Meant for the Go driver; here they are always so (parseTime, UTC) or deliberately never so (multiStatements). */
-const UNDERSTOOD = new Set(['parseTime', 'loc', 'charset', 'collation', 'multiStatements', 'interpolateParams', 'allowNativePasswords', 'maxAllowedPacket', 'readTimeout', 'writeTimeout']);
+const FORM = 'expected user:password@tcp(host:port)/database';
+
+/** Parameters of the Go driver: null is always so here and needs no word; a text says what is done instead. */
+const PARAMETERS: Readonly<Record<string, string | null>> = {
+  parseTime: null,
+  allowNativePasswords: null,
+  checkConnLiveness: null,
+  clientFoundRows: null,
+  maxAllowedPacket: null,
+  tls: null,
+  timeout: null,
+  socket: null,
+  socketPath: null,
+  interpolateParams: null,
+  loc: 'loc is ignored: times are UTC',
+  charset: 'charset is ignored: it is always utf8mb4',
+  collation: 'collation is ignored: tables name their own',
+  readTimeout: 'readTimeout is ignored: statements have their own limit',
+  writeTimeout: 'writeTimeout is ignored: statements have their own limit',
+  multiStatements: 'multiStatements is ignored on purpose: one statement per query',
+};
 
 /**
  * Reads a DSN as the Go driver does (`user:pass@tcp(host:port)/db?params`, `user@unix(/path)/db`): the last `/` ends the
- * address, the last `@` before it ends the credentials, the first `:` splits them. Also `mysql://` URLs. Throws DsnError.
+ * address, the last `@` before it ends the credentials, the first `:` splits them; so a password may hold `:`, `@` and `/`.
+ * Also `mysql://` URLs, percent-encoded. Throws DsnError.
  */
 export function parseDsn(text: string): Dsn {
-  if (text.trim() === '') throw new DsnError('it is empty; expected user:password@tcp(host:port)/database');
-  return /^(mysql|mariadb):\/\//.test(text) ? parseUrl(text) : parseGo(text);
+  const dsn = text.trim();
+  if (dsn === '') throw new DsnError(`it is empty; ${FORM}`);
+  return /^(mysql|mariadb):\/\//i.test(dsn) ? parseUrl(dsn) : parseGo(dsn);
 }
 
 /** The DSN without its password, for messages. */
 export function describeDsn(dsn: Dsn): string {
-  const address = dsn.socketPath === null ? `tcp(${dsn.host}:${dsn.port})` : `unix(${dsn.socketPath})`;
-  return `${dsn.user}:***@${address}/${dsn.database}`;
+  const address =
+    dsn.socketPath === null
+      ? `tcp(${dsn.host.includes(':') ? `[${dsn.host}]` : dsn.host}:${dsn.port})`
+      : `unix(${dsn.socketPath})`;
+  return `${dsn.user}${dsn.password === '' ? '' : ':***'}@${address}/${dsn.database}`;
 }
 
 function parseGo(text: string): Dsn {
-  const slash = text.lastIndexOf('/', text.includes(')') ? lastAddressSlash(text) : undefined);
-  if (slash < 0) throw new DsnError('there is no "/database" at the end; expected user:password@tcp(host:port)/database');
+  const slash = databaseSlash(text);
+  if (slash < 0) throw new DsnError(`there is no "/database" at the end; ${FORM}`);
   const before = text.slice(0, slash);
-  const [database = '', query = ''] = splitOnce(text.slice(slash + 1), '?');
+  const [database, query] = splitOnce(text.slice(slash + 1), '?');
   const at = before.lastIndexOf('@');
   const [user, password] = at < 0 ? ['', ''] : splitOnce(before.slice(0, at), ':');
-  return finish(user, password, parseAddress(before.slice(at + 1)), decode(database), new URLSearchParams(query));
+  if (user === '') throw new DsnError(`there is no user; ${FORM}`);
+  const address = parseAddress(before.slice(at + 1));
+  return finish(user, password, address, decode(database), new URLSearchParams(query));
 }
 
-/** The `/` of the database is the first after the closing `)`: parameters may contain slashes, socket paths are inside the brackets. */
-function lastAddressSlash(text: string): number {
-  const question = text.indexOf('?', text.lastIndexOf(')') + 1);
-  return question < 0 ? text.length : question;
+/**
+ * The last `/`, as Go has it; but an earlier one when the last is inside the parameters (`?loc=Europe/Berlin`, which Go wants
+ * escaped and refuses): never where Go would have accepted the last one.
+ */
+function databaseSlash(text: string): number {
+  const last = text.lastIndexOf('/');
+  let slash = last;
+  while (slash > 0) {
+    const before = text.slice(0, slash);
+    if (/^(?:\w+(?:\([^)?]*\))?)?$/.test(before.slice(before.lastIndexOf('@') + 1))) return slash;
+    if (!before.includes('?')) break;
+    slash = before.lastIndexOf('/');
+  }
+  return last;
 }
 
 interface Address {
@@ -62,30 +105,39 @@ interface Address {
 }
 
 function parseAddress(text: string): Address {
-  if (text === '') return { host: '127.0.0.1', port: DEFAULT_PORT, socketPath: null };
+  if (text === '') return { host: DEFAULT_HOST, port: DEFAULT_PORT, socketPath: null };
   const match = /^(\w+)(?:\((.*)\))?$/.exec(text);
   if (!match) throw new DsnError('the address is not of the form tcp(host:port) or unix(/path)');
-  const [, network = '', address = ''] = match;
-  if (network === 'unix') {
-    if (!address.startsWith('/')) throw new DsnError('unix(...) needs an absolute path');
-    return { host: 'localhost', port: DEFAULT_PORT, socketPath: address };
+  const [, network, address = ''] = match;
+  switch (network) {
+    case 'unix':
+      return socketAddress(address);
+    case 'tcp':
+    case 'tcp4':
+    case 'tcp6':
+      return parseHostPort(address);
+    default:
+      throw new DsnError('the network before the address is not known; use tcp(host:port) or unix(/path)');
   }
-  if (network !== 'tcp' && network !== 'tcp4' && network !== 'tcp6') throw new DsnError(`the network "${network}" is not known; use tcp or unix`);
-  return parseHostPort(address);
+}
+
+function socketAddress(path: string): Address {
+  if (!path.startsWith('/')) throw new DsnError('the path of the unix socket is not absolute');
+  return { host: 'localhost', port: DEFAULT_PORT, socketPath: path };
 }
 
 function parseHostPort(address: string): Address {
-  if (address === '') return { host: '127.0.0.1', port: DEFAULT_PORT, socketPath: null };
-  const match = /^(?:\[([^\]]+)\]|([^:[\]]+))(?::(\d+))?$/.exec(address);
-  const host = match?.[1] ?? match?.[2];
-  if (host === undefined) throw new DsnError('tcp(...) needs host:port; write IPv6 addresses in [brackets]');
-  return { host, port: parsePort(match?.[3]), socketPath: null };
+  if (address === '') return { host: DEFAULT_HOST, port: DEFAULT_PORT, socketPath: null };
+  const match = /^(?:\[([^\]]+)\]|([^:[\]]*))(?::(\d*))?$/.exec(address);
+  if (!match) throw new DsnError('tcp(...) needs host:port; write IPv6 addresses in [brackets]');
+  return { host: match[1] || match[2] || DEFAULT_HOST, port: parsePort(match[3]), socketPath: null };
 }
 
 function parsePort(text: string | undefined): number {
   if (text === undefined || text === '') return DEFAULT_PORT;
   const port = Number(text);
-  if (!Number.isInteger(port) || port < 1 || port > 65_535) throw new DsnError(`the port ${text} is not between 1 and 65535`);
+  if (!Number.isInteger(port) || port < 1 || port > 65_535)
+    throw new DsnError('the port is not between 1 and 65535');
   return port;
 }
 
@@ -96,44 +148,69 @@ function parseUrl(text: string): Dsn {
   } catch {
     throw new DsnError('it is not a valid URL; encode special characters of the password (%40 for @)');
   }
-  const host = url.hostname.replace(/^\[|\]$/g, '') || '127.0.0.1';
-  const socketPath = url.searchParams.get('socket') ?? url.searchParams.get('socketPath');
-  const address = { host, port: parsePort(url.port), socketPath };
-  return finish(decode(url.username), decode(url.password), address, decode(url.pathname.slice(1)), url.searchParams);
+  const user = decode(url.username);
+  if (user === '') throw new DsnError('there is no user; expected mysql://user:password@host:port/database');
+  const socket = url.searchParams.get('socket') ?? url.searchParams.get('socketPath');
+  const host = url.hostname.replace(/^\[|\]$/g, '') || DEFAULT_HOST;
+  const address =
+    socket === null ? { host, port: parsePort(url.port), socketPath: null } : socketAddress(socket);
+  return finish(user, decode(url.password), address, decode(url.pathname.slice(1)), url.searchParams);
 }
 
-function finish(user: string, password: string, address: Address, database: string, params: URLSearchParams): Dsn {
-  if (user === '') throw new DsnError('there is no user; expected user:password@tcp(host:port)/database');
+function finish(
+  user: string,
+  password: string,
+  address: Address,
+  database: string,
+  params: URLSearchParams,
+): Dsn {
   if (database === '') throw new DsnError('there is no database name after the last "/"');
-  const notes: string[] = [];
-  for (const name of params.keys()) {
-    if (name === 'multiStatements') notes.push('multiStatements is ignored on purpose: one statement per query');
-    else if (!UNDERSTOOD.has(name) && !['tls', 'timeout', 'socket', 'socketPath'].includes(name)) notes.push(`the parameter ${name} is not known and ignored`);
-  }
-  return { user, password, ...address, database, tls: parseTls(params.get('tls')), connectTimeout: parseTimeout(params.get('timeout')), notes };
+  const notes = [...new Set(params.keys())].flatMap((name) => noteOn(name) ?? []);
+  const tls = params.get('tls');
+  if (tls?.toLowerCase() === 'preferred')
+    notes.push('tls=preferred is taken as skip-verify: TLS is required');
+  return {
+    user,
+    password,
+    ...address,
+    database,
+    tls: parseTls(tls),
+    connectTimeout: parseTimeout(params.get('timeout')),
+    notes,
+  };
+}
+
+function noteOn(name: string): string | null {
+  const known = Object.hasOwn(PARAMETERS, name) ? PARAMETERS[name] : undefined;
+  if (known !== undefined) return known;
+  // Whoever asked for encryption under another driver's name must not get a plain connection.
+  if (/^(use)?ssl/i.test(name))
+    throw new DsnError(`the parameter ${name} is not known; use tls=true or tls=skip-verify`);
+  return `the parameter ${name} is not known and ignored`;
 }
 
 function parseTls(value: string | null): boolean | 'skip-verify' {
-  switch (value) {
-    case null:
+  switch (value?.toLowerCase() ?? 'false') {
     case 'false':
+    case '0':
       return false;
     case 'true':
+    case '1':
       return true;
     case 'skip-verify':
     case 'preferred':
       return 'skip-verify';
     default:
-      throw new DsnError(`tls=${value} is not known; use true, false or skip-verify`);
+      throw new DsnError('tls is not one of true, false, skip-verify, preferred');
   }
 }
 
-/** Go durations: 500ms, 5s, 1m. */
+/** As in Go, zero leaves it to the default. */
 function parseTimeout(value: string | null): number | null {
-  if (value === null) return null;
-  const match = /^(\d+)(ms|s|m)$/.exec(value);
-  if (!match?.[1]) throw new DsnError(`timeout=${value} is not a duration such as 5s`);
-  return Number(match[1]) * { ms: 1, s: 1000, m: 60_000 }[match[2] === 'ms' ? 'ms' : match[2] === 's' ? 's' : 'm'];
+  if (value === null || value === '0') return null;
+  const ms = parseDuration(value);
+  if (ms === null) throw new DsnError('timeout is not a duration such as 5s');
+  return ms === 0 ? null : ms;
 }
 
 function splitOnce(text: string, separator: string): [string, string] {
@@ -141,6 +218,7 @@ function splitOnce(text: string, separator: string): [string, string] {
   return index < 0 ? [text, ''] : [text.slice(0, index), text.slice(index + 1)];
 }
 
+/** A lone `%` is taken as it is. */
 function decode(text: string): string {
   try {
     return decodeURIComponent(text);

@@ -1,26 +1,48 @@
-import { type Transaction } from 'kysely';
+import { sql, type Transaction } from 'kysely';
 import type { NewExport, NewMapping } from '../operations/model';
 import { DaemonError } from '../runtime/errors';
-import { isDuplicate } from './faults';
+import { faultOf, isDuplicate } from './faults';
+import { noteAttached, noteDetached } from './hub';
 import type { MappingEffect } from './ledger';
 import type { Tables } from './tables';
 
+export interface EffectParts {
+  /** The database also has the hub's ossea_volumes (./hub.ts). */
+  readonly hub: boolean;
+}
+
 /** Changes to mappings and exports inside the transaction of the entry that reports them. */
-export async function applyEffects(tx: Transaction<Tables>, effects: readonly MappingEffect[], now: number): Promise<void> {
+export async function applyEffects(
+  tx: Transaction<Tables>,
+  effects: readonly MappingEffect[],
+  now: number,
+  parts: EffectParts,
+): Promise<void> {
   const at = new Date(now);
   for (const effect of effects) {
     switch (effect.kind) {
       case 'put-mapping':
         await putMapping(tx, effect.mapping, effect.displaces ?? [], at);
+        if (parts.hub) await noteAttached(tx, effect.mapping.volumeId, effect.mapping.devicePath, at);
         break;
-      case 'delete-mapping':
-        await tx.deleteFrom('device_mappings').where('volume_id', '=', effect.volumeId).where('vm_id', '=', effect.vmId).execute();
+      case 'delete-mapping': {
+        const deleted = await tx
+          .deleteFrom('device_mappings')
+          .where('volume_id', '=', effect.volumeId)
+          .where('vm_id', '=', effect.vmId)
+          .executeTakeFirstOrThrow();
+        if (parts.hub && deleted.numDeletedRows > 0n) await noteDetached(tx, effect.volumeId, at);
         break;
+      }
       case 'put-export':
         await putExport(tx, effect.record, at);
         break;
       case 'set-export-status':
-        await tx.updateTable('nbd_exports').set({ status: effect.status, updated_at: at }).where('volume_id', '=', effect.volumeId).execute();
+        await tx
+          .updateTable('nbd_exports')
+          .set({ status: effect.status, updated_at: at })
+          .where('volume_id', '=', effect.volumeId)
+          .execute();
         break;
       case 'delete-export':
         await tx.deleteFrom('nbd_exports').where('volume_id', '=', effect.volumeId).execute();
@@ -31,15 +53,14 @@ export async function applyEffects(tx: Transaction<Tables>, effects: readonly Ma
   }
 }
 
-async function putMapping(tx: Transaction<Tables>, mapping: NewMapping, displaces: readonly string[], at: Date): Promise<void> {
+async function putMapping(
+  tx: Transaction<Tables>,
+  mapping: NewMapping,
+  displaces: readonly string[],
+  at: Date,
+): Promise<void> {
   for (const volumeId of displaces) {
-    await tx
-      .updateTable('device_mappings')
-      .set({ device_path: `missing-${volumeId}`, linux_state: 'missing', updated_at: at })
-      .where('volume_id', '=', volumeId)
-      .where('vm_id', '=', mapping.vmId)
-      .where('device_path', '=', mapping.devicePath)
-      .execute();
+    if (volumeId !== mapping.volumeId) await displace(tx, volumeId, mapping, at);
   }
   const fields = {
     vm_id: mapping.vmId,
@@ -57,7 +78,11 @@ async function putMapping(tx: Transaction<Tables>, mapping: NewMapping, displace
     updated_at: at,
   };
   try {
-    const updated = await tx.updateTable('device_mappings').set(fields).where('volume_id', '=', mapping.volumeId).executeTakeFirstOrThrow();
+    const updated = await tx
+      .updateTable('device_mappings')
+      .set(fields)
+      .where('volume_id', '=', mapping.volumeId)
+      .executeTakeFirstOrThrow();
     if (updated.numUpdatedRows > 0n) return;
     await tx
       .insertInto('device_mappings')
@@ -65,13 +90,70 @@ async function putMapping(tx: Transaction<Tables>, mapping: NewMapping, displace
       .execute();
   } catch (error) {
     if (!isDuplicate(error)) throw error;
-    throw new DaemonError('DEVICE_IDENTITY_MISMATCH', `Another volume is mapped to ${mapping.devicePath} of VM ${mapping.vmId}`, { details: { device_path: mapping.devicePath }, cause: error });
+    throw pathTaken(mapping, error);
   }
 }
 
+export function pathTaken(mapping: NewMapping, cause?: unknown): DaemonError {
+  return new DaemonError(
+    'DEVICE_IDENTITY_MISMATCH',
+    `Another volume is mapped to ${mapping.devicePath} of VM ${mapping.vmId}`,
+    { details: { device_path: mapping.devicePath }, cause },
+  );
+}
+
+/** The volume loses the path, and its export no longer claims to be served. */
+async function displace(tx: Transaction<Tables>, volumeId: string, by: NewMapping, at: Date): Promise<void> {
+  const moved = await tx
+    .updateTable('device_mappings')
+    .set({ device_path: `missing-${volumeId}`, linux_state: 'missing', updated_at: at })
+    .where('volume_id', '=', volumeId)
+    .where('vm_id', '=', by.vmId)
+    .where('device_path', '=', by.devicePath)
+    .executeTakeFirstOrThrow();
+  if (moved.numUpdatedRows === 0n) return;
+  await tx
+    .updateTable('nbd_exports')
+    .set({ status: 'failed', updated_at: at })
+    .where('volume_id', '=', volumeId)
+    .where('status', '=', 'active')
+    .execute();
+}
+
 async function putExport(tx: Transaction<Tables>, record: NewExport, at: Date): Promise<void> {
-  const fields = { export_name: record.exportName, device_path: record.devicePath, port: record.port, status: record.status, metadata: JSON.stringify(record.metadata), updated_at: at };
-  const updated = await tx.updateTable('nbd_exports').set(fields).where('volume_id', '=', record.volumeId).executeTakeFirstOrThrow();
+  const fields = {
+    export_name: record.exportName,
+    device_path: record.devicePath,
+    port: record.port,
+    status: record.status,
+    metadata: JSON.stringify(record.metadata),
+    updated_at: at,
+  };
+  const updated = await tx
+    .updateTable('nbd_exports')
+    .set(fields)
+    .where('volume_id', '=', record.volumeId)
+    .executeTakeFirstOrThrow();
   if (updated.numUpdatedRows > 0n) return;
-  await tx.insertInto('nbd_exports').values({ volume_id: record.volumeId, created_at: at, ...fields }).execute();
+  try {
+    // The hub looks its exports up by the context of the mapping.
+    const context = sql<
+      string | null
+    >`(SELECT m.vm_context_id FROM device_mappings m WHERE m.volume_id = ${record.volumeId})`;
+    await tx
+      .insertInto('nbd_exports')
+      .values({ volume_id: record.volumeId, vm_context_id: context, created_at: at, ...fields })
+      .execute();
+  } catch (error) {
+    if (faultOf(error) === 'no-parent') throw noMapping(record.volumeId, error);
+    throw error;
+  }
+}
+
+export function noMapping(volumeId: string, cause?: unknown): DaemonError {
+  return new DaemonError(
+    'MAPPING_NOT_FOUND',
+    `Volume ${volumeId} has no mapping, so it can have no export: mapping not found`,
+    { details: { volume_id: volumeId }, cause },
+  );
 }

@@ -12,6 +12,8 @@ export function leaseLost(): DaemonError {
  * it, and what comes after a take-over is refused.
  */
 export async function requireEpoch(tx: Transaction<Tables>, epoch: Epoch): Promise<void> {
-  const { rows } = await sql<{ epoch: number }>`SELECT epoch FROM appliances WHERE id = ${epoch.applianceId} LOCK IN SHARE MODE`.execute(tx);
+  const { rows } = await sql<{
+    epoch: number;
+  }>`SELECT epoch FROM appliances WHERE id = ${epoch.applianceId} LOCK IN SHARE MODE`.execute(tx);
   if (Number(rows[0]?.epoch) !== epoch.number) throw leaseLost();
 }

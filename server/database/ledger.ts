@@ -36,9 +36,10 @@ export interface Ledger {
   /**
    * Stores a request as `pending` together with its first journal entry (step `operation`, state `pending`), atomically.
    * - same idempotency key, same body hash → `replayed`; other hash → IDEMPOTENCY_KEY_REUSED
-   * - identical (type, volume, VM, body hash for create) to the *last* operation not yet ended on that volume → `joined`
-   *   (only the last: detach → attach → detach must stay three operations)
-   * - more than LIMITS.PENDING_MAX waiting → QUEUE_FULL
+   * - identical (type, VM and body) to the *last* operation not yet ended on that volume → `joined` (only the last: detach →
+   *   attach → detach must stay three operations); a create joins any unended create with the same body; an operation whose
+   *   cancellation was asked for is not joined
+   * - LIMITS.PENDING_MAX waiting already → QUEUE_FULL
    */
   accept<T extends OperationType>(epoch: Epoch, input: NewOperation<T>): Promise<Accepted>;
   readOperation(id: string): Promise<Operation | null>;
@@ -149,6 +150,10 @@ export interface OperationChange {
   readonly entries: NewJournalEntry[];
   /** Wall clock ms written to updated_at and the entries. */
   readonly at: number;
+  /**
+   * A create has learned its volume and joins that volume's queue. While another operation executes on the volume the append is
+   * refused with DATABASE_UNAVAILABLE: the writer waits and repeats, as for the database itself.
+   */
   readonly volumeId?: string;
   readonly waiting?: { attempt: number; nextAttemptAt: number; reason: string } | null;
   /** Ends the operation; adds the status entry itself. */
@@ -166,11 +171,12 @@ export type MappingEffect =
   /**
    * Inserts or replaces the mapping of the volume. A *stale* mapping of another volume on the same (vm, path) makes it fail
    * with DEVICE_IDENTITY_MISMATCH unless the path is named in `displaces` (volume ids whose mapping may lose the path; they
-   * become linux_state `missing` with path `missing-<volume id>`).
+   * become linux_state `missing` with path `missing-<volume id>`, and their active export `failed`).
    */
   | { readonly kind: 'put-mapping'; readonly mapping: NewMapping; readonly displaces?: readonly string[] }
   /** Deletes the mapping only when it belongs to this VM; its export row goes with it (cascade). */
   | { readonly kind: 'delete-mapping'; readonly volumeId: string; readonly vmId: string }
+  /** MAPPING_NOT_FOUND when the volume has no mapping (it may have been deleted by another program). */
   | { readonly kind: 'put-export'; readonly record: NewExport }
   | { readonly kind: 'set-export-status'; readonly volumeId: string; readonly status: ExportStatus }
   | { readonly kind: 'delete-export'; readonly volumeId: string };

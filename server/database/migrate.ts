@@ -13,7 +13,10 @@ export async function migrate(dsn: Dsn, logger: Logger): Promise<string[]> {
   try {
     const connection = await createConnection(connectionOptions(dsn));
     try {
-      await connection.query("SET time_zone = '+00:00'");
+      // Strict, so that nothing is cut while a column changes; without NO_ZERO_DATE, because old rows may hold such dates. No wait_timeout: an ALTER of a large table takes its time.
+      await connection.query(
+        "SET time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",
+      );
       return await underLock(connection, dsn.database, () => runMissing(connection, logger));
     } finally {
       connection.destroy();
@@ -25,7 +28,10 @@ export async function migrate(dsn: Dsn, logger: Logger): Promise<string[]> {
 
 async function underLock<T>(connection: Connection, database: string, work: () => Promise<T>): Promise<T> {
   const lock = `volume-daemon-schema:${database}`.slice(0, 64);
-  const [rows] = await connection.query<RowDataPacket[]>('SELECT GET_LOCK(?, ?) AS got', [lock, LOCK_TIMEOUT]);
+  const [rows] = await connection.query<RowDataPacket[]>('SELECT GET_LOCK(?, ?) AS got', [
+    lock,
+    LOCK_TIMEOUT,
+  ]);
   if (Number(rows[0]?.got) !== 1) throw new Error('another process is changing the schema');
   return work();
 }

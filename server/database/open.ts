@@ -42,7 +42,12 @@ async function prepare(dsn: Dsn, clock: Clock, logger: Logger, signal: AbortSign
     } catch (error) {
       if (!(error instanceof DaemonError) || error.code !== 'DATABASE_UNAVAILABLE') throw error;
       const delay = Math.min(LIMITS.DATABASE_BACKOFF_CAP, 250 * 2 ** Math.min(attempt - 1, 8));
-      logger.warn('Waiting for the database', { database: describeDsn(dsn), attempt, next_attempt_ms: delay, reason: messageOf(error) });
+      logger.warn('Waiting for the database', {
+        database: describeDsn(dsn),
+        attempt,
+        next_attempt_ms: delay,
+        reason: messageOf(error),
+      });
       await clock.sleep(delay, signal);
     }
   }

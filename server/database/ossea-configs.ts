@@ -5,7 +5,11 @@ import { translate } from './faults';
 import type { Tables } from './tables';
 
 /** The hub's table exists in several shapes; what is missing is null, and what is of no use to us is not read. */
-const optional = z.union([z.string(), z.number()]).transform(String).nullish().transform((value) => (value === null || value === undefined || value.trim() === '' ? null : value.trim()));
+const optional = z
+  .union([z.string(), z.number()])
+  .transform(String)
+  .nullish()
+  .transform((value) => (value === null || value === undefined || value.trim() === '' ? null : value.trim()));
 const row = z
   .object({
     id: z.union([z.string(), z.number(), z.bigint()]).transform(String),
@@ -41,7 +45,12 @@ export async function readOsseaConfigs(db: Kysely<Tables>): Promise<OsseaConfigR
   try {
     const { rows } = await sql`SELECT * FROM ossea_configs`.execute(db);
     const parsed = rows.map((candidate) => row.parse(candidate));
-    return parsed.sort((a, b) => Number(b.isActive) - Number(a.isActive) || (b.updatedAt ?? 0) - (a.updatedAt ?? 0) || Number(b.id) - Number(a.id));
+    return parsed.sort(
+      (a, b) =>
+        Number(b.isActive) - Number(a.isActive) ||
+        (b.updatedAt ?? 0) - (a.updatedAt ?? 0) ||
+        Number(b.id) - Number(a.id),
+    );
   } catch (error) {
     throw translate(error);
   }

@@ -30,7 +30,9 @@ export class ApplianceLock implements OwnershipLock {
       connection = await createConnection(connectionOptions(this.dsn));
       const held = connection;
       held.on('error', (error: Error) => this.drop(held, error.message));
-      const [rows] = await held.query<RowDataPacket[]>('SELECT GET_LOCK(?, 0) AS got', [`volume-daemon:${applianceId}`.slice(0, 64)]);
+      const [rows] = await held.query<RowDataPacket[]>('SELECT GET_LOCK(?, 0) AS got', [
+        `volume-daemon:${applianceId}`.slice(0, 64),
+      ]);
       if (Number(rows[0]?.got) !== 1) {
         held.destroy();
         return false;

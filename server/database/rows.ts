@@ -16,11 +16,21 @@ import { ERRORS, type ErrorCode } from '../runtime/errors';
 const count = z.coerce.number();
 const nullableCount = z.coerce.number().nullable();
 const time = z.date().transform((date) => date.getTime());
-const nullableTime = z.date().nullable().transform((date) => date?.getTime() ?? null);
+const nullableTime = z
+  .date()
+  .nullable()
+  .transform((date) => date?.getTime() ?? null);
 /** JSON columns come as text (MariaDB) or parsed (MySQL). */
-const json = z.unknown().transform((value): unknown => (typeof value === 'string' ? parseJson(value) : value));
+const json = z
+  .unknown()
+  .transform((value): unknown => (typeof value === 'string' ? parseJson(value) : value));
 const jsonObject = json.transform((value): JsonObject => (isObject(value) ? value : {}));
-const errorCode = z.string().nullable().transform((value): ErrorCode | null => (value !== null && isErrorCode(value) ? value : value === null ? null : 'INTERNAL'));
+const errorCode = z
+  .string()
+  .nullable()
+  .transform((value): ErrorCode | null =>
+    value !== null && isErrorCode(value) ? value : value === null ? null : 'INTERNAL',
+  );
 
 function parseJson(text: string): unknown {
   try {
@@ -62,10 +72,26 @@ const base = {
 const operationRow = z.object(base);
 
 const text = z.string().catch('');
-const createRequest = z.looseObject({ name: text, size: z.coerce.number().catch(0), disk_offering_id: text, zone_id: text });
-const attachRequest = z.looseObject({ volume_id: text, vm_id: text, device_id: z.number().optional(), attach_as: z.literal('root').optional() });
+const createRequest = z.looseObject({
+  name: text,
+  size: z.coerce.number().catch(0),
+  disk_offering_id: text,
+  zone_id: text,
+});
+const attachRequest = z.looseObject({
+  volume_id: text,
+  vm_id: text,
+  device_id: z.number().optional(),
+  attach_as: z.literal('root').optional(),
+});
 const volumeRequest = z.looseObject({ volume_id: text, force: z.boolean().optional() });
-const cleanupRequest = z.looseObject({ volume_id: text, test_vm_id: text, oma_vm_id: text, delete_vm: z.boolean().catch(false), force_clean: z.boolean().catch(false) });
+const cleanupRequest = z.looseObject({
+  volume_id: text,
+  test_vm_id: text,
+  oma_vm_id: text,
+  delete_vm: z.boolean().catch(false),
+  force_clean: z.boolean().catch(false),
+});
 
 /** An operation from its row. Requests that older daemons stored loosely are still readable; missing fields become empty. */
 export function toOperation(row: unknown): Operation {
@@ -93,25 +119,61 @@ export function toOperation(row: unknown): Operation {
   const request = { volume_id: v.volume_id, vm_id: v.vm_id ?? '', ...v.request };
   switch (v.type) {
     case 'create':
-      return { ...fields, type: v.type, request: createRequest.parse(v.request) as Extract<Operation, { type: 'create' }>['request'] };
+      return {
+        ...fields,
+        type: v.type,
+        request: createRequest.parse(v.request) as Extract<Operation, { type: 'create' }>['request'],
+      };
     case 'attach':
-      return { ...fields, type: v.type, request: attachRequest.parse(request) as Extract<Operation, { type: 'attach' }>['request'] };
+      return {
+        ...fields,
+        type: v.type,
+        request: attachRequest.parse(request) as Extract<Operation, { type: 'attach' }>['request'],
+      };
     case 'detach':
-      return { ...fields, type: v.type, request: volumeRequest.parse(request) as Extract<Operation, { type: 'detach' }>['request'] };
+      return {
+        ...fields,
+        type: v.type,
+        request: volumeRequest.parse(request) as Extract<Operation, { type: 'detach' }>['request'],
+      };
     case 'delete':
-      return { ...fields, type: v.type, request: volumeRequest.parse(request) as Extract<Operation, { type: 'delete' }>['request'] };
+      return {
+        ...fields,
+        type: v.type,
+        request: volumeRequest.parse(request) as Extract<Operation, { type: 'delete' }>['request'],
+      };
     case 'cleanup':
-      return { ...fields, type: v.type, request: cleanupRequest.parse(request) as Extract<Operation, { type: 'cleanup' }>['request'] };
+      return {
+        ...fields,
+        type: v.type,
+        request: cleanupRequest.parse(request) as Extract<Operation, { type: 'cleanup' }>['request'],
+      };
     default:
       return v.type satisfies never;
   }
 }
 
-const stepRow = z.object({ id: count, operation_id: z.string().nullable(), sequence: count, step: z.string(), state: z.enum(JOURNAL_STATES), data: jsonObject, created_at: time });
+const stepRow = z.object({
+  id: count,
+  operation_id: z.string().nullable(),
+  sequence: count,
+  step: z.string(),
+  state: z.enum(JOURNAL_STATES),
+  data: jsonObject,
+  created_at: time,
+});
 
 export function toEntry(row: unknown): JournalEntry {
   const v = stepRow.parse(row);
-  return { id: v.id, operationId: v.operation_id ?? '', sequence: v.sequence, step: v.step, state: v.state, data: v.data, at: v.created_at };
+  return {
+    id: v.id,
+    operationId: v.operation_id ?? '',
+    sequence: v.sequence,
+    step: v.step,
+    state: v.state,
+    data: v.data,
+    at: v.created_at,
+  };
 }
 
 const mappingRow = z.object({
@@ -169,6 +231,18 @@ const exportRow = z.object({
 
 export function toExport(row: unknown): ExportRecord {
   const v = exportRow.parse(row);
-  const metadata = isObject(v.metadata) ? Object.fromEntries(Object.entries(v.metadata).map(([key, value]) => [key, String(value)])) : {};
-  return { id: v.id, volumeId: v.volume_id, exportName: v.export_name, devicePath: v.device_path, port: v.port, status: v.status, metadata, createdAt: v.created_at, updatedAt: v.updated_at };
+  const metadata = isObject(v.metadata)
+    ? Object.fromEntries(Object.entries(v.metadata).map(([key, value]) => [key, String(value)]))
+    : {};
+  return {
+    id: v.id,
+    volumeId: v.volume_id,
+    exportName: v.export_name,
+    devicePath: v.device_path,
+    port: v.port,
+    status: v.status,
+    metadata,
+    createdAt: v.created_at,
+    updatedAt: v.updated_at,
+  };
 }

@@ -1,5 +1,10 @@
 import type { ColumnType, Generated } from 'kysely';
 
+/**
+ * The tables as our queries see them. Columns that only other programs use (the hub's `operation_mode`, `vm_disk_id`, …) are
+ * created or kept by ./migrations and never written here.
+ */
+
 /** Times are TIMESTAMP(3) in a UTC session: Date in, Date out. */
 type Time = ColumnType<Date, Date, Date>;
 type NullableTime = ColumnType<Date | null, Date | null | undefined, Date | null>;
@@ -10,6 +15,7 @@ type NullableJson = ColumnType<unknown, string | null | undefined, string | null
 export interface OperationsTable {
   id: string;
   sequence: Generated<number>;
+  /** '' = a row of the daemon before this one. */
   appliance_id: string;
   epoch: Generated<number>;
   type: string;
@@ -63,13 +69,16 @@ export interface MappingsTable {
 }
 
 export interface ExportsTable {
-  id: Generated<number>;
+  /** A number or a UUID, depending on who made the table; the database gives it. */
+  id: Generated<number | string>;
   volume_id: string;
   export_name: string;
   device_path: string;
   port: number;
   status: string;
   metadata: NullableJson;
+  /** The hub's; copied from the mapping. */
+  vm_context_id: ColumnType<string | null, string | null | undefined, string | null>;
   created_at: Time;
   updated_at: Time;
 }

@@ -16,16 +16,40 @@ export async function insertEntries(
     const sequence = where.after + index + 1;
     const inserted = await tx
       .insertInto('volume_operation_steps')
-      .values({ appliance_id: where.applianceId, operation_id: where.operationId, sequence, step: entry.step, state: entry.state, data: JSON.stringify(entry.data), created_at: new Date(where.at) })
+      .values({
+        appliance_id: where.applianceId,
+        operation_id: where.operationId,
+        sequence,
+        step: entry.step,
+        state: entry.state,
+        data: JSON.stringify(entry.data),
+        created_at: new Date(where.at),
+      })
       .executeTakeFirstOrThrow();
-    result.push({ id: Number(inserted.insertId), operationId: where.operationId, sequence, at: where.at, ...entry });
+    result.push({
+      id: Number(inserted.insertId),
+      operationId: where.operationId,
+      sequence,
+      at: where.at,
+      ...entry,
+    });
   }
   return result;
 }
 
 /** Entries after a sequence, in order. */
-export async function entriesAfter(tx: Transaction<Tables>, operationId: string, after: number): Promise<JournalEntry[]> {
-  const rows = await tx.selectFrom('volume_operation_steps').selectAll().where('operation_id', '=', operationId).where('sequence', '>', after).orderBy('sequence').execute();
+export async function entriesAfter(
+  tx: Transaction<Tables>,
+  operationId: string,
+  after: number,
+): Promise<JournalEntry[]> {
+  const rows = await tx
+    .selectFrom('volume_operation_steps')
+    .selectAll()
+    .where('operation_id', '=', operationId)
+    .where('sequence', '>', after)
+    .orderBy('sequence')
+    .execute();
   return rows.map(toEntry);
 }
 
@@ -36,7 +60,12 @@ export function sameEntries(found: readonly JournalEntry[], wanted: readonly New
     found.length > 0 &&
     wanted.every((entry, index) => {
       const there = found[index];
-      return there !== undefined && there.step === entry.step && there.state === entry.state && canonical(there.data) === canonical(entry.data);
+      return (
+        there !== undefined &&
+        there.step === entry.step &&
+        there.state === entry.state &&
+        canonical(there.data) === canonical(entry.data)
+      );
     })
   );
 }

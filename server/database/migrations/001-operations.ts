@@ -1,5 +1,8 @@
 import type { Connection } from 'mysql2/promise';
-import { addColumns, addIndex, collationOf, columnsOf } from './schema';
+import { addColumns, addIndex, alter, charsetClause, columnsOf, preciseTimes } from './schema';
+
+const TABLE = 'volume_operations';
+const TYPES = "ENUM('create', 'attach', 'detach', 'delete', 'cleanup') NOT NULL";
 
 /**
  * volume_operations as the specification writes it, plus what the engine needs; and the step journal. An existing table keeps
@@ -7,9 +10,9 @@ import { addColumns, addIndex, collationOf, columnsOf } from './schema';
  * end as failed (docs/decisions/0002), because repeating what another program may have half done could do it twice.
  */
 export async function adoptOperations(connection: Connection): Promise<void> {
-  await connection.query(`CREATE TABLE IF NOT EXISTS volume_operations (
+  await connection.query(`CREATE TABLE IF NOT EXISTS ${TABLE} (
     id VARCHAR(64) PRIMARY KEY,
-    type ENUM('create', 'attach', 'detach', 'delete', 'cleanup') NOT NULL,
+    type ${TYPES},
     status ENUM('pending', 'executing', 'completed', 'failed', 'cancelled') NOT NULL DEFAULT 'pending',
     volume_id VARCHAR(64) NOT NULL,
     vm_id VARCHAR(64) NULL,
@@ -20,67 +23,61 @@ export async function adoptOperations(connection: Connection): Promise<void> {
     updated_at TIMESTAMP(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3) ON UPDATE CURRENT_TIMESTAMP(3),
     completed_at TIMESTAMP(3) NULL
   ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4`);
-  const adopted = !(await columnsOf(connection, 'volume_operations')).has('appliance_id');
-  await addColumns(connection, 'volume_operations', {
-    sequence: 'BIGINT NOT NULL AUTO_INCREMENT UNIQUE',
+  await widen(connection);
+  await numberByTime(connection);
+  await addColumns(connection, TABLE, {
     appliance_id: "VARCHAR(64) NOT NULL DEFAULT ''",
     epoch: 'BIGINT NOT NULL DEFAULT 0',
     error_code: 'VARCHAR(64) NULL',
     attempt: 'INT NOT NULL DEFAULT 0',
     next_attempt_at: 'TIMESTAMP(3) NULL',
-    wait_reason: 'TEXT NULL',
+    wait_reason: 'TEXT CHARACTER SET utf8mb4 NULL',
     idempotency_key: 'VARCHAR(128) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NULL',
-    request_hash: 'CHAR(64) NULL',
+    request_hash: 'CHAR(64) CHARACTER SET ascii COLLATE ascii_bin NULL',
     cancel_requested: 'TINYINT(1) NOT NULL DEFAULT 0',
   });
-  await widen(connection);
-  if (adopted) await abandonUnfinished(connection);
-  await addColumns(connection, 'volume_operations', {
-    executing_volume: "VARCHAR(64) GENERATED ALWAYS AS (CASE WHEN status = 'executing' AND volume_id <> '' THEN volume_id END) STORED UNIQUE",
-  });
-  await addIndex(connection, 'volume_operations', 'idx_volume_operations_volume_id', ['volume_id', 'status', 'sequence']);
-  await addIndex(connection, 'volume_operations', 'idx_volume_operations_status', ['status', 'sequence']);
-  await addIndex(connection, 'volume_operations', 'idx_volume_operations_created_at', ['created_at']);
-  await addIndex(connection, 'volume_operations', 'idx_volume_operations_vm_id', ['vm_id', 'sequence']);
-  await addIndex(connection, 'volume_operations', 'idx_volume_operations_owner', ['appliance_id', 'status', 'sequence']);
-  await addIndex(connection, 'volume_operations', 'idx_volume_operations_volume_seq', ['volume_id', 'sequence']);
-  await addIndex(connection, 'volume_operations', 'idx_volume_operations_type_seq', ['type', 'sequence']);
-  await addIndex(connection, 'volume_operations', 'idx_volume_operations_counts', ['appliance_id', 'type', 'status', 'created_at', 'completed_at']);
-  await addIndex(connection, 'volume_operations', 'idx_volume_operations_hash', ['request_hash', 'status']);
-  await addIndex(connection, 'volume_operations', 'idx_volume_operations_ended', ['appliance_id', 'completed_at']);
-  await addIndex(connection, 'volume_operations', 'unique_idempotency_key', ['appliance_id', 'idempotency_key'], true);
   await createJournal(connection);
+  await abandonUnfinished(connection);
+  await addColumns(connection, TABLE, {
+    executing_volume:
+      "VARCHAR(64) GENERATED ALWAYS AS (CASE WHEN status = 'executing' AND volume_id <> '' THEN volume_id END) STORED",
+  });
+  await addIndexes(connection);
 }
 
 async function widen(connection: Connection): Promise<void> {
-  const columns = await columnsOf(connection, 'volume_operations');
-  const changes: string[] = [];
-  if (!columns.get('type')?.type.includes("'cleanup'")) changes.push("MODIFY COLUMN type ENUM('create', 'attach', 'detach', 'delete', 'cleanup') NOT NULL");
-  if (!columns.get('created_at')?.type.includes('(3)')) changes.push('MODIFY COLUMN created_at TIMESTAMP(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3)');
-  if (!columns.get('updated_at')?.type.includes('(3)')) changes.push('MODIFY COLUMN updated_at TIMESTAMP(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3) ON UPDATE CURRENT_TIMESTAMP(3)');
-  if (!columns.get('completed_at')?.type.includes('(3)')) changes.push('MODIFY COLUMN completed_at TIMESTAMP(3) NULL');
-  // NULL times of a loosely declared table would be refused by NOT NULL.
-  if (changes.length > 0) {
-    await connection.query('UPDATE volume_operations SET created_at = COALESCE(created_at, updated_at, CURRENT_TIMESTAMP), updated_at = COALESCE(updated_at, created_at, CURRENT_TIMESTAMP) WHERE created_at IS NULL OR updated_at IS NULL');
-    await connection.query(`ALTER TABLE volume_operations ${changes.join(', ')}`);
-  }
+  const columns = await columnsOf(connection, TABLE);
+  const changes = await preciseTimes(connection, TABLE, ['created_at', 'updated_at']);
+  if (!columns.get('type')?.type.includes("'cleanup'")) changes.push(`MODIFY COLUMN type ${TYPES}`);
+  if (!columns.get('completed_at')?.type.includes('(3)'))
+    changes.push('MODIFY COLUMN completed_at TIMESTAMP(3) NULL');
+  // CloudStack's texts come in any language.
+  if (columns.get('error')?.charset !== 'utf8mb4')
+    changes.push('MODIFY COLUMN error TEXT CHARACTER SET utf8mb4 NULL');
+  await alter(connection, TABLE, changes);
 }
 
-async function abandonUnfinished(connection: Connection): Promise<void> {
-  await connection.query(
-    `UPDATE volume_operations SET status = 'failed', completed_at = CURRENT_TIMESTAMP(3), error_code = 'CLOUDSTACK_OUTCOME_UNKNOWN',
-       error = 'abandoned by the previous daemon before it ended; check the volume in CloudStack' WHERE status IN ('pending', 'executing') AND appliance_id = ''`,
-  );
+/** Existing rows are numbered in the order they were made; a plain AUTO_INCREMENT would number them in the order of their ids. */
+async function numberByTime(connection: Connection): Promise<void> {
+  const sequence = (await columnsOf(connection, TABLE)).get('sequence');
+  if (sequence?.extra.includes('auto_increment')) return;
+  await addColumns(connection, TABLE, { sequence: 'BIGINT NULL' });
+  await connection.query(`UPDATE ${TABLE} o JOIN (SELECT id, ROW_NUMBER() OVER (ORDER BY created_at, id) AS n FROM ${TABLE}) t ON t.id = o.id
+    SET o.sequence = t.n, o.updated_at = o.updated_at`);
+  await alter(connection, TABLE, [
+    'MODIFY COLUMN sequence BIGINT NOT NULL AUTO_INCREMENT',
+    'ADD UNIQUE INDEX unique_sequence (sequence)',
+  ]);
 }
 
 async function createJournal(connection: Connection): Promise<void> {
-  const collation = await collationOf(connection, 'volume_operations', 'id');
   await connection.query(`CREATE TABLE IF NOT EXISTS appliances (
     id VARCHAR(64) PRIMARY KEY,
     epoch BIGINT NOT NULL,
     owner VARCHAR(255) NOT NULL,
     since TIMESTAMP(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3)
   ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4`);
+  const collation = charsetClause((await columnsOf(connection, TABLE)).get('id'));
   await connection.query(`CREATE TABLE IF NOT EXISTS volume_operation_steps (
     id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY,
     appliance_id VARCHAR(64) NOT NULL,
@@ -92,6 +89,38 @@ async function createJournal(connection: Connection): Promise<void> {
     created_at TIMESTAMP(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3),
     UNIQUE KEY unique_operation_sequence (operation_id, sequence),
     KEY idx_steps_feed (appliance_id, id),
-    CONSTRAINT fk_steps_operation FOREIGN KEY (operation_id) REFERENCES volume_operations (id) ON DELETE CASCADE
+    CONSTRAINT fk_steps_operation FOREIGN KEY (operation_id) REFERENCES ${TABLE} (id) ON DELETE CASCADE
   ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4`);
+}
+
+/** The note and the end belong together: one transaction. Rows of ours always have an appliance. */
+async function abandonUnfinished(connection: Connection): Promise<void> {
+  await connection.query('START TRANSACTION');
+  await connection.query(`INSERT INTO volume_operation_steps (appliance_id, operation_id, sequence, step, state, data)
+    SELECT '', id, 1, 'operation', 'note', JSON_OBJECT('reason', 'abandoned by the previous daemon', 'previous_status', status)
+    FROM ${TABLE} WHERE appliance_id = '' AND status IN ('pending', 'executing')`);
+  await connection.query(`UPDATE ${TABLE} SET status = 'failed', completed_at = CURRENT_TIMESTAMP(3), error_code = 'CLOUDSTACK_OUTCOME_UNKNOWN',
+      error = CONCAT('abandoned by the previous daemon: it was ', status, ' when this daemon took the database over; look at the volume in CloudStack and repeat the request if it is still wanted')
+    WHERE appliance_id = '' AND status IN ('pending', 'executing')`);
+  await connection.query('COMMIT');
+}
+
+async function addIndexes(connection: Connection): Promise<void> {
+  const add = (name: string, columns: string[], unique = false) =>
+    addIndex(connection, TABLE, name, columns, unique);
+  // One executing operation per volume, whoever claims it.
+  await add('unique_executing_volume', ['executing_volume'], true);
+  await add('unique_idempotency_key', ['appliance_id', 'idempotency_key'], true);
+  // The specification's
+  await add('idx_volume_operations_volume_id', ['volume_id', 'status', 'sequence']);
+  await add('idx_volume_operations_status', ['status', 'sequence']);
+  await add('idx_volume_operations_created_at', ['created_at']);
+  // Claims and re-leases; lists, newest first; joins of creates; metrics; pruning
+  await add('idx_volume_operations_owner', ['appliance_id', 'status', 'sequence']);
+  await add('idx_volume_operations_volume_seq', ['volume_id', 'sequence']);
+  await add('idx_volume_operations_vm_id', ['vm_id', 'sequence']);
+  await add('idx_volume_operations_type_seq', ['type', 'sequence']);
+  await add('idx_volume_operations_hash', ['request_hash', 'status']);
+  await add('idx_volume_operations_counts', ['appliance_id', 'type', 'status', 'created_at', 'completed_at']);
+  await add('idx_volume_operations_ended', ['appliance_id', 'completed_at']);
 }

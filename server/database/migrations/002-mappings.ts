@@ -1,13 +1,15 @@
 import type { Connection } from 'mysql2/promise';
-import { addColumns, addIndex, columnsOf, dropUnique } from './schema';
+import { addColumns, addIndex, alter, columnsOf, dropUnique, preciseTimes, relax } from './schema';
+
+const TABLE = 'device_mappings';
 
 /**
  * device_mappings: a path is unique within one VM only (letters repeat across VMs), wide enough for remote placeholders, with the
- * identity of the disk. The live shape of the existing system names the volume `volume_uuid`; whichever name a table has, the
- * other is added as a generated alias, because programs read both.
+ * identity of the disk. The live shape of the existing system names the volume `volume_uuid`: it is renamed to the specification's
+ * `volume_id`, and `volume_uuid` stays readable as a generated alias, because other programs read both.
  */
 export async function adoptMappings(connection: Connection): Promise<void> {
-  await connection.query(`CREATE TABLE IF NOT EXISTS device_mappings (
+  await connection.query(`CREATE TABLE IF NOT EXISTS ${TABLE} (
     id VARCHAR(64) PRIMARY KEY,
     volume_id VARCHAR(64) NOT NULL,
     vm_id VARCHAR(64) NOT NULL,
@@ -20,40 +22,48 @@ export async function adoptMappings(connection: Connection): Promise<void> {
     updated_at TIMESTAMP(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3) ON UPDATE CURRENT_TIMESTAMP(3),
     UNIQUE KEY unique_volume_id (volume_id)
   ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4`);
-  const columns = await columnsOf(connection, 'device_mappings');
-  if (!columns.has('volume_id') && columns.has('volume_uuid')) {
-    // Renaming keeps the foreign keys that point here.
-    await connection.query('ALTER TABLE device_mappings CHANGE COLUMN volume_uuid volume_id VARCHAR(64) NOT NULL');
-  }
-  await addColumns(connection, 'device_mappings', {
+  // Renaming keeps the definition, and the foreign keys that point here.
+  if (!(await columnsOf(connection, TABLE)).has('volume_id'))
+    await alter(connection, TABLE, ['RENAME COLUMN volume_uuid TO volume_id']);
+  await addColumns(connection, TABLE, {
     controller: 'VARCHAR(32) NULL',
     serial: 'VARCHAR(64) NULL',
     diskseq: 'BIGINT NULL',
     boot_id: 'VARCHAR(64) NULL',
     matched_by: 'VARCHAR(16) NULL',
     cloudstack_device_id: 'INT NULL',
-    operation_mode: "VARCHAR(16) NOT NULL DEFAULT 'oma'",
-    requires_device_correlation: 'TINYINT(1) NOT NULL DEFAULT 1',
+    operation_mode: "ENUM('oma', 'failover') NULL DEFAULT 'oma'",
+    requires_device_correlation: 'TINYINT(1) NULL DEFAULT 1',
     vm_context_id: 'VARCHAR(64) NULL',
     volume_uuid: 'VARCHAR(64) GENERATED ALWAYS AS (volume_id) VIRTUAL',
   });
-  await addIndex(connection, 'device_mappings', 'unique_volume_id', ['volume_id'], true);
-  await addIndex(connection, 'device_mappings', 'unique_vm_device_path', ['vm_id', 'device_path'], true);
-  await addIndex(connection, 'device_mappings', 'idx_device_mappings_vm_id', ['vm_id']);
-  await addIndex(connection, 'device_mappings', 'idx_device_mappings_device_path', ['device_path']);
-  await dropUnique(connection, 'device_mappings', ['device_path']);
   await widen(connection);
+  await relax(connection, TABLE, OURS);
+  await dropUnique(connection, TABLE, ['device_path']);
+  await addIndex(connection, TABLE, 'unique_volume_id', ['volume_id'], true);
+  await addIndex(connection, TABLE, 'unique_vm_device_path', ['vm_id', 'device_path'], true);
+  await addIndex(connection, TABLE, 'idx_device_mappings_vm_id', ['vm_id']);
+  await addIndex(connection, TABLE, 'idx_device_mappings_device_path', ['device_path']);
+  await addIndex(connection, TABLE, 'idx_device_mappings_volume_uuid', ['volume_uuid']);
 }
 
+/** What our inserts always give. */
+const OURS = new Set([
+  'id',
+  'volume_id',
+  'vm_id',
+  'device_path',
+  'cloudstack_state',
+  'linux_state',
+  'size',
+  'last_sync',
+  'created_at',
+  'updated_at',
+]);
+
 async function widen(connection: Connection): Promise<void> {
-  const columns = await columnsOf(connection, 'device_mappings');
-  const changes: string[] = [];
-  if (columns.get('device_path')?.type !== 'varchar(255)') changes.push('MODIFY COLUMN device_path VARCHAR(255) NOT NULL');
-  for (const name of ['last_sync', 'created_at', 'updated_at']) {
-    if (columns.get(name)?.type.includes('(3)')) continue;
-    const onUpdate = name === 'updated_at' ? ' ON UPDATE CURRENT_TIMESTAMP(3)' : '';
-    await connection.query(`UPDATE device_mappings SET ${name} = CURRENT_TIMESTAMP WHERE ${name} IS NULL`);
-    changes.push(`MODIFY COLUMN ${name} TIMESTAMP(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3)${onUpdate}`);
-  }
-  if (changes.length > 0) await connection.query(`ALTER TABLE device_mappings ${changes.join(', ')}`);
+  const changes = await preciseTimes(connection, TABLE, ['last_sync', 'created_at', 'updated_at']);
+  const path = (await columnsOf(connection, TABLE)).get('device_path');
+  if (path?.type !== 'varchar(255)') changes.push('MODIFY COLUMN device_path VARCHAR(255) NOT NULL');
+  await alter(connection, TABLE, changes);
 }

@@ -1,19 +1,97 @@
 import type { Connection, RowDataPacket } from 'mysql2/promise';
 
 /** Questions to information_schema and changes that may be repeated. Names are constants of the migrations, never input. */
-export async function columnsOf(connection: Connection, table: string): Promise<Map<string, { type: string; nullable: boolean; extra: string }>> {
-  const [rows] = await connection.query<RowDataPacket[]>(
-    'SELECT column_name AS name, column_type AS type, is_nullable AS nullable, extra FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = ?',
-    [table],
-  );
-  return new Map(rows.map((row) => [String(row.name).toLowerCase(), { type: String(row.type).toLowerCase(), nullable: row.nullable === 'YES', extra: String(row.extra ?? '').toLowerCase() }]));
+export interface Column {
+  readonly name: string;
+  readonly type: string;
+  readonly nullable: boolean;
+  readonly hasDefault: boolean;
+  /** `auto_increment`, `virtual generated`, … */
+  readonly extra: string;
+  readonly charset: string | null;
+  readonly collation: string | null;
 }
 
-export async function addColumns(connection: Connection, table: string, columns: Readonly<Record<string, string>>): Promise<void> {
+export async function columnsOf(connection: Connection, table: string): Promise<Map<string, Column>> {
+  const [rows] = await connection.query<RowDataPacket[]>(
+    `SELECT column_name AS name, column_type AS type, is_nullable AS nullable, column_default AS def, extra AS extra,
+       character_set_name AS charset, collation_name AS coll
+     FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = ? ORDER BY ordinal_position`,
+    [table],
+  );
+  const columns = rows.map((row): Column => {
+    const nullable = row.nullable === 'YES';
+    return {
+      name: String(row.name).toLowerCase(),
+      type: String(row.type).toLowerCase(),
+      nullable,
+      hasDefault: row.def !== null || nullable,
+      extra: String(row.extra ?? '').toLowerCase(),
+      charset: row.charset === null ? null : String(row.charset),
+      collation: row.coll === null ? null : String(row.coll),
+    };
+  });
+  return new Map(columns.map((column) => [column.name, column]));
+}
+
+export async function addColumns(
+  connection: Connection,
+  table: string,
+  columns: Readonly<Record<string, string>>,
+): Promise<void> {
   const present = await columnsOf(connection, table);
   const missing = Object.entries(columns).filter(([name]) => !present.has(name));
-  if (missing.length === 0) return;
-  await connection.query(`ALTER TABLE ${table} ${missing.map(([name, definition]) => `ADD COLUMN ${name} ${definition}`).join(', ')}`);
+  await alter(
+    connection,
+    table,
+    missing.map(([name, definition]) => `ADD COLUMN ${name} ${definition}`),
+  );
+}
+
+/** One ALTER TABLE with these changes, or nothing when there are none. */
+export async function alter(
+  connection: Connection,
+  table: string,
+  changes: readonly string[],
+): Promise<void> {
+  if (changes.length > 0) await connection.query(`ALTER TABLE ${table} ${changes.join(', ')}`);
+}
+
+/**
+ * Changes that give TIMESTAMP(3) to time columns of coarser type; rows without a time get the present one. `updated_at` keeps
+ * following changes.
+ */
+export async function preciseTimes(
+  connection: Connection,
+  table: string,
+  names: readonly string[],
+): Promise<string[]> {
+  const columns = await columnsOf(connection, table);
+  const changes: string[] = [];
+  for (const name of names) {
+    const column = columns.get(name);
+    if (!column || (column.type.includes('(3)') && !column.nullable)) continue;
+    if (column.nullable)
+      await connection.query(`UPDATE ${table} SET ${name} = CURRENT_TIMESTAMP WHERE ${name} IS NULL`);
+    const type = column.type.startsWith('datetime') ? 'DATETIME(3)' : 'TIMESTAMP(3)';
+    changes.push(
+      `MODIFY COLUMN ${name} ${type} NOT NULL DEFAULT CURRENT_TIMESTAMP(3)${name === 'updated_at' ? ' ON UPDATE CURRENT_TIMESTAMP(3)' : ''}`,
+    );
+  }
+  return changes;
+}
+
+/** Columns of other programs that would refuse our inserts (NOT NULL without a default) become nullable. */
+export async function relax(connection: Connection, table: string, ours: ReadonlySet<string>): Promise<void> {
+  const foreign = [...(await columnsOf(connection, table)).values()].filter(
+    ({ name, hasDefault, extra }) =>
+      !ours.has(name) && !hasDefault && !extra.includes('auto_increment') && !extra.includes('generated'),
+  );
+  await alter(
+    connection,
+    table,
+    foreign.map((column) => `MODIFY COLUMN \`${column.name}\` ${column.type} ${charsetClause(column)} NULL`),
+  );
 }
 
 interface Index {
@@ -22,7 +100,7 @@ interface Index {
   readonly columns: readonly string[];
 }
 
-export async function indexesOf(connection: Connection, table: string): Promise<Index[]> {
+async function indexesOf(connection: Connection, table: string): Promise<Index[]> {
   const [rows] = await connection.query<RowDataPacket[]>(
     'SELECT index_name AS name, non_unique AS many, column_name AS col FROM information_schema.statistics WHERE table_schema = DATABASE() AND table_name = ? ORDER BY index_name, seq_in_index',
     [table],
@@ -31,33 +109,59 @@ export async function indexesOf(connection: Connection, table: string): Promise<
   for (const row of rows) {
     const name = String(row.name);
     const before = indexes.get(name);
-    indexes.set(name, { name, unique: Number(row.many) === 0, columns: [...(before?.columns ?? []), String(row.col).toLowerCase()] });
+    indexes.set(name, {
+      name,
+      unique: Number(row.many) === 0,
+      columns: [...(before?.columns ?? []), String(row.col).toLowerCase()],
+    });
   }
   return [...indexes.values()];
 }
 
 /** Adds an index unless one with the same columns and uniqueness exists under whatever name. */
-export async function addIndex(connection: Connection, table: string, name: string, columns: readonly string[], unique = false): Promise<void> {
-  const same = (await indexesOf(connection, table)).some((index) => index.columns.join() === columns.join() && (index.unique || !unique));
-  if (!same) await connection.query(`ALTER TABLE ${table} ADD ${unique ? 'UNIQUE ' : ''}INDEX ${name} (${columns.join(', ')})`);
+export async function addIndex(
+  connection: Connection,
+  table: string,
+  name: string,
+  columns: readonly string[],
+  unique = false,
+): Promise<void> {
+  const same = (await indexesOf(connection, table)).some(
+    (index) => index.columns.join() === columns.join() && (index.unique || !unique),
+  );
+  if (!same)
+    await connection.query(
+      `ALTER TABLE ${table} ADD ${unique ? 'UNIQUE ' : ''}INDEX ${name} (${columns.join(', ')})`,
+    );
 }
 
 /** Drops unique indexes on exactly these columns (never the primary key). */
-export async function dropUnique(connection: Connection, table: string, columns: readonly string[]): Promise<void> {
+export async function dropUnique(
+  connection: Connection,
+  table: string,
+  columns: readonly string[],
+): Promise<void> {
   for (const index of await indexesOf(connection, table)) {
-    if (index.unique && index.name !== 'PRIMARY' && index.columns.join() === columns.join()) await connection.query(`ALTER TABLE ${table} DROP INDEX \`${index.name}\``);
+    if (index.unique && index.name !== 'PRIMARY' && index.columns.join() === columns.join())
+      await connection.query(`ALTER TABLE ${table} DROP INDEX \`${index.name}\``);
   }
 }
 
-/** Collation of an existing column, so that foreign keys to adopted tables can be made. */
-export async function collationOf(connection: Connection, table: string, column: string): Promise<string> {
+/** True when a foreign key on this column exists. */
+export async function hasForeignKey(connection: Connection, table: string, column: string): Promise<boolean> {
   const [rows] = await connection.query<RowDataPacket[]>(
-    'SELECT character_set_name AS charset, collation_name AS collation FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = ? AND column_name = ?',
+    `SELECT 1 FROM information_schema.key_column_usage WHERE table_schema = DATABASE() AND table_name = ? AND column_name = ?
+       AND referenced_table_name IS NOT NULL LIMIT 1`,
     [table, column],
   );
-  const [row] = rows;
+  return rows.length > 0;
+}
+
+/** `CHARACTER SET … COLLATE …` of an existing text column, so that foreign keys to adopted tables can be made; '' for others. */
+export function charsetClause(column: Pick<Column, 'charset' | 'collation'> | undefined): string {
   const safe = /^[a-z0-9_]+$/i;
-  const charset = String(row?.charset ?? '');
-  const collation = String(row?.collation ?? '');
-  return safe.test(charset) && safe.test(collation) ? `CHARACTER SET ${charset} COLLATE ${collation}` : '';
+  const { charset, collation } = column ?? {};
+  return charset && collation && safe.test(charset) && safe.test(collation)
+    ? `CHARACTER SET ${charset} COLLATE ${collation}`
+    : '';
 }

@@ -1,0 +1,35 @@
+import { startMariadb } from '~/lab/mariadb';
+import { parseDsn } from '~/server/database/dsn';
+import { migrate } from '~/server/database/migrate';
+import { MysqlLedger } from '~/server/database/mysql-ledger';
+import { openPool } from '~/server/database/pool';
+import { systemRandom } from '~/server/runtime/clock';
+import { LIMITS } from '~/server/runtime/limits';
+import { silentLogger } from '~/server/runtime/logger';
+import { describeLedger } from './ledger';
+
+describeLedger('MariaDB', async () => {
+  const server = await startMariadb();
+  const dsn = parseDsn(server.dsn);
+  await migrate(dsn, silentLogger);
+  const pool = openPool(dsn);
+  const other = openPool(dsn);
+  let opened = 0;
+  return {
+    // Every second ledger has connections of its own, as another process would have.
+    open: (options) => {
+      opened += 1;
+      return new MysqlLedger(opened % 2 === 0 ? other : pool, Date.now, systemRandom, {
+        pendingMax: options?.pendingMax ?? LIMITS.PENDING_MAX,
+      });
+    },
+    reset: async () => {
+      for (const table of ['volume_operation_steps', 'volume_operations', 'device_mappings', 'appliances'])
+        await server.query(`DELETE FROM ${table}`, [], dsn.database);
+    },
+    close: async () => {
+      await Promise.all([pool.close(), other.close()]);
+      await server.stop();
+    },
+  };
+});
