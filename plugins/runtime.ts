@@ -3,6 +3,7 @@ import { fillGuardSettings, guardSettings } from '../server/http/guard-settings'
 import { setHttpLogger } from '../server/http/http-logger';
 import { setCurrentDaemon } from '../server/runtime/current';
 import { launch } from '../server/runtime/launch';
+import { prepareListening } from '../server/runtime/listening';
 
 /**
  * The one plugin: it holds what all handlers share (correlation channel, CloudStack client, MySQL pool) by building the daemon
@@ -10,6 +11,7 @@ import { launch } from '../server/runtime/launch';
  */
 export default defineNitroPlugin((nitroApp) => {
   const { configuration, daemon, logger, redactor } = launch(process.env, process.argv.slice(2));
+  prepareListening(configuration.http, process.env);
   setHttpLogger(logger);
   fillGuardSettings(configuration.http);
   const { token } = guardSettings();

@@ -5,7 +5,10 @@ const NOTE = '<!-- Made from the code by `npm run docs`; edit the code instead. 
 
 /** docs/configuration.md, from the table of environment variables. */
 export function configurationDoc(): string {
-  const rows = Object.entries<Variable<unknown>>(VARIABLES).map(([name, { fallback, doc }]) => `| \`${name}\` | ${fallback === null || fallback === '' ? '–' : `\`${fallback}\``} | ${doc} |`);
+  const rows = Object.values<Variable<unknown>>(VARIABLES).map(
+    ({ name, fallback, doc, secret }) =>
+      `| \`${name}\` | ${fallback ? `\`${fallback}\`` : '–'} | ${doc}${secret ? ' Secret: never shown.' : ''} |`,
+  );
   return `# Configuration
 
 ${NOTE}
@@ -14,7 +17,8 @@ The daemon is configured by environment variables only (\`/etc/default/volume-da
 daemon exits with 1. \`node .output/server/index.mjs --check-config\` prints what is in force, secrets masked. CloudStack's URL and keys are in the database
 table \`ossea_configs\` and take effect within 5 seconds of a change, without a restart.
 
-Durations: \`2s\`, \`500ms\`, \`1m\`. Sizes: \`3GiB\` or bytes. Empty means unset.
+Durations: \`2s\`, \`500ms\`, \`1m30s\`; a plain number is milliseconds. Sizes: \`3GiB\`, \`512MiB\`, or plain bytes. An empty variable is an unset one.
+Nitro's own \`NITRO_HOST\`, \`NITRO_PORT\` and \`NITRO_UNIX_SOCKET\` are refused: use \`HOST\`, \`PORT\` and \`UNIX_SOCKET\`.
 
 | variable | default | meaning |
 | --- | --- | --- |
@@ -24,7 +28,9 @@ ${rows.join('\n')}
 
 /** docs/errors.md, from the error catalogue. */
 export function errorsDoc(): string {
-  const rows = Object.entries(ERRORS).map(([code, { status, title, fix }]) => `| \`${code}\` | ${status} | ${title} | ${fix} |`);
+  const rows = Object.entries(ERRORS).map(
+    ([code, { status, title, fix }]) => `| \`${code}\` | ${status} | ${title} | ${fix} |`,
+  );
   return `# Errors
 
 ${NOTE}

@@ -30,6 +30,7 @@ export function launch(
   }
   const logger = createLogger({ level: configuration.log.level, format: configuration.log.format, redactor });
   logger.info(DAEMON_STARTING, { pid: process.pid, node: process.version });
+  for (const note of configuration.notes) logger.warn('A setting has no effect', { note });
   const fatal = (error: unknown) => {
     logger.error('A programming error ended the daemon; the next start continues every operation', { error });
     process.exit(EXIT_SOFTWARE);

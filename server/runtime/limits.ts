@@ -98,4 +98,9 @@ export const LIMITS = {
   DATABASE_IDLE_TRANSACTION: 10_000,
   LOCK_SESSION_IDLE: 5_000,
   TEXT_CHARACTERS: 16_000,
+  // Logging (journald cuts lines at 48 KiB; a cut line would lose its priority and its JSON)
+  LOG_DEPTH: 8,
+  LOG_ENTRIES: 100,
+  LOG_TEXT_CHARACTERS: 4_000,
+  LOG_LINE_BYTES: 40_000,
 } as const;

@@ -1,34 +1,80 @@
 /** Removes secrets from texts: registered values in every form they travel in, and whatever looks like a credential. */
 export interface Redactor {
-  /** Remembers a secret; short ones (under 4 characters) are not worth hiding and would eat the text. */
+  /** Remembers a secret; those under 4 characters are not worth hiding and would eat the text. */
   register(secret: string): void;
   redact(text: string): string;
 }
 
-const MASK = '***';
+export const MASK = '***';
 const SHORTEST = 4;
-const CREDENTIAL = /\b(apikey|api_key|secretkey|secret_key|signature|password|token)=([^&\s"']+)/gi;
-const DSN_PASSWORD = /(\b[\w.-]+):([^\s@/]+)@(tcp|unix)\(/g;
+/** `name=value` and `"name":"value"` of queries, forms and JSON bodies; CloudStack's own names included. */
+const CREDENTIAL =
+  /(api_?key|secret_?key|signature|passw(?:or)?d|(?:access_?|session_?)?token|session_?key)(=|\\?"\s*:\s*\\?")([^&\s"'\\]+)/gi;
+/** `user:password@tcp(`; the password may hold anything but white space, and is long at most as this. */
+const DSN_PASSWORD = /([^\s:@/"'(]+):(\S{0,256})@(tcp[46]?|unix)\(/g;
+/** `scheme://user:password@host`. */
+const URL_PASSWORD = /(\b[a-z][a-z0-9+.-]{0,20}:\/\/[^\s:@/?#]{0,128}):[^\s/?#]{0,256}@/gi;
 const BEARER = /\b(Bearer)\s+[\w.~+/=-]+/gi;
 
 /** Field names whose values are never shown. */
-const SECRET_FIELD = /password|passwd|secret|token|signature|api_?key|encryption_?key|authorization/i;
+const SECRET_FIELD =
+  /passw(or)?d|passphrase|secret|token|signature|api[_-]?key|(encryption|private|session)[_-]?key|authorization|credential|cookie/i;
+/** Names that only speak of a secret. */
+const HARMLESS_FIELD = /^(token_?file|signature_?version)$/i;
+
+export function isSecretField(name: string): boolean {
+  return SECRET_FIELD.test(name) && !HARMLESS_FIELD.test(name);
+}
 
 export function createRedactor(): Redactor {
-  const secrets = new Set<string>();
+  const forms = new Set<string>();
+  // Longest first: where one secret begins with another, the rest of it must not stay.
+  let ordered: readonly string[] = [];
   return {
     register: (secret) => {
       if (secret.length < SHORTEST) return;
-      for (const form of [secret, encodeURIComponent(secret), new URLSearchParams({ s: secret }).toString().slice(2), JSON.stringify(secret).slice(1, -1)]) secrets.add(form);
+      for (const form of formsOf(secret)) if (form.length >= SHORTEST) forms.add(form);
+      ordered = [...forms].sort((a, b) => b.length - a.length);
     },
     redact: (text) => {
       let clean = text;
-      for (const secret of secrets) clean = clean.replaceAll(secret, MASK);
-      return clean.replace(CREDENTIAL, `$1=${MASK}`).replace(DSN_PASSWORD, `$1:${MASK}@$3(`).replace(BEARER, `$1 ${MASK}`);
+      for (const form of ordered) clean = clean.replaceAll(form, MASK);
+      return clean
+        .replace(CREDENTIAL, `$1$2${MASK}`)
+        .replace(DSN_PASSWORD, `$1:${MASK}@$3(`)
+        .replace(URL_PASSWORD, `$1:${MASK}@`)
+        .replace(BEARER, `$1 ${MASK}`);
     },
   };
 }
 
-export function isSecretField(name: string): boolean {
-  return SECRET_FIELD.test(name);
+/**
+ * The forms a secret travels in: as it is, without base64 padding, inside JSON, URL-encoded by several rules, and in lower
+ * case, because CloudStack signs the lower-cased query.
+ */
+function formsOf(secret: string): string[] {
+  const encoded = percentEncoded(secret);
+  const strict = encoded.replace(/[!'()*~]/g, (mark) => `%${mark.charCodeAt(0).toString(16).toUpperCase()}`);
+  const form = new URLSearchParams({ s: secret }).toString().slice(2);
+  const plain = [
+    secret,
+    secret.replace(/=+$/, ''),
+    JSON.stringify(secret).slice(1, -1),
+    encoded,
+    strict,
+    form,
+  ];
+  const lowerHex = [encoded, strict, form].map((text) =>
+    text.replace(/%[0-9A-F]{2}/g, (code) => code.toLowerCase()),
+  );
+  return [...plain, ...lowerHex, ...plain.map((text) => text.toLowerCase())];
+}
+
+/** A lone surrogate cannot be encoded, and so cannot travel encoded either. */
+function percentEncoded(text: string): string {
+  try {
+    return encodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }

@@ -1,8 +1,8 @@
-import type { Dsn } from '../../database/dsn';
-import { describeDsn } from '../../database/dsn';
-import { VARIABLES, type Variable, type VariableName } from './variables';
+import { isIP } from 'node:net';
+import { type Dsn, describeDsn } from '../../database/dsn';
+import { NOT_READ, VARIABLES, type Variable } from './variables';
 
-type Values = { readonly [N in VariableName]: (typeof VARIABLES)[N] extends Variable<infer T> ? T : never };
+type ValueOf<K extends keyof typeof VARIABLES> = (typeof VARIABLES)[K] extends Variable<infer T> ? T : never;
 
 /** The configuration, grouped by who uses it. Durations are ms, sizes bytes. */
 export interface Configuration {
@@ -10,10 +10,17 @@ export interface Configuration {
   readonly http: {
     readonly host: string;
     readonly port: number;
+    /** Listens here instead of on host and port. */
+    readonly socketPath: string | null;
     readonly tokenFile: string | null;
     readonly allowedHosts: readonly string[];
+    readonly allowInsecureBind: boolean;
   };
-  readonly log: { readonly level: Values['LOG_LEVEL']; readonly format: Values['LOG_FORMAT'] };
+  readonly log: {
+    readonly level: NonNullable<ValueOf<'logLevel'>>;
+    readonly format: ValueOf<'logFormat'>;
+    readonly ginMode: ValueOf<'ginMode'>;
+  };
   readonly devices: {
     readonly pollInterval: number;
     readonly correlationTimeout: number;
@@ -23,32 +30,37 @@ export interface Configuration {
     readonly procDir: string;
     readonly dmiDir: string;
   };
+  /** Lower-case UUID, null when the environment does not say. */
   readonly appliance: { readonly vmId: string | null };
   readonly operations: {
-    readonly attachRollback: Values['ATTACH_ROLLBACK'];
-    readonly detachInUse: Values['DETACH_IN_USE'];
-    readonly detachConnected: Values['DETACH_CONNECTED'];
-    readonly volumeNames: Values['VOLUME_NAMES'];
+    readonly attachRollback: ValueOf<'attachRollback'>;
+    readonly detachInUse: ValueOf<'detachInUse'>;
+    readonly detachConnected: ValueOf<'detachConnected'>;
+    readonly volumeNames: ValueOf<'volumeNames'>;
   };
   readonly exports: {
-    readonly backend: Values['NBD_BACKEND'];
+    readonly backend: ValueOf<'backend'>;
     readonly host: string;
     readonly port: number;
     readonly configDir: string;
     readonly baseConfig: string;
     readonly pidFile: string;
     readonly binary: string;
-    readonly manage: Values['NBD_MANAGE'];
+    readonly manage: ValueOf<'manage'>;
     readonly unit: string | null;
-    readonly restartPolicy: Values['NBD_RESTART'];
+    readonly restartPolicy: ValueOf<'restartPolicy'>;
     readonly qmpSocket: string;
   };
   readonly runDir: string;
   readonly stateDir: string;
   readonly credentials: { readonly encryptionKey: Buffer | null };
+  readonly reconcileInterval: number;
   readonly historyDays: number;
+  /** What was read but means nothing here, in words for the log. */
+  readonly notes: readonly string[];
 }
 
+/** One mistake: the variable and what is wrong with it. Never holds the value of a secret. */
 export interface Problem {
   readonly variable: string;
   readonly message: string;
@@ -63,80 +75,128 @@ export class ConfigurationError extends Error {
 }
 
 type Environment = Readonly<Record<string, string | undefined>>;
+/** Reads one variable; a mistake is written down and the value of an unset variable used, so that reading goes on. */
+type Read = <T>(variable: Variable<T>) => T;
 
-/** Reads and checks the environment. Throws ConfigurationError with every mistake; values of secrets are never part of it. */
+/**
+ * Reads and checks the environment; an empty variable is an unset one. Throws ConfigurationError with every mistake at once
+ * (DESIGN section 8).
+ */
 export function loadConfiguration(env: Environment): Configuration {
   const problems: Problem[] = [];
-  const values = readAll(env, problems);
-  if (values && !isLoopback(values.HOST) && values.TOKEN_FILE === null && !values.ALLOW_INSECURE_BIND) {
-    problems.push({ variable: 'HOST', message: `${values.HOST} is not a loopback address: set TOKEN_FILE, or ALLOW_INSECURE_BIND=true if the network is trusted` });
-  }
-  if (!values || problems.length > 0) throw new ConfigurationError(problems);
-  return group(values);
+  const configuration = group(
+    (variable) => readOne(env, variable, problems),
+    (dsn) => [...dsn.notes.map((note) => `DATABASE_DSN: ${note}`), ...notesOn(env, problems)],
+  );
+  checkBind(configuration.http, problems);
+  if (problems.length > 0) throw new ConfigurationError(problems);
+  return configuration;
 }
 
 /** What is in force, secrets masked; for `--check-config`. */
 export function describeConfiguration(configuration: Configuration): Record<string, unknown> {
   const { database, credentials, ...rest } = configuration;
-  return { database: { dsn: describeDsn(database.dsn), notes: database.dsn.notes }, credentials: { encryptionKey: credentials.encryptionKey ? '***' : null }, ...rest };
-}
-
-function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || /^127\./.test(host);
-}
-
-function readAll(env: Environment, problems: Problem[]): Values | null {
-  const read = <N extends VariableName>(name: N): unknown => {
-    const { parse, fallback }: Variable<unknown> = VARIABLES[name];
-    const text = env[name] === undefined || env[name] === '' ? fallback : env[name];
-    if (text === null || text === undefined) return null;
-    try {
-      return parse(text);
-    } catch (error) {
-      problems.push({ variable: name, message: error instanceof Error ? error.message : String(error) });
-      return null;
-    }
-  };
-  const entries = names().map((name) => [name, read(name)] as const);
-  return problems.length > 0 ? null : (Object.fromEntries(entries) as Values);
-}
-
-function names(): VariableName[] {
-  return Object.keys(VARIABLES).filter((name): name is VariableName => name in VARIABLES);
-}
-
-function group(v: Values): Configuration {
+  const { notes: _, password, ...dsn } = database.dsn;
   return {
-    database: { dsn: v.DATABASE_DSN },
-    http: { host: v.HOST, port: v.PORT, tokenFile: v.TOKEN_FILE, allowedHosts: v.ALLOWED_HOSTS },
-    log: { level: v.LOG_LEVEL, format: v.LOG_FORMAT },
+    database: { dsn: describeDsn(database.dsn), ...dsn, password: password === '' ? null : '***' },
+    ...rest,
+    credentials: { encryptionKey: credentials.encryptionKey === null ? null : '***' },
+  };
+}
+
+function readOne<T>(env: Environment, variable: Variable<T>, problems: Problem[]): T {
+  const text = env[variable.name];
+  if (text === undefined || text === '') return variable.absent();
+  try {
+    return variable.parse(text);
+  } catch (error) {
+    problems.push({
+      variable: variable.name,
+      message: error instanceof Error ? error.message : 'is not valid',
+    });
+    return variable.absent();
+  }
+}
+
+function notesOn(env: Environment, problems: Problem[]): string[] {
+  const notes: string[] = [];
+  for (const [name, { instead, refused }] of Object.entries(NOT_READ)) {
+    if (env[name] === undefined || env[name] === '') continue;
+    if (refused) problems.push({ variable: name, message: `is not read; set ${instead}` });
+    else notes.push(`${name} is not read; the daemon uses ${instead}`);
+  }
+  return notes;
+}
+
+/** Without authentication only programs on this machine may come in (DESIGN section 5, "Security"). */
+function checkBind(http: Configuration['http'], problems: Problem[]): void {
+  if (http.socketPath !== null || isLoopback(http.host) || http.tokenFile !== null || http.allowInsecureBind)
+    return;
+  problems.push({
+    variable: 'HOST',
+    message: `${http.host} is not a loopback address: set TOKEN_FILE, or ALLOW_INSECURE_BIND=true if the network is trusted`,
+  });
+}
+
+/** By the number, not by the look: `127.example.com` is a name anybody can own. */
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
+}
+
+/** LOG_LEVEL, else what GIN_MODE stood for, else info. */
+function levelOf(level: ValueOf<'logLevel'>, ginMode: ValueOf<'ginMode'>): NonNullable<ValueOf<'logLevel'>> {
+  return level ?? (ginMode === 'debug' ? 'debug' : 'info');
+}
+
+function group(read: Read, notesOf: (dsn: Dsn) => string[]): Configuration {
+  const v = VARIABLES;
+  const dsn = read(v.dsn);
+  const ginMode = read(v.ginMode);
+  return {
+    database: { dsn },
+    http: {
+      host: read(v.host),
+      port: read(v.port),
+      socketPath: read(v.socketPath),
+      tokenFile: read(v.tokenFile),
+      allowedHosts: read(v.allowedHosts),
+      allowInsecureBind: read(v.allowInsecureBind),
+    },
+    log: { level: levelOf(read(v.logLevel), ginMode), format: read(v.logFormat), ginMode },
     devices: {
-      pollInterval: v.POLL_INTERVAL,
-      correlationTimeout: v.CORRELATION_TIMEOUT,
-      sizeTolerance: v.SIZE_TOLERANCE,
-      sysBlockDir: v.SYS_BLOCK_DIR,
-      devDir: v.DEV_DIR,
-      procDir: v.PROC_DIR,
-      dmiDir: v.DMI_DIR,
+      pollInterval: read(v.pollInterval),
+      correlationTimeout: read(v.correlationTimeout),
+      sizeTolerance: read(v.sizeTolerance),
+      sysBlockDir: read(v.sysBlockDir),
+      devDir: read(v.devDir),
+      procDir: read(v.procDir),
+      dmiDir: read(v.dmiDir),
     },
-    appliance: { vmId: v.OMA_VM_ID },
-    operations: { attachRollback: v.ATTACH_ROLLBACK, detachInUse: v.DETACH_IN_USE, detachConnected: v.DETACH_CONNECTED, volumeNames: v.VOLUME_NAMES },
+    appliance: { vmId: read(v.vmId) },
+    operations: {
+      attachRollback: read(v.attachRollback),
+      detachInUse: read(v.detachInUse),
+      detachConnected: read(v.detachConnected),
+      volumeNames: read(v.volumeNames),
+    },
     exports: {
-      backend: v.NBD_BACKEND,
-      host: v.NBD_HOST,
-      port: v.NBD_PORT,
-      configDir: v.NBD_CONFIG_DIR,
-      baseConfig: v.NBD_BASE_CONFIG,
-      pidFile: v.NBD_PID_FILE,
-      binary: v.NBD_BINARY,
-      manage: v.NBD_MANAGE,
-      unit: v.NBD_UNIT,
-      restartPolicy: v.NBD_RESTART,
-      qmpSocket: v.NBD_QMP_SOCKET,
+      backend: read(v.backend),
+      host: read(v.nbdHost),
+      port: read(v.nbdPort),
+      configDir: read(v.configDir),
+      baseConfig: read(v.baseConfig),
+      pidFile: read(v.pidFile),
+      binary: read(v.binary),
+      manage: read(v.manage),
+      unit: read(v.unit),
+      restartPolicy: read(v.restartPolicy),
+      qmpSocket: read(v.qmpSocket),
     },
-    runDir: v.RUNTIME_DIRECTORY,
-    stateDir: v.STATE_DIRECTORY,
-    credentials: { encryptionKey: v.MIGRATEKIT_CRED_ENCRYPTION_KEY },
-    historyDays: v.HISTORY_DAYS,
+    runDir: read(v.runDir),
+    stateDir: read(v.stateDir),
+    credentials: { encryptionKey: read(v.encryptionKey) },
+    reconcileInterval: read(v.reconcileInterval),
+    historyDays: read(v.historyDays),
+    notes: notesOf(dsn),
   };
 }

@@ -7,7 +7,7 @@ export type Parse<T> = (text: string) => T;
 export function oneOf<const T extends string>(...allowed: readonly T[]): Parse<T> {
   return (text) => {
     const found = allowed.find((value) => value === text.trim().toLowerCase());
-    if (found === undefined) throw new Error(`"${text}" is not one of ${allowed.join(', ')}`);
+    if (found === undefined) throw new Error(`${quote(text)} is not one of ${allowed.join(', ')}`);
     return found;
   };
 }
@@ -24,7 +24,7 @@ export function duration(min: number, max: number): Parse<number> {
   return (text) => {
     const value = text.trim();
     const ms = /^\d+$/.test(value) ? Number(value) : parseDuration(value);
-    if (ms === null) throw new Error(`"${text}" is not a duration such as 2s, 500ms or 1m30s`);
+    if (ms === null) throw new Error(`${quote(text)} is not a duration such as 2s, 500ms or 1m30s`);
     return within(ms, min, max, 'ms', text);
   };
 }
@@ -42,14 +42,15 @@ export function bytes(min: number, max: number): Parse<number> {
   return (text) => {
     const match = /^(\d+)\s*(KiB|MiB|GiB|TiB|B)?$/i.exec(text.trim());
     const unit = BYTES[(match?.[2] ?? 'B').toLowerCase()];
-    if (!match || unit === undefined) throw new Error(`"${text}" is not a size such as 3GiB, 512MiB or 4096`);
+    if (!match || unit === undefined)
+      throw new Error(`${quote(text)} is not a size such as 3GiB, 512MiB or 4096`);
     return within(Number(match[1]) * unit, min, max, 'bytes', text);
   };
 }
 
 export function integer(min: number, max: number): Parse<number> {
   return (text) => {
-    if (!/^\d+$/.test(text.trim())) throw new Error(`"${text}" is not a whole number`);
+    if (!/^\d+$/.test(text.trim())) throw new Error(`${quote(text)} is not a whole number`);
     return within(Number(text), min, max, '', text);
   };
 }
@@ -60,13 +61,14 @@ export const flag: Parse<boolean> = (text) => ['true', '1', 'yes', 'on'].include
 
 export const uuid: Parse<string> = (text) => {
   const value = text.trim().toLowerCase();
-  if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(value)) throw new Error(`"${text}" is not a UUID`);
+  if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(value))
+    throw new Error(`${quote(text)} is not a UUID`);
   return value;
 };
 
 export const path: Parse<string> = (text) => {
   if (!text.startsWith('/') || /[\u0000-\u001f\u007f]/.test(text))
-    throw new Error(`${JSON.stringify(text)} is not an absolute path`);
+    throw new Error(`${quote(text)} is not an absolute path`);
   return text.replace(/\/+$/, '') || '/';
 };
 
@@ -75,7 +77,7 @@ export const firstPath: Parse<string> = (text) => path(text.split(':')[0] ?? '')
 
 export const word: Parse<string> = (text) => {
   if (!/^[A-Za-z0-9@._:-]{1,128}$/.test(text))
-    throw new Error(`${JSON.stringify(text)} may hold letters, digits and @._:- only`);
+    throw new Error(`${quote(text)} may hold letters, digits and @._:- only`);
   return text;
 };
 
@@ -86,7 +88,7 @@ export const program: Parse<string> = (text) => (text.startsWith('/') ? path(tex
 export const host: Parse<string> = (text) => {
   const value = text.trim().toLowerCase();
   if (isIP(value) === 0 && !/^(?=.{1,253}$)[a-z0-9_](?:[a-z0-9._-]*[a-z0-9_])?$/.test(value))
-    throw new Error(`${JSON.stringify(text)} is not a host name or address (no brackets, no port)`);
+    throw new Error(`${quote(text)} is not a host name or address (no brackets, no port)`);
   return value;
 };
 
@@ -106,6 +108,11 @@ export const key32: Parse<Buffer> = (text) => {
 
 function within(value: number, min: number, max: number, unit: string, text: string): number {
   if (value < min || value > max)
-    throw new Error(`"${text}" is not between ${min} and ${max} ${unit}`.trimEnd());
+    throw new Error(`${quote(text)} is not between ${min} and ${max} ${unit}`.trimEnd());
   return value;
+}
+
+/** What was given, on one line and short: a control character must not forge a line of the log. */
+function quote(text: string): string {
+  return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text);
 }
