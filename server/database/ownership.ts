@@ -7,8 +7,9 @@ import { translate } from './faults';
 import { connectionOptions } from './pool';
 
 /**
- * GET_LOCK on a connection of its own: the server lets go of it the moment that connection ends, however this process dies.
- * A beat every second notices a connection that is silently dead.
+ * GET_LOCK on a connection of its own: the server lets go of it the moment that connection ends, however this process dies. A
+ * beat every second notices a connection that is silently dead; and the server ends a session that has not beaten for
+ * LIMITS.LOCK_SESSION_IDLE, so that the lock of a host that vanished without a word is free for the next owner.
  */
 export class ApplianceLock implements OwnershipLock {
   private connection: Connection | null = null;
@@ -25,18 +26,21 @@ export class ApplianceLock implements OwnershipLock {
   }
 
   async acquire(applianceId: string): Promise<boolean> {
+    await this.release();
     let connection: Connection | null = null;
     try {
       connection = await createConnection(connectionOptions(this.dsn));
       const held = connection;
       held.on('error', (error: Error) => this.drop(held, error.message));
-      const [rows] = await held.query<RowDataPacket[]>('SELECT GET_LOCK(?, 0) AS got', [
-        `volume-daemon:${applianceId}`.slice(0, 64),
-      ]);
+      held.on('end', () => this.drop(held, 'the connection was closed'));
+      const [rows] = await held.query<RowDataPacket[]>(
+        bounded('SELECT GET_LOCK(?, 0) AS got', [lockName(applianceId)]),
+      );
       if (Number(rows[0]?.got) !== 1) {
         held.destroy();
         return false;
       }
+      await held.query(bounded(`SET SESSION wait_timeout = ${LIMITS.LOCK_SESSION_IDLE / 1000}`));
       this.connection = held;
       this.beat = setInterval(() => void this.check(held), LIMITS.OWNERSHIP_BEAT);
       this.beat.unref();
@@ -52,13 +56,13 @@ export class ApplianceLock implements OwnershipLock {
     this.forget();
     if (!connection) return;
     // Ending the connection releases the lock; asking first makes it free before we return.
-    await connection.query('DO RELEASE_ALL_LOCKS()').catch(() => undefined);
+    await connection.query(bounded('DO RELEASE_ALL_LOCKS()')).catch(() => undefined);
     connection.destroy();
   }
 
   private async check(connection: Connection): Promise<void> {
     try {
-      await connection.query({ sql: 'SELECT 1', timeout: LIMITS.OWNERSHIP_BEAT_TIMEOUT });
+      await connection.query(bounded('SELECT 1'));
     } catch (error) {
       this.drop(connection, error instanceof Error ? error.message : String(error));
     }
@@ -77,4 +81,13 @@ export class ApplianceLock implements OwnershipLock {
     if (this.beat) clearInterval(this.beat);
     this.beat = null;
   }
+}
+
+/** Names of locks have at most 64 characters, and are shared by all databases of a server. */
+function lockName(applianceId: string): string {
+  return `volume-daemon:${applianceId}`.slice(0, 64);
+}
+
+function bounded(sql: string, values: string[] = []): { sql: string; values: string[]; timeout: number } {
+  return { sql, values, timeout: LIMITS.OWNERSHIP_BEAT_TIMEOUT };
 }

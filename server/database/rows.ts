@@ -15,10 +15,15 @@ import { ERRORS, type ErrorCode } from '../runtime/errors';
 /** Rows as the drivers return them, checked at the border: other programs write these tables too. */
 const count = z.coerce.number();
 const nullableCount = z.coerce.number().nullable();
-const time = z.date().transform((date) => date.getTime());
+/** A zero date of an old row is no Date at all; it must not make the row unreadable. */
+const time = z
+  .date()
+  .catch(new Date(0))
+  .transform((date) => date.getTime());
 const nullableTime = z
   .date()
   .nullable()
+  .catch(null)
   .transform((date) => date?.getTime() ?? null);
 /** JSON columns come as text (MariaDB) or parsed (MySQL). */
 const json = z

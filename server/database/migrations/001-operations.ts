@@ -108,19 +108,20 @@ async function abandonUnfinished(connection: Connection): Promise<void> {
 async function addIndexes(connection: Connection): Promise<void> {
   const add = (name: string, columns: string[], unique = false) =>
     addIndex(connection, TABLE, name, columns, unique);
-  // One executing operation per volume, whoever claims it.
+  // The specification's index names may be taken by its own single-column indexes, so ours have names of their own.
   await add('unique_executing_volume', ['executing_volume'], true);
   await add('unique_idempotency_key', ['appliance_id', 'idempotency_key'], true);
-  // The specification's
-  await add('idx_volume_operations_volume_id', ['volume_id', 'status', 'sequence']);
-  await add('idx_volume_operations_status', ['status', 'sequence']);
-  await add('idx_volume_operations_created_at', ['created_at']);
-  // Claims and re-leases; lists, newest first; joins of creates; metrics; pruning
-  await add('idx_volume_operations_owner', ['appliance_id', 'status', 'sequence']);
-  await add('idx_volume_operations_volume_seq', ['volume_id', 'sequence']);
-  await add('idx_volume_operations_vm_id', ['vm_id', 'sequence']);
-  await add('idx_volume_operations_type_seq', ['type', 'sequence']);
-  await add('idx_volume_operations_hash', ['request_hash', 'status']);
-  await add('idx_volume_operations_counts', ['appliance_id', 'type', 'status', 'created_at', 'completed_at']);
-  await add('idx_volume_operations_ended', ['appliance_id', 'completed_at']);
+  // Claims, re-leases and the queue of a volume
+  await add('operations_owner', ['appliance_id', 'status', 'sequence']);
+  await add('operations_volume_queue', ['volume_id', 'status', 'sequence']);
+  // Lists, newest first, by each filter
+  await add('operations_by_volume', ['volume_id', 'sequence']);
+  await add('operations_by_status', ['status', 'sequence']);
+  await add('operations_by_vm', ['vm_id', 'sequence']);
+  await add('operations_by_type', ['type', 'sequence']);
+  await add('operations_by_time', ['created_at']);
+  // Joins of creates; metrics; pruning
+  await add('operations_by_body', ['request_hash', 'status']);
+  await add('operations_counts', ['appliance_id', 'type', 'status', 'created_at', 'completed_at']);
+  await add('operations_ended', ['appliance_id', 'completed_at']);
 }

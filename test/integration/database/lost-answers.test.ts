@@ -1,0 +1,170 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { type Mariadb, startMariadb } from '~/lab/mariadb';
+import { type Dsn, parseDsn } from '~/server/database/dsn';
+import type { Epoch, NewOperation, OperationChange } from '~/server/database/ledger';
+import { migrate } from '~/server/database/migrate';
+import { MysqlLedger } from '~/server/database/mysql-ledger';
+import { type Database, openPool } from '~/server/database/pool';
+import type { NewMapping } from '~/server/operations/model';
+import { silentLogger } from '~/server/runtime/logger';
+import { CuttingProxy } from './cutting-proxy';
+
+const APPLIANCE = 'd0000000-0000-4000-8000-00000000000d';
+const VOLUME = 'a0000000-0000-4000-8000-000000000001';
+const T0 = Date.UTC(2026, 0, 1);
+
+let server: Mariadb;
+let proxy: CuttingProxy;
+let dsn: Dsn;
+let pool: Database;
+let ledger: MysqlLedger;
+/** Reads past the proxy: what is really there. */
+let truth: MysqlLedger;
+let truthPool: Database;
+let epoch: Epoch;
+
+beforeAll(async () => {
+  server = await startMariadb();
+  proxy = new CuttingProxy(server);
+  const direct = parseDsn(server.dsn);
+  await migrate(direct, silentLogger);
+  dsn = { ...direct, port: await proxy.start() };
+  truthPool = openPool(direct);
+  truth = new MysqlLedger(truthPool, () => T0);
+});
+afterAll(async () => {
+  await truthPool.close();
+  await proxy.stop();
+  await server.stop();
+});
+beforeEach(async () => {
+  for (const table of ['volume_operation_steps', 'volume_operations', 'device_mappings', 'appliances'])
+    await server.query(`DELETE FROM ${table}`, [], dsn.database);
+  pool = openPool(dsn);
+  ledger = new MysqlLedger(pool, () => T0);
+  epoch = await ledger.takeOver(APPLIANCE, 'test');
+  proxy.cuts = 0;
+});
+afterEach(() => pool.close());
+
+const request = (id: string, idempotencyKey: string | null = null): NewOperation<'attach'> => ({
+  id,
+  type: 'attach',
+  volumeId: VOLUME,
+  vmId: APPLIANCE,
+  request: { volume_id: VOLUME, vm_id: APPLIANCE },
+  idempotencyKey,
+  requestHash: 'a'.repeat(64),
+  at: T0,
+});
+
+async function executing(): Promise<string> {
+  await ledger.accept(epoch, request('one'));
+  await ledger.claim(epoch, 1);
+  return 'one';
+}
+
+describe.each(['before', 'after'] as const)(
+  'the connection breaks at COMMIT, and the COMMIT is lost %s it took effect',
+  (moment) => {
+    it('a request is accepted exactly once', async () => {
+      proxy.cut = moment;
+      const accepted = await ledger.accept(epoch, request('one', 'key'));
+      expect(proxy.cuts).toBe(1);
+      expect(accepted).toMatchObject({
+        outcome: 'accepted',
+        operation: { id: 'one', status: 'pending' },
+        entry: { sequence: 1, state: 'pending' },
+      });
+      expect(await truth.listOperations({ limit: 10 })).toHaveLength(1);
+      expect(await truth.readJournal('one')).toEqual([accepted.entry]);
+    });
+
+    it('an operation is claimed exactly once', async () => {
+      await ledger.accept(epoch, request('one'));
+      proxy.cut = moment;
+      expect((await ledger.claim(epoch, 1)).map(({ id }) => id)).toEqual(['one']);
+      expect(proxy.cuts).toBe(1);
+      expect(await truth.claim(epoch, 1)).toEqual([]);
+      expect((await truth.readJournal('one')).map(({ state }) => state)).toEqual(['pending', 'executing']);
+    });
+
+    it('journal entries and effects are written exactly once', async () => {
+      const id = await executing();
+      const change: OperationChange = {
+        after: 2,
+        at: T0 + 5,
+        entries: [{ step: 'attach-volume', state: 'intent', data: { job_id: 'j' } }],
+        effects: [{ kind: 'put-mapping', mapping }],
+        end: { status: 'completed', response: { message: 'ok' }, error: null, errorCode: null },
+      };
+      proxy.cut = moment;
+      const written = await ledger.append(epoch, id, change);
+      expect(proxy.cuts).toBe(1);
+      expect(await truth.readJournal(id)).toHaveLength(4);
+      expect((await truth.readJournal(id)).slice(2)).toEqual(written);
+      expect(await truth.readOperation(id)).toMatchObject({
+        status: 'completed',
+        response: { message: 'ok' },
+      });
+      expect(await truth.readMapping(VOLUME)).toMatchObject({ devicePath: '/dev/vdb' });
+    });
+
+    it('a repair is journaled exactly once', async () => {
+      proxy.cut = moment;
+      await ledger.repair(epoch, [{ kind: 'put-mapping', mapping }], {
+        step: 'sync:test',
+        state: 'note',
+        data: {},
+      });
+      expect(proxy.cuts).toBe(1);
+      expect(await truth.feed(APPLIANCE, 0, 10)).toHaveLength(1);
+      expect(await truth.listMappings()).toHaveLength(1);
+    });
+
+    it('a cancel is told as what it was', async () => {
+      await ledger.accept(epoch, request('one'));
+      proxy.cut = moment;
+      expect(await ledger.requestCancel(epoch, 'one')).toBe('cancelled');
+      expect(proxy.cuts).toBe(1);
+      expect((await truth.readJournal('one')).map(({ state }) => state)).toEqual(['pending', 'cancelled']);
+    });
+
+    it('a straggling job is settled exactly once', async () => {
+      const id = await executing();
+      const end = { status: 'failed' as const, response: null, error: 'x', errorCode: null };
+      await ledger.append(epoch, id, {
+        after: 2,
+        at: T0,
+        entries: [{ step: 'detach-volume', state: 'intent', data: { job_id: 'j' } }],
+        end,
+      });
+      proxy.cut = moment;
+      await ledger.settleStraggler(epoch, id, 'detach-volume', { job_id: 'j' });
+      expect(proxy.cuts).toBe(1);
+      expect((await truth.readJournal(id)).filter(({ state }) => state === 'finished')).toHaveLength(1);
+    });
+
+    it('a take-over leaves one epoch that counts', async () => {
+      proxy.cut = moment;
+      const next = await ledger.takeOver(APPLIANCE, 'again');
+      expect(proxy.cuts).toBe(1);
+      expect(await truth.readOwner(APPLIANCE)).toMatchObject({ owner: 'again', epoch: next.number });
+    });
+  },
+);
+
+const mapping: NewMapping = {
+  volumeId: VOLUME,
+  vmId: APPLIANCE,
+  devicePath: '/dev/vdb',
+  cloudstackState: 'attached',
+  linuxState: 'detected',
+  size: 1,
+  controller: null,
+  serial: null,
+  diskseq: null,
+  bootId: null,
+  matchedBy: null,
+  cloudstackDeviceId: null,
+};

@@ -1,0 +1,371 @@
+import { type Connection, createConnection } from 'mysql2/promise';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Mariadb, startMariadb } from '~/lab/mariadb';
+import { type Dsn, parseDsn } from '~/server/database/dsn';
+import { migrate } from '~/server/database/migrate';
+import { MIGRATIONS } from '~/server/database/migrations';
+import { MysqlLedger } from '~/server/database/mysql-ledger';
+import { readOsseaConfigs } from '~/server/database/ossea-configs';
+import { type Database, openPool } from '~/server/database/pool';
+import type { NewMapping } from '~/server/operations/model';
+import { silentLogger } from '~/server/runtime/logger';
+import { LIVE, SPECIFICATION, SPECIFICATION_LATIN1, VM, VOLUMES } from './old-databases';
+
+const APPLIANCE = 'd0000000-0000-4000-8000-00000000000d';
+const [FIRST, SECOND, THIRD] = VOLUMES;
+const TABLES = [
+  'volume_operations',
+  'volume_operation_steps',
+  'device_mappings',
+  'nbd_exports',
+  'appliances',
+];
+
+let server: Mariadb;
+let databases = 0;
+const pools: Database[] = [];
+
+beforeAll(async () => {
+  server = await startMariadb();
+});
+afterAll(async () => {
+  await Promise.all(pools.map((pool) => pool.close()));
+  await server.stop();
+});
+
+/** A database of its own, filled by these statements. */
+async function databaseWith(statements: readonly string[]): Promise<Dsn> {
+  databases += 1;
+  const dsn = parseDsn((await server.createDatabase(`test_${databases}`)).dsn);
+  for (const statement of statements) await server.query(statement, [], dsn.database);
+  return dsn;
+}
+
+async function rows(dsn: Dsn, sql: string): Promise<Record<string, unknown>[]> {
+  return (await server.query(sql, [], dsn.database)) as Record<string, unknown>[];
+}
+
+function ledgerOn(dsn: Dsn): { ledger: MysqlLedger; pool: Database } {
+  const pool = openPool(dsn);
+  pools.push(pool);
+  return { ledger: new MysqlLedger(pool, Date.now), pool };
+}
+
+async function schemaOf(dsn: Dsn): Promise<string[]> {
+  const created: string[] = [];
+  for (const table of TABLES) {
+    const [row] = await rows(dsn, `SHOW CREATE TABLE ${table}`);
+    created.push(String(row?.['Create Table']).replace(/ AUTO_INCREMENT=\d+/, ''));
+  }
+  return created;
+}
+
+describe('a fresh database', () => {
+  it('gets every table once, however often and by however many daemons it is prepared', async () => {
+    const dsn = await databaseWith([]);
+    const ran = await Promise.all([
+      migrate(dsn, silentLogger),
+      migrate(dsn, silentLogger),
+      migrate(dsn, silentLogger),
+    ]);
+    expect(ran.flat()).toEqual(MIGRATIONS.map(({ id }) => id));
+    expect(await migrate(dsn, silentLogger)).toEqual([]);
+    expect(await rows(dsn, 'SELECT name FROM ossea_configs')).toEqual([]);
+  });
+
+  it('is finished after a crash behind any statement', async () => {
+    const whole = await databaseWith(SPECIFICATION);
+    await migrate(whole, silentLogger);
+    const wanted = await schemaOf(whole);
+    let survived = 0;
+    for (let fatal = 1; ; fatal += 4) {
+      const dsn = await databaseWith(SPECIFICATION);
+      const connection = await createConnection({
+        socketPath: server.socketPath,
+        user: 'root',
+        database: dsn.database,
+      });
+      const finished = await crashAfter(connection, fatal);
+      connection.destroy();
+      await migrate(dsn, silentLogger);
+      expect(await schemaOf(dsn)).toEqual(wanted);
+      expect(await rows(dsn, 'SELECT id FROM volume_operations ORDER BY sequence')).toHaveLength(5);
+      expect(await rows(dsn, "SELECT id FROM volume_operation_steps WHERE state = 'note'")).toHaveLength(3);
+      if (finished) break;
+      survived += 1;
+    }
+    expect(survived).toBeGreaterThan(5);
+  });
+});
+
+/** Runs the migrations until the connection "breaks" behind its n-th statement; true when they came to their end before that. */
+async function crashAfter(connection: Connection, statements: number): Promise<boolean> {
+  let left = statements;
+  const mortal = new Proxy(connection, {
+    get(target, name) {
+      if (name !== 'query') return Reflect.get(target, name);
+      return (...args: Parameters<Connection['query']>) => {
+        left -= 1;
+        return left < 0 ? Promise.reject(new Error('crash')) : target.query(...args);
+      };
+    },
+  });
+  try {
+    for (const migration of MIGRATIONS) await migration.run(mortal);
+    return true;
+  } catch (error) {
+    if (error instanceof Error && error.message === 'crash') return false;
+    throw error;
+  }
+}
+
+describe.each([
+  ['the specification’s own SQL', SPECIFICATION],
+  ['the same in latin1', SPECIFICATION_LATIN1],
+  ['the live shape', LIVE],
+])('a database made by %s', (_, statements) => {
+  it('keeps every operation, newest first, and lets a new daemon work', async () => {
+    const dsn = await databaseWith(statements);
+    await migrate(dsn, silentLogger);
+    const { ledger } = ledgerOn(dsn);
+    const listed = await ledger.listOperations({ limit: 10 });
+    expect(listed.map(({ id }) => id)).toEqual([
+      'cc-fifth',
+      'bb-fourth',
+      'aa-third',
+      'mm-second',
+      'zz-first',
+    ]);
+    expect(listed.at(-1)).toMatchObject({
+      status: 'completed',
+      response: { volume_id: FIRST },
+      createdAt: Date.UTC(2025, 7, 19, 20),
+      updatedAt: Date.UTC(2025, 7, 19, 20, 0, 9),
+    });
+    expect(listed.at(-2)).toMatchObject({ status: 'failed', error: 'it was not found', vmId: VM });
+
+    const epoch = await ledger.takeOver(APPLIANCE, 'test');
+    const at = Date.UTC(2026, 0, 1, 0, 0, 0, 7);
+    const { operation } = await ledger.accept(epoch, {
+      id: 'new-one',
+      type: 'cleanup',
+      volumeId: THIRD,
+      vmId: VM,
+      at,
+      idempotencyKey: null,
+      requestHash: 'a'.repeat(64),
+      request: {
+        volume_id: THIRD,
+        test_vm_id: APPLIANCE,
+        oma_vm_id: VM,
+        delete_vm: false,
+        force_clean: false,
+      },
+    });
+    expect((await ledger.claim(epoch, 10)).map(({ id }) => id)).toEqual([operation.id]);
+    await ledger.append(epoch, operation.id, {
+      after: 2,
+      at,
+      entries: [{ step: 'x', state: 'done', data: {} }],
+      end: { status: 'failed', response: null, error: '磁盘 is full', errorCode: 'CLOUDSTACK_REJECTED' },
+    });
+    expect(await ledger.readOperation('new-one')).toMatchObject({
+      status: 'failed',
+      error: '磁盘 is full',
+      createdAt: at,
+      completedAt: at,
+    });
+  });
+
+  it('ends what the previous daemon left unfinished as failed, with a note, and never executes it', async () => {
+    const dsn = await databaseWith(statements);
+    await migrate(dsn, silentLogger);
+    const { ledger } = ledgerOn(dsn);
+    const epoch = await ledger.takeOver(APPLIANCE, 'test');
+    for (const id of ['aa-third', 'bb-fourth', 'cc-fifth']) {
+      expect(await ledger.readOperation(id)).toMatchObject({
+        status: 'failed',
+        errorCode: 'CLOUDSTACK_OUTCOME_UNKNOWN',
+        error: expect.stringContaining('abandoned by the previous daemon'),
+      });
+      expect(await ledger.readJournal(id)).toMatchObject([
+        { step: 'operation', state: 'note', data: { reason: 'abandoned by the previous daemon' } },
+      ]);
+    }
+    expect((await ledger.readJournal('cc-fifth'))[0]?.data.previous_status).toBe('pending');
+    expect(await ledger.resumable(epoch)).toEqual([]);
+    expect(await ledger.claim(epoch, 10)).toEqual([]);
+  });
+
+  it('keeps its mappings, takes long remote paths, and allows one letter per VM', async () => {
+    const dsn = await databaseWith(statements);
+    await migrate(dsn, silentLogger);
+    const { ledger } = ledgerOn(dsn);
+    const epoch = await ledger.takeOver(APPLIANCE, 'test');
+    expect((await ledger.listMappings(VM)).map(({ volumeId, devicePath }) => [volumeId, devicePath])).toEqual(
+      [
+        [FIRST, '/dev/vdb'],
+        [SECOND, '/dev/vdc'],
+      ],
+    );
+    const note = { step: 'test', state: 'note' as const, data: {} };
+    await ledger.repair(
+      epoch,
+      [{ kind: 'put-mapping', mapping: mapping(SECOND, `remote-vm-${APPLIANCE}-${SECOND}`) }],
+      note,
+    );
+    await ledger.repair(epoch, [{ kind: 'put-mapping', mapping: mapping(THIRD, '/dev/vdb') }], note);
+    const record = {
+      volumeId: THIRD,
+      exportName: `migration-vol-${THIRD}`,
+      devicePath: '/dev/vdb',
+      port: 10809,
+      status: 'active' as const,
+      metadata: { vm_name: 'web' },
+    };
+    await ledger.repair(epoch, [{ kind: 'put-export', record }], note);
+    expect(await ledger.readExport(THIRD)).toMatchObject(record);
+    expect(await rows(dsn, `SELECT volume_uuid FROM device_mappings WHERE volume_uuid = '${THIRD}'`)).toEqual(
+      [{ volume_uuid: THIRD }],
+    );
+    await ledger.repair(epoch, [{ kind: 'delete-mapping', volumeId: THIRD, vmId: APPLIANCE }], note);
+    expect(await ledger.readExport(THIRD)).toBeNull();
+  });
+});
+
+describe('a live database with a hub', () => {
+  it('keeps the exports that have a mapping, and sets the others aside', async () => {
+    const dsn = await databaseWith(LIVE);
+    await migrate(dsn, silentLogger);
+    const { ledger } = ledgerOn(dsn);
+    expect(await ledger.listExports()).toMatchObject([
+      { volumeId: FIRST, exportName: `migration-vol-${FIRST}`, status: 'active', metadata: {} },
+    ]);
+    expect(await rows(dsn, 'SELECT vm_disk_id FROM nbd_exports')).toEqual([{ vm_disk_id: 7 }]);
+    expect(
+      (await rows(dsn, 'SELECT export_name FROM nbd_exports_set_aside ORDER BY id')).map(
+        (row) => row.export_name,
+      ),
+    ).toEqual(['migration-old-name', `migration-vol-${THIRD}`]);
+  });
+
+  it('gives new mappings and exports the context of their volume, and tells the hub where a volume is', async () => {
+    const dsn = await databaseWith(LIVE);
+    await migrate(dsn, silentLogger);
+    const { ledger } = ledgerOn(dsn);
+    const epoch = await ledger.takeOver(APPLIANCE, 'test');
+    const note = { step: 'test', state: 'note' as const, data: {} };
+    const record = {
+      volumeId: THIRD,
+      exportName: `migration-vol-${THIRD}`,
+      devicePath: '/dev/vdd',
+      port: 10809,
+      status: 'active' as const,
+      metadata: {},
+    };
+    await ledger.repair(
+      epoch,
+      [
+        { kind: 'put-mapping', mapping: mapping(THIRD, '/dev/vdd') },
+        { kind: 'put-export', record },
+      ],
+      note,
+    );
+    const where = `WHERE volume_id = '${THIRD}'`;
+    expect(await rows(dsn, `SELECT vm_context_id, operation_mode FROM device_mappings ${where}`)).toEqual([
+      { vm_context_id: 'context-1', operation_mode: 'oma' },
+    ]);
+    expect(await rows(dsn, `SELECT vm_context_id FROM nbd_exports ${where}`)).toEqual([
+      { vm_context_id: 'context-1' },
+    ]);
+    expect(await rows(dsn, `SELECT device_path, status FROM ossea_volumes ${where}`)).toEqual([
+      { device_path: '/dev/vdd', status: 'attached' },
+    ]);
+    // What the hub does meanwhile must survive our next write.
+    await server.query(
+      `UPDATE device_mappings SET operation_mode = 'failover' WHERE vm_context_id = 'context-1'`,
+      [],
+      dsn.database,
+    );
+    await ledger.repair(epoch, [{ kind: 'put-mapping', mapping: mapping(THIRD, '/dev/vde') }], note);
+    expect(await rows(dsn, `SELECT operation_mode FROM device_mappings ${where}`)).toEqual([
+      { operation_mode: 'failover' },
+    ]);
+    await ledger.repair(epoch, [{ kind: 'delete-mapping', volumeId: THIRD, vmId: APPLIANCE }], note);
+    expect(await rows(dsn, `SELECT device_path, status FROM ossea_volumes ${where}`)).toEqual([
+      { device_path: null, status: 'detached' },
+    ]);
+  });
+
+  it('loses mapping and export when the hub deletes the context', async () => {
+    const dsn = await databaseWith(LIVE);
+    await migrate(dsn, silentLogger);
+    await server.query('DELETE FROM vm_replication_contexts', [], dsn.database);
+    const { ledger } = ledgerOn(dsn);
+    expect((await ledger.listMappings()).map(({ volumeId }) => volumeId)).toEqual([SECOND]);
+    expect(await ledger.listExports()).toEqual([]);
+  });
+});
+
+describe('ossea_configs', () => {
+  it('is read in a short shape, newest active row first, and never changed', async () => {
+    const dsn = await databaseWith([
+      ...SPECIFICATION,
+      "INSERT INTO ossea_configs (name, api_url, api_key, secret_key, zone, is_active) VALUES ('off', 'u', 'k', 's', 'z', 0), ('old', 'u', 'k', 's', 'z', 1), ('new', 'http://cs:8080/client/api', 'key', 'secret', ' z ', 1)",
+    ]);
+    await migrate(dsn, silentLogger);
+    const configs = await readOsseaConfigs(ledgerOn(dsn).pool.kysely);
+    expect(configs.map(({ name }) => name)).toEqual(['new', 'old', 'off']);
+    expect(configs[0]).toEqual({
+      id: '3',
+      name: 'new',
+      apiUrl: 'http://cs:8080/client/api',
+      apiKey: 'key',
+      secretKey: 'secret',
+      domain: 'ROOT',
+      zone: 'z',
+      diskOfferingId: null,
+      omaVmId: null,
+      isActive: true,
+      updatedAt: null,
+    });
+  });
+
+  it('is read in the long shape, with the appliance and the time of the last change', async () => {
+    const dsn = await databaseWith([]);
+    await migrate(dsn, silentLogger);
+    const insert = (name: string, updated: string) =>
+      server.query(
+        'INSERT INTO ossea_configs (name, api_url, api_key, secret_key, zone, oma_vm_id, disk_offering_id, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
+        [name, 'u', 'k', 's', 'z', VM, 'offering', updated],
+        dsn.database,
+      );
+    await insert('newer', '2026-01-02 00:00:00.500');
+    await insert('older', '2026-01-01 00:00:00');
+    const configs = await readOsseaConfigs(ledgerOn(dsn).pool.kysely);
+    expect(configs.map(({ name }) => name)).toEqual(['newer', 'older']);
+    expect(configs[0]).toMatchObject({
+      omaVmId: VM,
+      diskOfferingId: 'offering',
+      isActive: true,
+      updatedAt: Date.UTC(2026, 0, 2, 0, 0, 0, 500),
+    });
+  });
+});
+
+function mapping(volumeId: string, devicePath: string): NewMapping {
+  return {
+    volumeId,
+    vmId: APPLIANCE,
+    devicePath,
+    cloudstackState: 'attached',
+    linuxState: 'detected',
+    size: 5,
+    controller: null,
+    serial: null,
+    diskseq: null,
+    bootId: null,
+    matchedBy: null,
+    cloudstackDeviceId: null,
+  };
+}
