@@ -10,8 +10,12 @@ const SHORTEST = 4;
 /** `name=value` and `"name":"value"` of queries, forms and JSON bodies; CloudStack's own names included. */
 const CREDENTIAL =
   /(api_?key|secret_?key|signature|passw(?:or)?d|(?:access_?|session_?)?token|session_?key)(=|\\?"\s*:\s*\\?")([^&\s"'\\]+)/gi;
-/** `user:password@tcp(`; the password may hold anything but white space, and is long at most as this. */
-const DSN_PASSWORD = /([^\s:@/"'(]+):(\S{0,256})@(tcp[46]?|unix)\(/g;
+/**
+ * `user:password@tcp(`; the password may hold anything but white space. Every repetition has a bound, as without it the time
+ * grows with the square of the text.
+ */
+const DSN_PASSWORD = /([^\s:@/"'(]{1,80}):(\S{0,256})@(tcp[46]?|unix)\(/g;
+const DSN_ADDRESS = /@(tcp[46]?|unix)\(/;
 /** `scheme://user:password@host`. */
 const URL_PASSWORD = /(\b[a-z][a-z0-9+.-]{0,20}:\/\/[^\s:@/?#]{0,128}):[^\s/?#]{0,256}@/gi;
 const BEARER = /\b(Bearer)\s+[\w.~+/=-]+/gi;
@@ -39,11 +43,9 @@ export function createRedactor(): Redactor {
     redact: (text) => {
       let clean = text;
       for (const form of ordered) clean = clean.replaceAll(form, MASK);
-      return clean
-        .replace(CREDENTIAL, `$1$2${MASK}`)
-        .replace(DSN_PASSWORD, `$1:${MASK}@$3(`)
-        .replace(URL_PASSWORD, `$1:${MASK}@`)
-        .replace(BEARER, `$1 ${MASK}`);
+      if (DSN_ADDRESS.test(clean)) clean = clean.replace(DSN_PASSWORD, `$1:${MASK}@$3(`);
+      if (clean.includes('://')) clean = clean.replace(URL_PASSWORD, `$1:${MASK}@`);
+      return clean.replace(CREDENTIAL, `$1$2${MASK}`).replace(BEARER, `$1 ${MASK}`);
     },
   };
 }
