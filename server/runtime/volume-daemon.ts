@@ -99,7 +99,7 @@ export class VolumeDaemon implements Daemon {
 
   /** Resolves when everything is up (as owner or in standby); rejects only when the start can never succeed. */
   async start(): Promise<void> {
-    const { database, watcher, identity } = this.assembly;
+    const { database, watcher } = this.assembly;
     const { logger, configuration } = this.parts;
     this.monitor.start();
     await watcher.start();
@@ -108,10 +108,8 @@ export class VolumeDaemon implements Daemon {
     await database.prepare(this.stopping);
     if (this.stopping.aborted) return;
     this.migrated = true;
-    this.phaseReason = 'finding out which appliance this is';
-    await identity.resolve();
-    this.ownership.start(this.applianceId());
-    void this.verifyCloud();
+    this.phase = 'standby';
+    void this.knowThyself();
   }
 
   /** Drain (DESIGN section 4): stop accepting, end streams, finish current steps, release the lock. Idempotent. */
@@ -211,6 +209,7 @@ export class VolumeDaemon implements Daemon {
   private writer(): { engine: Engine; epoch: Engine['epoch'] } {
     if (this.phase === 'stopping') throw new DaemonError('STOPPING', 'The daemon is stopping', { retryAfterSeconds: 5 });
     this.readable();
+    if (this.assembly.identity.view.vmId === null) this.assembly.identity.require();
     const { engine, otherOwner } = this.ownership;
     if (engine) return { engine, epoch: engine.epoch };
     if (otherOwner !== null) {
@@ -219,10 +218,9 @@ export class VolumeDaemon implements Daemon {
     throw new DaemonError('STARTING', 'The daemon is taking over the appliance', { retryAfterSeconds: 1 });
   }
 
-  /** What must be known before a request of this type is taken (DESIGN section 6: nothing is guessed). */
+  /** What must be known before a request is taken (DESIGN section 6: nothing is guessed). A create concerns no VM. */
   private admit<T extends OperationType>(type: T, request: RequestOf[T]): void {
-    if (type === 'create') return;
-    const applianceVmId = this.assembly.identity.require();
+    const applianceVmId = type === 'create' ? null : this.assembly.identity.require();
     if ('oma_vm_id' in request && request.oma_vm_id !== applianceVmId) {
       throw new DaemonError('VALIDATION_FAILED', 'The request is not valid: oma_vm_id is not this appliance', {
         details: { fields: [{ field: 'oma_vm_id', message: `must be the id of this appliance, ${applianceVmId}` }] },
@@ -230,9 +228,9 @@ export class VolumeDaemon implements Daemon {
     }
   }
 
-  /** The name of the lock and the owner of operations. Without a VM id the host stands for itself; attach and detach are refused then. */
+  /** Whose operations and journal these are; '' (nobody's) until the identity is known. */
   private applianceId(): string {
-    return this.assembly.identity.view.vmId ?? `host-${hostname()}`.slice(0, 40);
+    return this.assembly.identity.view.vmId ?? '';
   }
 
   private policy(): Policy {
@@ -261,11 +259,20 @@ export class VolumeDaemon implements Daemon {
     }
   }
 
-  /** CloudStack may be away at the start; the daemon serves all the same and verifies itself when it is back. */
-  private async verifyCloud(): Promise<void> {
+  /**
+   * Finds out which VM this is, strives for its ownership once that is known, and goes on checking it with CloudStack. Any of the
+   * sources may come later (an inserted configuration row, a CloudStack that is back).
+   */
+  private async knowThyself(): Promise<void> {
+    const { identity } = this.assembly;
+    let owned: string | null = null;
     while (!this.stopping.aborted) {
-      await this.assembly.identity.resolve().catch(() => undefined);
-      const { verdict } = await this.assembly.identity.verify().catch(() => this.assembly.identity.view);
+      const { vmId } = await identity.resolve().catch(() => identity.view);
+      if (vmId === null) this.phaseReason = 'the daemon does not know which VM it runs on: set OMA_VM_ID or ossea_configs.oma_vm_id';
+      else if (owned === null) this.ownership.start(vmId);
+      else if (owned !== vmId) this.parts.logger.error('The identity of the appliance has changed; restart the daemon to use it', { was: owned, now: vmId });
+      owned ??= vmId;
+      const { verdict } = await identity.verify().catch(() => identity.view);
       await systemClock.sleep(verdict === 'confirmed' ? LIMITS.IDENTITY_RECHECK : LIMITS.HEALTH_RETRY, this.stopping);
     }
   }
