@@ -56,7 +56,7 @@ export interface Configuration {
   readonly credentials: { readonly encryptionKey: Buffer | null };
   readonly reconcileInterval: number;
   readonly historyDays: number;
-  /** What was read but means nothing here, in words for the log. */
+  /** Variables that are set and mean nothing here, in words for the log. The DSN has notes of its own. */
   readonly notes: readonly string[];
 }
 
@@ -84,10 +84,7 @@ type Read = <T>(variable: Variable<T>) => T;
  */
 export function loadConfiguration(env: Environment): Configuration {
   const problems: Problem[] = [];
-  const configuration = group(
-    (variable) => readOne(env, variable, problems),
-    (dsn) => [...dsn.notes.map((note) => `DATABASE_DSN: ${note}`), ...notesOn(env, problems)],
-  );
+  const configuration = group((variable) => readOne(env, variable, problems), notesOn(env, problems));
   checkBind(configuration.http, problems);
   if (problems.length > 0) throw new ConfigurationError(problems);
   return configuration;
@@ -96,7 +93,7 @@ export function loadConfiguration(env: Environment): Configuration {
 /** What is in force, secrets masked; for `--check-config`. */
 export function describeConfiguration(configuration: Configuration): Record<string, unknown> {
   const { database, credentials, ...rest } = configuration;
-  const { notes: _, password, ...dsn } = database.dsn;
+  const { password, ...dsn } = database.dsn;
   return {
     database: { dsn: describeDsn(database.dsn), ...dsn, password: password === '' ? null : '***' },
     ...rest,
@@ -148,12 +145,11 @@ function levelOf(level: ValueOf<'logLevel'>, ginMode: ValueOf<'ginMode'>): NonNu
   return level ?? (ginMode === 'debug' ? 'debug' : 'info');
 }
 
-function group(read: Read, notesOf: (dsn: Dsn) => string[]): Configuration {
+function group(read: Read, notes: readonly string[]): Configuration {
   const v = VARIABLES;
-  const dsn = read(v.dsn);
   const ginMode = read(v.ginMode);
   return {
-    database: { dsn },
+    database: { dsn: read(v.dsn) },
     http: {
       host: read(v.host),
       port: read(v.port),
@@ -197,6 +193,6 @@ function group(read: Read, notesOf: (dsn: Dsn) => string[]): Configuration {
     credentials: { encryptionKey: read(v.encryptionKey) },
     reconcileInterval: read(v.reconcileInterval),
     historyDays: read(v.historyDays),
-    notes: notesOf(dsn),
+    notes,
   };
 }
