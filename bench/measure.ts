@@ -1,5 +1,5 @@
-import { cpus, totalmem } from 'node:os';
 import { readFileSync } from 'node:fs';
+import { cpus, totalmem } from 'node:os';
 
 /** Times in ms. */
 export interface Distribution {
@@ -17,7 +17,11 @@ export function distribution(samples: readonly number[]): Distribution {
 }
 
 /** Runs the work `n` times, `clients` at a time, and gives the time of each. */
-export async function times(n: number, clients: number, work: (index: number) => Promise<unknown>): Promise<{ samples: number[]; perSecond: number }> {
+export async function times(
+  n: number,
+  clients: number,
+  work: (index: number) => Promise<unknown>,
+): Promise<{ samples: number[]; perSecond: number }> {
   const samples: number[] = [];
   let next = 0;
   const begun = performance.now();
@@ -35,7 +39,9 @@ export async function times(n: number, clients: number, work: (index: number) =>
 
 /** CPU time of a process so far, ms; from /proc/<pid>/stat (utime + stime in clock ticks of 10 ms). */
 export function cpuTime(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^.*\) /, '').split(' ');
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    .replace(/^.*\) /, '')
+    .split(' ');
   return (Number(fields[11]) + Number(fields[12])) * 10;
 }
 

@@ -42,13 +42,18 @@ async function main(): Promise<void> {
   }
   const screen = new Screen();
   screen.title('Volume Management Daemon: the main job on real parts');
-  const lab = await screen.step('MariaDB, CloudStack simulator with a guest, nbd-server', () => startAppliance());
+  const lab = await screen.step('MariaDB, CloudStack simulator with a guest, nbd-server', () =>
+    startAppliance(),
+  );
   const interrupted = new Promise<'interrupted'>((resolve) => {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve('interrupted'));
   });
   try {
     const daemon = await screen.step('the daemon (.output), from start to ready', () => lab.startDaemon());
-    const outcome = await Promise.race([mainJob(screen, lab, new ApiClient(daemon.url)).then(() => 'done' as const), interrupted]);
+    const outcome = await Promise.race([
+      mainJob(screen, lab, new ApiClient(daemon.url)).then(() => 'done' as const),
+      interrupted,
+    ]);
     if (outcome === 'done') screen.summary();
     if (outcome === 'done' && args.includes('--keep')) await keep(lab, daemon.url, interrupted);
     process.exitCode = outcome === 'done' ? 0 : 130;
@@ -60,13 +65,21 @@ async function main(): Promise<void> {
 async function mainJob(screen: Screen, lab: LabAppliance, api: ApiClient): Promise<void> {
   const { cloud } = lab;
   screen.title('Two volumes of the same size, created and attached at the same time');
-  const volumes = await screen.step('create 2 volumes of 1 GiB', () => Promise.all(['alpha', 'beta'].map((name) => createVolume(lab, api, name))));
-  await screen.step('attach both to the appliance at once', () => Promise.all(volumes.map((volume) => attach(api, volume, cloud.applianceVmId))));
+  const volumes = await screen.step('create 2 volumes of 1 GiB', () =>
+    Promise.all(['alpha', 'beta'].map((name) => createVolume(lab, api, name))),
+  );
+  await screen.step('attach both to the appliance at once', () =>
+    Promise.all(volumes.map((volume) => attach(api, volume, cloud.applianceVmId))),
+  );
   for (const { name, id, device } of volumes) screen.note(`${name} ${id} → ${device}`);
 
   screen.title('Random data through each NBD export, read back from each backing file');
-  await screen.step('write 8 MiB through each export (nbdcopy)', () => Promise.all(volumes.map((volume) => writeThroughExport(api, volume))));
-  await screen.step('checksums of the backing files: equal, and not swapped', () => Promise.all(volumes.map((volume) => compare(lab, volume))));
+  await screen.step('write 8 MiB through each export (nbdcopy)', () =>
+    Promise.all(volumes.map((volume) => writeThroughExport(api, volume))),
+  );
+  await screen.step('checksums of the backing files: equal, and not swapped', () =>
+    Promise.all(volumes.map((volume) => compare(lab, volume))),
+  );
 
   screen.title('Test failover: a disk of another VM never touches an export');
   const [first, ...others] = volumes;
@@ -80,7 +93,8 @@ async function mainJob(screen: Screen, lab: LabAppliance, api: ApiClient): Promi
   await screen.step('detach it from the test VM: no export file changed', async () => {
     await api.end(await api.post<OperationReply>(`/api/v1/volumes/${first.id}/detach`));
     const after = await exportFiles(lab);
-    if (JSON.stringify(after) !== JSON.stringify(before)) throw new Error(`export files changed: ${JSON.stringify({ before, after })}`);
+    if (JSON.stringify(after) !== JSON.stringify(before))
+      throw new Error(`export files changed: ${JSON.stringify({ before, after })}`);
   });
   await screen.step('the data is still there after attaching it to the appliance again', async () => {
     await attach(api, first, cloud.applianceVmId);
@@ -89,16 +103,34 @@ async function mainJob(screen: Screen, lab: LabAppliance, api: ApiClient): Promi
   screen.note(`alpha → ${first.device}`);
 
   screen.title('Detach and delete');
-  await screen.step('detach both', () => Promise.all([first, ...others].map(async ({ id }) => api.end(await api.post<OperationReply>(`/api/v1/volumes/${id}/detach`)))));
-  await screen.step('delete both', () => Promise.all([first, ...others].map(async ({ id }) => api.end(await api.delete<OperationReply>(`/api/v1/volumes/${id}`)))));
+  await screen.step('detach both', () =>
+    Promise.all(
+      [first, ...others].map(async ({ id }) =>
+        api.end(await api.post<OperationReply>(`/api/v1/volumes/${id}/detach`)),
+      ),
+    ),
+  );
+  await screen.step('delete both', () =>
+    Promise.all(
+      [first, ...others].map(async ({ id }) =>
+        api.end(await api.delete<OperationReply>(`/api/v1/volumes/${id}`)),
+      ),
+    ),
+  );
   const left = await api.get<unknown[]>('/api/v1/devices');
   const exported = await api.get<unknown[]>('/api/v1/exports');
-  if (left.length + exported.length > 0) throw new Error(`left behind: ${JSON.stringify({ left, exported })}`);
+  if (left.length + exported.length > 0)
+    throw new Error(`left behind: ${JSON.stringify({ left, exported })}`);
 }
 
 async function createVolume(lab: LabAppliance, api: ApiClient, name: string): Promise<DemoVolume> {
   const { zoneId, diskOfferingId } = lab.cloud;
-  const accepted = await api.post<OperationReply>('/api/v1/volumes', { name: `demo-${name}`, size: SIZE, zone_id: zoneId, disk_offering_id: diskOfferingId });
+  const accepted = await api.post<OperationReply>('/api/v1/volumes', {
+    name: `demo-${name}`,
+    size: SIZE,
+    zone_id: zoneId,
+    disk_offering_id: diskOfferingId,
+  });
   const { volume_id: id } = await api.end(accepted);
   const bytes = randomBytes(DATA_BYTES);
   const data = join(lab.dir, `${name}.data`);
@@ -107,7 +139,9 @@ async function createVolume(lab: LabAppliance, api: ApiClient, name: string): Pr
 }
 
 async function attach(api: ApiClient, volume: DemoVolume, vmId: string): Promise<void> {
-  const ended = await api.end(await api.post<OperationReply>(`/api/v1/volumes/${volume.id}/attach`, { vm_id: vmId }));
+  const ended = await api.end(
+    await api.post<OperationReply>(`/api/v1/volumes/${volume.id}/attach`, { vm_id: vmId }),
+  );
   volume.device = String(ended.response?.device_path);
 }
 
@@ -119,9 +153,11 @@ async function writeThroughExport(api: ApiClient, volume: DemoVolume): Promise<v
 /** SHA-256 of what was written must be at the start of this volume's backing file, whatever letter it had. */
 async function compare(lab: LabAppliance, volume: DemoVolume): Promise<void> {
   const hash = createHash('sha256');
-  for await (const chunk of createReadStream(lab.guest.backingFile(volume.id), { end: DATA_BYTES - 1 })) hash.update(chunk);
+  for await (const chunk of createReadStream(lab.guest.backingFile(volume.id), { end: DATA_BYTES - 1 }))
+    hash.update(chunk);
   const found = hash.digest('hex');
-  if (found !== volume.checksum) throw new Error(`${volume.name}: the backing file has ${found}, written was ${volume.checksum}`);
+  if (found !== volume.checksum)
+    throw new Error(`${volume.name}: the backing file has ${found}, written was ${volume.checksum}`);
 }
 
 async function exportFiles(lab: LabAppliance): Promise<Record<string, string>> {

@@ -36,7 +36,8 @@ export class Screen {
   summary(): void {
     const width = Math.max(...this.rows.map(({ what }) => what.length));
     this.title('Summary');
-    for (const { what, ms } of this.rows) process.stdout.write(`  ${what.padEnd(width)}  ${duration(ms).padStart(9)}\n`);
+    for (const { what, ms } of this.rows)
+      process.stdout.write(`  ${what.padEnd(width)}  ${duration(ms).padStart(9)}\n`);
     const total = this.rows.reduce((sum, { ms }) => sum + ms, 0);
     process.stdout.write(`  ${'total'.padEnd(width)}  ${duration(total).padStart(9)}\n`);
   }

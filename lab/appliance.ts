@@ -49,7 +49,12 @@ export async function startAppliance(options: LabOptions = {}): Promise<LabAppli
     say('starting a real nbd-server');
     const nbd = await startNbdServer({ dir: join(dir, 'nbd') });
     undo.push(() => nbd.stop());
-    await database.configureCloud({ apiUrl: cloud.url, apiKey: cloud.apiKey, secretKey: cloud.secretKey, zone: cloud.zoneId });
+    await database.configureCloud({
+      apiUrl: cloud.url,
+      apiKey: cloud.apiKey,
+      secretKey: cloud.secretKey,
+      zone: cloud.zoneId,
+    });
     const env = { ...environmentOf(dir, database, cloud, guest, nbd), ...options.env };
     const daemons = new Set<DaemonProcess>();
     undo.push(() => Promise.all([...daemons].map((daemon) => daemon.kill())));
@@ -66,7 +71,13 @@ export async function startAppliance(options: LabOptions = {}): Promise<LabAppli
   }
 }
 
-function environmentOf(dir: string, database: Mariadb, cloud: Simulator, guest: SysfsGuest, nbd: NbdServer): Record<string, string> {
+function environmentOf(
+  dir: string,
+  database: Mariadb,
+  cloud: Simulator,
+  guest: SysfsGuest,
+  nbd: NbdServer,
+): Record<string, string> {
   return {
     DATABASE_DSN: database.dsn,
     OMA_VM_ID: cloud.applianceVmId,

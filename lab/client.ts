@@ -36,12 +36,16 @@ export class ApiClient {
     while (current.status === 'pending' || current.status === 'executing') {
       current = await this.get<OperationReply>(`/api/v1/operations/${operation.id}?wait=25s`);
     }
-    if (current.status !== 'completed') throw new Error(`${current.type} ${current.status}: ${current.error ?? 'no reason given'}`);
+    if (current.status !== 'completed')
+      throw new Error(`${current.type} ${current.status}: ${current.error ?? 'no reason given'}`);
     return current;
   }
 
   private async call<T>(method: string, path: string, body?: unknown): Promise<T> {
-    const init: RequestInit = body === undefined ? { method } : { method, body: JSON.stringify(body), headers: { 'content-type': 'application/json' } };
+    const init: RequestInit =
+      body === undefined
+        ? { method }
+        : { method, body: JSON.stringify(body), headers: { 'content-type': 'application/json' } };
     const answer = await fetch(this.url + path, init);
     const text = await answer.text();
     if (!answer.ok) throw new Error(`${method} ${path}: HTTP ${answer.status}: ${text}`);

@@ -35,7 +35,13 @@ export async function startDaemon(options: DaemonOptions): Promise<DaemonProcess
   const port = options.port ?? (await freePort());
   const started = performance.now();
   const child = spawn(process.execPath, [ENTRY], {
-    env: { PATH: process.env.PATH ?? '', HOST: '127.0.0.1', PORT: String(port), NODE_ENV: 'production', ...options.env },
+    env: {
+      PATH: process.env.PATH ?? '',
+      HOST: '127.0.0.1',
+      PORT: String(port),
+      NODE_ENV: 'production',
+      ...options.env,
+    },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const output: string[] = [];
@@ -69,11 +75,17 @@ export async function startDaemon(options: DaemonOptions): Promise<DaemonProcess
 
 const PATIENCE = 60_000;
 
-async function untilAnswers(child: ChildProcess, url: string, until: 'ready' | 'listening', output: string[]): Promise<void> {
+async function untilAnswers(
+  child: ChildProcess,
+  url: string,
+  until: 'ready' | 'listening',
+  output: string[],
+): Promise<void> {
   const path = until === 'ready' ? '/readyz' : '/livez';
   const deadline = performance.now() + PATIENCE;
   while (performance.now() < deadline) {
-    if (child.exitCode !== null || child.signalCode !== null) throw new Error(`the daemon ended while starting:\n${output.join('')}`);
+    if (child.exitCode !== null || child.signalCode !== null)
+      throw new Error(`the daemon ended while starting:\n${output.join('')}`);
     try {
       const answer = await fetch(url + path);
       await answer.arrayBuffer();

@@ -1,8 +1,8 @@
 // Makes a fresh clone ready: npm packages, Debian packages, the built server. Plain JavaScript on purpose: it runs before
 // anything is installed, on any supported Node. Every function is idempotent and says what it does.
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -54,7 +54,9 @@ function onPath(program) {
 
 /** apt-get install of what is missing; as root, or through sudo. */
 export function installPackages(programs = Object.keys(PACKAGES)) {
-  const missing = [...new Set(programs.filter((program) => !onPath(program)).map((program) => PACKAGES[program]))];
+  const missing = [
+    ...new Set(programs.filter((program) => !onPath(program)).map((program) => PACKAGES[program])),
+  ];
   if (missing.length === 0) return;
   const command = ['apt-get', 'install', '-y', '--no-install-recommends', ...missing];
   const isRoot = process.getuid?.() === 0;
@@ -68,7 +70,8 @@ export function installPackages(programs = Object.keys(PACKAGES)) {
     return spawnSync(program, rest, { env, stdio: ['ignore', 'ignore', 'inherit'] }).status === 0;
   };
   apt(['apt-get', 'update', '-qq']);
-  if (!apt(['apt-get', 'install', '-y', '-qq', '--no-install-recommends', ...missing])) fail(`could not install; run: ${command.join(' ')}`);
+  if (!apt(['apt-get', 'install', '-y', '-qq', '--no-install-recommends', ...missing]))
+    fail(`could not install; run: ${command.join(' ')}`);
 }
 
 /** Builds .output when its sources have changed since the last build. */
@@ -77,7 +80,11 @@ export function build() {
   const stamp = join(root, '.output', '.sources');
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === digest) return;
   say('building .output (nitro build)');
-  const result = spawnSync(process.execPath, [join(root, 'node_modules', 'nitropack', 'dist', 'cli', 'index.mjs'), 'build'], { cwd: root, encoding: 'utf8' });
+  const result = spawnSync(
+    process.execPath,
+    [join(root, 'node_modules', 'nitropack', 'dist', 'cli', 'index.mjs'), 'build'],
+    { cwd: root, encoding: 'utf8' },
+  );
   if (result.status !== 0) fail(`the build failed:\n${result.stdout}\n${result.stderr}`);
   mkdirSync(dirname(stamp), { recursive: true });
   writeFileSync(stamp, digest);
@@ -89,14 +96,18 @@ function sourcesDigest() {
     if (statSync(path).isDirectory()) for (const name of readdirSync(path).sort()) visit(join(path, name));
     else hash.update(path).update(readFileSync(path));
   };
-  for (const name of ['package-lock.json', 'nitro.config.ts', 'server', 'tasks', 'plugins']) if (existsSync(join(root, name))) visit(join(root, name));
+  for (const name of ['package-lock.json', 'nitro.config.ts', 'server', 'tasks', 'plugins'])
+    if (existsSync(join(root, name))) visit(join(root, name));
   return hash.digest('hex');
 }
 
 /** Runs a TypeScript program of this repository and ends with its exit status. */
 export async function runTypeScript(file, args) {
   const { spawn } = await import('node:child_process');
-  const child = spawn(process.execPath, ['--import', 'tsx', join(root, file), ...args], { cwd: root, stdio: 'inherit' });
+  const child = spawn(process.execPath, ['--import', 'tsx', join(root, file), ...args], {
+    cwd: root,
+    stdio: 'inherit',
+  });
   for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => child.kill(signal));
   child.on('exit', (code, signal) => process.exit(code ?? (signal ? 1 : 0)));
 }

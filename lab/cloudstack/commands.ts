@@ -6,12 +6,53 @@ export type Params = ReadonlyMap<string, string>;
 
 /** Answers by command name: parameters in, the content of the `…response` envelope out. Shapes and types as in the facts. */
 export const COMMANDS: Readonly<Record<string, (model: CloudModel, params: Params) => unknown>> = {
-  listCapabilities: () => ({ capability: { cloudstackversion: '4.20.0.0', customdiskofferingminsize: 1, customdiskofferingmaxsize: 1024, securitygroupsenabled: false } }),
-  listZones: (model, params) => page(params, 'zone', model.zones.filter(byId(model.zones, params, 'listzones')).map((zone) => ({ id: zone.id, name: zone.name, networktype: 'Advanced', securitygroupsenabled: false, allocationstate: 'Enabled' }))),
+  listCapabilities: () => ({
+    capability: {
+      cloudstackversion: '4.20.0.0',
+      customdiskofferingminsize: 1,
+      customdiskofferingmaxsize: 1024,
+      securitygroupsenabled: false,
+    },
+  }),
+  listZones: (model, params) =>
+    page(
+      params,
+      'zone',
+      model.zones.filter(byId(model.zones, params, 'listzones')).map((zone) => ({
+        id: zone.id,
+        name: zone.name,
+        networktype: 'Advanced',
+        securitygroupsenabled: false,
+        allocationstate: 'Enabled',
+      })),
+    ),
   listDiskOfferings: (model, params) =>
-    page(params, 'diskoffering', model.offerings.filter(byId(model.offerings, params, 'listdiskofferings')).map((o) => ({ id: o.id, name: o.name, displaytext: o.name, disksize: o.sizeGiB, iscustomized: o.customized, storagetype: 'shared', provisioningtype: 'thin', state: 'Active' }))),
-  listVirtualMachines: (model, params) => page(params, 'virtualmachine', model.vms.filter(byId(model.vms, params, 'listvirtualmachines')).map(vmView)),
-  listVolumes: (model, params) => page(params, 'volume', listVolumes(model, params).map((volume) => volumeView(model, volume))),
+    page(
+      params,
+      'diskoffering',
+      model.offerings.filter(byId(model.offerings, params, 'listdiskofferings')).map((o) => ({
+        id: o.id,
+        name: o.name,
+        displaytext: o.name,
+        disksize: o.sizeGiB,
+        iscustomized: o.customized,
+        storagetype: 'shared',
+        provisioningtype: 'thin',
+        state: 'Active',
+      })),
+    ),
+  listVirtualMachines: (model, params) =>
+    page(
+      params,
+      'virtualmachine',
+      model.vms.filter(byId(model.vms, params, 'listvirtualmachines')).map(vmView),
+    ),
+  listVolumes: (model, params) =>
+    page(
+      params,
+      'volume',
+      listVolumes(model, params).map((volume) => volumeView(model, volume)),
+    ),
   createVolume: (model, params) => {
     const { volume, job } = model.createVolume({
       name: need(params, 'createvolume', 'name'),
@@ -34,16 +75,27 @@ export const COMMANDS: Readonly<Record<string, (model: CloudModel, params: Param
     return { jobid: job.id };
   },
   detachVolume: (model, params) => {
-    if (params.has('id') === params.has('virtualmachineid')) throw new ApiError(431, 'Please provide either a volume id, or a tuple(device id, instance id)', 4350);
-    return { jobid: model.detachVolume({ id: need(params, 'detachvolume', 'id'), jobId: params.get('customjobid') ?? null }).id };
+    if (params.has('id') === params.has('virtualmachineid'))
+      throw new ApiError(431, 'Please provide either a volume id, or a tuple(device id, instance id)', 4350);
+    return {
+      jobid: model.detachVolume({
+        id: need(params, 'detachvolume', 'id'),
+        jobId: params.get('customjobid') ?? null,
+      }).id,
+    };
   },
   deleteVolume: async (model, params) => {
     await model.deleteVolume(need(params, 'deletevolume', 'id'));
     return { success: true };
   },
-  stopVirtualMachine: (model, params) => ({ jobid: model.stopVm(need(params, 'stopvirtualmachine', 'id'), params.get('customjobid') ?? null).id }),
-  destroyVirtualMachine: (model, params) => ({ jobid: model.destroyVm(need(params, 'destroyvirtualmachine', 'id'), params.get('customjobid') ?? null).id }),
-  queryAsyncJobResult: (model, params) => jobView(model, model.queryJob(need(params, 'queryasyncjobresult', 'jobid'))),
+  stopVirtualMachine: (model, params) => ({
+    jobid: model.stopVm(need(params, 'stopvirtualmachine', 'id'), params.get('customjobid') ?? null).id,
+  }),
+  destroyVirtualMachine: (model, params) => ({
+    jobid: model.destroyVm(need(params, 'destroyvirtualmachine', 'id'), params.get('customjobid') ?? null).id,
+  }),
+  queryAsyncJobResult: (model, params) =>
+    jobView(model, model.queryJob(need(params, 'queryasyncjobresult', 'jobid'))),
 };
 
 function listVolumes(model: CloudModel, params: Params): Volume[] {
@@ -60,7 +112,11 @@ function listVolumes(model: CloudModel, params: Params): Volume[] {
   );
 }
 
-function byId(all: readonly { id: string }[], params: Params, command: string): (item: { id: string }) => boolean {
+function byId(
+  all: readonly { id: string }[],
+  params: Params,
+  command: string,
+): (item: { id: string }) => boolean {
   const id = params.get('id');
   if (id === undefined) return () => true;
   if (!all.some((item) => item.id === id.toLowerCase())) throw badId(command, 'id', id);
@@ -73,11 +129,14 @@ const PAGE_CAP = 500;
 function page(params: Params, key: string, items: unknown[]): unknown {
   const size = params.get('pagesize');
   const number = params.get('page');
-  if (number === undefined && size !== undefined && size !== '-1') throw new ApiError(431, '"page" parameter is required when "pagesize" is specified');
-  if (number !== undefined && size === undefined) throw new ApiError(431, '"pagesize" parameter is required when "page" is specified');
+  if (number === undefined && size !== undefined && size !== '-1')
+    throw new ApiError(431, '"page" parameter is required when "pagesize" is specified');
+  if (number !== undefined && size === undefined)
+    throw new ApiError(431, '"pagesize" parameter is required when "page" is specified');
   if (items.length === 0) return {};
   const limit = size === '-1' ? items.length : size === undefined ? PAGE_CAP : Number(size);
-  if (limit > PAGE_CAP && size !== '-1') throw new ApiError(431, `Page size can't exceed max allowed page size value: ${PAGE_CAP}`, 4350);
+  if (limit > PAGE_CAP && size !== '-1')
+    throw new ApiError(431, `Page size can't exceed max allowed page size value: ${PAGE_CAP}`, 4350);
   const start = number === undefined ? 0 : (Number(number) - 1) * limit;
   const slice = items.slice(start, start + limit);
   return slice.length === 0 ? { count: items.length } : { count: items.length, [key]: slice };
@@ -85,12 +144,17 @@ function page(params: Params, key: string, items: unknown[]): unknown {
 
 function need(params: Params, command: string, name: string): string {
   const value = params.get(name);
-  if (value === undefined || value === '') throw new ApiError(431, `Unable to execute API command ${command} due to missing parameter ${name}`);
+  if (value === undefined || value === '')
+    throw new ApiError(431, `Unable to execute API command ${command} due to missing parameter ${name}`);
   return value;
 }
 
 function long(command: string, name: string, value: string): number {
-  if (!/^-?\d+$/.test(value)) throw new ApiError(431, `Unable to execute API command ${command} due to invalid value. Invalid parameter ${name} value=${value} due to incorrect long value format, or entity does not exist or due to incorrect parameter annotation for the field in api cmd class.`);
+  if (!/^-?\d+$/.test(value))
+    throw new ApiError(
+      431,
+      `Unable to execute API command ${command} due to invalid value. Invalid parameter ${name} value=${value} due to incorrect long value format, or entity does not exist or due to incorrect parameter annotation for the field in api cmd class.`,
+    );
   return Number(value);
 }
 
@@ -100,7 +164,16 @@ export function date(ms: number): string {
 }
 
 function vmView(vm: Vm): unknown {
-  return { id: vm.id, name: vm.name, displayname: vm.name, state: vm.state, zoneid: vm.zoneId, hypervisor: vm.hypervisor, account: 'admin', domain: 'ROOT' };
+  return {
+    id: vm.id,
+    name: vm.name,
+    displayname: vm.name,
+    state: vm.state,
+    zoneid: vm.zoneId,
+    hypervisor: vm.hypervisor,
+    account: 'admin',
+    domain: 'ROOT',
+  };
 }
 
 /** Null fields are left out, never null. */
@@ -143,7 +216,10 @@ function jobView(model: CloudModel, job: Job): unknown {
   const volume = model.volumes.find(({ id }) => id === job.instanceId);
   const isVolume = volume !== undefined && job.result === volume;
   // The volume inside a result still shows the job as running, as real servers do.
-  const result = isVolume && volume ? { volume: { ...volumeView(model, volume), jobid: job.id, jobstatus: 0 } } : job.result;
+  const result =
+    isVolume && volume
+      ? { volume: { ...volumeView(model, volume), jobid: job.id, jobstatus: 0 } }
+      : job.result;
   return {
     accountid: '11111111-1111-4111-8111-111111111111',
     userid: '22222222-2222-4222-8222-222222222222',

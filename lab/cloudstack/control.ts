@@ -13,8 +13,15 @@ const faultSchema = z.object({
 });
 
 /** The fault port and the view behind the scenes, for tests and demos in other processes: /faults, /state, /vms, /restart. */
-export function handleControl(model: CloudModel, method: string, url: URL, body: string, response: ServerResponse): void {
-  const reply = (status: number, content: unknown) => void response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(content));
+export function handleControl(
+  model: CloudModel,
+  method: string,
+  url: URL,
+  body: string,
+  response: ServerResponse,
+): ServerResponse {
+  const reply = (status: number, content: unknown) =>
+    response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(content));
   switch (`${method} ${url.pathname}`) {
     case 'GET /faults':
       return reply(200, { armed: model.faults.list(), struck: model.faults.struck });
@@ -22,7 +29,11 @@ export function handleControl(model: CloudModel, method: string, url: URL, body:
       const parsed = faultSchema.safeParse(parseJson(body));
       if (!parsed.success) return reply(400, { error: z.prettifyError(parsed.error) });
       const { command, kind, ...rest } = parsed.data;
-      model.faults.add({ command, kind, ...Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined)) });
+      model.faults.add({
+        command,
+        kind,
+        ...Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined)),
+      });
       return reply(201, { armed: model.faults.list() });
     }
     case 'DELETE /faults':
@@ -32,9 +43,22 @@ export function handleControl(model: CloudModel, method: string, url: URL, body:
       model.restart();
       return reply(200, { restarted: true });
     case 'POST /vms':
-      return reply(201, model.addVm({ name: url.searchParams.get('name') ?? 'vm', state: url.searchParams.get('state') ?? 'Running' }));
+      return reply(
+        201,
+        model.addVm({
+          name: url.searchParams.get('name') ?? 'vm',
+          state: url.searchParams.get('state') ?? 'Running',
+        }),
+      );
     case 'GET /state':
-      return reply(200, { zones: model.zones, offerings: model.offerings, vms: model.vms, volumes: model.volumes, jobs: [...model.jobs.values()], effects: model.effects });
+      return reply(200, {
+        zones: model.zones,
+        offerings: model.offerings,
+        vms: model.vms,
+        volumes: model.volumes,
+        jobs: [...model.jobs.values()],
+        effects: model.effects,
+      });
     default:
       return reply(404, { error: 'there are /client/api, /faults, /state, /vms and /restart' });
   }

@@ -34,7 +34,15 @@ interface Armed extends Fault {
   left: number;
 }
 
-const OF_THE_JOB = new Set<FaultKind>(['lose-job', 'job-without-result', 'job-without-result-after-effect', 'job-fails', 'job-fails-after-effect', 'no-device', 'detach-timeout']);
+const OF_THE_JOB = new Set<FaultKind>([
+  'lose-job',
+  'job-without-result',
+  'job-without-result-after-effect',
+  'job-fails',
+  'job-fails-after-effect',
+  'no-device',
+  'detach-timeout',
+]);
 
 /** The fault port: armed faults, taken one by one as commands come. */
 export class Faults {
@@ -65,7 +73,10 @@ export class Faults {
   }
 
   private take(command: string, fits: (kind: FaultKind) => boolean): Fault | null {
-    const found = this.armed.find((fault) => (fault.command === '*' || fault.command.toLowerCase() === command.toLowerCase()) && fits(fault.kind));
+    const found = this.armed.find(
+      (fault) =>
+        (fault.command === '*' || fault.command.toLowerCase() === command.toLowerCase()) && fits(fault.kind),
+    );
     if (!found) return null;
     found.left -= 1;
     if (found.left <= 0) this.armed = this.armed.filter((fault) => fault !== found);

@@ -7,7 +7,11 @@ const REFUSED = () => new ApiError(401, 'unable to verify user credentials and/o
  * The check of the server, written a second time on purpose: what signs and what checks must not share a mistake. Java's URLEncoder
  * leaves `A-Z a-z 0-9 . - * _`; the server turns its `+` into `%20`, lower-cases all, and compares in constant time.
  */
-export function checkSignature(params: readonly (readonly [string, string])[], credentials: { apiKey: string; secretKey: string }, now: number): void {
+export function checkSignature(
+  params: readonly (readonly [string, string])[],
+  credentials: { apiKey: string; secretKey: string },
+  now: number,
+): void {
   const get = (name: string) => params.find(([key]) => key.toLowerCase() === name)?.[1];
   const given = get('signature');
   if (given === undefined || get('apikey') !== credentials.apiKey) throw REFUSED();
@@ -30,7 +34,9 @@ function javaEncode(value: string): string {
   let encoded = '';
   for (const byte of Buffer.from(value, 'utf8')) {
     const character = String.fromCharCode(byte);
-    encoded += /[A-Za-z0-9.\-*_]/.test(character) ? character : `%${byte.toString(16).toUpperCase().padStart(2, '0')}`;
+    encoded += /[A-Za-z0-9.\-*_]/.test(character)
+      ? character
+      : `%${byte.toString(16).toUpperCase().padStart(2, '0')}`;
   }
   return encoded;
 }

@@ -41,12 +41,24 @@ export class SysfsGuest implements SimulatedGuest {
   }
 
   async boot(): Promise<void> {
-    for (const dir of [this.sysBlockDir, this.devDir, this.dmiDir, this.volumesDir, join(this.procDir, 'sys/kernel/random')]) await mkdir(dir, { recursive: true });
-    if (this.options.productUuid) await writeFile(join(this.dmiDir, 'product_uuid'), `${this.options.productUuid}\n`);
+    for (const dir of [
+      this.sysBlockDir,
+      this.devDir,
+      this.dmiDir,
+      this.volumesDir,
+      join(this.procDir, 'sys/kernel/random'),
+    ])
+      await mkdir(dir, { recursive: true });
+    if (this.options.productUuid)
+      await writeFile(join(this.dmiDir, 'product_uuid'), `${this.options.productUuid}\n`);
     await writeFile(join(this.procDir, 'mounts'), '');
     await writeFile(join(this.procDir, 'swaps'), 'Filename\tType\tSize\tUsed\tPriority\n');
     await this.newBootId();
-    await this.plug({ volumeId: '00000000-0000-4000-8000-000000000000', size: 8 * 1024 ** 3, serial: '00000000000040008000' });
+    await this.plug({
+      volumeId: '00000000-0000-4000-8000-000000000000',
+      size: 8 * 1024 ** 3,
+      serial: '00000000000040008000',
+    });
   }
 
   plug(disk: Disk): Promise<void> {
@@ -71,7 +83,9 @@ export class SysfsGuest implements SimulatedGuest {
       await truncate(this.backingFile(volumeId), size);
       const slot = this.slots.find(({ disk }) => disk.volumeId === volumeId);
       if (!slot) return;
-      this.slots = this.slots.map((other) => (other === slot ? { ...slot, disk: { ...slot.disk, size } } : other));
+      this.slots = this.slots.map((other) =>
+        other === slot ? { ...slot, disk: { ...slot.disk, size } } : other,
+      );
       await writeFile(join(this.sysBlockDir, slot.name, 'size'), `${size / 512}\n`);
     });
   }
@@ -92,7 +106,9 @@ export class SysfsGuest implements SimulatedGuest {
   }
 
   /** New boot id, diskseq counted anew, and the data disks in another order. */
-  reboot(order: (disks: readonly Disk[]) => readonly Disk[] = (disks) => [...disks].reverse()): Promise<void> {
+  reboot(
+    order: (disks: readonly Disk[]) => readonly Disk[] = (disks) => [...disks].reverse(),
+  ): Promise<void> {
     return this.serialised(async () => {
       const [root, ...data] = this.slots.map(({ disk }) => disk);
       for (const { name } of this.slots) {
@@ -107,7 +123,8 @@ export class SysfsGuest implements SimulatedGuest {
   }
 
   private async plugNow(disk: Disk): Promise<void> {
-    if (this.slots.some((slot) => slot.disk.volumeId === disk.volumeId)) throw new Error(`target of ${disk.volumeId} already exists`);
+    if (this.slots.some((slot) => slot.disk.volumeId === disk.volumeId))
+      throw new Error(`target of ${disk.volumeId} already exists`);
     const index = this.freeIndex();
     const slot: Slot = { name: `vd${letters(index)}`, disk, diskseq: this.nextDiskseq };
     this.nextDiskseq += 1;

@@ -17,7 +17,10 @@ export function readCredential(stored: string, key: Buffer | null): string {
   try {
     const decipher = createDecipheriv('aes-256-gcm', key, bytes.subarray(0, NONCE));
     decipher.setAuthTag(bytes.subarray(bytes.length - TAG));
-    return Buffer.concat([decipher.update(bytes.subarray(NONCE, bytes.length - TAG)), decipher.final()]).toString('utf8');
+    return Buffer.concat([
+      decipher.update(bytes.subarray(NONCE, bytes.length - TAG)),
+      decipher.final(),
+    ]).toString('utf8');
   } catch {
     return value;
   }

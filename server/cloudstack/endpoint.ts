@@ -13,8 +13,10 @@ export function apiEndpoint(text: string): string {
   } catch {
     throw new Error(`the api_url "${trimmed}" is not a URL`);
   }
-  if (url.protocol !== 'http:' && url.protocol !== 'https:') throw new Error(`the api_url "${trimmed}" must begin with http:// or https://`);
-  if (url.username || url.password || url.search || url.hash) throw new Error('the api_url may hold neither credentials nor parameters');
+  if (url.protocol !== 'http:' && url.protocol !== 'https:')
+    throw new Error(`the api_url "${trimmed}" must begin with http:// or https://`);
+  if (url.username || url.password || url.search || url.hash)
+    throw new Error('the api_url may hold neither credentials nor parameters');
   const path = url.pathname.replace(/\/+$/, '');
   return `${url.origin}${path.endsWith('/api') ? path : path.endsWith('/client') ? `${path}/api` : `${path}${API_PATH}`}`;
 }

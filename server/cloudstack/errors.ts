@@ -24,7 +24,15 @@ export function apiError({ httpStatus, code, csCode, text }: Answered): CloudErr
   const clean = cleanText(text);
   const kind = kindOf(code);
   const retryAfter = kind === 'rate-limit' ? delayIn(clean) : null;
-  return new CloudError(`CloudStack API error ${code}: ${clean}`, { kind, outcome: outcomeOf(kind, clean), httpStatus, code, csCode, text: clean, retryAfter });
+  return new CloudError(`CloudStack API error ${code}: ${clean}`, {
+    kind,
+    outcome: outcomeOf(kind, clean),
+    httpStatus,
+    code,
+    csCode,
+    text: clean,
+    retryAfter,
+  });
 }
 
 function kindOf(code: number): CloudErrorKind {
@@ -84,25 +92,50 @@ function delayIn(text: string): number | null {
 
 /** Failures before a connection stood: the request certainly did not arrive. */
 const NEVER_SENT = new Set([
-  'ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'EHOSTDOWN', 'UND_ERR_CONNECT_TIMEOUT',
-  'CERT_HAS_EXPIRED', 'DEPTH_ZERO_SELF_SIGNED_CERT', 'SELF_SIGNED_CERT_IN_CHAIN', 'UNABLE_TO_VERIFY_LEAF_SIGNATURE', 'ERR_TLS_CERT_ALTNAME_INVALID',
+  'ECONNREFUSED',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'EHOSTDOWN',
+  'UND_ERR_CONNECT_TIMEOUT',
+  'CERT_HAS_EXPIRED',
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+  'ERR_TLS_CERT_ALTNAME_INVALID',
 ]);
 
 /** Anything that fetch throws, or an answer that is not CloudStack's. */
 export function networkError(error: unknown, command: string): CloudError {
   const code = errorCode(error);
   const outcome = code !== null && NEVER_SENT.has(code) ? 'not-started' : 'unknown';
-  const what = error instanceof Error && error.name === 'TimeoutError' ? 'timeout' : (code ?? (error instanceof Error ? cleanText(error.message) : 'no answer'));
-  return new CloudError(`CloudStack did not answer ${command}: ${what}`, { kind: 'network', outcome, cause: error });
+  const what =
+    error instanceof Error && error.name === 'TimeoutError'
+      ? 'timeout'
+      : (code ?? (error instanceof Error ? cleanText(error.message) : 'no answer'));
+  return new CloudError(`CloudStack did not answer ${command}: ${what}`, {
+    kind: 'network',
+    outcome,
+    cause: error,
+  });
 }
 
 export function badAnswer(command: string, httpStatus: number, reason: string): CloudError {
-  return new CloudError(`CloudStack gave no usable answer to ${command} (HTTP ${httpStatus}): ${reason}`, { kind: 'network', outcome: 'unknown', httpStatus });
+  return new CloudError(`CloudStack gave no usable answer to ${command} (HTTP ${httpStatus}): ${reason}`, {
+    kind: 'network',
+    outcome: 'unknown',
+    httpStatus,
+  });
 }
 
 /** The system error code somewhere in the chain of causes. */
 function errorCode(error: unknown): string | null {
-  for (let current: unknown = error, depth = 0; current instanceof Error && depth < 5; current = current.cause, depth += 1) {
+  for (
+    let current: unknown = error, depth = 0;
+    current instanceof Error && depth < 5;
+    current = current.cause, depth += 1
+  ) {
     if ('code' in current && typeof current.code === 'string') return current.code;
     if (current instanceof AggregateError && current.errors.length > 0) return errorCode(current.errors[0]);
   }
@@ -116,9 +149,13 @@ function errorCode(error: unknown): string | null {
 export function classifyJobFailure(code: number | null, text: string | null): 'final' | 'retry' | 'unknown' {
   if (code === null || text === null) return 'unknown';
   if (/already attached to a vm/i.test(text)) return 'unknown';
-  if (/in the process of unplug|after sending the command and waiting for|try again in a couple/i.test(text)) return 'retry';
+  if (/in the process of unplug|after sending the command and waiting for|try again in a couple/i.test(text))
+    return 'retry';
   if (code === 533 || code === 534 || code === 536) return 'retry';
-  if (code === 530) return /agent|unreachable|timed? ?out|concurrent|is in \w+\. it should be/i.test(text) ? 'retry' : 'final';
+  if (code === 530)
+    return /agent|unreachable|timed? ?out|concurrent|is in \w+\. it should be/i.test(text)
+      ? 'retry'
+      : 'final';
   return 'final';
 }
 
@@ -126,10 +163,16 @@ export function classifyJobFailure(code: number | null, text: string | null): 'f
 export function saysNoSuchEntity(error: CloudError, parameter: string, value: string): boolean {
   if (error.kind !== 'parameter') return false;
   const text = error.text.toLowerCase();
-  return text.includes(`parameter ${parameter} value=${value.toLowerCase()} `) && text.includes('entity does not exist');
+  return (
+    text.includes(`parameter ${parameter} value=${value.toLowerCase()} `) &&
+    text.includes('entity does not exist')
+  );
 }
 
 /** 431 on a resend: CloudStack has this job id already, so the call had been accepted before. */
 export function saysJobIdTaken(error: CloudError, jobId: string): boolean {
-  return error.kind === 'parameter' && error.text.toLowerCase().includes(`uuid: ${jobId.toLowerCase()} already exists`);
+  return (
+    error.kind === 'parameter' &&
+    error.text.toLowerCase().includes(`uuid: ${jobId.toLowerCase()} already exists`)
+  );
 }

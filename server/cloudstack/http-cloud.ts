@@ -2,7 +2,17 @@ import { z } from 'zod';
 import type { Clock } from '../runtime/clock';
 import { LIMITS } from '../runtime/limits';
 import type { Logger } from '../runtime/logger';
-import { type Cloud, type CloudCapabilities, type CloudCommand, type CloudDiskOffering, CloudError, type CloudJob, type CloudVm, type CloudVolume, type CloudZone } from './cloud';
+import {
+  type Cloud,
+  type CloudCapabilities,
+  type CloudCommand,
+  type CloudDiskOffering,
+  CloudError,
+  type CloudJob,
+  type CloudVm,
+  type CloudVolume,
+  type CloudZone,
+} from './cloud';
 import { badAnswer, cleanText, saysJobIdTaken, saysNoSuchEntity } from './errors';
 import * as parse from './parse';
 import type { ActiveSettings, CloudSettings } from './settings';
@@ -64,7 +74,10 @@ export class HttpCloud implements Cloud {
 
   /** By id, or by name: the hub stores either in ossea_configs.zone. */
   async readZone(id: string): Promise<CloudZone | null> {
-    const zones = id.length === NIL_UUID_LENGTH ? await this.findById('listZones', parse.ZONE, id, {}) : await this.listZones();
+    const zones =
+      id.length === NIL_UUID_LENGTH
+        ? await this.findById('listZones', parse.ZONE, id, {})
+        : await this.listZones();
     return zones.find((zone) => zone.id === id.toLowerCase() || zone.name === id) ?? null;
   }
 
@@ -84,13 +97,23 @@ export class HttpCloud implements Cloud {
   async submit(command: CloudCommand, jobId: string): Promise<{ jobId: string; volumeId: string | null }> {
     const { name, parameters } = wireCommand(command);
     try {
-      const answer = this.parsed(name, parse.accepted, await this.call(name, { ...parameters, customjobid: jobId }));
+      const answer = this.parsed(
+        name,
+        parse.accepted,
+        await this.call(name, { ...parameters, customjobid: jobId }),
+      );
       const volumeId = command.name === 'createVolume' && answer.id ? answer.id.toLowerCase() : null;
       return { jobId: answer.jobid, volumeId };
     } catch (error) {
       // For createVolume the volume row is made before the job id is checked, so "taken" must be looked at by the caller.
       if (error instanceof CloudError && saysJobIdTaken(error, jobId)) {
-        throw new CloudError(error.message, { kind: 'internal', outcome: 'unknown', code: error.code, text: error.text, cause: error });
+        throw new CloudError(error.message, {
+          kind: 'internal',
+          outcome: 'unknown',
+          code: error.code,
+          text: error.text,
+          cause: error,
+        });
       }
       throw error;
     }
@@ -99,12 +122,20 @@ export class HttpCloud implements Cloud {
   async deleteVolume(id: string): Promise<void> {
     const answer = await this.call('deleteVolume', { id }, LIMITS.CLOUDSTACK_DELETE_TIMEOUT);
     const { success, displaytext } = this.parsed('deleteVolume', parse.success, answer);
-    if (!success) throw new CloudError(`CloudStack did not delete the volume: ${cleanText(displaytext ?? 'no reason given')}`, { kind: 'internal', outcome: 'unknown' });
+    if (!success)
+      throw new CloudError(
+        `CloudStack did not delete the volume: ${cleanText(displaytext ?? 'no reason given')}`,
+        { kind: 'internal', outcome: 'unknown' },
+      );
   }
 
   async queryJob(jobId: string): Promise<CloudJob | null> {
     try {
-      const job = this.parsed('queryAsyncJobResult', parse.job, await this.call('queryAsyncJobResult', { jobid: jobId }));
+      const job = this.parsed(
+        'queryAsyncJobResult',
+        parse.job,
+        await this.call('queryAsyncJobResult', { jobid: jobId }),
+      );
       return { ...job, errorText: job.errorText === null ? null : cleanText(job.errorText) };
     } catch (error) {
       if (error instanceof CloudError && saysNoSuchEntity(error, 'jobid', jobId)) return null;
@@ -112,7 +143,12 @@ export class HttpCloud implements Cloud {
     }
   }
 
-  private async findById<T>(command: string, item: parse.ListItem<T>, id: string, more: Parameters): Promise<T[]> {
+  private async findById<T>(
+    command: string,
+    item: parse.ListItem<T>,
+    id: string,
+    more: Parameters,
+  ): Promise<T[]> {
     try {
       return this.items(command, item, (await this.call(command, { ...more, id, listall: 'true' })).body);
     } catch (error) {
@@ -124,7 +160,12 @@ export class HttpCloud implements Cloud {
   private async listAll<T>(command: string, item: parse.ListItem<T>, parameters: Parameters): Promise<T[]> {
     const all: T[] = [];
     for (let page = 1; page <= LIMITS.CLOUDSTACK_PAGES; page += 1) {
-      const { body } = await this.call(command, { ...parameters, listall: 'true', page: String(page), pagesize: String(LIMITS.CLOUDSTACK_PAGE_SIZE) });
+      const { body } = await this.call(command, {
+        ...parameters,
+        listall: 'true',
+        page: String(page),
+        pagesize: String(LIMITS.CLOUDSTACK_PAGE_SIZE),
+      });
       const items = this.items(command, item, body);
       all.push(...items);
       if (items.length < LIMITS.CLOUDSTACK_PAGE_SIZE) return all;
@@ -144,20 +185,33 @@ export class HttpCloud implements Cloud {
   }
 
   /** One call. A 401 reads the configuration again once; it is final when the credentials have not changed. */
-  private async call(command: string, parameters: Parameters, timeout: number = LIMITS.CLOUDSTACK_TIMEOUT): Promise<WireAnswer> {
+  private async call(
+    command: string,
+    parameters: Parameters,
+    timeout: number = LIMITS.CLOUDSTACK_TIMEOUT,
+  ): Promise<WireAnswer> {
     const settings = await this.parts.settings.require();
     try {
       return await this.send(settings, command, parameters, timeout);
     } catch (error) {
       if (!(error instanceof CloudError) || error.kind !== 'authentication') throw error;
       const fresh = await this.parts.settings.reload();
-      const changed = fresh !== null && (fresh.apiKey !== settings.apiKey || fresh.secretKey !== settings.secretKey || fresh.endpoint !== settings.endpoint);
+      const changed =
+        fresh !== null &&
+        (fresh.apiKey !== settings.apiKey ||
+          fresh.secretKey !== settings.secretKey ||
+          fresh.endpoint !== settings.endpoint);
       if (changed) return this.send(fresh, command, parameters, timeout);
       throw this.explain(error);
     }
   }
 
-  private async send(settings: ActiveSettings, command: string, parameters: Parameters, timeout: number): Promise<WireAnswer> {
+  private async send(
+    settings: ActiveSettings,
+    command: string,
+    parameters: Parameters,
+    timeout: number,
+  ): Promise<WireAnswer> {
     const { clock } = this.parts;
     const begun = clock.monotonic();
     this.calls += 1;
@@ -174,15 +228,30 @@ export class HttpCloud implements Cloud {
     } finally {
       const ms = clock.monotonic() - begun;
       this.parts.onCall?.({ command, ms, error: failure });
-      this.parts.logger.debug('CloudStack call', { command, ms: Math.round(ms), outcome: failure ? failure.message : 'ok' });
+      this.parts.logger.debug('CloudStack call', {
+        command,
+        ms: Math.round(ms),
+        outcome: failure ? failure.message : 'ok',
+      });
     }
   }
 
   /** 401 has many causes (facts 1.6); the reader gets all that can be checked from here. */
   private explain(error: CloudError): CloudError {
-    const skew = this.clockSkewMs === null || Math.abs(this.clockSkewMs) < 60_000 ? '' : ` The clocks differ by ${Math.round(this.clockSkewMs / 1000)} s.`;
+    const skew =
+      this.clockSkewMs === null || Math.abs(this.clockSkewMs) < 60_000
+        ? ''
+        : ` The clocks differ by ${Math.round(this.clockSkewMs / 1000)} s.`;
     const hint = `${error.message}. Check api_key and secret_key in ossea_configs, the clock of this machine, the allowed source addresses and the role of the key.${skew}`;
-    return new CloudError(hint, { kind: 'authentication', outcome: 'final', httpStatus: error.httpStatus, code: error.code, csCode: error.csCode, text: error.text, cause: error });
+    return new CloudError(hint, {
+      kind: 'authentication',
+      outcome: 'final',
+      httpStatus: error.httpStatus,
+      code: error.code,
+      csCode: error.csCode,
+      text: error.text,
+      cause: error,
+    });
   }
 }
 
@@ -205,7 +274,11 @@ function wireCommand(command: CloudCommand): { name: string; parameters: Paramet
     case 'attachVolume':
       return {
         name: command.name,
-        parameters: { id: command.volumeId, virtualmachineid: command.vmId, ...(command.deviceId === null ? {} : { deviceid: String(command.deviceId) }) },
+        parameters: {
+          id: command.volumeId,
+          virtualmachineid: command.vmId,
+          ...(command.deviceId === null ? {} : { deviceid: String(command.deviceId) }),
+        },
       };
     case 'detachVolume':
       return { name: command.name, parameters: { id: command.volumeId } };

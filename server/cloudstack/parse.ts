@@ -1,35 +1,98 @@
 import { z } from 'zod';
-import type { CloudCapabilities, CloudDiskOffering, CloudJob, CloudVm, CloudVolume, CloudZone } from './cloud';
+import type {
+  CloudCapabilities,
+  CloudDiskOffering,
+  CloudJob,
+  CloudVm,
+  CloudVolume,
+  CloudZone,
+} from './cloud';
 
 /**
  * What we read of CloudStack's answers, and nothing else: a dozen fields, coerced, because their types drift between versions
  * (numbers as strings, ids as numbers, booleans as strings). Absent is null.
  */
 const id = z.union([z.string(), z.number()]).transform(String);
-const text = z.union([z.string(), z.number()]).transform(String).nullish().transform((value) => value ?? null);
+const text = z
+  .union([z.string(), z.number()])
+  .transform(String)
+  .nullish()
+  .transform((value) => value ?? null);
 const number = z.coerce.number();
-const optionalNumber = z.union([z.number(), z.string()]).nullish().transform((value) => (value === null || value === undefined || Number.isNaN(Number(value)) ? null : Number(value)));
-const boolean = z.union([z.boolean(), z.string()]).nullish().transform((value) => value === true || value === 'true');
+const optionalNumber = z
+  .union([z.number(), z.string()])
+  .nullish()
+  .transform((value) =>
+    value === null || value === undefined || Number.isNaN(Number(value)) ? null : Number(value),
+  );
+const boolean = z
+  .union([z.boolean(), z.string()])
+  .nullish()
+  .transform((value) => value === true || value === 'true');
 /** `2024-11-04T09:00:00+0000` → RFC 3339 in UTC. */
-const date = z.string().nullish().transform((value) => {
-  const ms = Date.parse((value ?? '').replace(/([+-]\d\d)(\d\d)$/, '$1:$2'));
-  return Number.isNaN(ms) ? null : new Date(ms).toISOString();
-});
+const date = z
+  .string()
+  .nullish()
+  .transform((value) => {
+    const ms = Date.parse((value ?? '').replace(/([+-]\d\d)(\d\d)$/, '$1:$2'));
+    return Number.isNaN(ms) ? null : new Date(ms).toISOString();
+  });
 
-const volume = z.object({
-  id, name: text, type: text, state: text, size: optionalNumber, zoneid: text, zonename: text, diskofferingid: text,
-  virtualmachineid: text, vmname: text, deviceid: optionalNumber, created: date, attached: date,
-}).transform((v): CloudVolume => ({
-  id: v.id.toLowerCase(), name: v.name ?? '', type: v.type ?? 'DATADISK', state: v.state ?? 'Unknown', size: v.size ?? 0, zoneId: v.zoneid, zoneName: v.zonename,
-  diskOfferingId: v.diskofferingid, vmId: v.virtualmachineid?.toLowerCase() ?? null, vmName: v.vmname, deviceId: v.virtualmachineid === null ? null : v.deviceid, created: v.created, attached: v.attached,
-}));
+const volume = z
+  .object({
+    id,
+    name: text,
+    type: text,
+    state: text,
+    size: optionalNumber,
+    zoneid: text,
+    zonename: text,
+    diskofferingid: text,
+    virtualmachineid: text,
+    vmname: text,
+    deviceid: optionalNumber,
+    created: date,
+    attached: date,
+  })
+  .transform(
+    (v): CloudVolume => ({
+      id: v.id.toLowerCase(),
+      name: v.name ?? '',
+      type: v.type ?? 'DATADISK',
+      state: v.state ?? 'Unknown',
+      size: v.size ?? 0,
+      zoneId: v.zoneid,
+      zoneName: v.zonename,
+      diskOfferingId: v.diskofferingid,
+      vmId: v.virtualmachineid?.toLowerCase() ?? null,
+      vmName: v.vmname,
+      deviceId: v.virtualmachineid === null ? null : v.deviceid,
+      created: v.created,
+      attached: v.attached,
+    }),
+  );
 
 const vm = z.object({ id, name: text, state: text, zoneid: text, hypervisor: text }).transform(
-  (v): CloudVm => ({ id: v.id.toLowerCase(), name: v.name ?? '', state: v.state ?? 'Unknown', zoneId: v.zoneid, hypervisor: v.hypervisor }),
+  (v): CloudVm => ({
+    id: v.id.toLowerCase(),
+    name: v.name ?? '',
+    state: v.state ?? 'Unknown',
+    zoneId: v.zoneid,
+    hypervisor: v.hypervisor,
+  }),
 );
-const zone = z.object({ id, name: text, allocationstate: text }).transform((v): CloudZone => ({ id: v.id.toLowerCase(), name: v.name ?? '', allocationState: v.allocationstate }));
+const zone = z
+  .object({ id, name: text, allocationstate: text })
+  .transform(
+    (v): CloudZone => ({ id: v.id.toLowerCase(), name: v.name ?? '', allocationState: v.allocationstate }),
+  );
 const offering = z.object({ id, name: text, iscustomized: boolean, disksize: optionalNumber }).transform(
-  (v): CloudDiskOffering => ({ id: v.id.toLowerCase(), name: v.name ?? '', customized: v.iscustomized, sizeGiB: v.disksize ?? 0 }),
+  (v): CloudDiskOffering => ({
+    id: v.id.toLowerCase(),
+    name: v.name ?? '',
+    customized: v.iscustomized,
+    sizeGiB: v.disksize ?? 0,
+  }),
 );
 
 /** What a list holds: the key of its array in the answer, and the shape of an item. */
@@ -42,9 +105,21 @@ export const VM: ListItem<CloudVm> = { key: 'virtualmachine', schema: vm };
 export const ZONE: ListItem<CloudZone> = { key: 'zone', schema: zone };
 export const DISK_OFFERING: ListItem<CloudDiskOffering> = { key: 'diskoffering', schema: offering };
 
-export const capabilities = z.object({ capability: z.object({ cloudstackversion: text, customdiskofferingminsize: optionalNumber, customdiskofferingmaxsize: optionalNumber }) }).transform(
-  ({ capability }): CloudCapabilities => ({ version: capability.cloudstackversion, customDiskMinGiB: capability.customdiskofferingminsize, customDiskMaxGiB: capability.customdiskofferingmaxsize }),
-);
+export const capabilities = z
+  .object({
+    capability: z.object({
+      cloudstackversion: text,
+      customdiskofferingminsize: optionalNumber,
+      customdiskofferingmaxsize: optionalNumber,
+    }),
+  })
+  .transform(
+    ({ capability }): CloudCapabilities => ({
+      version: capability.cloudstackversion,
+      customDiskMinGiB: capability.customdiskofferingminsize,
+      customDiskMaxGiB: capability.customdiskofferingmaxsize,
+    }),
+  );
 
 export const accepted = z.object({ id: id.optional(), jobid: id });
 export const success = z.object({ success: boolean, displaytext: text });
@@ -53,16 +128,25 @@ const jobError = z.object({ errorcode: optionalNumber, errortext: text });
 const jobVolume = z.object({ volume: z.object({ id }) });
 
 /** jobstatus of the *answer* only: volume objects inside a result still carry `jobstatus: 0` of that very job. */
-export const job = z.object({ jobid: id, jobstatus: number, jobresultcode: optionalNumber, jobresult: z.unknown().optional(), jobinstanceid: text, jobinstancetype: text }).transform((v): CloudJob => {
-  const error = jobError.safeParse(v.jobresult);
-  const made = jobVolume.safeParse(v.jobresult);
-  const instance = v.jobinstancetype === 'Volume' ? v.jobinstanceid : null;
-  const failed = v.jobstatus >= 2;
-  return {
-    jobId: v.jobid,
-    status: v.jobstatus === 0 ? 'pending' : failed ? 'failed' : 'succeeded',
-    errorCode: failed ? ((error.success ? error.data.errorcode : null) ?? v.jobresultcode) : null,
-    errorText: failed && error.success ? error.data.errortext : null,
-    volumeId: (made.success ? made.data.volume.id : instance)?.toLowerCase() ?? null,
-  };
-});
+export const job = z
+  .object({
+    jobid: id,
+    jobstatus: number,
+    jobresultcode: optionalNumber,
+    jobresult: z.unknown().optional(),
+    jobinstanceid: text,
+    jobinstancetype: text,
+  })
+  .transform((v): CloudJob => {
+    const error = jobError.safeParse(v.jobresult);
+    const made = jobVolume.safeParse(v.jobresult);
+    const instance = v.jobinstancetype === 'Volume' ? v.jobinstanceid : null;
+    const failed = v.jobstatus >= 2;
+    return {
+      jobId: v.jobid,
+      status: v.jobstatus === 0 ? 'pending' : failed ? 'failed' : 'succeeded',
+      errorCode: failed ? ((error.success ? error.data.errorcode : null) ?? v.jobresultcode) : null,
+      errorText: failed && error.success ? error.data.errortext : null,
+      volumeId: (made.success ? made.data.volume.id : instance)?.toLowerCase() ?? null,
+    };
+  });

@@ -67,13 +67,19 @@ export class CloudSettings {
   async require(): Promise<ActiveSettings> {
     const settings = await this.active();
     if (settings) return settings;
-    throw new CloudError('CloudStack is not configured: insert an active row into ossea_configs', { kind: 'configuration', outcome: 'not-started' });
+    throw new CloudError('CloudStack is not configured: insert an active row into ossea_configs', {
+      kind: 'configuration',
+      outcome: 'not-started',
+    });
   }
 
   private async read(): Promise<ActiveSettings | null> {
     const rows = (await this.parts.readRows()).filter((row) => row.isActive);
     const [row] = rows;
-    if (rows.length > 1) this.warnOnce(`${rows.length} rows of ossea_configs are active; the newest is used: ${row?.name ?? ''}`);
+    if (rows.length > 1)
+      this.warnOnce(
+        `${rows.length} rows of ossea_configs are active; the newest is used: ${row?.name ?? ''}`,
+      );
     const settings = row ? this.toSettings(row) : null;
     this.last = { at: this.parts.clock.monotonic(), settings };
     return settings;
@@ -84,9 +90,19 @@ export class CloudSettings {
     const secretKey = readCredential(row.secretKey, this.parts.encryptionKey);
     for (const secret of [apiKey, secretKey, row.apiKey, row.secretKey]) this.parts.register(secret);
     try {
-      return { name: row.name, endpoint: apiEndpoint(row.apiUrl), apiKey, secretKey, zone: row.zone, omaVmId: row.omaVmId };
+      return {
+        name: row.name,
+        endpoint: apiEndpoint(row.apiUrl),
+        apiKey,
+        secretKey,
+        zone: row.zone,
+        omaVmId: row.omaVmId,
+      };
     } catch (error) {
-      throw new CloudError(`CloudStack is not configured: ${error instanceof Error ? error.message : ''} (ossea_configs row ${row.name})`, { kind: 'configuration', outcome: 'not-started', cause: error });
+      throw new CloudError(
+        `CloudStack is not configured: ${error instanceof Error ? error.message : ''} (ossea_configs row ${row.name})`,
+        { kind: 'configuration', outcome: 'not-started', cause: error },
+      );
     }
   }
 

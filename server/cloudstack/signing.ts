@@ -27,9 +27,22 @@ function encode(value: string): string {
  * The body of a signed request: all names lower case, JSON answers, signature version 3 with an expiry (never replayable for
  * longer than `lifetime` ms; at most 15 minutes is allowed, less than that leaves room for clock skew).
  */
-export function signedForm(command: string, parameters: Parameters, credentials: { apiKey: string; secretKey: string }, now: number, lifetime: number): string {
+export function signedForm(
+  command: string,
+  parameters: Parameters,
+  credentials: { apiKey: string; secretKey: string },
+  now: number,
+  lifetime: number,
+): string {
   const expires = new Date(now + lifetime).toISOString().replace(/\.\d{3}Z$/, '+0000');
-  const all: Parameters = { ...parameters, command, response: 'json', apikey: credentials.apiKey, signatureversion: '3', expires };
+  const all: Parameters = {
+    ...parameters,
+    command,
+    response: 'json',
+    apikey: credentials.apiKey,
+    signatureversion: '3',
+    expires,
+  };
   const form = new URLSearchParams(all);
   form.set('signature', signature(all, credentials.secretKey));
   return form.toString();

@@ -3,7 +3,11 @@ import { z } from 'zod';
 import { LIMITS } from '../runtime/limits';
 import { apiError, badAnswer, networkError } from './errors';
 
-const errorBody = z.object({ errorcode: z.coerce.number(), cserrorcode: z.coerce.number().optional(), errortext: z.string().default('no text') });
+const errorBody = z.object({
+  errorcode: z.coerce.number(),
+  cserrorcode: z.coerce.number().optional(),
+  errortext: z.string().default('no text'),
+});
 const envelope = z.record(z.string(), z.unknown());
 
 export interface WireAnswer {
@@ -17,7 +21,12 @@ export interface WireAnswer {
  * One signed POST. No redirects (they would carry the signature elsewhere), no retries (the caller knows what is safe), a
  * limit on time and size. Throws CloudError.
  */
-export async function post(endpoint: string, command: string, form: string, timeout: number): Promise<WireAnswer> {
+export async function post(
+  endpoint: string,
+  command: string,
+  form: string,
+  timeout: number,
+): Promise<WireAnswer> {
   let response: Response;
   let text: string;
   try {
@@ -25,14 +34,18 @@ export async function post(endpoint: string, command: string, form: string, time
       method: 'POST',
       body: form,
       redirect: 'manual',
-      headers: { 'content-type': 'application/x-www-form-urlencoded; charset=UTF-8', accept: 'application/json' },
+      headers: {
+        'content-type': 'application/x-www-form-urlencoded; charset=UTF-8',
+        accept: 'application/json',
+      },
       signal: AbortSignal.timeout(timeout),
     });
     text = await readBounded(response, command);
   } catch (error) {
     throw error instanceof Error && error.name === 'CloudError' ? error : networkError(error, command);
   }
-  if (response.status >= 300 && response.status < 400) throw badAnswer(command, response.status, 'redirects are not followed; correct api_url');
+  if (response.status >= 300 && response.status < 400)
+    throw badAnswer(command, response.status, 'redirects are not followed; correct api_url');
   const date = Date.parse(response.headers.get('date') ?? '');
   return { body: unwrap(command, response.status, text), serverTime: Number.isNaN(date) ? null : date };
 }
@@ -43,7 +56,12 @@ async function readBounded(response: Response, command: string): Promise<string>
   let size = 0;
   for await (const chunk of response.body) {
     size += chunk.byteLength;
-    if (size > LIMITS.CLOUDSTACK_ANSWER_BYTES) throw badAnswer(command, response.status, `the answer is larger than ${LIMITS.CLOUDSTACK_ANSWER_BYTES} bytes`);
+    if (size > LIMITS.CLOUDSTACK_ANSWER_BYTES)
+      throw badAnswer(
+        command,
+        response.status,
+        `the answer is larger than ${LIMITS.CLOUDSTACK_ANSWER_BYTES} bytes`,
+      );
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString('utf8');
@@ -51,7 +69,9 @@ async function readBounded(response: Response, command: string): Promise<string>
 
 function unwrap(command: string, status: number, text: string): Readonly<Record<string, unknown>> {
   const parsed = envelope.safeParse(parseLenient(text));
-  const inner = parsed.success ? Object.entries(parsed.data).find(([name]) => name.endsWith('response'))?.[1] : undefined;
+  const inner = parsed.success
+    ? Object.entries(parsed.data).find(([name]) => name.endsWith('response'))?.[1]
+    : undefined;
   const failed = errorBody.safeParse(inner);
   if (failed.success) {
     const { errorcode, cserrorcode, errortext } = failed.data;
@@ -59,7 +79,8 @@ function unwrap(command: string, status: number, text: string): Readonly<Record<
   }
   const body = envelope.safeParse(inner);
   if (status === 200 && body.success) return body.data;
-  if (status === 401 || status === 429) throw apiError({ httpStatus: status, code: status, csCode: null, text: `HTTP ${status}` });
+  if (status === 401 || status === 429)
+    throw apiError({ httpStatus: status, code: status, csCode: null, text: `HTTP ${status}` });
   throw badAnswer(command, status, text.trim() === '' ? 'it is empty' : 'it is not the JSON of CloudStack');
 }
 

@@ -32,11 +32,19 @@ function section({ name, values }: Section): string {
 
 /** GLib strips blanks around values and un-escapes backslashes, so such values would not come back as they went. */
 function isPlain(value: string): boolean {
-  return value.length > 0 && value.length <= VALUE_LENGTH && value === value.trim() && !/[\u0000-\u001f\u007f-\u009f\u2028\u2029\\]/.test(value);
+  return (
+    value.length > 0 &&
+    value.length <= VALUE_LENGTH &&
+    value === value.trim() &&
+    !/[\u0000-\u001f\u007f-\u009f\u2028\u2029\\]/.test(value)
+  );
 }
 
 function refuse(what: string, value: string): DaemonError {
-  return new DaemonError('EXPORT_CONFIG_FAILED', `${what} ${JSON.stringify(value.slice(0, 80))} cannot be written into an nbd-server configuration`);
+  return new DaemonError(
+    'EXPORT_CONFIG_FAILED',
+    `${what} ${JSON.stringify(value.slice(0, 80))} cannot be written into an nbd-server configuration`,
+  );
 }
 
 /** Reads GLib key files as far as nbd-server uses them. Lines that are neither are reported, not guessed. Throws SyntaxError. */
@@ -52,7 +60,8 @@ export function parse(text: string): Section[] {
     }
     const pair = /^([^=]+?)\s*=\s*(.*)$/.exec(line);
     const current = sections.at(-1);
-    if (!pair?.[1] || !current) throw new SyntaxError(`not a key of a section: ${JSON.stringify(line.slice(0, 80))}`);
+    if (!pair?.[1] || !current)
+      throw new SyntaxError(`not a key of a section: ${JSON.stringify(line.slice(0, 80))}`);
     current.values[pair[1]] = pair[2] ?? '';
   }
   return sections;
@@ -60,12 +69,27 @@ export function parse(text: string): Section[] {
 
 /** The section of one export. Flush and FUA are not offered by default, and without them a client's fsync means nothing. */
 export function exportSection(name: string, linkPath: string): Section {
-  return { name, values: { exportname: linkPath, readonly: 'false', multifile: 'false', copyonwrite: 'false', flush: 'true', fua: 'true' } };
+  return {
+    name,
+    values: {
+      exportname: linkPath,
+      readonly: 'false',
+      multifile: 'false',
+      copyonwrite: 'false',
+      flush: 'true',
+      fua: 'true',
+    },
+  };
 }
 
 /** A base configuration that nbd-server starts with although nothing is exported yet: it refuses an empty one. */
 export function baseConfig(options: { port: number; configDir: string; listen: string | null }): string {
-  const generic = { ...(options.listen === null ? {} : { listenaddr: options.listen }), port: String(options.port), allowlist: 'true', includedir: options.configDir };
+  const generic = {
+    ...(options.listen === null ? {} : { listenaddr: options.listen }),
+    port: String(options.port),
+    allowlist: 'true',
+    includedir: options.configDir,
+  };
   return serialize([
     { name: 'generic', values: generic },
     { name: 'placeholder', values: { exportname: '/dev/null', readonly: 'true' } },

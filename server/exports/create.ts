@@ -13,7 +13,7 @@ export function createExportServer(options: ExportServerOptions): ExportServer {
     case 'nbd-server':
       return new NbdServerExports(options);
     case 'qemu-storage-daemon':
-      throw new Error('NBD_BACKEND=qemu-storage-daemon is not built yet');
+      throw new Error('NBD_BACKEND=qemu-storage-daemon is not built yet: use nbd-server, or none');
     case 'none':
       return noExports(options.port);
     default:

@@ -78,6 +78,16 @@ function hasCode(error: unknown, code: string): boolean {
 }
 
 function configFailed(what: string, path: string, error: unknown): DaemonError {
-  const fix = hasCode(error, 'ENOSPC') ? 'free some space' : hasCode(error, 'EROFS') ? 'mount it writable (ReadWritePaths of the unit)' : hasCode(error, 'EACCES') || hasCode(error, 'EPERM') ? 'check the permissions' : 'see the reason';
-  return new DaemonError('EXPORT_CONFIG_FAILED', `${path} could not be ${what}: ${messageOf(error)}; ${fix}`, { cause: error, details: { path } });
+  const fix = hasCode(error, 'ENOSPC')
+    ? 'free some space'
+    : hasCode(error, 'EROFS')
+      ? 'mount it writable (ReadWritePaths of the unit)'
+      : hasCode(error, 'EACCES') || hasCode(error, 'EPERM')
+        ? 'check the permissions'
+        : 'see the reason';
+  return new DaemonError(
+    'EXPORT_CONFIG_FAILED',
+    `${path} could not be ${what}: ${messageOf(error)}; ${fix}`,
+    { cause: error, details: { path } },
+  );
 }

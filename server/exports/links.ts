@@ -38,7 +38,11 @@ export class ExportLinks {
       await symlink(devicePath, temporary);
       await rename(temporary, this.path(name));
     } catch (error) {
-      throw new DaemonError('EXPORT_CONFIG_FAILED', `The export link ${this.path(name)} could not be made: ${messageOf(error)}`, { cause: error });
+      throw new DaemonError(
+        'EXPORT_CONFIG_FAILED',
+        `The export link ${this.path(name)} could not be made: ${messageOf(error)}`,
+        { cause: error },
+      );
     }
   }
 
@@ -47,7 +51,11 @@ export class ExportLinks {
       await unlink(this.path(name));
     } catch (error) {
       if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return;
-      throw new DaemonError('EXPORT_CONFIG_FAILED', `The export link ${this.path(name)} could not be removed: ${messageOf(error)}`, { cause: error });
+      throw new DaemonError(
+        'EXPORT_CONFIG_FAILED',
+        `The export link ${this.path(name)} could not be removed: ${messageOf(error)}`,
+        { cause: error },
+      );
     }
   }
 
@@ -57,16 +65,20 @@ export class ExportLinks {
 
   /** On a real machine the node must be a block device with the number sysfs gave; only a laboratory has files instead. */
   private async check(devicePath: string, dev: string | null): Promise<void> {
-    if (dirname(devicePath) !== this.devDir) throw mismatch(devicePath, `it is not directly inside ${this.devDir}`);
+    if (dirname(devicePath) !== this.devDir)
+      throw mismatch(devicePath, `it is not directly inside ${this.devDir}`);
     const status = await stat(devicePath, { bigint: true }).catch((error: unknown) => {
       throw mismatch(devicePath, messageOf(error));
     });
     if (this.devDir !== '/dev') return;
     if (!status.isBlockDevice()) throw mismatch(devicePath, 'it is not a block device');
-    if (dev !== null && deviceNumber(status.rdev) !== dev) throw mismatch(devicePath, `the node is ${deviceNumber(status.rdev)}, the device is ${dev}`);
+    if (dev !== null && deviceNumber(status.rdev) !== dev)
+      throw mismatch(devicePath, `the node is ${deviceNumber(status.rdev)}, the device is ${dev}`);
   }
 }
 
 function mismatch(devicePath: string, reason: string): DaemonError {
-  return new DaemonError('DEVICE_IDENTITY_MISMATCH', `${devicePath} is not exported: ${reason}`, { details: { device_path: devicePath } });
+  return new DaemonError('DEVICE_IDENTITY_MISMATCH', `${devicePath} is not exported: ${reason}`, {
+    details: { device_path: devicePath },
+  });
 }

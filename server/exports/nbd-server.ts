@@ -3,7 +3,13 @@ import type { Clock } from '../runtime/clock';
 import { messageOf } from '../runtime/errors';
 import type { Logger } from '../runtime/logger';
 import { baseConfig, exportSection, parse, serialize } from './config-file';
-import type { ConfiguredExport, ExportServer, ExportServerHealth, ExportTarget, ProbeResult } from './export-server';
+import type {
+  ConfiguredExport,
+  ExportServer,
+  ExportServerHealth,
+  ExportTarget,
+  ProbeResult,
+} from './export-server';
 import { namesIn, readIfThere, removeDurably, removeLeftovers, writeDurably } from './files';
 import { greets, type NbdAddress, probeExport } from './handshake';
 import { ExportLinks } from './links';
@@ -45,7 +51,13 @@ export class NbdServerExports implements ExportServer {
   private reloading: Promise<void> | null = null;
   private queued: Promise<void> | null = null;
   private prepared: Promise<void> | null = null;
-  private state: ExportServerHealth = { status: 'unhealthy', message: 'not looked at yet', version: null, pid: null, staleUntilRestart: 0 };
+  private state: ExportServerHealth = {
+    status: 'unhealthy',
+    message: 'not looked at yet',
+    version: null,
+    pid: null,
+    staleUntilRestart: 0,
+  };
 
   constructor(private readonly options: NbdServerOptions) {
     this.port = options.port;
@@ -66,7 +78,11 @@ export class NbdServerExports implements ExportServer {
     await this.restart();
     const last = await this.probe(target.name);
     if (this.isRight(last, target)) return;
-    throw unhealthy(last.ok ? `export ${target.name} answers with ${last.size} bytes instead of ${target.size}` : `export ${target.name}: ${last.message}`);
+    throw unhealthy(
+      last.ok
+        ? `export ${target.name} answers with ${last.size} bytes instead of ${target.size}`
+        : `export ${target.name}: ${last.message}`,
+    );
   }
 
   async withdraw(name: string, options: { force?: boolean } = {}): Promise<void> {
@@ -83,12 +99,15 @@ export class NbdServerExports implements ExportServer {
   }
 
   async list(): Promise<ConfiguredExport[]> {
-    const files = (await namesIn(this.options.configDir)).filter((name) => name.endsWith('.conf')).map((name) => name.slice(0, -'.conf'.length));
+    const files = (await namesIn(this.options.configDir))
+      .filter((name) => name.endsWith('.conf'))
+      .map((name) => name.slice(0, -'.conf'.length));
     const names = new Set([...files, ...(await this.links.names())]);
     const found: ConfiguredExport[] = [];
     for (const name of names) {
       const volumeId = volumeIdOf(name);
-      if (volumeId !== null) found.push({ name, volumeId, target: files.includes(name) ? await this.links.read(name) : null });
+      if (volumeId !== null)
+        found.push({ name, volumeId, target: files.includes(name) ? await this.links.read(name) : null });
     }
     return found;
   }
@@ -111,10 +130,25 @@ export class NbdServerExports implements ExportServer {
       if (complaint !== null) await this.process.ensureRunning();
       const pid = await this.process.mainPid();
       const staleUntilRestart = this.stale.size;
-      const message = pid === null ? `port ${this.port} speaks NBD, but ${this.options.pidFile} does not name its process` : `nbd-server ${this.version ?? '?'} on port ${this.port}`;
-      this.state = { status: pid === null ? 'unhealthy' : 'healthy', message, version: this.version, pid, staleUntilRestart };
+      const message =
+        pid === null
+          ? `port ${this.port} speaks NBD, but ${this.options.pidFile} does not name its process`
+          : `nbd-server ${this.version ?? '?'} on port ${this.port}`;
+      this.state = {
+        status: pid === null ? 'unhealthy' : 'healthy',
+        message,
+        version: this.version,
+        pid,
+        staleUntilRestart,
+      };
     } catch (error) {
-      this.state = { ...this.state, status: 'unhealthy', message: messageOf(error), pid: null, staleUntilRestart: this.stale.size };
+      this.state = {
+        ...this.state,
+        status: 'unhealthy',
+        message: messageOf(error),
+        pid: null,
+        staleUntilRestart: this.stale.size,
+      };
     }
     return this.state;
   }
@@ -137,7 +171,8 @@ export class NbdServerExports implements ExportServer {
   private async prepareOnce(): Promise<void> {
     const { baseConfig: path, configDir, port, host, logger } = this.options;
     this.version = await this.process.version();
-    if (this.version === null) throw unhealthy(`${this.options.binary} is not installed (apt-get install nbd-server)`);
+    if (this.version === null)
+      throw unhealthy(`${this.options.binary} is not installed (apt-get install nbd-server)`);
     await removeLeftovers(configDir);
     if ((await readIfThere(path)) === null) {
       logger.info('The base configuration of nbd-server is made', { path });
@@ -153,7 +188,8 @@ export class NbdServerExports implements ExportServer {
     if ((await readIfThere(path)) === content) return false;
     await writeDurably(path, content);
     const [back] = parse((await readIfThere(path)) ?? '');
-    if (back?.name !== name || back.values.exportname !== section.values.exportname) throw unhealthy(`${path} does not read back as it was written`);
+    if (back?.name !== name || back.values.exportname !== section.values.exportname)
+      throw unhealthy(`${path} does not read back as it was written`);
     return true;
   }
 
@@ -193,12 +229,21 @@ export class NbdServerExports implements ExportServer {
 
   private async restartNow(): Promise<void> {
     const { restartPolicy, logger, clock } = this.options;
-    if (restartPolicy === 'never') throw unhealthy(`nbd-server ${this.version ?? ''} must be restarted to learn the export, and NBD_RESTART=never forbids it`);
-    if (restartPolicy === 'when-idle' && (await this.anyClient())) throw unhealthy('nbd-server must be restarted to learn the export; NBD_RESTART=when-idle waits for its clients to leave');
+    if (restartPolicy === 'never')
+      throw unhealthy(
+        `nbd-server ${this.version ?? ''} must be restarted to learn the export, and NBD_RESTART=never forbids it`,
+      );
+    if (restartPolicy === 'when-idle' && (await this.anyClient()))
+      throw unhealthy(
+        'nbd-server must be restarted to learn the export; NBD_RESTART=when-idle waits for its clients to leave',
+      );
     const begun = clock.monotonic();
     await this.process.restart();
     this.stale.clear();
-    logger.info('nbd-server was restarted without cutting its clients', { ms: Math.round(clock.monotonic() - begun), version: this.version });
+    logger.info('nbd-server was restarted without cutting its clients', {
+      ms: Math.round(clock.monotonic() - begun),
+      version: this.version,
+    });
   }
 
   private async anyClient(): Promise<boolean> {

@@ -8,9 +8,20 @@ export function noExports(port: number): ExportServer {
     publish: async () => {},
     withdraw: async () => {},
     list: async () => [],
-    probe: async () => ({ ok: false, reason: 'disabled', message: 'exports are off (NBD_BACKEND=none)', ms: 0 }),
+    probe: async () => ({
+      ok: false,
+      reason: 'disabled',
+      message: 'exports are off (NBD_BACKEND=none)',
+      ms: 0,
+    }),
     clients: async () => ({ count: 0, details: [] }),
-    health: async () => ({ status: 'disabled', message: 'exports are off (NBD_BACKEND=none)', version: null, pid: null, staleUntilRestart: 0 }),
+    health: async () => ({
+      status: 'disabled',
+      message: 'exports are off (NBD_BACKEND=none)',
+      version: null,
+      pid: null,
+      staleUntilRestart: 0,
+    }),
     close: async () => {},
   };
 }

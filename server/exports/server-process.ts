@@ -38,7 +38,9 @@ export class ServerProcess {
 
   /** `nbd-server version 3.24` → "3.24"; null when the program is missing. */
   async version(): Promise<string | null> {
-    const { stdout, stderr } = await run(this.options.binary, ['-V'], { timeout: LIMITS.NBD_HANDSHAKE_TIMEOUT }).catch((error: unknown) => ({ stdout: '', stderr: messageOf(error) }));
+    const { stdout, stderr } = await run(this.options.binary, ['-V'], {
+      timeout: LIMITS.NBD_HANDSHAKE_TIMEOUT,
+    }).catch((error: unknown) => ({ stdout: '', stderr: messageOf(error) }));
     return /\b(\d+\.\d+(?:\.\d+)?)\b/.exec(`${stdout} ${stderr}`)?.[1] ?? null;
   }
 
@@ -94,7 +96,12 @@ export class ServerProcess {
       await run(binary, ['-C', baseConfig, '-p', pidFile], { timeout: LIMITS.NBD_START_TIMEOUT });
     } catch (error) {
       const missing = error instanceof Error && 'code' in error && error.code === 'ENOENT';
-      throw unhealthy(missing ? `${binary} is not installed (apt-get install nbd-server)` : `it does not start: ${messageOf(error).split('\n').slice(0, 3).join(' ')}`, error);
+      throw unhealthy(
+        missing
+          ? `${binary} is not installed (apt-get install nbd-server)`
+          : `it does not start: ${messageOf(error).split('\n').slice(0, 3).join(' ')}`,
+        error,
+      );
     }
   }
 
@@ -107,7 +114,10 @@ export class ServerProcess {
   }
 
   private async waitForPort(): Promise<void> {
-    await this.until(async () => (await greets(this.options.address, LIMITS.NBD_HANDSHAKE_TIMEOUT)) === null, `nothing speaks NBD on ${this.options.address.host}:${this.options.address.port}`);
+    await this.until(
+      async () => (await greets(this.options.address, LIMITS.NBD_HANDSHAKE_TIMEOUT)) === null,
+      `nothing speaks NBD on ${this.options.address.host}:${this.options.address.port}`,
+    );
   }
 
   private async until(condition: () => Promise<boolean>, complaint: string): Promise<void> {
@@ -121,7 +131,11 @@ export class ServerProcess {
 }
 
 export function unhealthy(reason: string, cause?: unknown): DaemonError {
-  return new DaemonError('EXPORT_SERVER_UNHEALTHY', `The NBD server does not answer as it should: ${reason}`, { cause });
+  return new DaemonError(
+    'EXPORT_SERVER_UNHEALTHY',
+    `The NBD server does not answer as it should: ${reason}`,
+    { cause },
+  );
 }
 
 /** A zombie is not a server: it holds nothing, and only waits for its parent to notice. */
@@ -140,7 +154,13 @@ async function holdsOpen(pid: number, real: string, target: string): Promise<boo
   const folder = join('/proc', String(pid), 'fd');
   for (const name of await readdir(folder).catch(() => [])) {
     const open = await readlink(join(folder, name)).catch(() => '');
-    if (open === real || open === target || open === `${target} (deleted)` || (open.endsWith(' (deleted)') && basename(open.slice(0, -10)) === basename(real))) return true;
+    if (
+      open === real ||
+      open === target ||
+      open === `${target} (deleted)` ||
+      (open.endsWith(' (deleted)') && basename(open.slice(0, -10)) === basename(real))
+    )
+      return true;
   }
   return false;
 }

@@ -20,13 +20,21 @@ interface ExportServiceParts {
 export class ExportService implements ExportsApi {
   constructor(private readonly parts: ExportServiceParts) {}
 
-  async list(filter: { volumeId?: string; status?: ExportStatus; vmName?: string; limit?: number }): Promise<ExportRecord[]> {
+  async list(filter: {
+    volumeId?: string;
+    status?: ExportStatus;
+    vmName?: string;
+    limit?: number;
+  }): Promise<ExportRecord[]> {
     return (await this.parts.ledger().listExports(filter)).filter((record) => !isWithdrawn(record));
   }
 
   async read(volumeId: string): Promise<ExportRecord> {
     const record = await this.parts.ledger().readExport(volumeId);
-    if (!record || isWithdrawn(record)) throw new DaemonError('EXPORT_NOT_FOUND', `Export of volume ${volumeId} not found`, { details: { volume_id: volumeId } });
+    if (!record || isWithdrawn(record))
+      throw new DaemonError('EXPORT_NOT_FOUND', `Export of volume ${volumeId} not found`, {
+        details: { volume_id: volumeId },
+      });
     return record;
   }
 
@@ -36,11 +44,21 @@ export class ExportService implements ExportsApi {
     this.refuseWhileBusy(volumeId);
     const mapping = await ledger.readMapping(volumeId);
     if (!mapping || mapping.vmId !== applianceVmId) {
-      throw new DaemonError('MAPPING_NOT_FOUND', `Volume ${volumeId} is not attached to this appliance: mapping not found`, { details: { volume_id: volumeId } });
+      throw new DaemonError(
+        'MAPPING_NOT_FOUND',
+        `Volume ${volumeId} is not attached to this appliance: mapping not found`,
+        { details: { volume_id: volumeId } },
+      );
     }
     const device = await this.verifiedDevice(mapping);
     const name = exportName(volumeId);
-    await this.parts.server.publish({ name, volumeId, devicePath: device.path, size: device.size, dev: device.dev });
+    await this.parts.server.publish({
+      name,
+      volumeId,
+      devicePath: device.path,
+      size: device.size,
+      dev: device.dev,
+    });
     const record = {
       volumeId,
       exportName: name,
@@ -49,7 +67,11 @@ export class ExportService implements ExportsApi {
       status: 'active' as const,
       metadata: { ...metadata, created_by: 'volume-daemon', created_via: 'api' },
     };
-    await ledger.repair(epoch, [{ kind: 'put-export', record }], { step: 'export:publish', state: 'note', data: { volume_id: volumeId } });
+    await ledger.repair(epoch, [{ kind: 'put-export', record }], {
+      step: 'export:publish',
+      state: 'note',
+      data: { volume_id: volumeId },
+    });
     return this.read(volumeId);
   }
 
@@ -62,15 +84,30 @@ export class ExportService implements ExportsApi {
     if (!force) {
       const clients = await this.parts.server.clients(name);
       if (clients.count > 0) {
-        throw new DaemonError('DEVICE_IN_USE', `Export ${name} has ${clients.count} connected client(s): ${clients.details.join('; ')}`, { details: { clients: clients.details } });
+        throw new DaemonError(
+          'DEVICE_IN_USE',
+          `Export ${name} has ${clients.count} connected client(s): ${clients.details.join('; ')}`,
+          { details: { clients: clients.details } },
+        );
       }
     }
     await this.parts.server.withdraw(name, { force });
     if (!record || isWithdrawn(record)) return { existed: false };
     // The row stays and remembers that somebody wanted this, so that sync does not bring the export back.
     const { volumeId: id, exportName: exported, devicePath, port } = record;
-    const kept = { volumeId: id, exportName: exported, devicePath, port, status: 'pending' as const, metadata: { ...record.metadata, withdrawn: 'true' } };
-    await ledger.repair(epoch, [{ kind: 'put-export', record: kept }], { step: 'export:withdraw', state: 'note', data: { volume_id: volumeId, force } });
+    const kept = {
+      volumeId: id,
+      exportName: exported,
+      devicePath,
+      port,
+      status: 'pending' as const,
+      metadata: { ...record.metadata, withdrawn: 'true' },
+    };
+    await ledger.repair(epoch, [{ kind: 'put-export', record: kept }], {
+      step: 'export:withdraw',
+      state: 'note',
+      data: { volume_id: volumeId, force },
+    });
     return { existed: true };
   }
 
@@ -79,18 +116,35 @@ export class ExportService implements ExportsApi {
     const records = await this.list({});
     const results: ExportValidation[] = [];
     for (const record of records) {
-      const [mapping, probe] = await Promise.all([ledger.readMapping(record.volumeId), this.parts.server.probe(record.exportName)]);
+      const [mapping, probe] = await Promise.all([
+        ledger.readMapping(record.volumeId),
+        this.parts.server.probe(record.exportName),
+      ]);
       const expectedSize = mapping?.size ?? 0;
       const right = probe.ok && probe.size === expectedSize;
-      const message = probe.ok ? (right ? 'answers with the right size' : `answers with ${probe.size} bytes instead of ${expectedSize}`) : probe.message;
-      results.push({ volumeId: record.volumeId, exportName: record.exportName, ok: right, message, size: probe.ok ? probe.size : null, expectedSize });
+      const message = probe.ok
+        ? right
+          ? 'answers with the right size'
+          : `answers with ${probe.size} bytes instead of ${expectedSize}`
+        : probe.message;
+      results.push({
+        volumeId: record.volumeId,
+        exportName: record.exportName,
+        ok: right,
+        message,
+        size: probe.ok ? probe.size : null,
+        expectedSize,
+      });
     }
     return results;
   }
 
   private refuseWhileBusy(volumeId: string): void {
     if (!this.parts.isBusyWith(volumeId)) return;
-    throw new DaemonError('VOLUME_BUSY', `An operation on volume ${volumeId} is in flight`, { details: { volume_id: volumeId }, retryAfterSeconds: 2 });
+    throw new DaemonError('VOLUME_BUSY', `An operation on volume ${volumeId} is in flight`, {
+      details: { volume_id: volumeId },
+      retryAfterSeconds: 2,
+    });
   }
 
   private async verifiedDevice(mapping: Mapping): Promise<Device> {
@@ -99,7 +153,11 @@ export class ExportService implements ExportsApi {
     const identity = verifyIdentity(mapping, device, snapshot.bootId);
     if (device && identity.ok) return device;
     const reason = identity.ok ? 'the device is gone' : identity.reason;
-    throw new DaemonError('DEVICE_IDENTITY_MISMATCH', `The device of volume ${mapping.volumeId} is not certain: ${reason}`, { details: { volume_id: mapping.volumeId } });
+    throw new DaemonError(
+      'DEVICE_IDENTITY_MISMATCH',
+      `The device of volume ${mapping.volumeId} is not certain: ${reason}`,
+      { details: { volume_id: mapping.volumeId } },
+    );
   }
 }
 

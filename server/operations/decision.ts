@@ -1,4 +1,11 @@
-import type { CloudCommand, CloudDiskOffering, CloudJob, CloudVm, CloudVolume, CloudZone } from '../cloudstack/cloud';
+import type {
+  CloudCommand,
+  CloudDiskOffering,
+  CloudJob,
+  CloudVm,
+  CloudVolume,
+  CloudZone,
+} from '../cloudstack/cloud';
 import type { MappingEffect } from '../database/ledger';
 import type { Device, Holder } from '../devices/model';
 import type { ErrorCode } from '../runtime/errors';
@@ -71,9 +78,20 @@ export interface Offer {
 }
 
 export type DeviceFact =
-  | { readonly kind: 'found'; readonly device: Device; readonly bootId: string | null; readonly matchedBy: 'serial' | 'size'; readonly displaces: readonly string[] }
+  | {
+      readonly kind: 'found';
+      readonly device: Device;
+      readonly bootId: string | null;
+      readonly matchedBy: 'serial' | 'size';
+      readonly displaces: readonly string[];
+    }
   | { readonly kind: 'missing'; readonly reason: string }
-  | { readonly kind: 'refused'; readonly code: ErrorCode; readonly reason: string; readonly considered: JsonObject[] };
+  | {
+      readonly kind: 'refused';
+      readonly code: ErrorCode;
+      readonly reason: string;
+      readonly considered: JsonObject[];
+    };
 
 export type Action =
   // Observations: they fill the facts and can be repeated at will
@@ -90,8 +108,18 @@ export type Action =
   | { readonly do: 'await-gone'; readonly volumeId: string; readonly timeout: number }
   // Foreign calls, each between an intent and an answer
   | { readonly do: 'intend'; readonly step: MutationStep; readonly data?: JsonObject }
-  | { readonly do: 'submit'; readonly step: MutationStep; readonly jobId: string; readonly command: CloudCommand }
-  | { readonly do: 'delete-volume'; readonly step: MutationStep; readonly jobId: string; readonly volumeId: string }
+  | {
+      readonly do: 'submit';
+      readonly step: MutationStep;
+      readonly jobId: string;
+      readonly command: CloudCommand;
+    }
+  | {
+      readonly do: 'delete-volume';
+      readonly step: MutationStep;
+      readonly jobId: string;
+      readonly volumeId: string;
+    }
   | { readonly do: 'await-job'; readonly step: MutationStep; readonly jobId: string }
   // Our own effects
   | { readonly do: 'publish'; readonly volumeId: string; readonly device: Device }
@@ -108,11 +136,27 @@ export type Action =
       readonly forget?: readonly (keyof Facts)[];
     }
   // Time
-  | { readonly do: 'pause'; readonly ms: number; readonly step: string; readonly reason: string; readonly forget: readonly (keyof Facts)[] }
-  | { readonly do: 'back-off'; readonly step: string; readonly reason: string; readonly forget: readonly (keyof Facts)[] }
+  | {
+      readonly do: 'pause';
+      readonly ms: number;
+      readonly step: string;
+      readonly reason: string;
+      readonly forget: readonly (keyof Facts)[];
+    }
+  | {
+      readonly do: 'back-off';
+      readonly step: string;
+      readonly reason: string;
+      readonly forget: readonly (keyof Facts)[];
+    }
   // Ends
   | { readonly do: 'complete'; readonly response: JsonObject; readonly effects?: MappingEffect[] }
-  | { readonly do: 'fail'; readonly code: ErrorCode; readonly message: string; readonly response?: JsonObject }
+  | {
+      readonly do: 'fail';
+      readonly code: ErrorCode;
+      readonly message: string;
+      readonly response?: JsonObject;
+    }
   | { readonly do: 'cancel'; readonly message: string };
 
 /** A part of an operation that is over; the operation goes on with the next part. */
@@ -127,5 +171,10 @@ export function done<R>(result: R): Done<R> {
 
 /** Decides to fail: journaled first, so that a crash in the middle of the undo continues with the undo. */
 export function giveUp(code: ErrorCode, message: string, details: JsonObject = {}): Action {
-  return { do: 'record', step: 'operation', state: 'failing', data: { code, message, details, cancelled: false } };
+  return {
+    do: 'record',
+    step: 'operation',
+    state: 'failing',
+    data: { code, message, details, cancelled: false },
+  };
 }

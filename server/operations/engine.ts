@@ -106,7 +106,11 @@ export class Engine implements Siblings {
     this.resumeWanted = false;
     const orphans = executing.filter((operation) => !this.runs.has(operation.id));
     for (const operation of orphans) {
-      this.parts.logger.info('Operation resumed', { operation_id: operation.id, type: operation.type, volume_id: operation.volumeId });
+      this.parts.logger.info('Operation resumed', {
+        operation_id: operation.id,
+        type: operation.type,
+        volume_id: operation.volumeId,
+      });
       this.launch(operation);
     }
     return orphans.length;

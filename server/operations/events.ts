@@ -30,7 +30,8 @@ export class OperationEvents {
     this.endListeners.set(operationId, listeners.add(listener));
     return () => {
       listeners.delete(listener);
-      if (listeners.size === 0 && this.endListeners.get(operationId) === listeners) this.endListeners.delete(operationId);
+      if (listeners.size === 0 && this.endListeners.get(operationId) === listeners)
+        this.endListeners.delete(operationId);
     };
   }
 }

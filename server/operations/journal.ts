@@ -16,7 +16,12 @@ export type MutationState =
   /** Intent written, no answer: it may or may not have reached CloudStack. */
   | { readonly at: 'intended'; readonly jobId: string; readonly tries: number; readonly since: number }
   /** CloudStack took it; the job runs. */
-  | { readonly at: 'accepted'; readonly jobId: string; readonly tries: number; readonly volumeId: string | null }
+  | {
+      readonly at: 'accepted';
+      readonly jobId: string;
+      readonly tries: number;
+      readonly volumeId: string | null;
+    }
   /** The try is over: the effect is a question for a re-read unless `outcome` is refused. */
   | {
       readonly at: 'ended';

@@ -1,5 +1,11 @@
 import type { CloudVolume } from '../cloudstack/cloud';
-import { type Considered, type Correlation, correlate, rootDevices, type World } from '../devices/correlation';
+import {
+  type Considered,
+  type Correlation,
+  correlate,
+  rootDevices,
+  type World,
+} from '../devices/correlation';
 import type { DeviceSnapshot } from '../devices/model';
 import { LIMITS } from '../runtime/limits';
 import { DEVICE_FOUND, NO_DEVICE } from '../runtime/log-events';
@@ -13,10 +19,19 @@ type Found = Extract<Correlation, { kind: 'found' }>;
  * Waits until the guest shows the disk of the volume, or until the correlation is refused, or `timeout` ms are over. The rules
  * are pure (../devices/correlation.ts); this brings them the world, anew after every scan.
  */
-export async function awaitDevice(run: OperationRun, volume: CloudVolume, timeout: number): Promise<DeviceFact> {
+export async function awaitDevice(
+  run: OperationRun,
+  volume: CloudVolume,
+  timeout: number,
+): Promise<DeviceFact> {
   const { watcher, logger } = run.parts;
   const fields = { operation_id: run.operation.id, volume_id: volume.id };
-  run.waiting = { step: 'await-device', reason: 'the guest has not shown the disk yet', attempt: 0, nextAttemptAt: null };
+  run.waiting = {
+    step: 'await-device',
+    reason: 'the guest has not shown the disk yet',
+    attempt: 0,
+    nextAttemptAt: null,
+  };
   const mappings = await readMappings(run);
   let last: Correlation | null = null;
   const settled = await watcher.waitFor(
@@ -34,9 +49,20 @@ export async function awaitDevice(run: OperationRun, volume: CloudVolume, timeou
   }
   if (answer.kind === 'refused') {
     logger.warn('No device was chosen', { ...fields, reason: answer.reason, considered: answer.considered });
-    return { kind: 'refused', code: answer.code, reason: answer.reason, considered: answer.considered.map(asJson) };
+    return {
+      kind: 'refused',
+      code: answer.code,
+      reason: answer.reason,
+      considered: answer.considered.map(asJson),
+    };
   }
-  logger.info(DEVICE_FOUND, { ...fields, device_path: answer.device.path, matched_by: answer.matchedBy, serial: answer.device.serial, diskseq: answer.device.diskseq });
+  logger.info(DEVICE_FOUND, {
+    ...fields,
+    device_path: answer.device.path,
+    matched_by: answer.matchedBy,
+    serial: answer.device.serial,
+    diskseq: answer.device.diskseq,
+  });
   return foundFact(run, volume, answer);
 }
 
@@ -51,8 +77,16 @@ export function serialless(snapshot: DeviceSnapshot): boolean {
  */
 async function foundFact(run: OperationRun, volume: CloudVolume, found: Found): Promise<DeviceFact> {
   const mappings = await readMappings(run);
-  const displaces = mappings.filter((mapping) => mapping.devicePath === found.device.path && mapping.volumeId !== volume.id).map((mapping) => mapping.volumeId);
-  return { kind: 'found', device: found.device, bootId: run.parts.watcher.snapshot().bootId, matchedBy: found.matchedBy, displaces };
+  const displaces = mappings
+    .filter((mapping) => mapping.devicePath === found.device.path && mapping.volumeId !== volume.id)
+    .map((mapping) => mapping.volumeId);
+  return {
+    kind: 'found',
+    device: found.device,
+    bootId: run.parts.watcher.snapshot().bootId,
+    matchedBy: found.matchedBy,
+    displaces,
+  };
 }
 
 async function readMappings(run: OperationRun) {
@@ -60,7 +94,12 @@ async function readMappings(run: OperationRun) {
   return applianceVmId === null ? [] : run.active(() => run.parts.ledger.listMappings(applianceVmId));
 }
 
-function worldOf(run: OperationRun, volume: CloudVolume, snapshot: DeviceSnapshot, mappings: World['mappings']): World {
+function worldOf(
+  run: OperationRun,
+  volume: CloudVolume,
+  snapshot: DeviceSnapshot,
+  mappings: World['mappings'],
+): World {
   return {
     volume: { id: volume.id, size: volume.size },
     devices: snapshot.devices,

@@ -1,7 +1,7 @@
 import type { CloudVolume } from '../cloudstack/cloud';
-import { serialNames } from '../devices/serial';
 import { verifyIdentity } from '../devices/identity';
 import type { Device, DeviceSnapshot, Holder } from '../devices/model';
+import { serialNames } from '../devices/serial';
 import { exportName } from '../exports/naming';
 import { LIMITS } from '../runtime/limits';
 import type { Action } from './decision';
@@ -13,8 +13,17 @@ type Observation = Extract<
   Action,
   {
     do:
-      | 'read-volume' | 'read-offer' | 'read-vm' | 'read-vm-volumes' | 'read-mapping' | 'read-obstacles'
-      | 'read-holders' | 'find-created' | 'query-job' | 'await-device' | 'await-gone';
+      | 'read-volume'
+      | 'read-offer'
+      | 'read-vm'
+      | 'read-vm-volumes'
+      | 'read-mapping'
+      | 'read-obstacles'
+      | 'read-holders'
+      | 'find-created'
+      | 'query-job'
+      | 'await-device'
+      | 'await-gone';
   }
 >;
 
@@ -31,7 +40,12 @@ export async function observe(run: OperationRun, action: Observation): Promise<v
     case 'read-mapping':
       return run.learn({ mapping: (await run.active(() => ledger.readMapping(action.volumeId))) ?? 'none' });
     case 'query-job':
-      return run.learn({ job: { jobId: action.jobId, found: (await run.active(() => cloud.queryJob(action.jobId))) ?? 'unknown' } });
+      return run.learn({
+        job: {
+          jobId: action.jobId,
+          found: (await run.active(() => cloud.queryJob(action.jobId))) ?? 'unknown',
+        },
+      });
     case 'read-offer':
       return readOffer(run);
     case 'find-created':
@@ -62,7 +76,13 @@ async function readOffer(run: OperationRun): Promise<void> {
   );
   const rival = run.siblings
     .running()
-    .find((other) => other.type === 'create' && other.sequence < sequence && other.request.name === request.name && other.request.zone_id === request.zone_id);
+    .find(
+      (other) =>
+        other.type === 'create' &&
+        other.sequence < sequence &&
+        other.request.name === request.name &&
+        other.request.zone_id === request.zone_id,
+    );
   run.learn({ offer: { zone, offering, sameName: sameName.filter(isLive), rival: rival?.id ?? null } });
 }
 
@@ -77,12 +97,17 @@ function isLive(volume: CloudVolume): boolean {
 async function findCreated(run: OperationRun, since: number): Promise<void> {
   if (run.operation.type !== 'create') return;
   const { request, id } = run.operation;
-  const volumes = await run.active(() => run.parts.cloud.listVolumes({ name: request.name, zoneId: request.zone_id }));
+  const volumes = await run.active(() =>
+    run.parts.cloud.listVolumes({ name: request.name, zoneId: request.zone_id }),
+  );
   const wanted = Math.ceil(request.size / 1024 ** 3) * 1024 ** 3;
   const mine: CloudVolume[] = [];
   for (const volume of volumes.filter(isLive)) {
     const created = volume.created === null ? since : Date.parse(volume.created);
-    const fits = volume.diskOfferingId === request.disk_offering_id && volume.size >= wanted && created >= since - LIMITS.SIGNATURE_LIFETIME;
+    const fits =
+      volume.diskOfferingId === request.disk_offering_id &&
+      volume.size >= wanted &&
+      created >= since - LIMITS.SIGNATURE_LIFETIME;
     if (!fits) continue;
     const owners = await run.parts.ledger.listOperations({ volumeId: volume.id, limit: 1 });
     if (owners.every((owner) => owner.id === id)) mine.push(volume);
@@ -98,7 +123,9 @@ async function readObstacles(run: OperationRun, volumeId: string, toAppliance: b
     if (job?.status === 'pending') stragglers += 1;
     else {
       const outcome = job === null ? 'unknown' : job.status === 'succeeded' ? 'ok' : 'failed';
-      await run.active(() => ledger.settleStraggler(run.epoch, operationId, step, { job_id: jobId, outcome, straggler: true }));
+      await run.active(() =>
+        ledger.settleStraggler(run.epoch, operationId, step, { job_id: jobId, outcome, straggler: true }),
+      );
     }
   }
   run.learn({ obstacles: { stragglers, rival: toAppliance ? seriallessRival(run) : null } });
@@ -111,7 +138,11 @@ function seriallessRival(run: OperationRun): string | null {
   const { sequence } = run.operation;
   const rival = run.siblings
     .running()
-    .find((other) => other.sequence < sequence && ((other.type === 'attach' && other.request.vm_id === applianceVmId) || other.type === 'cleanup'));
+    .find(
+      (other) =>
+        other.sequence < sequence &&
+        ((other.type === 'attach' && other.request.vm_id === applianceVmId) || other.type === 'cleanup'),
+    );
   return rival?.id ?? null;
 }
 
@@ -124,11 +155,18 @@ async function readHolders(run: OperationRun, volumeId: string): Promise<Holder[
   const named = holders.filter((holder) => holder.kind === 'nbd-client').length;
   if (clients.count <= named) return holders;
   const details = clients.details.length > 0 ? clients.details : [`${clients.count} connection(s)`];
-  return [...holders.filter((holder) => holder.kind !== 'nbd-client'), ...details.map((detail) => ({ kind: 'nbd-client' as const, detail }))];
+  return [
+    ...holders.filter((holder) => holder.kind !== 'nbd-client'),
+    ...details.map((detail) => ({ kind: 'nbd-client' as const, detail })),
+  ];
 }
 
 /** The guest's disk of a volume: by serial, or by the mapping where disks have none. */
-export function deviceOfVolume(snapshot: DeviceSnapshot, volumeId: string, mapping: Mapping | null): Device | null {
+export function deviceOfVolume(
+  snapshot: DeviceSnapshot,
+  volumeId: string,
+  mapping: Mapping | null,
+): Device | null {
   const bySerial = snapshot.devices.find((device) => serialNames(volumeId, device.serial));
   if (bySerial) return bySerial;
   if (!mapping) return null;
@@ -140,8 +178,14 @@ async function awaitGone(run: OperationRun, volumeId: string, timeout: number): 
   const { ledger, watcher } = run.parts;
   const mapping = await run.active(() => ledger.readMapping(volumeId));
   const here = mapping?.vmId === run.parts.policy().applianceVmId ? mapping : null;
-  const gone = (snapshot: DeviceSnapshot) => (deviceOfVolume(snapshot, volumeId, here) === null ? true : null);
+  const gone = (snapshot: DeviceSnapshot) =>
+    deviceOfVolume(snapshot, volumeId, here) === null ? true : null;
   if (gone(await watcher.scan())) return true;
-  run.waiting = { step: 'await-gone', reason: 'the guest still has the disk', attempt: 0, nextAttemptAt: null };
+  run.waiting = {
+    step: 'await-gone',
+    reason: 'the guest still has the disk',
+    attempt: 0,
+    nextAttemptAt: null,
+  };
   return (await watcher.waitFor(gone, { timeout, signal: run.signal })) ?? false;
 }

@@ -33,7 +33,10 @@ export interface EngineParts {
 export interface Watcher {
   snapshot(): DeviceSnapshot;
   scan(): Promise<DeviceSnapshot>;
-  waitFor<T>(check: (snapshot: DeviceSnapshot) => T | null, options: { timeout: number; signal?: AbortSignal }): Promise<T | null>;
+  waitFor<T>(
+    check: (snapshot: DeviceSnapshot) => T | null,
+    options: { timeout: number; signal?: AbortSignal },
+  ): Promise<T | null>;
   /** The events still in the correlation channel, oldest first. */
   recentEvents(): readonly DeviceEvent[];
 }

@@ -18,7 +18,9 @@ export async function publishDevice(run: OperationRun, volumeId: string, device:
   }
   if (!(await tryPublish(run, targetOf(volumeId, now)))) return;
   await run.record({
-    entries: [{ step: 'publish', state: 'done', data: { export_name: exportName(volumeId), device_path: now.path } }],
+    entries: [
+      { step: 'publish', state: 'done', data: { export_name: exportName(volumeId), device_path: now.path } },
+    ],
     effects: [{ kind: 'put-export', record: exportRecord(run, volumeId, now.path) }],
     waiting: null,
   });
@@ -30,9 +32,17 @@ export async function republish(run: OperationRun, volumeId: string): Promise<vo
   const mapping = await run.parts.ledger.readMapping(volumeId);
   const snapshot = await run.parts.watcher.scan();
   const device = snapshot.devices.find((candidate) => candidate.path === mapping?.devicePath);
-  const identity = mapping && device ? verifyIdentity(mapping, device, snapshot.bootId) : { ok: false as const, reason: 'the device is gone' };
+  const identity =
+    mapping && device
+      ? verifyIdentity(mapping, device, snapshot.bootId)
+      : { ok: false as const, reason: 'the device is gone' };
   if (!mapping || !device || !identity.ok) {
-    run.learn({ publishError: { code: 'DEVICE_IDENTITY_MISMATCH', message: identity.ok ? 'the mapping is gone' : identity.reason } });
+    run.learn({
+      publishError: {
+        code: 'DEVICE_IDENTITY_MISMATCH',
+        message: identity.ok ? 'the mapping is gone' : identity.reason,
+      },
+    });
     return;
   }
   if (!(await tryPublish(run, targetOf(volumeId, device)))) return;
@@ -66,10 +76,23 @@ async function tryPublish(run: OperationRun, target: ExportTarget): Promise<bool
 }
 
 export function targetOf(volumeId: string, device: Device): ExportTarget {
-  return { name: exportName(volumeId), volumeId, devicePath: device.path, size: device.size, dev: device.dev };
+  return {
+    name: exportName(volumeId),
+    volumeId,
+    devicePath: device.path,
+    size: device.size,
+    dev: device.dev,
+  };
 }
 
 function exportRecord(run: OperationRun, volumeId: string, devicePath: string) {
   const { port } = run.parts.exports;
-  return { volumeId, exportName: exportName(volumeId), devicePath, port, status: 'active' as const, metadata: { created_by: 'volume-daemon', created_via: 'attach' } };
+  return {
+    volumeId,
+    exportName: exportName(volumeId),
+    devicePath,
+    port,
+    status: 'active' as const,
+    metadata: { created_by: 'volume-daemon', created_via: 'attach' },
+  };
 }

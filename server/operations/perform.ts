@@ -1,5 +1,6 @@
 import { CloudError } from '../cloudstack/cloud';
 import { DaemonError } from '../runtime/errors';
+import { VOLUME_CREATING } from '../runtime/log-events';
 import type { Action, Facts } from './decision';
 import type { MutationStep } from './journal';
 import type { JsonObject, Operation } from './model';
@@ -9,7 +10,18 @@ import { awaitJob } from './perform-job';
 import type { OperationRun } from './run';
 
 /** Facts that a mutation of the volume makes doubtful. */
-const ABOUT_THE_VOLUME: readonly (keyof Facts)[] = ['volume', 'vm', 'vmVolumes', 'job', 'device', 'holders', 'gone', 'obstacles', 'published', 'created'];
+const ABOUT_THE_VOLUME: readonly (keyof Facts)[] = [
+  'volume',
+  'vm',
+  'vmVolumes',
+  'job',
+  'device',
+  'holders',
+  'gone',
+  'obstacles',
+  'published',
+  'created',
+];
 
 type Performable = Exclude<Action, { do: 'complete' | 'fail' | 'cancel' | 'pause' | 'back-off' }>;
 
@@ -27,7 +39,10 @@ export async function perform(run: OperationRun, action: Performable): Promise<O
   return null;
 }
 
-async function performStep(run: OperationRun, action: Exclude<Performable, { do: 'await-job' }>): Promise<void> {
+async function performStep(
+  run: OperationRun,
+  action: Exclude<Performable, { do: 'await-job' }>,
+): Promise<void> {
   switch (action.do) {
     case 'intend':
       return intend(run, action.step, action.data ?? {});
@@ -59,11 +74,24 @@ async function submit(run: OperationRun, action: Extract<Action, { do: 'submit' 
   const { step, jobId, command } = action;
   // From here on the call may be on its way; only a certain "not started" makes it unsent again.
   run.forget(['unsent', 'job']);
+  if (command.name === 'createVolume') {
+    run.parts.logger.info(VOLUME_CREATING, {
+      operation_id: run.operation.id,
+      name: command.volumeName,
+      size_gib: command.sizeGiB,
+    });
+  }
   try {
     const accepted = await run.active(() => run.parts.cloud.submit(command, jobId));
     const volumeId = accepted.volumeId;
     await run.record({
-      entries: [{ step, state: 'accepted', data: volumeId ? { job_id: jobId, volume_id: volumeId } : { job_id: jobId } }],
+      entries: [
+        {
+          step,
+          state: 'accepted',
+          data: volumeId ? { job_id: jobId, volume_id: volumeId } : { job_id: jobId },
+        },
+      ],
       ...(volumeId && command.name === 'createVolume' ? { volumeId } : {}),
       waiting: null,
     });
@@ -74,10 +102,17 @@ async function submit(run: OperationRun, action: Extract<Action, { do: 'submit' 
 }
 
 /** What an error says about a call: refused for good, certainly not started, or unknown. */
-async function answered(run: OperationRun, step: MutationStep, jobId: string, error: CloudError): Promise<void> {
+async function answered(
+  run: OperationRun,
+  step: MutationStep,
+  jobId: string,
+  error: CloudError,
+): Promise<void> {
   switch (error.outcome) {
     case 'final':
-      await run.record({ entries: [{ step, state: 'refused', data: { job_id: jobId, code: error.code, text: error.text } }] });
+      await run.record({
+        entries: [{ step, state: 'refused', data: { job_id: jobId, code: error.code, text: error.text } }],
+      });
       run.forget(ABOUT_THE_VOLUME);
       return;
     case 'not-started':
@@ -85,22 +120,38 @@ async function answered(run: OperationRun, step: MutationStep, jobId: string, er
       throw error;
     case 'unknown':
       // The reply is lost: the next decision asks CloudStack for this very job.
-      throw error.transient ? error : new CloudError(error.message, { kind: 'network', outcome: 'unknown', cause: error });
+      throw error.transient
+        ? error
+        : new CloudError(error.message, { kind: 'network', outcome: 'unknown', cause: error });
     default:
       return error.outcome satisfies never;
   }
 }
 
-async function deleteVolume(run: OperationRun, action: Extract<Action, { do: 'delete-volume' }>): Promise<void> {
+async function deleteVolume(
+  run: OperationRun,
+  action: Extract<Action, { do: 'delete-volume' }>,
+): Promise<void> {
   const { step, jobId, volumeId } = action;
   run.forget(['unsent']);
   try {
     await run.active(() => run.parts.cloud.deleteVolume(volumeId));
-    await run.record({ entries: [{ step, state: 'finished', data: { job_id: jobId, outcome: 'ok' } }], waiting: null });
+    await run.record({
+      entries: [{ step, state: 'finished', data: { job_id: jobId, outcome: 'ok' } }],
+      waiting: null,
+    });
   } catch (error) {
     if (!(error instanceof CloudError)) throw error;
     if (error.outcome === 'unknown') {
-      await run.record({ entries: [{ step, state: 'finished', data: { job_id: jobId, outcome: 'unknown', code: error.code, text: error.text } }] });
+      await run.record({
+        entries: [
+          {
+            step,
+            state: 'finished',
+            data: { job_id: jobId, outcome: 'unknown', code: error.code, text: error.text },
+          },
+        ],
+      });
     } else {
       await answered(run, step, jobId, error);
     }

@@ -2,6 +2,7 @@ import { CloudError } from '../cloudstack/cloud';
 import type { Epoch, OperationChange } from '../database/ledger';
 import { DaemonError, type ErrorCode } from '../runtime/errors';
 import { LIMITS } from '../runtime/limits';
+import { VOLUME_CREATE_FAILED } from '../runtime/log-events';
 import { decide } from './decide';
 import type { Action, Facts } from './decision';
 import { Journal } from './journal';
@@ -62,7 +63,9 @@ export class OperationRun {
   private async readJournal(): Promise<void> {
     while (!this.signal.aborted) {
       try {
-        this.journal = new Journal(await this.permits.use(() => this.parts.ledger.readJournal(this.operation.id)));
+        this.journal = new Journal(
+          await this.permits.use(() => this.parts.ledger.readJournal(this.operation.id)),
+        );
         return;
       } catch (error) {
         await this.waitForDatabase(error, 1);
@@ -91,7 +94,9 @@ export class OperationRun {
     }
   }
 
-  private async tryToPerform(action: Exclude<Action, { do: 'complete' | 'fail' | 'cancel' | 'pause' | 'back-off' }>): Promise<Operation | null> {
+  private async tryToPerform(
+    action: Exclude<Action, { do: 'complete' | 'fail' | 'cancel' | 'pause' | 'back-off' }>,
+  ): Promise<Operation | null> {
     try {
       const ended = await perform(this, action);
       if (ended) return ended;
@@ -122,7 +127,8 @@ export class OperationRun {
         return this.backOff(what, error.message, null);
       case 'EXPORT_CONFIG_FAILED':
       case 'EXPORT_SERVER_UNHEALTHY':
-        if (this.elapsed(`retry:${what}`) <= LIMITS.EXPORT_DEADLINE) return this.backOff(what, error.message, null);
+        if (this.elapsed(`retry:${what}`) <= LIMITS.EXPORT_DEADLINE)
+          return this.backOff(what, error.message, null);
         return this.giveUp(error.code, error.message);
       default:
         throw error;
@@ -132,8 +138,18 @@ export class OperationRun {
   /** Outside a decision: the first time the undo begins; when the undo itself is refused, the operation ends and sync takes over. */
   async giveUp(code: ErrorCode, message: string): Promise<Operation | null> {
     const failing = this.journal.failing;
-    if (failing) return this.end('failed', { undo_error: message }, `${failing.message} (undo stopped: ${message})`, code);
-    await this.record({ entries: [{ step: 'operation', state: 'failing', data: { code, message, details: {}, cancelled: false } }] });
+    if (failing)
+      return this.end(
+        'failed',
+        { undo_error: message },
+        `${failing.message} (undo stopped: ${message})`,
+        code,
+      );
+    await this.record({
+      entries: [
+        { step: 'operation', state: 'failing', data: { code, message, details: {}, cancelled: false } },
+      ],
+    });
     return null;
   }
 
@@ -141,7 +157,11 @@ export class OperationRun {
   private async backOff(step: string, reason: string, retryAfter: number | null): Promise<null> {
     this.attempt += 1;
     const ceiling = Math.min(LIMITS.RETRY_CAP, LIMITS.RETRY_BASE * 2 ** Math.min(this.attempt - 1, 10));
-    const delay = Math.max(LIMITS.RETRY_FLOOR, Math.ceil(this.parts.random.fraction() * ceiling), retryAfter ?? 0);
+    const delay = Math.max(
+      LIMITS.RETRY_FLOOR,
+      Math.ceil(this.parts.random.fraction() * ceiling),
+      retryAfter ?? 0,
+    );
     await this.wait(step, reason, delay, this.attempt);
     return null;
   }
@@ -150,11 +170,21 @@ export class OperationRun {
     const changed = this.waiting?.reason !== reason;
     const at = this.parts.clock.now();
     this.waiting = { step, reason, attempt, nextAttemptAt: at + ms };
-    if (changed) this.parts.logger.info('Operation is waiting', { operation_id: this.operation.id, type: this.operation.type, step, reason, attempt, next_attempt_ms: ms });
+    if (changed)
+      this.parts.logger.info('Operation is waiting', {
+        operation_id: this.operation.id,
+        type: this.operation.type,
+        step,
+        reason,
+        attempt,
+        next_attempt_ms: ms,
+      });
     // Persisting the wait is for readers only, so a database that is away must not stop the waiting itself.
     if (changed || attempt > 0) {
       await this.tryRecord({
-        entries: changed ? [{ step, state: 'waiting', data: { reason, attempt, next_attempt_at: at + ms } }] : [],
+        entries: changed
+          ? [{ step, state: 'waiting', data: { reason, attempt, next_attempt_at: at + ms } }]
+          : [],
         waiting: { attempt, nextAttemptAt: at + ms, reason },
       });
     }
@@ -177,10 +207,18 @@ export class OperationRun {
 
   /** Sleeps when the error says that the database is away; throws everything else, and when the engine stops. */
   private async waitForDatabase(error: unknown, attempt: number): Promise<void> {
-    if (!(error instanceof DaemonError) || error.code !== 'DATABASE_UNAVAILABLE' || this.signal.aborted) throw error;
+    if (!(error instanceof DaemonError) || error.code !== 'DATABASE_UNAVAILABLE' || this.signal.aborted)
+      throw error;
     this.waiting = { step: 'journal', reason: error.message, attempt, nextAttemptAt: null };
-    this.parts.logger.warn('Operation waits for the database', { operation_id: this.operation.id, attempt, error });
-    await this.parts.clock.sleep(Math.min(LIMITS.DATABASE_BACKOFF_CAP, 100 * 2 ** Math.min(attempt, 8)), this.signal);
+    this.parts.logger.warn('Operation waits for the database', {
+      operation_id: this.operation.id,
+      attempt,
+      error,
+    });
+    await this.parts.clock.sleep(
+      Math.min(LIMITS.DATABASE_BACKOFF_CAP, 100 * 2 ** Math.min(attempt, 8)),
+      this.signal,
+    );
   }
 
   private async tryRecord(change: Omit<OperationChange, 'at' | 'after'>): Promise<void> {
@@ -193,7 +231,9 @@ export class OperationRun {
 
   private async append(change: Omit<OperationChange, 'at' | 'after'>): Promise<JournalEntry[]> {
     const full = { ...change, after: this.journal.lastSequence, at: this.parts.clock.now() };
-    const entries = await this.permits.use(() => this.parts.ledger.append(this.epoch, this.operation.id, full));
+    const entries = await this.permits.use(() =>
+      this.parts.ledger.append(this.epoch, this.operation.id, full),
+    );
     this.journal = this.journal.with(entries);
     if (change.volumeId !== undefined) this.operation = { ...this.operation, volumeId: change.volumeId };
     this.parts.events.publish(entries);
@@ -248,7 +288,11 @@ function logEnd(run: OperationRun, status: TerminalStatus, error: string | null)
     error_code: operation.errorCode,
     ms: (operation.completedAt ?? parts.clock.now()) - operation.createdAt,
   };
-  if (status === 'failed') parts.logger.error('Operation failed', { ...fields, reason: error });
+  if (status === 'failed')
+    parts.logger.error(operation.type === 'create' ? VOLUME_CREATE_FAILED : 'Operation failed', {
+      ...fields,
+      reason: error,
+    });
   else parts.logger.info(status === 'completed' ? 'Operation completed' : 'Operation cancelled', fields);
 }
 
@@ -275,4 +319,3 @@ export function cloudCode(error: CloudError): ErrorCode {
       return error.kind satisfies never;
   }
 }
-

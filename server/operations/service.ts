@@ -28,7 +28,11 @@ export interface ServiceParts {
 export class OperationService implements OperationsApi {
   constructor(private readonly parts: ServiceParts) {}
 
-  async request<T extends OperationType>(type: T, request: RequestOf[T], options: { idempotencyKey?: string | null } = {}): Promise<Operation> {
+  async request<T extends OperationType>(
+    type: T,
+    request: RequestOf[T],
+    options: { idempotencyKey?: string | null } = {},
+  ): Promise<Operation> {
     const { engine, epoch } = this.parts.writer();
     this.parts.admit(type, request);
     const id = this.parts.random.uuid();
@@ -57,7 +61,10 @@ export class OperationService implements OperationsApi {
 
   async read(id: string): Promise<Operation> {
     const operation = await this.parts.ledger.readOperation(id);
-    if (!operation) throw new DaemonError('OPERATION_NOT_FOUND', `Operation ${id} not found`, { details: { operation_id: id } });
+    if (!operation)
+      throw new DaemonError('OPERATION_NOT_FOUND', `Operation ${id} not found`, {
+        details: { operation_id: id },
+      });
     return operation;
   }
 
@@ -73,12 +80,18 @@ export class OperationService implements OperationsApi {
   async cancel(id: string): Promise<Operation> {
     const { engine, epoch } = this.parts.writer();
     const tooLate = () =>
-      new DaemonError('TOO_LATE_TO_CANCEL', `Operation ${id} can no longer be cancelled: CloudStack has been asked, or it has ended`, { details: { operation_id: id } });
+      new DaemonError(
+        'TOO_LATE_TO_CANCEL',
+        `Operation ${id} can no longer be cancelled: CloudStack has been asked, or it has ended`,
+        { details: { operation_id: id } },
+      );
     if (engine.isCommitted(id)) throw tooLate();
     const outcome = await this.parts.ledger.requestCancel(epoch, id);
     switch (outcome) {
       case 'missing':
-        throw new DaemonError('OPERATION_NOT_FOUND', `Operation ${id} not found`, { details: { operation_id: id } });
+        throw new DaemonError('OPERATION_NOT_FOUND', `Operation ${id} not found`, {
+          details: { operation_id: id },
+        });
       case 'ended':
         throw tooLate();
       case 'requested':
@@ -109,7 +122,9 @@ export class OperationService implements OperationsApi {
       const current = await this.read(id);
       if (isTerminal(current.status)) return current;
       const wait = Math.min(timeoutMs, LIMITS.LONG_POLL_SECONDS * 1000);
-      const signals = signal ? [done.signal, this.parts.stopping, signal] : [done.signal, this.parts.stopping];
+      const signals = signal
+        ? [done.signal, this.parts.stopping, signal]
+        : [done.signal, this.parts.stopping];
       await this.parts.clock.sleep(wait, AbortSignal.any(signals));
       return ended ?? (await this.read(id));
     } finally {
@@ -137,14 +152,19 @@ function vmOf(type: OperationType, request: RequestOf[OperationType]): string | 
 
 /** SHA-256 of the request with sorted keys: what "the same body" means for idempotency keys and joins. */
 export function hashOf(type: OperationType, request: RequestOf[OperationType]): string {
-  return createHash('sha256').update(`${type}\n${canonical(request)}`).digest('hex');
+  return createHash('sha256')
+    .update(`${type}\n${canonical(request)}`)
+    .digest('hex');
 }
 
 function canonical(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`;
   if (typeof value === 'object' && value !== null) {
     const entries = Object.entries(value).filter(([, item]) => item !== undefined);
-    return `{${entries.sort(([a], [b]) => (a < b ? -1 : 1)).map(([key, item]) => `${JSON.stringify(key)}:${canonical(item)}`).join(',')}}`;
+    return `{${entries
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([key, item]) => `${JSON.stringify(key)}:${canonical(item)}`)
+      .join(',')}}`;
   }
   return JSON.stringify(value);
 }

@@ -40,8 +40,19 @@ export function assemble(configuration: Configuration, logger: Logger, redactor:
   });
   const cloud = createCloud({ settings, clock, logger });
   const guest = createSysfsGuest({ ...devices, clock });
-  const watcher = new DeviceWatcher({ guest, clock, logger, inventory: createInventoryStore(join(configuration.stateDir, 'inventory')) });
-  const exports = createExportServer({ ...nbd, runDir: configuration.runDir, devDir: devices.devDir, clock, logger });
+  const watcher = new DeviceWatcher({
+    guest,
+    clock,
+    logger,
+    inventory: createInventoryStore(join(configuration.stateDir, 'inventory')),
+  });
+  const exports = createExportServer({
+    ...nbd,
+    runDir: configuration.runDir,
+    devDir: devices.devDir,
+    clock,
+    logger,
+  });
   const identity = new ApplianceIdentity({
     cloud,
     logger,

@@ -1,6 +1,6 @@
 /**
  * Every error a caller can meet, in one catalogue: stable code → HTTP status and what to do about it.
- * `docs/errors.md` is generated from this table (`npm run docs:errors`) and a test keeps both equal.
+ * `docs/errors.md` is generated from this table (`npm run docs`) and a test keeps both equal.
  * A code is also what a failed operation carries in `error_code`.
  */
 export interface ErrorSpec {

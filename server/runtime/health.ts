@@ -1,8 +1,8 @@
 import type { Engine, RunningOperation } from '../operations/engine';
 import type { Clock } from './clock';
 import type { ComponentHealth, DaemonPhase, HealthReport, SyncReport } from './daemon';
-import type { ApplianceView } from './identity';
 import { messageOf } from './errors';
+import type { ApplianceView } from './identity';
 import { LIMITS } from './limits';
 
 /** One dependency: how to look at it, and how often (ms). */
@@ -45,10 +45,15 @@ export class HealthMonitor {
     const probe = this.probes[name];
     while (!this.stopping.signal.aborted) {
       const before = this.last.get(name);
-      const health = await probe.look().catch((error: unknown): ComponentHealth => ({ status: 'unhealthy', message: messageOf(error) }));
+      const health = await probe
+        .look()
+        .catch((error: unknown): ComponentHealth => ({ status: 'unhealthy', message: messageOf(error) }));
       this.last.set(name, health);
       if (before?.status !== health.status) this.onChange(name, health);
-      const pause = health.status === 'healthy' || health.status === 'disabled' ? probe.every : Math.min(probe.every, LIMITS.HEALTH_RETRY);
+      const pause =
+        health.status === 'healthy' || health.status === 'disabled'
+          ? probe.every
+          : Math.min(probe.every, LIMITS.HEALTH_RETRY);
       await this.clock.sleep(pause, this.stopping.signal);
     }
   }
@@ -75,18 +80,34 @@ export function healthReport(s: HealthSources): HealthReport {
   const exportServer = s.monitor.of('exportServer');
   const appliance = applianceHealth(s.appliance);
   const running = s.engine?.status() ?? [];
-  const drifts = (s.lastSync?.drifts ?? []).filter((drift) => drift.action === 'reported' || drift.action === 'failed');
+  const drifts = (s.lastSync?.drifts ?? []).filter(
+    (drift) => drift.action === 'reported' || drift.action === 'failed',
+  );
   const parts = [cloudstack, exportServer, s.deviceMonitor, appliance];
-  const degraded = parts.some(({ status }) => status === 'unhealthy' || status === 'degraded') || drifts.length > 0 || s.phase !== 'ready';
+  const degraded =
+    parts.some(({ status }) => status === 'unhealthy' || status === 'degraded') ||
+    drifts.length > 0 ||
+    s.phase !== 'ready';
   return {
-    status: database.status === 'unhealthy' || s.phase === 'failed' ? 'unhealthy' : degraded ? 'degraded' : 'healthy',
+    status:
+      database.status === 'unhealthy' || s.phase === 'failed'
+        ? 'unhealthy'
+        : degraded
+          ? 'degraded'
+          : 'healthy',
     at: s.clock.now(),
     phase: s.phase,
     cloudstack,
     database,
     deviceMonitor: s.deviceMonitor,
     exportServer,
-    appliance: { ...appliance, vmId: s.appliance.vmId, source: s.appliance.source, epoch: s.engine?.epoch.number ?? null, owner: s.owner },
+    appliance: {
+      ...appliance,
+      vmId: s.appliance.vmId,
+      source: s.appliance.source,
+      epoch: s.engine?.epoch.number ?? null,
+      owner: s.owner,
+    },
     operations: { pending: s.pending, executing: running.length, waiting: running.flatMap(waitingOf) },
     drifts,
     uptimeSeconds: Math.floor((s.clock.now() - s.startedAt) / 1000),
@@ -95,10 +116,18 @@ export function healthReport(s: HealthSources): HealthReport {
 }
 
 function applianceHealth(view: ApplianceView): ComponentHealth {
-  if (view.vmId === null) return { status: 'unhealthy', message: 'unknown: set OMA_VM_ID or ossea_configs.oma_vm_id' };
-  if (view.verdict === 'refuted') return { status: 'unhealthy', message: `CloudStack has no VM ${view.vmId} (from ${view.source ?? 'nowhere'})` };
+  if (view.vmId === null)
+    return { status: 'unhealthy', message: 'unknown: set OMA_VM_ID or ossea_configs.oma_vm_id' };
+  if (view.verdict === 'refuted')
+    return {
+      status: 'unhealthy',
+      message: `CloudStack has no VM ${view.vmId} (from ${view.source ?? 'nowhere'})`,
+    };
   if (view.conflicts.length > 0) return { status: 'degraded', message: view.conflicts.join('; ') };
-  return { status: view.verdict === 'confirmed' ? 'healthy' : 'unknown', message: `${view.vmId} (from ${view.source ?? 'nowhere'}, ${view.verdict})` };
+  return {
+    status: view.verdict === 'confirmed' ? 'healthy' : 'unknown',
+    message: `${view.vmId} (from ${view.source ?? 'nowhere'}, ${view.verdict})`,
+  };
 }
 
 function waitingOf({ operation, waiting }: RunningOperation) {

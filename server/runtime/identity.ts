@@ -1,4 +1,4 @@
-import { CloudError, type Cloud } from '../cloudstack/cloud';
+import { type Cloud, CloudError } from '../cloudstack/cloud';
 import { resolveAppliance } from '../devices/appliance';
 import { DaemonError } from './errors';
 import type { Logger } from './logger';
@@ -39,7 +39,8 @@ export class ApplianceIdentity {
     const same = resolved.vmId === this.view.vmId;
     if (!same || resolved.conflicts.join() !== this.view.conflicts.join()) {
       this.parts.logger.info('Appliance identity', { vm_id: resolved.vmId, source: resolved.source });
-      for (const conflict of resolved.conflicts) this.parts.logger.warn('Appliance identity conflict', { reason: conflict });
+      for (const conflict of resolved.conflicts)
+        this.parts.logger.warn('Appliance identity conflict', { reason: conflict });
     }
     this.view = { ...resolved, verdict: same ? this.view.verdict : 'unverified' };
     return this.view;
@@ -51,7 +52,11 @@ export class ApplianceIdentity {
     if (vmId === null) return this.view;
     try {
       const vm = await this.parts.cloud.readVm(vmId);
-      if (!vm) this.parts.logger.error('CloudStack has no VM with the id of this appliance', { vm_id: vmId, source: this.view.source });
+      if (!vm)
+        this.parts.logger.error('CloudStack has no VM with the id of this appliance', {
+          vm_id: vmId,
+          source: this.view.source,
+        });
       this.view = { ...this.view, verdict: vm ? 'confirmed' : 'refuted' };
     } catch (error) {
       if (!(error instanceof CloudError)) throw error;
@@ -63,13 +68,21 @@ export class ApplianceIdentity {
   require(): string {
     const { vmId, verdict, source } = this.view;
     if (vmId === null) {
-      throw new DaemonError('APPLIANCE_UNKNOWN', 'The daemon does not know which VM it runs on: set OMA_VM_ID or ossea_configs.oma_vm_id', { retryAfterSeconds: 30 });
+      throw new DaemonError(
+        'APPLIANCE_UNKNOWN',
+        'The daemon does not know which VM it runs on: set OMA_VM_ID or ossea_configs.oma_vm_id',
+        { retryAfterSeconds: 30 },
+      );
     }
     if (verdict === 'refuted') {
-      throw new DaemonError('APPLIANCE_UNKNOWN', `CloudStack has no VM ${vmId} (from ${source ?? 'nowhere'}): correct OMA_VM_ID or ossea_configs.oma_vm_id`, {
-        details: { vm_id: vmId, source },
-        retryAfterSeconds: 30,
-      });
+      throw new DaemonError(
+        'APPLIANCE_UNKNOWN',
+        `CloudStack has no VM ${vmId} (from ${source ?? 'nowhere'}): correct OMA_VM_ID or ossea_configs.oma_vm_id`,
+        {
+          details: { vm_id: vmId, source },
+          retryAfterSeconds: 30,
+        },
+      );
     }
     return vmId;
   }

@@ -2,8 +2,8 @@ import type { Configuration } from './configuration';
 import { ConfigurationError, describeConfiguration, loadConfiguration } from './configuration';
 import { messageOf } from './errors';
 import { DAEMON_STARTING } from './log-events';
-import { createLogger } from './logging';
 import type { Logger } from './logger';
+import { createLogger } from './logging';
 import { createRedactor, type Redactor } from './redaction';
 import { VolumeDaemon } from './volume-daemon';
 
@@ -25,7 +25,10 @@ export function launch(
     process.exit(0);
   }
   const redactor = createRedactor();
-  for (const secret of [configuration.database.dsn.password, configuration.credentials.encryptionKey?.toString('base64')]) {
+  for (const secret of [
+    configuration.database.dsn.password,
+    configuration.credentials.encryptionKey?.toString('base64'),
+  ]) {
     if (secret) redactor.register(secret);
   }
   const logger = createLogger({ level: configuration.log.level, format: configuration.log.format, redactor });
@@ -38,7 +41,7 @@ export function launch(
   // Nitro only logs these; a daemon in an unknown state must not go on writing (DESIGN section 3).
   process.on('uncaughtException', fatal);
   process.on('unhandledRejection', fatal);
-  const daemon = new VolumeDaemon({ configuration, logger, redactor, onFatal: fatal });
+  const daemon = build({ configuration, logger, redactor, onFatal: fatal });
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => void daemon.stop());
   daemon.start().catch((error: unknown) => {
     logger.error('The daemon could not start', { error, reason: messageOf(error) });
@@ -52,7 +55,19 @@ function configure(env: Readonly<Record<string, string | undefined>>): Configura
     return loadConfiguration(env);
   } catch (error) {
     if (!(error instanceof ConfigurationError)) throw error;
-    process.stderr.write(`The configuration is not valid:\n${error.problems.map(({ variable, message }) => `  ${variable}: ${message}`).join('\n')}\n`);
+    process.stderr.write(
+      `The configuration is not valid:\n${error.problems.map(({ variable, message }) => `  ${variable}: ${message}`).join('\n')}\n`,
+    );
+    process.exit(EXIT_CONFIGURATION);
+  }
+}
+
+/** Parts that cannot even be built are a mistake of the configuration. */
+function build(parts: ConstructorParameters<typeof VolumeDaemon>[0]): VolumeDaemon {
+  try {
+    return new VolumeDaemon(parts);
+  } catch (error) {
+    parts.logger.error('The daemon could not be built', { reason: messageOf(error) });
     process.exit(EXIT_CONFIGURATION);
   }
 }

@@ -67,7 +67,10 @@ export class Ownership {
         else await this.standBy(applianceId);
       } catch (error) {
         this.engine = null;
-        logger.warn('The ownership of the appliance could not be settled', { appliance: applianceId, reason: messageOf(error) });
+        logger.warn('The ownership of the appliance could not be settled', {
+          appliance: applianceId,
+          reason: messageOf(error),
+        });
         this.onChange('standby');
       }
       await clock.sleep(LIMITS.OWNERSHIP_RETRY, this.stopping.signal);
@@ -79,9 +82,15 @@ export class Ownership {
     this.lost = new AbortController();
     const epoch: Epoch = await this.parts.ledger.takeOver(applianceId, this.parts.owner);
     this.otherOwner = null;
-    const engine = new Engine(this.parts.engineParts, epoch, () => this.loseIt('another owner has taken over'));
+    const engine = new Engine(this.parts.engineParts, epoch, () =>
+      this.loseIt('another owner has taken over'),
+    );
     this.engine = engine;
-    this.parts.logger.info('This daemon owns the appliance', { appliance: applianceId, epoch: epoch.number, owner: this.parts.owner });
+    this.parts.logger.info('This daemon owns the appliance', {
+      appliance: applianceId,
+      epoch: epoch.number,
+      owner: this.parts.owner,
+    });
     await engine.start();
     this.onChange('owner');
     await until(AbortSignal.any([this.lost.signal, this.stopping.signal]));
@@ -94,7 +103,11 @@ export class Ownership {
   private async standBy(applianceId: string): Promise<void> {
     const current = await this.parts.ledger.readOwner(applianceId);
     const owner = current?.owner ?? 'unknown';
-    if (this.otherOwner !== owner) this.parts.logger.info('Standing by: another daemon owns the appliance', { appliance: applianceId, owner });
+    if (this.otherOwner !== owner)
+      this.parts.logger.info('Standing by: another daemon owns the appliance', {
+        appliance: applianceId,
+        owner,
+      });
     this.otherOwner = owner;
     this.onChange('standby');
   }

@@ -62,12 +62,27 @@ export class VolumeDaemon implements Daemon {
     this.assembly = assemble(configuration, logger, parts.redactor);
     const { database, cloud, guest, watcher, exports, identity } = this.assembly;
     const { ledger } = database;
-    const base = { ledger, cloud, guest, watcher, exports, events: this.events, clock: systemClock, random: systemRandom, logger };
+    const base = {
+      ledger,
+      cloud,
+      guest,
+      watcher,
+      exports,
+      events: this.events,
+      clock: systemClock,
+      random: systemRandom,
+      logger,
+    };
     this.ownership = new Ownership(
       {
         lock: new ApplianceLock(database.dsn, logger),
         ledger,
-        engineParts: { ...base, settings: { sizeTolerance: configuration.devices.sizeTolerance }, policy: () => this.policy(), onFatal: parts.onFatal },
+        engineParts: {
+          ...base,
+          settings: { sizeTolerance: configuration.devices.sizeTolerance },
+          policy: () => this.policy(),
+          onFatal: parts.onFatal,
+        },
         clock: systemClock,
         logger,
         owner: `${hostname()}:${configuration.http.port} pid ${process.pid}`,
@@ -91,8 +106,19 @@ export class VolumeDaemon implements Daemon {
       devDir: configuration.devices.devDir,
       applianceVmId: () => identity.view.vmId,
     });
-    this.exports = new ExportService({ ledger: () => this.readable(), server: exports, watcher, owner, isBusyWith });
-    this.sync = new SyncService({ ...base, owner, isBusyWith, busyVolumes: () => ledger.busyVolumes(this.applianceId()) });
+    this.exports = new ExportService({
+      ledger: () => this.readable(),
+      server: exports,
+      watcher,
+      owner,
+      isBusyWith,
+    });
+    this.sync = new SyncService({
+      ...base,
+      owner,
+      isBusyWith,
+      busyVolumes: () => ledger.busyVolumes(this.applianceId()),
+    });
     this.statistics = new Statistics(ledger, () => identity.view.vmId ?? undefined, this.events);
     this.monitor = this.createMonitor();
   }
@@ -104,7 +130,10 @@ export class VolumeDaemon implements Daemon {
     this.monitor.start();
     await watcher.start();
     watcher.onEvent((event) => this.deviceEvent(event));
-    logger.info(MONITOR_STARTED, { interval_ms: configuration.devices.pollInterval, devices: watcher.snapshot().devices.length });
+    logger.info(MONITOR_STARTED, {
+      interval_ms: configuration.devices.pollInterval,
+      devices: watcher.snapshot().devices.length,
+    });
     await database.prepare(this.stopping);
     if (this.stopping.aborted) return;
     this.migrated = true;
@@ -197,23 +226,33 @@ export class VolumeDaemon implements Daemon {
     await this.assembly.watcher.stop();
     await this.assembly.exports.close();
     await this.assembly.database.close().catch(() => undefined);
-    this.parts.logger.info('The daemon has stopped; operations continue with the next start', { ms: Math.round(systemClock.monotonic() - begun), unfinished });
+    this.parts.logger.info('The daemon has stopped; operations continue with the next start', {
+      ms: Math.round(systemClock.monotonic() - begun),
+      unfinished,
+    });
   }
 
   /** The ledger once the schema is there; STARTING before. */
   private readable() {
-    if (!this.migrated) throw new DaemonError('STARTING', `The daemon is starting: ${this.phaseReason ?? ''}`, { retryAfterSeconds: 1 });
+    if (!this.migrated)
+      throw new DaemonError('STARTING', `The daemon is starting: ${this.phaseReason ?? ''}`, {
+        retryAfterSeconds: 1,
+      });
     return this.assembly.database.ledger;
   }
 
   private writer(): { engine: Engine; epoch: Engine['epoch'] } {
-    if (this.phase === 'stopping') throw new DaemonError('STOPPING', 'The daemon is stopping', { retryAfterSeconds: 5 });
+    if (this.phase === 'stopping')
+      throw new DaemonError('STOPPING', 'The daemon is stopping', { retryAfterSeconds: 5 });
     this.readable();
     if (this.assembly.identity.view.vmId === null) this.assembly.identity.require();
     const { engine, otherOwner } = this.ownership;
     if (engine) return { engine, epoch: engine.epoch };
     if (otherOwner !== null) {
-      throw new DaemonError('STANDBY', `Another daemon owns this appliance: ${otherOwner}`, { details: { owner: otherOwner }, retryAfterSeconds: 5 });
+      throw new DaemonError('STANDBY', `Another daemon owns this appliance: ${otherOwner}`, {
+        details: { owner: otherOwner },
+        retryAfterSeconds: 5,
+      });
     }
     throw new DaemonError('STARTING', 'The daemon is taking over the appliance', { retryAfterSeconds: 1 });
   }
@@ -222,9 +261,15 @@ export class VolumeDaemon implements Daemon {
   private admit<T extends OperationType>(type: T, request: RequestOf[T]): void {
     const applianceVmId = type === 'create' ? null : this.assembly.identity.require();
     if ('oma_vm_id' in request && request.oma_vm_id !== applianceVmId) {
-      throw new DaemonError('VALIDATION_FAILED', 'The request is not valid: oma_vm_id is not this appliance', {
-        details: { fields: [{ field: 'oma_vm_id', message: `must be the id of this appliance, ${applianceVmId}` }] },
-      });
+      throw new DaemonError(
+        'VALIDATION_FAILED',
+        'The request is not valid: oma_vm_id is not this appliance',
+        {
+          details: {
+            fields: [{ field: 'oma_vm_id', message: `must be the id of this appliance, ${applianceVmId}` }],
+          },
+        },
+      );
     }
   }
 
@@ -247,7 +292,10 @@ export class VolumeDaemon implements Daemon {
     if (this.phase === 'stopping') return;
     const was = this.phase;
     this.phase = state === 'owner' ? 'ready' : 'standby';
-    this.phaseReason = state === 'owner' ? null : `another daemon owns this appliance: ${this.ownership.otherOwner ?? 'unknown'}`;
+    this.phaseReason =
+      state === 'owner'
+        ? null
+        : `another daemon owns this appliance: ${this.ownership.otherOwner ?? 'unknown'}`;
     if (state === 'owner' && was !== 'ready') void this.firstSync();
   }
 
@@ -268,12 +316,21 @@ export class VolumeDaemon implements Daemon {
     let owned: string | null = null;
     while (!this.stopping.aborted) {
       const { vmId } = await identity.resolve().catch(() => identity.view);
-      if (vmId === null) this.phaseReason = 'the daemon does not know which VM it runs on: set OMA_VM_ID or ossea_configs.oma_vm_id';
+      if (vmId === null)
+        this.phaseReason =
+          'the daemon does not know which VM it runs on: set OMA_VM_ID or ossea_configs.oma_vm_id';
       else if (owned === null) this.ownership.start(vmId);
-      else if (owned !== vmId) this.parts.logger.error('The identity of the appliance has changed; restart the daemon to use it', { was: owned, now: vmId });
+      else if (owned !== vmId)
+        this.parts.logger.error('The identity of the appliance has changed; restart the daemon to use it', {
+          was: owned,
+          now: vmId,
+        });
       owned ??= vmId;
       const { verdict } = await identity.verify().catch(() => identity.view);
-      await systemClock.sleep(verdict === 'confirmed' ? LIMITS.IDENTITY_RECHECK : LIMITS.HEALTH_RETRY, this.stopping);
+      await systemClock.sleep(
+        verdict === 'confirmed' ? LIMITS.IDENTITY_RECHECK : LIMITS.HEALTH_RETRY,
+        this.stopping,
+      );
     }
   }
 
@@ -284,7 +341,12 @@ export class VolumeDaemon implements Daemon {
     const { vmId } = this.assembly.identity.view;
     if (event.type === 'added' || !engine || vmId === null) return;
     const { database, exports, watcher } = this.assembly;
-    const parts = { ledger: database.ledger, exports, logger: this.parts.logger, isBusyWith: (id: string) => engine.isBusyWith(id) };
+    const parts = {
+      ledger: database.ledger,
+      exports,
+      logger: this.parts.logger,
+      isBusyWith: (id: string) => engine.isBusyWith(id),
+    };
     withdrawSurprises(parts, vmId, watcher.snapshot()).catch((error: unknown) => {
       this.parts.logger.warn('Vanished devices could not be looked at', { reason: messageOf(error) });
     });
@@ -296,14 +358,34 @@ export class VolumeDaemon implements Daemon {
     return new HealthMonitor(
       systemClock,
       {
-        database: { every: LIMITS.HEALTH_DATABASE, look: () => database.ledger.ping().then(() => ({ status: 'healthy', message: 'answers' })) },
-        cloudstack: { every: LIMITS.HEALTH_CLOUDSTACK, look: () => cloud.capabilities().then(({ version }) => ({ status: 'healthy', message: `CloudStack ${version ?? 'of unknown version'}` })) },
-        exportServer: { every: LIMITS.HEALTH_EXPORTS, look: async () => exportHealth(await exports.health()) },
+        database: {
+          every: LIMITS.HEALTH_DATABASE,
+          look: () => database.ledger.ping().then(() => ({ status: 'healthy', message: 'answers' })),
+        },
+        cloudstack: {
+          every: LIMITS.HEALTH_CLOUDSTACK,
+          look: () =>
+            cloud.capabilities().then(({ version }) => ({
+              status: 'healthy',
+              message: `CloudStack ${version ?? 'of unknown version'}`,
+            })),
+        },
+        exportServer: {
+          every: LIMITS.HEALTH_EXPORTS,
+          look: async () => exportHealth(await exports.health()),
+        },
       },
       (name, health) => {
-        if (name === 'cloudstack' && health.status === 'healthy') logger.info(CLOUDSTACK_VERIFIED, { detail: health.message });
-        else if (health.status === 'unhealthy') logger.error('A dependency is unhealthy', { dependency: name, reason: health.message });
-        else logger.info('A dependency has changed', { dependency: name, status: health.status, detail: health.message });
+        if (name === 'cloudstack' && health.status === 'healthy')
+          logger.info(CLOUDSTACK_VERIFIED, { detail: health.message });
+        else if (health.status === 'unhealthy')
+          logger.error('A dependency is unhealthy', { dependency: name, reason: health.message });
+        else
+          logger.info('A dependency has changed', {
+            dependency: name,
+            status: health.status,
+            detail: health.message,
+          });
       },
     );
   }
@@ -316,5 +398,9 @@ function exportHealth(health: Awaited<ReturnType<Assembly['exports']['health']>>
 
 function deviceHealth(health: ReturnType<Assembly['watcher']['health']>): ComponentHealth {
   const { status, message, devices, lastScanAt, eventsProcessed } = health;
-  return { status, message, details: { device_count: devices, last_scan_at: lastScanAt, events_processed: eventsProcessed } };
+  return {
+    status,
+    message,
+    details: { device_count: devices, last_scan_at: lastScanAt, events_processed: eventsProcessed },
+  };
 }

@@ -27,7 +27,10 @@ export class VolumeQueries implements VolumesApi {
       ledger.readExport(volumeId),
       ledger.listOperations({ volumeId, limit: 1 }),
     ]);
-    if (!volume) throw new DaemonError('VOLUME_NOT_FOUND', `Volume ${volumeId} not found in CloudStack`, { details: { volume_id: volumeId } });
+    if (!volume)
+      throw new DaemonError('VOLUME_NOT_FOUND', `Volume ${volumeId} not found in CloudStack`, {
+        details: { volume_id: volumeId },
+      });
     const device = mapping ? this.deviceOf(mapping) : null;
     return {
       volume,
@@ -40,7 +43,12 @@ export class VolumeQueries implements VolumesApi {
 
   async mapping(volumeId: string): Promise<Mapping> {
     const mapping = await this.parts.ledger().readMapping(volumeId);
-    if (!mapping) throw new DaemonError('MAPPING_NOT_FOUND', `Device mapping of volume ${volumeId} not found: it is not attached`, { details: { volume_id: volumeId } });
+    if (!mapping)
+      throw new DaemonError(
+        'MAPPING_NOT_FOUND',
+        `Device mapping of volume ${volumeId} not found: it is not attached`,
+        { details: { volume_id: volumeId } },
+      );
     return this.checked(mapping);
   }
 
@@ -50,14 +58,21 @@ export class VolumeQueries implements VolumesApi {
     const local = vmId === null ? null : await this.parts.ledger().readMappingByDevice(vmId, devicePath);
     const mapping = local ?? (await this.remoteByPath(path));
     if (!mapping || this.checked(mapping).linuxState === 'missing') {
-      throw new DaemonError('MAPPING_NOT_FOUND', `No volume is mapped to device ${devicePath}: mapping not found`, { details: { device_path: devicePath } });
+      throw new DaemonError(
+        'MAPPING_NOT_FOUND',
+        `No volume is mapped to device ${devicePath}: mapping not found`,
+        { details: { device_path: devicePath } },
+      );
     }
     return mapping;
   }
 
   async devices(): Promise<{ mappings: Mapping[]; snapshot: DeviceSnapshot }> {
     const mappings = await this.parts.ledger().listMappings();
-    return { mappings: mappings.map((mapping) => this.checked(mapping)), snapshot: this.parts.watcher.snapshot() };
+    return {
+      mappings: mappings.map((mapping) => this.checked(mapping)),
+      snapshot: this.parts.watcher.snapshot(),
+    };
   }
 
   async ofVm(vmId: string): Promise<Mapping[]> {

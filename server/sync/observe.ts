@@ -19,7 +19,11 @@ export interface ObserveParts {
  * Reads the four views. The busy volumes are read first and again at the end: whatever an operation touched in between is
  * left alone. A view that cannot be read is null; the database is needed for anything at all, so its errors are thrown.
  */
-export async function observe(parts: ObserveParts, applianceVmId: string, stuckBefore: ReadonlyMap<string, string>): Promise<Observation> {
+export async function observe(
+  parts: ObserveParts,
+  applianceVmId: string,
+  stuckBefore: ReadonlyMap<string, string>,
+): Promise<Observation> {
   const unavailable: string[] = [];
   const optional = async <T>(name: string, read: () => Promise<T>): Promise<T | null> => {
     try {
@@ -37,7 +41,9 @@ export async function observe(parts: ObserveParts, applianceVmId: string, stuckB
     parts.ledger.listExports(),
   ]);
   const enabled = parts.exports.kind !== 'none';
-  const configured = enabled ? await optional<ConfiguredExport[]>('export server', () => parts.exports.list()) : null;
+  const configured = enabled
+    ? await optional<ConfiguredExport[]>('export server', () => parts.exports.list())
+    : null;
   const probes = await probeAll(parts.exports, configured ?? []);
   const after = await parts.busyVolumes();
   return {
@@ -56,11 +62,15 @@ export async function observe(parts: ObserveParts, applianceVmId: string, stuckB
 }
 
 /** One handshake per export that has a target, a bounded number at a time. */
-async function probeAll(server: ExportServer, configured: readonly ConfiguredExport[]): Promise<Map<string, ProbeResult>> {
+async function probeAll(
+  server: ExportServer,
+  configured: readonly ConfiguredExport[],
+): Promise<Map<string, ProbeResult>> {
   const results = new Map<string, ProbeResult>();
   const queue = configured.filter(({ target }) => target !== null).map(({ name }) => name);
   const worker = async () => {
-    for (let name = queue.shift(); name !== undefined; name = queue.shift()) results.set(name, await server.probe(name));
+    for (let name = queue.shift(); name !== undefined; name = queue.shift())
+      results.set(name, await server.probe(name));
   };
   await Promise.all(Array.from({ length: Math.min(LIMITS.PROBES_AT_ONCE, queue.length) }, worker));
   return results;

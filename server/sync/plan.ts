@@ -1,8 +1,8 @@
 import type { CloudVolume } from '../cloudstack/cloud';
 import type { MappingEffect } from '../database/ledger';
-import { expectedSerial, serialNames } from '../devices/serial';
 import { verifyIdentity } from '../devices/identity';
 import type { Device } from '../devices/model';
+import { expectedSerial, serialNames } from '../devices/serial';
 import { exportName, volumeIdOf } from '../exports/naming';
 import { isWithdrawn } from '../exports/service';
 import type { Mapping, NewMapping } from '../operations/model';
@@ -23,7 +23,15 @@ export type RepairStep =
   | { readonly kind: 'publish'; readonly volumeId: string; readonly device: Device }
   | { readonly kind: 'withdraw'; readonly exportName: string };
 
-const TRANSITIONAL = new Set(['Creating', 'Attaching', 'Migrating', 'Copying', 'Resizing', 'Snapshotting', 'Uploading']);
+const TRANSITIONAL = new Set([
+  'Creating',
+  'Attaching',
+  'Migrating',
+  'Copying',
+  'Resizing',
+  'Snapshotting',
+  'Uploading',
+]);
 
 /** Compares the views and names every drift. Pure; a second plan after its repairs is empty. */
 export function plan(o: Observation): Repair[] {
@@ -45,15 +53,27 @@ export function plan(o: Observation): Repair[] {
 
 /** A mapping to a device of this guest. */
 function judgeLocal(o: Observation, mapping: Mapping): Repair[] {
-  const volume = o.volumes === null ? null : (o.volumes.find((candidate) => candidate.id === mapping.volumeId) ?? 'absent');
-  if (volume !== null && (volume === 'absent' || volume.vmId !== o.applianceVmId)) return [judgeGone(o, mapping, volume)];
+  const volume =
+    o.volumes === null
+      ? null
+      : (o.volumes.find((candidate) => candidate.id === mapping.volumeId) ?? 'absent');
+  if (volume !== null && (volume === 'absent' || volume.vmId !== o.applianceVmId))
+    return [judgeGone(o, mapping, volume)];
   if (o.guest === null) return [];
   const device = deviceFor(o, mapping.volumeId, mapping);
   if (device === 'unknown') return [];
   if (device === null) return missingDevice(o, mapping);
-  const fresh = newMapping(mapping.volumeId, o, device, volume === null ? null : volume, mapping.matchedBy ?? 'serial');
-  const moved = device.path !== mapping.devicePath || mapping.linuxState !== 'detected' || !sameIdentity(mapping, fresh);
-  if (moved || device.size !== mapping.size) return [remap(o, mapping, device, fresh, moved ? 'letter-moved' : 'resized')];
+  const fresh = newMapping(
+    mapping.volumeId,
+    o,
+    device,
+    volume === null ? null : volume,
+    mapping.matchedBy ?? 'serial',
+  );
+  const moved =
+    device.path !== mapping.devicePath || mapping.linuxState !== 'detected' || !sameIdentity(mapping, fresh);
+  if (moved || device.size !== mapping.size)
+    return [remap(o, mapping, device, fresh, moved ? 'letter-moved' : 'resized')];
   return judgeExport(o, mapping, device);
 }
 
@@ -62,21 +82,52 @@ function remap(o: Observation, mapping: Mapping, device: Device, fresh: NewMappi
     kind === 'resized'
       ? `${device.path} has ${device.size} bytes, the mapping says ${mapping.size}`
       : `the disk of the volume is ${device.path} (diskseq ${device.diskseq ?? '?'}), the mapping says ${mapping.devicePath} (diskseq ${mapping.diskseq ?? '?'})`;
-  return repair(kind, mapping.volumeId, o.applianceVmId, device.path, message, 'nothing to do: force-sync repairs it', [
-    { kind: 'rows', effects: [{ kind: 'put-mapping', mapping: fresh, displaces: others(o, mapping.volumeId, device.path) }] },
-    ...publishStep(o, mapping.volumeId, device),
-  ]);
+  return repair(
+    kind,
+    mapping.volumeId,
+    o.applianceVmId,
+    device.path,
+    message,
+    'nothing to do: force-sync repairs it',
+    [
+      {
+        kind: 'rows',
+        effects: [
+          { kind: 'put-mapping', mapping: fresh, displaces: others(o, mapping.volumeId, device.path) },
+        ],
+      },
+      ...publishStep(o, mapping.volumeId, device),
+    ],
+  );
 }
 
 /** CloudStack says it is not attached here (any more). */
 function judgeGone(o: Observation, mapping: Mapping, volume: CloudVolume | 'absent'): Repair {
   const device = o.guest === null ? null : deviceFor(o, mapping.volumeId, mapping);
-  const where = volume === 'absent' ? 'does not exist' : volume.vmId === null ? 'is detached' : `is attached to VM ${volume.vmId}`;
+  const where =
+    volume === 'absent'
+      ? 'does not exist'
+      : volume.vmId === null
+        ? 'is detached'
+        : `is attached to VM ${volume.vmId}`;
   const rows: MappingEffect[] = [{ kind: 'delete-mapping', volumeId: mapping.volumeId, vmId: mapping.vmId }];
-  if (volume !== 'absent' && volume.vmId !== null) rows.push({ kind: 'put-mapping', mapping: remoteMapping(volume, volume.vmId) });
-  const steps: RepairStep[] = [{ kind: 'withdraw', exportName: exportName(mapping.volumeId) }, { kind: 'rows', effects: rows }];
-  if (device !== null && device !== 'unknown') return ghost(mapping.volumeId, o.applianceVmId, device, where, steps);
-  return repair('stale-mapping', mapping.volumeId, mapping.vmId, mapping.devicePath, `the volume ${where} in CloudStack, the mapping says it is here`, 'nothing to do: force-sync repairs it', steps);
+  if (volume !== 'absent' && volume.vmId !== null)
+    rows.push({ kind: 'put-mapping', mapping: remoteMapping(volume, volume.vmId) });
+  const steps: RepairStep[] = [
+    { kind: 'withdraw', exportName: exportName(mapping.volumeId) },
+    { kind: 'rows', effects: rows },
+  ];
+  if (device !== null && device !== 'unknown')
+    return ghost(mapping.volumeId, o.applianceVmId, device, where, steps);
+  return repair(
+    'stale-mapping',
+    mapping.volumeId,
+    mapping.vmId,
+    mapping.devicePath,
+    `the volume ${where} in CloudStack, the mapping says it is here`,
+    'nothing to do: force-sync repairs it',
+    steps,
+  );
 }
 
 function ghost(volumeId: string, vmId: string, device: Device, where: string, steps: RepairStep[]): Repair {
@@ -100,9 +151,23 @@ function missingDevice(o: Observation, mapping: Mapping): Repair[] {
     ? []
     : [
         { kind: 'withdraw', exportName: exportName(mapping.volumeId) },
-        { kind: 'rows', effects: [{ kind: 'put-mapping', mapping: { ...strip(mapping), linuxState: 'missing', devicePath: `missing-${mapping.volumeId}` } }] },
+        {
+          kind: 'rows',
+          effects: [
+            {
+              kind: 'put-mapping',
+              mapping: {
+                ...strip(mapping),
+                linuxState: 'missing',
+                devicePath: `missing-${mapping.volumeId}`,
+              },
+            },
+          ],
+        },
       ];
-  return [repair('phantom-attach', mapping.volumeId, o.applianceVmId, mapping.devicePath, message, remedy, steps)];
+  return [
+    repair('phantom-attach', mapping.volumeId, o.applianceVmId, mapping.devicePath, message, remedy, steps),
+  ];
 }
 
 /** A mapping of a volume on another VM: rows only. */
@@ -111,10 +176,27 @@ function judgeRemote(o: Observation, mapping: Mapping): Repair[] {
   const volume = o.volumes.find((candidate) => candidate.id === mapping.volumeId);
   if (volume?.vmId === mapping.vmId) return [];
   if (volume && volume.vmId === o.applianceVmId) return judgeUnmapped(o, volume);
-  const effects: MappingEffect[] = [{ kind: 'delete-mapping', volumeId: mapping.volumeId, vmId: mapping.vmId }];
+  const effects: MappingEffect[] = [
+    { kind: 'delete-mapping', volumeId: mapping.volumeId, vmId: mapping.vmId },
+  ];
   if (volume?.vmId) effects.push({ kind: 'put-mapping', mapping: remoteMapping(volume, volume.vmId) });
-  const where = volume === undefined ? 'does not exist' : volume.vmId === null ? 'is detached' : `is attached to VM ${volume.vmId}`;
-  return [repair('stale-mapping', mapping.volumeId, mapping.vmId, mapping.devicePath, `the volume ${where} in CloudStack, the mapping says VM ${mapping.vmId}`, 'nothing to do: force-sync repairs it', [{ kind: 'rows', effects }])];
+  const where =
+    volume === undefined
+      ? 'does not exist'
+      : volume.vmId === null
+        ? 'is detached'
+        : `is attached to VM ${volume.vmId}`;
+  return [
+    repair(
+      'stale-mapping',
+      mapping.volumeId,
+      mapping.vmId,
+      mapping.devicePath,
+      `the volume ${where} in CloudStack, the mapping says VM ${mapping.vmId}`,
+      'nothing to do: force-sync repairs it',
+      [{ kind: 'rows', effects }],
+    ),
+  ];
 }
 
 /** A volume without a mapping to this guest: attached here, or a ghost of a detached one. */
@@ -129,22 +211,49 @@ function judgeUnmapped(o: Observation, volume: CloudVolume): Repair[] {
   }
   if (device === null) {
     return [
-      repair('phantom-attach', volume.id, o.applianceVmId, null, `CloudStack says attached here, but this guest has no disk with serial ${expectedSerial(volume.id)}`, `detach and attach the volume again: POST /api/v1/volumes/${volume.id}/detach, then …/attach; or stop and start this VM`, []),
+      repair(
+        'phantom-attach',
+        volume.id,
+        o.applianceVmId,
+        null,
+        `CloudStack says attached here, but this guest has no disk with serial ${expectedSerial(volume.id)}`,
+        `detach and attach the volume again: POST /api/v1/volumes/${volume.id}/detach, then …/attach; or stop and start this VM`,
+        [],
+      ),
     ];
   }
   const mapping = newMapping(volume.id, o, device, volume, 'serial');
   return [
-    repair('unmapped-volume', volume.id, o.applianceVmId, device.path, 'the volume is attached here and has no mapping', 'nothing to do: force-sync repairs it', [
-      { kind: 'rows', effects: [{ kind: 'put-mapping', mapping, displaces: others(o, volume.id, device.path) }] },
-      ...publishStep(o, volume.id, device),
-    ]),
+    repair(
+      'unmapped-volume',
+      volume.id,
+      o.applianceVmId,
+      device.path,
+      'the volume is attached here and has no mapping',
+      'nothing to do: force-sync repairs it',
+      [
+        {
+          kind: 'rows',
+          effects: [{ kind: 'put-mapping', mapping, displaces: others(o, volume.id, device.path) }],
+        },
+        ...publishStep(o, volume.id, device),
+      ],
+    ),
   ];
 }
 
 function judgeState(o: Observation, volume: CloudVolume): Repair[] {
   if (!TRANSITIONAL.has(volume.state) || o.stuckBefore.get(volume.id) !== volume.state) return [];
   return [
-    repair('stuck-state', volume.id, volume.vmId, null, `CloudStack has kept the volume in state ${volume.state} since the last sync, and no operation of ours works on it`, 'look at the job list of CloudStack; after a management server restart an administrator must reset the state of the volume', []),
+    repair(
+      'stuck-state',
+      volume.id,
+      volume.vmId,
+      null,
+      `CloudStack has kept the volume in state ${volume.state} since the last sync, and no operation of ours works on it`,
+      'look at the job list of CloudStack; after a management server restart an administrator must reset the state of the volume',
+      [],
+    ),
   ];
 }
 
@@ -156,22 +265,54 @@ function judgeExport(o: Observation, mapping: Mapping, device: Device): Repair[]
   const name = exportName(mapping.volumeId);
   const configured = o.configured.find((candidate) => candidate.name === name);
   const steps = publishStep(o, mapping.volumeId, device);
-  const drift = (kind: DriftKind, message: string) => [repair(kind, mapping.volumeId, o.applianceVmId, device.path, message, 'force-sync publishes it again; see docs/exports.md if it stays', steps)];
-  if (!record || !configured) return drift('missing-export', record ? 'the export server has no such export' : 'the mapped volume has no export');
-  if (configured.target !== device.path) return drift('unhealthy-export', `the export leads to ${configured.target ?? 'nothing'} instead of ${device.path}`);
+  const drift = (kind: DriftKind, message: string) => [
+    repair(
+      kind,
+      mapping.volumeId,
+      o.applianceVmId,
+      device.path,
+      message,
+      'force-sync publishes it again; see docs/exports.md if it stays',
+      steps,
+    ),
+  ];
+  if (!record || !configured)
+    return drift(
+      'missing-export',
+      record ? 'the export server has no such export' : 'the mapped volume has no export',
+    );
+  if (configured.target !== device.path)
+    return drift(
+      'unhealthy-export',
+      `the export leads to ${configured.target ?? 'nothing'} instead of ${device.path}`,
+    );
   const probe = o.probes.get(name);
   if (probe && !probe.ok) return drift('unhealthy-export', `the export does not answer: ${probe.message}`);
-  if (probe?.ok && probe.size !== device.size) return drift('unhealthy-export', `the export answers with ${probe.size} bytes, the device has ${device.size}`);
+  if (probe?.ok && probe.size !== device.size)
+    return drift(
+      'unhealthy-export',
+      `the export answers with ${probe.size} bytes, the device has ${device.size}`,
+    );
   return record.status === 'active' ? [] : drift('unhealthy-export', `the export row says ${record.status}`);
 }
 
 /** Our export files whose volume has no mapping to this guest: they go, so that they fail closed. */
 function judgeOrphanExports(o: Observation): Repair[] {
-  const local = new Set(o.mappings.filter((mapping) => mapping.vmId === o.applianceVmId).map((mapping) => mapping.volumeId));
+  const local = new Set(
+    o.mappings.filter((mapping) => mapping.vmId === o.applianceVmId).map((mapping) => mapping.volumeId),
+  );
   return (o.configured ?? [])
     .filter(({ volumeId }) => !local.has(volumeId) && !o.busy.has(volumeId))
     .map(({ name, target }) =>
-      repair('orphan-export', volumeIdOf(name), o.applianceVmId, target, `the export ${name} belongs to no mapping`, 'nothing to do: force-sync withdraws it', [{ kind: 'withdraw', exportName: name }]),
+      repair(
+        'orphan-export',
+        volumeIdOf(name),
+        o.applianceVmId,
+        target,
+        `the export ${name} belongs to no mapping`,
+        'nothing to do: force-sync withdraws it',
+        [{ kind: 'withdraw', exportName: name }],
+      ),
     );
 }
 
@@ -184,17 +325,29 @@ function deviceFor(o: Observation, volumeId: string, mapping: Mapping | null): D
   const matches = devices.filter((device) => serialNames(volumeId, device.serial));
   if (matches.length > 1) return 'unknown';
   if (matches[0]) return matches[0];
-  const there = mapping && mapping.matchedBy === 'size' ? devices.find((device) => device.path === mapping.devicePath) : undefined;
+  const there =
+    mapping && mapping.matchedBy === 'size'
+      ? devices.find((device) => device.path === mapping.devicePath)
+      : undefined;
   if (there && mapping && verifyIdentity(mapping, there, o.guest?.bootId ?? null).ok) return there;
-  return devices.some((device) => device.serialState === 'pending' || device.serialState === 'unreadable') ? 'unknown' : null;
+  return devices.some((device) => device.serialState === 'pending' || device.serialState === 'unreadable')
+    ? 'unknown'
+    : null;
 }
 
 function sameIdentity(mapping: Mapping, fresh: NewMapping): boolean {
-  return mapping.serial === fresh.serial && mapping.diskseq === fresh.diskseq && mapping.bootId === fresh.bootId;
+  return (
+    mapping.serial === fresh.serial && mapping.diskseq === fresh.diskseq && mapping.bootId === fresh.bootId
+  );
 }
 
 function others(o: Observation, volumeId: string, path: string): string[] {
-  return o.mappings.filter((mapping) => mapping.devicePath === path && mapping.vmId === o.applianceVmId && mapping.volumeId !== volumeId).map((mapping) => mapping.volumeId);
+  return o.mappings
+    .filter(
+      (mapping) =>
+        mapping.devicePath === path && mapping.vmId === o.applianceVmId && mapping.volumeId !== volumeId,
+    )
+    .map((mapping) => mapping.volumeId);
 }
 
 function publishStep(o: Observation, volumeId: string, device: Device): RepairStep[] {
@@ -203,7 +356,13 @@ function publishStep(o: Observation, volumeId: string, device: Device): RepairSt
   return [{ kind: 'publish', volumeId, device }];
 }
 
-function newMapping(volumeId: string, o: Observation, device: Device, volume: CloudVolume | null, matchedBy: 'serial' | 'size'): NewMapping {
+function newMapping(
+  volumeId: string,
+  o: Observation,
+  device: Device,
+  volume: CloudVolume | null,
+  matchedBy: 'serial' | 'size',
+): NewMapping {
   return {
     volumeId,
     vmId: o.applianceVmId,
@@ -216,7 +375,10 @@ function newMapping(volumeId: string, o: Observation, device: Device, volume: Cl
     diskseq: device.diskseq,
     bootId: o.guest?.bootId ?? null,
     matchedBy,
-    cloudstackDeviceId: volume?.deviceId ?? o.mappings.find((mapping) => mapping.volumeId === volumeId)?.cloudstackDeviceId ?? null,
+    cloudstackDeviceId:
+      volume?.deviceId ??
+      o.mappings.find((mapping) => mapping.volumeId === volumeId)?.cloudstackDeviceId ??
+      null,
   };
 }
 
@@ -242,6 +404,14 @@ function strip(mapping: Mapping): NewMapping {
   return rest;
 }
 
-function repair(kind: DriftKind, volumeId: string | null, vmId: string | null, devicePath: string | null, message: string, remedy: string, steps: RepairStep[]): Repair {
+function repair(
+  kind: DriftKind,
+  volumeId: string | null,
+  vmId: string | null,
+  devicePath: string | null,
+  message: string,
+  remedy: string,
+  steps: RepairStep[],
+): Repair {
   return { drift: { kind, volumeId, vmId, devicePath, message, remedy }, steps };
 }

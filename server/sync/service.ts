@@ -4,8 +4,8 @@ import type { Clock } from '../runtime/clock';
 import type { Drift, SyncApi, SyncReport } from '../runtime/daemon';
 import { DaemonError, messageOf } from '../runtime/errors';
 import type { Logger } from '../runtime/logger';
-import { type ObserveParts, observe } from './observe';
 import type { Observation } from './observation';
+import { type ObserveParts, observe } from './observe';
 import { plan, type Repair, type RepairStep } from './plan';
 
 export interface SyncParts extends ObserveParts {
@@ -79,13 +79,21 @@ export class SyncService implements SyncApi {
       return 'repaired';
     } catch (error) {
       if (error instanceof DaemonError && error.code === 'LEASE_LOST') throw error;
-      this.parts.logger.warn('Drift could not be repaired', { kind: repair.drift.kind, volume_id: volumeId, reason: messageOf(error) });
+      this.parts.logger.warn('Drift could not be repaired', {
+        kind: repair.drift.kind,
+        volume_id: volumeId,
+        reason: messageOf(error),
+      });
       return 'failed';
     }
   }
 
   private async applyStep(epoch: Epoch, { drift }: Repair, step: RepairStep): Promise<void> {
-    const audit = { step: `sync:${drift.kind}`, state: 'note' as const, data: { volume_id: drift.volumeId, message: drift.message, repair: step.kind } };
+    const audit = {
+      step: `sync:${drift.kind}`,
+      state: 'note' as const,
+      data: { volume_id: drift.volumeId, message: drift.message, repair: step.kind },
+    };
     switch (step.kind) {
       case 'rows':
         return this.parts.ledger.repair(epoch, [...step.effects], audit);
@@ -95,8 +103,21 @@ export class SyncService implements SyncApi {
         const { device, volumeId } = step;
         const name = exportName(volumeId);
         const { port } = this.parts.exports;
-        const record = { volumeId, exportName: name, devicePath: device.path, port, status: 'active' as const, metadata: { created_by: 'volume-daemon', created_via: 'sync' } };
-        await this.parts.exports.publish({ name, volumeId, devicePath: device.path, size: device.size, dev: device.dev });
+        const record = {
+          volumeId,
+          exportName: name,
+          devicePath: device.path,
+          port,
+          status: 'active' as const,
+          metadata: { created_by: 'volume-daemon', created_via: 'sync' },
+        };
+        await this.parts.exports.publish({
+          name,
+          volumeId,
+          devicePath: device.path,
+          size: device.size,
+          dev: device.dev,
+        });
         return this.parts.ledger.repair(epoch, [{ kind: 'put-export', record }], audit);
       }
       default:
@@ -107,12 +128,23 @@ export class SyncService implements SyncApi {
   private log(report: SyncReport): void {
     const { logger } = this.parts;
     for (const drift of report.drifts) {
-      const fields = { kind: drift.kind, volume_id: drift.volumeId, device_path: drift.devicePath, reason: drift.message, action: drift.action };
+      const fields = {
+        kind: drift.kind,
+        volume_id: drift.volumeId,
+        device_path: drift.devicePath,
+        reason: drift.message,
+        action: drift.action,
+      };
       if (drift.action === 'repaired' || drift.action === 'planned') logger.info('Drift found', fields);
       else logger.warn('Drift found', { ...fields, remedy: drift.remedy });
     }
     const quiet = report.drifts.length === 0 && report.unavailable.length === 0;
-    logger[quiet ? 'debug' : 'info']('Sync finished', { reason: report.reason, dry_run: report.dryRun, drifts: report.drifts.length, unavailable: report.unavailable });
+    logger[quiet ? 'debug' : 'info']('Sync finished', {
+      reason: report.reason,
+      dry_run: report.dryRun,
+      drifts: report.drifts.length,
+      unavailable: report.unavailable,
+    });
   }
 }
 
@@ -123,5 +155,9 @@ function planned(repair: Repair): Drift['action'] {
 /** What was seen in a transitional state: only what stays there until the next run is a drift. */
 function transitional(observation: Observation): Map<string, string> {
   const settled = new Set(['Allocated', 'Ready', 'Uploaded', 'Destroy', 'Expunging', 'Expunged']);
-  return new Map((observation.volumes ?? []).filter((volume) => !settled.has(volume.state)).map((volume) => [volume.id, volume.state]));
+  return new Map(
+    (observation.volumes ?? [])
+      .filter((volume) => !settled.has(volume.state))
+      .map((volume) => [volume.id, volume.state]),
+  );
 }

@@ -30,7 +30,10 @@ export async function withdrawSurprises(
       await parts.exports.withdraw(exportName(mapping.volumeId));
       withdrawn += 1;
     } catch (error) {
-      parts.logger.error('The export of a vanished device could not be withdrawn', { volume_id: mapping.volumeId, reason: messageOf(error) });
+      parts.logger.error('The export of a vanished device could not be withdrawn', {
+        volume_id: mapping.volumeId,
+        reason: messageOf(error),
+      });
     }
   }
   return withdrawn;

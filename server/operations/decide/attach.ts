@@ -1,7 +1,7 @@
 import type { CloudVolume } from '../../cloudstack/cloud';
 import { exportName } from '../../exports/naming';
 import { LIMITS } from '../../runtime/limits';
-import { type Action, type Done, type DeviceFact, done, giveUp, type Situation } from '../decision';
+import { type Action, type DeviceFact, type Done, done, giveUp, type Situation } from '../decision';
 import type { JsonObject, NewMapping } from '../model';
 import { endFailed } from './failure';
 import { mutate, tryAgainOrGiveUp } from './mutation';
@@ -26,7 +26,11 @@ export interface Attached {
 /** attach and attach-root as operations of their own. */
 export function decideAttach(s: Situation<'attach'>): Action {
   const { request } = s.operation;
-  const goal: AttachGoal = { volumeId: request.volume_id, vmId: request.vm_id, deviceId: request.device_id ?? null };
+  const goal: AttachGoal = {
+    volumeId: request.volume_id,
+    vmId: request.vm_id,
+    deviceId: request.device_id ?? null,
+  };
   const failing = s.journal.failing;
   if (failing) {
     const undone = undoAttach(s, goal);
@@ -64,18 +68,27 @@ export function attach(s: Situation, goal: AttachGoal): Action | Done<Attached> 
   const volume = s.facts.volume;
   if (!volume) return { do: 'read-volume', volumeId: goal.volumeId };
   if (volume === 'absent') {
-    return giveUp('VOLUME_NOT_FOUND', `Volume ${goal.volumeId} not found in CloudStack`, { volume_id: goal.volumeId });
-  }
-  if (volume.vmId === goal.vmId) {
-    return goal.vmId === s.policy.applianceVmId ? finishHere(s, goal, volume) : finishElsewhere(s, goal, volume);
-  }
-  if (volume.vmId !== null) {
-    return giveUp('VOLUME_ATTACHED_ELSEWHERE', `Volume ${volume.id} is already attached to another VM: ${volume.vmName ?? ''} (${volume.vmId})`, {
-      volume_id: volume.id,
-      vm_id: volume.vmId,
+    return giveUp('VOLUME_NOT_FOUND', `Volume ${goal.volumeId} not found in CloudStack`, {
+      volume_id: goal.volumeId,
     });
   }
-  if (state.at === 'ended' && state.outcome === 'refused') return tryAgainOrGiveUp(s, STEP, state, 'volume attachment');
+  if (volume.vmId === goal.vmId) {
+    return goal.vmId === s.policy.applianceVmId
+      ? finishHere(s, goal, volume)
+      : finishElsewhere(s, goal, volume);
+  }
+  if (volume.vmId !== null) {
+    return giveUp(
+      'VOLUME_ATTACHED_ELSEWHERE',
+      `Volume ${volume.id} is already attached to another VM: ${volume.vmName ?? ''} (${volume.vmId})`,
+      {
+        volume_id: volume.id,
+        vm_id: volume.vmId,
+      },
+    );
+  }
+  if (state.at === 'ended' && state.outcome === 'refused')
+    return tryAgainOrGiveUp(s, STEP, state, 'volume attachment');
   const busy = waitWhileBusy(s, volume);
   if (busy) return busy;
   if (state.at === 'none') return waitForObstacles(s, goal) ?? attachCall(s, goal);
@@ -84,7 +97,12 @@ export function attach(s: Situation, goal: AttachGoal): Action | Done<Attached> 
 }
 
 function attachCall(s: Situation, goal: AttachGoal): Action | Done<Attached> {
-  const step = mutate(s, STEP, { name: 'attachVolume', volumeId: goal.volumeId, vmId: goal.vmId, deviceId: goal.deviceId });
+  const step = mutate(s, STEP, {
+    name: 'attachVolume',
+    volumeId: goal.volumeId,
+    vmId: goal.vmId,
+    deviceId: goal.deviceId,
+  });
   // An ended try is judged by the read-back in `attach`; `mutate` only ends here when the journal says so.
   return step.do === 'done' ? { do: 'read-volume', volumeId: goal.volumeId } : step;
 }
@@ -95,12 +113,29 @@ function attachCall(s: Situation, goal: AttachGoal): Action | Done<Attached> {
  */
 function waitForObstacles(s: Situation, goal: AttachGoal): Action | null {
   const obstacles = s.facts.obstacles;
-  if (!obstacles) return { do: 'read-obstacles', volumeId: goal.volumeId, toAppliance: goal.vmId === s.policy.applianceVmId };
+  if (!obstacles)
+    return {
+      do: 'read-obstacles',
+      volumeId: goal.volumeId,
+      toAppliance: goal.vmId === s.policy.applianceVmId,
+    };
   if (obstacles.stragglers > 0) {
-    return { do: 'pause', ms: LIMITS.JOB_POLL_MAX, step: STEP, reason: 'an earlier detach job of this volume is still running in CloudStack', forget: ['obstacles', 'volume'] };
+    return {
+      do: 'pause',
+      ms: LIMITS.JOB_POLL_MAX,
+      step: STEP,
+      reason: 'an earlier detach job of this volume is still running in CloudStack',
+      forget: ['obstacles', 'volume'],
+    };
   }
   if (obstacles.rival !== null) {
-    return { do: 'pause', ms: 250, step: STEP, reason: `operation ${obstacles.rival} attaches another disk without a serial`, forget: ['obstacles', 'volume'] };
+    return {
+      do: 'pause',
+      ms: 250,
+      step: STEP,
+      reason: `operation ${obstacles.rival} attaches another disk without a serial`,
+      forget: ['obstacles', 'volume'],
+    };
   }
   return goal.vmId === s.policy.applianceVmId ? waitForGhost(s, goal) : null;
 }
@@ -110,9 +145,14 @@ function waitForObstacles(s: Situation, goal: AttachGoal): Action | null {
  * old plug from the new one.
  */
 function waitForGhost(s: Situation, goal: AttachGoal): Action | null {
-  if (s.facts.gone === undefined) return { do: 'await-gone', volumeId: goal.volumeId, timeout: LIMITS.DEVICE_GONE_DEADLINE };
+  if (s.facts.gone === undefined)
+    return { do: 'await-gone', volumeId: goal.volumeId, timeout: LIMITS.DEVICE_GONE_DEADLINE };
   if (s.facts.gone) return null;
-  return giveUp('DEVICE_STILL_PRESENT', `CloudStack says volume ${goal.volumeId} is detached, but this guest still has its disk (ghost disk)`, { volume_id: goal.volumeId });
+  return giveUp(
+    'DEVICE_STILL_PRESENT',
+    `CloudStack says volume ${goal.volumeId} is detached, but this guest still has its disk (ghost disk)`,
+    { volume_id: goal.volumeId },
+  );
 }
 
 function finishElsewhere(s: Situation, goal: AttachGoal, volume: CloudVolume): Action | Done<Attached> {
@@ -132,7 +172,13 @@ function finishElsewhere(s: Situation, goal: AttachGoal, volume: CloudVolume): A
     matchedBy: null,
     cloudstackDeviceId: volume.deviceId,
   };
-  return { do: 'record', step: 'map', state: 'done', data: { device_path: devicePath }, effects: [{ kind: 'put-mapping', mapping }] };
+  return {
+    do: 'record',
+    step: 'map',
+    state: 'done',
+    data: { device_path: devicePath },
+    effects: [{ kind: 'put-mapping', mapping }],
+  };
 }
 
 function finishHere(s: Situation, goal: AttachGoal, volume: CloudVolume): Action | Done<Attached> {
@@ -140,9 +186,16 @@ function finishHere(s: Situation, goal: AttachGoal, volume: CloudVolume): Action
   if (!fact) return { do: 'await-device', volume, timeout: s.policy.correlationTimeout };
   switch (fact.kind) {
     case 'missing':
-      return giveUp('DEVICE_NOT_DETECTED', `No device detected for volume ${volume.id} within the correlation timeout: ${fact.reason}`, { volume_id: volume.id });
+      return giveUp(
+        'DEVICE_NOT_DETECTED',
+        `No device detected for volume ${volume.id} within the correlation timeout: ${fact.reason}`,
+        { volume_id: volume.id },
+      );
     case 'refused':
-      return giveUp(fact.code, `No device was chosen for volume ${volume.id}: ${fact.reason}`, { volume_id: volume.id, considered: fact.considered });
+      return giveUp(fact.code, `No device was chosen for volume ${volume.id}: ${fact.reason}`, {
+        volume_id: volume.id,
+        considered: fact.considered,
+      });
     case 'found':
       return mapAndPublish(s, goal, volume, fact);
     default:
@@ -150,9 +203,19 @@ function finishHere(s: Situation, goal: AttachGoal, volume: CloudVolume): Action
   }
 }
 
-function mapAndPublish(s: Situation, goal: AttachGoal, volume: CloudVolume, fact: Extract<DeviceFact, { kind: 'found' }>): Action | Done<Attached> {
+function mapAndPublish(
+  s: Situation,
+  goal: AttachGoal,
+  volume: CloudVolume,
+  fact: Extract<DeviceFact, { kind: 'found' }>,
+): Action | Done<Attached> {
   const { device } = fact;
-  const identity: JsonObject = { device_path: device.path, serial: device.serial, diskseq: device.diskseq, boot_id: fact.bootId };
+  const identity: JsonObject = {
+    device_path: device.path,
+    serial: device.serial,
+    diskseq: device.diskseq,
+    boot_id: fact.bootId,
+  };
   const mapped = s.journal.standing('map', 'unmap') ? s.journal.done('map') : null;
   const current = mapped !== null && Object.keys(identity).every((key) => mapped[key] === identity[key]);
   if (!current) {
@@ -183,7 +246,11 @@ function mapAndPublish(s: Situation, goal: AttachGoal, volume: CloudVolume, fact
   const error = s.facts.publishError;
   const trying = s.elapsed('publish');
   if (error && trying > LIMITS.EXPORT_DEADLINE) {
-    return giveUp(error.code, `The NBD export of volume ${volume.id} could not be published: ${error.message}`, { volume_id: volume.id });
+    return giveUp(
+      error.code,
+      `The NBD export of volume ${volume.id} could not be published: ${error.message}`,
+      { volume_id: volume.id },
+    );
   }
   if (error) return { do: 'back-off', step: 'publish', reason: error.message, forget: ['publishError'] };
   return { do: 'publish', volumeId: volume.id, device };
@@ -197,7 +264,8 @@ function mapAndPublish(s: Situation, goal: AttachGoal, volume: CloudVolume, fact
 export function undoAttach(s: Situation, goal: AttachGoal): Action | Done<string[]> {
   const here = goal.vmId === s.policy.applianceVmId;
   if (here && s.journal.standing('map', 'unmap')) {
-    if (!s.journal.standing('withdraw', 'map')) return { do: 'withdraw', volumeId: goal.volumeId, force: false };
+    if (!s.journal.standing('withdraw', 'map'))
+      return { do: 'withdraw', volumeId: goal.volumeId, force: false };
     return {
       do: 'record',
       step: 'unmap',
@@ -209,8 +277,10 @@ export function undoAttach(s: Situation, goal: AttachGoal): Action | Done<string
   const attached = s.journal.mutation(STEP);
   if (!here || attached.at === 'none') return done([]);
   // A deadline never detaches anything by itself (DESIGN section 4): the job may still be at work.
-  if (s.journal.failing?.code === 'STEP_DEADLINE') return done([`the attach job ${attached.jobId} may still end; force-sync shows what it did`]);
-  if (s.policy.attachRollback === 'keep') return done(['ATTACH_ROLLBACK=keep: the volume stays as CloudStack has it']);
+  if (s.journal.failing?.code === 'STEP_DEADLINE')
+    return done([`the attach job ${attached.jobId} may still end; force-sync shows what it did`]);
+  if (s.policy.attachRollback === 'keep')
+    return done(['ATTACH_ROLLBACK=keep: the volume stays as CloudStack has it']);
   return undoCall(s, goal);
 }
 
@@ -224,10 +294,12 @@ function undoCall(s: Situation, goal: AttachGoal): Action | Done<string[]> {
   if (!volume) return { do: 'read-volume', volumeId: goal.volumeId };
   if (volume === 'absent' || volume.vmId !== goal.vmId) return done([]);
   if (state.at === 'ended' && state.tries >= LIMITS.MUTATION_TRIES) {
-    return done([`the volume is still attached to this appliance in CloudStack (detach failed: ${state.text ?? 'no answer'})`]);
+    return done([
+      `the volume is still attached to this appliance in CloudStack (detach failed: ${state.text ?? 'no answer'})`,
+    ]);
   }
   if (s.facts.gone === undefined) return { do: 'await-gone', volumeId: goal.volumeId, timeout: 0 };
-  if (!s.facts.gone) return done(['the disk is present in the guest, so the volume stays attached; force-sync maps it']);
+  if (!s.facts.gone)
+    return done(['the disk is present in the guest, so the volume stays attached; force-sync maps it']);
   return { do: 'intend', step: 'undo-detach-volume' };
 }
-

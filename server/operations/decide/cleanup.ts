@@ -20,7 +20,13 @@ export function decideCleanup(s: Situation<'cleanup'>): Action {
   if (s.journal.mutation('attach-volume').at === 'none' && !s.journal.done('released')) {
     const released = release(s);
     if (released.do !== 'done') return released;
-    return { do: 'record', step: 'released', state: 'done', data: { vm_id: request.test_vm_id }, forget: ['volume', 'mapping'] };
+    return {
+      do: 'record',
+      step: 'released',
+      state: 'done',
+      data: { vm_id: request.test_vm_id },
+      forget: ['volume', 'mapping'],
+    };
   }
   const attached = attach(s, goal);
   if (attached.do !== 'done') return attached;
@@ -60,11 +66,17 @@ function stopVm(s: Situation<'cleanup'>): Action | null {
     return step.do === 'done' ? { do: 'read-vm', vmId } : step;
   }
   if (!s.facts.vm) return { do: 'read-vm', vmId };
-  if (s.facts.vm === 'absent' || s.facts.vm.state === 'Stopped' || s.facts.vm.state === 'Destroyed') return null;
+  if (s.facts.vm === 'absent' || s.facts.vm.state === 'Stopped' || s.facts.vm.state === 'Destroyed')
+    return null;
   if (!request.force_clean) {
-    return giveUp('VM_NOT_STOPPED', `VM ${vmId} is ${s.facts.vm.state}; stop it first or set force_clean`, { vm_id: vmId, state: s.facts.vm.state });
+    return giveUp('VM_NOT_STOPPED', `VM ${vmId} is ${s.facts.vm.state}; stop it first or set force_clean`, {
+      vm_id: vmId,
+      state: s.facts.vm.state,
+    });
   }
-  return state.at === 'ended' ? tryAgainOrGiveUp(s, 'stop-vm', state, 'VM stop') : { do: 'intend', step: 'stop-vm' };
+  return state.at === 'ended'
+    ? tryAgainOrGiveUp(s, 'stop-vm', state, 'VM stop')
+    : { do: 'intend', step: 'stop-vm' };
 }
 
 function removeVm(s: Situation<'cleanup'>): Action | Done<{ deleted: boolean; note: string }> {
@@ -73,7 +85,10 @@ function removeVm(s: Situation<'cleanup'>): Action | Done<{ deleted: boolean; no
   const state = s.journal.mutation('destroy-vm');
   if (state.at === 'ended') {
     const deleted = state.outcome === 'ok';
-    return done({ deleted, note: deleted ? '' : `; the VM could not be deleted: ${state.text ?? 'no answer'}` });
+    return done({
+      deleted,
+      note: deleted ? '' : `; the VM could not be deleted: ${state.text ?? 'no answer'}`,
+    });
   }
   if (state.at !== 'none') {
     const step = mutate(s, 'destroy-vm', command);
@@ -81,9 +96,14 @@ function removeVm(s: Situation<'cleanup'>): Action | Done<{ deleted: boolean; no
   }
   const volumes = s.facts.vmVolumes;
   if (!volumes) return { do: 'read-vm-volumes', vmId };
-  if (volumes.length > 0) return done({ deleted: false, note: `; the VM was kept because ${volumes.length} disk(s) are still attached to it` });
+  if (volumes.length > 0)
+    return done({
+      deleted: false,
+      note: `; the VM was kept because ${volumes.length} disk(s) are still attached to it`,
+    });
   if (!s.facts.vm) return { do: 'read-vm', vmId };
   if (s.facts.vm === 'absent') return done({ deleted: true, note: '; the VM was already gone' });
-  if (s.elapsed('remove-vm') > LIMITS.RESOURCE_RETRY_DEADLINE) return done({ deleted: false, note: '; the VM was kept' });
+  if (s.elapsed('remove-vm') > LIMITS.RESOURCE_RETRY_DEADLINE)
+    return done({ deleted: false, note: '; the VM was kept' });
   return { do: 'intend', step: 'destroy-vm' };
 }

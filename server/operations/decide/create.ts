@@ -34,11 +34,18 @@ function check(s: Situation<'create'>): Action {
   const { request } = s.operation;
   const offer = s.facts.offer;
   if (!offer) return { do: 'read-offer' };
-  if (!offer.zone) return giveUp('ZONE_NOT_FOUND', `Zone ${request.zone_id} not found in CloudStack`, { zone_id: request.zone_id });
-  if (!offer.offering) {
-    return giveUp('DISK_OFFERING_NOT_FOUND', `Disk offering ${request.disk_offering_id} not found in CloudStack`, {
-      disk_offering_id: request.disk_offering_id,
+  if (!offer.zone)
+    return giveUp('ZONE_NOT_FOUND', `Zone ${request.zone_id} not found in CloudStack`, {
+      zone_id: request.zone_id,
     });
+  if (!offer.offering) {
+    return giveUp(
+      'DISK_OFFERING_NOT_FOUND',
+      `Disk offering ${request.disk_offering_id} not found in CloudStack`,
+      {
+        disk_offering_id: request.disk_offering_id,
+      },
+    );
   }
   if (s.policy.volumeNames === 'unique') {
     const nameTaken = sameNameTaken(request.name, offer);
@@ -59,10 +66,18 @@ function check(s: Situation<'create'>): Action {
 function sameNameTaken(name: string, offer: Offer): Action | null {
   const [taken] = offer.sameName;
   if (taken) {
-    return giveUp('VOLUME_NAME_EXISTS', `A volume named "${name}" already exists in the zone: ${taken.id}`, { volume_id: taken.id });
+    return giveUp('VOLUME_NAME_EXISTS', `A volume named "${name}" already exists in the zone: ${taken.id}`, {
+      volume_id: taken.id,
+    });
   }
   if (offer.rival === null) return null;
-  return { do: 'pause', ms: 250, step: 'check', reason: `operation ${offer.rival} is creating a volume of the same name`, forget: ['offer'] };
+  return {
+    do: 'pause',
+    ms: 250,
+    step: 'check',
+    reason: `operation ${offer.rival} is creating a volume of the same name`,
+    forget: ['offer'],
+  };
 }
 
 function commandOf(operation: OperationOf<'create'>, checked: JsonObject) {
@@ -82,19 +97,37 @@ function commandOf(operation: OperationOf<'create'>, checked: JsonObject) {
  */
 function findLostVolume(s: Situation<'create'>, checked: JsonObject): Action {
   const state = s.journal.mutation(STEP);
-  if (state.at !== 'intended') return giveUp('CLOUDSTACK_OUTCOME_UNKNOWN', 'The creation was lost in an impossible state');
+  if (state.at !== 'intended')
+    return giveUp('CLOUDSTACK_OUTCOME_UNKNOWN', 'The creation was lost in an impossible state');
   const { created } = s.facts;
   if (!created) return { do: 'find-created', since: state.since };
   const [only, ...others] = created.volumes;
   if (others.length > 0) {
-    return giveUp('CLOUDSTACK_OUTCOME_UNKNOWN', 'The reply to createVolume was lost and more than one volume could be its result; nothing was created again', {
-      candidates: created.volumes.map((volume) => volume.id),
-    });
+    return giveUp(
+      'CLOUDSTACK_OUTCOME_UNKNOWN',
+      'The reply to createVolume was lost and more than one volume could be its result; nothing was created again',
+      {
+        candidates: created.volumes.map((volume) => volume.id),
+      },
+    );
   }
   if (only) {
-    return { do: 'record', step: STEP, state: 'finished', data: { job_id: state.jobId, volume_id: only.id, outcome: 'ok', adopted: true }, volumeId: only.id };
+    return {
+      do: 'record',
+      step: STEP,
+      state: 'finished',
+      data: { job_id: state.jobId, volume_id: only.id, outcome: 'ok', adopted: true },
+      volumeId: only.id,
+    };
   }
-  if (created.looks < 2) return { do: 'pause', ms: LIMITS.CREATE_SETTLE, step: STEP, reason: 'the reply to createVolume was lost; looking for the volume', forget: ['job'] };
+  if (created.looks < 2)
+    return {
+      do: 'pause',
+      ms: LIMITS.CREATE_SETTLE,
+      step: STEP,
+      reason: 'the reply to createVolume was lost; looking for the volume',
+      forget: ['job'],
+    };
   return { do: 'submit', step: STEP, jobId: state.jobId, command: commandOf(s.operation, checked) };
 }
 
@@ -113,7 +146,16 @@ function finish(s: Situation<'create'>, volume: CloudVolume): Action {
     };
   }
   if (s.elapsed('settle') > LIMITS.VOLUME_BUSY_DEADLINE) {
-    return giveUp('STEP_DEADLINE', `The new volume ${volume.id} stays in state ${volume.state}`, { volume_id: volume.id, state: volume.state });
+    return giveUp('STEP_DEADLINE', `The new volume ${volume.id} stays in state ${volume.state}`, {
+      volume_id: volume.id,
+      state: volume.state,
+    });
   }
-  return { do: 'pause', ms: LIMITS.JOB_POLL_MAX, step: 'read-back', reason: `the volume is ${volume.state}`, forget: ['volume'] };
+  return {
+    do: 'pause',
+    ms: LIMITS.JOB_POLL_MAX,
+    step: 'read-back',
+    reason: `the volume is ${volume.state}`,
+    forget: ['volume'],
+  };
 }

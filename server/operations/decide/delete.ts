@@ -12,7 +12,11 @@ const STEP = 'delete-volume';
  * read back until CloudStack no longer lists it. An error code is never proof of absence (DESIGN section 4).
  */
 export function decideDelete(s: Situation<'delete'>): Action {
-  const goal: DetachGoal = { volumeId: s.operation.request.volume_id, force: s.operation.request.force === true, onlyFromVm: null };
+  const goal: DetachGoal = {
+    volumeId: s.operation.request.volume_id,
+    force: s.operation.request.force === true,
+    onlyFromVm: null,
+  };
   const failing = s.journal.failing;
   if (failing) {
     const undone = undoDetach(s, goal);
@@ -23,10 +27,14 @@ export function decideDelete(s: Situation<'delete'>): Action {
   if (call.at === 'none' && s.journal.mutation('detach-volume').at === 'none') {
     if (!volume) return { do: 'read-volume', volumeId: goal.volumeId };
     if (volume !== 'absent' && volume.vmId !== null && volume.vmId !== s.policy.applianceVmId) {
-      return giveUp('VOLUME_ATTACHED_ELSEWHERE', `Volume ${volume.id} is attached to another VM, detach it first: ${volume.vmName ?? ''} (${volume.vmId})`, {
-        volume_id: volume.id,
-        vm_id: volume.vmId,
-      });
+      return giveUp(
+        'VOLUME_ATTACHED_ELSEWHERE',
+        `Volume ${volume.id} is attached to another VM, detach it first: ${volume.vmName ?? ''} (${volume.vmId})`,
+        {
+          volume_id: volume.id,
+          vm_id: volume.vmId,
+        },
+      );
     }
   }
   if (call.at === 'none') {
@@ -41,12 +49,19 @@ function deleteDetached(s: Situation<'delete'>, volumeId: string): Action {
   const volume = s.facts.volume;
   if (call.at === 'intended') {
     // Sending again is harmless: the id is never given to another volume. What the last call did shows in the read-back.
-    if (s.facts.unsent === call.jobId) return { do: 'delete-volume', step: STEP, jobId: call.jobId, volumeId };
-    return { do: 'record', step: STEP, state: 'finished', data: { job_id: call.jobId, outcome: 'unknown', text: 'the answer was lost' } };
+    if (s.facts.unsent === call.jobId)
+      return { do: 'delete-volume', step: STEP, jobId: call.jobId, volumeId };
+    return {
+      do: 'record',
+      step: STEP,
+      state: 'finished',
+      data: { job_id: call.jobId, outcome: 'unknown', text: 'the answer was lost' },
+    };
   }
   if (!volume) return { do: 'read-volume', volumeId };
   if (volume === 'absent') {
-    const message = call.at === 'none' ? 'Volume was already absent from CloudStack' : 'Volume deleted successfully';
+    const message =
+      call.at === 'none' ? 'Volume was already absent from CloudStack' : 'Volume deleted successfully';
     return { do: 'complete', response: { volume_id: volumeId, message } };
   }
   if (isLeaving(volume) && call.at !== 'none') return waitUntilAbsent(s, volume.state, volumeId);
@@ -60,7 +75,16 @@ function deleteDetached(s: Situation<'delete'>, volumeId: string): Action {
 
 function waitUntilAbsent(s: Situation, state: string, volumeId: string): Action {
   if (s.elapsed('absent') > LIMITS.DELETE_DEADLINE) {
-    return giveUp('STEP_DEADLINE', `CloudStack still lists volume ${volumeId} in state ${state}`, { volume_id: volumeId, state });
+    return giveUp('STEP_DEADLINE', `CloudStack still lists volume ${volumeId} in state ${state}`, {
+      volume_id: volumeId,
+      state,
+    });
   }
-  return { do: 'pause', ms: LIMITS.JOB_POLL_MAX, step: STEP, reason: `CloudStack is removing the volume (${state})`, forget: ['volume'] };
+  return {
+    do: 'pause',
+    ms: LIMITS.JOB_POLL_MAX,
+    step: STEP,
+    reason: `CloudStack is removing the volume (${state})`,
+    forget: ['volume'],
+  };
 }

@@ -24,7 +24,11 @@ export interface Detached {
 }
 
 export function decideDetach(s: Situation<'detach'>): Action {
-  const goal: DetachGoal = { volumeId: s.operation.request.volume_id, force: s.operation.request.force === true, onlyFromVm: null };
+  const goal: DetachGoal = {
+    volumeId: s.operation.request.volume_id,
+    force: s.operation.request.force === true,
+    onlyFromVm: null,
+  };
   const failing = s.journal.failing;
   if (failing) {
     const undone = undoDetach(s, goal);
@@ -32,12 +36,23 @@ export function decideDetach(s: Situation<'detach'>): Action {
   }
   const step = detach(s, goal);
   if (step.do !== 'done') return step;
-  if (step.result.absent && step.result.devicePath === null && !s.journal.hasIntent && !s.journal.done('unmap')) {
-    return giveUp('VOLUME_NOT_FOUND', `Volume ${goal.volumeId} not found in CloudStack`, { volume_id: goal.volumeId });
+  if (
+    step.result.absent &&
+    step.result.devicePath === null &&
+    !s.journal.hasIntent &&
+    !s.journal.done('unmap')
+  ) {
+    return giveUp('VOLUME_NOT_FOUND', `Volume ${goal.volumeId} not found in CloudStack`, {
+      volume_id: goal.volumeId,
+    });
   }
   return {
     do: 'complete',
-    response: { volume_id: goal.volumeId, device_path: step.result.devicePath ?? '', message: 'Volume detached successfully' },
+    response: {
+      volume_id: goal.volumeId,
+      device_path: step.result.devicePath ?? '',
+      message: 'Volume detached successfully',
+    },
   };
 }
 
@@ -53,10 +68,15 @@ export function detach(s: Situation, goal: DetachGoal): Action | Done<Detached> 
   if (!volume) return { do: 'read-volume', volumeId: goal.volumeId };
   const mapping = s.facts.mapping;
   if (mapping === undefined) return { do: 'read-mapping', volumeId: goal.volumeId };
-  if (volume === 'absent' || volume.vmId === null || (goal.onlyFromVm !== null && volume.vmId !== goal.onlyFromVm)) {
+  if (
+    volume === 'absent' ||
+    volume.vmId === null ||
+    (goal.onlyFromVm !== null && volume.vmId !== goal.onlyFromVm)
+  ) {
     return cleanUp(s, goal, volume === 'absent');
   }
-  if (state.at === 'ended' && state.outcome === 'refused') return tryAgainOrGiveUp(s, STEP, state, 'volume detach');
+  if (state.at === 'ended' && state.outcome === 'refused')
+    return tryAgainOrGiveUp(s, STEP, state, 'volume detach');
   const busy = waitWhileBusy(s, volume);
   if (busy) return busy;
   const ready = volume.vmId === s.policy.applianceVmId ? releaseDevice(s, goal, volume) : null;
@@ -79,10 +99,14 @@ function releaseDevice(s: Situation, goal: DetachGoal, volume: CloudVolume): Act
   const mayCut = goal.force || s.policy.detachConnected === 'disconnect';
   if ((used.length > 0 && !mayUse) || (connected.length > 0 && !mayCut)) {
     const list = holders.map((holder) => `${holder.kind}: ${holder.detail}`);
-    return giveUp('DEVICE_IN_USE', `The device of volume ${volume.id} is in use, so it was not detached: ${list.join('; ')}`, {
-      volume_id: volume.id,
-      holders: holders.map((holder) => ({ kind: holder.kind, detail: holder.detail })),
-    });
+    return giveUp(
+      'DEVICE_IN_USE',
+      `The device of volume ${volume.id} is in use, so it was not detached: ${list.join('; ')}`,
+      {
+        volume_id: volume.id,
+        holders: holders.map((holder) => ({ kind: holder.kind, detail: holder.detail })),
+      },
+    );
   }
   if (holders.length > 0 && !s.journal.done('guard')) {
     return {
@@ -114,13 +138,19 @@ function cleanUp(s: Situation, goal: DetachGoal, absent: boolean): Action | Done
 
 /** The appliance's side of a volume that is detached: export withdrawn, disk gone from the guest, mapping removed. null = all done. */
 function leaveGuest(s: Situation, goal: DetachGoal, mapping: Mapping | null): Action | null {
-  if (mapping && !s.journal.standing('withdraw', 'republish')) return { do: 'withdraw', volumeId: goal.volumeId, force: true };
-  if (s.facts.gone === undefined) return { do: 'await-gone', volumeId: goal.volumeId, timeout: LIMITS.DEVICE_GONE_DEADLINE };
+  if (mapping && !s.journal.standing('withdraw', 'republish'))
+    return { do: 'withdraw', volumeId: goal.volumeId, force: true };
+  if (s.facts.gone === undefined)
+    return { do: 'await-gone', volumeId: goal.volumeId, timeout: LIMITS.DEVICE_GONE_DEADLINE };
   if (mapping) return unmap(mapping);
   if (s.facts.gone) return null;
-  return giveUp('DEVICE_STILL_PRESENT', `CloudStack says volume ${goal.volumeId} is detached, but this guest still has its disk (ghost disk)`, {
-    volume_id: goal.volumeId,
-  });
+  return giveUp(
+    'DEVICE_STILL_PRESENT',
+    `CloudStack says volume ${goal.volumeId} is detached, but this guest still has its disk (ghost disk)`,
+    {
+      volume_id: goal.volumeId,
+    },
+  );
 }
 
 function unmap({ volumeId, vmId, devicePath }: Mapping): Action {
@@ -144,6 +174,9 @@ export function undoDetach(s: Situation, goal: DetachGoal): Action | Done<string
   if (!volume) return { do: 'read-volume', volumeId: goal.volumeId };
   if (volume === 'absent' || volume.vmId !== s.policy.applianceVmId) return done([]);
   const error = s.facts.publishError;
-  if (error) return done([`the export is withdrawn and could not be published again: ${error.message}; sync will try`]);
+  if (error)
+    return done([
+      `the export is withdrawn and could not be published again: ${error.message}; sync will try`,
+    ]);
   return { do: 'republish', volumeId: goal.volumeId };
 }

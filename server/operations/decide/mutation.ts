@@ -1,5 +1,5 @@
-import { classifyJobFailure } from '../../cloudstack/errors';
 import type { CloudCommand } from '../../cloudstack/cloud';
+import { classifyJobFailure } from '../../cloudstack/errors';
 import type { ErrorCode } from '../../runtime/errors';
 import { LIMITS } from '../../runtime/limits';
 import { type Action, type Done, done, giveUp, type Situation } from '../decision';
@@ -32,8 +32,16 @@ export function mutate(
       if (found === 'unknown') {
         return options.resend ? { do: 'submit', step, jobId: state.jobId, command } : done('lost' as const);
       }
-      const data = found.volumeId ? { job_id: state.jobId, volume_id: found.volumeId } : { job_id: state.jobId };
-      return { do: 'record', step, state: 'accepted', data, ...(found.volumeId ? { volumeId: found.volumeId } : {}) };
+      const data = found.volumeId
+        ? { job_id: state.jobId, volume_id: found.volumeId }
+        : { job_id: state.jobId };
+      return {
+        do: 'record',
+        step,
+        state: 'accepted',
+        data,
+        ...(found.volumeId ? { volumeId: found.volumeId } : {}),
+      };
     }
     case 'accepted':
       return { do: 'await-job', step, jobId: state.jobId };
@@ -51,7 +59,12 @@ export function intend(s: Situation, step: MutationStep): Action {
       do: 'record',
       step: 'operation',
       state: 'failing',
-      data: { code: 'VALIDATION_FAILED', message: 'Cancelled on request before anything was changed', details: {}, cancelled: true },
+      data: {
+        code: 'VALIDATION_FAILED',
+        message: 'Cancelled on request before anything was changed',
+        details: {},
+        cancelled: true,
+      },
     };
   }
   return { do: 'intend', step };
@@ -62,9 +75,18 @@ export function intend(s: Situation, step: MutationStep): Action {
  * Final answers end the operation with CloudStack's own words; everything else is tried again, a bounded number of times.
  */
 export function tryAgainOrGiveUp(s: Situation, step: MutationStep, end: Ended, what: string): Action {
-  const verdict = end.outcome === 'refused' ? 'final' : end.outcome === 'ok' ? 'retry' : classifyJobFailure(end.code, end.text);
+  const verdict =
+    end.outcome === 'refused'
+      ? 'final'
+      : end.outcome === 'ok'
+        ? 'retry'
+        : classifyJobFailure(end.code, end.text);
   if (verdict === 'final' || end.tries >= LIMITS.MUTATION_TRIES) {
-    return giveUp(failureCode(end), failureMessage(end, what), { tries: end.tries, cloudstack_code: end.code, cloudstack_text: end.text });
+    return giveUp(failureCode(end), failureMessage(end, what), {
+      tries: end.tries,
+      cloudstack_code: end.code,
+      cloudstack_text: end.text,
+    });
   }
   const stage = `${step}:${end.tries}`;
   if (s.elapsed(stage) === 0) {

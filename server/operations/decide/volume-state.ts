@@ -15,7 +15,16 @@ export function isLeaving(volume: CloudVolume): boolean {
 export function waitWhileBusy(s: Situation, volume: CloudVolume): Action | null {
   if (SETTLED.has(volume.state)) return null;
   if (s.elapsed('volume-busy') > LIMITS.VOLUME_BUSY_DEADLINE) {
-    return giveUp('VOLUME_BUSY', `The volume stays in state ${volume.state} in CloudStack`, { volume_id: volume.id, state: volume.state });
+    return giveUp('VOLUME_BUSY', `The volume stays in state ${volume.state} in CloudStack`, {
+      volume_id: volume.id,
+      state: volume.state,
+    });
   }
-  return { do: 'pause', ms: LIMITS.JOB_POLL_MAX, step: 'read-volume', reason: `CloudStack is busy with the volume (${volume.state})`, forget: ['volume'] };
+  return {
+    do: 'pause',
+    ms: LIMITS.JOB_POLL_MAX,
+    step: 'read-volume',
+    reason: `CloudStack is busy with the volume (${volume.state})`,
+    forget: ['volume'],
+  };
 }

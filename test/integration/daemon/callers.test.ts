@@ -18,16 +18,30 @@ afterAll(() => walk?.close());
 async function exportState(): Promise<string> {
   const { configDir } = walk.lab.nbd;
   const names = (await readdir(configDir)).sort();
-  const files = await Promise.all(names.map(async (name) => [name, (await stat(join(configDir, name))).mtimeMs, await readFile(join(configDir, name), 'utf8')]));
-  return JSON.stringify({ files, links: (await readdir(join(walk.lab.dir, 'run/exports'))).sort(), pids: (await walk.lab.nbd.pids()).length > 0 });
+  const files = await Promise.all(
+    names.map(async (name) => [
+      name,
+      (await stat(join(configDir, name))).mtimeMs,
+      await readFile(join(configDir, name), 'utf8'),
+    ]),
+  );
+  return JSON.stringify({
+    files,
+    links: (await readdir(join(walk.lab.dir, 'run/exports'))).sort(),
+    pids: (await walk.lab.nbd.pids()).length > 0,
+  });
 }
 
 const detachCall = (id: string) => walk.api.post<OperationReply>(`/api/v1/volumes/${id}/detach`);
-const attachCall = (id: string, vm: string) => walk.api.post<OperationReply>(`/api/v1/volumes/${id}/attach`, { vm_id: vm });
+const attachCall = (id: string, vm: string) =>
+  walk.api.post<OperationReply>(`/api/v1/volumes/${id}/attach`, { vm_id: vm });
 
 describe('the callers that exist', () => {
   it('A, initial migration: create, attach, and the export is there at once', async () => {
-    const created = await walk.api.post<OperationReply>('/api/v1/volumes', { ...walk.createBody('migration-vm1-disk-2000', 6 * 1024 ** 3), metadata: { migration_job_id: 'job-1', vmware_capacity_bytes: '1' } });
+    const created = await walk.api.post<OperationReply>('/api/v1/volumes', {
+      ...walk.createBody('migration-vm1-disk-2000', 6 * 1024 ** 3),
+      metadata: { migration_job_id: 'job-1', vmware_capacity_bytes: '1' },
+    });
     const volumeId = String((await walk.api.end(created)).response?.volume_id);
     const attached = await walk.attach(volumeId);
     expect(attached.response?.device_path).toBe(walk.lab.guest.devicePath(volumeId));
@@ -39,7 +53,9 @@ describe('the callers that exist', () => {
     const volumeId = await walk.create('incremental');
     expect((await send(`${walk.daemon.url}/api/v1/volumes/${volumeId}/device`)).status).toBe(404);
     await walk.attach(volumeId);
-    expect(await walk.api.get(`/api/v1/volumes/${volumeId}/device`)).toMatchObject({ device_path: walk.lab.guest.devicePath(volumeId) });
+    expect(await walk.api.get(`/api/v1/volumes/${volumeId}/device`)).toMatchObject({
+      device_path: walk.lab.guest.devicePath(volumeId),
+    });
     await walk.attach(volumeId);
     expect(walk.lab.cloud.model.effectsOf(volumeId, 'attach')).toBe(1);
   });
@@ -61,24 +77,37 @@ describe('the callers that exist', () => {
     const attaching = await Promise.all(disks.map((id) => attachCall(id, walk.appliance)));
     await Promise.all(attaching.map((operation) => walk.api.end(operation)));
     for (const id of disks) {
-      expect(await walk.api.get(`/api/v1/exports/${id}`)).toMatchObject({ status: 'active', device_path: walk.lab.guest.devicePath(id) });
+      expect(await walk.api.get(`/api/v1/exports/${id}`)).toMatchObject({
+        status: 'active',
+        device_path: walk.lab.guest.devicePath(id),
+      });
     }
   });
 
   it('F, cleanup without waiting: detach and attach fired back to back run in that order', async () => {
     const volumeId = await walk.create('f-disk');
     await walk.attach(volumeId);
-    const operations = [await detachCall(volumeId), await attachCall(volumeId, walk.appliance), await detachCall(volumeId), await attachCall(volumeId, walk.appliance)];
+    const operations = [
+      await detachCall(volumeId),
+      await attachCall(volumeId, walk.appliance),
+      await detachCall(volumeId),
+      await attachCall(volumeId, walk.appliance),
+    ];
     expect(new Set(operations.map(({ id }) => id)).size).toBe(4);
     await Promise.all(operations.map((operation) => walk.api.end(operation)));
     expect(walk.lab.cloud.model.effectsOf(volumeId, 'attach')).toBe(3);
     expect(walk.lab.cloud.model.effectsOf(volumeId, 'detach')).toBe(2);
-    expect(await walk.api.get(`/api/v1/volumes/${volumeId}/device`)).toMatchObject({ linux_state: 'detected' });
+    expect(await walk.api.get(`/api/v1/volumes/${volumeId}/device`)).toMatchObject({
+      linux_state: 'detected',
+    });
   });
 
   it('a repeated request joins the one in flight, and an Idempotency-Key finds it again later', async () => {
     const volumeId = await walk.create('twice');
-    const [first, second] = await Promise.all([attachCall(volumeId, walk.appliance), attachCall(volumeId, walk.appliance)]);
+    const [first, second] = await Promise.all([
+      attachCall(volumeId, walk.appliance),
+      attachCall(volumeId, walk.appliance),
+    ]);
     expect(second.id).toBe(first.id);
     await walk.api.end(first);
     const headers = { 'content-type': 'application/json', 'idempotency-key': 'detach-1' };
@@ -86,7 +115,12 @@ describe('the callers that exist', () => {
     const once = await send(url, { method: 'POST', headers });
     await walk.api.end(await walk.api.get<OperationReply>(`/api/v1/operations/${once.body.id}`));
     expect((await send(url, { method: 'POST', headers })).body.id).toBe(once.body.id);
-    expect(await send(`${walk.daemon.url}/api/v1/volumes/${await walk.create('other')}/detach`, { method: 'POST', headers })).toMatchObject({ status: 422, body: { code: 'IDEMPOTENCY_KEY_REUSED' } });
+    expect(
+      await send(`${walk.daemon.url}/api/v1/volumes/${await walk.create('other')}/detach`, {
+        method: 'POST',
+        headers,
+      }),
+    ).toMatchObject({ status: 422, body: { code: 'IDEMPOTENCY_KEY_REUSED' } });
   });
 
   it('H, job deletion: DELETE of an attached volume detaches it first; deleting again is a success', async () => {
@@ -103,9 +137,20 @@ describe('the callers that exist', () => {
     const vm = walk.lab.cloud.model.addVm({ name: 'failover-g', state: 'Stopped' }).id;
     const volumeId = await walk.create('g-disk');
     await walk.attach(volumeId, vm);
-    const body = { test_vm_id: vm, volume_id: volumeId, oma_vm_id: walk.appliance, delete_vm: true, force_clean: false };
-    const ended = await walk.api.end(await walk.api.post<OperationReply>('/api/v1/cleanup/test-failover', body));
-    expect(ended.response).toMatchObject({ device_path: walk.lab.guest.devicePath(volumeId), vm_deleted: false });
+    const body = {
+      test_vm_id: vm,
+      volume_id: volumeId,
+      oma_vm_id: walk.appliance,
+      delete_vm: true,
+      force_clean: false,
+    };
+    const ended = await walk.api.end(
+      await walk.api.post<OperationReply>('/api/v1/cleanup/test-failover', body),
+    );
+    expect(ended.response).toMatchObject({
+      device_path: walk.lab.guest.devicePath(volumeId),
+      vm_deleted: false,
+    });
     expect(await walk.api.get(`/api/v1/exports/${volumeId}`)).toMatchObject({ status: 'active' });
   });
 });

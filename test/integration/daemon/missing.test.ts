@@ -14,7 +14,9 @@ interface Health {
   readonly cloudstack_health: string;
   readonly database_health: string;
   readonly device_monitor: string;
-  readonly details: { readonly components: Readonly<Record<string, { readonly status: string; readonly message: string }>> };
+  readonly details: {
+    readonly components: Readonly<Record<string, { readonly status: string; readonly message: string }>>;
+  };
 }
 
 async function until<T>(read: () => Promise<T>, good: (value: T) => boolean): Promise<T> {
@@ -27,7 +29,12 @@ async function until<T>(read: () => Promise<T>, good: (value: T) => boolean): Pr
 }
 
 const healthOf = (daemon: DaemonProcess) => new ApiClient(daemon.url).get<Health>('/api/v1/health');
-const body = () => ({ name: 'waits', size: 1024 ** 3, zone_id: lab.cloud.zoneId, disk_offering_id: lab.cloud.diskOfferingId });
+const body = () => ({
+  name: 'waits',
+  size: 1024 ** 3,
+  zone_id: lab.cloud.zoneId,
+  disk_offering_id: lab.cloud.diskOfferingId,
+});
 
 describe('what is missing is said, and comes back by itself', () => {
   it('the database is down at the start: 503 and a reason; then ready without a restart', async () => {
@@ -35,10 +42,19 @@ describe('what is missing is said, and comes back by itself', () => {
     await lab.database.kill();
     const daemon = await lab.startDaemon({ until: 'listening' });
     expect((await send(`${daemon.url}/health`)).status).toBe(200);
-    expect(await send(`${daemon.url}/api/v1/operations`)).toMatchObject({ status: 503, body: { error: expect.any(String) } });
-    await until(() => healthOf(daemon), ({ database_health }) => database_health.startsWith('unhealthy'));
+    expect(await send(`${daemon.url}/api/v1/operations`)).toMatchObject({
+      status: 503,
+      body: { error: expect.any(String) },
+    });
+    await until(
+      () => healthOf(daemon),
+      ({ database_health }) => database_health.startsWith('unhealthy'),
+    );
     await lab.database.restart();
-    await until(() => send(`${daemon.url}/readyz`), ({ status }) => status === 200);
+    await until(
+      () => send(`${daemon.url}/readyz`),
+      ({ status }) => status === 200,
+    );
     expect((await send(`${daemon.url}/api/v1/operations`)).text).toBe('[]');
   });
 
@@ -47,10 +63,16 @@ describe('what is missing is said, and comes back by itself', () => {
     await lab.database.query('UPDATE ossea_configs SET is_active = 0', [], 'migratekit_oma');
     const daemon = await lab.startDaemon();
     const api = new ApiClient(daemon.url);
-    const health = await until(() => healthOf(daemon), ({ cloudstack_health }) => cloudstack_health === 'unhealthy');
+    const health = await until(
+      () => healthOf(daemon),
+      ({ cloudstack_health }) => cloudstack_health === 'unhealthy',
+    );
     expect(health.details.components.cloudstack?.message).toContain('ossea_configs');
     const operation = await api.post<OperationReply>('/api/v1/volumes', body());
-    await until(() => api.get<{ wait_reason?: string }>(`/api/v1/operations/${operation.id}`), ({ wait_reason }) => wait_reason?.includes('ossea_configs') === true);
+    await until(
+      () => api.get<{ wait_reason?: string }>(`/api/v1/operations/${operation.id}`),
+      ({ wait_reason }) => wait_reason?.includes('ossea_configs') === true,
+    );
     await lab.database.query('UPDATE ossea_configs SET is_active = 1', [], 'migratekit_oma');
     await api.end(operation);
   });
@@ -61,7 +83,10 @@ describe('what is missing is said, and comes back by itself', () => {
     const api = new ApiClient(daemon.url);
     lab.cloud.model.faults.add({ command: '*', kind: 'html', times: 1_000_000 });
     const operation = await api.post<OperationReply>('/api/v1/volumes', body());
-    await until(() => api.get<{ wait_reason?: string }>(`/api/v1/operations/${operation.id}`), ({ wait_reason }) => wait_reason !== undefined && wait_reason !== null);
+    await until(
+      () => api.get<{ wait_reason?: string }>(`/api/v1/operations/${operation.id}`),
+      ({ wait_reason }) => wait_reason !== undefined && wait_reason !== null,
+    );
     lab.cloud.model.faults.clear();
     await api.end(operation);
     expect(lab.cloud.model.volumes.filter(({ name }) => name === 'waits')).toHaveLength(1);
@@ -71,20 +96,34 @@ describe('what is missing is said, and comes back by itself', () => {
     lab = await startAppliance({ env: { NBD_BACKEND: 'none' } });
     await rename(lab.guest.sysBlockDir, `${lab.guest.sysBlockDir}.away`);
     const daemon = await lab.startDaemon();
-    await until(() => healthOf(daemon), ({ device_monitor }) => device_monitor.startsWith('unhealthy'));
+    await until(
+      () => healthOf(daemon),
+      ({ device_monitor }) => device_monitor.startsWith('unhealthy'),
+    );
     await rename(`${lab.guest.sysBlockDir}.away`, lab.guest.sysBlockDir);
-    await until(() => healthOf(daemon), ({ device_monitor }) => device_monitor === 'healthy');
+    await until(
+      () => healthOf(daemon),
+      ({ device_monitor }) => device_monitor === 'healthy',
+    );
   });
 
   it('no nbd-server: the attach fails with the reason, nothing is half done, and works once it is there', async () => {
     lab = await startAppliance({ env: { NBD_BINARY: 'no-such-nbd-server' } });
     const daemon = await lab.startDaemon();
     const api = new ApiClient(daemon.url);
-    const health = await until(() => healthOf(daemon), ({ details }) => details.components.export_server?.status === 'unhealthy');
+    const health = await until(
+      () => healthOf(daemon),
+      ({ details }) => details.components.export_server?.status === 'unhealthy',
+    );
     expect(health.details.components.export_server?.message).toContain('apt-get install nbd-server');
     const { volume_id: volumeId } = await api.end(await api.post<OperationReply>('/api/v1/volumes', body()));
-    const attach = await api.post<OperationReply>(`/api/v1/volumes/${volumeId}/attach`, { vm_id: lab.cloud.applianceVmId });
-    await until(() => api.get<{ wait_reason?: string }>(`/api/v1/operations/${attach.id}`), ({ wait_reason }) => wait_reason?.includes('nbd-server') === true);
+    const attach = await api.post<OperationReply>(`/api/v1/volumes/${volumeId}/attach`, {
+      vm_id: lab.cloud.applianceVmId,
+    });
+    await until(
+      () => api.get<{ wait_reason?: string }>(`/api/v1/operations/${attach.id}`),
+      ({ wait_reason }) => wait_reason?.includes('nbd-server') === true,
+    );
     await daemon.stop();
     const repaired = await lab.startDaemon({ env: { NBD_BINARY: 'nbd-server' } });
     await new ApiClient(repaired.url).end(attach);
@@ -93,7 +132,9 @@ describe('what is missing is said, and comes back by itself', () => {
 
   it('a broken configuration: every mistake at once, exit 1', async () => {
     lab = await startAppliance();
-    const start = lab.startDaemon({ env: { PORT: 'ninety', POLL_INTERVAL: 'often', DATABASE_DSN: 'u:topsecret@nowhere' } });
+    const start = lab.startDaemon({
+      env: { PORT: 'ninety', POLL_INTERVAL: 'often', DATABASE_DSN: 'u:topsecret@nowhere' },
+    });
     const message = await start.then(
       () => '',
       (error: Error) => error.message,

@@ -6,7 +6,10 @@ import { Walk } from './walk';
 let walk: Walk;
 
 beforeAll(async () => {
-  walk = await Walk.begin({ cloud: { latencies: { create: 400, attach: 400, detach: 400, remove: 400 } }, env: { NBD_BACKEND: 'none' } });
+  walk = await Walk.begin({
+    cloud: { latencies: { create: 400, attach: 400, detach: 400, remove: 400 } },
+    env: { NBD_BACKEND: 'none' },
+  });
 });
 afterAll(() => walk?.close());
 
@@ -14,7 +17,8 @@ afterAll(() => walk?.close());
 async function untilSubmitted(command: string): Promise<void> {
   const { jobs } = walk.lab.cloud.model;
   const before = [...jobs.values()].filter((job) => job.command === command).length;
-  while ([...jobs.values()].filter((job) => job.command === command).length === before) await new Promise((resolve) => setTimeout(resolve, 5));
+  while ([...jobs.values()].filter((job) => job.command === command).length === before)
+    await new Promise((resolve) => setTimeout(resolve, 5));
 }
 
 describe('kill -9 while CloudStack works', () => {
@@ -34,8 +38,15 @@ describe('kill -9 while CloudStack works', () => {
     const { model } = walk.lab.cloud;
     const volumeId = await walk.create('kept');
     const steps = [
-      { command: 'AttachVolumeCmd', call: () => walk.api.post<OperationReply>(`/api/v1/volumes/${volumeId}/attach`, { vm_id: walk.appliance }) },
-      { command: 'DetachVolumeCmd', call: () => walk.api.post<OperationReply>(`/api/v1/volumes/${volumeId}/detach`) },
+      {
+        command: 'AttachVolumeCmd',
+        call: () =>
+          walk.api.post<OperationReply>(`/api/v1/volumes/${volumeId}/attach`, { vm_id: walk.appliance }),
+      },
+      {
+        command: 'DetachVolumeCmd',
+        call: () => walk.api.post<OperationReply>(`/api/v1/volumes/${volumeId}/detach`),
+      },
     ];
     for (const { command, call } of steps) {
       const submitted = untilSubmitted(command);
@@ -46,11 +57,14 @@ describe('kill -9 while CloudStack works', () => {
       await walk.api.end(operation);
     }
     const removal = await walk.api.delete<OperationReply>(`/api/v1/volumes/${volumeId}`);
-    while (model.volumes.find(({ id }) => id === volumeId)?.state !== 'Expunging') await new Promise((resolve) => setTimeout(resolve, 5));
+    while (model.volumes.find(({ id }) => id === volumeId)?.state !== 'Expunging')
+      await new Promise((resolve) => setTimeout(resolve, 5));
     await walk.daemon.kill();
     await walk.restartDaemon();
     await walk.api.end(removal);
-    expect((['attach', 'detach', 'delete'] as const).map((kind) => model.effectsOf(volumeId, kind))).toEqual([1, 1, 1]);
+    expect((['attach', 'detach', 'delete'] as const).map((kind) => model.effectsOf(volumeId, kind))).toEqual([
+      1, 1, 1,
+    ]);
   });
 
   it('a lost reply to createVolume finds the volume by its job and makes no second one', async () => {
@@ -70,7 +84,11 @@ describe('kill -9 while CloudStack works', () => {
 
   it('SIGTERM under load: exit 0, and the next start ends what was accepted', async () => {
     const ids = await Promise.all(['t1', 't2', 't3'].map((name) => walk.create(name)));
-    const operations = await Promise.all(ids.map((id) => walk.api.post<OperationReply>(`/api/v1/volumes/${id}/attach`, { vm_id: walk.appliance })));
+    const operations = await Promise.all(
+      ids.map((id) =>
+        walk.api.post<OperationReply>(`/api/v1/volumes/${id}/attach`, { vm_id: walk.appliance }),
+      ),
+    );
     expect(await walk.daemon.stop()).toBe(0);
     await walk.restartDaemon();
     await Promise.all(operations.map((operation) => walk.api.end(operation)));

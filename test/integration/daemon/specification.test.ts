@@ -16,21 +16,54 @@ afterAll(() => walk?.close());
 describe('the specification, against the built server', () => {
   it('POST /volumes: 201 with the pending operation; the ended one names the volume twice', async () => {
     const body = { ...walk.createBody('my-volume'), metadata: { purpose: 'migration', vm_name: 'test-vm' } };
-    const accepted = await send(`${walk.daemon.url}/api/v1/volumes`, { method: 'POST', body: JSON.stringify(body), headers: { 'content-type': 'application/json' } });
+    const accepted = await send(`${walk.daemon.url}/api/v1/volumes`, {
+      method: 'POST',
+      body: JSON.stringify(body),
+      headers: { 'content-type': 'application/json' },
+    });
     expect(accepted.status).toBe(201);
     expect(accepted.headers.get('location')).toBe(`/api/v1/operations/${accepted.body.id}`);
-    expect(accepted.body).toMatchObject({ id: expect.stringMatching(UUID), type: 'create', status: 'pending', volume_id: '', request: body, created_at: expect.stringMatching(RFC3339), updated_at: expect.stringMatching(RFC3339) });
-    const ended = await walk.api.end(await walk.api.get<OperationReply>(`/api/v1/operations/${accepted.body.id}`));
+    expect(accepted.body).toMatchObject({
+      id: expect.stringMatching(UUID),
+      type: 'create',
+      status: 'pending',
+      volume_id: '',
+      request: body,
+      created_at: expect.stringMatching(RFC3339),
+      updated_at: expect.stringMatching(RFC3339),
+    });
+    const ended = await walk.api.end(
+      await walk.api.get<OperationReply>(`/api/v1/operations/${accepted.body.id}`),
+    );
     volumeId = ended.volume_id;
-    expect(ended).toMatchObject({ status: 'completed', volume_id: expect.stringMatching(UUID), response: { volume_id: volumeId }, completed_at: expect.stringMatching(RFC3339) });
+    expect(ended).toMatchObject({
+      status: 'completed',
+      volume_id: expect.stringMatching(UUID),
+      response: { volume_id: volumeId },
+      completed_at: expect.stringMatching(RFC3339),
+    });
   });
 
   it('POST /volumes/{id}/attach, GET /operations/{id}: device path in the response', async () => {
-    const accepted = await send(`${walk.daemon.url}/api/v1/volumes/${volumeId}/attach`, { method: 'POST', body: JSON.stringify({ vm_id: walk.appliance }) });
+    const accepted = await send(`${walk.daemon.url}/api/v1/volumes/${volumeId}/attach`, {
+      method: 'POST',
+      body: JSON.stringify({ vm_id: walk.appliance }),
+    });
     expect(accepted.status).toBe(201);
-    expect(accepted.body).toMatchObject({ type: 'attach', status: 'pending', volume_id: volumeId, vm_id: walk.appliance });
-    const ended = await walk.api.end(await walk.api.get<OperationReply>(`/api/v1/operations/${accepted.body.id}`));
-    expect(ended.response).toMatchObject({ volume_id: volumeId, device_path: walk.lab.guest.devicePath(volumeId), message: 'Volume attached successfully' });
+    expect(accepted.body).toMatchObject({
+      type: 'attach',
+      status: 'pending',
+      volume_id: volumeId,
+      vm_id: walk.appliance,
+    });
+    const ended = await walk.api.end(
+      await walk.api.get<OperationReply>(`/api/v1/operations/${accepted.body.id}`),
+    );
+    expect(ended.response).toMatchObject({
+      volume_id: volumeId,
+      device_path: walk.lab.guest.devicePath(volumeId),
+      message: 'Volume attached successfully',
+    });
   });
 
   it('GET /volumes/{id}/device: the mapping, with volume_id and its alias', async () => {
@@ -50,14 +83,27 @@ describe('the specification, against the built server', () => {
 
   it('GET /devices/{path}/volume: by name, by encoded path, and by plain path', async () => {
     for (const path of ['vdb', 'dev%2Fvdb', '%2Fdev%2Fvdb', 'dev/vdb']) {
-      expect(await walk.api.get(`/api/v1/devices/${path}/volume`), path).toMatchObject({ volume_id: volumeId });
+      expect(await walk.api.get(`/api/v1/devices/${path}/volume`), path).toMatchObject({
+        volume_id: volumeId,
+      });
     }
     expect((await send(`${walk.daemon.url}/api/v1/devices/vdz/volume`)).status).toBe(404);
   });
 
   it('GET /volumes/{id}, /vms/{id}/volumes, /devices, /operations', async () => {
-    expect(await walk.api.get(`/api/v1/volumes/${volumeId}`)).toMatchObject({ volume_id: volumeId, vm_id: walk.appliance, state: 'Ready', size: 1024 ** 3 });
-    expect(await walk.api.get(`/api/v1/vms/${walk.appliance}/volumes`)).toEqual([expect.objectContaining({ volume_id: volumeId, vm_id: walk.appliance, device_path: walk.lab.guest.devicePath(volumeId) })]);
+    expect(await walk.api.get(`/api/v1/volumes/${volumeId}`)).toMatchObject({
+      volume_id: volumeId,
+      vm_id: walk.appliance,
+      state: 'Ready',
+      size: 1024 ** 3,
+    });
+    expect(await walk.api.get(`/api/v1/vms/${walk.appliance}/volumes`)).toEqual([
+      expect.objectContaining({
+        volume_id: volumeId,
+        vm_id: walk.appliance,
+        device_path: walk.lab.guest.devicePath(volumeId),
+      }),
+    ]);
     expect(await walk.api.get('/api/v1/devices')).toEqual([expect.objectContaining({ volume_id: volumeId })]);
     const operations = await walk.api.get<OperationReply[]>('/api/v1/operations?limit=10');
     expect(operations.map(({ type }) => type)).toEqual(['attach', 'create']);
@@ -66,12 +112,20 @@ describe('the specification, against the built server', () => {
   });
 
   it('GET /exports/{id}: active and named after the volume as soon as the attach is completed', async () => {
-    expect(await walk.api.get(`/api/v1/exports/${volumeId}`)).toMatchObject({ export_name: `migration-vol-${volumeId}`, status: 'active', port: expect.any(Number), volume_id: volumeId });
+    expect(await walk.api.get(`/api/v1/exports/${volumeId}`)).toMatchObject({
+      export_name: `migration-vol-${volumeId}`,
+      status: 'active',
+      port: expect.any(Number),
+      volume_id: volumeId,
+    });
     expect(await walk.api.get('/api/v1/exports')).toHaveLength(1);
   });
 
   it('GET /health and /api/v1/health', async () => {
-    expect(await walk.api.get('/health')).toMatchObject({ status: 'healthy', service: 'volume-management-daemon' });
+    expect(await walk.api.get('/health')).toMatchObject({
+      status: 'healthy',
+      service: 'volume-management-daemon',
+    });
     expect(await walk.api.get('/api/v1/health')).toMatchObject({
       status: 'healthy',
       timestamp: expect.stringMatching(RFC3339),
@@ -83,8 +137,13 @@ describe('the specification, against the built server', () => {
   });
 
   it('POST /admin/force-sync: message, timestamp, report; a dry run says so', async () => {
-    expect(await walk.api.post('/api/v1/admin/force-sync')).toMatchObject({ message: expect.any(String), timestamp: expect.stringMatching(RFC3339) });
-    const dry = await walk.api.post<{ report: { dry_run: boolean } }>('/api/v1/admin/force-sync?dry_run=true');
+    expect(await walk.api.post('/api/v1/admin/force-sync')).toMatchObject({
+      message: expect.any(String),
+      timestamp: expect.stringMatching(RFC3339),
+    });
+    const dry = await walk.api.post<{ report: { dry_run: boolean } }>(
+      '/api/v1/admin/force-sync?dry_run=true',
+    );
     expect(dry.report.dry_run).toBe(true);
   });
 
@@ -102,7 +161,9 @@ describe('the specification, against the built server', () => {
 
   it('GET /api/v1/metrics: the counts add up and the error rate is failed of all, in percent', async () => {
     const unknown = '00000000-0000-4000-8000-00000000dead';
-    const failing = await walk.api.post<OperationReply>(`/api/v1/volumes/${unknown}/attach`, { vm_id: walk.appliance });
+    const failing = await walk.api.post<OperationReply>(`/api/v1/volumes/${unknown}/attach`, {
+      vm_id: walk.appliance,
+    });
     await expect(walk.api.end(failing)).rejects.toThrow(/not found/);
     const metrics = await walk.api.get<Record<string, unknown>>('/api/v1/metrics');
     expect(metrics).toMatchObject({
@@ -119,9 +180,12 @@ describe('the specification, against the built server', () => {
   it('attach-root: device id 0 on a stopped VM without a root disk', async () => {
     const { model } = walk.lab.cloud;
     const vm = model.addVm({ name: 'migrated', state: 'Stopped' });
-    for (const volume of model.volumes.filter((candidate) => candidate.vmId === vm.id)) Object.assign(volume, { vmId: null, removed: true });
+    for (const volume of model.volumes.filter((candidate) => candidate.vmId === vm.id))
+      Object.assign(volume, { vmId: null, removed: true });
     const id = await walk.create('root-disk');
-    const ended = await walk.api.end(await walk.api.post<OperationReply>(`/api/v1/volumes/${id}/attach-root`, { vm_id: vm.id }));
+    const ended = await walk.api.end(
+      await walk.api.post<OperationReply>(`/api/v1/volumes/${id}/attach-root`, { vm_id: vm.id }),
+    );
     expect(ended.response).toMatchObject({ device_id: 0, volume_id: id, vm_id: vm.id });
     expect(model.volumes.find((volume) => volume.id === id)).toMatchObject({ vmId: vm.id, deviceId: 0 });
   });

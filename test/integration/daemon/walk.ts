@@ -1,5 +1,5 @@
-import { ApiClient, type OperationReply } from '~/lab/client';
 import { type LabAppliance, type LabOptions, startAppliance } from '~/lab/appliance';
+import { ApiClient, type OperationReply } from '~/lab/client';
 import type { DaemonOptions, DaemonProcess } from '~/lab/daemon';
 
 const GIB = 1024 ** 3;
@@ -37,12 +37,16 @@ export class Walk {
   }
 
   async create(name: string, size = GIB): Promise<string> {
-    const ended = await this.api.end(await this.api.post<OperationReply>('/api/v1/volumes', this.createBody(name, size)));
+    const ended = await this.api.end(
+      await this.api.post<OperationReply>('/api/v1/volumes', this.createBody(name, size)),
+    );
     return ended.volume_id;
   }
 
   async attach(volumeId: string, vmId = this.appliance): Promise<OperationReply> {
-    return this.api.end(await this.api.post<OperationReply>(`/api/v1/volumes/${volumeId}/attach`, { vm_id: vmId }));
+    return this.api.end(
+      await this.api.post<OperationReply>(`/api/v1/volumes/${volumeId}/attach`, { vm_id: vmId }),
+    );
   }
 
   async detach(volumeId: string, body?: unknown): Promise<OperationReply> {
@@ -59,7 +63,10 @@ export class Walk {
 }
 
 /** The raw answer of one request, whatever its status. */
-export async function send(url: string, init: RequestInit = {}): Promise<{ status: number; headers: Headers; body: Record<string, unknown>; text: string }> {
+export async function send(
+  url: string,
+  init: RequestInit = {},
+): Promise<{ status: number; headers: Headers; body: Record<string, unknown>; text: string }> {
   const answer = await fetch(url, init);
   const text = await answer.text();
   let body: Record<string, unknown> = {};

@@ -14,11 +14,17 @@ function filesIn(folder: string): string[] {
 /** Import specifiers with whether they vanish at run time (`import type`). */
 function importsOf(file: string): { specifier: string; typeOnly: boolean }[] {
   const text = readFileSync(join(root, file), 'utf8');
-  return [...text.matchAll(/^(?:import|export)\s+(type\s+)?(?:[^'"]*?\sfrom\s+)?['"]([^'"]+)['"]/gm)].map((match) => ({ specifier: match[2] ?? '', typeOnly: match[1] !== undefined }));
+  return [...text.matchAll(/^(?:import|export)\s+(type\s+)?(?:[^'"]*?\sfrom\s+)?['"]([^'"]+)['"]/gm)].map(
+    (match) => ({ specifier: match[2] ?? '', typeOnly: match[1] !== undefined }),
+  );
 }
 
 function target(file: string, specifier: string): string | null {
-  const path = specifier.startsWith('~/') ? specifier.slice(2) : specifier.startsWith('.') ? relative(root, resolve(root, dirname(file), specifier)) : null;
+  const path = specifier.startsWith('~/')
+    ? specifier.slice(2)
+    : specifier.startsWith('.')
+      ? relative(root, resolve(root, dirname(file), specifier))
+      : null;
   if (path === null) return null;
   return [`${path}.ts`, `${path}/index.ts`].find((candidate) => known.has(candidate)) ?? null;
 }
@@ -37,14 +43,25 @@ describe('the rules of the house', () => {
   it('the domain knows nothing of HTTP: no h3, no nitropack, no route', () => {
     const wrong = domain.flatMap((file) =>
       importsOf(file)
-        .filter(({ specifier }) => /^(h3|nitropack)(\/|$)/.test(specifier) || HTTP_ROOMS.some((room) => target(file, specifier)?.startsWith(room)))
+        .filter(
+          ({ specifier }) =>
+            /^(h3|nitropack)(\/|$)/.test(specifier) ||
+            HTTP_ROOMS.some((room) => target(file, specifier)?.startsWith(room)),
+        )
         .map(({ specifier }) => `${file} imports ${specifier}`),
     );
     expect(wrong).toEqual([]);
   });
 
   it('imports form no circle', () => {
-    const edges = new Map([...known].map((file) => [file, importsOf(file).filter(({ typeOnly }) => !typeOnly).flatMap(({ specifier }) => target(file, specifier) ?? [])]));
+    const edges = new Map(
+      [...known].map((file) => [
+        file,
+        importsOf(file)
+          .filter(({ typeOnly }) => !typeOnly)
+          .flatMap(({ specifier }) => target(file, specifier) ?? []),
+      ]),
+    );
     const done = new Set<string>();
     const circles: string[] = [];
     const visit = (file: string, path: readonly string[]): void => {
@@ -60,7 +77,12 @@ describe('the rules of the house', () => {
   it('only the composition root chooses implementations: the engine sees ports', () => {
     const wrong = domain
       .filter((file) => file.startsWith('server/operations/') || file.startsWith('server/sync/'))
-      .flatMap((file) => importsOf(file).map(({ specifier }) => target(file, specifier)).filter((path) => path !== null && /mysql|http-cloud|nbd-server|sysfs/.test(path)).map((path) => `${file} imports ${path}`));
+      .flatMap((file) =>
+        importsOf(file)
+          .map(({ specifier }) => target(file, specifier))
+          .filter((path) => path !== null && /mysql|http-cloud|nbd-server|sysfs/.test(path))
+          .map((path) => `${file} imports ${path}`),
+      );
     expect(wrong).toEqual([]);
   });
 });

@@ -1,6 +1,16 @@
 import { describe, expect, it } from 'vitest';
 import { decideAttach } from '~/server/operations/decide/attach';
-import { APPLIANCE, device, found, mapped, OTHER_VM, situation, type Step, VOLUME, volume } from './situations';
+import {
+  APPLIANCE,
+  device,
+  found,
+  mapped,
+  OTHER_VM,
+  type Step,
+  situation,
+  VOLUME,
+  volume,
+} from './situations';
 
 const here = { volume_id: VOLUME, vm_id: APPLIANCE };
 const intent: Step = ['attach-volume', 'intent', { job_id: 'j1' }];
@@ -15,8 +25,13 @@ describe('attach decides', () => {
   });
 
   it('refuses a volume that CloudStack does not have, and one that another VM has, naming that VM', () => {
-    expect(decideAttach(situation('attach', here, { facts: { volume: 'absent' } }))).toMatchObject({ state: 'failing', data: { code: 'VOLUME_NOT_FOUND' } });
-    expect(decideAttach(situation('attach', here, { facts: { volume: volume({ vmId: OTHER_VM }) } }))).toMatchObject({
+    expect(decideAttach(situation('attach', here, { facts: { volume: 'absent' } }))).toMatchObject({
+      state: 'failing',
+      data: { code: 'VOLUME_NOT_FOUND' },
+    });
+    expect(
+      decideAttach(situation('attach', here, { facts: { volume: volume({ vmId: OTHER_VM }) } })),
+    ).toMatchObject({
       state: 'failing',
       data: { code: 'VOLUME_ATTACHED_ELSEWHERE', message: expect.stringContaining(OTHER_VM) },
     });
@@ -25,49 +40,106 @@ describe('attach decides', () => {
   it('never sends before earlier detach jobs of the volume have ended (a straggler would undo the attach)', () => {
     const ready = { volume: volume() };
     expect(decideAttach(situation('attach', here, { facts: ready }))).toMatchObject({ do: 'read-obstacles' });
-    expect(decideAttach(situation('attach', here, { facts: { ...ready, obstacles: { stragglers: 1, rival: null } } }))).toMatchObject({ do: 'pause' });
-    expect(decideAttach(situation('attach', here, { facts: { ...ready, obstacles: clear, gone: true } }))).toEqual({ do: 'intend', step: 'attach-volume' });
+    expect(
+      decideAttach(
+        situation('attach', here, { facts: { ...ready, obstacles: { stragglers: 1, rival: null } } }),
+      ),
+    ).toMatchObject({ do: 'pause' });
+    expect(
+      decideAttach(situation('attach', here, { facts: { ...ready, obstacles: clear, gone: true } })),
+    ).toEqual({ do: 'intend', step: 'attach-volume' });
   });
 
   it('never sends while the guest still shows the disk of an earlier plug (ghost disk)', () => {
     const facts = { volume: volume(), obstacles: clear };
     expect(decideAttach(situation('attach', here, { facts }))).toMatchObject({ do: 'await-gone' });
-    expect(decideAttach(situation('attach', here, { facts: { ...facts, gone: false } }))).toMatchObject({ data: { code: 'DEVICE_STILL_PRESENT' } });
+    expect(decideAttach(situation('attach', here, { facts: { ...facts, gone: false } }))).toMatchObject({
+      data: { code: 'DEVICE_STILL_PRESENT' },
+    });
   });
 
   it('waits while CloudStack is busy with the volume', () => {
-    expect(decideAttach(situation('attach', here, { facts: { volume: volume({ state: 'Migrating' }) } }))).toMatchObject({ do: 'pause', forget: ['volume'] });
+    expect(
+      decideAttach(situation('attach', here, { facts: { volume: volume({ state: 'Migrating' }) } })),
+    ).toMatchObject({ do: 'pause', forget: ['volume'] });
   });
 
   it('sends an intent of this run at once, but asks for the job of an intent that a dead process left', () => {
-    expect(decideAttach(situation('attach', here, { steps: [intent], facts: { unsent: 'j1' } }))).toMatchObject({ do: 'submit', jobId: 'j1' });
-    expect(decideAttach(situation('attach', here, { steps: [intent] }))).toEqual({ do: 'query-job', jobId: 'j1' });
+    expect(
+      decideAttach(situation('attach', here, { steps: [intent], facts: { unsent: 'j1' } })),
+    ).toMatchObject({ do: 'submit', jobId: 'j1' });
+    expect(decideAttach(situation('attach', here, { steps: [intent] }))).toEqual({
+      do: 'query-job',
+      jobId: 'j1',
+    });
   });
 
   it('sends again under the same job id only when CloudStack does not know the job', () => {
-    expect(decideAttach(situation('attach', here, { steps: [intent], facts: { job: { jobId: 'j1', found: 'unknown' } } }))).toMatchObject({ do: 'submit', jobId: 'j1' });
-    const pending = { jobId: 'j1', status: 'pending' as const, errorCode: null, errorText: null, volumeId: null };
-    expect(decideAttach(situation('attach', here, { steps: [intent], facts: { job: { jobId: 'j1', found: pending } } }))).toMatchObject({ do: 'record', state: 'accepted' });
-    expect(decideAttach(situation('attach', here, { steps: [intent, accepted] }))).toMatchObject({ do: 'await-job', jobId: 'j1' });
+    expect(
+      decideAttach(
+        situation('attach', here, { steps: [intent], facts: { job: { jobId: 'j1', found: 'unknown' } } }),
+      ),
+    ).toMatchObject({ do: 'submit', jobId: 'j1' });
+    const pending = {
+      jobId: 'j1',
+      status: 'pending' as const,
+      errorCode: null,
+      errorText: null,
+      volumeId: null,
+    };
+    expect(
+      decideAttach(
+        situation('attach', here, { steps: [intent], facts: { job: { jobId: 'j1', found: pending } } }),
+      ),
+    ).toMatchObject({ do: 'record', state: 'accepted' });
+    expect(decideAttach(situation('attach', here, { steps: [intent, accepted] }))).toMatchObject({
+      do: 'await-job',
+      jobId: 'j1',
+    });
   });
 
   it('re-reads after the job, whatever the job said', () => {
-    expect(decideAttach(situation('attach', here, { steps: [intent, accepted, ok] }))).toMatchObject({ do: 'read-volume' });
+    expect(decideAttach(situation('attach', here, { steps: [intent, accepted, ok] }))).toMatchObject({
+      do: 'read-volume',
+    });
   });
 
   it('goes on when a "failed" job had its effect, and tries again when a lost one had none', () => {
     const lost: Step = ['attach-volume', 'finished', { job_id: 'j1', outcome: 'unknown', code: 530 }];
-    expect(decideAttach(situation('attach', here, { steps: [intent, accepted, lost], facts: { volume: attached } }))).toMatchObject({ do: 'await-device' });
+    expect(
+      decideAttach(
+        situation('attach', here, { steps: [intent, accepted, lost], facts: { volume: attached } }),
+      ),
+    ).toMatchObject({ do: 'await-device' });
     const without = { volume: volume(), obstacles: clear, gone: true };
-    expect(decideAttach(situation('attach', here, { steps: [intent, accepted, lost], facts: without }))).toMatchObject({ do: 'back-off' });
-    expect(decideAttach(situation('attach', here, { steps: [intent, accepted, lost], facts: without, elapsed: { 'attach-volume:1': 9 } }))).toMatchObject({ do: 'intend' });
+    expect(
+      decideAttach(situation('attach', here, { steps: [intent, accepted, lost], facts: without })),
+    ).toMatchObject({ do: 'back-off' });
+    expect(
+      decideAttach(
+        situation('attach', here, {
+          steps: [intent, accepted, lost],
+          facts: without,
+          elapsed: { 'attach-volume:1': 9 },
+        }),
+      ),
+    ).toMatchObject({ do: 'intend' });
   });
 
   it('gives up on a final refusal with the words of CloudStack', () => {
-    const refused: Step = ['attach-volume', 'refused', { job_id: 'j1', code: 431, text: 'Please specify a valid User VM.' }];
-    expect(decideAttach(situation('attach', here, { steps: [intent, refused], facts: { volume: volume() } }))).toMatchObject({
+    const refused: Step = [
+      'attach-volume',
+      'refused',
+      { job_id: 'j1', code: 431, text: 'Please specify a valid User VM.' },
+    ];
+    expect(
+      decideAttach(situation('attach', here, { steps: [intent, refused], facts: { volume: volume() } })),
+    ).toMatchObject({
       state: 'failing',
-      data: { code: 'CLOUDSTACK_REJECTED', message: expect.stringContaining('CloudStack API error 431: Please specify a valid User VM.') },
+      data: {
+        code: 'CLOUDSTACK_REJECTED',
+        message: expect.stringContaining('CloudStack API error 431: Please specify a valid User VM.'),
+      },
     });
   });
 
@@ -79,56 +151,123 @@ describe('attach decides', () => {
       effects: [{ kind: 'put-mapping', mapping: { devicePath: '/dev/vdb', diskseq: 7 } }],
     });
     const steps = [intent, accepted, ok, mapped];
-    expect(decideAttach(situation('attach', here, { steps, facts }))).toMatchObject({ do: 'publish', volumeId: VOLUME });
-    expect(decideAttach(situation('attach', here, { steps, facts: { ...facts, published: true } }))).toMatchObject({ do: 'complete', response: { device_path: '/dev/vdb' } });
+    expect(decideAttach(situation('attach', here, { steps, facts }))).toMatchObject({
+      do: 'publish',
+      volumeId: VOLUME,
+    });
+    expect(
+      decideAttach(situation('attach', here, { steps, facts: { ...facts, published: true } })),
+    ).toMatchObject({ do: 'complete', response: { device_path: '/dev/vdb' } });
   });
 
   it('maps again when the device has changed between mapping and publishing', () => {
-    const facts = { volume: attached, device: { ...found, device: device({ name: 'vdc', path: '/dev/vdc', diskseq: 9 }) } };
-    expect(decideAttach(situation('attach', here, { steps: [intent, accepted, ok, mapped], facts }))).toMatchObject({ do: 'record', step: 'map', data: { device_path: '/dev/vdc' } });
+    const facts = {
+      volume: attached,
+      device: { ...found, device: device({ name: 'vdc', path: '/dev/vdc', diskseq: 9 }) },
+    };
+    expect(
+      decideAttach(situation('attach', here, { steps: [intent, accepted, ok, mapped], facts })),
+    ).toMatchObject({ do: 'record', step: 'map', data: { device_path: '/dev/vdc' } });
   });
 
   it('touches neither device nor export for a VM that is not the appliance', () => {
     const there = { volume_id: VOLUME, vm_id: OTHER_VM };
     const facts = { volume: volume({ vmId: OTHER_VM, deviceId: 1 }) };
-    expect(decideAttach(situation('attach', there, { facts }))).toMatchObject({ do: 'record', effects: [{ kind: 'put-mapping', mapping: { linuxState: 'n/a', devicePath: `remote-vm-${OTHER_VM}-${VOLUME}` } }] });
-    expect(decideAttach(situation('attach', there, { facts, steps: [['map', 'done', {}]] }))).toMatchObject({ do: 'complete' });
+    expect(decideAttach(situation('attach', there, { facts }))).toMatchObject({
+      do: 'record',
+      effects: [
+        {
+          kind: 'put-mapping',
+          mapping: { linuxState: 'n/a', devicePath: `remote-vm-${OTHER_VM}-${VOLUME}` },
+        },
+      ],
+    });
+    expect(decideAttach(situation('attach', there, { facts, steps: [['map', 'done', {}]] }))).toMatchObject({
+      do: 'complete',
+    });
   });
 
   it('honours a cancel before the first intent, and not after it', () => {
     const facts = { volume: volume(), obstacles: clear, gone: true };
-    expect(decideAttach(situation('attach', here, { facts, cancelRequested: true }))).toMatchObject({ state: 'failing', data: { cancelled: true } });
-    expect(decideAttach(situation('attach', here, { facts: { unsent: 'j1' }, steps: [intent], cancelRequested: true }))).toMatchObject({ do: 'submit' });
+    expect(decideAttach(situation('attach', here, { facts, cancelRequested: true }))).toMatchObject({
+      state: 'failing',
+      data: { cancelled: true },
+    });
+    expect(
+      decideAttach(
+        situation('attach', here, { facts: { unsent: 'j1' }, steps: [intent], cancelRequested: true }),
+      ),
+    ).toMatchObject({ do: 'submit' });
   });
 });
 
 describe('an attach that cannot go on takes back what it did', () => {
-  const failing: Step = ['operation', 'failing', { code: 'DEVICE_NOT_DETECTED', message: 'nothing came', details: {}, cancelled: false }];
+  const failing: Step = [
+    'operation',
+    'failing',
+    { code: 'DEVICE_NOT_DETECTED', message: 'nothing came', details: {}, cancelled: false },
+  ];
   const steps = [intent, accepted, ok, failing];
 
   it('detaches only a volume that is attached here and whose disk the guest does not have', () => {
     expect(decideAttach(situation('attach', here, { steps }))).toMatchObject({ do: 'read-volume' });
-    expect(decideAttach(situation('attach', here, { steps, facts: { volume: attached } }))).toMatchObject({ do: 'await-gone', timeout: 0 });
-    expect(decideAttach(situation('attach', here, { steps, facts: { volume: attached, gone: true } }))).toEqual({ do: 'intend', step: 'undo-detach-volume' });
+    expect(decideAttach(situation('attach', here, { steps, facts: { volume: attached } }))).toMatchObject({
+      do: 'await-gone',
+      timeout: 0,
+    });
+    expect(
+      decideAttach(situation('attach', here, { steps, facts: { volume: attached, gone: true } })),
+    ).toEqual({ do: 'intend', step: 'undo-detach-volume' });
   });
 
   it('leaves it attached when the guest has the disk after all, and says so', () => {
-    expect(decideAttach(situation('attach', here, { steps, facts: { volume: attached, gone: false } }))).toMatchObject({ do: 'fail', code: 'DEVICE_NOT_DETECTED', message: expect.stringContaining('stays attached') });
+    expect(
+      decideAttach(situation('attach', here, { steps, facts: { volume: attached, gone: false } })),
+    ).toMatchObject({
+      do: 'fail',
+      code: 'DEVICE_NOT_DETECTED',
+      message: expect.stringContaining('stays attached'),
+    });
   });
 
   it('leaves it attached with ATTACH_ROLLBACK=keep', () => {
-    expect(decideAttach(situation('attach', here, { steps, facts: { volume: attached, gone: true }, policy: { attachRollback: 'keep' } }))).toMatchObject({ do: 'fail', message: expect.stringContaining('ATTACH_ROLLBACK=keep') });
+    expect(
+      decideAttach(
+        situation('attach', here, {
+          steps,
+          facts: { volume: attached, gone: true },
+          policy: { attachRollback: 'keep' },
+        }),
+      ),
+    ).toMatchObject({ do: 'fail', message: expect.stringContaining('ATTACH_ROLLBACK=keep') });
   });
 
   it('never detaches because a deadline passed: the job may still be at work', () => {
-    const late: Step = ['operation', 'failing', { code: 'STEP_DEADLINE', message: 'late', details: {}, cancelled: false }];
-    expect(decideAttach(situation('attach', here, { steps: [intent, accepted, late], facts: { volume: attached, gone: true } }))).toMatchObject({ do: 'fail', code: 'STEP_DEADLINE' });
+    const late: Step = [
+      'operation',
+      'failing',
+      { code: 'STEP_DEADLINE', message: 'late', details: {}, cancelled: false },
+    ];
+    expect(
+      decideAttach(
+        situation('attach', here, {
+          steps: [intent, accepted, late],
+          facts: { volume: attached, gone: true },
+        }),
+      ),
+    ).toMatchObject({ do: 'fail', code: 'STEP_DEADLINE' });
   });
 
   it('withdraws the export before the mapping goes', () => {
-    const broken: Step = ['operation', 'failing', { code: 'EXPORT_SERVER_UNHEALTHY', message: 'no answer', details: {}, cancelled: false }];
+    const broken: Step = [
+      'operation',
+      'failing',
+      { code: 'EXPORT_SERVER_UNHEALTHY', message: 'no answer', details: {}, cancelled: false },
+    ];
     const before = [intent, accepted, ok, mapped, broken];
     expect(decideAttach(situation('attach', here, { steps: before }))).toMatchObject({ do: 'withdraw' });
-    expect(decideAttach(situation('attach', here, { steps: [...before, ['withdraw', 'done']] }))).toMatchObject({ do: 'record', step: 'unmap', effects: [{ kind: 'delete-mapping' }] });
+    expect(
+      decideAttach(situation('attach', here, { steps: [...before, ['withdraw', 'done']] })),
+    ).toMatchObject({ do: 'record', step: 'unmap', effects: [{ kind: 'delete-mapping' }] });
   });
 });

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { decideDelete } from '~/server/operations/decide/delete';
 import { decideDetach } from '~/server/operations/decide/detach';
-import { APPLIANCE, mapping, OTHER_VM, situation, type Step, VOLUME, volume } from './situations';
+import { APPLIANCE, mapping, OTHER_VM, type Step, situation, VOLUME, volume } from './situations';
 
 const request = { volume_id: VOLUME };
 const here = volume({ vmId: APPLIANCE, deviceId: 1 });
@@ -12,80 +12,184 @@ const remote = mapping({ vmId: OTHER_VM, devicePath: `remote-vm-${OTHER_VM}-${VO
 
 describe('detach decides', () => {
   it('refuses a disk that is in use and names who holds it', () => {
-    const facts = { volume: here, mapping: local, holders: [{ kind: 'mount' as const, detail: '/mnt/data' }] };
-    expect(decideDetach(situation('detach', request, { facts }))).toMatchObject({ state: 'failing', data: { code: 'DEVICE_IN_USE', message: expect.stringContaining('/mnt/data') } });
+    const facts = {
+      volume: here,
+      mapping: local,
+      holders: [{ kind: 'mount' as const, detail: '/mnt/data' }],
+    };
+    expect(decideDetach(situation('detach', request, { facts }))).toMatchObject({
+      state: 'failing',
+      data: { code: 'DEVICE_IN_USE', message: expect.stringContaining('/mnt/data') },
+    });
   });
 
   it('refuses while an NBD client is connected unless DETACH_CONNECTED or force says otherwise; an override is journaled', () => {
-    const facts = { volume: here, mapping: local, holders: [{ kind: 'nbd-client' as const, detail: '10.0.0.7' }] };
-    expect(decideDetach(situation('detach', request, { facts }))).toMatchObject({ data: { code: 'DEVICE_IN_USE' } });
-    expect(decideDetach(situation('detach', request, { facts, policy: { detachConnected: 'disconnect' } }))).toMatchObject({ do: 'record', step: 'guard' });
-    expect(decideDetach(situation('detach', { ...request, force: true }, { facts }))).toMatchObject({ do: 'record', step: 'guard', data: { forced: true } });
+    const facts = {
+      volume: here,
+      mapping: local,
+      holders: [{ kind: 'nbd-client' as const, detail: '10.0.0.7' }],
+    };
+    expect(decideDetach(situation('detach', request, { facts }))).toMatchObject({
+      data: { code: 'DEVICE_IN_USE' },
+    });
+    expect(
+      decideDetach(situation('detach', request, { facts, policy: { detachConnected: 'disconnect' } })),
+    ).toMatchObject({ do: 'record', step: 'guard' });
+    expect(decideDetach(situation('detach', { ...request, force: true }, { facts }))).toMatchObject({
+      do: 'record',
+      step: 'guard',
+      data: { forced: true },
+    });
   });
 
   it('withdraws the export before the intent, and looks at the holders once more after it', () => {
     const facts = { volume: here, mapping: local, holders: [] };
     expect(decideDetach(situation('detach', request, { facts }))).toMatchObject({ do: 'withdraw' });
-    expect(decideDetach(situation('detach', request, { facts: { volume: here, mapping: local }, steps: [withdrawn] }))).toMatchObject({ do: 'read-holders' });
-    expect(decideDetach(situation('detach', request, { facts, steps: [withdrawn] }))).toEqual({ do: 'intend', step: 'detach-volume' });
+    expect(
+      decideDetach(
+        situation('detach', request, { facts: { volume: here, mapping: local }, steps: [withdrawn] }),
+      ),
+    ).toMatchObject({ do: 'read-holders' });
+    expect(decideDetach(situation('detach', request, { facts, steps: [withdrawn] }))).toEqual({
+      do: 'intend',
+      step: 'detach-volume',
+    });
   });
 
   it('gives the export back when it fails after the withdraw', () => {
-    const failing: Step = ['operation', 'failing', { code: 'DEVICE_IN_USE', message: 'busy', details: {}, cancelled: false }];
-    const s = situation('detach', request, { facts: { volume: here, mapping: local }, steps: [withdrawn, failing] });
+    const failing: Step = [
+      'operation',
+      'failing',
+      { code: 'DEVICE_IN_USE', message: 'busy', details: {}, cancelled: false },
+    ];
+    const s = situation('detach', request, {
+      facts: { volume: here, mapping: local },
+      steps: [withdrawn, failing],
+    });
     expect(decideDetach(s)).toEqual({ do: 'republish', volumeId: VOLUME });
-    expect(decideDetach(situation('detach', request, { steps: [withdrawn, failing, ['republish', 'done']] }))).toMatchObject({ do: 'fail', code: 'DEVICE_IN_USE' });
+    expect(
+      decideDetach(situation('detach', request, { steps: [withdrawn, failing, ['republish', 'done']] })),
+    ).toMatchObject({ do: 'fail', code: 'DEVICE_IN_USE' });
   });
 
   it('v1.2.1: from another VM no export is withdrawn and no device is looked at, only the row goes', () => {
-    expect(decideDetach(situation('detach', request, { facts: { volume: there, mapping: remote } }))).toEqual({ do: 'intend', step: 'detach-volume' });
-    const over = situation('detach', request, { facts: { volume: volume(), mapping: remote }, steps: [['detach-volume', 'intent', { job_id: 'j' }], ['detach-volume', 'finished', { job_id: 'j', outcome: 'ok' }]] });
-    expect(decideDetach(over)).toMatchObject({ do: 'record', step: 'unmap', effects: [{ kind: 'delete-mapping', vmId: OTHER_VM }] });
+    expect(decideDetach(situation('detach', request, { facts: { volume: there, mapping: remote } }))).toEqual(
+      { do: 'intend', step: 'detach-volume' },
+    );
+    const over = situation('detach', request, {
+      facts: { volume: volume(), mapping: remote },
+      steps: [
+        ['detach-volume', 'intent', { job_id: 'j' }],
+        ['detach-volume', 'finished', { job_id: 'j', outcome: 'ok' }],
+      ],
+    });
+    expect(decideDetach(over)).toMatchObject({
+      do: 'record',
+      step: 'unmap',
+      effects: [{ kind: 'delete-mapping', vmId: OTHER_VM }],
+    });
   });
 
   it('is done when it is already detached: the rest is cleaned up, CloudStack is not asked again', () => {
     const gone = { volume: volume(), mapping: local };
     expect(decideDetach(situation('detach', request, { facts: gone }))).toMatchObject({ do: 'withdraw' });
-    expect(decideDetach(situation('detach', request, { facts: gone, steps: [withdrawn] }))).toMatchObject({ do: 'await-gone' });
-    expect(decideDetach(situation('detach', request, { facts: { ...gone, gone: true }, steps: [withdrawn] }))).toMatchObject({ do: 'record', step: 'unmap' });
+    expect(decideDetach(situation('detach', request, { facts: gone, steps: [withdrawn] }))).toMatchObject({
+      do: 'await-gone',
+    });
+    expect(
+      decideDetach(situation('detach', request, { facts: { ...gone, gone: true }, steps: [withdrawn] })),
+    ).toMatchObject({ do: 'record', step: 'unmap' });
     const unmapped: Step = ['unmap', 'done', { device_path: '/dev/vdb' }];
-    expect(decideDetach(situation('detach', request, { facts: { volume: volume(), mapping: 'none', gone: true }, steps: [withdrawn, unmapped] }))).toMatchObject({ do: 'complete', response: { device_path: '/dev/vdb' } });
+    expect(
+      decideDetach(
+        situation('detach', request, {
+          facts: { volume: volume(), mapping: 'none', gone: true },
+          steps: [withdrawn, unmapped],
+        }),
+      ),
+    ).toMatchObject({ do: 'complete', response: { device_path: '/dev/vdb' } });
   });
 
   it('never completes while the guest still has the disk', () => {
-    const s = situation('detach', request, { facts: { volume: volume(), mapping: 'none', gone: false }, steps: [withdrawn, ['unmap', 'done', {}]] });
+    const s = situation('detach', request, {
+      facts: { volume: volume(), mapping: 'none', gone: false },
+      steps: [withdrawn, ['unmap', 'done', {}]],
+    });
     expect(decideDetach(s)).toMatchObject({ state: 'failing', data: { code: 'DEVICE_STILL_PRESENT' } });
   });
 
   it('says that a volume it never knew does not exist', () => {
-    expect(decideDetach(situation('detach', request, { facts: { volume: 'absent', mapping: 'none', gone: true } }))).toMatchObject({ data: { code: 'VOLUME_NOT_FOUND' } });
+    expect(
+      decideDetach(
+        situation('detach', request, { facts: { volume: 'absent', mapping: 'none', gone: true } }),
+      ),
+    ).toMatchObject({ data: { code: 'VOLUME_NOT_FOUND' } });
   });
 
   it('tries a detach again that the guest did not answer in time (apache/cloudstack#7316)', () => {
-    const slow: Step = ['detach-volume', 'finished', { job_id: 'j', outcome: 'failed', code: 530, text: 'Could not detach volume after sending the command and waiting for [10000] milliseconds' }];
+    const slow: Step = [
+      'detach-volume',
+      'finished',
+      {
+        job_id: 'j',
+        outcome: 'failed',
+        code: 530,
+        text: 'Could not detach volume after sending the command and waiting for [10000] milliseconds',
+      },
+    ];
     const steps: Step[] = [withdrawn, ['detach-volume', 'intent', { job_id: 'j' }], slow];
     const facts = { volume: here, mapping: local, holders: [] };
     expect(decideDetach(situation('detach', request, { facts, steps }))).toMatchObject({ do: 'back-off' });
-    expect(decideDetach(situation('detach', request, { facts, steps, elapsed: { 'detach-volume:1': 1 } }))).toMatchObject({ do: 'intend' });
+    expect(
+      decideDetach(situation('detach', request, { facts, steps, elapsed: { 'detach-volume:1': 1 } })),
+    ).toMatchObject({ do: 'intend' });
   });
 });
 
 describe('delete decides', () => {
   it('refuses a volume that another VM uses, and detaches from the appliance first', () => {
-    expect(decideDelete(situation('delete', request, { facts: { volume: there } }))).toMatchObject({ data: { code: 'VOLUME_ATTACHED_ELSEWHERE', message: expect.stringContaining('detach') } });
-    expect(decideDelete(situation('delete', request, { facts: { volume: here, mapping: local, holders: [] } }))).toMatchObject({ do: 'withdraw' });
+    expect(decideDelete(situation('delete', request, { facts: { volume: there } }))).toMatchObject({
+      data: { code: 'VOLUME_ATTACHED_ELSEWHERE', message: expect.stringContaining('detach') },
+    });
+    expect(
+      decideDelete(situation('delete', request, { facts: { volume: here, mapping: local, holders: [] } })),
+    ).toMatchObject({ do: 'withdraw' });
   });
 
   it('completes only when CloudStack no longer lists it: an answer alone proves nothing', () => {
-    const call: Step[] = [['delete-volume', 'intent', { job_id: 'j' }], ['delete-volume', 'finished', { job_id: 'j', outcome: 'ok' }]];
+    const call: Step[] = [
+      ['delete-volume', 'intent', { job_id: 'j' }],
+      ['delete-volume', 'finished', { job_id: 'j', outcome: 'ok' }],
+    ];
     expect(decideDelete(situation('delete', request, { steps: call }))).toMatchObject({ do: 'read-volume' });
-    expect(decideDelete(situation('delete', request, { steps: call, facts: { volume: volume({ state: 'Expunging' }) } }))).toMatchObject({ do: 'pause' });
-    expect(decideDelete(situation('delete', request, { steps: call, facts: { volume: 'absent' } }))).toMatchObject({ do: 'complete' });
+    expect(
+      decideDelete(
+        situation('delete', request, { steps: call, facts: { volume: volume({ state: 'Expunging' }) } }),
+      ),
+    ).toMatchObject({ do: 'pause' });
+    expect(
+      decideDelete(situation('delete', request, { steps: call, facts: { volume: 'absent' } })),
+    ).toMatchObject({ do: 'complete' });
   });
 
   it('does not take a refusal for success: "attached" and "snapshot in progress" are the same 431 as "not found"', () => {
-    const refused: Step[] = [['delete-volume', 'intent', { job_id: 'j' }], ['delete-volume', 'refused', { job_id: 'j', code: 431, text: 'There are snapshot operations in progress on the volume, unable to delete it' }]];
-    expect(decideDelete(situation('delete', request, { steps: refused, facts: { volume: volume() } }))).toMatchObject({ data: { code: 'CLOUDSTACK_REJECTED', message: expect.stringContaining('snapshot operations') } });
+    const refused: Step[] = [
+      ['delete-volume', 'intent', { job_id: 'j' }],
+      [
+        'delete-volume',
+        'refused',
+        {
+          job_id: 'j',
+          code: 431,
+          text: 'There are snapshot operations in progress on the volume, unable to delete it',
+        },
+      ],
+    ];
+    expect(
+      decideDelete(situation('delete', request, { steps: refused, facts: { volume: volume() } })),
+    ).toMatchObject({
+      data: { code: 'CLOUDSTACK_REJECTED', message: expect.stringContaining('snapshot operations') },
+    });
   });
 
   it('asks the volume, not the call, after a lost answer', () => {
@@ -94,6 +198,10 @@ describe('delete decides', () => {
   });
 
   it('is done for a volume that is already gone', () => {
-    expect(decideDelete(situation('delete', request, { facts: { volume: 'absent', mapping: 'none', gone: true } }))).toMatchObject({ do: 'complete', response: { message: expect.stringContaining('already absent') } });
+    expect(
+      decideDelete(
+        situation('delete', request, { facts: { volume: 'absent', mapping: 'none', gone: true } }),
+      ),
+    ).toMatchObject({ do: 'complete', response: { message: expect.stringContaining('already absent') } });
   });
 });

@@ -27,7 +27,12 @@ describe('the folded journal', () => {
       entry('create-volume', 'accepted', { job_id: 'j1', volume_id: 'v1' }),
       entry('create-volume', 'finished', { job_id: 'j1', outcome: 'ok' }),
     ]);
-    expect(journal.mutation('create-volume')).toMatchObject({ at: 'ended', outcome: 'ok', volumeId: 'v1', tries: 1 });
+    expect(journal.mutation('create-volume')).toMatchObject({
+      at: 'ended',
+      outcome: 'ok',
+      volumeId: 'v1',
+      tries: 1,
+    });
   });
 
   it('counts tries over several intents and only believes the latest one', () => {
@@ -40,7 +45,10 @@ describe('the folded journal', () => {
   });
 
   it('takes an outcome it does not know for unknown, never for success', () => {
-    const journal = new Journal([entry('attach-volume', 'intent', { job_id: 'j1' }), entry('attach-volume', 'finished', { job_id: 'j1', outcome: 'splendid' })]);
+    const journal = new Journal([
+      entry('attach-volume', 'intent', { job_id: 'j1' }),
+      entry('attach-volume', 'finished', { job_id: 'j1', outcome: 'splendid' }),
+    ]);
     expect(journal.mutation('attach-volume')).toMatchObject({ at: 'ended', outcome: 'unknown' });
   });
 

@@ -3,7 +3,15 @@ import { expectedSerial } from '~/server/devices/correlation';
 import type { Device } from '~/server/devices/model';
 import type { Facts, Policy, Situation } from '~/server/operations/decision';
 import { Journal } from '~/server/operations/journal';
-import type { JournalEntry, JournalState, JsonObject, Mapping, OperationOf, OperationType, RequestOf } from '~/server/operations/model';
+import type {
+  JournalEntry,
+  JournalState,
+  JsonObject,
+  Mapping,
+  OperationOf,
+  OperationType,
+  RequestOf,
+} from '~/server/operations/model';
 
 export const VOLUME = '11111111-2222-4333-8444-555555555555';
 export const APPLIANCE = 'aaaaaaaa-0000-4000-8000-000000000001';
@@ -25,7 +33,17 @@ export const policy: Policy = {
 export type Step = [step: string, state: JournalState, data?: JsonObject];
 
 export function journalOf(steps: readonly Step[]): Journal {
-  const entries = steps.map(([step, state, data], index): JournalEntry => ({ id: index + 1, operationId: 'op', sequence: index + 1, step, state, data: data ?? {}, at: index }));
+  const entries = steps.map(
+    ([step, state, data], index): JournalEntry => ({
+      id: index + 1,
+      operationId: 'op',
+      sequence: index + 1,
+      step,
+      state,
+      data: data ?? {},
+      at: index,
+    }),
+  );
   return new Journal(entries);
 }
 
@@ -38,7 +56,11 @@ interface Given {
   readonly elapsed?: Record<string, number>;
 }
 
-export function situation<T extends OperationType>(type: T, request: RequestOf[T], given: Given = {}): Situation<T> {
+export function situation<T extends OperationType>(
+  type: T,
+  request: RequestOf[T],
+  given: Given = {},
+): Situation<T> {
   const operation: OperationOf<T> = {
     id: 'op',
     sequence: 1,
@@ -89,7 +111,17 @@ export function volume(fields: Partial<CloudVolume> = {}): CloudVolume {
 }
 
 export function device(fields: Partial<Device> = {}): Device {
-  return { name: 'vdb', path: '/dev/vdb', size: 5 * GIB, serial: expectedSerial(VOLUME), serialState: 'read', diskseq: 7, dev: '253:16', controller: 'virtio4', ...fields };
+  return {
+    name: 'vdb',
+    path: '/dev/vdb',
+    size: 5 * GIB,
+    serial: expectedSerial(VOLUME),
+    serialState: 'read',
+    diskseq: 7,
+    dev: '253:16',
+    controller: 'virtio4',
+    ...fields,
+  };
 }
 
 export function mapping(fields: Partial<Mapping> = {}): Mapping {
@@ -114,5 +146,15 @@ export function mapping(fields: Partial<Mapping> = {}): Mapping {
   };
 }
 
-export const found = { kind: 'found' as const, device: device(), bootId: 'boot', matchedBy: 'serial' as const, displaces: [] };
-export const mapped: Step = ['map', 'done', { device_path: '/dev/vdb', serial: expectedSerial(VOLUME), diskseq: 7, boot_id: 'boot' }];
+export const found = {
+  kind: 'found' as const,
+  device: device(),
+  bootId: 'boot',
+  matchedBy: 'serial' as const,
+  displaces: [],
+};
+export const mapped: Step = [
+  'map',
+  'done',
+  { device_path: '/dev/vdb', serial: expectedSerial(VOLUME), diskseq: 7, boot_id: 'boot' },
+];
