@@ -38,13 +38,16 @@ export function checkNode() {
   if (!ok) fail(`Node ${process.versions.node} is too old: 20.19 or newer (or 22.12 or newer) is needed`);
 }
 
-/** npm ci, when node_modules is missing or older than the lock file. */
+/**
+ * Installs what package-lock.json says, when node_modules is missing or older. `npm install --no-save` rather than `npm ci`: a registry
+ * mirror that lacks the optional binaries of foreign platforms leaves gaps in the lock file that `npm ci` refuses on every platform.
+ */
 export function installModules() {
   const stamp = join(root, 'node_modules', '.package-lock.json');
   const lock = join(root, 'package-lock.json');
   if (existsSync(stamp) && statSync(stamp).mtimeMs >= statSync(lock).mtimeMs) return;
-  say('installing npm packages (npm ci)');
-  run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error']);
+  say('installing npm packages');
+  run('npm', ['install', '--no-save', '--no-audit', '--no-fund', '--loglevel=error']);
 }
 
 function onPath(program) {
