@@ -2,7 +2,7 @@ import { sql, type Transaction } from 'kysely';
 import type { JournalEntry, NewJournalEntry, Operation, OperationType } from '../operations/model';
 import { DaemonError } from '../runtime/errors';
 import { LIMITS } from '../runtime/limits';
-import { requireEpoch } from './epoch';
+import { leaseLost } from './epoch';
 import { isDuplicate } from './faults';
 import type { Accepted, Epoch, NewOperation } from './ledger';
 import type { Database } from './pool';
@@ -46,38 +46,68 @@ async function acceptIn<T extends OperationType>(
   input: NewOperation<T>,
   pendingMax: number,
 ): Promise<Accepted> {
-  await requireEpoch(tx, epoch);
-  const repeated = (await byIdempotencyKey(tx, epoch, input)) ?? (await identicalLast(tx, epoch, input));
+  const seen = await look(tx, epoch, input, pendingMax);
+  const repeated =
+    (await byIdempotencyKey(tx, seen.sameKey, input)) ?? (await identicalLast(tx, seen.last, input));
   if (repeated) return repeated.operation.id === input.id ? itself(tx, repeated.operation) : repeated;
-  await refuseWhenFull(tx, epoch, pendingMax);
+  if (seen.waiting >= pendingMax) throw queueFull(pendingMax);
   const at = new Date(input.at);
-  const inserted = await tx
-    .insertInto('volume_operations')
-    .values({
-      id: input.id,
-      appliance_id: epoch.applianceId,
-      type: input.type,
-      status: 'pending',
-      volume_id: input.volumeId,
-      vm_id: input.vmId,
-      request: JSON.stringify(input.request),
-      idempotency_key: input.idempotencyKey,
-      request_hash: input.requestHash,
-      created_at: at,
-      updated_at: at,
-    })
-    .executeTakeFirstOrThrow();
+  const row = {
+    id: input.id,
+    appliance_id: epoch.applianceId,
+    type: input.type,
+    status: 'pending',
+    volume_id: input.volumeId,
+    vm_id: input.vmId,
+    request: JSON.stringify(input.request),
+    idempotency_key: input.idempotencyKey,
+    request_hash: input.requestHash,
+    created_at: at,
+    updated_at: at,
+  };
+  const inserted = await tx.insertInto('volume_operations').values(row).executeTakeFirstOrThrow();
   const [entry] = await insertEntries(
     tx,
     { applianceId: epoch.applianceId, operationId: input.id, after: 0, at: input.at },
     [firstEntry(input)],
   );
-  const operation = toOperation({
-    ...emptyRow(input, at),
-    appliance_id: epoch.applianceId,
-    sequence: Number(inserted.insertId),
-  });
-  return accepted(operation, entry);
+  return accepted(toOperation({ ...UNTOUCHED, ...row, sequence: Number(inserted.insertId) }), entry);
+}
+
+interface Seen {
+  readonly sameKey: string | null;
+  readonly last: string | null;
+  readonly waiting: number;
+}
+
+/**
+ * The proof of ownership (as ./epoch.ts takes it) and everything that decides about the request, in one round trip: accepting is
+ * what callers wait for. The inner LIMIT keeps the count as cheap as the queue is short.
+ */
+async function look(
+  tx: Transaction<Tables>,
+  epoch: Epoch,
+  input: NewOperation,
+  pendingMax: number,
+): Promise<Seen> {
+  const same =
+    input.volumeId === '' ? sql`o.request_hash = ${input.requestHash}` : sql`o.volume_id = ${input.volumeId}`;
+  const { rows } = await sql<{
+    epoch: number;
+    same_key: string | null;
+    last: string | null;
+    waiting: number;
+  }>`
+    SELECT a.epoch,
+      (SELECT o.id FROM volume_operations o WHERE o.appliance_id = a.id AND o.idempotency_key = ${input.idempotencyKey}) AS same_key,
+      (SELECT o.id FROM volume_operations o WHERE o.appliance_id = a.id AND ${same} AND o.status IN ('pending', 'executing')
+        ORDER BY o.sequence DESC LIMIT 1) AS last,
+      (SELECT COUNT(*) FROM (SELECT 1 FROM volume_operations w WHERE w.appliance_id = ${epoch.applianceId} AND w.status = 'pending'
+        LIMIT ${pendingMax}) AS queue) AS waiting
+    FROM appliances a WHERE a.id = ${epoch.applianceId} LOCK IN SHARE MODE`.execute(tx);
+  const [row] = rows;
+  if (!row || Number(row.epoch) !== epoch.number) throw leaseLost();
+  return { sameKey: row.same_key, last: row.last, waiting: Number(row.waiting) };
 }
 
 /** What the journal of an operation begins with. */
@@ -99,19 +129,19 @@ function accepted(operation: Operation, entry: JournalEntry | undefined): Accept
   return { operation, outcome: 'accepted', ...(entry ? { entry } : {}) };
 }
 
+async function readRow(tx: Transaction<Tables>, id: string | null) {
+  if (id === null) return null;
+  return (
+    (await tx.selectFrom('volume_operations').selectAll().where('id', '=', id).executeTakeFirst()) ?? null
+  );
+}
+
 async function byIdempotencyKey(
   tx: Transaction<Tables>,
-  epoch: Epoch,
+  id: string | null,
   input: NewOperation,
 ): Promise<Accepted | null> {
-  if (input.idempotencyKey === null) return null;
-  const row = await tx
-    .selectFrom('volume_operations')
-    .selectAll()
-    .where('appliance_id', '=', epoch.applianceId)
-    .where('idempotency_key', '=', input.idempotencyKey)
-    .forUpdate()
-    .executeTakeFirst();
+  const row = await readRow(tx, id);
   if (!row) return null;
   const operation = toOperation(row);
   if (operation.createdAt <= input.at - LIMITS.IDEMPOTENCY_TTL) {
@@ -140,20 +170,10 @@ export function keyReused(operationId: string): DaemonError {
  */
 async function identicalLast(
   tx: Transaction<Tables>,
-  epoch: Epoch,
+  id: string | null,
   input: NewOperation,
 ): Promise<Accepted | null> {
-  const unfinished = tx
-    .selectFrom('volume_operations')
-    .selectAll()
-    .where('appliance_id', '=', epoch.applianceId)
-    .where('status', 'in', ['pending', 'executing'])
-    .orderBy('sequence', 'desc')
-    .limit(1);
-  const row =
-    input.volumeId === ''
-      ? await unfinished.where('request_hash', '=', input.requestHash).executeTakeFirst()
-      : await unfinished.where('volume_id', '=', input.volumeId).executeTakeFirst();
+  const row = await readRow(tx, id);
   if (!row) return null;
   const last = toOperation(row);
   return mayJoin(last, row.request_hash, input) ? { operation: last, outcome: 'joined' } : null;
@@ -169,15 +189,6 @@ export function mayJoin(last: Operation, lastHash: string | null, input: NewOper
   );
 }
 
-async function refuseWhenFull(tx: Transaction<Tables>, epoch: Epoch, pendingMax: number): Promise<void> {
-  // The inner LIMIT keeps the count as cheap as the queue is short.
-  const { rows } = await sql<{ n: number }>`SELECT COUNT(*) AS n FROM (SELECT 1 FROM volume_operations
-    WHERE appliance_id = ${epoch.applianceId} AND status = 'pending' LIMIT ${pendingMax}) AS waiting`.execute(
-    tx,
-  );
-  if (Number(rows[0]?.n ?? 0) >= pendingMax) throw queueFull(pendingMax);
-}
-
 export function queueFull(pendingMax: number): DaemonError {
   return new DaemonError('QUEUE_FULL', `${pendingMax} operations are waiting already`, {
     details: { pending: pendingMax },
@@ -185,24 +196,14 @@ export function queueFull(pendingMax: number): DaemonError {
   });
 }
 
-function emptyRow(input: NewOperation, at: Date) {
-  return {
-    id: input.id,
-    type: input.type,
-    status: 'pending',
-    volume_id: input.volumeId,
-    vm_id: input.vmId,
-    request: JSON.stringify(input.request),
-    response: null,
-    error: null,
-    error_code: null,
-    attempt: 0,
-    next_attempt_at: null,
-    wait_reason: null,
-    idempotency_key: input.idempotencyKey,
-    cancel_requested: 0,
-    created_at: at,
-    updated_at: at,
-    completed_at: null,
-  };
-}
+/** The columns of a row that nobody has worked on yet. */
+const UNTOUCHED = {
+  response: null,
+  error: null,
+  error_code: null,
+  attempt: 0,
+  next_attempt_at: null,
+  wait_reason: null,
+  cancel_requested: 0,
+  completed_at: null,
+};

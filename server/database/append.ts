@@ -2,6 +2,7 @@ import type { Transaction, Updateable } from 'kysely';
 import type { JournalEntry, NewJournalEntry } from '../operations/model';
 import { DaemonError } from '../runtime/errors';
 import { LIMITS } from '../runtime/limits';
+import { addToTotals } from './counts';
 import { applyEffects, type EffectParts } from './effects';
 import { leaseLost, requireEpoch } from './epoch';
 import { isDuplicate } from './faults';
@@ -30,6 +31,7 @@ export async function append(
     }
     if (!updated) throw leaseLost();
     await applyEffects(tx, change.effects ?? [], change.at, parts);
+    if (change.end) await addToTotals(tx, operationId);
     return insertEntries(
       tx,
       { applianceId: epoch.applianceId, operationId, after: change.after, at: change.at },
@@ -163,5 +165,6 @@ async function cancelPending(
   await insertEntries(tx, { applianceId: epoch.applianceId, operationId, after: 1, at: now }, [
     { step: 'operation', state: 'cancelled', data: {} },
   ]);
+  await addToTotals(tx, operationId);
   return 'cancelled';
 }

@@ -6,7 +6,7 @@ import type { Epoch } from './ledger';
 import type { Database } from './pool';
 import { toOperation } from './rows';
 import type { Tables } from './tables';
-import { entriesAfter, insertEntries } from './write-journal';
+import { entriesAfter } from './write-journal';
 
 export interface Claim {
   readonly limit: number;
@@ -28,52 +28,69 @@ export async function claim(database: Database, epoch: Epoch, parts: Claim): Pro
             WHERE p.volume_id = o.volume_id AND p.status = 'pending' AND p.appliance_id = o.appliance_id AND p.sequence < o.sequence)))
       ORDER BY o.sequence LIMIT ${parts.limit}`.execute(db),
   );
-  const claimed: Operation[] = [];
-  for (const { id } of rows) {
-    const operation = await claimOne(database, epoch, id, parts);
-    if (operation) claimed.push(operation);
-  }
-  return claimed;
+  if (rows.length === 0) return [];
+  return database.transaction(async (tx, attempt) => {
+    await requireEpoch(tx, epoch);
+    const claimed: string[] = [];
+    const mine: string[] = [];
+    for (const { id } of rows) {
+      if (await claimOne(tx, epoch, id, parts)) claimed.push(id);
+      else if (attempt.inDoubt && (await isMine(tx, id, parts.token))) mine.push(id);
+    }
+    await journalClaims(tx, epoch, claimed, parts);
+    const ids = [...claimed, ...mine];
+    if (ids.length === 0) return [];
+    const now = await tx
+      .selectFrom('volume_operations')
+      .selectAll()
+      .where('id', 'in', ids)
+      .orderBy('sequence')
+      .execute();
+    return now.map(toOperation);
+  });
 }
 
-/** null when somebody was faster, or the volume is executing already: the database decides, not the query above. */
-async function claimOne(
-  database: Database,
-  epoch: Epoch,
-  id: string,
-  parts: Claim,
-): Promise<Operation | null> {
+/** False when somebody was faster, or the volume is executing already: the database decides, not the query before. */
+async function claimOne(tx: Transaction<Tables>, epoch: Epoch, id: string, parts: Claim): Promise<boolean> {
   try {
-    return await database.transaction(async (tx, attempt) => {
-      await requireEpoch(tx, epoch);
-      const updated = await tx
-        .updateTable('volume_operations')
-        .set({ status: 'executing', epoch: epoch.number, updated_at: new Date(parts.at) })
-        .where('id', '=', id)
-        .where('status', '=', 'pending')
-        .executeTakeFirstOrThrow();
-      if (updated.numUpdatedRows === 0n) {
-        if (!attempt.inDoubt || !(await isMine(tx, id, parts.token))) return null;
-      } else {
-        const entry = {
-          step: 'operation',
-          state: 'executing' as const,
-          data: { epoch: epoch.number, claim: parts.token },
-        };
-        await insertEntries(tx, { applianceId: epoch.applianceId, operationId: id, after: 1, at: parts.at }, [
-          entry,
-        ]);
-      }
-      return toOperation(
-        await tx.selectFrom('volume_operations').selectAll().where('id', '=', id).executeTakeFirstOrThrow(),
-      );
-    });
+    const updated = await tx
+      .updateTable('volume_operations')
+      .set({ status: 'executing', epoch: epoch.number, updated_at: new Date(parts.at) })
+      .where('id', '=', id)
+      .where('status', '=', 'pending')
+      .executeTakeFirstOrThrow();
+    return updated.numUpdatedRows > 0n;
   } catch (error) {
-    if (isDuplicate(error)) return null;
+    // Only this statement is undone; the transaction goes on.
+    if (isDuplicate(error)) return false;
     throw error;
   }
 }
 
+/** The second entry of every journal. */
+async function journalClaims(
+  tx: Transaction<Tables>,
+  epoch: Epoch,
+  ids: readonly string[],
+  parts: Claim,
+): Promise<void> {
+  if (ids.length === 0) return;
+  const data = JSON.stringify({ epoch: epoch.number, claim: parts.token });
+  const entry = {
+    appliance_id: epoch.applianceId,
+    sequence: 2,
+    step: 'operation',
+    state: 'executing',
+    data,
+    created_at: new Date(parts.at),
+  };
+  await tx
+    .insertInto('volume_operation_steps')
+    .values(ids.map((id) => ({ ...entry, operation_id: id })))
+    .execute();
+}
+
+/** An earlier run of this very claim was committed and its answer was lost. */
 async function isMine(tx: Transaction<Tables>, id: string, token: string): Promise<boolean> {
   const [entry] = await entriesAfter(tx, id, 1);
   return entry?.state === 'executing' && entry.data.claim === token;

@@ -1,4 +1,4 @@
-import { sql } from 'kysely';
+import { sql, type Transaction } from 'kysely';
 import {
   OPERATION_STATUSES,
   OPERATION_TYPES,
@@ -7,25 +7,30 @@ import {
 } from '../operations/model';
 import type { OperationCounts } from './ledger';
 import type { Database } from './pool';
+import type { Tables } from './tables';
 
 interface Group {
   readonly type: string;
   readonly status: string;
   readonly n: number;
-  readonly us: number | null;
+  readonly us: number;
   readonly oldest: Date | null;
 }
 
-/** One pass over a covering index. */
+/** What has ended is counted in volume_operation_totals, what has not is few. Rows of the daemon before this one count for everybody. */
 export async function countOperations(
   database: Database,
   applianceId: string | undefined,
 ): Promise<OperationCounts> {
-  const where = applianceId === undefined ? sql`` : sql`WHERE appliance_id IN (${applianceId}, '')`;
+  const whose = applianceId === undefined ? sql`TRUE` : sql`appliance_id IN (${applianceId}, '')`;
   const [groups, mappings] = await Promise.all([
     database.query((db) =>
-      sql<Group>`SELECT type, status, COUNT(*) AS n, SUM(TIMESTAMPDIFF(MICROSECOND, created_at, completed_at)) AS us, MIN(created_at) AS oldest
-        FROM volume_operations ${where} GROUP BY type, status`.execute(db),
+      sql<Group>`SELECT type, status, SUM(operations) AS n, SUM(response_us) AS us, NULL AS oldest
+        FROM volume_operation_totals WHERE ${whose} GROUP BY type, status
+        UNION ALL SELECT type, status, COUNT(*), 0, MIN(created_at)
+        FROM volume_operations WHERE ${whose} AND status IN ('pending', 'executing') GROUP BY type, status`.execute(
+        db,
+      ),
     ),
     database.query((db) =>
       db
@@ -35,34 +40,70 @@ export async function countOperations(
         .executeTakeFirstOrThrow(),
     ),
   ]);
-  const byType = zeroes<OperationType>(OPERATION_TYPES);
-  const byStatus = zeroes<OperationStatus>(OPERATION_STATUSES);
-  let totalUs = 0;
+  return summary(groups.rows, Number(mappings.n));
+}
+
+function summary(groups: readonly Group[], activeMappings: number): OperationCounts {
+  const byType: Record<OperationType, number> = { create: 0, attach: 0, detach: 0, delete: 0, cleanup: 0 };
+  const byStatus: Record<OperationStatus, number> = {
+    pending: 0,
+    executing: 0,
+    completed: 0,
+    failed: 0,
+    cancelled: 0,
+  };
   const oldest: { pending: number | null; executing: number | null } = { pending: null, executing: null };
-  for (const group of groups.rows) {
-    const count = Number(group.n);
+  let completedUs = 0;
+  for (const group of groups) {
     const type = OPERATION_TYPES.find((candidate) => candidate === group.type);
     const status = OPERATION_STATUSES.find((candidate) => candidate === group.status);
     if (!type || !status) continue;
-    byType[type] += count;
-    byStatus[status] += count;
-    if (status === 'completed') totalUs += Number(group.us ?? 0);
-    if (status === 'pending' || status === 'executing')
-      oldest[status] = Math.min(
-        oldest[status] ?? Number.POSITIVE_INFINITY,
-        group.oldest?.getTime() ?? Number.POSITIVE_INFINITY,
-      );
+    byType[type] += Number(group.n);
+    byStatus[status] += Number(group.n);
+    if (status === 'completed') completedUs += Number(group.us);
+    if ((status === 'pending' || status === 'executing') && group.oldest) {
+      oldest[status] = Math.min(oldest[status] ?? Number.POSITIVE_INFINITY, group.oldest.getTime());
+    }
   }
   return {
     byType,
     byStatus,
-    averageResponseMs: byStatus.completed === 0 ? 0 : Math.round(totalUs / byStatus.completed / 10) / 100,
-    activeMappings: Number(mappings.n),
+    averageResponseMs: byStatus.completed === 0 ? 0 : Math.round(completedUs / byStatus.completed / 10) / 100,
+    activeMappings,
     oldestPendingAt: oldest.pending,
     oldestExecutingAt: oldest.executing,
   };
 }
 
-function zeroes<K extends string>(keys: readonly K[]): Record<K, number> {
-  return Object.fromEntries(keys.map((key) => [key, 0])) as Record<K, number>;
+/** Counts an operation that ends in this transaction. */
+export async function addToTotals(tx: Transaction<Tables>, operationId: string): Promise<void> {
+  await sql`INSERT INTO volume_operation_totals (appliance_id, type, status, operations, response_us)
+    SELECT o.appliance_id, o.type, o.status, 1, TIMESTAMPDIFF(MICROSECOND, o.created_at, o.completed_at)
+    FROM volume_operations o WHERE o.id = ${operationId}
+    ON DUPLICATE KEY UPDATE operations = operations + 1,
+      response_us = response_us + TIMESTAMPDIFF(MICROSECOND, o.created_at, o.completed_at)`.execute(tx);
+}
+
+/**
+ * Makes the totals of the appliance what the rows say: after pruning, and after anybody has deleted rows by hand. One statement
+ * sees rows and totals at the same moment, so what it finds missing is right however many operations end meanwhile.
+ */
+export async function correctTotals(tx: Transaction<Tables>, applianceId: string): Promise<void> {
+  const { rows } = await sql<{
+    type: string;
+    status: string;
+    n: number;
+    us: number;
+  }>`SELECT type, status, SUM(n) AS n, SUM(us) AS us FROM (
+      SELECT CONVERT(type USING utf8mb4) AS type, CONVERT(status USING utf8mb4) AS status, COUNT(*) AS n,
+        COALESCE(SUM(TIMESTAMPDIFF(MICROSECOND, created_at, completed_at)), 0) AS us
+      FROM volume_operations WHERE appliance_id = ${applianceId} AND status IN ('completed', 'failed', 'cancelled') GROUP BY type, status
+      UNION ALL SELECT type, status, -operations, -response_us FROM volume_operation_totals WHERE appliance_id = ${applianceId}
+    ) AS difference GROUP BY type, status HAVING SUM(n) <> 0 OR SUM(us) <> 0`.execute(tx);
+  for (const { type, status, n, us } of rows) {
+    await sql`INSERT INTO volume_operation_totals VALUES (${applianceId}, ${type}, ${status}, ${Number(n)}, ${Number(us)})
+      ON DUPLICATE KEY UPDATE operations = operations + ${Number(n)}, response_us = response_us + ${Number(us)}`.execute(
+      tx,
+    );
+  }
 }

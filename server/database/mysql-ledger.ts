@@ -26,6 +26,7 @@ import type {
   OperationCounts,
   OperationFilter,
 } from './ledger';
+import { listOperations } from './list-operations';
 import type { Database } from './pool';
 import { readFeed, readJournal, readStragglers, settleStraggler } from './read-journal';
 import { prune, repair } from './repair';
@@ -80,22 +81,8 @@ export class MysqlLedger implements Ledger {
     return row ? toOperation(row) : null;
   }
 
-  async listOperations(filter: OperationFilter): Promise<Operation[]> {
-    const rows = await this.database.query((db) => {
-      let query = db
-        .selectFrom('volume_operations')
-        .selectAll()
-        .orderBy('sequence', 'desc')
-        .limit(filter.limit);
-      if (filter.type !== undefined) query = query.where('type', '=', filter.type);
-      if (filter.status !== undefined) query = query.where('status', '=', filter.status);
-      if (filter.volumeId !== undefined) query = query.where('volume_id', '=', filter.volumeId);
-      if (filter.vmId !== undefined) query = query.where('vm_id', '=', filter.vmId);
-      if (filter.since !== undefined) query = query.where('created_at', '>=', new Date(filter.since));
-      if (filter.before !== undefined) query = query.where('sequence', '<', filter.before);
-      return query.execute();
-    });
-    return rows.map(toOperation);
+  listOperations(filter: OperationFilter): Promise<Operation[]> {
+    return listOperations(this.database, filter);
   }
 
   resumable(epoch: Epoch): Promise<Operation[]> {

@@ -1,5 +1,6 @@
 import { sql } from 'kysely';
 import type { NewJournalEntry } from '../operations/model';
+import { correctTotals } from './counts';
 import { applyEffects, type EffectParts } from './effects';
 import { requireEpoch } from './epoch';
 import type { Epoch, MappingEffect } from './ledger';
@@ -42,7 +43,7 @@ export async function repair(
 
 /**
  * Deletes ended operations (their journals go with them) and entries of the appliance itself, both up to `limit`; returns how many
- * operations. Rows of the daemon before this one belong to nobody and are pruned by everybody.
+ * operations. Rows of the daemon before this one belong to nobody and are pruned by everybody. The last batch puts the totals right.
  */
 export async function prune(
   database: Database,
@@ -64,6 +65,9 @@ export async function prune(
     }
     await sql`DELETE FROM volume_operation_steps WHERE appliance_id = ${epoch.applianceId} AND operation_id IS NULL
       AND created_at < ${before} ORDER BY id LIMIT ${limit}`.execute(tx);
+    if (deleted < limit) {
+      for (const appliance of [epoch.applianceId, '']) await correctTotals(tx, appliance);
+    }
     return deleted;
   });
 }

@@ -90,9 +90,18 @@ export interface AppliancesTable {
   since: Time;
 }
 
+export interface TotalsTable {
+  appliance_id: string;
+  type: string;
+  status: string;
+  operations: number;
+  response_us: number;
+}
+
 export interface Tables {
   volume_operations: OperationsTable;
   volume_operation_steps: StepsTable;
+  volume_operation_totals: TotalsTable;
   device_mappings: MappingsTable;
   nbd_exports: ExportsTable;
   appliances: AppliancesTable;
