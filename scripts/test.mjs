@@ -1,5 +1,7 @@
 // npm test: sets up what is missing, then runs every test. Arguments go to vitest (npm test -- test/unit/devices).
 import { spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { build, checkNode, installModules, installPackages, root } from './setup.mjs';
 

@@ -45,10 +45,8 @@ export class ServerProcess {
   }
 
   /** Starts the server when it does not run, and waits until its port answers. Throws EXPORT_SERVER_UNHEALTHY. */
-  async ensureRunning(): Promise<void> {
-    if ((await this.mainPid()) !== null) return this.waitForPort();
-    await this.start();
-    await this.waitForPort();
+  ensureRunning(): Promise<void> {
+    return this.startUntilItAnswers();
   }
 
   /** Asks for new exports. Only for versions that survive it. */
@@ -72,9 +70,8 @@ export class ServerProcess {
         process.kill(pid, 'SIGKILL');
         await this.until(async () => (await this.mainPid()) === null, 'the old parent did not end');
       }
-      await this.start();
     }
-    await this.waitForPort();
+    await this.startUntilItAnswers();
   }
 
   /** Children that serve a client on this target: pid and, where /proc shows it, the peer. */
@@ -89,12 +86,18 @@ export class ServerProcess {
     return found;
   }
 
-  private async start(): Promise<void> {
-    if (this.options.unit !== null) return this.systemctl('start', this.options.unit);
+  /** False when the port is still taken, as for a moment by a child of the predecessor; the caller tries again. */
+  private async start(): Promise<boolean> {
+    if (this.options.unit !== null) {
+      await this.systemctl('start', this.options.unit);
+      return true;
+    }
     const { binary, baseConfig, pidFile } = this.options;
     try {
       await run(binary, ['-C', baseConfig, '-p', pidFile], { timeout: LIMITS.NBD_START_TIMEOUT });
+      return true;
     } catch (error) {
+      if (/address already in use|could not bind|failed to bind/i.test(messageOf(error))) return false;
       const missing = error instanceof Error && 'code' in error && error.code === 'ENOENT';
       throw unhealthy(
         missing
@@ -113,11 +116,35 @@ export class ServerProcess {
     }
   }
 
-  private async waitForPort(): Promise<void> {
-    await this.until(
-      async () => (await greets(this.options.address, LIMITS.NBD_HANDSHAKE_TIMEOUT)) === null,
-      `nothing speaks NBD on ${this.options.address.host}:${this.options.address.port}`,
-    );
+  /**
+   * A server that ends right after its start is started again: a child of its predecessor may have held the port for a moment.
+   * Its reason is told when it never comes up.
+   */
+  private async startUntilItAnswers(): Promise<void> {
+    await this.until(async () => {
+      if ((await this.mainPid()) === null && (await this.start())) await this.appears();
+      return this.answers();
+    }, this.silence());
+  }
+
+  /** The pid file is written a moment after the start: looking too early would start a second server. */
+  private async appears(): Promise<void> {
+    const deadline = this.options.clock.monotonic() + LIMITS.NBD_APPEARS;
+    while ((await this.mainPid()) === null && this.options.clock.monotonic() < deadline)
+      await this.options.clock.sleep(LIMITS.NBD_START_POLL);
+  }
+
+  private waitForPort(): Promise<void> {
+    return this.until(() => this.answers(), this.silence());
+  }
+
+  private async answers(): Promise<boolean> {
+    return (await greets(this.options.address, LIMITS.NBD_HANDSHAKE_TIMEOUT)) === null;
+  }
+
+  private silence(): string {
+    const { host, port } = this.options.address;
+    return `nothing speaks NBD on ${host}:${port}`;
   }
 
   private async until(condition: () => Promise<boolean>, complaint: string): Promise<void> {

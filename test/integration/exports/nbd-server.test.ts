@@ -1,0 +1,252 @@
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  appendFile,
+  chmod,
+  link,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rm,
+  truncate,
+  writeFile,
+} from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type NbdServer, startNbdServer } from '~/lab/nbd-server';
+import type { ExportTarget } from '~/server/exports/export-server';
+import { exportName } from '~/server/exports/naming';
+import { NbdServerExports } from '~/server/exports/nbd-server';
+import { systemClock } from '~/server/runtime/clock';
+import { silentLogger } from '~/server/runtime/logger';
+
+/** The real nbd-server of this machine: what is published answers, what is withdrawn leads to nothing, clients are not cut. */
+const run = promisify(execFile);
+const MIB = 1024 ** 2;
+let dir: string;
+let devDir: string;
+let nbd: NbdServer;
+let server: NbdServerExports;
+
+function create(): NbdServerExports {
+  return new NbdServerExports({
+    host: nbd.host,
+    port: nbd.port,
+    configDir: nbd.configDir,
+    baseConfig: nbd.baseConfig,
+    pidFile: nbd.pidFile,
+    runDir: join(dir, 'run'),
+    devDir,
+    binary: 'nbd-server',
+    manage: 'own',
+    unit: null,
+    restartPolicy: 'preserve',
+    clock: systemClock,
+    logger: silentLogger,
+  });
+}
+
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'volume-exports-'));
+  devDir = join(dir, 'dev');
+  await mkdir(devDir);
+  nbd = await startNbdServer({ dir: join(dir, 'nbd') });
+  server = create();
+});
+afterEach(async () => {
+  await server.close();
+  await nbd.stop();
+  await rm(dir, { recursive: true, force: true });
+});
+
+/** A disk of one byte value, plugged as a letter. */
+async function plug(letter: string, fill: number, size = 4 * MIB): Promise<string> {
+  const path = join(devDir, letter);
+  await writeFile(path, Buffer.alloc(size, fill));
+  return path;
+}
+
+function target(index: number, devicePath: string, size = 4 * MIB): ExportTarget {
+  const volumeId = `00000000-0000-4000-8000-${String(index).padStart(12, '0')}`;
+  return { name: exportName(volumeId), volumeId, devicePath, size, dev: null };
+}
+
+const uri = (name: string) => `nbd://127.0.0.1:${nbd.port}/${name}`;
+
+/** The first byte an independent client reads, or its complaint. */
+async function firstByte(name: string): Promise<number | string> {
+  const file = join(dir, 'read');
+  await rm(file, { force: true });
+  try {
+    await run('nbdcopy', ['--', uri(name), file]);
+    return (await readFile(file))[0] ?? 'empty';
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
+
+describe('exports through the real nbd-server', () => {
+  it('publishes, answers with the right size to us and to an independent client, and is idempotent', async () => {
+    const disk = target(1, await plug('vdb', 0xab));
+    await server.publish(disk);
+    expect(await server.probe(disk.name)).toMatchObject({
+      ok: true,
+      size: disk.size,
+      readOnly: false,
+      flush: true,
+      fua: true,
+    });
+    expect((await run('nbdinfo', ['--size', uri(disk.name)])).stdout.trim()).toBe(String(disk.size));
+    const before = await nbd.pids();
+    await server.publish(disk);
+    expect(await nbd.pids()).toEqual(before);
+    expect(await server.list()).toEqual([
+      { name: disk.name, volumeId: disk.volumeId, target: disk.devicePath },
+    ]);
+  });
+
+  it('serves eight that are published at once', async () => {
+    const disks = await Promise.all(
+      Array.from({ length: 8 }, async (_, index) =>
+        target(index, await plug(`vd${'bcdefghi'[index]}`, index + 1)),
+      ),
+    );
+    await Promise.all(disks.map((disk) => server.publish(disk)));
+    for (const [index, disk] of disks.entries()) expect(await firstByte(disk.name)).toBe(index + 1);
+  });
+
+  it('a withdrawn name leads to nothing, even after another disk took the letter; nobody has restarted the server', async () => {
+    const first = target(1, await plug('vdb', 0x11));
+    await server.publish(first);
+    const pids = await nbd.pids();
+    await server.withdraw(first.name);
+    await rm(join(devDir, 'vdb'));
+    await plug('vdb', 0x22);
+    expect(await nbd.pids()).toEqual(pids);
+    expect(await firstByte(first.name)).toMatch(/policy prevents|no export named/);
+    expect(await server.probe(first.name)).toMatchObject({ ok: false });
+    expect((await server.health()).staleUntilRestart).toBe(1);
+    const second = target(2, join(devDir, 'vdb'));
+    await server.publish(second);
+    expect(await firstByte(second.name)).toBe(0x22);
+    expect(await firstByte(first.name)).toMatch(/policy prevents|no export named/);
+    expect((await server.health()).staleUntilRestart).toBe(0);
+  });
+
+  it('follows the volume to another letter without a reload', async () => {
+    const disk = target(1, await plug('vdb', 0x33));
+    await server.publish(disk);
+    const pids = await nbd.pids();
+    await link(join(devDir, 'vdb'), join(devDir, 'vdf'));
+    await server.publish({ ...disk, devicePath: join(devDir, 'vdf') });
+    expect(await server.list()).toMatchObject([{ target: join(devDir, 'vdf') }]);
+    expect(await nbd.pids()).toEqual(pids);
+    expect(await firstByte(disk.name)).toBe(0x33);
+  });
+
+  it('a live copy carries on while other exports come and go', async () => {
+    const size = 64 * MIB;
+    const path = join(devDir, 'vdb');
+    await writeFile(path, Buffer.alloc(MIB, 0x44));
+    await truncate(path, size);
+    const busy = target(1, path, size);
+    await server.publish(busy);
+    // Nobody reads its output yet, so the copy stands still in the middle, connected.
+    const copy = spawn('nbdcopy', ['--connections=1', '--', uri(busy.name), '-'], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    while ((await server.clients(busy.name)).count === 0)
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    const pid = (await server.health()).pid;
+    for (const index of [2, 3, 4]) {
+      const other = target(index, await plug(`vd${'cde'[index - 2]}`, index));
+      await server.publish(other);
+      await server.withdraw(other.name);
+    }
+    expect((await server.health()).pid).not.toBe(pid);
+    let received = 0;
+    for await (const chunk of copy.stdout) received += chunk.length;
+    expect(received).toBe(size);
+  });
+
+  it('a dead server comes back by itself, and serves what was published', async () => {
+    const disk = target(1, await plug('vdb', 0x55));
+    await server.publish(disk);
+    await nbd.stop();
+    expect(await server.probe(disk.name)).toMatchObject({ ok: false, reason: 'refused' });
+    expect(await server.health()).toMatchObject({ status: 'healthy' });
+    expect(await firstByte(disk.name)).toBe(0x55);
+  });
+
+  it('a size that is not the size of the volume is not published', async () => {
+    const disk = target(1, await plug('vdb', 1), 8 * MIB);
+    await expect(server.publish(disk)).rejects.toMatchObject({
+      code: 'EXPORT_SERVER_UNHEALTHY',
+      message: expect.stringContaining('instead of'),
+    });
+  });
+
+  it('never follows a target outside the device folder', async () => {
+    await expect(server.publish(target(1, '/etc/passwd'))).rejects.toMatchObject({
+      code: 'DEVICE_IDENTITY_MISMATCH',
+    });
+    await expect(server.publish(target(1, join(devDir, 'vdz')))).rejects.toMatchObject({
+      code: 'DEVICE_IDENTITY_MISMATCH',
+    });
+  });
+
+  it('a broken file of somebody else keeps the whole server from starting: the reason is told, and it recovers', async () => {
+    const disk = target(1, await plug('vdb', 0x66));
+    const foreign = join(nbd.configDir, 'broken.conf');
+    await appendFile(foreign, '[broken\nexportname');
+    await expect(server.publish(disk)).rejects.toMatchObject({ code: 'EXPORT_SERVER_UNHEALTHY' });
+    await rm(foreign);
+    await server.publish(disk);
+    expect(await firstByte(disk.name)).toBe(0x66);
+  });
+
+  it('leftovers of a crash between temporary file and rename are removed; files of others are not touched', async () => {
+    await writeFile(
+      join(nbd.configDir, `${exportName('00000000-0000-4000-8000-000000000009')}.conf.tmp`),
+      '[half',
+    );
+    await writeFile(join(nbd.configDir, 'theirs.conf'), '[theirs]\nexportname = /dev/null\n');
+    await server.publish(target(1, await plug('vdb', 1)));
+    expect((await readdir(nbd.configDir)).sort()).toEqual([
+      `${exportName('00000000-0000-4000-8000-000000000001')}.conf`,
+      'theirs.conf',
+    ]);
+    expect(await server.list()).toHaveLength(1);
+  });
+
+  it('a folder that cannot be written: a clear error, and nothing is half done', async () => {
+    const away = join(dir, 'nbd', 'conf.d.away');
+    await rm(nbd.configDir, { recursive: true });
+    await writeFile(nbd.configDir, 'a file where the folder should be');
+    await chmod(nbd.configDir, 0o400);
+    await expect(server.publish(target(1, await plug('vdb', 1)))).rejects.toMatchObject({
+      code: 'EXPORT_CONFIG_FAILED',
+      message: expect.stringContaining(nbd.configDir),
+    });
+    await rm(away, { force: true });
+  });
+
+  it('says who is connected, and cuts them only by force', async () => {
+    const disk = target(1, await plug('vdb', 0x77, 64 * MIB), 64 * MIB);
+    await server.publish(disk);
+    expect(await server.clients(disk.name)).toEqual({ count: 0, details: [] });
+    const client = spawn('nbdcopy', ['--connections=1', '--', uri(disk.name), '-'], {
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    const ended = once(client, 'exit');
+    while ((await server.clients(disk.name)).count === 0)
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    expect((await server.clients(disk.name)).count).toBe(1);
+    await server.withdraw(disk.name, { force: true });
+    client.stdout.resume();
+    expect((await ended)[0]).not.toBe(0);
+  });
+});

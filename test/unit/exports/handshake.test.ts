@@ -1,0 +1,125 @@
+import { once } from 'node:events';
+import { createServer, type Server, type Socket } from 'node:net';
+import { afterEach, describe, expect, it } from 'vitest';
+import { listExports, probeExport } from '~/server/exports/handshake';
+
+/** Servers that are silent, hostile or broken: the probe says what is wrong, within its time, and never throws. */
+let server: Server | null = null;
+const sockets = new Set<Socket>();
+afterEach(() => {
+  for (const socket of sockets) socket.destroy();
+  server?.close();
+});
+
+async function serve(talk: (socket: Socket) => void): Promise<{ host: string; port: number }> {
+  server = createServer((socket) => {
+    sockets.add(socket);
+    socket.on('error', () => {});
+    talk(socket);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('no address');
+  return { host: '127.0.0.1', port: address.port };
+}
+
+const GREETING = Buffer.concat([Buffer.from('NBDMAGICIHAVEOPT'), Buffer.from([0, 3])]);
+
+function reply(option: number, type: number, data = Buffer.alloc(0), length = data.length): Buffer {
+  const head = Buffer.alloc(20);
+  head.writeBigUInt64BE(0x0003e889045565a9n, 0);
+  head.writeUInt32BE(option, 8);
+  head.writeUInt32BE(type, 12);
+  head.writeUInt32BE(length, 16);
+  return Buffer.concat([head, data]);
+}
+
+/** Answers every option (after the 4 bytes of client flags) with what is given. */
+function answering(answer: (option: number) => Buffer): (socket: Socket) => void {
+  return (socket) => {
+    socket.write(GREETING);
+    let seen = Buffer.alloc(0);
+    socket.on('data', (chunk: Buffer) => {
+      seen = Buffer.concat([seen, chunk]);
+      if (seen.length >= 20) socket.write(answer(seen.readUInt32BE(12)));
+    });
+  };
+}
+
+describe('the NBD handshake against other servers', () => {
+  it('nobody there', async () => {
+    expect(await probeExport({ host: '127.0.0.1', port: 1 }, 'x')).toMatchObject({
+      ok: false,
+      reason: 'refused',
+    });
+  });
+
+  it('silence, also in the middle', async () => {
+    expect(await probeExport(await serve(() => {}), 'x', 100)).toMatchObject({
+      ok: false,
+      reason: 'timeout',
+    });
+    expect(await probeExport(await serve((socket) => socket.write(GREETING)), 'x', 100)).toMatchObject({
+      ok: false,
+      reason: 'timeout',
+    });
+  });
+
+  it('something else, an old style, and a hang-up', async () => {
+    expect(
+      await probeExport(await serve((socket) => socket.write('HTTP/1.1 400 Bad Request\r\n\r\n')), 'x'),
+    ).toMatchObject({ ok: false, reason: 'protocol' });
+    const old = Buffer.concat([Buffer.from('NBDMAGICIHAVEOPT'), Buffer.from([0, 0])]);
+    expect(await probeExport(await serve((socket) => socket.write(old)), 'x')).toMatchObject({
+      ok: false,
+      reason: 'protocol',
+    });
+    expect(await probeExport(await serve((socket) => socket.end()), 'x')).toMatchObject({ ok: false });
+  });
+
+  it('a reply that claims four gigabytes, and one for another option', async () => {
+    expect(
+      await probeExport(
+        await serve(answering((option) => reply(option, 3, Buffer.alloc(0), 0xffff_ffff))),
+        'x',
+      ),
+    ).toMatchObject({ ok: false, reason: 'protocol' });
+    expect(await probeExport(await serve(answering(() => reply(99, 1))), 'x')).toMatchObject({
+      ok: false,
+      reason: 'protocol',
+    });
+  });
+
+  it('an acceptance without a size is not believed', async () => {
+    expect(await probeExport(await serve(answering((option) => reply(option, 1))), 'x')).toMatchObject({
+      ok: false,
+      reason: 'protocol',
+    });
+  });
+
+  it('unknown and denied exports are told apart', async () => {
+    expect(
+      await probeExport(await serve(answering((option) => reply(option, 0x8000_0006))), 'x'),
+    ).toMatchObject({ ok: false, reason: 'unknown-export' });
+    expect(
+      await probeExport(await serve(answering((option) => reply(option, 0x8000_0002))), 'x'),
+    ).toMatchObject({ ok: false, reason: 'denied' });
+  });
+
+  it('an endless list of exports ends here', async () => {
+    const name = Buffer.concat([Buffer.from([0, 0, 0, 1]), Buffer.from('x')]);
+    const endless = await serve((socket) => {
+      socket.write(GREETING);
+      socket.on('data', () => {
+        for (let count = 0; count < 2000; count += 1) socket.write(reply(3, 2, name));
+        socket.on('drain', () => socket.write(reply(3, 2, name)));
+        const again = () =>
+          socket.writable &&
+          socket.write(Buffer.concat(Array.from({ length: 500 }, () => reply(3, 2, name))), again);
+        again();
+      });
+    });
+    await expect(listExports(endless, 5_000)).rejects.toThrow(/endless/);
+  });
+});
