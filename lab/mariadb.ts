@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import mysql from 'mysql2/promise';
@@ -109,6 +109,8 @@ class Server {
     const lines = {
       datadir: join(this.dir, 'data'),
       socket: this.socketPath,
+      // A starting server clears the temporary tables of its folder: two servers must not share one.
+      tmpdir: join(this.dir, 'tmp'),
       'pid-file': join(this.dir, 'db.pid'),
       port: this.port,
       'bind-address': this.host,
@@ -119,6 +121,7 @@ class Server {
       ...settings,
     };
     const text = Object.entries(lines).map(([name, value]) => `${name}=${value}`);
+    mkdirSync(join(this.dir, 'tmp'));
     writeFileSync(join(this.dir, 'my.cnf'), ['[mariadbd]', ...text, ''].join('\n'));
   }
 

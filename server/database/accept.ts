@@ -18,7 +18,32 @@ export interface AcceptParts {
    * the epoch makes this process the only one that accepts for the appliance.
    */
   readonly turns: Turns;
-  readonly pendingMax: number;
+  readonly room: Room;
+}
+
+/**
+ * How many more operations may wait. Nobody else accepts for the appliance in this epoch, so after one count the queue can only
+ * have grown by what was taken here: it is counted again when that is used up, not for every request.
+ */
+export class Room {
+  private epoch = 0;
+  private left = 0;
+
+  constructor(private readonly max: number) {}
+
+  isKnown(epoch: Epoch): boolean {
+    return this.epoch === epoch.number && this.left > 0;
+  }
+
+  /** Takes a place; `waiting` is a fresh count, or null when `isKnown` was true. Throws QUEUE_FULL. */
+  take(epoch: Epoch, waiting: number | null): void {
+    if (waiting !== null) {
+      this.epoch = epoch.number;
+      this.left = Math.max(0, this.max - waiting);
+    }
+    if (this.left === 0) throw queueFull(this.max);
+    this.left -= 1;
+  }
 }
 
 /** Stores a request, or finds the operation it repeats (see Ledger.accept). */
@@ -27,7 +52,7 @@ export function accept<T extends OperationType>(
   epoch: Epoch,
   input: NewOperation<T>,
 ): Promise<Accepted> {
-  const once = () => parts.database.transaction((tx) => acceptIn(tx, epoch, input, parts.pendingMax));
+  const once = () => parts.database.transaction((tx) => acceptIn(tx, epoch, input, parts.room));
   return parts.turns.take(input.volumeId === '' ? input.requestHash : input.volumeId, async () => {
     try {
       return await once();
@@ -44,13 +69,13 @@ async function acceptIn<T extends OperationType>(
   tx: Transaction<Tables>,
   epoch: Epoch,
   input: NewOperation<T>,
-  pendingMax: number,
+  room: Room,
 ): Promise<Accepted> {
-  const seen = await look(tx, epoch, input, pendingMax);
+  const seen = await look(tx, epoch, input, room);
   const repeated =
     (await byIdempotencyKey(tx, seen.sameKey, input)) ?? (await identicalLast(tx, seen.last, input));
   if (repeated) return repeated.operation.id === input.id ? itself(tx, repeated.operation) : repeated;
-  if (seen.waiting >= pendingMax) throw queueFull(pendingMax);
+  room.take(epoch, seen.waiting);
   const at = new Date(input.at);
   const row = {
     id: input.id,
@@ -77,37 +102,42 @@ async function acceptIn<T extends OperationType>(
 interface Seen {
   readonly sameKey: string | null;
   readonly last: string | null;
-  readonly waiting: number;
+  /** null: not counted, there is room. */
+  readonly waiting: number | null;
 }
 
 /**
  * The proof of ownership (as ./epoch.ts takes it) and everything that decides about the request, in one round trip: accepting is
- * what callers wait for. The inner LIMIT keeps the count as cheap as the queue is short.
+ * what callers wait for.
  */
-async function look(
-  tx: Transaction<Tables>,
-  epoch: Epoch,
-  input: NewOperation,
-  pendingMax: number,
-): Promise<Seen> {
+async function look(tx: Transaction<Tables>, epoch: Epoch, input: NewOperation, room: Room): Promise<Seen> {
   const same =
-    input.volumeId === '' ? sql`o.request_hash = ${input.requestHash}` : sql`o.volume_id = ${input.volumeId}`;
+    input.volumeId === ''
+      ? sql`FORCE INDEX (operations_by_body) WHERE o.request_hash = ${input.requestHash}`
+      : sql`FORCE INDEX (operations_volume_queue) WHERE o.volume_id = ${input.volumeId}`;
+  const count = room.isKnown(epoch)
+    ? sql`NULL`
+    : sql`(SELECT COUNT(*) FROM volume_operations w FORCE INDEX (operations_owner)
+        WHERE w.appliance_id = ${epoch.applianceId} AND w.status = 'pending')`;
   const { rows } = await sql<{
     epoch: number;
     same_key: string | null;
     last: string | null;
-    waiting: number;
+    waiting: number | null;
   }>`
     SELECT a.epoch,
-      (SELECT o.id FROM volume_operations o WHERE o.appliance_id = a.id AND o.idempotency_key = ${input.idempotencyKey}) AS same_key,
-      (SELECT o.id FROM volume_operations o WHERE o.appliance_id = a.id AND ${same} AND o.status IN ('pending', 'executing')
+      (SELECT o.id FROM volume_operations o FORCE INDEX (unique_idempotency_key) WHERE o.appliance_id = ${epoch.applianceId} AND o.idempotency_key = ${input.idempotencyKey}) AS same_key,
+      (SELECT o.id FROM volume_operations o ${same} AND o.appliance_id = a.id AND o.status IN ('pending', 'executing')
         ORDER BY o.sequence DESC LIMIT 1) AS last,
-      (SELECT COUNT(*) FROM (SELECT 1 FROM volume_operations w WHERE w.appliance_id = ${epoch.applianceId} AND w.status = 'pending'
-        LIMIT ${pendingMax}) AS queue) AS waiting
+      ${count} AS waiting
     FROM appliances a WHERE a.id = ${epoch.applianceId} LOCK IN SHARE MODE`.execute(tx);
   const [row] = rows;
   if (!row || Number(row.epoch) !== epoch.number) throw leaseLost();
-  return { sameKey: row.same_key, last: row.last, waiting: Number(row.waiting) };
+  return {
+    sameKey: row.same_key,
+    last: row.last,
+    waiting: row.waiting === null ? null : Number(row.waiting),
+  };
 }
 
 /** What the journal of an operation begins with. */

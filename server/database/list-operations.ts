@@ -13,11 +13,16 @@ export async function listOperations(database: Database, filter: OperationFilter
   if (filter.vmId !== undefined) conditions.push(sql`vm_id = ${filter.vmId}`);
   if (filter.since !== undefined) conditions.push(sql`created_at >= ${new Date(filter.since)}`);
   if (filter.before !== undefined) conditions.push(sql`sequence < ${filter.before}`);
+  const where = sql.join(conditions, sql` AND `);
   const index = indexFor(filter);
-  const hint = index === null ? sql`` : sql`FORCE INDEX (${sql.ref(index)})`;
   const { rows } = await database.query((db) =>
-    sql`SELECT * FROM volume_operations ${hint} WHERE ${sql.join(conditions, sql` AND `)}
-      ORDER BY sequence DESC LIMIT ${filter.limit}`.execute(db),
+    (index === null
+      ? sql`SELECT * FROM volume_operations WHERE ${where} ORDER BY sequence DESC LIMIT ${filter.limit}`
+      : // First the page, from the index alone; then its rows.
+        sql`SELECT o.* FROM (SELECT sequence FROM volume_operations FORCE INDEX (${sql.ref(index)}) WHERE ${where}
+            ORDER BY sequence DESC LIMIT ${filter.limit}) AS page
+          JOIN volume_operations o ON o.sequence = page.sequence ORDER BY o.sequence DESC`
+    ).execute(db),
   );
   return rows.map(toOperation);
 }

@@ -11,7 +11,7 @@ import type {
 } from '../operations/model';
 import { type Random, systemRandom } from '../runtime/clock';
 import { LIMITS } from '../runtime/limits';
-import { type AcceptParts, accept } from './accept';
+import { type AcceptParts, accept, Room } from './accept';
 import { append, requestCancel } from './append';
 import { claim, resumable } from './claim';
 import { countOperations } from './counts';
@@ -44,7 +44,7 @@ export class MysqlLedger implements Ledger {
     private readonly random: Random = systemRandom,
     limits: { readonly pendingMax: number } = { pendingMax: LIMITS.PENDING_MAX },
   ) {
-    this.acceptParts = { database, turns: new Turns(), pendingMax: limits.pendingMax };
+    this.acceptParts = { database, turns: new Turns(), room: new Room(limits.pendingMax) };
     this.hub = new Hub(database);
   }
 

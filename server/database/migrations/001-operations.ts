@@ -117,7 +117,8 @@ async function addIndexes(connection: Connection): Promise<void> {
   await add('operations_volume_queue', ['volume_id', 'status', 'sequence']);
   // Lists, newest first, by each filter (../list-operations.ts)
   await add('operations_by_volume', ['volume_id', 'sequence']);
-  await add('operations_by_vm', ['vm_id', 'sequence']);
+  // One VM, the appliance, has most of the rows, so its other filters are in the index too.
+  await add('operations_by_vm', ['vm_id', 'sequence', 'type', 'status']);
   await add('operations_by_type_status', ['type', 'status', 'sequence']);
   await add('operations_by_status', ['status', 'sequence']);
   await add('operations_by_type', ['type', 'sequence']);

@@ -38,7 +38,13 @@ afterAll(async () => {
   await server.stop();
 });
 beforeEach(async () => {
-  for (const table of ['volume_operation_steps', 'volume_operations', 'device_mappings', 'appliances', 'volume_operation_totals'])
+  for (const table of [
+    'volume_operation_steps',
+    'volume_operations',
+    'device_mappings',
+    'appliances',
+    'volume_operation_totals',
+  ])
     await server.query(`DELETE FROM ${table}`, [], dsn.database);
   pool = openPool(dsn);
   ledger = new MysqlLedger(pool, () => T0);

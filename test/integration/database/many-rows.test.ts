@@ -1,0 +1,110 @@
+import { type Kysely, sql } from 'kysely';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Mariadb, startMariadb } from '~/lab/mariadb';
+import { parseDsn } from '~/server/database/dsn';
+import type { OperationFilter } from '~/server/database/ledger';
+import { migrate } from '~/server/database/migrate';
+import { MysqlLedger } from '~/server/database/mysql-ledger';
+import { type Database, openPool } from '~/server/database/pool';
+import type { Tables } from '~/server/database/tables';
+import { silentLogger } from '~/server/runtime/logger';
+
+const ROWS = 20_000;
+const APPLIANCE = 'd0000000-0000-4000-8000-00000000000d';
+const START = Date.UTC(2025, 0, 1);
+
+let server: Mariadb;
+let pool: Database;
+
+beforeAll(async () => {
+  server = await startMariadb();
+  const dsn = parseDsn(server.dsn);
+  await migrate(dsn, silentLogger);
+  pool = openPool(dsn);
+  // One second apart. Creates never fail, one VM has half of all rows, and nothing is pending.
+  await server.query(
+    `INSERT INTO volume_operations (id, type, status, volume_id, vm_id, request, created_at, updated_at, completed_at, appliance_id, epoch)
+     SELECT UUID(), ELT(1 + seq % 4, 'create', 'attach', 'detach', 'delete'), IF(seq % 100 = 1, 'failed', 'completed'), CONCAT('volume-', seq % 500),
+       IF(seq % 2 = 0, 'vm-1', CONCAT('vm-', seq % 50)), '{}', FROM_UNIXTIME(${START / 1000} + seq), FROM_UNIXTIME(${START / 1000} + seq + 3),
+       FROM_UNIXTIME(${START / 1000} + seq + 3), '${APPLIANCE}', 1 FROM seq_1_to_${ROWS}`,
+    [],
+    dsn.database,
+  );
+  await server.query('ANALYZE TABLE volume_operations', [], dsn.database);
+});
+afterAll(async () => {
+  await pool.close();
+  await server.stop();
+});
+
+/** Rows and index entries that the storage engine touched for this work. */
+async function touched(work: (ledger: MysqlLedger) => Promise<unknown>): Promise<number> {
+  return pool.kysely.connection().execute(async (db) => {
+    const ledger = new MysqlLedger(onOneConnection(db), () => START);
+    const before = await reads(db);
+    await work(ledger);
+    return (await reads(db)) - before;
+  });
+}
+
+function onOneConnection(db: Kysely<Tables>): Database {
+  return { ...pool, kysely: db, query: (work) => work(db) };
+}
+
+async function reads(db: Kysely<Tables>): Promise<number> {
+  const { rows } = await sql<{
+    n: number;
+  }>`SELECT SUM(variable_value) AS n FROM information_schema.session_status
+    WHERE variable_name IN ('HANDLER_READ_NEXT', 'HANDLER_READ_PREV', 'HANDLER_READ_KEY', 'HANDLER_READ_RND', 'HANDLER_READ_LAST', 'HANDLER_READ_FIRST')`.execute(
+    db,
+  );
+  return Number(rows[0]?.n);
+}
+
+const LIMIT = 50;
+const lists: [string, Omit<OperationFilter, 'limit'>][] = [
+  ['everything', {}],
+  ['a page far down', { before: 500 }],
+  ['a type', { type: 'attach' }],
+  ['a status', { status: 'failed' }],
+  ['a status that nothing has', { status: 'pending' }],
+  ['a type and a status', { type: 'attach', status: 'failed' }],
+  ['a type and a status that have nothing in common', { type: 'create', status: 'failed' }],
+  ['a volume', { volumeId: 'volume-7' }],
+  ['a volume and a type', { volumeId: 'volume-7', type: 'detach' }],
+  ['a VM', { vmId: 'vm-1' }],
+  ['the last minute', { since: START + (ROWS - 60) * 1000 }],
+  ['a type in the last minute', { type: 'attach', since: START + (ROWS - 60) * 1000 }],
+  ['a time to come', { since: START + ROWS * 2000 }],
+];
+
+describe(`with ${ROWS} operations`, () => {
+  it.each(lists)('the list of %s touches about as many rows as it shows', async (_, filter) => {
+    expect(await touched((ledger) => ledger.listOperations({ ...filter, limit: LIMIT }))).toBeLessThan(
+      10 * LIMIT,
+    );
+  });
+
+  it('the metrics do not count them one by one', async () => {
+    expect(await touched((ledger) => ledger.counts(APPLIANCE))).toBeLessThan(1000);
+  });
+
+  it('the metrics are corrected by pruning when somebody has changed the rows by hand', async () => {
+    const ledger = new MysqlLedger(pool, () => START);
+    const epoch = await ledger.takeOver(APPLIANCE, 'test');
+    expect((await ledger.counts(APPLIANCE)).byStatus.completed).toBe(0);
+    expect(await ledger.prune(epoch, START, 10)).toBe(0);
+    expect(await ledger.counts(APPLIANCE)).toMatchObject({
+      byStatus: { completed: ROWS - ROWS / 100, failed: ROWS / 100 },
+      averageResponseMs: 3000,
+    });
+  });
+
+  it('pruning touches what it deletes', async () => {
+    const ledger = new MysqlLedger(pool, () => START);
+    const epoch = await ledger.takeOver(APPLIANCE, 'test');
+    expect(await ledger.prune(epoch, START + 1_000_000, 100)).toBe(100);
+    const [oldest] = (await ledger.listOperations({ limit: 1, before: 102 })) ?? [];
+    expect(oldest?.sequence).toBe(101);
+  });
+});
