@@ -10,6 +10,8 @@ export default defineNitroConfig({
   srcDir: '.',
   scanDirs: ['server'],
   imports: false,
+  // Nitro's default is ES2019: it would rewrite private fields and optional chaining for engines we do not run on.
+  esbuild: { options: { target: 'node20.19' } },
   errorHandler: '~/server/http/error-handler',
   experimental: { tasks: true },
   scheduledTasks: {
