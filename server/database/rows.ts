@@ -86,10 +86,10 @@ const createRequest = z.looseObject({
 const attachRequest = z.looseObject({
   volume_id: text,
   vm_id: text,
-  device_id: z.number().optional(),
-  attach_as: z.literal('root').optional(),
+  device_id: z.number().exactOptional(),
+  attach_as: z.literal('root').exactOptional(),
 });
-const volumeRequest = z.looseObject({ volume_id: text, force: z.boolean().optional() });
+const volumeRequest = z.looseObject({ volume_id: text, force: z.boolean().exactOptional() });
 const cleanupRequest = z.looseObject({
   volume_id: text,
   test_vm_id: text,
@@ -127,31 +127,31 @@ export function toOperation(row: unknown): Operation {
       return {
         ...fields,
         type: v.type,
-        request: createRequest.parse(v.request) as Extract<Operation, { type: 'create' }>['request'],
+        request: createRequest.parse(v.request),
       };
     case 'attach':
       return {
         ...fields,
         type: v.type,
-        request: attachRequest.parse(request) as Extract<Operation, { type: 'attach' }>['request'],
+        request: attachRequest.parse(request),
       };
     case 'detach':
       return {
         ...fields,
         type: v.type,
-        request: volumeRequest.parse(request) as Extract<Operation, { type: 'detach' }>['request'],
+        request: volumeRequest.parse(request),
       };
     case 'delete':
       return {
         ...fields,
         type: v.type,
-        request: volumeRequest.parse(request) as Extract<Operation, { type: 'delete' }>['request'],
+        request: volumeRequest.parse(request),
       };
     case 'cleanup':
       return {
         ...fields,
         type: v.type,
-        request: cleanupRequest.parse(request) as Extract<Operation, { type: 'cleanup' }>['request'],
+        request: cleanupRequest.parse(request),
       };
     default:
       return v.type satisfies never;
