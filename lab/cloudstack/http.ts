@@ -1,22 +1,35 @@
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { systemClock, systemRandom } from '~/server/runtime/clock';
-import type { SimulatedGuest } from '../guest/guest';
+import { type Clock, systemClock, systemRandom } from '~/server/runtime/clock';
+import { messageOf } from '~/server/runtime/errors';
+import { NO_GUEST, type SimulatedGuest } from '../guest/guest';
 import { COMMANDS } from './commands';
 import { handleControl } from './control';
-import type { Fault } from './faults';
+import { CALL_FAULTS, type Faults } from './faults';
 import { CloudModel, type ModelOptions } from './model';
 import { ApiError } from './records';
-import { checkSignature } from './signature';
-
-const BODY_LIMIT = 1024 * 1024;
+import { strikeBefore, writeReply } from './reply';
+import { type Credentials, checkSignature } from './signature';
+import { internal, unauthorized, unavailable } from './texts';
+import {
+  BodyTooLarge,
+  failure,
+  lowerCased,
+  type Reply,
+  readBody,
+  readParams,
+  refuseControlCharacters,
+  success,
+} from './wire';
 
 export interface SimulatorOptions extends Partial<Omit<ModelOptions, 'guest'>> {
   readonly guest?: SimulatedGuest;
   readonly port?: number;
   /** As the server setting `enforce.post.requests.and.timestamps`. */
   readonly enforcePost?: boolean;
+  /** Commands the role of the key lacks. */
+  readonly denied?: readonly string[];
   readonly apiKey?: string;
   readonly secretKey?: string;
 }
@@ -28,46 +41,50 @@ export interface Simulator {
   readonly apiKey: string;
   readonly secretKey: string;
   readonly zoneId: string;
+  /** Of the offering with a custom size. */
   readonly diskOfferingId: string;
   readonly applianceVmId: string;
   readonly model: CloudModel;
+  readonly faults: Faults;
   stop(): Promise<void>;
 }
 
-const NOWHERE: SimulatedGuest = {
-  plug: async () => {},
-  unplug: async () => {},
-  resize: async () => {},
-  plugged: () => [],
-};
+interface Server {
+  readonly model: CloudModel;
+  readonly clock: Clock;
+  readonly credentials: Credentials;
+  readonly enforcePost: boolean;
+  readonly denied: readonly string[];
+}
 
 /** CloudStack's API on a free port of 127.0.0.1: signatures, envelopes, async jobs, errors, and a fault port beside it. */
 export async function startSimulator(options: SimulatorOptions = {}): Promise<Simulator> {
-  const { guest = NOWHERE, clock = systemClock, random = systemRandom } = options;
+  const { guest = NO_GUEST, clock = systemClock, random = systemRandom } = options;
   const model = new CloudModel({ ...options, guest, clock, random });
   const credentials = {
     apiKey: options.apiKey ?? randomBytes(32).toString('base64url'),
     secretKey: options.secretKey ?? randomBytes(32).toString('base64url'),
   };
+  const { enforcePost = false, denied = [] } = options;
+  const parts: Server = { model, clock, credentials, enforcePost, denied };
   const server = createServer((request, response) => {
-    answer(model, credentials, options.enforcePost === true, request, response).catch(() =>
-      response.destroy(),
-    );
+    answer(parts, request, response).catch(() => response.destroy());
   });
   server.listen(options.port ?? 0, '127.0.0.1');
   await once(server, 'listening');
   const address = server.address();
   if (address === null || typeof address === 'string') throw new Error('no TCP address');
-  const [offering] = model.offerings;
   return {
     url: `http://127.0.0.1:${address.port}/client/api`,
     port: address.port,
     ...credentials,
-    zoneId: model.zone().id,
-    diskOfferingId: offering?.id ?? '',
+    zoneId: model.inventory.firstZone().id,
+    diskOfferingId: model.offerings.find(({ customized }) => customized)?.id ?? '',
     applianceVmId: model.applianceVmId,
     model,
+    faults: model.faults,
     stop: async () => {
+      model.stop();
       server.closeAllConnections();
       server.close();
       await once(server, 'close');
@@ -75,148 +92,64 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
   };
 }
 
-async function answer(
-  model: CloudModel,
-  credentials: { apiKey: string; secretKey: string },
-  enforcePost: boolean,
-  request: IncomingMessage,
-  response: ServerResponse,
-): Promise<void> {
+async function answer(server: Server, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const { model } = server;
   const url = new URL(request.url ?? '/', 'http://localhost');
-  const body = request.method === 'POST' ? await readBody(request) : '';
-  if (!url.pathname.startsWith('/client/api')) {
-    handleControl(model, request.method ?? 'GET', url, body, response);
+  const method = request.method ?? 'GET';
+  let body: string;
+  try {
+    body = await readBody(request);
+  } catch (error) {
+    if (!(error instanceof BodyTooLarge)) throw error;
+    response
+      .writeHead(413, { 'content-type': 'text/html', connection: 'close' })
+      .end('<html>too large</html>');
     return;
   }
-  const params = [
-    ...url.searchParams,
-    ...(request.headers['content-type']?.startsWith('application/x-www-form-urlencoded')
-      ? new URLSearchParams(body)
-      : []),
-  ];
-  const command = params.find(([name]) => name === 'command')?.[1] ?? '';
-  const fault = model.faults.takeCall(command);
-  if (fault && (await strikeBefore(fault, response))) return;
-  const reply = await execute(model, credentials, enforcePost, request.method === 'POST', command, params);
-  if (fault?.kind === 'drop-reply-after-effect') return void response.destroy();
-  await send(response, command, reply, fault);
+  if (url.pathname !== '/client/api') {
+    await handleControl(model, { method, url, body }, response);
+    return;
+  }
+  if (method !== 'GET' && method !== 'POST') {
+    response.writeHead(405, { allow: 'GET, POST' }).end();
+    return;
+  }
+  if (model.isDown()) {
+    request.socket.resetAndDestroy();
+    return;
+  }
+  const params = readParams(url, request.headers['content-type'], body);
+  const command = params.get('command') ?? '';
+  const fault = model.faults.take(command, CALL_FAULTS);
+  if (fault && (await strikeBefore(fault, command, request.socket, response, server.clock))) return;
+  let reply = await execute(server, method, command, params);
+  if (fault?.kind === 'duplicate-request') reply = await execute(server, method, command, params);
+  const json = params.get('response') === 'json';
+  await writeReply({ reply, json, fault, command, clock: server.clock }, request.socket, response);
 }
 
-interface Reply {
-  readonly status: number;
-  readonly key: string;
-  readonly body: unknown;
-}
-
-async function execute(
-  model: CloudModel,
-  credentials: { apiKey: string; secretKey: string },
-  enforcePost: boolean,
-  isPost: boolean,
+/** One request, as the server treats it: who, what, then the command. */
+function execute(
+  server: Server,
+  method: string,
   command: string,
-  params: [string, string][],
+  params: ReadonlyMap<string, string>,
 ): Promise<Reply> {
-  const run = Object.hasOwn(COMMANDS, command) ? COMMANDS[command] : undefined;
-  const key = run ? `${command.toLowerCase()}response` : 'errorresponse';
-  try {
-    checkSignature(params, credentials, Date.now());
-    if (!run)
-      throw new ApiError(
-        432,
-        `The given command '${command}' either does not exist, is not available for user, or not available from ip address`,
-      );
-    const changes = !/^(get|list|query|find)\w+$/.test(command);
-    if (enforcePost && changes && !isPost)
-      throw new ApiError(400, `State changing command ${command} needs to be sent using POST request`);
-    const lower = new Map(params.map(([name, value]) => [name.toLowerCase(), value]));
-    for (const [name, value] of lower) {
-      if (/[\u0000-\u0009\u000b\u000c\u000e-\u001f\u007f]/.test(value))
-        throw new ApiError(
-          431,
-          `Received value containing illegal ASCII non-printable characters for parameter ${name}`,
-        );
+  const { model, credentials, enforcePost, clock } = server;
+  const run = COMMANDS.get(command);
+  return model.exchange(command, async () => {
+    try {
+      checkSignature(params, credentials, clock.now(), enforcePost);
+      if (command === '') throw new ApiError(432, 'Invalid request, no command sent');
+      if (!run) throw unauthorized();
+      if (server.denied.includes(command)) throw unavailable(command);
+      if (enforcePost && method !== 'POST' && !/^(get|list|query|find)\w+$/.test(command))
+        throw new ApiError(400, `State changing command ${command} needs to be sent using POST request`);
+      refuseControlCharacters(params);
+      return success(command, await run(model, lowerCased(params)));
+    } catch (error) {
+      const known = error instanceof ApiError ? error : internal(messageOf(error));
+      return failure(command, run !== undefined, known);
     }
-    return { status: 200, key, body: await run(model, lower) };
-  } catch (error) {
-    const known =
-      error instanceof ApiError
-        ? error
-        : new ApiError(530, error instanceof Error ? error.message : String(error), 4250);
-    return {
-      status: known.code,
-      key: known.code === 432 ? 'errorresponse' : key,
-      body: {
-        uuidList: [],
-        errorcode: known.code,
-        ...(known.csCode === null ? {} : { cserrorcode: known.csCode }),
-        errortext: known.message,
-      },
-    };
-  }
-}
-
-/** Faults that take the place of the call. True when the request has been dealt with. */
-async function strikeBefore(fault: Fault, response: ServerResponse): Promise<boolean> {
-  switch (fault.kind) {
-    case 'fail-before-effect':
-      response.destroy();
-      return true;
-    case 'status': {
-      const code = fault.code ?? 503;
-      const text =
-        fault.text ??
-        (code === 429
-          ? 'The given user has reached his/her account api limit, please retry after [50] ms.'
-          : 'Failed for the test');
-      response.writeHead(code, { 'content-type': 'application/json' }).end(
-        JSON.stringify({
-          errorresponse: { uuidList: [], errorcode: code, cserrorcode: 9999, errortext: text },
-        }),
-      );
-      return true;
-    }
-    case 'html':
-      response
-        .writeHead(fault.code ?? 503, { 'content-type': 'text/html' })
-        .end('<html><body>Service Unavailable</body></html>');
-      return true;
-    case 'delay':
-      await systemClock.sleep(fault.ms ?? 100);
-      return false;
-    default:
-      return false;
-  }
-}
-
-async function send(
-  response: ServerResponse,
-  command: string,
-  reply: Reply,
-  fault: Fault | null,
-): Promise<void> {
-  let text = JSON.stringify({ [reply.key]: reply.body });
-  if (fault?.kind === 'garbage') text = text.slice(0, text.length / 2);
-  if (fault?.kind === 'control-characters') text = text.replace('"name":"', '"name":"\u0001\t');
-  response.writeHead(reply.status, {
-    'content-type': 'application/json; charset=UTF-8',
-    ...(reply.status === 200 ? {} : { 'x-description': encodeURIComponent(command) }),
   });
-  if (fault?.kind !== 'slow-bytes') return void response.end(text);
-  for (const character of text) {
-    response.write(character);
-    await systemClock.sleep((fault.ms ?? 1000) / text.length);
-  }
-  response.end();
-}
-
-async function readBody(request: IncomingMessage): Promise<string> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of request) {
-    const bytes = Buffer.from(chunk);
-    size += bytes.length;
-    if (size > BODY_LIMIT) throw new Error('too large');
-    chunks.push(bytes);
-  }
-  return Buffer.concat(chunks).toString('utf8');
 }

@@ -1,29 +1,90 @@
+import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { parseArgs } from 'node:util';
 import { createSysfsGuest } from '../guest/sysfs-guest';
 import { startSimulator } from './http';
+import { LATENCY_KEYS, type LatencyOptions } from './latency';
 
-const HELP = `npm run simulator [-- --port N] [-- --guest DIR]
+const HELP = `npm run simulator [-- options]
 
 A CloudStack API on 127.0.0.1 for trying things out. Prints its URL, keys and ids as JSON and runs until Ctrl-C.
 
-  --port N      port to listen on; a free one by default
-  --guest DIR   folder of the simulated guest's /sys/block and /dev
-  --help        this text
+  --port N            port to listen on; a free one by default
+  --guest DIR         folder of the simulated guest's /sys/block, /dev and /proc; a new one by default
+  --latency KEY=MS    how long the job of a command takes: ${LATENCY_KEYS.join(', ')}; may be repeated
+  --vm-id UUID        id of the appliance's VM
+  --hypervisor NAME   of the appliance; disks have serials on KVM only. Default KVM
+  --volume-limit N    data volumes the account may have; 535 beyond
+  --api-key KEY       random by default
+  --secret-key KEY    random by default
+  --enforce-post      as the server setting enforce.post.requests.and.timestamps
+  --help              this text
+
+Beside the API, without a signature: GET/POST/DELETE /faults, GET /state, POST /vms, POST /disks (ghosts and phantoms),
+POST /restart.
 `;
 
 async function main(args: readonly string[]): Promise<void> {
-  if (args.includes('--help')) return void process.stdout.write(HELP);
-  const value = (name: string) => (args.includes(name) ? args[args.indexOf(name) + 1] : undefined);
-  const guest = await createSysfsGuest({
-    dir: value('--guest') ?? join(tmpdir(), `volume-guest-${process.pid}`),
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      port: { type: 'string' },
+      guest: { type: 'string' },
+      latency: { type: 'string', multiple: true },
+      'vm-id': { type: 'string' },
+      hypervisor: { type: 'string' },
+      'volume-limit': { type: 'string' },
+      'api-key': { type: 'string' },
+      'secret-key': { type: 'string' },
+      'enforce-post': { type: 'boolean' },
+      help: { type: 'boolean' },
+    },
   });
-  const port = value('--port');
-  const simulator = await startSimulator({ guest, ...(port === undefined ? {} : { port: Number(port) }) });
+  if (values.help) return void process.stdout.write(HELP);
+  const dir = values.guest ?? join(tmpdir(), `volume-guest-${process.pid}`);
+  const vmId = values['vm-id'];
+  const guest = await createSysfsGuest({ dir, ...(vmId === undefined ? {} : { productUuid: vmId }) });
+  const simulator = await startSimulator({
+    guest,
+    latencies: latenciesOf(values.latency ?? []),
+    enforcePost: values['enforce-post'] === true,
+    ...(values.port === undefined ? {} : { port: whole('--port', values.port) }),
+    ...(vmId === undefined ? {} : { applianceVmId: vmId }),
+    ...(values.hypervisor === undefined ? {} : { applianceHypervisor: values.hypervisor }),
+    ...(values['volume-limit'] === undefined
+      ? {}
+      : { volumeLimit: whole('--volume-limit', values['volume-limit']) }),
+    ...(values['api-key'] === undefined ? {} : { apiKey: values['api-key'] }),
+    ...(values['secret-key'] === undefined ? {} : { secretKey: values['secret-key'] }),
+  });
   const { url, apiKey, secretKey, zoneId, diskOfferingId, applianceVmId } = simulator;
-  process.stdout.write(
-    `${JSON.stringify({ url, apiKey, secretKey, zoneId, diskOfferingId, applianceVmId, sysBlockDir: guest.sysBlockDir, devDir: guest.devDir }, null, 2)}\n`,
+  const { sysBlockDir, devDir, procDir, dmiDir } = guest;
+  const ids = { url, apiKey, secretKey, zoneId, diskOfferingId, applianceVmId };
+  process.stdout.write(`${JSON.stringify({ ...ids, sysBlockDir, devDir, procDir, dmiDir }, null, 2)}\n`);
+  await Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')]);
+  await simulator.stop();
+}
+
+function latenciesOf(given: readonly string[]): LatencyOptions {
+  return Object.fromEntries(
+    given.map((one) => {
+      const [name, ms = ''] = one.split('=');
+      const key = LATENCY_KEYS.find((known) => known === name);
+      if (!key) throw new Error(`--latency ${one}: the keys are ${LATENCY_KEYS.join(', ')}`);
+      return [key, whole('--latency', ms)];
+    }),
   );
 }
 
-await main(process.argv.slice(2));
+function whole(option: string, text: string): number {
+  if (!/^\d{1,9}$/.test(text)) throw new Error(`${option} wants a whole number, not "${text}"`);
+  return Number(text);
+}
+
+try {
+  await main(process.argv.slice(2));
+} catch (error) {
+  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+  process.exitCode = 1;
+}

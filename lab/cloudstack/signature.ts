@@ -1,33 +1,61 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
-import { ApiError } from './records';
+import { unauthorized } from './texts';
 
-const REFUSED = () => new ApiError(401, 'unable to verify user credentials and/or request signature', null);
+export interface Credentials {
+  readonly apiKey: string;
+  readonly secretKey: string;
+}
+
+/** How far ahead `expires` may be when the server enforces timestamps. */
+const EXPIRES_AHEAD = 15 * 60_000;
 
 /**
- * The check of the server, written a second time on purpose: what signs and what checks must not share a mistake. Java's URLEncoder
- * leaves `A-Z a-z 0-9 . - * _`; the server turns its `+` into `%20`, lower-cases all, and compares in constant time.
+ * The check of the server, written a second time on purpose: what signs and what checks must not share a mistake. Names are sorted
+ * as they were sent and never encoded; values are encoded as Java's URLEncoder does, `+` turned into `%20`; all of it is
+ * lower-cased; HMAC-SHA1, base64, compared as text in constant time. Throws the one 401 that stands for every reason.
  */
 export function checkSignature(
-  params: readonly (readonly [string, string])[],
-  credentials: { apiKey: string; secretKey: string },
+  params: ReadonlyMap<string, string>,
+  credentials: Credentials,
   now: number,
+  enforceTimestamps = false,
 ): void {
-  const get = (name: string) => params.find(([key]) => key.toLowerCase() === name)?.[1];
-  const given = get('signature');
-  if (given === undefined || get('apikey') !== credentials.apiKey) throw REFUSED();
-  if (get('signatureversion') === '3') {
-    const expires = Date.parse((get('expires') ?? '').replace(/([+-]\d\d)(\d\d)$/, '$1:$2'));
-    if (Number.isNaN(expires) || expires < now) throw REFUSED();
+  const lower = new Map([...params].map(([name, value]) => [name.toLowerCase(), value]));
+  const given = lower.get('signature');
+  if (given === undefined || lower.get('apikey') !== credentials.apiKey) throw unauthorized();
+  const expected = signatureOf(params, credentials.secretKey);
+  if (!sameText(given, expected)) throw unauthorized();
+  if (lower.get('signatureversion') !== '3') {
+    if (enforceTimestamps) throw unauthorized();
+    return;
   }
-  const text = params
-    .filter(([key]) => key.toLowerCase() !== 'signature')
+  const expires = parseExpires(lower.get('expires') ?? '');
+  if (expires === null || expires < now) throw unauthorized();
+  if (enforceTimestamps && expires > now + EXPIRES_AHEAD) throw unauthorized();
+}
+
+/** Base64 of the signature over everything but `signature` itself. */
+export function signatureOf(params: ReadonlyMap<string, string>, secretKey: string): string {
+  const text = [...params]
+    .filter(([name]) => name.toLowerCase() !== 'signature')
     .sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))
-    .map(([key, value]) => `${key}=${javaEncode(value)}`)
+    .map(([name, value]) => `${name}=${javaEncode(value)}`)
     .join('&')
     .toLowerCase();
-  const expected = createHmac('sha1', credentials.secretKey).update(text).digest();
-  const received = Buffer.from(given, 'base64');
-  if (received.length !== expected.length || !timingSafeEqual(received, expected)) throw REFUSED();
+  return createHmac('sha1', secretKey).update(text, 'utf8').digest('base64');
+}
+
+/** ISO offset date-time, `…+0000` or `…Z`, with up to 6 fractional digits; null for anything else. */
+export function parseExpires(text: string): number | null {
+  const match = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?)(Z|[+-]\d\d:?\d\d)$/.exec(text);
+  if (!match) return null;
+  const ms = Date.parse(`${match[1]}${match[2]?.replace(/^([+-]\d\d)(\d\d)$/, '$1:$2')}`);
+  return Number.isNaN(ms) ? null : ms;
+}
+
+function sameText(a: string, b: string): boolean {
+  const [left, right] = [Buffer.from(a), Buffer.from(b)];
+  return left.length === right.length && timingSafeEqual(left, right);
 }
 
 function javaEncode(value: string): string {

@@ -1,6 +1,10 @@
+import { execFile } from 'node:child_process';
 import { link, mkdir, open, rename, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Disk, SimulatedGuest } from './guest';
+import { promisify } from 'node:util';
+import { type Clock, systemClock } from '~/server/runtime/clock';
+import { type Disk, ROOT_DISK, type SimulatedGuest } from './guest';
+import { reversed, type Shuffle, type Slot, Slots } from './slots';
 
 export interface SysfsGuestOptions {
   /** Everything lives below this folder. */
@@ -9,18 +13,23 @@ export interface SysfsGuestOptions {
   readonly productUuid?: string;
   /** Set false to model hypervisors that set no serial. */
   readonly serials?: boolean;
+  /** Readers of the serial of a new disk block until `releaseSerial`: a disk that answers slowly or not at all. */
+  readonly holdSerials?: boolean;
+  /** ms from a reboot until the disks are there again; plugs and unplugs wait for it. */
+  readonly bootDelay?: number;
+  /** ms that plugging and unplugging take in the guest. */
+  readonly latency?: { readonly plug?: number; readonly unplug?: number };
+  readonly clock?: Clock;
 }
 
-interface Slot {
-  readonly name: string;
-  readonly disk: Disk;
-  readonly diskseq: number;
-}
+const SECTOR = 512;
+const run = promisify(execFile);
 
 /**
- * A guest made of files: a /sys/block-shaped tree as measured on a real one (facts on virtio), and a backing file per volume. The
- * lowest free letter is reused at once, diskseq never is. The device node is a hard link to the backing file, so that what is
- * written through `dev/vdb` is in `volumes/<id>.raw`, and a link to the node does not lead out of `dev`.
+ * A guest made of files: a /sys/block-shaped tree as measured on a real one, and a backing file per volume that outlives its plugs.
+ * The device node is a *hard link* to the backing file: what is written through `dev/vdb` is in `volumes/<id>.raw`, and a link that
+ * points to the node does not lead out of `dev`, as a symbolic link in its place would.
+ * One thing differs from a real guest: a descriptor that is still open on an unplugged disk goes on reading and writing the file.
  */
 export class SysfsGuest implements SimulatedGuest {
   readonly sysBlockDir: string;
@@ -28,8 +37,11 @@ export class SysfsGuest implements SimulatedGuest {
   readonly procDir: string;
   readonly dmiDir: string;
   private readonly volumesDir: string;
-  private slots: Slot[] = [];
-  private nextDiskseq = 1;
+  private readonly slots = new Slots();
+  private readonly clock: Clock;
+  /** diskseq of the disks whose serial is held back. */
+  private readonly held = new Set<number>();
+  private staged = 0;
   private chain: Promise<unknown> = Promise.resolve();
 
   constructor(private readonly options: SysfsGuestOptions) {
@@ -38,65 +50,62 @@ export class SysfsGuest implements SimulatedGuest {
     this.procDir = join(options.dir, 'proc');
     this.dmiDir = join(options.dir, 'dmi');
     this.volumesDir = join(options.dir, 'volumes');
+    this.clock = options.clock ?? systemClock;
   }
 
+  /** The first boot: the folders, and the root disk as vda. */
   async boot(): Promise<void> {
-    for (const dir of [
-      this.sysBlockDir,
-      this.devDir,
-      this.dmiDir,
-      this.volumesDir,
-      join(this.procDir, 'sys/kernel/random'),
-    ])
-      await mkdir(dir, { recursive: true });
+    const random = join(this.procDir, 'sys/kernel/random');
+    const folders = [this.sysBlockDir, this.devDir, this.dmiDir, this.volumesDir, random, this.selfDir()];
+    for (const dir of folders) await mkdir(dir, { recursive: true });
     if (this.options.productUuid)
       await writeFile(join(this.dmiDir, 'product_uuid'), `${this.options.productUuid}\n`);
-    await writeFile(join(this.procDir, 'mounts'), '');
     await writeFile(join(this.procDir, 'swaps'), 'Filename\tType\tSize\tUsed\tPriority\n');
+    await writeFile(join(this.procDir, 'mounts'), '/dev/vda / ext4 rw,relatime 0 0\n');
+    await writeFile(join(this.selfDir(), 'mountinfo'), '1 0 253:0 / / rw,relatime - ext4 /dev/vda rw\n');
     await this.newBootId();
-    await this.plug({
-      volumeId: '00000000-0000-4000-8000-000000000000',
-      size: 8 * 1024 ** 3,
-      serial: '00000000000040008000',
-    });
+    await this.plugNow(ROOT_DISK);
   }
 
   plug(disk: Disk): Promise<void> {
-    return this.serialised(() => this.plugNow(disk));
+    return this.serialised(async () => {
+      await this.wait(this.options.latency?.plug);
+      await this.plugNow(disk);
+    });
   }
 
   unplug(volumeId: string): Promise<void> {
     return this.serialised(async () => {
-      const slot = this.slots.find(({ disk }) => disk.volumeId === volumeId);
-      if (!slot) return;
-      this.slots = this.slots.filter((other) => other !== slot);
-      await rm(join(this.devDir, slot.name), { force: true });
-      // Renamed away first: a reader sees the whole device or none.
-      const gone = join(this.options.dir, `.gone-${slot.diskseq}`);
-      await rename(join(this.sysBlockDir, slot.name), gone);
-      await rm(gone, { recursive: true });
+      await this.wait(this.options.latency?.unplug);
+      const slot = this.slots.unplug(volumeId);
+      if (slot) await this.takeAway(slot);
+    });
+  }
+
+  /** Gone without CloudStack having asked for it. */
+  surpriseUnplug(volumeId: string): Promise<void> {
+    return this.serialised(async () => {
+      const slot = this.slots.unplug(volumeId);
+      if (!slot) throw new Error(`${volumeId} is not plugged`);
+      await this.takeAway(slot);
     });
   }
 
   resize(volumeId: string, size: number): Promise<void> {
     return this.serialised(async () => {
       await truncate(this.backingFile(volumeId), size);
-      const slot = this.slots.find(({ disk }) => disk.volumeId === volumeId);
-      if (!slot) return;
-      this.slots = this.slots.map((other) =>
-        other === slot ? { ...slot, disk: { ...slot.disk, size } } : other,
-      );
-      await writeFile(join(this.sysBlockDir, slot.name, 'size'), `${size / 512}\n`);
+      const slot = this.slots.resize(volumeId, size);
+      if (slot) await this.replace(join(this.sysBlockDir, slot.name, 'size'), `${size / SECTOR}\n`);
     });
   }
 
   plugged(): readonly string[] {
-    return this.slots.slice(1).map(({ disk }) => disk.volumeId);
+    return this.slots.data().map(({ disk }) => disk.volumeId);
   }
 
-  /** `/dev/vdX` of a plugged volume, null when it is not plugged. For tests that look behind the scenes. */
+  /** `dev/vdX` of a plugged volume, null when it is not plugged. For tests that look behind the scenes. */
   devicePath(volumeId: string): string | null {
-    const slot = this.slots.find(({ disk }) => disk.volumeId === volumeId);
+    const slot = this.slots.find(volumeId);
     return slot ? join(this.devDir, slot.name) : null;
   }
 
@@ -105,72 +114,105 @@ export class SysfsGuest implements SimulatedGuest {
     return join(this.volumesDir, `${volumeId}.raw`);
   }
 
-  /** New boot id, diskseq counted anew, and the data disks in another order. */
-  reboot(
-    order: (disks: readonly Disk[]) => readonly Disk[] = (disks) => [...disks].reverse(),
-  ): Promise<void> {
+  /** With `holdSerials`: the reader that waits gets the serial, and so does everybody after it. */
+  releaseSerial(volumeId: string): Promise<void> {
     return this.serialised(async () => {
-      const [root, ...data] = this.slots.map(({ disk }) => disk);
-      for (const { name } of this.slots) {
-        await rm(join(this.devDir, name), { force: true });
-        await rm(join(this.sysBlockDir, name), { recursive: true, force: true });
-      }
-      this.slots = [];
-      this.nextDiskseq = 1;
-      await this.newBootId();
-      for (const disk of [...(root ? [root] : []), ...order(data)]) await this.plugNow(disk);
+      const slot = this.slots.find(volumeId);
+      if (!slot || !this.held.delete(slot.diskseq)) return;
+      const path = join(this.sysBlockDir, slot.name, 'serial');
+      // Opened for both so that opening does not wait for a reader.
+      const pipe = await open(path, 'r+');
+      await this.replace(path, this.serialOf(slot));
+      await pipe.writeFile(this.serialOf(slot));
+      await pipe.close();
     });
   }
 
+  /** New boot id, diskseq counted anew, and the data disks in another order (by default the reverse). */
+  reboot({ shuffle = reversed }: { readonly shuffle?: Shuffle } = {}): Promise<void> {
+    return this.serialised(async () => {
+      for (const slot of this.slots.all()) await this.takeAway(slot);
+      const [root, ...data] = this.slots.clear();
+      await this.newBootId();
+      await this.wait(this.options.bootDelay);
+      for (const disk of [...(root ? [root] : []), ...shuffle(data)]) await this.plugNow(disk);
+    });
+  }
+
+  /** Built aside and renamed: a reader sees the whole device or none. */
   private async plugNow(disk: Disk): Promise<void> {
-    if (this.slots.some((slot) => slot.disk.volumeId === disk.volumeId))
-      throw new Error(`target of ${disk.volumeId} already exists`);
-    const index = this.freeIndex();
-    const slot: Slot = { name: `vd${letters(index)}`, disk, diskseq: this.nextDiskseq };
-    this.nextDiskseq += 1;
+    const slot = this.slots.plug(disk);
     await this.makeBackingFile(disk);
     await link(this.backingFile(disk.volumeId), join(this.devDir, slot.name));
-    const aside = join(this.options.dir, `.new-${slot.diskseq}`);
-    await mkdir(aside);
-    await writeFile(join(aside, 'size'), `${disk.size / 512}\n`);
-    await writeFile(join(aside, 'serial'), this.options.serials === false ? '' : disk.serial.slice(0, 20));
+    const aside = this.aside('new');
+    await mkdir(join(aside, 'holders'), { recursive: true });
+    await writeFile(join(aside, 'size'), `${disk.size / SECTOR}\n`);
     await writeFile(join(aside, 'diskseq'), `${slot.diskseq}\n`);
-    await writeFile(join(aside, 'dev'), `253:${index * 16}\n`);
-    await mkdir(join(aside, 'holders'));
-    await symlink(`../../../virtio${index + 2}`, join(aside, 'device'));
+    await writeFile(join(aside, 'dev'), `${slot.dev}\n`);
+    await symlink(`../../../${slot.controller}`, join(aside, 'device'));
+    if (this.options.holdSerials && disk !== ROOT_DISK) {
+      await run('mkfifo', [join(aside, 'serial')]);
+      this.held.add(slot.diskseq);
+    } else await writeFile(join(aside, 'serial'), this.serialOf(slot));
     await rename(aside, join(this.sysBlockDir, slot.name));
-    this.slots.push(slot);
+  }
+
+  /** Renamed away first, for the same reason. */
+  private async takeAway(slot: Slot): Promise<void> {
+    await rm(join(this.devDir, slot.name), { force: true });
+    const gone = this.aside('gone');
+    await rename(join(this.sysBlockDir, slot.name), gone);
+    // A reader that still waits for the serial of the dying disk comes back with nothing.
+    if (this.held.delete(slot.diskseq)) await (await open(join(gone, 'serial'), 'r+')).close();
+    await rm(gone, { recursive: true });
   }
 
   private async makeBackingFile({ volumeId, size }: Disk): Promise<void> {
     const file = await open(this.backingFile(volumeId), 'a');
-    const { size: present } = await file.stat();
-    if (present < size) await file.truncate(size);
-    await file.close();
+    try {
+      const { size: present } = await file.stat();
+      if (present < size) await file.truncate(size);
+    } finally {
+      await file.close();
+    }
   }
 
-  private freeIndex(): number {
-    const taken = new Set(this.slots.map(({ name }) => name));
-    for (let index = 0; ; index += 1) if (!taken.has(`vd${letters(index)}`)) return index;
+  private async replace(path: string, text: string): Promise<void> {
+    const aside = this.aside('file');
+    await writeFile(aside, text);
+    await rename(aside, path);
   }
 
   private async newBootId(): Promise<void> {
-    await writeFile(join(this.procDir, 'sys/kernel/random/boot_id'), `${crypto.randomUUID()}\n`);
+    await this.replace(join(this.procDir, 'sys/kernel/random/boot_id'), `${crypto.randomUUID()}\n`);
+  }
+
+  /** virtio-blk carries 20 bytes. */
+  private serialOf({ disk }: Slot): string {
+    return this.options.serials === false ? '' : disk.serial.slice(0, 20);
+  }
+
+  private selfDir(): string {
+    return join(this.procDir, 'self');
+  }
+
+  private aside(what: string): string {
+    this.staged += 1;
+    return join(this.options.dir, `.${what}-${this.staged}`);
+  }
+
+  private async wait(ms: number | undefined): Promise<void> {
+    if (ms !== undefined && ms > 0) await this.clock.sleep(ms);
   }
 
   private serialised<T>(work: () => Promise<T>): Promise<T> {
-    const next = this.chain.then(work, work);
+    const next = this.chain.then(work);
     this.chain = next.catch(() => undefined);
     return next;
   }
 }
 
-/** 0 → a, 25 → z, 26 → aa: as the kernel counts. */
-function letters(index: number): string {
-  const last = String.fromCharCode(97 + (index % 26));
-  return index < 26 ? last : letters(Math.floor(index / 26) - 1) + last;
-}
-
+/** A booted guest with its root disk as vda. */
 export async function createSysfsGuest(options: SysfsGuestOptions): Promise<SysfsGuest> {
   const guest = new SysfsGuest(options);
   await guest.boot();

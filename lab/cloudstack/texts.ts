@@ -1,0 +1,101 @@
+import { ApiError } from './records';
+
+/**
+ * CloudStack's errors, with the codes and texts of 4.20 (facts 1.6). `cserrorcode` 4350 is an InvalidParameterValueException, 9999
+ * an error thrown straight by the API layer; neither number means "not found".
+ */
+
+/** A lookup that finds nothing: ids that never were, jobs that were purged. Removed rows are still found. */
+export function badValue(command: string, parameter: string, value: string): ApiError {
+  return new ApiError(
+    431,
+    `Unable to execute API command ${command.toLowerCase()} due to invalid value. Invalid parameter ${parameter} value=${value} due to incorrect long value format, or entity does not exist or due to incorrect parameter annotation for the field in api cmd class.`,
+  );
+}
+
+export function missing(command: string, parameter: string): ApiError {
+  return new ApiError(
+    431,
+    `Unable to execute API command ${command.toLowerCase()} due to missing parameter ${parameter}`,
+  );
+}
+
+export function refused(text: string): ApiError {
+  return new ApiError(431, text, 4350);
+}
+
+export function internal(text: string): ApiError {
+  return new ApiError(530, text, 4250);
+}
+
+export function forbidden(text: string): ApiError {
+  return new ApiError(531, text, 4365);
+}
+
+/** 401 for bad signatures, keys, expiry and unknown commands alike: no `cserrorcode`. */
+export function unauthorized(): ApiError {
+  return new ApiError(401, 'unable to verify user credentials and/or request signature', null);
+}
+
+export function unavailable(command: string): ApiError {
+  return new ApiError(
+    401,
+    `The given command '${command}' either does not exist, is not available for user.`,
+  );
+}
+
+export function idTaken(id: string): ApiError {
+  return refused(`UUID: ${id} already exists so can't create/update with custom id`);
+}
+
+/** The quota error of real servers is 535; 432, as some documents say, is "unsupported action". */
+export function quota(
+  type: 'volume' | 'primary_storage',
+  limit: number,
+  used: number,
+  asked: number,
+): ApiError {
+  return new ApiError(
+    535,
+    `Maximum amount of resources of Type = '${type}', tag = 'null' for Account Name = admin in Domain Id = 1 is exceeded: Account Resource Limit = ${limit}, Current Account Resource Amount = ${used}, Current Account Resource Reservation = 0, Requested Resource Amount = ${asked}.`,
+    4370,
+  );
+}
+
+/** apache/cloudstack#7316 */
+export function detachTimedOut(volume: string, vm: string): ApiError {
+  return internal(
+    `Failed to detach volume ${volume} from VM ${vm}; com.cloud.exception.InternalErrorException: Could not detach volume after sending the command and waiting for [10000] milliseconds. Probably the VM does not support the sent detach command or the device is busy at the moment. Try again in a couple of minutes.`,
+  );
+}
+
+/** apache/cloudstack#7316: a second detach while the first unplug is pending. */
+export function stillUnplugging(volume: string, vm: string, deviceId: number): ApiError {
+  return internal(
+    `Failed to detach volume ${volume} from VM ${vm}; org.libvirt.LibvirtException: internal error: unable to execute QEMU command 'device_del': Device virtio-disk${deviceId} is already in the process of unplug`,
+  );
+}
+
+export function plugFailed(volume: string, vm: string, reason: string): ApiError {
+  return internal(
+    `Failed to attach volume ${volume} to VM ${vm}; org.libvirt.LibvirtException: operation failed: ${reason}`,
+  );
+}
+
+/** The usual text of an error code, for faults that name only the code. `ms`: what a 429 asks to wait. */
+export function textOf(code: number, ms: number): string {
+  switch (code) {
+    case 401:
+      return unauthorized().message;
+    case 429:
+      return `The given user has reached his/her account api limit, please retry after [${ms}] ms.`;
+    case 533:
+      return 'Unable to create a deployment, no usable volume allocation found';
+    case 534:
+      return 'Resource [StoragePool:1] is unreachable: Unable to send command';
+    case 535:
+      return quota('volume', 20, 20, 1).message;
+    default:
+      return 'Failed for the test';
+  }
+}
