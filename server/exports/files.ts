@@ -1,6 +1,9 @@
-import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { constants, mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { DaemonError, messageOf } from '../runtime/errors';
+
+/** Never through a link that somebody put in the way. */
+const TEMPORARY = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW;
 
 /**
  * Writes a file so that a reader sees the old content or the new, and a power cut leaves one of them: temporary file in the same
@@ -10,7 +13,7 @@ export async function writeDurably(path: string, content: string): Promise<void>
   const temporary = `${path}.tmp`;
   try {
     await mkdir(dirname(path), { recursive: true });
-    const file = await open(temporary, 'w', 0o644);
+    const file = await open(temporary, TEMPORARY, 0o644);
     try {
       await file.writeFile(content);
       await file.sync();
@@ -73,7 +76,8 @@ async function syncFolder(folder: string): Promise<void> {
   }
 }
 
-function hasCode(error: unknown, code: string): boolean {
+/** Is this the system's error of that code (`ENOENT`)? */
+export function hasCode(error: unknown, code: string): boolean {
   return error instanceof Error && 'code' in error && error.code === code;
 }
 

@@ -1,8 +1,11 @@
-import { mkdir, readlink, rename, stat, symlink, unlink } from 'node:fs/promises';
+import { lstat, mkdir, readlink, rename, stat, symlink, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { deviceNumber } from '../devices/holders';
 import { DaemonError, messageOf } from '../runtime/errors';
-import { namesIn } from './files';
+import { hasCode, namesIn } from './files';
+import { volumeIdOf } from './naming';
+
+const REAL_DEVICES = '/dev';
 
 /**
  * The per-volume links: `<run dir>/exports/<export name>` → `/dev/vdX`. An export server opens its target anew for every client, so
@@ -25,12 +28,15 @@ export class ExportLinks {
   /** Where the link leads; null when there is none, or when it leads outside the device folder (then it counts as none). */
   async read(name: string): Promise<string | null> {
     const target = await readlink(this.path(name)).catch(() => null);
-    return target !== null && dirname(target) === this.devDir ? target : null;
+    return target !== null && this.isDevicePath(target) ? target : null;
   }
 
-  /** Points the link at a device, atomically. The node must be the block device that sysfs spoke of. */
+  /**
+   * Points the link at a device, atomically. Throws DEVICE_IDENTITY_MISMATCH when the node is not the device that sysfs spoke of,
+   * EXPORT_CONFIG_FAILED when the link cannot be made.
+   */
   async point(name: string, devicePath: string, dev: string | null): Promise<void> {
-    await this.check(devicePath, dev);
+    await this.verify(devicePath, dev);
     const temporary = join(this.folder, `.${name}.new`);
     try {
       await mkdir(this.folder, { recursive: true });
@@ -38,43 +44,76 @@ export class ExportLinks {
       await symlink(devicePath, temporary);
       await rename(temporary, this.path(name));
     } catch (error) {
-      throw new DaemonError(
-        'EXPORT_CONFIG_FAILED',
-        `The export link ${this.path(name)} could not be made: ${messageOf(error)}`,
-        { cause: error },
-      );
+      throw linkFailed(this.path(name), 'made', error);
     }
   }
 
+  /** Removes the link; a missing one is fine. */
   async remove(name: string): Promise<void> {
     try {
       await unlink(this.path(name));
     } catch (error) {
-      if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return;
-      throw new DaemonError(
-        'EXPORT_CONFIG_FAILED',
-        `The export link ${this.path(name)} could not be removed: ${messageOf(error)}`,
-        { cause: error },
-      );
+      if (!hasCode(error, 'ENOENT')) throw linkFailed(this.path(name), 'removed', error);
     }
   }
 
+  /** Names of our exports that have a link. */
   async names(): Promise<string[]> {
-    return (await namesIn(this.folder)).filter((name) => !name.startsWith('.'));
+    return (await namesIn(this.folder)).filter((name) => volumeIdOf(name) !== null);
   }
 
-  /** On a real machine the node must be a block device with the number sysfs gave; only a laboratory has files instead. */
-  private async check(devicePath: string, dev: string | null): Promise<void> {
-    if (dirname(devicePath) !== this.devDir)
+  /**
+   * At start: removes what a crash left behind, links that lead out of the device folder or to nothing, and whatever is no link.
+   * Links to devices that are there stay (a client may reconnect at any moment); sync checks whose disk each of them is.
+   */
+  async sweep(): Promise<string[]> {
+    const removed: string[] = [];
+    for (const name of await namesIn(this.folder)) {
+      if (await this.isGood(name)) continue;
+      if ((await lstat(this.path(name)).catch(() => null))?.isDirectory()) continue;
+      await this.remove(name);
+      removed.push(name);
+    }
+    return removed;
+  }
+
+  /**
+   * Is this really the node of that device? Directly inside the device folder, and on a real machine a block device with the
+   * number that sysfs gave; only a laboratory has files instead. Throws DEVICE_IDENTITY_MISMATCH.
+   */
+  async verify(devicePath: string, dev: string | null): Promise<void> {
+    if (!this.isDevicePath(devicePath))
       throw mismatch(devicePath, `it is not directly inside ${this.devDir}`);
-    const status = await stat(devicePath, { bigint: true }).catch((error: unknown) => {
+    // lstat: a node that is itself a link could be turned round after this check.
+    const node = await lstat(devicePath, { bigint: true }).catch((error: unknown) => {
       throw mismatch(devicePath, messageOf(error));
     });
-    if (this.devDir !== '/dev') return;
-    if (!status.isBlockDevice()) throw mismatch(devicePath, 'it is not a block device');
-    if (dev !== null && deviceNumber(status.rdev) !== dev)
-      throw mismatch(devicePath, `the node is ${deviceNumber(status.rdev)}, the device is ${dev}`);
+    if (node.isSymbolicLink()) throw mismatch(devicePath, 'it is a link');
+    if (this.devDir !== REAL_DEVICES) return;
+    if (!node.isBlockDevice()) throw mismatch(devicePath, 'it is not a block device');
+    if (dev !== null && deviceNumber(node.rdev) !== dev)
+      throw mismatch(devicePath, `the node is ${deviceNumber(node.rdev)}, the device is ${dev}`);
   }
+
+  private isDevicePath(path: string): boolean {
+    const name = path.slice(this.devDir.length + 1);
+    return (
+      path === join(this.devDir, name) && dirname(path) === this.devDir && !['', '.', '..'].includes(name)
+    );
+  }
+
+  private async isGood(name: string): Promise<boolean> {
+    if (volumeIdOf(name) === null || (await this.read(name)) === null) return false;
+    return (await stat(this.path(name)).catch(() => null)) !== null;
+  }
+}
+
+function linkFailed(path: string, what: string, cause: unknown): DaemonError {
+  return new DaemonError(
+    'EXPORT_CONFIG_FAILED',
+    `The export link ${path} could not be ${what}: ${messageOf(cause)}`,
+    { cause, details: { path } },
+  );
 }
 
 function mismatch(devicePath: string, reason: string): DaemonError {

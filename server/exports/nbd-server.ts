@@ -1,8 +1,11 @@
-import { join } from 'node:path';
 import type { Clock } from '../runtime/clock';
-import { messageOf } from '../runtime/errors';
+import { DaemonError, messageOf } from '../runtime/errors';
+import { LIMITS } from '../runtime/limits';
 import type { Logger } from '../runtime/logger';
-import { baseConfig, exportSection, parse, serialize } from './config-file';
+import { KeyedQueue } from './bounded';
+import { ChangeSets } from './change-set';
+import { ConnectionCounter } from './connections';
+import { ExportFiles } from './export-files';
 import type {
   ConfiguredExport,
   ExportServer,
@@ -10,16 +13,17 @@ import type {
   ExportTarget,
   ProbeResult,
 } from './export-server';
-import { namesIn, readIfThere, removeDurably, removeLeftovers, writeDurably } from './files';
-import { greets, type NbdAddress, probeExport } from './handshake';
 import { ExportLinks } from './links';
 import { volumeIdOf } from './naming';
+import { ServerMemory } from './server-memory';
 import { ServerProcess, unhealthy } from './server-process';
 
 export interface NbdServerOptions {
   readonly host: string;
   readonly port: number;
+  /** Folder of the export files; only `migration-vol-*.conf` in it are ours. */
   readonly configDir: string;
+  /** Made when it is missing, never changed. */
   readonly baseConfig: string;
   readonly pidFile: string;
   readonly runDir: string;
@@ -32,8 +36,15 @@ export interface NbdServerOptions {
   readonly logger: Logger;
 }
 
-/** Versions whose parent dies of SIGHUP or drops every new connection after it (fixed in 3.25). */
-const DIES_OF_SIGHUP = /^3\.2[0-4](\.|$)/;
+/** What the backend has done since it was made: for metrics, tests and the bench. */
+export interface ExportFigures {
+  readonly reloads: number;
+  readonly restarts: number;
+  readonly probes: number;
+  readonly probeFailures: number;
+  /** From the kill of the old parent to the first answer of the new one, ms; null before the first restart. */
+  readonly lastRestartMs: number | null;
+}
 
 /**
  * nbd-server as the specification wants it: one file per export in conf.d, one reload per change set, and a handshake that proves
@@ -43,123 +54,147 @@ const DIES_OF_SIGHUP = /^3\.2[0-4](\.|$)/;
 export class NbdServerExports implements ExportServer {
   readonly kind = 'nbd-server' as const;
   readonly port: number;
-  private readonly address: NbdAddress;
   private readonly links: ExportLinks;
+  private readonly files: ExportFiles;
   private readonly process: ServerProcess;
-  private readonly stale = new Set<string>();
-  private version: string | null = null;
-  private reloading: Promise<void> | null = null;
-  private queued: Promise<void> | null = null;
+  private readonly connections: ConnectionCounter;
+  private readonly memory: ServerMemory;
+  private readonly changes: ChangeSets;
+  private readonly byName = new KeyedQueue();
+  /** What each name should be now: withdrawing or publishing something else overtakes a publish under way. */
+  private readonly wanted = new Map<string, ExportTarget>();
   private prepared: Promise<void> | null = null;
-  private state: ExportServerHealth = {
-    status: 'unhealthy',
-    message: 'not looked at yet',
-    version: null,
-    pid: null,
-    staleUntilRestart: 0,
-  };
+  private looking: Promise<ExportServerHealth> | null = null;
+  private lastLook: { readonly at: number; readonly health: ExportServerHealth } | null = null;
 
   constructor(private readonly options: NbdServerOptions) {
     this.port = options.port;
-    this.address = { host: options.host, port: options.port };
-    this.links = new ExportLinks(options.runDir, options.devDir);
+    const address = { host: options.host, port: options.port };
     const unit = options.manage === 'own' ? null : options.unit;
-    this.process = new ServerProcess({ ...options, address: this.address, unit });
+    this.links = new ExportLinks(options.runDir, options.devDir);
+    this.files = new ExportFiles(options, (name) => this.links.path(name));
+    this.process = new ServerProcess({ ...options, address, unit });
+    this.connections = new ConnectionCounter(options, address);
+    this.memory = new ServerMemory({
+      ...options,
+      process: this.process,
+      connections: this.connections,
+      files: this.files,
+      links: this.links,
+      expectedSize: (name) => this.wanted.get(name)?.size ?? null,
+    });
+    this.changes = new ChangeSets((names) => this.memory.teach(names));
+  }
+
+  get figures(): ExportFigures {
+    return { ...this.memory.figures, ...this.connections.figures };
   }
 
   async publish(target: ExportTarget): Promise<void> {
+    if (volumeIdOf(target.name) === null) throw unhealthy(`${target.name} is not the name of an export`);
     await this.prepare();
-    await this.links.point(target.name, target.devicePath, target.dev);
-    const changed = await this.writeFile(target.name);
-    this.stale.delete(target.name);
-    if (!changed && this.isRight(await this.probe(target.name), target)) return;
-    await this.reload();
-    if (this.isRight(await this.probe(target.name), target)) return;
-    await this.restart();
-    const last = await this.probe(target.name);
-    if (this.isRight(last, target)) return;
-    throw unhealthy(
-      last.ok
-        ? `export ${target.name} answers with ${last.size} bytes instead of ${target.size}`
-        : `export ${target.name}: ${last.message}`,
-    );
-  }
-
-  async withdraw(name: string, options: { force?: boolean } = {}): Promise<void> {
-    const target = await this.links.read(name);
-    // The link first: from here on nobody new gets in, whatever the server remembers.
-    await this.links.remove(name);
-    if (await removeDurably(this.file(name))) this.stale.add(name);
-    if (options.force && target !== null) {
-      for (const pid of await this.process.clientsOf(target)) {
-        this.options.logger.warn('NBD client disconnected by force', { export: name, pid });
-        kill(pid);
-      }
+    this.lastLook = null;
+    const mine = this.want(target);
+    const before = await this.byName.run(target.name, () => this.declare(mine));
+    let seen: ProbeResult | null = null;
+    const look = async () => {
+      seen = await this.probe(target.name);
+      return seen;
+    };
+    try {
+      const first = before.trusted ? await look() : null;
+      if (first && isRight(first, mine)) return this.assertCurrent(mine);
+      if (first && isClosed(first)) throw unhealthy(complaint(mine, first));
+      if (first?.ok) await this.distrust(mine);
+      await this.changes.add(target.name);
+      await this.open(mine);
+      const second = await look();
+      if (!isRight(second, mine) && !isClosed(second)) await this.memory.restart();
+      const last = isRight(second, mine) ? second : await look();
+      if (!isRight(last, mine)) throw unhealthy(complaint(mine, last));
+      this.assertCurrent(mine);
+    } catch (error) {
+      await this.undo(mine, before, seen);
+      throw error;
     }
   }
 
+  async withdraw(name: string, options: { force?: boolean } = {}): Promise<void> {
+    if (volumeIdOf(name) === null) return;
+    this.wanted.delete(name);
+    this.lastLook = null;
+    const target = await this.byName.run(name, async () => {
+      const last = await this.lastTarget(name);
+      // The link first: from here on nobody new gets in, whatever the server remembers.
+      await this.links.remove(name);
+      await this.files.remove(name);
+      return last;
+    });
+    if (target === null) return;
+    this.connections.remember(name, target);
+    if (options.force) await this.connections.cut(name, target, this.options);
+  }
+
   async list(): Promise<ConfiguredExport[]> {
-    const files = (await namesIn(this.options.configDir))
-      .filter((name) => name.endsWith('.conf'))
-      .map((name) => name.slice(0, -'.conf'.length));
-    const names = new Set([...files, ...(await this.links.names())]);
+    const files = new Set(await this.files.names());
     const found: ConfiguredExport[] = [];
-    for (const name of names) {
+    for (const name of new Set([...files, ...(await this.links.names())])) {
       const volumeId = volumeIdOf(name);
-      if (volumeId !== null)
-        found.push({ name, volumeId, target: files.includes(name) ? await this.links.read(name) : null });
+      if (volumeId === null) continue;
+      found.push({ name, volumeId, target: files.has(name) ? await this.links.read(name) : null });
     }
     return found;
   }
 
   probe(name: string): Promise<ProbeResult> {
-    return probeExport(this.address, name);
+    return this.connections.probe(name);
   }
 
   async clients(name: string): Promise<{ count: number; details: string[] }> {
-    const target = await this.links.read(name);
-    const pids = target === null ? [] : await this.process.clientsOf(target);
-    return { count: pids.length, details: pids.map((pid) => `pid ${pid} (nbd-server)`) };
+    const target = await this.lastTarget(name);
+    const found = target === null ? [] : await this.connections.to(target);
+    const details = found.map(
+      ({ pid, peer }) => `pid ${pid} (nbd-server)${peer === null ? '' : ` for ${peer}`}`,
+    );
+    return { count: found.length, details };
   }
 
-  /** Looks at the server, and starts it again when it is dead and ours to start. */
-  async health(): Promise<ExportServerHealth> {
-    try {
-      await this.prepare();
-      const complaint = await greets(this.address);
-      if (complaint !== null) await this.process.ensureRunning();
-      const pid = await this.process.mainPid();
-      const staleUntilRestart = this.stale.size;
-      const message =
-        pid === null
-          ? `port ${this.port} speaks NBD, but ${this.options.pidFile} does not name its process`
-          : `nbd-server ${this.version ?? '?'} on port ${this.port}`;
-      this.state = {
-        status: pid === null ? 'unhealthy' : 'healthy',
-        message,
-        version: this.version,
-        pid,
-        staleUntilRestart,
-      };
-    } catch (error) {
-      this.state = {
-        ...this.state,
-        status: 'unhealthy',
-        message: messageOf(error),
-        pid: null,
-        staleUntilRestart: this.stale.size,
-      };
-    }
-    return this.state;
+  /** The last look, at most two seconds old. A look starts the server again when it is dead and ours to start. */
+  health(): Promise<ExportServerHealth> {
+    const { clock } = this.options;
+    if (this.lastLook && clock.monotonic() - this.lastLook.at < LIMITS.EXPORT_HEALTH_CACHE)
+      return Promise.resolve(this.lastLook.health);
+    this.looking ??= this.look().finally(() => {
+      this.looking = null;
+    });
+    return this.looking;
   }
 
   /** The server goes on without us: its clients are in the middle of copying. */
   async close(): Promise<void> {
-    await this.queued?.catch(() => undefined);
-    await this.reloading?.catch(() => undefined);
+    await this.changes.idle();
   }
 
-  /** Once: folder, base configuration where there is none, leftovers of a crash, the version. Tried again until it works. */
+  private async look(): Promise<ExportServerHealth> {
+    const { clock } = this.options;
+    let health: ExportServerHealth;
+    try {
+      await this.prepare();
+      health = await this.memory.look();
+    } catch (error) {
+      health = {
+        status: 'unhealthy',
+        message: messageOf(error),
+        version: this.memory.version,
+        pid: null,
+        staleUntilRestart: this.lastLook?.health.staleUntilRestart ?? 0,
+      };
+    }
+    this.lastLook = { at: clock.monotonic(), health };
+    return health;
+  }
+
+  /** Once: base configuration where there is none, leftovers of a crash, the version. Tried again until it works. */
   private prepare(): Promise<void> {
     this.prepared ??= this.prepareOnce().catch((error: unknown) => {
       this.prepared = null;
@@ -169,101 +204,100 @@ export class NbdServerExports implements ExportServer {
   }
 
   private async prepareOnce(): Promise<void> {
-    const { baseConfig: path, configDir, port, host, logger } = this.options;
-    this.version = await this.process.version();
-    if (this.version === null)
-      throw unhealthy(`${this.options.binary} is not installed (apt-get install nbd-server)`);
-    await removeLeftovers(configDir);
-    if ((await readIfThere(path)) === null) {
-      logger.info('The base configuration of nbd-server is made', { path });
-      await writeDurably(path, baseConfig({ port, configDir, listen: host === '127.0.0.1' ? host : null }));
+    await this.memory.readVersion();
+    await this.files.prepare(this.options.logger);
+    const removed = await this.links.sweep();
+    if (removed.length > 0)
+      this.options.logger.warn('Export links that led nowhere were removed', { removed });
+  }
+
+  private want(target: ExportTarget): ExportTarget {
+    const before = this.wanted.get(target.name);
+    const same = before && before.devicePath === target.devicePath && before.size === target.size;
+    const mine = same ? before : target;
+    this.wanted.set(target.name, mine);
+    this.connections.forget(target.devicePath);
+    return mine;
+  }
+
+  /**
+   * Puts file and link in place where the server is known to follow the link: the link was there (it is only ever made for a name
+   * that the server learned from our file), or this server process learned the name from us before. Any other name stays without a
+   * link until the server has been taught: it might remember the name with a device of old.
+   */
+  private async declare(target: ExportTarget): Promise<{ trusted: boolean; existed: boolean }> {
+    const { name, devicePath, dev } = target;
+    await this.links.verify(devicePath, dev);
+    const existed = await this.files.isRight(name);
+    const link = await this.links.read(name);
+    const trusted = (existed && link !== null) || (await this.memory.hasLearned(name));
+    if (!trusted) await this.links.remove(name);
+    if (!existed) await this.files.write(name);
+    if (trusted && link !== devicePath) await this.links.point(name, devicePath, dev);
+    return { trusted, existed };
+  }
+
+  private distrust(target: ExportTarget): Promise<void> {
+    this.memory.forget(target.name);
+    return this.byName.run(target.name, () => this.links.remove(target.name));
+  }
+
+  private async open(target: ExportTarget): Promise<void> {
+    await this.byName.run(target.name, async () => {
+      this.assertCurrent(target);
+      await this.links.point(target.name, target.devicePath, target.dev);
+    });
+  }
+
+  /** Throws when the export was withdrawn, or published for another device, while we were at it. */
+  private assertCurrent(target: ExportTarget): void {
+    if (this.wanted.get(target.name) !== target)
+      throw unhealthy(`export ${target.name} was withdrawn while it was being published`);
+  }
+
+  /**
+   * A publish that failed leaves nothing that could serve a wrong disk: no link, and no file unless it was there before. What was
+   * right before stays when the server merely did not answer. If somebody else took the name over meanwhile, it is theirs.
+   */
+  private async undo(
+    target: ExportTarget,
+    before: { trusted: boolean; existed: boolean },
+    seen: ProbeResult | null,
+  ): Promise<void> {
+    if (this.wanted.get(target.name) !== target) return;
+    this.wanted.delete(target.name);
+    if (before.trusted && before.existed && !seen?.ok) return;
+    try {
+      await this.byName.run(target.name, async () => {
+        await this.links.remove(target.name);
+        if (!before.existed) await this.files.remove(target.name);
+      });
+    } catch (error) {
+      if (!(error instanceof DaemonError)) throw error;
+      this.options.logger.error('A failed publish could not be undone', {
+        export: target.name,
+        reason: error.message,
+      });
     }
   }
 
-  /** Name and content never change for a volume, so publishing again finds the same file and needs no reload. */
-  private async writeFile(name: string): Promise<boolean> {
-    const section = exportSection(name, this.links.path(name));
-    const content = serialize([section]);
-    const path = this.file(name);
-    if ((await readIfThere(path)) === content) return false;
-    await writeDurably(path, content);
-    const [back] = parse((await readIfThere(path)) ?? '');
-    if (back?.name !== name || back.values.exportname !== section.values.exportname)
-      throw unhealthy(`${path} does not read back as it was written`);
-    return true;
-  }
-
-  /** One reload serves everybody who wrote before it began; who writes during one gets the next. */
-  private reload(): Promise<void> {
-    if (!this.reloading) return this.startReload();
-    this.queued ??= this.reloading.then(
-      () => this.startReload(),
-      () => this.startReload(),
-    );
-    return this.queued;
-  }
-
-  private startReload(): Promise<void> {
-    this.queued = null;
-    this.reloading = this.reloadOnce().finally(() => {
-      this.reloading = null;
-    });
-    return this.reloading;
-  }
-
-  private async reloadOnce(): Promise<void> {
-    if ((await this.process.mainPid()) === null) return this.process.ensureRunning();
-    const deadly = this.version !== null && DIES_OF_SIGHUP.test(this.version);
-    if (deadly) return this.restartNow();
-    await this.process.hangUp();
-  }
-
-  /** For one whose export still does not answer; shared like a reload. */
-  private async restart(): Promise<void> {
-    await (this.queued ?? this.reloading ?? Promise.resolve());
-    this.reloading ??= this.restartNow().finally(() => {
-      this.reloading = null;
-    });
-    await this.reloading;
-  }
-
-  private async restartNow(): Promise<void> {
-    const { restartPolicy, logger, clock } = this.options;
-    if (restartPolicy === 'never')
-      throw unhealthy(
-        `nbd-server ${this.version ?? ''} must be restarted to learn the export, and NBD_RESTART=never forbids it`,
-      );
-    if (restartPolicy === 'when-idle' && (await this.anyClient()))
-      throw unhealthy(
-        'nbd-server must be restarted to learn the export; NBD_RESTART=when-idle waits for its clients to leave',
-      );
-    const begun = clock.monotonic();
-    await this.process.restart();
-    this.stale.clear();
-    logger.info('nbd-server was restarted without cutting its clients', {
-      ms: Math.round(clock.monotonic() - begun),
-      version: this.version,
-    });
-  }
-
-  private async anyClient(): Promise<boolean> {
-    for (const { name } of await this.list()) if ((await this.clients(name)).count > 0) return true;
-    return false;
-  }
-
-  private isRight(probe: ProbeResult, target: ExportTarget): boolean {
-    return probe.ok && probe.size === target.size && !probe.readOnly;
-  }
-
-  private file(name: string): string {
-    return join(this.options.configDir, `${name}.conf`);
+  private async lastTarget(name: string): Promise<string | null> {
+    return (await this.links.read(name)) ?? this.connections.lastTarget(name);
   }
 }
 
-function kill(pid: number): void {
-  try {
-    process.kill(pid, 'SIGKILL');
-  } catch {
-    // It has left by itself.
-  }
+function isRight(probe: ProbeResult, target: ExportTarget): boolean {
+  return probe.ok && probe.size === target.size && !probe.readOnly;
+}
+
+/** The server knows the name but cannot open the target: no restart would change that. */
+function isClosed(probe: ProbeResult): boolean {
+  return !probe.ok && probe.reason === 'denied';
+}
+
+function complaint(target: ExportTarget, probe: ProbeResult): string {
+  if (!probe.ok) return `export ${target.name}: ${probe.message}`;
+  return probe.readOnly
+    ? `export ${target.name} is read-only`
+    : `export ${target.name} answers with ${probe.size} bytes instead of ${target.size}`;
 }

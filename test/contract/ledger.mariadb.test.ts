@@ -24,7 +24,13 @@ describeLedger('MariaDB', async () => {
       });
     },
     reset: async () => {
-      for (const table of ['volume_operation_steps', 'volume_operations', 'device_mappings', 'appliances', 'volume_operation_totals'])
+      for (const table of [
+        'volume_operation_steps',
+        'volume_operations',
+        'device_mappings',
+        'appliances',
+        'volume_operation_totals',
+      ])
         await server.query(`DELETE FROM ${table}`, [], dsn.database);
     },
     close: async () => {

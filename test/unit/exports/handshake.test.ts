@@ -56,11 +56,13 @@ describe('the NBD handshake against other servers', () => {
   });
 
   it('silence, also in the middle', async () => {
-    expect(await probeExport(await serve(() => {}), 'x', 100)).toMatchObject({
+    expect(await probeExport(await serve(() => {}), 'x', { timeout: 100 })).toMatchObject({
       ok: false,
       reason: 'timeout',
     });
-    expect(await probeExport(await serve((socket) => socket.write(GREETING)), 'x', 100)).toMatchObject({
+    expect(
+      await probeExport(await serve((socket) => socket.write(GREETING)), 'x', { timeout: 100 }),
+    ).toMatchObject({
       ok: false,
       reason: 'timeout',
     });

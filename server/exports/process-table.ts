@@ -1,0 +1,242 @@
+import { type BigIntStats, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { setImmediate as breathe } from 'node:timers/promises';
+import { hasCode } from './files';
+
+/*
+ * What /proc tells about nbd-server processes. nbd-server forks a child per client: the parent owns the listening socket, a child
+ * owns its client's connection and, opened anew for that client, the disk (measured on 3.24). Read synchronously: these files are
+ * made by the kernel in microseconds, a trip through the thread pool takes many times as long.
+ */
+
+/** The kernel keeps 15 characters of a program's name. */
+const COMMAND_CHARACTERS = 15;
+/** Processes looked at before the rest of the daemon gets a turn. */
+const AT_A_STRETCH = 256;
+const DEFAULT_CONFIG = '/etc/nbd-server/config';
+
+export interface ServerProgram {
+  readonly binary: string;
+  readonly baseConfig: string;
+  readonly pidFile: string;
+  readonly port: number;
+}
+
+/** One client of an export server. */
+export interface Connection {
+  /** The process that serves it. */
+  readonly pid: number;
+  /** `address:port` of the client, null when unknown (a unix socket, or a process we may not look into). */
+  readonly peer: string | null;
+}
+
+/**
+ * The parent process of *our* nbd-server, null when it does not run. The pid file is only a hint (it may be old, overwritten by a
+ * start that failed, or name anybody): what counts is a process of that program, with our configuration, that is no child of
+ * another one and has sockets. Where the hint is wrong, whoever of that kind listens on the port is it.
+ */
+export async function findMainPid(program: ServerProgram): Promise<number | null> {
+  const hinted = hintedPid(program);
+  if (hinted !== null) return hinted;
+  const listeners = listeningSockets(program.port);
+  if (listeners.size === 0) return null;
+  for (const pid of await pidsOf(program)) {
+    const owned = socketsOf(pid) ?? [];
+    if (owned.some((inode) => listeners.has(inode)) && isOurParent(pid, program)) return pid;
+  }
+  return null;
+}
+
+/** The parent process as the pid file says, if that is true. Costs microseconds, where a search costs milliseconds. */
+export function hintedPid(program: ServerProgram): number | null {
+  const hint = Number(text(program.pidFile).trim());
+  if (!Number.isInteger(hint) || hint < 2 || !isOurParent(hint, program)) return null;
+  // A server that found its port taken has no socket, and ends in a moment.
+  return socketsOf(hint)?.length === 0 ? null : hint;
+}
+
+/** Does this process still run as that program? A zombie does not. */
+export function isAlive(pid: number, program: ServerProgram): boolean {
+  return statusOf(pid, program) !== null;
+}
+
+/** Distinguishes two processes that had the same number one after the other. */
+export function processIdentity(pid: number): string {
+  const fields = text(`/proc/${pid}/stat`).split(') ').at(-1)?.split(' ') ?? [];
+  return `${pid}@${fields[19] ?? '?'}`;
+}
+
+/** Clients that `parent` serves at the moment, whatever they are connected to. */
+export async function childrenOf(parent: number, program: ServerProgram): Promise<number[]> {
+  return (await pidsOf(program)).filter((pid) => statusOf(pid, program)?.parent === parent);
+}
+
+/**
+ * Clients connected to this disk, of this server or of a parent that has been replaced since. A process that may not be looked
+ * into counts: an unknown client is a client.
+ */
+export async function connectionsTo(target: string, program: ServerProgram): Promise<Connection[]> {
+  const wanted = statOf(target);
+  const peers = peersByInode();
+  const found: Connection[] = [];
+  for (const pid of await pidsOf(program)) {
+    const sockets = socketsOf(pid);
+    if (sockets === null) {
+      if (statusOf(pid, program)?.parentIsServer) found.push({ pid, peer: null });
+      continue;
+    }
+    if (!holdsOpen(pid, target, wanted)) continue;
+    found.push({ pid, peer: sockets.map((inode) => peers.get(inode)).find((peer) => peer) ?? null });
+  }
+  return found;
+}
+
+/** A zombie is not a server: it holds nothing, and only waits for its parent to notice. */
+function statusOf(pid: number, program: ServerProgram): { parent: number; parentIsServer: boolean } | null {
+  const status = text(`/proc/${pid}/status`);
+  if (commandIn(status) !== command(program) || /^State:\s*[ZX]/m.test(status)) return null;
+  const parent = Number(/^PPid:\s*(\d+)/m.exec(status)?.[1] ?? 0);
+  return {
+    parent,
+    parentIsServer: parent > 1 && commandIn(text(`/proc/${parent}/status`)) === command(program),
+  };
+}
+
+function isOurParent(pid: number, program: ServerProgram): boolean {
+  const status = statusOf(pid, program);
+  if (!status || status.parentIsServer) return false;
+  const words = text(`/proc/${pid}/cmdline`).split('\0');
+  const at = words.findIndex((word) => word === '-C' || word === '--config-file');
+  return (at < 0 ? DEFAULT_CONFIG : words[at + 1]) === program.baseConfig;
+}
+
+function command(program: ServerProgram): string {
+  return basename(program.binary).slice(0, COMMAND_CHARACTERS);
+}
+
+function commandIn(status: string): string | undefined {
+  return /^Name:\s*(.*)$/m.exec(status)?.[1];
+}
+
+async function pidsOf(program: ServerProgram): Promise<number[]> {
+  const found: number[] = [];
+  for (const [index, name] of readdirSync('/proc').entries()) {
+    if (index % AT_A_STRETCH === AT_A_STRETCH - 1) await breathe();
+    if (/^\d+$/.test(name) && text(`/proc/${name}/comm`).trim() === command(program))
+      found.push(Number(name));
+  }
+  return found;
+}
+
+/** Inodes of a process's sockets; null when we may not look into it (another user's, or one with more capabilities than we have). */
+function socketsOf(pid: number): string[] | null {
+  const folder = `/proc/${pid}/fd`;
+  try {
+    return readdirSync(folder).flatMap((name) => {
+      const link = linkText(join(folder, name));
+      return /^socket:\[(\d+)\]$/.exec(link)?.[1] ?? [];
+    });
+  } catch (error) {
+    return hasCode(error, 'EACCES') || hasCode(error, 'EPERM') ? null : [];
+  }
+}
+
+/** What a descriptor leads to, '' when it has been closed meanwhile. Throws when we may not look. */
+function linkText(path: string): string {
+  try {
+    return readlinkSync(path);
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return '';
+    throw error;
+  }
+}
+
+/**
+ * By device and inode of the opened node: right for a letter that belongs to another disk by now (udev makes a new node for it).
+ * Where the node is gone already, by the path it had.
+ */
+function holdsOpen(pid: number, target: string, wanted: BigIntStats | null): boolean {
+  const folder = `/proc/${pid}/fd`;
+  try {
+    return readdirSync(folder).some((name) => {
+      const link = linkText(join(folder, name));
+      if (!link.startsWith('/')) return false;
+      if (wanted === null) return link === target || link === `${target} (deleted)`;
+      const opened = statOf(join(folder, name));
+      return opened !== null && opened.dev === wanted.dev && opened.ino === wanted.ino;
+    });
+  } catch {
+    return false; // it has ended
+  }
+}
+
+function statOf(path: string): BigIntStats | null {
+  return statSync(path, { bigint: true, throwIfNoEntry: false }) ?? null;
+}
+
+const LISTENING = '0A';
+const ESTABLISHED = '01';
+
+interface SocketLine {
+  readonly local: string;
+  readonly remote: string;
+  readonly state: string;
+  readonly inode: string;
+}
+
+function socketTable(): SocketLine[] {
+  return ['/proc/net/tcp', '/proc/net/tcp6'].flatMap((table) =>
+    text(table)
+      .split('\n')
+      .slice(1)
+      .map((line) => line.trim().split(/\s+/))
+      .map(([, local = '', remote = '', state = '', , , , , , inode = '']) => ({
+        local,
+        remote,
+        state,
+        inode,
+      })),
+  );
+}
+
+function listeningSockets(port: number): Set<string> {
+  const end = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
+  const lines = socketTable();
+  return new Set(
+    lines.filter(({ state, local }) => state === LISTENING && local.endsWith(end)).map(({ inode }) => inode),
+  );
+}
+
+/** Does any process listen on this TCP port? */
+export function isListening(port: number): boolean {
+  return listeningSockets(port).size > 0;
+}
+
+function peersByInode(): Map<string, string> {
+  const lines = socketTable().filter(({ state }) => state === ESTABLISHED);
+  return new Map(lines.map(({ inode, remote }) => [inode, readableAddress(remote)]));
+}
+
+/** `0100007F:A86E` → `127.0.0.1:43118`: addresses are words in host byte order (little endian on every Node platform). */
+export function readableAddress(hex: string): string {
+  const [address = '', port = ''] = hex.split(':');
+  const bytes = (address.match(/.{8}/g) ?? []).flatMap((word) =>
+    (word.match(/../g) ?? []).reverse().map((pair) => Number.parseInt(pair, 16)),
+  );
+  const number = Number.parseInt(port, 16);
+  const v4 = bytes.slice(-4).join('.');
+  const mapped = bytes.length === 16 && bytes.slice(0, 10).every((byte) => byte === 0) && bytes[10] === 255;
+  if (bytes.length === 4 || mapped) return `${v4}:${number}`;
+  const groups = Array.from({ length: 8 }, (_, index) =>
+    (((bytes[index * 2] ?? 0) << 8) | (bytes[index * 2 + 1] ?? 0)).toString(16),
+  );
+  return `[${groups.join(':')}]:${number}`;
+}
+
+function text(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
+}
