@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { OperationReply } from '~/lab/client';
 import { send, Walk } from './walk';
 
@@ -126,6 +126,11 @@ describe('the specification, against the built server', () => {
       status: 'healthy',
       service: 'volume-management-daemon',
     });
+    // Dependencies are looked at every few seconds: the export server may have been seen before its first start.
+    await vi.waitFor(
+      async () => expect(await walk.api.get('/api/v1/health')).toMatchObject({ status: 'healthy' }),
+      { timeout: 30_000, interval: 100 },
+    );
     expect(await walk.api.get('/api/v1/health')).toMatchObject({
       status: 'healthy',
       timestamp: expect.stringMatching(RFC3339),
