@@ -1,4 +1,5 @@
 import { defineNitroConfig } from 'nitropack/config';
+import { dashboard } from './dashboard/build';
 
 /**
  * The user's design card: file routes under server/routes, tasks and plugins at the top, one Node output.
@@ -14,6 +15,8 @@ export default defineNitroConfig({
   esbuild: { options: { target: 'node20.19' } },
   errorHandler: '~/server/http/error-handler',
   experimental: { tasks: true },
+  modules: [dashboard],
+  compressPublicAssets: { gzip: true, brotli: false },
   scheduledTasks: {
     '*/2 * * * * *': ['devices:poll'],
     '*/30 * * * * *': ['operations:sweep'],

@@ -15,6 +15,7 @@ const PACKAGES = {
   'nbd-server': 'nbd-server',
   nbdcopy: 'libnbd-bin',
   'qemu-storage-daemon': 'qemu-system-common',
+  chromium: 'chromium',
 };
 
 export function say(text) {
@@ -99,7 +100,7 @@ function sourcesDigest() {
     if (statSync(path).isDirectory()) for (const name of readdirSync(path).sort()) visit(join(path, name));
     else hash.update(path).update(readFileSync(path));
   };
-  for (const name of ['package-lock.json', 'nitro.config.ts', 'server', 'tasks', 'plugins'])
+  for (const name of ['package-lock.json', 'nitro.config.ts', 'dashboard', 'server', 'tasks', 'plugins'])
     if (existsSync(join(root, name))) visit(join(root, name));
   return hash.digest('hex');
 }

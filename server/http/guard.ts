@@ -12,7 +12,10 @@ import { answersHead } from './paths';
 const ALWAYS = new Set(['/health', '/livez', '/readyz']);
 /** These answer before the daemon has been built. */
 const BEFORE_START = new Set(['/health', '/livez']);
-/** Pages a person may come to by a link from elsewhere. They change nothing and cannot be framed. */
+/**
+ * Pages for people, who may come by a link from elsewhere. They hold no data, change nothing and cannot be framed; their scripts ask the
+ * API, and it is there that the token is asked for.
+ */
 const PAGES = new Set(['/', '/docs']);
 
 /**
@@ -25,7 +28,7 @@ export function guard(event: H3Event, settings: Readonly<GuardSettings> = guardS
   const host = getRequestHeader(event, 'host');
   checkHost(host, settings.allowedHosts);
   checkOrigin(event, host, path);
-  if (!ALWAYS.has(path)) checkToken(getRequestHeader(event, 'authorization'), settings);
+  if (!ALWAYS.has(path) && !PAGES.has(path)) checkToken(getRequestHeader(event, 'authorization'), settings);
   if (!BEFORE_START.has(path)) currentDaemon();
   if (Number(getRequestHeader(event, 'content-length') ?? 0) > LIMITS.BODY_BYTES) throw bodyTooLarge();
   // Node sends no body to a HEAD request, so the GET route answers it.

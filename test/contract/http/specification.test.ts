@@ -163,10 +163,15 @@ describe('the service', () => {
     expect((await app.get('/metrics')).headers['content-type']).toBe(
       'text/plain; version=0.0.4; charset=utf-8',
     );
-    expect((await app.get('/')).text).toContain('href="/docs"');
-    const docs = (await app.get('/docs')).text;
-    expect(docs).toContain('POST /api/v1/volumes/{id}/attach-root');
-    expect(docs).not.toMatch(/<script|https?:\/\//);
+    for (const path of ['/', '/docs']) {
+      const { text, headers } = await app.get(path);
+      expect(text).toContain('<!doctype html>');
+      expect(text, 'nothing from elsewhere').not.toMatch(/https?:\/\//);
+      expect(text, 'no script or style of its own').not.toMatch(
+        /<script(?![^>]*src=)|<style| on\w+=| style=/,
+      );
+      expect(headers['content-security-policy']).toMatch(/^default-src 'none'; script-src 'self'; /);
+    }
   });
 
   it('has its OpenAPI document', async () => {

@@ -23,8 +23,8 @@ export class Walk {
     }
   }
 
-  async restartDaemon(): Promise<void> {
-    this.daemon = await this.lab.startDaemon();
+  async restartDaemon(options: Partial<DaemonOptions> = {}): Promise<void> {
+    this.daemon = await this.lab.startDaemon(options);
     this.api = new ApiClient(this.daemon.url);
   }
 

@@ -1,0 +1,97 @@
+import type { ExportReply } from '../../../server/http/schemas/exports';
+import type { MappingReply } from '../../../server/http/schemas/volumes';
+import { byId, element, keyedList, type Row, setAttribute, setText, show } from '../dom';
+import { baseName, shortId, size } from '../format';
+import type { Store } from '../store';
+import { pill } from './parts';
+
+interface Line {
+  readonly mapping: MappingReply;
+  readonly exported: ExportReply | null;
+}
+
+/** Volume ↔ device ↔ export, with what proves that the device is the volume. */
+export function devicesView(store: Store): () => void {
+  const update = keyedList<Line>(
+    byId('device-list'),
+    ({ mapping }) => mapping.volume_id,
+    () => row(store),
+  );
+  return () => {
+    const { devices, exports, heardAt } = store.state;
+    const byVolume = new Map(exports.map((exported) => [exported.volume_id, exported]));
+    const lines = devices.map((mapping) => ({ mapping, exported: byVolume.get(mapping.volume_id) ?? null }));
+    update(lines.sort((a, b) => order(a.mapping).localeCompare(order(b.mapping))));
+    show(byId('device-empty'), devices.length === 0 && heardAt > 0);
+    setText(byId('device-count'), devices.length === 0 ? '' : String(devices.length));
+  };
+}
+
+/** Disks of this appliance first, in the order of their letters. */
+function order({ linux_state, device_path }: MappingReply): string {
+  return `${linux_state === 'n/a' ? 1 : 0} ${String(device_path.length).padStart(4, '0')} ${device_path}`;
+}
+
+function row(store: Store): Row<Line> {
+  const name = element('span', { class: 'subject' });
+  const id = element('code');
+  const device = element('span', { class: 'subject' });
+  const proof = element('span', { class: 'quiet' });
+  const state = pill();
+  const exportName = element('code');
+  const port = element('span', { class: 'quiet' });
+  const exportState = pill();
+  const cell = (kind: string, ...children: Node[]) =>
+    element('div', { class: `map-cell ${kind}` }, ...children);
+  const line = (...children: (Node | string)[]) => element('p', {}, ...children);
+  return {
+    element: element(
+      'li',
+      { class: 'card map' },
+      cell('volume', element('h3', { class: 'overline' }, 'Volume'), line(name), line(id)),
+      cell(
+        'device',
+        element('h3', { class: 'overline' }, 'Device'),
+        line(device, ' ', state.element),
+        line(proof),
+      ),
+      cell(
+        'export',
+        element('h3', { class: 'overline' }, 'NBD export'),
+        line(port, ' ', exportState.element),
+        line(exportName),
+      ),
+    ),
+    update({ mapping, exported }) {
+      const remote = mapping.linux_state === 'n/a';
+      setAttribute(this.element, 'data-volume', mapping.volume_id);
+      setText(name, store.nameOf(mapping.volume_id) || `Volume ${shortId(mapping.volume_id)}`);
+      setText(id, mapping.volume_id);
+      setText(device, remote ? `VM ${shortId(mapping.vm_id)}` : deviceName(mapping));
+      setAttribute(device, 'title', remote ? mapping.vm_id : mapping.device_path);
+      state.update(mapping.linux_state, STATE_WORDS[mapping.linux_state]);
+      setText(proof, `${size(mapping.size)} · ${identity(mapping)}`);
+      setText(port, exported ? `port ${exported.port}` : remote ? 'not exported from here' : 'no export');
+      show(exportState.element, exported !== null);
+      exportState.update(exported?.status ?? '');
+      setText(exportName, exported?.export_name ?? '');
+    },
+  };
+}
+
+const STATE_WORDS: Readonly<Record<MappingReply['linux_state'], string>> = {
+  detected: 'verified',
+  missing: 'not there',
+  'n/a': 'other VM',
+};
+
+function deviceName({ linux_state, device_path }: MappingReply): string {
+  return linux_state === 'missing' ? 'no disk' : baseName(device_path);
+}
+
+function identity({ linux_state, serial, diskseq, matched_by }: MappingReply): string {
+  if (linux_state === 'n/a') return 'attached to another VM';
+  if (linux_state === 'missing') return 'the disk is gone or is another one: no letter is told';
+  const proof = matched_by === 'serial' && serial !== null ? `serial ${serial}` : 'matched by size';
+  return diskseq === null ? proof : `${proof} · diskseq ${diskseq}`;
+}

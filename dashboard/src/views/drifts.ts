@@ -1,0 +1,60 @@
+import type { DriftReply } from '../../../server/http/schemas/service';
+import { byId, element, keyedList, type Row, setText, show } from '../dom';
+import { shortId } from '../format';
+import type { Store } from '../store';
+import { pill } from './parts';
+
+/** Differences between CloudStack, guest, database and exports that the daemon leaves to a person. */
+export function driftsView(store: Store): () => void {
+  const update = driftList(byId('drift-list'));
+  return () => {
+    const drifts = store.state.health?.details.drifts ?? [];
+    update(drifts);
+    show(byId('drift-empty'), drifts.length === 0 && store.state.health !== null);
+    setText(byId('drift-count'), drifts.length === 0 ? '' : String(drifts.length));
+  };
+}
+
+/** Also shows what a sync has found. */
+export function driftList(parent: HTMLElement): (drifts: readonly DriftReply[]) => void {
+  return keyedList<DriftReply>(
+    parent,
+    ({ kind, volume_id, vm_id, device_path }) => [kind, volume_id, vm_id, device_path].join(' '),
+    row,
+  );
+}
+
+function row(): Row<DriftReply> {
+  const kind = element('h3');
+  const action = pill();
+  const about = element('code');
+  const message = element('p', { class: 'reason' });
+  const remedy = element('p', { class: 'remedy' });
+  return {
+    element: element(
+      'li',
+      { class: 'card drift' },
+      element('div', { class: 'card-head' }, kind, action.element),
+      message,
+      about,
+      remedy,
+    ),
+    update(drift) {
+      setText(kind, drift.kind.replaceAll('-', ' '));
+      action.update(drift.action, drift.action === 'reported' ? 'for you' : drift.action);
+      setText(message, drift.message);
+      setText(
+        about,
+        [
+          drift.device_path,
+          drift.volume_id && `volume ${drift.volume_id}`,
+          drift.vm_id && `VM ${shortId(drift.vm_id)}`,
+        ]
+          .filter(Boolean)
+          .join(' · '),
+      );
+      setText(remedy, drift.remedy);
+      show(remedy, drift.remedy !== '');
+    },
+  };
+}

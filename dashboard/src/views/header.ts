@@ -1,0 +1,87 @@
+import { byId, setAttribute, setText, show } from '../dom';
+import { clockTime, plural, shortId } from '../format';
+import type { State, Store } from '../store';
+import { tone } from './words';
+
+/** Who this is, whether the page is live, and the verdict in one line. */
+export function headerView(store: Store): () => void {
+  const [appliance, connection, verdict, word, reason] = [
+    byId('appliance'),
+    byId('connection'),
+    byId('verdict'),
+    byId('verdict-word'),
+    byId('verdict-reason'),
+  ];
+  const offline = byId('offline');
+  return () => {
+    const { state } = store;
+    const { health } = state;
+    setText(connection, { live: 'Live', connecting: 'Connecting…', lost: 'Reconnecting…' }[state.connection]);
+    setAttribute(connection, 'data-state', state.connection);
+    show(offline, state.connection === 'lost' && state.heardAt > 0);
+    setText(
+      offline,
+      `The daemon does not answer. This is how things were at ${clockTime(state.heardAt)}; the page goes on by itself.`,
+    );
+    if (!health) return;
+    const { details } = health;
+    const vm = details.appliance.vm_id;
+    setText(
+      appliance,
+      `${vm === null ? 'appliance unknown' : `appliance ${shortId(vm)}`} · v${details.version}`,
+    );
+    setAttribute(appliance, 'title', vm ?? '');
+    setAttribute(verdict, 'data-tone', tone(health.status));
+    setText(word, sentence(state, health.status));
+    setText(reason, reasons(state).join(' '));
+  };
+}
+
+function sentence({ health }: State, status: string): string {
+  if (health && health.details.phase !== 'ready') {
+    switch (health.details.phase) {
+      case 'standby':
+        return 'Standing by';
+      case 'starting':
+        return 'Starting';
+      case 'stopping':
+        return 'Stopping';
+      case 'failed':
+        return 'Could not start';
+      default:
+        return health.details.phase satisfies never;
+    }
+  }
+  switch (status) {
+    case 'healthy':
+      return 'Everything is in order';
+    case 'degraded':
+      return 'Needs attention';
+    default:
+      return 'Not working';
+  }
+}
+
+function reasons({ health }: State): string[] {
+  if (!health) return [];
+  const { components, drifts, phase_reason, active_operations, pending_operations } = health.details;
+  const troubled = Object.entries(components)
+    .filter(([, { status }]) => status === 'unhealthy' || status === 'degraded')
+    .map(([name]) => COMPONENT_NAMES[name] ?? name);
+  return [
+    ...(phase_reason ? [`${phase_reason}.`] : []),
+    ...(troubled.length > 0 ? [`Look at: ${troubled.join(', ')}.`] : []),
+    ...(drifts.length > 0 ? [`${plural(drifts.length, 'drift')} for a person to decide.`] : []),
+    active_operations + pending_operations === 0
+      ? 'Nothing is running.'
+      : `${active_operations} running, ${pending_operations} waiting.`,
+  ];
+}
+
+export const COMPONENT_NAMES: Readonly<Record<string, string>> = {
+  cloudstack: 'CloudStack',
+  database: 'Database',
+  device_monitor: 'Devices',
+  export_server: 'NBD exports',
+  appliance: 'Appliance',
+};

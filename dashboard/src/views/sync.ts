@@ -1,0 +1,93 @@
+import type { SyncReply } from '../../../server/http/schemas/service';
+import { ApiError, api } from '../api';
+import { byId, setText, show } from '../dom';
+import { plural } from '../format';
+import type { Store } from '../store';
+import { driftList } from './drifts';
+
+/** Force sync: always a dry run first; repairing is a second, separate click on what was shown. */
+export function syncView(store: Store): void {
+  const dialog = dialogById('sync-dialog');
+  const [title, summary, confirm] = [byId('sync-title'), byId('sync-summary'), buttonById('sync-confirm')];
+  const list = driftList(byId('sync-list'));
+  let visit = 0;
+
+  const run = async (dryRun: boolean): Promise<void> => {
+    const mine = ++visit;
+    const busy = dryRun ? 'Comparing CloudStack, guest, database and exports…' : 'Repairing…';
+    confirm.disabled = true;
+    setText(summary, busy);
+    try {
+      const reply = await api.sync(dryRun);
+      if (mine === visit) showReport(reply, dryRun);
+    } catch (error) {
+      if (mine === visit) setText(summary, words(error));
+    }
+    store.refresh();
+  };
+
+  const showReport = ({ report }: SyncReply, dryRun: boolean): void => {
+    const count = (action: string): number => report.drifts.filter((drift) => drift.action === action).length;
+    const planned = count('planned');
+    list(report.drifts);
+    setText(title, dryRun ? 'Dry run' : 'Synchronized');
+    setText(summary, [found(count, dryRun), blind(report), skipped(report)].filter(Boolean).join(' '));
+    setText(confirm, `Repair ${plural(planned, 'drift')}`);
+    show(confirm, dryRun && planned > 0);
+    confirm.disabled = false;
+  };
+
+  byId('sync-open').addEventListener('click', () => {
+    list([]);
+    setText(title, 'Dry run');
+    show(confirm, false);
+    dialog.showModal();
+    void run(true);
+  });
+  confirm.addEventListener('click', () => void run(false));
+  byId('sync-close').addEventListener('click', () => dialog.close());
+  dialog.addEventListener('close', () => {
+    visit += 1;
+  });
+}
+
+function found(count: (action: string) => number, dryRun: boolean): string {
+  const [planned, repaired, reported, failed] = ['planned', 'repaired', 'reported', 'failed'].map(count);
+  const parts = [
+    planned ? `${plural(planned, 'drift')} can be repaired` : '',
+    repaired ? `${plural(repaired, 'drift')} repaired` : '',
+    reported ? `${reported} left to you` : '',
+    failed ? `${failed} could not be repaired` : '',
+  ].filter(Boolean);
+  if (parts.length === 0) return 'No drift: all four agree.';
+  return `${parts.join(', ')}.${dryRun ? ' Nothing has been changed.' : ''}`;
+}
+
+function blind({ unavailable }: SyncReply['report']): string {
+  return unavailable.length === 0
+    ? ''
+    : `Not judged, because it could not be read: ${unavailable.join(', ')}.`;
+}
+
+function skipped({ skipped_volumes }: SyncReply['report']): string {
+  return skipped_volumes === 0
+    ? ''
+    : `${plural(skipped_volumes, 'volume')} left alone: an operation is in flight.`;
+}
+
+function words(error: unknown): string {
+  if (error instanceof ApiError) return `${error.message}. ${error.fix}`;
+  return 'The daemon does not answer. Try again in a moment.';
+}
+
+function dialogById(id: string): HTMLDialogElement {
+  const found = byId(id);
+  if (!(found instanceof HTMLDialogElement)) throw new Error(`#${id} is not a dialog`);
+  return found;
+}
+
+function buttonById(id: string): HTMLButtonElement {
+  const found = byId(id);
+  if (!(found instanceof HTMLButtonElement)) throw new Error(`#${id} is not a button`);
+  return found;
+}

@@ -1,0 +1,61 @@
+import type { OperationReply } from '../../../server/http/schemas/operations';
+import { shortId } from '../format';
+import type { Store } from '../store';
+
+export const STATUS_WORDS: Readonly<Record<OperationReply['status'], string>> = {
+  pending: 'waiting',
+  executing: 'running',
+  completed: 'completed',
+  failed: 'failed',
+  cancelled: 'cancelled',
+};
+
+export const TYPE_WORDS: Readonly<Record<OperationReply['type'], string>> = {
+  create: 'Create',
+  attach: 'Attach',
+  detach: 'Detach',
+  delete: 'Delete',
+  cleanup: 'Bring back',
+};
+
+/** The tone a status is shown in; the word itself is always there too. */
+export function tone(status: string): 'ok' | 'warn' | 'bad' | 'busy' | 'idle' {
+  switch (status) {
+    case 'healthy':
+    case 'completed':
+    case 'active':
+    case 'detected':
+    case 'repaired':
+    case 'done':
+      return 'ok';
+    case 'degraded':
+    case 'waiting':
+    case 'reported':
+    case 'planned':
+      return 'warn';
+    case 'unhealthy':
+    case 'failed':
+    case 'missing':
+      return 'bad';
+    case 'executing':
+    case 'running':
+      return 'busy';
+    default:
+      return 'idle';
+  }
+}
+
+/** What an operation is about: the name of its volume when it is known, else the beginning of its id. */
+export function subject(store: Store, { request, volume_id }: OperationReply): string {
+  if (typeof request.name === 'string') return request.name;
+  return (store.nameOf(volume_id) || shortId(volume_id)) ?? '';
+}
+
+/** `to this appliance`, `to VM 1a2b3c4d` */
+export function target(store: Store, operation: OperationReply): string {
+  const { type, vm_id } = operation;
+  if (type === 'cleanup') return 'from the test VM to this appliance';
+  if (type !== 'attach' || vm_id === undefined) return '';
+  const here = store.state.health?.details.appliance.vm_id === vm_id;
+  return here ? 'to this appliance' : `to VM ${shortId(vm_id)}`;
+}

@@ -1,0 +1,269 @@
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import type { Browser, BrowserContextOptions, Locator, Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { openPage, startBrowser, type WatchedPage } from './browser';
+import { HOSTILE_NAME, type Scene, setScene } from './scene';
+
+/** The dashboard of the built daemon, on real parts, in Debian's Chromium. */
+let scene: Scene;
+let browser: Browser;
+const opened: WatchedPage[] = [];
+
+beforeAll(async () => {
+  [scene, browser] = await Promise.all([setScene(), startBrowser()]);
+});
+afterAll(async () => {
+  await browser?.close();
+  await scene?.close();
+});
+afterEach(async () => {
+  for (const watched of opened.splice(0)) await watched.close();
+});
+
+async function visit(options: BrowserContextOptions = {}): Promise<WatchedPage> {
+  const watched = await openPage(browser, `${scene.walk.daemon.url}/`, options);
+  opened.push(watched);
+  watched.page.setDefaultTimeout(45_000);
+  await connection(watched.page, 'Live');
+  await watched.page.locator('#history-list > li').first().waitFor();
+  return watched;
+}
+
+const connection = (page: Page, word: string) =>
+  page.locator('#connection', { hasText: word }).waitFor({ timeout: 45_000 });
+/** The text a reader sees. */
+const shown = async (what: Locator) => (await what.allInnerTexts()).join('\n');
+const mapRow = (page: Page, volume: string) => page.locator(`#device-list > [data-volume="${volume}"]`);
+
+/** Nothing went elsewhere, nothing was refused by the policy, nothing was logged as an error. */
+async function expectClean({ strayed, errors, violations }: WatchedPage): Promise<void> {
+  expect({ strayed, errors, violations: await violations() }).toEqual({
+    strayed: [],
+    errors: [],
+    violations: [],
+  });
+}
+
+describe('what it shows', () => {
+  it('health with its reasons, and each volume with its device, its identity and its export', async () => {
+    const watched = await visit();
+    const { page } = watched;
+    await page.locator('#verdict-word', { hasText: 'Everything is in order' }).waitFor();
+    const health = await page.locator('#health-list > li').allInnerTexts();
+    expect(health.map((text) => text.split('\n')[0])).toEqual([
+      'CloudStack',
+      'Database',
+      'Devices',
+      'NBD exports',
+      'Appliance',
+    ]);
+    expect(health.join(' ')).toContain('CloudStack 4.20');
+    const { database, elsewhere } = scene.volumes;
+    const [mapping] = await scene.walk.api.get<{ serial: string }[]>('/api/v1/devices');
+    expect(mapping?.serial).toBeTruthy();
+    await mapRow(page, database).locator('text=erp-db-disk-0').waitFor();
+    const row = await shown(mapRow(page, database));
+    expect(row).toContain(`serial ${database.replaceAll('-', '').slice(0, 20)}`);
+    expect(row).toMatch(/vdb\s+verified/);
+    expect(row).toContain(`migration-vol-${database}`);
+    expect(row).toContain(`port ${scene.walk.lab.nbd.port}`);
+    expect(await shown(mapRow(page, elsewhere))).toContain('attached to another VM');
+    await expectClean(watched);
+  });
+
+  it('hostile names as the text they are', async () => {
+    const watched = await visit();
+    const { page } = watched;
+    await mapRow(page, scene.volumes.hostile).locator('.subject', { hasText: HOSTILE_NAME }).waitFor();
+    expect(await page.locator('#history-list .subject', { hasText: HOSTILE_NAME }).count()).toBe(2);
+    expect(await page.locator('#main img, #main script').count()).toBe(0);
+    expect(await page.evaluate('globalThis.hacked')).toBeUndefined();
+    await expectClean(watched);
+  });
+
+  it('the history by status, by name and by id; opened, it tells the steps and their times', async () => {
+    const watched = await visit();
+    const { page } = watched;
+    const rows = page.locator('#history-list > li');
+    await page.locator('select[name=status]').selectOption('failed');
+    await page.locator('#history-list > li:not([data-status=failed])').first().waitFor({ state: 'detached' });
+    expect(await rows.count()).toBe(1);
+    expect(await shown(rows.first())).toContain('VOLUME_ATTACHED_ELSEWHERE');
+    await page.locator('select[name=status]').selectOption('');
+    await page.locator('input[name=text]').fill(scene.volumes.files);
+    await expect.poll(() => rows.count(), { timeout: 45_000 }).toBe(2);
+    expect(await rows.locator('.what').allInnerTexts()).toEqual([
+      'Attach fileserver-disk-1 to this appliance',
+      'Create fileserver-disk-1',
+    ]);
+    await rows.first().locator('summary').click();
+    const steps = rows.first().locator('.steps > li[data-state=done]');
+    await steps.nth(2).waitFor();
+    expect((await steps.locator('.step-label').allInnerTexts()).slice(0, 3)).toEqual([
+      'CloudStack attaches',
+      'Identify device',
+      'NBD export answers',
+    ]);
+    expect(await shown(steps.first().locator('.step-time'))).toMatch(/^[\d.]+ (ms|s)$/);
+    await page.locator('input[name=text]').fill('no such thing');
+    await page.locator('#history-empty').waitFor();
+    await expectClean(watched);
+  });
+});
+
+describe('alive', () => {
+  it('an operation begun elsewhere appears with its steps, survives kill -9 of the daemon, and is seen to end', async () => {
+    const watched = await visit();
+    const { page } = watched;
+    const { next } = scene.volumes;
+    const operation = await scene.holdAttach();
+    const card = page.locator(`#active-list > [data-operation="${operation.id}"]`);
+    await card.locator('.steps > li[data-state=running]', { hasText: 'CloudStack attaches' }).waitFor();
+    expect(await card.locator('.steps > li[data-state=ahead] .step-label').allInnerTexts()).toEqual([
+      'Identify device',
+      'NBD export answers',
+    ]);
+    await expectClean(watched);
+    await scene.walk.daemon.kill();
+    await connection(page, 'Reconnecting');
+    await page.locator('#offline').waitFor();
+    expect(await mapRow(page, scene.volumes.database).isVisible(), 'what was known stays').toBe(true);
+    await scene.walk.restartDaemon({ port: scene.walk.daemon.port });
+    await connection(page, 'Live');
+    await page.locator('#offline').waitFor({ state: 'hidden' });
+    await card.waitFor();
+    scene.release();
+    await page.locator(`#history-list > [data-operation="${operation.id}"][data-status=completed]`).waitFor();
+    await card.waitFor({ state: 'detached' });
+    await mapRow(page, next).locator('text=migration-vol-').waitFor();
+    expect(watched.strayed).toEqual([]);
+    expect(await watched.violations()).toEqual([]);
+    // What the browser itself logs of requests to a daemon that is away is all there may be.
+    expect(watched.errors.filter((text) => !/Failed to load resource|net::ERR_/.test(text))).toEqual([]);
+    await scene.walk.detach(next);
+    await mapRow(page, next).waitFor({ state: 'detached' });
+  });
+
+  it('a drift that a person must decide is shown with what to do', async () => {
+    const watched = await visit();
+    const { page } = watched;
+    await scene.makeGhost();
+    await scene.walk.api.post('/api/v1/admin/force-sync');
+    const drift = page.locator('#drift-list > li', { hasText: scene.volumes.next });
+    await drift.waitFor();
+    expect(await shown(drift.locator('h3'))).toMatch(/ghost disk/i);
+    expect(await shown(drift.locator('.remedy'))).not.toBe('');
+    await page.locator('#verdict-word', { hasText: 'Needs attention' }).waitFor();
+    await scene.walk.lab.guest.unplug(scene.volumes.next);
+    await scene.walk.api.post('/api/v1/admin/force-sync');
+    await drift.waitFor({ state: 'detached' });
+    await expectClean(watched);
+  });
+
+  it('force sync shows a dry run first, changes nothing by it, and repairs on the second click', async () => {
+    const watched = await visit();
+    const { page } = watched;
+    const { walk, volumes } = scene;
+    const mapped = async () => {
+      const all = await walk.api.get<{ volume_id: string }[]>('/api/v1/devices');
+      return all.some(({ volume_id }) => volume_id === volumes.files);
+    };
+    const confirm = page.locator('#sync-confirm');
+    // The scheduled sync may mend it in between: then once more.
+    for (let attempt = 1; ; attempt += 1) {
+      await walk.lab.database.query('DELETE FROM migratekit_oma.device_mappings WHERE volume_id = ?', [
+        volumes.files,
+      ]);
+      await page.locator('#sync-open').click();
+      await page.locator('#sync-summary', { hasText: /changed|agree/ }).waitFor();
+      if (await confirm.isVisible()) break;
+      expect(attempt).toBeLessThan(4);
+      await page.locator('#sync-close').click();
+    }
+    expect(await shown(page.locator('#sync-summary'))).toContain('Nothing has been changed.');
+    expect(await shown(page.locator('#sync-list > li').first())).toContain(volumes.files);
+    expect(await mapped()).toBe(false);
+    await confirm.click();
+    await page.locator('#sync-title', { hasText: 'Synchronized' }).waitFor();
+    expect(await mapped()).toBe(true);
+    await page.locator('#sync-close').click();
+    await expectClean(watched);
+  });
+});
+
+describe('for everybody', () => {
+  const sizes: [string, BrowserContextOptions][] = [
+    ['light', { viewport: { width: 1280, height: 900 }, colorScheme: 'light' }],
+    ['dark', { viewport: { width: 1280, height: 900 }, colorScheme: 'dark' }],
+    ['a phone', { viewport: { width: 360, height: 740 }, colorScheme: 'light', hasTouch: true }],
+    ['a phone in the dark', { viewport: { width: 360, height: 740 }, colorScheme: 'dark', hasTouch: true }],
+  ];
+
+  it.each(sizes)(
+    '%s: nothing serious found by axe, and nothing wider than the screen',
+    async (_, options) => {
+      const watched = await visit(options);
+      const { page } = watched;
+      await mapRow(page, scene.volumes.database).waitFor();
+      await page.locator('summary').first().click();
+      expect(
+        await page.evaluate<number>('document.documentElement.scrollWidth - innerWidth'),
+      ).toBeLessThanOrEqual(0);
+      expect(await seriousFindings(page)).toEqual([]);
+      await page.locator('#sync-open').click();
+      await page.locator('#sync-summary', { hasText: /changed|agree/ }).waitFor();
+      expect(await seriousFindings(page)).toEqual([]);
+    },
+  );
+
+  it('dark is dark and light is light, as the reader prefers', async () => {
+    const { page } = await visit({ colorScheme: 'light' });
+    const brightness = async () => {
+      const color = await page.evaluate<string>('getComputedStyle(document.body).backgroundColor');
+      return (color.match(/\d+/g) ?? []).slice(0, 3).reduce((sum, part) => sum + Number(part), 0) / 3;
+    };
+    expect(await brightness()).toBeGreaterThan(200);
+    await page.emulateMedia({ colorScheme: 'dark' });
+    expect(await brightness()).toBeLessThan(60);
+  });
+
+  it('the keyboard is enough: skip link, force sync, closing it, opening a piece of history', async () => {
+    const watched = await visit();
+    const { page } = watched;
+    const focused = () =>
+      page.evaluate<string>(
+        'document.activeElement.id || document.activeElement.className || document.activeElement.tagName',
+      );
+    await page.keyboard.press('Tab');
+    expect(await focused()).toBe('skip');
+    await page.keyboard.press('Tab');
+    expect(await focused()).toBe('sync-open');
+    await page.keyboard.press('Enter');
+    await page.locator('#sync-dialog[open]').waitFor();
+    await page.keyboard.press('Escape');
+    await page.locator('#sync-dialog:not([open])').waitFor({ state: 'attached' });
+    expect(await focused(), 'where it was before').toBe('sync-open');
+    for (let steps = 0; (await focused()) !== 'SUMMARY'; steps += 1) {
+      expect(steps).toBeLessThan(40);
+      await page.keyboard.press('Tab');
+    }
+    await page.keyboard.press('Enter');
+    await page.locator('#history-list > li').first().locator('details[open]').waitFor();
+    await expectClean(watched);
+  });
+});
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+
+/** axe-core on the page as it is now: what it calls serious or critical. */
+async function seriousFindings(page: Page): Promise<string[]> {
+  // Not as a script element: the page's policy would refuse it, as it should.
+  await page.evaluate(AXE);
+  const results = await page.evaluate<{
+    violations: { id: string; impact: string; nodes: { html: string }[] }[];
+  }>('axe.run(document, { resultTypes: ["violations"] })');
+  return results.violations
+    .filter(({ impact }) => impact === 'serious' || impact === 'critical')
+    .map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' | ')}`);
+}

@@ -1,0 +1,98 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Browser } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { type LabAppliance, startAppliance } from '~/lab/appliance';
+import type { DaemonProcess } from '~/lab/daemon';
+import { endpoints } from '~/server/http/registry';
+import { openPage, startBrowser } from './browser';
+
+/** The API document, and both pages behind a token; the built daemon, in Debian's Chromium. */
+let lab: LabAppliance;
+let daemon: DaemonProcess | null = null;
+let browser: Browser;
+const TOKEN = 'correct horse battery staple';
+
+beforeAll(async () => {
+  [lab, browser] = await Promise.all([startAppliance({ env: { NBD_BACKEND: 'none' } }), startBrowser()]);
+});
+afterAll(async () => {
+  await browser?.close();
+  await lab?.close();
+});
+
+afterEach(() => daemon?.stop());
+
+/** One daemon at a time: a second one would stand by. */
+async function start(env: Record<string, string> = {}): Promise<DaemonProcess> {
+  daemon = await lab.startDaemon({ env });
+  return daemon;
+}
+
+/**
+ * What the bundle of @scalar/api-reference tries although it knows that it may be refused: whether code can be made from text (its
+ * schema library does without when not).
+ */
+const EXPECTED_REFUSALS = ['script-src eval'];
+
+describe('/docs', () => {
+  it('shows every endpoint from our own files: no request leaves the origin, no other refusal, no error', async () => {
+    const { url } = await start();
+    const watched = await openPage(browser, `${url}/docs`);
+    const { page, strayed, errors } = watched;
+    await page.locator('#notice').waitFor({ state: 'detached', timeout: 45_000 });
+    await page.locator('text=Volume Management Daemon').first().waitFor({ timeout: 45_000 });
+    for (const { summary } of endpoints()) {
+      await page.getByText(summary).first().waitFor({ state: 'attached', timeout: 45_000 });
+    }
+    expect(strayed).toEqual([]);
+    expect(errors).toEqual([]);
+    expect([...new Set((await watched.violations()).map((text) => text.trim()))]).toEqual(EXPECTED_REFUSALS);
+    await watched.close();
+  });
+});
+
+describe('with TOKEN_FILE', () => {
+  it('the dashboard asks for the token, keeps it for the tab, and the API document uses it too', async () => {
+    const tokenFile = join(lab.dir, 'token');
+    await writeFile(tokenFile, `${TOKEN}\n`);
+    const { url } = await start({ TOKEN_FILE: tokenFile });
+    expect((await fetch(`${url}/api/v1/health`)).status).toBe(401);
+    const watched = await openPage(browser, `${url}/`);
+    const { page } = watched;
+    page.setDefaultTimeout(45_000);
+    await page.locator('#token-form').waitFor();
+    await page.locator('#token').fill(TOKEN);
+    await page.keyboard.press('Enter');
+    await page.locator('#connection', { hasText: 'Live' }).waitFor();
+    await page.locator('#health-list > li').nth(4).waitFor();
+    await page.locator('#token-form').waitFor({ state: 'hidden' });
+    await page.goto(`${url}/docs`);
+    await page.locator('#notice').waitFor({ state: 'detached' });
+    expect(watched.strayed).toEqual([]);
+    expect(page.url(), 'the token is in no address').not.toContain('horse');
+    await watched.close();
+  });
+});
+
+describe('the files of the pages', () => {
+  it('come with their headers, compressed when asked for, and are not sent again when unchanged', async () => {
+    const { url } = await start();
+    const first = await fetch(`${url}/ui/dashboard.js`);
+    expect(Object.fromEntries(first.headers)).toMatchObject({
+      'content-type': expect.stringContaining('javascript'),
+      'content-encoding': 'gzip',
+      'x-content-type-options': 'nosniff',
+      'cross-origin-resource-policy': 'same-origin',
+      'cache-control': 'no-cache',
+    });
+    const etag = first.headers.get('etag') ?? '';
+    expect(etag).not.toBe('');
+    const again = await fetch(`${url}/ui/dashboard.js`, { headers: { 'if-none-match': etag } });
+    expect(again.status).toBe(304);
+    const missing = await fetch(`${url}/ui/nothing.js`);
+    expect([missing.status, await missing.json()]).toMatchObject([404, { code: 'NOT_FOUND' }]);
+    for (const path of ['/ui/../package.json', '/ui/..%2f..%2fserver/index.mjs', '/ui/%2e%2e/nitro.json'])
+      expect((await fetch(url + path)).status, path).toBe(404);
+  });
+});
