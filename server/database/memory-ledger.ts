@@ -8,7 +8,7 @@ import {
 } from '../operations/model';
 import { type Random, systemRandom } from '../runtime/clock';
 import { LIMITS } from '../runtime/limits';
-import { firstEntry, keyReused, mayJoin, queueFull } from './accept';
+import { firstEntry, keyReused, mayJoin, queueFull } from './accept-rules';
 import { endEntry, volumeTaken } from './append';
 import { leaseLost } from './epoch';
 import type { Accepted, Epoch, Ledger, MappingEffect, NewOperation, OperationChange } from './ledger';

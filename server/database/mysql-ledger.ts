@@ -11,7 +11,7 @@ import type {
 } from '../operations/model';
 import { type Random, systemRandom } from '../runtime/clock';
 import { LIMITS } from '../runtime/limits';
-import { type AcceptParts, accept, Room } from './accept';
+import { Acceptor } from './accept';
 import { append, requestCancel } from './append';
 import { claim, resumable } from './claim';
 import { countOperations } from './counts';
@@ -31,11 +31,10 @@ import type { Database } from './pool';
 import { readFeed, readJournal, readStragglers, settleStraggler } from './read-journal';
 import { prune, repair } from './repair';
 import { toExport, toMapping, toOperation } from './rows';
-import { Turns } from './turns';
 
 /** The ledger on MySQL or MariaDB. What is more than one statement lives in a file of its own beside this one. */
 export class MysqlLedger implements Ledger {
-  private readonly acceptParts: AcceptParts;
+  private readonly acceptor: Acceptor;
   private readonly hub: Hub;
 
   constructor(
@@ -44,7 +43,7 @@ export class MysqlLedger implements Ledger {
     private readonly random: Random = systemRandom,
     limits: { readonly pendingMax: number } = { pendingMax: LIMITS.PENDING_MAX },
   ) {
-    this.acceptParts = { database, turns: new Turns(), room: new Room(limits.pendingMax) };
+    this.acceptor = new Acceptor(database, limits.pendingMax);
     this.hub = new Hub(database);
   }
 
@@ -71,7 +70,7 @@ export class MysqlLedger implements Ledger {
   }
 
   accept<T extends OperationType>(epoch: Epoch, input: NewOperation<T>): Promise<Accepted> {
-    return accept(this.acceptParts, epoch, input);
+    return this.acceptor.accept(epoch, input);
   }
 
   async readOperation(id: string): Promise<Operation | null> {

@@ -9,7 +9,7 @@ import type {
   OperationType,
   RequestOf,
 } from '~/server/operations/model';
-import type { ErrorCode } from '~/server/runtime/errors';
+import { DaemonError, type ErrorCode } from '~/server/runtime/errors';
 import { LIMITS } from '~/server/runtime/limits';
 
 /** One database; `open` gives another ledger on it, as another process would have. */
@@ -244,6 +244,48 @@ export function describeLedger(name: string, createWorld: () => Promise<LedgerWo
         await ask(detach(A));
         const theirs = await ledger.takeOver(OTHER_VM, 'them');
         expect((await ledger.accept(theirs, detach(A))).outcome).toBe('accepted');
+      });
+
+      it('takes a hundred requests at once: each gets its own operation, numbers, and first entry', async () => {
+        const inputs = Array.from({ length: 100 }, (_, n) => create(`volume ${n}`));
+        const answers = await Promise.all(inputs.map((input) => ledger.accept(epoch, input)));
+        expect(new Set(answers.map(({ operation }) => operation.sequence)).size).toBe(100);
+        for (const [n, { outcome, operation, entry }] of answers.entries()) {
+          expect([outcome, operation.id]).toEqual(['accepted', inputs[n]?.id]);
+          expect(await ledger.readOperation(operation.id)).toEqual(operation);
+          expect(await ledger.readJournal(operation.id)).toEqual([entry]);
+        }
+      });
+
+      it('answers each of many at once for itself: one joins, one replays, one is refused, one uses a key twice', async () => {
+        const before = await ask(attach(A, APPLIANCE));
+        const keyed = await ask(create('keyed', { idempotencyKey: 'old' }));
+        const answers = await Promise.allSettled([
+          ledger.accept(epoch, attach(A, APPLIANCE)),
+          ledger.accept(epoch, detach(B)),
+          ledger.accept(epoch, create('keyed', { idempotencyKey: 'old' })),
+          ledger.accept(epoch, create('other', { idempotencyKey: 'old' })),
+          ledger.accept(epoch, create('one', { idempotencyKey: 'new' })),
+          ledger.accept(epoch, create('two', { idempotencyKey: 'new' })),
+        ]);
+        const told = answers.map((answer) =>
+          answer.status === 'fulfilled' ? answer.value.outcome : errorCode(answer.reason),
+        );
+        expect(told.slice(0, 4)).toEqual(['joined', 'accepted', 'replayed', 'IDEMPOTENCY_KEY_REUSED']);
+        expect(told.slice(4).sort()).toEqual(['IDEMPOTENCY_KEY_REUSED', 'accepted']);
+        expect(answers[0]).toMatchObject({ value: { operation: { id: before.id } } });
+        expect(answers[2]).toMatchObject({ value: { operation: { id: keyed.id } } });
+        expect(await ledger.listOperations({ limit: 10 })).toHaveLength(4);
+      });
+
+      it('gives the last places to those who came first', async () => {
+        const small = world.open({ pendingMax: 3 });
+        const inputs = Array.from({ length: 6 }, (_, n) => create(`volume ${n}`));
+        const answers = await Promise.allSettled(inputs.map((input) => small.accept(epoch, input)));
+        expect(answers.filter(({ status }) => status === 'fulfilled')).toHaveLength(3);
+        for (const answer of answers)
+          if (answer.status === 'rejected') expect(errorCode(answer.reason)).toBe('QUEUE_FULL');
+        expect(await ledger.listOperations({ limit: 10 })).toHaveLength(3);
       });
 
       it('refuses a request when too many wait, but still joins', async () => {
@@ -960,6 +1002,10 @@ const entry = (step: string, state: NewJournalEntry['state'], data: JsonObject):
   data,
 });
 const ended = () => ({ status: 'completed' as const, response: {}, error: null, errorCode: null });
+
+function errorCode(error: unknown): string {
+  return error instanceof DaemonError ? error.code : String(error);
+}
 
 async function refusal(promise: Promise<unknown>, code: ErrorCode): Promise<{ details?: unknown }> {
   const error = await promise.then(

@@ -82,6 +82,26 @@ describe('the database goes away', () => {
     expect(runs).toBe(2);
     expect(sum).toBe(1);
   });
+
+  it('accepting does not wait for an earlier operation of the volume that somebody has locked', async () => {
+    const epoch = await ledger.takeOver(APPLIANCE, 'test');
+    const accept = (id: string, requestHash: string) =>
+      ledger.accept(epoch, {
+        id,
+        type: 'detach',
+        volumeId: 'aaaaaaaa-0000-4000-8000-000000000001',
+        vmId: null,
+        request: { volume_id: 'aaaaaaaa-0000-4000-8000-000000000001' },
+        idempotencyKey: null,
+        requestHash,
+        at: Date.now(),
+      });
+    const { operation } = await accept('operation-1', 'one');
+    await pool.kysely.transaction().execute(async (tx) => {
+      await sql`SELECT id FROM volume_operations WHERE id = ${operation.id} FOR UPDATE`.execute(tx);
+      expect((await accept('operation-2', 'two')).outcome).toBe('accepted');
+    });
+  });
 });
 
 describe('transactions in each other’s way', () => {
