@@ -117,7 +117,9 @@ export class VolumeDaemon implements Daemon {
       ...base,
       owner,
       isBusyWith,
+      sizeTolerance: configuration.devices.sizeTolerance,
       busyVolumes: () => ledger.busyVolumes(this.applianceId()),
+      identityConflicts: () => identity.view.conflicts,
     });
     this.statistics = new Statistics(ledger, () => identity.view.vmId ?? undefined, this.events);
     this.monitor = this.createMonitor();

@@ -9,6 +9,8 @@ import type { ExportRecord, Mapping } from '../operations/model';
  */
 export interface Observation {
   readonly applianceVmId: string;
+  /** What the sources of the appliance's identity disagree about, in words. */
+  readonly identityConflicts: readonly string[];
   readonly volumes: readonly CloudVolume[] | null;
   readonly guest: DeviceSnapshot | null;
   readonly mappings: readonly Mapping[];
@@ -17,9 +19,11 @@ export interface Observation {
   readonly configured: readonly ConfiguredExport[] | null;
   /** By export name; only names that should answer were probed. */
   readonly probes: ReadonlyMap<string, ProbeResult>;
-  /** Volumes with an operation in flight: never disturbed. */
+  /** Volumes with an operation in flight, and those that CloudStack could not be asked about: never disturbed. */
   readonly busy: ReadonlySet<string>;
-  /** Volumes seen in the same transitional state by the previous sync. */
+  /** Volumes that have been in the same transitional state since an earlier sync, and which. */
   readonly stuckBefore: ReadonlyMap<string, string>;
+  /** Bytes a device may be larger than its volume. */
+  readonly sizeTolerance: number;
   readonly unavailable: readonly string[];
 }

@@ -2,6 +2,7 @@ import type { Cloud, CloudVolume } from '../cloudstack/cloud';
 import type { Ledger } from '../database/ledger';
 import type { DeviceSnapshot } from '../devices/model';
 import type { ConfiguredExport, ExportServer, ProbeResult } from '../exports/export-server';
+import type { Mapping } from '../operations/model';
 import { messageOf } from '../runtime/errors';
 import { LIMITS } from '../runtime/limits';
 import type { Observation } from './observation';
@@ -11,13 +12,18 @@ export interface ObserveParts {
   readonly ledger: Ledger;
   readonly exports: ExportServer;
   readonly watcher: { scan(): Promise<DeviceSnapshot> };
+  /** Bytes a device may be larger than its volume. */
+  readonly sizeTolerance: number;
   /** Volumes with an operation in flight or waiting. */
   busyVolumes(): Promise<ReadonlySet<string>>;
+  /** What the sources of the appliance's identity disagree about, in words. */
+  identityConflicts(): readonly string[];
 }
 
 /**
- * Reads the four views. The busy volumes are read first and again at the end: whatever an operation touched in between is
- * left alone. A view that cannot be read is null; the database is needed for anything at all, so its errors are thrown.
+ * Reads the four views. The rows come first: a mapping is written after CloudStack has attached the volume, so what CloudStack says
+ * later than the row is the news, never the other way round. The busy volumes are read before everything and again at the end. A
+ * view that cannot be read is null; the database is needed for anything at all, so its errors are thrown.
  */
 export async function observe(
   parts: ObserveParts,
@@ -34,44 +40,77 @@ export async function observe(
     }
   };
   const before = await parts.busyVolumes();
-  const [volumes, guest, mappings, exports] = await Promise.all([
-    optional<CloudVolume[]>('cloudstack', () => parts.cloud.listVolumes({})),
-    optional<DeviceSnapshot>('guest', () => parts.watcher.scan()),
-    parts.ledger.listMappings(),
-    parts.ledger.listExports(),
+  const [mappings, exports] = await Promise.all([parts.ledger.listMappings(), parts.ledger.listExports()]);
+  const [cloud, guest] = await Promise.all([
+    optional('cloudstack', () => readCloud(parts.cloud, mappings, unavailable)),
+    optional('guest', () => parts.watcher.scan()),
   ]);
   const enabled = parts.exports.kind !== 'none';
-  const configured = enabled
-    ? await optional<ConfiguredExport[]>('export server', () => parts.exports.list())
-    : null;
+  const configured = enabled ? await optional('export server', () => parts.exports.list()) : null;
   const probes = await probeAll(parts.exports, configured ?? []);
   const after = await parts.busyVolumes();
   return {
     applianceVmId,
-    volumes,
+    identityConflicts: parts.identityConflicts(),
+    volumes: cloud?.volumes ?? null,
     guest,
     mappings,
     exports,
     exportsEnabled: enabled,
     configured,
     probes,
-    busy: new Set([...before, ...after]),
+    busy: new Set([...before, ...after, ...(cloud?.unsure ?? [])]),
     stuckBefore,
+    sizeTolerance: parts.sizeTolerance,
     unavailable,
   };
 }
 
-/** One handshake per export that has a target, a bounded number at a time. */
+/**
+ * All volumes, and those with a mapping that the list does not show, one by one: a list leaves out what belongs to a project, and
+ * what slipped from one page to the one before while it was read. Only the look-up by id proves that a volume is gone.
+ */
+async function readCloud(
+  cloud: Cloud,
+  mappings: readonly Mapping[],
+  unavailable: string[],
+): Promise<{ volumes: CloudVolume[]; unsure: string[] }> {
+  const volumes = await cloud.listVolumes({});
+  const listed = new Set(volumes.map(({ id }) => id));
+  const unlisted = mappings.map(({ volumeId }) => volumeId).filter((id) => !listed.has(id));
+  const unsure = unlisted.slice(LIMITS.SYNC_LOOKUPS);
+  if (unsure.length > 0)
+    unavailable.push(
+      `cloudstack: its list leaves out ${unlisted.length} mapped volumes, ${unsure.length} of them are left alone`,
+    );
+  await eachOf(unlisted.slice(0, LIMITS.SYNC_LOOKUPS), async (id) => {
+    try {
+      const volume = await cloud.readVolume(id);
+      if (volume) volumes.push(volume);
+    } catch (error) {
+      unsure.push(id);
+      unavailable.push(`cloudstack: volume ${id}: ${messageOf(error)}`);
+    }
+  });
+  return { volumes, unsure };
+}
+
+/** One handshake per export that has a target. */
 async function probeAll(
   server: ExportServer,
   configured: readonly ConfiguredExport[],
 ): Promise<Map<string, ProbeResult>> {
   const results = new Map<string, ProbeResult>();
-  const queue = configured.filter(({ target }) => target !== null).map(({ name }) => name);
+  const names = configured.filter(({ target }) => target !== null).map(({ name }) => name);
+  await eachOf(names, async (name) => void results.set(name, await server.probe(name)));
+  return results;
+}
+
+/** A bounded number at a time. */
+async function eachOf(items: readonly string[], work: (item: string) => Promise<void>): Promise<void> {
+  const queue = [...items];
   const worker = async () => {
-    for (let name = queue.shift(); name !== undefined; name = queue.shift())
-      results.set(name, await server.probe(name));
+    for (let item = queue.shift(); item !== undefined; item = queue.shift()) await work(item);
   };
   await Promise.all(Array.from({ length: Math.min(LIMITS.PROBES_AT_ONCE, queue.length) }, worker));
-  return results;
 }

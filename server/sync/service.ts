@@ -1,26 +1,29 @@
 import type { Epoch } from '../database/ledger';
-import { exportName } from '../exports/naming';
 import type { Clock } from '../runtime/clock';
 import type { Drift, SyncApi, SyncReport } from '../runtime/daemon';
 import { DaemonError, messageOf } from '../runtime/errors';
+import { LIMITS } from '../runtime/limits';
 import type { Logger } from '../runtime/logger';
+import { type ApplyParts, applyStep, isOvertaken } from './apply';
+import { isTransitional } from './drifts/state';
 import type { Observation } from './observation';
 import { type ObserveParts, observe } from './observe';
-import { plan, type Repair, type RepairStep } from './plan';
+import { plan } from './plan';
+import type { Repair } from './repair';
 
-export interface SyncParts extends ObserveParts {
+export interface SyncParts extends ObserveParts, ApplyParts {
   readonly clock: Clock;
   readonly logger: Logger;
   /** Throws STANDBY, STARTING, STOPPING or APPLIANCE_UNKNOWN when repairs are not ours to make. */
   owner(): { epoch: Epoch; applianceVmId: string };
-  isBusyWith(volumeId: string): boolean;
 }
 
 /** observe → plan → apply, one run at a time (DESIGN section 6). */
 export class SyncService implements SyncApi {
   last: SyncReport | null = null;
   private running: Promise<unknown> = Promise.resolve();
-  private stuck = new Map<string, string>();
+  /** By volume: the transitional state it is in, and since when (monotonic ms) that is known. */
+  private transitional = new Map<string, { readonly state: string; readonly since: number }>();
 
   constructor(private readonly parts: SyncParts) {}
 
@@ -38,11 +41,13 @@ export class SyncService implements SyncApi {
     const { clock } = this.parts;
     const { epoch, applianceVmId } = this.parts.owner();
     const startedAt = clock.now();
-    const observation = await observe(this.parts, applianceVmId, this.stuck);
-    const repairs = plan(observation);
+    const observation = await observe(this.parts, applianceVmId, this.stuck());
+    const skipped = new Set(observation.busy);
     const drifts: Drift[] = [];
-    for (const repair of repairs) {
-      drifts.push({ ...repair.drift, action: dryRun ? planned(repair) : await this.apply(epoch, repair) });
+    for (const repair of plan(observation)) {
+      if (await isOvertaken(this.parts, repair, startedAt)) {
+        if (repair.drift.volumeId !== null) skipped.add(repair.drift.volumeId);
+      } else drifts.push(dryRun ? planned(repair) : await this.apply(epoch, repair, startedAt));
     }
     const report: SyncReport = {
       startedAt,
@@ -57,72 +62,49 @@ export class SyncService implements SyncApi {
       },
       unavailable: [...observation.unavailable],
       drifts,
-      skippedVolumes: observation.busy.size,
+      skippedVolumes: skipped.size,
     };
     if (!dryRun) {
-      this.stuck = transitional(observation);
+      this.remember(observation);
       this.last = report;
     }
     this.log(report);
     return report;
   }
 
-  private async apply(epoch: Epoch, repair: Repair): Promise<Drift['action']> {
-    const { volumeId } = repair.drift;
-    if (repair.steps.length === 0) return 'reported';
+  private async apply(epoch: Epoch, repair: Repair, startedAt: number): Promise<Drift> {
+    const { drift, steps, mends } = repair;
     try {
-      for (const step of repair.steps) {
-        // An operation may have been accepted since the observation; it knows better.
-        if (volumeId !== null && this.parts.isBusyWith(volumeId)) return 'reported';
-        await this.applyStep(epoch, repair, step);
+      for (const [index, step] of steps.entries()) {
+        // An operation may have been accepted meanwhile; it takes the volume from where it is.
+        if (index > 0 && (await isOvertaken(this.parts, repair, startedAt)))
+          return { ...drift, action: 'reported' };
+        await applyStep(this.parts, epoch, repair, step);
       }
-      return 'repaired';
+      return { ...drift, action: mends ? 'repaired' : 'reported' };
     } catch (error) {
       if (error instanceof DaemonError && error.code === 'LEASE_LOST') throw error;
-      this.parts.logger.warn('Drift could not be repaired', {
-        kind: repair.drift.kind,
-        volume_id: volumeId,
-        reason: messageOf(error),
-      });
-      return 'failed';
+      return { ...drift, message: `${drift.message}; not repaired: ${messageOf(error)}`, action: 'failed' };
     }
   }
 
-  private async applyStep(epoch: Epoch, { drift }: Repair, step: RepairStep): Promise<void> {
-    const audit = {
-      step: `sync:${drift.kind}`,
-      state: 'note' as const,
-      data: { volume_id: drift.volumeId, message: drift.message, repair: step.kind },
-    };
-    switch (step.kind) {
-      case 'rows':
-        return this.parts.ledger.repair(epoch, [...step.effects], audit);
-      case 'withdraw':
-        return this.parts.exports.withdraw(step.exportName);
-      case 'publish': {
-        const { device, volumeId } = step;
-        const name = exportName(volumeId);
-        const { port } = this.parts.exports;
-        const record = {
-          volumeId,
-          exportName: name,
-          devicePath: device.path,
-          port,
-          status: 'active' as const,
-          metadata: { created_by: 'volume-daemon', created_via: 'sync' },
-        };
-        await this.parts.exports.publish({
-          name,
-          volumeId,
-          devicePath: device.path,
-          size: device.size,
-          dev: device.dev,
-        });
-        return this.parts.ledger.repair(epoch, [{ kind: 'put-export', record }], audit);
-      }
-      default:
-        return step satisfies never;
-    }
+  /** What was seen in a transitional state long enough ago: a state is not stuck because somebody asked twice in a second. */
+  private stuck(): Map<string, string> {
+    const before = this.parts.clock.monotonic() - LIMITS.STUCK_STATE;
+    const old = [...this.transitional].filter(([, { since }]) => since <= before);
+    return new Map(old.map(([id, { state }]) => [id, state]));
+  }
+
+  private remember({ volumes }: Observation): void {
+    if (volumes === null) return;
+    const now = this.parts.clock.monotonic();
+    const known = this.transitional;
+    this.transitional = new Map(
+      volumes.filter(isTransitional).map(({ id, state }) => {
+        const before = known.get(id);
+        return [id, before?.state === state ? before : { state, since: now }];
+      }),
+    );
   }
 
   private log(report: SyncReport): void {
@@ -148,16 +130,6 @@ export class SyncService implements SyncApi {
   }
 }
 
-function planned(repair: Repair): Drift['action'] {
-  return repair.steps.length === 0 ? 'reported' : 'planned';
-}
-
-/** What was seen in a transitional state: only what stays there until the next run is a drift. */
-function transitional(observation: Observation): Map<string, string> {
-  const settled = new Set(['Allocated', 'Ready', 'Uploaded', 'Destroy', 'Expunging', 'Expunged']);
-  return new Map(
-    (observation.volumes ?? [])
-      .filter((volume) => !settled.has(volume.state))
-      .map((volume) => [volume.id, volume.state]),
-  );
+function planned({ drift, steps }: Repair): Drift {
+  return { ...drift, action: steps.length === 0 ? 'reported' : 'planned' };
 }

@@ -1,0 +1,125 @@
+import type { CloudVolume } from '../../cloudstack/cloud';
+import type { MappingEffect } from '../../database/ledger';
+import type { Device } from '../../devices/model';
+import { expectedSerial } from '../../devices/serial';
+import { exportName } from '../../exports/naming';
+import type { Mapping } from '../../operations/model';
+import { mended, type Repair, type RepairStep, reported } from '../repair';
+import { missingMapping, remoteMapping } from '../rows';
+import { type View, whereabouts } from '../view';
+import { judgeExport, misleadingExport } from './exports';
+import { judgePlace, mapAnew } from './place';
+
+/** A mapping to this guest: is the volume attached here, and has the guest its disk? */
+export function judgeAttachment(view: View, mapping: Mapping): Repair[] {
+  const volume = view.volume(mapping.volumeId);
+  if (volume === 'absent' || (volume !== 'unseen' && volume.vmId !== view.o.applianceVmId))
+    return judgeGone(view, mapping, volume);
+  if (view.o.guest === null) return [];
+  const device = view.deviceOf(mapping.volumeId);
+  if (device === 'unknown') return [];
+  // Whether it is a phantom only CloudStack can tell; an export that leads to another disk is wrong in any case.
+  if (device === null)
+    return volume === 'unseen' ? misleadingExport(view, mapping) : [phantom(view, mapping.volumeId, volume)];
+  const place = judgePlace(view, mapping, device);
+  return place ?? judgeExport(view, mapping, device);
+}
+
+/** A mapping to another VM: only its row can be wrong, and the disk may have stayed behind in this guest. */
+export function judgeElsewhere(view: View, mapping: Mapping): Repair[] {
+  const volume = view.volume(mapping.volumeId);
+  if (volume === 'unseen') return [];
+  if (volume === 'absent') return [stale(mapping, volume, rowsWithout(mapping, volume))];
+  if (view.isMoving(volume)) return [];
+  const here = judgeUnmapped(view, volume);
+  const right = volume.vmId === mapping.vmId || volume.vmId === view.o.applianceVmId;
+  return right ? here : [stale(mapping, volume, rowsWithout(mapping, volume)), ...here];
+}
+
+/** A volume without a mapping to this guest: attached here, or the ghost of one that is not. */
+export function judgeUnmapped(view: View, volume: CloudVolume): Repair[] {
+  if (view.o.guest === null || volume.type === 'ROOT' || view.isMoving(volume)) return [];
+  const device = view.deviceOf(volume.id);
+  if (device === 'unknown') return [];
+  if (volume.vmId !== view.o.applianceVmId)
+    return device === null ? [] : [ghost(view, volume.id, device, volume, [])];
+  return device === null ? [phantom(view, volume.id, volume)] : mapAnew(view, volume, device);
+}
+
+/** CloudStack says that it is not attached here (any more). */
+function judgeGone(view: View, mapping: Mapping, volume: CloudVolume | 'absent'): Repair[] {
+  if (volume !== 'absent' && view.isMoving(volume)) return [];
+  const steps: RepairStep[] = [
+    { kind: 'withdraw', exportName: exportName(mapping.volumeId) },
+    ...rowsWithout(mapping, volume),
+  ];
+  const device = view.o.guest === null ? null : view.deviceOf(mapping.volumeId);
+  if (device !== null && device !== 'unknown') return [ghost(view, mapping.volumeId, device, volume, steps)];
+  return [stale(mapping, volume, steps)];
+}
+
+/** Only the row of that VM goes: it may have been written anew for another one meanwhile. */
+function rowsWithout({ volumeId, vmId }: Mapping, volume: CloudVolume | 'absent'): RepairStep[] {
+  const effects: MappingEffect[] = [{ kind: 'delete-mapping', volumeId, vmId }];
+  if (volume !== 'absent' && volume.vmId !== null)
+    effects.push({ kind: 'put-mapping', mapping: remoteMapping(volume, volume.vmId) });
+  return [{ kind: 'rows', effects }];
+}
+
+function stale(mapping: Mapping, volume: CloudVolume | 'absent', steps: readonly RepairStep[]): Repair {
+  const { volumeId, vmId, devicePath } = mapping;
+  const message = `the volume ${whereabouts(volume)} in CloudStack, the mapping says VM ${vmId}`;
+  return mended({ kind: 'stale-mapping', volumeId, vmId, devicePath, message }, steps);
+}
+
+/** The guest has a disk that CloudStack has detached (apache/cloudstack#14214). */
+function ghost(
+  view: View,
+  volumeId: string,
+  device: Device,
+  volume: CloudVolume | 'absent',
+  steps: readonly RepairStep[],
+): Repair {
+  const vmId = view.o.applianceVmId;
+  const serial = device.serial ?? 'unknown';
+  const message = `the guest still has the disk ${device.path} (serial ${serial}), but the volume ${whereabouts(volume)} in CloudStack`;
+  const remedy =
+    `make sure nobody writes to ${device.path}; then on the hypervisor: virsh dumpxml ${vmId} | grep -B 12 ${serial} (shows the target), ` +
+    `virsh detach-disk ${vmId} <target> --live; or stop and start this VM: cmk stop virtualmachine id=${vmId}, cmk start virtualmachine id=${vmId}`;
+  return reported({ kind: 'ghost-disk', volumeId, vmId, devicePath: device.path, message }, remedy, steps);
+}
+
+/** CloudStack says attached here, the guest has no such disk (apache/cloudstack#12405): row and export must not promise one. */
+function phantom(view: View, volumeId: string, volume: CloudVolume): Repair {
+  const vmId = view.o.applianceVmId;
+  const mapping = view.mapping(volumeId);
+  const serial = mapping?.serial ?? expectedSerial(volumeId);
+  const message = `CloudStack says attached here, but this guest has no disk with serial ${serial}`;
+  const remedy =
+    `detach and attach the volume again: POST /api/v1/volumes/${volumeId}/detach, then POST /api/v1/volumes/${volumeId}/attach with {"vm_id":"${vmId}"}; ` +
+    `or stop and start this VM: cmk stop virtualmachine id=${vmId}, cmk start virtualmachine id=${vmId}`;
+  const devicePath = mapping?.vmId === vmId ? mapping.devicePath : null;
+  return reported(
+    { kind: 'phantom-attach', volumeId, vmId, devicePath, message },
+    remedy,
+    mapping ? contain(view, mapping, volume) : [],
+  );
+}
+
+function contain(view: View, mapping: Mapping, volume: CloudVolume): RepairStep[] {
+  const { volumeId } = mapping;
+  const steps: RepairStep[] = [];
+  const here = mapping.vmId === view.o.applianceVmId;
+  const known = here && mapping.linuxState === 'missing';
+  const active = view.record(volumeId)?.status === 'active';
+  if (here && (!known || active || (view.served(volumeId)?.target ?? null) !== null))
+    steps.push({ kind: 'withdraw', exportName: exportName(volumeId) });
+  const effects: MappingEffect[] = [];
+  if (!known) {
+    const size = here ? mapping.size : volume.size;
+    effects.push({ kind: 'put-mapping', mapping: missingMapping(view, volumeId, size) });
+  }
+  if (active) effects.push({ kind: 'set-export-status', volumeId, status: 'failed' });
+  if (effects.length > 0) steps.push({ kind: 'rows', effects });
+  return steps;
+}

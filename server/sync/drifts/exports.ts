@@ -1,0 +1,72 @@
+import type { Device } from '../../devices/model';
+import { isWithdrawn } from '../../exports/service';
+import type { Mapping } from '../../operations/model';
+import type { DriftKind } from '../../runtime/daemon';
+import { mended, type Repair, type RepairStep } from '../repair';
+import type { View } from '../view';
+
+/** The mapping is right: is the volume exported, and does its export lead there? */
+export function judgeExport(view: View, mapping: Mapping, device: Device): Repair[] {
+  const { volumeId } = mapping;
+  const steps = publication(view, volumeId, device);
+  if (steps.length === 0 || view.o.configured === null) return [];
+  const problem = problemOf(view, volumeId, device);
+  if (problem === null) return [];
+  const { kind, message } = problem;
+  const found = { kind, volumeId, vmId: view.o.applianceVmId, devicePath: device.path, message };
+  return [
+    mended(found, steps, 'force-sync publishes it again; if it stays: systemctl restart volume-daemon-nbd'),
+  ];
+}
+
+/** Publishing again is idempotent, so a missing and an unhealthy export have the same repair. */
+function problemOf(
+  view: View,
+  volumeId: string,
+  device: Device,
+): { kind: DriftKind; message: string } | null {
+  const record = view.record(volumeId);
+  const served = view.served(volumeId);
+  if (!record) return { kind: 'missing-export', message: 'the mapped volume has no export' };
+  if (!served) return { kind: 'missing-export', message: 'the export server has no such export' };
+  const sick = (message: string) => ({ kind: 'unhealthy-export' as const, message });
+  if (served.target !== device.path)
+    return sick(`the export leads to ${served.target ?? 'nothing'} instead of ${device.path}`);
+  const probe = view.o.probes.get(served.name);
+  if (probe && !probe.ok) return sick(`the export does not answer: ${probe.message}`);
+  if (probe?.ok && probe.size !== device.size)
+    return sick(`the export answers with ${probe.size} bytes, the device has ${device.size}`);
+  if (record.status !== 'active') return sick(`the export row says ${record.status}`);
+  return record.devicePath === device.path
+    ? null
+    : sick(`the export row says ${record.devicePath} instead of ${device.path}`);
+}
+
+/** The guest has no disk of the volume, whatever CloudStack may say: its export must lead to nothing. */
+export function misleadingExport(view: View, mapping: Mapping): Repair[] {
+  const { volumeId, vmId } = mapping;
+  const served = view.served(volumeId);
+  if (served === null || served.target === null) return [];
+  const message = `the export leads to ${served.target}, which is not the disk of the volume`;
+  const found = { kind: 'unhealthy-export' as const, volumeId, vmId, devicePath: served.target, message };
+  return [mended(found, [{ kind: 'withdraw', exportName: served.name }])];
+}
+
+/** Export files of ours whose volume has no mapping to this guest: they go, so that they fail closed. */
+export function judgeOrphans(view: View): Repair[] {
+  const { applianceVmId: vmId, busy, configured } = view.o;
+  return (configured ?? [])
+    .filter(({ volumeId }) => !busy.has(volumeId) && view.mapping(volumeId)?.vmId !== vmId)
+    .map(({ name, volumeId, target }) => {
+      const message = `the export ${name} belongs to no mapping`;
+      const found = { kind: 'orphan-export' as const, volumeId, vmId, devicePath: target, message };
+      return mended(found, [{ kind: 'withdraw', exportName: name }]);
+    });
+}
+
+/** Nothing where exports are off, or where somebody has withdrawn this one on purpose. */
+export function publication(view: View, volumeId: string, device: Device): RepairStep[] {
+  const record = view.record(volumeId);
+  if (!view.o.exportsEnabled || (record && isWithdrawn(record))) return [];
+  return [{ kind: 'publish', volumeId, device, bootId: view.bootId }];
+}

@@ -1,0 +1,48 @@
+import type { MappingEffect } from '../database/ledger';
+import type { Device } from '../devices/model';
+import type { Drift, DriftKind } from '../runtime/daemon';
+
+/**
+ * One drift and what to do about it. Steps are all safe: rows, links, export files; nothing is ever attached, detached or
+ * deleted by sync (DESIGN section 1: nothing destructive because a timer fired).
+ */
+export interface Repair {
+  readonly drift: Omit<Drift, 'action'>;
+  /** Empty = reported only. */
+  readonly steps: readonly RepairStep[];
+  /**
+   * True when the steps end the drift. False: they only make it harmless (the export of a ghost disk is withdrawn), the drift
+   * stays reported until a person has done what the remedy says.
+   */
+  readonly mends: boolean;
+}
+
+export type RepairStep =
+  | { readonly kind: 'rows'; readonly effects: readonly MappingEffect[] }
+  | {
+      readonly kind: 'publish';
+      readonly volumeId: string;
+      readonly device: Device;
+      readonly bootId: string | null;
+    }
+  | { readonly kind: 'withdraw'; readonly exportName: string };
+
+interface Found {
+  readonly kind: DriftKind;
+  readonly volumeId: string | null;
+  readonly vmId: string | null;
+  readonly devicePath: string | null;
+  readonly message: string;
+}
+
+const BY_ITSELF = 'nothing to do: force-sync repairs it';
+
+/** A drift whose steps end it. */
+export function mended(found: Found, steps: readonly RepairStep[], remedy: string = BY_ITSELF): Repair {
+  return { drift: { ...found, remedy }, steps, mends: true };
+}
+
+/** A drift that a person has to end: `remedy` is the exact command or click, the steps only make it harmless. */
+export function reported(found: Found, remedy: string, steps: readonly RepairStep[] = []): Repair {
+  return { drift: { ...found, remedy }, steps, mends: false };
+}

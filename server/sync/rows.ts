@@ -1,0 +1,68 @@
+import type { CloudVolume } from '../cloudstack/cloud';
+import type { Device } from '../devices/model';
+import type { NewMapping } from '../operations/model';
+import type { View } from './view';
+
+/** The mapping of a volume to this device of this guest. */
+export function localMapping(
+  view: View,
+  volumeId: string,
+  device: Device,
+  matchedBy: 'serial' | 'size',
+): NewMapping {
+  const volume = view.volume(volumeId);
+  const deviceId = typeof volume === 'string' ? null : volume.deviceId;
+  return {
+    volumeId,
+    vmId: view.o.applianceVmId,
+    devicePath: device.path,
+    cloudstackState: 'attached',
+    linuxState: 'detected',
+    size: device.size,
+    controller: device.controller,
+    serial: device.serial,
+    diskseq: device.diskseq,
+    bootId: view.bootId,
+    matchedBy,
+    cloudstackDeviceId: deviceId ?? view.mapping(volumeId)?.cloudstackDeviceId ?? null,
+  };
+}
+
+/** Attached here by what CloudStack says, and no disk of it in the guest. */
+export function missingMapping(view: View, volumeId: string, size: number): NewMapping {
+  const before = view.mapping(volumeId);
+  const volume = view.volume(volumeId);
+  const deviceId = typeof volume === 'string' ? null : volume.deviceId;
+  return {
+    volumeId,
+    vmId: view.o.applianceVmId,
+    devicePath: `missing-${volumeId}`,
+    cloudstackState: 'attached',
+    linuxState: 'missing',
+    size,
+    controller: before?.controller ?? null,
+    serial: before?.serial ?? null,
+    diskseq: before?.diskseq ?? null,
+    bootId: before?.bootId ?? null,
+    matchedBy: before?.matchedBy ?? null,
+    cloudstackDeviceId: deviceId ?? before?.cloudstackDeviceId ?? null,
+  };
+}
+
+/** A volume on another VM has no device here. */
+export function remoteMapping(volume: CloudVolume, vmId: string): NewMapping {
+  return {
+    volumeId: volume.id,
+    vmId,
+    devicePath: `remote-vm-${vmId}-${volume.id}`,
+    cloudstackState: 'attached',
+    linuxState: 'n/a',
+    size: volume.size,
+    controller: null,
+    serial: null,
+    diskseq: null,
+    bootId: null,
+    matchedBy: null,
+    cloudstackDeviceId: volume.deviceId,
+  };
+}

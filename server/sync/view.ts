@@ -1,0 +1,107 @@
+import type { CloudVolume } from '../cloudstack/cloud';
+import { rootDevices } from '../devices/correlation';
+import { verifyIdentity } from '../devices/identity';
+import type { Device } from '../devices/model';
+import { serialNames } from '../devices/serial';
+import type { ConfiguredExport } from '../exports/export-server';
+import { exportName } from '../exports/naming';
+import type { ExportRecord, Mapping } from '../operations/model';
+import type { Observation } from './observation';
+
+/** States in which CloudStack is changing to whom the volume belongs: what it says of that is about to change. */
+const MOVING = new Set(['Creating', 'Attaching']);
+
+/** What CloudStack says of a volume: `absent` is certain, `unseen` means that CloudStack could not be read. */
+export type Seen = CloudVolume | 'absent' | 'unseen';
+
+/** An observation with the look-ups that the judgements share. Pure. */
+export class View {
+  private readonly volumes: ReadonlyMap<string, CloudVolume>;
+  private readonly mappings: ReadonlyMap<string, Mapping>;
+  private readonly records: ReadonlyMap<string, ExportRecord>;
+  private readonly configured: ReadonlyMap<string, ConfiguredExport>;
+  private readonly root: ReadonlySet<string>;
+
+  constructor(readonly o: Observation) {
+    this.volumes = new Map((o.volumes ?? []).map((volume) => [volume.id, volume]));
+    this.mappings = new Map(o.mappings.map((mapping) => [mapping.volumeId, mapping]));
+    this.records = new Map(o.exports.map((record) => [record.volumeId, record]));
+    this.configured = new Map((o.configured ?? []).map((one) => [one.name, one]));
+    this.root = o.guest ? rootDevices(o.guest) : new Set();
+  }
+
+  volume(id: string): Seen {
+    if (this.o.volumes === null) return 'unseen';
+    return this.volumes.get(id) ?? 'absent';
+  }
+
+  mapping(volumeId: string): Mapping | null {
+    return this.mappings.get(volumeId) ?? null;
+  }
+
+  record(volumeId: string): ExportRecord | null {
+    return this.records.get(volumeId) ?? null;
+  }
+
+  /** The export as the server has it configured. */
+  served(volumeId: string): ConfiguredExport | null {
+    return this.configured.get(exportName(volumeId)) ?? null;
+  }
+
+  /** CloudStack is attaching it right now, and has not been found doing so before. */
+  isMoving(volume: CloudVolume): boolean {
+    return MOVING.has(volume.state) && this.o.stuckBefore.get(volume.id) !== volume.state;
+  }
+
+  /**
+   * The disk of a volume in this guest: exactly one with its serial; else the mapping's own identity. `unknown` while a device
+   * has not told its serial yet, when two claim the same one, or when the one that has it is the system's or provably another
+   * volume's: then nothing is judged.
+   */
+  deviceOf(volumeId: string): Device | null | 'unknown' {
+    const devices = this.o.guest?.devices ?? [];
+    const named = devices.filter((device) => serialNames(volumeId, device.serial));
+    const [only] = named;
+    if (only) return named.length > 1 || this.isTaken(only, volumeId) ? 'unknown' : only;
+    const mapping = this.mapping(volumeId);
+    const there =
+      mapping?.matchedBy === 'size'
+        ? devices.find((device) => device.path === mapping.devicePath)
+        : undefined;
+    if (there && mapping && verifyIdentity(mapping, there, this.bootId).ok) return there;
+    const silent = devices.some(
+      ({ serialState }) => serialState === 'pending' || serialState === 'unreadable',
+    );
+    return silent ? 'unknown' : null;
+  }
+
+  get bootId(): string | null {
+    return this.o.guest?.bootId ?? null;
+  }
+
+  /** Volumes whose mapping says it has this path of the appliance, this volume not among them. */
+  rivals(volumeId: string, path: string): string[] {
+    return this.o.mappings
+      .filter(
+        (mapping) =>
+          mapping.devicePath === path &&
+          mapping.vmId === this.o.applianceVmId &&
+          mapping.volumeId !== volumeId,
+      )
+      .map((mapping) => mapping.volumeId);
+  }
+
+  private isTaken(device: Device, volumeId: string): boolean {
+    if (this.root.has(device.name)) return true;
+    return this.rivals(volumeId, device.path).some((rival) => {
+      const mapping = this.mapping(rival);
+      return mapping !== null && verifyIdentity(mapping, device, this.bootId).ok;
+    });
+  }
+}
+
+/** Where CloudStack has a volume, as the end of a sentence. */
+export function whereabouts(volume: CloudVolume | 'absent'): string {
+  if (volume === 'absent') return 'does not exist';
+  return volume.vmId === null ? 'is detached' : `is attached to VM ${volume.vmId}`;
+}

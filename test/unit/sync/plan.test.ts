@@ -1,0 +1,358 @@
+import { describe, expect, it } from 'vitest';
+import { exportName } from '~/server/exports/naming';
+import { DRIFT_KINDS, type DriftKind } from '~/server/runtime/daemon';
+import type { Observation } from '~/server/sync/observation';
+import { plan } from '~/server/sync/plan';
+import {
+  APPLIANCE,
+  answers,
+  device,
+  GIB,
+  guest,
+  healthy,
+  mapping,
+  OTHER_VM,
+  ROOT,
+  record,
+  remote,
+  SECOND,
+  SILENT,
+  VOLUME,
+  volume,
+} from './observations';
+
+const NAME = exportName(VOLUME);
+const served = (target: string | null) => [{ name: NAME, volumeId: VOLUME, target }];
+const nothing: Partial<Observation> = { mappings: [], exports: [], configured: [], probes: new Map() };
+const detached = { volumes: [volume({ vmId: null, deviceId: null })] };
+const missing = mapping({ linuxState: 'missing', devicePath: `missing-${VOLUME}` });
+
+/** One drift alone: what the views say, the drift's name, and what is done about it ('' = reported only). */
+const TABLE: readonly [story: string, world: Partial<Observation>, kind: DriftKind, steps: string][] = [
+  ['the guest kept the disk of a detached volume', detached, 'ghost-disk', 'withdraw, delete-mapping'],
+  ['the same without a row: there is nothing to repair', { ...nothing, ...detached }, 'ghost-disk', ''],
+  [
+    'the guest kept the disk of a volume that is on another VM now',
+    { ...nothing, volumes: [volume({ vmId: OTHER_VM })], mappings: [remote()] },
+    'ghost-disk',
+    '',
+  ],
+  ['the guest kept the disk of a deleted volume', { volumes: [] }, 'ghost-disk', 'withdraw, delete-mapping'],
+  [
+    'CloudStack says attached, the guest has no such disk',
+    { guest: guest([]) },
+    'phantom-attach',
+    'withdraw, put-mapping missing, set-export-status failed',
+  ],
+  [
+    'a known phantom whose export leads somewhere again',
+    { guest: guest([]), mappings: [missing], exports: [record({ status: 'failed' })] },
+    'phantom-attach',
+    'withdraw',
+  ],
+  [
+    'a known phantom is reported and not touched again',
+    { guest: guest([]), mappings: [missing], exports: [record({ status: 'failed' })], configured: [] },
+    'phantom-attach',
+    '',
+  ],
+  ['a phantom that was never mapped', { ...nothing, guest: guest([]) }, 'phantom-attach', ''],
+  [
+    'a phantom whose row names another VM',
+    { ...nothing, guest: guest([]), mappings: [remote()] },
+    'phantom-attach',
+    'put-mapping missing',
+  ],
+  [
+    'another letter after a reboot',
+    { guest: guest([device({ name: 'vdc', diskseq: 3 })], 'another boot') },
+    'letter-moved',
+    'put-mapping detected /dev/vdc, publish /dev/vdc',
+  ],
+  [
+    'the same letter, plugged again',
+    { guest: guest([device({ diskseq: 9 })]) },
+    'letter-moved',
+    'put-mapping detected /dev/vdb, publish /dev/vdb',
+  ],
+  [
+    'a missing disk has come',
+    { mappings: [missing], exports: [record({ status: 'failed' })], configured: [] },
+    'letter-moved',
+    'put-mapping detected /dev/vdb, publish /dev/vdb',
+  ],
+  [
+    'the disk has grown',
+    { guest: guest([device({ size: 6 * GIB })]), volumes: [volume({ size: 6 * GIB })] },
+    'resized',
+    'put-mapping detected /dev/vdb, publish /dev/vdb',
+  ],
+  ['attached by hand', nothing, 'unmapped-volume', 'put-mapping detected /dev/vdb, publish /dev/vdb'],
+  [
+    'attached here, the row names another VM',
+    { ...nothing, mappings: [remote()] },
+    'unmapped-volume',
+    'put-mapping detected /dev/vdb, publish /dev/vdb',
+  ],
+  [
+    'attached by hand with a disk that is too small',
+    { ...nothing, guest: guest([device({ size: 5 * GIB - 512 })]) },
+    'unmapped-volume',
+    '',
+  ],
+  [
+    'attached by hand with a disk that is far too large',
+    { ...nothing, guest: guest([device({ size: 9 * GIB })]) },
+    'unmapped-volume',
+    '',
+  ],
+  ['detached by hand', { ...detached, guest: guest([]) }, 'stale-mapping', 'withdraw, delete-mapping'],
+  ['deleted by hand', { volumes: [], guest: guest([]) }, 'stale-mapping', 'withdraw, delete-mapping'],
+  [
+    'moved to another VM by hand',
+    { volumes: [volume({ vmId: OTHER_VM })], guest: guest([]) },
+    'stale-mapping',
+    'withdraw, delete-mapping, put-mapping n/a',
+  ],
+  [
+    'detached from another VM by hand: no export is touched',
+    { ...nothing, ...detached, mappings: [remote()], guest: guest([]) },
+    'stale-mapping',
+    'delete-mapping',
+  ],
+  ['never exported', { exports: [], configured: [] }, 'missing-export', 'publish /dev/vdb'],
+  ['the export server lost it', { configured: [] }, 'missing-export', 'publish /dev/vdb'],
+  [
+    'an export of no mapping',
+    { volumes: [], guest: guest([]), mappings: [], exports: [] },
+    'orphan-export',
+    'withdraw',
+  ],
+  [
+    'an export of a volume on another VM',
+    { volumes: [volume({ vmId: OTHER_VM })], guest: guest([]), mappings: [remote()], exports: [] },
+    'orphan-export',
+    'withdraw',
+  ],
+  ['the link leads elsewhere', { configured: served('/dev/vdc') }, 'unhealthy-export', 'publish /dev/vdb'],
+  ['the link leads nowhere', { configured: served(null) }, 'unhealthy-export', 'publish /dev/vdb'],
+  ['it does not answer', { probes: new Map([[NAME, SILENT]]) }, 'unhealthy-export', 'publish /dev/vdb'],
+  [
+    'it has another size',
+    { probes: new Map([[NAME, answers(GIB)]]) },
+    'unhealthy-export',
+    'publish /dev/vdb',
+  ],
+  [
+    'its row says failed',
+    { exports: [record({ status: 'failed' })] },
+    'unhealthy-export',
+    'publish /dev/vdb',
+  ],
+  [
+    'its row names another device',
+    { exports: [record({ devicePath: '/dev/vdz' })] },
+    'unhealthy-export',
+    'publish /dev/vdb',
+  ],
+  [
+    'CloudStack is away, the disk is gone, and the export leads to the disk that has its letter now',
+    { volumes: null, guest: guest([device({ serial: '7d21b6e093fa4c188b57', diskseq: 9 })]) },
+    'unhealthy-export',
+    'withdraw',
+  ],
+  [
+    'stuck in Attaching since an earlier sync',
+    {
+      ...nothing,
+      volumes: [volume({ vmId: null, state: 'Attaching' })],
+      guest: guest([]),
+      stuckBefore: new Map([[VOLUME, 'Attaching']]),
+    },
+    'stuck-state',
+    '',
+  ],
+  [
+    'stuck in Creating since an earlier sync',
+    {
+      ...nothing,
+      volumes: [volume({ vmId: null, state: 'Creating' })],
+      guest: guest([]),
+      stuckBefore: new Map([[VOLUME, 'Creating']]),
+    },
+    'stuck-state',
+    '',
+  ],
+  ['two opinions about who we are', { identityConflicts: ['A says X, B says Y'] }, 'identity-conflict', ''],
+];
+
+/** The steps of a plan in words. */
+function steps(o: Observation): string[] {
+  return plan(o).map(({ steps: list }) =>
+    list
+      .flatMap((step): string[] => {
+        if (step.kind === 'publish') return [`publish ${step.device.path}`];
+        if (step.kind === 'withdraw') return ['withdraw'];
+        return step.effects.map((effect) => {
+          if (effect.kind === 'set-export-status') return `set-export-status ${effect.status}`;
+          if (effect.kind !== 'put-mapping') return effect.kind;
+          const { linuxState, devicePath } = effect.mapping;
+          return `put-mapping ${linuxState}${linuxState === 'detected' ? ` ${devicePath}` : ''}`;
+        });
+      })
+      .join(', '),
+  );
+}
+
+describe('each drift alone', () => {
+  it('a healthy appliance has none', () => {
+    expect(plan(healthy())).toEqual([]);
+  });
+
+  it.each(TABLE)('%s', (_story, world, kind, expected) => {
+    const o = healthy(world);
+    expect(plan(o).map(({ drift }) => drift.kind)).toEqual([kind]);
+    expect(steps(o)).toEqual([expected]);
+  });
+
+  it('the table knows every kind of drift', () => {
+    const covered = new Set(TABLE.map(([, , kind]) => kind));
+    expect(DRIFT_KINDS.filter((kind) => !covered.has(kind))).toEqual([]);
+  });
+
+  it.each(TABLE)('while an operation is in flight, nobody is disturbed: %s', (_story, world, kind) => {
+    const o = healthy({ ...world, busy: new Set([VOLUME]) });
+    // Who we are is no volume's affair.
+    expect(plan(o)).toHaveLength(kind === 'identity-conflict' ? 1 : 0);
+  });
+});
+
+describe('what a person has to do is said as a command', () => {
+  const unsafe = TABLE.map(([story, world, kind]) => ({ story, kind, plans: plan(healthy(world)) })).filter(
+    ({ plans }) => plans.some(({ mends }) => !mends),
+  );
+  const COMMAND: Readonly<Partial<Record<DriftKind, RegExp[]>>> = {
+    'ghost-disk': [/virsh detach-disk \S+ <target> --live/, /cmk stop virtualmachine id=\S+/],
+    'phantom-attach': [/POST \/api\/v1\/volumes\/[0-9a-f-]{36}\/detach/, /"vm_id":"aaaaaaaa-/],
+    'unmapped-volume': [/lsblk -b \/dev\/vdb/, /SIZE_TOLERANCE/],
+    'stuck-state': [/cmk list asyncjobs/, /cmk update volume id=[0-9a-f-]{36} state=(Ready|Allocated)/],
+    'identity-conflict': [/OMA_VM_ID/, /UPDATE ossea_configs SET oma_vm_id/],
+  };
+
+  it.each(unsafe)('$kind: $story', ({ kind, plans }) => {
+    for (const { drift } of plans)
+      for (const command of COMMAND[kind] ?? [/no command is known/]) expect(drift.remedy).toMatch(command);
+  });
+
+  it('every kind that no sync can end is among them', () => {
+    expect([...new Set(unsafe.map(({ kind }) => kind))].sort()).toEqual(Object.keys(COMMAND).sort());
+  });
+});
+
+describe('what is not known is not judged', () => {
+  const unread = device({ serial: null, serialState: 'pending' });
+  const twins = [device(), device({ name: 'vdc', diskseq: 8 })];
+  const SILENCES: readonly [story: string, world: Partial<Observation>][] = [
+    ['CloudStack is away and everything else fits', { volumes: null }],
+    [
+      'CloudStack is away: gone is not yet a phantom',
+      { volumes: null, guest: guest([]), configured: served(null) },
+    ],
+    [
+      'CloudStack is away: nobody knows where the volume of another VM is',
+      { ...nothing, volumes: null, mappings: [remote()] },
+    ],
+    ['the guest cannot be read', { guest: null }],
+    ['a disk has not told its serial yet', { guest: guest([unread]) }],
+    [
+      'a disk has not told its serial yet and the volume is detached',
+      { ...nothing, ...detached, guest: guest([unread]) },
+    ],
+    ['two disks claim the volume', { ...nothing, guest: guest(twins) }],
+    [
+      "the system's own disk has the serial",
+      { ...nothing, guest: { ...guest([]), devices: [{ ...ROOT, ...device({ name: 'vda' }), root: true }] } },
+    ],
+    ['the root volume of the appliance', { ...nothing, volumes: [volume({ type: 'ROOT' })] }],
+    ['the export server cannot be read', { configured: null, probes: new Map() }],
+    ['exports are off', { exportsEnabled: false, configured: null, exports: [], probes: new Map() }],
+    [
+      'withdrawn on purpose',
+      {
+        configured: [],
+        probes: new Map(),
+        exports: [record({ status: 'pending', metadata: { withdrawn: 'true' } })],
+      },
+    ],
+    [
+      'CloudStack is attaching it right now',
+      { ...nothing, volumes: [volume({ vmId: null, state: 'Attaching' })] },
+    ],
+    [
+      'CloudStack is creating it right now',
+      { ...nothing, volumes: [volume({ vmId: null, state: 'Creating' })], guest: guest([]) },
+    ],
+    [
+      'a volume on another VM, mapped there',
+      { ...nothing, volumes: [volume({ vmId: OTHER_VM })], mappings: [remote()], guest: guest([]) },
+    ],
+    ['a detached volume', { ...nothing, ...detached, guest: guest([]) }],
+  ];
+
+  it.each(SILENCES)('%s', (_story, world) => {
+    expect(plan(healthy(world))).toEqual([]);
+  });
+
+  it('an export that was withdrawn on purpose stays withdrawn when the letter moves', () => {
+    const withdrawn = record({ status: 'pending', metadata: { withdrawn: 'true' } });
+    const o = healthy({ guest: guest([device({ name: 'vdc' })]), exports: [withdrawn], configured: [] });
+    expect(steps(o)).toEqual(['put-mapping detected /dev/vdc']);
+  });
+
+  it('a disk that another mapping provably has is not given away, even by its serial', () => {
+    const twin = `${VOLUME.slice(0, 24)}000000000000`;
+    const o = healthy({ volumes: [volume(), volume({ id: twin })] });
+    expect(plan(o)).toEqual([]);
+  });
+});
+
+describe('letters that change hands', () => {
+  const first = device({ name: 'vdc', diskseq: 2 });
+  const second = device({ name: 'vdb', serial: '7d21b6e093fa4c188b57', diskseq: 3 });
+  const swapped = healthy({
+    volumes: [volume(), volume({ id: SECOND, deviceId: 2 })],
+    guest: guest([second, first], 'another boot'),
+    mappings: [mapping(), mapping({ volumeId: SECOND, devicePath: '/dev/vdc', diskseq: 8 })],
+    exports: [],
+    exportsEnabled: false,
+    configured: null,
+  });
+
+  it('two volumes that swap letters displace each other by name', () => {
+    const displaced = plan(swapped).flatMap(({ drift, steps: list }) =>
+      list.flatMap((step) =>
+        step.kind === 'rows'
+          ? step.effects.map((effect) => [drift.volumeId, effect.kind === 'put-mapping' && effect.displaces])
+          : [],
+      ),
+    );
+    expect(displaced).toEqual([
+      [VOLUME, [SECOND]],
+      [SECOND, [VOLUME]],
+    ]);
+  });
+
+  it('a volume whose letter belongs to the row of a volume in flight waits for it', () => {
+    expect(plan({ ...swapped, busy: new Set([SECOND]) })).toEqual([]);
+  });
+
+  it('a size-matched mapping holds as long as the plug is the same, and no longer', () => {
+    const mute = { serial: null, serialState: 'absent' as const };
+    const bySize = mapping({ serial: null, matchedBy: 'size' });
+    expect(plan(healthy({ guest: guest([device(mute)]), mappings: [bySize] }))).toEqual([]);
+    const again = guest([device({ ...mute, diskseq: 8 })]);
+    const [repair] = plan(healthy({ guest: again, mappings: [bySize] }));
+    expect(repair?.drift.kind).toBe('phantom-attach');
+    expect(repair?.drift.vmId).toBe(APPLIANCE);
+  });
+});
