@@ -19,12 +19,14 @@ import type { ActiveSettings, CloudSettings } from './settings';
 import { type Parameters, signedForm } from './signing';
 import { post, type WireAnswer } from './transport';
 
+/** Told of every call, for metrics. */
+export type CloudCallListener = (call: { command: string; ms: number; error: CloudError | null }) => void;
+
 interface CloudParts {
   readonly settings: CloudSettings;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** Told of every call, for metrics. */
-  readonly onCall?: (call: { command: string; ms: number; error: CloudError | null }) => void;
+  readonly onCall?: CloudCallListener;
 }
 
 export interface CallStatistics {

@@ -7,7 +7,7 @@ import { type Dsn, describeDsn } from './dsn';
 import type { Ledger } from './ledger';
 import { migrate } from './migrate';
 import { MysqlLedger } from './mysql-ledger';
-import { openPool } from './pool';
+import { openPool, type PoolUsage } from './pool';
 import type { Tables } from './tables';
 
 export interface OpenDatabase {
@@ -16,6 +16,7 @@ export interface OpenDatabase {
   readonly kysely: Kysely<Tables>;
   /** Waits until the database is there and brings its schema up to date. Returns at once when the signal aborts. */
   prepare(signal: AbortSignal): Promise<void>;
+  usage(): PoolUsage;
   close(): Promise<void>;
 }
 
@@ -27,6 +28,7 @@ export function openDatabase(dsn: Dsn, clock: Clock, logger: Logger): OpenDataba
     kysely: database.kysely,
     ledger: new MysqlLedger(database, () => clock.now()),
     prepare: (signal) => prepare(dsn, clock, logger, signal),
+    usage: () => database.usage(),
     close: () => database.close(),
   };
 }

@@ -64,7 +64,14 @@ export interface Database {
    * `work` must have no effect but through `tx`, and must heed `attempt.inDoubt`. Throws DATABASE_UNAVAILABLE.
    */
   transaction<T>(work: (tx: Transaction<Tables>, attempt: Attempt) => Promise<T>): Promise<T>;
+  /** Connections at work, and requests that wait for one: right now, for metrics. */
+  usage(): PoolUsage;
   close(): Promise<void>;
+}
+
+export interface PoolUsage {
+  readonly inUse: number;
+  readonly waiting: number;
 }
 
 /** Opens the pool; nothing is connected before the first query. */
@@ -85,12 +92,25 @@ export function openPool(dsn: Dsn): Database {
       });
     }
   });
+  const usage = { inUse: 0, waiting: 0 };
   const guarded: MysqlPool = {
-    getConnection: (callback) =>
+    getConnection: (callback) => {
+      usage.waiting += 1;
       pool.getConnection((error, connection) => {
-        if (error) callback(error, NO_CONNECTION);
-        else callback(null, new GuardedConnection(connection));
-      }),
+        usage.waiting -= 1;
+        if (error) {
+          callback(error, NO_CONNECTION);
+          return;
+        }
+        usage.inUse += 1;
+        callback(
+          null,
+          new GuardedConnection(connection, () => {
+            usage.inUse -= 1;
+          }),
+        );
+      });
+    },
     end: (callback) => pool.end(callback),
   };
   const kysely = new Kysely<Tables>({ dialect: new MysqlDialect({ pool: guarded }) });
@@ -98,6 +118,7 @@ export function openPool(dsn: Dsn): Database {
     kysely,
     query: (work) => query(kysely, work),
     transaction: (work) => transaction(kysely, work),
+    usage: () => ({ ...usage }),
     // Not kysely.destroy(): it does nothing when no query was ever made, and the pool's timer would keep the process alive.
     close: () => new Promise((resolve, reject) => pool.end((error) => (error ? reject(error) : resolve()))),
   };
@@ -143,7 +164,10 @@ async function transaction<T>(
 class GuardedConnection implements MysqlPoolConnection {
   private broken: unknown = null;
 
-  constructor(private readonly raw: PoolConnection) {}
+  constructor(
+    private readonly raw: PoolConnection,
+    private readonly returned: () => void,
+  ) {}
 
   query(text: string, parameters: unknown[]): never;
   query(
@@ -170,6 +194,7 @@ class GuardedConnection implements MysqlPoolConnection {
   }
 
   release(): void {
+    this.returned();
     if (this.broken === null) this.raw.release();
     else this.raw.destroy();
   }

@@ -32,6 +32,8 @@ export interface ExportServer {
   /** Client connections open on this export (0 when unknown to the backend), with a detail for people. */
   clients(name: string): Promise<{ count: number; details: string[] }>;
   health(): Promise<ExportServerHealth>;
+  /** What it has done since it was made, for metrics; absent where there is nothing to count. */
+  readonly figures?: ExportFigures;
   close(): Promise<void>;
 }
 
@@ -65,4 +67,14 @@ export interface ExportServerHealth {
   readonly pid: number | null;
   /** Names withdrawn from the configuration that the running server still remembers; they fail closed. */
   readonly staleUntilRestart: number;
+}
+
+/** What a backend has done since it was made: for metrics, tests and the bench. */
+export interface ExportFigures {
+  readonly reloads: number;
+  readonly restarts: number;
+  readonly probes: number;
+  readonly probeFailures: number;
+  /** From the kill of the old parent to the first answer of the new one, ms; null before the first restart. */
+  readonly lastRestartMs: number | null;
 }

@@ -8,6 +8,7 @@ import { ConnectionCounter } from './connections';
 import { ExportFiles } from './export-files';
 import type {
   ConfiguredExport,
+  ExportFigures,
   ExportServer,
   ExportServerHealth,
   ExportTarget,
@@ -34,16 +35,6 @@ export interface NbdServerOptions {
   readonly restartPolicy: 'preserve' | 'when-idle' | 'never';
   readonly clock: Clock;
   readonly logger: Logger;
-}
-
-/** What the backend has done since it was made: for metrics, tests and the bench. */
-export interface ExportFigures {
-  readonly reloads: number;
-  readonly restarts: number;
-  readonly probes: number;
-  readonly probeFailures: number;
-  /** From the kill of the old parent to the first answer of the new one, ms; null before the first restart. */
-  readonly lastRestartMs: number | null;
 }
 
 /**

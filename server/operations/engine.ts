@@ -63,6 +63,11 @@ export class Engine implements Siblings {
     return [...this.runs.values()].map(({ run }) => ({ operation: run.operation, waiting: run.waiting }));
   }
 
+  /** The running operation of this id, or null. */
+  find(operationId: string): Operation | null {
+    return this.runs.get(operationId)?.run.operation ?? null;
+  }
+
   isBusyWith(volumeId: string): boolean {
     return this.running().some((operation) => operation.volumeId === volumeId);
   }

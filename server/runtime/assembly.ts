@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { createCloud, type HttpCloud } from '../cloudstack/http-cloud';
+import { type CloudCallListener, createCloud, type HttpCloud } from '../cloudstack/http-cloud';
 import { CloudSettings } from '../cloudstack/settings';
 import { type OpenDatabase, openDatabase } from '../database/open';
 import { readOsseaConfigs } from '../database/ossea-configs';
@@ -27,7 +27,12 @@ export interface Assembly {
 }
 
 /** The one place that chooses the real implementations (DESIGN section 3: one composition root). */
-export function assemble(configuration: Configuration, logger: Logger, redactor: Redactor): Assembly {
+export function assemble(
+  configuration: Configuration,
+  logger: Logger,
+  redactor: Redactor,
+  onCloudCall: CloudCallListener,
+): Assembly {
   const clock = systemClock;
   const { devices, exports: nbd } = configuration;
   const database = openDatabase(configuration.database.dsn, clock, logger);
@@ -38,7 +43,7 @@ export function assemble(configuration: Configuration, logger: Logger, redactor:
     clock,
     logger,
   });
-  const cloud = createCloud({ settings, clock, logger });
+  const cloud = createCloud({ settings, clock, logger, onCall: onCloudCall });
   const guest = createSysfsGuest({ ...devices, clock });
   const watcher = new DeviceWatcher({
     guest,

@@ -29,6 +29,12 @@ export class Statistics {
     return this.reading;
   }
 
+  /** The pending operations as last counted; asking brings the count up to date for the next time. Never waits, never throws. */
+  pending(): number {
+    if (this.dirty) this.counts().catch(() => undefined);
+    return this.cached?.byStatus.pending ?? 0;
+  }
+
   private async read(): Promise<OperationCounts> {
     this.dirty = false;
     try {

@@ -5,7 +5,7 @@ import { ExportService } from '../exports/service';
 import type { Policy } from '../operations/decision';
 import type { Engine } from '../operations/engine';
 import { OperationEvents } from '../operations/events';
-import type { OperationType, RequestOf } from '../operations/model';
+import type { ExportRecord, OperationType, RequestOf } from '../operations/model';
 import { OperationService } from '../operations/service';
 import { SyncService } from '../sync/service';
 import { withdrawSurprises } from '../sync/surprise';
@@ -19,7 +19,7 @@ import { LIMITS } from './limits';
 import { CLOUDSTACK_VERIFIED, MONITOR_STARTED } from './log-events';
 import type { Logger } from './logger';
 import { Ownership } from './ownership';
-import { renderPrometheus } from './prometheus';
+import { Metrics } from './prometheus/metrics';
 import type { Redactor } from './redaction';
 import { errorRatePercent, Statistics } from './statistics';
 import { VERSION } from './version';
@@ -52,14 +52,15 @@ export class VolumeDaemon implements Daemon {
   private readonly ownership: Ownership;
   private readonly monitor: HealthMonitor;
   private readonly statistics: Statistics;
+  private readonly figures = new Metrics((id) => this.ownership.engine?.find(id) ?? null);
   private migrated = false;
-  private pending = 0;
   private readonly recent: DeviceEvent[] = [];
   private stopped: Promise<void> | null = null;
 
   constructor(private readonly parts: Parts) {
     const { configuration, logger } = parts;
-    this.assembly = assemble(configuration, logger, parts.redactor);
+    this.assembly = assemble(configuration, logger, parts.redactor, this.figures.cloudCall);
+    this.events.onEntry(this.figures.entry);
     const { database, cloud, guest, watcher, exports, identity } = this.assembly;
     const { ledger } = database;
     const base = {
@@ -132,6 +133,7 @@ export class VolumeDaemon implements Daemon {
     this.monitor.start();
     await watcher.start();
     watcher.onEvent((event) => this.deviceEvent(event));
+    watcher.onEvent(this.figures.deviceEvent);
     logger.info(MONITOR_STARTED, {
       interval_ms: configuration.devices.pollInterval,
       devices: watcher.snapshot().devices.length,
@@ -159,7 +161,7 @@ export class VolumeDaemon implements Daemon {
       appliance: identity.view,
       engine: this.ownership.engine,
       owner: this.phase === 'standby' ? this.ownership.otherOwner : null,
-      pending: this.pending,
+      pending: this.statistics.pending(),
       lastSync: this.sync.last,
       startedAt: this.startedAt,
       pollIntervalMs: this.parts.configuration.devices.pollInterval,
@@ -169,7 +171,6 @@ export class VolumeDaemon implements Daemon {
   async metrics(): Promise<MetricsReport> {
     this.readable();
     const counts = await this.statistics.counts();
-    this.pending = counts.byStatus.pending;
     const total = Object.values(counts.byStatus).reduce((sum, count) => sum + count, 0);
     const calls = this.assembly.cloud.statistics();
     return {
@@ -192,7 +193,23 @@ export class VolumeDaemon implements Daemon {
   }
 
   async prometheus(): Promise<{ contentType: string; body: string }> {
-    return renderPrometheus(await this.metrics(), this.health());
+    const { database, cloud, exports, watcher } = this.assembly;
+    const orNull = () => null;
+    const records = await this.exports.list({ limit: LIMITS.LIST_MAX }).catch(orNull);
+    const { devices, failedScans } = watcher.health();
+    return this.figures.render({
+      version: this.version,
+      health: this.health(),
+      // Read only once the schema is there; while the database is away the other figures still tell what is wrong.
+      counts: this.migrated ? await this.statistics.counts().catch(orNull) : null,
+      exports: records,
+      exportClients: records && (await countClients(exports, records).catch(orNull)),
+      exportFigures: exports.figures ?? null,
+      devices: { devices, failedScans },
+      clockSkewMs: cloud.statistics().clockSkewMs,
+      lastSync: this.sync.last,
+      pool: database.usage(),
+    });
   }
 
   /** The task ticks every 2 s; a longer POLL_INTERVAL skips ticks. */
@@ -391,6 +408,14 @@ export class VolumeDaemon implements Daemon {
       },
     );
   }
+}
+
+/** Clients of all exports together; every export is one look at the process table, so only so many are looked at. */
+async function countClients(server: Assembly['exports'], records: readonly ExportRecord[]): Promise<number> {
+  let count = 0;
+  for (const { exportName } of records.slice(0, LIMITS.METRICS_EXPORTS))
+    count += (await server.clients(exportName)).count;
+  return count;
 }
 
 function exportHealth(health: Awaited<ReturnType<Assembly['exports']['health']>>): ComponentHealth {

@@ -62,9 +62,10 @@ function sentence({ health }: State, status: string): string {
   }
 }
 
-function reasons({ health }: State): string[] {
+function reasons({ health, active }: State): string[] {
   if (!health) return [];
-  const { components, drifts, phase_reason, active_operations, pending_operations } = health.details;
+  const { components, drifts, phase_reason } = health.details;
+  const running = active.filter(({ status }) => status === 'executing').length;
   const troubled = Object.entries(components)
     .filter(([, { status }]) => status === 'unhealthy' || status === 'degraded')
     .map(([name]) => COMPONENT_NAMES[name] ?? name);
@@ -72,9 +73,7 @@ function reasons({ health }: State): string[] {
     ...(phase_reason ? [`${phase_reason}.`] : []),
     ...(troubled.length > 0 ? [`Look at: ${troubled.join(', ')}.`] : []),
     ...(drifts.length > 0 ? [`${plural(drifts.length, 'drift')} for a person to decide.`] : []),
-    active_operations + pending_operations === 0
-      ? 'Nothing is running.'
-      : `${active_operations} running, ${pending_operations} waiting.`,
+    active.length === 0 ? 'Nothing is running.' : `${running} running, ${active.length - running} waiting.`,
   ];
 }
 

@@ -1,0 +1,88 @@
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+
+/** Seconds. Operations wait for CloudStack, so they last from a tenth of a second to an hour. */
+const OPERATION = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 900, 3600];
+const CALL = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
+const DETECTION = [0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 15, 30];
+/** ms between two looks at the event loop: finer would cost more than the daemon itself does at rest. */
+const LOOP_PRECISION = 100;
+
+export type Catalogue = ReturnType<typeof createCatalogue>;
+
+/** Every metric of ours, with its meaning (docs/monitoring.md, checked by a test), and prom-client's own of process and event loop. */
+export function createCatalogue(registry: Registry = new Registry()) {
+  const registers = [registry];
+  const named = (name: string, help: string) => ({ name: `volume_daemon_${name}`, help, registers });
+  const gauge = <L extends string = never>(name: string, help: string, labelNames: L[] = []) =>
+    new Gauge({ ...named(name, help), labelNames });
+  const counter = <L extends string = never>(name: string, help: string, labelNames: L[] = []) =>
+    new Counter({ ...named(name, help), labelNames });
+  const histogram = <L extends string>(name: string, help: string, labelNames: L[], buckets: number[]) =>
+    new Histogram({ ...named(name, help), labelNames, buckets });
+  collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: LOOP_PRECISION });
+  return {
+    registry,
+    info: gauge('info', 'Always 1; the version is in the label.', ['version']),
+    phase: gauge('phase', '1 for the phase the daemon is in.', ['phase']),
+    dependencyUp: gauge('dependency_up', '1 when the dependency is healthy or switched off.', ['dependency']),
+    epoch: gauge('epoch', 'Epoch of the ownership of the appliance, 0 in standby.'),
+    operations: gauge('operations', 'Operations in the ledger by status.', ['status']),
+    operationsByType: gauge('operations_by_type', 'Operations in the ledger by type.', ['type']),
+    oldest: gauge(
+      'oldest_operation_age_seconds',
+      'Age of the oldest operation in this status, 0 without one.',
+      ['status'],
+    ),
+    waiting: gauge(
+      'operations_held_up',
+      'Executing operations that wait for a retry or a dependency, by step.',
+      ['step'],
+    ),
+    ended: counter('operations_ended_total', 'Operations that ended in this process, by type and outcome.', [
+      'type',
+      'status',
+    ]),
+    duration: histogram(
+      'operation_duration_seconds',
+      'From acceptance to the end of an operation, by type and outcome.',
+      ['type', 'status'],
+      OPERATION,
+    ),
+    stepDuration: histogram(
+      'step_duration_seconds',
+      'A step of an operation, from its intent (or the end of the step before it) to its answer.',
+      ['type', 'step'],
+      OPERATION,
+    ),
+    detection: histogram(
+      'device_detection_seconds',
+      'From the answer of CloudStack that a volume is attached to the mapping of its verified device.',
+      [],
+      DETECTION,
+    ),
+    cloudCalls: counter('cloudstack_calls_total', 'Calls to CloudStack.', ['command']),
+    cloudErrors: counter('cloudstack_errors_total', 'Calls to CloudStack that failed, by kind of error.', [
+      'command',
+      'kind',
+    ]),
+    cloudDuration: histogram('cloudstack_call_duration_seconds', 'Calls to CloudStack.', ['command'], CALL),
+    cloudSkew: gauge('cloudstack_clock_skew_seconds', "CloudStack's clock minus ours, from its last answer."),
+    devices: gauge('devices', 'Virtio disks of this guest at the last look.'),
+    deviceEvents: counter('device_events_total', 'Disks that appeared, left or changed.', ['type']),
+    scanFailures: counter('device_scan_failures_total', 'Looks at the guest that failed.'),
+    mappings: gauge('mappings', 'Attached volumes with a mapping.'),
+    drifts: gauge('drifts', 'Drifts left to a person by the last sync, by kind.', ['kind']),
+    lastSync: gauge(
+      'last_sync_timestamp_seconds',
+      'Unix time of the end of the last sync that could repair.',
+    ),
+    exports: gauge('exports', 'NBD exports in the ledger by status.', ['status']),
+    exportClients: gauge('export_clients', 'Clients connected to the NBD exports.'),
+    reloads: counter('export_reloads_total', 'Reloads of the NBD server.'),
+    restarts: counter('export_restarts_total', 'Restarts of the parent of the NBD server.'),
+    probes: counter('export_probes_total', 'NBD handshakes made to check an export.'),
+    probeFailures: counter('export_probe_failures_total', 'NBD handshakes that failed.'),
+    poolInUse: gauge('database_connections_in_use', 'Connections of the pool that are at work.'),
+    poolWaiting: gauge('database_requests_waiting', 'Requests that wait for a connection of the pool.'),
+  };
+}

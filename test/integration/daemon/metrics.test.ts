@@ -1,0 +1,142 @@
+import { readFileSync } from 'node:fs';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { send, Walk } from './walk';
+
+/** /metrics of the built daemon on real parts, and what packaging/ makes of it. */
+let walk: Walk;
+let text = '';
+
+beforeAll(async () => {
+  walk = await Walk.begin();
+  const volumeId = await walk.create('measured');
+  await walk.attach(volumeId);
+  // Refused by CloudStack: an error to count.
+  await walk.attach('00000000-0000-4000-8000-000000000000').catch(() => undefined);
+  await walk.api.post('/api/v1/exports/validate');
+  await walk.api.post('/api/v1/admin/force-sync');
+  text = (await send(`${walk.daemon.url}/metrics`)).text;
+});
+afterAll(() => walk?.close());
+
+const value = (sample: string) => {
+  const line = text.split('\n').find((candidate) => candidate.startsWith(`${sample} `));
+  return line === undefined ? null : Number(line.slice(sample.length));
+};
+
+it('tells what has happened and what is', () => {
+  const samples = [
+    'operations_ended_total{type="create",status="completed"}',
+    'operations_ended_total{type="attach",status="completed"}',
+    'operations_ended_total{type="attach",status="failed"}',
+    'operations{status="completed"}',
+    'device_detection_seconds_count',
+    'step_duration_seconds_count{type="attach",step="publish"}',
+    'mappings',
+    'exports{status="active"}',
+    'epoch',
+    'devices',
+    'drifts{kind="ghost-disk"}',
+    'oldest_operation_age_seconds{status="executing"}',
+    'dependency_up{dependency="database"}',
+    'phase{phase="ready"}',
+    'export_clients',
+    'database_requests_waiting',
+    'device_events_total{type="added"}',
+  ];
+  const told = Object.fromEntries(samples.map((sample) => [sample, value(`volume_daemon_${sample}`)]));
+  expect(told).toEqual({
+    'operations_ended_total{type="create",status="completed"}': 1,
+    'operations_ended_total{type="attach",status="completed"}': 1,
+    'operations_ended_total{type="attach",status="failed"}': 1,
+    'operations{status="completed"}': 2,
+    device_detection_seconds_count: 1,
+    'step_duration_seconds_count{type="attach",step="publish"}': 1,
+    mappings: 1,
+    'exports{status="active"}': 1,
+    epoch: 1,
+    devices: 2,
+    'drifts{kind="ghost-disk"}': 0,
+    'oldest_operation_age_seconds{status="executing"}': 0,
+    'dependency_up{dependency="database"}': 1,
+    'phase{phase="ready"}': 1,
+    export_clients: 0,
+    database_requests_waiting: 0,
+    'device_events_total{type="added"}': 1,
+  });
+  for (const sample of [
+    'cloudstack_calls_total{command="attachVolume"}',
+    'export_probes_total',
+    'last_sync_timestamp_seconds',
+  ])
+    expect(value(`volume_daemon_${sample}`), sample).toBeGreaterThan(0);
+  // The server's version decides which of the two teaches it a new export.
+  const taught = ['reloads', 'restarts'].map((what) => value(`volume_daemon_export_${what}_total`) ?? 0);
+  expect(Math.max(...taught)).toBeGreaterThan(0);
+  expect(value('nodejs_eventloop_lag_p99_seconds')).not.toBeNull();
+});
+
+describe('packaging/', () => {
+  const read = (path: string) => readFileSync(new URL(`../../../packaging/${path}`, import.meta.url), 'utf8');
+
+  /** Names with their labels, from the sample lines and, for what has no sample yet, the TYPE lines. */
+  function exposed(): Set<string> {
+    const names = new Set<string>();
+    for (const [, name = '', type] of text.matchAll(/^# TYPE (\S+) (\S+)$/gm)) {
+      names.add(name);
+      if (type === 'histogram') for (const end of ['bucket', 'sum', 'count']) names.add(`${name}_${end}`);
+    }
+    return names;
+  }
+
+  function expressions(): string[] {
+    const dashboard: unknown = JSON.parse(read('grafana/volume-daemon.json'));
+    const found: string[] = [];
+    const walkOver = (node: unknown): void => {
+      if (Array.isArray(node)) node.forEach(walkOver);
+      else if (typeof node === 'object' && node !== null)
+        for (const [key, part] of Object.entries(node)) {
+          if (key === 'expr' && typeof part === 'string') found.push(part);
+          else walkOver(part);
+        }
+    };
+    walkOver(dashboard);
+    const rules = [...read('prometheus/volume-daemon.rules.yml').matchAll(/^\s+expr: (.+)$/gm)];
+    return [...found, ...rules.map(([, expression = '']) => expression)];
+  }
+
+  it('asks for nothing that /metrics does not tell', () => {
+    const names = exposed();
+    const asked = expressions().flatMap((expression) =>
+      [...expression.matchAll(/\b(?:volume_daemon|nodejs|process)_\w+/g)].map(([name]) => name),
+    );
+    expect(asked.length).toBeGreaterThan(50);
+    expect([...new Set(asked)].filter((name) => !names.has(name))).toEqual([]);
+  });
+
+  it('forgets none of our metrics', () => {
+    const asked = expressions().join('\n');
+    const ours = [...text.matchAll(/^# TYPE (volume_daemon_\w+)/gm)].map(([, name = '']) => name);
+    expect(ours.length).toBeGreaterThan(25);
+    expect(ours.filter((name) => !asked.includes(name))).toEqual([]);
+  });
+});
+
+it('goes on telling while the database is away, without what only the database knows', async () => {
+  await walk.lab.database.kill();
+  try {
+    await expect
+      .poll(
+        async () => {
+          const answer = await send(`${walk.daemon.url}/metrics`);
+          text = answer.text;
+          return [answer.status, value('volume_daemon_dependency_up{dependency="database"}')];
+        },
+        { timeout: 60_000 },
+      )
+      .toEqual([200, 0]);
+    expect(value('volume_daemon_exports{status="active"}')).toBeNull();
+    expect(value('volume_daemon_operations_ended_total{type="create",status="completed"}')).toBe(1);
+  } finally {
+    await walk.lab.database.restart();
+  }
+});
