@@ -20,8 +20,8 @@ export interface SysfsOptions {
   /** `/sys/class/dmi/id` */
   readonly dmiDir: string;
   readonly clock: Clock;
-  /** Processes that serve exports and hold disks open without a client: no holders. Default none. */
-  readonly exportServerPids?: () => readonly number[];
+  /** Processes that have this disk open in order to serve it, without a client: no holders. Default none. */
+  readonly exportServerPids?: (device: Device) => Promise<readonly number[]>;
 }
 
 const SECTOR = 512;
@@ -85,7 +85,7 @@ export function createSysfsGuest(options: SysfsOptions): Guest {
       };
     },
     holders: async (device) => {
-      const ignoredPids = new Set([process.pid, ...(options.exportServerPids?.() ?? [])]);
+      const ignoredPids = new Set([process.pid, ...((await options.exportServerPids?.(device)) ?? [])]);
       return findHolders({ ...options, ignoredPids }, device);
     },
     productUuid: async () => {

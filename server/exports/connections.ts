@@ -2,44 +2,40 @@ import type { Clock } from '../runtime/clock';
 import { LIMITS } from '../runtime/limits';
 import type { Logger } from '../runtime/logger';
 import type { ProbeResult } from './export-server';
-import { type NbdAddress, probeExport } from './handshake';
+import type { NbdAddress } from './handshake';
+import { Probes } from './probes';
 import { type Connection, childrenOf, connectionsTo, type ServerProgram } from './process-table';
 
-/**
- * Who is connected to nbd-server. Our own probes are clients too, for a moment: they and the counting wait for each other, so that
- * a detach is never refused because of ourselves.
- */
+/** Who is connected to nbd-server. */
 export class ConnectionCounter {
-  readonly figures = { probes: 0, probeFailures: 0 };
-  private readonly probing = new Set<Promise<unknown>>();
-  private counting: Promise<unknown> = Promise.resolve();
+  private readonly probes: Probes;
   /** Where withdrawn exports led, until another export takes the device: their clients may still be there. */
   private readonly last = new Map<string, string>();
 
   constructor(
     private readonly program: ServerProgram,
-    private readonly address: NbdAddress,
-  ) {}
+    address: NbdAddress,
+  ) {
+    this.probes = new Probes(address);
+  }
+
+  get figures(): Probes['figures'] {
+    return this.probes.figures;
+  }
 
   /** One handshake. Never throws. */
-  async probe(name: string): Promise<ProbeResult> {
-    await this.counting;
-    const probe = probeExport(this.address, name);
-    this.probing.add(probe);
-    const result = await probe.finally(() => this.probing.delete(probe));
-    this.figures.probes += 1;
-    if (!result.ok) this.figures.probeFailures += 1;
-    return result;
+  probe(name: string): Promise<ProbeResult> {
+    return this.probes.probe(name);
   }
 
   /** Clients connected to a device. */
   to(target: string): Promise<Connection[]> {
-    return this.without(() => connectionsTo(target, this.program));
+    return this.probes.without(() => connectionsTo(target, this.program));
   }
 
   /** Is anybody connected to anything, other people's exports included? */
   async any(parent: number): Promise<boolean> {
-    return (await this.without(() => childrenOf(parent, this.program))).length > 0;
+    return (await this.probes.without(() => childrenOf(parent, this.program))).length > 0;
   }
 
   remember(name: string, target: string): void {
@@ -71,15 +67,6 @@ export class ConnectionCounter {
       }
       await clock.sleep(LIMITS.NBD_START_POLL);
     }
-  }
-
-  private async without<T>(count: () => Promise<T>): Promise<T> {
-    const turn = this.counting.then(async () => {
-      await Promise.all(this.probing);
-      return count();
-    });
-    this.counting = turn.catch(() => undefined);
-    return turn;
   }
 }
 

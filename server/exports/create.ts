@@ -1,22 +1,40 @@
+import { join } from 'node:path';
+import { readSmall } from '../devices/kernel-files';
 import type { ExportServer } from './export-server';
 import { NbdServerExports, type NbdServerOptions } from './nbd-server';
 import { noExports } from './none';
+import { StorageDaemonExports } from './qsd';
 
-export interface ExportServerOptions extends NbdServerOptions {
+export interface ExportServerOptions extends Omit<NbdServerOptions, 'binary'> {
   readonly backend: 'nbd-server' | 'qemu-storage-daemon' | 'none';
+  /** Program to run; null = the one the backend is called after. */
+  readonly binary: string | null;
   readonly qmpSocket: string;
+  /** `/sys/block` */
+  readonly sysBlockDir: string;
 }
 
 /** The export server that NBD_BACKEND names. */
 export function createExportServer(options: ExportServerOptions): ExportServer {
-  switch (options.backend) {
+  const { backend } = options;
+  const binary = options.binary ?? backend;
+  switch (backend) {
     case 'nbd-server':
-      return new NbdServerExports(options);
+      return new NbdServerExports({ ...options, binary });
     case 'qemu-storage-daemon':
-      throw new Error('NBD_BACKEND=qemu-storage-daemon is not built yet: use nbd-server, or none');
+      return new StorageDaemonExports({
+        ...options,
+        binary,
+        diskseq: (name) => diskseqOf(options.sysBlockDir, name),
+      });
     case 'none':
       return noExports(options.port);
     default:
-      return options.backend satisfies never;
+      return backend satisfies never;
   }
+}
+
+function diskseqOf(sysBlockDir: string, name: string): number | null {
+  const text = readSmall(join(sysBlockDir, name, 'diskseq'));
+  return text !== null && /^\d{1,15}$/.test(text) ? Number(text) : null;
 }

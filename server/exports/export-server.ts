@@ -12,6 +12,18 @@ export interface ExportTarget {
   readonly size: number;
   /** `major:minor` the device node must have, null in a lab with files. */
   readonly dev: string | null;
+  /** Which plug of the disk the device was when it was verified; absent or null where the kernel does not count them. */
+  readonly diskseq?: number | null;
+}
+
+/** What an export server has done since it was made: for metrics, tests and the bench. */
+export interface ExportFigures {
+  readonly reloads: number;
+  readonly restarts: number;
+  readonly probes: number;
+  readonly probeFailures: number;
+  /** From the kill of the old parent to the first answer of the new one, ms; null before the first restart. */
+  readonly lastRestartMs: number | null;
 }
 
 export interface ExportServer {
@@ -34,6 +46,11 @@ export interface ExportServer {
   health(): Promise<ExportServerHealth>;
   /** What it has done since it was made, for metrics; absent where there is nothing to count. */
   readonly figures?: ExportFigures;
+  /**
+   * Processes of the server that have this device open although nobody is connected: the in-use guard does not count them. Absent
+   * where the server opens a disk for a client only.
+   */
+  holding?(devicePath: string): Promise<readonly number[]>;
   close(): Promise<void>;
 }
 

@@ -108,6 +108,11 @@ export class ExportLinks {
   }
 }
 
+/** A block device, or a file as in a laboratory? */
+export async function isBlockDevice(path: string): Promise<boolean> {
+  return (await lstat(path)).isBlockDevice();
+}
+
 function linkFailed(path: string, what: string, cause: unknown): DaemonError {
   return new DaemonError(
     'EXPORT_CONFIG_FAILED',

@@ -83,9 +83,15 @@ export class NbdServerExports implements ExportServer {
 
   async publish(target: ExportTarget): Promise<void> {
     if (volumeIdOf(target.name) === null) throw unhealthy(`${target.name} is not the name of an export`);
-    await this.prepare();
     this.lastLook = null;
+    // Before anything is waited for: a withdraw that is called after us must find it.
     const mine = this.want(target);
+    try {
+      await this.prepare();
+    } catch (error) {
+      if (this.wanted.get(target.name) === mine) this.wanted.delete(target.name);
+      throw error;
+    }
     const before = await this.byName.run(target.name, () => this.declare(mine));
     let seen: ProbeResult | null = null;
     const look = async () => {
@@ -218,6 +224,7 @@ export class NbdServerExports implements ExportServer {
    */
   private async declare(target: ExportTarget): Promise<{ trusted: boolean; existed: boolean }> {
     const { name, devicePath, dev } = target;
+    this.assertCurrent(target);
     await this.links.verify(devicePath, dev);
     const existed = await this.files.isRight(name);
     const link = await this.links.read(name);
@@ -277,7 +284,8 @@ export class NbdServerExports implements ExportServer {
   }
 }
 
-function isRight(probe: ProbeResult, target: ExportTarget): boolean {
+/** The answer of an export that is as it should be. */
+export function isRight(probe: ProbeResult, target: ExportTarget): boolean {
   return probe.ok && probe.size === target.size && !probe.readOnly;
 }
 
@@ -286,7 +294,8 @@ function isClosed(probe: ProbeResult): boolean {
   return !probe.ok && probe.reason === 'denied';
 }
 
-function complaint(target: ExportTarget, probe: ProbeResult): string {
+/** What is wrong with an answer, in words. */
+export function complaint(target: ExportTarget, probe: ProbeResult): string {
   if (!probe.ok) return `export ${target.name}: ${probe.message}`;
   return probe.readOnly
     ? `export ${target.name} is read-only`

@@ -4,7 +4,7 @@ import { setImmediate as breathe } from 'node:timers/promises';
 import { hasCode } from './files';
 
 /*
- * What /proc tells about nbd-server processes. nbd-server forks a child per client: the parent owns the listening socket, a child
+ * What /proc tells about export servers. nbd-server forks a child per client: the parent owns the listening socket, a child
  * owns its client's connection and, opened anew for that client, the disk (measured on 3.24). Read synchronously: these files are
  * made by the kernel in microseconds, a trip through the thread pool takes many times as long.
  */
@@ -85,7 +85,7 @@ export async function connectionsTo(target: string, program: ServerProgram): Pro
       if (statusOf(pid, program)?.parentIsServer) found.push({ pid, peer: null });
       continue;
     }
-    if (!holdsOpen(pid, target, wanted)) continue;
+    if (!opened(pid, target, wanted)) continue;
     found.push({ pid, peer: sockets.map((inode) => peers.get(inode)).find((peer) => peer) ?? null });
   }
   return found;
@@ -111,19 +111,28 @@ function isOurParent(pid: number, program: ServerProgram): boolean {
 }
 
 function command(program: ServerProgram): string {
-  return basename(program.binary).slice(0, COMMAND_CHARACTERS);
+  return commandName(program.binary);
+}
+
+/** What the kernel calls a process of this program. */
+export function commandName(binary: string): string {
+  return basename(binary).slice(0, COMMAND_CHARACTERS);
 }
 
 function commandIn(status: string): string | undefined {
   return /^Name:\s*(.*)$/m.exec(status)?.[1];
 }
 
-async function pidsOf(program: ServerProgram): Promise<number[]> {
+function pidsOf(program: ServerProgram): Promise<number[]> {
+  return pidsNamed(command(program));
+}
+
+/** Processes that the kernel knows by this name. */
+export async function pidsNamed(name: string): Promise<number[]> {
   const found: number[] = [];
-  for (const [index, name] of readdirSync('/proc').entries()) {
+  for (const [index, pid] of readdirSync('/proc').entries()) {
     if (index % AT_A_STRETCH === AT_A_STRETCH - 1) await breathe();
-    if (/^\d+$/.test(name) && text(`/proc/${name}/comm`).trim() === command(program))
-      found.push(Number(name));
+    if (/^\d+$/.test(pid) && text(`/proc/${pid}/comm`).trim() === name) found.push(Number(pid));
   }
   return found;
 }
@@ -155,19 +164,26 @@ function linkText(path: string): string {
  * By device and inode of the opened node: right for a letter that belongs to another disk by now (udev makes a new node for it).
  * Where the node is gone already, by the path it had.
  */
-function holdsOpen(pid: number, target: string, wanted: BigIntStats | null): boolean {
+function opened(pid: number, target: string, wanted: BigIntStats | null): boolean {
   const folder = `/proc/${pid}/fd`;
   try {
     return readdirSync(folder).some((name) => {
       const link = linkText(join(folder, name));
       if (!link.startsWith('/')) return false;
       if (wanted === null) return link === target || link === `${target} (deleted)`;
-      const opened = statOf(join(folder, name));
-      return opened !== null && opened.dev === wanted.dev && opened.ino === wanted.ino;
+      const file = statOf(join(folder, name));
+      return file !== null && file.dev === wanted.dev && file.ino === wanted.ino;
     });
   } catch {
     return false; // it has ended
   }
+}
+
+/** Does the process have the file open that is there now (not one of that name that was replaced)? Null when we may not look. */
+export function holdsOpen(pid: number, path: string): boolean | null {
+  const wanted = statOf(path);
+  if (wanted === null) return false;
+  return socketsOf(pid) === null ? null : opened(pid, path, wanted);
 }
 
 function statOf(path: string): BigIntStats | null {
@@ -199,8 +215,9 @@ function socketTable(): SocketLine[] {
   );
 }
 
-function listeningSockets(port: number): Set<string> {
-  const end = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
+/** Inodes of the sockets that listen on a TCP port. */
+export function listeningSockets(port: number): Set<string> {
+  const end = localPort(port);
   const lines = socketTable();
   return new Set(
     lines.filter(({ state, local }) => state === LISTENING && local.endsWith(end)).map(({ inode }) => inode),
@@ -210,6 +227,37 @@ function listeningSockets(port: number): Set<string> {
 /** Does any process listen on this TCP port? */
 export function isListening(port: number): boolean {
   return listeningSockets(port).size > 0;
+}
+
+const UNIX_LISTENING = '00010000';
+
+/** Inodes of the sockets that listen on a path. */
+export function unixListeners(path: string): Set<string> {
+  // Num RefCount Protocol Flags Type St Inode Path
+  const lines = text('/proc/net/unix').split('\n').slice(1);
+  return new Set(
+    lines.flatMap((line) => {
+      const [, , , flags, , , inode = '', ...words] = line.trim().split(/\s+/);
+      return flags === UNIX_LISTENING && words.join(' ') === path ? [inode] : [];
+    }),
+  );
+}
+
+/** Is one of these sockets the process's? Null when we may not look into it. */
+export function ownsSocket(pid: number, sockets: ReadonlySet<string>): boolean | null {
+  return socketsOf(pid)?.some((inode) => sockets.has(inode)) ?? null;
+}
+
+/** Who is connected to a local TCP port, as `address:port`. */
+export function clientsOfPort(port: number): string[] {
+  const end = localPort(port);
+  return socketTable()
+    .filter(({ state, local }) => state === ESTABLISHED && local.endsWith(end))
+    .map(({ remote }) => readableAddress(remote));
+}
+
+function localPort(port: number): string {
+  return `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
 }
 
 function peersByInode(): Map<string, string> {

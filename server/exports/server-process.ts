@@ -180,7 +180,7 @@ export class ServerProcess {
 }
 
 /** What the program itself said, without the command line that Node puts before it. */
-function complaintOf(error: unknown): string {
+export function complaintOf(error: unknown): string {
   const said = error instanceof Error && 'stderr' in error ? String(error.stderr).trim() : '';
   return (said === '' ? messageOf(error) : said).split('\n').slice(0, 3).join(' ');
 }

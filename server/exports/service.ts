@@ -58,6 +58,7 @@ export class ExportService implements ExportsApi {
       devicePath: device.path,
       size: device.size,
       dev: device.dev,
+      diskseq: device.diskseq,
     });
     const record = {
       volumeId,

@@ -82,6 +82,7 @@ export function targetOf(volumeId: string, device: Device): ExportTarget {
     devicePath: device.path,
     size: device.size,
     dev: device.dev,
+    diskseq: device.diskseq,
   };
 }
 

@@ -44,19 +44,24 @@ export function assemble(
     logger,
   });
   const cloud = createCloud({ settings, clock, logger, onCall: onCloudCall });
-  const guest = createSysfsGuest({ ...devices, clock });
+  const exports = createExportServer({
+    ...nbd,
+    runDir: configuration.runDir,
+    devDir: devices.devDir,
+    sysBlockDir: devices.sysBlockDir,
+    clock,
+    logger,
+  });
+  const guest = createSysfsGuest({
+    ...devices,
+    clock,
+    exportServerPids: async ({ path }) => (await exports.holding?.(path)) ?? [],
+  });
   const watcher = new DeviceWatcher({
     guest,
     clock,
     logger,
     inventory: createInventoryStore(join(configuration.stateDir, 'inventory')),
-  });
-  const exports = createExportServer({
-    ...nbd,
-    runDir: configuration.runDir,
-    devDir: devices.devDir,
-    clock,
-    logger,
   });
   const identity = new ApplianceIdentity({
     cloud,

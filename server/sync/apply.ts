@@ -77,6 +77,7 @@ async function publish(
     devicePath: device.path,
     size: device.size,
     dev: device.dev,
+    diskseq: device.diskseq,
   });
   return {
     volumeId,

@@ -45,7 +45,7 @@ export interface Configuration {
     readonly configDir: string;
     readonly baseConfig: string;
     readonly pidFile: string;
-    readonly binary: string;
+    readonly binary: string | null;
     readonly manage: ValueOf<'manage'>;
     readonly unit: string | null;
     readonly restartPolicy: ValueOf<'restartPolicy'>;

@@ -196,22 +196,21 @@ const EXPORTS = {
     'Base configuration of nbd-server; created when it is missing, never changed.',
   ),
   pidFile: withDefault('NBD_PID_FILE', path, '/run/nbd-server.pid', 'Pid file of nbd-server.'),
-  binary: withDefault(
+  binary: optional(
     'NBD_BINARY',
     program,
-    'nbd-server',
-    'Program to run when the daemon runs nbd-server itself: a name on the PATH or an absolute path.',
+    'Program to run when the daemon runs the export server itself: a name on the PATH or an absolute path. Default: the one that NBD_BACKEND is called after.',
   ),
   manage: withDefault(
     'NBD_MANAGE',
     oneOf('auto', 'systemd', 'own'),
     'auto',
-    'Who starts nbd-server: `systemd` (NBD_UNIT), `own` (the daemon), or `auto`: systemd where NBD_UNIT is set, else own.',
+    'Who starts the export server: `systemd` (NBD_UNIT), `own` (the daemon), or `auto`: systemd where NBD_UNIT is set, else own.',
   ),
   unit: optional(
     'NBD_UNIT',
     word,
-    'systemd unit of nbd-server; must be one that kills only the parent (packaging/systemd/volume-daemon-nbd.service).',
+    'systemd unit of the export server: for nbd-server one that kills only the parent (packaging/systemd/volume-daemon-nbd.service), else volume-daemon-qsd.service.',
   ),
   restartPolicy: withDefault(
     'NBD_RESTART',
@@ -223,7 +222,7 @@ const EXPORTS = {
     'NBD_QMP_SOCKET',
     path,
     '/run/volume-daemon/qsd.sock',
-    'QMP socket of qemu-storage-daemon.',
+    'QMP socket of qemu-storage-daemon; nobody else may keep it busy (a monitor talks to one program at a time).',
   ),
 };
 

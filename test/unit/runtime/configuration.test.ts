@@ -68,7 +68,7 @@ describe('an empty environment', () => {
         configDir: '/etc/nbd-server/conf.d',
         baseConfig: '/etc/nbd-server/config',
         pidFile: '/run/nbd-server.pid',
-        binary: 'nbd-server',
+        binary: null,
         manage: 'auto',
         unit: null,
         restartPolicy: 'preserve',
@@ -168,7 +168,7 @@ describe('values', () => {
     ).toMatchObject({ appliance: { vmId: VM }, devices: { devDir: '/lab/dev' }, runDir: '/run/a' });
   });
 
-  it('nbd-server is a name on the PATH or an absolute path, nothing that a shell would split', () => {
+  it('the export server is a name on the PATH or an absolute path, nothing that a shell would split', () => {
     expect(loadConfiguration({ NBD_BINARY: '/opt/nbd/bin/nbd-server' }).exports.binary).toBe(
       '/opt/nbd/bin/nbd-server',
     );

@@ -1,0 +1,413 @@
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { link, mkdir, mkdtemp, open, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { ensurePackages } from '~/lab/packages';
+import type { ExportServer, ExportTarget } from '~/server/exports/export-server';
+import { exportName } from '~/server/exports/naming';
+
+const run = promisify(execFile);
+const MIB = 1024 ** 2;
+
+/** One export server in a folder of its own, and what the suite must be able to do behind its back. */
+export interface ExportLab {
+  /** A second one is the daemon after a restart: it knows nothing of the first. */
+  create(): ExportServer;
+  /** Processes of the real server. */
+  pids(): Promise<number[]>;
+  /** Ends the real server as a crash would. */
+  kill(): Promise<void>;
+}
+
+export interface ExportLabOptions {
+  /** Everything private lies below it. */
+  readonly dir: string;
+  /** Where the devices are; files here. */
+  readonly devDir: string;
+}
+
+const PATIENCE = 30_000;
+
+/** What every export server must do, whoever implements it; `real` ones are asked by independent clients too. */
+export function exportServerContract(start: (options: ExportLabOptions) => Promise<ExportLab>): void {
+  let dir: string;
+  let devDir: string;
+  let lab: ExportLab;
+  let server: ExportServer;
+  const clients = new Set<ChildProcess>();
+
+  beforeEach(async () => {
+    ensurePackages(['nbdcopy', 'nbdinfo']);
+    dir = await mkdtemp(join(tmpdir(), 'volume-exports-'));
+    devDir = join(dir, 'dev');
+    await mkdir(devDir);
+    lab = await start({ dir, devDir });
+    server = lab.create();
+  });
+  afterEach(async () => {
+    for (const client of clients) client.kill('SIGKILL');
+    clients.clear();
+    await server.close();
+    await lab.kill();
+    await rm(dir, { recursive: true, force: true });
+  });
+
+  /** A disk of one byte value, plugged as a letter. */
+  async function plug(letter: string, fill: number, size = 4 * MIB): Promise<string> {
+    const path = join(devDir, letter);
+    await writeFile(path, Buffer.alloc(Math.min(size, MIB), fill));
+    await truncate(path, size);
+    return path;
+  }
+
+  function target(index: number, devicePath: string, size = 4 * MIB): ExportTarget {
+    const volumeId = `00000000-0000-4000-8000-${String(index).padStart(12, '0')}`;
+    return { name: exportName(volumeId), volumeId, devicePath, size, dev: null };
+  }
+
+  const uri = (name: string) => `nbd://127.0.0.1:${server.port}/${name}`;
+
+  /** The first byte that an independent client reads, or its complaint. */
+  async function firstByte(name: string): Promise<number | string> {
+    const file = join(dir, 'read');
+    await rm(file, { force: true });
+    try {
+      await run('nbdcopy', ['--', uri(name), file]);
+      return (await readFile(file))[0] ?? 'empty';
+    } catch (error) {
+      return error instanceof Error ? error.message : String(error);
+    }
+  }
+
+  async function until(condition: () => Promise<boolean>): Promise<void> {
+    const deadline = performance.now() + PATIENCE;
+    while (!(await condition())) {
+      if (performance.now() > deadline) throw new Error('it did not happen');
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+  }
+
+  /** A client in the middle of a copy: nobody reads its output until `received` is called. */
+  async function connect(name: string) {
+    const client = spawn('nbdcopy', ['--connections=1', '--', uri(name), '-'], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    clients.add(client);
+    const ended = once(client, 'exit').then(([code]) => code);
+    await until(async () => (await server.clients(name)).count > 0);
+    return {
+      /** Lets it go on to its end: bytes received, and the exit code. */
+      finish: async () => {
+        let bytes = 0;
+        for await (const chunk of client.stdout) bytes += chunk.length;
+        return { bytes, code: await ended };
+      },
+    };
+  }
+
+  describe('publish', () => {
+    it('answers with the right size and flags to us and to an independent client', async () => {
+      const disk = target(1, await plug('vdb', 0xab));
+      await server.publish(disk);
+      expect(await server.probe(disk.name)).toMatchObject({
+        ok: true,
+        size: disk.size,
+        readOnly: false,
+        flush: true,
+        fua: true,
+      });
+      expect((await run('nbdinfo', ['--size', uri(disk.name)])).stdout.trim()).toBe(String(disk.size));
+      expect(await server.list()).toEqual([
+        { name: disk.name, volumeId: disk.volumeId, target: disk.devicePath },
+      ]);
+      expect(await server.health()).toMatchObject({ status: 'healthy' });
+    });
+
+    it('what a client writes and flushes is on the disk', async () => {
+      const disk = target(1, await plug('vdb', 0x01));
+      await server.publish(disk);
+      const file = join(dir, 'source');
+      await writeFile(file, Buffer.alloc(disk.size, 0x5a));
+      await run('nbdcopy', ['--flush', '--', file, uri(disk.name)]);
+      expect((await readFile(disk.devicePath)).equals(Buffer.alloc(disk.size, 0x5a))).toBe(true);
+    });
+
+    it('twice is the same as once: nothing is restarted, and a client in between carries on', async () => {
+      const disk = target(1, await plug('vdb', 0x12, 64 * MIB), 64 * MIB);
+      await server.publish(disk);
+      const pids = await lab.pids();
+      const client = await connect(disk.name);
+      await server.publish(disk);
+      for (const pid of pids) expect(await lab.pids()).toContain(pid);
+      expect(await client.finish()).toEqual({ bytes: disk.size, code: 0 });
+    });
+
+    it('twice by a daemon that was restarted in between', async () => {
+      const disk = target(1, await plug('vdb', 0x13, 64 * MIB), 64 * MIB);
+      await server.publish(disk);
+      const client = await connect(disk.name);
+      await server.close();
+      server = lab.create();
+      expect(await server.list()).toMatchObject([{ name: disk.name, target: disk.devicePath }]);
+      await server.publish(disk);
+      expect(await client.finish()).toEqual({ bytes: disk.size, code: 0 });
+      expect(await firstByte(disk.name)).toBe(0x13);
+    });
+
+    it('eight at once, each with its own disk behind it', async () => {
+      const disks = await Promise.all(
+        [...'bcdefghi'].map(async (letter, index) => target(index, await plug(`vd${letter}`, index + 1))),
+      );
+      await Promise.all(disks.map((disk) => server.publish(disk)));
+      for (const [index, disk] of disks.entries()) expect(await firstByte(disk.name)).toBe(index + 1);
+      expect(await server.list()).toHaveLength(8);
+    });
+
+    it('a disk that has another letter now is served from there', async () => {
+      const disk = target(1, await plug('vdb', 0x33));
+      await server.publish(disk);
+      await link(join(devDir, 'vdb'), join(devDir, 'vdf'));
+      await rm(join(devDir, 'vdb'));
+      await plug('vdb', 0x44);
+      await server.publish({ ...disk, devicePath: join(devDir, 'vdf') });
+      expect(await server.list()).toMatchObject([{ target: join(devDir, 'vdf') }]);
+      expect(await firstByte(disk.name)).toBe(0x33);
+    });
+
+    it('a disk that was replaced under its letter is never served under the old name without being published', async () => {
+      const first = target(1, await plug('vdb', 0x11));
+      await server.publish(first);
+      await server.withdraw(first.name);
+      await rm(first.devicePath);
+      const second = target(2, await plug('vdb', 0x22));
+      expect(await firstByte(first.name)).toEqual(expect.stringContaining('nbdcopy'));
+      await server.publish(second);
+      expect(await firstByte(second.name)).toBe(0x22);
+      expect(await firstByte(first.name)).toEqual(expect.stringContaining('nbdcopy'));
+    });
+  });
+
+  describe('publish refuses', () => {
+    it('a size that is not the size of the volume, and leaves nothing behind', async () => {
+      const disk = target(1, await plug('vdb', 1), 8 * MIB);
+      await expect(server.publish(disk)).rejects.toMatchObject({
+        code: 'EXPORT_SERVER_UNHEALTHY',
+        message: expect.stringContaining('instead of'),
+      });
+      expect((await server.probe(disk.name)).ok).toBe(false);
+      expect(await firstByte(disk.name)).toEqual(expect.stringContaining('nbdcopy'));
+      expect((await server.list()).filter((one) => one.target !== null)).toEqual([]);
+    });
+
+    it.each([
+      ['outside the device folder', () => '/etc/hostname'],
+      ['that climbs out of the device folder', () => `${devDir}/../outside`],
+      ['that is not there', () => join(devDir, 'vdz')],
+      ['in a folder below the device folder', () => join(devDir, 'disk/by-id/x')],
+    ])('a device %s', async (_what, path) => {
+      await writeFile(join(dir, 'outside'), Buffer.alloc(4 * MIB));
+      await expect(server.publish(target(1, path()))).rejects.toMatchObject({
+        code: 'DEVICE_IDENTITY_MISMATCH',
+      });
+      expect((await server.list()).filter((one) => one.target !== null)).toEqual([]);
+    });
+
+    it('a device that is a link, wherever it leads', async () => {
+      await plug('vdb', 1);
+      await symlink(join(devDir, 'vdb'), join(devDir, 'vdc'));
+      await symlink('/etc/hostname', join(devDir, 'vdd'));
+      for (const letter of ['vdc', 'vdd'])
+        await expect(server.publish(target(1, join(devDir, letter)))).rejects.toMatchObject({
+          code: 'DEVICE_IDENTITY_MISMATCH',
+        });
+    });
+
+    it('a name that is not the name of a volume', async () => {
+      const path = await plug('vdb', 1);
+      for (const name of ['generic', '../x', 'migration-vol-1', 'migration-vol-a]\nprerun = reboot'])
+        await expect(server.publish({ ...target(1, path), name })).rejects.toMatchObject({
+          code: 'EXPORT_SERVER_UNHEALTHY',
+        });
+      expect(await server.list()).toEqual([]);
+    });
+
+    it('a port that somebody else has: said clearly, and the same call works once it is free', async () => {
+      const squatter = createServer((socket) => socket.destroy()).listen(server.port, '127.0.0.1');
+      await once(squatter, 'listening');
+      const disk = target(1, await plug('vdb', 0x21));
+      await expect(server.publish(disk)).rejects.toMatchObject({
+        code: 'EXPORT_SERVER_UNHEALTHY',
+        message: expect.stringContaining(String(server.port)),
+      });
+      expect((await server.list()).filter((one) => one.target !== null)).toEqual([]);
+      squatter.close();
+      await once(squatter, 'close');
+      await server.publish(disk);
+      expect(await firstByte(disk.name)).toBe(0x21);
+    });
+  });
+
+  describe('withdraw', () => {
+    it('nobody gets in any more from the moment it resolves; again, and what never was, is fine', async () => {
+      const disk = target(1, await plug('vdb', 0x11));
+      await server.publish(disk);
+      await server.withdraw(disk.name);
+      expect((await server.probe(disk.name)).ok).toBe(false);
+      expect(await firstByte(disk.name)).toEqual(expect.stringContaining('nbdcopy'));
+      expect(await server.list()).toEqual([]);
+      await server.withdraw(disk.name);
+      await server.withdraw(exportName('00000000-0000-4000-8000-0000000000ff'));
+      await server.withdraw('somebody-elses');
+    });
+
+    it('before any server was ever started', async () => {
+      await server.withdraw(exportName('00000000-0000-4000-8000-000000000001'));
+      expect(await server.list()).toEqual([]);
+    });
+
+    it('the server lets go of the disk: nothing of it has the file open afterwards', async () => {
+      const disk = target(1, await plug('vdb', 0x11));
+      await server.publish(disk);
+      await server.withdraw(disk.name);
+      const { stdout } = await run('sh', [
+        '-c',
+        `for pid in ${(await lab.pids()).join(' ')}; do ls -l /proc/$pid/fd; done`,
+      ]);
+      expect(stdout).not.toContain(disk.devicePath);
+    });
+
+    it('and published again, with another disk in between', async () => {
+      const disk = target(1, await plug('vdb', 0x11));
+      for (const round of [1, 2, 3]) {
+        await writeFile(disk.devicePath, Buffer.alloc(disk.size, round));
+        await server.publish(disk);
+        expect(await firstByte(disk.name)).toBe(round);
+        await server.withdraw(disk.name);
+      }
+    });
+
+    it('publish and withdraw fired together end in what was asked last', async () => {
+      const disk = target(1, await plug('vdb', 0x11));
+      await Promise.allSettled([server.publish(disk), server.withdraw(disk.name)]);
+      expect((await server.list()).filter((one) => one.target !== null)).toEqual([]);
+      await Promise.allSettled([server.publish(disk), server.withdraw(disk.name), server.publish(disk)]);
+      expect(await firstByte(disk.name)).toBe(0x11);
+    });
+  });
+
+  describe('clients', () => {
+    it('are counted for their own export only, also after a restart of the daemon, and our probes are none', async () => {
+      const busy = target(1, await plug('vdb', 0x77, 64 * MIB), 64 * MIB);
+      const idle = target(2, await plug('vdc', 0x78, 64 * MIB), 64 * MIB);
+      await Promise.all([server.publish(busy), server.publish(idle)]);
+      expect(await server.clients(busy.name)).toEqual({ count: 0, details: [] });
+      const client = await connect(busy.name);
+      server = lab.create();
+      for (let round = 0; round < 5; round += 1) {
+        const [, count] = await Promise.all([server.probe(idle.name), server.clients(idle.name)]);
+        expect(count).toEqual({ count: 0, details: [] });
+      }
+      const seen = await server.clients(busy.name);
+      expect(seen.count).toBe(1);
+      expect(seen.details.join()).toMatch(/127\.0\.0\.1:\d+/);
+      expect((await server.probe(idle.name)).ok).toBe(true);
+      expect(await client.finish()).toEqual({ bytes: busy.size, code: 0 });
+      await until(async () => (await server.clients(busy.name)).count === 0);
+    });
+
+    it('carry on while other exports come and go', async () => {
+      const busy = target(1, await plug('vdb', 0x44, 64 * MIB), 64 * MIB);
+      await server.publish(busy);
+      const client = await connect(busy.name);
+      for (const [index, letter] of ['vdc', 'vdd', 'vde'].entries()) {
+        const other = target(index + 2, await plug(letter, index));
+        await server.publish(other);
+        await server.withdraw(other.name);
+      }
+      expect(await client.finish()).toEqual({ bytes: busy.size, code: 0 });
+    });
+
+    it('are cut by force only', async () => {
+      const disk = target(1, await plug('vdb', 0x77, 64 * MIB), 64 * MIB);
+      await server.publish(disk);
+      const client = await connect(disk.name);
+      await server.withdraw(disk.name, { force: true });
+      expect((await client.finish()).code).not.toBe(0);
+      expect(await server.list()).toEqual([]);
+    });
+
+    it('without force they either carry on, or are the reason of a refusal: never cut', async () => {
+      const disk = target(1, await plug('vdb', 0x79, 64 * MIB), 64 * MIB);
+      await server.publish(disk);
+      const client = await connect(disk.name);
+      const refused = await server.withdraw(disk.name).then(
+        () => false,
+        (error: unknown) => {
+          expect(error).toMatchObject({ code: 'EXPORT_SERVER_UNHEALTHY', message: /connected client/ });
+          return true;
+        },
+      );
+      // Refused: nothing has changed. Accepted: nobody new gets in.
+      expect((await server.probe(disk.name)).ok).toBe(refused);
+      expect(await client.finish()).toEqual({ bytes: disk.size, code: 0 });
+    });
+  });
+
+  describe('a server that dies', () => {
+    it('is noticed within 2 s, comes back by itself, and serves what was published', async () => {
+      const disk = target(1, await plug('vdb', 0x55));
+      await server.publish(disk);
+      expect((await server.health()).status).toBe('healthy');
+      await lab.kill();
+      expect((await server.probe(disk.name)).ok).toBe(false);
+      await until(async () => (await server.health()).pid !== null && (await server.probe(disk.name)).ok);
+      expect(await firstByte(disk.name)).toBe(0x55);
+    });
+
+    it('does not bring back what was withdrawn', async () => {
+      const stays = target(1, await plug('vdb', 0x55));
+      const goes = target(2, await plug('vdc', 0x56));
+      await Promise.all([server.publish(stays), server.publish(goes)]);
+      await server.withdraw(goes.name);
+      await lab.kill();
+      await until(
+        async () => (await server.health()).status === 'healthy' && (await server.probe(stays.name)).ok,
+      );
+      expect((await server.probe(goes.name)).ok).toBe(false);
+      expect(await server.list()).toMatchObject([{ name: stays.name }]);
+    });
+
+    it('does not come back with another disk that took the letter meanwhile', async () => {
+      const disk = target(1, await plug('vdb', 0x57));
+      await server.publish(disk);
+      await lab.kill();
+      await rm(disk.devicePath);
+      await server.withdraw(disk.name);
+      await plug('vdb', 0x58);
+      await server.health();
+      expect((await server.probe(disk.name)).ok).toBe(false);
+    });
+  });
+
+  it('answers of a probe: there, unknown, and its time', async () => {
+    const disk = target(1, await plug('vdb', 1));
+    await server.publish(disk);
+    expect(await server.probe('no-such-export')).toMatchObject({ ok: false, reason: 'unknown-export' });
+    const seen = await server.probe(disk.name);
+    expect(seen.ms).toBeGreaterThanOrEqual(0);
+  });
+
+  it('a disk that grew is published with its new size', async () => {
+    const disk = target(1, await plug('vdb', 0x61));
+    await server.publish(disk);
+    const file = await open(disk.devicePath, 'r+');
+    await file.truncate(8 * MIB);
+    await file.close();
+    await server.publish({ ...disk, size: 8 * MIB });
+    expect(await server.probe(disk.name)).toMatchObject({ ok: true, size: 8 * MIB });
+  });
+}
