@@ -43,6 +43,8 @@ export interface ExportServer {
   probe(name: string): Promise<ProbeResult>;
   /** Client connections open on this export (0 when unknown to the backend), with a detail for people. */
   clients(name: string): Promise<{ count: number; details: string[] }>;
+  /** Clients of the whole server, for metrics; absent where the sum over all exports costs nothing but time. */
+  connected?(): Promise<number>;
   health(): Promise<ExportServerHealth>;
   /** What it has done since it was made, for metrics; absent where there is nothing to count. */
   readonly figures?: ExportFigures;

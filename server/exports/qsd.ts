@@ -138,6 +138,10 @@ export class StorageDaemonExports implements ExportServer {
     return this.byName.run(name, () => this.probes.without(() => this.clientsNow(name)));
   }
 
+  connected(): Promise<number> {
+    return this.probes.without(async () => clientsOfPort(this.port).length);
+  }
+
   /** Our server, while it has this device open for an export of ours: that is no use of the disk, a connected client is. */
   async holding(devicePath: string): Promise<number[]> {
     const exports = await this.monitor.talk((commands) => commands.exports()).catch(() => []);

@@ -412,6 +412,7 @@ export class VolumeDaemon implements Daemon {
 
 /** Clients of all exports together; every export is one look at the process table, so only so many are looked at. */
 async function countClients(server: Assembly['exports'], records: readonly ExportRecord[]): Promise<number> {
+  if (server.connected) return server.connected();
   let count = 0;
   for (const { exportName } of records.slice(0, LIMITS.METRICS_EXPORTS))
     count += (await server.clients(exportName)).count;
