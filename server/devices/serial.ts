@@ -24,3 +24,9 @@ export function serialNames(volumeId: string, serial: string | null): boolean {
   if (reported.length < SHORTEST || whole.length < SHORTEST) return false;
   return whole.startsWith(reported) || reported.startsWith(whole);
 }
+
+/** Could this serial be one that CloudStack made from a volume's UUID? */
+export function isVolumeSerial(serial: string | null): boolean {
+  const hex = serial?.trim().toLowerCase().replaceAll('-', '') ?? '';
+  return hex.length >= SHORTEST && /^[0-9a-f]+$/.test(hex);
+}

@@ -19,8 +19,10 @@ export interface Observation {
   readonly configured: readonly ConfiguredExport[] | null;
   /** By export name; only names that should answer were probed. */
   readonly probes: ReadonlyMap<string, ProbeResult>;
-  /** Volumes with an operation in flight, and those that CloudStack could not be asked about: never disturbed. */
+  /** Volumes with an operation in flight: never disturbed. */
   readonly busy: ReadonlySet<string>;
+  /** Mapped volumes that CloudStack's list does not show and that could not be looked up: left alone. */
+  readonly unsure: ReadonlySet<string>;
   /** Volumes that have been in the same transitional state since an earlier sync, and which. */
   readonly stuckBefore: ReadonlyMap<string, string>;
   /** Bytes a device may be larger than its volume. */

@@ -1,8 +1,8 @@
-import { judgeAttachment, judgeElsewhere, judgeUnmapped } from './drifts/attachment';
+import { judgeAttachment, judgeElsewhere, judgeStrangers, judgeUnmapped } from './drifts/attachment';
 import { judgeOrphans } from './drifts/exports';
 import { judgeIdentity, judgeState } from './drifts/state';
 import type { Observation } from './observation';
-import type { Repair } from './repair';
+import type { Repair, RepairStep } from './repair';
 import { View } from './view';
 
 /**
@@ -11,15 +11,22 @@ import { View } from './view';
  */
 export function plan(o: Observation): Repair[] {
   const view = new View(o);
-  const mapped = o.mappings.filter(({ volumeId }) => !o.busy.has(volumeId));
+  const mapped = o.mappings.filter(({ volumeId }) => !o.busy.has(volumeId) && !o.unsure.has(volumeId));
   const volumes = (o.volumes ?? []).filter(({ id }) => !o.busy.has(id));
-  return [
+  const repairs = [
     ...judgeIdentity(view),
     ...mapped.flatMap((mapping) =>
       mapping.vmId === o.applianceVmId ? judgeAttachment(view, mapping) : judgeElsewhere(view, mapping),
     ),
     ...volumes.filter(({ id }) => view.mapping(id) === null).flatMap((volume) => judgeUnmapped(view, volume)),
     ...volumes.flatMap((volume) => judgeState(view, volume)),
-    ...judgeOrphans(view),
+    ...judgeStrangers(view),
   ];
+  // An export that is about to be put right is no orphan.
+  const claimed = new Set(repairs.flatMap(({ steps }) => steps.flatMap(publishes)));
+  return [...repairs, ...judgeOrphans(view, claimed)];
+}
+
+function publishes(step: RepairStep): string[] {
+  return step.kind === 'publish' ? [step.volumeId] : [];
 }

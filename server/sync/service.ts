@@ -42,7 +42,7 @@ export class SyncService implements SyncApi {
     const { epoch, applianceVmId } = this.parts.owner();
     const startedAt = clock.now();
     const observation = await observe(this.parts, applianceVmId, this.stuck());
-    const skipped = new Set(observation.busy);
+    const skipped = new Set([...observation.busy, ...observation.unsure]);
     const drifts: Drift[] = [];
     for (const repair of plan(observation)) {
       if (await isOvertaken(this.parts, repair, startedAt)) {

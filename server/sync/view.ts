@@ -48,6 +48,10 @@ export class View {
     return this.configured.get(exportName(volumeId)) ?? null;
   }
 
+  isRoot(name: string): boolean {
+    return this.root.has(name);
+  }
+
   /** CloudStack is attaching it right now, and has not been found doing so before. */
   isMoving(volume: CloudVolume): boolean {
     return MOVING.has(volume.state) && this.o.stuckBefore.get(volume.id) !== volume.state;
@@ -92,7 +96,7 @@ export class View {
   }
 
   private isTaken(device: Device, volumeId: string): boolean {
-    if (this.root.has(device.name)) return true;
+    if (this.isRoot(device.name)) return true;
     return this.rivals(volumeId, device.path).some((rival) => {
       const mapping = this.mapping(rival);
       return mapping !== null && verifyIdentity(mapping, device, this.bootId).ok;

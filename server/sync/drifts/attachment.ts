@@ -1,13 +1,13 @@
 import type { CloudVolume } from '../../cloudstack/cloud';
 import type { MappingEffect } from '../../database/ledger';
 import type { Device } from '../../devices/model';
-import { expectedSerial } from '../../devices/serial';
+import { expectedSerial, isVolumeSerial, serialNames } from '../../devices/serial';
 import { exportName } from '../../exports/naming';
 import type { Mapping } from '../../operations/model';
 import { mended, type Repair, type RepairStep, reported } from '../repair';
 import { missingMapping, remoteMapping } from '../rows';
 import { type View, whereabouts } from '../view';
-import { judgeExport, misleadingExport } from './exports';
+import { judgeExport, leads, misleadingExport } from './exports';
 import { judgePlace, mapAnew } from './place';
 
 /** A mapping to this guest: is the volume attached here, and has the guest its disk? */
@@ -48,12 +48,15 @@ export function judgeUnmapped(view: View, volume: CloudVolume): Repair[] {
 
 /** CloudStack says that it is not attached here (any more). */
 function judgeGone(view: View, mapping: Mapping, volume: CloudVolume | 'absent'): Repair[] {
-  if (volume !== 'absent' && view.isMoving(volume)) return [];
+  const device = view.o.guest === null ? 'unknown' : view.deviceOf(mapping.volumeId);
+  if (volume !== 'absent' && view.isMoving(volume)) {
+    const right = device === 'unknown' || leads(view, mapping.volumeId) === device?.path;
+    return right ? [] : misleadingExport(view, mapping);
+  }
   const steps: RepairStep[] = [
     { kind: 'withdraw', exportName: exportName(mapping.volumeId) },
     ...rowsWithout(mapping, volume),
   ];
-  const device = view.o.guest === null ? null : view.deviceOf(mapping.volumeId);
   if (device !== null && device !== 'unknown') return [ghost(view, mapping.volumeId, device, volume, steps)];
   return [stale(mapping, volume, steps)];
 }
@@ -83,10 +86,38 @@ function ghost(
   const vmId = view.o.applianceVmId;
   const serial = device.serial ?? 'unknown';
   const message = `the guest still has the disk ${device.path} (serial ${serial}), but the volume ${whereabouts(volume)} in CloudStack`;
-  const remedy =
-    `make sure nobody writes to ${device.path}; then on the hypervisor: virsh dumpxml ${vmId} | grep -B 12 ${serial} (shows the target), ` +
-    `virsh detach-disk ${vmId} <target> --live; or stop and start this VM: cmk stop virtualmachine id=${vmId}, cmk start virtualmachine id=${vmId}`;
+  const remedy = unplugging(vmId, device.path, serial);
   return reported({ kind: 'ghost-disk', volumeId, vmId, devicePath: device.path, message }, remedy, steps);
+}
+
+/** libvirt knows a VM of CloudStack by the VM's id. */
+function unplugging(vmId: string, path: string, serial: string): string {
+  return (
+    `make sure nobody writes to ${path}; then on the hypervisor: virsh dumpxml ${vmId} | grep -B 12 ${serial} (shows the target), ` +
+    `virsh detach-disk ${vmId} <target> --live; or stop and start this VM: cmk stop virtualmachine id=${vmId}, cmk start virtualmachine id=${vmId}`
+  );
+}
+
+/**
+ * A disk with a serial that no volume has: most often the ghost of a deleted volume, of which nothing else is left. Not judged
+ * while it is not certain which volumes there are.
+ */
+export function judgeStrangers(view: View): Repair[] {
+  const { guest, volumes, unsure, applianceVmId: vmId } = view.o;
+  if (guest === null || volumes === null || unsure.size > 0) return [];
+  const known = [
+    ...volumes.map(({ id }) => id),
+    ...view.o.mappings.map(({ volumeId }) => volumeId),
+    ...view.o.busy,
+  ];
+  return guest.devices
+    .filter(({ name, serial }) => !view.isRoot(name) && isVolumeSerial(serial))
+    .filter(({ serial }) => !known.some((id) => serialNames(id, serial)))
+    .map(({ path, serial }) => {
+      const message = `the guest has the disk ${path} (serial ${serial ?? ''}), and CloudStack shows no volume with that serial to this API key`;
+      const remedy = `${unplugging(vmId, path, serial ?? '')}; if the volume exists, let the API key see it: cmk list volumes listall=true virtualmachineid=${vmId}`;
+      return reported({ kind: 'ghost-disk', volumeId: null, vmId, devicePath: path, message }, remedy);
+    });
 }
 
 /** CloudStack says attached here, the guest has no such disk (apache/cloudstack#12405): row and export must not promise one. */
@@ -112,7 +143,7 @@ function contain(view: View, mapping: Mapping, volume: CloudVolume): RepairStep[
   const here = mapping.vmId === view.o.applianceVmId;
   const known = here && mapping.linuxState === 'missing';
   const active = view.record(volumeId)?.status === 'active';
-  if (here && (!known || active || (view.served(volumeId)?.target ?? null) !== null))
+  if (here && (!known || active || leads(view, volumeId) !== null))
     steps.push({ kind: 'withdraw', exportName: exportName(volumeId) });
   const effects: MappingEffect[] = [];
   if (!known) {

@@ -1,4 +1,5 @@
 import type { Device } from '../../devices/model';
+import { exportName } from '../../exports/naming';
 import { isWithdrawn } from '../../exports/service';
 import type { Mapping } from '../../operations/model';
 import type { DriftKind } from '../../runtime/daemon';
@@ -8,6 +9,7 @@ import type { View } from '../view';
 /** The mapping is right: is the volume exported, and does its export lead there? */
 export function judgeExport(view: View, mapping: Mapping, device: Device): Repair[] {
   const { volumeId } = mapping;
+  if (isKeptBack(view, volumeId)) return misleadingExport(view, mapping);
   const steps = publication(view, volumeId, device);
   if (steps.length === 0 || view.o.configured === null) return [];
   const problem = problemOf(view, volumeId, device);
@@ -42,21 +44,24 @@ function problemOf(
     : sick(`the export row says ${record.devicePath} instead of ${device.path}`);
 }
 
-/** The guest has no disk of the volume, whatever CloudStack may say: its export must lead to nothing. */
+/** The guest has no disk of the volume, or somebody has withdrawn the export: it must lead to nothing. */
 export function misleadingExport(view: View, mapping: Mapping): Repair[] {
   const { volumeId, vmId } = mapping;
-  const served = view.served(volumeId);
-  if (served === null || served.target === null) return [];
-  const message = `the export leads to ${served.target}, which is not the disk of the volume`;
-  const found = { kind: 'unhealthy-export' as const, volumeId, vmId, devicePath: served.target, message };
-  return [mended(found, [{ kind: 'withdraw', exportName: served.name }])];
+  const devicePath = leads(view, volumeId);
+  if (devicePath === null) return [];
+  const message = `the export leads to ${devicePath}, and must lead to nothing`;
+  const found = { kind: 'unhealthy-export' as const, volumeId, vmId, devicePath, message };
+  return [mended(found, [{ kind: 'withdraw', exportName: exportName(volumeId) }])];
 }
 
 /** Export files of ours whose volume has no mapping to this guest: they go, so that they fail closed. */
-export function judgeOrphans(view: View): Repair[] {
+export function judgeOrphans(view: View, claimed: ReadonlySet<string>): Repair[] {
   const { applianceVmId: vmId, busy, configured } = view.o;
   return (configured ?? [])
-    .filter(({ volumeId }) => !busy.has(volumeId) && view.mapping(volumeId)?.vmId !== vmId)
+    .filter(
+      ({ volumeId }) =>
+        !busy.has(volumeId) && !claimed.has(volumeId) && view.mapping(volumeId)?.vmId !== vmId,
+    )
     .map(({ name, volumeId, target }) => {
       const message = `the export ${name} belongs to no mapping`;
       const found = { kind: 'orphan-export' as const, volumeId, vmId, devicePath: target, message };
@@ -64,9 +69,19 @@ export function judgeOrphans(view: View): Repair[] {
     });
 }
 
-/** Nothing where exports are off, or where somebody has withdrawn this one on purpose. */
+/** The volume's export leads to this device afterwards; nowhere, when somebody has withdrawn it on purpose. */
 export function publication(view: View, volumeId: string, device: Device): RepairStep[] {
+  if (!view.o.exportsEnabled) return [];
+  if (!isKeptBack(view, volumeId)) return [{ kind: 'publish', volumeId, device, bootId: view.bootId }];
+  return leads(view, volumeId) === null ? [] : [{ kind: 'withdraw', exportName: exportName(volumeId) }];
+}
+
+/** Where the export of the volume leads; null = nowhere. */
+export function leads(view: View, volumeId: string): string | null {
+  return view.served(volumeId)?.target ?? null;
+}
+
+function isKeptBack(view: View, volumeId: string): boolean {
   const record = view.record(volumeId);
-  if (!view.o.exportsEnabled || (record && isWithdrawn(record))) return [];
-  return [{ kind: 'publish', volumeId, device, bootId: view.bootId }];
+  return record !== null && isWithdrawn(record);
 }

@@ -119,6 +119,7 @@ export function healthy(fields: Partial<Observation> = {}): Observation {
     configured: [{ name: exportName(VOLUME), volumeId: VOLUME, target: '/dev/vdb' }],
     probes: new Map([[exportName(VOLUME), answers()]]),
     busy: new Set(),
+    unsure: new Set(),
     stuckBefore: new Map(),
     sizeTolerance: 3 * GIB,
     unavailable: [],

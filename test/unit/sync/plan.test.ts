@@ -38,6 +38,7 @@ const TABLE: readonly [story: string, world: Partial<Observation>, kind: DriftKi
     '',
   ],
   ['the guest kept the disk of a deleted volume', { volumes: [] }, 'ghost-disk', 'withdraw, delete-mapping'],
+  ['the guest has the disk of nobody', { ...nothing, volumes: [] }, 'ghost-disk', ''],
   [
     'CloudStack says attached, the guest has no such disk',
     { guest: guest([]) },
@@ -154,6 +155,12 @@ const TABLE: readonly [story: string, world: Partial<Observation>, kind: DriftKi
     { exports: [record({ devicePath: '/dev/vdz' })] },
     'unhealthy-export',
     'publish /dev/vdb',
+  ],
+  [
+    'withdrawn on purpose, and served all the same',
+    { exports: [record({ status: 'pending', metadata: { withdrawn: 'true' } })] },
+    'unhealthy-export',
+    'withdraw',
   ],
   [
     'CloudStack is away, the disk is gone, and the export leads to the disk that has its letter now',
@@ -295,6 +302,11 @@ describe('what is not known is not judged', () => {
     [
       'a volume on another VM, mapped there',
       { ...nothing, volumes: [volume({ vmId: OTHER_VM })], mappings: [remote()], guest: guest([]) },
+    ],
+    ['CloudStack could not be asked about it', { volumes: [], unsure: new Set([VOLUME]) }],
+    [
+      'a disk whose serial no volume of CloudStack can have',
+      { ...nothing, volumes: [], guest: guest([device({ serial: 'a-config-drive' })]) },
     ],
     ['a detached volume', { ...nothing, ...detached, guest: guest([]) }],
   ];

@@ -1,0 +1,201 @@
+import { CloudModel } from '~/lab/cloudstack/model';
+import { ModelCloud } from '~/lab/cloudstack/model-cloud';
+import type { Volume } from '~/lab/cloudstack/records';
+import { MemoryGuest } from '~/lab/guest/memory-guest';
+import { MemoryLedger } from '~/server/database/memory-ledger';
+import { MemoryStore } from '~/server/database/memory-store';
+import { expectedSerial } from '~/server/devices/correlation';
+import { createMemoryInventory } from '~/server/devices/inventory';
+import type { Device } from '~/server/devices/model';
+import { DeviceWatcher } from '~/server/devices/watcher';
+import { exportName } from '~/server/exports/naming';
+import type { NewMapping } from '~/server/operations/model';
+import { silentLogger } from '~/server/runtime/logger';
+import { SyncService } from '~/server/sync/service';
+import { ManualClock } from '../devices/manual-clock';
+import { countingRandom } from '../simulator/world';
+import { MemoryExports } from './memory-exports';
+
+export const GIB = 1024 ** 3;
+
+/**
+ * A whole appliance in memory: ledger, guest, CloudStack, export server, and the real sync on top of them. Everything that is
+ * wrong is made by hand, so the truth is known.
+ */
+export class MemoryAppliance {
+  readonly clock = new ManualClock();
+  readonly store = new MemoryStore();
+  readonly random = countingRandom();
+  readonly guest = new MemoryGuest({ clock: this.clock, random: this.random });
+  readonly model = new CloudModel({ clock: this.clock, random: this.random, guest: this.guest });
+  readonly ledger = new MemoryLedger({ store: this.store, now: () => this.clock.now(), random: this.random });
+  readonly exports = new MemoryExports((path) =>
+    this.deviceAt(path).then(
+      (device) => device?.size ?? null,
+      () => null,
+    ),
+  );
+  /** Volumes that CloudStack's list leaves out (they belong to a project). */
+  readonly unlisted = new Set<string>();
+  readonly conflicts: string[] = [];
+  readonly cloud = new ModelCloud(this.model, this.clock);
+  readonly sync: SyncService;
+  readonly otherVm: string;
+
+  private constructor(readonly epoch: Awaited<ReturnType<MemoryLedger['takeOver']>>['number']) {
+    this.otherVm = this.model.addVm({ name: 'migrated' }).id;
+    const { clock, guest, ledger, exports } = this;
+    const { cloud, owned } = this;
+    const listVolumes = cloud.listVolumes.bind(cloud);
+    cloud.listVolumes = async (filter) =>
+      (await listVolumes(filter)).filter(({ id }) => !this.unlisted.has(id));
+    const inventory = createMemoryInventory();
+    this.sync = new SyncService({
+      cloud,
+      ledger,
+      exports,
+      clock,
+      logger: silentLogger,
+      watcher: new DeviceWatcher({ guest, clock, logger: silentLogger, inventory }),
+      sizeTolerance: 3 * GIB,
+      busyVolumes: () => ledger.busyVolumes(owned.applianceId),
+      identityConflicts: () => this.conflicts,
+      isBusyWith: () => false,
+      owner: () => ({ epoch: owned, applianceVmId: owned.applianceId }),
+    });
+  }
+
+  static async start(): Promise<MemoryAppliance> {
+    const appliance = new MemoryAppliance(1);
+    await appliance.ledger.takeOver(appliance.vmId, 'test');
+    return appliance;
+  }
+
+  get vmId(): string {
+    return this.model.applianceVmId;
+  }
+
+  addVolume(fields: Partial<Pick<Volume, 'vmId' | 'state' | 'removed'>> = {}): Volume {
+    const zoneId = this.model.inventory.firstZone().id;
+    const made = this.model.inventory.addVolume({
+      name: 'data',
+      size: 5 * GIB,
+      zoneId,
+      diskOfferingId: null,
+    });
+    return Object.assign(made, { state: 'Ready', deviceId: fields.vmId ? 1 : null }, fields);
+  }
+
+  plug(volumeId: string, size = 5 * GIB): Promise<void> {
+    return this.guest.plug({ volumeId, size, serial: expectedSerial(volumeId) });
+  }
+
+  async deviceAt(path: string): Promise<Device | null> {
+    return (await this.guest.look()).devices.find((device) => device.path === path) ?? null;
+  }
+
+  /** The disk of a volume as the guest really has it. */
+  async diskOf(volumeId: string): Promise<Device | null> {
+    const path = this.guest.devicePath(volumeId);
+    return path === null ? null : this.deviceAt(path);
+  }
+
+  /** The row that is right for this disk. */
+  async rightRow(volumeId: string, disk: Device): Promise<NewMapping> {
+    const { path, size, controller, serial, diskseq } = disk;
+    return {
+      volumeId,
+      vmId: this.vmId,
+      devicePath: path,
+      cloudstackState: 'attached',
+      linuxState: 'detected',
+      size,
+      controller,
+      serial,
+      diskseq,
+      bootId: (await this.guest.look()).bootId,
+      matchedBy: 'serial',
+      cloudstackDeviceId: 1,
+    };
+  }
+
+  /** The row of a volume on the other VM. */
+  remoteRow(volumeId: string): NewMapping {
+    const none = { controller: null, serial: null, diskseq: null, bootId: null, matchedBy: null };
+    return {
+      volumeId,
+      vmId: this.otherVm,
+      devicePath: `remote-vm-${this.otherVm}-${volumeId}`,
+      cloudstackState: 'attached',
+      linuxState: 'n/a',
+      size: 5 * GIB,
+      cloudstackDeviceId: 1,
+      ...none,
+    };
+  }
+
+  async putRow(mapping: NewMapping): Promise<void> {
+    await this.ledger.repair(this.owned, [{ kind: 'put-mapping', mapping }], NOTE);
+  }
+
+  async putExport(
+    volumeId: string,
+    devicePath: string,
+    status: 'active' | 'failed' | 'withdrawn',
+  ): Promise<void> {
+    const withdrawn = status === 'withdrawn';
+    const record = {
+      volumeId,
+      exportName: exportName(volumeId),
+      devicePath,
+      port: this.exports.port,
+      status: withdrawn ? ('pending' as const) : status,
+      metadata: { vm_name: 'kept', ...(withdrawn ? { withdrawn: 'true' } : {}) },
+    };
+    await this.ledger.repair(this.owned, [{ kind: 'put-export', record }], NOTE);
+  }
+
+  /** An operation on the volume that has been accepted and not ended. */
+  async begin(volumeId: string, epoch = this.owned): Promise<void> {
+    await this.ledger.accept(epoch, {
+      id: this.random.uuid(),
+      type: 'detach',
+      volumeId,
+      vmId: null,
+      request: { volume_id: volumeId },
+      idempotencyKey: null,
+      requestHash: volumeId,
+      at: this.clock.now(),
+    });
+  }
+
+  /** Everything that sync could write to, as one comparable value. */
+  everything(): unknown {
+    const { mappings, exports, entries, operations } = this.store;
+    return structuredClone({
+      mappings: [...mappings],
+      exports: [...exports],
+      entries,
+      operations: [...operations],
+      links: [...this.exports.links],
+      changes: this.exports.changes,
+      effects: this.model.effects,
+      volumes: this.model.volumes,
+    });
+  }
+
+  /** Commands CloudStack has been given, from the n-th on. */
+  calls(from = 0): string[] {
+    return this.model.history
+      .events()
+      .filter(({ what }) => what === 'call')
+      .slice(from)
+      .map(({ detail }) => detail);
+  }
+
+  get owned() {
+    return { applianceId: this.vmId, number: this.epoch };
+  }
+}
+
+const NOTE = { step: 'test', state: 'note' as const, data: {} };

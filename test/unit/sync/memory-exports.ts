@@ -1,0 +1,65 @@
+import type {
+  ConfiguredExport,
+  ExportServer,
+  ExportTarget,
+  ProbeResult,
+} from '~/server/exports/export-server';
+import { volumeIdOf } from '~/server/exports/naming';
+
+/**
+ * An export server without files and sockets. Like the real one it opens the target of a link anew for every client, so an export
+ * answers with whatever disk its target is now.
+ */
+export class MemoryExports implements ExportServer {
+  readonly kind = 'nbd-server' as const;
+  readonly port = 10809;
+  /** By export name: where the link leads. */
+  readonly links = new Map<string, string | null>();
+  /** Names that do not answer until they are published again. */
+  readonly sick = new Set<string>();
+  /** Every change that was asked for, in order. */
+  readonly changes: string[] = [];
+
+  /** Bytes of the disk at a path, null when there is none. */
+  constructor(private readonly sizeAt: (path: string) => Promise<number | null>) {}
+
+  async publish({ name, devicePath, size }: ExportTarget): Promise<void> {
+    this.changes.push(`publish ${name} ${devicePath}`);
+    this.links.set(name, devicePath);
+    this.sick.delete(name);
+    const answer = await this.probe(name);
+    if (!answer.ok || answer.size !== size) throw new Error(`${name} does not answer with ${size} bytes`);
+  }
+
+  async withdraw(name: string): Promise<void> {
+    this.changes.push(`withdraw ${name}`);
+    this.links.delete(name);
+  }
+
+  async list(): Promise<ConfiguredExport[]> {
+    return [...this.links].map(([name, target]) => ({ name, volumeId: volumeIdOf(name) ?? '', target }));
+  }
+
+  async probe(name: string): Promise<ProbeResult> {
+    const target = this.links.get(name);
+    const size = target && !this.sick.has(name) ? await this.sizeAt(target) : null;
+    if (size === null) return { ok: false, reason: 'refused', message: 'no such disk', ms: 0 };
+    return { ok: true, size, readOnly: false, flush: true, fua: true, ms: 0 };
+  }
+
+  async clients(): Promise<{ count: number; details: string[] }> {
+    return { count: 0, details: [] };
+  }
+
+  async health() {
+    return {
+      status: 'healthy' as const,
+      message: 'in memory',
+      version: null,
+      pid: null,
+      staleUntilRestart: 0,
+    };
+  }
+
+  async close(): Promise<void> {}
+}

@@ -1,0 +1,189 @@
+import { describe, expect, it } from 'vitest';
+import { CloudError } from '~/server/cloudstack/cloud';
+import { exportName } from '~/server/exports/naming';
+import type { SyncReport } from '~/server/runtime/daemon';
+import { LIMITS } from '~/server/runtime/limits';
+import { MemoryAppliance } from './appliance';
+
+/** An appliance with one volume attached, plugged and unknown to the rows: the drift `unmapped-volume`. */
+async function withUnmapped() {
+  const appliance = await MemoryAppliance.start();
+  const { id } = appliance.addVolume({ vmId: appliance.vmId });
+  await appliance.plug(id);
+  return { appliance, id };
+}
+
+const run = (appliance: MemoryAppliance, dryRun = false) => appliance.sync.run({ dryRun, reason: 'test' });
+const told = ({ drifts }: SyncReport) => drifts.map(({ kind, action }) => `${kind} ${action}`);
+
+describe('what happens while sync looks and repairs', () => {
+  it('an operation that ended after the look has the last word', async () => {
+    const { appliance, id } = await withUnmapped();
+    const { listVolumes } = appliance.cloud;
+    appliance.cloud.listVolumes = async (filter) => {
+      const volumes = await listVolumes.call(appliance.cloud, filter);
+      await appliance.begin(id);
+      const [operation] = await appliance.ledger.listOperations({ volumeId: id, limit: 1 });
+      await appliance.ledger.requestCancel(appliance.owned, operation?.id ?? '');
+      return volumes;
+    };
+    const report = await run(appliance);
+    expect({ drifts: report.drifts, skipped: report.skippedVolumes }).toEqual({ drifts: [], skipped: 1 });
+    expect(await appliance.ledger.readMapping(id)).toBeNull();
+  });
+
+  it('an operation of another appliance on the same database is not disturbed either', async () => {
+    const { appliance, id } = await withUnmapped();
+    const other = await appliance.ledger.takeOver(appliance.otherVm, 'their daemon');
+    await appliance.begin(id, other);
+    expect((await run(appliance)).drifts).toEqual([]);
+  });
+
+  it('an operation accepted between two steps takes the volume from where it is', async () => {
+    const { appliance, id } = await withUnmapped();
+    const { repair } = appliance.ledger;
+    appliance.ledger.repair = async (...change) => {
+      await repair.apply(appliance.ledger, change);
+      appliance.ledger.repair = repair;
+      await appliance.begin(id);
+    };
+    expect(told(await run(appliance))).toEqual(['unmapped-volume reported']);
+    expect(appliance.exports.changes).toEqual([]);
+  });
+
+  it('a disk that was swapped after the look is not exported', async () => {
+    const { appliance, id } = await withUnmapped();
+    const { repair } = appliance.ledger;
+    appliance.ledger.repair = async (...change) => {
+      await repair.apply(appliance.ledger, change);
+      appliance.ledger.repair = repair;
+      await appliance.guest.unplug(id);
+      await appliance.plug(appliance.addVolume({ vmId: appliance.vmId }).id);
+    };
+    const report = await run(appliance);
+    expect(told(report)).toEqual(['unmapped-volume failed']);
+    expect(report.drifts[0]?.message).toMatch(/not repaired: .* is not published: \/dev\/vdb has serial/);
+    expect(appliance.exports.changes).toEqual([]);
+  });
+
+  it('an export that somebody withdrew after the look stays withdrawn', async () => {
+    const { appliance, id } = await withUnmapped();
+    await run(appliance);
+    appliance.exports.links.delete(exportName(id));
+    const { list } = appliance.exports;
+    appliance.exports.list = async () => {
+      const configured = await list.call(appliance.exports);
+      await appliance.putExport(id, '/dev/vdb', 'withdrawn');
+      return configured;
+    };
+    await run(appliance);
+    expect(appliance.exports.links.has(exportName(id))).toBe(false);
+    expect(await appliance.ledger.readExport(id)).toMatchObject({ status: 'pending' });
+  });
+});
+
+describe('what sync says', () => {
+  it('every repair is in the feed, with its drift and the volume', async () => {
+    const { appliance, id } = await withUnmapped();
+    appliance.exports.links.set(exportName(appliance.random.uuid()), null);
+    expect(told(await run(appliance))).toEqual(['unmapped-volume repaired', 'orphan-export repaired']);
+    const feed = await appliance.ledger.feed(appliance.vmId, 0, 100);
+    expect(feed.map(({ step, state, data }) => [step, state, data.repair])).toEqual([
+      ['sync:unmapped-volume', 'note', 'rows'],
+      ['sync:unmapped-volume', 'note', 'publish'],
+      ['sync:orphan-export', 'note', 'withdraw'],
+    ]);
+    expect(feed[0]?.data.volume_id).toBe(id);
+  });
+
+  it('a repair that fails says why, and is tried again by the next run', async () => {
+    const { appliance } = await withUnmapped();
+    const { publish } = appliance.exports;
+    appliance.exports.publish = async () => {
+      throw new Error('the export server is on holiday');
+    };
+    const report = await run(appliance);
+    expect(told(report)).toEqual(['unmapped-volume failed']);
+    expect(report.drifts[0]?.message).toContain('not repaired: the export server is on holiday');
+    appliance.exports.publish = publish;
+    expect(told(await run(appliance))).toEqual(['missing-export repaired']);
+    expect(told(await run(appliance))).toEqual([]);
+  });
+
+  it('a ghost stays reported after its export and row are gone', async () => {
+    const { appliance, id } = await withUnmapped();
+    await run(appliance);
+    Object.assign(appliance.model.inventory.volume('', '', id), { vmId: null, deviceId: null });
+    expect(told(await run(appliance, true))).toEqual(['ghost-disk planned']);
+    expect(told(await run(appliance))).toEqual(['ghost-disk reported']);
+    expect(await appliance.ledger.readMapping(id)).toBeNull();
+    expect(told(await run(appliance, true))).toEqual(['ghost-disk reported']);
+  });
+
+  it('a volume is stuck when it has kept its state for a while, not when somebody asks twice in a second', async () => {
+    const appliance = await MemoryAppliance.start();
+    const { id } = appliance.addVolume({ state: 'Attaching' });
+    expect(told(await run(appliance))).toEqual([]);
+    await appliance.clock.advance(1_000);
+    expect(told(await run(appliance))).toEqual([]);
+    await appliance.clock.advance(LIMITS.STUCK_STATE);
+    expect(told(await run(appliance))).toEqual(['stuck-state reported']);
+    appliance.model.inventory.volume('', '', id).state = 'Ready';
+    expect(told(await run(appliance))).toEqual([]);
+  });
+
+  it('two opinions about who we are are a drift', async () => {
+    const appliance = await MemoryAppliance.start();
+    appliance.conflicts.push('ossea_configs.oma_vm_id says B, but OMA_VM_ID says A');
+    expect(told(await run(appliance))).toEqual(['identity-conflict reported']);
+  });
+});
+
+describe('a view that is away', () => {
+  it('CloudStack: it is said, and nothing is judged by it', async () => {
+    const { appliance, id } = await withUnmapped();
+    await run(appliance);
+    appliance.model.faults.add({ command: 'listVolumes', kind: 'status', code: 503 });
+    await appliance.guest.unplug(id);
+    const report = await run(appliance);
+    expect(report.unavailable).toEqual([expect.stringMatching(/^cloudstack: /)]);
+    // The row may be right again in a minute; the export that leads to nothing any more is not left open.
+    expect(told(report)).toEqual(['unhealthy-export repaired']);
+    expect(await appliance.ledger.readMapping(id)).toMatchObject({ linuxState: 'detected' });
+  });
+
+  it('the guest: it is said, and no disk is called missing', async () => {
+    const { appliance } = await withUnmapped();
+    await run(appliance);
+    appliance.guest.breakLooks(new Error('EIO'));
+    const report = await run(appliance);
+    expect(report.unavailable).toEqual([expect.stringMatching(/^guest: .*EIO/)]);
+    expect(report.drifts).toEqual([]);
+  });
+
+  it('one volume that cannot be looked up is left alone', async () => {
+    const { appliance, id } = await withUnmapped();
+    await run(appliance);
+    appliance.unlisted.add(id);
+    appliance.cloud.readVolume = async () => {
+      throw new CloudError('no answer', { kind: 'network', outcome: 'unknown' });
+    };
+    const report = await run(appliance);
+    expect(report).toMatchObject({
+      drifts: [],
+      skippedVolumes: 1,
+      unavailable: [expect.stringContaining(id)],
+    });
+    expect(await appliance.ledger.readMapping(id)).not.toBeNull();
+  });
+
+  it('a list that leaves out everything costs a bounded number of look-ups', async () => {
+    const appliance = await MemoryAppliance.start();
+    for (let index = 0; index < LIMITS.SYNC_LOOKUPS + 10; index += 1)
+      await appliance.putRow(appliance.remoteRow(appliance.addVolume({ vmId: appliance.otherVm }).id));
+    for (const { id } of appliance.model.volumes) appliance.unlisted.add(id);
+    const report = await run(appliance);
+    expect(report).toMatchObject({ drifts: [], skippedVolumes: 10 });
+    expect(appliance.calls()).toHaveLength(1 + LIMITS.SYNC_LOOKUPS);
+  });
+});
