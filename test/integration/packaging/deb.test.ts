@@ -1,0 +1,125 @@
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { findProgram } from '~/lab/packages';
+import { packDeb } from '~/scripts/deb.mjs';
+import { baseProblems } from '~/server/exports/config-file';
+
+const EPOCH = 1_750_000_000;
+const dir = mkdtempSync(join(tmpdir(), 'volume-deb-test-'));
+afterAll(() => rmSync(dir, { recursive: true, force: true }));
+
+/** A package and what is in it. */
+function unpack(name: string, options: { withNode: boolean }) {
+  const out = join(dir, name);
+  mkdirSync(out);
+  const deb = packDeb({ out, compression: 'none', epoch: EPOCH, ...options });
+  const tree = join(out, 'tree');
+  run('dpkg-deb', '-R', deb, tree);
+  return { deb, tree, read: (path: string) => readFileSync(join(tree, path), 'utf8') };
+}
+
+function run(command: string, ...args: string[]): string {
+  const result = spawnSync(command, args, { encoding: 'utf8', maxBuffer: 64 * 1024 * 1024 });
+  expect(result.error, command).toBeUndefined();
+  expect(result.status, `${command} ${args.join(' ')}: ${result.stdout}${result.stderr}`).toBe(0);
+  return result.stdout + result.stderr;
+}
+
+const units = (tree: string) =>
+  readdirSync(join(tree, 'lib/systemd/system')).map((name) => join(tree, 'lib/systemd/system', name));
+
+describe('the Debian package', () => {
+  let plain: ReturnType<typeof unpack>;
+  beforeAll(() => {
+    plain = unpack('plain', { withNode: false });
+  });
+
+  it('is the same byte for byte when it is packed again', () => {
+    const again = unpack('again', { withNode: false });
+    expect(readFileSync(again.deb).equals(readFileSync(plain.deb))).toBe(true);
+  });
+
+  it('belongs to root, and only the file with the password is private', () => {
+    const lines = run('dpkg-deb', '-c', plain.deb).trim().split('\n');
+    expect(lines.filter((line) => !/^\S+ root\/root /.test(line))).toEqual([]);
+    expect(lines.filter((line) => /^.......(?:.w|w)/.test(line))).toEqual([]);
+    const unreadable = lines.filter((line) => !/^.......r/.test(line));
+    expect(unreadable.map((line) => line.split(' ').at(-1))).toEqual(['./etc/default/volume-daemon']);
+  });
+
+  it('depends on a Node that is new enough, and on the export server', () => {
+    const control = plain.read('DEBIAN/control');
+    expect(control).toMatch(/^Architecture: all$/m);
+    expect(control).toMatch(/^Depends: nodejs \(>= 20\.19\), nbd-server$/m);
+    const { version } = JSON.parse(readFileSync('package.json', 'utf8'));
+    expect(control).toContain(`\nVersion: ${version}\n`);
+  });
+
+  it('names every configuration file, and the right sum of every file', () => {
+    const names = plain.read('DEBIAN/conffiles').trim().split('\n');
+    expect(names.filter((name) => !existsSync(join(plain.tree, name)))).toEqual([]);
+    const below = run('find', join(plain.tree, 'etc'), '-type', 'f').trim().split('\n');
+    expect(below.map((path) => path.slice(plain.tree.length)).sort()).toEqual([...names].sort());
+    const wrong = plain
+      .read('DEBIAN/md5sums')
+      .trim()
+      .split('\n')
+      .filter((line) => {
+        const content = readFileSync(join(plain.tree, line.slice(34)));
+        return createHash('md5').update(content).digest('hex') !== line.slice(0, 32);
+      });
+    expect(wrong).toEqual([]);
+  });
+
+  it('has maintainer scripts that a shell can read and dpkg can run', () => {
+    for (const name of ['postinst', 'prerm', 'postrm']) {
+      const path = join(plain.tree, 'DEBIAN', name);
+      expect(statSync(path).mode & 0o777).toBe(0o755);
+      run('sh', '-n', path);
+    }
+  });
+
+  it('has a base configuration for nbd-server that the daemon has nothing against', () => {
+    const text = plain.read('etc/volume-daemon/nbd-server.conf');
+    expect(baseProblems(text, { port: 10_809, configDir: '/etc/nbd-server/conf.d', listen: null })).toEqual(
+      [],
+    );
+    expect(plain.read('lib/systemd/system/volume-daemon-nbd.service')).toContain(
+      '-C /etc/volume-daemon/nbd-server.conf ',
+    );
+  });
+
+  it('starts from where it is unpacked, with the environment file it brings', () => {
+    const entry = join(plain.tree, 'usr/lib/volume-daemon/server/index.mjs');
+    const lines = plain.read('etc/default/volume-daemon').split('\n');
+    const env = Object.fromEntries(
+      lines.filter((line) => /^[A-Z]/.test(line)).map((line) => /^(\w+)=(.*)$/.exec(line)?.slice(1) ?? []),
+    );
+    const result = spawnSync(process.execPath, [entry, '--check-config'], { env, encoding: 'utf8' });
+    expect(result.status, result.stderr).toBe(0);
+    expect(result.stdout).toMatch(/volume-daemon-nbd\.service/);
+    expect(result.stdout).not.toContain('oma_password');
+  });
+
+  it('has units that systemd accepts', ({ skip }) => {
+    if (!findProgram('systemd-analyze')) skip('systemd-analyze is not installed');
+    // It warns on standard error and still ends with 0: nothing may be said about our units.
+    const said = run('systemd-analyze', 'verify', '--man=no', ...units(plain.tree));
+    expect(said.split('\n').filter((line) => line.includes('volume-daemon'))).toEqual([]);
+  });
+
+  it('brings Node and its licence when it is asked to, and runs with that one', () => {
+    const { read, tree } = unpack('node', { withNode: true });
+    const node = join(tree, 'usr/lib/volume-daemon/bin/node');
+    expect(run(node, '--version').trim()).toBe(process.version);
+    expect(read('usr/share/doc/volume-daemon/LICENSE.node')).toContain('Node.js');
+    expect(read('DEBIAN/control')).not.toMatch(/^Depends:.*nodejs/m);
+    expect(read('lib/systemd/system/volume-daemon.service')).toContain(
+      'ExecStart=/usr/lib/volume-daemon/bin/node /usr/lib/volume-daemon/server/index.mjs',
+    );
+  });
+});
