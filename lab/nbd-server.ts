@@ -30,9 +30,18 @@ export async function startNbdServer({ dir }: { dir: string }): Promise<NbdServe
     pidFile: join(dir, 'nbd-server.pid'),
     pids,
     stop: async () => {
-      for (const pid of await pids()) process.kill(pid, 'SIGKILL');
+      for (const pid of await pids()) endIfThere(pid);
+      while ((await pids()).length > 0) await new Promise((resolve) => setTimeout(resolve, 5));
     },
   };
+}
+
+function endIfThere(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It has ended by itself.
+  }
 }
 
 /** Processes that were started with this configuration file; forked children keep the command line of their parent. */

@@ -23,10 +23,18 @@ export async function startStorageDaemon({ dir }: { dir: string }): Promise<Stor
     qmpSocket,
     pids,
     stop: async () => {
-      for (const pid of await pids()) process.kill(pid, 'SIGKILL');
+      for (const pid of await pids()) endIfThere(pid);
       while ((await pids()).length > 0) await new Promise((resolve) => setTimeout(resolve, 5));
     },
   };
+}
+
+function endIfThere(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It has ended by itself.
+  }
 }
 
 async function processesWith(qmpSocket: string): Promise<number[]> {

@@ -229,6 +229,12 @@ export function isListening(port: number): boolean {
   return listeningSockets(port).size > 0;
 }
 
+/** Is it possible that a process of this program listens on its port? Not certain where we may not look into one. */
+export async function mayOwnPort(program: ServerProgram): Promise<boolean> {
+  const listeners = listeningSockets(program.port);
+  return (await pidsOf(program)).some((pid) => ownsSocket(pid, listeners) !== false);
+}
+
 const UNIX_LISTENING = '00010000';
 
 /** Inodes of the sockets that listen on a path. */

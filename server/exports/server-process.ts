@@ -8,7 +8,14 @@ import { LIMITS } from '../runtime/limits';
 import type { Logger } from '../runtime/logger';
 import { KeyedQueue } from './bounded';
 import { greets, type NbdAddress } from './handshake';
-import { findMainPid, hintedPid, isAlive, isListening, type ServerProgram } from './process-table';
+import {
+  findMainPid,
+  hintedPid,
+  isAlive,
+  isListening,
+  mayOwnPort,
+  type ServerProgram,
+} from './process-table';
 
 const run = promisify(execFile);
 
@@ -141,10 +148,12 @@ export class ServerProcess {
     });
   }
 
-  /** Throws when somebody else speaks NBD there: nbd-server would overwrite the pid file, end, and report success. */
+  /** Throws when it is somebody else's: nbd-server would overwrite the pid file, end, and report success. */
   private async isPortTaken(): Promise<boolean> {
     const { address, port, baseConfig } = this.options;
     if (!isListening(port)) return false;
+    if (!(await mayOwnPort(this.options)))
+      throw unhealthy(`port ${port} is taken by another process than nbd-server: stop it, or set NBD_PORT`);
     if ((await greets(address, LIMITS.NBD_APPEARS)) !== null) return true;
     if ((await this.mainPid()) !== null) return false;
     throw unhealthy(

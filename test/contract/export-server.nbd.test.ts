@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { describe } from 'vitest';
+import { nbdClients } from '~/lab/exports/clients';
 import { startNbdServer } from '~/lab/nbd-server';
 import { NbdServerExports } from '~/server/exports/nbd-server';
 import { systemClock } from '~/server/runtime/clock';
@@ -9,7 +10,11 @@ import { exportServerContract } from './export-server';
 describe('the export server contract: the real nbd-server', () => {
   exportServerContract(async ({ dir, devDir }) => {
     const nbd = await startNbdServer({ dir: join(dir, 'nbd') });
+    const { takePort, close, ...client } = nbdClients({ port: nbd.port, dir });
     return {
+      client,
+      takePort,
+      close,
       create: () =>
         new NbdServerExports({
           ...nbd,
