@@ -5,16 +5,17 @@ const API_PATH = '/client/api';
  * scheme (`host:8080`). Throws an Error that names what is wrong.
  */
 export function apiEndpoint(text: string): string {
-  const trimmed = text.trim().replace(/\/+$/, '');
-  const withScheme = /^[a-z]+:\/\//i.test(trimmed) ? trimmed : `http://${trimmed}`;
+  const typed = text.trim();
+  const shown = typed.replace(/\/\/[^@/]*@/, '//***@');
+  const withScheme = /^[a-z]+:\/\//i.test(typed) ? typed : `http://${typed}`;
   let url: URL;
   try {
     url = new URL(withScheme);
   } catch {
-    throw new Error(`the api_url "${trimmed}" is not a URL`);
+    throw new Error(`the api_url "${shown}" is not a URL`);
   }
   if (url.protocol !== 'http:' && url.protocol !== 'https:')
-    throw new Error(`the api_url "${trimmed}" must begin with http:// or https://`);
+    throw new Error(`the api_url "${shown}" must begin with http:// or https://`);
   if (url.username || url.password || url.search || url.hash)
     throw new Error('the api_url may hold neither credentials nor parameters');
   const path = url.pathname.replace(/\/+$/, '');

@@ -11,19 +11,19 @@ export function cleanText(text: string): string {
     .trim();
 }
 
-/** Is an error answer to this call a proof that nothing happened? Reads never change anything. */
 interface Answered {
   readonly httpStatus: number;
   readonly code: number;
   readonly csCode: number | null;
   readonly text: string;
+  /** ms, from the header of that name. */
+  readonly retryAfter?: number | null;
 }
 
 /** CloudStack's own errors (facts 1.6): what kind, and what they say about the call's effect. */
-export function apiError({ httpStatus, code, csCode, text }: Answered): CloudError {
+export function apiError({ httpStatus, code, csCode, text, retryAfter = null }: Answered): CloudError {
   const clean = cleanText(text);
   const kind = kindOf(code);
-  const retryAfter = kind === 'rate-limit' ? delayIn(clean) : null;
   return new CloudError(`CloudStack API error ${code}: ${clean}`, {
     kind,
     outcome: outcomeOf(kind, clean),
@@ -31,7 +31,7 @@ export function apiError({ httpStatus, code, csCode, text }: Answered): CloudErr
     code,
     csCode,
     text: clean,
-    retryAfter,
+    retryAfter: kind === 'rate-limit' ? (delayIn(clean) ?? retryAfter) : null,
   });
 }
 
@@ -175,4 +175,12 @@ export function saysJobIdTaken(error: CloudError, jobId: string): boolean {
     error.kind === 'parameter' &&
     error.text.toLowerCase().includes(`uuid: ${jobId.toLowerCase()} already exists`)
   );
+}
+
+/** 431 to a page that is too large: how large it may be (`default.page.size` of the server); null for every other error. */
+export function largestPage(error: CloudError): number | null {
+  if (error.kind !== 'parameter') return null;
+  const match = /page ?size can't exceed max allowed page ?size value: (\d{1,6})/i.exec(error.text);
+  const most = Number(match?.[1] ?? 0);
+  return most > 0 ? most : null;
 }

@@ -13,11 +13,11 @@ import {
   type CloudVolume,
   type CloudZone,
 } from './cloud';
-import { badAnswer, cleanText, saysJobIdTaken, saysNoSuchEntity } from './errors';
+import { badAnswer, cleanText, largestPage, saysJobIdTaken, saysNoSuchEntity } from './errors';
 import * as parse from './parse';
 import type { ActiveSettings, CloudSettings } from './settings';
 import { type Parameters, signedForm } from './signing';
-import { post, type WireAnswer } from './transport';
+import { post, type WireBody } from './transport';
 
 /** Told of every call, for metrics. */
 export type CloudCallListener = (call: { command: string; ms: number; error: CloudError | null }) => void;
@@ -36,13 +36,19 @@ export interface CallStatistics {
   readonly clockSkewMs: number | null;
 }
 
-const NIL_UUID_LENGTH = 36;
+const UUID_LENGTH = 36;
+
+interface Identified {
+  readonly id: string;
+}
 
 /** The CloudStack port over HTTP. Every call is a signed POST: it works on every version and keeps keys out of URLs and access logs. */
 export class HttpCloud implements Cloud {
   private calls = 0;
   private errors = 0;
   private clockSkewMs: number | null = null;
+  /** `default.page.size` of the server may be smaller than what we ask for first. */
+  private pageSize: number = LIMITS.CLOUDSTACK_PAGE_SIZE;
 
   constructor(private readonly parts: CloudParts) {}
 
@@ -77,7 +83,7 @@ export class HttpCloud implements Cloud {
   /** By id, or by name: the hub stores either in ossea_configs.zone. */
   async readZone(id: string): Promise<CloudZone | null> {
     const zones =
-      id.length === NIL_UUID_LENGTH
+      id.length === UUID_LENGTH
         ? await this.findById('listZones', parse.ZONE, id, {})
         : await this.listZones();
     return zones.find((zone) => zone.id === id.toLowerCase() || zone.name === id) ?? null;
@@ -152,36 +158,52 @@ export class HttpCloud implements Cloud {
     more: Parameters,
   ): Promise<T[]> {
     try {
-      return this.items(command, item, (await this.call(command, { ...more, id, listall: 'true' })).body);
+      return this.items(command, item, await this.call(command, { ...more, id, listall: 'true' }));
     } catch (error) {
       if (error instanceof CloudError && saysNoSuchEntity(error, 'id', id)) return [];
       throw error;
     }
   }
 
-  private async listAll<T>(command: string, item: parse.ListItem<T>, parameters: Parameters): Promise<T[]> {
-    const all: T[] = [];
+  private async listAll<T extends Identified>(
+    command: string,
+    item: parse.ListItem<T>,
+    parameters: Parameters,
+  ): Promise<T[]> {
+    try {
+      return await this.allPages(command, item, parameters, this.pageSize);
+    } catch (error) {
+      const most = error instanceof CloudError ? largestPage(error) : null;
+      if (most === null || most >= LIMITS.CLOUDSTACK_PAGE_SIZE) throw error;
+      this.pageSize = most;
+      return this.allPages(command, item, parameters, most);
+    }
+  }
+
+  /** What is made or deleted between two pages moves the others by one: nothing is listed twice. */
+  private async allPages<T extends Identified>(
+    command: string,
+    item: parse.ListItem<T>,
+    parameters: Parameters,
+    pageSize: number,
+  ): Promise<T[]> {
+    const all = new Map<string, T>();
     for (let page = 1; page <= LIMITS.CLOUDSTACK_PAGES; page += 1) {
-      const { body } = await this.call(command, {
-        ...parameters,
-        listall: 'true',
-        page: String(page),
-        pagesize: String(LIMITS.CLOUDSTACK_PAGE_SIZE),
-      });
-      const items = this.items(command, item, body);
-      all.push(...items);
-      if (items.length < LIMITS.CLOUDSTACK_PAGE_SIZE) return all;
+      const shown = { ...parameters, listall: 'true', page: String(page), pagesize: String(pageSize) };
+      const items = this.items(command, item, await this.call(command, shown));
+      for (const one of items) all.set(one.id, one);
+      if (items.length < pageSize) return [...all.values()];
     }
     throw badAnswer(command, 200, `there are more than ${LIMITS.CLOUDSTACK_PAGES} pages`);
   }
 
   /** An empty list is `{}`; a page past the end is a count without an array. */
-  private items<T>(command: string, item: parse.ListItem<T>, body: Readonly<Record<string, unknown>>): T[] {
-    return this.parsed(command, z.array(item.schema), { body: body[item.key] ?? [] });
+  private items<T>(command: string, item: parse.ListItem<T>, body: WireBody): T[] {
+    return this.parsed(command, z.array(item.schema), body[item.key] ?? []);
   }
 
-  private parsed<T>(command: string, schema: z.ZodType<T>, answer: { body: unknown }): T {
-    const result = schema.safeParse(answer.body);
+  private parsed<T>(command: string, schema: z.ZodType<T>, body: unknown): T {
+    const result = schema.safeParse(body);
     if (result.success) return result.data;
     throw badAnswer(command, 200, `unexpected content: ${cleanText(z.prettifyError(result.error))}`);
   }
@@ -191,7 +213,7 @@ export class HttpCloud implements Cloud {
     command: string,
     parameters: Parameters,
     timeout: number = LIMITS.CLOUDSTACK_TIMEOUT,
-  ): Promise<WireAnswer> {
+  ): Promise<WireBody> {
     const settings = await this.parts.settings.require();
     try {
       return await this.send(settings, command, parameters, timeout);
@@ -213,16 +235,17 @@ export class HttpCloud implements Cloud {
     command: string,
     parameters: Parameters,
     timeout: number,
-  ): Promise<WireAnswer> {
+  ): Promise<WireBody> {
     const { clock } = this.parts;
     const begun = clock.monotonic();
     this.calls += 1;
     let failure: CloudError | null = null;
     try {
       const form = signedForm(command, parameters, settings, clock.now(), LIMITS.SIGNATURE_LIFETIME);
-      const answer = await post(settings.endpoint, command, form, timeout);
-      if (answer.serverTime !== null) this.clockSkewMs = answer.serverTime - clock.now();
-      return answer;
+      const onServerTime = (at: number) => {
+        this.clockSkewMs = at - clock.now();
+      };
+      return await post({ endpoint: settings.endpoint, command, form, timeout, onServerTime });
     } catch (error) {
       this.errors += 1;
       failure = error instanceof CloudError ? error : null;

@@ -10,35 +10,38 @@ const errorBody = z.object({
 });
 const envelope = z.record(z.string(), z.unknown());
 
-export interface WireAnswer {
-  /** The content of the `<command>response` envelope. */
-  readonly body: Readonly<Record<string, unknown>>;
-  /** The server's Date header, ms; null when absent. */
-  readonly serverTime: number | null;
+/** The content of the `<command>response` envelope. */
+export type WireBody = Readonly<Record<string, unknown>>;
+
+export interface WireCall {
+  readonly endpoint: string;
+  readonly command: string;
+  /** The signed parameters. */
+  readonly form: string;
+  /** ms until the last byte of the answer. */
+  readonly timeout: number;
+  /** Told the server's Date (ms) of every answer, errors included: with clocks that differ there are only errors. */
+  readonly onServerTime: (at: number) => void;
 }
 
 /**
  * One signed POST. No redirects (they would carry the signature elsewhere), no retries (the caller knows what is safe), a
  * limit on time and size. Throws CloudError.
  */
-export async function post(
-  endpoint: string,
-  command: string,
-  form: string,
-  timeout: number,
-): Promise<WireAnswer> {
+export async function post(call: WireCall): Promise<WireBody> {
+  const { command } = call;
   let response: Response;
   let text: string;
   try {
-    response = await ofetch.native(endpoint, {
+    response = await ofetch.native(call.endpoint, {
       method: 'POST',
-      body: form,
+      body: call.form,
       redirect: 'manual',
       headers: {
         'content-type': 'application/x-www-form-urlencoded; charset=UTF-8',
         accept: 'application/json',
       },
-      signal: AbortSignal.timeout(timeout),
+      signal: AbortSignal.timeout(call.timeout),
     });
     text = await readBounded(response, command);
   } catch (error) {
@@ -47,7 +50,8 @@ export async function post(
   if (response.status >= 300 && response.status < 400)
     throw badAnswer(command, response.status, 'redirects are not followed; correct api_url');
   const date = Date.parse(response.headers.get('date') ?? '');
-  return { body: unwrap(command, response.status, text), serverTime: Number.isNaN(date) ? null : date };
+  if (!Number.isNaN(date)) call.onServerTime(date);
+  return unwrap(command, response, text);
 }
 
 async function readBounded(response: Response, command: string): Promise<string> {
@@ -67,21 +71,31 @@ async function readBounded(response: Response, command: string): Promise<string>
   return Buffer.concat(chunks).toString('utf8');
 }
 
-function unwrap(command: string, status: number, text: string): Readonly<Record<string, unknown>> {
+function unwrap(command: string, { status, headers }: Response, text: string): WireBody {
   const parsed = envelope.safeParse(parseLenient(text));
   const inner = parsed.success
     ? Object.entries(parsed.data).find(([name]) => name.endsWith('response'))?.[1]
     : undefined;
   const failed = errorBody.safeParse(inner);
+  const retryAfter = delayOf(headers.get('retry-after'));
   if (failed.success) {
     const { errorcode, cserrorcode, errortext } = failed.data;
-    throw apiError({ httpStatus: status, code: errorcode, csCode: cserrorcode ?? null, text: errortext });
+    const csCode = cserrorcode ?? null;
+    throw apiError({ httpStatus: status, code: errorcode, csCode, text: errortext, retryAfter });
   }
   const body = envelope.safeParse(inner);
   if (status === 200 && body.success) return body.data;
   if (status === 401 || status === 429)
-    throw apiError({ httpStatus: status, code: status, csCode: null, text: `HTTP ${status}` });
+    throw apiError({ httpStatus: status, code: status, csCode: null, text: `HTTP ${status}`, retryAfter });
   throw badAnswer(command, status, text.trim() === '' ? 'it is empty' : 'it is not the JSON of CloudStack');
+}
+
+/** The Retry-After header (RFC 9110: seconds, or a date) in ms; null when there is none that makes sense. */
+function delayOf(header: string | null): number | null {
+  if (header === null) return null;
+  if (/^\d{1,6}$/.test(header.trim())) return Number(header) * 1_000;
+  const at = Date.parse(header);
+  return Number.isNaN(at) ? null : Math.max(0, at - Date.now());
 }
 
 /** CloudStack un-escapes \uXXXX when it writes JSON, so raw control characters can come out: stripped and parsed once more. */

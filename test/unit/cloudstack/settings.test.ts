@@ -1,0 +1,179 @@
+import { createCipheriv, randomBytes } from 'node:crypto';
+import { describe, expect, it } from 'vitest';
+import { readCredential } from '~/server/cloudstack/credentials';
+import { apiEndpoint } from '~/server/cloudstack/endpoint';
+import { classifyJobFailure, cleanText } from '~/server/cloudstack/errors';
+import { jobPollDelay } from '~/server/cloudstack/polling';
+import { CloudSettings } from '~/server/cloudstack/settings';
+import { LIMITS } from '~/server/runtime/limits';
+import { silentLogger } from '~/server/runtime/logger';
+import { ManualClock } from '../devices/manual-clock';
+import { cannedClient, configRow } from './canned-server';
+
+const KEY = Buffer.alloc(32, 7);
+
+/** As the hub writes it: base64 of nonce, ciphertext and tag. */
+function encrypted(text: string, key = KEY): string {
+  const nonce = randomBytes(12);
+  const cipher = createCipheriv('aes-256-gcm', key, nonce);
+  return Buffer.concat([nonce, cipher.update(text, 'utf8'), cipher.final(), cipher.getAuthTag()]).toString(
+    'base64',
+  );
+}
+
+describe('credentials of ossea_configs', () => {
+  it('what was encrypted with our key is decrypted', () => {
+    expect(readCredential(` ${encrypted('geheim-ä')}\n`, KEY)).toBe('geheim-ä');
+  });
+
+  it('what was encrypted with another key, or was changed, is taken as it stands and so refused by CloudStack', () => {
+    const stored = encrypted('secret', Buffer.alloc(32, 8));
+    expect(readCredential(stored, KEY)).toBe(stored);
+    const changed = Buffer.from(encrypted('secret'), 'base64');
+    changed[20] = (changed[20] ?? 0) ^ 1;
+    expect(readCredential(changed.toString('base64'), KEY)).toBe(changed.toString('base64'));
+  });
+
+  it('plain text stays plain text, with a key and without', () => {
+    const plain = 'plgWJfZK4gyS3mOMTVmjUVgX';
+    for (const key of [KEY, null]) expect(readCredential(plain, key)).toBe(plain);
+    expect(readCredential('with-dashes_and-underscores', KEY)).toBe('with-dashes_and-underscores');
+    expect(readCredential('', KEY)).toBe('');
+  });
+
+  it('without a key an encrypted value is not guessed at, and a marked plain text loses its mark', () => {
+    const stored = encrypted('secret');
+    expect(readCredential(stored, null)).toBe(stored);
+    expect(readCredential('TEMP_PLAINTEXT_secret', KEY)).toBe('secret');
+  });
+});
+
+describe('the active configuration', () => {
+  it('nobody is active: the error says what to do, and no call is made', async () => {
+    const client = cannedClient([configRow({ isActive: false })]);
+    await expect(client.cloud.capabilities()).rejects.toMatchObject({
+      kind: 'configuration',
+      outcome: 'not-started',
+      transient: true,
+      message: 'CloudStack is not configured: insert an active row into ossea_configs',
+    });
+    expect(client.cloud.statistics().calls).toBe(0);
+  });
+
+  it('of several active rows the first (the newest) counts, and that is said once', async () => {
+    const rows = [configRow({ name: 'new', apiKey: 'new-key' }), configRow({ name: 'old' })];
+    const client = cannedClient(rows);
+    expect((await client.settings.active())?.apiKey).toBe('new-key');
+    await client.settings.reload();
+    expect(client.warnings).toEqual([
+      { reason: '2 rows of ossea_configs are active; the newest is used: new' },
+    ]);
+  });
+
+  it('an address that cannot be used names the row and the mistake, not the credentials', async () => {
+    const client = cannedClient([configRow({ name: 'main', apiUrl: 'ftp://cloud' })]);
+    await expect(client.settings.require()).rejects.toMatchObject({
+      kind: 'configuration',
+      message:
+        'CloudStack is not configured: the api_url "ftp://cloud" must begin with http:// or https:// (ossea_configs row main)',
+    });
+  });
+
+  it('every secret is made known to the redactor, as it is stored and as it is used', async () => {
+    const stored = encrypted('the-secret');
+    const client = cannedClient([configRow({ apiKey: 'the-key', secretKey: stored })], KEY);
+    expect((await client.settings.active())?.secretKey).toBe('the-secret');
+    expect(client.secrets).toEqual(['the-key', 'the-secret', 'the-key', stored]);
+  });
+
+  it('is read again after 5 s, by one reading for all who ask, and a failed reading is not kept', async () => {
+    const clock = new ManualClock();
+    let readings = 0;
+    let away = true;
+    const readRows = async () => {
+      readings += 1;
+      if (away) throw new Error('the database is away');
+      return [configRow()];
+    };
+    const parts = { readRows, encryptionKey: null, register: () => {}, clock, logger: silentLogger };
+    const settings = new CloudSettings(parts);
+    await expect(settings.active()).rejects.toThrow('the database is away');
+    away = false;
+    await Promise.all([settings.active(), settings.active(), settings.require()]);
+    expect(readings).toBe(2);
+    await clock.advance(4_999);
+    await settings.active();
+    expect(readings).toBe(2);
+    await clock.advance(2);
+    await settings.active();
+    expect(readings).toBe(3);
+  });
+});
+
+describe('the address people type', () => {
+  it.each([
+    ['http://cloud:8080/client/api', 'http://cloud:8080/client/api'],
+    ['http://cloud:8080/client/api/', 'http://cloud:8080/client/api'],
+    ['https://cloud/client', 'https://cloud/client/api'],
+    ['https://cloud/', 'https://cloud/client/api'],
+    ['cloud:8080', 'http://cloud:8080/client/api'],
+    ['10.0.0.1:8080/client/api', 'http://10.0.0.1:8080/client/api'],
+    ['https://gate/zone-1/client/api', 'https://gate/zone-1/client/api'],
+    ['https://gate/zone-1', 'https://gate/zone-1/client/api'],
+  ])('%s', (typed, endpoint) => {
+    expect(apiEndpoint(typed)).toBe(endpoint);
+  });
+
+  it.each([
+    '',
+    'ftp://cloud',
+    'http://user:password@cloud',
+    'http://cloud/?x=1',
+    'http://cloud/#x',
+    'http://',
+    'http://user:password@',
+    'ftp://user:password@cloud',
+  ])('refuses "%s" without showing a password', (typed) => {
+    expect(() => apiEndpoint(typed)).toThrow();
+    expect(() => apiEndpoint(typed)).not.toThrow(/password/);
+  });
+});
+
+describe('what a failed job says about trying again', () => {
+  it.each([
+    [null, 'anything', 'unknown'],
+    [530, null, 'unknown'],
+    [0, null, 'unknown'],
+    [530, 'This volume is already attached to a VM.', 'unknown'],
+    [530, 'Device virtio-disk3 is already in the process of unplug', 'retry'],
+    [530, 'Could not detach volume after sending the command and waiting for [10000] milliseconds', 'retry'],
+    [530, 'Resource [Host:3] is unreachable', 'retry'],
+    [530, 'Volume: v is in Attaching. It should be in Ready or Allocated state', 'retry'],
+    [530, 'operation failed: target vdb already exists', 'final'],
+    [431, 'The specified volume is not attached to a VM.', 'final'],
+    [533, 'no capacity', 'retry'],
+    [534, 'StoragePool is down', 'retry'],
+    [536, 'in use', 'retry'],
+  ] as const)('%s "%s": %s', (code, text, verdict) => {
+    expect(classifyJobFailure(code, text)).toBe(verdict);
+  });
+});
+
+describe('small things', () => {
+  it('jobs are looked at quickly at first, and never more often than a tenth of their time', () => {
+    expect(jobPollDelay(0, 0)).toBe(LIMITS.JOB_POLL_FIRST);
+    expect(jobPollDelay(1_000, 10 * 60_000)).toBe(LIMITS.JOB_POLL_MAX);
+    let elapsed = 0;
+    for (let poll = 0; poll < 50; poll += 1) {
+      const delay = jobPollDelay(poll, elapsed);
+      expect(delay).toBeLessThanOrEqual(Math.max(LIMITS.JOB_POLL_FIRST, elapsed / 10));
+      elapsed += delay;
+    }
+  });
+
+  it('a text is cut, cleaned and loses credentials wherever they stand', () => {
+    expect(cleanText('see http://c/?apiKey=abc&signature=d%3D" now\u0007')).toBe(
+      'see http://c/?apiKey=***&signature=***" now',
+    );
+  });
+});
