@@ -1,6 +1,7 @@
 import { defineNitroPlugin } from 'nitropack/runtime';
 import { fillGuardSettings, guardSettings } from '../server/http/guard-settings';
 import { setHttpLogger } from '../server/http/http-logger';
+import { holdClientsToAPace } from '../server/http/slow-clients';
 import { setCurrentDaemon } from '../server/runtime/current';
 import { launch } from '../server/runtime/launch';
 import { prepareListening } from '../server/runtime/listening';
@@ -11,6 +12,7 @@ import { prepareListening } from '../server/runtime/listening';
  */
 export default defineNitroPlugin((nitroApp) => {
   const { configuration, daemon, logger, redactor } = launch(process.env, process.argv.slice(2));
+  holdClientsToAPace();
   prepareListening(configuration.http, process.env);
   setHttpLogger(logger);
   fillGuardSettings(configuration.http);

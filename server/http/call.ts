@@ -1,5 +1,5 @@
 import { getQuery, getRequestHeader, getRouterParams, type H3Event } from 'h3';
-import type { z } from 'zod';
+import { z } from 'zod';
 import { DaemonError, type FieldIssue } from '../runtime/errors';
 import { LIMITS } from '../runtime/limits';
 import { readJson } from './body';
@@ -26,7 +26,7 @@ export async function readCall<P, Q, B, R>(
 ): Promise<Call<P, Q, B>> {
   const issues: FieldIssue[] = [];
   const params = check(endpoint.params, pathParams(event), issues);
-  const query = check(endpoint.query, givenQuery(event, issues), issues);
+  const query = check(endpoint.query, givenQuery(event, namesOf(endpoint.query), issues), issues);
   const idempotencyKey = endpoint.accepts ? readIdempotencyKey(event, issues) : null;
   const waitMs = endpoint.waits ? readWait(event, issues) : 0;
   // The body is read last, but its fields are reported together with the rest.
@@ -83,11 +83,20 @@ function decodeSegment(value: string): string {
   }
 }
 
-/** Clients write filters they do not use as `status=`; those count as not given. */
-function givenQuery(event: H3Event, issues: FieldIssue[]): Record<string, unknown> {
-  const given = Object.entries(getQuery(event)).filter(([, value]) => value !== '');
+/** The fields a schema knows. */
+function namesOf(schema: z.ZodType): ReadonlySet<string> {
+  return new Set(schema instanceof z.ZodObject ? Object.keys(schema.shape) : []);
+}
+
+/** Clients write filters they do not use as `status=`; those count as not given. What an endpoint does not know is ignored. */
+function givenQuery(
+  event: H3Event,
+  known: ReadonlySet<string>,
+  issues: FieldIssue[],
+): Record<string, unknown> {
+  const given = Object.entries(getQuery(event)).filter(([name, value]) => value !== '' && known.has(name));
   for (const [field, value] of given) {
-    if (Array.isArray(value)) issues.push({ field: field.slice(0, 64), message: 'must be given only once' });
+    if (Array.isArray(value)) issues.push({ field, message: 'must be given only once' });
   }
   return Object.fromEntries(given.filter(([, value]) => !Array.isArray(value)));
 }

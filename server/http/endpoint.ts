@@ -27,6 +27,8 @@ export interface Endpoint<Params, Query, Body, Reply> {
   readonly accepts?: boolean;
   /** Takes `?wait=` and `Prefer: wait`. */
   readonly waits?: boolean;
+  /** Calls answered at the same time at most, for those that cost more than a query (./turnstile.ts); more are RATE_LIMITED. */
+  readonly atOnce?: number;
   /** Answers with an ETag, and 304 to If-None-Match. */
   readonly etag?: boolean;
 }

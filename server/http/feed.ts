@@ -27,6 +27,7 @@ export async function streamFeed(
 ): Promise<typeof WRITTEN> {
   const stream = new EventStream(event, daemon.stopping);
   const live = new LiveEntries(daemon, stream, () => true);
+  const quiet = daemon.volumes.onDeviceEvent(stream.ring);
   let devicesSeen = daemon.volumes.recentDeviceEvents().at(-1)?.sequence ?? 0;
   await tended(event, stream, live, async () => {
     const replayed = after === null ? new Set<number>() : await replay(stream, daemon, after);
@@ -40,6 +41,7 @@ export async function streamFeed(
       await stream.wait(LIMITS.STREAM_TICK);
     }
   });
+  quiet();
   return WRITTEN;
 }
 

@@ -4,6 +4,8 @@ import { endpoints } from './registry';
 
 interface KnownPath {
   readonly pattern: RegExp;
+  /** Without parameters. */
+  readonly fixed: boolean;
   readonly methods: string[];
 }
 
@@ -12,7 +14,10 @@ let known: KnownPath[] | null = null;
 /** The methods of a path, null when there is no such path. GET brings HEAD along, except for event streams. */
 export function methodsOf(path: string): readonly string[] | null {
   known ??= compile(endpoints());
-  const found = known.filter(({ pattern }) => pattern.test(path));
+  const matching = known.filter(({ pattern }) => pattern.test(path));
+  // As the router: a path without parameters hides the one whose parameter it could be (exports/validate, exports/{volume_id}).
+  const exact = matching.filter(({ fixed }) => fixed);
+  const found = exact.length > 0 ? exact : matching;
   return found.length === 0 ? null : [...new Set(found.flatMap(({ methods }) => methods))].sort();
 }
 
@@ -41,13 +46,17 @@ function compile(all: readonly AnyEndpoint[]): KnownPath[] {
     if (method === 'GET' && reply.contentType !== 'text/event-stream') methods.push('HEAD');
     byPath.set(path, methods);
   }
-  return [...byPath].map(([path, methods]) => ({ pattern: patternOf(path), methods }));
+  return [...byPath].map(([path, methods]) => ({
+    pattern: patternOf(path),
+    fixed: !path.includes('{'),
+    methods,
+  }));
 }
 
-/** `{id}` is one segment, `{path}` may be several. */
+/** `{id}` is one segment (an empty one is a wrong id), `{path}` may be several. A slash more at the end is forgiven, as by the router. */
 export function patternOf(path: string): RegExp {
   const escaped = path
     .replaceAll('.', '\\.')
-    .replace(/\{(\w+)\}/g, (_, name) => (name === 'path' ? '.+' : '[^/]+'));
-  return new RegExp(path === '/' ? '^/$' : `^${escaped}/?$`);
+    .replace(/\{(\w+)\}/g, (_, name) => (name === 'path' ? '.+' : '[^/]*'));
+  return new RegExp(path === '/' ? '^//?$' : `^${escaped}/?$`);
 }

@@ -10,6 +10,7 @@ import {
 import { type Call, readCall } from './call';
 import type { Endpoint } from './endpoint';
 import { sendProblem } from './problem';
+import { enter } from './turnstile';
 
 /** Returned by work that has written its answer itself (event streams). */
 export const WRITTEN = Symbol('written');
@@ -23,11 +24,16 @@ export function serve<P, Q, B, R>(
   work: (call: Call<P, Q, B>) => Promise<NoInfer<R> | typeof WRITTEN> | NoInfer<R>,
 ): EventHandler {
   return defineEventHandler(async (event) => {
+    let leave = () => {};
     try {
-      const reply = await work(await readCall(endpoint, event));
+      const call = await readCall(endpoint, event);
+      leave = enter(endpoint);
+      const reply = await work(call);
       return reply === WRITTEN ? undefined : answer(event, endpoint, reply);
     } catch (error) {
       return sendProblem(event, error);
+    } finally {
+      leave();
     }
   });
 }

@@ -78,6 +78,8 @@ export interface VolumesApi {
   /** All volumes of one VM, from the mappings. */
   ofVm(vmId: string): Promise<Mapping[]>;
   recentDeviceEvents(): readonly DeviceEvent[];
+  /** Rings when there is one more. Returns the unsubscribe function. */
+  onDeviceEvent(listener: () => void): () => void;
 }
 
 /** GET /volumes/{id}: what CloudStack, the guest and the ledger say of one volume. */

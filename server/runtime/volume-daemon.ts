@@ -104,6 +104,7 @@ export class VolumeDaemon implements Daemon {
       cloud,
       watcher,
       recentEvents: () => this.recent,
+      onEvent: (listener) => watcher.onEvent(listener),
       devDir: configuration.devices.devDir,
       applianceVmId: () => identity.view.vmId,
     });

@@ -11,6 +11,7 @@ interface VolumeParts {
   readonly cloud: Cloud;
   readonly watcher: { snapshot(): DeviceSnapshot };
   readonly recentEvents: () => readonly DeviceEvent[];
+  readonly onEvent: (listener: () => void) => () => void;
   readonly devDir: string;
   applianceVmId(): string | null;
 }
@@ -81,6 +82,10 @@ export class VolumeQueries implements VolumesApi {
 
   recentDeviceEvents(): readonly DeviceEvent[] {
     return this.parts.recentEvents();
+  }
+
+  onDeviceEvent(listener: () => void): () => void {
+    return this.parts.onEvent(listener);
   }
 
   /** The guest's device of a mapping, only when it is certainly that disk. */

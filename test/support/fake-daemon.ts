@@ -53,6 +53,7 @@ export class FakeDaemon implements Daemon {
   failure: Error | null = null;
   private readonly stop$ = new AbortController();
   readonly stopping = this.stop$.signal;
+  private readonly deviceListeners = new Set<() => void>();
   private readonly listeners = new Set<(entry: JournalEntry) => void>();
   private readonly ends = new Set<() => void>();
 
@@ -94,6 +95,10 @@ export class FakeDaemon implements Daemon {
     devices: async () => this.answer(() => ({ mappings: this.mappings, snapshot: snapshot() })),
     ofVm: async (id) => this.answer(() => this.mappings.filter(({ vmId }) => vmId === id)),
     recentDeviceEvents: () => this.deviceEvents,
+    onDeviceEvent: (listener) => {
+      this.deviceListeners.add(listener);
+      return () => this.deviceListeners.delete(listener);
+    },
   };
 
   readonly exports: ExportsApi = {
@@ -172,8 +177,18 @@ export class FakeDaemon implements Daemon {
     return entry;
   }
 
+  /** A disk of the guest has changed. */
+  device(event: DeviceEvent): void {
+    this.deviceEvents.push(event);
+    for (const listener of this.deviceListeners) listener();
+  }
+
   get listening(): number {
     return this.listeners.size;
+  }
+
+  get listeningToDevices(): number {
+    return this.deviceListeners.size;
   }
 
   stop(): void {

@@ -110,7 +110,8 @@ export async function collect(response: IncomingMessage): Promise<Answer> {
   };
 }
 
-function checkPromise(method: string, path: string, { status, headers, json }: Answer): void {
+/** What every answer owes: the status, headers and body that its endpoint (and so the OpenAPI document) promises. */
+export function checkPromise(method: string, path: string, { status, headers, json }: Answer): void {
   const endpoint = endpointOf(method === 'HEAD' ? 'GET' : method, path);
   expect(headers['x-request-id'], 'every answer has a request id').toMatch(/^[A-Za-z0-9._-]{1,64}$/);
   if (status >= 400) {
@@ -133,12 +134,11 @@ function checkPromise(method: string, path: string, { status, headers, json }: A
   );
 }
 
-function endpointOf(method: string, path: string): AnyEndpoint | undefined {
+export function endpointOf(method: string, path: string): AnyEndpoint | undefined {
   const pathname = path.split('?')[0] ?? '/';
-  const found = endpoints().filter(
-    (endpoint) => endpoint.method === method && patternOf(endpoint.path).test(pathname),
-  );
-  return found.find((endpoint) => !endpoint.path.includes('{')) ?? found[0];
+  const matching = endpoints().filter(({ path: known }) => patternOf(known).test(pathname));
+  const exact = matching.filter(({ path: known }) => !known.includes('{'));
+  return (exact.length > 0 ? exact : matching).find((endpoint) => endpoint.method === method);
 }
 
 type Verb = 'get' | 'post' | 'delete';

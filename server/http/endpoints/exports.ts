@@ -1,3 +1,4 @@
+import { LIMITS } from '../../runtime/limits';
 import { endpoint, nothing } from '../endpoint';
 import {
   exportBody,
@@ -46,7 +47,7 @@ export const publishExport = endpoint({
   body: exportBody,
   bodyExample: { volume_id: '6f1d2c3b-4a59-4687-9786-a5b4c3d2e1f0', vm_name: 'test-vm', disk_number: 0 },
   reply: { status: 201, description: 'The export; it has answered a handshake', schema: exportReply },
-  errors: [...CHANGING, 'MAPPING_NOT_FOUND', 'DEVICE_IDENTITY_MISMATCH'],
+  errors: [...CHANGING, 'MAPPING_NOT_FOUND', 'DEVICE_IDENTITY_MISMATCH', 'DEVICES_UNREADABLE'],
 });
 
 export const readExport = endpoint({
@@ -83,5 +84,6 @@ export const validateExports = endpoint({
   path: '/api/v1/exports/validate',
   summary: 'Ask every export whether it answers, with the right size',
   reply: { status: 200, description: 'One result for each export', schema: validateReply },
-  errors: ['DATABASE_UNAVAILABLE', 'EXPORT_SERVER_UNHEALTHY'],
+  errors: ['DATABASE_UNAVAILABLE', 'EXPORT_SERVER_UNHEALTHY', 'RATE_LIMITED'],
+  atOnce: LIMITS.VALIDATIONS_AT_ONCE,
 });

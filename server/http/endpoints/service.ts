@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { LIMITS } from '../../runtime/limits';
 import { endpoint, nothing } from '../endpoint';
 import { jsonObject } from '../fields';
 import { aliveReply, healthReply, metricsReply, phaseReply, syncQuery, syncReply } from '../schemas/service';
@@ -65,6 +66,7 @@ export const forceSync = endpoint({
   summary: 'Compare CloudStack, guest, database and exports, and repair what is safe',
   description: 'Runs the task sync:force. With dry_run=true nothing is changed.',
   query: syncQuery,
+  atOnce: LIMITS.SYNCS_AT_ONCE,
   reply: { status: 200, description: 'Every drift, and what was done about it', schema: syncReply },
   errors: [
     'VALIDATION_FAILED',
@@ -73,6 +75,7 @@ export const forceSync = endpoint({
     'APPLIANCE_UNKNOWN',
     'DATABASE_UNAVAILABLE',
     'LEASE_LOST',
+    'RATE_LIMITED',
   ],
 });
 

@@ -1,3 +1,4 @@
+import { LIMITS } from '../../runtime/limits';
 import { endpoint, nothing } from '../endpoint';
 import { operationReply } from '../schemas/operations';
 import {
@@ -133,7 +134,9 @@ export const readVolume = endpoint({
     'CLOUDSTACK_REJECTED',
     'CLOUDSTACK_QUOTA',
     'DATABASE_UNAVAILABLE',
+    'RATE_LIMITED',
   ],
+  atOnce: LIMITS.CLOUDSTACK_READS_AT_ONCE,
   etag: true,
 });
 

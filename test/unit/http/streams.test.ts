@@ -5,6 +5,7 @@ import { LIMITS } from '~/server/runtime/limits';
 import { deviceEvent, NOBODY, VOLUME } from '~/test/support/canned';
 import { FakeDaemon } from '~/test/support/fake-daemon';
 import { HttpApp } from '~/test/support/http-app';
+import { withLimits } from '~/test/support/limits';
 
 vi.mock('nitropack/runtime', async () => (await import('~/test/support/nitro-runtime')).nitroRuntime);
 
@@ -16,7 +17,9 @@ beforeEach(async () => {
 });
 afterEach(async () => {
   await app.close();
-  await vi.waitFor(() => expect([openStreams(), daemon.listening]).toEqual([0, 0]));
+  await vi.waitFor(() =>
+    expect([openStreams(), daemon.listening, daemon.listeningToDevices]).toEqual([0, 0, 0]),
+  );
 });
 
 interface Event {
@@ -55,6 +58,10 @@ class Reader {
         event: field(block, 'event'),
         data: JSON.parse(field(block, 'data') ?? 'null'),
       }));
+  }
+
+  get beats(): number {
+    return this.text.split(': heartbeat\n\n').length - 1;
   }
 
   async until(count: number): Promise<Event[]> {
@@ -111,7 +118,7 @@ describe('GET /events', () => {
   it('tells of devices, and of what the appliance itself did', async () => {
     const reader = await Reader.open('/api/v1/events');
     await vi.waitFor(() => expect(daemon.listening).toBe(1));
-    daemon.deviceEvents.push(deviceEvent(1));
+    daemon.device(deviceEvent(1));
     daemon.journal('', 'sync:letter-moved', 'note');
     const events = await reader.until(2);
     expect(events.map(({ event }) => event).sort()).toEqual(['appliance', 'device']);
@@ -120,6 +127,26 @@ describe('GET /events', () => {
       data: { device_path: '/dev/vdb', type: 'added' },
     });
     reader.leave();
+  });
+
+  it('tells of devices as they come, not at the next look at the clock', async () => {
+    await withLimits({ STREAM_TICK: 3_600_000 }, async () => {
+      const reader = await Reader.open('/api/v1/events');
+      await vi.waitFor(() => expect(daemon.listeningToDevices).toBe(1));
+      daemon.device(deviceEvent(1));
+      expect(await reader.until(1)).toMatchObject([{ event: 'device' }]);
+      daemon.device(deviceEvent(2));
+      expect(await reader.until(2)).toHaveLength(2);
+      reader.leave();
+    });
+  });
+
+  it('beats while nothing happens, so that both ends notice a dead connection', async () => {
+    await withLimits({ STREAM_HEARTBEAT: 20 }, async () => {
+      const reader = await Reader.open('/api/v1/events');
+      await vi.waitFor(() => expect(reader.beats).toBeGreaterThan(2), { timeout: 10_000 });
+      reader.leave();
+    });
   });
 
   it('ends when the daemon stops, and none begins after', async () => {

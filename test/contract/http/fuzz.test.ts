@@ -1,0 +1,187 @@
+import { readFileSync } from 'node:fs';
+import { Agent, type IncomingMessage, request } from 'node:http';
+import { connect } from 'node:net';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { openApiDocument } from '~/server/http/openapi';
+import { endpoints } from '~/server/http/registry';
+import { type Answer, checkPromise, collect, endpointOf } from '~/test/support/http-app';
+import { Walk } from '../../integration/daemon/walk';
+import { Chance } from './fuzz/chance';
+import { sendMalformed } from './fuzz/malformed';
+import { type FuzzRequest, type Known, RequestMaker } from './fuzz/requests';
+
+/**
+ * Generated requests against the built daemon on a real database: valid, almost valid, hostile, and what is not HTTP at all.
+ * `npm run fuzz` sends 50,000; FUZZ_REQUESTS and FUZZ_SEED set the number and repeat a finding.
+ */
+const REQUESTS = Number(process.env.FUZZ_REQUESTS ?? 5_000);
+const SEED = Number(process.env.FUZZ_SEED ?? 20_250_819);
+const AT_ONCE = 24;
+const FINDINGS_SHOWN = 25;
+/** One in so many is written to a raw socket. */
+const MALFORMED_EVERY = 12;
+
+let walk: Walk;
+let known: Known;
+let slow: Promise<string>[] = [];
+const agent = new Agent({ keepAlive: true, maxSockets: AT_ONCE });
+
+beforeAll(async () => {
+  walk = await Walk.begin({ env: { NBD_BACKEND: 'none', LOG_LEVEL: 'error' } });
+  const other = walk.lab.cloud.model.addVm({ name: 'other' }).id;
+  const volumes = [await walk.create('one'), await walk.create('two')] as const;
+  await walk.attach(volumes[0]);
+  slow = SLOW.map((text) => sendAndListen(text));
+  const operations = await walk.api.get<{ id: string }[]>('/api/v1/operations');
+  const [first = '', ...rest] = operations.map(({ id }) => id);
+  known = {
+    volumes: [...volumes, '00000000-0000-4000-8000-000000000000'],
+    vms: [walk.appliance, other],
+    operations: [first, ...rest],
+    zone: walk.lab.cloud.zoneId,
+    offering: walk.lab.cloud.diskOfferingId,
+  };
+});
+afterAll(async () => {
+  agent.destroy();
+  await walk?.close();
+});
+
+const document = JSON.parse(JSON.stringify(openApiDocument('fuzz'))) as {
+  paths: Record<string, Record<string, { responses: Record<string, unknown> }>>;
+};
+
+/** Requests that never come to their end: headers, and a body. */
+const SLOW = [
+  'GET /health HTTP/1.1\r\nHost: localhost\r\nX: ',
+  'POST /api/v1/volumes HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{',
+];
+
+/** What the server says until it closes the connection. */
+function sendAndListen(text: string): Promise<string> {
+  return new Promise((resolve) => {
+    let heard = '';
+    const socket = connect(walk.daemon.port, '127.0.0.1', () => socket.write(text));
+    socket.on('data', (chunk) => {
+      heard += chunk;
+    });
+    socket.on('error', () => undefined);
+    socket.on('close', () => resolve(heard));
+  });
+}
+
+/** Sends it and reads the answer; of an event stream only the beginning. */
+function exchange({ method, path, headers, body }: FuzzRequest): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const framed = body === null ? headers : { 'content-length': String(body.length), ...headers };
+    const sending = request(
+      { port: walk.daemon.port, host: '127.0.0.1', agent, method, path, headers: framed },
+      (response: IncomingMessage) => {
+        if (response.headers['content-type'] !== 'text/event-stream') {
+          collect(response).then(resolve, reject);
+          return;
+        }
+        response.on('error', () => undefined);
+        response.destroy();
+        resolve({ status: response.statusCode ?? 0, headers: response.headers, text: '', json: undefined });
+      },
+    );
+    sending.on('error', reject);
+    sending.end(body ?? undefined);
+  });
+}
+
+/** Everything an answer owes, whatever was asked. */
+function check(sent: FuzzRequest, answer: Answer, secrets: readonly string[]): void {
+  const { method, path } = sent;
+  const { status, headers, text } = answer;
+  expect(status < 500 || status === 503, `${status}`).toBe(true);
+  checkPromise(method, path, answer);
+  const found = endpointOf(method === 'HEAD' ? 'GET' : method, path);
+  // A stream has no end, so nobody can be told its head.
+  const endpoint = method === 'HEAD' && found?.reply.contentType === 'text/event-stream' ? undefined : found;
+  const promised = endpoint && document.paths[endpoint.path]?.[endpoint.method.toLowerCase()]?.responses;
+  if (promised) expect(Object.keys(promised), 'documented statuses').toContain(String(status));
+  expect(headers['x-content-type-options']).toBe('nosniff');
+  expect(headers['content-security-policy']).toContain("frame-ancestors 'none'");
+  expect(headers['access-control-allow-origin']).toBeUndefined();
+  if (method === 'HEAD' || status === 304) expect(text).toBe('');
+  expect(text, 'no stack trace').not.toMatch(/\bat .+\.m?[jt]s:\d+|node_modules/);
+  for (const secret of secrets) expect(text.includes(secret), 'no secret').toBe(false);
+}
+
+/** Resident memory of the daemon, MiB. */
+function memory(): number {
+  const [, kib = '0'] = /VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${walk.daemon.pid}/status`, 'utf8')) ?? [];
+  return Math.round(Number(kib) / 1024);
+}
+
+it(`${REQUESTS} requests: no 5xx but 503, every answer as documented, alive, memory flat`, {
+  timeout: 1_800_000,
+}, async () => {
+  const chance = new Chance(SEED);
+  const [first, ...others] = endpoints();
+  if (!first) throw new Error('there are no endpoints');
+  const maker = new RequestMaker(chance, known, [first, ...others]);
+  const { apiKey, secretKey } = walk.lab.cloud;
+  const secrets = [apiKey, secretKey, 'oma_password'];
+  const byStatus = new Map<number, number>();
+  const count = (status: number) => byStatus.set(status, (byStatus.get(status) ?? 0) + 1);
+  const samples: number[] = [];
+  const findings: string[] = [];
+  let [sent, malformed, silent] = [0, 0, 0];
+
+  const one = async () => {
+    if (sent % MALFORMED_EVERY === 0) {
+      malformed += 1;
+      const { sent: text, statuses } = await sendMalformed(walk.daemon.port, chance);
+      if (statuses.length === 0) silent += 1;
+      for (const status of statuses) {
+        count(status);
+        expect(status < 500 || status === 503, `${status} to ${JSON.stringify(text.slice(0, 200))}`).toBe(
+          true,
+        );
+      }
+      return;
+    }
+    const request = maker.next();
+    const told = () => JSON.stringify({ ...request, body: request.body?.toString('latin1').slice(0, 500) });
+    try {
+      const answer = await exchange(request);
+      count(answer.status);
+      check(request, answer, secrets);
+    } catch (error) {
+      findings.push(`${error instanceof Error ? error.message.split('\n')[0] : error}: ${told()}`);
+    }
+  };
+  const worker = async () => {
+    while (sent < REQUESTS && findings.length < FINDINGS_SHOWN) {
+      sent += 1;
+      if (sent % Math.ceil(REQUESTS / 20) === 0) samples.push(memory());
+      await one();
+    }
+  };
+  const begun = performance.now();
+  await Promise.all(Array.from({ length: AT_ONCE }, worker));
+  const seconds = ((performance.now() - begun) / 1000).toFixed(1);
+
+  const answers = [...byStatus].sort(([a], [b]) => a - b).map(([status, times]) => `${status}: ${times}`);
+  process.stdout.write(
+    `fuzz: ${sent} requests in ${seconds} s (seed ${SEED}), ${malformed} of them malformed (${silent} closed without a word); ${answers.join(', ')}; resident memory ${samples.join(' ')} MiB\n`,
+  );
+  expect(findings).toEqual([]);
+  expect((await walk.api.get<{ status: string }>('/health')).status).toBe('healthy');
+  expect(walk.daemon.log()).not.toContain('programming error');
+  const middle = (of: readonly number[]) => [...of].sort((a, b) => a - b)[Math.floor(of.length / 2)] ?? 0;
+  const third = Math.floor(samples.length / 3);
+  expect(middle(samples.slice(-third)), `MiB: ${samples.join(' ')}`).toBeLessThan(
+    middle(samples.slice(third, 2 * third)) * 1.25 + 24,
+  );
+  expect(await walk.create('after the storm')).toMatch(/^[0-9a-f-]{36}$/);
+});
+
+it('clients that never finish their request have been cut off by then, or soon are', {
+  timeout: 120_000,
+}, async () => {
+  for (const answer of await Promise.all(slow)) expect(answer).toMatch(/^HTTP\/1\.1 408 /);
+});

@@ -1,0 +1,82 @@
+import { connect } from 'node:net';
+import type { Chance } from './chance';
+
+const LONG = 'x'.repeat(20_000);
+
+/** What is not HTTP, or is HTTP that servers have understood in two ways. Written to a socket as it stands. */
+const MALFORMED: readonly [string, ...string[]] = [
+  '\r\n\r\n',
+  'GET\r\n\r\n',
+  'GET /health\r\n\r\n',
+  'GET /health HTTP/0.9\r\n\r\n',
+  'GET /health HTTP/3.0\r\nHost: localhost\r\n\r\n',
+  'GET  /health  HTTP/1.1\r\nHost: localhost\r\n\r\n',
+  'GET /health HTTP/1.1\r\n\r\n',
+  'GET /health HTTP/1.1\nHost: localhost\n\n',
+  'get /health HTTP/1.1\r\nHost: localhost\r\n\r\n',
+  'G\u0000T /health HTTP/1.1\r\nHost: localhost\r\n\r\n',
+  'GET /hea\u0000lth HTTP/1.1\r\nHost: localhost\r\n\r\n',
+  'GET /health\u007f HTTP/1.1\r\nHost: localhost\r\n\r\n',
+  'GET http://evil.example/health HTTP/1.1\r\nHost: localhost\r\n\r\n',
+  'GET //evil.example/health HTTP/1.1\r\nHost: localhost\r\n\r\n',
+  'OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n',
+  'CONNECT localhost:22 HTTP/1.1\r\nHost: localhost:22\r\n\r\n',
+  'TRACE / HTTP/1.1\r\nHost: localhost\r\n\r\n',
+  'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n',
+  'GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n\r\n',
+  'GET /health HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n',
+  'GET /health HTTP/1.1\r\nHost : localhost\r\n\r\n',
+  'GET /health HTTP/1.1\r\n Host: localhost\r\n\r\n',
+  'GET /health HTTP/1.1\r\nHost: localhost\r\nX: a\rb\r\n\r\n',
+  'GET /health HTTP/1.1\r\nHost: localhost\r\nX\u0000Y: a\r\n\r\n',
+  `GET /${LONG} HTTP/1.1\r\nHost: localhost\r\n\r\n`,
+  `GET /health HTTP/1.1\r\nHost: localhost\r\nX: ${LONG}\r\n\r\n`,
+  `GET /health HTTP/1.1\r\nHost: localhost\r\n${Array.from({ length: 3000 }, (_, i) => `X${i}: 1`).join('\r\n')}\r\n\r\n`,
+  'POST /api/v1/volumes HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /admin HTTP/1.1\r\n\r\n',
+  'POST /api/v1/volumes HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n',
+  'POST /api/v1/volumes HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n',
+  'POST /api/v1/volumes HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n',
+  'POST /api/v1/volumes HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n{}\r\n',
+  'POST /api/v1/volumes HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n2;ext=\u0001\r\n{}\r\n0\r\nX: y\r\n\r\n',
+  'POST /api/v1/volumes HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n{}',
+  'POST /api/v1/volumes HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2, 2\r\n\r\n{}',
+  'POST /api/v1/volumes HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}x',
+  'POST /api/v1/volumes HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999999999999\r\n\r\n{}',
+  'POST /api/v1/volumes HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0x2\r\n\r\n{}',
+  'POST /api/v1/volumes HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n{}',
+  'POST /api/v1/volumes HTTP/1.1\r\nHost: localhost\r\nExpect: a-miracle\r\nContent-Length: 2\r\n\r\n{}',
+  'GET /health HTTP/1.1\r\nHost: localhost\r\n\r\nGET /livez HTTP/1.1\r\nHost: localhost\r\n\r\nnonsense\r\n\r\n',
+  '\u0016\u0003\u0001\u0002\u0000\u0001\u0000\u0001\u00fc\u0003\u0003',
+  'SSH-2.0-OpenSSH_9.2\r\n',
+  '{"jsonrpc":"2.0"}\r\n\r\n',
+  '\u00ff'.repeat(4096),
+];
+
+/** ms after which a socket that got no answer is closed by us, as a client would. */
+const PATIENCE = 300;
+
+/** Sends one and reads what comes; [] when the server closed (or kept) the connection without a word. */
+export function sendMalformed(port: number, chance: Chance): Promise<{ sent: string; statuses: number[] }> {
+  const sent = chance.pick(MALFORMED);
+  const text = chance.happens(0.15) ? flipped(sent, chance) : sent;
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1');
+    const chunks: Buffer[] = [];
+    const timer = setTimeout(() => socket.destroy(), PATIENCE);
+    socket.on('data', (chunk) => chunks.push(chunk));
+    socket.on('error', () => undefined);
+    socket.on('close', () => {
+      clearTimeout(timer);
+      const answer = Buffer.concat(chunks).toString('latin1');
+      const statuses = [...answer.matchAll(/^HTTP\/1\.1 (\d{3}) /gm)].map(([, status]) => Number(status));
+      resolve({ sent: text, statuses });
+    });
+    // Half-closed afterwards: a server that only waits for more notices.
+    socket.end(Buffer.from(text, 'latin1'));
+  });
+}
+
+function flipped(text: string, chance: Chance): string {
+  const at = chance.below(text.length);
+  return text.slice(0, at) + String.fromCharCode(chance.below(256)) + text.slice(at + 1);
+}
