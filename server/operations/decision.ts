@@ -102,7 +102,8 @@ export type Action =
   | { readonly do: 'read-mapping'; readonly volumeId: string }
   | { readonly do: 'read-obstacles'; readonly volumeId: string; readonly toAppliance: boolean }
   | { readonly do: 'read-holders'; readonly volumeId: string }
-  | { readonly do: 'find-created'; readonly since: number }
+  /** `after`: ms to wait first; the job is asked about once more afterwards. */
+  | { readonly do: 'find-created'; readonly since: number; readonly after: number }
   | { readonly do: 'query-job'; readonly jobId: string }
   | { readonly do: 'await-device'; readonly volume: CloudVolume; readonly timeout: number }
   | { readonly do: 'await-gone'; readonly volumeId: string; readonly timeout: number }

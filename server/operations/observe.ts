@@ -49,7 +49,7 @@ export async function observe(run: OperationRun, action: Observation): Promise<v
     case 'read-offer':
       return readOffer(run);
     case 'find-created':
-      return findCreated(run, action.since);
+      return findCreated(run, action.since, action.after);
     case 'read-obstacles':
       return readObstacles(run, action.volumeId, action.toAppliance);
     case 'read-holders':
@@ -94,9 +94,15 @@ function isLive(volume: CloudVolume): boolean {
  * Volumes that a createVolume of ours may have made since its intent, without an owner among our operations. The clocks of
  * CloudStack and of this machine may differ by less than a signature's lifetime, or nothing would work at all.
  */
-async function findCreated(run: OperationRun, since: number): Promise<void> {
+async function findCreated(run: OperationRun, since: number, after: number): Promise<void> {
   if (run.operation.type !== 'create') return;
   const { request, id } = run.operation;
+  if (after > 0) {
+    const reason = 'the reply to createVolume was lost; looking for the volume once more';
+    run.waiting = { step: 'create-volume', reason, attempt: 0, nextAttemptAt: run.parts.clock.now() + after };
+    await run.parts.clock.sleep(after, run.signal);
+    run.forget(['job']);
+  }
   const volumes = await run.active(() =>
     run.parts.cloud.listVolumes({ name: request.name, zoneId: request.zone_id }),
   );

@@ -72,8 +72,9 @@ async function intend(run: OperationRun, step: MutationStep, data: JsonObject): 
 
 async function submit(run: OperationRun, action: Extract<Action, { do: 'submit' }>): Promise<void> {
   const { step, jobId, command } = action;
-  // From here on the call may be on its way; only a certain "not started" makes it unsent again.
-  run.forget(['unsent', 'job']);
+  // From here on the call may be on its way; only a certain "not started" makes it unsent again, and what was looked for before
+  // says nothing about it.
+  run.forget(['unsent', 'job', 'created']);
   if (command.name === 'createVolume') {
     run.parts.logger.info(VOLUME_CREATING, {
       operation_id: run.operation.id,

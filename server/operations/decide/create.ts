@@ -100,7 +100,7 @@ function findLostVolume(s: Situation<'create'>, checked: JsonObject): Action {
   if (state.at !== 'intended')
     return giveUp('CLOUDSTACK_OUTCOME_UNKNOWN', 'The creation was lost in an impossible state');
   const { created } = s.facts;
-  if (!created) return { do: 'find-created', since: state.since };
+  if (!created) return { do: 'find-created', since: state.since, after: 0 };
   const [only, ...others] = created.volumes;
   if (others.length > 0) {
     return giveUp(
@@ -120,14 +120,7 @@ function findLostVolume(s: Situation<'create'>, checked: JsonObject): Action {
       volumeId: only.id,
     };
   }
-  if (created.looks < 2)
-    return {
-      do: 'pause',
-      ms: LIMITS.CREATE_SETTLE,
-      step: STEP,
-      reason: 'the reply to createVolume was lost; looking for the volume',
-      forget: ['job'],
-    };
+  if (created.looks < 2) return { do: 'find-created', since: state.since, after: LIMITS.CREATE_SETTLE };
   return { do: 'submit', step: STEP, jobId: state.jobId, command: commandOf(s.operation, checked) };
 }
 

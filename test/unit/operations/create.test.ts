@@ -59,7 +59,7 @@ describe('create decides', () => {
       decideCreate(
         situation('create', request, { steps, facts: { ...lost, created: { volumes: [], looks: 1 } } }),
       ),
-    ).toMatchObject({ do: 'pause' });
+    ).toMatchObject({ do: 'find-created', after: 2_000 });
     expect(
       decideCreate(
         situation('create', request, { steps, facts: { ...lost, created: { volumes: [], looks: 2 } } }),
