@@ -14,7 +14,7 @@ import { silentLogger } from '~/server/runtime/logger';
 import { SyncService } from '~/server/sync/service';
 import { ManualClock } from '../devices/manual-clock';
 import { countingRandom } from '../simulator/world';
-import { MemoryExports } from './memory-exports';
+import { DriftingExports } from './drifting-exports';
 
 export const GIB = 1024 ** 3;
 
@@ -29,7 +29,7 @@ export class MemoryAppliance {
   readonly guest = new MemoryGuest({ clock: this.clock, random: this.random });
   readonly model = new CloudModel({ clock: this.clock, random: this.random, guest: this.guest });
   readonly ledger = new MemoryLedger({ store: this.store, now: () => this.clock.now(), random: this.random });
-  readonly exports = new MemoryExports((path) =>
+  readonly exports = new DriftingExports((path) =>
     this.deviceAt(path).then(
       (device) => device?.size ?? null,
       () => null,

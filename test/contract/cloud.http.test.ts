@@ -1,0 +1,19 @@
+import { startSimulator } from '~/lab/cloudstack/http';
+import { HttpCloud } from '~/server/cloudstack/http-cloud';
+import { CloudSettings } from '~/server/cloudstack/settings';
+import { systemClock } from '~/server/runtime/clock';
+import { silentLogger } from '~/server/runtime/logger';
+import { cloudContract } from './cloud';
+
+cloudContract('the client over HTTP on the simulator', async (options = {}) => {
+  const { url, apiKey, secretKey, model, stop } = await startSimulator(options);
+  const row = { id: '1', name: 'simulator', domain: null, zone: null, diskOfferingId: null, omaVmId: null };
+  const parts = { clock: systemClock, logger: silentLogger };
+  const settings = new CloudSettings({
+    ...parts,
+    readRows: async () => [{ ...row, apiUrl: url, apiKey, secretKey, isActive: true, updatedAt: null }],
+    encryptionKey: null,
+    register: () => {},
+  });
+  return { cloud: new HttpCloud({ ...parts, settings }), model, stop };
+});
