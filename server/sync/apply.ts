@@ -5,8 +5,10 @@ import type { ExportServer } from '../exports/export-server';
 import { exportName } from '../exports/naming';
 import { isWithdrawn } from '../exports/service';
 import { isTerminal } from '../operations/model';
-import { DaemonError } from '../runtime/errors';
+import type { Drift } from '../runtime/daemon';
+import { DaemonError, messageOf } from '../runtime/errors';
 import { LIMITS } from '../runtime/limits';
+import { eachOf } from './bounded';
 import type { Repair, RepairStep } from './repair';
 
 export interface ApplyParts {
@@ -28,8 +30,64 @@ export async function isOvertaken(parts: ApplyParts, { drift }: Repair, since: n
   return recent.some(({ status, updatedAt }) => !isTerminal(status) || updatedAt >= since);
 }
 
+/** How far one repair has come. */
+interface Progress {
+  readonly repair: Repair;
+  overtaken: boolean;
+  failure: string | null;
+}
+
+/**
+ * Carries out the repairs and says what became of each. All withdrawals first, so that what leads to a wrong disk is closed before
+ * anything else; then the rows, one after the other, because volumes that have swapped letters displace each other; then what is
+ * published, at once, because an export server takes many changes in one reload. Throws LEASE_LOST.
+ */
+export async function applyAll(
+  parts: ApplyParts,
+  epoch: Epoch,
+  repairs: readonly Repair[],
+  since: number,
+): Promise<Drift[]> {
+  const all = repairs.map((repair): Progress => ({ repair, overtaken: false, failure: null }));
+  for (const kind of ['withdraw', 'rows', 'publish'] as const) {
+    const due = all.filter(({ repair }) => repair.steps.some((step) => step.kind === kind));
+    await eachOf(due, kind === 'rows' ? 1 : LIMITS.SYNC_EXPORTS_AT_ONCE, (progress) =>
+      advance(parts, epoch, progress, kind, since),
+    );
+  }
+  return all.map(outcome);
+}
+
+/** The steps of one kind of a repair; what has failed or was overtaken goes no further. */
+async function advance(
+  parts: ApplyParts,
+  epoch: Epoch,
+  progress: Progress,
+  kind: RepairStep['kind'],
+  since: number,
+): Promise<void> {
+  const { repair } = progress;
+  try {
+    for (const step of repair.steps.filter((one) => one.kind === kind)) {
+      if (progress.overtaken || progress.failure !== null) return;
+      progress.overtaken = await isOvertaken(parts, repair, since);
+      if (!progress.overtaken) await applyStep(parts, epoch, repair, step);
+    }
+  } catch (error) {
+    if (error instanceof DaemonError && error.code === 'LEASE_LOST') throw error;
+    progress.failure = messageOf(error);
+  }
+}
+
+function outcome({ repair: { drift, mends, steps }, overtaken, failure }: Progress): Drift {
+  if (failure !== null)
+    return { ...drift, message: `${drift.message}; not repaired: ${failure}`, action: 'failed' };
+  const repaired = steps.length > 0 && mends && !overtaken;
+  return { ...drift, action: repaired ? 'repaired' : 'reported' };
+}
+
 /** One safe step, journaled. Idempotent. */
-export async function applyStep(
+async function applyStep(
   parts: ApplyParts,
   epoch: Epoch,
   { drift }: Repair,

@@ -5,6 +5,7 @@ import type { ConfiguredExport, ExportServer, ProbeResult } from '../exports/exp
 import type { Mapping } from '../operations/model';
 import { messageOf } from '../runtime/errors';
 import { LIMITS } from '../runtime/limits';
+import { eachOf } from './bounded';
 import type { Observation } from './observation';
 
 export interface ObserveParts {
@@ -84,7 +85,7 @@ async function readCloud(
     unavailable.push(
       `cloudstack: its list leaves out ${unlisted.length} mapped volumes, ${unsure.length} of them are left alone`,
     );
-  await eachOf(unlisted.slice(0, LIMITS.SYNC_LOOKUPS), async (id) => {
+  await eachOf(unlisted.slice(0, LIMITS.SYNC_LOOKUPS), LIMITS.PROBES_AT_ONCE, async (id) => {
     try {
       const volume = await cloud.readVolume(id);
       if (volume) volumes.push(volume);
@@ -103,15 +104,10 @@ async function probeAll(
 ): Promise<Map<string, ProbeResult>> {
   const results = new Map<string, ProbeResult>();
   const names = configured.filter(({ target }) => target !== null).map(({ name }) => name);
-  await eachOf(names, async (name) => void results.set(name, await server.probe(name)));
+  await eachOf(
+    names,
+    LIMITS.PROBES_AT_ONCE,
+    async (name) => void results.set(name, await server.probe(name)),
+  );
   return results;
-}
-
-/** A bounded number at a time. */
-async function eachOf(items: readonly string[], work: (item: string) => Promise<void>): Promise<void> {
-  const queue = [...items];
-  const worker = async () => {
-    for (let item = queue.shift(); item !== undefined; item = queue.shift()) await work(item);
-  };
-  await Promise.all(Array.from({ length: Math.min(LIMITS.PROBES_AT_ONCE, queue.length) }, worker));
 }

@@ -1,10 +1,9 @@
 import type { Epoch } from '../database/ledger';
 import type { Clock } from '../runtime/clock';
 import type { Drift, SyncApi, SyncReport } from '../runtime/daemon';
-import { DaemonError, messageOf } from '../runtime/errors';
 import { LIMITS } from '../runtime/limits';
 import type { Logger } from '../runtime/logger';
-import { type ApplyParts, applyStep, isOvertaken } from './apply';
+import { type ApplyParts, applyAll, isOvertaken } from './apply';
 import { isTransitional } from './drifts/state';
 import type { Observation } from './observation';
 import { type ObserveParts, observe } from './observe';
@@ -43,12 +42,12 @@ export class SyncService implements SyncApi {
     const startedAt = clock.now();
     const observation = await observe(this.parts, applianceVmId, this.stuck());
     const skipped = new Set([...observation.busy, ...observation.unsure]);
-    const drifts: Drift[] = [];
+    const repairs: Repair[] = [];
     for (const repair of plan(observation)) {
-      if (await isOvertaken(this.parts, repair, startedAt)) {
-        if (repair.drift.volumeId !== null) skipped.add(repair.drift.volumeId);
-      } else drifts.push(dryRun ? planned(repair) : await this.apply(epoch, repair, startedAt));
+      if (!(await isOvertaken(this.parts, repair, startedAt))) repairs.push(repair);
+      else if (repair.drift.volumeId !== null) skipped.add(repair.drift.volumeId);
     }
+    const drifts = dryRun ? repairs.map(planned) : await applyAll(this.parts, epoch, repairs, startedAt);
     const report: SyncReport = {
       startedAt,
       finishedAt: clock.now(),
@@ -70,22 +69,6 @@ export class SyncService implements SyncApi {
     }
     this.log(report);
     return report;
-  }
-
-  private async apply(epoch: Epoch, repair: Repair, startedAt: number): Promise<Drift> {
-    const { drift, steps, mends } = repair;
-    try {
-      for (const [index, step] of steps.entries()) {
-        // An operation may have been accepted meanwhile; it takes the volume from where it is.
-        if (index > 0 && (await isOvertaken(this.parts, repair, startedAt)))
-          return { ...drift, action: 'reported' };
-        await applyStep(this.parts, epoch, repair, step);
-      }
-      return { ...drift, action: mends ? 'repaired' : 'reported' };
-    } catch (error) {
-      if (error instanceof DaemonError && error.code === 'LEASE_LOST') throw error;
-      return { ...drift, message: `${drift.message}; not repaired: ${messageOf(error)}`, action: 'failed' };
-    }
   }
 
   /** What was seen in a transitional state long enough ago: a state is not stuck because somebody asked twice in a second. */

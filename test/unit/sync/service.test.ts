@@ -82,6 +82,36 @@ describe('what happens while sync looks and repairs', () => {
   });
 });
 
+describe('the order of repairs', () => {
+  it('what leads to a wrong disk is closed before anything is written, and exports are published at once', async () => {
+    const { appliance } = await withUnmapped();
+    const second = appliance.addVolume({ vmId: appliance.vmId }).id;
+    await appliance.plug(second);
+    const orphan = exportName(appliance.random.uuid());
+    appliance.exports.links.set(orphan, '/dev/vdb');
+    const order: string[] = [];
+    const { withdraw, publish } = appliance.exports;
+    const { repair } = appliance.ledger;
+    appliance.exports.withdraw = async (name) => {
+      order.push('withdraw');
+      await withdraw.call(appliance.exports, name);
+    };
+    appliance.ledger.repair = async (epoch, effects, audit) => {
+      if (effects.some(({ kind }) => kind === 'put-mapping')) order.push('row');
+      await repair.call(appliance.ledger, epoch, effects, audit);
+    };
+    appliance.exports.publish = async (target) => {
+      order.push('publish begins');
+      await new Promise((resolve) => setImmediate(resolve));
+      await publish.call(appliance.exports, target);
+      order.push('publish ends');
+    };
+    await run(appliance);
+    const publishing = ['publish begins', 'publish begins', 'publish ends', 'publish ends'];
+    expect(order).toEqual(['withdraw', 'row', 'row', ...publishing]);
+  });
+});
+
 describe('what sync says', () => {
   it('every repair is in the feed, with its drift and the volume', async () => {
     const { appliance, id } = await withUnmapped();
@@ -89,11 +119,11 @@ describe('what sync says', () => {
     expect(told(await run(appliance))).toEqual(['unmapped-volume repaired', 'orphan-export repaired']);
     const feed = await appliance.ledger.feed(appliance.vmId, 0, 100);
     expect(feed.map(({ step, state, data }) => [step, state, data.repair])).toEqual([
+      ['sync:orphan-export', 'note', 'withdraw'],
       ['sync:unmapped-volume', 'note', 'rows'],
       ['sync:unmapped-volume', 'note', 'publish'],
-      ['sync:orphan-export', 'note', 'withdraw'],
     ]);
-    expect(feed[0]?.data.volume_id).toBe(id);
+    expect(feed[1]?.data.volume_id).toBe(id);
   });
 
   it('a repair that fails says why, and is tried again by the next run', async () => {

@@ -1,0 +1,245 @@
+import { readdir, readFile, readlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Volume } from '~/lab/cloudstack/records';
+import { expectedSerial } from '~/server/devices/correlation';
+import { Walk } from '../daemon/walk';
+
+/**
+ * Sync on the built server with MariaDB, nbd-server and a CloudStack of more than 500 volumes, which is more than it shows on one
+ * page. What is wrong is made behind the daemon's back, as other people's hands and other programs do it.
+ */
+const GIB = 1024 ** 3;
+const DATABASE = 'migratekit_oma';
+const HERE = 16;
+const ELSEWHERE = 300;
+const DETACHED = 250;
+
+interface Reply {
+  readonly message: string;
+  readonly report: {
+    readonly observed: Readonly<Record<string, number>>;
+    readonly unavailable: readonly string[];
+    readonly drifts: readonly { kind: string; volume_id: string | null; action: string; remedy: string }[];
+  };
+}
+
+let walk: Walk;
+let otherVm: string;
+let here: Volume[];
+let elsewhere: Volume[];
+let detached: Volume[];
+
+beforeAll(async () => {
+  walk = await Walk.begin();
+  const { model } = walk.lab.cloud;
+  otherVm = model.addVm({ name: 'migrated' }).id;
+  const made = (count: number, fields: Partial<Volume>) =>
+    Array.from({ length: count }, (_, index) => addVolume(`v${index}`, fields));
+  elsewhere = made(ELSEWHERE, { vmId: otherVm, deviceId: 1 });
+  detached = made(DETACHED, {});
+  here = made(HERE, { vmId: walk.appliance, deviceId: 1 });
+  for (const volume of here) await plug(volume);
+});
+afterAll(() => walk?.close());
+
+function addVolume(name: string, fields: Partial<Volume>): Volume {
+  const { inventory } = walk.lab.cloud.model;
+  const zoneId = inventory.firstZone().id;
+  const volume = inventory.addVolume({ name, size: GIB, zoneId, diskOfferingId: null });
+  return Object.assign(volume, { state: 'Ready' }, fields);
+}
+
+function plug({ id, size }: Volume): Promise<void> {
+  return walk.lab.guest.plug({ volumeId: id, size, serial: expectedSerial(id) });
+}
+
+const forceSync = (dryRun: boolean) =>
+  walk.api.post<Reply>(`/api/v1/admin/force-sync${dryRun ? '?dry_run=true' : ''}`);
+
+/** `kind action` → how often. */
+function tally({ report }: Reply): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const { kind, action } of report.drifts) {
+    const key = `${kind} ${action}`;
+    counts[key] = (counts[key] ?? 0) + 1;
+  }
+  return counts;
+}
+
+const sql = (statement: string, values: readonly unknown[] = []) =>
+  walk.lab.database.query(statement, values, DATABASE);
+
+/** Everything that sync may write: rows, journal, export files and links; and what CloudStack was made to do. */
+async function everything(): Promise<unknown> {
+  const tables = ['device_mappings', 'nbd_exports', 'volume_operation_steps', 'volume_operations'];
+  const rows = await Promise.all(tables.map((table) => sql(`SELECT * FROM ${table} ORDER BY id`)));
+  const { configDir } = walk.lab.nbd;
+  const files = (await readdir(configDir)).sort();
+  const links = (await readdir(linkDir())).sort();
+  return {
+    rows,
+    files: await Promise.all(
+      files.map(async (name) => [name, await readFile(join(configDir, name), 'utf8')]),
+    ),
+    links: await Promise.all(links.map(async (name) => [name, await readlink(join(linkDir(), name))])),
+    effects: structuredClone(walk.lab.cloud.model.effects),
+  };
+}
+
+const linkDir = () => join(walk.lab.dir, 'run/exports');
+
+async function until(what: string, check: () => Promise<boolean>): Promise<void> {
+  const deadline = performance.now() + 60_000;
+  while (!(await check())) {
+    if (performance.now() > deadline) throw new Error(`not within a minute: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+/** How often CloudStack was asked for volumes so far. */
+const listings = () =>
+  walk.lab.cloud.model.history
+    .events()
+    .filter(({ what, detail }) => what === 'call' && detail === 'listVolumes').length;
+
+describe('force-sync with more volumes than fit on a page', () => {
+  it('maps and exports what was attached by hand, with one request per page', async () => {
+    const before = listings();
+    const reply = await forceSync(false);
+    const pages = Math.ceil((HERE + ELSEWHERE + DETACHED + 2) / 500);
+    expect(reply.report.unavailable).toEqual([]);
+    expect(reply.report.observed).toMatchObject({
+      cloud_volumes: HERE + ELSEWHERE + DETACHED + 2,
+      devices: HERE + 1,
+    });
+    expect(tally(reply)).toEqual({ 'unmapped-volume repaired': HERE });
+    // The scheduled run of the minute may have come in between.
+    expect([pages, 2 * pages]).toContain(listings() - before);
+    for (const { id } of here)
+      expect(await walk.api.get(`/api/v1/volumes/${id}/device`)).toMatchObject({
+        device_path: walk.lab.guest.devicePath(id),
+        linux_state: 'detected',
+      });
+    const validation = await walk.api.post<{ valid: boolean; results: unknown[] }>(
+      '/api/v1/exports/validate',
+    );
+    expect([validation.valid, validation.results.length]).toEqual([true, HERE]);
+  });
+
+  it('the rows of other VMs are judged as well, and a run that finds nothing writes nothing', async () => {
+    await insertRemoteRows(elsewhere.slice(0, 200));
+    const settled = await everything();
+    expect((await forceSync(false)).report.drifts).toEqual([]);
+    expect(await everything()).toEqual(settled);
+  });
+
+  it('a dry run tells what a real one does and writes nothing; a second run is empty', async () => {
+    const unsafe = { 'ghost-disk reported': 2, 'phantom-attach reported': 2 };
+    for (let attempt = 0; ; attempt += 1) {
+      await makeDrifts(attempt);
+      const scheduled = scheduledRuns();
+      const settled = await everything();
+      const dry = await forceSync(true);
+      const afterDry = await everything();
+      const real = await forceSync(false);
+      // The minute has struck in between and the scheduled run has done it all: once more.
+      if (scheduledRuns() !== scheduled && attempt < 3) continue;
+      expect(afterDry).toEqual(settled);
+      expect(tally(dry)).toEqual({
+        'stale-mapping planned': 150 + 3,
+        'unmapped-volume planned': 2,
+        'missing-export planned': 1,
+        'orphan-export planned': 1,
+        'ghost-disk planned': 2,
+        'phantom-attach planned': 2,
+      });
+      expect(tally(real)).toEqual({
+        'stale-mapping repaired': 150 + 3,
+        'unmapped-volume repaired': 2,
+        'missing-export repaired': 1,
+        'orphan-export repaired': 1,
+        ...unsafe,
+      });
+      const named = ({ report }: Reply) => report.drifts.map(({ kind, volume_id }) => `${kind} ${volume_id}`);
+      expect(named(real)).toEqual(named(dry));
+      break;
+    }
+    const settled = await everything();
+    const again = await forceSync(false);
+    expect(await everything()).toEqual(settled);
+    expect(tally(again)).toEqual(unsafe);
+    for (const { remedy } of again.report.drifts)
+      expect(remedy).toMatch(/virsh detach-disk|POST \/api\/v1\/volumes/);
+    expect(walk.lab.cloud.model.effects, 'sync attaches, detaches and deletes nothing').toEqual([]);
+  });
+
+  it('what is left to a person degrades the health, with its remedy', async () => {
+    const health = await walk.api.get<{ status: string; details: { drifts: unknown[] } }>('/api/v1/health');
+    expect(health.status).toBe('degraded');
+    expect(health.details.drifts).toHaveLength(4);
+  });
+});
+
+/** Nitro's task of every minute, unless it found nothing worth a line. */
+const scheduledRuns = () => walk.daemon.log().split('"schedule"').length;
+
+async function insertRemoteRows(volumes: readonly Volume[]): Promise<void> {
+  const at = new Date();
+  const rows = volumes.map(({ id, size }) => [
+    `row-${id}`,
+    id,
+    otherVm,
+    `remote-vm-${otherVm}-${id}`,
+    'attached',
+    'n/a',
+    size,
+    at,
+    at,
+    at,
+  ]);
+  const columns =
+    'id, volume_id, vm_id, device_path, cloudstack_state, linux_state, size, last_sync, created_at, updated_at';
+  await sql(`REPLACE INTO device_mappings (${columns}) VALUES ?`, [rows]);
+}
+
+/** Each attempt ends in the same world; the volumes of `here` are taken in turn, from the left. */
+async function makeDrifts(attempt: number): Promise<void> {
+  const [stale1, stale2, stale3, ghost1, ghost2, phantom1, phantom2, unexported] = here;
+  if (!stale1 || !stale2 || !stale3 || !ghost1 || !ghost2 || !phantom1 || !phantom2 || !unexported)
+    throw new Error();
+  const { guest, nbd } = walk.lab;
+  if (attempt > 0) await restore([stale1, stale2, stale3, ghost1, ghost2, phantom1, phantom2]);
+  await insertRemoteRows(detached.slice(0, 150));
+  for (const volume of [stale1, stale2, stale3]) {
+    await guest.unplug(volume.id);
+    Object.assign(volume, { vmId: null, deviceId: null });
+  }
+  for (const volume of [ghost1, ghost2]) Object.assign(volume, { vmId: null, deviceId: null });
+  for (const volume of [phantom1, phantom2]) await guest.unplug(volume.id);
+  for (let index = 0; index < 2; index += 1)
+    await plug(addVolume('by hand', { vmId: walk.appliance, deviceId: 1 }));
+  // The daemon sees disks go and withdraws their exports at once; that is not what is measured here.
+  const gone = [stale1, stale2, stale3, phantom1, phantom2].map(({ id }) => `migration-vol-${id}`);
+  await until('the exports of vanished disks are withdrawn', async () => {
+    const files = await readdir(nbd.configDir);
+    return gone.every((name) => !files.some((file) => file.includes(name)));
+  });
+  await sql('DELETE FROM nbd_exports WHERE volume_id = ?', [unexported.id]);
+  const [orphan] = elsewhere.slice(-1);
+  const [someFile] = (await readdir(nbd.configDir)).filter((file) => file.includes(unexported.id));
+  if (!orphan || !someFile) throw new Error('nothing is exported');
+  const text = await readFile(join(nbd.configDir, someFile), 'utf8');
+  await writeFile(
+    join(nbd.configDir, someFile.replace(unexported.id, orphan.id)),
+    text.replaceAll(unexported.id, orphan.id),
+  );
+}
+
+async function restore(volumes: readonly Volume[]): Promise<void> {
+  for (const volume of volumes) {
+    if (walk.lab.guest.devicePath(volume.id) === null) await plug(volume);
+    Object.assign(volume, { vmId: walk.appliance, deviceId: 1 });
+  }
+  await forceSync(false);
+}
