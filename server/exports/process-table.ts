@@ -33,7 +33,7 @@ export interface Connection {
 /**
  * The parent process of *our* nbd-server, null when it does not run. The pid file is only a hint (it may be old, overwritten by a
  * start that failed, or name anybody): what counts is a process of that program, with our configuration, that is no child of
- * another one and has sockets. Where the hint is wrong, whoever of that kind listens on the port is it.
+ * another one and listens on the port. Where the hint is wrong, whoever of that kind listens on the port is it.
  */
 export async function findMainPid(program: ServerProgram): Promise<number | null> {
   const hinted = hintedPid(program);
@@ -51,8 +51,8 @@ export async function findMainPid(program: ServerProgram): Promise<number | null
 export function hintedPid(program: ServerProgram): number | null {
   const hint = Number(text(program.pidFile).trim());
   if (!Number.isInteger(hint) || hint < 2 || !isOurParent(hint, program)) return null;
-  // A server that found its port taken has no socket, and ends in a moment.
-  return socketsOf(hint)?.length === 0 ? null : hint;
+  // A server that found its port taken ends in a moment; a client's child whose parent was killed looks like a parent.
+  return ownsSocket(hint, listeningSockets(program.port)) === false ? null : hint;
 }
 
 /** Does this process still run as that program? A zombie does not. */
