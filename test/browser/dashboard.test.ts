@@ -1,7 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
 import type { Browser, BrowserContextOptions, Locator, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { SyncReply } from '~/server/http/schemas/service';
 import { openPage, startBrowser, type WatchedPage } from './browser';
 import { HOSTILE_NAME, type Scene, setScene } from './scene';
 
@@ -145,18 +147,24 @@ describe('alive', () => {
     await mapRow(page, next).waitFor({ state: 'detached' });
   });
 
+  const ghosts = async () => {
+    const { report } = await scene.walk.api.post<SyncReply>('/api/v1/admin/force-sync');
+    return report.drifts.filter(({ kind }) => kind === 'ghost-disk').length;
+  };
+
   it('a drift that a person must decide is shown with what to do', async () => {
     const watched = await visit();
     const { page } = watched;
     await scene.makeGhost();
-    await scene.walk.api.post('/api/v1/admin/force-sync');
+    // A sync does not judge a disk whose serial has not been read yet.
+    await expect.poll(ghosts, { timeout: 45_000 }).toBe(1);
     const drift = page.locator('#drift-list > li', { hasText: scene.volumes.next });
     await drift.waitFor();
     expect(await shown(drift.locator('h3'))).toMatch(/ghost disk/i);
     expect(await shown(drift.locator('.remedy'))).not.toBe('');
     await page.locator('#verdict-word', { hasText: 'Needs attention' }).waitFor();
     await scene.walk.lab.guest.unplug(scene.volumes.next);
-    await scene.walk.api.post('/api/v1/admin/force-sync');
+    await expect.poll(ghosts, { timeout: 45_000 }).toBe(0);
     await drift.waitFor({ state: 'detached' });
     await expectClean(watched);
   });
@@ -253,6 +261,31 @@ describe('for everybody', () => {
     await expectClean(watched);
   });
 });
+
+/** SCREENSHOTS=1 npm test -- test/browser makes the pictures of the documents anew. */
+if (process.env.SCREENSHOTS) {
+  const pictures: [string, BrowserContextOptions][] = [
+    ['dashboard-light', { viewport: { width: 1280, height: 860 }, colorScheme: 'light' }],
+    ['dashboard-dark', { viewport: { width: 1280, height: 860 }, colorScheme: 'dark' }],
+    ['dashboard-phone', { viewport: { width: 390, height: 844 }, colorScheme: 'light' }],
+  ];
+  it('pictures', async () => {
+    const { hostile, next } = scene.volumes;
+    await scene.walk.detach(hostile);
+    await scene.holdAttach();
+    for (const [name, options] of pictures) {
+      const { page } = await visit(options);
+      await page.locator('#active-list > li').first().waitFor();
+      await mapRow(page, hostile).waitFor({ state: 'detached' });
+      const path = fileURLToPath(new URL(`../../docs/images/${name}.png`, import.meta.url));
+      await page.screenshot({ path });
+    }
+    scene.release();
+    await expect
+      .poll(() => scene.walk.api.get(`/api/v1/exports/${next}`).catch(() => null), { timeout: 45_000 })
+      .toBeTruthy();
+  });
+}
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 

@@ -29,7 +29,12 @@ function row(): Row<DriftReply> {
   const action = pill();
   const about = element('code');
   const message = element('p', { class: 'reason' });
-  const remedy = element('p', { class: 'remedy' });
+  const remedy = element('ul', { class: 'remedy' });
+  const ways = keyedList<string>(
+    remedy,
+    (way) => way,
+    (way) => ({ element: element('li', {}, way), update: () => {} }),
+  );
   return {
     element: element(
       'li',
@@ -53,7 +58,8 @@ function row(): Row<DriftReply> {
           .filter(Boolean)
           .join(' · '),
       );
-      setText(remedy, drift.remedy);
+      // The daemon separates what to do, one thing after the other, by semicolons.
+      ways([...new Set(drift.remedy.split('; ').filter((way) => way !== ''))]);
       show(remedy, drift.remedy !== '');
     },
   };

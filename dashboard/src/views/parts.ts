@@ -13,12 +13,22 @@ export function pill(): { element: HTMLElement; update(status: string, word?: st
   };
 }
 
+/** A value longer than an id gets a line of its own. */
+const LONG = 40;
+
 /** `<dt>` and `<dd>` pairs; those without a value are left out. */
 export function facts(pairs: readonly (readonly [string, string | null | undefined])[]): HTMLElement {
   const list = element('dl', { class: 'facts' });
   for (const [name, value] of pairs) {
     if (value === null || value === undefined || value === '') continue;
-    list.append(element('div', {}, element('dt', {}, name), element('dd', {}, value)));
+    list.append(
+      element(
+        'div',
+        { class: value.length > LONG ? 'wide' : '' },
+        element('dt', {}, name),
+        element('dd', {}, value),
+      ),
+    );
   }
   return list;
 }

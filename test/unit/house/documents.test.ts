@@ -1,8 +1,19 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { configurationDoc, errorsDoc } from '~/scripts/docs-content';
 
 const read = (path: string) => readFileSync(new URL(`../../../${path}`, import.meta.url), 'utf8');
+
+it('SECURITY.md names tests that there are', () => {
+  const named = [...read('SECURITY.md').matchAll(/`((?:unit|contract|integration|browser)\/[\w/-]+)`/g)];
+  expect(named.length).toBeGreaterThan(20);
+  const missing = named
+    .map(([, path = '']) => path)
+    .filter(
+      (path) => ![path, `${path}.test.ts`].some((at) => existsSync(new URL(`../../${at}`, import.meta.url))),
+    );
+  expect([...new Set(missing)]).toEqual([]);
+});
 
 describe('documents made from code', () => {
   it('docs/configuration.md says what the typed module says', () => {
