@@ -22,10 +22,17 @@ const deviceSchema = z.object({
   dev: z.string().max(32).nullable(),
   controller: z.string().max(64).nullable(),
 });
+const appearanceSchema = z.object({
+  name: z.string().max(64),
+  diskseq: z.number().int().nonnegative().nullable(),
+  at: z.number(),
+  uptime: z.number(),
+});
 const snapshotSchema = z.object({
   bootId: z.string().max(64).nullable(),
   devices: z.array(deviceSchema).max(LIMITS.DEVICES_MAX),
   at: z.number(),
+  appearances: z.array(appearanceSchema).max(LIMITS.DEVICES_MAX).default([]),
 });
 
 const KEY = 'devices.json';
@@ -39,11 +46,12 @@ export function createInventoryStore(folder: string): InventoryStore {
       return parsed.success ? { ...parsed.data, scanned: false } : null;
     },
     save: async (snapshot) => {
-      const { bootId, devices, at } = snapshot;
+      const { bootId, devices, at, appearances = [] } = snapshot;
       await storage.setItem(KEY, {
         bootId,
         devices: devices.map((device) => deviceSchema.parse(device)),
         at,
+        appearances,
       });
     },
   };

@@ -31,6 +31,18 @@ export interface DeviceSnapshot {
   readonly at: number;
   /** True once the first scan after start (or the stored inventory) has been compared. */
   readonly scanned: boolean;
+  /** When the disks were seen to appear, of those that were: not of what the very first look found. Kept across restarts. */
+  readonly appearances?: readonly Appearance[];
+}
+
+/** The moment one plug of a disk was seen for the first time. */
+export interface Appearance {
+  readonly name: string;
+  readonly diskseq: number | null;
+  /** Wall clock ms. */
+  readonly at: number;
+  /** ms since the guest was booted: tells whether the wall clock was set in between. */
+  readonly uptime: number;
 }
 
 /** The devices port: one look at the guest. Real: ./sysfs.ts. */

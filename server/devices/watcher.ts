@@ -4,6 +4,7 @@ import { DaemonError, messageOf } from '../runtime/errors';
 import { LIMITS } from '../runtime/limits';
 import { DEVICE_ADDED, DEVICE_CHANGED, DEVICE_REMOVED } from '../runtime/log-events';
 import type { Logger } from '../runtime/logger';
+import { appearancesAfter, rememberedEvents } from './appearances';
 import { CorrelationChannel } from './channel';
 import { type Change, diffSnapshots, isReboot } from './diff';
 import { verifyIdentity } from './identity';
@@ -15,6 +16,8 @@ interface WatcherParts {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly inventory: InventoryStore;
+  /** ms since the guest was booted, whichever process asks; by default the monotonic clock of this one. */
+  readonly uptime?: () => number;
 }
 
 export interface WatcherHealth {
@@ -95,9 +98,15 @@ export class DeviceWatcher {
     return this.queued;
   }
 
-  /** The events still in the correlation channel, oldest first. */
+  /** How the disks that are here came, also before this process, and then the events still in the correlation channel. */
   recentEvents(): readonly DeviceEvent[] {
-    return this.channel.recent();
+    const recent = this.channel.recent();
+    const held = (event: DeviceEvent) =>
+      recent.some(({ type, device: { name, diskseq } }) => {
+        return type === 'added' && name === event.device.name && diskseq === event.device.diskseq;
+      });
+    const remembered = rememberedEvents(this.current, this.parts.clock, this.uptime());
+    return [...remembered.filter((event) => !held(event)), ...recent];
   }
 
   /** The device of a mapping, only when its identity holds in the last look. */
@@ -202,8 +211,10 @@ export class DeviceWatcher {
     this.trouble = null;
     this.lastSuccess = clock.monotonic();
     const before = this.current;
-    this.current = { ...look, at: clock.now(), scanned: true };
-    const changes = this.baseline ? [] : diffSnapshots(before, this.current);
+    const changes = this.baseline ? [] : diffSnapshots(before, look);
+    const now = { at: clock.now(), uptime: this.uptime() };
+    const appearances = appearancesAfter(before.appearances, changes, now);
+    this.current = { ...look, at: now.at, scanned: true, appearances };
     this.baseline = false;
     if (isReboot(before, this.current)) {
       logger.info('The guest has been rebooted; every device is looked at anew', { boot_id: look.bootId });
@@ -211,6 +222,10 @@ export class DeviceWatcher {
     for (const change of changes) this.announce(change);
     if (changes.length > 0 || !before.scanned || serialsChanged(before, this.current)) await this.save();
     return this.current;
+  }
+
+  private uptime(): number {
+    return this.parts.uptime ? this.parts.uptime() : this.parts.clock.monotonic();
   }
 
   private failed(error: unknown): DaemonError {

@@ -1,3 +1,4 @@
+import { uptime } from 'node:os';
 import { join } from 'node:path';
 import { type CloudCallListener, createCloud, type HttpCloud } from '../cloudstack/http-cloud';
 import { CloudSettings } from '../cloudstack/settings';
@@ -62,6 +63,7 @@ export function assemble(
     clock,
     logger,
     inventory: createInventoryStore(join(configuration.stateDir, 'inventory')),
+    uptime: () => uptime() * 1_000,
   });
   const identity = new ApplianceIdentity({
     cloud,

@@ -19,6 +19,7 @@ const snapshot = {
   devices: [disk({ root: false }), disk({ name: 'vdaa', serial: null })],
   at: 5,
   scanned: true,
+  appearances: [{ name: 'vdb', diskseq: 7, at: 4, uptime: 3.25 }],
 };
 
 it('what was saved is loaded after a restart, as something not looked at yet', async () => {
@@ -29,7 +30,16 @@ it('what was saved is loaded after a restart, as something not looked at yet', a
     devices: [plain, disk({ name: 'vdaa', serial: null })],
     at: 5,
     scanned: false,
+    appearances: snapshot.appearances,
   });
+});
+
+it('what an earlier version has kept is loaded, without appearances', async () => {
+  const store = createInventoryStore(folder);
+  await store.save(snapshot);
+  const [file = 'none'] = readdirSync(folder);
+  writeFileSync(join(folder, file), JSON.stringify({ bootId: BOOT, devices: [], at: 5 }));
+  expect(await store.load()).toEqual({ bootId: BOOT, devices: [], at: 5, scanned: false, appearances: [] });
 });
 
 it('there is none at first', async () => {
