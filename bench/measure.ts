@@ -1,5 +1,6 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
+import autocannon from 'autocannon';
 
 /** Times in ms. */
 export interface Distribution {
@@ -37,6 +38,29 @@ export async function times(
   return { samples, perSecond: (n / (performance.now() - begun)) * 1000 };
 }
 
+export interface Load {
+  readonly url: string;
+  readonly method: 'GET' | 'POST';
+  /** Of the next request. */
+  readonly path: () => string;
+  readonly connections: number;
+  readonly amount: number;
+}
+
+/** Requests per second of a load generator that costs little itself. Throws when an answer is not 2xx. */
+export async function load({ url, method, path, connections, amount }: Load): Promise<number> {
+  const begun = performance.now();
+  const result = await autocannon({
+    url,
+    connections,
+    amount,
+    requests: [{ method, setupRequest: (request) => ({ ...request, path: path() }) }],
+  });
+  if (result.non2xx > 0 || result.errors > 0)
+    throw new Error(`${result.non2xx} of ${amount} answers were no success, ${result.errors} requests broke`);
+  return (amount / (performance.now() - begun)) * 1000;
+}
+
 /** CPU time of a process so far, ms; from /proc/<pid>/stat (utime + stime in clock ticks of 10 ms). */
 export function cpuTime(pid: number): number {
   const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
@@ -48,6 +72,11 @@ export function cpuTime(pid: number): number {
 /** Resident memory of a process, MiB. */
 export function residentMiB(pid: number): number {
   return Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024;
+}
+
+/** Open descriptors of a process. */
+export function openHandles(pid: number): number {
+  return readdirSync(`/proc/${pid}/fd`).length;
 }
 
 export function machine(): string {

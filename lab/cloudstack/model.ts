@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import type { Clock, Random } from '~/server/runtime/clock';
 import { messageOf } from '~/server/runtime/errors';
 import type { SimulatedGuest } from '../guest/guest';
@@ -84,6 +85,8 @@ export class CloudModel {
 
   constructor(private readonly options: ModelOptions) {
     const { clock, random } = options;
+    // Every job that sleeps listens, which is not the leak Node would warn of.
+    setMaxListeners(0, this.stopped.signal);
     this.inventory = new Inventory(clock, random);
     this.history = new History(clock);
     this.faults = new Faults(({ kind, command }) => this.history.note('fault', `${kind} ${command}`));

@@ -1,0 +1,37 @@
+import type { Suite } from '../bench';
+import { accept } from './accept';
+import { bare } from './bare';
+import { cluster } from './cluster';
+import { cycle } from './cycle';
+import { detection } from './detection';
+import { footprint } from './footprint';
+import { queries } from './queries';
+import { queue } from './queue';
+import { soak } from './soak';
+import { start } from './start';
+import { streams } from './streams';
+
+export const suites: readonly Suite[] = [
+  accept,
+  queries,
+  detection,
+  cycle,
+  queue,
+  footprint,
+  start,
+  bare,
+  streams,
+  cluster,
+  soak,
+];
+
+/** The suites named in a list, or all that do not need to be named. Throws on a name that is none. */
+export function selected(names: string | undefined): readonly Suite[] {
+  if (names === undefined) return suites.filter(({ onDemand }) => !onDemand);
+  return names.split(',').map((name) => {
+    const suite = suites.find((known) => known.name === name.trim());
+    if (!suite)
+      throw new Error(`there is no suite ${name}; there are ${suites.map((known) => known.name).join(', ')}`);
+    return suite;
+  });
+}

@@ -1,0 +1,120 @@
+import { randomUUID } from 'node:crypto';
+import type { LabAppliance } from '~/lab/appliance';
+import { ApiClient } from '~/lab/client';
+import { parseDsn } from '~/server/database/dsn';
+import { MysqlLedger } from '~/server/database/mysql-ledger';
+import { openPool } from '~/server/database/pool';
+import type { NewMapping } from '~/server/operations/model';
+import { atMost, type Bench, type Suite } from '../bench';
+import { existingVolume, GIB, withLab } from '../lab';
+import { times } from '../measure';
+import { addMappings, addOperations } from '../rows';
+
+const MAPPINGS = 10_000;
+/** The lists that callers and operators ask for; `$` is filled in. */
+const LISTS = [
+  '?limit=100',
+  '?status=failed&type=detach',
+  '?volume_id=$volume&limit=20',
+  '?vm_id=$vm&status=completed',
+  '?since=2025-01-01T00:00:00Z&limit=100',
+];
+
+export const queries: Suite = {
+  name: 'queries',
+  about: 'reads, health, metrics and mapping updates with 0, 100 k and 1 M operations and 10 k mappings',
+  run: (bench) =>
+    withLab({}, async (lab) => {
+      const first = await lab.startDaemon();
+      await first.stop();
+      bench.progress(`${MAPPINGS} mappings`);
+      const volumes = Array.from({ length: MAPPINGS }, (_, n) => existingVolume(lab, `mapped ${n}`));
+      const vm = lab.cloud.model.addVm({ name: 'migrated' }).id;
+      await addMappings(lab, vm, volumes);
+      const p99 = new Map<string, number[]>();
+      let rows = 0;
+      for (const wanted of bench.quick ? [0, 10_000] : [0, 100_000, 1_000_000]) {
+        bench.progress(`${wanted.toLocaleString('en-US')} operations`);
+        await addOperations(lab, { from: rows, to: wanted });
+        rows = wanted;
+        for (const [what, p] of await measure(bench, lab, { vm, volumes, rows: wanted }))
+          p99.set(what, [...(p99.get(what) ?? []), p]);
+      }
+      for (const [what, [none = Number.NaN, ...more]] of p99)
+        bench.add(`${what}: 1 M beside none, p50`, (more.at(-1) ?? Number.NaN) / none, '×', atMost(2));
+    }),
+};
+
+interface Rows {
+  readonly vm: string;
+  readonly volumes: readonly string[];
+  /** Operations. */
+  readonly rows: number;
+}
+
+/** Gives the median of each figure, for the comparison of sizes. */
+async function measure(bench: Bench, lab: LabAppliance, { vm, volumes, rows }: Rows) {
+  const daemon = await lab.startDaemon();
+  const api = new ApiClient(daemon.url);
+  const medians = new Map<string, number>();
+  const label = rows >= 1_000_000 ? '1 M' : rows >= 1000 ? `${rows / 1000} k` : String(rows);
+  const time = async (what: string, n: number, goal: number, work: (index: number) => Promise<unknown>) => {
+    await times(20, 1, work);
+    const { p50 } = bench.addTimes(
+      `${what}, ${label} operations`,
+      (await times(n, 1, work)).samples,
+      atMost(goal),
+    );
+    medians.set(what, p50);
+  };
+  const n = bench.quick ? 50 : 500;
+  const volume = volumes[Math.floor(volumes.length / 2)] ?? '';
+  const [some] = await api.get<{ id: string }[]>('/api/v1/operations?limit=1');
+  const id = some?.id ?? (await api.post<{ id: string }>(`/api/v1/volumes/${randomUUID()}/detach`)).id;
+  await time('GET operation', n, 50, () => api.get(`/api/v1/operations/${id}`));
+  await time('GET mapping of a volume', n, 50, () => api.get(`/api/v1/volumes/${volume}/device`));
+  await time('GET devices', n, 50, () => api.get('/api/v1/devices'));
+  for (const list of LISTS) {
+    const query = list.replace('$volume', volume).replace('$vm', lab.cloud.applianceVmId);
+    await time(`GET operations${list}`, n / 2, 50, () => api.get(`/api/v1/operations${query}`));
+  }
+  await time('GET /api/v1/metrics', n / 2, 20, () => api.get('/api/v1/metrics'));
+  await time('GET /metrics', n / 2, 20, async () => (await fetch(`${daemon.url}/metrics`)).text());
+  await time('GET /api/v1/health', n / 2, 20, () => api.get('/api/v1/health'));
+  await daemon.stop();
+  await timeMappingUpdates(bench, lab, label, { vm, volumes, rows });
+  return medians;
+}
+
+/** The transaction alone, as the engine makes it. */
+async function timeMappingUpdates(bench: Bench, lab: LabAppliance, label: string, { vm, volumes }: Rows) {
+  const pool = openPool(parseDsn(lab.database.dsn));
+  const ledger = new MysqlLedger(pool, Date.now);
+  const epoch = await ledger.takeOver(lab.cloud.applianceVmId, 'bench');
+  const update = (index: number) => {
+    const volumeId = volumes[index % volumes.length] ?? '';
+    const effect = { kind: 'put-mapping' as const, mapping: mappingOf(volumeId, vm) };
+    return ledger.repair(epoch, [effect], { step: 'bench', state: 'note', data: {} });
+  };
+  await times(20, 1, update);
+  const { samples } = await times(bench.quick ? 100 : 1000, 1, update);
+  bench.addTimes(`mapping update, ${label} operations`, samples, atMost(5));
+  await pool.close();
+}
+
+function mappingOf(volumeId: string, vmId: string): NewMapping {
+  return {
+    volumeId,
+    vmId,
+    devicePath: `remote-vm-${vmId}-${volumeId}`,
+    cloudstackState: 'attached',
+    linuxState: 'n/a',
+    size: GIB,
+    controller: null,
+    serial: null,
+    diskseq: null,
+    bootId: null,
+    matchedBy: null,
+    cloudstackDeviceId: 1,
+  };
+}
