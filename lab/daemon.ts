@@ -3,6 +3,8 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { freePort } from './ports';
 
+/** As packaging/systemd/volume-daemon.service starts it. */
+export const NODE_FLAGS = ['--max-semi-space-size=4', '--max-old-space-size=384'];
 const ENTRY = fileURLToPath(new URL('../.output/server/index.mjs', import.meta.url));
 
 export interface DaemonProcess {
@@ -34,7 +36,7 @@ export interface DaemonOptions {
 export async function startDaemon(options: DaemonOptions): Promise<DaemonProcess> {
   const port = options.port ?? (await freePort());
   const started = performance.now();
-  const child = spawn(process.execPath, [ENTRY], {
+  const child = spawn(process.execPath, [...NODE_FLAGS, ENTRY], {
     env: {
       PATH: process.env.PATH ?? '',
       HOST: '127.0.0.1',
