@@ -18,6 +18,9 @@ const PACKAGES = {
   chromium: 'chromium',
 };
 
+/** What the laboratory needs; the browser is for tests only. */
+export const LAB_PROGRAMS = Object.keys(PACKAGES).filter((program) => program !== 'chromium');
+
 export function say(text) {
   process.stderr.write(`▸ ${text}\n`);
 }
