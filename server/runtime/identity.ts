@@ -20,7 +20,7 @@ export class ApplianceIdentity {
 
   constructor(
     private readonly parts: {
-      cloud: Cloud;
+      cloud: Pick<Cloud, 'readVm'>;
       logger: Logger;
       configuredVmId: string | null;
       /** oma_vm_id of the active configuration row, null when there is none. */

@@ -1,6 +1,7 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import {
   closeSync,
+  existsSync,
   ftruncateSync,
   mkdirSync,
   mkdtempSync,
@@ -43,9 +44,26 @@ function whyNot(...tools: string[]): string | null {
   }
 }
 
+/** Does the kernel have what the tool drives? Asked by a command that only looks. */
+function withoutDriver(probe: readonly string[]): string | null {
+  const [command, ...args] = probe;
+  if (command === undefined) return null;
+  try {
+    run(command, ...args);
+    return null;
+  } catch {
+    return `the kernel has no driver for it ("${probe.join(' ')}" fails)`;
+  }
+}
+
 /** Runs where the machine allows it, and says loudly where it does not. */
-function itOrSay(name: string, tools: string[], test: () => Promise<void>): void {
-  const reason = whyNot('losetup', ...tools);
+function itOrSay(
+  name: string,
+  tools: string[],
+  test: () => Promise<void>,
+  probe: readonly string[] = [],
+): void {
+  const reason = whyNot('losetup', ...tools) ?? withoutDriver(probe);
   if (reason !== null) console.warn(`NOT RUN: "${name}": ${reason}`);
   it.skipIf(reason !== null)(name, test);
 }
@@ -64,20 +82,37 @@ function attach(name: string, size = 64 * MIB): string {
   return made;
 }
 
-function holders(): Promise<Holder[]> {
+/** A disk with one partition, which the kernel is told of: not every kernel can read partition tables. */
+function attachPartitioned(name: string): string {
+  const whole = attach(name);
+  run('addpart', whole, '1', '2048', String((64 * MIB) / 512 - 2048));
+  const partition = `${whole}p1`;
+  if (!existsSync(partition)) {
+    const dev = readFileSync(`/sys/block/${basename(whole)}/${basename(partition)}/dev`, 'utf8').trim();
+    run('mknod', partition, 'b', ...dev.split(':'));
+    undo.push(() => rmSync(partition));
+  }
+  undo.push(() => {
+    run('delpart', whole, '1');
+    run('losetup', '--detach', whole);
+  });
+  return whole;
+}
+
+function holders(of = device): Promise<Holder[]> {
   const sources = {
     sysBlockDir: '/sys/block',
     devDir: '/dev',
     procDir: '/proc',
     ignoredPids: new Set([process.pid]),
   };
-  return findHolders(sources, device);
+  return findHolders(sources, of);
 }
 
 /** Looks until the answer is as expected: processes and the kernel take their time. The test's own timeout is the bound. */
-async function holdersWhen(expected: (found: Holder[]) => boolean): Promise<Holder[]> {
+async function holdersWhen(expected: (found: Holder[]) => boolean, of = device): Promise<Holder[]> {
   for (;;) {
-    const found = await holders();
+    const found = await holders(of);
     if (expected(found)) return found;
     await new Promise((resolve) => setImmediate(resolve));
   }
@@ -165,6 +200,101 @@ describe('the in-use guard on a real disk', () => {
       detail: `${basename(above)} on ${basename(loop)}`,
     });
   });
+
+  itOrSay(
+    'a device-mapper device on the disk is found by its name, and one on top of that does not hide it',
+    ['dmsetup'],
+    async () => {
+      const name = `holders-test-${process.pid}`;
+      run('dmsetup', 'create', name, '--table', `0 2048 linear ${loop} 0`);
+      undo.push(() => run('dmsetup', 'remove', '--retry', name));
+      run('dmsetup', 'create', `${name}-top`, '--table', `0 1024 linear /dev/mapper/${name} 0`);
+      undo.push(() => run('dmsetup', 'remove', '--retry', `${name}-top`));
+      expect(await holders()).toContainEqual({
+        kind: 'holder',
+        detail: expect.stringMatching(new RegExp(`^dm-\\d+ \\(${name}\\) on ${basename(loop)}$`)),
+      });
+    },
+    ['dmsetup', 'version'],
+  );
+
+  itOrSay(
+    'a logical volume on the disk is found',
+    ['pvcreate', 'vgcreate', 'lvcreate', 'vgremove', 'dmsetup'],
+    async () => {
+      const group = `holders_test_${process.pid}`;
+      run('pvcreate', '--yes', loop);
+      undo.push(() => run('pvremove', '--yes', '--force', '--force', loop));
+      run('vgcreate', group, loop);
+      undo.push(() => run('vgremove', '--force', '--yes', group));
+      run('lvcreate', '--yes', '--zero', 'n', '--name', 'data', '--size', '4M', group);
+      expect(await holders()).toContainEqual({
+        kind: 'holder',
+        detail: expect.stringMatching(new RegExp(`^dm-\\d+ \\(${group}-data\\) on ${basename(loop)}$`)),
+      });
+    },
+    ['dmsetup', 'version'],
+  );
+
+  itOrSay(
+    'an md array on the disk is found',
+    ['mdadm'],
+    async () => {
+      const array = `/dev/md/holders-test-${process.pid}`;
+      const arguments_ = ['--create', array, '--run', '--force', '--level=1', '--raid-devices=1', loop];
+      run('mdadm', ...arguments_);
+      undo.push(() => run('mdadm', '--stop', array));
+      expect(await holders()).toContainEqual({
+        kind: 'holder',
+        detail: expect.stringMatching(new RegExp(`^md\\d+ on ${basename(loop)}$`)),
+      });
+    },
+    ['cat', '/proc/mdstat'],
+  );
+
+  itOrSay(
+    'a mounted partition is the disk, and so is one that a process has open',
+    ['mount', 'sleep', 'mkfs.ext4', 'addpart', 'delpart'],
+    async () => {
+      const whole = attachPartitioned('partitioned.raw');
+      const partition = `${whole}p1`;
+      const target = join(dir, 'partition');
+      mkdirSync(target);
+      run('mkfs.ext4', '-q', '-F', partition);
+      run('mount', partition, target);
+      const own = { ...device, name: basename(whole), path: whole };
+      expect(await holders(own)).toContainEqual({
+        kind: 'mount',
+        detail: `${partition} on ${target} (ext4)`,
+      });
+      run('umount', target);
+      const file = openSync(partition, 'r');
+      const child = spawn('sleep', ['600'], { stdio: ['ignore', 'ignore', 'ignore', file] });
+      closeSync(file);
+      undo.push(() => child.kill('SIGKILL'));
+      const found = await holdersWhen((now) => now.some(({ detail }) => detail.includes('sleep')), own);
+      expect(found).toContainEqual({ kind: 'open', detail: `pid ${child.pid} (sleep)` });
+      child.kill('SIGKILL');
+      // Only a partition that nobody has open can be taken away again.
+      await holdersWhen((now) => now.length === 0, own);
+    },
+  );
+
+  itOrSay(
+    'a mount that somebody has bound elsewhere is named twice',
+    ['mkfs.ext4', 'mount', 'umount'],
+    async () => {
+      const [first, second] = [join(dir, 'first'), join(dir, 'second')];
+      for (const target of [first, second]) mkdirSync(target);
+      run('mkfs.ext4', '-q', '-F', loop);
+      run('mount', loop, first);
+      undo.push(() => run('umount', first));
+      run('mount', '--bind', first, second);
+      undo.push(() => run('umount', second));
+      const mounts = (await holders()).filter(({ kind }) => kind === 'mount').map(({ detail }) => detail);
+      expect(mounts.sort()).toEqual([`${loop} on ${first} (ext4)`, `${loop} on ${second} (ext4)`]);
+    },
+  );
 
   itOrSay('a process that has the disk open is named with pid and command', ['sleep'], async () => {
     const file = openSync(loop, 'r');

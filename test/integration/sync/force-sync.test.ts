@@ -179,6 +179,20 @@ describe('force-sync with more volumes than fit on a page', () => {
     expect(health.status).toBe('degraded');
     expect(health.details.drifts).toHaveLength(4);
   });
+
+  it('a table that names another VM than the environment is a drift as well', async () => {
+    await walk.daemon.stop();
+    await sql('UPDATE ossea_configs SET oma_vm_id = ?', [otherVm]);
+    await walk.restartDaemon();
+    const { report } = await forceSync(true);
+    expect(report.drifts.filter(({ kind }) => kind === 'identity-conflict')).toEqual([
+      expect.objectContaining({
+        action: 'reported',
+        message: `ossea_configs.oma_vm_id says ${otherVm}, but OMA_VM_ID says ${walk.appliance}`,
+        remedy: expect.stringContaining('UPDATE ossea_configs SET oma_vm_id'),
+      }),
+    ]);
+  });
 });
 
 /** Nitro's task of every minute, unless it found nothing worth a line. */

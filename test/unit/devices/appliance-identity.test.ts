@@ -1,0 +1,121 @@
+import { describe, expect, it } from 'vitest';
+import type { Cloud } from '~/server/cloudstack/cloud';
+import { CloudError } from '~/server/cloudstack/cloud';
+import { DaemonError } from '~/server/runtime/errors';
+import { ApplianceIdentity } from '~/server/runtime/identity';
+import { type LogFields, type Logger, silentLogger } from '~/server/runtime/logger';
+
+const A = 'aaaaaaaa-1111-4111-8111-aaaaaaaaaaaa';
+const B = 'bbbbbbbb-2222-4222-8222-bbbbbbbbbbbb';
+
+interface Sources {
+  environment: string | null;
+  table: string | null;
+  firmware: string | null;
+}
+
+/** The identity of an appliance whose CloudStack knows these VMs, or is away (null). */
+function make(sources: Partial<Sources>, vms: readonly string[] | null = [A, B]) {
+  const state = { environment: null, table: null, firmware: null, vms, ...sources };
+  const told: { message: string; fields: LogFields }[] = [];
+  const note = (message: string, fields: LogFields = {}) => void told.push({ message, fields });
+  const logger: Logger = { ...silentLogger, info: note, warn: note, error: note };
+  const readVm: Cloud['readVm'] = async (id) => {
+    if (state.vms === null) throw new CloudError('away', { kind: 'network', outcome: 'unknown' });
+    const name = 'appliance';
+    return state.vms.includes(id) ? { id, name, state: 'Running', zoneId: null, hypervisor: 'KVM' } : null;
+  };
+  const identity = new ApplianceIdentity({
+    cloud: { readVm },
+    logger,
+    configuredVmId: state.environment,
+    osseaVmId: async () => state.table,
+    productUuid: async () => state.firmware,
+  });
+  return { identity, state, told };
+}
+
+/** What attach and detach are told. */
+function refusal(
+  identity: ApplianceIdentity,
+): [code: string, message: string, retry: number | null] | string {
+  try {
+    return `allowed for ${identity.require()}`;
+  } catch (error) {
+    if (!(error instanceof DaemonError)) throw error;
+    return [error.code, error.message, error.retryAfterSeconds ?? null];
+  }
+}
+
+describe('who the daemon takes itself for', () => {
+  it('unknown: attach and detach are refused, with what to set', async () => {
+    const { identity } = make({});
+    await identity.resolve();
+    await identity.verify();
+    expect(refusal(identity)).toEqual([
+      'APPLIANCE_UNKNOWN',
+      'The daemon does not know which VM it runs on: set OMA_VM_ID or ossea_configs.oma_vm_id',
+      30,
+    ]);
+  });
+
+  it('a VM that CloudStack does not have: refused, naming the id and where it comes from', async () => {
+    const { identity, told } = make({ environment: A, firmware: B }, [B]);
+    await identity.resolve();
+    expect(await identity.verify()).toMatchObject({ vmId: A, verdict: 'refuted' });
+    expect(refusal(identity)).toEqual([
+      'APPLIANCE_UNKNOWN',
+      `CloudStack has no VM ${A} (from OMA_VM_ID): correct OMA_VM_ID or ossea_configs.oma_vm_id`,
+      30,
+    ]);
+    expect(told.at(-1)?.message).toBe('CloudStack has no VM with the id of this appliance');
+  });
+
+  it('while CloudStack is away the last verdict holds', async () => {
+    const { identity, state } = make({ environment: A }, null);
+    await identity.resolve();
+    expect(await identity.verify()).toMatchObject({ verdict: 'unverified' });
+    expect(refusal(identity)).toBe(`allowed for ${A}`);
+    state.vms = [A];
+    expect(await identity.verify()).toMatchObject({ verdict: 'confirmed' });
+    state.vms = null;
+    expect(await identity.verify()).toMatchObject({ verdict: 'confirmed' });
+  });
+
+  it('a copied VM brings the table of its original: the conflict is kept in view and said once', async () => {
+    const { identity, told } = make({ table: A, firmware: B });
+    const conflict = `the SMBIOS UUID of this machine says ${B}, but ossea_configs.oma_vm_id says ${A}`;
+    for (let time = 0; time < 3; time += 1) {
+      expect(await identity.resolve()).toMatchObject({
+        vmId: A,
+        source: 'ossea_configs',
+        conflicts: [conflict],
+      });
+      await identity.verify();
+    }
+    expect(told).toEqual([
+      { message: 'Appliance identity', fields: { vm_id: A, source: 'ossea_configs' } },
+      { message: 'Appliance identity conflict', fields: { reason: conflict } },
+    ]);
+  });
+
+  it('all three differ: the environment counts, both others are named', async () => {
+    const { identity } = make({ environment: A, table: B, firmware: 'cccccccc-3333-4333-8333-cccccccccccc' });
+    const { vmId, source, conflicts } = await identity.resolve();
+    expect([vmId, source, conflicts.length]).toEqual([A, 'OMA_VM_ID', 2]);
+  });
+
+  it('another id in the table has to be verified anew, and a conflict that is gone is forgotten', async () => {
+    const { identity, state } = make({ table: A, firmware: B });
+    await identity.resolve();
+    await identity.verify();
+    state.table = B;
+    expect(await identity.resolve()).toEqual({
+      vmId: B,
+      source: 'ossea_configs',
+      conflicts: [],
+      verdict: 'unverified',
+    });
+    expect(await identity.verify()).toMatchObject({ verdict: 'confirmed' });
+  });
+});
