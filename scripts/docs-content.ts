@@ -1,10 +1,11 @@
 import { VARIABLES, type Variable } from '~/server/runtime/configuration/variables';
 import { ERRORS } from '~/server/runtime/errors';
+import { clientSource } from './client';
 
 const NOTE = '<!-- Made from the code by `npm run docs`; edit the code instead. -->';
 
 /** docs/configuration.md, from the table of environment variables. */
-export function configurationDoc(): string {
+function configurationDoc(): string {
   const rows = Object.values<Variable<unknown>>(VARIABLES).map(
     ({ name, fallback, doc, secret }) =>
       `| \`${name}\` | ${fallback ? `\`${fallback}\`` : '–'} | ${doc}${secret ? ' Secret: never shown.' : ''} |`,
@@ -27,7 +28,7 @@ ${rows.join('\n')}
 }
 
 /** docs/errors.md, from the error catalogue. */
-export function errorsDoc(): string {
+function errorsDoc(): string {
   const rows = Object.entries(ERRORS).map(
     ([code, { status, title, fix }]) => `| \`${code}\` | ${status} | ${title} | ${fix} |`,
   );
@@ -43,3 +44,10 @@ status is then the one a synchronous call would have had. Texts keep the phrases
 ${rows.join('\n')}
 `;
 }
+
+/** Every file that is made from code, and how. */
+export const DOCUMENTS: readonly (readonly [path: string, content: () => string])[] = [
+  ['docs/configuration.md', configurationDoc],
+  ['docs/errors.md', errorsDoc],
+  ['cli/client/api.ts', clientSource],
+];

@@ -102,6 +102,12 @@ export class HttpCloud implements Cloud {
     return this.listAll('listDiskOfferings', parse.DISK_OFFERING, {});
   }
 
+  /** The names of the commands that our key may call. Throws CloudError `unsupported` or `parameter` where that plug-in is switched off. */
+  async allowedCommands(): Promise<ReadonlySet<string>> {
+    const items = this.items('listApis', parse.API, await this.call('listApis', {}));
+    return new Set(items.map(({ name }) => name));
+  }
+
   async submit(command: CloudCommand, jobId: string): Promise<{ jobId: string; volumeId: string | null }> {
     const { name, parameters } = wireCommand(command);
     try {

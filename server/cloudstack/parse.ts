@@ -105,6 +105,9 @@ export const VM: ListItem<CloudVm> = { key: 'virtualmachine', schema: vm };
 export const ZONE: ListItem<CloudZone> = { key: 'zone', schema: zone };
 export const DISK_OFFERING: ListItem<CloudDiskOffering> = { key: 'diskoffering', schema: offering };
 
+/** Of a command's long description only its name. */
+export const API: ListItem<{ name: string }> = { key: 'api', schema: z.object({ name: z.string() }) };
+
 export const capabilities = z
   .object({
     capability: z.object({

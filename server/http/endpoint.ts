@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { ErrorCode } from '../runtime/errors';
 
 export type Method = 'GET' | 'POST' | 'DELETE';
-export type Tag = 'volumes' | 'operations' | 'devices' | 'exports' | 'service';
+export type Tag = 'volumes' | 'operations' | 'devices' | 'exports' | 'service' | 'diagnostics';
 
 /**
  * One endpoint of the API, said once: the route validates with it, the OpenAPI document is made from it, 404 and 405 are told

@@ -4,7 +4,16 @@ import { LIMITS } from '../runtime/limits';
 import { takesBody } from './call';
 import { type AnyEndpoint, EVERYWHERE } from './endpoint';
 import { PROBLEM_TYPE } from './problem';
-import { endpoints } from './registry';
+import { namedEndpoints } from './registry';
+import {
+  cloudCheckReply,
+  correlationReply,
+  databaseCheckReply,
+  guestDeviceReply,
+  guestReply,
+  offeringListReply,
+  zoneListReply,
+} from './schemas/diagnostics';
 import { exportListReply, exportReply, validateReply, withdrawReply } from './schemas/exports';
 import { journalEntryReply, operationListReply, operationReply } from './schemas/operations';
 import { problemReply } from './schemas/problem';
@@ -48,16 +57,23 @@ const NAMED: ReadonlyMap<z.ZodType, string> = new Map<z.ZodType, string>([
   [syncReply, 'SyncResult'],
   [driftReply, 'Drift'],
   [deviceEventReply, 'DeviceEvent'],
+  [guestDeviceReply, 'GuestDevice'],
+  [guestReply, 'Guest'],
+  [correlationReply, 'CorrelationReport'],
+  [cloudCheckReply, 'CloudstackCheck'],
+  [zoneListReply, 'ZoneList'],
+  [offeringListReply, 'OfferingList'],
+  [databaseCheckReply, 'DatabaseCheck'],
   [problemReply, 'Problem'],
 ]);
 
 /** The OpenAPI 3.1 document, from the same schemas that check requests. Pure; routes keep the result. */
 export function openApiDocument(version: string): Json {
   const paths: Record<string, Json> = {};
-  for (const endpoint of endpoints()) {
+  for (const { name, endpoint } of namedEndpoints()) {
     paths[endpoint.path] = {
       ...paths[endpoint.path],
-      [endpoint.method.toLowerCase()]: operationOf(endpoint),
+      [endpoint.method.toLowerCase()]: operationOf(name, endpoint),
     };
   }
   return {
@@ -71,7 +87,9 @@ export function openApiDocument(version: string): Json {
     },
     servers: [{ url: 'http://localhost:8090' }],
     security: [{}, { token: [] }],
-    tags: (['volumes', 'operations', 'devices', 'exports', 'service'] as const).map((name) => ({ name })),
+    tags: (['volumes', 'operations', 'devices', 'exports', 'service', 'diagnostics'] as const).map(
+      (name) => ({ name }),
+    ),
     paths,
     components: {
       schemas: components(),
@@ -82,9 +100,9 @@ export function openApiDocument(version: string): Json {
   };
 }
 
-function operationOf(endpoint: AnyEndpoint): Json {
+function operationOf(name: string, endpoint: AnyEndpoint): Json {
   return {
-    operationId: operationId(endpoint),
+    operationId: name,
     tags: [endpoint.tag],
     summary: endpoint.summary,
     ...(endpoint.description && { description: endpoint.description }),
@@ -96,12 +114,6 @@ function operationOf(endpoint: AnyEndpoint): Json {
     ...(takesBody(endpoint) && { requestBody: requestBody(endpoint) }),
     responses: responses(endpoint),
   };
-}
-
-/** `post /api/v1/volumes/{id}/attach-root` → `postVolumesIdAttachRoot`: stable, for generated clients. */
-function operationId({ method, path }: AnyEndpoint): string {
-  const words = path.replace('/api/v1', '/v1').match(/[A-Za-z0-9]+/g) ?? ['index'];
-  return method.toLowerCase() + words.map((word) => word.charAt(0).toUpperCase() + word.slice(1)).join('');
 }
 
 function parameters(schema: z.ZodType, place: 'path' | 'query'): Json[] {

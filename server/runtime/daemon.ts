@@ -1,6 +1,7 @@
 import type { CloudVolume } from '../cloudstack/cloud';
 import type { OperationFilter } from '../database/ledger';
 import type { DeviceEvent, DeviceSnapshot } from '../devices/model';
+import type { DiagnosticsApi } from '../diagnostics/reports';
 import type {
   ExportRecord,
   ExportStatus,
@@ -26,6 +27,7 @@ export interface Daemon {
   readonly volumes: VolumesApi;
   readonly exports: ExportsApi;
   readonly sync: SyncApi;
+  readonly diagnostics: DiagnosticsApi;
   /** Cheap: cached observations, never waits on CloudStack. */
   health(): HealthReport;
   metrics(): Promise<MetricsReport>;

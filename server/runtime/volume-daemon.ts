@@ -1,6 +1,10 @@
 import { hostname } from 'node:os';
+import { describeDsn } from '../database/dsn';
+import { inspectDatabase } from '../database/inspect';
+import { MIGRATIONS } from '../database/migrations';
 import { ApplianceLock } from '../database/ownership';
 import type { DeviceEvent, DeviceSnapshot } from '../devices/model';
+import { Diagnostics } from '../diagnostics/service';
 import { ExportService } from '../exports/service';
 import type { Policy } from '../operations/decision';
 import type { Engine } from '../operations/engine';
@@ -44,6 +48,7 @@ export class VolumeDaemon implements Daemon {
   readonly volumes: VolumeQueries;
   readonly exports: ExportService;
   readonly sync: SyncService;
+  readonly diagnostics: Diagnostics;
   private readonly stop$ = new AbortController();
   readonly stopping = this.stop$.signal;
   private readonly startedAt = systemClock.now();
@@ -123,6 +128,7 @@ export class VolumeDaemon implements Daemon {
       busyVolumes: () => ledger.busyVolumes(this.applianceId()),
       identityConflicts: () => identity.view.conflicts,
     });
+    this.diagnostics = this.createDiagnostics();
     this.statistics = new Statistics(ledger, () => identity.view.vmId ?? undefined, this.events);
     this.monitor = this.createMonitor();
   }
@@ -369,6 +375,25 @@ export class VolumeDaemon implements Daemon {
     };
     withdrawSurprises(parts, vmId, watcher.snapshot()).catch((error: unknown) => {
       this.parts.logger.warn('Vanished devices could not be looked at', { reason: messageOf(error) });
+    });
+  }
+
+  private createDiagnostics(): Diagnostics {
+    const { database, cloud, settings, watcher, identity } = this.assembly;
+    return new Diagnostics({
+      cloud,
+      settings,
+      watcher,
+      clock: systemClock,
+      ledger: () => this.readable(),
+      database: {
+        name: describeDsn(database.dsn),
+        migrations: MIGRATIONS.map(({ id }) => id),
+        inspect: () => inspectDatabase(database.kysely),
+        usage: () => database.usage(),
+      },
+      appliance: () => identity.view,
+      tolerance: this.parts.configuration.devices.sizeTolerance,
     });
   }
 

@@ -1,4 +1,5 @@
 import type { Device, DeviceEvent, DeviceSnapshot } from '~/server/devices/model';
+import type { CloudReport, CorrelationReport, DatabaseReport } from '~/server/diagnostics/reports';
 import type { ExportRecord, Mapping } from '~/server/operations/model';
 import type { DaemonPhase, HealthReport, MetricsReport, SyncReport } from '~/server/runtime/daemon';
 
@@ -135,4 +136,56 @@ export const METRICS: MetricsReport = {
     uptimeSeconds: 60,
     epoch: 3,
   },
+};
+
+export function correlationReport(volume: CorrelationReport['volume']): CorrelationReport {
+  const considered = [
+    {
+      path: '/dev/vdb',
+      serial: DEVICE.serial,
+      size: DEVICE.size,
+      diskseq: 7,
+      verdict: 'has the serial of the volume',
+    },
+  ];
+  return {
+    volume,
+    attachedHere: true,
+    expectedSerial: '6f1d2c3b4a5946879786',
+    mapping: mapping(volume.id, APPLIANCE),
+    mappingProblem: null,
+    answer: { kind: 'found', device: DEVICE, matchedBy: 'serial', reason: 'serial', considered },
+    submittedAt: NOW,
+    events: [deviceEvent(1)],
+    window: 5000,
+    tolerance: 3221225472,
+  };
+}
+
+export const CLOUD_REPORT: CloudReport = {
+  ok: false,
+  problems: ['the role of the key does not allow createVolume (needed for: create)'],
+  configuration: 'production',
+  endpoint: 'http://10.0.0.1:8080/client/api',
+  version: '4.20.0.0',
+  roundTrip: 3.25,
+  clockSkew: -120,
+  appliance: { vmId: APPLIANCE, verdict: 'confirmed' },
+  commands: [
+    { name: 'listVolumes', purpose: 'every operation', allowed: true },
+    { name: 'createVolume', purpose: 'create', allowed: false },
+    { name: 'attachVolume', purpose: 'attach', allowed: null },
+  ],
+};
+
+export const DATABASE_REPORT: DatabaseReport = {
+  ok: true,
+  problems: [],
+  database: 'oma_user:***@tcp(localhost:3306)/migratekit_oma',
+  version: '10.11.6-MariaDB',
+  roundTrip: 0.8,
+  clockSkew: 1,
+  migrations: [{ id: '001-operations', appliedAt: NOW }],
+  pool: { inUse: 1, waiting: 0 },
+  owner: { owner: 'oma:8090 pid 1', epoch: 3, since: NOW },
 };

@@ -1,5 +1,6 @@
 import type { OperationFilter } from '~/server/database/ledger';
 import type { DeviceEvent, DeviceSnapshot } from '~/server/devices/model';
+import type { DiagnosticsApi } from '~/server/diagnostics/reports';
 import {
   type ExportRecord,
   isTerminal,
@@ -23,10 +24,14 @@ import type {
 import { DaemonError } from '~/server/runtime/errors';
 import {
   APPLIANCE,
+  CLOUD_REPORT,
+  correlationReport,
+  DATABASE_REPORT,
   exportRecord,
   healthReport,
   METRICS,
   mapping,
+  NOBODY,
   NOW,
   OTHER_VM,
   REMOTE_VOLUME,
@@ -146,6 +151,25 @@ export class FakeDaemon implements Daemon {
       this.requests.push({ type: 'sync', request: { dryRun, reason } });
       return this.answer(() => syncReport(dryRun, reason));
     },
+  };
+
+  readonly diagnostics: DiagnosticsApi = {
+    guest: async () =>
+      this.answer(() => ({
+        snapshot: snapshot(),
+        owners: new Map([['/dev/vdb', mapping(VOLUME, APPLIANCE)]]),
+        rootDevices: new Set(['vda']),
+      })),
+    correlation: async (id) => this.answer(() => correlationReport(this.describe(id).volume)),
+    cloudstack: async () => this.answer(() => CLOUD_REPORT),
+    zones: async () =>
+      this.answer(() => [{ id: NOBODY, name: 'zone-1', allocationState: 'Enabled', configured: true }]),
+    offerings: async () =>
+      this.answer(() => [
+        { id: NOBODY, name: 'Custom', customized: true, sizeGiB: 0 },
+        { id: OTHER_VM, name: 'Small', customized: false, sizeGiB: 5 },
+      ]),
+    database: async () => this.answer(() => DATABASE_REPORT),
   };
 
   /** Moves an operation on, as the engine would. */

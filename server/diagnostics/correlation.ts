@@ -1,0 +1,78 @@
+import type { Cloud } from '../cloudstack/cloud';
+import type { Ledger } from '../database/ledger';
+import { correlate, expectedSerial, rootDevices } from '../devices/correlation';
+import { verifyIdentity } from '../devices/identity';
+import type { DeviceEvent, DeviceSnapshot } from '../devices/model';
+import { Journal } from '../operations/journal';
+import type { Mapping } from '../operations/model';
+import type { Clock } from '../runtime/clock';
+import { DaemonError } from '../runtime/errors';
+import { LIMITS } from '../runtime/limits';
+import type { CorrelationReport } from './reports';
+
+/**
+ * Asks the correlation that attaches use (../devices/correlation.ts) about a volume, without waiting and without acting on it. The
+ * submit that decides what is new is that of the volume's last attach.
+ */
+export async function explainCorrelation(
+  parts: {
+    readonly cloud: Pick<Cloud, 'readVolume'>;
+    readonly ledger: Ledger;
+    readonly watcher: { snapshot(): DeviceSnapshot; recentEvents(): readonly DeviceEvent[] };
+    readonly clock: Clock;
+    readonly applianceVmId: string | null;
+    /** Bytes. */
+    readonly tolerance: number;
+  },
+  volumeId: string,
+): Promise<CorrelationReport> {
+  const { ledger, clock, watcher, applianceVmId, tolerance } = parts;
+  const volume = await parts.cloud.readVolume(volumeId);
+  if (!volume)
+    throw new DaemonError('VOLUME_NOT_FOUND', `Volume ${volumeId} not found in CloudStack`, {
+      details: { volume_id: volumeId },
+    });
+  const mappings = applianceVmId === null ? [] : await ledger.listMappings(applianceVmId);
+  const submittedAt = await lastSubmit(ledger, volumeId);
+  const snapshot = watcher.snapshot();
+  const events = watcher.recentEvents();
+  const answer = correlate({
+    volume: { id: volume.id, size: volume.size },
+    devices: snapshot.devices,
+    bootId: snapshot.bootId,
+    mappings,
+    events,
+    submittedAt: submittedAt === null ? null : clock.monotonic() - Math.max(0, clock.now() - submittedAt),
+    window: LIMITS.CONTEMPORARY_WINDOW,
+    tolerance,
+    rootDevices: rootDevices(snapshot),
+  });
+  const mapping = await ledger.readMapping(volumeId);
+  return {
+    volume,
+    attachedHere: volume.vmId !== null && volume.vmId === applianceVmId,
+    expectedSerial: expectedSerial(volume.id),
+    mapping,
+    mappingProblem: mapping && mapping.vmId === applianceVmId ? problemOf(mapping, snapshot) : null,
+    answer,
+    submittedAt,
+    events,
+    window: LIMITS.CONTEMPORARY_WINDOW,
+    tolerance,
+  };
+}
+
+function problemOf(mapping: Mapping, { devices, bootId }: DeviceSnapshot): string | null {
+  const device = devices.find(({ path }) => path === mapping.devicePath);
+  const identity = verifyIdentity(mapping, device, bootId);
+  return identity.ok ? null : identity.reason;
+}
+
+async function lastSubmit(ledger: Ledger, volumeId: string): Promise<number | null> {
+  for (const type of ['attach', 'cleanup'] as const) {
+    const [last] = await ledger.listOperations({ volumeId, type, limit: 1 });
+    const at = last ? new Journal(await ledger.readJournal(last.id)).intentAt('attach-volume') : null;
+    if (at !== null) return at;
+  }
+  return null;
+}

@@ -1,0 +1,57 @@
+import type { DatabaseFacts } from '../database/inspect';
+import type { Clock } from '../runtime/clock';
+import { messageOf } from '../runtime/errors';
+import { LIMITS } from '../runtime/limits';
+import type { DatabaseReport } from './reports';
+
+/** Never throws: a database that is away is the answer. */
+export async function checkDatabase(parts: {
+  readonly clock: Clock;
+  /** The DSN without its password. */
+  readonly database: string;
+  readonly inspect: () => Promise<DatabaseFacts>;
+  /** The ids of the migrations of this version. */
+  readonly expected: readonly string[];
+  readonly pool: DatabaseReport['pool'];
+  readonly readOwner: () => Promise<DatabaseReport['owner']>;
+}): Promise<DatabaseReport> {
+  const { clock, database, pool } = parts;
+  const begun = clock.monotonic();
+  try {
+    const facts = await parts.inspect();
+    const roundTrip = clock.monotonic() - begun;
+    const clockSkew = facts.now - clock.now();
+    const problems = [];
+    const applied = new Set(facts.migrations.map(({ id }) => id));
+    const missing = parts.expected.filter((id) => !applied.has(id));
+    if (missing.length > 0)
+      problems.push(`migrations have not run: ${missing.join(', ')}; restart the daemon`);
+    if (Math.abs(clockSkew) > LIMITS.CLOCK_SKEW_WARN)
+      problems.push(`the clocks differ by ${Math.round(clockSkew / 1000)} s`);
+    const { version, migrations } = facts;
+    const owner = await parts.readOwner();
+    return {
+      ok: problems.length === 0,
+      problems,
+      database,
+      version,
+      roundTrip,
+      clockSkew,
+      migrations,
+      pool,
+      owner,
+    };
+  } catch (error) {
+    return {
+      ok: false,
+      problems: [messageOf(error)],
+      database,
+      version: null,
+      roundTrip: null,
+      clockSkew: null,
+      migrations: [],
+      pool,
+      owner: null,
+    };
+  }
+}

@@ -1,0 +1,95 @@
+import type { CloudDiskOffering, CloudZone } from '../cloudstack/cloud';
+import type { Correlation } from '../devices/correlation';
+import type { DeviceEvent, DeviceSnapshot } from '../devices/model';
+import type { Mapping } from '../operations/model';
+
+/**
+ * Questions of an operator who looks for a cause (the specification's `cmd/test-*`). Nothing here changes anything. What is wrong
+ * is part of the answer wherever it is what was asked for: a report about a database that is away says so and is no error.
+ */
+export interface DiagnosticsApi {
+  /** The disks of this guest as last seen, or as seen now with `scan` (then DEVICES_UNREADABLE may be thrown). */
+  guest(options: { scan: boolean }): Promise<GuestReport>;
+  /** What correlation makes of a volume right now, and why. VOLUME_NOT_FOUND, and what CloudStack throws. */
+  correlation(volumeId: string): Promise<CorrelationReport>;
+  cloudstack(): Promise<CloudReport>;
+  zones(): Promise<ZoneReport[]>;
+  offerings(): Promise<CloudDiskOffering[]>;
+  database(): Promise<DatabaseReport>;
+}
+
+export interface GuestReport {
+  readonly snapshot: DeviceSnapshot;
+  /** By device path: the mapping that provably owns the disk. */
+  readonly owners: ReadonlyMap<string, Mapping>;
+  /** Names of the disks this system runs from. */
+  readonly rootDevices: ReadonlySet<string>;
+}
+
+export interface CorrelationReport {
+  readonly volume: {
+    readonly id: string;
+    readonly name: string;
+    /** Bytes. */
+    readonly size: number;
+    readonly state: string;
+    readonly vmId: string | null;
+  };
+  /** True when CloudStack says that the volume is attached to this appliance. */
+  readonly attachedHere: boolean;
+  readonly expectedSerial: string;
+  readonly mapping: Mapping | null;
+  /** Why the mapping does not count at the moment; null when it does, or when there is none. */
+  readonly mappingProblem: string | null;
+  readonly answer: Correlation;
+  /** Wall clock ms of the attach that was sent last, null when the journal knows of none. */
+  readonly submittedAt: number | null;
+  readonly events: readonly DeviceEvent[];
+  /** ms and bytes: the rules that were applied. */
+  readonly window: number;
+  readonly tolerance: number;
+}
+
+export interface ZoneReport extends CloudZone {
+  /** True for the zone of the active row of ossea_configs. */
+  readonly configured: boolean;
+}
+
+export interface CloudReport {
+  readonly ok: boolean;
+  /** What is wrong, in words. */
+  readonly problems: readonly string[];
+  /** Name and URL of the active row of ossea_configs, null when there is none. */
+  readonly configuration: string | null;
+  readonly endpoint: string | null;
+  readonly version: string | null;
+  /** ms of one round trip. */
+  readonly roundTrip: number | null;
+  /** CloudStack's clock minus ours, ms (it says whole seconds); null before any answer. */
+  readonly clockSkew: number | null;
+  readonly appliance: { readonly vmId: string | null; readonly verdict: string };
+  readonly commands: readonly CommandReport[];
+}
+
+/** One command of CloudStack that the daemon sends. */
+export interface CommandReport {
+  readonly name: string;
+  readonly purpose: string;
+  /** null when CloudStack did not tell. */
+  readonly allowed: boolean | null;
+}
+
+export interface DatabaseReport {
+  readonly ok: boolean;
+  readonly problems: readonly string[];
+  /** The DSN without its password. */
+  readonly database: string;
+  readonly version: string | null;
+  /** ms of one round trip. */
+  readonly roundTrip: number | null;
+  /** The database's clock minus ours, ms. */
+  readonly clockSkew: number | null;
+  readonly migrations: readonly { readonly id: string; readonly appliedAt: number | null }[];
+  readonly pool: { readonly inUse: number; readonly waiting: number };
+  readonly owner: { readonly owner: string; readonly epoch: number; readonly since: number } | null;
+}
