@@ -4,6 +4,7 @@ import { bare } from './bare';
 import { cluster } from './cluster';
 import { cycle } from './cycle';
 import { detection } from './detection';
+import { devices } from './devices';
 import { footprint } from './footprint';
 import { queries } from './queries';
 import { queue } from './queue';
@@ -15,6 +16,7 @@ export const suites: readonly Suite[] = [
   accept,
   queries,
   detection,
+  devices,
   cycle,
   queue,
   footprint,
