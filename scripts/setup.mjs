@@ -21,6 +21,16 @@ const PACKAGES = {
 /** What the laboratory needs; the browser is for tests only. */
 export const LAB_PROGRAMS = Object.keys(PACKAGES).filter((program) => program !== 'chromium');
 
+/** What `npm run test:appliance` needs. */
+const APPLIANCE_PACKAGES = {
+  'qemu-system-x86_64': 'qemu-system-x86',
+  'qemu-img': 'qemu-utils',
+  debootstrap: 'debootstrap',
+  mke2fs: 'e2fsprogs',
+  setpriv: 'util-linux',
+};
+export const APPLIANCE_PROGRAMS = Object.keys(APPLIANCE_PACKAGES);
+
 export function say(text) {
   process.stderr.write(`▸ ${text}\n`);
 }
@@ -61,9 +71,8 @@ function onPath(program) {
 
 /** apt-get install of what is missing; as root, or through sudo. */
 export function installPackages(programs = Object.keys(PACKAGES)) {
-  const missing = [
-    ...new Set(programs.filter((program) => !onPath(program)).map((program) => PACKAGES[program])),
-  ];
+  const names = { ...PACKAGES, ...APPLIANCE_PACKAGES };
+  const missing = [...new Set(programs.filter((program) => !onPath(program)).map((program) => names[program]))];
   if (missing.length === 0) return;
   const command = ['apt-get', 'install', '-y', '--no-install-recommends', ...missing];
   const isRoot = process.getuid?.() === 0;

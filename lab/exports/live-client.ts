@@ -12,6 +12,7 @@ const INFO = 3;
 const READ = 0;
 const WRITE = 1;
 const DISCONNECT = 2;
+const FLUSH = 3;
 
 export class LiveClient {
   private unread = Buffer.alloc(0);
@@ -48,6 +49,11 @@ export class LiveClient {
 
   async write(offset: number, data: Buffer): Promise<void> {
     await this.request(WRITE, offset, data.length, data);
+  }
+
+  /** Resolves when the disk says that everything written before is on it. */
+  async flush(): Promise<void> {
+    await this.request(FLUSH, 0, 0);
   }
 
   /** Says good-bye and waits until the server has hung up. */

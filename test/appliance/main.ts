@@ -1,0 +1,161 @@
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import type { MachineType } from '~/lab/guest/qmp-guest';
+import { packDeb } from '~/scripts/deb.mjs';
+import { type GuestImage, guestImage, removeOld, snapshotPath } from './image';
+import type { Scenario } from './scenario';
+import { SCENARIOS } from './scenarios';
+import { World } from './world';
+
+const HELP = `npm run test:appliance [-- options]
+
+Boots a real Linux guest in QEMU with systemd, MariaDB and nbd-server, installs the Debian package of the daemon in it, and runs
+scenarios against it; a simulated CloudStack outside plugs real virtio disks in and out. Needs root once, to build the guest image.
+
+  --scenario <name>   only this one; may be repeated
+  --machine <type>    only on pc, or only on q35
+  --list              names and stories of the scenarios
+  --fresh             install the package in a new guest even when a snapshot of exactly this one is in the cache
+  --keep              keep the folders of all scenarios, not only of failed ones
+  --help              this text
+`;
+
+interface Result {
+  readonly name: string;
+  readonly machine: MachineType;
+  readonly seconds: number;
+  readonly note: string;
+  readonly failed: boolean;
+}
+
+const say = (text: string) => process.stderr.write(`▸ ${text}\n`);
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      scenario: { type: 'string', multiple: true },
+      machine: { type: 'string' },
+      list: { type: 'boolean', default: false },
+      fresh: { type: 'boolean', default: false },
+      keep: { type: 'boolean', default: false },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  if (values.help) return void process.stdout.write(HELP);
+  if (values.list) {
+    for (const { name, machines, story } of SCENARIOS)
+      process.stdout.write(`${name.padEnd(20)} ${machines.join('+').padEnd(7)} ${story}\n`);
+    return;
+  }
+  const unknown = values.scenario?.find((name) => !SCENARIOS.some((one) => one.name === name));
+  if (unknown) throw new Error(`there is no scenario ${unknown}; --list names them`);
+  const chosen = SCENARIOS.filter(({ name }) => values.scenario?.includes(name) ?? true);
+  const begun = performance.now();
+  const dir = mkdtempSync(join(tmpdir(), 'volume-appliance-'));
+  const image = await guestImage(say);
+  say('packing the Debian package with Node');
+  const deb = packDeb({ out: dir, withNode: true, compression: 'none', epoch: 0 });
+  const results: Result[] = [];
+  for (const machine of ['pc', 'q35'] as const) {
+    const scenarios = chosen.filter(({ machines }) => machines.includes(machine));
+    if (scenarios.length === 0 || (values.machine ?? machine) !== machine) continue;
+    results.push(
+      ...(await runAll(scenarios, { machine, image, deb, dir, keep: values.keep, fresh: values.fresh })),
+    );
+  }
+  const failed = results.filter((result) => result.failed);
+  if (failed.length === 0 && !values.keep) rmSync(dir, { recursive: true, force: true });
+  report(results, performance.now() - begun);
+  process.exitCode = failed.length > 0 || results.length === 0 ? 1 : 0;
+}
+
+interface Bench {
+  readonly machine: MachineType;
+  readonly image: GuestImage;
+  readonly deb: string;
+  readonly dir: string;
+  readonly keep: boolean;
+  readonly fresh: boolean;
+}
+
+async function runAll(scenarios: readonly Scenario[], bench: Bench): Promise<Result[]> {
+  const { machine, image, deb } = bench;
+  const template = snapshotPath(image, machine, deb);
+  const results: Result[] = [];
+  if (bench.fresh || !existsSync(template)) {
+    const first = await install(bench, template);
+    results.push(first);
+    show(results);
+    if (first.failed) return results;
+  }
+  for (const scenario of scenarios) {
+    results.push(await runOne(scenario, bench, template));
+    show(results);
+  }
+  return results;
+}
+
+/** Boot, package, snapshot: itself a result, because it is the installation on a clean guest. */
+async function install(bench: Bench, template: string): Promise<Result> {
+  const { machine, image, deb } = bench;
+  return attempt('install', bench, async (world) => {
+    const note = await world.prepare(deb);
+    await world.machine.powerOff();
+    removeOld(image, machine);
+    copyFileSync(world.machine.overlay, `${template}.part`);
+    renameSync(`${template}.part`, template);
+    return note;
+  });
+}
+
+function runOne(scenario: Scenario, bench: Bench, template: string): Promise<Result> {
+  return attempt(scenario.name, bench, async (world) => {
+    await world.begin(template);
+    return scenario.run(world);
+  });
+}
+
+async function attempt(
+  name: string,
+  { machine, image, dir, keep }: Bench,
+  work: (world: World) => Promise<string | undefined>,
+): Promise<Result> {
+  const folder = join(dir, `${machine}-${name}`);
+  mkdirSync(folder);
+  const begun = performance.now();
+  const world = await World.create({ type: machine, image, dir: folder });
+  const outcome = await work(world).then(
+    (note = '') => ({ note, failed: false }),
+    async (error: unknown) => {
+      await world.keep(folder);
+      const reason = error instanceof Error ? error.message : String(error);
+      return { note: `${reason}\n    kept: ${folder}`, failed: true };
+    },
+  );
+  await world.close();
+  if (!outcome.failed && !keep) rmSync(folder, { recursive: true, force: true });
+  return { name, machine, seconds: (performance.now() - begun) / 1000, ...outcome };
+}
+
+function show(results: readonly Result[]): void {
+  const last = results.at(-1);
+  if (last) process.stdout.write(line(last));
+}
+
+function line({ name, machine, seconds, note, failed }: Result): string {
+  return `${failed ? '✗' : '✓'} ${name.padEnd(22)} ${machine.padEnd(4)} ${seconds.toFixed(1).padStart(7)} s  ${note}\n`;
+}
+
+function report(results: readonly Result[], ms: number): void {
+  const failed = results.filter((result) => result.failed).length;
+  process.stdout.write(
+    `\n${results.map((result) => line({ ...result, note: result.failed ? result.note : '' })).join('')}`,
+  );
+  process.stdout.write(
+    `${results.length - failed} passed, ${failed} failed, ${(ms / 1000).toFixed(0)} s in all\n`,
+  );
+}
+
+await main();

@@ -1,0 +1,112 @@
+import { check, type Scenario } from '../scenario';
+
+const GIB = 1024 ** 3;
+
+export const surpriseUnplug: Scenario = {
+  name: 'surprise-unplug',
+  story:
+    'a disk vanishes behind the back of CloudStack (phantom), another appears (ghost): fails closed, told by name',
+  machines: ['pc', 'q35'],
+  async run(world) {
+    const [phantom = '', ghost = '', other = ''] = await world.createMany(3);
+    await world.attach(phantom);
+    await world.attach(other);
+    await world.verifyAll([phantom, other]);
+
+    await world.cloud.model.makePhantom(phantom);
+    await world.until('the export fails closed', () =>
+      world.connect(phantom).then(
+        (client) => client.close().then(() => false),
+        () => true,
+      ),
+    );
+    await world.cloud.model.makeGhost(ghost);
+    await world.until('the guest shows the ghost', async () => {
+      const serials = await world.machine.agent.run('cat /sys/block/vd*/serial');
+      return serials.includes(ghost.replaceAll('-', '').slice(0, 20));
+    });
+    await world.until('sync names both drifts', async () => {
+      const drifts = await world.sync();
+      return (
+        drifts.some(({ kind, volume_id }) => kind === 'phantom-attach' && volume_id === phantom) &&
+        drifts.some(({ kind, volume_id }) => kind === 'ghost-disk' && volume_id === ghost)
+      );
+    });
+    const exported = await world.api.get<readonly { volume_id: string }[]>('/api/v1/exports');
+    check(!exported.some(({ volume_id }) => volume_id === ghost), 'the ghost is exported');
+    await world.verifyAll([other]);
+
+    // The disk comes back, perhaps under another letter: the same data, without an operator.
+    await world.cloud.model.makeGhost(phantom);
+    await world.settled([phantom, other]);
+    await world.verify(phantom, { over: 'export' });
+    await world.verifyAll([phantom, other]);
+    return undefined;
+  },
+};
+
+export const liveResize: Scenario = {
+  name: 'live-resize',
+  story: 'a volume grows while it is attached: mapping and export have the new size, data stays',
+  machines: ['pc'],
+  async run(world) {
+    const id = await world.create('growing');
+    await world.attach(id);
+    await world.verifyAll([id]);
+    await world.cloud.model.resizeVolume(id, 2 * GIB);
+    await world.until('the mapping has the new size', async () => {
+      await world.sync();
+      return (await world.mapping(id)).size === 2 * GIB;
+    });
+    await world.until('the export has the new size', async () => {
+      const client = await world.connect(id);
+      await client.close();
+      return client.size === 2 * GIB;
+    });
+    await world.verify(id, { over: 'export' });
+    await world.verifyAll([id]);
+    return undefined;
+  },
+};
+
+export const inUse: Scenario = {
+  name: 'in-use',
+  story: 'detach while a client is connected, and while a file system is mounted: refused, then forced',
+  machines: ['pc'],
+  async run(world) {
+    const [connected = '', mounted = ''] = await world.createMany(2);
+    await world.attach(connected);
+    await world.attach(mounted);
+    await world.verifyAll([connected]);
+
+    const client = await world.connect(connected);
+    await refused(connected);
+    await client.read(0, 4096);
+    await world.detach(connected, { force: true });
+    await world.verify(connected);
+
+    const { device_path: path } = await world.mapping(mounted);
+    await world.machine.agent.run(
+      `mkfs.ext4 -q ${path} && mount ${path} /mnt && echo kept > /mnt/file && sync`,
+    );
+    await refused(mounted);
+    check(
+      (await world.machine.agent.run('cat /mnt/file')) === 'kept',
+      'the mounted file system was disturbed',
+    );
+    await world.detach(mounted, { force: true });
+    check(world.guest.plugged().length === 0, 'a disk is still plugged');
+    return undefined;
+
+    async function refused(id: string): Promise<void> {
+      const ended = await world.outcome(await world.requestDetach(id));
+      const code = 'error_code' in ended ? ended.error_code : undefined;
+      check(
+        ended.status === 'failed' && code === 'DEVICE_IN_USE',
+        `detach of a used disk ${ended.status} (${String(code)})`,
+      );
+      check(world.guest.plugged().includes(id), 'the disk was taken all the same');
+      check(world.cloud.model.effectsOf(id, 'detach') === 0, 'CloudStack was asked all the same');
+    }
+  },
+};
