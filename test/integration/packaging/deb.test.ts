@@ -112,6 +112,26 @@ describe('the Debian package', () => {
     expect(said.split('\n').filter((line) => line.includes('volume-daemon'))).toEqual([]);
   });
 
+  it('lets V8 use memory protection keys, and answers forbidden system calls instead of killing the daemon', () => {
+    const unit = plain.read('lib/systemd/system/volume-daemon.service');
+    expect(unit).toMatch(/^SystemCallFilter=@system-service .*@pkey/m);
+    expect(unit).toMatch(/^SystemCallErrorNumber=EPERM$/m);
+  });
+
+  it('lets the daemon see who has a disk open, and is hardened all the same', ({ skip }) => {
+    const unit = plain.read('lib/systemd/system/volume-daemon.service');
+    // Without it the kernel hides the descriptors of every root process that has capabilities.
+    expect(unit).toMatch(/^CapabilityBoundingSet=CAP_SYS_PTRACE$/m);
+    if (!findProgram('systemd-analyze')) skip('systemd-analyze is not installed');
+    const said = run(
+      'systemd-analyze',
+      'security',
+      '--offline=true',
+      units(plain.tree).find((path) => path.endsWith('/volume-daemon.service')) ?? '',
+    );
+    expect(Number(/exposure level for \S+: (\d+\.\d+)/.exec(said)?.[1])).toBeLessThanOrEqual(2.5);
+  });
+
   it('brings Node and its licence when it is asked to, and runs with that one', () => {
     const { read, tree } = unpack('node', { withNode: true });
     const node = join(tree, 'usr/lib/volume-daemon/bin/node');
