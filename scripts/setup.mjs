@@ -72,7 +72,9 @@ function onPath(program) {
 /** apt-get install of what is missing; as root, or through sudo. */
 export function installPackages(programs = Object.keys(PACKAGES)) {
   const names = { ...PACKAGES, ...APPLIANCE_PACKAGES };
-  const missing = [...new Set(programs.filter((program) => !onPath(program)).map((program) => names[program]))];
+  const missing = [
+    ...new Set(programs.filter((program) => !onPath(program)).map((program) => names[program])),
+  ];
   if (missing.length === 0) return;
   const command = ['apt-get', 'install', '-y', '--no-install-recommends', ...missing];
   const isRoot = process.getuid?.() === 0;
