@@ -127,12 +127,14 @@ describe('alive', () => {
       'NBD export answers',
     ]);
     await expectClean(watched);
+    const resumed = page.waitForRequest((request) => request.headers()['last-event-id'] !== undefined);
     await scene.walk.daemon.kill();
     await connection(page, 'Reconnecting');
     await page.locator('#offline').waitFor();
     expect(await mapRow(page, scene.volumes.database).isVisible(), 'what was known stays').toBe(true);
     await scene.walk.restartDaemon({ port: scene.walk.daemon.port });
     await connection(page, 'Live');
+    expect(Number((await resumed).headers()['last-event-id']), 'where it left off').toBeGreaterThan(0);
     await page.locator('#offline').waitFor({ state: 'hidden' });
     await card.waitFor();
     scene.release();

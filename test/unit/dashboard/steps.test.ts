@@ -1,0 +1,126 @@
+import { describe, expect, it } from 'vitest';
+import { duration, runningFor, size } from '~/dashboard/src/format';
+import { stepsOf } from '~/dashboard/src/steps';
+import type { JournalEntryReply, OperationReply } from '~/server/http/schemas/operations';
+
+const BEGIN = Date.parse('2025-08-19T20:30:00.000Z');
+const at = (ms: number) => new Date(BEGIN + ms).toISOString();
+
+function operation(
+  status: OperationReply['status'],
+  type: OperationReply['type'] = 'attach',
+): OperationReply {
+  return {
+    id: 'an operation',
+    type,
+    status,
+    volume_id: 'a volume',
+    request: {},
+    attempt: 0,
+    cancel_requested: false,
+    created_at: at(0),
+    updated_at: at(0),
+  };
+}
+
+function journal(
+  ...entries: [ms: number, step: string, state: JournalEntryReply['state'], data?: Record<string, unknown>][]
+): JournalEntryReply[] {
+  return entries.map(([ms, step, state, data = {}], index) => ({
+    id: index + 1,
+    operation_id: 'an operation',
+    sequence: index + 1,
+    step,
+    state,
+    data,
+    at: at(ms),
+  }));
+}
+
+const shape = (steps: ReturnType<typeof stepsOf>) =>
+  steps.map(({ name, state, begin, end }) => [
+    name,
+    state,
+    begin === null || end === null ? null : end - begin,
+  ]);
+
+const ATTACH = journal(
+  [0, 'operation', 'pending'],
+  [10, 'operation', 'executing'],
+  [20, 'attach-volume', 'intent'],
+  [30, 'attach-volume', 'accepted'],
+  [1020, 'attach-volume', 'finished', { outcome: 'ok' }],
+  [1100, 'map', 'done', { device_path: '/dev/vdb' }],
+  [1150, 'publish', 'done'],
+  [1160, 'operation', 'completed'],
+);
+
+describe('the journal as steps', () => {
+  it('an ended operation: what it did, with the time of each step', () => {
+    const steps = stepsOf(operation('completed'), ATTACH);
+    expect(shape(steps)).toEqual([
+      ['attach-volume', 'done', 1000],
+      ['map', 'done', 80],
+      ['publish', 'done', 50],
+    ]);
+    expect(steps[1]?.note).toBe('vdb');
+  });
+
+  it('a running one: what it does now, and what lies ahead', () => {
+    expect(shape(stepsOf(operation('executing'), ATTACH.slice(0, 4)))).toEqual([
+      ['attach-volume', 'running', null],
+      ['map', 'ahead', null],
+      ['publish', 'ahead', null],
+    ]);
+    expect(shape(stepsOf(operation('executing'), ATTACH.slice(0, 5)))).toEqual([
+      ['attach-volume', 'done', 1000],
+      ['map', 'running', null],
+      ['publish', 'ahead', null],
+    ]);
+  });
+
+  it('entries in any order tell the same', () => {
+    expect(stepsOf(operation('completed'), [...ATTACH].reverse())).toEqual(
+      stepsOf(operation('completed'), ATTACH),
+    );
+  });
+
+  it('one that waits says why; one that has failed leaves nothing running', () => {
+    const entries = journal(
+      [0, 'operation', 'pending'],
+      [5, 'operation', 'executing'],
+      [10, 'attach-volume', 'intent'],
+      [20, 'attach-volume', 'waiting', { reason: 'CloudStack is away' }],
+    );
+    expect(stepsOf(operation('executing'), entries)[0]).toMatchObject({
+      state: 'waiting',
+      note: 'CloudStack is away',
+    });
+    const ended = journal(
+      [0, 'operation', 'pending'],
+      [10, 'attach-volume', 'intent'],
+      [30, 'operation', 'failed'],
+    );
+    expect(shape(stepsOf(operation('failed'), ended))).toEqual([['attach-volume', 'failed', 20]]);
+  });
+
+  it('knows nothing of an operation whose journal has not come yet', () => {
+    expect(stepsOf(operation('executing'), []).every(({ state }) => state === 'ahead')).toBe(true);
+    expect(stepsOf(operation('completed'), [])).toEqual([]);
+  });
+});
+
+it('times and sizes as people read them', () => {
+  expect([0, 999, 1000, 59_999, 61_000, 3_600_000, 49 * 3_600_000, -5].map(duration)).toEqual([
+    '0 ms',
+    '999 ms',
+    '1.0 s',
+    '59.9 s',
+    '1 min 01 s',
+    '1 h 00 min',
+    '2 days',
+    '0 ms',
+  ]);
+  expect(runningFor(1999)).toBe('1 s');
+  expect([1, 1024, 5 * 1024 ** 3, 1.5 * 1024 ** 4].map(size)).toEqual(['1 B', '1 KiB', '5 GiB', '1.5 TiB']);
+});
