@@ -74,7 +74,8 @@ function sendAndListen(text: string): Promise<string> {
 }
 
 /** Sends it and reads the answer; of an event stream only the beginning. */
-function exchange({ method, path, headers, body }: FuzzRequest): Promise<Answer> {
+function exchange(asked: FuzzRequest): Promise<Answer> {
+  const { method, path, headers, body } = asked;
   return new Promise((resolve, reject) => {
     const framed = body === null ? headers : { 'content-length': String(body.length), ...headers };
     const sending = request(
@@ -89,7 +90,11 @@ function exchange({ method, path, headers, body }: FuzzRequest): Promise<Answer>
         resolve({ status: response.statusCode ?? 0, headers: response.headers, text: '', json: undefined });
       },
     );
-    sending.on('error', reject);
+    // The server may close an idle connection just as it is taken for the next request: then nothing was wrong with that one.
+    sending.on('error', (error: NodeJS.ErrnoException) => {
+      if (sending.reusedSocket && error.code === 'ECONNRESET') exchange(asked).then(resolve, reject);
+      else reject(error);
+    });
     sending.end(body ?? undefined);
   });
 }
