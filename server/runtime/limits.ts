@@ -98,7 +98,9 @@ export const LIMITS = {
   NBD_LIST_ENTRIES: 10_000,
   PROBES_AT_ONCE: 8,
   METRICS_EXPORTS: 64,
-  NBD_START_TIMEOUT: 10_000,
+  // nbd-server 3.24 makes Diffie-Hellman parameters before it listens: a random search, tenths of a second on a free processor and many
+  // seconds on a starved one. Who gives up earlier begins the search anew.
+  NBD_START_TIMEOUT: 30_000,
   NBD_START_POLL: 5,
   NBD_REVIVE_BASE: 500,
   NBD_REVIVE_CAP: 30_000,
