@@ -221,7 +221,7 @@ class Server {
 }
 
 /** As the hub of the appliance makes it (column names and types of a live system). */
-const OSSEA_CONFIGS = `CREATE TABLE IF NOT EXISTS ossea_configs (
+export const OSSEA_CONFIGS = `CREATE TABLE IF NOT EXISTS ossea_configs (
   id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY,
   name LONGTEXT NOT NULL, api_url LONGTEXT NOT NULL, api_key LONGTEXT NOT NULL, secret_key LONGTEXT NOT NULL,
   domain LONGTEXT, zone LONGTEXT NOT NULL, template_id LONGTEXT, network_id LONGTEXT, service_offering_id LONGTEXT,

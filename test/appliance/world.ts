@@ -6,6 +6,7 @@ import { ApiClient, type ExportReply, type OperationReply } from '~/lab/client';
 import { type Simulator, startSimulator } from '~/lab/cloudstack/http';
 import { LiveClient } from '~/lab/exports/live-client';
 import { type MachineType, QmpGuest } from '~/lab/guest/qmp-guest';
+import { configurationRow, DATABASE } from './database';
 import type { GuestImage } from './image';
 import { Machine, PORTS } from './machine';
 
@@ -107,7 +108,7 @@ export class World {
     const { apiKey, secretKey, zoneId } = this.cloud;
     await this.machine.agent.run(
       'mariadb migratekit_oma',
-      Buffer.from(configuration({ apiKey, secretKey, zoneId })),
+      Buffer.from(configurationRow({ apiKey, secretKey, zoneId })),
     );
   }
 
@@ -284,36 +285,6 @@ export class World {
     await this.machine.powerOff();
     await this.cloud.stop();
   }
-}
-
-const DATABASE = `mariadb <<'END'
-CREATE DATABASE migratekit_oma;
-CREATE USER 'oma_user'@'%' IDENTIFIED BY 'oma_password';
-CREATE USER 'oma_user'@'localhost' IDENTIFIED BY 'oma_password';
-GRANT ALL ON migratekit_oma.* TO 'oma_user'@'%';
-GRANT ALL ON migratekit_oma.* TO 'oma_user'@'localhost';
-END`;
-
-/** The row that the hub of an appliance keeps. */
-function configuration({
-  apiKey,
-  secretKey,
-  zoneId,
-}: {
-  apiKey: string;
-  secretKey: string;
-  zoneId: string;
-}): string {
-  return `CREATE TABLE IF NOT EXISTS ossea_configs (
-  id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY,
-  name LONGTEXT NOT NULL, api_url LONGTEXT NOT NULL, api_key LONGTEXT NOT NULL, secret_key LONGTEXT NOT NULL,
-  domain LONGTEXT, zone LONGTEXT NOT NULL, template_id LONGTEXT, network_id LONGTEXT, service_offering_id LONGTEXT,
-  disk_offering_id LONGTEXT, oma_vm_id LONGTEXT, created_at DATETIME(3), updated_at DATETIME(3), is_active TINYINT(1) DEFAULT 1
-);
-DELETE FROM ossea_configs;
-INSERT INTO ossea_configs SET name='lab', api_url='http://10.0.2.100:8080/client/api', api_key='${apiKey}',
-  secret_key='${secretKey}', zone='${zoneId}', is_active=1, updated_at=NOW();
-`;
 }
 
 function digest(data: Buffer): string {

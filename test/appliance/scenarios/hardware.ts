@@ -71,17 +71,20 @@ export const liveResize: Scenario = {
 
 export const inUse: Scenario = {
   name: 'in-use',
-  story: 'detach while a client is connected, and while a file system is mounted: refused, then forced',
+  story:
+    'detach while a client is connected, a process reads, a file system is mounted: refused, then forced; others free',
   machines: ['pc'],
   async run(world) {
-    const [connected = '', mounted = ''] = await world.createMany(2);
-    await world.attach(connected);
-    await world.attach(mounted);
+    const ids = await world.createMany(3);
+    const [connected = '', mounted = '', free = ''] = ids;
+    await Promise.all(ids.map((id) => world.attach(id)));
     await world.verifyAll([connected]);
 
     const client = await world.connect(connected);
     await refused(connected);
     await client.read(0, 4096);
+    // A client of one export keeps nobody from another one's disk.
+    await world.detach(free);
     await world.detach(connected, { force: true });
     await world.verify(connected);
 

@@ -19,7 +19,7 @@ interface Measured {
 export const hotPlug: Scenario = {
   name: 'hot-plug',
   story: `latency of ${VOLUMES * ROUNDS} attaches: device_add → kernel shows the disk → mapping committed → export answering`,
-  machines: ['pc', 'q35'],
+  machines: ['pc'],
   async run(world) {
     const ids = await world.createMany(VOLUMES);
     const measured: Measured[] = [];
