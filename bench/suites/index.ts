@@ -5,6 +5,7 @@ import { cluster } from './cluster';
 import { cycle } from './cycle';
 import { detection } from './detection';
 import { devices } from './devices';
+import { exports } from './exports';
 import { footprint } from './footprint';
 import { queries } from './queries';
 import { queue } from './queue';
@@ -23,6 +24,7 @@ export const suites: readonly Suite[] = [
   start,
   bare,
   streams,
+  exports,
   cluster,
   soak,
 ];

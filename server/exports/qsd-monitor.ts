@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { Clock } from '../runtime/clock';
 import { LIMITS } from '../runtime/limits';
 import { KeyedQueue } from './bounded';
 import { volumeIdOf } from './naming';
@@ -87,18 +88,16 @@ export class StorageCommands {
     });
   }
 
-  async find(name: string): Promise<StorageExport | null> {
-    return (await this.exports()).find((one) => one.name === name) ?? null;
+  /** What the server has of one volume: its export, and whether the disk is open (after a crash also without one). */
+  async state(name: string, volumeId: string): Promise<{ found: StorageExport | null; open: boolean }> {
+    const found = (await this.exports()).find((one) => one.name === name) ?? null;
+    return { found, open: found !== null || (await this.nodes()).has(nodeName(volumeId)) };
   }
 
   /** Nodes of ours that no export uses: what a crash between two commands left behind. */
   async leftovers(): Promise<string[]> {
     const used = new Set((await this.exports()).map(({ node }) => node));
     return [...(await this.nodes()).keys()].filter((node) => NODE.test(node) && !used.has(node));
-  }
-
-  async hasNode(volumeId: string): Promise<boolean> {
-    return (await this.nodes()).has(nodeName(volumeId));
   }
 
   /** Opens the disk. The server keeps it open until the node is removed. */
@@ -154,6 +153,23 @@ export async function refusalOf(command: Promise<void>): Promise<string | null> 
   } catch (error) {
     if (error instanceof QmpError && error.kind === 'refused') return error.message;
     throw error;
+  }
+}
+
+/**
+ * Repeats a command that is refused for a moment longer: a client that has just hung up, a request that is being finished, a name
+ * that is not free yet. Returns the last refusal, null when it was done.
+ */
+export async function persist(
+  clock: Clock,
+  time: number,
+  command: () => Promise<void>,
+): Promise<string | null> {
+  const deadline = clock.monotonic() + time;
+  for (;;) {
+    const refusal = await refusalOf(command());
+    if (refusal === null || clock.monotonic() > deadline) return refusal;
+    await clock.sleep(LIMITS.NBD_START_POLL);
   }
 }
 

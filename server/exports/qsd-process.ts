@@ -165,13 +165,17 @@ export class StorageProcess {
     throw unhealthy(`port ${port}: ${complaint}${refusal === null ? '' : ` (${refusal})`}; see NBD_PORT`);
   }
 
+  /** Our server listens on our port. Looks into /proc only. */
+  async isListening(): Promise<boolean> {
+    const listeners = listeningSockets(this.options.port);
+    if (listeners.size === 0 || !this.exists()) return false;
+    const pid = await this.pid();
+    return pid === null || ownsSocket(pid, listeners) !== false;
+  }
+
   /** NBD is spoken on our port, and not by somebody else. */
   async isServing(): Promise<boolean> {
-    const listeners = listeningSockets(this.options.port);
-    if (listeners.size === 0) return false;
-    const pid = await this.pid();
-    if (pid !== null && ownsSocket(pid, listeners) === false) return false;
-    return (await greets(this.address)) === null;
+    return (await this.isListening()) && (await greets(this.address)) === null;
   }
 
   private async until(condition: () => Promise<boolean>, complaint: string): Promise<void> {

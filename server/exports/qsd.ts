@@ -17,10 +17,11 @@ import { ExportLinks, isBlockDevice } from './links';
 import { volumeIdOf } from './naming';
 import { complaint, isRight } from './nbd-server';
 import { Probes } from './probes';
-import { clientsOfPort } from './process-table';
 import { QmpError } from './qmp';
+import { StorageConnections } from './qsd-connections';
 import {
   nodeName,
+  persist,
   refusalOf,
   type StorageCommands,
   type StorageExport,
@@ -57,6 +58,7 @@ export class StorageDaemonExports implements ExportServer {
   private readonly monitor: StorageMonitor;
   private readonly process: StorageProcess;
   private readonly probes: Probes;
+  private readonly connections: StorageConnections;
   private readonly byName = new KeyedQueue();
   /** What was published and not withdrawn: put back when the server comes back without it. */
   private readonly wanted = new Map<string, ExportTarget>();
@@ -71,6 +73,7 @@ export class StorageDaemonExports implements ExportServer {
     this.port = options.port;
     this.links = new ExportLinks(options.runDir, options.devDir);
     this.monitor = new StorageMonitor(options.qmpSocket);
+    this.connections = new StorageConnections(options.port, this.monitor, options.clock);
     const unit = options.manage === 'own' ? null : options.unit;
     this.process = new StorageProcess({ ...options, unit, monitor: this.monitor });
     // It goes on serving a disk that was unplugged; only reading shows it.
@@ -128,18 +131,18 @@ export class StorageDaemonExports implements ExportServer {
     return this.probes.probe(name);
   }
 
-  /**
-   * QMP does not tell who is connected, and all clients share one port. Where anybody is connected at all, the export is taken away
-   * unless it is in use and given back at once: two commands in one conversation, well under a millisecond. A client in the middle
-   * of its handshake would stumble over that (measured: its later requests fail), so nobody may have come in the last moment;
-   * where somebody always does, all of them count.
-   */
   clients(name: string): Promise<{ count: number; details: string[] }> {
-    return this.byName.run(name, () => this.probes.without(() => this.clientsNow(name)));
+    return this.byName.run(name, () =>
+      this.probes
+        .without(() => this.connections.of(name))
+        .catch((error: unknown) => {
+          throw toUnhealthy(error);
+        }),
+    );
   }
 
   connected(): Promise<number> {
-    return this.probes.without(async () => clientsOfPort(this.port).length);
+    return this.probes.without(async () => this.connections.count());
   }
 
   /** Our server, while it has this device open for an export of ours: that is no use of the disk, a connected client is. */
@@ -167,18 +170,19 @@ export class StorageDaemonExports implements ExportServer {
   }
 
   private async publishNow(target: ExportTarget): Promise<void> {
+    const { name, volumeId } = target;
     await this.verify(target);
     await this.serve();
-    const existing = await this.monitor.talk((commands) => commands.find(target.name));
-    if (existing && (await this.isOfSameDisk(existing, target)) && !existing.shuttingDown) {
-      const seen = await this.probe(target.name);
+    const { found, open } = await this.monitor.talk((commands) => commands.state(name, volumeId));
+    if (found && (await this.isOfSameDisk(found, target)) && !found.shuttingDown) {
+      const seen = await this.probe(name);
       if (isRight(seen, target)) return;
     }
-    await this.remove(target.name, target.volumeId, false, target);
+    if (open) await this.remove(name, volumeId, false, target);
     await this.monitor.talk((commands) => this.add(commands, target));
-    const seen = await this.probe(target.name);
+    const seen = await this.probe(name);
     if (isRight(seen, target)) return;
-    await this.remove(target.name, target.volumeId, true);
+    await this.remove(name, volumeId, true);
     throw unhealthy(complaint(target, seen));
   }
 
@@ -236,93 +240,30 @@ export class StorageDaemonExports implements ExportServer {
     force: boolean,
     next: ExportTarget | null = null,
   ): Promise<void> {
-    await this.probes.without(async () => {
-      const found = await this.monitor.talk((commands) => commands.find(name));
-      if (found) {
-        const hard = force || !(await this.isAlive(found, next));
-        const refusal = await this.persist(LIMITS.EXPORT_CLIENT_LINGER, (commands) =>
-          commands.withhold(found.id, hard ? 'hard' : 'safe'),
-        );
-        if (refusal !== null)
-          throw unhealthy(
-            `export ${name} has a connected client (${refusal}); qemu-storage-daemon cannot withdraw it without cutting it off`,
+    const { clock } = this.options;
+    await this.probes.without(() =>
+      this.monitor.talk(async (commands) => {
+        const { found, open } = await commands.state(name, volumeId);
+        if (found) {
+          const mode = force || !(await this.isAlive(found, next)) ? 'hard' : 'safe';
+          const refusal = await persist(clock, LIMITS.EXPORT_CLIENT_LINGER, () =>
+            commands.withhold(found.id, mode),
           );
-      }
-      if (!(await this.monitor.talk((commands) => commands.hasNode(volumeId)))) return;
-      const node = found?.node ?? nodeName(volumeId);
-      const refusal = await this.persist(LIMITS.EXPORT_RELOAD_SETTLE, (commands) => commands.close(node));
-      if (refusal !== null) throw unhealthy(`the disk of export ${name} is still held: ${refusal}`);
-    });
-  }
-
-  /** Repeats a command that is refused for a moment longer: a client that has just hung up, a request that is being finished. */
-  private async persist(
-    time: number,
-    command: (commands: StorageCommands) => Promise<void>,
-  ): Promise<string | null> {
-    const { clock } = this.options;
-    const deadline = clock.monotonic() + time;
-    for (;;) {
-      const refusal = await this.monitor.talk((commands) => refusalOf(command(commands)));
-      if (refusal === null || clock.monotonic() > deadline) return refusal;
-      await clock.sleep(LIMITS.NBD_START_POLL);
-    }
-  }
-
-  private async clientsNow(name: string): Promise<{ count: number; details: string[] }> {
-    if (clientsOfPort(this.port).length === 0) return { count: 0, details: [] };
-    try {
-      const seen = await this.monitor.talk(async (commands) => {
-        const all = await commands.exports();
-        const found = all.find((one) => one.name === name);
-        if (!found) return null;
-        const alone = all.length === 1;
-        if (!(await this.nobodyArrives())) return { alone };
-        const refusal = await refusalOf(commands.withhold(found.id, 'safe'));
-        if (refusal !== null) return { alone };
-        await this.giveBack(commands, found);
-        return null;
-      });
-      const peers = clientsOfPort(this.port);
-      if (seen === null) return { count: 0, details: [] };
-      if (seen.alone) return { count: peers.length, details: peers.map((peer) => `client ${peer}`) };
-      return { count: 1, details: [`one or more of the clients ${peers.join(', ')}`] };
-    } catch (error) {
-      throw toUnhealthy(error);
-    }
-  }
-
-  /** Waits until every connection is older than a handshake takes; false when new ones do not stop coming. */
-  private async nobodyArrives(): Promise<boolean> {
-    const { clock } = this.options;
-    const deadline = clock.monotonic() + LIMITS.EXPORT_CLIENT_LINGER;
-    let before = new Set<string>();
-    for (;;) {
-      const now = clientsOfPort(this.port);
-      if (now.every((peer) => before.has(peer))) return true;
-      if (clock.monotonic() > deadline) return false;
-      before = new Set(now);
-      await clock.sleep(LIMITS.EXPORT_CLIENT_ARRIVES);
-    }
-  }
-
-  /** The server forgets the old export a moment after it said so; until then the name is taken. */
-  private async giveBack(
-    commands: StorageCommands,
-    { name, volumeId, diskseq }: StorageExport,
-  ): Promise<void> {
-    const { clock } = this.options;
-    const deadline = clock.monotonic() + LIMITS.EXPORT_RELOAD_SETTLE;
-    for (;;) {
-      const refusal = await refusalOf(commands.offer(name, volumeId, diskseq));
-      if (refusal === null) return;
-      if (clock.monotonic() > deadline) throw unhealthy(`export ${name} could not be given back: ${refusal}`);
-      await clock.sleep(LIMITS.NBD_START_POLL);
-    }
+          if (refusal !== null)
+            throw unhealthy(
+              `export ${name} has a connected client (${refusal}); qemu-storage-daemon cannot withdraw it without cutting it off`,
+            );
+        }
+        if (!open) return;
+        const node = found?.node ?? nodeName(volumeId);
+        const refusal = await persist(clock, LIMITS.EXPORT_RELOAD_SETTLE, () => commands.close(node));
+        if (refusal !== null) throw unhealthy(`the disk of export ${name} is still held: ${refusal}`);
+      }),
+    );
   }
 
   private async serve(): Promise<void> {
-    if (!(await this.process.isServing())) await this.process.ensureServing();
+    if (!(await this.process.isListening())) await this.process.ensureServing();
     await this.cleanUp();
   }
 
