@@ -32,7 +32,7 @@ export class LiveClient {
 
   /** Connects to an export. Rejects when the server does not let us in. */
   static async open(port: number, name: string): Promise<LiveClient> {
-    const client = new LiveClient(connect(port, '127.0.0.1'));
+    const client = new LiveClient(connect({ port, host: '127.0.0.1', noDelay: true }));
     try {
       await client.negotiate(name);
       return client;

@@ -58,9 +58,11 @@ export async function probeExport(
       options.timeout ?? LIMITS.NBD_HANDSHAKE_TIMEOUT,
       async (session) => {
         await greet(session);
-        const found = await go(session, name);
-        if (options.read && found.size >= SECTOR) await readFirstSector(session, name);
-        session.send(request(COMMAND.DISCONNECT, 0));
+        const leave = request(COMMAND.DISCONNECT, 0);
+        if (!options.read) return go(session, name, leave);
+        const found = await go(session, name, request(COMMAND.READ, SECTOR));
+        if (found.size >= SECTOR) await readFirstSector(session, name);
+        session.send(leave);
         return found;
       },
     );
@@ -132,16 +134,26 @@ async function greet(session: NbdSession): Promise<void> {
   session.send(flags);
 }
 
-/** nbd-server opens the target only for GO, so only GO knows the real size (INFO says 0). */
-async function go(session: NbdSession, name: string): Promise<{ size: number; flags: number }> {
+/**
+ * nbd-server opens the target only for GO, so only GO knows the real size (INFO says 0). `next` is the first request to an opened
+ * export, sent in two halves as the answer comes: qemu-storage-daemon writes it in several pieces, each waits for the acknowledgement
+ * of the one before, and that takes 40 ms when we send nothing of our own (measured on 7.2).
+ */
+async function go(session: NbdSession, name: string, next: Buffer): Promise<{ size: number; flags: number }> {
   const bytes = Buffer.from(name, 'utf8');
   const data = Buffer.alloc(4 + bytes.length + 2);
   data.writeUInt32BE(bytes.length, 0);
   bytes.copy(data, 4);
   session.send(option(OPTION.GO, data));
   let found: { size: number; flags: number } | null = null;
+  let sent = 0;
+  const proceed = (type: number) => {
+    const upTo = type === REPLY.INFO ? next.length / 2 : type === REPLY.ACK ? next.length : sent;
+    session.send(next.subarray(sent, upTo));
+    sent = Math.max(sent, upTo);
+  };
   for (let replies = 0; replies < INFO_REPLIES; replies += 1) {
-    const reply = await readReply(session, OPTION.GO);
+    const reply = await readReply(session, OPTION.GO, proceed);
     if (reply.type === REPLY.ACK) {
       if (!found) throw new NbdError('protocol', 'the server accepted without saying the size');
       return found;
@@ -157,7 +169,6 @@ async function go(session: NbdSession, name: string): Promise<{ size: number; fl
 }
 
 async function readFirstSector(session: NbdSession, name: string): Promise<void> {
-  session.send(request(COMMAND.READ, SECTOR));
   const head = await session.read(16);
   if (head.readUInt32BE(0) !== SIMPLE_REPLY_MAGIC) throw new NbdError('protocol', 'the reply is not NBD');
   const error = head.readUInt32BE(4);
@@ -193,11 +204,17 @@ function request(command: number, length: number): Buffer {
   return bytes;
 }
 
-async function readReply(session: NbdSession, code: number): Promise<{ type: number; data: Buffer }> {
+async function readReply(
+  session: NbdSession,
+  code: number,
+  onType: (type: number) => void = () => {},
+): Promise<{ type: number; data: Buffer }> {
   const head = await session.read(20);
   if (head.readBigUInt64BE(0) !== REPLY_MAGIC || head.readUInt32BE(8) !== code)
     throw new NbdError('protocol', 'the reply is not NBD');
   const length = head.readUInt32BE(16);
   if (length > REPLY_BYTES) throw new NbdError('protocol', `a reply of ${length} bytes is too long`);
-  return { type: head.readUInt32BE(12), data: length === 0 ? Buffer.alloc(0) : await session.read(length) };
+  const type = head.readUInt32BE(12);
+  onType(type);
+  return { type, data: length === 0 ? Buffer.alloc(0) : await session.read(length) };
 }

@@ -76,7 +76,8 @@ export async function withNbdServer<T>(
   timeout: number,
   work: (session: NbdSession) => Promise<T>,
 ): Promise<T> {
-  const socket = connect(address);
+  // A handshake is many small writes; none of them may wait for the acknowledgement of the one before.
+  const socket = connect({ ...address, noDelay: true });
   const session = new NbdSession(socket);
   const timer = setTimeout(
     () => session.end(new NbdError('timeout', `no answer within ${timeout} ms`)),

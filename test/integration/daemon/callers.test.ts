@@ -1,4 +1,4 @@
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readdir, readFile, readlink, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ExportReply, OperationReply } from '~/lab/client';
@@ -15,8 +15,9 @@ beforeAll(async () => {
 });
 afterAll(() => walk?.close());
 
+/** Files with their times, links, rows, and the parent of the server: whatever a touch of an export would change. */
 async function exportState(): Promise<string> {
-  const { configDir } = walk.lab.nbd;
+  const { configDir, pidFile } = walk.lab.nbd;
   const names = (await readdir(configDir)).sort();
   const files = await Promise.all(
     names.map(async (name) => [
@@ -25,11 +26,44 @@ async function exportState(): Promise<string> {
       await readFile(join(configDir, name), 'utf8'),
     ]),
   );
+  const links = await Promise.all(
+    (await readdir(join(walk.lab.dir, 'run/exports')))
+      .sort()
+      .map(async (name) => [name, await readlink(join(walk.lab.dir, 'run/exports', name))]),
+  );
+  const rows = await walk.api.get('/api/v1/exports');
   return JSON.stringify({
     files,
-    links: (await readdir(join(walk.lab.dir, 'run/exports'))).sort(),
-    pids: (await walk.lab.nbd.pids()).length > 0,
+    links,
+    rows,
+    ...(await reloads()),
+    parent: await readFile(pidFile, 'utf8'),
   });
+}
+
+/** How often the daemon has made the server read its configuration. */
+async function reloads(): Promise<{ reloads: number; restarts: number }> {
+  const { text } = await send(`${walk.daemon.url}/metrics`);
+  const value = (name: string) => {
+    const found = new RegExp(`^volume_daemon_${name}(?:\\{[^}]*\\})? (\\d+)`, 'm').exec(text)?.[1];
+    if (found === undefined) throw new Error(`/metrics does not tell ${name}`);
+    return Number(found);
+  };
+  return { reloads: value('export_reloads_total'), restarts: value('export_restarts_total') };
+}
+
+/** Is each volume exported from the device it has now? */
+async function expectExported(volumeIds: readonly string[]): Promise<void> {
+  for (const id of volumeIds)
+    expect(await walk.api.get(`/api/v1/exports/${id}`)).toMatchObject({
+      status: 'active',
+      device_path: walk.lab.guest.devicePath(id),
+    });
+  const report = await walk.api.post<{ results: { volume_id: string; ok: boolean }[] }>(
+    '/api/v1/exports/validate',
+  );
+  for (const id of volumeIds)
+    expect(report.results.find((result) => result.volume_id === id)).toMatchObject({ ok: true });
 }
 
 const detachCall = (id: string) => walk.api.post<OperationReply>(`/api/v1/volumes/${id}/detach`);
@@ -60,28 +94,73 @@ describe('the callers that exist', () => {
     expect(walk.lab.cloud.model.effectsOf(volumeId, 'attach')).toBe(1);
   });
 
-  it('C, test failover with two disks: moving them to a VM and off it touches no export', async () => {
-    const vm = walk.lab.cloud.model.addVm({ name: 'failover-c', state: 'Stopped' }).id;
-    const disks = await Promise.all(['os', 'data-1'].map((name) => walk.create(`c-${name}`)));
+  it('C, test failover with three disks: between a VM and nowhere no file, link, row or reload changes', async () => {
+    const { model } = walk.lab.cloud;
+    const vm = model.addVm({ name: 'failover-c', state: 'Stopped' }).id;
+    // The caller deletes the root disk that the VM came with.
+    for (const volume of model.volumes.filter((candidate) => candidate.vmId === vm))
+      Object.assign(volume, { vmId: null, removed: true });
+    const disks = await Promise.all(['os', 'data-1', 'data-2'].map((name) => walk.create(`c-${name}`)));
     for (const id of disks) await walk.attach(id);
-    for (const id of disks) {
-      await walk.detach(id);
-      await walk.attach(id, vm);
-    }
-    expect(await walk.api.get(`/api/v1/vms/${vm}/volumes`)).toHaveLength(2);
+    const [os = '', ...data] = disks;
+    await walk.detach(os);
     const before = await exportState();
-    // E, rollback: detach all from the VM, then attach all to the appliance at once.
+    await walk.api.end(
+      await walk.api.post<OperationReply>(`/api/v1/volumes/${os}/attach-root`, { vm_id: vm }),
+    );
+    expect(await exportState()).toBe(before);
+    for (const id of data) {
+      await walk.detach(id);
+      const withdrawn = await exportState();
+      await walk.attach(id, vm);
+      expect(await exportState()).toBe(withdrawn);
+    }
+    expect(await walk.api.get(`/api/v1/vms/${vm}/volumes`)).toHaveLength(3);
+    // E, rollback: detach all from the VM, then attach all to the appliance, fired at once.
+    const failedOver = await exportState();
     const detaching = await Promise.all(disks.map(detachCall));
     await Promise.all(detaching.map((operation) => walk.api.end(operation)));
-    expect(await exportState()).toBe(before);
+    expect(await exportState()).toBe(failedOver);
     const attaching = await Promise.all(disks.map((id) => attachCall(id, walk.appliance)));
     await Promise.all(attaching.map((operation) => walk.api.end(operation)));
+    await expectExported(disks);
+  });
+
+  it('D, live failover of one disk: exactly one reload when it comes to the appliance, none on all its other ways', async () => {
+    const vm = walk.lab.cloud.model.addVm({ name: 'failover-d', state: 'Stopped' }).id;
+    const other = walk.lab.cloud.model.addVm({ name: 'failover-d2', state: 'Stopped' }).id;
+    const disk = await walk.create('d-disk');
+    const counts = async () => {
+      const { reloads: signals, restarts } = await reloads();
+      return signals + restarts;
+    };
+    const start = await counts();
+    await walk.attach(disk);
+    expect(await counts()).toBe(start + 1);
+    await walk.detach(disk);
+    await walk.attach(disk, vm);
+    await walk.detach(disk);
+    await walk.attach(disk, other);
+    await walk.detach(disk);
+    expect(await counts()).toBe(start + 1);
+    await walk.attach(disk);
+    expect(await counts()).toBeLessThanOrEqual(start + 2);
+    await expectExported([disk]);
+  });
+
+  it('F, failed execution: detach from the VM and attach to the appliance fired for all disks without waiting', async () => {
+    const vm = walk.lab.cloud.model.addVm({ name: 'failover-f', state: 'Stopped' }).id;
+    const disks = await Promise.all(['os', 'data-1', 'data-2'].map((name) => walk.create(`f-${name}`)));
+    await Promise.all(disks.map((id) => walk.attach(id, vm)));
+    const operations: OperationReply[] = [];
+    for (const id of disks) operations.push(await detachCall(id), await attachCall(id, walk.appliance));
+    await Promise.all(operations.map((operation) => walk.api.end(operation)));
     for (const id of disks) {
-      expect(await walk.api.get(`/api/v1/exports/${id}`)).toMatchObject({
-        status: 'active',
-        device_path: walk.lab.guest.devicePath(id),
-      });
+      expect(walk.lab.cloud.model.effectsOf(id, 'attach')).toBe(2);
+      expect(walk.lab.cloud.model.effectsOf(id, 'detach')).toBe(1);
     }
+    expect(new Set(disks.map((id) => walk.lab.guest.devicePath(id))).size).toBe(3);
+    await expectExported(disks);
   });
 
   it('F, cleanup without waiting: detach and attach fired back to back run in that order', async () => {
@@ -151,6 +230,25 @@ describe('the callers that exist', () => {
       device_path: walk.lab.guest.devicePath(volumeId),
       vm_deleted: false,
     });
-    expect(await walk.api.get(`/api/v1/exports/${volumeId}`)).toMatchObject({ status: 'active' });
+    await expectExported([volumeId]);
+  });
+
+  it('G, one-call cleanup for every disk of a VM at once', async () => {
+    const vm = walk.lab.cloud.model.addVm({ name: 'failover-g2', state: 'Stopped' }).id;
+    const disks = await Promise.all(['os', 'data-1'].map((name) => walk.create(`g-${name}`)));
+    await Promise.all(disks.map((id) => walk.attach(id, vm)));
+    const operations = await Promise.all(
+      disks.map((id) =>
+        walk.api.post<OperationReply>('/api/v1/cleanup/test-failover', {
+          test_vm_id: vm,
+          volume_id: id,
+          oma_vm_id: walk.appliance,
+          delete_vm: false,
+          force_clean: false,
+        }),
+      ),
+    );
+    await Promise.all(operations.map((operation) => walk.api.end(operation)));
+    await expectExported(disks);
   });
 });

@@ -109,6 +109,83 @@ describe('the NBD handshake against other servers', () => {
     ).toMatchObject({ ok: false, reason: 'denied' });
   });
 
+  const info = (size: bigint, flags = 1) => {
+    const data = Buffer.alloc(12);
+    data.writeBigUInt64BE(size, 2);
+    data.writeUInt16BE(flags, 10);
+    return reply(7, 3, data);
+  };
+  /** Accepts GO for an export of 1 MiB, then answers the request that follows with these bytes. */
+  const accepting = (bytes: Buffer) =>
+    serve((socket) => {
+      socket.write(GREETING);
+      let seen = 0;
+      let accepted = false;
+      socket.on('data', (chunk: Buffer) => {
+        seen += chunk.length;
+        if (!accepted && seen >= 20) {
+          accepted = true;
+          socket.write(Buffer.concat([info(1024n ** 2n), reply(7, 1)]));
+          socket.write(bytes);
+        }
+      });
+    });
+  const readReply = (error: number, magic = 0x67446698) => {
+    const head = Buffer.alloc(16);
+    head.writeUInt32BE(magic, 0);
+    head.writeUInt32BE(error, 4);
+    return head;
+  };
+
+  it('properties without end, and a size beyond all numbers', async () => {
+    const endless = answering(() => Buffer.concat(Array.from({ length: 1000 }, () => info(1n))));
+    expect(await probeExport(await serve(endless), 'x')).toMatchObject({ ok: false, reason: 'protocol' });
+    const absurd = answering(() => info(2n ** 63n));
+    expect(await probeExport(await serve(absurd), 'x')).toMatchObject({ ok: false, reason: 'protocol' });
+  });
+
+  it('one byte now and then does not hold it longer than its time', async () => {
+    const dripping = await serve((socket) => {
+      let sent = 0;
+      const drip = setInterval(() => {
+        if (socket.destroyed) return clearInterval(drip);
+        socket.write(GREETING.subarray(sent, sent + 1));
+        sent = (sent + 1) % GREETING.length;
+      }, 20);
+    });
+    expect(await probeExport(dripping, 'x', { timeout: 200 })).toMatchObject({
+      ok: false,
+      reason: 'timeout',
+    });
+  });
+
+  it('a hang-up in the middle of every piece of the answer', async () => {
+    const whole = Buffer.concat([GREETING, info(1024n ** 2n), reply(7, 1)]);
+    for (let length = 0; length < whole.length; length += 5) {
+      const broken = await serve((socket) => socket.end(whole.subarray(0, length)));
+      expect(await probeExport(broken, 'x')).toMatchObject({ ok: false });
+    }
+  });
+
+  it('a disk that is gone behind an export that is still there shows when it is read', async () => {
+    const sector = Buffer.concat([readReply(0), Buffer.alloc(512)]);
+    expect(await probeExport(await accepting(sector), 'x', { read: true })).toMatchObject({
+      ok: true,
+      size: 1024 ** 2,
+    });
+    expect(await probeExport(await accepting(readReply(5)), 'x', { read: true })).toMatchObject({
+      ok: false,
+      reason: 'refused',
+    });
+    expect(await probeExport(await accepting(readReply(0, 1)), 'x', { read: true })).toMatchObject({
+      ok: false,
+      reason: 'protocol',
+    });
+    expect(await probeExport(await accepting(readReply(0)), 'x', { read: true, timeout: 200 })).toMatchObject(
+      { ok: false, reason: 'timeout' },
+    );
+  });
+
   it('an endless list of exports ends here', async () => {
     const name = Buffer.concat([Buffer.from([0, 0, 0, 1]), Buffer.from('x')]);
     const endless = await serve((socket) => {
