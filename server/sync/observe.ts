@@ -3,6 +3,7 @@ import type { Ledger } from '../database/ledger';
 import type { DeviceSnapshot } from '../devices/model';
 import type { ConfiguredExport, ExportServer, ProbeResult } from '../exports/export-server';
 import type { Mapping } from '../operations/model';
+import type { Clock } from '../runtime/clock';
 import { messageOf } from '../runtime/errors';
 import { LIMITS } from '../runtime/limits';
 import { eachOf } from './bounded';
@@ -12,6 +13,7 @@ export interface ObserveParts {
   readonly cloud: Cloud;
   readonly ledger: Ledger;
   readonly exports: ExportServer;
+  readonly clock: Clock;
   readonly watcher: { scan(): Promise<DeviceSnapshot> };
   /** Bytes a device may be larger than its volume. */
   readonly sizeTolerance: number;
@@ -48,7 +50,7 @@ export async function observe(
   ]);
   const enabled = parts.exports.kind !== 'none';
   const configured = enabled ? await optional('export server', () => parts.exports.list()) : null;
-  const probes = await probeAll(parts.exports, configured ?? []);
+  const probes = await probeAll(parts, configured ?? []);
   const after = await parts.busyVolumes();
   return {
     applianceVmId,
@@ -97,17 +99,21 @@ async function readCloud(
   return { volumes, unsure };
 }
 
-/** One handshake per export that has a target. */
+/**
+ * One handshake per export that has a target, and a second one for those that do not answer: an export server that is being
+ * restarted for another volume is not ill.
+ */
 async function probeAll(
-  server: ExportServer,
+  { exports, clock }: Pick<ObserveParts, 'exports' | 'clock'>,
   configured: readonly ConfiguredExport[],
 ): Promise<Map<string, ProbeResult>> {
   const results = new Map<string, ProbeResult>();
-  const names = configured.filter(({ target }) => target !== null).map(({ name }) => name);
-  await eachOf(
-    names,
-    LIMITS.PROBES_AT_ONCE,
-    async (name) => void results.set(name, await server.probe(name)),
-  );
+  const probe = (names: readonly string[]) =>
+    eachOf(names, LIMITS.PROBES_AT_ONCE, async (name) => void results.set(name, await exports.probe(name)));
+  await probe(configured.filter(({ target }) => target !== null).map(({ name }) => name));
+  const silent = [...results].filter(([, { ok }]) => !ok).map(([name]) => name);
+  if (silent.length === 0) return results;
+  await clock.sleep(LIMITS.SYNC_PROBE_AGAIN);
+  await probe(silent);
   return results;
 }

@@ -1,5 +1,4 @@
 import type { Epoch } from '../database/ledger';
-import type { Clock } from '../runtime/clock';
 import type { Drift, SyncApi, SyncReport } from '../runtime/daemon';
 import { LIMITS } from '../runtime/limits';
 import type { Logger } from '../runtime/logger';
@@ -11,7 +10,6 @@ import { plan } from './plan';
 import type { Repair } from './repair';
 
 export interface SyncParts extends ObserveParts, ApplyParts {
-  readonly clock: Clock;
   readonly logger: Logger;
   /** Throws STANDBY, STARTING, STOPPING or APPLIANCE_UNKNOWN when repairs are not ours to make. */
   owner(): { epoch: Epoch; applianceVmId: string };

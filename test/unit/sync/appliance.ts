@@ -38,6 +38,7 @@ export class MemoryAppliance {
   /** Volumes that CloudStack's list leaves out (they belong to a project). */
   readonly unlisted = new Set<string>();
   readonly conflicts: string[] = [];
+  whileWaiting: () => Promise<void> = async () => {};
   readonly cloud = new ModelCloud(this.model, this.clock);
   readonly sync: SyncService;
   readonly otherVm: string;
@@ -54,7 +55,8 @@ export class MemoryAppliance {
       cloud,
       ledger,
       exports,
-      clock,
+      // Waiting takes no time here; what happens meanwhile is the test's business.
+      clock: { now: () => clock.now(), monotonic: () => clock.monotonic(), sleep: () => this.whileWaiting() },
       logger: silentLogger,
       watcher: new DeviceWatcher({ guest, clock, logger: silentLogger, inventory }),
       sizeTolerance: 3 * GIB,

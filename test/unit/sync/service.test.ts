@@ -169,6 +169,19 @@ describe('what sync says', () => {
   });
 });
 
+describe('an export that does not answer', () => {
+  it('is asked once more: a server that is being restarted is not ill', async () => {
+    const { appliance, id } = await withUnmapped();
+    await run(appliance);
+    appliance.exports.sick.add(exportName(id));
+    appliance.whileWaiting = async () => void appliance.exports.sick.clear();
+    expect(told(await run(appliance))).toEqual([]);
+    appliance.exports.sick.add(exportName(id));
+    appliance.whileWaiting = async () => {};
+    expect(told(await run(appliance))).toEqual(['unhealthy-export repaired']);
+  });
+});
+
 describe('a view that is away', () => {
   it('CloudStack: it is said, and nothing is judged by it', async () => {
     const { appliance, id } = await withUnmapped();

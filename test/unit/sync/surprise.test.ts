@@ -1,0 +1,67 @@
+import { describe, expect, it } from 'vitest';
+import { exportName } from '~/server/exports/naming';
+import { silentLogger } from '~/server/runtime/logger';
+import { withdrawSurprises } from '~/server/sync/surprise';
+import { MemoryAppliance } from './appliance';
+
+/** An appliance with two volumes that are mapped and exported, and the look that follows what the test has done to them. */
+async function make() {
+  const appliance = await MemoryAppliance.start();
+  const ids = [1, 2].map(() => appliance.addVolume({ vmId: appliance.vmId }).id);
+  for (const id of ids) await appliance.plug(id);
+  await appliance.sync.run({ dryRun: false, reason: 'test' });
+  const [first = '', second = ''] = ids;
+  const surprise = async (isBusyWith: (id: string) => boolean = () => false) => {
+    const { ledger, exports, vmId, clock } = appliance;
+    const snapshot = { ...(await appliance.guest.look()), at: clock.now(), scanned: true };
+    return withdrawSurprises({ ledger, exports, logger: silentLogger, isBusyWith }, vmId, snapshot);
+  };
+  const served = () => ids.filter((id) => appliance.exports.links.has(exportName(id)));
+  return { appliance, first, second, surprise, served };
+}
+
+describe('a disk that goes or changes behind our back', () => {
+  it('as long as every disk is what its mapping says, nothing happens', async () => {
+    const { surprise, served, first, second } = await make();
+    expect(await surprise()).toBe(0);
+    expect(served()).toEqual([first, second]);
+  });
+
+  it('takes its export with it at once, and only its own; the rows wait for the next sync', async () => {
+    const { appliance, surprise, served, first, second } = await make();
+    appliance.guest.surpriseUnplug(first);
+    expect(await surprise()).toBe(1);
+    expect(served()).toEqual([second]);
+    expect(await appliance.ledger.readMapping(first)).toMatchObject({ linuxState: 'detected' });
+  });
+
+  it('the same size under the same letter is another disk all the same', async () => {
+    const { appliance, surprise, served, first, second } = await make();
+    const path = appliance.guest.devicePath(first);
+    appliance.guest.surpriseUnplug(first);
+    const stranger = appliance.addVolume({ vmId: appliance.vmId }).id;
+    await appliance.plug(stranger);
+    expect(appliance.guest.devicePath(stranger)).toBe(path);
+    await surprise();
+    expect(served()).toEqual([second]);
+  });
+
+  it('an operation in flight deals with its disk itself', async () => {
+    const { appliance, surprise, served, first, second } = await make();
+    appliance.guest.surpriseUnplug(first);
+    expect(await surprise((id) => id === first)).toBe(0);
+    expect(served()).toEqual([first, second]);
+  });
+
+  it('an export that cannot be withdrawn does not keep the others open', async () => {
+    const { appliance, surprise, served, first, second } = await make();
+    for (const id of [first, second]) appliance.guest.surpriseUnplug(id);
+    const { withdraw } = appliance.exports;
+    appliance.exports.withdraw = async (name) => {
+      if (name === exportName(first)) throw new Error('read-only file system');
+      await withdraw.call(appliance.exports, name);
+    };
+    expect(await surprise()).toBe(1);
+    expect(served()).toEqual([first]);
+  });
+});
