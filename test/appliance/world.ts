@@ -9,6 +9,7 @@ import { type MachineType, QmpGuest } from '~/lab/guest/qmp-guest';
 import { configurationRow, DATABASE } from './database';
 import type { GuestImage } from './image';
 import { Machine, PORTS } from './machine';
+import { patiently, until } from './patience';
 
 const GIB = 1024 ** 3;
 const MIB = 1024 ** 2;
@@ -113,27 +114,18 @@ export class World {
   }
 
   /** Waits until the daemon is the owner and takes requests. */
-  async ready(patience = 240_000): Promise<void> {
-    await this.until(
-      'the daemon is ready',
-      async () => {
-        const answer = await fetch(`${this.api.url}/readyz`, { signal: AbortSignal.timeout(10_000) }).catch(
-          () => null,
-        );
-        await answer?.arrayBuffer().catch(() => null);
-        return answer?.ok === true;
-      },
-      patience,
-    );
+  ready(): Promise<void> {
+    return until('the daemon is ready', async () => {
+      const answer = await fetch(`${this.api.url}/readyz`, { signal: AbortSignal.timeout(10_000) }).catch(
+        () => null,
+      );
+      await answer?.arrayBuffer().catch(() => null);
+      return answer?.ok === true;
+    });
   }
 
-  async until(what: string, condition: () => Promise<boolean>, patience = 240_000): Promise<void> {
-    const deadline = performance.now() + patience;
-    while (!(await condition())) {
-      if (performance.now() > deadline)
-        throw new Error(`it did not happen within ${patience / 1000} s that ${what}`);
-      await new Promise((resolve) => setTimeout(resolve, 250));
-    }
+  until(what: string, condition: () => Promise<boolean>): Promise<void> {
+    return until(what, condition);
   }
 
   // ---- what callers do ----------------------------------------------------------------------------------------------
@@ -141,7 +133,7 @@ export class World {
   async create(name: string, size = GIB): Promise<string> {
     const { diskOfferingId: disk_offering_id, zoneId: zone_id } = this.cloud;
     const body = { name, size, disk_offering_id, zone_id };
-    return (await this.api.end(await this.api.post<OperationReply>('/api/v1/volumes', body))).volume_id;
+    return (await this.end(await this.api.post<OperationReply>('/api/v1/volumes', body))).volume_id;
   }
 
   async createMany(count: number): Promise<string[]> {
@@ -149,19 +141,28 @@ export class World {
   }
 
   requestAttach(volumeId: string, vmId = APPLIANCE_VM): Promise<OperationReply> {
-    return this.api.post<OperationReply>(`/api/v1/volumes/${volumeId}/attach`, { vm_id: vmId });
+    return patiently(() =>
+      this.api.post<OperationReply>(`/api/v1/volumes/${volumeId}/attach`, { vm_id: vmId }),
+    );
   }
 
   requestDetach(volumeId: string, body?: unknown): Promise<OperationReply> {
-    return this.api.post<OperationReply>(`/api/v1/volumes/${volumeId}/detach`, body);
+    return patiently(() => this.api.post<OperationReply>(`/api/v1/volumes/${volumeId}/detach`, body));
   }
 
   async attach(volumeId: string, vmId = APPLIANCE_VM): Promise<OperationReply> {
-    return this.api.end(await this.requestAttach(volumeId, vmId));
+    return this.end(await this.requestAttach(volumeId, vmId));
   }
 
   async detach(volumeId: string, body?: unknown): Promise<OperationReply> {
-    return this.api.end(await this.requestDetach(volumeId, body));
+    return this.end(await this.requestDetach(volumeId, body));
+  }
+
+  /** Waits until the operation has ended; throws with the daemon's own words when it failed. */
+  async end(operation: OperationReply): Promise<OperationReply> {
+    const ended = await this.outcome(operation);
+    if (ended.status === 'completed') return ended;
+    throw new Error(`${ended.type} ${ended.status}: ${ended.error ?? 'no reason given'}`);
   }
 
   /** The end of an operation, however it ends, and whatever happens to the daemon meanwhile. */
@@ -177,17 +178,19 @@ export class World {
   }
 
   mapping(volumeId: string): Promise<Mapping> {
-    return this.api.get<Mapping>(`/api/v1/volumes/${volumeId}/device`);
+    return patiently(() => this.api.get<Mapping>(`/api/v1/volumes/${volumeId}/device`));
   }
 
   async connect(volumeId: string): Promise<LiveClient> {
-    const { export_name } = await this.api.get<ExportReply>(`/api/v1/exports/${volumeId}`);
+    const { export_name } = await patiently(() => this.api.get<ExportReply>(`/api/v1/exports/${volumeId}`));
     return LiveClient.open(this.machine.ports.nbd, export_name);
   }
 
   /** Runs sync now; every drift it found. */
   async sync(): Promise<readonly Drift[]> {
-    const { report } = await this.api.post<{ report: { drifts: Drift[] } }>('/api/v1/admin/force-sync');
+    const { report } = await patiently(() =>
+      this.api.post<{ report: { drifts: Drift[] } }>('/api/v1/admin/force-sync'),
+    );
     return report.drifts;
   }
 

@@ -18,7 +18,7 @@ export const failover: Scenario = {
     await world.attach(moving, testVm);
     const files = await exportFiles();
     check(!world.guest.plugged().includes(moving), 'the disk is in two places');
-    await world.api.end(
+    await world.end(
       await world.api.post<OperationReply>('/api/v1/cleanup/test-failover', {
         volume_id: moving,
         test_vm_id: testVm,

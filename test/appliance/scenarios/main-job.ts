@@ -12,7 +12,7 @@ export const mainJob: Scenario = {
     await world.detach(id);
     check(!world.guest.plugged().includes(id), 'the disk is still plugged');
     await world.verify(id);
-    await world.api.end(await world.api.delete<OperationReply>(`/api/v1/volumes/${id}`));
+    await world.end(await world.api.delete<OperationReply>(`/api/v1/volumes/${id}`));
     check((await world.api.get<unknown[]>('/api/v1/exports')).length === 0, 'an export is left');
     return String(attached.response?.device_path);
   },

@@ -1,0 +1,34 @@
+/** A starved guest under emulation takes minutes for what takes a second on an appliance. ms. */
+const PATIENCE = 300_000;
+/** Between two looks, ms. */
+const PAUSE = 250;
+
+/** Waits until something is so; throws naming it when it does not come to be. */
+export async function until(what: string, condition: () => Promise<boolean>): Promise<void> {
+  const deadline = performance.now() + PATIENCE;
+  while (!(await condition())) {
+    if (performance.now() > deadline)
+      throw new Error(`it did not happen within ${PATIENCE / 1000} s that ${what}`);
+    await pause();
+  }
+}
+
+/**
+ * Repeats a call that was answered with 503: in a starved guest the database is away for a moment now and then. Attach and detach may be
+ * repeated: a request identical to one in flight is that one.
+ */
+export async function patiently<T>(call: () => Promise<T>): Promise<T> {
+  const deadline = performance.now() + PATIENCE;
+  for (;;) {
+    try {
+      return await call();
+    } catch (error) {
+      if (!String(error).includes('HTTP 503') || performance.now() > deadline) throw error;
+      await pause();
+    }
+  }
+}
+
+function pause(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, PAUSE));
+}
