@@ -12,7 +12,6 @@ import type {
   ExportTarget,
   ProbeResult,
 } from './export-server';
-import { greets } from './handshake';
 import { ExportLinks, isBlockDevice } from './links';
 import { volumeIdOf } from './naming';
 import { complaint, isRight } from './nbd-server';
@@ -287,8 +286,6 @@ export class StorageDaemonExports implements ExportServer {
     let health: ExportServerHealth;
     try {
       if (!(await this.process.isRunning()) || !(await this.process.isServing())) await this.process.revive();
-      const complained = await greets({ host: this.options.host, port });
-      if (complained !== null) throw unhealthy(complained);
       await this.cleanUp();
       await this.restore();
       const failing = [...this.failing].map(([name, reason]) => `${name} (${reason})`);
