@@ -73,7 +73,7 @@ export const exportServerRestarted: Scenario = {
   machines: ['pc'],
   async run(world) {
     const ids = await world.createMany(2);
-    for (const id of ids) await world.attach(id);
+    await Promise.all(ids.map((id) => world.attach(id)));
     await world.verifyAll(ids);
     const [first = ''] = ids;
     const client = await world.connect(first);

@@ -9,7 +9,7 @@ export const failover: Scenario = {
   machines: ['pc'],
   async run(world) {
     const [moving = '', staying = ''] = await world.createMany(2);
-    for (const id of [moving, staying]) await world.attach(id);
+    await Promise.all([moving, staying].map((id) => world.attach(id)));
     await world.verifyAll([moving, staying]);
     const testVm = world.cloud.model.addVm({ name: 'test-vm', state: 'Stopped' }).id;
 

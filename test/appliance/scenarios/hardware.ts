@@ -9,8 +9,7 @@ export const surpriseUnplug: Scenario = {
   machines: ['pc', 'q35'],
   async run(world) {
     const [phantom = '', ghost = '', other = ''] = await world.createMany(3);
-    await world.attach(phantom);
-    await world.attach(other);
+    await Promise.all([phantom, other].map((id) => world.attach(id)));
     await world.verifyAll([phantom, other]);
 
     await world.cloud.model.makePhantom(phantom);

@@ -10,7 +10,7 @@ export const reboot: Scenario = {
   machines: ['pc', 'q35'],
   async run(world) {
     const ids = await world.createMany(COUNT);
-    for (const id of ids) await world.attach(id);
+    await Promise.all(ids.map((id) => world.attach(id)));
     await world.verifyAll(ids);
     const before = await pathsOf(world, ids);
 
@@ -36,7 +36,7 @@ export const powerOff: Scenario = {
   machines: ['pc'],
   async run(world) {
     const attached = await world.createMany(2);
-    for (const id of attached) await world.attach(id);
+    await Promise.all(attached.map((id) => world.attach(id)));
     await world.verifyAll(attached);
     const others = await Promise.all([0, 1, 2].map((n) => world.create(`late-${n}`)));
     const operations = await Promise.all(others.map((id) => world.requestAttach(id)));
