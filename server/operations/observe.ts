@@ -124,7 +124,10 @@ async function findCreated(run: OperationRun, since: number, after: number): Pro
 async function readObstacles(run: OperationRun, volumeId: string, toAppliance: boolean): Promise<void> {
   const { ledger, cloud } = run.parts;
   let stragglers = 0;
-  for (const { operationId, step, jobId } of await run.active(() => ledger.stragglingJobs(volumeId))) {
+  const jobs = await run.active(() => ledger.stragglingJobs(volumeId));
+  // They may have ended since the volume was read.
+  if (jobs.length > 0) run.forget(['volume']);
+  for (const { operationId, step, jobId } of jobs) {
     const job = await run.active(() => cloud.queryJob(jobId));
     if (job?.status === 'pending') stragglers += 1;
     else {

@@ -72,6 +72,9 @@ export function attach(s: Situation, goal: AttachGoal): Action | Done<Attached> 
       volume_id: goal.volumeId,
     });
   }
+  // Attached, but perhaps not for long: a detach that ran into its deadline may still be at work.
+  const straggling = volume.vmId !== null && state.at === 'none' ? waitForStragglers(s, goal) : null;
+  if (straggling) return straggling;
   if (volume.vmId === goal.vmId) {
     return goal.vmId === s.policy.applianceVmId
       ? finishHere(s, goal, volume)
@@ -107,11 +110,8 @@ function attachCall(s: Situation, goal: AttachGoal): Action | Done<Attached> {
   return step.do === 'done' ? { do: 'read-volume', volumeId: goal.volumeId } : step;
 }
 
-/**
- * Before the first intent: no earlier detach job of this volume may still be running (it could undo our attach,
- * apache/cloudstack#14214), and where disks have no serial only one attach to this appliance runs at a time.
- */
-function waitForObstacles(s: Situation, goal: AttachGoal): Action | null {
+/** No earlier detach job of this volume may still be running: it could undo our attach (apache/cloudstack#14214). */
+function waitForStragglers(s: Situation, goal: AttachGoal): Action | null {
   const obstacles = s.facts.obstacles;
   if (!obstacles)
     return {
@@ -119,21 +119,27 @@ function waitForObstacles(s: Situation, goal: AttachGoal): Action | null {
       volumeId: goal.volumeId,
       toAppliance: goal.vmId === s.policy.applianceVmId,
     };
-  if (obstacles.stragglers > 0) {
-    return {
-      do: 'pause',
-      ms: LIMITS.JOB_POLL_MAX,
-      step: STEP,
-      reason: 'an earlier detach job of this volume is still running in CloudStack',
-      forget: ['obstacles', 'volume'],
-    };
-  }
-  if (obstacles.rival !== null) {
+  if (obstacles.stragglers === 0) return null;
+  return {
+    do: 'pause',
+    ms: LIMITS.JOB_POLL_MAX,
+    step: STEP,
+    reason: 'an earlier detach job of this volume is still running in CloudStack',
+    forget: ['obstacles', 'volume'],
+  };
+}
+
+/** Before the first intent; where disks have no serial only one attach to this appliance runs at a time. */
+function waitForObstacles(s: Situation, goal: AttachGoal): Action | null {
+  const straggling = waitForStragglers(s, goal);
+  if (straggling) return straggling;
+  const rival = s.facts.obstacles?.rival ?? null;
+  if (rival !== null) {
     return {
       do: 'pause',
       ms: 250,
       step: STEP,
-      reason: `operation ${obstacles.rival} attaches another disk without a serial`,
+      reason: `operation ${rival} attaches another disk without a serial`,
       forget: ['obstacles', 'volume'],
     };
   }

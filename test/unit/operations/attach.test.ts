@@ -30,7 +30,9 @@ describe('attach decides', () => {
       data: { code: 'VOLUME_NOT_FOUND' },
     });
     expect(
-      decideAttach(situation('attach', here, { facts: { volume: volume({ vmId: OTHER_VM }) } })),
+      decideAttach(
+        situation('attach', here, { facts: { volume: volume({ vmId: OTHER_VM }), obstacles: clear } }),
+      ),
     ).toMatchObject({
       state: 'failing',
       data: { code: 'VOLUME_ATTACHED_ELSEWHERE', message: expect.stringContaining(OTHER_VM) },
@@ -48,6 +50,18 @@ describe('attach decides', () => {
     expect(
       decideAttach(situation('attach', here, { facts: { ...ready, obstacles: clear, gone: true } })),
     ).toEqual({ do: 'intend', step: 'attach-volume' });
+  });
+
+  it('does not take "attached already" for an answer while an earlier detach job is still running', () => {
+    for (const vmId of [here.vm_id, OTHER_VM]) {
+      const facts = { volume: volume({ vmId, deviceId: 1 }) };
+      expect(decideAttach(situation('attach', here, { facts }))).toMatchObject({ do: 'read-obstacles' });
+      const obstacles = { stragglers: 1, rival: null };
+      expect(decideAttach(situation('attach', here, { facts: { ...facts, obstacles } }))).toMatchObject({
+        do: 'pause',
+        forget: ['obstacles', 'volume'],
+      });
+    }
   });
 
   it('never sends while the guest still shows the disk of an earlier plug (ghost disk)', () => {
@@ -172,7 +186,7 @@ describe('attach decides', () => {
 
   it('touches neither device nor export for a VM that is not the appliance', () => {
     const there = { volume_id: VOLUME, vm_id: OTHER_VM };
-    const facts = { volume: volume({ vmId: OTHER_VM, deviceId: 1 }) };
+    const facts = { volume: volume({ vmId: OTHER_VM, deviceId: 1 }), obstacles: clear };
     expect(decideAttach(situation('attach', there, { facts }))).toMatchObject({
       do: 'record',
       effects: [
