@@ -27,6 +27,7 @@ export class Engine implements Siblings {
   private pumping: Promise<PumpReport> | null = null;
   private pumpAgain = false;
   private resumeWanted = false;
+  private retrying = false;
 
   constructor(
     private readonly parts: EngineParts,
@@ -146,7 +147,16 @@ export class Engine implements Siblings {
     if (ended) this.parts.events.ended(ended);
   }
 
-  /** Errors that no decision covers. The lease is lost: stop writing. The database is away: the sweep tries again. */
+  /** Takes up again what a fault of the database has kept from being taken up: the sweep would come to it much later. */
+  private async retry(): Promise<void> {
+    if (this.retrying) return;
+    this.retrying = true;
+    await this.parts.clock.sleep(LIMITS.RETRY_BASE, this.stopping.signal);
+    this.retrying = false;
+    void this.sweep();
+  }
+
+  /** Errors that no decision covers. The lease is lost: stop writing. The database is away: tried again soon. */
   private failed(error: unknown): void {
     if (this.stopping.signal.aborted) return;
     if (error instanceof DaemonError && error.code === 'LEASE_LOST') {
@@ -156,6 +166,7 @@ export class Engine implements Siblings {
     }
     if (error instanceof DaemonError && error.code === 'DATABASE_UNAVAILABLE') {
       this.parts.logger.warn('The engine waits for the database', { error });
+      void this.retry();
       return;
     }
     this.parts.onFatal(error);

@@ -33,6 +33,8 @@ export class Ownership {
   engine: Engine | null = null;
   /** Who owns the appliance when we do not. */
   otherOwner: string | null = null;
+  /** Why it could not be found out who owns the appliance, when the last try failed. */
+  private trouble: string | null = null;
   private readonly stopping = new AbortController();
   private loop: Promise<void> = Promise.resolve();
   private lost = new AbortController();
@@ -42,6 +44,13 @@ export class Ownership {
     private readonly onChange: (state: 'owner' | 'standby') => void,
   ) {
     parts.lock.onLost((reason) => this.loseIt(reason));
+  }
+
+  /** Why this daemon is not the owner, in words. */
+  get reason(): string {
+    if (this.trouble !== null) return `it could not be settled who owns this appliance: ${this.trouble}`;
+    if (this.otherOwner !== null) return `another daemon owns this appliance: ${this.otherOwner}`;
+    return 'the daemon is taking over the appliance';
   }
 
   /** Begins to strive for the ownership, and keeps striving until `stop`. */
@@ -63,10 +72,13 @@ export class Ownership {
     const { clock, logger } = this.parts;
     while (!this.stopping.signal.aborted) {
       try {
+        // Before the lock is held: it can be lost again at any moment after that.
+        this.lost = new AbortController();
         if (await this.parts.lock.acquire(applianceId)) await this.own(applianceId);
         else await this.standBy(applianceId);
       } catch (error) {
         this.engine = null;
+        this.trouble = messageOf(error);
         logger.warn('The ownership of the appliance could not be settled', {
           appliance: applianceId,
           reason: messageOf(error),
@@ -79,9 +91,9 @@ export class Ownership {
 
   /** Owner until the lock is lost or the daemon stops. */
   private async own(applianceId: string): Promise<void> {
-    this.lost = new AbortController();
     const epoch: Epoch = await this.parts.ledger.takeOver(applianceId, this.parts.owner);
     this.otherOwner = null;
+    this.trouble = null;
     const engine = new Engine(this.parts.engineParts, epoch, () =>
       this.loseIt('another owner has taken over'),
     );
@@ -95,6 +107,7 @@ export class Ownership {
     this.onChange('owner');
     await until(AbortSignal.any([this.lost.signal, this.stopping.signal]));
     if (!this.lost.signal.aborted) return;
+    void engine.stop(0);
     this.engine = null;
     this.onChange('standby');
     await this.parts.lock.release().catch(() => undefined);
@@ -109,14 +122,15 @@ export class Ownership {
         owner,
       });
     this.otherOwner = owner;
+    this.trouble = null;
     this.onChange('standby');
   }
 
   private loseIt(reason: string): void {
-    if (this.lost.signal.aborted || !this.engine) return;
+    if (this.lost.signal.aborted) return;
     this.parts.logger.error('The ownership of the appliance is lost; nothing more is written', { reason });
-    void this.engine.stop(0);
     this.lost.abort();
+    void this.engine?.stop(0);
   }
 }
 

@@ -318,10 +318,7 @@ export class VolumeDaemon implements Daemon {
     if (this.phase === 'stopping') return;
     const was = this.phase;
     this.phase = state === 'owner' ? 'ready' : 'standby';
-    this.phaseReason =
-      state === 'owner'
-        ? null
-        : `another daemon owns this appliance: ${this.ownership.otherOwner ?? 'unknown'}`;
+    this.phaseReason = state === 'owner' ? null : this.ownership.reason;
     if (state === 'owner' && was !== 'ready') void this.firstSync();
   }
 
