@@ -1,0 +1,118 @@
+import { type LabAppliance, type LabOptions, startAppliance } from '~/lab/appliance';
+import type { OperationReply } from '~/lab/client';
+import type { DaemonOptions, DaemonProcess } from '~/lab/daemon';
+import { CloudProxy } from '~/lab/faults/cloud-proxy';
+import { DatabaseProxy } from '~/lab/faults/database-proxy';
+import { freePort } from '~/lab/ports';
+
+/** ms; a daemon that is killed all the time makes little progress in each of its lives. */
+const PATIENCE = 5 * 60_000;
+
+export interface Ask {
+  readonly method: 'POST' | 'DELETE';
+  readonly path: string;
+  readonly body?: unknown;
+}
+
+/** An appliance whose daemon reaches its database and its CloudStack through fault proxies, and always has the same address. */
+export class Rig {
+  private constructor(
+    readonly lab: LabAppliance,
+    readonly database: DatabaseProxy,
+    readonly cloud: CloudProxy,
+    private readonly port: number,
+    public daemon: DaemonProcess,
+  ) {}
+
+  static async begin(options: LabOptions = {}): Promise<Rig> {
+    const lab = await startAppliance(options);
+    const database = new DatabaseProxy(lab.database);
+    const cloud = new CloudProxy(lab.cloud);
+    try {
+      await database.listen();
+      await lab.database.query(
+        'UPDATE ossea_configs SET api_url = ?',
+        [await cloud.listen()],
+        'migratekit_oma',
+      );
+      const port = await freePort();
+      const daemon = await lab.startDaemon(daemonOptions(lab, database, port));
+      return new Rig(lab, database, cloud, port, daemon);
+    } catch (error) {
+      await cloud.stop();
+      await database.stop();
+      await lab.close();
+      throw error;
+    }
+  }
+
+  get model() {
+    return this.lab.cloud.model;
+  }
+
+  get appliance(): string {
+    return this.lab.cloud.applianceVmId;
+  }
+
+  /** Starts the daemon again after it has ended. */
+  async restart(until: DaemonOptions['until'] = 'ready'): Promise<void> {
+    this.daemon = await this.lab.startDaemon({
+      ...daemonOptions(this.lab, this.database, this.port),
+      until,
+    });
+  }
+
+  /** A second daemon of the same appliance, past the proxies. */
+  startAnother(options: Partial<DaemonOptions> = {}): Promise<DaemonProcess> {
+    return this.lab.startDaemon(options);
+  }
+
+  /** As a patient caller does it: the same request under the same key until it is accepted, then waits for its end. */
+  async follow(ask: Ask, key: string = crypto.randomUUID()): Promise<OperationReply> {
+    let operation = await this.accepted(ask, key);
+    while (operation.status === 'pending' || operation.status === 'executing')
+      operation = await this.patiently(`/api/v1/operations/${operation.id}?wait=5s`, {}, 200);
+    return operation;
+  }
+
+  /** The accepted operation, as soon as the daemon says so. */
+  accepted(ask: Ask, key: string = crypto.randomUUID()): Promise<OperationReply> {
+    const headers = { 'content-type': 'application/json', 'idempotency-key': key };
+    const body = ask.body === undefined ? null : JSON.stringify(ask.body);
+    return this.patiently(ask.path, { method: ask.method, headers, body }, 201);
+  }
+
+  /** Until the status is the wanted one; a daemon that is not there, or says 503, is asked again. */
+  private async patiently<T>(path: string, init: RequestInit, wanted: number): Promise<T> {
+    const deadline = performance.now() + PATIENCE;
+    for (;;) {
+      const answer = await fetch(`http://127.0.0.1:${this.port}${path}`, init).catch(() => null);
+      const text = await answer?.text().catch(() => null);
+      if (answer?.status === wanted && typeof text === 'string') return JSON.parse(text);
+      if (answer && typeof text === 'string' && answer.status !== 503)
+        throw new Error(`${init.method ?? 'GET'} ${path}: HTTP ${answer.status}: ${text}`);
+      if (performance.now() > deadline)
+        throw new Error(
+          `${path} was not answered within ${PATIENCE / 1000} s:\n${this.daemon.log().slice(-4000)}`,
+        );
+      await new Promise((resolve) => setTimeout(resolve, 25));
+    }
+  }
+
+  /** Rows of the daemon's database, read past the proxy. */
+  async rows(sql: string, values: readonly unknown[] = []): Promise<Record<string, unknown>[]> {
+    const result = await this.lab.database.query(sql, values, 'migratekit_oma');
+    return Array.isArray(result) ? result : [];
+  }
+
+  async close(): Promise<void> {
+    await this.lab.close();
+    await this.cloud.stop();
+    await this.database.stop();
+  }
+}
+
+function daemonOptions(lab: LabAppliance, proxy: DatabaseProxy, port: number): Partial<DaemonOptions> {
+  const dsn = lab.database.dsn.replace(`:${lab.database.port})`, `:${proxy.port})`);
+  return { port, env: { DATABASE_DSN: dsn } };
+}
