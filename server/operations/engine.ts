@@ -28,6 +28,8 @@ export class Engine implements Siblings {
   private pumpAgain = false;
   private resumeWanted = false;
   private retrying = false;
+  /** Resolves `start`. */
+  private takenUp = () => {};
 
   constructor(
     private readonly parts: EngineParts,
@@ -36,9 +38,16 @@ export class Engine implements Siblings {
     private readonly onLeaseLost: () => void,
   ) {}
 
-  /** Continues what an earlier owner left executing, then claims what is pending. */
-  start(): Promise<PumpReport> {
-    return this.sweep();
+  /**
+   * Continues what an earlier owner left executing, then claims what is pending. Resolves when the first of it is under way: under
+   * load there is always something more to claim.
+   */
+  start(): Promise<void> {
+    const takenUp = new Promise<void>((resolve) => {
+      this.takenUp = resolve;
+    });
+    void this.sweep();
+    return takenUp;
   }
 
   /** New work may be there: called after every accept and every end. Never rejects. */
@@ -99,11 +108,13 @@ export class Engine implements Siblings {
       while (this.pumpAgain && !this.stopping.signal.aborted) {
         this.pumpAgain = false;
         if (this.resumeWanted) report.resumed += await this.resume();
+        this.takenUp();
         report.claimed += await this.claim();
       }
     } catch (error) {
       this.failed(error);
     }
+    this.takenUp();
     return report;
   }
 
