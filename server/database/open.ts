@@ -17,6 +17,8 @@ export interface OpenDatabase {
   /** Waits until the database is there and brings its schema up to date. Returns at once when the signal aborts. */
   prepare(signal: AbortSignal): Promise<void>;
   usage(): PoolUsage;
+  /** See Database.distrust. */
+  distrust(): void;
   close(): Promise<void>;
 }
 
@@ -29,6 +31,7 @@ export function openDatabase(dsn: Dsn, clock: Clock, logger: Logger): OpenDataba
     ledger: new MysqlLedger(database, () => clock.now()),
     prepare: (signal) => prepare(dsn, clock, logger, signal),
     usage: () => database.usage(),
+    distrust: () => database.distrust(),
     close: () => database.close(),
   };
 }

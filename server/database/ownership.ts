@@ -19,6 +19,8 @@ export class ApplianceLock implements OwnershipLock {
   constructor(
     private readonly dsn: Dsn,
     private readonly logger: Logger,
+    /** Called when the connection has broken: what broke it may have broken the others too, without a word. */
+    private readonly distrustOthers: () => void = () => {},
   ) {}
 
   onLost(listener: (reason: string) => void): void {
@@ -74,6 +76,7 @@ export class ApplianceLock implements OwnershipLock {
     this.forget();
     connection.destroy();
     this.listener(reason);
+    this.distrustOthers();
   }
 
   private forget(): void {

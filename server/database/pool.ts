@@ -1,3 +1,4 @@
+import { Socket } from 'node:net';
 import {
   Kysely,
   MysqlDialect,
@@ -66,6 +67,8 @@ export interface Database {
   transaction<T>(work: (tx: Transaction<Tables>, attempt: Attempt) => Promise<T>): Promise<T>;
   /** Connections at work, and requests that wait for one: right now, for metrics. */
   usage(): PoolUsage;
+  /** Breaks every connection, also those at work: what was under way on them meets a lost connection, and runs again on new ones. */
+  distrust(): void;
   close(): Promise<void>;
 }
 
@@ -85,7 +88,13 @@ export function openPool(dsn: Dsn): Database {
     idleTimeout: LIMITS.DATABASE_IDLE / 2,
   });
   // Queued on the connection before anything of ours; a connection that cannot even do this is broken and dropped.
+  const sockets = new Set<Socket>();
   pool.on('connection', (connection) => {
+    const socket = socketOf(connection);
+    if (socket) {
+      sockets.add(socket);
+      socket.once('close', () => sockets.delete(socket));
+    }
     for (const statement of SESSION) {
       connection.query(statement, (error) => {
         if (error) connection.destroy();
@@ -119,9 +128,21 @@ export function openPool(dsn: Dsn): Database {
     query: (work) => query(kysely, work),
     transaction: (work) => transaction(kysely, work),
     usage: () => ({ ...usage }),
+    distrust: () => {
+      for (const socket of sockets) socket.destroy(notTrusted());
+    },
     // Not kysely.destroy(): it does nothing when no query was ever made, and the pool's timer would keep the process alive.
     close: () => new Promise((resolve, reject) => pool.end((error) => (error ? reject(error) : resolve()))),
   };
+}
+
+/** mysql2 does not type its stream; destroying it is the one way to tell the statement under way that the connection is lost. */
+function socketOf(connection: object): Socket | null {
+  return 'stream' in connection && connection.stream instanceof Socket ? connection.stream : null;
+}
+
+function notTrusted(): Error {
+  return Object.assign(new Error('the connection is not trusted any more'), { code: 'ECONNRESET' });
 }
 
 async function query<T>(kysely: Kysely<Tables>, work: (db: Kysely<Tables>) => Promise<T>): Promise<T> {

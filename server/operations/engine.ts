@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import type { Epoch } from '../database/ledger';
 import { DaemonError } from '../runtime/errors';
 import { LIMITS } from '../runtime/limits';
@@ -36,7 +37,10 @@ export class Engine implements Siblings {
     readonly epoch: Epoch,
     /** Called when a write found that another owner has taken over. */
     private readonly onLeaseLost: () => void,
-  ) {}
+  ) {
+    // Every operation that waits listens.
+    setMaxListeners(LIMITS.EXECUTING_MAX * 2, this.stopping.signal);
+  }
 
   /**
    * Continues what an earlier owner left executing, then claims what is pending. Resolves when the first of it is under way: under

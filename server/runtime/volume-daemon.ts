@@ -81,7 +81,7 @@ export class VolumeDaemon implements Daemon {
     };
     this.ownership = new Ownership(
       {
-        lock: new ApplianceLock(database.dsn, logger),
+        lock: new ApplianceLock(database.dsn, logger, () => database.distrust()),
         ledger,
         engineParts: {
           ...base,

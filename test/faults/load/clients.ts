@@ -24,6 +24,8 @@ export class Load {
   private readonly finished: { name: string; volumeId: string }[] = [];
   private readonly wrong: string[] = [];
   private operations = 0;
+  /** Names of this load alone. */
+  private readonly prefix = crypto.randomUUID().slice(0, 8);
   private stopped = false;
   private readonly running: Promise<void>[];
 
@@ -46,7 +48,7 @@ export class Load {
     const vm = this.rig.model.addVm({ name: `vm-of-client-${index}` });
     for (let round = 0; !this.stopped; round += 1) {
       try {
-        await this.round(`client-${index}-${round}`, vm.id);
+        await this.round(`${this.prefix}-client-${index}-${round}`, vm.id);
       } catch (error) {
         this.wrong.push(`client ${index}: ${error instanceof Error ? error.message : String(error)}`);
         return;
