@@ -3,7 +3,7 @@ import { type Outcome, obstacleOf, runBatch, type Trial } from './batch';
 import type { Bench } from './bench';
 import type { EndState } from './end-state';
 import { SCENARIOS, type Scenario } from './scenarios';
-import { type Point, textOf } from './trace';
+import { POLL, type Point, textOf } from './trace';
 
 const AT_ONCE = 7;
 const TRIES = 3;
@@ -63,7 +63,9 @@ export async function runCrashPoints(
 }
 
 function pointsOf(seen: Outcome['seen']): Point[] {
-  return seen.flatMap((boundary) => [
+  // Questions about one job are all alike: the first stands for them.
+  const boundaries = seen.filter(({ what, nth }) => nth === 1 || !what.startsWith(POLL));
+  return boundaries.flatMap((boundary) => [
     { ...boundary, moment: 'before' as const },
     { ...boundary, moment: 'after' as const },
   ]);

@@ -15,6 +15,9 @@ export function textOf({ what, nth, moment }: Point): string {
   return `${moment} ${what} #${nth}`;
 }
 
+/** What a question about a job is called, its number following. How often a job is asked about depends on the machine. */
+export const POLL = 'call queryAsyncJobResult about job';
+
 /** What one operation says to the database and to CloudStack, recognised by the ids that belong to it alone. */
 export class Trace {
   /** The boundaries it came to, in order. */
@@ -22,6 +25,7 @@ export class Trace {
   readonly hit: Promise<void>;
   isHit = false;
   private operationId: string | null = null;
+  private readonly jobs: string[] = [];
   private readonly ids: Set<string>;
   private strike = () => {};
 
@@ -47,9 +51,9 @@ export class Trace {
   }
 
   call({ command, parameters }: Call): { what: string; nth: number } | null {
-    return [...parameters.values()].some((value) => this.ids.has(value))
-      ? this.pass(`call ${command}`)
-      : null;
+    if (![...parameters.values()].some((value) => this.ids.has(value))) return null;
+    const jobId = parameters.get('jobid');
+    return this.pass(jobId === undefined ? `call ${command}` : `${POLL} ${this.numberOf(jobId)}`);
   }
 
   isAimedAt(boundary: { what: string; nth: number }, moment: Point['moment']): boolean {
@@ -60,6 +64,11 @@ export class Trace {
   markHit(): void {
     this.isHit = true;
     this.strike();
+  }
+
+  private numberOf(jobId: string): number {
+    if (!this.jobs.includes(jobId)) this.jobs.push(jobId);
+    return this.jobs.indexOf(jobId) + 1;
   }
 
   private pass(what: string): { what: string; nth: number } {
