@@ -17,14 +17,30 @@ export async function publishDevice(run: OperationRun, volumeId: string, device:
     return;
   }
   if (!(await tryPublish(run, targetOf(volumeId, now)))) return;
-  await run.record({
-    entries: [
-      { step: 'publish', state: 'done', data: { export_name: exportName(volumeId), device_path: now.path } },
-    ],
-    effects: [{ kind: 'put-export', record: exportRecord(run, volumeId, now.path) }],
-    waiting: null,
-  });
+  try {
+    await run.record({
+      entries: [
+        {
+          step: 'publish',
+          state: 'done',
+          data: { export_name: exportName(volumeId), device_path: now.path },
+        },
+      ],
+      effects: [{ kind: 'put-export', record: exportRecord(run, volumeId, now.path) }],
+      waiting: null,
+    });
+  } catch (error) {
+    if (!(error instanceof DaemonError) || error.code !== 'MAPPING_NOT_FOUND') throw error;
+    return mapAgain(run);
+  }
   run.learn({ published: true });
+}
+
+/** Somebody else has deleted the mapping that this operation made a moment ago: the device is looked for and mapped once more. */
+async function mapAgain(run: OperationRun): Promise<void> {
+  const data = { reason: 'the mapping was deleted by somebody else' };
+  await run.record({ entries: [{ step: 'unmap', state: 'done', data }], waiting: null });
+  run.forget(['device', 'mapping', 'published']);
 }
 
 /** Takes the export of a still attached volume back into service (undo of `withdraw`). */
