@@ -13,7 +13,7 @@ const DATABASE = 'migratekit_oma';
 let rig: Rig;
 
 beforeAll(async () => {
-  rig = await Rig.begin({ env: { NBD_BACKEND: 'none' }, cloud: { latencies: { detach: DETACH } } });
+  rig = await Rig.begin({ cloud: { latencies: { detach: DETACH } } });
 });
 afterEach(() => rig.model.faults.clear());
 afterAll(() => rig?.close());
@@ -156,6 +156,31 @@ async function leaveStraggler(volumeId: string, jobId: string): Promise<void> {
     await pool.close();
   }
 }
+
+describe('somebody else writes into the database', () => {
+  it('a mapping that is deleted while its attach goes on is made again', async () => {
+    const volumeId = await newVolume('meddled-with');
+    await rig.lab.database.query(
+      `CREATE TRIGGER meddler AFTER INSERT ON volume_operation_steps FOR EACH ROW
+       IF NEW.step = 'map' AND NEW.sequence < 8 THEN
+         DELETE FROM device_mappings WHERE volume_id = '${volumeId}'; END IF`,
+      [],
+      DATABASE,
+    );
+    const end = await rig.follow(attachOf(volumeId));
+    await rig.lab.database.query('DROP TRIGGER meddler', [], DATABASE);
+    expect(end.status).toBe('completed');
+    const maps = await rig.rows(
+      "SELECT state FROM volume_operation_steps WHERE operation_id = ? AND step = 'map'",
+      [end.id],
+    );
+    expect(maps).toHaveLength(2);
+    const [mapping] = await rig.rows('SELECT device_path FROM device_mappings WHERE volume_id = ?', [
+      volumeId,
+    ]);
+    expect(mapping?.device_path).toBe(rig.lab.guest.devicePath(volumeId));
+  });
+});
 
 describe('a programming error', () => {
   it('ends the process with 70 after it was logged; the next start ends the operation, its effect once', async () => {
