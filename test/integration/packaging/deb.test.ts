@@ -105,6 +105,21 @@ describe('the Debian package', () => {
     expect(result.stdout).not.toContain('oma_password');
   });
 
+  it('brings volumectl with manual page and completions', ({ skip }) => {
+    if (!existsSync('.output/cli/volumectl.mjs')) skip('volumectl is not part of this build');
+    expect(statSync(join(plain.tree, 'usr/bin/volumectl')).mode & 0o777).toBe(0o755);
+    expect(
+      run(process.execPath, join(plain.tree, 'usr/lib/volume-daemon/cli/volumectl.mjs'), '--help'),
+    ).toContain('volumectl');
+    for (const path of [
+      'usr/share/man/man1/volumectl.1.gz',
+      'usr/share/bash-completion/completions/volumectl',
+      'usr/share/zsh/vendor-completions/_volumectl',
+      'usr/share/fish/vendor_completions.d/volumectl.fish',
+    ])
+      expect(existsSync(join(plain.tree, path)), path).toBe(true);
+  });
+
   it('has units that systemd accepts', ({ skip }) => {
     if (!findProgram('systemd-analyze')) skip('systemd-analyze is not installed');
     // It warns on standard error and still ends with 0: nothing may be said about our units.
