@@ -16,7 +16,7 @@ const kills = defineCommand({
   meta: { name: 'kills', description: 'kill -9 of the daemon at random moments under load' },
   args: { kills: { type: 'string', default: '200', description: 'How often' }, ...common },
   run: ({ args }) =>
-    onRig(async (rig) => {
+    onRig(true, async (rig) => {
       const report = await runKills(rig, {
         kills: whole('kills', args.kills),
         ...loadOf(args),
@@ -31,7 +31,7 @@ const database = defineCommand({
   meta: { name: 'database', description: 'Faults of the database and of the way to it, under load' },
   args: { faults: { type: 'string', default: '500', description: 'How many' }, ...common },
   run: ({ args }) =>
-    onRig(async (rig) => {
+    onRig(false, async (rig) => {
       const report = await runDatabaseFaults(rig, {
         faults: whole('faults', args.faults),
         ...loadOf(args),
@@ -78,8 +78,8 @@ function textOfPoints({ lines, wrong, missed }: CrashReport): string {
   ].join('\n');
 }
 
-async function onRig(work: (rig: Rig) => Promise<boolean>): Promise<void> {
-  const rig = await Rig.begin({ env: { NBD_BACKEND: 'none' } });
+async function onRig(direct: boolean, work: (rig: Rig) => Promise<boolean>): Promise<void> {
+  const rig = await Rig.begin({ direct, env: { NBD_BACKEND: 'none' } });
   try {
     process.exitCode = (await work(rig)) ? 0 : 1;
   } finally {

@@ -31,15 +31,15 @@ export class DatabaseProxy {
   delay = 0;
   /** New connections are greeted with "Too many connections". */
   full = false;
-  port = 0;
+  private port = 0;
   private frozen: { readonly thawed: Promise<void>; readonly thaw: () => void } | null = null;
   private server: Server | null = null;
   private readonly links = new Set<Link>();
 
   constructor(private readonly target: { readonly host: string; readonly port: number }) {}
 
-  /** Listens, on the port it had before if it had one. */
-  async listen(): Promise<void> {
+  /** Listens, on the port it had before if it had one; resolves with the port. */
+  async listen(): Promise<number> {
     const server = createServer((client) => this.serve(client));
     server.listen(this.port, '127.0.0.1');
     await once(server, 'listening');
@@ -47,6 +47,7 @@ export class DatabaseProxy {
     if (address === null || typeof address === 'string') throw new Error('no TCP address');
     this.port = address.port;
     this.server = server;
+    return this.port;
   }
 
   /** From now on connections are refused; those that stand go on standing. */

@@ -11,7 +11,7 @@ const CLIENTS = 20;
 let rig: Rig;
 
 beforeAll(async () => {
-  rig = await Rig.begin({ env: { NBD_BACKEND: 'none' } });
+  rig = await Rig.begin({ direct: true, env: { NBD_BACKEND: 'none' } });
 });
 afterAll(() => rig?.close());
 

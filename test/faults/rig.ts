@@ -8,6 +8,8 @@ import { freePort } from '~/lab/ports';
 /** ms; a daemon that is killed all the time makes little progress in each of its lives. */
 const PATIENCE = 5 * 60_000;
 
+const DATABASE = 'migratekit_oma';
+
 export interface Ask {
   readonly method: 'POST' | 'DELETE';
   readonly path: string;
@@ -20,24 +22,22 @@ export class Rig {
     readonly lab: LabAppliance,
     readonly database: DatabaseProxy,
     readonly cloud: CloudProxy,
-    private readonly port: number,
+    private readonly start: Pick<DaemonOptions, 'env'> & { readonly port: number },
     public daemon: DaemonProcess,
   ) {}
 
-  static async begin(options: LabOptions = {}): Promise<Rig> {
+  /** `direct`: without the proxies, for programmes that do nothing to the network. */
+  static async begin(options: LabOptions & { readonly direct?: boolean } = {}): Promise<Rig> {
     const lab = await startAppliance(options);
     const database = new DatabaseProxy(lab.database);
     const cloud = new CloudProxy(lab.cloud);
     try {
-      await database.listen();
-      await lab.database.query(
-        'UPDATE ossea_configs SET api_url = ?',
-        [await cloud.listen()],
-        'migratekit_oma',
-      );
+      const dsn = lab.database.dsn.replace(`:${lab.database.port})`, `:${await database.listen()})`);
+      const url = await cloud.listen();
+      if (!options.direct) await lab.database.query('UPDATE ossea_configs SET api_url = ?', [url], DATABASE);
       const port = await freePort();
-      const daemon = await lab.startDaemon(daemonOptions(lab, database, port));
-      return new Rig(lab, database, cloud, port, daemon);
+      const start = { port, env: options.direct ? {} : { DATABASE_DSN: dsn } };
+      return new Rig(lab, database, cloud, start, await lab.startDaemon(start));
     } catch (error) {
       await cloud.stop();
       await database.stop();
@@ -56,10 +56,7 @@ export class Rig {
 
   /** Starts the daemon again after it has ended. */
   async restart(until: DaemonOptions['until'] = 'ready'): Promise<void> {
-    this.daemon = await this.lab.startDaemon({
-      ...daemonOptions(this.lab, this.database, this.port),
-      until,
-    });
+    this.daemon = await this.lab.startDaemon({ ...this.start, until });
   }
 
   /** A second daemon of the same appliance, past the proxies. */
@@ -86,7 +83,7 @@ export class Rig {
   private async patiently<T>(path: string, init: RequestInit, wanted: number): Promise<T> {
     const deadline = performance.now() + PATIENCE;
     for (;;) {
-      const answer = await fetch(`http://127.0.0.1:${this.port}${path}`, init).catch(() => null);
+      const answer = await fetch(`http://127.0.0.1:${this.start.port}${path}`, init).catch(() => null);
       const text = await answer?.text().catch(() => null);
       if (answer?.status === wanted && typeof text === 'string') return JSON.parse(text);
       if (answer && typeof text === 'string' && answer.status !== 503)
@@ -101,7 +98,7 @@ export class Rig {
 
   /** Rows of the daemon's database, read past the proxy. */
   async rows(sql: string, values: readonly unknown[] = []): Promise<Record<string, unknown>[]> {
-    const result = await this.lab.database.query(sql, values, 'migratekit_oma');
+    const result = await this.lab.database.query(sql, values, DATABASE);
     return Array.isArray(result) ? result : [];
   }
 
@@ -110,9 +107,4 @@ export class Rig {
     await this.cloud.stop();
     await this.database.stop();
   }
-}
-
-function daemonOptions(lab: LabAppliance, proxy: DatabaseProxy, port: number): Partial<DaemonOptions> {
-  const dsn = lab.database.dsn.replace(`:${lab.database.port})`, `:${proxy.port})`);
-  return { port, env: { DATABASE_DSN: dsn } };
 }
