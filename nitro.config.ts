@@ -1,4 +1,5 @@
 import { defineNitroConfig } from 'nitropack/config';
+import { commandLine } from './cli/build';
 import { dashboard } from './dashboard/build';
 
 /**
@@ -15,7 +16,7 @@ export default defineNitroConfig({
   esbuild: { options: { target: 'node20.19' } },
   errorHandler: '~/server/http/error-handler',
   experimental: { tasks: true },
-  modules: [dashboard],
+  modules: [dashboard, commandLine],
   compressPublicAssets: { gzip: true, brotli: false },
   scheduledTasks: {
     '*/2 * * * * *': ['devices:poll'],

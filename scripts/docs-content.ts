@@ -1,3 +1,6 @@
+import { cliDoc, manualPage } from '~/cli/manual';
+import { SHELLS } from '~/cli/shells/shells';
+import { NOUNS } from '~/cli/tree';
 import { VARIABLES, type Variable } from '~/server/runtime/configuration/variables';
 import { ERRORS } from '~/server/runtime/errors';
 import { clientSource } from './client';
@@ -50,4 +53,7 @@ export const DOCUMENTS: readonly (readonly [path: string, content: () => string]
   ['docs/configuration.md', configurationDoc],
   ['docs/errors.md', errorsDoc],
   ['cli/client/api.ts', clientSource],
+  ['docs/cli.md', cliDoc],
+  ['packaging/cli/volumectl.1', manualPage],
+  ...SHELLS.map(({ name, script }) => [`packaging/cli/volumectl.${name}`, () => script(NOUNS)] as const),
 ];

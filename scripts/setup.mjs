@@ -114,7 +114,16 @@ function sourcesDigest() {
     if (statSync(path).isDirectory()) for (const name of readdirSync(path).sort()) visit(join(path, name));
     else hash.update(path).update(readFileSync(path));
   };
-  for (const name of ['package-lock.json', 'nitro.config.ts', 'dashboard', 'server', 'tasks', 'plugins'])
+  for (const name of [
+    'package-lock.json',
+    'nitro.config.ts',
+    'cli',
+    'packaging/cli',
+    'dashboard',
+    'server',
+    'tasks',
+    'plugins',
+  ])
     if (existsSync(join(root, name))) visit(join(root, name));
   return hash.digest('hex');
 }

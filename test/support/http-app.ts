@@ -36,7 +36,7 @@ export class HttpApp {
     private readonly stop: () => Promise<void>,
   ) {}
 
-  static async start(daemon: Daemon | null): Promise<HttpApp> {
+  static async start(daemon: Daemon | null, port = 0): Promise<HttpApp> {
     setCurrentDaemon(daemon);
     setGuardSettings({ allowedHosts: [], token: null, requireToken: false });
     const app = createApp({
@@ -50,7 +50,7 @@ export class HttpApp {
     const router = createRouter({ preemptive: true });
     for (const { file, path, method } of routeFiles()) router.use(path, await handlerIn(file), method);
     app.use(router);
-    const server = createServer(toNodeListener(app)).listen(0, '127.0.0.1');
+    const server = createServer(toNodeListener(app)).listen(port, '127.0.0.1');
     await new Promise((resolve) => server.once('listening', resolve));
     return new HttpApp((server.address() as AddressInfo).port, async () => {
       setCurrentDaemon(null);

@@ -1,0 +1,31 @@
+import { cp } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+import type { NitroModule } from 'nitropack/types';
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
+
+/** Builds volumectl beside the server: one file that needs nothing but Node, with its manual page and completions. */
+export const commandLine: NitroModule = {
+  name: 'volumectl',
+  setup(nitro) {
+    nitro.hooks.hook('compiled', async () => {
+      if (nitro.options.dev) return;
+      const out = join(nitro.options.output.dir, 'cli');
+      await build({
+        entryPoints: [join(ROOT, 'cli/main.ts')],
+        outfile: join(out, 'volumectl.mjs'),
+        alias: { '~': ROOT.replace(/\/$/, '') },
+        bundle: true,
+        platform: 'node',
+        format: 'esm',
+        target: ['node20.19'],
+        banner: { js: '#!/usr/bin/env node' },
+        legalComments: 'none',
+        logLevel: 'warning',
+      });
+      await cp(join(ROOT, 'packaging/cli'), out, { recursive: true });
+    });
+  },
+};

@@ -1,0 +1,145 @@
+import { readFileSync } from 'node:fs';
+import type { Target } from './client/connection';
+import { type Args, UsageError } from './command';
+
+/** Options of every command. */
+export const GLOBALS = {
+  url: {
+    type: 'string',
+    valueHint: 'url',
+    description: 'where the daemon listens (environment: VOLUMECTL_URL; default http://127.0.0.1:8090)',
+  },
+  socket: {
+    type: 'string',
+    valueHint: 'path',
+    complete: 'file',
+    description: 'its unix socket instead (VOLUMECTL_SOCKET)',
+  },
+  'token-file': {
+    type: 'string',
+    valueHint: 'path',
+    complete: 'file',
+    description: 'file with the bearer token (VOLUMECTL_TOKEN_FILE)',
+  },
+  timeout: {
+    type: 'string',
+    valueHint: 'time',
+    description: 'give up after this long, like 90s or 10m (default 30s for an answer; none while following)',
+  },
+  json: { type: 'boolean', description: 'print what the daemon answered, as JSON' },
+  columns: { type: 'string', valueHint: 'a,b,c', description: 'the columns to print, in this order' },
+  headers: { type: 'boolean', default: true, negativeDescription: 'print no column names' },
+  quiet: { type: 'boolean', alias: 'q', description: 'no progress and no hints' },
+  color: {
+    type: 'boolean',
+    description: 'colours even when this is no terminal',
+    negativeDescription: 'no colours (also: NO_COLOR)',
+  },
+  help: { type: 'boolean', alias: 'h', description: 'this text' },
+} as const satisfies Args;
+
+/** What the packaged unit starts the daemon with; only the four variables that say where it listens are used. */
+const DEFAULTS_FILE = '/etc/default/volume-daemon';
+
+export interface Given {
+  readonly url?: string | undefined;
+  readonly socket?: string | undefined;
+  readonly tokenFile?: string | undefined;
+}
+
+/**
+ * Where the daemon is: the command line first, then VOLUMECTL_*, then what the daemon of this machine is configured with (when
+ * that file may be read), then http://127.0.0.1:8090. A URL and a socket at the same level contradict each other.
+ */
+export function findTarget(given: Given, env: NodeJS.ProcessEnv): Target {
+  const configured = readDefaults(env.VOLUMECTL_DEFAULTS ?? DEFAULTS_FILE);
+  const levels = [
+    given,
+    { url: env.VOLUMECTL_URL, socket: env.VOLUMECTL_SOCKET, tokenFile: env.VOLUMECTL_TOKEN_FILE },
+    { url: urlOf(configured), socket: configured.UNIX_SOCKET, tokenFile: configured.TOKEN_FILE },
+  ];
+  const level = levels.find(({ url, socket }) => url || socket);
+  if (level?.url && level.socket && level !== levels[2])
+    throw new UsageError('--url and --socket contradict each other', 'Give only one of them.');
+  const tokenFile = levels.find((one) => one.tokenFile)?.tokenFile ?? null;
+  return {
+    url: level?.socket ? new URL('http://localhost') : parseUrl(level?.url ?? 'http://127.0.0.1:8090'),
+    socket: level?.socket || null,
+    tokenFile,
+  };
+}
+
+function parseUrl(text: string): URL {
+  const withScheme = /^[a-z]+:\/\//i.test(text) ? text : `http://${text}`;
+  const url = URL.canParse(withScheme) ? new URL(withScheme) : null;
+  if (url && ['http:', 'https:'].includes(url.protocol) && !url.username && !url.search) return url;
+  throw new UsageError(`--url ${text} is not a URL`, 'Write it like http://127.0.0.1:8090.');
+}
+
+function readDefaults(path: string): Readonly<Record<string, string | undefined>> {
+  let content: string;
+  try {
+    content = readFileSync(path, 'utf8');
+  } catch {
+    return {}; // not on this machine, or not for this user
+  }
+  const entries = content.split('\n').flatMap((line) => {
+    const [, name, value] =
+      /^\s*(HOST|PORT|UNIX_SOCKET|TOKEN_FILE)\s*=\s*["']?([^"']*?)["']?\s*$/.exec(line) ?? [];
+    return name && value ? [[name, value]] : [];
+  });
+  return Object.fromEntries(entries);
+}
+
+function urlOf({ HOST, PORT }: Readonly<Record<string, string | undefined>>): string | undefined {
+  if (HOST === undefined && PORT === undefined) return undefined;
+  const anywhere = HOST === undefined || HOST === '0.0.0.0' || HOST === '::';
+  const host = anywhere ? '127.0.0.1' : HOST;
+  return `http://${host.includes(':') ? `[${host}]` : host}:${PORT ?? '8090'}`;
+}
+
+const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+
+/** `90s`, `10m`, `1h30m`, `500ms` or plain seconds, in ms. */
+export function parseTime(text: string, option: string): number {
+  if (/^\d+(\.\d+)?$/.test(text)) return Number(text) * 1000;
+  const parts = [...text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h)/g)];
+  const total = parts.reduce((sum, [, count, unit]) => sum + Number(count) * (UNITS[unit ?? ''] ?? 0), 0);
+  if (parts.map(([part]) => part).join('') === text && total > 0) return total;
+  throw new UsageError(`${option} ${text} is not a time`, 'Write it like 30s, 10m or 1h30m.');
+}
+
+const SIZE_UNITS: Readonly<Record<string, number>> = {
+  '': 1,
+  b: 1,
+  k: 2 ** 10,
+  m: 2 ** 20,
+  g: 2 ** 30,
+  t: 2 ** 40,
+};
+
+/** `10GiB`, `10G`, `512MiB` (all powers of 1024, as CloudStack counts) or plain bytes. */
+export function parseSize(text: string, option: string): number {
+  const [, count, unit] = /^(\d+(?:\.\d+)?)\s*([kmgtb]?)(?:i?b)?$/i.exec(text) ?? [];
+  const size = Number(count) * (SIZE_UNITS[(unit ?? '').toLowerCase()] ?? Number.NaN);
+  if (Number.isSafeInteger(size) && size > 0) return size;
+  throw new UsageError(`${option} ${text} is not a size`, 'Write it like 10GiB, 512MiB or 1073741824.');
+}
+
+/** `a=1,b=two` as an object of texts. */
+export function parsePairs(text: string, option: string): Record<string, string> {
+  return Object.fromEntries(
+    text.split(',').map((pair) => {
+      const at = pair.indexOf('=');
+      if (at < 1)
+        throw new UsageError(`${option} ${pair} has no value`, 'Write it like key=value,key=value.');
+      return [pair.slice(0, at), pair.slice(at + 1)];
+    }),
+  );
+}
+
+/** A whole number of at least 1. */
+export function parseCount(text: string, option: string): number {
+  if (/^[1-9]\d{0,8}$/.test(text)) return Number(text);
+  throw new UsageError(`${option} ${text} is not a number`, 'Write a whole number, 1 or more.');
+}

@@ -1,0 +1,41 @@
+import type { Noun, Verb } from './command';
+import { checkNoun } from './commands/check';
+import { completionNoun } from './commands/completion';
+import { deviceNoun } from './commands/device';
+import { eventsNoun } from './commands/events';
+import { exportNoun } from './commands/export';
+import { operationNoun } from './commands/operation';
+import { healthNoun, syncNoun, taskNoun, vmNoun } from './commands/service';
+import { volumeNoun } from './commands/volume';
+
+export const PROGRAM = 'volumectl';
+export const PURPOSE = 'asks the Volume Management Daemon of this appliance, and tells it what to do';
+
+/** Every command there is: the parser, the help, the manual and the completions are made from it. */
+export const NOUNS: readonly Noun[] = [
+  volumeNoun,
+  deviceNoun,
+  operationNoun,
+  exportNoun,
+  vmNoun,
+  healthNoun,
+  syncNoun,
+  taskNoun,
+  checkNoun,
+  eventsNoun,
+  completionNoun(() => NOUNS),
+];
+
+export function findNoun(word: string): Noun | undefined {
+  return NOUNS.find(({ name, alias }) => name === word || alias === word);
+}
+
+/** The verb of a noun that is a command by itself. */
+export function loneVerb(noun: Noun): Verb | undefined {
+  return noun.verbs.find(({ name }) => name === '');
+}
+
+/** `volumectl volume attach`. */
+export function fullName(noun: Noun, verb: Verb): string {
+  return [PROGRAM, noun.name, verb.name].filter((word) => word !== '').join(' ');
+}

@@ -1,0 +1,127 @@
+# bash completion for volumectl; made from its commands by "npm run docs"
+
+_volumectl_ask() {
+  case "$1" in
+    volume) "$2" volume list --columns volume_id --no-headers --quiet --timeout 2s 2>/dev/null ;;
+    operation) "$2" operation list --limit 30 --columns id --no-headers --quiet --timeout 2s 2>/dev/null ;;
+    device) "$2" device list --columns device_path --no-headers --quiet --timeout 2s 2>/dev/null ;;
+  esac
+}
+
+_volumectl() {
+  local program="${COMP_WORDS[0]}" current="${COMP_WORDS[COMP_CWORD]}" previous="${COMP_WORDS[COMP_CWORD - 1]}"
+  local -a words=()
+  local index skip=0 options="" wanted="" verbs="" own=1
+  COMPREPLY=()
+  for ((index = 1; index < COMP_CWORD; index++)); do
+    if ((skip)); then
+      skip=0
+      continue
+    fi
+    case "${COMP_WORDS[index]}" in
+      --url|--socket|--token-file|--timeout|--columns|--vm|--name|--size|--offering|--zone|--metadata|--key|--from|--limit|--type|--status|--volume|--since|--vm-name|--after|--only|--operation) skip=1 ;;
+      -*) ;;
+      *) words+=("${COMP_WORDS[index]}") ;;
+    esac
+  done
+  case "${words[0]-} ${words[1]-}" in
+    "volume list") options="--vm" ;;
+    "volume show") options="" ;;
+    "volume create") options="--name --size --offering --zone --metadata --key -w --wait" ;;
+    "volume attach") options="--vm --key -w --wait" ;;
+    "volume attach-root") options="--vm --key -w --wait" ;;
+    "volume detach") options="--force --key -w --wait" ;;
+    "volume delete") options="-y --yes --force --key -w --wait" ;;
+    "volume return") options="--from --delete-vm --stop-vm -y --yes --key -w --wait" ;;
+    "volume device") options="" ;;
+    "device list") options="" ;;
+    "device scan") options="" ;;
+    "device show") options="" ;;
+    "device watch") options="--limit" ;;
+    "device explain") options="" ;;
+    "operation list") options="--type --status --volume --vm --since --limit --all" ;;
+    "operation show") options="" ;;
+    "operation watch") options="" ;;
+    "operation cancel") options="" ;;
+    "export list") options="--status" ;;
+    "export show") options="" ;;
+    "export publish") options="--vm-name" ;;
+    "export withdraw") options="--force" ;;
+    "export validate") options="" ;;
+    "vm volumes") options="" ;;
+    "health "*) options="--strict" ;;
+    "sync "*) options="--dry-run" ;;
+    "task run") options="--dry-run" ;;
+    "check all") options="" ;;
+    "check cloudstack") options="" ;;
+    "check zones") options="" ;;
+    "check offerings") options="" ;;
+    "check database") options="" ;;
+    "check exports") options="" ;;
+    "events "*) options="--after --only --operation --limit" ;;
+    "completion bash") options="" ;;
+    "completion zsh") options="" ;;
+    "completion fish") options="" ;;
+  esac
+  case "${words[0]-}" in
+    volume) verbs="list show create attach attach-root detach delete return device" ;;
+    device) verbs="list scan show watch explain" ;;
+    operation) verbs="list show watch cancel" ;;
+    export) verbs="list show publish withdraw validate" ;;
+    vm) verbs="volumes" ;;
+    health) verbs="" ;;
+    sync) verbs="" ;;
+    task) verbs="run" ;;
+    check) verbs="all cloudstack zones offerings database exports" ;;
+    events) verbs="" ;;
+    completion) verbs="bash zsh fish" ;;
+  esac
+  if ((skip)); then
+    case "${words[0]-} ${words[1]-} $previous" in
+      "operation list"" --type") wanted="words create attach detach delete cleanup" ;;
+      "operation list"" --status") wanted="words pending executing completed failed cancelled" ;;
+      "operation list"" --volume") wanted="volume" ;;
+      "export list"" --status") wanted="words pending active failed" ;;
+      "events "*" --only") wanted="words operation device appliance" ;;
+      "events "*" --operation") wanted="operation" ;;
+      *" --socket") wanted="file" ;;
+      *" --token-file") wanted="file" ;;
+      *) return ;;
+    esac
+  elif [[ $current == -* ]]; then
+    wanted="words $options --url --socket --token-file --timeout --json --columns --no-headers -q --quiet --color --no-color -h --help --version"
+  elif ((${#words[@]} == 0)); then
+    wanted="words volume device operation export vm health sync task check events completion help"
+  elif [[ -n $verbs ]] && ((${#words[@]} == 1)); then
+    wanted="words $verbs"
+  else
+    [[ -n $verbs ]] && own=2
+    index=$((${#words[@]} - own))
+    case "${words[0]-} ${words[1]-} $index" in
+      "volume show"" 0") wanted="volume" ;;
+      "volume attach"" 0") wanted="volume" ;;
+      "volume attach-root"" 0") wanted="volume" ;;
+      "volume detach"" 0") wanted="volume" ;;
+      "volume delete"" 0") wanted="volume" ;;
+      "volume return"" 0") wanted="volume" ;;
+      "volume device"" 0") wanted="volume" ;;
+      "device show"" 0") wanted="device" ;;
+      "device explain"" 0") wanted="volume" ;;
+      "operation show"" 0") wanted="operation" ;;
+      "operation watch"" 0") wanted="operation" ;;
+      "operation cancel"" 0") wanted="operation" ;;
+      "export show"" 0") wanted="volume" ;;
+      "export publish"" 0") wanted="volume" ;;
+      "export withdraw"" 0") wanted="volume" ;;
+      "task run"" 0") wanted="words sync:force" ;;
+      *) return ;;
+    esac
+  fi
+  case "$wanted" in
+    words\ *) COMPREPLY=($(compgen -W "${wanted#words }" -- "$current")) ;;
+    file) COMPREPLY=($(compgen -f -- "$current")) ;;
+    *) COMPREPLY=($(compgen -W "$(_volumectl_ask "$wanted" "$program")" -- "$current")) ;;
+  esac
+}
+
+complete -F _volumectl volumectl

@@ -1,0 +1,380 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type RequestListener, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { freePort } from '~/lab/ports';
+import { setGuardSettings } from '~/server/http/guard-settings';
+import { APPLIANCE, deviceEvent, NOBODY, OTHER_VM, REMOTE_VOLUME, VOLUME } from '~/test/support/canned';
+import { FakeDaemon } from '~/test/support/fake-daemon';
+import { HttpApp } from '~/test/support/http-app';
+import { Volumectl, volumectl } from './process';
+
+vi.mock('nitropack/runtime', async () => (await import('~/test/support/nitro-runtime')).nitroRuntime);
+
+/** The built volumectl as a process against our real routes with a daemon in memory, which does only what the test tells it to. */
+const dir = mkdtempSync(join(tmpdir(), 'volumectl-test-'));
+afterAll(() => rmSync(dir, { recursive: true, force: true }));
+
+let daemon: FakeDaemon;
+let app: HttpApp;
+let env: { VOLUMECTL_URL: string };
+beforeEach(async () => {
+  daemon = new FakeDaemon();
+  app = await HttpApp.start(daemon);
+  env = { VOLUMECTL_URL: `http://127.0.0.1:${app.port}` };
+});
+afterEach(() => app.close());
+
+const ctl = (...args: string[]) => volumectl(args, env);
+
+/** Another program where the daemon should be. */
+async function impostor(listener: RequestListener, work: (url: string) => Promise<void>): Promise<void> {
+  const server: Server = createServer(listener).listen(0, '127.0.0.1');
+  await new Promise((resolve) => server.once('listening', resolve));
+  try {
+    await work(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+  } finally {
+    server.closeAllConnections();
+    server.close();
+  }
+}
+
+describe('exit codes', () => {
+  it('0: the answer is on the standard output, and nothing on the other', async () => {
+    const { code, out, error } = await ctl('volume', 'show', VOLUME);
+    expect([code, error]).toEqual([0, '']);
+    expect(out).toMatch(/^volume_id +6f1d2c3b-/m);
+    expect(out).toMatch(/^size +5 GiB$/m);
+  });
+
+  it.each([
+    [['volum', 'list'], 'Did you mean volume?'],
+    [['volume', 'crate'], 'Did you mean create?'],
+    [['volume'], 'Say what to do: volumectl volume list|show|'],
+    [['volume', 'show'], 'the volume is missing'],
+    [['volume', 'show', ''], 'the volume is missing'],
+    [['volume', 'show', VOLUME, 'more'], 'too much is given: more'],
+    [['volume', 'list', '--vmm', 'x'], 'there is no option --vmm; did you mean --vm?'],
+    [['volume', 'create', '--name', 'x'], '--size is missing'],
+    [['volume', 'attach', VOLUME, '--vm'], '--vm needs a value'],
+    [['volume', 'list', '--json=yes'], '--json takes no value'],
+    [['operation', 'list', '--status', 'done'], 'It is one of pending, executing, completed'],
+    [['operation', 'list', '--limit', 'x'], '--limit x is not a number'],
+    [['health', '--columns', 'colour'], 'The columns are status, phase'],
+    [['health', '--json', '--columns', 'status'], 'contradict each other'],
+    [['health', '--timeout', 'soon'], 'Write it like 30s'],
+    [['health', '--url', 'ftp://x'], 'Write it like http://127.0.0.1:8090'],
+    [['task', 'run', 'sync:slow'], 'The only one is sync:force.'],
+    [['--nope'], 'there is no option --nope'],
+    [['help', 'nope'], 'there is no command nope'],
+  ])('2: %j is wrong, and says what to type', async (args, says) => {
+    const { code, out, error } = await ctl(...args);
+    expect([code, out]).toEqual([2, '']);
+    expect(error).toMatch(/^volumectl: /);
+    expect(error).toContain(says);
+    expect(error).toContain('--help');
+  });
+
+  it('2: what only the daemon can judge is told under the name of the command line', async () => {
+    const { code, error } = await ctl(
+      ...['volume', 'create', '--name', 'disk', '--size', '1G', '--offering', 'custom', '--zone', 'z1'],
+    );
+    expect(code).toBe(2);
+    expect(error).toContain('--offering must be the UUID of a disk offering');
+    expect(error).toContain('--zone must be the UUID of a zone');
+    expect((await ctl('volume', 'show', 'vdb')).error).toContain('<volume> must be the UUID of a volume');
+  });
+
+  it('2: a wrong column is found before anything is asked of the daemon', async () => {
+    const { code } = await ctl('volume', 'attach', VOLUME, '--vm', OTHER_VM, '--columns', 'colour');
+    expect(code).toBe(2);
+    expect(daemon.requests).toEqual([]);
+  });
+
+  it('3: the daemon refuses, with its words, its code and its fix', async () => {
+    const { code, out, error } = await ctl('volume', 'show', NOBODY);
+    expect([code, out]).toEqual([3, '']);
+    expect(error).toContain('not found in CloudStack (VOLUME_NOT_FOUND)');
+    expect(error).toContain('fix: Check the volume id');
+  });
+
+  it('3: a check that finds something wrong', async () => {
+    const { code, out } = await ctl('check', 'cloudstack');
+    expect(code).toBe(3);
+    expect(out).toMatch(/^problems +the role of the key does not allow createVolume/m);
+    expect(out).toMatch(/^createVolume +no +create$/m);
+    expect(out).toMatch(/^attachVolume +not known/m);
+    expect((await ctl('check', 'all')).code).toBe(3);
+    expect((await ctl('check', 'database')).code).toBe(0);
+  });
+
+  it('4: no answer within --timeout', async () => {
+    await impostor(
+      () => undefined,
+      async (url) => {
+        const { code, error } = await volumectl(['health', '--timeout', '200ms', '--url', url]);
+        expect(code).toBe(4);
+        expect(error).toContain('no answer from http://127.0.0.1:');
+      },
+    );
+  });
+
+  it('4: an operation that takes longer than --timeout goes on, and says how to follow it', async () => {
+    const { code, error } = await ctl('volume', 'detach', VOLUME, '--wait', '--timeout', '300ms');
+    const [operation] = daemon.stored;
+    expect(code).toBe(4);
+    expect(error).toContain('has not ended within 300 ms');
+    expect(error).toContain(`volumectl operation watch ${operation?.id}`);
+  });
+
+  it('5: nobody listens, on a port or a socket', async () => {
+    const nobody = await volumectl(['health', '--url', `http://127.0.0.1:${await freePort()}`]);
+    expect(nobody.code).toBe(5);
+    expect(nobody.error).toContain('ECONNREFUSED');
+    expect(nobody.error).toContain('systemctl status volume-daemon');
+    expect((await volumectl(['health', '--socket', join(dir, 'none')])).code).toBe(5);
+    expect((await volumectl(['events', '--url', `http://127.0.0.1:${await freePort()}`])).code).toBe(5);
+  });
+
+  it('5: somebody else listens', async () => {
+    await impostor(
+      (_, response) => response.end('<html>hello</html>'),
+      async (url) => {
+        const { code, error } = await volumectl(['health', '--url', url]);
+        expect(code).toBe(5);
+        expect(error).toContain('not as a volume daemon');
+      },
+    );
+  });
+
+  it('5: the daemon stands by', async () => {
+    daemon.phase = 'standby';
+    const { code, error } = await ctl('volume', 'detach', VOLUME);
+    expect(code).toBe(5);
+    expect(error).toContain('(STANDBY)');
+  });
+});
+
+describe('--wait', () => {
+  it('names each step as it happens, and ends with the operation', async () => {
+    const running = Volumectl.start(['volume', 'detach', VOLUME, '--wait'], env);
+    await running.until(/detach 6f1d2c3b-[\w-]+: pending/, 'error');
+    const id = daemon.stored[0]?.id ?? '';
+    daemon.journal(id, 'detach-volume', 'intent');
+    await running.until(/: detach-volume: CloudStack is asked/, 'error');
+    daemon.journal(id, 'detach-volume', 'accepted');
+    await running.until(/: detach-volume: CloudStack works on it/, 'error');
+    daemon.move(id, { status: 'completed', response: {}, completedAt: 1 });
+    const { code, out } = await running.ended;
+    expect(code).toBe(0);
+    expect(out).toMatch(/^status +completed$/m);
+  });
+
+  it('3: a failed operation gives its reason, its code and what to do', async () => {
+    const running = Volumectl.start(['volume', 'detach', VOLUME, '--wait', '--json'], env);
+    await running.until(/: pending/, 'error');
+    daemon.move(daemon.stored[0]?.id ?? '', {
+      status: 'failed',
+      error: 'device is mounted on /mnt',
+      errorCode: 'DEVICE_IN_USE',
+      completedAt: 1,
+    });
+    const { code, out, error } = await running.ended;
+    expect(code).toBe(3);
+    expect(JSON.parse(out)).toMatchObject({ status: 'failed', error_code: 'DEVICE_IN_USE' });
+    expect(error).toContain('the detach has failed: device is mounted on /mnt (DEVICE_IN_USE)');
+    expect(error).toContain('fix: Stop what details names');
+  });
+
+  it('--quiet says nothing but the result', async () => {
+    const running = Volumectl.start(
+      ['volume', 'detach', VOLUME, '--wait', '--quiet', '--columns', 'status', '--no-headers'],
+      env,
+    );
+    await vi.waitFor(() => expect(daemon.stored).toHaveLength(1), { timeout: 30_000 });
+    daemon.move(daemon.stored[0]?.id ?? '', { status: 'completed', completedAt: 1 });
+    expect(await running.ended).toEqual({ code: 0, out: 'completed\n', error: '' });
+  });
+
+  it('130: Ctrl-C ends the waiting, not the operation', async () => {
+    const running = Volumectl.start(['volume', 'detach', VOLUME, '--wait'], env);
+    await running.until(/: pending/, 'error');
+    running.child.kill('SIGINT');
+    const { code, error } = await running.ended;
+    expect(code).toBe(130);
+    expect(error).toContain('goes on by itself');
+    expect(daemon.stored[0]).toMatchObject({ status: 'pending', cancelRequested: false });
+  });
+});
+
+describe('what is sent', () => {
+  it('attach without --vm is for this appliance, and carries the key', async () => {
+    expect((await ctl('volume', 'attach', VOLUME, '--key', 'k-1')).code).toBe(0);
+    expect(daemon.requests).toMatchObject([
+      { type: 'attach', request: { volume_id: VOLUME, vm_id: APPLIANCE }, idempotencyKey: 'k-1' },
+    ]);
+  });
+
+  it('sizes in words, metadata as pairs; detach without --force sends no body', async () => {
+    const args = ['--name', 'd', '--size', '1.5GiB', '--offering', NOBODY, '--zone', NOBODY];
+    await ctl('volume', 'create', ...args, '--metadata', 'a=1,b=x=y');
+    await ctl('volume', 'detach', VOLUME);
+    await ctl('volume', 'detach', VOLUME, '--force');
+    expect(daemon.requests.map(({ request }) => request)).toMatchObject([
+      { name: 'd', size: 1.5 * 1024 ** 3, metadata: { a: '1', b: 'x=y' } },
+      { volume_id: VOLUME },
+      { volume_id: VOLUME, force: true },
+    ]);
+    expect(daemon.requests[1]?.request).not.toHaveProperty('force');
+  });
+
+  it('a delete is asked for: refused without a terminal, done with --yes', async () => {
+    const refused = await ctl('volume', 'delete', VOLUME);
+    expect([refused.code, daemon.requests]).toEqual([2, []]);
+    expect(refused.error).toContain('Repeat with --yes.');
+    expect((await ctl('volume', 'delete', VOLUME, '--yes')).code).toBe(0);
+    expect(daemon.requests).toMatchObject([{ type: 'delete' }]);
+  });
+
+  it('options before the command count too', async () => {
+    const { out } = await ctl('--json', '--url', env.VOLUMECTL_URL, 'sync', '--dry-run');
+    expect(JSON.parse(out)).toMatchObject({ report: { dry_run: true } });
+  });
+
+  it('the token of the token file', async () => {
+    setGuardSettings({ allowedHosts: [], token: 'sesame', requireToken: true });
+    expect(await ctl('sync')).toMatchObject({ code: 3, error: expect.stringContaining('UNAUTHORIZED') });
+    writeFileSync(join(dir, 'token'), 'sesame\n');
+    expect((await ctl('volume', 'list', '--token-file', join(dir, 'token'))).code).toBe(0);
+    const missing = await ctl('volume', 'list', '--token-file', join(dir, 'no-token'));
+    expect(missing).toMatchObject({ code: 5, error: expect.stringContaining('token file cannot be read') });
+  });
+
+  it('where the daemon of this machine listens, when nobody says it', async () => {
+    const defaults = join(dir, 'defaults');
+    writeFileSync(defaults, `# comment\nDATABASE_DSN="secret"\nHOST=0.0.0.0\nPORT="${app.port}"\n`);
+    expect((await volumectl(['health'], { VOLUMECTL_DEFAULTS: defaults })).code).toBe(0);
+  });
+});
+
+describe('what is shown', () => {
+  it('--json is what the API answered, for every command that reads', async () => {
+    for (const args of [
+      ['volume', 'list'],
+      ['volume', 'show', VOLUME],
+      ['volume', 'device', VOLUME],
+      ['device', 'list'],
+      ['device', 'show', '/dev/vdb'],
+      ['device', 'explain', VOLUME],
+      ['operation', 'list'],
+      ['export', 'list'],
+      ['export', 'show', VOLUME],
+      ['export', 'validate'],
+      ['vm', 'volumes', APPLIANCE],
+      ['health'],
+      ['sync', '--dry-run'],
+      ['check', 'all'],
+      ['check', 'zones'],
+      ['check', 'offerings'],
+      ['check', 'database'],
+    ]) {
+      const { out, error } = await ctl(...args, '--json');
+      expect(error, args.join(' ')).toBe('');
+      expect(JSON.parse(out), args.join(' ')).toBeTruthy();
+    }
+  });
+
+  it('--columns picks and orders, --no-headers leaves the names out', async () => {
+    const { out } = await ctl('volume', 'list', '--columns', 'device_path,volume_id', '--no-headers');
+    expect(out).toMatch(new RegExp(`^/dev/vdb +${VOLUME}\\nremote-vm-\\S+ +${REMOTE_VOLUME}\\n$`));
+    expect((await ctl('volume', 'list', '--columns', 'volume_id')).out.split('\n')[0]).toBe('VOLUME ID');
+  });
+
+  it('an empty list is a sentence on the error output, and [] with --json', async () => {
+    const { code, out, error } = await ctl('operation', 'list');
+    expect([code, out, error]).toEqual([0, '', 'There is no such operation.\n']);
+    expect((await ctl('operation', 'list', '--json')).out).toBe('[]\n');
+  });
+
+  it('a hostile name cannot speak to the terminal', async () => {
+    const [record] = daemon.records;
+    if (!record) throw new Error('no record');
+    daemon.records[0] = { ...record, exportName: 'evil\u001b[2J\u0007\u202e\nname' };
+    const { out } = await ctl('export', 'list', '--columns', 'export_name', '--no-headers');
+    expect(out).toBe('evil\\u001b[2J\\u0007\\u202e\\u000aname\n');
+  });
+
+  it('an explanation names every disk and its verdict', async () => {
+    const { out } = await ctl('device', 'explain', VOLUME);
+    expect(out).toMatch(/^answer +found \/dev\/vdb/m);
+    expect(out).toMatch(/^\/dev\/vdb .* has the serial of the volume$/m);
+  });
+
+  it('--all follows the pages', async () => {
+    for (let index = 0; index < 5; index += 1)
+      await daemon.operations.request('detach', { volume_id: VOLUME });
+    expect(JSON.parse((await ctl('operation', 'list', '--limit', '2', '--json')).out)).toHaveLength(2);
+    expect(JSON.parse((await ctl('operation', 'list', '--all', '--limit', '2', '--json')).out)).toHaveLength(
+      5,
+    );
+  });
+
+  it('an operation shows its steps, also while it goes on', async () => {
+    const { id } = await daemon.operations.request('detach', { volume_id: VOLUME });
+    daemon.journal(id, 'detach-volume', 'finished', { outcome: 'failed', text: 'no such VM' });
+    const { out } = await ctl('operation', 'show', id);
+    expect(out).toMatch(/detach-volume +finished +detach-volume: CloudStack says failed: no such VM/);
+    expect(JSON.parse((await ctl('operation', 'show', id, '--json')).out).journal).toHaveLength(2);
+    expect((await ctl('operation', 'cancel', id)).out).toMatch(/^status +cancelled/m);
+  });
+});
+
+describe('following', () => {
+  it('events come as they happen, one JSON a line, and are taken up where a break was', async () => {
+    const { id } = await daemon.operations.request('detach', { volume_id: VOLUME });
+    const running = Volumectl.start(['events', '--after', '0', '--json', '--limit', '3'], env);
+    await running.until(/\n/);
+    const { port } = app;
+    // The daemon restarts on its port: what happens meanwhile is replayed.
+    await app.close();
+    daemon.journal(id, 'check', 'done');
+    app = await HttpApp.start(daemon, port);
+    await running.until(/"step":"check"/);
+    daemon.journal(id, 'later', 'done');
+    const { code, out } = await running.ended;
+    expect(code).toBe(0);
+    expect(
+      out
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line).id),
+    ).toEqual([1, 2, 3]);
+  });
+
+  it('4: the limit was not reached in time', async () => {
+    expect((await ctl('events', '--limit', '1', '--timeout', '300ms')).code).toBe(4);
+    expect((await ctl('events', '--timeout', '300ms')).code).toBe(0);
+  });
+
+  it('disks come and go under the list of those that are there', async () => {
+    const running = Volumectl.start(['device', 'watch', '--limit', '1'], env);
+    await running.until(/belongs to|BELONGS TO/);
+    await vi.waitFor(() => expect(daemon.listeningToDevices).toBe(1), { timeout: 30_000 });
+    daemon.device(deviceEvent(1));
+    const { code, out } = await running.ended;
+    expect(code).toBe(0);
+    expect(out).toMatch(/\/dev\/vdb added {2}5 GiB, serial 6f1d2c3b4a5946879786, diskseq 7/);
+  });
+
+  it('a reader that goes away ends it quietly', async () => {
+    for (let index = 0; index < 2000; index += 1) daemon.journal('', 'noise', 'note');
+    const running = Volumectl.start(['events', '--after', '0'], env);
+    await running.until(/\n/);
+    running.child.stdout?.destroy();
+    daemon.journal('', 'one', 'note');
+    const { code, error } = await running.ended;
+    expect([code, error]).toEqual([0, '']);
+  });
+});
