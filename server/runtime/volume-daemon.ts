@@ -12,7 +12,7 @@ import { OperationEvents } from '../operations/events';
 import type { ExportRecord, OperationType, RequestOf } from '../operations/model';
 import { OperationService } from '../operations/service';
 import { SyncService } from '../sync/service';
-import { withdrawSurprises } from '../sync/surprise';
+import { closeWrongExports } from '../sync/surprise';
 import { type Assembly, assemble } from './assembly';
 import { systemClock, systemRandom } from './clock';
 import type { Configuration } from './configuration';
@@ -323,6 +323,7 @@ export class VolumeDaemon implements Daemon {
   }
 
   private async firstSync(): Promise<void> {
+    await this.closeWrongExports();
     try {
       await this.sync.run({ dryRun: false, reason: 'start' });
     } catch (error) {
@@ -360,9 +361,13 @@ export class VolumeDaemon implements Daemon {
   private deviceEvent(event: DeviceEvent): void {
     this.recent.push(event);
     if (this.recent.length > LIMITS.RECENT_EVENTS) this.recent.shift();
+    void this.closeWrongExports();
+  }
+
+  private async closeWrongExports(): Promise<void> {
     const { engine } = this.ownership;
     const { vmId } = this.assembly.identity.view;
-    if (event.type === 'added' || !engine || vmId === null) return;
+    if (!engine || vmId === null) return;
     const { database, exports, watcher } = this.assembly;
     const parts = {
       ledger: database.ledger,
@@ -370,9 +375,7 @@ export class VolumeDaemon implements Daemon {
       logger: this.parts.logger,
       isBusyWith: (id: string) => engine.isBusyWith(id),
     };
-    withdrawSurprises(parts, vmId, watcher.snapshot()).catch((error: unknown) => {
-      this.parts.logger.warn('Vanished devices could not be looked at', { reason: messageOf(error) });
-    });
+    await closeWrongExports(parts, vmId, () => watcher.snapshot());
   }
 
   private createDiagnostics(): Diagnostics {
