@@ -129,20 +129,24 @@ export class DeviceWatcher {
     check: (snapshot: DeviceSnapshot) => T | null,
     options: { readonly timeout: number; readonly signal?: AbortSignal },
   ): Promise<T | null> {
-    const { clock } = this.parts;
-    const deadline = clock.monotonic() + options.timeout;
     const release = this.urgent();
+    const done = new AbortController();
+    const signals = [done.signal, this.stopping.signal, ...(options.signal ? [options.signal] : [])];
+    // One timer for the whole wait: a wait may see hundreds of looks.
+    let over = options.timeout <= 0;
+    const expired = this.parts.clock.sleep(options.timeout, AbortSignal.any(signals)).then(() => {
+      over = true;
+    });
     try {
       let fresh = await this.tryScan();
       for (;;) {
         const answer = fresh ? check(fresh) : null;
-        const left = deadline - clock.monotonic();
-        const over = left <= 0 || options.signal?.aborted || this.stopping.signal.aborted;
         if (answer !== null || over) return answer;
-        await this.nextScan(left, options.signal);
+        await Promise.race([this.nextScan(), expired]);
         fresh = this.trouble === null ? this.current : null;
       }
     } finally {
+      done.abort();
       release();
     }
   }
@@ -194,7 +198,9 @@ export class DeviceWatcher {
     this.queued = null;
     this.scanning = this.lookOnce().finally(() => {
       this.scanning = null;
-      for (const wake of [...this.afterScan]) wake();
+      const waiting = [...this.afterScan];
+      this.afterScan.clear();
+      for (const wake of waiting) wake();
     });
     return this.scanning;
   }
@@ -263,13 +269,8 @@ export class DeviceWatcher {
     }
   }
 
-  private async nextScan(timeout: number, signal: AbortSignal | undefined): Promise<void> {
-    const done = new AbortController();
-    const wake = () => done.abort();
-    this.afterScan.add(wake);
-    const signals = [done.signal, this.stopping.signal, ...(signal ? [signal] : [])];
-    await this.parts.clock.sleep(timeout, AbortSignal.any(signals));
-    this.afterScan.delete(wake);
+  private nextScan(): Promise<void> {
+    return new Promise((resolve) => this.afterScan.add(resolve));
   }
 }
 
