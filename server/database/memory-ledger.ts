@@ -2,6 +2,7 @@ import {
   isTerminal,
   type JournalEntry,
   type JsonObject,
+  type JsonValue,
   type NewJournalEntry,
   type Operation,
   type OperationType,
@@ -275,5 +276,13 @@ function changed({
 
 /** A copy that shares nothing with the writer's objects, as a row would be. */
 function plain(entry: NewJournalEntry): NewJournalEntry {
-  return { step: entry.step, state: entry.state, data: structuredClone(entry.data) };
+  return { step: entry.step, state: entry.state, data: copyOf(entry.data) };
+}
+
+/** structuredClone costs more than the rest of an append. */
+function copyOf<T extends JsonValue>(value: T): T;
+function copyOf(value: JsonValue): JsonValue {
+  if (Array.isArray(value)) return value.map(copyOf);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, copyOf(item)]));
 }
