@@ -1,0 +1,136 @@
+import { exportName } from '~/server/exports/naming';
+import type { OperationType, RequestOf } from '~/server/operations/model';
+import type { DaemonProcess } from './process';
+import type { Ask } from './script';
+import type { World } from './world';
+
+const TRIES = 120;
+const PATIENCE = 5_000;
+const PAUSE = 1_000;
+
+/** Who the daemon works for: migration and failover programs that ask again until they are answered. */
+export class Callers {
+  /** Requests by idempotency key: the operation that the caller was told of, null until it was. */
+  readonly answered = new Map<string, string | null>();
+  waiting = 0;
+  private last: string | null = null;
+
+  constructor(
+    private readonly world: World,
+    private readonly owner: () => DaemonProcess | null,
+  ) {}
+
+  async ask(ask: Ask): Promise<void> {
+    this.waiting += 1;
+    try {
+      await this.carryOut(ask);
+    } finally {
+      this.waiting -= 1;
+    }
+  }
+
+  private async carryOut(ask: Ask): Promise<void> {
+    const { world } = this;
+    switch (ask.kind) {
+      case 'create': {
+        const offering = world.model.offerings[ask.fixed ? 1 : 0];
+        const request = {
+          name: ask.name,
+          size: ask.bytes,
+          zone_id: world.zoneId,
+          disk_offering_id: offering?.id ?? '',
+        };
+        return this.request('create', request);
+      }
+      case 'attach': {
+        const vmId = ask.where === 'here' ? world.applianceVmId : world.otherVmId;
+        return this.request('attach', { volume_id: this.volume(ask.volume), vm_id: vmId });
+      }
+      case 'detach':
+      case 'delete':
+        return this.request(ask.kind, {
+          volume_id: this.volume(ask.volume),
+          ...(ask.force ? { force: true } : {}),
+        });
+      case 'cleanup':
+        return this.request('cleanup', {
+          volume_id: this.volume(ask.volume),
+          test_vm_id: world.otherVmId,
+          oma_vm_id: world.applianceVmId,
+          delete_vm: ask.deleteVm,
+          force_clean: ask.forceClean,
+        });
+      case 'client':
+        return this.connect(this.volume(ask.volume), ask.ms);
+      case 'hold':
+        return this.hold(this.volume(ask.volume), ask.ms);
+      case 'cancel':
+      case 'sync':
+      case 'publish':
+      case 'withdraw':
+        return this.once(ask);
+      default:
+        return ask satisfies never;
+    }
+  }
+
+  /** With an idempotency key, again and again: a caller that was not answered does not know whether it was heard. */
+  private async request<T extends OperationType>(type: T, request: RequestOf[T]): Promise<void> {
+    const { world } = this;
+    const key = world.random.uuid();
+    this.answered.set(key, null);
+    for (let attempt = 0; attempt < TRIES && !world.over; attempt += 1) {
+      const process = this.owner();
+      if (process) {
+        const asked = process.operations.request(type, request, { idempotencyKey: key }).catch(() => null);
+        const operation = await Promise.race([asked, world.scheduler.sleep(PATIENCE).then(() => null)]);
+        if (operation) {
+          this.answered.set(key, operation.id);
+          this.last = operation.id;
+          world.trace(() => `caller: ${type} ${JSON.stringify(request)} is operation ${operation.id}`);
+          return;
+        }
+      }
+      await world.scheduler.sleep(PAUSE);
+    }
+  }
+
+  private async once(ask: Extract<Ask, { kind: 'cancel' | 'sync' | 'publish' | 'withdraw' }>): Promise<void> {
+    const process = this.owner();
+    if (!process) return;
+    const work = async (): Promise<unknown> => {
+      switch (ask.kind) {
+        case 'cancel':
+          return this.last === null ? null : process.operations.cancel(this.last);
+        case 'sync':
+          return process.trySync('caller');
+        case 'publish':
+          return process.exports.publish(this.volume(ask.volume), {});
+        case 'withdraw':
+          return process.exports.withdraw(this.volume(ask.volume), { force: ask.force });
+        default:
+          return ask satisfies never;
+      }
+    };
+    await Promise.race([work().catch(() => null), this.world.scheduler.sleep(PATIENCE)]);
+  }
+
+  private async connect(volumeId: string, ms: number): Promise<void> {
+    const { server, scheduler } = this.world;
+    const client = await server.connect(exportName(volumeId)).catch(() => null);
+    if (!client) return;
+    await scheduler.sleep(ms);
+    server.hangUp(client);
+  }
+
+  private async hold(volumeId: string, ms: number): Promise<void> {
+    const { guest, scheduler } = this.world;
+    guest.hold(volumeId, [{ kind: 'mount', detail: '/mnt' }]);
+    await scheduler.sleep(ms);
+    guest.hold(volumeId, []);
+  }
+
+  private volume(index: number): string {
+    return this.world.volumes[index] ?? this.world.volumes[0] ?? '';
+  }
+}

@@ -1,0 +1,61 @@
+import { exportName } from '~/server/exports/naming';
+import type { Operation } from '~/server/operations/model';
+import type { World } from './world';
+
+interface Begun {
+  readonly begunAt: number;
+}
+
+/** What must be true at the very moment an operation says that it is done: the complaint, or null when it is. */
+export function complaintAt(world: World, operation: Operation): string | null {
+  const { volumeId } = operation;
+  switch (operation.type) {
+    case 'attach':
+      return attached(world, volumeId, operation.request.vm_id);
+    case 'cleanup':
+      return attached(world, volumeId, operation.request.oma_vm_id);
+    case 'detach':
+      return detached(world, volumeId);
+    case 'delete': {
+      const left = detached(world, volumeId);
+      return left ?? (world.volume(volumeId)?.removed === true ? null : 'it still exists');
+    }
+    case 'create': {
+      const volume = world.volume(volumeId);
+      if (!volume || volume.removed) return 'it does not exist';
+      const right = volume.size >= operation.request.size && volume.name === operation.request.name;
+      return right ? null : `it is not what was asked for: ${volume.name}, ${volume.size}`;
+    }
+    default:
+      return operation satisfies never;
+  }
+}
+
+/** Something happened to the volume while the operation ran, and the daemon could not know. */
+export function isDisturbed(world: World, { volumeId }: Operation, { begunAt }: Begun): boolean {
+  const at = world.disturbed.get(volumeId);
+  return at !== undefined && at >= begunAt;
+}
+
+function attached(world: World, volumeId: string, vmId: string): string | null {
+  const volume = world.volume(volumeId);
+  if (volume?.vmId !== vmId) return `it is attached to ${volume?.vmId ?? 'nothing'} instead of ${vmId}`;
+  const mapping = world.store.mappings.get(volumeId);
+  if (mapping?.vmId !== vmId) return 'it has no mapping to the VM';
+  if (vmId !== world.applianceVmId) return null;
+  const path = world.guest.devicePath(volumeId);
+  if (path === null) return 'it has no disk in the guest';
+  if (mapping.devicePath !== path || mapping.linuxState !== 'detected')
+    return `it is ${path} in the guest, the mapping says ${mapping.devicePath} ${mapping.linuxState}`;
+  if (!world.script.world.exports) return null;
+  if (world.server.served.get(exportName(volumeId))?.path !== path) return 'it is not exported';
+  return world.store.exports.get(volumeId)?.status === 'active' ? null : 'it has no active export row';
+}
+
+function detached(world: World, volumeId: string): string | null {
+  const volume = world.volume(volumeId);
+  if (volume && !volume.removed && volume.vmId !== null) return `it is attached to ${volume.vmId}`;
+  if (world.guest.devicePath(volumeId) !== null) return 'it still has a disk in the guest';
+  if (world.store.mappings.has(volumeId)) return 'it still has a mapping';
+  return world.server.served.has(exportName(volumeId)) ? 'it is still exported' : null;
+}

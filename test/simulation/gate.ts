@@ -1,0 +1,147 @@
+import type { Clock } from '~/server/runtime/clock';
+import type { SeededRandom } from './random';
+import type { Scheduler } from './scheduler';
+
+/** Where a daemon dies: at which of its calls, and on which side of the effect. */
+export interface CrashPoint {
+  /** `any` or calls that change something. */
+  readonly of: 'any' | 'change';
+  /** 1 = the next one. */
+  readonly call: number;
+  readonly side: 'before' | 'after';
+}
+
+const CHANGES = new Set([
+  'ledger.takeOver',
+  'ledger.accept',
+  'ledger.claim',
+  'ledger.append',
+  'ledger.repair',
+  'ledger.resumable',
+  'ledger.requestCancel',
+  'ledger.settleStraggler',
+  'cloud.submit',
+  'cloud.deleteVolume',
+  'exports.publish',
+  'exports.withdraw',
+]);
+
+export interface GateParts {
+  readonly scheduler: Scheduler;
+  readonly random: SeededRandom;
+  readonly trace: (line: () => string) => void;
+  /** Thrown instead of the effect, or after it; null = nothing is wrong. */
+  readonly trouble: (what: string) => { error: Error; after: boolean } | null;
+  readonly onDeath: () => void;
+}
+
+/**
+ * All that one process does to the world goes through here. When the process dies nothing of it goes on: calls that have not been
+ * made are never made, answers and timers never come. A request that was on its way may still arrive.
+ */
+export class Gate {
+  alive = true;
+  private crash: (CrashPoint & { left: number }) | null = null;
+  private afterCrash: () => void = () => {};
+
+  constructor(private readonly parts: GateParts) {}
+
+  die(): void {
+    if (!this.alive) return;
+    this.alive = false;
+    this.parts.onDeath();
+    this.afterCrash();
+  }
+
+  /** `died` is told when it happens: a process may have nothing left to do before. */
+  armCrash(point: CrashPoint, died: () => void): void {
+    this.crash = { ...point, left: point.call };
+    this.afterCrash = died;
+  }
+
+  disarm(): void {
+    this.crash = null;
+  }
+
+  call<T>(what: string, work: () => Promise<T> | T): Promise<T> {
+    const { scheduler, random, trace } = this.parts;
+    return new Promise<T>((resolve, reject) => {
+      if (!this.alive) return;
+      const side = this.crashSide(what);
+      if (side === 'before') this.die();
+      // Half of what a dead process had sent arrives all the same.
+      const onTheWire = random.chance(0.5);
+      scheduler.after(random.between(0.01, 2), () => {
+        if (!this.alive && !onTheWire) return;
+        trace(() => `${what}${this.alive ? '' : ' (from a dead process)'}`);
+        const trouble = this.parts.trouble(what);
+        if (trouble && !trouble.after) {
+          this.answer(() => reject(trouble.error));
+          return;
+        }
+        const effect = attempt(work);
+        if (side === 'after') this.die();
+        effect.then(
+          (value) => this.answer(() => (trouble ? reject(trouble.error) : resolve(value))),
+          (error: unknown) => {
+            trace(() => `${what} failed: ${error instanceof Error ? error.message : String(error)}`);
+            this.answer(() => reject(error));
+          },
+        );
+      });
+    });
+  }
+
+  /** The clock of this process: its monotonic time begins with it, its wall clock is the appliance's. */
+  clock(wall: () => number): Clock {
+    const { scheduler, random } = this.parts;
+    const born = scheduler.time - random.between(0, 1000);
+    return {
+      now: wall,
+      monotonic: () => scheduler.time - born,
+      sleep: (ms, signal) =>
+        new Promise((resolve) => {
+          if (this.alive) void scheduler.sleep(ms, signal).then(() => (this.alive ? resolve() : undefined));
+        }),
+    };
+  }
+
+  /** A port of the world as this process sees it. `plain` names what answers at once and changes nothing. */
+  port<T extends object>(name: string, target: T, plain: readonly string[] = []): T {
+    const made = new Map<PropertyKey, unknown>();
+    return new Proxy(target, {
+      get: (object, key) => {
+        const known = made.get(key);
+        if (known) return known;
+        const value: unknown = Reflect.get(object, key);
+        if (typeof value !== 'function' || plain.includes(String(key))) return value;
+        const what = `${name}.${String(key)}`;
+        const wrapped = (...args: unknown[]) => this.call(what, () => Reflect.apply(value, object, args));
+        made.set(key, wrapped);
+        return wrapped;
+      },
+    });
+  }
+
+  private answer(deliver: () => void): void {
+    const { scheduler, random } = this.parts;
+    if (!this.alive) return;
+    // Mostly at once: the time of a call is drawn before its effect, and that is enough to reorder answers.
+    if (random.chance(0.8)) deliver();
+    else scheduler.after(random.between(0, 5), () => (this.alive ? deliver() : undefined));
+  }
+
+  private crashSide(what: string): CrashPoint['side'] | null {
+    const { crash } = this;
+    if (!crash || (crash.of === 'change' && !CHANGES.has(what))) return null;
+    crash.left -= 1;
+    if (crash.left > 0) return null;
+    this.crash = null;
+    this.parts.trace(() => `the process dies ${crash.side} ${what}`);
+    return crash.side;
+  }
+}
+
+async function attempt<T>(work: () => Promise<T> | T): Promise<T> {
+  return work();
+}

@@ -1,0 +1,334 @@
+import type { Effect } from '~/lab/cloudstack/history';
+import type { StoredEntry } from '~/server/database/memory-store';
+import { expectedSerial } from '~/server/devices/serial';
+import { exportName, volumeIdOf } from '~/server/exports/naming';
+import { isTerminal, type JournalEntry, type Mapping, type Operation } from '~/server/operations/model';
+import { complaintAt, isDisturbed } from './ends';
+import type { World } from './world';
+
+/** ms within which a process that looks must have withdrawn the export of a disk that has vanished on its own. */
+const GRACE = 3_000;
+/** The same for what only a sync can see. */
+const SYNC_GRACE = 130_000;
+
+/** What is known of an operation from its journal alone. */
+export interface Story {
+  sequence: number;
+  status: string;
+  volumeId: string | null;
+  begunAt: number;
+  /** Job id → step, of every intent. */
+  readonly intents: Map<string, string>;
+  ended: Operation | null;
+}
+
+/**
+ * Holds the whole world to the promises, after every event that has changed anything. It reads only what is true (rows, CloudStack's
+ * effects, the guest's plugs), never what the daemon believes.
+ */
+export class Invariants {
+  readonly stories = new Map<string, Story>();
+  /** How often each promise was put to the test. */
+  readonly checks: Record<string, number> = {};
+  private entriesSeen = 0;
+  private effectsSeen = 0;
+  private readonly effectsOf = new Map<string, number>();
+  private seen: readonly unknown[] = [];
+
+  constructor(private readonly world: World) {}
+
+  afterEvent(): void {
+    const { world } = this;
+    const { store, model, guest, server } = world;
+    const now = [
+      store.entries.length,
+      store.mappings,
+      store.exports,
+      model.effects.length,
+      guest.version,
+      server.served.size,
+    ];
+    const same = now.every((value, index) => value === this.seen[index]);
+    if (same) return;
+    this.seen = now;
+    this.readEntries();
+    this.readEffects();
+    this.checkRows();
+    this.checkMappings();
+    this.checkExports();
+  }
+
+  private fail(invariant: string, message: string): void {
+    this.world.fail(invariant, message);
+  }
+
+  private count(invariant: string): void {
+    this.checks[invariant] = (this.checks[invariant] ?? 0) + 1;
+  }
+
+  // ---- journal --------------------------------------------------------------------------------------------------------
+
+  private readEntries(): void {
+    const { entries } = this.world.store;
+    for (; this.entriesSeen < entries.length; this.entriesSeen += 1) {
+      const stored = entries[this.entriesSeen];
+      if (stored && stored.entry.operationId !== '') this.readEntry(stored);
+    }
+  }
+
+  private readEntry({ entry }: StoredEntry): void {
+    this.world.trace(
+      () =>
+        `journal ${entry.operationId.slice(0, 8)} ${entry.step} ${entry.state} ${JSON.stringify(entry.data)}`,
+    );
+    const story = this.storyOf(entry.operationId);
+    if (entry.sequence !== story.sequence + 1)
+      this.fail(
+        'journal-has-no-gap',
+        `operation ${entry.operationId}: entry ${entry.sequence} follows ${story.sequence}`,
+      );
+    story.sequence = entry.sequence;
+    this.follow(story, entry);
+  }
+
+  private follow(story: Story, entry: JournalEntry): void {
+    const { data, state, step, operationId } = entry;
+    const jobId = typeof data.job_id === 'string' ? data.job_id : null;
+    const straggler = data.straggler === true;
+    if (isTerminalText(story.status) && !straggler)
+      this.fail(
+        'terminal-never-changes',
+        `operation ${operationId} ended ${story.status}, and then: ${step} ${state}`,
+      );
+    if (step === 'operation' && (state === 'pending' || state === 'executing' || isTerminalText(state))) {
+      if (state === 'executing') story.begunAt = this.world.scheduler.time;
+      story.status = state;
+    }
+    if (state === 'intent' && jobId !== null) {
+      if (story.intents.has(jobId)) this.fail('one-intent-per-job', `job ${jobId} was intended twice`);
+      this.checkNoOtherJob(story, entry, jobId);
+      story.intents.set(jobId, step);
+    }
+    if (
+      ['accepted', 'refused', 'finished'].includes(state) &&
+      (jobId === null || story.intents.get(jobId) !== step)
+    )
+      this.fail('intent-before-answer', `operation ${operationId}: ${step} ${state} without its intent`);
+    if (step === 'create-volume' && typeof data.volume_id === 'string') story.volumeId = data.volume_id;
+  }
+
+  /** A new try while the job of the last one still runs is a blind resend. */
+  private checkNoOtherJob(story: Story, { step, operationId }: JournalEntry, jobId: string): void {
+    this.count('no-second-try-while-the-first-runs');
+    for (const [earlier, of] of story.intents) {
+      const job = this.world.model.jobs.get(earlier);
+      if (of === step && job?.status === 0 && !job.lost)
+        this.fail(
+          'no-second-try-while-the-first-runs',
+          `operation ${operationId}: ${step} is tried again as ${jobId} while job ${earlier} still runs`,
+        );
+    }
+  }
+
+  private storyOf(operationId: string): Story {
+    const known = this.stories.get(operationId);
+    if (known) return known;
+    const story: Story = {
+      sequence: 0,
+      status: '',
+      volumeId: null,
+      begunAt: 0,
+      intents: new Map(),
+      ended: null,
+    };
+    this.stories.set(operationId, story);
+    return story;
+  }
+
+  // ---- effects --------------------------------------------------------------------------------------------------------
+
+  private readEffects(): void {
+    const { effects } = this.world.model;
+    for (; this.effectsSeen < effects.length; this.effectsSeen += 1) {
+      const effect = effects[this.effectsSeen];
+      if (effect) this.readEffect(effect);
+    }
+  }
+
+  private readEffect(effect: Effect): void {
+    const { kind, volumeId, jobId } = effect;
+    this.world.trace(() => `effect ${kind} ${volumeId.slice(0, 8)} job ${jobId ?? '-'}`);
+    this.count('each-effect-once');
+    const key = `${kind} ${volumeId} ${jobId ?? ''}`;
+    const times = (this.effectsOf.get(key) ?? 0) + 1;
+    this.effectsOf.set(key, times);
+    if (times > 1)
+      this.fail(
+        'each-effect-once',
+        `${kind} of ${volumeId} happened ${times} times (job ${jobId ?? 'none'})`,
+      );
+    if (kind === 'delete') this.checkDelete(volumeId);
+    else this.checkIntended(effect);
+  }
+
+  private checkIntended({ kind, volumeId, vmId, jobId }: Effect): void {
+    const operation = [...this.stories.entries()].find(
+      ([, story]) => jobId !== null && story.intents.has(jobId),
+    );
+    if (!operation)
+      this.fail(
+        'no-effect-without-intent',
+        `${kind} of ${volumeId || vmId}: no intent of job ${jobId ?? 'none'}`,
+      );
+    else if (kind === 'create') this.checkCreate(operation[0], operation[1], volumeId);
+  }
+
+  private checkCreate(operationId: string, story: Story, volumeId: string): void {
+    const made = this.world.model.effects.filter(
+      ({ kind, jobId }) => kind === 'create' && jobId !== null && story.intents.has(jobId),
+    );
+    if (made.length > 1)
+      this.fail(
+        'each-effect-once',
+        `operation ${operationId} has created ${made.map((one) => one.volumeId).join(' and ')}`,
+      );
+    if (!this.world.volumes.includes(volumeId)) this.world.volumes.push(volumeId);
+  }
+
+  private checkDelete(volumeId: string): void {
+    const wanted = [...this.stories].some(([id, story]) => {
+      const operation = this.world.store.operations.get(id)?.operation;
+      return (
+        operation?.type === 'delete' &&
+        operation.volumeId === volumeId &&
+        [...story.intents.values()].includes('delete-volume')
+      );
+    });
+    if (!wanted) this.fail('no-effect-without-intent', `volume ${volumeId} was deleted without an intent`);
+  }
+
+  // ---- rows -----------------------------------------------------------------------------------------------------------
+
+  private checkRows(): void {
+    const executing = new Map<string, string>();
+    for (const { operation } of this.world.store.operations.values()) {
+      const story = this.stories.get(operation.id);
+      if (operation.status === 'executing' && operation.volumeId !== '') {
+        const other = executing.get(operation.volumeId);
+        if (other)
+          this.fail(
+            'one-executing-per-volume',
+            `${operation.id} and ${other} execute on ${operation.volumeId}`,
+          );
+        executing.set(operation.volumeId, operation.id);
+      }
+      if (!story) {
+        this.fail('journal-replays-to-the-row', `operation ${operation.id} has no journal`);
+        continue;
+      }
+      this.checkRow(operation, story);
+    }
+    this.count('one-executing-per-volume');
+  }
+
+  private checkRow(operation: Operation, story: Story): void {
+    if (story.status !== operation.status)
+      this.fail(
+        'journal-replays-to-the-row',
+        `operation ${operation.id} is ${operation.status}, its journal says ${story.status}`,
+      );
+    if (operation.type === 'create' && story.volumeId !== null && operation.volumeId !== story.volumeId)
+      this.fail(
+        'journal-replays-to-the-row',
+        `create ${operation.id}: row ${operation.volumeId}, journal ${story.volumeId}`,
+      );
+    if (!isTerminal(operation.status)) return;
+    const { ended } = story;
+    if (!ended) {
+      story.ended = operation;
+      this.count(`ended-${operation.status}`);
+      this.checkEnd(operation, story);
+    } else if (ended !== operation && JSON.stringify(ended) !== JSON.stringify(operation)) {
+      this.fail('terminal-never-changes', `operation ${operation.id} has changed after its end`);
+    }
+  }
+
+  private checkEnd(operation: Operation, story: Story): void {
+    if (operation.status !== 'completed') return;
+    if (isDisturbed(this.world, operation, story)) {
+      this.count('ends-not-judged');
+      return;
+    }
+    const invariant = `completed-${operation.type}`;
+    this.count(invariant);
+    const complaint = complaintAt(this.world, operation);
+    if (complaint !== null)
+      this.fail(invariant, `${operation.volumeId}: ${complaint} (operation ${operation.id})`);
+  }
+
+  // ---- mappings and exports -------------------------------------------------------------------------------------------
+
+  private checkMappings(): void {
+    const paths = new Map<string, string>();
+    const plugs = new Map<string, string>();
+    for (const mapping of this.world.store.mappings.values()) {
+      this.claim(paths, `${mapping.vmId} ${mapping.devicePath}`, mapping.volumeId);
+      if (mapping.vmId !== this.world.applianceVmId) continue;
+      if (mapping.linuxState === 'detected')
+        this.claim(plugs, `${mapping.bootId} ${mapping.diskseq}`, mapping.volumeId);
+      this.checkIdentity(mapping);
+    }
+    this.count('no-two-mappings-share-a-device');
+  }
+
+  private claim(taken: Map<string, string>, what: string, volumeId: string): void {
+    const other = taken.get(what);
+    if (other)
+      this.fail('no-two-mappings-share-a-device', `${volumeId} and ${other} are both mapped to ${what}`);
+    taken.set(what, volumeId);
+  }
+
+  private checkIdentity({ volumeId, serial, bootId, diskseq, devicePath }: Mapping): void {
+    this.count('a-mapping-is-right-or-absent');
+    if (serial !== null && serial !== expectedSerial(volumeId))
+      this.fail('a-mapping-is-right-or-absent', `the mapping of ${volumeId} has serial ${serial}`);
+    if (diskseq === null) return;
+    const truth = this.world.guest.volumeOf(bootId, diskseq);
+    if (truth !== volumeId)
+      this.fail(
+        'a-mapping-is-right-or-absent',
+        `${devicePath} (diskseq ${diskseq}) is mapped to ${volumeId} and is the disk of ${truth ?? 'nobody'}`,
+      );
+  }
+
+  private checkExports(): void {
+    const { world } = this;
+    const { server, store, guest, applianceVmId } = world;
+    for (const { volumeId } of store.exports.values())
+      if (!store.mappings.has(volumeId))
+        this.fail('exports-are-mapped', `the export row of ${volumeId} has no mapping`);
+    const disks = server.served.size === 0 ? null : guest.volumesByPath();
+    for (const [name, { volumeId, path }] of server.served) {
+      this.count('an-export-serves-its-volume');
+      if (volumeIdOf(name) !== volumeId || name !== exportName(volumeId))
+        this.fail('an-export-serves-its-volume', `${name} is the export of ${volumeId}`);
+      if (this.isUnnoticed(world.disturbed.get(volumeId), GRACE)) continue;
+      const disk = disks?.get(path);
+      if (disk !== undefined && disk !== volumeId)
+        this.fail('an-export-serves-its-volume', `${name} leads to ${path}, which is the disk of ${disk}`);
+      const noticed = !this.isUnnoticed(world.unmapped.get(volumeId), SYNC_GRACE);
+      if (noticed && store.mappings.get(volumeId)?.vmId !== applianceVmId)
+        this.fail('exports-are-mapped', `${name} is served, and its volume is not mapped to the appliance`);
+    }
+  }
+
+  /** Something happened that no operation asked for, so recently that nobody who watches can have noticed. */
+  private isUnnoticed(at: number | undefined, grace: number): boolean {
+    const { scheduler, watchedSince, guest } = this.world;
+    return at !== undefined && scheduler.time - Math.max(at, watchedSince, guest.changedAt) < grace;
+  }
+}
+
+function isTerminalText(status: string): boolean {
+  return status === 'completed' || status === 'failed' || status === 'cancelled';
+}

@@ -1,0 +1,66 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { addTotals, noTotals, type Totals } from './totals';
+
+export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+
+/** Seeds that a process is given at a time. */
+const PORTION = 250;
+
+export interface PoolOptions {
+  readonly from: number;
+  readonly count: number;
+  readonly processes: number;
+  readonly stopAtFirst?: boolean;
+  /** The repository, or a copy of it with a planted fault. */
+  readonly root?: string;
+  readonly progress?: (totals: Totals) => void;
+}
+
+/** Runs schedules in several processes. With `stopAtFirst` it ends soon after the first violation. */
+export async function runPool(options: PoolOptions): Promise<Totals> {
+  const { from, count, processes, stopAtFirst = false, root = ROOT, progress } = options;
+  const totals = noTotals();
+  const end = from + count;
+  let next = from;
+  const work = async () => {
+    const child = fork(join(root, 'test/simulation/worker.ts'), [], {
+      cwd: root,
+      execArgv: ['--import', 'tsx'],
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    });
+    try {
+      while (next < end && !(stopAtFirst && totals.found.length > 0)) {
+        const portion = Math.min(PORTION, end - next);
+        const begin = next;
+        next += portion;
+        addTotals(totals, await order(child, { from: begin, count: portion, stopAtFirst }));
+        progress?.(totals);
+      }
+    } finally {
+      child.disconnect();
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(processes, Math.ceil(count / PORTION)) }, work));
+  totals.found.sort((a, b) => a.seed - b.seed);
+  return totals;
+}
+
+function order(
+  child: ChildProcess,
+  what: { from: number; count: number; stopAtFirst: boolean },
+): Promise<Totals> {
+  return new Promise((resolve, reject) => {
+    const died = (code: number | null) =>
+      reject(new Error(`a process of the simulation has ended (${code})`));
+    child.once('exit', died);
+    child.once('error', reject);
+    child.once('message', (totals) => {
+      child.off('exit', died);
+      child.off('error', reject);
+      resolve(totals as Totals);
+    });
+    child.send(what);
+  });
+}

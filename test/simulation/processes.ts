@@ -1,0 +1,85 @@
+import type { CrashPoint } from './gate';
+import { DaemonProcess } from './process';
+import type { World } from './world';
+
+/** systemd: starts the daemon again, however it ended. */
+export class Slot {
+  process: DaemonProcess | null = null;
+  private runs = 0;
+
+  constructor(
+    private readonly world: World,
+    private readonly name: string,
+  ) {}
+
+  start(): void {
+    if (this.world.over || this.world.booting || this.process?.gate.alive) return;
+    this.runs += 1;
+    this.process = new DaemonProcess(this.world, `${this.name}.${this.runs}`);
+    void this.process.start();
+  }
+
+  /** Dies at that point of its work, and comes back `back` ms after its death. */
+  crash(point: CrashPoint, back: number): void {
+    const { process } = this;
+    if (!process?.gate.alive) return;
+    process.gate.armCrash(point, () => this.comeBack(back));
+  }
+
+  drain(back: number): void {
+    const { process } = this;
+    if (process?.gate.alive) void process.drain().then(() => this.comeBack(back));
+  }
+
+  kill(): void {
+    this.process?.gate.die();
+  }
+
+  private comeBack(ms: number): void {
+    this.world.scheduler.after(ms, () => this.start());
+  }
+}
+
+export class Processes {
+  readonly slots: readonly Slot[];
+
+  constructor(private readonly world: World) {
+    const names = ['A', 'B'].slice(0, world.script.world.daemons);
+    this.slots = names.map((name) => new Slot(world, name));
+  }
+
+  at(index: number): Slot {
+    const slot = this.slots[index % this.slots.length];
+    if (!slot) throw new RangeError('no daemon');
+    return slot;
+  }
+
+  startAll(): void {
+    for (const slot of this.slots) slot.start();
+  }
+
+  owner(): DaemonProcess | null {
+    return this.slots.find(({ process }) => process?.isOwner)?.process ?? null;
+  }
+
+  /** The appliance restarts: every process dies, /run is empty, the letters are dealt anew. */
+  reboot(ms: number): void {
+    const { world } = this;
+    if (world.booting) return;
+    world.booting = true;
+    for (const slot of this.slots) slot.kill();
+    world.server.served.clear();
+    world.server.clients.clear();
+    for (const volumeId of world.volumes) world.disturb(volumeId);
+    const shuffle = <T>(disks: readonly T[]) => world.random.shuffle(disks);
+    void world.guest.reboot({ shuffle }).then(() => {
+      for (const volumeId of world.volumes) world.disturb(volumeId);
+      world.bootedAt = world.scheduler.time;
+      world.guest.changed();
+      world.scheduler.after(ms, () => {
+        world.booting = false;
+        this.startAll();
+      });
+    });
+  }
+}

@@ -1,0 +1,163 @@
+import { isTerminal } from '~/server/operations/model';
+import { Callers } from './callers';
+import { Invariants } from './invariants';
+import { mend, strike } from './mishaps';
+import type { DaemonProcess } from './process';
+import { Processes } from './processes';
+import type { Script } from './script';
+import { Violation, World } from './world';
+
+/** Virtual ms after the last mishap within which everything must have ended. */
+const HORIZON = 3 * 3_600_000;
+/** Events after which a schedule counts as running in circles. */
+const EVENTS_MAX = 400_000;
+
+export interface Outcome {
+  readonly violation: { readonly invariant: string; readonly message: string } | null;
+  readonly events: number;
+  /** Virtual ms. */
+  readonly time: number;
+  readonly struck: Readonly<Record<string, number>>;
+  readonly checks: Readonly<Record<string, number>>;
+  readonly trace: readonly string[];
+}
+
+/** Runs one schedule to its end. The same script always has the same outcome. */
+export async function runSchedule(script: Script, options: { trace?: boolean } = {}): Promise<Outcome> {
+  const world = new World(script, options.trace ?? false);
+  const run = new Schedule(world);
+  await run.toTheEnd();
+  const { violation, scheduler, struck, lines } = world;
+  const faults: Record<string, number> = { ...struck };
+  for (const [kind, count] of Object.entries(world.model.faults.struck))
+    faults[kind] = (faults[kind] ?? 0) + count;
+  return {
+    violation: violation && { invariant: violation.invariant, message: violation.message },
+    events: scheduler.events,
+    time: scheduler.time,
+    struck: faults,
+    checks: run.invariants.checks,
+    trace: lines,
+  };
+}
+
+class Schedule {
+  readonly invariants: Invariants;
+  private readonly processes: Processes;
+  private readonly callers: Callers;
+  private calmSince: number | null = null;
+
+  constructor(private readonly world: World) {
+    this.invariants = new Invariants(world);
+    this.processes = new Processes(world);
+    this.callers = new Callers(world, () => this.processes.owner());
+  }
+
+  async toTheEnd(): Promise<void> {
+    const { world } = this;
+    const { scheduler, script } = world;
+    for (const item of script.items) {
+      scheduler.after(item.at, () => {
+        if ('ask' in item) void this.callers.ask(item.ask);
+        else strike(world, this.processes, item.mishap);
+      });
+    }
+    this.processes.startAll();
+    const last = script.items.at(-1)?.at ?? 0;
+    scheduler.after(last + 1, () => void this.calm());
+    await scheduler.run(() => this.isOver());
+    world.over = true;
+    world.model.stop();
+  }
+
+  private isOver(): boolean {
+    const { world } = this;
+    if (!this.processes.owner() || world.unreadable) world.watchedSince = world.scheduler.time;
+    if (!world.over) this.invariants.afterEvent();
+    if (!world.over && world.scheduler.events > EVENTS_MAX) world.fail('everything-ends', this.unfinished());
+    return world.over;
+  }
+
+  /** With the faults off, everything must end; then a second sync must have nothing left to do. */
+  private async calm(): Promise<void> {
+    const { world } = this;
+    const { scheduler } = world;
+    this.calmSince = scheduler.time;
+    for (const slot of this.processes.slots) slot.process?.gate.disarm();
+    try {
+      while (!this.isSettled()) {
+        mend(world);
+        this.processes.startAll();
+        if (scheduler.time - this.calmSince > HORIZON)
+          throw new Violation('everything-ends', this.unfinished());
+        await scheduler.sleep(2_000);
+      }
+      await this.sync();
+      this.checkAnswered();
+    } catch (error) {
+      if (!(error instanceof Violation)) throw error;
+      world.fail(error.invariant, error.message);
+    }
+    world.over = true;
+  }
+
+  private isSettled(): boolean {
+    const { world } = this;
+    if (this.callers.waiting > 0 || !this.processes.owner() || world.booting) return false;
+    if (world.model.pendingJobs().length > 0) return false;
+    return [...world.store.operations.values()].every(({ operation }) => isTerminal(operation.status));
+  }
+
+  /** Sync repairs what it may; a second one finds nothing more to repair. */
+  private async sync(): Promise<void> {
+    const { scheduler } = this.world;
+    mend(this.world);
+    await scheduler.sleep(5_000);
+    const process = await this.awaitOwner();
+    const timeout = () => scheduler.sleep(60_000).then(() => null);
+    await Promise.race([process.trySync('end'), timeout()]);
+    const second = await Promise.race([process.trySync('end again'), timeout()]);
+    if (!second) throw new Violation('everything-ends', 'the last sync has not ended');
+    const again = second?.drifts.filter(({ action }) => action === 'repaired' || action === 'failed') ?? [];
+    if (again.length > 0)
+      throw new Violation(
+        'sync-converges',
+        again.map(({ kind, volumeId, message }) => `${kind} ${volumeId}: ${message}`).join('; '),
+      );
+  }
+
+  private async awaitOwner(): Promise<DaemonProcess> {
+    for (let second = 0; second < 60; second += 1) {
+      const process = this.processes.owner();
+      if (process) return process;
+      await this.world.scheduler.sleep(1_000);
+    }
+    throw new Violation('everything-ends', 'nobody owns the appliance');
+  }
+
+  /** An operation that a caller was told of is there, and no request has made two. */
+  private checkAnswered(): void {
+    const { store } = this.world;
+    const byKey = new Map<string, number>();
+    for (const { operation } of store.operations.values())
+      if (operation.idempotencyKey !== null)
+        byKey.set(operation.idempotencyKey, (byKey.get(operation.idempotencyKey) ?? 0) + 1);
+    for (const [key, id] of this.callers.answered) {
+      if (id !== null && !store.operations.has(id))
+        throw new Violation('never-lost', `operation ${id} is lost`);
+      if ((byKey.get(key) ?? 0) > 1)
+        throw new Violation('never-doubled', `the request ${key} has made two operations`);
+    }
+  }
+
+  private unfinished(): string {
+    const open = [...this.world.store.operations.values()].filter(
+      ({ operation }) => !isTerminal(operation.status),
+    );
+    const said = open.map(
+      ({ operation }) =>
+        `${operation.type} ${operation.id} ${operation.status} (${operation.waitReason ?? ''})`,
+    );
+    return `not over after ${Math.round(this.world.scheduler.time / 1000)} s and ${this.world.scheduler.events} events: ${said.join('; ') || 'no operation is open'}`;
+  }
+}

@@ -1,0 +1,270 @@
+import type { Fault } from '~/lab/cloudstack/faults';
+import type { CrashPoint } from './gate';
+import { SeededRandom } from './random';
+
+/** What callers ask for. Volumes are named by their number in the schedule; those that are created get the numbers after. */
+export type Ask =
+  | { readonly kind: 'create'; readonly name: string; readonly bytes: number; readonly fixed: boolean }
+  | { readonly kind: 'attach'; readonly volume: number; readonly where: 'here' | 'elsewhere' }
+  | { readonly kind: 'detach'; readonly volume: number; readonly force: boolean }
+  | { readonly kind: 'delete'; readonly volume: number; readonly force: boolean }
+  | {
+      readonly kind: 'cleanup';
+      readonly volume: number;
+      readonly deleteVm: boolean;
+      readonly forceClean: boolean;
+    }
+  /** The request before it is cancelled. */
+  | { readonly kind: 'cancel' }
+  | { readonly kind: 'sync' }
+  | { readonly kind: 'publish'; readonly volume: number }
+  | { readonly kind: 'withdraw'; readonly volume: number; readonly force: boolean }
+  /** An NBD client comes, and leaves after `ms`. */
+  | { readonly kind: 'client'; readonly volume: number; readonly ms: number }
+  /** Something in the guest holds the disk open for `ms`. */
+  | { readonly kind: 'hold'; readonly volume: number; readonly ms: number };
+
+/** What goes wrong. */
+export type Mishap =
+  | { readonly kind: 'crash'; readonly who: number; readonly point: CrashPoint; readonly back: number }
+  | { readonly kind: 'drain'; readonly who: number; readonly back: number }
+  | { readonly kind: 'reboot'; readonly ms: number }
+  | { readonly kind: 'clock-jump'; readonly ms: number }
+  | { readonly kind: 'lock-cut'; readonly told: number }
+  | { readonly kind: 'database-away'; readonly ms: number; readonly afterCommit: boolean }
+  | { readonly kind: 'cloudstack'; readonly fault: Fault }
+  | {
+      readonly kind: 'management-restart';
+      readonly work: 'lost' | 'hypervisor-only' | 'completed';
+      readonly stuck: boolean;
+      readonly ms: number;
+    }
+  | { readonly kind: 'device-vanishes'; readonly volume: number }
+  | { readonly kind: 'guest-unreadable'; readonly ms: number }
+  | { readonly kind: 'mapping-deleted'; readonly volume: number }
+  | { readonly kind: 'export-server-away'; readonly ms: number };
+
+export type Item = { readonly at: number } & ({ readonly ask: Ask } | { readonly mishap: Mishap });
+
+/** Everything about a schedule that is not decided while it runs. */
+export interface Script {
+  readonly seed: number;
+  readonly world: {
+    readonly volumes: number;
+    /** All of one size, so that only serial or time can tell them apart. */
+    readonly equalSizes: boolean;
+    readonly serials: boolean;
+    readonly slowSerials: boolean;
+    readonly daemons: 1 | 2;
+    readonly rollback: 'detach' | 'keep';
+    readonly exports: boolean;
+    /** Volumes on the other VM at the beginning. */
+    readonly elsewhere: number;
+    readonly otherVmRuns: boolean;
+  };
+  readonly items: readonly Item[];
+}
+
+const GIB = 1024 ** 3;
+/** ms within which everything is asked for and goes wrong. */
+const SPAN = 15_000;
+
+export const MISHAPS = [
+  'crash',
+  'drain',
+  'reboot',
+  'clock-jump',
+  'lock-cut',
+  'database-away',
+  'reply',
+  'job',
+  'hypervisor',
+  'management-restart',
+  'device-vanishes',
+  'guest-unreadable',
+  'mapping-deleted',
+  'export-server-away',
+] as const;
+type MishapClass = (typeof MISHAPS)[number];
+
+/** The schedule of a seed. Each draws its own mix of mishaps, so that rare ones are not always hidden behind frequent ones. */
+export function scriptOf(seed: number): Script {
+  const random = new SeededRandom(seed, 1);
+  const volumes = 1 + random.below(4);
+  const world: Script['world'] = {
+    volumes,
+    equalSizes: random.chance(0.7),
+    serials: random.chance(0.8),
+    slowSerials: random.chance(0.2),
+    daemons: random.chance(0.3) ? 2 : 1,
+    rollback: random.chance(0.7) ? 'detach' : 'keep',
+    exports: random.chance(0.9),
+    elsewhere: random.chance(0.4) ? 1 + random.below(volumes) : 0,
+    otherVmRuns: random.chance(0.5),
+  };
+  const allowed = MISHAPS.filter(() => random.chance(0.3));
+  const asks = timed(random, 2 + random.below(9), () => ({ ask: anyAsk(random, volumes) }));
+  const count = allowed.length === 0 ? 0 : 1 + random.below(5);
+  const mishaps = timed(random, count, () => ({ mishap: anyMishap(random, random.pick(allowed), volumes) }));
+  return { seed, world, items: [...asks, ...mishaps].sort((a, b) => a.at - b.at) };
+}
+
+/** Bursts: much of what goes wrong goes wrong because two things come together. */
+function timed<T extends object>(random: SeededRandom, count: number, make: () => T): (T & { at: number })[] {
+  const bursts = Array.from({ length: 3 }, () => random.between(0, SPAN));
+  return Array.from({ length: count }, () => {
+    const at = random.chance(0.6) ? random.pick(bursts) + random.between(0, 1_000) : random.between(0, SPAN);
+    return { ...make(), at: Math.round(at) };
+  });
+}
+
+function anyAsk(random: SeededRandom, volumes: number): Ask {
+  // One more than there are: a volume that the schedule has created, when there is one.
+  const volume = random.below(volumes + 1);
+  const dice = random.fraction();
+  if (dice < 0.34) return { kind: 'attach', volume, where: random.chance(0.85) ? 'here' : 'elsewhere' };
+  if (dice < 0.58) return { kind: 'detach', volume, force: random.chance(0.3) };
+  if (dice < 0.65) return { kind: 'delete', volume, force: random.chance(0.3) };
+  if (dice < 0.75) {
+    const bytes = random.chance(0.5) ? 5 * GIB : 3 * GIB + random.below(GIB);
+    return { kind: 'create', name: `made-${random.below(3)}`, bytes, fixed: random.chance(0.2) };
+  }
+  if (dice < 0.82)
+    return { kind: 'cleanup', volume, deleteVm: random.chance(0.4), forceClean: random.chance(0.6) };
+  if (dice < 0.86) return { kind: 'cancel' };
+  if (dice < 0.9) return { kind: 'sync' };
+  if (dice < 0.93) return { kind: 'publish', volume };
+  if (dice < 0.95) return { kind: 'withdraw', volume, force: random.chance(0.5) };
+  const ms = random.between(100, 20_000);
+  return dice < 0.98 ? { kind: 'client', volume, ms } : { kind: 'hold', volume, ms };
+}
+
+function anyMishap(random: SeededRandom, mishap: MishapClass, volumes: number): Mishap {
+  const volume = random.below(volumes);
+  switch (mishap) {
+    case 'crash':
+      return {
+        kind: 'crash',
+        who: random.below(2),
+        point: {
+          of: random.chance(0.6) ? 'change' : 'any',
+          call: 1 + random.below(12),
+          side: random.chance(0.5) ? 'before' : 'after',
+        },
+        back: random.pick([0, 100, 1_000, 15_000]),
+      };
+    case 'drain':
+      return { kind: 'drain', who: random.below(2), back: random.pick([0, 1_000, 10_000]) };
+    case 'reboot':
+      return { kind: 'reboot', ms: random.between(500, 20_000) };
+    case 'clock-jump':
+      return { kind: 'clock-jump', ms: random.pick([-240_000, -10_000, -1_000, 1_000, 10_000, 240_000]) };
+    case 'lock-cut':
+      return { kind: 'lock-cut', told: random.pick([0, 500, 2_000, 4_000]) };
+    case 'database-away':
+      return {
+        kind: 'database-away',
+        ms: random.pick([1, 500, 5_000, 20_000]),
+        afterCommit: random.chance(0.5),
+      };
+    case 'reply':
+      return { kind: 'cloudstack', fault: replyFault(random) };
+    case 'job':
+      return { kind: 'cloudstack', fault: jobFault(random) };
+    case 'hypervisor':
+      return { kind: 'cloudstack', fault: hypervisorFault(random) };
+    case 'management-restart':
+      return {
+        kind: 'management-restart',
+        work: random.pick(['lost', 'hypervisor-only', 'completed']),
+        stuck: random.chance(0.5),
+        ms: random.pick([0, 1_000, 20_000]),
+      };
+    case 'device-vanishes':
+      return { kind: 'device-vanishes', volume };
+    case 'guest-unreadable':
+      return { kind: 'guest-unreadable', ms: random.pick([100, 5_000, 40_000]) };
+    case 'mapping-deleted':
+      return { kind: 'mapping-deleted', volume };
+    case 'export-server-away':
+      return { kind: 'export-server-away', ms: random.pick([500, 10_000, 90_000]) };
+    default:
+      return mishap satisfies never;
+  }
+}
+
+const MUTATIONS = ['createVolume', 'attachVolume', 'detachVolume', 'deleteVolume'] as const;
+const READS = ['listVolumes', 'queryAsyncJobResult', 'listVirtualMachines'] as const;
+/** ms after which the daemon stops waiting for an answer (LIMITS.CLOUDSTACK_TIMEOUT). */
+const PATIENCE = 30_000;
+
+/** Lost, late, duplicated and broken replies. */
+function replyFault(random: SeededRandom): Fault {
+  const command = random.chance(0.75) ? random.pick(MUTATIONS) : random.pick(READS);
+  const times = random.chance(0.7) ? 1 : 3;
+  const kind = random.pick([
+    'drop-reply-after-effect',
+    'fail-before-effect',
+    'status',
+    'status-after-effect',
+    'html',
+    'garbage',
+    'late-reply',
+    'delay',
+    'duplicate-request',
+  ] as const);
+  switch (kind) {
+    case 'status':
+      return { command, kind, times, code: random.pick([429, 503, 530, 533, 534, 535, 431, 401]) };
+    case 'status-after-effect':
+      return { command, kind, times, code: random.pick([503, 504, 530]) };
+    case 'late-reply':
+      return { command, kind, ms: random.pick([500, 10_000, PATIENCE + 5_000]) };
+    case 'delay':
+      // A createVolume that comes after the daemon has looked for it twice makes a second volume: nothing but a custom id could
+      // prevent that (docs/simulation.md).
+      return {
+        command,
+        kind,
+        ms: random.pick([500, 10_000, command === 'createVolume' ? PATIENCE - 1 : PATIENCE + 9_000]),
+      };
+    case 'duplicate-request':
+      // CloudStack makes the row before it looks at the job id, so a network that doubles a createVolume doubles the volume.
+      return { command: command === 'createVolume' ? 'attachVolume' : command, kind, times };
+    default:
+      return { command, kind, times };
+  }
+}
+
+/** Lost jobs, and jobs that failed before or after their effect. */
+function jobFault(random: SeededRandom): Fault {
+  const command = random.pick(['createVolume', 'attachVolume', 'detachVolume', 'stopVirtualMachine', '*']);
+  const kind = random.pick([
+    'lose-job',
+    'job-without-result',
+    'job-without-result-after-effect',
+    'job-code-0',
+    'job-code-0-after-effect',
+    'job-fails',
+    'job-fails-after-effect',
+  ] as const);
+  const text = random.pick([
+    'Failed for the test',
+    'the agent is unreachable',
+    'There was a concurrent operation',
+  ]);
+  return { command, kind, text, times: random.chance(0.7) ? 1 : 3 };
+}
+
+/** Devices that never come, come late, never leave, leave late, or come without CloudStack knowing. */
+function hypervisorFault(random: SeededRandom): Fault {
+  const kind = random.pick(['no-device', 'late-device', 'ghost-disk', 'detach-timeout'] as const);
+  const command =
+    kind === 'detach-timeout'
+      ? 'detachVolume'
+      : kind === 'ghost-disk'
+        ? random.pick(['attachVolume', 'detachVolume'])
+        : 'attachVolume';
+  const never = kind === 'detach-timeout' && random.chance(0.3);
+  return { command, kind, ...(never ? {} : { ms: random.pick([200, 3_000, 12_000]) }) };
+}

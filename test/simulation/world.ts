@@ -1,0 +1,227 @@
+import { CloudModel } from '~/lab/cloudstack/model';
+import { ModelCloud } from '~/lab/cloudstack/model-cloud';
+import type { Volume } from '~/lab/cloudstack/records';
+import { MemoryExports, MemoryServer } from '~/lab/exports/memory-exports';
+import { MemoryLedger } from '~/server/database/memory-ledger';
+import { MemoryStore } from '~/server/database/memory-store';
+import { createMemoryInventory } from '~/server/devices/inventory';
+import type { ExportServer } from '~/server/exports/export-server';
+import { noExports } from '~/server/exports/none';
+import type { Policy } from '~/server/operations/decision';
+import { DaemonError, messageOf } from '~/server/runtime/errors';
+import { type Logger, silentLogger } from '~/server/runtime/logger';
+import { Gate } from './gate';
+import { SimulatedGuest } from './guest';
+import { LockTable } from './lock';
+import type { DaemonProcess } from './process';
+import { SeededRandom } from './random';
+import { Scheduler } from './scheduler';
+import type { Script } from './script';
+
+const GIB = 1024 ** 3;
+const PORT = 10_809;
+
+/** Something that must never be. */
+export class Violation extends Error {
+  constructor(
+    readonly invariant: string,
+    message: string,
+  ) {
+    super(message);
+    this.name = 'Violation';
+  }
+}
+
+/**
+ * What outlives every process of the daemon: the database, CloudStack, the guest, the export server, time. The mishaps that strike it
+ * are in ./mishaps.ts.
+ */
+export class World {
+  readonly random: SeededRandom;
+  readonly scheduler: Scheduler;
+  readonly store = new MemoryStore();
+  readonly ledger: MemoryLedger;
+  readonly guest: SimulatedGuest;
+  readonly model: CloudModel;
+  readonly cloud: ModelCloud;
+  readonly server: MemoryServer;
+  readonly locks = new LockTable();
+  /** The daemon's state folder. */
+  readonly inventory = createMemoryInventory();
+  readonly applianceVmId: string;
+  readonly otherVmId: string;
+  readonly zoneId: string;
+  readonly policy: Omit<Policy, 'applianceVmId'>;
+  /** Volumes by their number in the schedule. */
+  readonly volumes: string[] = [];
+  /** ms by which the appliance's wall clock is wrong. */
+  clockOffset = 0;
+  databaseAwayUntil = 0;
+  /** The next change is committed although its answer is lost. */
+  answerLost = false;
+  /** When something happened to a volume that no operation asked for. */
+  readonly disturbed = new Map<string, number>();
+  /** When another program deleted a mapping: only the next sync can know. */
+  readonly unmapped = new Map<string, number>();
+  /** Since when somebody owns the appliance and can look at the guest. */
+  watchedSince = 0;
+  readonly struck: Record<string, number> = {};
+  readonly lines: string[] = [];
+  over = false;
+  violation: Violation | null = null;
+  bootedAt = 0;
+  booting = false;
+  unreadable = false;
+
+  constructor(
+    readonly script: Script,
+    private readonly tracing = false,
+  ) {
+    const { seed, world } = script;
+    this.random = new SeededRandom(seed, 2);
+    this.scheduler = new Scheduler(new SeededRandom(seed, 3));
+    const { scheduler, random } = this;
+    const clock = scheduler.clock();
+    this.ledger = new MemoryLedger({ store: this.store, now: () => this.wallClock(), random });
+    this.guest = new SimulatedGuest({
+      clock,
+      random,
+      serials: world.serials,
+      holdSerials: world.slowSerials,
+      serialDelay: world.slowSerials ? () => random.between(10, 3_000) : null,
+      later: (ms, work) => void scheduler.after(ms, work),
+      latency: { plug: random.between(1, 300), unplug: random.between(1, 300) },
+      bootDelay: random.between(1_000, 5_000),
+    });
+    this.model = new CloudModel({
+      clock,
+      random,
+      guest: this.guest,
+      applianceHypervisor: world.serials ? 'KVM' : 'VMware',
+      latencies: {
+        create: { accept: [1, 60], job: [10, 600] },
+        attach: { accept: [1, 60], job: [20, 1_200] },
+        detach: { accept: [1, 60], job: [20, 1_200] },
+        remove: { accept: [1, 60], job: [10, 1_000] },
+        vm: { accept: [1, 60], job: [50, 1_500] },
+        read: { accept: [0.5, 30], job: 0 },
+      },
+    });
+    this.cloud = new ModelCloud(this.model, clock);
+    this.applianceVmId = this.model.applianceVmId;
+    this.otherVmId = this.model.addVm({ name: 'test', state: world.otherVmRuns ? 'Running' : 'Stopped' }).id;
+    this.zoneId = this.model.inventory.firstZone().id;
+    this.server = new MemoryServer({
+      port: PORT,
+      devDir: '/dev',
+      // As links on a real machine: whatever disk has the letter now.
+      disk: async (path) => {
+        const size = this.sizeAt(path);
+        return size === null ? null : { size, key: 'link' };
+      },
+    });
+    this.policy = {
+      attachRollback: world.rollback,
+      detachInUse: 'refuse',
+      detachConnected: 'refuse',
+      volumeNames: 'unique',
+      exportsEnabled: world.exports,
+      correlationTimeout: 10_000,
+    };
+    for (let index = 0; index < world.volumes; index += 1) this.addVolume(index);
+  }
+
+  wallClock(): number {
+    return Math.floor(this.scheduler.clock().now() + this.clockOffset);
+  }
+
+  /** ms since the guest was booted. */
+  uptime(): number {
+    return this.scheduler.time - this.bootedAt;
+  }
+
+  trace(line: () => string): void {
+    if (this.tracing) this.lines.push(`${this.scheduler.time.toFixed(1).padStart(10)}  ${line()}`);
+  }
+
+  strike(kind: string): void {
+    this.struck[kind] = (this.struck[kind] ?? 0) + 1;
+    this.trace(() => `*** ${kind}`);
+  }
+
+  disturb(volumeId: string): void {
+    this.disturbed.set(volumeId, this.scheduler.time);
+  }
+
+  fail(invariant: string, message: string): void {
+    this.violation ??= new Violation(invariant, message);
+    this.trace(() => `!!! ${invariant}: ${message}`);
+    this.over = true;
+  }
+
+  /** An error that no decision covers: the process would end with code 70. */
+  fatal(process: DaemonProcess, error: unknown): void {
+    this.fail(
+      'no-programming-error',
+      error instanceof Error ? (error.stack ?? error.message) : String(error),
+    );
+    process.gate.die();
+  }
+
+  volume(id: string): Volume | undefined {
+    return this.model.volumes.find((volume) => volume.id === id);
+  }
+
+  exportServer(): ExportServer {
+    return this.script.world.exports ? new MemoryExports(this.server) : noExports(PORT);
+  }
+
+  openGate(name: string, onDeath: () => void): Gate {
+    return new Gate({
+      scheduler: this.scheduler,
+      random: this.random,
+      trace: (line) => this.trace(() => `${name}  ${line()}`),
+      trouble: (what) =>
+        what.startsWith('ledger.') || what === 'lock.acquire' ? this.databaseTrouble(what) : null,
+      onDeath,
+    });
+  }
+
+  logger(name: string): Logger {
+    if (!this.tracing) return silentLogger;
+    const say = (message: string, fields: object = {}) =>
+      this.trace(
+        () =>
+          `${name}  "${message}" ${JSON.stringify(fields, (_key, value) => (value instanceof Error ? messageOf(value) : value))}`,
+      );
+    const logger: Logger = { debug: () => {}, info: say, warn: say, error: say, with: () => logger };
+    return logger;
+  }
+
+  private databaseTrouble(what: string): { error: Error; after: boolean } | null {
+    if (this.scheduler.time >= this.databaseAwayUntil) return null;
+    const after = this.answerLost && what !== 'lock.acquire';
+    if (after) this.answerLost = false;
+    return { error: new DaemonError('DATABASE_UNAVAILABLE', 'The database is away'), after };
+  }
+
+  private sizeAt(path: string): number | null {
+    const id = this.guest.volumesByPath().get(path);
+    return id === undefined ? null : (this.volume(id)?.size ?? null);
+  }
+
+  private addVolume(index: number): void {
+    const { world } = this.script;
+    const [offering] = this.model.offerings;
+    const volume = this.model.inventory.addVolume({
+      name: `volume-${index}`,
+      size: (world.equalSizes ? 5 : 5 + index) * GIB,
+      zoneId: this.zoneId,
+      diskOfferingId: offering?.id ?? null,
+    });
+    volume.state = 'Ready';
+    if (index < world.elsewhere)
+      Object.assign(volume, { vmId: this.otherVmId, deviceId: index + 4, attached: volume.created });
+    this.volumes.push(volume.id);
+  }
+}
