@@ -52,7 +52,7 @@ const points = defineCommand({
     const benches: Bench[] = [];
     try {
       for (let n = whole('appliances', args.appliances); n > 0; n -= 1) benches.push(await openBench());
-      const report = await runCrashPoints(benches, progress);
+      const report = await runCrashPoints(benches, { questions: true, onProgress: progress });
       print(args.json, report, textOfPoints(report));
       process.exitCode = report.wrong.length === 0 && report.missed.length === 0 ? 0 : 1;
     } finally {

@@ -137,7 +137,7 @@ class Link {
 
   cut(): void {
     if (this.client.destroyed && this.upstream.destroyed) return;
-    this.client.resetAndDestroy();
+    this.client.destroy();
     this.upstream.destroy();
     this.closed();
   }

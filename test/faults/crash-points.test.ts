@@ -13,13 +13,13 @@ afterAll(() => Promise.all(benches.map(({ rig }) => rig.close())));
 
 describe('kill -9 at every boundary', () => {
   it(
-    'before and after every journal write and every call of every operation: the end is that of an uninterrupted run',
+    'before and after every journal write and every changing call of every operation: the end is that of an uninterrupted run',
     async () => {
-      const { lines, points, covered, wrong, missed } = await runCrashPoints(benches);
+      const { lines, points, covered, wrong, missed } = await runCrashPoints(benches, { questions: false });
       console.log(lines.join('\n'));
       expect(wrong).toEqual([]);
       expect(missed).toEqual([]);
-      expect(points).toBeGreaterThan(250);
+      expect(points).toBeGreaterThan(200);
       expect(covered).toBe(points);
     },
     20 * 60_000,

@@ -23,10 +23,16 @@ export interface CrashReport {
   readonly missed: readonly string[];
 }
 
+export interface CrashOptions {
+  /** Also at calls that only ask: they leave nothing behind, so the short form does without. */
+  readonly questions: boolean;
+  readonly onProgress?: (text: string) => void;
+}
+
 /** One uninterrupted run of every scenario finds the boundaries; then each of them is died at, on either side. */
 export async function runCrashPoints(
   benches: readonly Bench[],
-  onProgress: (text: string) => void = () => {},
+  { questions, onProgress = () => {} }: CrashOptions,
 ): Promise<CrashReport> {
   const dry = await onAll(
     benches,
@@ -35,7 +41,7 @@ export async function runCrashPoints(
   );
   const expected = new Map<Scenario, EndState>(dry.map(({ trial, end }) => [trial.scenario, end]));
   const trials = dry.flatMap(({ trial: { scenario }, seen }) =>
-    pointsOf(seen).map((point) => ({ scenario, point })),
+    pointsOf(seen, questions).map((point) => ({ scenario, point })),
   );
   const outcomes = await onAll(benches, trials, onProgress);
   const named = (trial: Trial) =>
@@ -62,9 +68,12 @@ export async function runCrashPoints(
   };
 }
 
-function pointsOf(seen: Outcome['seen']): Point[] {
-  // Questions about one job are all alike: the first stands for them.
-  const boundaries = seen.filter(({ what, nth }) => nth === 1 || !what.startsWith(POLL));
+function pointsOf(seen: Outcome['seen'], questions: boolean): Point[] {
+  const boundaries = seen.filter(({ what, nth }) => {
+    if (!questions && /^call (list|query)/.test(what)) return false;
+    // Questions about one job are all alike: the first stands for them.
+    return nth === 1 || !what.startsWith(POLL);
+  });
   return boundaries.flatMap((boundary) => [
     { ...boundary, moment: 'before' as const },
     { ...boundary, moment: 'after' as const },

@@ -20,7 +20,7 @@ export interface KillsReport extends LoadReport {
 /** ms from a daemon's being ready to its death, the shortest and the longest: half of the lives are short, half let work end. */
 const LIVES: readonly (readonly [number, number])[] = [
   [0, 700],
-  [700, 4_000],
+  [700, 2_500],
 ];
 /** So many of a hundred deaths come while the daemon is still starting. */
 const DURING_START = 15;
