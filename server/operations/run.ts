@@ -63,14 +63,21 @@ export class OperationRun {
   private async readJournal(): Promise<void> {
     while (!this.signal.aborted) {
       try {
-        this.journal = new Journal(
-          await this.permits.use(() => this.parts.ledger.readJournal(this.operation.id)),
-        );
+        const entries = await this.permits.use(() => this.parts.ledger.readJournal(this.operation.id));
+        this.journal = new Journal(entries);
+        this.tellOfClaim(entries);
         return;
       } catch (error) {
         await this.waitForDatabase(error, 1);
       }
     }
+  }
+
+  /** The claim writes the second entry of a journal; whoever follows the events hears of it when the run begins. */
+  private tellOfClaim(entries: readonly JournalEntry[]): void {
+    const [, claimed, later] = entries;
+    if (claimed?.data.epoch === this.epoch.number && later === undefined)
+      this.parts.events.publish([claimed]);
   }
 
   private async act(action: Action): Promise<Operation | null> {
