@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import type { DeviceEvent, ServerEvent } from '../client/api';
+import { Unreachable } from '../client/failures';
 import { EXIT, type Noun, verb } from '../command';
 import type { Context } from '../context';
 import { entryOf, entryText, Patience } from '../follow';
@@ -94,7 +95,7 @@ export async function follow(context: Context, following: Following): Promise<nu
         left -= 1;
       }
       await events.return?.();
-      if (left > 0) await patience.orThrow(new Error('the stream has ended'), signal);
+      if (left > 0) await patience.orThrow(new Unreachable('the daemon has ended the event stream'), signal);
     } catch (error) {
       if (signal.aborted) break;
       if (!stood) throw error;

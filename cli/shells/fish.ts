@@ -39,8 +39,9 @@ function optionText({ name, short, summary, value }: CompletedOption): string {
     ...(short === null ? [] : [`-s ${short.slice(1)}`]),
     `-d ${quoted(summary)}`,
   ];
-  if (value !== null) parts.push('-r', ...(value === 'any' ? [] : [candidatesOf(value) ?? '-F']));
-  return parts.join(' ');
+  if (value === 'file') parts.push('-r -F');
+  else if (value !== null) parts.push('-x', candidatesOf(value) ?? '');
+  return parts.join(' ').trimEnd();
 }
 
 /** null: files, which fish offers by itself. */

@@ -6,7 +6,8 @@ import { missing } from './texts';
 import { jobView, offeringView, vmView, volumeView, zoneView } from './views';
 import { CUSTOM_MAX_GIB, CUSTOM_MIN_GIB } from './volumes';
 
-type Command = (model: CloudModel, params: Params) => unknown;
+/** `denied`: what the role of the caller lacks. */
+type Command = (model: CloudModel, params: Params, denied?: readonly string[]) => unknown;
 
 /**
  * Answers by command name: parameters in (names in lower case), the content of the `…response` envelope out. Shapes and types as
@@ -106,11 +107,11 @@ function detachVolume(model: CloudModel, params: Params): unknown {
   return accepted(model.detachVolume({ both: true, jobId }));
 }
 
-function listApis(_model: CloudModel, params: Params): unknown {
+function listApis(_model: CloudModel, params: Params, denied: readonly string[] = []): unknown {
   const wanted = params.get('name')?.toLowerCase();
   const changes = (name: string) => latencyKey(name) !== 'read' && name !== 'deleteVolume';
   const api = [...COMMANDS.keys()]
-    .filter((name) => wanted === undefined || name.toLowerCase() === wanted)
+    .filter((name) => !denied.includes(name) && (wanted === undefined || name.toLowerCase() === wanted))
     .map((name) => ({ name, isasync: changes(name), params: [], response: [] }));
   return api.length === 0 ? {} : { count: api.length, api };
 }

@@ -146,7 +146,7 @@ function execute(
       if (enforcePost && method !== 'POST' && !/^(get|list|query|find)\w+$/.test(command))
         throw new ApiError(400, `State changing command ${command} needs to be sent using POST request`);
       refuseControlCharacters(params);
-      return success(command, await run(model, lowerCased(params)));
+      return success(command, await run(model, lowerCased(params), server.denied));
     } catch (error) {
       const known = error instanceof ApiError ? error : internal(messageOf(error));
       return failure(command, run !== undefined, known);

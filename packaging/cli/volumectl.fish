@@ -1,11 +1,11 @@
 # fish completion for volumectl; made from its commands by "npm run docs"
 complete -c volumectl -f
-complete -c volumectl -l url -d 'where the daemon listens (environment: VOLUMECTL_URL; default http://127.0.0.1:8090)' -r
+complete -c volumectl -l url -d 'where the daemon listens (environment: VOLUMECTL_URL; default http://127.0.0.1:8090)' -x
 complete -c volumectl -l socket -d 'its unix socket instead (VOLUMECTL_SOCKET)' -r -F
 complete -c volumectl -l token-file -d 'file with the bearer token (VOLUMECTL_TOKEN_FILE)' -r -F
-complete -c volumectl -l timeout -d 'give up after this long, like 90s or 10m (default 30s for an answer; none while following)' -r
+complete -c volumectl -l timeout -d 'give up after this long, like 90s or 10m (default 30s for an answer; none while following)' -x
 complete -c volumectl -l json -d 'print what the daemon answered, as JSON'
-complete -c volumectl -l columns -d 'the columns to print, in this order' -r
+complete -c volumectl -l columns -d 'the columns to print, in this order' -x
 complete -c volumectl -l no-headers -d 'print no column names'
 complete -c volumectl -l quiet -s q -d 'no progress and no hints'
 complete -c volumectl -l color -d 'colours even when this is no terminal'
@@ -25,44 +25,44 @@ complete -c volumectl -n 'not __fish_seen_subcommand_from volume device operatio
 complete -c volumectl -n 'not __fish_seen_subcommand_from volume device operation export vm health sync task check events completion' -a completion -d 'Print the completion for a shell'
 
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and not __fish_seen_subcommand_from list show create attach attach-root detach delete return device' -a list -d 'List the volumes that are attached somewhere'
-complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from list' -l vm -d 'only those of this VM' -r
+complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from list' -l vm -d 'only those of this VM' -x
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and not __fish_seen_subcommand_from list show create attach attach-root detach delete return device' -a show -d 'Show what CloudStack, the guest and the daemon say of a volume'
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from show' -a '(volumectl volume list --columns volume_id --no-headers --quiet --timeout 2s 2>/dev/null)'
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and not __fish_seen_subcommand_from list show create attach attach-root detach delete return device' -a create -d 'Create a volume in CloudStack'
-complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from create' -l name -d 'its name' -r
-complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from create' -l size -d 'like 10GiB, or bytes' -r
-complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from create' -l offering -d 'id of the disk offering (volumectl check offerings)' -r
-complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from create' -l zone -d 'id of the zone (volumectl check zones)' -r
-complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from create' -l metadata -d 'kept with the operation' -r
-complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from create' -l key -d 'Idempotency-Key: repeated within 24 hours, the same operation is answered' -r
+complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from create' -l name -d 'its name' -x
+complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from create' -l size -d 'like 10GiB, or bytes' -x
+complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from create' -l offering -d 'id of the disk offering (volumectl check offerings)' -x
+complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from create' -l zone -d 'id of the zone (volumectl check zones)' -x
+complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from create' -l metadata -d 'kept with the operation' -x
+complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from create' -l key -d 'Idempotency-Key: repeated within 24 hours, the same operation is answered' -x
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from create' -l wait -s w -d 'wait until the operation has ended, naming its step'
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and not __fish_seen_subcommand_from list show create attach attach-root detach delete return device' -a attach -d 'Attach a volume to this appliance, or to another VM'
-complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from attach' -l vm -d 'id of another VM' -r
-complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from attach' -l key -d 'Idempotency-Key: repeated within 24 hours, the same operation is answered' -r
+complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from attach' -l vm -d 'id of another VM' -x
+complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from attach' -l key -d 'Idempotency-Key: repeated within 24 hours, the same operation is answered' -x
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from attach' -l wait -s w -d 'wait until the operation has ended, naming its step'
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from attach' -a '(volumectl volume list --columns volume_id --no-headers --quiet --timeout 2s 2>/dev/null)'
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and not __fish_seen_subcommand_from list show create attach attach-root detach delete return device' -a attach-root -d 'Attach a volume as the root disk of a stopped VM'
-complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from attach-root' -l vm -d 'id of the VM' -r
-complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from attach-root' -l key -d 'Idempotency-Key: repeated within 24 hours, the same operation is answered' -r
+complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from attach-root' -l vm -d 'id of the VM' -x
+complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from attach-root' -l key -d 'Idempotency-Key: repeated within 24 hours, the same operation is answered' -x
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from attach-root' -l wait -s w -d 'wait until the operation has ended, naming its step'
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from attach-root' -a '(volumectl volume list --columns volume_id --no-headers --quiet --timeout 2s 2>/dev/null)'
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and not __fish_seen_subcommand_from list show create attach attach-root detach delete return device' -a detach -d 'Detach a volume from its VM'
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from detach' -l force -d 'also when the device is in use (journaled)'
-complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from detach' -l key -d 'Idempotency-Key: repeated within 24 hours, the same operation is answered' -r
+complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from detach' -l key -d 'Idempotency-Key: repeated within 24 hours, the same operation is answered' -x
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from detach' -l wait -s w -d 'wait until the operation has ended, naming its step'
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from detach' -a '(volumectl volume list --columns volume_id --no-headers --quiet --timeout 2s 2>/dev/null)'
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and not __fish_seen_subcommand_from list show create attach attach-root detach delete return device' -a delete -d 'Delete a volume and its data, detaching it from this appliance first'
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from delete' -l yes -s y -d 'do not ask'
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from delete' -l force -d 'also when the device is in use (journaled)'
-complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from delete' -l key -d 'Idempotency-Key: repeated within 24 hours, the same operation is answered' -r
+complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from delete' -l key -d 'Idempotency-Key: repeated within 24 hours, the same operation is answered' -x
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from delete' -l wait -s w -d 'wait until the operation has ended, naming its step'
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from delete' -a '(volumectl volume list --columns volume_id --no-headers --quiet --timeout 2s 2>/dev/null)'
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and not __fish_seen_subcommand_from list show create attach attach-root detach delete return device' -a return -d 'Bring a volume back from a test VM to this appliance, as one operation'
-complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from return' -l from -d 'id of the test VM' -r
+complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from return' -l from -d 'id of the test VM' -x
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from return' -l delete-vm -d 'delete the test VM when no disk is left on it'
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from return' -l stop-vm -d 'stop the test VM when it runs'
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from return' -l yes -s y -d 'do not ask before the VM is deleted'
-complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from return' -l key -d 'Idempotency-Key: repeated within 24 hours, the same operation is answered' -r
+complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from return' -l key -d 'Idempotency-Key: repeated within 24 hours, the same operation is answered' -x
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from return' -l wait -s w -d 'wait until the operation has ended, naming its step'
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from return' -a '(volumectl volume list --columns volume_id --no-headers --quiet --timeout 2s 2>/dev/null)'
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and not __fish_seen_subcommand_from list show create attach attach-root detach delete return device' -a device -d 'Show which device a volume is on this appliance'
@@ -72,16 +72,16 @@ complete -c volumectl -n '__fish_seen_subcommand_from device; and not __fish_see
 complete -c volumectl -n '__fish_seen_subcommand_from device; and not __fish_seen_subcommand_from list scan show watch explain' -a show -d 'Show the volume that is mapped to a device'
 complete -c volumectl -n '__fish_seen_subcommand_from device; and __fish_seen_subcommand_from show' -a '(volumectl device list --columns device_path --no-headers --quiet --timeout 2s 2>/dev/null)'
 complete -c volumectl -n '__fish_seen_subcommand_from device; and not __fish_seen_subcommand_from list scan show watch explain' -a watch -d 'Watch disks come and go'
-complete -c volumectl -n '__fish_seen_subcommand_from device; and __fish_seen_subcommand_from watch' -l limit -d 'end after so many changes' -r
+complete -c volumectl -n '__fish_seen_subcommand_from device; and __fish_seen_subcommand_from watch' -l limit -d 'end after so many changes' -x
 complete -c volumectl -n '__fish_seen_subcommand_from device; and not __fish_seen_subcommand_from list scan show watch explain' -a explain -d 'Explain which disk a volume is, or why none'
 complete -c volumectl -n '__fish_seen_subcommand_from device; and __fish_seen_subcommand_from explain' -a '(volumectl volume list --columns volume_id --no-headers --quiet --timeout 2s 2>/dev/null)'
 complete -c volumectl -n '__fish_seen_subcommand_from operation; and not __fish_seen_subcommand_from list show watch cancel' -a list -d 'List operations, newest first'
-complete -c volumectl -n '__fish_seen_subcommand_from operation; and __fish_seen_subcommand_from list' -l type -d 'only of this type' -r -a 'create attach detach delete cleanup'
-complete -c volumectl -n '__fish_seen_subcommand_from operation; and __fish_seen_subcommand_from list' -l status -d 'only in this status' -r -a 'pending executing completed failed cancelled'
-complete -c volumectl -n '__fish_seen_subcommand_from operation; and __fish_seen_subcommand_from list' -l volume -d 'only of this volume' -r -a '(volumectl volume list --columns volume_id --no-headers --quiet --timeout 2s 2>/dev/null)'
-complete -c volumectl -n '__fish_seen_subcommand_from operation; and __fish_seen_subcommand_from list' -l vm -d 'only of this VM' -r
-complete -c volumectl -n '__fish_seen_subcommand_from operation; and __fish_seen_subcommand_from list' -l since -d 'only since this time, like 2026-08-19T20:30:00Z' -r
-complete -c volumectl -n '__fish_seen_subcommand_from operation; and __fish_seen_subcommand_from list' -l limit -d 'at most so many (default 20)' -r
+complete -c volumectl -n '__fish_seen_subcommand_from operation; and __fish_seen_subcommand_from list' -l type -d 'only of this type' -x -a 'create attach detach delete cleanup'
+complete -c volumectl -n '__fish_seen_subcommand_from operation; and __fish_seen_subcommand_from list' -l status -d 'only in this status' -x -a 'pending executing completed failed cancelled'
+complete -c volumectl -n '__fish_seen_subcommand_from operation; and __fish_seen_subcommand_from list' -l volume -d 'only of this volume' -x -a '(volumectl volume list --columns volume_id --no-headers --quiet --timeout 2s 2>/dev/null)'
+complete -c volumectl -n '__fish_seen_subcommand_from operation; and __fish_seen_subcommand_from list' -l vm -d 'only of this VM' -x
+complete -c volumectl -n '__fish_seen_subcommand_from operation; and __fish_seen_subcommand_from list' -l since -d 'only since this time, like 2026-08-19T20:30:00Z' -x
+complete -c volumectl -n '__fish_seen_subcommand_from operation; and __fish_seen_subcommand_from list' -l limit -d 'at most so many (default 20)' -x
 complete -c volumectl -n '__fish_seen_subcommand_from operation; and __fish_seen_subcommand_from list' -l all -d 'all of them, in pages of --limit'
 complete -c volumectl -n '__fish_seen_subcommand_from operation; and not __fish_seen_subcommand_from list show watch cancel' -a show -d 'Show an operation and every step of it'
 complete -c volumectl -n '__fish_seen_subcommand_from operation; and __fish_seen_subcommand_from show' -a '(volumectl operation list --limit 30 --columns id --no-headers --quiet --timeout 2s 2>/dev/null)'
@@ -90,11 +90,11 @@ complete -c volumectl -n '__fish_seen_subcommand_from operation; and __fish_seen
 complete -c volumectl -n '__fish_seen_subcommand_from operation; and not __fish_seen_subcommand_from list show watch cancel' -a cancel -d 'Cancel an operation that CloudStack has not been asked for yet'
 complete -c volumectl -n '__fish_seen_subcommand_from operation; and __fish_seen_subcommand_from cancel' -a '(volumectl operation list --limit 30 --columns id --no-headers --quiet --timeout 2s 2>/dev/null)'
 complete -c volumectl -n '__fish_seen_subcommand_from export; and not __fish_seen_subcommand_from list show publish withdraw validate' -a list -d 'List the exports'
-complete -c volumectl -n '__fish_seen_subcommand_from export; and __fish_seen_subcommand_from list' -l status -d 'only in this status' -r -a 'pending active failed'
+complete -c volumectl -n '__fish_seen_subcommand_from export; and __fish_seen_subcommand_from list' -l status -d 'only in this status' -x -a 'pending active failed'
 complete -c volumectl -n '__fish_seen_subcommand_from export; and not __fish_seen_subcommand_from list show publish withdraw validate' -a show -d 'Show the export of a volume'
 complete -c volumectl -n '__fish_seen_subcommand_from export; and __fish_seen_subcommand_from show' -a '(volumectl volume list --columns volume_id --no-headers --quiet --timeout 2s 2>/dev/null)'
 complete -c volumectl -n '__fish_seen_subcommand_from export; and not __fish_seen_subcommand_from list show publish withdraw validate' -a publish -d 'Export an attached volume'
-complete -c volumectl -n '__fish_seen_subcommand_from export; and __fish_seen_subcommand_from publish' -l vm-name -d 'kept with the export' -r
+complete -c volumectl -n '__fish_seen_subcommand_from export; and __fish_seen_subcommand_from publish' -l vm-name -d 'kept with the export' -x
 complete -c volumectl -n '__fish_seen_subcommand_from export; and __fish_seen_subcommand_from publish' -a '(volumectl volume list --columns volume_id --no-headers --quiet --timeout 2s 2>/dev/null)'
 complete -c volumectl -n '__fish_seen_subcommand_from export; and not __fish_seen_subcommand_from list show publish withdraw validate' -a withdraw -d 'Withdraw the export of a volume'
 complete -c volumectl -n '__fish_seen_subcommand_from export; and __fish_seen_subcommand_from withdraw' -l force -d 'also while a client is connected'
@@ -112,10 +112,10 @@ complete -c volumectl -n '__fish_seen_subcommand_from check; and not __fish_seen
 complete -c volumectl -n '__fish_seen_subcommand_from check; and not __fish_seen_subcommand_from all cloudstack zones offerings database exports' -a offerings -d 'List the disk offerings of CloudStack'
 complete -c volumectl -n '__fish_seen_subcommand_from check; and not __fish_seen_subcommand_from all cloudstack zones offerings database exports' -a database -d 'Check the database: server, schema, clock, and who owns this appliance'
 complete -c volumectl -n '__fish_seen_subcommand_from check; and not __fish_seen_subcommand_from all cloudstack zones offerings database exports' -a exports -d 'Ask every NBD export whether it answers, with the right size'
-complete -c volumectl -n '__fish_seen_subcommand_from events' -l after -d 'begin after this event; 0 for everything there is' -r
-complete -c volumectl -n '__fish_seen_subcommand_from events' -l only -d 'only events of this kind' -r -a 'operation device appliance'
-complete -c volumectl -n '__fish_seen_subcommand_from events' -l operation -d 'only those of this operation' -r -a '(volumectl operation list --limit 30 --columns id --no-headers --quiet --timeout 2s 2>/dev/null)'
-complete -c volumectl -n '__fish_seen_subcommand_from events' -l limit -d 'end after so many' -r
+complete -c volumectl -n '__fish_seen_subcommand_from events' -l after -d 'begin after this event; 0 for everything there is' -x
+complete -c volumectl -n '__fish_seen_subcommand_from events' -l only -d 'only events of this kind' -x -a 'operation device appliance'
+complete -c volumectl -n '__fish_seen_subcommand_from events' -l operation -d 'only those of this operation' -x -a '(volumectl operation list --limit 30 --columns id --no-headers --quiet --timeout 2s 2>/dev/null)'
+complete -c volumectl -n '__fish_seen_subcommand_from events' -l limit -d 'end after so many' -x
 complete -c volumectl -n '__fish_seen_subcommand_from completion; and not __fish_seen_subcommand_from bash zsh fish' -a bash -d 'Print the completion for bash'
 complete -c volumectl -n '__fish_seen_subcommand_from completion; and not __fish_seen_subcommand_from bash zsh fish' -a zsh -d 'Print the completion for zsh'
 complete -c volumectl -n '__fish_seen_subcommand_from completion; and not __fish_seen_subcommand_from bash zsh fish' -a fish -d 'Print the completion for fish'

@@ -1,0 +1,187 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import type { JournalEntry } from '~/cli/client/api';
+import { readEvents } from '~/cli/client/event-stream';
+import { entryText } from '~/cli/follow';
+import { findTarget, parsePairs, parseSize, parseTime } from '~/cli/globals';
+import { type Column, pick, renderRecord, renderTable } from '~/cli/output/table';
+import { durationText, paint, sizeText, timeText, visible } from '~/cli/output/text';
+import { JOURNAL_STATES } from '~/server/operations/model';
+
+const dir = mkdtempSync(join(tmpdir(), 'volumectl-unit-'));
+afterAll(() => rmSync(dir, { recursive: true, force: true }));
+
+describe('where the daemon is', () => {
+  const defaults = join(dir, 'defaults');
+  const nowhere = { VOLUMECTL_DEFAULTS: join(dir, 'none') };
+  const place = (given: object, env: NodeJS.ProcessEnv, content?: string) => {
+    if (content !== undefined) writeFileSync(defaults, content);
+    const target = findTarget(given, {
+      VOLUMECTL_DEFAULTS: content === undefined ? nowhere.VOLUMECTL_DEFAULTS : defaults,
+      ...env,
+    });
+    return { at: target.socket ?? target.url.origin, tokenFile: target.tokenFile };
+  };
+
+  it.each([
+    [{}, {}, undefined, 'http://127.0.0.1:8090'],
+    [{}, {}, 'PORT=9000', 'http://127.0.0.1:9000'],
+    [{}, {}, 'HOST=::\nPORT=9000', 'http://127.0.0.1:9000'],
+    [{}, {}, 'HOST=fd00::1', 'http://[fd00::1]:8090'],
+    [{}, {}, "UNIX_SOCKET='/run/vd.sock'\nPORT=9000", '/run/vd.sock'],
+    [{}, { VOLUMECTL_URL: 'http://other:1' }, 'UNIX_SOCKET=/run/vd.sock', 'http://other:1'],
+    [{ socket: '/a' }, { VOLUMECTL_URL: 'http://other:1' }, undefined, '/a'],
+    [{ url: 'other:7' }, { VOLUMECTL_SOCKET: '/b' }, undefined, 'http://other:7'],
+    [{ url: 'https://proxy/x' }, {}, undefined, 'https://proxy'],
+  ])('given %j, environment %j, defaults %j: %s', (given, env, content, at) => {
+    expect(place(given, env, content).at).toBe(at);
+  });
+
+  it('the token file of the nearest level that has one', () => {
+    expect(place({}, {}, 'TOKEN_FILE=/etc/t').tokenFile).toBe('/etc/t');
+    expect(place({ url: 'http://x' }, { VOLUMECTL_TOKEN_FILE: '/env' }).tokenFile).toBe('/env');
+    expect(place({ tokenFile: '/given' }, { VOLUMECTL_TOKEN_FILE: '/env' }).tokenFile).toBe('/given');
+    expect(place({}, {}).tokenFile).toBeNull();
+  });
+
+  it('two answers to one question are refused', () => {
+    expect(() => place({ url: 'http://x', socket: '/a' }, {})).toThrow('contradict');
+    expect(() => place({ url: 'mailto:x' }, {})).toThrow('is not a URL');
+  });
+});
+
+describe('values', () => {
+  it.each([
+    ['30', 30_000],
+    ['1.5s', 1500],
+    ['500ms', 500],
+    ['1h30m', 5_400_000],
+  ])('the time %s is %d ms', (text, ms) => {
+    expect(parseTime(text, '--timeout')).toBe(ms);
+  });
+
+  it.each(['', 'soon', '3d', '-1s', '1s x'])('%j is no time', (text) => {
+    expect(() => parseTime(text, '--timeout')).toThrow('is not a time');
+  });
+
+  it.each([
+    ['1', 1],
+    ['10GiB', 10 * 1024 ** 3],
+    ['10 gb', 10 * 1024 ** 3],
+    ['512M', 512 * 1024 ** 2],
+    ['1.5g', 1.5 * 1024 ** 3],
+  ])('the size %s is %d bytes', (text, bytes) => {
+    expect(parseSize(text, '--size')).toBe(bytes);
+  });
+
+  it.each(['', '0', '-1', 'big', '1.5', '1e9', '99999999T'])('%j is no size', (text) => {
+    expect(() => parseSize(text, '--size')).toThrow('is not a size');
+  });
+
+  it('pairs keep what follows the first =', () => {
+    expect(parsePairs('a=1,b=x=y,c=', '--metadata')).toEqual({ a: '1', b: 'x=y', c: '' });
+    expect(() => parsePairs('a', '--metadata')).toThrow('has no value');
+  });
+
+  it('sizes and times for people', () => {
+    expect([0, 1023, 1024, 1536, 5368709120].map(sizeText)).toEqual([
+      '0 B',
+      '1023 B',
+      '1 KiB',
+      '1.5 KiB',
+      '5 GiB',
+    ]);
+    expect([12, 1500, 200_000].map(durationText)).toEqual(['12 ms', '1.5 s', '3 min 20 s']);
+    expect(timeText('2026-08-19T20:30:00.123Z')).toBe('2026-08-19 20:30:00Z');
+  });
+});
+
+describe('tables', () => {
+  interface Row {
+    readonly name: string;
+    readonly size: number | null;
+  }
+  const columns: readonly Column<Row>[] = [
+    { name: 'name', value: ({ name }) => name },
+    { name: 'size', value: ({ size }) => size, tone: () => 'bad' },
+    { name: 'more', value: () => 'x', hidden: true },
+  ];
+  const rows = [
+    { name: 'ä', size: 1 },
+    { name: 'long name', size: null },
+  ];
+  const plain = { headers: true, color: false };
+
+  it('are aligned, with a dash for what there is not', () => {
+    expect(renderTable(pick(columns, undefined), rows, plain)).toBe(
+      'NAME       SIZE\nä          1\nlong name  -\n',
+    );
+  });
+
+  it('colours change no width', () => {
+    const coloured = renderTable(pick(columns, 'size,name'), rows, { headers: false, color: true });
+    expect(coloured).toBe('\u001b[31m1\u001b[39m  ä\n\u001b[31m-\u001b[39m  long name\n');
+    expect(paint('bad', 'x', false)).toBe('x');
+  });
+
+  it('records are one line for each column', () => {
+    expect(renderRecord(pick(columns, 'more,name'), { name: 'n', size: 1 }, plain)).toBe(
+      'more  x\nname  n\n',
+    );
+  });
+
+  it('what could speak to the terminal is made visible', () => {
+    expect(visible('a\u001b]0;x\u0007\r\n\u009b\u202e')).toBe(
+      'a\\u001b]0;x\\u0007\\u000d\\u000a\\u009b\\u202e',
+    );
+  });
+});
+
+describe('the event stream', () => {
+  async function* bytes(...chunks: (string | Uint8Array)[]) {
+    for (const chunk of chunks) yield typeof chunk === 'string' ? Buffer.from(chunk) : chunk;
+  }
+  const all = async (...chunks: (string | Uint8Array)[]) => {
+    const events = [];
+    for await (const event of readEvents(bytes(...chunks))) events.push(event);
+    return events;
+  };
+
+  it('is read however it is cut, comments and all', async () => {
+    const text =
+      'retry: 1000\n\n: heartbeat\n\nid: 7\nevent: operation\ndata: {"a":"ü"}\n\nevent: device\r\ndata: x\r\ndata: y\r\n\r\n';
+    const expected = [
+      { id: '7', name: 'operation', data: '{"a":"ü"}' },
+      { id: null, name: 'device', data: 'x\ny' },
+    ];
+    expect(await all(text)).toEqual(expected);
+    const single = [...Buffer.from(text)].map((byte) => Uint8Array.of(byte));
+    expect(await all(...single)).toEqual(expected);
+  });
+
+  it('an event without its end is none', async () => {
+    expect(await all('id: 1\ndata: x\n')).toEqual([]);
+  });
+
+  it('a line without end is refused', async () => {
+    await expect(all('x'.repeat(2 * 1024 * 1024))).rejects.toThrow('line without end');
+  });
+});
+
+describe('entries of the journal', () => {
+  const entry = (state: JournalEntry['state'], data: JournalEntry['data'] = {}, step = 'attach-volume') =>
+    entryText({ id: 1, operation_id: 'x', sequence: 1, step, state, data, at: '' });
+
+  it('every state has words that name the step', () => {
+    const texts = JOURNAL_STATES.map((state) => entry(state));
+    expect(new Set(texts).size).toBe(JOURNAL_STATES.length);
+    for (const text of texts) expect(text).toMatch(/^attach-volume: ./);
+  });
+
+  it('reasons are told, and cannot speak to the terminal', () => {
+    expect(entry('waiting', { reason: 'job\u001b[2J' })).toBe('attach-volume: waiting: job\\u001b[2J');
+    expect(entry('failing', { message: 'no disk' }, 'operation')).toBe('giving up: no disk');
+  });
+});

@@ -1,0 +1,213 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { describe, expect, it } from 'vitest';
+import { checkStrictly, nearest, optionsLast } from '~/cli/arguments';
+import { GLOBALS } from '~/cli/globals';
+import { helpFor } from '~/cli/help';
+import { manualPage } from '~/cli/manual';
+import { findNoun, fullName, loneVerb, NOUNS } from '~/cli/tree';
+import { openApiDocument } from '~/server/http/openapi';
+import { ERRORS } from '~/server/runtime/errors';
+import { onPath } from '~/test/cli/process';
+
+const ALL = NOUNS.flatMap((noun) => noun.verbs.map((verb) => ({ noun, verb, name: fullName(noun, verb) })));
+
+/** A command line out of a text: quotes, and what follows `>`, `|` or `&&` are the shell's. */
+function wordsOf(line: string): string[] {
+  return line.split(/ (?:[>|]|&&|\|\|) | >/)[0]?.split(' ') ?? [];
+}
+
+/** Throws what is wrong with a command line, as the program would. */
+function understand(line: string): void {
+  const [program, ...args] = wordsOf(line);
+  expect(program).toBe('volumectl');
+  const [first = '', second = '', ...rest] = args;
+  const noun = findNoun(first);
+  if (!noun) throw new Error(`there is no command ${first}`);
+  const lone = loneVerb(noun);
+  const verb = lone ?? noun.verbs.find(({ name }) => name === second);
+  if (!verb) throw new Error(`there is no command ${first} ${second}`);
+  checkStrictly(lone ? args.slice(1) : rest, { ...verb.args, ...GLOBALS });
+}
+
+describe('the command tree', () => {
+  it('has the nouns that were asked for', () => {
+    expect(NOUNS.map(({ name }) => name)).toEqual(
+      expect.arrayContaining(
+        'volume device operation export vm health sync task check events completion'.split(' '),
+      ),
+    );
+  });
+
+  it.each(ALL)('$name has examples, and every one is a command line that it takes', ({ name, verb }) => {
+    expect(verb.examples.length).toBeGreaterThan(0);
+    for (const { line } of verb.examples) {
+      expect(line.startsWith(name)).toBe(true);
+      expect(() => understand(line)).not.toThrow();
+    }
+  });
+
+  it.each(ALL)('$name: its help names every argument and option of it', ({ noun, verb }) => {
+    const help = helpFor([noun.name, verb.name], false);
+    for (const [name, { type, description }] of Object.entries(verb.args)) {
+      expect(help).toContain(type === 'positional' ? `<${name}>` : `--${name}`);
+      expect(description, name).toBeTruthy();
+    }
+    for (const line of help.split('\n'))
+      if (!line.trim().startsWith('volumectl')) expect(line.length, line).toBeLessThanOrEqual(100);
+  });
+
+  it('fields of the API that arguments name are fields of the document', () => {
+    const document = JSON.stringify(openApiDocument('2.0.0'));
+    for (const { verb } of ALL)
+      for (const { field } of Object.values(verb.args))
+        if (field !== undefined) expect(document).toContain(`"${field}"`);
+  });
+
+  it('no option of a command hides one of every command', () => {
+    for (const { verb, name } of ALL) {
+      const twice = Object.keys(verb.args).filter((option) => option in GLOBALS);
+      expect(twice, name).toEqual([]);
+    }
+  });
+
+  it('what the error catalogue tells people to type exists', () => {
+    const named = Object.values(ERRORS).flatMap(({ fix }) => fix.match(/volumectl [a-z ]*[a-z]/g) ?? []);
+    expect(named.length).toBeGreaterThan(0);
+    for (const line of named) expect(() => understand(line)).not.toThrow();
+  });
+});
+
+describe('arguments', () => {
+  it.each([
+    ['volum', ['volume', 'vm'], 'volume'],
+    ['waite', ['wait', 'yes'], 'wait'],
+    ['xyz', ['volume'], null],
+  ])('%s is near one of %j: %j', (word, known, near) => {
+    expect(nearest(word, known)).toBe(near);
+  });
+
+  it('options before the command go behind it, with their values', () => {
+    expect(optionsLast(['--json', '--url', 'x', 'volume', 'list', '-q'], GLOBALS)).toEqual(
+      'volume list -q --json --url x'.split(' '),
+    );
+    expect(optionsLast(['--url=x', 'health'], GLOBALS)).toEqual(['health', '--url=x']);
+    expect(optionsLast([], GLOBALS)).toEqual([]);
+  });
+});
+
+describe('the manual page', () => {
+  const page = manualPage();
+
+  it('has the sections that man(1) expects, in order', () => {
+    const sections = [...page.matchAll(/^\.SH (.+)$/gm)].map(([, title]) => title);
+    expect(sections).toEqual([
+      'NAME',
+      'SYNOPSIS',
+      'DESCRIPTION',
+      'COMMANDS',
+      'OPTIONS OF EVERY COMMAND',
+      'EXIT STATUS',
+      'ENVIRONMENT',
+      'FILES',
+      'SEE ALSO',
+    ]);
+    expect(page.startsWith('.\\" ')).toBe(true);
+    expect(page).toMatch(/^\.TH VOLUMECTL 1 /m);
+  });
+
+  it('is plain ASCII, and no line begins with a request by accident', () => {
+    expect(page).not.toMatch(/[^\n\x20-\x7e]/);
+    const requests = new Set([...page.matchAll(/^\.(\S+)/gm)].map(([, request]) => request));
+    expect([...requests].sort()).toEqual([
+      'B',
+      'PP',
+      'RE',
+      'RS',
+      'SH',
+      'SS',
+      'TH',
+      'TP',
+      '\\"',
+      'br',
+      'fi',
+      'nf',
+    ]);
+    expect(page).not.toMatch(/^'/m);
+  });
+
+  it('renders without a warning, with every command in it', ({ skip }) => {
+    if (!onPath('groff')) skip('groff is not on this machine: only the structure of the page was looked at');
+    const result = spawnSync('groff', ['-man', '-Tascii', '-ww', '-rLL=200n', '-P-cbou'], {
+      input: page,
+      encoding: 'utf8',
+    });
+    expect(result.stderr).toBe('');
+    const text = result.stdout.replace(/\s+/g, ' ');
+    for (const { name } of ALL) expect(text).toContain(name);
+  });
+});
+
+describe('the completions', () => {
+  const script = (shell: 'bash' | 'zsh' | 'fish') =>
+    new URL(`../../../packaging/cli/volumectl.${shell}`, import.meta.url).pathname;
+
+  /** What bash offers for a line with the cursor at its end. `volumectl` itself is a function that says what it was asked. */
+  function offered(line: string): string[] {
+    const program = `
+      volumectl() { echo "asked:$1-$2"; }
+      source '${script('bash')}'
+      line="$1"
+      COMP_WORDS=($line); [[ $line == *' ' ]] && COMP_WORDS+=('')
+      COMP_CWORD=$((\${#COMP_WORDS[@]} - 1))
+      _volumectl
+      printf '%s\\n' "\${COMPREPLY[@]}"`;
+    const out = execFileSync('bash', ['--norc', '--noprofile', '-c', program, 'bash', line], {
+      encoding: 'utf8',
+    });
+    return out.split('\n').filter((word) => word !== '');
+  }
+
+  it('bash registers it for the program', () => {
+    const program = `source '${script('bash')}'; complete -p volumectl`;
+    expect(execFileSync('bash', ['--norc', '-c', program], { encoding: 'utf8' })).toContain(
+      '-F _volumectl volumectl',
+    );
+  });
+
+  it.each([
+    ['volumectl ', ['volume', 'device', 'health', 'help']],
+    ['volumectl vo', ['volume']],
+    ['volumectl --json vo', ['volume']],
+    ['volumectl --url http://x ev', ['events']],
+    ['volumectl volume de', ['detach', 'delete', 'device']],
+    ['volumectl volume attach ', ['asked:volume-list']],
+    ['volumectl operation show ', ['asked:operation-list']],
+    ['volumectl device show ', ['asked:device-list']],
+    ['volumectl operation list --status ', ['pending', 'executing', 'completed', 'failed', 'cancelled']],
+    ['volumectl operation list --volume ', ['asked:volume-list']],
+    ['volumectl volume create --w', ['--wait']],
+    ['volumectl events --only d', ['device']],
+    ['volumectl task run ', ['sync:force']],
+    ['volumectl completion ', ['bash', 'zsh', 'fish']],
+    ['volumectl health --st', ['--strict']],
+  ])('bash offers for %j: %j', (line, words) => {
+    expect(offered(line)).toEqual(expect.arrayContaining(words));
+  });
+
+  it.each([
+    ['volumectl volume attach some-id '],
+    ['volumectl operation list --limit '],
+    ['volumectl health '],
+    ['volumectl nonsense '],
+  ])('bash offers nothing for %j', (line) => {
+    expect(offered(line)).toEqual([]);
+  });
+
+  for (const shell of ['zsh', 'fish'] as const) {
+    it(`${shell} understands its script`, ({ skip }) => {
+      if (!onPath(shell)) skip(`${shell} is not on this machine: its script was not tried`);
+      const result = spawnSync(shell, ['-n', script(shell)], { encoding: 'utf8' });
+      expect([result.status, result.stderr]).toEqual([0, '']);
+    });
+  }
+});
