@@ -91,9 +91,9 @@ export interface Ledger {
   }): Promise<ExportRecord[]>;
   /**
    * Repairs outside an operation (sync, exports API): applies effects in one transaction under the epoch, and journals
-   * `audit` (operation id '' = of the appliance itself) in the feed.
+   * `audit` (operation id '' = of the appliance itself) in the feed. Returns that entry, for those who follow the events.
    */
-  repair(epoch: Epoch, effects: MappingEffect[], audit: NewJournalEntry): Promise<void>;
+  repair(epoch: Epoch, effects: MappingEffect[], audit: NewJournalEntry): Promise<JournalEntry>;
 
   // ---- figures and housekeeping -----------------------------------------------------------------------------------
   counts(applianceId?: string): Promise<OperationCounts>;

@@ -187,7 +187,7 @@ export class MemoryLedger extends MemoryReads implements Ledger {
       ]);
   }
 
-  async repair(epoch: Epoch, effects: MappingEffect[], audit: NewJournalEntry): Promise<void> {
+  async repair(epoch: Epoch, effects: MappingEffect[], audit: NewJournalEntry): Promise<JournalEntry> {
     this.requireEpoch(epoch);
     applyToStore(this.store, effects, this.now());
     const entry = {
@@ -198,6 +198,7 @@ export class MemoryLedger extends MemoryReads implements Ledger {
       ...plain(audit),
     };
     this.store.entries.push({ applianceId: epoch.applianceId, entry });
+    return entry;
   }
 
   async prune(epoch: Epoch, olderThan: number, limit: number): Promise<number> {

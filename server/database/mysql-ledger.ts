@@ -179,8 +179,9 @@ export class MysqlLedger implements Ledger {
     return filter.limit === undefined ? records : records.slice(0, filter.limit);
   }
 
-  async repair(epoch: Epoch, effects: MappingEffect[], audit: NewJournalEntry): Promise<void> {
-    await repair(this.database, epoch, { effects, audit, at: this.now() }, { hub: await this.hub.present() });
+  async repair(epoch: Epoch, effects: MappingEffect[], audit: NewJournalEntry): Promise<JournalEntry> {
+    const change = { effects, audit, at: this.now() };
+    return repair(this.database, epoch, change, { hub: await this.hub.present() });
   }
 
   counts(applianceId?: string): Promise<OperationCounts> {

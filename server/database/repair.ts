@@ -1,5 +1,5 @@
 import { sql } from 'kysely';
-import type { NewJournalEntry } from '../operations/model';
+import type { JournalEntry, NewJournalEntry } from '../operations/model';
 import { correctTotals } from './counts';
 import { applyEffects, type EffectParts } from './effects';
 import { requireEpoch } from './epoch';
@@ -12,7 +12,7 @@ export async function repair(
   epoch: Epoch,
   { effects, audit, at }: { effects: readonly MappingEffect[]; audit: NewJournalEntry; at: number },
   parts: EffectParts,
-): Promise<void> {
+): Promise<JournalEntry> {
   const data = JSON.stringify(audit.data);
   let written = 0;
   await database.transaction(async (tx, attempt) => {
@@ -39,6 +39,7 @@ export async function repair(
       .executeTakeFirstOrThrow();
     written = Number(inserted.insertId);
   });
+  return { ...audit, id: written, operationId: '', sequence: 0, at };
 }
 
 /**

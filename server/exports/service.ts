@@ -1,6 +1,7 @@
 import type { Epoch, Ledger } from '../database/ledger';
 import { verifyIdentity } from '../devices/identity';
 import type { Device, DeviceSnapshot } from '../devices/model';
+import type { OperationEvents } from '../operations/events';
 import type { ExportRecord, ExportStatus, Mapping } from '../operations/model';
 import type { ExportsApi, ExportValidation } from '../runtime/daemon';
 import { DaemonError } from '../runtime/errors';
@@ -11,6 +12,8 @@ interface ExportServiceParts {
   ledger(): Ledger;
   readonly server: ExportServer;
   readonly watcher: { scan(): Promise<DeviceSnapshot> };
+  /** Who is told of what was changed. */
+  readonly events: Pick<OperationEvents, 'publish'>;
   /** Throws STANDBY, STARTING, STOPPING or APPLIANCE_UNKNOWN. */
   owner(): { epoch: Epoch; applianceVmId: string };
   isBusyWith(volumeId: string): boolean;
@@ -68,11 +71,12 @@ export class ExportService implements ExportsApi {
       status: 'active' as const,
       metadata: { ...metadata, created_by: 'volume-daemon', created_via: 'api' },
     };
-    await ledger.repair(epoch, [{ kind: 'put-export', record }], {
+    const entry = await ledger.repair(epoch, [{ kind: 'put-export', record }], {
       step: 'export:publish',
       state: 'note',
       data: { volume_id: volumeId },
     });
+    this.parts.events.publish([entry]);
     return this.read(volumeId);
   }
 
@@ -104,11 +108,12 @@ export class ExportService implements ExportsApi {
       status: 'pending' as const,
       metadata: { ...record.metadata, withdrawn: 'true' },
     };
-    await ledger.repair(epoch, [{ kind: 'put-export', record: kept }], {
+    const entry = await ledger.repair(epoch, [{ kind: 'put-export', record: kept }], {
       step: 'export:withdraw',
       state: 'note',
       data: { volume_id: volumeId, force },
     });
+    this.parts.events.publish([entry]);
     return { existed: true };
   }
 

@@ -117,6 +117,7 @@ export class VolumeDaemon implements Daemon {
       ledger: () => this.readable(),
       server: exports,
       watcher,
+      events: this.events,
       owner,
       isBusyWith,
     });

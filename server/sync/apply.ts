@@ -1,9 +1,10 @@
-import type { Epoch, Ledger } from '../database/ledger';
+import type { Epoch, Ledger, MappingEffect } from '../database/ledger';
 import { verifyIdentity } from '../devices/identity';
 import type { DeviceSnapshot } from '../devices/model';
 import type { ExportServer } from '../exports/export-server';
 import { exportName } from '../exports/naming';
 import { isWithdrawn } from '../exports/service';
+import type { OperationEvents } from '../operations/events';
 import { isTerminal } from '../operations/model';
 import type { Drift } from '../runtime/daemon';
 import { DaemonError, messageOf } from '../runtime/errors';
@@ -15,6 +16,8 @@ export interface ApplyParts {
   readonly ledger: Ledger;
   readonly exports: ExportServer;
   readonly watcher: { scan(): Promise<DeviceSnapshot> };
+  /** Who is told of every repair. */
+  readonly events: Pick<OperationEvents, 'publish'>;
   isBusyWith(volumeId: string): boolean;
 }
 
@@ -93,21 +96,23 @@ async function applyStep(
   { drift }: Repair,
   step: RepairStep,
 ): Promise<void> {
-  const { ledger, exports } = parts;
+  const { ledger, exports, events } = parts;
   const audit = {
     step: `sync:${drift.kind}`,
     state: 'note' as const,
     data: { volume_id: drift.volumeId, message: drift.message, repair: step.kind },
   };
+  const repair = async (effects: MappingEffect[]) =>
+    events.publish([await ledger.repair(epoch, effects, audit)]);
   switch (step.kind) {
     case 'rows':
-      return ledger.repair(epoch, [...step.effects], audit);
+      return repair([...step.effects]);
     case 'withdraw':
       await exports.withdraw(step.exportName);
-      return ledger.repair(epoch, [], audit);
+      return repair([]);
     case 'publish': {
       const record = await publish(parts, step);
-      return record ? ledger.repair(epoch, [{ kind: 'put-export', record }], audit) : undefined;
+      return record ? repair([{ kind: 'put-export', record }]) : undefined;
     }
     default:
       return step satisfies never;

@@ -71,6 +71,26 @@ describe('volumectl and the daemon', () => {
     expect(out).not.toContain(walk.lab.cloud.secretKey);
   });
 
+  it('what is changed outside of operations is an event too, when it happens', async () => {
+    const following = Volumectl.start(['events', '--only', 'appliance', '--json', '--limit', '2'], env);
+    const change = async (verb: string) => expect((await ctl('export', verb, volume)).code).toBe(0);
+    // The stream stands when it tells of the second change at the latest: then it is asked for once more.
+    await change('withdraw');
+    await change('publish');
+    const ended = following.ended.then(() => true);
+    while (
+      !(await Promise.race([
+        ended,
+        change('withdraw')
+          .then(() => change('publish'))
+          .then(() => false),
+      ]))
+    );
+    const { code, out } = await following.ended;
+    expect(code).toBe(0);
+    expect(out).toMatch(/"step":"export:(withdraw|publish)"/);
+  });
+
   it('a volume that is not attached is explained: nothing is expected', async () => {
     const { out: id } = await ctl(...createArgs('cli-2'), '-q', '--columns', 'volume_id', '--no-headers');
     const { code, out } = await ctl('device', 'explain', id.trim());

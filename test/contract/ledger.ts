@@ -813,10 +813,14 @@ export function describeLedger(name: string, createWorld: () => Promise<LedgerWo
       });
 
       it('journals repairs in the feed of the appliance', async () => {
-        await ledger.repair(epoch, [], note('audit', { volume_id: A }));
-        expect(await ledger.feed(APPLIANCE, 0, 10)).toMatchObject([
-          { operationId: '', step: 'audit', state: 'note', data: { volume_id: A } },
-        ]);
+        const entry = await ledger.repair(epoch, [], note('audit', { volume_id: A }));
+        expect(entry).toMatchObject({
+          operationId: '',
+          step: 'audit',
+          state: 'note',
+          data: { volume_id: A },
+        });
+        expect(await ledger.feed(APPLIANCE, 0, 10), 'the entry that was returned').toEqual([entry]);
       });
     });
 

@@ -110,6 +110,7 @@ export class DaemonProcess {
       ledger: () => ledger,
       server,
       watcher: this.watcher,
+      events,
       owner,
       isBusyWith,
     });

@@ -9,6 +9,7 @@ import { createMemoryInventory } from '~/server/devices/inventory';
 import type { Device } from '~/server/devices/model';
 import { DeviceWatcher } from '~/server/devices/watcher';
 import { exportName } from '~/server/exports/naming';
+import { OperationEvents } from '~/server/operations/events';
 import type { NewMapping } from '~/server/operations/model';
 import { silentLogger } from '~/server/runtime/logger';
 import { SyncService } from '~/server/sync/service';
@@ -58,6 +59,7 @@ export class MemoryAppliance {
       // Waiting takes no time here; what happens meanwhile is the test's business.
       clock: { now: () => clock.now(), monotonic: () => clock.monotonic(), sleep: () => this.whileWaiting() },
       logger: silentLogger,
+      events: new OperationEvents(),
       watcher: new DeviceWatcher({ guest, clock, logger: silentLogger, inventory }),
       sizeTolerance: 3 * GIB,
       busyVolumes: () => ledger.busyVolumes(owned.applianceId),

@@ -43,9 +43,10 @@ describe('what happens while sync looks and repairs', () => {
     const { appliance, id } = await withUnmapped();
     const { repair } = appliance.ledger;
     appliance.ledger.repair = async (...change) => {
-      await repair.apply(appliance.ledger, change);
+      const entry = await repair.apply(appliance.ledger, change);
       appliance.ledger.repair = repair;
       await appliance.begin(id);
+      return entry;
     };
     expect(told(await run(appliance))).toEqual(['unmapped-volume reported']);
     expect(appliance.exports.changes).toEqual([]);
@@ -55,10 +56,11 @@ describe('what happens while sync looks and repairs', () => {
     const { appliance, id } = await withUnmapped();
     const { repair } = appliance.ledger;
     appliance.ledger.repair = async (...change) => {
-      await repair.apply(appliance.ledger, change);
+      const entry = await repair.apply(appliance.ledger, change);
       appliance.ledger.repair = repair;
       await appliance.guest.unplug(id);
       await appliance.plug(appliance.addVolume({ vmId: appliance.vmId }).id);
+      return entry;
     };
     const report = await run(appliance);
     expect(told(report)).toEqual(['unmapped-volume failed']);
@@ -98,7 +100,7 @@ describe('the order of repairs', () => {
     };
     appliance.ledger.repair = async (epoch, effects, audit) => {
       if (effects.some(({ kind }) => kind === 'put-mapping')) order.push('row');
-      await repair.call(appliance.ledger, epoch, effects, audit);
+      return repair.call(appliance.ledger, epoch, effects, audit);
     };
     appliance.exports.publish = async (target) => {
       order.push('publish begins');
