@@ -1,5 +1,5 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer, type RequestListener, type Server } from 'node:http';
+import { createServer, type RequestListener, request, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -250,6 +250,30 @@ describe('what is sent', () => {
     expect((await ctl('volume', 'list', '--token-file', join(dir, 'token'))).code).toBe(0);
     const missing = await ctl('volume', 'list', '--token-file', join(dir, 'no-token'));
     expect(missing).toMatchObject({ code: 5, error: expect.stringContaining('token file cannot be read') });
+  });
+
+  it('through the unix socket of the daemon', async () => {
+    const socket = join(dir, 'daemon.sock');
+    const hosts: (string | undefined)[] = [];
+    const relay = createServer((from, to) => {
+      hosts.push(from.headers.host);
+      const { url: path, method, headers } = from;
+      from.pipe(
+        request({ port: app.port, host: '127.0.0.1', path, method, headers }, (answer) => {
+          to.writeHead(answer.statusCode ?? 0, answer.headers);
+          answer.pipe(to);
+        }),
+      );
+    }).listen(socket);
+    try {
+      const { code, error } = await volumectl(['volume', 'attach', VOLUME, '--socket', socket]);
+      expect([code, error]).toEqual([0, expect.stringContaining('goes on by itself')]);
+      expect((await volumectl(['health'], { VOLUMECTL_SOCKET: socket })).code).toBe(0);
+      expect(daemon.requests).toMatchObject([{ type: 'attach', request: { vm_id: APPLIANCE } }]);
+      expect(new Set(hosts)).toEqual(new Set(['localhost']));
+    } finally {
+      relay.close();
+    }
   });
 
   it('where the daemon of this machine listens, when nobody says it', async () => {
