@@ -1,0 +1,157 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer, type RequestListener, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { freePort } from '~/lab/ports';
+import { NOBODY, OTHER_VM, VOLUME } from '~/test/support/canned';
+import { FakeDaemon } from '~/test/support/fake-daemon';
+import { HttpApp } from '~/test/support/http-app';
+import { volumectl } from './process';
+
+vi.mock('nitropack/runtime', async () => (await import('~/test/support/nitro-runtime')).nitroRuntime);
+
+/** Every exit code of the built volumectl, and what it says with it; the daemon is one in memory behind our real routes. */
+const dir = mkdtempSync(join(tmpdir(), 'volumectl-test-'));
+afterAll(() => rmSync(dir, { recursive: true, force: true }));
+
+let daemon: FakeDaemon;
+let app: HttpApp;
+let env: { VOLUMECTL_URL: string };
+beforeEach(async () => {
+  daemon = new FakeDaemon();
+  app = await HttpApp.start(daemon);
+  env = { VOLUMECTL_URL: `http://127.0.0.1:${app.port}` };
+});
+afterEach(() => app.close());
+
+const ctl = (...args: string[]) => volumectl(args, env);
+
+/** Another program where the daemon should be. */
+async function impostor(listener: RequestListener, work: (url: string) => Promise<void>): Promise<void> {
+  const server: Server = createServer(listener).listen(0, '127.0.0.1');
+  await new Promise((resolve) => server.once('listening', resolve));
+  try {
+    await work(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+  } finally {
+    server.closeAllConnections();
+    server.close();
+  }
+}
+
+describe('exit codes', () => {
+  it('0: the answer is on the standard output, and nothing on the other', async () => {
+    const { code, out, error } = await ctl('volume', 'show', VOLUME);
+    expect([code, error]).toEqual([0, '']);
+    expect(out).toMatch(/^volume_id +6f1d2c3b-/m);
+    expect(out).toMatch(/^size +5 GiB$/m);
+  });
+
+  it.each([
+    [['volum', 'list'], 'Did you mean volume?'],
+    [['volume', 'crate'], 'Did you mean create?'],
+    [['volume'], 'Say what to do: volumectl volume list|show|'],
+    [['volume', 'show'], 'the volume is missing'],
+    [['volume', 'show', ''], 'the volume is missing'],
+    [['volume', 'show', VOLUME, 'more'], 'too much is given: more'],
+    [['volume', 'list', '--vmm', 'x'], 'there is no option --vmm; did you mean --vm?'],
+    [['volume', 'create', '--name', 'x'], '--size is missing'],
+    [['volume', 'attach', VOLUME, '--vm'], '--vm needs a value'],
+    [['volume', 'list', '--json=yes'], '--json takes no value'],
+    [['operation', 'list', '--status', 'done'], 'It is one of pending, executing, completed'],
+    [['operation', 'list', '--limit', 'x'], '--limit x is not a number'],
+    [['health', '--columns', 'colour'], 'The columns are status, phase'],
+    [['health', '--json', '--columns', 'status'], 'contradict each other'],
+    [['health', '--timeout', 'soon'], 'Write it like 30s'],
+    [['health', '--url', 'ftp://x'], 'Write it like http://127.0.0.1:8090'],
+    [['task', 'run', 'sync:slow'], 'The only one is sync:force.'],
+    [['--nope'], 'there is no option --nope'],
+    [['help', 'nope'], 'there is no command nope'],
+  ])('2: %j is wrong, and says what to type', async (args, says) => {
+    const { code, out, error } = await ctl(...args);
+    expect([code, out]).toEqual([2, '']);
+    expect(error).toMatch(/^volumectl: /);
+    expect(error).toContain(says);
+    expect(error).toContain('--help');
+  });
+
+  it('2: what only the daemon can judge is told under the name of the command line', async () => {
+    const { code, error } = await ctl(
+      ...['volume', 'create', '--name', 'disk', '--size', '1G', '--offering', 'custom', '--zone', 'z1'],
+    );
+    expect(code).toBe(2);
+    expect(error).toContain('--offering must be the UUID of a disk offering');
+    expect(error).toContain('--zone must be the UUID of a zone');
+    expect((await ctl('volume', 'show', 'vdb')).error).toContain('<volume> must be the UUID of a volume');
+  });
+
+  it('2: a wrong column is found before anything is asked of the daemon', async () => {
+    const { code } = await ctl('volume', 'attach', VOLUME, '--vm', OTHER_VM, '--columns', 'colour');
+    expect(code).toBe(2);
+    expect(daemon.requests).toEqual([]);
+  });
+
+  it('3: the daemon refuses, with its words, its code and its fix', async () => {
+    const { code, out, error } = await ctl('volume', 'show', NOBODY);
+    expect([code, out]).toEqual([3, '']);
+    expect(error).toContain('not found in CloudStack (VOLUME_NOT_FOUND)');
+    expect(error).toContain('fix: Check the volume id');
+  });
+
+  it('3: a check that finds something wrong', async () => {
+    const { code, out } = await ctl('check', 'cloudstack');
+    expect(code).toBe(3);
+    expect(out).toMatch(/^problems +the role of the key does not allow createVolume/m);
+    expect(out).toMatch(/^createVolume +no +create$/m);
+    expect(out).toMatch(/^attachVolume +not known/m);
+    expect((await ctl('check', 'all')).code).toBe(3);
+    expect((await ctl('check', 'database')).code).toBe(0);
+  });
+
+  it('4: no answer within --timeout', async () => {
+    await impostor(
+      () => undefined,
+      async (url) => {
+        const { code, error } = await volumectl(['health', '--timeout', '200ms', '--url', url]);
+        expect(code).toBe(4);
+        expect(error).toContain('no answer from http://127.0.0.1:');
+      },
+    );
+  });
+
+  it('4: an operation that takes longer than --timeout goes on, and says how to follow it', async () => {
+    const { code, error } = await ctl('volume', 'detach', VOLUME, '--wait', '--timeout', '3s');
+    const [operation] = daemon.stored;
+    expect(code).toBe(4);
+    expect(error).toContain('has not ended within 3.0 s');
+    expect(error).toContain(`volumectl operation watch ${operation?.id}`);
+  });
+
+  it('5: nobody listens, on a port or a socket', async () => {
+    const nobody = await volumectl(['health', '--url', `http://127.0.0.1:${await freePort()}`]);
+    expect(nobody.code).toBe(5);
+    expect(nobody.error).toContain('ECONNREFUSED');
+    expect(nobody.error).toContain('systemctl status volume-daemon');
+    expect((await volumectl(['health', '--socket', join(dir, 'none')])).code).toBe(5);
+    expect((await volumectl(['events', '--url', `http://127.0.0.1:${await freePort()}`])).code).toBe(5);
+  });
+
+  it('5: somebody else listens', async () => {
+    await impostor(
+      (_, response) => response.end('<html>hello</html>'),
+      async (url) => {
+        const { code, error } = await volumectl(['health', '--url', url]);
+        expect(code).toBe(5);
+        expect(error).toContain('not as a volume daemon');
+      },
+    );
+  });
+
+  it('5: the daemon stands by', async () => {
+    daemon.phase = 'standby';
+    const { code, error } = await ctl('volume', 'detach', VOLUME);
+    expect(code).toBe(5);
+    expect(error).toContain('(STANDBY)');
+  });
+});
