@@ -187,8 +187,11 @@ async function awaitGone(run: OperationRun, volumeId: string, timeout: number): 
   const { ledger, watcher } = run.parts;
   const mapping = await run.active(() => ledger.readMapping(volumeId));
   const here = mapping?.vmId === run.parts.policy().applianceVmId ? mapping : null;
-  const gone = (snapshot: DeviceSnapshot) =>
-    deviceOfVolume(snapshot, volumeId, here) === null ? true : null;
+  // A disk that has not told its serial yet may be this very one; after LIMITS.SERIAL_READ_TIMEOUT it has, or never will.
+  const gone = (snapshot: DeviceSnapshot) => {
+    const untold = snapshot.devices.some(({ serialState }) => serialState === 'pending');
+    return untold || deviceOfVolume(snapshot, volumeId, here) !== null ? null : true;
+  };
   if (gone(await watcher.scan())) return true;
   run.waiting = {
     step: 'await-gone',
