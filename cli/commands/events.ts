@@ -60,7 +60,7 @@ interface Following {
   readonly after: string | undefined;
   readonly limit: number | null;
   wanted(event: ServerEvent): boolean;
-  /** Told when the stream stands, before the first event; again after every break. */
+  /** Called once, when the stream stands and before its first event is printed. */
   onOpen?(): Promise<void>;
 }
 
@@ -88,11 +88,12 @@ export async function follow(context: Context, following: Following): Promise<nu
       // Asked for only now, so that nothing can happen between the picture and its changes.
       if (!stood) await following.onOpen?.();
       stood = true;
-      for (let step = await first; !step.done && left > 0; step = left > 0 ? await events.next() : step) {
+      for (let step = await first; !step.done; step = await events.next()) {
         after = step.value.id ?? after;
         if (!following.wanted(step.value)) continue;
         print(context, step.value);
         left -= 1;
+        if (left === 0) break;
       }
       await events.return?.();
       if (left > 0) await patience.orThrow(new Unreachable('the daemon has ended the event stream'), signal);
