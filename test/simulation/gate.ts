@@ -71,21 +71,22 @@ export class Gate {
       if (side === 'before') this.die();
       // Half of what a dead process had sent arrives all the same.
       const onTheWire = random.chance(0.5);
-      scheduler.after(random.between(0.01, 2), () => {
+      const slow = what.startsWith('cloud.') ? 20 : 2;
+      scheduler.after(random.between(0.01, slow), () => {
         if (!this.alive && !onTheWire) return;
         trace(() => `${what}${this.alive ? '' : ' (from a dead process)'}`);
         const trouble = this.parts.trouble(what);
         if (trouble && !trouble.after) {
-          this.answer(() => reject(trouble.error));
+          this.answer(() => reject(trouble.error), slow);
           return;
         }
         const effect = attempt(work);
         if (side === 'after') this.die();
         effect.then(
-          (value) => this.answer(() => (trouble ? reject(trouble.error) : resolve(value))),
+          (value) => this.answer(() => (trouble ? reject(trouble.error) : resolve(value)), slow),
           (error: unknown) => {
             trace(() => `${what} failed: ${error instanceof Error ? error.message : String(error)}`);
-            this.answer(() => reject(error));
+            this.answer(() => reject(error), slow);
           },
         );
       });
@@ -123,12 +124,12 @@ export class Gate {
     });
   }
 
-  private answer(deliver: () => void): void {
+  private answer(deliver: () => void, slow: number): void {
     const { scheduler, random } = this.parts;
     if (!this.alive) return;
     // Mostly at once: the time of a call is drawn before its effect, and that is enough to reorder answers.
     if (random.chance(0.8)) deliver();
-    else scheduler.after(random.between(0, 5), () => (this.alive ? deliver() : undefined));
+    else scheduler.after(random.between(0, 2 * slow), () => (this.alive ? deliver() : undefined));
   }
 
   private crashSide(what: string): CrashPoint['side'] | null {

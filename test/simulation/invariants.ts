@@ -180,10 +180,10 @@ export class Invariants {
         'no-effect-without-intent',
         `${kind} of ${volumeId || vmId}: no intent of job ${jobId ?? 'none'}`,
       );
-    else if (kind === 'create') this.checkCreate(operation[0], operation[1], volumeId);
+    else if (kind === 'create') this.checkCreate(operation[0], operation[1]);
   }
 
-  private checkCreate(operationId: string, story: Story, volumeId: string): void {
+  private checkCreate(operationId: string, story: Story): void {
     const made = this.world.model.effects.filter(
       ({ kind, jobId }) => kind === 'create' && jobId !== null && story.intents.has(jobId),
     );
@@ -192,7 +192,6 @@ export class Invariants {
         'each-effect-once',
         `operation ${operationId} has created ${made.map((one) => one.volumeId).join(' and ')}`,
       );
-    if (!this.world.volumes.includes(volumeId)) this.world.volumes.push(volumeId);
   }
 
   private checkDelete(volumeId: string): void {
@@ -255,6 +254,8 @@ export class Invariants {
 
   private checkEnd(operation: Operation, story: Story): void {
     if (operation.status !== 'completed') return;
+    // From now on callers know it.
+    if (operation.type === 'create') this.world.volumes.push(operation.volumeId);
     if (isDisturbed(this.world, operation, story)) {
       this.count('ends-not-judged');
       return;

@@ -1,7 +1,6 @@
 import type { OwnershipLock } from '~/server/runtime/ownership';
 
 interface Session {
-  readonly name: string;
   readonly lost: (reason: string) => void;
 }
 
@@ -34,10 +33,7 @@ export class SimulatedLock implements OwnershipLock {
   private session: Session | null = null;
   private listener: (reason: string) => void = () => {};
 
-  constructor(
-    private readonly table: LockTable,
-    private readonly name: string,
-  ) {}
+  constructor(private readonly table: LockTable) {}
 
   onLost(listener: (reason: string) => void): void {
     this.listener = listener;
@@ -46,7 +42,6 @@ export class SimulatedLock implements OwnershipLock {
   async acquire(applianceId: string): Promise<boolean> {
     await this.release();
     const session: Session = {
-      name: this.name,
       lost: (reason) => {
         if (this.session !== session) return;
         this.session = null;

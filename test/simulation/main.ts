@@ -1,5 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { defineCommand, runMain } from 'citty';
+import { MUTANTS } from './mutants';
+import { hunt, verdictText } from './plant';
 import { runPool } from './pool';
 import { scheduleText, toText, violationText } from './report';
 import { runSchedule } from './schedule';
@@ -25,15 +27,23 @@ const command = defineCommand({
       description: 'Runs one schedule and shows what happens in it: a seed, or what a violation has printed',
       valueHint: '1234:0,5,7',
     },
+    mutants: {
+      type: 'boolean',
+      description: 'Plants faults in the daemon, one after the other, and says which seed finds each',
+    },
     json: { type: 'boolean', description: 'Print the figures as JSON' },
   },
   async run({ args }) {
     if (args.replay !== undefined) return replay(args.replay);
+    const processes =
+      args.processes === undefined ? availableParallelism() : whole(args.processes, '--processes');
+    if (args.mutants)
+      return mutants(whole(args.seed, '--seed'), whole(args.schedules, '--schedules'), processes);
     const begun = performance.now();
     const totals = await runPool({
       from: whole(args.seed, '--seed'),
       count: whole(args.schedules, '--schedules'),
-      processes: args.processes === undefined ? availableParallelism() : whole(args.processes, '--processes'),
+      processes,
     });
     const seconds = (performance.now() - begun) / 1000;
     if (args.json) process.stdout.write(`${JSON.stringify({ ...totals, seconds })}\n`);
@@ -46,6 +56,14 @@ const command = defineCommand({
     process.stderr.write(scheduleText(script, outcome));
   },
 });
+
+async function mutants(from: number, count: number, processes: number): Promise<void> {
+  for (const mutant of MUTANTS) {
+    const verdict = await hunt(mutant, { from, count, processes });
+    process.stdout.write(verdictText(verdict));
+    if (!verdict.found) process.exitCode = 1;
+  }
+}
 
 async function replay(text: string): Promise<void> {
   const script = parseReplay(text);

@@ -39,7 +39,7 @@ export class DaemonProcess {
     private readonly world: World,
     readonly name: string,
   ) {
-    const lock = new SimulatedLock(world.locks, name);
+    const lock = new SimulatedLock(world.locks);
     this.gate = world.openGate(name, () => {
       // The server notices the end of the connection at once, or when the session has been silent for too long.
       const delay = world.random.chance(0.7) ? 0 : world.random.between(0, 5_000);

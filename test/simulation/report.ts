@@ -3,7 +3,7 @@ import type { Script } from './script';
 import type { Found, Totals } from './totals';
 
 /** Lines of a trace that are shown: the end is where it went wrong. */
-const TRACE_LINES = 60;
+const TRACE_LINES = 100;
 
 export function toText(totals: Totals, seconds: number): string {
   const perSecond = totals.schedules / Math.max(seconds, 0.001);

@@ -142,6 +142,11 @@ class Schedule {
     for (const { operation } of store.operations.values())
       if (operation.idempotencyKey !== null)
         byKey.set(operation.idempotencyKey, (byKey.get(operation.idempotencyKey) ?? 0) + 1);
+    if (store.operations.size > this.callers.answered.size)
+      throw new Violation(
+        'never-doubled',
+        `${this.callers.answered.size} requests have made ${store.operations.size} operations`,
+      );
     for (const [key, id] of this.callers.answered) {
       if (id !== null && !store.operations.has(id))
         throw new Violation('never-lost', `operation ${id} is lost`);

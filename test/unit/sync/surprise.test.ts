@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { exportName } from '~/server/exports/naming';
 import { silentLogger } from '~/server/runtime/logger';
-import { withdrawSurprises } from '~/server/sync/surprise';
+import { closeWrongExports, withdrawSurprises } from '~/server/sync/surprise';
 import { MemoryAppliance } from './appliance';
 
 /** An appliance with two volumes that are mapped and exported, and the look that follows what the test has done to them. */
@@ -63,5 +63,50 @@ describe('a disk that goes or changes behind our back', () => {
     };
     expect(await surprise()).toBe(1);
     expect(served()).toEqual([first]);
+  });
+});
+
+describe('an export that leads to a wrong disk, or to none', () => {
+  async function close(
+    { appliance }: Awaited<ReturnType<typeof make>>,
+    meanwhile: () => Promise<void> = async () => {},
+  ) {
+    const { ledger, exports, vmId, clock, guest } = appliance;
+    const at = clock.now();
+    let snapshot = { ...(await guest.look()), at, scanned: true };
+    const list = exports.list.bind(exports);
+    exports.list = async () => {
+      const listed = await list();
+      await meanwhile();
+      snapshot = { ...(await guest.look()), at, scanned: true };
+      return listed;
+    };
+    const away = Object.assign(Object.create(ledger), {
+      listMappings: () => Promise.reject(new Error('away')),
+    });
+    const parts = { ledger: away, exports, logger: silentLogger, isBusyWith: () => true };
+    await closeWrongExports(parts, vmId, () => snapshot);
+  }
+
+  it('is closed although the database is away and an operation works on the volume', async () => {
+    const made = await make();
+    made.appliance.guest.surpriseUnplug(made.first);
+    await close(made);
+    expect(made.served()).toEqual([made.second]);
+  });
+
+  it('is closed when the letter has gone to another volume', async () => {
+    const made = await make();
+    made.appliance.guest.surpriseUnplug(made.first);
+    await made.appliance.plug(made.appliance.addVolume({ vmId: made.appliance.vmId }).id);
+    await close(made);
+    expect(made.served()).toEqual([made.second]);
+  });
+
+  it('stays when its disk is back by the time it is judged', async () => {
+    const made = await make();
+    made.appliance.guest.surpriseUnplug(made.first);
+    await close(made, () => made.appliance.plug(made.first));
+    expect(made.served()).toEqual([made.first, made.second]);
   });
 });

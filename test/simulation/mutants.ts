@@ -1,0 +1,90 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: the faults are pieces of source code
+/** A fault planted in the daemon's own code: one place of one file, replaced in a copy of the repository. */
+export interface Mutant {
+  readonly name: string;
+  /** What the daemon does wrong then. */
+  readonly what: string;
+  readonly file: string;
+  readonly find: string;
+  readonly replace: string;
+  /** A schedule that has found it: tried first. */
+  readonly seed: number;
+}
+
+/** Faults that the simulation must find. Some of them are ones that it has found in earlier versions. */
+export const MUTANTS: readonly Mutant[] = [
+  {
+    name: 'blind-resend',
+    what: 'after a lost reply the call is sent again under a new job id, without asking what became of the first',
+    file: 'server/operations/decide/mutation.ts',
+    find: "if (s.facts.job?.jobId !== state.jobId) return { do: 'query-job', jobId: state.jobId };",
+    replace: 'if (s.facts.job?.jobId !== state.jobId) return intend(s, step);',
+    seed: 22,
+  },
+  {
+    name: 'unjournaled-job',
+    what: 'CloudStack is given another job id than the one in the intent',
+    file: 'server/operations/perform.ts',
+    find: 'run.parts.cloud.submit(command, jobId)',
+    replace: 'run.parts.cloud.submit(command, run.parts.random.uuid())',
+    seed: 1,
+  },
+  {
+    name: 'create-not-looked-for',
+    what: 'a createVolume whose reply is lost is sent again without looking for its volume',
+    file: 'server/operations/decide/create.ts',
+    find: "if (step.result === 'lost') return findLostVolume(s, checked);",
+    replace:
+      "if (step.result === 'lost') return { do: 'submit', step: STEP, jobId: (s.facts.job?.jobId ?? ''), command: commandOf(s.operation, checked) };",
+    seed: 114,
+  },
+  {
+    name: 'export-stays',
+    what: 'a detach does not withdraw the export before it detaches',
+    file: 'server/operations/decide/detach.ts',
+    find: "return { do: 'withdraw', volumeId: volume.id, force: mayCut };",
+    replace: 'return null;',
+    seed: 1337,
+  },
+  {
+    name: 'gone-not-awaited',
+    what: 'a detach is done when CloudStack says so, whatever the guest still has',
+    file: 'server/operations/decide/detach.ts',
+    find: "    return { do: 'await-gone', volumeId: goal.volumeId, timeout: LIMITS.DEVICE_GONE_DEADLINE };\n  if (mapping) return unmap(mapping);\n  if (s.facts.gone) return null;",
+    replace: '    return mapping ? unmap(mapping) : null;\n  if (s.facts.gone) return null;',
+    seed: 98,
+  },
+  {
+    name: 'first-of-several',
+    what: 'of several disks that fit the first one is taken',
+    file: 'server/devices/correlation.ts',
+    find: 'if (second) {\n    return ambiguous(`${candidates.length} new devices',
+    replace: 'if (second && world.window < 0) {\n    return ambiguous(`${candidates.length} new devices',
+    seed: 217,
+  },
+  {
+    name: 'letter-is-identity',
+    what: 'a mapping is believed when there is a disk under its letter, whichever it is',
+    file: 'server/devices/identity.ts',
+    find: 'if (!device) return no(`${mapping.devicePath} is gone`);',
+    replace:
+      'if (!device) return no(`${mapping.devicePath} is gone`);\n  if (device.path === mapping.devicePath) return { ok: true };',
+    seed: 21,
+  },
+  {
+    name: 'not-mapped',
+    what: 'an attach that finds its volume attached already does not map it',
+    file: 'server/operations/decide/attach.ts',
+    find: 'const current = mapped !== null && ',
+    replace: 'const current = s.journal.intentAt(STEP) === null || mapped !== null && ',
+    seed: 3,
+  },
+  {
+    name: 'delete-not-read-back',
+    what: 'a delete whose answer was lost counts as done',
+    file: 'server/operations/decide/delete.ts',
+    find: "if (volume === 'absent') {",
+    replace: "if (volume === 'absent' || (call.at === 'ended' && call.outcome === 'unknown')) {",
+    seed: 176,
+  },
+];
