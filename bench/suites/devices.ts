@@ -29,8 +29,8 @@ export const devices: Suite = {
       bench.progress('idle with 64 disks');
       for (let index = 0; index < 64; index += 1) await lab.guest.plug(someDisk());
       // The serials of the new disks are read, and the connection of the last request has gone quiet.
-      await pause(5_000);
-      const seconds = bench.quick ? 5 : 30;
+      await pause(bench.quick ? 5_000 : 15_000);
+      const seconds = bench.quick ? 5 : 60;
       const before = cpuTime(daemon.pid);
       await pause(seconds * 1_000);
       const share = (cpuTime(daemon.pid) - before) / (seconds * 10);

@@ -12,9 +12,10 @@ export const footprint: Suite = {
       const daemon = await lab.startDaemon();
       const api = new ApiClient(daemon.url);
       const idle = async (label: string) => {
-        const seconds = bench.quick ? 5 : 30;
+        const seconds = bench.quick ? 5 : 60;
         bench.progress(`idle for ${seconds} s ${label}`);
-        await pause(2000);
+        // Once the garbage of the work is collected and the code of the start is compiled.
+        await pause(bench.quick ? 2_000 : 15_000);
         const before = cpuTime(daemon.pid);
         await pause(seconds * 1000);
         bench.add(

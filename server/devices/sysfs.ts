@@ -29,10 +29,11 @@ const SECTOR = 512;
 const TORN_TRIES = 3;
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
-/** What never changes while a disk stays plugged: read once. */
-interface Fixed {
+/** What the last look read of a plug; dev and controller never change while the disk stays plugged. */
+interface Known {
   readonly dev: string | null;
   readonly controller: string | null;
+  readonly sectors: number;
 }
 
 interface Seen {
@@ -54,12 +55,12 @@ export function createSysfsGuest(options: SysfsOptions): Guest {
   };
   const serials = new SerialReader(options.clock, ringAll);
   const root = rememberRoot(options);
-  const fixed = new Map<string, Fixed>();
+  const known = new Map<string, Known>();
   return {
     look: async () => {
-      const seen = lookAtAll(options, fixed);
+      const seen = lookAtAll(options, known);
       const plugs = new Set(seen.map(({ plug }) => plug));
-      for (const plug of fixed.keys()) if (!plugs.has(plug)) fixed.delete(plug);
+      for (const plug of known.keys()) if (!plugs.has(plug)) known.delete(plug);
       const ask = ({ device, plug }: Seen): SerialAnswer =>
         serials.ask(plug, join(options.sysBlockDir, device.name, 'serial'));
       serials.keepOnly(plugs);
@@ -96,7 +97,7 @@ export function createSysfsGuest(options: SysfsOptions): Guest {
 }
 
 /** Ordered as the kernel names them. Throws when the folder cannot be read or holds too many devices. */
-function lookAtAll({ sysBlockDir, devDir }: SysfsOptions, fixed: Map<string, Fixed>): Seen[] {
+function lookAtAll({ sysBlockDir, devDir }: SysfsOptions, known: Map<string, Known>): Seen[] {
   const names = readdirSync(sysBlockDir).filter((name) => DEVICE_NAME.test(name));
   if (names.length > LIMITS.DEVICES_MAX) {
     throw new Error(
@@ -106,21 +107,30 @@ function lookAtAll({ sysBlockDir, devDir }: SysfsOptions, fixed: Map<string, Fix
   return names
     .map((name) => ({ name }))
     .sort(byName)
-    .flatMap(({ name }) => lookAt(join(sysBlockDir, name), name, join(devDir, name), fixed) ?? []);
+    .flatMap(({ name }) => lookAt(join(sysBlockDir, name), name, join(devDir, name), known) ?? []);
 }
 
-/** One device, read between two equal readings of diskseq, so that no answer mixes two disks. Null when it is gone. */
-function lookAt(dir: string, name: string, path: string, fixed: Map<string, Fixed>): Seen | null {
+/**
+ * One device, read between two equal readings of diskseq, so that no answer mixes two disks. When plug and size are those of the
+ * last look there is nothing to mix, and the second reading is saved: looks at many disks are what an idle daemon does. Null when
+ * it is gone.
+ */
+function lookAt(dir: string, name: string, path: string, known: Map<string, Known>): Seen | null {
   for (let attempt = 0; attempt < TORN_TRIES; attempt += 1) {
     const plug = plugOf(dir, name);
     if (plug === null) return null;
-    const known = fixed.get(plug.key);
     const sectors = numberIn(join(dir, 'size'));
-    const { dev, controller } = known ?? { dev: readSmall(join(dir, 'dev')), controller: controllerOf(dir) };
-    if (plugOf(dir, name)?.key !== plug.key) continue;
-    if (sectors === null) return null;
-    if (!known) fixed.set(plug.key, { dev, controller });
-    const device = { name, path, size: sectors * SECTOR, diskseq: plug.diskseq, dev, controller };
+    let facts = known.get(plug.key);
+    if (!facts || facts.sectors !== sectors) {
+      const dev = facts ? facts.dev : readSmall(join(dir, 'dev'));
+      const controller = facts ? facts.controller : controllerOf(dir);
+      if (plugOf(dir, name)?.key !== plug.key) continue;
+      if (sectors === null) return null;
+      facts = { dev, controller, sectors };
+      known.set(plug.key, facts);
+    }
+    const { dev, controller } = facts;
+    const device = { name, path, size: facts.sectors * SECTOR, diskseq: plug.diskseq, dev, controller };
     return { plug: plug.key, device };
   }
   return null;

@@ -5,7 +5,7 @@ const OPERATION = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 900, 360
 const CALL = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 const DETECTION = [0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 15, 30];
 /** ms between two looks at the event loop: finer would cost more than the daemon itself does at rest. */
-const LOOP_PRECISION = 100;
+const LOOP_PRECISION = 500;
 
 export type Catalogue = ReturnType<typeof createCatalogue>;
 
