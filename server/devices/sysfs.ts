@@ -62,7 +62,7 @@ export function createSysfsGuest(options: SysfsOptions): Guest {
       const plugs = new Set(seen.map(({ plug }) => plug));
       for (const plug of known.keys()) if (!plugs.has(plug)) known.delete(plug);
       const ask = ({ device, plug }: Seen): SerialAnswer =>
-        serials.ask(plug, join(options.sysBlockDir, device.name, 'serial'));
+        serials.ask(plug, `${options.sysBlockDir}/${device.name}/serial`);
       serials.keepOnly(plugs);
       // A healthy disk answers in well under a millisecond: most looks need no second one to know a new serial.
       if (seen.map(ask).some(({ serialState }) => serialState === 'pending')) {
@@ -107,7 +107,7 @@ function lookAtAll({ sysBlockDir, devDir }: SysfsOptions, known: Map<string, Kno
   return names
     .map((name) => ({ name }))
     .sort(byName)
-    .flatMap(({ name }) => lookAt(join(sysBlockDir, name), name, join(devDir, name), known) ?? []);
+    .flatMap(({ name }) => lookAt(`${sysBlockDir}/${name}`, name, `${devDir}/${name}`, known) ?? []);
 }
 
 /**
@@ -119,7 +119,7 @@ function lookAt(dir: string, name: string, path: string, known: Map<string, Know
   for (let attempt = 0; attempt < TORN_TRIES; attempt += 1) {
     const plug = plugOf(dir, name);
     if (plug === null) return null;
-    const sectors = numberIn(join(dir, 'size'));
+    const sectors = numberIn(`${dir}/size`);
     let facts = known.get(plug.key);
     if (!facts || facts.sectors !== sectors) {
       const dev = facts ? facts.dev : readSmall(join(dir, 'dev'));
@@ -141,7 +141,7 @@ function lookAt(dir: string, name: string, path: string, known: Map<string, Know
  * numbers its nodes in sequence, so a disk that is plugged again has another one, and its serial is read again.
  */
 function plugOf(dir: string, name: string): { key: string; diskseq: number | null } | null {
-  const diskseq = numberIn(join(dir, 'diskseq'));
+  const diskseq = numberIn(`${dir}/diskseq`);
   if (diskseq !== null) return { key: `${name}#${diskseq}`, diskseq };
   try {
     return { key: `${name}@${statSync(dir).ino}`, diskseq: null };
