@@ -77,7 +77,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'server/operations/decide/attach.ts',
     find: 'const current = mapped !== null && ',
     replace: 'const current = s.journal.intentAt(STEP) === null || mapped !== null && ',
-    seed: 3,
+    seed: 143,
   },
   {
     name: 'delete-not-read-back',
@@ -86,5 +86,29 @@ export const MUTANTS: readonly Mutant[] = [
     find: "if (volume === 'absent') {",
     replace: "if (volume === 'absent' || (call.at === 'ended' && call.outcome === 'unknown')) {",
     seed: 176,
+  },
+  {
+    name: 'vanished-export-stays',
+    what: 'the export of a disk that vanished is left until the next sync',
+    file: 'server/sync/surprise.ts',
+    find: 'await closeWrongLinks(parts, snapshot);\n    await withdrawSurprises(parts, applianceVmId, snapshot());',
+    replace: 'snapshot();',
+    seed: 38,
+  },
+  {
+    name: 'mapping-stays',
+    what: 'a detach leaves the mapping',
+    file: 'server/operations/decide/detach.ts',
+    find: 'if (mapping) return unmap(mapping);',
+    replace: 'if (mapping) return null;',
+    seed: 1,
+  },
+  {
+    name: 'not-published',
+    what: 'an attach ends before its export answers',
+    file: 'server/operations/decide/attach.ts',
+    find: 'if (!s.policy.exportsEnabled) return done(',
+    replace: 'if (fact) return done(',
+    seed: 1,
   },
 ];
