@@ -73,9 +73,7 @@ export class QmpGuest implements SimulatedGuest {
       await this.makeBackingFile(disk);
       const plugged = { disk, port: this.freePort() };
       if (this.qmp) {
-        await this.qmp.run('blockdev-add', this.blockdev(disk));
-        this.pluggedAt.set(disk.volumeId, Date.now());
-        await this.qmp.run('device_add', this.device(plugged));
+        await this.plugInto(this.qmp, plugged);
       }
       this.disks.push(plugged);
     });
@@ -107,6 +105,17 @@ export class QmpGuest implements SimulatedGuest {
   /** The file that holds a volume's content. */
   backingFile(volumeId: string): string {
     return join(this.options.dir, `${volumeId}.raw`);
+  }
+
+  private async plugInto(qmp: Qmp, plugged: Plugged): Promise<void> {
+    try {
+      await qmp.run('blockdev-add', this.blockdev(plugged.disk));
+      this.pluggedAt.set(plugged.disk.volumeId, Date.now());
+      await qmp.run('device_add', this.device(plugged));
+    } catch (error) {
+      // Powered off meanwhile: the next boot brings the disk.
+      if (this.qmp) throw error;
+    }
   }
 
   /** Asks the guest for the disk until it is gone: a guest that has just booted may not have heard the first request. */

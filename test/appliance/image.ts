@@ -66,7 +66,8 @@ export async function guestImage(say: (text: string) => void): Promise<GuestImag
 export function snapshotPath({ root }: GuestImage, machine: string, deb: string): string {
   const qemu = spawnSync('qemu-system-x86_64', ['--version'], { encoding: 'utf8' }).stdout;
   const digest = createHash('sha256').update(readFileSync(deb)).update(qemu);
-  for (const name of ['machine.ts', 'world.ts']) digest.update(readFileSync(join(HERE, name)));
+  for (const name of ['machine.ts', 'installation.ts', 'database.ts'])
+    digest.update(readFileSync(join(HERE, name)));
   const key = digest.digest('hex');
   return join(dirname(root), `${machine}-${key.slice(0, 16)}.qcow2`);
 }

@@ -1,5 +1,5 @@
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { MachineType } from '~/lab/guest/qmp-guest';
@@ -18,6 +18,7 @@ scenarios against it; a simulated CloudStack outside plugs real virtio disks in 
   --machine <type>    only on pc, or only on q35
   --list              names and stories of the scenarios
   --fresh             install the package in a new guest even when a snapshot of exactly this one is in the cache
+  --jobs <n>          guests that run at the same time (default: 2 with two processors or more, else 1)
   --keep              keep the folders of all scenarios, not only of failed ones
   --help              this text
 `;
@@ -39,6 +40,7 @@ async function main(): Promise<void> {
       machine: { type: 'string' },
       list: { type: 'boolean', default: false },
       fresh: { type: 'boolean', default: false },
+      jobs: { type: 'string' },
       keep: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
@@ -54,17 +56,29 @@ async function main(): Promise<void> {
   const chosen = SCENARIOS.filter(({ name }) => values.scenario?.includes(name) ?? true);
   const begun = performance.now();
   const dir = mkdtempSync(join(tmpdir(), 'volume-appliance-'));
+  const results: Result[] = [];
+  // Interrupted: QEMU ends with this process; the folder stays when something in it is worth reading.
+  for (const signal of ['SIGINT', 'SIGTERM'])
+    process.once(signal, () => {
+      if (!results.some((result) => result.failed)) rmSync(dir, { recursive: true, force: true });
+      process.exit(130);
+    });
   const image = await guestImage(say);
   say('packing the Debian package with Node');
   const deb = packDeb({ out: dir, withNode: true, compression: 'none', epoch: 0 });
-  const results: Result[] = [];
-  for (const machine of ['pc', 'q35'] as const) {
-    const scenarios = chosen.filter(({ machines }) => machines.includes(machine));
-    if (scenarios.length === 0 || (values.machine ?? machine) !== machine) continue;
-    results.push(
-      ...(await runAll(scenarios, { machine, image, deb, dir, keep: values.keep, fresh: values.fresh })),
-    );
-  }
+  const { keep, fresh } = values;
+  const plans = (['pc', 'q35'] as const)
+    .filter((machine) => (values.machine ?? machine) === machine)
+    .map((machine) => ({
+      bench: { machine, image, deb, dir, keep, fresh, template: snapshotPath(image, machine, deb) },
+      scenarios: chosen.filter(({ machines }) => machines.includes(machine)),
+    }))
+    .filter(({ scenarios }) => scenarios.length > 0);
+  const jobs = Number(values.jobs ?? Math.min(2, availableParallelism()));
+  await runAll(plans, jobs, (result) => {
+    results.push(result);
+    process.stdout.write(line(result));
+  });
   const failed = results.filter((result) => result.failed);
   if (failed.length === 0 && !values.keep) rmSync(dir, { recursive: true, force: true });
   report(results, performance.now() - begun);
@@ -75,34 +89,53 @@ interface Bench {
   readonly machine: MachineType;
   readonly image: GuestImage;
   readonly deb: string;
+  /** The state after the installation; made when it is missing. */
+  readonly template: string;
   readonly dir: string;
   readonly keep: boolean;
   readonly fresh: boolean;
 }
 
-async function runAll(scenarios: readonly Scenario[], bench: Bench): Promise<Result[]> {
-  const { machine, image, deb } = bench;
-  const template = snapshotPath(image, machine, deb);
-  const results: Result[] = [];
-  if (bench.fresh || !existsSync(template)) {
-    const first = await install(bench, template);
-    results.push(first);
-    show(results);
-    if (first.failed) return results;
-  }
-  for (const scenario of scenarios) {
-    results.push(await runOne(scenario, bench, template));
-    show(results);
-  }
-  return results;
+interface Plan {
+  readonly bench: Bench;
+  readonly scenarios: readonly Scenario[];
+}
+
+/** The installations, then all scenarios from one queue; `jobs` guests run at the same time. */
+async function runAll(plans: readonly Plan[], jobs: number, done: (result: Result) => void): Promise<void> {
+  const installed: Plan[] = [];
+  await inParallel(plans, jobs, async (plan) => {
+    const { bench } = plan;
+    if (!bench.fresh && existsSync(bench.template)) return void installed.push(plan);
+    const result = await install(bench);
+    done(result);
+    if (!result.failed) installed.push(plan);
+  });
+  const queue = installed.flatMap(({ bench, scenarios }) =>
+    scenarios.map((scenario) => ({ bench, scenario })),
+  );
+  queue.sort((a, b) => SCENARIOS.indexOf(a.scenario) - SCENARIOS.indexOf(b.scenario));
+  await inParallel(queue, jobs, async ({ bench, scenario }) => done(await runOne(scenario, bench)));
+}
+
+/** Works through the items in their order, so many at a time. */
+async function inParallel<T>(
+  items: readonly T[],
+  jobs: number,
+  work: (item: T) => Promise<void>,
+): Promise<void> {
+  const left = [...items];
+  const worker = async () => {
+    for (let item = left.shift(); item !== undefined; item = left.shift()) await work(item);
+  };
+  await Promise.all(Array.from({ length: jobs }, worker));
 }
 
 /** Boot, package, snapshot: itself a result, because it is the installation on a clean guest. */
-async function install(bench: Bench, template: string): Promise<Result> {
-  const { machine, image, deb } = bench;
+async function install(bench: Bench): Promise<Result> {
+  const { machine, image, deb, template } = bench;
   return attempt('install', bench, async (world) => {
     const note = await world.prepare(deb);
-    await world.machine.powerOff();
     removeOld(image, machine);
     copyFileSync(world.machine.overlay, `${template}.part`);
     renameSync(`${template}.part`, template);
@@ -110,9 +143,9 @@ async function install(bench: Bench, template: string): Promise<Result> {
   });
 }
 
-function runOne(scenario: Scenario, bench: Bench, template: string): Promise<Result> {
+function runOne(scenario: Scenario, bench: Bench): Promise<Result> {
   return attempt(scenario.name, bench, async (world) => {
-    await world.begin(template);
+    await world.begin(bench.template);
     return scenario.run(world);
   });
 }
@@ -137,11 +170,6 @@ async function attempt(
   await world.close();
   if (!outcome.failed && !keep) rmSync(folder, { recursive: true, force: true });
   return { name, machine, seconds: (performance.now() - begun) / 1000, ...outcome };
-}
-
-function show(results: readonly Result[]): void {
-  const last = results.at(-1);
-  if (last) process.stdout.write(line(last));
 }
 
 function line({ name, machine, seconds, note, failed }: Result): string {

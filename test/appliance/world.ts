@@ -1,13 +1,13 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { copyFileSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
-import { open, readFile } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ApiClient, type ExportReply, type OperationReply } from '~/lab/client';
 import { type Simulator, startSimulator } from '~/lab/cloudstack/http';
 import { LiveClient } from '~/lab/exports/live-client';
 import { type MachineType, QmpGuest } from '~/lab/guest/qmp-guest';
-import { configurationRow, DATABASE } from './database';
 import type { GuestImage } from './image';
+import { configureCloud, daemonReady, installPackage, KEYS, SNAPSHOT } from './installation';
 import { Machine, PORTS } from './machine';
 import { patiently, until } from './patience';
 
@@ -18,7 +18,6 @@ const PATTERN_BYTES = 2 * MIB;
 /** Where in the volume: not at its start, so that a wrong offset shows too. */
 const PATTERN_OFFSET = 64 * MIB;
 export const APPLIANCE_VM = '5f0c7a52-1f64-4f0c-9a3e-3f1f0b8c2d11';
-const SNAPSHOT = 'ready';
 
 export interface WorldOptions {
   readonly type: MachineType;
@@ -59,7 +58,7 @@ export class World {
     const volumes = join(dir, 'volumes');
     mkdirSync(volumes, { recursive: true });
     const guest = new QmpGuest({ machineType: type, dir: volumes, ports: PORTS });
-    const cloud = await startSimulator({ guest, applianceVmId: APPLIANCE_VM });
+    const cloud = await startSimulator({ guest, applianceVmId: APPLIANCE_VM, ...KEYS });
     const machine = await Machine.create({
       type,
       image,
@@ -71,57 +70,22 @@ export class World {
     return new World(options, cloud, guest, machine, new ApiClient(`http://127.0.0.1:${machine.ports.api}`));
   }
 
-  /** Boots the image for the first time, installs the package, and keeps that state as a snapshot in the overlay. */
-  async prepare(deb: string): Promise<string> {
-    this.machine.createOverlay();
-    const begun = performance.now();
-    await this.machine.start();
-    const booted = performance.now() - begun;
-    const { agent } = this.machine;
-    await agent.run('cat > /root/volume-daemon.deb', await readFile(deb));
-    await agent.run(DATABASE);
-    await agent.run(
-      'export DEBIAN_FRONTEND=noninteractive; apt-get install -y -q --no-install-recommends /root/volume-daemon.deb 2>&1',
-    );
-    // What the scenarios begin with: installed, enabled, never run against a CloudStack.
-    await agent.run(
-      'systemctl is-enabled volume-daemon volume-daemon-nbd && systemctl is-active volume-daemon-nbd',
-    );
-    await agent.run(
-      'systemctl stop volume-daemon && mariadb -e "DROP DATABASE migratekit_oma; CREATE DATABASE migratekit_oma"',
-    );
-    await agent.run('rm -rf /var/lib/volume-daemon/* && sync');
-    await this.machine.save(SNAPSHOT);
-    await this.machine.powerOff();
-    return `boot ${(booted / 1000).toFixed(1)} s`;
+  /** The first boot, the package installed, the daemon ready; kept as a snapshot in the overlay. Returns what is worth printing. */
+  prepare(deb: string): Promise<string> {
+    return installPackage({ ...this, deb });
   }
 
-  /** From the snapshot of a prepared overlay to a daemon that takes requests. */
+  /** From the snapshot of a prepared overlay: a daemon that is ready and has never done anything. */
   async begin(template: string): Promise<void> {
     copyFileSync(template, this.machine.overlay);
     await this.machine.start(SNAPSHOT);
-    await this.configureCloud();
-    await this.machine.agent.run('systemctl start volume-daemon');
+    await configureCloud(this);
     await this.ready();
-  }
-
-  async configureCloud(): Promise<void> {
-    const { apiKey, secretKey, zoneId } = this.cloud;
-    await this.machine.agent.run(
-      'mariadb migratekit_oma',
-      Buffer.from(configurationRow({ apiKey, secretKey, zoneId })),
-    );
   }
 
   /** Waits until the daemon is the owner and takes requests. */
   ready(): Promise<void> {
-    return until('the daemon is ready', async () => {
-      const answer = await fetch(`${this.api.url}/readyz`, { signal: AbortSignal.timeout(10_000) }).catch(
-        () => null,
-      );
-      await answer?.arrayBuffer().catch(() => null);
-      return answer?.ok === true;
-    });
+    return daemonReady(this.api.url);
   }
 
   until(what: string, condition: () => Promise<boolean>): Promise<void> {

@@ -1,3 +1,5 @@
+import type { ExportReply } from '~/lab/client';
+import { LiveClient } from '~/lab/exports/live-client';
 import { check, type Scenario } from '../scenario';
 
 const GIB = 1024 ** 3;
@@ -12,13 +14,16 @@ export const surpriseUnplug: Scenario = {
     await Promise.all([phantom, other].map((id) => world.attach(id)));
     await world.verifyAll([phantom, other]);
 
+    const { export_name: name } = await world.api.get<ExportReply>(`/api/v1/exports/${phantom}`);
     await world.cloud.model.makePhantom(phantom);
+    // By its name, without asking the daemon: a client that has been told it before.
     await world.until('the export fails closed', () =>
-      world.connect(phantom).then(
+      LiveClient.open(world.machine.ports.nbd, name).then(
         (client) => client.close().then(() => false),
         () => true,
       ),
     );
+    await world.verify(other, { over: 'export' });
     await world.cloud.model.makeGhost(ghost);
     await world.until('the guest shows the ghost', async () => {
       const serials = await world.machine.agent.run('cat /sys/block/vd*/serial');
@@ -82,6 +87,10 @@ export const inUse: Scenario = {
     const client = await world.connect(connected);
     await refused(connected);
     await client.read(0, 4096);
+    const { device_path: read } = await world.mapping(free);
+    await world.machine.agent.run(`systemd-run -q --unit=reader sh -c 'exec sleep infinity < ${read}'`);
+    await refused(free);
+    await world.machine.agent.run('systemctl stop reader');
     // A client of one export keeps nobody from another one's disk.
     await world.detach(free);
     await world.detach(connected, { force: true });
