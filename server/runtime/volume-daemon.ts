@@ -1,26 +1,26 @@
 import { hostname } from 'node:os';
-import { describeDsn } from '../database/dsn';
-import { inspectDatabase } from '../database/inspect';
-import { MIGRATIONS } from '../database/migrations';
 import { ApplianceLock } from '../database/ownership';
 import type { DeviceEvent, DeviceSnapshot } from '../devices/model';
-import { Diagnostics } from '../diagnostics/service';
+import type { Diagnostics } from '../diagnostics/service';
+import { countClients } from '../exports/count-clients';
 import { ExportService } from '../exports/service';
 import type { Policy } from '../operations/decision';
 import type { Engine } from '../operations/engine';
 import { OperationEvents } from '../operations/events';
-import type { ExportRecord, OperationType, RequestOf } from '../operations/model';
 import { OperationService } from '../operations/service';
 import { SyncService } from '../sync/service';
 import { closeWrongExports } from '../sync/surprise';
+import { admit } from './admission';
 import { type Assembly, assemble } from './assembly';
 import { systemClock, systemRandom } from './clock';
 import type { Configuration } from './configuration';
-import type { ComponentHealth, Daemon, DaemonPhase, HealthReport, MetricsReport } from './daemon';
+import type { Daemon, DaemonPhase, HealthReport, MetricsReport } from './daemon';
+import { deviceHealth, watchDependencies } from './dependencies';
+import { createDiagnostics } from './diagnostics';
 import { DaemonError, messageOf } from './errors';
-import { HealthMonitor, healthReport } from './health';
+import { type HealthMonitor, healthReport } from './health';
 import { LIMITS } from './limits';
-import { CLOUDSTACK_VERIFIED, MONITOR_STARTED } from './log-events';
+import { MONITOR_STARTED } from './log-events';
 import type { Logger } from './logger';
 import { Ownership } from './ownership';
 import { Metrics } from './prometheus/metrics';
@@ -100,7 +100,7 @@ export class VolumeDaemon implements Daemon {
       stopping: this.stopping,
       applianceId: () => this.applianceId(),
       writer: () => this.writer(),
-      admit: (type, request) => this.admit(type, request),
+      admit: (type, request) => admit(type, request, () => identity.require()),
     });
     const isBusyWith = (volumeId: string) => this.ownership.engine?.isBusyWith(volumeId) ?? false;
     const owner = () => ({ epoch: this.writer().epoch, applianceVmId: identity.require() });
@@ -129,9 +129,13 @@ export class VolumeDaemon implements Daemon {
       busyVolumes: () => ledger.busyVolumes(this.applianceId()),
       identityConflicts: () => identity.view.conflicts,
     });
-    this.diagnostics = this.createDiagnostics();
+    this.diagnostics = createDiagnostics(
+      this.assembly,
+      () => this.readable(),
+      configuration.devices.sizeTolerance,
+    );
     this.statistics = new Statistics(ledger, () => identity.view.vmId ?? undefined, this.events);
-    this.monitor = this.createMonitor();
+    this.monitor = watchDependencies(this.assembly, logger);
   }
 
   /** Resolves when everything is up (as owner or in standby); rejects only when the start can never succeed. */
@@ -139,9 +143,9 @@ export class VolumeDaemon implements Daemon {
     const { database, watcher } = this.assembly;
     const { logger, configuration } = this.parts;
     this.monitor.start();
-    await watcher.start();
     watcher.onEvent((event) => this.deviceEvent(event));
     watcher.onEvent(this.figures.deviceEvent);
+    await watcher.start();
     logger.info(MONITOR_STARTED, {
       interval_ms: configuration.devices.pollInterval,
       devices: watcher.snapshot().devices.length,
@@ -284,22 +288,6 @@ export class VolumeDaemon implements Daemon {
     throw new DaemonError('STARTING', 'The daemon is taking over the appliance', { retryAfterSeconds: 1 });
   }
 
-  /** What must be known before a request is taken (DESIGN section 6: nothing is guessed). A create concerns no VM. */
-  private admit<T extends OperationType>(type: T, request: RequestOf[T]): void {
-    const applianceVmId = type === 'create' ? null : this.assembly.identity.require();
-    if ('oma_vm_id' in request && request.oma_vm_id !== applianceVmId) {
-      throw new DaemonError(
-        'VALIDATION_FAILED',
-        'The request is not valid: oma_vm_id is not this appliance',
-        {
-          details: {
-            fields: [{ field: 'oma_vm_id', message: `must be the id of this appliance, ${applianceVmId}` }],
-          },
-        },
-      );
-    }
-  }
-
   /** Whose operations and journal these are; '' (nobody's) until the identity is known. */
   private applianceId(): string {
     return this.assembly.identity.view.vmId ?? '';
@@ -378,84 +366,4 @@ export class VolumeDaemon implements Daemon {
     };
     await closeWrongExports(parts, vmId, () => watcher.snapshot());
   }
-
-  private createDiagnostics(): Diagnostics {
-    const { database, cloud, settings, watcher, identity } = this.assembly;
-    return new Diagnostics({
-      cloud,
-      settings,
-      watcher,
-      clock: systemClock,
-      ledger: () => this.readable(),
-      database: {
-        name: describeDsn(database.dsn),
-        migrations: MIGRATIONS.map(({ id }) => id),
-        inspect: () => inspectDatabase(database.kysely),
-        usage: () => database.usage(),
-      },
-      appliance: () => identity.view,
-      tolerance: this.parts.configuration.devices.sizeTolerance,
-    });
-  }
-
-  private createMonitor(): HealthMonitor {
-    const { database, cloud, exports } = this.assembly;
-    const { logger } = this.parts;
-    return new HealthMonitor(
-      systemClock,
-      {
-        database: {
-          every: LIMITS.HEALTH_DATABASE,
-          look: () => database.ledger.ping().then(() => ({ status: 'healthy', message: 'answers' })),
-        },
-        cloudstack: {
-          every: LIMITS.HEALTH_CLOUDSTACK,
-          look: () =>
-            cloud.capabilities().then(({ version }) => ({
-              status: 'healthy',
-              message: `CloudStack ${version ?? 'of unknown version'}`,
-            })),
-        },
-        exportServer: {
-          every: LIMITS.HEALTH_EXPORTS,
-          look: async () => exportHealth(await exports.health()),
-        },
-      },
-      (name, health) => {
-        if (name === 'cloudstack' && health.status === 'healthy')
-          logger.info(CLOUDSTACK_VERIFIED, { detail: health.message });
-        else if (health.status === 'unhealthy')
-          logger.error('A dependency is unhealthy', { dependency: name, reason: health.message });
-        else
-          logger.info('A dependency has changed', {
-            dependency: name,
-            status: health.status,
-            detail: health.message,
-          });
-      },
-    );
-  }
-}
-
-/** Clients of all exports together; every export is one look at the process table, so only so many are looked at. */
-async function countClients(server: Assembly['exports'], records: readonly ExportRecord[]): Promise<number> {
-  if (server.connected) return server.connected();
-  let count = 0;
-  for (const { exportName } of records.slice(0, LIMITS.METRICS_EXPORTS))
-    count += (await server.clients(exportName)).count;
-  return count;
-}
-
-function exportHealth(health: Awaited<ReturnType<Assembly['exports']['health']>>): ComponentHealth {
-  const { status, message, version, pid, staleUntilRestart } = health;
-  return { status, message, details: { version, pid, stale_until_restart: staleUntilRestart } };
-}
-
-function deviceHealth(health: ReturnType<Assembly['watcher']['health']>): ComponentHealth {
-  const { status, message, devices, lastScanAt, eventsProcessed } = health;
-  return {
-    status,
-    message,
-    details: { device_count: devices, last_scan_at: lastScanAt, events_processed: eventsProcessed },
-  };
 }

@@ -1,0 +1,12 @@
+import type { ExportRecord } from '../operations/model';
+import { LIMITS } from '../runtime/limits';
+import type { ExportServer } from './export-server';
+
+/** Clients of all exports together; every export is one look at the process table, so only so many are looked at. */
+export async function countClients(server: ExportServer, records: readonly ExportRecord[]): Promise<number> {
+  if (server.connected) return server.connected();
+  let count = 0;
+  for (const { exportName } of records.slice(0, LIMITS.METRICS_EXPORTS))
+    count += (await server.clients(exportName)).count;
+  return count;
+}
