@@ -6,6 +6,7 @@ import { runPool } from './pool';
 import { scheduleText, toText, violationText } from './report';
 import { runSchedule } from './schedule';
 import { parseReplay, shrink } from './shrink';
+import type { Totals } from './totals';
 
 const command = defineCommand({
   meta: {
@@ -44,6 +45,7 @@ const command = defineCommand({
       from: whole(args.seed, '--seed'),
       count: whole(args.schedules, '--schedules'),
       processes,
+      progress: progressOf(whole(args.schedules, '--schedules')),
     });
     const seconds = (performance.now() - begun) / 1000;
     if (args.json) process.stdout.write(`${JSON.stringify({ ...totals, seconds })}\n`);
@@ -56,6 +58,17 @@ const command = defineCommand({
     process.stderr.write(scheduleText(script, outcome));
   },
 });
+
+/** Says every tenth of the way how far it is. */
+function progressOf(count: number): (totals: Totals) => void {
+  let told = 0;
+  return ({ schedules, found }) => {
+    const tenths = Math.floor((10 * schedules) / count);
+    if (tenths <= told || tenths === 10) return;
+    told = tenths;
+    process.stderr.write(`▸ ${schedules} of ${count} schedules, ${found.length} violations\n`);
+  };
+}
 
 async function mutants(from: number, count: number, processes: number): Promise<void> {
   for (const mutant of MUTANTS) {

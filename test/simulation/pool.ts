@@ -7,6 +7,8 @@ export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
 /** Seeds that a process is given at a time. */
 const PORTION = 250;
+/** Portions after which a process is replaced: what a killed daemon was waiting for is never let go of, and fills the memory. */
+const PORTIONS_OF_A_PROCESS = 8;
 
 export interface PoolOptions {
   readonly from: number;
@@ -24,23 +26,26 @@ export async function runPool(options: PoolOptions): Promise<Totals> {
   const totals = noTotals();
   const end = from + count;
   let next = from;
+  const more = () => next < end && !(stopAtFirst && totals.found.length > 0);
   const work = async () => {
-    const child = fork(join(root, 'test/simulation/worker.ts'), [], {
-      cwd: root,
-      // A schedule leaves much garbage behind, and all of it at once.
-      execArgv: ['--max-semi-space-size=64', '--import', 'tsx'],
-      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-    });
-    try {
-      while (next < end && !(stopAtFirst && totals.found.length > 0)) {
-        const portion = Math.min(PORTION, end - next);
-        const begin = next;
-        next += portion;
-        addTotals(totals, await order(child, { from: begin, count: portion, stopAtFirst }));
-        progress?.(totals);
+    while (more()) {
+      const child = fork(join(root, 'test/simulation/worker.ts'), [], {
+        cwd: root,
+        // A schedule leaves much garbage behind, and all of it at once.
+        execArgv: ['--max-semi-space-size=64', '--import', 'tsx'],
+        stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+      });
+      try {
+        for (let portions = 0; portions < PORTIONS_OF_A_PROCESS && more(); portions += 1) {
+          const portion = Math.min(PORTION, end - next);
+          const begin = next;
+          next += portion;
+          addTotals(totals, await order(child, { from: begin, count: portion, stopAtFirst }));
+          progress?.(totals);
+        }
+      } finally {
+        child.disconnect();
       }
-    } finally {
-      child.disconnect();
     }
   };
   await Promise.all(Array.from({ length: Math.min(processes, Math.ceil(count / PORTION)) }, work));
