@@ -1,5 +1,5 @@
 import type { Mapping } from '../operations/model';
-import type { Clock } from '../runtime/clock';
+import { type Clock, sleepUntilAny } from '../runtime/clock';
 import { DaemonError, messageOf } from '../runtime/errors';
 import { LIMITS } from '../runtime/limits';
 import { DEVICE_ADDED, DEVICE_CHANGED, DEVICE_REMOVED } from '../runtime/log-events';
@@ -134,7 +134,7 @@ export class DeviceWatcher {
     const signals = [done.signal, this.stopping.signal, ...(options.signal ? [options.signal] : [])];
     // One timer for the whole wait: a wait may see hundreds of looks.
     let over = options.timeout <= 0;
-    const expired = this.parts.clock.sleep(options.timeout, AbortSignal.any(signals)).then(() => {
+    const expired = sleepUntilAny(this.parts.clock, options.timeout, signals).then(() => {
       over = true;
     });
     try {

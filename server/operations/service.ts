@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Epoch, Ledger, OperationFilter } from '../database/ledger';
-import type { Clock, Random } from '../runtime/clock';
+import { type Clock, type Random, sleepUntilAny } from '../runtime/clock';
 import type { OperationsApi } from '../runtime/daemon';
 import { DaemonError } from '../runtime/errors';
 import { LIMITS } from '../runtime/limits';
@@ -125,7 +125,7 @@ export class OperationService implements OperationsApi {
       const signals = signal
         ? [done.signal, this.parts.stopping, signal]
         : [done.signal, this.parts.stopping];
-      await this.parts.clock.sleep(wait, AbortSignal.any(signals));
+      await sleepUntilAny(this.parts.clock, wait, signals);
       return ended ?? (await this.read(id));
     } finally {
       unsubscribe();

@@ -40,3 +40,25 @@ export const systemRandom: Random = {
   uuid: () => crypto.randomUUID(),
   fraction: () => Math.random(),
 };
+
+/**
+ * Like Clock.sleep, until the first of several signals. Not AbortSignal.any: in Node 20 each of its signals leaves a reference
+ * behind in every source that is never aborted, and one of ours lives as long as the daemon.
+ */
+export async function sleepUntilAny(
+  clock: Clock,
+  ms: number,
+  signals: readonly AbortSignal[],
+): Promise<void> {
+  const first = new AbortController();
+  const end = () => first.abort();
+  for (const signal of signals) {
+    if (signal.aborted) end();
+    signal.addEventListener('abort', end, { once: true });
+  }
+  try {
+    await clock.sleep(ms, first.signal);
+  } finally {
+    for (const signal of signals) signal.removeEventListener('abort', end);
+  }
+}
