@@ -23,18 +23,22 @@ export const accept: Suite = {
       bench.progress('filling the engine');
       // What comes later is accepted and stays pending.
       await times(400, 16, detach);
-      bench.progress('one client');
+      bench.progress('one client, beside bare INSERT + COMMIT on one connection');
+      const pool = createPool({ ...connectionOptions(parseDsn(lab.database.dsn)), connectionLimit: 50 });
+      await pool.query('CREATE TABLE bench_bare (id CHAR(36) PRIMARY KEY, data VARCHAR(500)) ENGINE=InnoDB');
+      const insert = () =>
+        pool.query('INSERT INTO bench_bare VALUES (?, ?)', [randomUUID(), 'x'.repeat(300)]);
       bench.addTimes(
         'accept, 1 client',
         (await times(bench.quick ? 200 : 2000, 1, detach)).samples,
         atMost(10),
       );
+      bench.addTimes(
+        'bare INSERT + COMMIT, 1 connection',
+        (await times(bench.quick ? 200 : 2000, 1, insert)).samples,
+      );
 
       bench.progress('50 clients, beside bare INSERT + COMMIT on 50 connections');
-      const pool = createPool({ ...connectionOptions(parseDsn(lab.database.dsn)), connectionLimit: 50 });
-      await pool.query('CREATE TABLE bench_bare (id CHAR(36) PRIMARY KEY, data VARCHAR(500)) ENGINE=InnoDB');
-      const insert = () =>
-        pool.query('INSERT INTO bench_bare VALUES (?, ?)', [randomUUID(), 'x'.repeat(300)]);
       await times(500, 50, insert);
       const n = bench.quick ? 500 : 4000;
       const ours: number[] = [];
