@@ -7,6 +7,8 @@ import { machine } from './measure';
 const BASELINE = fileURLToPath(new URL('./baseline.json', import.meta.url));
 
 const baselineSchema = z.object({
+  machine: z.string(),
+  date: z.iso.datetime(),
   figures: z.array(
     z.object({
       suite: z.string(),
@@ -27,20 +29,47 @@ export function toJson(figures: readonly Figure[]): string {
 /** Keeps the figures; those of suites that did not run stay as they were. */
 export function save(figures: readonly Figure[]): void {
   const ran = new Set(figures.map(({ suite }) => suite));
-  writeFileSync(BASELINE, toJson([...readBaseline().filter(({ suite }) => !ran.has(suite)), ...figures]));
+  const kept = readBaseline()?.figures.filter(({ suite }) => !ran.has(suite)) ?? [];
+  writeFileSync(BASELINE, toJson([...kept, ...figures]));
+}
+
+/** The kept run for docs/performance.md: a table per suite. */
+export function baselineTables(): string {
+  const baseline = readBaseline();
+  if (!baseline) return 'No run has been kept.';
+  const suites = [...new Set(baseline.figures.map(({ suite }) => suite))];
+  const table = (name: string) =>
+    [
+      `### ${name}`,
+      '',
+      '| figure | value | goal | detail |',
+      '| --- | ---: | --- | --- |',
+      ...baseline.figures
+        .filter(({ suite }) => suite === name)
+        .map((figure) => {
+          const value = `${format(figure.value)} ${figure.unit}`.trim();
+          return `| ${figure.what} | ${value} | ${goalText(figure)} | ${figure.detail} |`;
+        }),
+    ].join('\n');
+  return [`${baseline.machine}; ${baseline.date.slice(0, 10)}.`, ...suites.map(table)].join('\n\n');
+}
+
+function goalText(figure: Figure): string {
+  const { goal } = figure;
+  return goal === null ? '' : `${goal.bound} ${goal.value} ${isReached(figure) ? '✔' : '✘'}`;
 }
 
 /** A table per suite: value, goal, whether it is reached, ratio to the kept run. */
 export function toTables(figures: readonly Figure[]): string {
   const baseline = readBaseline();
   const rows = figures.map((figure) => {
-    const { suite, what, value, unit, goal, detail } = figure;
-    const old = baseline.find((kept) => kept.suite === suite && kept.what === what)?.value;
+    const { suite, what, value, unit, detail } = figure;
+    const old = baseline?.figures.find((kept) => kept.suite === suite && kept.what === what)?.value;
     return [
       suite,
       what,
       `${format(value)} ${unit}`,
-      goal === null ? '' : `${goal.bound} ${goal.value} ${isReached(figure) ? '✔' : '✘'}`,
+      goalText(figure),
       old === undefined || old === 0 ? '' : `×${(value / old).toFixed(2)}`,
       detail,
     ] as const;
@@ -71,7 +100,7 @@ function format(value: number): string {
   return value.toFixed(Math.abs(value) >= 100 ? 0 : 2);
 }
 
-function readBaseline(): Figure[] {
-  if (!existsSync(BASELINE)) return [];
-  return baselineSchema.parse(JSON.parse(readFileSync(BASELINE, 'utf8'))).figures;
+function readBaseline(): z.infer<typeof baselineSchema> | null {
+  if (!existsSync(BASELINE)) return null;
+  return baselineSchema.parse(JSON.parse(readFileSync(BASELINE, 'utf8')));
 }

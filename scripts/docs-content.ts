@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import { baselineTables } from '~/bench/report';
 import { cliDoc, manualPage } from '~/cli/manual';
 import { SHELLS } from '~/cli/shells/shells';
 import { NOUNS } from '~/cli/tree';
@@ -48,12 +50,29 @@ ${rows.join('\n')}
 `;
 }
 
+const PERFORMANCE = 'docs/performance.md';
+const TABLES = {
+  from: '<!-- tables: from bench/baseline.json by `npm run docs` -->',
+  to: '<!-- end of tables -->',
+};
+
+/** docs/performance.md: what is written there, with the tables of the kept run of `npm run bench`. */
+function performanceDoc(): string {
+  const text = readFileSync(new URL(`../${PERFORMANCE}`, import.meta.url), 'utf8');
+  const [before, rest] = text.split(TABLES.from);
+  const after = rest?.split(TABLES.to)[1];
+  if (after === undefined)
+    throw new Error(`${PERFORMANCE} has lost its marks: ${TABLES.from} … ${TABLES.to}`);
+  return `${before}${TABLES.from}\n\n${baselineTables()}\n\n${TABLES.to}${after}`;
+}
+
 /** Every file that is made from code, and how. */
 export const DOCUMENTS: readonly (readonly [path: string, content: () => string])[] = [
   ['docs/configuration.md', configurationDoc],
   ['docs/errors.md', errorsDoc],
   ['cli/client/api.ts', clientSource],
   ['docs/cli.md', cliDoc],
+  [PERFORMANCE, performanceDoc],
   ['packaging/cli/volumectl.1', manualPage],
   ...SHELLS.map(({ name, script }) => [`packaging/cli/volumectl.${name}`, () => script(NOUNS)] as const),
 ];
