@@ -13,7 +13,7 @@ export interface World {
   /** Mappings of this appliance, the volume's own included. */
   readonly mappings: readonly Pick<
     Mapping,
-    'volumeId' | 'devicePath' | 'serial' | 'diskseq' | 'bootId' | 'matchedBy'
+    'volumeId' | 'devicePath' | 'serial' | 'diskseq' | 'bootId' | 'matchedBy' | 'size'
   >[];
   /** Recent events of the correlation channel, oldest first. */
   readonly events: readonly DeviceEvent[];
@@ -47,7 +47,13 @@ export type Correlation =
       readonly reason: string;
       readonly considered: readonly Considered[];
     }
-  | { readonly kind: 'waiting'; readonly reason: string; readonly considered: readonly Considered[] }
+  | {
+      readonly kind: 'waiting';
+      readonly reason: string;
+      /** The only candidate may be the disk of another mapped volume: the mappings should be read again. */
+      readonly contested?: boolean;
+      readonly considered: readonly Considered[];
+    }
   | {
       readonly kind: 'refused';
       readonly code: 'DEVICE_AMBIGUOUS' | 'DEVICE_IDENTITY_MISMATCH';
@@ -142,6 +148,11 @@ function bySize(world: World, judged: readonly Judged[]): Answer {
   if (second) {
     return ambiguous(`${candidates.length} new devices without a serial fit: ${paths(candidates)}`);
   }
+  const claimant = only ? claimantOf(world, only.device) : null;
+  if (only && claimant !== null) {
+    const reason = `${only.device.path} may be the disk of volume ${claimant}, which is mapped but not found`;
+    return { kind: 'waiting', reason, contested: true };
+  }
   if (only) return bySizeFound(only, 'the only new device without a serial whose size fits');
   const unprovable = judged.filter(({ standing }) => standing === 'unprovable');
   if (unprovable.length > 0) {
@@ -179,6 +190,23 @@ function judge(world: World, device: Device): Judged {
   }
   if (device.diskseq === null) return standing('unprovable', 'has neither serial nor diskseq');
   return standing('candidate', 'is new, not mapped to another volume, and its size fits');
+}
+
+/**
+ * Another mapped volume whose own disk is not here and that this one could be: after a reboot, or when it was plugged again behind our
+ * back, a disk without a serial is as new as the one that is waited for.
+ */
+function claimantOf({ volume, mappings, devices, bootId, tolerance }: World, device: Device): string | null {
+  const here = (mapping: World['mappings'][number]) =>
+    devices.some((other) => other.path === mapping.devicePath && verifyIdentity(mapping, other, bootId).ok);
+  const claimant = mappings.find(
+    (mapping) =>
+      mapping.volumeId !== volume.id &&
+      device.size >= mapping.size &&
+      device.size <= mapping.size + tolerance &&
+      !here(mapping),
+  );
+  return claimant?.volumeId ?? null;
 }
 
 /** [size, size + tolerance]: a smaller device is never the volume. */

@@ -73,6 +73,10 @@ export class Engine implements Siblings {
     return [...this.runs.values()].map(({ run }) => run.operation);
   }
 
+  bringingDisks(): Operation[] {
+    return [...this.runs.values()].filter(({ run }) => run.mayBringADisk).map(({ run }) => run.operation);
+  }
+
   status(): RunningOperation[] {
     return [...this.runs.values()].map(({ run }) => ({ operation: run.operation, waiting: run.waiting }));
   }

@@ -24,7 +24,7 @@ export async function awaitDevice(
   volume: CloudVolume,
   timeout: number,
 ): Promise<DeviceFact> {
-  const { watcher, logger } = run.parts;
+  const { logger } = run.parts;
   const fields = { operation_id: run.operation.id, volume_id: volume.id };
   run.waiting = {
     step: 'await-device',
@@ -32,16 +32,7 @@ export async function awaitDevice(
     attempt: 0,
     nextAttemptAt: null,
   };
-  const mappings = await readMappings(run);
-  let last: Correlation | null = null;
-  const settled = await watcher.waitFor(
-    (snapshot) => {
-      last = correlate(worldOf(run, volume, snapshot, mappings));
-      return last.kind === 'waiting' ? null : last;
-    },
-    { timeout, signal: run.signal },
-  );
-  const answer = settled ?? (last as Correlation | null);
+  const answer = await correlateUntil(run, volume, run.parts.clock.monotonic() + timeout);
   if (answer === null || answer.kind === 'waiting') {
     const reason = answer?.reason ?? 'the devices of the guest could not be read';
     logger.warn(NO_DEVICE, { ...fields, reason });
@@ -64,6 +55,30 @@ export async function awaitDevice(
     diskseq: answer.device.diskseq,
   });
   return foundFact(run, volume, answer);
+}
+
+/** The last answer before the deadline (monotonic ms); null when the guest could not be read. */
+async function correlateUntil(
+  run: OperationRun,
+  volume: CloudVolume,
+  deadline: number,
+): Promise<Correlation | null> {
+  const { watcher, clock } = run.parts;
+  for (;;) {
+    const mappings = await readMappings(run);
+    let last: Correlation | null = null;
+    const settled = await watcher.waitFor(
+      (snapshot) => {
+        last = correlate(worldOf(run, volume, snapshot, mappings));
+        return last.kind === 'waiting' && !last.contested ? null : last;
+      },
+      { timeout: deadline - clock.monotonic(), signal: run.signal },
+    );
+    // The volume that the disk may belong to instead may be on its way out: its mapping goes a moment after its disk.
+    const again = settled?.kind === 'waiting' && clock.monotonic() < deadline && !run.signal.aborted;
+    if (!again) return settled ?? last;
+    await clock.sleep(LIMITS.FAST_SCAN, run.signal);
+  }
 }
 
 /** Disks without serials are told apart by size and time alone, so such attaches run one by one. */

@@ -137,21 +137,25 @@ async function readObstacles(run: OperationRun, volumeId: string, toAppliance: b
       );
     }
   }
-  run.learn({ obstacles: { stragglers, rival: toAppliance ? seriallessRival(run) : null } });
+  const rival = toAppliance && stragglers === 0 ? seriallessRival(run) : null;
+  run.learn({ obstacles: { stragglers, rival } });
 }
 
-/** Size is the only witness where disks have no serial, so such attaches go one by one, in order of acceptance. */
+/**
+ * Size is the only witness where disks have no serial, so one disk at a time is on its way into this guest: the others wait until the
+ * operation that asked for it has ended. Looking and taking the turn is one step, so two never take it at once.
+ */
 function seriallessRival(run: OperationRun): string | null {
   if (!serialless(run.parts.watcher.snapshot())) return null;
   const { applianceVmId } = run.parts.policy();
-  const { sequence } = run.operation;
   const rival = run.siblings
-    .running()
+    .bringingDisks()
     .find(
       (other) =>
-        other.sequence < sequence &&
+        other.id !== run.operation.id &&
         ((other.type === 'attach' && other.request.vm_id === applianceVmId) || other.type === 'cleanup'),
     );
+  if (!rival) run.permitDisk();
   return rival?.id ?? null;
 }
 

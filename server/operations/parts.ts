@@ -44,4 +44,6 @@ export interface Watcher {
 /** The other operations running in this process: what one must know of another. */
 export interface Siblings {
   running(): readonly Operation[];
+  /** Runs that may have a disk on its way into a guest; see OperationRun.mayBringADisk. */
+  bringingDisks(): readonly Operation[];
 }

@@ -28,6 +28,8 @@ export class OperationRun {
   journal = new Journal([]);
   facts: Facts = {};
   waiting: Waiting | null = null;
+  private journalRead = false;
+  private disksPermitted = false;
   private attempt = 0;
   private readonly stages = new Map<string, number>();
 
@@ -60,11 +62,22 @@ export class OperationRun {
     return null;
   }
 
+  /** From now on, and until it ends, this run may bring a disk into the guest. Said before the intent, between two looks at the others. */
+  permitDisk(): void {
+    this.disksPermitted = true;
+  }
+
+  /** Has it asked for an attach, or is it about to? A run whose journal is not read yet may have, before a restart. */
+  get mayBringADisk(): boolean {
+    return this.disksPermitted || !this.journalRead || this.journal.mutation('attach-volume').at !== 'none';
+  }
+
   private async readJournal(): Promise<void> {
     while (!this.signal.aborted) {
       try {
         const entries = await this.permits.use(() => this.parts.ledger.readJournal(this.operation.id));
         this.journal = new Journal(entries);
+        this.journalRead = true;
         this.tellOfClaim(entries);
         return;
       } catch (error) {

@@ -31,6 +31,7 @@ export class LockTable {
 /** One process's connection for the lock: what ApplianceLock is on MariaDB. */
 export class SimulatedLock implements OwnershipLock {
   private session: Session | null = null;
+  private closed = false;
   private listener: (reason: string) => void = () => {};
 
   constructor(private readonly table: LockTable) {}
@@ -48,12 +49,19 @@ export class SimulatedLock implements OwnershipLock {
         this.listener(reason);
       },
     };
-    if (!this.table.take(applianceId, session)) return false;
+    if (this.closed || !this.table.take(applianceId, session)) return false;
     this.session = session;
     return true;
   }
 
   async release(): Promise<void> {
+    if (this.session) this.table.free(this.session);
+    this.session = null;
+  }
+
+  /** The server has noticed that the process is dead: what arrives on its connection later is not done. */
+  close(): void {
+    this.closed = true;
     if (this.session) this.table.free(this.session);
     this.session = null;
   }

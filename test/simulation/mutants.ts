@@ -111,4 +111,20 @@ export const MUTANTS: readonly Mutant[] = [
     replace: 'if (fact) return done(',
     seed: 1,
   },
+  {
+    name: 'rival-by-acceptance',
+    what: 'without serials an attach waits for those that were accepted before it, not for those that are under way',
+    file: 'server/operations/observe.ts',
+    find: 'other.id !== run.operation.id &&\n        ((other',
+    replace: 'other.sequence < run.operation.sequence &&\n        ((other',
+    seed: 114408,
+  },
+  {
+    name: 'claimant-forgotten',
+    what: 'a new disk without a serial is taken although the disk of another mapped volume is not found',
+    file: 'server/devices/correlation.ts',
+    find: 'if (only && claimant !== null) {',
+    replace: 'if (only && claimant !== null && world.window < 0) {',
+    seed: 118148,
+  },
 ];

@@ -43,7 +43,7 @@ export class DaemonProcess {
     this.gate = world.openGate(name, () => {
       // The server notices the end of the connection at once, or when the session has been silent for too long.
       const delay = world.random.chance(0.7) ? 0 : world.random.between(0, 5_000);
-      world.scheduler.after(delay, () => void lock.release());
+      world.scheduler.after(delay, () => lock.close());
     });
     const { gate } = this;
     const clock = gate.clock(() => world.wallClock());

@@ -72,9 +72,9 @@ export function attach(s: Situation, goal: AttachGoal): Action | Done<Attached> 
       volume_id: goal.volumeId,
     });
   }
-  // Attached, but perhaps not for long: a detach that ran into its deadline may still be at work.
-  const straggling = volume.vmId !== null && state.at === 'none' ? waitForStragglers(s, goal) : null;
-  if (straggling) return straggling;
+  // Attached, but perhaps not for long: a detach that ran into its deadline may still be at work. And its disk may be on its way.
+  const obstacle = volume.vmId !== null && state.at === 'none' ? waitForObstacles(s, goal) : null;
+  if (obstacle) return obstacle;
   if (volume.vmId === goal.vmId) {
     return goal.vmId === s.policy.applianceVmId
       ? finishHere(s, goal, volume)
@@ -94,8 +94,8 @@ export function attach(s: Situation, goal: AttachGoal): Action | Done<Attached> 
     return tryAgainOrGiveUp(s, STEP, state, 'volume attachment');
   const busy = waitWhileBusy(s, volume);
   if (busy) return busy;
-  if (state.at === 'none') return waitForObstacles(s, goal) ?? attachCall(s, goal);
   const ghost = goal.vmId === s.policy.applianceVmId ? waitForGhost(s, goal) : null;
+  if (state.at === 'none') return waitForObstacles(s, goal) ?? ghost ?? attachCall(s, goal);
   return ghost ?? tryAgainOrGiveUp(s, STEP, state, 'volume attachment');
 }
 
@@ -110,8 +110,11 @@ function attachCall(s: Situation, goal: AttachGoal): Action | Done<Attached> {
   return step.do === 'done' ? { do: 'read-volume', volumeId: goal.volumeId } : step;
 }
 
-/** No earlier detach job of this volume may still be running: it could undo our attach (apache/cloudstack#14214). */
-function waitForStragglers(s: Situation, goal: AttachGoal): Action | null {
+/**
+ * Before the first intent. No earlier detach job of this volume may still be running: it could undo our attach
+ * (apache/cloudstack#14214). And where disks have no serial only one disk at a time may be on its way into this guest.
+ */
+function waitForObstacles(s: Situation, goal: AttachGoal): Action | null {
   const obstacles = s.facts.obstacles;
   if (!obstacles)
     return {
@@ -119,31 +122,24 @@ function waitForStragglers(s: Situation, goal: AttachGoal): Action | null {
       volumeId: goal.volumeId,
       toAppliance: goal.vmId === s.policy.applianceVmId,
     };
-  if (obstacles.stragglers === 0) return null;
-  return {
-    do: 'pause',
-    ms: LIMITS.JOB_POLL_MAX,
-    step: STEP,
-    reason: 'an earlier detach job of this volume is still running in CloudStack',
-    forget: ['obstacles', 'volume'],
-  };
-}
-
-/** Before the first intent; where disks have no serial only one attach to this appliance runs at a time. */
-function waitForObstacles(s: Situation, goal: AttachGoal): Action | null {
-  const straggling = waitForStragglers(s, goal);
-  if (straggling) return straggling;
-  const rival = s.facts.obstacles?.rival ?? null;
-  if (rival !== null) {
+  const { stragglers, rival } = obstacles;
+  if (stragglers > 0) {
     return {
       do: 'pause',
-      ms: 250,
+      ms: LIMITS.JOB_POLL_MAX,
       step: STEP,
-      reason: `operation ${rival} attaches another disk without a serial`,
+      reason: 'an earlier detach job of this volume is still running in CloudStack',
       forget: ['obstacles', 'volume'],
     };
   }
-  return goal.vmId === s.policy.applianceVmId ? waitForGhost(s, goal) : null;
+  if (rival === null) return null;
+  return {
+    do: 'pause',
+    ms: 250,
+    step: STEP,
+    reason: `operation ${rival} attaches another disk without a serial`,
+    forget: ['obstacles', 'volume'],
+  };
 }
 
 /**

@@ -114,13 +114,23 @@ describe('correlation by size', () => {
     ['only a removal', world([mute()], { events: [event('removed', mute())] }), 'waiting'],
     ['a disk mapped to another volume', world([mute()], { mappings: [mappingTo(mute())] }), 'waiting'],
     [
-      'a letter whose mapping is of an earlier plug',
+      'a letter whose mapping is of an earlier plug: the disk of that volume may have been plugged again',
       world([mute()], { mappings: [mappingTo(mute({ diskseq: 6 }))] }),
-      'vdb by size',
+      'waiting',
     ],
     [
-      'a letter whose mapping is of an earlier boot with the same diskseq',
+      'a letter whose mapping is of an earlier boot: the disk of that volume is as new as ours',
       world([mute()], { mappings: [mappingTo(mute(), { bootId: 'earlier' })] }),
+      'waiting',
+    ],
+    [
+      'another letter whose mapping is of an earlier boot',
+      world([vdc], { mappings: [mappingTo(mute(), { bootId: 'earlier' })] }),
+      'waiting',
+    ],
+    [
+      'a mapping of an earlier boot whose disk was larger than this one',
+      world([mute()], { mappings: [mappingTo(mute({ size: 6 * GIB }), { bootId: 'earlier' })] }),
       'vdb by size',
     ],
     [

@@ -50,7 +50,13 @@ const draw: fc.Arbitrary<Draw> = fc.record({
   state: fc.constantFrom(...Array<'told'>(12).fill('told'), 'pending', 'unreadable'),
   form: fc.nat(4),
   eventLost: fc.boolean(),
-  mapped: fc.constantFrom('no', 'no', 'right', 'stale plug', 'stale boot', 'stale serial'),
+  mapped: fc.constantFrom(
+    ...Array<'no'>(10).fill('no'),
+    ...Array<'right'>(3).fill('right'),
+    'stale plug',
+    'stale boot',
+    'stale serial',
+  ),
 });
 
 /** Equal sizes, reused letters, missing and colliding serials, ghosts, stale mappings, lost and stale events. */
@@ -146,7 +152,7 @@ function serialForm(volumeId: string, form: number): string {
 
 /** A mapping that was right once. Only disks that were there before have one of their own. */
 function mappingOf(mapped: Draw['mapped'], { device, volumeId, fresh }: Truth): MappingLike[] {
-  const { path, serial, diskseq } = device;
+  const { path, serial, diskseq, size } = device;
   const right: MappingLike = {
     volumeId,
     devicePath: path,
@@ -154,6 +160,7 @@ function mappingOf(mapped: Draw['mapped'], { device, volumeId, fresh }: Truth): 
     diskseq,
     bootId: BOOT,
     matchedBy: serial === null ? 'size' : 'serial',
+    size,
   };
   const stale = { ...right, volumeId: VOLUMES[3], serial: null, matchedBy: 'size' as const };
   switch (mapped) {
@@ -188,5 +195,15 @@ export function knowable({ world, disks, serials }: RandomWorld): Device | null 
   const silent = rest.some(({ told, device, seen }) => !told && (device.serialState === 'pending' || seen));
   if (serials) return silent && !only.seen ? null : only.device;
   const rival = rest.some(({ told, seen, fits, device }) => told && seen && fits && device.diskseq !== null);
-  return silent || rival || !only.seen || only.device.diskseq === null ? null : only.device;
+  if (silent || rival || !only.seen || only.device.diskseq === null) return null;
+  return isContested(world, only) ? null : only.device;
+}
+
+/** Is another volume mapped to a disk that is certainly not here any more, and could this one be that disk, plugged again? */
+function isContested({ mappings, devices }: World, { device: { size: bytes } }: Truth): boolean {
+  return mappings.some(({ volumeId, devicePath, diskseq, bootId, size }) => {
+    const there = devices.find(({ path }) => path === devicePath);
+    const found = there && provable(there) && there.diskseq === diskseq && bootId === BOOT;
+    return volumeId !== TARGET && !found && bytes >= size && bytes <= size + TOLERANCE;
+  });
 }

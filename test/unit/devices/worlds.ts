@@ -38,9 +38,18 @@ export type MappingLike = World['mappings'][number];
 
 /** The mapping of `volumeId` to exactly this plug of this device. */
 export function mappingTo(device: Device, fields: Partial<MappingLike> = {}): MappingLike {
-  const { serial, diskseq } = device;
+  const { serial, diskseq, size } = device;
   const matchedBy = serial === null ? ('size' as const) : ('serial' as const);
-  return { volumeId: OTHER, devicePath: device.path, serial, diskseq, bootId: BOOT, matchedBy, ...fields };
+  return {
+    volumeId: OTHER,
+    devicePath: device.path,
+    serial,
+    diskseq,
+    bootId: BOOT,
+    matchedBy,
+    size,
+    ...fields,
+  };
 }
 
 /** A world in which VOLUME (5 GiB) was just attached; `fresh` devices appeared after the submit. */
