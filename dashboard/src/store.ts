@@ -2,7 +2,7 @@ import type { ExportReply } from '../../server/http/schemas/exports';
 import type { JournalEntryReply, OperationReply } from '../../server/http/schemas/operations';
 import type { HealthReply } from '../../server/http/schemas/service';
 import type { MappingReply } from '../../server/http/schemas/volumes';
-import { ApiError, api } from './api';
+import { ApiError, api, token } from './api';
 import { Feed, type FeedState } from './feed';
 import type { Message } from './sse';
 
@@ -176,11 +176,13 @@ export class Store {
   private async read(part: Part): Promise<void> {
     this.dirty.delete(part);
     this.refreshing.add(part);
+    const asked = token.get();
     try {
       await this.parts[part]();
       this.state.heardAt = Date.now();
     } catch (error) {
-      this.failed(error);
+      // What was asked before the token was entered may be refused after it: that says nothing about the token.
+      if (token.get() === asked) this.failed(error);
     } finally {
       this.refreshing.delete(part);
       this.changed();

@@ -1,3 +1,4 @@
+import { EventEmitter, once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Browser } from 'playwright-core';
@@ -72,6 +73,36 @@ describe('with TOKEN_FILE', () => {
     expect(watched.strayed).toEqual([]);
     expect(page.url(), 'the token is in no address').not.toContain('horse');
     await watched.close();
+  });
+
+  it('a refusal of what was asked before the token was entered does not ask for it again', async () => {
+    const tokenFile = join(lab.dir, 'token');
+    await writeFile(tokenFile, `${TOKEN}\n`);
+    const { url } = await start({ TOKEN_FILE: tokenFile });
+    const { page, close } = await openPage(browser, 'about:blank');
+    page.setDefaultTimeout(45_000);
+    const early = new EventEmitter();
+    await page.route(
+      '**/api/v1/health',
+      async (route) => {
+        const answer = await route.fetch();
+        const released = once(early, 'release');
+        early.emit('held', answer.status());
+        await released;
+        await route.fulfill({ response: answer });
+      },
+      { times: 1 },
+    );
+    const held = once(early, 'held');
+    await page.goto(url);
+    expect(await held).toEqual([401]);
+    await page.locator('#token').fill(TOKEN);
+    await page.keyboard.press('Enter');
+    await page.locator('#connection', { hasText: 'Live' }).waitFor();
+    early.emit('release');
+    await page.locator('#health-list > li').nth(4).waitFor();
+    await page.locator('#token-form').waitFor({ state: 'hidden' });
+    await close();
   });
 });
 
