@@ -59,10 +59,14 @@ const command = defineCommand({
   },
 });
 
-/** Says every tenth of the way how far it is. */
+/** Says every tenth of the way how far it is, and at once what was found. */
 function progressOf(count: number): (totals: Totals) => void {
   let told = 0;
+  let shown = 0;
   return ({ schedules, found }) => {
+    for (const violation of found.slice(shown))
+      process.stderr.write(violationText(violation, String(violation.seed)));
+    shown = found.length;
     const tenths = Math.floor((10 * schedules) / count);
     if (tenths <= told || tenths === 10) return;
     told = tenths;
