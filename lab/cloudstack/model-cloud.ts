@@ -97,7 +97,7 @@ export class ModelCloud implements Cloud {
         // The id is taken: the call was accepted before. What became of it has to be read.
         if (error instanceof ApiError && error.message.includes(`UUID: ${jobId} already exists`)) {
           const { message, text, code } = asCloudError(error);
-          throw new CloudError(message, { kind: 'internal', outcome: 'unknown', code, text, cause: error });
+          throw new CloudError(message, { kind: 'internal', outcome: 'taken', code, text, cause: error });
         }
         throw error;
       }

@@ -103,8 +103,11 @@ export interface CloudJob {
   readonly volumeId: string | null;
 }
 
-/** final: refused, no effect. not-started: no effect, sending again is safe. unknown: it may have happened, read before deciding. */
-export type CloudOutcome = 'final' | 'not-started' | 'unknown';
+/**
+ * final: refused, no effect. not-started: no effect, sending again is safe. unknown: it may have happened, read before deciding.
+ * taken: this try did nothing, because CloudStack has the job id from an earlier one.
+ */
+export type CloudOutcome = 'final' | 'not-started' | 'unknown' | 'taken';
 
 export type CloudErrorKind =
   | 'network' // nothing or nonsense came back

@@ -123,7 +123,7 @@ export class HttpCloud implements Cloud {
       if (error instanceof CloudError && saysJobIdTaken(error, jobId)) {
         throw new CloudError(error.message, {
           kind: 'internal',
-          outcome: 'unknown',
+          outcome: 'taken',
           code: error.code,
           text: error.text,
           cause: error,

@@ -22,12 +22,21 @@ export interface World {
    * because CloudStack already had the volume attached here: then the volume's own mapping may prove its disk.
    */
   readonly submittedAt: number | null;
+  /** What the guest had when that submit was intended; null when nobody looked. */
+  readonly disksBefore: DisksBefore | null;
   /** ms: specification v1.2.0, events within 5 s of the start of the correlation are accepted. */
   readonly window: number;
   /** Bytes a device may be larger than the volume (PowerFlex rounds up; specification: 3 GB). */
   readonly tolerance: number;
   /** Names that are never a candidate: the appliance's own root disk (`rootDevices`). */
   readonly rootDevices: ReadonlySet<string>;
+}
+
+/** One look at a guest, as the intent of an attach remembers it. */
+export interface DisksBefore {
+  readonly bootId: string | null;
+  /** Without the system's own. */
+  readonly disks: readonly Pick<Device, 'path' | 'diskseq' | 'size'>[];
 }
 
 export interface Considered {
@@ -127,7 +136,7 @@ function bySerial(world: World, judged: readonly Judged[]): Answer | null {
   if (only.standing !== 'named') return mismatch(`${only.device.path} ${only.verdict}`);
   // A disk that was here before the submit may be the ghost of an earlier attach; its twin may be the one not read yet.
   const unread = judged.filter(({ standing }) => standing === 'unread');
-  if (unread.length > 0 && !appearedInTime(world, only.device)) return waitForSerials(unread);
+  if (unread.length > 0 && arrivalOf(world, only.device) !== 'new') return waitForSerials(unread);
   const { device } = only;
   return { kind: 'found', device, matchedBy: 'serial', reason: `serial ${device.serial ?? ''}` };
 }
@@ -152,6 +161,10 @@ function bySize(world: World, judged: readonly Judged[]): Answer {
   if (only && claimant !== null) {
     const reason = `${only.device.path} may be the disk of volume ${claimant}, which is mapped but not found`;
     return { kind: 'waiting', reason, contested: true };
+  }
+  if (only && mayBeOlder(world, only.device)) {
+    const reason = `${only.device.path} may be a disk that was there before the attach, under an earlier boot of the guest`;
+    return { kind: 'waiting', reason };
   }
   if (only) return bySizeFound(only, 'the only new device without a serial whose size fits');
   const unprovable = judged.filter(({ standing }) => standing === 'unprovable');
@@ -178,13 +191,13 @@ function judge(world: World, device: Device): Judged {
   }
   if (rival) return standing('mapped', `is mapped to volume ${rival}`);
   if (device.serial !== null) return standing('strange', 'has the serial of another volume');
-  const inTime = appearedInTime(world, device);
+  const arrival = arrivalOf(world, device);
   if (device.serialState === 'pending') return standing('unread', 'has a serial that is not read yet');
   if (device.serialState === 'unreadable') {
-    return standing(inTime ? 'unread' : 'unread-old', 'has a serial that cannot be read');
+    return standing(arrival === 'old' ? 'unread-old' : 'unread', 'has a serial that cannot be read');
   }
   if (!fits(world, device)) return standing('misfit', 'has a size that does not fit');
-  if (!inTime) {
+  if (arrival === 'old') {
     if (owner && owner.matchedBy === 'size') return standing('own', 'is mapped to this volume');
     return standing('old', 'was there before the attach was submitted');
   }
@@ -209,22 +222,46 @@ function claimantOf({ volume, mappings, devices, bootId, tolerance }: World, dev
   return claimant?.volumeId ?? null;
 }
 
+/**
+ * After a reboot every disk is new. Those of mapped volumes are their claimants' (above); one that was nobody's we knew, such as the
+ * ghost of a failed detach, is not told from the one that is waited for.
+ */
+function mayBeOlder({ disksBefore: before, bootId, mappings, tolerance }: World, device: Device): boolean {
+  if (before === null || before.bootId === bootId) return false;
+  const isMapped = (disk: DisksBefore['disks'][number]) =>
+    mappings.some(
+      (mapping) =>
+        mapping.devicePath === disk.path &&
+        mapping.diskseq === disk.diskseq &&
+        mapping.bootId === before.bootId,
+    );
+  return before.disks.some(
+    (disk) => device.size >= disk.size && device.size <= disk.size + tolerance && !isMapped(disk),
+  );
+}
+
 /** [size, size + tolerance]: a smaller device is never the volume. */
 function fits(world: World, device: Device): boolean {
   return device.size >= world.volume.size && device.size <= world.volume.size + world.tolerance;
 }
 
-/** This very plug (name and diskseq) was seen to appear since `window` before the submit. */
-function appearedInTime(world: World, device: Device): boolean {
-  const { submittedAt, window } = world;
-  if (submittedAt === null) return false;
-  return world.events.some(
+/**
+ * `new`: this very plug (name and diskseq) was seen to appear since `window` before the submit, and the guest did not have it in the
+ * last look before the call. `old`: it was there, or nobody saw it come. `unclear`: the guest was rebooted in between.
+ */
+function arrivalOf(world: World, { name, path, diskseq }: Device): 'new' | 'old' | 'unclear' {
+  const { submittedAt, disksBefore, window, events, bootId } = world;
+  if (submittedAt === null || disksBefore === null) return 'old';
+  const isSeen = events.some(
     (event) =>
       event.type === 'added' &&
-      event.device.name === device.name &&
-      event.device.diskseq === device.diskseq &&
+      event.device.name === name &&
+      event.device.diskseq === diskseq &&
       event.monotonic >= submittedAt - window,
   );
+  if (!isSeen) return 'old';
+  if (disksBefore.bootId !== bootId) return 'unclear';
+  return disksBefore.disks.some((disk) => disk.path === path && disk.diskseq === diskseq) ? 'old' : 'new';
 }
 
 function bySizeFound({ device }: Judged, reason: string): Answer {

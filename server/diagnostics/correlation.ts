@@ -3,6 +3,7 @@ import type { Ledger } from '../database/ledger';
 import { correlate, expectedSerial, rootDevices } from '../devices/correlation';
 import { verifyIdentity } from '../devices/identity';
 import type { DeviceEvent, DeviceSnapshot } from '../devices/model';
+import { disksBefore } from '../operations/disks-before';
 import { Journal } from '../operations/journal';
 import type { Mapping } from '../operations/model';
 import type { Clock } from '../runtime/clock';
@@ -33,7 +34,8 @@ export async function explainCorrelation(
       details: { volume_id: volumeId },
     });
   const mappings = applianceVmId === null ? [] : await ledger.listMappings(applianceVmId);
-  const submittedAt = await lastSubmit(ledger, volumeId);
+  const journal = await lastAttach(ledger, volumeId);
+  const submittedAt = journal?.firstIntent('attach-volume')?.at ?? null;
   const snapshot = watcher.snapshot();
   const events = watcher.recentEvents();
   const answer = correlate({
@@ -43,6 +45,7 @@ export async function explainCorrelation(
     mappings,
     events,
     submittedAt: submittedAt === null ? null : clock.monotonic() - Math.max(0, clock.now() - submittedAt),
+    disksBefore: journal && disksBefore(journal),
     window: LIMITS.CONTEMPORARY_WINDOW,
     tolerance,
     rootDevices: rootDevices(snapshot),
@@ -68,11 +71,11 @@ function problemOf(mapping: Mapping, { devices, bootId }: DeviceSnapshot): strin
   return identity.ok ? null : identity.reason;
 }
 
-async function lastSubmit(ledger: Ledger, volumeId: string): Promise<number | null> {
+async function lastAttach(ledger: Ledger, volumeId: string): Promise<Journal | null> {
   for (const type of ['attach', 'cleanup'] as const) {
     const [last] = await ledger.listOperations({ volumeId, type, limit: 1 });
-    const at = last ? new Journal(await ledger.readJournal(last.id)).intentAt('attach-volume') : null;
-    if (at !== null) return at;
+    const journal = last ? new Journal(await ledger.readJournal(last.id)) : null;
+    if (journal?.firstIntent('attach-volume')) return journal;
   }
   return null;
 }

@@ -56,6 +56,8 @@ export interface Facts {
   readonly created?: { readonly volumes: readonly CloudVolume[]; readonly looks: number };
   /** Intents written in this run whose call has certainly not been sent, or certainly had no effect. */
   readonly unsent?: string;
+  /** The job id that CloudStack says it has had before. */
+  readonly taken?: string;
   readonly mapping?: Mapping | 'none';
   /** `pending`: a straggling job of an earlier operation still runs; `rival`: another serial-less attach runs. */
   readonly obstacles?: { readonly stragglers: number; readonly rival: string | null };

@@ -90,9 +90,9 @@ export class Journal {
     return this.entries.some((entry) => entry.state === 'intent');
   }
 
-  /** Wall clock ms of the first intent of this step, null when there is none. */
-  intentAt(step: MutationStep): number | null {
-    return this.entries.find((entry) => entry.step === step && entry.state === 'intent')?.at ?? null;
+  /** The intent of the first try of this step. */
+  firstIntent(step: MutationStep): JournalEntry | null {
+    return this.entries.find((entry) => entry.step === step && entry.state === 'intent') ?? null;
   }
 
   mutation(step: MutationStep): MutationState {

@@ -10,6 +10,7 @@ import type { DeviceSnapshot } from '../devices/model';
 import { LIMITS } from '../runtime/limits';
 import { DEVICE_FOUND, NO_DEVICE } from '../runtime/log-events';
 import type { DeviceFact } from './decision';
+import { disksBefore } from './disks-before';
 import type { JsonObject } from './model';
 import type { OperationRun } from './run';
 
@@ -122,6 +123,7 @@ function worldOf(
     mappings,
     events: run.parts.watcher.recentEvents(),
     submittedAt: submittedAt(run),
+    disksBefore: disksBefore(run.journal),
     window: LIMITS.CONTEMPORARY_WINDOW,
     tolerance: run.parts.settings.sizeTolerance,
     rootDevices: rootDevices(snapshot),
@@ -130,8 +132,9 @@ function worldOf(
 
 /** Monotonic ms of the intent of this attach, which may have been written before a restart; null when nothing was sent. */
 function submittedAt(run: OperationRun): number | null {
-  const at = run.journal.intentAt('attach-volume');
-  return at === null ? null : run.parts.clock.monotonic() - Math.max(0, run.parts.clock.now() - at);
+  const intent = run.journal.firstIntent('attach-volume');
+  if (intent === null) return null;
+  return run.parts.clock.monotonic() - Math.max(0, run.parts.clock.now() - intent.at);
 }
 
 function asJson({ path, serial, size, diskseq, verdict }: Considered): JsonObject {

@@ -2,6 +2,7 @@ import { CloudError } from '../cloudstack/cloud';
 import { DaemonError } from '../runtime/errors';
 import { VOLUME_CREATING } from '../runtime/log-events';
 import type { Action, Facts } from './decision';
+import { rememberDisks } from './disks-before';
 import type { MutationStep } from './journal';
 import type { JsonObject, Operation } from './model';
 import { observe } from './observe';
@@ -65,7 +66,9 @@ async function performStep(
 
 async function intend(run: OperationRun, step: MutationStep, data: JsonObject): Promise<void> {
   const jobId = run.parts.random.uuid();
-  await run.record({ entries: [{ step, state: 'intent', data: { ...data, job_id: jobId } }] });
+  // The last look before the call: what was here without it.
+  const seen = step === 'attach-volume' ? rememberDisks(await run.parts.watcher.scan()) : {};
+  await run.record({ entries: [{ step, state: 'intent', data: { ...data, ...seen, job_id: jobId } }] });
   run.forget(['job', 'created']);
   run.learn({ unsent: jobId });
 }
@@ -124,6 +127,10 @@ async function answered(
       throw error.transient
         ? error
         : new CloudError(error.message, { kind: 'network', outcome: 'unknown', cause: error });
+    case 'taken':
+      // An earlier try has arrived after all: its job is asked for once more.
+      run.learn({ taken: jobId });
+      return;
     default:
       return error.outcome satisfies never;
   }
@@ -175,5 +182,6 @@ async function record(run: OperationRun, action: Extract<Action, { do: 'record' 
     run.forget(['device', 'mapping']);
     throw new CloudError(error.message, { kind: 'internal', outcome: 'not-started', cause: error });
   }
-  run.forget(['mapping', ...(action.forget ?? [])]);
+  const ended = action.state === 'finished' ? ABOUT_THE_VOLUME : [];
+  run.forget(['mapping', ...ended, ...(action.forget ?? [])]);
 }

@@ -206,22 +206,22 @@ function volumes(the: () => World): void {
     expect(world.model.volumes.filter(({ name }) => name === 'refused')).toEqual([]);
   });
 
-  it('a create whose job id is taken leaves it open what has happened, and leaks a volume as the real one does', async () => {
+  it('a create whose job id is taken tells that it was had before, and leaks a volume as the real one does', async () => {
     const world = the();
     const jobId = randomUUID();
     await world.done(world.createCommand('twice'), jobId);
     const error = await refused(world.cloud.submit(world.createCommand('twice'), jobId));
-    expect([error.kind, error.outcome]).toEqual(['internal', 'unknown']);
+    expect([error.kind, error.outcome]).toEqual(['internal', 'taken']);
     expect(world.model.volumes.filter(({ name }) => name === 'twice')).toHaveLength(2);
   });
 
-  it('an attach whose job id is taken leaves it open, and happens once', async () => {
+  it('an attach whose job id is taken tells that it was had before, and happens once', async () => {
     const world = the();
     const volumeId = await world.create('attached-twice');
     const jobId = randomUUID();
     await world.done(world.attach(volumeId), jobId);
     expect(await refused(world.cloud.submit(world.attach(volumeId), jobId))).toMatchObject({
-      outcome: 'unknown',
+      outcome: 'taken',
     });
     expect(world.model.effectsOf(volumeId, 'attach')).toBe(1);
     await world.done({ name: 'detachVolume', volumeId });
@@ -334,7 +334,7 @@ const EXCHANGES: readonly [fault: Omit<Fault, 'command'>, told: string, effects:
   [{ kind: 'status', code: 533, text: 'no' }, 'capacity unknown 533', 0],
   [{ kind: 'status', code: 535, text: 'no' }, 'quota final 535', 0],
   [{ kind: 'status-after-effect', code: 530, text: 'no' }, 'internal unknown 530', 1],
-  [{ kind: 'duplicate-request' }, 'internal unknown 431', 1],
+  [{ kind: 'duplicate-request' }, 'internal taken 431', 1],
   [{ kind: 'duplicate-reply' }, 'accepted', 1],
   [{ kind: 'control-characters' }, 'accepted', 1],
   [{ kind: 'delay', ms: 20 }, 'accepted', 1],

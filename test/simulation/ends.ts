@@ -34,7 +34,21 @@ export function complaintAt(world: World, operation: Operation): string | null {
 /** Something happened to the volume while the operation ran, and the daemon could not know. */
 export function isDisturbed(world: World, { volumeId }: Operation, { begunAt }: Begun): boolean {
   const at = world.disturbed.get(volumeId);
-  return at !== undefined && at >= begunAt;
+  return (at !== undefined && at >= begunAt) || hasLeftLate(world, volumeId, begunAt);
+}
+
+/** The guest let go of the disk after CloudStack had given up on the detach. */
+function hasLeftLate({ model, scheduler }: World, volumeId: string, since: number): boolean {
+  const epoch = scheduler.clock().now() - scheduler.time;
+  return model.history
+    .events()
+    .some(
+      (event) =>
+        event.what === 'unplugged' &&
+        event.volumeId === volumeId &&
+        event.jobId === undefined &&
+        event.at - epoch >= since,
+    );
 }
 
 function attached(world: World, volumeId: string, vmId: string): string | null {

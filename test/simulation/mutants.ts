@@ -127,4 +127,20 @@ export const MUTANTS: readonly Mutant[] = [
     replace: 'if (only && claimant !== null && world.window < 0) {',
     seed: 118148,
   },
+  {
+    name: 'last-look-forgotten',
+    what: 'a disk without a serial that came in the last 5 s before the submit counts as new, as the specification would have it',
+    file: 'server/devices/correlation.ts',
+    find: "disk.diskseq === diskseq) ? 'old' : 'new';",
+    replace: "disk.diskseq === diskseq && window < 0) ? 'old' : 'new';",
+    seed: 128290,
+  },
+  {
+    name: 'sent-for-ever',
+    what: 'a call whose reply and whose job are both lost is sent again and again, although CloudStack says that it has had it',
+    file: 'server/operations/decide/mutation.ts',
+    find: 'if (s.facts.taken === state.jobId) return',
+    replace: "if (s.facts.taken === '') return",
+    seed: 166530,
+  },
 ];

@@ -9,6 +9,8 @@ import { MISHAPS, scriptOf } from './script';
 import { parseReplay, shrink } from './shrink';
 
 const SCHEDULES = 10_000;
+/** Schedules that have broken a promise once, each long after the first 10,000. */
+const FOUND = [114408, 118148, 128290, 141300, 166530, 182291, 183944, 214244, 217941, 222479, 253114];
 /** Within which every mutant is found (docs/simulation.md). */
 const HUNT = 3_000;
 /** ms; the slowest machine is meant. */
@@ -31,6 +33,10 @@ describe('deterministic simulation', () => {
 
   it('shrinking a schedule that breaks nothing ends', async () => {
     expect((await shrink(7, 'nothing')).outcome.violation).toBeNull();
+  });
+
+  it.each(FOUND)('schedule %i, which has broken a promise once, breaks none', async (seed) => {
+    expect((await runSchedule(scriptOf(seed))).violation).toBeNull();
   });
 
   it(`${SCHEDULES} schedules break no promise`, { timeout: PATIENCE }, async () => {

@@ -30,7 +30,10 @@ export function mutate(
       if (s.facts.job?.jobId !== state.jobId) return { do: 'query-job', jobId: state.jobId };
       const { found } = s.facts.job;
       if (found === 'unknown') {
-        return options.resend ? { do: 'submit', step, jobId: state.jobId, command } : done('lost' as const);
+        if (!options.resend) return done('lost' as const);
+        // Both the reply and the job are lost: only the volume can tell what became of it.
+        if (s.facts.taken === state.jobId) return lostJob(step, state.jobId);
+        return { do: 'submit', step, jobId: state.jobId, command };
       }
       const data = found.volumeId
         ? { job_id: state.jobId, volume_id: found.volumeId }
@@ -50,6 +53,11 @@ export function mutate(
     default:
       return state satisfies never;
   }
+}
+
+function lostJob(step: MutationStep, jobId: string): Action {
+  const text = 'CloudStack took the job and does not know it any more';
+  return { do: 'record', step, state: 'finished', data: { job_id: jobId, outcome: 'unknown', text } };
 }
 
 /** A new try: only here is a cancel honoured, because nothing has been asked of CloudStack yet. */

@@ -254,7 +254,7 @@ describe('errors of CloudStack', () => {
   it('431 that only says the job id is taken proves that an earlier try arrived', async () => {
     say(fails('attachVolume', 431, `UUID: ${JOB} already exists so can't create/update with custom id`));
     const error = await refused(attach());
-    expect([error.code, error.outcome]).toEqual([431, 'unknown']);
+    expect([error.code, error.outcome]).toEqual([431, 'taken']);
   });
 
   it('the delay of a 429 comes from the text, else from the header, in seconds or as a date', async () => {

@@ -52,6 +52,7 @@ class Mute {
       bootId: snapshot.bootId,
       mappings: [],
       events: watcher.recentEvents(),
+      disksBefore: { bootId: snapshot.bootId, disks: [] },
       submittedAt: this.clock.monotonic() - 500_000 - ago,
       window: LIMITS.CONTEMPORARY_WINDOW,
       tolerance: 3 * GIB,

@@ -105,6 +105,22 @@ describe('correlation by size', () => {
       world([mute()], { events: [event('added', mute(), SUBMIT - 5_000)] }),
       'vdb by size',
     ],
+    [
+      'a disk that came in those 5 s, but before the last look ahead of the submit',
+      world([], { before: [mute()], events: [event('added', mute(), SUBMIT - 100)] }),
+      'waiting',
+    ],
+    ['a new disk, when nobody looked before the submit', world([mute()], { disksBefore: null }), 'waiting'],
+    [
+      'a new disk after a reboot of a guest that had none of its size',
+      world([mute()], { disksBefore: { bootId: 'earlier', disks: [mute({ size: GIB })] } }),
+      'vdb by size',
+    ],
+    [
+      "a new disk after a reboot of a guest that had one of its size, nobody's",
+      world([mute()], { disksBefore: { bootId: 'earlier', disks: [vdc] } }),
+      'waiting',
+    ],
     ['a stale event', world([mute()], { events: [event('added', mute(), SUBMIT - 5_001)] }), 'waiting'],
     [
       'the event of an earlier plug of the letter',

@@ -19,6 +19,8 @@ interface Draw {
   readonly volume: number;
   /** Plugged after the submit. */
   readonly fresh: boolean;
+  /** Plugged in the seconds before the submit, if not after it. */
+  readonly recent: boolean;
   readonly size: number;
   readonly state: 'told' | 'pending' | 'unreadable';
   readonly form: number;
@@ -41,11 +43,14 @@ export interface RandomWorld {
   readonly world: World;
   readonly disks: readonly Truth[];
   readonly serials: boolean;
+  /** The guest was rebooted after the submit: every disk came anew. */
+  readonly rebooted: boolean;
 }
 
 const draw: fc.Arbitrary<Draw> = fc.record({
   volume: fc.constantFrom(0, 1, 1, 1, 2, 2, 3, 3, 3, 3),
   fresh: fc.boolean(),
+  recent: fc.boolean(),
   size: fc.nat(SIZES.length - 1),
   state: fc.constantFrom(...Array<'told'>(12).fill('told'), 'pending', 'unreadable'),
   form: fc.nat(4),
@@ -64,6 +69,7 @@ export const randomWorld: fc.Arbitrary<RandomWorld> = fc
   .record({
     serials: fc.boolean(),
     oldKernel: fc.nat(15).map((n) => n === 0),
+    rebooted: fc.nat(9).map((n) => n === 0),
     present: fc.nat(3).map((n) => n > 0),
     disks: fc.array(draw, { maxLength: 5 }),
     letters: fc.shuffledSubarray([...LETTERS], { minLength: 5 }),
@@ -74,6 +80,7 @@ export const randomWorld: fc.Arbitrary<RandomWorld> = fc
 interface Drawn {
   readonly serials: boolean;
   readonly oldKernel: boolean;
+  readonly rebooted: boolean;
   /** The disk of the volume is there, new and told, in whatever company. */
   readonly present: boolean;
   readonly disks: readonly Draw[];
@@ -81,7 +88,8 @@ interface Drawn {
   readonly staleEvents: number;
 }
 
-function build({ serials, oldKernel, present, disks: drawn, letters, staleEvents }: Drawn): RandomWorld {
+function build(world: Drawn): RandomWorld {
+  const { serials, oldKernel, rebooted, present, disks: drawn, letters, staleEvents } = world;
   const disks = drawn.map((disk, index): Draw => {
     const chosen = present && index === 0 ? { ...disk, volume: 0, fresh: true } : disk;
     // The system's own disk is never plugged while the system runs.
@@ -90,32 +98,49 @@ function build({ serials, oldKernel, present, disks: drawn, letters, staleEvents
   const ours = disks.some(({ volume, fresh, size }) => volume === 0 && fresh && fitting(size));
   const truths = disks.map((disk, index) => {
     const stranger = disk.volume !== 0 && disk.fresh && !ours && !serials;
-    return truthOf(disk, index, letters[index] ?? 'zz', { serials, oldKernel, stranger });
+    return truthOf(disk, index, letters[index] ?? 'zz', {
+      serials,
+      oldKernel,
+      rebooted,
+      stranger,
+    });
   });
   const mappings = truths.flatMap((truth, index) => mappingOf(disks[index]?.mapped ?? 'no', truth));
-  const events: DeviceEvent[] = truths.flatMap(({ device, seen }) => (seen ? [event('added', device)] : []));
+  const events: DeviceEvent[] = truths.flatMap(({ device, seen, fresh }) =>
+    seen ? [event('added', device, rebooted || fresh ? SUBMIT + 500 : SUBMIT - 500)] : [],
+  );
   for (const { device } of truths.slice(0, staleEvents)) {
     events.unshift(event('added', { ...device, diskseq: 1 }), event('added', device, SUBMIT - 5_001));
   }
-  const world: World = {
+  const before = truths.filter(({ fresh, device }) => !fresh && device.name !== 'vda');
+  const given: World = {
     volume: { id: TARGET, size: 5 * GIB },
     devices: truths.map(({ device }) => device),
     bootId: BOOT,
     mappings,
     events,
     submittedAt: SUBMIT,
+    disksBefore: {
+      bootId: rebooted ? 'an earlier boot' : BOOT,
+      disks: before.map(({ device }) => device),
+    },
     window: 5_000,
     tolerance: TOLERANCE,
     rootDevices: new Set(['vda']),
   };
-  return { world, disks: truths, serials };
+  return { world: given, disks: truths, serials, rebooted };
 }
 
 function truthOf(
   disk: Draw,
   index: number,
   letter: string,
-  { serials, oldKernel, stranger }: { serials: boolean; oldKernel: boolean; stranger: boolean },
+  {
+    serials,
+    oldKernel,
+    rebooted,
+    stranger,
+  }: Pick<Drawn, 'serials' | 'oldKernel' | 'rebooted'> & { readonly stranger: boolean },
 ): Truth {
   const volumeId = VOLUMES[disk.volume] ?? TARGET;
   // A stranger that fits and is plugged into a mute guest before ours shows cannot be told from ours by anybody.
@@ -134,7 +159,8 @@ function truthOf(
     controller: null,
   };
   // An overflow of the channel loses events only of disks that have long been read.
-  const seen = disk.fresh && !(disk.eventLost && told && serials);
+  const came = disk.fresh || (letter !== 'a' && (rebooted || disk.recent));
+  const seen = came && !(disk.eventLost && told && serials);
   const mappedElsewhere = !disk.fresh && disk.volume !== 0 && disk.mapped === 'right' && provable(device);
   const fits = extra >= 0 && extra <= TOLERANCE;
   return { device, volumeId, fresh: disk.fresh, seen, fits, told, mappedElsewhere };
@@ -185,17 +211,23 @@ function provable(device: Device): boolean {
  * The one right answer, when whoever sees what the daemon sees can know it; null otherwise. Written from what is physically
  * there, not from the rules under test.
  */
-export function knowable({ world, disks, serials }: RandomWorld): Device | null {
+export function knowable({ world, disks, serials, rebooted }: RandomWorld): Device | null {
   const others = disks.filter(({ device }) => !world.rootDevices.has(device.name));
   // A serial that the system's own disk claims too is two claims, not an answer.
   const mine = (serials ? disks : others).filter(({ volumeId }) => volumeId === TARGET);
   const [only] = mine;
   if (!only || mine.length > 1 || !only.fits || !only.told || !others.includes(only)) return null;
   const rest = others.filter((disk) => disk !== only && !disk.mappedElsewhere);
-  const silent = rest.some(({ told, device, seen }) => !told && (device.serialState === 'pending' || seen));
-  if (serials) return silent && !only.seen ? null : only.device;
-  const rival = rest.some(({ told, seen, fits, device }) => told && seen && fits && device.diskseq !== null);
-  if (silent || rival || !only.seen || only.device.diskseq === null) return null;
+  /** For all that can be seen it came after the submit. */
+  const mayBeNew = ({ seen, fresh }: Truth) => seen && (fresh || rebooted);
+  const silent = rest.some((disk) => !disk.told && (disk.device.serialState === 'pending' || mayBeNew(disk)));
+  const provablyNew = only.seen && only.fresh && !rebooted;
+  if (serials) return silent && !provablyNew ? null : only.device;
+  const rival = rest.some((disk) => disk.told && disk.fits && disk.device.diskseq !== null && mayBeNew(disk));
+  if (silent || rival || !only.seen || !only.fresh || only.device.diskseq === null) return null;
+  // After a reboot it may be any disk of its size that was there before.
+  if (rebooted && others.some(({ fresh, device }) => !fresh && isSizeOf(only.device.size, device.size)))
+    return null;
   return isContested(world, only) ? null : only.device;
 }
 
@@ -204,6 +236,11 @@ function isContested({ mappings, devices }: World, { device: { size: bytes } }: 
   return mappings.some(({ volumeId, devicePath, diskseq, bootId, size }) => {
     const there = devices.find(({ path }) => path === devicePath);
     const found = there && provable(there) && there.diskseq === diskseq && bootId === BOOT;
-    return volumeId !== TARGET && !found && bytes >= size && bytes <= size + TOLERANCE;
+    return volumeId !== TARGET && !found && isSizeOf(bytes, size);
   });
+}
+
+/** May a disk of so many bytes show what once was `size` bytes? */
+function isSizeOf(bytes: number, size: number): boolean {
+  return bytes >= size && bytes <= size + TOLERANCE;
 }

@@ -65,6 +65,7 @@ export function world(
     mappings: [],
     events: fresh.map((device) => event('added', device)),
     submittedAt: SUBMIT,
+    disksBefore: { bootId: BOOT, disks: before },
     window: 5_000,
     tolerance: 3 * GIB,
     rootDevices: new Set(['vda']),

@@ -112,6 +112,20 @@ describe('attach decides', () => {
     });
   });
 
+  it('after a lost reply of a call that CloudStack has had: only the volume can tell, once the job is lost too', () => {
+    const facts = { job: { jobId: 'j1', found: 'unknown' as const } };
+    expect(decideAttach(situation('attach', here, { steps: [intent], facts }))).toMatchObject({
+      do: 'submit',
+      jobId: 'j1',
+    });
+    const taken = { ...facts, taken: 'j1' };
+    expect(decideAttach(situation('attach', here, { steps: [intent], facts: taken }))).toMatchObject({
+      do: 'record',
+      state: 'finished',
+      data: { job_id: 'j1', outcome: 'unknown' },
+    });
+  });
+
   it('re-reads after the job, whatever the job said', () => {
     expect(decideAttach(situation('attach', here, { steps: [intent, accepted, ok] }))).toMatchObject({
       do: 'read-volume',
