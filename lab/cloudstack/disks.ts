@@ -101,7 +101,8 @@ async function attachNow(
   const plug = async () => guest?.plug(diskOf(volume, vm));
   if (guest && unless?.kind === 'late-device') {
     parts.later(unless.ms ?? 1000, async () => {
-      if (volume.vmId === vm.id) await plug();
+      // Whatever the hypervisor was asked for since has overtaken it.
+      if (volume.vmId === vm.id && volume.jobId === run.job.id) await plug();
     });
   } else if (guest && unless?.kind !== 'no-device') {
     try {

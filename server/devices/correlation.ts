@@ -15,6 +15,8 @@ export interface World {
     Mapping,
     'volumeId' | 'devicePath' | 'serial' | 'diskseq' | 'bootId' | 'matchedBy' | 'size'
   >[];
+  /** Data volumes that CloudStack says are attached to this guest; asked for only where disks have no serial. */
+  readonly attachedHere: readonly { readonly id: string; readonly size: number }[];
   /** Recent events of the correlation channel, oldest first. */
   readonly events: readonly DeviceEvent[];
   /**
@@ -59,7 +61,7 @@ export type Correlation =
   | {
       readonly kind: 'waiting';
       readonly reason: string;
-      /** The only candidate may be the disk of another mapped volume: the mappings should be read again. */
+      /** The only candidate may be the disk of another volume that should be here: who should is to be read again. */
       readonly contested?: boolean;
       readonly considered: readonly Considered[];
     }
@@ -159,7 +161,7 @@ function bySize(world: World, judged: readonly Judged[]): Answer {
   }
   const claimant = only ? claimantOf(world, only.device) : null;
   if (only && claimant !== null) {
-    const reason = `${only.device.path} may be the disk of volume ${claimant}, which is mapped but not found`;
+    const reason = `${only.device.path} may be the disk of volume ${claimant}, which should be here and is not found`;
     return { kind: 'waiting', reason, contested: true };
   }
   if (only && mayBeOlder(world, only.device)) {
@@ -206,27 +208,33 @@ function judge(world: World, device: Device): Judged {
 }
 
 /**
- * Another mapped volume whose own disk is not here and that this one could be: after a reboot, or when it was plugged again behind our
- * back, a disk without a serial is as new as the one that is waited for.
+ * Another volume that is mapped or, as CloudStack says, attached here, whose own disk is not found and that this one could be: a disk
+ * without a serial is as new as the one that is waited for after a reboot, when it was plugged again behind our back, or when it comes
+ * after its own attach has been given up.
  */
-function claimantOf({ volume, mappings, devices, bootId, tolerance }: World, device: Device): string | null {
-  const here = (mapping: World['mappings'][number]) =>
-    devices.some((other) => other.path === mapping.devicePath && verifyIdentity(mapping, other, bootId).ok);
-  const claimant = mappings.find(
-    (mapping) =>
-      mapping.volumeId !== volume.id &&
-      device.size >= mapping.size &&
-      device.size <= mapping.size + tolerance &&
-      !here(mapping),
+function claimantOf(world: World, device: Device): string | null {
+  const { volume, mappings, attachedHere, devices, bootId } = world;
+  const isFound = (volumeId: string) =>
+    mappings.some(
+      (mapping) =>
+        mapping.volumeId === volumeId &&
+        devices.some(
+          (other) => other.path === mapping.devicePath && verifyIdentity(mapping, other, bootId).ok,
+        ),
+    );
+  const expected = [...mappings.map(({ volumeId: id, size }) => ({ id, size })), ...attachedHere];
+  const claimant = expected.find(
+    ({ id, size }) => id !== volume.id && mayShow(world, device, size) && !isFound(id),
   );
-  return claimant?.volumeId ?? null;
+  return claimant?.id ?? null;
 }
 
 /**
  * After a reboot every disk is new. Those of mapped volumes are their claimants' (above); one that was nobody's we knew, such as the
  * ghost of a failed detach, is not told from the one that is waited for.
  */
-function mayBeOlder({ disksBefore: before, bootId, mappings, tolerance }: World, device: Device): boolean {
+function mayBeOlder(world: World, device: Device): boolean {
+  const { disksBefore: before, bootId, mappings } = world;
   if (before === null || before.bootId === bootId) return false;
   const isMapped = (disk: DisksBefore['disks'][number]) =>
     mappings.some(
@@ -235,14 +243,16 @@ function mayBeOlder({ disksBefore: before, bootId, mappings, tolerance }: World,
         mapping.diskseq === disk.diskseq &&
         mapping.bootId === before.bootId,
     );
-  return before.disks.some(
-    (disk) => device.size >= disk.size && device.size <= disk.size + tolerance && !isMapped(disk),
-  );
+  return before.disks.some((disk) => mayShow(world, device, disk.size) && !isMapped(disk));
 }
 
-/** [size, size + tolerance]: a smaller device is never the volume. */
 function fits(world: World, device: Device): boolean {
-  return device.size >= world.volume.size && device.size <= world.volume.size + world.tolerance;
+  return mayShow(world, device, world.volume.size);
+}
+
+/** [size, size + tolerance]: a smaller device is never a volume of that size. */
+function mayShow({ tolerance }: World, device: Device, size: number): boolean {
+  return device.size >= size && device.size <= size + tolerance;
 }
 
 /**

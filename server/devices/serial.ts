@@ -1,3 +1,5 @@
+import type { Device } from './model';
+
 const SERIAL_LENGTH = 20;
 /**
  * A serial that is cut shorter still names the volume from this many hexadecimal characters on: 16 hold about 58 random bits of
@@ -29,4 +31,9 @@ export function serialNames(volumeId: string, serial: string | null): boolean {
 export function isVolumeSerial(serial: string | null): boolean {
   const hex = serial?.trim().toLowerCase().replaceAll('-', '') ?? '';
   return hex.length >= SHORTEST && /^[0-9a-f]+$/.test(hex);
+}
+
+/** No disk of this guest shows a serial: its disks are told apart by size and time alone. */
+export function isMute(devices: readonly Pick<Device, 'serial'>[]): boolean {
+  return devices.every(({ serial }) => serial === null);
 }

@@ -3,6 +3,7 @@ import type { Ledger } from '../database/ledger';
 import { correlate, expectedSerial, rootDevices } from '../devices/correlation';
 import { verifyIdentity } from '../devices/identity';
 import type { DeviceEvent, DeviceSnapshot } from '../devices/model';
+import { attachedHere } from '../operations/attached-here';
 import { disksBefore } from '../operations/disks-before';
 import { Journal } from '../operations/journal';
 import type { Mapping } from '../operations/model';
@@ -17,7 +18,7 @@ import type { CorrelationReport } from './reports';
  */
 export async function explainCorrelation(
   parts: {
-    readonly cloud: Pick<Cloud, 'readVolume'>;
+    readonly cloud: Pick<Cloud, 'readVolume' | 'listVolumes'>;
     readonly ledger: Ledger;
     readonly watcher: { snapshot(): DeviceSnapshot; recentEvents(): readonly DeviceEvent[] };
     readonly clock: Clock;
@@ -43,6 +44,7 @@ export async function explainCorrelation(
     devices: snapshot.devices,
     bootId: snapshot.bootId,
     mappings,
+    attachedHere: await attachedHere(parts.cloud, snapshot, applianceVmId),
     events,
     submittedAt: submittedAt === null ? null : clock.monotonic() - Math.max(0, clock.now() - submittedAt),
     disksBefore: journal && disksBefore(journal),

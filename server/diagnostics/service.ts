@@ -19,7 +19,8 @@ import type {
 } from './reports';
 
 interface DiagnosticParts {
-  readonly cloud: Pick<Cloud, 'readVolume' | 'listZones' | 'listDiskOfferings'> & DiagnosticCloud;
+  readonly cloud: Pick<Cloud, 'readVolume' | 'listVolumes' | 'listZones' | 'listDiskOfferings'> &
+    DiagnosticCloud;
   readonly settings: { active(): Promise<ActiveSettings | null> };
   readonly watcher: {
     snapshot(): DeviceSnapshot;

@@ -9,11 +9,14 @@ import {
 import type { DeviceSnapshot } from '../devices/model';
 import { LIMITS } from '../runtime/limits';
 import { DEVICE_FOUND, NO_DEVICE } from '../runtime/log-events';
+import { attachedHere } from './attached-here';
 import type { DeviceFact } from './decision';
 import { disksBefore } from './disks-before';
 import type { JsonObject } from './model';
 import type { OperationRun } from './run';
 
+/** Whose disks should be in the guest. */
+type Expected = Pick<World, 'mappings' | 'attachedHere'>;
 type Found = Extract<Correlation, { kind: 'found' }>;
 
 /**
@@ -66,25 +69,20 @@ async function correlateUntil(
 ): Promise<Correlation | null> {
   const { watcher, clock } = run.parts;
   for (;;) {
-    const mappings = await readMappings(run);
+    const expected = await readExpected(run);
     let last: Correlation | null = null;
     const settled = await watcher.waitFor(
       (snapshot) => {
-        last = correlate(worldOf(run, volume, snapshot, mappings));
+        last = correlate(worldOf(run, volume, snapshot, expected));
         return last.kind === 'waiting' && !last.contested ? null : last;
       },
       { timeout: deadline - clock.monotonic(), signal: run.signal },
     );
-    // The volume that the disk may belong to instead may be on its way out: its mapping goes a moment after its disk.
+    // The volume that the disk may belong to instead may be on its way out.
     const again = settled?.kind === 'waiting' && clock.monotonic() < deadline && !run.signal.aborted;
     if (!again) return settled ?? last;
-    await clock.sleep(LIMITS.FAST_SCAN, run.signal);
+    await clock.sleep(LIMITS.CONTESTED_DISK_POLL, run.signal);
   }
-}
-
-/** Disks without serials are told apart by size and time alone, so such attaches run one by one. */
-export function serialless(snapshot: DeviceSnapshot): boolean {
-  return snapshot.devices.every((device) => device.serial === null);
 }
 
 /**
@@ -110,17 +108,24 @@ async function readMappings(run: OperationRun) {
   return applianceVmId === null ? [] : run.active(() => run.parts.ledger.listMappings(applianceVmId));
 }
 
+async function readExpected(run: OperationRun): Promise<Expected> {
+  const { cloud, watcher, policy } = run.parts;
+  const mappings = await readMappings(run);
+  const here = () => attachedHere(cloud, watcher.snapshot(), policy().applianceVmId);
+  return { mappings, attachedHere: await run.active(here) };
+}
+
 function worldOf(
   run: OperationRun,
   volume: CloudVolume,
   snapshot: DeviceSnapshot,
-  mappings: World['mappings'],
+  expected: Expected,
 ): World {
   return {
     volume: { id: volume.id, size: volume.size },
     devices: snapshot.devices,
     bootId: snapshot.bootId,
-    mappings,
+    ...expected,
     events: run.parts.watcher.recentEvents(),
     submittedAt: submittedAt(run),
     disksBefore: disksBefore(run.journal),

@@ -1,12 +1,12 @@
 import type { CloudVolume } from '../cloudstack/cloud';
 import { verifyIdentity } from '../devices/identity';
 import type { Device, DeviceSnapshot, Holder } from '../devices/model';
-import { serialNames } from '../devices/serial';
+import { isMute, serialNames } from '../devices/serial';
 import { exportName } from '../exports/naming';
 import { LIMITS } from '../runtime/limits';
 import type { Action } from './decision';
 import type { Mapping } from './model';
-import { awaitDevice, serialless } from './observe-device';
+import { awaitDevice } from './observe-device';
 import type { OperationRun } from './run';
 
 type Observation = Extract<
@@ -146,7 +146,7 @@ async function readObstacles(run: OperationRun, volumeId: string, toAppliance: b
  * operation that asked for it has ended. Looking and taking the turn is one step, so two never take it at once.
  */
 function seriallessRival(run: OperationRun): string | null {
-  if (!serialless(run.parts.watcher.snapshot())) return null;
+  if (!isMute(run.parts.watcher.snapshot().devices)) return null;
   const { applianceVmId } = run.parts.policy();
   const rival = run.siblings
     .bringingDisks()

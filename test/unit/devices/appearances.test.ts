@@ -51,6 +51,7 @@ class Mute {
       devices: snapshot.devices,
       bootId: snapshot.bootId,
       mappings: [],
+      attachedHere: [],
       events: watcher.recentEvents(),
       disksBefore: { bootId: snapshot.bootId, disks: [] },
       submittedAt: this.clock.monotonic() - 500_000 - ago,

@@ -150,6 +150,30 @@ describe('correlation by size', () => {
       'vdb by size',
     ],
     [
+      'a new disk of the size of a volume that is attached here and has neither mapping nor disk',
+      world([mute()], {
+        attachedHere: [
+          { id: VOLUME, size: 5 * GIB },
+          { id: OTHER, size: 4 * GIB },
+        ],
+      }),
+      'waiting',
+    ],
+    [
+      'a new disk that is too small for the volume that is attached here without a mapping',
+      world([mute()], { attachedHere: [{ id: OTHER, size: 6 * GIB }] }),
+      'vdb by size',
+    ],
+    [
+      'a new disk of the size of a volume that is attached here and has its disk',
+      world([vdc], {
+        before: [mute()],
+        mappings: [mappingTo(mute())],
+        attachedHere: [{ id: OTHER, size: 5 * GIB }],
+      }),
+      'vdc by size',
+    ],
+    [
       'a new disk while any disk shows a serial',
       world([mute()], { before: [disk({ name: 'vdc', ...strange })] }),
       'waiting',

@@ -25,6 +25,8 @@ interface Draw {
   readonly state: 'told' | 'pending' | 'unreadable';
   readonly form: number;
   readonly eventLost: boolean;
+  /** CloudStack says so; the disk itself may be of another volume. */
+  readonly attached: boolean;
   readonly mapped: 'no' | 'right' | 'stale plug' | 'stale boot' | 'stale serial';
 }
 
@@ -55,6 +57,7 @@ const draw: fc.Arbitrary<Draw> = fc.record({
   state: fc.constantFrom(...Array<'told'>(12).fill('told'), 'pending', 'unreadable'),
   form: fc.nat(4),
   eventLost: fc.boolean(),
+  attached: fc.nat(3).map((n) => n > 0),
   mapped: fc.constantFrom(
     ...Array<'no'>(10).fill('no'),
     ...Array<'right'>(3).fill('right'),
@@ -118,6 +121,9 @@ function build(world: Drawn): RandomWorld {
     devices: truths.map(({ device }) => device),
     bootId: BOOT,
     mappings,
+    attachedHere: truths.flatMap(({ volumeId, device: { size } }, index) =>
+      disks[index]?.attached && disks[index].mapped === 'right' && !serials ? [{ id: volumeId, size }] : [],
+    ),
     events,
     submittedAt: SUBMIT,
     disksBefore: {
@@ -232,12 +238,18 @@ export function knowable({ world, disks, serials, rebooted }: RandomWorld): Devi
 }
 
 /** Is another volume mapped to a disk that is certainly not here any more, and could this one be that disk, plugged again? */
-function isContested({ mappings, devices }: World, { device: { size: bytes } }: Truth): boolean {
-  return mappings.some(({ volumeId, devicePath, diskseq, bootId, size }) => {
-    const there = devices.find(({ path }) => path === devicePath);
-    const found = there && provable(there) && there.diskseq === diskseq && bootId === BOOT;
-    return volumeId !== TARGET && !found && isSizeOf(bytes, size);
-  });
+function isContested(
+  { mappings, attachedHere, devices }: World,
+  { device: { size: bytes } }: Truth,
+): boolean {
+  const found = mappings
+    .filter(({ devicePath, diskseq, bootId }) => {
+      const there = devices.find(({ path }) => path === devicePath);
+      return there && provable(there) && there.diskseq === diskseq && bootId === BOOT;
+    })
+    .map(({ volumeId }) => volumeId);
+  const expected = [...mappings.map(({ volumeId: id, size }) => ({ id, size })), ...attachedHere];
+  return expected.some(({ id, size }) => id !== TARGET && !found.includes(id) && isSizeOf(bytes, size));
 }
 
 /** May a disk of so many bytes show what once was `size` bytes? */

@@ -63,6 +63,7 @@ export function world(
     devices: [...before, ...fresh],
     bootId: BOOT,
     mappings: [],
+    attachedHere: [],
     events: fresh.map((device) => event('added', device)),
     submittedAt: SUBMIT,
     disksBefore: { bootId: BOOT, disks: before },

@@ -1,0 +1,18 @@
+import type { Cloud } from '../cloudstack/cloud';
+import type { World } from '../devices/correlation';
+import type { DeviceSnapshot } from '../devices/model';
+import { isMute } from '../devices/serial';
+
+/**
+ * The data volumes that CloudStack says are attached to this guest: each of them may be the owner of a new disk that does not tell.
+ * Not asked for where disks have serials. Throws CloudError.
+ */
+export async function attachedHere(
+  cloud: Pick<Cloud, 'listVolumes'>,
+  { devices }: Pick<DeviceSnapshot, 'devices'>,
+  applianceVmId: string | null,
+): Promise<World['attachedHere']> {
+  if (applianceVmId === null || !isMute(devices)) return [];
+  const volumes = await cloud.listVolumes({ vmId: applianceVmId });
+  return volumes.filter(({ type }) => type !== 'ROOT').map(({ id, size }) => ({ id, size }));
+}
