@@ -102,7 +102,8 @@ async function attachNow(
   if (guest && unless?.kind === 'late-device') {
     parts.later(unless.ms ?? 1000, async () => {
       // Whatever the hypervisor was asked for since has overtaken it.
-      if (volume.vmId === vm.id && volume.jobId === run.job.id) await plug();
+      const last = parts.history.effects.findLast(({ volumeId }) => volumeId === volume.id);
+      if (volume.vmId === vm.id && last?.jobId === run.job.id) await plug();
     });
   } else if (guest && unless?.kind !== 'no-device') {
     try {
