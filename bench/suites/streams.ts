@@ -4,6 +4,8 @@ import { atMost, type Suite } from '../bench';
 import { pause, timeIn, withLab } from '../lab';
 
 const LISTENERS = 64;
+/** ms that CloudStack takes to answer, so that every long poll is there before the operation ends. */
+const ANSWER = 500;
 
 export const streams: Suite = {
   name: 'streams',
@@ -35,6 +37,7 @@ export const streams: Suite = {
       bench.addTimes('journal entry made → read by each listener', delays, atMost(50));
 
       bench.progress(`${LISTENERS} long polls`);
+      lab.cloud.model.faults.add({ command: '*', kind: 'delay', ms: ANSWER, times: 1_000_000 });
       const late: number[] = [];
       for (let round = 0; round < rounds; round += 1) {
         const { id } = await api.post<OperationReply>(`/api/v1/volumes/${randomUUID()}/detach`);

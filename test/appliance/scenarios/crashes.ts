@@ -3,6 +3,7 @@ import { check, type Scenario } from '../scenario';
 import type { World } from '../world';
 
 const COUNT = 6;
+const KILLS = { attaching: 2, detaching: 1 };
 
 export const daemonKilled: Scenario = {
   name: 'daemon-killed',
@@ -12,27 +13,26 @@ export const daemonKilled: Scenario = {
   async run(world) {
     const ids = await world.createMany(COUNT);
     const attaches = await Promise.all(ids.map((id) => world.requestAttach(id)));
-    const first = await killUntilEnded(world, attaches);
+    await killAndEnd(world, attaches, KILLS.attaching);
     for (const id of ids)
       check(world.cloud.model.effectsOf(id, 'attach') === 1, `${id} was attached more than once`);
     await world.settled(ids);
     await world.verifyAll(ids);
 
     const detaches = await Promise.all(ids.map((id) => world.requestDetach(id)));
-    const second = await killUntilEnded(world, detaches);
+    await killAndEnd(world, detaches, KILLS.detaching);
     for (const id of ids) {
       check(world.cloud.model.effectsOf(id, 'detach') === 1, `${id} was detached more than once`);
       await world.verify(id);
     }
     check(world.guest.plugged().length === 0, 'disks are still plugged');
-    return `${first + second} kills`;
+    return `${KILLS.attaching + KILLS.detaching} kills`;
   },
 };
 
-/** Kills the daemon a moment after each start until everything has completed; at least twice. */
-async function killUntilEnded(world: World, operations: readonly OperationReply[]): Promise<number> {
-  let kills = 0;
-  for (; kills < 2; kills += 1) {
+/** Kills the daemon so many times, each a moment after it is ready; then every operation must complete. */
+async function killAndEnd(world: World, operations: readonly OperationReply[], kills: number): Promise<void> {
+  for (let kill = 0; kill < kills; kill += 1) {
     await new Promise((resolve) => setTimeout(resolve, 200 + Math.random() * 1_500));
     await world.machine.agent.run('systemctl kill -s KILL volume-daemon');
     await world.ready();
@@ -41,7 +41,6 @@ async function killUntilEnded(world: World, operations: readonly OperationReply[
     const { status, error } = await world.outcome(operation);
     check(status === 'completed', `${operation.type} of ${operation.volume_id} ${status}: ${error}`);
   }
-  return kills;
 }
 
 export const mariadbRestarted: Scenario = {

@@ -3,10 +3,11 @@ import { describe, expect, it } from 'vitest';
 import { correlate } from '~/server/devices/correlation';
 import { knowable, randomWorld } from './random-worlds';
 
-const WORLDS = 100_000;
+/** `CORRELATION_WORLDS=2000000 npx vitest run test/unit/devices/correlation-property.test.ts` looks longer. */
+const WORLDS = Number(process.env.CORRELATION_WORLDS ?? 100_000);
 
 describe(`correlation in ${WORLDS} random worlds`, () => {
-  it('never maps a wrong disk, and never refuses what can be known', { timeout: 300_000 }, () => {
+  it('never maps a wrong disk, and never refuses what can be known', { timeout: 3 * WORLDS }, () => {
     const count = { found: 0, waiting: 0, refused: 0, knowable: 0, wrong: 0, needless: 0 };
     fc.assert(
       fc.property(randomWorld, (random) => {

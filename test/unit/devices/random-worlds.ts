@@ -93,11 +93,13 @@ interface Drawn {
 
 function build(world: Drawn): RandomWorld {
   const { serials, oldKernel, rebooted, present, disks: drawn, letters, staleEvents } = world;
-  const disks = drawn.map((disk, index): Draw => {
-    const chosen = present && index === 0 ? { ...disk, volume: 0, fresh: true } : disk;
-    // The system's own disk is never plugged while the system runs.
-    return letters[index] === 'a' ? { ...chosen, fresh: false } : chosen;
-  });
+  const disks = mappedOnce(
+    drawn.map((disk, index): Draw => {
+      const chosen = present && index === 0 ? { ...disk, volume: 0, fresh: true } : disk;
+      // The system's own disk is never plugged while the system runs.
+      return letters[index] === 'a' ? { ...chosen, fresh: false } : chosen;
+    }),
+  );
   const ours = disks.some(({ volume, fresh, size }) => volume === 0 && fresh && fitting(size));
   const truths = disks.map((disk, index) => {
     const stranger = disk.volume !== 0 && disk.fresh && !ours && !serials;
@@ -135,6 +137,18 @@ function build(world: Drawn): RandomWorld {
     rootDevices: new Set(['vda']),
   };
   return { world: given, disks: truths, serials, rebooted };
+}
+
+/** The ledger holds one mapping of a volume: of several draws that would name the same volume the first is kept. */
+function mappedOnce(disks: readonly Draw[]): Draw[] {
+  const mapped = new Set<string>();
+  return disks.map((disk) => {
+    if (disk.mapped === 'no' || (disk.mapped === 'right' && disk.fresh)) return disk;
+    const volumeId = disk.mapped === 'right' ? (VOLUMES[disk.volume] ?? TARGET) : VOLUMES[3];
+    if (mapped.has(volumeId)) return { ...disk, mapped: 'no' };
+    mapped.add(volumeId);
+    return disk;
+  });
 }
 
 function truthOf(
