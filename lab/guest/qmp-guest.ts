@@ -37,22 +37,32 @@ export class QmpGuest implements SimulatedGuest {
   private qmp: Qmp | null = null;
   private disks: Plugged[] = [];
   private chain: Promise<unknown> = Promise.resolve();
+  /** Lets go of what waits for a machine that is being started. */
+  private release = () => {};
 
   constructor(private readonly options: QmpGuestOptions) {}
 
   /** The machine has been started with `bootArguments()`. */
   connect(qmp: Qmp): void {
     this.qmp = qmp;
+    this.release();
   }
 
   /** The machine is off. */
   disconnect(): void {
     this.qmp = null;
+    this.release();
   }
 
-  /** QEMU arguments of the disks that are there when the machine starts. */
-  bootArguments(): string[] {
-    return this.disks.flatMap((plugged) => [
+  /** QEMU arguments of the disks that are there when the machine starts; whoever plugs or unplugs now waits until it is connected. */
+  async bootArguments(): Promise<string[]> {
+    const disks = await new Promise<readonly Plugged[]>((resolve) => {
+      void this.serialised(() => {
+        resolve(this.disks);
+        return new Promise<void>((release) => (this.release = release));
+      });
+    });
+    return disks.flatMap((plugged) => [
       '-blockdev',
       JSON.stringify(this.blockdev(plugged.disk)),
       '-device',
@@ -71,11 +81,11 @@ export class QmpGuest implements SimulatedGuest {
     return this.serialised(async () => {
       if (this.find(disk.volumeId)) throw new Error(`target of ${disk.volumeId} already exists`);
       await this.makeBackingFile(disk);
+      const { qmp } = this;
       const plugged = { disk, port: this.freePort() };
-      if (this.qmp) {
-        await this.plugInto(this.qmp, plugged);
-      }
-      this.disks.push(plugged);
+      if (qmp) await this.plugInto(qmp, plugged);
+      // Powered off meanwhile: the ports may have been given anew.
+      this.disks.push(qmp === this.qmp ? plugged : { disk, port: this.freePort() });
     });
   }
 

@@ -68,7 +68,10 @@ export class Machine {
   async start(snapshot?: string): Promise<void> {
     const socket = join(this.options.dir, 'qmp.sock');
     rmSync(socket, { force: true });
-    const args = [...this.arguments(socket), ...(snapshot === undefined ? [] : ['-loadvm', snapshot])];
+    const args = [
+      ...(await this.arguments(socket)),
+      ...(snapshot === undefined ? [] : ['-loadvm', snapshot]),
+    ];
     // The kernel ends QEMU when this process dies, even by SIGKILL: nothing is left running.
     const child = spawn('setpriv', ['--pdeathsig', 'KILL', 'qemu-system-x86_64', ...args], {
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -138,7 +141,7 @@ export class Machine {
     }
   }
 
-  private arguments(socket: string): string[] {
+  private async arguments(socket: string): Promise<string[]> {
     const { type, image, uuid, guest } = this.options;
     const ports = Array.from({ length: type === 'q35' ? PORTS : 0 }, (_, n) => [
       '-device',
@@ -157,7 +160,7 @@ export class Machine {
       ],
       ...['-device', 'virtio-blk-pci,drive=root,id=root,serial=00000000000040008000'],
       ...ports.flat(),
-      ...guest.bootArguments(),
+      ...(await guest.bootArguments()),
     ];
   }
 

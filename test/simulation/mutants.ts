@@ -55,14 +55,6 @@ export const MUTANTS: readonly Mutant[] = [
     seed: 98,
   },
   {
-    name: 'first-of-several',
-    what: 'of several disks that fit the first one is taken',
-    file: 'server/devices/correlation.ts',
-    find: 'if (second) {\n    return ambiguous(`${candidates.length} new devices',
-    replace: 'if (second && world.window < 0) {\n    return ambiguous(`${candidates.length} new devices',
-    seed: 217,
-  },
-  {
     name: 'letter-is-identity',
     what: 'a mapping is believed when there is a disk under its letter, whichever it is',
     file: 'server/devices/identity.ts',

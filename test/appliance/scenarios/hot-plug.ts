@@ -112,9 +112,7 @@ async function measure(world: World, id: string, ended: OperationReply, clocks: 
   check(sent !== undefined, 'the disk was never plugged');
   const name = String(ended.response?.device_path).replace('/dev/', '');
   const kernel = (await kernelLog(world, `[${name}] `)) + clocks.sinceBoot - clocks.ahead - sent;
-  const entries = await world.api.get<readonly { step: string; state: string; at: string }[]>(
-    `/api/v1/operations/${ended.id}/events`,
-  );
+  const entries = await journal(world, ended.id);
   const at = (step: string) => {
     const entry = entries.find((one) => one.step === step && one.state === 'done');
     check(entry !== undefined, `the journal has no ${step}`);
@@ -123,6 +121,19 @@ async function measure(world: World, id: string, ended: OperationReply, clocks: 
   const completed =
     'completed_at' in ended ? Date.parse(String(ended.completed_at)) - clocks.ahead - sent : Number.NaN;
   return { kernel, mapped: at('map'), exported: at('publish'), completed };
+}
+
+interface Entry {
+  readonly step: string;
+  readonly state: string;
+  readonly at: string;
+}
+
+/** The journal of an operation that has ended: the stream tells all of it and closes. */
+async function journal(world: World, operationId: string): Promise<Entry[]> {
+  const stream = await fetch(`${world.api.url}/api/v1/operations/${operationId}/events`);
+  const lines = (await stream.text()).split('\n').filter((line) => line.startsWith('data: '));
+  return lines.map((line) => JSON.parse(line.slice('data: '.length)));
 }
 
 function row(name: string, values: readonly number[]): string {
