@@ -52,9 +52,9 @@ const PASSWORD = 'oma_password';
 const DATABASE = 'migratekit_oma';
 const PATIENCE = 60_000;
 
-/** Starts a private instance from Debian's mariadb-server-core in a temporary folder. About 2 s, most of it the installation. */
+/** Starts a private instance from Debian's packages in a temporary folder. About 2 s, most of it the installation. */
 export async function startMariadb(options: MariadbOptions = {}): Promise<Mariadb> {
-  const programs = ensurePackages(['mariadbd', 'mariadb-install-db']);
+  const programs = ensurePackages(['mariadbd', 'mariadb-install-db', 'my_print_defaults']);
   const dir = mkdtempSync(join(tmpdir(), 'volume-mariadb-'));
   const server = new Server(programs.mariadbd, dir, await freePort());
   try {

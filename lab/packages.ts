@@ -6,6 +6,8 @@ import { delimiter, join } from 'node:path';
 export const PACKAGES = {
   mariadbd: 'mariadb-server-core',
   'mariadb-install-db': 'mariadb-server-core',
+  // mariadb-install-db asks for it, and its package does not bring it.
+  my_print_defaults: 'mariadb-client-core',
   'nbd-server': 'nbd-server',
   'nbd-client': 'nbd-client',
   nbdinfo: 'libnbd-bin',

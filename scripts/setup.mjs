@@ -12,6 +12,8 @@ export const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const PACKAGES = {
   mariadbd: 'mariadb-server-core',
   'mariadb-install-db': 'mariadb-server-core',
+  // mariadb-install-db asks for it, and its package does not bring it.
+  my_print_defaults: 'mariadb-client-core',
   'nbd-server': 'nbd-server',
   nbdcopy: 'libnbd-bin',
   'qemu-storage-daemon': 'qemu-system-common',
