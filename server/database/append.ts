@@ -8,6 +8,7 @@ import { leaseLost, requireEpoch } from './epoch';
 import { isDuplicate } from './faults';
 import type { Epoch, OperationChange } from './ledger';
 import type { Database } from './pool';
+import { rememberStragglers } from './stragglers';
 import type { Tables } from './tables';
 import { entriesAfter, insertEntries, sameEntries } from './write-journal';
 
@@ -23,7 +24,9 @@ export async function append(
   return database.transaction(async (tx) => {
     await requireEpoch(tx, epoch);
     const updated = await patch(tx, epoch, operationId, change);
-    const there = await entriesAfter(tx, operationId, change.after);
+    // An end looks at the whole journal: a detach job in it may still be under way.
+    const journal = await entriesAfter(tx, operationId, change.end ? 0 : change.after);
+    const there = journal.filter(({ sequence }) => sequence > change.after);
     if (there.length > 0) {
       // An earlier try of this very change was committed and its answer was lost.
       if (sameEntries(there, entries)) return there;
@@ -31,12 +34,13 @@ export async function append(
     }
     if (!updated) throw leaseLost();
     await applyEffects(tx, change.effects ?? [], change.at, parts);
-    if (change.end) await addToTotals(tx, operationId);
-    return insertEntries(
-      tx,
-      { applianceId: epoch.applianceId, operationId, after: change.after, at: change.at },
-      entries,
-    );
+    const where = { applianceId: epoch.applianceId, operationId, after: change.after, at: change.at };
+    const written = await insertEntries(tx, where, entries);
+    if (change.end) {
+      await addToTotals(tx, operationId);
+      await rememberStragglers(tx, operationId, [...journal, ...written]);
+    }
+    return written;
   });
 }
 

@@ -14,6 +14,7 @@ import type {
   TerminalStatus,
 } from '../operations/model';
 import type { ErrorCode } from '../runtime/errors';
+import type { Straggler } from './stragglers';
 
 /**
  * The ledger port: everything durable that the domain needs, in the domain's words. Implemented by MySQL/MariaDB
@@ -71,9 +72,9 @@ export interface Ledger {
    * Detach jobs on this volume whose end was never journaled, from operations that have ended: they may still act, and a
    * new attach must wait for them (apache/cloudstack#14214).
    */
-  stragglingJobs(volumeId: string): Promise<{ operationId: string; step: string; jobId: string }[]>;
-  /** Journals that a straggling job has ended, so that it is not waited for again. */
-  settleStraggler(epoch: Epoch, operationId: string, step: string, data: JsonObject): Promise<void>;
+  stragglingJobs(volumeId: string): Promise<Straggler[]>;
+  /** Journals how a straggling job has ended, so that it is not waited for again. */
+  settleStraggler(epoch: Epoch, straggler: Straggler, data: JsonObject): Promise<void>;
 
   // ---- mappings and exports ---------------------------------------------------------------------------------------
   /** Volumes of this appliance with an operation that has not ended. */

@@ -16,7 +16,7 @@ import type { Accepted, Epoch, Ledger, MappingEffect, NewOperation, OperationCha
 import { MemoryReads } from './memory-reads';
 import { applyToStore, MemoryStore, type StoredOperation } from './memory-store';
 import { toOperation } from './rows';
-import { findStragglers } from './stragglers';
+import { findStragglers, type Straggler } from './stragglers';
 import { sameEntries } from './write-journal';
 
 export interface MemoryLedgerParts {
@@ -174,16 +174,14 @@ export class MemoryLedger extends MemoryReads implements Ledger {
     return 'cancelled';
   }
 
-  async settleStraggler(epoch: Epoch, operationId: string, step: string, data: JsonObject): Promise<void> {
+  async settleStraggler(epoch: Epoch, straggler: Straggler, data: JsonObject): Promise<void> {
     this.requireEpoch(epoch);
+    const { operationId, step, jobId } = straggler;
     const journal = this.journal(operationId);
-    const open = findStragglers(journal).some(
-      (straggler) =>
-        straggler.step === step && (data.job_id === undefined || straggler.jobId === data.job_id),
-    );
+    const open = findStragglers(journal).some((one) => one.step === step && one.jobId === jobId);
     if (open)
       this.write(epoch.applianceId, operationId, journal.at(-1)?.sequence ?? 0, this.now(), [
-        { step, state: 'finished', data },
+        { step, state: 'finished', data: { job_id: jobId, ...data } },
       ]);
   }
 

@@ -11,7 +11,7 @@ import {
 } from '../operations/model';
 import type { OperationCounts, OperationFilter } from './ledger';
 import type { MemoryStore, StoredOperation } from './memory-store';
-import { DETACHING_STEPS, findStragglers, type Straggler } from './stragglers';
+import { findStragglers, type Straggler } from './stragglers';
 
 /** The reading half of MemoryLedger. */
 export class MemoryReads {
@@ -60,11 +60,8 @@ export class MemoryReads {
         .filter(({ operation }) => operation.volumeId === volumeId && isTerminal(operation.status))
         .map(({ operation }) => operation.id),
     );
-    const steps: readonly string[] = DETACHING_STEPS;
     return findStragglers(
-      this.store.entries
-        .map(({ entry }) => entry)
-        .filter(({ operationId, step }) => ended.has(operationId) && steps.includes(step)),
+      this.store.entries.map(({ entry }) => entry).filter(({ operationId }) => ended.has(operationId)),
     );
   }
 

@@ -28,9 +28,10 @@ import type {
 } from './ledger';
 import { listOperations } from './list-operations';
 import type { Database } from './pool';
-import { readFeed, readJournal, readStragglers, settleStraggler } from './read-journal';
+import { readFeed, readJournal } from './read-journal';
 import { prune, repair } from './repair';
 import { toExport, toMapping, toOperation } from './rows';
+import { readStragglers, type Straggler, settleStraggler } from './stragglers';
 
 /** The ledger on MySQL or MariaDB. What is more than one statement lives in a file of its own beside this one. */
 export class MysqlLedger implements Ledger {
@@ -108,12 +109,12 @@ export class MysqlLedger implements Ledger {
     return requestCancel(this.database, epoch, operationId, this.now());
   }
 
-  stragglingJobs(volumeId: string): Promise<{ operationId: string; step: string; jobId: string }[]> {
+  stragglingJobs(volumeId: string): Promise<Straggler[]> {
     return readStragglers(this.database, volumeId);
   }
 
-  settleStraggler(epoch: Epoch, operationId: string, step: string, data: JsonObject): Promise<void> {
-    return settleStraggler(this.database, epoch, { operationId, step, data, at: this.now() });
+  settleStraggler(epoch: Epoch, straggler: Straggler, data: JsonObject): Promise<void> {
+    return settleStraggler(this.database, epoch, { ...straggler, data, at: this.now() });
   }
 
   async busyVolumes(applianceId: string): Promise<Set<string>> {

@@ -49,6 +49,14 @@ export interface StepsTable {
   created_at: Time;
 }
 
+/** Detach jobs of ended operations that CloudStack may still be working on (./stragglers.ts). */
+export interface StragglersTable {
+  operation_id: string;
+  step: string;
+  job_id: string;
+  volume_id: string;
+}
+
 export interface MappingsTable {
   id: string;
   volume_id: string;
@@ -102,6 +110,7 @@ export interface Tables {
   volume_operations: OperationsTable;
   volume_operation_steps: StepsTable;
   volume_operation_totals: TotalsTable;
+  straggling_jobs: StragglersTable;
   device_mappings: MappingsTable;
   nbd_exports: ExportsTable;
   appliances: AppliancesTable;

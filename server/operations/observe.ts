@@ -127,14 +127,12 @@ async function readObstacles(run: OperationRun, volumeId: string, toAppliance: b
   const jobs = await run.active(() => ledger.stragglingJobs(volumeId));
   // They may have ended since the volume was read.
   if (jobs.length > 0) run.forget(['volume']);
-  for (const { operationId, step, jobId } of jobs) {
-    const job = await run.active(() => cloud.queryJob(jobId));
+  for (const straggler of jobs) {
+    const job = await run.active(() => cloud.queryJob(straggler.jobId));
     if (job?.status === 'pending') stragglers += 1;
     else {
       const outcome = job === null ? 'unknown' : job.status === 'succeeded' ? 'ok' : 'failed';
-      await run.active(() =>
-        ledger.settleStraggler(run.epoch, operationId, step, { job_id: jobId, outcome, straggler: true }),
-      );
+      await run.active(() => ledger.settleStraggler(run.epoch, straggler, { outcome, straggler: true }));
     }
   }
   const rival = toAppliance && stragglers === 0 ? seriallessRival(run) : null;

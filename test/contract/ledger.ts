@@ -403,7 +403,7 @@ export function describeLedger(name: string, createWorld: () => Promise<LedgerWo
           'LEASE_LOST',
         );
         await refusal(ledger.requestCancel(epoch, waiting.id), 'LEASE_LOST');
-        await refusal(ledger.settleStraggler(epoch, operation.id, 'detach-volume', {}), 'LEASE_LOST');
+        await refusal(ledger.settleStraggler(epoch, straggler(operation.id), {}), 'LEASE_LOST');
         await refusal(ledger.prune(epoch, T0 * 2, 10), 'LEASE_LOST');
         expect(await snapshot()).toEqual(before);
         expect((await ledger.resumable(successor)).map(({ id }) => id)).toEqual([operation.id]);
@@ -621,6 +621,8 @@ export function describeLedger(name: string, createWorld: () => Promise<LedgerWo
       });
     });
 
+    const straggler = (operationId: string) => ({ operationId, step: 'detach-volume', jobId: 'job-1' });
+
     describe('straggling jobs', () => {
       it('remembers a detach job whose end was never journaled', async () => {
         const { id } = await executing(detach(A));
@@ -642,10 +644,31 @@ export function describeLedger(name: string, createWorld: () => Promise<LedgerWo
         const { id } = await executing(detach(A));
         await append(id, { entries: [entry('detach-volume', 'intent', { job_id: 'job-1' })] });
         await end(id, 'failed');
-        await ledger.settleStraggler(epoch, id, 'detach-volume', { job_id: 'job-1', outcome: 'ok' });
-        await ledger.settleStraggler(epoch, id, 'detach-volume', { job_id: 'job-1', outcome: 'ok' });
+        await ledger.settleStraggler(epoch, straggler(id), { outcome: 'ok' });
+        await ledger.settleStraggler(epoch, straggler(id), { outcome: 'ok' });
         expect(await ledger.stragglingJobs(A)).toEqual([]);
-        expect((await ledger.readJournal(id)).filter(({ state }) => state === 'finished')).toHaveLength(1);
+        expect((await ledger.readJournal(id)).filter(({ state }) => state === 'finished')).toMatchObject([
+          { step: 'detach-volume', data: { job_id: 'job-1', outcome: 'ok' } },
+        ]);
+      });
+
+      it('forgets only the one that was settled', async () => {
+        const { id } = await executing(detach(A));
+        await append(id, {
+          entries: ['job-1', 'job-2'].map((job_id) => entry('detach-volume', 'intent', { job_id })),
+        });
+        await end(id, 'failed');
+        await ledger.settleStraggler(epoch, straggler(id), { outcome: 'ok' });
+        expect(await ledger.stragglingJobs(A)).toEqual([{ ...straggler(id), jobId: 'job-2' }]);
+      });
+
+      it('finds those that the change which ends an operation brings itself', async () => {
+        const { id } = await executing(detach(A));
+        await append(id, {
+          entries: [entry('detach-volume', 'intent', { job_id: 'job-1' })],
+          end: { status: 'failed', response: null, error: 'x', errorCode: null },
+        });
+        expect(await ledger.stragglingJobs(A)).toEqual([straggler(id)]);
       });
 
       it('knows a first try that is still open behind a second one that ended, and the detach of an undo', async () => {

@@ -3,6 +3,7 @@ import { adoptOperations } from './001-operations';
 import { adoptMappings } from './002-mappings';
 import { adoptExports } from './003-exports';
 import { adoptConfiguration } from './004-configuration';
+import { adoptStragglers } from './005-straggling-jobs';
 
 export interface Migration {
   readonly id: string;
@@ -16,4 +17,5 @@ export const MIGRATIONS: readonly Migration[] = [
   { id: '002-mappings', run: adoptMappings },
   { id: '003-exports', run: adoptExports },
   { id: '004-configuration', run: adoptConfiguration },
+  { id: '005-straggling-jobs', run: adoptStragglers },
 ];

@@ -30,6 +30,19 @@ beforeAll(async () => {
     [],
     dsn.database,
   );
+  // volume-2, volume-6, … are detached again and again; one of those detaches never heard from its job.
+  await server.query(
+    `INSERT INTO volume_operation_steps (appliance_id, operation_id, sequence, step, state, data)
+     SELECT '${APPLIANCE}', id, n, 'detach-volume', IF(n = 3, 'intent', 'finished'), JSON_OBJECT('job_id', id)
+       FROM volume_operations JOIN (SELECT 3 AS n UNION SELECT 4) x WHERE type = 'detach'`,
+    [],
+    dsn.database,
+  );
+  await server.query(
+    `INSERT INTO straggling_jobs SELECT id, 'detach-volume', id, volume_id FROM volume_operations WHERE sequence = 6`,
+    [],
+    dsn.database,
+  );
   await server.query('ANALYZE TABLE volume_operations', [], dsn.database);
 });
 afterAll(async () => {
@@ -83,6 +96,13 @@ describe(`with ${ROWS} operations`, () => {
     expect(await touched((ledger) => ledger.listOperations({ ...filter, limit: LIMIT }))).toBeLessThan(
       10 * LIMIT,
     );
+  });
+
+  it('an attach does not read the history of its volume', async () => {
+    const asked = touched(async (ledger) => {
+      expect(await ledger.stragglingJobs('volume-6')).toMatchObject([{ step: 'detach-volume' }]);
+    });
+    expect(await asked).toBeLessThan(10);
   });
 
   it('the metrics do not count them one by one', async () => {

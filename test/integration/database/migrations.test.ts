@@ -12,6 +12,7 @@ import { silentLogger } from '~/server/runtime/logger';
 import { LIVE, SPECIFICATION, SPECIFICATION_LATIN1, VM, VOLUMES } from './old-databases';
 
 const APPLIANCE = 'd0000000-0000-4000-8000-00000000000d';
+const START = Date.UTC(2025, 0, 1);
 const [FIRST, SECOND, THIRD] = VOLUMES;
 const TABLES = [
   'volume_operations',
@@ -19,6 +20,8 @@ const TABLES = [
   'device_mappings',
   'nbd_exports',
   'appliances',
+  'volume_operation_totals',
+  'straggling_jobs',
 ];
 
 let server: Mariadb;
@@ -95,6 +98,46 @@ describe('a fresh database', () => {
       survived += 1;
     }
     expect(survived).toBeGreaterThan(5);
+  });
+});
+
+describe('a database from before straggling_jobs', () => {
+  it('keeps the open detach jobs of its ended operations', async () => {
+    const dsn = await databaseWith([]);
+    await migrate(dsn, silentLogger);
+    const { ledger } = ledgerOn(dsn);
+    const epoch = await ledger.takeOver(APPLIANCE, 'test');
+    const tries = {
+      open: [
+        ['intent', 'lost'],
+        ['intent', 'second'],
+        ['accepted', 'second'],
+        ['finished', 'second'],
+      ],
+      settled: [
+        ['intent', 'ended'],
+        ['accepted', 'ended'],
+        ['finished', 'ended'],
+      ],
+    } as const;
+    for (const [id, entries] of Object.entries(tries)) {
+      const detach = { vmId: null, request: { volume_id: id }, idempotencyKey: null, requestHash: '' };
+      await ledger.accept(epoch, { ...detach, id, type: 'detach', volumeId: id, at: START });
+      await ledger.claim(epoch, 1);
+      await ledger.append(epoch, id, {
+        after: 2,
+        at: START,
+        entries: entries.map(([state, job_id]) => ({ step: 'detach-volume', state, data: { job_id } })),
+        end: { status: 'failed', response: null, error: 'x', errorCode: 'STEP_DEADLINE' },
+      });
+    }
+    const open = [{ operationId: 'open', step: 'detach-volume', jobId: 'lost' }];
+    expect(await ledger.stragglingJobs('open')).toEqual(open);
+    await server.query('DROP TABLE straggling_jobs', [], dsn.database);
+    await server.query("DELETE FROM volume_daemon_migrations WHERE id LIKE '005%'", [], dsn.database);
+    expect(await migrate(dsn, silentLogger)).toEqual(['005-straggling-jobs']);
+    expect(await ledger.stragglingJobs('open')).toEqual(open);
+    expect(await ledger.stragglingJobs('settled')).toEqual([]);
   });
 });
 
