@@ -144,7 +144,11 @@ export class Jobs {
 
   private purge(): void {
     const oldest = this.parts.clock.now() - this.parts.retention;
-    for (const job of this.all.values()) if ((job.completed ?? job.created) < oldest) this.all.delete(job.id);
+    for (const job of this.all.values()) {
+      // In the order they were made; what is younger than this has not ended before it either.
+      if (job.created >= oldest) return;
+      if ((job.completed ?? job.created) < oldest) this.all.delete(job.id);
+    }
   }
 }
 

@@ -123,7 +123,13 @@ export type Action =
       readonly jobId: string;
       readonly volumeId: string;
     }
-  | { readonly do: 'await-job'; readonly step: MutationStep; readonly jobId: string }
+  /** `vmId`: the VM whose disk the job changes, as far as it is known. */
+  | {
+      readonly do: 'await-job';
+      readonly step: MutationStep;
+      readonly jobId: string;
+      readonly vmId: string | null;
+    }
   // Our own effects
   | { readonly do: 'publish'; readonly volumeId: string; readonly device: Device }
   | { readonly do: 'republish'; readonly volumeId: string }

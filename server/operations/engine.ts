@@ -2,6 +2,7 @@ import { setMaxListeners } from 'node:events';
 import type { Epoch } from '../database/ledger';
 import { DaemonError } from '../runtime/errors';
 import { LIMITS } from '../runtime/limits';
+import { JobLines } from './job-lines';
 import type { Operation } from './model';
 import type { EngineParts, Siblings } from './parts';
 import { Permits } from './permits';
@@ -24,6 +25,7 @@ export interface PumpReport {
 export class Engine implements Siblings {
   private readonly runs = new Map<string, { run: OperationRun; ended: Promise<void> }>();
   private readonly permits = new Permits(LIMITS.ACTIVE_STEPS);
+  readonly lines = new JobLines();
   private readonly stopping = new AbortController();
   private pumping: Promise<PumpReport> | null = null;
   private pumpAgain = false;

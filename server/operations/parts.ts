@@ -6,6 +6,7 @@ import type { Clock, Random } from '../runtime/clock';
 import type { Logger } from '../runtime/logger';
 import type { Policy } from './decision';
 import type { OperationEvents } from './events';
+import type { JobLines } from './job-lines';
 import type { Operation } from './model';
 
 /** Everything an operation may touch: the ports, and the little of the process that it shares with other operations. */
@@ -44,6 +45,8 @@ export interface Watcher {
 /** The other operations running in this process: what one must know of another. */
 export interface Siblings {
   running(): readonly Operation[];
+  /** Whose turn it is in CloudStack, as far as our own jobs go. */
+  readonly lines: JobLines;
   /** Runs that may have a disk on its way into a guest; see OperationRun.mayBringADisk. */
   bringingDisks(): readonly Operation[];
 }

@@ -1,5 +1,7 @@
 import { jobPollDelay } from '../cloudstack/polling';
+import { sleepUntilAny } from '../runtime/clock';
 import { LIMITS } from '../runtime/limits';
+import type { Action } from './decision';
 import type { MutationStep } from './journal';
 import type { JsonObject, Operation } from './model';
 import type { OperationRun } from './run';
@@ -10,12 +12,25 @@ import type { OperationRun } from './run';
  */
 export async function awaitJob(
   run: OperationRun,
-  step: MutationStep,
-  jobId: string,
+  action: Extract<Action, { do: 'await-job' }>,
+): Promise<Operation | null> {
+  const place = run.siblings.lines.join(action.vmId);
+  try {
+    return await untilEnded(run, action, place.first);
+  } finally {
+    place.leave();
+  }
+}
+
+async function untilEnded(
+  run: OperationRun,
+  { step, jobId }: Extract<Action, { do: 'await-job' }>,
+  first: AbortSignal,
 ): Promise<Operation | null> {
   const { clock } = run.parts;
   const begun = clock.monotonic();
-  for (let poll = 0; !run.signal.aborted; poll += 1) {
+  const pause = pauses(run, first);
+  while (!run.signal.aborted) {
     const job = await run.active(() => run.parts.cloud.queryJob(jobId));
     if (job === null)
       return end(run, step, jobId, { outcome: 'unknown', text: 'CloudStack does not know the job any more' });
@@ -37,9 +52,24 @@ export async function awaitJob(
       );
     }
     run.waiting = { step, reason: `CloudStack job ${jobId} is running`, attempt: 0, nextAttemptAt: null };
-    await clock.sleep(jobPollDelay(poll, elapsed), run.signal);
+    await pause();
   }
   return null;
+}
+
+/** The time between two questions: while other jobs of the VM come before this one they are few. */
+function pauses({ parts: { clock }, signal }: OperationRun, first: AbortSignal): () => Promise<void> {
+  let poll = 0;
+  let since = clock.monotonic();
+  return async () => {
+    if (!first.aborted) {
+      await sleepUntilAny(clock, LIMITS.JOB_POLL_MAX, [signal, first]);
+      if (!first.aborted || signal.aborted) return;
+      since = clock.monotonic();
+    }
+    await clock.sleep(jobPollDelay(poll, clock.monotonic() - since), signal);
+    poll += 1;
+  };
 }
 
 async function end(run: OperationRun, step: MutationStep, jobId: string, data: JsonObject): Promise<null> {

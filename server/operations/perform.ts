@@ -32,7 +32,7 @@ type Performable = Exclude<Action, { do: 'complete' | 'fail' | 'cancel' | 'pause
  */
 export async function perform(run: OperationRun, action: Performable): Promise<Operation | null> {
   if (action.do === 'await-job') {
-    const ended = await awaitJob(run, action.step, action.jobId);
+    const ended = await awaitJob(run, action);
     run.forget(ABOUT_THE_VOLUME);
     return ended;
   }

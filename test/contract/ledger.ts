@@ -592,6 +592,73 @@ export function describeLedger(name: string, createWorld: () => Promise<LedgerWo
         await append(id, { entries: [note('created')], volumeId: A });
         expect((await ledger.readOperation(id))?.volumeId).toBe(A);
       });
+
+      describe('for many operations at the same time', () => {
+        const VOLUMES = Array.from({ length: 12 }, () => randomUUID());
+        const many = async () => {
+          for (const volumeId of VOLUMES) await ask(detach(volumeId));
+          return (await ledger.claim(epoch, 100)).map(({ id }) => id);
+        };
+        const entriesFor = (id: string) => [note('one', { id }), note('two', { id })];
+        const change = (id: string, more: Partial<OperationChange> = {}) => ({
+          after: 2,
+          at: T0 + 5,
+          entries: entriesFor(id),
+          ...more,
+        });
+
+        it('gives each its own entries, as they are read later', async () => {
+          const ids = await many();
+          const written = await Promise.all(ids.map((id) => ledger.append(epoch, id, change(id))));
+          for (const [index, id] of ids.entries()) {
+            expect(written[index]).toMatchObject(entriesFor(id).map((one) => ({ ...one, operationId: id })));
+            expect((await ledger.readJournal(id)).slice(2)).toEqual(written[index]);
+            expect(await ledger.readOperation(id)).toMatchObject({ status: 'executing', updatedAt: T0 + 5 });
+          }
+        });
+
+        it('ends all, counts all, and remembers the open detach job of the one that has it', async () => {
+          const ids = await many();
+          const [lost = ''] = ids;
+          await append(lost, { entries: [entry('detach-volume', 'intent', { job_id: 'job-1' })] });
+          const stop = { status: 'failed', response: null, error: 'no', errorCode: 'VOLUME_BUSY' } as const;
+          await Promise.all(
+            ids.map((id) => ledger.append(epoch, id, change(id, { after: id === lost ? 3 : 2, end: stop }))),
+          );
+          for (const [index, id] of ids.entries()) {
+            expect(await ledger.readOperation(id)).toMatchObject({ status: 'failed', error: 'no' });
+            const open = await ledger.stragglingJobs(VOLUMES[index] ?? '');
+            expect(open).toEqual(id === lost ? [straggler(id)] : []);
+          }
+          expect((await ledger.counts(APPLIANCE)).byStatus.failed).toBe(ids.length);
+        });
+
+        it('writes the others when one has been written before, one has ended, and one comes too late', async () => {
+          const ids = await many();
+          const [again = '', gone = '', late = '', ...others] = ids;
+          const before = await ledger.append(epoch, again, change(again));
+          await end(gone);
+          await append(late, { entries: [note('somebody else')] });
+          const results = await Promise.allSettled(ids.map((id) => ledger.append(epoch, id, change(id))));
+          const of = (id: string) => results[ids.indexOf(id)];
+          expect(of(again)).toEqual({ status: 'fulfilled', value: before });
+          for (const id of [gone, late])
+            expect(of(id)).toMatchObject({ status: 'rejected', reason: { code: 'LEASE_LOST' } });
+          for (const id of others) {
+            expect(of(id)).toMatchObject({ status: 'fulfilled' });
+            expect(await ledger.readJournal(id)).toHaveLength(4);
+          }
+        });
+
+        it('refuses all of them after a take-over', async () => {
+          const ids = await many();
+          await ledger.takeOver(APPLIANCE, 'second');
+          const results = await Promise.allSettled(ids.map((id) => ledger.append(epoch, id, change(id))));
+          for (const result of results)
+            expect(result).toMatchObject({ status: 'rejected', reason: { code: 'LEASE_LOST' } });
+          for (const id of ids) expect(await ledger.readJournal(id)).toHaveLength(2);
+        });
+      });
     });
 
     describe('cancelling', () => {

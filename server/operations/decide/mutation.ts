@@ -47,12 +47,19 @@ export function mutate(
       };
     }
     case 'accepted':
-      return { do: 'await-job', step, jobId: state.jobId };
+      return { do: 'await-job', step, jobId: state.jobId, vmId: vmOf(s, command) };
     case 'ended':
       return done(state);
     default:
       return state satisfies never;
   }
+}
+
+/** The VM whose disks the command changes; of a detach after a restart it is not known. */
+function vmOf({ facts: { volume } }: Situation, command: CloudCommand): string | null {
+  if (command.name === 'attachVolume') return command.vmId;
+  if (command.name !== 'detachVolume' || volume === undefined || volume === 'absent') return null;
+  return volume.vmId;
 }
 
 function lostJob(step: MutationStep, jobId: string): Action {

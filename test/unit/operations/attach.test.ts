@@ -109,6 +109,7 @@ describe('attach decides', () => {
     expect(decideAttach(situation('attach', here, { steps: [intent, accepted] }))).toMatchObject({
       do: 'await-job',
       jobId: 'j1',
+      vmId: APPLIANCE,
     });
   });
 
