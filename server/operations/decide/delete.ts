@@ -59,11 +59,7 @@ function deleteDetached(s: Situation<'delete'>, volumeId: string): Action {
     };
   }
   if (!volume) return { do: 'read-volume', volumeId };
-  if (volume === 'absent') {
-    const message =
-      call.at === 'none' ? 'Volume was already absent from CloudStack' : 'Volume deleted successfully';
-    return { do: 'complete', response: { volume_id: volumeId, message } };
-  }
+  if (volume === 'absent') return deleted(s, volumeId, call.at !== 'none');
   if (isLeaving(volume) && call.at !== 'none') return waitUntilAbsent(s, volume.state, volumeId);
   if (call.at === 'ended') return tryAgainOrGiveUp(s, STEP, call, 'volume deletion');
   if (!isLeaving(volume)) {
@@ -71,6 +67,20 @@ function deleteDetached(s: Situation<'delete'>, volumeId: string): Action {
     if (busy) return busy;
   }
   return intend(s, STEP);
+}
+
+/** A disk that was on its way may have come between the last look at the guest and the call. */
+function deleted(s: Situation, volumeId: string, byUs: boolean): Action {
+  if (byUs && s.facts.gone === undefined)
+    return { do: 'await-gone', volumeId, timeout: LIMITS.DEVICE_GONE_DEADLINE };
+  if (byUs && !s.facts.gone)
+    return giveUp(
+      'DEVICE_STILL_PRESENT',
+      `Volume ${volumeId} is deleted, but this guest still has its disk (ghost disk)`,
+      { volume_id: volumeId },
+    );
+  const message = byUs ? 'Volume deleted successfully' : 'Volume was already absent from CloudStack';
+  return { do: 'complete', response: { volume_id: volumeId, message } };
 }
 
 function waitUntilAbsent(s: Situation, state: string, volumeId: string): Action {

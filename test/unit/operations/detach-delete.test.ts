@@ -168,8 +168,22 @@ describe('delete decides', () => {
       ),
     ).toMatchObject({ do: 'pause' });
     expect(
-      decideDelete(situation('delete', request, { steps: call, facts: { volume: 'absent' } })),
+      decideDelete(situation('delete', request, { steps: call, facts: { volume: 'absent', gone: true } })),
     ).toMatchObject({ do: 'complete' });
+  });
+
+  it('looks at the guest once more before it says that it is done: a disk may have come meanwhile', () => {
+    const call: Step[] = [
+      ['delete-volume', 'intent', { job_id: 'j' }],
+      ['delete-volume', 'finished', { job_id: 'j', outcome: 'ok' }],
+    ];
+    const facts = { volume: 'absent' as const };
+    expect(decideDelete(situation('delete', request, { steps: call, facts }))).toMatchObject({
+      do: 'await-gone',
+    });
+    expect(
+      decideDelete(situation('delete', request, { steps: call, facts: { ...facts, gone: false } })),
+    ).toMatchObject({ data: { code: 'DEVICE_STILL_PRESENT' } });
   });
 
   it('does not take a refusal for success: "attached" and "snapshot in progress" are the same 431 as "not found"', () => {
