@@ -30,6 +30,9 @@ async function untilEnded(
   const { clock } = run.parts;
   const begun = clock.monotonic();
   const pause = pauses(run, first);
+  run.waiting = { step, reason: `CloudStack job ${jobId} is running`, attempt: 0, nextAttemptAt: null };
+  // What has just joined behind others has not even begun.
+  if (!first.aborted) await pause();
   while (!run.signal.aborted) {
     const job = await run.active(() => run.parts.cloud.queryJob(jobId));
     if (job === null)
@@ -51,7 +54,6 @@ async function untilEnded(
         `The CloudStack job ${jobId} has not ended within ${LIMITS.JOB_DEADLINE / 60_000} minutes`,
       );
     }
-    run.waiting = { step, reason: `CloudStack job ${jobId} is running`, attempt: 0, nextAttemptAt: null };
     await pause();
   }
   return null;
