@@ -5,6 +5,7 @@ import { freePort } from './ports';
 
 /** As packaging/systemd/volume-daemon.service starts it. */
 export const NODE_FLAGS = ['--max-semi-space-size=4', '--max-old-space-size=384'];
+export const NODE_ENVIRONMENT = { NODE_ENV: 'production', MALLOC_ARENA_MAX: '1' };
 const ENTRY = fileURLToPath(new URL('../.output/server/index.mjs', import.meta.url));
 
 export interface DaemonProcess {
@@ -41,7 +42,7 @@ export async function startDaemon(options: DaemonOptions): Promise<DaemonProcess
       PATH: process.env.PATH ?? '',
       HOST: '127.0.0.1',
       PORT: String(port),
-      NODE_ENV: 'production',
+      ...NODE_ENVIRONMENT,
       ...options.env,
     },
     stdio: ['ignore', 'pipe', 'pipe'],
