@@ -41,7 +41,7 @@ export async function rememberStragglers(
   journal: readonly JournalEntry[],
 ): Promise<void> {
   for (const { step, jobId } of findStragglers(journal))
-    await sql`INSERT IGNORE INTO straggling_jobs (operation_id, step, job_id, volume_id)
+    await sql`INSERT INTO straggling_jobs (operation_id, step, job_id, volume_id)
       SELECT id, ${step}, ${jobId}, volume_id FROM volume_operations WHERE id = ${operationId}`.execute(tx);
 }
 
@@ -66,11 +66,12 @@ export async function settleStraggler(
     await sql`SELECT id FROM volume_operations WHERE id = ${operationId} FOR UPDATE`.execute(tx);
     const journal = await entriesAfter(tx, operationId, 0);
     const open = findStragglers(journal).some((one) => one.step === step && one.jobId === jobId);
-    if (!open) return;
-    const after = journal.at(-1)?.sequence ?? 0;
-    await insertEntries(tx, { applianceId: epoch.applianceId, operationId, after, at }, [
-      { step, state: 'finished', data: { job_id: jobId, ...data } },
-    ]);
+    if (open) {
+      const after = journal.at(-1)?.sequence ?? 0;
+      await insertEntries(tx, { applianceId: epoch.applianceId, operationId, after, at }, [
+        { step, state: 'finished', data: { job_id: jobId, ...data } },
+      ]);
+    }
     await tx
       .deleteFrom('straggling_jobs')
       .where('operation_id', '=', operationId)
