@@ -1,11 +1,10 @@
 import { type RawBuilder, sql, type Transaction } from 'kysely';
 import type { OperationType } from '../operations/model';
-import type { DaemonError } from '../runtime/errors';
 import { LIMITS } from '../runtime/limits';
+import { AcceptQueue, type Answer } from './accept-queue';
 import { firstEntry, keyReused, mayJoin } from './accept-rules';
 import { leaseLost } from './epoch';
 import { isDuplicate } from './faults';
-import { GroupQueue } from './group-queue';
 import type { Accepted, Epoch, NewOperation } from './ledger';
 import type { Database } from './pool';
 import { Room } from './room';
@@ -13,9 +12,6 @@ import { toOperation } from './rows';
 import type { Tables } from './tables';
 import { Turns } from './turns';
 import { entriesAfter } from './write-journal';
-
-/** What became of one request of a group. */
-type Answer = Accepted | DaemonError;
 
 /** Stores requests, or finds the operations they repeat (see Ledger.accept). */
 export class Acceptor {
@@ -25,12 +21,11 @@ export class Acceptor {
    */
   private readonly turns = new Turns();
   private readonly room: Room;
-  /** One transaction at a time also keeps the count of what waits exact. */
-  private readonly queue: GroupQueue<NewOperation, Accepted>;
+  private readonly queue: AcceptQueue;
 
   constructor(database: Database, pendingMax: number) {
     this.room = new Room(pendingMax);
-    this.queue = new GroupQueue((epoch, inputs) =>
+    this.queue = new AcceptQueue((epoch, inputs) =>
       database.transaction((tx) => acceptIn(tx, epoch, inputs, this.room)),
     );
   }

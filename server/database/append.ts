@@ -20,7 +20,7 @@ export async function append(
   change: OperationChange,
   parts: EffectParts,
 ): Promise<JournalEntry[]> {
-  const entries = entriesOf(change);
+  const entries = [...change.entries, ...endEntry(change)];
   return database.transaction(async (tx) => {
     await requireEpoch(tx, epoch);
     const updated = await patch(tx, epoch, operationId, change);
@@ -36,27 +36,16 @@ export async function append(
     await applyEffects(tx, change.effects ?? [], change.at, parts);
     const where = { applianceId: epoch.applianceId, operationId, after: change.after, at: change.at };
     const written = await insertEntries(tx, where, entries);
-    if (change.end) await noteEnd(tx, operationId, [...journal, ...written]);
+    if (change.end) {
+      await addToTotals(tx, operationId);
+      await rememberStragglers(tx, operationId, [...journal, ...written]);
+    }
     return written;
   });
 }
 
-/** With the entry that an end writes by itself. */
-export function entriesOf(change: OperationChange): NewJournalEntry[] {
-  return [...change.entries, ...endEntry(change)];
-}
-
-export async function noteEnd(
-  tx: Transaction<Tables>,
-  operationId: string,
-  journal: readonly JournalEntry[],
-): Promise<void> {
-  await addToTotals(tx, operationId);
-  await rememberStragglers(tx, operationId, journal);
-}
-
 /** The row lock of this update is what serialises writers; its WHERE is the proof of ownership. */
-export async function patch(
+async function patch(
   tx: Transaction<Tables>,
   epoch: Epoch,
   operationId: string,
@@ -134,4 +123,52 @@ export function cut<T extends string | null>(text: T): T | string {
   return text !== null && text.length > LIMITS.TEXT_CHARACTERS
     ? `${text.slice(0, LIMITS.TEXT_CHARACTERS)}…`
     : text;
+}
+
+/** Marks or makes a cancel (see Ledger.requestCancel). */
+export async function requestCancel(
+  database: Database,
+  epoch: Epoch,
+  operationId: string,
+  now: number,
+): Promise<'cancelled' | 'requested' | 'ended' | 'missing'> {
+  return database.transaction(async (tx, attempt) => {
+    await requireEpoch(tx, epoch);
+    const row = await tx
+      .selectFrom('volume_operations')
+      .select(['status', 'epoch'])
+      .where('id', '=', operationId)
+      .where('appliance_id', '=', epoch.applianceId)
+      .forUpdate()
+      .executeTakeFirst();
+    if (!row) return 'missing';
+    if (row.status === 'pending') return cancelPending(tx, epoch, operationId, now);
+    if (row.status !== 'executing')
+      return attempt.inDoubt && row.status === 'cancelled' ? 'cancelled' : 'ended';
+    await tx
+      .updateTable('volume_operations')
+      .set({ cancel_requested: 1, updated_at: new Date(now) })
+      .where('id', '=', operationId)
+      .execute();
+    return 'requested';
+  });
+}
+
+async function cancelPending(
+  tx: Transaction<Tables>,
+  epoch: Epoch,
+  operationId: string,
+  now: number,
+): Promise<'cancelled'> {
+  const at = new Date(now);
+  await tx
+    .updateTable('volume_operations')
+    .set({ status: 'cancelled', cancel_requested: 1, updated_at: at, completed_at: at })
+    .where('id', '=', operationId)
+    .execute();
+  await insertEntries(tx, { applianceId: epoch.applianceId, operationId, after: 1, at: now }, [
+    { step: 'operation', state: 'cancelled', data: {} },
+  ]);
+  await addToTotals(tx, operationId);
+  return 'cancelled';
 }

@@ -12,8 +12,7 @@ import type {
 import { type Random, systemRandom } from '../runtime/clock';
 import { LIMITS } from '../runtime/limits';
 import { Acceptor } from './accept';
-import { Appender } from './appender';
-import { requestCancel } from './cancel';
+import { append, requestCancel } from './append';
 import { claim, resumable } from './claim';
 import { countOperations } from './counts';
 import { Hub } from './hub';
@@ -37,7 +36,6 @@ import { readStragglers, type Straggler, settleStraggler } from './stragglers';
 /** The ledger on MySQL or MariaDB. What is more than one statement lives in a file of its own beside this one. */
 export class MysqlLedger implements Ledger {
   private readonly acceptor: Acceptor;
-  private readonly appender: Appender;
   private readonly hub: Hub;
 
   constructor(
@@ -48,7 +46,6 @@ export class MysqlLedger implements Ledger {
   ) {
     this.acceptor = new Acceptor(database, limits.pendingMax);
     this.hub = new Hub(database);
-    this.appender = new Appender(database, async () => ({ hub: await this.hub.present() }));
   }
 
   async takeOver(applianceId: string, owner: string): Promise<Epoch> {
@@ -104,8 +101,8 @@ export class MysqlLedger implements Ledger {
     return readFeed(this.database, applianceId, after, limit);
   }
 
-  append(epoch: Epoch, operationId: string, change: OperationChange): Promise<JournalEntry[]> {
-    return this.appender.append(epoch, operationId, change);
+  async append(epoch: Epoch, operationId: string, change: OperationChange): Promise<JournalEntry[]> {
+    return append(this.database, epoch, operationId, change, { hub: await this.hub.present() });
   }
 
   requestCancel(epoch: Epoch, operationId: string): Promise<'cancelled' | 'requested' | 'ended' | 'missing'> {

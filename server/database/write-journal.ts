@@ -3,18 +3,10 @@ import type { JournalEntry, NewJournalEntry } from '../operations/model';
 import { toEntry } from './rows';
 import type { Tables } from './tables';
 
-/** Whose journal, behind which sequence, at what time (wall clock ms). */
-interface Place {
-  readonly applianceId: string;
-  readonly operationId: string;
-  readonly after: number;
-  readonly at: number;
-}
-
 /** Appends entries to one operation's journal with the sequences that follow `after`. */
 export async function insertEntries(
   tx: Transaction<Tables>,
-  where: Place,
+  where: { applianceId: string; operationId: string; after: number; at: number },
   entries: readonly NewJournalEntry[],
 ): Promise<JournalEntry[]> {
   if (entries.length === 0) return [];
@@ -24,7 +16,15 @@ export async function insertEntries(
     const sequence = where.after + index + 1;
     const inserted = await tx
       .insertInto('volume_operation_steps')
-      .values(toRow(where, sequence, entry))
+      .values({
+        appliance_id: where.applianceId,
+        operation_id: where.operationId,
+        sequence,
+        step: entry.step,
+        state: entry.state,
+        data: JSON.stringify(entry.data),
+        created_at: new Date(where.at),
+      })
       .executeTakeFirstOrThrow();
     result.push({
       id: Number(inserted.insertId),
@@ -37,57 +37,20 @@ export async function insertEntries(
   return result;
 }
 
-/** Appends to several journals with one statement; the ids it gives must be read. */
-export async function insertJournals(
-  tx: Transaction<Tables>,
-  journals: readonly { where: Place; entries: readonly NewJournalEntry[] }[],
-): Promise<void> {
-  const rows = journals.flatMap(({ where, entries }) =>
-    entries.map((entry, index) => toRow(where, where.after + index + 1, entry)),
-  );
-  if (rows.length > 0) await tx.insertInto('volume_operation_steps').values(rows).execute();
-}
-
-function toRow(where: Place, sequence: number, { step, state, data }: NewJournalEntry) {
-  return {
-    appliance_id: where.applianceId,
-    operation_id: where.operationId,
-    sequence,
-    step,
-    state,
-    data: JSON.stringify(data),
-    created_at: new Date(where.at),
-  };
-}
-
-/** Entries of several journals, each after a sequence of its own; in order. */
-export async function journalsAfter(
-  tx: Transaction<Tables>,
-  journals: readonly { operationId: string; after: number }[],
-): Promise<JournalEntry[]> {
-  const rows = await tx
-    .selectFrom('volume_operation_steps')
-    .selectAll()
-    .where((eb) =>
-      eb.or(
-        journals.map(({ operationId, after }) =>
-          eb.and([eb('operation_id', '=', operationId), eb('sequence', '>', after)]),
-        ),
-      ),
-    )
-    .orderBy('operation_id')
-    .orderBy('sequence')
-    .execute();
-  return rows.map(toEntry);
-}
-
 /** Entries after a sequence, in order. */
-export function entriesAfter(
+export async function entriesAfter(
   tx: Transaction<Tables>,
   operationId: string,
   after: number,
 ): Promise<JournalEntry[]> {
-  return journalsAfter(tx, [{ operationId, after }]);
+  const rows = await tx
+    .selectFrom('volume_operation_steps')
+    .selectAll()
+    .where('operation_id', '=', operationId)
+    .where('sequence', '>', after)
+    .orderBy('sequence')
+    .execute();
+  return rows.map(toEntry);
 }
 
 /** Is what is there exactly what the writer wants to write? Then an earlier try of the same writer had been committed. */

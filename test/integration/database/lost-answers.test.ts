@@ -116,29 +116,6 @@ describe.each(['before', 'after'] as const)(
       expect(await truth.readMapping(VOLUME)).toMatchObject({ devicePath: '/dev/vdb' });
     });
 
-    it('changes that share a transaction are written exactly once', async () => {
-      const ids = ['one', 'two', 'three', 'four'];
-      for (const id of ids) await ledger.accept(epoch, { ...request(id), volumeId: id });
-      await ledger.claim(epoch, ids.length);
-      const change: OperationChange = {
-        after: 2,
-        at: T0 + 5,
-        entries: [{ step: 'attach-volume', state: 'intent', data: { job_id: 'j' } }],
-        end: { status: 'completed', response: null, error: null, errorCode: null },
-      };
-      const [first, ...others] = ids.map((id) => ledger.append(epoch, id, change));
-      // What came while the first was under way goes together.
-      await first;
-      proxy.cut = moment;
-      const written = await Promise.all(others);
-      expect(proxy.cuts).toBe(1);
-      for (const [index, id] of ids.slice(1).entries()) {
-        expect(await truth.readJournal(id)).toHaveLength(4);
-        expect((await truth.readJournal(id)).slice(2)).toEqual(written[index]);
-      }
-      expect((await truth.counts(APPLIANCE)).byStatus.completed).toBe(ids.length);
-    });
-
     it('a repair is journaled exactly once', async () => {
       proxy.cut = moment;
       await ledger.repair(epoch, [{ kind: 'put-mapping', mapping }], {

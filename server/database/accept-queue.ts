@@ -1,28 +1,30 @@
 import { DaemonError } from '../runtime/errors';
 import { LIMITS } from '../runtime/limits';
-import type { Epoch } from './ledger';
+import type { Accepted, Epoch, NewOperation } from './ledger';
 
-interface Waiting<Input, Output> {
+/** What became of one request of a group. */
+export type Answer = Accepted | DaemonError;
+
+interface Waiting {
   readonly epoch: Epoch;
-  readonly input: Input;
-  readonly resolve: (output: Output) => void;
+  readonly input: NewOperation;
+  readonly resolve: (accepted: Accepted) => void;
   readonly reject: (error: unknown) => void;
 }
 
 /**
- * What is to be written while a transaction is under way is written together by the next one: under load many share its round trips
- * and its one wait for the disk. What comes alone does not wait for anybody. One transaction at a time, in order of arrival.
+ * Requests that arrive while a transaction is under way are stored together by the next one: under load many share its round trips
+ * and its one wait for the disk. A request that comes alone does not wait for anybody. One transaction at a time, so that the count of
+ * what waits is exact, and what came first is stored first.
  */
-export class GroupQueue<Input, Output> {
-  private waiting: Waiting<Input, Output>[] = [];
+export class AcceptQueue {
+  private waiting: Waiting[] = [];
   private running = false;
 
-  /** `store` is one transaction; its answers have the order of the inputs. It may refuse a group that one member would spoil. */
-  constructor(
-    private readonly store: (epoch: Epoch, inputs: readonly Input[]) => Promise<(Output | DaemonError)[]>,
-  ) {}
+  /** `store` is one transaction; its answers have the order of the requests. */
+  constructor(private readonly store: (epoch: Epoch, inputs: readonly NewOperation[]) => Promise<Answer[]>) {}
 
-  add(epoch: Epoch, input: Input): Promise<Output> {
+  add(epoch: Epoch, input: NewOperation): Promise<Accepted> {
     if (this.waiting.length >= LIMITS.DATABASE_QUEUE)
       return Promise.reject(
         new DaemonError(
@@ -42,7 +44,7 @@ export class GroupQueue<Input, Output> {
     if (!first || this.running) return;
     // A take-over may come between two requests: a group has one epoch.
     const end = this.waiting.findIndex(({ epoch }) => epoch.number !== first.epoch.number);
-    const group = this.waiting.splice(0, Math.min(end < 0 ? Infinity : end, LIMITS.GROUP_SIZE));
+    const group = this.waiting.splice(0, Math.min(end < 0 ? Infinity : end, LIMITS.ACCEPT_GROUP_SIZE));
     this.running = true;
     void this.settle(group).finally(() => {
       this.running = false;
@@ -50,7 +52,7 @@ export class GroupQueue<Input, Output> {
     });
   }
 
-  private async settle(group: readonly Waiting<Input, Output>[]): Promise<void> {
+  private async settle(group: readonly Waiting[]): Promise<void> {
     const [first] = group;
     if (!first) return;
     try {
@@ -64,7 +66,7 @@ export class GroupQueue<Input, Output> {
         else resolve(answer);
       }
     } catch (error) {
-      // What concerns everybody is told to everybody; what one of them did wrong is found by storing one by one.
+      // What concerns everybody is told to everybody; what one request did wrong is found by asking one by one.
       if (group.length === 1 || concernsAll(error)) for (const { reject } of group) reject(error);
       else for (const one of group) await this.settle([one]);
     }
