@@ -9,6 +9,8 @@ import { Violation, World } from './world';
 
 /** Virtual ms after the last mishap within which everything must have ended. */
 const HORIZON = 3 * 3_600_000;
+/** Virtual ms until no disk is on its way any more: the latest comes, or leaves, 12 s after its job (hypervisorFault in ./script.ts). */
+const LAST_DISK = 15_000;
 /** Events after which a schedule counts as running in circles. */
 const EVENTS_MAX = 400_000;
 
@@ -112,7 +114,7 @@ class Schedule {
   private async sync(): Promise<void> {
     const { scheduler } = this.world;
     mend(this.world);
-    await scheduler.sleep(5_000);
+    await scheduler.sleep(LAST_DISK);
     const process = await this.awaitOwner();
     const timeout = () => scheduler.sleep(60_000).then(() => null);
     await Promise.race([process.trySync('end'), timeout()]);
