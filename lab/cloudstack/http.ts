@@ -121,11 +121,11 @@ async function answer(server: Server, request: IncomingMessage, response: Server
   const params = readParams(url, request.headers['content-type'], body);
   const command = params.get('command') ?? '';
   const fault = model.faults.take(command, CALL_FAULTS);
-  if (fault && (await strikeBefore(fault, command, request.socket, response, server.clock))) return;
+  if (fault && (await strikeBefore(fault, command, request.socket, response, model))) return;
   let reply = await execute(server, method, command, params);
   if (fault?.kind === 'duplicate-request') reply = await execute(server, method, command, params);
   const json = params.get('response') === 'json';
-  await writeReply({ reply, json, fault, command, clock: server.clock }, request.socket, response);
+  await writeReply({ reply, json, fault, command, model }, request.socket, response);
 }
 
 /** One request, as the server treats it: who, what, then the command. */

@@ -75,6 +75,8 @@ export class CloudModel {
   readonly faults: Faults;
   readonly latencies: Latencies;
   readonly applianceVmId: string;
+  /** Resolves after ms, or when the simulator stops. */
+  readonly sleep: (ms: number) => Promise<void>;
   private readonly jobTable: Jobs;
   private readonly parts: ModelParts;
   private readonly stopped = new AbortController();
@@ -91,17 +93,17 @@ export class CloudModel {
     this.history = new History(clock);
     this.faults = new Faults(({ kind, command }) => this.history.note('fault', `${kind} ${command}`));
     this.latencies = latenciesFrom(options.latencies);
-    const sleep = (ms: number) => (ms > 0 ? clock.sleep(ms, this.stopped.signal) : Promise.resolve());
+    this.sleep = (ms) => (ms > 0 ? clock.sleep(ms, this.stopped.signal) : Promise.resolve());
     this.jobTable = new Jobs({
       clock,
       random,
       faults: this.faults,
       history: this.history,
       retention: options.jobRetention ?? JOB_RETENTION,
-      sleep,
+      sleep: this.sleep,
       restart: (fault) => this.restart(restartOptions(fault)),
     });
-    this.parts = this.makeParts(sleep);
+    this.parts = this.makeParts(this.sleep);
     this.inventory.addZone('zone-1');
     this.inventory.addOffering('Custom', 0);
     this.inventory.addOffering('Small', 5);
@@ -220,6 +222,10 @@ export class CloudModel {
   /** The disk leaves the appliance's guest without CloudStack knowing (apache/cloudstack#12405). */
   async makePhantom(volumeId: string): Promise<void> {
     await this.options.guest.unplug(this.inventory.volume('detachVolume', 'id', volumeId).id);
+  }
+
+  get isStopped(): boolean {
+    return this.stopped.signal.aborted;
   }
 
   /** Ends every wait, so that nothing of the model outlives it; work in progress is lost. */

@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import type { Clock } from '~/server/runtime/clock';
 import type { CallFault, Fault } from './faults';
+import type { CloudModel } from './model';
 import { ApiError } from './records';
 import { textOf } from './texts';
 import { asJson, asXml, failure, type Reply } from './wire';
@@ -21,7 +21,7 @@ export async function strikeBefore(
   command: string,
   socket: Socket,
   response: ServerResponse,
-  clock: Clock,
+  model: CloudModel,
 ): Promise<boolean> {
   switch (fault.kind) {
     case 'fail-before-effect':
@@ -35,8 +35,8 @@ export async function strikeBefore(
       sendPage(response, fault.code ?? 503);
       return true;
     case 'delay':
-      await clock.sleep(fault.ms ?? 100);
-      return false;
+      await model.sleep(fault.ms ?? 100);
+      return model.isStopped;
     default:
       return false;
   }
@@ -47,12 +47,12 @@ interface Sending {
   readonly json: boolean;
   readonly fault: Fault<CallFault> | null;
   readonly command: string;
-  readonly clock: Clock;
+  readonly model: CloudModel;
 }
 
 /** Sends the reply, or what the fault makes of it. */
 export async function writeReply(sending: Sending, socket: Socket, response: ServerResponse): Promise<void> {
-  const { reply, json, fault, command, clock } = sending;
+  const { reply, json, fault, command, model } = sending;
   const text = json ? asJson(reply) : asXml(reply);
   switch (fault?.kind) {
     case 'drop-reply-after-effect':
@@ -62,7 +62,7 @@ export async function writeReply(sending: Sending, socket: Socket, response: Ser
       sendError(response, command, fault);
       return;
     case 'late-reply':
-      await clock.sleep(fault.ms ?? 1000);
+      await model.sleep(fault.ms ?? 1000);
       break;
     default:
       break;
@@ -84,18 +84,18 @@ export async function writeReply(sending: Sending, socket: Socket, response: Ser
       response.end(`${text}HTTP/1.1 200 OK\r\ncontent-length: ${Buffer.byteLength(text)}\r\n\r\n${text}`);
       return;
     case 'slow-bytes':
-      await trickle(response, text, fault.ms ?? 1000, clock);
+      await trickle(response, text, fault.ms ?? 1000, model);
       return;
     default:
       response.end(text);
   }
 }
 
-async function trickle(response: ServerResponse, text: string, ms: number, clock: Clock): Promise<void> {
+async function trickle(response: ServerResponse, text: string, ms: number, model: CloudModel): Promise<void> {
   for (const character of text) {
     if (response.destroyed) return;
     response.write(character);
-    await clock.sleep(ms / text.length);
+    await model.sleep(ms / text.length);
   }
   response.end();
 }
