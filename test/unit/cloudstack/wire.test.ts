@@ -1,4 +1,5 @@
 import { createServer } from 'node:net';
+import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { CloudError } from '~/server/cloudstack/cloud';
 import { post } from '~/server/cloudstack/transport';
@@ -388,6 +389,18 @@ describe('answers that are none', () => {
       await thief.stop();
     },
   );
+
+  it('a small answer that unpacks to more than the limit is refused too', async () => {
+    const packed = gzipSync(Buffer.alloc(LIMITS.CLOUDSTACK_ANSWER_BYTES + 1, 'x'));
+    expect(packed.length).toBeLessThan(LIMITS.CLOUDSTACK_ANSWER_BYTES / 100);
+    say({
+      socket: (response) =>
+        response.writeHead(200, { 'content-encoding': 'gzip', 'content-length': packed.length }).end(packed),
+    });
+    const error = await refused(attach());
+    expect(error.message).toContain(`larger than ${LIMITS.CLOUDSTACK_ANSWER_BYTES} bytes`);
+    expect(error.outcome).toBe('unknown');
+  });
 
   it('an answer larger than the limit is not read to its end', async () => {
     const chunk = Buffer.alloc(1024 * 1024, 'x');
