@@ -1,5 +1,5 @@
 import type { LabAppliance } from '~/lab/appliance';
-import { parseDsn } from '~/server/database/dsn';
+import { parseDsn } from '~/server/database/connection/dsn';
 import { GIB } from './lab';
 
 /** Rows that a long life leaves behind, written by the database itself: a million takes about a minute. */

@@ -1,10 +1,10 @@
 import { defineNitroPlugin } from 'nitropack/runtime';
-import { fillGuardSettings, guardSettings } from '../server/http/guard-settings';
+import { setCurrentDaemon } from '../server/daemon/current';
+import { launch } from '../server/daemon/launch';
+import { prepareListening } from '../server/daemon/listening';
 import { setHttpLogger } from '../server/http/http-logger';
-import { holdClientsToAPace } from '../server/http/slow-clients';
-import { setCurrentDaemon } from '../server/runtime/current';
-import { launch } from '../server/runtime/launch';
-import { prepareListening } from '../server/runtime/listening';
+import { holdClientsToAPace } from '../server/http/request/connection-limits';
+import { fillGuardSettings, guardSettings } from '../server/http/request/guard-settings';
 
 /**
  * The one plugin: it holds what all handlers share (correlation channel, CloudStack client, MySQL pool) by building the daemon

@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { VERSION } from '~/server/core/version';
 import { openApiDocument } from '~/server/http/openapi';
-import { VERSION } from '~/server/runtime/version';
 
 /**
  * The typed TypeScript client, from the OpenAPI document (which is made from the zod schemas that check requests). Only what that

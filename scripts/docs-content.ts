@@ -3,8 +3,8 @@ import { baselineTables } from '~/bench/report';
 import { cliDoc, manualPage } from '~/cli/manual';
 import { SHELLS } from '~/cli/shells/shells';
 import { NOUNS } from '~/cli/tree';
-import { VARIABLES, type Variable } from '~/server/runtime/configuration/variables';
-import { ERRORS } from '~/server/runtime/errors';
+import { ERRORS } from '~/server/core/errors';
+import { VARIABLES, type Variable } from '~/server/daemon/configuration/variables';
 import { clientSource } from './client';
 
 const NOTE = '<!-- Made from the code by `npm run docs`; edit the code instead. -->';

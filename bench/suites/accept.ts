@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { createPool } from 'mysql2/promise';
 import { ApiClient, type OperationReply } from '~/lab/client';
-import { parseDsn } from '~/server/database/dsn';
-import { connectionOptions } from '~/server/database/pool';
+import { parseDsn } from '~/server/database/connection/dsn';
+import { connectionOptions } from '~/server/database/connection/pool';
 import { atLeast, atMost, type Suite } from '../bench';
 import { stallCloud, withLab } from '../lab';
 import { distribution, load, times } from '../measure';

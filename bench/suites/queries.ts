@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import type { LabAppliance } from '~/lab/appliance';
 import { ApiClient } from '~/lab/client';
-import { parseDsn } from '~/server/database/dsn';
+import { parseDsn } from '~/server/database/connection/dsn';
+import { openPool } from '~/server/database/connection/pool';
 import { MysqlLedger } from '~/server/database/mysql-ledger';
-import { openPool } from '~/server/database/pool';
-import type { NewMapping } from '~/server/operations/model';
+import type { NewMapping } from '~/server/model/operation';
 import { atMost, type Bench, type Suite } from '../bench';
 import { existingVolume, GIB, withLab } from '../lab';
 import { times } from '../measure';

@@ -1,4 +1,4 @@
-import { ERRORS } from '~/server/runtime/errors';
+import { ERRORS } from '~/server/core/errors';
 import type { Operation } from '../client/api';
 import { EXIT } from '../command';
 import type { Context } from '../context';

@@ -1,4 +1,4 @@
-import type { Clock } from '~/server/runtime/clock';
+import type { Clock } from '~/server/core/clock';
 
 export const EFFECT_KINDS = ['create', 'attach', 'detach', 'delete', 'stop', 'start', 'destroy'] as const;
 export type EffectKind = (typeof EFFECT_KINDS)[number];

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { type Clock, systemClock, systemRandom } from '~/server/runtime/clock';
-import { messageOf } from '~/server/runtime/errors';
+import { type Clock, systemClock, systemRandom } from '~/server/core/clock';
+import { messageOf } from '~/server/core/errors';
 import { NO_GUEST, type SimulatedGuest } from '../guest/guest';
 import { COMMANDS } from './commands';
 import { handleControl } from './control';

@@ -1,4 +1,4 @@
-import type { Clock, Random } from '~/server/runtime/clock';
+import type { Clock, Random } from '~/server/core/clock';
 import type { SimulatedGuest } from '../guest/guest';
 import type { DiskOffering, Vm, Volume, Zone } from './records';
 import { badValue } from './texts';

@@ -1,4 +1,4 @@
-import type { Clock, Random } from '~/server/runtime/clock';
+import type { Clock, Random } from '~/server/core/clock';
 import { type Fault, type Faults, JOB_FAULTS, type JobFault, type RESTART_WORK } from './faults';
 import type { History } from './history';
 import { ApiError, type InstanceType, type Job, type JobResult } from './records';

@@ -1,4 +1,4 @@
-import type { Random } from '~/server/runtime/clock';
+import type { Random } from '~/server/core/clock';
 
 /** ms, or a range to draw from: that is how the simulation makes answers overtake each other. */
 export type Milliseconds = number | readonly [least: number, most: number];

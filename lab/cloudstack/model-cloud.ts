@@ -10,8 +10,8 @@ import {
   type CloudZone,
 } from '~/server/cloudstack/cloud';
 import { apiError, badAnswer } from '~/server/cloudstack/errors';
-import type { Clock } from '~/server/runtime/clock';
-import { LIMITS } from '~/server/runtime/limits';
+import type { Clock } from '~/server/core/clock';
+import { LIMITS } from '~/server/core/limits';
 import { CALL_FAULTS, type CallFault, type Fault } from './faults';
 import type { CloudModel } from './model';
 import { ApiError, type Job, type Vm, type Volume } from './records';

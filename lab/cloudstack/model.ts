@@ -1,6 +1,6 @@
 import { setMaxListeners } from 'node:events';
-import type { Clock, Random } from '~/server/runtime/clock';
-import { messageOf } from '~/server/runtime/errors';
+import type { Clock, Random } from '~/server/core/clock';
+import { messageOf } from '~/server/core/errors';
 import type { SimulatedGuest } from '../guest/guest';
 import { type AttachVolume, attachVolume, type DetachVolume, detachVolume, diskOf } from './disks';
 import { type Fault, Faults } from './faults';

@@ -1,9 +1,9 @@
 import { join } from 'node:path';
+import { systemClock } from '~/server/core/clock';
+import { silentLogger } from '~/server/core/log/logger';
 import type { ExportFigures, ExportServer } from '~/server/exports/export-server';
-import { NbdServerExports } from '~/server/exports/nbd-server';
-import { StorageDaemonExports } from '~/server/exports/qsd';
-import { systemClock } from '~/server/runtime/clock';
-import { silentLogger } from '~/server/runtime/logger';
+import { NbdServerExports } from '~/server/exports/nbd-server/nbd-server';
+import { StorageDaemonExports } from '~/server/exports/storage-daemon/storage-daemon';
 import { startNbdServer } from '../nbd-server';
 import { startStorageDaemon } from '../storage-daemon';
 

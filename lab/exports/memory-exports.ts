@@ -1,4 +1,5 @@
 import { dirname } from 'node:path';
+import { DaemonError } from '~/server/core/errors';
 import type {
   ConfiguredExport,
   ExportFigures,
@@ -8,7 +9,6 @@ import type {
   ProbeResult,
 } from '~/server/exports/export-server';
 import { volumeIdOf } from '~/server/exports/naming';
-import { DaemonError } from '~/server/runtime/errors';
 
 /** What lies under a device path at the moment. */
 export interface MemoryDisk {

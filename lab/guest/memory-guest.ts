@@ -1,5 +1,5 @@
-import type { Device, Guest, Holder } from '~/server/devices/model';
-import type { Clock, Random } from '~/server/runtime/clock';
+import type { Clock, Random } from '~/server/core/clock';
+import type { Device, Guest, Holder } from '~/server/devices/device';
 import { type Disk, ROOT_DISK, type SimulatedGuest } from './guest';
 import { reversed, type Shuffle, type Slot, Slots } from './slots';
 

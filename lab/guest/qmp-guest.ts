@@ -1,6 +1,6 @@
 import { open, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
-import { systemClock } from '~/server/runtime/clock';
+import { systemClock } from '~/server/core/clock';
 import type { Disk, SimulatedGuest } from './guest';
 import type { Qmp } from './qmp';
 import { reversed, type Shuffle } from './slots';

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { link, mkdir, open, rename, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { type Clock, systemClock } from '~/server/runtime/clock';
+import { type Clock, systemClock } from '~/server/core/clock';
 import { type Disk, ROOT_DISK, type SimulatedGuest } from './guest';
 import { reversed, type Shuffle, type Slot, Slots } from './slots';
 

@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import type { Clock } from '../runtime/clock';
-import { LIMITS } from '../runtime/limits';
-import type { Logger } from '../runtime/logger';
+import type { Clock } from '../core/clock';
+import { LIMITS } from '../core/limits';
+import type { Logger } from '../core/log/logger';
 import {
   type Cloud,
   type CloudCapabilities,

@@ -1,4 +1,4 @@
-import { LIMITS } from '../runtime/limits';
+import { LIMITS } from '../core/limits';
 
 /**
  * ms until the next look at a job: quick for quick jobs, and never more than a tenth of what it has taken so far, so that the

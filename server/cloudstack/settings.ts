@@ -1,5 +1,5 @@
-import type { Clock } from '../runtime/clock';
-import type { Logger } from '../runtime/logger';
+import type { Clock } from '../core/clock';
+import type { Logger } from '../core/log/logger';
 import { CloudError } from './cloud';
 import { readCredential } from './credentials';
 import { apiEndpoint } from './endpoint';

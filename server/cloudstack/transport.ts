@@ -1,6 +1,6 @@
 import { ofetch } from 'ofetch';
 import { z } from 'zod';
-import { LIMITS } from '../runtime/limits';
+import { LIMITS } from '../core/limits';
 import { apiError, badAnswer, networkError } from './errors';
 
 const errorBody = z.object({

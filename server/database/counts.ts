@@ -1,12 +1,12 @@
 import { sql, type Transaction } from 'kysely';
+import type { OperationCounts } from '../model/ledger';
 import {
   OPERATION_STATUSES,
   OPERATION_TYPES,
   type OperationStatus,
   type OperationType,
-} from '../operations/model';
-import type { OperationCounts } from './ledger';
-import type { Database } from './pool';
+} from '../model/operation';
+import type { Database } from './connection/pool';
 import type { Tables } from './tables';
 
 interface Group {

@@ -1,5 +1,5 @@
 import { type Kysely, sql } from 'kysely';
-import { translate } from './faults';
+import { translate } from './connection/faults';
 import type { Tables } from './tables';
 
 export interface DatabaseFacts {

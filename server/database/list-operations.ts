@@ -1,7 +1,7 @@
 import { type RawBuilder, sql } from 'kysely';
-import type { Operation } from '../operations/model';
-import type { OperationFilter } from './ledger';
-import type { Database } from './pool';
+import type { OperationFilter } from '../model/ledger';
+import type { Operation } from '../model/operation';
+import type { Database } from './connection/pool';
 import { toOperation } from './rows';
 
 /** Newest first (see Ledger.listOperations). */

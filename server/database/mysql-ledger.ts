@@ -1,21 +1,6 @@
 import { sql } from 'kysely';
-import type {
-  ExportRecord,
-  ExportStatus,
-  JournalEntry,
-  JsonObject,
-  Mapping,
-  NewJournalEntry,
-  Operation,
-  OperationType,
-} from '../operations/model';
-import { type Random, systemRandom } from '../runtime/clock';
-import { LIMITS } from '../runtime/limits';
-import { Acceptor } from './accept';
-import { append, requestCancel } from './append';
-import { claim, resumable } from './claim';
-import { countOperations } from './counts';
-import { Hub } from './hub';
+import { type Random, systemRandom } from '../core/clock';
+import { LIMITS } from '../core/limits';
 import type {
   Accepted,
   Epoch,
@@ -25,13 +10,28 @@ import type {
   OperationChange,
   OperationCounts,
   OperationFilter,
-} from './ledger';
+} from '../model/ledger';
+import type {
+  ExportRecord,
+  ExportStatus,
+  JournalEntry,
+  JsonObject,
+  Mapping,
+  NewJournalEntry,
+  Operation,
+  OperationType,
+} from '../model/operation';
+import { Acceptor } from './accept/insert-operation';
+import { prune, repair } from './audited-change';
+import type { Database } from './connection/pool';
+import { countOperations } from './counts';
+import { append, requestCancel } from './journal/append';
+import { claim, resumable } from './journal/claim';
+import { readStragglers, type Straggler, settleStraggler } from './journal/open-detach-jobs';
+import { readFeed, readJournal } from './journal/read-journal';
 import { listOperations } from './list-operations';
-import type { Database } from './pool';
-import { readFeed, readJournal } from './read-journal';
-import { prune, repair } from './repair';
+import { Hub } from './ossea-volumes';
 import { toExport, toMapping, toOperation } from './rows';
-import { readStragglers, type Straggler, settleStraggler } from './stragglers';
 
 /** The ledger on MySQL or MariaDB. What is more than one statement lives in a file of its own beside this one. */
 export class MysqlLedger implements Ledger {

@@ -1,13 +1,13 @@
 import type { Kysely } from 'kysely';
-import type { Clock } from '../runtime/clock';
-import { DaemonError, messageOf } from '../runtime/errors';
-import { LIMITS } from '../runtime/limits';
-import type { Logger } from '../runtime/logger';
-import { type Dsn, describeDsn } from './dsn';
-import type { Ledger } from './ledger';
-import { migrate } from './migrate';
+import type { Clock } from '../core/clock';
+import { DaemonError, messageOf } from '../core/errors';
+import { LIMITS } from '../core/limits';
+import type { Logger } from '../core/log/logger';
+import type { Ledger } from '../model/ledger';
+import { type Dsn, describeDsn } from './connection/dsn';
+import { openPool, type PoolUsage } from './connection/pool';
+import { migrate } from './migrations/migrate';
 import { MysqlLedger } from './mysql-ledger';
-import { openPool, type PoolUsage } from './pool';
 import type { Tables } from './tables';
 
 export interface OpenDatabase {

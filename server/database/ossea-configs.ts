@@ -1,7 +1,7 @@
 import { type Kysely, sql } from 'kysely';
 import { z } from 'zod';
 import type { OsseaConfigRow } from '../cloudstack/settings';
-import { translate } from './faults';
+import { translate } from './connection/faults';
 import type { Tables } from './tables';
 
 /** The hub's table exists in several shapes; what is missing is null, and what is of no use to us is not read. */

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { ERRORS, type ErrorCode } from '../core/errors';
 import {
   EXPORT_STATUSES,
   type ExportRecord,
@@ -9,8 +10,7 @@ import {
   OPERATION_STATUSES,
   OPERATION_TYPES,
   type Operation,
-} from '../operations/model';
-import { ERRORS, type ErrorCode } from '../runtime/errors';
+} from '../model/operation';
 
 /** Rows as the drivers return them, checked at the border: other programs write these tables too. */
 const count = z.coerce.number();

@@ -1,6 +1,6 @@
-import type { Mapping } from '../operations/model';
+import type { Mapping } from '../model/operation';
+import type { Device, DeviceEvent, DeviceSnapshot } from './device';
 import { verifyIdentity } from './identity';
-import type { Device, DeviceEvent, DeviceSnapshot } from './model';
 import { serialNames } from './serial';
 
 export { expectedSerial, serialNames } from './serial';

@@ -1,4 +1,4 @@
-import type { Device, DeviceEventType } from './model';
+import type { Device, DeviceEventType } from './device';
 
 export interface Change {
   readonly type: DeviceEventType;

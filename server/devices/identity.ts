@@ -1,5 +1,5 @@
-import type { Mapping } from '../operations/model';
-import type { Device } from './model';
+import type { Mapping } from '../model/operation';
+import type { Device } from './device';
 
 export type Identity = { readonly ok: true } | { readonly ok: false; readonly reason: string };
 

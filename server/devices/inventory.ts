@@ -1,8 +1,8 @@
 import { createStorage } from 'unstorage';
 import fsDriver from 'unstorage/drivers/fs-lite';
 import { z } from 'zod';
-import { LIMITS } from '../runtime/limits';
-import type { DeviceSnapshot } from './model';
+import { LIMITS } from '../core/limits';
+import type { DeviceSnapshot } from './device';
 
 /** Where the last inventory is kept, so that a restart knows what changed meanwhile. What is lost here costs nothing but that. */
 export interface InventoryStore {

@@ -1,4 +1,4 @@
-import type { Device } from './model';
+import type { Device } from './device';
 
 const SERIAL_LENGTH = 20;
 /**

@@ -1,15 +1,15 @@
-import type { Mapping } from '../operations/model';
-import { type Clock, sleepUntilAny } from '../runtime/clock';
-import { DaemonError, messageOf } from '../runtime/errors';
-import { LIMITS } from '../runtime/limits';
-import { DEVICE_ADDED, DEVICE_CHANGED, DEVICE_REMOVED } from '../runtime/log-events';
-import type { Logger } from '../runtime/logger';
-import { appearancesAfter, rememberedEvents } from './appearances';
-import { CorrelationChannel } from './channel';
+import { type Clock, sleepUntilAny } from '../core/clock';
+import { DaemonError, messageOf } from '../core/errors';
+import { LIMITS } from '../core/limits';
+import { DEVICE_ADDED, DEVICE_CHANGED, DEVICE_REMOVED } from '../core/log/log-events';
+import type { Logger } from '../core/log/logger';
+import type { Mapping } from '../model/operation';
+import type { Device, DeviceEvent, DeviceEventType, DeviceSnapshot, Guest } from './device';
 import { type Change, diffSnapshots, isReboot } from './diff';
+import { CorrelationChannel } from './event-ring';
+import { appearancesAfter, rememberedEvents } from './first-seen';
 import { verifyIdentity } from './identity';
 import type { InventoryStore } from './inventory';
-import type { Device, DeviceEvent, DeviceEventType, DeviceSnapshot, Guest } from './model';
 
 interface WatcherParts {
   readonly guest: Guest;

@@ -1,8 +1,8 @@
 import { type CloudCapabilities, CloudError } from '../cloudstack/cloud';
 import type { ActiveSettings } from '../cloudstack/settings';
-import type { Clock } from '../runtime/clock';
-import { messageOf } from '../runtime/errors';
-import { LIMITS } from '../runtime/limits';
+import type { Clock } from '../core/clock';
+import { messageOf } from '../core/errors';
+import { LIMITS } from '../core/limits';
 import type { CloudReport, CommandReport } from './reports';
 
 /** What the check asks CloudStack. */

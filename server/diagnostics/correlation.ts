@@ -1,15 +1,15 @@
 import type { Cloud } from '../cloudstack/cloud';
-import type { Ledger } from '../database/ledger';
+import type { Clock } from '../core/clock';
+import { DaemonError } from '../core/errors';
+import { LIMITS } from '../core/limits';
 import { correlate, expectedSerial, rootDevices } from '../devices/correlation';
+import type { DeviceEvent, DeviceSnapshot } from '../devices/device';
 import { verifyIdentity } from '../devices/identity';
-import type { DeviceEvent, DeviceSnapshot } from '../devices/model';
+import type { Ledger } from '../model/ledger';
+import type { Mapping } from '../model/operation';
 import { attachedHere } from '../operations/attached-here';
-import { disksBefore } from '../operations/disks-before';
+import { disksBefore } from '../operations/execute/disks-before';
 import { Journal } from '../operations/journal';
-import type { Mapping } from '../operations/model';
-import type { Clock } from '../runtime/clock';
-import { DaemonError } from '../runtime/errors';
-import { LIMITS } from '../runtime/limits';
 import type { CorrelationReport } from './reports';
 
 /**

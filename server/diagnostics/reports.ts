@@ -1,7 +1,7 @@
 import type { CloudDiskOffering, CloudZone } from '../cloudstack/cloud';
 import type { Correlation } from '../devices/correlation';
-import type { DeviceEvent, DeviceSnapshot } from '../devices/model';
-import type { Mapping } from '../operations/model';
+import type { DeviceEvent, DeviceSnapshot } from '../devices/device';
+import type { Mapping } from '../model/operation';
 
 /**
  * Questions of an operator who looks for a cause (the specification's `cmd/test-*`). Nothing here changes anything. What is wrong

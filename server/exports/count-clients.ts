@@ -1,5 +1,5 @@
-import type { ExportRecord } from '../operations/model';
-import { LIMITS } from '../runtime/limits';
+import { LIMITS } from '../core/limits';
+import type { ExportRecord } from '../model/operation';
 import type { ExportServer } from './export-server';
 
 /** Clients of all exports together; every export is one look at the process table, so only so many are looked at. */

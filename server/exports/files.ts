@@ -1,6 +1,6 @@
 import { constants, mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { DaemonError, messageOf } from '../runtime/errors';
+import { DaemonError, messageOf } from '../core/errors';
 
 /** Never through a link that somebody put in the way. */
 const TEMPORARY = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW;

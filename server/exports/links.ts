@@ -1,7 +1,7 @@
 import { lstat, mkdir, readlink, rename, stat, symlink, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { deviceNumber } from '../devices/holders';
-import { DaemonError, messageOf } from '../runtime/errors';
+import { DaemonError, messageOf } from '../core/errors';
+import { deviceNumber } from '../devices/sysfs/holders';
 import { hasCode, namesIn } from './files';
 import { volumeIdOf } from './naming';
 

@@ -2,12 +2,11 @@ import { execFile } from 'node:child_process';
 import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { promisify } from 'node:util';
-import type { Clock } from '../runtime/clock';
-import { DaemonError, messageOf } from '../runtime/errors';
-import { LIMITS } from '../runtime/limits';
-import type { Logger } from '../runtime/logger';
-import { KeyedQueue } from './bounded';
-import { greets, type NbdAddress } from './handshake';
+import type { Clock } from '../core/clock';
+import { KeyedQueue } from '../core/concurrency/map-concurrent';
+import { DaemonError, messageOf } from '../core/errors';
+import { LIMITS } from '../core/limits';
+import type { Logger } from '../core/log/logger';
 import {
   findMainPid,
   hintedPid,
@@ -16,6 +15,7 @@ import {
   mayOwnPort,
   type ServerProgram,
 } from './process-table';
+import { greets, type NbdAddress } from './protocol/handshake';
 
 const run = promisify(execFile);
 

@@ -1,8 +1,8 @@
 import { setResponseHeader } from 'h3';
-import { isTerminal, type Operation, type OperationType, type RequestOf } from '../operations/model';
-import { currentDaemon } from '../runtime/current';
-import type { Call } from './call';
-import { operationReply } from './replies';
+import { currentDaemon } from '../daemon/current';
+import { isTerminal, type Operation, type OperationType, type RequestOf } from '../model/operation';
+import type { Call } from './request/request';
+import { operationReply } from './response/replies';
 import type { OperationReply } from './schemas/operations';
 import { clientGone } from './serve';
 

@@ -1,6 +1,6 @@
 import { send } from 'h3';
 import type { NitroErrorHandler } from 'nitropack/types';
-import { sendProblem } from './problem';
+import { sendProblem } from './response/problem';
 
 /**
  * Nitro's last resort (`errorHandler` in nitro.config.ts): whatever was thrown outside of `serve` and the middleware is

@@ -1,4 +1,4 @@
-import type { LogFields, Logger } from '../runtime/logger';
+import type { LogFields, Logger } from '../core/log/logger';
 
 /**
  * Where the HTTP layer logs unexpected errors. The plugin may hand over the daemon's logger; until then (and in tests) one

@@ -1,10 +1,10 @@
 import { z } from 'zod';
-import { ERRORS, type ErrorCode } from '../runtime/errors';
-import { LIMITS } from '../runtime/limits';
-import { takesBody } from './call';
-import { type AnyEndpoint, EVERYWHERE } from './endpoint';
-import { PROBLEM_TYPE } from './problem';
-import { namedEndpoints } from './registry';
+import { ERRORS, type ErrorCode } from '../core/errors';
+import { LIMITS } from '../core/limits';
+import { type AnyEndpoint, EVERYWHERE } from './endpoints/endpoint';
+import { namedEndpoints } from './endpoints/registry';
+import { takesBody } from './request/request';
+import { PROBLEM_TYPE } from './response/problem';
 import {
   cloudCheckReply,
   correlationReply,

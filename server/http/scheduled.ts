@@ -1,6 +1,6 @@
-import { currentDaemonOrNull } from '../runtime/current';
-import type { Daemon, DaemonPhase } from '../runtime/daemon';
-import { DaemonError } from '../runtime/errors';
+import { DaemonError } from '../core/errors';
+import { currentDaemonOrNull } from '../daemon/current';
+import type { Daemon, DaemonPhase } from '../daemon/daemon';
 
 /**
  * Runs the work of a scheduled task when the daemon is in one of these phases. Otherwise, and while a dependency is away (503),

@@ -7,10 +7,10 @@ import {
   setResponseHeader,
   setResponseStatus,
 } from 'h3';
-import { type Call, readCall } from './call';
-import type { Endpoint } from './endpoint';
-import { sendProblem } from './problem';
-import { enter } from './turnstile';
+import type { Endpoint } from './endpoints/endpoint';
+import { enter } from './request/concurrency-limit';
+import { type Call, readCall } from './request/request';
+import { sendProblem } from './response/problem';
 
 /** Returned by work that has written its answer itself (event streams). */
 export const WRITTEN = Symbol('written');

@@ -1,5 +1,5 @@
-import type { Daemon, SyncReport } from '../runtime/daemon';
-import { notReady } from './readiness';
+import type { Daemon, SyncReport } from '../daemon/daemon';
+import { notReady } from './request/readiness';
 
 /** What the task sync:force answers. */
 export type SyncTaskResult = SyncReport | 'skipped';

@@ -1,6 +1,6 @@
 import { defineEventHandler } from 'h3';
-import { guard } from '../http/guard';
-import { sendProblem } from '../http/problem';
+import { guard } from '../http/request/guard';
+import { sendProblem } from '../http/response/problem';
 
 export default defineEventHandler((event) => {
   try {

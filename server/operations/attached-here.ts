@@ -1,6 +1,6 @@
 import type { Cloud } from '../cloudstack/cloud';
 import type { World } from '../devices/correlation';
-import type { DeviceSnapshot } from '../devices/model';
+import type { DeviceSnapshot } from '../devices/device';
 import { isMute } from '../devices/serial';
 
 /**

@@ -6,11 +6,11 @@ import type {
   CloudVolume,
   CloudZone,
 } from '../cloudstack/cloud';
-import type { MappingEffect } from '../database/ledger';
-import type { Device, Holder } from '../devices/model';
-import type { ErrorCode } from '../runtime/errors';
+import type { ErrorCode } from '../core/errors';
+import type { Device, Holder } from '../devices/device';
+import type { MappingEffect } from '../model/ledger';
+import type { JournalState, JsonObject, Mapping, OperationOf, OperationType } from '../model/operation';
 import type { Journal, MutationStep } from './journal';
-import type { JournalState, JsonObject, Mapping, OperationOf, OperationType } from './model';
 
 /**
  * The vocabulary of "decide, then act" (DESIGN section 3): a decision sees a `Situation` and names the next `Action`; the

@@ -1,12 +1,12 @@
 import { setMaxListeners } from 'node:events';
-import type { Epoch } from '../database/ledger';
-import { DaemonError } from '../runtime/errors';
-import { LIMITS } from '../runtime/limits';
-import { JobLines } from './job-lines';
-import type { Operation } from './model';
+import { Permits } from '../core/concurrency/semaphore';
+import { DaemonError } from '../core/errors';
+import { LIMITS } from '../core/limits';
+import type { Epoch } from '../model/ledger';
+import type { Operation } from '../model/operation';
+import { OperationRun, type Waiting } from './execute/run';
 import type { EngineParts, Siblings } from './parts';
-import { Permits } from './permits';
-import { OperationRun, type Waiting } from './run';
+import { JobLines } from './vm-job-queue';
 
 export interface RunningOperation {
   readonly operation: Operation;

@@ -1,4 +1,4 @@
-import type { JournalEntry, JsonObject } from './model';
+import type { JournalEntry, JsonObject } from '../model/operation';
 
 /** Steps whose intent goes to CloudStack. Each carries its own job id per try. */
 export type MutationStep =

@@ -1,13 +1,13 @@
 import type { Cloud } from '../cloudstack/cloud';
-import type { Ledger } from '../database/ledger';
-import type { DeviceEvent, DeviceSnapshot, Guest } from '../devices/model';
+import type { Clock, Random } from '../core/clock';
+import type { Logger } from '../core/log/logger';
+import type { DeviceEvent, DeviceSnapshot, Guest } from '../devices/device';
 import type { ExportServer } from '../exports/export-server';
-import type { Clock, Random } from '../runtime/clock';
-import type { Logger } from '../runtime/logger';
+import type { Ledger } from '../model/ledger';
+import type { Operation } from '../model/operation';
+import type { OperationEvents } from '../model/operation-events';
 import type { Policy } from './decision';
-import type { OperationEvents } from './events';
-import type { JobLines } from './job-lines';
-import type { Operation } from './model';
+import type { JobLines } from './vm-job-queue';
 
 /** Everything an operation may touch: the ports, and the little of the process that it shares with other operations. */
 export interface EngineParts {

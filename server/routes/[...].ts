@@ -1,6 +1,6 @@
 import { defineEventHandler } from 'h3';
-import { noSuchRoute } from '../http/paths';
-import { sendProblem } from '../http/problem';
+import { noSuchRoute } from '../http/request/paths';
+import { sendProblem } from '../http/response/problem';
 
 /** Whatever no other route takes: a known path with another method (405), or nothing at all (404). */
 export default defineEventHandler((event) =>

@@ -1,7 +1,7 @@
+import { systemClock } from '../core/clock';
+import { currentDaemonOrNull } from '../daemon/current';
 import { alive } from '../http/endpoints/service';
+import { aliveReply } from '../http/response/service-replies';
 import { serve } from '../http/serve';
-import { aliveReply } from '../http/service-replies';
-import { systemClock } from '../runtime/clock';
-import { currentDaemonOrNull } from '../runtime/current';
 
 export default serve(alive, () => aliveReply(currentDaemonOrNull(), systemClock.now()));

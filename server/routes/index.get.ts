@@ -1,6 +1,6 @@
 import { setResponseHeader } from 'h3';
 import { index } from '../http/endpoints/service';
-import { DASHBOARD } from '../http/pages';
+import { DASHBOARD } from '../http/pages/html-pages';
 import { serve } from '../http/serve';
 
 export default serve(index, ({ event }) => {

@@ -1,8 +1,8 @@
+import { systemClock } from '../core/clock';
+import { currentDaemonOrNull } from '../daemon/current';
 import { live } from '../http/endpoints/service';
-import { time } from '../http/replies';
+import { time } from '../http/response/replies';
 import { serve } from '../http/serve';
-import { systemClock } from '../runtime/clock';
-import { currentDaemonOrNull } from '../runtime/current';
 
 export default serve(live, () => ({
   status: currentDaemonOrNull()?.phase ?? 'starting',

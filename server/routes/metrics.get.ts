@@ -1,7 +1,7 @@
 import { setResponseHeader } from 'h3';
+import { currentDaemon } from '../daemon/current';
 import { prometheus } from '../http/endpoints/service';
 import { serve } from '../http/serve';
-import { currentDaemon } from '../runtime/current';
 
 export default serve(prometheus, async ({ event }) => {
   const { contentType, body } = await currentDaemon().prometheus();

@@ -1,9 +1,9 @@
+import { systemClock } from '../core/clock';
+import { currentDaemon } from '../daemon/current';
 import { ready } from '../http/endpoints/service';
-import { notReady } from '../http/readiness';
-import { time } from '../http/replies';
+import { notReady } from '../http/request/readiness';
+import { time } from '../http/response/replies';
 import { serve } from '../http/serve';
-import { systemClock } from '../runtime/clock';
-import { currentDaemon } from '../runtime/current';
 
 export default serve(ready, () => {
   const daemon = currentDaemon();

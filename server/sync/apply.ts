@@ -1,14 +1,14 @@
-import type { Epoch, Ledger, MappingEffect } from '../database/ledger';
+import { DaemonError, messageOf } from '../core/errors';
+import { LIMITS } from '../core/limits';
+import type { Drift } from '../daemon/daemon';
+import type { DeviceSnapshot } from '../devices/device';
 import { verifyIdentity } from '../devices/identity';
-import type { DeviceSnapshot } from '../devices/model';
 import type { ExportServer } from '../exports/export-server';
+import { isWithdrawn } from '../exports/export-service';
 import { exportName } from '../exports/naming';
-import { isWithdrawn } from '../exports/service';
-import type { OperationEvents } from '../operations/events';
-import { isTerminal } from '../operations/model';
-import type { Drift } from '../runtime/daemon';
-import { DaemonError, messageOf } from '../runtime/errors';
-import { LIMITS } from '../runtime/limits';
+import type { Epoch, Ledger, MappingEffect } from '../model/ledger';
+import { isTerminal } from '../model/operation';
+import type { OperationEvents } from '../model/operation-events';
 import { eachOf } from './bounded';
 import type { Repair, RepairStep } from './repair';
 

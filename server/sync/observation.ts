@@ -1,7 +1,7 @@
 import type { CloudVolume } from '../cloudstack/cloud';
-import type { DeviceSnapshot } from '../devices/model';
+import type { DeviceSnapshot } from '../devices/device';
 import type { ConfiguredExport, ProbeResult } from '../exports/export-server';
-import type { ExportRecord, Mapping } from '../operations/model';
+import type { ExportRecord, Mapping } from '../model/operation';
 
 /**
  * The four views (CloudStack, guest, database, export server) at one moment. A view that could not be read is null, and no

@@ -1,11 +1,11 @@
 import type { Cloud, CloudVolume } from '../cloudstack/cloud';
-import type { Ledger } from '../database/ledger';
-import type { DeviceSnapshot } from '../devices/model';
+import type { Clock } from '../core/clock';
+import { messageOf } from '../core/errors';
+import { LIMITS } from '../core/limits';
+import type { DeviceSnapshot } from '../devices/device';
 import type { ConfiguredExport, ExportServer, ProbeResult } from '../exports/export-server';
-import type { Mapping } from '../operations/model';
-import type { Clock } from '../runtime/clock';
-import { messageOf } from '../runtime/errors';
-import { LIMITS } from '../runtime/limits';
+import type { Ledger } from '../model/ledger';
+import type { Mapping } from '../model/operation';
 import { eachOf } from './bounded';
 import type { Observation } from './observation';
 

@@ -1,6 +1,6 @@
-import type { MappingEffect } from '../database/ledger';
-import type { Device } from '../devices/model';
-import type { Drift, DriftKind } from '../runtime/daemon';
+import type { Drift, DriftKind } from '../daemon/daemon';
+import type { Device } from '../devices/device';
+import type { MappingEffect } from '../model/ledger';
 
 /**
  * One drift and what to do about it. Steps are all safe: rows, links, export files; nothing is ever attached, detached or

@@ -1,6 +1,6 @@
 import type { CloudVolume } from '../cloudstack/cloud';
-import type { Device } from '../devices/model';
-import type { NewMapping } from '../operations/model';
+import type { Device } from '../devices/device';
+import type { NewMapping } from '../model/operation';
 import type { View } from './view';
 
 /** The mapping of a volume to this device of this guest. */

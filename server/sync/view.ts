@@ -1,11 +1,11 @@
 import type { CloudVolume } from '../cloudstack/cloud';
 import { rootDevices } from '../devices/correlation';
+import type { Device } from '../devices/device';
 import { verifyIdentity } from '../devices/identity';
-import type { Device } from '../devices/model';
 import { serialNames } from '../devices/serial';
 import type { ConfiguredExport } from '../exports/export-server';
 import { exportName } from '../exports/naming';
-import type { ExportRecord, Mapping } from '../operations/model';
+import type { ExportRecord, Mapping } from '../model/operation';
 import type { Observation } from './observation';
 
 /** States in which CloudStack is changing to whom the volume belongs: what it says of that is about to change. */

@@ -5,7 +5,7 @@ import type { Browser } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { type LabAppliance, startAppliance } from '~/lab/appliance';
 import type { DaemonProcess } from '~/lab/daemon';
-import { endpoints } from '~/server/http/registry';
+import { endpoints } from '~/server/http/endpoints/registry';
 import { openPage, startBrowser } from './browser';
 
 /** The API document, and both pages behind a token; the built daemon, in Debian's Chromium. */

@@ -1,6 +1,6 @@
 import type { LabOptions } from '~/lab/appliance';
 import type { OperationReply } from '~/lab/client';
-import { type Clock, systemClock } from '~/server/runtime/clock';
+import { type Clock, systemClock } from '~/server/core/clock';
 import { Walk } from '../integration/daemon/walk';
 
 const GIB = 1024 ** 3;

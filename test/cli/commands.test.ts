@@ -3,7 +3,7 @@ import { createServer, request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { setGuardSettings } from '~/server/http/guard-settings';
+import { setGuardSettings } from '~/server/http/request/guard-settings';
 import { APPLIANCE, deviceEvent, NOBODY, REMOTE_VOLUME, VOLUME } from '~/test/support/canned';
 import { FakeDaemon } from '~/test/support/fake-daemon';
 import { HttpApp } from '~/test/support/http-app';

@@ -1,8 +1,8 @@
 import { startSimulator } from '~/lab/cloudstack/http';
 import { HttpCloud } from '~/server/cloudstack/http-cloud';
 import { CloudSettings } from '~/server/cloudstack/settings';
-import { systemClock } from '~/server/runtime/clock';
-import { silentLogger } from '~/server/runtime/logger';
+import { systemClock } from '~/server/core/clock';
+import { silentLogger } from '~/server/core/log/logger';
 import { cloudContract } from './cloud';
 
 cloudContract('the client over HTTP on the simulator', async (options = {}) => {

@@ -1,7 +1,7 @@
 import { CloudModel } from '~/lab/cloudstack/model';
 import { ModelCloud } from '~/lab/cloudstack/model-cloud';
 import { NO_GUEST } from '~/lab/guest/guest';
-import { systemClock, systemRandom } from '~/server/runtime/clock';
+import { systemClock, systemRandom } from '~/server/core/clock';
 import { cloudContract } from './cloud';
 
 cloudContract('the model in process', async (options = {}) => {

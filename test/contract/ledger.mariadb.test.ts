@@ -1,11 +1,11 @@
 import { startMariadb } from '~/lab/mariadb';
-import { parseDsn } from '~/server/database/dsn';
-import { migrate } from '~/server/database/migrate';
+import { systemRandom } from '~/server/core/clock';
+import { LIMITS } from '~/server/core/limits';
+import { silentLogger } from '~/server/core/log/logger';
+import { parseDsn } from '~/server/database/connection/dsn';
+import { openPool } from '~/server/database/connection/pool';
+import { migrate } from '~/server/database/migrations/migrate';
 import { MysqlLedger } from '~/server/database/mysql-ledger';
-import { openPool } from '~/server/database/pool';
-import { systemRandom } from '~/server/runtime/clock';
-import { LIMITS } from '~/server/runtime/limits';
-import { silentLogger } from '~/server/runtime/logger';
 import { describeLedger } from './ledger';
 
 describeLedger('MariaDB', async () => {

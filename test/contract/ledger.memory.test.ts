@@ -1,5 +1,5 @@
-import { MemoryLedger } from '~/server/database/memory-ledger';
-import { MemoryStore } from '~/server/database/memory-store';
+import { MemoryLedger } from '~/server/database/memory/memory-ledger';
+import { MemoryStore } from '~/server/database/memory/memory-store';
 import { describeLedger } from './ledger';
 
 describeLedger('in memory', async () => {

@@ -1,6 +1,8 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { Epoch, Ledger, NewOperation, OperationChange } from '~/server/database/ledger';
+import { DaemonError, type ErrorCode } from '~/server/core/errors';
+import { LIMITS } from '~/server/core/limits';
+import type { Epoch, Ledger, NewOperation, OperationChange } from '~/server/model/ledger';
 import type {
   JsonObject,
   NewJournalEntry,
@@ -8,9 +10,7 @@ import type {
   Operation,
   OperationType,
   RequestOf,
-} from '~/server/operations/model';
-import { DaemonError, type ErrorCode } from '~/server/runtime/errors';
-import { LIMITS } from '~/server/runtime/limits';
+} from '~/server/model/operation';
 
 /** One database; `open` gives another ledger on it, as another process would have. */
 export interface LedgerWorld {

@@ -1,8 +1,8 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { OperationReply } from '~/lab/client';
-import { parseDsn } from '~/server/database/dsn';
+import { parseDsn } from '~/server/database/connection/dsn';
+import { openPool } from '~/server/database/connection/pool';
 import { MysqlLedger } from '~/server/database/mysql-ledger';
-import { openPool } from '~/server/database/pool';
 import { sleep } from './load/chance';
 import { type Ask, Rig } from './rig';
 

@@ -1,5 +1,5 @@
 import { exportName } from '~/server/exports/naming';
-import type { OperationType, RequestOf } from '~/server/operations/model';
+import type { OperationType, RequestOf } from '~/server/model/operation';
 import type { DaemonProcess } from './process';
 import type { Ask } from './script';
 import type { World } from './world';

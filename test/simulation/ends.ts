@@ -1,5 +1,5 @@
 import { exportName } from '~/server/exports/naming';
-import type { Operation } from '~/server/operations/model';
+import type { Operation } from '~/server/model/operation';
 import type { World } from './world';
 
 interface Begun {

@@ -1,6 +1,6 @@
 import type { Disk } from '~/lab/guest/guest';
 import { MemoryGuest, type MemoryGuestOptions } from '~/lab/guest/memory-guest';
-import type { Device } from '~/server/devices/model';
+import type { Device } from '~/server/devices/device';
 
 export interface SimulatedGuestOptions extends MemoryGuestOptions {
   /** ms until the serial of a new disk can be read; null = at once. */

@@ -1,8 +1,8 @@
 import type { Effect } from '~/lab/cloudstack/history';
-import type { StoredEntry } from '~/server/database/memory-store';
+import type { StoredEntry } from '~/server/database/memory/memory-store';
 import { expectedSerial } from '~/server/devices/serial';
 import { exportName, volumeIdOf } from '~/server/exports/naming';
-import { isTerminal, type JournalEntry, type Mapping, type Operation } from '~/server/operations/model';
+import { isTerminal, type JournalEntry, type Mapping, type Operation } from '~/server/model/operation';
 import { complaintAt, isDisturbed } from './ends';
 import type { World } from './world';
 

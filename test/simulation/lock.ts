@@ -1,4 +1,4 @@
-import type { OwnershipLock } from '~/server/runtime/ownership';
+import type { OwnershipLock } from '~/server/daemon/ownership';
 
 interface Session {
   readonly lost: (reason: string) => void;

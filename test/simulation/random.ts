@@ -1,4 +1,4 @@
-import type { Random } from '~/server/runtime/clock';
+import type { Random } from '~/server/core/clock';
 
 /** A seeded generator (sfc32): the same seed gives the same schedule on every machine. */
 export class SeededRandom implements Random {

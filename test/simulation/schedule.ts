@@ -1,4 +1,4 @@
-import { isTerminal } from '~/server/operations/model';
+import { isTerminal } from '~/server/model/operation';
 import { Callers } from './callers';
 import { Invariants } from './invariants';
 import { mend, strike } from './mishaps';

@@ -1,4 +1,4 @@
-import type { Clock } from '~/server/runtime/clock';
+import type { Clock } from '~/server/core/clock';
 import type { SeededRandom } from './random';
 
 export interface Timer {

@@ -1,15 +1,4 @@
-import type { OperationFilter } from '~/server/database/ledger';
-import type { DeviceEvent, DeviceSnapshot } from '~/server/devices/model';
-import type { DiagnosticsApi } from '~/server/diagnostics/reports';
-import {
-  type ExportRecord,
-  isTerminal,
-  type JournalEntry,
-  type Mapping,
-  type Operation,
-  type OperationType,
-  type RequestOf,
-} from '~/server/operations/model';
+import { DaemonError } from '~/server/core/errors';
 import type {
   Daemon,
   DaemonPhase,
@@ -20,8 +9,19 @@ import type {
   SyncReport,
   VolumeDescription,
   VolumesApi,
-} from '~/server/runtime/daemon';
-import { DaemonError } from '~/server/runtime/errors';
+} from '~/server/daemon/daemon';
+import type { DeviceEvent, DeviceSnapshot } from '~/server/devices/device';
+import type { DiagnosticsApi } from '~/server/diagnostics/reports';
+import type { OperationFilter } from '~/server/model/ledger';
+import {
+  type ExportRecord,
+  isTerminal,
+  type JournalEntry,
+  type Mapping,
+  type Operation,
+  type OperationType,
+  type RequestOf,
+} from '~/server/model/operation';
 import {
   APPLIANCE,
   CLOUD_REPORT,

@@ -4,14 +4,14 @@ import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { createApp, createRouter, type EventHandler, toNodeListener } from 'h3';
 import { expect } from 'vitest';
-import { type AnyEndpoint, EVERYWHERE } from '~/server/http/endpoint';
-import { setGuardSettings } from '~/server/http/guard-settings';
-import { patternOf } from '~/server/http/paths';
-import { sendProblem } from '~/server/http/problem';
-import { endpoints } from '~/server/http/registry';
+import { setCurrentDaemon } from '~/server/daemon/current';
+import type { Daemon } from '~/server/daemon/daemon';
+import { type AnyEndpoint, EVERYWHERE } from '~/server/http/endpoints/endpoint';
+import { endpoints } from '~/server/http/endpoints/registry';
+import { setGuardSettings } from '~/server/http/request/guard-settings';
+import { patternOf } from '~/server/http/request/paths';
+import { sendProblem } from '~/server/http/response/problem';
 import { problemReply } from '~/server/http/schemas/problem';
-import { setCurrentDaemon } from '~/server/runtime/current';
-import type { Daemon } from '~/server/runtime/daemon';
 
 const SERVER = fileURLToPath(new URL('../../server/', import.meta.url));
 

@@ -1,4 +1,4 @@
-import { LIMITS } from '~/server/runtime/limits';
+import { LIMITS } from '~/server/core/limits';
 
 /** Runs `work` with other limits: bounds of hours and megabytes are tried with small ones. */
 export async function withLimits<T>(

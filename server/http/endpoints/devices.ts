@@ -1,5 +1,5 @@
-import { endpoint, nothing } from '../endpoint';
 import { deviceParams, mappingListReply, mappingReply } from '../schemas/volumes';
+import { endpoint, nothing } from './endpoint';
 
 export const listDevices = endpoint({
   ...nothing,

@@ -1,5 +1,4 @@
-import { LIMITS } from '../../runtime/limits';
-import { endpoint, nothing } from '../endpoint';
+import { LIMITS } from '../../core/limits';
 import {
   cloudCheckReply,
   correlationParams,
@@ -10,6 +9,7 @@ import {
   offeringListReply,
   zoneListReply,
 } from '../schemas/diagnostics';
+import { endpoint, nothing } from './endpoint';
 
 /** They read only, and are bounded because each costs a look at the guest or calls of CloudStack. */
 const diagnostic = {

@@ -1,5 +1,4 @@
-import { LIMITS } from '../../runtime/limits';
-import { endpoint, nothing } from '../endpoint';
+import { LIMITS } from '../../core/limits';
 import {
   exportBody,
   exportListReply,
@@ -11,6 +10,7 @@ import {
   withdrawQuery,
   withdrawReply,
 } from '../schemas/exports';
+import { endpoint, nothing } from './endpoint';
 
 const CHANGING = [
   'VALIDATION_FAILED',

@@ -1,5 +1,4 @@
 import { z } from 'zod';
-import { endpoint, nothing } from '../endpoint';
 import {
   eventsQuery,
   operationListReply,
@@ -7,6 +6,7 @@ import {
   operationReply,
   operationsQuery,
 } from '../schemas/operations';
+import { endpoint, nothing } from './endpoint';
 
 export const EVENT_STREAM = 'text/event-stream';
 

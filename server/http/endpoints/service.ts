@@ -1,8 +1,8 @@
 import { z } from 'zod';
-import { LIMITS } from '../../runtime/limits';
-import { endpoint, nothing } from '../endpoint';
-import { jsonObject } from '../fields';
+import { LIMITS } from '../../core/limits';
+import { jsonObject } from '../schemas/fields';
 import { aliveReply, healthReply, metricsReply, phaseReply, syncQuery, syncReply } from '../schemas/service';
+import { endpoint, nothing } from './endpoint';
 
 const service = { ...nothing, tag: 'service', method: 'GET' } as const;
 const HTML = 'text/html; charset=utf-8';

@@ -1,5 +1,4 @@
-import { LIMITS } from '../../runtime/limits';
-import { endpoint, nothing } from '../endpoint';
+import { LIMITS } from '../../core/limits';
 import { operationReply } from '../schemas/operations';
 import {
   attachBody,
@@ -12,6 +11,7 @@ import {
   volumeParams,
   volumeReply,
 } from '../schemas/volumes';
+import { endpoint, nothing } from './endpoint';
 
 const accepted = {
   status: 201,

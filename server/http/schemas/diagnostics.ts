@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { bytes, queryFlag, timestamp, uuid } from '../fields';
+import { bytes, queryFlag, timestamp, uuid } from './fields';
 import { deviceEventReply } from './service';
 import { mappingReply } from './volumes';
 

@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import { EXPORT_STATUSES } from '../../operations/model';
-import { LIMITS } from '../../runtime/limits';
-import { bytes, cleanText, expected, flag, limit, oneOf, queryFlag, timestamp, uuid } from '../fields';
+import { LIMITS } from '../../core/limits';
+import { EXPORT_STATUSES } from '../../model/operation';
+import { bytes, cleanText, expected, flag, limit, oneOf, queryFlag, timestamp, uuid } from './fields';
 
 export const exportParams = z.object({ volume_id: uuid('a volume') });
 

@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { JOURNAL_STATES, OPERATION_STATUSES, OPERATION_TYPES } from '../../operations/model';
-import { jsonObject, limit, moment, oneOf, timestamp, uuid, wholeNumber } from '../fields';
+import { JOURNAL_STATES, OPERATION_STATUSES, OPERATION_TYPES } from '../../model/operation';
+import { jsonObject, limit, moment, oneOf, timestamp, uuid, wholeNumber } from './fields';
 
 export const operationParams = z.object({ id: uuid('an operation') });
 

@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { ERRORS } from '../../runtime/errors';
-import { jsonObject } from '../fields';
+import { ERRORS } from '../../core/errors';
+import { jsonObject } from './fields';
 
 /** Every error of the API: RFC 9457 members, and error, code, details as existing callers read them. */
 export const problemReply = z.object({

@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import { OPERATION_STATUSES, OPERATION_TYPES } from '../../operations/model';
-import { DRIFT_KINDS } from '../../runtime/daemon';
-import { jsonObject, queryFlag, timestamp } from '../fields';
+import { DRIFT_KINDS } from '../../daemon/daemon';
+import { OPERATION_STATUSES, OPERATION_TYPES } from '../../model/operation';
+import { jsonObject, queryFlag, timestamp } from './fields';
 
 /** GET /health: the contract of existing callers, who only look at the status. */
 export const aliveReply = z.object({

@@ -1,8 +1,8 @@
 import { z } from 'zod';
-import { OPERATION_STATUSES, OPERATION_TYPES } from '../../operations/model';
-import { LIMITS } from '../../runtime/limits';
-import { bytes, cleanText, expected, flag, metadata, timestamp, uuid } from '../fields';
+import { LIMITS } from '../../core/limits';
+import { OPERATION_STATUSES, OPERATION_TYPES } from '../../model/operation';
 import { exportReply } from './exports';
+import { bytes, cleanText, expected, flag, metadata, timestamp, uuid } from './fields';
 
 export const volumeParams = z.object({ id: uuid('a volume') });
 export const vmParams = z.object({ id: uuid('a VM') });

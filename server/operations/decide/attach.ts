@@ -1,8 +1,8 @@
 import type { CloudVolume } from '../../cloudstack/cloud';
+import { LIMITS } from '../../core/limits';
 import { exportName } from '../../exports/naming';
-import { LIMITS } from '../../runtime/limits';
+import type { JsonObject, NewMapping } from '../../model/operation';
 import { type Action, type DeviceFact, type Done, done, giveUp, type Situation } from '../decision';
-import type { JsonObject, NewMapping } from '../model';
 import { endFailed } from './failure';
 import { mutate, tryAgainOrGiveUp } from './mutation';
 import { waitWhileBusy } from './volume-state';

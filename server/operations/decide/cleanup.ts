@@ -1,4 +1,4 @@
-import { LIMITS } from '../../runtime/limits';
+import { LIMITS } from '../../core/limits';
 import { type Action, type Done, done, giveUp, type Situation } from '../decision';
 import { type AttachGoal, attach, undoAttach } from './attach';
 import { detach } from './detach';

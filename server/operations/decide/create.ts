@@ -1,7 +1,7 @@
 import type { CloudVolume } from '../../cloudstack/cloud';
-import { LIMITS } from '../../runtime/limits';
+import { LIMITS } from '../../core/limits';
+import type { JsonObject, OperationOf } from '../../model/operation';
 import { type Action, giveUp, type Offer, type Situation } from '../decision';
-import type { JsonObject, OperationOf } from '../model';
 import { endFailed } from './failure';
 import { mutate, tryAgainOrGiveUp } from './mutation';
 

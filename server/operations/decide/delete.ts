@@ -1,4 +1,4 @@
-import { LIMITS } from '../../runtime/limits';
+import { LIMITS } from '../../core/limits';
 import { type Action, giveUp, type Situation } from '../decision';
 import { type DetachGoal, detach, undoDetach } from './detach';
 import { endFailed } from './failure';

@@ -1,7 +1,7 @@
 import type { CloudVolume } from '../../cloudstack/cloud';
-import { LIMITS } from '../../runtime/limits';
+import { LIMITS } from '../../core/limits';
+import type { Mapping } from '../../model/operation';
 import { type Action, type Done, done, giveUp, type Situation } from '../decision';
-import type { Mapping } from '../model';
 import { endFailed } from './failure';
 import { mutate, tryAgainOrGiveUp } from './mutation';
 import { waitWhileBusy } from './volume-state';

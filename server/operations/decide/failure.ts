@@ -1,4 +1,4 @@
-import { ERRORS, type ErrorCode } from '../../runtime/errors';
+import { ERRORS, type ErrorCode } from '../../core/errors';
 import type { Action } from '../decision';
 import type { Failing } from '../journal';
 

@@ -1,5 +1,5 @@
+import type { OperationType } from '../../model/operation';
 import type { Action, Situation } from '../decision';
-import type { OperationType } from '../model';
 import { decideAttach } from './attach';
 import { decideCleanup } from './cleanup';
 import { decideCreate } from './create';

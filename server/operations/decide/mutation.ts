@@ -1,7 +1,7 @@
 import type { CloudCommand } from '../../cloudstack/cloud';
 import { classifyJobFailure } from '../../cloudstack/errors';
-import type { ErrorCode } from '../../runtime/errors';
-import { LIMITS } from '../../runtime/limits';
+import type { ErrorCode } from '../../core/errors';
+import { LIMITS } from '../../core/limits';
 import { type Action, type Done, done, giveUp, type Situation } from '../decision';
 import type { MutationState, MutationStep } from '../journal';
 

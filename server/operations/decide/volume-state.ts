@@ -1,5 +1,5 @@
 import type { CloudVolume } from '../../cloudstack/cloud';
-import { LIMITS } from '../../runtime/limits';
+import { LIMITS } from '../../core/limits';
 import { type Action, giveUp, type Situation } from '../decision';
 
 /** States in which CloudStack takes attach, detach and delete (facts: "Volume state must be in Allocated, Ready or in Uploaded state"). */

@@ -1,9 +1,9 @@
 import type { CloudVolume } from '../../cloudstack/cloud';
-import type { MappingEffect } from '../../database/ledger';
-import type { Device } from '../../devices/model';
+import type { Device } from '../../devices/device';
 import { expectedSerial, isVolumeSerial, serialNames } from '../../devices/serial';
 import { exportName } from '../../exports/naming';
-import type { Mapping } from '../../operations/model';
+import type { MappingEffect } from '../../model/ledger';
+import type { Mapping } from '../../model/operation';
 import { mended, type Repair, type RepairStep, reported } from '../repair';
 import { missingMapping, remoteMapping } from '../rows';
 import { type View, whereabouts } from '../view';

@@ -1,8 +1,8 @@
-import type { Device } from '../../devices/model';
+import type { DriftKind } from '../../daemon/daemon';
+import type { Device } from '../../devices/device';
+import { isWithdrawn } from '../../exports/export-service';
 import { exportName } from '../../exports/naming';
-import { isWithdrawn } from '../../exports/service';
-import type { Mapping } from '../../operations/model';
-import type { DriftKind } from '../../runtime/daemon';
+import type { Mapping } from '../../model/operation';
 import { mended, type Repair, type RepairStep } from '../repair';
 import type { View } from '../view';
 

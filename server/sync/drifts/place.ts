@@ -1,6 +1,6 @@
 import type { CloudVolume } from '../../cloudstack/cloud';
-import type { Device } from '../../devices/model';
-import type { Mapping, NewMapping } from '../../operations/model';
+import type { Device } from '../../devices/device';
+import type { Mapping, NewMapping } from '../../model/operation';
 import { mended, type Repair, type RepairStep, reported } from '../repair';
 import { localMapping } from '../rows';
 import type { View } from '../view';

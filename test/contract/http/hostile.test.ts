@@ -1,8 +1,8 @@
 import { request } from 'node:http';
 import { connect } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { endpoints } from '~/server/http/registry';
-import { LIMITS } from '~/server/runtime/limits';
+import { LIMITS } from '~/server/core/limits';
+import { endpoints } from '~/server/http/endpoints/registry';
 import { VOLUME } from '~/test/support/canned';
 import { FakeDaemon } from '~/test/support/fake-daemon';
 import { HttpApp } from '~/test/support/http-app';

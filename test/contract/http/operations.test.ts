@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { DaemonError } from '~/server/runtime/errors';
+import { DaemonError } from '~/server/core/errors';
 import { APPLIANCE, OTHER_VM, REMOTE_VOLUME, VOLUME } from '~/test/support/canned';
 import { FakeDaemon } from '~/test/support/fake-daemon';
 import { HttpApp } from '~/test/support/http-app';

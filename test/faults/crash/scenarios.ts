@@ -1,4 +1,4 @@
-import type { OperationType } from '~/server/operations/model';
+import type { OperationType } from '~/server/model/operation';
 import type { Ask, Rig } from '../rig';
 
 const GIB = 1024 ** 3;

@@ -1,5 +1,5 @@
 import type { Ruling, Statement } from '~/lab/faults/database-proxy';
-import { LIMITS } from '~/server/runtime/limits';
+import { LIMITS } from '~/server/core/limits';
 import type { Rig } from '../rig';
 import { Chance, percentile, sleep } from './chance';
 import { Load, type LoadReport } from './clients';

@@ -7,7 +7,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type LabAppliance, startAppliance } from '~/lab/appliance';
 import type { DaemonProcess } from '~/lab/daemon';
-import { endpoints } from '~/server/http/registry';
+import { endpoints } from '~/server/http/endpoints/registry';
 
 /** Canaries: secrets are planted in every place that holds one, the daemon is put under stress at its most talkative, and nothing may sing. */
 const TOKEN = 'canary-token-8c1f0b7e55aa';

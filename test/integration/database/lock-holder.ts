@@ -1,7 +1,8 @@
 // Another process that holds an appliance lock: `lock-holder.ts <dsn> <appliance id>`; says "held" once it does.
-import { parseDsn } from '~/server/database/dsn';
-import { ApplianceLock } from '~/server/database/ownership';
-import { silentLogger } from '~/server/runtime/logger';
+
+import { silentLogger } from '~/server/core/log/logger';
+import { ApplianceLock } from '~/server/database/connection/appliance-lock';
+import { parseDsn } from '~/server/database/connection/dsn';
 
 const [, , dsn = '', applianceId = ''] = process.argv;
 const lock = new ApplianceLock(parseDsn(dsn), silentLogger);

@@ -1,12 +1,12 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type Mariadb, startMariadb } from '~/lab/mariadb';
-import { type Dsn, parseDsn } from '~/server/database/dsn';
-import type { Epoch, NewOperation, OperationChange } from '~/server/database/ledger';
-import { migrate } from '~/server/database/migrate';
+import { silentLogger } from '~/server/core/log/logger';
+import { type Dsn, parseDsn } from '~/server/database/connection/dsn';
+import { type Database, openPool } from '~/server/database/connection/pool';
+import { migrate } from '~/server/database/migrations/migrate';
 import { MysqlLedger } from '~/server/database/mysql-ledger';
-import { type Database, openPool } from '~/server/database/pool';
-import type { NewMapping } from '~/server/operations/model';
-import { silentLogger } from '~/server/runtime/logger';
+import type { Epoch, NewOperation, OperationChange } from '~/server/model/ledger';
+import type { NewMapping } from '~/server/model/operation';
 import { CuttingProxy } from './cutting-proxy';
 
 const APPLIANCE = 'd0000000-0000-4000-8000-00000000000d';

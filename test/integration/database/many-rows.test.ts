@@ -1,13 +1,13 @@
 import { type Kysely, sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Mariadb, startMariadb } from '~/lab/mariadb';
-import { parseDsn } from '~/server/database/dsn';
-import type { OperationFilter } from '~/server/database/ledger';
-import { migrate } from '~/server/database/migrate';
+import { silentLogger } from '~/server/core/log/logger';
+import { parseDsn } from '~/server/database/connection/dsn';
+import { type Database, openPool } from '~/server/database/connection/pool';
+import { migrate } from '~/server/database/migrations/migrate';
 import { MysqlLedger } from '~/server/database/mysql-ledger';
-import { type Database, openPool } from '~/server/database/pool';
 import type { Tables } from '~/server/database/tables';
-import { silentLogger } from '~/server/runtime/logger';
+import type { OperationFilter } from '~/server/model/ledger';
 
 const ROWS = 20_000;
 const APPLIANCE = 'd0000000-0000-4000-8000-00000000000d';

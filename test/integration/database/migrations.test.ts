@@ -1,14 +1,14 @@
 import { type Connection, createConnection } from 'mysql2/promise';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Mariadb, startMariadb } from '~/lab/mariadb';
-import { type Dsn, parseDsn } from '~/server/database/dsn';
-import { migrate } from '~/server/database/migrate';
+import { silentLogger } from '~/server/core/log/logger';
+import { type Dsn, parseDsn } from '~/server/database/connection/dsn';
+import { type Database, openPool } from '~/server/database/connection/pool';
 import { MIGRATIONS } from '~/server/database/migrations';
+import { migrate } from '~/server/database/migrations/migrate';
 import { MysqlLedger } from '~/server/database/mysql-ledger';
 import { readOsseaConfigs } from '~/server/database/ossea-configs';
-import { type Database, openPool } from '~/server/database/pool';
-import type { NewMapping } from '~/server/operations/model';
-import { silentLogger } from '~/server/runtime/logger';
+import type { NewMapping } from '~/server/model/operation';
 import { LIVE, SPECIFICATION, SPECIFICATION_LATIN1, VM, VOLUMES } from './old-databases';
 
 const APPLIANCE = 'd0000000-0000-4000-8000-00000000000d';

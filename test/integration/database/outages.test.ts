@@ -1,14 +1,14 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Mariadb, startMariadb } from '~/lab/mariadb';
-import { type Dsn, parseDsn } from '~/server/database/dsn';
-import { migrate } from '~/server/database/migrate';
+import { systemClock } from '~/server/core/clock';
+import { LIMITS } from '~/server/core/limits';
+import { type Logger, silentLogger } from '~/server/core/log/logger';
+import { type Dsn, parseDsn } from '~/server/database/connection/dsn';
+import { type Database, openPool } from '~/server/database/connection/pool';
+import { migrate } from '~/server/database/migrations/migrate';
 import { MysqlLedger } from '~/server/database/mysql-ledger';
 import { openDatabase } from '~/server/database/open';
-import { type Database, openPool } from '~/server/database/pool';
-import { systemClock } from '~/server/runtime/clock';
-import { LIMITS } from '~/server/runtime/limits';
-import { type Logger, silentLogger } from '~/server/runtime/logger';
 
 const APPLIANCE = 'd0000000-0000-4000-8000-00000000000d';
 

@@ -3,9 +3,9 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { type Mariadb, startMariadb } from '~/lab/mariadb';
-import { type Dsn, parseDsn } from '~/server/database/dsn';
-import { ApplianceLock } from '~/server/database/ownership';
-import { silentLogger } from '~/server/runtime/logger';
+import { silentLogger } from '~/server/core/log/logger';
+import { ApplianceLock } from '~/server/database/connection/appliance-lock';
+import { type Dsn, parseDsn } from '~/server/database/connection/dsn';
 
 const HOLDER = fileURLToPath(new URL('lock-holder.ts', import.meta.url));
 const APPLIANCE = 'd0000000-0000-4000-8000-00000000000d';

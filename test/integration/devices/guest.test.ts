@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { createSysfsGuest } from '~/server/devices/sysfs';
-import { systemClock } from '~/server/runtime/clock';
+import { systemClock } from '~/server/core/clock';
+import { createSysfsGuest } from '~/server/devices/sysfs/sysfs-guest';
 
 const guest = createSysfsGuest({
   sysBlockDir: '/sys/block',

@@ -14,8 +14,8 @@ import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { findHolders } from '~/server/devices/holders';
-import type { Device, Holder } from '~/server/devices/model';
+import type { Device, Holder } from '~/server/devices/device';
+import { findHolders } from '~/server/devices/sysfs/holders';
 
 /**
  * The in-use guard on this machine's real kernel: a loop device stands for the virtio disk, everything else is real. Needs

@@ -9,13 +9,13 @@ import { freeze, interceptSteps } from '~/lab/exports/frozen-steps';
 import { LiveClient } from '~/lab/exports/live-client';
 import { type NbdServer, startNbdServer } from '~/lab/nbd-server';
 import { type StorageDaemon, startStorageDaemon } from '~/lab/storage-daemon';
-import { parse } from '~/server/exports/config-file';
+import { systemClock } from '~/server/core/clock';
+import { silentLogger } from '~/server/core/log/logger';
 import type { ExportServer, ExportTarget } from '~/server/exports/export-server';
 import { exportName } from '~/server/exports/naming';
-import { NbdServerExports } from '~/server/exports/nbd-server';
-import { StorageDaemonExports } from '~/server/exports/qsd';
-import { systemClock } from '~/server/runtime/clock';
-import { silentLogger } from '~/server/runtime/logger';
+import { parse } from '~/server/exports/nbd-server/config-file';
+import { NbdServerExports } from '~/server/exports/nbd-server/nbd-server';
+import { StorageDaemonExports } from '~/server/exports/storage-daemon/storage-daemon';
 
 /*
  * The daemon dies before any step that it makes on the way through three change sets. Whatever it leaves: the server never reads a

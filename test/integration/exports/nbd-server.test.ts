@@ -5,11 +5,11 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type NbdServer, startNbdServer } from '~/lab/nbd-server';
+import { systemClock } from '~/server/core/clock';
+import { silentLogger } from '~/server/core/log/logger';
 import type { ExportTarget } from '~/server/exports/export-server';
 import { exportName } from '~/server/exports/naming';
-import { NbdServerExports } from '~/server/exports/nbd-server';
-import { systemClock } from '~/server/runtime/clock';
-import { silentLogger } from '~/server/runtime/logger';
+import { NbdServerExports } from '~/server/exports/nbd-server/nbd-server';
 
 /** The real nbd-server of this machine: what is published answers, what is withdrawn leads to nothing, clients are not cut. */
 const run = promisify(execFile);

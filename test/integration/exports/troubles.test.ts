@@ -9,12 +9,12 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { LiveClient } from '~/lab/exports/live-client';
 import { type NbdServer, startNbdServer } from '~/lab/nbd-server';
 import { startStorageDaemon } from '~/lab/storage-daemon';
+import { systemClock } from '~/server/core/clock';
+import { silentLogger } from '~/server/core/log/logger';
 import type { ExportTarget } from '~/server/exports/export-server';
 import { exportName } from '~/server/exports/naming';
-import { NbdServerExports, type NbdServerOptions } from '~/server/exports/nbd-server';
-import { StorageDaemonExports } from '~/server/exports/qsd';
-import { systemClock } from '~/server/runtime/clock';
-import { silentLogger } from '~/server/runtime/logger';
+import { NbdServerExports, type NbdServerOptions } from '~/server/exports/nbd-server/nbd-server';
+import { StorageDaemonExports } from '~/server/exports/storage-daemon/storage-daemon';
 
 /** A full disk, a read-only folder, no permission, no server, a wrong pid: told clearly, undone, and over when the cause is over. */
 const run = promisify(execFile);

@@ -8,7 +8,7 @@ import { entryText } from '~/cli/follow';
 import { findTarget, parsePairs, parseSize, parseTime } from '~/cli/globals';
 import { type Column, pick, renderRecord, renderTable } from '~/cli/output/table';
 import { durationText, paint, sizeText, timeText, visible } from '~/cli/output/text';
-import { JOURNAL_STATES } from '~/server/operations/model';
+import { JOURNAL_STATES } from '~/server/model/operation';
 
 const dir = mkdtempSync(join(tmpdir(), 'volumectl-unit-'));
 afterAll(() => rmSync(dir, { recursive: true, force: true }));

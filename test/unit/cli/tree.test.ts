@@ -5,8 +5,8 @@ import { GLOBALS } from '~/cli/globals';
 import { helpFor } from '~/cli/help';
 import { manualPage } from '~/cli/manual';
 import { findNoun, fullName, loneVerb, NOUNS } from '~/cli/tree';
+import { ERRORS } from '~/server/core/errors';
 import { openApiDocument } from '~/server/http/openapi';
-import { ERRORS } from '~/server/runtime/errors';
 import { onPath } from '~/test/cli/process';
 
 const ALL = NOUNS.flatMap((noun) => noun.verbs.map((verb) => ({ noun, verb, name: fullName(noun, verb) })));

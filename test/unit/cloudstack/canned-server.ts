@@ -3,8 +3,8 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { text } from 'node:stream/consumers';
 import { HttpCloud } from '~/server/cloudstack/http-cloud';
 import { CloudSettings, type OsseaConfigRow } from '~/server/cloudstack/settings';
-import { systemClock } from '~/server/runtime/clock';
-import { type LogFields, type Logger, silentLogger } from '~/server/runtime/logger';
+import { systemClock } from '~/server/core/clock';
+import { type LogFields, type Logger, silentLogger } from '~/server/core/log/logger';
 
 export interface CannedRequest {
   readonly method: string;

@@ -5,8 +5,8 @@ import { apiEndpoint } from '~/server/cloudstack/endpoint';
 import { classifyJobFailure, cleanText } from '~/server/cloudstack/errors';
 import { jobPollDelay } from '~/server/cloudstack/polling';
 import { CloudSettings } from '~/server/cloudstack/settings';
-import { LIMITS } from '~/server/runtime/limits';
-import { silentLogger } from '~/server/runtime/logger';
+import { LIMITS } from '~/server/core/limits';
+import { silentLogger } from '~/server/core/log/logger';
 import { ManualClock } from '../devices/manual-clock';
 import { cannedClient, configRow } from './canned-server';
 

@@ -3,7 +3,7 @@ import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { CloudError } from '~/server/cloudstack/cloud';
 import { post } from '~/server/cloudstack/transport';
-import { LIMITS } from '~/server/runtime/limits';
+import { LIMITS } from '~/server/core/limits';
 import {
   type CannedAnswer,
   type CannedClient,

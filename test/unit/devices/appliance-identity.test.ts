@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import type { Cloud } from '~/server/cloudstack/cloud';
 import { CloudError } from '~/server/cloudstack/cloud';
-import { DaemonError } from '~/server/runtime/errors';
-import { ApplianceIdentity } from '~/server/runtime/identity';
-import { type LogFields, type Logger, silentLogger } from '~/server/runtime/logger';
+import { DaemonError } from '~/server/core/errors';
+import { type LogFields, type Logger, silentLogger } from '~/server/core/log/logger';
+import { ApplianceIdentity } from '~/server/daemon/identity';
 
 const A = 'aaaaaaaa-1111-4111-8111-aaaaaaaaaaaa';
 const B = 'bbbbbbbb-2222-4222-8222-bbbbbbbbbbbb';

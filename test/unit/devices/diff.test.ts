@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import type { Device } from '~/server/devices/device';
 import { diffSnapshots } from '~/server/devices/diff';
-import type { Device } from '~/server/devices/model';
 import { disk, GIB, mute } from './worlds';
 
 function changes(

@@ -1,9 +1,9 @@
 import { linkSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { deviceNumber, findHolders } from '~/server/devices/holders';
-import type { Holder } from '~/server/devices/model';
-import { parseMountinfo, parseMounts } from '~/server/devices/mounts';
+import type { Holder } from '~/server/devices/device';
+import { deviceNumber, findHolders } from '~/server/devices/sysfs/holders';
+import { parseMountinfo, parseMounts } from '~/server/devices/sysfs/mounts';
 import { GuestTree } from './guest-tree';
 import { disk } from './worlds';
 

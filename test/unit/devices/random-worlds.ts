@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expectedSerial, type World } from '~/server/devices/correlation';
-import type { Device, DeviceEvent } from '~/server/devices/model';
+import type { Device, DeviceEvent } from '~/server/devices/device';
 import { BOOT, event, GIB, type MappingLike, SUBMIT } from './worlds';
 
 const TOLERANCE = 3 * GIB;

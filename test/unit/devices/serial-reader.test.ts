@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { answerOf, SerialReader } from '~/server/devices/serial-reader';
-import { LIMITS } from '~/server/runtime/limits';
+import { LIMITS } from '~/server/core/limits';
+import { answerOf, SerialReader } from '~/server/devices/sysfs/serial-reader';
 import { ManualClock, settle } from './manual-clock';
 
 /** Disks that answer when told to. */

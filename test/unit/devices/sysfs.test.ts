@@ -1,10 +1,10 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { Guest } from '~/server/devices/model';
-import { createSysfsGuest } from '~/server/devices/sysfs';
-import { systemClock } from '~/server/runtime/clock';
-import { LIMITS } from '~/server/runtime/limits';
+import { systemClock } from '~/server/core/clock';
+import { LIMITS } from '~/server/core/limits';
+import type { Guest } from '~/server/devices/device';
+import { createSysfsGuest } from '~/server/devices/sysfs/sysfs-guest';
 import { GuestTree } from './guest-tree';
 import { BOOT } from './worlds';
 

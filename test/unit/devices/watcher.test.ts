@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
+import { LIMITS } from '~/server/core/limits';
+import type { LogFields, Logger } from '~/server/core/log/logger';
+import type { Device, DeviceEvent, DeviceSnapshot, Guest } from '~/server/devices/device';
 import { createMemoryInventory, type InventoryStore } from '~/server/devices/inventory';
-import type { Device, DeviceEvent, DeviceSnapshot, Guest } from '~/server/devices/model';
 import { DeviceWatcher } from '~/server/devices/watcher';
-import { LIMITS } from '~/server/runtime/limits';
-import type { LogFields, Logger } from '~/server/runtime/logger';
 import { ManualClock, settle } from './manual-clock';
 import { BOOT, disk, mappingTo, VOLUME } from './worlds';
 

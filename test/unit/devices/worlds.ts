@@ -1,5 +1,5 @@
 import { expectedSerial, type World } from '~/server/devices/correlation';
-import type { Device, DeviceEvent } from '~/server/devices/model';
+import type { Device, DeviceEvent } from '~/server/devices/device';
 
 export const GIB = 1024 ** 3;
 export const BOOT = 'a0000000-0000-4000-8000-00000000000b';

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { CloudError } from '~/server/cloudstack/cloud';
+import { systemClock } from '~/server/core/clock';
+import { DaemonError } from '~/server/core/errors';
 import { checkCloudstack, type DiagnosticCloud } from '~/server/diagnostics/cloudstack';
 import { checkDatabase } from '~/server/diagnostics/database';
-import { systemClock } from '~/server/runtime/clock';
-import { DaemonError } from '~/server/runtime/errors';
 
 const ALL = [
   'listCapabilities',

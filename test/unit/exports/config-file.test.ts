@@ -1,7 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { baseConfig, exportSection, parse, type Section, serialize } from '~/server/exports/config-file';
 import { exportName, volumeIdOf } from '~/server/exports/naming';
+import {
+  baseConfig,
+  exportSection,
+  parse,
+  type Section,
+  serialize,
+} from '~/server/exports/nbd-server/config-file';
 
 const UUID = '3e53e747-3185-466a-9654-92e3aa214a19';
 

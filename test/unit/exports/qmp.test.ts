@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { type Qmp, withQmp } from '~/server/exports/qmp';
-import { nodeName } from '~/server/exports/qsd-monitor';
+import { type Qmp, withQmp } from '~/server/exports/storage-daemon/qmp';
+import { nodeName } from '~/server/exports/storage-daemon/storage-daemon-monitor';
 
 /** Monitors that are silent, hostile or broken: every conversation ends, with a reason, within its bounds. */
 const GREETING = `${JSON.stringify({ QMP: { version: { qemu: {} }, capabilities: [] } })}\n`;

@@ -1,8 +1,8 @@
 import { createError } from 'h3';
 import { describe, expect, it } from 'vitest';
 import { CloudError, type CloudErrorKind } from '~/server/cloudstack/cloud';
-import { problemOf } from '~/server/http/problem';
-import { DaemonError } from '~/server/runtime/errors';
+import { DaemonError } from '~/server/core/errors';
+import { problemOf } from '~/server/http/response/problem';
 
 const CONTEXT = { requestId: 'r1', instance: '/api/v1/x' };
 

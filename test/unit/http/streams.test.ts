@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { openStreams } from '~/server/http/event-stream';
-import { LIMITS } from '~/server/runtime/limits';
+import { LIMITS } from '~/server/core/limits';
+import { openStreams } from '~/server/http/streams/event-stream';
 import { deviceEvent, NOBODY, VOLUME } from '~/test/support/canned';
 import { FakeDaemon } from '~/test/support/fake-daemon';
 import { HttpApp } from '~/test/support/http-app';

@@ -3,14 +3,14 @@ import { describe, expect, it } from 'vitest';
 import { CloudModel } from '~/lab/cloudstack/model';
 import { ModelCloud } from '~/lab/cloudstack/model-cloud';
 import { MemoryGuest } from '~/lab/guest/memory-guest';
-import { MemoryLedger } from '~/server/database/memory-ledger';
+import { systemRandom as random } from '~/server/core/clock';
+import { silentLogger as logger } from '~/server/core/log/logger';
+import { MemoryLedger } from '~/server/database/memory/memory-ledger';
 import { createMemoryInventory } from '~/server/devices/inventory';
 import { DeviceWatcher } from '~/server/devices/watcher';
 import { noExports } from '~/server/exports/none';
+import { OperationEvents } from '~/server/model/operation-events';
 import { Engine } from '~/server/operations/engine';
-import { OperationEvents } from '~/server/operations/events';
-import { systemRandom as random } from '~/server/runtime/clock';
-import { silentLogger as logger } from '~/server/runtime/logger';
 import { ManualClock } from '../devices/manual-clock';
 
 const GIB = 1024 ** 3;

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import type { JournalEntry, JournalState, JsonObject } from '~/server/model/operation';
 import { Journal } from '~/server/operations/journal';
-import type { JournalEntry, JournalState, JsonObject } from '~/server/operations/model';
 
 let sequence = 0;
 function entry(step: string, state: JournalState, data: JsonObject = {}): JournalEntry {

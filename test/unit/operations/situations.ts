@@ -1,8 +1,6 @@
 import type { CloudVolume } from '~/server/cloudstack/cloud';
 import { expectedSerial } from '~/server/devices/correlation';
-import type { Device } from '~/server/devices/model';
-import type { Facts, Policy, Situation } from '~/server/operations/decision';
-import { Journal } from '~/server/operations/journal';
+import type { Device } from '~/server/devices/device';
 import type {
   JournalEntry,
   JournalState,
@@ -11,7 +9,9 @@ import type {
   OperationOf,
   OperationType,
   RequestOf,
-} from '~/server/operations/model';
+} from '~/server/model/operation';
+import type { Facts, Policy, Situation } from '~/server/operations/decision';
+import { Journal } from '~/server/operations/journal';
 
 export const VOLUME = '11111111-2222-4333-8444-555555555555';
 export const APPLIANCE = 'aaaaaaaa-0000-4000-8000-000000000001';

@@ -2,7 +2,7 @@ import type { LatencyOptions } from '~/lab/cloudstack/latency';
 import { CloudModel, type ModelOptions } from '~/lab/cloudstack/model';
 import type { Job, Volume } from '~/lab/cloudstack/records';
 import { MemoryGuest, type MemoryGuestOptions } from '~/lab/guest/memory-guest';
-import type { Random } from '~/server/runtime/clock';
+import type { Random } from '~/server/core/clock';
 import { ManualClock } from '../devices/manual-clock';
 
 /** UUIDs in order, different in their first characters: serials are cut from the front. */

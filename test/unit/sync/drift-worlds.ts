@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { exportName } from '~/server/exports/naming';
-import type { NewMapping } from '~/server/operations/model';
+import type { NewMapping } from '~/server/model/operation';
 import { GIB, MemoryAppliance } from './appliance';
 
 /** What the four views say of one volume, each drawn on its own: most combinations are wrong in several ways at once. */

@@ -1,9 +1,9 @@
 import type { CloudVolume } from '~/server/cloudstack/cloud';
-import type { Device, DeviceSnapshot } from '~/server/devices/model';
+import type { Device, DeviceSnapshot } from '~/server/devices/device';
 import { expectedSerial } from '~/server/devices/serial';
 import type { ProbeResult } from '~/server/exports/export-server';
 import { exportName } from '~/server/exports/naming';
-import type { ExportRecord, Mapping } from '~/server/operations/model';
+import type { ExportRecord, Mapping } from '~/server/model/operation';
 import type { Observation } from '~/server/sync/observation';
 
 export const GIB = 1024 ** 3;

@@ -1,7 +1,7 @@
+import { currentDaemon } from '../../../daemon/current';
 import { streamEvents } from '../../../http/endpoints/operations';
-import { lastEventId, streamFeed } from '../../../http/feed';
 import { serve } from '../../../http/serve';
-import { currentDaemon } from '../../../runtime/current';
+import { lastEventId, streamFeed } from '../../../http/streams/feed';
 
 export default serve(streamEvents, ({ event, query }) =>
   streamFeed(event, currentDaemon(), lastEventId(event, query)),

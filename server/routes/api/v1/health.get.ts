@@ -1,7 +1,7 @@
+import { currentDaemon } from '../../../daemon/current';
 import { health } from '../../../http/endpoints/service';
+import { healthReply } from '../../../http/response/service-replies';
 import { serve } from '../../../http/serve';
-import { healthReply } from '../../../http/service-replies';
-import { currentDaemon } from '../../../runtime/current';
 
 export default serve(health, () => {
   const daemon = currentDaemon();

@@ -1,6 +1,6 @@
+import { currentDaemon } from '../../../daemon/current';
 import { metrics } from '../../../http/endpoints/service';
+import { metricsReply } from '../../../http/response/service-replies';
 import { serve } from '../../../http/serve';
-import { metricsReply } from '../../../http/service-replies';
-import { currentDaemon } from '../../../runtime/current';
 
 export default serve(metrics, async () => metricsReply(await currentDaemon().metrics()));

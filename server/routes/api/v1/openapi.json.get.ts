@@ -1,7 +1,7 @@
+import { currentDaemon } from '../../../daemon/current';
 import { openapi } from '../../../http/endpoints/service';
 import { openApiDocument } from '../../../http/openapi';
 import { serve } from '../../../http/serve';
-import { currentDaemon } from '../../../runtime/current';
 
 let document: Record<string, unknown> | null = null;
 

@@ -1,5 +1,5 @@
-import type { AnyEndpoint } from '~/server/http/endpoint';
-import { LIMITS } from '~/server/runtime/limits';
+import { LIMITS } from '~/server/core/limits';
+import type { AnyEndpoint } from '~/server/http/endpoints/endpoint';
 import type { Chance } from './chance';
 
 export interface FuzzRequest {

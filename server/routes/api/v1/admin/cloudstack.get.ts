@@ -1,7 +1,7 @@
-import { cloudCheckReply } from '../../../../http/diagnostic-replies';
+import { currentDaemon } from '../../../../daemon/current';
 import { checkCloudstack } from '../../../../http/endpoints/diagnostics';
+import { cloudCheckReply } from '../../../../http/response/diagnostic-replies';
 import { serve } from '../../../../http/serve';
-import { currentDaemon } from '../../../../runtime/current';
 
 export default serve(checkCloudstack, async () =>
   cloudCheckReply(await currentDaemon().diagnostics.cloudstack()),

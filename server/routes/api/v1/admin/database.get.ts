@@ -1,7 +1,7 @@
-import { databaseCheckReply } from '../../../../http/diagnostic-replies';
+import { currentDaemon } from '../../../../daemon/current';
 import { checkDatabase } from '../../../../http/endpoints/diagnostics';
+import { databaseCheckReply } from '../../../../http/response/diagnostic-replies';
 import { serve } from '../../../../http/serve';
-import { currentDaemon } from '../../../../runtime/current';
 
 export default serve(checkDatabase, async () =>
   databaseCheckReply(await currentDaemon().diagnostics.database()),

@@ -1,10 +1,10 @@
 import { runTask } from 'nitropack/runtime';
+import { systemClock } from '../../../../core/clock';
+import { currentDaemon } from '../../../../daemon/current';
 import { forceSync as endpoint } from '../../../../http/endpoints/service';
+import { syncReply } from '../../../../http/response/service-replies';
 import { serve } from '../../../../http/serve';
-import { syncReply } from '../../../../http/service-replies';
 import { forceSync, type SyncTaskResult } from '../../../../http/sync-run';
-import { systemClock } from '../../../../runtime/clock';
-import { currentDaemon } from '../../../../runtime/current';
 
 export default serve(endpoint, async ({ query }) => {
   const report = await forceSync(currentDaemon(), query.dry_run ?? false, async (payload) => {

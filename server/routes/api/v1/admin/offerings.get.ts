@@ -1,7 +1,7 @@
-import { offeringReply } from '../../../../http/diagnostic-replies';
+import { currentDaemon } from '../../../../daemon/current';
 import { listOfferings } from '../../../../http/endpoints/diagnostics';
+import { offeringReply } from '../../../../http/response/diagnostic-replies';
 import { serve } from '../../../../http/serve';
-import { currentDaemon } from '../../../../runtime/current';
 
 export default serve(listOfferings, async () =>
   (await currentDaemon().diagnostics.offerings()).map(offeringReply),

@@ -1,6 +1,6 @@
-import { zoneReply } from '../../../../http/diagnostic-replies';
+import { currentDaemon } from '../../../../daemon/current';
 import { listZones } from '../../../../http/endpoints/diagnostics';
+import { zoneReply } from '../../../../http/response/diagnostic-replies';
 import { serve } from '../../../../http/serve';
-import { currentDaemon } from '../../../../runtime/current';
 
 export default serve(listZones, async () => (await currentDaemon().diagnostics.zones()).map(zoneReply));

@@ -1,10 +1,10 @@
 import { defineEventHandler } from 'h3';
+import { currentDaemon } from '../../../../daemon/current';
 import { readDeviceVolume } from '../../../../http/endpoints/devices';
-import { noSuchRoute } from '../../../../http/paths';
-import { sendProblem } from '../../../../http/problem';
-import { mappingReply } from '../../../../http/replies';
+import { noSuchRoute } from '../../../../http/request/paths';
+import { sendProblem } from '../../../../http/response/problem';
+import { mappingReply } from '../../../../http/response/replies';
 import { serve } from '../../../../http/serve';
-import { currentDaemon } from '../../../../runtime/current';
 
 const volume = serve(readDeviceVolume, async ({ params }) =>
   mappingReply(await currentDaemon().volumes.mappingByDevice(params.path)),

@@ -1,6 +1,6 @@
+import { currentDaemon } from '../../../../daemon/current';
 import { withdrawExport } from '../../../../http/endpoints/exports';
 import { serve } from '../../../../http/serve';
-import { currentDaemon } from '../../../../runtime/current';
 
 export default serve(withdrawExport, async ({ params, query, body }) => {
   const force = query.force ?? body.force ?? false;

@@ -1,7 +1,7 @@
+import { currentDaemon } from '../../../../daemon/current';
 import { listExports } from '../../../../http/endpoints/exports';
-import { exportReply } from '../../../../http/replies';
+import { exportReply } from '../../../../http/response/replies';
 import { serve } from '../../../../http/serve';
-import { currentDaemon } from '../../../../runtime/current';
 
 export default serve(listExports, async ({ query }) => {
   const { volume_id, status, vm_name, limit } = query;

@@ -1,7 +1,7 @@
+import { currentDaemon } from '../../../../daemon/current';
 import { publishExport } from '../../../../http/endpoints/exports';
-import { exportReply } from '../../../../http/replies';
+import { exportReply } from '../../../../http/response/replies';
 import { serve } from '../../../../http/serve';
-import { currentDaemon } from '../../../../runtime/current';
 
 export default serve(publishExport, async ({ body }) => {
   const { volume_id, vm_name, vm_id, disk_number } = body;

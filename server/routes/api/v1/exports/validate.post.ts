@@ -1,8 +1,8 @@
+import { systemClock } from '../../../../core/clock';
+import { currentDaemon } from '../../../../daemon/current';
 import { validateExports } from '../../../../http/endpoints/exports';
-import { validateReply } from '../../../../http/replies';
+import { validateReply } from '../../../../http/response/replies';
 import { serve } from '../../../../http/serve';
-import { systemClock } from '../../../../runtime/clock';
-import { currentDaemon } from '../../../../runtime/current';
 
 export default serve(validateExports, async () =>
   validateReply(await currentDaemon().exports.validate(), systemClock.now()),

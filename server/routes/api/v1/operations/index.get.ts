@@ -1,10 +1,10 @@
 import { setResponseHeader } from 'h3';
+import { LIMITS } from '../../../../core/limits';
+import { currentDaemon } from '../../../../daemon/current';
 import { listOperations } from '../../../../http/endpoints/operations';
-import { pageOf } from '../../../../http/page';
-import { operationReply } from '../../../../http/replies';
+import { pageOf } from '../../../../http/response/pagination';
+import { operationReply } from '../../../../http/response/replies';
 import { serve } from '../../../../http/serve';
-import { currentDaemon } from '../../../../runtime/current';
-import { LIMITS } from '../../../../runtime/limits';
 
 export default serve(listOperations, async ({ event, query }) => {
   const { type, status, volume_id, vm_id, since, limit = LIMITS.LIST_DEFAULT, cursor } = query;

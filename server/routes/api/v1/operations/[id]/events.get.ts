@@ -1,7 +1,7 @@
+import { currentDaemon } from '../../../../../daemon/current';
 import { streamOperation as endpoint } from '../../../../../http/endpoints/operations';
-import { lastEventId, streamOperation } from '../../../../../http/feed';
 import { serve } from '../../../../../http/serve';
-import { currentDaemon } from '../../../../../runtime/current';
+import { lastEventId, streamOperation } from '../../../../../http/streams/feed';
 
 export default serve(endpoint, ({ event, params, query }) =>
   streamOperation(event, currentDaemon(), params.id, lastEventId(event, query) ?? 0),

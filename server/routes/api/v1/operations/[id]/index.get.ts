@@ -1,8 +1,8 @@
+import { currentDaemon } from '../../../../../daemon/current';
 import { waited } from '../../../../../http/accept';
 import { readOperation } from '../../../../../http/endpoints/operations';
-import { operationReply } from '../../../../../http/replies';
+import { operationReply } from '../../../../../http/response/replies';
 import { serve } from '../../../../../http/serve';
-import { currentDaemon } from '../../../../../runtime/current';
 
 export default serve(readOperation, async (call) => {
   const operation = await currentDaemon().operations.read(call.params.id);

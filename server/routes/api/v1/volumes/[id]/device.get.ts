@@ -1,7 +1,7 @@
+import { currentDaemon } from '../../../../../daemon/current';
 import { readVolumeDevice } from '../../../../../http/endpoints/volumes';
-import { mappingReply } from '../../../../../http/replies';
+import { mappingReply } from '../../../../../http/response/replies';
 import { serve } from '../../../../../http/serve';
-import { currentDaemon } from '../../../../../runtime/current';
 
 export default serve(readVolumeDevice, async ({ params }) =>
   mappingReply(await currentDaemon().volumes.mapping(params.id)),

@@ -1,0 +1,76 @@
+import { uptime } from 'node:os';
+import { join } from 'node:path';
+import { type CloudCallListener, createCloud, type HttpCloud } from '../cloudstack/http-cloud';
+import { CloudSettings } from '../cloudstack/settings';
+import { systemClock } from '../core/clock';
+import type { Logger } from '../core/log/logger';
+import type { Redactor } from '../core/redaction';
+import { type OpenDatabase, openDatabase } from '../database/open';
+import { readOsseaConfigs } from '../database/ossea-configs';
+import type { Guest } from '../devices/device';
+import { createInventoryStore } from '../devices/inventory';
+import { createSysfsGuest } from '../devices/sysfs/sysfs-guest';
+import { DeviceWatcher } from '../devices/watcher';
+import { createExportServer } from '../exports/create-export-server';
+import type { ExportServer } from '../exports/export-server';
+import type { Configuration } from './configuration/configuration';
+import { ApplianceIdentity } from './identity';
+
+/** The ports of the real daemon, built but not started. Nothing here waits for anything. */
+export interface Assembly {
+  readonly database: OpenDatabase;
+  readonly settings: CloudSettings;
+  readonly cloud: HttpCloud;
+  readonly guest: Guest;
+  readonly watcher: DeviceWatcher;
+  readonly exports: ExportServer;
+  readonly identity: ApplianceIdentity;
+}
+
+/** The one place that chooses the real implementations (DESIGN section 3: one composition root). */
+export function assemble(
+  configuration: Configuration,
+  logger: Logger,
+  redactor: Redactor,
+  onCloudCall: CloudCallListener,
+): Assembly {
+  const clock = systemClock;
+  const { devices, exports: nbd } = configuration;
+  const database = openDatabase(configuration.database.dsn, clock, logger);
+  const settings = new CloudSettings({
+    readRows: () => readOsseaConfigs(database.kysely),
+    encryptionKey: configuration.credentials.encryptionKey,
+    register: (secret: string) => redactor.register(secret),
+    clock,
+    logger,
+  });
+  const cloud = createCloud({ settings, clock, logger, onCall: onCloudCall });
+  const exports = createExportServer({
+    ...nbd,
+    runDir: configuration.runDir,
+    devDir: devices.devDir,
+    sysBlockDir: devices.sysBlockDir,
+    clock,
+    logger,
+  });
+  const guest = createSysfsGuest({
+    ...devices,
+    clock,
+    exportServerPids: async ({ path }) => (await exports.holding?.(path)) ?? [],
+  });
+  const watcher = new DeviceWatcher({
+    guest,
+    clock,
+    logger,
+    inventory: createInventoryStore(join(configuration.stateDir, 'inventory')),
+    uptime: () => uptime() * 1_000,
+  });
+  const identity = new ApplianceIdentity({
+    cloud,
+    logger,
+    configuredVmId: configuration.appliance.vmId,
+    osseaVmId: async () => (await settings.active())?.omaVmId ?? null,
+    productUuid: () => guest.productUuid(),
+  });
+  return { database, settings, cloud, guest, watcher, exports, identity };
+}

@@ -1,0 +1,198 @@
+import { isIP } from 'node:net';
+import { type Dsn, describeDsn } from '../../database/connection/dsn';
+import { NOT_READ, VARIABLES, type Variable } from './variables';
+
+type ValueOf<K extends keyof typeof VARIABLES> = (typeof VARIABLES)[K] extends Variable<infer T> ? T : never;
+
+/** The configuration, grouped by who uses it. Durations are ms, sizes bytes. */
+export interface Configuration {
+  readonly database: { readonly dsn: Dsn };
+  readonly http: {
+    readonly host: string;
+    readonly port: number;
+    /** Listens here instead of on host and port. */
+    readonly socketPath: string | null;
+    readonly tokenFile: string | null;
+    readonly allowedHosts: readonly string[];
+    readonly allowInsecureBind: boolean;
+  };
+  readonly log: {
+    readonly level: NonNullable<ValueOf<'logLevel'>>;
+    readonly format: ValueOf<'logFormat'>;
+    readonly ginMode: ValueOf<'ginMode'>;
+  };
+  readonly devices: {
+    readonly pollInterval: number;
+    readonly correlationTimeout: number;
+    readonly sizeTolerance: number;
+    readonly sysBlockDir: string;
+    readonly devDir: string;
+    readonly procDir: string;
+    readonly dmiDir: string;
+  };
+  /** Lower-case UUID, null when the environment does not say. */
+  readonly appliance: { readonly vmId: string | null };
+  readonly operations: {
+    readonly attachRollback: ValueOf<'attachRollback'>;
+    readonly detachInUse: ValueOf<'detachInUse'>;
+    readonly detachConnected: ValueOf<'detachConnected'>;
+    readonly volumeNames: ValueOf<'volumeNames'>;
+  };
+  readonly exports: {
+    readonly backend: ValueOf<'backend'>;
+    readonly host: string;
+    readonly port: number;
+    readonly configDir: string;
+    readonly baseConfig: string;
+    readonly pidFile: string;
+    readonly binary: string | null;
+    readonly manage: ValueOf<'manage'>;
+    readonly unit: string | null;
+    readonly restartPolicy: ValueOf<'restartPolicy'>;
+    readonly qmpSocket: string;
+  };
+  readonly runDir: string;
+  readonly stateDir: string;
+  readonly credentials: { readonly encryptionKey: Buffer | null };
+  readonly reconcileInterval: number;
+  readonly historyDays: number;
+  /** Variables that are set and mean nothing here, in words for the log. The DSN has notes of its own. */
+  readonly notes: readonly string[];
+}
+
+/** One mistake: the variable and what is wrong with it. Never holds the value of a secret. */
+export interface Problem {
+  readonly variable: string;
+  readonly message: string;
+}
+
+/** All mistakes at once. */
+export class ConfigurationError extends Error {
+  constructor(readonly problems: readonly Problem[]) {
+    super(problems.map(({ variable, message }) => `${variable}: ${message}`).join('; '));
+    this.name = 'ConfigurationError';
+  }
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+/** Reads one variable; a mistake is written down and the value of an unset variable used, so that reading goes on. */
+type Read = <T>(variable: Variable<T>) => T;
+
+/**
+ * Reads and checks the environment; an empty variable is an unset one. Throws ConfigurationError with every mistake at once
+ * (DESIGN section 8).
+ */
+export function loadConfiguration(env: Environment): Configuration {
+  const problems: Problem[] = [];
+  const configuration = group((variable) => readOne(env, variable, problems), notesOn(env, problems));
+  checkBind(configuration.http, problems);
+  if (problems.length > 0) throw new ConfigurationError(problems);
+  return configuration;
+}
+
+/** What is in force, secrets masked; for `--check-config`. */
+export function describeConfiguration(configuration: Configuration): Record<string, unknown> {
+  const { database, credentials, ...rest } = configuration;
+  const { password, ...dsn } = database.dsn;
+  return {
+    database: { dsn: describeDsn(database.dsn), ...dsn, password: password === '' ? null : '***' },
+    ...rest,
+    credentials: { encryptionKey: credentials.encryptionKey === null ? null : '***' },
+  };
+}
+
+function readOne<T>(env: Environment, variable: Variable<T>, problems: Problem[]): T {
+  const text = env[variable.name];
+  if (text === undefined || text === '') return variable.absent();
+  try {
+    return variable.parse(text);
+  } catch (error) {
+    problems.push({
+      variable: variable.name,
+      message: error instanceof Error ? error.message : 'is not valid',
+    });
+    return variable.absent();
+  }
+}
+
+function notesOn(env: Environment, problems: Problem[]): string[] {
+  const notes: string[] = [];
+  for (const [name, { instead, refused }] of Object.entries(NOT_READ)) {
+    if (env[name] === undefined || env[name] === '') continue;
+    if (refused) problems.push({ variable: name, message: `is not read; set ${instead}` });
+    else notes.push(`${name} is not read; the daemon uses ${instead}`);
+  }
+  return notes;
+}
+
+/** Without authentication only programs on this machine may come in (DESIGN section 5, "Security"). */
+function checkBind(http: Configuration['http'], problems: Problem[]): void {
+  if (http.socketPath !== null || isLoopback(http.host) || http.tokenFile !== null || http.allowInsecureBind)
+    return;
+  problems.push({
+    variable: 'HOST',
+    message: `${http.host} is not a loopback address: set TOKEN_FILE, or ALLOW_INSECURE_BIND=true if the network is trusted`,
+  });
+}
+
+/** By the number, not by the look: `127.example.com` is a name anybody can own. */
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
+}
+
+/** LOG_LEVEL, else what GIN_MODE stood for, else info. */
+function levelOf(level: ValueOf<'logLevel'>, ginMode: ValueOf<'ginMode'>): NonNullable<ValueOf<'logLevel'>> {
+  return level ?? (ginMode === 'debug' ? 'debug' : 'info');
+}
+
+function group(read: Read, notes: readonly string[]): Configuration {
+  const v = VARIABLES;
+  const ginMode = read(v.ginMode);
+  return {
+    database: { dsn: read(v.dsn) },
+    http: {
+      host: read(v.host),
+      port: read(v.port),
+      socketPath: read(v.socketPath),
+      tokenFile: read(v.tokenFile),
+      allowedHosts: read(v.allowedHosts),
+      allowInsecureBind: read(v.allowInsecureBind),
+    },
+    log: { level: levelOf(read(v.logLevel), ginMode), format: read(v.logFormat), ginMode },
+    devices: {
+      pollInterval: read(v.pollInterval),
+      correlationTimeout: read(v.correlationTimeout),
+      sizeTolerance: read(v.sizeTolerance),
+      sysBlockDir: read(v.sysBlockDir),
+      devDir: read(v.devDir),
+      procDir: read(v.procDir),
+      dmiDir: read(v.dmiDir),
+    },
+    appliance: { vmId: read(v.vmId) },
+    operations: {
+      attachRollback: read(v.attachRollback),
+      detachInUse: read(v.detachInUse),
+      detachConnected: read(v.detachConnected),
+      volumeNames: read(v.volumeNames),
+    },
+    exports: {
+      backend: read(v.backend),
+      host: read(v.nbdHost),
+      port: read(v.nbdPort),
+      configDir: read(v.configDir),
+      baseConfig: read(v.baseConfig),
+      pidFile: read(v.pidFile),
+      binary: read(v.binary),
+      manage: read(v.manage),
+      unit: read(v.unit),
+      restartPolicy: read(v.restartPolicy),
+      qmpSocket: read(v.qmpSocket),
+    },
+    runDir: read(v.runDir),
+    stateDir: read(v.stateDir),
+    credentials: { encryptionKey: read(v.encryptionKey) },
+    reconcileInterval: read(v.reconcileInterval),
+    historyDays: read(v.historyDays),
+    notes,
+  };
+}

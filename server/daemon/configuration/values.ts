@@ -1,0 +1,118 @@
+import { isIP } from 'node:net';
+import { parseDuration } from '../../core/duration';
+
+/** Parsers of single values. Each returns the value or throws an Error whose message says what was expected. */
+export type Parse<T> = (text: string) => T;
+
+export function oneOf<const T extends string>(...allowed: readonly T[]): Parse<T> {
+  return (text) => {
+    const found = allowed.find((value) => value === text.trim().toLowerCase());
+    if (found === undefined) throw new Error(`${quote(text)} is not one of ${allowed.join(', ')}`);
+    return found;
+  };
+}
+
+const level = oneOf('debug', 'info', 'warn', 'error');
+/** The names that the Go daemon's logger also took. */
+const LEVEL_ALIASES: Readonly<Record<string, string>> = { trace: 'debug', warning: 'warn', fatal: 'error' };
+
+export const logLevel: Parse<ReturnType<typeof level>> = (text) =>
+  level(LEVEL_ALIASES[text.trim().toLowerCase()] ?? text);
+
+/** Milliseconds from `2s`, `500ms`, `1m30s`, `1h`; a plain number is milliseconds, as the tables of limits have it. */
+export function duration(min: number, max: number): Parse<number> {
+  return (text) => {
+    const value = text.trim();
+    const ms = /^\d+$/.test(value) ? Number(value) : parseDuration(value);
+    if (ms === null) throw new Error(`${quote(text)} is not a duration such as 2s, 500ms or 1m30s`);
+    return within(ms, min, max, 'ms', text);
+  };
+}
+
+const BYTES: Readonly<Record<string, number>> = {
+  b: 1,
+  kib: 1024,
+  mib: 1024 ** 2,
+  gib: 1024 ** 3,
+  tib: 1024 ** 4,
+};
+
+/** Bytes from `3GiB`, `512MiB`, or plain bytes. `GB` is refused: it means two things. */
+export function bytes(min: number, max: number): Parse<number> {
+  return (text) => {
+    const match = /^(\d+)\s*(KiB|MiB|GiB|TiB|B)?$/i.exec(text.trim());
+    const unit = BYTES[(match?.[2] ?? 'B').toLowerCase()];
+    if (!match || unit === undefined)
+      throw new Error(`${quote(text)} is not a size such as 3GiB, 512MiB or 4096`);
+    return within(Number(match[1]) * unit, min, max, 'bytes', text);
+  };
+}
+
+export function integer(min: number, max: number): Parse<number> {
+  return (text) => {
+    if (!/^\d+$/.test(text.trim())) throw new Error(`${quote(text)} is not a whole number`);
+    return within(Number(text), min, max, '', text);
+  };
+}
+
+const yesOrNo = oneOf('true', 'false', '1', '0', 'yes', 'no', 'on', 'off');
+
+export const flag: Parse<boolean> = (text) => ['true', '1', 'yes', 'on'].includes(yesOrNo(text));
+
+export const uuid: Parse<string> = (text) => {
+  const value = text.trim().toLowerCase();
+  if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(value))
+    throw new Error(`${quote(text)} is not a UUID`);
+  return value;
+};
+
+export const path: Parse<string> = (text) => {
+  if (!text.startsWith('/') || /[\u0000-\u001f\u007f]/.test(text))
+    throw new Error(`${quote(text)} is not an absolute path`);
+  return text.replace(/\/+$/, '') || '/';
+};
+
+/** systemd gives several folders separated by colons; the first is ours. */
+export const firstPath: Parse<string> = (text) => path(text.split(':')[0] ?? '');
+
+export const word: Parse<string> = (text) => {
+  if (!/^[A-Za-z0-9@._:-]{1,128}$/.test(text))
+    throw new Error(`${quote(text)} may hold letters, digits and @._:- only`);
+  return text;
+};
+
+/** A program: a name that PATH finds, or an absolute path. */
+export const program: Parse<string> = (text) => (text.startsWith('/') ? path(text) : word(text));
+
+/** A host name or an address, without brackets and port. */
+export const host: Parse<string> = (text) => {
+  const value = text.trim().toLowerCase();
+  if (isIP(value) === 0 && !/^(?=.{1,253}$)[a-z0-9_](?:[a-z0-9._-]*[a-z0-9_])?$/.test(value))
+    throw new Error(`${quote(text)} is not a host name or address (no brackets, no port)`);
+  return value;
+};
+
+export const hosts: Parse<string[]> = (text) =>
+  text
+    .split(',')
+    .map((item) => item.trim())
+    .filter((item) => item !== '')
+    .map(host);
+
+/** Base64 (either alphabet) of exactly 32 bytes. The message never shows what was given. */
+export const key32: Parse<Buffer> = (text) => {
+  if (!/^[A-Za-z0-9+/_-]{43}=?$/.test(text.trim()))
+    throw new Error('must be base64 of exactly 32 bytes (44 characters)');
+  return Buffer.from(text.trim(), 'base64');
+};
+
+function within(value: number, min: number, max: number, unit: string, text: string): number {
+  if (value < min || value > max)
+    throw new Error(`${quote(text)} is not between ${min} and ${max} ${unit}`.trimEnd());
+  return value;
+}
+
+/** What was given, on one line and short: a control character must not forge a line of the log. */
+function quote(text: string): string {
+  return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text);
+}

@@ -1,0 +1,282 @@
+import { parseDsn } from '../../database/connection/dsn';
+import {
+  bytes,
+  duration,
+  firstPath,
+  flag,
+  host,
+  hosts,
+  integer,
+  key32,
+  logLevel,
+  oneOf,
+  type Parse,
+  path,
+  program,
+  uuid,
+  word,
+} from './values';
+
+/** One environment variable: how it is read, what holds without it, and its line in docs/configuration.md. */
+export interface Variable<T> {
+  readonly name: string;
+  /** As it would be written in the environment; null = unset. */
+  readonly fallback: string | null;
+  readonly doc: string;
+  /** True: the value is never shown, not even in the complaint about it. */
+  readonly secret: boolean;
+  /** Throws an Error that says what was expected. */
+  readonly parse: Parse<T>;
+  /** What holds when the variable is unset. */
+  absent(): T;
+}
+
+function withDefault<T>(name: string, parse: Parse<T>, fallback: string, doc: string): Variable<T> {
+  return { name, parse, fallback, doc, secret: false, absent: () => parse(fallback) };
+}
+
+function optional<T>(name: string, parse: Parse<T>, doc: string): Variable<T | null> {
+  return { name, parse, fallback: null, doc, secret: false, absent: () => null };
+}
+
+function secret<T>(variable: Variable<T>): Variable<T> {
+  return { ...variable, secret: true };
+}
+
+const GIB = 1024 ** 3;
+const port = integer(1, 65_535);
+
+const SERVER = {
+  dsn: secret(
+    withDefault(
+      'DATABASE_DSN',
+      parseDsn,
+      'oma_user:oma_password@tcp(localhost:3306)/migratekit_oma?parseTime=true',
+      'The database: Go form `user:pass@tcp(host:port)/db`, `user:pass@unix(/path)/db`, or a `mysql://` URL. Parameters that count: `tls`, `timeout`.',
+    ),
+  ),
+  host: withDefault(
+    'HOST',
+    host,
+    '127.0.0.1',
+    'Address to listen on. Anything but loopback needs TOKEN_FILE or ALLOW_INSECURE_BIND=true.',
+  ),
+  port: withDefault('PORT', port, '8090', 'TCP port to listen on.'),
+  socketPath: optional(
+    'UNIX_SOCKET',
+    path,
+    'Listen on this unix socket instead of HOST and PORT; a socket left there by an earlier run is replaced.',
+  ),
+  tokenFile: optional(
+    'TOKEN_FILE',
+    path,
+    'File with a bearer token; when set, every request needs `Authorization: Bearer <token>`.',
+  ),
+  allowedHosts: withDefault(
+    'ALLOWED_HOSTS',
+    hosts,
+    '',
+    'Further names allowed in the Host header, separated by commas (loopback names always are).',
+  ),
+  allowInsecureBind: withDefault(
+    'ALLOW_INSECURE_BIND',
+    flag,
+    'false',
+    '`true`: listen on a non-loopback address without a token.',
+  ),
+  logLevel: optional(
+    'LOG_LEVEL',
+    logLevel,
+    'Least severe level that is logged: `debug`, `info`, `warn` or `error`. Without it GIN_MODE decides, else `info`.',
+  ),
+  logFormat: withDefault(
+    'LOG_FORMAT',
+    oneOf('auto', 'pretty', 'json', 'journald'),
+    'auto',
+    '`pretty`, `json`, `journald` (JSON behind a priority, so that `journalctl -p err` works), or `auto`: pretty on a terminal, journald under systemd, JSON elsewhere.',
+  ),
+  ginMode: optional(
+    'GIN_MODE',
+    oneOf('debug', 'release', 'test'),
+    'Of the Go daemon, still read: where LOG_LEVEL is unset, `debug` logs at debug, `release` and `test` at info.',
+  ),
+};
+
+const DEVICES = {
+  pollInterval: withDefault(
+    'POLL_INTERVAL',
+    duration(500, 60_000),
+    '2s',
+    'Pause between two looks at the devices when nothing waits.',
+  ),
+  correlationTimeout: withDefault(
+    'CORRELATION_TIMEOUT',
+    duration(1_000, 3_600_000),
+    '30s',
+    'How long an attach waits for its device to appear.',
+  ),
+  sizeTolerance: withDefault(
+    'SIZE_TOLERANCE',
+    bytes(0, 1024 * GIB),
+    '3GiB',
+    'How much larger than the volume its device may be.',
+  ),
+  vmId: optional(
+    'OMA_VM_ID',
+    uuid,
+    'CloudStack id of the VM the daemon runs on; else `ossea_configs.oma_vm_id`, else the SMBIOS UUID.',
+  ),
+  sysBlockDir: withDefault(
+    'SYS_BLOCK_DIR',
+    path,
+    '/sys/block',
+    'Where the devices are read; another folder is for laboratories.',
+  ),
+  devDir: withDefault(
+    'DEV_DIR',
+    path,
+    '/dev',
+    'Where the device nodes are; another folder is for laboratories and relaxes the check of the node.',
+  ),
+  procDir: withDefault('PROC_DIR', path, '/proc', 'Where processes and mounts are read.'),
+  dmiDir: withDefault('DMI_DIR', path, '/sys/class/dmi/id', 'Where the SMBIOS UUID is read.'),
+};
+
+const OPERATIONS = {
+  attachRollback: withDefault(
+    'ATTACH_ROLLBACK',
+    oneOf('detach', 'keep'),
+    'detach',
+    'What happens to a volume whose device never appeared: `detach` it again, or `keep` it attached.',
+  ),
+  detachInUse: withDefault(
+    'DETACH_IN_USE',
+    oneOf('refuse', 'force'),
+    'refuse',
+    'A detach of a mounted or otherwise used device: `refuse` or `force`.',
+  ),
+  detachConnected: withDefault(
+    'DETACH_CONNECTED',
+    oneOf('refuse', 'disconnect'),
+    'refuse',
+    'A detach while NBD clients are connected: `refuse` or `disconnect`.',
+  ),
+  volumeNames: withDefault(
+    'VOLUME_NAMES',
+    oneOf('unique', 'any'),
+    'unique',
+    '`unique` refuses a volume name that a live volume of the zone has; `any` does not.',
+  ),
+};
+
+const EXPORTS = {
+  backend: withDefault(
+    'NBD_BACKEND',
+    oneOf('nbd-server', 'qemu-storage-daemon', 'none'),
+    'nbd-server',
+    'The export server: `nbd-server`, `qemu-storage-daemon` or `none`.',
+  ),
+  nbdHost: withDefault(
+    'NBD_HOST',
+    host,
+    '127.0.0.1',
+    'Address under which the daemon probes the export server.',
+  ),
+  nbdPort: withDefault('NBD_PORT', port, '10809', 'Port of the export server.'),
+  configDir: withDefault(
+    'NBD_CONFIG_DIR',
+    path,
+    '/etc/nbd-server/conf.d',
+    'Folder of the export files; the daemon touches only its own `migration-vol-*.conf`.',
+  ),
+  baseConfig: withDefault(
+    'NBD_BASE_CONFIG',
+    path,
+    '/etc/nbd-server/config',
+    'Base configuration of nbd-server; created when it is missing, never changed.',
+  ),
+  pidFile: withDefault('NBD_PID_FILE', path, '/run/nbd-server.pid', 'Pid file of nbd-server.'),
+  binary: optional(
+    'NBD_BINARY',
+    program,
+    'Program to run when the daemon runs the export server itself: a name on the PATH or an absolute path. Default: the one that NBD_BACKEND is called after.',
+  ),
+  manage: withDefault(
+    'NBD_MANAGE',
+    oneOf('auto', 'systemd', 'own'),
+    'auto',
+    'Who starts the export server: `systemd` (NBD_UNIT), `own` (the daemon), or `auto`: systemd where NBD_UNIT is set, else own.',
+  ),
+  unit: optional(
+    'NBD_UNIT',
+    word,
+    'systemd unit of the export server: for nbd-server one that kills only the parent (packaging/systemd/volume-daemon-nbd.service), else volume-daemon-qsd.service.',
+  ),
+  restartPolicy: withDefault(
+    'NBD_RESTART',
+    oneOf('preserve', 'when-idle', 'never'),
+    'preserve',
+    'May nbd-server be restarted so that it forgets old exports: `preserve` (live clients carry on), `when-idle`, `never`.',
+  ),
+  qmpSocket: withDefault(
+    'NBD_QMP_SOCKET',
+    path,
+    '/run/volume-daemon/qsd.sock',
+    'QMP socket of qemu-storage-daemon; nobody else may keep it busy (a monitor talks to one program at a time).',
+  ),
+};
+
+const KEEPING = {
+  runDir: withDefault(
+    'RUNTIME_DIRECTORY',
+    firstPath,
+    '/run/volume-daemon',
+    'Export links and sockets; set by systemd.',
+  ),
+  stateDir: withDefault(
+    'STATE_DIRECTORY',
+    firstPath,
+    '/var/lib/volume-daemon',
+    'Device inventory and caches; set by systemd.',
+  ),
+  reconcileInterval: withDefault(
+    'RECONCILE_INTERVAL',
+    duration(5_000, 86_400_000),
+    '60s',
+    'Pause between two syncs.',
+  ),
+  historyDays: withDefault(
+    'HISTORY_DAYS',
+    integer(1, 36_500),
+    '90',
+    'Ended operations older than this many days are deleted.',
+  ),
+  encryptionKey: secret(
+    optional(
+      'MIGRATEKIT_CRED_ENCRYPTION_KEY',
+      key32,
+      'base64 of the 32-byte key with which `ossea_configs.api_key` and `secret_key` are encrypted.',
+    ),
+  ),
+};
+
+/**
+ * Every environment variable the daemon reads, by its place in the configuration: docs/configuration.md is made from this
+ * table (`npm run docs`).
+ */
+export const VARIABLES = { ...SERVER, ...DEVICES, ...OPERATIONS, ...EXPORTS, ...KEEPING };
+
+/**
+ * What old units and habits set and the daemon does not read: said in the notes instead of silently ignored. The first three
+ * are Nitro's own and would go around the rule about non-loopback addresses, so they are mistakes.
+ */
+export const NOT_READ: Readonly<Record<string, { readonly instead: string; readonly refused: boolean }>> = {
+  NITRO_HOST: { instead: 'HOST', refused: true },
+  NITRO_PORT: { instead: 'PORT', refused: true },
+  NITRO_UNIX_SOCKET: { instead: 'UNIX_SOCKET', refused: true },
+  DB_HOST: { instead: 'DATABASE_DSN', refused: false },
+  DB_PORT: { instead: 'DATABASE_DSN', refused: false },
+  DB_USER: { instead: 'DATABASE_DSN', refused: false },
+  DB_PASS: { instead: 'DATABASE_DSN', refused: false },
+  DB_NAME: { instead: 'DATABASE_DSN', refused: false },
+};

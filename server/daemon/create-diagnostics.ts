@@ -1,0 +1,27 @@
+import { systemClock } from '../core/clock';
+import { describeDsn } from '../database/connection/dsn';
+import { inspectDatabase } from '../database/inspect';
+import { MIGRATIONS } from '../database/migrations';
+import { Diagnostics } from '../diagnostics/diagnostics-service';
+import type { Ledger } from '../model/ledger';
+import type { Assembly } from './adapters';
+
+/** The diagnostics over the daemon's own parts; `ledger` throws STARTING before the schema is there. */
+export function createDiagnostics(assembly: Assembly, ledger: () => Ledger, tolerance: number): Diagnostics {
+  const { database, cloud, settings, watcher, identity } = assembly;
+  return new Diagnostics({
+    cloud,
+    settings,
+    watcher,
+    clock: systemClock,
+    ledger,
+    database: {
+      name: describeDsn(database.dsn),
+      migrations: MIGRATIONS.map(({ id }) => id),
+      inspect: () => inspectDatabase(database.kysely),
+      usage: () => database.usage(),
+    },
+    appliance: () => identity.view,
+    tolerance,
+  });
+}

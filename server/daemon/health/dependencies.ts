@@ -1,0 +1,59 @@
+import { systemClock } from '../../core/clock';
+import { LIMITS } from '../../core/limits';
+import { CLOUDSTACK_VERIFIED } from '../../core/log/log-events';
+import type { Logger } from '../../core/log/logger';
+import type { Assembly } from '../adapters';
+import type { ComponentHealth } from '../daemon';
+import { HealthMonitor } from './health';
+
+/** Asks every dependency now and then how it is, and logs when that changes. */
+export function watchDependencies({ database, cloud, exports }: Assembly, logger: Logger): HealthMonitor {
+  return new HealthMonitor(
+    systemClock,
+    {
+      database: {
+        every: LIMITS.HEALTH_DATABASE,
+        look: () => database.ledger.ping().then(() => ({ status: 'healthy', message: 'answers' })),
+      },
+      cloudstack: {
+        every: LIMITS.HEALTH_CLOUDSTACK,
+        look: () =>
+          cloud.capabilities().then(({ version }) => ({
+            status: 'healthy',
+            message: `CloudStack ${version ?? 'of unknown version'}`,
+          })),
+      },
+      exportServer: {
+        every: LIMITS.HEALTH_EXPORTS,
+        look: async () => exportHealth(await exports.health()),
+      },
+    },
+    (name, health) => {
+      if (name === 'cloudstack' && health.status === 'healthy')
+        logger.info(CLOUDSTACK_VERIFIED, { detail: health.message });
+      else if (health.status === 'unhealthy')
+        logger.error('A dependency is unhealthy', { dependency: name, reason: health.message });
+      else
+        logger.info('A dependency has changed', {
+          dependency: name,
+          status: health.status,
+          detail: health.message,
+        });
+    },
+  );
+}
+
+function exportHealth(health: Awaited<ReturnType<Assembly['exports']['health']>>): ComponentHealth {
+  const { status, message, version, pid, staleUntilRestart } = health;
+  return { status, message, details: { version, pid, stale_until_restart: staleUntilRestart } };
+}
+
+/** How the watching of the guest's disks goes, as health shows it. */
+export function deviceHealth(health: ReturnType<Assembly['watcher']['health']>): ComponentHealth {
+  const { status, message, devices, lastScanAt, eventsProcessed } = health;
+  return {
+    status,
+    message,
+    details: { device_count: devices, last_scan_at: lastScanAt, events_processed: eventsProcessed },
+  };
+}

@@ -1,0 +1,137 @@
+import type { Clock } from '../../core/clock';
+import { messageOf } from '../../core/errors';
+import { LIMITS } from '../../core/limits';
+import type { Engine, RunningOperation } from '../../operations/engine';
+import type { ComponentHealth, DaemonPhase, HealthReport, SyncReport } from '../daemon';
+import type { ApplianceView } from '../identity';
+
+/** One dependency: how to look at it, and how often (ms). */
+export interface HealthProbe {
+  readonly every: number;
+  look(): Promise<ComponentHealth>;
+}
+
+type ProbeName = 'cloudstack' | 'database' | 'exportServer';
+
+/**
+ * Keeps the last known state of every dependency, so that asking for health costs nothing and never waits on CloudStack
+ * (DESIGN section 5).
+ */
+export class HealthMonitor {
+  private readonly last = new Map<ProbeName, ComponentHealth>();
+  private readonly stopping = new AbortController();
+  private loops: Promise<void>[] = [];
+
+  constructor(
+    private readonly clock: Clock,
+    private readonly probes: Record<ProbeName, HealthProbe>,
+    private readonly onChange: (name: ProbeName, health: ComponentHealth) => void,
+  ) {}
+
+  start(): void {
+    this.loops = [this.watch('cloudstack'), this.watch('database'), this.watch('exportServer')];
+  }
+
+  async stop(): Promise<void> {
+    this.stopping.abort();
+    await Promise.all(this.loops);
+  }
+
+  of(name: ProbeName): ComponentHealth {
+    return this.last.get(name) ?? { status: 'unknown', message: 'not looked at yet' };
+  }
+
+  private async watch(name: ProbeName): Promise<void> {
+    const probe = this.probes[name];
+    while (!this.stopping.signal.aborted) {
+      const before = this.last.get(name);
+      const health = await probe
+        .look()
+        .catch((error: unknown): ComponentHealth => ({ status: 'unhealthy', message: messageOf(error) }));
+      this.last.set(name, health);
+      if (before?.status !== health.status) this.onChange(name, health);
+      const pause =
+        health.status === 'healthy' || health.status === 'disabled'
+          ? probe.every
+          : Math.min(probe.every, LIMITS.HEALTH_RETRY);
+      await this.clock.sleep(pause, this.stopping.signal);
+    }
+  }
+}
+
+export interface HealthSources {
+  readonly clock: Clock;
+  readonly phase: DaemonPhase;
+  readonly monitor: HealthMonitor;
+  readonly deviceMonitor: ComponentHealth;
+  readonly appliance: ApplianceView;
+  readonly engine: Engine | null;
+  readonly owner: string | null;
+  readonly pending: number;
+  readonly lastSync: SyncReport | null;
+  readonly startedAt: number;
+  readonly pollIntervalMs: number;
+}
+
+/** Pure composition of the report. Unhealthy: no truth to serve. Degraded: something waits or is reported. */
+export function healthReport(s: HealthSources): HealthReport {
+  const cloudstack = s.monitor.of('cloudstack');
+  const database = s.monitor.of('database');
+  const exportServer = s.monitor.of('exportServer');
+  const appliance = applianceHealth(s.appliance);
+  const running = s.engine?.status() ?? [];
+  const drifts = (s.lastSync?.drifts ?? []).filter(
+    (drift) => drift.action === 'reported' || drift.action === 'failed',
+  );
+  const parts = [cloudstack, exportServer, s.deviceMonitor, appliance];
+  const degraded =
+    parts.some(({ status }) => status === 'unhealthy' || status === 'degraded') ||
+    drifts.length > 0 ||
+    s.phase !== 'ready';
+  return {
+    status:
+      database.status === 'unhealthy' || s.phase === 'failed'
+        ? 'unhealthy'
+        : degraded
+          ? 'degraded'
+          : 'healthy',
+    at: s.clock.now(),
+    phase: s.phase,
+    cloudstack,
+    database,
+    deviceMonitor: s.deviceMonitor,
+    exportServer,
+    appliance: {
+      ...appliance,
+      vmId: s.appliance.vmId,
+      source: s.appliance.source,
+      epoch: s.engine?.epoch.number ?? null,
+      owner: s.owner,
+    },
+    operations: { pending: s.pending, executing: running.length, waiting: running.flatMap(waitingOf) },
+    drifts,
+    uptimeSeconds: Math.floor((s.clock.now() - s.startedAt) / 1000),
+    pollIntervalMs: s.pollIntervalMs,
+  };
+}
+
+function applianceHealth(view: ApplianceView): ComponentHealth {
+  if (view.vmId === null)
+    return { status: 'unhealthy', message: 'unknown: set OMA_VM_ID or ossea_configs.oma_vm_id' };
+  if (view.verdict === 'refuted')
+    return {
+      status: 'unhealthy',
+      message: `CloudStack has no VM ${view.vmId} (from ${view.source ?? 'nowhere'})`,
+    };
+  if (view.conflicts.length > 0) return { status: 'degraded', message: view.conflicts.join('; ') };
+  return {
+    status: view.verdict === 'confirmed' ? 'healthy' : 'unknown',
+    message: `${view.vmId} (from ${view.source ?? 'nowhere'}, ${view.verdict})`,
+  };
+}
+
+function waitingOf({ operation, waiting }: RunningOperation) {
+  if (!waiting) return [];
+  const { step, reason, attempt, nextAttemptAt } = waiting;
+  return [{ id: operation.id, type: operation.type, step, reason, attempt, nextAttemptAt }];
+}

@@ -1,0 +1,89 @@
+import { type Cloud, CloudError } from '../cloudstack/cloud';
+import { DaemonError } from '../core/errors';
+import type { Logger } from '../core/log/logger';
+import { resolveAppliance } from '../devices/appliance';
+
+export interface ApplianceView {
+  readonly vmId: string | null;
+  readonly source: string | null;
+  readonly conflicts: readonly string[];
+  /** confirmed: CloudStack knows the VM. refuted: it does not. unverified: CloudStack has not been asked or was away. */
+  readonly verdict: 'confirmed' | 'refuted' | 'unverified';
+}
+
+/**
+ * "Who am I" (DESIGN section 6): OMA_VM_ID, else ossea_configs.oma_vm_id, else the SMBIOS UUID, checked against CloudStack.
+ * Nothing is guessed: unknown or refuted means that attach and detach are refused.
+ */
+export class ApplianceIdentity {
+  view: ApplianceView = { vmId: null, source: null, conflicts: [], verdict: 'unverified' };
+
+  constructor(
+    private readonly parts: {
+      cloud: Pick<Cloud, 'readVm'>;
+      logger: Logger;
+      configuredVmId: string | null;
+      /** oma_vm_id of the active configuration row, null when there is none. */
+      osseaVmId(): Promise<string | null>;
+      productUuid(): Promise<string | null>;
+    },
+  ) {}
+
+  /** Reads the sources again. Errors of the database are thrown; CloudStack is not asked. */
+  async resolve(): Promise<ApplianceView> {
+    const resolved = resolveAppliance({
+      configuredVmId: this.parts.configuredVmId,
+      osseaVmId: await this.parts.osseaVmId(),
+      productUuid: await this.parts.productUuid(),
+    });
+    const same = resolved.vmId === this.view.vmId;
+    if (!same || resolved.conflicts.join() !== this.view.conflicts.join()) {
+      this.parts.logger.info('Appliance identity', { vm_id: resolved.vmId, source: resolved.source });
+      for (const conflict of resolved.conflicts)
+        this.parts.logger.warn('Appliance identity conflict', { reason: conflict });
+    }
+    this.view = { ...resolved, verdict: same ? this.view.verdict : 'unverified' };
+    return this.view;
+  }
+
+  /** Asks CloudStack whether this VM exists. While it is away the verdict stays as it is. */
+  async verify(): Promise<ApplianceView> {
+    const { vmId } = this.view;
+    if (vmId === null) return this.view;
+    try {
+      const vm = await this.parts.cloud.readVm(vmId);
+      if (!vm)
+        this.parts.logger.error('CloudStack has no VM with the id of this appliance', {
+          vm_id: vmId,
+          source: this.view.source,
+        });
+      this.view = { ...this.view, verdict: vm ? 'confirmed' : 'refuted' };
+    } catch (error) {
+      if (!(error instanceof CloudError)) throw error;
+    }
+    return this.view;
+  }
+
+  /** Throws APPLIANCE_UNKNOWN unless it is known (and not refuted) which VM this is. */
+  require(): string {
+    const { vmId, verdict, source } = this.view;
+    if (vmId === null) {
+      throw new DaemonError(
+        'APPLIANCE_UNKNOWN',
+        'The daemon does not know which VM it runs on: set OMA_VM_ID or ossea_configs.oma_vm_id',
+        { retryAfterSeconds: 30 },
+      );
+    }
+    if (verdict === 'refuted') {
+      throw new DaemonError(
+        'APPLIANCE_UNKNOWN',
+        `CloudStack has no VM ${vmId} (from ${source ?? 'nowhere'}): correct OMA_VM_ID or ossea_configs.oma_vm_id`,
+        {
+          details: { vm_id: vmId, source },
+          retryAfterSeconds: 30,
+        },
+      );
+    }
+    return vmId;
+  }
+}

@@ -1,0 +1,93 @@
+import type { JournalEntry, Operation, OperationType } from '../../model/operation';
+import type { Catalogue } from './catalogue';
+
+interface Followed {
+  readonly type: OperationType;
+  /** Wall clock ms. */
+  readonly acceptedAt: number;
+  /** When the step that is now under way began. */
+  since: number;
+  /** When CloudStack said that the volume is attached, until its device is mapped. */
+  attachedAt: number | null;
+}
+
+/** The least that is remembered of operations whose end is never seen (another process has continued them). */
+const FOLLOWED_MAX = 10_000;
+
+/** Turns the journal, as it is written, into durations. Operations begun by an earlier process are looked up once. */
+export class JournalObserver {
+  private readonly followed = new Map<string, Followed>();
+
+  constructor(
+    private readonly metrics: Pick<Catalogue, 'ended' | 'duration' | 'stepDuration' | 'detection'>,
+    private readonly running: (operationId: string) => Operation | null,
+  ) {}
+
+  observe(entry: JournalEntry): void {
+    if (entry.operationId === '') return;
+    const followed = this.followed.get(entry.operationId) ?? this.follow(entry);
+    if (!followed) return;
+    if (entry.step === 'operation') this.status(entry, followed);
+    else this.step(entry, followed);
+  }
+
+  private follow(entry: JournalEntry): Followed | null {
+    const given = entry.state === 'pending' ? entry.data.type : null;
+    const known = this.running(entry.operationId);
+    const type = known?.type ?? typeOf(given);
+    if (type === null) return null;
+    const followed = { type, acceptedAt: known?.createdAt ?? entry.at, since: entry.at, attachedAt: null };
+    const [oldest] = this.followed.keys();
+    if (this.followed.size >= FOLLOWED_MAX && oldest !== undefined) this.followed.delete(oldest);
+    this.followed.set(entry.operationId, followed);
+    return followed;
+  }
+
+  private status({ operationId, state, at }: JournalEntry, followed: Followed): void {
+    followed.since = at;
+    if (state !== 'completed' && state !== 'failed' && state !== 'cancelled') return;
+    const labels = { type: followed.type, status: state };
+    this.metrics.ended.inc(labels);
+    this.metrics.duration.observe(labels, seconds(at - followed.acceptedAt));
+    this.followed.delete(operationId);
+  }
+
+  private step({ step, state, data, at }: JournalEntry, followed: Followed): void {
+    const begun = followed.since;
+    switch (state) {
+      case 'intent':
+        followed.since = at;
+        return;
+      case 'done':
+      case 'finished':
+      case 'refused':
+        this.metrics.stepDuration.observe({ type: followed.type, step }, seconds(at - begun));
+        followed.since = at;
+        break;
+      default:
+        return;
+    }
+    if (step === 'attach-volume' && data.outcome === 'ok') followed.attachedAt = at;
+    if (step !== 'map' || followed.attachedAt === null) return;
+    this.metrics.detection.observe(seconds(at - followed.attachedAt));
+    followed.attachedAt = null;
+  }
+}
+
+/** The wall clock may be set back. */
+function seconds(ms: number): number {
+  return Math.max(0, ms) / 1000;
+}
+
+function typeOf(value: unknown): OperationType | null {
+  switch (value) {
+    case 'create':
+    case 'attach':
+    case 'detach':
+    case 'delete':
+    case 'cleanup':
+      return value;
+    default:
+      return null;
+  }
+}

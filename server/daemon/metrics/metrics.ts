@@ -1,0 +1,135 @@
+import type { CloudError } from '../../cloudstack/cloud';
+import type { DeviceEvent } from '../../devices/device';
+import type { ExportFigures } from '../../exports/export-server';
+import type { OperationCounts } from '../../model/ledger';
+import { EXPORT_STATUSES, type ExportRecord, type JournalEntry, type Operation } from '../../model/operation';
+import { DRIFT_KINDS, type HealthReport, type SyncReport } from '../daemon';
+import { type Catalogue, createCatalogue } from './catalogue';
+import { JournalObserver } from './journal-observer';
+
+/** What is asked for at the moment of a scrape. What cannot be had is null, and then not told at all: an alert sees the gap. */
+export interface Gathered {
+  readonly version: string;
+  readonly health: HealthReport;
+  readonly counts: OperationCounts | null;
+  readonly exports: readonly ExportRecord[] | null;
+  readonly exportClients: number | null;
+  readonly exportFigures: ExportFigures | null;
+  readonly devices: { readonly devices: number; readonly failedScans: number };
+  readonly clockSkewMs: number | null;
+  readonly lastSync: SyncReport | null;
+  readonly pool: { readonly inUse: number; readonly waiting: number };
+}
+
+/** The figures of this process for Prometheus: what happens is counted as it happens, what *is* is read at the scrape. */
+export class Metrics {
+  private readonly catalogue: Catalogue = createCatalogue();
+  private readonly observer: JournalObserver;
+
+  constructor(running: (operationId: string) => Operation | null) {
+    this.observer = new JournalObserver(this.catalogue, running);
+  }
+
+  readonly entry = (entry: JournalEntry): void => this.observer.observe(entry);
+
+  readonly deviceEvent = ({ type }: DeviceEvent): void => this.catalogue.deviceEvents.inc({ type });
+
+  readonly cloudCall = (call: { command: string; ms: number; error: CloudError | null }): void => {
+    const { cloudCalls, cloudErrors, cloudDuration } = this.catalogue;
+    const { command, ms, error } = call;
+    cloudCalls.inc({ command });
+    cloudDuration.observe({ command }, ms / 1000);
+    if (error) cloudErrors.inc({ command, kind: error.kind });
+  };
+
+  async render(gathered: Gathered): Promise<{ contentType: string; body: string }> {
+    const { registry } = this.catalogue;
+    this.ledger(gathered);
+    this.health(gathered);
+    this.exports(gathered);
+    this.rest(gathered);
+    return { contentType: registry.contentType, body: await registry.metrics() };
+  }
+
+  private ledger({ counts, health }: Gathered): void {
+    const { operations, operationsByType, oldest, mappings } = this.catalogue;
+    for (const gauge of [operations, operationsByType, oldest, mappings]) gauge.reset();
+    mappings.remove();
+    if (!counts) return;
+    for (const [status, count] of Object.entries(counts.byStatus)) operations.set({ status }, count);
+    for (const [type, count] of Object.entries(counts.byType)) operationsByType.set({ type }, count);
+    const age = (at: number | null) => (at === null ? 0 : Math.max(0, health.at - at) / 1000);
+    oldest.set({ status: 'pending' }, age(counts.oldestPendingAt));
+    oldest.set({ status: 'executing' }, age(counts.oldestExecutingAt));
+    mappings.set(counts.activeMappings);
+  }
+
+  private health({ version, health }: Gathered): void {
+    const { info, phase, dependencyUp, epoch, drifts, waiting } = this.catalogue;
+    info.set({ version }, 1);
+    phase.reset();
+    phase.set({ phase: health.phase }, 1);
+    for (const [dependency, state] of Object.entries({
+      cloudstack: health.cloudstack,
+      database: health.database,
+      devices: health.deviceMonitor,
+      exports: health.exportServer,
+      appliance: health.appliance,
+    })) {
+      dependencyUp.set({ dependency }, state.status === 'healthy' || state.status === 'disabled' ? 1 : 0);
+    }
+    epoch.set(health.appliance.epoch ?? 0);
+    for (const kind of DRIFT_KINDS) drifts.set({ kind }, 0);
+    for (const { kind } of health.drifts) drifts.inc({ kind });
+    waiting.reset();
+    for (const { step } of health.operations.waiting) waiting.inc({ step });
+  }
+
+  private exports({ exports, exportClients, exportFigures }: Gathered): void {
+    const {
+      exports: byStatus,
+      exportClients: clients,
+      reloads,
+      restarts,
+      probes,
+      probeFailures,
+    } = this.catalogue;
+    byStatus.reset();
+    clients.remove();
+    if (exports) {
+      for (const status of EXPORT_STATUSES)
+        byStatus.set({ status }, exports.filter((record) => record.status === status).length);
+    }
+    if (exportClients !== null) clients.set(exportClients);
+    if (!exportFigures) return;
+    for (const [counter, total] of [
+      [reloads, exportFigures.reloads],
+      [restarts, exportFigures.restarts],
+      [probes, exportFigures.probes],
+      [probeFailures, exportFigures.probeFailures],
+    ] as const) {
+      counter.reset();
+      counter.inc(total);
+    }
+  }
+
+  private rest({ devices, clockSkewMs, lastSync, pool }: Gathered): void {
+    const {
+      devices: seen,
+      scanFailures,
+      cloudSkew,
+      lastSync: synced,
+      poolInUse,
+      poolWaiting,
+    } = this.catalogue;
+    seen.set(devices.devices);
+    scanFailures.reset();
+    scanFailures.inc(devices.failedScans);
+    cloudSkew.remove();
+    if (clockSkewMs !== null) cloudSkew.set(clockSkewMs / 1000);
+    synced.remove();
+    if (lastSync) synced.set(lastSync.finishedAt / 1000);
+    poolInUse.set(pool.inUse);
+    poolWaiting.set(pool.waiting);
+  }
+}

@@ -1,0 +1,369 @@
+import { hostname } from 'node:os';
+import { systemClock, systemRandom } from '../core/clock';
+import { DaemonError, messageOf } from '../core/errors';
+import { LIMITS } from '../core/limits';
+import { MONITOR_STARTED } from '../core/log/log-events';
+import type { Logger } from '../core/log/logger';
+import type { Redactor } from '../core/redaction';
+import { VERSION } from '../core/version';
+import { ApplianceLock } from '../database/connection/appliance-lock';
+import type { DeviceEvent, DeviceSnapshot } from '../devices/device';
+import type { Diagnostics } from '../diagnostics/diagnostics-service';
+import { countClients } from '../exports/count-clients';
+import { ExportService } from '../exports/export-service';
+import { OperationEvents } from '../model/operation-events';
+import type { Policy } from '../operations/decision';
+import type { Engine } from '../operations/engine';
+import { OperationService } from '../operations/operation-service';
+import { closeWrongExports } from '../sync/revoke-exports';
+import { SyncService } from '../sync/sync-service';
+import { type Assembly, assemble } from './adapters';
+import { admit } from './admission';
+import type { Configuration } from './configuration/configuration';
+import { createDiagnostics } from './create-diagnostics';
+import type { Daemon, DaemonPhase, HealthReport, MetricsReport } from './daemon';
+import { deviceHealth, watchDependencies } from './health/dependencies';
+import { type HealthMonitor, healthReport } from './health/health';
+import { Metrics } from './metrics/metrics';
+import { errorRatePercent, Statistics } from './metrics/statistics';
+import { Ownership } from './ownership';
+import { VolumeQueries } from './volume-queries';
+
+interface Parts {
+  readonly configuration: Configuration;
+  readonly logger: Logger;
+  readonly redactor: Redactor;
+  readonly onFatal: (error: unknown) => void;
+}
+
+/**
+ * The daemon itself: builds the parts, brings them up in the order they depend on each other, answers questions, and takes
+ * them down again. It holds no rule of its own about volumes; those live in operations, devices, exports and sync.
+ */
+export class VolumeDaemon implements Daemon {
+  readonly version = VERSION;
+  phase: DaemonPhase = 'starting';
+  phaseReason: string | null = 'waiting for the database';
+  readonly operations: OperationService;
+  readonly volumes: VolumeQueries;
+  readonly exports: ExportService;
+  readonly sync: SyncService;
+  readonly diagnostics: Diagnostics;
+  private readonly stop$ = new AbortController();
+  readonly stopping = this.stop$.signal;
+  private readonly startedAt = systemClock.now();
+  private readonly events = new OperationEvents();
+  private readonly assembly: Assembly;
+  private readonly ownership: Ownership;
+  private readonly monitor: HealthMonitor;
+  private readonly statistics: Statistics;
+  private readonly figures = new Metrics((id) => this.ownership.engine?.find(id) ?? null);
+  private migrated = false;
+  private readonly recent: DeviceEvent[] = [];
+  private stopped: Promise<void> | null = null;
+
+  constructor(private readonly parts: Parts) {
+    const { configuration, logger } = parts;
+    this.assembly = assemble(configuration, logger, parts.redactor, this.figures.cloudCall);
+    this.events.onEntry(this.figures.entry);
+    const { database, cloud, guest, watcher, exports, identity } = this.assembly;
+    const { ledger } = database;
+    const base = {
+      ledger,
+      cloud,
+      guest,
+      watcher,
+      exports,
+      events: this.events,
+      clock: systemClock,
+      random: systemRandom,
+      logger,
+    };
+    this.ownership = new Ownership(
+      {
+        lock: new ApplianceLock(database.dsn, logger, () => database.distrust()),
+        ledger,
+        engineParts: {
+          ...base,
+          settings: { sizeTolerance: configuration.devices.sizeTolerance },
+          policy: () => this.policy(),
+          onFatal: parts.onFatal,
+        },
+        clock: systemClock,
+        logger,
+        owner: `${hostname()}:${configuration.http.port} pid ${process.pid}`,
+      },
+      (state) => this.ownershipChanged(state),
+    );
+    this.operations = new OperationService({
+      ...base,
+      stopping: this.stopping,
+      applianceId: () => this.applianceId(),
+      writer: () => this.writer(),
+      admit: (type, request) => admit(type, request, () => identity.require()),
+    });
+    const isBusyWith = (volumeId: string) => this.ownership.engine?.isBusyWith(volumeId) ?? false;
+    const owner = () => ({ epoch: this.writer().epoch, applianceVmId: identity.require() });
+    this.volumes = new VolumeQueries({
+      ledger: () => this.readable(),
+      cloud,
+      watcher,
+      recentEvents: () => this.recent,
+      onEvent: (listener) => watcher.onEvent(listener),
+      devDir: configuration.devices.devDir,
+      applianceVmId: () => identity.view.vmId,
+    });
+    this.exports = new ExportService({
+      ledger: () => this.readable(),
+      server: exports,
+      watcher,
+      events: this.events,
+      owner,
+      isBusyWith,
+    });
+    this.sync = new SyncService({
+      ...base,
+      owner,
+      isBusyWith,
+      sizeTolerance: configuration.devices.sizeTolerance,
+      busyVolumes: () => ledger.busyVolumes(this.applianceId()),
+      identityConflicts: () => identity.view.conflicts,
+    });
+    this.diagnostics = createDiagnostics(
+      this.assembly,
+      () => this.readable(),
+      configuration.devices.sizeTolerance,
+    );
+    this.statistics = new Statistics(ledger, () => identity.view.vmId ?? undefined, this.events);
+    this.monitor = watchDependencies(this.assembly, logger);
+  }
+
+  /** Resolves when everything is up (as owner or in standby); rejects only when the start can never succeed. */
+  async start(): Promise<void> {
+    const { database, watcher } = this.assembly;
+    const { logger, configuration } = this.parts;
+    this.monitor.start();
+    watcher.onEvent((event) => this.deviceEvent(event));
+    watcher.onEvent(this.figures.deviceEvent);
+    await watcher.start();
+    logger.info(MONITOR_STARTED, {
+      interval_ms: configuration.devices.pollInterval,
+      devices: watcher.snapshot().devices.length,
+    });
+    await database.prepare(this.stopping);
+    if (this.stopping.aborted) return;
+    this.migrated = true;
+    this.phase = 'standby';
+    void this.knowThyself();
+  }
+
+  /** Drain (DESIGN section 4): stop accepting, end streams, finish current steps, release the lock. Idempotent. */
+  stop(): Promise<void> {
+    this.stopped ??= this.drain();
+    return this.stopped;
+  }
+
+  health(): HealthReport {
+    const { watcher, identity } = this.assembly;
+    return healthReport({
+      clock: systemClock,
+      phase: this.phase,
+      monitor: this.monitor,
+      deviceMonitor: deviceHealth(watcher.health()),
+      appliance: identity.view,
+      engine: this.ownership.engine,
+      owner: this.phase === 'standby' ? this.ownership.otherOwner : null,
+      pending: this.statistics.pending(),
+      lastSync: this.sync.last,
+      startedAt: this.startedAt,
+      pollIntervalMs: this.parts.configuration.devices.pollInterval,
+    });
+  }
+
+  async metrics(): Promise<MetricsReport> {
+    this.readable();
+    const counts = await this.statistics.counts();
+    const total = Object.values(counts.byStatus).reduce((sum, count) => sum + count, 0);
+    const calls = this.assembly.cloud.statistics();
+    return {
+      at: systemClock.now(),
+      totalOperations: total,
+      pendingOperations: counts.byStatus.pending,
+      activeMappings: counts.activeMappings,
+      operationsByType: counts.byType,
+      operationsByStatus: counts.byStatus,
+      averageResponseMs: counts.averageResponseMs,
+      errorRatePercent: errorRatePercent(counts.byStatus.failed, total),
+      details: {
+        cloudstackApiCalls: calls.calls,
+        cloudstackApiErrors: calls.errors,
+        deviceEventsProcessed: this.assembly.watcher.health().eventsProcessed,
+        uptimeSeconds: Math.floor((systemClock.now() - this.startedAt) / 1000),
+        epoch: this.ownership.engine?.epoch.number ?? null,
+      },
+    };
+  }
+
+  async prometheus(): Promise<{ contentType: string; body: string }> {
+    const { database, cloud, exports, watcher } = this.assembly;
+    const orNull = () => null;
+    const records = await this.exports.list({ limit: LIMITS.LIST_MAX }).catch(orNull);
+    const { devices, failedScans } = watcher.health();
+    return this.figures.render({
+      version: this.version,
+      health: this.health(),
+      // Read only once the schema is there; while the database is away the other figures still tell what is wrong.
+      counts: this.migrated ? await this.statistics.counts().catch(orNull) : null,
+      exports: records,
+      exportClients: records && (await countClients(exports, records).catch(orNull)),
+      exportFigures: exports.figures ?? null,
+      devices: { devices, failedScans },
+      clockSkewMs: cloud.statistics().clockSkewMs,
+      lastSync: this.sync.last,
+      pool: database.usage(),
+    });
+  }
+
+  /** The task ticks every 2 s; a longer POLL_INTERVAL skips ticks. */
+  async poll(): Promise<DeviceSnapshot> {
+    const { watcher } = this.assembly;
+    const snapshot = watcher.snapshot();
+    const due = snapshot.at + this.parts.configuration.devices.pollInterval - LIMITS.POLL_SLACK;
+    return snapshot.scanned && systemClock.now() < due ? snapshot : watcher.scan();
+  }
+
+  async sweep(): Promise<{ resumed: number; claimed: number }> {
+    return (await this.ownership.engine?.sweep()) ?? { resumed: 0, claimed: 0 };
+  }
+
+  async prune(): Promise<{ deleted: number }> {
+    const { epoch } = this.writer();
+    const olderThan = systemClock.now() - this.parts.configuration.historyDays * 86_400_000;
+    let deleted = 0;
+    for (let batch: number = LIMITS.PRUNE_BATCH; batch === LIMITS.PRUNE_BATCH && !this.stopping.aborted; ) {
+      batch = await this.assembly.database.ledger.prune(epoch, olderThan, LIMITS.PRUNE_BATCH);
+      deleted += batch;
+    }
+    return { deleted };
+  }
+
+  private async drain(): Promise<void> {
+    const begun = systemClock.monotonic();
+    this.phase = 'stopping';
+    this.phaseReason = 'the daemon is stopping';
+    this.stop$.abort();
+    const { unfinished } = await this.ownership.stop();
+    await this.monitor.stop();
+    await this.assembly.watcher.stop();
+    await this.assembly.exports.close();
+    await this.assembly.database.close().catch(() => undefined);
+    this.parts.logger.info('The daemon has stopped; operations continue with the next start', {
+      ms: Math.round(systemClock.monotonic() - begun),
+      unfinished,
+    });
+  }
+
+  /** The ledger once the schema is there; STARTING before. */
+  private readable() {
+    if (!this.migrated)
+      throw new DaemonError('STARTING', `The daemon is starting: ${this.phaseReason ?? ''}`, {
+        retryAfterSeconds: 1,
+      });
+    return this.assembly.database.ledger;
+  }
+
+  private writer(): { engine: Engine; epoch: Engine['epoch'] } {
+    if (this.phase === 'stopping')
+      throw new DaemonError('STOPPING', 'The daemon is stopping', { retryAfterSeconds: 5 });
+    this.readable();
+    if (this.assembly.identity.view.vmId === null) this.assembly.identity.require();
+    const { engine, otherOwner } = this.ownership;
+    if (engine) return { engine, epoch: engine.epoch };
+    if (otherOwner !== null) {
+      throw new DaemonError('STANDBY', `Another daemon owns this appliance: ${otherOwner}`, {
+        details: { owner: otherOwner },
+        retryAfterSeconds: 5,
+      });
+    }
+    throw new DaemonError('STARTING', 'The daemon is taking over the appliance', { retryAfterSeconds: 1 });
+  }
+
+  /** Whose operations and journal these are; '' (nobody's) until the identity is known. */
+  private applianceId(): string {
+    return this.assembly.identity.view.vmId ?? '';
+  }
+
+  private policy(): Policy {
+    const { operations, devices, exports } = this.parts.configuration;
+    return {
+      ...operations,
+      applianceVmId: this.assembly.identity.view.vmId,
+      exportsEnabled: exports.backend !== 'none',
+      correlationTimeout: devices.correlationTimeout,
+    };
+  }
+
+  private ownershipChanged(state: 'owner' | 'standby'): void {
+    if (this.phase === 'stopping') return;
+    const was = this.phase;
+    this.phase = state === 'owner' ? 'ready' : 'standby';
+    this.phaseReason = state === 'owner' ? null : this.ownership.reason;
+    if (state === 'owner' && was !== 'ready') void this.firstSync();
+  }
+
+  private async firstSync(): Promise<void> {
+    await this.closeWrongExports();
+    try {
+      await this.sync.run({ dryRun: false, reason: 'start' });
+    } catch (error) {
+      this.parts.logger.warn('The first sync did not run', { reason: messageOf(error) });
+    }
+  }
+
+  /**
+   * Finds out which VM this is, strives for its ownership once that is known, and goes on checking it with CloudStack. Any of the
+   * sources may come later (an inserted configuration row, a CloudStack that is back).
+   */
+  private async knowThyself(): Promise<void> {
+    const { identity } = this.assembly;
+    let owned: string | null = null;
+    while (!this.stopping.aborted) {
+      const { vmId } = await identity.resolve().catch(() => identity.view);
+      if (vmId === null)
+        this.phaseReason =
+          'the daemon does not know which VM it runs on: set OMA_VM_ID or ossea_configs.oma_vm_id';
+      else if (owned === null) this.ownership.start(vmId);
+      else if (owned !== vmId)
+        this.parts.logger.error('The identity of the appliance has changed; restart the daemon to use it', {
+          was: owned,
+          now: vmId,
+        });
+      owned ??= vmId;
+      const { verdict } = await identity.verify().catch(() => identity.view);
+      await systemClock.sleep(
+        verdict === 'confirmed' ? LIMITS.IDENTITY_RECHECK : LIMITS.HEALTH_RETRY,
+        this.stopping,
+      );
+    }
+  }
+
+  private deviceEvent(event: DeviceEvent): void {
+    this.recent.push(event);
+    if (this.recent.length > LIMITS.RECENT_EVENTS) this.recent.shift();
+    void this.closeWrongExports();
+  }
+
+  private async closeWrongExports(): Promise<void> {
+    const { engine } = this.ownership;
+    const { vmId } = this.assembly.identity.view;
+    if (!engine || vmId === null) return;
+    const { database, exports, watcher } = this.assembly;
+    const parts = {
+      ledger: database.ledger,
+      exports,
+      logger: this.parts.logger,
+      isBusyWith: (id: string) => engine.isBusyWith(id),
+    };
+    await closeWrongExports(parts, vmId, () => watcher.snapshot());
+  }
+}

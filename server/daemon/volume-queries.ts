@@ -1,0 +1,116 @@
+import type { Cloud } from '../cloudstack/cloud';
+import { DaemonError } from '../core/errors';
+import type { Device, DeviceEvent, DeviceSnapshot } from '../devices/device';
+import { verifyIdentity } from '../devices/identity';
+import type { Ledger } from '../model/ledger';
+import type { Mapping } from '../model/operation';
+import type { VolumeDescription, VolumesApi } from './daemon';
+
+interface VolumeParts {
+  ledger(): Ledger;
+  readonly cloud: Cloud;
+  readonly watcher: { snapshot(): DeviceSnapshot };
+  readonly recentEvents: () => readonly DeviceEvent[];
+  readonly onEvent: (listener: () => void) => () => void;
+  readonly devDir: string;
+  applianceVmId(): string | null;
+}
+
+/** Questions about volumes, devices and mappings. The identity of a device is checked on every answer (DESIGN section 6). */
+export class VolumeQueries implements VolumesApi {
+  constructor(private readonly parts: VolumeParts) {}
+
+  async describe(volumeId: string): Promise<VolumeDescription> {
+    const ledger = this.parts.ledger();
+    const [volume, mapping, record, [lastOperation]] = await Promise.all([
+      this.parts.cloud.readVolume(volumeId),
+      ledger.readMapping(volumeId),
+      ledger.readExport(volumeId),
+      ledger.listOperations({ volumeId, limit: 1 }),
+    ]);
+    if (!volume)
+      throw new DaemonError('VOLUME_NOT_FOUND', `Volume ${volumeId} not found in CloudStack`, {
+        details: { volume_id: volumeId },
+      });
+    const device = mapping ? this.deviceOf(mapping) : null;
+    return {
+      volume,
+      mapping: mapping ? this.checked(mapping) : null,
+      device: device ? { path: device.path, size: device.size, controller: device.controller } : null,
+      export: record,
+      lastOperation: lastOperation ?? null,
+    };
+  }
+
+  async mapping(volumeId: string): Promise<Mapping> {
+    const mapping = await this.parts.ledger().readMapping(volumeId);
+    if (!mapping)
+      throw new DaemonError(
+        'MAPPING_NOT_FOUND',
+        `Device mapping of volume ${volumeId} not found: it is not attached`,
+        { details: { volume_id: volumeId } },
+      );
+    return this.checked(mapping);
+  }
+
+  async mappingByDevice(path: string): Promise<Mapping> {
+    const vmId = this.parts.applianceVmId();
+    const devicePath = this.normalise(path);
+    const local = vmId === null ? null : await this.parts.ledger().readMappingByDevice(vmId, devicePath);
+    const mapping = local ?? (await this.remoteByPath(path));
+    if (!mapping || this.checked(mapping).linuxState === 'missing') {
+      throw new DaemonError(
+        'MAPPING_NOT_FOUND',
+        `No volume is mapped to device ${devicePath}: mapping not found`,
+        { details: { device_path: devicePath } },
+      );
+    }
+    return mapping;
+  }
+
+  async devices(): Promise<{ mappings: Mapping[]; snapshot: DeviceSnapshot }> {
+    const mappings = await this.parts.ledger().listMappings();
+    return {
+      mappings: mappings.map((mapping) => this.checked(mapping)),
+      snapshot: this.parts.watcher.snapshot(),
+    };
+  }
+
+  async ofVm(vmId: string): Promise<Mapping[]> {
+    return (await this.parts.ledger().listMappings(vmId)).map((mapping) => this.checked(mapping));
+  }
+
+  recentDeviceEvents(): readonly DeviceEvent[] {
+    return this.parts.recentEvents();
+  }
+
+  onDeviceEvent(listener: () => void): () => void {
+    return this.parts.onEvent(listener);
+  }
+
+  /** The guest's device of a mapping, only when it is certainly that disk. */
+  deviceOf(mapping: Mapping): Device | null {
+    if (mapping.vmId !== this.parts.applianceVmId()) return null;
+    const snapshot = this.parts.watcher.snapshot();
+    const device = snapshot.devices.find((candidate) => candidate.path === mapping.devicePath);
+    return device && verifyIdentity(mapping, device, snapshot.bootId).ok ? device : null;
+  }
+
+  /** A mapping whose device is another disk (or gone) is reported as missing, never as the volume's. */
+  private checked(mapping: Mapping): Mapping {
+    if (mapping.linuxState !== 'detected' || mapping.vmId !== this.parts.applianceVmId()) return mapping;
+    if (!this.parts.watcher.snapshot().scanned) return mapping;
+    return this.deviceOf(mapping) ? mapping : { ...mapping, linuxState: 'missing' };
+  }
+
+  private async remoteByPath(path: string): Promise<Mapping | null> {
+    const match = /^remote-vm-([0-9a-f-]{36})-/.exec(path);
+    return match?.[1] ? this.parts.ledger().readMappingByDevice(match[1], path) : null;
+  }
+
+  /** `vdb`, `/dev/vdb` and `dev/vdb` name the same device. */
+  private normalise(path: string): string {
+    const name = path.replace(/^\/?dev\//, '').replace(/^\/+/, '');
+    return path.startsWith(`${this.parts.devDir}/`) ? path : `${this.parts.devDir}/${name}`;
+  }
+}

@@ -1,0 +1,36 @@
+import type { DaemonError } from '../../core/errors';
+import type { Epoch } from '../../model/ledger';
+import { queueFull } from './deduplication';
+
+/**
+ * How many more operations may wait. Nobody else accepts for the appliance in this epoch, so after one count the queue can only
+ * have grown by what was taken here: it is counted again when that is used up, not for every request.
+ */
+export class Room {
+  private epoch = 0;
+  private left = 0;
+
+  constructor(private readonly max: number) {}
+
+  /** Must somebody count before `places` more can be given away? */
+  isKnown(epoch: Epoch, places: number): boolean {
+    return this.epoch === epoch.number && this.left >= places;
+  }
+
+  /** Notes a fresh count of what waits. */
+  counted(epoch: Epoch, waiting: number): void {
+    this.epoch = epoch.number;
+    this.left = Math.max(0, this.max - waiting);
+  }
+
+  /** Takes a place; false when there is none. */
+  take(): boolean {
+    if (this.left === 0) return false;
+    this.left -= 1;
+    return true;
+  }
+
+  get full(): DaemonError {
+    return queueFull(this.max);
+  }
+}

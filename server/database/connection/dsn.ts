@@ -1,0 +1,228 @@
+import { parseDuration } from '../../core/duration';
+
+/** Where the database is. `notes` says in words what was read but is not used. */
+export interface Dsn {
+  readonly user: string;
+  readonly password: string;
+  readonly host: string;
+  readonly port: number;
+  /** Set for `unix(...)`; host and port then mean nothing. */
+  readonly socketPath: string | null;
+  readonly database: string;
+  readonly tls: boolean | 'skip-verify';
+  /** ms; null = the pool's default. */
+  readonly connectTimeout: number | null;
+  readonly notes: readonly string[];
+}
+
+/**
+ * What is wrong with a DSN. The message never repeats a part of the DSN but a port and the names of parameters: where a DSN is
+ * malformed, nobody knows which part of it is the password.
+ */
+export class DsnError extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = 'DsnError';
+  }
+}
+
+const DEFAULT_HOST = '127.0.0.1';
+const DEFAULT_PORT = 3306;
+const FORM = 'expected user:password@tcp(host:port)/database';
+
+/** Parameters of the Go driver: null is always so here and needs no word; a text says what is done instead. */
+const PARAMETERS: Readonly<Record<string, string | null>> = {
+  parseTime: null,
+  allowNativePasswords: null,
+  checkConnLiveness: null,
+  clientFoundRows: null,
+  maxAllowedPacket: null,
+  tls: null,
+  timeout: null,
+  socket: null,
+  socketPath: null,
+  interpolateParams: null,
+  loc: 'loc is ignored: times are UTC',
+  charset: 'charset is ignored: it is always utf8mb4',
+  collation: 'collation is ignored: tables name their own',
+  readTimeout: 'readTimeout is ignored: statements have their own limit',
+  writeTimeout: 'writeTimeout is ignored: statements have their own limit',
+  multiStatements: 'multiStatements is ignored on purpose: one statement per query',
+};
+
+/**
+ * Reads a DSN as the Go driver does (`user:pass@tcp(host:port)/db?params`, `user@unix(/path)/db`): the last `/` ends the
+ * address, the last `@` before it ends the credentials, the first `:` splits them; so a password may hold `:`, `@` and `/`.
+ * Also `mysql://` URLs, percent-encoded. Throws DsnError.
+ */
+export function parseDsn(text: string): Dsn {
+  const dsn = text.trim();
+  if (dsn === '') throw new DsnError(`it is empty; ${FORM}`);
+  return /^(mysql|mariadb):\/\//i.test(dsn) ? parseUrl(dsn) : parseGo(dsn);
+}
+
+/** The DSN without its password, for messages. */
+export function describeDsn(dsn: Dsn): string {
+  const address =
+    dsn.socketPath === null
+      ? `tcp(${dsn.host.includes(':') ? `[${dsn.host}]` : dsn.host}:${dsn.port})`
+      : `unix(${dsn.socketPath})`;
+  return `${dsn.user}${dsn.password === '' ? '' : ':***'}@${address}/${dsn.database}`;
+}
+
+function parseGo(text: string): Dsn {
+  const slash = databaseSlash(text);
+  if (slash < 0) throw new DsnError(`there is no "/database" at the end; ${FORM}`);
+  const before = text.slice(0, slash);
+  const [database, query] = splitOnce(text.slice(slash + 1), '?');
+  const at = before.lastIndexOf('@');
+  const [user, password] = at < 0 ? ['', ''] : splitOnce(before.slice(0, at), ':');
+  if (user === '') throw new DsnError(`there is no user; ${FORM}`);
+  const address = parseAddress(before.slice(at + 1));
+  return finish(user, password, address, decode(database), new URLSearchParams(query));
+}
+
+/**
+ * The last `/`, as Go has it; but an earlier one when the last is inside the parameters (`?loc=Europe/Berlin`, which Go wants
+ * escaped and refuses): never where Go would have accepted the last one.
+ */
+function databaseSlash(text: string): number {
+  const last = text.lastIndexOf('/');
+  let slash = last;
+  while (slash > 0) {
+    const before = text.slice(0, slash);
+    if (/^(?:\w+(?:\([^)?]*\))?)?$/.test(before.slice(before.lastIndexOf('@') + 1))) return slash;
+    if (!before.includes('?')) break;
+    slash = before.lastIndexOf('/');
+  }
+  return last;
+}
+
+interface Address {
+  readonly host: string;
+  readonly port: number;
+  readonly socketPath: string | null;
+}
+
+function parseAddress(text: string): Address {
+  if (text === '') return { host: DEFAULT_HOST, port: DEFAULT_PORT, socketPath: null };
+  const match = /^(\w+)(?:\((.*)\))?$/.exec(text);
+  if (!match) throw new DsnError('the address is not of the form tcp(host:port) or unix(/path)');
+  const [, network, address = ''] = match;
+  switch (network) {
+    case 'unix':
+      return socketAddress(address);
+    case 'tcp':
+    case 'tcp4':
+    case 'tcp6':
+      return parseHostPort(address);
+    default:
+      throw new DsnError('the network before the address is not known; use tcp(host:port) or unix(/path)');
+  }
+}
+
+function socketAddress(path: string): Address {
+  if (!path.startsWith('/')) throw new DsnError('the path of the unix socket is not absolute');
+  return { host: 'localhost', port: DEFAULT_PORT, socketPath: path };
+}
+
+function parseHostPort(address: string): Address {
+  if (address === '') return { host: DEFAULT_HOST, port: DEFAULT_PORT, socketPath: null };
+  const match = /^(?:\[([^\]]+)\]|([^:[\]]*))(?::(\d*))?$/.exec(address);
+  if (!match) throw new DsnError('tcp(...) needs host:port; write IPv6 addresses in [brackets]');
+  return { host: match[1] || match[2] || DEFAULT_HOST, port: parsePort(match[3]), socketPath: null };
+}
+
+function parsePort(text: string | undefined): number {
+  if (text === undefined || text === '') return DEFAULT_PORT;
+  const port = Number(text);
+  if (!Number.isInteger(port) || port < 1 || port > 65_535)
+    throw new DsnError('the port is not between 1 and 65535');
+  return port;
+}
+
+function parseUrl(text: string): Dsn {
+  let url: URL;
+  try {
+    url = new URL(text);
+  } catch {
+    throw new DsnError('it is not a valid URL; encode special characters of the password (%40 for @)');
+  }
+  const user = decode(url.username);
+  if (user === '') throw new DsnError('there is no user; expected mysql://user:password@host:port/database');
+  const socket = url.searchParams.get('socket') ?? url.searchParams.get('socketPath');
+  const host = url.hostname.replace(/^\[|\]$/g, '') || DEFAULT_HOST;
+  const address =
+    socket === null ? { host, port: parsePort(url.port), socketPath: null } : socketAddress(socket);
+  return finish(user, decode(url.password), address, decode(url.pathname.slice(1)), url.searchParams);
+}
+
+function finish(
+  user: string,
+  password: string,
+  address: Address,
+  database: string,
+  params: URLSearchParams,
+): Dsn {
+  if (database === '') throw new DsnError('there is no database name after the last "/"');
+  const notes = [...new Set(params.keys())].flatMap((name) => noteOn(name) ?? []);
+  const tls = params.get('tls');
+  if (tls?.toLowerCase() === 'preferred')
+    notes.push('tls=preferred is taken as skip-verify: TLS is required');
+  return {
+    user,
+    password,
+    ...address,
+    database,
+    tls: parseTls(tls),
+    connectTimeout: parseTimeout(params.get('timeout')),
+    notes,
+  };
+}
+
+function noteOn(name: string): string | null {
+  const known = Object.hasOwn(PARAMETERS, name) ? PARAMETERS[name] : undefined;
+  if (known !== undefined) return known;
+  // Whoever asked for encryption under another driver's name must not get a plain connection.
+  if (/^(use)?ssl/i.test(name))
+    throw new DsnError(`the parameter ${name} is not known; use tls=true or tls=skip-verify`);
+  return `the parameter ${name} is not known and ignored`;
+}
+
+function parseTls(value: string | null): boolean | 'skip-verify' {
+  switch (value?.toLowerCase() ?? 'false') {
+    case 'false':
+    case '0':
+      return false;
+    case 'true':
+    case '1':
+      return true;
+    case 'skip-verify':
+    case 'preferred':
+      return 'skip-verify';
+    default:
+      throw new DsnError('tls is not one of true, false, skip-verify, preferred');
+  }
+}
+
+/** As in Go, zero leaves it to the default. */
+function parseTimeout(value: string | null): number | null {
+  if (value === null || value === '0') return null;
+  const ms = parseDuration(value);
+  if (ms === null) throw new DsnError('timeout is not a duration such as 5s');
+  return ms === 0 ? null : ms;
+}
+
+function splitOnce(text: string, separator: string): [string, string] {
+  const index = text.indexOf(separator);
+  return index < 0 ? [text, ''] : [text.slice(0, index), text.slice(index + 1)];
+}
+
+/** A lone `%` is taken as it is. */
+function decode(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}

@@ -1,0 +1,230 @@
+import { Socket } from 'node:net';
+import {
+  Kysely,
+  MysqlDialect,
+  type MysqlPool,
+  type MysqlPoolConnection,
+  type MysqlQueryResult,
+  type Transaction,
+} from 'kysely';
+import {
+  createPool,
+  type PoolConnection,
+  type PoolOptions,
+  type ResultSetHeader,
+  type RowDataPacket,
+} from 'mysql2';
+import { LIMITS } from '../../core/limits';
+import type { Tables } from '../tables';
+import type { Dsn } from './dsn';
+import { breaksConnection, faultOf, translate } from './faults';
+
+/**
+ * What every connection of ours is set to: UTC in and out; strict, so that nothing is silently cut; locks waited for within
+ * reason; and the server ends what a vanished client left open (the setting in the comment is MariaDB's alone). READ COMMITTED
+ * because the gap locks of the default level make concurrent first-time writes deadlock, and nothing here reads twice.
+ */
+export const SESSION: readonly string[] = [
+  `SET time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO',
+   innodb_lock_wait_timeout = ${LIMITS.DATABASE_LOCK_WAIT / 1000}, wait_timeout = ${LIMITS.DATABASE_IDLE / 1000}
+   /*M!100300 , idle_transaction_timeout = ${LIMITS.DATABASE_IDLE_TRANSACTION / 1000} */`,
+  'SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED',
+];
+
+export function connectionOptions(dsn: Dsn): PoolOptions {
+  return {
+    user: dsn.user,
+    password: dsn.password,
+    database: dsn.database,
+    ...(dsn.socketPath === null ? { host: dsn.host, port: dsn.port } : { socketPath: dsn.socketPath }),
+    ...(dsn.tls === false ? {} : { ssl: { rejectUnauthorized: dsn.tls === true } }),
+    timezone: 'Z',
+    charset: 'utf8mb4',
+    connectTimeout: dsn.connectTimeout ?? LIMITS.DATABASE_CONNECT_TIMEOUT,
+    enableKeepAlive: true,
+    supportBigNumbers: true,
+    multipleStatements: false,
+  };
+}
+
+/** What a transaction's work is told about earlier runs of itself. */
+export interface Attempt {
+  /**
+   * True when an earlier run reached its COMMIT and the answer was lost: it may have become true. The work must look (with a
+   * locking read, which waits until the server has decided) before it writes again.
+   */
+  readonly inDoubt: boolean;
+}
+
+export interface Database {
+  readonly kysely: Kysely<Tables>;
+  /** Runs a query outside a transaction, once more when its connection turns out to be dead. Throws DATABASE_UNAVAILABLE. */
+  query<T>(work: (db: Kysely<Tables>) => Promise<T>): Promise<T>;
+  /**
+   * Runs a transaction; again after a deadlock, a lock timeout or a lost connection, at most LIMITS.DATABASE_RETRIES times. So
+   * `work` must have no effect but through `tx`, and must heed `attempt.inDoubt`. Throws DATABASE_UNAVAILABLE.
+   */
+  transaction<T>(work: (tx: Transaction<Tables>, attempt: Attempt) => Promise<T>): Promise<T>;
+  /** Connections at work, and requests that wait for one: right now, for metrics. */
+  usage(): PoolUsage;
+  /** Breaks every connection, also those at work: what was under way on them meets a lost connection, and runs again on new ones. */
+  distrust(): void;
+  close(): Promise<void>;
+}
+
+export interface PoolUsage {
+  readonly inUse: number;
+  readonly waiting: number;
+}
+
+/** Opens the pool; nothing is connected before the first query. */
+export function openPool(dsn: Dsn): Database {
+  const pool = createPool({
+    ...connectionOptions(dsn),
+    connectionLimit: LIMITS.DATABASE_CONNECTIONS,
+    queueLimit: LIMITS.DATABASE_QUEUE,
+    maxIdle: LIMITS.DATABASE_CONNECTIONS - 1,
+    // Before the server does it: a connection is not closed just as it is taken.
+    idleTimeout: LIMITS.DATABASE_IDLE / 2,
+  });
+  // Queued on the connection before anything of ours; a connection that cannot even do this is broken and dropped.
+  const sockets = new Set<Socket>();
+  pool.on('connection', (connection) => {
+    const socket = socketOf(connection);
+    if (socket) {
+      sockets.add(socket);
+      socket.once('close', () => sockets.delete(socket));
+    }
+    for (const statement of SESSION) {
+      connection.query(statement, (error) => {
+        if (error) connection.destroy();
+      });
+    }
+  });
+  const usage = { inUse: 0, waiting: 0 };
+  const guarded: MysqlPool = {
+    getConnection: (callback) => {
+      usage.waiting += 1;
+      pool.getConnection((error, connection) => {
+        usage.waiting -= 1;
+        if (error) {
+          callback(error, NO_CONNECTION);
+          return;
+        }
+        usage.inUse += 1;
+        callback(
+          null,
+          new GuardedConnection(connection, () => {
+            usage.inUse -= 1;
+          }),
+        );
+      });
+    },
+    end: (callback) => pool.end(callback),
+  };
+  const kysely = new Kysely<Tables>({ dialect: new MysqlDialect({ pool: guarded }) });
+  return {
+    kysely,
+    query: (work) => query(kysely, work),
+    transaction: (work) => transaction(kysely, work),
+    usage: () => ({ ...usage }),
+    distrust: () => {
+      for (const socket of sockets) socket.destroy(notTrusted());
+    },
+    // Not kysely.destroy(): it does nothing when no query was ever made, and the pool's timer would keep the process alive.
+    close: () => new Promise((resolve, reject) => pool.end((error) => (error ? reject(error) : resolve()))),
+  };
+}
+
+/** mysql2 does not type its stream; destroying it is the one way to tell the statement under way that the connection is lost. */
+function socketOf(connection: object): Socket | null {
+  return 'stream' in connection && connection.stream instanceof Socket ? connection.stream : null;
+}
+
+function notTrusted(): Error {
+  return Object.assign(new Error('the connection is not trusted any more'), { code: 'ECONNRESET' });
+}
+
+async function query<T>(kysely: Kysely<Tables>, work: (db: Kysely<Tables>) => Promise<T>): Promise<T> {
+  try {
+    return await work(kysely);
+  } catch (error) {
+    if (faultOf(error) !== 'lost') throw translate(error);
+  }
+  try {
+    return await work(kysely);
+  } catch (error) {
+    throw translate(error);
+  }
+}
+
+async function transaction<T>(
+  kysely: Kysely<Tables>,
+  work: (tx: Transaction<Tables>, attempt: Attempt) => Promise<T>,
+): Promise<T> {
+  let inDoubt = false;
+  for (let attempt = 1; ; attempt += 1) {
+    let committing = false;
+    try {
+      return await kysely.transaction().execute(async (tx) => {
+        const value = await work(tx, { inDoubt });
+        committing = true;
+        return value;
+      });
+    } catch (error) {
+      const fault = faultOf(error);
+      // An error packet is an answer to COMMIT (a deadlock on a cluster); silence is none.
+      if (committing && fault === 'lost') inDoubt = true;
+      if ((fault !== 'rolled-back' && fault !== 'lost') || attempt >= LIMITS.DATABASE_RETRIES)
+        throw translate(error);
+    }
+  }
+}
+
+/** A pooled connection whose statements cannot hang, and that is destroyed instead of released once it has broken. */
+class GuardedConnection implements MysqlPoolConnection {
+  private broken: unknown = null;
+
+  constructor(
+    private readonly raw: PoolConnection,
+    private readonly returned: () => void,
+  ) {}
+
+  query(text: string, parameters: unknown[]): never;
+  query(
+    text: string,
+    parameters: unknown[],
+    callback: (error: unknown, result: MysqlQueryResult) => void,
+  ): void;
+  query(
+    text: string,
+    parameters: unknown[],
+    callback?: (error: unknown, result: MysqlQueryResult) => void,
+  ): void {
+    if (!callback) throw new Error('streaming is not used');
+    // The ROLLBACK after a fault: the server has done it, and a dead connection would only make it wait.
+    if (this.broken !== null) {
+      callback(this.broken, []);
+      return;
+    }
+    const options = { sql: text, values: parameters, timeout: LIMITS.DATABASE_STATEMENT };
+    this.raw.query<RowDataPacket[] | ResultSetHeader>(options, (error, result) => {
+      if (error && breaksConnection(error)) this.broken = error;
+      callback(error, error ? [] : result);
+    });
+  }
+
+  release(): void {
+    this.returned();
+    if (this.broken === null) this.raw.release();
+    else this.raw.destroy();
+  }
+}
+
+/** Stands in for a connection that could not be had. */
+const NO_CONNECTION: MysqlPoolConnection = {
+  query: () => {
+    throw new Error('there is no connection');
+  },
+  release: () => {},
+};

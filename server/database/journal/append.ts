@@ -1,0 +1,174 @@
+import type { Transaction, Updateable } from 'kysely';
+import { DaemonError } from '../../core/errors';
+import { LIMITS } from '../../core/limits';
+import type { Epoch, OperationChange } from '../../model/ledger';
+import type { JournalEntry, NewJournalEntry } from '../../model/operation';
+import { isDuplicate } from '../connection/faults';
+import type { Database } from '../connection/pool';
+import { addToTotals } from '../counts';
+import type { Tables } from '../tables';
+import { applyEffects, type EffectParts } from './effects';
+import { leaseLost, requireEpoch } from './fencing';
+import { rememberStragglers } from './open-detach-jobs';
+import { entriesAfter, insertEntries, sameEntries } from './write-journal';
+
+/** Journal entries, row and effects in one transaction (see Ledger.append). */
+export async function append(
+  database: Database,
+  epoch: Epoch,
+  operationId: string,
+  change: OperationChange,
+  parts: EffectParts,
+): Promise<JournalEntry[]> {
+  const entries = [...change.entries, ...endEntry(change)];
+  return database.transaction(async (tx) => {
+    await requireEpoch(tx, epoch);
+    const updated = await patch(tx, epoch, operationId, change);
+    // An end looks at the whole journal: a detach job in it may still be under way.
+    const journal = await entriesAfter(tx, operationId, change.end ? 0 : change.after);
+    const there = journal.filter(({ sequence }) => sequence > change.after);
+    if (there.length > 0) {
+      // An earlier try of this very change was committed and its answer was lost.
+      if (sameEntries(there, entries)) return there;
+      throw leaseLost();
+    }
+    if (!updated) throw leaseLost();
+    await applyEffects(tx, change.effects ?? [], change.at, parts);
+    const where = { applianceId: epoch.applianceId, operationId, after: change.after, at: change.at };
+    const written = await insertEntries(tx, where, entries);
+    if (change.end) {
+      await addToTotals(tx, operationId);
+      await rememberStragglers(tx, operationId, [...journal, ...written]);
+    }
+    return written;
+  });
+}
+
+/** The row lock of this update is what serialises writers; its WHERE is the proof of ownership. */
+async function patch(
+  tx: Transaction<Tables>,
+  epoch: Epoch,
+  operationId: string,
+  change: OperationChange,
+): Promise<boolean> {
+  try {
+    const updated = await tx
+      .updateTable('volume_operations')
+      .set(rowPatch(change))
+      .where('id', '=', operationId)
+      .where('status', '=', 'executing')
+      .where('epoch', '=', epoch.number)
+      .where('appliance_id', '=', epoch.applianceId)
+      .executeTakeFirstOrThrow();
+    return updated.numUpdatedRows > 0n;
+  } catch (error) {
+    if (isDuplicate(error) && change.volumeId !== undefined) throw volumeTaken(change.volumeId, error);
+    throw error;
+  }
+}
+
+/**
+ * A create has learned its volume while another operation on that volume is executing. Two must not execute on one volume, so
+ * this writer waits for the other to end, exactly as it would wait for the database.
+ */
+export function volumeTaken(volumeId: string, cause?: unknown): DaemonError {
+  return new DaemonError(
+    'DATABASE_UNAVAILABLE',
+    `Another operation is executing on volume ${volumeId}; this one waits for its end`,
+    { cause, retryAfterSeconds: 1 },
+  );
+}
+
+/** The journal entry that an end writes by itself. */
+export function endEntry({ end }: OperationChange): NewJournalEntry[] {
+  if (!end) return [];
+  const data = end.error === null ? {} : { error: end.error, error_code: end.errorCode };
+  return [{ step: 'operation', state: end.status, data }];
+}
+
+function rowPatch(change: OperationChange): Updateable<Tables['volume_operations']> {
+  const { end, waiting, volumeId } = change;
+  const at = new Date(change.at);
+  return {
+    updated_at: at,
+    ...(volumeId === undefined ? {} : { volume_id: volumeId }),
+    ...(waiting === undefined ? {} : waitingColumns(waiting)),
+    ...(end
+      ? {
+          status: end.status,
+          response: end.response === null ? null : JSON.stringify(end.response),
+          error: cut(end.error),
+          error_code: end.errorCode,
+          completed_at: at,
+          next_attempt_at: null,
+          wait_reason: null,
+        }
+      : {}),
+  };
+}
+
+function waitingColumns(
+  waiting: NonNullable<OperationChange['waiting']> | null,
+): Updateable<Tables['volume_operations']> {
+  if (waiting === null) return { attempt: 0, next_attempt_at: null, wait_reason: null };
+  return {
+    attempt: waiting.attempt,
+    next_attempt_at: new Date(waiting.nextAttemptAt),
+    wait_reason: cut(waiting.reason),
+  };
+}
+
+/** TEXT columns hold 64 KiB; a text that does not fit must not keep an operation from ending. */
+export function cut<T extends string | null>(text: T): T | string {
+  return text !== null && text.length > LIMITS.TEXT_CHARACTERS
+    ? `${text.slice(0, LIMITS.TEXT_CHARACTERS)}…`
+    : text;
+}
+
+/** Marks or makes a cancel (see Ledger.requestCancel). */
+export async function requestCancel(
+  database: Database,
+  epoch: Epoch,
+  operationId: string,
+  now: number,
+): Promise<'cancelled' | 'requested' | 'ended' | 'missing'> {
+  return database.transaction(async (tx, attempt) => {
+    await requireEpoch(tx, epoch);
+    const row = await tx
+      .selectFrom('volume_operations')
+      .select(['status', 'epoch'])
+      .where('id', '=', operationId)
+      .where('appliance_id', '=', epoch.applianceId)
+      .forUpdate()
+      .executeTakeFirst();
+    if (!row) return 'missing';
+    if (row.status === 'pending') return cancelPending(tx, epoch, operationId, now);
+    if (row.status !== 'executing')
+      return attempt.inDoubt && row.status === 'cancelled' ? 'cancelled' : 'ended';
+    await tx
+      .updateTable('volume_operations')
+      .set({ cancel_requested: 1, updated_at: new Date(now) })
+      .where('id', '=', operationId)
+      .execute();
+    return 'requested';
+  });
+}
+
+async function cancelPending(
+  tx: Transaction<Tables>,
+  epoch: Epoch,
+  operationId: string,
+  now: number,
+): Promise<'cancelled'> {
+  const at = new Date(now);
+  await tx
+    .updateTable('volume_operations')
+    .set({ status: 'cancelled', cancel_requested: 1, updated_at: at, completed_at: at })
+    .where('id', '=', operationId)
+    .execute();
+  await insertEntries(tx, { applianceId: epoch.applianceId, operationId, after: 1, at: now }, [
+    { step: 'operation', state: 'cancelled', data: {} },
+  ]);
+  await addToTotals(tx, operationId);
+  return 'cancelled';
+}

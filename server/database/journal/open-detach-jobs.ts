@@ -1,0 +1,82 @@
+import { sql, type Transaction } from 'kysely';
+import type { Epoch } from '../../model/ledger';
+import type { JournalEntry, JsonObject } from '../../model/operation';
+import type { Database } from '../connection/pool';
+import type { Tables } from '../tables';
+import { requireEpoch } from './fencing';
+import { entriesAfter, insertEntries } from './write-journal';
+
+/** The steps whose CloudStack job takes a disk away, and so may still do it after its operation has ended. */
+const DETACHING_STEPS: readonly string[] = ['detach-volume', 'undo-detach-volume'];
+
+export interface Straggler {
+  readonly operationId: string;
+  readonly step: string;
+  readonly jobId: string;
+}
+
+/** Detach jobs that were intended and whose end was never journaled. Pure; entries in order, of any steps. */
+export function findStragglers(entries: readonly JournalEntry[]): Straggler[] {
+  const open = new Map<string, Straggler>();
+  const latest = new Map<string, string>();
+  for (const { operationId, step, state, data } of entries) {
+    if (!DETACHING_STEPS.includes(step)) continue;
+    const place = `${operationId} ${step}`;
+    const jobId = typeof data.job_id === 'string' ? data.job_id : latest.get(place);
+    if (jobId === undefined) continue;
+    if (state === 'intent' || state === 'accepted') {
+      latest.set(place, jobId);
+      open.set(`${place} ${jobId}`, { operationId, step, jobId });
+    } else if (state === 'refused' || state === 'finished') {
+      open.delete(`${place} ${jobId}`);
+    }
+  }
+  return [...open.values()];
+}
+
+/** What ends with open jobs is remembered beside the journals: a volume's whole history would have to be read otherwise. */
+export async function rememberStragglers(
+  tx: Transaction<Tables>,
+  operationId: string,
+  journal: readonly JournalEntry[],
+): Promise<void> {
+  for (const { step, jobId } of findStragglers(journal))
+    await sql`INSERT INTO straggling_jobs (operation_id, step, job_id, volume_id)
+      SELECT id, ${step}, ${jobId}, volume_id FROM volume_operations WHERE id = ${operationId}`.execute(tx);
+}
+
+/** See Ledger.stragglingJobs. */
+export async function readStragglers(database: Database, volumeId: string): Promise<Straggler[]> {
+  const rows = await database.query((db) =>
+    db.selectFrom('straggling_jobs').selectAll().where('volume_id', '=', volumeId).execute(),
+  );
+  return rows.map((row) => ({ operationId: row.operation_id, step: row.step, jobId: row.job_id }));
+}
+
+/** See Ledger.settleStraggler. */
+export async function settleStraggler(
+  database: Database,
+  epoch: Epoch,
+  parts: Straggler & { readonly data: JsonObject; readonly at: number },
+): Promise<void> {
+  const { operationId, step, jobId, data, at } = parts;
+  await database.transaction(async (tx) => {
+    await requireEpoch(tx, epoch);
+    // The lock makes concurrent settlers, and an earlier run of this one, visible before the next sequence is chosen.
+    await sql`SELECT id FROM volume_operations WHERE id = ${operationId} FOR UPDATE`.execute(tx);
+    const journal = await entriesAfter(tx, operationId, 0);
+    const open = findStragglers(journal).some((one) => one.step === step && one.jobId === jobId);
+    if (open) {
+      const after = journal.at(-1)?.sequence ?? 0;
+      await insertEntries(tx, { applianceId: epoch.applianceId, operationId, after, at }, [
+        { step, state: 'finished', data: { job_id: jobId, ...data } },
+      ]);
+    }
+    await tx
+      .deleteFrom('straggling_jobs')
+      .where('operation_id', '=', operationId)
+      .where('step', '=', step)
+      .where('job_id', '=', jobId)
+      .execute();
+  });
+}

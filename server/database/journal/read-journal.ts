@@ -1,0 +1,50 @@
+import type { JournalEntry } from '../../model/operation';
+import type { Database } from '../connection/pool';
+import { toEntry } from '../rows';
+
+export async function readJournal(database: Database, operationId: string): Promise<JournalEntry[]> {
+  const rows = await database.query((db) =>
+    db
+      .selectFrom('volume_operation_steps')
+      .selectAll()
+      .where('operation_id', '=', operationId)
+      .orderBy('sequence')
+      .execute(),
+  );
+  return rows.map(toEntry);
+}
+
+/**
+ * Entries of the appliance with id > `after`. Ids are given out before their transactions commit, so a plain read could show 12
+ * before 11 and a reader that goes on from 12 would never see 11. Every writer shares the lock on the appliance's row
+ * (./epoch.ts): taking it alone for a moment means that nobody is between an id and its COMMIT, and all ids up to now count.
+ */
+export async function readFeed(
+  database: Database,
+  applianceId: string,
+  after: number,
+  limit: number,
+): Promise<JournalEntry[]> {
+  const upTo = await database.transaction(async (tx) => {
+    await tx.selectFrom('appliances').select('id').where('id', '=', applianceId).forUpdate().execute();
+    const newest = await tx
+      .selectFrom('volume_operation_steps')
+      .select((eb) => eb.fn.max('id').as('id'))
+      .where('appliance_id', '=', applianceId)
+      .executeTakeFirst();
+    return Number(newest?.id ?? 0);
+  });
+  if (upTo <= after) return [];
+  const rows = await database.query((db) =>
+    db
+      .selectFrom('volume_operation_steps')
+      .selectAll()
+      .where('appliance_id', '=', applianceId)
+      .where('id', '>', after)
+      .where('id', '<=', upTo)
+      .orderBy('id')
+      .limit(limit)
+      .execute(),
+  );
+  return rows.map(toEntry);
+}

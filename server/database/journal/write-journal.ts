@@ -1,0 +1,84 @@
+import type { Transaction } from 'kysely';
+import type { JournalEntry, NewJournalEntry } from '../../model/operation';
+import { toEntry } from '../rows';
+import type { Tables } from '../tables';
+
+/** Appends entries to one operation's journal with the sequences that follow `after`. */
+export async function insertEntries(
+  tx: Transaction<Tables>,
+  where: { applianceId: string; operationId: string; after: number; at: number },
+  entries: readonly NewJournalEntry[],
+): Promise<JournalEntry[]> {
+  if (entries.length === 0) return [];
+  const result: JournalEntry[] = [];
+  // One statement each: the generated ids of a multi-row insert are not guaranteed to be consecutive everywhere.
+  for (const [index, entry] of entries.entries()) {
+    const sequence = where.after + index + 1;
+    const inserted = await tx
+      .insertInto('volume_operation_steps')
+      .values({
+        appliance_id: where.applianceId,
+        operation_id: where.operationId,
+        sequence,
+        step: entry.step,
+        state: entry.state,
+        data: JSON.stringify(entry.data),
+        created_at: new Date(where.at),
+      })
+      .executeTakeFirstOrThrow();
+    result.push({
+      id: Number(inserted.insertId),
+      operationId: where.operationId,
+      sequence,
+      at: where.at,
+      ...entry,
+    });
+  }
+  return result;
+}
+
+/** Entries after a sequence, in order. */
+export async function entriesAfter(
+  tx: Transaction<Tables>,
+  operationId: string,
+  after: number,
+): Promise<JournalEntry[]> {
+  const rows = await tx
+    .selectFrom('volume_operation_steps')
+    .selectAll()
+    .where('operation_id', '=', operationId)
+    .where('sequence', '>', after)
+    .orderBy('sequence')
+    .execute();
+  return rows.map(toEntry);
+}
+
+/** Is what is there exactly what the writer wants to write? Then an earlier try of the same writer had been committed. */
+export function sameEntries(found: readonly JournalEntry[], wanted: readonly NewJournalEntry[]): boolean {
+  return (
+    found.length === wanted.length &&
+    found.length > 0 &&
+    wanted.every((entry, index) => {
+      const there = found[index];
+      return (
+        there !== undefined &&
+        there.step === entry.step &&
+        there.state === entry.state &&
+        canonical(there.data) === canonical(entry.data)
+      );
+    })
+  );
+}
+
+/** MySQL orders the keys of JSON objects in its own way. */
+function canonical(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`;
+  if (typeof value === 'object' && value !== null) {
+    return `{${Object.entries(value)
+      .filter(([, item]) => item !== undefined)
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([key, item]) => `${JSON.stringify(key)}:${canonical(item)}`)
+      .join(',')}}`;
+  }
+  return JSON.stringify(value) ?? 'null';
+}

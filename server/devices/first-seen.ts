@@ -1,0 +1,39 @@
+import type { Clock } from '../core/clock';
+import type { Appearance, DeviceEvent, DeviceSnapshot } from './device';
+import type { Change } from './diff';
+
+/** ms by which the two clocks may drift apart before the wall clock counts as having been set. */
+const DRIFT = 2_000;
+
+/** The appearances after a look: what has gone is forgotten, what is new is noted. Pure. */
+export function appearancesAfter(
+  before: readonly Appearance[] | undefined,
+  changes: readonly Change[],
+  now: Pick<Appearance, 'at' | 'uptime'>,
+): Appearance[] {
+  const gone = new Set(changes.filter(({ type }) => type === 'removed').map(({ device }) => device.name));
+  const added = changes.filter(({ type }) => type === 'added').map(({ device }) => device);
+  return [
+    ...(before ?? []).filter(({ name }) => !gone.has(name)),
+    ...added.map(({ name, diskseq }) => ({ name, diskseq, ...now })),
+  ];
+}
+
+/**
+ * The appearances as the events they once were, also those that a former process of the daemon has seen: an attach that survives a
+ * crash between the plug and the mapping must know its disk again where size and time are the only witnesses. An appearance
+ * from before the wall clock was set proves nothing about the time of an intent and is left out. Pure.
+ */
+export function rememberedEvents(
+  { devices, appearances = [] }: DeviceSnapshot,
+  clock: Pick<Clock, 'now' | 'monotonic'>,
+  uptime: number,
+): DeviceEvent[] {
+  return appearances.flatMap(({ name, diskseq, at, uptime: then }) => {
+    const device = devices.find((candidate) => candidate.name === name && candidate.diskseq === diskseq);
+    const age = uptime - then;
+    const steady = age >= 0 && Math.abs(clock.now() - at - age) <= DRIFT;
+    if (!device || !steady) return [];
+    return [{ sequence: 0, type: 'added' as const, device, at, monotonic: clock.monotonic() - age }];
+  });
+}

@@ -1,0 +1,54 @@
+import { watch } from 'node:fs';
+import type { Clock } from '../../core/clock';
+import { LIMITS } from '../../core/limits';
+import { DEVICE_NAME } from './names';
+
+/**
+ * Rings soon after a `vd*` node has come or gone in `devDir` (devtmpfs reports every one; sysfs reports nothing). A doorbell
+ * only: losing it costs latency. A missing or replaced folder is tried again every LIMITS.HINT_RETRY; a burst rings once.
+ * Returns the function that ends it. Never throws.
+ */
+export function watchNodes(devDir: string, clock: Clock, ring: () => void): () => void {
+  const ended = new AbortController();
+  let armed = false;
+  const rung = async () => {
+    if (armed) return;
+    armed = true;
+    await clock.sleep(LIMITS.HINT_DEBOUNCE, ended.signal);
+    armed = false;
+    if (!ended.signal.aborted) ring();
+  };
+  void watchForever(devDir, clock, ended.signal, () => void rung());
+  return () => ended.abort();
+}
+
+async function watchForever(dir: string, clock: Clock, ended: AbortSignal, rung: () => void): Promise<void> {
+  while (!ended.aborted) {
+    await watchOnce(dir, ended, rung);
+    await clock.sleep(LIMITS.HINT_RETRY, ended);
+  }
+}
+
+/** Resolves when watching is impossible, has broken, or is ended. */
+function watchOnce(dir: string, ended: AbortSignal, rung: () => void): Promise<void> {
+  return new Promise((resolve) => {
+    try {
+      const watcher = watch(dir, { persistent: false });
+      const close = () => {
+        ended.removeEventListener('abort', close);
+        watcher.close();
+        resolve();
+      };
+      ended.addEventListener('abort', close, { once: true });
+      watcher.on('error', close);
+      watcher.on('change', (_event, name) => {
+        const text = String(name ?? '');
+        // An event that names the folder itself says that it was removed or moved: this watch is deaf from now on.
+        if (text === '' || DEVICE_NAME.test(text)) rung();
+        else if (dir.endsWith(`/${text}`)) close();
+      });
+    } catch {
+      resolve();
+    }
+  });
+}

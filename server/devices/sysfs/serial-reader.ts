@@ -1,0 +1,159 @@
+import { execFile } from 'node:child_process';
+import { open } from 'node:fs/promises';
+import type { Clock } from '../../core/clock';
+import { LIMITS } from '../../core/limits';
+import type { Device } from '../device';
+import { hasCode } from './kernel-files';
+
+export type SerialAnswer = Pick<Device, 'serial' | 'serialState'>;
+
+/** Reads a small file that may block for as long as the disk behind it is dying. Rejects with an ErrnoException. */
+export type ReadSerialFile = (path: string) => Promise<Buffer>;
+
+interface Known extends SerialAnswer {
+  /** Monotonic ms of the next try of an unreadable one. */
+  readonly retryAt: number;
+  readonly failures: number;
+  /** A read is under way or waits for its turn. */
+  readonly busy: boolean;
+}
+
+const PENDING: Known = { serial: null, serialState: 'pending', retryAt: 0, failures: 0, busy: true };
+
+/**
+ * Reads serials on the side: asking for one is I/O to the disk itself and blocks on a dying one. Each plug is read once, a few at
+ * a time, with a timeout; a failure is tried again later and later. A look takes what is known and never waits for the rest.
+ */
+export class SerialReader {
+  private readonly known = new Map<string, Known>();
+  private readonly queue: { key: string; path: string }[] = [];
+  private active = 0;
+  /** Reads that timed out and have not come back: each occupies a thread (or a child) until the kernel lets go of it. */
+  private stuck = 0;
+  private quiet: (() => void)[] = [];
+
+  constructor(
+    private readonly clock: Clock,
+    /** Rung when a serial has become known after the look that asked for it. */
+    private readonly ring: () => void,
+    private readonly readHere: ReadSerialFile = readSmallFile,
+    private readonly readElsewhere: ReadSerialFile = readByChild,
+  ) {}
+
+  /** What is known of the plug; starts the first read, or the next try of a failed one. */
+  ask(key: string, path: string): SerialAnswer {
+    const known = this.known.get(key);
+    if (!known) {
+      this.known.set(key, PENDING);
+      this.enqueue(key, path);
+      return PENDING;
+    }
+    if (known.serialState === 'unreadable' && !known.busy && this.clock.monotonic() >= known.retryAt) {
+      // It stays `unreadable` meanwhile: `pending` is said of a new plug only (./diff.ts relies on that).
+      this.known.set(key, { ...known, busy: true });
+      this.enqueue(key, path);
+    }
+    return known;
+  }
+
+  /** Forgets plugs that are gone; a read of one that still runs ends unheard. */
+  keepOnly(keys: ReadonlySet<string>): void {
+    for (const key of this.known.keys()) if (!keys.has(key)) this.known.delete(key);
+  }
+
+  /** Resolves when nothing is being read any more, or after `ms`. */
+  async settle(ms: number): Promise<void> {
+    if (this.active === 0) return;
+    const done = new AbortController();
+    this.quiet.push(() => done.abort());
+    await this.clock.sleep(ms, done.signal);
+  }
+
+  private enqueue(key: string, path: string): void {
+    this.queue.push({ key, path });
+    this.pump();
+  }
+
+  private pump(): void {
+    while (this.active < LIMITS.SERIAL_READS_AT_ONCE) {
+      const next = this.queue.shift();
+      if (!next) break;
+      if (!this.known.has(next.key)) continue;
+      this.active += 1;
+      void this.read(next.path).then((answer) => this.learn(next.key, answer));
+    }
+    if (this.active > 0) return;
+    const waiting = this.quiet;
+    this.quiet = [];
+    for (const wake of waiting) wake();
+  }
+
+  private learn(key: string, answer: SerialAnswer): void {
+    this.active -= 1;
+    const known = this.known.get(key);
+    if (known) {
+      const failures = answer.serialState === 'unreadable' ? known.failures + 1 : 0;
+      const pause = Math.min(LIMITS.RETRY_BASE * 2 ** (failures - 1), LIMITS.SERIAL_RETRY_CAP);
+      this.known.set(key, { ...answer, failures, retryAt: this.clock.monotonic() + pause, busy: false });
+      if (answer.serialState !== known.serialState) this.ring();
+    }
+    this.pump();
+  }
+
+  /**
+   * One read within LIMITS.SERIAL_READ_TIMEOUT. Node has four threads for files: once two of them may be stuck, a child
+   * process reads instead, so that dead disks never take the threads of the living; beyond LIMITS.SERIAL_STUCK_MAX
+   * nothing is read until one comes back.
+   */
+  private async read(path: string): Promise<SerialAnswer> {
+    if (this.stuck >= LIMITS.SERIAL_STUCK_MAX) return { serial: null, serialState: 'unreadable' };
+    const done = new AbortController();
+    const late = this.clock.sleep(LIMITS.SERIAL_READ_TIMEOUT, done.signal).then(() => 'late' as const);
+    const threads = this.stuck + this.active;
+    const reader = threads > LIMITS.SERIAL_READS_AT_ONCE ? this.readElsewhere : this.readHere;
+    const bytes = reader(path).then(answerOf, answerOfError);
+    const first = await Promise.race([bytes, late]);
+    done.abort();
+    if (first !== 'late') return first;
+    this.stuck += 1;
+    void bytes.then(() => {
+      this.stuck -= 1;
+    });
+    return { serial: null, serialState: 'unreadable' };
+  }
+}
+
+/** At most 20 bytes, not terminated when full; NULs and blanks pad shorter ones (virtio specification, VIRTIO_BLK_T_GET_ID). */
+export function answerOf(bytes: Buffer): SerialAnswer {
+  const text = bytes.toString('latin1');
+  const end = text.indexOf('\0');
+  const serial = (end === -1 ? text : text.slice(0, end)).trim();
+  return serial === '' ? { serial: null, serialState: 'absent' } : { serial, serialState: 'read' };
+}
+
+function answerOfError(error: unknown): SerialAnswer {
+  // No serial file at all is a fact (a driver without one); anything else is a device in trouble.
+  return { serial: null, serialState: hasCode(error, 'ENOENT') ? 'absent' : 'unreadable' };
+}
+
+async function readSmallFile(path: string): Promise<Buffer> {
+  const file = await open(path, 'r');
+  try {
+    const { buffer, bytesRead } = await file.read({ buffer: Buffer.alloc(LIMITS.SYSFS_FILE_BYTES) });
+    return buffer.subarray(0, bytesRead);
+  } finally {
+    await file.close();
+  }
+}
+
+function readByChild(path: string): Promise<Buffer> {
+  const bytes = String(LIMITS.SYSFS_FILE_BYTES);
+  return new Promise((resolve, reject) => {
+    execFile(
+      'head',
+      ['-c', bytes, '--', path],
+      { encoding: 'buffer', timeout: LIMITS.SERIAL_READ_TIMEOUT },
+      (error, out) => (error ? reject(error) : resolve(out)),
+    );
+  });
+}

@@ -1,0 +1,185 @@
+import { readdirSync, readlinkSync, statSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import type { Clock } from '../../core/clock';
+import { LIMITS } from '../../core/limits';
+import type { Device, Guest } from '../device';
+import { watchNodes } from './dev-watch';
+import { findHolders } from './holders';
+import { hasCode, readSmall } from './kernel-files';
+import { byName, DEVICE_NAME } from './names';
+import { findRootDisks } from './root-disk';
+import { type SerialAnswer, SerialReader } from './serial-reader';
+
+export interface SysfsOptions {
+  /** `/sys/block` */
+  readonly sysBlockDir: string;
+  /** `/dev` */
+  readonly devDir: string;
+  /** `/proc` */
+  readonly procDir: string;
+  /** `/sys/class/dmi/id` */
+  readonly dmiDir: string;
+  readonly clock: Clock;
+  /** Processes that have this disk open in order to serve it, without a client: no holders. Default none. */
+  readonly exportServerPids?: (device: Device) => Promise<readonly number[]>;
+}
+
+const SECTOR = 512;
+/** How often a device that is being replaced during the look is read again before the look leaves it out. */
+const TORN_TRIES = 3;
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+/** What the last look read of a plug; dev and controller never change while the disk stays plugged. */
+interface Known {
+  readonly dev: string | null;
+  readonly controller: string | null;
+  readonly sectors: number;
+}
+
+interface Seen {
+  readonly device: Omit<Device, 'serial' | 'serialState'>;
+  /** Names this plug of the disk. */
+  readonly plug: string;
+}
+
+/**
+ * The guest as sysfs shows it. A look reads name, size, diskseq, dev and controller synchronously (measured: asynchronous calls
+ * cost 6 to 8 times the CPU, and none of these files touches a disk); the serial is I/O to the disk and comes from
+ * ./serial-reader.ts. A device that vanishes in the middle of a look is left out; any other failure fails the look, because a
+ * disk that cannot be read for a moment must not look like one that was unplugged.
+ */
+export function createSysfsGuest(options: SysfsOptions): Guest {
+  const rings = new Set<() => void>();
+  const ringAll = () => {
+    for (const ring of [...rings]) ring();
+  };
+  const serials = new SerialReader(options.clock, ringAll);
+  const root = rememberRoot(options);
+  const known = new Map<string, Known>();
+  return {
+    look: async () => {
+      const seen = lookAtAll(options, known);
+      const plugs = new Set(seen.map(({ plug }) => plug));
+      for (const plug of known.keys()) if (!plugs.has(plug)) known.delete(plug);
+      const ask = ({ device, plug }: Seen): SerialAnswer =>
+        serials.ask(plug, `${options.sysBlockDir}/${device.name}/serial`);
+      serials.keepOnly(plugs);
+      // A healthy disk answers in well under a millisecond: most looks need no second one to know a new serial.
+      if (seen.map(ask).some(({ serialState }) => serialState === 'pending')) {
+        await serials.settle(LIMITS.SERIAL_GRACE);
+      }
+      const bootId = readSmall(join(options.procDir, 'sys/kernel/random/boot_id'));
+      const rootDisks = root(bootId);
+      const devices = seen.map((one): Device => {
+        const { serial, serialState } = ask(one);
+        const device = { ...one.device, serial, serialState };
+        return rootDisks === null ? device : { ...device, root: rootDisks.has(device.name) };
+      });
+      return { bootId, devices };
+    },
+    onHint: (ring) => {
+      rings.add(ring);
+      const stop = watchNodes(options.devDir, options.clock, ring);
+      return () => {
+        rings.delete(ring);
+        stop();
+      };
+    },
+    holders: async (device) => {
+      const ignoredPids = new Set([process.pid, ...((await options.exportServerPids?.(device)) ?? [])]);
+      return findHolders({ ...options, ignoredPids }, device);
+    },
+    productUuid: async () => {
+      const text = readSmall(join(options.dmiDir, 'product_uuid'))?.toLowerCase() ?? '';
+      return UUID.test(text) ? text : null;
+    },
+  };
+}
+
+/** Ordered as the kernel names them. Throws when the folder cannot be read or holds too many devices. */
+function lookAtAll({ sysBlockDir, devDir }: SysfsOptions, known: Map<string, Known>): Seen[] {
+  const names = readdirSync(sysBlockDir).filter((name) => DEVICE_NAME.test(name));
+  if (names.length > LIMITS.DEVICES_MAX) {
+    throw new Error(
+      `${names.length} virtio disks in ${sysBlockDir}, at most ${LIMITS.DEVICES_MAX} are watched`,
+    );
+  }
+  return names
+    .map((name) => ({ name }))
+    .sort(byName)
+    .flatMap(({ name }) => lookAt(`${sysBlockDir}/${name}`, name, `${devDir}/${name}`, known) ?? []);
+}
+
+/**
+ * One device, read between two equal readings of diskseq, so that no answer mixes two disks. When plug and size are those of the
+ * last look there is nothing to mix, and the second reading is saved: looks at many disks are what an idle daemon does. Null when
+ * it is gone.
+ */
+function lookAt(dir: string, name: string, path: string, known: Map<string, Known>): Seen | null {
+  for (let attempt = 0; attempt < TORN_TRIES; attempt += 1) {
+    const plug = plugOf(dir, name);
+    if (plug === null) return null;
+    const sectors = numberIn(`${dir}/size`);
+    let facts = known.get(plug.key);
+    if (!facts || facts.sectors !== sectors) {
+      const dev = facts ? facts.dev : readSmall(join(dir, 'dev'));
+      const controller = facts ? facts.controller : controllerOf(dir);
+      if (plugOf(dir, name)?.key !== plug.key) continue;
+      if (sectors === null) return null;
+      facts = { dev, controller, sectors };
+      known.set(plug.key, facts);
+    }
+    const { dev, controller } = facts;
+    const device = { name, path, size: facts.sectors * SECTOR, diskseq: plug.diskseq, dev, controller };
+    return { plug: plug.key, device };
+  }
+  return null;
+}
+
+/**
+ * Before kernel 5.15 there is no diskseq. The inode number of the sysfs folder stands in for it inside this process only: sysfs
+ * numbers its nodes in sequence, so a disk that is plugged again has another one, and its serial is read again.
+ */
+function plugOf(dir: string, name: string): { key: string; diskseq: number | null } | null {
+  const diskseq = numberIn(`${dir}/diskseq`);
+  if (diskseq !== null) return { key: `${name}#${diskseq}`, diskseq };
+  try {
+    return { key: `${name}@${statSync(dir).ino}`, diskseq: null };
+  } catch (error) {
+    if (isGone(error)) return null;
+    throw error;
+  }
+}
+
+function controllerOf(dir: string): string | null {
+  try {
+    const name = basename(readlinkSync(join(dir, 'device')));
+    return name.startsWith('virtio') ? name : null;
+  } catch {
+    return null;
+  }
+}
+
+/** Null when there is no such file (any more). Throws on anything else, and on text that is no number. */
+function numberIn(path: string): number | null {
+  const text = readSmall(path);
+  if (text === null) return null;
+  if (!/^\d{1,15}$/.test(text))
+    throw new Error(`${path} holds no number: ${JSON.stringify(text.slice(0, 32))}`);
+  return Number(text);
+}
+
+function isGone(error: unknown): boolean {
+  return hasCode(error, 'ENOENT', 'ENODEV', 'ENXIO', 'ENOTDIR');
+}
+
+/** The disk behind `/` does not change while the system runs: it is looked up once per boot, until it is known. */
+function rememberRoot(options: SysfsOptions): (bootId: string | null) => ReadonlySet<string> | null {
+  let known: { bootId: string | null; disks: ReadonlySet<string> } | null = null;
+  return (bootId) => {
+    if (known && known.bootId === bootId) return known.disks;
+    const disks = findRootDisks(options);
+    known = disks === null ? null : { bootId, disks };
+    return disks;
+  };
+}

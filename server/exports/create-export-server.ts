@@ -1,0 +1,40 @@
+import { join } from 'node:path';
+import { readSmall } from '../devices/sysfs/kernel-files';
+import type { ExportServer } from './export-server';
+import { NbdServerExports, type NbdServerOptions } from './nbd-server/nbd-server';
+import { noExports } from './none';
+import { StorageDaemonExports } from './storage-daemon/storage-daemon';
+
+export interface ExportServerOptions extends Omit<NbdServerOptions, 'binary'> {
+  readonly backend: 'nbd-server' | 'qemu-storage-daemon' | 'none';
+  /** Program to run; null = the one the backend is called after. */
+  readonly binary: string | null;
+  readonly qmpSocket: string;
+  /** `/sys/block` */
+  readonly sysBlockDir: string;
+}
+
+/** The export server that NBD_BACKEND names. */
+export function createExportServer(options: ExportServerOptions): ExportServer {
+  const { backend } = options;
+  const binary = options.binary ?? backend;
+  switch (backend) {
+    case 'nbd-server':
+      return new NbdServerExports({ ...options, binary });
+    case 'qemu-storage-daemon':
+      return new StorageDaemonExports({
+        ...options,
+        binary,
+        diskseq: (name) => diskseqOf(options.sysBlockDir, name),
+      });
+    case 'none':
+      return noExports(options.port);
+    default:
+      return backend satisfies never;
+  }
+}
+
+function diskseqOf(sysBlockDir: string, name: string): number | null {
+  const text = readSmall(join(sysBlockDir, name, 'diskseq'));
+  return text !== null && /^\d{1,15}$/.test(text) ? Number(text) : null;
+}

@@ -1,0 +1,173 @@
+import { DaemonError } from '../core/errors';
+import type { ExportsApi, ExportValidation } from '../daemon/daemon';
+import type { Device, DeviceSnapshot } from '../devices/device';
+import { verifyIdentity } from '../devices/identity';
+import type { Epoch, Ledger } from '../model/ledger';
+import type { ExportRecord, ExportStatus, Mapping } from '../model/operation';
+import type { OperationEvents } from '../model/operation-events';
+import type { ExportServer } from './export-server';
+import { exportName } from './naming';
+
+interface ExportServiceParts {
+  ledger(): Ledger;
+  readonly server: ExportServer;
+  readonly watcher: { scan(): Promise<DeviceSnapshot> };
+  /** Who is told of what was changed. */
+  readonly events: Pick<OperationEvents, 'publish'>;
+  /** Throws STANDBY, STARTING, STOPPING or APPLIANCE_UNKNOWN. */
+  owner(): { epoch: Epoch; applianceVmId: string };
+  isBusyWith(volumeId: string): boolean;
+}
+
+/** The exports API: what is exported, and whether each really answers. Attach and detach do not come through here. */
+export class ExportService implements ExportsApi {
+  constructor(private readonly parts: ExportServiceParts) {}
+
+  async list(filter: {
+    volumeId?: string;
+    status?: ExportStatus;
+    vmName?: string;
+    limit?: number;
+  }): Promise<ExportRecord[]> {
+    return (await this.parts.ledger().listExports(filter)).filter((record) => !isWithdrawn(record));
+  }
+
+  async read(volumeId: string): Promise<ExportRecord> {
+    const record = await this.parts.ledger().readExport(volumeId);
+    if (!record || isWithdrawn(record))
+      throw new DaemonError('EXPORT_NOT_FOUND', `Export of volume ${volumeId} not found`, {
+        details: { volume_id: volumeId },
+      });
+    return record;
+  }
+
+  async publish(volumeId: string, metadata: Record<string, string>): Promise<ExportRecord> {
+    const { epoch, applianceVmId } = this.parts.owner();
+    const ledger = this.parts.ledger();
+    this.refuseWhileBusy(volumeId);
+    const mapping = await ledger.readMapping(volumeId);
+    if (!mapping || mapping.vmId !== applianceVmId) {
+      throw new DaemonError(
+        'MAPPING_NOT_FOUND',
+        `Volume ${volumeId} is not attached to this appliance: mapping not found`,
+        { details: { volume_id: volumeId } },
+      );
+    }
+    const device = await this.verifiedDevice(mapping);
+    const name = exportName(volumeId);
+    await this.parts.server.publish({
+      name,
+      volumeId,
+      devicePath: device.path,
+      size: device.size,
+      dev: device.dev,
+      diskseq: device.diskseq,
+    });
+    const record = {
+      volumeId,
+      exportName: name,
+      devicePath: device.path,
+      port: this.parts.server.port,
+      status: 'active' as const,
+      metadata: { ...metadata, created_by: 'volume-daemon', created_via: 'api' },
+    };
+    const entry = await ledger.repair(epoch, [{ kind: 'put-export', record }], {
+      step: 'export:publish',
+      state: 'note',
+      data: { volume_id: volumeId },
+    });
+    this.parts.events.publish([entry]);
+    return this.read(volumeId);
+  }
+
+  async withdraw(volumeId: string, { force }: { force: boolean }): Promise<{ existed: boolean }> {
+    const { epoch } = this.parts.owner();
+    const ledger = this.parts.ledger();
+    this.refuseWhileBusy(volumeId);
+    const record = await ledger.readExport(volumeId);
+    const name = exportName(volumeId);
+    if (!force) {
+      const clients = await this.parts.server.clients(name);
+      if (clients.count > 0) {
+        throw new DaemonError(
+          'DEVICE_IN_USE',
+          `Export ${name} has ${clients.count} connected client(s): ${clients.details.join('; ')}`,
+          { details: { clients: clients.details } },
+        );
+      }
+    }
+    await this.parts.server.withdraw(name, { force });
+    if (!record || isWithdrawn(record)) return { existed: false };
+    // The row stays and remembers that somebody wanted this, so that sync does not bring the export back.
+    const { volumeId: id, exportName: exported, devicePath, port } = record;
+    const kept = {
+      volumeId: id,
+      exportName: exported,
+      devicePath,
+      port,
+      status: 'pending' as const,
+      metadata: { ...record.metadata, withdrawn: 'true' },
+    };
+    const entry = await ledger.repair(epoch, [{ kind: 'put-export', record: kept }], {
+      step: 'export:withdraw',
+      state: 'note',
+      data: { volume_id: volumeId, force },
+    });
+    this.parts.events.publish([entry]);
+    return { existed: true };
+  }
+
+  async validate(): Promise<ExportValidation[]> {
+    const ledger = this.parts.ledger();
+    const records = await this.list({});
+    const results: ExportValidation[] = [];
+    for (const record of records) {
+      const [mapping, probe] = await Promise.all([
+        ledger.readMapping(record.volumeId),
+        this.parts.server.probe(record.exportName),
+      ]);
+      const expectedSize = mapping?.size ?? 0;
+      const right = probe.ok && probe.size === expectedSize;
+      const message = probe.ok
+        ? right
+          ? 'answers with the right size'
+          : `answers with ${probe.size} bytes instead of ${expectedSize}`
+        : probe.message;
+      results.push({
+        volumeId: record.volumeId,
+        exportName: record.exportName,
+        ok: right,
+        message,
+        size: probe.ok ? probe.size : null,
+        expectedSize,
+      });
+    }
+    return results;
+  }
+
+  private refuseWhileBusy(volumeId: string): void {
+    if (!this.parts.isBusyWith(volumeId)) return;
+    throw new DaemonError('VOLUME_BUSY', `An operation on volume ${volumeId} is in flight`, {
+      details: { volume_id: volumeId },
+      retryAfterSeconds: 2,
+    });
+  }
+
+  private async verifiedDevice(mapping: Mapping): Promise<Device> {
+    const snapshot = await this.parts.watcher.scan();
+    const device = snapshot.devices.find((candidate) => candidate.path === mapping.devicePath);
+    const identity = verifyIdentity(mapping, device, snapshot.bootId);
+    if (device && identity.ok) return device;
+    const reason = identity.ok ? 'the device is gone' : identity.reason;
+    throw new DaemonError(
+      'DEVICE_IDENTITY_MISMATCH',
+      `The device of volume ${mapping.volumeId} is not certain: ${reason}`,
+      { details: { volume_id: mapping.volumeId } },
+    );
+  }
+}
+
+/** Withdrawn on purpose (DELETE /exports/{id}); sync leaves it so until it is published or attached again. */
+export function isWithdrawn(record: ExportRecord): boolean {
+  return record.metadata.withdrawn === 'true';
+}

@@ -1,0 +1,83 @@
+import { join } from 'node:path';
+import { DaemonError } from '../../core/errors';
+import type { Logger } from '../../core/log/logger';
+import { namesIn, readIfThere, removeDurably, removeLeftovers, writeDurably } from '../files';
+import { volumeIdOf } from '../naming';
+import { baseConfig, baseProblems, exportSection, parse, serialize } from './config-file';
+
+const SUFFIX = '.conf';
+const LOOPBACK = '127.0.0.1';
+
+export interface FileOptions {
+  readonly configDir: string;
+  readonly baseConfig: string;
+  readonly host: string;
+  readonly port: number;
+}
+
+/**
+ * nbd-server's configuration: one file per export in the folder that the base configuration includes. Only `migration-vol-*.conf`
+ * are ours. Name and content never change for a volume, whatever device it has: the link carries that.
+ */
+export class ExportFiles {
+  /** What is wrong with a base configuration that is not ours to change; for messages. */
+  problems: readonly string[] = [];
+
+  constructor(
+    private readonly options: FileOptions,
+    private readonly linkPath: (name: string) => string,
+  ) {}
+
+  /** Removes what a crash left behind and makes the base configuration where there is none. Throws EXPORT_CONFIG_FAILED. */
+  async prepare(logger: Logger): Promise<void> {
+    const { baseConfig: path, configDir, port, host } = this.options;
+    const wanted = { port, configDir, listen: host === LOOPBACK ? host : null };
+    await removeLeftovers(configDir);
+    const there = await readIfThere(path);
+    if (there === null) {
+      logger.info('The base configuration of nbd-server is made', { path });
+      await writeDurably(path, baseConfig(wanted));
+      return;
+    }
+    this.problems = baseProblems(there, wanted).map((problem) => `${path}: ${problem}`);
+    if (this.problems.length > 0)
+      logger.warn('The base configuration of nbd-server does not fit', { problems: this.problems });
+  }
+
+  /** Names of our exports that have a file. */
+  async names(): Promise<string[]> {
+    return (await namesIn(this.options.configDir))
+      .filter((file) => file.endsWith(SUFFIX))
+      .map((file) => file.slice(0, -SUFFIX.length))
+      .filter((name) => volumeIdOf(name) !== null);
+  }
+
+  /** Is the file there, with exactly the content that we would write? */
+  async isRight(name: string): Promise<boolean> {
+    return (await readIfThere(this.path(name))) === this.content(name);
+  }
+
+  /** Writes the file and reads it back. Throws EXPORT_CONFIG_FAILED. */
+  async write(name: string): Promise<void> {
+    const path = this.path(name);
+    await writeDurably(path, this.content(name));
+    const [back] = parse((await readIfThere(path)) ?? '');
+    if (back?.name !== name || back.values.exportname !== this.linkPath(name))
+      throw new DaemonError('EXPORT_CONFIG_FAILED', `${path} does not read back as it was written`, {
+        details: { path },
+      });
+  }
+
+  /** A missing file is fine. Throws EXPORT_CONFIG_FAILED. */
+  async remove(name: string): Promise<void> {
+    await removeDurably(this.path(name));
+  }
+
+  private content(name: string): string {
+    return serialize([exportSection(name, this.linkPath(name))]);
+  }
+
+  private path(name: string): string {
+    return join(this.options.configDir, `${name}${SUFFIX}`);
+  }
+}

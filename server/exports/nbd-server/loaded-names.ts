@@ -1,0 +1,242 @@
+import type { Clock } from '../../core/clock';
+import { mapBounded } from '../../core/concurrency/map-concurrent';
+import { LIMITS } from '../../core/limits';
+import type { Logger } from '../../core/log/logger';
+import type { ExportServerHealth, ProbeResult } from '../export-server';
+import type { ExportLinks } from '../links';
+import { volumeIdOf } from '../naming';
+import { processIdentity } from '../process-table';
+import { greets, listExports } from '../protocol/handshake';
+import { type ServerProcess, unhealthy } from '../server-process';
+import type { ExportFiles } from './export-files';
+import type { ConnectionCounter } from './nbd-clients';
+
+export interface MemoryParts {
+  readonly host: string;
+  readonly port: number;
+  readonly binary: string;
+  readonly restartPolicy: 'preserve' | 'when-idle' | 'never';
+  readonly process: ServerProcess;
+  readonly connections: ConnectionCounter;
+  readonly files: ExportFiles;
+  readonly links: ExportLinks;
+  /** Bytes that an export must answer with, null when this daemon has not published it. */
+  readonly expectedSize: (name: string) => number | null;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/** Versions whose parent dies of SIGHUP, or drops every new connection after it (fixed in 3.25). */
+const DIES_OF_SIGHUP = /^3\.2[0-4](\.|$)/;
+
+/**
+ * What the running nbd-server has in its memory: it learns names at start and, from 3.25 on, at SIGHUP; it forgets and changes
+ * nothing until a new parent process runs. So before a name gets its link, this class makes sure that the server has the name
+ * from *our* file.
+ */
+export class ServerMemory {
+  readonly figures: { reloads: number; restarts: number; lastRestartMs: number | null } = {
+    reloads: 0,
+    restarts: 0,
+    lastRestartMs: null,
+  };
+  version: string | null = null;
+  /** Names that the process `learnedBy` has from our files. */
+  private readonly learned = new Set<string>();
+  private learnedBy: string | null = null;
+  /** Exports that did not answer as they should when they were last looked at, with the reason. */
+  private failing = new Map<string, string>();
+  private restarting: Promise<void> | null = null;
+
+  constructor(private readonly parts: MemoryParts) {}
+
+  /** Throws EXPORT_SERVER_UNHEALTHY when the program is missing. */
+  async readVersion(): Promise<void> {
+    this.version = await this.parts.process.version();
+    if (this.version === null)
+      throw unhealthy(`${this.parts.binary} is not installed (apt-get install nbd-server)`);
+  }
+
+  /** Has the process that runs now learned this name from our file? */
+  async hasLearned(name: string): Promise<boolean> {
+    return this.learned.has(name) && (await this.isSameProcess());
+  }
+
+  forget(name: string): void {
+    this.learned.delete(name);
+  }
+
+  /**
+   * Makes the server learn these names from their files; their links are not made yet. Names that it does not know need a reload
+   * (a restart where SIGHUP kills). Names that it knows already may lead to a device of old: then only a new parent process is
+   * certain; where the policy rules that out, a name that is refused without its link is accepted. Throws
+   * EXPORT_SERVER_UNHEALTHY.
+   */
+  async teach(names: ReadonlySet<string>): Promise<void> {
+    const { process, restartPolicy, connections } = this.parts;
+    if ((await process.mainPid()) === null) {
+      await process.ensureRunning();
+    } else {
+      const probes = await mapBounded([...names], LIMITS.PROBES_AT_ONCE, (name) => connections.probe(name));
+      const unknown = probes.filter(isUnknown).length;
+      const closed = probes.filter((probe) => !probe.ok && probe.reason === 'denied').length;
+      const suspicious = probes.length - unknown - closed > 0 || (closed > 0 && restartPolicy === 'preserve');
+      if (suspicious || (unknown > 0 && this.diesOfSighup())) await this.restart();
+      else if (unknown > 0) await this.reload(names);
+    }
+    await this.noteLearned(names);
+    await this.checkOthers(names);
+  }
+
+  /** A new parent process; calls at the same time share one. Throws EXPORT_SERVER_UNHEALTHY when the policy forbids it. */
+  restart(): Promise<void> {
+    this.restarting ??= this.restartNow().finally(() => {
+      this.restarting = null;
+    });
+    return this.restarting;
+  }
+
+  /** A look at the server for the health report; starts it when it is dead and ours to start. Throws EXPORT_SERVER_UNHEALTHY. */
+  async look(): Promise<ExportServerHealth> {
+    const { process, port, files } = this.parts;
+    let known = await this.knownNames();
+    if (known instanceof Error) {
+      await process.revive();
+      known = await this.knownNames();
+    }
+    if (known instanceof Error) throw unhealthy([known.message, ...files.problems].join('; '));
+    const pid = await process.mainPid();
+    await this.recheckFailing();
+    const configured = new Set(await files.names());
+    const remembered = known ?? ((await this.isSameProcess()) ? [...this.learned] : []);
+    const complaints = [
+      ...(pid === null ? [`port ${port} speaks NBD, but it is not our nbd-server that listens there`] : []),
+      ...(this.failing.size > 0 ? [`${this.failing.size} export(s) fail: ${this.describeFailing()}`] : []),
+      ...files.problems,
+    ];
+    return {
+      status: pid === null || this.failing.size > 0 ? 'unhealthy' : 'healthy',
+      message: [`nbd-server ${this.version ?? '?'} on port ${port}`, ...complaints].join('; '),
+      version: this.version,
+      pid,
+      staleUntilRestart: remembered.filter((name) => volumeIdOf(name) !== null && !configured.has(name))
+        .length,
+    };
+  }
+
+  /** Names that the server knows; null when it forbids listing, an error when it does not answer. */
+  private async knownNames(): Promise<string[] | null | Error> {
+    const { host, port } = this.parts;
+    try {
+      return await listExports({ host, port });
+    } catch {
+      const complaint = await greets({ host, port });
+      return complaint === null ? null : new Error(complaint);
+    }
+  }
+
+  private diesOfSighup(): boolean {
+    return this.version === null || DIES_OF_SIGHUP.test(this.version);
+  }
+
+  /** SIGHUP, then handshakes until every name is known; a restart when that does not happen. */
+  private async reload(names: ReadonlySet<string>): Promise<void> {
+    const { process, clock, connections, logger } = this.parts;
+    await process.hangUp();
+    this.figures.reloads += 1;
+    const deadline = clock.monotonic() + LIMITS.EXPORT_RELOAD_SETTLE;
+    let left = [...names];
+    for (;;) {
+      const probes = await mapBounded(left, LIMITS.PROBES_AT_ONCE, (name) => connections.probe(name));
+      left = left.filter((_, index) => {
+        const probe = probes[index];
+        return !probe || !(probe.ok || probe.reason === 'denied');
+      });
+      if (left.length === 0) return;
+      if (clock.monotonic() > deadline || (await process.mainPid()) === null) break;
+      await clock.sleep(LIMITS.NBD_START_POLL);
+    }
+    logger.warn('nbd-server did not take a reload and is restarted', { exports: left });
+    await this.restart();
+  }
+
+  private async restartNow(): Promise<void> {
+    const { restartPolicy, process, logger, clock, connections } = this.parts;
+    if (restartPolicy === 'never')
+      throw unhealthy(
+        `nbd-server ${this.version ?? ''} must be restarted to learn the export, and NBD_RESTART=never forbids it`,
+      );
+    const pid = await process.mainPid();
+    if (restartPolicy === 'when-idle' && pid !== null && (await connections.any(pid)))
+      throw unhealthy(
+        'nbd-server must be restarted to learn the export; NBD_RESTART=when-idle waits for its clients to leave',
+      );
+    // What has a file now is read by the new parent.
+    const written = await this.parts.files.names();
+    const begun = clock.monotonic();
+    await process.restart();
+    const ms = Math.round(clock.monotonic() - begun);
+    this.figures.restarts += 1;
+    this.figures.lastRestartMs = ms;
+    await this.noteLearned(new Set(await this.onlyOurs(written)));
+    logger.info('nbd-server was restarted; connected clients carry on', { ms, version: this.version });
+  }
+
+  /** A file that somebody else wrote under one of our names does not count. */
+  private async onlyOurs(names: readonly string[]): Promise<string[]> {
+    const right = await mapBounded(names, LIMITS.PROBES_AT_ONCE, (name) => this.parts.files.isRight(name));
+    return names.filter((_, index) => right[index]);
+  }
+
+  private async noteLearned(names: ReadonlySet<string>): Promise<void> {
+    if (!(await this.isSameProcess())) this.learned.clear();
+    const pid = await this.parts.process.mainPid();
+    this.learnedBy = pid === null ? null : processIdentity(pid);
+    for (const name of names) this.learned.add(name);
+  }
+
+  private async isSameProcess(): Promise<boolean> {
+    const pid = await this.parts.process.mainPid();
+    return pid !== null && this.learnedBy === processIdentity(pid);
+  }
+
+  /** After a change set every other export of ours must still answer; a reload that broke one is repaired by a restart. */
+  private async checkOthers(names: ReadonlySet<string>): Promise<void> {
+    const linked = (await this.parts.links.names()).filter((name) => !names.has(name));
+    await this.check(linked);
+    if (this.failing.size === 0 || this.figures.reloads === 0) return;
+    await this.restart();
+    await this.check(linked);
+  }
+
+  private async recheckFailing(): Promise<void> {
+    if (this.failing.size === 0) return;
+    const linked = new Set(await this.parts.links.names());
+    await this.check([...this.failing.keys()].filter((name) => linked.has(name)));
+  }
+
+  private async check(names: readonly string[]): Promise<void> {
+    const { connections, expectedSize, logger } = this.parts;
+    const results = await mapBounded(names, LIMITS.PROBES_AT_ONCE, async (name) => {
+      const probe = await connections.probe(name);
+      const size = expectedSize(name);
+      if (!probe.ok) return { name, reason: probe.message };
+      return size === null || probe.size === size
+        ? null
+        : { name, reason: `${probe.size} bytes instead of ${size}` };
+    });
+    const failing = results.filter((result) => result !== null);
+    for (const { name, reason } of failing)
+      if (!this.failing.has(name))
+        logger.error('An export does not answer as it should', { export: name, reason });
+    this.failing = new Map(failing.map(({ name, reason }) => [name, reason]));
+  }
+
+  private describeFailing(): string {
+    return [...this.failing].map(([name, reason]) => `${name} (${reason})`).join(', ');
+  }
+}
+
+function isUnknown(probe: ProbeResult): boolean {
+  return !probe.ok && probe.reason === 'unknown-export';
+}

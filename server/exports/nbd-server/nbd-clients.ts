@@ -1,0 +1,79 @@
+import type { Clock } from '../../core/clock';
+import { LIMITS } from '../../core/limits';
+import type { Logger } from '../../core/log/logger';
+import type { ProbeResult } from '../export-server';
+import { type Connection, childrenOf, connectionsTo, type ServerProgram } from '../process-table';
+import type { NbdAddress } from '../protocol/handshake';
+import { Probes } from '../protocol/probes';
+
+/** Who is connected to nbd-server. */
+export class ConnectionCounter {
+  private readonly probes: Probes;
+  /** Where withdrawn exports led, until another export takes the device: their clients may still be there. */
+  private readonly last = new Map<string, string>();
+
+  constructor(
+    private readonly program: ServerProgram,
+    address: NbdAddress,
+  ) {
+    this.probes = new Probes(address);
+  }
+
+  get figures(): Probes['figures'] {
+    return this.probes.figures;
+  }
+
+  /** One handshake. Never throws. */
+  probe(name: string): Promise<ProbeResult> {
+    return this.probes.probe(name);
+  }
+
+  /** Clients connected to a device. */
+  to(target: string): Promise<Connection[]> {
+    return this.probes.without(() => connectionsTo(target, this.program));
+  }
+
+  /** Is anybody connected to anything, other people's exports included? */
+  async any(parent: number): Promise<boolean> {
+    return (await this.probes.without(() => childrenOf(parent, this.program))).length > 0;
+  }
+
+  remember(name: string, target: string): void {
+    this.last.set(name, target);
+  }
+
+  /** Another export gets this device: who is connected to it from now on belongs to that one. */
+  forget(target: string): void {
+    for (const [name, device] of this.last) if (device === target) this.last.delete(name);
+  }
+
+  lastTarget(name: string): string | null {
+    return this.last.get(name) ?? null;
+  }
+
+  /** Ends the clients of a device and waits until they have let go of it. */
+  async cut(name: string, target: string, parts: { clock: Clock; logger: Logger }): Promise<void> {
+    const { clock, logger } = parts;
+    const deadline = clock.monotonic() + LIMITS.EXPORT_RELOAD_SETTLE;
+    const ended = new Set<number>();
+    for (;;) {
+      const left = await this.to(target);
+      if (left.length === 0 || clock.monotonic() > deadline) return;
+      for (const { pid, peer } of left) {
+        if (ended.has(pid)) continue;
+        ended.add(pid);
+        logger.warn('NBD client disconnected by force', { export: name, pid, peer });
+        kill(pid);
+      }
+      await clock.sleep(LIMITS.NBD_START_POLL);
+    }
+  }
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It has left by itself.
+  }
+}

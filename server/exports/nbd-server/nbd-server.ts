@@ -1,0 +1,303 @@
+import type { Clock } from '../../core/clock';
+import { KeyedQueue } from '../../core/concurrency/map-concurrent';
+import { DaemonError, messageOf } from '../../core/errors';
+import { LIMITS } from '../../core/limits';
+import type { Logger } from '../../core/log/logger';
+import type {
+  ConfiguredExport,
+  ExportFigures,
+  ExportServer,
+  ExportServerHealth,
+  ExportTarget,
+  ProbeResult,
+} from '../export-server';
+import { ExportLinks } from '../links';
+import { volumeIdOf } from '../naming';
+import { ServerProcess, unhealthy } from '../server-process';
+import { ChangeSets } from './coalescer';
+import { ExportFiles } from './export-files';
+import { ServerMemory } from './loaded-names';
+import { ConnectionCounter } from './nbd-clients';
+
+export interface NbdServerOptions {
+  readonly host: string;
+  readonly port: number;
+  /** Folder of the export files; only `migration-vol-*.conf` in it are ours. */
+  readonly configDir: string;
+  /** Made when it is missing, never changed. */
+  readonly baseConfig: string;
+  readonly pidFile: string;
+  readonly runDir: string;
+  readonly devDir: string;
+  readonly binary: string;
+  readonly manage: 'auto' | 'systemd' | 'own';
+  readonly unit: string | null;
+  readonly restartPolicy: 'preserve' | 'when-idle' | 'never';
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/**
+ * nbd-server as the specification wants it: one file per export in conf.d, one reload per change set, and a handshake that proves
+ * it. The server only ever *learns* names, so withdrawing removes link and file, which fails closed at once; a new parent process
+ * forgets the name later (docs/exports.md).
+ */
+export class NbdServerExports implements ExportServer {
+  readonly kind = 'nbd-server' as const;
+  readonly port: number;
+  private readonly links: ExportLinks;
+  private readonly files: ExportFiles;
+  private readonly process: ServerProcess;
+  private readonly connections: ConnectionCounter;
+  private readonly memory: ServerMemory;
+  private readonly changes: ChangeSets;
+  private readonly byName = new KeyedQueue();
+  /** What each name should be now: withdrawing or publishing something else overtakes a publish under way. */
+  private readonly wanted = new Map<string, ExportTarget>();
+  private prepared: Promise<void> | null = null;
+  private looking: Promise<ExportServerHealth> | null = null;
+  private lastLook: { readonly at: number; readonly health: ExportServerHealth } | null = null;
+
+  constructor(private readonly options: NbdServerOptions) {
+    this.port = options.port;
+    const address = { host: options.host, port: options.port };
+    const unit = options.manage === 'own' ? null : options.unit;
+    this.links = new ExportLinks(options.runDir, options.devDir);
+    this.files = new ExportFiles(options, (name) => this.links.path(name));
+    this.process = new ServerProcess({ ...options, address, unit });
+    this.connections = new ConnectionCounter(options, address);
+    this.memory = new ServerMemory({
+      ...options,
+      process: this.process,
+      connections: this.connections,
+      files: this.files,
+      links: this.links,
+      expectedSize: (name) => this.wanted.get(name)?.size ?? null,
+    });
+    this.changes = new ChangeSets((names) => this.memory.teach(names));
+  }
+
+  get figures(): ExportFigures {
+    return { ...this.memory.figures, ...this.connections.figures };
+  }
+
+  async publish(target: ExportTarget): Promise<void> {
+    if (volumeIdOf(target.name) === null) throw unhealthy(`${target.name} is not the name of an export`);
+    this.lastLook = null;
+    // Before anything is waited for: a withdraw that is called after us must find it.
+    const mine = this.want(target);
+    try {
+      await this.prepare();
+    } catch (error) {
+      if (this.wanted.get(target.name) === mine) this.wanted.delete(target.name);
+      throw error;
+    }
+    const before = await this.byName.run(target.name, () => this.declare(mine));
+    let seen: ProbeResult | null = null;
+    const look = async () => {
+      seen = await this.probe(target.name);
+      return seen;
+    };
+    try {
+      const first = before.trusted ? await look() : null;
+      if (first && isRight(first, mine)) return this.assertCurrent(mine);
+      if (first && isClosed(first)) throw unhealthy(complaint(mine, first));
+      if (first?.ok) await this.distrust(mine);
+      await this.changes.add(target.name);
+      await this.open(mine);
+      const second = await look();
+      if (!isRight(second, mine) && !isClosed(second)) await this.memory.restart();
+      const last = isRight(second, mine) ? second : await look();
+      if (!isRight(last, mine)) throw unhealthy(complaint(mine, last));
+      this.assertCurrent(mine);
+    } catch (error) {
+      await this.undo(mine, before, seen);
+      throw error;
+    }
+  }
+
+  async withdraw(name: string, options: { force?: boolean } = {}): Promise<void> {
+    if (volumeIdOf(name) === null) return;
+    this.wanted.delete(name);
+    this.lastLook = null;
+    const target = await this.byName.run(name, async () => {
+      const last = await this.lastTarget(name);
+      // The link first: from here on nobody new gets in, whatever the server remembers.
+      await this.links.remove(name);
+      await this.files.remove(name);
+      return last;
+    });
+    if (target === null) return;
+    this.connections.remember(name, target);
+    if (options.force) await this.connections.cut(name, target, this.options);
+  }
+
+  async list(): Promise<ConfiguredExport[]> {
+    const files = new Set(await this.files.names());
+    const found: ConfiguredExport[] = [];
+    for (const name of new Set([...files, ...(await this.links.names())])) {
+      const volumeId = volumeIdOf(name);
+      if (volumeId === null) continue;
+      found.push({ name, volumeId, target: files.has(name) ? await this.links.read(name) : null });
+    }
+    return found;
+  }
+
+  probe(name: string): Promise<ProbeResult> {
+    return this.connections.probe(name);
+  }
+
+  async clients(name: string): Promise<{ count: number; details: string[] }> {
+    const target = await this.lastTarget(name);
+    const found = target === null ? [] : await this.connections.to(target);
+    const details = found.map(
+      ({ pid, peer }) => `pid ${pid} (nbd-server)${peer === null ? '' : ` for ${peer}`}`,
+    );
+    return { count: found.length, details };
+  }
+
+  /** The last look, at most two seconds old. A look starts the server again when it is dead and ours to start. */
+  health(): Promise<ExportServerHealth> {
+    const { clock } = this.options;
+    if (this.lastLook && clock.monotonic() - this.lastLook.at < LIMITS.EXPORT_HEALTH_CACHE)
+      return Promise.resolve(this.lastLook.health);
+    this.looking ??= this.look().finally(() => {
+      this.looking = null;
+    });
+    return this.looking;
+  }
+
+  /** The server goes on without us: its clients are in the middle of copying. */
+  async close(): Promise<void> {
+    await this.changes.idle();
+  }
+
+  private async look(): Promise<ExportServerHealth> {
+    const { clock } = this.options;
+    let health: ExportServerHealth;
+    try {
+      await this.prepare();
+      health = await this.memory.look();
+    } catch (error) {
+      health = {
+        status: 'unhealthy',
+        message: messageOf(error),
+        version: this.memory.version,
+        pid: null,
+        staleUntilRestart: this.lastLook?.health.staleUntilRestart ?? 0,
+      };
+    }
+    this.lastLook = { at: clock.monotonic(), health };
+    return health;
+  }
+
+  /** Once: base configuration where there is none, leftovers of a crash, the version. Tried again until it works. */
+  private prepare(): Promise<void> {
+    this.prepared ??= this.prepareOnce().catch((error: unknown) => {
+      this.prepared = null;
+      throw error;
+    });
+    return this.prepared;
+  }
+
+  private async prepareOnce(): Promise<void> {
+    await this.memory.readVersion();
+    await this.files.prepare(this.options.logger);
+    const removed = await this.links.sweep();
+    if (removed.length > 0)
+      this.options.logger.warn('Export links that led nowhere were removed', { removed });
+  }
+
+  private want(target: ExportTarget): ExportTarget {
+    const before = this.wanted.get(target.name);
+    const same = before && before.devicePath === target.devicePath && before.size === target.size;
+    const mine = same ? before : target;
+    this.wanted.set(target.name, mine);
+    this.connections.forget(target.devicePath);
+    return mine;
+  }
+
+  /**
+   * Puts file and link in place where the server is known to follow the link: the link was there (it is only ever made for a name
+   * that the server learned from our file), or this server process learned the name from us before. Any other name stays without a
+   * link until the server has been taught: it might remember the name with a device of old.
+   */
+  private async declare(target: ExportTarget): Promise<{ trusted: boolean; existed: boolean }> {
+    const { name, devicePath, dev } = target;
+    this.assertCurrent(target);
+    await this.links.verify(devicePath, dev);
+    const existed = await this.files.isRight(name);
+    const link = await this.links.read(name);
+    const trusted = (existed && link !== null) || (await this.memory.hasLearned(name));
+    if (!trusted) await this.links.remove(name);
+    if (!existed) await this.files.write(name);
+    if (trusted && link !== devicePath) await this.links.point(name, devicePath, dev);
+    return { trusted, existed };
+  }
+
+  private distrust(target: ExportTarget): Promise<void> {
+    this.memory.forget(target.name);
+    return this.byName.run(target.name, () => this.links.remove(target.name));
+  }
+
+  private async open(target: ExportTarget): Promise<void> {
+    await this.byName.run(target.name, async () => {
+      this.assertCurrent(target);
+      await this.links.point(target.name, target.devicePath, target.dev);
+    });
+  }
+
+  /** Throws when the export was withdrawn, or published for another device, while we were at it. */
+  private assertCurrent(target: ExportTarget): void {
+    if (this.wanted.get(target.name) !== target)
+      throw unhealthy(`export ${target.name} was withdrawn while it was being published`);
+  }
+
+  /**
+   * A publish that failed leaves nothing that could serve a wrong disk: no link, and no file unless it was there before. What was
+   * right before stays when the server merely did not answer. If somebody else took the name over meanwhile, it is theirs.
+   */
+  private async undo(
+    target: ExportTarget,
+    before: { trusted: boolean; existed: boolean },
+    seen: ProbeResult | null,
+  ): Promise<void> {
+    if (this.wanted.get(target.name) !== target) return;
+    this.wanted.delete(target.name);
+    if (before.trusted && before.existed && !seen?.ok) return;
+    try {
+      await this.byName.run(target.name, async () => {
+        await this.links.remove(target.name);
+        if (!before.existed) await this.files.remove(target.name);
+      });
+    } catch (error) {
+      if (!(error instanceof DaemonError)) throw error;
+      this.options.logger.error('A failed publish could not be undone', {
+        export: target.name,
+        reason: error.message,
+      });
+    }
+  }
+
+  private async lastTarget(name: string): Promise<string | null> {
+    return (await this.links.read(name)) ?? this.connections.lastTarget(name);
+  }
+}
+
+/** The answer of an export that is as it should be. */
+export function isRight(probe: ProbeResult, target: ExportTarget): boolean {
+  return probe.ok && probe.size === target.size && !probe.readOnly;
+}
+
+/** The server knows the name but cannot open the target: no restart would change that. */
+function isClosed(probe: ProbeResult): boolean {
+  return !probe.ok && probe.reason === 'denied';
+}
+
+/** What is wrong with an answer, in words. */
+export function complaint(target: ExportTarget, probe: ProbeResult): string {
+  if (!probe.ok) return `export ${target.name}: ${probe.message}`;
+  return probe.readOnly
+    ? `export ${target.name} is read-only`
+    : `export ${target.name} answers with ${probe.size} bytes instead of ${target.size}`;
+}

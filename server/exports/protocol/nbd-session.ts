@@ -1,0 +1,107 @@
+import { connect, type Socket } from 'node:net';
+import type { ProbeResult } from '../export-server';
+
+/** Where an NBD server listens. */
+export type NbdAddress = { readonly host: string; readonly port: number } | { readonly path: string };
+
+type Reason = Extract<ProbeResult, { ok: false }>['reason'];
+
+/** Why an exchange with an NBD server came to nothing. */
+export class NbdError extends Error {
+  constructor(
+    readonly reason: Reason,
+    message: string,
+  ) {
+    super(message);
+    this.name = 'NbdError';
+  }
+}
+
+/** What may lie unread in memory before the socket is told to wait, in bytes. */
+const UNREAD_BYTES = 256 * 1024;
+/** How long a leaving client waits for the server to hang up too, ms. */
+const FAREWELL = 500;
+
+/** Reads exact numbers of bytes from a socket. The other side may send anything, or nothing at all. */
+export class NbdSession {
+  private chunks: Buffer[] = [];
+  private available = 0;
+  private ended: NbdError | null = null;
+  private wake: () => void = () => {};
+
+  constructor(private readonly socket: Socket) {
+    socket.on('data', (chunk: Buffer) => {
+      this.chunks.push(chunk);
+      this.available += chunk.length;
+      if (this.available > UNREAD_BYTES) socket.pause();
+      this.wake();
+    });
+    socket.on('error', (error) => this.end(new NbdError('refused', error.message)));
+    socket.on('close', () => this.end(new NbdError('refused', 'the server closed the connection')));
+  }
+
+  send(bytes: Buffer): void {
+    if (!this.ended) this.socket.write(bytes);
+  }
+
+  /** The next `length` bytes. Throws NbdError when the connection ends first. */
+  async read(length: number): Promise<Buffer> {
+    while (this.available < length) {
+      if (this.ended) throw this.ended;
+      await new Promise<void>((resolve) => {
+        this.wake = resolve;
+        this.socket.resume();
+      });
+    }
+    const all = this.chunks.length === 1 && this.chunks[0] ? this.chunks[0] : Buffer.concat(this.chunks);
+    const rest = all.subarray(length);
+    this.chunks = rest.length > 0 ? [rest] : [];
+    this.available = rest.length;
+    return all.subarray(0, length);
+  }
+
+  /** Every waiting and later read throws this reason; the first one counts. */
+  end(reason: NbdError): void {
+    this.ended ??= reason;
+    this.wake();
+  }
+}
+
+/**
+ * Runs one exchange on a connection of its own, within `timeout` ms for all of it. Resolves after the server has hung up too (or
+ * half a second later): then the process that served us no longer holds the disk open, and nobody takes us for a client.
+ */
+export async function withNbdServer<T>(
+  address: NbdAddress,
+  timeout: number,
+  work: (session: NbdSession) => Promise<T>,
+): Promise<T> {
+  // A handshake is many small writes; none of them may wait for the acknowledgement of the one before.
+  const socket = connect({ ...address, noDelay: true });
+  const session = new NbdSession(socket);
+  const timer = setTimeout(
+    () => session.end(new NbdError('timeout', `no answer within ${timeout} ms`)),
+    timeout,
+  );
+  try {
+    const result = await work(session);
+    await farewell(socket);
+    return result;
+  } finally {
+    clearTimeout(timer);
+    socket.destroy();
+  }
+}
+
+function farewell(socket: Socket): Promise<void> {
+  if (socket.destroyed) return Promise.resolve();
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, FAREWELL);
+    socket.once('close', () => {
+      clearTimeout(timer);
+      resolve();
+    });
+    socket.resume();
+    socket.end();
+  });
+}

@@ -1,0 +1,74 @@
+import type { IncomingMessage } from 'node:http';
+import { getRequestHeader, type H3Event } from 'h3';
+import { DaemonError } from '../../core/errors';
+import { LIMITS } from '../../core/limits';
+
+/**
+ * The JSON body of a request, or undefined when there is none. The content type hardly matters: existing callers send JSON as
+ * `application/x-www-form-urlencoded` (curl -d) or without any type. 415 is for what is clearly not JSON: multipart, a
+ * compressed body, and text that neither parses nor claims to be JSON or a plain form.
+ * Errors: BODY_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, MALFORMED_JSON.
+ */
+export async function readJson(event: H3Event): Promise<unknown> {
+  const type = (getRequestHeader(event, 'content-type') ?? '').toLowerCase();
+  const encoding = (getRequestHeader(event, 'content-encoding') ?? 'identity').toLowerCase();
+  const raw = await readBytes(event.node.req, LIMITS.BODY_BYTES);
+  if (raw.length === 0) return undefined;
+  if (encoding !== 'identity')
+    throw unsupported(`content encoding ${encoding.slice(0, 40)} is not supported`);
+  if (type.startsWith('multipart/')) throw unsupported('a multipart body is not supported');
+  const text = decode(raw);
+  if (text.trim() === '') return undefined;
+  try {
+    const parsed: unknown = JSON.parse(text);
+    return parsed;
+  } catch {
+    if (saysSomethingElse(type)) throw unsupported('the body is not JSON and does not say it is');
+    throw new DaemonError('MALFORMED_JSON', 'The body is not valid JSON');
+  }
+}
+
+/** Collects a body chunk by chunk, so that a chunked body without a Content-Length meets the limit as well. */
+export function readBytes(request: IncomingMessage, maximum: number): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let size = 0;
+    const settle = (finish: () => void) => {
+      request.off('data', take).off('end', end).off('error', broken).off('close', broken);
+      // What still arrives is thrown away, so that the client can finish sending and read the answer.
+      request.on('error', () => {});
+      request.resume();
+      finish();
+    };
+    const take = (chunk: Buffer) => {
+      size += chunk.length;
+      if (size > maximum) settle(() => reject(bodyTooLarge()));
+      else chunks.push(chunk);
+    };
+    const end = () => settle(() => resolve(Buffer.concat(chunks)));
+    const broken = () => settle(() => reject(new DaemonError('MALFORMED_JSON', 'The body ended early')));
+    request.on('data', take).on('end', end).on('error', broken).on('close', broken);
+  });
+}
+
+export function bodyTooLarge(): DaemonError {
+  return new DaemonError('BODY_TOO_LARGE', `The body is larger than ${LIMITS.BODY_BYTES} bytes`, {
+    details: { limit: LIMITS.BODY_BYTES },
+  });
+}
+
+function decode(raw: Buffer): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(raw);
+  } catch {
+    throw new DaemonError('MALFORMED_JSON', 'The body is not UTF-8');
+  }
+}
+
+function saysSomethingElse(type: string): boolean {
+  return type !== '' && !/json|text\/plain|x-www-form-urlencoded|octet-stream/.test(type);
+}
+
+function unsupported(why: string): DaemonError {
+  return new DaemonError('UNSUPPORTED_MEDIA_TYPE', `Unsupported media type: ${why}; send JSON`);
+}

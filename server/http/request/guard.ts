@@ -1,0 +1,105 @@
+import { createHash, timingSafeEqual } from 'node:crypto';
+import { isIP } from 'node:net';
+import { getRequestHeader, type H3Event, setResponseHeaders } from 'h3';
+import { DaemonError } from '../../core/errors';
+import { LIMITS } from '../../core/limits';
+import { currentDaemon } from '../../daemon/current';
+import { bodyTooLarge } from './body';
+import { type GuardSettings, guardSettings } from './guard-settings';
+import { answersHead } from './paths';
+
+/** These answer whatever happens: a supervisor asks them, and has no token. */
+const ALWAYS = new Set(['/health', '/livez', '/readyz']);
+/** These answer before the daemon has been built. */
+const BEFORE_START = new Set(['/health', '/livez']);
+/**
+ * Pages for people, who may come by a link from elsewhere. They hold no data, change nothing and cannot be framed; their scripts ask the
+ * API, and it is there that the token is asked for.
+ */
+const PAGES = new Set(['/', '/docs']);
+
+/**
+ * The door: everything a request must pass before its route (DESIGN section 5, "Security").
+ * Errors: FORBIDDEN_HOST, FORBIDDEN_ORIGIN, UNAUTHORIZED, STARTING, BODY_TOO_LARGE.
+ */
+export function guard(event: H3Event, settings: Readonly<GuardSettings> = guardSettings()): void {
+  const path = event.path.split('?')[0] ?? '/';
+  setResponseHeaders(event, SECURITY_HEADERS);
+  const host = getRequestHeader(event, 'host');
+  checkHost(host, settings.allowedHosts);
+  checkOrigin(event, host, path);
+  if (!ALWAYS.has(path) && !PAGES.has(path)) checkToken(getRequestHeader(event, 'authorization'), settings);
+  if (!BEFORE_START.has(path)) currentDaemon();
+  if (Number(getRequestHeader(event, 'content-length') ?? 0) > LIMITS.BODY_BYTES) throw bodyTooLarge();
+  // Node sends no body to a HEAD request, so the GET route answers it.
+  if (event.method === 'HEAD' && answersHead(path)) event._method = 'GET';
+}
+
+const SECURITY_HEADERS = {
+  'X-Content-Type-Options': 'nosniff',
+  'X-Frame-Options': 'DENY',
+  'Referrer-Policy': 'no-referrer',
+  'Content-Security-Policy': "default-src 'none'; frame-ancestors 'none'",
+  'Cross-Origin-Resource-Policy': 'same-origin',
+  'Cache-Control': 'no-store',
+} as const;
+
+/**
+ * Against DNS rebinding: a hostile page reaches us only under a name of its own. Loopback names, configured names and bare IP
+ * addresses (which no DNS answer can forge) are ours. No browser leaves Host out.
+ */
+function checkHost(header: string | undefined, allowed: readonly string[]): void {
+  if (header === undefined || header === '') return;
+  const name = hostName(header);
+  if (name === 'localhost' || name.endsWith('.localhost') || isIP(name) !== 0 || allowed.includes(name))
+    return;
+  throw new DaemonError(
+    'FORBIDDEN_HOST',
+    `Host ${JSON.stringify(name.slice(0, 80))} is not a name of this daemon`,
+  );
+}
+
+/** `[::1]:8090` → `::1`, `Localhost:8090` → `localhost`. */
+function hostName(header: string): string {
+  const bracketed = /^\[([0-9A-Fa-f:.]+)\](?::\d{1,5})?$/.exec(header);
+  if (bracketed?.[1]) return bracketed[1];
+  return header
+    .replace(/:\d{1,5}$/, '')
+    .replace(/\.$/, '')
+    .toLowerCase();
+}
+
+/** A page of another site must not reach us; programs send neither header. */
+function checkOrigin(event: H3Event, host: string | undefined, path: string): void {
+  const refuse = () => {
+    throw new DaemonError('FORBIDDEN_ORIGIN', 'Requests from foreign web pages are refused');
+  };
+  const origin = getRequestHeader(event, 'origin');
+  if (origin !== undefined && !sameOrigin(origin, host)) refuse();
+  if (getRequestHeader(event, 'sec-fetch-site') !== 'cross-site') return;
+  const visiting =
+    getRequestHeader(event, 'sec-fetch-mode') === 'navigate' &&
+    getRequestHeader(event, 'sec-fetch-dest') === 'document';
+  if (!(visiting && event.method === 'GET' && PAGES.has(path))) refuse();
+}
+
+function sameOrigin(origin: string, host: string | undefined): boolean {
+  const match = /^https?:\/\/(.+)$/i.exec(origin);
+  return host !== undefined && match?.[1]?.toLowerCase() === host.toLowerCase();
+}
+
+function checkToken(header: string | undefined, { token, requireToken }: Readonly<GuardSettings>): void {
+  if (!requireToken && token === null) return;
+  const given = /^Bearer +(.+)$/i.exec(header ?? '')?.[1]?.trim();
+  if (token !== null && given !== undefined && equal(given, token)) return;
+  throw new DaemonError(
+    'UNAUTHORIZED',
+    given === undefined ? 'A bearer token is needed' : 'The bearer token is wrong',
+  );
+}
+
+/** Digests have one length, so that comparing them tells nothing about the token's. */
+function equal(given: string, token: string): boolean {
+  const digest = (text: string) => createHash('sha256').update(text).digest();
+  return timingSafeEqual(digest(given), digest(token));
+}

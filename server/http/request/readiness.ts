@@ -1,0 +1,20 @@
+import { DaemonError } from '../../core/errors';
+import type { Daemon } from '../../daemon/daemon';
+
+/** Why a daemon does not take requests, as the error that says so. */
+export function notReady(daemon: Pick<Daemon, 'phase' | 'phaseReason'>): DaemonError {
+  const reason = daemon.phaseReason ?? `phase ${daemon.phase}`;
+  switch (daemon.phase) {
+    case 'standby':
+      return new DaemonError('STANDBY', `The daemon stands by: ${reason}`, { retryAfterSeconds: 5 });
+    case 'stopping':
+      return new DaemonError('STOPPING', 'The daemon is stopping', { retryAfterSeconds: 5 });
+    case 'failed':
+      return new DaemonError('STARTING', `The daemon could not start: ${reason}`, { retryAfterSeconds: 5 });
+    case 'starting':
+    case 'ready':
+      return new DaemonError('STARTING', `The daemon is starting: ${reason}`, { retryAfterSeconds: 1 });
+    default:
+      return daemon.phase satisfies never;
+  }
+}

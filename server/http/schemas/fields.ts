@@ -1,0 +1,119 @@
+import { z } from 'zod';
+import { LIMITS } from '../../core/limits';
+
+/**
+ * The building blocks of requests. Every message completes the sentence "<field> …" and says what is expected, because all
+ * wrong fields are reported at once and the reader has nothing else.
+ */
+const UUID = /^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$/;
+/** No control characters, no lone surrogates (they are not text, and JSON columns refuse them). */
+const CLEAN = /^[^\p{Cc}\p{Cs}]*$/u;
+
+export function expected(what: string): (issue: { input?: unknown }) => string {
+  return ({ input }) => (input === undefined ? `is required: ${what}` : `must be ${what}`);
+}
+
+/** A UUID of any version (CloudStack does not promise one), lower-cased. */
+export function uuid(of: string) {
+  const error = expected(`the UUID of ${of}, like 0a1b2c3d-0a1b-4c3d-8e9f-0a1b2c3d4e5f`);
+  return z
+    .string({ error })
+    .regex(UUID, { error })
+    .transform((text) => text.toLowerCase());
+}
+
+export function cleanText(what: string, maximum: number) {
+  const error = expected(`${what}: 1 to ${maximum} characters, no control characters`);
+  return z
+    .string({ error })
+    .min(1, { error })
+    .max(maximum, { error })
+    .regex(CLEAN, { error })
+    .refine((text) => text.trim() !== '', { error });
+}
+
+const METADATA_VALUE = `a string of at most ${LIMITS.METADATA_VALUE_CHARACTERS} characters, a number or a boolean`;
+
+/** Existing callers send strings; numbers and booleans are kept as their text. A Go nil map arrives as null. */
+export const metadata = z
+  .record(
+    z.string().min(1).max(LIMITS.NAME_CHARACTERS).regex(CLEAN),
+    z
+      .union(
+        [
+          z
+            .string()
+            .max(LIMITS.METADATA_VALUE_CHARACTERS)
+            .regex(/^[^\p{Cs}]*$/u),
+          z.number(),
+          z.boolean(),
+        ],
+        {
+          error: expected(METADATA_VALUE),
+        },
+      )
+      .transform(String),
+    { error: 'must be an object whose keys are 1 to 255 characters and whose values are strings' },
+  )
+  .refine((entries) => Object.keys(entries).length <= LIMITS.METADATA_ENTRIES, {
+    error: `must have at most ${LIMITS.METADATA_ENTRIES} entries`,
+  })
+  .nullish();
+
+export function flag(what: string) {
+  return z.boolean({ error: expected(`true or false: ${what}`) });
+}
+
+/** `true`, `false`, `1`, `0` in a query. */
+export function queryFlag(what: string) {
+  const error = expected(`true or false: ${what}`);
+  return z
+    .enum(['true', 'false', '1', '0'], { error })
+    .transform((text) => text === 'true' || text === '1')
+    .optional();
+}
+
+/** One of the words, else the allowed ones are named. */
+export function oneOf<const T extends readonly [string, ...string[]]>(words: T) {
+  return z.enum(words, { error: expected(`one of ${words.join(', ')}`) });
+}
+
+/** How many entries a list may have. */
+export const limit = wholeNumber(`a whole number from 1 to ${LIMITS.LIST_MAX}`, 1, LIMITS.LIST_MAX);
+
+export function wholeNumber(what: string, minimum: number, maximum: number) {
+  const error = expected(what);
+  return z
+    .string({ error })
+    .regex(/^\d{1,16}$/, { error })
+    .transform(Number)
+    .refine((value) => value >= minimum && value <= maximum, { error });
+}
+
+const RFC3339 = /^\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+ -]\d{2}:\d{2})$/;
+const SINCE = 'a time: RFC 3339 like 2025-08-19T20:30:00Z, or milliseconds since 1970';
+
+/** A moment as wall clock ms. An unescaped `+` of a zone offset arrives as a space; it is taken as meant. */
+export const moment = z.string({ error: expected(SINCE) }).transform((text, context) => {
+  const ms = /^\d{10,15}$/.test(text)
+    ? Number(text)
+    : RFC3339.test(text)
+      ? Date.parse(normaliseTime(text))
+      : Number.NaN;
+  // The range of a JavaScript date; DATETIME columns end earlier but compare well.
+  if (Number.isFinite(ms) && ms >= 0 && ms <= 253_402_300_799_999) return ms;
+  context.addIssue({ code: 'custom', message: `must be ${SINCE}`, input: text });
+  return z.NEVER;
+});
+
+function normaliseTime(text: string): string {
+  const zoned = text.replace(/ (\d{2}:\d{2})$/, '+$1').toUpperCase();
+  return `${zoned.slice(0, 10)}T${zoned.slice(11)}`;
+}
+
+/** Reply side. */
+export const timestamp = z.iso
+  .datetime({ precision: 3 })
+  .meta({ description: 'RFC 3339, UTC, milliseconds' });
+export const bytes = z.int().nonnegative().meta({ description: 'bytes' });
+export const jsonObject = z.record(z.string(), z.unknown());

@@ -1,0 +1,161 @@
+import { getRequestHeader, type H3Event } from 'h3';
+import { messageOf } from '../../core/errors';
+import { LIMITS } from '../../core/limits';
+import type { Daemon } from '../../daemon/daemon';
+import { isTerminal, type JournalEntry } from '../../model/operation';
+import { httpLogger } from '../http-logger';
+import { requestIdOf } from '../request/request-id';
+import { deviceEventReply, journalEntryReply } from '../response/replies';
+import { WRITTEN } from '../serve';
+import { EventStream } from './event-stream';
+
+/** Where a reader left off: the header EventSource sends when it reconnects, or the query of its first visit. */
+export function lastEventId(event: H3Event, query: { last_event_id?: number | undefined }): number | null {
+  const header = getRequestHeader(event, 'last-event-id');
+  if (header !== undefined && /^\d{1,15}$/.test(header)) return Number(header);
+  return query.last_event_id ?? null;
+}
+
+/**
+ * GET /events: everything of this appliance. Replays the journal after `after`, then what happens, until the reader leaves or
+ * the daemon stops. Listening starts before the replay, so nothing falls between them; what comes twice is sent once.
+ */
+export async function streamFeed(
+  event: H3Event,
+  daemon: Daemon,
+  after: number | null,
+): Promise<typeof WRITTEN> {
+  const stream = new EventStream(event, daemon.stopping);
+  const live = new LiveEntries(daemon, stream, () => true);
+  const quiet = daemon.volumes.onDeviceEvent(stream.ring);
+  let devicesSeen = daemon.volumes.recentDeviceEvents().at(-1)?.sequence ?? 0;
+  await tended(event, stream, live, async () => {
+    const replayed = after === null ? new Set<number>() : await replay(stream, daemon, after);
+    while (!stream.closed) {
+      for (const entry of live.take()) if (!replayed.delete(entry.id)) sendEntry(stream, entry);
+      for (const happened of daemon.volumes.recentDeviceEvents()) {
+        if (happened.sequence <= devicesSeen) continue;
+        devicesSeen = happened.sequence;
+        stream.send({ name: 'device', data: deviceEventReply(happened) });
+      }
+      await stream.wait(LIMITS.STREAM_TICK);
+    }
+  });
+  quiet();
+  return WRITTEN;
+}
+
+/** GET /operations/{id}/events: the journal of one operation from the start (or after `after`), ending with the operation. */
+export async function streamOperation(
+  event: H3Event,
+  daemon: Daemon,
+  operationId: string,
+  after: number,
+): Promise<typeof WRITTEN> {
+  // Before the stream begins, so that an unknown operation is a 404.
+  await daemon.operations.read(operationId);
+  const stream = new EventStream(event, daemon.stopping);
+  const live = new LiveEntries(daemon, stream, (entry) => entry.operationId === operationId);
+  const gone = new AbortController();
+  event.node.res.once('close', () => gone.abort());
+  await tended(event, stream, live, async () => {
+    const sent = new Set<number>();
+    const send = (entries: readonly JournalEntry[]) => {
+      for (const entry of entries) {
+        if (entry.id <= after || sent.has(entry.id)) continue;
+        sent.add(entry.id);
+        sendEntry(stream, entry);
+      }
+    };
+    const end = watchEnd(daemon, stream, operationId, gone.signal);
+    send(await daemon.operations.journal(operationId));
+    while (!stream.closed && !end.reached) {
+      send(live.take());
+      await stream.wait(LIMITS.STREAM_TICK);
+    }
+    // The journal has the last word: it holds every entry, in order.
+    if (!stream.closed) send(await daemon.operations.journal(operationId));
+  });
+  gone.abort();
+  return WRITTEN;
+}
+
+/** Rings the stream when the operation has ended (or can no longer be watched). */
+function watchEnd(daemon: Daemon, stream: EventStream, id: string, gone: AbortSignal): { reached: boolean } {
+  const end = { reached: false };
+  const watch = async () => {
+    while (!stream.closed && !end.reached) {
+      const operation = await daemon.operations.waitForEnd(id, LIMITS.LONG_POLL_SECONDS * 1000, gone);
+      end.reached = isTerminal(operation.status);
+    }
+  };
+  watch()
+    .catch(() => stream.close())
+    .finally(stream.ring);
+  return end;
+}
+
+/** Runs a stream to its end and clears up, whatever ends it. An error cuts it: the reader comes back and reads on. */
+async function tended(
+  event: H3Event,
+  stream: EventStream,
+  live: LiveEntries,
+  work: () => Promise<void>,
+): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    httpLogger().warn('An event stream was cut', {
+      request_id: requestIdOf(event),
+      reason: messageOf(error),
+    });
+  } finally {
+    live.stop();
+    stream.close();
+  }
+}
+
+async function replay(stream: EventStream, daemon: Daemon, after: number): Promise<Set<number>> {
+  const sent = new Set<number>();
+  let cursor = after;
+  for (let full = true; full && !stream.closed; ) {
+    const page = await daemon.operations.feed(cursor, LIMITS.STREAM_REPLAY_PAGE);
+    for (const entry of page) {
+      sendEntry(stream, entry);
+      sent.add(entry.id);
+      cursor = entry.id;
+    }
+    // Only ids that may still come live have to be remembered.
+    if (sent.size > LIMITS.STREAM_QUEUE * 2)
+      for (const id of [...sent].slice(0, LIMITS.STREAM_QUEUE)) sent.delete(id);
+    full = page.length === LIMITS.STREAM_REPLAY_PAGE;
+    await stream.drained();
+  }
+  return sent;
+}
+
+function sendEntry(stream: EventStream, entry: JournalEntry): void {
+  const name = entry.operationId === '' ? 'appliance' : 'operation';
+  stream.send({ id: entry.id, name, data: journalEntryReply(entry) });
+}
+
+/** Entries that happened since the last `take`. Bounded: a reader so far behind is cut off and replays. */
+class LiveEntries {
+  private queue: JournalEntry[] = [];
+  readonly stop: () => void;
+
+  constructor(daemon: Daemon, stream: EventStream, wanted: (entry: JournalEntry) => boolean) {
+    this.stop = daemon.operations.subscribe((entry) => {
+      if (!wanted(entry)) return;
+      this.queue.push(entry);
+      if (this.queue.length > LIMITS.STREAM_QUEUE) stream.close();
+      stream.ring();
+    });
+  }
+
+  take(): JournalEntry[] {
+    const taken = this.queue;
+    this.queue = [];
+    return taken;
+  }
+}

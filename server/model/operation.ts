@@ -1,0 +1,187 @@
+import type { ErrorCode } from '../core/errors';
+
+/**
+ * The words of the durable engine: operation, request, journal entry. Field names of requests are the ones of the REST API
+ * (specification, "API Documentation"), because the request is stored and echoed exactly as accepted.
+ */
+export const OPERATION_TYPES = ['create', 'attach', 'detach', 'delete', 'cleanup'] as const;
+export type OperationType = (typeof OPERATION_TYPES)[number];
+
+export const OPERATION_STATUSES = ['pending', 'executing', 'completed', 'failed', 'cancelled'] as const;
+export type OperationStatus = (typeof OPERATION_STATUSES)[number];
+export type TerminalStatus = 'completed' | 'failed' | 'cancelled';
+
+export function isTerminal(status: OperationStatus): status is TerminalStatus {
+  return status === 'completed' || status === 'failed' || status === 'cancelled';
+}
+
+export type JsonValue = string | number | boolean | null | JsonValue[] | { [key: string]: JsonValue };
+export type JsonObject = { [key: string]: JsonValue };
+
+export interface CreateRequest {
+  name: string;
+  /** Bytes. CloudStack gets whole GiB, rounded up. */
+  size: number;
+  disk_offering_id: string;
+  zone_id: string;
+  metadata?: Record<string, string>;
+}
+
+export interface AttachRequest {
+  volume_id: string;
+  vm_id: string;
+  /** 0 with `attach_as: "root"` (POST …/attach-root); otherwise CloudStack chooses. */
+  device_id?: number;
+  attach_as?: 'root';
+}
+
+export interface DetachRequest {
+  volume_id: string;
+  /** Overrides the in-use guard; absent = what DETACH_IN_USE and DETACH_CONNECTED say. */
+  force?: boolean;
+}
+
+export interface DeleteRequest {
+  volume_id: string;
+  force?: boolean;
+}
+
+export interface CleanupRequest {
+  volume_id: string;
+  test_vm_id: string;
+  /** The appliance the volume goes back to. */
+  oma_vm_id: string;
+  delete_vm: boolean;
+  force_clean: boolean;
+}
+
+export interface RequestOf {
+  create: CreateRequest;
+  attach: AttachRequest;
+  detach: DetachRequest;
+  delete: DeleteRequest;
+  cleanup: CleanupRequest;
+}
+
+interface OperationFields {
+  /** UUID v4. */
+  readonly id: string;
+  /** Order of acceptance within the database. */
+  readonly sequence: number;
+  /** CloudStack VM id of the appliance whose daemon owns this operation. */
+  readonly applianceId: string;
+  readonly status: OperationStatus;
+  /** '' for a create until CloudStack has named the volume. */
+  readonly volumeId: string;
+  readonly vmId: string | null;
+  readonly response: JsonObject | null;
+  readonly error: string | null;
+  readonly errorCode: ErrorCode | null;
+  /** Times of the current step's retries; 0 = first try. */
+  readonly attempt: number;
+  /** Wall clock ms of the next try, null when not waiting. */
+  readonly nextAttemptAt: number | null;
+  /** Why the operation waits, in words; null when it does not. */
+  readonly waitReason: string | null;
+  readonly idempotencyKey: string | null;
+  readonly cancelRequested: boolean;
+  readonly createdAt: number;
+  readonly updatedAt: number;
+  readonly completedAt: number | null;
+}
+
+export type OperationOf<T extends OperationType> = OperationFields & {
+  readonly type: T;
+  readonly request: RequestOf[T];
+};
+export type Operation = { [T in OperationType]: OperationOf<T> }[OperationType];
+
+/**
+ * States of a journal entry.
+ * - `intent`: written before a foreign call; `data.job_id` is the customjobid it carries.
+ * - `accepted`: CloudStack took the call (`data.job_id`, for create also `data.volume_id`).
+ * - `refused`: the call was answered with a final error and had no effect (`data.code`, `data.text`).
+ * - `finished`: the job or synchronous call ended (`data.outcome` ok|failed|unknown, `data.code`, `data.text`).
+ * - `done`: a step of our own ended (mapping committed, export published, …).
+ * - `failing`: the operation has decided to fail; what follows is undo.
+ * - `waiting`: a retry was scheduled (`data.reason`, `data.next_attempt_at`).
+ * - `note`: something an auditor wants to know (a forced guard, a joined request).
+ * - the status entries of step `operation`: accepted as `pending`, then `executing`, `completed`, `failed`, `cancelled`.
+ */
+export const JOURNAL_STATES = [
+  'intent',
+  'accepted',
+  'refused',
+  'finished',
+  'done',
+  'failing',
+  'waiting',
+  'note',
+  'pending',
+  'executing',
+  'completed',
+  'failed',
+  'cancelled',
+] as const;
+export type JournalState = (typeof JOURNAL_STATES)[number];
+
+export interface JournalEntry {
+  /** Position in the appliance-wide feed (event id). */
+  readonly id: number;
+  readonly operationId: string;
+  /** 1, 2, … within the operation. */
+  readonly sequence: number;
+  readonly step: string;
+  readonly state: JournalState;
+  readonly data: JsonObject;
+  /** Wall clock ms. */
+  readonly at: number;
+}
+
+export type NewJournalEntry = Pick<JournalEntry, 'step' | 'state' | 'data'>;
+
+/** The row that ties a volume to a VM and, on the appliance, to a device. */
+export interface Mapping {
+  readonly id: string;
+  readonly volumeId: string;
+  readonly vmId: string;
+  /** `/dev/vdX` on the appliance, `remote-vm-<vm id>-<volume id>` elsewhere. */
+  readonly devicePath: string;
+  readonly cloudstackState: 'attached' | 'detached';
+  readonly linuxState: 'detected' | 'missing' | 'n/a';
+  /** Bytes; of the device on the appliance, of the volume elsewhere. */
+  readonly size: number;
+  readonly controller: string | null;
+  readonly serial: string | null;
+  readonly diskseq: number | null;
+  readonly bootId: string | null;
+  readonly matchedBy: 'serial' | 'size' | null;
+  readonly cloudstackDeviceId: number | null;
+  readonly lastSync: number;
+  readonly createdAt: number;
+  readonly updatedAt: number;
+}
+
+export type NewMapping = Omit<Mapping, 'id' | 'lastSync' | 'createdAt' | 'updatedAt'>;
+
+export const EXPORT_STATUSES = ['pending', 'active', 'failed'] as const;
+export type ExportStatus = (typeof EXPORT_STATUSES)[number];
+
+/** One NBD export of a mapped volume; there is never one without its mapping (foreign key, cascade). */
+export interface ExportRecord {
+  readonly id: string;
+  readonly volumeId: string;
+  /** `migration-vol-<volume id>` */
+  readonly exportName: string;
+  readonly devicePath: string;
+  readonly port: number;
+  readonly status: ExportStatus;
+  readonly metadata: Record<string, string>;
+  readonly createdAt: number;
+  readonly updatedAt: number;
+}
+
+export type NewExport = Pick<
+  ExportRecord,
+  'volumeId' | 'exportName' | 'devicePath' | 'port' | 'status' | 'metadata'
+>;

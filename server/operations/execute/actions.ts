@@ -1,0 +1,187 @@
+import { CloudError } from '../../cloudstack/cloud';
+import { DaemonError } from '../../core/errors';
+import { VOLUME_CREATING } from '../../core/log/log-events';
+import type { JsonObject, Operation } from '../../model/operation';
+import type { Action, Facts } from '../decision';
+import type { MutationStep } from '../journal';
+import { awaitJob } from './cloud-job';
+import { rememberDisks } from './disks-before';
+import { publishDevice, republish, withdraw } from './exports';
+import { observe } from './observations';
+import type { OperationRun } from './run';
+
+/** Facts that a mutation of the volume makes doubtful. */
+const ABOUT_THE_VOLUME: readonly (keyof Facts)[] = [
+  'volume',
+  'vm',
+  'vmVolumes',
+  'job',
+  'device',
+  'holders',
+  'gone',
+  'obstacles',
+  'published',
+  'created',
+];
+
+type Performable = Exclude<Action, { do: 'complete' | 'fail' | 'cancel' | 'pause' | 'back-off' }>;
+
+/**
+ * The rim: turns a decided action into effects. Nothing here decides what an operation does next; it journals intents before
+ * and answers after every foreign call, and forgets the facts that a call may have changed. Returns the operation when it has ended.
+ */
+export async function perform(run: OperationRun, action: Performable): Promise<Operation | null> {
+  if (action.do === 'await-job') {
+    const ended = await awaitJob(run, action);
+    run.forget(ABOUT_THE_VOLUME);
+    return ended;
+  }
+  await performStep(run, action);
+  return null;
+}
+
+async function performStep(
+  run: OperationRun,
+  action: Exclude<Performable, { do: 'await-job' }>,
+): Promise<void> {
+  switch (action.do) {
+    case 'intend':
+      return intend(run, action.step, action.data ?? {});
+    case 'submit':
+      return submit(run, action);
+    case 'delete-volume':
+      return deleteVolume(run, action);
+    case 'publish':
+      return publishDevice(run, action.volumeId, action.device);
+    case 'republish':
+      return republish(run, action.volumeId);
+    case 'withdraw':
+      return withdraw(run, action.volumeId, action.force);
+    case 'record':
+      return record(run, action);
+    default:
+      return observe(run, action);
+  }
+}
+
+async function intend(run: OperationRun, step: MutationStep, data: JsonObject): Promise<void> {
+  const jobId = run.parts.random.uuid();
+  // The last look before the call: what was here without it.
+  const seen = step === 'attach-volume' ? rememberDisks(await run.parts.watcher.scan()) : {};
+  await run.record({ entries: [{ step, state: 'intent', data: { ...data, ...seen, job_id: jobId } }] });
+  run.forget(['job', 'created']);
+  run.learn({ unsent: jobId });
+}
+
+async function submit(run: OperationRun, action: Extract<Action, { do: 'submit' }>): Promise<void> {
+  const { step, jobId, command } = action;
+  // From here on the call may be on its way; only a certain "not started" makes it unsent again, and what was looked for before
+  // says nothing about it.
+  run.forget(['unsent', 'job', 'created']);
+  if (command.name === 'createVolume') {
+    run.parts.logger.info(VOLUME_CREATING, {
+      operation_id: run.operation.id,
+      name: command.volumeName,
+      size_gib: command.sizeGiB,
+    });
+  }
+  try {
+    const accepted = await run.active(() => run.parts.cloud.submit(command, jobId));
+    const volumeId = accepted.volumeId;
+    await run.record({
+      entries: [
+        {
+          step,
+          state: 'accepted',
+          data: volumeId ? { job_id: jobId, volume_id: volumeId } : { job_id: jobId },
+        },
+      ],
+      ...(volumeId && command.name === 'createVolume' ? { volumeId } : {}),
+      waiting: null,
+    });
+  } catch (error) {
+    if (!(error instanceof CloudError)) throw error;
+    await answered(run, step, jobId, error);
+  }
+}
+
+/** What an error says about a call: refused for good, certainly not started, or unknown. */
+async function answered(
+  run: OperationRun,
+  step: MutationStep,
+  jobId: string,
+  error: CloudError,
+): Promise<void> {
+  switch (error.outcome) {
+    case 'final':
+      await run.record({
+        entries: [{ step, state: 'refused', data: { job_id: jobId, code: error.code, text: error.text } }],
+      });
+      run.forget(ABOUT_THE_VOLUME);
+      return;
+    case 'not-started':
+      run.learn({ unsent: jobId });
+      throw error;
+    case 'unknown':
+      // The reply is lost: the next decision asks CloudStack for this very job.
+      throw error.transient
+        ? error
+        : new CloudError(error.message, { kind: 'network', outcome: 'unknown', cause: error });
+    case 'taken':
+      // An earlier try has arrived after all: its job is asked for once more.
+      run.learn({ taken: jobId });
+      return;
+    default:
+      return error.outcome satisfies never;
+  }
+}
+
+async function deleteVolume(
+  run: OperationRun,
+  action: Extract<Action, { do: 'delete-volume' }>,
+): Promise<void> {
+  const { step, jobId, volumeId } = action;
+  run.forget(['unsent']);
+  try {
+    await run.active(() => run.parts.cloud.deleteVolume(volumeId));
+    await run.record({
+      entries: [{ step, state: 'finished', data: { job_id: jobId, outcome: 'ok' } }],
+      waiting: null,
+    });
+  } catch (error) {
+    if (!(error instanceof CloudError)) throw error;
+    if (error.outcome === 'unknown') {
+      await run.record({
+        entries: [
+          {
+            step,
+            state: 'finished',
+            data: { job_id: jobId, outcome: 'unknown', code: error.code, text: error.text },
+          },
+        ],
+      });
+    } else {
+      await answered(run, step, jobId, error);
+    }
+  } finally {
+    run.forget(ABOUT_THE_VOLUME);
+  }
+}
+
+async function record(run: OperationRun, action: Extract<Action, { do: 'record' }>): Promise<void> {
+  try {
+    await run.record({
+      entries: [{ step: action.step, state: action.state, data: action.data }],
+      ...(action.volumeId === undefined ? {} : { volumeId: action.volumeId }),
+      ...(action.effects ? { effects: action.effects } : {}),
+      waiting: null,
+    });
+  } catch (error) {
+    // The path belongs to a mapping that appeared meanwhile: look at the devices and the mappings again.
+    if (!(error instanceof DaemonError) || error.code !== 'DEVICE_IDENTITY_MISMATCH') throw error;
+    run.forget(['device', 'mapping']);
+    throw new CloudError(error.message, { kind: 'internal', outcome: 'not-started', cause: error });
+  }
+  const ended = action.state === 'finished' ? ABOUT_THE_VOLUME : [];
+  run.forget(['mapping', ...ended, ...(action.forget ?? [])]);
+}

@@ -1,0 +1,147 @@
+import type { CloudVolume } from '../../cloudstack/cloud';
+import { LIMITS } from '../../core/limits';
+import { DEVICE_FOUND, NO_DEVICE } from '../../core/log/log-events';
+import {
+  type Considered,
+  type Correlation,
+  correlate,
+  rootDevices,
+  type World,
+} from '../../devices/correlation';
+import type { DeviceSnapshot } from '../../devices/device';
+import type { JsonObject } from '../../model/operation';
+import { attachedHere } from '../attached-here';
+import type { DeviceFact } from '../decision';
+import { disksBefore } from './disks-before';
+import type { OperationRun } from './run';
+
+/** Whose disks should be in the guest. */
+type Expected = Pick<World, 'mappings' | 'attachedHere'>;
+type Found = Extract<Correlation, { kind: 'found' }>;
+
+/**
+ * Waits until the guest shows the disk of the volume, or until the correlation is refused, or `timeout` ms are over. The rules
+ * are pure (../devices/correlation.ts); this brings them the world, anew after every scan.
+ */
+export async function awaitDevice(
+  run: OperationRun,
+  volume: CloudVolume,
+  timeout: number,
+): Promise<DeviceFact> {
+  const { logger } = run.parts;
+  const fields = { operation_id: run.operation.id, volume_id: volume.id };
+  run.waiting = {
+    step: 'await-device',
+    reason: 'the guest has not shown the disk yet',
+    attempt: 0,
+    nextAttemptAt: null,
+  };
+  const answer = await correlateUntil(run, volume, run.parts.clock.monotonic() + timeout);
+  if (answer === null || answer.kind === 'waiting') {
+    const reason = answer?.reason ?? 'the devices of the guest could not be read';
+    logger.warn(NO_DEVICE, { ...fields, reason });
+    return { kind: 'missing', reason };
+  }
+  if (answer.kind === 'refused') {
+    logger.warn('No device was chosen', { ...fields, reason: answer.reason, considered: answer.considered });
+    return {
+      kind: 'refused',
+      code: answer.code,
+      reason: answer.reason,
+      considered: answer.considered.map(asJson),
+    };
+  }
+  logger.info(DEVICE_FOUND, {
+    ...fields,
+    device_path: answer.device.path,
+    matched_by: answer.matchedBy,
+    serial: answer.device.serial,
+    diskseq: answer.device.diskseq,
+  });
+  return foundFact(run, volume, answer);
+}
+
+/** The last answer before the deadline (monotonic ms); null when the guest could not be read. */
+async function correlateUntil(
+  run: OperationRun,
+  volume: CloudVolume,
+  deadline: number,
+): Promise<Correlation | null> {
+  const { watcher, clock } = run.parts;
+  for (;;) {
+    const expected = await readExpected(run);
+    let last: Correlation | null = null;
+    const settled = await watcher.waitFor(
+      (snapshot) => {
+        last = correlate(worldOf(run, volume, snapshot, expected));
+        return last.kind === 'waiting' && !last.contested ? null : last;
+      },
+      { timeout: deadline - clock.monotonic(), signal: run.signal },
+    );
+    // The volume that the disk may belong to instead may be on its way out.
+    const again = settled?.kind === 'waiting' && clock.monotonic() < deadline && !run.signal.aborted;
+    if (!again) return settled ?? last;
+    await clock.sleep(LIMITS.CONTESTED_DISK_POLL, run.signal);
+  }
+}
+
+/**
+ * A mapping of another volume on the same path can only be stale: the device there is provably this volume's, so that mapping
+ * loses the path (it becomes `missing`, and sync finds its disk).
+ */
+async function foundFact(run: OperationRun, volume: CloudVolume, found: Found): Promise<DeviceFact> {
+  const mappings = await readMappings(run);
+  const displaces = mappings
+    .filter((mapping) => mapping.devicePath === found.device.path && mapping.volumeId !== volume.id)
+    .map((mapping) => mapping.volumeId);
+  return {
+    kind: 'found',
+    device: found.device,
+    bootId: run.parts.watcher.snapshot().bootId,
+    matchedBy: found.matchedBy,
+    displaces,
+  };
+}
+
+async function readMappings(run: OperationRun) {
+  const { applianceVmId } = run.parts.policy();
+  return applianceVmId === null ? [] : run.active(() => run.parts.ledger.listMappings(applianceVmId));
+}
+
+async function readExpected(run: OperationRun): Promise<Expected> {
+  const { cloud, watcher, policy } = run.parts;
+  const mappings = await readMappings(run);
+  const here = () => attachedHere(cloud, watcher.snapshot(), policy().applianceVmId);
+  return { mappings, attachedHere: await run.active(here) };
+}
+
+function worldOf(
+  run: OperationRun,
+  volume: CloudVolume,
+  snapshot: DeviceSnapshot,
+  expected: Expected,
+): World {
+  return {
+    volume: { id: volume.id, size: volume.size },
+    devices: snapshot.devices,
+    bootId: snapshot.bootId,
+    ...expected,
+    events: run.parts.watcher.recentEvents(),
+    submittedAt: submittedAt(run),
+    disksBefore: disksBefore(run.journal),
+    window: LIMITS.CONTEMPORARY_WINDOW,
+    tolerance: run.parts.settings.sizeTolerance,
+    rootDevices: rootDevices(snapshot),
+  };
+}
+
+/** Monotonic ms of the intent of this attach, which may have been written before a restart; null when nothing was sent. */
+function submittedAt(run: OperationRun): number | null {
+  const intent = run.journal.firstIntent('attach-volume');
+  if (intent === null) return null;
+  return run.parts.clock.monotonic() - Math.max(0, run.parts.clock.now() - intent.at);
+}
+
+function asJson({ path, serial, size, diskseq, verdict }: Considered): JsonObject {
+  return { path, serial, size, diskseq, verdict };
+}

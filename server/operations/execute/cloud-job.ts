@@ -1,0 +1,83 @@
+import { jobPollDelay } from '../../cloudstack/polling';
+import { sleepUntilAny } from '../../core/clock';
+import { LIMITS } from '../../core/limits';
+import type { JsonObject, Operation } from '../../model/operation';
+import type { Action } from '../decision';
+import type { MutationStep } from '../journal';
+import type { OperationRun } from './run';
+
+/**
+ * Waits for a job to end and journals how. A deadline ends the operation, never the job: without its `finished` entry the job
+ * stays a straggler that the next attach of the volume waits for. Returns without an entry when the engine stops.
+ */
+export async function awaitJob(
+  run: OperationRun,
+  action: Extract<Action, { do: 'await-job' }>,
+): Promise<Operation | null> {
+  const place = run.siblings.lines.join(action.vmId);
+  try {
+    return await untilEnded(run, action, place.first);
+  } finally {
+    place.leave();
+  }
+}
+
+async function untilEnded(
+  run: OperationRun,
+  { step, jobId }: Extract<Action, { do: 'await-job' }>,
+  first: AbortSignal,
+): Promise<Operation | null> {
+  const { clock } = run.parts;
+  const begun = clock.monotonic();
+  const pause = pauses(run, first);
+  run.waiting = { step, reason: `CloudStack job ${jobId} is running`, attempt: 0, nextAttemptAt: null };
+  // What has just joined behind others has not even begun.
+  if (!first.aborted) await pause();
+  while (!run.signal.aborted) {
+    const job = await run.active(() => run.parts.cloud.queryJob(jobId));
+    if (job === null)
+      return end(run, step, jobId, { outcome: 'unknown', text: 'CloudStack does not know the job any more' });
+    if (job.status === 'succeeded')
+      return end(run, step, jobId, { outcome: 'ok', ...(job.volumeId ? { volume_id: job.volumeId } : {}) });
+    if (job.status === 'failed') {
+      const lost = job.errorText === null;
+      return end(run, step, jobId, {
+        outcome: lost ? 'unknown' : 'failed',
+        code: job.errorCode,
+        text: job.errorText,
+      });
+    }
+    const elapsed = clock.monotonic() - begun;
+    if (elapsed > LIMITS.JOB_DEADLINE) {
+      return run.giveUp(
+        'STEP_DEADLINE',
+        `The CloudStack job ${jobId} has not ended within ${LIMITS.JOB_DEADLINE / 60_000} minutes`,
+      );
+    }
+    await pause();
+  }
+  return null;
+}
+
+/** The time between two questions: while other jobs of the VM come before this one they are few. */
+function pauses({ parts: { clock }, signal }: OperationRun, first: AbortSignal): () => Promise<void> {
+  let poll = 0;
+  let since = clock.monotonic();
+  return async () => {
+    if (!first.aborted) {
+      await sleepUntilAny(clock, LIMITS.JOB_POLL_MAX, [signal, first]);
+      if (!first.aborted || signal.aborted) return;
+      since = clock.monotonic();
+    }
+    await clock.sleep(jobPollDelay(poll, clock.monotonic() - since), signal);
+    poll += 1;
+  };
+}
+
+async function end(run: OperationRun, step: MutationStep, jobId: string, data: JsonObject): Promise<null> {
+  await run.record({
+    entries: [{ step, state: 'finished', data: { job_id: jobId, ...data } }],
+    waiting: null,
+  });
+  return null;
+}

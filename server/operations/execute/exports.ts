@@ -1,0 +1,115 @@
+import { DaemonError } from '../../core/errors';
+import type { Device } from '../../devices/device';
+import { verifyIdentity } from '../../devices/identity';
+import type { ExportTarget } from '../../exports/export-server';
+import { exportName } from '../../exports/naming';
+import type { OperationRun } from './run';
+
+/**
+ * Publishes a device that was correlated for this volume, after one more look at the guest: a letter that changed hands since
+ * then is never exported; the device is correlated again instead.
+ */
+export async function publishDevice(run: OperationRun, volumeId: string, device: Device): Promise<void> {
+  const snapshot = await run.parts.watcher.scan();
+  const now = snapshot.devices.find((candidate) => candidate.name === device.name);
+  if (!now || now.diskseq !== device.diskseq || now.serial !== device.serial || now.size !== device.size) {
+    run.forget(['device', 'published']);
+    return;
+  }
+  if (!(await tryPublish(run, targetOf(volumeId, now)))) return;
+  try {
+    await run.record({
+      entries: [
+        {
+          step: 'publish',
+          state: 'done',
+          data: { export_name: exportName(volumeId), device_path: now.path },
+        },
+      ],
+      effects: [{ kind: 'put-export', record: exportRecord(run, volumeId, now.path) }],
+      waiting: null,
+    });
+  } catch (error) {
+    if (!(error instanceof DaemonError) || error.code !== 'MAPPING_NOT_FOUND') throw error;
+    return mapAgain(run);
+  }
+  run.learn({ published: true });
+}
+
+/** Somebody else has deleted the mapping that this operation made a moment ago: the device is looked for and mapped once more. */
+async function mapAgain(run: OperationRun): Promise<void> {
+  const data = { reason: 'the mapping was deleted by somebody else' };
+  await run.record({ entries: [{ step: 'unmap', state: 'done', data }], waiting: null });
+  run.forget(['device', 'mapping', 'published']);
+}
+
+/** Takes the export of a still attached volume back into service (undo of `withdraw`). */
+export async function republish(run: OperationRun, volumeId: string): Promise<void> {
+  const mapping = await run.parts.ledger.readMapping(volumeId);
+  const snapshot = await run.parts.watcher.scan();
+  const device = snapshot.devices.find((candidate) => candidate.path === mapping?.devicePath);
+  const identity =
+    mapping && device
+      ? verifyIdentity(mapping, device, snapshot.bootId)
+      : { ok: false as const, reason: 'the device is gone' };
+  if (!mapping || !device || !identity.ok) {
+    run.learn({
+      publishError: {
+        code: 'DEVICE_IDENTITY_MISMATCH',
+        message: identity.ok ? 'the mapping is gone' : identity.reason,
+      },
+    });
+    return;
+  }
+  if (!(await tryPublish(run, targetOf(volumeId, device)))) return;
+  await run.record({
+    entries: [{ step: 'republish', state: 'done', data: { export_name: exportName(volumeId) } }],
+    effects: [{ kind: 'set-export-status', volumeId, status: 'active' }],
+  });
+}
+
+/** From the moment this is journaled no new client reaches the volume; the row says so too. */
+export async function withdraw(run: OperationRun, volumeId: string, force: boolean): Promise<void> {
+  await run.parts.exports.withdraw(exportName(volumeId), { force });
+  await run.record({
+    entries: [{ step: 'withdraw', state: 'done', data: { export_name: exportName(volumeId), force } }],
+    effects: [{ kind: 'set-export-status', volumeId, status: 'pending' }],
+    waiting: null,
+  });
+  // Somebody may have connected before the link went: the in-use guard looks again.
+  run.forget(['holders', 'published']);
+}
+
+async function tryPublish(run: OperationRun, target: ExportTarget): Promise<boolean> {
+  try {
+    await run.parts.exports.publish(target);
+    return true;
+  } catch (error) {
+    if (!(error instanceof DaemonError)) throw error;
+    run.learn({ publishError: { code: error.code, message: error.message } });
+    return false;
+  }
+}
+
+export function targetOf(volumeId: string, device: Device): ExportTarget {
+  return {
+    name: exportName(volumeId),
+    volumeId,
+    devicePath: device.path,
+    size: device.size,
+    dev: device.dev,
+    diskseq: device.diskseq,
+  };
+}
+
+function exportRecord(run: OperationRun, volumeId: string, devicePath: string) {
+  const { port } = run.parts.exports;
+  return {
+    volumeId,
+    exportName: exportName(volumeId),
+    devicePath,
+    port,
+    status: 'active' as const,
+    metadata: { created_by: 'volume-daemon', created_via: 'attach' },
+  };
+}

@@ -1,0 +1,341 @@
+import { CloudError } from '../../cloudstack/cloud';
+import type { Permits } from '../../core/concurrency/semaphore';
+import { DaemonError, type ErrorCode } from '../../core/errors';
+import { LIMITS } from '../../core/limits';
+import { VOLUME_CREATE_FAILED } from '../../core/log/log-events';
+import type { Epoch, OperationChange } from '../../model/ledger';
+import type { JournalEntry, JsonObject, Operation, TerminalStatus } from '../../model/operation';
+import { decide } from '../decide';
+import type { Action, Facts } from '../decision';
+import { Journal } from '../journal';
+import type { EngineParts, Siblings } from '../parts';
+import { perform } from './actions';
+
+/** Why a run waits right now; shown by health, the operation and the logs. */
+export interface Waiting {
+  readonly step: string;
+  readonly reason: string;
+  readonly attempt: number;
+  readonly nextAttemptAt: number | null;
+}
+
+/**
+ * One operation being executed: the loop of "decide, then act". It keeps nothing that matters: the journal is the truth, and
+ * a run that dies at any await is continued by another run from the journal.
+ */
+export class OperationRun {
+  operation: Operation;
+  journal = new Journal([]);
+  facts: Facts = {};
+  waiting: Waiting | null = null;
+  private journalRead = false;
+  private disksPermitted = false;
+  private attempt = 0;
+  private readonly stages = new Map<string, number>();
+
+  constructor(
+    readonly parts: EngineParts,
+    readonly epoch: Epoch,
+    readonly siblings: Siblings,
+    private readonly permits: Permits,
+    operation: Operation,
+    readonly signal: AbortSignal,
+  ) {
+    this.operation = operation;
+    this.attempt = operation.attempt;
+  }
+
+  /** Resolves with the ended operation, or null when the engine stops first. Throws LEASE_LOST and programming errors. */
+  async toTheEnd(): Promise<Operation | null> {
+    await this.readJournal();
+    while (!this.signal.aborted) {
+      const action = decide({
+        operation: this.operation,
+        journal: this.journal,
+        facts: this.facts,
+        policy: this.parts.policy(),
+        elapsed: (stage) => this.elapsed(stage),
+      });
+      const end = await this.act(action);
+      if (end) return end;
+    }
+    return null;
+  }
+
+  /** From now on, and until it ends, this run may bring a disk into the guest. Said before the intent, between two looks at the others. */
+  permitDisk(): void {
+    this.disksPermitted = true;
+  }
+
+  /** Has it asked for an attach, or is it about to? A run whose journal is not read yet may have, before a restart. */
+  get mayBringADisk(): boolean {
+    return this.disksPermitted || !this.journalRead || this.journal.mutation('attach-volume').at !== 'none';
+  }
+
+  private async readJournal(): Promise<void> {
+    while (!this.signal.aborted) {
+      try {
+        const entries = await this.permits.use(() => this.parts.ledger.readJournal(this.operation.id));
+        this.journal = new Journal(entries);
+        this.journalRead = true;
+        this.tellOfClaim(entries);
+        return;
+      } catch (error) {
+        await this.waitForDatabase(error, 1);
+      }
+    }
+  }
+
+  /** The claim writes the second entry of a journal; whoever follows the events hears of it when the run begins. */
+  private tellOfClaim(entries: readonly JournalEntry[]): void {
+    const [, claimed, later] = entries;
+    if (claimed?.data.epoch === this.epoch.number && later === undefined)
+      this.parts.events.publish([claimed]);
+  }
+
+  private async act(action: Action): Promise<Operation | null> {
+    switch (action.do) {
+      case 'complete':
+        return this.end('completed', action.response, null, null, action.effects);
+      case 'fail':
+        return this.end('failed', action.response ?? null, action.message, action.code);
+      case 'cancel':
+        return this.end('cancelled', null, action.message, null);
+      case 'pause':
+        await this.wait(action.step, action.reason, action.ms, 0);
+        this.forget(action.forget);
+        return null;
+      case 'back-off':
+        await this.backOff(action.step, action.reason, null);
+        this.forget(action.forget);
+        return null;
+      default:
+        return this.tryToPerform(action);
+    }
+  }
+
+  private async tryToPerform(
+    action: Exclude<Action, { do: 'complete' | 'fail' | 'cancel' | 'pause' | 'back-off' }>,
+  ): Promise<Operation | null> {
+    try {
+      const ended = await perform(this, action);
+      if (ended) return ended;
+      this.attempt = 0;
+      this.waiting = null;
+      this.stages.delete(`retry:${action.do}`);
+      return null;
+    } catch (error) {
+      return this.afterError(action.do, error);
+    }
+  }
+
+  /** Transient faults wait, for as long as it takes when a dependency is away; refusals end the operation in words. */
+  private async afterError(what: string, error: unknown): Promise<Operation | null> {
+    if (error instanceof DaemonError) return this.afterOurError(what, error);
+    if (!(error instanceof CloudError)) throw error;
+    const away = error.kind === 'network' || error.kind === 'configuration';
+    const tooLong = !away && this.elapsed(`retry:${what}`) > LIMITS.RESOURCE_RETRY_DEADLINE;
+    if (error.transient && !tooLong) return this.backOff(what, error.message, error.retryAfter);
+    return this.giveUp(cloudCode(error), error.message);
+  }
+
+  /** The database and the guest are waited for without end; the export server (a withdraw that cannot write) for a bounded time. */
+  private async afterOurError(what: string, error: DaemonError): Promise<Operation | null> {
+    switch (error.code) {
+      case 'DATABASE_UNAVAILABLE':
+      case 'DEVICES_UNREADABLE':
+        return this.backOff(what, error.message, null);
+      case 'EXPORT_CONFIG_FAILED':
+      case 'EXPORT_SERVER_UNHEALTHY':
+        if (this.elapsed(`retry:${what}`) <= LIMITS.EXPORT_DEADLINE)
+          return this.backOff(what, error.message, null);
+        return this.giveUp(error.code, error.message);
+      default:
+        throw error;
+    }
+  }
+
+  /** Outside a decision: the first time the undo begins; when the undo itself is refused, the operation ends and sync takes over. */
+  async giveUp(code: ErrorCode, message: string): Promise<Operation | null> {
+    const failing = this.journal.failing;
+    if (failing)
+      return this.end(
+        'failed',
+        { undo_error: message },
+        `${failing.message} (undo stopped: ${message})`,
+        code,
+      );
+    await this.record({
+      entries: [
+        { step: 'operation', state: 'failing', data: { code, message, details: {}, cancelled: false } },
+      ],
+    });
+    return null;
+  }
+
+  /** Full jitter, base 1 s, cap 30 s (DESIGN section 4); persisted, so that everybody sees when and why. */
+  private async backOff(step: string, reason: string, retryAfter: number | null): Promise<null> {
+    this.attempt += 1;
+    const ceiling = Math.min(LIMITS.RETRY_CAP, LIMITS.RETRY_BASE * 2 ** Math.min(this.attempt - 1, 10));
+    const delay = Math.max(
+      LIMITS.RETRY_FLOOR,
+      Math.ceil(this.parts.random.fraction() * ceiling),
+      retryAfter ?? 0,
+    );
+    await this.wait(step, reason, delay, this.attempt);
+    return null;
+  }
+
+  private async wait(step: string, reason: string, ms: number, attempt: number): Promise<void> {
+    const changed = this.waiting?.reason !== reason;
+    const at = this.parts.clock.now();
+    this.waiting = { step, reason, attempt, nextAttemptAt: at + ms };
+    if (changed)
+      this.parts.logger.info('Operation is waiting', {
+        operation_id: this.operation.id,
+        type: this.operation.type,
+        step,
+        reason,
+        attempt,
+        next_attempt_ms: ms,
+      });
+    // Persisting the wait is for readers only, so a database that is away must not stop the waiting itself.
+    if (changed || attempt > 0) {
+      await this.tryRecord({
+        entries: changed
+          ? [{ step, state: 'waiting', data: { reason, attempt, next_attempt_at: at + ms } }]
+          : [],
+        waiting: { attempt, nextAttemptAt: at + ms, reason },
+      });
+    }
+    await this.parts.clock.sleep(ms, this.signal);
+  }
+
+  /**
+   * Writes a change and follows it in memory. While the database is away it tries again: what it reports has already
+   * happened, and a journal without it would only make the next run ask CloudStack again.
+   */
+  async record(change: Omit<OperationChange, 'at' | 'after'>): Promise<JournalEntry[]> {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await this.append(change);
+      } catch (error) {
+        await this.waitForDatabase(error, attempt);
+      }
+    }
+  }
+
+  /** Sleeps when the error says that the database is away; throws everything else, and when the engine stops. */
+  private async waitForDatabase(error: unknown, attempt: number): Promise<void> {
+    if (!(error instanceof DaemonError) || error.code !== 'DATABASE_UNAVAILABLE' || this.signal.aborted)
+      throw error;
+    this.waiting = { step: 'journal', reason: error.message, attempt, nextAttemptAt: null };
+    this.parts.logger.warn('Operation waits for the database', {
+      operation_id: this.operation.id,
+      attempt,
+      error,
+    });
+    await this.parts.clock.sleep(
+      Math.min(LIMITS.DATABASE_BACKOFF_CAP, 100 * 2 ** Math.min(attempt, 8)),
+      this.signal,
+    );
+  }
+
+  private async tryRecord(change: Omit<OperationChange, 'at' | 'after'>): Promise<void> {
+    try {
+      await this.append(change);
+    } catch (error) {
+      if (!(error instanceof DaemonError) || error.code !== 'DATABASE_UNAVAILABLE') throw error;
+    }
+  }
+
+  private async append(change: Omit<OperationChange, 'at' | 'after'>): Promise<JournalEntry[]> {
+    const full = { ...change, after: this.journal.lastSequence, at: this.parts.clock.now() };
+    const entries = await this.permits.use(() =>
+      this.parts.ledger.append(this.epoch, this.operation.id, full),
+    );
+    this.journal = this.journal.with(entries);
+    if (change.volumeId !== undefined) this.operation = { ...this.operation, volumeId: change.volumeId };
+    this.parts.events.publish(entries);
+    return entries;
+  }
+
+  /** A foreign call; bounded by the number of active steps. */
+  active<T>(work: () => Promise<T>): Promise<T> {
+    return this.permits.use(work);
+  }
+
+  learn(facts: Facts): void {
+    this.facts = { ...this.facts, ...facts };
+  }
+
+  forget(keys: readonly (keyof Facts)[]): void {
+    const facts = { ...this.facts };
+    for (const key of keys) delete facts[key];
+    this.facts = facts;
+  }
+
+  private elapsed(stage: string): number {
+    const now = this.parts.clock.monotonic();
+    const since = this.stages.get(stage);
+    if (since === undefined) this.stages.set(stage, now);
+    return since === undefined ? 0 : now - since;
+  }
+
+  private async end(
+    status: TerminalStatus,
+    response: JsonObject | null,
+    error: string | null,
+    errorCode: ErrorCode | null,
+    effects: OperationChange['effects'] = [],
+  ): Promise<Operation | null> {
+    const before = this.operation;
+    await this.record({ entries: [], end: { status, response, error, errorCode }, effects, waiting: null });
+    const ended = (await this.parts.ledger.readOperation(before.id).catch(() => null)) ?? before;
+    this.operation = ended;
+    logEnd(this, status, error);
+    return ended;
+  }
+}
+
+function logEnd(run: OperationRun, status: TerminalStatus, error: string | null): void {
+  const { operation, parts } = run;
+  const fields = {
+    operation_id: operation.id,
+    type: operation.type,
+    volume_id: operation.volumeId,
+    vm_id: operation.vmId,
+    error_code: operation.errorCode,
+    ms: (operation.completedAt ?? parts.clock.now()) - operation.createdAt,
+  };
+  if (status === 'failed')
+    parts.logger.error(operation.type === 'create' ? VOLUME_CREATE_FAILED : 'Operation failed', {
+      ...fields,
+      reason: error,
+    });
+  else parts.logger.info(status === 'completed' ? 'Operation completed' : 'Operation cancelled', fields);
+}
+
+/** The code an operation ends with when CloudStack refuses something for good. */
+export function cloudCode(error: CloudError): ErrorCode {
+  switch (error.kind) {
+    case 'authentication':
+      return 'CLOUDSTACK_AUTH';
+    case 'quota':
+      return 'CLOUDSTACK_QUOTA';
+    case 'configuration':
+      return 'CLOUDSTACK_NOT_CONFIGURED';
+    case 'network':
+      return 'CLOUDSTACK_UNAVAILABLE';
+    case 'parameter':
+    case 'unsupported':
+    case 'permission':
+    case 'rate-limit':
+    case 'capacity':
+    case 'resource':
+    case 'internal':
+      return 'CLOUDSTACK_REJECTED';
+    default:
+      return error.kind satisfies never;
+  }
+}

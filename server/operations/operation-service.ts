@@ -1,0 +1,176 @@
+import { createHash } from 'node:crypto';
+import { type Clock, type Random, sleepUntilAny } from '../core/clock';
+import { DaemonError } from '../core/errors';
+import { LIMITS } from '../core/limits';
+import type { Logger } from '../core/log/logger';
+import type { OperationsApi } from '../daemon/daemon';
+import type { Epoch, Ledger, OperationFilter } from '../model/ledger';
+import {
+  isTerminal,
+  type JournalEntry,
+  type Operation,
+  type OperationType,
+  type RequestOf,
+} from '../model/operation';
+import type { OperationEvents } from '../model/operation-events';
+import type { Engine } from './engine';
+
+export interface ServiceParts {
+  readonly ledger: Ledger;
+  readonly events: OperationEvents;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly stopping: AbortSignal;
+  /** The engine of the current epoch; throws STANDBY, STARTING or STOPPING when this process may not write. */
+  writer(): { engine: Engine; epoch: Epoch };
+  /** Whose journal is the feed. */
+  applianceId(): string;
+  /** Throws APPLIANCE_UNKNOWN when requests of this type cannot be served, or a refusal of the request itself. */
+  admit<T extends OperationType>(type: T, request: RequestOf[T]): void;
+}
+
+/** What callers do with operations: ask for one, read, list, cancel, wait (specification, "Operation Tracking"). */
+export class OperationService implements OperationsApi {
+  constructor(private readonly parts: ServiceParts) {}
+
+  async request<T extends OperationType>(
+    type: T,
+    request: RequestOf[T],
+    options: { idempotencyKey?: string | null } = {},
+  ): Promise<Operation> {
+    const { engine, epoch } = this.parts.writer();
+    this.parts.admit(type, request);
+    const id = this.parts.random.uuid();
+    const accepted = await this.parts.ledger.accept(epoch, {
+      id,
+      type,
+      volumeId: volumeOf(request),
+      vmId: vmOf(type, request),
+      request,
+      idempotencyKey: options.idempotencyKey ?? null,
+      requestHash: hashOf(type, request),
+      at: this.parts.clock.now(),
+    });
+    const { operation, outcome } = accepted;
+    this.parts.logger.info(outcome === 'accepted' ? 'Operation accepted' : 'Request joined an operation', {
+      operation_id: operation.id,
+      type,
+      volume_id: operation.volumeId,
+      vm_id: operation.vmId,
+      outcome,
+    });
+    if (accepted.entry) this.parts.events.publish([accepted.entry]);
+    void engine.wake();
+    return operation;
+  }
+
+  async read(id: string): Promise<Operation> {
+    const operation = await this.parts.ledger.readOperation(id);
+    if (!operation)
+      throw new DaemonError('OPERATION_NOT_FOUND', `Operation ${id} not found`, {
+        details: { operation_id: id },
+      });
+    return operation;
+  }
+
+  list(filter: OperationFilter): Promise<Operation[]> {
+    return this.parts.ledger.listOperations(filter);
+  }
+
+  async journal(id: string): Promise<JournalEntry[]> {
+    await this.read(id);
+    return this.parts.ledger.readJournal(id);
+  }
+
+  async cancel(id: string): Promise<Operation> {
+    const { engine, epoch } = this.parts.writer();
+    const tooLate = () =>
+      new DaemonError(
+        'TOO_LATE_TO_CANCEL',
+        `Operation ${id} can no longer be cancelled: CloudStack has been asked, or it has ended`,
+        { details: { operation_id: id } },
+      );
+    if (engine.isCommitted(id)) throw tooLate();
+    const outcome = await this.parts.ledger.requestCancel(epoch, id);
+    switch (outcome) {
+      case 'missing':
+        throw new DaemonError('OPERATION_NOT_FOUND', `Operation ${id} not found`, {
+          details: { operation_id: id },
+        });
+      case 'ended':
+        throw tooLate();
+      case 'requested':
+        engine.noteCancel(id);
+        return this.read(id);
+      case 'cancelled': {
+        const operation = await this.read(id);
+        this.parts.events.publish((await this.parts.ledger.readJournal(id)).slice(-1));
+        this.parts.events.ended(operation);
+        void engine.wake();
+        return operation;
+      }
+      default:
+        return outcome satisfies never;
+    }
+  }
+
+  async waitForEnd(id: string, timeoutMs: number, signal?: AbortSignal): Promise<Operation> {
+    let ended: Operation | null = null;
+    const done = new AbortController();
+    const finish = (operation: Operation) => {
+      ended = operation;
+      done.abort();
+    };
+    // Listen first, read after: an end between the two is not missed.
+    const unsubscribe = this.parts.events.onEnd(id, finish);
+    try {
+      const current = await this.read(id);
+      if (isTerminal(current.status)) return current;
+      const wait = Math.min(timeoutMs, LIMITS.LONG_POLL_SECONDS * 1000);
+      const signals = signal
+        ? [done.signal, this.parts.stopping, signal]
+        : [done.signal, this.parts.stopping];
+      await sleepUntilAny(this.parts.clock, wait, signals);
+      return ended ?? (await this.read(id));
+    } finally {
+      unsubscribe();
+    }
+  }
+
+  feed(after: number, limit: number): Promise<JournalEntry[]> {
+    return this.parts.ledger.feed(this.parts.applianceId(), after, limit);
+  }
+
+  subscribe(listener: (entry: JournalEntry) => void): () => void {
+    return this.parts.events.onEntry(listener);
+  }
+}
+
+function volumeOf(request: RequestOf[OperationType]): string {
+  return 'volume_id' in request ? request.volume_id : '';
+}
+
+function vmOf(type: OperationType, request: RequestOf[OperationType]): string | null {
+  if (type === 'cleanup' && 'oma_vm_id' in request) return request.oma_vm_id;
+  return 'vm_id' in request ? request.vm_id : null;
+}
+
+/** SHA-256 of the request with sorted keys: what "the same body" means for idempotency keys and joins. */
+export function hashOf(type: OperationType, request: RequestOf[OperationType]): string {
+  return createHash('sha256')
+    .update(`${type}\n${canonical(request)}`)
+    .digest('hex');
+}
+
+function canonical(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`;
+  if (typeof value === 'object' && value !== null) {
+    const entries = Object.entries(value).filter(([, item]) => item !== undefined);
+    return `{${entries
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([key, item]) => `${JSON.stringify(key)}:${canonical(item)}`)
+      .join(',')}}`;
+  }
+  return JSON.stringify(value);
+}

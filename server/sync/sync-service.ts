@@ -1,0 +1,116 @@
+import { LIMITS } from '../core/limits';
+import type { Logger } from '../core/log/logger';
+import type { Drift, SyncApi, SyncReport } from '../daemon/daemon';
+import type { Epoch } from '../model/ledger';
+import { type ApplyParts, applyAll, isOvertaken } from './apply';
+import { isTransitional } from './drifts/state';
+import type { Observation } from './observation';
+import { type ObserveParts, observe } from './observe';
+import { plan } from './plan';
+import type { Repair } from './repair';
+
+export interface SyncParts extends ObserveParts, ApplyParts {
+  readonly logger: Logger;
+  /** Throws STANDBY, STARTING, STOPPING or APPLIANCE_UNKNOWN when repairs are not ours to make. */
+  owner(): { epoch: Epoch; applianceVmId: string };
+}
+
+/** observe → plan → apply, one run at a time (DESIGN section 6). */
+export class SyncService implements SyncApi {
+  last: SyncReport | null = null;
+  private running: Promise<unknown> = Promise.resolve();
+  /** By volume: the transitional state it is in, and since when (monotonic ms) that is known. */
+  private transitional = new Map<string, { readonly state: string; readonly since: number }>();
+
+  constructor(private readonly parts: SyncParts) {}
+
+  /** Runs of different kinds queue behind each other, so that a dry run is never answered with a real one. */
+  run(options: { dryRun: boolean; reason: string }): Promise<SyncReport> {
+    const next = this.running.then(
+      () => this.once(options),
+      () => this.once(options),
+    );
+    this.running = next.catch(() => undefined);
+    return next;
+  }
+
+  private async once({ dryRun, reason }: { dryRun: boolean; reason: string }): Promise<SyncReport> {
+    const { clock } = this.parts;
+    const { epoch, applianceVmId } = this.parts.owner();
+    const startedAt = clock.now();
+    const observation = await observe(this.parts, applianceVmId, this.stuck());
+    const skipped = new Set([...observation.busy, ...observation.unsure]);
+    const repairs: Repair[] = [];
+    for (const repair of plan(observation)) {
+      if (!(await isOvertaken(this.parts, repair, startedAt))) repairs.push(repair);
+      else if (repair.drift.volumeId !== null) skipped.add(repair.drift.volumeId);
+    }
+    const drifts = dryRun ? repairs.map(planned) : await applyAll(this.parts, epoch, repairs, startedAt);
+    const report: SyncReport = {
+      startedAt,
+      finishedAt: clock.now(),
+      dryRun,
+      reason,
+      observed: {
+        cloudVolumes: observation.volumes?.length ?? 0,
+        devices: observation.guest?.devices.length ?? 0,
+        mappings: observation.mappings.length,
+        exports: observation.exports.length,
+      },
+      unavailable: [...observation.unavailable],
+      drifts,
+      skippedVolumes: skipped.size,
+    };
+    if (!dryRun) {
+      this.remember(observation);
+      this.last = report;
+    }
+    this.log(report);
+    return report;
+  }
+
+  /** What was seen in a transitional state long enough ago: a state is not stuck because somebody asked twice in a second. */
+  private stuck(): Map<string, string> {
+    const before = this.parts.clock.monotonic() - LIMITS.STUCK_STATE;
+    const old = [...this.transitional].filter(([, { since }]) => since <= before);
+    return new Map(old.map(([id, { state }]) => [id, state]));
+  }
+
+  private remember({ volumes }: Observation): void {
+    if (volumes === null) return;
+    const now = this.parts.clock.monotonic();
+    const known = this.transitional;
+    this.transitional = new Map(
+      volumes.filter(isTransitional).map(({ id, state }) => {
+        const before = known.get(id);
+        return [id, before?.state === state ? before : { state, since: now }];
+      }),
+    );
+  }
+
+  private log(report: SyncReport): void {
+    const { logger } = this.parts;
+    for (const drift of report.drifts) {
+      const fields = {
+        kind: drift.kind,
+        volume_id: drift.volumeId,
+        device_path: drift.devicePath,
+        reason: drift.message,
+        action: drift.action,
+      };
+      if (drift.action === 'repaired' || drift.action === 'planned') logger.info('Drift found', fields);
+      else logger.warn('Drift found', { ...fields, remedy: drift.remedy });
+    }
+    const quiet = report.drifts.length === 0 && report.unavailable.length === 0;
+    logger[quiet ? 'debug' : 'info']('Sync finished', {
+      reason: report.reason,
+      dry_run: report.dryRun,
+      drifts: report.drifts.length,
+      unavailable: report.unavailable,
+    });
+  }
+}
+
+function planned({ drift, steps }: Repair): Drift {
+  return { ...drift, action: steps.length === 0 ? 'reported' : 'planned' };
+}

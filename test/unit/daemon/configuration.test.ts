@@ -1,0 +1,320 @@
+import { describe, expect, it } from 'vitest';
+import {
+  ConfigurationError,
+  describeConfiguration,
+  loadConfiguration,
+  type Problem,
+} from '~/server/daemon/configuration/configuration';
+import { VARIABLES, type Variable } from '~/server/daemon/configuration/variables';
+
+const VM = '11111111-2222-4333-8444-abcdefabcdef';
+const KEY = Buffer.alloc(32, 0xfb);
+
+function problemsOf(env: Record<string, string | undefined>): readonly Problem[] {
+  try {
+    loadConfiguration(env);
+  } catch (error) {
+    if (error instanceof ConfigurationError) return error.problems;
+    throw error;
+  }
+  return [];
+}
+
+describe('an empty environment', () => {
+  it('is a full configuration: the defaults of the specification', () => {
+    expect(loadConfiguration({})).toEqual({
+      database: {
+        dsn: {
+          user: 'oma_user',
+          password: 'oma_password',
+          host: 'localhost',
+          port: 3306,
+          socketPath: null,
+          database: 'migratekit_oma',
+          tls: false,
+          connectTimeout: null,
+          notes: [],
+        },
+      },
+      http: {
+        host: '127.0.0.1',
+        port: 8090,
+        socketPath: null,
+        tokenFile: null,
+        allowedHosts: [],
+        allowInsecureBind: false,
+      },
+      log: { level: 'info', format: 'auto', ginMode: null },
+      devices: {
+        pollInterval: 2_000,
+        correlationTimeout: 30_000,
+        sizeTolerance: 3 * 1024 ** 3,
+        sysBlockDir: '/sys/block',
+        devDir: '/dev',
+        procDir: '/proc',
+        dmiDir: '/sys/class/dmi/id',
+      },
+      appliance: { vmId: null },
+      operations: {
+        attachRollback: 'detach',
+        detachInUse: 'refuse',
+        detachConnected: 'refuse',
+        volumeNames: 'unique',
+      },
+      exports: {
+        backend: 'nbd-server',
+        host: '127.0.0.1',
+        port: 10_809,
+        configDir: '/etc/nbd-server/conf.d',
+        baseConfig: '/etc/nbd-server/config',
+        pidFile: '/run/nbd-server.pid',
+        binary: null,
+        manage: 'auto',
+        unit: null,
+        restartPolicy: 'preserve',
+        qmpSocket: '/run/volume-daemon/qsd.sock',
+      },
+      runDir: '/run/volume-daemon',
+      stateDir: '/var/lib/volume-daemon',
+      credentials: { encryptionKey: null },
+      reconcileInterval: 60_000,
+      historyDays: 90,
+      notes: [],
+    });
+  });
+
+  it('and so is one whose variables are all set, but empty', () => {
+    const empty = Object.fromEntries(
+      Object.values<Variable<unknown>>(VARIABLES).map(({ name }) => [name, '']),
+    );
+    expect(loadConfiguration(empty)).toEqual(loadConfiguration({}));
+  });
+});
+
+describe('the table of variables', () => {
+  const table: readonly Variable<unknown>[] = Object.values(VARIABLES);
+
+  it('names each variable once, and explains it in a sentence', () => {
+    const names = table.map(({ name }) => name);
+    expect(new Set(names).size).toBe(names.length);
+    for (const { name, doc } of table) {
+      expect(name).toMatch(/^[A-Z][A-Z_]+$/);
+      expect(doc, name).toMatch(/\.$/);
+      expect(doc, name).not.toContain('|');
+    }
+  });
+
+  it('every default would be accepted if an operator wrote it down', () => {
+    for (const { name, fallback } of table) {
+      if (fallback !== null) expect(problemsOf({ [name]: fallback }), name).toEqual([]);
+    }
+  });
+
+  it('every variable with a rule complains under its own name', () => {
+    for (const { name } of table) {
+      expect(
+        problemsOf({ [name]: '\u0000 !' }).map(({ variable }) => variable),
+        name,
+      ).toEqual([name]);
+    }
+  });
+});
+
+describe('values', () => {
+  it.each([
+    ['500ms', 500],
+    ['2s', 2_000],
+    ['1m', 60_000],
+    ['0.75s', 750],
+    ['2500', 2_500],
+    [' 3s ', 3_000],
+  ])('POLL_INTERVAL=%s', (text, ms) => {
+    expect(loadConfiguration({ POLL_INTERVAL: text }).devices.pollInterval).toBe(ms);
+  });
+
+  it.each(['2 seconds', '-2s', '1e3', '0', '499ms', '61s', 's', '9'.repeat(400)])(
+    'POLL_INTERVAL=%s is refused',
+    (text) => {
+      expect(problemsOf({ POLL_INTERVAL: text })).toEqual([
+        { variable: 'POLL_INTERVAL', message: expect.any(String) },
+      ]);
+    },
+  );
+
+  it('durations add up as in Go', () => {
+    expect(loadConfiguration({ CORRELATION_TIMEOUT: '1m30s' }).devices.correlationTimeout).toBe(90_000);
+  });
+
+  it.each([
+    ['3GiB', 3 * 1024 ** 3],
+    ['512 mib', 512 * 1024 ** 2],
+    ['0', 0],
+    ['4096', 4_096],
+  ])('SIZE_TOLERANCE=%s', (text, size) => {
+    expect(loadConfiguration({ SIZE_TOLERANCE: text }).devices.sizeTolerance).toBe(size);
+  });
+
+  it.each(['3GB', '1.5GiB', '-1', '2000TiB', 'GiB'])('SIZE_TOLERANCE=%s is refused', (text) => {
+    expect(problemsOf({ SIZE_TOLERANCE: text })).toHaveLength(1);
+  });
+
+  it('ids are lower case, folders lose their last slash, and systemd may name several folders', () => {
+    expect(
+      loadConfiguration({
+        OMA_VM_ID: VM.toUpperCase(),
+        DEV_DIR: '/lab/dev//',
+        RUNTIME_DIRECTORY: '/run/a:/run/b',
+      }),
+    ).toMatchObject({ appliance: { vmId: VM }, devices: { devDir: '/lab/dev' }, runDir: '/run/a' });
+  });
+
+  it('the export server is a name on the PATH or an absolute path, nothing that a shell would split', () => {
+    expect(loadConfiguration({ NBD_BINARY: '/opt/nbd/bin/nbd-server' }).exports.binary).toBe(
+      '/opt/nbd/bin/nbd-server',
+    );
+    expect(problemsOf({ NBD_BINARY: 'nbd-server -d' })).toHaveLength(1);
+  });
+
+  it('names of hosts are compared in lower case', () => {
+    expect(loadConfiguration({ ALLOWED_HOSTS: ' OMA.example.com, oma ,' }).http.allowedHosts).toEqual([
+      'oma.example.com',
+      'oma',
+    ]);
+    expect(problemsOf({ ALLOWED_HOSTS: 'oma:8090' })).toHaveLength(1);
+  });
+
+  it('the encryption key is exactly 32 bytes of base64, with and without padding', () => {
+    const text = KEY.toString('base64');
+    for (const form of [text, text.replace('=', ''), KEY.toString('base64url'), ` ${text}\n`])
+      expect(loadConfiguration({ MIGRATEKIT_CRED_ENCRYPTION_KEY: form }).credentials.encryptionKey).toEqual(
+        KEY,
+      );
+    for (const form of [
+      'c2hvcnQ=',
+      `${text}AAAA`,
+      'not base64 at all, but forty-four letters..',
+      KEY.toString('hex'),
+    ])
+      expect(problemsOf({ MIGRATEKIT_CRED_ENCRYPTION_KEY: form })).toHaveLength(1);
+  });
+});
+
+describe('log level', () => {
+  it.each([
+    [{}, 'info'],
+    [{ LOG_LEVEL: 'WARN' }, 'warn'],
+    [{ LOG_LEVEL: 'warning' }, 'warn'],
+    [{ LOG_LEVEL: 'trace' }, 'debug'],
+    [{ GIN_MODE: 'debug' }, 'debug'],
+    [{ GIN_MODE: 'release' }, 'info'],
+    [{ GIN_MODE: 'test' }, 'info'],
+    [{ GIN_MODE: 'debug', LOG_LEVEL: 'error' }, 'error'],
+    [{ GIN_MODE: 'debug', LOG_LEVEL: 'info' }, 'info'],
+  ])('%j', (env, level) => {
+    expect(loadConfiguration(env).log.level).toBe(level);
+  });
+});
+
+describe('mistakes', () => {
+  it('are reported all at once, each under its variable, with what is allowed', () => {
+    const env = {
+      DATABASE_DSN: 'nonsense',
+      PORT: '70000',
+      LOG_LEVEL: 'loud',
+      NBD_BACKEND: 'iscsi',
+      OMA_VM_ID: '42',
+      HOST: '0.0.0.0',
+      STATE_DIRECTORY: 'var/lib',
+    };
+    const problems = new Map(problemsOf(env).map(({ variable, message }) => [variable, message]));
+    expect([...problems.keys()].sort()).toEqual(Object.keys(env).sort());
+    expect(problems.get('LOG_LEVEL')).toBe('"loud" is not one of debug, info, warn, error');
+    expect(problems.get('NBD_BACKEND')).toContain('nbd-server, qemu-storage-daemon, none');
+    expect(problems.get('PORT')).toContain('between 1 and 65535');
+    expect(() => loadConfiguration(env)).toThrow(/PORT: .*; .*LOG_LEVEL: /);
+  });
+
+  it('never show a secret', () => {
+    const env = { DATABASE_DSN: 'u:hunter2@udp(db)/d', MIGRATEKIT_CRED_ENCRYPTION_KEY: 'hunter2' };
+    expect(problemsOf(env)).toHaveLength(2);
+    expect(JSON.stringify(problemsOf(env))).not.toContain('hunter2');
+  });
+
+  it('stay on one line, however long and odd the value is', () => {
+    const [problem] = problemsOf({ LOG_FORMAT: `x\nPORT: forged${'y'.repeat(10_000)}` });
+    expect(problem?.message).not.toContain('\n');
+    expect(problem?.message.length).toBeLessThan(200);
+  });
+});
+
+describe('where the server may listen', () => {
+  it.each(['127.0.0.1', '127.8.8.8', '::1', 'localhost', 'LOCALHOST'])('%s needs no token', (host) => {
+    expect(problemsOf({ HOST: host })).toEqual([]);
+  });
+
+  it.each(['0.0.0.0', '::', '10.0.0.5', 'oma.example.com', '127.example.com', '::ffff:127.0.0.1'])(
+    '%s needs one',
+    (host) => {
+      expect(problemsOf({ HOST: host })).toEqual([
+        { variable: 'HOST', message: expect.stringMatching(/TOKEN_FILE.*ALLOW_INSECURE_BIND=true/) },
+      ]);
+      expect(problemsOf({ HOST: host, TOKEN_FILE: '/etc/volume-daemon/token' })).toEqual([]);
+      expect(problemsOf({ HOST: host, ALLOW_INSECURE_BIND: 'true' })).toEqual([]);
+      expect(problemsOf({ HOST: host, ALLOW_INSECURE_BIND: 'false' })).toHaveLength(1);
+      expect(problemsOf({ HOST: host, UNIX_SOCKET: '/run/volume-daemon/api.sock' })).toEqual([]);
+    },
+  );
+
+  it('the variables of Nitro, which would go around this, are refused', () => {
+    expect(problemsOf({ NITRO_HOST: '0.0.0.0', NITRO_PORT: '80', NITRO_UNIX_SOCKET: '/tmp/s' })).toEqual([
+      { variable: 'NITRO_HOST', message: 'is not read; set HOST' },
+      { variable: 'NITRO_PORT', message: 'is not read; set PORT' },
+      { variable: 'NITRO_UNIX_SOCKET', message: 'is not read; set UNIX_SOCKET' },
+    ]);
+  });
+});
+
+describe('notes', () => {
+  it('say what is set and has no effect, without values', () => {
+    const configuration = loadConfiguration({
+      DATABASE_DSN: 'u:p@tcp(db)/d?multiStatements=true',
+      DB_PASS: 'hunter2',
+    });
+    expect(configuration.notes).toEqual(['DB_PASS is not read; the daemon uses DATABASE_DSN']);
+    expect(describeConfiguration(configuration)).toMatchObject({
+      notes: configuration.notes,
+      database: { notes: ['multiStatements is ignored on purpose: one statement per query'] },
+    });
+  });
+});
+
+describe('--check-config', () => {
+  it('shows everything but the secrets', () => {
+    const shown = describeConfiguration(
+      loadConfiguration({
+        DATABASE_DSN: 'u:hunter2@tcp(db:3307)/d?tls=true',
+        MIGRATEKIT_CRED_ENCRYPTION_KEY: KEY.toString('base64'),
+        OMA_VM_ID: VM,
+      }),
+    );
+    expect(shown).toMatchObject({
+      database: { dsn: 'u:***@tcp(db:3307)/d', password: '***', tls: true },
+      credentials: { encryptionKey: '***' },
+      appliance: { vmId: VM },
+      http: { port: 8090 },
+    });
+    const text = JSON.stringify(shown);
+    expect(text).not.toContain('hunter2');
+    expect(text).not.toContain(KEY.toString('base64'));
+    expect(text).not.toContain(JSON.stringify([...KEY]));
+  });
+
+  it('tells an absent secret from a masked one', () => {
+    expect(describeConfiguration(loadConfiguration({ DATABASE_DSN: 'u@unix(/run/m.sock)/d' }))).toMatchObject(
+      {
+        database: { dsn: 'u@unix(/run/m.sock)/d', password: null },
+        credentials: { encryptionKey: null },
+      },
+    );
+  });
+});

@@ -1,0 +1,112 @@
+import { describe, expect, it } from 'vitest';
+import { silentLogger } from '~/server/core/log/logger';
+import { exportName } from '~/server/exports/naming';
+import { closeWrongExports, withdrawSurprises } from '~/server/sync/revoke-exports';
+import { MemoryAppliance } from './appliance';
+
+/** An appliance with two volumes that are mapped and exported, and the look that follows what the test has done to them. */
+async function make() {
+  const appliance = await MemoryAppliance.start();
+  const ids = [1, 2].map(() => appliance.addVolume({ vmId: appliance.vmId }).id);
+  for (const id of ids) await appliance.plug(id);
+  await appliance.sync.run({ dryRun: false, reason: 'test' });
+  const [first = '', second = ''] = ids;
+  const surprise = async (isBusyWith: (id: string) => boolean = () => false) => {
+    const { ledger, exports, vmId, clock } = appliance;
+    const snapshot = { ...(await appliance.guest.look()), at: clock.now(), scanned: true };
+    return withdrawSurprises({ ledger, exports, logger: silentLogger, isBusyWith }, vmId, snapshot);
+  };
+  const served = () => ids.filter((id) => appliance.exports.links.has(exportName(id)));
+  return { appliance, first, second, surprise, served };
+}
+
+describe('a disk that goes or changes behind our back', () => {
+  it('as long as every disk is what its mapping says, nothing happens', async () => {
+    const { surprise, served, first, second } = await make();
+    expect(await surprise()).toBe(0);
+    expect(served()).toEqual([first, second]);
+  });
+
+  it('takes its export with it at once, and only its own; the rows wait for the next sync', async () => {
+    const { appliance, surprise, served, first, second } = await make();
+    appliance.guest.surpriseUnplug(first);
+    expect(await surprise()).toBe(1);
+    expect(served()).toEqual([second]);
+    expect(await appliance.ledger.readMapping(first)).toMatchObject({ linuxState: 'detected' });
+  });
+
+  it('the same size under the same letter is another disk all the same', async () => {
+    const { appliance, surprise, served, first, second } = await make();
+    const path = appliance.guest.devicePath(first);
+    appliance.guest.surpriseUnplug(first);
+    const stranger = appliance.addVolume({ vmId: appliance.vmId }).id;
+    await appliance.plug(stranger);
+    expect(appliance.guest.devicePath(stranger)).toBe(path);
+    await surprise();
+    expect(served()).toEqual([second]);
+  });
+
+  it('an operation in flight deals with its disk itself', async () => {
+    const { appliance, surprise, served, first, second } = await make();
+    appliance.guest.surpriseUnplug(first);
+    expect(await surprise((id) => id === first)).toBe(0);
+    expect(served()).toEqual([first, second]);
+  });
+
+  it('an export that cannot be withdrawn does not keep the others open', async () => {
+    const { appliance, surprise, served, first, second } = await make();
+    for (const id of [first, second]) appliance.guest.surpriseUnplug(id);
+    const { withdraw } = appliance.exports;
+    appliance.exports.withdraw = async (name) => {
+      if (name === exportName(first)) throw new Error('read-only file system');
+      await withdraw.call(appliance.exports, name);
+    };
+    expect(await surprise()).toBe(1);
+    expect(served()).toEqual([first]);
+  });
+});
+
+describe('an export that leads to a wrong disk, or to none', () => {
+  async function close(
+    { appliance }: Awaited<ReturnType<typeof make>>,
+    meanwhile: () => Promise<void> = async () => {},
+  ) {
+    const { ledger, exports, vmId, clock, guest } = appliance;
+    const at = clock.now();
+    let snapshot = { ...(await guest.look()), at, scanned: true };
+    const list = exports.list.bind(exports);
+    exports.list = async () => {
+      const listed = await list();
+      await meanwhile();
+      snapshot = { ...(await guest.look()), at, scanned: true };
+      return listed;
+    };
+    const away = Object.assign(Object.create(ledger), {
+      listMappings: () => Promise.reject(new Error('away')),
+    });
+    const parts = { ledger: away, exports, logger: silentLogger, isBusyWith: () => true };
+    await closeWrongExports(parts, vmId, () => snapshot);
+  }
+
+  it('is closed although the database is away and an operation works on the volume', async () => {
+    const made = await make();
+    made.appliance.guest.surpriseUnplug(made.first);
+    await close(made);
+    expect(made.served()).toEqual([made.second]);
+  });
+
+  it('is closed when the letter has gone to another volume', async () => {
+    const made = await make();
+    made.appliance.guest.surpriseUnplug(made.first);
+    await made.appliance.plug(made.appliance.addVolume({ vmId: made.appliance.vmId }).id);
+    await close(made);
+    expect(made.served()).toEqual([made.second]);
+  });
+
+  it('stays when its disk is back by the time it is judged', async () => {
+    const made = await make();
+    made.appliance.guest.surpriseUnplug(made.first);
+    await close(made, () => made.appliance.plug(made.first));
+    expect(made.served()).toEqual([made.first, made.second]);
+  });
+});
