@@ -3,7 +3,7 @@ import { setCurrentDaemon } from '../server/daemon/current';
 import { launch } from '../server/daemon/launch';
 import { prepareListening } from '../server/daemon/listening';
 import { setHttpLogger } from '../server/http/http-logger';
-import { holdClientsToAPace } from '../server/http/request/connection-limits';
+import { limitConnections } from '../server/http/request/connection-limits';
 import { fillGuardSettings, guardSettings } from '../server/http/request/guard-settings';
 
 /**
@@ -12,7 +12,7 @@ import { fillGuardSettings, guardSettings } from '../server/http/request/guard-s
  */
 export default defineNitroPlugin((nitroApp) => {
   const { configuration, daemon, logger, redactor } = launch(process.env, process.argv.slice(2));
-  holdClientsToAPace();
+  limitConnections();
   prepareListening(configuration.http, process.env);
   setHttpLogger(logger);
   fillGuardSettings(configuration.http);

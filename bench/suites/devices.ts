@@ -76,7 +76,7 @@ async function looks(bench: Bench, count: number): Promise<void> {
     cpu,
     'ms',
     null,
-    `${share(IDLE_POLL)}, ${share(LIMITS.FAST_SCAN)}`,
+    `${share(IDLE_POLL)}, ${share(LIMITS.FAST_SCAN_MS)}`,
   );
   await rm(dir, { recursive: true, force: true });
 }

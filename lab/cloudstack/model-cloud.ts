@@ -105,7 +105,7 @@ export class ModelCloud implements Cloud {
   }
 
   deleteVolume(id: string): Promise<void> {
-    return this.call('deleteVolume', () => this.model.deleteVolume(id), LIMITS.CLOUDSTACK_DELETE_TIMEOUT);
+    return this.call('deleteVolume', () => this.model.deleteVolume(id), LIMITS.CLOUDSTACK_DELETE_TIMEOUT_MS);
   }
 
   queryJob(jobId: string): Promise<CloudJob | null> {
@@ -152,7 +152,7 @@ export class ModelCloud implements Cloud {
   private async call<T>(
     command: string,
     work: () => T | Promise<T>,
-    timeout: number = LIMITS.CLOUDSTACK_TIMEOUT,
+    timeout: number = LIMITS.CLOUDSTACK_TIMEOUT_MS,
   ): Promise<T> {
     if (this.model.isDown()) throw broken(command, 'ECONNRESET');
     const fault = this.model.faults.take(command, CALL_FAULTS);

@@ -134,7 +134,7 @@ export class HttpCloud implements Cloud {
   }
 
   async deleteVolume(id: string): Promise<void> {
-    const answer = await this.call('deleteVolume', { id }, LIMITS.CLOUDSTACK_DELETE_TIMEOUT);
+    const answer = await this.call('deleteVolume', { id }, LIMITS.CLOUDSTACK_DELETE_TIMEOUT_MS);
     const { success, displaytext } = this.parsed('deleteVolume', parse.success, answer);
     if (!success)
       throw new CloudError(
@@ -218,7 +218,7 @@ export class HttpCloud implements Cloud {
   private async call(
     command: string,
     parameters: Parameters,
-    timeout: number = LIMITS.CLOUDSTACK_TIMEOUT,
+    timeout: number = LIMITS.CLOUDSTACK_TIMEOUT_MS,
   ): Promise<WireBody> {
     const settings = await this.parts.settings.require();
     try {
@@ -247,7 +247,7 @@ export class HttpCloud implements Cloud {
     this.calls += 1;
     let failure: CloudError | null = null;
     try {
-      const form = signedForm(command, parameters, settings, clock.now(), LIMITS.SIGNATURE_LIFETIME);
+      const form = signedForm(command, parameters, settings, clock.now(), LIMITS.SIGNATURE_LIFETIME_MS);
       const onServerTime = (at: number) => {
         this.clockSkewMs = at - clock.now();
       };

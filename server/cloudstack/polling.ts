@@ -5,6 +5,9 @@ import { LIMITS } from '../core/limits';
  * polling adds little to the whole.
  */
 export function jobPollDelay(poll: number, elapsed: number): number {
-  const growing = LIMITS.JOB_POLL_FIRST * 1.5 ** Math.min(poll, 20);
-  return Math.min(LIMITS.JOB_POLL_MAX, Math.max(LIMITS.JOB_POLL_FIRST, Math.min(growing, elapsed / 10)));
+  const growing = LIMITS.JOB_POLL_FIRST_MS * 1.5 ** Math.min(poll, 20);
+  return Math.min(
+    LIMITS.JOB_POLL_MAX_MS,
+    Math.max(LIMITS.JOB_POLL_FIRST_MS, Math.min(growing, elapsed / 10)),
+  );
 }

@@ -17,7 +17,7 @@ import type { Configuration } from './configuration/configuration';
 import { ApplianceIdentity } from './identity';
 
 /** The ports of the real daemon, built but not started. Nothing here waits for anything. */
-export interface Assembly {
+export interface Adapters {
   readonly database: OpenDatabase;
   readonly settings: CloudSettings;
   readonly cloud: HttpCloud;
@@ -28,12 +28,12 @@ export interface Assembly {
 }
 
 /** The one place that chooses the real implementations (DESIGN section 3: one composition root). */
-export function assemble(
+export function createAdapters(
   configuration: Configuration,
   logger: Logger,
   redactor: Redactor,
   onCloudCall: CloudCallListener,
-): Assembly {
+): Adapters {
   const clock = systemClock;
   const { devices, exports: nbd } = configuration;
   const database = openDatabase(configuration.database.dsn, clock, logger);

@@ -4,11 +4,11 @@ import { inspectDatabase } from '../database/inspect';
 import { MIGRATIONS } from '../database/migrations';
 import { Diagnostics } from '../diagnostics/diagnostics-service';
 import type { Ledger } from '../model/ledger';
-import type { Assembly } from './adapters';
+import type { Adapters } from './adapters';
 
 /** The diagnostics over the daemon's own parts; `ledger` throws STARTING before the schema is there. */
-export function createDiagnostics(assembly: Assembly, ledger: () => Ledger, tolerance: number): Diagnostics {
-  const { database, cloud, settings, watcher, identity } = assembly;
+export function createDiagnostics(adapters: Adapters, ledger: () => Ledger, tolerance: number): Diagnostics {
+  const { database, cloud, settings, watcher, identity } = adapters;
   return new Diagnostics({
     cloud,
     settings,

@@ -43,7 +43,7 @@ export class Ownership {
     private readonly parts: OwnershipParts,
     private readonly onChange: (state: 'owner' | 'standby') => void,
   ) {
-    parts.lock.onLost((reason) => this.loseIt(reason));
+    parts.lock.onLost((reason) => this.onOwnershipLost(reason));
   }
 
   /** Why this daemon is not the owner, in words. */
@@ -58,10 +58,10 @@ export class Ownership {
     this.loop = this.strive(applianceId);
   }
 
-  /** Drains: no new steps, current steps end (≤ LIMITS.DRAIN), the lock is released for the next owner. */
+  /** Drains: no new steps, current steps end (≤ LIMITS.DRAIN_MS), the lock is released for the next owner. */
   async stop(): Promise<{ unfinished: number }> {
     this.stopping.abort();
-    const drained = (await this.engine?.stop(LIMITS.DRAIN)) ?? { unfinished: 0 };
+    const drained = (await this.engine?.stop(LIMITS.DRAIN_MS)) ?? { unfinished: 0 };
     await this.loop;
     this.engine = null;
     await this.parts.lock.release().catch(() => undefined);
@@ -85,7 +85,7 @@ export class Ownership {
         });
         this.onChange('standby');
       }
-      await clock.sleep(LIMITS.OWNERSHIP_RETRY, this.stopping.signal);
+      await clock.sleep(LIMITS.OWNERSHIP_RETRY_MS, this.stopping.signal);
     }
   }
 
@@ -95,7 +95,7 @@ export class Ownership {
     this.otherOwner = null;
     this.trouble = null;
     const engine = new Engine(this.parts.engineParts, epoch, () =>
-      this.loseIt('another owner has taken over'),
+      this.onOwnershipLost('another owner has taken over'),
     );
     this.engine = engine;
     this.parts.logger.info('This daemon owns the appliance', {
@@ -126,7 +126,7 @@ export class Ownership {
     this.onChange('standby');
   }
 
-  private loseIt(reason: string): void {
+  private onOwnershipLost(reason: string): void {
     if (this.lost.signal.aborted) return;
     this.parts.logger.error('The ownership of the appliance is lost; nothing more is written', { reason });
     this.lost.abort();

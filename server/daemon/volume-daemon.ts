@@ -15,9 +15,9 @@ import { OperationEvents } from '../model/operation-events';
 import type { Policy } from '../operations/decision';
 import type { Engine } from '../operations/engine';
 import { OperationService } from '../operations/operation-service';
-import { closeWrongExports } from '../sync/revoke-exports';
+import { revokeExports } from '../sync/revoke-exports';
 import { SyncService } from '../sync/sync-service';
-import { type Assembly, assemble } from './adapters';
+import { type Adapters, createAdapters } from './adapters';
 import { admit } from './admission';
 import type { Configuration } from './configuration/configuration';
 import { createDiagnostics } from './create-diagnostics';
@@ -53,7 +53,7 @@ export class VolumeDaemon implements Daemon {
   readonly stopping = this.stop$.signal;
   private readonly startedAt = systemClock.now();
   private readonly events = new OperationEvents();
-  private readonly assembly: Assembly;
+  private readonly adapters: Adapters;
   private readonly ownership: Ownership;
   private readonly monitor: HealthMonitor;
   private readonly statistics: Statistics;
@@ -64,9 +64,9 @@ export class VolumeDaemon implements Daemon {
 
   constructor(private readonly parts: Parts) {
     const { configuration, logger } = parts;
-    this.assembly = assemble(configuration, logger, parts.redactor, this.figures.cloudCall);
+    this.adapters = createAdapters(configuration, logger, parts.redactor, this.figures.cloudCall);
     this.events.onEntry(this.figures.entry);
-    const { database, cloud, guest, watcher, exports, identity } = this.assembly;
+    const { database, cloud, guest, watcher, exports, identity } = this.adapters;
     const { ledger } = database;
     const base = {
       ledger,
@@ -130,17 +130,17 @@ export class VolumeDaemon implements Daemon {
       identityConflicts: () => identity.view.conflicts,
     });
     this.diagnostics = createDiagnostics(
-      this.assembly,
+      this.adapters,
       () => this.readable(),
       configuration.devices.sizeTolerance,
     );
     this.statistics = new Statistics(ledger, () => identity.view.vmId ?? undefined, this.events);
-    this.monitor = watchDependencies(this.assembly, logger);
+    this.monitor = watchDependencies(this.adapters, logger);
   }
 
   /** Resolves when everything is up (as owner or in standby); rejects only when the start can never succeed. */
   async start(): Promise<void> {
-    const { database, watcher } = this.assembly;
+    const { database, watcher } = this.adapters;
     const { logger, configuration } = this.parts;
     this.monitor.start();
     watcher.onEvent((event) => this.deviceEvent(event));
@@ -154,7 +154,7 @@ export class VolumeDaemon implements Daemon {
     if (this.stopping.aborted) return;
     this.migrated = true;
     this.phase = 'standby';
-    void this.knowThyself();
+    void this.resolveIdentity();
   }
 
   /** Drain (DESIGN section 4): stop accepting, end streams, finish current steps, release the lock. Idempotent. */
@@ -164,7 +164,7 @@ export class VolumeDaemon implements Daemon {
   }
 
   health(): HealthReport {
-    const { watcher, identity } = this.assembly;
+    const { watcher, identity } = this.adapters;
     return healthReport({
       clock: systemClock,
       phase: this.phase,
@@ -184,7 +184,7 @@ export class VolumeDaemon implements Daemon {
     this.readable();
     const counts = await this.statistics.counts();
     const total = Object.values(counts.byStatus).reduce((sum, count) => sum + count, 0);
-    const calls = this.assembly.cloud.statistics();
+    const calls = this.adapters.cloud.statistics();
     return {
       at: systemClock.now(),
       totalOperations: total,
@@ -197,7 +197,7 @@ export class VolumeDaemon implements Daemon {
       details: {
         cloudstackApiCalls: calls.calls,
         cloudstackApiErrors: calls.errors,
-        deviceEventsProcessed: this.assembly.watcher.health().eventsProcessed,
+        deviceEventsProcessed: this.adapters.watcher.health().eventsProcessed,
         uptimeSeconds: Math.floor((systemClock.now() - this.startedAt) / 1000),
         epoch: this.ownership.engine?.epoch.number ?? null,
       },
@@ -205,7 +205,7 @@ export class VolumeDaemon implements Daemon {
   }
 
   async prometheus(): Promise<{ contentType: string; body: string }> {
-    const { database, cloud, exports, watcher } = this.assembly;
+    const { database, cloud, exports, watcher } = this.adapters;
     const orNull = () => null;
     const records = await this.exports.list({ limit: LIMITS.LIST_MAX }).catch(orNull);
     const { devices, failedScans } = watcher.health();
@@ -226,9 +226,9 @@ export class VolumeDaemon implements Daemon {
 
   /** The task ticks every 2 s; a longer POLL_INTERVAL skips ticks. */
   async poll(): Promise<DeviceSnapshot> {
-    const { watcher } = this.assembly;
+    const { watcher } = this.adapters;
     const snapshot = watcher.snapshot();
-    const due = snapshot.at + this.parts.configuration.devices.pollInterval - LIMITS.POLL_SLACK;
+    const due = snapshot.at + this.parts.configuration.devices.pollInterval - LIMITS.POLL_SLACK_MS;
     return snapshot.scanned && systemClock.now() < due ? snapshot : watcher.scan();
   }
 
@@ -241,7 +241,7 @@ export class VolumeDaemon implements Daemon {
     const olderThan = systemClock.now() - this.parts.configuration.historyDays * 86_400_000;
     let deleted = 0;
     for (let batch: number = LIMITS.PRUNE_BATCH; batch === LIMITS.PRUNE_BATCH && !this.stopping.aborted; ) {
-      batch = await this.assembly.database.ledger.prune(epoch, olderThan, LIMITS.PRUNE_BATCH);
+      batch = await this.adapters.database.ledger.prune(epoch, olderThan, LIMITS.PRUNE_BATCH);
       deleted += batch;
     }
     return { deleted };
@@ -254,9 +254,9 @@ export class VolumeDaemon implements Daemon {
     this.stop$.abort();
     const { unfinished } = await this.ownership.stop();
     await this.monitor.stop();
-    await this.assembly.watcher.stop();
-    await this.assembly.exports.close();
-    await this.assembly.database.close().catch(() => undefined);
+    await this.adapters.watcher.stop();
+    await this.adapters.exports.close();
+    await this.adapters.database.close().catch(() => undefined);
     this.parts.logger.info('The daemon has stopped; operations continue with the next start', {
       ms: Math.round(systemClock.monotonic() - begun),
       unfinished,
@@ -269,14 +269,14 @@ export class VolumeDaemon implements Daemon {
       throw new DaemonError('STARTING', `The daemon is starting: ${this.phaseReason ?? ''}`, {
         retryAfterSeconds: 1,
       });
-    return this.assembly.database.ledger;
+    return this.adapters.database.ledger;
   }
 
   private writer(): { engine: Engine; epoch: Engine['epoch'] } {
     if (this.phase === 'stopping')
       throw new DaemonError('STOPPING', 'The daemon is stopping', { retryAfterSeconds: 5 });
     this.readable();
-    if (this.assembly.identity.view.vmId === null) this.assembly.identity.require();
+    if (this.adapters.identity.view.vmId === null) this.adapters.identity.require();
     const { engine, otherOwner } = this.ownership;
     if (engine) return { engine, epoch: engine.epoch };
     if (otherOwner !== null) {
@@ -290,14 +290,14 @@ export class VolumeDaemon implements Daemon {
 
   /** Whose operations and journal these are; '' (nobody's) until the identity is known. */
   private applianceId(): string {
-    return this.assembly.identity.view.vmId ?? '';
+    return this.adapters.identity.view.vmId ?? '';
   }
 
   private policy(): Policy {
     const { operations, devices, exports } = this.parts.configuration;
     return {
       ...operations,
-      applianceVmId: this.assembly.identity.view.vmId,
+      applianceVmId: this.adapters.identity.view.vmId,
       exportsEnabled: exports.backend !== 'none',
       correlationTimeout: devices.correlationTimeout,
     };
@@ -312,7 +312,7 @@ export class VolumeDaemon implements Daemon {
   }
 
   private async firstSync(): Promise<void> {
-    await this.closeWrongExports();
+    await this.revokeExports();
     try {
       await this.sync.run({ dryRun: false, reason: 'start' });
     } catch (error) {
@@ -324,8 +324,8 @@ export class VolumeDaemon implements Daemon {
    * Finds out which VM this is, strives for its ownership once that is known, and goes on checking it with CloudStack. Any of the
    * sources may come later (an inserted configuration row, a CloudStack that is back).
    */
-  private async knowThyself(): Promise<void> {
-    const { identity } = this.assembly;
+  private async resolveIdentity(): Promise<void> {
+    const { identity } = this.adapters;
     let owned: string | null = null;
     while (!this.stopping.aborted) {
       const { vmId } = await identity.resolve().catch(() => identity.view);
@@ -341,7 +341,7 @@ export class VolumeDaemon implements Daemon {
       owned ??= vmId;
       const { verdict } = await identity.verify().catch(() => identity.view);
       await systemClock.sleep(
-        verdict === 'confirmed' ? LIMITS.IDENTITY_RECHECK : LIMITS.HEALTH_RETRY,
+        verdict === 'confirmed' ? LIMITS.IDENTITY_RECHECK_MS : LIMITS.HEALTH_RETRY_MS,
         this.stopping,
       );
     }
@@ -350,20 +350,20 @@ export class VolumeDaemon implements Daemon {
   private deviceEvent(event: DeviceEvent): void {
     this.recent.push(event);
     if (this.recent.length > LIMITS.RECENT_EVENTS) this.recent.shift();
-    void this.closeWrongExports();
+    void this.revokeExports();
   }
 
-  private async closeWrongExports(): Promise<void> {
+  private async revokeExports(): Promise<void> {
     const { engine } = this.ownership;
-    const { vmId } = this.assembly.identity.view;
+    const { vmId } = this.adapters.identity.view;
     if (!engine || vmId === null) return;
-    const { database, exports, watcher } = this.assembly;
+    const { database, exports, watcher } = this.adapters;
     const parts = {
       ledger: database.ledger,
       exports,
       logger: this.parts.logger,
       isBusyWith: (id: string) => engine.isBusyWith(id),
     };
-    await closeWrongExports(parts, vmId, () => watcher.snapshot());
+    await revokeExports(parts, vmId, () => watcher.snapshot());
   }
 }

@@ -4,7 +4,7 @@ import type { JournalEntry, NewJournalEntry } from '../model/operation';
 import type { Database } from './connection/pool';
 import { correctTotals } from './counts';
 import { applyEffects, type EffectParts } from './journal/effects';
-import { requireEpoch } from './journal/fencing';
+import { assertEpoch } from './journal/fencing';
 
 /** Effects outside an operation, and the entry that tells of them (see Ledger.repair). */
 export async function repair(
@@ -16,7 +16,7 @@ export async function repair(
   const data = JSON.stringify(audit.data);
   let written = 0;
   await database.transaction(async (tx, attempt) => {
-    await requireEpoch(tx, epoch);
+    await assertEpoch(tx, epoch);
     if (attempt.inDoubt) {
       // The locking read waits until the server has decided about the transaction whose COMMIT went unanswered.
       const { rows } =
@@ -54,7 +54,7 @@ export async function prune(
 ): Promise<number> {
   const before = new Date(olderThan);
   return database.transaction(async (tx) => {
-    await requireEpoch(tx, epoch);
+    await assertEpoch(tx, epoch);
     let deleted = 0;
     for (const appliance of [epoch.applianceId, '']) {
       const { numAffectedRows } =

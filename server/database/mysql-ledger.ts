@@ -21,22 +21,22 @@ import type {
   Operation,
   OperationType,
 } from '../model/operation';
-import { Acceptor } from './accept/insert-operation';
+import { OperationInserter } from './accept/insert-operation';
 import { prune, repair } from './audited-change';
 import type { Database } from './connection/pool';
 import { countOperations } from './counts';
 import { append, requestCancel } from './journal/append';
 import { claim, resumable } from './journal/claim';
-import { readStragglers, type Straggler, settleStraggler } from './journal/open-detach-jobs';
+import { type OpenDetachJob, readOpenDetachJobs, settleOpenDetachJob } from './journal/open-detach-jobs';
 import { readFeed, readJournal } from './journal/read-journal';
 import { listOperations } from './list-operations';
-import { Hub } from './ossea-volumes';
+import { OsseaVolumes } from './ossea-volumes';
 import { toExport, toMapping, toOperation } from './rows';
 
 /** The ledger on MySQL or MariaDB. What is more than one statement lives in a file of its own beside this one. */
 export class MysqlLedger implements Ledger {
-  private readonly acceptor: Acceptor;
-  private readonly hub: Hub;
+  private readonly acceptor: OperationInserter;
+  private readonly hub: OsseaVolumes;
 
   constructor(
     private readonly database: Database,
@@ -44,8 +44,8 @@ export class MysqlLedger implements Ledger {
     private readonly random: Random = systemRandom,
     limits: { readonly pendingMax: number } = { pendingMax: LIMITS.PENDING_MAX },
   ) {
-    this.acceptor = new Acceptor(database, limits.pendingMax);
-    this.hub = new Hub(database);
+    this.acceptor = new OperationInserter(database, limits.pendingMax);
+    this.hub = new OsseaVolumes(database);
   }
 
   async takeOver(applianceId: string, owner: string): Promise<Epoch> {
@@ -109,12 +109,12 @@ export class MysqlLedger implements Ledger {
     return requestCancel(this.database, epoch, operationId, this.now());
   }
 
-  stragglingJobs(volumeId: string): Promise<Straggler[]> {
-    return readStragglers(this.database, volumeId);
+  openDetachJobs(volumeId: string): Promise<OpenDetachJob[]> {
+    return readOpenDetachJobs(this.database, volumeId);
   }
 
-  settleStraggler(epoch: Epoch, straggler: Straggler, data: JsonObject): Promise<void> {
-    return settleStraggler(this.database, epoch, { ...straggler, data, at: this.now() });
+  settleOpenDetachJob(epoch: Epoch, straggler: OpenDetachJob, data: JsonObject): Promise<void> {
+    return settleOpenDetachJob(this.database, epoch, { ...straggler, data, at: this.now() });
   }
 
   async busyVolumes(applianceId: string): Promise<Set<string>> {

@@ -46,7 +46,7 @@ async function prepare(dsn: Dsn, clock: Clock, logger: Logger, signal: AbortSign
       return;
     } catch (error) {
       if (!(error instanceof DaemonError) || error.code !== 'DATABASE_UNAVAILABLE') throw error;
-      const delay = Math.min(LIMITS.DATABASE_BACKOFF_CAP, 250 * 2 ** Math.min(attempt - 1, 8));
+      const delay = Math.min(LIMITS.DATABASE_BACKOFF_CAP_MS, 250 * 2 ** Math.min(attempt - 1, 8));
       logger.warn('Waiting for the database', {
         database: describeDsn(dsn),
         attempt,

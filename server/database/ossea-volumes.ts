@@ -7,7 +7,7 @@ import type { Tables } from './tables';
  * a mapping carries the `vm_context_id` of its volume, and that the volume's row says where it is. Both happen only where that
  * table exists, and a volume that the hub does not know is nothing to complain about.
  */
-export class Hub {
+export class OsseaVolumes {
   private known: Promise<boolean> | null = null;
 
   constructor(private readonly database: Database) {}

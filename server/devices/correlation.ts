@@ -182,16 +182,19 @@ function judge(world: World, device: Device): Judged {
   const owner = world.mappings.find(
     (mapping) => mapping.devicePath === device.path && verifyIdentity(mapping, device, world.bootId).ok,
   );
-  const rival = owner && owner.volumeId !== world.volume.id ? owner.volumeId : null;
+  const conflictingOperation = owner && owner.volumeId !== world.volume.id ? owner.volumeId : null;
   if (serialNames(world.volume.id, device.serial)) {
-    if (rival) {
-      return standing('named-elsewhere', `has the serial of the volume, but is mapped to volume ${rival}`);
+    if (conflictingOperation) {
+      return standing(
+        'named-elsewhere',
+        `has the serial of the volume, but is mapped to volume ${conflictingOperation}`,
+      );
     }
     if (fits(world, device)) return standing('named', 'has the serial of the volume and a fitting size');
     const sizes = `${device.size} bytes where CloudStack says ${world.volume.size}`;
     return standing('named-misfit', `has the serial of the volume, but ${sizes}`);
   }
-  if (rival) return standing('mapped', `is mapped to volume ${rival}`);
+  if (conflictingOperation) return standing('mapped', `is mapped to volume ${conflictingOperation}`);
   if (device.serial !== null) return standing('strange', 'has the serial of another volume');
   const arrival = arrivalOf(world, device);
   if (device.serialState === 'pending') return standing('unread', 'has a serial that is not read yet');

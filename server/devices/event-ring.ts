@@ -16,7 +16,7 @@ export interface Batch {
  * every event; a late waiter starts with the last 5 s; an overflow is told, never hidden. The original lost events because one
  * waiter consumed another's, and because a full channel dropped the newest.
  */
-export class CorrelationChannel {
+export class EventRing {
   private ring: DeviceEvent[] = [];
   private last = 0;
   private readonly bells = new Set<() => void>();
@@ -36,7 +36,7 @@ export class CorrelationChannel {
   }
 
   /** A cursor that still sees the held events since `monotonic − window` ms (the contemporary window). */
-  cursorSince(monotonic: number, window: number = LIMITS.CONTEMPORARY_WINDOW): number {
+  cursorSince(monotonic: number, window: number = LIMITS.CONTEMPORARY_WINDOW_MS): number {
     const first = this.ring.find((event) => event.monotonic >= monotonic - window);
     return first ? first.sequence - 1 : this.last;
   }

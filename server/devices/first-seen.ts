@@ -6,7 +6,7 @@ import type { Change } from './diff';
 const DRIFT = 2_000;
 
 /** The appearances after a look: what has gone is forgotten, what is new is noted. Pure. */
-export function appearancesAfter(
+export function firstSeenAfter(
   before: readonly Appearance[] | undefined,
   changes: readonly Change[],
   now: Pick<Appearance, 'at' | 'uptime'>,

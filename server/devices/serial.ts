@@ -34,6 +34,6 @@ export function isVolumeSerial(serial: string | null): boolean {
 }
 
 /** No disk of this guest shows a serial: its disks are told apart by size and time alone. */
-export function isMute(devices: readonly Pick<Device, 'serial'>[]): boolean {
+export function lacksSerials(devices: readonly Pick<Device, 'serial'>[]): boolean {
   return devices.every(({ serial }) => serial === null);
 }

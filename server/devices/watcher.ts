@@ -6,8 +6,8 @@ import type { Logger } from '../core/log/logger';
 import type { Mapping } from '../model/operation';
 import type { Device, DeviceEvent, DeviceEventType, DeviceSnapshot, Guest } from './device';
 import { type Change, diffSnapshots, isReboot } from './diff';
-import { CorrelationChannel } from './event-ring';
-import { appearancesAfter, rememberedEvents } from './first-seen';
+import { EventRing } from './event-ring';
+import { firstSeenAfter, rememberedEvents } from './first-seen';
 import { verifyIdentity } from './identity';
 import type { InventoryStore } from './inventory';
 
@@ -38,11 +38,11 @@ const EVENT_TEXT: Readonly<Record<DeviceEventType, string>> = {
 };
 
 /**
- * Watches the guest's disks: the 2 s task calls `scan`; while anybody waits it scans every LIMITS.FAST_SCAN ms, and at once when
+ * Watches the guest's disks: the 2 s task calls `scan`; while anybody waits it scans every LIMITS.FAST_SCAN_MS ms, and at once when
  * /dev rings. One scan at a time; who asks during a scan shares the next one, so that an answer is never older than the question.
  */
 export class DeviceWatcher {
-  readonly channel: CorrelationChannel;
+  readonly channel: EventRing;
   private current: DeviceSnapshot = { bootId: null, devices: [], at: 0, scanned: false };
   /** True until there is something to compare with: the very first inventory is no news. */
   private baseline = true;
@@ -61,7 +61,7 @@ export class DeviceWatcher {
   private silence: () => void = () => {};
 
   constructor(private readonly parts: WatcherParts) {
-    this.channel = new CorrelationChannel(LIMITS.CHANNEL_CAPACITY, parts.clock);
+    this.channel = new EventRing(LIMITS.CHANNEL_CAPACITY, parts.clock);
   }
 
   /**
@@ -151,7 +151,7 @@ export class DeviceWatcher {
     }
   }
 
-  /** Scans every LIMITS.FAST_SCAN ms until the returned function is called. */
+  /** Scans every LIMITS.FAST_SCAN_MS ms until the returned function is called. */
   urgent(): () => void {
     this.waiters += 1;
     this.fast ??= this.scanFast();
@@ -162,7 +162,7 @@ export class DeviceWatcher {
     };
   }
 
-  /** Cheap: nothing is looked at. `degraded` when nobody has scanned for LIMITS.SCAN_STALE ms. */
+  /** Cheap: nothing is looked at. `degraded` when nobody has scanned for LIMITS.SCAN_STALE_MS ms. */
   health(): WatcherHealth {
     const seen = {
       lastScanAt: this.current.scanned ? this.current.at : null,
@@ -173,7 +173,7 @@ export class DeviceWatcher {
     if (this.trouble !== null) return { status: 'unhealthy', message: this.trouble, ...seen };
     if (this.lastSuccess === null) return { status: 'unknown', message: 'not scanned yet', ...seen };
     const age = this.parts.clock.monotonic() - this.lastSuccess;
-    if (age > LIMITS.SCAN_STALE) {
+    if (age > LIMITS.SCAN_STALE_MS) {
       return { status: 'degraded', message: `the last look is ${Math.round(age / 1000)} s old`, ...seen };
     }
     return { status: 'healthy', message: `${seen.devices} virtio disk(s)`, ...seen };
@@ -181,10 +181,10 @@ export class DeviceWatcher {
 
   private async scanFast(): Promise<void> {
     // Cleared in the same tick as the last check, so that a waiter who comes right after it starts the next round.
-    await this.parts.clock.sleep(LIMITS.FAST_SCAN, this.stopping.signal);
+    await this.parts.clock.sleep(LIMITS.FAST_SCAN_MS, this.stopping.signal);
     while (this.waiters > 0 && !this.stopping.signal.aborted) {
       await this.tryScan();
-      await this.parts.clock.sleep(LIMITS.FAST_SCAN, this.stopping.signal);
+      await this.parts.clock.sleep(LIMITS.FAST_SCAN_MS, this.stopping.signal);
     }
     this.fast = null;
   }
@@ -219,7 +219,7 @@ export class DeviceWatcher {
     const before = this.current;
     const changes = this.baseline ? [] : diffSnapshots(before, look);
     const now = { at: clock.now(), uptime: this.uptime() };
-    const appearances = appearancesAfter(before.appearances, changes, now);
+    const appearances = firstSeenAfter(before.appearances, changes, now);
     this.current = { ...look, at: now.at, scanned: true, appearances };
     this.baseline = false;
     if (isReboot(before, this.current)) {

@@ -52,9 +52,9 @@ export async function checkCloudstack(parts: {
   for (const { name, purpose } of commands.filter((command) => command.allowed === false))
     problems.push(`the role of the key does not allow ${name} (needed for: ${purpose})`);
   const { clockSkewMs } = cloud.statistics();
-  if (clockSkewMs !== null && Math.abs(clockSkewMs) > LIMITS.CLOCK_SKEW_WARN)
+  if (clockSkewMs !== null && Math.abs(clockSkewMs) > LIMITS.CLOCK_SKEW_WARN_MS)
     problems.push(
-      `the clocks differ by ${Math.round(clockSkewMs / 1000)} s: more than ${LIMITS.SIGNATURE_LIFETIME / 60_000} minutes make every call a 401`,
+      `the clocks differ by ${Math.round(clockSkewMs / 1000)} s: more than ${LIMITS.SIGNATURE_LIFETIME_MS / 60_000} minutes make every call a 401`,
     );
   if (appliance.verdict === 'refuted')
     problems.push(`CloudStack has no VM ${appliance.vmId ?? ''} (this appliance)`);

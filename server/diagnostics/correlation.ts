@@ -48,7 +48,7 @@ export async function explainCorrelation(
     events,
     submittedAt: submittedAt === null ? null : clock.monotonic() - Math.max(0, clock.now() - submittedAt),
     disksBefore: journal && disksBefore(journal),
-    window: LIMITS.CONTEMPORARY_WINDOW,
+    window: LIMITS.CONTEMPORARY_WINDOW_MS,
     tolerance,
     rootDevices: rootDevices(snapshot),
   });
@@ -62,7 +62,7 @@ export async function explainCorrelation(
     answer,
     submittedAt,
     events,
-    window: LIMITS.CONTEMPORARY_WINDOW,
+    window: LIMITS.CONTEMPORARY_WINDOW_MS,
     tolerance,
   };
 }

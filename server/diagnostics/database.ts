@@ -26,7 +26,7 @@ export async function checkDatabase(parts: {
     const missing = parts.expected.filter((id) => !applied.has(id));
     if (missing.length > 0)
       problems.push(`migrations have not run: ${missing.join(', ')}; restart the daemon`);
-    if (Math.abs(clockSkew) > LIMITS.CLOCK_SKEW_WARN)
+    if (Math.abs(clockSkew) > LIMITS.CLOCK_SKEW_WARN_MS)
       problems.push(`the clocks differ by ${Math.round(clockSkew / 1000)} s`);
     const { version, migrations } = facts;
     const owner = await parts.readOwner();

@@ -3,7 +3,7 @@ import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { promisify } from 'node:util';
 import type { Clock } from '../core/clock';
-import { KeyedQueue } from '../core/concurrency/map-concurrent';
+import { KeyedMutex } from '../core/concurrency/keyed-mutex';
 import { DaemonError, messageOf } from '../core/errors';
 import { LIMITS } from '../core/limits';
 import type { Logger } from '../core/log/logger';
@@ -32,7 +32,7 @@ export interface ProcessOptions extends ServerProgram {
  * proven to be the server's parent: a SIGHUP to a child cuts that client, and a pid file may name anybody (docs/exports.md).
  */
 export class ServerProcess {
-  private readonly queue = new KeyedQueue();
+  private readonly queue = new KeyedMutex();
   private failures = 0;
   private startAgainAt = 0;
 
@@ -46,7 +46,7 @@ export class ServerProcess {
   /** `nbd-server version 3.24` → "3.24"; null when the program is missing. */
   async version(): Promise<string | null> {
     const { stdout, stderr } = await run(this.options.binary, ['-V'], {
-      timeout: LIMITS.NBD_HANDSHAKE_TIMEOUT,
+      timeout: LIMITS.NBD_HANDSHAKE_TIMEOUT_MS,
     }).catch(() => ({ stdout: '', stderr: '' }));
     return /\b(\d+\.\d+(?:\.\d+)?)\b/.exec(`${stdout} ${stderr}`)?.[1] ?? null;
   }
@@ -69,7 +69,7 @@ export class ServerProcess {
       logger.info('nbd-server has been started', { pid: await this.mainPid() });
     } catch (error) {
       this.failures += 1;
-      const pause = Math.min(LIMITS.NBD_REVIVE_CAP, LIMITS.NBD_REVIVE_BASE * 2 ** this.failures);
+      const pause = Math.min(LIMITS.NBD_REVIVE_CAP_MS, LIMITS.NBD_REVIVE_BASE_MS * 2 ** this.failures);
       this.startAgainAt = clock.monotonic() + pause;
       throw error;
     }
@@ -113,7 +113,7 @@ export class ServerProcess {
     const { binary, baseConfig, pidFile } = this.options;
     try {
       await mkdir(dirname(pidFile), { recursive: true });
-      await run(binary, ['-C', baseConfig, '-p', pidFile], { timeout: LIMITS.NBD_START_TIMEOUT });
+      await run(binary, ['-C', baseConfig, '-p', pidFile], { timeout: LIMITS.NBD_START_TIMEOUT_MS });
     } catch (error) {
       const missing = error instanceof Error && 'code' in error && error.code === 'ENOENT';
       throw unhealthy(
@@ -127,7 +127,7 @@ export class ServerProcess {
 
   private async systemctl(verb: string, unit: string): Promise<void> {
     try {
-      await run('systemctl', [verb, '--', unit], { timeout: LIMITS.NBD_START_TIMEOUT });
+      await run('systemctl', [verb, '--', unit], { timeout: LIMITS.NBD_START_TIMEOUT_MS });
     } catch (error) {
       throw unhealthy(`systemctl ${verb} ${unit} failed: ${complaintOf(error)}`, error);
     }
@@ -154,7 +154,7 @@ export class ServerProcess {
     if (!isListening(port)) return false;
     if (!(await mayOwnPort(this.options)))
       throw unhealthy(`port ${port} is taken by another process than nbd-server: stop it, or set NBD_PORT`);
-    if ((await greets(address, LIMITS.NBD_APPEARS)) !== null) return true;
+    if ((await greets(address, LIMITS.NBD_APPEARS_MS)) !== null) return true;
     if ((await this.mainPid()) !== null) return false;
     throw unhealthy(
       `port ${port} is served by another process than the nbd-server of ${baseConfig}: stop it, or set NBD_PORT`,
@@ -164,9 +164,9 @@ export class ServerProcess {
   /** The pid file is written a moment after the start: looking too early would start a second server. */
   private async appears(): Promise<void> {
     const { clock } = this.options;
-    const deadline = clock.monotonic() + LIMITS.NBD_APPEARS;
+    const deadline = clock.monotonic() + LIMITS.NBD_APPEARS_MS;
     while (hintedPid(this.options) === null && clock.monotonic() < deadline)
-      await clock.sleep(LIMITS.NBD_START_POLL);
+      await clock.sleep(LIMITS.NBD_START_POLL_MS);
   }
 
   private untilServing(): Promise<void> {
@@ -179,11 +179,11 @@ export class ServerProcess {
 
   private async until(condition: () => Promise<boolean>, complaint?: string): Promise<void> {
     const { clock, port } = this.options;
-    const deadline = clock.monotonic() + LIMITS.NBD_START_TIMEOUT;
+    const deadline = clock.monotonic() + LIMITS.NBD_START_TIMEOUT_MS;
     while (!(await condition())) {
       if (clock.monotonic() > deadline)
         throw unhealthy(complaint ?? `nothing of ours speaks NBD on port ${port} (is the port taken?)`);
-      await clock.sleep(LIMITS.NBD_START_POLL);
+      await clock.sleep(LIMITS.NBD_START_POLL_MS);
     }
   }
 }

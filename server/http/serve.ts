@@ -9,7 +9,7 @@ import {
 } from 'h3';
 import type { Endpoint } from './endpoints/endpoint';
 import { enter } from './request/concurrency-limit';
-import { type Call, readCall } from './request/request';
+import { type Call, readRequest } from './request/request';
 import { sendProblem } from './response/problem';
 
 /** Returned by work that has written its answer itself (event streams). */
@@ -26,7 +26,7 @@ export function serve<P, Q, B, R>(
   return defineEventHandler(async (event) => {
     let leave = () => {};
     try {
-      const call = await readCall(endpoint, event);
+      const call = await readRequest(endpoint, event);
       leave = enter(endpoint);
       const reply = await work(call);
       return reply === WRITTEN ? undefined : answer(event, endpoint, reply);

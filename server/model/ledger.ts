@@ -1,5 +1,5 @@
 import type { ErrorCode } from '../core/errors';
-import type { Straggler } from '../database/journal/open-detach-jobs';
+import type { OpenDetachJob } from '../database/journal/open-detach-jobs';
 import type {
   ExportRecord,
   ExportStatus,
@@ -38,7 +38,7 @@ export interface Ledger {
    * Stores a request as `pending` together with its first journal entry (step `operation`, state `pending`), atomically.
    * - same idempotency key, same body hash → `replayed`; other hash → IDEMPOTENCY_KEY_REUSED
    * - identical (type, VM and body) to the *last* operation not yet ended on that volume → `joined` (only the last: detach →
-   *   attach → detach must stay three operations); a create joins any unended create with the same body; an operation whose
+   *   attach → detach must stay three operations); a create joins any unfinished create with the same body; an operation whose
    *   cancellation was asked for is not joined
    * - LIMITS.PENDING_MAX waiting already → QUEUE_FULL
    */
@@ -72,9 +72,9 @@ export interface Ledger {
    * Detach jobs on this volume whose end was never journaled, from operations that have ended: they may still act, and a
    * new attach must wait for them (apache/cloudstack#14214).
    */
-  stragglingJobs(volumeId: string): Promise<Straggler[]>;
+  openDetachJobs(volumeId: string): Promise<OpenDetachJob[]>;
   /** Journals how a straggling job has ended, so that it is not waited for again. */
-  settleStraggler(epoch: Epoch, straggler: Straggler, data: JsonObject): Promise<void>;
+  settleOpenDetachJob(epoch: Epoch, straggler: OpenDetachJob, data: JsonObject): Promise<void>;
 
   // ---- mappings and exports ---------------------------------------------------------------------------------------
   /** Volumes of this appliance with an operation that has not ended. */

@@ -1,7 +1,7 @@
 import type { Cloud } from '../cloudstack/cloud';
 import type { World } from '../devices/correlation';
 import type { DeviceSnapshot } from '../devices/device';
-import { isMute } from '../devices/serial';
+import { lacksSerials } from '../devices/serial';
 
 /**
  * The data volumes that CloudStack says are attached to this guest: each of them may be the owner of a new disk that does not tell.
@@ -12,7 +12,7 @@ export async function attachedHere(
   { devices }: Pick<DeviceSnapshot, 'devices'>,
   applianceVmId: string | null,
 ): Promise<World['attachedHere']> {
-  if (applianceVmId === null || !isMute(devices)) return [];
+  if (applianceVmId === null || !lacksSerials(devices)) return [];
   const volumes = await cloud.listVolumes({ vmId: applianceVmId });
   return volumes.filter(({ type }) => type !== 'ROOT').map(({ id, size }) => ({ id, size }));
 }

@@ -59,8 +59,8 @@ export interface Facts {
   /** The job id that CloudStack says it has had before. */
   readonly taken?: string;
   readonly mapping?: Mapping | 'none';
-  /** `pending`: a straggling job of an earlier operation still runs; `rival`: another serial-less attach runs. */
-  readonly obstacles?: { readonly stragglers: number; readonly rival: string | null };
+  /** `pending`: a straggling job of an earlier operation still runs; `conflictingOperation`: another serial-less attach runs. */
+  readonly obstacles?: { readonly stragglers: number; readonly conflictingOperation: string | null };
   readonly device?: DeviceFact;
   readonly holders?: readonly Holder[];
   /** Answer of the guest to "is the disk of this volume gone?". */
@@ -76,7 +76,7 @@ export interface Offer {
   /** Live volumes of that name in the zone. */
   readonly sameName: readonly CloudVolume[];
   /** An earlier operation of ours that is creating the same name right now. */
-  readonly rival: string | null;
+  readonly conflictingOperation: string | null;
 }
 
 export type DeviceFact =

@@ -1,12 +1,12 @@
 import { setMaxListeners } from 'node:events';
-import { Permits } from '../core/concurrency/semaphore';
+import { Semaphore } from '../core/concurrency/semaphore';
 import { DaemonError } from '../core/errors';
 import { LIMITS } from '../core/limits';
 import type { Epoch } from '../model/ledger';
 import type { Operation } from '../model/operation';
 import { OperationRun, type Waiting } from './execute/run';
-import type { EngineParts, Siblings } from './parts';
-import { JobLines } from './vm-job-queue';
+import type { EngineParts, OtherRuns } from './parts';
+import { VmJobQueue } from './vm-job-queue';
 
 export interface RunningOperation {
   readonly operation: Operation;
@@ -22,17 +22,17 @@ export interface PumpReport {
  * Claims operations and runs them to their end. One engine lives as long as one epoch: it starts when this process has become
  * the owner of the appliance, and is stopped when it drains or has lost the ownership; nothing of it survives but the ledger.
  */
-export class Engine implements Siblings {
+export class Engine implements OtherRuns {
   private readonly runs = new Map<string, { run: OperationRun; ended: Promise<void> }>();
-  private readonly permits = new Permits(LIMITS.ACTIVE_STEPS);
-  readonly lines = new JobLines();
+  private readonly permits = new Semaphore(LIMITS.ACTIVE_STEPS);
+  readonly lines = new VmJobQueue();
   private readonly stopping = new AbortController();
   private pumping: Promise<PumpReport> | null = null;
   private pumpAgain = false;
   private resumeWanted = false;
   private retrying = false;
   /** Resolves `start`. */
-  private takenUp = () => {};
+  private resolveStarted = () => {};
 
   constructor(
     private readonly parts: EngineParts,
@@ -49,11 +49,11 @@ export class Engine implements Siblings {
    * load there is always something more to claim.
    */
   start(): Promise<void> {
-    const takenUp = new Promise<void>((resolve) => {
-      this.takenUp = resolve;
+    const resolveStarted = new Promise<void>((resolve) => {
+      this.resolveStarted = resolve;
     });
     void this.sweep();
-    return takenUp;
+    return resolveStarted;
   }
 
   /** New work may be there: called after every accept and every end. Never rejects. */
@@ -75,8 +75,8 @@ export class Engine implements Siblings {
     return [...this.runs.values()].map(({ run }) => run.operation);
   }
 
-  bringingDisks(): Operation[] {
-    return [...this.runs.values()].filter(({ run }) => run.mayBringADisk).map(({ run }) => run.operation);
+  attachingDisks(): Operation[] {
+    return [...this.runs.values()].filter(({ run }) => run.mayAttachDisk).map(({ run }) => run.operation);
   }
 
   status(): RunningOperation[] {
@@ -118,13 +118,13 @@ export class Engine implements Siblings {
       while (this.pumpAgain && !this.stopping.signal.aborted) {
         this.pumpAgain = false;
         if (this.resumeWanted) report.resumed += await this.resume();
-        this.takenUp();
+        this.resolveStarted();
         report.claimed += await this.claim();
       }
     } catch (error) {
       this.failed(error);
     }
-    this.takenUp();
+    this.resolveStarted();
     return report;
   }
 
@@ -172,7 +172,7 @@ export class Engine implements Siblings {
   private async retry(): Promise<void> {
     if (this.retrying) return;
     this.retrying = true;
-    await this.parts.clock.sleep(LIMITS.RETRY_BASE, this.stopping.signal);
+    await this.parts.clock.sleep(LIMITS.RETRY_BASE_MS, this.stopping.signal);
     this.retrying = false;
     void this.sweep();
   }

@@ -7,7 +7,7 @@ import type { Ledger } from '../model/ledger';
 import type { Operation } from '../model/operation';
 import type { OperationEvents } from '../model/operation-events';
 import type { Policy } from './decision';
-import type { JobLines } from './vm-job-queue';
+import type { VmJobQueue } from './vm-job-queue';
 
 /** Everything an operation may touch: the ports, and the little of the process that it shares with other operations. */
 export interface EngineParts {
@@ -43,10 +43,10 @@ export interface Watcher {
 }
 
 /** The other operations running in this process: what one must know of another. */
-export interface Siblings {
+export interface OtherRuns {
   running(): readonly Operation[];
   /** Whose turn it is in CloudStack, as far as our own jobs go. */
-  readonly lines: JobLines;
-  /** Runs that may have a disk on its way into a guest; see OperationRun.mayBringADisk. */
-  bringingDisks(): readonly Operation[];
+  readonly lines: VmJobQueue;
+  /** Runs that may have a disk on its way into a guest; see OperationRun.mayAttachDisk. */
+  attachingDisks(): readonly Operation[];
 }

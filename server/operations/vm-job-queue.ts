@@ -11,7 +11,7 @@ export interface Place {
  * be about to end. Says which one that is: the others need hardly be asked about. A guess, because CloudStack may have
  * other callers; it decides how often a job is asked about, and nothing else.
  */
-export class JobLines {
+export class VmJobQueue {
   private readonly lines = new Map<string, AbortController[]>();
 
   /** `vmId` null: a job that waits for nobody. */

@@ -1,3 +1,4 @@
+import { mapConcurrent } from '../core/concurrency/map-concurrent';
 import { DaemonError, messageOf } from '../core/errors';
 import { LIMITS } from '../core/limits';
 import type { Drift } from '../daemon/daemon';
@@ -9,7 +10,6 @@ import { exportName } from '../exports/naming';
 import type { Epoch, Ledger, MappingEffect } from '../model/ledger';
 import { isTerminal } from '../model/operation';
 import type { OperationEvents } from '../model/operation-events';
-import { eachOf } from './bounded';
 import type { Repair, RepairStep } from './repair';
 
 export interface ApplyParts {
@@ -54,7 +54,7 @@ export async function applyAll(
   const all = repairs.map((repair): Progress => ({ repair, overtaken: false, failure: null }));
   for (const kind of ['withdraw', 'rows', 'publish'] as const) {
     const due = all.filter(({ repair }) => repair.steps.some((step) => step.kind === kind));
-    await eachOf(due, kind === 'rows' ? 1 : LIMITS.SYNC_EXPORTS_AT_ONCE, (progress) =>
+    await mapConcurrent(due, kind === 'rows' ? 1 : LIMITS.SYNC_EXPORTS_AT_ONCE, (progress) =>
       advance(parts, epoch, progress, kind, since),
     );
   }

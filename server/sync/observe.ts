@@ -1,12 +1,12 @@
 import type { Cloud, CloudVolume } from '../cloudstack/cloud';
 import type { Clock } from '../core/clock';
+import { mapConcurrent } from '../core/concurrency/map-concurrent';
 import { messageOf } from '../core/errors';
 import { LIMITS } from '../core/limits';
 import type { DeviceSnapshot } from '../devices/device';
 import type { ConfiguredExport, ExportServer, ProbeResult } from '../exports/export-server';
 import type { Ledger } from '../model/ledger';
 import type { Mapping } from '../model/operation';
-import { eachOf } from './bounded';
 import type { Observation } from './observation';
 
 export interface ObserveParts {
@@ -87,7 +87,7 @@ async function readCloud(
     unavailable.push(
       `cloudstack: its list leaves out ${unlisted.length} mapped volumes, ${unsure.length} of them are left alone`,
     );
-  await eachOf(unlisted.slice(0, LIMITS.SYNC_LOOKUPS), LIMITS.PROBES_AT_ONCE, async (id) => {
+  await mapConcurrent(unlisted.slice(0, LIMITS.SYNC_LOOKUPS), LIMITS.PROBES_AT_ONCE, async (id) => {
     try {
       const volume = await cloud.readVolume(id);
       if (volume) volumes.push(volume);
@@ -109,11 +109,15 @@ async function probeAll(
 ): Promise<Map<string, ProbeResult>> {
   const results = new Map<string, ProbeResult>();
   const probe = (names: readonly string[]) =>
-    eachOf(names, LIMITS.PROBES_AT_ONCE, async (name) => void results.set(name, await exports.probe(name)));
+    mapConcurrent(
+      names,
+      LIMITS.PROBES_AT_ONCE,
+      async (name) => void results.set(name, await exports.probe(name)),
+    );
   await probe(configured.filter(({ target }) => target !== null).map(({ name }) => name));
   const silent = [...results].filter(([, { ok }]) => !ok).map(([name]) => name);
   if (silent.length === 0) return results;
-  await clock.sleep(LIMITS.SYNC_PROBE_AGAIN);
+  await clock.sleep(LIMITS.SYNC_PROBE_AGAIN_MS);
   await probe(silent);
   return results;
 }

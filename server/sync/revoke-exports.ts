@@ -18,14 +18,14 @@ interface SurpriseParts {
  * Disks have come or gone, or this daemon has just become the owner: no export may lead to a disk that is not its volume's. Never throws.
  * `snapshot` is asked when it counts: what an operation has published meanwhile is in it.
  */
-export async function closeWrongExports(
+export async function revokeExports(
   parts: SurpriseParts,
   applianceVmId: string,
   snapshot: () => DeviceSnapshot,
 ): Promise<void> {
   try {
     await closeWrongLinks(parts, snapshot);
-    await withdrawSurprises(parts, applianceVmId, snapshot());
+    await revokeUnproven(parts, applianceVmId, snapshot());
   } catch (error) {
     parts.logger.warn('Vanished devices could not be looked at', { reason: messageOf(error) });
   }
@@ -56,7 +56,7 @@ async function closeWrongLinks(
  * Every mapping whose disk is not there or not the same: its export must lead to nothing *at once*, not at the next sync (DESIGN
  * section 7). Only the link and the file go here; rows follow with the next sync, which has all four views.
  */
-export async function withdrawSurprises(
+export async function revokeUnproven(
   parts: SurpriseParts,
   applianceVmId: string,
   snapshot: DeviceSnapshot,

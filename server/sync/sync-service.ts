@@ -71,7 +71,7 @@ export class SyncService implements SyncApi {
 
   /** What was seen in a transitional state long enough ago: a state is not stuck because somebody asked twice in a second. */
   private stuck(): Map<string, string> {
-    const before = this.parts.clock.monotonic() - LIMITS.STUCK_STATE;
+    const before = this.parts.clock.monotonic() - LIMITS.STUCK_STATE_MS;
     const old = [...this.transitional].filter(([, { since }]) => since <= before);
     return new Map(old.map(([id, { state }]) => [id, state]));
   }

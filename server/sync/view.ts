@@ -97,8 +97,8 @@ export class View {
 
   private isTaken(device: Device, volumeId: string): boolean {
     if (this.isRoot(device.name)) return true;
-    return this.rivals(volumeId, device.path).some((rival) => {
-      const mapping = this.mapping(rival);
+    return this.rivals(volumeId, device.path).some((conflictingOperation) => {
+      const mapping = this.mapping(conflictingOperation);
       return mapping !== null && verifyIdentity(mapping, device, this.bootId).ok;
     });
   }

@@ -9,7 +9,7 @@ export default defineTask({
   run: () =>
     whenIn(['ready'], async (daemon) => {
       const { last } = daemon.sync;
-      if (last && systemClock.now() - last.finishedAt < LIMITS.RECONCILE_GAP) return 'skipped' as const;
+      if (last && systemClock.now() - last.finishedAt < LIMITS.RECONCILE_GAP_MS) return 'skipped' as const;
       const { drifts } = await daemon.sync.run({ dryRun: false, reason: 'schedule' });
       return { drifts: drifts.length };
     }),

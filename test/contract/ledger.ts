@@ -196,7 +196,7 @@ export function describeLedger(name: string, createWorld: () => Promise<LedgerWo
         await end(first.id);
         const again = await ledger.accept(
           epoch,
-          create('one', { idempotencyKey: 'k', at: T0 + LIMITS.IDEMPOTENCY_TTL - 1 }),
+          create('one', { idempotencyKey: 'k', at: T0 + LIMITS.IDEMPOTENCY_TTL_MS - 1 }),
         );
         expect(again).toMatchObject({
           outcome: 'replayed',
@@ -226,7 +226,7 @@ export function describeLedger(name: string, createWorld: () => Promise<LedgerWo
         await end(first.id);
         const later = await ledger.accept(
           epoch,
-          create('two', { idempotencyKey: 'k', at: T0 + LIMITS.IDEMPOTENCY_TTL }),
+          create('two', { idempotencyKey: 'k', at: T0 + LIMITS.IDEMPOTENCY_TTL_MS }),
         );
         expect(later.outcome).toBe('accepted');
         expect((await ledger.readOperation(first.id))?.idempotencyKey).toBeNull();
@@ -403,7 +403,7 @@ export function describeLedger(name: string, createWorld: () => Promise<LedgerWo
           'LEASE_LOST',
         );
         await refusal(ledger.requestCancel(epoch, waiting.id), 'LEASE_LOST');
-        await refusal(ledger.settleStraggler(epoch, straggler(operation.id), {}), 'LEASE_LOST');
+        await refusal(ledger.settleOpenDetachJob(epoch, straggler(operation.id), {}), 'LEASE_LOST');
         await refusal(ledger.prune(epoch, T0 * 2, 10), 'LEASE_LOST');
         expect(await snapshot()).toEqual(before);
         expect((await ledger.resumable(successor)).map(({ id }) => id)).toEqual([operation.id]);
@@ -585,10 +585,10 @@ export function describeLedger(name: string, createWorld: () => Promise<LedgerWo
 
       it('makes a create wait for the operation that already executes on its volume', async () => {
         const { id } = await executing(create('one'));
-        const rival = await executing(attach(A, APPLIANCE));
+        const conflictingOperation = await executing(attach(A, APPLIANCE));
         await refusal(append(id, { entries: [note('created')], volumeId: A }), 'DATABASE_UNAVAILABLE');
         expect(await ledger.readJournal(id)).toHaveLength(2);
-        await end(rival.id);
+        await end(conflictingOperation.id);
         await append(id, { entries: [note('created')], volumeId: A });
         expect((await ledger.readOperation(id))?.volumeId).toBe(A);
       });
@@ -627,7 +627,7 @@ export function describeLedger(name: string, createWorld: () => Promise<LedgerWo
           );
           for (const [index, id] of ids.entries()) {
             expect(await ledger.readOperation(id)).toMatchObject({ status: 'failed', error: 'no' });
-            const open = await ledger.stragglingJobs(VOLUMES[index] ?? '');
+            const open = await ledger.openDetachJobs(VOLUMES[index] ?? '');
             expect(open).toEqual(id === lost ? [straggler(id)] : []);
           }
           expect((await ledger.counts(APPLIANCE)).byStatus.failed).toBe(ids.length);
@@ -699,21 +699,21 @@ export function describeLedger(name: string, createWorld: () => Promise<LedgerWo
             entry('detach-volume', 'accepted', { job_id: 'job-1' }),
           ],
         });
-        expect(await ledger.stragglingJobs(A)).toEqual([]);
+        expect(await ledger.openDetachJobs(A)).toEqual([]);
         await end(id, 'failed');
-        expect(await ledger.stragglingJobs(A)).toEqual([
+        expect(await ledger.openDetachJobs(A)).toEqual([
           { operationId: id, step: 'detach-volume', jobId: 'job-1' },
         ]);
-        expect(await ledger.stragglingJobs(B)).toEqual([]);
+        expect(await ledger.openDetachJobs(B)).toEqual([]);
       });
 
       it('forgets it once it has been settled, and settles only once', async () => {
         const { id } = await executing(detach(A));
         await append(id, { entries: [entry('detach-volume', 'intent', { job_id: 'job-1' })] });
         await end(id, 'failed');
-        await ledger.settleStraggler(epoch, straggler(id), { outcome: 'ok' });
-        await ledger.settleStraggler(epoch, straggler(id), { outcome: 'ok' });
-        expect(await ledger.stragglingJobs(A)).toEqual([]);
+        await ledger.settleOpenDetachJob(epoch, straggler(id), { outcome: 'ok' });
+        await ledger.settleOpenDetachJob(epoch, straggler(id), { outcome: 'ok' });
+        expect(await ledger.openDetachJobs(A)).toEqual([]);
         expect((await ledger.readJournal(id)).filter(({ state }) => state === 'finished')).toMatchObject([
           { step: 'detach-volume', data: { job_id: 'job-1', outcome: 'ok' } },
         ]);
@@ -725,8 +725,8 @@ export function describeLedger(name: string, createWorld: () => Promise<LedgerWo
           entries: ['job-1', 'job-2'].map((job_id) => entry('detach-volume', 'intent', { job_id })),
         });
         await end(id, 'failed');
-        await ledger.settleStraggler(epoch, straggler(id), { outcome: 'ok' });
-        expect(await ledger.stragglingJobs(A)).toEqual([{ ...straggler(id), jobId: 'job-2' }]);
+        await ledger.settleOpenDetachJob(epoch, straggler(id), { outcome: 'ok' });
+        expect(await ledger.openDetachJobs(A)).toEqual([{ ...straggler(id), jobId: 'job-2' }]);
       });
 
       it('finds those that the change which ends an operation brings itself', async () => {
@@ -735,7 +735,7 @@ export function describeLedger(name: string, createWorld: () => Promise<LedgerWo
           entries: [entry('detach-volume', 'intent', { job_id: 'job-1' })],
           end: { status: 'failed', response: null, error: 'x', errorCode: null },
         });
-        expect(await ledger.stragglingJobs(A)).toEqual([straggler(id)]);
+        expect(await ledger.openDetachJobs(A)).toEqual([straggler(id)]);
       });
 
       it('knows a first try that is still open behind a second one that ended, and the detach of an undo', async () => {
@@ -747,7 +747,7 @@ export function describeLedger(name: string, createWorld: () => Promise<LedgerWo
         ];
         await append(id, { entries: [entry('attach-volume', 'intent', { job_id: 'zero' }), ...tries] });
         await end(id, 'failed');
-        expect(await ledger.stragglingJobs(A)).toEqual([
+        expect(await ledger.openDetachJobs(A)).toEqual([
           { operationId: id, step: 'undo-detach-volume', jobId: 'one' },
         ]);
       });
@@ -762,7 +762,7 @@ export function describeLedger(name: string, createWorld: () => Promise<LedgerWo
         ];
         await append(id, { entries });
         await end(id);
-        expect(await ledger.stragglingJobs(A)).toEqual([]);
+        expect(await ledger.openDetachJobs(A)).toEqual([]);
       });
     });
 

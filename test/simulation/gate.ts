@@ -19,7 +19,7 @@ const CHANGES = new Set([
   'ledger.repair',
   'ledger.resumable',
   'ledger.requestCancel',
-  'ledger.settleStraggler',
+  'ledger.settleOpenDetachJob',
   'cloud.submit',
   'cloud.deleteVolume',
   'exports.publish',

@@ -9,7 +9,7 @@ import type { Ledger } from '~/server/model/ledger';
 import { OperationEvents } from '~/server/model/operation-events';
 import type { Policy } from '~/server/operations/decision';
 import { OperationService } from '~/server/operations/operation-service';
-import { closeWrongExports } from '~/server/sync/revoke-exports';
+import { revokeExports } from '~/server/sync/revoke-exports';
 import { SyncService } from '~/server/sync/sync-service';
 import type { Gate } from './gate';
 import { SimulatedLock } from './lock';
@@ -130,7 +130,7 @@ export class DaemonProcess {
 
   async start(): Promise<void> {
     await this.watcher.start();
-    this.watcher.onEvent(() => void this.closeWrongExports());
+    this.watcher.onEvent(() => void this.revokeExports());
     this.ownership.start(this.world.applianceVmId);
     void this.every(POLL, () => this.watcher.scan());
     void this.every(SWEEP, () => this.ownership.engine?.sweep());
@@ -159,15 +159,15 @@ export class DaemonProcess {
   }
 
   private async owned(): Promise<void> {
-    await this.closeWrongExports();
+    await this.revokeExports();
     await this.trySync('start');
   }
 
-  private async closeWrongExports(): Promise<void> {
+  private async revokeExports(): Promise<void> {
     const { engine } = this.ownership;
     if (!engine) return;
     const parts = { ...this.ports, isBusyWith: (id: string) => engine.isBusyWith(id) };
-    await closeWrongExports(parts, this.world.applianceVmId, () => this.watcher.snapshot());
+    await revokeExports(parts, this.world.applianceVmId, () => this.watcher.snapshot());
   }
 
   private writer() {

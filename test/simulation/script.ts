@@ -196,7 +196,7 @@ function anyMishap(random: SeededRandom, mishap: MishapClass, volumes: number): 
 
 const MUTATIONS = ['createVolume', 'attachVolume', 'detachVolume', 'deleteVolume'] as const;
 const READS = ['listVolumes', 'queryAsyncJobResult', 'listVirtualMachines'] as const;
-/** ms after which the daemon stops waiting for an answer (LIMITS.CLOUDSTACK_TIMEOUT). */
+/** ms after which the daemon stops waiting for an answer (LIMITS.CLOUDSTACK_TIMEOUT_MS). */
 const PATIENCE = 30_000;
 
 /** Lost, late, duplicated and broken replies. */
@@ -222,7 +222,7 @@ function replyFault(random: SeededRandom): Fault {
     case 'late-reply':
       return { command, kind, ms: random.pick([500, 10_000, PATIENCE + 5_000]) };
     case 'delay':
-      // The daemon takes it that a createVolume is on its way for LIMITS.CREATE_SETTLE at most once nobody waits for it any more: a later one
+      // The daemon takes it that a createVolume is on its way for LIMITS.CREATE_SETTLE_MS at most once nobody waits for it any more: a later one
       // makes a second volume, which only a custom id could prevent (docs/simulation.md).
       return {
         command,

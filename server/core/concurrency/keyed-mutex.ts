@@ -1,16 +1,22 @@
-/** Lets callers with the same key go one after the other, in order of arrival; callers with other keys do not wait. */
-export class Turns {
-  private readonly last = new Map<string, Promise<unknown>>();
+/**
+ * Runs tasks of one key one after another, in order of arrival; tasks of different keys run side by side.
+ *
+ * @example
+ * await mutex.run(volumeId, () => publish(volumeId));
+ */
+export class KeyedMutex {
+  private readonly tails = new Map<string, Promise<unknown>>();
 
-  async take<T>(key: string, work: () => Promise<T>): Promise<T> {
-    const before = this.last.get(key) ?? Promise.resolve();
-    const mine = before.then(work, work);
-    const settled = mine.catch(() => undefined);
-    this.last.set(key, settled);
-    try {
-      return await mine;
-    } finally {
-      if (this.last.get(key) === settled) this.last.delete(key);
-    }
+  /** Resolves or rejects as `task` does. A task that fails does not affect the next one. */
+  run<T>(key: string, task: () => Promise<T>): Promise<T> {
+    const before = this.tails.get(key) ?? Promise.resolve();
+    const mine = before.then(task, task);
+    const tail = mine
+      .catch(() => undefined)
+      .finally(() => {
+        if (this.tails.get(key) === tail) this.tails.delete(key);
+      });
+    this.tails.set(key, tail);
+    return mine;
   }
 }

@@ -2,21 +2,21 @@ import { systemClock } from '../../core/clock';
 import { LIMITS } from '../../core/limits';
 import { CLOUDSTACK_VERIFIED } from '../../core/log/log-events';
 import type { Logger } from '../../core/log/logger';
-import type { Assembly } from '../adapters';
+import type { Adapters } from '../adapters';
 import type { ComponentHealth } from '../daemon';
 import { HealthMonitor } from './health';
 
 /** Asks every dependency now and then how it is, and logs when that changes. */
-export function watchDependencies({ database, cloud, exports }: Assembly, logger: Logger): HealthMonitor {
+export function watchDependencies({ database, cloud, exports }: Adapters, logger: Logger): HealthMonitor {
   return new HealthMonitor(
     systemClock,
     {
       database: {
-        every: LIMITS.HEALTH_DATABASE,
+        every: LIMITS.HEALTH_DATABASE_MS,
         look: () => database.ledger.ping().then(() => ({ status: 'healthy', message: 'answers' })),
       },
       cloudstack: {
-        every: LIMITS.HEALTH_CLOUDSTACK,
+        every: LIMITS.HEALTH_CLOUDSTACK_MS,
         look: () =>
           cloud.capabilities().then(({ version }) => ({
             status: 'healthy',
@@ -24,7 +24,7 @@ export function watchDependencies({ database, cloud, exports }: Assembly, logger
           })),
       },
       exportServer: {
-        every: LIMITS.HEALTH_EXPORTS,
+        every: LIMITS.HEALTH_EXPORTS_MS,
         look: async () => exportHealth(await exports.health()),
       },
     },
@@ -43,13 +43,13 @@ export function watchDependencies({ database, cloud, exports }: Assembly, logger
   );
 }
 
-function exportHealth(health: Awaited<ReturnType<Assembly['exports']['health']>>): ComponentHealth {
+function exportHealth(health: Awaited<ReturnType<Adapters['exports']['health']>>): ComponentHealth {
   const { status, message, version, pid, staleUntilRestart } = health;
   return { status, message, details: { version, pid, stale_until_restart: staleUntilRestart } };
 }
 
 /** How the watching of the guest's disks goes, as health shows it. */
-export function deviceHealth(health: ReturnType<Assembly['watcher']['health']>): ComponentHealth {
+export function deviceHealth(health: ReturnType<Adapters['watcher']['health']>): ComponentHealth {
   const { status, message, devices, lastScanAt, eventsProcessed } = health;
   return {
     status,

@@ -53,7 +53,7 @@ export class HealthMonitor {
       const pause =
         health.status === 'healthy' || health.status === 'disabled'
           ? probe.every
-          : Math.min(probe.every, LIMITS.HEALTH_RETRY);
+          : Math.min(probe.every, LIMITS.HEALTH_RETRY_MS);
       await this.clock.sleep(pause, this.stopping.signal);
     }
   }

@@ -17,7 +17,7 @@ interface Waiting {
  * and its one wait for the disk. A request that comes alone does not wait for anybody. One transaction at a time, so that the count of
  * what waits is exact, and what came first is stored first.
  */
-export class AcceptQueue {
+export class GroupCommit {
   private waiting: Waiting[] = [];
   private running = false;
 

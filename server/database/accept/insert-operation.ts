@@ -1,5 +1,5 @@
 import { type RawBuilder, sql, type Transaction } from 'kysely';
-import { Turns } from '../../core/concurrency/keyed-mutex';
+import { KeyedMutex } from '../../core/concurrency/keyed-mutex';
 import { LIMITS } from '../../core/limits';
 import type { Accepted, Epoch, NewOperation } from '../../model/ledger';
 import type { OperationType } from '../../model/operation';
@@ -10,28 +10,28 @@ import { entriesAfter } from '../journal/write-journal';
 import { toOperation } from '../rows';
 import type { Tables } from '../tables';
 import { firstEntry, keyReused, mayJoin } from './deduplication';
-import { AcceptQueue, type Answer } from './group-commit';
-import { Room } from './pending-quota';
+import { type Answer, GroupCommit } from './group-commit';
+import { PendingQuota } from './pending-quota';
 
 /** Stores requests, or finds the operations they repeat (see Ledger.accept). */
-export class Acceptor {
+export class OperationInserter {
   /**
    * Requests that might be identical take turns, so that a doubled request finds the first one committed. In memory is enough:
    * the epoch makes this process the only one that accepts for the appliance.
    */
-  private readonly turns = new Turns();
-  private readonly room: Room;
-  private readonly queue: AcceptQueue;
+  private readonly mutex = new KeyedMutex();
+  private readonly room: PendingQuota;
+  private readonly queue: GroupCommit;
 
   constructor(database: Database, pendingMax: number) {
-    this.room = new Room(pendingMax);
-    this.queue = new AcceptQueue((epoch, inputs) =>
+    this.room = new PendingQuota(pendingMax);
+    this.queue = new GroupCommit((epoch, inputs) =>
       database.transaction((tx) => acceptIn(tx, epoch, inputs, this.room)),
     );
   }
 
   accept<T extends OperationType>(epoch: Epoch, input: NewOperation<T>): Promise<Accepted> {
-    return this.turns.take(input.volumeId === '' ? input.requestHash : input.volumeId, async () => {
+    return this.mutex.run(input.volumeId === '' ? input.requestHash : input.volumeId, async () => {
       try {
         return await this.queue.add(epoch, input);
       } catch (error) {
@@ -49,7 +49,7 @@ async function acceptIn(
   tx: Transaction<Tables>,
   epoch: Epoch,
   inputs: readonly NewOperation[],
-  room: Room,
+  room: PendingQuota,
 ): Promise<Answer[]> {
   const known = room.isKnown(epoch, inputs.length);
   const seen = await look(tx, epoch, inputs, !known);
@@ -118,7 +118,7 @@ function earlierOperations(applianceId: string, inputs: readonly NewOperation[])
           sql`SELECT ${COLUMNS} FROM volume_operations o FORCE INDEX (${sql.raw(index)})
             WHERE o.${sql.raw(column)} IN (${sql.join(values)}) AND o.appliance_id = ${applianceId}`,
         ];
-  const unended = sql` AND o.status IN ('pending', 'executing')`;
+  const unfinished = sql` AND o.status IN ('pending', 'executing')`;
   const volumes = inputs.filter(({ volumeId }) => volumeId !== '').map(({ volumeId }) => volumeId);
   const bodies = inputs.filter(({ volumeId }) => volumeId === '').map(({ requestHash }) => requestHash);
   const keys = inputs.map(({ idempotencyKey }) => idempotencyKey).filter((key) => key !== null);
@@ -128,8 +128,8 @@ function earlierOperations(applianceId: string, inputs: readonly NewOperation[])
       'id',
       inputs.map(({ id }) => id),
     ),
-    ...from('operations_volume_queue', 'volume_id', volumes).map((part) => sql`${part}${unended}`),
-    ...from('operations_by_body', 'request_hash', bodies).map((part) => sql`${part}${unended}`),
+    ...from('operations_volume_queue', 'volume_id', volumes).map((part) => sql`${part}${unfinished}`),
+    ...from('operations_by_body', 'request_hash', bodies).map((part) => sql`${part}${unfinished}`),
     ...from('unique_idempotency_key', 'idempotency_key', keys),
   ];
 }
@@ -264,7 +264,7 @@ async function byIdempotencyKey(
   const row = await readRow(tx, id);
   if (!row) return null;
   const operation = toOperation(row);
-  if (operation.createdAt <= input.at - LIMITS.IDEMPOTENCY_TTL) {
+  if (operation.createdAt <= input.at - LIMITS.IDEMPOTENCY_TTL_MS) {
     await tx
       .updateTable('volume_operations')
       .set({ idempotency_key: null })

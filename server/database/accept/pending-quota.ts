@@ -6,7 +6,7 @@ import { queueFull } from './deduplication';
  * How many more operations may wait. Nobody else accepts for the appliance in this epoch, so after one count the queue can only
  * have grown by what was taken here: it is counted again when that is used up, not for every request.
  */
-export class Room {
+export class PendingQuota {
   private epoch = 0;
   private left = 0;
 

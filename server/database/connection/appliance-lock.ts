@@ -9,7 +9,7 @@ import { connectionOptions } from './pool';
 /**
  * GET_LOCK on a connection of its own: the server lets go of it the moment that connection ends, however this process dies. A
  * beat every second notices a connection that is silently dead; and the server ends a session that has not beaten for
- * LIMITS.LOCK_SESSION_IDLE, so that the lock of a host that vanished without a word is free for the next owner.
+ * LIMITS.LOCK_SESSION_IDLE_MS, so that the lock of a host that vanished without a word is free for the next owner.
  */
 export class ApplianceLock implements OwnershipLock {
   private connection: Connection | null = null;
@@ -42,9 +42,9 @@ export class ApplianceLock implements OwnershipLock {
         held.destroy();
         return false;
       }
-      await held.query(bounded(`SET SESSION wait_timeout = ${LIMITS.LOCK_SESSION_IDLE / 1000}`));
+      await held.query(bounded(`SET SESSION wait_timeout = ${LIMITS.LOCK_SESSION_IDLE_MS / 1000}`));
       this.connection = held;
-      this.beat = setInterval(() => void this.check(held), LIMITS.OWNERSHIP_BEAT);
+      this.beat = setInterval(() => void this.check(held), LIMITS.OWNERSHIP_BEAT_MS);
       this.beat.unref();
       return true;
     } catch (error) {
@@ -92,5 +92,5 @@ function lockName(applianceId: string): string {
 }
 
 function bounded(sql: string, values: string[] = []): { sql: string; values: string[]; timeout: number } {
-  return { sql, values, timeout: LIMITS.OWNERSHIP_BEAT_TIMEOUT };
+  return { sql, values, timeout: LIMITS.OWNERSHIP_BEAT_TIMEOUT_MS };
 }

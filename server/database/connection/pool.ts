@@ -26,8 +26,8 @@ import { breaksConnection, faultOf, translate } from './faults';
  */
 export const SESSION: readonly string[] = [
   `SET time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO',
-   innodb_lock_wait_timeout = ${LIMITS.DATABASE_LOCK_WAIT / 1000}, wait_timeout = ${LIMITS.DATABASE_IDLE / 1000}
-   /*M!100300 , idle_transaction_timeout = ${LIMITS.DATABASE_IDLE_TRANSACTION / 1000} */`,
+   innodb_lock_wait_timeout = ${LIMITS.DATABASE_LOCK_WAIT_MS / 1000}, wait_timeout = ${LIMITS.DATABASE_IDLE_MS / 1000}
+   /*M!100300 , idle_transaction_timeout = ${LIMITS.DATABASE_IDLE_TRANSACTION_MS / 1000} */`,
   'SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED',
 ];
 
@@ -40,7 +40,7 @@ export function connectionOptions(dsn: Dsn): PoolOptions {
     ...(dsn.tls === false ? {} : { ssl: { rejectUnauthorized: dsn.tls === true } }),
     timezone: 'Z',
     charset: 'utf8mb4',
-    connectTimeout: dsn.connectTimeout ?? LIMITS.DATABASE_CONNECT_TIMEOUT,
+    connectTimeout: dsn.connectTimeout ?? LIMITS.DATABASE_CONNECT_TIMEOUT_MS,
     enableKeepAlive: true,
     supportBigNumbers: true,
     multipleStatements: false,
@@ -85,7 +85,7 @@ export function openPool(dsn: Dsn): Database {
     queueLimit: LIMITS.DATABASE_QUEUE,
     maxIdle: LIMITS.DATABASE_CONNECTIONS - 1,
     // Before the server does it: a connection is not closed just as it is taken.
-    idleTimeout: LIMITS.DATABASE_IDLE / 2,
+    idleTimeout: LIMITS.DATABASE_IDLE_MS / 2,
   });
   // Queued on the connection before anything of ours; a connection that cannot even do this is broken and dropped.
   const sockets = new Set<Socket>();
@@ -207,7 +207,7 @@ class GuardedConnection implements MysqlPoolConnection {
       callback(this.broken, []);
       return;
     }
-    const options = { sql: text, values: parameters, timeout: LIMITS.DATABASE_STATEMENT };
+    const options = { sql: text, values: parameters, timeout: LIMITS.DATABASE_STATEMENT_MS };
     this.raw.query<RowDataPacket[] | ResultSetHeader>(options, (error, result) => {
       if (error && breaksConnection(error)) this.broken = error;
       callback(error, error ? [] : result);

@@ -8,8 +8,8 @@ import type { Database } from '../connection/pool';
 import { addToTotals } from '../counts';
 import type { Tables } from '../tables';
 import { applyEffects, type EffectParts } from './effects';
-import { leaseLost, requireEpoch } from './fencing';
-import { rememberStragglers } from './open-detach-jobs';
+import { assertEpoch, leaseLost } from './fencing';
+import { rememberOpenDetachJobs } from './open-detach-jobs';
 import { entriesAfter, insertEntries, sameEntries } from './write-journal';
 
 /** Journal entries, row and effects in one transaction (see Ledger.append). */
@@ -22,7 +22,7 @@ export async function append(
 ): Promise<JournalEntry[]> {
   const entries = [...change.entries, ...endEntry(change)];
   return database.transaction(async (tx) => {
-    await requireEpoch(tx, epoch);
+    await assertEpoch(tx, epoch);
     const updated = await patch(tx, epoch, operationId, change);
     // An end looks at the whole journal: a detach job in it may still be under way.
     const journal = await entriesAfter(tx, operationId, change.end ? 0 : change.after);
@@ -38,7 +38,7 @@ export async function append(
     const written = await insertEntries(tx, where, entries);
     if (change.end) {
       await addToTotals(tx, operationId);
-      await rememberStragglers(tx, operationId, [...journal, ...written]);
+      await rememberOpenDetachJobs(tx, operationId, [...journal, ...written]);
     }
     return written;
   });
@@ -133,7 +133,7 @@ export async function requestCancel(
   now: number,
 ): Promise<'cancelled' | 'requested' | 'ended' | 'missing'> {
   return database.transaction(async (tx, attempt) => {
-    await requireEpoch(tx, epoch);
+    await assertEpoch(tx, epoch);
     const row = await tx
       .selectFrom('volume_operations')
       .select(['status', 'epoch'])

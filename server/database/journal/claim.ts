@@ -5,7 +5,7 @@ import { isDuplicate } from '../connection/faults';
 import type { Database } from '../connection/pool';
 import { toOperation } from '../rows';
 import type { Tables } from '../tables';
-import { requireEpoch } from './fencing';
+import { assertEpoch } from './fencing';
 import { entriesAfter } from './write-journal';
 
 export interface Claim {
@@ -33,7 +33,7 @@ export async function claim(database: Database, epoch: Epoch, parts: Claim): Pro
   );
   if (rows.length === 0) return [];
   return database.transaction(async (tx, attempt) => {
-    await requireEpoch(tx, epoch);
+    await assertEpoch(tx, epoch);
     const claimed: string[] = [];
     const mine: string[] = [];
     for (const { id } of rows) {
@@ -102,7 +102,7 @@ async function isMine(tx: Transaction<Tables>, id: string, token: string): Promi
 /** Everything of this appliance that is executing, re-leased to this epoch. */
 export async function resumable(database: Database, epoch: Epoch): Promise<Operation[]> {
   return database.transaction(async (tx) => {
-    await requireEpoch(tx, epoch);
+    await assertEpoch(tx, epoch);
     await tx
       .updateTable('volume_operations')
       .set({ epoch: epoch.number })

@@ -11,7 +11,7 @@ export function leaseLost(): DaemonError {
  * Every write of ours begins here: shares a lock on the appliance's row until the transaction ends, so that a take-over waits for
  * it, and what comes after a take-over is refused.
  */
-export async function requireEpoch(tx: Transaction<Tables>, epoch: Epoch): Promise<void> {
+export async function assertEpoch(tx: Transaction<Tables>, epoch: Epoch): Promise<void> {
   const { rows } = await sql<{
     epoch: number;
   }>`SELECT epoch FROM appliances WHERE id = ${epoch.applianceId} LOCK IN SHARE MODE`.execute(tx);

@@ -3,21 +3,21 @@ import type { Epoch } from '../../model/ledger';
 import type { JournalEntry, JsonObject } from '../../model/operation';
 import type { Database } from '../connection/pool';
 import type { Tables } from '../tables';
-import { requireEpoch } from './fencing';
+import { assertEpoch } from './fencing';
 import { entriesAfter, insertEntries } from './write-journal';
 
 /** The steps whose CloudStack job takes a disk away, and so may still do it after its operation has ended. */
 const DETACHING_STEPS: readonly string[] = ['detach-volume', 'undo-detach-volume'];
 
-export interface Straggler {
+export interface OpenDetachJob {
   readonly operationId: string;
   readonly step: string;
   readonly jobId: string;
 }
 
 /** Detach jobs that were intended and whose end was never journaled. Pure; entries in order, of any steps. */
-export function findStragglers(entries: readonly JournalEntry[]): Straggler[] {
-  const open = new Map<string, Straggler>();
+export function findOpenDetachJobs(entries: readonly JournalEntry[]): OpenDetachJob[] {
+  const open = new Map<string, OpenDetachJob>();
   const latest = new Map<string, string>();
   for (const { operationId, step, state, data } of entries) {
     if (!DETACHING_STEPS.includes(step)) continue;
@@ -35,37 +35,37 @@ export function findStragglers(entries: readonly JournalEntry[]): Straggler[] {
 }
 
 /** What ends with open jobs is remembered beside the journals: a volume's whole history would have to be read otherwise. */
-export async function rememberStragglers(
+export async function rememberOpenDetachJobs(
   tx: Transaction<Tables>,
   operationId: string,
   journal: readonly JournalEntry[],
 ): Promise<void> {
-  for (const { step, jobId } of findStragglers(journal))
+  for (const { step, jobId } of findOpenDetachJobs(journal))
     await sql`INSERT INTO straggling_jobs (operation_id, step, job_id, volume_id)
       SELECT id, ${step}, ${jobId}, volume_id FROM volume_operations WHERE id = ${operationId}`.execute(tx);
 }
 
-/** See Ledger.stragglingJobs. */
-export async function readStragglers(database: Database, volumeId: string): Promise<Straggler[]> {
+/** See Ledger.openDetachJobs. */
+export async function readOpenDetachJobs(database: Database, volumeId: string): Promise<OpenDetachJob[]> {
   const rows = await database.query((db) =>
     db.selectFrom('straggling_jobs').selectAll().where('volume_id', '=', volumeId).execute(),
   );
   return rows.map((row) => ({ operationId: row.operation_id, step: row.step, jobId: row.job_id }));
 }
 
-/** See Ledger.settleStraggler. */
-export async function settleStraggler(
+/** See Ledger.settleOpenDetachJob. */
+export async function settleOpenDetachJob(
   database: Database,
   epoch: Epoch,
-  parts: Straggler & { readonly data: JsonObject; readonly at: number },
+  parts: OpenDetachJob & { readonly data: JsonObject; readonly at: number },
 ): Promise<void> {
   const { operationId, step, jobId, data, at } = parts;
   await database.transaction(async (tx) => {
-    await requireEpoch(tx, epoch);
+    await assertEpoch(tx, epoch);
     // The lock makes concurrent settlers, and an earlier run of this one, visible before the next sequence is chosen.
     await sql`SELECT id FROM volume_operations WHERE id = ${operationId} FOR UPDATE`.execute(tx);
     const journal = await entriesAfter(tx, operationId, 0);
-    const open = findStragglers(journal).some((one) => one.step === step && one.jobId === jobId);
+    const open = findOpenDetachJobs(journal).some((one) => one.step === step && one.jobId === jobId);
     if (open) {
       const after = journal.at(-1)?.sequence ?? 0;
       await insertEntries(tx, { applianceId: epoch.applianceId, operationId, after, at }, [

@@ -20,7 +20,7 @@ import {
 import { firstEntry, keyReused, mayJoin, queueFull } from '../accept/deduplication';
 import { endEntry, volumeTaken } from '../journal/append';
 import { leaseLost } from '../journal/fencing';
-import { findStragglers, type Straggler } from '../journal/open-detach-jobs';
+import { findOpenDetachJobs, type OpenDetachJob } from '../journal/open-detach-jobs';
 import { sameEntries } from '../journal/write-journal';
 import { toOperation } from '../rows';
 import { MemoryReads } from './memory-reads';
@@ -57,7 +57,7 @@ export class MemoryLedger extends MemoryReads implements Ledger {
   }
 
   async accept<T extends OperationType>(epoch: Epoch, input: NewOperation<T>): Promise<Accepted> {
-    this.requireEpoch(epoch);
+    this.assertEpoch(epoch);
     const repeated = this.byIdempotencyKey(epoch, input) ?? this.identicalLast(epoch, input);
     if (repeated) return repeated;
     if (this.mine(epoch.applianceId, ['pending']).length >= this.pendingMax) throw queueFull(this.pendingMax);
@@ -94,7 +94,7 @@ export class MemoryLedger extends MemoryReads implements Ledger {
         operation.applianceId === epoch.applianceId && operation.idempotencyKey === input.idempotencyKey,
     );
     if (!found) return null;
-    if (found.operation.createdAt <= input.at - LIMITS.IDEMPOTENCY_TTL) {
+    if (found.operation.createdAt <= input.at - LIMITS.IDEMPOTENCY_TTL_MS) {
       this.patch(found, { idempotencyKey: null });
       return null;
     }
@@ -113,7 +113,7 @@ export class MemoryLedger extends MemoryReads implements Ledger {
   }
 
   async resumable(epoch: Epoch): Promise<Operation[]> {
-    this.requireEpoch(epoch);
+    this.assertEpoch(epoch);
     const executing = this.mine(epoch.applianceId, ['executing']);
     for (const { operation, requestHash } of executing)
       this.store.operations.set(operation.id, { operation, requestHash, epoch: epoch.number });
@@ -127,7 +127,7 @@ export class MemoryLedger extends MemoryReads implements Ledger {
       waiting.add(volumeId);
       return first;
     });
-    if (candidates.length > 0) this.requireEpoch(epoch);
+    if (candidates.length > 0) this.assertEpoch(epoch);
     const claim = this.random.uuid();
     return candidates.slice(0, limit).map((stored) => {
       const at = this.now();
@@ -141,7 +141,7 @@ export class MemoryLedger extends MemoryReads implements Ledger {
   }
 
   async append(epoch: Epoch, operationId: string, change: OperationChange): Promise<JournalEntry[]> {
-    this.requireEpoch(epoch);
+    this.assertEpoch(epoch);
     const stored = this.store.operations.get(operationId);
     const entries = [...change.entries, ...endEntry(change)];
     const there = this.journal(operationId).filter(({ sequence }) => sequence > change.after);
@@ -167,7 +167,7 @@ export class MemoryLedger extends MemoryReads implements Ledger {
     epoch: Epoch,
     operationId: string,
   ): Promise<'cancelled' | 'requested' | 'ended' | 'missing'> {
-    this.requireEpoch(epoch);
+    this.assertEpoch(epoch);
     const stored = this.store.operations.get(operationId);
     if (!stored || stored.operation.applianceId !== epoch.applianceId) return 'missing';
     const at = this.now();
@@ -181,11 +181,11 @@ export class MemoryLedger extends MemoryReads implements Ledger {
     return 'cancelled';
   }
 
-  async settleStraggler(epoch: Epoch, straggler: Straggler, data: JsonObject): Promise<void> {
-    this.requireEpoch(epoch);
+  async settleOpenDetachJob(epoch: Epoch, straggler: OpenDetachJob, data: JsonObject): Promise<void> {
+    this.assertEpoch(epoch);
     const { operationId, step, jobId } = straggler;
     const journal = this.journal(operationId);
-    const open = findStragglers(journal).some((one) => one.step === step && one.jobId === jobId);
+    const open = findOpenDetachJobs(journal).some((one) => one.step === step && one.jobId === jobId);
     if (open)
       this.write(epoch.applianceId, operationId, journal.at(-1)?.sequence ?? 0, this.now(), [
         { step, state: 'finished', data: { job_id: jobId, ...data } },
@@ -193,7 +193,7 @@ export class MemoryLedger extends MemoryReads implements Ledger {
   }
 
   async repair(epoch: Epoch, effects: MappingEffect[], audit: NewJournalEntry): Promise<JournalEntry> {
-    this.requireEpoch(epoch);
+    this.assertEpoch(epoch);
     applyToStore(this.store, effects, this.now());
     const entry = {
       id: this.store.nextEntryId(),
@@ -207,7 +207,7 @@ export class MemoryLedger extends MemoryReads implements Ledger {
   }
 
   async prune(epoch: Epoch, olderThan: number, limit: number): Promise<number> {
-    this.requireEpoch(epoch);
+    this.assertEpoch(epoch);
     const old = this.mine(epoch.applianceId, ['completed', 'failed', 'cancelled'])
       .map(({ operation }) => operation)
       .filter(({ completedAt }) => completedAt !== null && completedAt < olderThan)
@@ -222,7 +222,7 @@ export class MemoryLedger extends MemoryReads implements Ledger {
     return old.length;
   }
 
-  private requireEpoch(epoch: Epoch): void {
+  private assertEpoch(epoch: Epoch): void {
     if (this.store.appliances.get(epoch.applianceId)?.epoch !== epoch.number) throw leaseLost();
   }
 

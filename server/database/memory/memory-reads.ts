@@ -10,7 +10,7 @@ import {
   type Operation,
   type OperationStatus,
 } from '../../model/operation';
-import { findStragglers, type Straggler } from '../journal/open-detach-jobs';
+import { findOpenDetachJobs, type OpenDetachJob } from '../journal/open-detach-jobs';
 import type { MemoryStore, StoredOperation } from './memory-store';
 
 /** The reading half of MemoryLedger. */
@@ -54,13 +54,13 @@ export class MemoryReads {
       .map(({ entry }) => entry);
   }
 
-  async stragglingJobs(volumeId: string): Promise<Straggler[]> {
+  async openDetachJobs(volumeId: string): Promise<OpenDetachJob[]> {
     const ended = new Set(
       this.all()
         .filter(({ operation }) => operation.volumeId === volumeId && isTerminal(operation.status))
         .map(({ operation }) => operation.id),
     );
-    return findStragglers(
+    return findOpenDetachJobs(
       this.store.entries.map(({ entry }) => entry).filter(({ operationId }) => ended.has(operationId)),
     );
   }

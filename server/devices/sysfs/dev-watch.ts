@@ -5,7 +5,7 @@ import { DEVICE_NAME } from './names';
 
 /**
  * Rings soon after a `vd*` node has come or gone in `devDir` (devtmpfs reports every one; sysfs reports nothing). A doorbell
- * only: losing it costs latency. A missing or replaced folder is tried again every LIMITS.HINT_RETRY; a burst rings once.
+ * only: losing it costs latency. A missing or replaced folder is tried again every LIMITS.HINT_RETRY_MS; a burst rings once.
  * Returns the function that ends it. Never throws.
  */
 export function watchNodes(devDir: string, clock: Clock, ring: () => void): () => void {
@@ -14,7 +14,7 @@ export function watchNodes(devDir: string, clock: Clock, ring: () => void): () =
   const rung = async () => {
     if (armed) return;
     armed = true;
-    await clock.sleep(LIMITS.HINT_DEBOUNCE, ended.signal);
+    await clock.sleep(LIMITS.HINT_DEBOUNCE_MS, ended.signal);
     armed = false;
     if (!ended.signal.aborted) ring();
   };
@@ -25,7 +25,7 @@ export function watchNodes(devDir: string, clock: Clock, ring: () => void): () =
 async function watchForever(dir: string, clock: Clock, ended: AbortSignal, rung: () => void): Promise<void> {
   while (!ended.aborted) {
     await watchOnce(dir, ended, rung);
-    await clock.sleep(LIMITS.HINT_RETRY, ended);
+    await clock.sleep(LIMITS.HINT_RETRY_MS, ended);
   }
 }
 

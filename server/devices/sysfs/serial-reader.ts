@@ -93,7 +93,7 @@ export class SerialReader {
     const known = this.known.get(key);
     if (known) {
       const failures = answer.serialState === 'unreadable' ? known.failures + 1 : 0;
-      const pause = Math.min(LIMITS.RETRY_BASE * 2 ** (failures - 1), LIMITS.SERIAL_RETRY_CAP);
+      const pause = Math.min(LIMITS.RETRY_BASE_MS * 2 ** (failures - 1), LIMITS.SERIAL_RETRY_CAP_MS);
       this.known.set(key, { ...answer, failures, retryAt: this.clock.monotonic() + pause, busy: false });
       if (answer.serialState !== known.serialState) this.ring();
     }
@@ -101,14 +101,14 @@ export class SerialReader {
   }
 
   /**
-   * One read within LIMITS.SERIAL_READ_TIMEOUT. Node has four threads for files: once two of them may be stuck, a child
+   * One read within LIMITS.SERIAL_READ_TIMEOUT_MS. Node has four threads for files: once two of them may be stuck, a child
    * process reads instead, so that dead disks never take the threads of the living; beyond LIMITS.SERIAL_STUCK_MAX
    * nothing is read until one comes back.
    */
   private async read(path: string): Promise<SerialAnswer> {
     if (this.stuck >= LIMITS.SERIAL_STUCK_MAX) return { serial: null, serialState: 'unreadable' };
     const done = new AbortController();
-    const late = this.clock.sleep(LIMITS.SERIAL_READ_TIMEOUT, done.signal).then(() => 'late' as const);
+    const late = this.clock.sleep(LIMITS.SERIAL_READ_TIMEOUT_MS, done.signal).then(() => 'late' as const);
     const threads = this.stuck + this.active;
     const reader = threads > LIMITS.SERIAL_READS_AT_ONCE ? this.readElsewhere : this.readHere;
     const bytes = reader(path).then(answerOf, answerOfError);
@@ -152,7 +152,7 @@ function readByChild(path: string): Promise<Buffer> {
     execFile(
       'head',
       ['-c', bytes, '--', path],
-      { encoding: 'buffer', timeout: LIMITS.SERIAL_READ_TIMEOUT },
+      { encoding: 'buffer', timeout: LIMITS.SERIAL_READ_TIMEOUT_MS },
       (error, out) => (error ? reject(error) : resolve(out)),
     );
   });

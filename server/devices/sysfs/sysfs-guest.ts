@@ -66,7 +66,7 @@ export function createSysfsGuest(options: SysfsOptions): Guest {
       serials.keepOnly(plugs);
       // A healthy disk answers in well under a millisecond: most looks need no second one to know a new serial.
       if (seen.map(ask).some(({ serialState }) => serialState === 'pending')) {
-        await serials.settle(LIMITS.SERIAL_GRACE);
+        await serials.settle(LIMITS.SERIAL_GRACE_MS);
       }
       const bootId = readSmall(join(options.procDir, 'sys/kernel/random/boot_id'));
       const rootDisks = root(bootId);

@@ -2,7 +2,7 @@
  * Collects names into change sets: everybody who comes before a set begins shares it, everybody who comes while one runs gets the
  * next. So many exports at once cost one reload, and none is left out.
  */
-export class ChangeSets {
+export class Coalescer {
   private waiting: { names: Set<string>; done: Promise<void> } | null = null;
   private running: Promise<void> = Promise.resolve();
 

@@ -1,5 +1,5 @@
 import type { Clock } from '../../core/clock';
-import { mapBounded } from '../../core/concurrency/map-concurrent';
+import { mapConcurrent } from '../../core/concurrency/map-concurrent';
 import { LIMITS } from '../../core/limits';
 import type { Logger } from '../../core/log/logger';
 import type { ExportServerHealth, ProbeResult } from '../export-server';
@@ -9,15 +9,15 @@ import { processIdentity } from '../process-table';
 import { greets, listExports } from '../protocol/handshake';
 import { type ServerProcess, unhealthy } from '../server-process';
 import type { ExportFiles } from './export-files';
-import type { ConnectionCounter } from './nbd-clients';
+import type { NbdClients } from './nbd-clients';
 
-export interface MemoryParts {
+export interface LoadedNamesParts {
   readonly host: string;
   readonly port: number;
   readonly binary: string;
   readonly restartPolicy: 'preserve' | 'when-idle' | 'never';
   readonly process: ServerProcess;
-  readonly connections: ConnectionCounter;
+  readonly connections: NbdClients;
   readonly files: ExportFiles;
   readonly links: ExportLinks;
   /** Bytes that an export must answer with, null when this daemon has not published it. */
@@ -34,21 +34,21 @@ const DIES_OF_SIGHUP = /^3\.2[0-4](\.|$)/;
  * nothing until a new parent process runs. So before a name gets its link, this class makes sure that the server has the name
  * from *our* file.
  */
-export class ServerMemory {
+export class LoadedNames {
   readonly figures: { reloads: number; restarts: number; lastRestartMs: number | null } = {
     reloads: 0,
     restarts: 0,
     lastRestartMs: null,
   };
   version: string | null = null;
-  /** Names that the process `learnedBy` has from our files. */
-  private readonly learned = new Set<string>();
-  private learnedBy: string | null = null;
+  /** Names that the process `loadedBy` has from our files. */
+  private readonly loaded = new Set<string>();
+  private loadedBy: string | null = null;
   /** Exports that did not answer as they should when they were last looked at, with the reason. */
   private failing = new Map<string, string>();
   private restarting: Promise<void> | null = null;
 
-  constructor(private readonly parts: MemoryParts) {}
+  constructor(private readonly parts: LoadedNamesParts) {}
 
   /** Throws EXPORT_SERVER_UNHEALTHY when the program is missing. */
   async readVersion(): Promise<void> {
@@ -58,12 +58,12 @@ export class ServerMemory {
   }
 
   /** Has the process that runs now learned this name from our file? */
-  async hasLearned(name: string): Promise<boolean> {
-    return this.learned.has(name) && (await this.isSameProcess());
+  async isLoaded(name: string): Promise<boolean> {
+    return this.loaded.has(name) && (await this.isSameProcess());
   }
 
-  forget(name: string): void {
-    this.learned.delete(name);
+  drop(name: string): void {
+    this.loaded.delete(name);
   }
 
   /**
@@ -72,19 +72,21 @@ export class ServerMemory {
    * certain; where the policy rules that out, a name that is refused without its link is accepted. Throws
    * EXPORT_SERVER_UNHEALTHY.
    */
-  async teach(names: ReadonlySet<string>): Promise<void> {
+  async load(names: ReadonlySet<string>): Promise<void> {
     const { process, restartPolicy, connections } = this.parts;
     if ((await process.mainPid()) === null) {
       await process.ensureRunning();
     } else {
-      const probes = await mapBounded([...names], LIMITS.PROBES_AT_ONCE, (name) => connections.probe(name));
+      const probes = await mapConcurrent([...names], LIMITS.PROBES_AT_ONCE, (name) =>
+        connections.probe(name),
+      );
       const unknown = probes.filter(isUnknown).length;
       const closed = probes.filter((probe) => !probe.ok && probe.reason === 'denied').length;
       const suspicious = probes.length - unknown - closed > 0 || (closed > 0 && restartPolicy === 'preserve');
       if (suspicious || (unknown > 0 && this.diesOfSighup())) await this.restart();
       else if (unknown > 0) await this.reload(names);
     }
-    await this.noteLearned(names);
+    await this.noteLoaded(names);
     await this.checkOthers(names);
   }
 
@@ -108,7 +110,7 @@ export class ServerMemory {
     const pid = await process.mainPid();
     await this.recheckFailing();
     const configured = new Set(await files.names());
-    const remembered = known ?? ((await this.isSameProcess()) ? [...this.learned] : []);
+    const remembered = known ?? ((await this.isSameProcess()) ? [...this.loaded] : []);
     const complaints = [
       ...(pid === null ? [`port ${port} speaks NBD, but it is not our nbd-server that listens there`] : []),
       ...(this.failing.size > 0 ? [`${this.failing.size} export(s) fail: ${this.describeFailing()}`] : []),
@@ -144,17 +146,17 @@ export class ServerMemory {
     const { process, clock, connections, logger } = this.parts;
     await process.hangUp();
     this.figures.reloads += 1;
-    const deadline = clock.monotonic() + LIMITS.EXPORT_RELOAD_SETTLE;
+    const deadline = clock.monotonic() + LIMITS.EXPORT_RELOAD_SETTLE_MS;
     let left = [...names];
     for (;;) {
-      const probes = await mapBounded(left, LIMITS.PROBES_AT_ONCE, (name) => connections.probe(name));
+      const probes = await mapConcurrent(left, LIMITS.PROBES_AT_ONCE, (name) => connections.probe(name));
       left = left.filter((_, index) => {
         const probe = probes[index];
         return !probe || !(probe.ok || probe.reason === 'denied');
       });
       if (left.length === 0) return;
       if (clock.monotonic() > deadline || (await process.mainPid()) === null) break;
-      await clock.sleep(LIMITS.NBD_START_POLL);
+      await clock.sleep(LIMITS.NBD_START_POLL_MS);
     }
     logger.warn('nbd-server did not take a reload and is restarted', { exports: left });
     await this.restart();
@@ -178,26 +180,26 @@ export class ServerMemory {
     const ms = Math.round(clock.monotonic() - begun);
     this.figures.restarts += 1;
     this.figures.lastRestartMs = ms;
-    await this.noteLearned(new Set(await this.onlyOurs(written)));
+    await this.noteLoaded(new Set(await this.onlyOurs(written)));
     logger.info('nbd-server was restarted; connected clients carry on', { ms, version: this.version });
   }
 
   /** A file that somebody else wrote under one of our names does not count. */
   private async onlyOurs(names: readonly string[]): Promise<string[]> {
-    const right = await mapBounded(names, LIMITS.PROBES_AT_ONCE, (name) => this.parts.files.isRight(name));
+    const right = await mapConcurrent(names, LIMITS.PROBES_AT_ONCE, (name) => this.parts.files.isRight(name));
     return names.filter((_, index) => right[index]);
   }
 
-  private async noteLearned(names: ReadonlySet<string>): Promise<void> {
-    if (!(await this.isSameProcess())) this.learned.clear();
+  private async noteLoaded(names: ReadonlySet<string>): Promise<void> {
+    if (!(await this.isSameProcess())) this.loaded.clear();
     const pid = await this.parts.process.mainPid();
-    this.learnedBy = pid === null ? null : processIdentity(pid);
-    for (const name of names) this.learned.add(name);
+    this.loadedBy = pid === null ? null : processIdentity(pid);
+    for (const name of names) this.loaded.add(name);
   }
 
   private async isSameProcess(): Promise<boolean> {
     const pid = await this.parts.process.mainPid();
-    return pid !== null && this.learnedBy === processIdentity(pid);
+    return pid !== null && this.loadedBy === processIdentity(pid);
   }
 
   /** After a change set every other export of ours must still answer; a reload that broke one is repaired by a restart. */
@@ -217,7 +219,7 @@ export class ServerMemory {
 
   private async check(names: readonly string[]): Promise<void> {
     const { connections, expectedSize, logger } = this.parts;
-    const results = await mapBounded(names, LIMITS.PROBES_AT_ONCE, async (name) => {
+    const results = await mapConcurrent(names, LIMITS.PROBES_AT_ONCE, async (name) => {
       const probe = await connections.probe(name);
       const size = expectedSize(name);
       if (!probe.ok) return { name, reason: probe.message };

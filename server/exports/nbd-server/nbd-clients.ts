@@ -7,7 +7,7 @@ import type { NbdAddress } from '../protocol/handshake';
 import { Probes } from '../protocol/probes';
 
 /** Who is connected to nbd-server. */
-export class ConnectionCounter {
+export class NbdClients {
   private readonly probes: Probes;
   /** Where withdrawn exports led, until another export takes the device: their clients may still be there. */
   private readonly last = new Map<string, string>();
@@ -54,7 +54,7 @@ export class ConnectionCounter {
   /** Ends the clients of a device and waits until they have let go of it. */
   async cut(name: string, target: string, parts: { clock: Clock; logger: Logger }): Promise<void> {
     const { clock, logger } = parts;
-    const deadline = clock.monotonic() + LIMITS.EXPORT_RELOAD_SETTLE;
+    const deadline = clock.monotonic() + LIMITS.EXPORT_RELOAD_SETTLE_MS;
     const ended = new Set<number>();
     for (;;) {
       const left = await this.to(target);
@@ -65,7 +65,7 @@ export class ConnectionCounter {
         logger.warn('NBD client disconnected by force', { export: name, pid, peer });
         kill(pid);
       }
-      await clock.sleep(LIMITS.NBD_START_POLL);
+      await clock.sleep(LIMITS.NBD_START_POLL_MS);
     }
   }
 }

@@ -1,5 +1,5 @@
 import type { Clock } from '../../core/clock';
-import { KeyedQueue } from '../../core/concurrency/map-concurrent';
+import { KeyedMutex } from '../../core/concurrency/keyed-mutex';
 import { DaemonError, messageOf } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
 import type { Logger } from '../../core/log/logger';
@@ -14,10 +14,10 @@ import type {
 import { ExportLinks } from '../links';
 import { volumeIdOf } from '../naming';
 import { ServerProcess, unhealthy } from '../server-process';
-import { ChangeSets } from './coalescer';
+import { Coalescer } from './coalescer';
 import { ExportFiles } from './export-files';
-import { ServerMemory } from './loaded-names';
-import { ConnectionCounter } from './nbd-clients';
+import { LoadedNames } from './loaded-names';
+import { NbdClients } from './nbd-clients';
 
 export interface NbdServerOptions {
   readonly host: string;
@@ -48,10 +48,10 @@ export class NbdServerExports implements ExportServer {
   private readonly links: ExportLinks;
   private readonly files: ExportFiles;
   private readonly process: ServerProcess;
-  private readonly connections: ConnectionCounter;
-  private readonly memory: ServerMemory;
-  private readonly changes: ChangeSets;
-  private readonly byName = new KeyedQueue();
+  private readonly connections: NbdClients;
+  private readonly loadedNames: LoadedNames;
+  private readonly changes: Coalescer;
+  private readonly byName = new KeyedMutex();
   /** What each name should be now: withdrawing or publishing something else overtakes a publish under way. */
   private readonly wanted = new Map<string, ExportTarget>();
   private prepared: Promise<void> | null = null;
@@ -65,8 +65,8 @@ export class NbdServerExports implements ExportServer {
     this.links = new ExportLinks(options.runDir, options.devDir);
     this.files = new ExportFiles(options, (name) => this.links.path(name));
     this.process = new ServerProcess({ ...options, address, unit });
-    this.connections = new ConnectionCounter(options, address);
-    this.memory = new ServerMemory({
+    this.connections = new NbdClients(options, address);
+    this.loadedNames = new LoadedNames({
       ...options,
       process: this.process,
       connections: this.connections,
@@ -74,11 +74,11 @@ export class NbdServerExports implements ExportServer {
       links: this.links,
       expectedSize: (name) => this.wanted.get(name)?.size ?? null,
     });
-    this.changes = new ChangeSets((names) => this.memory.teach(names));
+    this.changes = new Coalescer((names) => this.loadedNames.load(names));
   }
 
   get figures(): ExportFigures {
-    return { ...this.memory.figures, ...this.connections.figures };
+    return { ...this.loadedNames.figures, ...this.connections.figures };
   }
 
   async publish(target: ExportTarget): Promise<void> {
@@ -106,7 +106,7 @@ export class NbdServerExports implements ExportServer {
       await this.changes.add(target.name);
       await this.open(mine);
       const second = await look();
-      if (!isRight(second, mine) && !isClosed(second)) await this.memory.restart();
+      if (!isRight(second, mine) && !isClosed(second)) await this.loadedNames.restart();
       const last = isRight(second, mine) ? second : await look();
       if (!isRight(last, mine)) throw unhealthy(complaint(mine, last));
       this.assertCurrent(mine);
@@ -159,7 +159,7 @@ export class NbdServerExports implements ExportServer {
   /** The last look, at most two seconds old. A look starts the server again when it is dead and ours to start. */
   health(): Promise<ExportServerHealth> {
     const { clock } = this.options;
-    if (this.lastLook && clock.monotonic() - this.lastLook.at < LIMITS.EXPORT_HEALTH_CACHE)
+    if (this.lastLook && clock.monotonic() - this.lastLook.at < LIMITS.EXPORT_HEALTH_CACHE_MS)
       return Promise.resolve(this.lastLook.health);
     this.looking ??= this.look().finally(() => {
       this.looking = null;
@@ -177,12 +177,12 @@ export class NbdServerExports implements ExportServer {
     let health: ExportServerHealth;
     try {
       await this.prepare();
-      health = await this.memory.look();
+      health = await this.loadedNames.look();
     } catch (error) {
       health = {
         status: 'unhealthy',
         message: messageOf(error),
-        version: this.memory.version,
+        version: this.loadedNames.version,
         pid: null,
         staleUntilRestart: this.lastLook?.health.staleUntilRestart ?? 0,
       };
@@ -201,7 +201,7 @@ export class NbdServerExports implements ExportServer {
   }
 
   private async prepareOnce(): Promise<void> {
-    await this.memory.readVersion();
+    await this.loadedNames.readVersion();
     await this.files.prepare(this.options.logger);
     const removed = await this.links.sweep();
     if (removed.length > 0)
@@ -228,7 +228,7 @@ export class NbdServerExports implements ExportServer {
     await this.links.verify(devicePath, dev);
     const existed = await this.files.isRight(name);
     const link = await this.links.read(name);
-    const trusted = (existed && link !== null) || (await this.memory.hasLearned(name));
+    const trusted = (existed && link !== null) || (await this.loadedNames.isLoaded(name));
     if (!trusted) await this.links.remove(name);
     if (!existed) await this.files.write(name);
     if (trusted && link !== devicePath) await this.links.point(name, devicePath, dev);
@@ -236,7 +236,7 @@ export class NbdServerExports implements ExportServer {
   }
 
   private distrust(target: ExportTarget): Promise<void> {
-    this.memory.forget(target.name);
+    this.loadedNames.drop(target.name);
     return this.byName.run(target.name, () => this.links.remove(target.name));
   }
 

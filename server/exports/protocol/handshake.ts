@@ -55,7 +55,7 @@ export async function probeExport(
   try {
     const { size, flags } = await withNbdServer(
       address,
-      options.timeout ?? LIMITS.NBD_HANDSHAKE_TIMEOUT,
+      options.timeout ?? LIMITS.NBD_HANDSHAKE_TIMEOUT_MS,
       async (session) => {
         await greet(session);
         const leave = request(COMMAND.DISCONNECT, 0);
@@ -86,7 +86,7 @@ export async function probeExport(
 /** Does anybody speak NBD there? Connects, greets, leaves. Null when all is well, else the complaint. */
 export async function greets(
   address: NbdAddress,
-  timeout: number = LIMITS.NBD_HANDSHAKE_TIMEOUT,
+  timeout: number = LIMITS.NBD_HANDSHAKE_TIMEOUT_MS,
 ): Promise<string | null> {
   try {
     await withNbdServer(address, timeout, async (session) => {
@@ -102,7 +102,7 @@ export async function greets(
 /** Names the server offers. Throws NbdError when it does not answer properly, or forbids listing (`denied`). */
 export function listExports(
   address: NbdAddress,
-  timeout: number = LIMITS.NBD_HANDSHAKE_TIMEOUT,
+  timeout: number = LIMITS.NBD_HANDSHAKE_TIMEOUT_MS,
 ): Promise<string[]> {
   return withNbdServer(address, timeout, async (session) => {
     await greet(session);

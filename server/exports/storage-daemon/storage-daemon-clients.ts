@@ -51,14 +51,14 @@ export class StorageConnections {
   /** Waits until every connection is older than a handshake takes; false when new ones do not stop coming. */
   private async nobodyArrives(): Promise<boolean> {
     const { clock } = this;
-    const deadline = clock.monotonic() + LIMITS.EXPORT_CLIENT_LINGER;
+    const deadline = clock.monotonic() + LIMITS.EXPORT_CLIENT_LINGER_MS;
     let before = new Set<string>();
     for (;;) {
       const now = clientsOfPort(this.port);
       if (now.every((peer) => before.has(peer))) return true;
       if (clock.monotonic() > deadline) return false;
       before = new Set(now);
-      await clock.sleep(LIMITS.EXPORT_CLIENT_ARRIVES);
+      await clock.sleep(LIMITS.EXPORT_CLIENT_ARRIVES_MS);
     }
   }
 
@@ -67,7 +67,7 @@ export class StorageConnections {
     commands: StorageCommands,
     { name, volumeId, diskseq }: StorageExport,
   ): Promise<void> {
-    const refusal = await persist(this.clock, LIMITS.EXPORT_RELOAD_SETTLE, () =>
+    const refusal = await persist(this.clock, LIMITS.EXPORT_RELOAD_SETTLE_MS, () =>
       commands.offer(name, volumeId, diskseq),
     );
     if (refusal !== null) throw unhealthy(`export ${name} could not be given back: ${refusal}`);

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { Clock } from '../../core/clock';
-import { KeyedQueue } from '../../core/concurrency/map-concurrent';
+import { KeyedMutex } from '../../core/concurrency/keyed-mutex';
 import { LIMITS } from '../../core/limits';
 import { volumeIdOf } from '../naming';
 import { unhealthy } from '../server-process';
@@ -48,13 +48,13 @@ function exportId(name: string, diskseq: number | null): string {
 
 /** QMP commands of qemu-storage-daemon, as this backend uses them. One conversation at a time. */
 export class StorageMonitor {
-  private readonly queue = new KeyedQueue();
+  private readonly queue = new KeyedMutex();
 
   constructor(private readonly path: string) {}
 
   /** Throws QmpError. */
   talk<T>(work: (commands: StorageCommands) => Promise<T>): Promise<T> {
-    const options = { path: this.path, timeout: LIMITS.QMP_TIMEOUT, bytes: LIMITS.QMP_ANSWER_BYTES };
+    const options = { path: this.path, timeout: LIMITS.QMP_TIMEOUT_MS, bytes: LIMITS.QMP_ANSWER_BYTES };
     return this.queue.run('monitor', () => withQmp(options, (qmp) => work(new StorageCommands(qmp))));
   }
 }
@@ -169,7 +169,7 @@ export async function persist(
   for (;;) {
     const refusal = await refusalOf(command());
     if (refusal === null || clock.monotonic() > deadline) return refusal;
-    await clock.sleep(LIMITS.NBD_START_POLL);
+    await clock.sleep(LIMITS.NBD_START_POLL_MS);
   }
 }
 

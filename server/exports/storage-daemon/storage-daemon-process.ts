@@ -3,7 +3,7 @@ import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { promisify } from 'node:util';
 import type { Clock } from '../../core/clock';
-import { KeyedQueue } from '../../core/concurrency/map-concurrent';
+import { KeyedMutex } from '../../core/concurrency/keyed-mutex';
 import { LIMITS } from '../../core/limits';
 import type { Logger } from '../../core/log/logger';
 import {
@@ -45,7 +45,7 @@ export class StorageProcess {
   /** Names the process that was last seen, so that a new one is noticed. */
   identity: string | null = null;
   version: string | null = null;
-  private readonly queue = new KeyedQueue();
+  private readonly queue = new KeyedMutex();
   private readonly address: NbdAddress;
   private failures = 0;
   private startAgainAt = 0;
@@ -103,7 +103,7 @@ export class StorageProcess {
       if (!running) logger.info('qemu-storage-daemon has been started', { pid: await this.pid() });
     } catch (error) {
       this.failures += 1;
-      const pause = Math.min(LIMITS.NBD_REVIVE_CAP, LIMITS.NBD_REVIVE_BASE * 2 ** this.failures);
+      const pause = Math.min(LIMITS.NBD_REVIVE_CAP_MS, LIMITS.NBD_REVIVE_BASE_MS * 2 ** this.failures);
       this.startAgainAt = clock.monotonic() + pause;
       throw error;
     }
@@ -141,7 +141,7 @@ export class StorageProcess {
 
   private async program(program: string, args: readonly string[]): Promise<void> {
     try {
-      await run(program, args, { timeout: LIMITS.NBD_START_TIMEOUT });
+      await run(program, args, { timeout: LIMITS.NBD_START_TIMEOUT_MS });
     } catch (error) {
       const missing = error instanceof Error && 'code' in error && error.code === 'ENOENT';
       const words = missing
@@ -180,10 +180,10 @@ export class StorageProcess {
 
   private async until(condition: () => Promise<boolean>, complaint: string): Promise<void> {
     const { clock } = this.options;
-    const deadline = clock.monotonic() + LIMITS.NBD_START_TIMEOUT;
+    const deadline = clock.monotonic() + LIMITS.NBD_START_TIMEOUT_MS;
     while (!(await condition())) {
       if (clock.monotonic() > deadline) throw unhealthy(complaint);
-      await clock.sleep(LIMITS.NBD_START_POLL);
+      await clock.sleep(LIMITS.NBD_START_POLL_MS);
     }
   }
 }

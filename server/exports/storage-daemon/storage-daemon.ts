@@ -1,6 +1,6 @@
 import { basename } from 'node:path';
 import type { Clock } from '../../core/clock';
-import { KeyedQueue } from '../../core/concurrency/map-concurrent';
+import { KeyedMutex } from '../../core/concurrency/keyed-mutex';
 import { DaemonError, messageOf } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
 import type { Logger } from '../../core/log/logger';
@@ -58,7 +58,7 @@ export class StorageDaemonExports implements ExportServer {
   private readonly process: StorageProcess;
   private readonly probes: Probes;
   private readonly connections: StorageConnections;
-  private readonly byName = new KeyedQueue();
+  private readonly byName = new KeyedMutex();
   /** What was published and not withdrawn: put back when the server comes back without it. */
   private readonly wanted = new Map<string, ExportTarget>();
   /** Exports that could not be put back, with the reason. */
@@ -155,7 +155,7 @@ export class StorageDaemonExports implements ExportServer {
   /** The last look, at most two seconds old. A look starts a dead server that is ours to start, and publishes again what it lost. */
   health(): Promise<ExportServerHealth> {
     const { clock } = this.options;
-    if (this.lastLook && clock.monotonic() - this.lastLook.at < LIMITS.EXPORT_HEALTH_CACHE)
+    if (this.lastLook && clock.monotonic() - this.lastLook.at < LIMITS.EXPORT_HEALTH_CACHE_MS)
       return Promise.resolve(this.lastLook.health);
     this.looking ??= this.look().finally(() => {
       this.looking = null;
@@ -245,7 +245,7 @@ export class StorageDaemonExports implements ExportServer {
         const { found, open } = await commands.state(name, volumeId);
         if (found) {
           const mode = force || !(await this.isAlive(found, next)) ? 'hard' : 'safe';
-          const refusal = await persist(clock, LIMITS.EXPORT_CLIENT_LINGER, () =>
+          const refusal = await persist(clock, LIMITS.EXPORT_CLIENT_LINGER_MS, () =>
             commands.withhold(found.id, mode),
           );
           if (refusal !== null)
@@ -255,7 +255,7 @@ export class StorageDaemonExports implements ExportServer {
         }
         if (!open) return;
         const node = found?.node ?? nodeName(volumeId);
-        const refusal = await persist(clock, LIMITS.EXPORT_RELOAD_SETTLE, () => commands.close(node));
+        const refusal = await persist(clock, LIMITS.EXPORT_RELOAD_SETTLE_MS, () => commands.close(node));
         if (refusal !== null) throw unhealthy(`the disk of export ${name} is still held: ${refusal}`);
       }),
     );

@@ -10,12 +10,12 @@ const ACCEPTED = 'net.server.socket';
  * event stream is an answer, and may last). Nitro makes the server itself and lends it to nobody, so it is met at its first
  * connection, before a byte of it is read. Node looks for the overdue every 30 s. Returns the undo.
  */
-export function holdClientsToAPace(): () => void {
+export function limitConnections(): () => void {
   const listener = (message: unknown): void => {
     const server = serverOf(message);
     if (!server) return;
-    server.headersTimeout = LIMITS.HTTP_HEADERS;
-    server.requestTimeout = LIMITS.HTTP_REQUEST;
+    server.headersTimeout = LIMITS.HTTP_HEADERS_MS;
+    server.requestTimeout = LIMITS.HTTP_REQUEST_MS;
     server.maxConnections = LIMITS.HTTP_CONNECTIONS;
     unsubscribe(ACCEPTED, listener);
   };

@@ -20,7 +20,7 @@ export interface Call<Params, Query, Body> {
  * Checks everything a request carries and reports every wrong field at once.
  * Errors: VALIDATION_FAILED with details.fields, and those of readJson.
  */
-export async function readCall<P, Q, B, R>(
+export async function readRequest<P, Q, B, R>(
   endpoint: Endpoint<P, Q, B, R>,
   event: H3Event,
 ): Promise<Call<P, Q, B>> {

@@ -28,7 +28,7 @@ export class EventStream {
   constructor(
     event: H3Event,
     private readonly stopping: AbortSignal,
-    heartbeatMs: number = LIMITS.STREAM_HEARTBEAT,
+    heartbeatMs: number = LIMITS.STREAM_HEARTBEAT_MS,
   ) {
     if (stopping.aborted)
       throw new DaemonError('STOPPING', 'The daemon is stopping', { retryAfterSeconds: 5 });
@@ -75,7 +75,7 @@ export class EventStream {
 
   /** Resolves when the reader has taken what was written (or is gone): long replays go at the reader's pace. */
   async drained(): Promise<void> {
-    while (!this.over && this.response.writableNeedDrain) await this.sleep(LIMITS.STREAM_TICK, 'drain');
+    while (!this.over && this.response.writableNeedDrain) await this.sleep(LIMITS.STREAM_TICK_MS, 'drain');
   }
 
   readonly close = (): void => {

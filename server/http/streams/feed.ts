@@ -38,7 +38,7 @@ export async function streamFeed(
         devicesSeen = happened.sequence;
         stream.send({ name: 'device', data: deviceEventReply(happened) });
       }
-      await stream.wait(LIMITS.STREAM_TICK);
+      await stream.wait(LIMITS.STREAM_TICK_MS);
     }
   });
   quiet();
@@ -71,7 +71,7 @@ export async function streamOperation(
     send(await daemon.operations.journal(operationId));
     while (!stream.closed && !end.reached) {
       send(live.take());
-      await stream.wait(LIMITS.STREAM_TICK);
+      await stream.wait(LIMITS.STREAM_TICK_MS);
     }
     // The journal has the last word: it holds every entry, in order.
     if (!stream.closed) send(await daemon.operations.journal(operationId));

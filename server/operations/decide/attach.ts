@@ -122,22 +122,22 @@ function waitForObstacles(s: Situation, goal: AttachGoal): Action | null {
       volumeId: goal.volumeId,
       toAppliance: goal.vmId === s.policy.applianceVmId,
     };
-  const { stragglers, rival } = obstacles;
+  const { stragglers, conflictingOperation } = obstacles;
   if (stragglers > 0) {
     return {
       do: 'pause',
-      ms: LIMITS.JOB_POLL_MAX,
+      ms: LIMITS.JOB_POLL_MAX_MS,
       step: STEP,
       reason: 'an earlier detach job of this volume is still running in CloudStack',
       forget: ['obstacles', 'volume'],
     };
   }
-  if (rival === null) return null;
+  if (conflictingOperation === null) return null;
   return {
     do: 'pause',
     ms: 250,
     step: STEP,
-    reason: `operation ${rival} attaches another disk without a serial`,
+    reason: `operation ${conflictingOperation} attaches another disk without a serial`,
     forget: ['obstacles', 'volume'],
   };
 }
@@ -148,7 +148,7 @@ function waitForObstacles(s: Situation, goal: AttachGoal): Action | null {
  */
 function waitForGhost(s: Situation, goal: AttachGoal): Action | null {
   if (s.facts.gone === undefined)
-    return { do: 'await-gone', volumeId: goal.volumeId, timeout: LIMITS.DEVICE_GONE_DEADLINE };
+    return { do: 'await-gone', volumeId: goal.volumeId, timeout: LIMITS.DEVICE_GONE_DEADLINE_MS };
   if (s.facts.gone) return null;
   return giveUp(
     'DEVICE_STILL_PRESENT',
@@ -247,7 +247,7 @@ function mapAndPublish(
   if (s.facts.published) return done({ devicePath: device.path, volume, exported: true });
   const error = s.facts.publishError;
   const trying = s.elapsed('publish');
-  if (error && trying > LIMITS.EXPORT_DEADLINE) {
+  if (error && trying > LIMITS.EXPORT_DEADLINE_MS) {
     return giveUp(
       error.code,
       `The NBD export of volume ${volume.id} could not be published: ${error.message}`,

@@ -103,7 +103,7 @@ function removeVm(s: Situation<'cleanup'>): Action | Done<{ deleted: boolean; no
     });
   if (!s.facts.vm) return { do: 'read-vm', vmId };
   if (s.facts.vm === 'absent') return done({ deleted: true, note: '; the VM was already gone' });
-  if (s.elapsed('remove-vm') > LIMITS.RESOURCE_RETRY_DEADLINE)
+  if (s.elapsed('remove-vm') > LIMITS.RESOURCE_RETRY_DEADLINE_MS)
     return done({ deleted: false, note: '; the VM was kept' });
   return { do: 'intend', step: 'destroy-vm' };
 }

@@ -70,12 +70,12 @@ function sameNameTaken(name: string, offer: Offer): Action | null {
       volume_id: taken.id,
     });
   }
-  if (offer.rival === null) return null;
+  if (offer.conflictingOperation === null) return null;
   return {
     do: 'pause',
     ms: 250,
     step: 'check',
-    reason: `operation ${offer.rival} is creating a volume of the same name`,
+    reason: `operation ${offer.conflictingOperation} is creating a volume of the same name`,
     forget: ['offer'],
   };
 }
@@ -120,7 +120,7 @@ function findLostVolume(s: Situation<'create'>, checked: JsonObject): Action {
       volumeId: only.id,
     };
   }
-  if (created.looks < 2) return { do: 'find-created', since: state.since, after: LIMITS.CREATE_SETTLE };
+  if (created.looks < 2) return { do: 'find-created', since: state.since, after: LIMITS.CREATE_SETTLE_MS };
   return { do: 'submit', step: STEP, jobId: state.jobId, command: commandOf(s.operation, checked) };
 }
 
@@ -138,7 +138,7 @@ function finish(s: Situation<'create'>, volume: CloudVolume): Action {
       },
     };
   }
-  if (s.elapsed('settle') > LIMITS.VOLUME_BUSY_DEADLINE) {
+  if (s.elapsed('settle') > LIMITS.VOLUME_BUSY_DEADLINE_MS) {
     return giveUp('STEP_DEADLINE', `The new volume ${volume.id} stays in state ${volume.state}`, {
       volume_id: volume.id,
       state: volume.state,
@@ -146,7 +146,7 @@ function finish(s: Situation<'create'>, volume: CloudVolume): Action {
   }
   return {
     do: 'pause',
-    ms: LIMITS.JOB_POLL_MAX,
+    ms: LIMITS.JOB_POLL_MAX_MS,
     step: 'read-back',
     reason: `the volume is ${volume.state}`,
     forget: ['volume'],

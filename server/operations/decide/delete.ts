@@ -72,7 +72,7 @@ function deleteDetached(s: Situation<'delete'>, volumeId: string): Action {
 /** A disk that was on its way may have come between the last look at the guest and the call. */
 function deleted(s: Situation, volumeId: string, byUs: boolean): Action {
   if (byUs && s.facts.gone === undefined)
-    return { do: 'await-gone', volumeId, timeout: LIMITS.DEVICE_GONE_DEADLINE };
+    return { do: 'await-gone', volumeId, timeout: LIMITS.DEVICE_GONE_DEADLINE_MS };
   if (byUs && !s.facts.gone)
     return giveUp(
       'DEVICE_STILL_PRESENT',
@@ -84,7 +84,7 @@ function deleted(s: Situation, volumeId: string, byUs: boolean): Action {
 }
 
 function waitUntilAbsent(s: Situation, state: string, volumeId: string): Action {
-  if (s.elapsed('absent') > LIMITS.DELETE_DEADLINE) {
+  if (s.elapsed('absent') > LIMITS.DELETE_DEADLINE_MS) {
     return giveUp('STEP_DEADLINE', `CloudStack still lists volume ${volumeId} in state ${state}`, {
       volume_id: volumeId,
       state,
@@ -92,7 +92,7 @@ function waitUntilAbsent(s: Situation, state: string, volumeId: string): Action 
   }
   return {
     do: 'pause',
-    ms: LIMITS.JOB_POLL_MAX,
+    ms: LIMITS.JOB_POLL_MAX_MS,
     step: STEP,
     reason: `CloudStack is removing the volume (${state})`,
     forget: ['volume'],

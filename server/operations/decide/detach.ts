@@ -141,7 +141,7 @@ function leaveGuest(s: Situation, goal: DetachGoal, mapping: Mapping | null): Ac
   if (mapping && !s.journal.standing('withdraw', 'republish'))
     return { do: 'withdraw', volumeId: goal.volumeId, force: true };
   if (s.facts.gone === undefined)
-    return { do: 'await-gone', volumeId: goal.volumeId, timeout: LIMITS.DEVICE_GONE_DEADLINE };
+    return { do: 'await-gone', volumeId: goal.volumeId, timeout: LIMITS.DEVICE_GONE_DEADLINE_MS };
   if (mapping) return unmap(mapping);
   if (s.facts.gone) return null;
   return giveUp(

@@ -14,7 +14,7 @@ export function isLeaving(volume: CloudVolume): boolean {
 /** Waits while CloudStack is busy with the volume (Creating, Attaching, Migrating, Snapshotting, …); null when it is not. */
 export function waitWhileBusy(s: Situation, volume: CloudVolume): Action | null {
   if (SETTLED.has(volume.state)) return null;
-  if (s.elapsed('volume-busy') > LIMITS.VOLUME_BUSY_DEADLINE) {
+  if (s.elapsed('volume-busy') > LIMITS.VOLUME_BUSY_DEADLINE_MS) {
     return giveUp('VOLUME_BUSY', `The volume stays in state ${volume.state} in CloudStack`, {
       volume_id: volume.id,
       state: volume.state,
@@ -22,7 +22,7 @@ export function waitWhileBusy(s: Situation, volume: CloudVolume): Action | null 
   }
   return {
     do: 'pause',
-    ms: LIMITS.JOB_POLL_MAX,
+    ms: LIMITS.JOB_POLL_MAX_MS,
     step: 'read-volume',
     reason: `CloudStack is busy with the volume (${volume.state})`,
     forget: ['volume'],

@@ -81,7 +81,7 @@ async function correlateUntil(
     // The volume that the disk may belong to instead may be on its way out.
     const again = settled?.kind === 'waiting' && clock.monotonic() < deadline && !run.signal.aborted;
     if (!again) return settled ?? last;
-    await clock.sleep(LIMITS.CONTESTED_DISK_POLL, run.signal);
+    await clock.sleep(LIMITS.CONTESTED_DISK_POLL_MS, run.signal);
   }
 }
 
@@ -129,7 +129,7 @@ function worldOf(
     events: run.parts.watcher.recentEvents(),
     submittedAt: submittedAt(run),
     disksBefore: disksBefore(run.journal),
-    window: LIMITS.CONTEMPORARY_WINDOW,
+    window: LIMITS.CONTEMPORARY_WINDOW_MS,
     tolerance: run.parts.settings.sizeTolerance,
     rootDevices: rootDevices(snapshot),
   };

@@ -14,7 +14,7 @@ export async function awaitJob(
   run: OperationRun,
   action: Extract<Action, { do: 'await-job' }>,
 ): Promise<Operation | null> {
-  const place = run.siblings.lines.join(action.vmId);
+  const place = run.otherRuns.lines.join(action.vmId);
   try {
     return await untilEnded(run, action, place.first);
   } finally {
@@ -48,10 +48,10 @@ async function untilEnded(
       });
     }
     const elapsed = clock.monotonic() - begun;
-    if (elapsed > LIMITS.JOB_DEADLINE) {
+    if (elapsed > LIMITS.JOB_DEADLINE_MS) {
       return run.giveUp(
         'STEP_DEADLINE',
-        `The CloudStack job ${jobId} has not ended within ${LIMITS.JOB_DEADLINE / 60_000} minutes`,
+        `The CloudStack job ${jobId} has not ended within ${LIMITS.JOB_DEADLINE_MS / 60_000} minutes`,
       );
     }
     await pause();
@@ -65,7 +65,7 @@ function pauses({ parts: { clock }, signal }: OperationRun, first: AbortSignal):
   let since = clock.monotonic();
   return async () => {
     if (!first.aborted) {
-      await sleepUntilAny(clock, LIMITS.JOB_POLL_MAX, [signal, first]);
+      await sleepUntilAny(clock, LIMITS.JOB_POLL_MAX_MS, [signal, first]);
       if (!first.aborted || signal.aborted) return;
       since = clock.monotonic();
     }

@@ -2,7 +2,7 @@ import type { CloudVolume } from '../../cloudstack/cloud';
 import { LIMITS } from '../../core/limits';
 import type { Device, DeviceSnapshot, Holder } from '../../devices/device';
 import { verifyIdentity } from '../../devices/identity';
-import { isMute, serialNames } from '../../devices/serial';
+import { lacksSerials, serialNames } from '../../devices/serial';
 import { exportName } from '../../exports/naming';
 import type { Mapping } from '../../model/operation';
 import type { Action } from '../decision';
@@ -74,7 +74,7 @@ async function readOffer(run: OperationRun): Promise<void> {
       cloud.listVolumes({ name: request.name, zoneId: request.zone_id }),
     ]),
   );
-  const rival = run.siblings
+  const conflictingOperation = run.otherRuns
     .running()
     .find(
       (other) =>
@@ -83,7 +83,14 @@ async function readOffer(run: OperationRun): Promise<void> {
         other.request.name === request.name &&
         other.request.zone_id === request.zone_id,
     );
-  run.learn({ offer: { zone, offering, sameName: sameName.filter(isLive), rival: rival?.id ?? null } });
+  run.learn({
+    offer: {
+      zone,
+      offering,
+      sameName: sameName.filter(isLive),
+      conflictingOperation: conflictingOperation?.id ?? null,
+    },
+  });
 }
 
 function isLive(volume: CloudVolume): boolean {
@@ -113,7 +120,7 @@ async function findCreated(run: OperationRun, since: number, after: number): Pro
     const fits =
       volume.diskOfferingId === request.disk_offering_id &&
       volume.size >= wanted &&
-      created >= since - LIMITS.SIGNATURE_LIFETIME;
+      created >= since - LIMITS.SIGNATURE_LIFETIME_MS;
     if (!fits) continue;
     const owners = await run.parts.ledger.listOperations({ volumeId: volume.id, limit: 1 });
     if (owners.every((owner) => owner.id === id)) mine.push(volume);
@@ -124,7 +131,7 @@ async function findCreated(run: OperationRun, since: number, after: number): Pro
 async function readObstacles(run: OperationRun, volumeId: string, toAppliance: boolean): Promise<void> {
   const { ledger, cloud } = run.parts;
   let stragglers = 0;
-  const jobs = await run.active(() => ledger.stragglingJobs(volumeId));
+  const jobs = await run.active(() => ledger.openDetachJobs(volumeId));
   // They may have ended since the volume was read.
   if (jobs.length > 0) run.forget(['volume']);
   for (const straggler of jobs) {
@@ -132,29 +139,29 @@ async function readObstacles(run: OperationRun, volumeId: string, toAppliance: b
     if (job?.status === 'pending') stragglers += 1;
     else {
       const outcome = job === null ? 'unknown' : job.status === 'succeeded' ? 'ok' : 'failed';
-      await run.active(() => ledger.settleStraggler(run.epoch, straggler, { outcome, straggler: true }));
+      await run.active(() => ledger.settleOpenDetachJob(run.epoch, straggler, { outcome, straggler: true }));
     }
   }
-  const rival = toAppliance && stragglers === 0 ? seriallessRival(run) : null;
-  run.learn({ obstacles: { stragglers, rival } });
+  const conflictingOperation = toAppliance && stragglers === 0 ? conflictingAttach(run) : null;
+  run.learn({ obstacles: { stragglers, conflictingOperation } });
 }
 
 /**
  * Size is the only witness where disks have no serial, so one disk at a time is on its way into this guest: the others wait until the
  * operation that asked for it has ended. Looking and taking the turn is one step, so two never take it at once.
  */
-function seriallessRival(run: OperationRun): string | null {
-  if (!isMute(run.parts.watcher.snapshot().devices)) return null;
+function conflictingAttach(run: OperationRun): string | null {
+  if (!lacksSerials(run.parts.watcher.snapshot().devices)) return null;
   const { applianceVmId } = run.parts.policy();
-  const rival = run.siblings
-    .bringingDisks()
+  const conflictingOperation = run.otherRuns
+    .attachingDisks()
     .find(
       (other) =>
         other.id !== run.operation.id &&
         ((other.type === 'attach' && other.request.vm_id === applianceVmId) || other.type === 'cleanup'),
     );
-  if (!rival) run.permitDisk();
-  return rival?.id ?? null;
+  if (!conflictingOperation) run.allowDisk();
+  return conflictingOperation?.id ?? null;
 }
 
 async function readHolders(run: OperationRun, volumeId: string): Promise<Holder[]> {
@@ -189,7 +196,7 @@ async function awaitGone(run: OperationRun, volumeId: string, timeout: number): 
   const { ledger, watcher } = run.parts;
   const mapping = await run.active(() => ledger.readMapping(volumeId));
   const here = mapping?.vmId === run.parts.policy().applianceVmId ? mapping : null;
-  // A disk that has not told its serial yet may be this very one; after LIMITS.SERIAL_READ_TIMEOUT it has, or never will.
+  // A disk that has not told its serial yet may be this very one; after LIMITS.SERIAL_READ_TIMEOUT_MS it has, or never will.
   const gone = (snapshot: DeviceSnapshot) => {
     const untold = snapshot.devices.some(({ serialState }) => serialState === 'pending');
     return untold || deviceOfVolume(snapshot, volumeId, here) !== null ? null : true;

@@ -1,5 +1,5 @@
 import { CloudError } from '../../cloudstack/cloud';
-import type { Permits } from '../../core/concurrency/semaphore';
+import type { Semaphore } from '../../core/concurrency/semaphore';
 import { DaemonError, type ErrorCode } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
 import { VOLUME_CREATE_FAILED } from '../../core/log/log-events';
@@ -8,7 +8,7 @@ import type { JournalEntry, JsonObject, Operation, TerminalStatus } from '../../
 import { decide } from '../decide';
 import type { Action, Facts } from '../decision';
 import { Journal } from '../journal';
-import type { EngineParts, Siblings } from '../parts';
+import type { EngineParts, OtherRuns } from '../parts';
 import { perform } from './actions';
 
 /** Why a run waits right now; shown by health, the operation and the logs. */
@@ -36,8 +36,8 @@ export class OperationRun {
   constructor(
     readonly parts: EngineParts,
     readonly epoch: Epoch,
-    readonly siblings: Siblings,
-    private readonly permits: Permits,
+    readonly otherRuns: OtherRuns,
+    private readonly permits: Semaphore,
     operation: Operation,
     readonly signal: AbortSignal,
   ) {
@@ -63,12 +63,12 @@ export class OperationRun {
   }
 
   /** From now on, and until it ends, this run may bring a disk into the guest. Said before the intent, between two looks at the others. */
-  permitDisk(): void {
+  allowDisk(): void {
     this.disksPermitted = true;
   }
 
   /** Has it asked for an attach, or is it about to? A run whose journal is not read yet may have, before a restart. */
-  get mayBringADisk(): boolean {
+  get mayAttachDisk(): boolean {
     return this.disksPermitted || !this.journalRead || this.journal.mutation('attach-volume').at !== 'none';
   }
 
@@ -78,7 +78,7 @@ export class OperationRun {
         const entries = await this.permits.use(() => this.parts.ledger.readJournal(this.operation.id));
         this.journal = new Journal(entries);
         this.journalRead = true;
-        this.tellOfClaim(entries);
+        this.publishClaim(entries);
         return;
       } catch (error) {
         await this.waitForDatabase(error, 1);
@@ -87,7 +87,7 @@ export class OperationRun {
   }
 
   /** The claim writes the second entry of a journal; whoever follows the events hears of it when the run begins. */
-  private tellOfClaim(entries: readonly JournalEntry[]): void {
+  private publishClaim(entries: readonly JournalEntry[]): void {
     const [, claimed, later] = entries;
     if (claimed?.data.epoch === this.epoch.number && later === undefined)
       this.parts.events.publish([claimed]);
@@ -134,7 +134,7 @@ export class OperationRun {
     if (error instanceof DaemonError) return this.afterOurError(what, error);
     if (!(error instanceof CloudError)) throw error;
     const away = error.kind === 'network' || error.kind === 'configuration';
-    const tooLong = !away && this.elapsed(`retry:${what}`) > LIMITS.RESOURCE_RETRY_DEADLINE;
+    const tooLong = !away && this.elapsed(`retry:${what}`) > LIMITS.RESOURCE_RETRY_DEADLINE_MS;
     if (error.transient && !tooLong) return this.backOff(what, error.message, error.retryAfter);
     return this.giveUp(cloudCode(error), error.message);
   }
@@ -147,7 +147,7 @@ export class OperationRun {
         return this.backOff(what, error.message, null);
       case 'EXPORT_CONFIG_FAILED':
       case 'EXPORT_SERVER_UNHEALTHY':
-        if (this.elapsed(`retry:${what}`) <= LIMITS.EXPORT_DEADLINE)
+        if (this.elapsed(`retry:${what}`) <= LIMITS.EXPORT_DEADLINE_MS)
           return this.backOff(what, error.message, null);
         return this.giveUp(error.code, error.message);
       default:
@@ -176,9 +176,9 @@ export class OperationRun {
   /** Full jitter, base 1 s, cap 30 s (DESIGN section 4); persisted, so that everybody sees when and why. */
   private async backOff(step: string, reason: string, retryAfter: number | null): Promise<null> {
     this.attempt += 1;
-    const ceiling = Math.min(LIMITS.RETRY_CAP, LIMITS.RETRY_BASE * 2 ** Math.min(this.attempt - 1, 10));
+    const ceiling = Math.min(LIMITS.RETRY_CAP_MS, LIMITS.RETRY_BASE_MS * 2 ** Math.min(this.attempt - 1, 10));
     const delay = Math.max(
-      LIMITS.RETRY_FLOOR,
+      LIMITS.RETRY_FLOOR_MS,
       Math.ceil(this.parts.random.fraction() * ceiling),
       retryAfter ?? 0,
     );
@@ -236,7 +236,7 @@ export class OperationRun {
       error,
     });
     await this.parts.clock.sleep(
-      Math.min(LIMITS.DATABASE_BACKOFF_CAP, 100 * 2 ** Math.min(attempt, 8)),
+      Math.min(LIMITS.DATABASE_BACKOFF_CAP_MS, 100 * 2 ** Math.min(attempt, 8)),
       this.signal,
     );
   }

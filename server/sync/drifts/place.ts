@@ -44,7 +44,7 @@ export function mapAnew(view: View, volume: CloudVolume, device: Device): Repair
 /** Null while an operation is in flight on a volume whose mapping would lose the path: the next run finds it settled. */
 function remap(view: View, mapping: NewMapping, device: Device): RepairStep[] | null {
   const displaces = view.rivals(mapping.volumeId, device.path);
-  if (displaces.some((rival) => view.o.busy.has(rival))) return null;
+  if (displaces.some((conflictingOperation) => view.o.busy.has(conflictingOperation))) return null;
   return [
     { kind: 'rows', effects: [{ kind: 'put-mapping', mapping, displaces }] },
     ...publication(view, mapping.volumeId, device),

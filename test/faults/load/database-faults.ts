@@ -216,7 +216,7 @@ async function killSessions(rig: Rig): Promise<void> {
 
 /** A real lock, held longer than the daemon waits for one in a third of the cases. */
 async function lockRow(rig: Rig, chance: Chance): Promise<void> {
-  const ms = chance.between(1, 3) === 3 ? LIMITS.DATABASE_LOCK_WAIT + 500 : 300;
+  const ms = chance.between(1, 3) === 3 ? LIMITS.DATABASE_LOCK_WAIT_MS + 500 : 300;
   const seconds = ms / 1_000;
   await rig.lab.database.query(
     `SELECT SLEEP(${seconds}) FROM appliances WHERE id = ? FOR UPDATE`,

@@ -146,7 +146,7 @@ describe.each(['before', 'after'] as const)(
         end,
       });
       proxy.cut = moment;
-      await ledger.settleStraggler(epoch, { operationId: id, step: 'detach-volume', jobId: 'j' }, {});
+      await ledger.settleOpenDetachJob(epoch, { operationId: id, step: 'detach-volume', jobId: 'j' }, {});
       expect(proxy.cuts).toBe(1);
       expect((await truth.readJournal(id)).filter(({ state }) => state === 'finished')).toHaveLength(1);
     });

@@ -132,12 +132,12 @@ describe('a database from before straggling_jobs', () => {
       });
     }
     const open = [{ operationId: 'open', step: 'detach-volume', jobId: 'lost' }];
-    expect(await ledger.stragglingJobs('open')).toEqual(open);
+    expect(await ledger.openDetachJobs('open')).toEqual(open);
     await server.query('DROP TABLE straggling_jobs', [], dsn.database);
     await server.query("DELETE FROM volume_daemon_migrations WHERE id LIKE '005%'", [], dsn.database);
     expect(await migrate(dsn, silentLogger)).toEqual(['005-straggling-jobs']);
-    expect(await ledger.stragglingJobs('open')).toEqual(open);
-    expect(await ledger.stragglingJobs('settled')).toEqual([]);
+    expect(await ledger.openDetachJobs('open')).toEqual(open);
+    expect(await ledger.openDetachJobs('settled')).toEqual([]);
   });
 });
 

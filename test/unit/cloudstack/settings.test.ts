@@ -161,12 +161,12 @@ describe('what a failed job says about trying again', () => {
 
 describe('small things', () => {
   it('jobs are looked at quickly at first, and never more often than a tenth of their time', () => {
-    expect(jobPollDelay(0, 0)).toBe(LIMITS.JOB_POLL_FIRST);
-    expect(jobPollDelay(1_000, 10 * 60_000)).toBe(LIMITS.JOB_POLL_MAX);
+    expect(jobPollDelay(0, 0)).toBe(LIMITS.JOB_POLL_FIRST_MS);
+    expect(jobPollDelay(1_000, 10 * 60_000)).toBe(LIMITS.JOB_POLL_MAX_MS);
     let elapsed = 0;
     for (let poll = 0; poll < 50; poll += 1) {
       const delay = jobPollDelay(poll, elapsed);
-      expect(delay).toBeLessThanOrEqual(Math.max(LIMITS.JOB_POLL_FIRST, elapsed / 10));
+      expect(delay).toBeLessThanOrEqual(Math.max(LIMITS.JOB_POLL_FIRST_MS, elapsed / 10));
       elapsed += delay;
     }
   });

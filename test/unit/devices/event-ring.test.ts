@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { LIMITS } from '~/server/core/limits';
-import { CorrelationChannel } from '~/server/devices/event-ring';
+import { EventRing } from '~/server/devices/event-ring';
 import { ManualClock, settle } from './manual-clock';
 import { disk } from './worlds';
 
 function channel(capacity = 100) {
   const clock = new ManualClock();
-  const made = new CorrelationChannel(capacity, clock);
+  const made = new EventRing(capacity, clock);
   const publish = (name = 'vdb') =>
     made.publish({ type: 'added', device: disk({ name }), at: clock.now(), monotonic: clock.monotonic() });
   return { clock, made, publish };
@@ -37,9 +37,9 @@ describe('the correlation channel', () => {
   it('gives a late waiter the last 5 s, and nothing older', async () => {
     const { clock, made, publish } = channel();
     publish('vdb');
-    await clock.advance(LIMITS.CONTEMPORARY_WINDOW + 1);
+    await clock.advance(LIMITS.CONTEMPORARY_WINDOW_MS + 1);
     publish('vdc');
-    await clock.advance(LIMITS.CONTEMPORARY_WINDOW);
+    await clock.advance(LIMITS.CONTEMPORARY_WINDOW_MS);
     expect(names(made.read(made.cursorSince(clock.monotonic())))).toEqual(['vdc']);
     await clock.advance(1);
     expect(names(made.read(made.cursorSince(clock.monotonic())))).toEqual([]);

@@ -55,7 +55,7 @@ class Mute {
       events: watcher.recentEvents(),
       disksBefore: { bootId: snapshot.bootId, disks: [] },
       submittedAt: this.clock.monotonic() - 500_000 - ago,
-      window: LIMITS.CONTEMPORARY_WINDOW,
+      window: LIMITS.CONTEMPORARY_WINDOW_MS,
       tolerance: 3 * GIB,
       rootDevices: rootDevices(snapshot),
     });
@@ -85,7 +85,7 @@ describe('a crash between the plug and the mapping, without serials', () => {
 
   it('a disk that came before the attach was submitted is still no candidate', async () => {
     const { mute, watcher } = await afterCrash();
-    expect(mute.correlate(watcher, 10_000 - LIMITS.CONTEMPORARY_WINDOW - 1)).toMatchObject({
+    expect(mute.correlate(watcher, 10_000 - LIMITS.CONTEMPORARY_WINDOW_MS - 1)).toMatchObject({
       kind: 'waiting',
     });
   });

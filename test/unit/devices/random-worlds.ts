@@ -243,8 +243,11 @@ export function knowable({ world, disks, serials, rebooted }: RandomWorld): Devi
   const silent = rest.some((disk) => !disk.told && (disk.device.serialState === 'pending' || mayBeNew(disk)));
   const provablyNew = only.seen && only.fresh && !rebooted;
   if (serials) return silent && !provablyNew ? null : only.device;
-  const rival = rest.some((disk) => disk.told && disk.fits && disk.device.diskseq !== null && mayBeNew(disk));
-  if (silent || rival || !only.seen || !only.fresh || only.device.diskseq === null) return null;
+  const conflictingOperation = rest.some(
+    (disk) => disk.told && disk.fits && disk.device.diskseq !== null && mayBeNew(disk),
+  );
+  if (silent || conflictingOperation || !only.seen || !only.fresh || only.device.diskseq === null)
+    return null;
   // After a reboot it may be any disk of its size that was there before.
   if (rebooted && others.some(({ fresh, device }) => !fresh && isSizeOf(only.device.size, device.size)))
     return null;

@@ -79,17 +79,17 @@ describe('a dying disk', () => {
   it('is unreadable after the timeout, and tried again later and later', async () => {
     const { clock, here, reader } = setUp();
     reader.ask('vdb#7', 'b');
-    await clock.advance(LIMITS.SERIAL_READ_TIMEOUT);
+    await clock.advance(LIMITS.SERIAL_READ_TIMEOUT_MS);
     expect(reader.ask('vdb#7', 'b').serialState).toBe('unreadable');
     here.answer('b', errno('EIO'));
-    await clock.advance(LIMITS.RETRY_BASE);
+    await clock.advance(LIMITS.RETRY_BASE_MS);
     reader.ask('vdb#7', 'b');
     expect(here.asked).toHaveLength(2);
     here.answer('b', errno('EIO'));
-    await clock.advance(LIMITS.RETRY_BASE);
+    await clock.advance(LIMITS.RETRY_BASE_MS);
     reader.ask('vdb#7', 'b');
     expect(here.asked).toHaveLength(2);
-    await clock.advance(LIMITS.RETRY_BASE);
+    await clock.advance(LIMITS.RETRY_BASE_MS);
     expect(reader.ask('vdb#7', 'b').serialState).toBe('unreadable');
     expect(here.asked).toHaveLength(3);
     here.answer('b', Buffer.from('alive'));
@@ -101,7 +101,7 @@ describe('a dying disk', () => {
     const { clock, here, elsewhere, reader } = setUp();
     for (const name of ['b', 'c', 'd']) reader.ask(name, name);
     expect(here.asked).toEqual(['b', 'c']);
-    await clock.advance(LIMITS.SERIAL_READ_TIMEOUT);
+    await clock.advance(LIMITS.SERIAL_READ_TIMEOUT_MS);
     expect(elsewhere.asked).toEqual(['d']);
     elsewhere.answer('d', Buffer.from('healthy'));
     await settle();
@@ -112,12 +112,12 @@ describe('a dying disk', () => {
     const { clock, here, elsewhere, reader } = setUp();
     const names = Array.from({ length: LIMITS.SERIAL_STUCK_MAX + 4 }, (_, index) => `disk ${index}`);
     for (const name of names) reader.ask(name, name);
-    await clock.advance(LIMITS.SERIAL_READ_TIMEOUT * names.length);
+    await clock.advance(LIMITS.SERIAL_READ_TIMEOUT_MS * names.length);
     const started = here.asked.length + elsewhere.asked.length;
     expect(started).toBeLessThanOrEqual(LIMITS.SERIAL_STUCK_MAX + 1);
     expect(names.map((name) => reader.ask(name, name).serialState)).toEqual(names.map(() => 'unreadable'));
     for (const name of here.asked) here.answer(name, errno('EIO'));
-    await clock.advance(LIMITS.SERIAL_RETRY_CAP);
+    await clock.advance(LIMITS.SERIAL_RETRY_CAP_MS);
     for (const name of names) reader.ask(name, name);
     expect(here.asked.length + elsewhere.asked.length).toBeGreaterThan(started);
   });

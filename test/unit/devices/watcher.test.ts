@@ -200,7 +200,7 @@ describe('a guest that cannot be read', () => {
     const { clock, watcher } = setUp();
     expect(watcher.health().status).toBe('unknown');
     await watcher.start();
-    await clock.advance(LIMITS.SCAN_STALE + 1);
+    await clock.advance(LIMITS.SCAN_STALE_MS + 1);
     expect(watcher.health()).toMatchObject({ status: 'degraded' });
   });
 });
@@ -229,12 +229,12 @@ describe('waiting for a device', () => {
     const { clock, guest, watcher } = setUp();
     await watcher.start();
     const waited = watcher.waitFor(byName('vdb'), { timeout: 30_000 });
-    await clock.advance(LIMITS.FAST_SCAN * 10);
+    await clock.advance(LIMITS.FAST_SCAN_MS * 10);
     expect(guest.looks).toBeGreaterThanOrEqual(10);
     guest.devices = [disk()];
-    await clock.advance(LIMITS.FAST_SCAN);
+    await clock.advance(LIMITS.FAST_SCAN_MS);
     expect(await waited).toMatchObject({ name: 'vdb' });
-    await clock.advance(LIMITS.FAST_SCAN);
+    await clock.advance(LIMITS.FAST_SCAN_MS);
     const looks = guest.looks;
     await clock.advance(60_000);
     expect(guest.looks).toBe(looks);
@@ -248,7 +248,7 @@ describe('waiting for a device', () => {
     await settle();
     guest.devices = [disk(), disk({ name: 'vdc', diskseq: 8 }), disk({ name: 'vdd', diskseq: 9 })];
     const before = guest.looks;
-    await clock.advance(LIMITS.FAST_SCAN);
+    await clock.advance(LIMITS.FAST_SCAN_MS);
     expect((await Promise.all(waited)).map((device) => device?.name)).toEqual(['vdb', 'vdc', 'vdd']);
     expect(guest.looks).toBe(before + 1);
   });

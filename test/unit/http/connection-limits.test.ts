@@ -3,7 +3,7 @@ import { createServer, type Server } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { afterEach, expect, it } from 'vitest';
 import { LIMITS } from '~/server/core/limits';
-import { holdClientsToAPace } from '~/server/http/request/connection-limits';
+import { limitConnections } from '~/server/http/request/connection-limits';
 import { withLimits } from '~/test/support/limits';
 
 const undo: (() => void)[] = [];
@@ -12,7 +12,7 @@ afterEach(() => {
 });
 
 async function serve(): Promise<{ server: Server; open(text: string): Promise<Socket> }> {
-  undo.push(holdClientsToAPace());
+  undo.push(limitConnections());
   const server = createServer({ connectionsCheckingInterval: 20 }, (incoming, response) => {
     incoming.resume().once('end', () => response.end('fine'));
     incoming.once('error', () => undefined);
@@ -42,7 +42,7 @@ async function readToEnd(socket: Socket): Promise<string> {
 }
 
 it('a client that sends its headers, or its body, a drop at a time is cut off with 408', async () => {
-  await withLimits({ HTTP_HEADERS: 150, HTTP_REQUEST: 300 }, async () => {
+  await withLimits({ HTTP_HEADERS_MS: 150, HTTP_REQUEST_MS: 300 }, async () => {
     const { open } = await serve();
     const answers = await Promise.all([
       open('GET / HTTP/1.1\r\nHost: localhost\r\nX: ').then(readToEnd),
@@ -57,8 +57,8 @@ it('the server is met at its first connection, and only that server is changed',
   const socket = await open('GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n');
   expect(await readToEnd(socket)).toMatch(/^HTTP\/1\.1 200 /);
   expect([server.headersTimeout, server.requestTimeout, server.maxConnections]).toEqual([
-    LIMITS.HTTP_HEADERS,
-    LIMITS.HTTP_REQUEST,
+    LIMITS.HTTP_HEADERS_MS,
+    LIMITS.HTTP_REQUEST_MS,
     LIMITS.HTTP_CONNECTIONS,
   ]);
 });

@@ -130,7 +130,7 @@ describe('GET /events', () => {
   });
 
   it('tells of devices as they come, not at the next look at the clock', async () => {
-    await withLimits({ STREAM_TICK: 3_600_000 }, async () => {
+    await withLimits({ STREAM_TICK_MS: 3_600_000 }, async () => {
       const reader = await Reader.open('/api/v1/events');
       await vi.waitFor(() => expect(daemon.listeningToDevices).toBe(1));
       daemon.device(deviceEvent(1));
@@ -142,7 +142,7 @@ describe('GET /events', () => {
   });
 
   it('beats while nothing happens, so that both ends notice a dead connection', async () => {
-    await withLimits({ STREAM_HEARTBEAT: 20 }, async () => {
+    await withLimits({ STREAM_HEARTBEAT_MS: 20 }, async () => {
       const reader = await Reader.open('/api/v1/events');
       await vi.waitFor(() => expect(reader.beats).toBeGreaterThan(2), { timeout: 10_000 });
       reader.leave();

@@ -16,7 +16,7 @@ const here = { volume_id: VOLUME, vm_id: APPLIANCE };
 const intent: Step = ['attach-volume', 'intent', { job_id: 'j1' }];
 const accepted: Step = ['attach-volume', 'accepted', { job_id: 'j1' }];
 const ok: Step = ['attach-volume', 'finished', { job_id: 'j1', outcome: 'ok' }];
-const clear = { stragglers: 0, rival: null };
+const clear = { stragglers: 0, conflictingOperation: null };
 const attached = volume({ vmId: APPLIANCE, deviceId: 1 });
 
 describe('attach decides', () => {
@@ -44,7 +44,9 @@ describe('attach decides', () => {
     expect(decideAttach(situation('attach', here, { facts: ready }))).toMatchObject({ do: 'read-obstacles' });
     expect(
       decideAttach(
-        situation('attach', here, { facts: { ...ready, obstacles: { stragglers: 1, rival: null } } }),
+        situation('attach', here, {
+          facts: { ...ready, obstacles: { stragglers: 1, conflictingOperation: null } },
+        }),
       ),
     ).toMatchObject({ do: 'pause' });
     expect(
@@ -56,7 +58,7 @@ describe('attach decides', () => {
     for (const vmId of [here.vm_id, OTHER_VM]) {
       const facts = { volume: volume({ vmId, deviceId: 1 }) };
       expect(decideAttach(situation('attach', here, { facts }))).toMatchObject({ do: 'read-obstacles' });
-      const obstacles = { stragglers: 1, rival: null };
+      const obstacles = { stragglers: 1, conflictingOperation: null };
       expect(decideAttach(situation('attach', here, { facts: { ...facts, obstacles } }))).toMatchObject({
         do: 'pause',
         forget: ['obstacles', 'volume'],

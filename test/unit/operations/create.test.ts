@@ -6,7 +6,7 @@ const GIB = 1024 ** 3;
 const request = { name: 'disk', size: GIB + 1, disk_offering_id: OFFERING, zone_id: ZONE };
 const zone = { id: ZONE, name: 'zone', allocationState: 'Enabled' };
 const offering = { id: OFFERING, name: 'Custom', customized: true, sizeGiB: 0 };
-const offer = { zone, offering, sameName: [], rival: null };
+const offer = { zone, offering, sameName: [], conflictingOperation: null };
 const checked: Step = ['check', 'done', { size_gib: 2, zone_id: ZONE }];
 const intent: Step = ['create-volume', 'intent', { job_id: 'j1' }];
 
@@ -34,7 +34,9 @@ describe('create decides', () => {
 
   it('waits for an earlier operation that is creating the same name', () => {
     expect(
-      decideCreate(situation('create', request, { facts: { offer: { ...offer, rival: 'other' } } })),
+      decideCreate(
+        situation('create', request, { facts: { offer: { ...offer, conflictingOperation: 'other' } } }),
+      ),
     ).toMatchObject({ do: 'pause', forget: ['offer'] });
   });
 

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { JobLines } from '~/server/operations/vm-job-queue';
+import { VmJobQueue } from '~/server/operations/vm-job-queue';
 
 describe('the jobs of one VM', () => {
   it('come first in the order they joined, each when the one before has left', () => {
-    const lines = new JobLines();
+    const lines = new VmJobQueue();
     const [one, two, three] = [lines.join('vm'), lines.join('vm'), lines.join('vm')];
     const first = () => [one, two, three].map((place) => place.first.aborted);
     expect(first()).toEqual([true, false, false]);
@@ -16,7 +16,7 @@ describe('the jobs of one VM', () => {
   });
 
   it('lose their place when they leave early', () => {
-    const lines = new JobLines();
+    const lines = new VmJobQueue();
     const [one, two, three] = [lines.join('vm'), lines.join('vm'), lines.join('vm')];
     two.leave();
     expect(three.first.aborted).toBe(false);
@@ -25,7 +25,7 @@ describe('the jobs of one VM', () => {
   });
 
   it('wait for no job of another VM, and for none when the VM is not known', () => {
-    const lines = new JobLines();
+    const lines = new VmJobQueue();
     lines.join('vm');
     expect(lines.join('other').first.aborted).toBe(true);
     expect(lines.join(null).first.aborted).toBe(true);

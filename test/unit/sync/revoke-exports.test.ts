@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { silentLogger } from '~/server/core/log/logger';
 import { exportName } from '~/server/exports/naming';
-import { closeWrongExports, withdrawSurprises } from '~/server/sync/revoke-exports';
+import { revokeExports, revokeUnproven } from '~/server/sync/revoke-exports';
 import { MemoryAppliance } from './appliance';
 
 /** An appliance with two volumes that are mapped and exported, and the look that follows what the test has done to them. */
@@ -14,7 +14,7 @@ async function make() {
   const surprise = async (isBusyWith: (id: string) => boolean = () => false) => {
     const { ledger, exports, vmId, clock } = appliance;
     const snapshot = { ...(await appliance.guest.look()), at: clock.now(), scanned: true };
-    return withdrawSurprises({ ledger, exports, logger: silentLogger, isBusyWith }, vmId, snapshot);
+    return revokeUnproven({ ledger, exports, logger: silentLogger, isBusyWith }, vmId, snapshot);
   };
   const served = () => ids.filter((id) => appliance.exports.links.has(exportName(id)));
   return { appliance, first, second, surprise, served };
@@ -85,7 +85,7 @@ describe('an export that leads to a wrong disk, or to none', () => {
       listMappings: () => Promise.reject(new Error('away')),
     });
     const parts = { ledger: away, exports, logger: silentLogger, isBusyWith: () => true };
-    await closeWrongExports(parts, vmId, () => snapshot);
+    await revokeExports(parts, vmId, () => snapshot);
   }
 
   it('is closed although the database is away and an operation works on the volume', async () => {

@@ -158,7 +158,7 @@ describe('what sync says', () => {
     expect(told(await run(appliance))).toEqual([]);
     await appliance.clock.advance(1_000);
     expect(told(await run(appliance))).toEqual([]);
-    await appliance.clock.advance(LIMITS.STUCK_STATE);
+    await appliance.clock.advance(LIMITS.STUCK_STATE_MS);
     expect(told(await run(appliance))).toEqual(['stuck-state reported']);
     appliance.model.inventory.volume('', '', id).state = 'Ready';
     expect(told(await run(appliance))).toEqual([]);
