@@ -1,24 +1,9 @@
 import type { Clock } from '../core/clock';
 import type { Logger } from '../core/log/logger';
+import type { OsseaConfigRow } from '../model/ossea-config';
 import { CloudError } from './cloud';
 import { readCredential } from './credentials';
 import { apiEndpoint } from './endpoint';
-
-/** A row of ossea_configs, as the database room reads it. */
-export interface OsseaConfigRow {
-  readonly id: string;
-  readonly name: string;
-  readonly apiUrl: string;
-  readonly apiKey: string;
-  readonly secretKey: string;
-  readonly domain: string | null;
-  readonly zone: string | null;
-  readonly diskOfferingId: string | null;
-  readonly omaVmId: string | null;
-  readonly isActive: boolean;
-  /** ms; null when the table has no such column. */
-  readonly updatedAt: number | null;
-}
 
 export interface ActiveSettings {
   readonly name: string;

@@ -3,17 +3,9 @@ import { messageOf } from '../core/errors';
 import { LIMITS } from '../core/limits';
 import type { Logger } from '../core/log/logger';
 import type { Epoch, Ledger } from '../model/ledger';
+import type { OwnershipLock } from '../model/ownership-lock';
 import { Engine } from '../operations/engine';
 import type { EngineParts } from '../operations/parts';
-
-/** The named lock that makes one process the writer of an appliance. Implemented by ../database/ownership.ts. */
-export interface OwnershipLock {
-  /** Tries once; false when somebody else holds it. Throws DATABASE_UNAVAILABLE. */
-  acquire(applianceId: string): Promise<boolean>;
-  /** Fires once when the held lock is lost without `release` (its connection broke). */
-  onLost(listener: (reason: string) => void): void;
-  release(): Promise<void>;
-}
 
 export interface OwnershipParts {
   readonly lock: OwnershipLock;

@@ -1,10 +1,9 @@
-import type { Cloud } from '../cloudstack/cloud';
+import type { Cloud, CloudVolume } from '../cloudstack/cloud';
 import { DaemonError } from '../core/errors';
 import type { Device, DeviceEvent, DeviceSnapshot } from '../devices/device';
 import { verifyIdentity } from '../devices/identity';
 import type { Ledger } from '../model/ledger';
-import type { Mapping } from '../model/operation';
-import type { VolumeDescription, VolumesApi } from './daemon';
+import type { ExportRecord, Mapping, Operation } from '../model/operation';
 
 interface VolumeParts {
   ledger(): Ledger;
@@ -16,10 +15,21 @@ interface VolumeParts {
   applianceVmId(): string | null;
 }
 
+/** GET /volumes/{id}: what CloudStack, the guest and the ledger say of one volume. */
+export interface VolumeDescription {
+  readonly volume: CloudVolume;
+  readonly mapping: Mapping | null;
+  /** The guest's device when its identity is verified. */
+  readonly device: { path: string; size: number; controller: string | null } | null;
+  readonly export: ExportRecord | null;
+  readonly lastOperation: Operation | null;
+}
+
 /** Questions about volumes, devices and mappings. The identity of a device is checked on every answer (DESIGN section 6). */
-export class VolumeQueries implements VolumesApi {
+export class VolumeQueries {
   constructor(private readonly parts: VolumeParts) {}
 
+  /** VOLUME_NOT_FOUND, CLOUDSTACK_UNAVAILABLE. */
   async describe(volumeId: string): Promise<VolumeDescription> {
     const ledger = this.parts.ledger();
     const [volume, mapping, record, [lastOperation]] = await Promise.all([
@@ -42,6 +52,7 @@ export class VolumeQueries implements VolumesApi {
     };
   }
 
+  /** MAPPING_NOT_FOUND when there is none; never a mapping whose device is another disk (then linux_state is `missing`). */
   async mapping(volumeId: string): Promise<Mapping> {
     const mapping = await this.parts.ledger().readMapping(volumeId);
     if (!mapping)
@@ -53,6 +64,7 @@ export class VolumeQueries implements VolumesApi {
     return this.checked(mapping);
   }
 
+  /** By device name (`vdb`) or path (`/dev/vdb`) on this appliance, or by a remote placeholder path. MAPPING_NOT_FOUND. */
   async mappingByDevice(path: string): Promise<Mapping> {
     const vmId = this.parts.applianceVmId();
     const devicePath = this.normalise(path);
@@ -68,6 +80,7 @@ export class VolumeQueries implements VolumesApi {
     return mapping;
   }
 
+  /** Every device of this guest, and every mapping. */
   async devices(): Promise<{ mappings: Mapping[]; snapshot: DeviceSnapshot }> {
     const mappings = await this.parts.ledger().listMappings();
     return {
@@ -76,6 +89,7 @@ export class VolumeQueries implements VolumesApi {
     };
   }
 
+  /** All volumes of one VM, from the mappings. */
   async ofVm(vmId: string): Promise<Mapping[]> {
     return (await this.parts.ledger().listMappings(vmId)).map((mapping) => this.checked(mapping));
   }
@@ -84,12 +98,13 @@ export class VolumeQueries implements VolumesApi {
     return this.parts.recentEvents();
   }
 
+  /** Calls `listener` when there is one more. Returns the function that unsubscribes. */
   onDeviceEvent(listener: () => void): () => void {
     return this.parts.onEvent(listener);
   }
 
   /** The guest's device of a mapping, only when it is certainly that disk. */
-  deviceOf(mapping: Mapping): Device | null {
+  private deviceOf(mapping: Mapping): Device | null {
     if (mapping.vmId !== this.parts.applianceVmId()) return null;
     const snapshot = this.parts.watcher.snapshot();
     const device = snapshot.devices.find((candidate) => candidate.path === mapping.devicePath);

@@ -1,14 +1,7 @@
 import { type Kysely, sql } from 'kysely';
+import type { DatabaseFacts } from '../model/database-facts';
 import { translate } from './connection/faults';
 import type { Tables } from './tables';
-
-export interface DatabaseFacts {
-  readonly version: string;
-  /** Wall clock ms of the server. */
-  readonly now: number;
-  /** In the order they ran; empty when the schema was never made. */
-  readonly migrations: readonly { readonly id: string; readonly appliedAt: number | null }[];
-}
 
 /** What the server says of itself and of our schema. Throws DATABASE_UNAVAILABLE. */
 export async function inspectDatabase(database: Kysely<Tables>): Promise<DatabaseFacts> {

@@ -7,6 +7,7 @@ import type {
   Ledger,
   MappingEffect,
   NewOperation,
+  OpenDetachJob,
   OperationChange,
   OperationCounts,
   OperationFilter,
@@ -27,7 +28,7 @@ import type { Database } from './connection/pool';
 import { countOperations } from './counts';
 import { append, requestCancel } from './journal/append';
 import { claim, resumable } from './journal/claim';
-import { type OpenDetachJob, readOpenDetachJobs, settleOpenDetachJob } from './journal/open-detach-jobs';
+import { readOpenDetachJobs, settleOpenDetachJob } from './journal/open-detach-jobs';
 import { readFeed, readJournal } from './journal/read-journal';
 import { listOperations } from './list-operations';
 import { OsseaVolumes } from './ossea-volumes';

@@ -1,6 +1,6 @@
 import { type Kysely, sql } from 'kysely';
 import { z } from 'zod';
-import type { OsseaConfigRow } from '../cloudstack/settings';
+import type { OsseaConfigRow } from '../model/ossea-config';
 import { translate } from './connection/faults';
 import type { Tables } from './tables';
 

@@ -1,7 +1,7 @@
 import type { Clock } from '../core/clock';
 import { messageOf } from '../core/errors';
 import { LIMITS } from '../core/limits';
-import type { DatabaseFacts } from '../database/inspect';
+import type { DatabaseFacts } from '../model/database-facts';
 import type { DatabaseReport } from './reports';
 
 /** Never throws: a database that is away is the answer. */

@@ -1,22 +1,15 @@
 import type { Cloud, CloudDiskOffering } from '../cloudstack/cloud';
 import type { ActiveSettings } from '../cloudstack/settings';
 import type { Clock } from '../core/clock';
-import type { DatabaseFacts } from '../database/inspect';
 import { rootDevices } from '../devices/correlation';
 import type { Device, DeviceEvent, DeviceSnapshot } from '../devices/device';
+import type { DatabaseFacts } from '../model/database-facts';
 import type { Ledger } from '../model/ledger';
 import type { Mapping } from '../model/operation';
 import { checkCloudstack, type DiagnosticCloud } from './cloudstack';
 import { explainCorrelation } from './correlation';
 import { checkDatabase } from './database';
-import type {
-  CloudReport,
-  CorrelationReport,
-  DatabaseReport,
-  DiagnosticsApi,
-  GuestReport,
-  ZoneReport,
-} from './reports';
+import type { CloudReport, CorrelationReport, DatabaseReport, GuestReport, ZoneReport } from './reports';
 
 interface DiagnosticParts {
   readonly cloud: Pick<Cloud, 'readVolume' | 'listVolumes' | 'listZones' | 'listDiskOfferings'> &
@@ -43,10 +36,14 @@ interface DiagnosticParts {
   readonly tolerance: number;
 }
 
-/** Answers the questions of ./reports.ts on the parts of the running daemon. */
-export class Diagnostics implements DiagnosticsApi {
+/**
+ * The questions of an operator who looks for a cause (the specification's `cmd/test-*`). Nothing here changes anything. What is
+ * wrong is part of the answer: a report about a database that is away says so and is no error.
+ */
+export class Diagnostics {
   constructor(private readonly parts: DiagnosticParts) {}
 
+  /** The disks of this guest as last seen, or as seen now with `scan` (then DEVICES_UNREADABLE may be thrown). */
   async guest({ scan }: { scan: boolean }): Promise<GuestReport> {
     const { watcher } = this.parts;
     const snapshot = scan ? await watcher.scan() : watcher.snapshot();
@@ -59,6 +56,7 @@ export class Diagnostics implements DiagnosticsApi {
     return { snapshot, owners: new Map(owners), rootDevices: rootDevices(snapshot) };
   }
 
+  /** What correlation makes of a volume right now, and why. VOLUME_NOT_FOUND, and what CloudStack throws. */
   correlation(volumeId: string): Promise<CorrelationReport> {
     const { cloud, watcher, clock, tolerance } = this.parts;
     const ledger = this.parts.ledger();

@@ -1,22 +1,7 @@
-import type { CloudDiskOffering, CloudZone } from '../cloudstack/cloud';
+import type { CloudZone } from '../cloudstack/cloud';
 import type { Correlation } from '../devices/correlation';
 import type { DeviceEvent, DeviceSnapshot } from '../devices/device';
 import type { Mapping } from '../model/operation';
-
-/**
- * Questions of an operator who looks for a cause (the specification's `cmd/test-*`). Nothing here changes anything. What is wrong
- * is part of the answer wherever it is what was asked for: a report about a database that is away says so and is no error.
- */
-export interface DiagnosticsApi {
-  /** The disks of this guest as last seen, or as seen now with `scan` (then DEVICES_UNREADABLE may be thrown). */
-  guest(options: { scan: boolean }): Promise<GuestReport>;
-  /** What correlation makes of a volume right now, and why. VOLUME_NOT_FOUND, and what CloudStack throws. */
-  correlation(volumeId: string): Promise<CorrelationReport>;
-  cloudstack(): Promise<CloudReport>;
-  zones(): Promise<ZoneReport[]>;
-  offerings(): Promise<CloudDiskOffering[]>;
-  database(): Promise<DatabaseReport>;
-}
 
 export interface GuestReport {
   readonly snapshot: DeviceSnapshot;

@@ -1,5 +1,4 @@
 import { DaemonError } from '../core/errors';
-import type { ExportsApi, ExportValidation } from '../daemon/daemon';
 import type { Device, DeviceSnapshot } from '../devices/device';
 import { verifyIdentity } from '../devices/identity';
 import type { Epoch, Ledger } from '../model/ledger';
@@ -19,8 +18,18 @@ interface ExportServiceParts {
   isBusyWith(volumeId: string): boolean;
 }
 
+export interface ExportValidation {
+  readonly volumeId: string;
+  readonly exportName: string;
+  readonly ok: boolean;
+  readonly message: string;
+  /** Bytes the export answered with, null when it did not. */
+  readonly size: number | null;
+  readonly expectedSize: number;
+}
+
 /** The exports API: what is exported, and whether each really answers. Attach and detach do not come through here. */
-export class ExportService implements ExportsApi {
+export class ExportService {
   constructor(private readonly parts: ExportServiceParts) {}
 
   async list(filter: {
@@ -32,6 +41,7 @@ export class ExportService implements ExportsApi {
     return (await this.parts.ledger().listExports(filter)).filter((record) => !isWithdrawn(record));
   }
 
+  /** EXPORT_NOT_FOUND. */
   async read(volumeId: string): Promise<ExportRecord> {
     const record = await this.parts.ledger().readExport(volumeId);
     if (!record || isWithdrawn(record))
@@ -41,6 +51,7 @@ export class ExportService implements ExportsApi {
     return record;
   }
 
+  /** Publishes the export of a mapped volume (idempotent). MAPPING_NOT_FOUND, DEVICE_IDENTITY_MISMATCH, EXPORT_SERVER_UNHEALTHY. */
   async publish(volumeId: string, metadata: Record<string, string>): Promise<ExportRecord> {
     const { epoch, applianceVmId } = this.parts.owner();
     const ledger = this.parts.ledger();
@@ -80,6 +91,7 @@ export class ExportService implements ExportsApi {
     return this.read(volumeId);
   }
 
+  /** Withdraws it; fine when there is none. DEVICE_IN_USE while a client is connected and `force` is false. */
   async withdraw(volumeId: string, { force }: { force: boolean }): Promise<{ existed: boolean }> {
     const { epoch } = this.parts.owner();
     const ledger = this.parts.ledger();

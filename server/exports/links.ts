@@ -1,7 +1,7 @@
 import { lstat, mkdir, readlink, rename, stat, symlink, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { DaemonError, messageOf } from '../core/errors';
-import { deviceNumber } from '../devices/sysfs/holders';
+import { deviceNumber } from '../devices/sysfs/block-target';
 import { hasCode, namesIn } from './files';
 import { volumeIdOf } from './naming';
 

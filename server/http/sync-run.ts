@@ -1,4 +1,5 @@
-import type { Daemon, SyncReport } from '../daemon/daemon';
+import type { Daemon } from '../daemon/daemon';
+import type { SyncReport } from '../sync/drift';
 import { notReady } from './request/readiness';
 
 /** What the task sync:force answers. */

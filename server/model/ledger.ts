@@ -1,5 +1,4 @@
 import type { ErrorCode } from '../core/errors';
-import type { OpenDetachJob } from '../database/journal/open-detach-jobs';
 import type {
   ExportRecord,
   ExportStatus,
@@ -18,7 +17,7 @@ import type {
 
 /**
  * The ledger port: everything durable that the domain needs, in the domain's words. Implemented by MySQL/MariaDB
- * (./mysql-ledger.ts) and in memory (./memory-ledger.ts); test/contract/ledger.ts is the suite both pass.
+ * (../database/mysql-ledger.ts) and in memory (../database/memory/memory-ledger.ts); one contract suite tests both.
  *
  * Errors: DATABASE_UNAVAILABLE when the database is away (the caller may wait and repeat), LEASE_LOST when the epoch is no
  * longer the current one (the caller must stop).
@@ -102,6 +101,13 @@ export interface Ledger {
   prune(epoch: Epoch, olderThan: number, limit: number): Promise<number>;
   /** Cheap round trip; throws DATABASE_UNAVAILABLE. */
   ping(): Promise<void>;
+}
+
+/** A detach job that was sent and whose end was never journaled. */
+export interface OpenDetachJob {
+  readonly operationId: string;
+  readonly step: string;
+  readonly jobId: string;
 }
 
 /** The proof of ownership that every write carries. */

@@ -4,7 +4,8 @@ import { DaemonError } from '../core/errors';
 import { LIMITS } from '../core/limits';
 import type { Epoch } from '../model/ledger';
 import type { Operation } from '../model/operation';
-import { OperationRun, type Waiting } from './execute/run';
+import { OperationRun } from './execute/run';
+import type { Waiting } from './execute/run-context';
 import type { EngineParts, OtherRuns } from './parts';
 import { VmJobQueue } from './vm-job-queue';
 

@@ -3,7 +3,6 @@ import { type Clock, type Random, sleepUntilAny } from '../core/clock';
 import { DaemonError } from '../core/errors';
 import { LIMITS } from '../core/limits';
 import type { Logger } from '../core/log/logger';
-import type { OperationsApi } from '../daemon/daemon';
 import type { Epoch, Ledger, OperationFilter } from '../model/ledger';
 import {
   isTerminal,
@@ -31,9 +30,13 @@ export interface ServiceParts {
 }
 
 /** What callers do with operations: ask for one, read, list, cancel, wait (specification, "Operation Tracking"). */
-export class OperationService implements OperationsApi {
+export class OperationService {
   constructor(private readonly parts: ServiceParts) {}
 
+  /**
+   * Accepts a request durably and returns the operation (`pending`, or the one it joined).
+   * Throws STANDBY, STOPPING, APPLIANCE_UNKNOWN, QUEUE_FULL, IDEMPOTENCY_KEY_REUSED, DATABASE_UNAVAILABLE.
+   */
   async request<T extends OperationType>(
     type: T,
     request: RequestOf[T],
@@ -65,6 +68,7 @@ export class OperationService implements OperationsApi {
     return operation;
   }
 
+  /** OPERATION_NOT_FOUND when there is none. */
   async read(id: string): Promise<Operation> {
     const operation = await this.parts.ledger.readOperation(id);
     if (!operation)
@@ -83,6 +87,7 @@ export class OperationService implements OperationsApi {
     return this.parts.ledger.readJournal(id);
   }
 
+  /** Pending → cancelled; executing → honoured before the next mutation; otherwise TOO_LATE_TO_CANCEL. */
   async cancel(id: string): Promise<Operation> {
     const { engine, epoch } = this.parts.writer();
     const tooLate = () =>
@@ -115,6 +120,7 @@ export class OperationService implements OperationsApi {
     }
   }
 
+  /** Resolves with the operation as soon as it has ended, or as it is after `timeoutMs` (or when the daemon stops). */
   async waitForEnd(id: string, timeoutMs: number, signal?: AbortSignal): Promise<Operation> {
     let ended: Operation | null = null;
     const done = new AbortController();
@@ -138,6 +144,7 @@ export class OperationService implements OperationsApi {
     }
   }
 
+  /** Journal entries with an id above `after`, for event streams; `subscribe` tells when there are more. */
   feed(after: number, limit: number): Promise<JournalEntry[]> {
     return this.parts.ledger.feed(this.parts.applianceId(), after, limit);
   }

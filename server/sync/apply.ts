@@ -1,7 +1,6 @@
 import { mapConcurrent } from '../core/concurrency/map-concurrent';
 import { DaemonError, messageOf } from '../core/errors';
 import { LIMITS } from '../core/limits';
-import type { Drift } from '../daemon/daemon';
 import type { DeviceSnapshot } from '../devices/device';
 import { verifyIdentity } from '../devices/identity';
 import type { ExportServer } from '../exports/export-server';
@@ -10,6 +9,7 @@ import { exportName } from '../exports/naming';
 import type { Epoch, Ledger, MappingEffect } from '../model/ledger';
 import { isTerminal } from '../model/operation';
 import type { OperationEvents } from '../model/operation-events';
+import type { Drift } from './drift';
 import type { Repair, RepairStep } from './repair';
 
 export interface ApplyParts {

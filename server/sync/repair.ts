@@ -1,6 +1,6 @@
-import type { Drift, DriftKind } from '../daemon/daemon';
 import type { Device } from '../devices/device';
 import type { MappingEffect } from '../model/ledger';
+import type { Drift, DriftKind } from './drift';
 
 /**
  * One drift and what to do about it. Steps are all safe: rows, links, export files; nothing is ever attached, detached or

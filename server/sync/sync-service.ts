@@ -1,8 +1,8 @@
 import { LIMITS } from '../core/limits';
 import type { Logger } from '../core/log/logger';
-import type { Drift, SyncApi, SyncReport } from '../daemon/daemon';
 import type { Epoch } from '../model/ledger';
 import { type ApplyParts, applyAll, isOvertaken } from './apply';
+import type { Drift, SyncReport } from './drift';
 import { isTransitional } from './drifts/state';
 import type { Observation } from './observation';
 import { type ObserveParts, observe } from './observe';
@@ -16,7 +16,7 @@ export interface SyncParts extends ObserveParts, ApplyParts {
 }
 
 /** observe → plan → apply, one run at a time (DESIGN section 6). */
-export class SyncService implements SyncApi {
+export class SyncService {
   last: SyncReport | null = null;
   private running: Promise<unknown> = Promise.resolve();
   /** By volume: the transitional state it is in, and since when (monotonic ms) that is known. */

@@ -1,4 +1,4 @@
-import type { OwnershipLock } from '~/server/daemon/ownership';
+import type { OwnershipLock } from '~/server/model/ownership-lock';
 
 interface Session {
   readonly lost: (reason: string) => void;

@@ -1,7 +1,8 @@
-import type { DaemonPhase, HealthReport, MetricsReport, SyncReport } from '~/server/daemon/daemon';
+import type { DaemonPhase, HealthReport, MetricsReport } from '~/server/daemon/daemon';
 import type { Device, DeviceEvent, DeviceSnapshot } from '~/server/devices/device';
 import type { CloudReport, CorrelationReport, DatabaseReport } from '~/server/diagnostics/reports';
 import type { ExportRecord, Mapping } from '~/server/model/operation';
+import type { SyncReport } from '~/server/sync/drift';
 
 /** The canned answers of the fake daemon. */
 export const APPLIANCE = '8a3400e5-c92a-4bc4-8bff-4b6b23b80018';

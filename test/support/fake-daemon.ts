@@ -1,17 +1,7 @@
 import { DaemonError } from '~/server/core/errors';
-import type {
-  Daemon,
-  DaemonPhase,
-  ExportsApi,
-  HealthReport,
-  MetricsReport,
-  OperationsApi,
-  SyncReport,
-  VolumeDescription,
-  VolumesApi,
-} from '~/server/daemon/daemon';
+import type { Daemon, DaemonPhase, HealthReport, MetricsReport } from '~/server/daemon/daemon';
+import type { VolumeDescription } from '~/server/daemon/volume-queries';
 import type { DeviceEvent, DeviceSnapshot } from '~/server/devices/device';
-import type { DiagnosticsApi } from '~/server/diagnostics/reports';
 import type { OperationFilter } from '~/server/model/ledger';
 import {
   type ExportRecord,
@@ -22,6 +12,7 @@ import {
   type OperationType,
   type RequestOf,
 } from '~/server/model/operation';
+import type { SyncReport } from '~/server/sync/drift';
 import {
   APPLIANCE,
   CLOUD_REPORT,
@@ -62,7 +53,7 @@ export class FakeDaemon implements Daemon {
   private readonly listeners = new Set<(entry: JournalEntry) => void>();
   private readonly ends = new Set<() => void>();
 
-  readonly operations: OperationsApi = {
+  readonly operations: Daemon['operations'] = {
     request: async (type, request, options = {}) =>
       this.accept(type, request, options.idempotencyKey ?? null),
     read: async (id) => this.find(id),
@@ -82,7 +73,7 @@ export class FakeDaemon implements Daemon {
     },
   };
 
-  readonly volumes: VolumesApi = {
+  readonly volumes: Daemon['volumes'] = {
     describe: async (id) => this.answer(() => this.describe(id)),
     mapping: async (id) =>
       this.answer(
@@ -106,7 +97,7 @@ export class FakeDaemon implements Daemon {
     },
   };
 
-  readonly exports: ExportsApi = {
+  readonly exports: Daemon['exports'] = {
     list: async ({ volumeId, status, limit }) =>
       this.answer(() =>
         this.records
@@ -153,7 +144,7 @@ export class FakeDaemon implements Daemon {
     },
   };
 
-  readonly diagnostics: DiagnosticsApi = {
+  readonly diagnostics: Daemon['diagnostics'] = {
     guest: async () =>
       this.answer(() => ({
         snapshot: snapshot(),

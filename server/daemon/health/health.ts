@@ -2,7 +2,8 @@ import type { Clock } from '../../core/clock';
 import { messageOf } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
 import type { Engine, RunningOperation } from '../../operations/engine';
-import type { ComponentHealth, DaemonPhase, HealthReport, SyncReport } from '../daemon';
+import type { SyncReport } from '../../sync/drift';
+import type { ComponentHealth, DaemonPhase, HealthReport } from '../daemon';
 import type { ApplianceView } from '../identity';
 
 /** One dependency: how to look at it, and how often (ms). */

@@ -3,7 +3,8 @@ import type { DeviceEvent } from '../../devices/device';
 import type { ExportFigures } from '../../exports/export-server';
 import type { OperationCounts } from '../../model/ledger';
 import { EXPORT_STATUSES, type ExportRecord, type JournalEntry, type Operation } from '../../model/operation';
-import { DRIFT_KINDS, type HealthReport, type SyncReport } from '../daemon';
+import { DRIFT_KINDS, type SyncReport } from '../../sync/drift';
+import type { HealthReport } from '../daemon';
 import { type Catalogue, createCatalogue } from './catalogue';
 import { JournalObserver } from './journal-observer';
 

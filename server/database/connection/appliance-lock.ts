@@ -1,7 +1,7 @@
 import { type Connection, createConnection, type RowDataPacket } from 'mysql2/promise';
 import { LIMITS } from '../../core/limits';
 import type { Logger } from '../../core/log/logger';
-import type { OwnershipLock } from '../../daemon/ownership';
+import type { OwnershipLock } from '../../model/ownership-lock';
 import type { Dsn } from './dsn';
 import { translate } from './faults';
 import { connectionOptions } from './pool';

@@ -1,5 +1,5 @@
 import { sql, type Transaction } from 'kysely';
-import type { Epoch } from '../../model/ledger';
+import type { Epoch, OpenDetachJob } from '../../model/ledger';
 import type { JournalEntry, JsonObject } from '../../model/operation';
 import type { Database } from '../connection/pool';
 import type { Tables } from '../tables';
@@ -8,12 +8,6 @@ import { entriesAfter, insertEntries } from './write-journal';
 
 /** The steps whose CloudStack job takes a disk away, and so may still do it after its operation has ended. */
 const DETACHING_STEPS: readonly string[] = ['detach-volume', 'undo-detach-volume'];
-
-export interface OpenDetachJob {
-  readonly operationId: string;
-  readonly step: string;
-  readonly jobId: string;
-}
 
 /** Detach jobs that were intended and whose end was never journaled. Pure; entries in order, of any steps. */
 export function findOpenDetachJobs(entries: readonly JournalEntry[]): OpenDetachJob[] {

@@ -6,6 +6,7 @@ import type {
   Ledger,
   MappingEffect,
   NewOperation,
+  OpenDetachJob,
   OperationChange,
 } from '../../model/ledger';
 import {
@@ -20,7 +21,7 @@ import {
 import { firstEntry, keyReused, mayJoin, queueFull } from '../accept/deduplication';
 import { endEntry, volumeTaken } from '../journal/append';
 import { leaseLost } from '../journal/fencing';
-import { findOpenDetachJobs, type OpenDetachJob } from '../journal/open-detach-jobs';
+import { findOpenDetachJobs } from '../journal/open-detach-jobs';
 import { sameEntries } from '../journal/write-journal';
 import { toOperation } from '../rows';
 import { MemoryReads } from './memory-reads';

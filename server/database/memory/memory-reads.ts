@@ -1,4 +1,4 @@
-import type { OperationCounts, OperationFilter } from '../../model/ledger';
+import type { OpenDetachJob, OperationCounts, OperationFilter } from '../../model/ledger';
 import {
   type ExportRecord,
   type ExportStatus,
@@ -10,7 +10,7 @@ import {
   type Operation,
   type OperationStatus,
 } from '../../model/operation';
-import { findOpenDetachJobs, type OpenDetachJob } from '../journal/open-detach-jobs';
+import { findOpenDetachJobs } from '../journal/open-detach-jobs';
 import type { MemoryStore, StoredOperation } from './memory-store';
 
 /** The reading half of MemoryLedger. */

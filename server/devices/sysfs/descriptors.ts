@@ -3,7 +3,7 @@ import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { LIMITS } from '../../core/limits';
 import type { Holder } from '../device';
-import type { HolderSources, Target } from './holders';
+import type { BlockTarget, HolderSources } from './block-target';
 import { entries, processes, readTable } from './kernel-files';
 
 /** `nbd-server` opens the target once per client, in a child of its own: an open descriptor is a connected client. */
@@ -15,7 +15,7 @@ const NBD_SERVER = 'nbd-server';
  */
 export async function findDescriptors(
   { procDir, ignoredPids }: HolderSources,
-  target: Target,
+  target: BlockTarget,
   remoteMounts: readonly string[],
 ): Promise<Holder[]> {
   const found: Holder[] = [];
@@ -37,7 +37,7 @@ export async function findDescriptors(
   return found;
 }
 
-async function leadsTo(link: string, target: Target, remoteMounts: readonly string[]): Promise<boolean> {
+async function leadsTo(link: string, target: BlockTarget, remoteMounts: readonly string[]): Promise<boolean> {
   const path = linkText(link);
   // Sockets, pipes and anonymous inodes have no path; a file on a server that hangs is not ours to touch.
   if (!path?.startsWith('/')) return false;

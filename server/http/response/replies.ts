@@ -1,5 +1,6 @@
-import type { ExportValidation, VolumeDescription } from '../../daemon/daemon';
+import type { VolumeDescription } from '../../daemon/volume-queries';
 import type { DeviceEvent } from '../../devices/device';
+import type { ExportValidation } from '../../exports/export-service';
 import type { ExportRecord, JournalEntry, Mapping, Operation } from '../../model/operation';
 import type { ExportReply, ValidateReply } from '../schemas/exports';
 import type { JournalEntryReply, OperationReply } from '../schemas/operations';

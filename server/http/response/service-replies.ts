@@ -1,11 +1,5 @@
-import type {
-  ComponentHealth,
-  Daemon,
-  Drift,
-  HealthReport,
-  MetricsReport,
-  SyncReport,
-} from '../../daemon/daemon';
+import type { ComponentHealth, Daemon, HealthReport, MetricsReport } from '../../daemon/daemon';
+import type { Drift, SyncReport } from '../../sync/drift';
 import type { AliveReply, DriftReply, HealthReply, MetricsReply, SyncReply } from '../schemas/service';
 import { time } from './replies';
 

@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { DRIFT_KINDS } from '../../daemon/daemon';
 import { OPERATION_STATUSES, OPERATION_TYPES } from '../../model/operation';
+import { DRIFT_KINDS } from '../../sync/drift';
 import { jsonObject, queryFlag, timestamp } from './fields';
 
 /** GET /health: the contract of existing callers, who only look at the status. */

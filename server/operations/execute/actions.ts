@@ -8,7 +8,7 @@ import { awaitJob } from './cloud-job';
 import { rememberDisks } from './disks-before';
 import { publishDevice, republish, withdraw } from './exports';
 import { observe } from './observations';
-import type { OperationRun } from './run';
+import type { RunContext } from './run-context';
 
 /** Facts that a mutation of the volume makes doubtful. */
 const ABOUT_THE_VOLUME: readonly (keyof Facts)[] = [
@@ -30,7 +30,7 @@ type Performable = Exclude<Action, { do: 'complete' | 'fail' | 'cancel' | 'pause
  * The rim: turns a decided action into effects. Nothing here decides what an operation does next; it journals intents before
  * and answers after every foreign call, and forgets the facts that a call may have changed. Returns the operation when it has ended.
  */
-export async function perform(run: OperationRun, action: Performable): Promise<Operation | null> {
+export async function perform(run: RunContext, action: Performable): Promise<Operation | null> {
   if (action.do === 'await-job') {
     const ended = await awaitJob(run, action);
     run.forget(ABOUT_THE_VOLUME);
@@ -41,7 +41,7 @@ export async function perform(run: OperationRun, action: Performable): Promise<O
 }
 
 async function performStep(
-  run: OperationRun,
+  run: RunContext,
   action: Exclude<Performable, { do: 'await-job' }>,
 ): Promise<void> {
   switch (action.do) {
@@ -64,7 +64,7 @@ async function performStep(
   }
 }
 
-async function intend(run: OperationRun, step: MutationStep, data: JsonObject): Promise<void> {
+async function intend(run: RunContext, step: MutationStep, data: JsonObject): Promise<void> {
   const jobId = run.parts.random.uuid();
   // The last look before the call: what was here without it.
   const seen = step === 'attach-volume' ? rememberDisks(await run.parts.watcher.scan()) : {};
@@ -73,7 +73,7 @@ async function intend(run: OperationRun, step: MutationStep, data: JsonObject): 
   run.learn({ unsent: jobId });
 }
 
-async function submit(run: OperationRun, action: Extract<Action, { do: 'submit' }>): Promise<void> {
+async function submit(run: RunContext, action: Extract<Action, { do: 'submit' }>): Promise<void> {
   const { step, jobId, command } = action;
   // From here on the call may be on its way; only a certain "not started" makes it unsent again, and what was looked for before
   // says nothing about it.
@@ -107,7 +107,7 @@ async function submit(run: OperationRun, action: Extract<Action, { do: 'submit' 
 
 /** What an error says about a call: refused for good, certainly not started, or unknown. */
 async function answered(
-  run: OperationRun,
+  run: RunContext,
   step: MutationStep,
   jobId: string,
   error: CloudError,
@@ -137,7 +137,7 @@ async function answered(
 }
 
 async function deleteVolume(
-  run: OperationRun,
+  run: RunContext,
   action: Extract<Action, { do: 'delete-volume' }>,
 ): Promise<void> {
   const { step, jobId, volumeId } = action;
@@ -168,7 +168,7 @@ async function deleteVolume(
   }
 }
 
-async function record(run: OperationRun, action: Extract<Action, { do: 'record' }>): Promise<void> {
+async function record(run: RunContext, action: Extract<Action, { do: 'record' }>): Promise<void> {
   try {
     await run.record({
       entries: [{ step: action.step, state: action.state, data: action.data }],

@@ -13,7 +13,7 @@ import type { JsonObject } from '../../model/operation';
 import { attachedHere } from '../attached-here';
 import type { DeviceFact } from '../decision';
 import { disksBefore } from './disks-before';
-import type { OperationRun } from './run';
+import type { RunContext } from './run-context';
 
 /** Whose disks should be in the guest. */
 type Expected = Pick<World, 'mappings' | 'attachedHere'>;
@@ -24,7 +24,7 @@ type Found = Extract<Correlation, { kind: 'found' }>;
  * are pure (../devices/correlation.ts); this brings them the world, anew after every scan.
  */
 export async function awaitDevice(
-  run: OperationRun,
+  run: RunContext,
   volume: CloudVolume,
   timeout: number,
 ): Promise<DeviceFact> {
@@ -63,7 +63,7 @@ export async function awaitDevice(
 
 /** The last answer before the deadline (monotonic ms); null when the guest could not be read. */
 async function correlateUntil(
-  run: OperationRun,
+  run: RunContext,
   volume: CloudVolume,
   deadline: number,
 ): Promise<Correlation | null> {
@@ -89,7 +89,7 @@ async function correlateUntil(
  * A mapping of another volume on the same path can only be stale: the device there is provably this volume's, so that mapping
  * loses the path (it becomes `missing`, and sync finds its disk).
  */
-async function foundFact(run: OperationRun, volume: CloudVolume, found: Found): Promise<DeviceFact> {
+async function foundFact(run: RunContext, volume: CloudVolume, found: Found): Promise<DeviceFact> {
   const mappings = await readMappings(run);
   const displaces = mappings
     .filter((mapping) => mapping.devicePath === found.device.path && mapping.volumeId !== volume.id)
@@ -103,24 +103,19 @@ async function foundFact(run: OperationRun, volume: CloudVolume, found: Found): 
   };
 }
 
-async function readMappings(run: OperationRun) {
+async function readMappings(run: RunContext) {
   const { applianceVmId } = run.parts.policy();
   return applianceVmId === null ? [] : run.active(() => run.parts.ledger.listMappings(applianceVmId));
 }
 
-async function readExpected(run: OperationRun): Promise<Expected> {
+async function readExpected(run: RunContext): Promise<Expected> {
   const { cloud, watcher, policy } = run.parts;
   const mappings = await readMappings(run);
   const here = () => attachedHere(cloud, watcher.snapshot(), policy().applianceVmId);
   return { mappings, attachedHere: await run.active(here) };
 }
 
-function worldOf(
-  run: OperationRun,
-  volume: CloudVolume,
-  snapshot: DeviceSnapshot,
-  expected: Expected,
-): World {
+function worldOf(run: RunContext, volume: CloudVolume, snapshot: DeviceSnapshot, expected: Expected): World {
   return {
     volume: { id: volume.id, size: volume.size },
     devices: snapshot.devices,
@@ -136,7 +131,7 @@ function worldOf(
 }
 
 /** Monotonic ms of the intent of this attach, which may have been written before a restart; null when nothing was sent. */
-function submittedAt(run: OperationRun): number | null {
+function submittedAt(run: RunContext): number | null {
   const intent = run.journal.firstIntent('attach-volume');
   if (intent === null) return null;
   return run.parts.clock.monotonic() - Math.max(0, run.parts.clock.now() - intent.at);

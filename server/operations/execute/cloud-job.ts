@@ -4,14 +4,14 @@ import { LIMITS } from '../../core/limits';
 import type { JsonObject, Operation } from '../../model/operation';
 import type { Action } from '../decision';
 import type { MutationStep } from '../journal';
-import type { OperationRun } from './run';
+import type { RunContext } from './run-context';
 
 /**
  * Waits for a job to end and journals how. A deadline ends the operation, never the job: without its `finished` entry the job
  * stays a straggler that the next attach of the volume waits for. Returns without an entry when the engine stops.
  */
 export async function awaitJob(
-  run: OperationRun,
+  run: RunContext,
   action: Extract<Action, { do: 'await-job' }>,
 ): Promise<Operation | null> {
   const place = run.otherRuns.lines.join(action.vmId);
@@ -23,7 +23,7 @@ export async function awaitJob(
 }
 
 async function untilEnded(
-  run: OperationRun,
+  run: RunContext,
   { step, jobId }: Extract<Action, { do: 'await-job' }>,
   first: AbortSignal,
 ): Promise<Operation | null> {
@@ -60,7 +60,7 @@ async function untilEnded(
 }
 
 /** The time between two questions: while other jobs of the VM come before this one they are few. */
-function pauses({ parts: { clock }, signal }: OperationRun, first: AbortSignal): () => Promise<void> {
+function pauses({ parts: { clock }, signal }: RunContext, first: AbortSignal): () => Promise<void> {
   let poll = 0;
   let since = clock.monotonic();
   return async () => {
@@ -74,7 +74,7 @@ function pauses({ parts: { clock }, signal }: OperationRun, first: AbortSignal):
   };
 }
 
-async function end(run: OperationRun, step: MutationStep, jobId: string, data: JsonObject): Promise<null> {
+async function end(run: RunContext, step: MutationStep, jobId: string, data: JsonObject): Promise<null> {
   await run.record({
     entries: [{ step, state: 'finished', data: { job_id: jobId, ...data } }],
     waiting: null,

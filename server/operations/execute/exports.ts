@@ -3,13 +3,13 @@ import type { Device } from '../../devices/device';
 import { verifyIdentity } from '../../devices/identity';
 import type { ExportTarget } from '../../exports/export-server';
 import { exportName } from '../../exports/naming';
-import type { OperationRun } from './run';
+import type { RunContext } from './run-context';
 
 /**
  * Publishes a device that was correlated for this volume, after one more look at the guest: a letter that changed hands since
  * then is never exported; the device is correlated again instead.
  */
-export async function publishDevice(run: OperationRun, volumeId: string, device: Device): Promise<void> {
+export async function publishDevice(run: RunContext, volumeId: string, device: Device): Promise<void> {
   const snapshot = await run.parts.watcher.scan();
   const now = snapshot.devices.find((candidate) => candidate.name === device.name);
   if (!now || now.diskseq !== device.diskseq || now.serial !== device.serial || now.size !== device.size) {
@@ -37,14 +37,14 @@ export async function publishDevice(run: OperationRun, volumeId: string, device:
 }
 
 /** Somebody else has deleted the mapping that this operation made a moment ago: the device is looked for and mapped once more. */
-async function mapAgain(run: OperationRun): Promise<void> {
+async function mapAgain(run: RunContext): Promise<void> {
   const data = { reason: 'the mapping was deleted by somebody else' };
   await run.record({ entries: [{ step: 'unmap', state: 'done', data }], waiting: null });
   run.forget(['device', 'mapping', 'published']);
 }
 
 /** Takes the export of a still attached volume back into service (undo of `withdraw`). */
-export async function republish(run: OperationRun, volumeId: string): Promise<void> {
+export async function republish(run: RunContext, volumeId: string): Promise<void> {
   const mapping = await run.parts.ledger.readMapping(volumeId);
   const snapshot = await run.parts.watcher.scan();
   const device = snapshot.devices.find((candidate) => candidate.path === mapping?.devicePath);
@@ -69,7 +69,7 @@ export async function republish(run: OperationRun, volumeId: string): Promise<vo
 }
 
 /** From the moment this is journaled no new client reaches the volume; the row says so too. */
-export async function withdraw(run: OperationRun, volumeId: string, force: boolean): Promise<void> {
+export async function withdraw(run: RunContext, volumeId: string, force: boolean): Promise<void> {
   await run.parts.exports.withdraw(exportName(volumeId), { force });
   await run.record({
     entries: [{ step: 'withdraw', state: 'done', data: { export_name: exportName(volumeId), force } }],
@@ -80,7 +80,7 @@ export async function withdraw(run: OperationRun, volumeId: string, force: boole
   run.forget(['holders', 'published']);
 }
 
-async function tryPublish(run: OperationRun, target: ExportTarget): Promise<boolean> {
+async function tryPublish(run: RunContext, target: ExportTarget): Promise<boolean> {
   try {
     await run.parts.exports.publish(target);
     return true;
@@ -102,7 +102,7 @@ export function targetOf(volumeId: string, device: Device): ExportTarget {
   };
 }
 
-function exportRecord(run: OperationRun, volumeId: string, devicePath: string) {
+function exportRecord(run: RunContext, volumeId: string, devicePath: string) {
   const { port } = run.parts.exports;
   return {
     volumeId,

@@ -7,7 +7,7 @@ import { exportName } from '../../exports/naming';
 import type { Mapping } from '../../model/operation';
 import type { Action } from '../decision';
 import { awaitDevice } from './await-device';
-import type { OperationRun } from './run';
+import type { RunContext } from './run-context';
 
 type Observation = Extract<
   Action,
@@ -28,7 +28,7 @@ type Observation = Extract<
 >;
 
 /** Looks at the world and puts what it saw into the facts. Changes nothing, so it can be repeated at will. */
-export async function observe(run: OperationRun, action: Observation): Promise<void> {
+export async function observe(run: RunContext, action: Observation): Promise<void> {
   const { cloud, ledger } = run.parts;
   switch (action.do) {
     case 'read-volume':
@@ -63,7 +63,7 @@ export async function observe(run: OperationRun, action: Observation): Promise<v
   }
 }
 
-async function readOffer(run: OperationRun): Promise<void> {
+async function readOffer(run: RunContext): Promise<void> {
   if (run.operation.type !== 'create') return;
   const { request, sequence } = run.operation;
   const { cloud } = run.parts;
@@ -101,7 +101,7 @@ function isLive(volume: CloudVolume): boolean {
  * Volumes that a createVolume of ours may have made since its intent, without an owner among our operations. The clocks of
  * CloudStack and of this machine may differ by less than a signature's lifetime, or nothing would work at all.
  */
-async function findCreated(run: OperationRun, since: number, after: number): Promise<void> {
+async function findCreated(run: RunContext, since: number, after: number): Promise<void> {
   if (run.operation.type !== 'create') return;
   const { request, id } = run.operation;
   if (after > 0) {
@@ -128,7 +128,7 @@ async function findCreated(run: OperationRun, since: number, after: number): Pro
   run.learn({ created: { volumes: mine, looks: (run.facts.created?.looks ?? 0) + 1 } });
 }
 
-async function readObstacles(run: OperationRun, volumeId: string, toAppliance: boolean): Promise<void> {
+async function readObstacles(run: RunContext, volumeId: string, toAppliance: boolean): Promise<void> {
   const { ledger, cloud } = run.parts;
   let stragglers = 0;
   const jobs = await run.active(() => ledger.openDetachJobs(volumeId));
@@ -150,7 +150,7 @@ async function readObstacles(run: OperationRun, volumeId: string, toAppliance: b
  * Size is the only witness where disks have no serial, so one disk at a time is on its way into this guest: the others wait until the
  * operation that asked for it has ended. Looking and taking the turn is one step, so two never take it at once.
  */
-function conflictingAttach(run: OperationRun): string | null {
+function conflictingAttach(run: RunContext): string | null {
   if (!lacksSerials(run.parts.watcher.snapshot().devices)) return null;
   const { applianceVmId } = run.parts.policy();
   const conflictingOperation = run.otherRuns
@@ -164,7 +164,7 @@ function conflictingAttach(run: OperationRun): string | null {
   return conflictingOperation?.id ?? null;
 }
 
-async function readHolders(run: OperationRun, volumeId: string): Promise<Holder[]> {
+async function readHolders(run: RunContext, volumeId: string): Promise<Holder[]> {
   const { ledger, watcher, guest, exports } = run.parts;
   const mapping = await run.active(() => ledger.readMapping(volumeId));
   const device = deviceOfVolume(await watcher.scan(), volumeId, mapping);
@@ -192,7 +192,7 @@ export function deviceOfVolume(
   return there && verifyIdentity(mapping, there, snapshot.bootId).ok ? there : null;
 }
 
-async function awaitGone(run: OperationRun, volumeId: string, timeout: number): Promise<boolean> {
+async function awaitGone(run: RunContext, volumeId: string, timeout: number): Promise<boolean> {
   const { ledger, watcher } = run.parts;
   const mapping = await run.active(() => ledger.readMapping(volumeId));
   const here = mapping?.vmId === run.parts.policy().applianceVmId ? mapping : null;

@@ -10,20 +10,13 @@ import type { Action, Facts } from '../decision';
 import { Journal } from '../journal';
 import type { EngineParts, OtherRuns } from '../parts';
 import { perform } from './actions';
-
-/** Why a run waits right now; shown by health, the operation and the logs. */
-export interface Waiting {
-  readonly step: string;
-  readonly reason: string;
-  readonly attempt: number;
-  readonly nextAttemptAt: number | null;
-}
+import type { RunContext, Waiting } from './run-context';
 
 /**
  * One operation being executed: the loop of "decide, then act". It keeps nothing that matters: the journal is the truth, and
  * a run that dies at any await is continued by another run from the journal.
  */
-export class OperationRun {
+export class OperationRun implements RunContext {
   operation: Operation;
   journal = new Journal([]);
   facts: Facts = {};

@@ -1,8 +1,8 @@
-import type { DriftKind } from '../../daemon/daemon';
 import type { Device } from '../../devices/device';
 import { isWithdrawn } from '../../exports/export-service';
 import { exportName } from '../../exports/naming';
 import type { Mapping } from '../../model/operation';
+import type { DriftKind } from '../drift';
 import { mended, type Repair, type RepairStep } from '../repair';
 import type { View } from '../view';
 

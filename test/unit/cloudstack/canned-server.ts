@@ -2,9 +2,10 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { HttpCloud } from '~/server/cloudstack/http-cloud';
-import { CloudSettings, type OsseaConfigRow } from '~/server/cloudstack/settings';
+import { CloudSettings } from '~/server/cloudstack/settings';
 import { systemClock } from '~/server/core/clock';
 import { type LogFields, type Logger, silentLogger } from '~/server/core/log/logger';
+import type { OsseaConfigRow } from '~/server/model/ossea-config';
 
 export interface CannedRequest {
   readonly method: string;

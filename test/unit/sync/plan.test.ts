@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { DRIFT_KINDS, type DriftKind } from '~/server/daemon/daemon';
 import { exportName } from '~/server/exports/naming';
+import { DRIFT_KINDS, type DriftKind } from '~/server/sync/drift';
 import type { Observation } from '~/server/sync/observation';
 import { plan } from '~/server/sync/plan';
 import {

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { CloudError } from '~/server/cloudstack/cloud';
 import { LIMITS } from '~/server/core/limits';
-import type { SyncReport } from '~/server/daemon/daemon';
 import { exportName } from '~/server/exports/naming';
+import type { SyncReport } from '~/server/sync/drift';
 import { MemoryAppliance } from './appliance';
 
 /** An appliance with one volume attached, plugged and unknown to the rows: the drift `unmapped-volume`. */

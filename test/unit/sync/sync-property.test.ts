@@ -1,9 +1,9 @@
 import { isDeepStrictEqual } from 'node:util';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { SyncReport } from '~/server/daemon/daemon';
 import { exportName } from '~/server/exports/naming';
 import type { ExportRecord, Mapping } from '~/server/model/operation';
+import type { SyncReport } from '~/server/sync/drift';
 import type { MemoryAppliance } from './appliance';
 import { build, type DrawnWorld, type DriftWorld, drawnWorld, type Subject } from './drift-worlds';
 

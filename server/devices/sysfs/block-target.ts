@@ -1,0 +1,87 @@
+import { type BigIntStats, realpathSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Device } from '../device';
+import { entries, readSmall } from './kernel-files';
+
+export interface HolderSources {
+  readonly sysBlockDir: string;
+  readonly devDir: string;
+  readonly procDir: string;
+  /** Processes whose descriptors do not count: our own, and export servers that hold disks open without a client. */
+  readonly ignoredPids: ReadonlySet<number>;
+}
+
+/** The disk and its partitions: whatever uses one of them uses the disk. */
+export interface BlockTarget {
+  readonly nodes: readonly BlockNode[];
+  /** Is this file one of the nodes? By device number; in a lab, where nodes are plain files, by inode. */
+  isNode(status: BigIntStats): boolean;
+  hasNumber(dev: string): boolean;
+  nameOf(path: string): string | null;
+}
+
+interface BlockNode {
+  readonly name: string;
+  readonly path: string;
+  /** `major:minor` */
+  readonly dev: string | null;
+  readonly dir: string;
+}
+
+/** The disk of a snapshot as a target for all searches of one look. */
+export function blockTarget({ sysBlockDir, devDir }: HolderSources, device: Device): BlockTarget {
+  const dir = join(sysBlockDir, device.name);
+  const partitions = entries(dir).filter(
+    (name) => /^p?\d+$/.test(name.slice(device.name.length)) && name.startsWith(device.name),
+  );
+  const nodes: BlockNode[] = [
+    { name: device.name, path: device.path, dev: device.dev, dir },
+    ...partitions.map((name) => ({
+      name,
+      path: join(devDir, name),
+      dev: readSmall(join(dir, name, 'dev')),
+      dir: join(dir, name),
+    })),
+  ];
+  const numbers = new Set(nodes.flatMap(({ dev }) => (dev === null ? [] : [dev])));
+  const paths = new Map(nodes.map(({ path, name }) => [path, name]));
+  const plain = new Set(nodes.flatMap(({ path }) => plainFileKey(statOf(path))));
+  return {
+    nodes,
+    isNode: (status) =>
+      status.isBlockDevice()
+        ? numbers.has(deviceNumber(status.rdev))
+        : plainFileKey(status).some((key) => plain.has(key)),
+    hasNumber: (dev) => numbers.has(dev),
+    nameOf: (path) => paths.get(path) ?? paths.get(realPath(path)) ?? null,
+  };
+}
+
+/** Linux packs 12 bits of major and 20 of minor: MMMmmmmm with the low 8 bits of the minor at the bottom. */
+export function deviceNumber(rdev: bigint): string {
+  const major = (rdev >> 8n) & 0xfffn;
+  const minor = (rdev & 0xffn) | ((rdev >> 12n) & 0xfff00n);
+  return `${major}:${minor}`;
+}
+
+function plainFileKey(status: BigIntStats | null): string[] {
+  return status?.isFile() ? [`${status.dev}:${status.ino}`] : [];
+}
+
+/** null when there is no such file. */
+export function statOf(path: string): BigIntStats | null {
+  try {
+    return statSync(path, { bigint: true });
+  } catch {
+    return null;
+  }
+}
+
+/** Only below /dev, so that nothing on a remote file system is followed. */
+function realPath(path: string): string {
+  try {
+    return path.startsWith('/dev/') ? realpathSync(path) : path;
+  } catch {
+    return path;
+  }
+}

@@ -1,0 +1,8 @@
+/** The named lock that makes one process the writer of an appliance. Implemented by ../database/ownership.ts. */
+export interface OwnershipLock {
+  /** Tries once; false when somebody else holds it. Throws DATABASE_UNAVAILABLE. */
+  acquire(applianceId: string): Promise<boolean>;
+  /** Fires once when the held lock is lost without `release` (its connection broke). */
+  onLost(listener: (reason: string) => void): void;
+  release(): Promise<void>;
+}
