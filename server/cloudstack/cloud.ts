@@ -1,16 +1,21 @@
+import type { Evidence } from '../model/evidence';
+
 /**
  * The CloudStack port: the dozen calls the daemon makes, in the domain's words. Implemented over HTTP (./http-cloud.ts) and,
  * for tests and the simulation, straight on the simulator's model.
- * Facts behind it: CloudStack 4.20 API (see docs/cloudstack.md).
  */
 export interface Cloud {
   /** listCapabilities: the cheap health check. */
   capabilities(): Promise<CloudCapabilities>;
-  /** null only when CloudStack positively has no such live volume (never derived from an error code alone). */
-  readVolume(id: string): Promise<CloudVolume | null>;
+  /**
+   * One volume by its id. `absent` only when CloudStack itself says that the id names nothing; a list that does not show the volume is
+   * `unknown`: it may be removed, in a project, or another account's.
+   */
+  readVolume(id: string): Promise<Evidence<CloudVolume>>;
   /** All pages. */
   listVolumes(filter: { name?: string; zoneId?: string; vmId?: string }): Promise<CloudVolume[]>;
-  readVm(id: string): Promise<CloudVm | null>;
+  /** One VM by its id; the same rules. A user's key does not see its own destroyed VMs. */
+  readVm(id: string): Promise<Evidence<CloudVm>>;
   readZone(id: string): Promise<CloudZone | null>;
   readDiskOffering(id: string): Promise<CloudDiskOffering | null>;
   listZones(): Promise<CloudZone[]>;
@@ -20,9 +25,15 @@ export interface Cloud {
    * A CloudError says whether it certainly had no effect or whether that is unknown.
    */
   submit(command: CloudCommand, jobId: string): Promise<{ jobId: string; volumeId: string | null }>;
-  /** deleteVolume is synchronous in CloudStack and may block for minutes. Resolves on success:true. */
-  deleteVolume(id: string): Promise<void>;
-  /** null: CloudStack does not know this job (it was never accepted, or was purged after a day). */
+  /**
+   * deleteVolume is synchronous in CloudStack and may block for minutes. `deleted`: success:true. `gone`: CloudStack says that the
+   * volume was removed before.
+   */
+  deleteVolume(id: string): Promise<'deleted' | 'gone'>;
+  /**
+   * null: CloudStack has said once that it does not know this job: it was never accepted, was purged after a day, or another
+   * management server answered that does not see it yet. Whoever acts on it asks again (see operations/execute/job-denials.ts).
+   */
   queryJob(jobId: string): Promise<CloudJob | null>;
 }
 
@@ -41,8 +52,23 @@ export type CloudCommand =
       readonly deviceId: number | null;
     }
   | { readonly name: 'detachVolume'; readonly volumeId: string }
+  | { readonly name: 'destroyVolume'; readonly volumeId: string; readonly expunge: boolean }
   | { readonly name: 'stopVirtualMachine'; readonly vmId: string; readonly forced: boolean }
   | { readonly name: 'destroyVirtualMachine'; readonly vmId: string; readonly expunge: boolean };
+
+/** To whom something belongs: a project, or an account of a domain. null = CloudStack does not say. */
+export interface CloudOwner {
+  readonly projectId: string | null;
+  readonly account: string | null;
+  readonly domainId: string | null;
+}
+
+/** False only when both say to whom they belong and it is not the same. */
+export function sameOwner(a: CloudOwner, b: CloudOwner): boolean {
+  if (a.projectId !== null || b.projectId !== null) return a.projectId === b.projectId;
+  if (a.account === null || b.account === null) return true;
+  return a.account === b.account && (a.domainId === b.domainId || a.domainId === null || b.domainId === null);
+}
 
 export interface CloudVolume {
   readonly id: string;
@@ -58,10 +84,13 @@ export interface CloudVolume {
   /** The VM it is attached to, null = detached. */
   readonly vmId: string | null;
   readonly vmName: string | null;
+  /** State of that VM, null when detached or not told. */
+  readonly vmState: string | null;
   readonly deviceId: number | null;
   /** RFC 3339 as normalised by the client, null when unparsable. */
   readonly created: string | null;
   readonly attached: string | null;
+  readonly owner: CloudOwner;
 }
 
 export interface CloudVm {
@@ -71,6 +100,7 @@ export interface CloudVm {
   readonly state: string;
   readonly zoneId: string | null;
   readonly hypervisor: string | null;
+  readonly owner: CloudOwner;
 }
 
 export interface CloudZone {
@@ -113,6 +143,7 @@ export type CloudErrorKind =
   | 'network' // nothing or nonsense came back
   | 'authentication' // 401
   | 'rate-limit' // 429
+  | 'busy' // 431 whose text means that now is not the time
   | 'parameter' // 431
   | 'unsupported' // 400, 405, 430, 432
   | 'permission' // 531
@@ -161,17 +192,21 @@ export class CloudError extends Error {
     this.retryAfter = fields.retryAfter ?? null;
   }
 
-  /** True when trying again later can help without anybody changing anything. */
+  /**
+   * True when trying again later can help without anybody changing anything. A 401 can be CloudStack's own database failing, or a
+   * user disabled for a moment: it never had an effect, and only one that lasts is a wrong key.
+   */
   get transient(): boolean {
     switch (this.kind) {
       case 'network':
+      case 'authentication':
       case 'rate-limit':
+      case 'busy':
       case 'capacity':
       case 'resource':
       case 'internal':
       case 'configuration':
         return true;
-      case 'authentication':
       case 'parameter':
       case 'unsupported':
       case 'permission':

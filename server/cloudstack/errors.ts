@@ -1,3 +1,4 @@
+import type { ErrorCode } from '../core/errors';
 import { CloudError, type CloudErrorKind, type CloudOutcome } from './cloud';
 
 const TEXT_LIMIT = 1_000;
@@ -20,13 +21,13 @@ interface Answered {
   readonly retryAfter?: number | null;
 }
 
-/** CloudStack's own errors (facts 1.6): what kind, and what they say about the call's effect. */
+/** CloudStack's own errors: what kind, and what they say about the call's effect. */
 export function apiError({ httpStatus, code, csCode, text, retryAfter = null }: Answered): CloudError {
   const clean = cleanText(text);
-  const kind = kindOf(code);
+  const kind = kindOf(code, clean);
   return new CloudError(`CloudStack API error ${code}: ${clean}`, {
     kind,
-    outcome: outcomeOf(kind, clean),
+    outcome: SAYS_OF_THE_CALL[kind](clean),
     httpStatus,
     code,
     csCode,
@@ -35,54 +36,67 @@ export function apiError({ httpStatus, code, csCode, text, retryAfter = null }: 
   });
 }
 
-function kindOf(code: number): CloudErrorKind {
-  switch (code) {
-    case 401:
-      return 'authentication';
-    case 429:
-      return 'rate-limit';
-    case 431:
-      return 'parameter';
-    case 400:
-    case 405:
-    case 430:
-    case 432:
-      return 'unsupported';
-    case 531:
-      return 'permission';
-    case 532:
-    case 535:
-      return 'quota';
-    case 533:
-      return 'capacity';
-    case 534:
-    case 536:
-      return 'resource';
-    default:
-      return 'internal';
-  }
+const KINDS: Readonly<Record<number, CloudErrorKind>> = {
+  400: 'unsupported',
+  401: 'authentication',
+  405: 'unsupported',
+  429: 'rate-limit',
+  430: 'unsupported',
+  431: 'parameter',
+  432: 'unsupported',
+  531: 'permission',
+  532: 'quota',
+  533: 'capacity',
+  534: 'resource',
+  535: 'quota',
+  536: 'resource',
+};
+
+/** 431 whose text says that the object is in transition: the same call will be taken later. */
+const NOT_NOW =
+  /either running or stopped|snapshot operations? in progress|is being (snapshotted|migrated|copied|resized)|being migrated|migration is in progress|try again|not in the right state at (this|the) moment/i;
+
+function kindOf(code: number, text: string): CloudErrorKind {
+  if (code === 431 && NOT_NOW.test(text)) return 'busy';
+  return KINDS[code] ?? 'internal';
 }
 
-function outcomeOf(kind: CloudErrorKind, text: string): CloudOutcome {
-  switch (kind) {
-    case 'authentication':
-    case 'parameter':
-    case 'unsupported':
-    case 'permission':
-    case 'quota':
-      return 'final';
-    case 'rate-limit':
-    case 'configuration':
-      return 'not-started';
-    case 'capacity':
-    case 'resource':
-    case 'network':
-      return 'unknown';
-    case 'internal':
-      return /shutdown has been triggered/i.test(text) ? 'not-started' : 'unknown';
-    default:
-      return kind satisfies never;
-  }
+/** What an error of each kind says of the effect of the call. */
+const SAYS_OF_THE_CALL: Readonly<Record<CloudErrorKind, (text: string) => CloudOutcome>> = {
+  authentication: () => 'not-started',
+  'rate-limit': () => 'not-started',
+  configuration: () => 'not-started',
+  busy: () => 'not-started',
+  parameter: () => 'final',
+  unsupported: () => 'final',
+  permission: () => 'final',
+  quota: () => 'final',
+  capacity: () => 'unknown',
+  resource: () => 'unknown',
+  network: () => 'unknown',
+  internal: (text) => (/shutdown has been triggered/i.test(text) ? 'not-started' : 'unknown'),
+};
+
+/** The code of ours that stands for an error of CloudStack, in operations and in answers to requests alike. */
+export const CODE_OF_KIND: Readonly<Record<CloudErrorKind, ErrorCode>> = {
+  authentication: 'CLOUDSTACK_AUTH',
+  quota: 'CLOUDSTACK_QUOTA',
+  configuration: 'CLOUDSTACK_NOT_CONFIGURED',
+  network: 'CLOUDSTACK_UNAVAILABLE',
+  'rate-limit': 'CLOUDSTACK_UNAVAILABLE',
+  capacity: 'CLOUDSTACK_REJECTED',
+  resource: 'CLOUDSTACK_REJECTED',
+  internal: 'CLOUDSTACK_REJECTED',
+  busy: 'CLOUDSTACK_REJECTED',
+  parameter: 'CLOUDSTACK_REJECTED',
+  unsupported: 'CLOUDSTACK_REJECTED',
+  permission: 'CLOUDSTACK_REJECTED',
+};
+
+/** The code of ours for the number that a refused call or a failed job carries; null when the number says nothing. */
+export function codeOfNumber(code: number | null): ErrorCode | null {
+  const kind = code === null ? undefined : KINDS[code];
+  return kind === 'authentication' || kind === 'quota' ? CODE_OF_KIND[kind] : null;
 }
 
 function delayIn(text: string): number | null {
@@ -90,8 +104,19 @@ function delayIn(text: string): number | null {
   return match?.[1] ? Number(match[1]) : null;
 }
 
+/** Certificates that this machine does not trust. Nothing was sent. */
+const UNTRUSTED = new Set([
+  'CERT_HAS_EXPIRED',
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'UNABLE_TO_GET_ISSUER_CERT',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+]);
+
 /** Failures before a connection stood: the request certainly did not arrive. */
 const NEVER_SENT = new Set([
+  ...UNTRUSTED,
   'ECONNREFUSED',
   'ENOTFOUND',
   'EAI_AGAIN',
@@ -99,10 +124,6 @@ const NEVER_SENT = new Set([
   'ENETUNREACH',
   'EHOSTDOWN',
   'UND_ERR_CONNECT_TIMEOUT',
-  'CERT_HAS_EXPIRED',
-  'DEPTH_ZERO_SELF_SIGNED_CERT',
-  'SELF_SIGNED_CERT_IN_CHAIN',
-  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
   'ERR_TLS_CERT_ALTNAME_INVALID',
 ]);
 
@@ -114,7 +135,11 @@ export function networkError(error: unknown, command: string): CloudError {
     error instanceof Error && error.name === 'TimeoutError'
       ? 'timeout'
       : (code ?? (error instanceof Error ? cleanText(error.message) : 'no answer'));
-  return new CloudError(`CloudStack did not answer ${command}: ${what}`, {
+  const hint =
+    code !== null && UNTRUSTED.has(code)
+      ? ' (this machine does not trust its certificate: name the CA in CLOUDSTACK_CA_FILE)'
+      : '';
+  return new CloudError(`CloudStack did not answer ${command}: ${what}${hint}`, {
     kind: 'network',
     outcome,
     cause: error,
@@ -142,21 +167,24 @@ function errorCode(error: unknown): string | null {
   return null;
 }
 
+/** Job failures that pass by themselves (texts of 4.20): agents that are away, storage that is not up yet, a slow unplug, a restart. */
+const PASSING =
+  /in the process of unplug|after sending the command and waiting for|try again in a couple|agent|unreachable|timed? ?out|concurrent|is in \w+\. it should be|suitable primary storage|unable to schedule async job|no remote endpoint|shutdown has been triggered/i;
+
+/** Job failures with code 530 that will be the same the next time. */
+const LASTING =
+  /does not have permission|different accounts|maximum number of data disks|all device ids are used|deviceid should be|is used by vm|not authorized|only for kvm/i;
+
 /**
- * What a failed job says about trying again (facts 1.5 and 1.6; texts as of 4.20). `final`: CloudStack refused for good.
- * `retry`: it may work later. `unknown`: only the volume can tell. In every case the volume is read again first.
+ * What a failed job says about trying again. `final`: CloudStack refused for good. `retry`: it may work later; an internal error
+ * of unknown text is tried a few times. `unknown`: only the volume can tell. In every case the volume is read again first.
  */
 export function classifyJobFailure(code: number | null, text: string | null): 'final' | 'retry' | 'unknown' {
   if (code === null || text === null) return 'unknown';
   if (/already attached to a vm/i.test(text)) return 'unknown';
-  if (/in the process of unplug|after sending the command and waiting for|try again in a couple/i.test(text))
-    return 'retry';
+  if (PASSING.test(text) || NOT_NOW.test(text)) return 'retry';
   if (code === 533 || code === 534 || code === 536) return 'retry';
-  if (code === 530)
-    return /agent|unreachable|timed? ?out|concurrent|is in \w+\. it should be/i.test(text)
-      ? 'retry'
-      : 'final';
-  return 'final';
+  return code === 530 && !LASTING.test(text) ? 'retry' : 'final';
 }
 
 /** 431 whose text says that this very value names nothing. The code alone proves nothing. */
@@ -169,11 +197,24 @@ export function saysNoSuchEntity(error: CloudError, parameter: string, value: st
   );
 }
 
-/** 431 on a resend: CloudStack has this job id already, so the call had been accepted before. */
-export function saysJobIdTaken(error: CloudError, jobId: string): boolean {
+/**
+ * The one sentence with which CloudStack proves that an object was removed: 431 `Unable to find UUID for id [23] of type [Volume]`, the
+ * synchronous answer to every change of it.
+ */
+export function saysRemoved(text: string | null, type: 'Volume' | 'VirtualMachine'): boolean {
   return (
-    error.kind === 'parameter' &&
-    error.text.toLowerCase().includes(`uuid: ${jobId.toLowerCase()} already exists`)
+    text !== null && new RegExp(`unable to find uuid for id \\[\\d+\\] of type \\[${type}\\]`, 'i').test(text)
+  );
+}
+
+/**
+ * A resend under a job id that CloudStack has already: 431 while that job is pending, and once it has ended 530 "Entity already exists",
+ * of which a user's key only sees the general text (that one is settled by asking for the job). The first call had been accepted.
+ */
+export function saysJobIdTaken(error: CloudError, jobId: string): boolean {
+  if (error.code === 530) return /^entity already exists/i.test(error.text);
+  return (
+    error.code === 431 && error.text.toLowerCase().includes(`uuid: ${jobId.toLowerCase()} already exists`)
   );
 }
 

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { Clock } from '../core/clock';
 import { LIMITS } from '../core/limits';
 import type { Logger } from '../core/log/logger';
+import { absent, type Evidence, seen, unknown } from '../model/evidence';
 import {
   type Cloud,
   type CloudCapabilities,
@@ -13,7 +14,7 @@ import {
   type CloudVolume,
   type CloudZone,
 } from './cloud';
-import { badAnswer, cleanText, largestPage, saysJobIdTaken, saysNoSuchEntity } from './errors';
+import { badAnswer, cleanText, largestPage, saysJobIdTaken, saysNoSuchEntity, saysRemoved } from './errors';
 import * as parse from './parse';
 import type { ActiveSettings, CloudSettings } from './settings';
 import { type Parameters, signedForm } from './signing';
@@ -38,6 +39,9 @@ export interface CallStatistics {
 
 const UUID_LENGTH = 36;
 
+const NOT_SHOWN =
+  'CloudStack does not show it to this key: it was removed, or belongs to a project or another account';
+
 interface Identified {
   readonly id: string;
 }
@@ -60,11 +64,12 @@ export class HttpCloud implements Cloud {
     return this.parsed('listCapabilities', parse.capabilities, await this.call('listCapabilities', {}));
   }
 
-  async readVolume(id: string): Promise<CloudVolume | null> {
-    const volumes = await this.findById('listVolumes', parse.VOLUME, id, {});
-    const volume = volumes.find((candidate) => candidate.id === id.toLowerCase());
+  async readVolume(id: string): Promise<Evidence<CloudVolume>> {
+    const volume = await this.lookUp('listVolumes', parse.VOLUME, id, {});
     // Expunged rows linger for administrators: the volume is gone all the same.
-    return volume && volume.state !== 'Expunged' ? volume : null;
+    if (volume.kind === 'seen' && volume.value.state === 'Expunged')
+      return absent('CloudStack says that it is Expunged', volume.at, 'cloudstack');
+    return volume;
   }
 
   listVolumes(filter: { name?: string; zoneId?: string; vmId?: string }): Promise<CloudVolume[]> {
@@ -75,9 +80,8 @@ export class HttpCloud implements Cloud {
     });
   }
 
-  async readVm(id: string): Promise<CloudVm | null> {
-    const [vm] = await this.findById('listVirtualMachines', parse.VM, id, { details: 'min' });
-    return vm ?? null;
+  readVm(id: string): Promise<Evidence<CloudVm>> {
+    return this.lookUp('listVirtualMachines', parse.VM, id, { details: 'min' });
   }
 
   /** By id, or by name: the hub stores either in ossea_configs.zone. */
@@ -133,14 +137,21 @@ export class HttpCloud implements Cloud {
     }
   }
 
-  async deleteVolume(id: string): Promise<void> {
-    const answer = await this.call('deleteVolume', { id }, LIMITS.CLOUDSTACK_DELETE_TIMEOUT_MS);
-    const { success, displaytext } = this.parsed('deleteVolume', parse.success, answer);
-    if (!success)
-      throw new CloudError(
-        `CloudStack did not delete the volume: ${cleanText(displaytext ?? 'no reason given')}`,
-        { kind: 'internal', outcome: 'unknown' },
-      );
+  async deleteVolume(id: string): Promise<'deleted' | 'gone'> {
+    try {
+      const answer = await this.call('deleteVolume', { id }, LIMITS.CLOUDSTACK_DELETE_TIMEOUT_MS);
+      const { success, displaytext } = this.parsed('deleteVolume', parse.success, answer);
+      if (success) return 'deleted';
+      const reason = cleanText(displaytext ?? 'no reason given');
+      throw new CloudError(`CloudStack did not delete the volume: ${reason}`, {
+        kind: 'internal',
+        outcome: 'unknown',
+        text: reason,
+      });
+    } catch (error) {
+      if (error instanceof CloudError && saysRemoved(error.text, 'Volume')) return 'gone';
+      throw error;
+    }
   }
 
   async queryJob(jobId: string): Promise<CloudJob | null> {
@@ -153,6 +164,25 @@ export class HttpCloud implements Cloud {
       return { ...job, errorText: job.errorText === null ? null : cleanText(job.errorText) };
     } catch (error) {
       if (error instanceof CloudError && saysNoSuchEntity(error, 'jobid', jobId)) return null;
+      throw error;
+    }
+  }
+
+  /** One object by its id. What CloudStack denies to have is absent; what it merely does not show is unknown. */
+  private async lookUp<T extends Identified>(
+    command: string,
+    item: parse.ListItem<T>,
+    id: string,
+    more: Parameters,
+  ): Promise<Evidence<T>> {
+    const { clock } = this.parts;
+    try {
+      const items = this.items(command, item, await this.call(command, { ...more, id, listall: 'true' }));
+      const found = items.find((candidate) => candidate.id === id.toLowerCase());
+      return found ? seen(found, clock.now(), 'cloudstack') : unknown(NOT_SHOWN, clock.now(), 'cloudstack');
+    } catch (error) {
+      if (error instanceof CloudError && saysNoSuchEntity(error, 'id', id))
+        return absent('CloudStack says that this id names nothing', clock.now(), 'cloudstack');
       throw error;
     }
   }
@@ -214,7 +244,7 @@ export class HttpCloud implements Cloud {
     throw badAnswer(command, 200, `unexpected content: ${cleanText(z.prettifyError(result.error))}`);
   }
 
-  /** One call. A 401 reads the configuration again once; it is final when the credentials have not changed. */
+  /** One call. A 401 reads the configuration again and repeats the call once when the credentials have changed. */
   private async call(
     command: string,
     parameters: Parameters,
@@ -267,16 +297,16 @@ export class HttpCloud implements Cloud {
     }
   }
 
-  /** 401 has many causes (facts 1.6); the reader gets all that can be checked from here. */
+  /** 401 has many causes; the reader gets all that can be checked from here. */
   private explain(error: CloudError): CloudError {
     const skew =
       this.clockSkewMs === null || Math.abs(this.clockSkewMs) < 60_000
         ? ''
         : ` The clocks differ by ${Math.round(this.clockSkewMs / 1000)} s.`;
-    const hint = `${error.message}. Check api_key and secret_key in ossea_configs, the clock of this machine, the allowed source addresses and the role of the key.${skew}`;
+    const hint = `${error.message}. If it lasts: check api_key and secret_key in ossea_configs, the clock of this machine, the allowed source addresses, and whether CloudStack can read its own database.${skew}`;
     return new CloudError(hint, {
       kind: 'authentication',
-      outcome: 'final',
+      outcome: 'not-started',
       httpStatus: error.httpStatus,
       code: error.code,
       csCode: error.csCode,
@@ -313,6 +343,8 @@ function wireCommand(command: CloudCommand): { name: string; parameters: Paramet
       };
     case 'detachVolume':
       return { name: command.name, parameters: { id: command.volumeId } };
+    case 'destroyVolume':
+      return { name: command.name, parameters: { id: command.volumeId, expunge: String(command.expunge) } };
     case 'stopVirtualMachine':
       return { name: command.name, parameters: { id: command.vmId, forced: String(command.forced) } };
     case 'destroyVirtualMachine':

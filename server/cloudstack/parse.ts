@@ -3,6 +3,7 @@ import type {
   CloudCapabilities,
   CloudDiskOffering,
   CloudJob,
+  CloudOwner,
   CloudVm,
   CloudVolume,
   CloudZone,
@@ -38,6 +39,14 @@ const date = z
     return Number.isNaN(ms) ? null : new Date(ms).toISOString();
   });
 
+/** `account` is absent on what belongs to a project. */
+const owner = { account: text, domainid: text, projectid: text };
+const ownerOf = (v: {
+  account: string | null;
+  domainid: string | null;
+  projectid: string | null;
+}): CloudOwner => ({ projectId: v.projectid, account: v.account, domainId: v.domainid });
+
 const volume = z
   .object({
     id,
@@ -50,9 +59,11 @@ const volume = z
     diskofferingid: text,
     virtualmachineid: text,
     vmname: text,
+    vmstate: text,
     deviceid: optionalNumber,
     created: date,
     attached: date,
+    ...owner,
   })
   .transform(
     (v): CloudVolume => ({
@@ -66,19 +77,22 @@ const volume = z
       diskOfferingId: v.diskofferingid,
       vmId: v.virtualmachineid?.toLowerCase() ?? null,
       vmName: v.vmname,
+      vmState: v.vmstate,
       deviceId: v.virtualmachineid === null ? null : v.deviceid,
       created: v.created,
       attached: v.attached,
+      owner: ownerOf(v),
     }),
   );
 
-const vm = z.object({ id, name: text, state: text, zoneid: text, hypervisor: text }).transform(
+const vm = z.object({ id, name: text, state: text, zoneid: text, hypervisor: text, ...owner }).transform(
   (v): CloudVm => ({
     id: v.id.toLowerCase(),
     name: v.name ?? '',
     state: v.state ?? 'Unknown',
     zoneId: v.zoneid,
     hypervisor: v.hypervisor,
+    owner: ownerOf(v),
   }),
 );
 const zone = z

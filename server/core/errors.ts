@@ -44,7 +44,17 @@ const catalogue = {
   VOLUME_NOT_FOUND: {
     status: 404,
     title: 'Volume not found in CloudStack',
-    fix: 'Check the volume id; the API key must be allowed to see the volume.',
+    fix: 'CloudStack says that this id names nothing: check it.',
+  },
+  VOLUME_NOT_VISIBLE: {
+    status: 409,
+    title: 'The volume is not visible to this API key',
+    fix: 'It is not known whether it exists. Check which account or project it belongs to, and what volumectl check cloudstack says.',
+  },
+  VOLUME_STATE: {
+    status: 409,
+    title: 'The volume is in a state in which this is not possible',
+    fix: 'See the state in details; docs/cloudstack.md lists what each state allows.',
   },
   MAPPING_NOT_FOUND: {
     status: 404,
@@ -60,6 +70,11 @@ const catalogue = {
     status: 405,
     title: 'Method not allowed',
     fix: 'Use one of the methods named in the Allow header.',
+  },
+  CANCELLED: {
+    status: 409,
+    title: 'The operation was cancelled',
+    fix: 'Nothing was changed; send the request again when it is wanted.',
   },
   TOO_LATE_TO_CANCEL: {
     status: 409,
@@ -165,6 +180,26 @@ const catalogue = {
     fix: 'Wait until the volume is in state Ready or Allocated.',
   },
   VM_NOT_FOUND: { status: 404, title: 'VM not found in CloudStack', fix: 'Check the VM id.' },
+  VM_NOT_VISIBLE: {
+    status: 409,
+    title: 'The VM is not visible to this API key',
+    fix: 'Nothing was done to it. Check which account or project it belongs to.',
+  },
+  VM_STATE: {
+    status: 409,
+    title: 'The VM is in a state in which this is not possible',
+    fix: 'Wait until the VM is Running or Stopped.',
+  },
+  VM_HAS_DISKS: {
+    status: 409,
+    title: 'The VM still has data disks',
+    fix: 'Detach the volumes named in details first.',
+  },
+  APPLIANCE_PROTECTED: {
+    status: 409,
+    title: 'This would act on the appliance itself',
+    fix: 'Name another VM: the daemon never stops, destroys or changes the system disk of the VM it runs on.',
+  },
   VM_NOT_STOPPED: {
     status: 409,
     title: 'The VM is not stopped',
@@ -185,6 +220,11 @@ const catalogue = {
     status: 409,
     title: 'The device is not the disk of this volume',
     fix: 'Run force-sync and read the drift it reports.',
+  },
+  DEVICE_NOT_IDENTIFIED: {
+    status: 409,
+    title: 'It is not known which disk of this guest the volume is',
+    fix: 'Stop what details names, or repeat with {"force": true}; volumectl device explain shows every disk.',
   },
   DEVICE_IN_USE: {
     status: 409,
@@ -219,6 +259,12 @@ const catalogue = {
 } as const satisfies Record<string, ErrorSpec>;
 
 export type ErrorCode = keyof typeof catalogue;
+
+/** A code that comes from the journal, which another version may have written. */
+export function isErrorCode(text: string): text is ErrorCode {
+  return Object.hasOwn(catalogue, text);
+}
+
 export const ERRORS: Readonly<Record<ErrorCode, ErrorSpec>> = catalogue;
 
 /** One wrong field of a request: a JSON-pointer-like path and what is expected. */

@@ -8,21 +8,22 @@ import type {
 } from '../cloudstack/cloud';
 import type { ErrorCode } from '../core/errors';
 import type { Device, Holder } from '../devices/device';
+import type { Evidence } from '../model/evidence';
 import type { MappingEffect } from '../model/ledger';
 import type { JournalState, JsonObject, Mapping, OperationOf, OperationType } from '../model/operation';
 import type { Journal, MutationStep } from './journal';
 
 /**
- * The vocabulary of "decide, then act" (DESIGN section 3): a decision sees a `Situation` and names the next `Action`; the
- * engine performs it, puts what it learned into the facts or the journal, and asks again. Decisions are pure, so every
- * crash point is a table row in a unit test, and the simulation runs the very same code.
+ * The vocabulary of "decide, then act": a decision sees a `Situation` and names the next `Action`; the engine performs it, puts what
+ * it learned into the facts or the journal, and asks again. A decision has no effects, so every crash point is a table row in a
+ * unit test, and the simulation runs the very same code.
  */
 export interface Situation<T extends OperationType = OperationType> {
   readonly operation: OperationOf<T>;
   readonly journal: Journal;
   readonly facts: Facts;
   readonly policy: Policy;
-  /** Monotonic ms since the named stage was first reached in this run (0 the first time). */
+  /** Monotonic ms since this was first asked of the stage in this run (0 the first time, which starts it). */
   elapsed(stage: string): number;
 }
 
@@ -33,36 +34,45 @@ export interface Policy {
   readonly attachRollback: 'detach' | 'keep';
   readonly detachInUse: 'refuse' | 'force';
   readonly detachConnected: 'refuse' | 'disconnect';
-  readonly volumeNames: 'unique' | 'any';
+  readonly volumeNames: 'warn' | 'unique' | 'any';
+  /** trash: a delete destroys without expunging, so that the volume can be recovered. */
+  readonly deleteMode: 'expunge' | 'trash';
   /** Exports are off with NBD_BACKEND=none. */
   readonly exportsEnabled: boolean;
-  /** ms */
-  readonly correlationTimeout: number;
+  readonly correlationTimeoutMs: number;
+  /** How long CloudStack must deny a job before it is believed that it was never accepted. */
+  readonly jobLostAfterMs: number;
 }
 
 /**
  * What was observed in this run. Facts are never durable: a restarted daemon observes again. A fact that an action may have
- * changed is forgotten by that action (see ./perform.ts).
+ * changed is forgotten by that action (see ./execute/actions.ts).
  */
 export interface Facts {
-  readonly volume?: CloudVolume | 'absent';
+  readonly volume?: Evidence<CloudVolume>;
   readonly offer?: Offer;
-  readonly vm?: CloudVm | 'absent';
-  /** Volumes on the VM of a cleanup. */
-  readonly vmVolumes?: readonly CloudVolume[];
-  /** The job of the last query-job, `unknown` when CloudStack does not know it. */
-  readonly job?: { readonly jobId: string; readonly found: CloudJob | 'unknown' };
-  /** Live volumes that a lost createVolume may have made, oldest look first. */
-  readonly created?: { readonly volumes: readonly CloudVolume[]; readonly looks: number };
+  readonly vm?: Evidence<CloudVm>;
+  /** The disks of the VM of a cleanup; unknown when the list does not even show its root disk. */
+  readonly vmVolumes?: Evidence<readonly CloudVolume[]>;
+  /** The job of the last query-job; `denied` when CloudStack says that it has no such job, `absent` once that is believed. */
+  readonly job?: { readonly jobId: string; readonly found: CloudJob | 'denied' | 'absent' };
+  /** Volumes of the name of a create that was sent more than once, made since, and owned by no operation. */
+  readonly unclaimed?: readonly string[];
   /** Intents written in this run whose call has certainly not been sent, or certainly had no effect. */
   readonly unsent?: string;
   /** The job id that CloudStack says it has had before. */
   readonly taken?: string;
-  readonly mapping?: Mapping | 'none';
-  /** `pending`: a straggling job of an earlier operation still runs; `conflictingOperation`: another serial-less attach runs. */
-  readonly obstacles?: { readonly stragglers: number; readonly conflictingOperation: string | null };
+  /** What was read for this very send; gone with the next await. */
+  readonly guards?: { readonly jobId: string } & Guards;
+  readonly mapping?: Evidence<Mapping>;
+  readonly obstacles?: {
+    /** Jobs of earlier operations on the volume that may still do something. */
+    readonly openJobs: number;
+    /** Another attach of a disk without a serial that runs. */
+    readonly conflictingOperation: string | null;
+  };
   readonly device?: DeviceFact;
-  readonly holders?: readonly Holder[];
+  readonly use?: DiskUse;
   /** Answer of the guest to "is the disk of this volume gone?". */
   readonly gone?: boolean;
   readonly published?: boolean;
@@ -73,11 +83,61 @@ export interface Facts {
 export interface Offer {
   readonly zone: CloudZone | null;
   readonly offering: CloudDiskOffering | null;
-  /** Live volumes of that name in the zone. */
+  /** Live volumes of exactly that name in the zone, of the account that the new one will belong to. */
   readonly sameName: readonly CloudVolume[];
   /** An earlier operation of ours that is creating the same name right now. */
   readonly conflictingOperation: string | null;
 }
+
+/** Who uses the disk of a volume in this guest. */
+export interface DiskUse {
+  /**
+   * found: the disk is known. not-there: every disk of the guest is known to be another one. unclear: it may be one of several disks
+   * that do not tell; `holders` are then the users of all of these.
+   */
+  readonly disk: 'found' | 'not-there' | 'unclear';
+  readonly holders: readonly Holder[];
+}
+
+/** The detachable connection of a volume with a VM: attached again, it is another plug. */
+export interface Plug {
+  readonly deviceId: number | null;
+  /** CloudStack's time of the attach, RFC 3339; null when it does not say. */
+  readonly attached: string | null;
+}
+
+/** What an intent says it is about. The world is held against it before every send. */
+export interface Intent {
+  /** The VM whose disks change, or that is stopped or destroyed. */
+  readonly vmId: string | null;
+  /** Of a detach: the connection it ends. */
+  readonly plug: Plug | null;
+  /** From whom the request, or a setting, allows to take the disk away. */
+  readonly taking: Taking;
+  /** An earlier try of the same step was sent after the volume had been seen. */
+  readonly sentBefore: boolean;
+}
+
+/** Whose use of a disk does not hold a detach. */
+export interface Taking {
+  /** Mounts, swap, stacked devices, open descriptors. */
+  readonly users: boolean;
+  /** Clients of its export. */
+  readonly clients: boolean;
+}
+
+/** What was read right before the call. */
+export interface Guards {
+  readonly volume: Evidence<CloudVolume> | null;
+  readonly vm: Evidence<CloudVm> | null;
+  readonly vmVolumes: Evidence<readonly CloudVolume[]> | null;
+  /** Jobs of other operations on the volume that may still do something. */
+  readonly openJobs: number;
+  readonly use: DiskUse | null;
+}
+
+/** Every call that changes something in CloudStack. deleteVolume has no job. */
+export type Mutation = CloudCommand | { readonly name: 'deleteVolume'; readonly volumeId: string };
 
 export type DeviceFact =
   | {
@@ -104,24 +164,28 @@ export type Action =
   | { readonly do: 'read-mapping'; readonly volumeId: string }
   | { readonly do: 'read-obstacles'; readonly volumeId: string; readonly toAppliance: boolean }
   | { readonly do: 'read-holders'; readonly volumeId: string }
-  /** `after`: ms to wait first; the job is asked about once more afterwards. */
-  | { readonly do: 'find-created'; readonly since: number; readonly after: number }
+  /** `since`: wall clock ms of the first try. */
+  | { readonly do: 'find-unclaimed'; readonly since: number; readonly volumeId: string }
   | { readonly do: 'query-job'; readonly jobId: string }
-  | { readonly do: 'await-device'; readonly volume: CloudVolume; readonly timeout: number }
-  | { readonly do: 'await-gone'; readonly volumeId: string; readonly timeout: number }
+  | { readonly do: 'await-device'; readonly volume: CloudVolume; readonly timeoutMs: number }
+  | { readonly do: 'await-gone'; readonly volumeId: string; readonly timeoutMs: number }
   // Foreign calls, each between an intent and an answer
+  /** `data` says what the call is about; the last look before every send is held against it. */
   | { readonly do: 'intend'; readonly step: MutationStep; readonly data?: JsonObject }
+  /** Reads what the call depends on. Right before every send, first or resent. */
   | {
-      readonly do: 'submit';
+      readonly do: 'read-guards';
       readonly step: MutationStep;
       readonly jobId: string;
-      readonly command: CloudCommand;
+      readonly command: Mutation;
     }
+  /** The only way of a mutation to CloudStack; needs guards that were read for this very send. `resent`: not the first try. */
   | {
-      readonly do: 'delete-volume';
+      readonly do: 'send';
       readonly step: MutationStep;
       readonly jobId: string;
-      readonly volumeId: string;
+      readonly command: Mutation;
+      readonly resent: boolean;
     }
   /** `vmId`: the VM whose disk the job changes, as far as it is known. */
   | {
@@ -129,6 +193,7 @@ export type Action =
       readonly step: MutationStep;
       readonly jobId: string;
       readonly vmId: string | null;
+      readonly volumeId: string | null;
     }
   // Our own effects
   | { readonly do: 'publish'; readonly volumeId: string; readonly device: Device }

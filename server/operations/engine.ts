@@ -4,6 +4,7 @@ import { DaemonError } from '../core/errors';
 import { LIMITS } from '../core/limits';
 import type { Epoch } from '../model/ledger';
 import type { Operation } from '../model/operation';
+import { JobDenials } from './execute/job-denials';
 import { OperationRun } from './execute/run';
 import type { Waiting } from './execute/run-context';
 import type { EngineParts, OtherRuns } from './parts';
@@ -26,7 +27,8 @@ export interface PumpReport {
 export class Engine implements OtherRuns {
   private readonly runs = new Map<string, { run: OperationRun; ended: Promise<void> }>();
   private readonly permits = new Semaphore(LIMITS.ACTIVE_STEPS);
-  readonly lines = new VmJobQueue();
+  readonly vmJobs = new VmJobQueue();
+  readonly denials = new JobDenials();
   private readonly stopping = new AbortController();
   private pumping: Promise<PumpReport> | null = null;
   private pumpAgain = false;
@@ -66,7 +68,7 @@ export class Engine implements OtherRuns {
     return this.pumping;
   }
 
-  /** The sweep (DESIGN section 4): operations that nobody works on come back, and anything pending that nobody claimed. */
+  /** The sweep: operations that nobody works on come back, and anything pending that nobody claimed. */
   sweep(): Promise<PumpReport> {
     this.resumeWanted = true;
     return this.wake();
@@ -99,9 +101,9 @@ export class Engine implements OtherRuns {
     if (found) found.run.operation = { ...found.run.operation, cancelRequested: true };
   }
 
-  /** True once the operation has asked CloudStack for anything. */
+  /** True once CloudStack has accepted anything for the operation: it can no longer be cancelled. */
   isCommitted(operationId: string): boolean {
-    return this.runs.get(operationId)?.run.journal.hasIntent ?? false;
+    return this.runs.get(operationId)?.run.journal.hasEffect ?? false;
   }
 
   /** Stops claiming, lets every run finish the step it is in, and resolves when all have stopped or `timeout` ms are over. */

@@ -1,3 +1,4 @@
+import { saysRemoved } from '../cloudstack/errors';
 import type { JournalEntry, JsonObject } from '../model/operation';
 
 /** Steps whose intent goes to CloudStack. Each carries its own job id per try. */
@@ -29,8 +30,14 @@ export type MutationState =
       readonly tries: number;
       readonly volumeId: string | null;
       readonly outcome: 'ok' | 'refused' | 'failed' | 'unknown';
+      /** CloudStack's number and words. */
       readonly code: number | null;
       readonly text: string | null;
+      /** Code of ours, when the call was never sent because the last look before it forbade it. */
+      readonly withheld: string | null;
+      readonly details: JsonObject;
+      /** The last look found the wanted state, or a world in which the call has no object. */
+      readonly settled: boolean;
     };
 
 /** Why the operation gave up; everything after it is undo. */
@@ -42,8 +49,7 @@ export interface Failing {
 }
 
 /**
- * A journal, folded. Pure: the same entries always give the same view, so a restarted daemon decides like the one that
- * died (DESIGN section 4).
+ * A journal, folded. Pure: the same entries always give the same view, so a restarted daemon decides like the one that died.
  */
 export class Journal {
   private readonly entries: JournalEntry[];
@@ -85,9 +91,54 @@ export class Journal {
     };
   }
 
-  /** True once anything was asked of CloudStack: from here on a cancel is too late. */
+  /** True once anything was to be asked of CloudStack. */
   get hasIntent(): boolean {
     return this.entries.some((entry) => entry.state === 'intent');
+  }
+
+  /** True once CloudStack has accepted anything, or may have done something: from here on a cancel is too late. */
+  get hasEffect(): boolean {
+    return this.entries.some(
+      ({ state, step }) => step !== 'operation' && (state === 'accepted' || state === 'finished'),
+    );
+  }
+
+  /** What the latest intent of this step says it is about; null when there is none. */
+  intent(step: MutationStep): JsonObject | null {
+    return this.last(step, 'intent')?.data ?? null;
+  }
+
+  /** How many reasons to wait were journaled. */
+  get waits(): number {
+    return this.entries.filter(({ state }) => state === 'waiting').length;
+  }
+
+  /** True when a try of this step was sent more than once, or its answer was lost and its job found later. */
+  mayHaveDoubled(step: MutationStep): boolean {
+    return this.entries.some(
+      ({ step: of, data }) => of === step && (data.resent === true || data.found === true),
+    );
+  }
+
+  /** True when a wait at this step was journaled with this reason before. */
+  hasWaited(step: string, reason: string): boolean {
+    return this.entries.some(
+      (entry) => entry.state === 'waiting' && entry.step === step && entry.data.reason === reason,
+    );
+  }
+
+  /** How often this step was intended. */
+  mutationTries(step: MutationStep): number {
+    const state = this.mutation(step);
+    return state.at === 'none' ? 0 : state.tries;
+  }
+
+  /** CloudStack's sentence that the volume was removed, if a call of this operation was answered with it. */
+  get removalProof(): string | null {
+    const entry = this.entries.find(
+      ({ data }) => typeof data.text === 'string' && saysRemoved(data.text, 'Volume'),
+    );
+    return entry ? textOr(entry.data.text, '') : null;
   }
 
   /** The intent of the first try of this step. */
@@ -115,15 +166,30 @@ function advance(state: MutationState, entry: JournalEntry): MutationState {
   const volumeId = typeof entry.data.volume_id === 'string' ? entry.data.volume_id : known;
   const code = typeof entry.data.code === 'number' ? entry.data.code : null;
   const text = typeof entry.data.text === 'string' ? entry.data.text : null;
+  const { withheld, details, settled } = entry.data;
+  const unsent = {
+    withheld: typeof withheld === 'string' ? withheld : null,
+    details: isObject(details) ? details : {},
+    settled: settled === true,
+  };
   switch (entry.state) {
     case 'intent':
       return { at: 'intended', jobId, tries: tries + 1, since: entry.at };
     case 'accepted':
       return { at: 'accepted', jobId, tries, volumeId };
     case 'refused':
-      return { at: 'ended', jobId, tries, volumeId, outcome: 'refused', code, text };
+      return { at: 'ended', jobId, tries, volumeId, outcome: 'refused', code, text, ...unsent };
     case 'finished':
-      return { at: 'ended', jobId, tries, volumeId, outcome: outcomeOf(entry.data.outcome), code, text };
+      return {
+        at: 'ended',
+        jobId,
+        tries,
+        volumeId,
+        outcome: outcomeOf(entry.data.outcome),
+        code,
+        text,
+        ...unsent,
+      };
     default:
       return state;
   }

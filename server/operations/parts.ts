@@ -7,6 +7,7 @@ import type { Ledger } from '../model/ledger';
 import type { Operation } from '../model/operation';
 import type { OperationEvents } from '../model/operation-events';
 import type { Policy } from './decision';
+import type { JobDenials } from './execute/job-denials';
 import type { VmJobQueue } from './vm-job-queue';
 
 /** Everything an operation may touch: the ports, and the little of the process that it shares with other operations. */
@@ -21,12 +22,12 @@ export interface EngineParts {
   readonly random: Random;
   readonly logger: Logger;
   readonly settings: {
-    /** Bytes: how much larger than the volume a device may be. */
-    readonly sizeTolerance: number;
+    /** How much larger than the volume a device may be. */
+    readonly sizeToleranceBytes: number;
   };
   /** Read anew for every decision: identity and settings may change while operations wait. */
   policy(): Policy;
-  /** Called with an error that no decision covers: a programming error. The process must end (DESIGN section 4). */
+  /** Called with an error that no decision covers: a programming error. The process must end. */
   onFatal(error: unknown): void;
 }
 
@@ -46,7 +47,9 @@ export interface Watcher {
 export interface OtherRuns {
   running(): readonly Operation[];
   /** Whose turn it is in CloudStack, as far as our own jobs go. */
-  readonly lines: VmJobQueue;
+  readonly vmJobs: VmJobQueue;
+  /** Jobs that CloudStack says it does not know. */
+  readonly denials: JobDenials;
   /** Runs that may have a disk on its way into a guest; see OperationRun.mayAttachDisk. */
   attachingDisks(): readonly Operation[];
 }

@@ -6,15 +6,15 @@ import type { Tables } from '../tables';
 import { assertEpoch } from './fencing';
 import { entriesAfter, insertEntries } from './write-journal';
 
-/** The steps whose CloudStack job takes a disk away, and so may still do it after its operation has ended. */
-const DETACHING_STEPS: readonly string[] = ['detach-volume', 'undo-detach-volume'];
+/** The steps whose CloudStack job changes where a disk is, and so may still do it after its operation has ended. */
+const STEPS_WITH_JOBS: readonly string[] = ['attach-volume', 'detach-volume', 'undo-detach-volume'];
 
 /** Detach jobs that were intended and whose end was never journaled. Pure; entries in order, of any steps. */
 export function findOpenDetachJobs(entries: readonly JournalEntry[]): OpenDetachJob[] {
   const open = new Map<string, OpenDetachJob>();
   const latest = new Map<string, string>();
   for (const { operationId, step, state, data } of entries) {
-    if (!DETACHING_STEPS.includes(step)) continue;
+    if (!STEPS_WITH_JOBS.includes(step)) continue;
     const place = `${operationId} ${step}`;
     const jobId = typeof data.job_id === 'string' ? data.job_id : latest.get(place);
     if (jobId === undefined) continue;

@@ -4,10 +4,12 @@ import { exportName } from '../../exports/naming';
 import type { JsonObject, NewMapping } from '../../model/operation';
 import { type Action, type DeviceFact, type Done, done, giveUp, type Situation } from '../decision';
 import { endFailed } from './failure';
+import { plugData } from './intent';
 import { mutate, tryAgainOrGiveUp } from './mutation';
-import { waitWhileBusy } from './volume-state';
+import { doubtTheRead, knownVolume, waitWhileBusy } from './volume';
 
 const STEP = 'attach-volume';
+const UNDO = 'undo-detach-volume';
 
 export interface AttachGoal {
   readonly volumeId: string;
@@ -41,7 +43,7 @@ export function decideAttach(s: Situation<'attach'>): Action {
   return completeAttach(goal, step.result);
 }
 
-/** The response of a finished attach; callers read `device_path` (facts on existing clients). */
+/** The response of a finished attach; existing callers read `device_path`. */
 export function attachResponse(goal: AttachGoal, result: Attached): JsonObject {
   return {
     volume_id: goal.volumeId,
@@ -59,59 +61,75 @@ function completeAttach(goal: AttachGoal, result: Attached): Action {
 }
 
 /**
- * The way to "attached, device known, export answering". Shared by attach and the one-call cleanup.
- * Order (DESIGN section 4): read → intent → submit → job → read back → device → mapping + export row → publish → done.
+ * The way to "attached, device known, export answering". Shared by attach and the one-call cleanup. Order: read → intent → send → job →
+ * read back → device → mapping → publish → export row → done.
  */
 export function attach(s: Situation, goal: AttachGoal): Action | Done<Attached> {
   const state = s.journal.mutation(STEP);
   if (state.at === 'intended' || state.at === 'accepted') return attachCall(s, goal);
-  const volume = s.facts.volume;
-  if (!volume) return { do: 'read-volume', volumeId: goal.volumeId };
-  if (volume === 'absent') {
-    return giveUp('VOLUME_NOT_FOUND', `Volume ${goal.volumeId} not found in CloudStack`, {
-      volume_id: goal.volumeId,
-    });
+  const known = knownVolume(s, goal.volumeId);
+  if (known.do !== 'done') return known;
+  if (known.result.kind === 'absent') {
+    return giveUp(
+      'VOLUME_NOT_FOUND',
+      `Volume ${goal.volumeId} not found in CloudStack: ${known.result.proof}`,
+      {
+        volume_id: goal.volumeId,
+      },
+    );
   }
+  const volume = known.result.value;
   // Attached, but perhaps not for long: a detach that ran into its deadline may still be at work. And its disk may be on its way.
   const obstacle = volume.vmId !== null && state.at === 'none' ? waitForObstacles(s, goal) : null;
   if (obstacle) return obstacle;
-  if (volume.vmId === goal.vmId) {
-    return goal.vmId === s.policy.applianceVmId
-      ? finishHere(s, goal, volume)
-      : finishElsewhere(s, goal, volume);
-  }
+  if (volume.vmId === goal.vmId) return finish(s, goal, volume);
   if (volume.vmId !== null) {
     return giveUp(
       'VOLUME_ATTACHED_ELSEWHERE',
       `Volume ${volume.id} is already attached to another VM: ${volume.vmName ?? ''} (${volume.vmId})`,
-      {
-        volume_id: volume.id,
-        vm_id: volume.vmId,
-      },
+      { volume_id: volume.id, vm_id: volume.vmId },
     );
   }
   if (state.at === 'ended' && state.outcome === 'refused')
     return tryAgainOrGiveUp(s, STEP, state, 'volume attachment');
-  const busy = waitWhileBusy(s, volume);
-  if (busy) return busy;
+  const pause = doubtTheRead(s, STEP, state) ?? waitWhileBusy(s, volume, 'attach');
+  if (pause) return pause;
   const ghost = goal.vmId === s.policy.applianceVmId ? waitForGhost(s, goal) : null;
   if (state.at === 'none') return waitForObstacles(s, goal) ?? ghost ?? attachCall(s, goal);
-  return ghost ?? tryAgainOrGiveUp(s, STEP, state, 'volume attachment');
+  return ghost ?? tryAgainOrGiveUp(s, STEP, state, 'volume attachment', about(goal));
+}
+
+function about(goal: AttachGoal): JsonObject {
+  return { volume_id: goal.volumeId, vm_id: goal.vmId, device_id: goal.deviceId };
 }
 
 function attachCall(s: Situation, goal: AttachGoal): Action | Done<Attached> {
-  const step = mutate(s, STEP, {
-    name: 'attachVolume',
-    volumeId: goal.volumeId,
-    vmId: goal.vmId,
-    deviceId: goal.deviceId,
-  });
+  const { volumeId, vmId, deviceId } = goal;
+  const step = mutate(s, STEP, { name: 'attachVolume', volumeId, vmId, deviceId }, about(goal));
   // An ended try is judged by the read-back in `attach`; `mutate` only ends here when the journal says so.
-  return step.do === 'done' ? { do: 'read-volume', volumeId: goal.volumeId } : step;
+  return step.do === 'done' ? { do: 'read-volume', volumeId } : step;
+}
+
+/** The volume is attached to the VM of the request; the wanted place on it is part of the wish. */
+function finish(s: Situation, goal: AttachGoal, volume: CloudVolume): Action | Done<Attached> {
+  if (goal.deviceId !== null && volume.deviceId !== null && volume.deviceId !== goal.deviceId) {
+    return giveUp(
+      'VOLUME_ATTACHED_ELSEWHERE',
+      `Volume ${volume.id} is already attached to VM ${goal.vmId}, as device ${volume.deviceId} and not as device ${goal.deviceId}; detach it first`,
+      { volume_id: volume.id, vm_id: goal.vmId, device_id: volume.deviceId },
+    );
+  }
+  if (goal.vmId !== s.policy.applianceVmId) return finishElsewhere(s, goal, volume);
+  if (volume.type === 'ROOT') {
+    return giveUp('APPLIANCE_PROTECTED', `Volume ${volume.id} is the root disk of this appliance`, {
+      volume_id: volume.id,
+    });
+  }
+  return finishHere(s, goal, volume);
 }
 
 /**
- * Before the first intent. No earlier detach job of this volume may still be running: it could undo our attach
+ * Before the first intent. No earlier job of this volume may still be running: a detach could undo our attach
  * (apache/cloudstack#14214). And where disks have no serial only one disk at a time may be on its way into this guest.
  */
 function waitForObstacles(s: Situation, goal: AttachGoal): Action | null {
@@ -122,13 +140,13 @@ function waitForObstacles(s: Situation, goal: AttachGoal): Action | null {
       volumeId: goal.volumeId,
       toAppliance: goal.vmId === s.policy.applianceVmId,
     };
-  const { stragglers, conflictingOperation } = obstacles;
-  if (stragglers > 0) {
+  const { openJobs, conflictingOperation } = obstacles;
+  if (openJobs > 0) {
     return {
       do: 'pause',
       ms: LIMITS.JOB_POLL_MAX_MS,
       step: STEP,
-      reason: 'an earlier detach job of this volume is still running in CloudStack',
+      reason: 'an earlier job of this volume may still be running in CloudStack',
       forget: ['obstacles', 'volume'],
     };
   }
@@ -148,7 +166,7 @@ function waitForObstacles(s: Situation, goal: AttachGoal): Action | null {
  */
 function waitForGhost(s: Situation, goal: AttachGoal): Action | null {
   if (s.facts.gone === undefined)
-    return { do: 'await-gone', volumeId: goal.volumeId, timeout: LIMITS.DEVICE_GONE_DEADLINE_MS };
+    return { do: 'await-gone', volumeId: goal.volumeId, timeoutMs: LIMITS.DEVICE_GONE_DEADLINE_MS };
   if (s.facts.gone) return null;
   return giveUp(
     'DEVICE_STILL_PRESENT',
@@ -185,7 +203,7 @@ function finishElsewhere(s: Situation, goal: AttachGoal, volume: CloudVolume): A
 
 function finishHere(s: Situation, goal: AttachGoal, volume: CloudVolume): Action | Done<Attached> {
   const fact = s.facts.device;
-  if (!fact) return { do: 'await-device', volume, timeout: s.policy.correlationTimeout };
+  if (!fact) return { do: 'await-device', volume, timeoutMs: s.policy.correlationTimeoutMs };
   switch (fact.kind) {
     case 'missing':
       return giveUp(
@@ -259,9 +277,8 @@ function mapAndPublish(
 }
 
 /**
- * Takes back what the attach did, in reverse, each part journaled. Whether the volume is detached again is a setting, and
- * even then only when CloudStack says it is attached here and the guest has no disk of it (DESIGN section 4).
- * Ends with what is left, in words.
+ * Takes back what the attach did, in reverse, each part journaled. Whether the volume is detached again is a setting, and even then
+ * only when CloudStack says it is attached here and the guest has no disk of it. Ends with what is left, in words.
  */
 export function undoAttach(s: Situation, goal: AttachGoal): Action | Done<string[]> {
   const here = goal.vmId === s.policy.applianceVmId;
@@ -278,8 +295,8 @@ export function undoAttach(s: Situation, goal: AttachGoal): Action | Done<string
   }
   const attached = s.journal.mutation(STEP);
   if (!here || attached.at === 'none') return done([]);
-  // A deadline never detaches anything by itself (DESIGN section 4): the job may still be at work.
-  if (s.journal.failing?.code === 'STEP_DEADLINE')
+  // A deadline never detaches anything by itself: the job may still be at work.
+  if (attached.at === 'intended' || attached.at === 'accepted')
     return done([`the attach job ${attached.jobId} may still end; force-sync shows what it did`]);
   if (s.policy.attachRollback === 'keep')
     return done(['ATTACH_ROLLBACK=keep: the volume stays as CloudStack has it']);
@@ -287,21 +304,24 @@ export function undoAttach(s: Situation, goal: AttachGoal): Action | Done<string
 }
 
 function undoCall(s: Situation, goal: AttachGoal): Action | Done<string[]> {
-  const state = s.journal.mutation('undo-detach-volume');
+  const { volumeId, vmId } = goal;
+  const state = s.journal.mutation(UNDO);
   if (state.at === 'intended' || state.at === 'accepted') {
-    const step = mutate(s, 'undo-detach-volume', { name: 'detachVolume', volumeId: goal.volumeId });
-    return step.do === 'done' ? { do: 'read-volume', volumeId: goal.volumeId } : step;
+    const step = mutate(s, UNDO, { name: 'detachVolume', volumeId });
+    return step.do === 'done' ? { do: 'read-volume', volumeId } : step;
   }
-  const volume = s.facts.volume;
-  if (!volume) return { do: 'read-volume', volumeId: goal.volumeId };
-  if (volume === 'absent' || volume.vmId !== goal.vmId) return done([]);
-  if (state.at === 'ended' && state.tries >= LIMITS.MUTATION_TRIES) {
+  const { volume } = s.facts;
+  if (!volume) return { do: 'read-volume', volumeId };
+  if (volume.kind === 'unknown')
+    return done([`whether the volume is still attached here is not known: ${volume.why}`]);
+  if (volume.kind === 'absent' || volume.value.vmId !== vmId) return done([]);
+  if (state.at === 'ended' && (state.tries >= LIMITS.MUTATION_TRIES || state.withheld !== null)) {
     return done([
       `the volume is still attached to this appliance in CloudStack (detach failed: ${state.text ?? 'no answer'})`,
     ]);
   }
-  if (s.facts.gone === undefined) return { do: 'await-gone', volumeId: goal.volumeId, timeout: 0 };
+  if (s.facts.gone === undefined) return { do: 'await-gone', volumeId, timeoutMs: 0 };
   if (!s.facts.gone)
     return done(['the disk is present in the guest, so the volume stays attached; force-sync maps it']);
-  return { do: 'intend', step: 'undo-detach-volume' };
+  return { do: 'intend', step: UNDO, data: plugData(volume.value) };
 }

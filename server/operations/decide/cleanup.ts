@@ -1,13 +1,15 @@
+import { vmPhase } from '../../cloudstack/vm-states';
 import { LIMITS } from '../../core/limits';
 import { type Action, type Done, done, giveUp, type Situation } from '../decision';
 import { type AttachGoal, attach, undoAttach } from './attach';
 import { detach } from './detach';
 import { endFailed } from './failure';
-import { mutate, tryAgainOrGiveUp } from './mutation';
+import { intend, mutate, tryAgainOrGiveUp } from './mutation';
+import { knownVolume } from './volume';
 
 /**
- * cleanup: detach from the test VM → attach to the appliance, as one durable operation (POST /cleanup/test-failover). The VM
- * goes only when asked and when no disk is left on it: another disk of a multi-disk VM would be expunged with it.
+ * cleanup: detach from the test VM → attach to the appliance, as one durable operation (POST /cleanup/test-failover). The VM goes only
+ * when asked and when the list of its disks shows its root disk and nothing else.
  */
 export function decideCleanup(s: Situation<'cleanup'>): Action {
   const { request } = s.operation;
@@ -48,8 +50,7 @@ export function decideCleanup(s: Situation<'cleanup'>): Action {
 /** The volume off the test VM; the VM must be stopped, or is stopped by force_clean. */
 function release(s: Situation<'cleanup'>): Action | Done<true> {
   const { request } = s.operation;
-  const begun = s.journal.mutation('detach-volume').at !== 'none';
-  if (!begun) {
+  if (s.journal.mutation('detach-volume').at === 'none') {
     const stopped = stopVm(s);
     if (stopped) return stopped;
   }
@@ -58,52 +59,95 @@ function release(s: Situation<'cleanup'>): Action | Done<true> {
 }
 
 function stopVm(s: Situation<'cleanup'>): Action | null {
-  const { request } = s.operation;
-  const vmId = request.test_vm_id;
+  const vmId = s.operation.request.test_vm_id;
   const state = s.journal.mutation('stop-vm');
   if (state.at === 'intended' || state.at === 'accepted') {
-    const step = mutate(s, 'stop-vm', { name: 'stopVirtualMachine', vmId, forced: true });
+    const step = mutate(s, 'stop-vm', { name: 'stopVirtualMachine', vmId, forced: true }, { vm_id: vmId });
     return step.do === 'done' ? { do: 'read-vm', vmId } : step;
   }
-  if (!s.facts.vm) return { do: 'read-vm', vmId };
-  if (s.facts.vm === 'absent' || s.facts.vm.state === 'Stopped' || s.facts.vm.state === 'Destroyed')
-    return null;
-  if (!request.force_clean) {
-    return giveUp('VM_NOT_STOPPED', `VM ${vmId} is ${s.facts.vm.state}; stop it first or set force_clean`, {
+  const known = knownVolume(s, s.operation.request.volume_id);
+  if (known.do !== 'done') return known;
+  // Only a VM that has the disk has to be still.
+  if (known.result.kind === 'absent' || known.result.value.vmId !== vmId) return null;
+  const { vm } = s.facts;
+  if (!vm) return { do: 'read-vm', vmId };
+  // A user's key does not see its destroyed VMs; what CloudStack says of the VM beside the volume counts as well.
+  const vmState = vm.kind === 'seen' ? vm.value.state : known.result.value.vmState;
+  if (vmState === null) {
+    const why = vm.kind === 'seen' ? '' : vm.kind === 'absent' ? vm.proof : vm.why;
+    return giveUp('VM_NOT_VISIBLE', `VM ${vmId} has the disk and is not visible to this key: ${why}`, {
       vm_id: vmId,
-      state: s.facts.vm.state,
     });
   }
-  return state.at === 'ended'
-    ? tryAgainOrGiveUp(s, 'stop-vm', state, 'VM stop')
-    : { do: 'intend', step: 'stop-vm' };
+  return stillness(s, vmState, state);
 }
 
-function removeVm(s: Situation<'cleanup'>): Action | Done<{ deleted: boolean; note: string }> {
+/** null when no guest runs in this VM. */
+function stillness(
+  s: Situation<'cleanup'>,
+  vmState: string,
+  state: ReturnType<Situation['journal']['mutation']>,
+): Action | null {
+  const { test_vm_id: vmId, force_clean: force } = s.operation.request;
+  const phase = vmPhase(vmState);
+  if (phase === 'still' || phase === 'gone') return null;
+  const details = { vm_id: vmId, state: vmState };
+  if (phase === 'moving') {
+    if (s.elapsed('vm-moving') > LIMITS.VM_MOVING_DEADLINE_MS)
+      return giveUp('VM_STATE', `VM ${vmId} stays ${vmState}`, details);
+    return {
+      do: 'pause',
+      ms: LIMITS.JOB_POLL_MAX_MS,
+      step: 'read-vm',
+      reason: `VM ${vmId} is ${vmState}`,
+      forget: ['vm', 'volume'],
+    };
+  }
+  if (!force)
+    return giveUp('VM_NOT_STOPPED', `VM ${vmId} is ${vmState}; stop it first or set force_clean`, details);
+  if (phase === null) return giveUp('VM_STATE', `VM ${vmId} is ${vmState}`, details);
+  return state.at === 'ended'
+    ? tryAgainOrGiveUp(s, 'stop-vm', state, 'VM stop', { vm_id: vmId })
+    : intend(s, 'stop-vm', { vm_id: vmId });
+}
+
+interface Removed {
+  readonly deleted: boolean;
+  readonly note: string;
+}
+
+/** Expunged where the key may; else destroyed, which CloudStack's own cleanup expunges later. */
+function removeVm(s: Situation<'cleanup'>): Action | Done<Removed> {
   const vmId = s.operation.request.test_vm_id;
-  const command = { name: 'destroyVirtualMachine', vmId, expunge: true } as const;
   const state = s.journal.mutation('destroy-vm');
+  const expunge = s.journal.intent('destroy-vm')?.expunge !== false;
   if (state.at === 'ended') {
-    const deleted = state.outcome === 'ok';
-    return done({
-      deleted,
-      note: deleted ? '' : `; the VM could not be deleted: ${state.text ?? 'no answer'}`,
-    });
+    if (state.outcome === 'ok')
+      return done({
+        deleted: true,
+        note: expunge ? '' : '; the VM is destroyed, CloudStack expunges it later',
+      });
+    if (expunge && /permission for expunging/i.test(state.text ?? ''))
+      return { do: 'intend', step: 'destroy-vm', data: { vm_id: vmId, expunge: false } };
+    return kept(`the VM could not be deleted: ${state.text ?? 'no answer'}`);
   }
   if (state.at !== 'none') {
-    const step = mutate(s, 'destroy-vm', command);
+    const command = { name: 'destroyVirtualMachine', vmId, expunge } as const;
+    const step = mutate(s, 'destroy-vm', command, { vm_id: vmId });
     return step.do === 'done' ? { do: 'read-vm', vmId } : step;
   }
-  const volumes = s.facts.vmVolumes;
-  if (!volumes) return { do: 'read-vm-volumes', vmId };
-  if (volumes.length > 0)
-    return done({
-      deleted: false,
-      note: `; the VM was kept because ${volumes.length} disk(s) are still attached to it`,
-    });
-  if (!s.facts.vm) return { do: 'read-vm', vmId };
-  if (s.facts.vm === 'absent') return done({ deleted: true, note: '; the VM was already gone' });
-  if (s.elapsed('remove-vm') > LIMITS.RESOURCE_RETRY_DEADLINE_MS)
-    return done({ deleted: false, note: '; the VM was kept' });
-  return { do: 'intend', step: 'destroy-vm' };
+  const { vm, vmVolumes } = s.facts;
+  if (!vm) return { do: 'read-vm', vmId };
+  if (vm.kind === 'absent' || (vm.kind === 'seen' && vmPhase(vm.value.state) === 'gone'))
+    return done({ deleted: true, note: '; the VM was already gone' });
+  if (vm.kind === 'unknown') return kept(`the VM was kept, because it is not visible: ${vm.why}`);
+  if (!vmVolumes) return { do: 'read-vm-volumes', vmId };
+  if (vmVolumes.kind !== 'seen') return kept('the VM was kept, because it is not certain which disks it has');
+  const disks = vmVolumes.value.filter(({ type }) => type !== 'ROOT').length;
+  if (disks > 0) return kept(`the VM was kept because ${disks} disk(s) are still attached to it`);
+  return { do: 'intend', step: 'destroy-vm', data: { vm_id: vmId } };
+}
+
+function kept(why: string): Done<Removed> {
+  return done({ deleted: false, note: `; ${why}` });
 }

@@ -1,16 +1,21 @@
 import type { CloudVolume } from '../../cloudstack/cloud';
+import { stateOf } from '../../cloudstack/volume-states';
 import { LIMITS } from '../../core/limits';
 import type { JsonObject, OperationOf } from '../../model/operation';
 import { type Action, giveUp, type Offer, type Situation } from '../decision';
 import { endFailed } from './failure';
 import { mutate, tryAgainOrGiveUp } from './mutation';
+import { doubtTheRead, knownVolume } from './volume';
 
 const GIB = 1024 ** 3;
 const STEP = 'create-volume';
 
 /**
- * create: check zone and offering → intent → submit → job → read back → record size → done (DESIGN section 4).
- * CloudStack sizes are whole GiB: bytes are rounded up and the real size is reported.
+ * create: check zone and offering → intent → send → job → read back → record size → done. CloudStack sizes are whole GiB: bytes are
+ * rounded up and the real size is reported.
+ *
+ * The volume is ours when our call or our job names it, never by its name, size, age or account. A call whose answer and job are both
+ * lost is sent again; what it may have left behind is named in the response and reported by sync, never adopted, never deleted.
  */
 export function decideCreate(s: Situation<'create'>): Action {
   const failing = s.journal.failing;
@@ -18,16 +23,21 @@ export function decideCreate(s: Situation<'create'>): Action {
   const checked = s.journal.done('check');
   if (!checked) return check(s);
 
-  const step = mutate(s, STEP, commandOf(s.operation, checked), { resend: false });
+  const step = mutate(s, STEP, commandOf(s.operation, checked));
   if (step.do !== 'done') return step;
-  if (step.result === 'lost') return findLostVolume(s, checked);
-
   const end = step.result;
   const volumeId = end.volumeId ?? s.operation.volumeId;
   if (volumeId === '') return tryAgainOrGiveUp(s, STEP, end, 'volume creation');
-  if (!s.facts.volume) return { do: 'read-volume', volumeId };
-  if (s.facts.volume === 'absent') return tryAgainOrGiveUp(s, STEP, end, 'volume creation');
-  return finish(s, s.facts.volume);
+  const pause = s.facts.volume && !isShown(s) ? doubtTheRead(s, STEP, end) : null;
+  if (pause) return pause;
+  const known = knownVolume(s, volumeId);
+  if (known.do !== 'done') return known;
+  if (known.result.kind === 'absent') return tryAgainOrGiveUp(s, STEP, end, 'volume creation');
+  return finish(s, known.result.value, end.tries, checked);
+}
+
+function isShown(s: Situation): boolean {
+  return s.facts.volume?.kind === 'seen';
 }
 
 function check(s: Situation<'create'>): Action {
@@ -60,7 +70,14 @@ function check(s: Situation<'create'>): Action {
     );
   }
   const sizeGiB = offer.offering.customized ? wanted : null;
-  return { do: 'record', step: 'check', state: 'done', data: { size_gib: sizeGiB, zone_id: offer.zone.id } };
+  const sameName = s.policy.volumeNames === 'warn' ? offer.sameName.map(({ id }) => id) : [];
+  const data = { size_gib: sizeGiB, zone_id: offer.zone.id };
+  return {
+    do: 'record',
+    step: 'check',
+    state: 'done',
+    data: sameName.length === 0 ? data : { ...data, same_name: sameName },
+  };
 }
 
 function sameNameTaken(name: string, offer: Offer): Action | null {
@@ -91,55 +108,18 @@ function commandOf(operation: OperationOf<'create'>, checked: JsonObject) {
   };
 }
 
-/**
- * The call was sent, its answer is lost and CloudStack knows no such job. The volume row is made before the job, so it may
- * exist all the same: look for it (twice, the call may still be under way), adopt it if it is there, and only then send again.
- */
-function findLostVolume(s: Situation<'create'>, checked: JsonObject): Action {
-  const state = s.journal.mutation(STEP);
-  if (state.at !== 'intended')
-    return giveUp('CLOUDSTACK_OUTCOME_UNKNOWN', 'The creation was lost in an impossible state');
-  const { created } = s.facts;
-  if (!created) return { do: 'find-created', since: state.since, after: 0 };
-  const [only, ...others] = created.volumes;
-  if (others.length > 0) {
-    return giveUp(
-      'CLOUDSTACK_OUTCOME_UNKNOWN',
-      'The reply to createVolume was lost and more than one volume could be its result; nothing was created again',
-      {
-        candidates: created.volumes.map((volume) => volume.id),
-      },
-    );
+function finish(s: Situation<'create'>, volume: CloudVolume, tries: number, checked: JsonObject): Action {
+  const { phase, means } = stateOf(volume);
+  if (phase === 'rest') {
+    // A try that was sent may have made a volume although its job is lost.
+    const since = s.journal.firstIntent(STEP)?.at ?? 0;
+    const sentTwice = tries > 1 || s.journal.mayHaveDoubled(STEP);
+    const { unclaimed } = s.facts;
+    if (sentTwice && !unclaimed) return { do: 'find-unclaimed', since, volumeId: volume.id };
+    return complete(s, volume, unclaimed ?? [], checked);
   }
-  if (only) {
-    return {
-      do: 'record',
-      step: STEP,
-      state: 'finished',
-      data: { job_id: state.jobId, volume_id: only.id, outcome: 'ok', adopted: true },
-      volumeId: only.id,
-    };
-  }
-  if (created.looks < 2) return { do: 'find-created', since: state.since, after: LIMITS.CREATE_SETTLE_MS };
-  return { do: 'submit', step: STEP, jobId: state.jobId, command: commandOf(s.operation, checked) };
-}
-
-function finish(s: Situation<'create'>, volume: CloudVolume): Action {
-  if (volume.state === 'Allocated' || volume.state === 'Ready') {
-    return {
-      do: 'complete',
-      response: {
-        volume_id: volume.id,
-        name: volume.name,
-        size: volume.size,
-        size_requested: s.operation.request.size,
-        state: volume.state,
-        message: 'Volume created successfully',
-      },
-    };
-  }
-  if (s.elapsed('settle') > LIMITS.VOLUME_BUSY_DEADLINE_MS) {
-    return giveUp('STEP_DEADLINE', `The new volume ${volume.id} stays in state ${volume.state}`, {
+  if (phase === 'leaving' || s.elapsed('settle') > LIMITS.VOLUME_BUSY_DEADLINE_MS) {
+    return giveUp('STEP_DEADLINE', `The new volume ${volume.id} ${means} (${volume.state})`, {
       volume_id: volume.id,
       state: volume.state,
     });
@@ -148,7 +128,38 @@ function finish(s: Situation<'create'>, volume: CloudVolume): Action {
     do: 'pause',
     ms: LIMITS.JOB_POLL_MAX_MS,
     step: 'read-back',
-    reason: `the volume is ${volume.state}`,
+    reason: `the volume ${means} (${volume.state})`,
     forget: ['volume'],
   };
+}
+
+function complete(
+  s: Situation<'create'>,
+  volume: CloudVolume,
+  unclaimed: readonly string[],
+  checked: JsonObject,
+): Action {
+  const { name } = s.operation.request;
+  const warnings = [
+    ...namesakes(checked).map((id) => `another live volume in the zone is named "${name}": ${id}`),
+    ...unclaimed.map((id) => `volume ${id} may be what an earlier try has left behind; nothing owns it`),
+  ];
+  return {
+    do: 'complete',
+    response: {
+      volume_id: volume.id,
+      name: volume.name,
+      size: volume.size,
+      size_requested: s.operation.request.size,
+      state: volume.state,
+      message: 'Volume created successfully',
+      ...(warnings.length === 0 ? {} : { warnings }),
+      ...(unclaimed.length === 0 ? {} : { unclaimed: [...unclaimed] }),
+    },
+  };
+}
+
+function namesakes(checked: JsonObject): string[] {
+  const { same_name: ids } = checked;
+  return Array.isArray(ids) ? ids.filter((id) => typeof id === 'string') : [];
 }

@@ -1,15 +1,20 @@
+import { isLeaving } from '../../cloudstack/volume-states';
 import { LIMITS } from '../../core/limits';
-import { type Action, giveUp, type Situation } from '../decision';
+import { type Action, giveUp, type Mutation, type Situation } from '../decision';
+import type { MutationState } from '../journal';
 import { type DetachGoal, detach, undoDetach } from './detach';
 import { endFailed } from './failure';
-import { intend, tryAgainOrGiveUp } from './mutation';
-import { isLeaving, waitWhileBusy } from './volume-state';
+import { failureMessage, intend, mutate, tryAgainOrGiveUp, verdictOf } from './mutation';
+import { doubtTheRead, knownVolume, waitWhileBusy } from './volume';
 
 const STEP = 'delete-volume';
 
+type Call = MutationState;
+
 /**
- * delete: attached to the appliance → the detach steps first; attached elsewhere → VOLUME_ATTACHED_ELSEWHERE; then delete, and
- * read back until CloudStack no longer lists it. An error code is never proof of absence (DESIGN section 4).
+ * delete: attached to the appliance → the detach steps first; attached elsewhere → VOLUME_ATTACHED_ELSEWHERE; then delete, again while
+ * the volume stays in Destroy or Expunging, until it is proven that it is gone. A list that does not show it proves that only after
+ * CloudStack has said that our delete succeeded.
  */
 export function decideDelete(s: Situation<'delete'>): Action {
   const goal: DetachGoal = {
@@ -23,56 +28,98 @@ export function decideDelete(s: Situation<'delete'>): Action {
     return undone.do === 'done' ? endFailed(failing, undone.result) : undone;
   }
   const call = s.journal.mutation(STEP);
-  const volume = s.facts.volume;
-  if (call.at === 'none' && s.journal.mutation('detach-volume').at === 'none') {
-    if (!volume) return { do: 'read-volume', volumeId: goal.volumeId };
-    if (volume !== 'absent' && volume.vmId !== null && volume.vmId !== s.policy.applianceVmId) {
-      return giveUp(
-        'VOLUME_ATTACHED_ELSEWHERE',
-        `Volume ${volume.id} is attached to another VM, detach it first: ${volume.vmName ?? ''} (${volume.vmId})`,
-        {
-          volume_id: volume.id,
-          vm_id: volume.vmId,
-        },
-      );
-    }
+  if (call.at !== 'none') return deleteDetached(s, goal.volumeId, call);
+  if (s.journal.mutation('detach-volume').at === 'none') {
+    const refused = refuseElsewhere(s, goal.volumeId);
+    if (refused) return refused;
   }
-  if (call.at === 'none') {
-    const released = detach(s, goal);
-    if (released.do !== 'done') return released;
-  }
-  return deleteDetached(s, goal.volumeId);
+  const released = detach(s, goal);
+  if (released.do !== 'done') return released;
+  return deleteDetached(s, goal.volumeId, call);
 }
 
-function deleteDetached(s: Situation<'delete'>, volumeId: string): Action {
-  const call = s.journal.mutation(STEP);
-  const volume = s.facts.volume;
-  if (call.at === 'intended') {
-    // Sending again is harmless: the id is never given to another volume. What the last call did shows in the read-back.
-    if (s.facts.unsent === call.jobId)
-      return { do: 'delete-volume', step: STEP, jobId: call.jobId, volumeId };
+function refuseElsewhere(s: Situation, volumeId: string): Action | null {
+  const known = knownVolume(s, volumeId);
+  if (known.do !== 'done') return known;
+  if (known.result.kind === 'absent') return null;
+  const { vmId, vmName } = known.result.value;
+  if (vmId === null || vmId === s.policy.applianceVmId) return null;
+  return giveUp(
+    'VOLUME_ATTACHED_ELSEWHERE',
+    `Volume ${volumeId} is attached to another VM, detach it first: ${vmName ?? ''} (${vmId})`,
+    { volume_id: volumeId, vm_id: vmId },
+  );
+}
+
+function deleteDetached(s: Situation<'delete'>, volumeId: string, call: Call): Action {
+  const command = commandOf(s, volumeId);
+  if (call.at === 'intended' || call.at === 'accepted') {
+    const step = mutate(s, STEP, command, { volume_id: volumeId });
+    return step.do === 'done' ? { do: 'read-volume', volumeId } : step;
+  }
+  if (call.at === 'ended' && (call.text === GONE || s.journal.removalProof !== null))
+    return deleted(s, volumeId, true);
+  const proven = call.at === 'ended' && call.outcome === 'ok';
+  const { volume } = s.facts;
+  if (!volume) return { do: 'read-volume', volumeId };
+  // CloudStack has said that our delete succeeded, and does not list it any more.
+  if (volume.kind === 'unknown' && proven) return deleted(s, volumeId, true);
+  // It was sent and may have succeeded: CloudStack's answer to another delete of the same id is the proof.
+  if (volume.kind === 'unknown' && call.at === 'ended') return again(s, volumeId, call, volume.why);
+  const known = knownVolume(s, volumeId);
+  if (known.do !== 'done') return known;
+  if (known.result.kind === 'absent') return deleted(s, volumeId, call.at !== 'none');
+  const found = known.result.value;
+  if (call.at === 'none') {
+    return waitWhileBusy(s, found, 'delete') ?? intend(s, STEP, { volume_id: volumeId });
+  }
+  if (s.policy.deleteMode === 'trash' && proven && found.state === 'Destroy') return trashed(volumeId);
+  if (isLeaving(found)) return again(s, volumeId, call, `CloudStack keeps it in state ${found.state}`);
+  const pause = doubtTheRead(s, STEP, call) ?? waitWhileBusy(s, found, 'delete');
+  if (pause) return pause;
+  if (call.withheld === null && verdictOf(call) === 'unknown')
+    return again(s, volumeId, call, 'the answer was lost');
+  return tryAgainOrGiveUp(s, STEP, call, 'volume deletion', { volume_id: volumeId });
+}
+
+/** deleteVolume expunges; destroyVolume without expunge leaves a volume that can be recovered. */
+function commandOf(s: Situation, volumeId: string): Mutation {
+  return s.policy.deleteMode === 'trash'
+    ? { name: 'destroyVolume', volumeId, expunge: false }
+    : { name: 'deleteVolume', volumeId };
+}
+
+/** CloudStack's answer to the delete of a volume that was removed before, as the journal keeps it. */
+export const GONE = 'CloudStack says that the volume was removed before';
+
+/** Sends the delete once more after a pause, for as long as a delete may take; ends with CloudStack's own last words. */
+function again(s: Situation, volumeId: string, call: Extract<Call, { at: 'ended' }>, why: string): Action {
+  if (call.withheld !== null || call.outcome === 'refused')
+    return tryAgainOrGiveUp(s, STEP, call, 'volume deletion');
+  if (s.elapsed('deleting') > LIMITS.DELETE_DEADLINE_MS) {
+    const words = call.text === null ? '' : `; its last answer: ${failureMessage(call, 'volume deletion')}`;
+    return giveUp('STEP_DEADLINE', `Volume ${volumeId} is not proven to be deleted: ${why}${words}`, {
+      volume_id: volumeId,
+      cloudstack_code: call.code,
+      cloudstack_text: call.text,
+    });
+  }
+  if (s.elapsed(`delete-again:${call.jobId}`) === 0) {
+    const words = call.outcome === 'ok' ? '' : `: ${call.text ?? 'no answer'}`;
     return {
-      do: 'record',
+      do: 'back-off',
       step: STEP,
-      state: 'finished',
-      data: { job_id: call.jobId, outcome: 'unknown', text: 'the answer was lost' },
+      reason: `the volume is deleted again, ${why}${words}`,
+      forget: ['volume'],
     };
   }
-  if (!volume) return { do: 'read-volume', volumeId };
-  if (volume === 'absent') return deleted(s, volumeId, call.at !== 'none');
-  if (isLeaving(volume) && call.at !== 'none') return waitUntilAbsent(s, volume.state, volumeId);
-  if (call.at === 'ended') return tryAgainOrGiveUp(s, STEP, call, 'volume deletion');
-  if (!isLeaving(volume)) {
-    const busy = waitWhileBusy(s, volume);
-    if (busy) return busy;
-  }
-  return intend(s, STEP);
+  return intend(s, STEP, { volume_id: volumeId });
 }
 
 /** A disk that was on its way may have come between the last look at the guest and the call. */
 function deleted(s: Situation, volumeId: string, byUs: boolean): Action {
   if (byUs && s.facts.gone === undefined)
-    return { do: 'await-gone', volumeId, timeout: LIMITS.DEVICE_GONE_DEADLINE_MS };
+    return { do: 'await-gone', volumeId, timeoutMs: LIMITS.DEVICE_GONE_DEADLINE_MS };
   if (byUs && !s.facts.gone)
     return giveUp(
       'DEVICE_STILL_PRESENT',
@@ -83,18 +130,7 @@ function deleted(s: Situation, volumeId: string, byUs: boolean): Action {
   return { do: 'complete', response: { volume_id: volumeId, message } };
 }
 
-function waitUntilAbsent(s: Situation, state: string, volumeId: string): Action {
-  if (s.elapsed('absent') > LIMITS.DELETE_DEADLINE_MS) {
-    return giveUp('STEP_DEADLINE', `CloudStack still lists volume ${volumeId} in state ${state}`, {
-      volume_id: volumeId,
-      state,
-    });
-  }
-  return {
-    do: 'pause',
-    ms: LIMITS.JOB_POLL_MAX_MS,
-    step: STEP,
-    reason: `CloudStack is removing the volume (${state})`,
-    forget: ['volume'],
-  };
+function trashed(volumeId: string): Action {
+  const message = `Volume deleted; it can be brought back with POST /api/v1/volumes/${volumeId}/recover until CloudStack expunges it`;
+  return { do: 'complete', response: { volume_id: volumeId, recoverable: true, message } };
 }

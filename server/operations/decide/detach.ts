@@ -1,10 +1,12 @@
 import type { CloudVolume } from '../../cloudstack/cloud';
 import { LIMITS } from '../../core/limits';
 import type { Mapping } from '../../model/operation';
-import { type Action, type Done, done, giveUp, type Situation } from '../decision';
+import { type Action, type Done, done, giveUp, type Situation, type Taking } from '../decision';
 import { endFailed } from './failure';
-import { mutate, tryAgainOrGiveUp } from './mutation';
-import { waitWhileBusy } from './volume-state';
+import { intentOf, plugData } from './intent';
+import { intend, mutate, tryAgainOrGiveUp } from './mutation';
+import { describeHolder, inTheWay, inUseCode, inUseMessage, samePlug } from './permit';
+import { doubtTheRead, knownVolume, waitWhileBusy } from './volume';
 
 const STEP = 'detach-volume';
 
@@ -36,12 +38,8 @@ export function decideDetach(s: Situation<'detach'>): Action {
   }
   const step = detach(s, goal);
   if (step.do !== 'done') return step;
-  if (
-    step.result.absent &&
-    step.result.devicePath === null &&
-    !s.journal.hasIntent &&
-    !s.journal.done('unmap')
-  ) {
+  const { absent, devicePath } = step.result;
+  if (absent && devicePath === null && !s.journal.hasIntent && !s.journal.done('unmap')) {
     return giveUp('VOLUME_NOT_FOUND', `Volume ${goal.volumeId} not found in CloudStack`, {
       volume_id: goal.volumeId,
     });
@@ -50,7 +48,7 @@ export function decideDetach(s: Situation<'detach'>): Action {
     do: 'complete',
     response: {
       volume_id: goal.volumeId,
-      device_path: step.result.devicePath ?? '',
+      device_path: devicePath ?? '',
       message: 'Volume detached successfully',
     },
   };
@@ -58,72 +56,83 @@ export function decideDetach(s: Situation<'detach'>): Action {
 
 /**
  * The way to "detached in CloudStack, gone from the guest, no mapping, no export". Shared by detach, delete and cleanup.
- * Order (DESIGN section 4): read → guard → withdraw → guard again → intent → submit → job → read back → gone → unmap.
+ * Order: read → guard → withdraw → intent → last look → send → job → read back → gone → unmap.
  * From any VM but the appliance no export, file or signal is touched (specification v1.2.1).
  */
 export function detach(s: Situation, goal: DetachGoal): Action | Done<Detached> {
+  const { volumeId } = goal;
   const state = s.journal.mutation(STEP);
-  if (state.at === 'intended' || state.at === 'accepted') return detachCall(s, goal);
-  const volume = s.facts.volume;
-  if (!volume) return { do: 'read-volume', volumeId: goal.volumeId };
-  const mapping = s.facts.mapping;
-  if (mapping === undefined) return { do: 'read-mapping', volumeId: goal.volumeId };
-  if (
-    volume === 'absent' ||
-    volume.vmId === null ||
-    (goal.onlyFromVm !== null && volume.vmId !== goal.onlyFromVm)
-  ) {
-    return cleanUp(s, goal, volume === 'absent');
+  if (state.at === 'intended' || state.at === 'accepted') {
+    const step = mutate(s, STEP, { name: 'detachVolume', volumeId });
+    return step.do === 'done' ? { do: 'read-volume', volumeId } : step;
   }
+  const known = knownVolume(s, volumeId);
+  if (known.do !== 'done') return known;
+  if (s.facts.mapping === undefined) return { do: 'read-mapping', volumeId };
+  if (known.result.kind === 'absent') return cleanUp(s, goal, true);
+  const volume = known.result.value;
+  if (volume.vmId === null || (goal.onlyFromVm !== null && volume.vmId !== goal.onlyFromVm))
+    return cleanUp(s, goal, false);
+  if (state.at === 'ended' && state.withheld !== null)
+    return tryAgainOrGiveUp(s, STEP, state, 'volume detach');
+  const moved = movedMeanwhile(s, volume);
+  if (moved) return moved;
   if (state.at === 'ended' && state.outcome === 'refused')
     return tryAgainOrGiveUp(s, STEP, state, 'volume detach');
-  const busy = waitWhileBusy(s, volume);
-  if (busy) return busy;
+  const pause = doubtTheRead(s, STEP, state) ?? waitWhileBusy(s, volume, 'detach');
+  if (pause) return pause;
   const ready = volume.vmId === s.policy.applianceVmId ? releaseDevice(s, goal, volume) : null;
   if (ready) return ready;
-  return state.at === 'ended' ? tryAgainOrGiveUp(s, STEP, state, 'volume detach') : detachCall(s, goal);
+  const about = plugData(volume, taking(s, goal));
+  return state.at === 'ended'
+    ? tryAgainOrGiveUp(s, STEP, state, 'volume detach', about)
+    : intend(s, STEP, about);
 }
 
-function detachCall(s: Situation, goal: DetachGoal): Action {
-  const step = mutate(s, STEP, { name: 'detachVolume', volumeId: goal.volumeId });
-  return step.do === 'done' ? { do: 'read-volume', volumeId: goal.volumeId } : step;
+/** Since the intent was written somebody else has attached the volume again: that plug is not ours to end. */
+function movedMeanwhile(s: Situation, volume: CloudVolume): Action | null {
+  const intent = intentOf(s.journal.intent(STEP), false);
+  if (intent.vmId === null) return null;
+  if (intent.vmId === volume.vmId && (intent.plug === null || samePlug(intent.plug, volume))) return null;
+  return giveUp(
+    'VOLUME_ATTACHED_ELSEWHERE',
+    `Volume ${volume.id} was attached again meanwhile: to VM ${volume.vmName ?? ''} (${volume.vmId ?? ''}), device ${volume.deviceId ?? '?'}`,
+    { volume_id: volume.id, vm_id: volume.vmId },
+  );
+}
+
+/** Whose use of the disk the request, or a setting, ignores. */
+function taking({ policy }: Situation, goal: DetachGoal): Taking {
+  return {
+    users: goal.force || policy.detachInUse === 'force',
+    clients: goal.force || policy.detachConnected === 'disconnect',
+  };
 }
 
 /** On the appliance: nobody may be using the disk, and no client may reach it any more. null = go on. */
 function releaseDevice(s: Situation, goal: DetachGoal, volume: CloudVolume): Action | null {
-  const holders = s.facts.holders;
-  if (!holders) return { do: 'read-holders', volumeId: volume.id };
-  const connected = holders.filter((holder) => holder.kind === 'nbd-client');
-  const used = holders.filter((holder) => holder.kind !== 'nbd-client');
-  const mayUse = goal.force || s.policy.detachInUse === 'force';
-  const mayCut = goal.force || s.policy.detachConnected === 'disconnect';
-  if ((used.length > 0 && !mayUse) || (connected.length > 0 && !mayCut)) {
-    const list = holders.map((holder) => `${holder.kind}: ${holder.detail}`);
-    return giveUp(
-      'DEVICE_IN_USE',
-      `The device of volume ${volume.id} is in use, so it was not detached: ${list.join('; ')}`,
-      {
-        volume_id: volume.id,
-        holders: holders.map((holder) => ({ kind: holder.kind, detail: holder.detail })),
-      },
-    );
+  const { use } = s.facts;
+  if (!use) return { do: 'read-holders', volumeId: volume.id };
+  if (inTheWay(use, taking(s, goal)).length > 0) {
+    const holders = use.holders.map(({ kind, detail }) => ({ kind, detail }));
+    return giveUp(inUseCode(use), inUseMessage(volume.id, use), { volume_id: volume.id, holders });
   }
-  if (holders.length > 0 && !s.journal.done('guard')) {
+  if (use.holders.length > 0 && !s.journal.done('guard')) {
     return {
       do: 'record',
       step: 'guard',
       state: 'done',
-      data: { forced: true, holders: holders.map((holder) => `${holder.kind}: ${holder.detail}`) },
+      data: { forced: true, holders: use.holders.map(describeHolder) },
     };
   }
   if (s.journal.standing('withdraw', 'republish')) return null;
-  // Performing it forgets the holders: a client that slipped in before the link went is seen by the second look.
-  return { do: 'withdraw', volumeId: volume.id, force: mayCut };
+  // A client that slips in before the link goes is seen by the last look before the call.
+  return { do: 'withdraw', volumeId: volume.id, force: taking(s, goal).clients };
 }
 
 /** CloudStack says it is attached nowhere (or not where we were asked to detach it from): the rest of the world follows. */
 function cleanUp(s: Situation, goal: DetachGoal, absent: boolean): Action | Done<Detached> {
-  const mapping = s.facts.mapping === 'none' || s.facts.mapping === undefined ? null : s.facts.mapping;
+  const mapping = s.facts.mapping?.kind === 'seen' ? s.facts.mapping.value : null;
   if (mapping && mapping.vmId !== s.policy.applianceVmId) {
     const asked = goal.onlyFromVm === null || mapping.vmId === goal.onlyFromVm;
     return asked ? unmap(mapping) : done({ devicePath: mapping.devicePath, absent });
@@ -141,7 +150,7 @@ function leaveGuest(s: Situation, goal: DetachGoal, mapping: Mapping | null): Ac
   if (mapping && !s.journal.standing('withdraw', 'republish'))
     return { do: 'withdraw', volumeId: goal.volumeId, force: true };
   if (s.facts.gone === undefined)
-    return { do: 'await-gone', volumeId: goal.volumeId, timeout: LIMITS.DEVICE_GONE_DEADLINE_MS };
+    return { do: 'await-gone', volumeId: goal.volumeId, timeoutMs: LIMITS.DEVICE_GONE_DEADLINE_MS };
   if (mapping) return unmap(mapping);
   if (s.facts.gone) return null;
   return giveUp(
@@ -167,12 +176,19 @@ function unmap({ volumeId, vmId, devicePath }: Mapping): Action {
 /** A detach that failed leaves the volume attached: its export comes back, if we took it away. */
 export function undoDetach(s: Situation, goal: DetachGoal): Action | Done<string[]> {
   if (!s.journal.standing('withdraw', 'republish')) return done([]);
-  const mapping = s.facts.mapping;
+  const { mapping, volume } = s.facts;
   if (mapping === undefined) return { do: 'read-mapping', volumeId: goal.volumeId };
-  if (mapping === 'none') return done([]);
-  const volume = s.facts.volume;
+  if (mapping.kind !== 'seen') return done([]);
   if (!volume) return { do: 'read-volume', volumeId: goal.volumeId };
-  if (volume === 'absent' || volume.vmId !== s.policy.applianceVmId) return done([]);
+  if (volume.kind === 'unknown')
+    return done([
+      `the export is withdrawn, because CloudStack does not tell where the volume is: ${volume.why}`,
+    ]);
+  if (volume.kind === 'absent' || volume.value.vmId !== s.policy.applianceVmId) return done([]);
+  // A detach that was sent may still happen: the export stays closed until sync knows better.
+  const { at } = s.journal.mutation(STEP);
+  if (at === 'intended' || at === 'accepted')
+    return done(['the export is withdrawn, because the detach may still happen; sync will publish it again']);
   const error = s.facts.publishError;
   if (error)
     return done([

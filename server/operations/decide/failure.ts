@@ -1,4 +1,4 @@
-import { ERRORS, type ErrorCode } from '../../core/errors';
+import { isErrorCode } from '../../core/errors';
 import type { Action } from '../decision';
 import type { Failing } from '../journal';
 
@@ -11,17 +11,8 @@ export function endFailed(failing: Failing, left: readonly string[] = []): Actio
   if (failing.cancelled) return { do: 'cancel', message };
   return {
     do: 'fail',
-    code: codeOf(failing.code),
+    code: isErrorCode(failing.code) ? failing.code : 'INTERNAL',
     message,
     response: left.length === 0 ? failing.details : { ...failing.details, left: [...left] },
   };
-}
-
-/** A code from the journal, which a newer or older daemon may have written. */
-function codeOf(text: string): ErrorCode {
-  return isErrorCode(text) ? text : 'INTERNAL';
-}
-
-function isErrorCode(text: string): text is ErrorCode {
-  return Object.hasOwn(ERRORS, text);
 }

@@ -1,53 +1,45 @@
-import type { CloudCommand } from '../../cloudstack/cloud';
-import { classifyJobFailure } from '../../cloudstack/errors';
-import type { ErrorCode } from '../../core/errors';
+import { classifyJobFailure, codeOfNumber } from '../../cloudstack/errors';
+import { type ErrorCode, isErrorCode } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
-import { type Action, type Done, done, giveUp, type Situation } from '../decision';
+import type { JsonObject } from '../../model/operation';
+import { type Action, type Done, done, giveUp, type Mutation, type Situation } from '../decision';
 import type { MutationState, MutationStep } from '../journal';
+import { intentOf } from './intent';
+import { permit } from './permit';
 
 type Ended = Extract<MutationState, { at: 'ended' }>;
+type Intended = Extract<MutationState, { at: 'intended' }>;
 
 /**
- * The protocol of one CloudStack mutation (DESIGN section 4): intent with a job id → call → job → end. After a lost reply
- * the job id is queried first: known → wait for it; unknown → it was never accepted, and sending again *under the same job
- * id* is safe, because CloudStack takes a job id only once. createVolume is the exception (its row is made before the job
- * id is checked), so its caller passes `resend: false` and looks for the volume first.
+ * The protocol of one CloudStack mutation: intent with a job id → send → job → end. After a lost reply the job id is queried first:
+ * known → wait for it; denied → asked again until the denial is believed. Sending again *under the same job id* is safe then, because
+ * CloudStack takes a job id only once.
  *
+ * `about` says in the intent what the call is about (VM, plug, force): the last look before every send is held against it.
  * Returns the end of the latest try, or the next action towards it.
  */
 export function mutate(
   s: Situation,
   step: MutationStep,
-  command: CloudCommand,
-  options: { resend: boolean } = { resend: true },
-): Action | Done<Ended> | Done<'lost'> {
+  command: Mutation,
+  about: JsonObject = {},
+): Action | Done<Ended> {
   const state = s.journal.mutation(step);
   switch (state.at) {
     case 'none':
-      return intend(s, step);
-    case 'intended': {
-      if (s.facts.unsent === state.jobId) return { do: 'submit', step, jobId: state.jobId, command };
-      if (s.facts.job?.jobId !== state.jobId) return { do: 'query-job', jobId: state.jobId };
-      const { found } = s.facts.job;
-      if (found === 'unknown') {
-        if (!options.resend) return done('lost' as const);
-        // Both the reply and the job are lost: only the volume can tell what became of it.
-        if (s.facts.taken === state.jobId) return lostJob(step, state.jobId);
-        return { do: 'submit', step, jobId: state.jobId, command };
-      }
-      const data = found.volumeId
-        ? { job_id: state.jobId, volume_id: found.volumeId }
-        : { job_id: state.jobId };
-      return {
-        do: 'record',
-        step,
-        state: 'accepted',
-        data,
-        ...(found.volumeId ? { volumeId: found.volumeId } : {}),
-      };
-    }
+      return intend(s, step, about);
+    case 'intended':
+      return command.name === 'deleteVolume'
+        ? resumeDelete(s, step, state, command)
+        : resume(s, step, state, command);
     case 'accepted':
-      return { do: 'await-job', step, jobId: state.jobId, vmId: vmOf(s, command) };
+      return {
+        do: 'await-job',
+        step,
+        jobId: state.jobId,
+        vmId: 'vmId' in command ? command.vmId : intentOf(s.journal.intent(step), false).vmId,
+        volumeId: 'volumeId' in command ? command.volumeId : null,
+      };
     case 'ended':
       return done(state);
     default:
@@ -55,11 +47,79 @@ export function mutate(
   }
 }
 
-/** The VM whose disks the command changes; of a detach after a restart it is not known. */
-function vmOf({ facts: { volume } }: Situation, command: CloudCommand): string | null {
-  if (command.name === 'attachVolume') return command.vmId;
-  if (command.name !== 'detachVolume' || volume === undefined || volume === 'absent') return null;
-  return volume.vmId;
+/** An intent without an answer: unless it is certain that nothing was sent, the job is asked for first. */
+function resume(s: Situation, step: MutationStep, state: Intended, command: Mutation): Action {
+  const { jobId } = state;
+  if (s.facts.unsent === jobId) return send(s, step, jobId, command, false);
+  if (s.facts.job?.jobId !== jobId) return { do: 'query-job', jobId };
+  const { found } = s.facts.job;
+  switch (found) {
+    case 'denied':
+      return {
+        do: 'back-off',
+        step,
+        reason: `CloudStack says that it has no job ${jobId}; it is asked again before that is believed`,
+        forget: ['job'],
+      };
+    case 'absent':
+      // Both the reply and the job are lost: only the volume can tell what became of it.
+      return s.facts.taken === jobId ? lostJob(step, jobId) : send(s, step, jobId, command, true);
+    default: {
+      const volume = { found: true, ...(found.volumeId ? { volume_id: found.volumeId } : {}) };
+      return {
+        do: 'record',
+        step,
+        state: 'accepted',
+        data: { job_id: jobId, ...volume },
+        ...(found.volumeId ? { volumeId: found.volumeId } : {}),
+      };
+    }
+  }
+}
+
+/** deleteVolume has no job: what became of a lost call shows in the volume. */
+function resumeDelete(s: Situation, step: MutationStep, { jobId }: Intended, command: Mutation): Action {
+  if (s.facts.unsent === jobId) return send(s, step, jobId, command, false);
+  const data = { job_id: jobId, outcome: 'unknown', text: 'the answer was lost' };
+  return { do: 'record', step, state: 'finished', data };
+}
+
+/**
+ * Everything the call depends on is read now and held against the intent, and only then does it leave. Every send comes through here,
+ * first or resent.
+ */
+function send(s: Situation, step: MutationStep, jobId: string, command: Mutation, resent: boolean): Action {
+  if (isCancelled(s)) return withhold(step, jobId, { text: 'cancelled before it was sent' });
+  const { guards } = s.facts;
+  if (guards?.jobId !== jobId) return { do: 'read-guards', step, jobId, command };
+  const intent = intentOf(s.journal.intent(step), s.journal.mutationTries(step) > 1);
+  const answer = permit(command, intent, guards, s.policy);
+  switch (answer.verdict) {
+    case 'go':
+      return { do: 'send', step, jobId, command, resent };
+    case 'wait':
+      if (s.elapsed(`not-now:${jobId}`) > LIMITS.RESOURCE_RETRY_DEADLINE_MS)
+        return withhold(step, jobId, {
+          text: `nothing was sent within ${LIMITS.RESOURCE_RETRY_DEADLINE_MS / 60_000} minutes: ${answer.reason}`,
+          withheld: answer.code,
+        });
+      return { do: 'back-off', step, reason: answer.reason, forget: ['guards', 'volume', 'vm'] };
+    case 'settled':
+      return withhold(step, jobId, { text: answer.reason, settled: true });
+    case 'refuse':
+      return withhold(step, jobId, {
+        text: answer.message,
+        withheld: answer.code,
+        details: answer.details,
+      });
+    default:
+      return answer satisfies never;
+  }
+}
+
+/** Closes an intent whose call has certainly not been accepted and will not be sent. */
+function withhold(step: MutationStep, jobId: string, why: JsonObject): Action {
+  return { do: 'record', step, state: 'refused', data: { job_id: jobId, ...why } };
 }
 
 function lostJob(step: MutationStep, jobId: string): Action {
@@ -67,65 +127,91 @@ function lostJob(step: MutationStep, jobId: string): Action {
   return { do: 'record', step, state: 'finished', data: { job_id: jobId, outcome: 'unknown', text } };
 }
 
-/** A new try: only here is a cancel honoured, because nothing has been asked of CloudStack yet. */
-export function intend(s: Situation, step: MutationStep): Action {
-  if (s.operation.cancelRequested && !s.journal.hasIntent && !s.journal.failing) {
-    return {
-      do: 'record',
-      step: 'operation',
-      state: 'failing',
-      data: {
-        code: 'VALIDATION_FAILED',
-        message: 'Cancelled on request before anything was changed',
-        details: {},
-        cancelled: true,
-      },
-    };
-  }
-  return { do: 'intend', step };
+/** Asked for, and nothing has been done yet. */
+function isCancelled(s: Situation): boolean {
+  return s.operation.cancelRequested && !s.journal.hasEffect && !s.journal.failing;
+}
+
+/** A new try: a cancel is honoured while nothing has had an effect. */
+export function intend(s: Situation, step: MutationStep, about: JsonObject = {}): Action {
+  if (!isCancelled(s)) return { do: 'intend', step, data: about };
+  return {
+    do: 'record',
+    step: 'operation',
+    state: 'failing',
+    data: {
+      code: 'CANCELLED',
+      message: 'Cancelled on request before anything was changed',
+      details: {},
+      cancelled: true,
+    },
+  };
 }
 
 /**
- * What to do about a try that ended while a fresh read-back shows that the wanted state does not hold.
- * Final answers end the operation with CloudStack's own words; everything else is tried again, a bounded number of times.
+ * What to do about a try that ended while a fresh read-back shows that the wanted state does not hold. Final answers end the operation
+ * with CloudStack's own words; everything else is tried again, a bounded number of times.
  */
-export function tryAgainOrGiveUp(s: Situation, step: MutationStep, end: Ended, what: string): Action {
-  const verdict =
-    end.outcome === 'refused'
-      ? 'final'
-      : end.outcome === 'ok'
-        ? 'retry'
-        : classifyJobFailure(end.code, end.text);
-  if (verdict === 'final' || end.tries >= LIMITS.MUTATION_TRIES) {
+export function tryAgainOrGiveUp(
+  s: Situation,
+  step: MutationStep,
+  end: Ended,
+  what: string,
+  about: JsonObject = {},
+): Action {
+  if (end.withheld !== null)
+    return giveUp(isErrorCode(end.withheld) ? end.withheld : 'INTERNAL', end.text ?? '', end.details);
+  if (isCancelled(s)) return intend(s, step);
+  if (end.settled)
+    return { do: 'back-off', step, reason: end.text ?? 'the world has changed', forget: [...REREAD] };
+  if (verdictOf(end) === 'final' || end.tries >= LIMITS.MUTATION_TRIES) {
     return giveUp(failureCode(end), failureMessage(end, what), {
       tries: end.tries,
       cloudstack_code: end.code,
       cloudstack_text: end.text,
     });
   }
-  const stage = `${step}:${end.tries}`;
-  if (s.elapsed(stage) === 0) {
-    return { do: 'back-off', step, reason: failureMessage(end, what), forget: ['volume', 'job', 'holders'] };
+  if (s.elapsed(`${step}:${end.tries}`) === 0) {
+    return {
+      do: 'back-off',
+      step,
+      reason: failureMessage(end, what),
+      forget: ['volume', 'vm', 'job', 'use'],
+    };
   }
-  return intend(s, step);
+  return intend(s, step, about);
+}
+
+const REREAD = ['volume', 'vm', 'job', 'use'] as const;
+
+/** final: CloudStack will say the same again. */
+export function verdictOf(end: Ended): 'final' | 'retry' | 'unknown' {
+  switch (end.outcome) {
+    case 'refused':
+      return 'final';
+    case 'ok':
+      return 'retry';
+    case 'failed':
+    case 'unknown':
+      return classifyJobFailure(end.code, end.text);
+    default:
+      return end.outcome satisfies never;
+  }
 }
 
 export function failureMessage(end: Ended, what: string): string {
+  if (end.outcome === 'ok')
+    return `CloudStack says that the ${what} has succeeded (job ${end.jobId}), and the volume does not show its effect`;
   if (end.outcome === 'unknown' || (end.code === null && end.text === null)) {
-    return `CloudStack did not say how the ${what} ended (job ${end.jobId}), and the volume does not show its effect`;
+    const words = end.text === null ? '' : `: ${end.text}`;
+    return `CloudStack did not say how the ${what} ended (job ${end.jobId}), and the volume does not show its effect${words}`;
   }
   return `CloudStack ${what} failed: CloudStack API error ${end.code ?? 530}: ${end.text ?? 'no text'}`;
 }
 
 function failureCode(end: Ended): ErrorCode {
-  if (end.outcome === 'unknown') return 'CLOUDSTACK_OUTCOME_UNKNOWN';
-  switch (end.code) {
-    case 401:
-      return 'CLOUDSTACK_AUTH';
-    case 532:
-    case 535:
-      return 'CLOUDSTACK_QUOTA';
-    default:
-      return end.outcome === 'refused' ? 'CLOUDSTACK_REJECTED' : 'CLOUDSTACK_JOB_FAILED';
-  }
+  if (end.outcome === 'unknown' || end.outcome === 'ok') return 'CLOUDSTACK_OUTCOME_UNKNOWN';
+  return (
+    codeOfNumber(end.code) ?? (end.outcome === 'refused' ? 'CLOUDSTACK_REJECTED' : 'CLOUDSTACK_JOB_FAILED')
+  );
 }

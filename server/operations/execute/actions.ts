@@ -1,12 +1,14 @@
-import { CloudError } from '../../cloudstack/cloud';
+import { type CloudCommand, CloudError } from '../../cloudstack/cloud';
 import { DaemonError } from '../../core/errors';
 import { VOLUME_CREATING } from '../../core/log/log-events';
 import type { JsonObject, Operation } from '../../model/operation';
+import { GONE } from '../decide/delete';
 import type { Action, Facts } from '../decision';
 import type { MutationStep } from '../journal';
 import { awaitJob } from './cloud-job';
 import { rememberDisks } from './disks-before';
 import { publishDevice, republish, withdraw } from './exports';
+import { readGuards } from './guards';
 import { observe } from './observations';
 import type { RunContext } from './run-context';
 
@@ -16,19 +18,21 @@ const ABOUT_THE_VOLUME: readonly (keyof Facts)[] = [
   'vm',
   'vmVolumes',
   'job',
+  'guards',
   'device',
-  'holders',
+  'use',
   'gone',
   'obstacles',
   'published',
-  'created',
 ];
+
+type Send = Extract<Action, { do: 'send' }>;
 
 type Performable = Exclude<Action, { do: 'complete' | 'fail' | 'cancel' | 'pause' | 'back-off' }>;
 
 /**
- * The rim: turns a decided action into effects. Nothing here decides what an operation does next; it journals intents before
- * and answers after every foreign call, and forgets the facts that a call may have changed. Returns the operation when it has ended.
+ * Turns a decided action into effects. Nothing here decides what an operation does next; it journals intents before and answers after
+ * every foreign call, and forgets the facts that a call may have changed. Returns the operation when it has ended.
  */
 export async function perform(run: RunContext, action: Performable): Promise<Operation | null> {
   if (action.do === 'await-job') {
@@ -47,10 +51,10 @@ async function performStep(
   switch (action.do) {
     case 'intend':
       return intend(run, action.step, action.data ?? {});
-    case 'submit':
-      return submit(run, action);
-    case 'delete-volume':
-      return deleteVolume(run, action);
+    case 'read-guards':
+      return run.learn({ guards: { jobId: action.jobId, ...(await readGuards(run, action.command)) } });
+    case 'send':
+      return send(run, action);
     case 'publish':
       return publishDevice(run, action.volumeId, action.device);
     case 'republish':
@@ -69,15 +73,28 @@ async function intend(run: RunContext, step: MutationStep, data: JsonObject): Pr
   // The last look before the call: what was here without it.
   const seen = step === 'attach-volume' ? rememberDisks(await run.parts.watcher.scan()) : {};
   await run.record({ entries: [{ step, state: 'intent', data: { ...data, ...seen, job_id: jobId } }] });
-  run.forget(['job', 'created']);
+  run.forget(['job', 'guards']);
   run.learn({ unsent: jobId });
 }
 
-async function submit(run: RunContext, action: Extract<Action, { do: 'submit' }>): Promise<void> {
-  const { step, jobId, command } = action;
-  // From here on the call may be on its way; only a certain "not started" makes it unsent again, and what was looked for before
-  // says nothing about it.
-  run.forget(['unsent', 'job', 'created']);
+/** The one door to CloudStack: nothing leaves without guards that were read for this very send (decide/permit.ts judges them). */
+async function send(run: RunContext, action: Send): Promise<void> {
+  const { guards } = run.facts;
+  if (guards?.jobId !== action.jobId)
+    throw new Error(`${action.command.name} of job ${action.jobId} was to be sent without its guards`);
+  // From here on the call may be on its way; only a certain "not started" makes it unsent again, and what was looked for before says
+  // nothing about it.
+  run.forget(['unsent', 'job', 'guards']);
+  const { command } = action;
+  if (command.name === 'deleteVolume') return callDelete(run, action, command.volumeId);
+  return callWithJob(run, action, command);
+}
+
+async function callWithJob(
+  run: RunContext,
+  { step, jobId, resent }: Send,
+  command: CloudCommand,
+): Promise<void> {
   if (command.name === 'createVolume') {
     run.parts.logger.info(VOLUME_CREATING, {
       operation_id: run.operation.id,
@@ -88,14 +105,13 @@ async function submit(run: RunContext, action: Extract<Action, { do: 'submit' }>
   try {
     const accepted = await run.active(() => run.parts.cloud.submit(command, jobId));
     const volumeId = accepted.volumeId;
+    const data = {
+      job_id: jobId,
+      ...(volumeId ? { volume_id: volumeId } : {}),
+      ...(resent ? { resent: true } : {}),
+    };
     await run.record({
-      entries: [
-        {
-          step,
-          state: 'accepted',
-          data: volumeId ? { job_id: jobId, volume_id: volumeId } : { job_id: jobId },
-        },
-      ],
+      entries: [{ step, state: 'accepted', data }],
       ...(volumeId && command.name === 'createVolume' ? { volumeId } : {}),
       waiting: null,
     });
@@ -129,6 +145,7 @@ async function answered(
         : new CloudError(error.message, { kind: 'network', outcome: 'unknown', cause: error });
     case 'taken':
       // An earlier try has arrived after all: its job is asked for once more.
+      run.otherRuns.denials.forget(jobId);
       run.learn({ taken: jobId });
       return;
     default:
@@ -136,33 +153,16 @@ async function answered(
   }
 }
 
-async function deleteVolume(
-  run: RunContext,
-  action: Extract<Action, { do: 'delete-volume' }>,
-): Promise<void> {
-  const { step, jobId, volumeId } = action;
-  run.forget(['unsent']);
+async function callDelete(run: RunContext, { step, jobId }: Send, volumeId: string): Promise<void> {
+  const finish = (data: JsonObject) =>
+    run.record({ entries: [{ step, state: 'finished', data: { job_id: jobId, ...data } }], waiting: null });
   try {
-    await run.active(() => run.parts.cloud.deleteVolume(volumeId));
-    await run.record({
-      entries: [{ step, state: 'finished', data: { job_id: jobId, outcome: 'ok' } }],
-      waiting: null,
-    });
+    const said = await run.active(() => run.parts.cloud.deleteVolume(volumeId));
+    await finish(said === 'gone' ? { outcome: 'ok', text: GONE } : { outcome: 'ok' });
   } catch (error) {
     if (!(error instanceof CloudError)) throw error;
-    if (error.outcome === 'unknown') {
-      await run.record({
-        entries: [
-          {
-            step,
-            state: 'finished',
-            data: { job_id: jobId, outcome: 'unknown', code: error.code, text: error.text },
-          },
-        ],
-      });
-    } else {
-      await answered(run, step, jobId, error);
-    }
+    if (error.outcome !== 'unknown') await answered(run, step, jobId, error);
+    else await finish({ outcome: 'unknown', code: error.code, text: error.text });
   } finally {
     run.forget(ABOUT_THE_VOLUME);
   }

@@ -125,7 +125,7 @@ function worldOf(run: RunContext, volume: CloudVolume, snapshot: DeviceSnapshot,
     submittedAt: submittedAt(run),
     disksBefore: disksBefore(run.journal),
     window: LIMITS.CONTEMPORARY_WINDOW_MS,
-    tolerance: run.parts.settings.sizeTolerance,
+    tolerance: run.parts.settings.sizeToleranceBytes,
     rootDevices: rootDevices(snapshot),
   };
 }

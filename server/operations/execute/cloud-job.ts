@@ -4,17 +4,18 @@ import { LIMITS } from '../../core/limits';
 import type { JsonObject, Operation } from '../../model/operation';
 import type { Action } from '../decision';
 import type { MutationStep } from '../journal';
+import { askForJob, rests } from './guards';
 import type { RunContext } from './run-context';
 
 /**
- * Waits for a job to end and journals how. A deadline ends the operation, never the job: without its `finished` entry the job
- * stays a straggler that the next attach of the volume waits for. Returns without an entry when the engine stops.
+ * Waits for a job to end and journals how. A deadline ends the operation, never the job: without its `finished` entry it stays an open
+ * job that every later mutation of the volume waits for. Returns without an entry when the engine stops.
  */
 export async function awaitJob(
   run: RunContext,
   action: Extract<Action, { do: 'await-job' }>,
 ): Promise<Operation | null> {
-  const place = run.otherRuns.lines.join(action.vmId);
+  const place = run.otherRuns.vmJobs.join(action.vmId);
   try {
     return await untilEnded(run, action, place.first);
   } finally {
@@ -24,7 +25,7 @@ export async function awaitJob(
 
 async function untilEnded(
   run: RunContext,
-  { step, jobId }: Extract<Action, { do: 'await-job' }>,
+  { step, jobId, volumeId }: Extract<Action, { do: 'await-job' }>,
   first: AbortSignal,
 ): Promise<Operation | null> {
   const { clock } = run.parts;
@@ -34,12 +35,23 @@ async function untilEnded(
   // What has just joined behind others has not even begun.
   if (!first.aborted) await pause();
   while (!run.signal.aborted) {
-    const job = await run.active(() => run.parts.cloud.queryJob(jobId));
-    if (job === null)
-      return end(run, step, jobId, { outcome: 'unknown', text: 'CloudStack does not know the job any more' });
-    if (job.status === 'succeeded')
+    const job = await askForJob(run, jobId);
+    if (job === 'denied') {
+      run.waiting = {
+        step,
+        reason: `CloudStack denies job ${jobId}, which it had accepted`,
+        attempt: 0,
+        nextAttemptAt: null,
+      };
+    } else if (job === 'absent') {
+      if (volumeId === null || (await rests(run, volumeId)))
+        return end(run, step, jobId, {
+          outcome: 'unknown',
+          text: 'CloudStack does not know the job any more',
+        });
+    } else if (job.status === 'succeeded')
       return end(run, step, jobId, { outcome: 'ok', ...(job.volumeId ? { volume_id: job.volumeId } : {}) });
-    if (job.status === 'failed') {
+    else if (job.status === 'failed') {
       const lost = job.errorText === null;
       return end(run, step, jobId, {
         outcome: lost ? 'unknown' : 'failed',

@@ -77,7 +77,7 @@ export async function withdraw(run: RunContext, volumeId: string, force: boolean
     waiting: null,
   });
   // Somebody may have connected before the link went: the in-use guard looks again.
-  run.forget(['holders', 'published']);
+  run.forget(['use', 'published']);
 }
 
 async function tryPublish(run: RunContext, target: ExportTarget): Promise<boolean> {

@@ -1,12 +1,14 @@
-import type { CloudVolume } from '../../cloudstack/cloud';
+import { sameOwner } from '../../cloudstack/cloud';
+import { lookUpVm } from '../../cloudstack/look-up';
+import { isLeaving } from '../../cloudstack/volume-states';
 import { LIMITS } from '../../core/limits';
-import type { Device, DeviceSnapshot, Holder } from '../../devices/device';
-import { verifyIdentity } from '../../devices/identity';
-import { lacksSerials, serialNames } from '../../devices/serial';
-import { exportName } from '../../exports/naming';
-import type { Mapping } from '../../model/operation';
+import type { DeviceSnapshot } from '../../devices/device';
+import { lacksSerials } from '../../devices/serial';
+import { absent, seen } from '../../model/evidence';
 import type { Action } from '../decision';
 import { awaitDevice } from './await-device';
+import { deviceOfVolume, readUse } from './disk-use';
+import { askForJob, countOpenJobs, readVm, readVmVolumes, readVolume } from './guards';
 import type { RunContext } from './run-context';
 
 type Observation = Extract<
@@ -20,7 +22,7 @@ type Observation = Extract<
       | 'read-mapping'
       | 'read-obstacles'
       | 'read-holders'
-      | 'find-created'
+      | 'find-unclaimed'
       | 'query-job'
       | 'await-device'
       | 'await-gone';
@@ -29,52 +31,66 @@ type Observation = Extract<
 
 /** Looks at the world and puts what it saw into the facts. Changes nothing, so it can be repeated at will. */
 export async function observe(run: RunContext, action: Observation): Promise<void> {
-  const { cloud, ledger } = run.parts;
   switch (action.do) {
     case 'read-volume':
-      return run.learn({ volume: (await run.active(() => cloud.readVolume(action.volumeId))) ?? 'absent' });
+      return run.learn({ volume: await readVolume(run, action.volumeId) });
     case 'read-vm':
-      return run.learn({ vm: (await run.active(() => cloud.readVm(action.vmId))) ?? 'absent' });
+      return run.learn({ vm: await readVm(run, action.vmId) });
     case 'read-vm-volumes':
-      return run.learn({ vmVolumes: await run.active(() => cloud.listVolumes({ vmId: action.vmId })) });
+      return run.learn({ vmVolumes: await readVmVolumes(run, action.vmId) });
     case 'read-mapping':
-      return run.learn({ mapping: (await run.active(() => ledger.readMapping(action.volumeId))) ?? 'none' });
+      return readMapping(run, action.volumeId);
     case 'query-job':
-      return run.learn({
-        job: {
-          jobId: action.jobId,
-          found: (await run.active(() => cloud.queryJob(action.jobId))) ?? 'unknown',
-        },
-      });
+      return run.learn({ job: { jobId: action.jobId, found: await askForJob(run, action.jobId) } });
     case 'read-offer':
       return readOffer(run);
-    case 'find-created':
-      return findCreated(run, action.since, action.after);
+    case 'find-unclaimed':
+      return findUnclaimed(run, action.since, action.volumeId);
     case 'read-obstacles':
       return readObstacles(run, action.volumeId, action.toAppliance);
     case 'read-holders':
-      return run.learn({ holders: await readHolders(run, action.volumeId) });
+      return run.learn({ use: await readUse(run, action.volumeId) });
     case 'await-device':
-      return run.learn({ device: await awaitDevice(run, action.volume, action.timeout) });
+      return run.learn({ device: await awaitDevice(run, action.volume, action.timeoutMs) });
     case 'await-gone':
-      return run.learn({ gone: await awaitGone(run, action.volumeId, action.timeout) });
+      return run.learn({ gone: await awaitGone(run, action.volumeId, action.timeoutMs) });
     default:
       return action satisfies never;
   }
+}
+
+async function readMapping(run: RunContext, volumeId: string): Promise<void> {
+  const mapping = await run.active(() => run.parts.ledger.readMapping(volumeId));
+  const at = run.parts.clock.now();
+  run.learn({ mapping: mapping ? seen(mapping, at, 'database') : absent('there is no row', at, 'database') });
 }
 
 async function readOffer(run: RunContext): Promise<void> {
   if (run.operation.type !== 'create') return;
   const { request, sequence } = run.operation;
   const { cloud } = run.parts;
-  const [zone, offering, sameName] = await run.active(() =>
-    Promise.all([
-      cloud.readZone(request.zone_id),
-      cloud.readDiskOffering(request.disk_offering_id),
-      cloud.listVolumes({ name: request.name, zoneId: request.zone_id }),
-    ]),
+  const { applianceVmId } = run.parts.policy();
+  const [zone, offering] = await run.active(() =>
+    Promise.all([cloud.readZone(request.zone_id), cloud.readDiskOffering(request.disk_offering_id)]),
   );
-  const conflictingOperation = run.otherRuns
+  // A zone that does not exist makes the list of its volumes fail: it is asked for only where there is one.
+  const named =
+    zone && offering
+      ? await run.active(() => cloud.listVolumes({ name: request.name, zoneId: zone.id }))
+      : [];
+  const appliance =
+    named.length === 0 || applianceVmId === null
+      ? null
+      : await run.active(() => lookUpVm(cloud, applianceVmId, applianceVmId));
+  const owner = appliance?.kind === 'seen' ? appliance.value.owner : null;
+  // CloudStack compares names without case, accents and trailing spaces, and a root admin's list spans all accounts.
+  const sameName = named.filter(
+    (volume) =>
+      volume.name === request.name &&
+      !isLeaving(volume) &&
+      (owner === null || sameOwner(volume.owner, owner)),
+  );
+  const conflicting = run.otherRuns
     .running()
     .find(
       (other) =>
@@ -83,67 +99,34 @@ async function readOffer(run: RunContext): Promise<void> {
         other.request.name === request.name &&
         other.request.zone_id === request.zone_id,
     );
-  run.learn({
-    offer: {
-      zone,
-      offering,
-      sameName: sameName.filter(isLive),
-      conflictingOperation: conflictingOperation?.id ?? null,
-    },
-  });
-}
-
-function isLive(volume: CloudVolume): boolean {
-  return !['Destroy', 'Destroying', 'Expunging', 'Expunged'].includes(volume.state);
+  run.learn({ offer: { zone, offering, sameName, conflictingOperation: conflicting?.id ?? null } });
 }
 
 /**
- * Volumes that a createVolume of ours may have made since its intent, without an owner among our operations. The clocks of
- * CloudStack and of this machine may differ by less than a signature's lifetime, or nothing would work at all.
+ * After a create that was sent more than once: volumes of its name that an earlier try may have made. They are named, never adopted:
+ * a name proves nothing.
  */
-async function findCreated(run: RunContext, since: number, after: number): Promise<void> {
+async function findUnclaimed(run: RunContext, since: number, volumeId: string): Promise<void> {
   if (run.operation.type !== 'create') return;
-  const { request, id } = run.operation;
-  if (after > 0) {
-    const reason = 'the reply to createVolume was lost; looking for the volume once more';
-    run.waiting = { step: 'create-volume', reason, attempt: 0, nextAttemptAt: run.parts.clock.now() + after };
-    await run.parts.clock.sleep(after, run.signal);
-    run.forget(['job']);
+  const { request } = run.operation;
+  const { cloud, ledger } = run.parts;
+  const volumes = await run.active(() => cloud.listVolumes({ name: request.name, zoneId: request.zone_id }));
+  const unclaimed: string[] = [];
+  for (const volume of volumes) {
+    // The clocks of CloudStack and of this machine may differ by less than a signature's lifetime.
+    const made =
+      volume.created === null || Date.parse(volume.created) >= since - LIMITS.SIGNATURE_LIFETIME_MS;
+    if (volume.id === volumeId || volume.vmId !== null || isLeaving(volume) || !made) continue;
+    const owners = await run.active(() => ledger.listOperations({ volumeId: volume.id, limit: 1 }));
+    if (owners.length === 0) unclaimed.push(volume.id);
   }
-  const volumes = await run.active(() =>
-    run.parts.cloud.listVolumes({ name: request.name, zoneId: request.zone_id }),
-  );
-  const wanted = Math.ceil(request.size / 1024 ** 3) * 1024 ** 3;
-  const mine: CloudVolume[] = [];
-  for (const volume of volumes.filter(isLive)) {
-    const created = volume.created === null ? since : Date.parse(volume.created);
-    const fits =
-      volume.diskOfferingId === request.disk_offering_id &&
-      volume.size >= wanted &&
-      created >= since - LIMITS.SIGNATURE_LIFETIME_MS;
-    if (!fits) continue;
-    const owners = await run.parts.ledger.listOperations({ volumeId: volume.id, limit: 1 });
-    if (owners.every((owner) => owner.id === id)) mine.push(volume);
-  }
-  run.learn({ created: { volumes: mine, looks: (run.facts.created?.looks ?? 0) + 1 } });
+  run.learn({ unclaimed });
 }
 
 async function readObstacles(run: RunContext, volumeId: string, toAppliance: boolean): Promise<void> {
-  const { ledger, cloud } = run.parts;
-  let stragglers = 0;
-  const jobs = await run.active(() => ledger.openDetachJobs(volumeId));
-  // They may have ended since the volume was read.
-  if (jobs.length > 0) run.forget(['volume']);
-  for (const straggler of jobs) {
-    const job = await run.active(() => cloud.queryJob(straggler.jobId));
-    if (job?.status === 'pending') stragglers += 1;
-    else {
-      const outcome = job === null ? 'unknown' : job.status === 'succeeded' ? 'ok' : 'failed';
-      await run.active(() => ledger.settleOpenDetachJob(run.epoch, straggler, { outcome, straggler: true }));
-    }
-  }
-  const conflictingOperation = toAppliance && stragglers === 0 ? conflictingAttach(run) : null;
-  run.learn({ obstacles: { stragglers, conflictingOperation } });
+  const openJobs = await countOpenJobs(run, volumeId);
+  const conflictingOperation = toAppliance && openJobs === 0 ? conflictingAttach(run) : null;
+  run.learn({ obstacles: { openJobs, conflictingOperation } });
 }
 
 /**
@@ -153,46 +136,18 @@ async function readObstacles(run: RunContext, volumeId: string, toAppliance: boo
 function conflictingAttach(run: RunContext): string | null {
   if (!lacksSerials(run.parts.watcher.snapshot().devices)) return null;
   const { applianceVmId } = run.parts.policy();
-  const conflictingOperation = run.otherRuns
+  const other = run.otherRuns
     .attachingDisks()
     .find(
-      (other) =>
-        other.id !== run.operation.id &&
-        ((other.type === 'attach' && other.request.vm_id === applianceVmId) || other.type === 'cleanup'),
+      (one) =>
+        one.id !== run.operation.id &&
+        ((one.type === 'attach' && one.request.vm_id === applianceVmId) || one.type === 'cleanup'),
     );
-  if (!conflictingOperation) run.allowDisk();
-  return conflictingOperation?.id ?? null;
+  if (!other) run.allowDisk();
+  return other?.id ?? null;
 }
 
-async function readHolders(run: RunContext, volumeId: string): Promise<Holder[]> {
-  const { ledger, watcher, guest, exports } = run.parts;
-  const mapping = await run.active(() => ledger.readMapping(volumeId));
-  const device = deviceOfVolume(await watcher.scan(), volumeId, mapping);
-  const holders = device ? await guest.holders(device) : [];
-  const clients = await exports.clients(exportName(volumeId));
-  const named = holders.filter((holder) => holder.kind === 'nbd-client').length;
-  if (clients.count <= named) return holders;
-  const details = clients.details.length > 0 ? clients.details : [`${clients.count} connection(s)`];
-  return [
-    ...holders.filter((holder) => holder.kind !== 'nbd-client'),
-    ...details.map((detail) => ({ kind: 'nbd-client' as const, detail })),
-  ];
-}
-
-/** The guest's disk of a volume: by serial, or by the mapping where disks have none. */
-export function deviceOfVolume(
-  snapshot: DeviceSnapshot,
-  volumeId: string,
-  mapping: Mapping | null,
-): Device | null {
-  const bySerial = snapshot.devices.find((device) => serialNames(volumeId, device.serial));
-  if (bySerial) return bySerial;
-  if (!mapping) return null;
-  const there = snapshot.devices.find((device) => device.path === mapping.devicePath);
-  return there && verifyIdentity(mapping, there, snapshot.bootId).ok ? there : null;
-}
-
-async function awaitGone(run: RunContext, volumeId: string, timeout: number): Promise<boolean> {
+async function awaitGone(run: RunContext, volumeId: string, timeoutMs: number): Promise<boolean> {
   const { ledger, watcher } = run.parts;
   const mapping = await run.active(() => ledger.readMapping(volumeId));
   const here = mapping?.vmId === run.parts.policy().applianceVmId ? mapping : null;
@@ -202,11 +157,9 @@ async function awaitGone(run: RunContext, volumeId: string, timeout: number): Pr
     return untold || deviceOfVolume(snapshot, volumeId, here) !== null ? null : true;
   };
   if (gone(await watcher.scan())) return true;
-  run.waiting = {
-    step: 'await-gone',
-    reason: 'the guest still has the disk',
-    attempt: 0,
-    nextAttemptAt: null,
-  };
-  return (await watcher.waitFor(gone, { timeout, signal: run.signal })) ?? false;
+  const quickMs = Math.min(timeoutMs, LIMITS.QUIET_WAIT_MS);
+  if (await watcher.waitFor(gone, { timeout: quickMs, signal: run.signal })) return true;
+  if (timeoutMs <= quickMs || run.signal.aborted) return false;
+  await run.announce('await-gone', 'CloudStack has detached the volume, and this guest still has its disk');
+  return (await watcher.waitFor(gone, { timeout: timeoutMs - quickMs, signal: run.signal })) ?? false;
 }

@@ -27,6 +27,8 @@ export interface RunContext {
   waiting: Waiting | null;
   /** Writes a change, waits for the database while it is away, and follows the change in memory. */
   record(change: Omit<OperationChange, 'at' | 'after'>): Promise<JournalEntry[]>;
+  /** Says, in the log and the journal, what this run waits for now. */
+  announce(step: string, reason: string): Promise<void>;
   /** A foreign call; bounded by the number of active steps. */
   active<T>(work: () => Promise<T>): Promise<T>;
   learn(facts: Facts): void;

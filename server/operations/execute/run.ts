@@ -1,4 +1,5 @@
 import { CloudError } from '../../cloudstack/cloud';
+import { CODE_OF_KIND } from '../../cloudstack/errors';
 import type { Semaphore } from '../../core/concurrency/semaphore';
 import { DaemonError, type ErrorCode } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
@@ -23,7 +24,8 @@ export class OperationRun implements RunContext {
   waiting: Waiting | null = null;
   private journalRead = false;
   private disksPermitted = false;
-  private attempt = 0;
+  /** By call: how often it has failed in a row. A success of another call says nothing about it. */
+  private readonly attempts = new Map<string, number>();
   private readonly stages = new Map<string, number>();
 
   constructor(
@@ -35,7 +37,6 @@ export class OperationRun implements RunContext {
     readonly signal: AbortSignal,
   ) {
     this.operation = operation;
-    this.attempt = operation.attempt;
   }
 
   /** Resolves with the ended operation, or null when the engine stops first. Throws LEASE_LOST and programming errors. */
@@ -99,7 +100,7 @@ export class OperationRun implements RunContext {
         this.forget(action.forget);
         return null;
       case 'back-off':
-        await this.backOff(action.step, action.reason, null);
+        await this.backOff(`decision:${action.step}`, action.step, action.reason, null);
         this.forget(action.forget);
         return null;
       default:
@@ -110,38 +111,54 @@ export class OperationRun implements RunContext {
   private async tryToPerform(
     action: Exclude<Action, { do: 'complete' | 'fail' | 'cancel' | 'pause' | 'back-off' }>,
   ): Promise<Operation | null> {
+    const call = callOf(action);
     try {
       const ended = await perform(this, action);
       if (ended) return ended;
-      this.attempt = 0;
+      this.attempts.delete(call);
+      this.stages.delete(`retry:${call}`);
       this.waiting = null;
-      this.stages.delete(`retry:${action.do}`);
       return null;
     } catch (error) {
-      return this.afterError(action.do, error);
+      return this.afterError(action.do, call, error);
     }
   }
 
   /** Transient faults wait, for as long as it takes when a dependency is away; refusals end the operation in words. */
-  private async afterError(what: string, error: unknown): Promise<Operation | null> {
-    if (error instanceof DaemonError) return this.afterOurError(what, error);
+  private async afterError(kind: Action['do'], call: string, error: unknown): Promise<Operation | null> {
+    if (error instanceof DaemonError) return this.afterOurError(call, error);
     if (!(error instanceof CloudError)) throw error;
+    // What CloudStack has accepted is followed to its end, whatever it says in between.
+    const patient = error.transient || kind === 'await-job';
+    if (patient && this.elapsed(`retry:${call}`) <= this.patienceMs(kind, error))
+      return this.backOff(call, call, error.message, error.retryAfter);
+    return this.giveUp(CODE_OF_KIND[error.kind], error.message);
+  }
+
+  /**
+   * How long a call may fail in a row, in ms. What fails while the looks right before it succeed fails alone: that ends. While
+   * CloudStack as a whole is away, everything waits without end. A 401 never had an effect and may pass; once CloudStack has accepted
+   * something it is waited for, whatever it takes.
+   */
+  private patienceMs(kind: Action['do'], error: CloudError): number {
     const away = error.kind === 'network' || error.kind === 'configuration';
-    const tooLong = !away && this.elapsed(`retry:${what}`) > LIMITS.RESOURCE_RETRY_DEADLINE_MS;
-    if (error.transient && !tooLong) return this.backOff(what, error.message, error.retryAfter);
-    return this.giveUp(cloudCode(error), error.message);
+    if (error.kind === 'authentication')
+      return this.journal.hasEffect ? Number.POSITIVE_INFINITY : LIMITS.AUTH_RETRY_DEADLINE_MS;
+    if (kind === 'await-job') return away ? Number.POSITIVE_INFINITY : LIMITS.JOB_DEADLINE_MS;
+    if (kind !== 'send') return away ? Number.POSITIVE_INFINITY : LIMITS.RESOURCE_RETRY_DEADLINE_MS;
+    return LIMITS.RESOURCE_RETRY_DEADLINE_MS;
   }
 
   /** The database and the guest are waited for without end; the export server (a withdraw that cannot write) for a bounded time. */
-  private async afterOurError(what: string, error: DaemonError): Promise<Operation | null> {
+  private async afterOurError(call: string, error: DaemonError): Promise<Operation | null> {
     switch (error.code) {
       case 'DATABASE_UNAVAILABLE':
       case 'DEVICES_UNREADABLE':
-        return this.backOff(what, error.message, null);
+        return this.backOff(call, call, error.message, null);
       case 'EXPORT_CONFIG_FAILED':
       case 'EXPORT_SERVER_UNHEALTHY':
-        if (this.elapsed(`retry:${what}`) <= LIMITS.EXPORT_DEADLINE_MS)
-          return this.backOff(what, error.message, null);
+        if (this.elapsed(`retry:${call}`) <= LIMITS.EXPORT_DEADLINE_MS)
+          return this.backOff(call, call, error.message, null);
         return this.giveUp(error.code, error.message);
       default:
         throw error;
@@ -166,42 +183,53 @@ export class OperationRun implements RunContext {
     return null;
   }
 
-  /** Full jitter, base 1 s, cap 30 s (DESIGN section 4); persisted, so that everybody sees when and why. */
-  private async backOff(step: string, reason: string, retryAfter: number | null): Promise<null> {
-    this.attempt += 1;
-    const ceiling = Math.min(LIMITS.RETRY_CAP_MS, LIMITS.RETRY_BASE_MS * 2 ** Math.min(this.attempt - 1, 10));
-    const delay = Math.max(
-      LIMITS.RETRY_FLOOR_MS,
-      Math.ceil(this.parts.random.fraction() * ceiling),
-      retryAfter ?? 0,
-    );
-    await this.wait(step, reason, delay, this.attempt);
+  /** Jitter over the upper half, base 1 s, cap 30 s, per call; persisted, so that everybody sees when and why. */
+  private async backOff(
+    call: string,
+    step: string,
+    reason: string,
+    retryAfterMs: number | null,
+  ): Promise<null> {
+    const attempt = (this.attempts.get(call) ?? 0) + 1;
+    this.attempts.set(call, attempt);
+    const ceilingMs = Math.min(LIMITS.RETRY_CAP_MS, LIMITS.RETRY_BASE_MS * 2 ** Math.min(attempt - 1, 10));
+    const delayMs = Math.ceil((0.5 + this.parts.random.fraction() / 2) * ceilingMs);
+    await this.wait(step, reason, Math.max(delayMs, retryAfterMs ?? 0), attempt);
     return null;
   }
 
   private async wait(step: string, reason: string, ms: number, attempt: number): Promise<void> {
-    const changed = this.waiting?.reason !== reason;
     const at = this.parts.clock.now();
+    const known = this.waiting?.reason === reason && attempt === 0;
     this.waiting = { step, reason, attempt, nextAttemptAt: at + ms };
-    if (changed)
+    if (!known) await this.tell(this.waiting);
+    await this.parts.clock.sleep(ms, this.signal);
+  }
+
+  async announce(step: string, reason: string): Promise<void> {
+    this.waiting = { step, reason, attempt: 0, nextAttemptAt: null };
+    await this.tell(this.waiting);
+  }
+
+  /** One log line and one journal row per reason; the row of the operation says when the next try is. */
+  private async tell({ step, reason, attempt, nextAttemptAt }: Waiting): Promise<void> {
+    const said = this.journal.hasWaited(step, reason) || this.journal.waits >= LIMITS.JOURNALED_WAITS;
+    if (!said)
       this.parts.logger.info('Operation is waiting', {
         operation_id: this.operation.id,
         type: this.operation.type,
         step,
         reason,
         attempt,
-        next_attempt_ms: ms,
+        next_attempt_ms: nextAttemptAt === null ? null : nextAttemptAt - this.parts.clock.now(),
       });
     // Persisting the wait is for readers only, so a database that is away must not stop the waiting itself.
-    if (changed || attempt > 0) {
-      await this.tryRecord({
-        entries: changed
-          ? [{ step, state: 'waiting', data: { reason, attempt, next_attempt_at: at + ms } }]
-          : [],
-        waiting: { attempt, nextAttemptAt: at + ms, reason },
-      });
-    }
-    await this.parts.clock.sleep(ms, this.signal);
+    await this.tryRecord({
+      entries: said
+        ? []
+        : [{ step, state: 'waiting', data: { reason, attempt, next_attempt_at: nextAttemptAt } }],
+      waiting: { attempt, nextAttemptAt: nextAttemptAt ?? this.parts.clock.now(), reason },
+    });
   }
 
   /**
@@ -259,6 +287,7 @@ export class OperationRun implements RunContext {
   }
 
   learn(facts: Facts): void {
+    if (facts.volume?.kind === 'seen') this.stages.delete('not-visible');
     this.facts = { ...this.facts, ...facts };
   }
 
@@ -309,26 +338,7 @@ function logEnd(run: OperationRun, status: TerminalStatus, error: string | null)
   else parts.logger.info(status === 'completed' ? 'Operation completed' : 'Operation cancelled', fields);
 }
 
-/** The code an operation ends with when CloudStack refuses something for good. */
-export function cloudCode(error: CloudError): ErrorCode {
-  switch (error.kind) {
-    case 'authentication':
-      return 'CLOUDSTACK_AUTH';
-    case 'quota':
-      return 'CLOUDSTACK_QUOTA';
-    case 'configuration':
-      return 'CLOUDSTACK_NOT_CONFIGURED';
-    case 'network':
-      return 'CLOUDSTACK_UNAVAILABLE';
-    case 'parameter':
-    case 'unsupported':
-    case 'permission':
-    case 'rate-limit':
-    case 'capacity':
-    case 'resource':
-    case 'internal':
-      return 'CLOUDSTACK_REJECTED';
-    default:
-      return error.kind satisfies never;
-  }
+/** The call that an action makes, for its retries: the same step of the same kind is the same call. */
+function callOf(action: Action): string {
+  return 'step' in action ? `${action.do}:${action.step}` : action.do;
 }

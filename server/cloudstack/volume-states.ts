@@ -1,0 +1,78 @@
+import type { CloudVolume } from './cloud';
+
+/** What an operation does with a volume in this state. */
+export type StateVerdict = 'act' | 'wait' | 'refuse';
+
+/** One CloudStack volume state, and what it means for us. */
+export interface VolumeState {
+  readonly attach: StateVerdict;
+  readonly detach: StateVerdict;
+  readonly delete: StateVerdict;
+  /** What CloudStack is doing, or why it will never take the call, as the end of "the volume …". */
+  readonly means: string;
+  /**
+   * rest: CloudStack does nothing with the volume. moving: it ends by itself within minutes. leaving: the volume is on its way out.
+   * upload: it waits for somebody who sends its content.
+   */
+  readonly phase: 'rest' | 'moving' | 'leaving' | 'upload';
+}
+
+const AT_REST = { attach: 'act', detach: 'act', delete: 'act', phase: 'rest' } as const;
+const MOVING = { attach: 'wait', detach: 'wait', delete: 'wait', phase: 'moving' } as const;
+const DEAD_UPLOAD = { attach: 'refuse', detach: 'refuse', delete: 'act', phase: 'upload' } as const;
+/** deleteVolume is sent again: CloudStack answers success at once and finishes what its cleanup thread does once a day. */
+const LEAVING = { attach: 'refuse', detach: 'refuse', delete: 'act', phase: 'leaving' } as const;
+
+/**
+ * Every volume state of CloudStack 4.20, one table for the engine, sync and the pages. Attach, detach and delete are taken in the
+ * states that CloudStack's own checks name; a volume that is being snapshotted can be detached (measured on 4.20).
+ */
+const STATES: Readonly<Record<string, VolumeState>> = {
+  Allocated: { ...AT_REST, means: 'has no storage yet; the first attach makes it' },
+  Ready: { ...AT_REST, means: 'is ready' },
+  Uploaded: { ...AT_REST, means: 'was uploaded and waits for its first attach' },
+  Creating: { ...MOVING, means: 'is being created' },
+  Attaching: { ...MOVING, means: 'is being attached' },
+  Migrating: { ...MOVING, means: 'is being moved to another storage' },
+  Snapshotting: { ...MOVING, detach: 'act', means: 'is being snapshotted' },
+  RevertSnapshotting: { ...MOVING, means: 'is being reverted to a snapshot' },
+  Resizing: { ...MOVING, means: 'is being resized' },
+  Copying: { ...MOVING, means: 'is being copied' },
+  Restoring: { ...MOVING, means: 'is being restored' },
+  UploadOp: { ...MOVING, means: 'is being taken over from an upload' },
+  UploadInProgress: { ...MOVING, attach: 'refuse', phase: 'upload', means: 'is being uploaded' },
+  Uploading: { ...MOVING, attach: 'refuse', phase: 'upload', means: 'is being uploaded' },
+  NotUploaded: { ...DEAD_UPLOAD, means: 'waits for an upload that has not begun' },
+  UploadNotStarted: { ...DEAD_UPLOAD, means: 'waits for an upload that has not begun' },
+  UploadError: { ...DEAD_UPLOAD, means: 'could not be uploaded' },
+  UploadAbandoned: { ...DEAD_UPLOAD, means: 'was given up while it was uploaded' },
+  Destroy: { ...LEAVING, means: 'is deleted and not yet expunged' },
+  Destroying: { ...LEAVING, delete: 'wait', means: 'is being deleted' },
+  Expunging: { ...LEAVING, means: 'is being expunged' },
+  Expunged: { ...LEAVING, delete: 'refuse', means: 'is expunged' },
+};
+
+/** A state that a newer CloudStack may have: waited for, and in the end refused by name. */
+const NEW_STATE: VolumeState = { ...MOVING, means: 'is in a state that this version does not know' };
+
+/**
+ * @example
+ * stateOf({ state: 'Migrating' }).attach; // 'wait'
+ */
+export function stateOf({ state }: Pick<CloudVolume, 'state'>): VolumeState {
+  return STATES[state] ?? NEW_STATE;
+}
+
+/** True when CloudStack does nothing with the volume, so that what it says of it will not change by itself. */
+export function isAtRest(volume: Pick<CloudVolume, 'state'>): boolean {
+  const { phase } = stateOf(volume);
+  return phase === 'rest' || phase === 'upload';
+}
+
+/** On its way out, or gone: no other call will be taken for it. */
+export function isLeaving(volume: Pick<CloudVolume, 'state'>): boolean {
+  return stateOf(volume).phase === 'leaving';
+}
+
+/** The names of all states in the table, for documents and tests. */
+export const VOLUME_STATES: readonly string[] = Object.keys(STATES);

@@ -1,0 +1,29 @@
+import type { CloudVolume } from '../../cloudstack/cloud';
+import type { JsonObject } from '../../model/operation';
+import type { Intent, Taking } from '../decision';
+
+/** What the intent of a detach names: the VM, and the plug that it ends. */
+export function plugData(volume: CloudVolume, { users, clients }: Taking = NOBODY): JsonObject {
+  return {
+    volume_id: volume.id,
+    vm_id: volume.vmId,
+    device_id: volume.deviceId,
+    attached_at: volume.attached,
+    ignore_users: users,
+    ignore_clients: clients,
+  };
+}
+
+const NOBODY: Taking = { users: false, clients: false };
+
+/** An intent as the journal keeps it (plugData, and `about` of ./attach.ts), which an older version may have written with less. */
+export function intentOf(data: JsonObject | null, sentBefore: boolean): Intent {
+  const deviceId = typeof data?.device_id === 'number' ? data.device_id : null;
+  const attached = typeof data?.attached_at === 'string' ? data.attached_at : null;
+  return {
+    vmId: typeof data?.vm_id === 'string' ? data.vm_id : null,
+    plug: deviceId === null && attached === null ? null : { deviceId, attached },
+    taking: { users: data?.ignore_users === true, clients: data?.ignore_clients === true },
+    sentBefore,
+  };
+}

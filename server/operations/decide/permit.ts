@@ -1,0 +1,241 @@
+import type { CloudVm, CloudVolume } from '../../cloudstack/cloud';
+import { vmPhase } from '../../cloudstack/vm-states';
+import { isLeaving, stateOf } from '../../cloudstack/volume-states';
+import type { ErrorCode } from '../../core/errors';
+import type { Holder } from '../../devices/device';
+import type { Evidence } from '../../model/evidence';
+import type { JsonObject } from '../../model/operation';
+import type { DiskUse, Guards, Intent, Mutation, Plug, Policy, Taking } from '../decision';
+
+/**
+ * go: the call may leave. wait: not now, look again. settled: the wanted state holds already, or will never hold for this call; the
+ * decision reads the world anew. refuse: the operation ends with this code.
+ */
+export type Permit =
+  | { readonly verdict: 'go' }
+  /** `code`: what the operation ends with when it has waited long enough. */
+  | { readonly verdict: 'wait'; readonly reason: string; readonly code: ErrorCode }
+  | { readonly verdict: 'settled'; readonly reason: string }
+  | {
+      readonly verdict: 'refuse';
+      readonly code: ErrorCode;
+      readonly message: string;
+      readonly details: JsonObject;
+    };
+
+const GO: Permit = { verdict: 'go' };
+
+/**
+ * May this mutation leave now? The one place that says so, for every operation and every try. Pure.
+ *
+ * Nothing is done to the appliance itself, nothing to a VM or a plug that the intent does not name, nothing to a volume that cannot be
+ * seen, and nothing while another job of the volume may still run.
+ */
+export function permit(command: Mutation, intent: Intent, guards: Guards, policy: Policy): Permit {
+  switch (command.name) {
+    case 'createVolume':
+      return GO;
+    case 'attachVolume':
+      return permitAttach(command, guards, policy);
+    case 'detachVolume':
+      return permitDetach(command.volumeId, intent, guards, policy);
+    case 'deleteVolume':
+    case 'destroyVolume':
+      return permitDelete(command.volumeId, intent, guards);
+    case 'stopVirtualMachine':
+      return permitStop(command.vmId, intent, guards, policy);
+    case 'destroyVirtualMachine':
+      return permitDestroy(command.vmId, intent, guards, policy);
+    default:
+      return command satisfies never;
+  }
+}
+
+function wait(code: ErrorCode, reason: string): Permit {
+  return { verdict: 'wait', reason, code };
+}
+
+function refuse(code: ErrorCode, message: string, details: JsonObject = {}): Permit {
+  return { verdict: 'refuse', code, message, details };
+}
+
+/** The volume that the guards show, or what follows from its not being seen. */
+function seenVolume(
+  volumeId: string,
+  { volume, openJobs }: Guards,
+): { value: CloudVolume } | { permit: Permit } {
+  if (volume?.kind === 'absent')
+    return { permit: { verdict: 'settled', reason: `the volume is gone: ${volume.proof}` } };
+  if (volume?.kind !== 'seen') {
+    const why = volume?.why ?? 'it was not read';
+    return { permit: wait('VOLUME_NOT_VISIBLE', `volume ${volumeId} is not visible to this key: ${why}`) };
+  }
+  if (openJobs > 0) {
+    return {
+      permit: wait('VOLUME_BUSY', 'an earlier job of this volume may still be running in CloudStack'),
+    };
+  }
+  return volume;
+}
+
+/** null when CloudStack takes this call for a volume in this state. */
+function wrongState(volume: CloudVolume, what: 'attach' | 'detach' | 'delete'): Permit | null {
+  const state = stateOf(volume);
+  if (state[what] === 'act') return null;
+  const reason = `the volume ${state.means} (${volume.state})`;
+  if (state[what] === 'wait') return wait('VOLUME_BUSY', reason);
+  return refuse('VOLUME_STATE', `Volume ${volume.id}: ${reason}`, {
+    volume_id: volume.id,
+    state: volume.state,
+  });
+}
+
+function elsewhere(volume: CloudVolume, expected: string): Permit {
+  return refuse(
+    'VOLUME_ATTACHED_ELSEWHERE',
+    `Volume ${volume.id} is already attached to another VM: ${volume.vmName ?? ''} (${volume.vmId ?? ''}), not ${expected}`,
+    { volume_id: volume.id, vm_id: volume.vmId },
+  );
+}
+
+function permitAttach(
+  { volumeId, vmId, deviceId }: { volumeId: string; vmId: string; deviceId: number | null },
+  guards: Guards,
+  policy: Policy,
+): Permit {
+  const known = seenVolume(volumeId, guards);
+  if ('permit' in known) return known.permit;
+  const volume = known.value;
+  if (volume.vmId === vmId) return { verdict: 'settled', reason: 'the volume is attached there already' };
+  if (volume.vmId !== null) return elsewhere(volume, 'detached');
+  const state = wrongState(volume, 'attach');
+  if (state) return state;
+  if (vmId === policy.applianceVmId)
+    return deviceId === 0 ? protectedAppliance('become the root disk of') : GO;
+  return permitVm(guards.vm, vmId, deviceId === 0 ? ['still'] : ['running', 'still']);
+}
+
+/** The VM must be seen in one of these phases; one that is on its way to another is waited for. */
+function permitVm(vm: Evidence<CloudVm> | null, vmId: string, phases: readonly string[]): Permit {
+  if (vm?.kind === 'absent')
+    return refuse('VM_NOT_FOUND', `VM ${vmId} not found in CloudStack: ${vm.proof}`, { vm_id: vmId });
+  if (vm?.kind !== 'seen')
+    return wait('VM_NOT_VISIBLE', `VM ${vmId} is not visible to this key: ${vm?.why ?? 'it was not read'}`);
+  const { state } = vm.value;
+  const phase = vmPhase(state);
+  if (phase !== null && phases.includes(phase)) return GO;
+  if (phase === 'moving') return wait('VM_STATE', `VM ${vmId} is ${state}`);
+  const code = phase === 'running' ? 'VM_NOT_STOPPED' : 'VM_STATE';
+  return refuse(code, `VM ${vmId} is ${state}`, { vm_id: vmId, state });
+}
+
+function permitDetach(volumeId: string, intent: Intent, guards: Guards, policy: Policy): Permit {
+  const known = seenVolume(volumeId, guards);
+  if ('permit' in known) return known.permit;
+  const volume = known.value;
+  if (volume.vmId === null) return { verdict: 'settled', reason: 'the volume is detached already' };
+  if (volume.vmId !== intent.vmId) return elsewhere(volume, intent.vmId ?? 'the VM of the intent');
+  if (intent.plug !== null && !samePlug(intent.plug, volume)) {
+    return refuse(
+      'VOLUME_ATTACHED_ELSEWHERE',
+      `Volume ${volume.id} was detached and attached again meanwhile (device ${volume.deviceId ?? '?'}, ${volume.attached ?? 'at an unknown time'})`,
+      { volume_id: volume.id, vm_id: volume.vmId },
+    );
+  }
+  const state = wrongState(volume, 'detach');
+  if (state) return state;
+  if (volume.vmId !== policy.applianceVmId) return GO;
+  if (volume.type === 'ROOT') return protectedAppliance('be taken from');
+  return permitTaking(volume, intent, guards.use);
+}
+
+function protectedAppliance(what: string): Permit {
+  return refuse('APPLIANCE_PROTECTED', `This disk would ${what} the appliance that this daemon runs on`);
+}
+
+/** On the appliance: nobody uses the disk, or the request says that it does not matter. */
+function permitTaking(volume: CloudVolume, { taking }: Intent, use: DiskUse | null): Permit {
+  if (use === null) return wait('DEVICE_NOT_IDENTIFIED', 'the disks of this guest were not read');
+  if (inTheWay(use, taking).length === 0) return GO;
+  const details = {
+    volume_id: volume.id,
+    holders: use.holders.map(({ kind, detail }) => ({ kind, detail })),
+  };
+  return refuse(inUseCode(use), inUseMessage(volume.id, use), details);
+}
+
+/** Users of the disk that the detach must not ignore. */
+export function inTheWay(use: DiskUse, taking: Taking): Holder[] {
+  return use.holders.filter(({ kind }) => !(kind === 'nbd-client' ? taking.clients : taking.users));
+}
+
+export function inUseCode(use: DiskUse): ErrorCode {
+  return use.disk === 'found' ? 'DEVICE_IN_USE' : 'DEVICE_NOT_IDENTIFIED';
+}
+
+/** Says who uses the disk, or the disks that may be it. */
+export function inUseMessage(volumeId: string, use: DiskUse): string {
+  const list = use.holders.map(describeHolder).join('; ');
+  if (use.disk === 'found')
+    return `The device of volume ${volumeId} is in use, so it was not detached: ${list}`;
+  return `It is not known which disk of this guest is volume ${volumeId}, and one that may be it is in use, so it was not detached: ${list}`;
+}
+
+export function describeHolder({ kind, detail }: Holder): string {
+  return `${kind}: ${detail}`;
+}
+
+/** What is not told on one side says nothing. */
+export function samePlug(plug: Plug, volume: CloudVolume): boolean {
+  const differs = <T>(a: T | null, b: T | null) => a !== null && b !== null && a !== b;
+  return !differs(plug.deviceId, volume.deviceId) && !differs(plug.attached, volume.attached);
+}
+
+/**
+ * A delete that was sent once may be sent again although the volume is not listed any more: CloudStack's answer to it is the only
+ * proof that the volume is gone, and it refuses to delete what is attached.
+ */
+function permitDelete(volumeId: string, intent: Intent, guards: Guards): Permit {
+  if (guards.volume?.kind === 'unknown' && intent.sentBefore && guards.openJobs === 0) return GO;
+  const known = seenVolume(volumeId, guards);
+  if ('permit' in known) return known.permit;
+  const volume = known.value;
+  if (volume.vmId !== null && !isLeaving(volume)) return elsewhere(volume, 'detached');
+  return wrongState(volume, 'delete') ?? GO;
+}
+
+function permitStop(vmId: string, intent: Intent, guards: Guards, policy: Policy): Permit {
+  const named = namedVm(vmId, intent, policy);
+  if (named) return named;
+  const phase = guards.vm?.kind === 'seen' ? vmPhase(guards.vm.value.state) : null;
+  if (phase === 'still' || phase === 'gone') return { verdict: 'settled', reason: 'the VM does not run' };
+  return permitVm(guards.vm, vmId, ['running']);
+}
+
+/** Only a stopped VM of which the list shows the root disk and no other disk. */
+function permitDestroy(vmId: string, intent: Intent, guards: Guards, policy: Policy): Permit {
+  const named = namedVm(vmId, intent, policy);
+  if (named) return named;
+  if (guards.vm?.kind === 'seen' && vmPhase(guards.vm.value.state) === 'gone')
+    return { verdict: 'settled', reason: 'the VM is destroyed already' };
+  const state = permitVm(guards.vm, vmId, ['still']);
+  if (state.verdict !== 'go') return state;
+  const disks = guards.vmVolumes;
+  if (disks?.kind !== 'seen')
+    return refuse('VM_NOT_VISIBLE', `It is not certain which disks VM ${vmId} has`, { vm_id: vmId });
+  const data = disks.value.filter(({ type }) => type !== 'ROOT');
+  if (data.length === 0) return GO;
+  const ids = data.map(({ id }) => id);
+  return refuse('VM_HAS_DISKS', `VM ${vmId} still has ${data.length} data disk(s): ${ids.join(', ')}`, {
+    vm_id: vmId,
+    volumes: ids,
+  });
+}
+
+function namedVm(vmId: string, intent: Intent, policy: Policy): Permit | null {
+  if (vmId === policy.applianceVmId)
+    return refuse('APPLIANCE_PROTECTED', `VM ${vmId} is the appliance that this daemon runs on`);
+  if (intent.vmId !== vmId)
+    return refuse('APPLIANCE_PROTECTED', `VM ${vmId} is not the one that this operation names`);
+  return null;
+}

@@ -1,0 +1,68 @@
+import type { CloudVolume } from '../../cloudstack/cloud';
+import { stateOf } from '../../cloudstack/volume-states';
+import { LIMITS } from '../../core/limits';
+import { type Absent, absent, type Seen } from '../../model/evidence';
+import { type Action, type Done, done, giveUp, type Situation } from '../decision';
+import type { MutationState, MutationStep } from '../journal';
+
+/**
+ * The volume as CloudStack shows it, or the proof that there is none. What is merely not shown is looked for again for a while (a
+ * management server may answer late), and ends the operation without a change: a volume that cannot be seen is not gone.
+ */
+export function knownVolume(s: Situation, volumeId: string): Action | Done<Seen<CloudVolume> | Absent> {
+  const { volume } = s.facts;
+  if (!volume) return { do: 'read-volume', volumeId };
+  if (volume.kind !== 'unknown') return done(volume);
+  const proof = s.journal.removalProof;
+  if (proof !== null) return done(absent(proof, volume.at, volume.by));
+  if (s.elapsed('not-visible') > LIMITS.READ_SETTLE_MS) {
+    return giveUp(
+      'VOLUME_NOT_VISIBLE',
+      `Volume ${volumeId} is not visible to this key, so nothing was concluded and nothing changed: ${volume.why}`,
+      { volume_id: volumeId },
+    );
+  }
+  return { do: 'back-off', step: 'read-volume', reason: volume.why, forget: ['volume'] };
+}
+
+/**
+ * A job has succeeded and the first read does not show its effect: the read may be old. It is repeated with growing pauses before it
+ * is believed. null when it is to be believed, or when the last try did not succeed.
+ */
+export function doubtTheRead(s: Situation, step: MutationStep, state: MutationState): Action | null {
+  if (state.at !== 'ended' || state.outcome !== 'ok') return null;
+  if (s.elapsed(`contradiction:${step}:${state.tries}`) > LIMITS.READ_SETTLE_MS) return null;
+  return {
+    do: 'back-off',
+    step,
+    reason: `job ${state.jobId} has succeeded, and CloudStack does not show its effect yet`,
+    forget: ['volume', 'vm'],
+  };
+}
+
+/** Waits while CloudStack is busy with the volume, refuses what it will never take in this state; null when it can be asked now. */
+export function waitWhileBusy(
+  s: Situation,
+  volume: CloudVolume,
+  what: 'attach' | 'detach' | 'delete',
+): Action | null {
+  const state = stateOf(volume);
+  const verdict = state[what];
+  if (verdict === 'act') return null;
+  const details = { volume_id: volume.id, state: volume.state };
+  if (verdict === 'refuse') {
+    const message = `Volume ${volume.id} cannot be ${PARTICIPLE[what]}: it ${state.means} (${volume.state})`;
+    return giveUp('VOLUME_STATE', message, details);
+  }
+  if (s.elapsed('volume-busy') > LIMITS.VOLUME_BUSY_DEADLINE_MS)
+    return giveUp('VOLUME_BUSY', `The volume stays in state ${volume.state} in CloudStack`, details);
+  return {
+    do: 'pause',
+    ms: LIMITS.JOB_POLL_MAX_MS,
+    step: 'read-volume',
+    reason: `CloudStack is busy with the volume: it ${state.means} (${volume.state})`,
+    forget: ['volume'],
+  };
+}
+
+const PARTICIPLE = { attach: 'attached', detach: 'detached', delete: 'deleted' } as const;

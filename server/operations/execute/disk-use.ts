@@ -1,0 +1,80 @@
+import { rootDevices } from '../../devices/correlation';
+import type { Device, DeviceSnapshot, Holder } from '../../devices/device';
+import { verifyIdentity } from '../../devices/identity';
+import { serialNames } from '../../devices/serial';
+import { exportName } from '../../exports/naming';
+import type { Mapping } from '../../model/operation';
+import type { DiskUse } from '../decision';
+import type { RunContext } from './run-context';
+
+/**
+ * Who uses the disk of a volume. Where the disk is not known, the users of every disk that may be it: only when none of them is used
+ * does it not matter which one it is.
+ */
+export async function readUse(run: RunContext, volumeId: string): Promise<DiskUse> {
+  const { ledger, watcher, guest, exports } = run.parts;
+  const { applianceVmId } = run.parts.policy();
+  const mappings = applianceVmId === null ? [] : await run.active(() => ledger.listMappings(applianceVmId));
+  const snapshot = await watcher.scan();
+  const device = deviceOfVolume(
+    snapshot,
+    volumeId,
+    mappings.find((one) => one.volumeId === volumeId) ?? null,
+  );
+  const namesakes = snapshot.devices.filter(({ serial }) => serialNames(volumeId, serial));
+  const candidates =
+    namesakes.length > 0 ? namesakes : device ? [device] : suspects(snapshot, volumeId, mappings);
+  const holders = await Promise.all(
+    candidates.map((candidate) => usersOf(guest, candidate, device === null)),
+  );
+  const clients = await exports.clients(exportName(volumeId));
+  const found = holders.flat();
+  const named = found.filter((holder) => holder.kind === 'nbd-client').length;
+  const disk = device ? 'found' : candidates.length === 0 ? 'not-there' : 'unclear';
+  if (clients.count <= named) return { disk, holders: found };
+  const details = clients.details.length > 0 ? clients.details : [`${clients.count} connection(s)`];
+  return {
+    disk,
+    holders: [
+      ...found.filter((holder) => holder.kind !== 'nbd-client'),
+      ...details.map((detail) => ({ kind: 'nbd-client' as const, detail })),
+    ],
+  };
+}
+
+async function usersOf(
+  guest: RunContext['parts']['guest'],
+  device: Device,
+  nameIt: boolean,
+): Promise<Holder[]> {
+  const holders = await guest.holders(device);
+  return nameIt
+    ? holders.map(({ kind, detail }) => ({ kind, detail: `${device.path}: ${detail}` }))
+    : holders;
+}
+
+/** The guest's disk of a volume: by serial, or by the mapping where disks have none. */
+export function deviceOfVolume(
+  snapshot: DeviceSnapshot,
+  volumeId: string,
+  mapping: Mapping | null,
+): Device | null {
+  const bySerial = snapshot.devices.find((device) => serialNames(volumeId, device.serial));
+  if (bySerial) return bySerial;
+  if (!mapping) return null;
+  const there = snapshot.devices.find((device) => device.path === mapping.devicePath);
+  return there && verifyIdentity(mapping, there, snapshot.bootId).ok ? there : null;
+}
+
+/** Disks that may be this volume: they do not tell whose they are, are not the system's and are proven to be no other volume's. */
+function suspects(snapshot: DeviceSnapshot, volumeId: string, mappings: readonly Mapping[]): Device[] {
+  const roots = rootDevices(snapshot);
+  const taken = new Set(
+    mappings
+      .filter((mapping) => mapping.volumeId !== volumeId)
+      .flatMap((mapping) => deviceOfVolume(snapshot, mapping.volumeId, mapping)?.name ?? []),
+  );
+  return snapshot.devices.filter(
+    ({ name, serial }) => serial === null && !roots.has(name) && !taken.has(name),
+  );
+}

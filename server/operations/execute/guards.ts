@@ -1,0 +1,86 @@
+import type { CloudJob, CloudVolume } from '../../cloudstack/cloud';
+import { lookUpVm, lookUpVolume } from '../../cloudstack/look-up';
+import { isAtRest } from '../../cloudstack/volume-states';
+import { type Evidence, unknown } from '../../model/evidence';
+import type { OpenDetachJob } from '../../model/ledger';
+import type { Guards, Mutation } from '../decision';
+import { readUse } from './disk-use';
+import type { RunContext } from './run-context';
+
+/** Reads everything that may forbid this call, now. Throws CloudError and DATABASE_UNAVAILABLE: then nothing is sent. */
+export async function readGuards(run: RunContext, command: Mutation): Promise<Guards> {
+  const { applianceVmId } = run.parts.policy();
+  const volume = 'volumeId' in command ? await readVolume(run, command.volumeId) : null;
+  const vmId = 'vmId' in command ? command.vmId : null;
+  const target = vmId !== null && (command.name !== 'attachVolume' || vmId !== applianceVmId) ? vmId : null;
+  const detachesHere =
+    command.name === 'detachVolume' && volume?.kind === 'seen' && volume.value.vmId === applianceVmId;
+  return {
+    volume,
+    vm: target === null ? null : await readVm(run, target),
+    vmVolumes: command.name === 'destroyVirtualMachine' ? await readVmVolumes(run, command.vmId) : null,
+    openJobs: 'volumeId' in command ? await countOpenJobs(run, command.volumeId) : 0,
+    use: detachesHere ? await readUse(run, command.volumeId) : null,
+  };
+}
+
+export function readVolume(run: RunContext, volumeId: string): Promise<Evidence<CloudVolume>> {
+  return run.active(() => lookUpVolume(run.parts.cloud, volumeId, run.parts.policy().applianceVmId));
+}
+
+export function readVm(run: RunContext, vmId: string) {
+  return run.active(() => lookUpVm(run.parts.cloud, vmId, run.parts.policy().applianceVmId));
+}
+
+/** A list that does not even show the root disk of the VM proves nothing about its other disks. */
+export async function readVmVolumes(
+  run: RunContext,
+  vmId: string,
+): Promise<Evidence<readonly CloudVolume[]>> {
+  const volumes = await run.active(() => run.parts.cloud.listVolumes({ vmId }));
+  const at = run.parts.clock.now();
+  if (volumes.some(({ type }) => type === 'ROOT'))
+    return { kind: 'seen', value: volumes, at, by: 'cloudstack' };
+  return unknown(`the list of the disks of VM ${vmId} does not show its root disk`, at, 'cloudstack');
+}
+
+/**
+ * Jobs of operations that have ended, on this volume, of which it is not known how they ended: each is asked for, and settled when it
+ * has ended or its denial is believed while the volume is at rest.
+ */
+export async function countOpenJobs(run: RunContext, volumeId: string): Promise<number> {
+  const { ledger } = run.parts;
+  let open = 0;
+  for (const job of await run.active(() => ledger.openDetachJobs(volumeId))) {
+    const found = await askForJob(run, job.jobId);
+    if (found === 'denied' || (typeof found !== 'string' && found.status === 'pending')) open += 1;
+    else if (found !== 'absent' || (await rests(run, volumeId))) await settle(run, job, found);
+    else open += 1;
+  }
+  return open;
+}
+
+async function settle(run: RunContext, job: OpenDetachJob, found: CloudJob | 'absent'): Promise<void> {
+  const outcome = found === 'absent' ? 'unknown' : found.status === 'succeeded' ? 'ok' : 'failed';
+  await run.active(() => run.parts.ledger.settleOpenDetachJob(run.epoch, job, { outcome, straggler: true }));
+  run.otherRuns.denials.forget(job.jobId);
+  // It may have ended after the volume was read.
+  run.forget(['volume']);
+}
+
+/** CloudStack does nothing with the volume, or it is not shown any more. */
+export async function rests(run: RunContext, volumeId: string): Promise<boolean> {
+  const volume = await readVolume(run, volumeId);
+  return volume.kind !== 'seen' || isAtRest(volume.value) || volume.value.state.startsWith('Destroy');
+}
+
+/** The job, or whether its denial is to be believed. */
+export async function askForJob(run: RunContext, jobId: string): Promise<CloudJob | 'denied' | 'absent'> {
+  const { cloud, clock } = run.parts;
+  const { denials } = run.otherRuns;
+  const job = await run.active(() => cloud.queryJob(jobId));
+  if (job === null)
+    return denials.deny(jobId, clock.monotonic(), run.parts.policy().jobLostAfterMs) ? 'absent' : 'denied';
+  denials.forget(jobId);
+  return job;
+}
