@@ -33,7 +33,7 @@ export function save(figures: readonly Figure[]): void {
   writeFileSync(BASELINE, toJson([...kept, ...figures]));
 }
 
-/** The kept run for docs/performance.md: a table per suite. */
+/** The kept run for docs/proofs/performance.md: a table per suite. */
 export function baselineTables(): string {
   const baseline = readBaseline();
   if (!baseline) return 'No run has been kept.';

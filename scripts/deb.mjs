@@ -57,7 +57,7 @@ function putProgram(tree, node) {
   // nitro.json holds the time of the build, and nobody reads it.
   const filter = (path) => relative(output, path) !== 'nitro.json' && relative(output, path) !== '.sources';
   cpSync(output, join(tree, LIB), { recursive: true, filter });
-  // The unit of the other export server comes along, for whoever enables it (docs/exports.md).
+  // The unit of the other export server comes along, for whoever enables it (docs/reference/exports.md).
   for (const name of readdirSync(join(root, 'packaging/systemd'))) {
     const text = readFileSync(join(root, 'packaging/systemd', name), 'utf8');
     put(tree, `lib/systemd/system/${name}`, text.replace('ExecStart=/usr/bin/node ', `ExecStart=${node} `));

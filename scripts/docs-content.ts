@@ -9,7 +9,7 @@ import { clientSource } from './client';
 
 const NOTE = '<!-- Made from the code by `npm run docs`; edit the code instead. -->';
 
-/** docs/configuration.md, from the table of environment variables. */
+/** docs/reference/configuration.md, from the table of environment variables. */
 function configurationDoc(): string {
   const rows = Object.values<Variable<unknown>>(VARIABLES).map(
     ({ name, fallback, doc, secret }) =>
@@ -32,7 +32,7 @@ ${rows.join('\n')}
 `;
 }
 
-/** docs/errors.md, from the error catalogue. */
+/** docs/reference/errors.md, from the error catalogue. */
 function errorsDoc(): string {
   const rows = Object.entries(ERRORS).map(
     ([code, { status, title, fix }]) => `| \`${code}\` | ${status} | ${title} | ${fix} |`,
@@ -50,13 +50,13 @@ ${rows.join('\n')}
 `;
 }
 
-const PERFORMANCE = 'docs/performance.md';
+const PERFORMANCE = 'docs/proofs/performance.md';
 const TABLES = {
   from: '<!-- tables: from bench/baseline.json by `npm run docs` -->',
   to: '<!-- end of tables -->',
 };
 
-/** docs/performance.md: what is written there, with the tables of the kept run of `npm run bench`. */
+/** docs/proofs/performance.md: what is written there, with the tables of the kept run of `npm run bench`. */
 function performanceDoc(): string {
   const text = readFileSync(new URL(`../${PERFORMANCE}`, import.meta.url), 'utf8');
   const [before, rest] = text.split(TABLES.from);
@@ -68,10 +68,10 @@ function performanceDoc(): string {
 
 /** Every file that is made from code, and how. */
 export const DOCUMENTS: readonly (readonly [path: string, content: () => string])[] = [
-  ['docs/configuration.md', configurationDoc],
-  ['docs/errors.md', errorsDoc],
+  ['docs/reference/configuration.md', configurationDoc],
+  ['docs/reference/errors.md', errorsDoc],
   ['cli/client/api.ts', clientSource],
-  ['docs/cli.md', cliDoc],
+  ['docs/reference/cli.md', cliDoc],
   [PERFORMANCE, performanceDoc],
   ['packaging/cli/volumectl.1', manualPage],
   ...SHELLS.map(({ name, script }) => [`packaging/cli/volumectl.${name}`, () => script(NOUNS)] as const),
