@@ -3,7 +3,7 @@ import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
 /** Program → Debian package that brings it. */
-export const PACKAGES = {
+const PACKAGES = {
   mariadbd: 'mariadb-server-core',
   'mariadb-install-db': 'mariadb-server-core',
   // mariadb-install-db asks for it, and its package does not bring it.

@@ -117,7 +117,7 @@ License: Apache-2.0
   const entry = `volume-daemon (${version}) unstable; urgency=medium\n\n  * See CHANGELOG.md.\n\n -- The volume-daemon authors <volume-daemon@localhost>  ${date}\n`;
   put(tree, `${DOC}/changelog.gz`, gzip(Buffer.from(entry)));
   put(tree, `${DOC}/CHANGELOG.md`, readFileSync(join(root, 'CHANGELOG.md')));
-  for (const name of readdirSync(join(root, 'docs')).filter((one) => one.endsWith('.md')))
+  for (const name of filesBelow(join(root, 'docs')).filter((one) => one.endsWith('.md')))
     put(tree, `${DOC}/${name}`, readFileSync(join(root, 'docs', name)));
 }
 

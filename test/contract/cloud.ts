@@ -15,7 +15,7 @@ export type StartCloud = (options?: Partial<ModelOptions>) => Promise<CloudUnder
 
 const GIB = 1024 ** 3;
 const NOBODY = '99999999-9999-4999-8999-999999999999';
-export const QUICK = { create: 5, attach: 5, detach: 5, remove: 5, vm: 5 };
+const QUICK = { create: 5, attach: 5, detach: 5, remove: 5, vm: 5 };
 
 /** The promises of the CloudStack port, kept by the client over HTTP and by the model in process alike. */
 export function cloudContract(name: string, start: StartCloud): void {

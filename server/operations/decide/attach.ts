@@ -42,7 +42,7 @@ export function decideAttach(s: Situation<'attach'>): Action {
 }
 
 /** The response of a finished attach; callers read `device_path` (facts on existing clients). */
-export function attachResponse(goal: AttachGoal, result: Attached): JsonObject {
+function attachResponse(goal: AttachGoal, result: Attached): JsonObject {
   return {
     volume_id: goal.volumeId,
     vm_id: goal.vmId,

@@ -110,7 +110,7 @@ export function tryAgainOrGiveUp(s: Situation, step: MutationStep, end: Ended, w
   return intend(s, step);
 }
 
-export function failureMessage(end: Ended, what: string): string {
+function failureMessage(end: Ended, what: string): string {
   if (end.outcome === 'unknown' || (end.code === null && end.text === null)) {
     return `CloudStack did not say how the ${what} ended (job ${end.jobId}), and the volume does not show its effect`;
   }

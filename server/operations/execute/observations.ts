@@ -180,11 +180,7 @@ async function readHolders(run: RunContext, volumeId: string): Promise<Holder[]>
 }
 
 /** The guest's disk of a volume: by serial, or by the mapping where disks have none. */
-export function deviceOfVolume(
-  snapshot: DeviceSnapshot,
-  volumeId: string,
-  mapping: Mapping | null,
-): Device | null {
+function deviceOfVolume(snapshot: DeviceSnapshot, volumeId: string, mapping: Mapping | null): Device | null {
   const bySerial = snapshot.devices.find((device) => serialNames(volumeId, device.serial));
   if (bySerial) return bySerial;
   if (!mapping) return null;

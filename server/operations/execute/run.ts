@@ -310,7 +310,7 @@ function logEnd(run: OperationRun, status: TerminalStatus, error: string | null)
 }
 
 /** The code an operation ends with when CloudStack refuses something for good. */
-export function cloudCode(error: CloudError): ErrorCode {
+function cloudCode(error: CloudError): ErrorCode {
   switch (error.kind) {
     case 'authentication':
       return 'CLOUDSTACK_AUTH';
