@@ -28,7 +28,6 @@ export const LIMITS = {
   STREAM_REPLAY_PAGE: 500,
   STREAM_HEARTBEAT_MS: 15_000,
   STREAM_TICK_MS: 1_000,
-  RECONCILE_GAP_MS: 30_000,
   // Volumes (2^53 bytes is the largest exact JSON number; CloudStack has its own, lower limit)
   VOLUME_BYTES_MAX: Number.MAX_SAFE_INTEGER,
   // Operations

@@ -15,6 +15,8 @@ import { OperationEvents } from '../model/operation-events';
 import type { Policy } from '../operations/decision';
 import type { Engine } from '../operations/engine';
 import { OperationService } from '../operations/operation-service';
+import type { SyncReport } from '../sync/drift';
+import { PeriodicSync } from '../sync/periodic-sync';
 import { revokeExports } from '../sync/revoke-exports';
 import { SyncService } from '../sync/sync-service';
 import { type Adapters, createAdapters } from './adapters';
@@ -55,6 +57,7 @@ export class VolumeDaemon implements Daemon {
   private readonly events = new OperationEvents();
   private readonly adapters: Adapters;
   private readonly ownership: Ownership;
+  private readonly periodicSync: PeriodicSync;
   private readonly monitor: HealthMonitor;
   private readonly statistics: Statistics;
   private readonly figures = new Metrics((id) => this.ownership.engine?.find(id) ?? null);
@@ -129,6 +132,7 @@ export class VolumeDaemon implements Daemon {
       busyVolumes: () => ledger.busyVolumes(this.applianceId()),
       identityConflicts: () => identity.view.conflicts,
     });
+    this.periodicSync = new PeriodicSync(this.sync, configuration.reconcileInterval, systemClock);
     this.diagnostics = createDiagnostics(
       this.adapters,
       () => this.readable(),
@@ -230,6 +234,10 @@ export class VolumeDaemon implements Daemon {
     const snapshot = watcher.snapshot();
     const due = snapshot.at + this.parts.configuration.devices.pollInterval - LIMITS.POLL_SLACK_MS;
     return snapshot.scanned && systemClock.now() < due ? snapshot : watcher.scan();
+  }
+
+  async reconcile(): Promise<SyncReport | null> {
+    return this.periodicSync.tick();
   }
 
   async sweep(): Promise<{ resumed: number; claimed: number }> {

@@ -226,6 +226,10 @@ export class FakeDaemon implements Daemon {
     return this.answer(snapshot);
   }
 
+  async reconcile(): Promise<SyncReport | null> {
+    return this.sync.last === null ? this.sync.run({ dryRun: false, reason: 'schedule' }) : null;
+  }
+
   async sweep() {
     return this.answer(() => ({ resumed: 1, claimed: 2 }));
   }

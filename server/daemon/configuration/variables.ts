@@ -243,7 +243,7 @@ const KEEPING = {
     'RECONCILE_INTERVAL',
     duration(5_000, 86_400_000),
     '60s',
-    'Pause between two syncs.',
+    'Pause between two syncs; the task that makes them ticks every 5 seconds.',
   ),
   historyDays: withDefault(
     'HISTORY_DAYS',
