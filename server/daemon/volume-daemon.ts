@@ -29,6 +29,7 @@ import { type HealthMonitor, healthReport } from './health/health';
 import { Metrics } from './metrics/metrics';
 import { errorRatePercent, Statistics } from './metrics/statistics';
 import { Ownership } from './ownership';
+import { pruneHistory } from './prune-history';
 import { VolumeQueries } from './volume-queries';
 
 interface Parts {
@@ -245,14 +246,10 @@ export class VolumeDaemon implements Daemon {
   }
 
   async prune(): Promise<{ deleted: number }> {
-    const { epoch } = this.writer();
-    const olderThan = systemClock.now() - this.parts.configuration.historyDays * 86_400_000;
-    let deleted = 0;
-    for (let batch: number = LIMITS.PRUNE_BATCH; batch === LIMITS.PRUNE_BATCH && !this.stopping.aborted; ) {
-      batch = await this.adapters.database.ledger.prune(epoch, olderThan, LIMITS.PRUNE_BATCH);
-      deleted += batch;
-    }
-    return { deleted };
+    const { historyDays } = this.parts.configuration;
+    const { ledger } = this.adapters.database;
+    const nowMs = systemClock.now();
+    return pruneHistory(ledger, this.writer().epoch, { nowMs, historyDays, stopping: this.stopping });
   }
 
   private async drain(): Promise<void> {
