@@ -1,7 +1,7 @@
 /**
  * The CloudStack port: the dozen calls the daemon makes, in the domain's words. Implemented over HTTP (./http-cloud.ts) and,
  * for tests and the simulation, straight on the simulator's model.
- * Facts behind it: CloudStack 4.20 API (see docs/cloudstack.md).
+ * What it relies on is the API of CloudStack 4.20.
  */
 export interface Cloud {
   /** listCapabilities: the cheap health check. */

@@ -20,7 +20,9 @@ import { Scheduler } from './scheduler';
 import type { Script } from './script';
 
 // How often the daemon looks at what does not change anyway costs most of a schedule; a simulated guest rings when it has changed.
-Object.assign(LIMITS, { FAST_SCAN: 400, JOB_POLL_FIRST: 150 });
+Object.assign(LIMITS, { FAST_SCAN_MS: 400, JOB_POLL_FIRST_MS: 150 } satisfies Partial<
+  Record<keyof typeof LIMITS, number>
+>);
 
 const GIB = 1024 ** 3;
 const PORT = 10_809;
