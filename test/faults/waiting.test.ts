@@ -64,7 +64,7 @@ async function ended(id: string): Promise<Waiting> {
   );
 }
 
-describe('what an operation waits for is said', () => {
+describe('an operation that waits says why', () => {
   it('while CloudStack is away: in the operation, the health and the log, with the attempts; and it goes on when it is back', async () => {
     const volumeId = await newVolume('patient');
     rig.model.faults.add({ command: '*', kind: 'fail-before-effect', times: 1_000_000 });

@@ -130,7 +130,7 @@ describe('the callers that exist, continued', () => {
     expect(await walk.api.post('/api/v1/admin/force-sync')).toMatchObject({ message: expect.any(String) });
   });
 
-  it('L, a changed configuration counts for the next operation, without a restart', async () => {
+  it('L, a changed configuration takes effect with the next operation, without a restart', async () => {
     const { cloud, database } = walk.lab;
     const point = (to: Pick<typeof cloud, 'url' | 'apiKey' | 'secretKey'>) =>
       database.query('UPDATE migratekit_oma.ossea_configs SET api_url = ?, api_key = ?, secret_key = ?', [

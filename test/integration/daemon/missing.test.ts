@@ -36,7 +36,7 @@ const body = () => ({
   disk_offering_id: lab.cloud.diskOfferingId,
 });
 
-describe('what is missing is said, and comes back by itself', () => {
+describe('a missing dependency is reported, and the daemon recovers by itself', () => {
   it('the database is down at the start: 503 and a reason; then ready without a restart', async () => {
     lab = await startAppliance({ env: { NBD_BACKEND: 'none' } });
     await lab.database.kill();

@@ -134,7 +134,7 @@ describe('no secret leaves the daemon', () => {
     expectSilence('what was said, stored or logged', heard.join('\n'));
   });
 
-  it('nor in --check-config, nor in the words about a wrong configuration', async () => {
+  it('nor in --check-config, nor in the messages about a wrong configuration', async () => {
     const env = { ...lab.env, PATH: process.env.PATH ?? '' };
     const run = (more: Record<string, string>) =>
       promisify(execFile)(process.execPath, [ENTRY, '--check-config'], { env: { ...env, ...more } }).then(

@@ -276,7 +276,7 @@ describe.each([
   });
 });
 
-describe('a live database with a hub', () => {
+describe('a live database with ossea_volumes', () => {
   it('keeps the exports that have a mapping, and sets the others aside', async () => {
     const dsn = await databaseWith(LIVE);
     await migrate(dsn, silentLogger);
@@ -292,7 +292,7 @@ describe('a live database with a hub', () => {
     ).toEqual(['migration-old-name', `migration-vol-${THIRD}`]);
   });
 
-  it('gives new mappings and exports the context of their volume, and tells the hub where a volume is', async () => {
+  it('gives new mappings and exports the context of their volume, and writes to ossea_volumes where a volume is', async () => {
     const dsn = await databaseWith(LIVE);
     await migrate(dsn, silentLogger);
     const { ledger } = ledgerOn(dsn);
@@ -340,7 +340,7 @@ describe('a live database with a hub', () => {
     ]);
   });
 
-  it('loses mapping and export when the hub deletes the context', async () => {
+  it('loses mapping and export when the row of ossea_volumes is deleted with its context', async () => {
     const dsn = await databaseWith(LIVE);
     await migrate(dsn, silentLogger);
     await server.query('DELETE FROM vm_replication_contexts', [], dsn.database);

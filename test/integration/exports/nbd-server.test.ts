@@ -106,7 +106,7 @@ describe('exports through the real nbd-server', () => {
     expect(await firstByte(disk.name)).toBe(0x33);
   });
 
-  it('a broken file of somebody else keeps the whole server from starting: the reason is told, and it recovers', async () => {
+  it('a broken file of somebody else keeps the whole server from starting: the reason is reported, and it recovers', async () => {
     const disk = target(1, await plug('vdb', 0x66));
     const foreign = join(nbd.configDir, 'broken.conf');
     await appendFile(foreign, '[broken\nexportname');

@@ -96,7 +96,7 @@ describe('a daemon with qemu-storage-daemon', () => {
       expect((await run('ls', ['-l', `/proc/${pid}/fd`])).stdout).not.toContain('/dev/vd');
   });
 
-  it('a connected client is a reason to refuse a detach; another volume is not its business', async () => {
+  it('a connected client is a reason to refuse a detach; a client of another volume is not', async () => {
     const busy = await walk.create('qsd-busy');
     const idle = await walk.create('qsd-idle');
     await Promise.all([walk.attach(busy), walk.attach(idle)]);
@@ -108,7 +108,7 @@ describe('a daemon with qemu-storage-daemon', () => {
     await walk.detach(busy);
   });
 
-  it('force cuts the client', async () => {
+  it('force disconnects the client', async () => {
     const volumeId = await walk.create('qsd-force');
     await walk.attach(volumeId);
     const client = await connect(volumeId);

@@ -109,7 +109,7 @@ const listings = () =>
     .filter(({ what, detail }) => what === 'call' && detail === 'listVolumes').length;
 
 describe('force-sync with more volumes than fit on a page', () => {
-  it('shows every page of CloudStack once per run', async () => {
+  it('reads every page of CloudStack once per run', async () => {
     const before = listings();
     const { report } = await forceSync(true);
     const pages = Math.ceil((HERE + ELSEWHERE + DETACHED + 2) / 500);
@@ -146,7 +146,7 @@ describe('force-sync with more volumes than fit on a page', () => {
     expect(await everything()).toEqual(settled);
   });
 
-  it('a dry run tells what a real one does and writes nothing; a second run is empty', async () => {
+  it('a dry run reports what a real one does and writes nothing; a second run is empty', async () => {
     const unsafe = { 'ghost-disk reported': 2, 'phantom-attach reported': 2 };
     for (let attempt = 0; ; attempt += 1) {
       const others = othersRuns();

@@ -72,7 +72,7 @@ describe('the journal as durations', () => {
     });
   });
 
-  it('an operation begun by an earlier process counts from its acceptance; one that nobody knows does not count', async () => {
+  it('an operation begun by an earlier process is measured from its acceptance; an unknown one is not measured', async () => {
     const seen = follow((id) => (id === ID ? ({ type: 'detach', createdAt: 0 } as Operation) : null));
     seen.write(5000, 'detach-volume', 'finished', { outcome: 'ok' });
     seen.write(6000, 'operation', 'completed');

@@ -20,7 +20,7 @@ async function make() {
   return { appliance, first, second, surprise, served };
 }
 
-describe('a disk that goes or changes behind our back', () => {
+describe('a disk that disappears or changes without an operation', () => {
   it('as long as every disk is what its mapping says, nothing happens', async () => {
     const { surprise, served, first, second } = await make();
     expect(await surprise()).toBe(0);
@@ -53,7 +53,7 @@ describe('a disk that goes or changes behind our back', () => {
     expect(served()).toEqual([first, second]);
   });
 
-  it('an export that cannot be withdrawn does not keep the others open', async () => {
+  it('an export that cannot be withdrawn does not keep the others from being withdrawn', async () => {
     const { appliance, surprise, served, first, second } = await make();
     for (const id of [first, second]) appliance.guest.surpriseUnplug(id);
     const { withdraw } = appliance.exports;
