@@ -1,4 +1,5 @@
-// Packs .output as a Debian package with dpkg-deb. Plain JavaScript like the rest of the set-up: it needs no installed package.
+// Packs .output as a Debian package with dpkg-deb. Plain JavaScript like the rest of the set-up: it needs no
+// installed package.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
@@ -26,8 +27,9 @@ const CONFFILES = ['/etc/default/volume-daemon', '/etc/volume-daemon/nbd-server.
 const OWN_NODE = `/${LIB}/bin/node`;
 
 /**
- * Writes volume-daemon_<version>_<architecture>.deb into `out` and returns its path. With Node the package runs on one architecture and
- * depends on the C++ library; without it runs on all and depends on a packaged Node.
+ * Writes volume-daemon_<version>_<architecture>.deb into `out` and returns its path. With Node the package
+ * runs on one architecture and depends on the C++ library; without it runs on all and depends on a packaged
+ * Node.
  */
 export function packDeb({ out, withNode = false, compression = 'xz', epoch = sourceDate() }) {
   const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));

@@ -132,7 +132,10 @@ describe('an operation that waits says why', () => {
   });
 });
 
-/** What a detach leaves that ran into its deadline: it has ended, its job in CloudStack has not. Written as the daemon writes it. */
+/**
+ * What a detach leaves that ran into its deadline: it has ended, its job in CloudStack has not. Written as
+ * the daemon writes it.
+ */
 async function leaveStraggler(volumeId: string, jobId: string): Promise<void> {
   const pool = openPool(parseDsn(rig.lab.database.dsn));
   try {

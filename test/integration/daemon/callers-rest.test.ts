@@ -5,8 +5,9 @@ import { CallCount, LATER } from './calls';
 import { send, Walk } from './walk';
 
 /**
- * The rest of what calls the daemon today (see ./callers.test.ts for the engines): live failover, cleanups, scripts, operators with
- * curl, changes around the daemon. Every call that any caller makes is made here, and counted.
+ * The rest of what calls the daemon today (see ./callers.test.ts for the engines): live failover, cleanups,
+ * scripts, operators with curl, changes around the daemon. Every call that any caller makes is made here, and
+ * counted.
  */
 let walk: Walk;
 const calls = new CallCount();

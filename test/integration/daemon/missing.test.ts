@@ -5,7 +5,10 @@ import { ApiClient, type OperationReply } from '~/lab/client';
 import type { DaemonProcess } from '~/lab/daemon';
 import { send } from './walk';
 
-/** Something is empty, missing or away: the daemon starts or says exactly what is missing, health shows it, and it recovers by itself. */
+/**
+ * Something is empty, missing or away: the daemon starts or says exactly what is missing, health shows it,
+ * and it recovers by itself.
+ */
 let lab: LabAppliance;
 afterEach(() => lab?.close());
 

@@ -141,7 +141,10 @@ describe('a database from before straggling_jobs', () => {
   });
 });
 
-/** Runs the migrations until the connection "breaks" behind its n-th statement; true when they came to their end before that. */
+/**
+ * Runs the migrations until the connection "breaks" behind its n-th statement; true when they came to their
+ * end before that.
+ */
 async function crashAfter(connection: Connection, statements: number): Promise<boolean> {
   let left = statements;
   const mortal = new Proxy(connection, {
@@ -324,7 +327,7 @@ describe('a live database with ossea_volumes', () => {
     expect(await rows(dsn, `SELECT device_path, status FROM ossea_volumes ${where}`)).toEqual([
       { device_path: '/dev/vdd', status: 'attached' },
     ]);
-    // What the hub does meanwhile must survive our next write.
+    // What other services write meanwhile must survive our next write.
     await server.query(
       `UPDATE device_mappings SET operation_mode = 'failover' WHERE vm_context_id = 'context-1'`,
       [],

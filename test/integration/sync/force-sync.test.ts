@@ -6,8 +6,9 @@ import { expectedSerial } from '~/server/devices/correlation';
 import { Walk } from '../daemon/walk';
 
 /**
- * Sync on the built server with MariaDB, nbd-server and a CloudStack of more than 500 volumes, which is more than it shows on one
- * page. What is wrong is made behind the daemon's back, as other people's hands and other programs do it.
+ * Sync on the built server with MariaDB, nbd-server and a CloudStack of more than 500 volumes, which is more
+ * than it shows on one page. What is wrong is made behind the daemon's back, as other people's hands and
+ * other programs do it.
  */
 const GIB = 1024 ** 3;
 const DATABASE = 'migratekit_oma';
@@ -75,7 +76,9 @@ function tally({ report }: Reply): Record<string, number> {
 const sql = (statement: string, values: readonly unknown[] = []) =>
   walk.lab.database.query(statement, values, DATABASE);
 
-/** Everything that sync may write: rows, journal, export files and links; and what CloudStack was made to do. */
+/**
+ * Everything that sync may write: rows, journal, export files and links; and what CloudStack was made to do.
+ */
 async function everything(): Promise<unknown> {
   const tables = ['device_mappings', 'nbd_exports', 'volume_operation_steps', 'volume_operations'];
   const rows = await Promise.all(tables.map((table) => sql(`SELECT * FROM ${table} ORDER BY id`)));

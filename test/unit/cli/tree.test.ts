@@ -151,7 +151,10 @@ describe('the completions', () => {
   const script = (shell: 'bash' | 'zsh' | 'fish') =>
     new URL(`../../../packaging/cli/volumectl.${shell}`, import.meta.url).pathname;
 
-  /** What bash offers for a line with the cursor at its end. `volumectl` itself is a function that says what it was asked. */
+  /**
+   * What bash offers for a line with the cursor at its end. `volumectl` itself is a function that says what
+   * it was asked.
+   */
   function offered(line: string): string[] {
     const program = `
       volumectl() { echo "asked:$1-$2"; }

@@ -12,7 +12,7 @@ import { cannedClient, configRow } from './canned-server';
 
 const KEY = Buffer.alloc(32, 7);
 
-/** As the hub writes it: base64 of nonce, ciphertext and tag. */
+/** As other services write it: base64 of nonce, ciphertext and tag. */
 function encrypted(text: string, key = KEY): string {
   const nonce = randomBytes(12);
   const cipher = createCipheriv('aes-256-gcm', key, nonce);

@@ -213,7 +213,9 @@ describe('lists', () => {
   });
 });
 
-/** What each error says about trying again and about the effect of a change (docs: facts of CloudStack 4.20). */
+/**
+ * What each error says about trying again and about the effect of a change (docs: facts of CloudStack 4.20).
+ */
 const ERRORS: readonly [code: number, text: string, kind: string, outcome: string, transient: boolean][] = [
   [400, 'State changing command needs POST', 'unsupported', 'final', false],
   [405, 'method', 'unsupported', 'final', false],

@@ -17,8 +17,9 @@ import { VolumeDaemon } from '~/server/daemon/volume-daemon';
 import { fillGuardSettings, guardSettings } from '~/server/http/request/guard-settings';
 
 /**
- * Every setting is read by something and changes something: the real daemon is built with the default and with another value, and
- * what its parts are given must differ. The parts are the real ones; the doubles only write down what they are built with.
+ * Every setting is read by something and changes something: the real daemon is built with the default and
+ * with another value, and what its parts are given must differ. The parts are the real ones; the doubles only
+ * write down what they are built with.
  */
 const built = vi.hoisted(() => ({ with: [] as { part: string; options: unknown }[] }));
 type Options = { readonly [key: string]: unknown };

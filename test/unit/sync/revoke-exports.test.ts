@@ -4,7 +4,10 @@ import { exportName } from '~/server/exports/naming';
 import { revokeExports, revokeUnproven } from '~/server/sync/revoke-exports';
 import { MemoryAppliance } from './appliance';
 
-/** An appliance with two volumes that are mapped and exported, and the look that follows what the test has done to them. */
+/**
+ * An appliance with two volumes that are mapped and exported, and the look that follows what the test has
+ * done to them.
+ */
 async function make() {
   const appliance = await MemoryAppliance.start();
   const ids = [1, 2].map(() => appliance.addVolume({ vmId: appliance.vmId }).id);
