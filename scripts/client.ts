@@ -4,9 +4,8 @@ import { VERSION } from '~/server/core/version';
 import { openApiDocument } from '~/server/http/openapi';
 
 /**
- * The typed TypeScript client, from the OpenAPI document (which is made from the zod schemas that check
- * requests). Only what that document uses of JSON Schema is understood; anything else stops the generator
- * instead of becoming `unknown` in silence.
+ * The typed TypeScript client, from the OpenAPI document (which is made from the zod schemas that check requests). Only what that
+ * document uses of JSON Schema is understood; anything else stops the generator instead of becoming `unknown` in silence.
  */
 type Json = Record<string, unknown>;
 
@@ -27,10 +26,7 @@ export interface Call {
   readonly input: Input;
 }
 
-/**
- * Who sends the calls (./connection.ts). All of it throws what went wrong; a reply is what the document
- * promises.
- */
+/** Who sends the calls (./connection.ts). All of it throws what went wrong; a reply is what the document promises. */
 export interface Sender<Options> {
   json<T>(call: Call, options?: Options): Promise<T>;
   text(call: Call, options?: Options): Promise<string>;
