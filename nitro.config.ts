@@ -21,7 +21,7 @@ export default defineNitroConfig({
   scheduledTasks: {
     '*/2 * * * * *': ['devices:poll'],
     '*/30 * * * * *': ['operations:sweep'],
-    '15 * * * * *': ['sync:reconcile'],
+    '*/5 * * * * *': ['sync:reconcile'],
     '0 17 * * * *': ['history:prune'],
   },
 });

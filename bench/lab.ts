@@ -17,7 +17,9 @@ export async function withLab<T>(options: LabOptions, work: (lab: LabAppliance) 
   }
 }
 
-/** CloudStack takes every call and never answers: the engine stands still, and only the requests are measured. */
+/**
+ * CloudStack takes every call and never answers: the engine stands still, and only the requests are measured.
+ */
 export function stallCloud(lab: LabAppliance): void {
   lab.cloud.model.faults.add({ command: '*', kind: 'delay', ms: 3_600_000, times: 10_000_000 });
 }

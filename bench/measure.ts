@@ -68,7 +68,10 @@ export async function load({ url, method, path, connections, amount }: Load): Pr
   return (amount / (last - begun)) * 1000;
 }
 
-/** CPU time of a process so far, ms: the scheduler's own count of all its threads, exact where the clock ticks of stat are not. */
+/**
+ * CPU time of a process so far, ms: the scheduler's own count of all its threads, exact where the clock ticks
+ * of stat are not.
+ */
 export function cpuTime(pid: number): number {
   const threads = readdirSync(`/proc/${pid}/task`);
   return threads.reduce((sum, thread) => {

@@ -38,7 +38,10 @@ export async function addOperations(
   await lab.database.query('ANALYZE TABLE volume_operations, volume_operation_steps', [], database);
 }
 
-/** Mappings of volumes that are attached to another VM, in CloudStack too: sync finds nothing to say about them. */
+/**
+ * Mappings of volumes that are attached to another VM, in CloudStack too: sync finds nothing to say about
+ * them.
+ */
 export async function addMappings(
   lab: LabAppliance,
   vmId: string,

@@ -102,7 +102,7 @@ export function usage(noun: Noun, verb: Verb): string {
 }
 
 /** `--vm <id>`, `-w, --wait`, `--no-headers`. */
-export function optionText(name: string, arg: Arg): string {
+function optionText(name: string, arg: Arg): string {
   const short = 'alias' in arg && typeof arg.alias === 'string' ? `-${arg.alias}, ` : '';
   if (arg.type === 'boolean') return `${short}--${arg.default === true ? 'no-' : ''}${name}`;
   const values = 'options' in arg && arg.options ? arg.options.join('|') : (arg.valueHint ?? 'value');
@@ -123,7 +123,7 @@ export function optionRows(args: Args): [string, string][] {
   });
 }
 
-export function commandOf(noun: Noun): string {
+function commandOf(noun: Noun): string {
   return loneVerb(noun) ? noun.name : `${noun.name} ${noun.verbs.map(({ name }) => name).join('|')}`;
 }
 
@@ -142,7 +142,7 @@ function examples(list: readonly { line: string; what: string }[]): string[] {
 }
 
 /** Breaks between words. */
-export function wrap(text: string, width: number): string[] {
+function wrap(text: string, width: number): string[] {
   const result: string[] = [];
   let line = '';
   for (const word of text.split(' ')) {

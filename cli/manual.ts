@@ -100,7 +100,7 @@ function roff(text: string): string {
     );
 }
 
-/** The reference part of docs/cli.md. */
+/** The reference part of docs/reference/cli.md. */
 export function cliDoc(): string {
   const commands = NOUNS.flatMap((noun) => [
     `## ${noun.name}`,

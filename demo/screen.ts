@@ -2,9 +2,9 @@ const plain = !process.stdout.isTTY || process.env.NO_COLOR !== undefined;
 const paint = (code: string) => (text: string) => (plain ? text : `\u001b[${code}m${text}\u001b[0m`);
 
 export const bold = paint('1');
-export const dim = paint('2');
-export const green = paint('32');
-export const red = paint('31');
+const dim = paint('2');
+const green = paint('32');
+const red = paint('31');
 
 /** One line per thing done, with how long it took. */
 export class Screen {

@@ -8,8 +8,9 @@ import { type Mariadb, startMariadb } from './mariadb';
 import { type NbdServer, startNbdServer } from './nbd-server';
 
 /**
- * A whole appliance on this machine: a private MariaDB, the CloudStack simulator that plugs disks into a simulated guest (a
- * /sys/block-shaped tree with backing files), a real nbd-server, and the built daemon. Private folder, free ports.
+ * A whole appliance on this machine: a private MariaDB, the CloudStack simulator that plugs disks into a
+ * simulated guest (a /sys/block-shaped tree with backing files), a real nbd-server, and the built daemon.
+ * Private folder, free ports.
  */
 export interface LabAppliance {
   readonly dir: string;

@@ -33,7 +33,10 @@ export interface DaemonOptions {
   readonly onLine?: (line: string) => void;
 }
 
-/** Starts the built server (.output) as a child process with exactly this environment, and waits until it is there. */
+/**
+ * Starts the built server (.output) as a child process with exactly this environment, and waits until it is
+ * there.
+ */
 export async function startDaemon(options: DaemonOptions): Promise<DaemonProcess> {
   const port = options.port ?? (await freePort());
   const started = performance.now();

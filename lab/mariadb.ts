@@ -52,7 +52,10 @@ const PASSWORD = 'oma_password';
 const DATABASE = 'migratekit_oma';
 const PATIENCE = 60_000;
 
-/** Starts a private instance from Debian's packages in a temporary folder. About 2 s, most of it the installation. */
+/**
+ * Starts a private instance from Debian's packages in a temporary folder. About 2 s, most of it the
+ * installation.
+ */
 export async function startMariadb(options: MariadbOptions = {}): Promise<Mariadb> {
   const programs = ensurePackages(['mariadbd', 'mariadb-install-db', 'my_print_defaults']);
   const dir = mkdtempSync(join(tmpdir(), 'volume-mariadb-'));

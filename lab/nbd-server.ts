@@ -3,7 +3,10 @@ import { join } from 'node:path';
 import { ensurePackages } from './packages';
 import { freePort } from './ports';
 
-/** A folder and a port for a private nbd-server. The daemon starts the real server there itself (NBD_MANAGE=own). */
+/**
+ * A folder and a port for a private nbd-server. The daemon starts the real server there itself
+ * (NBD_MANAGE=own).
+ */
 export interface NbdServer {
   readonly host: string;
   readonly port: number;
@@ -44,7 +47,10 @@ function endIfThere(pid: number): void {
   }
 }
 
-/** Processes that were started with this configuration file; forked children keep the command line of their parent. */
+/**
+ * Processes that were started with this configuration file; forked children keep the command line of their
+ * parent.
+ */
 async function processesWith(baseConfig: string): Promise<number[]> {
   const names = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
   const found: number[] = [];

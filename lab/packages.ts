@@ -3,7 +3,7 @@ import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
 /** Program → Debian package that brings it. */
-export const PACKAGES = {
+const PACKAGES = {
   mariadbd: 'mariadb-server-core',
   'mariadb-install-db': 'mariadb-server-core',
   // mariadb-install-db asks for it, and its package does not bring it.
@@ -34,8 +34,8 @@ export function findProgram(program: string): string | null {
 }
 
 /**
- * Makes sure that the programs are there and returns their paths. Missing ones are installed with apt-get as root or through
- * password-less sudo; where that is not possible the error names the one command to run.
+ * Makes sure that the programs are there and returns their paths. Missing ones are installed with apt-get as
+ * root or through password-less sudo; where that is not possible the error names the one command to run.
  */
 export function ensurePackages<P extends Program>(programs: readonly P[]): Record<P, string> {
   const missing = programs.filter((program) => findProgram(program) === null);
@@ -57,7 +57,8 @@ function install(packages: string[]): void {
   if (findProgram('apt-get') === null)
     throw new Error(`${help} (this machine has no apt-get: install the same programs in its own way)`);
   const prefix = process.getuid?.() === 0 ? [] : ['sudo', '-n'];
-  // The package lists of a fresh machine may be empty or old: on failure they are read once, then it is tried again.
+  // The package lists of a fresh machine may be empty or old: on failure they are read once, then it is tried
+  // again.
   for (const words of [command, ['apt-get', 'update'], command]) {
     const [program = '', ...args] = [...prefix, ...words];
     const result = spawnSync(program, args, {

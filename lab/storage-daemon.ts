@@ -3,7 +3,10 @@ import { join } from 'node:path';
 import { ensurePackages } from './packages';
 import { freePort } from './ports';
 
-/** A QMP socket and a port for a private qemu-storage-daemon. The daemon starts the real server there itself (NBD_MANAGE=own). */
+/**
+ * A QMP socket and a port for a private qemu-storage-daemon. The daemon starts the real server there itself
+ * (NBD_MANAGE=own).
+ */
 export interface StorageDaemon {
   readonly host: string;
   readonly port: number;

@@ -1,4 +1,5 @@
-// npm run test:appliance: sets up what is missing, then boots a guest and runs the scenarios (test/appliance/main.ts).
+// npm run test:appliance: sets up what is missing, then boots a guest and runs the scenarios
+// (test/appliance/main.ts).
 import {
   APPLIANCE_PROGRAMS,
   build,

@@ -1,5 +1,5 @@
-// npm run audit: known holes (high or worse) in what the running daemon uses. A registry that keeps no advisories (a mirror, or none at
-// all) is said and is no failure: nothing was learned from it.
+// npm run audit: known holes (high or worse) in what the running daemon uses. A registry that keeps no
+// advisories (a mirror, or none at all) is said and is no failure: nothing was learned from it.
 import { spawnSync } from 'node:child_process';
 import { root } from './setup.mjs';
 

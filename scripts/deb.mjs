@@ -1,4 +1,5 @@
-// Packs .output as a Debian package with dpkg-deb. Plain JavaScript like the rest of the set-up: it needs no installed package.
+// Packs .output as a Debian package with dpkg-deb. Plain JavaScript like the rest of the set-up: it needs no
+// installed package.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
@@ -26,8 +27,9 @@ const CONFFILES = ['/etc/default/volume-daemon', '/etc/volume-daemon/nbd-server.
 const OWN_NODE = `/${LIB}/bin/node`;
 
 /**
- * Writes volume-daemon_<version>_<architecture>.deb into `out` and returns its path. With Node the package runs on one architecture and
- * depends on the C++ library; without it runs on all and depends on a packaged Node.
+ * Writes volume-daemon_<version>_<architecture>.deb into `out` and returns its path. With Node the package
+ * runs on one architecture and depends on the C++ library; without it runs on all and depends on a packaged
+ * Node.
  */
 export function packDeb({ out, withNode = false, compression = 'xz', epoch = sourceDate() }) {
   const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
@@ -57,7 +59,7 @@ function putProgram(tree, node) {
   // nitro.json holds the time of the build, and nobody reads it.
   const filter = (path) => relative(output, path) !== 'nitro.json' && relative(output, path) !== '.sources';
   cpSync(output, join(tree, LIB), { recursive: true, filter });
-  // The unit of the other export server comes along, for whoever enables it (docs/exports.md).
+  // The unit of the other export server comes along, for whoever enables it (docs/reference/exports.md).
   for (const name of readdirSync(join(root, 'packaging/systemd'))) {
     const text = readFileSync(join(root, 'packaging/systemd', name), 'utf8');
     put(tree, `lib/systemd/system/${name}`, text.replace('ExecStart=/usr/bin/node ', `ExecStart=${node} `));
@@ -117,7 +119,7 @@ License: Apache-2.0
   const entry = `volume-daemon (${version}) unstable; urgency=medium\n\n  * See CHANGELOG.md.\n\n -- The volume-daemon authors <volume-daemon@localhost>  ${date}\n`;
   put(tree, `${DOC}/changelog.gz`, gzip(Buffer.from(entry)));
   put(tree, `${DOC}/CHANGELOG.md`, readFileSync(join(root, 'CHANGELOG.md')));
-  for (const name of readdirSync(join(root, 'docs')).filter((one) => one.endsWith('.md')))
+  for (const name of filesBelow(join(root, 'docs')).filter((one) => one.endsWith('.md')))
     put(tree, `${DOC}/${name}`, readFileSync(join(root, 'docs', name)));
 }
 

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { baselineTables } from '~/bench/report';
+import { baselineHeadline, baselineTables } from '~/bench/report';
 import { cliDoc, manualPage } from '~/cli/manual';
 import { SHELLS } from '~/cli/shells/shells';
 import { NOUNS } from '~/cli/tree';
@@ -9,7 +9,7 @@ import { clientSource } from './client';
 
 const NOTE = '<!-- Made from the code by `npm run docs`; edit the code instead. -->';
 
-/** docs/configuration.md, from the table of environment variables. */
+/** docs/reference/configuration.md, from the table of environment variables. */
 function configurationDoc(): string {
   const rows = Object.values<Variable<unknown>>(VARIABLES).map(
     ({ name, fallback, doc, secret }) =>
@@ -32,7 +32,7 @@ ${rows.join('\n')}
 `;
 }
 
-/** docs/errors.md, from the error catalogue. */
+/** docs/reference/errors.md, from the error catalogue. */
 function errorsDoc(): string {
   const rows = Object.entries(ERRORS).map(
     ([code, { status, title, fix }]) => `| \`${code}\` | ${status} | ${title} | ${fix} |`,
@@ -50,29 +50,27 @@ ${rows.join('\n')}
 `;
 }
 
-const PERFORMANCE = 'docs/performance.md';
-const TABLES = {
-  from: '<!-- tables: from bench/baseline.json by `npm run docs` -->',
-  to: '<!-- end of tables -->',
-};
-
-/** docs/performance.md: what is written there, with the tables of the kept run of `npm run bench`. */
-function performanceDoc(): string {
-  const text = readFileSync(new URL(`../${PERFORMANCE}`, import.meta.url), 'utf8');
-  const [before, rest] = text.split(TABLES.from);
-  const after = rest?.split(TABLES.to)[1];
-  if (after === undefined)
-    throw new Error(`${PERFORMANCE} has lost its marks: ${TABLES.from} … ${TABLES.to}`);
-  return `${before}${TABLES.from}\n\n${baselineTables()}\n\n${TABLES.to}${after}`;
+/** A document that is written by hand, with one part of it made from the kept run of `npm run bench`. */
+function withFigures(path: string, mark: string, figures: () => string): string {
+  const from = `<!-- ${mark}: from bench/baseline.json by \`npm run docs\` -->`;
+  const to = `<!-- end of ${mark} -->`;
+  const [before, rest] = readFileSync(new URL(`../${path}`, import.meta.url), 'utf8').split(from);
+  const after = rest?.split(to)[1];
+  if (after === undefined) throw new Error(`${path} has lost its marks: ${from} … ${to}`);
+  return `${before}${from}\n\n${figures()}\n\n${to}${after}`;
 }
+
+const PERFORMANCE = 'docs/proofs/performance.md';
+const RESULTS = 'bench/results.md';
 
 /** Every file that is made from code, and how. */
 export const DOCUMENTS: readonly (readonly [path: string, content: () => string])[] = [
-  ['docs/configuration.md', configurationDoc],
-  ['docs/errors.md', errorsDoc],
+  ['docs/reference/configuration.md', configurationDoc],
+  ['docs/reference/errors.md', errorsDoc],
   ['cli/client/api.ts', clientSource],
-  ['docs/cli.md', cliDoc],
-  [PERFORMANCE, performanceDoc],
+  ['docs/reference/cli.md', cliDoc],
+  [PERFORMANCE, () => withFigures(PERFORMANCE, 'headline', baselineHeadline)],
+  [RESULTS, () => withFigures(RESULTS, 'tables', baselineTables)],
   ['packaging/cli/volumectl.1', manualPage],
   ...SHELLS.map(({ name, script }) => [`packaging/cli/volumectl.${name}`, () => script(NOUNS)] as const),
 ];

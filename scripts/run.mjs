@@ -1,4 +1,5 @@
-// Runs a TypeScript program of the repository after the set-up it needs: node scripts/run.mjs bench/main.ts --help
+// Runs a TypeScript program of the repository after the set-up it needs: node scripts/run.mjs bench/main.ts
+// --help
 import { build, checkNode, installModules, installPackages, LAB_PROGRAMS, runTypeScript } from './setup.mjs';
 
 const [file, ...args] = process.argv.slice(2);

@@ -1,5 +1,6 @@
-// Makes a fresh clone ready: npm packages, Debian packages, the built server. Plain JavaScript on purpose: it runs before
-// anything is installed, on any supported Node. Every function is idempotent and says what it does.
+// Makes a fresh clone ready: npm packages, Debian packages, the built server. Plain JavaScript on purpose: it
+// runs before anything is installed, on any supported Node. Every function is idempotent and says what it
+// does.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
@@ -55,8 +56,9 @@ export function checkNode() {
 }
 
 /**
- * Installs what package-lock.json says, when node_modules is missing or older. `npm install --no-save` rather than `npm ci`: a registry
- * mirror that lacks the optional binaries of foreign platforms leaves gaps in the lock file that `npm ci` refuses on every platform.
+ * Installs what package-lock.json says, when node_modules is missing or older. `npm install --no-save` rather
+ * than `npm ci`: a registry mirror that lacks the optional binaries of foreign platforms leaves gaps in the
+ * lock file that `npm ci` refuses on every platform.
  */
 export function installModules() {
   const stamp = join(root, 'node_modules', '.package-lock.json');

@@ -63,7 +63,9 @@ export const bare: Suite = {
     }),
 };
 
-/** A h3 app with one route and nothing else, in a thread of its own as the daemon is in a process of its own. */
+/**
+ * A h3 app with one route and nothing else, in a thread of its own as the daemon is in a process of its own.
+ */
 async function startBareRoute(): Promise<{ url: string; stop(): Promise<number> }> {
   const port = await freePort();
   const source = `

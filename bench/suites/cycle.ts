@@ -53,7 +53,10 @@ export const cycle: Suite = {
     ),
 };
 
-/** ms between acceptance and end of the jobs since an event; a delete has no job and takes its time in the call. */
+/**
+ * ms between acceptance and end of the jobs since an event; a delete has no job and takes its time in the
+ * call.
+ */
 function workedSince(lab: LabAppliance, sequence: number, type: string): number {
   if (type === 'delete') return JOB;
   const events = lab.cloud.model.history.events().filter((event) => event.sequence > sequence);

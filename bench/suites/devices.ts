@@ -51,7 +51,10 @@ function someDisk() {
   return { volumeId, size: GIB, serial: expectedSerial(volumeId) };
 }
 
-/** Looks at a guest of so many disks, once their serials are known: what happens every 2 s, or every 75 ms while an attach waits. */
+/**
+ * Looks at a guest of so many disks, once their serials are known: what happens every 2 s, or every 75 ms
+ * while an attach waits.
+ */
 async function looks(bench: Bench, count: number): Promise<void> {
   bench.progress(`looking at ${count} disks`);
   const dir = await mkdtemp(join(tmpdir(), 'bench-devices-'));
@@ -81,7 +84,10 @@ async function looks(bench: Bench, count: number): Promise<void> {
   await rm(dir, { recursive: true, force: true });
 }
 
-/** From the plug in the guest to the journal entry of the mapping, which the event stream sends once it is committed. */
+/**
+ * From the plug in the guest to the journal entry of the mapping, which the event stream sends once it is
+ * committed.
+ */
 async function commits(bench: Bench, lab: LabAppliance, api: ApiClient): Promise<void> {
   bench.progress('device visible → mapping committed');
   const volumeId = await newVolume(lab, api, 'bench');

@@ -26,7 +26,7 @@ interface Side {
   readonly rows: Map<string, { unit: string; value: number }>;
 }
 
-/** The real export servers next to each other, on files: the figures of docs/exports.md. */
+/** The real export servers next to each other, on files: the figures of docs/reference/exports.md. */
 export const exports: Suite = {
   name: 'exports',
   about: 'nbd-server and qemu-storage-daemon: adding, removing, what clients notice, throughput',

@@ -490,7 +490,7 @@ export type Problem = {
   readonly instance: string;
   /** the same text as detail */
   readonly error: string;
-  /** stable, see docs/errors.md */
+  /** stable, see docs/reference/errors.md */
   readonly code: string;
   /** machine readable; for VALIDATION_FAILED: fields, a list of {field, message} */
   readonly details?: Readonly<Record<string, unknown>>;

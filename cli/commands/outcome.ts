@@ -46,7 +46,7 @@ export function ended(context: Context, operation: Operation): number {
   return EXIT.FAILED;
 }
 
-export function fixOf(code: string | undefined): string | null {
+function fixOf(code: string | undefined): string | null {
   return Object.entries(ERRORS).find(([known]) => known === code)?.[1].fix ?? null;
 }
 

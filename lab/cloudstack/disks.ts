@@ -9,7 +9,7 @@ const CDROM = 3;
 const ATTACHABLE = ['Allocated', 'Ready', 'Uploaded'];
 
 /** Data disks per VM, from hypervisor_capabilities. */
-export function maxDataDisks(hypervisor: string): number {
+function maxDataDisks(hypervisor: string): number {
   switch (hypervisor) {
     case 'KVM':
       return 32;
@@ -23,7 +23,7 @@ export function maxDataDisks(hypervisor: string): number {
 }
 
 /** KVM: the first 20 characters of the volume's UUID without dashes. Other hypervisors set none. */
-export function serialOf(volume: Volume, vm: Vm): string {
+function serialOf(volume: Volume, vm: Vm): string {
   return vm.hypervisor === 'KVM' ? volume.id.replaceAll('-', '').slice(0, 20) : '';
 }
 

@@ -40,7 +40,7 @@ export const JOB_FAULTS = [
 ] as const;
 
 /** Faults between the hypervisor and the guest, while an attach or detach works. */
-export const HYPERVISOR_FAULTS = [
+const HYPERVISOR_FAULTS = [
   /** Phantom: CloudStack says attached, the guest never gets the disk. */
   'no-device',
   /** The guest gets the disk `ms` after CloudStack said attached. */
@@ -56,7 +56,6 @@ export const HYPERVISOR_FAULTS = [
 export const FAULT_KINDS = [...CALL_FAULTS, ...JOB_FAULTS, ...HYPERVISOR_FAULTS] as const;
 export type CallFault = (typeof CALL_FAULTS)[number];
 export type JobFault = (typeof JOB_FAULTS)[number];
-export type HypervisorFault = (typeof HYPERVISOR_FAULTS)[number];
 export type FaultKind = (typeof FAULT_KINDS)[number];
 
 export const RESTART_WORK = ['lost', 'hypervisor-only', 'completed'] as const;

@@ -1,6 +1,6 @@
 import type { Clock } from '~/server/core/clock';
 
-export const EFFECT_KINDS = ['create', 'attach', 'detach', 'delete', 'stop', 'start', 'destroy'] as const;
+const EFFECT_KINDS = ['create', 'attach', 'detach', 'delete', 'stop', 'start', 'destroy'] as const;
 export type EffectKind = (typeof EFFECT_KINDS)[number];
 
 /** A thing that really happened, for "each effect once". */

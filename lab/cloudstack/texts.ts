@@ -1,7 +1,7 @@
 import { ApiError } from './records';
 
 /**
- * CloudStack's errors, with the codes and texts of 4.20 (facts 1.6). `cserrorcode` 4350 is an InvalidParameterValueException, 9999
+ * CloudStack's errors, with the codes and texts of 4.20. `cserrorcode` 4350 is an InvalidParameterValueException, 9999
  * an error thrown straight by the API layer; neither number means "not found".
  */
 

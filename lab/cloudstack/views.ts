@@ -11,7 +11,7 @@ const DOMAIN = {
 } as const;
 
 /** `2024-11-04T09:00:00+0000`, as the server writes dates. */
-export function date(ms: number): string {
+function date(ms: number): string {
   return new Date(ms).toISOString().replace(/\.\d{3}Z$/, '+0000');
 }
 

@@ -3,9 +3,9 @@ import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 
 /*
- * Stops a piece of work for ever before one of its steps, as a SIGKILL would: whatever it began to wait for never comes, and it has
- * no further effect. A step is a call that changes files, or a signal. Work outside of `freeze` is not touched, so a "restarted"
- * daemon can run in the same process.
+ * Stops a piece of work for ever before one of its steps, as a SIGKILL would: whatever it began to wait for
+ * never comes, and it has no further effect. A step is a call that changes files, or a signal. Work outside
+ * of `freeze` is not touched, so a "restarted" daemon can run in the same process.
  */
 
 interface Run {
@@ -56,7 +56,8 @@ export async function interceptSteps(): Promise<() => void> {
       if (name === 'writeFile' && typeof content === 'string')
         await Reflect.apply(writeFile, self, [content.slice(0, content.length / 2)]);
     });
-  // A signal is a step as well; process.kill is synchronous, so the work is stopped by throwing past it for ever.
+  // A signal is a step as well; process.kill is synchronous, so the work is stopped by throwing past it for
+  // ever.
   const kill = process.kill;
   process.kill = (pid, signal) => {
     if (signal !== 0 && isStop(`kill ${String(signal)}`)) throw new Stopped();
@@ -74,7 +75,10 @@ export async function interceptSteps(): Promise<() => void> {
 
 class Stopped extends Error {}
 
-/** Runs work until it ends or reaches step `stopAt` (1 = the first). Returns the steps seen, and whether it was stopped. */
+/**
+ * Runs work until it ends or reaches step `stopAt` (1 = the first). Returns the steps seen, and whether it
+ * was stopped.
+ */
 export async function freeze(
   stopAt: number,
   work: () => Promise<void>,

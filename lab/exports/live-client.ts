@@ -1,8 +1,8 @@
 import { connect, type Socket } from 'node:net';
 
 /*
- * A client of an NBD export that shares no code with the daemon's handshake: negotiates, reads and writes, stays connected. For tests
- * that must see whether a live session is cut, and whose disk is behind a name.
+ * A client of an NBD export that shares no code with the daemon's handshake: negotiates, reads and writes,
+ * stays connected. For tests that must see whether a live session is cut, and whose disk is behind a name.
  */
 
 const OPTION_MAGIC = Buffer.from('IHAVEOPT', 'latin1');

@@ -36,7 +36,10 @@ export interface MemoryClient {
   cut: boolean;
 }
 
-/** An export server that serves nobody outside this process. It outlives the daemons that use it, as a real one does. */
+/**
+ * An export server that serves nobody outside this process. It outlives the daemons that use it, as a real
+ * one does.
+ */
 export class MemoryServer {
   running = true;
   /** Somebody else listens on the port: the server cannot come back. */

@@ -13,7 +13,10 @@ export interface CallRuling {
   readonly after?: () => Promise<'on' | 'cut'>;
 }
 
-/** An HTTP proxy before the simulated CloudStack: it can hold or lose single calls before they arrive, or their answers. */
+/**
+ * An HTTP proxy before the simulated CloudStack: it can hold or lose single calls before they arrive, or
+ * their answers.
+ */
 export class CloudProxy {
   judge: (call: Call) => CallRuling | null = () => null;
   private readonly agent = new Agent({ keepAlive: true });

@@ -22,8 +22,9 @@ export interface Ruling {
 }
 
 /**
- * A TCP proxy before MariaDB that understands the statements of its clients. `judge` rules over single statements; the rest
- * are faults of the network: nothing listens, the server has no room, everything is slow, or nothing moves any more.
+ * A TCP proxy before MariaDB that understands the statements of its clients. `judge` rules over single
+ * statements; the rest are faults of the network: nothing listens, the server has no room, everything is
+ * slow, or nothing moves any more.
  */
 export class DatabaseProxy {
   judge: (statement: Statement) => Ruling | null = () => null;
@@ -71,7 +72,10 @@ export class DatabaseProxy {
     this.frozen = { thawed, thaw };
   }
 
-  /** Things move again: what stood still is delivered, or (`lost`) stays silent for ever on the connections that stood still. */
+  /**
+   * Things move again: what stood still is delivered, or (`lost`) stays silent for ever on the connections
+   * that stood still.
+   */
   thaw(standing: 'delivered' | 'lost' = 'delivered'): void {
     if (standing === 'lost') for (const link of this.links) link.deaden();
     this.frozen?.thaw();

@@ -2,7 +2,9 @@
 const HEADER = 4;
 const COM_QUERY = 3;
 
-/** Cuts the stream of a client into its packets (three bytes of length, one of sequence, then so many bytes). */
+/**
+ * Cuts the stream of a client into its packets (three bytes of length, one of sequence, then so many bytes).
+ */
 export class Frames {
   private rest: Buffer = Buffer.alloc(0);
 
@@ -19,7 +21,10 @@ export class Frames {
   }
 }
 
-/** The SQL of a query packet, null for every other packet. A command is always the first packet of its exchange. */
+/**
+ * The SQL of a query packet, null for every other packet. A command is always the first packet of its
+ * exchange.
+ */
 export function textOfQuery(frame: Buffer): string | null {
   if (frame.length <= HEADER || frame[3] !== 0 || frame[HEADER] !== COM_QUERY) return null;
   return frame.subarray(HEADER + 1).toString('utf8');

@@ -8,9 +8,9 @@ export interface Disk {
 }
 
 /**
- * The guest that the simulated CloudStack plugs disks into. Plugging and unplugging resolve when the guest has done it; a guest may
- * refuse or never finish an unplug, and CloudStack's job then fails as the real one does. Unplugging a disk that is not there is
- * no error, as on KVM.
+ * The guest that the simulated CloudStack plugs disks into. Plugging and unplugging resolve when the guest
+ * has done it; a guest may refuse or never finish an unplug, and CloudStack's job then fails as the real one
+ * does. Unplugging a disk that is not there is no error, as on KVM.
  */
 export interface SimulatedGuest {
   plug(disk: Disk): Promise<void>;

@@ -19,8 +19,8 @@ export interface MemoryGuestOptions {
 }
 
 /**
- * The same guest without files, for the in-process simulation: CloudStack plugs into it, and the daemon looks at it through the
- * devices port.
+ * The same guest without files, for the in-process simulation: CloudStack plugs into it, and the daemon looks
+ * at it through the devices port.
  */
 export class MemoryGuest implements SimulatedGuest, Guest {
   private readonly slots = new Slots();
@@ -119,7 +119,9 @@ export class MemoryGuest implements SimulatedGuest, Guest {
     return () => void this.rings.delete(ring);
   }
 
-  /** By diskseq, so that a device of an earlier plug is never confused with the one that has its letter now. */
+  /**
+   * By diskseq, so that a device of an earlier plug is never confused with the one that has its letter now.
+   */
   async holders(device: Device): Promise<Holder[]> {
     const slot = this.slots.all().find(({ diskseq }) => diskseq === device.diskseq);
     return slot ? [...(this.inUse.get(slot.disk.volumeId) ?? [])] : [];

@@ -22,17 +22,23 @@ interface Plugged {
   readonly port: number;
 }
 
-/** How long a guest may take to give a disk back; a paused one takes for ever, and CloudStack's job fails. ms. */
+/**
+ * How long a guest may take to give a disk back; a paused one takes for ever, and CloudStack's job fails. ms.
+ */
 const UNPLUG_PATIENCE = 60_000;
 /** virtio-blk carries this many bytes. */
 const SERIAL_BYTES = 20;
 
 /**
- * The guest of the simulated CloudStack as a real one: disks are plugged into a running QEMU through its control socket. While the
- * machine is off, plugging changes what the next boot brings. A volume's content is `<dir>/<volume id>.raw`, plugged or not.
+ * The guest of the simulated CloudStack as a real one: disks are plugged into a running QEMU through its
+ * control socket. While the machine is off, plugging changes what the next boot brings. A volume's content is
+ * `<dir>/<volume id>.raw`, plugged or not.
  */
 export class QmpGuest implements SimulatedGuest {
-  /** Host time, ms since 1970, at which device_add was sent, per volume: where the measurement of a hot-plug begins. */
+  /**
+   * Host time, ms since 1970, at which device_add was sent, per volume: where the measurement of a hot-plug
+   * begins.
+   */
   readonly pluggedAt = new Map<string, number>();
   private qmp: Qmp | null = null;
   private disks: Plugged[] = [];
@@ -54,7 +60,10 @@ export class QmpGuest implements SimulatedGuest {
     this.release();
   }
 
-  /** QEMU arguments of the disks that are there when the machine starts; whoever plugs or unplugs now waits until it is connected. */
+  /**
+   * QEMU arguments of the disks that are there when the machine starts; whoever plugs or unplugs now waits
+   * until it is connected.
+   */
   async bootArguments(): Promise<string[]> {
     const disks = await new Promise<readonly Plugged[]>((resolve) => {
       void this.serialised(() => {
@@ -128,7 +137,10 @@ export class QmpGuest implements SimulatedGuest {
     }
   }
 
-  /** Asks the guest for the disk until it is gone: a guest that has just booted may not have heard the first request. */
+  /**
+   * Asks the guest for the disk until it is gone: a guest that has just booted may not have heard the first
+   * request.
+   */
   private async unplugFrom(qmp: Qmp, { disk }: Plugged): Promise<void> {
     const id = deviceOf(disk);
     let gone = false;

@@ -50,7 +50,10 @@ export class Qmp {
     });
   }
 
-  /** A command of the human monitor (savevm has no other form in this QEMU's QMP without jobs). Returns what it printed. */
+  /**
+   * A command of the human monitor (savevm has no other form in this QEMU's QMP without jobs). Returns what
+   * it printed.
+   */
   async monitor(line: string): Promise<string> {
     return String(await this.run('human-monitor-command', { 'command-line': line }));
   }

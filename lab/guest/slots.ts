@@ -19,8 +19,8 @@ const MINORS = 16;
 const FIRST_VIRTIO = 2;
 
 /**
- * Which disk is where: the lowest free letter (and virtioN) is given again at once, diskseq never. Measured on real guests; the
- * first disk plugged is the root disk.
+ * Which disk is where: the lowest free letter (and virtioN) is given again at once, diskseq never. Measured
+ * on real guests; the first disk plugged is the root disk.
  */
 export class Slots {
   private slots: Slot[] = [];

@@ -13,7 +13,10 @@ export interface SysfsGuestOptions {
   readonly productUuid?: string;
   /** Set false to model hypervisors that set no serial. */
   readonly serials?: boolean;
-  /** Readers of the serial of a new disk block until `releaseSerial`: a disk that answers slowly or not at all. */
+  /**
+   * Readers of the serial of a new disk block until `releaseSerial`: a disk that answers slowly or not at
+   * all.
+   */
   readonly holdSerials?: boolean;
   /** ms from a reboot until the disks are there again; plugs and unplugs wait for it. */
   readonly bootDelay?: number;
@@ -26,10 +29,11 @@ const SECTOR = 512;
 const run = promisify(execFile);
 
 /**
- * A guest made of files: a /sys/block-shaped tree as measured on a real one, and a backing file per volume that outlives its plugs.
- * The device node is a *hard link* to the backing file: what is written through `dev/vdb` is in `volumes/<id>.raw`, and a link that
- * points to the node does not lead out of `dev`, as a symbolic link in its place would.
- * One thing differs from a real guest: a descriptor that is still open on an unplugged disk goes on reading and writing the file.
+ * A guest made of files: a /sys/block-shaped tree as measured on a real one, and a backing file per volume
+ * that outlives its plugs. The device node is a *hard link* to the backing file: what is written through
+ * `dev/vdb` is in `volumes/<id>.raw`, and a link that points to the node does not lead out of `dev`, as a
+ * symbolic link in its place would. One thing differs from a real guest: a descriptor that is still open on
+ * an unplugged disk goes on reading and writing the file.
  */
 export class SysfsGuest implements SimulatedGuest {
   readonly sysBlockDir: string;

@@ -1,10 +1,13 @@
 /**
  * Every error a caller can meet, in one catalogue: stable code → HTTP status and what to do about it.
- * `docs/errors.md` is generated from this table (`npm run docs`) and a test keeps both equal.
+ * `docs/reference/errors.md` is generated from this table (`npm run docs`) and a test keeps both equal.
  * A code is also what a failed operation carries in `error_code`.
  */
 export interface ErrorSpec {
-  /** HTTP status when the error answers a request. Operation-only codes carry the status a synchronous form would have. */
+  /**
+   * HTTP status when the error answers a request. Operation-only codes carry the status a synchronous form
+   * would have.
+   */
   readonly status: number;
   /** Short human title (RFC 9457 `title`). */
   readonly title: string;
@@ -209,12 +212,12 @@ const catalogue = {
   DEVICE_NOT_DETECTED: {
     status: 504,
     title: 'No device appeared in the guest',
-    fix: 'Check lsblk on the appliance and PCI hot-plug of the VM; see docs/correlation.md.',
+    fix: 'Check lsblk on the appliance and PCI hot-plug of the VM; see docs/reference/correlation.md.',
   },
   DEVICE_AMBIGUOUS: {
     status: 409,
     title: 'More than one device could be the volume',
-    fix: 'Nothing was chosen. See the candidates in details and docs/correlation.md.',
+    fix: 'Nothing was chosen. See the candidates in details and docs/reference/correlation.md.',
   },
   DEVICE_IDENTITY_MISMATCH: {
     status: 409,
@@ -239,12 +242,12 @@ const catalogue = {
   DEVICE_STILL_PRESENT: {
     status: 504,
     title: 'The guest still has the disk after the detach',
-    fix: 'See "ghost disk" in docs/correlation.md.',
+    fix: 'See "ghost disk" in docs/reference/correlation.md.',
   },
   EXPORT_SERVER_UNHEALTHY: {
     status: 503,
     title: 'The NBD server does not answer as it should',
-    fix: 'See exports in GET /api/v1/health and docs/exports.md.',
+    fix: 'See exports in GET /api/v1/health and docs/reference/exports.md.',
   },
   EXPORT_CONFIG_FAILED: {
     status: 500,

@@ -3,7 +3,7 @@ import type { Diagnostics } from '../diagnostics/diagnostics-service';
 import type { ExportService } from '../exports/export-service';
 import type { OperationStatus, OperationType } from '../model/operation';
 import type { OperationService } from '../operations/operation-service';
-import type { Drift } from '../sync/drift';
+import type { Drift, SyncReport } from '../sync/drift';
 import type { SyncService } from '../sync/sync-service';
 import type { VolumeQueries } from './volume-queries';
 
@@ -32,6 +32,8 @@ export interface Daemon {
   prometheus(): Promise<{ contentType: string; body: string }>;
   /** One look at the guest now (Nitro task devices:poll). */
   poll(): Promise<DeviceSnapshot>;
+  /** The periodic sync, when RECONCILE_INTERVAL has passed; null when it is not due (Nitro task sync:reconcile). */
+  reconcile(): Promise<SyncReport | null>;
   /** Hands overdue and orphaned operations back to the engine (Nitro task operations:sweep). */
   sweep(): Promise<{ resumed: number; claimed: number }>;
   /** Deletes history older than HISTORY_DAYS in small batches (Nitro task history:prune). */

@@ -15,6 +15,8 @@ import { OperationEvents } from '../model/operation-events';
 import type { Policy } from '../operations/decision';
 import type { Engine } from '../operations/engine';
 import { OperationService } from '../operations/operation-service';
+import type { SyncReport } from '../sync/drift';
+import { PeriodicSync } from '../sync/periodic-sync';
 import { revokeExports } from '../sync/revoke-exports';
 import { SyncService } from '../sync/sync-service';
 import { type Adapters, createAdapters } from './adapters';
@@ -27,6 +29,7 @@ import { type HealthMonitor, healthReport } from './health/health';
 import { Metrics } from './metrics/metrics';
 import { errorRatePercent, Statistics } from './metrics/statistics';
 import { Ownership } from './ownership';
+import { pruneHistory } from './prune-history';
 import { VolumeQueries } from './volume-queries';
 
 interface Parts {
@@ -55,6 +58,7 @@ export class VolumeDaemon implements Daemon {
   private readonly events = new OperationEvents();
   private readonly adapters: Adapters;
   private readonly ownership: Ownership;
+  private readonly periodicSync: PeriodicSync;
   private readonly monitor: HealthMonitor;
   private readonly statistics: Statistics;
   private readonly figures = new Metrics((id) => this.ownership.engine?.find(id) ?? null);
@@ -129,6 +133,7 @@ export class VolumeDaemon implements Daemon {
       busyVolumes: () => ledger.busyVolumes(this.applianceId()),
       identityConflicts: () => identity.view.conflicts,
     });
+    this.periodicSync = new PeriodicSync(this.sync, configuration.reconcileInterval, systemClock);
     this.diagnostics = createDiagnostics(
       this.adapters,
       () => this.readable(),
@@ -232,19 +237,19 @@ export class VolumeDaemon implements Daemon {
     return snapshot.scanned && systemClock.now() < due ? snapshot : watcher.scan();
   }
 
+  async reconcile(): Promise<SyncReport | null> {
+    return this.periodicSync.tick();
+  }
+
   async sweep(): Promise<{ resumed: number; claimed: number }> {
     return (await this.ownership.engine?.sweep()) ?? { resumed: 0, claimed: 0 };
   }
 
   async prune(): Promise<{ deleted: number }> {
-    const { epoch } = this.writer();
-    const olderThan = systemClock.now() - this.parts.configuration.historyDays * 86_400_000;
-    let deleted = 0;
-    for (let batch: number = LIMITS.PRUNE_BATCH; batch === LIMITS.PRUNE_BATCH && !this.stopping.aborted; ) {
-      batch = await this.adapters.database.ledger.prune(epoch, olderThan, LIMITS.PRUNE_BATCH);
-      deleted += batch;
-    }
-    return { deleted };
+    const { historyDays } = this.parts.configuration;
+    const { ledger } = this.adapters.database;
+    const nowMs = systemClock.now();
+    return pruneHistory(ledger, this.writer().epoch, { nowMs, historyDays, stopping: this.stopping });
   }
 
   private async drain(): Promise<void> {

@@ -9,7 +9,7 @@ const REAL_DEVICES = '/dev';
 
 /**
  * The per-volume links: `<run dir>/exports/<export name>` → `/dev/vdX`. An export server opens its target anew for every client, so
- * the link decides which disk the next client gets, and without a link nobody gets any (docs/exports.md).
+ * the link decides which disk the next client gets, and without a link nobody gets any (docs/reference/exports.md).
  */
 export class ExportLinks {
   readonly folder: string;

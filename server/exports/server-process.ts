@@ -29,7 +29,7 @@ export interface ProcessOptions extends ServerProgram {
 
 /**
  * The nbd-server process: which one is it, start, reload, and the restart that cuts nobody. Signals go only to a process that has
- * proven to be the server's parent: a SIGHUP to a child cuts that client, and a pid file may name anybody (docs/exports.md).
+ * proven to be the server's parent: a SIGHUP to a child cuts that client, and a pid file may name anybody (docs/reference/exports.md).
  */
 export class ServerProcess {
   private readonly queue = new KeyedMutex();

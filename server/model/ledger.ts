@@ -16,17 +16,18 @@ import type {
 } from './operation';
 
 /**
- * The ledger port: everything durable that the domain needs, in the domain's words. Implemented by MySQL/MariaDB
- * (../database/mysql-ledger.ts) and in memory (../database/memory/memory-ledger.ts); one contract suite tests both.
+ * The ledger port: everything durable that the domain needs, in the domain's words. Implemented by
+ * MySQL/MariaDB (../database/mysql-ledger.ts) and in memory (../database/memory/memory-ledger.ts); one
+ * contract suite tests both.
  *
- * Errors: DATABASE_UNAVAILABLE when the database is away (the caller may wait and repeat), LEASE_LOST when the epoch is no
- * longer the current one (the caller must stop).
+ * Errors: DATABASE_UNAVAILABLE when the database is away (the caller may wait and repeat), LEASE_LOST when
+ * the epoch is no longer the current one (the caller must stop).
  */
 export interface Ledger {
   // ---- one writer -------------------------------------------------------------------------------------------------
   /**
-   * Makes this process the owner of the appliance: raises the epoch and records the owner. The caller holds the named
-   * lock. Operations left `executing` by an earlier epoch are resumed by `resumable`.
+   * Makes this process the owner of the appliance: raises the epoch and records the owner. The caller holds
+   * the named lock. Operations left `executing` by an earlier epoch are resumed by `resumable`.
    */
   takeOver(applianceId: string, owner: string): Promise<Epoch>;
   /** Who owns the appliance by the row (not by the lock), or null when nobody ever did. */
@@ -34,7 +35,8 @@ export interface Ledger {
 
   // ---- operations -------------------------------------------------------------------------------------------------
   /**
-   * Stores a request as `pending` together with its first journal entry (step `operation`, state `pending`), atomically.
+   * Stores a request as `pending` together with its first journal entry (step `operation`, state `pending`),
+   * atomically.
    * - same idempotency key, same body hash → `replayed`; other hash → IDEMPOTENCY_KEY_REUSED
    * - identical (type, VM and body) to the *last* operation not yet ended on that volume → `joined` (only the last: detach →
    *   attach → detach must stay three operations); a create joins any unfinished create with the same body; an operation whose
@@ -46,30 +48,32 @@ export interface Ledger {
   /** Newest first. `before` is the sequence of the last row of the previous page. */
   listOperations(filter: OperationFilter): Promise<Operation[]>;
   /**
-   * Every operation of this appliance that is `executing`, re-leased to this epoch, in order of acceptance: those of an
-   * earlier owner, and those whose claim was committed but never answered. The caller knows which of them it already runs.
+   * Every operation of this appliance that is `executing`, re-leased to this epoch, in order of acceptance:
+   * those of an earlier owner, and those whose claim was committed but never answered. The caller knows which
+   * of them it already runs.
    */
   resumable(epoch: Epoch): Promise<Operation[]>;
   /**
-   * Moves up to `limit` operations from pending to executing: per volume only the first not yet ended one, in order of
-   * acceptance. A volume already executing (database fact: unique generated column) is skipped.
+   * Moves up to `limit` operations from pending to executing: per volume only the first not yet ended one, in
+   * order of acceptance. A volume already executing (database fact: unique generated column) is skipped.
    */
   claim(epoch: Epoch, limit: number): Promise<Operation[]>;
   readJournal(operationId: string): Promise<JournalEntry[]>;
   /** Entries of all operations of the appliance with id > after, oldest first. */
   feed(applianceId: string, after: number, limit: number): Promise<JournalEntry[]>;
   /**
-   * Appends journal entries and applies the patch to the row and the effects, all in one transaction, only while the row
-   * is `executing` under this epoch; otherwise LEASE_LOST and nothing is written.
+   * Appends journal entries and applies the patch to the row and the effects, all in one transaction, only
+   * while the row is `executing` under this epoch; otherwise LEASE_LOST and nothing is written.
    */
   append(epoch: Epoch, operationId: string, change: OperationChange): Promise<JournalEntry[]>;
   /**
-   * pending → cancelled at once (returns `cancelled`); executing → marks the request (returns `requested`); ended → `ended`.
+   * pending → cancelled at once (returns `cancelled`); executing → marks the request (returns `requested`);
+   * ended → `ended`.
    */
   requestCancel(epoch: Epoch, operationId: string): Promise<'cancelled' | 'requested' | 'ended' | 'missing'>;
   /**
-   * Detach jobs on this volume whose end was never journaled, from operations that have ended: they may still act, and a
-   * new attach must wait for them (apache/cloudstack#14214).
+   * Detach jobs on this volume whose end was never journaled, from operations that have ended: they may still
+   * act, and a new attach must wait for them (apache/cloudstack#14214).
    */
   openDetachJobs(volumeId: string): Promise<OpenDetachJob[]>;
   /** Journals how a straggling job has ended, so that it is not waited for again. */
@@ -90,8 +94,9 @@ export interface Ledger {
     limit?: number;
   }): Promise<ExportRecord[]>;
   /**
-   * Repairs outside an operation (sync, exports API): applies effects in one transaction under the epoch, and journals
-   * `audit` (operation id '' = of the appliance itself) in the feed. Returns that entry, for those who follow the events.
+   * Repairs outside an operation (sync, exports API): applies effects in one transaction under the epoch, and
+   * journals `audit` (operation id '' = of the appliance itself) in the feed. Returns that entry, for those
+   * who follow the events.
    */
   repair(epoch: Epoch, effects: MappingEffect[], audit: NewJournalEntry): Promise<JournalEntry>;
 
@@ -150,16 +155,17 @@ export interface OperationFilter {
 
 export interface OperationChange {
   /**
-   * Sequence of the last journal entry the writer has seen. Makes an append safe to repeat: after a lost COMMIT the same change
-   * finds its own entries and is done; anybody else's entries there mean LEASE_LOST.
+   * Sequence of the last journal entry the writer has seen. Makes an append safe to repeat: after a lost
+   * COMMIT the same change finds its own entries and is done; anybody else's entries there mean LEASE_LOST.
    */
   readonly after: number;
   readonly entries: NewJournalEntry[];
   /** Wall clock ms written to updated_at and the entries. */
   readonly at: number;
   /**
-   * A create has learned its volume and joins that volume's queue. While another operation executes on the volume the append is
-   * refused with DATABASE_UNAVAILABLE: the writer waits and repeats, as for the database itself.
+   * A create has learned its volume and joins that volume's queue. While another operation executes on the
+   * volume the append is refused with DATABASE_UNAVAILABLE: the writer waits and repeats, as for the database
+   * itself.
    */
   readonly volumeId?: string;
   readonly waiting?: { attempt: number; nextAttemptAt: number; reason: string } | null;
@@ -176,9 +182,10 @@ export interface OperationChange {
 /** Changes to mappings and exports that commit together with the journal entry that reports them. */
 export type MappingEffect =
   /**
-   * Inserts or replaces the mapping of the volume. A *stale* mapping of another volume on the same (vm, path) makes it fail
-   * with DEVICE_IDENTITY_MISMATCH unless the path is named in `displaces` (volume ids whose mapping may lose the path; they
-   * become linux_state `missing` with path `missing-<volume id>`, and their active export `failed`).
+   * Inserts or replaces the mapping of the volume. A *stale* mapping of another volume on the same (vm, path)
+   * makes it fail with DEVICE_IDENTITY_MISMATCH unless the path is named in `displaces` (volume ids whose
+   * mapping may lose the path; they become linux_state `missing` with path `missing-<volume id>`, and their
+   * active export `failed`).
    */
   | { readonly kind: 'put-mapping'; readonly mapping: NewMapping; readonly displaces?: readonly string[] }
   /** Deletes the mapping only when it belongs to this VM; its export row goes with it (cascade). */

@@ -164,7 +164,7 @@ function vmOf(type: OperationType, request: RequestOf[OperationType]): string | 
 }
 
 /** SHA-256 of the request with sorted keys: what "the same body" means for idempotency keys and joins. */
-export function hashOf(type: OperationType, request: RequestOf[OperationType]): string {
+function hashOf(type: OperationType, request: RequestOf[OperationType]): string {
   return createHash('sha256')
     .update(`${type}\n${canonical(request)}`)
     .digest('hex');

@@ -1,16 +1,12 @@
 import { defineTask } from 'nitropack/runtime';
-import { systemClock } from '../../server/core/clock';
-import { LIMITS } from '../../server/core/limits';
 import { whenIn } from '../../server/http/scheduled';
 
-/** Every minute, unless something else has just done it. */
+/** Ticks every 5 seconds; RECONCILE_INTERVAL decides at which tick a sync is due. */
 export default defineTask({
   meta: { name: 'sync:reconcile', description: 'Finds drift and repairs what is safe' },
   run: () =>
     whenIn(['ready'], async (daemon) => {
-      const { last } = daemon.sync;
-      if (last && systemClock.now() - last.finishedAt < LIMITS.RECONCILE_GAP_MS) return 'skipped' as const;
-      const { drifts } = await daemon.sync.run({ dryRun: false, reason: 'schedule' });
-      return { drifts: drifts.length };
+      const report = await daemon.reconcile();
+      return report === null ? ('skipped' as const) : { drifts: report.drifts.length };
     }),
 });

@@ -5,7 +5,10 @@ export interface AgentAnswer {
   readonly status: number;
 }
 
-/** Runs scripts in the guest through its agent (guest-files/usr/local/sbin/appliance-agent). One connection per script. */
+/**
+ * Runs scripts in the guest through its agent (guest-files/usr/local/sbin/appliance-agent). One connection
+ * per script.
+ */
 export class Agent {
   constructor(private readonly port: number) {}
 

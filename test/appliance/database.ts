@@ -1,6 +1,9 @@
 import { OSSEA_CONFIGS } from '~/lab/mariadb';
 
-/** Script for the guest: what the hub of an appliance has made before the daemon comes. */
+/**
+ * Script for the guest: the tables that the other services of an appliance have made before the daemon is
+ * installed.
+ */
 export const DATABASE = `mariadb <<'END'
 CREATE DATABASE migratekit_oma;
 CREATE USER 'oma_user'@'%' IDENTIFIED BY 'oma_password';
@@ -9,7 +12,7 @@ GRANT ALL ON migratekit_oma.* TO 'oma_user'@'%';
 GRANT ALL ON migratekit_oma.* TO 'oma_user'@'localhost';
 END`;
 
-/** The row that the hub of an appliance keeps. */
+/** The row that the other services of an appliance keep. */
 export function configurationRow({
   apiKey,
   secretKey,

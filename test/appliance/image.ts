@@ -29,8 +29,8 @@ export interface GuestImage {
 }
 
 /**
- * The guest's root file system, from the cache when nothing it is made of has changed. Two steps, so that a change of a service does not
- * download packages again. Needs root (debootstrap).
+ * The guest's root file system, from the cache when nothing it is made of has changed. Two steps, so that a
+ * change of a service does not download packages again. Needs root (debootstrap).
  */
 export async function guestImage(say: (text: string) => void): Promise<GuestImage> {
   const cache = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'volume-daemon', 'appliance');
@@ -60,8 +60,8 @@ export async function guestImage(say: (text: string) => void): Promise<GuestImag
 }
 
 /**
- * Where the state after the installation is kept: it belongs to this image, this machine type, this package and this QEMU. Beside the image,
- * so that it goes when that goes.
+ * Where the state after the installation is kept: it belongs to this image, this machine type, this package
+ * and this QEMU. Beside the image, so that it goes when that goes.
  */
 export function snapshotPath({ root }: GuestImage, machine: string, deb: string): string {
   const qemu = spawnSync('qemu-system-x86_64', ['--version'], { encoding: 'utf8' }).stdout;

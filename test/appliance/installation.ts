@@ -6,7 +6,10 @@ import type { Machine } from './machine';
 import { until } from './patience';
 
 export const SNAPSHOT = 'ready';
-/** The same in every world: the daemon in the snapshot knows them already. They open nothing but the simulated CloudStack. */
+/**
+ * The same in every world: the daemon in the snapshot knows them already. They open nothing but the simulated
+ * CloudStack.
+ */
 export const KEYS = { apiKey: 'appliance-test-api-key', secretKey: 'appliance-test-secret-key' };
 
 interface Parts {
@@ -16,8 +19,9 @@ interface Parts {
 }
 
 /**
- * A clean guest gets the package and nothing else is done to it: the daemon must start by itself, find its database and CloudStack, and
- * take requests. That state is kept as a snapshot in the overlay. Returns how long its parts took.
+ * A clean guest gets the package and nothing else is done to it: the daemon must start by itself, find its
+ * database and CloudStack, and take requests. That state is kept as a snapshot in the overlay. Returns how
+ * long its parts took.
  */
 export async function installPackage({ deb, ...parts }: Parts & { readonly deb: string }): Promise<string> {
   const { machine, api } = parts;
@@ -51,7 +55,7 @@ export async function installPackage({ deb, ...parts }: Parts & { readonly deb: 
   return watch.text();
 }
 
-/** The row of the hub that names the simulated CloudStack of this world. */
+/** The row of ossea_configs that names the simulated CloudStack of this world. */
 export async function configureCloud({ machine, cloud }: Omit<Parts, 'api'>): Promise<void> {
   const row = configurationRow({ ...KEYS, zoneId: cloud.zoneId });
   await machine.agent.run('mariadb migratekit_oma', Buffer.from(row));

@@ -41,7 +41,9 @@ export interface Drift {
   readonly message: string;
 }
 
-/** A guest with the daemon in it, the simulated CloudStack around it, and what a caller and an operator do. */
+/**
+ * A guest with the daemon in it, the simulated CloudStack around it, and what a caller and an operator do.
+ */
 export class World {
   private readonly patterns = new Map<string, Buffer>();
 
@@ -70,7 +72,10 @@ export class World {
     return new World(options, cloud, guest, machine, new ApiClient(`http://127.0.0.1:${machine.ports.api}`));
   }
 
-  /** The first boot, the package installed, the daemon ready; kept as a snapshot in the overlay. Returns what is worth printing. */
+  /**
+   * The first boot, the package installed, the daemon ready; kept as a snapshot in the overlay. Returns what
+   * is worth printing.
+   */
   prepare(deb: string): Promise<string> {
     return installPackage({ ...this, deb });
   }
@@ -158,7 +163,10 @@ export class World {
     return report.drifts;
   }
 
-  /** Waits until every one of these is mapped here and its export lets a client in. Nobody helps: sync runs by itself. */
+  /**
+   * Waits until every one of these is mapped here and its export lets a client in. Nobody helps: sync runs by
+   * itself.
+   */
   async settled(volumeIds: readonly string[]): Promise<void> {
     for (const id of volumeIds) {
       await this.until(`${id} is mapped and exported`, async () => {
@@ -183,7 +191,10 @@ export class World {
     this.patterns.set(volumeId, data);
   }
 
-  /** The volume's file on the host holds what was written through its export, and so does the export when asked again. */
+  /**
+   * The volume's file on the host holds what was written through its export, and so does the export when
+   * asked again.
+   */
   async verify(volumeId: string, { over = 'file' }: { over?: 'file' | 'export' } = {}): Promise<void> {
     const expected = this.patterns.get(volumeId);
     if (!expected) throw new Error(`nothing was written to ${volumeId}`);
@@ -212,7 +223,10 @@ export class World {
     return data;
   }
 
-  /** Every one of them: mapped to the device that has its serial, and new data written through its export in its own file. */
+  /**
+   * Every one of them: mapped to the device that has its serial, and new data written through its export in
+   * its own file.
+   */
   async verifyAll(volumeIds: readonly string[]): Promise<void> {
     for (const id of volumeIds) await this.write(id);
     for (const id of volumeIds) {

@@ -27,7 +27,10 @@ export interface WatchedPage {
   readonly page: Page;
   /** Requests to another origin than the daemon's. */
   readonly strayed: string[];
-  /** Errors of scripts and of the console; those of requests that fail while the daemon is away are not told apart here. */
+  /**
+   * Errors of scripts and of the console; those of requests that fail while the daemon is away are not told
+   * apart here.
+   */
   readonly errors: string[];
   /** What the page's policy has refused, as the browser reports it. */
   violations(): Promise<string[]>;

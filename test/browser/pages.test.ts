@@ -31,8 +31,8 @@ async function start(env: Record<string, string> = {}): Promise<DaemonProcess> {
 }
 
 /**
- * What the bundle of @scalar/api-reference tries although it knows that it may be refused: whether code can be made from text (its
- * schema library does without when not).
+ * What the bundle of @scalar/api-reference tries although it knows that it may be refused: whether code can
+ * be made from text (its schema library does without when not).
  */
 const EXPECTED_REFUSALS = ['script-src eval'];
 

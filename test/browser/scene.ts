@@ -10,14 +10,20 @@ const HELD = 3_600_000;
 /** A name that becomes a script, an attribute or a line of its own wherever somebody forgets to escape it. */
 export const HOSTILE_NAME = `<img src=x onerror="globalThis.hacked=1"><script>globalThis.hacked=1</script>"'&amp;{{1}}`;
 
-/** An appliance with something to look at: disks here and elsewhere, a failure, and a volume with a hostile name. */
+/**
+ * An appliance with something to look at: disks here and elsewhere, a failure, and a volume with a hostile
+ * name.
+ */
 export interface Scene {
   readonly walk: Walk;
   readonly volumes: Readonly<Record<'database' | 'files' | 'hostile' | 'elsewhere' | 'next', string>>;
   /** Begins an attach of `next` that CloudStack works on until `release`. */
   holdAttach(): Promise<OperationReply>;
   release(): void;
-  /** A disk in the guest of a volume that CloudStack says is detached: the daemon reports it and leaves it to a person. */
+  /**
+   * A disk in the guest of a volume that CloudStack says is detached: the daemon reports it and leaves it to
+   * a person.
+   */
   makeGhost(): Promise<void>;
   close(): Promise<void>;
 }

@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 /** The built command line, as the package installs it. */
-export const PROGRAM = fileURLToPath(new URL('../../.output/cli/volumectl.mjs', import.meta.url));
+const PROGRAM = fileURLToPath(new URL('../../.output/cli/volumectl.mjs', import.meta.url));
 
 export interface Ended {
   readonly code: number | null;

@@ -15,7 +15,7 @@ export type StartCloud = (options?: Partial<ModelOptions>) => Promise<CloudUnder
 
 const GIB = 1024 ** 3;
 const NOBODY = '99999999-9999-4999-8999-999999999999';
-export const QUICK = { create: 5, attach: 5, detach: 5, remove: 5, vm: 5 };
+const QUICK = { create: 5, attach: 5, detach: 5, remove: 5, vm: 5 };
 
 /** The promises of the CloudStack port, kept by the client over HTTP and by the model in process alike. */
 export function cloudContract(name: string, start: StartCloud): void {
@@ -93,7 +93,7 @@ function reads(the: () => World): void {
     });
   });
 
-  it('finds a zone by id, whatever its case, and by name; others are null', async () => {
+  it('finds a zone by id in any case and by name; unknown ones are null', async () => {
     const { cloud, model } = the();
     const { id, name } = model.inventory.firstZone();
     const zone = { id, name, allocationState: 'Enabled' };
@@ -106,7 +106,7 @@ function reads(the: () => World): void {
     expect([await cloud.readZone(NOBODY), await cloud.readZone('nowhere')]).toEqual([null, null]);
   });
 
-  it('finds a disk offering by id; others are null', async () => {
+  it('finds a disk offering by id; unknown ones are null', async () => {
     const { cloud, model } = the();
     const offerings = model.offerings.map((offering) => ({ ...offering }));
     expect(await cloud.listDiskOfferings()).toEqual(offerings);
@@ -114,7 +114,7 @@ function reads(the: () => World): void {
     expect(await cloud.readDiskOffering(NOBODY)).toBeNull();
   });
 
-  it('finds a VM by id; others are null', async () => {
+  it('finds a VM by id; unknown ones are null', async () => {
     const { cloud, model } = the();
     const id = model.applianceVmId;
     const vm = {
@@ -128,7 +128,7 @@ function reads(the: () => World): void {
     expect(await cloud.readVm(NOBODY)).toBeNull();
   });
 
-  it('a volume and a job that never were are null', async () => {
+  it('a volume and a job that never existed are null', async () => {
     const { cloud } = the();
     expect([await cloud.readVolume(NOBODY), await cloud.queryJob(NOBODY)]).toEqual([null, null]);
   });
@@ -206,7 +206,7 @@ function volumes(the: () => World): void {
     expect(world.model.volumes.filter(({ name }) => name === 'refused')).toEqual([]);
   });
 
-  it('a create whose job id is taken tells that it was had before, and leaks a volume as the real one does', async () => {
+  it('a create whose job id is taken is reported as sent before, and leaks a volume as the real one does', async () => {
     const world = the();
     const jobId = randomUUID();
     await world.done(world.createCommand('twice'), jobId);
@@ -215,7 +215,7 @@ function volumes(the: () => World): void {
     expect(world.model.volumes.filter(({ name }) => name === 'twice')).toHaveLength(2);
   });
 
-  it('an attach whose job id is taken tells that it was had before, and happens once', async () => {
+  it('an attach whose job id is taken is reported as sent before, and happens once', async () => {
     const world = the();
     const volumeId = await world.create('attached-twice');
     const jobId = randomUUID();
@@ -395,7 +395,7 @@ function faults(the: () => World): void {
     if (attached) await world.done({ name: 'detachVolume', volumeId });
   });
 
-  it('a management server that restarts answers nobody until it is back', async () => {
+  it('a management server that restarts answers no call until it is back', async () => {
     const world = the();
     world.model.restart({ downFor: 3_600_000 });
     expect(told(await refused(world.cloud.capabilities()))).toBe('network unknown');

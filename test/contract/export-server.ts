@@ -41,7 +41,10 @@ export interface ExportClient {
   size(name: string): Promise<number>;
   /** Overwrites all of it, flushes, and leaves. */
   write(name: string, content: Buffer): Promise<void>;
-  /** A client in the middle of a copy: it stands still until `finish` is called. Resolves when it may be connected. */
+  /**
+   * A client in the middle of a copy: it stands still until `finish` is called. Resolves when it may be
+   * connected.
+   */
   begin(name: string): Promise<{ finish(): Promise<{ bytes: number; complete: boolean }> }>;
 }
 
@@ -54,7 +57,9 @@ export interface ExportLabOptions {
 
 const PATIENCE = 30_000;
 
-/** What every export server must do, whoever implements it; `real` ones are asked by independent clients too. */
+/**
+ * What every export server must do, whoever implements it; `real` ones are asked by independent clients too.
+ */
 export function exportServerContract(start: (options: ExportLabOptions) => Promise<ExportLab>): void {
   let dir: string;
   let devDir: string;
@@ -228,7 +233,7 @@ export function exportServerContract(start: (options: ExportLabOptions) => Promi
       expect(await server.list()).toEqual([]);
     });
 
-    it('a port that somebody else has: said clearly, and the same call works once it is free', async () => {
+    it('a port that somebody else has: reported clearly, and the same call works once it is free', async () => {
       const free = await lab.takePort();
       const disk = target(1, await plug('vdb', 0x21));
       await expect(server.publish(disk)).rejects.toMatchObject({
@@ -243,7 +248,7 @@ export function exportServerContract(start: (options: ExportLabOptions) => Promi
   });
 
   describe('withdraw', () => {
-    it('nobody gets in any more from the moment it resolves; again, and what never was, is fine', async () => {
+    it('no client can connect once it has resolved; repeating it, or withdrawing what never existed, succeeds', async () => {
       const disk = target(1, await plug('vdb', 0x11));
       await server.publish(disk);
       await server.withdraw(disk.name);
@@ -260,7 +265,7 @@ export function exportServerContract(start: (options: ExportLabOptions) => Promi
       expect(await server.list()).toEqual([]);
     });
 
-    it('the server lets go of the disk: nothing of it has the file open afterwards', async () => {
+    it('the server closes the disk: none of its processes has the file open afterwards', async () => {
       const disk = target(1, await plug('vdb', 0x11));
       await server.publish(disk);
       await server.withdraw(disk.name);
@@ -269,7 +274,7 @@ export function exportServerContract(start: (options: ExportLabOptions) => Promi
           expect(await readlink(`/proc/${pid}/fd/${descriptor}`)).not.toBe(disk.devicePath);
     });
 
-    it('and published again, with another disk in between', async () => {
+    it('a name that is published again after another disk had its place', async () => {
       const disk = target(1, await plug('vdb', 0x11));
       for (const round of [1, 2, 3]) {
         await writeFile(disk.devicePath, Buffer.alloc(disk.size, round));
@@ -279,7 +284,7 @@ export function exportServerContract(start: (options: ExportLabOptions) => Promi
       }
     });
 
-    it('publish and withdraw fired together end in what was asked last', async () => {
+    it('publish and withdraw called together end in what was asked last', async () => {
       const disk = target(1, await plug('vdb', 0x11));
       await Promise.allSettled([server.publish(disk), server.withdraw(disk.name)]);
       expect((await server.list()).filter((one) => one.target !== null)).toEqual([]);
@@ -289,7 +294,7 @@ export function exportServerContract(start: (options: ExportLabOptions) => Promi
   });
 
   describe('clients', () => {
-    it('are counted for their own export only, also after a restart of the daemon, and our probes are none', async () => {
+    it('are counted for their own export only, also after a restart of the daemon; our probes are not counted', async () => {
       const busy = target(1, await plug('vdb', 0x77, 64 * MIB), 64 * MIB);
       const idle = target(2, await plug('vdc', 0x78, 64 * MIB), 64 * MIB);
       await Promise.all([server.publish(busy), server.publish(idle)]);
@@ -320,7 +325,7 @@ export function exportServerContract(start: (options: ExportLabOptions) => Promi
       expect(await client.finish()).toEqual({ bytes: busy.size, complete: true });
     });
 
-    it('are cut by force only', async () => {
+    it('are disconnected by force only', async () => {
       const disk = target(1, await plug('vdb', 0x77, 64 * MIB), 64 * MIB);
       await server.publish(disk);
       const client = await connect(disk.name);
@@ -329,7 +334,7 @@ export function exportServerContract(start: (options: ExportLabOptions) => Promi
       expect(await server.list()).toEqual([]);
     });
 
-    it('without force they either carry on, or are the reason of a refusal: never cut', async () => {
+    it('without force they either carry on or cause a refusal; they are never disconnected', async () => {
       const disk = target(1, await plug('vdb', 0x79, 64 * MIB), 64 * MIB);
       await server.publish(disk);
       const client = await connect(disk.name);
@@ -397,7 +402,7 @@ export function exportServerContract(start: (options: ExportLabOptions) => Promi
     });
   });
 
-  it('answers of a probe: there, unknown, and its time', async () => {
+  it('a probe tells whether the export is there, or unknown, and how long it took', async () => {
     const disk = target(1, await plug('vdb', 1));
     await server.publish(disk);
     expect(await server.probe('no-such-export')).toMatchObject({ ok: false, reason: 'unknown-export' });

@@ -106,7 +106,7 @@ describe('two daemons of one appliance', () => {
     );
   });
 
-  it('the owner stops writing at once when its lock connection is gone; the other ends what it had begun', async () => {
+  it('the owner stops writing at once when its lock connection is lost; the other finishes what it had begun', async () => {
     const volumeId = await detachedVolume('lock-lost');
     const second = await another();
     await untilStandingBy(second);
@@ -136,7 +136,7 @@ describe('two daemons of one appliance', () => {
     await untilPhase(rig.daemon, 'ready');
   });
 
-  it('an owner that the network has cut off is replaced, and what it says afterwards counts for nothing', async () => {
+  it('an owner that the network has cut off is replaced, and its later writes have no effect', async () => {
     const volumeId = await detachedVolume('cut-off');
     const second = await another();
     await untilStandingBy(second);
@@ -167,7 +167,7 @@ async function journalOf(operationId: string): Promise<unknown> {
 }
 
 describe('two appliances that share one database', () => {
-  it('work side by side: each with its own operations, devices and owner, and the death of one is nothing to the other', async () => {
+  it('work side by side: each with its own operations, devices and owner, and one failing does not affect the other', async () => {
     const dir = join(rig.lab.dir, 'second');
     const guest = await createSysfsGuest({ dir: join(dir, 'guest') });
     const vm = rig.model.addVm({ name: 'second appliance', guest });

@@ -16,7 +16,10 @@ export interface Ask {
   readonly body?: unknown;
 }
 
-/** An appliance whose daemon reaches its database and its CloudStack through fault proxies, and always has the same address. */
+/**
+ * An appliance whose daemon reaches its database and its CloudStack through fault proxies, and always has the
+ * same address.
+ */
 export class Rig {
   private constructor(
     readonly lab: LabAppliance,
@@ -64,7 +67,10 @@ export class Rig {
     return this.lab.startDaemon(options);
   }
 
-  /** As a patient caller does it: the same request under the same key until it is accepted, then waits for its end. */
+  /**
+   * As a patient caller does it: the same request under the same key until it is accepted, then waits for its
+   * end.
+   */
   async follow(ask: Ask, key: string = crypto.randomUUID()): Promise<OperationReply> {
     let operation = await this.accepted(ask, key);
     while (operation.status === 'pending' || operation.status === 'executing')

@@ -64,7 +64,7 @@ async function ended(id: string): Promise<Waiting> {
   );
 }
 
-describe('what an operation waits for is said', () => {
+describe('an operation that waits says why', () => {
   it('while CloudStack is away: in the operation, the health and the log, with the attempts; and it goes on when it is back', async () => {
     const volumeId = await newVolume('patient');
     rig.model.faults.add({ command: '*', kind: 'fail-before-effect', times: 1_000_000 });
@@ -132,7 +132,10 @@ describe('what an operation waits for is said', () => {
   });
 });
 
-/** What a detach leaves that ran into its deadline: it has ended, its job in CloudStack has not. Written as the daemon writes it. */
+/**
+ * What a detach leaves that ran into its deadline: it has ended, its job in CloudStack has not. Written as
+ * the daemon writes it.
+ */
 async function leaveStraggler(volumeId: string, jobId: string): Promise<void> {
   const pool = openPool(parseDsn(rig.lab.database.dsn));
   try {

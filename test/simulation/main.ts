@@ -12,7 +12,7 @@ const command = defineCommand({
   meta: {
     name: 'npm run simulate --',
     description:
-      'Runs the real engine, correlation and sync in a simulated world where everything goes wrong (docs/simulation.md)',
+      'Runs the real engine, correlation and sync in a simulated world where everything goes wrong (docs/proofs/simulation.md)',
   },
   args: {
     schedules: { type: 'string', default: '10000', description: 'How many schedules', valueHint: 'N' },

@@ -60,7 +60,7 @@ export function strike(world: World, processes: Processes, mishap: Mishap): void
   }
 }
 
-export function exportServerBack({ server }: World): void {
+function exportServerBack({ server }: World): void {
   server.portTaken = false;
   server.running = true;
 }

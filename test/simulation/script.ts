@@ -223,7 +223,7 @@ function replyFault(random: SeededRandom): Fault {
       return { command, kind, ms: random.pick([500, 10_000, PATIENCE + 5_000]) };
     case 'delay':
       // The daemon takes it that a createVolume is on its way for LIMITS.CREATE_SETTLE_MS at most once nobody waits for it any more: a later one
-      // makes a second volume, which only a custom id could prevent (docs/simulation.md).
+      // makes a second volume, which only a custom id could prevent (docs/proofs/simulation.md).
       return {
         command,
         kind,

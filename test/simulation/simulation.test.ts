@@ -14,7 +14,7 @@ const FOUND = [
   114408, 118148, 128290, 141300, 166530, 182291, 183944, 214244, 217941, 222479, 253114, 348204, 456917,
   463943, 978428,
 ];
-/** Within which every mutant is found (docs/simulation.md). */
+/** Within which every mutant is found (docs/proofs/simulation.md). */
 const HUNT = 3_000;
 /** ms; the slowest machine is meant. */
 const PATIENCE = 1_800_000;

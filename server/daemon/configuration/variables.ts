@@ -17,7 +17,7 @@ import {
   word,
 } from './values';
 
-/** One environment variable: how it is read, what holds without it, and its line in docs/configuration.md. */
+/** One environment variable: how it is read, what holds without it, and its line in docs/reference/configuration.md. */
 export interface Variable<T> {
   readonly name: string;
   /** As it would be written in the environment; null = unset. */
@@ -243,7 +243,7 @@ const KEEPING = {
     'RECONCILE_INTERVAL',
     duration(5_000, 86_400_000),
     '60s',
-    'Pause between two syncs.',
+    'Pause between two syncs; the task that makes them ticks every 5 seconds.',
   ),
   historyDays: withDefault(
     'HISTORY_DAYS',
@@ -261,7 +261,7 @@ const KEEPING = {
 };
 
 /**
- * Every environment variable the daemon reads, by its place in the configuration: docs/configuration.md is made from this
+ * Every environment variable the daemon reads, by its place in the configuration: docs/reference/configuration.md is made from this
  * table (`npm run docs`).
  */
 export const VARIABLES = { ...SERVER, ...DEVICES, ...OPERATIONS, ...EXPORTS, ...KEEPING };

@@ -9,7 +9,7 @@ const LOOP_PRECISION = 500;
 
 export type Catalogue = ReturnType<typeof createCatalogue>;
 
-/** Every metric of ours, with its meaning (docs/monitoring.md, checked by a test), and prom-client's own of process and event loop. */
+/** Every metric of ours, with its meaning (docs/guides/monitoring.md, checked by a test), and prom-client's own of process and event loop. */
 export function createCatalogue(registry: Registry = new Registry()) {
   const registers = [registry];
   const named = (name: string, help: string) => ({ name: `volume_daemon_${name}`, help, registers });

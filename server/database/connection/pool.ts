@@ -24,7 +24,7 @@ import { breaksConnection, faultOf, translate } from './faults';
  * reason; and the server ends what a vanished client left open (the setting in the comment is MariaDB's alone). READ COMMITTED
  * because the gap locks of the default level make concurrent first-time writes deadlock, and nothing here reads twice.
  */
-export const SESSION: readonly string[] = [
+const SESSION: readonly string[] = [
   `SET time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO',
    innodb_lock_wait_timeout = ${LIMITS.DATABASE_LOCK_WAIT_MS / 1000}, wait_timeout = ${LIMITS.DATABASE_IDLE_MS / 1000}
    /*M!100300 , idle_transaction_timeout = ${LIMITS.DATABASE_IDLE_TRANSACTION_MS / 1000} */`,

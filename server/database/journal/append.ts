@@ -119,7 +119,7 @@ function waitingColumns(
 }
 
 /** TEXT columns hold 64 KiB; a text that does not fit must not keep an operation from ending. */
-export function cut<T extends string | null>(text: T): T | string {
+function cut<T extends string | null>(text: T): T | string {
   return text !== null && text.length > LIMITS.TEXT_CHARACTERS
     ? `${text.slice(0, LIMITS.TEXT_CHARACTERS)}…`
     : text;

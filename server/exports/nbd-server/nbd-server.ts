@@ -40,7 +40,7 @@ export interface NbdServerOptions {
 /**
  * nbd-server as the specification wants it: one file per export in conf.d, one reload per change set, and a handshake that proves
  * it. The server only ever *learns* names, so withdrawing removes link and file, which fails closed at once; a new parent process
- * forgets the name later (docs/exports.md).
+ * forgets the name later (docs/reference/exports.md).
  */
 export class NbdServerExports implements ExportServer {
   readonly kind = 'nbd-server' as const;

@@ -48,7 +48,7 @@ export interface StorageDaemonOptions {
 /**
  * qemu-storage-daemon over QMP: exports come and go at run time, and nothing is written to disk. It opens the device when the export
  * is added and keeps it open, so an export is bound to that very plug of the disk: verified before and after the server opened it,
- * and offered to clients only then. What it has in memory dies with it; the health check publishes it again (docs/exports.md).
+ * and offered to clients only then. What it has in memory dies with it; the health check publishes it again (docs/reference/exports.md).
  */
 export class StorageDaemonExports implements ExportServer {
   readonly kind = 'qemu-storage-daemon' as const;

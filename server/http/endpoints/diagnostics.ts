@@ -42,7 +42,7 @@ export const explainCorrelation = endpoint({
   ...diagnostic,
   path: '/api/v1/admin/correlation/{volume_id}',
   summary: 'Which disk a volume is, or why none: every disk considered, with its verdict',
-  description: 'Asks the same rules as an attach, and acts on nothing. See docs/correlation.md.',
+  description: 'Asks the same rules as an attach, and acts on nothing. See docs/reference/correlation.md.',
   params: correlationParams,
   reply: { status: 200, description: 'The answer and its reasons', schema: correlationReply },
   errors: ['VALIDATION_FAILED', 'VOLUME_NOT_FOUND', ...CLOUD],

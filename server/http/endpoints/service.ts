@@ -53,7 +53,7 @@ export const prometheus = endpoint({
   path: '/metrics',
   summary: 'Metrics for Prometheus',
   description:
-    'Answers while the database is away, without what only the database knows. See docs/monitoring.md.',
+    'Answers while the database is away, without what only the database knows. See docs/guides/monitoring.md.',
   reply: { status: 200, description: 'Prometheus text', schema: z.string(), contentType: 'text/plain' },
   errors: [],
 });

@@ -29,7 +29,7 @@ export async function readJson(event: H3Event): Promise<unknown> {
 }
 
 /** Collects a body chunk by chunk, so that a chunked body without a Content-Length meets the limit as well. */
-export function readBytes(request: IncomingMessage, maximum: number): Promise<Buffer> {
+function readBytes(request: IncomingMessage, maximum: number): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let size = 0;

@@ -66,7 +66,7 @@ function component({ status, message, details }: ComponentHealth) {
   return { status, message, ...(details && { details: { ...details } }) };
 }
 
-export function driftReply({ kind, volumeId, vmId, devicePath, message, remedy, action }: Drift): DriftReply {
+function driftReply({ kind, volumeId, vmId, devicePath, message, remedy, action }: Drift): DriftReply {
   return { kind, volume_id: volumeId, vm_id: vmId, device_path: devicePath, message, remedy, action };
 }
 

@@ -12,7 +12,7 @@ export const problemReply = z.object({
   error: z.string().meta({ description: 'the same text as detail' }),
   code: z
     .string()
-    .meta({ description: 'stable, see docs/errors.md', examples: Object.keys(ERRORS).slice(0, 3) }),
+    .meta({ description: 'stable, see docs/reference/errors.md', examples: Object.keys(ERRORS).slice(0, 3) }),
   details: jsonObject.optional().meta({
     description: 'machine readable; for VALIDATION_FAILED: fields, a list of {field, message}',
   }),

@@ -91,7 +91,7 @@ async function tryPublish(run: RunContext, target: ExportTarget): Promise<boolea
   }
 }
 
-export function targetOf(volumeId: string, device: Device): ExportTarget {
+function targetOf(volumeId: string, device: Device): ExportTarget {
   return {
     name: exportName(volumeId),
     volumeId,

@@ -2,7 +2,10 @@ import { check, type Scenario } from '../scenario';
 
 const COUNT = 8;
 
-/** Size says nothing when all are equal, order says nothing when all come at once, letters say nothing when they are given again. */
+/**
+ * Size says nothing when all are equal, order says nothing when all come at once, letters say nothing when
+ * they are given again.
+ */
 export const eightAtOnce: Scenario = {
   name: 'eight-at-once',
   story: '8 equal volumes attached at once, detached in random order, their letters reused by 8 others',

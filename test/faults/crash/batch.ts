@@ -30,8 +30,8 @@ interface Going {
 const PATIENCE = 20_000;
 
 /**
- * Several operations at once: each is held at its own point, then the daemon is killed once, which is for each of them a death at
- * exactly that point. It starts again, and every operation is followed to its end.
+ * Several operations at once: each is held at its own point, then the daemon is killed once, which is for
+ * each of them a death at exactly that point. It starts again, and every operation is followed to its end.
  */
 export async function runBatch({ rig, tracer, disks }: Bench, trials: readonly Trial[]): Promise<Outcome[]> {
   const all = await Promise.all(trials.map((trial) => begin(rig, disks, trial)));
@@ -56,7 +56,10 @@ export async function runBatch({ rig, tracer, disks }: Bench, trials: readonly T
   return outcomes;
 }
 
-/** What is held while it holds up everybody else comes last: a claim keeps others from being claimed, an acceptance from being accepted. */
+/**
+ * What is held while it holds up everybody else comes last: a claim keeps others from being claimed, an
+ * acceptance from being accepted.
+ */
 const TURNS = ['at once', 'claim', 'accept'] as const;
 
 function turnOf({ point }: Trial): (typeof TURNS)[number] {
@@ -64,7 +67,10 @@ function turnOf({ point }: Trial): (typeof TURNS)[number] {
   return point?.what === 'journal operation:executing' ? 'claim' : 'at once';
 }
 
-/** Of trials with the same obstacle only one can be held at a time: beside the above, an end holds the row of the totals of its type. */
+/**
+ * Of trials with the same obstacle only one can be held at a time: besides, the end of an operation holds the
+ * row of the totals of its type.
+ */
 export function obstacleOf(trial: Trial): string | null {
   const turn = turnOf(trial);
   if (turn !== 'at once') return turn;

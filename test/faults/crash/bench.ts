@@ -17,7 +17,8 @@ export async function openBench(): Promise<Bench> {
   const tracer = new Tracer();
   rig.database.judge = tracer.statement;
   rig.cloud.judge = tracer.call;
-  // One disk that is always there: whether any disk of the guest shows a serial must not depend on what else is going on.
+  // One disk that is always there: whether any disk of the guest shows a serial must not depend on what else
+  // is going on.
   const { zoneId, diskOfferingId } = rig.lab.cloud;
   const body = { name: 'always-there', size: 1024 ** 3, zone_id: zoneId, disk_offering_id: diskOfferingId };
   const { volume_id } = await rig.follow({ method: 'POST', path: '/api/v1/volumes', body });

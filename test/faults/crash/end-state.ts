@@ -6,7 +6,10 @@ import { exportName } from '~/server/exports/naming';
 import type { Rig } from '../rig';
 import type { Subject } from './scenarios';
 
-/** Everything that an operation leaves behind, without the names that differ from run to run: two runs can be compared. */
+/**
+ * Everything that an operation leaves behind, without the names that differ from run to run: two runs can be
+ * compared.
+ */
 export interface EndState {
   readonly operation: unknown;
   /** What really happened in CloudStack, how often. */

@@ -29,7 +29,10 @@ export interface CrashOptions {
   readonly onProgress?: (text: string) => void;
 }
 
-/** One uninterrupted run of every scenario finds the boundaries; then each of them is died at, on either side. */
+/**
+ * One uninterrupted run of every scenario finds the boundaries; then the daemon is killed at each of them,
+ * before and after its effect.
+ */
 export async function runCrashPoints(
   benches: readonly Bench[],
   { questions, onProgress = () => {} }: CrashOptions,
@@ -85,7 +88,10 @@ interface Queued {
   readonly tries: number;
 }
 
-/** All trials, in batches, on all appliances; what did not come to its point (a poll more or less) is tried again. */
+/**
+ * All trials, in batches, on all appliances; what did not come to its point (a poll more or less) is tried
+ * again.
+ */
 async function onAll(
   benches: readonly Bench[],
   trials: readonly Trial[],

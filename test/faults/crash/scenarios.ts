@@ -113,7 +113,10 @@ async function detachElsewhere(rig: Rig): Promise<Subject> {
   return detach(await attached(rig, vm.id), vm.id);
 }
 
-/** A stopped VM whose root disk was taken away, as a failover leaves it before the migrated disk takes its place. */
+/**
+ * A stopped VM whose root disk was taken away, as a failover leaves it before the migrated disk takes its
+ * place.
+ */
 async function attachRoot(rig: Rig): Promise<Subject> {
   const vm = rig.model.addVm({ name: newName(), state: 'Stopped' });
   const root = rig.model.volumes.find((volume) => volume.vmId === vm.id);

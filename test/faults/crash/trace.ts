@@ -2,7 +2,10 @@ import type { Call, CallRuling } from '~/lab/faults/cloud-proxy';
 import type { Ruling, Statement } from '~/lab/faults/database-proxy';
 import { type Insert, parseInsert } from './insert';
 
-/** A boundary at which the daemon can die: a journal write or a foreign call of one operation, on either side of it. */
+/**
+ * A boundary at which the daemon can die: a journal write or a foreign call of one operation, on either side
+ * of it.
+ */
 export interface Point {
   /** `journal attach-volume:intent`, `call attachVolume` */
   readonly what: string;
@@ -15,10 +18,15 @@ export function textOf({ what, nth, moment }: Point): string {
   return `${moment} ${what} #${nth}`;
 }
 
-/** What a question about a job is called, its number following. How often a job is asked about depends on the machine. */
+/**
+ * What a question about a job is called, its number following. How often a job is asked about depends on the
+ * machine.
+ */
 export const POLL = 'call queryAsyncJobResult about job';
 
-/** What one operation says to the database and to CloudStack, recognised by the ids that belong to it alone. */
+/**
+ * What one operation says to the database and to CloudStack, recognised by the ids that belong to it alone.
+ */
 export class Trace {
   /** The boundaries it came to, in order. */
   readonly seen: { what: string; nth: number }[] = [];
@@ -82,7 +90,9 @@ export class Trace {
     this.operationId = mine?.id ?? this.operationId;
   }
 
-  /** `step:state` of the entries that belong to this operation; learns the ids that it is given on the way. */
+  /**
+   * `step:state` of the entries that belong to this operation; learns the ids that it is given on the way.
+   */
   private entriesIn({ rows }: Insert): string[] {
     return rows
       .filter((row) => row.operation_id === this.operationId)
@@ -94,7 +104,10 @@ export class Trace {
   }
 }
 
-/** Follows operations through both proxies, and holds each of them at its point until all are there and the daemon is killed. */
+/**
+ * Follows operations through both proxies, and holds each of them at its point until all are there and the
+ * daemon is killed.
+ */
 export class Tracer {
   private traces: readonly Trace[] = [];
   private killed: Promise<void> = Promise.resolve();

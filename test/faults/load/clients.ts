@@ -17,8 +17,9 @@ export interface LoadReport {
 }
 
 /**
- * Callers that use the daemon as hard as they can: each takes volumes of its own through a whole life, one after the other. Every
- * request has its Idempotency-Key and is repeated until it is accepted, as the documentation asks of callers.
+ * Callers that use the daemon as hard as they can: each takes volumes of its own through a whole life, one
+ * after the other. Every request has its Idempotency-Key and is repeated until it is accepted, as the
+ * documentation asks of callers.
  */
 export class Load {
   private readonly finished: { name: string; volumeId: string }[] = [];

@@ -94,7 +94,10 @@ export interface DatabaseFaultsOptions {
   readonly onProgress?: (text: string) => void;
 }
 
-/** Faults one after the other, every kind as often as the others, in an order that the seed decides, under load. */
+/**
+ * Faults one after the other, every kind as often as the others, in an order that the seed decides, under
+ * load.
+ */
 export async function runDatabaseFaults(
   rig: Rig,
   { faults, seed, clients, onProgress = () => {} }: DatabaseFaultsOptions,

@@ -13,11 +13,17 @@ export interface KillsReport extends LoadReport {
   readonly kills: number;
   readonly seed: number;
   readonly clients: number;
-  /** ms from the start of the process until it owned the appliance again and had taken up what the dead one left. */
+  /**
+   * ms from the start of the process until it owned the appliance again and had taken up what the dead one
+   * left.
+   */
   readonly resumed: { readonly p50: number; readonly p95: number; readonly max: number };
 }
 
-/** ms from a daemon's being ready to its death, the shortest and the longest: half of the lives are short, half let work end. */
+/**
+ * ms from a daemon's being ready to its death, the shortest and the longest: half of the lives are short,
+ * half let work end.
+ */
 const LIVES: readonly (readonly [number, number])[] = [
   [0, 700],
   [700, 2_500],
@@ -25,7 +31,9 @@ const LIVES: readonly (readonly [number, number])[] = [
 /** So many of a hundred deaths come while the daemon is still starting. */
 const DURING_START = 15;
 
-/** SIGKILL at random moments under load. The seed decides the moments, not what the machine is doing in them. */
+/**
+ * SIGKILL at random moments under load. The seed decides the moments, not what the machine is doing in them.
+ */
 export async function runKills(rig: Rig, options: KillsOptions): Promise<KillsReport> {
   const { kills, seed, clients, onProgress = () => {} } = options;
   const chance = new Chance(seed);

@@ -143,7 +143,7 @@ describe('bad input', () => {
     expect((await send(`${base}/vms/${OTHER}/volumes`)).text).toBe('[]');
   });
 
-  it('nothing of all this was written but the three requests that were accepted', async () => {
+  it('only the three accepted requests were written', async () => {
     expect(await walk.api.get('/api/v1/operations')).toHaveLength(3);
   });
 });

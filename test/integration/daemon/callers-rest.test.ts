@@ -5,8 +5,9 @@ import { CallCount, LATER } from './calls';
 import { send, Walk } from './walk';
 
 /**
- * The rest of what calls the daemon today (see ./callers.test.ts for the engines): live failover, cleanups, scripts, operators with
- * curl, changes around the daemon. Every call that any caller makes is made here, and counted.
+ * The rest of what calls the daemon today (see ./callers.test.ts for the engines): live failover, cleanups,
+ * scripts, operators with curl, changes around the daemon. Every call that any caller makes is made here, and
+ * counted.
  */
 let walk: Walk;
 const calls = new CallCount();
@@ -130,7 +131,7 @@ describe('the callers that exist, continued', () => {
     expect(await walk.api.post('/api/v1/admin/force-sync')).toMatchObject({ message: expect.any(String) });
   });
 
-  it('L, a changed configuration counts for the next operation, without a restart', async () => {
+  it('L, a changed configuration takes effect with the next operation, without a restart', async () => {
     const { cloud, database } = walk.lab;
     const point = (to: Pick<typeof cloud, 'url' | 'apiKey' | 'secretKey'>) =>
       database.query('UPDATE migratekit_oma.ossea_configs SET api_url = ?, api_key = ?, secret_key = ?', [

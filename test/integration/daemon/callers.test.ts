@@ -5,8 +5,8 @@ import type { ExportReply, OperationReply } from '~/lab/client';
 import { send, Walk } from './walk';
 
 /**
- * What the programs do that call the daemon today: initial and incremental migration, test failover, rollback, cleanup after a
- * failed execution, job deletion. The sequences are theirs; the promises are ours.
+ * What the programs do that call the daemon today: initial and incremental migration, test failover,
+ * rollback, cleanup after a failed execution, job deletion. The sequences are theirs; the promises are ours.
  */
 let walk: Walk;
 
@@ -15,7 +15,10 @@ beforeAll(async () => {
 });
 afterAll(() => walk?.close());
 
-/** Files with their times, links, rows, and the parent of the server: whatever a touch of an export would change. */
+/**
+ * Files with their times, links, rows, and the parent of the server: whatever a touch of an export would
+ * change.
+ */
 async function exportState(): Promise<string> {
   const { configDir, pidFile } = walk.lab.nbd;
   const names = (await readdir(configDir)).sort();

@@ -1,7 +1,8 @@
 /**
- * The calls of the programs that exist: the Go client of the hub (create to ListNBDExports), its failover and cleanup engines, the
- * command line cleanups, the shell scripts, and the operators' curl lines. Ids stand for themselves as {id}. The snapshot calls of
- * later versions of the daemon before this one are not in the specification: LATER, and answered as what they are, not found.
+ * The calls of the programs that exist: the Go client (create to ListNBDExports), its failover and cleanup
+ * engines, the command line cleanups, the shell scripts, and the operators' curl lines. Ids stand for
+ * themselves as {id}. The snapshot calls of later versions of the daemon before this one are not in the
+ * specification: LATER, and answered as what they are, not found.
  */
 const CALLS = [
   'GET /health',
@@ -35,7 +36,9 @@ export const LATER = [
 
 const UUID = /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g;
 
-/** Counts the calls that go to the daemon through `fetch`, and that were answered with success at least once. */
+/**
+ * Counts the calls that go to the daemon through `fetch`, and that were answered with success at least once.
+ */
 export class CallCount {
   private readonly original = globalThis.fetch;
   private readonly answered = new Map<string, number>();

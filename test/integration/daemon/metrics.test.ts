@@ -23,7 +23,7 @@ const value = (sample: string) => {
   return line === undefined ? null : Number(line.slice(sample.length));
 };
 
-it('tells what has happened and what is', () => {
+it('reports what has happened and what is there now', () => {
   const samples = [
     'operations_ended_total{type="create",status="completed"}',
     'operations_ended_total{type="attach",status="completed"}',
@@ -104,7 +104,7 @@ describe('packaging/', () => {
     return [...found, ...rules.map(([, expression = '']) => expression)];
   }
 
-  it('asks for nothing that /metrics does not tell', () => {
+  it('uses only metrics that /metrics has', () => {
     const names = exposed();
     const asked = expressions().flatMap((expression) =>
       [...expression.matchAll(/\b(?:volume_daemon|nodejs|process)_\w+/g)].map(([name]) => name),
@@ -113,7 +113,7 @@ describe('packaging/', () => {
     expect([...new Set(asked)].filter((name) => !names.has(name))).toEqual([]);
   });
 
-  it('forgets none of our metrics', () => {
+  it('uses all of our metrics', () => {
     const asked = expressions().join('\n');
     const ours = [...text.matchAll(/^# TYPE (volume_daemon_\w+)/gm)].map(([, name = '']) => name);
     expect(ours.length).toBeGreaterThan(25);
@@ -121,7 +121,7 @@ describe('packaging/', () => {
   });
 });
 
-it('goes on telling while the database is away, without what only the database knows', async () => {
+it('answers while the database is away, without the figures that only the database has', async () => {
   await walk.lab.database.kill();
   try {
     await expect

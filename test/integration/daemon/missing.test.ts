@@ -5,7 +5,10 @@ import { ApiClient, type OperationReply } from '~/lab/client';
 import type { DaemonProcess } from '~/lab/daemon';
 import { send } from './walk';
 
-/** Something is empty, missing or away: the daemon starts or says exactly what is missing, health shows it, and it recovers by itself. */
+/**
+ * Something is empty, missing or away: the daemon starts or says exactly what is missing, health shows it,
+ * and it recovers by itself.
+ */
 let lab: LabAppliance;
 afterEach(() => lab?.close());
 
@@ -36,7 +39,7 @@ const body = () => ({
   disk_offering_id: lab.cloud.diskOfferingId,
 });
 
-describe('what is missing is said, and comes back by itself', () => {
+describe('a missing dependency is reported, and the daemon recovers by itself', () => {
   it('the database is down at the start: 503 and a reason; then ready without a restart', async () => {
     lab = await startAppliance({ env: { NBD_BACKEND: 'none' } });
     await lab.database.kill();

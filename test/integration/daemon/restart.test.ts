@@ -22,7 +22,7 @@ async function untilSubmitted(command: string): Promise<void> {
 }
 
 describe('kill -9 while CloudStack works', () => {
-  it('create: one volume, whatever the process did', async () => {
+  it('create: one volume, however often the process is killed', async () => {
     const { model } = walk.lab.cloud;
     const submitted = untilSubmitted('CreateVolumeCmd');
     const operation = await walk.api.post<OperationReply>('/api/v1/volumes', walk.createBody('survivor'));

@@ -9,7 +9,10 @@ import { type LabAppliance, startAppliance } from '~/lab/appliance';
 import type { DaemonProcess } from '~/lab/daemon';
 import { endpoints } from '~/server/http/endpoints/registry';
 
-/** Canaries: secrets are planted in every place that holds one, the daemon is put under stress at its most talkative, and nothing may sing. */
+/**
+ * Canaries: secrets are planted in every place that holds one, the daemon is put under stress at its most
+ * talkative, and nothing may sing.
+ */
 const TOKEN = 'canary-token-8c1f0b7e55aa';
 const KEY = Buffer.from('canary-encryption-key-0123456789').toString('base64');
 const DATABASE = 'migratekit_oma';
@@ -134,7 +137,7 @@ describe('no secret leaves the daemon', () => {
     expectSilence('what was said, stored or logged', heard.join('\n'));
   });
 
-  it('nor in --check-config, nor in the words about a wrong configuration', async () => {
+  it('nor in --check-config, nor in the messages about a wrong configuration', async () => {
     const env = { ...lab.env, PATH: process.env.PATH ?? '' };
     const run = (more: Record<string, string>) =>
       promisify(execFile)(process.execPath, [ENTRY, '--check-config'], { env: { ...env, ...more } }).then(

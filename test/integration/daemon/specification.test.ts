@@ -126,7 +126,8 @@ describe('the specification, against the built server', () => {
       status: 'healthy',
       service: 'volume-management-daemon',
     });
-    // Dependencies are looked at every few seconds: the export server may have been seen before its first start.
+    // Dependencies are looked at every few seconds: the export server may have been seen before its first
+    // start.
     await vi.waitFor(
       async () => expect(await walk.api.get('/api/v1/health')).toMatchObject({ status: 'healthy' }),
       { timeout: 30_000, interval: 100 },

@@ -128,7 +128,7 @@ describe.each(['before', 'after'] as const)(
       expect(await truth.listMappings()).toHaveLength(1);
     });
 
-    it('a cancel is told as what it was', async () => {
+    it('the result of a cancel is reported correctly', async () => {
       await ledger.accept(epoch, request('one'));
       proxy.cut = moment;
       expect(await ledger.requestCancel(epoch, 'one')).toBe('cancelled');
@@ -136,7 +136,7 @@ describe.each(['before', 'after'] as const)(
       expect((await truth.readJournal('one')).map(({ state }) => state)).toEqual(['pending', 'cancelled']);
     });
 
-    it('a straggling job is settled exactly once', async () => {
+    it('an open detach job is settled exactly once', async () => {
       const id = await executing();
       const end = { status: 'failed' as const, response: null, error: 'x', errorCode: null };
       await ledger.append(epoch, id, {
@@ -151,7 +151,7 @@ describe.each(['before', 'after'] as const)(
       expect((await truth.readJournal(id)).filter(({ state }) => state === 'finished')).toHaveLength(1);
     });
 
-    it('a take-over leaves one epoch that counts', async () => {
+    it('a take-over leaves one valid epoch', async () => {
       proxy.cut = moment;
       const next = await ledger.takeOver(APPLIANCE, 'again');
       expect(proxy.cuts).toBe(1);

@@ -141,7 +141,10 @@ describe('a database from before straggling_jobs', () => {
   });
 });
 
-/** Runs the migrations until the connection "breaks" behind its n-th statement; true when they came to their end before that. */
+/**
+ * Runs the migrations until the connection "breaks" behind its n-th statement; true when they came to their
+ * end before that.
+ */
 async function crashAfter(connection: Connection, statements: number): Promise<boolean> {
   let left = statements;
   const mortal = new Proxy(connection, {
@@ -276,7 +279,7 @@ describe.each([
   });
 });
 
-describe('a live database with a hub', () => {
+describe('a live database with ossea_volumes', () => {
   it('keeps the exports that have a mapping, and sets the others aside', async () => {
     const dsn = await databaseWith(LIVE);
     await migrate(dsn, silentLogger);
@@ -292,7 +295,7 @@ describe('a live database with a hub', () => {
     ).toEqual(['migration-old-name', `migration-vol-${THIRD}`]);
   });
 
-  it('gives new mappings and exports the context of their volume, and tells the hub where a volume is', async () => {
+  it('gives new mappings and exports the context of their volume, and writes to ossea_volumes where a volume is', async () => {
     const dsn = await databaseWith(LIVE);
     await migrate(dsn, silentLogger);
     const { ledger } = ledgerOn(dsn);
@@ -324,7 +327,7 @@ describe('a live database with a hub', () => {
     expect(await rows(dsn, `SELECT device_path, status FROM ossea_volumes ${where}`)).toEqual([
       { device_path: '/dev/vdd', status: 'attached' },
     ]);
-    // What the hub does meanwhile must survive our next write.
+    // What other services write meanwhile must survive our next write.
     await server.query(
       `UPDATE device_mappings SET operation_mode = 'failover' WHERE vm_context_id = 'context-1'`,
       [],
@@ -340,7 +343,7 @@ describe('a live database with a hub', () => {
     ]);
   });
 
-  it('loses mapping and export when the hub deletes the context', async () => {
+  it('loses mapping and export when the row of ossea_volumes is deleted with its context', async () => {
     const dsn = await databaseWith(LIVE);
     await migrate(dsn, silentLogger);
     await server.query('DELETE FROM vm_replication_contexts', [], dsn.database);

@@ -33,7 +33,7 @@ const away = { code: 'DATABASE_UNAVAILABLE', status: 503 };
 const fail = () => Promise.reject(new Error('it should have been refused'));
 
 describe('the database goes away', () => {
-  it('everything says so while it is down, and works again by itself when it is back', async () => {
+  it('every call fails with the reason while it is down, and works again by itself when it is back', async () => {
     const epoch = await ledger.takeOver(APPLIANCE, 'test');
     await server.kill();
     // More often than the pool has connections: a failed attempt must not use one up.
@@ -68,7 +68,7 @@ describe('the database goes away', () => {
     expect((await ledger.takeOver(APPLIANCE, 'test')).number).toBeGreaterThan(0);
   });
 
-  it('a statement that is interrupted is not taken for an answer', async () => {
+  it('an interrupted statement is not taken for an answer', async () => {
     await server.query('CREATE TABLE IF NOT EXISTS numbers (n INT)', [], dsn.database);
     let runs = 0;
     const sum = await pool.transaction(async (tx) => {
@@ -104,8 +104,8 @@ describe('the database goes away', () => {
   });
 });
 
-describe('transactions in each other’s way', () => {
-  it('the victim of a deadlock runs again, and both come to their end', async () => {
+describe('conflicting transactions', () => {
+  it('the victim of a deadlock is run again, and both transactions commit', async () => {
     await server.query(
       'CREATE TABLE counters (name VARCHAR(8) PRIMARY KEY, n INT NOT NULL)',
       [],

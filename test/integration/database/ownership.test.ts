@@ -79,14 +79,15 @@ describe('the appliance lock', () => {
     expect(await lock.acquire(APPLIANCE)).toBe(true);
   });
 
-  it('is let go by the server when the host of the holder has vanished without a word', async () => {
+  it('is released by the server when the host of the holder has vanished without closing the connection', async () => {
     const holding = spawn(process.execPath, ['--import', 'tsx', HOLDER, server.dsn, APPLIANCE], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     try {
       const [said] = await once(holding.stdout, 'data');
       expect(String(said)).toBe('held\n');
-      // A stopped process keeps its connection and says nothing any more, like a host that has lost its power.
+      // A stopped process keeps its connection and says nothing any more, like a host that has lost its
+      // power.
       holding.kill('SIGSTOP');
       const { lock } = newLock();
       expect(await lock.acquire(APPLIANCE)).toBe(false);
@@ -96,7 +97,7 @@ describe('the appliance lock', () => {
     }
   });
 
-  it('does not tell anybody when it was released on purpose', async () => {
+  it('does not report a loss when it was released on purpose', async () => {
     const { lock, losses } = newLock();
     await lock.acquire(APPLIANCE);
     await lock.release();

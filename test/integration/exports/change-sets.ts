@@ -123,7 +123,7 @@ export class ChangeSetRun {
     const kind = this.random();
     if (kind < 0.15) return this.server.publish(this.target(volume));
     if (kind < 0.35) {
-      // The disk vanishes first, as in a surprise.
+      // The disk disappears first, without an operation.
       await this.unplug(volume);
       return this.server.withdraw(volume.name);
     }

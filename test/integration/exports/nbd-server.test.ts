@@ -11,7 +11,10 @@ import type { ExportTarget } from '~/server/exports/export-server';
 import { exportName } from '~/server/exports/naming';
 import { NbdServerExports } from '~/server/exports/nbd-server/nbd-server';
 
-/** The real nbd-server of this machine: what is published answers, what is withdrawn leads to nothing, clients are not cut. */
+/**
+ * The real nbd-server of this machine: what is published answers, what is withdrawn leads to nothing, clients
+ * are not cut.
+ */
 const run = promisify(execFile);
 const MIB = 1024 ** 2;
 let dir: string;
@@ -106,7 +109,7 @@ describe('exports through the real nbd-server', () => {
     expect(await firstByte(disk.name)).toBe(0x33);
   });
 
-  it('a broken file of somebody else keeps the whole server from starting: the reason is told, and it recovers', async () => {
+  it('a broken file of somebody else keeps the whole server from starting: the reason is reported, and it recovers', async () => {
     const disk = target(1, await plug('vdb', 0x66));
     const foreign = join(nbd.configDir, 'broken.conf');
     await appendFile(foreign, '[broken\nexportname');

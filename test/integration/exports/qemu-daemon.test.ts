@@ -10,7 +10,10 @@ import { ensurePackages } from '~/lab/packages';
 import { type StorageDaemon, startStorageDaemon } from '~/lab/storage-daemon';
 import { Walk } from '../daemon/walk';
 
-/** The built daemon with NBD_BACKEND=qemu-storage-daemon, whose server has every exported disk open all the time. */
+/**
+ * The built daemon with NBD_BACKEND=qemu-storage-daemon, whose server has every exported disk open all the
+ * time.
+ */
 const run = promisify(execFile);
 const GIB = 1024 ** 3;
 let dir: string;
@@ -96,7 +99,7 @@ describe('a daemon with qemu-storage-daemon', () => {
       expect((await run('ls', ['-l', `/proc/${pid}/fd`])).stdout).not.toContain('/dev/vd');
   });
 
-  it('a connected client is a reason to refuse a detach; another volume is not its business', async () => {
+  it('a connected client is a reason to refuse a detach; a client of another volume is not', async () => {
     const busy = await walk.create('qsd-busy');
     const idle = await walk.create('qsd-idle');
     await Promise.all([walk.attach(busy), walk.attach(idle)]);
@@ -108,7 +111,7 @@ describe('a daemon with qemu-storage-daemon', () => {
     await walk.detach(busy);
   });
 
-  it('force cuts the client', async () => {
+  it('force disconnects the client', async () => {
     const volumeId = await walk.create('qsd-force');
     await walk.attach(volumeId);
     const client = await connect(volumeId);

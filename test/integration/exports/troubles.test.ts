@@ -16,7 +16,10 @@ import { exportName } from '~/server/exports/naming';
 import { NbdServerExports, type NbdServerOptions } from '~/server/exports/nbd-server/nbd-server';
 import { StorageDaemonExports } from '~/server/exports/storage-daemon/storage-daemon';
 
-/** A full disk, a read-only folder, no permission, no server, a wrong pid: told clearly, undone, and over when the cause is over. */
+/**
+ * A full disk, a read-only folder, no permission, no server, a wrong pid: told clearly, undone, and over when
+ * the cause is over.
+ */
 const run = promisify(execFile);
 const SIZE = 1024 ** 2;
 let dir: string;
@@ -251,7 +254,7 @@ describe('what can go wrong around qemu-storage-daemon', () => {
     expect((await exports.health()).status).toBe('unhealthy');
   });
 
-  it('somebody else listens on the QMP socket: nothing is started over it, nothing is believed', async () => {
+  it('somebody else listens on the QMP socket: nothing is started in its place, and its answers are not used', async () => {
     const { qsd, exports } = await createQemu();
     squatter = createServer((socket) => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n')).listen(qsd.qmpSocket);
     await once(squatter, 'listening');
@@ -262,7 +265,7 @@ describe('what can go wrong around qemu-storage-daemon', () => {
     expect((await exports.health()).status).toBe('unhealthy');
   });
 
-  it('the disk cannot be opened: what qemu says is told, and nothing stays behind', async () => {
+  it('the disk cannot be opened: the message of qemu is reported, and nothing stays behind', async () => {
     const { qsd, exports } = await createQemu();
     const one = await disk(0);
     await exports.publish(await disk(1));
@@ -285,7 +288,7 @@ describe('what can go wrong around qemu-storage-daemon', () => {
       expect((await run('ls', ['-l', `/proc/${pid}/fd`])).stdout).not.toContain(one.devicePath);
   });
 
-  it('its socket was removed: it still serves, so nothing is called withdrawn', async () => {
+  it('its socket was removed: it still serves, so nothing is reported as withdrawn', async () => {
     const { qsd, exports } = await createQemu();
     const one = await disk(0);
     await exports.publish(one);

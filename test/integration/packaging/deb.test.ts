@@ -83,7 +83,7 @@ describe('the Debian package', () => {
     }
   });
 
-  it('has a base configuration for nbd-server that the daemon has nothing against', () => {
+  it('has a base configuration for nbd-server that the daemon accepts', () => {
     const text = plain.read('etc/volume-daemon/nbd-server.conf');
     expect(baseProblems(text, { port: 10_809, configDir: '/etc/nbd-server/conf.d', listen: null })).toEqual(
       [],
@@ -147,7 +147,7 @@ describe('the Debian package', () => {
     expect(Number(/exposure level for \S+: (\d+\.\d+)/.exec(said)?.[1])).toBeLessThanOrEqual(2.5);
   });
 
-  it('brings Node and its licence when it is asked to, and runs with that one', () => {
+  it('includes Node and its licence on request, and runs with that Node', () => {
     const { read, tree } = unpack('node', { withNode: true });
     const node = join(tree, 'usr/lib/volume-daemon/bin/node');
     expect(run(node, '--version').trim()).toBe(process.version);

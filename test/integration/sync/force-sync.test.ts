@@ -6,8 +6,9 @@ import { expectedSerial } from '~/server/devices/correlation';
 import { Walk } from '../daemon/walk';
 
 /**
- * Sync on the built server with MariaDB, nbd-server and a CloudStack of more than 500 volumes, which is more than it shows on one
- * page. What is wrong is made behind the daemon's back, as other people's hands and other programs do it.
+ * Sync on the built server with MariaDB, nbd-server and a CloudStack of more than 500 volumes, which is more
+ * than it shows on one page. What is wrong is made behind the daemon's back, as other people's hands and
+ * other programs do it.
  */
 const GIB = 1024 ** 3;
 const DATABASE = 'migratekit_oma';
@@ -75,7 +76,9 @@ function tally({ report }: Reply): Record<string, number> {
 const sql = (statement: string, values: readonly unknown[] = []) =>
   walk.lab.database.query(statement, values, DATABASE);
 
-/** Everything that sync may write: rows, journal, export files and links; and what CloudStack was made to do. */
+/**
+ * Everything that sync may write: rows, journal, export files and links; and what CloudStack was made to do.
+ */
 async function everything(): Promise<unknown> {
   const tables = ['device_mappings', 'nbd_exports', 'volume_operation_steps', 'volume_operations'];
   const rows = await Promise.all(tables.map((table) => sql(`SELECT * FROM ${table} ORDER BY id`)));
@@ -109,7 +112,7 @@ const listings = () =>
     .filter(({ what, detail }) => what === 'call' && detail === 'listVolumes').length;
 
 describe('force-sync with more volumes than fit on a page', () => {
-  it('shows every page of CloudStack once per run', async () => {
+  it('reads every page of CloudStack once per run', async () => {
     const before = listings();
     const { report } = await forceSync(true);
     const pages = Math.ceil((HERE + ELSEWHERE + DETACHED + 2) / 500);
@@ -146,7 +149,7 @@ describe('force-sync with more volumes than fit on a page', () => {
     expect(await everything()).toEqual(settled);
   });
 
-  it('a dry run tells what a real one does and writes nothing; a second run is empty', async () => {
+  it('a dry run reports what a real one does and writes nothing; a second run is empty', async () => {
     const unsafe = { 'ghost-disk reported': 2, 'phantom-attach reported': 2 };
     for (let attempt = 0; ; attempt += 1) {
       const others = othersRuns();

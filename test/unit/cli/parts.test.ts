@@ -46,7 +46,7 @@ describe('where the daemon is', () => {
     expect(place({}, {}).tokenFile).toBeNull();
   });
 
-  it('two answers to one question are refused', () => {
+  it('contradicting options are refused', () => {
     expect(() => place({ url: 'http://x', socket: '/a' }, {})).toThrow('contradict');
     expect(() => place({ url: 'mailto:x' }, {})).toThrow('is not a URL');
   });
@@ -80,7 +80,7 @@ describe('values', () => {
     expect(() => parseSize(text, '--size')).toThrow('is not a size');
   });
 
-  it('pairs keep what follows the first =', () => {
+  it('pairs keep everything after the first =', () => {
     expect(parsePairs('a=1,b=x=y,c=', '--metadata')).toEqual({ a: '1', b: 'x=y', c: '' });
     expect(() => parsePairs('a', '--metadata')).toThrow('has no value');
   });
@@ -114,13 +114,13 @@ describe('tables', () => {
   ];
   const plain = { headers: true, color: false };
 
-  it('are aligned, with a dash for what there is not', () => {
+  it('are aligned, with a dash for absent values', () => {
     expect(renderTable(pick(columns, undefined), rows, plain)).toBe(
       'NAME       SIZE\nä          1\nlong name  -\n',
     );
   });
 
-  it('colours change no width', () => {
+  it('colours do not change widths', () => {
     const coloured = renderTable(pick(columns, 'size,name'), rows, { headers: false, color: true });
     expect(coloured).toBe('\u001b[31m1\u001b[39m  ä\n\u001b[31m-\u001b[39m  long name\n');
     expect(paint('bad', 'x', false)).toBe('x');
@@ -132,7 +132,7 @@ describe('tables', () => {
     );
   });
 
-  it('what could speak to the terminal is made visible', () => {
+  it('control characters are made visible', () => {
     expect(visible('a\u001b]0;x\u0007\r\n\u009b\u202e')).toBe(
       'a\\u001b]0;x\\u0007\\u000d\\u000a\\u009b\\u202e',
     );
@@ -149,7 +149,7 @@ describe('the event stream', () => {
     return events;
   };
 
-  it('is read however it is cut, comments and all', async () => {
+  it('is read however the network splits it, comments included', async () => {
     const text =
       'retry: 1000\n\n: heartbeat\n\nid: 7\nevent: operation\ndata: {"a":"ü"}\n\nevent: device\r\ndata: x\r\ndata: y\r\n\r\n';
     const expected = [
@@ -161,7 +161,7 @@ describe('the event stream', () => {
     expect(await all(...single)).toEqual(expected);
   });
 
-  it('an event without its end is none', async () => {
+  it('an unfinished event is ignored', async () => {
     expect(await all('id: 1\ndata: x\n')).toEqual([]);
   });
 
@@ -180,7 +180,7 @@ describe('entries of the journal', () => {
     for (const text of texts) expect(text).toMatch(/^attach-volume: ./);
   });
 
-  it('reasons are told, and cannot speak to the terminal', () => {
+  it('reasons are shown without control characters', () => {
     expect(entry('waiting', { reason: 'job\u001b[2J' })).toBe('attach-volume: waiting: job\\u001b[2J');
     expect(entry('failing', { message: 'no disk' }, 'operation')).toBe('giving up: no disk');
   });

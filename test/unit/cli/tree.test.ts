@@ -30,7 +30,7 @@ function understand(line: string): void {
 }
 
 describe('the command tree', () => {
-  it('has the nouns that were asked for', () => {
+  it('has the nouns of the specification', () => {
     expect(NOUNS.map(({ name }) => name)).toEqual(
       expect.arrayContaining(
         'volume device operation export vm health sync task check events completion'.split(' '),
@@ -63,14 +63,14 @@ describe('the command tree', () => {
         if (field !== undefined) expect(document).toContain(`"${field}"`);
   });
 
-  it('no option of a command hides one of every command', () => {
+  it('no option of a command hides a global option', () => {
     for (const { verb, name } of ALL) {
       const twice = Object.keys(verb.args).filter((option) => option in GLOBALS);
       expect(twice, name).toEqual([]);
     }
   });
 
-  it('what the error catalogue tells people to type exists', () => {
+  it('every command that the error catalogue suggests exists', () => {
     const named = Object.values(ERRORS).flatMap(({ fix }) => fix.match(/volumectl [a-z ]*[a-z]/g) ?? []);
     expect(named.length).toBeGreaterThan(0);
     for (const line of named) expect(() => understand(line)).not.toThrow();
@@ -86,7 +86,7 @@ describe('arguments', () => {
     expect(nearest(word, known)).toBe(near);
   });
 
-  it('options before the command go behind it, with their values', () => {
+  it('options before the command are moved behind it, with their values', () => {
     expect(optionsLast(['--json', '--url', 'x', 'volume', 'list', '-q'], GLOBALS)).toEqual(
       'volume list -q --json --url x'.split(' '),
     );
@@ -151,7 +151,10 @@ describe('the completions', () => {
   const script = (shell: 'bash' | 'zsh' | 'fish') =>
     new URL(`../../../packaging/cli/volumectl.${shell}`, import.meta.url).pathname;
 
-  /** What bash offers for a line with the cursor at its end. `volumectl` itself is a function that says what it was asked. */
+  /**
+   * What bash offers for a line with the cursor at its end. `volumectl` itself is a function that says what
+   * it was asked.
+   */
   function offered(line: string): string[] {
     const program = `
       volumectl() { echo "asked:$1-$2"; }

@@ -12,7 +12,7 @@ import { cannedClient, configRow } from './canned-server';
 
 const KEY = Buffer.alloc(32, 7);
 
-/** As the hub writes it: base64 of nonce, ciphertext and tag. */
+/** As other services write it: base64 of nonce, ciphertext and tag. */
 function encrypted(text: string, key = KEY): string {
   const nonce = randomBytes(12);
   const cipher = createCipheriv('aes-256-gcm', key, nonce);
@@ -26,7 +26,7 @@ describe('credentials of ossea_configs', () => {
     expect(readCredential(` ${encrypted('geheim-ä')}\n`, KEY)).toBe('geheim-ä');
   });
 
-  it('what was encrypted with another key, or was changed, is taken as it stands and so refused by CloudStack', () => {
+  it('what was encrypted with another key, or was changed, is used unchanged and so refused by CloudStack', () => {
     const stored = encrypted('secret', Buffer.alloc(32, 8));
     expect(readCredential(stored, KEY)).toBe(stored);
     const changed = Buffer.from(encrypted('secret'), 'base64');
@@ -49,7 +49,7 @@ describe('credentials of ossea_configs', () => {
 });
 
 describe('the active configuration', () => {
-  it('nobody is active: the error says what to do, and no call is made', async () => {
+  it('no active row: the error says what to do, and no call is made', async () => {
     const client = cannedClient([configRow({ isActive: false })]);
     await expect(client.cloud.capabilities()).rejects.toMatchObject({
       kind: 'configuration',
@@ -60,7 +60,7 @@ describe('the active configuration', () => {
     expect(client.cloud.statistics().calls).toBe(0);
   });
 
-  it('of several active rows the first (the newest) counts, and that is said once', async () => {
+  it('of several active rows the newest is used, which is logged once', async () => {
     const rows = [configRow({ name: 'new', apiKey: 'new-key' }), configRow({ name: 'old' })];
     const client = cannedClient(rows);
     expect((await client.settings.active())?.apiKey).toBe('new-key');
@@ -160,7 +160,7 @@ describe('what a failed job says about trying again', () => {
 });
 
 describe('small things', () => {
-  it('jobs are looked at quickly at first, and never more often than a tenth of their time', () => {
+  it('jobs are polled quickly at first, and never more often than every tenth of their age', () => {
     expect(jobPollDelay(0, 0)).toBe(LIMITS.JOB_POLL_FIRST_MS);
     expect(jobPollDelay(1_000, 10 * 60_000)).toBe(LIMITS.JOB_POLL_MAX_MS);
     let elapsed = 0;

@@ -112,7 +112,7 @@ describe('lists', () => {
     expect(server.requests.every(({ parameters }) => parameters.get('listall') === 'true')).toBe(true);
   });
 
-  it('what slips from one page to the next while they are read is listed once', async () => {
+  it('a row that moves to the next page while pages are read is listed once', async () => {
     const size = LIMITS.CLOUDSTACK_PAGE_SIZE;
     const pages = [
       Array.from({ length: size }, (_, index) => volume(index)),
@@ -132,7 +132,7 @@ describe('lists', () => {
     expect(server.requests.map(({ parameters }) => parameters.get('pagesize'))).toEqual(['500', '20', '20']);
   });
 
-  it('a server that never ends its list is left', async () => {
+  it('a list that never ends is given up', async () => {
     const full = Array.from({ length: LIMITS.CLOUDSTACK_PAGE_SIZE }, (_, index) => volume(index));
     say(ok('listZones', { count: 1e6, zone: full }));
     expect((await refused(client.cloud.listZones())).message).toContain(
@@ -177,7 +177,7 @@ describe('lists', () => {
     });
   });
 
-  it('a row without an id is no row, and the answer is not believed', async () => {
+  it('an answer with a row without an id is refused', async () => {
     say(ok('listVolumes', { count: 1, volume: [{ name: 'no id' }] }));
     const error = await refused(client.cloud.listVolumes({}));
     expect([error.kind, error.outcome, error.message]).toEqual([
@@ -213,7 +213,9 @@ describe('lists', () => {
   });
 });
 
-/** What each error says about trying again and about the effect of a change (docs: facts of CloudStack 4.20). */
+/**
+ * What each error says about trying again and about the effect of a change (docs: facts of CloudStack 4.20).
+ */
 const ERRORS: readonly [code: number, text: string, kind: string, outcome: string, transient: boolean][] = [
   [400, 'State changing command needs POST', 'unsupported', 'final', false],
   [405, 'method', 'unsupported', 'final', false],
@@ -252,7 +254,7 @@ describe('errors of CloudStack', () => {
     expect(server.requests, 'a change is never sent twice').toHaveLength(1);
   });
 
-  it('431 that only says the job id is taken proves that an earlier try arrived', async () => {
+  it('431 with "job id taken" proves that an earlier try arrived', async () => {
     say(fails('attachVolume', 431, `UUID: ${JOB} already exists so can't create/update with custom id`));
     const error = await refused(attach());
     expect([error.code, error.outcome]).toEqual([431, 'taken']);
@@ -324,7 +326,7 @@ describe('401', () => {
     expect([server.requests.length, client.readings]).toEqual([1, 2]);
   });
 
-  it('credentials that are wrong as well are not tried a third time', async () => {
+  it('when the new credentials are wrong too, there is no third try', async () => {
     say(unauthorized);
     await client.settings.active();
     client.rows = [configRow({ apiUrl: server.url, apiKey: 'also-wrong' })];
@@ -348,7 +350,7 @@ describe('401', () => {
   });
 });
 
-describe('answers that are none', () => {
+describe('invalid answers', () => {
   const NONSENSE: readonly [what: string, answer: CannedAnswer, reason: RegExp][] = [
     [
       'a page of a load balancer',
@@ -364,7 +366,7 @@ describe('answers that are none', () => {
     ['HTTP 503 without content', { status: 503 }, /it is empty/],
   ];
 
-  it.each(NONSENSE)('%s: nobody knows what has happened', async (_what, answer, reason) => {
+  it.each(NONSENSE)('%s: the outcome is unknown', async (_what, answer, reason) => {
     say(answer);
     const error = await refused(attach());
     expect([error.kind, error.outcome, error.transient]).toEqual(['network', 'unknown', true]);

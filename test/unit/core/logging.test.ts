@@ -163,7 +163,7 @@ describe('fields', () => {
     });
   });
 
-  it('that throw when they are looked at do not make logging throw', () => {
+  it('that throw when they are read do not make logging throw', () => {
     const trap = new Proxy(
       {},
       {

@@ -72,7 +72,7 @@ describe('the journal as durations', () => {
     });
   });
 
-  it('an operation begun by an earlier process counts from its acceptance; one that nobody knows does not count', async () => {
+  it('an operation begun by an earlier process is measured from its acceptance; an unknown one is not measured', async () => {
     const seen = follow((id) => (id === ID ? ({ type: 'detach', createdAt: 0 } as Operation) : null));
     seen.write(5000, 'detach-volume', 'finished', { outcome: 'ok' });
     seen.write(6000, 'operation', 'completed');
@@ -93,7 +93,7 @@ describe('the journal as durations', () => {
   });
 });
 
-it('docs/monitoring.md tells every metric, its labels and its meaning', async () => {
+it('docs/guides/monitoring.md tells every metric, its labels and its meaning', async () => {
   const registry = new Registry();
   createCatalogue(registry);
   const ours = registry.getMetricsAsArray().filter(({ name }) => name.startsWith('volume_daemon_'));
@@ -102,6 +102,6 @@ it('docs/monitoring.md tells every metric, its labels and its meaning', async ()
     const help: string = Reflect.get(metric, 'help');
     return `| \`${metric.name}\` | ${labels.map((label) => `\`${label}\``).join(', ')} | ${help} |`;
   });
-  const document = readFileSync(new URL('../../../docs/monitoring.md', import.meta.url), 'utf8');
+  const document = readFileSync(new URL('../../../docs/guides/monitoring.md', import.meta.url), 'utf8');
   expect(document.split('\n').filter((line) => line.startsWith('| `volume_daemon_'))).toEqual(rows);
 });

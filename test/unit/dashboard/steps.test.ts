@@ -56,7 +56,7 @@ const ATTACH = journal(
 );
 
 describe('the journal as steps', () => {
-  it('an ended operation: what it did, with the time of each step', () => {
+  it('a terminal operation: what it did, with the time of each step', () => {
     const steps = stepsOf(operation('completed'), ATTACH);
     expect(shape(steps)).toEqual([
       ['attach-volume', 'done', 1000],
@@ -79,7 +79,7 @@ describe('the journal as steps', () => {
     ]);
   });
 
-  it('entries in any order tell the same', () => {
+  it('the order of entries does not matter', () => {
     expect(stepsOf(operation('completed'), [...ATTACH].reverse())).toEqual(
       stepsOf(operation('completed'), ATTACH),
     );

@@ -129,14 +129,14 @@ describe('parameters', () => {
       expect(() => withParameters(query)).toThrow(/use tls=true/);
   });
 
-  it('names of Object.prototype are parameters like any other', () => {
+  it('names of Object.prototype are ordinary parameters', () => {
     expect(withParameters('constructor=1').notes).toEqual([
       'the parameter constructor is not known and ignored',
     ]);
   });
 });
 
-describe('what is wrong is said, the password never', () => {
+describe('mistakes are reported without the password', () => {
   const SECRET = 'hunter2';
   it.each([
     ['', /empty/],

@@ -47,7 +47,7 @@ function refusal(
   }
 }
 
-describe('who the daemon takes itself for', () => {
+describe('which VM the daemon believes to be', () => {
   it('unknown: attach and detach are refused, with what to set', async () => {
     const { identity } = make({});
     await identity.resolve();
@@ -82,7 +82,7 @@ describe('who the daemon takes itself for', () => {
     expect(await identity.verify()).toMatchObject({ verdict: 'confirmed' });
   });
 
-  it('a copied VM brings the table of its original: the conflict is kept in view and said once', async () => {
+  it('a copied VM brings the table of its original: the conflict stays visible and is logged once', async () => {
     const { identity, told } = make({ table: A, firmware: B });
     const conflict = `the SMBIOS UUID of this machine says ${B}, but ossea_configs.oma_vm_id says ${A}`;
     for (let time = 0; time < 3; time += 1) {
@@ -99,7 +99,7 @@ describe('who the daemon takes itself for', () => {
     ]);
   });
 
-  it('all three differ: the environment counts, both others are named', async () => {
+  it('all three differ: the environment wins, both others are named', async () => {
     const { identity } = make({ environment: A, table: B, firmware: 'cccccccc-3333-4333-8333-cccccccccccc' });
     const { vmId, source, conflicts } = await identity.resolve();
     expect([vmId, source, conflicts.length]).toEqual([A, 'OMA_VM_ID', 2]);

@@ -8,7 +8,7 @@ const resolve = (configuredVmId: string | null, osseaVmId: string | null, produc
   resolveAppliance({ configuredVmId, osseaVmId, productUuid });
 
 describe('which VM the daemon runs on', () => {
-  it('OMA_VM_ID is stronger than the table and the firmware, and what they say otherwise is told', () => {
+  it('OMA_VM_ID is stronger than the table and the firmware, and the differing sources are reported', () => {
     expect(resolve(A, B, B)).toEqual({
       vmId: A,
       source: 'OMA_VM_ID',
@@ -27,7 +27,7 @@ describe('which VM the daemon runs on', () => {
     });
   });
 
-  it('the firmware answers when nobody else does', () => {
+  it('the firmware is used when no other source is set', () => {
     expect(resolve(null, null, A)).toEqual({ vmId: A, source: 'smbios', conflicts: [] });
     expect(resolve('', '  ', A)).toEqual({ vmId: A, source: 'smbios', conflicts: [] });
   });
@@ -40,7 +40,7 @@ describe('which VM the daemon runs on', () => {
     expect(resolve(null, null, null)).toEqual({ vmId: null, source: null, conflicts: [] });
   });
 
-  it('a value that is no VM id is said to be so and not used', () => {
+  it('a value that is no VM id is reported and not used', () => {
     expect(resolve(null, 'i-2-30-VM', A)).toEqual({
       vmId: A,
       source: 'smbios',

@@ -15,7 +15,7 @@ function channel(capacity = 100) {
 const names = ({ events }: { events: readonly { device: { name: string } }[] }) =>
   events.map(({ device }) => device.name);
 
-describe('the correlation channel', () => {
+describe('the event ring', () => {
   it('lets every waiter see every event: reading consumes nothing', async () => {
     const { made, publish } = channel();
     const waiters = [made.next(0, { timeout: 1_000 }), made.next(0, { timeout: 1_000 })];
@@ -45,7 +45,7 @@ describe('the correlation channel', () => {
     expect(names(made.read(made.cursorSince(clock.monotonic())))).toEqual([]);
   });
 
-  it('tells a waiter who was overtaken to look for himself', async () => {
+  it('tells a waiter who missed events to look at the devices', async () => {
     const { made, publish } = channel(3);
     for (const name of ['vdb', 'vdc', 'vdd', 'vde']) publish(name);
     const batch = await made.next(0, { timeout: 1_000 });

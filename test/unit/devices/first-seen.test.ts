@@ -10,8 +10,8 @@ import { ManualClock } from './manual-clock';
 import { GIB, VOLUME } from './worlds';
 
 /**
- * A guest without serials, where only size and time tell disks apart, and a daemon that dies between the plug and the mapping: the
- * next process has not seen the disk come.
+ * A guest without serials, where only size and time tell disks apart, and a daemon that dies between the plug
+ * and the mapping: the next process has not seen the disk come.
  */
 class Mute {
   readonly clock = new ManualClock();
@@ -110,7 +110,7 @@ describe('a crash between the plug and the mapping, without serials', () => {
     });
   });
 
-  it('a letter that changed hands while nobody looked is the appearance of the disk that has it now', async () => {
+  it('a letter that was reassigned between two looks counts as the appearance of its present disk', async () => {
     const { mute, watcher } = await afterCrash();
     await watcher.stop();
     await mute.guest.unplug(VOLUME);
@@ -143,7 +143,7 @@ describe('a crash between the plug and the mapping, without serials', () => {
     expect(next.snapshot().appearances?.map(({ at }) => at)).toEqual(Array(2).fill(mute.clock.now()));
   });
 
-  it('an appearance that is still in the channel is told once', async () => {
+  it('an appearance that is still in the ring is reported once', async () => {
     const mute = new Mute();
     const watcher = await mute.daemon();
     await mute.plug();
@@ -151,7 +151,7 @@ describe('a crash between the plug and the mapping, without serials', () => {
     expect(watcher.recentEvents().map(({ type, sequence }) => [type, sequence])).toEqual([['added', 1]]);
   });
 
-  it('more events than the channel holds do not make a new disk an old one', async () => {
+  it('more events than the ring holds do not make a new disk an old one', async () => {
     const mute = new Mute();
     const watcher = await mute.daemon();
     await mute.plug();

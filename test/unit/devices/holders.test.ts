@@ -106,7 +106,7 @@ describe('a disk in use', () => {
     expect(await holders([43])).toHaveLength(1);
   });
 
-  it('is told from vdbb and from its partitions', async () => {
+  it('is distinguished from vdbb and from its partitions', async () => {
     tree.plug('vdbb', { dev: '253:240', diskseq: 9 });
     tree.write('sys/vdb/vdbb1/dev', '253:241\n');
     tree.write(

@@ -32,7 +32,7 @@ function setUp() {
 }
 
 describe('reading a serial', () => {
-  it('happens once per plug, on the side, and rings when it is known', async () => {
+  it('happens once per plug, in the background, and reports when it is known', async () => {
     const { here, reader, rings } = setUp();
     expect(reader.ask('vdb#7', 'b')).toMatchObject({ serial: null, serialState: 'pending' });
     expect(reader.ask('vdb#7', 'b')).toMatchObject({ serialState: 'pending' });
@@ -53,7 +53,7 @@ describe('reading a serial', () => {
     expect(here.asked).toEqual(['b', 'b']);
   });
 
-  it('of a disk that is gone meanwhile ends unheard', async () => {
+  it('that is still in flight when the disk has gone is ignored', async () => {
     const { here, reader, rings } = setUp();
     reader.ask('vdb#7', 'b');
     reader.keepOnly(new Set());

@@ -183,8 +183,8 @@ describe('the disk that the system runs from', () => {
   });
 });
 
-describe('the doorbell', () => {
-  it('rings for disks that come and go in /dev', async () => {
+describe('the watch on /dev', () => {
+  it('reports disks that come and go in /dev', async () => {
     const rung = nextRing();
     tree.plug('vdb');
     await rung.heard;
@@ -197,7 +197,7 @@ describe('the doorbell', () => {
     stop();
   });
 
-  it('rings when a slow serial has become known', async () => {
+  it('reports when a slow serial has become known', async () => {
     const rung = nextRing();
     tree.plug('vdc', { diskseq: 9 });
     await guest.look();
@@ -220,7 +220,7 @@ describe('the firmware', () => {
     expect(await guest.productUuid()).toBe('0f3c9a51-7be2-4d60-9a44-c1d2e3f40516');
   });
 
-  it('tells nothing that is no UUID, and nothing when it is not there', async () => {
+  it('gives nothing that is no UUID, and nothing when it is absent', async () => {
     expect(await guest.productUuid()).toBeNull();
     tree.write('dmi/product_uuid', 'To be filled by O.E.M.\n');
     expect(await guest.productUuid()).toBeNull();

@@ -74,7 +74,7 @@ const byName = (name: string) => (snapshot: DeviceSnapshot) =>
   snapshot.devices.find((device) => device.name === name) ?? null;
 
 describe('the first look', () => {
-  it('of a daemon without an inventory is no news', async () => {
+  it('of a daemon without an inventory makes no events', async () => {
     const { guest, watcher, events } = setUp();
     guest.devices = [disk()];
     await watcher.start();
@@ -99,7 +99,7 @@ describe('the first look', () => {
     );
   });
 
-  it('may fail; the first one that works is then no news', async () => {
+  it('may fail; the first one that works then makes no events', async () => {
     const { guest, watcher, events } = setUp();
     guest.failure = new Error('EIO');
     await watcher.start();
@@ -142,7 +142,7 @@ describe('scanning', () => {
     expect(guest.looks).toBe(3);
   });
 
-  it('scans at once when /dev rings', async () => {
+  it('scans at once when /dev changes', async () => {
     const { guest, watcher, events } = setUp();
     await watcher.start();
     guest.devices = [disk()];
@@ -196,7 +196,7 @@ describe('a guest that cannot be read', () => {
     ]);
   });
 
-  it('is told apart from one that nobody looks at', async () => {
+  it('is distinguished from one that is not looked at', async () => {
     const { clock, watcher } = setUp();
     expect(watcher.health().status).toBe('unknown');
     await watcher.start();
@@ -270,7 +270,7 @@ describe('waiting for a device', () => {
     expect(asked).toBe(0);
   });
 
-  it('ends when the daemon stops, and the watcher rests', async () => {
+  it('ends when the daemon stops, and the watcher scans no more', async () => {
     const { clock, guest, watcher } = setUp();
     await watcher.start();
     const waited = watcher.waitFor(byName('vdb'), { timeout: 30_000 });

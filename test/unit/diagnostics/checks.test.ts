@@ -42,7 +42,7 @@ function cloudstack(change: Partial<DiagnosticCloud> = {}, verdict = 'confirmed'
 }
 
 describe('check cloudstack', () => {
-  it('is content when the key may make every call of ours', async () => {
+  it('finds nothing when the key may make every call of ours', async () => {
     const report = await cloudstack();
     expect(report).toMatchObject({
       ok: true,
@@ -55,7 +55,7 @@ describe('check cloudstack', () => {
     );
   });
 
-  it('never tells the keys', async () => {
+  it('never shows the keys', async () => {
     expect(JSON.stringify(await cloudstack())).not.toContain('canary');
   });
 
@@ -116,7 +116,7 @@ describe('check database', () => {
     migrations: ids.map((id) => ({ id, appliedAt: 1 })),
   });
 
-  it('is content with a server in time whose schema is ours', async () => {
+  it('finds nothing with a correct clock and our schema', async () => {
     expect(await database(async () => facts(['001-a', '002-b', '003-later']))).toMatchObject({
       ok: true,
       version: '10.11',
@@ -132,7 +132,7 @@ describe('check database', () => {
     ]);
   });
 
-  it('a database that is away is the answer', async () => {
+  it('reports a database that is away', async () => {
     const report = await database(() =>
       Promise.reject(new DaemonError('DATABASE_UNAVAILABLE', 'away: refused')),
     );

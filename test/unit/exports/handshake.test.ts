@@ -3,7 +3,10 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { listExports, probeExport } from '~/server/exports/protocol/handshake';
 
-/** Servers that are silent, hostile or broken: the probe says what is wrong, within its time, and never throws. */
+/**
+ * Servers that are silent, hostile or broken: the probe says what is wrong, within its time, and never
+ * throws.
+ */
 let server: Server | null = null;
 const sockets = new Set<Socket>();
 afterEach(() => {
@@ -68,7 +71,7 @@ describe('the NBD handshake against other servers', () => {
     });
   });
 
-  it('something else, an old style, and a hang-up', async () => {
+  it('another protocol, the old style, and a closed connection', async () => {
     expect(
       await probeExport(await serve((socket) => socket.write('HTTP/1.1 400 Bad Request\r\n\r\n')), 'x'),
     ).toMatchObject({ ok: false, reason: 'protocol' });
@@ -93,7 +96,7 @@ describe('the NBD handshake against other servers', () => {
     });
   });
 
-  it('an acceptance without a size is not believed', async () => {
+  it('an acknowledgement without a size is refused', async () => {
     expect(await probeExport(await serve(answering((option) => reply(option, 1))), 'x')).toMatchObject({
       ok: false,
       reason: 'protocol',
@@ -137,14 +140,14 @@ describe('the NBD handshake against other servers', () => {
     return head;
   };
 
-  it('properties without end, and a size beyond all numbers', async () => {
+  it('endless properties, and a size beyond exact numbers', async () => {
     const endless = answering(() => Buffer.concat(Array.from({ length: 1000 }, () => info(1n))));
     expect(await probeExport(await serve(endless), 'x')).toMatchObject({ ok: false, reason: 'protocol' });
     const absurd = answering(() => info(2n ** 63n));
     expect(await probeExport(await serve(absurd), 'x')).toMatchObject({ ok: false, reason: 'protocol' });
   });
 
-  it('one byte now and then does not hold it longer than its time', async () => {
+  it('a server that sends single bytes slowly does not extend the time limit', async () => {
     const dripping = await serve((socket) => {
       let sent = 0;
       const drip = setInterval(() => {
@@ -159,7 +162,7 @@ describe('the NBD handshake against other servers', () => {
     });
   });
 
-  it('a hang-up in the middle of every piece of the answer', async () => {
+  it('a connection closed in the middle of every piece of the answer', async () => {
     const whole = Buffer.concat([GREETING, info(1024n ** 2n), reply(7, 1)]);
     for (let length = 0; length < whole.length; length += 5) {
       const broken = await serve((socket) => socket.end(whole.subarray(0, length)));
@@ -186,7 +189,7 @@ describe('the NBD handshake against other servers', () => {
     );
   });
 
-  it('an endless list of exports ends here', async () => {
+  it('an endless list of exports is cut off', async () => {
     const name = Buffer.concat([Buffer.from([0, 0, 0, 1]), Buffer.from('x')]);
     const endless = await serve((socket) => {
       socket.write(GREETING);

@@ -94,12 +94,12 @@ describe('a QMP conversation', () => {
     await expect(ask(64 * 1024)).rejects.toMatchObject({ kind: 'broken', message: /more than 65536 bytes/ });
   });
 
-  it('a hang-up', async () => {
+  it('a closed connection', async () => {
     await serve((socket) => socket.end(GREETING));
     await expect(ask()).rejects.toMatchObject({ kind: 'broken' });
   });
 
-  it('a refusal is told in its words, however many', async () => {
+  it('a refusal is reported with its text, however long', async () => {
     await serve(
       answering(
         (_command, id) =>
@@ -109,7 +109,7 @@ describe('a QMP conversation', () => {
     await expect(ask()).rejects.toMatchObject({ kind: 'refused', message: /^query: no: x{1,500}$/ });
   });
 
-  it('events in between are passed over, and lines may come in pieces', async () => {
+  it('events in between are skipped, and lines may come in pieces', async () => {
     await serve(
       answering((_command, id) => {
         const [socket] = sockets;

@@ -15,8 +15,8 @@ it('SECURITY.md names tests that there are', () => {
   expect([...new Set(missing)]).toEqual([]);
 });
 
-it('docs/guarantees.md names tests that there are', () => {
-  const named = [...read('docs/guarantees.md').matchAll(/`(test\/[\w/.-]+\.test\.ts)`/g)];
+it('docs/proofs/guarantees.md names tests that there are', () => {
+  const named = [...read('docs/proofs/guarantees.md').matchAll(/`(test\/[\w/.-]+\.test\.ts)`/g)];
   expect(named.length).toBeGreaterThan(20);
   const missing = named.filter(([, path = '']) => !existsSync(new URL(`../../../${path}`, import.meta.url)));
   expect(missing.map(([, path]) => path)).toEqual([]);

@@ -39,7 +39,7 @@ describe('attach decides', () => {
     });
   });
 
-  it('never sends before earlier detach jobs of the volume have ended (a straggler would undo the attach)', () => {
+  it('never sends before earlier detach jobs of the volume have ended (an open detach job would undo the attach)', () => {
     const ready = { volume: volume() };
     expect(decideAttach(situation('attach', here, { facts: ready }))).toMatchObject({ do: 'read-obstacles' });
     expect(
@@ -115,7 +115,7 @@ describe('attach decides', () => {
     });
   });
 
-  it('after a lost reply of a call that CloudStack has had: only the volume can tell, once the job is lost too', () => {
+  it('after a lost reply of a call that reached CloudStack, and a lost job, only the volume shows what happened', () => {
     const facts = { job: { jobId: 'j1', found: 'unknown' as const } };
     expect(decideAttach(situation('attach', here, { steps: [intent], facts }))).toMatchObject({
       do: 'submit',
@@ -157,7 +157,7 @@ describe('attach decides', () => {
     ).toMatchObject({ do: 'intend' });
   });
 
-  it('gives up on a final refusal with the words of CloudStack', () => {
+  it('gives up on a final refusal with the text of CloudStack', () => {
     const refused: Step = [
       'attach-volume',
       'refused',

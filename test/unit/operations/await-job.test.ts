@@ -16,7 +16,10 @@ import { ManualClock } from '../devices/manual-clock';
 const GIB = 1024 ** 3;
 const DISKS = 6;
 
-/** The engine on a CloudStack whose jobs take a moment; tells every question about a job, in order with what became of the jobs. */
+/**
+ * The engine on a CloudStack whose jobs take a moment; tells every question about a job, in order with what
+ * became of the jobs.
+ */
 async function attachAllToOneVm() {
   const clock = new ManualClock();
   const guest = new MemoryGuest({ clock, random });

@@ -69,7 +69,7 @@ describe('create decides', () => {
     ).toMatchObject({ do: 'submit', jobId: 'j1' });
   });
 
-  it('adopts the one volume that the lost call made, and guesses between two never', () => {
+  it('adopts the one volume that the lost call made, and never guesses between two', () => {
     const steps = [checked, intent];
     const lost = { job: { jobId: 'j1', found: 'unknown' as const } };
     expect(

@@ -118,7 +118,7 @@ describe('detach decides', () => {
     expect(decideDetach(s)).toMatchObject({ state: 'failing', data: { code: 'DEVICE_STILL_PRESENT' } });
   });
 
-  it('says that a volume it never knew does not exist', () => {
+  it('reports an unknown volume as not existing', () => {
     expect(
       decideDetach(
         situation('detach', request, { facts: { volume: 'absent', mapping: 'none', gone: true } }),

@@ -52,7 +52,7 @@ describe('the folded journal', () => {
     expect(journal.mutation('attach-volume')).toMatchObject({ at: 'ended', outcome: 'unknown' });
   });
 
-  it('says that a step stands only until its undo', () => {
+  it('a step counts as done only until its undo', () => {
     const mapped = new Journal([entry('map', 'done')]);
     expect(mapped.standing('map', 'unmap')).toBe(true);
     expect(mapped.with([entry('unmap', 'done')]).standing('map', 'unmap')).toBe(false);

@@ -20,7 +20,7 @@ export const ZONE = 'cccccccc-0000-4000-8000-000000000003';
 export const OFFERING = 'dddddddd-0000-4000-8000-000000000004';
 const GIB = 1024 ** 3;
 
-export const policy: Policy = {
+const policy: Policy = {
   applianceVmId: APPLIANCE,
   attachRollback: 'detach',
   detachInUse: 'refuse',
@@ -32,7 +32,7 @@ export const policy: Policy = {
 
 export type Step = [step: string, state: JournalState, data?: JsonObject];
 
-export function journalOf(steps: readonly Step[]): Journal {
+function journalOf(steps: readonly Step[]): Journal {
   const entries = steps.map(
     ([step, state, data], index): JournalEntry => ({
       id: index + 1,

@@ -29,7 +29,7 @@ describe('attachVolume', () => {
     });
   });
 
-  it('device ids: lowest free of 1, 2, 4, …; 0 is the root disk, 3 nobody', async () => {
+  it('device ids: lowest free of 1, 2, 4, …; 0 is the root disk, 3 is never given', async () => {
     const { attach, detach, attached, settle, volume: make } = makeWorld();
     const volumes: Volume[] = [];
     for (let i = 0; i < 4; i += 1) volumes.push(await attached(`v${i}`));
@@ -85,7 +85,7 @@ describe('attachVolume', () => {
     ]);
   });
 
-  it('what is wrong is said by the job, not by the call', async () => {
+  it('mistakes are reported by the job, not by the call', async () => {
     const { model, attach, attached, settle, volume: make } = makeWorld();
     const elsewhere = model.inventory.addZone('zone-2').id;
     const vm = (fields: { state?: string; zoneId?: string }) => model.addVm({ name: 'vm', ...fields }).id;
@@ -137,7 +137,7 @@ describe('attachVolume', () => {
     expect(started.map(({ jobId }) => jobId)).toEqual([first.id, other.id, second.id]);
   });
 
-  it('two attaches of one volume to two VMs: one wins, the other is told', async () => {
+  it('two attaches of one volume to two VMs: one wins, the other fails', async () => {
     const { model, attach, settle, volume: make } = makeWorld();
     const vmId = model.addVm({ name: 'other' }).id;
     const volume = await make();
@@ -228,7 +228,7 @@ describe('virtual machines', () => {
     expect(guest.plugged()).toEqual(volumes.map(({ id }) => id));
   });
 
-  it('attaching to a stopped VM is a matter of the database', async () => {
+  it('attaching to a stopped VM changes the database only', async () => {
     const { model, guest, attach, settle, volume: make } = makeWorld();
     model.stopVm(model.applianceVmId, null);
     await settle();

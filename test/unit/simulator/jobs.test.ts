@@ -44,7 +44,7 @@ describe('jobs', () => {
     expect(() => model.queryJob('ffffffff-0000-4000-8000-000000000000')).toThrow(NO_SUCH_JOB);
   });
 
-  it('a result is what was then, not what is now', async () => {
+  it('a result shows the state at the end of the job, not the present one', async () => {
     const { model, attach, detach, settle, volume: make } = makeWorld();
     const volume = await make();
     const job = attach(volume);
@@ -118,7 +118,7 @@ describe('a management server restart', () => {
     expect(volume).toMatchObject({ removed: false, state: 'Expunging' });
   });
 
-  it('answers nobody for a while', async () => {
+  it('answers no call for a while', async () => {
     const { model, clock } = makeWorld();
     model.restart({ downFor: 500 });
     expect(model.isDown()).toBe(true);
@@ -169,7 +169,7 @@ describe('faults of jobs', () => {
     expect(() => model.detachVolume({ id: volume.id, jobId: job.id })).toThrow('already exists');
   });
 
-  it('strike their command only, as often as asked, and are counted', async () => {
+  it('affect their command only, as often as asked, and are counted', async () => {
     const { model, attach, detach, settle, volume: make } = makeWorld();
     const volume = await make();
     model.faults.add({ command: 'attachVolume', kind: 'job-fails', times: 2 });
@@ -257,7 +257,7 @@ describe('faults between hypervisor and guest', () => {
     expect(model.effectsOf(volume.id, 'detach')).toBe(1);
   });
 
-  it('detach-timeout without a time: the guest never heard of it, the next detach asks again', async () => {
+  it('detach-timeout without a time: the guest never receives it, the next detach asks again', async () => {
     const { model, clock, guest, detach, attached, settle } = makeWorld();
     const volume = await attached();
     model.faults.add({ command: 'detachVolume', kind: 'detach-timeout' });

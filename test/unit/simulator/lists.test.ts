@@ -69,7 +69,7 @@ describe('lists', () => {
     ]);
   });
 
-  it('a volume that was deleted is an empty list, one that never was is 431', async () => {
+  it('a deleted volume is an empty list, one that never existed is 431', async () => {
     const { model, clock, volume: make } = makeWorld();
     const volume = await make();
     const deleted = model.deleteVolume(volume.id);
@@ -194,7 +194,7 @@ describe('the wire', () => {
     );
   });
 
-  it('speaks XML to those who do not ask for JSON', () => {
+  it('answers in XML unless JSON is asked for', () => {
     expect(
       asXml(success('listZones', { count: 2, zone: [{ name: 'a<b' }, { name: 'c', none: undefined }] })),
     ).toBe(

@@ -66,7 +66,7 @@ describe('the guest in memory', () => {
     expect((await other.guest.look()).devices[1]).toMatchObject({ serial: null, serialState: 'absent' });
   });
 
-  it('a serial can take its time', async () => {
+  it('a serial can be slow', async () => {
     const { guest } = make({ holdSerials: true });
     await guest.plug(disk(1));
     expect((await guest.look()).devices[1]).toMatchObject({ serial: null, serialState: 'pending' });
@@ -77,7 +77,7 @@ describe('the guest in memory', () => {
     });
   });
 
-  it('rings on every change, for those who listen', async () => {
+  it('notifies listeners of every change', async () => {
     const { guest } = make();
     let rings = 0;
     const stop = guest.onHint(() => {
@@ -92,7 +92,7 @@ describe('the guest in memory', () => {
     expect(rings).toBe(3);
   });
 
-  it('a reboot: another boot id, letters dealt anew, diskseq counted anew, no disks until it is up', async () => {
+  it('a reboot: another boot id, new letters, diskseq counted from the start, no disks until it is up', async () => {
     const { clock, guest, seen } = make({ bootDelay: 1000 });
     for (const n of [1, 2]) await guest.plug(disk(n));
     const before = (await guest.look()).bootId;
@@ -130,7 +130,7 @@ describe('the guest in memory', () => {
     expect(await guest.holders(held)).toEqual([]);
   });
 
-  it('refuses the same disk twice, forgives an unplug of nothing, and can be unreadable', async () => {
+  it('refuses the same disk twice, ignores an unplug of nothing, and can be unreadable', async () => {
     const { guest } = make({ productUuid: 'ABC' });
     await guest.plug(disk(1));
     await expect(guest.plug(disk(1))).rejects.toThrow('already exists');

@@ -142,7 +142,7 @@ describe('deleteVolume', () => {
     expect(model.effectsOf(volume.id, 'delete')).toBe(1);
   });
 
-  it('an id that never was is another error than a volume that is gone', async () => {
+  it('an id that never existed is another error than a deleted volume', async () => {
     const { model } = makeWorld();
     expect(await outcome(model.deleteVolume(ZERO))).toEqual([
       431,

@@ -20,8 +20,8 @@ import { DriftingExports } from './drifting-exports';
 export const GIB = 1024 ** 3;
 
 /**
- * A whole appliance in memory: ledger, guest, CloudStack, export server, and the real sync on top of them. Everything that is
- * wrong is made by hand, so the truth is known.
+ * A whole appliance in memory: ledger, guest, CloudStack, export server, and the real sync on top of them.
+ * Everything that is wrong is made by hand, so the truth is known.
  */
 export class MemoryAppliance {
   readonly clock = new ManualClock();

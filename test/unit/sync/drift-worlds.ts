@@ -3,7 +3,10 @@ import { exportName } from '~/server/exports/naming';
 import type { NewMapping } from '~/server/model/operation';
 import { GIB, MemoryAppliance } from './appliance';
 
-/** What the four views say of one volume, each drawn on its own: most combinations are wrong in several ways at once. */
+/**
+ * What the four views say of one volume, each drawn on its own: most combinations are wrong in several ways
+ * at once.
+ */
 export interface Draw {
   readonly cloud: 'here' | 'elsewhere' | 'detached' | 'deleted' | 'attaching';
   readonly disk: 'none' | 'fits' | 'too small';
@@ -86,7 +89,10 @@ function consistent({ disk, row, record, served, listed }: Draw): Partial<Draw> 
   };
 }
 
-/** Rows are unique by path: a `letter` row takes the path of a disk whose own row does not claim it, or one that nobody has. */
+/**
+ * Rows are unique by path: a `letter` row takes the path of a disk whose own row does not claim it, or one
+ * that nobody has.
+ */
 async function writeRows(appliance: MemoryAppliance, subjects: readonly Subject[]): Promise<void> {
   const claims = ['right', 'plug', 'boot', 'size'];
   const free = subjects

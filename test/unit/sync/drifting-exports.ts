@@ -7,9 +7,10 @@ import type {
 import { volumeIdOf } from '~/server/exports/naming';
 
 /**
- * An export server that can be wrong in every way (lab/exports/memory-exports.ts, like the real ones, cannot): links that lead to
- * nothing or to another disk, exports that do not answer. Like the real one it opens the target of a link anew for every client, so an export
- * answers with whatever disk its target is now.
+ * An export server that can be wrong in every way (lab/exports/memory-exports.ts, like the real ones,
+ * cannot): links that lead to nothing or to another disk, exports that do not answer. Like the real one it
+ * opens the target of a link anew for every client, so an export answers with whatever disk its target is
+ * now.
  */
 export class DriftingExports implements ExportServer {
   readonly kind = 'nbd-server' as const;

@@ -7,7 +7,7 @@ import type { ExportRecord, Mapping } from '~/server/model/operation';
 import type { Observation } from '~/server/sync/observation';
 
 export const GIB = 1024 ** 3;
-export const BOOT = 'b0000000-0000-4000-8000-00000000000b';
+const BOOT = 'b0000000-0000-4000-8000-00000000000b';
 export const APPLIANCE = 'aaaaaaaa-1111-4111-8111-aaaaaaaaaaaa';
 export const OTHER_VM = 'bbbbbbbb-2222-4222-8222-bbbbbbbbbbbb';
 export const VOLUME = '0f3c9a51-7be2-4d60-9a44-c1d2e3f40516';

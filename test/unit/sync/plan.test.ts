@@ -227,14 +227,14 @@ describe('each drift alone', () => {
     expect(DRIFT_KINDS.filter((kind) => !covered.has(kind))).toEqual([]);
   });
 
-  it.each(TABLE)('while an operation is in flight, nobody is disturbed: %s', (_story, world, kind) => {
+  it.each(TABLE)('while an operation is in flight, nothing is changed: %s', (_story, world, kind) => {
     const o = healthy({ ...world, busy: new Set([VOLUME]) });
     // Who we are is no volume's affair.
     expect(plan(o)).toHaveLength(kind === 'identity-conflict' ? 1 : 0);
   });
 });
 
-describe('what a person has to do is said as a command', () => {
+describe('what a person has to do is given as a command', () => {
   const unsafe = TABLE.map(([story, world, kind]) => ({ story, kind, plans: plan(healthy(world)) })).filter(
     ({ plans }) => plans.some(({ mends }) => !mends),
   );
@@ -321,14 +321,14 @@ describe('what is not known is not judged', () => {
     expect(steps(o)).toEqual(['put-mapping detected /dev/vdc']);
   });
 
-  it('a disk that another mapping provably has is not given away, even by its serial', () => {
+  it('a disk that provably belongs to another mapping is not reassigned, even by its serial', () => {
     const twin = `${VOLUME.slice(0, 24)}000000000000`;
     const o = healthy({ volumes: [volume(), volume({ id: twin })] });
     expect(plan(o)).toEqual([]);
   });
 });
 
-describe('letters that change hands', () => {
+describe('letters that are reassigned', () => {
   const first = device({ name: 'vdc', diskseq: 2 });
   const second = device({ name: 'vdb', serial: '7d21b6e093fa4c188b57', diskseq: 3 });
   const swapped = healthy({

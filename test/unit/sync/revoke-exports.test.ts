@@ -4,7 +4,10 @@ import { exportName } from '~/server/exports/naming';
 import { revokeExports, revokeUnproven } from '~/server/sync/revoke-exports';
 import { MemoryAppliance } from './appliance';
 
-/** An appliance with two volumes that are mapped and exported, and the look that follows what the test has done to them. */
+/**
+ * An appliance with two volumes that are mapped and exported, and the look that follows what the test has
+ * done to them.
+ */
 async function make() {
   const appliance = await MemoryAppliance.start();
   const ids = [1, 2].map(() => appliance.addVolume({ vmId: appliance.vmId }).id);
@@ -20,7 +23,7 @@ async function make() {
   return { appliance, first, second, surprise, served };
 }
 
-describe('a disk that goes or changes behind our back', () => {
+describe('a disk that disappears or changes without an operation', () => {
   it('as long as every disk is what its mapping says, nothing happens', async () => {
     const { surprise, served, first, second } = await make();
     expect(await surprise()).toBe(0);
@@ -53,7 +56,7 @@ describe('a disk that goes or changes behind our back', () => {
     expect(served()).toEqual([first, second]);
   });
 
-  it('an export that cannot be withdrawn does not keep the others open', async () => {
+  it('an export that cannot be withdrawn does not keep the others from being withdrawn', async () => {
     const { appliance, surprise, served, first, second } = await make();
     for (const id of [first, second]) appliance.guest.surpriseUnplug(id);
     const { withdraw } = appliance.exports;

@@ -17,7 +17,7 @@ const run = (appliance: MemoryAppliance, dryRun = false) => appliance.sync.run({
 const told = ({ drifts }: SyncReport) => drifts.map(({ kind, action }) => `${kind} ${action}`);
 
 describe('what happens while sync looks and repairs', () => {
-  it('an operation that ended after the look has the last word', async () => {
+  it('an operation that ended after the look takes precedence', async () => {
     const { appliance, id } = await withUnmapped();
     const { listVolumes } = appliance.cloud;
     appliance.cloud.listVolumes = async (filter) => {
@@ -114,7 +114,7 @@ describe('the order of repairs', () => {
   });
 });
 
-describe('what sync says', () => {
+describe('what sync reports', () => {
   it('every repair is in the feed, with its drift and the volume', async () => {
     const { appliance, id } = await withUnmapped();
     appliance.exports.links.set(exportName(appliance.random.uuid()), null);
@@ -164,7 +164,7 @@ describe('what sync says', () => {
     expect(told(await run(appliance))).toEqual([]);
   });
 
-  it('two opinions about who we are are a drift', async () => {
+  it('conflicting sources of the appliance’s id are a drift', async () => {
     const appliance = await MemoryAppliance.start();
     appliance.conflicts.push('ossea_configs.oma_vm_id says B, but OMA_VM_ID says A');
     expect(told(await run(appliance))).toEqual(['identity-conflict reported']);
@@ -172,7 +172,7 @@ describe('what sync says', () => {
 });
 
 describe('an export that does not answer', () => {
-  it('is asked once more: a server that is being restarted is not ill', async () => {
+  it('is asked once more: a server that is being restarted is not unhealthy', async () => {
     const { appliance, id } = await withUnmapped();
     await run(appliance);
     appliance.exports.sick.add(exportName(id));
@@ -185,7 +185,7 @@ describe('an export that does not answer', () => {
 });
 
 describe('a view that is away', () => {
-  it('CloudStack: it is said, and nothing is judged by it', async () => {
+  it('CloudStack: it is reported, and nothing is judged by it', async () => {
     const { appliance, id } = await withUnmapped();
     await run(appliance);
     appliance.model.faults.add({ command: 'listVolumes', kind: 'status', code: 503 });
@@ -197,7 +197,7 @@ describe('a view that is away', () => {
     expect(await appliance.ledger.readMapping(id)).toMatchObject({ linuxState: 'detected' });
   });
 
-  it('the guest: it is said, and no disk is called missing', async () => {
+  it('the guest: it is reported, and no disk is called missing', async () => {
     const { appliance } = await withUnmapped();
     await run(appliance);
     appliance.guest.breakLooks(new Error('EIO'));
@@ -222,7 +222,7 @@ describe('a view that is away', () => {
     expect(await appliance.ledger.readMapping(id)).not.toBeNull();
   });
 
-  it('a list that leaves out everything costs a bounded number of look-ups', async () => {
+  it('an empty list costs a bounded number of look-ups', async () => {
     const appliance = await MemoryAppliance.start();
     for (let index = 0; index < LIMITS.SYNC_LOOKUPS + 10; index += 1)
       await appliance.putRow(appliance.remoteRow(appliance.addVolume({ vmId: appliance.otherVm }).id));
