@@ -1,3 +1,4 @@
+import { DaemonError } from '../core/errors';
 import { type Evidence, unknown } from '../model/evidence';
 import type { Cloud, CloudVm, CloudVolume } from './cloud';
 
@@ -23,6 +24,33 @@ export async function lookUpVm(
 ): Promise<Evidence<CloudVm>> {
   const vm = await cloud.readVm(vmId);
   return vm.kind === 'absent' && vmId !== applianceVmId ? trustDenial(cloud, vm, applianceVmId) : vm;
+}
+
+/** The volume, or the error for a caller: VOLUME_NOT_FOUND when there is none, VOLUME_NOT_VISIBLE when that is not known. */
+export function requireVolume(volume: Evidence<CloudVolume>, volumeId: string): CloudVolume {
+  const details = { volume_id: volumeId };
+  switch (volume.kind) {
+    case 'seen':
+      return volume.value;
+    case 'absent':
+      throw new DaemonError(
+        'VOLUME_NOT_FOUND',
+        `Volume ${volumeId} not found in CloudStack: ${volume.proof}`,
+        {
+          details,
+        },
+      );
+    case 'unknown':
+      throw new DaemonError(
+        'VOLUME_NOT_VISIBLE',
+        `Volume ${volumeId} is not visible to this key: ${volume.why}`,
+        {
+          details,
+        },
+      );
+    default:
+      return volume satisfies never;
+  }
 }
 
 async function trustDenial<T>(

@@ -89,7 +89,7 @@ export class VolumeDaemon implements Daemon {
         ledger,
         engineParts: {
           ...base,
-          settings: { sizeTolerance: configuration.devices.sizeTolerance },
+          settings: { sizeToleranceBytes: configuration.devices.sizeTolerance },
           policy: () => this.policy(),
           onFatal: parts.onFatal,
         },
@@ -109,6 +109,8 @@ export class VolumeDaemon implements Daemon {
     const isBusyWith = (volumeId: string) => this.ownership.engine?.isBusyWith(volumeId) ?? false;
     const owner = () => ({ epoch: this.writer().epoch, applianceVmId: identity.require() });
     this.volumes = new VolumeQueries({
+      exports,
+      clock: systemClock,
       ledger: () => this.readable(),
       cloud,
       watcher,
@@ -304,7 +306,7 @@ export class VolumeDaemon implements Daemon {
       ...operations,
       applianceVmId: this.adapters.identity.view.vmId,
       exportsEnabled: exports.backend !== 'none',
-      correlationTimeout: devices.correlationTimeout,
+      correlationTimeoutMs: devices.correlationTimeout,
     };
   }
 

@@ -1,11 +1,17 @@
 import type { Cloud, CloudVolume } from '../cloudstack/cloud';
+import { requireVolume } from '../cloudstack/look-up';
+import type { Clock } from '../core/clock';
 import { DaemonError } from '../core/errors';
 import type { Device, DeviceEvent, DeviceSnapshot } from '../devices/device';
 import { verifyIdentity } from '../devices/identity';
+import type { ExportServer } from '../exports/export-server';
 import type { Ledger } from '../model/ledger';
 import type { ExportRecord, Mapping, Operation } from '../model/operation';
+import { gatherEvidence, type VolumeEvidence } from './volume-evidence';
 
 interface VolumeParts {
+  readonly exports: ExportServer;
+  readonly clock: Clock;
   ledger(): Ledger;
   readonly cloud: Cloud;
   readonly watcher: { snapshot(): DeviceSnapshot };
@@ -23,33 +29,39 @@ export interface VolumeDescription {
   readonly device: { path: string; size: number; controller: string | null } | null;
   readonly export: ExportRecord | null;
   readonly lastOperation: Operation | null;
+  readonly evidence: VolumeEvidence;
 }
 
 /** Questions about volumes, devices and mappings. The identity of a device is checked on every answer (DESIGN section 6). */
 export class VolumeQueries {
   constructor(private readonly parts: VolumeParts) {}
 
-  /** VOLUME_NOT_FOUND, CLOUDSTACK_UNAVAILABLE. */
+  /** VOLUME_NOT_FOUND when there is none, VOLUME_NOT_VISIBLE when that cannot be known, CLOUDSTACK_UNAVAILABLE. */
   async describe(volumeId: string): Promise<VolumeDescription> {
-    const ledger = this.parts.ledger();
-    const [volume, mapping, record, [lastOperation]] = await Promise.all([
-      this.parts.cloud.readVolume(volumeId),
-      ledger.readMapping(volumeId),
-      ledger.readExport(volumeId),
-      ledger.listOperations({ volumeId, limit: 1 }),
-    ]);
-    if (!volume)
-      throw new DaemonError('VOLUME_NOT_FOUND', `Volume ${volumeId} not found in CloudStack`, {
-        details: { volume_id: volumeId },
-      });
+    const evidence = await this.evidence(volumeId);
+    const { cloudstack, database, lastOperation } = evidence;
+    // What CloudStack throws is thrown again: unknown because it is away is no answer about the volume.
+    const volume = requireVolume(
+      cloudstack.kind === 'unknown' ? await this.parts.cloud.readVolume(volumeId) : cloudstack,
+      volumeId,
+    );
+    const { mapping, export: record } =
+      database.kind === 'seen' ? database.value : { mapping: null, export: null };
+    if (database.kind === 'unknown') await this.parts.ledger().ping();
     const device = mapping ? this.deviceOf(mapping) : null;
     return {
       volume,
       mapping: mapping ? this.checked(mapping) : null,
       device: device ? { path: device.path, size: device.size, controller: device.controller } : null,
       export: record,
-      lastOperation: lastOperation ?? null,
+      lastOperation,
+      evidence,
     };
+  }
+
+  /** What CloudStack, the guest, the database and the export server say of the volume. Never throws. */
+  evidence(volumeId: string): Promise<VolumeEvidence> {
+    return gatherEvidence(this.parts, volumeId);
   }
 
   /** MAPPING_NOT_FOUND when there is none; never a mapping whose device is another disk (then linux_state is `missing`). */

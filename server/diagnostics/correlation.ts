@@ -1,6 +1,6 @@
 import type { Cloud } from '../cloudstack/cloud';
+import { lookUpVolume, requireVolume } from '../cloudstack/look-up';
 import type { Clock } from '../core/clock';
-import { DaemonError } from '../core/errors';
 import { LIMITS } from '../core/limits';
 import { correlate, expectedSerial, rootDevices } from '../devices/correlation';
 import type { DeviceEvent, DeviceSnapshot } from '../devices/device';
@@ -18,7 +18,7 @@ import type { CorrelationReport } from './reports';
  */
 export async function explainCorrelation(
   parts: {
-    readonly cloud: Pick<Cloud, 'readVolume' | 'listVolumes'>;
+    readonly cloud: Pick<Cloud, 'readVolume' | 'readVm' | 'listVolumes'>;
     readonly ledger: Ledger;
     readonly watcher: { snapshot(): DeviceSnapshot; recentEvents(): readonly DeviceEvent[] };
     readonly clock: Clock;
@@ -29,11 +29,7 @@ export async function explainCorrelation(
   volumeId: string,
 ): Promise<CorrelationReport> {
   const { ledger, clock, watcher, applianceVmId, tolerance } = parts;
-  const volume = await parts.cloud.readVolume(volumeId);
-  if (!volume)
-    throw new DaemonError('VOLUME_NOT_FOUND', `Volume ${volumeId} not found in CloudStack`, {
-      details: { volume_id: volumeId },
-    });
+  const volume = requireVolume(await lookUpVolume(parts.cloud, volumeId, applianceVmId), volumeId);
   const mappings = applianceVmId === null ? [] : await ledger.listMappings(applianceVmId);
   const journal = await lastAttach(ledger, volumeId);
   const submittedAt = journal?.firstIntent('attach-volume')?.at ?? null;

@@ -12,7 +12,7 @@ import { checkDatabase } from './database';
 import type { CloudReport, CorrelationReport, DatabaseReport, GuestReport, ZoneReport } from './reports';
 
 interface DiagnosticParts {
-  readonly cloud: Pick<Cloud, 'readVolume' | 'listVolumes' | 'listZones' | 'listDiskOfferings'> &
+  readonly cloud: Pick<Cloud, 'readVolume' | 'readVm' | 'listVolumes' | 'listZones' | 'listDiskOfferings'> &
     DiagnosticCloud;
   readonly settings: { active(): Promise<ActiveSettings | null> };
   readonly watcher: {

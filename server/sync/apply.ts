@@ -1,3 +1,6 @@
+import type { Cloud } from '../cloudstack/cloud';
+import { lookUpVolume } from '../cloudstack/look-up';
+import type { Clock } from '../core/clock';
 import { mapConcurrent } from '../core/concurrency/map-concurrent';
 import { DaemonError, messageOf } from '../core/errors';
 import { LIMITS } from '../core/limits';
@@ -9,11 +12,13 @@ import { exportName } from '../exports/naming';
 import type { Epoch, Ledger, MappingEffect } from '../model/ledger';
 import { isTerminal } from '../model/operation';
 import type { OperationEvents } from '../model/operation-events';
-import type { Drift } from './drift';
+import type { Drift, DriftKind } from './drift';
 import type { Repair, RepairStep } from './repair';
 
 export interface ApplyParts {
   readonly ledger: Ledger;
+  readonly cloud: Cloud;
+  readonly clock: Clock;
   readonly exports: ExportServer;
   readonly watcher: { scan(): Promise<DeviceSnapshot> };
   /** Who is told of every repair. */
@@ -32,6 +37,28 @@ export async function isOvertaken(parts: ApplyParts, { drift }: Repair, since: n
   const recent = await parts.ledger.listOperations({ volumeId, limit: LIMITS.SYNC_RECENT_OPERATIONS });
   return recent.some(({ status, updatedAt }) => !isTerminal(status) || updatedAt >= since);
 }
+
+/**
+ * Drifts that say "CloudStack has it elsewhere than the guest or the row": a list may be older than the last job. The volume is read
+ * once more by its id, and one on which an operation has ended within the last seconds is left for the next sync.
+ */
+export async function isContradicted(
+  parts: ApplyParts,
+  { drift }: Repair,
+  applianceVmId: string,
+): Promise<boolean> {
+  const { volumeId } = drift;
+  if (volumeId === null || !CONTRADICTIONS.has(drift.kind)) return false;
+  const [last] = await parts.ledger.listOperations({ volumeId, limit: 1 });
+  const settledMs = last ? Math.abs(parts.clock.now() - last.updatedAt) : Number.POSITIVE_INFINITY;
+  if (settledMs < LIMITS.READ_SETTLE_MS) return true;
+  const volume = await lookUpVolume(parts.cloud, volumeId, applianceVmId).catch(() => null);
+  if (volume === null || volume.kind === 'unknown') return true;
+  const here = volume.kind === 'seen' && volume.value.vmId === applianceVmId;
+  return here !== (drift.kind === 'phantom-attach');
+}
+
+const CONTRADICTIONS: ReadonlySet<DriftKind> = new Set(['ghost-disk', 'stale-mapping', 'phantom-attach']);
 
 /** How far one repair has come. */
 interface Progress {

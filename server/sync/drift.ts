@@ -11,6 +11,8 @@ export const DRIFT_KINDS = [
   'unhealthy-export',
   'stuck-state',
   'identity-conflict',
+  'not-visible',
+  'unclaimed-volume',
 ] as const;
 export type DriftKind = (typeof DRIFT_KINDS)[number];
 
@@ -25,6 +27,8 @@ export interface Drift {
   readonly remedy: string;
   /** repaired: done. planned: would be done (dry run). reported: left to a person. failed: tried, see message. */
   readonly action: 'repaired' | 'planned' | 'reported' | 'failed';
+  /** Wall clock ms since when it could not be judged again; null when this report has judged it. */
+  readonly notJudgedSince: number | null;
 }
 
 export interface SyncReport {
@@ -33,7 +37,12 @@ export interface SyncReport {
   readonly dryRun: boolean;
   readonly reason: string;
   readonly observed: { cloudVolumes: number; devices: number; mappings: number; exports: number };
-  /** Views that could not be read; drifts that need them are not judged. */
+  /**
+   * False when a view could not be read at all: then nothing is known anew, `drifts` keeps what was known before, and this does not
+   * count as a sync.
+   */
+  readonly judged: boolean;
+  /** What could not be read, and why; drifts that need it are not judged. */
   readonly unavailable: string[];
   readonly drifts: Drift[];
   /** Volumes left alone because an operation is in flight. */

@@ -21,8 +21,14 @@ export interface Observation {
   readonly probes: ReadonlyMap<string, ProbeResult>;
   /** Volumes with an operation in flight: never disturbed. */
   readonly busy: ReadonlySet<string>;
-  /** Mapped volumes that CloudStack's list does not show and that could not be looked up: left alone. */
-  readonly unsure: ReadonlySet<string>;
+  /** Mapped volumes of which CloudStack says that there is none, with its words. */
+  readonly absent: ReadonlyMap<string, string>;
+  /** Mapped volumes that CloudStack does not show to this key, or that could not be looked up, and why: left alone. */
+  readonly hidden: ReadonlyMap<string, string>;
+  /** VMs on which another daemon of this database runs: their rows are its business. */
+  readonly otherAppliances: ReadonlySet<string>;
+  /** Volumes that an earlier try of a create may have left behind, by the operation that says so. */
+  readonly unclaimed: ReadonlyMap<string, string>;
   /** Volumes that have been in the same transitional state since an earlier sync, and which. */
   readonly stuckBefore: ReadonlyMap<string, string>;
   /** Bytes a device may be larger than its volume. */

@@ -45,7 +45,7 @@ export async function observe(
   const before = await parts.busyVolumes();
   const [mappings, exports] = await Promise.all([parts.ledger.listMappings(), parts.ledger.listExports()]);
   const [cloud, guest] = await Promise.all([
-    optional('cloudstack', () => readCloud(parts.cloud, mappings, unavailable)),
+    optional('cloudstack', () => readCloud(parts.cloud, applianceVmId, mappings, unavailable)),
     optional('guest', () => parts.watcher.scan()),
   ]);
   const enabled = parts.exports.kind !== 'none';
@@ -63,40 +63,84 @@ export async function observe(
     configured,
     probes,
     busy: new Set([...before, ...after]),
-    unsure: new Set(cloud?.unsure ?? []),
+    absent: cloud?.absent ?? new Map(),
+    hidden: cloud?.hidden ?? new Map(),
+    otherAppliances: await otherAppliances(parts.ledger, applianceVmId, mappings),
+    unclaimed: await unclaimedVolumes(parts.ledger),
     stuckBefore,
     sizeTolerance: parts.sizeTolerance,
     unavailable,
   };
 }
 
+interface CloudView {
+  readonly volumes: CloudVolume[];
+  readonly absent: Map<string, string>;
+  readonly hidden: Map<string, string>;
+}
+
 /**
- * All volumes, and those with a mapping that the list does not show, one by one: a list leaves out what belongs to a project, and
- * what slipped from one page to the one before while it was read. Only the look-up by id proves that a volume is gone.
+ * All volumes, and those with a mapping that the list does not show, one by one: a list leaves out what belongs to a project, and what
+ * slipped from one page to the one before while it was read. Only CloudStack's word about an id proves that a volume is gone. A key that
+ * does not see our own VM sees nothing of ours: then nothing is judged.
  */
 async function readCloud(
   cloud: Cloud,
+  applianceVmId: string,
   mappings: readonly Mapping[],
   unavailable: string[],
-): Promise<{ volumes: CloudVolume[]; unsure: string[] }> {
+): Promise<CloudView> {
+  const appliance = await cloud.readVm(applianceVmId);
+  if (appliance.kind !== 'seen') {
+    const why = appliance.kind === 'absent' ? appliance.proof : appliance.why;
+    throw new Error(
+      `this appliance (VM ${applianceVmId}) is not visible to the key, so nothing is judged: ${why}`,
+    );
+  }
   const volumes = await cloud.listVolumes({});
   const listed = new Set(volumes.map(({ id }) => id));
   const unlisted = mappings.map(({ volumeId }) => volumeId).filter((id) => !listed.has(id));
-  const unsure = unlisted.slice(LIMITS.SYNC_LOOKUPS);
-  if (unsure.length > 0)
-    unavailable.push(
-      `cloudstack: its list leaves out ${unlisted.length} mapped volumes, ${unsure.length} of them are left alone`,
-    );
+  const absent = new Map<string, string>();
+  const hidden = new Map<string, string>(
+    unlisted.slice(LIMITS.SYNC_LOOKUPS).map((id) => [id, 'it was not looked up: there are too many like it']),
+  );
   await mapConcurrent(unlisted.slice(0, LIMITS.SYNC_LOOKUPS), LIMITS.PROBES_AT_ONCE, async (id) => {
     try {
       const volume = await cloud.readVolume(id);
-      if (volume) volumes.push(volume);
+      if (volume.kind === 'seen') volumes.push(volume.value);
+      else if (volume.kind === 'absent') absent.set(id, volume.proof);
+      else hidden.set(id, volume.why);
     } catch (error) {
-      unsure.push(id);
+      hidden.set(id, messageOf(error));
       unavailable.push(`cloudstack: volume ${id}: ${messageOf(error)}`);
     }
   });
-  return { volumes, unsure };
+  return { volumes, absent, hidden };
+}
+
+/** VMs of mappings on which a daemon has ever run. */
+async function otherAppliances(
+  ledger: Ledger,
+  applianceVmId: string,
+  mappings: readonly Mapping[],
+): Promise<Set<string>> {
+  const found = new Set<string>();
+  for (const vmId of new Set(mappings.map((mapping) => mapping.vmId))) {
+    if (vmId !== applianceVmId && (await ledger.readOwner(vmId)) !== null) found.add(vmId);
+  }
+  return found;
+}
+
+/** What finished creates have said of volumes that an earlier try may have left behind. */
+async function unclaimedVolumes(ledger: Ledger): Promise<Map<string, string>> {
+  const creates = await ledger.listOperations({ type: 'create', limit: LIMITS.SYNC_CREATES });
+  const found = new Map<string, string>();
+  for (const { id, response } of creates) {
+    const named = response?.unclaimed;
+    if (!Array.isArray(named)) continue;
+    for (const volumeId of named) if (typeof volumeId === 'string') found.set(volumeId, id);
+  }
+  return found;
 }
 
 /**

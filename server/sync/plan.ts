@@ -1,17 +1,20 @@
 import { judgeAttachment, judgeElsewhere, judgeStrangers, judgeUnmapped } from './drifts/attachment';
 import { judgeOrphans } from './drifts/exports';
 import { judgeIdentity, judgeState } from './drifts/state';
+import { judgeHidden, judgeUnclaimed } from './drifts/visibility';
 import type { Observation } from './observation';
 import type { Repair, RepairStep } from './repair';
 import { View } from './view';
 
 /**
- * Compares the views and names every drift (DESIGN section 6). Pure; after its repairs a second plan has nothing left to do.
+ * Compares the views and names every drift. Pure; after its repairs a second plan has nothing left to do.
  * Volumes with an operation in flight are not judged at all.
  */
 export function plan(o: Observation): Repair[] {
   const view = new View(o);
-  const mapped = o.mappings.filter(({ volumeId }) => !o.busy.has(volumeId) && !o.unsure.has(volumeId));
+  const mapped = o.mappings.filter(
+    ({ volumeId, vmId }) => !o.busy.has(volumeId) && !o.otherAppliances.has(vmId),
+  );
   const volumes = (o.volumes ?? []).filter(({ id }) => !o.busy.has(id));
   const repairs = [
     ...judgeIdentity(view),
@@ -20,6 +23,8 @@ export function plan(o: Observation): Repair[] {
     ),
     ...volumes.filter(({ id }) => view.mapping(id) === null).flatMap((volume) => judgeUnmapped(view, volume)),
     ...volumes.flatMap((volume) => judgeState(view, volume)),
+    ...mapped.flatMap((mapping) => judgeHidden(view, mapping)),
+    ...judgeUnclaimed(view),
     ...judgeStrangers(view),
   ];
   // An export that is about to be put right is no orphan.

@@ -4,7 +4,7 @@ import type { Drift, DriftKind } from './drift';
 
 /**
  * One drift and what to do about it. Steps are all safe: rows, links, export files; nothing is ever attached, detached or
- * deleted by sync (DESIGN section 1: nothing destructive because a timer fired).
+ * deleted by sync: nothing destructive happens because a timer fired.
  */
 export interface Repair {
   readonly drift: Omit<Drift, 'action'>;
@@ -39,10 +39,10 @@ const BY_ITSELF = 'nothing to do: force-sync repairs it';
 
 /** A drift whose steps end it. */
 export function mended(found: Found, steps: readonly RepairStep[], remedy: string = BY_ITSELF): Repair {
-  return { drift: { ...found, remedy }, steps, mends: true };
+  return { drift: { ...found, remedy, notJudgedSince: null }, steps, mends: true };
 }
 
 /** A drift that a person has to end: `remedy` is the exact command or click, the steps only make it harmless. */
 export function reported(found: Found, remedy: string, steps: readonly RepairStep[] = []): Repair {
-  return { drift: { ...found, remedy }, steps, mends: false };
+  return { drift: { ...found, remedy, notJudgedSince: null }, steps, mends: false };
 }

@@ -1,7 +1,7 @@
 import { LIMITS } from '../core/limits';
 import type { Logger } from '../core/log/logger';
 import type { Epoch } from '../model/ledger';
-import { type ApplyParts, applyAll, isOvertaken } from './apply';
+import { type ApplyParts, applyAll, isContradicted, isOvertaken } from './apply';
 import type { Drift, SyncReport } from './drift';
 import { isTransitional } from './drifts/state';
 import type { Observation } from './observation';
@@ -15,9 +15,12 @@ export interface SyncParts extends ObserveParts, ApplyParts {
   owner(): { epoch: Epoch; applianceVmId: string };
 }
 
-/** observe → plan → apply, one run at a time (DESIGN section 6). */
+/** observe → plan → apply, one run at a time. */
 export class SyncService {
+  /** The last report of a run that was no dry run: what is known, with what it could not judge. */
   last: SyncReport | null = null;
+  /** Wall clock ms of the last run that judged everything; null before one. */
+  lastJudgedAt: number | null = null;
   private running: Promise<unknown> = Promise.resolve();
   /** By volume: the transitional state it is in, and since when (monotonic ms) that is known. */
   private transitional = new Map<string, { readonly state: string; readonly since: number }>();
@@ -39,13 +42,16 @@ export class SyncService {
     const { epoch, applianceVmId } = this.parts.owner();
     const startedAt = clock.now();
     const observation = await observe(this.parts, applianceVmId, this.stuck());
-    const skipped = new Set([...observation.busy, ...observation.unsure]);
+    const skipped = new Set([...observation.busy, ...observation.hidden.keys()]);
     const repairs: Repair[] = [];
     for (const repair of plan(observation)) {
-      if (!(await isOvertaken(this.parts, repair, startedAt))) repairs.push(repair);
+      const left =
+        (await isOvertaken(this.parts, repair, startedAt)) ||
+        (await isContradicted(this.parts, repair, applianceVmId));
+      if (!left) repairs.push(repair);
       else if (repair.drift.volumeId !== null) skipped.add(repair.drift.volumeId);
     }
-    const drifts = dryRun ? repairs.map(planned) : await applyAll(this.parts, epoch, repairs, startedAt);
+    const found = dryRun ? repairs.map(planned) : await applyAll(this.parts, epoch, repairs, startedAt);
     const report: SyncReport = {
       startedAt,
       finishedAt: clock.now(),
@@ -57,16 +63,31 @@ export class SyncService {
         mappings: observation.mappings.length,
         exports: observation.exports.length,
       },
+      judged: isComplete(observation),
       unavailable: [...observation.unavailable],
-      drifts,
+      drifts: [...found, ...this.notJudged(observation, found)],
       skippedVolumes: skipped.size,
     };
     if (!dryRun) {
       this.remember(observation);
       this.last = report;
+      if (report.judged) this.lastJudgedAt = report.finishedAt;
     }
     this.log(report);
     return report;
+  }
+
+  /** What was known before and could not be looked at this time stays known. */
+  private notJudged(observation: Observation, found: readonly Drift[]): Drift[] {
+    if (isComplete(observation) || this.last === null) return [];
+    const again = new Set(found.map(keyOf));
+    const since = this.last.judged ? this.last.finishedAt : null;
+    return this.last.drifts
+      .filter((drift) => drift.action !== 'repaired' && !again.has(keyOf(drift)))
+      .map((drift) => ({
+        ...drift,
+        notJudgedSince: drift.notJudgedSince ?? since ?? this.last?.finishedAt ?? null,
+      }));
   }
 
   /** What was seen in a transitional state long enough ago: a state is not stuck because somebody asked twice in a second. */
@@ -101,11 +122,12 @@ export class SyncService {
       if (drift.action === 'repaired' || drift.action === 'planned') logger.info('Drift found', fields);
       else logger.warn('Drift found', { ...fields, remedy: drift.remedy });
     }
-    const quiet = report.drifts.length === 0 && report.unavailable.length === 0;
+    const quiet = report.drifts.length === 0 && report.judged;
     logger[quiet ? 'debug' : 'info']('Sync finished', {
       reason: report.reason,
       dry_run: report.dryRun,
       drifts: report.drifts.length,
+      judged: report.judged,
       unavailable: report.unavailable,
     });
   }
@@ -113,4 +135,13 @@ export class SyncService {
 
 function planned({ drift, steps }: Repair): Drift {
   return { ...drift, action: steps.length === 0 ? 'reported' : 'planned' };
+}
+
+/** Every view was read. */
+function isComplete({ volumes, guest, configured, exportsEnabled }: Observation): boolean {
+  return volumes !== null && guest !== null && (configured !== null || !exportsEnabled);
+}
+
+function keyOf({ kind, volumeId, devicePath }: Drift): string {
+  return `${kind} ${volumeId ?? ''} ${volumeId === null ? (devicePath ?? '') : ''}`;
 }

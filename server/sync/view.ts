@@ -1,4 +1,5 @@
 import type { CloudVolume } from '../cloudstack/cloud';
+import { stateOf } from '../cloudstack/volume-states';
 import { rootDevices } from '../devices/correlation';
 import type { Device } from '../devices/device';
 import { verifyIdentity } from '../devices/identity';
@@ -8,10 +9,7 @@ import { exportName } from '../exports/naming';
 import type { ExportRecord, Mapping } from '../model/operation';
 import type { Observation } from './observation';
 
-/** States in which CloudStack is changing to whom the volume belongs: what it says of that is about to change. */
-const MOVING = new Set(['Creating', 'Attaching']);
-
-/** What CloudStack says of a volume: `absent` is certain, `unseen` means that CloudStack could not be read. */
+/** What CloudStack says of a volume: `absent` is proven, `unseen` means that it could not be read or does not show it. */
 export type Seen = CloudVolume | 'absent' | 'unseen';
 
 /** An observation with the look-ups that the judgements share. Pure. */
@@ -31,8 +29,7 @@ export class View {
   }
 
   volume(id: string): Seen {
-    if (this.o.volumes === null) return 'unseen';
-    return this.volumes.get(id) ?? 'absent';
+    return this.volumes.get(id) ?? (this.o.volumes !== null && this.o.absent.has(id) ? 'absent' : 'unseen');
   }
 
   mapping(volumeId: string): Mapping | null {
@@ -52,9 +49,9 @@ export class View {
     return this.root.has(name);
   }
 
-  /** CloudStack is attaching it right now, and has not been found doing so before. */
+  /** CloudStack is changing the volume right now, and has not been found doing so before: what it says of it is about to change. */
   isMoving(volume: CloudVolume): boolean {
-    return MOVING.has(volume.state) && this.o.stuckBefore.get(volume.id) !== volume.state;
+    return stateOf(volume).phase === 'moving' && this.o.stuckBefore.get(volume.id) !== volume.state;
   }
 
   /**
@@ -84,7 +81,7 @@ export class View {
   }
 
   /** Volumes whose mapping says it has this path of the appliance, this volume not among them. */
-  rivals(volumeId: string, path: string): string[] {
+  sharingPath(volumeId: string, path: string): string[] {
     return this.o.mappings
       .filter(
         (mapping) =>
@@ -97,8 +94,8 @@ export class View {
 
   private isTaken(device: Device, volumeId: string): boolean {
     if (this.isRoot(device.name)) return true;
-    return this.rivals(volumeId, device.path).some((conflictingOperation) => {
-      const mapping = this.mapping(conflictingOperation);
+    return this.sharingPath(volumeId, device.path).some((other) => {
+      const mapping = this.mapping(other);
       return mapping !== null && verifyIdentity(mapping, device, this.bootId).ok;
     });
   }

@@ -37,6 +37,8 @@ export interface Configuration {
     readonly detachInUse: ValueOf<'detachInUse'>;
     readonly detachConnected: ValueOf<'detachConnected'>;
     readonly volumeNames: ValueOf<'volumeNames'>;
+    readonly deleteMode: ValueOf<'deleteMode'>;
+    readonly jobLostAfterMs: number;
   };
   readonly exports: {
     readonly backend: ValueOf<'backend'>;
@@ -174,6 +176,8 @@ function group(read: Read, notes: readonly string[]): Configuration {
       detachInUse: read(v.detachInUse),
       detachConnected: read(v.detachConnected),
       volumeNames: read(v.volumeNames),
+      deleteMode: read(v.deleteMode),
+      jobLostAfterMs: read(v.jobLostAfter),
     },
     exports: {
       backend: read(v.backend),

@@ -163,9 +163,21 @@ const OPERATIONS = {
   ),
   volumeNames: withDefault(
     'VOLUME_NAMES',
-    oneOf('unique', 'any'),
-    'unique',
-    '`unique` refuses a volume name that a live volume of the zone has; `any` does not.',
+    oneOf('warn', 'unique', 'any'),
+    'warn',
+    'A volume name that a live volume of the same account has in the zone: `warn` creates and names the others in the response, `unique` refuses, `any` does not look.',
+  ),
+  deleteMode: withDefault(
+    'DELETE_MODE',
+    oneOf('expunge', 'trash'),
+    'expunge',
+    '`expunge` deletes for good; `trash` destroys without expunging, so that the volume can be recovered until CloudStack expunges it.',
+  ),
+  jobLostAfter: withDefault(
+    'JOB_LOST_AFTER',
+    duration(1_000, 600_000),
+    '30s',
+    'How long CloudStack must deny a job before the daemon believes that it was never accepted.',
   ),
 };
 

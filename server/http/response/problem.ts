@@ -1,5 +1,6 @@
 import { type H3Event, isError, removeResponseHeader, setResponseHeaders, setResponseStatus } from 'h3';
 import { CloudError } from '../../cloudstack/cloud';
+import { CODE_OF_KIND } from '../../cloudstack/errors';
 import { DaemonError, ERRORS, type ErrorCode, messageOf } from '../../core/errors';
 import { httpLogger } from '../http-logger';
 import { requestIdOf } from '../request/request-id';
@@ -109,34 +110,11 @@ function codeOfStatus(status: number): ErrorCode | null {
 /** CloudStack's own text stays: callers look for "CloudStack API error 431". */
 function fromCloud(error: CloudError): DaemonError {
   const retryAfterSeconds = error.retryAfter === null ? 5 : Math.ceil(error.retryAfter / 1000);
-  return new DaemonError(cloudCode(error.kind), error.message, {
+  return new DaemonError(CODE_OF_KIND[error.kind], error.message, {
     cause: error,
     details: { cloudstack_code: error.code, cloudstack_text: error.text },
     ...(error.transient ? { retryAfterSeconds } : {}),
   });
-}
-
-function cloudCode(kind: CloudError['kind']): ErrorCode {
-  switch (kind) {
-    case 'network':
-    case 'rate-limit':
-    case 'capacity':
-    case 'resource':
-    case 'internal':
-      return 'CLOUDSTACK_UNAVAILABLE';
-    case 'configuration':
-      return 'CLOUDSTACK_NOT_CONFIGURED';
-    case 'authentication':
-    case 'permission':
-      return 'CLOUDSTACK_AUTH';
-    case 'quota':
-      return 'CLOUDSTACK_QUOTA';
-    case 'parameter':
-    case 'unsupported':
-      return 'CLOUDSTACK_REJECTED';
-    default:
-      return kind satisfies never;
-  }
 }
 
 function headersOf(error: DaemonError): Record<string, string> {

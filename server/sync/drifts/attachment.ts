@@ -99,12 +99,12 @@ function unplugging(vmId: string, path: string, serial: string): string {
 }
 
 /**
- * A disk with a serial that no volume has: most often the ghost of a deleted volume, of which nothing else is left. Not judged
- * while it is not certain which volumes there are.
+ * A disk with a serial that no volume shown to this key has: the ghost of a deleted volume, or the disk of one that the key does not
+ * see. Which of the two is not known, so nothing is advised that takes a disk away.
  */
 export function judgeStrangers(view: View): Repair[] {
-  const { guest, volumes, unsure, applianceVmId: vmId } = view.o;
-  if (guest === null || volumes === null || unsure.size > 0) return [];
+  const { guest, volumes, applianceVmId: vmId } = view.o;
+  if (guest === null || volumes === null) return [];
   const known = [
     ...volumes.map(({ id }) => id),
     ...view.o.mappings.map(({ volumeId }) => volumeId),
@@ -114,9 +114,11 @@ export function judgeStrangers(view: View): Repair[] {
     .filter(({ name, serial }) => !view.isRoot(name) && isVolumeSerial(serial))
     .filter(({ serial }) => !known.some((id) => serialNames(id, serial)))
     .map(({ path, serial }) => {
-      const message = `the guest has the disk ${path} (serial ${serial ?? ''}), and CloudStack shows no volume with that serial to this API key`;
-      const remedy = `${unplugging(vmId, path, serial ?? '')}; if the volume exists, let the API key see it: cmk list volumes listall=true virtualmachineid=${vmId}`;
-      return reported({ kind: 'ghost-disk', volumeId: null, vmId, devicePath: path, message }, remedy);
+      const message = `the guest has the disk ${path} (serial ${serial ?? ''}), and CloudStack shows no volume with that serial to this key`;
+      const remedy =
+        `find its volume with a key that may: cmk list volumes listall=true projectid=-1 virtualmachineid=${vmId}; let the key of ` +
+        'ossea_configs see it. Only when it is certain that the volume was deleted is the disk a ghost (see docs/guides/runbooks.md)';
+      return reported({ kind: 'not-visible', volumeId: null, vmId, devicePath: path, message }, remedy);
     });
 }
 

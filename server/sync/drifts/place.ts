@@ -43,8 +43,8 @@ export function mapAnew(view: View, volume: CloudVolume, device: Device): Repair
 
 /** Null while an operation is in flight on a volume whose mapping would lose the path: the next run finds it settled. */
 function remap(view: View, mapping: NewMapping, device: Device): RepairStep[] | null {
-  const displaces = view.rivals(mapping.volumeId, device.path);
-  if (displaces.some((conflictingOperation) => view.o.busy.has(conflictingOperation))) return null;
+  const displaces = view.sharingPath(mapping.volumeId, device.path);
+  if (displaces.some((id) => view.o.busy.has(id))) return null;
   return [
     { kind: 'rows', effects: [{ kind: 'put-mapping', mapping, displaces }] },
     ...publication(view, mapping.volumeId, device),

@@ -1,23 +1,38 @@
 import type { CloudVolume } from '../../cloudstack/cloud';
+import { stateOf } from '../../cloudstack/volume-states';
 import { type Repair, reported } from '../repair';
 import type { View } from '../view';
 
-/** States that CloudStack leaves by itself, unless its management server was restarted in the middle (apache/cloudstack#2163). */
-const SETTLED = new Set(['Allocated', 'Ready', 'Uploaded', 'Destroy', 'Expunging', 'Expunged']);
-
+/** Something is being done with the volume, or it is on its way out: it should not stay like that. */
 export function isTransitional(volume: CloudVolume): boolean {
-  return !SETTLED.has(volume.state);
+  const { phase } = stateOf(volume);
+  return (
+    phase === 'moving' || (phase === 'leaving' && volume.state !== 'Expunged' && volume.state !== 'Destroy')
+  );
 }
 
-/** Only what was in the same state at an earlier sync is stuck. */
+/**
+ * Only what was in the same state at an earlier sync is stuck, and only what is ours: volumes of other VMs may be migrated for hours.
+ * CloudStack leaves these states by itself, unless its management server was restarted in the middle (apache/cloudstack#2163).
+ */
 export function judgeState(view: View, volume: CloudVolume): Repair[] {
   const { id, state, vmId } = volume;
-  if (!isTransitional(volume) || view.o.stuckBefore.get(id) !== state) return [];
-  const message = `CloudStack has kept the volume in state ${state} since an earlier sync, and no operation of ours works on it`;
-  const remedy =
-    `does a job still work on it? cmk list asyncjobs listall=true filter=cmd,jobinstanceid,created | grep ${id}; ` +
-    `if none does (restart of the management server), as administrator: cmk update volume id=${id} state=${vmId === null && state === 'Creating' ? 'Allocated' : 'Ready'}`;
-  return [reported({ kind: 'stuck-state', volumeId: id, vmId, devicePath: null, message }, remedy)];
+  const ours = view.mapping(id) !== null || vmId === view.o.applianceVmId;
+  if (!ours || !isTransitional(volume) || view.o.stuckBefore.get(id) !== state) return [];
+  const message = `CloudStack has kept the volume in state ${state} since an earlier sync: it ${stateOf(volume).means}, and no operation of ours works on it`;
+  return [
+    reported({ kind: 'stuck-state', volumeId: id, vmId, devicePath: null, message }, stuckRemedy(volume)),
+  ];
+}
+
+/** A database edit is advised only where a restart of the management server leaves the state behind for good. */
+function stuckRemedy({ id, state, vmId }: CloudVolume): string {
+  const ask = `does a job still work on it? cmk list asyncjobs listall=true filter=cmd,jobinstanceid,created | grep ${id}`;
+  if (state === 'Expunging' || state === 'Destroying')
+    return `${ask}; if none does: volumectl volume delete ${id} sends the delete again`;
+  if (state !== 'Creating' && state !== 'Attaching') return `${ask}; wait for it, or cancel it in CloudStack`;
+  const settled = vmId === null && state === 'Creating' ? 'Allocated' : 'Ready';
+  return `${ask}; if none does (restart of the management server), as administrator: cmk update volume id=${id} state=${settled}`;
 }
 
 /** Who we are decides everything else: a copied VM often brings the id of its original along. */

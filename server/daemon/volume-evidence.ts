@@ -1,0 +1,107 @@
+import type { Cloud, CloudVolume } from '../cloudstack/cloud';
+import { lookUpVolume } from '../cloudstack/look-up';
+import type { Clock } from '../core/clock';
+import { messageOf } from '../core/errors';
+import type { Device, DeviceSnapshot } from '../devices/device';
+import { verifyIdentity } from '../devices/identity';
+import { serialNames } from '../devices/serial';
+import type { ExportServer } from '../exports/export-server';
+import { exportName } from '../exports/naming';
+import { absent, type Evidence, seen, unknown, type Witness } from '../model/evidence';
+import type { Ledger } from '../model/ledger';
+import type { ExportRecord, Mapping, Operation } from '../model/operation';
+
+/** What the four witnesses say of one volume, each for itself. */
+export interface VolumeEvidence {
+  readonly volumeId: string;
+  readonly cloudstack: Evidence<CloudVolume>;
+  readonly guest: Evidence<Device>;
+  readonly database: Evidence<{ readonly mapping: Mapping | null; readonly export: ExportRecord | null }>;
+  readonly exportServer: Evidence<{
+    /** Where the export leads, null = nowhere: it fails closed. */
+    readonly target: string | null;
+    /** Clients that are connected. */
+    readonly clients: number;
+  }>;
+  readonly lastOperation: Operation | null;
+}
+
+interface EvidenceParts {
+  ledger(): Ledger;
+  readonly cloud: Pick<Cloud, 'readVolume' | 'readVm'>;
+  readonly watcher: { snapshot(): DeviceSnapshot };
+  readonly exports: Pick<ExportServer, 'kind' | 'list' | 'clients'>;
+  readonly clock: Clock;
+  applianceVmId(): string | null;
+}
+
+/** Asks all four at once. Never throws: a witness that cannot be asked is the answer. */
+export async function gatherEvidence(parts: EvidenceParts, volumeId: string): Promise<VolumeEvidence> {
+  const ask = async <T>(by: Witness, question: () => Promise<Evidence<T>>): Promise<Evidence<T>> => {
+    try {
+      return await question();
+    } catch (error) {
+      return unknown(messageOf(error), parts.clock.now(), by);
+    }
+  };
+  const database = ask('database', () => fromDatabase(parts, volumeId));
+  const [cloudstack, rows, exportServer, lastOperation] = await Promise.all([
+    ask('cloudstack', () => lookUpVolume(parts.cloud, volumeId, parts.applianceVmId())),
+    database,
+    ask('export-server', () => fromExportServer(parts, volumeId)),
+    lastOperationOf(parts, volumeId),
+  ]);
+  const mapping = rows.kind === 'seen' ? rows.value.mapping : null;
+  const guest = fromGuest(parts.watcher.snapshot(), volumeId, mapping);
+  return { volumeId, cloudstack, guest, database: rows, exportServer, lastOperation };
+}
+
+async function fromDatabase(
+  { ledger, clock }: EvidenceParts,
+  volumeId: string,
+): Promise<VolumeEvidence['database']> {
+  const [mapping, record] = await Promise.all([
+    ledger().readMapping(volumeId),
+    ledger().readExport(volumeId),
+  ]);
+  if (!mapping && !record) return absent('there is no row of this volume', clock.now(), 'database');
+  return seen({ mapping, export: record }, clock.now(), 'database');
+}
+
+async function lastOperationOf({ ledger }: EvidenceParts, volumeId: string): Promise<Operation | null> {
+  try {
+    const [last] = await ledger().listOperations({ volumeId, limit: 1 });
+    return last ?? null;
+  } catch {
+    return null;
+  }
+}
+
+/** The disk with the serial of the volume; where disks have none, the one that the mapping proves. */
+export function fromGuest(
+  { devices, bootId, at, scanned }: DeviceSnapshot,
+  volumeId: string,
+  mapping: Mapping | null,
+): Evidence<Device> {
+  if (!scanned) return unknown('the disks of this guest were not read yet', at, 'guest');
+  const [only, other] = devices.filter(({ serial }) => serialNames(volumeId, serial));
+  if (only && other) return unknown(`${only.path} and ${other.path} have its serial`, at, 'guest');
+  if (only) return seen(only, at, 'guest');
+  const there = devices.find(({ path }) => path === mapping?.devicePath);
+  if (mapping && there && verifyIdentity(mapping, there, bootId).ok) return seen(there, at, 'guest');
+  const silent = devices.filter(({ serial }) => serial === null).map(({ path }) => path);
+  if (silent.length === 0) return absent('every disk of this guest has the serial of another', at, 'guest');
+  return unknown(`no disk has its serial, and these do not tell theirs: ${silent.join(', ')}`, at, 'guest');
+}
+
+async function fromExportServer(
+  { exports, clock }: EvidenceParts,
+  volumeId: string,
+): Promise<VolumeEvidence['exportServer']> {
+  if (exports.kind === 'none') return absent('exports are switched off', clock.now(), 'export-server');
+  const name = exportName(volumeId);
+  const found = (await exports.list()).find((one) => one.name === name);
+  if (!found) return absent('it has no export of this name', clock.now(), 'export-server');
+  const { count } = await exports.clients(name);
+  return seen({ target: found.target, clients: count }, clock.now(), 'export-server');
+}
