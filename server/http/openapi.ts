@@ -3,7 +3,7 @@ import { ERRORS, type ErrorCode } from '../core/errors';
 import { LIMITS } from '../core/limits';
 import { type AnyEndpoint, EVERYWHERE } from './endpoints/endpoint';
 import { namedEndpoints } from './endpoints/registry';
-import { takesBody } from './request/request';
+import { takesBody } from './request/read-request';
 import { PROBLEM_TYPE } from './response/problem';
 import {
   cloudCheckReply,

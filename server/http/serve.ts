@@ -9,7 +9,7 @@ import {
 } from 'h3';
 import type { Endpoint } from './endpoints/endpoint';
 import { enter } from './request/concurrency-limit';
-import { type Call, readRequest } from './request/request';
+import { type Call, readRequest } from './request/read-request';
 import { sendProblem } from './response/problem';
 
 /** Returned by work that has written its answer itself (event streams). */

@@ -1,5 +1,5 @@
 import { defineEventHandler } from 'h3';
-import { noSuchRoute } from '../http/request/paths';
+import { noSuchRoute } from '../http/request/known-routes';
 import { sendProblem } from '../http/response/problem';
 
 /** Whatever no other route takes: a known path with another method (405), or nothing at all (404). */

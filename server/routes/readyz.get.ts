@@ -1,7 +1,7 @@
 import { systemClock } from '../core/clock';
 import { currentDaemon } from '../daemon/current';
 import { ready } from '../http/endpoints/service';
-import { notReady } from '../http/request/readiness';
+import { notReady } from '../http/request/not-ready';
 import { time } from '../http/response/replies';
 import { serve } from '../http/serve';
 

@@ -1,5 +1,5 @@
 import { defineTask } from 'nitropack/runtime';
-import { whenIn } from '../../server/http/scheduled';
+import { whenIn } from '../../server/http/run-scheduled';
 
 /** The specification's 2-second device poll. In standby too: questions about devices are answered there. */
 export default defineTask({

@@ -1,6 +1,6 @@
 import { defineTask } from 'nitropack/runtime';
 import { currentDaemonOrNull } from '../../server/daemon/current';
-import type { SyncTaskResult } from '../../server/http/sync-run';
+import type { SyncTaskResult } from '../../server/http/force-sync';
 
 /** Payload `{ dryRun: boolean }`; the result is the report. Asked for by a person, so its errors are not swallowed. */
 export default defineTask<SyncTaskResult>({

@@ -1,7 +1,7 @@
 import { defineTask } from 'nitropack/runtime';
 import { systemClock } from '../../server/core/clock';
 import { LIMITS } from '../../server/core/limits';
-import { whenIn } from '../../server/http/scheduled';
+import { whenIn } from '../../server/http/run-scheduled';
 
 /** Every minute, unless something else has just done it. */
 export default defineTask({

@@ -9,7 +9,7 @@ import type { Daemon } from '~/server/daemon/daemon';
 import { type AnyEndpoint, EVERYWHERE } from '~/server/http/endpoints/endpoint';
 import { endpoints } from '~/server/http/endpoints/registry';
 import { setGuardSettings } from '~/server/http/request/guard-settings';
-import { patternOf } from '~/server/http/request/paths';
+import { patternOf } from '~/server/http/request/known-routes';
 import { sendProblem } from '~/server/http/response/problem';
 import { problemReply } from '~/server/http/schemas/problem';
 

@@ -2,7 +2,7 @@ import { type H3Event, isError, removeResponseHeader, setResponseHeaders, setRes
 import { CloudError } from '../../cloudstack/cloud';
 import { DaemonError, ERRORS, type ErrorCode, messageOf } from '../../core/errors';
 import { httpLogger } from '../http-logger';
-import { requestIdOf } from '../request/request-id';
+import { requestIdOf } from '../request/assign-request-id';
 import type { ProblemReply } from '../schemas/problem';
 
 export const PROBLEM_TYPE = 'application/problem+json';

@@ -6,9 +6,9 @@ import { endpoints } from '~/server/http/endpoints/registry';
 import { openApiDocument } from '~/server/http/openapi';
 import { type Answer, checkPromise, collect, endpointOf } from '~/test/support/http-app';
 import { Walk } from '../../integration/daemon/walk';
-import { Chance } from './fuzz/chance';
-import { sendMalformed } from './fuzz/malformed';
-import { type FuzzRequest, type Known, RequestMaker } from './fuzz/requests';
+import { Chance } from './fuzz/seeded-random';
+import { sendMalformed } from './fuzz/send-malformed';
+import { type FuzzRequest, type Known, RequestMaker } from './fuzz/request-maker';
 
 /**
  * Generated requests against the built daemon on a real database: valid, almost valid, hostile, and what is not HTTP at all.

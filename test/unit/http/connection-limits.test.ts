@@ -4,7 +4,7 @@ import { type AddressInfo, connect, type Socket } from 'node:net';
 import { afterEach, expect, it } from 'vitest';
 import { LIMITS } from '~/server/core/limits';
 import { limitConnections } from '~/server/http/request/connection-limits';
-import { withLimits } from '~/test/support/limits';
+import { withLimits } from '~/test/support/with-limits';
 
 const undo: (() => void)[] = [];
 afterEach(() => {

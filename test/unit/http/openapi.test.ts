@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { ERRORS } from '~/server/core/errors';
 import { endpoints } from '~/server/http/endpoints/registry';
 import { openApiDocument } from '~/server/http/openapi';
-import { methodsOf } from '~/server/http/request/paths';
+import { methodsOf } from '~/server/http/request/known-routes';
 import { routeFiles } from '~/test/support/http-app';
 
 /** `/devices/**:path` is documented as `/devices/{path}/volume`: the file cuts the end off itself. */

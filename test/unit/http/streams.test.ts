@@ -5,7 +5,7 @@ import { openStreams } from '~/server/http/streams/event-stream';
 import { deviceEvent, NOBODY, VOLUME } from '~/test/support/canned';
 import { FakeDaemon } from '~/test/support/fake-daemon';
 import { HttpApp } from '~/test/support/http-app';
-import { withLimits } from '~/test/support/limits';
+import { withLimits } from '~/test/support/with-limits';
 
 vi.mock('nitropack/runtime', async () => (await import('~/test/support/nitro-runtime')).nitroRuntime);
 

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { systemClock } from '~/server/core/clock';
 import { DaemonError } from '~/server/core/errors';
 import { setCurrentDaemon } from '~/server/daemon/current';
-import { forceSync } from '~/server/http/sync-run';
+import { forceSync } from '~/server/http/force-sync';
 import { syncReport } from '~/test/support/canned';
 import { FakeDaemon } from '~/test/support/fake-daemon';
 import { nitroRuntime } from '~/test/support/nitro-runtime';

@@ -4,7 +4,7 @@ import { currentDaemon } from '../../../../daemon/current';
 import { forceSync as endpoint } from '../../../../http/endpoints/service';
 import { syncReply } from '../../../../http/response/service-replies';
 import { serve } from '../../../../http/serve';
-import { forceSync, type SyncTaskResult } from '../../../../http/sync-run';
+import { forceSync, type SyncTaskResult } from '../../../../http/force-sync';
 
 export default serve(endpoint, async ({ query }) => {
   const report = await forceSync(currentDaemon(), query.dry_run ?? false, async (payload) => {

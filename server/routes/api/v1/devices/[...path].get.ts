@@ -1,7 +1,7 @@
 import { defineEventHandler } from 'h3';
 import { currentDaemon } from '../../../../daemon/current';
 import { readDeviceVolume } from '../../../../http/endpoints/devices';
-import { noSuchRoute } from '../../../../http/request/paths';
+import { noSuchRoute } from '../../../../http/request/known-routes';
 import { sendProblem } from '../../../../http/response/problem';
 import { mappingReply } from '../../../../http/response/replies';
 import { serve } from '../../../../http/serve';

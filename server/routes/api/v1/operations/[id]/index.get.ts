@@ -1,5 +1,5 @@
 import { currentDaemon } from '../../../../../daemon/current';
-import { waited } from '../../../../../http/accept';
+import { waited } from '../../../../../http/accept-operation';
 import { readOperation } from '../../../../../http/endpoints/operations';
 import { operationReply } from '../../../../../http/response/replies';
 import { serve } from '../../../../../http/serve';

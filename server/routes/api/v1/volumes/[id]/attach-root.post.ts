@@ -1,4 +1,4 @@
-import { accept } from '../../../../../http/accept';
+import { accept } from '../../../../../http/accept-operation';
 import { attachRootVolume } from '../../../../../http/endpoints/volumes';
 import { serve } from '../../../../../http/serve';
 

@@ -1,4 +1,4 @@
-import { accept } from '../../../../../http/accept';
+import { accept } from '../../../../../http/accept-operation';
 import { deleteVolume } from '../../../../../http/endpoints/volumes';
 import { serve } from '../../../../../http/serve';
 

@@ -1,6 +1,6 @@
 import { LIMITS } from '~/server/core/limits';
 import type { AnyEndpoint } from '~/server/http/endpoints/endpoint';
-import type { Chance } from './chance';
+import type { Chance } from './seeded-random';
 
 export interface FuzzRequest {
   readonly method: string;

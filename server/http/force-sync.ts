@@ -1,6 +1,6 @@
 import type { Daemon } from '../daemon/daemon';
 import type { SyncReport } from '../sync/drift';
-import { notReady } from './request/readiness';
+import { notReady } from './request/not-ready';
 
 /** What the task sync:force answers. */
 export type SyncTaskResult = SyncReport | 'skipped';

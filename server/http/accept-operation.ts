@@ -1,7 +1,7 @@
 import { setResponseHeader } from 'h3';
 import { currentDaemon } from '../daemon/current';
 import { isTerminal, type Operation, type OperationType, type RequestOf } from '../model/operation';
-import type { Call } from './request/request';
+import type { Call } from './request/read-request';
 import { operationReply } from './response/replies';
 import type { OperationReply } from './schemas/operations';
 import { clientGone } from './serve';

@@ -1,5 +1,5 @@
 import { connect } from 'node:net';
-import type { Chance } from './chance';
+import type { Chance } from './seeded-random';
 
 const LONG = 'x'.repeat(20_000);
 

@@ -4,7 +4,7 @@ import { LIMITS } from '../../core/limits';
 import type { Daemon } from '../../daemon/daemon';
 import { isTerminal, type JournalEntry } from '../../model/operation';
 import { httpLogger } from '../http-logger';
-import { requestIdOf } from '../request/request-id';
+import { requestIdOf } from '../request/assign-request-id';
 import { deviceEventReply, journalEntryReply } from '../response/replies';
 import { WRITTEN } from '../serve';
 import { EventStream } from './event-stream';

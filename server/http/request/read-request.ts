@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { DaemonError, type FieldIssue } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
 import { type Endpoint, NONE } from '../endpoints/endpoint';
-import { readJson } from './body';
+import { readJson } from './read-json';
 
 /** A request that has been checked. */
 export interface Call<Params, Query, Body> {
