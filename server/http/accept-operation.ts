@@ -1,34 +1,31 @@
 import { setResponseHeader } from 'h3';
-import { currentDaemon } from '../daemon/current';
 import { isTerminal, type Operation, type OperationType, type RequestOf } from '../model/operation';
-import type { Call } from './request/read-request';
+import type { CheckedRequest } from './request/read-request';
 import { operationReply } from './response/replies';
 import type { OperationReply } from './schemas/operations';
-import { clientGone } from './serve';
+import { connectionClosed } from './serve';
+
+type AnyRequest = CheckedRequest<unknown, unknown, unknown>;
 
 /**
- * Hands a request to the engine and answers with the operation: at once, or when it has ended, if the caller prefers to wait.
- * Once accepted, nothing that happens while waiting may turn the answer into an error: the operation exists.
+ * Accepts an operation and replies with it: at once, or when it has ended if the caller asked to wait. Once it is
+ * accepted, an error while waiting must not become the reply: the operation exists.
  */
-export async function accept<T extends OperationType>(
-  call: Pick<Call<unknown, unknown, unknown>, 'event' | 'idempotencyKey' | 'waitMs'>,
+export async function acceptOperation<T extends OperationType>(
+  request: AnyRequest,
   type: T,
-  request: RequestOf[T],
+  parameters: RequestOf[T],
 ): Promise<OperationReply> {
-  const { operations } = currentDaemon();
-  const accepted = await operations.request(type, request, { idempotencyKey: call.idempotencyKey });
-  setResponseHeader(call.event, 'Location', `/api/v1/operations/${accepted.id}`);
-  return operationReply(await waited(call, accepted));
+  const { event, daemon, idempotencyKey } = request;
+  const accepted = await daemon.operations.request(type, parameters, { idempotencyKey });
+  setResponseHeader(event, 'Location', `/api/v1/operations/${accepted.id}`);
+  return operationReply(await waitAsAsked(request, accepted));
 }
 
-/** Waits for the end as long as the caller asked, and says so in Preference-Applied. */
-export async function waited(
-  { event, waitMs }: Pick<Call<unknown, unknown, unknown>, 'event' | 'waitMs'>,
-  operation: Operation,
-): Promise<Operation> {
+/** Waits for the end of an operation as long as the caller asked, and confirms it in Preference-Applied. */
+export async function waitAsAsked(request: AnyRequest, operation: Operation): Promise<Operation> {
+  const { event, daemon, waitMs } = request;
   if (waitMs === 0 || isTerminal(operation.status)) return operation;
   setResponseHeader(event, 'Preference-Applied', `wait=${Math.ceil(waitMs / 1000)}`);
-  return currentDaemon()
-    .operations.waitForEnd(operation.id, waitMs, clientGone(event))
-    .catch(() => operation);
+  return daemon.operations.waitForEnd(operation.id, waitMs, connectionClosed(event)).catch(() => operation);
 }

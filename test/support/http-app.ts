@@ -6,12 +6,12 @@ import { createApp, createRouter, type EventHandler, toNodeListener } from 'h3';
 import { expect } from 'vitest';
 import { setCurrentDaemon } from '~/server/daemon/current';
 import type { Daemon } from '~/server/daemon/daemon';
-import { type AnyEndpoint, EVERYWHERE } from '~/server/http/endpoints/endpoint';
+import { type AnyEndpoint, COMMON_ERRORS, errorsOf } from '~/server/http/endpoints/endpoint';
 import { endpoints } from '~/server/http/endpoints/registry';
 import { setGuardSettings } from '~/server/http/request/guard-settings';
 import { patternOf } from '~/server/http/request/known-routes';
 import { sendProblem } from '~/server/http/response/problem';
-import { problemReply } from '~/server/http/schemas/problem';
+import { problemSchema } from '~/server/http/schemas/problem';
 
 const SERVER = fileURLToPath(new URL('../../server/', import.meta.url));
 
@@ -116,12 +116,10 @@ export function checkPromise(method: string, path: string, { status, headers, js
   expect(headers['x-request-id'], 'every answer has a request id').toMatch(/^[A-Za-z0-9._-]{1,64}$/);
   if (status >= 400) {
     if (method === 'HEAD') return;
-    const problem = problemReply.strict().parse(json);
+    const problem = problemSchema.strict().parse(json);
     expect(headers['content-type']).toBe('application/problem+json');
     expect(problem).toMatchObject({ status, error: problem.detail });
-    const codes = endpoint
-      ? [...endpoint.errors, ...EVERYWHERE]
-      : [...EVERYWHERE, 'NOT_FOUND', 'METHOD_NOT_ALLOWED'];
+    const codes = endpoint ? errorsOf(endpoint) : [...COMMON_ERRORS, 'NOT_FOUND', 'METHOD_NOT_ALLOWED'];
     expect(codes, `${method} ${path}`).toContain(problem.code);
     if (status === 503) expect(Number(headers['retry-after'])).toBeGreaterThan(0);
     return;

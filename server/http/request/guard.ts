@@ -4,9 +4,9 @@ import { getRequestHeader, type H3Event, setResponseHeaders } from 'h3';
 import { DaemonError } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
 import { currentDaemon } from '../../daemon/current';
-import { bodyTooLarge } from './read-json';
 import { type GuardSettings, guardSettings } from './guard-settings';
 import { answersHead } from './known-routes';
+import { bodyTooLarge } from './read-json';
 
 /** These answer whatever happens: a supervisor asks them, and has no token. */
 const ALWAYS = new Set(['/health', '/livez', '/readyz']);

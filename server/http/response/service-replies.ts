@@ -1,28 +1,39 @@
 import type { ComponentHealth, Daemon, HealthReport, MetricsReport } from '../../daemon/daemon';
 import type { Drift, SyncReport } from '../../sync/drift';
-import type { AliveReply, DriftReply, HealthReply, MetricsReply, SyncReply } from '../schemas/service';
-import { time } from './replies';
+import {
+  type AliveReply,
+  type DriftReply,
+  driftSchema,
+  type HealthReply,
+  healthSchema,
+  type MetricsReply,
+  metricsSchema,
+  type SyncReply,
+  syncSchema,
+} from '../schemas/service';
+import { replyOf, timestampOf } from './reply-of';
 
-/** The version is 'starting' until the daemon is there; callers only look at the status. */
+/** The version is 'starting' until the daemon has been built; callers only look at the status. */
 export function aliveReply(daemon: Daemon | null, now: number): AliveReply {
   return {
     status: 'healthy',
-    timestamp: time(now),
+    timestamp: timestampOf(now),
     service: 'volume-management-daemon',
     version: daemon?.version ?? 'starting',
   };
 }
 
-/** The specification's keys at the top, everything else under details. */
+/** The keys of the specification at the top, everything else under details. */
 export function healthReply(
   daemon: Pick<Daemon, 'version' | 'phase' | 'phaseReason'>,
   report: HealthReport,
 ): HealthReply {
   const { cloudstack, database, deviceMonitor, exportServer, appliance, operations } = report;
+  const waitingSchema = healthSchema.shape.details.shape.waiting.element;
   const devices = deviceMonitor.details?.device_count;
   return {
     status: report.status,
-    timestamp: time(report.at),
+    timestamp: timestampOf(report.at),
     cloudstack_health: cloudstack.status,
     database_health: database.status,
     device_monitor: deviceMonitor.status,
@@ -49,14 +60,7 @@ export function healthReply(
         export_server: component(exportServer),
         appliance: component(appliance),
       },
-      waiting: operations.waiting.map(({ id, type, step, reason, attempt, nextAttemptAt }) => ({
-        id,
-        type,
-        step,
-        reason,
-        attempt,
-        next_attempt_at: nextAttemptAt === null ? null : time(nextAttemptAt),
-      })),
+      waiting: operations.waiting.map((operation) => replyOf(waitingSchema, operation)),
       drifts: report.drifts.map(driftReply),
     },
   };
@@ -66,62 +70,38 @@ function component({ status, message, details }: ComponentHealth) {
   return { status, message, ...(details && { details: { ...details } }) };
 }
 
-export function driftReply({ kind, volumeId, vmId, devicePath, message, remedy, action }: Drift): DriftReply {
-  return { kind, volume_id: volumeId, vm_id: vmId, device_path: devicePath, message, remedy, action };
+function driftReply(drift: Drift): DriftReply {
+  return replyOf(driftSchema, drift);
 }
 
 export function metricsReply(report: MetricsReport): MetricsReply {
-  const { details } = report;
-  return {
-    timestamp: time(report.at),
-    total_operations: report.totalOperations,
-    pending_operations: report.pendingOperations,
-    active_mappings: report.activeMappings,
-    operations_by_type: { ...report.operationsByType },
-    operations_by_status: { ...report.operationsByStatus },
-    average_response_time_ms: Math.round(report.averageResponseMs * 10) / 10,
-    error_rate_percent: report.errorRatePercent,
-    details: {
-      cloudstack_api_calls: details.cloudstackApiCalls,
-      cloudstack_api_errors: details.cloudstackApiErrors,
-      device_events_processed: details.deviceEventsProcessed,
-      uptime_seconds: details.uptimeSeconds,
-      epoch: details.epoch,
-    },
-  };
+  return replyOf(metricsSchema, {
+    ...report,
+    timestamp: report.at,
+    averageResponseTimeMs: Math.round(report.averageResponseMs * 10) / 10,
+    details: replyOf(metricsSchema.shape.details, report.details),
+  });
 }
 
 export function syncReply(report: SyncReport, now: number): SyncReply {
+  const reportSchema = syncSchema.shape.report;
   return {
-    message: summary(report),
-    timestamp: time(now),
-    report: {
-      started_at: time(report.startedAt),
-      finished_at: time(report.finishedAt),
-      dry_run: report.dryRun,
-      reason: report.reason,
-      observed: {
-        cloud_volumes: report.observed.cloudVolumes,
-        devices: report.observed.devices,
-        mappings: report.observed.mappings,
-        exports: report.observed.exports,
-      },
-      unavailable: [...report.unavailable],
-      skipped_volumes: report.skippedVolumes,
+    message: summaryOf(report),
+    timestamp: timestampOf(now),
+    report: replyOf(reportSchema, {
+      ...report,
+      observed: replyOf(reportSchema.shape.observed, report.observed),
       drifts: report.drifts.map(driftReply),
-    },
+    }),
   };
 }
 
-function summary({ dryRun, drifts, unavailable }: SyncReport): string {
-  const count = (action: Drift['action']) => drifts.filter((drift) => drift.action === action).length;
-  const what =
-    drifts.length === 0
-      ? 'no drift'
-      : `${drifts.length} drift(s): ${(['repaired', 'planned', 'reported', 'failed'] as const)
-          .filter((action) => count(action) > 0)
-          .map((action) => `${count(action)} ${action}`)
-          .join(', ')}`;
-  const blind = unavailable.length === 0 ? '' : `; not judged: ${unavailable.join(', ')}`;
-  return `${dryRun ? 'Dry run of the synchronization' : 'Synchronization'} completed: ${what}${blind}`;
+function summaryOf({ dryRun, drifts, unavailable }: SyncReport): string {
+  const counts = (['repaired', 'planned', 'reported', 'failed'] as const)
+    .map((action) => ({ action, count: drifts.filter((drift) => drift.action === action).length }))
+    .filter(({ count }) => count > 0)
+    .map(({ action, count }) => `${count} ${action}`);
+  const found = drifts.length === 0 ? 'no drift' : `${drifts.length} drift(s): ${counts.join(', ')}`;
+  const notJudged = unavailable.length === 0 ? '' : `; not judged: ${unavailable.join(', ')}`;
+  return `${dryRun ? 'Dry run of the synchronization' : 'Synchronization'} completed: ${found}${notJudged}`;
 }

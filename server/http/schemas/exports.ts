@@ -29,35 +29,41 @@ export const exportsQuery = z.object({
 export const withdrawQuery = z.object({ force: queryFlag('disconnect clients') });
 export const withdrawBody = z.object({ force: flag('disconnect clients').nullish() });
 
-export const exportReply = z.object({
-  id: z.string(),
-  volume_id: z.string(),
-  export_name: z.string().meta({ description: 'migration-vol-<volume id>' }),
-  device_path: z.string(),
-  port: z.int(),
-  status: z.enum(EXPORT_STATUSES),
-  created_at: timestamp,
-  updated_at: timestamp,
-  metadata: z.record(z.string(), z.string()),
-});
-export type ExportReply = z.infer<typeof exportReply>;
-export const exportListReply = z.array(exportReply);
+export const exportSchema = z
+  .object({
+    id: z.string(),
+    volume_id: z.string(),
+    export_name: z.string().meta({ description: 'migration-vol-<volume id>' }),
+    device_path: z.string(),
+    port: z.int(),
+    status: z.enum(EXPORT_STATUSES),
+    created_at: timestamp,
+    updated_at: timestamp,
+    metadata: z.record(z.string(), z.string()),
+  })
+  .meta({ id: 'Export' });
+export type ExportReply = z.infer<typeof exportSchema>;
+export const exportListSchema = z.array(exportSchema).meta({ id: 'ExportList' });
 
-export const withdrawReply = z.object({ message: z.string(), existed: z.boolean() });
+export const exportWithdrawalSchema = z
+  .object({ message: z.string(), existed: z.boolean() })
+  .meta({ id: 'ExportWithdrawal' });
 
-export const validateReply = z.object({
-  message: z.string(),
-  timestamp,
-  valid: z.boolean(),
-  results: z.array(
-    z.object({
-      volume_id: z.string(),
-      export_name: z.string(),
-      ok: z.boolean(),
-      message: z.string(),
-      size: bytes.nullable(),
-      expected_size: bytes,
-    }),
-  ),
-});
-export type ValidateReply = z.infer<typeof validateReply>;
+export const exportValidationSchema = z
+  .object({
+    message: z.string(),
+    timestamp,
+    valid: z.boolean(),
+    results: z.array(
+      z.object({
+        volume_id: z.string(),
+        export_name: z.string(),
+        ok: z.boolean(),
+        message: z.string(),
+        size: bytes.nullable(),
+        expected_size: bytes,
+      }),
+    ),
+  })
+  .meta({ id: 'ExportValidation' });
+export type ValidateReply = z.infer<typeof exportValidationSchema>;

@@ -14,39 +14,43 @@ export const operationsQuery = z.object({
   cursor: wholeNumber('the cursor of a Link header', 1, Number.MAX_SAFE_INTEGER).optional(),
 });
 
-export const operationReply = z.object({
-  id: z.string(),
-  type: z.enum(OPERATION_TYPES),
-  status: z.enum(OPERATION_STATUSES),
-  volume_id: z.string().meta({ description: 'empty for a create until CloudStack has named the volume' }),
-  vm_id: z.string().optional(),
-  request: jsonObject,
-  response: jsonObject.optional(),
-  error: z.string().optional(),
-  error_code: z.string().optional(),
-  attempt: z.int().nonnegative().meta({ description: 'retries of the current step' }),
-  next_attempt_at: timestamp.optional(),
-  wait_reason: z.string().optional().meta({ description: 'why the operation waits, in words' }),
-  cancel_requested: z.boolean(),
-  created_at: timestamp,
-  updated_at: timestamp,
-  completed_at: timestamp.optional(),
-});
-export type OperationReply = z.infer<typeof operationReply>;
+export const operationSchema = z
+  .object({
+    id: z.string(),
+    type: z.enum(OPERATION_TYPES),
+    status: z.enum(OPERATION_STATUSES),
+    volume_id: z.string().meta({ description: 'empty for a create until CloudStack has named the volume' }),
+    vm_id: z.string().optional(),
+    request: jsonObject,
+    response: jsonObject.optional(),
+    error: z.string().optional(),
+    error_code: z.string().optional(),
+    attempt: z.int().nonnegative().meta({ description: 'retries of the current step' }),
+    next_attempt_at: timestamp.optional(),
+    wait_reason: z.string().optional().meta({ description: 'why the operation waits, in words' }),
+    cancel_requested: z.boolean(),
+    created_at: timestamp,
+    updated_at: timestamp,
+    completed_at: timestamp.optional(),
+  })
+  .meta({ id: 'Operation' });
+export type OperationReply = z.infer<typeof operationSchema>;
 
-export const operationListReply = z.array(operationReply);
+export const operationListSchema = z.array(operationSchema).meta({ id: 'OperationList' });
 
 /** `data:` of the events named `operation` and `appliance` of the event streams. */
-export const journalEntryReply = z.object({
-  id: z.int(),
-  operation_id: z.string(),
-  sequence: z.int(),
-  step: z.string(),
-  state: z.enum(JOURNAL_STATES),
-  data: jsonObject,
-  at: timestamp,
-});
-export type JournalEntryReply = z.infer<typeof journalEntryReply>;
+export const journalEntrySchema = z
+  .object({
+    id: z.int(),
+    operation_id: z.string(),
+    sequence: z.int(),
+    step: z.string(),
+    state: z.enum(JOURNAL_STATES),
+    data: jsonObject,
+    at: timestamp,
+  })
+  .meta({ id: 'JournalEntry' });
+export type JournalEntryReply = z.infer<typeof journalEntrySchema>;
 
 export const eventsQuery = z.object({
   last_event_id: wholeNumber('the id of an event', 0, Number.MAX_SAFE_INTEGER).optional(),

@@ -6,7 +6,7 @@ import { isTerminal, type JournalEntry } from '../../model/operation';
 import { httpLogger } from '../http-logger';
 import { requestIdOf } from '../request/assign-request-id';
 import { deviceEventReply, journalEntryReply } from '../response/replies';
-import { WRITTEN } from '../serve';
+import { ALREADY_SENT } from '../serve';
 import { EventStream } from './event-stream';
 
 /** Where a reader left off: the header EventSource sends when it reconnects, or the query of its first visit. */
@@ -24,7 +24,7 @@ export async function streamFeed(
   event: H3Event,
   daemon: Daemon,
   after: number | null,
-): Promise<typeof WRITTEN> {
+): Promise<typeof ALREADY_SENT> {
   const stream = new EventStream(event, daemon.stopping);
   const live = new LiveEntries(daemon, stream, () => true);
   const quiet = daemon.volumes.onDeviceEvent(stream.ring);
@@ -42,7 +42,7 @@ export async function streamFeed(
     }
   });
   quiet();
-  return WRITTEN;
+  return ALREADY_SENT;
 }
 
 /** GET /operations/{id}/events: the journal of one operation from the start (or after `after`), ending with the operation. */
@@ -51,7 +51,7 @@ export async function streamOperation(
   daemon: Daemon,
   operationId: string,
   after: number,
-): Promise<typeof WRITTEN> {
+): Promise<typeof ALREADY_SENT> {
   // Before the stream begins, so that an unknown operation is a 404.
   await daemon.operations.read(operationId);
   const stream = new EventStream(event, daemon.stopping);
@@ -77,7 +77,7 @@ export async function streamOperation(
     if (!stream.closed) send(await daemon.operations.journal(operationId));
   });
   gone.abort();
-  return WRITTEN;
+  return ALREADY_SENT;
 }
 
 /** Rings the stream when the operation has ended (or can no longer be watched). */

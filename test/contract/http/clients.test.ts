@@ -1,22 +1,13 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { APPLIANCE, OTHER_VM, VOLUME } from '~/test/support/canned';
-import { FakeDaemon } from '~/test/support/fake-daemon';
-import { HttpApp } from '~/test/support/http-app';
-
-vi.mock('nitropack/runtime', async () => (await import('~/test/support/nitro-runtime')).nitroRuntime);
+import { useHttpApp } from '~/test/support/use-http-app';
 
 /**
  * The callers that exist, as strict as they are: a Go client that decodes into typed structs (dates RFC 3339, whole numbers,
  * metadata string to string), shell scripts with curl -d and jq, and a classifier that looks for phrases in error texts.
  */
-let daemon: FakeDaemon;
-let app: HttpApp;
-beforeEach(async () => {
-  daemon = new FakeDaemon();
-  app = await HttpApp.start(daemon);
-});
-afterEach(() => app.close());
+const app = useHttpApp();
 
 const V = `/api/v1/volumes/${VOLUME}`;
 const goTime = z.string().regex(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$/);
@@ -77,7 +68,7 @@ describe('the Go client', () => {
       goOperation.parse(json);
     }
     const { id } = goOperation.parse(attach.json);
-    daemon.move(id, {
+    app.daemon.move(id, {
       status: 'completed',
       response: { volume_id: VOLUME, device_path: '/dev/vdb', message: 'ok' },
       completedAt: 1,

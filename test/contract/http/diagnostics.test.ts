@@ -1,19 +1,10 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { DaemonError } from '~/server/core/errors';
 import { NOBODY, VOLUME } from '~/test/support/canned';
-import { FakeDaemon } from '~/test/support/fake-daemon';
-import { HttpApp } from '~/test/support/http-app';
-
-vi.mock('nitropack/runtime', async () => (await import('~/test/support/nitro-runtime')).nitroRuntime);
+import { useHttpApp } from '~/test/support/use-http-app';
 
 /** The questions behind `volumectl check` and `volumectl device`. HttpApp checks every answer against the document. */
-let daemon: FakeDaemon;
-let app: HttpApp;
-beforeEach(async () => {
-  daemon = new FakeDaemon();
-  app = await HttpApp.start(daemon);
-});
-afterEach(() => app.close());
+const app = useHttpApp();
 
 describe('the diagnostics over HTTP', () => {
   it('the disks of the guest say whose they are, and which one is the system', async () => {
@@ -48,7 +39,7 @@ describe('the diagnostics over HTTP', () => {
       { customized: true, size_gib: null },
       { customized: false, size_gib: 5 },
     ]);
-    daemon.failure = new DaemonError('CLOUDSTACK_UNAVAILABLE', 'away');
+    app.daemon.failure = new DaemonError('CLOUDSTACK_UNAVAILABLE', 'away');
     expect((await app.get('/api/v1/admin/zones')).status).toBe(503);
   });
 });

@@ -6,9 +6,9 @@ import { endpoints } from '~/server/http/endpoints/registry';
 import { openApiDocument } from '~/server/http/openapi';
 import { type Answer, checkPromise, collect, endpointOf } from '~/test/support/http-app';
 import { Walk } from '../../integration/daemon/walk';
-import { Chance } from './fuzz/seeded-random';
-import { sendMalformed } from './fuzz/send-malformed';
 import { type FuzzRequest, type Known, RequestMaker } from './fuzz/request-maker';
+import { SeededRandom } from './fuzz/seeded-random';
+import { sendMalformed } from './fuzz/send-malformed';
 
 /**
  * Generated requests against the built daemon on a real database: valid, almost valid, hostile, and what is not HTTP at all.
@@ -127,10 +127,10 @@ function memory(): number {
 it(`${REQUESTS} requests: no 5xx but 503, every answer as documented, alive, memory flat`, {
   timeout: 1_800_000,
 }, async () => {
-  const chance = new Chance(SEED);
+  const random = new SeededRandom(SEED);
   const [first, ...others] = endpoints();
   if (!first) throw new Error('there are no endpoints');
-  const maker = new RequestMaker(chance, known, [first, ...others]);
+  const maker = new RequestMaker(random, known, [first, ...others]);
   const { apiKey, secretKey } = walk.lab.cloud;
   const secrets = [apiKey, secretKey, 'oma_password'];
   const byStatus = new Map<number, number>();
@@ -142,7 +142,7 @@ it(`${REQUESTS} requests: no 5xx but 503, every answer as documented, alive, mem
   const one = async () => {
     if (sent % MALFORMED_EVERY === 0) {
       malformed += 1;
-      const { sent: text, statuses } = await sendMalformed(walk.daemon.port, chance);
+      const { sent: text, statuses } = await sendMalformed(walk.daemon.port, random);
       if (statuses.length === 0) silent += 1;
       for (const status of statuses) {
         count(status);

@@ -1,21 +1,12 @@
 import { request } from 'node:http';
 import { connect } from 'node:net';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { LIMITS } from '~/server/core/limits';
 import { endpoints } from '~/server/http/endpoints/registry';
 import { VOLUME } from '~/test/support/canned';
-import { FakeDaemon } from '~/test/support/fake-daemon';
-import { HttpApp } from '~/test/support/http-app';
+import { useHttpApp } from '~/test/support/use-http-app';
 
-vi.mock('nitropack/runtime', async () => (await import('~/test/support/nitro-runtime')).nitroRuntime);
-
-let daemon: FakeDaemon;
-let app: HttpApp;
-beforeEach(async () => {
-  daemon = new FakeDaemon();
-  app = await HttpApp.start(daemon);
-});
-afterEach(() => app.close());
+const app = useHttpApp();
 
 const V = `/api/v1/volumes/${VOLUME}`;
 const fieldsOf = (json: unknown) =>
@@ -79,7 +70,7 @@ describe('bodies', () => {
     await new Promise((resolve) => socket.once('connect', resolve));
     expect((await app.get('/health')).status).toBe(200);
     socket.destroy();
-    expect(daemon.requests).toEqual([]);
+    expect(app.daemon.requests).toEqual([]);
   });
 
   it('deeply nested do no harm', async () => {

@@ -1,22 +1,13 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { DaemonError } from '~/server/core/errors';
 import { APPLIANCE, OTHER_VM, REMOTE_VOLUME, VOLUME } from '~/test/support/canned';
-import { FakeDaemon } from '~/test/support/fake-daemon';
-import { HttpApp } from '~/test/support/http-app';
-
-vi.mock('nitropack/runtime', async () => (await import('~/test/support/nitro-runtime')).nitroRuntime);
+import { useHttpApp } from '~/test/support/use-http-app';
 
 /**
  * The specification's "Volume Operations" and "Operation Tracking", and what goes beyond them: waiting, paging, cancelling. Every answer is also checked against the schema the OpenAPI
  * document shows (HttpApp.send does that).
  */
-let daemon: FakeDaemon;
-let app: HttpApp;
-beforeEach(async () => {
-  daemon = new FakeDaemon();
-  app = await HttpApp.start(daemon);
-});
-afterEach(() => app.close());
+const app = useHttpApp();
 
 const V = `/api/v1/volumes/${VOLUME}`;
 const CREATE = {
@@ -55,8 +46,8 @@ describe('requests for operations', () => {
       const answer = await app.send(method, path, body === undefined ? {} : { body });
       expect(answer.status).toBe(201);
       expect(answer.json).toMatchObject({ type, status: 'pending', request });
-      expect(daemon.requests).toEqual([{ type, request, idempotencyKey: null }]);
-      const { id } = daemon.stored[0] ?? { id: '' };
+      expect(app.daemon.requests).toEqual([{ type, request, idempotencyKey: null }]);
+      const { id } = app.daemon.stored[0] ?? { id: '' };
       expect(answer.headers.location).toBe(`/api/v1/operations/${id}`);
       expect((await app.get(answer.headers.location ?? '')).json).toEqual(answer.json);
     },
@@ -68,23 +59,23 @@ describe('requests for operations', () => {
 
   it('ids are lower-cased on the way in, so that one volume has one name', async () => {
     await app.post(`/api/v1/volumes/${VOLUME.toUpperCase()}/attach`, { vm_id: APPLIANCE.toUpperCase() });
-    expect(daemon.requests[0]?.request).toEqual({ volume_id: VOLUME, vm_id: APPLIANCE });
+    expect(app.daemon.requests[0]?.request).toEqual({ volume_id: VOLUME, vm_id: APPLIANCE });
   });
 
   it('the Idempotency-Key reaches the engine, and a bad one is refused with the other mistakes', async () => {
     await app.post(`${V}/detach`, undefined, { 'idempotency-key': 'job-7 disk-1' });
-    expect(daemon.requests[0]?.idempotencyKey).toBe('job-7 disk-1');
+    expect(app.daemon.requests[0]?.idempotencyKey).toBe('job-7 disk-1');
     for (const key of ['', 'a'.repeat(129), 'ü']) {
       const answer = await app.post(`${V}/attach`, { vm_id: 'x' }, { 'idempotency-key': key });
       expect(answer.json).toMatchObject({
         details: { fields: [{ field: 'Idempotency-Key' }, { field: 'vm_id' }] },
       });
     }
-    expect(daemon.requests).toHaveLength(1);
+    expect(app.daemon.requests).toHaveLength(1);
   });
 
   it('in standby are refused with 503 and the owner, while reads go on', async () => {
-    daemon.phase = 'standby';
+    app.daemon.phase = 'standby';
     expect((await app.post(`${V}/detach`)).json).toMatchObject({ code: 'STANDBY' });
     expect((await app.get('/api/v1/operations')).status).toBe(200);
   });
@@ -100,10 +91,10 @@ describe('waiting', () => {
   ])(
     'an operation is answered the moment it ends (%s %j)',
     async (query, headers: Record<string, string>) => {
-      const { id } = await daemon.operations.request('detach', { volume_id: VOLUME });
+      const { id } = await app.daemon.operations.request('detach', { volume_id: VOLUME });
       const waiting = app.get(`/api/v1/operations/${id}${query}`, headers);
       setImmediate(() =>
-        daemon.move(id, { status: 'completed', response: { volume_id: VOLUME }, completedAt: 1 }),
+        app.daemon.move(id, { status: 'completed', response: { volume_id: VOLUME }, completedAt: 1 }),
       );
       expect((await waiting).json).toMatchObject({ status: 'completed', response: { volume_id: VOLUME } });
     },
@@ -111,8 +102,8 @@ describe('waiting', () => {
 
   it('a request may wait as well and is still a 201', async () => {
     const waiting = app.post(`${V}/detach?wait=25s`);
-    await vi.waitFor(() => expect(daemon.stored).toHaveLength(1));
-    daemon.move(daemon.stored[0]?.id ?? '', {
+    await vi.waitFor(() => expect(app.daemon.stored).toHaveLength(1));
+    app.daemon.move(app.daemon.stored[0]?.id ?? '', {
       status: 'failed',
       error: 'Volume is already attached',
       errorCode: 'DEVICE_IN_USE',
@@ -131,21 +122,21 @@ describe('waiting', () => {
 
   it('ends when the daemon stops', async () => {
     const waiting = app.post(`${V}/detach?wait=25s`);
-    await vi.waitFor(() => expect(daemon.stored).toHaveLength(1));
-    daemon.stop();
+    await vi.waitFor(() => expect(app.daemon.stored).toHaveLength(1));
+    app.daemon.stop();
     expect((await waiting).status).toBe(201);
   });
 
   it('never turns an accepted request into an error, even when the database goes away meanwhile', async () => {
     const waiting = app.post(`${V}/detach?wait=25s`);
-    await vi.waitFor(() => expect(daemon.stored).toHaveLength(1));
-    daemon.failure = new DaemonError('DATABASE_UNAVAILABLE', 'away');
-    daemon.stop();
+    await vi.waitFor(() => expect(app.daemon.stored).toHaveLength(1));
+    app.daemon.failure = new DaemonError('DATABASE_UNAVAILABLE', 'away');
+    app.daemon.stop();
     expect((await waiting).status).toBe(201);
   });
 
   it.each(['soon', '-1', '25m', '1.5'])('refuses ?wait=%s', async (wait) => {
-    const { id } = await daemon.operations.request('detach', { volume_id: VOLUME });
+    const { id } = await app.daemon.operations.request('detach', { volume_id: VOLUME });
     expect((await app.get(`/api/v1/operations/${id}?wait=${wait}`)).json).toMatchObject({
       details: { fields: [{ field: 'wait' }] },
     });
@@ -159,7 +150,7 @@ describe('operations', () => {
 
   it('are paged newest first by Link, each exactly once', async () => {
     for (let count = 0; count < 7; count += 1)
-      await daemon.operations.request('detach', { volume_id: VOLUME });
+      await app.daemon.operations.request('detach', { volume_id: VOLUME });
     const seen: unknown[] = [];
     let next: string | undefined = '/api/v1/operations?limit=3&status=pending';
     for (let pages = 0; next && pages < 10; pages += 1) {
@@ -168,12 +159,12 @@ describe('operations', () => {
       next = /^<([^>]+)>; rel="next"$/.exec(String(answer.headers.link ?? ''))?.[1];
       if (next) expect(next).toContain('status=pending');
     }
-    expect(seen).toEqual(daemon.stored.map(({ id }) => id).reverse());
+    expect(seen).toEqual(app.daemon.stored.map(({ id }) => id).reverse());
   });
 
   it('are filtered by type, status, volume, VM and time', async () => {
-    await daemon.operations.request('detach', { volume_id: VOLUME });
-    await daemon.operations.request('attach', { volume_id: REMOTE_VOLUME, vm_id: OTHER_VM });
+    await app.daemon.operations.request('detach', { volume_id: VOLUME });
+    await app.daemon.operations.request('attach', { volume_id: REMOTE_VOLUME, vm_id: OTHER_VM });
     const count = async (query: string) =>
       ((await app.get(`/api/v1/operations?${query}`)).json as unknown[]).length;
     expect(await count('type=attach')).toBe(1);
@@ -201,19 +192,19 @@ describe('operations', () => {
   });
 
   it('can be cancelled until it is too late', async () => {
-    const { id } = await daemon.operations.request('detach', { volume_id: VOLUME });
+    const { id } = await app.daemon.operations.request('detach', { volume_id: VOLUME });
     expect((await app.post(`/api/v1/operations/${id}/cancel`)).json).toMatchObject({ status: 'cancelled' });
     const again = await app.post(`/api/v1/operations/${id}/cancel`);
     expect([again.status, again.json]).toMatchObject([409, { code: 'TOO_LATE_TO_CANCEL' }]);
   });
 
   it('answer 304 to who has the same already', async () => {
-    const { id } = await daemon.operations.request('detach', { volume_id: VOLUME });
+    const { id } = await app.daemon.operations.request('detach', { volume_id: VOLUME });
     const path = `/api/v1/operations/${id}`;
     const etag = (await app.get(path)).headers.etag ?? '';
     const same = await app.get(path, { 'if-none-match': `"other", W/${etag}` });
     expect([same.status, same.text]).toEqual([304, '']);
-    daemon.move(id, { status: 'executing' });
+    app.daemon.move(id, { status: 'executing' });
     expect((await app.get(path, { 'if-none-match': etag })).json).toMatchObject({ status: 'executing' });
   });
 });

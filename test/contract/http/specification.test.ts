@@ -1,27 +1,18 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { DaemonError } from '~/server/core/errors';
 import { APPLIANCE, NOBODY, OTHER_VM, REMOTE_VOLUME, VOLUME } from '~/test/support/canned';
-import { FakeDaemon } from '~/test/support/fake-daemon';
-import { HttpApp } from '~/test/support/http-app';
-
-vi.mock('nitropack/runtime', async () => (await import('~/test/support/nitro-runtime')).nitroRuntime);
+import { useHttpApp } from '~/test/support/use-http-app';
 
 /**
  * The specification's "API Documentation", endpoint by endpoint. Every answer is also checked against the schema the OpenAPI
  * document shows (HttpApp.send does that).
  */
-let daemon: FakeDaemon;
-let app: HttpApp;
-beforeEach(async () => {
-  daemon = new FakeDaemon();
-  app = await HttpApp.start(daemon);
-});
-afterEach(() => app.close());
+const app = useHttpApp();
 
 const V = `/api/v1/volumes/${VOLUME}`;
 describe('volumes and devices', () => {
   it('a volume shows CloudStack, guest, export and last operation', async () => {
-    await daemon.operations.request('attach', { volume_id: VOLUME, vm_id: APPLIANCE });
+    await app.daemon.operations.request('attach', { volume_id: VOLUME, vm_id: APPLIANCE });
     expect((await app.get(V)).json).toMatchObject({
       volume_id: VOLUME,
       vm_id: APPLIANCE,
@@ -79,7 +70,7 @@ describe('volumes and devices', () => {
       code: 'OPERATION_NOT_FOUND',
     });
     expect(await code(`/api/v1/exports/${NOBODY}`)).toMatchObject({ status: 404, code: 'EXPORT_NOT_FOUND' });
-    daemon.failure = new DaemonError('DATABASE_UNAVAILABLE', 'The database is away');
+    app.daemon.failure = new DaemonError('DATABASE_UNAVAILABLE', 'The database is away');
     expect(await code(`${V}/device`)).toMatchObject({ status: 503, code: 'DATABASE_UNAVAILABLE' });
     expect(await code(`/api/v1/operations/${NOBODY}`)).toMatchObject({ status: 503 });
   });
@@ -109,7 +100,9 @@ describe('exports', () => {
       existed: true,
     });
     expect((await app.send('DELETE', `/api/v1/exports/${NOBODY}`)).json).toMatchObject({ existed: false });
-    expect(daemon.requests.filter(({ type }) => type === 'withdraw').map(({ request }) => request)).toEqual([
+    expect(
+      app.daemon.requests.filter(({ type }) => type === 'withdraw').map(({ request }) => request),
+    ).toEqual([
       { volume_id: VOLUME, force: true },
       { volume_id: NOBODY, force: false },
     ]);
@@ -193,18 +186,18 @@ describe('the service', () => {
         drifts: [{ kind: 'letter-moved', action: dryRun ? 'planned' : 'repaired' }],
       },
     });
-    expect(daemon.requests).toEqual([{ type: 'sync', request: { dryRun, reason: 'force-sync' } }]);
+    expect(app.daemon.requests).toEqual([{ type: 'sync', request: { dryRun, reason: 'force-sync' } }]);
   });
 
   it('force-sync in standby is a 503, and an unknown dry_run a 400', async () => {
     expect((await app.post('/api/v1/admin/force-sync?dry_run=maybe')).status).toBe(400);
-    daemon.phase = 'standby';
+    app.daemon.phase = 'standby';
     expect((await app.post('/api/v1/admin/force-sync')).json).toMatchObject({ code: 'STANDBY' });
   });
 
   it('an unexpected failure is a 500 with the request id and nothing else', async () => {
     const written = vi.spyOn(process.stderr, 'write').mockReturnValue(true);
-    daemon.failure = new TypeError('secret internals');
+    app.daemon.failure = new TypeError('secret internals');
     const answer = await app.get(`${V}/device`, { 'x-request-id': 'trace-me' });
     const logged = written.mock.calls.map(([line]) => String(line)).join('');
     written.mockRestore();

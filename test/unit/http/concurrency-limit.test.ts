@@ -1,18 +1,9 @@
-import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import { LIMITS } from '~/server/core/limits';
 import { VOLUME } from '~/test/support/canned';
-import { FakeDaemon } from '~/test/support/fake-daemon';
-import { HttpApp } from '~/test/support/http-app';
+import { useHttpApp } from '~/test/support/use-http-app';
 
-vi.mock('nitropack/runtime', async () => (await import('~/test/support/nitro-runtime')).nitroRuntime);
-
-let daemon: FakeDaemon;
-let app: HttpApp;
-beforeEach(async () => {
-  daemon = new FakeDaemon();
-  app = await HttpApp.start(daemon);
-});
-afterEach(() => app.close());
+const app = useHttpApp();
 
 /** Calls of `name` come in and stay until they are let go. */
 function hold<K extends string>(api: Record<K, (...args: never[]) => Promise<unknown>>, name: K) {
@@ -23,8 +14,13 @@ function hold<K extends string>(api: Record<K, (...args: never[]) => Promise<unk
 }
 
 it.each([
-  ['POST', '/api/v1/exports/validate', 'VALIDATIONS_AT_ONCE', () => hold(daemon.exports, 'validate')],
-  ['GET', `/api/v1/volumes/${VOLUME}`, 'CLOUDSTACK_READS_AT_ONCE', () => hold(daemon.volumes, 'describe')],
+  ['POST', '/api/v1/exports/validate', 'VALIDATIONS_AT_ONCE', () => hold(app.daemon.exports, 'validate')],
+  [
+    'GET',
+    `/api/v1/volumes/${VOLUME}`,
+    'CLOUDSTACK_READS_AT_ONCE',
+    () => hold(app.daemon.volumes, 'describe'),
+  ],
 ] as const)(
   '%s %s: so many at a time, then 429 with Retry-After, then again',
   async (method, path, bound, holding) => {
@@ -45,7 +41,7 @@ it.each([
 );
 
 it('a call that fails leaves its place to the next', async () => {
-  daemon.failure = new Error('broken');
+  app.daemon.failure = new Error('broken');
   const written = vi.spyOn(process.stderr, 'write').mockReturnValue(true);
   for (let times = 0; times <= LIMITS.SYNCS_AT_ONCE; times += 1)
     expect((await app.post('/api/v1/admin/force-sync')).status).toBe(500);

@@ -1,22 +1,13 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { setCurrentDaemon } from '~/server/daemon/current';
 import { fillGuardSettings, guardSettings, setGuardSettings } from '~/server/http/request/guard-settings';
 import { VOLUME } from '~/test/support/canned';
-import { FakeDaemon } from '~/test/support/fake-daemon';
-import { HttpApp } from '~/test/support/http-app';
+import { useHttpApp } from '~/test/support/use-http-app';
 
-vi.mock('nitropack/runtime', async () => (await import('~/test/support/nitro-runtime')).nitroRuntime);
-
-let daemon: FakeDaemon;
-let app: HttpApp;
-beforeEach(async () => {
-  daemon = new FakeDaemon();
-  app = await HttpApp.start(daemon);
-});
-afterEach(() => app.close());
+const app = useHttpApp();
 
 const DETACH = `/api/v1/volumes/${VOLUME}/detach`;
 
@@ -61,7 +52,7 @@ describe('web pages', () => {
   ])('%s cannot detach a volume', async (_, headers) => {
     const answer = await app.post(DETACH, '', headers);
     expect([answer.status, answer.json]).toMatchObject([403, { code: 'FORBIDDEN_ORIGIN' }]);
-    expect(daemon.requests).toEqual([]);
+    expect(app.daemon.requests).toEqual([]);
   });
 
   it('our own page may', async () => {
@@ -113,7 +104,7 @@ describe('the token', () => {
     expect([answer.status, answer.json]).toMatchObject([401, { code: 'UNAUTHORIZED' }]);
     expect(answer.headers['www-authenticate']).toContain('Bearer');
     expect(answer.text).not.toContain('sesame');
-    expect(daemon.requests).toEqual([]);
+    expect(app.daemon.requests).toEqual([]);
   });
 
   it('opens with the right one, and never closes to a supervisor', async () => {
@@ -153,7 +144,7 @@ describe('before and after the daemon', () => {
   it.each(['standby', 'stopping', 'starting', 'failed'] as const)(
     'in phase %s it lives but is not ready',
     async (phase) => {
-      daemon.phase = phase;
+      app.daemon.phase = phase;
       expect((await app.get('/livez')).json).toMatchObject({ status: phase });
       expect((await app.get('/readyz')).status).toBe(503);
       expect((await app.get('/api/v1/health')).json).toMatchObject({

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { ERRORS } from '~/server/core/errors';
+import { errorsOf } from '~/server/http/endpoints/endpoint';
 import { endpoints } from '~/server/http/endpoints/registry';
 import { openApiDocument } from '~/server/http/openapi';
 import { methodsOf } from '~/server/http/request/known-routes';
@@ -69,12 +70,14 @@ describe('the OpenAPI document', () => {
 
   it('gives every operation a name of its own, all its path parameters and its errors', () => {
     const names = new Set<string>();
-    for (const { method, path, errors } of endpoints()) {
+    for (const endpoint of endpoints()) {
+      const { method, path } = endpoint;
       const operation = document.paths[path][method.toLowerCase()];
       names.add(operation.operationId);
       const inPath = operation.parameters.filter((parameter: { in: string }) => parameter.in === 'path');
       expect(inPath.map(({ name }: { name: string }) => `{${name}}`)).toEqual(path.match(/\{\w+\}/g) ?? []);
-      for (const code of errors) expect(operation.responses[ERRORS[code].status].description).toContain(code);
+      for (const code of errorsOf(endpoint))
+        expect(operation.responses[ERRORS[code].status].description).toContain(code);
     }
     expect(names.size).toBe(endpoints().length);
   });

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { mappingReply, operationReply, volumeReply } from '~/server/http/response/replies';
 import { syncReply } from '~/server/http/response/service-replies';
-import { operationReply as operationSchema } from '~/server/http/schemas/operations';
-import { mappingReply as mappingSchema, volumeReply as volumeSchema } from '~/server/http/schemas/volumes';
+import { operationSchema } from '~/server/http/schemas/operations';
+import { mappingSchema, volumeSchema } from '~/server/http/schemas/volumes';
 import { APPLIANCE, mapping, OTHER_VM, syncReport, VOLUME } from '~/test/support/canned';
 import { FakeDaemon } from '~/test/support/fake-daemon';
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { fieldIssues, validationError } from '~/server/http/request/read-request';
+import { fieldIssues, validationError } from '~/server/http/request/validation-error';
 import { exportBody, exportsQuery } from '~/server/http/schemas/exports';
 import { operationsQuery } from '~/server/http/schemas/operations';
 import {

@@ -1,26 +1,18 @@
 import type { IncomingMessage } from 'node:http';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { LIMITS } from '~/server/core/limits';
 import { openStreams } from '~/server/http/streams/event-stream';
 import { deviceEvent, NOBODY, VOLUME } from '~/test/support/canned';
-import { FakeDaemon } from '~/test/support/fake-daemon';
-import { HttpApp } from '~/test/support/http-app';
+import { useHttpApp } from '~/test/support/use-http-app';
 import { withLimits } from '~/test/support/with-limits';
 
-vi.mock('nitropack/runtime', async () => (await import('~/test/support/nitro-runtime')).nitroRuntime);
-
-let daemon: FakeDaemon;
-let app: HttpApp;
-beforeEach(async () => {
-  daemon = new FakeDaemon();
-  app = await HttpApp.start(daemon);
-});
+// Hooks run in reverse order: this one after the app has been closed.
 afterEach(async () => {
-  await app.close();
   await vi.waitFor(() =>
-    expect([openStreams(), daemon.listening, daemon.listeningToDevices]).toEqual([0, 0, 0]),
+    expect([openStreams(), app.daemon.listening, app.daemon.listeningToDevices]).toEqual([0, 0, 0]),
   );
 });
+const app = useHttpApp();
 
 interface Event {
   readonly id: string | undefined;
@@ -78,13 +70,13 @@ class Reader {
   }
 }
 
-const accept = () => daemon.operations.request('detach', { volume_id: VOLUME });
+const accept = () => app.daemon.operations.request('detach', { volume_id: VOLUME });
 
 describe('GET /events', () => {
   it('tells what happens from now on, with journal ids', async () => {
     await accept();
     const reader = await Reader.open('/api/v1/events');
-    await vi.waitFor(() => expect(daemon.listening).toBe(1));
+    await vi.waitFor(() => expect(app.daemon.listening).toBe(1));
     const { id } = await accept();
     const [first, ...rest] = await reader.until(1);
     expect(rest).toEqual([]);
@@ -108,7 +100,7 @@ describe('GET /events', () => {
   it('replays more than a page, from the start when asked by query', async () => {
     const { id } = await accept();
     for (let count = 1; count < LIMITS.STREAM_REPLAY_PAGE + 50; count += 1)
-      daemon.journal(id, 'note', 'note');
+      app.daemon.journal(id, 'note', 'note');
     const reader = await Reader.open('/api/v1/events?last_event_id=0');
     const events = await reader.until(LIMITS.STREAM_REPLAY_PAGE + 50);
     expect(events.map((event) => Number(event.id))).toEqual(events.map((_, index) => index + 1));
@@ -117,9 +109,9 @@ describe('GET /events', () => {
 
   it('tells of devices, and of what the appliance itself did', async () => {
     const reader = await Reader.open('/api/v1/events');
-    await vi.waitFor(() => expect(daemon.listening).toBe(1));
-    daemon.device(deviceEvent(1));
-    daemon.journal('', 'sync:letter-moved', 'note');
+    await vi.waitFor(() => expect(app.daemon.listening).toBe(1));
+    app.daemon.device(deviceEvent(1));
+    app.daemon.journal('', 'sync:letter-moved', 'note');
     const events = await reader.until(2);
     expect(events.map(({ event }) => event).sort()).toEqual(['appliance', 'device']);
     expect(events.find(({ event }) => event === 'device')).toMatchObject({
@@ -132,10 +124,10 @@ describe('GET /events', () => {
   it('tells of devices as they come, not at the next look at the clock', async () => {
     await withLimits({ STREAM_TICK_MS: 3_600_000 }, async () => {
       const reader = await Reader.open('/api/v1/events');
-      await vi.waitFor(() => expect(daemon.listeningToDevices).toBe(1));
-      daemon.device(deviceEvent(1));
+      await vi.waitFor(() => expect(app.daemon.listeningToDevices).toBe(1));
+      app.daemon.device(deviceEvent(1));
       expect(await reader.until(1)).toMatchObject([{ event: 'device' }]);
-      daemon.device(deviceEvent(2));
+      app.daemon.device(deviceEvent(2));
       expect(await reader.until(2)).toHaveLength(2);
       reader.leave();
     });
@@ -151,7 +143,7 @@ describe('GET /events', () => {
 
   it('ends when the daemon stops, and none begins after', async () => {
     const reader = await Reader.open('/api/v1/events');
-    daemon.stop();
+    app.daemon.stop();
     await reader.end();
     expect((await app.get('/api/v1/events')).json).toMatchObject({ code: 'STOPPING' });
   });
@@ -163,7 +155,7 @@ describe('GET /events', () => {
     const big = { text: 'x'.repeat(64 * 1024) };
     // Kernel buffers take a few megabytes before Node notices that nobody reads.
     for (let count = 0; count < 2_000 && openStreams() > 0; count += 1) {
-      daemon.journal(id, 'note', 'note', big);
+      app.daemon.journal(id, 'note', 'note', big);
       await new Promise((resolve) => setImmediate(resolve));
     }
     expect(openStreams()).toBe(0);
@@ -188,12 +180,12 @@ describe('GET /operations/{id}/events', () => {
   it('tells the whole story of one operation and ends with it', async () => {
     const { id } = await accept();
     const other = await accept();
-    daemon.journal(id, 'detach-volume', 'intent', { job_id: 'j' });
+    app.daemon.journal(id, 'detach-volume', 'intent', { job_id: 'j' });
     const reader = await Reader.open(`/api/v1/operations/${id}/events`);
     await reader.until(2);
-    daemon.move(other.id, { status: 'completed' });
-    daemon.move(id, { status: 'executing' });
-    daemon.move(id, { status: 'completed' });
+    app.daemon.move(other.id, { status: 'completed' });
+    app.daemon.move(id, { status: 'executing' });
+    app.daemon.move(id, { status: 'completed' });
     await reader.end();
     expect(reader.events.map(({ data }) => data)).toMatchObject([
       { operation_id: id, sequence: 1, state: 'pending' },
@@ -205,7 +197,7 @@ describe('GET /operations/{id}/events', () => {
 
   it('of an operation that has ended ends at once, and skips what was seen', async () => {
     const { id } = await accept();
-    daemon.move(id, { status: 'cancelled' });
+    app.daemon.move(id, { status: 'cancelled' });
     const reader = await Reader.open(`/api/v1/operations/${id}/events`, { 'last-event-id': '1' });
     await reader.end();
     expect(reader.events.map((event) => event.id)).toEqual(['2']);

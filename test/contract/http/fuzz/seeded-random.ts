@@ -1,5 +1,5 @@
-/** Seeded chance, so that a finding can be repeated (mulberry32). */
-export class Chance {
+/** Seeded random, so that a finding can be repeated (mulberry32). */
+export class SeededRandom {
   constructor(private state: number) {}
 
   /** In [0, 1). */

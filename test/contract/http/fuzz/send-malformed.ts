@@ -1,5 +1,5 @@
 import { connect } from 'node:net';
-import type { Chance } from './seeded-random';
+import type { SeededRandom } from './seeded-random';
 
 const LONG = 'x'.repeat(20_000);
 
@@ -56,9 +56,12 @@ const MALFORMED: readonly [string, ...string[]] = [
 const PATIENCE = 300;
 
 /** Sends one and reads what comes; [] when the server closed (or kept) the connection without a word. */
-export function sendMalformed(port: number, chance: Chance): Promise<{ sent: string; statuses: number[] }> {
-  const sent = chance.pick(MALFORMED);
-  const text = chance.happens(0.15) ? flipped(sent, chance) : sent;
+export function sendMalformed(
+  port: number,
+  random: SeededRandom,
+): Promise<{ sent: string; statuses: number[] }> {
+  const sent = random.pick(MALFORMED);
+  const text = random.happens(0.15) ? flipped(sent, random) : sent;
   return new Promise((resolve) => {
     const socket = connect(port, '127.0.0.1');
     const chunks: Buffer[] = [];
@@ -76,7 +79,7 @@ export function sendMalformed(port: number, chance: Chance): Promise<{ sent: str
   });
 }
 
-function flipped(text: string, chance: Chance): string {
-  const at = chance.below(text.length);
-  return text.slice(0, at) + String.fromCharCode(chance.below(256)) + text.slice(at + 1);
+function flipped(text: string, random: SeededRandom): string {
+  const at = random.below(text.length);
+  return text.slice(0, at) + String.fromCharCode(random.below(256)) + text.slice(at + 1);
 }

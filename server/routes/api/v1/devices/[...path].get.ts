@@ -1,13 +1,12 @@
 import { defineEventHandler } from 'h3';
-import { currentDaemon } from '../../../../daemon/current';
 import { readDeviceVolume } from '../../../../http/endpoints/devices';
 import { noSuchRoute } from '../../../../http/request/known-routes';
 import { sendProblem } from '../../../../http/response/problem';
 import { mappingReply } from '../../../../http/response/replies';
 import { serve } from '../../../../http/serve';
 
-const volume = serve(readDeviceVolume, async ({ params }) =>
-  mappingReply(await currentDaemon().volumes.mappingByDevice(params.path)),
+const volume = serve(readDeviceVolume, async ({ daemon, params }) =>
+  mappingReply(await daemon.volumes.mappingByDevice(params.path)),
 );
 
 /** A device path may have slashes, so this takes everything below /devices and cuts the `/volume` off the end. */
