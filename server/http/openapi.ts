@@ -53,7 +53,7 @@ function operationOf(name: string, endpoint: AnyEndpoint): Json {
     parameters: [
       ...parameters(endpoint.params, 'path'),
       ...parameters(endpoint.query, 'query'),
-      ...headerParameters(endpoint),
+      ...optionalParameters(endpoint),
     ],
     ...(takesBody(endpoint) && { requestBody: requestBody(endpoint) }),
     responses: responses(endpoint),
@@ -71,37 +71,21 @@ function parameters(schema: z.ZodType, place: 'path' | 'query'): Json[] {
   }));
 }
 
-function headerParameters({ startsOperation, waits, etag }: AnyEndpoint): Json[] {
-  const header = (name: string, description: string): Json => ({
-    name,
-    in: 'header',
-    required: false,
-    schema: { type: 'string' },
-    description,
-  });
-  const wait = {
-    name: 'wait',
-    in: 'query',
-    required: false,
-    schema: { type: 'string', pattern: '^\\d{1,6}(ms|s)?$' },
+function optionalParameters({ startsOperation, waits, etag }: AnyEndpoint): Json[] {
+  const parameters: Json[] = [];
+  const add = (place: 'header' | 'query', name: string, description: string, pattern?: string) => {
+    const schema = { type: 'string', ...(pattern && { pattern }) };
+    parameters.push({ name, in: place, required: false, schema, description });
   };
-  return [
-    ...(startsOperation
-      ? [header('Idempotency-Key', 'The same key and body give the same operation for 24 hours.')]
-      : []),
-    ...(waits
-      ? [
-          {
-            ...wait,
-            description: `Answer when the operation has ended, at most ${LIMITS.LONG_POLL_SECONDS}s.`,
-          },
-          header('Prefer', 'wait=N, in seconds'),
-        ]
-      : []),
-    ...(etag
-      ? [header('If-None-Match', 'The ETag of an earlier answer; 304 when nothing has changed.')]
-      : []),
-  ];
+  if (startsOperation)
+    add('header', 'Idempotency-Key', 'The same key and body give the same operation for 24 hours.');
+  if (waits) {
+    const maxSeconds = LIMITS.LONG_POLL_SECONDS;
+    add('query', 'wait', `Answer when the operation has ended, at most ${maxSeconds}s.`, '^\\d{1,6}(ms|s)?$');
+    add('header', 'Prefer', 'wait=N, in seconds');
+  }
+  if (etag) add('header', 'If-None-Match', 'The ETag of an earlier answer; 304 when nothing has changed.');
+  return parameters;
 }
 
 function requestBody({ body, bodyExample }: AnyEndpoint): Json {

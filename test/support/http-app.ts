@@ -7,9 +7,8 @@ import { expect } from 'vitest';
 import { setCurrentDaemon } from '~/server/daemon/current';
 import type { Daemon } from '~/server/daemon/daemon';
 import { type AnyEndpoint, COMMON_ERRORS, errorsOf } from '~/server/http/endpoints/endpoint';
-import { endpoints } from '~/server/http/endpoints/registry';
 import { setGuardSettings } from '~/server/http/request/guard-settings';
-import { patternOf } from '~/server/http/request/known-routes';
+import { endpointsAt } from '~/server/http/request/known-routes';
 import { sendProblem } from '~/server/http/response/problem';
 import { problemSchema } from '~/server/http/schemas/problem';
 
@@ -134,9 +133,7 @@ export function checkPromise(method: string, path: string, { status, headers, js
 
 export function endpointOf(method: string, path: string): AnyEndpoint | undefined {
   const pathname = path.split('?')[0] ?? '/';
-  const matching = endpoints().filter(({ path: known }) => patternOf(known).test(pathname));
-  const exact = matching.filter(({ path: known }) => !known.includes('{'));
-  return (exact.length > 0 ? exact : matching).find((endpoint) => endpoint.method === method);
+  return endpointsAt(pathname).find((endpoint) => endpoint.method === method);
 }
 
 type Verb = 'get' | 'post' | 'delete';

@@ -53,11 +53,7 @@ export const cancelOperation = endpoint({
   ],
 });
 
-const stream = {
-  status: 200,
-  contentType: EVENT_STREAM,
-  schema: z.string(),
-} as const;
+const stream = { status: 200, contentType: EVENT_STREAM, schema: z.string() } as const;
 
 export const streamOperation = endpoint({
   ...operationRead,

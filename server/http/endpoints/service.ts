@@ -84,14 +84,6 @@ export const openapi = endpoint({
   etag: true,
 });
 
-export const index = endpoint({
-  ...page,
-  path: '/',
-  summary: 'The first page for people',
-});
+export const index = endpoint({ ...page, path: '/', summary: 'The first page for people' });
 
-export const docs = endpoint({
-  ...page,
-  path: '/docs',
-  summary: 'This API, as a page',
-});
+export const docs = endpoint({ ...page, path: '/docs', summary: 'This API, as a page' });

@@ -5,7 +5,7 @@ import { DaemonError } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
 import { currentDaemon } from '../../daemon/current';
 import { type GuardSettings, guardSettings } from './guard-settings';
-import { answersHead } from './known-routes';
+import { methodsOf } from './known-routes';
 import { bodyTooLarge } from './read-json';
 
 /** These answer whatever happens: a supervisor asks them, and has no token. */
@@ -32,7 +32,7 @@ export function guard(event: H3Event, settings: Readonly<GuardSettings> = guardS
   if (!BEFORE_START.has(path)) currentDaemon();
   if (Number(getRequestHeader(event, 'content-length') ?? 0) > LIMITS.BODY_BYTES) throw bodyTooLarge();
   // Node sends no body to a HEAD request, so the GET route answers it.
-  if (event.method === 'HEAD' && answersHead(path)) event._method = 'GET';
+  if (event.method === 'HEAD' && methodsOf(path).includes('HEAD')) event._method = 'GET';
 }
 
 const SECURITY_HEADERS = {

@@ -1,34 +1,27 @@
 import { DaemonError } from '../../core/errors';
-import type { AnyEndpoint } from '../endpoints/endpoint';
+import { type AnyEndpoint, EVENT_STREAM } from '../endpoints/endpoint';
 import { endpoints } from '../endpoints/registry';
 
-interface KnownPath {
-  readonly pattern: RegExp;
-  /** Without parameters. */
-  readonly fixed: boolean;
-  readonly methods: string[];
+/** The endpoints of a path, one for each method. As in the router, `exports/validate` wins over `exports/{volume_id}`. */
+export function endpointsAt(path: string): readonly AnyEndpoint[] {
+  const matching = endpoints().filter((endpoint) => patternOf(endpoint.path).test(path));
+  const exact = matching.filter((endpoint) => !endpoint.path.includes('{'));
+  return exact.length > 0 ? exact : matching;
 }
 
-let known: KnownPath[] | null = null;
-
-/** The methods of a path, null when there is no such path. GET brings HEAD along, except for event streams. */
-export function methodsOf(path: string): readonly string[] | null {
-  known ??= compile(endpoints());
-  const matching = known.filter(({ pattern }) => pattern.test(path));
-  // As the router: a path without parameters hides the one whose parameter it could be (exports/validate, exports/{volume_id}).
-  const exact = matching.filter(({ fixed }) => fixed);
-  const found = exact.length > 0 ? exact : matching;
-  return found.length === 0 ? null : [...new Set(found.flatMap(({ methods }) => methods))].sort();
+/** The methods of a path, empty when there is no such path. GET implies HEAD, except for event streams. */
+export function methodsOf(path: string): readonly string[] {
+  return endpointsAt(path)
+    .flatMap(({ method, reply }) =>
+      method === 'GET' && reply.contentType !== EVENT_STREAM ? [method, 'HEAD'] : [method],
+    )
+    .sort();
 }
 
-export function answersHead(path: string): boolean {
-  return methodsOf(path)?.includes('HEAD') ?? false;
-}
-
-/** What a request that met no route is told: METHOD_NOT_ALLOWED naming the allowed ones, or NOT_FOUND. */
+/** The error of a request without a route: METHOD_NOT_ALLOWED with the allowed methods, or NOT_FOUND. */
 export function noSuchRoute(method: string, path: string): DaemonError {
   const allow = methodsOf(path);
-  if (allow) {
+  if (allow.length > 0) {
     const message = `${method.slice(0, 20)} is not allowed here; allowed: ${allow.join(', ')}`;
     return new DaemonError('METHOD_NOT_ALLOWED', message, { details: { allow } });
   }
@@ -38,23 +31,8 @@ export function noSuchRoute(method: string, path: string): DaemonError {
   );
 }
 
-function compile(all: readonly AnyEndpoint[]): KnownPath[] {
-  const byPath = new Map<string, string[]>();
-  for (const { path, method, reply } of all) {
-    const methods = byPath.get(path) ?? [];
-    methods.push(method);
-    if (method === 'GET' && reply.contentType !== 'text/event-stream') methods.push('HEAD');
-    byPath.set(path, methods);
-  }
-  return [...byPath].map(([path, methods]) => ({
-    pattern: patternOf(path),
-    fixed: !path.includes('{'),
-    methods,
-  }));
-}
-
-/** `{id}` is one segment (an empty one is a wrong id), `{path}` may be several. A slash more at the end is forgiven, as by the router. */
-export function patternOf(path: string): RegExp {
+/** `{id}` is one segment, possibly empty (then the id is invalid); `{path}` may be several. A final slash is allowed. */
+function patternOf(path: string): RegExp {
   const escaped = path
     .replaceAll('.', '\\.')
     .replace(/\{(\w+)\}/g, (_, name) => (name === 'path' ? '.+' : '[^/]*'));

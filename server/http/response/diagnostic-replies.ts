@@ -7,16 +7,12 @@ import type {
   ZoneReport,
 } from '../../diagnostics/reports';
 import {
-  type CloudCheckReply,
-  type CorrelationReply,
   cloudCheckSchema,
   correlationSchema,
-  type DatabaseCheckReply,
   databaseCheckSchema,
-  type GuestReply,
   guestDeviceSchema,
   guestSchema,
-  zoneListSchema,
+  zoneSchema,
 } from '../schemas/diagnostics';
 import { deviceEventReply, mappingReply } from './replies';
 import { replyOf } from './reply-of';
@@ -24,7 +20,7 @@ import { replyOf } from './reply-of';
 /** Tenths of a millisecond are precise enough. */
 const rounded = (ms: number | null) => (ms === null ? null : Math.round(ms * 10) / 10);
 
-export function guestReply({ snapshot, owners, rootDevices }: GuestReport): GuestReply {
+export function guestReply({ snapshot, owners, rootDevices }: GuestReport) {
   const devices = snapshot.devices.map((device) =>
     replyOf(guestDeviceSchema, {
       ...device,
@@ -36,7 +32,7 @@ export function guestReply({ snapshot, owners, rootDevices }: GuestReport): Gues
   return replyOf(guestSchema, { ...snapshot, scannedAt: snapshot.at, devices });
 }
 
-export function correlationReply(report: CorrelationReport): CorrelationReply {
+export function correlationReply(report: CorrelationReport) {
   const { volume, answer, mapping } = report;
   const found = answer.kind === 'found' ? answer : null;
   return replyOf(correlationSchema, {
@@ -61,7 +57,7 @@ export function correlationReply(report: CorrelationReport): CorrelationReply {
   });
 }
 
-export function cloudCheckReply(report: CloudReport): CloudCheckReply {
+export function cloudCheckReply(report: CloudReport) {
   return replyOf(cloudCheckSchema, {
     ...report,
     roundTripMs: rounded(report.roundTrip),
@@ -71,14 +67,14 @@ export function cloudCheckReply(report: CloudReport): CloudCheckReply {
 }
 
 export function zoneReply(zone: ZoneReport) {
-  return replyOf(zoneListSchema.element, zone);
+  return replyOf(zoneSchema, zone);
 }
 
 export function offeringReply({ id, name, customized, sizeGiB }: CloudDiskOffering) {
   return { id, name, customized, size_gib: customized ? null : sizeGiB };
 }
 
-export function databaseCheckReply(report: DatabaseReport): DatabaseCheckReply {
+export function databaseCheckReply(report: DatabaseReport) {
   const { migrations, owner } = databaseCheckSchema.shape;
   return replyOf(databaseCheckSchema, {
     ...report,

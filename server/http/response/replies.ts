@@ -2,33 +2,22 @@ import type { VolumeDescription } from '../../daemon/volume-queries';
 import type { DeviceEvent } from '../../devices/device';
 import type { ExportValidation } from '../../exports/export-service';
 import type { ExportRecord, JournalEntry, Mapping, Operation } from '../../model/operation';
-import { type ExportReply, exportSchema, exportValidationSchema } from '../schemas/exports';
-import {
-  type JournalEntryReply,
-  journalEntrySchema,
-  type OperationReply,
-  operationSchema,
-} from '../schemas/operations';
-import { type DeviceEventReply, deviceEventSchema } from '../schemas/service';
-import {
-  type MappingReply,
-  mappingSchema,
-  type VmVolumeReply,
-  type VolumeReply,
-  vmVolumeSchema,
-} from '../schemas/volumes';
+import { exportSchema, exportValidationSchema } from '../schemas/exports';
+import { journalEntrySchema, operationSchema } from '../schemas/operations';
+import { deviceEventSchema } from '../schemas/service';
+import { mappingSchema, vmVolumeSchema, volumeSchema } from '../schemas/volumes';
 import { replyOf } from './reply-of';
 
 /** Absent values are omitted: the Go client expects a string or nothing. */
-export function operationReply(operation: Operation): OperationReply {
+export function operationReply(operation: Operation) {
   return replyOf(operationSchema, { ...operation, request: { ...operation.request } });
 }
 
-export function journalEntryReply(entry: JournalEntry): JournalEntryReply {
+export function journalEntryReply(entry: JournalEntry) {
   return replyOf(journalEntrySchema, entry);
 }
 
-export function mappingReply(mapping: Mapping): MappingReply {
+export function mappingReply(mapping: Mapping) {
   const here = mapping.linuxState !== 'n/a';
   return replyOf(mappingSchema, {
     ...mapping,
@@ -49,7 +38,7 @@ function pathOf(mapping: Mapping): string {
   return `missing-${mapping.volumeId}`;
 }
 
-export function vmVolumeReply(mapping: Mapping): VmVolumeReply {
+export function vmVolumeReply(mapping: Mapping) {
   return replyOf(vmVolumeSchema, {
     ...mapping,
     devicePath: pathOf(mapping),
@@ -59,36 +48,32 @@ export function vmVolumeReply(mapping: Mapping): VmVolumeReply {
   });
 }
 
-export function volumeReply(description: VolumeDescription): VolumeReply {
+export function volumeReply(description: VolumeDescription) {
   const { volume, mapping, device, export: record, lastOperation } = description;
-  const { id, name, state, size, type, zoneName, attached, deviceId, vmId, vmName } = volume;
-  return {
-    volume_id: id,
-    vm_id: vmId,
-    device_path: mapping && pathOf(mapping),
-    state,
-    size,
-    cloudstack_data: {
-      id,
-      name,
-      state,
-      type,
-      zonename: zoneName,
-      attached,
-      deviceid: deviceId,
-      vmname: vmName,
+  const { linux_data, last_operation } = volumeSchema.shape;
+  return replyOf(volumeSchema, {
+    volumeId: volume.id,
+    vmId: volume.vmId,
+    devicePath: mapping && pathOf(mapping),
+    state: volume.state,
+    size: volume.size,
+    cloudstackData: {
+      id: volume.id,
+      name: volume.name,
+      state: volume.state,
+      type: volume.type,
+      zonename: volume.zoneName,
+      attached: volume.attached,
+      deviceid: volume.deviceId,
+      vmname: volume.vmName,
     },
-    linux_data: device && { device_path: device.path, size: device.size, controller: device.controller },
-    last_operation: lastOperation && {
-      id: lastOperation.id,
-      type: lastOperation.type,
-      status: lastOperation.status,
-    },
+    linuxData: device && replyOf(linux_data.unwrap(), { ...device, devicePath: device.path }),
+    lastOperation: lastOperation && replyOf(last_operation.unwrap(), lastOperation),
     export: record && exportReply(record),
-  };
+  });
 }
 
-export function exportReply(record: ExportRecord): ExportReply {
+export function exportReply(record: ExportRecord) {
   return replyOf(exportSchema, { ...record, metadata: { ...record.metadata } });
 }
 
@@ -104,6 +89,6 @@ export function exportValidationReply(validations: readonly ExportValidation[], 
   return replyOf(exportValidationSchema, { message, timestamp: now, valid: wrong === 0, results });
 }
 
-export function deviceEventReply({ sequence, type, device, at }: DeviceEvent): DeviceEventReply {
+export function deviceEventReply({ sequence, type, device, at }: DeviceEvent) {
   return replyOf(deviceEventSchema, { ...device, devicePath: device.path, sequence, type, at });
 }

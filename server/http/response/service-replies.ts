@@ -1,58 +1,39 @@
 import type { ComponentHealth, Daemon, HealthReport, MetricsReport } from '../../daemon/daemon';
 import type { Drift, SyncReport } from '../../sync/drift';
-import {
-  type AliveReply,
-  type DriftReply,
-  driftSchema,
-  type HealthReply,
-  healthSchema,
-  type MetricsReply,
-  metricsSchema,
-  type SyncReply,
-  syncSchema,
-} from '../schemas/service';
-import { replyOf, timestampOf } from './reply-of';
+import { aliveSchema, driftSchema, healthSchema, metricsSchema, syncSchema } from '../schemas/service';
+import { replyOf } from './reply-of';
 
 /** The version is 'starting' until the daemon has been built; callers only look at the status. */
-export function aliveReply(daemon: Daemon | null, now: number): AliveReply {
-  return {
+export function aliveReply(daemon: Daemon | null, now: number) {
+  return replyOf(aliveSchema, {
     status: 'healthy',
-    timestamp: timestampOf(now),
+    timestamp: now,
     service: 'volume-management-daemon',
     version: daemon?.version ?? 'starting',
-  };
+  });
 }
 
 /** The keys of the specification at the top, everything else under details. */
-export function healthReply(
-  daemon: Pick<Daemon, 'version' | 'phase' | 'phaseReason'>,
-  report: HealthReport,
-): HealthReply {
+export function healthReply(daemon: Pick<Daemon, 'version' | 'phaseReason'>, report: HealthReport) {
   const { cloudstack, database, deviceMonitor, exportServer, appliance, operations } = report;
-  const waitingSchema = healthSchema.shape.details.shape.waiting.element;
+  const details = healthSchema.shape.details;
   const devices = deviceMonitor.details?.device_count;
-  return {
+  return replyOf(healthSchema, {
     status: report.status,
-    timestamp: timestampOf(report.at),
-    cloudstack_health: cloudstack.status,
-    database_health: database.status,
-    device_monitor: deviceMonitor.status,
-    details: {
-      implementation_status: 'production_ready',
+    timestamp: report.at,
+    cloudstackHealth: cloudstack.status,
+    databaseHealth: database.status,
+    deviceMonitor: deviceMonitor.status,
+    details: replyOf(details, {
+      ...report,
+      implementationStatus: 'production_ready',
       version: daemon.version,
-      phase: report.phase,
-      phase_reason: daemon.phaseReason,
-      polling_interval: `${report.pollIntervalMs / 1000}s`,
-      active_operations: operations.executing,
-      pending_operations: operations.pending,
-      device_count: typeof devices === 'number' ? devices : null,
-      uptime_seconds: report.uptimeSeconds,
-      appliance: {
-        vm_id: appliance.vmId,
-        source: appliance.source,
-        epoch: appliance.epoch,
-        owner: appliance.owner,
-      },
+      phaseReason: daemon.phaseReason,
+      pollingInterval: `${report.pollIntervalMs / 1000}s`,
+      activeOperations: operations.executing,
+      pendingOperations: operations.pending,
+      deviceCount: typeof devices === 'number' ? devices : null,
+      appliance: replyOf(details.shape.appliance, appliance),
       components: {
         cloudstack: component(cloudstack),
         database: component(database),
@@ -60,21 +41,21 @@ export function healthReply(
         export_server: component(exportServer),
         appliance: component(appliance),
       },
-      waiting: operations.waiting.map((operation) => replyOf(waitingSchema, operation)),
+      waiting: operations.waiting.map((operation) => replyOf(details.shape.waiting.element, operation)),
       drifts: report.drifts.map(driftReply),
-    },
-  };
+    }),
+  });
 }
 
 function component({ status, message, details }: ComponentHealth) {
   return { status, message, ...(details && { details: { ...details } }) };
 }
 
-function driftReply(drift: Drift): DriftReply {
+function driftReply(drift: Drift) {
   return replyOf(driftSchema, drift);
 }
 
-export function metricsReply(report: MetricsReport): MetricsReply {
+export function metricsReply(report: MetricsReport) {
   return replyOf(metricsSchema, {
     ...report,
     timestamp: report.at,
@@ -83,17 +64,17 @@ export function metricsReply(report: MetricsReport): MetricsReply {
   });
 }
 
-export function syncReply(report: SyncReport, now: number): SyncReply {
+export function syncReply(report: SyncReport, now: number) {
   const reportSchema = syncSchema.shape.report;
-  return {
+  return replyOf(syncSchema, {
     message: summaryOf(report),
-    timestamp: timestampOf(now),
+    timestamp: now,
     report: replyOf(reportSchema, {
       ...report,
       observed: replyOf(reportSchema.shape.observed, report.observed),
       drifts: report.drifts.map(driftReply),
     }),
-  };
+  });
 }
 
 function summaryOf({ dryRun, drifts, unavailable }: SyncReport): string {

@@ -1,70 +1,62 @@
 import { z } from 'zod';
-import { bytes, queryFlag, timestamp, uuid } from './fields';
+import { bytes, named, queryFlag, timestamp, uuid } from './fields';
 import { deviceEventSchema } from './service';
 import { mappingSchema } from './volumes';
 
 export const guestQuery = z.object({ scan: queryFlag('look at the guest now, not at what was seen last') });
 
-export const guestDeviceSchema = z
-  .object({
-    name: z.string(),
-    device_path: z.string(),
-    size: bytes,
-    serial: z.string().nullable(),
-    serial_state: z.enum(['read', 'absent', 'unreadable', 'pending']),
-    diskseq: z.int().nullable(),
-    dev: z.string().nullable(),
-    controller: z.string().nullable(),
-    root: z.boolean().meta({ description: 'this system runs from it: never a candidate for a volume' }),
-    volume_id: z.string().nullable().meta({ description: 'of the mapping that provably owns the disk' }),
-  })
-  .meta({ id: 'GuestDevice' });
-export const guestSchema = z
-  .object({
-    scanned_at: timestamp,
-    scanned: z.boolean().meta({ description: 'false until the first look after the start' }),
-    boot_id: z.string().nullable(),
-    devices: z.array(guestDeviceSchema),
-  })
-  .meta({ id: 'Guest' });
-export type GuestReply = z.infer<typeof guestSchema>;
+export const guestDeviceSchema = named('GuestDevice', {
+  name: z.string(),
+  device_path: z.string(),
+  size: bytes,
+  serial: z.string().nullable(),
+  serial_state: z.enum(['read', 'absent', 'unreadable', 'pending']),
+  diskseq: z.int().nullable(),
+  dev: z.string().nullable(),
+  controller: z.string().nullable(),
+  root: z.boolean().meta({ description: 'this system runs from it: never a candidate for a volume' }),
+  volume_id: z.string().nullable().meta({ description: 'of the mapping that provably owns the disk' }),
+});
+export const guestSchema = named('Guest', {
+  scanned_at: timestamp,
+  scanned: z.boolean().meta({ description: 'false until the first look after the start' }),
+  boot_id: z.string().nullable(),
+  devices: z.array(guestDeviceSchema),
+});
 
 export const correlationParams = z.object({ volume_id: uuid('a volume') });
 
-export const correlationSchema = z
-  .object({
-    volume_id: z.string(),
-    volume_name: z.string(),
-    volume_size: bytes,
-    volume_state: z.string(),
-    vm_id: z.string().nullable(),
-    attached_here: z.boolean().meta({
-      description: 'CloudStack says that it is attached to this appliance; only then is a disk expected',
+export const correlationSchema = named('CorrelationReport', {
+  volume_id: z.string(),
+  volume_name: z.string(),
+  volume_size: bytes,
+  volume_state: z.string(),
+  vm_id: z.string().nullable(),
+  attached_here: z.boolean().meta({
+    description: 'CloudStack says that it is attached to this appliance; only then is a disk expected',
+  }),
+  expected_serial: z.string(),
+  answer: z.enum(['found', 'waiting', 'refused']),
+  device_path: z.string().nullable().meta({ description: 'when found' }),
+  matched_by: z.enum(['serial', 'size']).nullable(),
+  code: z.string().nullable().meta({ description: 'of the refusal' }),
+  reason: z.string(),
+  considered: z.array(
+    z.object({
+      device_path: z.string(),
+      serial: z.string().nullable(),
+      size: bytes,
+      diskseq: z.int().nullable(),
+      verdict: z.string(),
     }),
-    expected_serial: z.string(),
-    answer: z.enum(['found', 'waiting', 'refused']),
-    device_path: z.string().nullable().meta({ description: 'when found' }),
-    matched_by: z.enum(['serial', 'size']).nullable(),
-    code: z.string().nullable().meta({ description: 'of the refusal' }),
-    reason: z.string(),
-    considered: z.array(
-      z.object({
-        device_path: z.string(),
-        serial: z.string().nullable(),
-        size: bytes,
-        diskseq: z.int().nullable(),
-        verdict: z.string(),
-      }),
-    ),
-    mapping: mappingSchema.nullable(),
-    mapping_problem: z.string().nullable().meta({ description: 'why the mapping does not count now' }),
-    submitted_at: timestamp.nullable().meta({ description: 'when the last attach was sent to CloudStack' }),
-    recent_events: z.array(deviceEventSchema),
-    window_ms: z.int(),
-    size_tolerance: bytes,
-  })
-  .meta({ id: 'CorrelationReport' });
-export type CorrelationReply = z.infer<typeof correlationSchema>;
+  ),
+  mapping: mappingSchema.nullable(),
+  mapping_problem: z.string().nullable().meta({ description: 'why the mapping does not count now' }),
+  submitted_at: timestamp.nullable().meta({ description: 'when the last attach was sent to CloudStack' }),
+  recent_events: z.array(deviceEventSchema),
+  window_ms: z.int(),
+  size_tolerance: bytes,
+});
 
 const milliseconds = z.number().nullable();
 const checked = {
@@ -72,60 +64,49 @@ const checked = {
   problems: z.array(z.string()).meta({ description: 'in words; empty when ok' }),
 };
 
-export const cloudCheckSchema = z
-  .object({
-    ...checked,
-    configuration: z.string().nullable().meta({ description: 'name of the active row of ossea_configs' }),
-    endpoint: z.string().nullable(),
-    version: z.string().nullable(),
-    round_trip_ms: milliseconds,
-    clock_skew_ms: milliseconds.meta({ description: "CloudStack's clock minus ours" }),
-    appliance: z.object({ vm_id: z.string().nullable(), verdict: z.string() }),
-    commands: z.array(
-      z.object({
-        name: z.string(),
-        purpose: z.string(),
-        allowed: z.boolean().nullable().meta({ description: 'null when CloudStack did not tell' }),
-      }),
-    ),
-  })
-  .meta({ id: 'CloudstackCheck' });
-export type CloudCheckReply = z.infer<typeof cloudCheckSchema>;
-
-export const zoneListSchema = z
-  .array(
+export const cloudCheckSchema = named('CloudstackCheck', {
+  ...checked,
+  configuration: z.string().nullable().meta({ description: 'name of the active row of ossea_configs' }),
+  endpoint: z.string().nullable(),
+  version: z.string().nullable(),
+  round_trip_ms: milliseconds,
+  clock_skew_ms: milliseconds.meta({ description: "CloudStack's clock minus ours" }),
+  appliance: z.object({ vm_id: z.string().nullable(), verdict: z.string() }),
+  commands: z.array(
     z.object({
-      id: z.string(),
       name: z.string(),
-      allocation_state: z.string().nullable(),
-      configured: z.boolean().meta({ description: 'the zone of the active row of ossea_configs' }),
+      purpose: z.string(),
+      allowed: z.boolean().nullable().meta({ description: 'null when CloudStack did not tell' }),
     }),
-  )
-  .meta({ id: 'ZoneList' });
-export const offeringListSchema = z
-  .array(
-    z.object({
-      id: z.string(),
-      name: z.string(),
-      customized: z.boolean().meta({ description: 'takes any size' }),
-      size_gib: z.number().nullable().meta({ description: 'null when customized' }),
-    }),
-  )
-  .meta({ id: 'OfferingList' });
+  ),
+});
 
-export const databaseCheckSchema = z
-  .object({
-    ...checked,
-    database: z.string().meta({ description: 'the DSN, password masked' }),
-    version: z.string().nullable(),
-    round_trip_ms: milliseconds,
-    clock_skew_ms: milliseconds,
-    migrations: z.array(z.object({ id: z.string(), applied_at: timestamp.nullable() })),
-    pool: z.object({ in_use: z.int(), waiting: z.int() }),
-    owner: z
-      .object({ owner: z.string(), epoch: z.int(), since: timestamp })
-      .nullable()
-      .meta({ description: 'the daemon that owns this appliance' }),
-  })
-  .meta({ id: 'DatabaseCheck' });
-export type DatabaseCheckReply = z.infer<typeof databaseCheckSchema>;
+export const zoneSchema = named('Zone', {
+  id: z.string(),
+  name: z.string(),
+  allocation_state: z.string().nullable(),
+  configured: z.boolean().meta({ description: 'the zone of the active row of ossea_configs' }),
+});
+export const zoneListSchema = z.array(zoneSchema).meta({ id: 'ZoneList' });
+
+const offeringSchema = named('DiskOffering', {
+  id: z.string(),
+  name: z.string(),
+  customized: z.boolean().meta({ description: 'takes any size' }),
+  size_gib: z.number().nullable().meta({ description: 'null when customized' }),
+});
+export const offeringListSchema = z.array(offeringSchema).meta({ id: 'OfferingList' });
+
+export const databaseCheckSchema = named('DatabaseCheck', {
+  ...checked,
+  database: z.string().meta({ description: 'the DSN, password masked' }),
+  version: z.string().nullable(),
+  round_trip_ms: milliseconds,
+  clock_skew_ms: milliseconds,
+  migrations: z.array(z.object({ id: z.string(), applied_at: timestamp.nullable() })),
+  pool: z.object({ in_use: z.int(), waiting: z.int() }),
+  owner: z
+    .object({ owner: z.string(), epoch: z.int(), since: timestamp })
+    .nullable()
+    .meta({ description: 'the daemon that owns this appliance' }),
+});

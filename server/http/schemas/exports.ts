@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { LIMITS } from '../../core/limits';
 import { EXPORT_STATUSES } from '../../model/operation';
-import { bytes, cleanText, expected, flag, limit, oneOf, queryFlag, timestamp, uuid } from './fields';
+import { bytes, cleanText, expected, flag, limit, named, oneOf, queryFlag, timestamp, uuid } from './fields';
 
 export const exportParams = z.object({ volume_id: uuid('a volume') });
 
@@ -29,41 +29,37 @@ export const exportsQuery = z.object({
 export const withdrawQuery = z.object({ force: queryFlag('disconnect clients') });
 export const withdrawBody = z.object({ force: flag('disconnect clients').nullish() });
 
-export const exportSchema = z
-  .object({
-    id: z.string(),
-    volume_id: z.string(),
-    export_name: z.string().meta({ description: 'migration-vol-<volume id>' }),
-    device_path: z.string(),
-    port: z.int(),
-    status: z.enum(EXPORT_STATUSES),
-    created_at: timestamp,
-    updated_at: timestamp,
-    metadata: z.record(z.string(), z.string()),
-  })
-  .meta({ id: 'Export' });
+export const exportSchema = named('Export', {
+  id: z.string(),
+  volume_id: z.string(),
+  export_name: z.string().meta({ description: 'migration-vol-<volume id>' }),
+  device_path: z.string(),
+  port: z.int(),
+  status: z.enum(EXPORT_STATUSES),
+  created_at: timestamp,
+  updated_at: timestamp,
+  metadata: z.record(z.string(), z.string()),
+});
 export type ExportReply = z.infer<typeof exportSchema>;
 export const exportListSchema = z.array(exportSchema).meta({ id: 'ExportList' });
 
-export const exportWithdrawalSchema = z
-  .object({ message: z.string(), existed: z.boolean() })
-  .meta({ id: 'ExportWithdrawal' });
+export const exportWithdrawalSchema = named('ExportWithdrawal', {
+  message: z.string(),
+  existed: z.boolean(),
+});
 
-export const exportValidationSchema = z
-  .object({
-    message: z.string(),
-    timestamp,
-    valid: z.boolean(),
-    results: z.array(
-      z.object({
-        volume_id: z.string(),
-        export_name: z.string(),
-        ok: z.boolean(),
-        message: z.string(),
-        size: bytes.nullable(),
-        expected_size: bytes,
-      }),
-    ),
-  })
-  .meta({ id: 'ExportValidation' });
-export type ValidateReply = z.infer<typeof exportValidationSchema>;
+export const exportValidationSchema = named('ExportValidation', {
+  message: z.string(),
+  timestamp,
+  valid: z.boolean(),
+  results: z.array(
+    z.object({
+      volume_id: z.string(),
+      export_name: z.string(),
+      ok: z.boolean(),
+      message: z.string(),
+      size: bytes.nullable(),
+      expected_size: bytes,
+    }),
+  ),
+});

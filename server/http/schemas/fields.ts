@@ -111,7 +111,11 @@ function normaliseTime(text: string): string {
   return `${zoned.slice(0, 10)}T${zoned.slice(11)}`;
 }
 
-/** Reply side. */
+/** The schema of a reply, with its name in the OpenAPI document. */
+export function named<Shape extends z.ZodRawShape>(id: string, shape: Shape) {
+  return z.object(shape).meta({ id });
+}
+
 export const timestamp = z.iso
   .datetime({ precision: 3 })
   .meta({ description: 'RFC 3339, UTC, milliseconds' });

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { JOURNAL_STATES, OPERATION_STATUSES, OPERATION_TYPES } from '../../model/operation';
-import { jsonObject, limit, moment, oneOf, timestamp, uuid, wholeNumber } from './fields';
+import { jsonObject, limit, moment, named, oneOf, timestamp, uuid, wholeNumber } from './fields';
 
 export const operationParams = z.object({ id: uuid('an operation') });
 
@@ -14,42 +14,38 @@ export const operationsQuery = z.object({
   cursor: wholeNumber('the cursor of a Link header', 1, Number.MAX_SAFE_INTEGER).optional(),
 });
 
-export const operationSchema = z
-  .object({
-    id: z.string(),
-    type: z.enum(OPERATION_TYPES),
-    status: z.enum(OPERATION_STATUSES),
-    volume_id: z.string().meta({ description: 'empty for a create until CloudStack has named the volume' }),
-    vm_id: z.string().optional(),
-    request: jsonObject,
-    response: jsonObject.optional(),
-    error: z.string().optional(),
-    error_code: z.string().optional(),
-    attempt: z.int().nonnegative().meta({ description: 'retries of the current step' }),
-    next_attempt_at: timestamp.optional(),
-    wait_reason: z.string().optional().meta({ description: 'why the operation waits, in words' }),
-    cancel_requested: z.boolean(),
-    created_at: timestamp,
-    updated_at: timestamp,
-    completed_at: timestamp.optional(),
-  })
-  .meta({ id: 'Operation' });
+export const operationSchema = named('Operation', {
+  id: z.string(),
+  type: z.enum(OPERATION_TYPES),
+  status: z.enum(OPERATION_STATUSES),
+  volume_id: z.string().meta({ description: 'empty for a create until CloudStack has named the volume' }),
+  vm_id: z.string().optional(),
+  request: jsonObject,
+  response: jsonObject.optional(),
+  error: z.string().optional(),
+  error_code: z.string().optional(),
+  attempt: z.int().nonnegative().meta({ description: 'retries of the current step' }),
+  next_attempt_at: timestamp.optional(),
+  wait_reason: z.string().optional().meta({ description: 'why the operation waits, in words' }),
+  cancel_requested: z.boolean(),
+  created_at: timestamp,
+  updated_at: timestamp,
+  completed_at: timestamp.optional(),
+});
 export type OperationReply = z.infer<typeof operationSchema>;
 
 export const operationListSchema = z.array(operationSchema).meta({ id: 'OperationList' });
 
 /** `data:` of the events named `operation` and `appliance` of the event streams. */
-export const journalEntrySchema = z
-  .object({
-    id: z.int(),
-    operation_id: z.string(),
-    sequence: z.int(),
-    step: z.string(),
-    state: z.enum(JOURNAL_STATES),
-    data: jsonObject,
-    at: timestamp,
-  })
-  .meta({ id: 'JournalEntry' });
+export const journalEntrySchema = named('JournalEntry', {
+  id: z.int(),
+  operation_id: z.string(),
+  sequence: z.int(),
+  step: z.string(),
+  state: z.enum(JOURNAL_STATES),
+  data: jsonObject,
+  at: timestamp,
+});
 export type JournalEntryReply = z.infer<typeof journalEntrySchema>;
 
 export const eventsQuery = z.object({

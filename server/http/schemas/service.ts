@@ -1,138 +1,124 @@
 import { z } from 'zod';
 import { OPERATION_STATUSES, OPERATION_TYPES } from '../../model/operation';
 import { DRIFT_KINDS } from '../../sync/drift';
-import { jsonObject, queryFlag, timestamp } from './fields';
+import { jsonObject, named, queryFlag, timestamp } from './fields';
 
 /** GET /health: the contract of existing callers, who only look at the status. */
-export const aliveSchema = z
-  .object({
-    status: z.literal('healthy'),
-    timestamp,
-    service: z.literal('volume-management-daemon'),
-    version: z.string(),
-  })
-  .meta({ id: 'Alive' });
-export type AliveReply = z.infer<typeof aliveSchema>;
+export const aliveSchema = named('Alive', {
+  status: z.literal('healthy'),
+  timestamp,
+  service: z.literal('volume-management-daemon'),
+  version: z.string(),
+});
 
-export const phaseSchema = z.object({ status: z.string(), timestamp }).meta({ id: 'Phase' });
+export const phaseSchema = named('Phase', { status: z.string(), timestamp });
 
-export const driftSchema = z
-  .object({
-    kind: z.enum(DRIFT_KINDS),
-    volume_id: z.string().nullable(),
-    vm_id: z.string().nullable(),
-    device_path: z.string().nullable(),
-    message: z.string(),
-    remedy: z.string(),
-    action: z.enum(['repaired', 'planned', 'reported', 'failed']),
-  })
-  .meta({ id: 'Drift' });
+export const driftSchema = named('Drift', {
+  kind: z.enum(DRIFT_KINDS),
+  volume_id: z.string().nullable(),
+  vm_id: z.string().nullable(),
+  device_path: z.string().nullable(),
+  message: z.string(),
+  remedy: z.string(),
+  action: z.enum(['repaired', 'planned', 'reported', 'failed']),
+});
 export type DriftReply = z.infer<typeof driftSchema>;
 
 const componentStatus = z.enum(['healthy', 'degraded', 'unhealthy', 'unknown', 'disabled']);
 const component = z.object({ status: componentStatus, message: z.string(), details: jsonObject.optional() });
 
-export const healthSchema = z
-  .object({
-    status: z.enum(['healthy', 'degraded', 'unhealthy']),
-    timestamp,
-    cloudstack_health: componentStatus,
-    database_health: componentStatus,
-    device_monitor: componentStatus,
-    details: z.object({
-      implementation_status: z.literal('production_ready'),
-      version: z.string(),
-      phase: z.enum(['starting', 'ready', 'standby', 'stopping', 'failed']),
-      phase_reason: z.string().nullable(),
-      polling_interval: z.string().meta({ examples: ['2s'] }),
-      active_operations: z.int(),
-      pending_operations: z.int(),
-      device_count: z.int().nullable(),
-      uptime_seconds: z.int(),
-      appliance: z.object({
-        vm_id: z.string().nullable(),
-        source: z.string().nullable(),
-        epoch: z.int().nullable(),
-        owner: z.string().nullable(),
-      }),
-      components: z.object({
-        cloudstack: component,
-        database: component,
-        device_monitor: component,
-        export_server: component,
-        appliance: component,
-      }),
-      waiting: z.array(
-        z.object({
-          id: z.string(),
-          type: z.enum(OPERATION_TYPES),
-          step: z.string(),
-          reason: z.string(),
-          attempt: z.int(),
-          next_attempt_at: timestamp.nullable(),
-        }),
-      ),
-      drifts: z.array(driftSchema),
+export const healthSchema = named('Health', {
+  status: z.enum(['healthy', 'degraded', 'unhealthy']),
+  timestamp,
+  cloudstack_health: componentStatus,
+  database_health: componentStatus,
+  device_monitor: componentStatus,
+  details: z.object({
+    implementation_status: z.literal('production_ready'),
+    version: z.string(),
+    phase: z.enum(['starting', 'ready', 'standby', 'stopping', 'failed']),
+    phase_reason: z.string().nullable(),
+    polling_interval: z.string().meta({ examples: ['2s'] }),
+    active_operations: z.int(),
+    pending_operations: z.int(),
+    device_count: z.int().nullable(),
+    uptime_seconds: z.int(),
+    appliance: z.object({
+      vm_id: z.string().nullable(),
+      source: z.string().nullable(),
+      epoch: z.int().nullable(),
+      owner: z.string().nullable(),
     }),
-  })
-  .meta({ id: 'Health' });
+    components: z.object({
+      cloudstack: component,
+      database: component,
+      device_monitor: component,
+      export_server: component,
+      appliance: component,
+    }),
+    waiting: z.array(
+      z.object({
+        id: z.string(),
+        type: z.enum(OPERATION_TYPES),
+        step: z.string(),
+        reason: z.string(),
+        attempt: z.int(),
+        next_attempt_at: timestamp.nullable(),
+      }),
+    ),
+    drifts: z.array(driftSchema),
+  }),
+});
 export type HealthReply = z.infer<typeof healthSchema>;
 
-export const metricsSchema = z
-  .object({
-    timestamp,
-    total_operations: z.int(),
-    pending_operations: z.int(),
-    active_mappings: z.int(),
-    operations_by_type: z.record(z.enum(OPERATION_TYPES), z.int()),
-    operations_by_status: z.record(z.enum(OPERATION_STATUSES), z.int()),
-    average_response_time_ms: z.number(),
-    error_rate_percent: z.number(),
-    details: z.object({
-      cloudstack_api_calls: z.int(),
-      cloudstack_api_errors: z.int(),
-      device_events_processed: z.int(),
-      uptime_seconds: z.int(),
-      epoch: z.int().nullable(),
-    }),
-  })
-  .meta({ id: 'Metrics' });
-export type MetricsReply = z.infer<typeof metricsSchema>;
+export const metricsSchema = named('Metrics', {
+  timestamp,
+  total_operations: z.int(),
+  pending_operations: z.int(),
+  active_mappings: z.int(),
+  operations_by_type: z.record(z.enum(OPERATION_TYPES), z.int()),
+  operations_by_status: z.record(z.enum(OPERATION_STATUSES), z.int()),
+  average_response_time_ms: z.number(),
+  error_rate_percent: z.number(),
+  details: z.object({
+    cloudstack_api_calls: z.int(),
+    cloudstack_api_errors: z.int(),
+    device_events_processed: z.int(),
+    uptime_seconds: z.int(),
+    epoch: z.int().nullable(),
+  }),
+});
 
 export const syncQuery = z.object({ dry_run: queryFlag('report without repairing') });
 
-export const syncSchema = z
-  .object({
-    message: z.string(),
-    timestamp,
-    report: z.object({
-      started_at: timestamp,
-      finished_at: timestamp,
-      dry_run: z.boolean(),
-      reason: z.string(),
-      observed: z.object({ cloud_volumes: z.int(), devices: z.int(), mappings: z.int(), exports: z.int() }),
-      unavailable: z
-        .array(z.string())
-        .meta({ description: 'views that could not be read; their drifts are not judged' }),
-      skipped_volumes: z.int().meta({ description: 'left alone because an operation is in flight' }),
-      drifts: z.array(driftSchema),
-    }),
-  })
-  .meta({ id: 'SyncResult' });
+export const syncSchema = named('SyncResult', {
+  message: z.string(),
+  timestamp,
+  report: z.object({
+    started_at: timestamp,
+    finished_at: timestamp,
+    dry_run: z.boolean(),
+    reason: z.string(),
+    observed: z.object({ cloud_volumes: z.int(), devices: z.int(), mappings: z.int(), exports: z.int() }),
+    unavailable: z
+      .array(z.string())
+      .meta({ description: 'views that could not be read; their drifts are not judged' }),
+    skipped_volumes: z.int().meta({ description: 'left alone because an operation is in flight' }),
+    drifts: z.array(driftSchema),
+  }),
+});
 export type SyncReply = z.infer<typeof syncSchema>;
 
 /** `data:` of the events named `device`. */
-export const deviceEventSchema = z
-  .object({
-    sequence: z.int(),
-    type: z.enum(['added', 'removed', 'changed']),
-    name: z.string(),
-    device_path: z.string(),
-    size: z.int(),
-    serial: z.string().nullable(),
-    diskseq: z.int().nullable(),
-    controller: z.string().nullable(),
-    at: timestamp,
-  })
-  .meta({ id: 'DeviceEvent' });
+export const deviceEventSchema = named('DeviceEvent', {
+  sequence: z.int(),
+  type: z.enum(['added', 'removed', 'changed']),
+  name: z.string(),
+  device_path: z.string(),
+  size: z.int(),
+  serial: z.string().nullable(),
+  diskseq: z.int().nullable(),
+  controller: z.string().nullable(),
+  at: timestamp,
+});
 export type DeviceEventReply = z.infer<typeof deviceEventSchema>;

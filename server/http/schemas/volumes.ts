@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { LIMITS } from '../../core/limits';
 import { OPERATION_STATUSES, OPERATION_TYPES } from '../../model/operation';
 import { exportSchema } from './exports';
-import { bytes, cleanText, expected, flag, metadata, timestamp, uuid } from './fields';
+import { bytes, cleanText, expected, flag, metadata, named, timestamp, uuid } from './fields';
 
 export const volumeParams = z.object({ id: uuid('a volume') });
 export const vmParams = z.object({ id: uuid('a VM') });
@@ -36,76 +36,69 @@ export const cleanupBody = z.object({
   force_clean: flag('stop the test VM when it runs').nullish(),
 });
 
-export const mappingSchema = z
-  .object({
-    id: z.string(),
-    vm_context_id: z.null(),
-    volume_id: z.string(),
-    volume_uuid: z.string().meta({ description: 'the same as volume_id, under its older name' }),
-    vm_id: z.string(),
-    operation_mode: z
-      .enum(['oma', 'failover'])
-      .meta({ description: 'oma: on this appliance; failover: on another VM' }),
-    requires_device_correlation: z.boolean(),
-    cloudstack_device_id: z.int().nullable(),
-    device_path: z
-      .string()
-      .meta({ description: '/dev/vdX here; remote-vm-… elsewhere; missing-… when the disk is not there' }),
-    cloudstack_state: z.enum(['attached', 'detached']),
-    linux_state: z.enum(['detected', 'missing', 'n/a']),
-    size: bytes,
-    controller: z.string().nullable(),
-    serial: z.string().nullable(),
-    diskseq: z.int().nullable(),
-    matched_by: z.enum(['serial', 'size']).nullable(),
-    last_sync: timestamp,
-    created_at: timestamp,
-    updated_at: timestamp,
-  })
-  .meta({ id: 'Mapping' });
+export const mappingSchema = named('Mapping', {
+  id: z.string(),
+  vm_context_id: z.null(),
+  volume_id: z.string(),
+  volume_uuid: z.string().meta({ description: 'the same as volume_id, under its older name' }),
+  vm_id: z.string(),
+  operation_mode: z
+    .enum(['oma', 'failover'])
+    .meta({ description: 'oma: on this appliance; failover: on another VM' }),
+  requires_device_correlation: z.boolean(),
+  cloudstack_device_id: z.int().nullable(),
+  device_path: z
+    .string()
+    .meta({ description: '/dev/vdX here; remote-vm-… elsewhere; missing-… when the disk is not there' }),
+  cloudstack_state: z.enum(['attached', 'detached']),
+  linux_state: z.enum(['detected', 'missing', 'n/a']),
+  size: bytes,
+  controller: z.string().nullable(),
+  serial: z.string().nullable(),
+  diskseq: z.int().nullable(),
+  matched_by: z.enum(['serial', 'size']).nullable(),
+  last_sync: timestamp,
+  created_at: timestamp,
+  updated_at: timestamp,
+});
 export type MappingReply = z.infer<typeof mappingSchema>;
 export const mappingListSchema = z.array(mappingSchema).meta({ id: 'MappingList' });
 
-export const vmVolumeSchema = z
-  .object({
-    volume_id: z.string(),
-    vm_id: z.string(),
-    device_path: z.string(),
-    state: z.string(),
-    size: bytes,
-    attached_at: timestamp,
-    cloudstack_data: z.null(),
-  })
-  .meta({ id: 'VmVolume' });
-export type VmVolumeReply = z.infer<typeof vmVolumeSchema>;
+export const vmVolumeSchema = named('VmVolume', {
+  volume_id: z.string(),
+  vm_id: z.string(),
+  device_path: z.string(),
+  state: z.string(),
+  size: bytes,
+  attached_at: timestamp,
+  cloudstack_data: z.null(),
+});
 export const vmVolumeListSchema = z.array(vmVolumeSchema).meta({ id: 'VmVolumeList' });
 
-export const volumeSchema = z
-  .object({
-    volume_id: z.string(),
-    vm_id: z.string().nullable(),
-    device_path: z.string().nullable(),
-    state: z.string().meta({ description: "CloudStack's state: Allocated, Ready, …" }),
-    size: bytes,
-    cloudstack_data: z.object({
-      id: z.string(),
-      name: z.string(),
-      state: z.string(),
-      type: z.string(),
-      zonename: z.string().nullable(),
-      attached: z.string().nullable(),
-      deviceid: z.int().nullable(),
-      vmname: z.string().nullable(),
-    }),
-    linux_data: z
-      .object({ device_path: z.string(), size: bytes, controller: z.string().nullable() })
-      .nullable(),
-    last_operation: z
-      .object({ id: z.string(), type: z.enum(OPERATION_TYPES), status: z.enum(OPERATION_STATUSES) })
-      .nullable(),
-    export: exportSchema.nullable(),
-  })
-  .meta({ id: 'Volume' });
+export const volumeSchema = named('Volume', {
+  volume_id: z.string(),
+  vm_id: z.string().nullable(),
+  device_path: z.string().nullable(),
+  state: z.string().meta({ description: "CloudStack's state: Allocated, Ready, …" }),
+  size: bytes,
+  cloudstack_data: z.object({
+    id: z.string(),
+    name: z.string(),
+    state: z.string(),
+    type: z.string(),
+    zonename: z.string().nullable(),
+    attached: z.string().nullable(),
+    deviceid: z.int().nullable(),
+    vmname: z.string().nullable(),
+  }),
+  linux_data: z
+    .object({ device_path: z.string(), size: bytes, controller: z.string().nullable() })
+    .nullable(),
+  last_operation: z
+    .object({ id: z.string(), type: z.enum(OPERATION_TYPES), status: z.enum(OPERATION_STATUSES) })
+    .nullable(),
+  export: exportSchema.nullable(),
+});
 export type VolumeReply = z.infer<typeof volumeSchema>;
 
 const DEVICE = expected('a device name or path such as vdb, dev%2Fvdb or /dev/vdb');
