@@ -8,8 +8,8 @@ import { connectionClosed } from './serve';
 type AnyRequest = CheckedRequest<unknown, unknown, unknown>;
 
 /**
- * Accepts an operation and replies with it: at once, or when it has ended if the caller asked to wait. Once it is
- * accepted, an error while waiting must not become the reply: the operation exists.
+ * Accepts an operation and replies with it: at once, or when it has ended if the caller asked to wait. Once
+ * it is accepted, an error while waiting must not become the reply: the operation exists.
  */
 export async function acceptOperation<T extends OperationType>(
   request: AnyRequest,

@@ -6,9 +6,10 @@ import { notReady } from './request/not-ready';
 export type SyncTaskResult = SyncReport | 'skipped';
 
 /**
- * Runs the task sync:force. Nitro runs only one task of a name at a time and gives a second caller the result of the
- * first, whatever the second asked for. A real run must not be answered with a dry one (nothing would be repaired), nor
- * the reverse: then the caller gets a run of its own, which the daemon queues behind the other.
+ * Runs the task sync:force. Nitro runs only one task of a name at a time and gives a second caller the result
+ * of the first, whatever the second asked for. A real run must not be answered with a dry one (nothing would
+ * be repaired), nor the reverse: then the caller gets a run of its own, which the daemon queues behind the
+ * other.
  * Errors: STARTING, STANDBY, STOPPING and those of the sync itself.
  */
 export async function forceSync(

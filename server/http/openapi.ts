@@ -9,8 +9,8 @@ import { problemSchema } from './schemas/problem';
 type Json = Record<string, unknown>;
 
 /**
- * The OpenAPI 3.1 document, from the same schemas that check requests. Schemas with an id in their metadata become
- * components of that name. Pure: the route keeps the result.
+ * The OpenAPI 3.1 document, from the same schemas that check requests. Schemas with an id in their metadata
+ * become components of that name. Pure: the route keeps the result.
  */
 export function openApiDocument(version: string): Json {
   const paths: Record<string, Json> = {};

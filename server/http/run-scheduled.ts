@@ -3,8 +3,9 @@ import { currentDaemonOrNull } from '../daemon/current';
 import type { Daemon, DaemonPhase } from '../daemon/daemon';
 
 /**
- * Runs the work of a scheduled task if the daemon is in one of these phases. In any other phase, and while a dependency
- * is unavailable (503), the task is skipped: the schedule repeats it, and health and journal already name the cause.
+ * Runs the work of a scheduled task if the daemon is in one of these phases. In any other phase, and while a
+ * dependency is unavailable (503), the task is skipped: the schedule repeats it, and health and journal
+ * already name the cause.
  */
 export async function runScheduled<T>(
   phases: readonly DaemonPhase[],

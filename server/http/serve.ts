@@ -16,8 +16,8 @@ import { sendProblem } from './response/problem';
 export const ALREADY_SENT = Symbol('already sent');
 
 /**
- * Makes the event handler of a route: checks the request against its endpoint, calls `handle`, and sends the reply with
- * the endpoint's status and content type. Errors are answered here: h3 would drop the code and details of a DaemonError.
+ * Makes the handler of a route: checks the request against its endpoint, calls `handle`, and sends the reply.
+ * Errors are answered here: h3 would drop the code and details of a DaemonError.
  *
  * ```ts
  * export default serve(readExport, async ({ daemon, params }) =>

@@ -32,8 +32,8 @@ import {
 } from './canned';
 
 /**
- * A daemon in memory with canned answers, for tests of the HTTP layer: nothing is executed, operations are moved on by the
- * test (`finish`), and every call that changes something is recorded in `requests`.
+ * A daemon in memory with canned answers, for tests of the HTTP layer: nothing is executed, operations are
+ * moved on by the test (`finish`), and every call that changes something is recorded in `requests`.
  */
 export class FakeDaemon implements Daemon {
   readonly version = '2.0.0';

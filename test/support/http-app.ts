@@ -28,7 +28,10 @@ export interface Sent {
   readonly headers?: Record<string, string>;
 }
 
-/** The routes and middleware of this repository on a real socket, put together from their files as Nitro does it. */
+/**
+ * The routes and middleware of this repository on a real socket, put together from their files as Nitro does
+ * it.
+ */
 export class HttpApp {
   private constructor(
     readonly port: number,
@@ -62,7 +65,10 @@ export class HttpApp {
     return this.stop();
   }
 
-  /** Sends a request, and checks the reply against what the endpoint promises, whatever the test asks about it. */
+  /**
+   * Sends a request, and checks the reply against what the endpoint promises, whatever the test asks about
+   * it.
+   */
   async send(method: string, path: string, sent: Sent = {}): Promise<Answer> {
     const response = await this.open(method, path, sent);
     const answer = await collect(response);
@@ -109,7 +115,10 @@ export async function collect(response: IncomingMessage): Promise<Answer> {
   };
 }
 
-/** What every answer owes: the status, headers and body that its endpoint (and so the OpenAPI document) promises. */
+/**
+ * What every answer owes: the status, headers and body that its endpoint (and so the OpenAPI document)
+ * promises.
+ */
 export function checkPromise(method: string, path: string, { status, headers, json }: Answer): void {
   const endpoint = endpointOf(method === 'HEAD' ? 'GET' : method, path);
   expect(headers['x-request-id'], 'every answer has a request id').toMatch(/^[A-Za-z0-9._-]{1,64}$/);

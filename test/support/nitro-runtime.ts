@@ -7,8 +7,8 @@ interface Task {
 const running = new Map<string, Promise<{ result?: unknown }>>();
 
 /**
- * Stands in for `nitropack/runtime`, which only exists inside a build: tasks by name from the folder tasks/, one run of a name
- * at a time, the second caller handed the result of the first, as Nitro does it.
+ * Stands in for `nitropack/runtime`, which only exists inside a build: tasks by name from the folder tasks/,
+ * one run of a name at a time, the second caller handed the result of the first, as Nitro does it.
  */
 export const nitroRuntime = {
   defineTask: (task: Task): Task => task,

@@ -4,7 +4,10 @@ import { HttpApp } from './http-app';
 
 vi.mock('nitropack/runtime', async () => (await import('./nitro-runtime')).nitroRuntime);
 
-/** The HTTP app of the running test: every test gets a new one with a new fake daemon, closed when the test ends. */
+/**
+ * The HTTP app of the running test: every test gets a new one with a new fake daemon, closed when the test
+ * ends.
+ */
 export function useHttpApp() {
   let daemon: FakeDaemon;
   let app: HttpApp;

@@ -11,7 +11,7 @@ import {
 } from '../schemas/diagnostics';
 import { CLOUDSTACK_ERRORS, endpoint, noInput } from './endpoint';
 
-/** Diagnostics change nothing. Each reads the guest or asks CloudStack, so only a few are served at a time. */
+/** Diagnostics change nothing. Each asks the guest or CloudStack, so few are served at a time. */
 const diagnostic = {
   ...noInput,
   tag: 'diagnostics',

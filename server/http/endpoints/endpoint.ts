@@ -2,8 +2,8 @@ import { z } from 'zod';
 import type { ErrorCode } from '../../core/errors';
 
 /**
- * One endpoint of the API, declared once: its route validates with it, the OpenAPI document is made from it, 404 and
- * 405 are told apart with it, and the tests check every reply against it.
+ * One endpoint of the API, declared once: its route validates with it, the OpenAPI document is made from it,
+ * 404 and 405 are told apart with it, and the tests check every reply against it.
  */
 export interface Endpoint<Params, Query, Body, Reply> {
   readonly method: 'GET' | 'POST' | 'DELETE';
@@ -86,7 +86,7 @@ const START_ERRORS = [
   'LEASE_LOST',
 ] as const;
 
-/** Every error an endpoint can answer with: those that follow from what it takes, its own, and the common ones. */
+/** Every error of an endpoint: what follows from its input, its own, and the common ones. */
 export function errorsOf(endpoint: AnyEndpoint): readonly ErrorCode[] {
   const { params, query, startsOperation, maxConcurrent, errors = [] } = endpoint;
   const takesInput = params !== NONE || query !== NONE || takesBody(endpoint);

@@ -25,6 +25,7 @@ const mutation = {
     description: 'Accepted durably; the operation goes on by itself',
     schema: operationSchema,
   },
+  errors: ['APPLIANCE_UNKNOWN'],
   startsOperation: true,
   waits: true,
 } as const;
@@ -43,6 +44,7 @@ export const createVolume = endpoint({
     zone_id: '057e86db-c726-4d8c-ab1f-75c5f55d1881',
     metadata: { purpose: 'migration', vm_name: 'test-vm' },
   },
+  errors: [],
 });
 
 export const attachVolume = endpoint({
@@ -54,7 +56,6 @@ export const attachVolume = endpoint({
   params: volumeParams,
   body: attachBody,
   bodyExample: { vm_id: '3a9c3c0e-6c8f-4a7e-9f0d-2b7a1c5d8e90' },
-  errors: ['APPLIANCE_UNKNOWN'],
 });
 
 export const attachRootVolume = endpoint({
@@ -64,7 +65,6 @@ export const attachRootVolume = endpoint({
   params: volumeParams,
   body: attachBody,
   bodyExample: { vm_id: '3a9c3c0e-6c8f-4a7e-9f0d-2b7a1c5d8e90' },
-  errors: ['APPLIANCE_UNKNOWN'],
 });
 
 export const detachVolume = endpoint({
@@ -75,7 +75,6 @@ export const detachVolume = endpoint({
   params: volumeParams,
   body: forceBody,
   bodyExample: { force: true },
-  errors: ['APPLIANCE_UNKNOWN'],
 });
 
 export const deleteVolume = endpoint({
@@ -86,7 +85,6 @@ export const deleteVolume = endpoint({
   params: volumeParams,
   body: forceBody,
   bodyExample: { force: true },
-  errors: ['APPLIANCE_UNKNOWN'],
 });
 
 export const cleanupTestFailover = endpoint({
@@ -103,7 +101,6 @@ export const cleanupTestFailover = endpoint({
     delete_vm: true,
     force_clean: false,
   },
-  errors: ['APPLIANCE_UNKNOWN'],
 });
 
 export const readVolume = endpoint({

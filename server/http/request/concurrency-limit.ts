@@ -4,8 +4,8 @@ import type { AnyEndpoint } from '../endpoints/endpoint';
 const running = new Map<string, number>();
 
 /**
- * Counts the requests of an expensive endpoint (`maxConcurrent`) that are being served. Returns the function that frees
- * the slot; throws RATE_LIMITED when all slots are taken.
+ * Counts the requests of an expensive endpoint (`maxConcurrent`) that are being served. Returns the function
+ * that frees the slot; throws RATE_LIMITED when all slots are taken.
  */
 export function acquireSlot(endpoint: Pick<AnyEndpoint, 'method' | 'path' | 'maxConcurrent'>): () => void {
   const { method, path, maxConcurrent } = endpoint;

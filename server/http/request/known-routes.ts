@@ -2,7 +2,7 @@ import { DaemonError } from '../../core/errors';
 import { type AnyEndpoint, EVENT_STREAM } from '../endpoints/endpoint';
 import { endpoints } from '../endpoints/registry';
 
-/** The endpoints of a path, one for each method. As in the router, `exports/validate` wins over `exports/{volume_id}`. */
+/** The endpoints of a path. As in the router, a path without parameters wins. */
 export function endpointsAt(path: string): readonly AnyEndpoint[] {
   const matching = endpoints().filter((endpoint) => patternOf(endpoint.path).test(path));
   const exact = matching.filter((endpoint) => !endpoint.path.includes('{'));
@@ -31,7 +31,7 @@ export function noSuchRoute(method: string, path: string): DaemonError {
   );
 }
 
-/** `{id}` is one segment, possibly empty (then the id is invalid); `{path}` may be several. A final slash is allowed. */
+/** `{id}` is one segment, possibly empty; `{path}` may be several. A final slash is allowed. */
 function patternOf(path: string): RegExp {
   const escaped = path
     .replaceAll('.', '\\.')

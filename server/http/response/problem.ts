@@ -8,8 +8,9 @@ import type { ProblemReply } from '../schemas/problem';
 export const PROBLEM_TYPE = 'application/problem+json';
 
 /**
- * Turns anything thrown into the reply of an error: the members of RFC 9457, and `error`, `code`, `details`, which
- * existing callers decode. Never a stack trace, never the text of an unexpected error: that is only logged.
+ * Turns anything thrown into the reply of an error: the members of RFC 9457, and `error`, `code`, `details`,
+ * which existing callers decode. Never a stack trace, never the text of an unexpected error: that is only
+ * logged.
  */
 export function problemOf(error: unknown, context: { requestId: string; instance: string }) {
   const known = toDaemonError(error);
@@ -33,7 +34,7 @@ export function problemOf(error: unknown, context: { requestId: string; instance
   return { status, headers: headersOf(known), body };
 }
 
-/** Sends headers and status of an error reply and returns its body; null when the reply had begun and was cut off. */
+/** Sends status and headers of an error, returns its body; null if a reply had begun and was cut. */
 export function sendProblem(event: H3Event, error: unknown): string | null {
   const instance = event.node.req.originalUrl ?? event.node.req.url ?? event.path;
   const problem = problemOf(error, {

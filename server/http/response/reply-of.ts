@@ -27,8 +27,9 @@ export function timestampOf(ms: number): string {
 }
 
 /**
- * The reply that a schema describes, from an object of the domain: `volume_id` is its `volumeId`, times become
- * timestamps, an optional field that is null is omitted. Only what the schema names gets into the reply.
+ * The reply that a schema describes, from an object of the domain: `volume_id` is its `volumeId`, times
+ * become timestamps, an optional field that is null is omitted. Only what the schema names gets into the
+ * reply.
  */
 export function replyOf<Shape extends z.core.$ZodLooseShape>(
   schema: z.ZodObject<Shape>,
@@ -41,7 +42,8 @@ export function replyOf<Shape extends z.core.$ZodLooseShape>(
     if (value === null && field instanceof z.ZodOptional) continue;
     reply[name] = typeof value === 'number' && isTimestamp(field) ? timestampOf(value) : value;
   }
-  // The loop has filled in every key of the shape, which a type cannot follow; HttpApp parses every reply of a test.
+  // The loop has filled in every key of the shape, which a type cannot follow; HttpApp parses every reply of
+  // a test.
   return reply as z.output<z.ZodObject<Shape>>;
 }
 

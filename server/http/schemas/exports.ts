@@ -8,7 +8,7 @@ export const exportParams = z.object({ volume_id: uuid('a volume') });
 const note = (what: string) => cleanText(what, LIMITS.NAME_CHARACTERS);
 const DISK_NUMBER = expected('a disk number');
 
-/** The names of the existing callers; everything but the volume only ends up in the metadata of the export. */
+/** Fields as existing callers name them; all but volume_id go into the metadata of the export. */
 export const exportBody = z.object({
   volume_id: uuid('a volume'),
   vm_name: z.union([z.literal(''), note('the name of the VM')]).nullish(),

@@ -3,7 +3,7 @@ import { OPERATION_STATUSES, OPERATION_TYPES } from '../../model/operation';
 import { DRIFT_KINDS } from '../../sync/drift';
 import { jsonObject, named, queryFlag, timestamp } from './fields';
 
-/** GET /health: the contract of existing callers, who only look at the status. */
+/** GET /health. Existing callers look at the status only. */
 export const aliveSchema = named('Alive', {
   status: z.literal('healthy'),
   timestamp,

@@ -104,7 +104,7 @@ export type VolumeReply = z.infer<typeof volumeSchema>;
 const DEVICE = expected('a device name or path such as vdb, dev%2Fvdb or /dev/vdb');
 const DEVICE_PATH = /^\/?(?:[A-Za-z0-9._-]+\/)*[A-Za-z0-9._-]+$/;
 
-/** A name or path below /dev; nothing that could climb out of it. */
+/** A name or path below /dev, without `.` and `..`. */
 export const deviceParams = z.object({
   path: z
     .string({ error: DEVICE })

@@ -4,8 +4,9 @@ import { APPLIANCE, OTHER_VM, VOLUME } from '~/test/support/canned';
 import { useHttpApp } from '~/test/support/use-http-app';
 
 /**
- * The callers that exist, as strict as they are: a Go client that decodes into typed structs (dates RFC 3339, whole numbers,
- * metadata string to string), shell scripts with curl -d and jq, and a classifier that looks for phrases in error texts.
+ * The callers that exist, as strict as they are: a Go client that decodes into typed structs (dates RFC 3339,
+ * whole numbers, metadata string to string), shell scripts with curl -d and jq, and a classifier that looks
+ * for phrases in error texts.
  */
 const app = useHttpApp();
 

@@ -3,7 +3,10 @@ import { DaemonError } from '~/server/core/errors';
 import { NOBODY, VOLUME } from '~/test/support/canned';
 import { useHttpApp } from '~/test/support/use-http-app';
 
-/** The questions behind `volumectl check` and `volumectl device`. HttpApp checks every answer against the document. */
+/**
+ * The questions behind `volumectl check` and `volumectl device`. HttpApp checks every answer against the
+ * document.
+ */
 const app = useHttpApp();
 
 describe('the diagnostics over HTTP', () => {

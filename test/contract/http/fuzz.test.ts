@@ -11,8 +11,9 @@ import { SeededRandom } from './fuzz/seeded-random';
 import { sendMalformed } from './fuzz/send-malformed';
 
 /**
- * Generated requests against the built daemon on a real database: valid, almost valid, hostile, and what is not HTTP at all.
- * `npm run fuzz` sends 50,000; FUZZ_REQUESTS and FUZZ_SEED set the number and repeat a finding.
+ * Generated requests against the built daemon on a real database: valid, almost valid, hostile, and what is
+ * not HTTP at all. `npm run fuzz` sends 50,000; FUZZ_REQUESTS and FUZZ_SEED set the number and repeat a
+ * finding.
  */
 const REQUESTS = Number(process.env.FUZZ_REQUESTS ?? 5_000);
 const SEED = Number(process.env.FUZZ_SEED ?? 20_250_819);
@@ -90,7 +91,8 @@ function exchange(asked: FuzzRequest): Promise<Answer> {
         resolve({ status: response.statusCode ?? 0, headers: response.headers, text: '', json: undefined });
       },
     );
-    // The server may close an idle connection just as it is taken for the next request: then nothing was wrong with that one.
+    // The server may close an idle connection just as it is taken for the next request: then nothing was
+    // wrong with that one.
     sending.on('error', (error: NodeJS.ErrnoException) => {
       if (sending.reusedSocket && error.code === 'ECONNRESET') exchange(asked).then(resolve, reject);
       else reject(error);

@@ -4,8 +4,9 @@ import { APPLIANCE, OTHER_VM, REMOTE_VOLUME, VOLUME } from '~/test/support/canne
 import { useHttpApp } from '~/test/support/use-http-app';
 
 /**
- * The specification's "Volume Operations" and "Operation Tracking", and what goes beyond them: waiting, paging, cancelling. Every answer is also checked against the schema the OpenAPI
- * document shows (HttpApp.send does that).
+ * The specification's "Volume Operations" and "Operation Tracking", and what goes beyond them: waiting,
+ * paging, cancelling. Every answer is also checked against the schema the OpenAPI document shows
+ * (HttpApp.send does that).
  */
 const app = useHttpApp();
 

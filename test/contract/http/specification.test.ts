@@ -4,8 +4,8 @@ import { APPLIANCE, NOBODY, OTHER_VM, REMOTE_VOLUME, VOLUME } from '~/test/suppo
 import { useHttpApp } from '~/test/support/use-http-app';
 
 /**
- * The specification's "API Documentation", endpoint by endpoint. Every answer is also checked against the schema the OpenAPI
- * document shows (HttpApp.send does that).
+ * The specification's "API Documentation", endpoint by endpoint. Every answer is also checked against the
+ * schema the OpenAPI document shows (HttpApp.send does that).
  */
 const app = useHttpApp();
 

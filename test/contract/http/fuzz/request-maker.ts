@@ -21,7 +21,10 @@ export interface Known {
 const METHODS = ['GET', 'HEAD', 'POST', 'DELETE', 'PUT', 'PATCH', 'OPTIONS', 'TRACE', 'PROPFIND'] as const;
 const NOBODY = '00000000-0000-4000-8000-000000000000';
 
-/** Text that has broken something somewhere. None of it may break a request line, which is what ./malformed.ts is for. */
+/**
+ * Text that has broken something somewhere. None of it may break a request line, which is what ./malformed.ts
+ * is for.
+ */
 const HOSTILE: readonly [string, ...string[]] = [
   '..',
   '../../../etc/passwd',

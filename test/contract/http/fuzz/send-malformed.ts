@@ -3,7 +3,9 @@ import type { SeededRandom } from './seeded-random';
 
 const LONG = 'x'.repeat(20_000);
 
-/** What is not HTTP, or is HTTP that servers have understood in two ways. Written to a socket as it stands. */
+/**
+ * What is not HTTP, or is HTTP that servers have understood in two ways. Written to a socket as it stands.
+ */
 const MALFORMED: readonly [string, ...string[]] = [
   '\r\n\r\n',
   'GET\r\n\r\n',

@@ -9,7 +9,7 @@ const volume = serve(readDeviceVolume, async ({ daemon, params }) =>
   mappingReply(await daemon.volumes.mappingByDevice(params.path)),
 );
 
-/** A device path may have slashes, so this takes everything below /devices and cuts the `/volume` off the end. */
+/** A device path may contain slashes, so this route matches everything below /devices. */
 export default defineEventHandler((event) => {
   const asked = event.path.split('?')[0] ?? '/';
   const [, path] = /^\/api\/v1\/devices\/(.+)\/volume\/?$/.exec(asked) ?? [];
