@@ -136,6 +136,15 @@ export type DeviceEvent = {
   readonly at: string;
 };
 
+export type DiskOffering = {
+  readonly id: string;
+  readonly name: string;
+  /** takes any size */
+  readonly customized: boolean;
+  /** null when customized */
+  readonly size_gib: number | null;
+};
+
 export type Drift = {
   readonly kind:
     | 'ghost-disk'
@@ -360,14 +369,7 @@ export type Metrics = {
   };
 };
 
-export type OfferingList = readonly {
-  readonly id: string;
-  readonly name: string;
-  /** takes any size */
-  readonly customized: boolean;
-  /** null when customized */
-  readonly size_gib: number | null;
-}[];
+export type OfferingList = readonly DiskOffering[];
 
 export type Operation = {
   readonly id: string;
@@ -491,13 +493,15 @@ export type Volume = {
   readonly export: Export | null;
 };
 
-export type ZoneList = readonly {
+export type Zone = {
   readonly id: string;
   readonly name: string;
   readonly allocation_state: string | null;
   /** the zone of the active row of ossea_configs */
   readonly configured: boolean;
-}[];
+};
+
+export type ZoneList = readonly Zone[];
 
 export type CheckCloudstackInput = Readonly<Record<string, never>>;
 

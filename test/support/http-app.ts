@@ -28,10 +28,7 @@ export interface Sent {
   readonly headers?: Record<string, string>;
 }
 
-/**
- * The routes and middleware of this repository on a real socket, put together from their files as Nitro does
- * it.
- */
+/** The routes and middleware of this repository on a real socket, assembled from their files as in Nitro. */
 export class HttpApp {
   private constructor(
     readonly port: number,
@@ -65,14 +62,11 @@ export class HttpApp {
     return this.stop();
   }
 
-  /**
-   * Sends a request, and checks the reply against what the endpoint promises, whatever the test asks about
-   * it.
-   */
+  /** Sends a request, and always checks the response against what the endpoint declares. */
   async send(method: string, path: string, sent: Sent = {}): Promise<Answer> {
     const response = await this.open(method, path, sent);
     const answer = await collect(response);
-    checkPromise(method, path, answer);
+    checkDeclared(method, path, answer);
     return answer;
   }
 
@@ -90,7 +84,7 @@ export class HttpApp {
       const isJson = typeof body === 'object' && !Buffer.isBuffer(body);
       const text = isJson ? JSON.stringify(body) : body;
       const all = { ...(isJson && { 'content-type': 'application/json' }), ...headers };
-      // Node frames the body of a DELETE only when told its length.
+      // Node sends the body of a DELETE only if its length is given.
       const framed = text === undefined ? all : { 'content-length': String(Buffer.byteLength(text)), ...all };
       const sending = request(
         { port: this.port, host: '127.0.0.1', method, path, headers: framed, agent: false },
@@ -115,13 +109,10 @@ export async function collect(response: IncomingMessage): Promise<Answer> {
   };
 }
 
-/**
- * What every answer owes: the status, headers and body that its endpoint (and so the OpenAPI document)
- * promises.
- */
-export function checkPromise(method: string, path: string, { status, headers, json }: Answer): void {
+/** Checks status, headers and body against what the endpoint, and so the OpenAPI document, declares. */
+export function checkDeclared(method: string, path: string, { status, headers, json }: Answer): void {
   const endpoint = endpointOf(method === 'HEAD' ? 'GET' : method, path);
-  expect(headers['x-request-id'], 'every answer has a request id').toMatch(/^[A-Za-z0-9._-]{1,64}$/);
+  expect(headers['x-request-id'], 'every response has a request id').toMatch(/^[A-Za-z0-9._-]{1,64}$/);
   if (status >= 400) {
     if (method === 'HEAD') return;
     const problem = problemSchema.strict().parse(json);
@@ -135,9 +126,7 @@ export function checkPromise(method: string, path: string, { status, headers, js
   expect(endpoint, `${method} ${path} is in the registry`).toBeDefined();
   if (status === 304 || method === 'HEAD' || !endpoint || endpoint.reply.contentType) return;
   expect(status).toBe(endpoint.reply.status);
-  expect(endpoint.reply.schema.parse(json), 'nothing more and nothing less than the schema says').toEqual(
-    json,
-  );
+  expect(endpoint.reply.schema.parse(json), 'exactly what the schema describes').toEqual(json);
 }
 
 export function endpointOf(method: string, path: string): AnyEndpoint | undefined {

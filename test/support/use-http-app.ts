@@ -4,10 +4,7 @@ import { HttpApp } from './http-app';
 
 vi.mock('nitropack/runtime', async () => (await import('./nitro-runtime')).nitroRuntime);
 
-/**
- * The HTTP app of the running test: every test gets a new one with a new fake daemon, closed when the test
- * ends.
- */
+/** The HTTP app of the running test: each test gets a new one with a new fake daemon. */
 export function useHttpApp() {
   let daemon: FakeDaemon;
   let app: HttpApp;

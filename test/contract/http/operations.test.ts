@@ -4,9 +4,8 @@ import { APPLIANCE, OTHER_VM, REMOTE_VOLUME, VOLUME } from '~/test/support/canne
 import { useHttpApp } from '~/test/support/use-http-app';
 
 /**
- * The specification's "Volume Operations" and "Operation Tracking", and what goes beyond them: waiting,
- * paging, cancelling. Every answer is also checked against the schema the OpenAPI document shows
- * (HttpApp.send does that).
+ * "Volume Operations" and "Operation Tracking" of the specification, and what goes beyond them: waiting, paging,
+ * cancelling. HttpApp.send also checks every response against the schema in the OpenAPI document.
  */
 const app = useHttpApp();
 
@@ -42,7 +41,7 @@ describe('requests for operations', () => {
       { volume_id: VOLUME, test_vm_id: OTHER_VM, oma_vm_id: APPLIANCE, delete_vm: true, force_clean: false },
     ],
   ])(
-    '%s %s is accepted with 201, the operation and its address',
+    '%s %s is accepted with 201, the operation and its Location',
     async (method, path, body, type, request) => {
       const answer = await app.send(method, path, body === undefined ? {} : { body });
       expect(answer.status).toBe(201);
@@ -58,12 +57,12 @@ describe('requests for operations', () => {
     expect((await app.post('/api/v1/volumes', CREATE)).json).toMatchObject({ volume_id: '' });
   });
 
-  it('ids are lower-cased on the way in, so that one volume has one name', async () => {
+  it('ids are lower-cased, so that one volume has one id', async () => {
     await app.post(`/api/v1/volumes/${VOLUME.toUpperCase()}/attach`, { vm_id: APPLIANCE.toUpperCase() });
     expect(app.daemon.requests[0]?.request).toEqual({ volume_id: VOLUME, vm_id: APPLIANCE });
   });
 
-  it('the Idempotency-Key reaches the engine, and a bad one is refused with the other mistakes', async () => {
+  it('the Idempotency-Key reaches the engine; an invalid one is reported with the other invalid fields', async () => {
     await app.post(`${V}/detach`, undefined, { 'idempotency-key': 'job-7 disk-1' });
     expect(app.daemon.requests[0]?.idempotencyKey).toBe('job-7 disk-1');
     for (const key of ['', 'a'.repeat(129), 'ü']) {
@@ -75,7 +74,7 @@ describe('requests for operations', () => {
     expect(app.daemon.requests).toHaveLength(1);
   });
 
-  it('in standby are refused with 503 and the owner, while reads go on', async () => {
+  it('are refused with 503 in standby, while reads are answered', async () => {
     app.daemon.phase = 'standby';
     expect((await app.post(`${V}/detach`)).json).toMatchObject({ code: 'STANDBY' });
     expect((await app.get('/api/v1/operations')).status).toBe(200);
@@ -89,19 +88,16 @@ describe('waiting', () => {
     ['?wait=20000ms', {}],
     ['?wait=999s', {}],
     ['', { prefer: 'respond-async, wait=25' }],
-  ])(
-    'an operation is answered the moment it ends (%s %j)',
-    async (query, headers: Record<string, string>) => {
-      const { id } = await app.daemon.operations.request('detach', { volume_id: VOLUME });
-      const waiting = app.get(`/api/v1/operations/${id}${query}`, headers);
-      setImmediate(() =>
-        app.daemon.move(id, { status: 'completed', response: { volume_id: VOLUME }, completedAt: 1 }),
-      );
-      expect((await waiting).json).toMatchObject({ status: 'completed', response: { volume_id: VOLUME } });
-    },
-  );
+  ])('is answered as soon as the operation ends (%s %j)', async (query, headers: Record<string, string>) => {
+    const { id } = await app.daemon.operations.request('detach', { volume_id: VOLUME });
+    const waiting = app.get(`/api/v1/operations/${id}${query}`, headers);
+    setImmediate(() =>
+      app.daemon.move(id, { status: 'completed', response: { volume_id: VOLUME }, completedAt: 1 }),
+    );
+    expect((await waiting).json).toMatchObject({ status: 'completed', response: { volume_id: VOLUME } });
+  });
 
-  it('a request may wait as well and is still a 201', async () => {
+  it('also works when an operation is requested, which is still a 201', async () => {
     const waiting = app.post(`${V}/detach?wait=25s`);
     await vi.waitFor(() => expect(app.daemon.stored).toHaveLength(1));
     app.daemon.move(app.daemon.stored[0]?.id ?? '', {
@@ -117,7 +113,7 @@ describe('waiting', () => {
     expect(answer.headers['preference-applied']).toBe('wait=25');
   });
 
-  it('that outlasts the patience answers with the operation as it is', async () => {
+  it('answers with the current operation when the time is over', async () => {
     expect((await app.post(`${V}/detach?wait=20ms`)).json).toMatchObject({ status: 'pending' });
   });
 
@@ -128,7 +124,7 @@ describe('waiting', () => {
     expect((await waiting).status).toBe(201);
   });
 
-  it('never turns an accepted request into an error, even when the database goes away meanwhile', async () => {
+  it('never turns an accepted request into an error, even if the database fails meanwhile', async () => {
     const waiting = app.post(`${V}/detach?wait=25s`);
     await vi.waitFor(() => expect(app.daemon.stored).toHaveLength(1));
     app.daemon.failure = new DaemonError('DATABASE_UNAVAILABLE', 'away');
@@ -149,7 +145,7 @@ describe('operations', () => {
     expect((await app.get('/api/v1/operations')).json).toEqual([]);
   });
 
-  it('are paged newest first by Link, each exactly once', async () => {
+  it('are paged by Link, newest first, each exactly once', async () => {
     for (let count = 0; count < 7; count += 1)
       await app.daemon.operations.request('detach', { volume_id: VOLUME });
     const seen: unknown[] = [];
@@ -177,7 +173,7 @@ describe('operations', () => {
     expect(await count('type=&status=&limit=10&unknown=1')).toBe(2);
   });
 
-  it('with wrong filters are a 400 that names all of them', async () => {
+  it('with invalid filters are a 400 that names all of them', async () => {
     const answer = await app.get(
       '/api/v1/operations?type=move&status=x&volume_id=1&since=y&limit=0&limit=5&cursor=z',
     );
@@ -192,14 +188,14 @@ describe('operations', () => {
     ]);
   });
 
-  it('can be cancelled until it is too late', async () => {
+  it('can be cancelled until they have ended', async () => {
     const { id } = await app.daemon.operations.request('detach', { volume_id: VOLUME });
     expect((await app.post(`/api/v1/operations/${id}/cancel`)).json).toMatchObject({ status: 'cancelled' });
     const again = await app.post(`/api/v1/operations/${id}/cancel`);
     expect([again.status, again.json]).toMatchObject([409, { code: 'TOO_LATE_TO_CANCEL' }]);
   });
 
-  it('answer 304 to who has the same already', async () => {
+  it('are a 304 to a client that has the same version', async () => {
     const { id } = await app.daemon.operations.request('detach', { volume_id: VOLUME });
     const path = `/api/v1/operations/${id}`;
     const etag = (await app.get(path)).headers.etag ?? '';

@@ -4,14 +4,14 @@ import { APPLIANCE, NOBODY, OTHER_VM, REMOTE_VOLUME, VOLUME } from '~/test/suppo
 import { useHttpApp } from '~/test/support/use-http-app';
 
 /**
- * The specification's "API Documentation", endpoint by endpoint. Every answer is also checked against the
- * schema the OpenAPI document shows (HttpApp.send does that).
+ * "API Documentation" of the specification, endpoint by endpoint. HttpApp.send also checks every response against
+ * the schema in the OpenAPI document.
  */
 const app = useHttpApp();
 
 const V = `/api/v1/volumes/${VOLUME}`;
 describe('volumes and devices', () => {
-  it('a volume shows CloudStack, guest, export and last operation', async () => {
+  it('a volume has the data of CloudStack and the guest, its export and its last operation', async () => {
     await app.daemon.operations.request('attach', { volume_id: VOLUME, vm_id: APPLIANCE });
     expect((await app.get(V)).json).toMatchObject({
       volume_id: VOLUME,
@@ -54,7 +54,7 @@ describe('volumes and devices', () => {
     expect((await app.get(`/api/v1/vms/${NOBODY}/volumes`)).json).toEqual([]);
   });
 
-  it('what there is not is a 404 with a code, what cannot be known is a 503', async () => {
+  it('what does not exist is a 404 with a code, what cannot be read is a 503', async () => {
     const code = async (path: string) => (await app.get(path)).json;
     expect(await code(`/api/v1/volumes/${NOBODY}`)).toMatchObject({ status: 404, code: 'VOLUME_NOT_FOUND' });
     expect(await code(`/api/v1/volumes/${NOBODY}/device`)).toMatchObject({
@@ -112,7 +112,7 @@ describe('exports', () => {
     });
   });
 
-  it('of a volume that is not here is a 404', async () => {
+  it('of a volume that is not attached here are a 404', async () => {
     expect((await app.post('/api/v1/exports', { volume_id: NOBODY })).json).toMatchObject({
       code: 'MAPPING_NOT_FOUND',
     });
@@ -120,7 +120,7 @@ describe('exports', () => {
 });
 
 describe('the service', () => {
-  it('has a health with exactly the keys of the specification, and more under details', async () => {
+  it('has a health report with exactly the keys of the specification, and more under details', async () => {
     const health = (await app.get('/api/v1/health')).json;
     expect(Object.keys(health as object)).toEqual([
       'status',
@@ -152,17 +152,15 @@ describe('the service', () => {
     });
   });
 
-  it('has Prometheus text, a first page and a page of the API', async () => {
+  it('has Prometheus metrics, the dashboard and the API page', async () => {
     expect((await app.get('/metrics')).headers['content-type']).toBe(
       'text/plain; version=0.0.4; charset=utf-8',
     );
     for (const path of ['/', '/docs']) {
       const { text, headers } = await app.get(path);
       expect(text).toContain('<!doctype html>');
-      expect(text, 'nothing from elsewhere').not.toMatch(/https?:\/\//);
-      expect(text, 'no script or style of its own').not.toMatch(
-        /<script(?![^>]*src=)|<style| on\w+=| style=/,
-      );
+      expect(text, 'nothing from other origins').not.toMatch(/https?:\/\//);
+      expect(text, 'no inline script or style').not.toMatch(/<script(?![^>]*src=)|<style| on\w+=| style=/);
       expect(headers['content-security-policy']).toMatch(/^default-src 'none'; script-src 'self'; /);
     }
   });
@@ -178,7 +176,7 @@ describe('the service', () => {
     ['', false],
     ['?dry_run=true', true],
     ['?dry_run=0', false],
-  ])('force-sync%s reports what it found', async (query, dryRun) => {
+  ])('force-sync%s replies with the report', async (query, dryRun) => {
     const answer = await app.post(`/api/v1/admin/force-sync${query}`);
     expect(answer.json).toMatchObject({
       report: {

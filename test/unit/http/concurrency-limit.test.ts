@@ -5,7 +5,7 @@ import { useHttpApp } from '~/test/support/use-http-app';
 
 const app = useHttpApp();
 
-/** Calls of `name` come in and stay until they are let go. */
+/** Holds every call of `name` until it is released. */
 function hold<K extends string>(api: Record<K, (...args: never[]) => Promise<unknown>>, name: K) {
   const waiting: (() => void)[] = [];
   const real = api[name];
@@ -22,7 +22,7 @@ it.each([
     () => hold(app.daemon.volumes, 'describe'),
   ],
 ] as const)(
-  '%s %s: so many at a time, then 429 with Retry-After, then again',
+  '%s %s: a limited number at a time, others get 429 with Retry-After until one has finished',
   async (method, path, bound, holding) => {
     const held = holding();
     const inside = Array.from({ length: LIMITS[bound] }, () => app.send(method, path));
@@ -30,7 +30,7 @@ it.each([
     const refused = await app.send(method, path);
     expect([refused.status, refused.json]).toMatchObject([429, { code: 'RATE_LIMITED' }]);
     expect(refused.headers['retry-after']).toBe('1');
-    expect((await app.get('/api/v1/devices')).status, 'the rest goes on').toBe(200);
+    expect((await app.get('/api/v1/devices')).status, 'other endpoints are not affected').toBe(200);
     held.release();
     expect((await Promise.all(inside)).map(({ status }) => status)).toEqual(inside.map(() => 200));
     const again = app.send(method, path);
@@ -40,7 +40,7 @@ it.each([
   },
 );
 
-it('a call that fails leaves its place to the next', async () => {
+it('a request that fails frees its slot', async () => {
   app.daemon.failure = new Error('broken');
   const written = vi.spyOn(process.stderr, 'write').mockReturnValue(true);
   for (let times = 0; times <= LIMITS.SYNCS_AT_ONCE; times += 1)

@@ -20,7 +20,7 @@ describe('hosts', () => {
     'LOCALHOST',
     'oma.localhost',
     'localhost.',
-  ])('takes %s', async (host) => {
+  ])('accepts %s', async (host) => {
     expect((await app.get('/health', { host })).status).toBe(200);
   });
 
@@ -36,7 +36,7 @@ describe('hosts', () => {
     expect([answer.status, answer.json]).toMatchObject([403, { code: 'FORBIDDEN_HOST' }]);
   });
 
-  it('takes a configured name, in any case', async () => {
+  it('accepts a configured name, in upper and lower case', async () => {
     fillGuardSettings({ host: '127.0.0.1', allowedHosts: ['OMA.example'], tokenFile: null });
     expect((await app.get('/health', { host: 'oma.EXAMPLE:8090' })).status).toBe(200);
   });
@@ -55,12 +55,12 @@ describe('web pages', () => {
     expect(app.daemon.requests).toEqual([]);
   });
 
-  it('our own page may', async () => {
+  it('a page of the daemon can', async () => {
     const headers = { origin: `http://127.0.0.1:${app.port}`, 'sec-fetch-site': 'same-origin' };
     expect((await app.post(DETACH, '', headers)).status).toBe(201);
   });
 
-  it('a link from elsewhere may lead to the page, not to the API', async () => {
+  it('a link on another site may open the page, but not the API', async () => {
     const visit = {
       'sec-fetch-site': 'cross-site',
       'sec-fetch-mode': 'navigate',
@@ -71,7 +71,7 @@ describe('web pages', () => {
     expect((await app.get('/', { ...visit, 'sec-fetch-dest': 'iframe' })).status).toBe(403);
   });
 
-  it('no answer may be framed, sniffed or cached, and none carries a CORS header', async () => {
+  it('no response may be framed, sniffed or cached, and none has a CORS header', async () => {
     for (const path of ['/', '/docs', '/health', '/api/v1/operations', '/nope']) {
       const { headers } = await app.get(path);
       expect(headers).toMatchObject({
@@ -80,7 +80,7 @@ describe('web pages', () => {
         'cache-control': 'no-store',
       });
       expect(headers['content-security-policy']).toContain("frame-ancestors 'none'");
-      // The API document's bundle writes style attributes; scripts are never inline anywhere.
+      // The bundle of /docs writes style attributes; inline scripts are allowed nowhere.
       const policy = String(headers['content-security-policy']);
       expect(policy.replace(path === '/docs' ? "style-src 'self' 'unsafe-inline'" : '', '')).not.toContain(
         'unsafe',
@@ -107,12 +107,12 @@ describe('the token', () => {
     expect(app.daemon.requests).toEqual([]);
   });
 
-  it('opens with the right one, and never closes to a supervisor', async () => {
+  it('accepts the right one, and asks a supervisor for none', async () => {
     expect((await app.post(DETACH, '', { authorization: 'bearer sesame-1234' })).status).toBe(201);
     for (const path of ['/health', '/livez', '/readyz']) expect((await app.get(path)).status).toBe(200);
   });
 
-  it('is read from its file without the line end; a file that is missing or empty closes the door', async () => {
+  it('is read from its file without the line end; with a missing or empty file every request is refused', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'token-'));
     const tokenFile = join(folder, 'token');
     try {
@@ -131,7 +131,7 @@ describe('the token', () => {
 });
 
 describe('before and after the daemon', () => {
-  it('only liveness answers until the daemon has been built', async () => {
+  it('only liveness is answered until the daemon has been built', async () => {
     setCurrentDaemon(null);
     expect((await app.get('/health')).status).toBe(200);
     expect((await app.get('/livez')).json).toMatchObject({ status: 'starting' });
@@ -142,7 +142,7 @@ describe('before and after the daemon', () => {
   });
 
   it.each(['standby', 'stopping', 'starting', 'failed'] as const)(
-    'in phase %s it lives but is not ready',
+    'in phase %s the daemon is live but not ready',
     async (phase) => {
       app.daemon.phase = phase;
       expect((await app.get('/livez')).json).toMatchObject({ status: phase });
@@ -156,7 +156,7 @@ describe('before and after the daemon', () => {
 });
 
 describe('request ids', () => {
-  it('keeps a harmless one and replaces any other', async () => {
+  it('keeps a safe one and replaces any other', async () => {
     expect((await app.get('/health', { 'x-request-id': 'abc-1.2_3' })).headers['x-request-id']).toBe(
       'abc-1.2_3',
     );
@@ -167,7 +167,7 @@ describe('request ids', () => {
     }
   });
 
-  it('puts it into errors', async () => {
+  it('are in the body of errors', async () => {
     expect((await app.get('/nope', { 'x-request-id': 'find-me' })).json).toMatchObject({
       request_id: 'find-me',
     });

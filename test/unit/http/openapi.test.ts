@@ -6,13 +6,13 @@ import { openApiDocument } from '~/server/http/openapi';
 import { methodsOf } from '~/server/http/request/known-routes';
 import { routeFiles } from '~/test/support/http-app';
 
-/** `/devices/**:path` is documented as `/devices/{path}/volume`: the file cuts the end off itself. */
+/** `/devices/**:path` is documented as `/devices/{path}/volume`: the route file removes the end itself. */
 function documented(path: string): string {
   return path.replace(/\*\*:(\w+)/, '{$1}/volume').replace(/:(\w+)/g, '{$1}');
 }
 
 describe('the registry of endpoints', () => {
-  it('has exactly the route files', () => {
+  it('has one endpoint for each route file', () => {
     const files = routeFiles()
       .filter(({ path }) => path !== '/**')
       .map(({ path, method = 'all' }) => `${method.toUpperCase()} ${documented(path)}`);
@@ -23,7 +23,7 @@ describe('the registry of endpoints', () => {
     );
   });
 
-  it('holds every endpoint of the specification', () => {
+  it('has every endpoint of the specification', () => {
     const specified = [
       'POST /volumes',
       'POST /volumes/{id}/attach',
@@ -43,7 +43,7 @@ describe('the registry of endpoints', () => {
     expect(there).toEqual(expect.arrayContaining(specified));
   });
 
-  it('tells the methods of a path', () => {
+  it('knows the methods of a path', () => {
     expect(methodsOf('/api/v1/volumes')).toEqual(['POST']);
     expect(methodsOf('/api/v1/volumes/x')).toEqual(['DELETE', 'GET', 'HEAD']);
     expect(methodsOf('/api/v1/exports/validate')).toEqual(['POST']);
@@ -68,7 +68,7 @@ describe('the OpenAPI document', () => {
     }
   });
 
-  it('gives every operation a name of its own, all its path parameters and its errors', () => {
+  it('gives every operation a unique name, all its path parameters and its errors', () => {
     const names = new Set<string>();
     for (const endpoint of endpoints()) {
       const { method, path } = endpoint;
@@ -82,7 +82,7 @@ describe('the OpenAPI document', () => {
     expect(names.size).toBe(endpoints().length);
   });
 
-  it('shows bodies that the schemas take', () => {
+  it('has examples that the schemas accept', () => {
     for (const { body, bodyExample, path } of endpoints()) {
       if (bodyExample !== undefined) expect(body.safeParse(bodyExample).success, path).toBe(true);
     }

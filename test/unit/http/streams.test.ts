@@ -20,7 +20,7 @@ interface Event {
   readonly data: unknown;
 }
 
-/** Reads events off a response, as EventSource does. */
+/** Reads the events of a response, as EventSource does. */
 class Reader {
   private text = '';
   private ended = false;
@@ -73,7 +73,7 @@ class Reader {
 const accept = () => app.daemon.operations.request('detach', { volume_id: VOLUME });
 
 describe('GET /events', () => {
-  it('tells what happens from now on, with journal ids', async () => {
+  it('sends what happens from now on, with journal ids', async () => {
     await accept();
     const reader = await Reader.open('/api/v1/events');
     await vi.waitFor(() => expect(app.daemon.listening).toBe(1));
@@ -88,7 +88,7 @@ describe('GET /events', () => {
     reader.leave();
   });
 
-  it('replays after Last-Event-ID without a gap or a double, and then goes on', async () => {
+  it('replays after Last-Event-ID without gaps or duplicates, and continues', async () => {
     for (let count = 0; count < 5; count += 1) await accept();
     const reader = await Reader.open('/api/v1/events', { 'last-event-id': '2' });
     await reader.until(3);
@@ -107,7 +107,7 @@ describe('GET /events', () => {
     reader.leave();
   });
 
-  it('tells of devices, and of what the appliance itself did', async () => {
+  it('sends device events, and what the appliance itself did', async () => {
     const reader = await Reader.open('/api/v1/events');
     await vi.waitFor(() => expect(app.daemon.listening).toBe(1));
     app.daemon.device(deviceEvent(1));
@@ -121,7 +121,7 @@ describe('GET /events', () => {
     reader.leave();
   });
 
-  it('tells of devices as they come, not at the next look at the clock', async () => {
+  it('sends device events immediately, not at the next tick', async () => {
     await withLimits({ STREAM_TICK_MS: 3_600_000 }, async () => {
       const reader = await Reader.open('/api/v1/events');
       await vi.waitFor(() => expect(app.daemon.listeningToDevices).toBe(1));
@@ -133,7 +133,7 @@ describe('GET /events', () => {
     });
   });
 
-  it('beats while nothing happens, so that both ends notice a dead connection', async () => {
+  it('sends heartbeats while nothing happens, so that both ends notice a dead connection', async () => {
     await withLimits({ STREAM_HEARTBEAT_MS: 20 }, async () => {
       const reader = await Reader.open('/api/v1/events');
       await vi.waitFor(() => expect(reader.beats).toBeGreaterThan(2), { timeout: 10_000 });
@@ -141,14 +141,14 @@ describe('GET /events', () => {
     });
   });
 
-  it('ends when the daemon stops, and none begins after', async () => {
+  it('ends when the daemon stops, and none begins after that', async () => {
     const reader = await Reader.open('/api/v1/events');
     app.daemon.stop();
     await reader.end();
     expect((await app.get('/api/v1/events')).json).toMatchObject({ code: 'STOPPING' });
   });
 
-  it('cuts off a reader that does not read', async () => {
+  it('disconnects a client that does not read', async () => {
     const response = await app.open('GET', '/api/v1/events');
     response.pause();
     const { id } = await accept();
@@ -162,7 +162,7 @@ describe('GET /events', () => {
     response.destroy();
   });
 
-  it('refuses one stream too many with a clear 429', async () => {
+  it('refuses one stream too many with 429', async () => {
     const readers = await Promise.all(
       Array.from({ length: LIMITS.STREAMS }, () => app.open('GET', '/api/v1/events')),
     );
@@ -177,7 +177,7 @@ describe('GET /events', () => {
 });
 
 describe('GET /operations/{id}/events', () => {
-  it('tells the whole story of one operation and ends with it', async () => {
+  it('sends the whole journal of one operation and ends with it', async () => {
     const { id } = await accept();
     const other = await accept();
     app.daemon.journal(id, 'detach-volume', 'intent', { job_id: 'j' });
@@ -195,7 +195,7 @@ describe('GET /operations/{id}/events', () => {
     ]);
   });
 
-  it('of an operation that has ended ends at once, and skips what was seen', async () => {
+  it('of an ended operation ends at once, and skips what the client has seen', async () => {
     const { id } = await accept();
     app.daemon.move(id, { status: 'cancelled' });
     const reader = await Reader.open(`/api/v1/operations/${id}/events`, { 'last-event-id': '1' });
@@ -203,7 +203,7 @@ describe('GET /operations/{id}/events', () => {
     expect(reader.events.map((event) => event.id)).toEqual(['2']);
   });
 
-  it('of no operation is a 404', async () => {
+  it('of an unknown operation is a 404', async () => {
     expect((await app.get(`/api/v1/operations/${NOBODY}/events`)).json).toMatchObject({
       code: 'OPERATION_NOT_FOUND',
     });

@@ -9,7 +9,7 @@ export interface FuzzRequest {
   readonly body: Buffer | null;
 }
 
-/** Things that exist, so that some requests are right all the way. */
+/** Things that exist, so that some requests succeed. */
 export interface Known {
   readonly volumes: readonly [string, ...string[]];
   readonly vms: readonly [string, ...string[]];
@@ -21,10 +21,7 @@ export interface Known {
 const METHODS = ['GET', 'HEAD', 'POST', 'DELETE', 'PUT', 'PATCH', 'OPTIONS', 'TRACE', 'PROPFIND'] as const;
 const NOBODY = '00000000-0000-4000-8000-000000000000';
 
-/**
- * Text that has broken something somewhere. None of it may break a request line, which is what ./malformed.ts
- * is for.
- */
+/** Text known to break programs. None of it breaks a request line: that is for ./send-malformed.ts. */
 const HOSTILE: readonly [string, ...string[]] = [
   '..',
   '../../../etc/passwd',
@@ -90,7 +87,7 @@ export class RequestMaker {
     return this.almost(random.pick(path.includes('/vms/') ? known.vms : known.volumes));
   }
 
-  /** A UUID as it is, or nearly one. */
+  /** The UUID, or one that is almost right. */
   private almost(uuid: string): string {
     const { random } = this;
     if (random.happens(0.6)) return uuid;
@@ -137,7 +134,7 @@ export class RequestMaker {
       ]);
       parts.push(`${name}=${this.queryValue(name)}`);
     }
-    // A real sync each time would be a test of the sync.
+    // Mostly dry runs: the requests are under test, not the sync.
     if (path.endsWith('/force-sync') && random.happens(0.9)) parts.push('dry_run=true');
     if (waits && random.happens(0.2))
       parts.push(random.pick(['wait=1ms', 'wait=0', 'wait=20ms', 'wait=x', 'wait=-1']));
@@ -252,7 +249,7 @@ export class RequestMaker {
     if ('volume_id' in body) body.volume_id = random.pick(known.volumes);
     if ('test_vm_id' in body) body.test_vm_id = random.pick(known.vms);
     if ('oma_vm_id' in body) body.oma_vm_id = random.pick(known.vms);
-    // Mostly refused while it is carried out, so that the simulated CloudStack does not fill up.
+    // Mostly with ids that CloudStack refuses, so that the simulated CloudStack does not fill up.
     if (path === '/api/v1/volumes' && random.happens(0.05)) {
       body.zone_id = known.zone;
       body.disk_offering_id = known.offering;
