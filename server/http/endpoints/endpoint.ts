@@ -42,7 +42,7 @@ export type AnyEndpoint = Endpoint<unknown, unknown, unknown, unknown>;
 export const EVENT_STREAM = 'text/event-stream';
 
 /** The schema of parameters, a query or a body that an endpoint does not have. */
-export const NONE = z.object({});
+const NONE = z.object({});
 /** Spread into an endpoint, followed by the input that it does have. */
 export const noInput = { params: NONE, query: NONE, body: NONE };
 

@@ -19,7 +19,7 @@ const BEFORE_START = new Set(['/health', '/livez']);
 const PAGES = new Set(['/', '/docs']);
 
 /**
- * Checks every request before its route: host, origin, token, phase and declared size of the body.
+ * Checks every request before its route: host, origin, token, daemon, declared body size.
  * Errors: FORBIDDEN_HOST, FORBIDDEN_ORIGIN, UNAUTHORIZED, STARTING, BODY_TOO_LARGE.
  */
 export function guard(event: H3Event, settings: Readonly<GuardSettings> = guardSettings()): void {

@@ -5,8 +5,8 @@ import { useHttpApp } from '~/test/support/use-http-app';
 
 /**
  * The existing callers, as strict as they are: a Go client that decodes into typed structs (dates RFC 3339,
- * whole numbers, metadata string to string), shell scripts with curl -d and jq, and a classifier that searches
- * error messages for phrases.
+ * whole numbers, metadata string to string), shell scripts with curl -d and jq, and a classifier that
+ * searches error messages for phrases.
  */
 const app = useHttpApp();
 
@@ -55,7 +55,7 @@ const goError = z.object({
 });
 
 describe('the Go client', () => {
-  it('gets 201 and an operation for every change, also for DELETE, and can poll it until it has ended', async () => {
+  it('gets 201 and an operation for every change, also for DELETE, and can poll it', async () => {
     const attach = await app.post(`${V}/attach`, { vm_id: APPLIANCE });
     const answers = [
       attach,

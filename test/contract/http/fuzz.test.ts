@@ -11,8 +11,8 @@ import { SeededRandom } from './fuzz/seeded-random';
 import { sendMalformed } from './fuzz/send-malformed';
 
 /**
- * Generated requests to the built daemon on a real database: valid, almost valid, hostile, and not HTTP at all.
- * `npm run fuzz` sends 50,000; FUZZ_REQUESTS sets the number, FUZZ_SEED repeats a finding.
+ * Generated requests to the built daemon on a real database: valid, almost valid, hostile, and not HTTP at
+ * all. `npm run fuzz` sends 50,000; FUZZ_REQUESTS sets the number, FUZZ_SEED repeats a finding.
  */
 const REQUESTS = Number(process.env.FUZZ_REQUESTS ?? 5_000);
 const SEED = Number(process.env.FUZZ_SEED ?? 20_250_819);
@@ -124,7 +124,7 @@ function memory(): number {
   return Math.round(Number(kib) / 1024);
 }
 
-it(`${REQUESTS} requests: no 5xx but 503, every response as documented, the daemon healthy, its memory bounded`, {
+it(`${REQUESTS} requests: no 5xx but 503, responses as documented, daemon healthy, memory bounded`, {
   timeout: 1_800_000,
 }, async () => {
   const random = new SeededRandom(SEED);

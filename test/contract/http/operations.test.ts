@@ -4,8 +4,8 @@ import { APPLIANCE, OTHER_VM, REMOTE_VOLUME, VOLUME } from '~/test/support/canne
 import { useHttpApp } from '~/test/support/use-http-app';
 
 /**
- * "Volume Operations" and "Operation Tracking" of the specification, and what goes beyond them: waiting, paging,
- * cancelling. HttpApp.send also checks every response against the schema in the OpenAPI document.
+ * "Volume Operations" and "Operation Tracking" of the specification, and what goes beyond them: waiting,
+ * paging, cancelling. HttpApp.send also checks every response against the schema in the OpenAPI document.
  */
 const app = useHttpApp();
 
@@ -62,7 +62,7 @@ describe('requests for operations', () => {
     expect(app.daemon.requests[0]?.request).toEqual({ volume_id: VOLUME, vm_id: APPLIANCE });
   });
 
-  it('the Idempotency-Key reaches the engine; an invalid one is reported with the other invalid fields', async () => {
+  it('the Idempotency-Key reaches the engine; an invalid one is reported with other fields', async () => {
     await app.post(`${V}/detach`, undefined, { 'idempotency-key': 'job-7 disk-1' });
     expect(app.daemon.requests[0]?.idempotencyKey).toBe('job-7 disk-1');
     for (const key of ['', 'a'.repeat(129), 'ü']) {

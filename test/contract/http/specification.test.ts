@@ -4,8 +4,8 @@ import { APPLIANCE, NOBODY, OTHER_VM, REMOTE_VOLUME, VOLUME } from '~/test/suppo
 import { useHttpApp } from '~/test/support/use-http-app';
 
 /**
- * "API Documentation" of the specification, endpoint by endpoint. HttpApp.send also checks every response against
- * the schema in the OpenAPI document.
+ * "API Documentation" of the specification, endpoint by endpoint. HttpApp.send also checks every response
+ * against the schema in the OpenAPI document.
  */
 const app = useHttpApp();
 

@@ -112,7 +112,7 @@ describe('the token', () => {
     for (const path of ['/health', '/livez', '/readyz']) expect((await app.get(path)).status).toBe(200);
   });
 
-  it('is read from its file without the line end; with a missing or empty file every request is refused', async () => {
+  it('is read from its file without the line end; a missing or empty file refuses all', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'token-'));
     const tokenFile = join(folder, 'token');
     try {
