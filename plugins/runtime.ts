@@ -7,8 +7,9 @@ import { limitConnections } from '../server/http/request/connection-limits';
 import { fillGuardSettings, guardSettings } from '../server/http/request/guard-settings';
 
 /**
- * The one plugin: it holds what all handlers share (correlation channel, CloudStack client, MySQL pool) by building the daemon
- * once. Nitro does not await plugins, so nothing here blocks: until the daemon is ready the guard answers 503 STARTING.
+ * The one plugin: it builds the daemon, which holds what all handlers share (correlation channel, CloudStack
+ * client, MySQL pool). Nitro does not await plugins: until the daemon is ready, the guard answers 503
+ * STARTING.
  */
 export default defineNitroPlugin((nitroApp) => {
   const { configuration, daemon, logger, redactor } = launch(process.env, process.argv.slice(2));

@@ -30,134 +30,141 @@ export interface ServerEvent {
   readonly data: string;
 }
 
-export type Operation = {
-  readonly id: string;
-  readonly type: 'create' | 'attach' | 'detach' | 'delete' | 'cleanup';
-  readonly status: 'pending' | 'executing' | 'completed' | 'failed' | 'cancelled';
-  /** empty for a create until CloudStack has named the volume */
-  readonly volume_id: string;
-  readonly vm_id?: string;
-  readonly request: Readonly<Record<string, unknown>>;
-  readonly response?: Readonly<Record<string, unknown>>;
-  readonly error?: string;
-  readonly error_code?: string;
-  /** retries of the current step */
-  readonly attempt: number;
+export type Alive = {
+  readonly status: 'healthy';
   /** RFC 3339, UTC, milliseconds */
-  readonly next_attempt_at?: string;
-  /** why the operation waits, in words */
-  readonly wait_reason?: string;
-  readonly cancel_requested: boolean;
-  /** RFC 3339, UTC, milliseconds */
-  readonly created_at: string;
-  /** RFC 3339, UTC, milliseconds */
-  readonly updated_at: string;
-  /** RFC 3339, UTC, milliseconds */
-  readonly completed_at?: string;
+  readonly timestamp: string;
+  readonly service: 'volume-management-daemon';
+  readonly version: string;
 };
 
-export type OperationList = readonly Operation[];
+export type CloudstackCheck = {
+  readonly ok: boolean;
+  /** in words; empty when ok */
+  readonly problems: readonly string[];
+  /** name of the active row of ossea_configs */
+  readonly configuration: string | null;
+  readonly endpoint: string | null;
+  readonly version: string | null;
+  readonly round_trip_ms: number | null;
+  /** CloudStack's clock minus ours */
+  readonly clock_skew_ms: number | null;
+  readonly appliance: {
+    readonly vm_id: string | null;
+    readonly verdict: string;
+  };
+  readonly commands: readonly {
+    readonly name: string;
+    readonly purpose: string;
+    /** null when CloudStack did not tell */
+    readonly allowed: boolean | null;
+  }[];
+};
 
-export type JournalEntry = {
-  readonly id: number;
-  readonly operation_id: string;
+export type CorrelationReport = {
+  readonly volume_id: string;
+  readonly volume_name: string;
+  /** bytes */
+  readonly volume_size: number;
+  readonly volume_state: string;
+  readonly vm_id: string | null;
+  /** CloudStack says that it is attached to this appliance; only then is a disk expected */
+  readonly attached_here: boolean;
+  readonly expected_serial: string;
+  readonly answer: 'found' | 'waiting' | 'refused';
+  /** when found */
+  readonly device_path: string | null;
+  readonly matched_by: 'serial' | 'size' | null;
+  /** of the refusal */
+  readonly code: string | null;
+  readonly reason: string;
+  readonly considered: readonly {
+    readonly device_path: string;
+    readonly serial: string | null;
+    /** bytes */
+    readonly size: number;
+    readonly diskseq: number | null;
+    readonly verdict: string;
+  }[];
+  readonly mapping: Mapping | null;
+  /** why the mapping does not count now */
+  readonly mapping_problem: string | null;
+  /** when the last attach was sent to CloudStack */
+  readonly submitted_at: string | null;
+  readonly recent_events: readonly DeviceEvent[];
+  readonly window_ms: number;
+  /** bytes */
+  readonly size_tolerance: number;
+};
+
+export type DatabaseCheck = {
+  readonly ok: boolean;
+  /** in words; empty when ok */
+  readonly problems: readonly string[];
+  /** the DSN, password masked */
+  readonly database: string;
+  readonly version: string | null;
+  readonly round_trip_ms: number | null;
+  readonly clock_skew_ms: number | null;
+  readonly migrations: readonly {
+    readonly id: string;
+    readonly applied_at: string | null;
+  }[];
+  readonly pool: {
+    readonly in_use: number;
+    readonly waiting: number;
+  };
+  /** the daemon that owns this appliance */
+  readonly owner: {
+    readonly owner: string;
+    readonly epoch: number;
+    /** RFC 3339, UTC, milliseconds */
+    readonly since: string;
+  } | null;
+};
+
+export type DeviceEvent = {
   readonly sequence: number;
-  readonly step: string;
-  readonly state:
-    | 'intent'
-    | 'accepted'
-    | 'refused'
-    | 'finished'
-    | 'done'
-    | 'failing'
-    | 'waiting'
-    | 'note'
-    | 'pending'
-    | 'executing'
-    | 'completed'
-    | 'failed'
-    | 'cancelled';
-  readonly data: Readonly<Record<string, unknown>>;
+  readonly type: 'added' | 'removed' | 'changed';
+  readonly name: string;
+  readonly device_path: string;
+  readonly size: number;
+  readonly serial: string | null;
+  readonly diskseq: number | null;
+  readonly controller: string | null;
   /** RFC 3339, UTC, milliseconds */
   readonly at: string;
 };
 
-export type Mapping = {
+export type DiskOffering = {
   readonly id: string;
-  readonly vm_context_id: null;
-  readonly volume_id: string;
-  /** the same as volume_id, under its older name */
-  readonly volume_uuid: string;
-  readonly vm_id: string;
-  /** oma: on this appliance; failover: on another VM */
-  readonly operation_mode: 'oma' | 'failover';
-  readonly requires_device_correlation: boolean;
-  readonly cloudstack_device_id: number | null;
-  /** /dev/vdX here; remote-vm-… elsewhere; missing-… when the disk is not there */
-  readonly device_path: string;
-  readonly cloudstack_state: 'attached' | 'detached';
-  readonly linux_state: 'detected' | 'missing' | 'n/a';
-  /** bytes */
-  readonly size: number;
-  readonly controller: string | null;
-  readonly serial: string | null;
-  readonly diskseq: number | null;
-  readonly matched_by: 'serial' | 'size' | null;
-  /** RFC 3339, UTC, milliseconds */
-  readonly last_sync: string;
-  /** RFC 3339, UTC, milliseconds */
-  readonly created_at: string;
-  /** RFC 3339, UTC, milliseconds */
-  readonly updated_at: string;
+  readonly name: string;
+  /** takes any size */
+  readonly customized: boolean;
+  /** null when customized */
+  readonly size_gib: number | null;
 };
 
-export type MappingList = readonly Mapping[];
-
-export type Volume = {
-  readonly volume_id: string;
+export type Drift = {
+  readonly kind:
+    | 'ghost-disk'
+    | 'phantom-attach'
+    | 'letter-moved'
+    | 'resized'
+    | 'unmapped-volume'
+    | 'stale-mapping'
+    | 'missing-export'
+    | 'orphan-export'
+    | 'unhealthy-export'
+    | 'stuck-state'
+    | 'identity-conflict';
+  readonly volume_id: string | null;
   readonly vm_id: string | null;
   readonly device_path: string | null;
-  /** CloudStack's state: Allocated, Ready, … */
-  readonly state: string;
-  /** bytes */
-  readonly size: number;
-  readonly cloudstack_data: {
-    readonly id: string;
-    readonly name: string;
-    readonly state: string;
-    readonly type: string;
-    readonly zonename: string | null;
-    readonly attached: string | null;
-    readonly deviceid: number | null;
-    readonly vmname: string | null;
-  };
-  readonly linux_data: {
-    readonly device_path: string;
-    /** bytes */
-    readonly size: number;
-    readonly controller: string | null;
-  } | null;
-  readonly last_operation: {
-    readonly id: string;
-    readonly type: 'create' | 'attach' | 'detach' | 'delete' | 'cleanup';
-    readonly status: 'pending' | 'executing' | 'completed' | 'failed' | 'cancelled';
-  } | null;
-  readonly export: Export | null;
+  readonly message: string;
+  readonly remedy: string;
+  readonly action: 'repaired' | 'planned' | 'reported' | 'failed';
 };
-
-export type VmVolume = {
-  readonly volume_id: string;
-  readonly vm_id: string;
-  readonly device_path: string;
-  readonly state: string;
-  /** bytes */
-  readonly size: number;
-  /** RFC 3339, UTC, milliseconds */
-  readonly attached_at: string;
-  readonly cloudstack_data: null;
-};
-
-export type VmVolumeList = readonly VmVolume[];
 
 export type Export = {
   readonly id: string;
@@ -197,18 +204,29 @@ export type ExportWithdrawal = {
   readonly existed: boolean;
 };
 
-export type Alive = {
-  readonly status: 'healthy';
+export type Guest = {
   /** RFC 3339, UTC, milliseconds */
-  readonly timestamp: string;
-  readonly service: 'volume-management-daemon';
-  readonly version: string;
+  readonly scanned_at: string;
+  /** false until the first look after the start */
+  readonly scanned: boolean;
+  readonly boot_id: string | null;
+  readonly devices: readonly GuestDevice[];
 };
 
-export type Phase = {
-  readonly status: string;
-  /** RFC 3339, UTC, milliseconds */
-  readonly timestamp: string;
+export type GuestDevice = {
+  readonly name: string;
+  readonly device_path: string;
+  /** bytes */
+  readonly size: number;
+  readonly serial: string | null;
+  readonly serial_state: 'read' | 'absent' | 'unreadable' | 'pending';
+  readonly diskseq: number | null;
+  readonly dev: string | null;
+  readonly controller: string | null;
+  /** this system runs from it: never a candidate for a volume */
+  readonly root: boolean;
+  /** of the mapping that provably owns the disk */
+  readonly volume_id: string | null;
 };
 
 export type Health = {
@@ -273,6 +291,61 @@ export type Health = {
   };
 };
 
+export type JournalEntry = {
+  readonly id: number;
+  readonly operation_id: string;
+  readonly sequence: number;
+  readonly step: string;
+  readonly state:
+    | 'intent'
+    | 'accepted'
+    | 'refused'
+    | 'finished'
+    | 'done'
+    | 'failing'
+    | 'waiting'
+    | 'note'
+    | 'pending'
+    | 'executing'
+    | 'completed'
+    | 'failed'
+    | 'cancelled';
+  readonly data: Readonly<Record<string, unknown>>;
+  /** RFC 3339, UTC, milliseconds */
+  readonly at: string;
+};
+
+export type Mapping = {
+  readonly id: string;
+  readonly vm_context_id: null;
+  readonly volume_id: string;
+  /** the same as volume_id, under its older name */
+  readonly volume_uuid: string;
+  readonly vm_id: string;
+  /** oma: on this appliance; failover: on another VM */
+  readonly operation_mode: 'oma' | 'failover';
+  readonly requires_device_correlation: boolean;
+  readonly cloudstack_device_id: number | null;
+  /** /dev/vdX here; remote-vm-… elsewhere; missing-… when the disk is not there */
+  readonly device_path: string;
+  readonly cloudstack_state: 'attached' | 'detached';
+  readonly linux_state: 'detected' | 'missing' | 'n/a';
+  /** bytes */
+  readonly size: number;
+  readonly controller: string | null;
+  readonly serial: string | null;
+  readonly diskseq: number | null;
+  readonly matched_by: 'serial' | 'size' | null;
+  /** RFC 3339, UTC, milliseconds */
+  readonly last_sync: string;
+  /** RFC 3339, UTC, milliseconds */
+  readonly created_at: string;
+  /** RFC 3339, UTC, milliseconds */
+  readonly updated_at: string;
+};
+
+export type MappingList = readonly Mapping[];
+
 export type Metrics = {
   /** RFC 3339, UTC, milliseconds */
   readonly timestamp: string;
@@ -294,6 +367,59 @@ export type Metrics = {
     readonly uptime_seconds: number;
     readonly epoch: number | null;
   };
+};
+
+export type OfferingList = readonly DiskOffering[];
+
+export type Operation = {
+  readonly id: string;
+  readonly type: 'create' | 'attach' | 'detach' | 'delete' | 'cleanup';
+  readonly status: 'pending' | 'executing' | 'completed' | 'failed' | 'cancelled';
+  /** empty for a create until CloudStack has named the volume */
+  readonly volume_id: string;
+  readonly vm_id?: string;
+  readonly request: Readonly<Record<string, unknown>>;
+  readonly response?: Readonly<Record<string, unknown>>;
+  readonly error?: string;
+  readonly error_code?: string;
+  /** retries of the current step */
+  readonly attempt: number;
+  /** RFC 3339, UTC, milliseconds */
+  readonly next_attempt_at?: string;
+  /** why the operation waits, in words */
+  readonly wait_reason?: string;
+  readonly cancel_requested: boolean;
+  /** RFC 3339, UTC, milliseconds */
+  readonly created_at: string;
+  /** RFC 3339, UTC, milliseconds */
+  readonly updated_at: string;
+  /** RFC 3339, UTC, milliseconds */
+  readonly completed_at?: string;
+};
+
+export type OperationList = readonly Operation[];
+
+export type Phase = {
+  readonly status: string;
+  /** RFC 3339, UTC, milliseconds */
+  readonly timestamp: string;
+};
+
+export type Problem = {
+  readonly type: string;
+  readonly title: string;
+  readonly status: number;
+  readonly detail: string;
+  readonly instance: string;
+  /** the same text as detail */
+  readonly error: string;
+  /** stable, see docs/reference/errors.md */
+  readonly code: string;
+  /** machine readable; for VALIDATION_FAILED: fields, a list of {field, message} */
+  readonly details?: Readonly<Record<string, unknown>>;
+  /** what the reader can do */
+  readonly fix: string;
+  readonly request_id: string;
 };
 
 export type SyncResult = {
@@ -321,183 +447,61 @@ export type SyncResult = {
   };
 };
 
-export type Drift = {
-  readonly kind:
-    | 'ghost-disk'
-    | 'phantom-attach'
-    | 'letter-moved'
-    | 'resized'
-    | 'unmapped-volume'
-    | 'stale-mapping'
-    | 'missing-export'
-    | 'orphan-export'
-    | 'unhealthy-export'
-    | 'stuck-state'
-    | 'identity-conflict';
-  readonly volume_id: string | null;
-  readonly vm_id: string | null;
-  readonly device_path: string | null;
-  readonly message: string;
-  readonly remedy: string;
-  readonly action: 'repaired' | 'planned' | 'reported' | 'failed';
-};
-
-export type DeviceEvent = {
-  readonly sequence: number;
-  readonly type: 'added' | 'removed' | 'changed';
-  readonly name: string;
-  readonly device_path: string;
-  readonly size: number;
-  readonly serial: string | null;
-  readonly diskseq: number | null;
-  readonly controller: string | null;
-  /** RFC 3339, UTC, milliseconds */
-  readonly at: string;
-};
-
-export type GuestDevice = {
-  readonly name: string;
-  readonly device_path: string;
-  /** bytes */
-  readonly size: number;
-  readonly serial: string | null;
-  readonly serial_state: 'read' | 'absent' | 'unreadable' | 'pending';
-  readonly diskseq: number | null;
-  readonly dev: string | null;
-  readonly controller: string | null;
-  /** this system runs from it: never a candidate for a volume */
-  readonly root: boolean;
-  /** of the mapping that provably owns the disk */
-  readonly volume_id: string | null;
-};
-
-export type Guest = {
-  /** RFC 3339, UTC, milliseconds */
-  readonly scanned_at: string;
-  /** false until the first look after the start */
-  readonly scanned: boolean;
-  readonly boot_id: string | null;
-  readonly devices: readonly GuestDevice[];
-};
-
-export type CorrelationReport = {
+export type VmVolume = {
   readonly volume_id: string;
-  readonly volume_name: string;
+  readonly vm_id: string;
+  readonly device_path: string;
+  readonly state: string;
   /** bytes */
-  readonly volume_size: number;
-  readonly volume_state: string;
+  readonly size: number;
+  /** RFC 3339, UTC, milliseconds */
+  readonly attached_at: string;
+  readonly cloudstack_data: null;
+};
+
+export type VmVolumeList = readonly VmVolume[];
+
+export type Volume = {
+  readonly volume_id: string;
   readonly vm_id: string | null;
-  /** CloudStack says that it is attached to this appliance; only then is a disk expected */
-  readonly attached_here: boolean;
-  readonly expected_serial: string;
-  readonly answer: 'found' | 'waiting' | 'refused';
-  /** when found */
   readonly device_path: string | null;
-  readonly matched_by: 'serial' | 'size' | null;
-  /** of the refusal */
-  readonly code: string | null;
-  readonly reason: string;
-  readonly considered: readonly {
+  /** CloudStack's state: Allocated, Ready, … */
+  readonly state: string;
+  /** bytes */
+  readonly size: number;
+  readonly cloudstack_data: {
+    readonly id: string;
+    readonly name: string;
+    readonly state: string;
+    readonly type: string;
+    readonly zonename: string | null;
+    readonly attached: string | null;
+    readonly deviceid: number | null;
+    readonly vmname: string | null;
+  };
+  readonly linux_data: {
     readonly device_path: string;
-    readonly serial: string | null;
     /** bytes */
     readonly size: number;
-    readonly diskseq: number | null;
-    readonly verdict: string;
-  }[];
-  readonly mapping: Mapping | null;
-  /** why the mapping does not count now */
-  readonly mapping_problem: string | null;
-  /** when the last attach was sent to CloudStack */
-  readonly submitted_at: string | null;
-  readonly recent_events: readonly DeviceEvent[];
-  readonly window_ms: number;
-  /** bytes */
-  readonly size_tolerance: number;
+    readonly controller: string | null;
+  } | null;
+  readonly last_operation: {
+    readonly id: string;
+    readonly type: 'create' | 'attach' | 'detach' | 'delete' | 'cleanup';
+    readonly status: 'pending' | 'executing' | 'completed' | 'failed' | 'cancelled';
+  } | null;
+  readonly export: Export | null;
 };
 
-export type CloudstackCheck = {
-  readonly ok: boolean;
-  /** in words; empty when ok */
-  readonly problems: readonly string[];
-  /** name of the active row of ossea_configs */
-  readonly configuration: string | null;
-  readonly endpoint: string | null;
-  readonly version: string | null;
-  readonly round_trip_ms: number | null;
-  /** CloudStack's clock minus ours */
-  readonly clock_skew_ms: number | null;
-  readonly appliance: {
-    readonly vm_id: string | null;
-    readonly verdict: string;
-  };
-  readonly commands: readonly {
-    readonly name: string;
-    readonly purpose: string;
-    /** null when CloudStack did not tell */
-    readonly allowed: boolean | null;
-  }[];
-};
-
-export type ZoneList = readonly {
+export type Zone = {
   readonly id: string;
   readonly name: string;
   readonly allocation_state: string | null;
   /** the zone of the active row of ossea_configs */
   readonly configured: boolean;
-}[];
-
-export type OfferingList = readonly {
-  readonly id: string;
-  readonly name: string;
-  /** takes any size */
-  readonly customized: boolean;
-  /** null when customized */
-  readonly size_gib: number | null;
-}[];
-
-export type DatabaseCheck = {
-  readonly ok: boolean;
-  /** in words; empty when ok */
-  readonly problems: readonly string[];
-  /** the DSN, password masked */
-  readonly database: string;
-  readonly version: string | null;
-  readonly round_trip_ms: number | null;
-  readonly clock_skew_ms: number | null;
-  readonly migrations: readonly {
-    readonly id: string;
-    readonly applied_at: string | null;
-  }[];
-  readonly pool: {
-    readonly in_use: number;
-    readonly waiting: number;
-  };
-  /** the daemon that owns this appliance */
-  readonly owner: {
-    readonly owner: string;
-    readonly epoch: number;
-    /** RFC 3339, UTC, milliseconds */
-    readonly since: string;
-  } | null;
 };
 
-export type Problem = {
-  readonly type: string;
-  readonly title: string;
-  readonly status: number;
-  readonly detail: string;
-  readonly instance: string;
-  /** the same text as detail */
-  readonly error: string;
-  /** stable, see docs/reference/errors.md */
-  readonly code: string;
-  /** machine readable; for VALIDATION_FAILED: fields, a list of {field, message} */
-  readonly details?: Readonly<Record<string, unknown>>;
-  /** what the reader can do */
-  readonly fix: string;
-  readonly request_id: string;
-};
+export type ZoneList = readonly Zone[];
 
 export type CheckCloudstackInput = Readonly<Record<string, never>>;
 

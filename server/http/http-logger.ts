@@ -1,30 +1,21 @@
-import type { LogFields, Logger } from '../core/log/logger';
+import { createLogger } from '../core/log/create-logger';
+import type { Logger } from '../core/log/logger';
+import { createRedactor } from '../core/redaction';
 
-/**
- * Where the HTTP layer logs unexpected errors. The plugin may hand over the daemon's logger; until then (and in tests) one
- * line of JSON goes to stderr.
- */
 let current: Logger | null = null;
 
-export function setHttpLogger(logger: Logger | null): void {
+/** The plugin hands over the daemon's logger. */
+export function setHttpLogger(logger: Logger): void {
   current = logger;
 }
 
+/** Where the HTTP layer logs unexpected errors: as JSON to stderr until the daemon has a logger. */
 export function httpLogger(): Logger {
-  return current ?? stderrLogger({});
-}
-
-function stderrLogger(base: LogFields): Logger {
-  const line =
-    (level: string) =>
-    (message: string, fields: LogFields = {}) => {
-      process.stderr.write(`${JSON.stringify({ level, msg: message, ...base, ...fields })}\n`);
-    };
-  return {
-    debug: () => {},
-    info: line('info'),
-    warn: line('warn'),
-    error: line('error'),
-    with: (fields) => stderrLogger({ ...base, ...fields }),
-  };
+  current ??= createLogger({
+    level: 'info',
+    format: 'json',
+    redactor: createRedactor(),
+    write: (line) => process.stderr.write(`${line}\n`),
+  });
+  return current;
 }

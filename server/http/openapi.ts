@@ -1,73 +1,17 @@
 import { z } from 'zod';
 import { ERRORS, type ErrorCode } from '../core/errors';
 import { LIMITS } from '../core/limits';
-import { type AnyEndpoint, EVERYWHERE } from './endpoints/endpoint';
+import { type AnyEndpoint, errorsOf, takesBody } from './endpoints/endpoint';
 import { namedEndpoints } from './endpoints/registry';
-import { takesBody } from './request/request';
 import { PROBLEM_TYPE } from './response/problem';
-import {
-  cloudCheckReply,
-  correlationReply,
-  databaseCheckReply,
-  guestDeviceReply,
-  guestReply,
-  offeringListReply,
-  zoneListReply,
-} from './schemas/diagnostics';
-import { exportListReply, exportReply, validateReply, withdrawReply } from './schemas/exports';
-import { journalEntryReply, operationListReply, operationReply } from './schemas/operations';
-import { problemReply } from './schemas/problem';
-import {
-  aliveReply,
-  deviceEventReply,
-  driftReply,
-  healthReply,
-  metricsReply,
-  phaseReply,
-  syncReply,
-} from './schemas/service';
-import {
-  mappingListReply,
-  mappingReply,
-  vmVolumeListReply,
-  vmVolumeReply,
-  volumeReply,
-} from './schemas/volumes';
+import { problemSchema } from './schemas/problem';
 
 type Json = Record<string, unknown>;
 
-/** The schemas that have a name of their own in the document. */
-const NAMED: ReadonlyMap<z.ZodType, string> = new Map<z.ZodType, string>([
-  [operationReply, 'Operation'],
-  [operationListReply, 'OperationList'],
-  [journalEntryReply, 'JournalEntry'],
-  [mappingReply, 'Mapping'],
-  [mappingListReply, 'MappingList'],
-  [volumeReply, 'Volume'],
-  [vmVolumeReply, 'VmVolume'],
-  [vmVolumeListReply, 'VmVolumeList'],
-  [exportReply, 'Export'],
-  [exportListReply, 'ExportList'],
-  [validateReply, 'ExportValidation'],
-  [withdrawReply, 'ExportWithdrawal'],
-  [aliveReply, 'Alive'],
-  [phaseReply, 'Phase'],
-  [healthReply, 'Health'],
-  [metricsReply, 'Metrics'],
-  [syncReply, 'SyncResult'],
-  [driftReply, 'Drift'],
-  [deviceEventReply, 'DeviceEvent'],
-  [guestDeviceReply, 'GuestDevice'],
-  [guestReply, 'Guest'],
-  [correlationReply, 'CorrelationReport'],
-  [cloudCheckReply, 'CloudstackCheck'],
-  [zoneListReply, 'ZoneList'],
-  [offeringListReply, 'OfferingList'],
-  [databaseCheckReply, 'DatabaseCheck'],
-  [problemReply, 'Problem'],
-]);
-
-/** The OpenAPI 3.1 document, from the same schemas that check requests. Pure; routes keep the result. */
+/**
+ * The OpenAPI 3.1 document, from the same schemas that check requests. Schemas with an id in their metadata
+ * become components of that name. Pure: the route keeps the result.
+ */
 export function openApiDocument(version: string): Json {
   const paths: Record<string, Json> = {};
   for (const { name, endpoint } of namedEndpoints()) {
@@ -109,7 +53,7 @@ function operationOf(name: string, endpoint: AnyEndpoint): Json {
     parameters: [
       ...parameters(endpoint.params, 'path'),
       ...parameters(endpoint.query, 'query'),
-      ...headerParameters(endpoint),
+      ...optionalParameters(endpoint),
     ],
     ...(takesBody(endpoint) && { requestBody: requestBody(endpoint) }),
     responses: responses(endpoint),
@@ -127,37 +71,21 @@ function parameters(schema: z.ZodType, place: 'path' | 'query'): Json[] {
   }));
 }
 
-function headerParameters({ accepts, waits, etag }: AnyEndpoint): Json[] {
-  const header = (name: string, description: string): Json => ({
-    name,
-    in: 'header',
-    required: false,
-    schema: { type: 'string' },
-    description,
-  });
-  const wait = {
-    name: 'wait',
-    in: 'query',
-    required: false,
-    schema: { type: 'string', pattern: '^\\d{1,6}(ms|s)?$' },
+function optionalParameters({ startsOperation, waits, etag }: AnyEndpoint): Json[] {
+  const parameters: Json[] = [];
+  const add = (place: 'header' | 'query', name: string, description: string, pattern?: string) => {
+    const schema = { type: 'string', ...(pattern && { pattern }) };
+    parameters.push({ name, in: place, required: false, schema, description });
   };
-  return [
-    ...(accepts
-      ? [header('Idempotency-Key', 'The same key and body give the same operation for 24 hours.')]
-      : []),
-    ...(waits
-      ? [
-          {
-            ...wait,
-            description: `Answer when the operation has ended, at most ${LIMITS.LONG_POLL_SECONDS}s.`,
-          },
-          header('Prefer', 'wait=N, in seconds'),
-        ]
-      : []),
-    ...(etag
-      ? [header('If-None-Match', 'The ETag of an earlier answer; 304 when nothing has changed.')]
-      : []),
-  ];
+  if (startsOperation)
+    add('header', 'Idempotency-Key', 'The same key and body give the same operation for 24 hours.');
+  if (waits) {
+    const maxSeconds = LIMITS.LONG_POLL_SECONDS;
+    add('query', 'wait', `Answer when the operation has ended, at most ${maxSeconds}s.`, '^\\d{1,6}(ms|s)?$');
+    add('header', 'Prefer', 'wait=N, in seconds');
+  }
+  if (etag) add('header', 'If-None-Match', 'The ETag of an earlier answer; 304 when nothing has changed.');
+  return parameters;
 }
 
 function requestBody({ body, bodyExample }: AnyEndpoint): Json {
@@ -169,15 +97,15 @@ function requestBody({ body, bodyExample }: AnyEndpoint): Json {
 }
 
 function responses(endpoint: AnyEndpoint): Json {
-  const { reply, accepts, etag } = endpoint;
+  const { reply, startsOperation, etag } = endpoint;
   const headers: Record<string, Json> = { 'X-Request-Id': { schema: { type: 'string' } } };
-  if (accepts) headers.Location = { schema: { type: 'string' }, description: 'The operation' };
+  if (startsOperation) headers.Location = { schema: { type: 'string' }, description: 'The operation' };
   if (etag) headers.ETag = { schema: { type: 'string' } };
   const content = { [reply.contentType ?? 'application/json']: { schema: reference(reply.schema) } };
   return {
     [reply.status]: { description: reply.description, headers, content },
     ...(etag && { 304: { description: 'Not changed since the given ETag' } }),
-    ...problems([...endpoint.errors, ...EVERYWHERE]),
+    ...problems(errorsOf(endpoint)),
   };
 }
 
@@ -195,32 +123,35 @@ function problems(codes: readonly ErrorCode[]): Json {
           ...(status === 503 || status === 429
             ? { headers: { 'Retry-After': { schema: { type: 'integer' }, description: 'seconds' } } }
             : {}),
-          content: { [PROBLEM_TYPE]: { schema: { $ref: '#/components/schemas/Problem' } } },
+          content: { [PROBLEM_TYPE]: { schema: reference(problemSchema) } },
         },
       ]),
   );
 }
 
 function reference(schema: z.ZodType): Json {
-  const name = NAMED.get(schema);
-  return name ? { $ref: `#/components/schemas/${name}` } : bare(z.toJSONSchema(schema, { io: 'output' }));
+  const { id } = schema.meta() ?? {};
+  return id ? { $ref: `#/components/schemas/${id}` } : bare(z.toJSONSchema(schema, { io: 'output' }));
 }
 
+/** Every schema with an id: zod's global registry holds them. */
 function components(): Json {
-  const registry = z.registry<{ id: string }>();
-  for (const [schema, id] of NAMED) registry.add(schema, { id });
-  const { schemas } = z.toJSONSchema(registry, { uri: (id) => `#/components/schemas/${id}`, io: 'output' });
-  return Object.fromEntries(Object.entries(schemas).map(([name, schema]) => [name, bare(schema)]));
+  const { schemas } = z.toJSONSchema(z.globalRegistry, {
+    uri: (id) => `#/components/schemas/${id}`,
+    io: 'output',
+  });
+  const sorted = Object.entries(schemas).sort(([a], [b]) => (a < b ? -1 : 1));
+  return Object.fromEntries(sorted.map(([name, schema]) => [name, bare(schema)]));
 }
 
 function requestSchema(schema: z.ZodType): Json {
   return bare(z.toJSONSchema(schema, { io: 'input' }));
 }
 
-/** Without the marks of a stand-alone schema. */
+/** Without the keys that only a stand-alone schema has. */
 function bare(schema: object): Json {
   return Object.fromEntries(
-    Object.entries(schema).filter(([key]) => !['$schema', '$id', '~standard'].includes(key)),
+    Object.entries(schema).filter(([key]) => !['$schema', '$id', 'id', '~standard'].includes(key)),
   );
 }
 

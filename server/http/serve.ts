@@ -8,37 +8,43 @@ import {
   setResponseStatus,
 } from 'h3';
 import type { Endpoint } from './endpoints/endpoint';
-import { enter } from './request/concurrency-limit';
-import { type Call, readRequest } from './request/request';
+import { acquireSlot } from './request/concurrency-limit';
+import { type CheckedRequest, readRequest } from './request/read-request';
 import { sendProblem } from './response/problem';
 
-/** Returned by work that has written its answer itself (event streams). */
-export const WRITTEN = Symbol('written');
+/** Returned by a handler that has written the response itself (event streams). */
+export const ALREADY_SENT = Symbol('already sent');
 
 /**
- * Makes the handler of a route: checks the request against its endpoint, does the work, answers with the endpoint's status
- * and type. Errors are answered here and not left to h3, which would lose what a DaemonError says.
+ * Makes the handler of a route: checks the request against its endpoint, calls `handle`, and sends the reply.
+ * Errors are answered here: h3 would drop the code and details of a DaemonError.
+ *
+ * ```ts
+ * export default serve(readExport, async ({ daemon, params }) =>
+ *   exportReply(await daemon.exports.read(params.volume_id)),
+ * );
+ * ```
  */
 export function serve<P, Q, B, R>(
   endpoint: Endpoint<P, Q, B, R>,
-  work: (call: Call<P, Q, B>) => Promise<NoInfer<R> | typeof WRITTEN> | NoInfer<R>,
+  handle: (request: CheckedRequest<P, Q, B>) => Promise<NoInfer<R> | typeof ALREADY_SENT> | NoInfer<R>,
 ): EventHandler {
   return defineEventHandler(async (event) => {
-    let leave = () => {};
+    let release = () => {};
     try {
-      const call = await readRequest(endpoint, event);
-      leave = enter(endpoint);
-      const reply = await work(call);
-      return reply === WRITTEN ? undefined : answer(event, endpoint, reply);
+      const request = await readRequest(endpoint, event);
+      release = acquireSlot(endpoint);
+      const reply = await handle(request);
+      return reply === ALREADY_SENT ? undefined : respond(event, endpoint, reply);
     } catch (error) {
       return sendProblem(event, error);
     } finally {
-      leave();
+      release();
     }
   });
 }
 
-function answer<P, Q, B, R>(event: H3Event, endpoint: Endpoint<P, Q, B, R>, reply: unknown): string | null {
+function respond<P, Q, B, R>(event: H3Event, endpoint: Endpoint<P, Q, B, R>, reply: unknown): string | null {
   const { status, contentType } = endpoint.reply;
   const body = typeof reply === 'string' && contentType !== undefined ? reply : JSON.stringify(reply);
   setResponseStatus(event, status);
@@ -54,15 +60,15 @@ function answer<P, Q, B, R>(event: H3Event, endpoint: Endpoint<P, Q, B, R>, repl
   return null;
 }
 
-/** RFC 9110: weak comparison, lists, and `*`. */
+/** If-None-Match of RFC 9110: weak comparison, lists, and `*`. */
 function matches(header: string | undefined, etag: string): boolean {
   if (header === undefined) return false;
   return header.trim() === '*' || header.split(',').some((tag) => tag.trim().replace(/^W\//, '') === etag);
 }
 
-/** Aborts when the client has gone away before it was answered. */
-export function clientGone(event: H3Event): AbortSignal {
-  const gone = new AbortController();
-  event.node.res.once('close', () => gone.abort());
-  return gone.signal;
+/** Aborted when the connection closes, also before the response has been sent. */
+export function connectionClosed(event: H3Event): AbortSignal {
+  const closed = new AbortController();
+  event.node.res.once('close', () => closed.abort());
+  return closed.signal;
 }

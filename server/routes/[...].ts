@@ -1,8 +1,8 @@
 import { defineEventHandler } from 'h3';
-import { noSuchRoute } from '../http/request/paths';
+import { noSuchRoute } from '../http/request/known-routes';
 import { sendProblem } from '../http/response/problem';
 
-/** Whatever no other route takes: a known path with another method (405), or nothing at all (404). */
+/** Requests without a route: 405 for a known path with another method, else 404. */
 export default defineEventHandler((event) =>
   sendProblem(event, noSuchRoute(event.method, event.path.split('?')[0] ?? '/')),
 );

@@ -1,10 +1,10 @@
 import { systemClock } from '../core/clock';
 import { currentDaemonOrNull } from '../daemon/current';
 import { live } from '../http/endpoints/service';
-import { time } from '../http/response/replies';
+import { timestampOf } from '../http/response/reply-of';
 import { serve } from '../http/serve';
 
 export default serve(live, () => ({
   status: currentDaemonOrNull()?.phase ?? 'starting',
-  timestamp: time(systemClock.now()),
+  timestamp: timestampOf(systemClock.now()),
 }));

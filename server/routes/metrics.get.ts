@@ -1,10 +1,9 @@
 import { setResponseHeader } from 'h3';
-import { currentDaemon } from '../daemon/current';
 import { prometheus } from '../http/endpoints/service';
 import { serve } from '../http/serve';
 
-export default serve(prometheus, async ({ event }) => {
-  const { contentType, body } = await currentDaemon().prometheus();
+export default serve(prometheus, async ({ daemon, event }) => {
+  const { contentType, body } = await daemon.prometheus();
   setResponseHeader(event, 'Content-Type', contentType);
   return body;
 });

@@ -1,12 +1,10 @@
 import { systemClock } from '../core/clock';
-import { currentDaemon } from '../daemon/current';
 import { ready } from '../http/endpoints/service';
-import { notReady } from '../http/request/readiness';
-import { time } from '../http/response/replies';
+import { notReady } from '../http/request/not-ready';
+import { timestampOf } from '../http/response/reply-of';
 import { serve } from '../http/serve';
 
-export default serve(ready, () => {
-  const daemon = currentDaemon();
+export default serve(ready, ({ daemon }) => {
   if (daemon.phase !== 'ready') throw notReady(daemon);
-  return { status: daemon.phase, timestamp: time(systemClock.now()) };
+  return { status: daemon.phase, timestamp: timestampOf(systemClock.now()) };
 });

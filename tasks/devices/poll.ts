@@ -1,11 +1,11 @@
 import { defineTask } from 'nitropack/runtime';
-import { whenIn } from '../../server/http/scheduled';
+import { runScheduled } from '../../server/http/run-scheduled';
 
-/** The specification's 2-second device poll. In standby too: questions about devices are answered there. */
+/** The device poll of the specification. Runs in standby too, where reads are still answered. */
 export default defineTask({
   meta: { name: 'devices:poll', description: 'Looks at the disks of this guest' },
   run: () =>
-    whenIn(['ready', 'standby'], async (daemon) => {
+    runScheduled(['ready', 'standby'], async (daemon) => {
       const { devices } = await daemon.poll();
       return { devices: devices.length };
     }),

@@ -1,7 +1,7 @@
 import { defineTask } from 'nitropack/runtime';
-import { whenIn } from '../../server/http/scheduled';
+import { runScheduled } from '../../server/http/run-scheduled';
 
 export default defineTask({
   meta: { name: 'history:prune', description: 'Deletes ended operations older than HISTORY_DAYS' },
-  run: () => whenIn(['ready'], (daemon) => daemon.prune()),
+  run: () => runScheduled(['ready'], (daemon) => daemon.prune()),
 });

@@ -1,7 +1,7 @@
 import { defineTask } from 'nitropack/runtime';
-import { whenIn } from '../../server/http/scheduled';
+import { runScheduled } from '../../server/http/run-scheduled';
 
 export default defineTask({
   meta: { name: 'operations:sweep', description: 'Hands overdue and orphaned operations back to the engine' },
-  run: () => whenIn(['ready'], (daemon) => daemon.sweep()),
+  run: () => runScheduled(['ready'], (daemon) => daemon.sweep()),
 });

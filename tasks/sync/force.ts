@@ -1,8 +1,8 @@
 import { defineTask } from 'nitropack/runtime';
 import { currentDaemonOrNull } from '../../server/daemon/current';
-import type { SyncTaskResult } from '../../server/http/sync-run';
+import type { SyncTaskResult } from '../../server/http/force-sync';
 
-/** Payload `{ dryRun: boolean }`; the result is the report. Asked for by a person, so its errors are not swallowed. */
+/** Payload `{ dryRun }`; the result is the report. A person waits for it, so errors are thrown. */
 export default defineTask<SyncTaskResult>({
   meta: {
     name: 'sync:force',

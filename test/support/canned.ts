@@ -4,7 +4,7 @@ import type { CloudReport, CorrelationReport, DatabaseReport } from '~/server/di
 import type { ExportRecord, Mapping } from '~/server/model/operation';
 import type { SyncReport } from '~/server/sync/drift';
 
-/** The canned answers of the fake daemon. */
+/** The canned replies of the fake daemon. */
 export const APPLIANCE = '8a3400e5-c92a-4bc4-8bff-4b6b23b80018';
 export const OTHER_VM = '3a9c3c0e-6c8f-4a7e-9f0d-2b7a1c5d8e90';
 export const VOLUME = '6f1d2c3b-4a59-4687-9786-a5b4c3d2e1f0';

@@ -32,8 +32,8 @@ import {
 } from './canned';
 
 /**
- * A daemon in memory with canned answers, for tests of the HTTP layer: nothing is executed, operations are
- * moved on by the test (`finish`), and every call that changes something is recorded in `requests`.
+ * A daemon in memory with canned replies, for tests of the HTTP layer. It executes nothing: the test changes
+ * operations (`move`), and every call that changes something is recorded in `requests`.
  */
 export class FakeDaemon implements Daemon {
   readonly version = '2.0.0';
@@ -45,7 +45,7 @@ export class FakeDaemon implements Daemon {
   readonly deviceEvents: DeviceEvent[] = [];
   readonly mappings: Mapping[] = [mapping(VOLUME, APPLIANCE), mapping(REMOTE_VOLUME, OTHER_VM)];
   readonly records: ExportRecord[] = [exportRecord(VOLUME)];
-  /** Thrown by every question instead of an answer, when set. */
+  /** When set, thrown by every call. */
   failure: Error | null = null;
   private readonly stop$ = new AbortController();
   readonly stopping = this.stop$.signal;
@@ -163,7 +163,7 @@ export class FakeDaemon implements Daemon {
     database: async () => this.answer(() => DATABASE_REPORT),
   };
 
-  /** Moves an operation on, as the engine would. */
+  /** Changes an operation, as the engine would. */
   move(
     id: string,
     change: Partial<
@@ -273,7 +273,8 @@ export class FakeDaemon implements Daemon {
       createdAt: NOW,
       updatedAt: NOW,
       completedAt: null,
-    } as unknown as Operation; // One type parameter cannot prove a member of the union; the fields are written out above.
+      // TypeScript cannot see that type and request belong together; all fields are listed above.
+    } as unknown as Operation;
     this.stored.push(operation);
     this.journal(operation.id, 'operation', 'pending');
     return operation;

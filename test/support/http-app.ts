@@ -6,12 +6,11 @@ import { createApp, createRouter, type EventHandler, toNodeListener } from 'h3';
 import { expect } from 'vitest';
 import { setCurrentDaemon } from '~/server/daemon/current';
 import type { Daemon } from '~/server/daemon/daemon';
-import { type AnyEndpoint, EVERYWHERE } from '~/server/http/endpoints/endpoint';
-import { endpoints } from '~/server/http/endpoints/registry';
+import { type AnyEndpoint, COMMON_ERRORS, errorsOf } from '~/server/http/endpoints/endpoint';
 import { setGuardSettings } from '~/server/http/request/guard-settings';
-import { patternOf } from '~/server/http/request/paths';
+import { endpointsAt } from '~/server/http/request/known-routes';
 import { sendProblem } from '~/server/http/response/problem';
-import { problemReply } from '~/server/http/schemas/problem';
+import { problemSchema } from '~/server/http/schemas/problem';
 
 const SERVER = fileURLToPath(new URL('../../server/', import.meta.url));
 
@@ -29,10 +28,7 @@ export interface Sent {
   readonly headers?: Record<string, string>;
 }
 
-/**
- * The routes and middleware of this repository on a real socket, put together from their files as Nitro does
- * it.
- */
+/** The routes and middleware of this repository on a real socket, assembled from their files as in Nitro. */
 export class HttpApp {
   private constructor(
     readonly port: number,
@@ -66,14 +62,11 @@ export class HttpApp {
     return this.stop();
   }
 
-  /**
-   * Sends a request, and checks the reply against what the endpoint promises, whatever the test asks about
-   * it.
-   */
+  /** Sends a request, and always checks the response against what the endpoint declares. */
   async send(method: string, path: string, sent: Sent = {}): Promise<Answer> {
     const response = await this.open(method, path, sent);
     const answer = await collect(response);
-    checkPromise(method, path, answer);
+    checkDeclared(method, path, answer);
     return answer;
   }
 
@@ -91,7 +84,7 @@ export class HttpApp {
       const isJson = typeof body === 'object' && !Buffer.isBuffer(body);
       const text = isJson ? JSON.stringify(body) : body;
       const all = { ...(isJson && { 'content-type': 'application/json' }), ...headers };
-      // Node frames the body of a DELETE only when told its length.
+      // Node sends the body of a DELETE only if its length is given.
       const framed = text === undefined ? all : { 'content-length': String(Buffer.byteLength(text)), ...all };
       const sending = request(
         { port: this.port, host: '127.0.0.1', method, path, headers: framed, agent: false },
@@ -116,21 +109,16 @@ export async function collect(response: IncomingMessage): Promise<Answer> {
   };
 }
 
-/**
- * What every answer owes: the status, headers and body that its endpoint (and so the OpenAPI document)
- * promises.
- */
-export function checkPromise(method: string, path: string, { status, headers, json }: Answer): void {
+/** Checks status, headers and body against what the endpoint, and so the OpenAPI document, declares. */
+export function checkDeclared(method: string, path: string, { status, headers, json }: Answer): void {
   const endpoint = endpointOf(method === 'HEAD' ? 'GET' : method, path);
-  expect(headers['x-request-id'], 'every answer has a request id').toMatch(/^[A-Za-z0-9._-]{1,64}$/);
+  expect(headers['x-request-id'], 'every response has a request id').toMatch(/^[A-Za-z0-9._-]{1,64}$/);
   if (status >= 400) {
     if (method === 'HEAD') return;
-    const problem = problemReply.strict().parse(json);
+    const problem = problemSchema.strict().parse(json);
     expect(headers['content-type']).toBe('application/problem+json');
     expect(problem).toMatchObject({ status, error: problem.detail });
-    const codes = endpoint
-      ? [...endpoint.errors, ...EVERYWHERE]
-      : [...EVERYWHERE, 'NOT_FOUND', 'METHOD_NOT_ALLOWED'];
+    const codes = endpoint ? errorsOf(endpoint) : [...COMMON_ERRORS, 'NOT_FOUND', 'METHOD_NOT_ALLOWED'];
     expect(codes, `${method} ${path}`).toContain(problem.code);
     if (status === 503) expect(Number(headers['retry-after'])).toBeGreaterThan(0);
     return;
@@ -138,16 +126,12 @@ export function checkPromise(method: string, path: string, { status, headers, js
   expect(endpoint, `${method} ${path} is in the registry`).toBeDefined();
   if (status === 304 || method === 'HEAD' || !endpoint || endpoint.reply.contentType) return;
   expect(status).toBe(endpoint.reply.status);
-  expect(endpoint.reply.schema.parse(json), 'nothing more and nothing less than the schema says').toEqual(
-    json,
-  );
+  expect(endpoint.reply.schema.parse(json), 'exactly what the schema describes').toEqual(json);
 }
 
 export function endpointOf(method: string, path: string): AnyEndpoint | undefined {
   const pathname = path.split('?')[0] ?? '/';
-  const matching = endpoints().filter(({ path: known }) => patternOf(known).test(pathname));
-  const exact = matching.filter(({ path: known }) => !known.includes('{'));
-  return (exact.length > 0 ? exact : matching).find((endpoint) => endpoint.method === method);
+  return endpointsAt(pathname).find((endpoint) => endpoint.method === method);
 }
 
 type Verb = 'get' | 'post' | 'delete';

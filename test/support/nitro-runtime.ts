@@ -7,8 +7,8 @@ interface Task {
 const running = new Map<string, Promise<{ result?: unknown }>>();
 
 /**
- * Stands in for `nitropack/runtime`, which only exists inside a build: tasks by name from the folder tasks/,
- * one run of a name at a time, the second caller handed the result of the first, as Nitro does it.
+ * Replaces `nitropack/runtime`, which only exists inside a build. As in Nitro, tasks are found by name in the
+ * folder tasks/, and a second caller of a running task gets the result of the first.
  */
 export const nitroRuntime = {
   defineTask: (task: Task): Task => task,

@@ -1,51 +1,64 @@
 import { z } from 'zod';
 import type { ErrorCode } from '../../core/errors';
 
-export type Method = 'GET' | 'POST' | 'DELETE';
-export type Tag = 'volumes' | 'operations' | 'devices' | 'exports' | 'service' | 'diagnostics';
-
 /**
- * One endpoint of the API, said once: the route validates with it, the OpenAPI document is made from it, 404 and 405 are told
- * apart with it, and the tests check every reply against it.
+ * One endpoint of the API, declared once: its route validates with it, the OpenAPI document is made from it,
+ * 404 and 405 are told apart with it, and the tests check every reply against it.
  */
 export interface Endpoint<Params, Query, Body, Reply> {
-  readonly method: Method;
-  /** As in OpenAPI: `/api/v1/volumes/{id}`. A parameter named `path` may hold slashes. */
+  readonly method: 'GET' | 'POST' | 'DELETE';
+  /** As in OpenAPI: `/api/v1/volumes/{id}`. A parameter named `path` may contain slashes. */
   readonly path: string;
-  readonly tag: Tag;
+  readonly tag: 'volumes' | 'operations' | 'devices' | 'exports' | 'service' | 'diagnostics';
   readonly summary: string;
   readonly description?: string;
   readonly params: z.ZodType<Params>;
   readonly query: z.ZodType<Query>;
-  /** NONE: a body is not looked at. */
+  /** With NONE the body of a request is ignored. */
   readonly body: z.ZodType<Body>;
   readonly bodyExample?: unknown;
-  readonly reply: ReplySpec<Reply>;
-  /** Codes of the errors of its own; those every request can meet (EVERYWHERE) are added. */
-  readonly errors: readonly ErrorCode[];
-  /** Takes an Idempotency-Key and answers with a Location header: the requests for operations. */
-  readonly accepts?: boolean;
+  readonly reply: {
+    readonly status: 200 | 201;
+    readonly description: string;
+    readonly schema: z.ZodType<Reply>;
+    /** Default application/json. */
+    readonly contentType?: string;
+  };
+  /** Codes of the errors that do not follow from the other properties (see `errorsOf`). */
+  readonly errors?: readonly ErrorCode[];
+  /** The request starts an operation: it takes an Idempotency-Key, the reply has a Location header. */
+  readonly startsOperation?: boolean;
   /** Takes `?wait=` and `Prefer: wait`. */
   readonly waits?: boolean;
-  /** Calls answered at the same time at most, for those that cost more than a query (./turnstile.ts); more are RATE_LIMITED. */
-  readonly atOnce?: number;
-  /** Answers with an ETag, and 304 to If-None-Match. */
+  /** For what costs more than a query: how many requests are served at a time; others get RATE_LIMITED. */
+  readonly maxConcurrent?: number;
+  /** The reply has an ETag, and is 304 when If-None-Match names it. */
   readonly etag?: boolean;
-}
-
-export interface ReplySpec<Reply> {
-  readonly status: 200 | 201;
-  readonly description: string;
-  readonly schema: z.ZodType<Reply>;
-  /** Default application/json. */
-  readonly contentType?: string;
 }
 
 /** An endpoint whose types no longer matter: what the registry holds. */
 export type AnyEndpoint = Endpoint<unknown, unknown, unknown, unknown>;
 
-/** Errors any request can meet before it reaches its endpoint. */
-export const EVERYWHERE: readonly ErrorCode[] = [
+export const EVENT_STREAM = 'text/event-stream';
+
+/** The schema of parameters, a query or a body that an endpoint does not have. */
+const NONE = z.object({});
+/** Spread into an endpoint, followed by the input that it does have. */
+export const noInput = { params: NONE, query: NONE, body: NONE };
+
+/** Keeps the inferred types of one endpoint. */
+export function endpoint<Params, Query, Body, Reply>(
+  definition: Endpoint<Params, Query, Body, Reply>,
+): Endpoint<Params, Query, Body, Reply> {
+  return definition;
+}
+
+export function takesBody(endpoint: { readonly body: unknown }): boolean {
+  return endpoint.body !== NONE;
+}
+
+/** Errors that any request can meet before it reaches its endpoint. */
+export const COMMON_ERRORS: readonly ErrorCode[] = [
   'UNAUTHORIZED',
   'FORBIDDEN_ORIGIN',
   'FORBIDDEN_HOST',
@@ -54,14 +67,35 @@ export const EVERYWHERE: readonly ErrorCode[] = [
   'STARTING',
 ];
 
-/** The schema of what a request does not have. */
-export const NONE = z.object({});
-/** Spread into an endpoint, then say what it does have. */
-export const nothing = { params: NONE, query: NONE, body: NONE };
+/** Errors of every endpoint that asks CloudStack. */
+export const CLOUDSTACK_ERRORS = [
+  'CLOUDSTACK_UNAVAILABLE',
+  'CLOUDSTACK_NOT_CONFIGURED',
+  'CLOUDSTACK_AUTH',
+  'CLOUDSTACK_REJECTED',
+  'CLOUDSTACK_QUOTA',
+  'DATABASE_UNAVAILABLE',
+] as const;
 
-/** Keeps the inferred types of one endpoint. */
-export function endpoint<Params, Query, Body, Reply>(
-  definition: Endpoint<Params, Query, Body, Reply>,
-): Endpoint<Params, Query, Body, Reply> {
-  return definition;
+const START_ERRORS = [
+  'IDEMPOTENCY_KEY_REUSED',
+  'STOPPING',
+  'STANDBY',
+  'DATABASE_UNAVAILABLE',
+  'QUEUE_FULL',
+  'LEASE_LOST',
+] as const;
+
+/** Every error of an endpoint: what follows from its input, its own, and the common ones. */
+export function errorsOf(endpoint: AnyEndpoint): readonly ErrorCode[] {
+  const { params, query, startsOperation, maxConcurrent, errors = [] } = endpoint;
+  const takesInput = params !== NONE || query !== NONE || takesBody(endpoint);
+  return [
+    ...(takesInput ? (['VALIDATION_FAILED'] as const) : []),
+    ...(takesBody(endpoint) ? (['MALFORMED_JSON', 'UNSUPPORTED_MEDIA_TYPE'] as const) : []),
+    ...(startsOperation ? START_ERRORS : []),
+    ...(maxConcurrent === undefined ? [] : (['RATE_LIMITED'] as const)),
+    ...errors,
+    ...COMMON_ERRORS,
+  ];
 }

@@ -1,44 +1,38 @@
 import { z } from 'zod';
 import {
   eventsQuery,
-  operationListReply,
+  operationListSchema,
   operationParams,
-  operationReply,
+  operationSchema,
   operationsQuery,
 } from '../schemas/operations';
-import { endpoint, nothing } from './endpoint';
+import { EVENT_STREAM, endpoint, noInput } from './endpoint';
 
-export const EVENT_STREAM = 'text/event-stream';
-
-const READING = ['VALIDATION_FAILED', 'DATABASE_UNAVAILABLE'] as const;
+const operationRead = { ...noInput, tag: 'operations', method: 'GET' } as const;
 
 export const listOperations = endpoint({
-  ...nothing,
-  tag: 'operations',
-  method: 'GET',
+  ...operationRead,
   path: '/api/v1/operations',
   summary: 'Operations, newest first',
   description: 'When there are more, a Link header with rel="next" leads to them.',
   query: operationsQuery,
-  reply: { status: 200, description: 'A list, empty when there are none', schema: operationListReply },
-  errors: READING,
+  reply: { status: 200, description: 'A list, empty when there are none', schema: operationListSchema },
+  errors: ['DATABASE_UNAVAILABLE'],
 });
 
 export const readOperation = endpoint({
-  ...nothing,
-  tag: 'operations',
-  method: 'GET',
+  ...operationRead,
   path: '/api/v1/operations/{id}',
   summary: 'One operation; with ?wait=25s answered when it has ended',
   params: operationParams,
-  reply: { status: 200, description: 'The operation', schema: operationReply },
-  errors: [...READING, 'OPERATION_NOT_FOUND'],
+  reply: { status: 200, description: 'The operation', schema: operationSchema },
+  errors: ['DATABASE_UNAVAILABLE', 'OPERATION_NOT_FOUND'],
   waits: true,
   etag: true,
 });
 
 export const cancelOperation = endpoint({
-  ...nothing,
+  ...noInput,
   tag: 'operations',
   method: 'POST',
   path: '/api/v1/operations/{id}/cancel',
@@ -47,34 +41,33 @@ export const cancelOperation = endpoint({
   reply: {
     status: 200,
     description: 'The operation: cancelled, or marked with cancel_requested',
-    schema: operationReply,
+    schema: operationSchema,
   },
-  errors: [...READING, 'OPERATION_NOT_FOUND', 'TOO_LATE_TO_CANCEL', 'STANDBY', 'STOPPING', 'LEASE_LOST'],
+  errors: [
+    'DATABASE_UNAVAILABLE',
+    'OPERATION_NOT_FOUND',
+    'TOO_LATE_TO_CANCEL',
+    'STANDBY',
+    'STOPPING',
+    'LEASE_LOST',
+  ],
 });
 
-const stream = {
-  status: 200,
-  contentType: EVENT_STREAM,
-  schema: z.string(),
-} as const;
+const stream = { status: 200, contentType: EVENT_STREAM, schema: z.string() } as const;
 
 export const streamOperation = endpoint({
-  ...nothing,
-  tag: 'operations',
-  method: 'GET',
+  ...operationRead,
   path: '/api/v1/operations/{id}/events',
   summary: 'The journal of one operation, as server-sent events',
   description: 'Begins with what has happened so far and ends with the operation. Honours Last-Event-ID.',
   params: operationParams,
   query: eventsQuery,
   reply: { ...stream, description: 'Events named operation, with JournalEntry as data' },
-  errors: [...READING, 'OPERATION_NOT_FOUND', 'RATE_LIMITED', 'STOPPING'],
+  errors: ['DATABASE_UNAVAILABLE', 'OPERATION_NOT_FOUND', 'RATE_LIMITED', 'STOPPING'],
 });
 
 export const streamEvents = endpoint({
-  ...nothing,
-  tag: 'operations',
-  method: 'GET',
+  ...operationRead,
   path: '/api/v1/events',
   summary: 'Everything that happens, as server-sent events',
   description:
@@ -85,5 +78,5 @@ export const streamEvents = endpoint({
     description:
       'Events named operation and appliance (JournalEntry as data) and device (DeviceEvent as data)',
   },
-  errors: [...READING, 'RATE_LIMITED', 'STOPPING'],
+  errors: ['DATABASE_UNAVAILABLE', 'RATE_LIMITED', 'STOPPING'],
 });

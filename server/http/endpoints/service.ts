@@ -1,33 +1,41 @@
 import { z } from 'zod';
 import { LIMITS } from '../../core/limits';
 import { jsonObject } from '../schemas/fields';
-import { aliveReply, healthReply, metricsReply, phaseReply, syncQuery, syncReply } from '../schemas/service';
-import { endpoint, nothing } from './endpoint';
+import {
+  aliveSchema,
+  healthSchema,
+  metricsSchema,
+  phaseSchema,
+  syncQuery,
+  syncSchema,
+} from '../schemas/service';
+import { endpoint, noInput } from './endpoint';
 
-const service = { ...nothing, tag: 'service', method: 'GET' } as const;
-const HTML = 'text/html; charset=utf-8';
+const service = { ...noInput, tag: 'service', method: 'GET' } as const;
+const page = {
+  ...service,
+  reply: { status: 200, description: 'A page', schema: z.string(), contentType: 'text/html; charset=utf-8' },
+} as const;
 
 export const alive = endpoint({
   ...service,
   path: '/health',
   summary: 'Answers while the process serves',
-  reply: { status: 200, description: 'Always, whatever the dependencies do', schema: aliveReply },
-  errors: [],
+  reply: { status: 200, description: 'Always, whatever the dependencies do', schema: aliveSchema },
 });
 
 export const live = endpoint({
   ...service,
   path: '/livez',
   summary: 'Liveness: the process serves',
-  reply: { status: 200, description: 'Always', schema: phaseReply },
-  errors: [],
+  reply: { status: 200, description: 'Always', schema: phaseSchema },
 });
 
 export const ready = endpoint({
   ...service,
   path: '/readyz',
   summary: 'Readiness: this daemon owns its appliance and takes requests',
-  reply: { status: 200, description: 'Ready', schema: phaseReply },
+  reply: { status: 200, description: 'Ready', schema: phaseSchema },
   errors: ['STANDBY', 'STOPPING'],
 });
 
@@ -36,15 +44,14 @@ export const health = endpoint({
   path: '/api/v1/health',
   summary: 'The health of the daemon and of everything it depends on',
   description: 'Cached, never waits on CloudStack. 200 while serving: the verdict is in status.',
-  reply: { status: 200, description: 'The report', schema: healthReply },
-  errors: [],
+  reply: { status: 200, description: 'The report', schema: healthSchema },
 });
 
 export const metrics = endpoint({
   ...service,
   path: '/api/v1/metrics',
   summary: 'Counts of operations, as JSON',
-  reply: { status: 200, description: 'The figures', schema: metricsReply },
+  reply: { status: 200, description: 'The figures', schema: metricsSchema },
   errors: ['DATABASE_UNAVAILABLE'],
 });
 
@@ -55,28 +62,18 @@ export const prometheus = endpoint({
   description:
     'Answers while the database is away, without what only the database knows. See docs/guides/monitoring.md.',
   reply: { status: 200, description: 'Prometheus text', schema: z.string(), contentType: 'text/plain' },
-  errors: [],
 });
 
 export const forceSync = endpoint({
-  ...nothing,
-  tag: 'service',
+  ...service,
   method: 'POST',
   path: '/api/v1/admin/force-sync',
   summary: 'Compare CloudStack, guest, database and exports, and repair what is safe',
   description: 'Runs the task sync:force. With dry_run=true nothing is changed.',
   query: syncQuery,
-  atOnce: LIMITS.SYNCS_AT_ONCE,
-  reply: { status: 200, description: 'Every drift, and what was done about it', schema: syncReply },
-  errors: [
-    'VALIDATION_FAILED',
-    'STANDBY',
-    'STOPPING',
-    'APPLIANCE_UNKNOWN',
-    'DATABASE_UNAVAILABLE',
-    'LEASE_LOST',
-    'RATE_LIMITED',
-  ],
+  maxConcurrent: LIMITS.SYNCS_AT_ONCE,
+  reply: { status: 200, description: 'Every drift, and what was done about it', schema: syncSchema },
+  errors: ['STANDBY', 'STOPPING', 'APPLIANCE_UNKNOWN', 'DATABASE_UNAVAILABLE', 'LEASE_LOST'],
 });
 
 export const openapi = endpoint({
@@ -84,22 +81,9 @@ export const openapi = endpoint({
   path: '/api/v1/openapi.json',
   summary: 'This document',
   reply: { status: 200, description: 'OpenAPI 3.1', schema: jsonObject },
-  errors: [],
   etag: true,
 });
 
-export const index = endpoint({
-  ...service,
-  path: '/',
-  summary: 'The first page for people',
-  reply: { status: 200, description: 'A page', schema: z.string(), contentType: HTML },
-  errors: [],
-});
+export const index = endpoint({ ...page, path: '/', summary: 'The first page for people' });
 
-export const docs = endpoint({
-  ...service,
-  path: '/docs',
-  summary: 'This API, as a page',
-  reply: { status: 200, description: 'A page', schema: z.string(), contentType: HTML },
-  errors: [],
-});
+export const docs = endpoint({ ...page, path: '/docs', summary: 'This API, as a page' });

@@ -1,42 +1,37 @@
 import { LIMITS } from '../../core/limits';
-import { operationReply } from '../schemas/operations';
+import { operationSchema } from '../schemas/operations';
 import {
   attachBody,
   cleanupBody,
   createBody,
   forceBody,
-  mappingReply,
+  mappingSchema,
   vmParams,
-  vmVolumeListReply,
+  vmVolumeListSchema,
   volumeParams,
-  volumeReply,
+  volumeSchema,
 } from '../schemas/volumes';
-import { endpoint, nothing } from './endpoint';
+import { CLOUDSTACK_ERRORS, endpoint, noInput } from './endpoint';
 
-const accepted = {
-  status: 201,
-  description: 'Accepted durably; the operation goes on by itself',
-  schema: operationReply,
+const volumeRead = { ...noInput, tag: 'volumes', method: 'GET' } as const;
+
+/** The requests that start an operation. */
+const mutation = {
+  ...noInput,
+  tag: 'volumes',
+  method: 'POST',
+  reply: {
+    status: 201,
+    description: 'Accepted durably; the operation goes on by itself',
+    schema: operationSchema,
+  },
+  errors: ['APPLIANCE_UNKNOWN'],
+  startsOperation: true,
+  waits: true,
 } as const;
-
-/** What every request for an operation can meet. */
-const REFUSALS = [
-  'VALIDATION_FAILED',
-  'MALFORMED_JSON',
-  'UNSUPPORTED_MEDIA_TYPE',
-  'IDEMPOTENCY_KEY_REUSED',
-  'STOPPING',
-  'STANDBY',
-  'DATABASE_UNAVAILABLE',
-  'QUEUE_FULL',
-  'LEASE_LOST',
-] as const;
-
-const mutation = { ...nothing, tag: 'volumes', reply: accepted, accepts: true, waits: true } as const;
 
 export const createVolume = endpoint({
   ...mutation,
-  method: 'POST',
   path: '/api/v1/volumes',
   summary: 'Create a volume in CloudStack',
   description:
@@ -49,12 +44,11 @@ export const createVolume = endpoint({
     zone_id: '057e86db-c726-4d8c-ab1f-75c5f55d1881',
     metadata: { purpose: 'migration', vm_name: 'test-vm' },
   },
-  errors: REFUSALS,
+  errors: [],
 });
 
 export const attachVolume = endpoint({
   ...mutation,
-  method: 'POST',
   path: '/api/v1/volumes/{id}/attach',
   summary: 'Attach a volume to a VM',
   description:
@@ -62,30 +56,25 @@ export const attachVolume = endpoint({
   params: volumeParams,
   body: attachBody,
   bodyExample: { vm_id: '3a9c3c0e-6c8f-4a7e-9f0d-2b7a1c5d8e90' },
-  errors: [...REFUSALS, 'APPLIANCE_UNKNOWN'],
 });
 
 export const attachRootVolume = endpoint({
   ...mutation,
-  method: 'POST',
   path: '/api/v1/volumes/{id}/attach-root',
   summary: 'Attach a volume as the root disk (device 0) of a stopped VM',
   params: volumeParams,
   body: attachBody,
   bodyExample: { vm_id: '3a9c3c0e-6c8f-4a7e-9f0d-2b7a1c5d8e90' },
-  errors: [...REFUSALS, 'APPLIANCE_UNKNOWN'],
 });
 
 export const detachVolume = endpoint({
   ...mutation,
-  method: 'POST',
   path: '/api/v1/volumes/{id}/detach',
   summary: 'Detach a volume from its VM',
   description: 'Without a body, a device in use is treated as DETACH_IN_USE and DETACH_CONNECTED say.',
   params: volumeParams,
   body: forceBody,
   bodyExample: { force: true },
-  errors: [...REFUSALS, 'APPLIANCE_UNKNOWN'],
 });
 
 export const deleteVolume = endpoint({
@@ -96,12 +85,10 @@ export const deleteVolume = endpoint({
   params: volumeParams,
   body: forceBody,
   bodyExample: { force: true },
-  errors: [...REFUSALS, 'APPLIANCE_UNKNOWN'],
 });
 
 export const cleanupTestFailover = endpoint({
   ...mutation,
-  method: 'POST',
   path: '/api/v1/cleanup/test-failover',
   summary: 'Bring a volume back from a test VM, as one operation',
   description:
@@ -114,52 +101,36 @@ export const cleanupTestFailover = endpoint({
     delete_vm: true,
     force_clean: false,
   },
-  errors: [...REFUSALS, 'APPLIANCE_UNKNOWN'],
 });
 
 export const readVolume = endpoint({
-  ...nothing,
-  tag: 'volumes',
-  method: 'GET',
+  ...volumeRead,
   path: '/api/v1/volumes/{id}',
   summary: 'What CloudStack, the guest and the daemon say of a volume',
   params: volumeParams,
-  reply: { status: 200, description: 'The volume', schema: volumeReply },
-  errors: [
-    'VALIDATION_FAILED',
-    'VOLUME_NOT_FOUND',
-    'CLOUDSTACK_UNAVAILABLE',
-    'CLOUDSTACK_NOT_CONFIGURED',
-    'CLOUDSTACK_AUTH',
-    'CLOUDSTACK_REJECTED',
-    'CLOUDSTACK_QUOTA',
-    'DATABASE_UNAVAILABLE',
-    'RATE_LIMITED',
-  ],
-  atOnce: LIMITS.CLOUDSTACK_READS_AT_ONCE,
+  reply: { status: 200, description: 'The volume', schema: volumeSchema },
+  errors: ['VOLUME_NOT_FOUND', ...CLOUDSTACK_ERRORS],
+  maxConcurrent: LIMITS.CLOUDSTACK_READS_AT_ONCE,
   etag: true,
 });
 
 export const readVolumeDevice = endpoint({
-  ...nothing,
+  ...volumeRead,
   tag: 'devices',
-  method: 'GET',
   path: '/api/v1/volumes/{id}/device',
   summary: 'The device mapping of a volume',
   description: '404 means that there is none; a database that is away is 503.',
   params: volumeParams,
-  reply: { status: 200, description: 'The mapping', schema: mappingReply },
-  errors: ['VALIDATION_FAILED', 'MAPPING_NOT_FOUND', 'DATABASE_UNAVAILABLE'],
+  reply: { status: 200, description: 'The mapping', schema: mappingSchema },
+  errors: ['MAPPING_NOT_FOUND', 'DATABASE_UNAVAILABLE'],
   etag: true,
 });
 
 export const listVmVolumes = endpoint({
-  ...nothing,
-  tag: 'volumes',
-  method: 'GET',
+  ...volumeRead,
   path: '/api/v1/vms/{id}/volumes',
   summary: 'The volumes of a VM, from the mappings',
   params: vmParams,
-  reply: { status: 200, description: 'A list, empty when there are none', schema: vmVolumeListReply },
-  errors: ['VALIDATION_FAILED', 'DATABASE_UNAVAILABLE'],
+  reply: { status: 200, description: 'A list, empty when there are none', schema: vmVolumeListSchema },
+  errors: ['DATABASE_UNAVAILABLE'],
 });

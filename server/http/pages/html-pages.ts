@@ -1,4 +1,4 @@
-/** A page and the policy it may be shown under. */
+/** A page and its Content-Security-Policy. */
 export interface Page {
   readonly html: string;
   readonly policy: string;
@@ -7,8 +7,9 @@ export interface Page {
 const NOTHING_ELSE = "base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /**
- * GET /: the dashboard (sources in dashboard/, built to /ui). The page itself holds no data: its script asks the API, like any other
- * caller, and with the token when there is one. Trusted types are demanded and none are made, so no text can become markup.
+ * GET /: the dashboard (sources in dashboard/, built to /ui). The page contains no data: its script asks the
+ * API like any other client, with the token if there is one. It requires trusted types and creates none, so
+ * text never becomes markup.
  */
 export const DASHBOARD: Page = {
   policy: `default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; require-trusted-types-for 'script'; trusted-types 'none'; ${NOTHING_ELSE}`,
@@ -79,8 +80,9 @@ export const DASHBOARD: Page = {
 };
 
 /**
- * GET /docs: the OpenAPI document as an interactive page, by @scalar/api-reference from our own files. Its bundle puts style elements
- * and style attributes into the page, so styles may be inline there; scripts may not, and nothing is fetched from elsewhere.
+ * GET /docs: the OpenAPI document as an interactive page, by @scalar/api-reference from our own files. Its
+ * bundle adds style elements and attributes, so inline styles are allowed; inline scripts and other origins
+ * are not.
  */
 export const DOCS: Page = {
   policy: `default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; connect-src 'self'; img-src 'self' data:; font-src 'self' data:; ${NOTHING_ELSE}`,

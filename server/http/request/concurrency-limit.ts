@@ -1,21 +1,22 @@
 import { DaemonError } from '../../core/errors';
 import type { AnyEndpoint } from '../endpoints/endpoint';
 
-const inside = new Map<string, number>();
+const running = new Map<string, number>();
 
 /**
- * Lets so many calls of an expensive endpoint (`atOnce`) through at a time: those that ask CloudStack, every export, or for a sync. Throws
- * RATE_LIMITED beyond. The returned function lets the next one in.
+ * Counts the requests of an expensive endpoint (`maxConcurrent`) that are being served. Returns the function
+ * that frees the slot; throws RATE_LIMITED when all slots are taken.
  */
-export function enter({ method, path, atOnce }: Pick<AnyEndpoint, 'method' | 'path' | 'atOnce'>): () => void {
-  if (atOnce === undefined) return () => {};
+export function acquireSlot(endpoint: Pick<AnyEndpoint, 'method' | 'path' | 'maxConcurrent'>): () => void {
+  const { method, path, maxConcurrent } = endpoint;
+  if (maxConcurrent === undefined) return () => {};
   const key = `${method} ${path}`;
-  const before = inside.get(key) ?? 0;
-  if (before >= atOnce) {
-    throw new DaemonError('RATE_LIMITED', `Already ${before} calls of ${key} are being answered`, {
+  const count = running.get(key) ?? 0;
+  if (count >= maxConcurrent) {
+    throw new DaemonError('RATE_LIMITED', `Already ${count} calls of ${key} are being answered`, {
       retryAfterSeconds: 1,
     });
   }
-  inside.set(key, before + 1);
-  return () => inside.set(key, (inside.get(key) ?? 1) - 1);
+  running.set(key, count + 1);
+  return () => running.set(key, (running.get(key) ?? 1) - 1);
 }

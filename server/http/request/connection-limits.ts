@@ -2,13 +2,14 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { Server } from 'node:http';
 import { LIMITS } from '../../core/limits';
 
-/** Node tells here of every connection a server of this process accepts. */
-const ACCEPTED = 'net.server.socket';
+/** Node publishes every connection that a server of this process accepts. */
+const CONNECTION_CHANNEL = 'net.server.socket';
 
 /**
- * Holds clients to a pace: headers within HTTP_HEADERS, the whole request within HTTP_REQUEST, and at most HTTP_CONNECTIONS at once (an
- * event stream is an answer, and may last). Nitro makes the server itself and lends it to nobody, so it is met at its first
- * connection, before a byte of it is read. Node looks for the overdue every 30 s. Returns the undo.
+ * Disconnects slow clients: headers within HTTP_HEADERS_MS, the whole request within HTTP_REQUEST_MS
+ * (responses, such as event streams, may last), and at most HTTP_CONNECTIONS at once. Nitro creates the
+ * server and does not expose it, so it is found at its first connection, before anything is read. Node checks
+ * for slow clients every 30 s. Returns the function that undoes it.
  */
 export function limitConnections(): () => void {
   const listener = (message: unknown): void => {
@@ -17,10 +18,10 @@ export function limitConnections(): () => void {
     server.headersTimeout = LIMITS.HTTP_HEADERS_MS;
     server.requestTimeout = LIMITS.HTTP_REQUEST_MS;
     server.maxConnections = LIMITS.HTTP_CONNECTIONS;
-    unsubscribe(ACCEPTED, listener);
+    unsubscribe(CONNECTION_CHANNEL, listener);
   };
-  subscribe(ACCEPTED, listener);
-  return () => unsubscribe(ACCEPTED, listener);
+  subscribe(CONNECTION_CHANNEL, listener);
+  return () => unsubscribe(CONNECTION_CHANNEL, listener);
 }
 
 function serverOf(message: unknown): Server | null {

@@ -1,12 +1,12 @@
 import { readFileSync } from 'node:fs';
 
-/** What the guard enforces. Filled once by the plugin, before the first request is served. */
+/** What the guard enforces. The plugin sets it before the first request is served. */
 export interface GuardSettings {
   /** Lower-case host names (no port) accepted besides loopback names and IP addresses. */
   allowedHosts: readonly string[];
   /** The bearer token, null when there is none. */
   token: string | null;
-  /** True refuses every request without the token; with `token: null` that is everyone (fails closed). */
+  /** True refuses every request without the token; with `token: null` every request (it fails closed). */
   requireToken: boolean;
 }
 
@@ -21,20 +21,19 @@ export function setGuardSettings(next: GuardSettings): void {
 }
 
 /**
- * Takes over the HTTP part of the configuration. Throws when the token file cannot be read or is empty: the server must not
- * listen without the door it was told to have.
+ * Takes the settings from the HTTP part of the configuration. Throws when the token file cannot be read or is
+ * empty: the server must not serve without the token it was told to require.
  */
 export function fillGuardSettings(http: {
   readonly host?: string | null;
   readonly allowedHosts: readonly string[];
   readonly tokenFile: string | null;
 }): void {
-  const allowedHosts = [...http.allowedHosts, ...(http.host ? [http.host] : [])].map((name) =>
-    name.toLowerCase(),
-  );
+  const hosts = http.host ? [...http.allowedHosts, http.host] : http.allowedHosts;
+  const allowedHosts = hosts.map((name) => name.toLowerCase());
   setGuardSettings({ allowedHosts, token: null, requireToken: http.tokenFile !== null });
   if (http.tokenFile === null) return;
   const token = readFileSync(http.tokenFile, 'utf8').trim();
   if (token === '') throw new Error(`The token file ${http.tokenFile} is empty`);
-  setGuardSettings({ allowedHosts, token, requireToken: true });
+  settings.token = token;
 }

@@ -4,22 +4,22 @@ import { getRequestHeader, type H3Event, setResponseHeaders } from 'h3';
 import { DaemonError } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
 import { currentDaemon } from '../../daemon/current';
-import { bodyTooLarge } from './body';
 import { type GuardSettings, guardSettings } from './guard-settings';
-import { answersHead } from './paths';
+import { methodsOf } from './known-routes';
+import { bodyTooLarge } from './read-json';
 
-/** These answer whatever happens: a supervisor asks them, and has no token. */
-const ALWAYS = new Set(['/health', '/livez', '/readyz']);
-/** These answer before the daemon has been built. */
+/** Need no token: a supervisor asks them. */
+const WITHOUT_TOKEN = new Set(['/health', '/livez', '/readyz']);
+/** Served before the daemon has been built. */
 const BEFORE_START = new Set(['/health', '/livez']);
 /**
- * Pages for people, who may come by a link from elsewhere. They hold no data, change nothing and cannot be framed; their scripts ask the
- * API, and it is there that the token is asked for.
+ * Pages for people, which other sites may link to. They contain no data, change nothing and cannot be framed;
+ * their scripts use the API, which asks for the token.
  */
 const PAGES = new Set(['/', '/docs']);
 
 /**
- * The door: everything a request must pass before its route (DESIGN section 5, "Security").
+ * Checks every request before its route: host, origin, token, daemon, declared body size.
  * Errors: FORBIDDEN_HOST, FORBIDDEN_ORIGIN, UNAUTHORIZED, STARTING, BODY_TOO_LARGE.
  */
 export function guard(event: H3Event, settings: Readonly<GuardSettings> = guardSettings()): void {
@@ -28,11 +28,12 @@ export function guard(event: H3Event, settings: Readonly<GuardSettings> = guardS
   const host = getRequestHeader(event, 'host');
   checkHost(host, settings.allowedHosts);
   checkOrigin(event, host, path);
-  if (!ALWAYS.has(path) && !PAGES.has(path)) checkToken(getRequestHeader(event, 'authorization'), settings);
+  if (!WITHOUT_TOKEN.has(path) && !PAGES.has(path))
+    checkToken(getRequestHeader(event, 'authorization'), settings);
   if (!BEFORE_START.has(path)) currentDaemon();
   if (Number(getRequestHeader(event, 'content-length') ?? 0) > LIMITS.BODY_BYTES) throw bodyTooLarge();
   // Node sends no body to a HEAD request, so the GET route answers it.
-  if (event.method === 'HEAD' && answersHead(path)) event._method = 'GET';
+  if (event.method === 'HEAD' && methodsOf(path).includes('HEAD')) event._method = 'GET';
 }
 
 const SECURITY_HEADERS = {
@@ -45,8 +46,9 @@ const SECURITY_HEADERS = {
 } as const;
 
 /**
- * Against DNS rebinding: a hostile page reaches us only under a name of its own. Loopback names, configured names and bare IP
- * addresses (which no DNS answer can forge) are ours. No browser leaves Host out.
+ * Against DNS rebinding: a hostile page reaches the daemon only under a host name of its own. Accepted are
+ * loopback names, configured names and IP addresses, which no DNS answer can forge. Browsers always send
+ * Host.
  */
 function checkHost(header: string | undefined, allowed: readonly string[]): void {
   if (header === undefined || header === '') return;
@@ -69,7 +71,7 @@ function hostName(header: string): string {
     .toLowerCase();
 }
 
-/** A page of another site must not reach us; programs send neither header. */
+/** Refuses requests from pages of other sites. Programs send neither header. */
 function checkOrigin(event: H3Event, host: string | undefined, path: string): void {
   const refuse = () => {
     throw new DaemonError('FORBIDDEN_ORIGIN', 'Requests from foreign web pages are refused');
@@ -77,10 +79,10 @@ function checkOrigin(event: H3Event, host: string | undefined, path: string): vo
   const origin = getRequestHeader(event, 'origin');
   if (origin !== undefined && !sameOrigin(origin, host)) refuse();
   if (getRequestHeader(event, 'sec-fetch-site') !== 'cross-site') return;
-  const visiting =
+  const navigation =
     getRequestHeader(event, 'sec-fetch-mode') === 'navigate' &&
     getRequestHeader(event, 'sec-fetch-dest') === 'document';
-  if (!(visiting && event.method === 'GET' && PAGES.has(path))) refuse();
+  if (!(navigation && event.method === 'GET' && PAGES.has(path))) refuse();
 }
 
 function sameOrigin(origin: string, host: string | undefined): boolean {
@@ -98,7 +100,7 @@ function checkToken(header: string | undefined, { token, requireToken }: Readonl
   );
 }
 
-/** Digests have one length, so that comparing them tells nothing about the token's. */
+/** Compares digests: they have one length, so the time reveals nothing about the token. */
 function equal(given: string, token: string): boolean {
   const digest = (text: string) => createHash('sha256').update(text).digest();
   return timingSafeEqual(digest(given), digest(token));

@@ -6,103 +6,82 @@ import type {
   GuestReport,
   ZoneReport,
 } from '../../diagnostics/reports';
-import type {
-  CloudCheckReply,
-  CorrelationReply,
-  DatabaseCheckReply,
-  GuestReply,
+import {
+  cloudCheckSchema,
+  correlationSchema,
+  databaseCheckSchema,
+  guestDeviceSchema,
+  guestSchema,
+  zoneSchema,
 } from '../schemas/diagnostics';
-import { deviceEventReply, mappingReply, time } from './replies';
+import { deviceEventReply, mappingReply } from './replies';
+import { replyOf } from './reply-of';
 
-const timeOrNull = (ms: number | null) => (ms === null ? null : time(ms));
-/** Tenths of a millisecond are enough for people. */
+/** Tenths of a millisecond are precise enough. */
 const rounded = (ms: number | null) => (ms === null ? null : Math.round(ms * 10) / 10);
 
-export function guestReply({ snapshot, owners, rootDevices }: GuestReport): GuestReply {
-  return {
-    scanned_at: time(snapshot.at),
-    scanned: snapshot.scanned,
-    boot_id: snapshot.bootId,
-    devices: snapshot.devices.map(({ name, path, size, serial, serialState, diskseq, dev, controller }) => ({
-      name,
-      device_path: path,
-      size,
-      serial,
-      serial_state: serialState,
-      diskseq,
-      dev,
-      controller,
-      root: rootDevices.has(name),
-      volume_id: owners.get(path)?.volumeId ?? null,
-    })),
-  };
+export function guestReply({ snapshot, owners, rootDevices }: GuestReport) {
+  const devices = snapshot.devices.map((device) =>
+    replyOf(guestDeviceSchema, {
+      ...device,
+      devicePath: device.path,
+      root: rootDevices.has(device.name),
+      volumeId: owners.get(device.path)?.volumeId ?? null,
+    }),
+  );
+  return replyOf(guestSchema, { ...snapshot, scannedAt: snapshot.at, devices });
 }
 
-export function correlationReply(report: CorrelationReport): CorrelationReply {
+export function correlationReply(report: CorrelationReport) {
   const { volume, answer, mapping } = report;
-  return {
-    volume_id: volume.id,
-    volume_name: volume.name,
-    volume_size: volume.size,
-    volume_state: volume.state,
-    vm_id: volume.vmId,
-    attached_here: report.attachedHere,
-    expected_serial: report.expectedSerial,
+  const found = answer.kind === 'found' ? answer : null;
+  return replyOf(correlationSchema, {
+    ...report,
+    volumeId: volume.id,
+    volumeName: volume.name,
+    volumeSize: volume.size,
+    volumeState: volume.state,
+    vmId: volume.vmId,
     answer: answer.kind,
-    device_path: answer.kind === 'found' ? answer.device.path : null,
-    matched_by: answer.kind === 'found' ? answer.matchedBy : null,
+    devicePath: found?.device.path ?? null,
+    matchedBy: found?.matchedBy ?? null,
     code: answer.kind === 'refused' ? answer.code : null,
     reason: answer.reason,
-    considered: answer.considered.map(({ path, serial, size, diskseq, verdict }) => ({
-      device_path: path,
-      serial,
-      size,
-      diskseq,
-      verdict,
-    })),
+    considered: answer.considered.map((disk) =>
+      replyOf(correlationSchema.shape.considered.element, { ...disk, devicePath: disk.path }),
+    ),
     mapping: mapping && mappingReply(mapping),
-    mapping_problem: report.mappingProblem,
-    submitted_at: timeOrNull(report.submittedAt),
-    recent_events: report.events.map(deviceEventReply),
-    window_ms: report.window,
-    size_tolerance: report.tolerance,
-  };
+    recentEvents: report.events.map(deviceEventReply),
+    windowMs: report.window,
+    sizeTolerance: report.tolerance,
+  });
 }
 
-export function cloudCheckReply(report: CloudReport): CloudCheckReply {
-  const { ok, problems, configuration, endpoint, version, roundTrip, clockSkew, appliance } = report;
-  return {
-    ok,
-    problems: [...problems],
-    configuration,
-    endpoint,
-    version,
-    round_trip_ms: rounded(roundTrip),
-    clock_skew_ms: rounded(clockSkew),
-    appliance: { vm_id: appliance.vmId, verdict: appliance.verdict },
-    commands: report.commands.map(({ name, purpose, allowed }) => ({ name, purpose, allowed })),
-  };
+export function cloudCheckReply(report: CloudReport) {
+  return replyOf(cloudCheckSchema, {
+    ...report,
+    roundTripMs: rounded(report.roundTrip),
+    clockSkewMs: rounded(report.clockSkew),
+    appliance: { vm_id: report.appliance.vmId, verdict: report.appliance.verdict },
+  });
 }
 
-export function zoneReply({ id, name, allocationState, configured }: ZoneReport) {
-  return { id, name, allocation_state: allocationState, configured };
+export function zoneReply(zone: ZoneReport) {
+  return replyOf(zoneSchema, zone);
 }
 
 export function offeringReply({ id, name, customized, sizeGiB }: CloudDiskOffering) {
   return { id, name, customized, size_gib: customized ? null : sizeGiB };
 }
 
-export function databaseCheckReply(report: DatabaseReport): DatabaseCheckReply {
-  const { ok, problems, database, version, roundTrip, clockSkew, pool, owner } = report;
-  return {
-    ok,
-    problems: [...problems],
-    database,
-    version,
-    round_trip_ms: rounded(roundTrip),
-    clock_skew_ms: rounded(clockSkew),
-    migrations: report.migrations.map(({ id, appliedAt }) => ({ id, applied_at: timeOrNull(appliedAt) })),
-    pool: { in_use: pool.inUse, waiting: pool.waiting },
-    owner: owner && { owner: owner.owner, epoch: owner.epoch, since: time(owner.since) },
-  };
+export function databaseCheckReply(report: DatabaseReport) {
+  const { migrations, owner } = databaseCheckSchema.shape;
+  return replyOf(databaseCheckSchema, {
+    ...report,
+    roundTripMs: rounded(report.roundTrip),
+    clockSkewMs: rounded(report.clockSkew),
+    migrations: report.migrations.map((migration) => replyOf(migrations.element, migration)),
+    pool: { in_use: report.pool.inUse, waiting: report.pool.waiting },
+    owner: report.owner && replyOf(owner.unwrap(), report.owner),
+  });
 }

@@ -1,8 +1,8 @@
 import type { Operation } from '../../model/operation';
 
 /**
- * Cuts a list to its page and says where the next one is: the same query with the cursor (sequence of the last entry shown).
- * `found` holds up to one entry more than the page.
+ * Splits off one page and makes the link to the next: the same query with the sequence of the last item as
+ * cursor. `found` has one item more than the page if there is a next page.
  */
 export function pageOf(
   path: string,

@@ -3,50 +3,39 @@ import { CloudError } from '../../cloudstack/cloud';
 import { CODE_OF_KIND } from '../../cloudstack/errors';
 import { DaemonError, ERRORS, type ErrorCode, messageOf } from '../../core/errors';
 import { httpLogger } from '../http-logger';
-import { requestIdOf } from '../request/request-id';
+import { requestIdOf } from '../request/assign-request-id';
 import type { ProblemReply } from '../schemas/problem';
 
 export const PROBLEM_TYPE = 'application/problem+json';
 
-export interface Problem {
-  readonly status: number;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly body: ProblemReply;
-  /** True for what nobody foresaw: it is logged with its cause, and the reader only learns the request id. */
-  readonly unexpected: boolean;
-}
-
 /**
- * Anything thrown → what the caller reads (DESIGN section 5): RFC 9457 members, and `error`, `code`, `details` for the callers
- * that exist (facts: the Go client decodes those three). Never a stack trace, never the text of an unexpected error.
+ * Turns anything thrown into the reply of an error: the members of RFC 9457, and `error`, `code`, `details`,
+ * which existing callers decode. Never a stack trace, never the text of an unexpected error: that is only
+ * logged.
  */
-export function problemOf(error: unknown, context: { requestId: string; instance: string }): Problem {
+export function problemOf(error: unknown, context: { requestId: string; instance: string }) {
   const known = toDaemonError(error);
   const unexpected = known.code === 'INTERNAL';
-  const spec = ERRORS[known.code];
+  const { status, title, fix } = ERRORS[known.code];
   const detail = unexpected
     ? `Internal error of the volume daemon; the service journal has it under request id ${context.requestId}`
     : known.message;
-  return {
-    status: spec.status,
-    headers: headersOf(known),
-    unexpected,
-    body: {
-      type: `urn:volume-daemon:error:${known.code.toLowerCase().replaceAll('_', '-')}`,
-      title: spec.title,
-      status: spec.status,
-      detail,
-      instance: context.instance,
-      error: detail,
-      code: known.code,
-      ...(known.details && !unexpected ? { details: { ...known.details } } : {}),
-      fix: spec.fix,
-      request_id: context.requestId,
-    },
+  const body: ProblemReply = {
+    type: `urn:volume-daemon:error:${known.code.toLowerCase().replaceAll('_', '-')}`,
+    title,
+    status,
+    detail,
+    instance: context.instance,
+    error: detail,
+    code: known.code,
+    ...(known.details && !unexpected ? { details: { ...known.details } } : {}),
+    fix,
+    request_id: context.requestId,
   };
+  return { status, headers: headersOf(known), body };
 }
 
-/** Writes the reply of an error and returns its body, or null when the reply has begun and can only be cut. */
+/** Sends status and headers of an error, returns its body; null if a reply had begun and was cut. */
 export function sendProblem(event: H3Event, error: unknown): string | null {
   const instance = event.node.req.originalUrl ?? event.node.req.url ?? event.path;
   const problem = problemOf(error, {
@@ -83,31 +72,22 @@ function toDaemonError(error: unknown): DaemonError {
   if (isError(error)) {
     if (error.cause instanceof DaemonError) return error.cause;
     if (error.cause instanceof CloudError) return fromCloud(error.cause);
-    const code = codeOfStatus(error.statusCode);
+    const code = CODE_OF_STATUS[error.statusCode];
     if (code && !error.unhandled) return new DaemonError(code, ERRORS[code].title);
   }
   return new DaemonError('INTERNAL', messageOf(error), { cause: error });
 }
 
-/** h3 itself throws these: no route, wrong method, a body it could not take. */
-function codeOfStatus(status: number): ErrorCode | null {
-  switch (status) {
-    case 400:
-      return 'VALIDATION_FAILED';
-    case 404:
-      return 'NOT_FOUND';
-    case 405:
-      return 'METHOD_NOT_ALLOWED';
-    case 413:
-      return 'BODY_TOO_LARGE';
-    case 415:
-      return 'UNSUPPORTED_MEDIA_TYPE';
-    default:
-      return null;
-  }
-}
+/** Errors that h3 itself throws: no route, wrong method, a body it cannot take. */
+const CODE_OF_STATUS: Readonly<Record<number, ErrorCode>> = {
+  400: 'VALIDATION_FAILED',
+  404: 'NOT_FOUND',
+  405: 'METHOD_NOT_ALLOWED',
+  413: 'BODY_TOO_LARGE',
+  415: 'UNSUPPORTED_MEDIA_TYPE',
+};
 
-/** CloudStack's own text stays: callers look for "CloudStack API error 431". */
+/** Keeps CloudStack's own text: callers look for "CloudStack API error 431". */
 function fromCloud(error: CloudError): DaemonError {
   const retryAfterSeconds = error.retryAfter === null ? 5 : Math.ceil(error.retryAfter / 1000);
   return new DaemonError(CODE_OF_KIND[error.kind], error.message, {

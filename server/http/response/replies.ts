@@ -2,104 +2,62 @@ import type { VolumeDescription } from '../../daemon/volume-queries';
 import type { DeviceEvent } from '../../devices/device';
 import type { ExportValidation } from '../../exports/export-service';
 import type { ExportRecord, JournalEntry, Mapping, Operation } from '../../model/operation';
-import type { ExportReply, ValidateReply } from '../schemas/exports';
-import type { JournalEntryReply, OperationReply } from '../schemas/operations';
-import type { DeviceEventReply } from '../schemas/service';
-import type { MappingReply, VmVolumeReply, VolumeReply } from '../schemas/volumes';
+import { exportSchema, exportValidationSchema } from '../schemas/exports';
+import { journalEntrySchema, operationSchema } from '../schemas/operations';
+import { deviceEventSchema } from '../schemas/service';
+import { mappingSchema, vmVolumeSchema, volumeSchema } from '../schemas/volumes';
+import { replyOf } from './reply-of';
 
-/** Wall clock ms → RFC 3339, UTC, milliseconds. */
-export function time(ms: number): string {
-  return new Date(ms).toISOString();
+/** Absent values are omitted: the Go client expects a string or nothing. */
+export function operationReply(operation: Operation) {
+  return replyOf(operationSchema, { ...operation, request: { ...operation.request } });
 }
 
-/** What there is not is left out: the Go client wants a string or nothing. */
-export function operationReply(operation: Operation): OperationReply {
-  const { vmId, response, error, errorCode, nextAttemptAt, waitReason, completedAt } = operation;
-  return {
-    id: operation.id,
-    type: operation.type,
-    status: operation.status,
-    volume_id: operation.volumeId,
-    ...(vmId !== null && { vm_id: vmId }),
-    request: { ...operation.request },
-    ...(response !== null && { response }),
-    ...(error !== null && { error }),
-    ...(errorCode !== null && { error_code: errorCode }),
-    attempt: operation.attempt,
-    ...(nextAttemptAt !== null && { next_attempt_at: time(nextAttemptAt) }),
-    ...(waitReason !== null && { wait_reason: waitReason }),
-    cancel_requested: operation.cancelRequested,
-    created_at: time(operation.createdAt),
-    updated_at: time(operation.updatedAt),
-    ...(completedAt !== null && { completed_at: time(completedAt) }),
-  };
+export function journalEntryReply(entry: JournalEntry) {
+  return replyOf(journalEntrySchema, entry);
 }
 
-export function journalEntryReply(entry: JournalEntry): JournalEntryReply {
-  const { id, operationId, sequence, step, state, data, at } = entry;
-  return { id, operation_id: operationId, sequence, step, state, data, at: time(at) };
-}
-
-export function mappingReply(mapping: Mapping): MappingReply {
+export function mappingReply(mapping: Mapping) {
   const here = mapping.linuxState !== 'n/a';
-  return {
-    id: mapping.id,
-    vm_context_id: null,
-    volume_id: mapping.volumeId,
-    volume_uuid: mapping.volumeId,
-    vm_id: mapping.vmId,
-    operation_mode: here ? 'oma' : 'failover',
-    requires_device_correlation: here,
-    cloudstack_device_id: mapping.cloudstackDeviceId,
-    device_path: pathOf(mapping),
-    cloudstack_state: mapping.cloudstackState,
-    linux_state: mapping.linuxState,
-    size: mapping.size,
-    controller: mapping.controller,
-    serial: mapping.serial,
-    diskseq: mapping.diskseq,
-    matched_by: mapping.matchedBy,
-    last_sync: time(mapping.lastSync),
-    created_at: time(mapping.createdAt),
-    updated_at: time(mapping.updatedAt),
-  };
+  return replyOf(mappingSchema, {
+    ...mapping,
+    vmContextId: null,
+    volumeUuid: mapping.volumeId,
+    operationMode: here ? 'oma' : 'failover',
+    requiresDeviceCorrelation: here,
+    devicePath: pathOf(mapping),
+  });
 }
 
 /**
- * Existing callers open whatever device_path says and never look at linux_state. When the disk is not the volume's any more
- * (identity check failed) the letter is not told; the placeholder is the one sync writes, and opening it fails.
+ * Existing callers open whatever device_path says and never look at linux_state. When the disk at the path is
+ * no longer the volume's, they get the placeholder that sync writes instead: opening it fails.
  */
 function pathOf(mapping: Mapping): string {
   if (mapping.linuxState !== 'missing' || !mapping.devicePath.startsWith('/')) return mapping.devicePath;
   return `missing-${mapping.volumeId}`;
 }
 
-export function vmVolumeReply(mapping: Mapping): VmVolumeReply {
-  return {
-    volume_id: mapping.volumeId,
-    vm_id: mapping.vmId,
-    device_path: pathOf(mapping),
+export function vmVolumeReply(mapping: Mapping) {
+  return replyOf(vmVolumeSchema, {
+    ...mapping,
+    devicePath: pathOf(mapping),
     state: mapping.cloudstackState,
-    size: mapping.size,
-    attached_at: time(mapping.createdAt),
-    cloudstack_data: null,
-  };
+    attachedAt: mapping.createdAt,
+    cloudstackData: null,
+  });
 }
 
-export function volumeReply({
-  volume,
-  mapping,
-  device,
-  export: record,
-  lastOperation,
-}: VolumeDescription): VolumeReply {
-  return {
-    volume_id: volume.id,
-    vm_id: volume.vmId,
-    device_path: mapping ? pathOf(mapping) : null,
+export function volumeReply(description: VolumeDescription) {
+  const { volume, mapping, device, export: record, lastOperation } = description;
+  const { linux_data, last_operation } = volumeSchema.shape;
+  return replyOf(volumeSchema, {
+    volumeId: volume.id,
+    vmId: volume.vmId,
+    devicePath: mapping && pathOf(mapping),
     state: volume.state,
     size: volume.size,
-    cloudstack_data: {
+    cloudstackData: {
       id: volume.id,
       name: volume.name,
       state: volume.state,
@@ -109,51 +67,28 @@ export function volumeReply({
       deviceid: volume.deviceId,
       vmname: volume.vmName,
     },
-    linux_data: device
-      ? { device_path: device.path, size: device.size, controller: device.controller }
-      : null,
-    last_operation: lastOperation
-      ? { id: lastOperation.id, type: lastOperation.type, status: lastOperation.status }
-      : null,
-    export: record ? exportReply(record) : null,
-  };
+    linuxData: device && replyOf(linux_data.unwrap(), { ...device, devicePath: device.path }),
+    lastOperation: lastOperation && replyOf(last_operation.unwrap(), lastOperation),
+    export: record && exportReply(record),
+  });
 }
 
-export function exportReply(record: ExportRecord): ExportReply {
-  return {
-    id: record.id,
-    volume_id: record.volumeId,
-    export_name: record.exportName,
-    device_path: record.devicePath,
-    port: record.port,
-    status: record.status,
-    created_at: time(record.createdAt),
-    updated_at: time(record.updatedAt),
-    metadata: { ...record.metadata },
-  };
+export function exportReply(record: ExportRecord) {
+  return replyOf(exportSchema, { ...record, metadata: { ...record.metadata } });
 }
 
-export function validateReply(results: readonly ExportValidation[], now: number): ValidateReply {
-  const wrong = results.filter(({ ok }) => !ok).length;
-  return {
-    message:
-      wrong === 0
-        ? `All ${results.length} NBD exports answer as they should`
-        : `${wrong} of ${results.length} NBD exports do not answer as they should`,
-    timestamp: time(now),
-    valid: wrong === 0,
-    results: results.map(({ volumeId, exportName, ok, message, size, expectedSize }) => ({
-      volume_id: volumeId,
-      export_name: exportName,
-      ok,
-      message,
-      size,
-      expected_size: expectedSize,
-    })),
-  };
+export function exportValidationReply(validations: readonly ExportValidation[], now: number) {
+  const wrong = validations.filter(({ ok }) => !ok).length;
+  const message =
+    wrong === 0
+      ? `All ${validations.length} NBD exports answer as they should`
+      : `${wrong} of ${validations.length} NBD exports do not answer as they should`;
+  const results = validations.map((validation) =>
+    replyOf(exportValidationSchema.shape.results.element, validation),
+  );
+  return replyOf(exportValidationSchema, { message, timestamp: now, valid: wrong === 0, results });
 }
 
-export function deviceEventReply({ sequence, type, device, at }: DeviceEvent): DeviceEventReply {
-  const { name, path, size, serial, diskseq, controller } = device;
-  return { sequence, type, name, device_path: path, size, serial, diskseq, controller, at: time(at) };
+export function deviceEventReply({ sequence, type, device, at }: DeviceEvent) {
+  return replyOf(deviceEventSchema, { ...device, devicePath: device.path, sequence, type, at });
 }

@@ -1,47 +1,39 @@
 import type { ComponentHealth, Daemon, HealthReport, MetricsReport } from '../../daemon/daemon';
 import type { Drift, SyncReport } from '../../sync/drift';
-import type { AliveReply, DriftReply, HealthReply, MetricsReply, SyncReply } from '../schemas/service';
-import { time } from './replies';
+import { aliveSchema, driftSchema, healthSchema, metricsSchema, syncSchema } from '../schemas/service';
+import { replyOf } from './reply-of';
 
-/** The version is 'starting' until the daemon is there; callers only look at the status. */
-export function aliveReply(daemon: Daemon | null, now: number): AliveReply {
-  return {
+/** The version is 'starting' until the daemon has been built; callers only look at the status. */
+export function aliveReply(daemon: Daemon | null, now: number) {
+  return replyOf(aliveSchema, {
     status: 'healthy',
-    timestamp: time(now),
+    timestamp: now,
     service: 'volume-management-daemon',
     version: daemon?.version ?? 'starting',
-  };
+  });
 }
 
-/** The specification's keys at the top, everything else under details. */
-export function healthReply(
-  daemon: Pick<Daemon, 'version' | 'phase' | 'phaseReason'>,
-  report: HealthReport,
-): HealthReply {
+/** The keys of the specification at the top, everything else under details. */
+export function healthReply(daemon: Pick<Daemon, 'version' | 'phaseReason'>, report: HealthReport) {
   const { cloudstack, database, deviceMonitor, exportServer, appliance, operations } = report;
+  const details = healthSchema.shape.details;
   const devices = deviceMonitor.details?.device_count;
-  return {
+  return replyOf(healthSchema, {
     status: report.status,
-    timestamp: time(report.at),
-    cloudstack_health: cloudstack.status,
-    database_health: database.status,
-    device_monitor: deviceMonitor.status,
-    details: {
-      implementation_status: 'production_ready',
+    timestamp: report.at,
+    cloudstackHealth: cloudstack.status,
+    databaseHealth: database.status,
+    deviceMonitor: deviceMonitor.status,
+    details: replyOf(details, {
+      ...report,
+      implementationStatus: 'production_ready',
       version: daemon.version,
-      phase: report.phase,
-      phase_reason: daemon.phaseReason,
-      polling_interval: `${report.pollIntervalMs / 1000}s`,
-      active_operations: operations.executing,
-      pending_operations: operations.pending,
-      device_count: typeof devices === 'number' ? devices : null,
-      uptime_seconds: report.uptimeSeconds,
-      appliance: {
-        vm_id: appliance.vmId,
-        source: appliance.source,
-        epoch: appliance.epoch,
-        owner: appliance.owner,
-      },
+      phaseReason: daemon.phaseReason,
+      pollingInterval: `${report.pollIntervalMs / 1000}s`,
+      activeOperations: operations.executing,
+      pendingOperations: operations.pending,
+      deviceCount: typeof devices === 'number' ? devices : null,
+      appliance: replyOf(details.shape.appliance, appliance),
       components: {
         cloudstack: component(cloudstack),
         database: component(database),
@@ -49,79 +41,48 @@ export function healthReply(
         export_server: component(exportServer),
         appliance: component(appliance),
       },
-      waiting: operations.waiting.map(({ id, type, step, reason, attempt, nextAttemptAt }) => ({
-        id,
-        type,
-        step,
-        reason,
-        attempt,
-        next_attempt_at: nextAttemptAt === null ? null : time(nextAttemptAt),
-      })),
+      waiting: operations.waiting.map((operation) => replyOf(details.shape.waiting.element, operation)),
       drifts: report.drifts.map(driftReply),
-    },
-  };
+    }),
+  });
 }
 
 function component({ status, message, details }: ComponentHealth) {
   return { status, message, ...(details && { details: { ...details } }) };
 }
 
-function driftReply({ kind, volumeId, vmId, devicePath, message, remedy, action }: Drift): DriftReply {
-  return { kind, volume_id: volumeId, vm_id: vmId, device_path: devicePath, message, remedy, action };
+function driftReply(drift: Drift) {
+  return replyOf(driftSchema, drift);
 }
 
-export function metricsReply(report: MetricsReport): MetricsReply {
-  const { details } = report;
-  return {
-    timestamp: time(report.at),
-    total_operations: report.totalOperations,
-    pending_operations: report.pendingOperations,
-    active_mappings: report.activeMappings,
-    operations_by_type: { ...report.operationsByType },
-    operations_by_status: { ...report.operationsByStatus },
-    average_response_time_ms: Math.round(report.averageResponseMs * 10) / 10,
-    error_rate_percent: report.errorRatePercent,
-    details: {
-      cloudstack_api_calls: details.cloudstackApiCalls,
-      cloudstack_api_errors: details.cloudstackApiErrors,
-      device_events_processed: details.deviceEventsProcessed,
-      uptime_seconds: details.uptimeSeconds,
-      epoch: details.epoch,
-    },
-  };
+export function metricsReply(report: MetricsReport) {
+  return replyOf(metricsSchema, {
+    ...report,
+    timestamp: report.at,
+    averageResponseTimeMs: Math.round(report.averageResponseMs * 10) / 10,
+    details: replyOf(metricsSchema.shape.details, report.details),
+  });
 }
 
-export function syncReply(report: SyncReport, now: number): SyncReply {
-  return {
-    message: summary(report),
-    timestamp: time(now),
-    report: {
-      started_at: time(report.startedAt),
-      finished_at: time(report.finishedAt),
-      dry_run: report.dryRun,
-      reason: report.reason,
-      observed: {
-        cloud_volumes: report.observed.cloudVolumes,
-        devices: report.observed.devices,
-        mappings: report.observed.mappings,
-        exports: report.observed.exports,
-      },
-      unavailable: [...report.unavailable],
-      skipped_volumes: report.skippedVolumes,
+export function syncReply(report: SyncReport, now: number) {
+  const reportSchema = syncSchema.shape.report;
+  return replyOf(syncSchema, {
+    message: summaryOf(report),
+    timestamp: now,
+    report: replyOf(reportSchema, {
+      ...report,
+      observed: replyOf(reportSchema.shape.observed, report.observed),
       drifts: report.drifts.map(driftReply),
-    },
-  };
+    }),
+  });
 }
 
-function summary({ dryRun, drifts, unavailable }: SyncReport): string {
-  const count = (action: Drift['action']) => drifts.filter((drift) => drift.action === action).length;
-  const what =
-    drifts.length === 0
-      ? 'no drift'
-      : `${drifts.length} drift(s): ${(['repaired', 'planned', 'reported', 'failed'] as const)
-          .filter((action) => count(action) > 0)
-          .map((action) => `${count(action)} ${action}`)
-          .join(', ')}`;
-  const blind = unavailable.length === 0 ? '' : `; not judged: ${unavailable.join(', ')}`;
-  return `${dryRun ? 'Dry run of the synchronization' : 'Synchronization'} completed: ${what}${blind}`;
+function summaryOf({ dryRun, drifts, unavailable }: SyncReport): string {
+  const counts = (['repaired', 'planned', 'reported', 'failed'] as const)
+    .map((action) => ({ action, count: drifts.filter((drift) => drift.action === action).length }))
+    .filter(({ count }) => count > 0)
+    .map(({ action, count }) => `${count} ${action}`);
+  const found = drifts.length === 0 ? 'no drift' : `${drifts.length} drift(s): ${counts.join(', ')}`;
+  const notJudged = unavailable.length === 0 ? '' : `; not judged: ${unavailable.join(', ')}`;
+  return `${dryRun ? 'Dry run of the synchronization' : 'Synchronization'} completed: ${found}${notJudged}`;
 }

@@ -1,11 +1,11 @@
 import { z } from 'zod';
-import { bytes, queryFlag, timestamp, uuid } from './fields';
-import { deviceEventReply } from './service';
-import { mappingReply } from './volumes';
+import { bytes, named, queryFlag, timestamp, uuid } from './fields';
+import { deviceEventSchema } from './service';
+import { mappingSchema } from './volumes';
 
 export const guestQuery = z.object({ scan: queryFlag('look at the guest now, not at what was seen last') });
 
-export const guestDeviceReply = z.object({
+export const guestDeviceSchema = named('GuestDevice', {
   name: z.string(),
   device_path: z.string(),
   size: bytes,
@@ -17,17 +17,16 @@ export const guestDeviceReply = z.object({
   root: z.boolean().meta({ description: 'this system runs from it: never a candidate for a volume' }),
   volume_id: z.string().nullable().meta({ description: 'of the mapping that provably owns the disk' }),
 });
-export const guestReply = z.object({
+export const guestSchema = named('Guest', {
   scanned_at: timestamp,
   scanned: z.boolean().meta({ description: 'false until the first look after the start' }),
   boot_id: z.string().nullable(),
-  devices: z.array(guestDeviceReply),
+  devices: z.array(guestDeviceSchema),
 });
-export type GuestReply = z.infer<typeof guestReply>;
 
 export const correlationParams = z.object({ volume_id: uuid('a volume') });
 
-export const correlationReply = z.object({
+export const correlationSchema = named('CorrelationReport', {
   volume_id: z.string(),
   volume_name: z.string(),
   volume_size: bytes,
@@ -51,14 +50,13 @@ export const correlationReply = z.object({
       verdict: z.string(),
     }),
   ),
-  mapping: mappingReply.nullable(),
+  mapping: mappingSchema.nullable(),
   mapping_problem: z.string().nullable().meta({ description: 'why the mapping does not count now' }),
   submitted_at: timestamp.nullable().meta({ description: 'when the last attach was sent to CloudStack' }),
-  recent_events: z.array(deviceEventReply),
+  recent_events: z.array(deviceEventSchema),
   window_ms: z.int(),
   size_tolerance: bytes,
 });
-export type CorrelationReply = z.infer<typeof correlationReply>;
 
 const milliseconds = z.number().nullable();
 const checked = {
@@ -66,7 +64,7 @@ const checked = {
   problems: z.array(z.string()).meta({ description: 'in words; empty when ok' }),
 };
 
-export const cloudCheckReply = z.object({
+export const cloudCheckSchema = named('CloudstackCheck', {
   ...checked,
   configuration: z.string().nullable().meta({ description: 'name of the active row of ossea_configs' }),
   endpoint: z.string().nullable(),
@@ -82,26 +80,24 @@ export const cloudCheckReply = z.object({
     }),
   ),
 });
-export type CloudCheckReply = z.infer<typeof cloudCheckReply>;
 
-export const zoneListReply = z.array(
-  z.object({
-    id: z.string(),
-    name: z.string(),
-    allocation_state: z.string().nullable(),
-    configured: z.boolean().meta({ description: 'the zone of the active row of ossea_configs' }),
-  }),
-);
-export const offeringListReply = z.array(
-  z.object({
-    id: z.string(),
-    name: z.string(),
-    customized: z.boolean().meta({ description: 'takes any size' }),
-    size_gib: z.number().nullable().meta({ description: 'null when customized' }),
-  }),
-);
+export const zoneSchema = named('Zone', {
+  id: z.string(),
+  name: z.string(),
+  allocation_state: z.string().nullable(),
+  configured: z.boolean().meta({ description: 'the zone of the active row of ossea_configs' }),
+});
+export const zoneListSchema = z.array(zoneSchema).meta({ id: 'ZoneList' });
 
-export const databaseCheckReply = z.object({
+const offeringSchema = named('DiskOffering', {
+  id: z.string(),
+  name: z.string(),
+  customized: z.boolean().meta({ description: 'takes any size' }),
+  size_gib: z.number().nullable().meta({ description: 'null when customized' }),
+});
+export const offeringListSchema = z.array(offeringSchema).meta({ id: 'OfferingList' });
+
+export const databaseCheckSchema = named('DatabaseCheck', {
   ...checked,
   database: z.string().meta({ description: 'the DSN, password masked' }),
   version: z.string().nullable(),
@@ -114,4 +110,3 @@ export const databaseCheckReply = z.object({
     .nullable()
     .meta({ description: 'the daemon that owns this appliance' }),
 });
-export type DatabaseCheckReply = z.infer<typeof databaseCheckReply>;

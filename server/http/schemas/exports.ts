@@ -1,14 +1,14 @@
 import { z } from 'zod';
 import { LIMITS } from '../../core/limits';
 import { EXPORT_STATUSES } from '../../model/operation';
-import { bytes, cleanText, expected, flag, limit, oneOf, queryFlag, timestamp, uuid } from './fields';
+import { bytes, cleanText, expected, flag, limit, named, oneOf, queryFlag, timestamp, uuid } from './fields';
 
 export const exportParams = z.object({ volume_id: uuid('a volume') });
 
 const note = (what: string) => cleanText(what, LIMITS.NAME_CHARACTERS);
 const DISK_NUMBER = expected('a disk number');
 
-/** The names of the existing callers; everything but the volume only ends up in the metadata of the export. */
+/** Fields as existing callers name them; all but volume_id go into the metadata of the export. */
 export const exportBody = z.object({
   volume_id: uuid('a volume'),
   vm_name: z.union([z.literal(''), note('the name of the VM')]).nullish(),
@@ -29,7 +29,7 @@ export const exportsQuery = z.object({
 export const withdrawQuery = z.object({ force: queryFlag('disconnect clients') });
 export const withdrawBody = z.object({ force: flag('disconnect clients').nullish() });
 
-export const exportReply = z.object({
+export const exportSchema = named('Export', {
   id: z.string(),
   volume_id: z.string(),
   export_name: z.string().meta({ description: 'migration-vol-<volume id>' }),
@@ -40,12 +40,15 @@ export const exportReply = z.object({
   updated_at: timestamp,
   metadata: z.record(z.string(), z.string()),
 });
-export type ExportReply = z.infer<typeof exportReply>;
-export const exportListReply = z.array(exportReply);
+export type ExportReply = z.infer<typeof exportSchema>;
+export const exportListSchema = z.array(exportSchema).meta({ id: 'ExportList' });
 
-export const withdrawReply = z.object({ message: z.string(), existed: z.boolean() });
+export const exportWithdrawalSchema = named('ExportWithdrawal', {
+  message: z.string(),
+  existed: z.boolean(),
+});
 
-export const validateReply = z.object({
+export const exportValidationSchema = named('ExportValidation', {
   message: z.string(),
   timestamp,
   valid: z.boolean(),
@@ -60,4 +63,3 @@ export const validateReply = z.object({
     }),
   ),
 });
-export type ValidateReply = z.infer<typeof validateReply>;

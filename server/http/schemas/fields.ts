@@ -1,14 +1,11 @@
 import { z } from 'zod';
 import { LIMITS } from '../../core/limits';
 
-/**
- * The building blocks of requests. Every message completes the sentence "<field> …" and says what is expected, because all
- * wrong fields are reported at once and the reader has nothing else.
- */
 const UUID = /^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$/;
-/** No control characters, no lone surrogates (they are not text, and JSON columns refuse them). */
+/** No control characters and no lone surrogates, which JSON columns refuse. */
 const CLEAN = /^[^\p{Cc}\p{Cs}]*$/u;
 
+/** The message for an invalid field. It continues the sentence "<field> …" and says what is expected. */
 export function expected(what: string): (issue: { input?: unknown }) => string {
   return ({ input }) => (input === undefined ? `is required: ${what}` : `must be ${what}`);
 }
@@ -22,39 +19,31 @@ export function uuid(of: string) {
     .transform((text) => text.toLowerCase());
 }
 
-export function cleanText(what: string, maximum: number) {
-  const error = expected(`${what}: 1 to ${maximum} characters, no control characters`);
+export function cleanText(what: string, maxCharacters: number) {
+  const error = expected(`${what}: 1 to ${maxCharacters} characters, no control characters`);
   return z
     .string({ error })
     .min(1, { error })
-    .max(maximum, { error })
+    .max(maxCharacters, { error })
     .regex(CLEAN, { error })
     .refine((text) => text.trim() !== '', { error });
 }
 
-const METADATA_VALUE = `a string of at most ${LIMITS.METADATA_VALUE_CHARACTERS} characters, a number or a boolean`;
+const metadataText = z
+  .string()
+  .max(LIMITS.METADATA_VALUE_CHARACTERS)
+  .regex(/^[^\p{Cs}]*$/u);
+const metadataValue = z.union([metadataText, z.number(), z.boolean()], {
+  error: expected(
+    `a string of at most ${LIMITS.METADATA_VALUE_CHARACTERS} characters, a number or a boolean`,
+  ),
+});
 
-/** Existing callers send strings; numbers and booleans are kept as their text. A Go nil map arrives as null. */
+/** Existing callers send strings. Numbers and booleans become text; a nil map of Go is null. */
 export const metadata = z
-  .record(
-    z.string().min(1).max(LIMITS.NAME_CHARACTERS).regex(CLEAN),
-    z
-      .union(
-        [
-          z
-            .string()
-            .max(LIMITS.METADATA_VALUE_CHARACTERS)
-            .regex(/^[^\p{Cs}]*$/u),
-          z.number(),
-          z.boolean(),
-        ],
-        {
-          error: expected(METADATA_VALUE),
-        },
-      )
-      .transform(String),
-    { error: 'must be an object whose keys are 1 to 255 characters and whose values are strings' },
-  )
+  .record(z.string().min(1).max(LIMITS.NAME_CHARACTERS).regex(CLEAN), metadataValue.transform(String), {
+    error: 'must be an object whose keys are 1 to 255 characters and whose values are strings',
+  })
   .refine((entries) => Object.keys(entries).length <= LIMITS.METADATA_ENTRIES, {
     error: `must have at most ${LIMITS.METADATA_ENTRIES} entries`,
   })
@@ -73,12 +62,12 @@ export function queryFlag(what: string) {
     .optional();
 }
 
-/** One of the words, else the allowed ones are named. */
+/** One of these words; the message names them all. */
 export function oneOf<const T extends readonly [string, ...string[]]>(words: T) {
   return z.enum(words, { error: expected(`one of ${words.join(', ')}`) });
 }
 
-/** How many entries a list may have. */
+/** The maximum length of a list. */
 export const limit = wholeNumber(`a whole number from 1 to ${LIMITS.LIST_MAX}`, 1, LIMITS.LIST_MAX);
 
 export function wholeNumber(what: string, minimum: number, maximum: number) {
@@ -93,14 +82,11 @@ export function wholeNumber(what: string, minimum: number, maximum: number) {
 const RFC3339 = /^\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+ -]\d{2}:\d{2})$/;
 const SINCE = 'a time: RFC 3339 like 2025-08-19T20:30:00Z, or milliseconds since 1970';
 
-/** A moment as wall clock ms. An unescaped `+` of a zone offset arrives as a space; it is taken as meant. */
+/** A time as wall clock ms. An unescaped `+` of a zone offset arrives as a space, which is accepted. */
 export const moment = z.string({ error: expected(SINCE) }).transform((text, context) => {
-  const ms = /^\d{10,15}$/.test(text)
-    ? Number(text)
-    : RFC3339.test(text)
-      ? Date.parse(normaliseTime(text))
-      : Number.NaN;
-  // The range of a JavaScript date; DATETIME columns end earlier but compare well.
+  const rfc3339 = RFC3339.test(text) ? Date.parse(normaliseTime(text)) : Number.NaN;
+  const ms = /^\d{10,15}$/.test(text) ? Number(text) : rfc3339;
+  // Up to the year 9999. DATETIME columns end earlier but still compare correctly.
   if (Number.isFinite(ms) && ms >= 0 && ms <= 253_402_300_799_999) return ms;
   context.addIssue({ code: 'custom', message: `must be ${SINCE}`, input: text });
   return z.NEVER;
@@ -111,7 +97,11 @@ function normaliseTime(text: string): string {
   return `${zoned.slice(0, 10)}T${zoned.slice(11)}`;
 }
 
-/** Reply side. */
+/** The schema of a reply, with its name in the OpenAPI document. */
+export function named<Shape extends z.ZodRawShape>(id: string, shape: Shape) {
+  return z.object(shape).meta({ id });
+}
+
 export const timestamp = z.iso
   .datetime({ precision: 3 })
   .meta({ description: 'RFC 3339, UTC, milliseconds' });

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { JOURNAL_STATES, OPERATION_STATUSES, OPERATION_TYPES } from '../../model/operation';
-import { jsonObject, limit, moment, oneOf, timestamp, uuid, wholeNumber } from './fields';
+import { jsonObject, limit, moment, named, oneOf, timestamp, uuid, wholeNumber } from './fields';
 
 export const operationParams = z.object({ id: uuid('an operation') });
 
@@ -14,7 +14,7 @@ export const operationsQuery = z.object({
   cursor: wholeNumber('the cursor of a Link header', 1, Number.MAX_SAFE_INTEGER).optional(),
 });
 
-export const operationReply = z.object({
+export const operationSchema = named('Operation', {
   id: z.string(),
   type: z.enum(OPERATION_TYPES),
   status: z.enum(OPERATION_STATUSES),
@@ -32,12 +32,12 @@ export const operationReply = z.object({
   updated_at: timestamp,
   completed_at: timestamp.optional(),
 });
-export type OperationReply = z.infer<typeof operationReply>;
+export type OperationReply = z.infer<typeof operationSchema>;
 
-export const operationListReply = z.array(operationReply);
+export const operationListSchema = z.array(operationSchema).meta({ id: 'OperationList' });
 
 /** `data:` of the events named `operation` and `appliance` of the event streams. */
-export const journalEntryReply = z.object({
+export const journalEntrySchema = named('JournalEntry', {
   id: z.int(),
   operation_id: z.string(),
   sequence: z.int(),
@@ -46,7 +46,7 @@ export const journalEntryReply = z.object({
   data: jsonObject,
   at: timestamp,
 });
-export type JournalEntryReply = z.infer<typeof journalEntryReply>;
+export type JournalEntryReply = z.infer<typeof journalEntrySchema>;
 
 export const eventsQuery = z.object({
   last_event_id: wholeNumber('the id of an event', 0, Number.MAX_SAFE_INTEGER).optional(),

@@ -1,9 +1,9 @@
 import { z } from 'zod';
 import { ERRORS } from '../../core/errors';
-import { jsonObject } from './fields';
+import { jsonObject, named } from './fields';
 
 /** Every error of the API: RFC 9457 members, and error, code, details as existing callers read them. */
-export const problemReply = z.object({
+export const problemSchema = named('Problem', {
   type: z.string(),
   title: z.string(),
   status: z.int(),
@@ -19,4 +19,4 @@ export const problemReply = z.object({
   fix: z.string().meta({ description: 'what the reader can do' }),
   request_id: z.string(),
 });
-export type ProblemReply = z.infer<typeof problemReply>;
+export type ProblemReply = z.infer<typeof problemSchema>;

@@ -1,20 +1,19 @@
 import { z } from 'zod';
 import { OPERATION_STATUSES, OPERATION_TYPES } from '../../model/operation';
 import { DRIFT_KINDS } from '../../sync/drift';
-import { jsonObject, queryFlag, timestamp } from './fields';
+import { jsonObject, named, queryFlag, timestamp } from './fields';
 
-/** GET /health: the contract of existing callers, who only look at the status. */
-export const aliveReply = z.object({
+/** GET /health. Existing callers look at the status only. */
+export const aliveSchema = named('Alive', {
   status: z.literal('healthy'),
   timestamp,
   service: z.literal('volume-management-daemon'),
   version: z.string(),
 });
-export type AliveReply = z.infer<typeof aliveReply>;
 
-export const phaseReply = z.object({ status: z.string(), timestamp });
+export const phaseSchema = named('Phase', { status: z.string(), timestamp });
 
-export const driftReply = z.object({
+export const driftSchema = named('Drift', {
   kind: z.enum(DRIFT_KINDS),
   volume_id: z.string().nullable(),
   vm_id: z.string().nullable(),
@@ -23,12 +22,12 @@ export const driftReply = z.object({
   remedy: z.string(),
   action: z.enum(['repaired', 'planned', 'reported', 'failed']),
 });
-export type DriftReply = z.infer<typeof driftReply>;
+export type DriftReply = z.infer<typeof driftSchema>;
 
 const componentStatus = z.enum(['healthy', 'degraded', 'unhealthy', 'unknown', 'disabled']);
 const component = z.object({ status: componentStatus, message: z.string(), details: jsonObject.optional() });
 
-export const healthReply = z.object({
+export const healthSchema = named('Health', {
   status: z.enum(['healthy', 'degraded', 'unhealthy']),
   timestamp,
   cloudstack_health: componentStatus,
@@ -67,12 +66,12 @@ export const healthReply = z.object({
         next_attempt_at: timestamp.nullable(),
       }),
     ),
-    drifts: z.array(driftReply),
+    drifts: z.array(driftSchema),
   }),
 });
-export type HealthReply = z.infer<typeof healthReply>;
+export type HealthReply = z.infer<typeof healthSchema>;
 
-export const metricsReply = z.object({
+export const metricsSchema = named('Metrics', {
   timestamp,
   total_operations: z.int(),
   pending_operations: z.int(),
@@ -89,11 +88,10 @@ export const metricsReply = z.object({
     epoch: z.int().nullable(),
   }),
 });
-export type MetricsReply = z.infer<typeof metricsReply>;
 
 export const syncQuery = z.object({ dry_run: queryFlag('report without repairing') });
 
-export const syncReply = z.object({
+export const syncSchema = named('SyncResult', {
   message: z.string(),
   timestamp,
   report: z.object({
@@ -106,13 +104,13 @@ export const syncReply = z.object({
       .array(z.string())
       .meta({ description: 'views that could not be read; their drifts are not judged' }),
     skipped_volumes: z.int().meta({ description: 'left alone because an operation is in flight' }),
-    drifts: z.array(driftReply),
+    drifts: z.array(driftSchema),
   }),
 });
-export type SyncReply = z.infer<typeof syncReply>;
+export type SyncReply = z.infer<typeof syncSchema>;
 
 /** `data:` of the events named `device`. */
-export const deviceEventReply = z.object({
+export const deviceEventSchema = named('DeviceEvent', {
   sequence: z.int(),
   type: z.enum(['added', 'removed', 'changed']),
   name: z.string(),
@@ -123,4 +121,4 @@ export const deviceEventReply = z.object({
   controller: z.string().nullable(),
   at: timestamp,
 });
-export type DeviceEventReply = z.infer<typeof deviceEventReply>;
+export type DeviceEventReply = z.infer<typeof deviceEventSchema>;

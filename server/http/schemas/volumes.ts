@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { LIMITS } from '../../core/limits';
 import { OPERATION_STATUSES, OPERATION_TYPES } from '../../model/operation';
-import { exportReply } from './exports';
-import { bytes, cleanText, expected, flag, metadata, timestamp, uuid } from './fields';
+import { exportSchema } from './exports';
+import { bytes, cleanText, expected, flag, metadata, named, timestamp, uuid } from './fields';
 
 export const volumeParams = z.object({ id: uuid('a volume') });
 export const vmParams = z.object({ id: uuid('a VM') });
@@ -36,7 +36,7 @@ export const cleanupBody = z.object({
   force_clean: flag('stop the test VM when it runs').nullish(),
 });
 
-export const mappingReply = z.object({
+export const mappingSchema = named('Mapping', {
   id: z.string(),
   vm_context_id: z.null(),
   volume_id: z.string(),
@@ -61,10 +61,10 @@ export const mappingReply = z.object({
   created_at: timestamp,
   updated_at: timestamp,
 });
-export type MappingReply = z.infer<typeof mappingReply>;
-export const mappingListReply = z.array(mappingReply);
+export type MappingReply = z.infer<typeof mappingSchema>;
+export const mappingListSchema = z.array(mappingSchema).meta({ id: 'MappingList' });
 
-export const vmVolumeReply = z.object({
+export const vmVolumeSchema = named('VmVolume', {
   volume_id: z.string(),
   vm_id: z.string(),
   device_path: z.string(),
@@ -73,10 +73,9 @@ export const vmVolumeReply = z.object({
   attached_at: timestamp,
   cloudstack_data: z.null(),
 });
-export type VmVolumeReply = z.infer<typeof vmVolumeReply>;
-export const vmVolumeListReply = z.array(vmVolumeReply);
+export const vmVolumeListSchema = z.array(vmVolumeSchema).meta({ id: 'VmVolumeList' });
 
-export const volumeReply = z.object({
+export const volumeSchema = named('Volume', {
   volume_id: z.string(),
   vm_id: z.string().nullable(),
   device_path: z.string().nullable(),
@@ -98,14 +97,14 @@ export const volumeReply = z.object({
   last_operation: z
     .object({ id: z.string(), type: z.enum(OPERATION_TYPES), status: z.enum(OPERATION_STATUSES) })
     .nullable(),
-  export: exportReply.nullable(),
+  export: exportSchema.nullable(),
 });
-export type VolumeReply = z.infer<typeof volumeReply>;
+export type VolumeReply = z.infer<typeof volumeSchema>;
 
 const DEVICE = expected('a device name or path such as vdb, dev%2Fvdb or /dev/vdb');
 const DEVICE_PATH = /^\/?(?:[A-Za-z0-9._-]+\/)*[A-Za-z0-9._-]+$/;
 
-/** A name or path below /dev; nothing that could climb out of it. */
+/** A name or path below /dev, without `.` and `..`. */
 export const deviceParams = z.object({
   path: z
     .string({ error: DEVICE })

@@ -3,9 +3,10 @@ import type { ServerResponse } from 'node:http';
 import type { H3Event } from 'h3';
 import { DaemonError } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
+import { EVENT_STREAM } from '../endpoints/endpoint';
 
-export interface StreamEvent {
-  /** Journal id, what Last-Event-ID refers to; absent for events that are not replayed. */
+interface StreamEvent {
+  /** Journal id, which Last-Event-ID refers to; absent for events that are not replayed. */
   readonly id?: number;
   readonly name: string;
   readonly data: unknown;
@@ -13,22 +14,26 @@ export interface StreamEvent {
 
 let open = 0;
 
+/** For tests: how many streams are open. */
+export function openStreams(): number {
+  return open;
+}
+
 /**
- * One server-sent event stream. It writes to the response itself, because h3's own stream has no bound: a reader who does not
- * keep up is cut off after STREAM_BUFFER_BYTES, and comes back with Last-Event-ID.
+ * One stream of server-sent events. It writes to the response directly because h3's own stream has no bound:
+ * a client that does not read is disconnected after STREAM_BUFFER_BYTES, and reconnects with Last-Event-ID.
  */
 export class EventStream {
   private readonly response: ServerResponse;
   private readonly heartbeat: NodeJS.Timeout;
-  private readonly waiters = new Set<() => void>();
-  private over = false;
-  private bell = false;
+  private ended = false;
+  private notified = false;
+  private wake = (): void => {};
 
-  /** RATE_LIMITED when too many streams are open, STOPPING when the daemon is going down. */
+  /** Throws RATE_LIMITED when too many streams are open, STOPPING when the daemon is stopping. */
   constructor(
     event: H3Event,
     private readonly stopping: AbortSignal,
-    heartbeatMs: number = LIMITS.STREAM_HEARTBEAT_MS,
   ) {
     if (stopping.aborted)
       throw new DaemonError('STOPPING', 'The daemon is stopping', { retryAfterSeconds: 5 });
@@ -40,56 +45,65 @@ export class EventStream {
     open += 1;
     this.response = event.node.res;
     this.response.statusCode = 200;
-    this.response.setHeader('Content-Type', 'text/event-stream');
+    this.response.setHeader('Content-Type', EVENT_STREAM);
     this.response.setHeader('Cache-Control', 'no-store');
     this.response.setHeader('X-Accel-Buffering', 'no');
     this.response.once('close', this.close);
-    // Every open stream listens, which is not the leak Node would warn of.
+    this.response.on('drain', this.notify);
+    // Every open stream listens to this signal, which is not the leak that Node would warn of.
     setMaxListeners(LIMITS.STREAMS + 16, stopping);
     stopping.addEventListener('abort', this.close, { once: true });
-    this.heartbeat = setInterval(() => this.write(': heartbeat\n\n'), heartbeatMs);
+    this.heartbeat = setInterval(() => this.write(': heartbeat\n\n'), LIMITS.STREAM_HEARTBEAT_MS);
     this.heartbeat.unref();
     this.response.flushHeaders();
     this.write('retry: 1000\n\n');
   }
 
   get closed(): boolean {
-    return this.over;
+    return this.ended;
   }
 
   send({ id, name, data }: StreamEvent): void {
     this.write(`${id === undefined ? '' : `id: ${id}\n`}event: ${name}\ndata: ${JSON.stringify(data)}\n\n`);
   }
 
-  /** Wakes `wait`; a ring before the wait is not lost. */
-  readonly ring = (): void => {
-    this.bell = true;
-    for (const wake of this.waiters) wake();
+  /** Ends the current `wait`, or the next one if there is none. */
+  readonly notify = (): void => {
+    this.notified = true;
+    this.wake();
   };
 
-  /** Resolves at the next ring, after `ms`, or when the stream has ended. */
-  async wait(ms: number): Promise<void> {
-    if (!this.bell && !this.over) await this.sleep(ms);
-    this.bell = false;
+  /** Resolves when notified, after the timeout, or when the stream has ended. One caller at a time. */
+  async wait(timeoutMs: number): Promise<void> {
+    if (!this.notified && !this.ended) {
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, timeoutMs);
+        this.wake = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
+    }
+    this.notified = false;
   }
 
-  /** Resolves when the reader has taken what was written (or is gone): long replays go at the reader's pace. */
+  /** Resolves when the client has read what was written: replays run at its speed. */
   async drained(): Promise<void> {
-    while (!this.over && this.response.writableNeedDrain) await this.sleep(LIMITS.STREAM_TICK_MS, 'drain');
+    while (!this.ended && this.response.writableNeedDrain) await this.wait(LIMITS.STREAM_TICK_MS);
   }
 
   readonly close = (): void => {
-    if (this.over) return;
-    this.over = true;
+    if (this.ended) return;
+    this.ended = true;
     open -= 1;
     clearInterval(this.heartbeat);
     this.stopping.removeEventListener('abort', this.close);
     if (!this.response.writableEnded) this.response.end();
-    this.ring();
+    this.notify();
   };
 
   private write(text: string): void {
-    if (this.over) return;
+    if (this.ended) return;
     if (this.response.writableLength > LIMITS.STREAM_BUFFER_BYTES) {
       this.response.destroy();
       this.close();
@@ -97,22 +111,4 @@ export class EventStream {
     }
     this.response.write(text);
   }
-
-  private sleep(ms: number, event?: 'drain'): Promise<void> {
-    return new Promise((resolve) => {
-      const wake = () => {
-        clearTimeout(timer);
-        this.waiters.delete(wake);
-        if (event) this.response.off(event, wake);
-        resolve();
-      };
-      const timer = setTimeout(wake, ms);
-      this.waiters.add(wake);
-      if (event) this.response.once(event, wake);
-    });
-  }
-}
-
-export function openStreams(): number {
-  return open;
 }

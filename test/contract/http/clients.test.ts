@@ -1,22 +1,14 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { APPLIANCE, OTHER_VM, VOLUME } from '~/test/support/canned';
-import { FakeDaemon } from '~/test/support/fake-daemon';
-import { HttpApp } from '~/test/support/http-app';
-
-vi.mock('nitropack/runtime', async () => (await import('~/test/support/nitro-runtime')).nitroRuntime);
+import { useHttpApp } from '~/test/support/use-http-app';
 
 /**
- * The callers that exist, as strict as they are: a Go client that decodes into typed structs (dates RFC 3339, whole numbers,
- * metadata string to string), shell scripts with curl -d and jq, and a classifier that looks for phrases in error texts.
+ * The existing callers, as strict as they are: a Go client that decodes into typed structs (dates RFC 3339,
+ * whole numbers, metadata string to string), shell scripts with curl -d and jq, and a classifier that
+ * searches error messages for phrases.
  */
-let daemon: FakeDaemon;
-let app: HttpApp;
-beforeEach(async () => {
-  daemon = new FakeDaemon();
-  app = await HttpApp.start(daemon);
-});
-afterEach(() => app.close());
+const app = useHttpApp();
 
 const V = `/api/v1/volumes/${VOLUME}`;
 const goTime = z.string().regex(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$/);
@@ -63,7 +55,7 @@ const goError = z.object({
 });
 
 describe('the Go client', () => {
-  it('gets 201 and an operation for every change, DELETE included, and can poll it to its end', async () => {
+  it('gets 201 and an operation for every change, also for DELETE, and can poll it', async () => {
     const attach = await app.post(`${V}/attach`, { vm_id: APPLIANCE });
     const answers = [
       attach,
@@ -77,7 +69,7 @@ describe('the Go client', () => {
       goOperation.parse(json);
     }
     const { id } = goOperation.parse(attach.json);
-    daemon.move(id, {
+    app.daemon.move(id, {
       status: 'completed',
       response: { volume_id: VOLUME, device_path: '/dev/vdb', message: 'ok' },
       completedAt: 1,
@@ -154,7 +146,7 @@ describe('scripts with curl and jq', () => {
     },
   );
 
-  it('ask the health with curl -f and get the keys that jq picks', async () => {
+  it('read the health with curl -f and find the keys that jq selects', async () => {
     expect((await app.get('/health')).json).toMatchObject({
       status: 'healthy',
       service: 'volume-management-daemon',
@@ -164,7 +156,7 @@ describe('scripts with curl and jq', () => {
     });
   });
 
-  it('may ask with HEAD, and get no body', async () => {
+  it('may use HEAD, and get no body', async () => {
     for (const path of ['/health', '/api/v1/health', '/api/v1/operations']) {
       const answer = await app.send('HEAD', path);
       expect([answer.status, answer.text]).toEqual([200, '']);
@@ -172,7 +164,7 @@ describe('scripts with curl and jq', () => {
     expect((await app.send('HEAD', '/nope')).status).toBe(404);
   });
 
-  it('may forget the last slash or add one', async () => {
+  it('may add a final slash', async () => {
     expect((await app.get('/api/v1/operations/')).status).toBe(200);
   });
 });

@@ -1,29 +1,20 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { DaemonError } from '~/server/core/errors';
 import { NOBODY, VOLUME } from '~/test/support/canned';
-import { FakeDaemon } from '~/test/support/fake-daemon';
-import { HttpApp } from '~/test/support/http-app';
+import { useHttpApp } from '~/test/support/use-http-app';
 
-vi.mock('nitropack/runtime', async () => (await import('~/test/support/nitro-runtime')).nitroRuntime);
-
-/** The questions behind `volumectl check` and `volumectl device`. HttpApp checks every answer against the document. */
-let daemon: FakeDaemon;
-let app: HttpApp;
-beforeEach(async () => {
-  daemon = new FakeDaemon();
-  app = await HttpApp.start(daemon);
-});
-afterEach(() => app.close());
+/** The endpoints behind `volumectl check` and `volumectl device`. */
+const app = useHttpApp();
 
 describe('the diagnostics over HTTP', () => {
-  it('the disks of the guest say whose they are, and which one is the system', async () => {
+  it('the disks of the guest have their volume, and the root disk is marked', async () => {
     const { json } = await app.get('/api/v1/admin/devices?scan=true');
     expect(json).toMatchObject({ scanned: true });
     expect(json).toHaveProperty('devices.0.device_path');
     expect((await app.get('/api/v1/admin/devices?scan=maybe')).status).toBe(400);
   });
 
-  it('an explanation names every disk with its verdict', async () => {
+  it('an explanation has every disk with its verdict', async () => {
     expect((await app.get(`/api/v1/admin/correlation/${VOLUME}`)).json).toMatchObject({
       answer: 'found',
       device_path: '/dev/vdb',
@@ -33,7 +24,7 @@ describe('the diagnostics over HTTP', () => {
     expect((await app.get('/api/v1/admin/correlation/vdb')).status).toBe(400);
   });
 
-  it('the checks answer 200 with what is wrong inside', async () => {
+  it('the checks are a 200 that lists the problems', async () => {
     expect((await app.get('/api/v1/admin/cloudstack')).json).toMatchObject({
       ok: false,
       clock_skew_ms: -120,
@@ -42,13 +33,13 @@ describe('the diagnostics over HTTP', () => {
     expect((await app.get('/api/v1/admin/database')).json).toMatchObject({ ok: true, owner: { epoch: 3 } });
   });
 
-  it('zones and offerings are bare arrays; what cannot be asked is a 503', async () => {
+  it('zones and offerings are bare arrays, and a 503 when CloudStack is unavailable', async () => {
     expect((await app.get('/api/v1/admin/zones')).json).toMatchObject([{ name: 'zone-1', configured: true }]);
     expect((await app.get('/api/v1/admin/offerings')).json).toMatchObject([
       { customized: true, size_gib: null },
       { customized: false, size_gib: 5 },
     ]);
-    daemon.failure = new DaemonError('CLOUDSTACK_UNAVAILABLE', 'away');
+    app.daemon.failure = new DaemonError('CLOUDSTACK_UNAVAILABLE', 'away');
     expect((await app.get('/api/v1/admin/zones')).status).toBe(503);
   });
 });

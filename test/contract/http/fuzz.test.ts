@@ -4,30 +4,30 @@ import { connect } from 'node:net';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { endpoints } from '~/server/http/endpoints/registry';
 import { openApiDocument } from '~/server/http/openapi';
-import { type Answer, checkPromise, collect, endpointOf } from '~/test/support/http-app';
+import { type Answer, checkDeclared, collect, endpointOf } from '~/test/support/http-app';
 import { Walk } from '../../integration/daemon/walk';
-import { Chance } from './fuzz/chance';
-import { sendMalformed } from './fuzz/malformed';
-import { type FuzzRequest, type Known, RequestMaker } from './fuzz/requests';
+import { type FuzzRequest, type Known, RequestMaker } from './fuzz/request-maker';
+import { SeededRandom } from './fuzz/seeded-random';
+import { sendMalformed } from './fuzz/send-malformed';
 
 /**
- * Generated requests against the built daemon on a real database: valid, almost valid, hostile, and what is not HTTP at all.
- * `npm run fuzz` sends 50,000; FUZZ_REQUESTS and FUZZ_SEED set the number and repeat a finding.
+ * Generated requests to the built daemon on a real database: valid, almost valid, hostile, and not HTTP at
+ * all. `npm run fuzz` sends 50,000; FUZZ_REQUESTS sets the number, FUZZ_SEED repeats a finding.
  */
 const REQUESTS = Number(process.env.FUZZ_REQUESTS ?? 5_000);
 const SEED = Number(process.env.FUZZ_SEED ?? 20_250_819);
-const AT_ONCE = 24;
-/** MiB resident under this load. */
-const MEMORY_MAX = 400;
-const LONG_RUN = 20_000;
+const CONNECTIONS = 24;
+/** Resident memory under this load. */
+const MEMORY_MAX_MIB = 400;
+const LONG_RUN_REQUESTS = 20_000;
 const FINDINGS_SHOWN = 25;
-/** One in so many is written to a raw socket. */
+/** Every twelfth is malformed, written to a raw socket. */
 const MALFORMED_EVERY = 12;
 
 let walk: Walk;
 let known: Known;
 let slow: Promise<string>[] = [];
-const agent = new Agent({ keepAlive: true, maxSockets: AT_ONCE });
+const agent = new Agent({ keepAlive: true, maxSockets: CONNECTIONS });
 
 beforeAll(async () => {
   walk = await Walk.begin({ env: { NBD_BACKEND: 'none', LOG_LEVEL: 'error' } });
@@ -54,13 +54,13 @@ const document = JSON.parse(JSON.stringify(openApiDocument('fuzz'))) as {
   paths: Record<string, Record<string, { responses: Record<string, unknown> }>>;
 };
 
-/** Requests that never come to their end: headers, and a body. */
+/** Requests that never end: in their headers, and in their body. */
 const SLOW = [
   'GET /health HTTP/1.1\r\nHost: localhost\r\nX: ',
   'POST /api/v1/volumes HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{',
 ];
 
-/** What the server says until it closes the connection. */
+/** All that the server sends until it closes the connection. */
 function sendAndListen(text: string): Promise<string> {
   return new Promise((resolve) => {
     let heard = '';
@@ -73,7 +73,7 @@ function sendAndListen(text: string): Promise<string> {
   });
 }
 
-/** Sends it and reads the answer; of an event stream only the beginning. */
+/** Sends a request and reads the response; of an event stream only the headers. */
 function exchange(asked: FuzzRequest): Promise<Answer> {
   const { method, path, headers, body } = asked;
   return new Promise((resolve, reject) => {
@@ -90,7 +90,7 @@ function exchange(asked: FuzzRequest): Promise<Answer> {
         resolve({ status: response.statusCode ?? 0, headers: response.headers, text: '', json: undefined });
       },
     );
-    // The server may close an idle connection just as it is taken for the next request: then nothing was wrong with that one.
+    // The server may close an idle connection just as it is reused: then the request is sent again.
     sending.on('error', (error: NodeJS.ErrnoException) => {
       if (sending.reusedSocket && error.code === 'ECONNRESET') exchange(asked).then(resolve, reject);
       else reject(error);
@@ -99,14 +99,14 @@ function exchange(asked: FuzzRequest): Promise<Answer> {
   });
 }
 
-/** Everything an answer owes, whatever was asked. */
+/** Checks what every response must have. */
 function check(sent: FuzzRequest, answer: Answer, secrets: readonly string[]): void {
   const { method, path } = sent;
   const { status, headers, text } = answer;
   expect(status < 500 || status === 503, `${status}`).toBe(true);
-  checkPromise(method, path, answer);
+  checkDeclared(method, path, answer);
   const found = endpointOf(method === 'HEAD' ? 'GET' : method, path);
-  // A stream has no end, so nobody can be told its head.
+  // Event streams have no HEAD.
   const endpoint = method === 'HEAD' && found?.reply.contentType === 'text/event-stream' ? undefined : found;
   const promised = endpoint && document.paths[endpoint.path]?.[endpoint.method.toLowerCase()]?.responses;
   if (promised) expect(Object.keys(promised), 'documented statuses').toContain(String(status));
@@ -124,13 +124,13 @@ function memory(): number {
   return Math.round(Number(kib) / 1024);
 }
 
-it(`${REQUESTS} requests: no 5xx but 503, every answer as documented, alive, memory flat`, {
+it(`${REQUESTS} requests: no 5xx but 503, responses as documented, daemon healthy, memory bounded`, {
   timeout: 1_800_000,
 }, async () => {
-  const chance = new Chance(SEED);
+  const random = new SeededRandom(SEED);
   const [first, ...others] = endpoints();
   if (!first) throw new Error('there are no endpoints');
-  const maker = new RequestMaker(chance, known, [first, ...others]);
+  const maker = new RequestMaker(random, known, [first, ...others]);
   const { apiKey, secretKey } = walk.lab.cloud;
   const secrets = [apiKey, secretKey, 'oma_password'];
   const byStatus = new Map<number, number>();
@@ -142,7 +142,7 @@ it(`${REQUESTS} requests: no 5xx but 503, every answer as documented, alive, mem
   const one = async () => {
     if (sent % MALFORMED_EVERY === 0) {
       malformed += 1;
-      const { sent: text, statuses } = await sendMalformed(walk.daemon.port, chance);
+      const { sent: text, statuses } = await sendMalformed(walk.daemon.port, random);
       if (statuses.length === 0) silent += 1;
       for (const status of statuses) {
         count(status);
@@ -170,7 +170,7 @@ it(`${REQUESTS} requests: no 5xx but 503, every answer as documented, alive, mem
     }
   };
   const begun = performance.now();
-  await Promise.all(Array.from({ length: AT_ONCE }, worker));
+  await Promise.all(Array.from({ length: CONNECTIONS }, worker));
   const seconds = ((performance.now() - begun) / 1000).toFixed(1);
 
   const answers = [...byStatus].sort(([a], [b]) => a - b).map(([status, times]) => `${status}: ${times}`);
@@ -180,9 +180,9 @@ it(`${REQUESTS} requests: no 5xx but 503, every answer as documented, alive, mem
   expect(findings).toEqual([]);
   expect((await walk.api.get<{ status: string }>('/health')).status).toBe('healthy');
   expect(walk.daemon.log()).not.toContain('programming error');
-  // A heap grows until its collector has found its size; whether it goes on growing only a long run can tell.
-  expect(Math.max(...samples), `MiB: ${samples.join(' ')}`).toBeLessThan(MEMORY_MAX);
-  if (REQUESTS >= LONG_RUN) {
+  // The heap grows until the collector has found its size; only a long run shows whether it keeps growing.
+  expect(Math.max(...samples), `MiB: ${samples.join(' ')}`).toBeLessThan(MEMORY_MAX_MIB);
+  if (REQUESTS >= LONG_RUN_REQUESTS) {
     const middleOf = (seven: readonly number[]) => [...seven].sort((x, y) => x - y)[3] ?? 0;
     expect(middleOf(samples.slice(-7)), `MiB: ${samples.join(' ')}`).toBeLessThan(
       middleOf(samples.slice(6, 13)) * 1.25,
@@ -191,7 +191,7 @@ it(`${REQUESTS} requests: no 5xx but 503, every answer as documented, alive, mem
   expect(await walk.create('after the storm')).toMatch(/^[0-9a-f-]{36}$/);
 });
 
-it('clients that never finish their request have been cut off by then, or soon are', {
+it('clients that never finish their request are disconnected with 408', {
   timeout: 120_000,
 }, async () => {
   for (const answer of await Promise.all(slow)) expect(answer).toMatch(/^HTTP\/1\.1 408 /);

@@ -1,21 +1,12 @@
 import { request } from 'node:http';
 import { connect } from 'node:net';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { LIMITS } from '~/server/core/limits';
 import { endpoints } from '~/server/http/endpoints/registry';
 import { VOLUME } from '~/test/support/canned';
-import { FakeDaemon } from '~/test/support/fake-daemon';
-import { HttpApp } from '~/test/support/http-app';
+import { useHttpApp } from '~/test/support/use-http-app';
 
-vi.mock('nitropack/runtime', async () => (await import('~/test/support/nitro-runtime')).nitroRuntime);
-
-let daemon: FakeDaemon;
-let app: HttpApp;
-beforeEach(async () => {
-  daemon = new FakeDaemon();
-  app = await HttpApp.start(daemon);
-});
-afterEach(() => app.close());
+const app = useHttpApp();
 
 const V = `/api/v1/volumes/${VOLUME}`;
 const fieldsOf = (json: unknown) =>
@@ -36,7 +27,7 @@ describe('bodies', () => {
     expect(fieldsOf((await app.post(`${V}/attach`, body)).json)).toEqual(['']);
   });
 
-  it('bytes that are not UTF-8 are refused', async () => {
+  it('that are not UTF-8 are refused', async () => {
     const answer = await app.post(
       `${V}/attach`,
       Buffer.from([0x7b, 0xff, 0xfe, 0x7d]).toString('latin1'),
@@ -54,7 +45,7 @@ describe('bodies', () => {
     expect([answer.status, answer.json]).toMatchObject([415, { code: 'UNSUPPORTED_MEDIA_TYPE' }]);
   });
 
-  it('too large is a 413, whether the length was declared or not', async () => {
+  it('that are too large are a 413, with and without a declared length', async () => {
     const body = ' '.repeat(LIMITS.BODY_BYTES + 1);
     expect((await app.post(`${V}/detach`, body)).json).toMatchObject({ code: 'BODY_TOO_LARGE' });
     const chunked = await new Promise<number>((resolve, reject) => {
@@ -73,21 +64,21 @@ describe('bodies', () => {
     expect((await app.post(`${V}/detach`, ' '.repeat(LIMITS.BODY_BYTES))).status).toBe(201);
   });
 
-  it('that never end do not hold the daemon: the next request is served', async () => {
+  it('that never end do not block the daemon: the next request is served', async () => {
     const socket = connect(app.port, '127.0.0.1');
     socket.write(`POST ${V}/detach HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{`);
     await new Promise((resolve) => socket.once('connect', resolve));
     expect((await app.get('/health')).status).toBe(200);
     socket.destroy();
-    expect(daemon.requests).toEqual([]);
+    expect(app.daemon.requests).toEqual([]);
   });
 
-  it('deeply nested do no harm', async () => {
+  it('that are deeply nested are refused', async () => {
     const deep = `{"a":${'['.repeat(30_000)}${']'.repeat(30_000)}}`;
     expect((await app.post('/api/v1/volumes', deep)).status).toBe(400);
   });
 
-  it('with huge numbers are refused by name', async () => {
+  it('with numbers out of range are refused, naming the field', async () => {
     for (const size of ['1e400', '9007199254740993', '-0.1', '1e-7']) {
       expect(fieldsOf((await app.post('/api/v1/volumes', `{"size":${size}}`)).json)).toContain('size');
     }
@@ -95,7 +86,7 @@ describe('bodies', () => {
 });
 
 describe('queries', () => {
-  it('a field given twice is refused where it is known, and ignored like any other where it is not', async () => {
+  it('a field given twice is refused where it is known, and ignored where it is not', async () => {
     expect(fieldsOf((await app.get('/api/v1/operations?limit=1&limit=2')).json)).toEqual(['limit']);
     expect((await app.get('/api/v1/operations?x=1&x=2')).status).toBe(200);
     expect((await app.get('/livez?limit=1&limit=2')).status).toBe(200);
@@ -142,11 +133,11 @@ describe('paths', () => {
     '//health',
     '/api/v1/devices/vdb',
     '/api/v1/devices/volume',
-  ])('%s is nothing', async (path) => {
+  ])('%s does not exist', async (path) => {
     expect((await app.get(path)).json).toMatchObject({ code: 'NOT_FOUND' });
   });
 
-  it('every endpoint refuses every other method and says which it has', async () => {
+  it('every endpoint refuses other methods and lists its own', async () => {
     for (const { path } of endpoints()) {
       const real = path.replace(/\{(id|volume_id)\}/, VOLUME).replace('{path}', 'vdb');
       for (const method of ['PUT', 'PATCH', 'OPTIONS']) {

@@ -1,22 +1,13 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { DaemonError } from '~/server/core/errors';
 import { APPLIANCE, OTHER_VM, REMOTE_VOLUME, VOLUME } from '~/test/support/canned';
-import { FakeDaemon } from '~/test/support/fake-daemon';
-import { HttpApp } from '~/test/support/http-app';
-
-vi.mock('nitropack/runtime', async () => (await import('~/test/support/nitro-runtime')).nitroRuntime);
+import { useHttpApp } from '~/test/support/use-http-app';
 
 /**
- * The specification's "Volume Operations" and "Operation Tracking", and what goes beyond them: waiting, paging, cancelling. Every answer is also checked against the schema the OpenAPI
- * document shows (HttpApp.send does that).
+ * "Volume Operations" and "Operation Tracking" of the specification, and what goes beyond them: waiting,
+ * paging, cancelling. HttpApp.send also checks every response against the schema in the OpenAPI document.
  */
-let daemon: FakeDaemon;
-let app: HttpApp;
-beforeEach(async () => {
-  daemon = new FakeDaemon();
-  app = await HttpApp.start(daemon);
-});
-afterEach(() => app.close());
+const app = useHttpApp();
 
 const V = `/api/v1/volumes/${VOLUME}`;
 const CREATE = {
@@ -50,13 +41,13 @@ describe('requests for operations', () => {
       { volume_id: VOLUME, test_vm_id: OTHER_VM, oma_vm_id: APPLIANCE, delete_vm: true, force_clean: false },
     ],
   ])(
-    '%s %s is accepted with 201, the operation and its address',
+    '%s %s is accepted with 201, the operation and its Location',
     async (method, path, body, type, request) => {
       const answer = await app.send(method, path, body === undefined ? {} : { body });
       expect(answer.status).toBe(201);
       expect(answer.json).toMatchObject({ type, status: 'pending', request });
-      expect(daemon.requests).toEqual([{ type, request, idempotencyKey: null }]);
-      const { id } = daemon.stored[0] ?? { id: '' };
+      expect(app.daemon.requests).toEqual([{ type, request, idempotencyKey: null }]);
+      const { id } = app.daemon.stored[0] ?? { id: '' };
       expect(answer.headers.location).toBe(`/api/v1/operations/${id}`);
       expect((await app.get(answer.headers.location ?? '')).json).toEqual(answer.json);
     },
@@ -66,25 +57,25 @@ describe('requests for operations', () => {
     expect((await app.post('/api/v1/volumes', CREATE)).json).toMatchObject({ volume_id: '' });
   });
 
-  it('ids are lower-cased on the way in, so that one volume has one name', async () => {
+  it('ids are lower-cased, so that one volume has one id', async () => {
     await app.post(`/api/v1/volumes/${VOLUME.toUpperCase()}/attach`, { vm_id: APPLIANCE.toUpperCase() });
-    expect(daemon.requests[0]?.request).toEqual({ volume_id: VOLUME, vm_id: APPLIANCE });
+    expect(app.daemon.requests[0]?.request).toEqual({ volume_id: VOLUME, vm_id: APPLIANCE });
   });
 
-  it('the Idempotency-Key reaches the engine, and a bad one is refused with the other mistakes', async () => {
+  it('the Idempotency-Key reaches the engine; an invalid one is reported with other fields', async () => {
     await app.post(`${V}/detach`, undefined, { 'idempotency-key': 'job-7 disk-1' });
-    expect(daemon.requests[0]?.idempotencyKey).toBe('job-7 disk-1');
+    expect(app.daemon.requests[0]?.idempotencyKey).toBe('job-7 disk-1');
     for (const key of ['', 'a'.repeat(129), 'ü']) {
       const answer = await app.post(`${V}/attach`, { vm_id: 'x' }, { 'idempotency-key': key });
       expect(answer.json).toMatchObject({
         details: { fields: [{ field: 'Idempotency-Key' }, { field: 'vm_id' }] },
       });
     }
-    expect(daemon.requests).toHaveLength(1);
+    expect(app.daemon.requests).toHaveLength(1);
   });
 
-  it('in standby are refused with 503 and the owner, while reads go on', async () => {
-    daemon.phase = 'standby';
+  it('are refused with 503 in standby, while reads are answered', async () => {
+    app.daemon.phase = 'standby';
     expect((await app.post(`${V}/detach`)).json).toMatchObject({ code: 'STANDBY' });
     expect((await app.get('/api/v1/operations')).status).toBe(200);
   });
@@ -97,22 +88,19 @@ describe('waiting', () => {
     ['?wait=20000ms', {}],
     ['?wait=999s', {}],
     ['', { prefer: 'respond-async, wait=25' }],
-  ])(
-    'an operation is answered the moment it ends (%s %j)',
-    async (query, headers: Record<string, string>) => {
-      const { id } = await daemon.operations.request('detach', { volume_id: VOLUME });
-      const waiting = app.get(`/api/v1/operations/${id}${query}`, headers);
-      setImmediate(() =>
-        daemon.move(id, { status: 'completed', response: { volume_id: VOLUME }, completedAt: 1 }),
-      );
-      expect((await waiting).json).toMatchObject({ status: 'completed', response: { volume_id: VOLUME } });
-    },
-  );
+  ])('is answered as soon as the operation ends (%s %j)', async (query, headers: Record<string, string>) => {
+    const { id } = await app.daemon.operations.request('detach', { volume_id: VOLUME });
+    const waiting = app.get(`/api/v1/operations/${id}${query}`, headers);
+    setImmediate(() =>
+      app.daemon.move(id, { status: 'completed', response: { volume_id: VOLUME }, completedAt: 1 }),
+    );
+    expect((await waiting).json).toMatchObject({ status: 'completed', response: { volume_id: VOLUME } });
+  });
 
-  it('a request may wait as well and is still a 201', async () => {
+  it('also works when an operation is requested, which is still a 201', async () => {
     const waiting = app.post(`${V}/detach?wait=25s`);
-    await vi.waitFor(() => expect(daemon.stored).toHaveLength(1));
-    daemon.move(daemon.stored[0]?.id ?? '', {
+    await vi.waitFor(() => expect(app.daemon.stored).toHaveLength(1));
+    app.daemon.move(app.daemon.stored[0]?.id ?? '', {
       status: 'failed',
       error: 'Volume is already attached',
       errorCode: 'DEVICE_IN_USE',
@@ -125,27 +113,27 @@ describe('waiting', () => {
     expect(answer.headers['preference-applied']).toBe('wait=25');
   });
 
-  it('that outlasts the patience answers with the operation as it is', async () => {
+  it('answers with the current operation when the time is over', async () => {
     expect((await app.post(`${V}/detach?wait=20ms`)).json).toMatchObject({ status: 'pending' });
   });
 
   it('ends when the daemon stops', async () => {
     const waiting = app.post(`${V}/detach?wait=25s`);
-    await vi.waitFor(() => expect(daemon.stored).toHaveLength(1));
-    daemon.stop();
+    await vi.waitFor(() => expect(app.daemon.stored).toHaveLength(1));
+    app.daemon.stop();
     expect((await waiting).status).toBe(201);
   });
 
-  it('never turns an accepted request into an error, even when the database goes away meanwhile', async () => {
+  it('never turns an accepted request into an error, even if the database fails meanwhile', async () => {
     const waiting = app.post(`${V}/detach?wait=25s`);
-    await vi.waitFor(() => expect(daemon.stored).toHaveLength(1));
-    daemon.failure = new DaemonError('DATABASE_UNAVAILABLE', 'away');
-    daemon.stop();
+    await vi.waitFor(() => expect(app.daemon.stored).toHaveLength(1));
+    app.daemon.failure = new DaemonError('DATABASE_UNAVAILABLE', 'away');
+    app.daemon.stop();
     expect((await waiting).status).toBe(201);
   });
 
   it.each(['soon', '-1', '25m', '1.5'])('refuses ?wait=%s', async (wait) => {
-    const { id } = await daemon.operations.request('detach', { volume_id: VOLUME });
+    const { id } = await app.daemon.operations.request('detach', { volume_id: VOLUME });
     expect((await app.get(`/api/v1/operations/${id}?wait=${wait}`)).json).toMatchObject({
       details: { fields: [{ field: 'wait' }] },
     });
@@ -157,9 +145,9 @@ describe('operations', () => {
     expect((await app.get('/api/v1/operations')).json).toEqual([]);
   });
 
-  it('are paged newest first by Link, each exactly once', async () => {
+  it('are paged by Link, newest first, each exactly once', async () => {
     for (let count = 0; count < 7; count += 1)
-      await daemon.operations.request('detach', { volume_id: VOLUME });
+      await app.daemon.operations.request('detach', { volume_id: VOLUME });
     const seen: unknown[] = [];
     let next: string | undefined = '/api/v1/operations?limit=3&status=pending';
     for (let pages = 0; next && pages < 10; pages += 1) {
@@ -168,12 +156,12 @@ describe('operations', () => {
       next = /^<([^>]+)>; rel="next"$/.exec(String(answer.headers.link ?? ''))?.[1];
       if (next) expect(next).toContain('status=pending');
     }
-    expect(seen).toEqual(daemon.stored.map(({ id }) => id).reverse());
+    expect(seen).toEqual(app.daemon.stored.map(({ id }) => id).reverse());
   });
 
   it('are filtered by type, status, volume, VM and time', async () => {
-    await daemon.operations.request('detach', { volume_id: VOLUME });
-    await daemon.operations.request('attach', { volume_id: REMOTE_VOLUME, vm_id: OTHER_VM });
+    await app.daemon.operations.request('detach', { volume_id: VOLUME });
+    await app.daemon.operations.request('attach', { volume_id: REMOTE_VOLUME, vm_id: OTHER_VM });
     const count = async (query: string) =>
       ((await app.get(`/api/v1/operations?${query}`)).json as unknown[]).length;
     expect(await count('type=attach')).toBe(1);
@@ -185,7 +173,7 @@ describe('operations', () => {
     expect(await count('type=&status=&limit=10&unknown=1')).toBe(2);
   });
 
-  it('with wrong filters are a 400 that names all of them', async () => {
+  it('with invalid filters are a 400 that names all of them', async () => {
     const answer = await app.get(
       '/api/v1/operations?type=move&status=x&volume_id=1&since=y&limit=0&limit=5&cursor=z',
     );
@@ -200,20 +188,20 @@ describe('operations', () => {
     ]);
   });
 
-  it('can be cancelled until it is too late', async () => {
-    const { id } = await daemon.operations.request('detach', { volume_id: VOLUME });
+  it('can be cancelled until they have ended', async () => {
+    const { id } = await app.daemon.operations.request('detach', { volume_id: VOLUME });
     expect((await app.post(`/api/v1/operations/${id}/cancel`)).json).toMatchObject({ status: 'cancelled' });
     const again = await app.post(`/api/v1/operations/${id}/cancel`);
     expect([again.status, again.json]).toMatchObject([409, { code: 'TOO_LATE_TO_CANCEL' }]);
   });
 
-  it('answer 304 to who has the same already', async () => {
-    const { id } = await daemon.operations.request('detach', { volume_id: VOLUME });
+  it('are a 304 to a client that has the same version', async () => {
+    const { id } = await app.daemon.operations.request('detach', { volume_id: VOLUME });
     const path = `/api/v1/operations/${id}`;
     const etag = (await app.get(path)).headers.etag ?? '';
     const same = await app.get(path, { 'if-none-match': `"other", W/${etag}` });
     expect([same.status, same.text]).toEqual([304, '']);
-    daemon.move(id, { status: 'executing' });
+    app.daemon.move(id, { status: 'executing' });
     expect((await app.get(path, { 'if-none-match': etag })).json).toMatchObject({ status: 'executing' });
   });
 });

@@ -1,27 +1,18 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { DaemonError } from '~/server/core/errors';
 import { APPLIANCE, NOBODY, OTHER_VM, REMOTE_VOLUME, VOLUME } from '~/test/support/canned';
-import { FakeDaemon } from '~/test/support/fake-daemon';
-import { HttpApp } from '~/test/support/http-app';
-
-vi.mock('nitropack/runtime', async () => (await import('~/test/support/nitro-runtime')).nitroRuntime);
+import { useHttpApp } from '~/test/support/use-http-app';
 
 /**
- * The specification's "API Documentation", endpoint by endpoint. Every answer is also checked against the schema the OpenAPI
- * document shows (HttpApp.send does that).
+ * "API Documentation" of the specification, endpoint by endpoint. HttpApp.send also checks every response
+ * against the schema in the OpenAPI document.
  */
-let daemon: FakeDaemon;
-let app: HttpApp;
-beforeEach(async () => {
-  daemon = new FakeDaemon();
-  app = await HttpApp.start(daemon);
-});
-afterEach(() => app.close());
+const app = useHttpApp();
 
 const V = `/api/v1/volumes/${VOLUME}`;
 describe('volumes and devices', () => {
-  it('a volume shows CloudStack, guest, export and last operation', async () => {
-    await daemon.operations.request('attach', { volume_id: VOLUME, vm_id: APPLIANCE });
+  it('a volume has the data of CloudStack and the guest, its export and its last operation', async () => {
+    await app.daemon.operations.request('attach', { volume_id: VOLUME, vm_id: APPLIANCE });
     expect((await app.get(V)).json).toMatchObject({
       volume_id: VOLUME,
       vm_id: APPLIANCE,
@@ -63,7 +54,7 @@ describe('volumes and devices', () => {
     expect((await app.get(`/api/v1/vms/${NOBODY}/volumes`)).json).toEqual([]);
   });
 
-  it('what there is not is a 404 with a code, what cannot be known is a 503', async () => {
+  it('what does not exist is a 404 with a code, what cannot be read is a 503', async () => {
     const code = async (path: string) => (await app.get(path)).json;
     expect(await code(`/api/v1/volumes/${NOBODY}`)).toMatchObject({ status: 404, code: 'VOLUME_NOT_FOUND' });
     expect(await code(`/api/v1/volumes/${NOBODY}/device`)).toMatchObject({
@@ -79,7 +70,7 @@ describe('volumes and devices', () => {
       code: 'OPERATION_NOT_FOUND',
     });
     expect(await code(`/api/v1/exports/${NOBODY}`)).toMatchObject({ status: 404, code: 'EXPORT_NOT_FOUND' });
-    daemon.failure = new DaemonError('DATABASE_UNAVAILABLE', 'The database is away');
+    app.daemon.failure = new DaemonError('DATABASE_UNAVAILABLE', 'The database is away');
     expect(await code(`${V}/device`)).toMatchObject({ status: 503, code: 'DATABASE_UNAVAILABLE' });
     expect(await code(`/api/v1/operations/${NOBODY}`)).toMatchObject({ status: 503 });
   });
@@ -109,7 +100,9 @@ describe('exports', () => {
       existed: true,
     });
     expect((await app.send('DELETE', `/api/v1/exports/${NOBODY}`)).json).toMatchObject({ existed: false });
-    expect(daemon.requests.filter(({ type }) => type === 'withdraw').map(({ request }) => request)).toEqual([
+    expect(
+      app.daemon.requests.filter(({ type }) => type === 'withdraw').map(({ request }) => request),
+    ).toEqual([
       { volume_id: VOLUME, force: true },
       { volume_id: NOBODY, force: false },
     ]);
@@ -119,7 +112,7 @@ describe('exports', () => {
     });
   });
 
-  it('of a volume that is not here is a 404', async () => {
+  it('of a volume that is not attached here are a 404', async () => {
     expect((await app.post('/api/v1/exports', { volume_id: NOBODY })).json).toMatchObject({
       code: 'MAPPING_NOT_FOUND',
     });
@@ -127,7 +120,7 @@ describe('exports', () => {
 });
 
 describe('the service', () => {
-  it('has a health with exactly the keys of the specification, and more under details', async () => {
+  it('has a health report with exactly the keys of the specification, and more under details', async () => {
     const health = (await app.get('/api/v1/health')).json;
     expect(Object.keys(health as object)).toEqual([
       'status',
@@ -159,17 +152,15 @@ describe('the service', () => {
     });
   });
 
-  it('has Prometheus text, a first page and a page of the API', async () => {
+  it('has Prometheus metrics, the dashboard and the API page', async () => {
     expect((await app.get('/metrics')).headers['content-type']).toBe(
       'text/plain; version=0.0.4; charset=utf-8',
     );
     for (const path of ['/', '/docs']) {
       const { text, headers } = await app.get(path);
       expect(text).toContain('<!doctype html>');
-      expect(text, 'nothing from elsewhere').not.toMatch(/https?:\/\//);
-      expect(text, 'no script or style of its own').not.toMatch(
-        /<script(?![^>]*src=)|<style| on\w+=| style=/,
-      );
+      expect(text, 'nothing from other origins').not.toMatch(/https?:\/\//);
+      expect(text, 'no inline script or style').not.toMatch(/<script(?![^>]*src=)|<style| on\w+=| style=/);
       expect(headers['content-security-policy']).toMatch(/^default-src 'none'; script-src 'self'; /);
     }
   });
@@ -185,7 +176,7 @@ describe('the service', () => {
     ['', false],
     ['?dry_run=true', true],
     ['?dry_run=0', false],
-  ])('force-sync%s reports what it found', async (query, dryRun) => {
+  ])('force-sync%s replies with the report', async (query, dryRun) => {
     const answer = await app.post(`/api/v1/admin/force-sync${query}`);
     expect(answer.json).toMatchObject({
       report: {
@@ -193,18 +184,18 @@ describe('the service', () => {
         drifts: [{ kind: 'letter-moved', action: dryRun ? 'planned' : 'repaired' }],
       },
     });
-    expect(daemon.requests).toEqual([{ type: 'sync', request: { dryRun, reason: 'force-sync' } }]);
+    expect(app.daemon.requests).toEqual([{ type: 'sync', request: { dryRun, reason: 'force-sync' } }]);
   });
 
   it('force-sync in standby is a 503, and an unknown dry_run a 400', async () => {
     expect((await app.post('/api/v1/admin/force-sync?dry_run=maybe')).status).toBe(400);
-    daemon.phase = 'standby';
+    app.daemon.phase = 'standby';
     expect((await app.post('/api/v1/admin/force-sync')).json).toMatchObject({ code: 'STANDBY' });
   });
 
   it('an unexpected failure is a 500 with the request id and nothing else', async () => {
     const written = vi.spyOn(process.stderr, 'write').mockReturnValue(true);
-    daemon.failure = new TypeError('secret internals');
+    app.daemon.failure = new TypeError('secret internals');
     const answer = await app.get(`${V}/device`, { 'x-request-id': 'trace-me' });
     const logged = written.mock.calls.map(([line]) => String(line)).join('');
     written.mockRestore();

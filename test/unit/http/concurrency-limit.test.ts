@@ -1,20 +1,11 @@
-import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import { LIMITS } from '~/server/core/limits';
 import { VOLUME } from '~/test/support/canned';
-import { FakeDaemon } from '~/test/support/fake-daemon';
-import { HttpApp } from '~/test/support/http-app';
+import { useHttpApp } from '~/test/support/use-http-app';
 
-vi.mock('nitropack/runtime', async () => (await import('~/test/support/nitro-runtime')).nitroRuntime);
+const app = useHttpApp();
 
-let daemon: FakeDaemon;
-let app: HttpApp;
-beforeEach(async () => {
-  daemon = new FakeDaemon();
-  app = await HttpApp.start(daemon);
-});
-afterEach(() => app.close());
-
-/** Calls of `name` come in and stay until they are let go. */
+/** Holds every call of `name` until it is released. */
 function hold<K extends string>(api: Record<K, (...args: never[]) => Promise<unknown>>, name: K) {
   const waiting: (() => void)[] = [];
   const real = api[name];
@@ -23,10 +14,15 @@ function hold<K extends string>(api: Record<K, (...args: never[]) => Promise<unk
 }
 
 it.each([
-  ['POST', '/api/v1/exports/validate', 'VALIDATIONS_AT_ONCE', () => hold(daemon.exports, 'validate')],
-  ['GET', `/api/v1/volumes/${VOLUME}`, 'CLOUDSTACK_READS_AT_ONCE', () => hold(daemon.volumes, 'describe')],
+  ['POST', '/api/v1/exports/validate', 'VALIDATIONS_AT_ONCE', () => hold(app.daemon.exports, 'validate')],
+  [
+    'GET',
+    `/api/v1/volumes/${VOLUME}`,
+    'CLOUDSTACK_READS_AT_ONCE',
+    () => hold(app.daemon.volumes, 'describe'),
+  ],
 ] as const)(
-  '%s %s: so many at a time, then 429 with Retry-After, then again',
+  '%s %s: a limited number at a time, others get 429 with Retry-After until one has finished',
   async (method, path, bound, holding) => {
     const held = holding();
     const inside = Array.from({ length: LIMITS[bound] }, () => app.send(method, path));
@@ -34,7 +30,7 @@ it.each([
     const refused = await app.send(method, path);
     expect([refused.status, refused.json]).toMatchObject([429, { code: 'RATE_LIMITED' }]);
     expect(refused.headers['retry-after']).toBe('1');
-    expect((await app.get('/api/v1/devices')).status, 'the rest goes on').toBe(200);
+    expect((await app.get('/api/v1/devices')).status, 'other endpoints are not affected').toBe(200);
     held.release();
     expect((await Promise.all(inside)).map(({ status }) => status)).toEqual(inside.map(() => 200));
     const again = app.send(method, path);
@@ -44,8 +40,8 @@ it.each([
   },
 );
 
-it('a call that fails leaves its place to the next', async () => {
-  daemon.failure = new Error('broken');
+it('a request that fails frees its slot', async () => {
+  app.daemon.failure = new Error('broken');
   const written = vi.spyOn(process.stderr, 'write').mockReturnValue(true);
   for (let times = 0; times <= LIMITS.SYNCS_AT_ONCE; times += 1)
     expect((await app.post('/api/v1/admin/force-sync')).status).toBe(500);

@@ -4,7 +4,7 @@ import { type AddressInfo, connect, type Socket } from 'node:net';
 import { afterEach, expect, it } from 'vitest';
 import { LIMITS } from '~/server/core/limits';
 import { limitConnections } from '~/server/http/request/connection-limits';
-import { withLimits } from '~/test/support/limits';
+import { withLimits } from '~/test/support/with-limits';
 
 const undo: (() => void)[] = [];
 afterEach(() => {
@@ -41,7 +41,7 @@ async function readToEnd(socket: Socket): Promise<string> {
   return text;
 }
 
-it('a client that sends its headers, or its body, a drop at a time is cut off with 408', async () => {
+it('a client that does not finish its headers or its body in time is disconnected with 408', async () => {
   await withLimits({ HTTP_HEADERS_MS: 150, HTTP_REQUEST_MS: 300 }, async () => {
     const { open } = await serve();
     const answers = await Promise.all([
@@ -52,7 +52,7 @@ it('a client that sends its headers, or its body, a drop at a time is cut off wi
   });
 });
 
-it('the server is met at its first connection, and only that server is changed', async () => {
+it('a server gets its limits at its first connection, and later servers keep their own', async () => {
   const { server, open } = await serve();
   const socket = await open('GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n');
   expect(await readToEnd(socket)).toMatch(/^HTTP\/1\.1 200 /);

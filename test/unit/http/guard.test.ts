@@ -1,22 +1,13 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { setCurrentDaemon } from '~/server/daemon/current';
 import { fillGuardSettings, guardSettings, setGuardSettings } from '~/server/http/request/guard-settings';
 import { VOLUME } from '~/test/support/canned';
-import { FakeDaemon } from '~/test/support/fake-daemon';
-import { HttpApp } from '~/test/support/http-app';
+import { useHttpApp } from '~/test/support/use-http-app';
 
-vi.mock('nitropack/runtime', async () => (await import('~/test/support/nitro-runtime')).nitroRuntime);
-
-let daemon: FakeDaemon;
-let app: HttpApp;
-beforeEach(async () => {
-  daemon = new FakeDaemon();
-  app = await HttpApp.start(daemon);
-});
-afterEach(() => app.close());
+const app = useHttpApp();
 
 const DETACH = `/api/v1/volumes/${VOLUME}/detach`;
 
@@ -29,7 +20,7 @@ describe('hosts', () => {
     'LOCALHOST',
     'oma.localhost',
     'localhost.',
-  ])('takes %s', async (host) => {
+  ])('accepts %s', async (host) => {
     expect((await app.get('/health', { host })).status).toBe(200);
   });
 
@@ -45,7 +36,7 @@ describe('hosts', () => {
     expect([answer.status, answer.json]).toMatchObject([403, { code: 'FORBIDDEN_HOST' }]);
   });
 
-  it('takes a configured name, in any case', async () => {
+  it('accepts a configured name, in upper and lower case', async () => {
     fillGuardSettings({ host: '127.0.0.1', allowedHosts: ['OMA.example'], tokenFile: null });
     expect((await app.get('/health', { host: 'oma.EXAMPLE:8090' })).status).toBe(200);
   });
@@ -61,15 +52,15 @@ describe('web pages', () => {
   ])('%s cannot detach a volume', async (_, headers) => {
     const answer = await app.post(DETACH, '', headers);
     expect([answer.status, answer.json]).toMatchObject([403, { code: 'FORBIDDEN_ORIGIN' }]);
-    expect(daemon.requests).toEqual([]);
+    expect(app.daemon.requests).toEqual([]);
   });
 
-  it('our own page may', async () => {
+  it('a page of the daemon can', async () => {
     const headers = { origin: `http://127.0.0.1:${app.port}`, 'sec-fetch-site': 'same-origin' };
     expect((await app.post(DETACH, '', headers)).status).toBe(201);
   });
 
-  it('a link from elsewhere may lead to the page, not to the API', async () => {
+  it('a link on another site may open the page, but not the API', async () => {
     const visit = {
       'sec-fetch-site': 'cross-site',
       'sec-fetch-mode': 'navigate',
@@ -80,7 +71,7 @@ describe('web pages', () => {
     expect((await app.get('/', { ...visit, 'sec-fetch-dest': 'iframe' })).status).toBe(403);
   });
 
-  it('no answer may be framed, sniffed or cached, and none carries a CORS header', async () => {
+  it('no response may be framed, sniffed or cached, and none has a CORS header', async () => {
     for (const path of ['/', '/docs', '/health', '/api/v1/operations', '/nope']) {
       const { headers } = await app.get(path);
       expect(headers).toMatchObject({
@@ -89,7 +80,7 @@ describe('web pages', () => {
         'cache-control': 'no-store',
       });
       expect(headers['content-security-policy']).toContain("frame-ancestors 'none'");
-      // The API document's bundle writes style attributes; scripts are never inline anywhere.
+      // The bundle of /docs writes style attributes; inline scripts are allowed nowhere.
       const policy = String(headers['content-security-policy']);
       expect(policy.replace(path === '/docs' ? "style-src 'self' 'unsafe-inline'" : '', '')).not.toContain(
         'unsafe',
@@ -113,15 +104,15 @@ describe('the token', () => {
     expect([answer.status, answer.json]).toMatchObject([401, { code: 'UNAUTHORIZED' }]);
     expect(answer.headers['www-authenticate']).toContain('Bearer');
     expect(answer.text).not.toContain('sesame');
-    expect(daemon.requests).toEqual([]);
+    expect(app.daemon.requests).toEqual([]);
   });
 
-  it('opens with the right one, and never closes to a supervisor', async () => {
+  it('accepts the right one, and asks a supervisor for none', async () => {
     expect((await app.post(DETACH, '', { authorization: 'bearer sesame-1234' })).status).toBe(201);
     for (const path of ['/health', '/livez', '/readyz']) expect((await app.get(path)).status).toBe(200);
   });
 
-  it('is read from its file without the line end; a file that is missing or empty closes the door', async () => {
+  it('is read from its file without the line end; a missing or empty file refuses all', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'token-'));
     const tokenFile = join(folder, 'token');
     try {
@@ -140,7 +131,7 @@ describe('the token', () => {
 });
 
 describe('before and after the daemon', () => {
-  it('only liveness answers until the daemon has been built', async () => {
+  it('only liveness is answered until the daemon has been built', async () => {
     setCurrentDaemon(null);
     expect((await app.get('/health')).status).toBe(200);
     expect((await app.get('/livez')).json).toMatchObject({ status: 'starting' });
@@ -151,9 +142,9 @@ describe('before and after the daemon', () => {
   });
 
   it.each(['standby', 'stopping', 'starting', 'failed'] as const)(
-    'in phase %s it lives but is not ready',
+    'in phase %s the daemon is live but not ready',
     async (phase) => {
-      daemon.phase = phase;
+      app.daemon.phase = phase;
       expect((await app.get('/livez')).json).toMatchObject({ status: phase });
       expect((await app.get('/readyz')).status).toBe(503);
       expect((await app.get('/api/v1/health')).json).toMatchObject({
@@ -165,7 +156,7 @@ describe('before and after the daemon', () => {
 });
 
 describe('request ids', () => {
-  it('keeps a harmless one and replaces any other', async () => {
+  it('keeps a safe one and replaces any other', async () => {
     expect((await app.get('/health', { 'x-request-id': 'abc-1.2_3' })).headers['x-request-id']).toBe(
       'abc-1.2_3',
     );
@@ -176,7 +167,7 @@ describe('request ids', () => {
     }
   });
 
-  it('puts it into errors', async () => {
+  it('are in the body of errors', async () => {
     expect((await app.get('/nope', { 'x-request-id': 'find-me' })).json).toMatchObject({
       request_id: 'find-me',
     });

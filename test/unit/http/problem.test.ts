@@ -6,8 +6,8 @@ import { problemOf } from '~/server/http/response/problem';
 
 const CONTEXT = { requestId: 'r1', instance: '/api/v1/x' };
 
-describe('what a caller reads of an error', () => {
-  it('keeps the words, the code and the details of a domain error', () => {
+describe('the reply of an error', () => {
+  it('keeps the message, the code and the details of a domain error', () => {
     const { status, body, headers } = problemOf(
       new DaemonError('VOLUME_ATTACHED_ELSEWHERE', 'Volume v is already attached to VM w', {
         details: { vm_id: 'w' },
@@ -27,7 +27,7 @@ describe('what a caller reads of an error', () => {
     });
   });
 
-  it('always says when to come back from a 503', () => {
+  it('has Retry-After with every 503', () => {
     expect(problemOf(new DaemonError('STANDBY', 'x'), CONTEXT).headers['Retry-After']).toBe('5');
     expect(
       problemOf(new DaemonError('STARTING', 'x', { retryAfterSeconds: 0.2 }), CONTEXT).headers['Retry-After'],
@@ -44,7 +44,7 @@ describe('what a caller reads of an error', () => {
     ['quota', 502, 'CLOUDSTACK_QUOTA'],
     ['parameter', 502, 'CLOUDSTACK_REJECTED'],
     ['unsupported', 502, 'CLOUDSTACK_REJECTED'],
-  ])('turns a CloudStack %s error into %i %s and keeps its phrase', (kind, status, code) => {
+  ])('turns a CloudStack %s error into %i %s and keeps its message', (kind, status, code) => {
     const error = new CloudError('CloudStack API error 431: no such thing', {
       kind,
       outcome: 'final',
@@ -57,24 +57,20 @@ describe('what a caller reads of an error', () => {
     expect(problem.body.error).toContain('CloudStack API error 431');
   });
 
-  it('finds the domain error that h3 has wrapped', () => {
+  it('uses the domain error that h3 has wrapped', () => {
     const wrapped = createError(new DaemonError('EXPORT_NOT_FOUND', 'Export not found'));
     expect(problemOf(wrapped, CONTEXT).body.code).toBe('EXPORT_NOT_FOUND');
   });
 
-  it('gives h3 errors the codes of the catalogue', () => {
+  it('gives errors of h3 the codes of the catalogue', () => {
     expect(problemOf(createError({ statusCode: 404 }), CONTEXT).body.code).toBe('NOT_FOUND');
     expect(problemOf(createError({ statusCode: 405 }), CONTEXT).body.code).toBe('METHOD_NOT_ALLOWED');
   });
 
-  it('tells nothing of an unexpected error but the request id', () => {
+  it('reveals only the request id of an unexpected error', () => {
     const error = new Error('ER_ACCESS_DENIED password=hunter2');
-    const { status, body, unexpected } = problemOf(error, CONTEXT);
-    expect({ status, code: body.code, unexpected }).toEqual({
-      status: 500,
-      code: 'INTERNAL',
-      unexpected: true,
-    });
+    const { status, body } = problemOf(error, CONTEXT);
+    expect({ status, code: body.code }).toEqual({ status: 500, code: 'INTERNAL' });
     expect(JSON.stringify(body)).not.toMatch(/hunter2|ER_ACCESS|at .*\.ts/);
     expect(body.error).toContain('r1');
     expect(problemOf('a string', CONTEXT).status).toBe(500);

@@ -1,13 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { mappingReply, operationReply, volumeReply } from '~/server/http/response/replies';
 import { syncReply } from '~/server/http/response/service-replies';
-import { operationReply as operationSchema } from '~/server/http/schemas/operations';
-import { mappingReply as mappingSchema, volumeReply as volumeSchema } from '~/server/http/schemas/volumes';
+import { operationSchema } from '~/server/http/schemas/operations';
+import { mappingSchema, volumeSchema } from '~/server/http/schemas/volumes';
 import { APPLIANCE, mapping, OTHER_VM, syncReport, VOLUME } from '~/test/support/canned';
 import { FakeDaemon } from '~/test/support/fake-daemon';
 
 describe('an operation', () => {
-  it('leaves out what there is not, because the Go client wants a string or nothing', async () => {
+  it('omits absent values, because the Go client expects a string or nothing', async () => {
     const operation = await new FakeDaemon().operations.request('detach', { volume_id: VOLUME });
     const reply = operationReply(operation);
     expect(operationSchema.strict().parse(reply)).toEqual(reply);
@@ -25,7 +25,7 @@ describe('an operation', () => {
     expect(reply.created_at).toBe('2025-08-19T20:30:00.000Z');
   });
 
-  it('tells why it waits and how it ended', async () => {
+  it('shows why it waits and how it ended', async () => {
     const operation = await new FakeDaemon().operations.request('attach', {
       volume_id: VOLUME,
       vm_id: APPLIANCE,
@@ -51,7 +51,7 @@ describe('an operation', () => {
 });
 
 describe('a mapping', () => {
-  it('carries the volume under both names, for callers old and new', () => {
+  it('has the volume under both names, for old and new callers', () => {
     const reply = mappingReply(mapping(VOLUME, APPLIANCE));
     expect(mappingSchema.strict().parse(reply)).toEqual(reply);
     expect(reply).toMatchObject({
@@ -70,14 +70,14 @@ describe('a mapping', () => {
     });
   });
 
-  it('never tells the letter of a disk that is not the volume any more', () => {
+  it('does not show the device path when the disk there is no longer that of the volume', () => {
     const reply = mappingReply({ ...mapping(VOLUME, APPLIANCE), linuxState: 'missing' });
     expect(reply.device_path).toBe(`missing-${VOLUME}`);
     expect(reply.linux_state).toBe('missing');
   });
 });
 
-it('a volume that is nowhere has nulls where there is nothing', async () => {
+it('a volume that is not attached has null for what is absent', async () => {
   const described = await new FakeDaemon().volumes.describe(VOLUME);
   const reply = volumeReply({
     ...described,
@@ -97,7 +97,7 @@ it('a volume that is nowhere has nulls where there is nothing', async () => {
   });
 });
 
-it('a sync says in one sentence what it found and what it could not judge', () => {
+it('the message of a sync names what was found and what could not be checked', () => {
   expect(syncReply({ ...syncReport(false, 'x'), unavailable: ['cloudstack'] }, 0).message).toBe(
     'Synchronization completed: 1 drift(s): 1 repaired; not judged: cloudstack',
   );

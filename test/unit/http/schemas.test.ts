@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { fieldIssues, validationError } from '~/server/http/request/request';
+import { fieldIssues, validationError } from '~/server/http/request/validation-error';
 import { exportBody, exportsQuery } from '~/server/http/schemas/exports';
 import { operationsQuery } from '~/server/http/schemas/operations';
 import {
@@ -21,7 +21,7 @@ function wrong(schema: typeof createBody, input: unknown): string[] {
 }
 
 describe('creating a volume', () => {
-  it('takes what existing callers send, lower-cases ids and ignores unknown fields', () => {
+  it('accepts what existing callers send, lower-cases ids and ignores unknown fields', () => {
     const parsed = createBody.parse({
       ...CREATE,
       metadata: { disk_unit_number: 1, thin: true, a: 'b' },
@@ -35,11 +35,11 @@ describe('creating a volume', () => {
     });
   });
 
-  it('takes metadata null, which is how a nil map of a Go client arrives', () => {
+  it('accepts metadata null, which is what a Go client sends for a nil map', () => {
     expect(createBody.parse({ ...CREATE, metadata: null }).metadata).toBeNull();
   });
 
-  it('reports every wrong field at once, each once', () => {
+  it('reports all invalid fields together, each once', () => {
     const fields = wrong(createBody, {
       name: '',
       size: -1.5,
@@ -62,7 +62,7 @@ describe('creating a volume', () => {
     expect(wrong(createBody, { ...CREATE, size })).toEqual(['size']);
   });
 
-  it('takes the largest exact size', () => {
+  it('accepts the largest exact size', () => {
     expect(wrong(createBody, { ...CREATE, size: Number.MAX_SAFE_INTEGER })).toEqual([]);
   });
 
@@ -79,11 +79,11 @@ describe('creating a volume', () => {
     expect(wrong(createBody, { ...CREATE, name })).toEqual(['name']);
   });
 
-  it('takes 255 characters of any script', () => {
+  it('accepts 255 characters of any script', () => {
     expect(wrong(createBody, { ...CREATE, name: 'ü'.repeat(255) })).toEqual([]);
   });
 
-  it('bounds the metadata and is not fooled by __proto__', () => {
+  it('limits the metadata, and __proto__ in it has no effect', () => {
     const many = Object.fromEntries(Array.from({ length: 65 }, (_, index) => [`k${index}`, 'v']));
     expect(wrong(createBody, { ...CREATE, metadata: many })).toEqual(['metadata']);
     expect(wrong(createBody, { ...CREATE, metadata: { k: 'v'.repeat(1025) } })).toEqual(['metadata.k']);
@@ -92,7 +92,7 @@ describe('creating a volume', () => {
     expect({}).not.toHaveProperty('polluted');
   });
 
-  it('never throws, names a field with every refusal, and takes only what it promises', () => {
+  it('never throws, names the invalid fields, and accepts only valid values', () => {
     let taken = 0;
     const or = <T>(good: T) => fc.oneof({ weight: 6, arbitrary: fc.constant(good) }, fc.anything());
     const input = fc.record({
@@ -141,7 +141,7 @@ describe('ids', () => {
 
 describe('device paths', () => {
   it.each(['vdb', 'dev/vdb', '/dev/vdb', `remote-vm-${UUID}-${UUID}`, '/tmp/lab/dev/vdb'])(
-    'takes %s',
+    'accepts %s',
     (path) => {
       expect(deviceParams.parse({ path })).toEqual({ path });
     },
@@ -164,7 +164,7 @@ describe('device paths', () => {
 });
 
 describe('filters', () => {
-  it('names the allowed words', () => {
+  it('lists the allowed words', () => {
     const result = operationsQuery.safeParse({ type: 'move', status: 'done' });
     expect(fieldIssues(result.error ?? neverThere())).toEqual([
       { field: 'type', message: 'must be one of create, attach, detach, delete, cleanup' },
@@ -177,12 +177,12 @@ describe('filters', () => {
     ['2025-08-19T22:30:00.123456789+02:00', Date.UTC(2025, 7, 19, 20, 30, 0, 123)],
     ['2025-08-19T22:30:00 02:00', Date.UTC(2025, 7, 19, 20, 30)],
     ['1755635400000', 1755635400000],
-  ])('reads the moment %s', (since, ms) => {
+  ])('reads the time %s', (since, ms) => {
     expect(operationsQuery.parse({ since }).since).toBe(ms);
   });
 
   it.each(['yesterday', '2025-08-19', '2025-13-40T00:00:00Z', '17556354', '-1', 'NaN', '99999999999999999'])(
-    'refuses the moment %s',
+    'refuses the time %s',
     (since) => {
       expect(operationsQuery.safeParse({ since }).success).toBe(false);
     },
@@ -198,7 +198,7 @@ describe('filters', () => {
 });
 
 describe('other bodies', () => {
-  it('takes force true, false or nothing, and nothing else', () => {
+  it('accepts force true, false or absent, and nothing else', () => {
     expect(forceBody.parse({})).toEqual({});
     expect(forceBody.parse({ force: true })).toEqual({ force: true });
     for (const force of ['true', 1, {}]) expect(forceBody.safeParse({ force }).success).toBe(false);
@@ -214,14 +214,14 @@ describe('other bodies', () => {
     ]);
   });
 
-  it('keeps the disk number of an export as text, whichever way it came', () => {
+  it('keeps the disk number of an export as text, whether it was a number or a string', () => {
     expect(exportBody.parse({ volume_id: UUID, disk_number: 0 }).disk_number).toBe('0');
     expect(exportBody.parse({ volume_id: UUID, disk_number: '12' }).disk_number).toBe('12');
     expect(exportBody.safeParse({ volume_id: UUID, disk_number: -1 }).success).toBe(false);
   });
 });
 
-it('a validation error lists the first fields in words and all of them in details', () => {
+it('a validation error lists the first fields in its message and all of them in details', () => {
   const issues = Array.from({ length: 70 }, (_, index) => ({ field: `f${index}`, message: 'must be right' }));
   const error = validationError(issues);
   expect(error.message).toMatch(/^The request is not valid: f0 must be right; .*; and 62 more$/);

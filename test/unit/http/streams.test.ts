@@ -1,26 +1,18 @@
 import type { IncomingMessage } from 'node:http';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { LIMITS } from '~/server/core/limits';
 import { openStreams } from '~/server/http/streams/event-stream';
 import { deviceEvent, NOBODY, VOLUME } from '~/test/support/canned';
-import { FakeDaemon } from '~/test/support/fake-daemon';
-import { HttpApp } from '~/test/support/http-app';
-import { withLimits } from '~/test/support/limits';
+import { useHttpApp } from '~/test/support/use-http-app';
+import { withLimits } from '~/test/support/with-limits';
 
-vi.mock('nitropack/runtime', async () => (await import('~/test/support/nitro-runtime')).nitroRuntime);
-
-let daemon: FakeDaemon;
-let app: HttpApp;
-beforeEach(async () => {
-  daemon = new FakeDaemon();
-  app = await HttpApp.start(daemon);
-});
+// Hooks run in reverse order: this one after the app has been closed.
 afterEach(async () => {
-  await app.close();
   await vi.waitFor(() =>
-    expect([openStreams(), daemon.listening, daemon.listeningToDevices]).toEqual([0, 0, 0]),
+    expect([openStreams(), app.daemon.listening, app.daemon.listeningToDevices]).toEqual([0, 0, 0]),
   );
 });
+const app = useHttpApp();
 
 interface Event {
   readonly id: string | undefined;
@@ -28,7 +20,7 @@ interface Event {
   readonly data: unknown;
 }
 
-/** Reads events off a response, as EventSource does. */
+/** Reads the events of a response, as EventSource does. */
 class Reader {
   private text = '';
   private ended = false;
@@ -78,13 +70,13 @@ class Reader {
   }
 }
 
-const accept = () => daemon.operations.request('detach', { volume_id: VOLUME });
+const accept = () => app.daemon.operations.request('detach', { volume_id: VOLUME });
 
 describe('GET /events', () => {
-  it('tells what happens from now on, with journal ids', async () => {
+  it('sends what happens from now on, with journal ids', async () => {
     await accept();
     const reader = await Reader.open('/api/v1/events');
-    await vi.waitFor(() => expect(daemon.listening).toBe(1));
+    await vi.waitFor(() => expect(app.daemon.listening).toBe(1));
     const { id } = await accept();
     const [first, ...rest] = await reader.until(1);
     expect(rest).toEqual([]);
@@ -96,7 +88,7 @@ describe('GET /events', () => {
     reader.leave();
   });
 
-  it('replays after Last-Event-ID without a gap or a double, and then goes on', async () => {
+  it('replays after Last-Event-ID without gaps or duplicates, and continues', async () => {
     for (let count = 0; count < 5; count += 1) await accept();
     const reader = await Reader.open('/api/v1/events', { 'last-event-id': '2' });
     await reader.until(3);
@@ -108,18 +100,18 @@ describe('GET /events', () => {
   it('replays more than a page, from the start when asked by query', async () => {
     const { id } = await accept();
     for (let count = 1; count < LIMITS.STREAM_REPLAY_PAGE + 50; count += 1)
-      daemon.journal(id, 'note', 'note');
+      app.daemon.journal(id, 'note', 'note');
     const reader = await Reader.open('/api/v1/events?last_event_id=0');
     const events = await reader.until(LIMITS.STREAM_REPLAY_PAGE + 50);
     expect(events.map((event) => Number(event.id))).toEqual(events.map((_, index) => index + 1));
     reader.leave();
   });
 
-  it('tells of devices, and of what the appliance itself did', async () => {
+  it('sends device events, and what the appliance itself did', async () => {
     const reader = await Reader.open('/api/v1/events');
-    await vi.waitFor(() => expect(daemon.listening).toBe(1));
-    daemon.device(deviceEvent(1));
-    daemon.journal('', 'sync:letter-moved', 'note');
+    await vi.waitFor(() => expect(app.daemon.listening).toBe(1));
+    app.daemon.device(deviceEvent(1));
+    app.daemon.journal('', 'sync:letter-moved', 'note');
     const events = await reader.until(2);
     expect(events.map(({ event }) => event).sort()).toEqual(['appliance', 'device']);
     expect(events.find(({ event }) => event === 'device')).toMatchObject({
@@ -129,19 +121,19 @@ describe('GET /events', () => {
     reader.leave();
   });
 
-  it('tells of devices as they come, not at the next look at the clock', async () => {
+  it('sends device events immediately, not at the next tick', async () => {
     await withLimits({ STREAM_TICK_MS: 3_600_000 }, async () => {
       const reader = await Reader.open('/api/v1/events');
-      await vi.waitFor(() => expect(daemon.listeningToDevices).toBe(1));
-      daemon.device(deviceEvent(1));
+      await vi.waitFor(() => expect(app.daemon.listeningToDevices).toBe(1));
+      app.daemon.device(deviceEvent(1));
       expect(await reader.until(1)).toMatchObject([{ event: 'device' }]);
-      daemon.device(deviceEvent(2));
+      app.daemon.device(deviceEvent(2));
       expect(await reader.until(2)).toHaveLength(2);
       reader.leave();
     });
   });
 
-  it('beats while nothing happens, so that both ends notice a dead connection', async () => {
+  it('sends heartbeats while nothing happens, so that both ends notice a dead connection', async () => {
     await withLimits({ STREAM_HEARTBEAT_MS: 20 }, async () => {
       const reader = await Reader.open('/api/v1/events');
       await vi.waitFor(() => expect(reader.beats).toBeGreaterThan(2), { timeout: 10_000 });
@@ -149,28 +141,28 @@ describe('GET /events', () => {
     });
   });
 
-  it('ends when the daemon stops, and none begins after', async () => {
+  it('ends when the daemon stops, and none begins after that', async () => {
     const reader = await Reader.open('/api/v1/events');
-    daemon.stop();
+    app.daemon.stop();
     await reader.end();
     expect((await app.get('/api/v1/events')).json).toMatchObject({ code: 'STOPPING' });
   });
 
-  it('cuts off a reader that does not read', async () => {
+  it('disconnects a client that does not read', async () => {
     const response = await app.open('GET', '/api/v1/events');
     response.pause();
     const { id } = await accept();
     const big = { text: 'x'.repeat(64 * 1024) };
     // Kernel buffers take a few megabytes before Node notices that nobody reads.
     for (let count = 0; count < 2_000 && openStreams() > 0; count += 1) {
-      daemon.journal(id, 'note', 'note', big);
+      app.daemon.journal(id, 'note', 'note', big);
       await new Promise((resolve) => setImmediate(resolve));
     }
     expect(openStreams()).toBe(0);
     response.destroy();
   });
 
-  it('refuses one stream too many with a clear 429', async () => {
+  it('refuses one stream too many with 429', async () => {
     const readers = await Promise.all(
       Array.from({ length: LIMITS.STREAMS }, () => app.open('GET', '/api/v1/events')),
     );
@@ -185,15 +177,15 @@ describe('GET /events', () => {
 });
 
 describe('GET /operations/{id}/events', () => {
-  it('tells the whole story of one operation and ends with it', async () => {
+  it('sends the whole journal of one operation and ends with it', async () => {
     const { id } = await accept();
     const other = await accept();
-    daemon.journal(id, 'detach-volume', 'intent', { job_id: 'j' });
+    app.daemon.journal(id, 'detach-volume', 'intent', { job_id: 'j' });
     const reader = await Reader.open(`/api/v1/operations/${id}/events`);
     await reader.until(2);
-    daemon.move(other.id, { status: 'completed' });
-    daemon.move(id, { status: 'executing' });
-    daemon.move(id, { status: 'completed' });
+    app.daemon.move(other.id, { status: 'completed' });
+    app.daemon.move(id, { status: 'executing' });
+    app.daemon.move(id, { status: 'completed' });
     await reader.end();
     expect(reader.events.map(({ data }) => data)).toMatchObject([
       { operation_id: id, sequence: 1, state: 'pending' },
@@ -203,15 +195,15 @@ describe('GET /operations/{id}/events', () => {
     ]);
   });
 
-  it('of an operation that has ended ends at once, and skips what was seen', async () => {
+  it('of an ended operation ends at once, and skips what the client has seen', async () => {
     const { id } = await accept();
-    daemon.move(id, { status: 'cancelled' });
+    app.daemon.move(id, { status: 'cancelled' });
     const reader = await Reader.open(`/api/v1/operations/${id}/events`, { 'last-event-id': '1' });
     await reader.end();
     expect(reader.events.map((event) => event.id)).toEqual(['2']);
   });
 
-  it('of no operation is a 404', async () => {
+  it('of an unknown operation is a 404', async () => {
     expect((await app.get(`/api/v1/operations/${NOBODY}/events`)).json).toMatchObject({
       code: 'OPERATION_NOT_FOUND',
     });

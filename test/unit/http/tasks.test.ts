@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { DaemonError } from '~/server/core/errors';
 import { setCurrentDaemon } from '~/server/daemon/current';
-import { forceSync } from '~/server/http/sync-run';
+import { forceSync } from '~/server/http/force-sync';
 import { syncReport } from '~/test/support/canned';
 import { FakeDaemon } from '~/test/support/fake-daemon';
 import { nitroRuntime } from '~/test/support/nitro-runtime';
@@ -37,13 +37,13 @@ describe('scheduled tasks', () => {
     expect(await run(name)).toBe('skipped');
   });
 
-  it('in standby only look at the devices', async () => {
+  it('in standby only poll the devices', async () => {
     daemon.phase = 'standby';
     const results = await Promise.all(TASKS.map((name) => run(name)));
     expect(results).toEqual([{ devices: 1 }, 'skipped', 'skipped', 'skipped', 'skipped']);
   });
 
-  it('come again by themselves when a dependency is away, but do not hide a mistake', async () => {
+  it('are skipped when a dependency is unavailable, but do not hide a bug', async () => {
     daemon.failure = new DaemonError('DATABASE_UNAVAILABLE', 'away');
     expect(await run('operations:sweep')).toBe('skipped');
     daemon.failure = new TypeError('x is not a function');
@@ -59,19 +59,22 @@ describe('scheduled tasks', () => {
 });
 
 describe('a forced sync', () => {
-  it('asks the task and hands on its report', async () => {
+  it('runs the task and returns its report', async () => {
     const report = await forceSync(daemon, true, async (payload) => syncReport(payload.dryRun, 'force-sync'));
     expect(report.dryRun).toBe(true);
     expect(daemon.requests).toEqual([]);
   });
 
-  it.each([true, false])('that joined a run of the other kind (dry run: %s) gets its own', async (dryRun) => {
-    const report = await forceSync(daemon, dryRun, async () => syncReport(!dryRun, 'force-sync'));
-    expect(report.dryRun).toBe(dryRun);
-    expect(daemon.requests).toEqual([{ type: 'sync', request: { dryRun, reason: 'force-sync' } }]);
-  });
+  it.each([true, false])(
+    'that joined a run of the other kind (dry run: %s) gets a run of its own',
+    async (dryRun) => {
+      const report = await forceSync(daemon, dryRun, async () => syncReport(!dryRun, 'force-sync'));
+      expect(report.dryRun).toBe(dryRun);
+      expect(daemon.requests).toEqual([{ type: 'sync', request: { dryRun, reason: 'force-sync' } }]);
+    },
+  );
 
-  it('in standby says who owns the appliance instead of reporting nothing', async () => {
+  it('in standby fails and says who owns the appliance', async () => {
     daemon.phase = 'standby';
     daemon.phaseReason = 'another daemon owns this appliance: oma-2';
     await expect(forceSync(daemon, false, async () => 'skipped')).rejects.toMatchObject({

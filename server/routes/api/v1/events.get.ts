@@ -1,8 +1,7 @@
-import { currentDaemon } from '../../../daemon/current';
 import { streamEvents } from '../../../http/endpoints/operations';
 import { serve } from '../../../http/serve';
-import { lastEventId, streamFeed } from '../../../http/streams/feed';
+import { lastEventId, streamFeed } from '../../../http/streams/journal-streams';
 
-export default serve(streamEvents, ({ event, query }) =>
-  streamFeed(event, currentDaemon(), lastEventId(event, query)),
+export default serve(streamEvents, ({ event, daemon, query }) =>
+  streamFeed(event, daemon, lastEventId(event, query)),
 );

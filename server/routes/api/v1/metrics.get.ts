@@ -1,6 +1,5 @@
-import { currentDaemon } from '../../../daemon/current';
 import { metrics } from '../../../http/endpoints/service';
 import { metricsReply } from '../../../http/response/service-replies';
 import { serve } from '../../../http/serve';
 
-export default serve(metrics, async () => metricsReply(await currentDaemon().metrics()));
+export default serve(metrics, async ({ daemon }) => metricsReply(await daemon.metrics()));

@@ -1,8 +1,7 @@
-import { currentDaemon } from '../../../../daemon/current';
 import { checkDatabase } from '../../../../http/endpoints/diagnostics';
 import { databaseCheckReply } from '../../../../http/response/diagnostic-replies';
 import { serve } from '../../../../http/serve';
 
-export default serve(checkDatabase, async () =>
-  databaseCheckReply(await currentDaemon().diagnostics.database()),
+export default serve(checkDatabase, async ({ daemon }) =>
+  databaseCheckReply(await daemon.diagnostics.database()),
 );

@@ -1,13 +1,12 @@
 import { runTask } from 'nitropack/runtime';
 import { systemClock } from '../../../../core/clock';
-import { currentDaemon } from '../../../../daemon/current';
 import { forceSync as endpoint } from '../../../../http/endpoints/service';
+import { forceSync, type SyncTaskResult } from '../../../../http/force-sync';
 import { syncReply } from '../../../../http/response/service-replies';
 import { serve } from '../../../../http/serve';
-import { forceSync, type SyncTaskResult } from '../../../../http/sync-run';
 
-export default serve(endpoint, async ({ query }) => {
-  const report = await forceSync(currentDaemon(), query.dry_run ?? false, async (payload) => {
+export default serve(endpoint, async ({ daemon, query }) => {
+  const report = await forceSync(daemon, query.dry_run ?? false, async (payload) => {
     const { result } = await runTask<SyncTaskResult>('sync:force', { payload });
     return result;
   });

@@ -1,6 +1,5 @@
-import { currentDaemon } from '../../../../daemon/current';
 import { listZones } from '../../../../http/endpoints/diagnostics';
 import { zoneReply } from '../../../../http/response/diagnostic-replies';
 import { serve } from '../../../../http/serve';
 
-export default serve(listZones, async () => (await currentDaemon().diagnostics.zones()).map(zoneReply));
+export default serve(listZones, async ({ daemon }) => (await daemon.diagnostics.zones()).map(zoneReply));

@@ -1,10 +1,10 @@
-import { accept } from '../../../../http/accept';
+import { acceptOperation } from '../../../../http/accept-operation';
 import { cleanupTestFailover } from '../../../../http/endpoints/volumes';
 import { serve } from '../../../../http/serve';
 
-export default serve(cleanupTestFailover, (call) => {
-  const { volume_id, test_vm_id, oma_vm_id, delete_vm, force_clean } = call.body;
-  return accept(call, 'cleanup', {
+export default serve(cleanupTestFailover, (request) => {
+  const { volume_id, test_vm_id, oma_vm_id, delete_vm, force_clean } = request.body;
+  return acceptOperation(request, 'cleanup', {
     volume_id,
     test_vm_id,
     oma_vm_id,

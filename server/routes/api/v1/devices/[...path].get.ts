@@ -1,16 +1,15 @@
 import { defineEventHandler } from 'h3';
-import { currentDaemon } from '../../../../daemon/current';
 import { readDeviceVolume } from '../../../../http/endpoints/devices';
-import { noSuchRoute } from '../../../../http/request/paths';
+import { noSuchRoute } from '../../../../http/request/known-routes';
 import { sendProblem } from '../../../../http/response/problem';
 import { mappingReply } from '../../../../http/response/replies';
 import { serve } from '../../../../http/serve';
 
-const volume = serve(readDeviceVolume, async ({ params }) =>
-  mappingReply(await currentDaemon().volumes.mappingByDevice(params.path)),
+const volume = serve(readDeviceVolume, async ({ daemon, params }) =>
+  mappingReply(await daemon.volumes.mappingByDevice(params.path)),
 );
 
-/** A device path may have slashes, so this takes everything below /devices and cuts the `/volume` off the end. */
+/** A device path may contain slashes, so this route matches everything below /devices. */
 export default defineEventHandler((event) => {
   const asked = event.path.split('?')[0] ?? '/';
   const [, path] = /^\/api\/v1\/devices\/(.+)\/volume\/?$/.exec(asked) ?? [];

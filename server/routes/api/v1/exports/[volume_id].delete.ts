@@ -1,9 +1,8 @@
-import { currentDaemon } from '../../../../daemon/current';
 import { withdrawExport } from '../../../../http/endpoints/exports';
 import { serve } from '../../../../http/serve';
 
-export default serve(withdrawExport, async ({ params, query, body }) => {
+export default serve(withdrawExport, async ({ daemon, params, query, body }) => {
   const force = query.force ?? body.force ?? false;
-  const { existed } = await currentDaemon().exports.withdraw(params.volume_id, { force });
+  const { existed } = await daemon.exports.withdraw(params.volume_id, { force });
   return { message: existed ? 'NBD export deleted' : 'There was no NBD export', existed };
 });

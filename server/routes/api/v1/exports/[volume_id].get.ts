@@ -1,8 +1,7 @@
-import { currentDaemon } from '../../../../daemon/current';
 import { readExport } from '../../../../http/endpoints/exports';
 import { exportReply } from '../../../../http/response/replies';
 import { serve } from '../../../../http/serve';
 
-export default serve(readExport, async ({ params }) =>
-  exportReply(await currentDaemon().exports.read(params.volume_id)),
+export default serve(readExport, async ({ daemon, params }) =>
+  exportReply(await daemon.exports.read(params.volume_id)),
 );

@@ -1,9 +1,8 @@
 import { systemClock } from '../../../../core/clock';
-import { currentDaemon } from '../../../../daemon/current';
 import { validateExports } from '../../../../http/endpoints/exports';
-import { validateReply } from '../../../../http/response/replies';
+import { exportValidationReply } from '../../../../http/response/replies';
 import { serve } from '../../../../http/serve';
 
-export default serve(validateExports, async () =>
-  validateReply(await currentDaemon().exports.validate(), systemClock.now()),
+export default serve(validateExports, async ({ daemon }) =>
+  exportValidationReply(await daemon.exports.validate(), systemClock.now()),
 );

@@ -1,8 +1,7 @@
-import { currentDaemon } from '../../../../../daemon/current';
 import { cancelOperation } from '../../../../../http/endpoints/operations';
 import { operationReply } from '../../../../../http/response/replies';
 import { serve } from '../../../../../http/serve';
 
-export default serve(cancelOperation, async ({ params }) =>
-  operationReply(await currentDaemon().operations.cancel(params.id)),
+export default serve(cancelOperation, async ({ daemon, params }) =>
+  operationReply(await daemon.operations.cancel(params.id)),
 );

@@ -1,8 +1,7 @@
-import { currentDaemon } from '../../../../../daemon/current';
 import { listVmVolumes } from '../../../../../http/endpoints/volumes';
 import { vmVolumeReply } from '../../../../../http/response/replies';
 import { serve } from '../../../../../http/serve';
 
-export default serve(listVmVolumes, async ({ params }) =>
-  (await currentDaemon().volumes.ofVm(params.id)).map(vmVolumeReply),
+export default serve(listVmVolumes, async ({ daemon, params }) =>
+  (await daemon.volumes.ofVm(params.id)).map(vmVolumeReply),
 );

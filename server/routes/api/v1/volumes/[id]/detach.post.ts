@@ -1,8 +1,11 @@
-import { accept } from '../../../../../http/accept';
+import { acceptOperation } from '../../../../../http/accept-operation';
 import { detachVolume } from '../../../../../http/endpoints/volumes';
 import { serve } from '../../../../../http/serve';
 
-export default serve(detachVolume, (call) => {
-  const { force } = call.body;
-  return accept(call, 'detach', { volume_id: call.params.id, ...(force != null && { force }) });
+export default serve(detachVolume, (request) => {
+  const { force } = request.body;
+  return acceptOperation(request, 'detach', {
+    volume_id: request.params.id,
+    ...(force != null && { force }),
+  });
 });

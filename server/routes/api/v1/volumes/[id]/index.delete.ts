@@ -1,8 +1,11 @@
-import { accept } from '../../../../../http/accept';
+import { acceptOperation } from '../../../../../http/accept-operation';
 import { deleteVolume } from '../../../../../http/endpoints/volumes';
 import { serve } from '../../../../../http/serve';
 
-export default serve(deleteVolume, (call) => {
-  const { force } = call.body;
-  return accept(call, 'delete', { volume_id: call.params.id, ...(force != null && { force }) });
+export default serve(deleteVolume, (request) => {
+  const { force } = request.body;
+  return acceptOperation(request, 'delete', {
+    volume_id: request.params.id,
+    ...(force != null && { force }),
+  });
 });

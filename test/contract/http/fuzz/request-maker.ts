@@ -1,6 +1,6 @@
 import { LIMITS } from '~/server/core/limits';
 import type { AnyEndpoint } from '~/server/http/endpoints/endpoint';
-import type { Chance } from './chance';
+import type { SeededRandom } from './seeded-random';
 
 export interface FuzzRequest {
   readonly method: string;
@@ -9,7 +9,7 @@ export interface FuzzRequest {
   readonly body: Buffer | null;
 }
 
-/** Things that exist, so that some requests are right all the way. */
+/** Things that exist, so that some requests succeed. */
 export interface Known {
   readonly volumes: readonly [string, ...string[]];
   readonly vms: readonly [string, ...string[]];
@@ -21,7 +21,7 @@ export interface Known {
 const METHODS = ['GET', 'HEAD', 'POST', 'DELETE', 'PUT', 'PATCH', 'OPTIONS', 'TRACE', 'PROPFIND'] as const;
 const NOBODY = '00000000-0000-4000-8000-000000000000';
 
-/** Text that has broken something somewhere. None of it may break a request line, which is what ./malformed.ts is for. */
+/** Text known to break programs. None of it breaks a request line: that is for ./send-malformed.ts. */
 const HOSTILE: readonly [string, ...string[]] = [
   '..',
   '../../../etc/passwd',
@@ -56,42 +56,42 @@ const HOSTILE: readonly [string, ...string[]] = [
 
 export class RequestMaker {
   constructor(
-    private readonly chance: Chance,
+    private readonly random: SeededRandom,
     private readonly known: Known,
     private readonly endpoints: readonly [AnyEndpoint, ...AnyEndpoint[]],
   ) {}
 
   next(): FuzzRequest {
-    const { chance } = this;
-    const endpoint = chance.pick(this.endpoints);
-    const method = chance.happens(0.93) ? endpoint.method : chance.pick(METHODS);
+    const { random } = this;
+    const endpoint = random.pick(this.endpoints);
+    const method = random.happens(0.93) ? endpoint.method : random.pick(METHODS);
     const path = this.path(endpoint) + this.query(endpoint);
     const body = this.body(endpoint, method);
     return { method, path, headers: this.headers(body), body };
   }
 
   private path({ path }: AnyEndpoint): string {
-    if (this.chance.happens(0.02)) return `/${this.encoded()}/${this.encoded()}`;
+    if (this.random.happens(0.02)) return `/${this.encoded()}/${this.encoded()}`;
     const filled = path.replace(/\{(\w+)\}/g, (_, name: string) => this.parameter(path, name));
-    return this.chance.happens(0.03)
-      ? filled + this.chance.pick(['/', '//', '/x', '%2f', ';x=1', '.json'])
+    return this.random.happens(0.03)
+      ? filled + this.random.pick(['/', '//', '/x', '%2f', ';x=1', '.json'])
       : filled;
   }
 
   private parameter(path: string, name: string): string {
-    const { chance, known } = this;
-    if (chance.happens(0.25)) return this.encoded();
+    const { random, known } = this;
+    if (random.happens(0.25)) return this.encoded();
     if (name === 'path')
-      return chance.pick(['vdb', 'dev%2Fvdb', '%2Fdev%2Fvdb', 'dev/vdb', 'vdzz', 'sda', '..%2Fvdb']);
-    if (path.includes('/operations/')) return this.almost(chance.pick(known.operations));
-    return this.almost(chance.pick(path.includes('/vms/') ? known.vms : known.volumes));
+      return random.pick(['vdb', 'dev%2Fvdb', '%2Fdev%2Fvdb', 'dev/vdb', 'vdzz', 'sda', '..%2Fvdb']);
+    if (path.includes('/operations/')) return this.almost(random.pick(known.operations));
+    return this.almost(random.pick(path.includes('/vms/') ? known.vms : known.volumes));
   }
 
-  /** A UUID as it is, or nearly one. */
+  /** The UUID, or one that is almost right. */
   private almost(uuid: string): string {
-    const { chance } = this;
-    if (chance.happens(0.6)) return uuid;
-    return chance.pick([
+    const { random } = this;
+    if (random.happens(0.6)) return uuid;
+    return random.pick([
       NOBODY,
       uuid.toUpperCase(),
       uuid.slice(0, -1),
@@ -106,15 +106,15 @@ export class RequestMaker {
   }
 
   private encoded(): string {
-    return encodeURIComponent(this.chance.pick(HOSTILE));
+    return encodeURIComponent(this.random.pick(HOSTILE));
   }
 
   private query({ path, waits }: AnyEndpoint): string {
-    const { chance } = this;
-    if (chance.happens(0.5)) return '';
+    const { random } = this;
+    if (random.happens(0.5)) return '';
     const parts: string[] = [];
-    for (let count = 1 + chance.below(3); count > 0; count -= 1) {
-      const name = chance.pick([
+    for (let count = 1 + random.below(3); count > 0; count -= 1) {
+      const name = random.pick([
         'limit',
         'type',
         'status',
@@ -134,23 +134,23 @@ export class RequestMaker {
       ]);
       parts.push(`${name}=${this.queryValue(name)}`);
     }
-    // A real sync each time would be a test of the sync.
-    if (path.endsWith('/force-sync') && chance.happens(0.9)) parts.push('dry_run=true');
-    if (waits && chance.happens(0.2))
-      parts.push(chance.pick(['wait=1ms', 'wait=0', 'wait=20ms', 'wait=x', 'wait=-1']));
+    // Mostly dry runs: the requests are under test, not the sync.
+    if (path.endsWith('/force-sync') && random.happens(0.9)) parts.push('dry_run=true');
+    if (waits && random.happens(0.2))
+      parts.push(random.pick(['wait=1ms', 'wait=0', 'wait=20ms', 'wait=x', 'wait=-1']));
     return `?${parts.join('&')}`;
   }
 
   private queryValue(name: string): string {
-    const { chance, known } = this;
-    if (chance.happens(0.3)) return chance.pick([this.encoded(), '%', '%00', '', '+', '=&=']);
+    const { random, known } = this;
+    if (random.happens(0.3)) return random.pick([this.encoded(), '%', '%00', '', '+', '=&=']);
     switch (name) {
       case 'limit':
-        return chance.pick(['1', '7', '1000', '0', '1001', '1.5', '-1']);
+        return random.pick(['1', '7', '1000', '0', '1001', '1.5', '-1']);
       case 'type':
-        return chance.pick(['create', 'attach', 'detach', 'delete', 'cleanup', 'ATTACH', 'attach,detach']);
+        return random.pick(['create', 'attach', 'detach', 'delete', 'cleanup', 'ATTACH', 'attach,detach']);
       case 'status':
-        return chance.pick([
+        return random.pick([
           'pending',
           'executing',
           'completed',
@@ -160,11 +160,11 @@ export class RequestMaker {
           'Completed',
         ]);
       case 'volume_id':
-        return this.almost(chance.pick(known.volumes));
+        return this.almost(random.pick(known.volumes));
       case 'vm_id':
-        return this.almost(chance.pick(known.vms));
+        return this.almost(random.pick(known.vms));
       case 'since':
-        return chance.pick([
+        return random.pick([
           '2025-01-01T00:00:00Z',
           '2025-01-01',
           '1735689600000',
@@ -173,19 +173,19 @@ export class RequestMaker {
         ]);
       case 'force':
       case 'dry_run':
-        return chance.pick(['true', 'false', '1', '0', 'maybe', 'TRUE']);
+        return random.pick(['true', 'false', '1', '0', 'maybe', 'TRUE']);
       case 'wait':
-        return chance.pick(['0', '5ms', '-1', '1m', 'forever']);
+        return random.pick(['0', '5ms', '-1', '1m', 'forever']);
       default:
-        return chance.pick(['1', '42', '9007199254740991', '9007199254740992', 'x']);
+        return random.pick(['1', '42', '9007199254740991', '9007199254740992', 'x']);
     }
   }
 
   private headers(body: Buffer | null): Record<string, string> {
-    const { chance } = this;
+    const { random } = this;
     const headers: Record<string, string> = {};
-    if (body && chance.happens(0.7))
-      headers['content-type'] = chance.pick([
+    if (body && random.happens(0.7))
+      headers['content-type'] = random.pick([
         'application/json',
         'application/json',
         'application/json; charset=utf-8',
@@ -197,7 +197,7 @@ export class RequestMaker {
         '',
       ]);
     const maybe = (probability: number, name: string, values: readonly [string, ...string[]]) => {
-      if (chance.happens(probability)) headers[name] = chance.pick(values);
+      if (random.happens(probability)) headers[name] = random.pick(values);
     };
     maybe(0.1, 'idempotency-key', [
       'k1',
@@ -206,7 +206,7 @@ export class RequestMaker {
       'k'.repeat(129),
       ' ',
       '\u00fc',
-      `${chance.fraction()}`,
+      `${random.fraction()}`,
     ]);
     maybe(0.05, 'prefer', ['wait=0', 'respond-async', 'wait', 'wait=x', 'handling=lenient, wait=0']);
     maybe(0.05, 'if-none-match', ['*', '"x"', 'W/"x", "y"', '"', '']);
@@ -233,35 +233,35 @@ export class RequestMaker {
   }
 
   private body({ bodyExample, path }: AnyEndpoint, method: string): Buffer | null {
-    const { chance } = this;
-    if (method === 'GET' || method === 'HEAD') return chance.happens(0.02) ? Buffer.from('{}') : null;
-    if (chance.happens(0.1)) return null;
+    const { random } = this;
+    if (method === 'GET' || method === 'HEAD') return random.happens(0.02) ? Buffer.from('{}') : null;
+    if (random.happens(0.1)) return null;
     const right = this.rightBody(path, bodyExample);
-    if (chance.happens(0.35)) return json(right);
-    if (chance.happens(0.5)) return json(this.mutated(right));
+    if (random.happens(0.35)) return json(right);
+    if (random.happens(0.5)) return json(this.mutated(right));
     return this.brokenBody(right);
   }
 
   private rightBody(path: string, example: unknown): Record<string, unknown> {
-    const { chance, known } = this;
+    const { random, known } = this;
     const body: Record<string, unknown> = isObject(example) ? { ...example } : {};
-    if ('vm_id' in body) body.vm_id = chance.pick(known.vms);
-    if ('volume_id' in body) body.volume_id = chance.pick(known.volumes);
-    if ('test_vm_id' in body) body.test_vm_id = chance.pick(known.vms);
-    if ('oma_vm_id' in body) body.oma_vm_id = chance.pick(known.vms);
-    // Mostly refused while it is carried out, so that the simulated CloudStack does not fill up.
-    if (path === '/api/v1/volumes' && chance.happens(0.05)) {
+    if ('vm_id' in body) body.vm_id = random.pick(known.vms);
+    if ('volume_id' in body) body.volume_id = random.pick(known.volumes);
+    if ('test_vm_id' in body) body.test_vm_id = random.pick(known.vms);
+    if ('oma_vm_id' in body) body.oma_vm_id = random.pick(known.vms);
+    // Mostly with ids that CloudStack refuses, so that the simulated CloudStack does not fill up.
+    if (path === '/api/v1/volumes' && random.happens(0.05)) {
       body.zone_id = known.zone;
       body.disk_offering_id = known.offering;
-      body.name = `fuzz-${chance.below(1e9)}`;
+      body.name = `fuzz-${random.below(1e9)}`;
     }
     return body;
   }
 
   private mutated(right: Record<string, unknown>): unknown {
-    const { chance } = this;
+    const { random } = this;
     const names = Object.keys(right);
-    const name = names[chance.below(names.length)] ?? 'x';
+    const name = names[random.below(names.length)] ?? 'x';
     const odd: readonly [unknown, ...unknown[]] = [
       null,
       true,
@@ -276,40 +276,40 @@ export class RequestMaker {
       [[]],
       { a: 1 },
       NOBODY,
-      chance.pick(HOSTILE),
-      chance.pick(HOSTILE),
+      random.pick(HOSTILE),
+      random.pick(HOSTILE),
       'x'.repeat(300),
       { toString: 1 },
       Array.from({ length: 100 }, (_, index) => index),
     ];
-    switch (chance.below(5)) {
+    switch (random.below(5)) {
       case 0:
         return Object.fromEntries(Object.entries(right).filter(([key]) => key !== name));
       case 1:
-        return { ...right, [chance.pick(HOSTILE)]: chance.pick(odd) };
+        return { ...right, [random.pick(HOSTILE)]: random.pick(odd) };
       case 2:
         return { ...right, metadata: this.metadata(odd) };
       case 3:
-        return chance.pick<unknown>([right, [right], [], 'text', 7, null, { ...right, ...right }]);
+        return random.pick<unknown>([right, [right], [], 'text', 7, null, { ...right, ...right }]);
       default:
-        return { ...right, [name]: chance.pick(odd) };
+        return { ...right, [name]: random.pick(odd) };
     }
   }
 
   private metadata(odd: readonly [unknown, ...unknown[]]): unknown {
-    const { chance } = this;
-    if (chance.happens(0.2)) return chance.pick(odd);
-    const count = chance.pick([1, 3, 64, 65]);
+    const { random } = this;
+    if (random.happens(0.2)) return random.pick(odd);
+    const count = random.pick([1, 3, 64, 65]);
     return Object.fromEntries(
-      Array.from({ length: count }, (_, index) => [`${chance.pick(HOSTILE)}${index}`, chance.pick(odd)]),
+      Array.from({ length: count }, (_, index) => [`${random.pick(HOSTILE)}${index}`, random.pick(odd)]),
     );
   }
 
   private brokenBody(right: unknown): Buffer {
-    const { chance } = this;
+    const { random } = this;
     const text = JSON.stringify(right);
-    return chance.pick([
-      Buffer.from(text.slice(0, chance.below(text.length))),
+    return random.pick([
+      Buffer.from(text.slice(0, random.below(text.length))),
       Buffer.from(`${text}x`),
       Buffer.from(''),
       Buffer.from('   '),
@@ -321,7 +321,7 @@ export class RequestMaker {
       Buffer.from(`{"size":1${'0'.repeat(400)}}`),
       Buffer.from('vm_id=1&x=2'),
       Buffer.from('<volume/>'),
-      Buffer.alloc(chance.pick([LIMITS.BODY_BYTES, LIMITS.BODY_BYTES + 1, 2 * LIMITS.BODY_BYTES]), 0x20),
+      Buffer.alloc(random.pick([LIMITS.BODY_BYTES, LIMITS.BODY_BYTES + 1, 2 * LIMITS.BODY_BYTES]), 0x20),
     ]);
   }
 }

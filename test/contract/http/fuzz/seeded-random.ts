@@ -1,5 +1,5 @@
-/** Seeded chance, so that a finding can be repeated (mulberry32). */
-export class Chance {
+/** Random numbers from a seed (mulberry32), so that a finding can be repeated. */
+export class SeededRandom {
   constructor(private state: number) {}
 
   /** In [0, 1). */
@@ -10,7 +10,7 @@ export class Chance {
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
   }
 
-  /** A whole number from 0 to below `limit`. */
+  /** A whole number from 0 to `limit` - 1. */
   below(limit: number): number {
     return Math.floor(this.fraction() * limit);
   }

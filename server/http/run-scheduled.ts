@@ -3,10 +3,11 @@ import { currentDaemonOrNull } from '../daemon/current';
 import type { Daemon, DaemonPhase } from '../daemon/daemon';
 
 /**
- * Runs the work of a scheduled task when the daemon is in one of these phases. Otherwise, and while a dependency is away (503),
- * the task is skipped: it comes again by itself, and the daemon has already said in health and journal what is missing.
+ * Runs the work of a scheduled task if the daemon is in one of these phases. In any other phase, and while a
+ * dependency is unavailable (503), the task is skipped: the schedule repeats it, and health and journal
+ * already name the cause.
  */
-export async function whenIn<T>(
+export async function runScheduled<T>(
   phases: readonly DaemonPhase[],
   work: (daemon: Daemon) => Promise<T>,
 ): Promise<{ result: T | 'skipped' }> {

@@ -4,12 +4,12 @@ import { LIMITS } from '../../core/limits';
 import type { Daemon } from '../../daemon/daemon';
 import { isTerminal, type JournalEntry } from '../../model/operation';
 import { httpLogger } from '../http-logger';
-import { requestIdOf } from '../request/request-id';
+import { requestIdOf } from '../request/assign-request-id';
 import { deviceEventReply, journalEntryReply } from '../response/replies';
-import { WRITTEN } from '../serve';
+import { ALREADY_SENT, connectionClosed } from '../serve';
 import { EventStream } from './event-stream';
 
-/** Where a reader left off: the header EventSource sends when it reconnects, or the query of its first visit. */
+/** Where a client continues: by the header EventSource sends, or the query of its first visit. */
 export function lastEventId(event: H3Event, query: { last_event_id?: number | undefined }): number | null {
   const header = getRequestHeader(event, 'last-event-id');
   if (header !== undefined && /^\d{1,15}$/.test(header)) return Number(header);
@@ -17,48 +17,47 @@ export function lastEventId(event: H3Event, query: { last_event_id?: number | un
 }
 
 /**
- * GET /events: everything of this appliance. Replays the journal after `after`, then what happens, until the reader leaves or
- * the daemon stops. Listening starts before the replay, so nothing falls between them; what comes twice is sent once.
+ * GET /events: all events of this appliance, until the client leaves or the daemon stops. Replays the journal
+ * after `after`, then sends new entries. It subscribes before the replay, so none is missed; entries seen
+ * twice are sent once.
  */
 export async function streamFeed(
   event: H3Event,
   daemon: Daemon,
   after: number | null,
-): Promise<typeof WRITTEN> {
+): Promise<typeof ALREADY_SENT> {
   const stream = new EventStream(event, daemon.stopping);
   const live = new LiveEntries(daemon, stream, () => true);
-  const quiet = daemon.volumes.onDeviceEvent(stream.ring);
-  let devicesSeen = daemon.volumes.recentDeviceEvents().at(-1)?.sequence ?? 0;
-  await tended(event, stream, live, async () => {
+  const unsubscribe = daemon.volumes.onDeviceEvent(stream.notify);
+  let lastDeviceEvent = daemon.volumes.recentDeviceEvents().at(-1)?.sequence ?? 0;
+  await runStream(event, stream, live, async () => {
     const replayed = after === null ? new Set<number>() : await replay(stream, daemon, after);
     while (!stream.closed) {
       for (const entry of live.take()) if (!replayed.delete(entry.id)) sendEntry(stream, entry);
-      for (const happened of daemon.volumes.recentDeviceEvents()) {
-        if (happened.sequence <= devicesSeen) continue;
-        devicesSeen = happened.sequence;
-        stream.send({ name: 'device', data: deviceEventReply(happened) });
+      for (const deviceEvent of daemon.volumes.recentDeviceEvents()) {
+        if (deviceEvent.sequence <= lastDeviceEvent) continue;
+        lastDeviceEvent = deviceEvent.sequence;
+        stream.send({ name: 'device', data: deviceEventReply(deviceEvent) });
       }
       await stream.wait(LIMITS.STREAM_TICK_MS);
     }
   });
-  quiet();
-  return WRITTEN;
+  unsubscribe();
+  return ALREADY_SENT;
 }
 
-/** GET /operations/{id}/events: the journal of one operation from the start (or after `after`), ending with the operation. */
+/** GET /operations/{id}/events: the journal of one operation; the stream ends with the operation. */
 export async function streamOperation(
   event: H3Event,
   daemon: Daemon,
   operationId: string,
   after: number,
-): Promise<typeof WRITTEN> {
-  // Before the stream begins, so that an unknown operation is a 404.
+): Promise<typeof ALREADY_SENT> {
+  // Read before the stream begins, so that an unknown operation is a 404.
   await daemon.operations.read(operationId);
   const stream = new EventStream(event, daemon.stopping);
   const live = new LiveEntries(daemon, stream, (entry) => entry.operationId === operationId);
-  const gone = new AbortController();
-  event.node.res.once('close', () => gone.abort());
-  await tended(event, stream, live, async () => {
+  await runStream(event, stream, live, async () => {
     const sent = new Set<number>();
     const send = (entries: readonly JournalEntry[]) => {
       for (const entry of entries) {
@@ -67,20 +66,19 @@ export async function streamOperation(
         sendEntry(stream, entry);
       }
     };
-    const end = watchEnd(daemon, stream, operationId, gone.signal);
+    const end = watchEnd(daemon, stream, operationId, connectionClosed(event));
     send(await daemon.operations.journal(operationId));
     while (!stream.closed && !end.reached) {
       send(live.take());
       await stream.wait(LIMITS.STREAM_TICK_MS);
     }
-    // The journal has the last word: it holds every entry, in order.
+    // Read once more: the journal holds every entry, in order.
     if (!stream.closed) send(await daemon.operations.journal(operationId));
   });
-  gone.abort();
-  return WRITTEN;
+  return ALREADY_SENT;
 }
 
-/** Rings the stream when the operation has ended (or can no longer be watched). */
+/** Notifies the stream when the operation has ended; closes it when it cannot be watched. */
 function watchEnd(daemon: Daemon, stream: EventStream, id: string, gone: AbortSignal): { reached: boolean } {
   const end = { reached: false };
   const watch = async () => {
@@ -91,12 +89,12 @@ function watchEnd(daemon: Daemon, stream: EventStream, id: string, gone: AbortSi
   };
   watch()
     .catch(() => stream.close())
-    .finally(stream.ring);
+    .finally(stream.notify);
   return end;
 }
 
-/** Runs a stream to its end and clears up, whatever ends it. An error cuts it: the reader comes back and reads on. */
-async function tended(
+/** Runs a stream and releases what it holds. After an error the client reconnects and continues. */
+async function runStream(
   event: H3Event,
   stream: EventStream,
   live: LiveEntries,
@@ -115,6 +113,7 @@ async function tended(
   }
 }
 
+/** Sends the journal page by page. Returns the ids that may come again as live entries. */
 async function replay(stream: EventStream, daemon: Daemon, after: number): Promise<Set<number>> {
   const sent = new Set<number>();
   let cursor = after;
@@ -125,7 +124,6 @@ async function replay(stream: EventStream, daemon: Daemon, after: number): Promi
       sent.add(entry.id);
       cursor = entry.id;
     }
-    // Only ids that may still come live have to be remembered.
     if (sent.size > LIMITS.STREAM_QUEUE * 2)
       for (const id of [...sent].slice(0, LIMITS.STREAM_QUEUE)) sent.delete(id);
     full = page.length === LIMITS.STREAM_REPLAY_PAGE;
@@ -139,7 +137,7 @@ function sendEntry(stream: EventStream, entry: JournalEntry): void {
   stream.send({ id: entry.id, name, data: journalEntryReply(entry) });
 }
 
-/** Entries that happened since the last `take`. Bounded: a reader so far behind is cut off and replays. */
+/** The journal entries since the last `take`. A client too far behind is disconnected. */
 class LiveEntries {
   private queue: JournalEntry[] = [];
   readonly stop: () => void;
@@ -149,7 +147,7 @@ class LiveEntries {
       if (!wanted(entry)) return;
       this.queue.push(entry);
       if (this.queue.length > LIMITS.STREAM_QUEUE) stream.close();
-      stream.ring();
+      stream.notify();
     });
   }
 

@@ -1,14 +1,15 @@
 import type { Daemon } from '../daemon/daemon';
 import type { SyncReport } from '../sync/drift';
-import { notReady } from './request/readiness';
+import { notReady } from './request/not-ready';
 
-/** What the task sync:force answers. */
+/** The result of the task sync:force. */
 export type SyncTaskResult = SyncReport | 'skipped';
 
 /**
- * Runs the task sync:force. Nitro runs one task of a name at a time and hands a second caller the result of the first, whatever
- * the second asked for: a real run answered with a dry one would repair nothing, and a dry run answered with a real one would
- * report repairs nobody asked for. Such a caller gets a run of its own, which the daemon queues behind the other.
+ * Runs the task sync:force. Nitro runs only one task of a name at a time and gives a second caller the result
+ * of the first, whatever the second asked for. A real run must not be answered with a dry one (nothing would
+ * be repaired), nor the reverse: then the caller gets a run of its own, which the daemon queues behind the
+ * other.
  * Errors: STARTING, STANDBY, STOPPING and those of the sync itself.
  */
 export async function forceSync(

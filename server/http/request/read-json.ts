@@ -4,9 +4,10 @@ import { DaemonError } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
 
 /**
- * The JSON body of a request, or undefined when there is none. The content type hardly matters: existing callers send JSON as
- * `application/x-www-form-urlencoded` (curl -d) or without any type. 415 is for what is clearly not JSON: multipart, a
- * compressed body, and text that neither parses nor claims to be JSON or a plain form.
+ * The JSON body of a request, or undefined when there is none. The content type is mostly ignored: existing
+ * callers send JSON as `application/x-www-form-urlencoded` (curl -d) or without any type. 415 is for what is
+ * clearly not JSON: multipart, compressed bodies, and text that neither parses nor claims to be JSON or a
+ * plain form.
  * Errors: BODY_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, MALFORMED_JSON.
  */
 export async function readJson(event: H3Event): Promise<unknown> {
@@ -23,26 +24,26 @@ export async function readJson(event: H3Event): Promise<unknown> {
     const parsed: unknown = JSON.parse(text);
     return parsed;
   } catch {
-    if (saysSomethingElse(type)) throw unsupported('the body is not JSON and does not say it is');
+    if (claimsAnotherType(type)) throw unsupported('the body is not JSON and does not say it is');
     throw new DaemonError('MALFORMED_JSON', 'The body is not valid JSON');
   }
 }
 
-/** Collects a body chunk by chunk, so that a chunked body without a Content-Length meets the limit as well. */
-function readBytes(request: IncomingMessage, maximum: number): Promise<Buffer> {
+/** Counts what has arrived, so the limit also applies to chunked bodies, which have no Content-Length. */
+function readBytes(request: IncomingMessage, maxBytes: number): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
-    let size = 0;
+    let sizeBytes = 0;
     const settle = (finish: () => void) => {
       request.off('data', take).off('end', end).off('error', broken).off('close', broken);
-      // What still arrives is thrown away, so that the client can finish sending and read the answer.
+      // Discard the rest, so that the client can finish sending and read the response.
       request.on('error', () => {});
       request.resume();
       finish();
     };
     const take = (chunk: Buffer) => {
-      size += chunk.length;
-      if (size > maximum) settle(() => reject(bodyTooLarge()));
+      sizeBytes += chunk.length;
+      if (sizeBytes > maxBytes) settle(() => reject(bodyTooLarge()));
       else chunks.push(chunk);
     };
     const end = () => settle(() => resolve(Buffer.concat(chunks)));
@@ -65,7 +66,7 @@ function decode(raw: Buffer): string {
   }
 }
 
-function saysSomethingElse(type: string): boolean {
+function claimsAnotherType(type: string): boolean {
   return type !== '' && !/json|text\/plain|x-www-form-urlencoded|octet-stream/.test(type);
 }
 

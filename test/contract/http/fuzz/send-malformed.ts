@@ -1,9 +1,9 @@
 import { connect } from 'node:net';
-import type { Chance } from './chance';
+import type { SeededRandom } from './seeded-random';
 
 const LONG = 'x'.repeat(20_000);
 
-/** What is not HTTP, or is HTTP that servers have understood in two ways. Written to a socket as it stands. */
+/** Not HTTP, or HTTP that servers have parsed in different ways. Written to the socket unchanged. */
 const MALFORMED: readonly [string, ...string[]] = [
   '\r\n\r\n',
   'GET\r\n\r\n',
@@ -52,17 +52,20 @@ const MALFORMED: readonly [string, ...string[]] = [
   '\u00ff'.repeat(4096),
 ];
 
-/** ms after which a socket that got no answer is closed by us, as a client would. */
-const PATIENCE = 300;
+/** Without a response after this time, the client closes the socket. */
+const RESPONSE_TIMEOUT_MS = 300;
 
-/** Sends one and reads what comes; [] when the server closed (or kept) the connection without a word. */
-export function sendMalformed(port: number, chance: Chance): Promise<{ sent: string; statuses: number[] }> {
-  const sent = chance.pick(MALFORMED);
-  const text = chance.happens(0.15) ? flipped(sent, chance) : sent;
+/** Sends one and reads the statuses of the responses; none when the server did not respond. */
+export function sendMalformed(
+  port: number,
+  random: SeededRandom,
+): Promise<{ sent: string; statuses: number[] }> {
+  const sent = random.pick(MALFORMED);
+  const text = random.happens(0.15) ? flipped(sent, random) : sent;
   return new Promise((resolve) => {
     const socket = connect(port, '127.0.0.1');
     const chunks: Buffer[] = [];
-    const timer = setTimeout(() => socket.destroy(), PATIENCE);
+    const timer = setTimeout(() => socket.destroy(), RESPONSE_TIMEOUT_MS);
     socket.on('data', (chunk) => chunks.push(chunk));
     socket.on('error', () => undefined);
     socket.on('close', () => {
@@ -71,12 +74,12 @@ export function sendMalformed(port: number, chance: Chance): Promise<{ sent: str
       const statuses = [...answer.matchAll(/^HTTP\/1\.1 (\d{3}) /gm)].map(([, status]) => Number(status));
       resolve({ sent: text, statuses });
     });
-    // Half-closed afterwards: a server that only waits for more notices.
+    // Half-closes the connection, so that a server waiting for more data notices.
     socket.end(Buffer.from(text, 'latin1'));
   });
 }
 
-function flipped(text: string, chance: Chance): string {
-  const at = chance.below(text.length);
-  return text.slice(0, at) + String.fromCharCode(chance.below(256)) + text.slice(at + 1);
+function flipped(text: string, random: SeededRandom): string {
+  const at = random.below(text.length);
+  return text.slice(0, at) + String.fromCharCode(random.below(256)) + text.slice(at + 1);
 }

@@ -1,7 +1,7 @@
 import { DaemonError } from '../../core/errors';
 import type { Daemon } from '../../daemon/daemon';
 
-/** Why a daemon does not take requests, as the error that says so. */
+/** The error that says why a daemon does not take requests. */
 export function notReady(daemon: Pick<Daemon, 'phase' | 'phaseReason'>): DaemonError {
   const reason = daemon.phaseReason ?? `phase ${daemon.phase}`;
   switch (daemon.phase) {

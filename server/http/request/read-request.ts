@@ -1,64 +1,54 @@
 import { getQuery, getRequestHeader, getRouterParams, type H3Event } from 'h3';
 import { z } from 'zod';
-import { DaemonError, type FieldIssue } from '../../core/errors';
+import type { FieldIssue } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
-import { type Endpoint, NONE } from '../endpoints/endpoint';
-import { readJson } from './body';
+import { currentDaemon } from '../../daemon/current';
+import type { Daemon } from '../../daemon/daemon';
+import { type Endpoint, takesBody } from '../endpoints/endpoint';
+import { readJson } from './read-json';
+import { fieldIssues, validationError } from './validation-error';
 
-/** A request that has been checked. */
-export interface Call<Params, Query, Body> {
+/** A request whose parameters, query and body have passed the schemas of its endpoint. */
+export interface CheckedRequest<Params, Query, Body> {
   readonly event: H3Event;
+  /** Throws STARTING until the daemon has been built. */
+  readonly daemon: Daemon;
   readonly params: Params;
   readonly query: Query;
   readonly body: Body;
   readonly idempotencyKey: string | null;
-  /** ms the caller is willing to wait for the end of the operation; 0 = not at all. */
+  /** How long the caller will wait for the operation to end; 0 = not at all. */
   readonly waitMs: number;
 }
 
 /**
- * Checks everything a request carries and reports every wrong field at once.
+ * Checks everything a request carries and reports every invalid field at once.
  * Errors: VALIDATION_FAILED with details.fields, and those of readJson.
  */
 export async function readRequest<P, Q, B, R>(
   endpoint: Endpoint<P, Q, B, R>,
   event: H3Event,
-): Promise<Call<P, Q, B>> {
+): Promise<CheckedRequest<P, Q, B>> {
   const issues: FieldIssue[] = [];
   const params = check(endpoint.params, pathParams(event), issues);
   const query = check(endpoint.query, givenQuery(event, namesOf(endpoint.query), issues), issues);
-  const idempotencyKey = endpoint.accepts ? readIdempotencyKey(event, issues) : null;
+  const idempotencyKey = endpoint.startsOperation ? readIdempotencyKey(event, issues) : null;
   const waitMs = endpoint.waits ? readWait(event, issues) : 0;
   // The body is read last, but its fields are reported together with the rest.
-  const given = takesBody(endpoint) ? ((await readJson(event)) ?? {}) : {};
-  const body = check(endpoint.body, given, issues);
+  const json = takesBody(endpoint) ? ((await readJson(event)) ?? {}) : {};
+  const body = check(endpoint.body, json, issues);
   if (issues.length > 0 || !params || !query || !body) throw validationError(issues);
-  return { event, params: params.value, query: query.value, body: body.value, idempotencyKey, waitMs };
-}
-
-/** `The request is not valid: size must be …; name is required: …`, with the fields in details. */
-export function validationError(issues: readonly FieldIssue[]): DaemonError {
-  const shown = issues
-    .slice(0, 8)
-    .map(({ field, message }) => (field === '' ? `the body ${message}` : `${field} ${message}`));
-  const more = issues.length > shown.length ? `; and ${issues.length - shown.length} more` : '';
-  return new DaemonError('VALIDATION_FAILED', `The request is not valid: ${shown.join('; ')}${more}`, {
-    details: { fields: issues.slice(0, LIMITS.FIELD_ISSUES) },
-  });
-}
-
-/** The first complaint of every wrong field, in the order of the schema. */
-export function fieldIssues(error: z.ZodError): FieldIssue[] {
-  const byField = new Map<string, string>();
-  for (const issue of error.issues) {
-    const field = issue.path.map((part) => String(part).slice(0, 64)).join('.');
-    if (!byField.has(field)) byField.set(field, field === '' ? 'must be a JSON object' : issue.message);
-  }
-  return [...byField].map(([field, message]) => ({ field, message }));
-}
-
-export function takesBody(endpoint: { readonly body: unknown }): boolean {
-  return endpoint.body !== NONE;
+  return {
+    event,
+    get daemon() {
+      return currentDaemon();
+    },
+    params: params.value,
+    query: query.value,
+    body: body.value,
+    idempotencyKey,
+    waitMs,
+  };
 }
 
 function check<T>(schema: z.ZodType<T>, input: unknown, issues: FieldIssue[]): { value: T } | null {
@@ -68,11 +58,11 @@ function check<T>(schema: z.ZodType<T>, input: unknown, issues: FieldIssue[]): {
   return null;
 }
 
-/** h3 leaves %2F undecoded on purpose; an id never has one, a device path may. */
+/** h3 leaves %2F encoded in path parameters, so they are decoded here: a device path may contain slashes. */
 function pathParams(event: H3Event): Record<string, string> {
-  const params: Record<string, string> = {};
-  for (const [name, value] of Object.entries(getRouterParams(event))) params[name] = decodeSegment(value);
-  return params;
+  return Object.fromEntries(
+    Object.entries(getRouterParams(event)).map(([name, value]) => [name, decodeSegment(value)]),
+  );
 }
 
 function decodeSegment(value: string): string {
@@ -83,12 +73,12 @@ function decodeSegment(value: string): string {
   }
 }
 
-/** The fields a schema knows. */
+/** The fields that a schema knows. */
 function namesOf(schema: z.ZodType): ReadonlySet<string> {
   return new Set(schema instanceof z.ZodObject ? Object.keys(schema.shape) : []);
 }
 
-/** Clients write filters they do not use as `status=`; those count as not given. What an endpoint does not know is ignored. */
+/** Clients send filters they do not use as `status=`: those are not given. Unknown fields are ignored. */
 function givenQuery(
   event: H3Event,
   known: ReadonlySet<string>,
@@ -114,22 +104,22 @@ function readIdempotencyKey(event: H3Event, issues: FieldIssue[]): string | null
   return null;
 }
 
-/** `?wait=25s`, `?wait=25`, `?wait=1500ms`, or `Prefer: wait=25` (RFC 7240). Longer waits are cut to the longest we do. */
+/** `?wait=25s`, `?wait=25`, `?wait=1500ms`, or `Prefer: wait=25` (RFC 7240); longer waits are capped. */
 function readWait(event: H3Event, issues: FieldIssue[]): number {
-  const longest = LIMITS.LONG_POLL_SECONDS * 1000;
+  const maxMs = LIMITS.LONG_POLL_SECONDS * 1000;
   const { wait } = getQuery(event);
   if (wait !== undefined && wait !== '') {
     const match = /^(\d{1,6})(ms|s)?$/.exec(String(wait));
-    if (match) return Math.min(longest, Number(match[1]) * (match[2] === 'ms' ? 1 : 1000));
+    if (match) return Math.min(maxMs, Number(match[1]) * (match[2] === 'ms' ? 1 : 1000));
     issues.push({
       field: 'wait',
       message: `must be a time up to ${LIMITS.LONG_POLL_SECONDS}s, like 25s or 500ms`,
     });
     return 0;
   }
-  // A preference that cannot be understood is ignored, says the RFC.
+  // RFC 7240: a preference that cannot be parsed is ignored.
   const preferred = /(?:^|[,;\s])wait\s*=\s*"?(\d{1,6})"?(?:$|[,;\s])/i.exec(
     getRequestHeader(event, 'prefer') ?? '',
   );
-  return preferred ? Math.min(longest, Number(preferred[1]) * 1000) : 0;
+  return preferred ? Math.min(maxMs, Number(preferred[1]) * 1000) : 0;
 }

@@ -1,6 +1,6 @@
 import { LIMITS } from '~/server/core/limits';
 
-/** Runs `work` with other limits: bounds of hours and megabytes are tried with small ones. */
+/** Runs `work` with other limits, because those of hours and megabytes cannot be reached in a test. */
 export async function withLimits<T>(
   change: Partial<Record<keyof typeof LIMITS, number>>,
   work: () => Promise<T>,

@@ -1,0 +1,54 @@
+import { z } from 'zod';
+
+/** `created_at` → `createdAt`. */
+type CamelCase<Name extends string> = Name extends `${infer First}_${infer Rest}`
+  ? `${First}${Capitalize<CamelCase<Rest>>}`
+  : Name;
+
+/** What a field of a reply is made from: a timestamp from wall clock ms; anything else is taken as it is. */
+type SourceField<Field> =
+  Field extends z.ZodOptional<infer Inner>
+    ? SourceField<Inner> | null
+    : Field extends z.ZodNullable<infer Inner>
+      ? SourceField<Inner> | null
+      : Field extends z.ZodISODateTime
+        ? number
+        : z.output<Field> extends readonly (infer Element)[]
+          ? readonly Element[]
+          : z.output<Field>;
+
+type Source<Shape> = {
+  readonly [Name in keyof Shape & string as CamelCase<Name>]: SourceField<Shape[Name]>;
+};
+
+/** Wall clock ms → RFC 3339, UTC, milliseconds. */
+export function timestampOf(ms: number): string {
+  return new Date(ms).toISOString();
+}
+
+/**
+ * The reply that a schema describes, from an object of the domain: `volume_id` is its `volumeId`, times
+ * become timestamps, an optional field that is null is omitted. Only what the schema names gets into the
+ * reply.
+ */
+export function replyOf<Shape extends z.core.$ZodLooseShape>(
+  schema: z.ZodObject<Shape>,
+  source: Source<Shape>,
+): z.output<z.ZodObject<Shape>> {
+  const fields = new Map<string, unknown>(Object.entries(source));
+  const reply: Record<string, unknown> = {};
+  for (const [name, field] of Object.entries(schema.shape)) {
+    const value = fields.get(name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase()));
+    if (value === null && field instanceof z.ZodOptional) continue;
+    reply[name] = typeof value === 'number' && isTimestamp(field) ? timestampOf(value) : value;
+  }
+  // The loop has filled in every key of the shape, which a type cannot follow; HttpApp parses every reply of
+  // a test.
+  return reply as z.output<z.ZodObject<Shape>>;
+}
+
+function isTimestamp(field: unknown): boolean {
+  return field instanceof z.ZodOptional || field instanceof z.ZodNullable
+    ? isTimestamp(field.unwrap())
+    : field instanceof z.ZodISODateTime;
+}
