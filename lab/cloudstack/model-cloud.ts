@@ -9,6 +9,7 @@ import {
   type CloudVolume,
   type CloudZone,
 } from '~/server/cloudstack/cloud';
+import { saysJobIdTaken } from '~/server/cloudstack/errors';
 import type { Clock } from '~/server/runtime/clock';
 import { LIMITS } from '~/server/runtime/limits';
 import { CUSTOM_MAX_GIB, CUSTOM_MIN_GIB } from './actions/volumes';
@@ -18,6 +19,7 @@ import { ApiError, type Job, type Vm, type Volume } from './records';
 import { LIST_ALL } from './state/access';
 import type { Account } from './state/accounts';
 import { namesMatch } from './state/names';
+import { toldTo } from './state/texts';
 
 /**
  * The domain's CloudStack port straight on the model, for the in-process simulation: the same answers, errors and outcomes as
@@ -103,12 +105,12 @@ export class ModelCloud implements Cloud {
       try {
         return this.start(command, jobId);
       } catch (error) {
-        // The id is taken: the call was accepted before. What became of it has to be read.
-        if (error instanceof ApiError && error.message.includes(`UUID: ${jobId} already exists`)) {
-          const { message, text, code } = asCloudError(error);
-          throw new CloudError(message, { kind: 'internal', outcome: 'taken', code, text, cause: error });
-        }
-        throw error;
+        if (!(error instanceof ApiError)) throw error;
+        const refusal = asCloudError(toldTo(this.account, error));
+        if (!saysJobIdTaken(refusal, jobId)) throw refusal;
+        // The call was accepted before. What became of it has to be read.
+        const { message, text, code } = refusal;
+        throw new CloudError(message, { kind: 'internal', outcome: 'taken', code, text, cause: error });
       }
     });
   }
