@@ -1,8 +1,10 @@
 import type { ServerResponse } from 'node:http';
 import { z } from 'zod';
+import { CONDITION_KINDS } from './conditions';
 import { FAULT_KINDS, type Fault, RESTART_WORK } from './faults';
 import type { CloudModel } from './model';
 import { ApiError } from './records';
+import { GIB } from './state/inventory';
 
 const ms = z.number().nonnegative();
 const faultSchema = z.object({
@@ -25,6 +27,24 @@ const vmSchema = z.object({
   id: z.guid().optional(),
   state: z.string().default('Running'),
   hypervisor: z.string().default('KVM'),
+  account: z.string().optional(),
+});
+const conditionSchema = z.object({
+  kind: z.enum(CONDITION_KINDS),
+  ms: ms.optional(),
+  delayMs: ms.optional(),
+  id: z.string().optional(),
+});
+const projectSchema = z.object({ name: z.string().min(1), members: z.array(z.string()).min(1) });
+const newVolumeSchema = z.object({
+  name: z.string(),
+  sizeGiB: z.number().int().positive().default(1),
+  account: z.string().optional(),
+  state: z.string().optional(),
+});
+const volumeChangeSchema = z.object({
+  state: z.string().optional(),
+  deleteProtection: z.boolean().optional(),
 });
 const diskSchema = z.object({ volumeId: z.guid(), make: z.enum(['ghost', 'phantom']) });
 
@@ -67,13 +87,28 @@ async function controlled(model: CloudModel, { method, url, body }: ControlReque
     case 'DELETE /faults':
       model.faults.clear();
       return { status: 200, content: { armed: [] } };
+    case 'GET /conditions':
+      return { status: 200, content: { holding: model.conditions.list() } };
+    case 'POST /conditions':
+      model.conditions.add(withoutUndefined(conditionSchema.parse(json(body))));
+      return { status: 201, content: { holding: model.conditions.list() } };
+    case 'DELETE /conditions':
+      model.conditions.clear();
+      return { status: 200, content: { holding: [] } };
+    case 'POST /projects': {
+      const { name, members } = projectSchema.parse(json(body));
+      return { status: 201, content: model.accounts.addProject(name, members) };
+    }
     case 'POST /restart':
       model.restart(withoutUndefined(restartSchema.parse(json(body))));
       return { status: 200, content: { restarted: true } };
     case 'POST /vms': {
-      const fields = vmSchema.parse({ ...Object.fromEntries(url.searchParams), ...json(body) });
-      return { status: 201, content: model.addVm(withoutUndefined(fields)) };
+      const asked = vmSchema.parse({ ...Object.fromEntries(url.searchParams), ...json(body) });
+      const { account, ...fields } = withoutUndefined(asked);
+      return { status: 201, content: model.addVm({ ...fields, ...ownedBy(model, account) }) };
     }
+    case 'POST /volumes':
+      return { status: 201, content: addVolume(model, json(body)) };
     case 'POST /disks': {
       const { volumeId, make } = diskSchema.parse(json(body));
       await (make === 'ghost' ? model.makeGhost(volumeId) : model.makePhantom(volumeId));
@@ -82,19 +117,57 @@ async function controlled(model: CloudModel, { method, url, body }: ControlReque
     case 'GET /state':
       return { status: 200, content: state(model) };
     default:
-      return {
-        status: 404,
-        content: { error: 'there are /client/api, /faults, /state, /vms, /disks and /restart' },
-      };
+      return changed(model, method, url, body) ?? NOT_FOUND;
   }
+}
+
+const NOT_FOUND: Answer = {
+  status: 404,
+  content: {
+    error:
+      'there are /client/api, /faults, /conditions, /state, /vms[/ID], /volumes[/ID], /projects, /disks and /restart',
+  },
+};
+
+/** PATCH /volumes/ID and /vms/ID put one into a state that nothing of the model leads to. */
+function changed(model: CloudModel, method: string, url: URL, body: string): Answer | null {
+  const [, kind, id = ''] = url.pathname.split('/');
+  if (method !== 'PATCH' || (kind !== 'volumes' && kind !== 'vms')) return null;
+  const change = withoutUndefined(volumeChangeSchema.parse(json(body)));
+  if (kind === 'volumes')
+    return { status: 200, content: Object.assign(model.inventory.volume('control', 'id', id), change) };
+  const vm = model.inventory.vm('control', 'id', id);
+  vm.state = change.state ?? vm.state;
+  return { status: 200, content: vm };
+}
+
+/** A volume that nobody asked for through the API: another tenant's, say. */
+function addVolume(model: CloudModel, body: Record<string, unknown>): unknown {
+  const { name, sizeGiB, account, state } = newVolumeSchema.parse(body);
+  const volume = model.inventory.addVolume({
+    name,
+    size: sizeGiB * GIB,
+    zoneId: model.inventory.firstZone().id,
+    diskOfferingId: model.offerings[0]?.id ?? null,
+    ...ownedBy(model, account),
+  });
+  volume.state = state ?? volume.state;
+  return volume;
+}
+
+/** By name or id of an account, or of a project's account. */
+function ownedBy(model: CloudModel, account: string | undefined): { accountId?: string } {
+  return account === undefined ? {} : { accountId: model.accounts.require(account).id };
 }
 
 function state(model: CloudModel): unknown {
   return {
+    accounts: model.accounts.all,
     zones: model.zones,
     offerings: model.offerings,
     vms: model.vms,
     volumes: model.volumes,
+    snapshots: model.inventory.snapshots,
     jobs: [...model.jobs.values()],
     effects: model.effects,
     counts: model.history.counts(),

@@ -37,10 +37,18 @@ export const JOB_FAULTS = [
   /** Failed with `code` and `text`. */
   'job-fails',
   'job-fails-after-effect',
+  /** 530: no primary storage fits, or none is known yet; what a first attach says seconds after a start of the server. */
+  'no-storage',
+  /** 530: no host can be reached that would make the disk; likewise. */
+  'no-endpoint',
+  /** 530: the work could not be put into the queue of the VM. */
+  'not-scheduled',
+  /** 431: the VM is between two states. */
+  'vm-busy',
 ] as const;
 
-/** Faults between the hypervisor and the guest, while an attach or detach works. */
-const HYPERVISOR_FAULTS = [
+/** Faults of what does the work: the hypervisor's agent, the guest, the management server. */
+export const HYPERVISOR_FAULTS = [
   /** Phantom: CloudStack says attached, the guest never gets the disk. */
   'no-device',
   /** The guest gets the disk `ms` after CloudStack said attached. */
@@ -49,13 +57,28 @@ const HYPERVISOR_FAULTS = [
   'ghost-disk',
   /** The detach fails as in apache/cloudstack#7316; the disk leaves `ms` later, or without `ms` never. */
   'detach-timeout',
+  /**
+   * The agent fails (`text`), after `ms` more: an attach or detach has no effect, a delete leaves the volume in state Destroy and
+   * answers 530, the expunge of a VM leaves it destroyed.
+   */
+  'agent-fails',
   /** The management server restarts in the middle of the work; `work`, `stuck` and `ms` (down time) as in RestartOptions. */
   'restart',
 ] as const;
 
-export const FAULT_KINDS = [...CALL_FAULTS, ...JOB_FAULTS, ...HYPERVISOR_FAULTS] as const;
+/** Faults of what is read. */
+export const READ_FAULTS = [
+  /** queryAsyncJobResult says that there is no such job, although there is. */
+  'unknown-job',
+  /** Once the job of this command (or deleteVolume) has ended, lists show for `ms` the volume as it was before. */
+  'stale-read',
+] as const;
+
+export const FAULT_KINDS = [...CALL_FAULTS, ...JOB_FAULTS, ...HYPERVISOR_FAULTS, ...READ_FAULTS] as const;
 export type CallFault = (typeof CALL_FAULTS)[number];
 export type JobFault = (typeof JOB_FAULTS)[number];
+export type HypervisorFault = (typeof HYPERVISOR_FAULTS)[number];
+export type ReadFault = (typeof READ_FAULTS)[number];
 export type FaultKind = (typeof FAULT_KINDS)[number];
 
 export const RESTART_WORK = ['lost', 'hypervisor-only', 'completed'] as const;

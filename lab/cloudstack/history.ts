@@ -1,6 +1,19 @@
 import type { Clock } from '~/server/core/clock';
 
-const EFFECT_KINDS = ['create', 'attach', 'detach', 'delete', 'stop', 'start', 'destroy'] as const;
+export const EFFECT_KINDS = [
+  'create',
+  'attach',
+  'detach',
+  'delete',
+  'trash',
+  'recover',
+  'resize',
+  'snapshot',
+  'revert',
+  'stop',
+  'start',
+  'destroy',
+] as const;
 export type EffectKind = (typeof EFFECT_KINDS)[number];
 
 /** A thing that really happened, for "each effect once". */

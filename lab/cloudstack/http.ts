@@ -5,13 +5,13 @@ import { type Clock, systemClock, systemRandom } from '~/server/core/clock';
 import { messageOf } from '~/server/core/errors';
 import { NO_GUEST, type SimulatedGuest } from '../guest/guest';
 import { COMMANDS } from './commands';
+import { isDenied } from './commands/params';
 import { handleControl } from './control';
 import { CALL_FAULTS, type Faults } from './faults';
 import { CloudModel, type ModelOptions } from './model';
 import { ApiError } from './records';
-import { strikeBefore, writeReply } from './reply';
-import { type Credentials, checkSignature } from './signature';
-import { internal, unauthorized, unavailable } from './texts';
+import type { Account } from './state/accounts';
+import { internal, toldTo, unauthorized, unavailable } from './state/texts';
 import {
   BodyTooLarge,
   failure,
@@ -21,14 +21,16 @@ import {
   readParams,
   refuseControlCharacters,
   success,
-} from './wire';
+} from './wire/envelope';
+import { strikeBefore, writeReply } from './wire/reply';
+import { type Credentials, checkSignature } from './wire/signature';
 
 export interface SimulatorOptions extends Partial<Omit<ModelOptions, 'guest'>> {
   readonly guest?: SimulatedGuest;
   readonly port?: number;
   /** As the server setting `enforce.post.requests.and.timestamps`. */
   readonly enforcePost?: boolean;
-  /** Commands the role of the key lacks. */
+  /** Commands that the roles lack beyond what a user lacks anyway. */
   readonly denied?: readonly string[];
   readonly apiKey?: string;
   readonly secretKey?: string;
@@ -38,11 +40,16 @@ export interface Simulator {
   /** With /client/api. */
   readonly url: string;
   readonly port: number;
+  /** Of the account that owns the appliance. */
   readonly apiKey: string;
   readonly secretKey: string;
+  /** Of every account, by its name. */
+  readonly keys: Readonly<Record<string, Credentials>>;
   readonly zoneId: string;
   /** Of the offering with a custom size. */
   readonly diskOfferingId: string;
+  /** Of the offering with a fixed size. */
+  readonly fixedOfferingId: string;
   readonly applianceVmId: string;
   readonly model: CloudModel;
   readonly faults: Faults;
@@ -52,7 +59,7 @@ export interface Simulator {
 interface Server {
   readonly model: CloudModel;
   readonly clock: Clock;
-  readonly credentials: Credentials;
+  readonly keys: ReadonlyMap<Account, Credentials>;
   readonly enforcePost: boolean;
   readonly denied: readonly string[];
 }
@@ -61,13 +68,15 @@ interface Server {
 export async function startSimulator(options: SimulatorOptions = {}): Promise<Simulator> {
   const { guest = NO_GUEST, clock = systemClock, random = systemRandom } = options;
   const model = new CloudModel({ ...options, guest, clock, random });
-  const credentials = {
-    apiKey: options.apiKey ?? randomBytes(32).toString('base64url'),
-    secretKey: options.secretKey ?? randomBytes(32).toString('base64url'),
-  };
+  const keys = new Map<Account, Credentials>();
+  for (const account of model.accounts.all) keys.set(account, newKey());
+  const { apiKey, secretKey } = { ...newKey(), ...given(options) };
+  keys.set(model.account, { apiKey, secretKey });
   const { enforcePost = false, denied = [] } = options;
-  const parts: Server = { model, clock, credentials, enforcePost, denied };
+  const parts: Server = { model, clock, keys, enforcePost, denied };
   const server = createServer((request, response) => {
+    // The real server says no time.
+    response.sendDate = false;
     answer(parts, request, response).catch(() => response.destroy());
   });
   server.listen(options.port ?? 0, '127.0.0.1');
@@ -77,9 +86,12 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
   return {
     url: `http://127.0.0.1:${address.port}/client/api`,
     port: address.port,
-    ...credentials,
+    apiKey,
+    secretKey,
+    keys: Object.fromEntries([...keys].map(([{ name }, key]) => [name, key])),
     zoneId: model.inventory.firstZone().id,
     diskOfferingId: model.offerings.find(({ customized }) => customized)?.id ?? '',
+    fixedOfferingId: model.offerings.find(({ customized }) => !customized)?.id ?? '',
     applianceVmId: model.applianceVmId,
     model,
     faults: model.faults,
@@ -90,6 +102,15 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
       await once(server, 'close');
     },
   };
+}
+
+function newKey(): Credentials {
+  const text = () => randomBytes(32).toString('base64url');
+  return { apiKey: text(), secretKey: text() };
+}
+
+function given({ apiKey, secretKey }: SimulatorOptions): Partial<Credentials> {
+  return { ...(apiKey === undefined ? {} : { apiKey }), ...(secretKey === undefined ? {} : { secretKey }) };
 }
 
 async function answer(server: Server, request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -135,21 +156,49 @@ function execute(
   command: string,
   params: ReadonlyMap<string, string>,
 ): Promise<Reply> {
-  const { model, credentials, enforcePost, clock } = server;
-  const run = COMMANDS.get(command);
+  const { model } = server;
   return model.exchange(command, async () => {
+    let account: Account | null = null;
     try {
-      checkSignature(params, credentials, clock.now(), enforcePost);
-      if (command === '') throw new ApiError(432, 'Invalid request, no command sent');
-      if (!run) throw unauthorized();
-      if (server.denied.includes(command)) throw unavailable(command);
-      if (enforcePost && method !== 'POST' && !/^(get|list|query|find)\w+$/.test(command))
-        throw new ApiError(400, `State changing command ${command} needs to be sent using POST request`);
-      refuseControlCharacters(params);
-      return success(command, await run(model, lowerCased(params), server.denied));
+      account = await authenticate(server, command, params);
+      return success(command, await run(server, method, command, params, account));
     } catch (error) {
       const known = error instanceof ApiError ? error : internal(messageOf(error));
-      return failure(command, run !== undefined, known);
+      return failure(command, COMMANDS.has(command), account === null ? known : toldTo(account, known));
     }
   });
+}
+
+/** Whose key it is. Throws 401, also when the server cannot look the key up, and for commands that nobody knows. */
+async function authenticate(
+  { model, keys, clock, enforcePost }: Server,
+  command: string,
+  params: ReadonlyMap<string, string>,
+): Promise<Account> {
+  const apiKey = lowerCased(params).get('apikey');
+  const [account, key] = [...keys].find(([, one]) => one.apiKey === apiKey) ?? [];
+  const lockout = model.conditions.lockout(account);
+  if (lockout !== null) {
+    await model.sleep(lockout.delayMs);
+    throw unauthorized();
+  }
+  if (!account || !key) throw unauthorized();
+  checkSignature(params, key, clock.now(), enforcePost);
+  if (!COMMANDS.has(command) && !isDenied(command, { account, denied: [] })) throw unauthorized();
+  return account;
+}
+
+async function run(
+  { model, denied, enforcePost }: Server,
+  method: string,
+  command: string,
+  params: ReadonlyMap<string, string>,
+  account: Account,
+): Promise<unknown> {
+  const caller = { account, denied };
+  if (isDenied(command, caller)) throw unavailable(command, account);
+  if (enforcePost && method !== 'POST' && !/^(get|list|query|find)\w+$/.test(command))
+    throw new ApiError(400, `State changing command ${command} needs to be sent using POST request`);
+  refuseControlCharacters(params);
+  return COMMANDS.get(command)?.(model, lowerCased(params), caller);
 }

@@ -10,8 +10,17 @@ export interface Latency {
   readonly job: Milliseconds;
 }
 
-/** `remove` is deleteVolume, `vm` start, stop and destroy, `read` every list and query. */
-export const LATENCY_KEYS = ['create', 'attach', 'detach', 'remove', 'vm', 'read'] as const;
+/** `remove` is deleteVolume and destroyVolume, `vm` start, stop and destroy, `read` every list and query, and what takes no time. */
+export const LATENCY_KEYS = [
+  'create',
+  'attach',
+  'detach',
+  'remove',
+  'resize',
+  'snapshot',
+  'vm',
+  'read',
+] as const;
 export type LatencyKey = (typeof LATENCY_KEYS)[number];
 export type Latencies = Record<LatencyKey, Latency>;
 
@@ -20,6 +29,8 @@ const DEFAULTS: Readonly<Latencies> = {
   attach: { accept: 5, job: 150 },
   detach: { accept: 5, job: 150 },
   remove: { accept: 5, job: 50 },
+  resize: { accept: 5, job: 50 },
+  snapshot: { accept: 5, job: 100 },
   vm: { accept: 5, job: 150 },
   read: { accept: 0, job: 0 },
 };
@@ -38,6 +49,8 @@ export function latenciesFrom(options: LatencyOptions = {}): Latencies {
     attach: one('attach'),
     detach: one('detach'),
     remove: one('remove'),
+    resize: one('resize'),
+    snapshot: one('snapshot'),
     vm: one('vm'),
     read: one('read'),
   };
@@ -52,7 +65,16 @@ export function latencyKey(command: string): LatencyKey {
     case 'detachVolume':
       return 'detach';
     case 'deleteVolume':
+    case 'destroyVolume':
       return 'remove';
+    case 'resizeVolume':
+      return 'resize';
+    case 'createSnapshot':
+    case 'revertSnapshot':
+    case 'deleteSnapshot':
+    case 'createVMSnapshot':
+    case 'deleteVMSnapshot':
+      return 'snapshot';
     case 'startVirtualMachine':
     case 'stopVirtualMachine':
     case 'destroyVirtualMachine':

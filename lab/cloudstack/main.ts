@@ -15,14 +15,16 @@ A CloudStack API on 127.0.0.1 for trying things out. Prints its URL, keys and id
   --latency KEY=MS    how long the job of a command takes: ${LATENCY_KEYS.join(', ')}; may be repeated
   --vm-id UUID        id of the appliance's VM
   --hypervisor NAME   of the appliance; disks have serials on KVM only. Default KVM
-  --volume-limit N    data volumes the account may have; 535 beyond
+  --account NAME      whose the appliance and the key are: admin (a root administrator, the default), plain or other
+  --volume-limit N    data volumes an account may have; 535 beyond
+  --page-size N       as the server setting default.page.size; 500 by default
   --api-key KEY       random by default
   --secret-key KEY    random by default
   --enforce-post      as the server setting enforce.post.requests.and.timestamps
   --help              this text
 
-Beside the API, without a signature: GET/POST/DELETE /faults, GET /state, POST /vms, POST /disks (ghosts and phantoms),
-POST /restart.
+Beside the API, without a signature: GET/POST/DELETE /faults and /conditions, GET /state, POST /vms, /volumes and /projects,
+PATCH /vms/ID and /volumes/ID, POST /disks (ghosts and phantoms), POST /restart. docs/cloudstack-simulator.md explains them.
 `;
 
 async function main(args: readonly string[]): Promise<void> {
@@ -34,7 +36,9 @@ async function main(args: readonly string[]): Promise<void> {
       latency: { type: 'string', multiple: true },
       'vm-id': { type: 'string' },
       hypervisor: { type: 'string' },
+      account: { type: 'string' },
       'volume-limit': { type: 'string' },
+      'page-size': { type: 'string' },
       'api-key': { type: 'string' },
       'secret-key': { type: 'string' },
       'enforce-post': { type: 'boolean' },
@@ -52,15 +56,15 @@ async function main(args: readonly string[]): Promise<void> {
     ...(values.port === undefined ? {} : { port: whole('--port', values.port) }),
     ...(vmId === undefined ? {} : { applianceVmId: vmId }),
     ...(values.hypervisor === undefined ? {} : { applianceHypervisor: values.hypervisor }),
-    ...(values['volume-limit'] === undefined
-      ? {}
-      : { volumeLimit: whole('--volume-limit', values['volume-limit']) }),
+    ...(values.account === undefined ? {} : { account: values.account }),
+    ...count('volumeLimit', '--volume-limit', values['volume-limit']),
+    ...count('pageSize', '--page-size', values['page-size']),
     ...(values['api-key'] === undefined ? {} : { apiKey: values['api-key'] }),
     ...(values['secret-key'] === undefined ? {} : { secretKey: values['secret-key'] }),
   });
-  const { url, apiKey, secretKey, zoneId, diskOfferingId, applianceVmId } = simulator;
+  const { url, apiKey, secretKey, keys, zoneId, diskOfferingId, fixedOfferingId, applianceVmId } = simulator;
   const { sysBlockDir, devDir, procDir, dmiDir } = guest;
-  const ids = { url, apiKey, secretKey, zoneId, diskOfferingId, applianceVmId };
+  const ids = { url, apiKey, secretKey, zoneId, diskOfferingId, fixedOfferingId, applianceVmId, keys };
   process.stdout.write(`${JSON.stringify({ ...ids, sysBlockDir, devDir, procDir, dmiDir }, null, 2)}\n`);
   await Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')]);
   await simulator.stop();
@@ -75,6 +79,10 @@ function latenciesOf(given: readonly string[]): LatencyOptions {
       return [key, whole('--latency', ms)];
     }),
   );
+}
+
+function count(name: 'volumeLimit' | 'pageSize', option: string, text: string | undefined) {
+  return text === undefined ? {} : { [name]: whole(option, text) };
 }
 
 function whole(option: string, text: string): number {

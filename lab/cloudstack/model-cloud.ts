@@ -5,18 +5,23 @@ import {
   type CloudDiskOffering,
   CloudError,
   type CloudJob,
+  type CloudOwner,
   type CloudVm,
   type CloudVolume,
   type CloudZone,
 } from '~/server/cloudstack/cloud';
-import { apiError, badAnswer } from '~/server/cloudstack/errors';
+import { saysJobIdTaken, saysRemoved } from '~/server/cloudstack/errors';
 import type { Clock } from '~/server/core/clock';
 import { LIMITS } from '~/server/core/limits';
-import { CALL_FAULTS, type CallFault, type Fault } from './faults';
+import { type Absent, absent, type Evidence, seen, type Unknown, unknown } from '~/server/model/evidence';
+import { CUSTOM_MAX_GIB, CUSTOM_MIN_GIB } from './actions/volumes';
 import type { CloudModel } from './model';
+import { asCloudError, ModelExchange } from './model-exchange';
 import { ApiError, type Job, type Vm, type Volume } from './records';
-import { errorOf } from './reply';
-import { CUSTOM_MAX_GIB, CUSTOM_MIN_GIB } from './volumes';
+import { LIST_ALL } from './state/access';
+import { type Account, DOMAIN_ID } from './state/accounts';
+import { namesMatch } from './state/names';
+import { toldTo } from './state/texts';
 
 /**
  * The domain's CloudStack port straight on the model, for the in-process simulation: the same answers, errors and outcomes as
@@ -24,10 +29,16 @@ import { CUSTOM_MAX_GIB, CUSTOM_MIN_GIB } from './volumes';
  * only. Several of them may share one model, as several daemons share one CloudStack.
  */
 export class ModelCloud implements Cloud {
+  private readonly exchange: ModelExchange;
+
+  /** `account`: whose key it has; by default that of the appliance's account. */
   constructor(
     private readonly model: CloudModel,
     private readonly clock: Clock,
-  ) {}
+    private readonly account: Account = model.account,
+  ) {
+    this.exchange = new ModelExchange(model, clock, account);
+  }
 
   capabilities(): Promise<CloudCapabilities> {
     return this.call('listCapabilities', () => ({
@@ -37,10 +48,12 @@ export class ModelCloud implements Cloud {
     }));
   }
 
-  readVolume(id: string): Promise<CloudVolume | null> {
+  readVolume(id: string): Promise<Evidence<CloudVolume>> {
     return this.call('listVolumes', () => {
-      const volume = this.model.volumes.find((candidate) => candidate.id === id.toLowerCase());
-      return volume && !volume.removed ? this.volume(volume) : null;
+      const shown = this.model.shownVolumes(this.account, { ...LIST_ALL, byId: true });
+      const volume = shown.find((candidate) => candidate.id === id.toLowerCase());
+      if (volume) return seen(this.volume(volume), this.now(), 'cloudstack');
+      return this.notShown(this.model.volumes.some((candidate) => candidate.id === id.toLowerCase()));
     });
   }
 
@@ -50,11 +63,11 @@ export class ModelCloud implements Cloud {
       const { inventory } = this.model;
       if (zoneId !== undefined) inventory.zone('listVolumes', 'zoneid', zoneId);
       if (vmId !== undefined) inventory.vm('listVolumes', 'virtualmachineid', vmId);
-      return this.model.volumes
+      return this.model
+        .shownVolumes(this.account)
         .filter(
           (volume) =>
-            !volume.removed &&
-            (name === undefined || volume.name.toLowerCase() === name.toLowerCase()) &&
+            (name === undefined || namesMatch(volume.name, name)) &&
             (zoneId === undefined || volume.zoneId === zoneId.toLowerCase()) &&
             (vmId === undefined || volume.vmId === vmId.toLowerCase()),
         )
@@ -62,11 +75,24 @@ export class ModelCloud implements Cloud {
     });
   }
 
-  readVm(id: string): Promise<CloudVm | null> {
+  readVm(id: string): Promise<Evidence<CloudVm>> {
     return this.call('listVirtualMachines', () => {
-      const vm = this.model.vms.find((candidate) => candidate.id === id.toLowerCase());
-      return vm && !vm.removed ? vmOf(vm) : null;
+      const shown = this.model.shownVms(this.account, { ...LIST_ALL, byId: true });
+      const vm = shown.find((candidate) => candidate.id === id.toLowerCase());
+      if (vm) return seen(this.vm(vm), this.now(), 'cloudstack');
+      return this.notShown(this.model.vms.some((candidate) => candidate.id === id.toLowerCase()));
     });
+  }
+
+  /** An id that CloudStack has ever given away names something, shown or not; any other is a 431. */
+  private notShown(exists: boolean): Absent | Unknown {
+    return exists
+      ? unknown('CloudStack does not show it to this key', this.now(), 'cloudstack')
+      : absent('CloudStack says that this id names nothing', this.now(), 'cloudstack');
+  }
+
+  private now(): number {
+    return Math.floor(this.clock.now());
   }
 
   /** By id or name. */
@@ -94,24 +120,33 @@ export class ModelCloud implements Cloud {
       try {
         return this.start(command, jobId);
       } catch (error) {
-        // The id is taken: the call was accepted before. What became of it has to be read.
-        if (error instanceof ApiError && error.message.includes(`UUID: ${jobId} already exists`)) {
-          const { message, text, code } = asCloudError(error);
-          throw new CloudError(message, { kind: 'internal', outcome: 'taken', code, text, cause: error });
-        }
-        throw error;
+        if (!(error instanceof ApiError)) throw error;
+        const refusal = asCloudError(toldTo(this.account, error));
+        if (!saysJobIdTaken(refusal, jobId)) throw refusal;
+        // The call was accepted before. What became of it has to be read.
+        const { message, text, code } = refusal;
+        throw new CloudError(message, { kind: 'internal', outcome: 'taken', code, text, cause: error });
       }
     });
   }
 
-  deleteVolume(id: string): Promise<void> {
-    return this.call('deleteVolume', () => this.model.deleteVolume(id), LIMITS.CLOUDSTACK_DELETE_TIMEOUT_MS);
+  deleteVolume(id: string): Promise<'deleted' | 'gone'> {
+    const work = async () => {
+      try {
+        await this.model.deleteVolume(id, this.account);
+        return 'deleted' as const;
+      } catch (error) {
+        if (error instanceof ApiError && saysRemoved(error.message, 'Volume')) return 'gone' as const;
+        throw error;
+      }
+    };
+    return this.call('deleteVolume', work, LIMITS.CLOUDSTACK_DELETE_TIMEOUT_MS);
   }
 
   queryJob(jobId: string): Promise<CloudJob | null> {
     return this.call('queryAsyncJobResult', () => {
       try {
-        return jobOf(this.model.queryJob(jobId));
+        return jobOf(this.model.queryJob(jobId, this.account));
       } catch (error) {
         if (error instanceof ApiError && error.code === 431) return null;
         throw error;
@@ -120,100 +155,43 @@ export class ModelCloud implements Cloud {
   }
 
   private start(command: CloudCommand, jobId: string): { jobId: string; volumeId: string | null } {
-    const { model } = this;
+    const { model, account } = this;
     switch (command.name) {
       case 'createVolume': {
-        const { volume, job } = model.createVolume({
-          name: command.volumeName,
-          zoneId: command.zoneId,
-          offeringId: command.diskOfferingId,
-          sizeGiB: command.sizeGiB,
-          jobId,
-          customId: null,
-        });
+        const { volumeName: name, zoneId, diskOfferingId: offeringId, sizeGiB } = command;
+        const asked = { name, zoneId, offeringId, sizeGiB, jobId, customId: null };
+        const { volume, job } = model.createVolume(asked, account);
         return { jobId: job.id, volumeId: volume.id };
       }
       case 'attachVolume': {
         const { volumeId: id, vmId, deviceId } = command;
-        return { jobId: model.attachVolume({ id, vmId, deviceId, jobId }).id, volumeId: null };
+        return { jobId: model.attachVolume({ id, vmId, deviceId, jobId }, account).id, volumeId: null };
       }
-      case 'detachVolume':
-        return { jobId: model.detachVolume({ id: command.volumeId, jobId }).id, volumeId: null };
+      case 'detachVolume': {
+        const job = model.detachVolume({ id: command.volumeId, jobId }, account);
+        return { jobId: job.id, volumeId: null };
+      }
+      case 'destroyVolume': {
+        const { volumeId: id, expunge } = command;
+        return { jobId: model.destroyVolume({ id, expunge, jobId }, account).id, volumeId: null };
+      }
       case 'stopVirtualMachine':
-        return { jobId: model.stopVm(command.vmId, jobId).id, volumeId: null };
-      case 'destroyVirtualMachine':
-        return { jobId: model.destroyVm(command.vmId, command.expunge, jobId).id, volumeId: null };
+        return { jobId: model.stopVm(command.vmId, jobId, account).id, volumeId: null };
+      case 'destroyVirtualMachine': {
+        const job = model.destroyVm(command.vmId, command.expunge, jobId, account);
+        return { jobId: job.id, volumeId: null };
+      }
       default:
         return command satisfies never;
     }
   }
 
-  /** One call with everything that can happen to it on the way. */
-  private async call<T>(
+  private call<T>(
     command: string,
     work: () => T | Promise<T>,
-    timeout: number = LIMITS.CLOUDSTACK_TIMEOUT_MS,
+    timeoutMs: number = LIMITS.CLOUDSTACK_TIMEOUT_MS,
   ): Promise<T> {
-    if (this.model.isDown()) throw broken(command, 'ECONNRESET');
-    const fault = this.model.faults.take(command, CALL_FAULTS);
-    const once = () => this.model.exchange(command, work);
-    await this.strikeBefore(fault, command, timeout, once);
-    if (fault?.kind === 'duplicate-request') await once().catch(() => undefined);
-    const [outcome] = await Promise.allSettled([once()]);
-    await this.strikeAfter(fault, command, timeout);
-    if (outcome.status === 'fulfilled') return outcome.value;
-    throw outcome.reason instanceof ApiError ? asCloudError(outcome.reason) : outcome.reason;
-  }
-
-  private async strikeBefore(
-    fault: Fault<CallFault> | null,
-    command: string,
-    timeout: number,
-    once: () => Promise<unknown>,
-  ): Promise<void> {
-    switch (fault?.kind) {
-      case 'fail-before-effect':
-        throw broken(command, 'ECONNRESET');
-      case 'status':
-        throw statusError(fault, command);
-      case 'html':
-        throw badAnswer(command, fault.code ?? 503, 'not JSON');
-      case 'delay': {
-        const { ms = 100 } = fault;
-        // The caller gives up waiting; the request arrives all the same.
-        if (ms > timeout)
-          void this.clock
-            .sleep(ms)
-            .then(once)
-            .catch(() => undefined);
-        await this.pass(ms, command, timeout);
-        return;
-      }
-      default:
-        return;
-    }
-  }
-
-  private async strikeAfter(fault: Fault<CallFault> | null, command: string, timeout: number): Promise<void> {
-    switch (fault?.kind) {
-      case 'drop-reply-after-effect':
-        throw broken(command, 'ECONNRESET');
-      case 'status-after-effect':
-        throw statusError(fault, command);
-      case 'garbage':
-        throw badAnswer(command, 200, 'not JSON');
-      case 'late-reply':
-      case 'slow-bytes':
-        await this.pass(fault.ms ?? 1000, command, timeout);
-        return;
-      default:
-        return;
-    }
-  }
-
-  private async pass(ms: number, command: string, timeout: number): Promise<void> {
-    await this.clock.sleep(Math.min(ms, timeout));
-    if (ms > timeout) throw broken(command, 'timeout');
+    return this.exchange.call(command, work, timeoutMs);
   }
 
   private zones(): CloudZone[] {
@@ -234,15 +212,23 @@ export class ModelCloud implements Cloud {
       diskOfferingId: volume.diskOfferingId,
       vmId: shown?.id ?? null,
       vmName: shown?.name ?? null,
+      vmState: shown?.state ?? null,
       deviceId: shown ? volume.deviceId : null,
       created: wholeSeconds(volume.created),
       attached: volume.attached === null ? null : wholeSeconds(volume.attached),
+      owner: this.owner(volume.accountId),
     };
   }
-}
 
-function vmOf({ id, name, state, zoneId, hypervisor }: Vm): CloudVm {
-  return { id, name, state, zoneId, hypervisor };
+  private vm({ id, name, state, zoneId, hypervisor, accountId }: Vm): CloudVm {
+    return { id, name, state, zoneId, hypervisor, owner: this.owner(accountId) };
+  }
+
+  private owner(accountId: string): CloudOwner {
+    const account = this.model.accounts.require(accountId);
+    if (account.project) return { projectId: account.project.id, account: null, domainId: null };
+    return { projectId: null, account: account.name, domainId: DOMAIN_ID };
+  }
 }
 
 function jobOf(job: Job): CloudJob {
@@ -260,20 +246,4 @@ function jobOf(job: Job): CloudJob {
 /** The API's dates have no fractions. */
 function wholeSeconds(ms: number): string {
   return new Date(Math.floor(ms / 1000) * 1000).toISOString();
-}
-
-function asCloudError({ code, csCode, message }: ApiError): CloudError {
-  return apiError({ httpStatus: code, code, csCode, text: message });
-}
-
-function statusError(fault: Fault, command: string): CloudError {
-  const code = fault.code ?? 503;
-  return code < 530 && code >= 500 ? badAnswer(command, code, 'not JSON') : asCloudError(errorOf(fault));
-}
-
-function broken(command: string, why: string): CloudError {
-  return new CloudError(`CloudStack did not answer ${command}: ${why}`, {
-    kind: 'network',
-    outcome: 'unknown',
-  });
 }

@@ -2,30 +2,35 @@ import { setMaxListeners } from 'node:events';
 import type { Clock, Random } from '~/server/core/clock';
 import { messageOf } from '~/server/core/errors';
 import type { SimulatedGuest } from '../guest/guest';
-import { type AttachVolume, attachVolume, type DetachVolume, detachVolume, diskOf } from './disks';
+import { type AttachVolume, attachVolume } from './actions/attach';
+import { type DetachVolume, detachVolume } from './actions/detach';
+import { diskOf } from './actions/disks';
+import { destroyVm, startVm, stopVm } from './actions/machines';
+import { type DestroyVolume, deleteVolume, destroyVolume } from './actions/removal';
+import { type CreateVolume, createVolume, growVolume } from './actions/volumes';
+import { Conditions } from './conditions';
 import { type Fault, Faults } from './faults';
 import { type EffectKind, History } from './history';
-import { Inventory, type NewVm } from './inventory';
-import { JOB_RETENTION, Jobs, type RestartWork } from './jobs';
 import { draw, type Latencies, type LatencyOptions, latenciesFrom, latencyKey } from './latency';
-import { destroyVm, startVm, stopVm } from './machines';
+import type { ModelParts, Settings } from './parts';
 import type { Job, Vm, Volume } from './records';
-import { type CreateVolume, createVolume, deleteVolume, resizeVolume } from './volumes';
+import { Access, LIST_ALL, type Scope } from './state/access';
+import { type Account, Accounts, accountText } from './state/accounts';
+import { Inventory, type NewVm } from './state/inventory';
+import { JOB_RETENTION, Jobs, type RestartWork } from './state/jobs';
+import { badValue, forbidden } from './state/texts';
+import { PAGE_CAP } from './wire/paging';
 
-export interface ModelOptions {
+export interface ModelOptions extends Partial<Settings> {
   readonly clock: Clock;
   readonly random: Random;
   /** What the appliance's disks are plugged into. */
   readonly guest: SimulatedGuest;
   readonly latencies?: LatencyOptions;
-  /** Data volumes the account may have; createVolume answers 535 beyond. */
-  readonly volumeLimit?: number;
-  /** Bytes of primary storage the account may use; 535 beyond. */
-  readonly storageLimit?: number;
   readonly applianceVmId?: string;
   readonly applianceHypervisor?: string;
-  /** Whether the API key belongs to a root administrator. Default true. */
-  readonly rootAdmin?: boolean;
+  /** Whose the first API key and the appliance are: `admin` (a root administrator, the default), `plain` or `other`. */
+  readonly account?: string;
   /** ms after which a job is forgotten; the default is CloudStack's day. */
   readonly jobRetention?: number;
 }
@@ -33,55 +38,38 @@ export interface ModelOptions {
 export interface RestartOptions {
   /** What becomes of attaches and detaches in progress; default `lost`. Queued ones are never begun. */
   readonly work?: RestartWork;
-  /** Volumes in the middle of an attach stay `Creating` or `Attaching` (apache/cloudstack#2163). Default true. */
+  /**
+   * Volumes in the middle of an attach stay `Creating` or `Attaching` (apache/cloudstack#2163). By default the server puts them back
+   * to `Allocated` and `Ready` when it starts. A volume in the middle of a delete stays `Expunging` in any case.
+   */
   readonly stuck?: boolean;
   /** ms during which the API answers nobody. */
   readonly downFor?: number;
 }
 
-/** What the commands share. */
-export interface ModelParts {
-  readonly clock: Clock;
-  readonly inventory: Inventory;
-  readonly jobs: Jobs;
-  readonly faults: Faults;
-  readonly history: History;
-  readonly options: {
-    readonly volumeLimit: number;
-    readonly storageLimit: number;
-    readonly rootAdmin: boolean;
-  };
-  /** Resolves after ms, or when the model stops. */
-  sleep(ms: number): Promise<void>;
-  /** Does something after ms that no call waits for; a failure of it is noted. Never after the model has stopped. */
-  later(ms: number, work: () => Promise<void>): void;
-  /** ms the job of this command takes. */
-  jobTime(command: string): number;
-  /** The returned function says whether the management server still runs as it did now. */
-  generation(): () => boolean;
-  /** The volume of a run that a restart ended: left as it is, or as it was. */
-  afterRestart(volume: Volume, before: string): Volume;
-  forgetJob(volume: Volume, job: Job): void;
-}
-
 /**
- * CloudStack as a state machine: what the facts say about states, device ids, the job queue of each VM, error texts and lookups.
+ * CloudStack as a state machine: what was measured of states, device ids, owners, the job queue of each VM, error texts and lookups.
  * No HTTP here; ./http.ts gives it the wire and ./model-cloud.ts the domain's port. It counts effects, so that "exactly once" can
  * be proven. Time and chance come from outside.
  */
 export class CloudModel {
+  readonly accounts: Accounts;
+  readonly access: Access;
   readonly inventory: Inventory;
   readonly history: History;
   readonly faults: Faults;
+  readonly conditions: Conditions;
   readonly latencies: Latencies;
+  /** Whose the first API key and the appliance are. */
+  readonly account: Account;
   readonly applianceVmId: string;
+  /** What the commands work on (./actions). */
+  readonly parts: ModelParts;
   /** Resolves after ms, or when the simulator stops. */
   readonly sleep: (ms: number) => Promise<void>;
   private readonly jobTable: Jobs;
-  private readonly parts: ModelParts;
   private readonly stopped = new AbortController();
   private restarts = 0;
-  private leavesStuck = true;
   /** Monotonic ms. */
   private downUntil = Number.NEGATIVE_INFINITY;
 
@@ -89,8 +77,14 @@ export class CloudModel {
     const { clock, random } = options;
     // Every job that sleeps listens, which is not the leak Node would warn of.
     setMaxListeners(0, this.stopped.signal);
-    this.inventory = new Inventory(clock, random);
     this.history = new History(clock);
+    this.conditions = new Conditions(clock, ({ kind, id }) =>
+      this.history.note('fault', `${kind} ${id ?? ''}`),
+    );
+    this.accounts = new Accounts(random);
+    this.account = this.accounts.require(options.account ?? 'admin');
+    this.access = new Access(this.accounts, this.conditions);
+    this.inventory = new Inventory(clock, random, this.account.id);
     this.faults = new Faults(({ kind, command }) => this.history.note('fault', `${kind} ${command}`));
     this.latencies = latenciesFrom(options.latencies);
     this.sleep = (ms) => (ms > 0 ? clock.sleep(ms, this.stopped.signal) : Promise.resolve());
@@ -103,7 +97,7 @@ export class CloudModel {
       sleep: this.sleep,
       restart: (fault) => this.restart(restartOptions(fault)),
     });
-    this.parts = this.makeParts(this.sleep);
+    this.parts = this.makeParts();
     this.inventory.addZone('zone-1');
     this.inventory.addOffering('Custom', 0);
     this.inventory.addOffering('Small', 5);
@@ -148,50 +142,79 @@ export class CloudModel {
    */
   async exchange<T>(command: string, work: () => T | Promise<T>): Promise<T> {
     const ms = draw(this.latencies[latencyKey(command)].accept, this.options.random);
-    await this.parts.sleep(ms / 2);
+    await this.sleep(ms / 2);
     this.history.note('call', command);
     try {
       return await work();
     } finally {
-      await this.parts.sleep(ms / 2);
+      await this.sleep(ms / 2);
     }
   }
 
-  createVolume(asked: CreateVolume): { volume: Volume; job: Job } {
-    return createVolume(this.parts, asked);
+  createVolume(asked: CreateVolume, by = this.account): { volume: Volume; job: Job } {
+    return createVolume(this.parts, asked, by);
   }
 
-  attachVolume(asked: AttachVolume): Job {
-    return attachVolume(this.parts, asked);
+  attachVolume(asked: AttachVolume, by = this.account): Job {
+    return attachVolume(this.parts, asked, by);
   }
 
-  detachVolume(asked: DetachVolume): Job {
-    return detachVolume(this.parts, asked);
+  detachVolume(asked: DetachVolume, by = this.account): Job {
+    return detachVolume(this.parts, asked, by);
   }
 
-  deleteVolume(id: string): Promise<void> {
-    return deleteVolume(this.parts, id);
+  deleteVolume(id: string, by = this.account): Promise<void> {
+    return deleteVolume(this.parts, id, by);
   }
 
-  resizeVolume(id: string, size: number): Promise<void> {
-    return resizeVolume(this.parts, id, size);
+  destroyVolume(asked: DestroyVolume, by = this.account): Job {
+    return destroyVolume(this.parts, asked, by);
   }
 
-  stopVm(vmId: string, jobId: string | null): Job {
-    return stopVm(this.parts, vmId, jobId);
+  /** By hand, as an administrator of the storage would, the guest's disk with it. */
+  growVolume(id: string, size: number): Promise<void> {
+    return growVolume(this.parts, id, size);
   }
 
-  startVm(vmId: string, jobId: string | null): Job {
-    return startVm(this.parts, vmId, jobId);
+  stopVm(id: string, jobId: string | null, by = this.account): Job {
+    return stopVm(this.parts, { id, jobId }, by);
   }
 
-  destroyVm(vmId: string, expunge: boolean, jobId: string | null): Job {
-    return destroyVm(this.parts, vmId, expunge, jobId);
+  startVm(id: string, jobId: string | null, by = this.account): Job {
+    return startVm(this.parts, { id, jobId }, by);
   }
 
-  /** Throws 431 for ids that never were; purged and lost jobs are the same. */
-  queryJob(id: string): Job {
-    return this.jobTable.query(id);
+  destroyVm(id: string, expunge: boolean, jobId: string | null, by = this.account): Job {
+    return destroyVm(this.parts, { id, expunge, jobId }, by);
+  }
+
+  /** The volumes that a list shows, as it shows them: what is stale or out of sight is the truth's business, not the list's. */
+  shownVolumes(by = this.account, scope: Scope = LIST_ALL): Volume[] {
+    const now = this.options.clock.monotonic();
+    return this.volumes.flatMap((volume) => {
+      const { stale } = volume;
+      const shown = stale && now < stale.until ? stale.shown : volume;
+      return shown && !shown.removed && this.access.sees(by, shown, scope) ? [shown] : [];
+    });
+  }
+
+  /** The VMs that a list shows: users do not see those that are destroyed. */
+  shownVms(by = this.account, scope: Scope = LIST_ALL): Vm[] {
+    const over = ['Destroyed', 'Expunging'];
+    return this.vms.filter(
+      (vm) =>
+        !vm.removed && (by.role === 'root' || !over.includes(vm.state)) && this.access.sees(by, vm, scope),
+    );
+  }
+
+  /** Throws 431 for ids that never were, purged and lost jobs being the same, and 531 for somebody else's job. */
+  queryJob(id: string, by = this.account): Job {
+    if (this.faults.take('queryAsyncJobResult', ['unknown-job']))
+      throw badValue('queryAsyncJobResult', 'jobid', id);
+    const job = this.jobTable.query(id);
+    if (by.role !== 'root' && job.accountId !== by.id)
+      throw forbidden(`Account ${accountText(by)} is not authorized to see job id=${job.internalId}`);
+    return job;
   }
 
   pendingJobs(): Job[] {
@@ -201,10 +224,14 @@ export class CloudModel {
   /** The management server restarts: pending jobs fail with 530 and without a result. */
   restart(options: RestartOptions = {}): void {
     this.restarts += 1;
-    this.leavesStuck = options.stuck ?? true;
     this.history.note('restart', options.work ?? 'lost');
     this.jobTable.restart(options.work ?? 'lost');
     this.downUntil = this.options.clock.monotonic() + (options.downFor ?? 0);
+    if (options.stuck) return;
+    for (const volume of this.volumes) {
+      if (volume.state === 'Attaching') volume.state = 'Ready';
+      if (volume.state === 'Creating') volume.state = 'Allocated';
+    }
   }
 
   /** True while nobody answers, after a restart. */
@@ -234,18 +261,24 @@ export class CloudModel {
     this.stopped.abort();
   }
 
-  private makeParts(sleep: (ms: number) => Promise<void>): ModelParts {
-    const { options } = this;
+  private makeParts(): ModelParts {
+    const { options, sleep } = this;
     return {
       clock: options.clock,
+      random: options.random,
+      accounts: this.accounts,
+      access: this.access,
+      conditions: this.conditions,
       inventory: this.inventory,
       jobs: this.jobTable,
       faults: this.faults,
       history: this.history,
-      options: {
+      settings: {
         volumeLimit: options.volumeLimit ?? 10_000,
         storageLimit: options.storageLimit ?? Number.POSITIVE_INFINITY,
-        rootAdmin: options.rootAdmin ?? true,
+        userMayExpungeVm: options.userMayExpungeVm ?? false,
+        userMayExpungeVolume: options.userMayExpungeVolume ?? true,
+        pageSize: options.pageSize ?? PAGE_CAP,
       },
       sleep,
       later: (ms, work) => {
@@ -258,13 +291,7 @@ export class CloudModel {
         const begun = this.restarts;
         return () => this.restarts === begun;
       },
-      afterRestart: (volume, before) => {
-        if (!this.leavesStuck) volume.state = before;
-        return volume;
-      },
-      forgetJob: (volume, job) => {
-        if (volume.jobId === job.id) volume.jobId = null;
-      },
+      restart: (fault) => this.restart(restartOptions(fault)),
     };
   }
 }

@@ -209,20 +209,32 @@ function volumes(the: () => World): void {
   it('a create whose job id is taken is reported as sent before, and leaks a volume as the real one does', async () => {
     const world = the();
     const jobId = randomUUID();
-    await world.done(world.createCommand('twice'), jobId);
+    await world.cloud.submit(world.createCommand('twice'), jobId);
     const error = await refused(world.cloud.submit(world.createCommand('twice'), jobId));
     expect([error.kind, error.outcome]).toEqual(['internal', 'taken']);
     expect(world.model.volumes.filter(({ name }) => name === 'twice')).toHaveLength(2);
+    await world.ended(jobId);
+  });
+
+  it('a job id whose job has ended: 530, of which nobody may conclude that nothing happened', async () => {
+    const world = the();
+    const jobId = randomUUID();
+    await world.done(world.createCommand('again'), jobId);
+    const error = await refused(world.cloud.submit(world.createCommand('again'), jobId));
+    expect([error.kind, error.code, error.text]).toEqual(['internal', 530, 'Entity already exists']);
+    expect(['unknown', 'taken']).toContain(error.outcome);
+    expect(world.model.volumes.filter(({ name }) => name === 'again')).toHaveLength(2);
   });
 
   it('an attach whose job id is taken is reported as sent before, and happens once', async () => {
     const world = the();
     const volumeId = await world.create('attached-twice');
     const jobId = randomUUID();
-    await world.done(world.attach(volumeId), jobId);
+    await world.cloud.submit(world.attach(volumeId), jobId);
     expect(await refused(world.cloud.submit(world.attach(volumeId), jobId))).toMatchObject({
       outcome: 'taken',
     });
+    await world.ended(jobId);
     expect(world.model.effectsOf(volumeId, 'attach')).toBe(1);
     await world.done({ name: 'detachVolume', volumeId });
   });
@@ -288,7 +300,7 @@ function volumes(the: () => World): void {
     expect(await world.cloud.readVolume(volumeId)).toBeNull();
     expect((await world.cloud.listVolumes({ name: 'short-lived' })).length).toBe(0);
     expect((await refused(world.cloud.deleteVolume(volumeId))).text).toMatch(
-      /^Unable to find volume with ID/,
+      /^Unable to find UUID for id \[\d+\] of type \[Volume\]/,
     );
     expect((await refused(world.cloud.deleteVolume(NOBODY))).code).toBe(431);
     expect(world.model.effectsOf(volumeId, 'delete')).toBe(1);

@@ -1,5 +1,6 @@
 import { isLeaving } from '../../cloudstack/volume-states';
 import { LIMITS } from '../../core/limits';
+import type { JsonObject } from '../../model/operation';
 import { type Action, giveUp, type Mutation, type Situation } from '../decision';
 import type { MutationState } from '../journal';
 import { type DetachGoal, detach, undoDetach } from './detach';
@@ -54,7 +55,7 @@ function refuseElsewhere(s: Situation, volumeId: string): Action | null {
 function deleteDetached(s: Situation<'delete'>, volumeId: string, call: Call): Action {
   const command = commandOf(s, volumeId);
   if (call.at === 'intended' || call.at === 'accepted') {
-    const step = mutate(s, STEP, command, { volume_id: volumeId });
+    const step = mutate(s, STEP, command);
     return step.do === 'done' ? { do: 'read-volume', volumeId } : step;
   }
   if (call.at === 'ended' && (call.text === GONE || s.journal.removalProof !== null))
@@ -71,20 +72,27 @@ function deleteDetached(s: Situation<'delete'>, volumeId: string, call: Call): A
   if (known.result.kind === 'absent') return deleted(s, volumeId, call.at !== 'none');
   const found = known.result.value;
   if (call.at === 'none') {
-    return waitWhileBusy(s, found, 'delete') ?? intend(s, STEP, { volume_id: volumeId });
+    return waitWhileBusy(s, found, 'delete') ?? intend(s, STEP, about(s, volumeId));
   }
-  if (s.policy.deleteMode === 'trash' && proven && found.state === 'Destroy') return trashed(volumeId);
+  if (command.name === 'destroyVolume' && proven && found.state === 'Destroy') return trashed(volumeId);
   if (isLeaving(found)) return again(s, volumeId, call, `CloudStack keeps it in state ${found.state}`);
   const pause = doubtTheRead(s, STEP, call) ?? waitWhileBusy(s, found, 'delete');
   if (pause) return pause;
   if (call.withheld === null && verdictOf(call) === 'unknown')
     return again(s, volumeId, call, 'the answer was lost');
-  return tryAgainOrGiveUp(s, STEP, call, 'volume deletion', { volume_id: volumeId });
+  return tryAgainOrGiveUp(s, STEP, call, 'volume deletion', about(s, volumeId));
+}
+
+/** What the intent names. A volume that never had storage can only be expunged. */
+function about(s: Situation, volumeId: string): JsonObject {
+  const { volume } = s.facts;
+  const stored = volume?.kind !== 'seen' || !['Allocated', 'Uploaded'].includes(volume.value.state);
+  return { volume_id: volumeId, expunge: s.policy.deleteMode === 'expunge' || !stored };
 }
 
 /** deleteVolume expunges; destroyVolume without expunge leaves a volume that can be recovered. */
 function commandOf(s: Situation, volumeId: string): Mutation {
-  return s.policy.deleteMode === 'trash'
+  return s.journal.intent(STEP)?.expunge === false
     ? { name: 'destroyVolume', volumeId, expunge: false }
     : { name: 'deleteVolume', volumeId };
 }
@@ -113,7 +121,7 @@ function again(s: Situation, volumeId: string, call: Extract<Call, { at: 'ended'
       forget: ['volume'],
     };
   }
-  return intend(s, STEP, { volume_id: volumeId });
+  return intend(s, STEP, about(s, volumeId));
 }
 
 /** A disk that was on its way may have come between the last look at the guest and the call. */

@@ -57,7 +57,7 @@ export const liveResize: Scenario = {
     const id = await world.create('growing');
     await world.attach(id);
     await world.verifyAll([id]);
-    await world.cloud.model.resizeVolume(id, 2 * GIB);
+    await world.cloud.model.growVolume(id, 2 * GIB);
     await world.until('the mapping has the new size', async () => {
       await world.sync();
       return (await world.mapping(id)).size === 2 * GIB;

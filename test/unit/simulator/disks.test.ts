@@ -193,7 +193,7 @@ describe('detachVolume', () => {
   it('by VM and device id as well; with both, or neither, the job fails', async () => {
     const { model, attached, settle } = makeWorld();
     const volume = await attached();
-    const both = model.detachVolume({ both: true, jobId: null });
+    const both = model.detachVolume({ jobId: null });
     await settle();
     expect(failureOf(both)).toEqual([
       431,
@@ -204,14 +204,37 @@ describe('detachVolume', () => {
     expect(volume.vmId).toBeNull();
   });
 
-  it('twice at the same time: the second finds it detached', async () => {
+  it('twice at the same time: the second succeeds and finds nothing to do', async () => {
     const { model, detach, attached, settle } = makeWorld();
     const volume = await attached();
     const [first, second] = [detach(volume), detach(volume)];
     await settle();
-    expect(first.status).toBe(1);
-    expect(failureOf(second)).toEqual([431, 'The specified volume is not attached to a VM.']);
+    expect([first.status, second.status]).toEqual([1, 1]);
     expect(model.effectsOf(volume.id, 'detach')).toBe(1);
+    const third = detach(volume);
+    await settle();
+    expect(failureOf(third)).toEqual([431, 'The specified volume is not attached to a VM.']);
+  });
+
+  it('the second of two clears an attachment to another VM that was made between them', async () => {
+    const { model, clock, guest, attach, detach, volume: make, settle } = makeWorld();
+    const test = model.addVm({ name: 'test' });
+    const [straggling, other] = [await make('straggling'), await make('other')];
+    attach(straggling, { vmId: test.id });
+    await settle();
+    const first = detach(straggling);
+    // Work of the same queue in between, so that there is time to attach it elsewhere.
+    const between = attach(other, { vmId: test.id });
+    const second = detach(straggling);
+    await clock.advance(100);
+    expect([first.status, between.status, second.status]).toEqual([1, 0, 0]);
+    attach(straggling);
+    await clock.advance(100);
+    expect([straggling.vmId, second.status]).toEqual([model.applianceVmId, 0]);
+    await settle();
+    expect([straggling.vmId, second.status]).toEqual([null, 1]);
+    // Nobody told the appliance's guest.
+    expect(guest.plugged()).toEqual([straggling.id]);
   });
 });
 
@@ -247,7 +270,7 @@ describe('virtual machines', () => {
     await settle();
     const job = model.destroyVm(vm.id, true, null);
     await settle();
-    expect(job.result).toMatchObject({ kind: 'vm', vm: { removed: true } });
+    expect(job.result).toEqual({ kind: 'expunged' });
     expect(volume).toMatchObject({ vmId: null, removed: false });
     expect(model.volumes.filter(({ name, removed }) => name.startsWith('ROOT-') && removed)).toHaveLength(1);
   });

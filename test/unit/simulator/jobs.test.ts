@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { JOB_RETENTION } from '~/lab/cloudstack/jobs';
-import { jobView } from '~/lab/cloudstack/views';
+import { JOB_RETENTION } from '~/lab/cloudstack/state/jobs';
+import { jobView } from '~/lab/cloudstack/views/jobs';
 import { create, failureOf, makeWorld } from './world';
 
 const NO_SUCH_JOB =
@@ -21,14 +21,22 @@ describe('jobs', () => {
       "UUID: ffffffff-0000-4000-8000-000000000000 already exists so can't create/update with custom id",
     );
     await settle();
+    // Once the job has ended, the row is there and only the database notices.
+    expect(() => model.attachVolume(asked)).toThrow(
+      expect.objectContaining({ code: 530, csCode: 9999, message: 'Entity already exists ' }),
+    );
     expect(model.effectsOf(volume.id, 'attach')).toBe(1);
   });
 
-  it('a customjobid is a UUID', async () => {
+  it('a customjobid is a UUID in lower case', async () => {
     const { model, volume: make } = makeWorld();
     const volume = await make();
     expect(() => model.detachVolume({ id: volume.id, jobId: 'mine' })).toThrow(
-      "doesn't follow the UUID format",
+      "UUID: mine doesn't follow the UUID format",
+    );
+    const upper = 'ABCDEFAB-0000-4000-8000-000000000000';
+    expect(() => model.detachVolume({ id: volume.id, jobId: upper })).toThrow(
+      `UUID: ${upper} doesn't follow the UUID format`,
     );
   });
 
@@ -70,7 +78,7 @@ describe('a management server restart', () => {
     expect(Object.keys(view)).not.toContain('jobresulttype');
     await clock.advance(1000);
     expect(volumes.map(({ state, vmId }) => [state, vmId])).toEqual([
-      ['Creating', null],
+      ['Allocated', null],
       ['Allocated', null],
     ]);
     expect(model.effects.filter(({ kind }) => kind === 'attach')).toEqual([]);
@@ -278,7 +286,7 @@ describe('faults between hypervisor and guest', () => {
     expect(job).toMatchObject({ status: 2, resultCode: 530, result: null });
     expect(model.isDown()).toBe(true);
     await clock.advance(50);
-    expect([volume.state, guest.plugged()]).toEqual(['Creating', [volume.id]]);
+    expect([volume.state, guest.plugged()]).toEqual(['Allocated', [volume.id]]);
   });
 
   it('ghosts and phantoms can be made at any time', async () => {

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { COMMANDS } from '~/lab/cloudstack/commands';
 import type { CloudModel } from '~/lab/cloudstack/model';
 import { ApiError } from '~/lab/cloudstack/records';
-import { asJson, asXml, failure, readParams, success } from '~/lab/cloudstack/wire';
+import { asJson, asXml, failure, readParams, success } from '~/lab/cloudstack/wire/envelope';
 import { create, makeWorld } from './world';
 
 /** The content of the envelope as it goes over the wire, or code and text of the refusal. */
@@ -14,7 +14,11 @@ async function ask(
   const run = COMMANDS.get(command);
   if (!run) throw new Error(`there is no ${command}`);
   try {
-    return JSON.parse(JSON.stringify(await run(model, new Map(Object.entries(params)))));
+    return JSON.parse(
+      JSON.stringify(
+        await run(model, new Map(Object.entries(params)), { account: model.account, denied: [] }),
+      ),
+    );
   } catch (error) {
     if (error instanceof ApiError) return [error.code, error.message];
     throw error;
@@ -160,7 +164,7 @@ describe('lists', () => {
     const diskofferingid = model.offerings[0]?.id ?? '';
     expect(await ask(model, 'createVolume', { name: 'x', zoneid, diskofferingid, size: '1.5' })).toEqual([
       431,
-      expect.stringContaining('Invalid parameter size value=1.5 due to incorrect long value format'),
+      'Unable to execute API command createvolume due to invalid value 1.5 for parameter size',
     ]);
   });
 });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { checkSignature, parseExpires, signatureOf } from '~/lab/cloudstack/signature';
+import { checkSignature, parseExpires, signatureOf } from '~/lab/cloudstack/wire/signature';
 
 /** A documentation key; the signatures were computed with the Java classes that the server uses. */
 const SECRET = 'plgWJfZK4gyS3mOMTVmjUVg-X-jlWlnfaUJ9GAbBbf9EdM-kAYMmAiLqzzq1ElZLYq_u38zCm0bewzGUdP66mg';

@@ -1,5 +1,5 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
-import { unauthorized } from './texts';
+import { unauthorized } from '../state/texts';
 
 export interface Credentials {
   readonly apiKey: string;

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import { ApiError } from './records';
+import { ApiError } from '../records';
 
 /** `request.content.size` */
 const BODY_LIMIT = 1024 * 1024;
@@ -55,7 +55,7 @@ export interface Reply {
   /** `listvolumesresponse`, or `errorresponse` when the command is not known. */
   readonly key: string;
   readonly body: unknown;
-  /** The text that `X-Description` repeats. */
+  /** The text that `X-Description` repeats; null where the real server sends none: after success, and with the 401 of a bad key. */
   readonly description: string | null;
 }
 
@@ -75,7 +75,7 @@ export function failure(command: string, known: boolean, error: ApiError): Reply
       ...(csCode === null ? {} : { cserrorcode: csCode }),
       errortext: message,
     },
-    description: message,
+    description: csCode === null ? null : message,
   };
 }
 

@@ -1,10 +1,10 @@
 import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import type { CallFault, Fault } from './faults';
-import type { CloudModel } from './model';
-import { ApiError } from './records';
-import { textOf } from './texts';
-import { asJson, asXml, failure, type Reply } from './wire';
+import type { CallFault, Fault } from '../faults';
+import type { CloudModel } from '../model';
+import { ApiError } from '../records';
+import { textOf } from '../state/texts';
+import { asJson, asXml, failure, type Reply } from './envelope';
 
 const RETRY_AFTER = 50;
 /** Codes that no CloudStack sends: what stands in front of it does. */
@@ -68,8 +68,7 @@ export async function writeReply(sending: Sending, socket: Socket, response: Ser
       break;
   }
   response.writeHead(reply.status, {
-    'content-type': json ? 'application/json; charset=UTF-8' : 'text/xml; charset=UTF-8',
-    ...(reply.description === null ? {} : { 'x-description': headerText(reply.description) }),
+    ...headers(reply, json),
     ...(fault?.kind === 'duplicate-reply' ? { 'content-length': Buffer.byteLength(text) } : {}),
   });
   switch (fault?.kind) {
@@ -102,12 +101,17 @@ async function trickle(response: ServerResponse, text: string, ms: number, model
 
 function sendError(response: ServerResponse, command: string, fault: Fault): void {
   const reply = failure(command, command !== '', errorOf(fault));
-  response
-    .writeHead(reply.status, {
-      'content-type': 'application/json; charset=UTF-8',
-      'x-description': headerText(reply.description ?? ''),
-    })
-    .end(asJson(reply));
+  response.writeHead(reply.status, headers(reply, true)).end(asJson(reply));
+}
+
+/** As the real server sends them; there is no Date. */
+function headers({ description }: Reply, json: boolean): Record<string, string> {
+  return {
+    'content-type': json ? 'application/json;charset=utf-8' : 'text/xml;charset=utf-8',
+    'x-content-type-options': 'nosniff',
+    'x-xss-protection': '1;mode=block',
+    ...(description === null ? {} : { 'x-description': headerText(description) }),
+  };
 }
 
 function sendPage(response: ServerResponse, code: number): void {

@@ -1,4 +1,5 @@
-import { ApiError } from './records';
+import { ApiError } from '../records';
+import { type Account, accountText } from './accounts';
 
 /**
  * CloudStack's errors, with the codes and texts of 4.20. `cserrorcode` 4350 is an InvalidParameterValueException, 9999
@@ -37,11 +38,38 @@ export function unauthorized(): ApiError {
   return new ApiError(401, 'unable to verify user credentials and/or request signature', null);
 }
 
-export function unavailable(command: string): ApiError {
+/** A command that the role of the account lacks. */
+export function unavailable(command: string, account: Account): ApiError {
   return new ApiError(
-    401,
-    `The given command '${command}' either does not exist, is not available for user.`,
+    432,
+    `The API [${command}] does not exist or is not available for the account ${accountText(account)}.`,
   );
+}
+
+/** A number, boolean or the like that is none. */
+export function wrongType(command: string, parameter: string, value: string): ApiError {
+  return new ApiError(
+    431,
+    `Unable to execute API command ${command.toLowerCase()} due to invalid value ${value} for parameter ${parameter}`,
+  );
+}
+
+/** Somebody else's thing, named in a change. */
+export function noAccess(): ApiError {
+  return forbidden('Caller does not have permission to operate with provided resource.');
+}
+
+/** What the database says to an id that a row has: the exception comes from deep below, so it is no 431. */
+export function entityExists(): ApiError {
+  return new ApiError(530, 'Entity already exists ');
+}
+
+const HIDDEN_TEXT = 'Internal error executing command, please contact your system administrator';
+
+/** Users are not told what went wrong inside; administrators are. Texts in job results are the same for everybody. */
+export function toldTo(account: Account | null, error: ApiError): ApiError {
+  const hidden = error.code === 530 || error.code === 533 || error.code === 534;
+  return hidden && account?.role !== 'root' ? new ApiError(error.code, HIDDEN_TEXT, error.csCode) : error;
 }
 
 export function idTaken(id: string): ApiError {
@@ -50,16 +78,23 @@ export function idTaken(id: string): ApiError {
 
 /** The quota error of real servers is 535; 432, as some documents say, is "unsupported action". */
 export function quota(
+  account: Pick<Account, 'name'>,
   type: 'volume' | 'primary_storage',
   limit: number,
   used: number,
   asked: number,
 ): ApiError {
+  const amount = type === 'volume' ? String : readable;
   return new ApiError(
     535,
-    `Maximum amount of resources of Type = '${type}', tag = 'null' for Account Name = admin in Domain Id = 1 is exceeded: Account Resource Limit = ${limit}, Current Account Resource Amount = ${used}, Current Account Resource Reservation = 0, Requested Resource Amount = ${asked}.`,
+    `Maximum amount of resources of Type = '${type}', tag = 'null' for Account Name = ${account.name} in Domain Id = 1 is exceeded: Account Resource Limit = ${amount(limit)}, Current Account Resource Amount = ${amount(used)}, Current Account Resource Reservation = ${amount(0)}, Requested Resource Amount = ${amount(asked)}.`,
     4370,
   );
+}
+
+/** `(8.00 GB) 8589934592` */
+function readable(bytes: number): string {
+  return `(${bytes === 0 ? '0 bytes' : `${(bytes / 1024 ** 3).toFixed(2)} GB`}) ${bytes}`;
 }
 
 /** apache/cloudstack#7316 */
@@ -94,8 +129,33 @@ export function textOf(code: number, ms: number): string {
     case 534:
       return 'Resource [StoragePool:1] is unreachable: Unable to send command';
     case 535:
-      return quota('volume', 20, 20, 1).message;
+      return quota({ name: 'admin' }, 'volume', 20, 20, 1).message;
     default:
       return 'Failed for the test';
   }
 }
+
+interface Named {
+  readonly id: string;
+  readonly name: string;
+}
+
+const json = ({ id, name }: Named) => `[{"name":"${name}","uuid":"${id}"}]`;
+
+/** The first attach makes the disk on a storage pool; none fits, or none is known yet after a start of the server. */
+export function noStorage(volume: Named): string {
+  return `Unable to find suitable primary storage when creating volume ${json(volume)}.`;
+}
+
+export function createFailed(volume: Named, reason: string): string {
+  return `Failed to create volume ${json(volume)} due to [${reason}].`;
+}
+
+export const NO_ENDPOINT =
+  'No remote endpoint to send command, unable to find a valid endpoint. Requires encryption support: false';
+
+export const NOT_SCHEDULED =
+  'Unable to schedule async job for command com.cloud.vm.VmWorkDetachVolume, unexpected exception.';
+
+/** A VM that is starting, stopping, migrating, destroyed. */
+export const VM_NEITHER = 'Please specify a VM that is either running or stopped.';

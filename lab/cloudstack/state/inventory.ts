@@ -1,10 +1,10 @@
 import type { Clock, Random } from '~/server/core/clock';
-import type { SimulatedGuest } from '../guest/guest';
-import type { DiskOffering, Vm, Volume, Zone } from './records';
+import type { SimulatedGuest } from '../../guest/guest';
+import type { DiskOffering, Snapshot, Vm, Volume, Zone } from '../records';
 import { badValue } from './texts';
 
 export const GIB = 1024 ** 3;
-const ROOT_GIB = 8;
+const ROOT_GIB = 2;
 
 export interface NewVm {
   readonly name: string;
@@ -12,6 +12,8 @@ export interface NewVm {
   readonly state?: string;
   readonly hypervisor?: string;
   readonly zoneId?: string;
+  /** By default the account that the simulator's first key belongs to. */
+  readonly accountId?: string;
   /** What its disks are plugged into; a VM without one has no guest to look at. */
   readonly guest?: SimulatedGuest;
 }
@@ -22,16 +24,20 @@ export class Inventory {
   readonly offerings: DiskOffering[] = [];
   readonly vms: Vm[] = [];
   readonly volumes: Volume[] = [];
+  readonly snapshots: Snapshot[] = [];
   private readonly guests = new Map<string, SimulatedGuest>();
   private lastInternalId = 1000;
 
   constructor(
     private readonly clock: Clock,
     private readonly random: Random,
+    /** Whose is what nobody in particular owns. */
+    private readonly accountId: string,
   ) {}
 
   addZone(name: string, allocationState: Zone['allocationState'] = 'Enabled'): Zone {
-    const zone: Zone = { id: this.random.uuid(), name, allocationState };
+    const internalId = this.zones.length + 1;
+    const zone: Zone = { id: this.random.uuid(), internalId, name, allocationState };
     this.zones.push(zone);
     return zone;
   }
@@ -49,9 +55,12 @@ export class Inventory {
       id: (fields.id ?? this.random.uuid()).toLowerCase(),
       internalId: this.nextInternalId(),
       name: fields.name,
+      accountId: fields.accountId ?? this.accountId,
       state: fields.state ?? 'Running',
       zoneId: fields.zoneId ?? this.firstZone().id,
       hypervisor: fields.hypervisor ?? 'KVM',
+      created: this.clock.now(),
+      snapshots: [],
       removed: false,
     };
     this.vms.push(vm);
@@ -61,8 +70,12 @@ export class Inventory {
       size: ROOT_GIB * GIB,
       zoneId: vm.zoneId,
       diskOfferingId: null,
+      accountId: vm.accountId,
     });
-    Object.assign(root, { type: 'ROOT', state: 'Ready', vmId: vm.id, deviceId: 0, attached: root.created });
+    // A VM that has never run has no root disk on any storage yet.
+    const state = vm.state === 'Stopped' ? 'Allocated' : 'Ready';
+    Object.assign(root, { type: 'ROOT', state, vmId: vm.id, deviceId: 0 });
+    root.hypervisor = vm.hypervisor;
     return vm;
   }
 
@@ -72,24 +85,31 @@ export class Inventory {
     size: number;
     zoneId: string;
     diskOfferingId: string | null;
+    accountId?: string;
+    snapshotId?: string | null;
   }): Volume {
     const volume: Volume = {
       id: fields.id ?? this.random.uuid(),
       internalId: this.nextInternalId(),
       name: fields.name,
+      accountId: fields.accountId ?? this.accountId,
       type: 'DATADISK',
       state: 'Allocated',
       size: fields.size,
       zoneId: fields.zoneId,
       diskOfferingId: fields.diskOfferingId,
+      hypervisor: null,
+      snapshotId: fields.snapshotId ?? null,
       vmId: null,
       deviceId: null,
       created: this.clock.now(),
       attached: null,
       removed: false,
       deleteProtection: false,
+      tags: [],
       unplugging: false,
       jobId: null,
+      stale: null,
     };
     this.volumes.push(volume);
     return volume;
@@ -101,17 +121,34 @@ export class Inventory {
     return zone;
   }
 
+  addSnapshot(volume: Volume, name: string): Snapshot {
+    const snapshot: Snapshot = {
+      id: this.random.uuid(),
+      internalId: this.snapshots.length + 1,
+      name,
+      accountId: volume.accountId,
+      volumeId: volume.id,
+      size: volume.size,
+      created: this.clock.now(),
+      state: 'BackingUp',
+    };
+    this.snapshots.push(snapshot);
+    return snapshot;
+  }
+
   /** The guest of a VM that can show disks right now; null for VMs that do not run or have no guest. */
   guestOf(vm: Vm): SimulatedGuest | null {
-    return vm.state === 'Running' ? (this.guests.get(vm.id) ?? null) : null;
+    return ['Running', 'Stopping', 'Migrating'].includes(vm.state) ? (this.guests.get(vm.id) ?? null) : null;
   }
 
   attachedTo(vm: Vm): Volume[] {
     return this.volumes.filter(({ vmId, removed }) => vmId === vm.id && !removed);
   }
 
-  volumesOfAccount(): Volume[] {
-    return this.volumes.filter(({ removed, type }) => !removed && type === 'DATADISK');
+  volumesOfAccount(accountId: string): Volume[] {
+    return this.volumes.filter(
+      (volume) => volume.accountId === accountId && !volume.removed && volume.type === 'DATADISK',
+    );
   }
 
   /** Finds removed rows too, as the server's lookups do. Throws 431 for ids that never were. */
@@ -125,6 +162,10 @@ export class Inventory {
 
   zone(command: string, parameter: string, id: string): Zone {
     return found(this.zones, command, parameter, id);
+  }
+
+  snapshot(command: string, parameter: string, id: string): Snapshot {
+    return found(this.snapshots, command, parameter, id);
   }
 
   offering(command: string, parameter: string, id: string): DiskOffering {

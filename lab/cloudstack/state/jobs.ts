@@ -1,8 +1,19 @@
 import type { Clock, Random } from '~/server/core/clock';
-import { type Fault, type Faults, JOB_FAULTS, type JobFault, type RESTART_WORK } from './faults';
-import type { History } from './history';
-import { ApiError, type InstanceType, type Job, type JobResult } from './records';
-import { badValue, idTaken, refused } from './texts';
+import { type Fault, type Faults, JOB_FAULTS, type JobFault, type RESTART_WORK } from '../faults';
+import type { History } from '../history';
+import { ApiError, type InstanceType, type Job, type JobResult } from '../records';
+import type { Account } from './accounts';
+import {
+  badValue,
+  createFailed,
+  entityExists,
+  idTaken,
+  NO_ENDPOINT,
+  NOT_SCHEDULED,
+  noStorage,
+  refused,
+  VM_NEITHER,
+} from './texts';
 
 /** `job.expire.minutes`, as ms. */
 export const JOB_RETENTION = 1440 * 60_000;
@@ -23,6 +34,8 @@ export interface Plan {
   readonly command: string;
   /** The VM in whose queue the work waits; null works at once. */
   readonly queue: string | null;
+  /** The volume that texts are about. */
+  readonly about?: { readonly id: string; readonly name: string };
   /** ms that a job takes which a fault keeps from doing anything. */
   readonly ms: number;
   /** The first look of the job, before it waits in the queue. Throws what the job fails with. */
@@ -30,6 +43,17 @@ export interface Plan {
   readonly work: (run: Run) => Promise<JobResult>;
   /** Told once, when the job has ended in whatever way. */
   readonly ended?: () => void;
+}
+
+export interface NewJob {
+  /** `AttachVolumeCmd` */
+  readonly command: string;
+  readonly by: Account;
+  readonly instanceType: InstanceType;
+  /** '' when the command named nothing that exists. */
+  readonly instanceId: string;
+  /** The caller's customjobid. */
+  readonly wanted: string | null;
 }
 
 interface JobParts {
@@ -49,18 +73,23 @@ export class Jobs {
   readonly all = new Map<string, Job>();
   private readonly queues = new Map<string, Promise<void>>();
   private readonly fates: RestartWork[] = [];
+  private accepted = 0;
 
   constructor(private readonly parts: JobParts) {}
 
-  /** A new pending job. `wanted` is the caller's customjobid: throws 431 when it is no UUID or taken. */
-  accept(command: string, instanceType: InstanceType, instanceId: string, wanted: string | null): Job {
+  /**
+   * A new pending job. Throws 431 when the wanted id is no lower-case UUID or belongs to a job that is pending, and 530 when that job
+   * has ended: only the pending ones are looked at before the row is written.
+   */
+  accept({ command, by, instanceType, instanceId, wanted }: NewJob): Job {
     this.purge();
-    const id = wanted?.toLowerCase() ?? this.parts.random.uuid();
-    if (!UUID.test(id)) throw refused(`UUID: ${id} doesn't follow the UUID format`);
-    if (this.all.has(id)) throw idTaken(id);
+    if (wanted !== null) this.allow(wanted);
+    this.accepted += 1;
     const job: Job = {
-      id,
+      id: wanted ?? this.parts.random.uuid(),
+      internalId: this.accepted,
       command,
+      accountId: by.id,
       instanceType,
       instanceId,
       created: this.parts.clock.now(),
@@ -70,8 +99,8 @@ export class Jobs {
       result: null,
       lost: false,
     };
-    this.all.set(id, job);
-    this.parts.history.note('job-accepted', command, { jobId: id });
+    this.all.set(job.id, job);
+    this.parts.history.note('job-accepted', command, { jobId: job.id });
     return job;
   }
 
@@ -97,7 +126,7 @@ export class Jobs {
       plan.check?.();
       const work = () => this.work(run, plan, fault);
       const result = await (plan.queue === null ? work() : this.queued(plan.queue, work));
-      if (run.fate() === 'alive') this.end(job, endOf(fault, result));
+      if (run.fate() === 'alive') this.end(job, endOf(fault, result, plan.about));
     } catch (error) {
       if (run.fate() === 'alive') this.end(job, failureOf(error));
     }
@@ -109,6 +138,12 @@ export class Jobs {
   restart(work: RestartWork): void {
     this.fates.push(work);
     for (const job of this.pending()) this.end(job, { status: 2, resultCode: 530, result: null });
+  }
+
+  private allow(wanted: string): void {
+    if (!UUID.test(wanted)) throw refused(`UUID: ${wanted} doesn't follow the UUID format`);
+    const taken = this.all.get(wanted);
+    if (taken) throw taken.status === 0 ? idTaken(wanted) : entityExists();
   }
 
   private async work(run: Run, plan: Plan, fault: Fault<JobFault> | null): Promise<JobResult | null> {
@@ -157,6 +192,10 @@ function preventsWork(fault: Fault<JobFault> | null): boolean {
     case 'job-without-result':
     case 'job-code-0':
     case 'job-fails':
+    case 'no-storage':
+    case 'no-endpoint':
+    case 'not-scheduled':
+    case 'vm-busy':
       return true;
     default:
       return false;
@@ -166,6 +205,7 @@ function preventsWork(fault: Fault<JobFault> | null): boolean {
 function endOf(
   fault: Fault<JobFault> | null,
   result: JobResult | null,
+  about: Plan['about'] = { id: '', name: '' },
 ): Pick<Job, 'status' | 'resultCode' | 'result'> {
   const code = fault?.code ?? 530;
   const kind = fault?.kind ?? null;
@@ -179,6 +219,14 @@ function endOf(
     case 'job-fails':
     case 'job-fails-after-effect':
       return failureOf(new ApiError(code, fault?.text ?? 'Failed for the test'));
+    case 'no-storage':
+      return failureOf(new ApiError(530, noStorage(about)));
+    case 'no-endpoint':
+      return failureOf(new ApiError(530, createFailed(about, NO_ENDPOINT)));
+    case 'not-scheduled':
+      return failureOf(new ApiError(530, NOT_SCHEDULED));
+    case 'vm-busy':
+      return failureOf(new ApiError(431, VM_NEITHER));
     case 'lose-job':
     case null:
       return { status: 1, resultCode: 0, result };
