@@ -1,12 +1,13 @@
-import type { Arg, Args, Noun, Verb } from './command';
-import { EXIT_MEANINGS } from './command';
+import type { Args, Flag, Option } from './arguments';
+import type { Noun, Verb } from './command';
+import { EXIT_MEANINGS } from './exit';
 import { GLOBALS } from './globals';
 import { paint } from './output/text';
 import { findNoun, fullName, loneVerb, NOUNS, PROGRAM, PURPOSE } from './tree';
 
-const WIDTH = 96;
+const WIDTH_COLUMNS = 96;
 
-/** The help of what the words name: a verb, a noun, or the program. */
+/** The help of a verb, of a noun, or (without words) of the program. */
 export function helpFor(words: readonly string[], color: boolean): string {
   const [first, second] = words;
   const noun = first === undefined ? undefined : findNoun(first);
@@ -62,23 +63,17 @@ function nounHelp(noun: Noun, color: boolean): string {
 
 function verbHelp(noun: Noun, verb: Verb, color: boolean): string {
   const title = (text: string) => paint('bold', text, color);
-  const positionals = Object.entries(verb.args).filter(([, arg]) => arg.type === 'positional');
+  const positionals = positionalRows(verb.args);
   const own = optionRows(verb.args);
   return lines([
-    ...wrap(`${verb.summary}.${verb.details === undefined ? '' : ` ${verb.details}`}`, WIDTH),
+    ...wrap(`${verb.summary}.${verb.details === undefined ? '' : ` ${verb.details}`}`, WIDTH_COLUMNS),
     '',
     `${title('Usage:')} ${usage(noun, verb)}`,
-    ...(positionals.length === 0
-      ? []
-      : [
-          '',
-          title('Arguments:'),
-          ...columns(positionals.map(([name, arg]) => [`<${name}>`, arg.description ?? ''])),
-        ]),
+    ...(positionals.length === 0 ? [] : ['', title('Arguments:'), ...columns(positionals)]),
     ...(own.length === 0 ? [] : ['', title('Options:'), ...columns(own)]),
     ...(verb.columns === undefined
       ? []
-      : ['', title('Columns:'), ...wrap(columnNames(verb), WIDTH - 2).map((line) => `  ${line}`)]),
+      : ['', title('Columns:'), ...wrap(columnNames(verb), WIDTH_COLUMNS - 2).map((line) => `  ${line}`)]),
     '',
     title('Examples:'),
     ...examples(verb.examples),
@@ -92,37 +87,39 @@ export function columnNames({ columns: list = [] }: Verb): string {
   return list.map(({ name }) => name).join(', ');
 }
 
-/** `volumectl volume attach <volume> [options]`, required options written out. */
+/** `volumectl volume attach <volume> [options]`, with the required options. */
 export function usage(noun: Noun, verb: Verb): string {
   const words = Object.entries(verb.args).flatMap(([name, arg]) => {
     if (arg.type === 'positional') return [`<${name}>`];
-    return 'required' in arg && arg.required ? [optionText(name, arg)] : [];
+    return arg.type === 'string' && arg.required ? [optionText(name, arg)] : [];
   });
   return [fullName(noun, verb), ...words, '[options]'].join(' ');
 }
 
-/** `--vm <id>`, `-w, --wait`, `--no-headers`. */
-export function optionText(name: string, arg: Arg): string {
-  const short = 'alias' in arg && typeof arg.alias === 'string' ? `-${arg.alias}, ` : '';
-  if (arg.type === 'boolean') return `${short}--${arg.default === true ? 'no-' : ''}${name}`;
-  const values = 'options' in arg && arg.options ? arg.options.join('|') : (arg.valueHint ?? 'value');
-  return `${short}--${name} <${values}>`;
+/** `--vm <id>`, `-w, --wait` */
+function optionText(name: string, arg: Option | Flag): string {
+  if (arg.type === 'boolean') return `${arg.short === undefined ? '' : `-${arg.short}, `}--${name}`;
+  return `--${name} <${arg.options ? arg.options.join('|') : (arg.valueHint ?? 'value')}>`;
 }
 
-/** Every option with its text; those that can be negated have a line for each way. */
+/** Every option with its description; an option that can be negated has a line for each form. */
 export function optionRows(args: Args): [string, string][] {
   return Object.entries(args).flatMap(([name, arg]): [string, string][] => {
     if (arg.type === 'positional') return [];
-    const negative = arg.type === 'boolean' ? arg.negativeDescription : undefined;
-    if (negative === undefined) return [[optionText(name, arg), arg.description ?? '']];
-    if (arg.default === true) return [[`--no-${name}`, negative]];
-    return [
-      [optionText(name, arg), arg.description ?? ''],
-      [`--no-${name}`, negative],
-    ];
+    const positive: [string, string] = [optionText(name, arg), arg.description];
+    if (arg.type === 'string' || arg.negative === undefined) return [positive];
+    const negative: [string, string] = [`--no-${name}`, arg.negative];
+    return arg.on ? [negative] : [positive, negative];
   });
 }
 
+export function positionalRows(args: Args): [string, string][] {
+  return Object.entries(args)
+    .filter(([, { type }]) => type === 'positional')
+    .map(([name, { description }]) => [`<${name}>`, description]);
+}
+
+/** `volume list|show|create` */
 export function commandOf(noun: Noun): string {
   return loneVerb(noun) ? noun.name : `${noun.name} ${noun.verbs.map(({ name }) => name).join('|')}`;
 }
@@ -130,7 +127,7 @@ export function commandOf(noun: Noun): string {
 function columns(rows: readonly (readonly [string, string])[]): string[] {
   const left = Math.min(28, Math.max(...rows.map(([first]) => first.length)));
   return rows.flatMap(([first, second]) => {
-    const [head = '', ...rest] = wrap(second, WIDTH - left - 4);
+    const [head = '', ...rest] = wrap(second, WIDTH_COLUMNS - left - 4);
     const indent = ' '.repeat(left + 4);
     if (first.length > left) return [`  ${first}`, ...[head, ...rest].map((line) => indent + line)];
     return [`  ${first.padEnd(left)}  ${head}`, ...rest.map((line) => indent + line)];
@@ -141,8 +138,8 @@ function examples(list: readonly { line: string; what: string }[]): string[] {
   return list.flatMap(({ line, what }) => [`  ${line}`, `      ${what}`]);
 }
 
-/** Breaks between words. */
-export function wrap(text: string, width: number): string[] {
+/** Breaks a text between words. */
+function wrap(text: string, width: number): string[] {
   const result: string[] = [];
   let line = '';
   for (const word of text.split(' ')) {

@@ -5,7 +5,6 @@ import { SHELLS } from '~/cli/shells/shells';
 import { NOUNS } from '~/cli/tree';
 import { VARIABLES, type Variable } from '~/server/runtime/configuration/variables';
 import { ERRORS } from '~/server/runtime/errors';
-import { clientSource } from './client';
 
 const NOTE = '<!-- Made from the code by `npm run docs`; edit the code instead. -->';
 
@@ -70,7 +69,6 @@ function performanceDoc(): string {
 export const DOCUMENTS: readonly (readonly [path: string, content: () => string])[] = [
   ['docs/configuration.md', configurationDoc],
   ['docs/errors.md', errorsDoc],
-  ['cli/client/api.ts', clientSource],
   ['docs/cli.md', cliDoc],
   [PERFORMANCE, performanceDoc],
   ['packaging/cli/volumectl.1', manualPage],

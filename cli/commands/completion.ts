@@ -1,7 +1,8 @@
-import { EXIT, type Noun, verb } from '../command';
+import { type Noun, verb } from '../command';
+import { EXIT } from '../exit';
 import { SHELLS } from '../shells/shells';
 
-/** `tree` is asked only when a script is made: this noun is part of it. */
+/** `tree` is a function because the tree contains this noun. */
 export function completionNoun(tree: () => readonly Noun[]): Noun {
   return {
     name: 'completion',

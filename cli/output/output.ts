@@ -1,5 +1,5 @@
 import type { Writable } from 'node:stream';
-import { UsageError } from '../command';
+import { UsageError } from '../exit';
 import { type Column, pick, renderRecord, renderTable } from './table';
 import { paint, type Tone } from './text';
 
@@ -8,13 +8,13 @@ export interface OutputSettings {
   readonly columns: string | undefined;
   readonly headers: boolean;
   readonly quiet: boolean;
-  /** Of the two streams: may they have colours? */
+  /** Whether the standard output and the error output may be coloured. */
   readonly colors: { readonly out: boolean; readonly error: boolean };
-  /** True when the error stream is a terminal whose line can be rewritten. */
+  /** The error output is a terminal whose line can be rewritten. */
   readonly live: boolean;
 }
 
-/** Results go to the standard output, in one of two shapes; everything else (progress, hints, errors) to the error output. */
+/** Results go to the standard output, for people or as JSON; progress, hints and errors to the error output. */
 export class Output {
   private shown = 0;
   private last = '';
@@ -28,7 +28,7 @@ export class Output {
       throw new UsageError('--json and --columns contradict each other', 'Give only one of them.');
   }
 
-  /** A list: one line each, or the JSON array. */
+  /** A list: one line for each row, or the JSON array. */
   table<T>(columns: readonly Column<T>[], rows: readonly T[], empty: string): void {
     const { json, headers, colors } = this.settings;
     const picked = pick(columns, this.settings.columns);
@@ -37,15 +37,15 @@ export class Output {
     else this.write(renderTable(picked, rows, { headers, color: colors.out }));
   }
 
-  /** One thing: one line for each column, or the JSON object. */
+  /** One resource: one line for each column, or the JSON object. */
   record<T>(columns: readonly Column<T>[], row: T): void {
     const { json, headers, colors } = this.settings;
-    const picked = pick(columns, this.settings.columns);
+    const picked = this.settings.columns === undefined ? columns : pick(columns, this.settings.columns);
     if (json) this.json(row);
     else this.write(renderRecord(picked, row, { headers, color: colors.out }));
   }
 
-  /** Part of a larger report: as `table`, but only for people and under a heading. */
+  /** A table under a heading, as part of a larger report; nothing with --json. */
   section<T>(title: string, columns: readonly Column<T>[], rows: readonly T[], empty: string): void {
     if (this.settings.json) return;
     this.write(`\n${paint('bold', title, this.settings.colors.out)}\n`);
@@ -61,7 +61,7 @@ export class Output {
     this.write(`${JSON.stringify(value, null, 2)}\n`);
   }
 
-  /** One of many that come over time: a line of JSON, or the text. */
+  /** One of a sequence that arrives over time: a line of JSON, or the text. */
   stream(value: unknown, text: string): void {
     this.write(this.settings.json ? `${JSON.stringify(value)}\n` : `${text}\n`);
   }
@@ -75,13 +75,13 @@ export class Output {
     if (!this.settings.quiet && text !== '') this.complain(text, 'dim');
   }
 
-  /** On the error output, whatever else is asked for. */
+  /** On the error output, also with --quiet. */
   complain(text: string, tone: Tone = 'plain'): void {
     this.erase();
     this.error.write(`${paint(tone, text, this.settings.colors.error)}\n`);
   }
 
-  /** What is going on right now: one line that is rewritten on a terminal, a line for each change elsewhere. */
+  /** The current progress: one line that is rewritten on a terminal, a line for each change elsewhere. */
   progress(text: string, marker = ''): void {
     const { quiet, live, colors } = this.settings;
     if (quiet) return;

@@ -14,7 +14,13 @@ export function paint(tone: Tone, text: string, color: boolean): string {
   return `\u001b[${on}m${text}\u001b[${off}m`;
 }
 
-/** Names come from other people: control characters are shown, never sent to the terminal. */
+/** Whether to colour a stream. NO_COLOR (https://no-color.org) applies unless --color or --no-color is given. */
+export function wantsColor(stream: NodeJS.WriteStream, asked: boolean | undefined): boolean {
+  if (asked !== undefined) return asked;
+  return stream.isTTY === true && !process.env.NO_COLOR && process.env.TERM !== 'dumb';
+}
+
+/** Escapes control characters: names come from other people and must not send commands to the terminal. */
 export function visible(text: string): string {
   return text.replace(
     /[\p{Cc}\p{Cs}\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu,

@@ -1,35 +1,35 @@
-import type { Problem } from './api';
+import type { ProblemReply } from '~/server/http/schemas/problem';
 
-/** The daemon answered with an error. */
-export class Refusal extends Error {
+/** The daemon answered with an error (RFC 9457 problem details). */
+export class ApiError extends Error {
   constructor(
     readonly status: number,
-    readonly problem: Problem,
+    readonly problem: ProblemReply,
   ) {
     super(problem.detail);
-    this.name = 'Refusal';
+    this.name = 'ApiError';
   }
 
-  /** The wrong fields of the request, in the daemon's words. */
+  /** The invalid fields of the request, as the daemon reports them. */
   get fields(): readonly { readonly field: string; readonly message: string }[] {
     const fields = this.problem.details?.fields;
     return Array.isArray(fields) ? fields.filter(isIssue) : [];
   }
 
-  /** The daemon is there, but does not take requests now. */
+  /** The daemon runs, but does not serve requests at the moment. */
   get notReady(): boolean {
     return ['STARTING', 'STOPPING', 'STANDBY'].includes(this.problem.code);
   }
 }
 
-/** Nothing of the daemon was heard, or nothing that makes sense. */
-export class Unreachable extends Error {
-  override readonly name = 'Unreachable';
+/** No connection, or the other end is not a volume daemon. */
+export class ConnectionError extends Error {
+  override readonly name = 'ConnectionError';
 }
 
-/** The answer did not come within the time that was given. */
-export class TooSlow extends Error {
-  override readonly name = 'TooSlow';
+/** No answer within the time limit. */
+export class TimeoutError extends Error {
+  override readonly name = 'TimeoutError';
 }
 
 function isIssue(value: unknown): value is { field: string; message: string } {
