@@ -18,11 +18,11 @@ export function devicesView(store: Store): () => void {
     () => row(store),
   );
   return () => {
-    const { devices, exports, heardAt } = store.state;
+    const { devices, exports, answeredAtMs } = store.state;
     const byVolume = new Map(exports.map((exported) => [exported.volume_id, exported]));
     const lines = devices.map((mapping) => ({ mapping, exported: byVolume.get(mapping.volume_id) ?? null }));
     update(lines.sort((a, b) => order(a.mapping).localeCompare(order(b.mapping))));
-    show(byId('device-empty'), devices.length === 0 && heardAt > 0);
+    show(byId('device-empty'), devices.length === 0 && answeredAtMs > 0);
     setText(byId('device-count'), devices.length === 0 ? '' : String(devices.length));
   };
 }

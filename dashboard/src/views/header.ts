@@ -18,10 +18,10 @@ export function headerView(store: Store): () => void {
     const { health } = state;
     setText(connection, { live: 'Live', connecting: 'Connecting…', lost: 'Reconnecting…' }[state.connection]);
     setAttribute(connection, 'data-state', state.connection);
-    show(offline, state.connection === 'lost' && state.heardAt > 0);
+    show(offline, state.connection === 'lost' && state.answeredAtMs > 0);
     setText(
       offline,
-      `The daemon does not answer. This is how things were at ${clockTime(state.heardAt)}; the page goes on by itself.`,
+      `The daemon does not answer. This is how things were at ${clockTime(state.answeredAtMs)}; the page goes on by itself.`,
     );
     if (!health) return;
     const { details } = health;

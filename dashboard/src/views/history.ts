@@ -18,10 +18,10 @@ export function historyView(store: Store): () => void {
   const more = byId('history-more');
   more.addEventListener('click', () => store.showMore());
   return () => {
-    const { history, hasMore, heardAt, filter } = store.state;
+    const { history, hasMore, answeredAtMs, filter } = store.state;
     const shown = history.filter((operation) => matches(store, operation, filter.text));
     update(shown);
-    show(byId('history-empty'), shown.length === 0 && heardAt > 0);
+    show(byId('history-empty'), shown.length === 0 && answeredAtMs > 0);
     show(more, hasMore);
   };
 }

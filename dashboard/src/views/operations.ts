@@ -15,9 +15,9 @@ export function operationsView(store: Store): () => void {
     () => card(store),
   );
   return () => {
-    const { active, heardAt } = store.state;
+    const { active, answeredAtMs } = store.state;
     update(active);
-    show(byId('active-empty'), active.length === 0 && heardAt > 0);
+    show(byId('active-empty'), active.length === 0 && answeredAtMs > 0);
     setText(byId('active-count'), active.length === 0 ? '' : String(active.length));
   };
 }

@@ -2,7 +2,6 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { readEvents } from '~/cli/client/event-stream';
 import { findTarget, parsePairs, parseSize, parseTime } from '~/cli/globals';
 import { entryText } from '~/cli/journal-text';
 import { type Column, pick, renderRecord, renderTable } from '~/cli/output/table';
@@ -136,37 +135,6 @@ describe('tables', () => {
     expect(visible('a\u001b]0;x\u0007\r\n\u009b\u202e')).toBe(
       'a\\u001b]0;x\\u0007\\u000d\\u000a\\u009b\\u202e',
     );
-  });
-});
-
-describe('the event stream', () => {
-  async function* bytes(...chunks: (string | Uint8Array)[]) {
-    for (const chunk of chunks) yield typeof chunk === 'string' ? Buffer.from(chunk) : chunk;
-  }
-  const all = async (...chunks: (string | Uint8Array)[]) => {
-    const events = [];
-    for await (const event of readEvents(bytes(...chunks))) events.push(event);
-    return events;
-  };
-
-  it('is read however it is cut, comments and all', async () => {
-    const text =
-      'retry: 1000\n\n: heartbeat\n\nid: 7\nevent: operation\ndata: {"a":"ü"}\n\nevent: device\r\ndata: x\r\ndata: y\r\n\r\n';
-    const expected = [
-      { id: '7', event: 'operation', data: '{"a":"ü"}' },
-      { id: undefined, event: 'device', data: 'x\ny' },
-    ];
-    expect(await all(text)).toEqual(expected);
-    const single = [...Buffer.from(text)].map((byte) => Uint8Array.of(byte));
-    expect(await all(...single)).toEqual(expected);
-  });
-
-  it('an event without its end is none', async () => {
-    expect(await all('id: 1\ndata: x\n')).toEqual([]);
-  });
-
-  it('a line without end is refused', async () => {
-    await expect(all('x'.repeat(2 * 1024 * 1024))).rejects.toThrow('max buffer size');
   });
 });
 
