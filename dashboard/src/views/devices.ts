@@ -1,6 +1,6 @@
 import type { ExportReply } from '../../../server/http/schemas/exports';
 import type { MappingReply } from '../../../server/http/schemas/volumes';
-import { byId, element, keyedList, type Row, setAttribute, setText, show } from '../dom';
+import { byId, element, keyedList, type Row, setAttribute, setText, show, showCount } from '../dom';
 import { baseName, shortId, size } from '../format';
 import type { Store } from '../store';
 import { pill } from './parts';
@@ -22,8 +22,7 @@ export function devicesView(store: Store): () => void {
     const byVolume = new Map(exports.map((exported) => [exported.volume_id, exported]));
     const lines = devices.map((mapping) => ({ mapping, exported: byVolume.get(mapping.volume_id) ?? null }));
     update(lines.sort((a, b) => order(a.mapping).localeCompare(order(b.mapping))));
-    show(byId('device-empty'), devices.length === 0 && answeredAtMs > 0);
-    setText(byId('device-count'), devices.length === 0 ? '' : String(devices.length));
+    showCount('device', devices.length, answeredAtMs > 0);
   };
 }
 

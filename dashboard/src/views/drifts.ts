@@ -1,5 +1,5 @@
 import type { DriftReply } from '../../../server/http/schemas/service';
-import { byId, element, keyedList, type Row, setText, show } from '../dom';
+import { byId, element, keyedList, type Row, setText, show, showCount } from '../dom';
 import { shortId } from '../format';
 import type { Store } from '../store';
 import { pill } from './parts';
@@ -10,8 +10,7 @@ export function driftsView(store: Store): () => void {
   return () => {
     const drifts = store.state.health?.details.drifts ?? [];
     update(drifts);
-    show(byId('drift-empty'), drifts.length === 0 && store.state.health !== null);
-    setText(byId('drift-count'), drifts.length === 0 ? '' : String(drifts.length));
+    showCount('drift', drifts.length, store.state.health !== null);
   };
 }
 

@@ -1,18 +1,12 @@
 import { byId, setAttribute, setText, show } from '../dom';
 import { clockTime, plural, shortId } from '../format';
 import type { State, Store } from '../store';
-import { tone } from './words';
+import { COMPONENT_NAMES, tone } from './words';
 
-/** Who this is, whether the page is live, and the verdict in one line. */
+/** The appliance, whether the page is live, and the verdict in one line. */
 export function headerView(store: Store): () => void {
-  const [appliance, connection, verdict, word, reason] = [
-    byId('appliance'),
-    byId('connection'),
-    byId('verdict'),
-    byId('verdict-word'),
-    byId('verdict-reason'),
-  ];
-  const offline = byId('offline');
+  const [appliance, connection, offline] = [byId('appliance'), byId('connection'), byId('offline')];
+  const [verdict, word, reason] = [byId('verdict'), byId('verdict-word'), byId('verdict-reason')];
   return () => {
     const { state } = store;
     const { health } = state;
@@ -76,11 +70,3 @@ function reasons({ health, active }: State): string[] {
     active.length === 0 ? 'Nothing is running.' : `${running} running, ${active.length - running} waiting.`,
   ];
 }
-
-export const COMPONENT_NAMES: Readonly<Record<string, string>> = {
-  cloudstack: 'CloudStack',
-  database: 'Database',
-  device_monitor: 'Devices',
-  export_server: 'NBD exports',
-  appliance: 'Appliance',
-};

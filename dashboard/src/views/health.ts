@@ -1,14 +1,13 @@
 import type { HealthReply } from '../../../server/http/schemas/service';
 import { byId, element, keyedList, type Row, setAttribute, setText } from '../dom';
 import type { Store } from '../store';
-import { COMPONENT_NAMES } from './header';
 import { pill } from './parts';
-import { tone } from './words';
+import { COMPONENT_NAMES, tone } from './words';
 
 type Components = HealthReply['details']['components'];
 type Component = { readonly name: string } & Components[keyof Components];
 
-/** Each dependency, with the reason for its state. */
+/** Each dependency and the reason for its state. */
 export function healthView(store: Store): () => void {
   const update = keyedList<Component>(byId('health-list'), ({ name }) => name, card);
   return () => {

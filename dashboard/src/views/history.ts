@@ -3,11 +3,11 @@ import { byId, element, keyedList, type Row, setAttribute, setText, show } from 
 import { clockTime, duration, runningFor } from '../format';
 import { stepsOf } from '../steps';
 import { HISTORY_PAGE, type Store } from '../store';
-import { facts, pill } from './parts';
+import { facts, operationTitle, pill } from './parts';
 import { timeline } from './timeline';
-import { STATUS_WORDS, subject, TYPE_WORDS, target } from './words';
+import { STATUS_WORDS, subject } from './words';
 
-/** Every operation, newest first; opened, it tells its steps. */
+/** Every operation, newest first; an open one shows its steps. */
 export function historyView(store: Store): () => void {
   const update = keyedList<OperationReply>(
     byId('history-list'),
@@ -27,9 +27,9 @@ export function historyView(store: Store): () => void {
 }
 
 function bindFilter(store: Store): void {
-  const form = byId('history-filter');
+  const form = byId('history-filter', HTMLFormElement);
   const read = (): void => {
-    const data = new FormData(form instanceof HTMLFormElement ? form : undefined);
+    const data = new FormData(form);
     const word = (name: string): string => String(data.get(name) ?? '');
     store.filter({ type: word('type'), status: word('status'), text: word('text'), limit: HISTORY_PAGE });
   };
@@ -37,7 +37,7 @@ function bindFilter(store: Store): void {
   form.addEventListener('submit', (event) => event.preventDefault());
 }
 
-/** What was typed is looked for in everything that names the operation; a whole volume id is looked up by the server. */
+/** Searches everything that names the operation. A complete volume id is also searched by the server (Store). */
 function matches(store: Store, operation: OperationReply, text: string): boolean {
   const wanted = text.trim().toLowerCase();
   if (wanted === '') return true;
@@ -49,9 +49,7 @@ function matches(store: Store, operation: OperationReply, text: string): boolean
 
 function row(store: Store, operationId: string): Row<OperationReply> {
   const status = pill();
-  const type = element('span', { class: 'verb' });
-  const name = element('span', { class: 'subject' });
-  const where = element('span', { class: 'quiet' });
+  const title = operationTitle(store);
   const when = element('span', { class: 'quiet when' });
   const took = element('span', { class: 'elapsed' });
   const error = element('span', { class: 'reason bad-text' });
@@ -64,7 +62,7 @@ function row(store: Store, operationId: string): Row<OperationReply> {
       'summary',
       {},
       status.element,
-      element('span', { class: 'what' }, type, ' ', name, ' ', where),
+      element('span', { class: 'what' }, ...title.children),
       when,
       took,
       error,
@@ -75,23 +73,21 @@ function row(store: Store, operationId: string): Row<OperationReply> {
   details.addEventListener('toggle', () => {
     if (details.open) void store.needJournal(operationId);
   });
-  let written = '';
+  let shownVersion = '';
   return {
     element: element('li', { class: 'history-row', 'data-operation': operationId }, details),
     update(operation) {
       setAttribute(this.element, 'data-status', operation.status);
       status.update(operation.status, STATUS_WORDS[operation.status]);
-      setText(type, TYPE_WORDS[operation.type]);
-      setText(name, subject(store, operation));
-      setText(where, target(store, operation));
+      title.update(operation);
       setText(when, clockTime(operation.created_at));
       setText(took, timeOf(operation));
       setText(error, [operation.error_code, operation.error].filter(Boolean).join(': '));
       show(error, operation.error !== undefined);
       if (!details.open) return;
       steps.update(stepsOf(operation, store.journalOf(operation.id)), Date.now());
-      if (written === operation.updated_at) return;
-      written = operation.updated_at;
+      if (shownVersion === operation.updated_at) return;
+      shownVersion = operation.updated_at;
       body.replaceChildren(
         facts([
           ['Operation', operation.id],

@@ -18,7 +18,15 @@ export const TYPE_WORDS: Readonly<Record<OperationReply['type'], string>> = {
   cleanup: 'Bring back',
 };
 
-/** The tone a status is shown in; the word itself is always there too. */
+export const COMPONENT_NAMES: Readonly<Record<string, string>> = {
+  cloudstack: 'CloudStack',
+  database: 'Database',
+  device_monitor: 'Devices',
+  export_server: 'NBD exports',
+  appliance: 'Appliance',
+};
+
+/** The colour of a status. The word is always shown too. */
 export function tone(status: string): 'ok' | 'warn' | 'bad' | 'busy' | 'idle' {
   switch (status) {
     case 'healthy':
@@ -45,7 +53,7 @@ export function tone(status: string): 'ok' | 'warn' | 'bad' | 'busy' | 'idle' {
   }
 }
 
-/** What an operation is about: the name of its volume when it is known, else the beginning of its id. */
+/** The name of the volume of an operation when it is known, otherwise the start of its id. */
 export function subject(store: Store, { request, volume_id }: OperationReply): string {
   if (typeof request.name === 'string') return request.name;
   return (store.nameOf(volume_id) || shortId(volume_id)) ?? '';

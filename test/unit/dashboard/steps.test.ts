@@ -38,10 +38,10 @@ function journal(
 }
 
 const shape = (steps: ReturnType<typeof stepsOf>) =>
-  steps.map(({ name, state, begin, end }) => [
+  steps.map(({ name, state, beginMs, endMs }) => [
     name,
     state,
-    begin === null || end === null ? null : end - begin,
+    beginMs === null || endMs === null ? null : endMs - beginMs,
   ]);
 
 const ATTACH = journal(
