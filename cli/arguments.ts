@@ -70,6 +70,25 @@ export function flag(description: string, field?: string): Flag {
   return { type: 'boolean', description, field };
 }
 
+interface OptionForm {
+  /** Without dashes; `no-<name>` for the negative form. */
+  readonly name: string;
+  readonly arg: Option | Flag;
+  readonly description: string;
+}
+
+/** The options as people type them: one that can be negated has two forms, or only the negative when it is on. */
+export function optionForms(args: Args): OptionForm[] {
+  return Object.entries(args).flatMap(([name, arg]): OptionForm[] => {
+    if (arg.type === 'positional') return [];
+    const positive = { name, arg, description: arg.description };
+    if (arg.type === 'string' || arg.negative === undefined) return [positive];
+    const { type, negative: description } = arg;
+    const negative = { name: `no-${name}`, arg: { type, description }, description };
+    return arg.on ? [negative] : [positive, negative];
+  });
+}
+
 /** A command line, taken apart once. Which command it is for, and whether it fits that, is decided from this. */
 export interface CommandLine {
   readonly words: readonly string[];

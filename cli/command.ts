@@ -2,7 +2,8 @@ import type { Args, Values } from './arguments';
 import type { Context } from './context';
 
 export interface Example {
-  readonly line: string;
+  /** What follows the name of the command. */
+  readonly args: string;
   readonly what: string;
 }
 
@@ -34,4 +35,9 @@ export interface Noun {
 /** Checks `run` against the arguments of one verb; in the tree all verbs then have the same type. */
 export function verb<const A extends Args>(definition: Definition<A>): Verb {
   return { ...definition, run: (context, args) => definition.run(context, args as Values<A>) };
+}
+
+/** A noun that is a command on its own: `volumectl health`. */
+export function loneNoun<const A extends Args>(name: string, definition: Omit<Definition<A>, 'name'>): Noun {
+  return { name, summary: definition.summary, verbs: [verb({ ...definition, name: '' })] };
 }

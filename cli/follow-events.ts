@@ -6,7 +6,8 @@ import { EXIT } from './exit';
 import { entryOf, entryText } from './journal-text';
 import { OutageTimer } from './outage-timer';
 import type { Output } from './output/output';
-import { sizeText, timeText, visible } from './output/text';
+import { timeText, visible } from './output/text';
+import { sizeText } from './output/units';
 
 /** Time limit for opening the stream; --timeout limits how long it is followed. */
 const OPEN_TIMEOUT_MS = 30_000;

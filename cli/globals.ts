@@ -20,6 +20,9 @@ export const GLOBALS = {
   help: { ...flag('this text'), short: 'h' },
 } as const satisfies Args;
 
+/** Only without a command. */
+export const VERSION = { version: flag('the version of this program') } as const satisfies Args;
+
 /** The environment file of the packaged unit. Only the variables that say where the daemon listens are read. */
 const DEFAULTS_FILE = '/etc/default/volume-daemon';
 

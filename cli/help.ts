@@ -1,9 +1,9 @@
-import type { Args, Flag, Option } from './arguments';
+import { type Args, type Flag, type Option, optionForms } from './arguments';
 import type { Noun, Verb } from './command';
 import { EXIT_MEANINGS } from './exit';
-import { GLOBALS } from './globals';
+import { GLOBALS, VERSION } from './globals';
 import { paint } from './output/text';
-import { findNoun, fullName, loneVerb, NOUNS, PROGRAM, PURPOSE } from './tree';
+import { exampleLines, findNoun, fullName, loneVerb, NOUNS, PROGRAM, PURPOSE } from './tree';
 
 const WIDTH_COLUMNS = 96;
 
@@ -17,70 +17,62 @@ export function helpFor(words: readonly string[], color: boolean): string {
 }
 
 function programHelp(color: boolean): string {
-  const title = (text: string) => paint('bold', text, color);
-  return lines([
+  return page(color, [
     `${PROGRAM} ${PURPOSE}.`,
-    '',
-    `${title('Usage:')} ${PROGRAM} <command> [options]`,
-    '',
-    title('Commands:'),
-    ...columns(NOUNS.map((noun) => [commandOf(noun), noun.summary])),
-    '',
-    title('Begin with:'),
-    ...examples([
-      { line: `${PROGRAM} health`, what: 'Is everything well?' },
-      { line: `${PROGRAM} device list`, what: 'Which disk is which volume?' },
-      { line: `${PROGRAM} volume attach <volume> --wait`, what: 'Attach a volume to this appliance.' },
-      { line: `${PROGRAM} check all`, what: 'What is wrong?' },
-    ]),
-    '',
-    title('Options of every command:'),
-    ...columns([...optionRows(GLOBALS), ['--version', 'the version of this program']]),
-    '',
-    title('Exit codes:'),
-    ...columns(EXIT_MEANINGS.map(([code, meaning]) => [String(code), meaning])),
-    '',
+    ['Usage:', `${PROGRAM} <command> [options]`],
+    ['Commands:', columns(NOUNS.map((noun) => [commandOf(noun), noun.summary]))],
+    [
+      'Begin with:',
+      examples([
+        { line: `${PROGRAM} health`, what: 'Is everything well?' },
+        { line: `${PROGRAM} device list`, what: 'Which disk is which volume?' },
+        { line: `${PROGRAM} volume attach <volume> --wait`, what: 'Attach a volume to this appliance.' },
+        { line: `${PROGRAM} check all`, what: 'What is wrong?' },
+      ]),
+    ],
+    ['Options of every command:', columns([...optionRows(GLOBALS), ...optionRows(VERSION)])],
+    ['Exit codes:', columns(EXIT_MEANINGS.map(([code, meaning]) => [String(code), meaning]))],
     `"${PROGRAM} <command> --help" tells more; so does "man ${PROGRAM}".`,
   ]);
 }
 
 function nounHelp(noun: Noun, color: boolean): string {
-  const title = (text: string) => paint('bold', text, color);
-  return lines([
-    `${PROGRAM} ${noun.name}: ${lowerFirst(noun.summary)}.`,
-    '',
-    `${title('Usage:')} ${PROGRAM} ${noun.name} <command> [options]`,
-    '',
-    title('Commands:'),
-    ...columns(noun.verbs.map((verb) => [verb.name, verb.summary])),
-    '',
-    title('Examples:'),
-    ...examples(noun.verbs.flatMap((verb) => verb.examples.slice(0, 1))),
-    '',
-    `"${PROGRAM} ${noun.name} <command> --help" tells more.`,
+  const { name, summary, verbs } = noun;
+  return page(color, [
+    `${PROGRAM} ${name}: ${lowerFirst(summary)}.`,
+    ['Usage:', `${PROGRAM} ${name} <command> [options]`],
+    ['Commands:', columns(verbs.map((verb) => [verb.name, verb.summary]))],
+    ['Examples:', examples(verbs.flatMap((verb) => exampleLines(noun, verb).slice(0, 1)))],
+    `"${PROGRAM} ${name} <command> --help" tells more.`,
   ]);
 }
 
 function verbHelp(noun: Noun, verb: Verb, color: boolean): string {
-  const title = (text: string) => paint('bold', text, color);
-  const positionals = positionalRows(verb.args);
-  const own = optionRows(verb.args);
-  return lines([
-    ...wrap(`${verb.summary}.${verb.details === undefined ? '' : ` ${verb.details}`}`, WIDTH_COLUMNS),
-    '',
-    `${title('Usage:')} ${usage(noun, verb)}`,
-    ...(positionals.length === 0 ? [] : ['', title('Arguments:'), ...columns(positionals)]),
-    ...(own.length === 0 ? [] : ['', title('Options:'), ...columns(own)]),
-    ...(verb.columns === undefined
-      ? []
-      : ['', title('Columns:'), ...wrap(columnNames(verb), WIDTH_COLUMNS - 2).map((line) => `  ${line}`)]),
-    '',
-    title('Examples:'),
-    ...examples(verb.examples),
-    '',
-    title('Options of every command:'),
-    ...columns(optionRows(GLOBALS)),
+  const about = `${verb.summary}.${verb.details === undefined ? '' : ` ${verb.details}`}`;
+  const names = columnNames(verb);
+  return page(color, [
+    wrap(about, WIDTH_COLUMNS).join('\n'),
+    ['Usage:', usage(noun, verb)],
+    ['Arguments:', columns(positionalRows(verb.args))],
+    ['Options:', columns(optionRows(verb.args))],
+    ['Columns:', names === '' ? [] : wrap(names, WIDTH_COLUMNS - 2).map((line) => `  ${line}`)],
+    ['Examples:', examples(exampleLines(noun, verb))],
+    ['Options of every command:', columns(optionRows(GLOBALS))],
   ]);
+}
+
+type Part = string | readonly [title: string, content: string | readonly string[]];
+
+/** Paragraphs and titled sections, separated by empty lines; sections without lines are omitted. */
+function page(color: boolean, parts: readonly Part[]): string {
+  const blocks = parts.flatMap((part) => {
+    if (typeof part === 'string') return [part];
+    const [title, content] = part;
+    const heading = paint('bold', title, color);
+    if (typeof content === 'string') return [`${heading} ${content}`];
+    return content.length === 0 ? [] : [[heading, ...content].join('\n')];
+  });
+  return `${blocks.join('\n\n')}\n`;
 }
 
 export function columnNames({ columns: list = [] }: Verb): string {
@@ -104,13 +96,7 @@ function optionText(name: string, arg: Option | Flag): string {
 
 /** Every option with its description; an option that can be negated has a line for each form. */
 export function optionRows(args: Args): [string, string][] {
-  return Object.entries(args).flatMap(([name, arg]): [string, string][] => {
-    if (arg.type === 'positional') return [];
-    const positive: [string, string] = [optionText(name, arg), arg.description];
-    if (arg.type === 'string' || arg.negative === undefined) return [positive];
-    const negative: [string, string] = [`--no-${name}`, arg.negative];
-    return arg.on ? [negative] : [positive, negative];
-  });
+  return optionForms(args).map(({ name, arg, description }) => [optionText(name, arg), description]);
 }
 
 export function positionalRows(args: Args): [string, string][] {
@@ -153,8 +139,4 @@ function wrap(text: string, width: number): string[] {
 
 function lowerFirst(text: string): string {
   return text.charAt(0).toLowerCase() + text.slice(1);
-}
-
-function lines(parts: readonly string[]): string {
-  return `${parts.join('\n')}\n`;
 }

@@ -3,7 +3,7 @@ import type { Noun, Verb } from './command';
 import { EXIT_MEANINGS } from './exit';
 import { GLOBALS } from './globals';
 import { columnNames, commandOf, optionRows, positionalRows, usage } from './help';
-import { NOUNS, PROGRAM, PURPOSE } from './tree';
+import { exampleLines, NOUNS, PROGRAM, PURPOSE } from './tree';
 
 const ENVIRONMENT: readonly (readonly [name: string, meaning: string])[] = [
   ['VOLUMECTL_URL', 'where the daemon listens, when --url is not given'],
@@ -59,7 +59,7 @@ function commandSection(noun: Noun, verb: Verb): string[] {
     roff(`${verb.summary}.${verb.details === undefined ? '' : ` ${verb.details}`}`),
     ...tagged(rows),
     ...(verb.columns === undefined ? [] : ['.PP', `Columns: ${roff(columnNames(verb))}`]),
-    ...verb.examples.flatMap(({ line, what }) => [
+    ...exampleLines(noun, verb).flatMap(({ line, what }) => [
       '.PP',
       `${roff(what)}`,
       '.RS',
@@ -123,7 +123,7 @@ function commandDoc(noun: Noun, verb: Verb): string[] {
     '',
     ...(rows.length === 0 ? [] : [optionTable(rows), '']),
     ...(verb.columns === undefined ? [] : [`Columns: ${columnNames(verb)}.`, '']),
-    ...verb.examples.flatMap(({ line, what }) => [`- \`${line}\`: ${what}`]),
+    ...exampleLines(noun, verb).flatMap(({ line, what }) => [`- \`${line}\`: ${what}`]),
     '',
   ];
 }

@@ -5,7 +5,7 @@ import { Client } from './client/client';
 import type { Noun, Verb } from './command';
 import type { Context } from './context';
 import { EXIT, UsageError } from './exit';
-import { findTarget, GLOBALS, parseTime } from './globals';
+import { findTarget, GLOBALS, parseTime, VERSION } from './globals';
 import { helpFor } from './help';
 import { Output } from './output/output';
 import { pick } from './output/table';
@@ -15,7 +15,6 @@ import { findNoun, fullName, loneVerb, NOUNS, PROGRAM } from './tree';
 
 const TIMEOUT_MS = 30_000;
 const LONG_TIMEOUT_MS = 5 * 60_000;
-const VERSION = { version: { type: 'boolean', description: 'the version of this program' } } as const;
 
 /** Runs one command line; resolves with the exit code. `signal` ends commands that follow something. */
 export async function run(raw: readonly string[], signal: AbortSignal): Promise<number> {

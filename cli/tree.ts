@@ -39,3 +39,9 @@ export function loneVerb(noun: Noun): Verb | undefined {
 export function fullName(noun: Noun, verb: Verb): string {
   return [PROGRAM, noun.name, verb.name].filter((word) => word !== '').join(' ');
 }
+
+/** The examples of a command as whole command lines. */
+export function exampleLines(noun: Noun, verb: Verb): { readonly line: string; readonly what: string }[] {
+  const name = fullName(noun, verb);
+  return verb.examples.map(({ args, what }) => ({ line: args === '' ? name : `${name} ${args}`, what }));
+}

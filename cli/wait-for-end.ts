@@ -4,7 +4,8 @@ import type { Operation } from './client/operations';
 import type { Context } from './context';
 import { entryOf, entryText } from './journal-text';
 import { OutageTimer, RETRY_DELAY_MS } from './outage-timer';
-import { durationText, visible } from './output/text';
+import { visible } from './output/text';
+import { durationText } from './output/units';
 
 const HEALTH_INTERVAL_MS = 1000;
 /** Longest long poll, and what the network may add to it. */

@@ -74,14 +74,13 @@ export class Client {
     input: Input<Name>,
     options: RequestOptions = {},
   ): Promise<Reply<Name>> {
-    const settings = { ...this.defaults, ...options };
-    const text = await this.within(settings, async (signal) =>
-      readAll(await this.open(name, input, { ...settings, signal })),
-    );
+    const request = this.begin({ ...this.defaults, ...options });
     try {
-      return JSON.parse(text);
-    } catch {
-      throw this.notADaemon(text);
+      return this.parse(await readAll(await this.open(name, input, request.options)));
+    } catch (error) {
+      throw this.explain(error, request.options.signal);
+    } finally {
+      request.end();
     }
   }
 
@@ -99,33 +98,34 @@ export class Client {
     input: Input<Name>,
     options: RequestOptions = {},
   ): AsyncIterable<EventSourceMessage> {
-    const settings = { ...this.defaults, ...options };
-    const left = new AbortController();
-    const signal = settings.signal ? AbortSignal.any([settings.signal, left.signal]) : left.signal;
+    const request = this.begin({ ...this.defaults, ...options });
     try {
-      const response = await this.within(settings, () => this.open(name, input, { ...settings, signal }));
-      await settings.onOpen?.();
+      const response = await this.open(name, input, request.options);
+      clearTimeout(request.timer);
+      await request.options.onOpen?.();
       yield* readEvents(response);
     } catch (error) {
-      throw settings.signal?.aborted ? error : this.asClientError(error);
+      throw this.explain(error, request.options.signal);
     } finally {
-      left.abort();
+      request.end();
     }
   }
 
-  private async within<T>(options: RequestOptions, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    const limitMs = options.timeoutMs ?? TIMEOUT_MS;
-    const timer = AbortSignal.timeout(limitMs);
-    const late = new Promise<never>((_, reject) => {
-      timer.addEventListener('abort', () => reject(this.timeout(limitMs)), { once: true });
-    });
-    const signal = options.signal ? AbortSignal.any([options.signal, timer]) : timer;
-    try {
-      return await Promise.race([work(signal), late]);
-    } catch (error) {
-      if (timer.aborted) throw this.timeout(limitMs);
-      throw options.signal?.aborted ? error : this.asClientError(error);
-    }
+  /** The options of one request, with a signal that also aborts at its time limit and at its end. */
+  private begin(options: RequestOptions) {
+    const { timeoutMs = TIMEOUT_MS, signal } = options;
+    const own = new AbortController();
+    const late = () =>
+      own.abort(new TimeoutError(`no answer from ${this.name} within ${timeoutMs / 1000} s`));
+    const timer = setTimeout(late, timeoutMs);
+    return {
+      options: { ...options, signal: signal ? AbortSignal.any([signal, own.signal]) : own.signal },
+      timer,
+      end() {
+        clearTimeout(timer);
+        own.abort();
+      },
+    };
   }
 
   /** The response of a request that the daemon did not refuse. */
@@ -192,8 +192,12 @@ export class Client {
     return this.target.socket ?? this.target.url.origin;
   }
 
-  private timeout(limitMs: number): TimeoutError {
-    return new TimeoutError(`no answer from ${this.name} within ${limitMs / 1000} s`);
+  private parse<T>(text: string): T {
+    try {
+      return JSON.parse(text);
+    } catch {
+      throw this.notADaemon(text);
+    }
   }
 
   private notADaemon(body: string, status?: number): ConnectionError {
@@ -202,9 +206,10 @@ export class Client {
     return new ConnectionError(`${this.name} answers ${what}, and not as a volume daemon: ${shown}`);
   }
 
-  private asClientError(error: unknown): unknown {
-    if (error instanceof ApiError || error instanceof ConnectionError || error instanceof TimeoutError)
-      return error;
+  /** Errors of the connection as ConnectionError; the reason of the abort when the request was aborted. */
+  private explain(error: unknown, signal: AbortSignal): unknown {
+    if (error instanceof ApiError || error instanceof ConnectionError) return error;
+    if (signal.aborted) return signal.reason;
     return new ConnectionError(`no connection to ${this.name}: ${messageOf(error)}`);
   }
 }

@@ -1,10 +1,11 @@
 import { ApiError } from '../client/errors';
 import type { Reply } from '../client/operations';
-import { type Noun, verb } from '../command';
+import { type Noun, type Verb, verb } from '../command';
 import type { Context } from '../context';
 import { EXIT } from '../exit';
 import type { Column } from '../output/table';
-import { durationText, sizeText, type Tone, timeText } from '../output/text';
+import { type Tone, timeText } from '../output/text';
+import { durationText, sizeText } from '../output/units';
 import { field } from './columns';
 
 type Checked = Reply<'checkCloudstack'> | Reply<'checkDatabase'>;
@@ -166,6 +167,10 @@ const single = (check: Check) => async (context: Context) => {
 /** Shared with `volumectl export validate`. */
 export const validation = single(exports);
 
+function checkVerb(check: Check, about: Pick<Verb, 'name' | 'summary' | 'columns'>, what: string): Verb {
+  return verb({ ...about, args: {}, examples: [{ args: '', what }], run: single(check) });
+}
+
 export const checkNoun: Noun = {
   name: 'check',
   summary: 'Find out what is wrong',
@@ -174,53 +179,45 @@ export const checkNoun: Noun = {
       name: 'all',
       summary: 'Run every check',
       args: {},
-      examples: [{ line: 'volumectl check all', what: 'First thing on a new appliance.' }],
+      examples: [{ args: '', what: 'First thing on a new appliance.' }],
       run: all,
     }),
-    verb({
-      name: 'cloudstack',
-      summary: 'Check CloudStack: version, clock, and which of our calls the key may make',
-      args: {},
-      columns: CLOUDSTACK,
-      examples: [{ line: 'volumectl check cloudstack', what: 'After a 401, or a change of ossea_configs.' }],
-      run: single(cloudstack),
-    }),
-    verb({
-      name: 'zones',
-      summary: 'List the zones of CloudStack',
-      args: {},
-      columns: ZONE,
-      examples: [
-        {
-          line: 'volumectl check zones',
-          what: 'For --zone of "volume create"; the configured one is marked.',
-        },
-      ],
-      run: single(zones),
-    }),
-    verb({
-      name: 'offerings',
-      summary: 'List the disk offerings of CloudStack',
-      args: {},
-      columns: OFFERING,
-      examples: [{ line: 'volumectl check offerings', what: 'For --offering of "volume create".' }],
-      run: single(offerings),
-    }),
-    verb({
-      name: 'database',
-      summary: 'Check the database: server, schema, clock, and who owns this appliance',
-      args: {},
-      columns: DATABASE,
-      examples: [{ line: 'volumectl check database', what: 'Also when it is away: then it says why.' }],
-      run: single(database),
-    }),
-    verb({
-      name: 'exports',
-      summary: 'Ask every NBD export whether it answers, with the right size',
-      args: {},
-      columns: VALIDATION,
-      examples: [{ line: 'volumectl check exports', what: 'A real NBD handshake with each.' }],
-      run: validation,
-    }),
+    checkVerb(
+      cloudstack,
+      {
+        name: 'cloudstack',
+        summary: 'Check CloudStack: version, clock, and which of our calls the key may make',
+        columns: CLOUDSTACK,
+      },
+      'After a 401, or a change of ossea_configs.',
+    ),
+    checkVerb(
+      zones,
+      { name: 'zones', summary: 'List the zones of CloudStack', columns: ZONE },
+      'For --zone of "volume create"; the configured one is marked.',
+    ),
+    checkVerb(
+      offerings,
+      { name: 'offerings', summary: 'List the disk offerings of CloudStack', columns: OFFERING },
+      'For --offering of "volume create".',
+    ),
+    checkVerb(
+      database,
+      {
+        name: 'database',
+        summary: 'Check the database: server, schema, clock, and who owns this appliance',
+        columns: DATABASE,
+      },
+      'Also when it is away: then it says why.',
+    ),
+    checkVerb(
+      exports,
+      {
+        name: 'exports',
+        summary: 'Ask every NBD export whether it answers, with the right size',
+        columns: VALIDATION,
+      },
+      'A real NBD handshake with each.',
+    ),
   ],
 };

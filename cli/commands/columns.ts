@@ -2,7 +2,8 @@ import type { JournalEntryReply } from '~/server/http/schemas/operations';
 import type { Drift, Export, Mapping, Operation, Reply } from '../client/operations';
 import { entryText } from '../journal-text';
 import type { Cell, Column } from '../output/table';
-import { sizeText, type Tone, timeText } from '../output/text';
+import { type Tone, timeText } from '../output/text';
+import { sizeText } from '../output/units';
 
 /** The columns of resources that several commands print. */
 export const OPERATION_COLUMNS: readonly Column<Operation>[] = [

@@ -13,7 +13,7 @@ export function completionNoun(tree: () => readonly Noun[]): Noun {
         summary: `Print the completion for ${name}`,
         details: 'The Debian package installs it. Ids of volumes and operations are asked of the daemon.',
         args: {},
-        examples: [{ line: install, what: 'For this user, from the next shell on.' }],
+        examples: [{ args: install, what: 'For this user, from the next shell on.' }],
         async run() {
           process.stdout.write(script(tree()));
           return EXIT.OK;

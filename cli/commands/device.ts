@@ -6,7 +6,8 @@ import { EXIT } from '../exit';
 import { followEvents } from '../follow-events';
 import { parseCount } from '../globals';
 import type { Column } from '../output/table';
-import { sizeText, timeText } from '../output/text';
+import { timeText } from '../output/text';
+import { sizeText } from '../output/units';
 import { VOLUME } from './arguments';
 import { DEVICE_COLUMNS, field, MAPPING_COLUMNS, stateTone } from './columns';
 
@@ -62,7 +63,7 @@ export const deviceNoun: Noun = {
       summary: 'List the disks of this guest as last seen',
       args: {},
       columns: DEVICE_COLUMNS,
-      examples: [{ line: 'volumectl device list', what: 'Every disk, and the volume it provably is.' }],
+      examples: [{ args: '', what: 'Every disk, and the volume it provably is.' }],
       run: (context) => list(context, false),
     }),
     verb({
@@ -70,7 +71,7 @@ export const deviceNoun: Noun = {
       summary: 'Look at the guest now, and list its disks',
       args: {},
       columns: DEVICE_COLUMNS,
-      examples: [{ line: 'volumectl device scan', what: 'After a change that the list does not show.' }],
+      examples: [{ args: '', what: 'After a change that the list does not show.' }],
       run: (context) => list(context, true),
     }),
     verb({
@@ -78,7 +79,7 @@ export const deviceNoun: Noun = {
       summary: 'Show the volume that is mapped to a device',
       args: { device: { ...positional('like vdb or /dev/vdb', 'path'), complete: 'device' } },
       columns: MAPPING_COLUMNS,
-      examples: [{ line: 'volumectl device show /dev/vdb', what: 'Whose disk is this?' }],
+      examples: [{ args: '/dev/vdb', what: 'Whose disk is this?' }],
       async run({ client, out }, { device }) {
         out.record(MAPPING_COLUMNS, await client.call('readDeviceVolume', { path: { path: device } }));
         return EXIT.OK;
@@ -90,7 +91,7 @@ export const deviceNoun: Noun = {
       details: 'Lists the disks, then prints each change as the daemon sees it. Ends with Ctrl-C.',
       args: { limit: option('n', 'end after so many changes') },
       columns: DEVICE_COLUMNS,
-      examples: [{ line: 'volumectl device watch', what: 'Then attach a volume, and see it appear.' }],
+      examples: [{ args: '', what: 'Then attach a volume, and see it appear.' }],
       async run(context, args) {
         const limit = args.limit === undefined ? null : parseCount(args.limit, '--limit');
         return followEvents(context, {
@@ -110,9 +111,7 @@ export const deviceNoun: Noun = {
         'Asks the rules that an attach uses, without acting on the answer, and shows every disk that was considered with its verdict. See correlation.md.',
       args: { volume: { ...VOLUME, field: 'volume_id' } },
       columns: EXPLANATION,
-      examples: [
-        { line: 'volumectl device explain <volume>', what: 'After DEVICE_NOT_DETECTED or DEVICE_AMBIGUOUS.' },
-      ],
+      examples: [{ args: '<volume>', what: 'After DEVICE_NOT_DETECTED or DEVICE_AMBIGUOUS.' }],
       async run({ client, out }, { volume }) {
         const report = await client.call('explainCorrelation', { path: { volume_id: volume } });
         out.record(EXPLANATION, report);

@@ -1,41 +1,31 @@
 import type { EventSourceMessage } from 'eventsource-parser';
 import { choice, option } from '../arguments';
-import { type Noun, verb } from '../command';
+import { loneNoun } from '../command';
 import { followEvents } from '../follow-events';
 import { parseCount } from '../globals';
 import { entryOf } from '../journal-text';
 
-export const eventsNoun: Noun = {
-  name: 'events',
+export const eventsNoun = loneNoun('events', {
   summary: 'Follow everything that happens',
-  verbs: [
-    verb({
-      name: '',
-      summary: 'Follow everything that happens',
-      details:
-        'Begins now, or with --after at an event of the past: the first column is its id. A connection that breaks is taken up again where it broke, so that no step is missed. Ends with Ctrl-C.',
-      args: {
-        after: option('id', 'begin after this event; 0 for everything there is', 'last_event_id'),
-        only: choice(['operation', 'device', 'appliance'], 'only events of this kind'),
-        operation: { ...option('id', 'only those of this operation'), complete: 'operation' },
-        limit: option('n', 'end after so many'),
-      },
-      examples: [
-        { line: 'volumectl events', what: 'Until Ctrl-C.' },
-        {
-          line: 'volumectl events --after 0 --only operation --json',
-          what: 'The whole journal, one JSON a line.',
-        },
-        { line: 'volumectl events --only device', what: 'Disks that come and go.' },
-      ],
-      async run(context, args) {
-        const limit = args.limit === undefined ? null : parseCount(args.limit, '--limit');
-        const { after, only, operation } = args;
-        const wanted = (message: EventSourceMessage) =>
-          (only === undefined || message.event === only) &&
-          (operation === undefined || entryOf(message)?.operation_id === operation.toLowerCase());
-        return followEvents(context, { after, limit, wanted });
-      },
-    }),
+  details:
+    'Begins now, or with --after at an event of the past: the first column is its id. A connection that breaks is taken up again where it broke, so that no step is missed. Ends with Ctrl-C.',
+  args: {
+    after: option('id', 'begin after this event; 0 for everything there is', 'last_event_id'),
+    only: choice(['operation', 'device', 'appliance'], 'only events of this kind'),
+    operation: { ...option('id', 'only those of this operation'), complete: 'operation' },
+    limit: option('n', 'end after so many'),
+  },
+  examples: [
+    { args: '', what: 'Until Ctrl-C.' },
+    { args: '--after 0 --only operation --json', what: 'The whole journal, one JSON a line.' },
+    { args: '--only device', what: 'Disks that come and go.' },
   ],
-};
+  async run(context, args) {
+    const limit = args.limit === undefined ? null : parseCount(args.limit, '--limit');
+    const { after, only, operation } = args;
+    const wanted = (message: EventSourceMessage) =>
+      (only === undefined || message.event === only) &&
+      (operation === undefined || entryOf(message)?.operation_id === operation.toLowerCase());
+    return followEvents(context, { after, limit, wanted });
+  },
+});

@@ -17,9 +17,7 @@ export const exportNoun: Noun = {
       summary: 'List the exports',
       args: { status: choice(['pending', 'active', 'failed'], 'only in this status', 'status') },
       columns: EXPORT_COLUMNS,
-      examples: [
-        { line: 'volumectl export list --status failed', what: 'What does not answer as it should.' },
-      ],
+      examples: [{ args: '--status failed', what: 'What does not answer as it should.' }],
       async run({ client, out }, { status }) {
         const exports = await client.call('listExports', { query: { status } });
         out.table(EXPORT_COLUMNS, exports, 'Nothing is exported.');
@@ -31,7 +29,7 @@ export const exportNoun: Noun = {
       summary: 'Show the export of a volume',
       args: { volume },
       columns: EXPORT_COLUMNS,
-      examples: [{ line: 'volumectl export show <volume>', what: 'Its name and port, for an NBD client.' }],
+      examples: [{ args: '<volume>', what: 'Its name and port, for an NBD client.' }],
       async run({ client, out }, args) {
         out.record(EXPORT_COLUMNS, await client.call('readExport', { path: { volume_id: args.volume } }));
         return EXIT.OK;
@@ -43,7 +41,7 @@ export const exportNoun: Noun = {
       details: 'An attach does this by itself; publishing again is fine.',
       args: { volume, 'vm-name': option('text', 'kept with the export', 'vm_name') },
       columns: EXPORT_COLUMNS,
-      examples: [{ line: 'volumectl export publish <volume>', what: 'After it was withdrawn.' }],
+      examples: [{ args: '<volume>', what: 'After it was withdrawn.' }],
       async run({ client, out }, args) {
         const body = { volume_id: args.volume, vm_name: args['vm-name'] };
         out.record(EXPORT_COLUMNS, await client.call('publishExport', { body }));
@@ -55,7 +53,7 @@ export const exportNoun: Noun = {
       summary: 'Withdraw the export of a volume',
       details: 'New connections fail from now on, and sync does not bring it back.',
       args: { volume, force: flag('also while a client is connected', 'force') },
-      examples: [{ line: 'volumectl export withdraw <volume>', what: 'Fine when there is none.' }],
+      examples: [{ args: '<volume>', what: 'Fine when there is none.' }],
       async run({ client, out }, { volume, force }) {
         const body = force === undefined ? undefined : { force };
         const answer = await client.call('withdrawExport', { path: { volume_id: volume }, body });
@@ -70,7 +68,7 @@ export const exportNoun: Noun = {
       details: 'The same as "volumectl check exports". Exit code 3 when one does not.',
       args: {},
       columns: VALIDATION,
-      examples: [{ line: 'volumectl export validate', what: 'A real NBD handshake with each.' }],
+      examples: [{ args: '', what: 'A real NBD handshake with each.' }],
       run: validation,
     }),
   ],

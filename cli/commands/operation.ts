@@ -40,15 +40,9 @@ export const operationNoun: Noun = {
       },
       columns: OPERATION_COLUMNS,
       examples: [
-        { line: 'volumectl operation list --status executing', what: 'What is going on.' },
-        {
-          line: 'volumectl operation list --status failed --limit 5',
-          what: 'What went wrong lately, and why.',
-        },
-        {
-          line: 'volumectl operation list --volume <id> --all --json',
-          what: 'The whole history of a volume.',
-        },
+        { args: '--status executing', what: 'What is going on.' },
+        { args: '--status failed --limit 5', what: 'What went wrong lately, and why.' },
+        { args: '--volume <id> --all --json', what: 'The whole history of a volume.' },
       ],
       async run(context, { type, status, volume, vm, since, limit, all }) {
         const count = parseCount(limit ?? (all ? PAGE_COUNT : LIST_COUNT), '--limit');
@@ -65,9 +59,7 @@ export const operationNoun: Noun = {
       summary: 'Show an operation and every step of it',
       args: { operation: OPERATION },
       columns: OPERATION_COLUMNS,
-      examples: [
-        { line: 'volumectl operation show <operation>', what: 'Where it is, or why it has failed.' },
-      ],
+      examples: [{ args: '<operation>', what: 'Where it is, or why it has failed.' }],
       async run(context, args) {
         const { client, out } = context;
         const found = await client.call('readOperation', { path: { id: args.operation } });
@@ -87,11 +79,8 @@ export const operationNoun: Noun = {
       args: { operation: OPERATION },
       columns: OPERATION_COLUMNS,
       examples: [
-        { line: 'volumectl operation watch <operation>', what: 'Until it has ended.' },
-        {
-          line: 'volumectl operation watch <operation> --timeout 2m',
-          what: 'For two minutes; then exit code 4.',
-        },
+        { args: '<operation>', what: 'Until it has ended.' },
+        { args: '<operation> --timeout 2m', what: 'For two minutes; then exit code 4.' },
       ],
       async run(context, args) {
         const found = await context.client.call('readOperation', { path: { id: args.operation } });
@@ -103,7 +92,7 @@ export const operationNoun: Noun = {
       summary: 'Cancel an operation that CloudStack has not been asked for yet',
       args: { operation: OPERATION },
       columns: OPERATION_COLUMNS,
-      examples: [{ line: 'volumectl operation cancel <operation>', what: 'Refused when it is too late.' }],
+      examples: [{ args: '<operation>', what: 'Refused when it is too late.' }],
       async run({ client, out }, args) {
         const found = await client.call('cancelOperation', { path: { id: args.operation } });
         out.record(OPERATION_COLUMNS, found);

@@ -1,10 +1,11 @@
 import { flag, positional } from '../arguments';
 import type { Health, Reply } from '../client/operations';
-import { type Noun, verb } from '../command';
+import { loneNoun, type Noun, verb } from '../command';
 import type { Context } from '../context';
 import { EXIT, UsageError } from '../exit';
 import type { Column } from '../output/table';
-import { durationText, sizeText, timeText } from '../output/text';
+import { timeText } from '../output/text';
+import { durationText, sizeText } from '../output/units';
 import { DRIFT_COLUMNS, field, state } from './columns';
 
 const HEALTH: readonly Column<Health>[] = [
@@ -63,7 +64,7 @@ export const vmNoun: Noun = {
       summary: 'List the volumes of a VM',
       args: { vm: positional('id of the VM', 'id') },
       columns: VM_VOLUME,
-      examples: [{ line: 'volumectl vm volumes <vm>', what: 'As the daemon has attached them.' }],
+      examples: [{ args: '<vm>', what: 'As the daemon has attached them.' }],
       async run({ client, out }, { vm }) {
         const volumes = await client.call('listVmVolumes', { path: { id: vm } });
         out.table(VM_VOLUME, volumes, 'The daemon knows of no volume of this VM.');
@@ -73,58 +74,44 @@ export const vmNoun: Noun = {
   ],
 };
 
-export const healthNoun: Noun = {
-  name: 'health',
+export const healthNoun = loneNoun('health', {
   summary: 'Show how the daemon and everything it depends on are doing',
-  verbs: [
-    verb({
-      name: '',
-      summary: 'Show how the daemon and everything it depends on are doing',
-      details: 'Exit code 3 when unhealthy, with --strict also when degraded.',
-      columns: HEALTH,
-      args: { strict: flag('exit code 3 also when degraded') },
-      examples: [
-        { line: 'volumectl health', what: 'Each dependency with the reason, and what waits.' },
-        { line: 'volumectl health --strict --quiet >/dev/null || echo trouble', what: 'For a script.' },
-      ],
-      async run({ client, out }, { strict }) {
-        const health = await client.call('health', {});
-        const { components, waiting, drifts } = health.details;
-        out.record(HEALTH, health);
-        if (out.settings.columns === undefined) {
-          const list = Object.entries(components).map(([name, component]) => ({ name, ...component }));
-          out.section('Components', COMPONENT, list, 'None.');
-          if (waiting.length > 0) out.section('Waiting operations', WAITING, waiting, '');
-          if (drifts.length > 0) out.section('Drifts', DRIFT_COLUMNS, drifts, '');
-        }
-        const bad = strict ? health.status !== 'healthy' : health.status === 'unhealthy';
-        return bad ? EXIT.FAILED : EXIT.OK;
-      },
-    }),
+  details: 'Exit code 3 when unhealthy, with --strict also when degraded.',
+  columns: HEALTH,
+  args: { strict: flag('exit code 3 also when degraded') },
+  examples: [
+    { args: '', what: 'Each dependency with the reason, and what waits.' },
+    { args: '--strict --quiet >/dev/null || echo trouble', what: 'For a script.' },
   ],
-};
+  async run({ client, out }, { strict }) {
+    const health = await client.call('health', {});
+    const { components, waiting, drifts } = health.details;
+    out.record(HEALTH, health);
+    if (out.settings.columns === undefined) {
+      const list = Object.entries(components).map(([name, component]) => ({ name, ...component }));
+      out.section('Components', COMPONENT, list, 'None.');
+      if (waiting.length > 0) out.section('Waiting operations', WAITING, waiting, '');
+      if (drifts.length > 0) out.section('Drifts', DRIFT_COLUMNS, drifts, '');
+    }
+    const bad = strict ? health.status !== 'healthy' : health.status === 'unhealthy';
+    return bad ? EXIT.FAILED : EXIT.OK;
+  },
+});
 
 const dryRun = flag('only report', 'dry_run');
 
-export const syncNoun: Noun = {
-  name: 'sync',
+export const syncNoun = loneNoun('sync', {
   summary: 'Compare CloudStack, guest, database and exports, and repair what is safe',
-  verbs: [
-    verb({
-      name: '',
-      summary: 'Compare CloudStack, guest, database and exports, and repair what is safe',
-      details:
-        'Every drift is named with what was done about it, or what you can do. Exit code 3 when a repair has failed.',
-      args: { 'dry-run': dryRun },
-      columns: DRIFT_COLUMNS,
-      examples: [
-        { line: 'volumectl sync --dry-run', what: 'What would be done?' },
-        { line: 'volumectl sync', what: 'Do it.' },
-      ],
-      run: (context, args) => sync(context, args['dry-run'] ?? false),
-    }),
+  details:
+    'Every drift is named with what was done about it, or what you can do. Exit code 3 when a repair has failed.',
+  args: { 'dry-run': dryRun },
+  columns: DRIFT_COLUMNS,
+  examples: [
+    { args: '--dry-run', what: 'What would be done?' },
+    { args: '', what: 'Do it.' },
   ],
-};
+  run: (context, args) => sync(context, args['dry-run'] ?? false),
+});
 
 export const taskNoun: Noun = {
   name: 'task',
@@ -140,7 +127,7 @@ export const taskNoun: Noun = {
         'dry-run': dryRun,
       },
       columns: DRIFT_COLUMNS,
-      examples: [{ line: 'volumectl task run sync:force', what: 'The same as "volumectl sync".' }],
+      examples: [{ args: 'sync:force', what: 'The same as "volumectl sync".' }],
       async run(context, args) {
         if (args.task !== 'sync:force')
           throw new UsageError(`there is no task ${args.task} to run`, 'The only one is sync:force.');

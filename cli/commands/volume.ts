@@ -5,7 +5,7 @@ import type { Context } from '../context';
 import { EXIT, Failure, UsageError } from '../exit';
 import { parsePairs, parseSize } from '../globals';
 import type { Column } from '../output/table';
-import { sizeText } from '../output/text';
+import { sizeText } from '../output/units';
 import { REQUEST, VOLUME } from './arguments';
 import { field, MAPPING_COLUMNS, OPERATION_COLUMNS } from './columns';
 import { requestOperation } from './outcome';
@@ -29,7 +29,7 @@ const VOLUME_COLUMNS: readonly Column<Volume>[] = [
   { name: 'zone', value: ({ cloudstack_data: { zonename } }) => zonename },
 ];
 
-const CREATE = 'volumectl volume create --name disk-1 --size 10GiB --offering <id> --zone <id> --wait';
+const CREATE = '--name disk-1 --size 10GiB --offering <id> --zone <id> --wait';
 
 export const volumeNoun: Noun = {
   name: 'volume',
@@ -43,11 +43,8 @@ export const volumeNoun: Noun = {
       args: { vm: option('id', 'only those of this VM', 'vm_id') },
       columns: MAPPING_COLUMNS,
       examples: [
-        { line: 'volumectl volume list', what: 'Which volume is which device.' },
-        {
-          line: 'volumectl volume list --columns volume_id --no-headers',
-          what: 'Only the ids, for a script.',
-        },
+        { args: '', what: 'Which volume is which device.' },
+        { args: '--columns volume_id --no-headers', what: 'Only the ids, for a script.' },
       ],
       async run({ client, out }, { vm }) {
         const all = await client.call('listDevices', {});
@@ -61,9 +58,7 @@ export const volumeNoun: Noun = {
       summary: 'Show what CloudStack, the guest and the daemon say of a volume',
       args: { volume: VOLUME },
       columns: VOLUME_COLUMNS,
-      examples: [
-        { line: 'volumectl volume show 6f1d2c3b-4a59-4687-9786-a5b4c3d2e1f0', what: 'Everything about it.' },
-      ],
+      examples: [{ args: '6f1d2c3b-4a59-4687-9786-a5b4c3d2e1f0', what: 'Everything about it.' }],
       async run({ client, out }, { volume }) {
         out.record(VOLUME_COLUMNS, await client.call('readVolume', { path: { id: volume } }));
         return EXIT.OK;
@@ -88,9 +83,9 @@ export const volumeNoun: Noun = {
       },
       columns: OPERATION_COLUMNS,
       examples: [
-        { line: CREATE, what: 'Create it and wait; volume_id is in the answer.' },
+        { args: CREATE, what: 'Create it and wait; volume_id is in the answer.' },
         {
-          line: `${CREATE} --quiet --columns volume_id --no-headers`,
+          args: `${CREATE} --quiet --columns volume_id --no-headers`,
           what: 'Print only the id of the new volume.',
         },
       ],
@@ -114,11 +109,8 @@ export const volumeNoun: Noun = {
       args: { volume: VOLUME, vm: option('id', 'id of another VM', 'vm_id'), ...REQUEST },
       columns: OPERATION_COLUMNS,
       examples: [
-        {
-          line: 'volumectl volume attach <volume> --wait',
-          what: 'To this appliance; device_path is in the answer.',
-        },
-        { line: 'volumectl volume attach <volume> --vm <id> --wait', what: 'To another VM.' },
+        { args: '<volume> --wait', what: 'To this appliance; device_path is in the answer.' },
+        { args: '<volume> --vm <id> --wait', what: 'To another VM.' },
       ],
       async run(context, args) {
         const body = { vm_id: args.vm ?? (await thisAppliance(context)) };
@@ -130,9 +122,7 @@ export const volumeNoun: Noun = {
       summary: 'Attach a volume as the root disk of a stopped VM',
       args: { volume: VOLUME, vm: requiredOption('id', 'id of the VM', 'vm_id'), ...REQUEST },
       columns: OPERATION_COLUMNS,
-      examples: [
-        { line: 'volumectl volume attach-root <volume> --vm <id> --wait', what: 'As device 0 of the VM.' },
-      ],
+      examples: [{ args: '<volume> --vm <id> --wait', what: 'As device 0 of the VM.' }],
       run(context, args) {
         const input = { path: { id: args.volume }, body: { vm_id: args.vm } };
         return requestOperation(context, args, 'attachRootVolume', input);
@@ -144,8 +134,8 @@ export const volumeNoun: Noun = {
       args: { volume: VOLUME, force, ...REQUEST },
       columns: OPERATION_COLUMNS,
       examples: [
-        { line: 'volumectl volume detach <volume> --wait', what: 'Refused while anything uses the device.' },
-        { line: 'volumectl volume detach <volume> --force --wait', what: 'Also then: its users get errors.' },
+        { args: '<volume> --wait', what: 'Refused while anything uses the device.' },
+        { args: '<volume> --force --wait', what: 'Also then: its users get errors.' },
       ],
       run: (context, args) => requestOperation(context, args, 'detachVolume', forcible(args)),
     }),
@@ -156,8 +146,8 @@ export const volumeNoun: Noun = {
       args: { volume: VOLUME, yes, force, ...REQUEST },
       columns: OPERATION_COLUMNS,
       examples: [
-        { line: 'volumectl volume delete <volume> --wait', what: 'Asks, deletes, and waits.' },
-        { line: 'volumectl volume delete <volume> --yes --wait', what: 'For a script.' },
+        { args: '<volume> --wait', what: 'Asks, deletes, and waits.' },
+        { args: '<volume> --yes --wait', what: 'For a script.' },
       ],
       async run(context, args) {
         if (!args.yes) await requireConfirmation(context, `Delete volume ${args.volume} and its data?`);
@@ -178,12 +168,7 @@ export const volumeNoun: Noun = {
         ...REQUEST,
       },
       columns: OPERATION_COLUMNS,
-      examples: [
-        {
-          line: 'volumectl volume return <volume> --from <vm> --stop-vm --wait',
-          what: 'The end of a test failover.',
-        },
-      ],
+      examples: [{ args: '<volume> --from <vm> --stop-vm --wait', what: 'The end of a test failover.' }],
       async run(context, args) {
         const deletesVm = args['delete-vm'] ?? false;
         if (deletesVm && !args.yes)
@@ -203,12 +188,7 @@ export const volumeNoun: Noun = {
       summary: 'Show which device a volume is on this appliance',
       args: { volume: VOLUME },
       columns: MAPPING_COLUMNS,
-      examples: [
-        {
-          line: 'volumectl volume device <volume> --columns device_path --no-headers',
-          what: 'Only /dev/vdX.',
-        },
-      ],
+      examples: [{ args: '<volume> --columns device_path --no-headers', what: 'Only /dev/vdX.' }],
       async run({ client, out }, { volume }) {
         out.record(MAPPING_COLUMNS, await client.call('readVolumeDevice', { path: { id: volume } }));
         return EXIT.OK;

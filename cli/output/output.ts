@@ -30,31 +30,24 @@ export class Output {
 
   /** A list: one line for each row, or the JSON array. */
   table<T>(columns: readonly Column<T>[], rows: readonly T[], empty: string): void {
-    const { json, headers, colors } = this.settings;
     const picked = pick(columns, this.settings.columns);
-    if (json) this.json(rows);
+    if (this.settings.json) this.json(rows);
     else if (rows.length === 0) this.hint(empty);
-    else this.write(renderTable(picked, rows, { headers, color: colors.out }));
+    else this.write(renderTable(picked, rows, this.style));
   }
 
   /** One resource: one line for each column, or the JSON object. */
   record<T>(columns: readonly Column<T>[], row: T): void {
-    const { json, headers, colors } = this.settings;
     const picked = this.settings.columns === undefined ? columns : pick(columns, this.settings.columns);
-    if (json) this.json(row);
-    else this.write(renderRecord(picked, row, { headers, color: colors.out }));
+    if (this.settings.json) this.json(row);
+    else this.write(renderRecord(picked, row, this.style));
   }
 
   /** A table under a heading, as part of a larger report; nothing with --json. */
   section<T>(title: string, columns: readonly Column<T>[], rows: readonly T[], empty: string): void {
     if (this.settings.json) return;
     this.write(`\n${paint('bold', title, this.settings.colors.out)}\n`);
-    const { headers, colors } = this.settings;
-    this.write(
-      rows.length === 0
-        ? `${empty}\n`
-        : renderTable(pick(columns, undefined), rows, { headers, color: colors.out }),
-    );
+    this.write(rows.length === 0 ? `${empty}\n` : renderTable(pick(columns, undefined), rows, this.style));
   }
 
   json(value: unknown): void {
@@ -101,6 +94,10 @@ export class Output {
     if (this.shown === 0) return;
     this.error.write('\r\u001b[2K');
     this.shown = 0;
+  }
+
+  private get style() {
+    return { headers: this.settings.headers, color: this.settings.colors.out };
   }
 
   private write(text: string): void {

@@ -28,27 +28,7 @@ export function visible(text: string): string {
   );
 }
 
-const SIZES = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'] as const;
-
-/** `5368709120` → `5 GiB`; what is not a round number keeps one decimal. */
-export function sizeText(bytes: number): string {
-  let value = bytes;
-  let unit = 0;
-  while (value >= 1024 && unit < SIZES.length - 1) {
-    value /= 1024;
-    unit += 1;
-  }
-  return `${Number.isInteger(value) ? value : value.toFixed(1)} ${SIZES[unit]}`;
-}
-
 /** `2026-08-19T20:30:00.123Z` → `2026-08-19 20:30:00Z`. */
 export function timeText(time: string): string {
   return time.replace('T', ' ').replace(/\.\d+Z$/, 'Z');
-}
-
-/** ms → `320 ms`, `4.2 s`, `3 min 20 s`. */
-export function durationText(ms: number): string {
-  if (ms < 1000) return `${Math.round(ms)} ms`;
-  if (ms < 60_000) return `${(ms / 1000).toFixed(1)} s`;
-  return `${Math.floor(ms / 60_000)} min ${Math.round((ms % 60_000) / 1000)} s`;
 }

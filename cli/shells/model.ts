@@ -1,4 +1,4 @@
-import type { Args, Candidates, Flag, Option } from '../arguments';
+import { type Args, type Candidates, optionForms } from '../arguments';
 import type { Noun } from '../command';
 import { GLOBALS } from '../globals';
 
@@ -47,26 +47,12 @@ export function commandsOf(nouns: readonly Noun[]): Completed[] {
 }
 
 function optionsOf(args: Args): CompletedOption[] {
-  return Object.entries(args).flatMap(([name, arg]): CompletedOption[] => {
-    if (arg.type === 'positional') return [];
-    const positive = {
-      name: `--${name}`,
-      short: shortOf(arg),
-      summary: arg.description,
-      value: valueTaken(arg),
-    };
-    if (arg.type === 'string' || arg.negative === undefined) return [positive];
-    const negative = { name: `--no-${name}`, short: null, summary: arg.negative, value: null };
-    return arg.on ? [negative] : [positive, negative];
-  });
-}
-
-function shortOf(arg: Option | Flag): string | null {
-  return arg.type === 'boolean' && arg.short !== undefined ? `-${arg.short}` : null;
-}
-
-function valueTaken(arg: Option | Flag): CompletedOption['value'] {
-  return arg.type === 'boolean' ? null : (arg.complete ?? arg.options ?? 'any');
+  return optionForms(args).map(({ name, arg, description }) => ({
+    name: `--${name}`,
+    short: arg.type === 'boolean' && arg.short !== undefined ? `-${arg.short}` : null,
+    summary: description,
+    value: arg.type === 'boolean' ? null : (arg.complete ?? arg.options ?? 'any'),
+  }));
 }
 
 export const GLOBAL_OPTIONS: readonly CompletedOption[] = optionsOf(GLOBALS);

@@ -1,7 +1,8 @@
+import { sizeText } from '../../../cli/output/units';
 import type { ExportReply } from '../../../server/http/schemas/exports';
 import type { MappingReply } from '../../../server/http/schemas/volumes';
 import { byId, element, keyedList, type Row, setAttribute, setText, show, showCount } from '../dom';
-import { baseName, shortId, size } from '../format';
+import { baseName, shortId } from '../format';
 import type { Store } from '../store';
 import { pill } from './parts';
 
@@ -69,7 +70,7 @@ function row(store: Store): Row<Line> {
       setText(device, remote ? `VM ${shortId(mapping.vm_id)}` : deviceName(mapping));
       setAttribute(device, 'title', remote ? mapping.vm_id : mapping.device_path);
       state.update(mapping.linux_state, STATE_WORDS[mapping.linux_state]);
-      setText(proof, `${size(mapping.size)} · ${identity(mapping)}`);
+      setText(proof, `${sizeText(mapping.size)} · ${identity(mapping)}`);
       setText(port, exported ? `port ${exported.port}` : remote ? 'not exported from here' : 'no export');
       show(exportState.element, exported !== null);
       exportState.update(exported?.status ?? '');

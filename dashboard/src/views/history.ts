@@ -1,6 +1,7 @@
+import { durationText } from '../../../cli/output/units';
 import type { OperationReply } from '../../../server/http/schemas/operations';
 import { byId, element, keyedList, type Row, setAttribute, setText, show } from '../dom';
-import { clockTime, duration, runningFor } from '../format';
+import { clockTime, runningFor } from '../format';
 import { stepsOf } from '../steps';
 import { HISTORY_PAGE, type Store } from '../store';
 import { facts, operationTitle, pill } from './parts';
@@ -107,5 +108,5 @@ function timeOf({ created_at, completed_at }: OperationReply): string {
   const begin = Date.parse(created_at);
   return completed_at === undefined
     ? runningFor(Date.now() - begin)
-    : duration(Date.parse(completed_at) - begin);
+    : durationText(Date.parse(completed_at) - begin);
 }

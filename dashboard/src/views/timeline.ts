@@ -1,5 +1,6 @@
+import { durationText } from '../../../cli/output/units';
 import { element, keyedList, type Row, setAttribute, setText, show } from '../dom';
-import { duration, runningFor } from '../format';
+import { runningFor } from '../format';
 import type { Step } from '../steps';
 
 const WORDS: Readonly<Record<Step['state'], string>> = {
@@ -48,5 +49,5 @@ function row(nowMs: () => number): Row<Step> {
 
 function timeOf({ beginMs, endMs }: Step, nowMs: number): string {
   if (beginMs === null) return '';
-  return endMs === null ? runningFor(nowMs - beginMs) : duration(endMs - beginMs);
+  return endMs === null ? runningFor(nowMs - beginMs) : durationText(endMs - beginMs);
 }

@@ -5,7 +5,8 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { findTarget, parsePairs, parseSize, parseTime } from '~/cli/globals';
 import { entryText } from '~/cli/journal-text';
 import { type Column, pick, renderRecord, renderTable } from '~/cli/output/table';
-import { durationText, paint, sizeText, timeText, visible } from '~/cli/output/text';
+import { paint, timeText, visible } from '~/cli/output/text';
+import { durationText, sizeText } from '~/cli/output/units';
 import type { JournalEntryReply } from '~/server/http/schemas/operations';
 import { JOURNAL_STATES } from '~/server/operations/model';
 
