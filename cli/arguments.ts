@@ -10,7 +10,7 @@ interface Described {
   /** The field of the API that this argument fills: the daemon's complaints about it name the argument. */
   readonly field?: string | undefined;
 }
-export interface Positional extends Described {
+interface Positional extends Described {
   readonly type: 'positional';
 }
 export interface Option extends Described {
@@ -28,7 +28,7 @@ export interface Flag extends Described {
   /** On unless `--no-<name>` is given. */
   readonly on?: boolean;
 }
-export type Arg = Positional | Option | Flag;
+type Arg = Positional | Option | Flag;
 export type Args = Readonly<Record<string, Arg>>;
 
 /** The values of arguments, by name. */
@@ -77,7 +77,7 @@ interface OptionForm {
   readonly description: string;
 }
 
-/** The options as people type them: one that can be negated has two forms, or only the negative when it is on. */
+/** The options as people type them: one that can be negated has two forms, or only the negative. */
 export function optionForms(args: Args): OptionForm[] {
   return Object.entries(args).flatMap(([name, arg]): OptionForm[] => {
     if (arg.type === 'positional') return [];
@@ -89,8 +89,8 @@ export function optionForms(args: Args): OptionForm[] {
   });
 }
 
-/** A command line, taken apart once. Which command it is for, and whether it fits that, is decided from this. */
-export interface CommandLine {
+/** A parsed command line. Which command it is for, and whether it is valid for that, is decided later. */
+interface CommandLine {
   readonly words: readonly string[];
   readonly options: readonly GivenOption[];
 }
@@ -105,8 +105,8 @@ interface GivenOption {
 }
 
 /**
- * Parses a command line. Options may stand anywhere, also before the noun, so the options of all commands are known to
- * the parser; it judges none of them, so that `valuesOf` can explain a mistake in terms of the chosen command.
+ * Parses a command line. Options may stand anywhere, also before the noun, so the parser knows the options
+ * of all commands. It accepts everything: `valuesOf` reports mistakes in terms of the chosen command.
  */
 export function parseCommandLine(raw: readonly string[], commands: readonly Args[]): CommandLine {
   const options = Object.fromEntries(

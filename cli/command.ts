@@ -1,7 +1,7 @@
 import type { Args, Values } from './arguments';
 import type { Context } from './context';
 
-export interface Example {
+interface Example {
   /** What follows the name of the command. */
   readonly args: string;
   readonly what: string;

@@ -1,9 +1,10 @@
 import type { EventSourceMessage } from 'eventsource-parser';
 import type { DeviceEventReply } from '~/server/http/schemas/service';
 import { ConnectionError } from './client/errors';
+import { entryOf } from './client/journal';
 import type { Context } from './context';
 import { EXIT } from './exit';
-import { entryOf, entryText } from './journal-text';
+import { entryText } from './journal-text';
 import { OutageTimer } from './outage-timer';
 import type { Output } from './output/output';
 import { timeText, visible } from './output/text';
@@ -24,8 +25,8 @@ interface Following {
 }
 
 /**
- * Prints events until the limit, the time limit, or the user ends it. A broken connection is resumed with
- * Last-Event-ID. The exit code is 4 when the time was over before the limit was reached.
+ * Prints events until the limit or the time limit is reached, or the user interrupts. A broken connection is
+ * resumed after the last event. The exit code is 4 when the time was over before the limit was reached.
  */
 export async function followEvents(context: Context, following: Following): Promise<number> {
   const { client, timeoutMs, out } = context;

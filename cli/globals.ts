@@ -23,18 +23,15 @@ export const GLOBALS = {
 /** Only without a command. */
 export const VERSION = { version: flag('the version of this program') } as const satisfies Args;
 
-/** The environment file of the packaged unit. Only the variables that say where the daemon listens are read. */
+/** The environment file of the packaged unit; only the addresses of the daemon are read from it. */
 const DEFAULTS_FILE = '/etc/default/volume-daemon';
 
-export interface Given {
-  readonly url?: string | undefined;
-  readonly socket?: string | undefined;
-  readonly tokenFile?: string | undefined;
-}
+type Given = Partial<Record<'url' | 'socket' | 'tokenFile', string | undefined>>;
 
 /**
- * Where the daemon is: the command line first, then VOLUMECTL_*, then the configuration of the daemon on this machine
- * (when that file is readable), then http://127.0.0.1:8090. A URL and a socket at the same level contradict each other.
+ * Where the daemon is: the command line first, then VOLUMECTL_*, then the configuration of the daemon on this
+ * machine (when that file is readable), then http://127.0.0.1:8090. A URL and a socket at the same level
+ * contradict each other.
  */
 export function findTarget(given: Given, env: NodeJS.ProcessEnv): Target {
   const configured = readDefaults(env.VOLUMECTL_DEFAULTS ?? DEFAULTS_FILE);

@@ -1,11 +1,5 @@
-import type { EventSourceMessage } from 'eventsource-parser';
 import type { JournalEntryReply } from '~/server/http/schemas/operations';
 import { visible } from './output/text';
-
-/** The journal entry in an event, null when it is another kind of event. */
-export function entryOf({ event, data }: EventSourceMessage): JournalEntryReply | null {
-  return event === 'operation' || event === 'appliance' ? JSON.parse(data) : null;
-}
 
 /** What a journal entry means, for people. */
 export function entryText({ step, state, data }: JournalEntryReply): string {

@@ -14,7 +14,7 @@ export class OutageTimer {
     this.sinceMs = null;
   }
 
-  /** Pauses before the next attempt; throws the error when it is permanent or the outage has lasted too long. */
+  /** Pauses before the next attempt. Throws an error that is permanent or has lasted too long. */
   async pauseOrThrow(error: unknown, signal: AbortSignal): Promise<void> {
     const temporary =
       error instanceof ConnectionError ||

@@ -57,24 +57,23 @@ function findCommand([first = '', second]: readonly string[]): { noun: Noun; ver
   const verb = loneVerb(noun) ?? noun.verbs.find(({ name }) => name === second);
   if (verb) return { noun, verb };
   const names = noun.verbs.map(({ name }) => name);
-  const usage = `Say what to do: ${PROGRAM} ${noun.name} ${names.join('|')}.`;
-  if (second === undefined) throw new UsageError(`${noun.name} alone says not enough`, usage);
-  throw new UsageError(`there is no command ${noun.name} ${second}`, didYouMean(second, names) ?? usage);
+  if (second === undefined) {
+    const fix = `Say what to do: ${PROGRAM} ${noun.name} ${names.join('|')}.`;
+    throw new UsageError(`${noun.name} alone says not enough`, fix);
+  }
+  throw new UsageError(`there is no command ${noun.name} ${second}`, didYouMean(second, names));
 }
 
 function nounNamed(word: string): Noun {
   const noun = findNoun(word);
   if (noun) return noun;
   const names = NOUNS.map(({ name }) => name);
-  throw new UsageError(
-    `there is no command ${word}`,
-    didYouMean(word, names) ?? `The commands are ${names.join(', ')}.`,
-  );
+  throw new UsageError(`there is no command ${word}`, didYouMean(word, names));
 }
 
-function didYouMean(word: string, known: readonly string[]): string | null {
+function didYouMean(word: string, known: readonly string[]): string {
   const near = nearest(word, known);
-  return near === null ? null : `Did you mean ${near}?`;
+  return near === null ? `The commands are ${known.join(', ')}.` : `Did you mean ${near}?`;
 }
 
 function contextOf(given: Values<typeof GLOBALS>, signal: AbortSignal): Context {

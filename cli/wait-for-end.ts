@@ -1,8 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { TimeoutError } from './client/errors';
+import { entryOf } from './client/journal';
 import type { Operation } from './client/operations';
 import type { Context } from './context';
-import { entryOf, entryText } from './journal-text';
+import { entryText } from './journal-text';
 import { OutageTimer, RETRY_DELAY_MS } from './outage-timer';
 import { visible } from './output/text';
 import { durationText } from './output/units';
@@ -21,17 +22,15 @@ export function hasEnded({ status }: Pick<Operation, 'status'>): boolean {
 }
 
 /**
- * Waits for the end of an operation and shows the step it is at. The long poll decides; the event stream only adds the
- * steps. A daemon that restarts meanwhile is waited for: operations survive it. Throws TimeoutError after --timeout.
+ * Waits for the end of an operation and shows the current step. The long poll decides; the event stream
+ * only adds the steps. Operations survive a restart of the daemon, so it is waited for. Throws TimeoutError
+ * after --timeout.
  */
 export async function waitForEnd(context: Context, operation: Operation): Promise<Operation> {
   const done = new AbortController();
   const signal = AbortSignal.any([context.signal, done.signal]);
   const progress = new Progress(context, operation);
-  const steps = Promise.all([
-    showSteps(context, operation, progress, signal),
-    showWaiting(context, operation, progress, signal),
-  ]);
+  const steps = Promise.all([progress.followSteps(signal), progress.followWaiting(signal)]);
   try {
     return await pollUntilEnded(context, operation, progress);
   } finally {
@@ -70,44 +69,6 @@ async function pollUntilEnded(
   return last;
 }
 
-async function showSteps(
-  { client }: Context,
-  { id }: Operation,
-  progress: Progress,
-  signal: AbortSignal,
-): Promise<void> {
-  let after: string | undefined;
-  while (!signal.aborted) {
-    try {
-      const input = { path: { id }, query: { last_event_id: after } };
-      for await (const event of client.events('streamOperation', input, { signal })) {
-        after = event.id ?? after;
-        const entry = entryOf(event);
-        if (entry) progress.say(entryText(entry));
-      }
-      return;
-    } catch {
-      // Whether the daemon stays away is decided by the long poll.
-      await delay(RETRY_DELAY_MS, undefined, { signal }).catch(() => undefined);
-    }
-  }
-}
-
-/** What an operation waits for (a device, a job) is not in its journal; the health reports it, and is cached. */
-async function showWaiting(
-  { client }: Context,
-  { id }: Operation,
-  progress: Progress,
-  signal: AbortSignal,
-): Promise<void> {
-  while (!signal.aborted) {
-    await delay(HEALTH_INTERVAL_MS, undefined, { signal }).catch(() => undefined);
-    const health = await client.call('health', {}, { signal }).catch(() => null);
-    const waiting = health?.details.waiting.find((one) => one.id === id);
-    if (waiting && !signal.aborted) progress.say(`${waiting.step}: waiting: ${visible(waiting.reason)}`);
-  }
-}
-
 /** The line that names the step: rewritten with a clock on a terminal, one line for each step elsewhere. */
 class Progress {
   private readonly begunMs = performance.now();
@@ -122,6 +83,35 @@ class Progress {
     this.text = operation.status;
     this.timer = context.out.settings.live ? setInterval(() => this.draw(), SPINNER_INTERVAL_MS) : null;
     this.draw();
+  }
+
+  async followSteps(signal: AbortSignal): Promise<void> {
+    const path = { id: this.operation.id };
+    let after: string | undefined;
+    while (!signal.aborted) {
+      try {
+        const input = { path, query: { last_event_id: after } };
+        for await (const event of this.context.client.events('streamOperation', input, { signal })) {
+          after = event.id ?? after;
+          const entry = entryOf(event);
+          if (entry) this.say(entryText(entry));
+        }
+        return;
+      } catch {
+        // Whether the daemon stays away is decided by the long poll.
+        await delay(RETRY_DELAY_MS, undefined, { signal }).catch(() => undefined);
+      }
+    }
+  }
+
+  /** What an operation waits for (a device, a job) is not in its journal but in the health, which is cached. */
+  async followWaiting(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      await delay(HEALTH_INTERVAL_MS, undefined, { signal }).catch(() => undefined);
+      const health = await this.context.client.call('health', {}, { signal }).catch(() => null);
+      const waiting = health?.details.waiting.find(({ id }) => id === this.operation.id);
+      if (waiting && !signal.aborted) this.say(`${waiting.step}: waiting: ${visible(waiting.reason)}`);
+    }
   }
 
   say(text: string): void {

@@ -1,8 +1,8 @@
 import { type ParseArgsConfig, parseArgs } from 'node:util';
 
 /**
- * The options of a development program (`npm run bench`, `npm run simulate`). `--help` prints the help and ends the
- * program; a mistake is reported and ends it with exit code 2.
+ * The options of a development program (`npm run bench`, `npm run simulate`). `--help` prints the help and
+ * ends the program; a mistake is reported and ends it with exit code 2.
  *
  * ```ts
  * const { quick } = programOptions(HELP, { quick: { type: 'boolean', default: false } });

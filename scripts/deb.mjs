@@ -1,4 +1,4 @@
-// Packs .output as a Debian package with dpkg-deb. Plain JavaScript, like the set-up: it needs no npm package.
+// Packs .output as a Debian package with dpkg-deb. Plain JavaScript, like the set-up, without npm packages.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
@@ -26,8 +26,9 @@ const CONFFILES = ['/etc/default/volume-daemon', '/etc/volume-daemon/nbd-server.
 const OWN_NODE = `/${LIB}/bin/node`;
 
 /**
- * Writes volume-daemon_<version>_<architecture>.deb into `out` and returns its path. A package with Node runs on one
- * architecture and depends on the C++ library; one without runs on all and depends on a packaged Node.
+ * Writes volume-daemon_<version>_<architecture>.deb into `out` and returns its path. A package with Node
+ * runs on one architecture and depends on the C++ library; one without runs on all and depends on a
+ * packaged Node.
  */
 export function packDeb({ out, withNode = false, compression = 'xz', epoch = sourceDate() }) {
   const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
@@ -63,17 +64,14 @@ function putProgram(tree, node) {
     put(tree, `lib/systemd/system/${name}`, text.replace('ExecStart=/usr/bin/node ', `ExecStart=${node} `));
   }
   const cli = join(output, 'cli');
-  if (!existsSync(join(cli, 'volumectl.mjs'))) return;
   put(tree, 'usr/bin/volumectl', `#!/bin/sh\nexec ${node} /${LIB}/cli/volumectl.mjs "$@"\n`, 0o755);
   for (const [from, to] of [
     ['volumectl.bash', 'usr/share/bash-completion/completions/volumectl'],
     ['volumectl.zsh', 'usr/share/zsh/vendor-completions/_volumectl'],
     ['volumectl.fish', 'usr/share/fish/vendor_completions.d/volumectl.fish'],
-  ]) {
-    if (existsSync(join(cli, from))) put(tree, to, readFileSync(join(cli, from)));
-  }
-  const manual = join(cli, 'volumectl.1');
-  if (existsSync(manual)) put(tree, 'usr/share/man/man1/volumectl.1.gz', gzip(readFileSync(manual)));
+  ])
+    put(tree, to, readFileSync(join(cli, from)));
+  put(tree, 'usr/share/man/man1/volumectl.1.gz', gzip(readFileSync(join(cli, 'volumectl.1'))));
 }
 
 function putNode(tree) {

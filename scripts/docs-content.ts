@@ -55,7 +55,7 @@ const TABLES = {
   to: '<!-- end of tables -->',
 };
 
-/** docs/performance.md: what is written there, with the tables of the kept run of `npm run bench`. */
+/** docs/performance.md with the tables of the saved run of `npm run bench`. */
 function performanceDoc(): string {
   const text = readFileSync(new URL(`../${PERFORMANCE}`, import.meta.url), 'utf8');
   const [before, rest] = text.split(TABLES.from);
@@ -65,7 +65,7 @@ function performanceDoc(): string {
   return `${before}${TABLES.from}\n\n${baselineTables()}\n\n${TABLES.to}${after}`;
 }
 
-/** Every file that is made from code, and how. */
+/** Every file that is generated from code, with its content. */
 export const DOCUMENTS: readonly (readonly [path: string, content: () => string])[] = [
   ['docs/configuration.md', configurationDoc],
   ['docs/errors.md', errorsDoc],

@@ -1,4 +1,4 @@
-// npm run package:deb: builds .output when its sources have changed and packs it as a Debian package (docs/install.md).
+// npm run package:deb: builds .output and packs it as a Debian package (docs/install.md).
 import { mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';

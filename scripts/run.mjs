@@ -1,4 +1,4 @@
-// Runs a TypeScript program of the repository after the set-up it needs: node scripts/run.mjs bench/main.ts --help
+// Runs a TypeScript program after the set-up it needs: node scripts/run.mjs bench/main.ts --help
 import { APPLIANCE_PROGRAMS, LAB_PROGRAMS, prepare, runTypeScript } from './setup.mjs';
 
 const [file, ...args] = process.argv.slice(2);

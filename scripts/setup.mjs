@@ -1,5 +1,6 @@
-// Prepares a fresh clone: npm packages, Debian packages, the built server. Plain JavaScript, because it runs before
-// anything is installed, on any supported Node. Every function is idempotent and prints what it does.
+// Prepares a fresh clone: npm packages, Debian packages, the built server. Plain JavaScript, because it
+// runs before anything is installed, on any supported Node. Every function is idempotent and prints what it
+// does.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
@@ -56,9 +57,9 @@ function checkNode() {
 }
 
 /**
- * Installs the npm packages when node_modules is missing or older than package-lock.json. `npm install --no-save`
- * rather than `npm ci`: a registry mirror without the optional binaries of other platforms leaves gaps in the lock
- * file, and `npm ci` refuses those.
+ * Installs the npm packages when node_modules is missing or older than package-lock.json. `npm install
+ * --no-save` rather than `npm ci`: a registry mirror without the optional binaries of other platforms
+ * leaves gaps in the lock file, and `npm ci` refuses those.
  */
 function installModules() {
   const stamp = join(root, 'node_modules', '.package-lock.json');
@@ -96,7 +97,7 @@ function installPackages(programs) {
     fail(`could not install; run: ${command.join(' ')}`);
 }
 
-/** Everything that a program of this repository needs; without `programs` only what its help needs. */
+/** Installs and builds what a program of this repository needs; with null only what its help needs. */
 export function prepare(programs) {
   checkNode();
   installModules();

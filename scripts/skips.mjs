@@ -1,5 +1,5 @@
-// A vitest reporter: prints the reason of tests that skip themselves (`skip(reason)`). The default reporter only counts
-// them.
+// A vitest reporter: prints the reason of tests that skip themselves (`skip(reason)`), which the default
+// reporter only counts.
 export default class SkipReporter {
   onTestCaseResult(test) {
     const { state, note } = test.result();

@@ -1,4 +1,4 @@
-// npm test: sets up what is missing, then runs every test. Arguments go to vitest (npm test -- test/unit/devices).
+// npm test: sets up what is missing, then runs vitest with the given arguments: npm test -- test/unit/devices
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

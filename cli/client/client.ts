@@ -2,8 +2,7 @@ import { readFileSync } from 'node:fs';
 import { type IncomingHttpHeaders, type IncomingMessage, request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
 import type { EventSourceMessage } from 'eventsource-parser';
-import type { ProblemReply } from '~/server/http/schemas/problem';
-import { ApiError, ConnectionError, TimeoutError } from './errors';
+import { ApiError, ConnectionError, problemIn, TimeoutError } from './errors';
 import { readEvents } from './event-stream';
 import { type Input, OPERATIONS, type OperationName, type Reply, type StreamName } from './operations';
 
@@ -38,12 +37,14 @@ interface Parts {
 }
 
 const TIMEOUT_MS = 30_000;
+/** setTimeout fires at once for longer times. */
+const TIMER_MAX_MS = 2 ** 31 - 1;
 /** Answers of this API are small; anything larger comes from another program. */
 const ANSWER_MAX_BYTES = 64 * 1024 * 1024;
 
 /**
- * The typed client of one daemon, over TCP or its unix socket. It uses node:http because fetch cannot connect to
- * unix sockets.
+ * The typed client of one daemon, over TCP or its unix socket. It uses node:http because fetch cannot connect
+ * to unix sockets.
  *
  * ```ts
  * const target = { url: new URL('http://127.0.0.1:8090'), socket: null, tokenFile: null };
@@ -61,12 +62,13 @@ export class Client {
   ) {}
 
   /**
-   * Requests an operation that answers with JSON. Throws ApiError when the daemon refuses, ConnectionError when no
-   * daemon answers, TimeoutError when the answer takes too long.
+   * Requests an operation that answers with JSON. Throws ApiError when the daemon refuses, ConnectionError
+   * when no daemon answers, TimeoutError when the answer takes too long.
    *
    * ```ts
-   * const operation = await client.call('attachVolume', { path: { id }, body: { vm_id } }, { idempotencyKey: 'a-1' });
-   * const ended = await client.call('readOperation', { path: { id: operation.id } }, { waitMs: 25_000 });
+   * const input = { path: { id: volumeId }, body: { vm_id: vmId } };
+   * const { id } = await client.call('attachVolume', input, { idempotencyKey: 'attach-1' });
+   * const ended = await client.call('readOperation', { path: { id } }, { waitMs: 25_000 });
    * ```
    */
   async call<Name extends Exclude<OperationName, StreamName>>(
@@ -85,8 +87,8 @@ export class Client {
   }
 
   /**
-   * Follows an event stream until the server ends it, the signal aborts or the caller leaves the loop. Throws as
-   * `call` does; the timeout applies until the stream is open.
+   * Follows an event stream until the server ends it, the signal aborts or the caller leaves the loop. Throws
+   * the errors of `call`; the timeout applies until the stream is open.
    *
    * ```ts
    * for await (const { id, event, data } of client.events('streamEvents', { query: { last_event_id: 0 } }))
@@ -117,7 +119,7 @@ export class Client {
     const own = new AbortController();
     const late = () =>
       own.abort(new TimeoutError(`no answer from ${this.name} within ${timeoutMs / 1000} s`));
-    const timer = setTimeout(late, timeoutMs);
+    const timer = setTimeout(late, Math.min(timeoutMs, TIMER_MAX_MS));
     return {
       options: { ...options, signal: signal ? AbortSignal.any([signal, own.signal]) : own.signal },
       timer,
@@ -223,17 +225,6 @@ async function readAll(response: IncomingMessage): Promise<string> {
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString('utf8');
-}
-
-function problemIn(text: string): ProblemReply | null {
-  try {
-    const value: Partial<ProblemReply> | null = JSON.parse(text);
-    return typeof value?.code === 'string' && typeof value.detail === 'string'
-      ? (value as ProblemReply)
-      : null;
-  } catch {
-    return null;
-  }
 }
 
 function pathOf(template: string, { path = {}, query = {} }: Parts, { waitMs }: RequestOptions): string {

@@ -10,10 +10,10 @@ export class ApiError extends Error {
     this.name = 'ApiError';
   }
 
-  /** The invalid fields of the request, as the daemon reports them. */
+  /** The invalid fields of the request, as the daemon reports them with VALIDATION_FAILED. */
   get fields(): readonly { readonly field: string; readonly message: string }[] {
     const fields = this.problem.details?.fields;
-    return Array.isArray(fields) ? fields.filter(isIssue) : [];
+    return Array.isArray(fields) ? fields : [];
   }
 
   /** The daemon runs, but does not serve requests at the moment. */
@@ -32,13 +32,12 @@ export class TimeoutError extends Error {
   override readonly name = 'TimeoutError';
 }
 
-function isIssue(value: unknown): value is { field: string; message: string } {
-  return (
-    typeof value === 'object' &&
-    value !== null &&
-    'field' in value &&
-    'message' in value &&
-    typeof value.field === 'string' &&
-    typeof value.message === 'string'
-  );
+/** The problem details in the body of a response, null when it is not from a volume daemon. */
+export function problemIn(text: string): ProblemReply | null {
+  try {
+    const value: ProblemReply | null = JSON.parse(text);
+    return typeof value?.code === 'string' && typeof value.detail === 'string' ? value : null;
+  } catch {
+    return null;
+  }
 }

@@ -4,7 +4,8 @@ import { createParser, type EventSourceMessage } from 'eventsource-parser';
 const EVENT_MAX_CHARACTERS = 1024 * 1024;
 
 /**
- * The server-sent events in the body of a response, wherever the network cuts it. Comments (heartbeats) are skipped.
+ * The server-sent events in the body of a response, in whatever chunks it arrives. Comments (heartbeats) are
+ * skipped.
  *
  * ```ts
  * const response = await fetch(`${url}/api/v1/events`);

@@ -8,8 +8,8 @@ import type * as volumes from '~/server/http/endpoints/volumes';
 import type { DriftReply } from '~/server/http/schemas/service';
 
 /**
- * The endpoint table of the server, as types only: requests and replies are typed by the very schemas that the
- * server validates with, and none of them (nor zod) gets into the bundle of volumectl.
+ * The endpoint table of the server, as types only: requests and replies have the types of the schemas that
+ * the server validates with, but neither the schemas nor zod get into the bundle of volumectl.
  */
 type Endpoints = typeof devices &
   typeof diagnostics &
@@ -18,7 +18,7 @@ type Endpoints = typeof devices &
   typeof service &
   typeof volumes;
 
-/** Method and path of each operation that volumectl requests. A test compares them with the endpoint table. */
+/** Method and path of the operations that volumectl uses. A test compares them with the endpoint table. */
 export const OPERATIONS = {
   attachRootVolume: ['POST', '/api/v1/volumes/{id}/attach-root'],
   attachVolume: ['POST', '/api/v1/volumes/{id}/attach'],
@@ -59,12 +59,12 @@ export type StreamName = 'streamEvents' | 'streamOperation';
 /** What an operation answers with. */
 export type Reply<Name extends OperationName> = z.output<Endpoints[Name]['reply']['schema']>;
 
-/** Path parameters, query and body of an operation: only what it has, and mandatory when it requires it. */
+/** Path parameters, query and body of an operation: those that it has, optional unless it requires them. */
 export type Input<Name extends OperationName> = Part<'path', z.output<Endpoints[Name]['params']>> &
   Part<'query', QueryValues<z.output<Endpoints[Name]['query']>>> &
   Part<'body', z.output<Endpoints[Name]['body']>>;
 
-/** What the endpoint table declares as NONE has no keys of its own, and gets no member. */
+/** What an endpoint declares as NONE has no keys of its own, and gets no member. */
 type Part<Member extends string, Values> = string extends keyof Values
   ? object
   : Partial<Values> extends Values

@@ -1,8 +1,9 @@
 import type { JournalEntryReply } from '~/server/http/schemas/operations';
 import type { Drift, Export, Mapping, Operation, Reply } from '../client/operations';
 import { entryText } from '../journal-text';
+import { stateTone } from '../output/state-tone';
 import type { Cell, Column } from '../output/table';
-import { type Tone, timeText } from '../output/text';
+import { timeText } from '../output/text';
 import { sizeText } from '../output/units';
 
 /** The columns of resources that several commands print. */
@@ -80,13 +81,6 @@ export function field<Name extends string>(name: Name): Column<{ readonly [Key i
 /** The same, coloured by what the state means. */
 export function state<Name extends string>(name: Name): Column<{ readonly [Key in Name]: string }> {
   return { name, value: (row) => row[name], tone: (row) => stateTone(row[name]) };
-}
-
-export function stateTone(word: string): Tone {
-  if (['completed', 'healthy', 'active', 'detected', 'found', 'repaired'].includes(word)) return 'good';
-  if (['failed', 'unhealthy', 'missing', 'refused'].includes(word)) return 'bad';
-  if (['degraded', 'waiting', 'cancelled', 'reported', 'unknown'].includes(word)) return 'warn';
-  return 'plain';
 }
 
 function text(value: unknown): string | null {

@@ -5,11 +5,12 @@ import type { Context } from '../context';
 import { EXIT } from '../exit';
 import { followEvents } from '../follow-events';
 import { parseCount } from '../globals';
+import { stateTone } from '../output/state-tone';
 import type { Column } from '../output/table';
 import { timeText } from '../output/text';
 import { sizeText } from '../output/units';
 import { VOLUME } from './arguments';
-import { DEVICE_COLUMNS, field, MAPPING_COLUMNS, stateTone } from './columns';
+import { DEVICE_COLUMNS, field, MAPPING_COLUMNS } from './columns';
 
 type Explanation = Reply<'explainCorrelation'>;
 

@@ -1,9 +1,9 @@
 import type { EventSourceMessage } from 'eventsource-parser';
 import { choice, option } from '../arguments';
+import { entryOf } from '../client/journal';
 import { loneNoun } from '../command';
 import { followEvents } from '../follow-events';
 import { parseCount } from '../globals';
-import { entryOf } from '../journal-text';
 
 export const eventsNoun = loneNoun('events', {
   summary: 'Follow everything that happens',

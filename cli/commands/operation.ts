@@ -1,11 +1,10 @@
-import type { JournalEntryReply } from '~/server/http/schemas/operations';
 import { choice, flag, option } from '../arguments';
+import { journalSoFar } from '../client/journal';
 import type { Input, Operation } from '../client/operations';
 import { type Noun, verb } from '../command';
 import type { Context } from '../context';
 import { EXIT } from '../exit';
 import { parseCount } from '../globals';
-import { entryOf } from '../journal-text';
 import { hasEnded } from '../wait-for-end';
 import { OPERATION } from './arguments';
 import { JOURNAL_COLUMNS, OPERATION_COLUMNS } from './columns';
@@ -13,9 +12,8 @@ import { printEnd, waitWithHint } from './outcome';
 
 const LIST_COUNT = '20';
 const PAGE_COUNT = '1000';
-/** The past of an operation arrives at once: the pause after it ends the reading of a stream that stays open. */
-const STREAM_IDLE_MS = 300;
-const STREAM_END_MS = 10_000;
+/** The stream of an operation that has ended ends by itself; a slow daemon must not cut it short. */
+const ENDED_IDLE_MS = 10_000;
 
 export const operationNoun: Noun = {
   name: 'operation',
@@ -63,7 +61,13 @@ export const operationNoun: Noun = {
       async run(context, args) {
         const { client, out } = context;
         const found = await client.call('readOperation', { path: { id: args.operation } });
-        const journal = await journalSoFar(context, found);
+        const journal = await journalSoFar(
+          (idle) => {
+            const signal = AbortSignal.any([idle, context.signal]);
+            return client.events('streamOperation', { path: { id: found.id } }, { signal });
+          },
+          hasEnded(found) ? ENDED_IDLE_MS : undefined,
+        );
         if (out.settings.json) out.json({ ...found, journal });
         else {
           out.record(OPERATION_COLUMNS, found);
@@ -125,26 +129,4 @@ async function allPages(
     cursor = /[?&]cursor=(\d+)[^>]*>\s*;\s*rel="next"/.exec(link)?.[1];
   } while (cursor !== undefined);
   return all;
-}
-
-/** The journal up to now: the event stream of an operation begins with it. */
-async function journalSoFar({ client, signal }: Context, operation: Operation): Promise<JournalEntryReply[]> {
-  const idle = new AbortController();
-  const idleMs = hasEnded(operation) ? STREAM_END_MS : STREAM_IDLE_MS;
-  const entries: JournalEntryReply[] = [];
-  let timer = setTimeout(() => idle.abort(), idleMs);
-  try {
-    const options = { signal: AbortSignal.any([idle.signal, signal]) };
-    for await (const event of client.events('streamOperation', { path: { id: operation.id } }, options)) {
-      clearTimeout(timer);
-      const entry = entryOf(event);
-      if (entry) entries.push(entry);
-      timer = setTimeout(() => idle.abort(), idleMs);
-    }
-  } catch (error) {
-    if (!idle.signal.aborted) throw error;
-  } finally {
-    clearTimeout(timer);
-  }
-  return entries;
 }

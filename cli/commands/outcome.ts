@@ -11,7 +11,7 @@ type OperationRequest = {
   [Name in OperationName]: Reply<Name> extends Operation ? Name : never;
 }[OperationName];
 
-/** Requests an operation and prints it: at once, or with --wait when it has ended. Resolves with the exit code. */
+/** Requests an operation and prints it: at once, or with --wait at its end. Resolves with the exit code. */
 export async function requestOperation<Name extends OperationRequest>(
   context: Context,
   { key, wait }: { readonly key: string | undefined; readonly wait: boolean | undefined },

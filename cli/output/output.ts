@@ -3,7 +3,7 @@ import { UsageError } from '../exit';
 import { type Column, pick, renderRecord, renderTable } from './table';
 import { paint, type Tone } from './text';
 
-export interface OutputSettings {
+interface OutputSettings {
   readonly json: boolean;
   readonly columns: string | undefined;
   readonly headers: boolean;
@@ -14,7 +14,7 @@ export interface OutputSettings {
   readonly live: boolean;
 }
 
-/** Results go to the standard output, for people or as JSON; progress, hints and errors to the error output. */
+/** Writes results to the standard output, and progress, hints and errors to the error output. */
 export class Output {
   private shown = 0;
   private last = '';

@@ -1,4 +1,4 @@
-export type Tone = 'plain' | 'bold' | 'dim' | 'good' | 'warn' | 'bad';
+export type Tone = 'plain' | 'bold' | 'dim' | 'good' | 'warn' | 'bad' | 'busy';
 
 const CODES: Readonly<Record<Exclude<Tone, 'plain'>, readonly [number, number]>> = {
   bold: [1, 22],
@@ -6,6 +6,7 @@ const CODES: Readonly<Record<Exclude<Tone, 'plain'>, readonly [number, number]>>
   good: [32, 39],
   warn: [33, 39],
   bad: [31, 39],
+  busy: [34, 39],
 };
 
 export function paint(tone: Tone, text: string, color: boolean): string {
@@ -14,7 +15,7 @@ export function paint(tone: Tone, text: string, color: boolean): string {
   return `\u001b[${on}m${text}\u001b[${off}m`;
 }
 
-/** Whether to colour a stream. NO_COLOR (https://no-color.org) applies unless --color or --no-color is given. */
+/** Whether to colour a stream. --color and --no-color override NO_COLOR (https://no-color.org). */
 export function wantsColor(stream: NodeJS.WriteStream, asked: boolean | undefined): boolean {
   if (asked !== undefined) return asked;
   return stream.isTTY === true && !process.env.NO_COLOR && process.env.TERM !== 'dumb';

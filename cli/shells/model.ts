@@ -24,7 +24,7 @@ export interface CompletedOption {
   readonly value: Candidates | readonly string[] | 'any' | null;
 }
 
-/** The commands that print candidates, by kind. Their time limit is short because a person waits after pressing tab. */
+/** The commands that print candidates, by kind. Their time limit is short because a person waits. */
 export const ASK: Readonly<Record<Exclude<Candidates, 'file'>, string>> = {
   volume: 'volume list --columns volume_id --no-headers --quiet --timeout 2s',
   operation: 'operation list --limit 30 --columns id --no-headers --quiet --timeout 2s',

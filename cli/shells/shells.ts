@@ -4,7 +4,7 @@ import { fishScript } from './fish';
 import { commandsOf } from './model';
 import { zshScript } from './zsh';
 
-export interface Shell {
+interface Shell {
   readonly name: 'bash' | 'zsh' | 'fish';
   /** Where a user redirects the output of `volumectl completion` to. */
   readonly install: string;

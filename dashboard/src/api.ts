@@ -1,6 +1,6 @@
+import { ApiError, problemIn } from '../../cli/client/errors';
 import type { ExportReply } from '../../server/http/schemas/exports';
 import type { OperationReply } from '../../server/http/schemas/operations';
-import type { ProblemReply } from '../../server/http/schemas/problem';
 import type { HealthReply, SyncReply } from '../../server/http/schemas/service';
 import type { MappingReply, VolumeReply } from '../../server/http/schemas/volumes';
 
@@ -13,16 +13,6 @@ export const token = {
   get: (): string | null => sessionStorage.getItem(TOKEN_KEY),
   set: (value: string): void => sessionStorage.setItem(TOKEN_KEY, value),
 };
-
-export class ApiError extends Error {
-  constructor(
-    readonly status: number,
-    message: string,
-    readonly fix: string,
-  ) {
-    super(message);
-  }
-}
 
 export function headers(more: Readonly<Record<string, string>> = {}): Headers {
   const made = new Headers(more);
@@ -38,20 +28,17 @@ async function request<T>(method: 'GET' | 'POST', path: string): Promise<T> {
     signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
   });
   const text = await answer.text();
-  if (!answer.ok) throw problem(answer.status, text);
+  if (!answer.ok) throw refusal(answer.status, text);
   return JSON.parse(text);
 }
 
-export function problem(status: number, text: string): ApiError {
-  try {
-    const { error, fix }: Partial<ProblemReply> = JSON.parse(text);
-    return new ApiError(status, error ?? `HTTP ${status}`, fix ?? '');
-  } catch {
-    return new ApiError(status, `HTTP ${status}`, '');
-  }
+/** The error that an answer reports. */
+export function refusal(status: number, text: string): Error {
+  const problem = problemIn(text);
+  return problem ? new ApiError(status, problem) : new Error(`HTTP ${status}`);
 }
 
-export interface OperationQuery {
+interface OperationQuery {
   readonly type?: string;
   readonly status?: string;
   readonly volumeId?: string;
@@ -60,6 +47,7 @@ export interface OperationQuery {
 
 export const api = {
   health: () => request<HealthReply>('GET', '/api/v1/health'),
+  document: () => request<object>('GET', '/api/v1/openapi.json'),
   devices: () => request<MappingReply[]>('GET', '/api/v1/devices'),
   exports: () => request<ExportReply[]>('GET', '/api/v1/exports'),
   volume: (id: string) => request<VolumeReply>('GET', `/api/v1/volumes/${encodeURIComponent(id)}`),

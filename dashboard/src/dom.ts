@@ -1,6 +1,7 @@
 /**
- * Every element of the page is created here, with attributes from code and all text as text nodes: no data is ever
- * parsed as HTML. (The content security policy also requires trusted types, and the page creates none.)
+ * Every element of the page is created here, with attributes from code and all text as text nodes: no data
+ * is ever parsed as HTML. (The content security policy also requires trusted types, and the page creates
+ * none.)
  */
 export type Child = Node | string;
 
@@ -42,7 +43,7 @@ export function byId(id: string, type = HTMLElement): HTMLElement {
   return found;
 }
 
-/** The count beside the heading of a list, and the sentence that replaces an empty list once it is `loaded`. */
+/** The count beside the heading of a list, and the sentence that replaces an empty, loaded list. */
 export function showCount(name: string, count: number, loaded: boolean): void {
   show(byId(`${name}-empty`), count === 0 && loaded);
   setText(byId(`${name}-count`), count === 0 ? '' : String(count));
@@ -54,8 +55,8 @@ export interface Row<T> {
 }
 
 /**
- * Renders a list with one element per key. Elements are kept across updates and moved only when their place changes,
- * so that focus, selection and open details survive.
+ * Renders a list with one element per key. Elements are kept across updates and moved only when their place
+ * changes, so that focus, selection and open details survive.
  */
 export function keyedList<T>(
   parent: HTMLElement,

@@ -1,26 +1,6 @@
 import type { EventSourceMessage } from 'eventsource-parser';
 import { readEvents } from '../../cli/client/event-stream';
-import { headers, problem } from './api';
-
-/** Aborts its signal unless it is renewed in time. */
-export class Watchdog {
-  private readonly controller = new AbortController();
-  private timer = 0;
-  readonly signal = this.controller.signal;
-
-  constructor(timeMs: number) {
-    this.renew(timeMs);
-  }
-
-  renew(timeMs: number): void {
-    window.clearTimeout(this.timer);
-    this.timer = window.setTimeout(() => this.controller.abort(), timeMs);
-  }
-
-  stop(): void {
-    window.clearTimeout(this.timer);
-  }
-}
+import { headers, refusal } from './api';
 
 interface StreamOptions {
   readonly signal: AbortSignal;
@@ -33,7 +13,7 @@ interface StreamOptions {
 /** The events of a stream. Not EventSource, because that cannot send a token. */
 export async function* openStream(path: string, options: StreamOptions): AsyncGenerator<EventSourceMessage> {
   const answer = await fetch(path, { headers: headers(options.headers), signal: options.signal });
-  if (!answer.ok || !answer.body) throw problem(answer.status, await answer.text());
+  if (!answer.ok || !answer.body) throw refusal(answer.status, await answer.text());
   options.onOpen?.();
   yield* readEvents(chunksOf(answer.body, options.onData));
 }

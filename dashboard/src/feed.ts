@@ -1,9 +1,10 @@
 import type { EventSourceMessage } from 'eventsource-parser';
-import { openStream, Watchdog } from './event-stream';
+import { Watchdog } from '../../cli/client/watchdog';
+import { openStream } from './event-stream';
 
 export type FeedState = 'connecting' | 'live' | 'lost';
 
-export interface FeedListener {
+interface FeedListener {
   onState(state: FeedState): void;
   onEvent(event: EventSourceMessage): void;
   /** The stream was refused. After a 401 a retry needs a token first. */
@@ -15,7 +16,7 @@ const RETRY_MAX_MS = 5_000;
 /** The server sends a heartbeat every 15 s; after more than two missing ones the connection is dead. */
 const SILENCE_MAX_MS = 40_000;
 
-/** Follows GET /events and reconnects after every end with Last-Event-ID, so that no journal entry is missed. */
+/** Follows GET /events and reconnects with Last-Event-ID, so that no journal entry is missed. */
 export class Feed {
   private lastId: string | null = null;
   private stopped = new AbortController();

@@ -1,7 +1,7 @@
 import type { JournalEntryReply, OperationReply } from '../../server/http/schemas/operations';
 import { baseName } from './format';
 
-export type StepState = 'done' | 'running' | 'waiting' | 'failed' | 'ahead';
+type StepState = 'done' | 'running' | 'waiting' | 'failed' | 'ahead';
 
 export interface Step {
   readonly name: string;
@@ -33,6 +33,23 @@ const LABELS: Readonly<Record<string, string>> = {
   'undo-detach-volume': 'Undo: detach again',
 };
 
+/** The state of a step after a journal entry. */
+const STATES: Readonly<Record<JournalEntryReply['state'], StepState>> = {
+  intent: 'running',
+  accepted: 'running',
+  pending: 'running',
+  executing: 'running',
+  waiting: 'waiting',
+  finished: 'done',
+  done: 'done',
+  note: 'done',
+  completed: 'done',
+  cancelled: 'done',
+  refused: 'failed',
+  failing: 'failed',
+  failed: 'failed',
+};
+
 /** The usual steps, to show what a running operation still has to do. */
 const USUAL_STEPS: Readonly<Record<OperationReply['type'], readonly string[]>> = {
   create: ['check', 'create-volume'],
@@ -43,8 +60,8 @@ const USUAL_STEPS: Readonly<Record<OperationReply['type'], readonly string[]>> =
 };
 
 /**
- * The steps of an operation with their times, from its journal. The journal records results, so a step begins with the
- * entry before it (or with its own intent) and ends with its own last entry.
+ * The steps of an operation with their times, from its journal. The journal records results, so a step
+ * begins with the entry before it (or with its own intent) and ends with its own last entry.
  */
 export function stepsOf(operation: OperationReply, journal: readonly JournalEntryReply[]): Step[] {
   const entries = [...journal].sort((a, b) => a.sequence - b.sequence);
@@ -94,28 +111,7 @@ function settled(step: Step, atMs: number): Step {
 }
 
 function stateOf({ state, data }: JournalEntryReply): StepState {
-  switch (state) {
-    case 'waiting':
-      return 'waiting';
-    case 'refused':
-    case 'failed':
-    case 'failing':
-      return 'failed';
-    case 'finished':
-      return data.outcome === 'ok' ? 'done' : 'failed';
-    case 'done':
-    case 'note':
-    case 'completed':
-    case 'cancelled':
-      return 'done';
-    case 'intent':
-    case 'accepted':
-    case 'pending':
-    case 'executing':
-      return 'running';
-    default:
-      return state satisfies never;
-  }
+  return state === 'finished' && data.outcome !== 'ok' ? 'failed' : STATES[state];
 }
 
 function noteOf({ data }: JournalEntryReply): string {

@@ -11,7 +11,7 @@ interface Line {
   readonly exported: ExportReply | null;
 }
 
-/** Volume ↔ device ↔ export, with what proves that the device is the volume. */
+/** Each volume with its device, the proof that it is the right one, and its export. */
 export function devicesView(store: Store): () => void {
   const update = keyedList<Line>(
     byId('device-list'),
@@ -27,7 +27,7 @@ export function devicesView(store: Store): () => void {
   };
 }
 
-/** Disks of this appliance first, in the order of their letters. */
+/** Sort key: disks of this appliance first, in the order of their device names. */
 function order({ linux_state, device_path }: MappingReply): string {
   return `${linux_state === 'n/a' ? 1 : 0} ${String(device_path.length).padStart(4, '0')} ${device_path}`;
 }

@@ -14,7 +14,7 @@ export function driftsView(store: Store): () => void {
   };
 }
 
-/** Also shows what a sync has found. */
+/** The list of drifts, also for the result of a sync. */
 export function driftList(parent: HTMLElement): (drifts: readonly DriftReply[]) => void {
   return keyedList<DriftReply>(
     parent,
@@ -57,7 +57,7 @@ function row(): Row<DriftReply> {
           .filter(Boolean)
           .join(' · '),
       );
-      // The daemon separates what to do, one thing after the other, by semicolons.
+      // The daemon separates the remedies by semicolons.
       ways([...new Set(drift.remedy.split('; ').filter((way) => way !== ''))]);
       show(remedy, drift.remedy !== '');
     },

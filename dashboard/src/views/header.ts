@@ -1,7 +1,9 @@
+import { stateTone } from '../../../cli/output/state-tone';
+import type { HealthReply } from '../../../server/http/schemas/service';
 import { byId, setAttribute, setText, show } from '../dom';
 import { clockTime, plural, shortId } from '../format';
 import type { State, Store } from '../store';
-import { COMPONENT_NAMES, tone } from './words';
+import { COMPONENT_NAMES } from './words';
 
 /** The appliance, whether the page is live, and the verdict in one line. */
 export function headerView(store: Store): () => void {
@@ -25,36 +27,25 @@ export function headerView(store: Store): () => void {
       `${vm === null ? 'appliance unknown' : `appliance ${shortId(vm)}`} · v${details.version}`,
     );
     setAttribute(appliance, 'title', vm ?? '');
-    setAttribute(verdict, 'data-tone', tone(health.status));
-    setText(word, sentence(state, health.status));
+    setAttribute(verdict, 'data-tone', stateTone(health.status));
+    setText(word, PHASE_WORDS[details.phase] ?? STATUS_WORDS[health.status]);
     setText(reason, reasons(state).join(' '));
   };
 }
 
-function sentence({ health }: State, status: string): string {
-  if (health && health.details.phase !== 'ready') {
-    switch (health.details.phase) {
-      case 'standby':
-        return 'Standing by';
-      case 'starting':
-        return 'Starting';
-      case 'stopping':
-        return 'Stopping';
-      case 'failed':
-        return 'Could not start';
-      default:
-        return health.details.phase satisfies never;
-    }
-  }
-  switch (status) {
-    case 'healthy':
-      return 'Everything is in order';
-    case 'degraded':
-      return 'Needs attention';
-    default:
-      return 'Not working';
-  }
-}
+const PHASE_WORDS: Readonly<Record<HealthReply['details']['phase'], string | null>> = {
+  ready: null,
+  standby: 'Standing by',
+  starting: 'Starting',
+  stopping: 'Stopping',
+  failed: 'Could not start',
+};
+
+const STATUS_WORDS: Readonly<Record<HealthReply['status'], string>> = {
+  healthy: 'Everything is in order',
+  degraded: 'Needs attention',
+  unhealthy: 'Not working',
+};
 
 function reasons({ health, active }: State): string[] {
   if (!health) return [];

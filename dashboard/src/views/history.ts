@@ -38,7 +38,7 @@ function bindFilter(store: Store): void {
   form.addEventListener('submit', (event) => event.preventDefault());
 }
 
-/** Searches everything that names the operation. A complete volume id is also searched by the server (Store). */
+/** Searches what names the operation. The server also searches for a complete volume id (Store). */
 function matches(store: Store, operation: OperationReply, text: string): boolean {
   const wanted = text.trim().toLowerCase();
   if (wanted === '') return true;

@@ -1,7 +1,8 @@
+import { stateTone } from '../../../cli/output/state-tone';
 import type { OperationReply } from '../../../server/http/schemas/operations';
 import { type Child, element, setAttribute, setText } from '../dom';
 import type { Store } from '../store';
-import { subject, TYPE_WORDS, target, tone } from './words';
+import { subject, TYPE_WORDS, target } from './words';
 
 /** What an operation does to which volume: `Attach disk-1 to VM 1a2b3c4d`. */
 export function operationTitle(store: Store): {
@@ -28,7 +29,7 @@ export function pill(): { element: HTMLElement; update(status: string, word?: st
   return {
     element: made,
     update(status, word = status) {
-      setAttribute(made, 'data-tone', tone(status));
+      setAttribute(made, 'data-tone', stateTone(status));
       setText(made, word);
     },
   };

@@ -1,5 +1,6 @@
+import { ApiError } from '../../../cli/client/errors';
 import type { SyncReply } from '../../../server/http/schemas/service';
-import { ApiError, api } from '../api';
+import { api } from '../api';
 import { byId, setText, show } from '../dom';
 import { plural } from '../format';
 import type { Store } from '../store';
@@ -78,6 +79,6 @@ function skipped({ skipped_volumes }: SyncReply['report']): string {
 }
 
 function errorText(error: unknown): string {
-  if (error instanceof ApiError) return `${error.message}. ${error.fix}`;
+  if (error instanceof ApiError) return `${error.message}. ${error.problem.fix}`;
   return 'The daemon does not answer. Try again in a moment.';
 }

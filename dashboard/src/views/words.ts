@@ -26,37 +26,10 @@ export const COMPONENT_NAMES: Readonly<Record<string, string>> = {
   appliance: 'Appliance',
 };
 
-/** The colour of a status. The word is always shown too. */
-export function tone(status: string): 'ok' | 'warn' | 'bad' | 'busy' | 'idle' {
-  switch (status) {
-    case 'healthy':
-    case 'completed':
-    case 'active':
-    case 'detected':
-    case 'repaired':
-    case 'done':
-      return 'ok';
-    case 'degraded':
-    case 'waiting':
-    case 'reported':
-    case 'planned':
-      return 'warn';
-    case 'unhealthy':
-    case 'failed':
-    case 'missing':
-      return 'bad';
-    case 'executing':
-    case 'running':
-      return 'busy';
-    default:
-      return 'idle';
-  }
-}
-
 /** The name of the volume of an operation when it is known, otherwise the start of its id. */
 export function subject(store: Store, { request, volume_id }: OperationReply): string {
   if (typeof request.name === 'string') return request.name;
-  return (store.nameOf(volume_id) || shortId(volume_id)) ?? '';
+  return store.nameOf(volume_id) || shortId(volume_id);
 }
 
 /** `to this appliance`, `to VM 1a2b3c4d` */

@@ -197,7 +197,7 @@ describe('the completions', () => {
   const script = (shell: 'bash' | 'zsh' | 'fish') =>
     new URL(`../../../packaging/cli/volumectl.${shell}`, import.meta.url).pathname;
 
-  /** What bash offers for a line with the cursor at its end. `volumectl` itself is a function that says what it was asked. */
+  /** What bash offers at the end of a line. `volumectl` is a function here, which prints its arguments. */
   function offered(line: string): string[] {
     const program = `
       volumectl() { echo "asked:$1-$2"; }
