@@ -14,7 +14,6 @@ import type { Policy } from '~/server/operations/decision';
 import { Gate } from './gate';
 import { SimulatedGuest } from './guest';
 import { LockTable } from './lock';
-import type { DaemonProcess } from './process';
 import { SeededRandom } from './random';
 import { Scheduler } from './scheduler';
 import type { Script } from './script';
@@ -167,12 +166,12 @@ export class World {
   }
 
   /** An error that no decision covers: the process would end with code 70. */
-  fatal(process: DaemonProcess, error: unknown): void {
+  fatal(gate: Gate, error: unknown): void {
     this.fail(
       'no-programming-error',
       error instanceof Error ? (error.stack ?? error.message) : String(error),
     );
-    process.gate.die();
+    gate.die();
   }
 
   volume(id: string): Volume | undefined {
