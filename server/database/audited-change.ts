@@ -2,9 +2,9 @@ import { sql } from 'kysely';
 import type { Epoch, MappingEffect } from '../model/ledger';
 import type { JournalEntry, NewJournalEntry } from '../model/operation';
 import type { Database } from './connection/pool';
-import { correctTotals } from './counts';
-import { applyEffects, type EffectParts } from './journal/effects';
+import { applyEffects, type EffectParts } from './journal/apply-effects';
 import { assertEpoch } from './journal/fencing';
+import { correctTotals } from './operation-totals';
 
 /** Effects outside an operation, and the entry that tells of them (see Ledger.repair). */
 export async function repair(

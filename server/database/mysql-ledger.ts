@@ -22,15 +22,15 @@ import type {
   Operation,
   OperationType,
 } from '../model/operation';
-import { OperationInserter } from './accept/insert-operation';
+import { OperationInserter } from './accept/operation-inserter';
 import { prune, repair } from './audited-change';
 import type { Database } from './connection/pool';
-import { countOperations } from './counts';
-import { append, requestCancel } from './journal/append';
-import { claim, resumable } from './journal/claim';
+import { append, requestCancel } from './journal/append-change';
+import { claim, resumable } from './journal/claim-operations';
 import { readOpenDetachJobs, settleOpenDetachJob } from './journal/open-detach-jobs';
 import { readFeed, readJournal } from './journal/read-journal';
 import { listOperations } from './list-operations';
+import { countOperations } from './operation-totals';
 import { OsseaVolumes } from './ossea-volumes';
 import { toExport, toMapping, toOperation } from './rows';
 

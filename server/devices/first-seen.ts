@@ -1,6 +1,6 @@
 import type { Clock } from '../core/clock';
 import type { Appearance, DeviceEvent, DeviceSnapshot } from './device';
-import type { Change } from './diff';
+import type { Change } from './diff-snapshots';
 
 /** ms by which the two clocks may drift apart before the wall clock counts as having been set. */
 const DRIFT = 2_000;

@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import { readSmall } from '../devices/sysfs/kernel-files';
 import type { ExportServer } from './export-server';
-import { NbdServerExports, type NbdServerOptions } from './nbd-server/nbd-server';
-import { noExports } from './none';
-import { StorageDaemonExports } from './storage-daemon/storage-daemon';
+import { NbdServerExports, type NbdServerOptions } from './nbd-server/nbd-server-exports';
+import { noExports } from './no-exports';
+import { StorageDaemonExports } from './storage-daemon/storage-daemon-exports';
 
 export interface ExportServerOptions extends Omit<NbdServerOptions, 'binary'> {
   readonly backend: 'nbd-server' | 'qemu-storage-daemon' | 'none';

@@ -1,7 +1,7 @@
 import { type BigIntStats, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { setImmediate as breathe } from 'node:timers/promises';
-import { hasCode } from './files';
+import { hasCode } from './durable-files';
 
 /*
  * What /proc tells about export servers. nbd-server forks a child per client: the parent owns the listening socket, a child

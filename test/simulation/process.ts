@@ -2,7 +2,7 @@ import type { Clock } from '~/server/core/clock';
 import { DaemonError } from '~/server/core/errors';
 import type { Logger } from '~/server/core/log/logger';
 import { Ownership } from '~/server/daemon/ownership';
-import { DeviceWatcher } from '~/server/devices/watcher';
+import { DeviceWatcher } from '~/server/devices/device-watcher';
 import type { ExportServer } from '~/server/exports/export-server';
 import { ExportService } from '~/server/exports/export-service';
 import type { Ledger } from '~/server/model/ledger';

@@ -19,7 +19,7 @@ import {
   type OperationType,
 } from '../../model/operation';
 import { firstEntry, keyReused, mayJoin, queueFull } from '../accept/deduplication';
-import { endEntry, volumeTaken } from '../journal/append';
+import { endEntry, volumeTaken } from '../journal/append-change';
 import { leaseLost } from '../journal/fencing';
 import { findOpenDetachJobs } from '../journal/open-detach-jobs';
 import { sameEntries } from '../journal/write-journal';

@@ -7,7 +7,7 @@ import type {
   NewMapping,
   Operation,
 } from '../../model/operation';
-import { noMapping, pathTaken } from '../journal/effects';
+import { noMapping, pathTaken } from '../journal/apply-effects';
 
 /** What the tables hold besides what an Operation shows. */
 export interface StoredOperation {

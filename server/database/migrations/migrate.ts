@@ -3,7 +3,7 @@ import type { Logger } from '../../core/log/logger';
 import type { Dsn } from '../connection/dsn';
 import { translate } from '../connection/faults';
 import { connectionOptions } from '../connection/pool';
-import { MIGRATIONS } from '.';
+import { MIGRATIONS } from './migrations';
 
 /** s that a second daemon waits for the first one's migrations. */
 const LOCK_TIMEOUT = 60;

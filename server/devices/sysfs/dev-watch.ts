@@ -1,7 +1,7 @@
 import { watch } from 'node:fs';
 import type { Clock } from '../../core/clock';
 import { LIMITS } from '../../core/limits';
-import { DEVICE_NAME } from './names';
+import { DEVICE_NAME } from './device-names';
 
 /**
  * Rings soon after a `vd*` node has come or gone in `devDir` (devtmpfs reports every one; sysfs reports nothing). A doorbell

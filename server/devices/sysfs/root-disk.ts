@@ -1,7 +1,7 @@
 import { join } from 'node:path';
+import { DEVICE_NAME } from './device-names';
 import { entries, readSmall, readTable } from './kernel-files';
 import { parseMountinfo } from './mounts';
-import { DEVICE_NAME } from './names';
 
 /** How deep device-mapper and md may be stacked below `/`. */
 const STACK_DEPTH = 8;

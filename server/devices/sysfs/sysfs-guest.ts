@@ -4,9 +4,9 @@ import type { Clock } from '../../core/clock';
 import { LIMITS } from '../../core/limits';
 import type { Device, Guest } from '../device';
 import { watchNodes } from './dev-watch';
+import { byName, DEVICE_NAME } from './device-names';
 import { findHolders } from './holders';
 import { hasCode, readSmall } from './kernel-files';
-import { byName, DEVICE_NAME } from './names';
 import { findRootDisks } from './root-disk';
 import { type SerialAnswer, SerialReader } from './serial-reader';
 

@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import { DaemonError } from '../../core/errors';
 import type { Logger } from '../../core/log/logger';
-import { namesIn, readIfThere, removeDurably, removeLeftovers, writeDurably } from '../files';
+import { namesIn, readIfThere, removeDurably, removeLeftovers, writeDurably } from '../durable-files';
 import { volumeIdOf } from '../naming';
-import { baseConfig, baseProblems, exportSection, parse, serialize } from './config-file';
+import { baseConfig, baseProblems, exportSection, parse, serialize } from './nbd-config';
 
 const SUFFIX = '.conf';
 const LOOPBACK = '127.0.0.1';

@@ -2,14 +2,14 @@ import type { Clock } from '../../core/clock';
 import { mapConcurrent } from '../../core/concurrency/map-concurrent';
 import { LIMITS } from '../../core/limits';
 import type { Logger } from '../../core/log/logger';
+import type { ExportLinks } from '../export-links';
 import type { ExportServerHealth, ProbeResult } from '../export-server';
-import type { ExportLinks } from '../links';
 import { volumeIdOf } from '../naming';
 import { processIdentity } from '../process-table';
 import { greets, listExports } from '../protocol/handshake';
-import { type ServerProcess, unhealthy } from '../server-process';
 import type { ExportFiles } from './export-files';
 import type { NbdClients } from './nbd-clients';
+import { type ServerProcess, unhealthy } from './nbd-server-process';
 
 export interface LoadedNamesParts {
   readonly host: string;

@@ -1,6 +1,6 @@
 import { connect, type Socket } from 'node:net';
 import { z } from 'zod';
-import { hasCode } from '../files';
+import { hasCode } from '../durable-files';
 
 /*
  * The QEMU Machine Protocol as far as we need it: one JSON document a line, a greeting, `qmp_capabilities`, then one answer for each

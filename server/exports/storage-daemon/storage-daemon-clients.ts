@@ -1,7 +1,7 @@
 import type { Clock } from '../../core/clock';
 import { LIMITS } from '../../core/limits';
+import { unhealthy } from '../nbd-server/nbd-server-process';
 import { clientsOfPort } from '../process-table';
-import { unhealthy } from '../server-process';
 import {
   persist,
   refusalOf,

@@ -3,7 +3,7 @@ import type { Clock } from '../../core/clock';
 import { KeyedMutex } from '../../core/concurrency/keyed-mutex';
 import { LIMITS } from '../../core/limits';
 import { volumeIdOf } from '../naming';
-import { unhealthy } from '../server-process';
+import { unhealthy } from '../nbd-server/nbd-server-process';
 import { type Qmp, QmpError, withQmp } from './qmp';
 
 /** One of our exports as qemu-storage-daemon has it. */

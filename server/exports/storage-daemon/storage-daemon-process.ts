@@ -6,6 +6,7 @@ import type { Clock } from '../../core/clock';
 import { KeyedMutex } from '../../core/concurrency/keyed-mutex';
 import { LIMITS } from '../../core/limits';
 import type { Logger } from '../../core/log/logger';
+import { complaintOf, unhealthy } from '../nbd-server/nbd-server-process';
 import {
   commandName,
   holdsOpen,
@@ -17,7 +18,6 @@ import {
   unixListeners,
 } from '../process-table';
 import { greets, type NbdAddress } from '../protocol/handshake';
-import { complaintOf, unhealthy } from '../server-process';
 import { QmpError } from './qmp';
 import { refusalOf, type StorageMonitor } from './storage-daemon-monitor';
 

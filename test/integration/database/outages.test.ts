@@ -8,7 +8,7 @@ import { type Dsn, parseDsn } from '~/server/database/connection/dsn';
 import { type Database, openPool } from '~/server/database/connection/pool';
 import { migrate } from '~/server/database/migrations/migrate';
 import { MysqlLedger } from '~/server/database/mysql-ledger';
-import { openDatabase } from '~/server/database/open';
+import { openDatabase } from '~/server/database/open-database';
 
 const APPLIANCE = 'd0000000-0000-4000-8000-00000000000d';
 

@@ -2,11 +2,11 @@ import { execFile } from 'node:child_process';
 import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { promisify } from 'node:util';
-import type { Clock } from '../core/clock';
-import { KeyedMutex } from '../core/concurrency/keyed-mutex';
-import { DaemonError, messageOf } from '../core/errors';
-import { LIMITS } from '../core/limits';
-import type { Logger } from '../core/log/logger';
+import type { Clock } from '../../core/clock';
+import { KeyedMutex } from '../../core/concurrency/keyed-mutex';
+import { DaemonError, messageOf } from '../../core/errors';
+import { LIMITS } from '../../core/limits';
+import type { Logger } from '../../core/log/logger';
 import {
   findMainPid,
   hintedPid,
@@ -14,8 +14,8 @@ import {
   isListening,
   mayOwnPort,
   type ServerProgram,
-} from './process-table';
-import { greets, type NbdAddress } from './protocol/handshake';
+} from '../process-table';
+import { greets, type NbdAddress } from '../protocol/handshake';
 
 const run = promisify(execFile);
 

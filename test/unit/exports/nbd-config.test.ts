@@ -7,7 +7,7 @@ import {
   parse,
   type Section,
   serialize,
-} from '~/server/exports/nbd-server/config-file';
+} from '~/server/exports/nbd-server/nbd-config';
 
 const UUID = '3e53e747-3185-466a-9654-92e3aa214a19';
 

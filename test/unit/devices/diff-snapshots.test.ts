@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Device } from '~/server/devices/device';
-import { diffSnapshots } from '~/server/devices/diff';
+import { diffSnapshots } from '~/server/devices/diff-snapshots';
 import { disk, GIB, mute } from './worlds';
 
 function changes(

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { resolveAppliance } from '~/server/devices/appliance';
+import { resolveAppliance } from '~/server/devices/resolve-appliance';
 
 const A = 'aaaaaaaa-1111-4111-8111-aaaaaaaaaaaa';
 const B = 'bbbbbbbb-2222-4222-8222-bbbbbbbbbbbb';

@@ -1,7 +1,7 @@
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { createInventoryStore } from '~/server/devices/inventory';
+import { createInventoryStore } from '~/server/devices/inventory-store';
 import { GuestTree } from './guest-tree';
 import { BOOT, disk } from './worlds';
 

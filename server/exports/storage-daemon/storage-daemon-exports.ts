@@ -4,6 +4,7 @@ import { KeyedMutex } from '../../core/concurrency/keyed-mutex';
 import { DaemonError, messageOf } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
 import type { Logger } from '../../core/log/logger';
+import { ExportLinks, isBlockDevice } from '../export-links';
 import type {
   ConfiguredExport,
   ExportFigures,
@@ -12,11 +13,10 @@ import type {
   ExportTarget,
   ProbeResult,
 } from '../export-server';
-import { ExportLinks, isBlockDevice } from '../links';
 import { volumeIdOf } from '../naming';
-import { complaint, isRight } from '../nbd-server/nbd-server';
+import { complaint, isRight } from '../nbd-server/nbd-server-exports';
+import { unhealthy } from '../nbd-server/nbd-server-process';
 import { Probes } from '../protocol/probes';
-import { unhealthy } from '../server-process';
 import { QmpError } from './qmp';
 import { StorageConnections } from './storage-daemon-clients';
 import {

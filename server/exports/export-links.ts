@@ -2,7 +2,7 @@ import { lstat, mkdir, readlink, rename, stat, symlink, unlink } from 'node:fs/p
 import { dirname, join } from 'node:path';
 import { DaemonError, messageOf } from '../core/errors';
 import { deviceNumber } from '../devices/sysfs/block-target';
-import { hasCode, namesIn } from './files';
+import { hasCode, namesIn } from './durable-files';
 import { volumeIdOf } from './naming';
 
 const REAL_DEVICES = '/dev';

@@ -2,8 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { LIMITS } from '~/server/core/limits';
 import type { LogFields, Logger } from '~/server/core/log/logger';
 import type { Device, DeviceEvent, DeviceSnapshot, Guest } from '~/server/devices/device';
-import { createMemoryInventory, type InventoryStore } from '~/server/devices/inventory';
-import { DeviceWatcher } from '~/server/devices/watcher';
+import { DeviceWatcher } from '~/server/devices/device-watcher';
+import { createMemoryInventory, type InventoryStore } from '~/server/devices/inventory-store';
 import { ManualClock, settle } from './manual-clock';
 import { BOOT, disk, mappingTo, VOLUME } from './worlds';
 

@@ -3,6 +3,7 @@ import { KeyedMutex } from '../../core/concurrency/keyed-mutex';
 import { DaemonError, messageOf } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
 import type { Logger } from '../../core/log/logger';
+import { ExportLinks } from '../export-links';
 import type {
   ConfiguredExport,
   ExportFigures,
@@ -11,13 +12,12 @@ import type {
   ExportTarget,
   ProbeResult,
 } from '../export-server';
-import { ExportLinks } from '../links';
 import { volumeIdOf } from '../naming';
-import { ServerProcess, unhealthy } from '../server-process';
 import { Coalescer } from './coalescer';
 import { ExportFiles } from './export-files';
 import { LoadedNames } from './loaded-names';
 import { NbdClients } from './nbd-clients';
+import { ServerProcess, unhealthy } from './nbd-server-process';
 
 export interface NbdServerOptions {
   readonly host: string;

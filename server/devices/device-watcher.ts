@@ -5,11 +5,11 @@ import { DEVICE_ADDED, DEVICE_CHANGED, DEVICE_REMOVED } from '../core/log/log-ev
 import type { Logger } from '../core/log/logger';
 import type { Mapping } from '../model/operation';
 import type { Device, DeviceEvent, DeviceEventType, DeviceSnapshot, Guest } from './device';
-import { type Change, diffSnapshots, isReboot } from './diff';
+import { type Change, diffSnapshots, isReboot } from './diff-snapshots';
 import { EventRing } from './event-ring';
 import { firstSeenAfter, rememberedEvents } from './first-seen';
 import { verifyIdentity } from './identity';
-import type { InventoryStore } from './inventory';
+import type { InventoryStore } from './inventory-store';
 
 interface WatcherParts {
   readonly guest: Guest;
