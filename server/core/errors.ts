@@ -164,7 +164,6 @@ const catalogue = {
     title: 'CloudStack is busy with the volume',
     fix: 'Wait until the volume is in state Ready or Allocated.',
   },
-  VM_NOT_FOUND: { status: 404, title: 'VM not found in CloudStack', fix: 'Check the VM id.' },
   VM_NOT_STOPPED: {
     status: 409,
     title: 'The VM is not stopped',

@@ -1,4 +1,5 @@
 import type { Kysely } from 'kysely';
+import { backOffMs } from '../core/back-off';
 import type { Clock } from '../core/clock';
 import { DaemonError, messageOf } from '../core/errors';
 import { LIMITS } from '../core/limits';
@@ -36,7 +37,9 @@ export function openDatabase(dsn: Dsn, clock: Clock, logger: Logger): OpenDataba
   };
 }
 
-/** Backoff without end: a database that comes back is used, whatever happened (specification: started after MySQL). */
+const BACK_OFF = { baseMs: LIMITS.DATABASE_BACKOFF_BASE_MS, capMs: LIMITS.DATABASE_BACKOFF_CAP_MS };
+
+/** Tries without end: the daemon may be started before its database, and a database may come back at any time. */
 async function prepare(dsn: Dsn, clock: Clock, logger: Logger, signal: AbortSignal): Promise<void> {
   for (const note of dsn.notes) logger.info('DATABASE_DSN', { note });
   for (let attempt = 1; !signal.aborted; attempt += 1) {
@@ -46,14 +49,14 @@ async function prepare(dsn: Dsn, clock: Clock, logger: Logger, signal: AbortSign
       return;
     } catch (error) {
       if (!(error instanceof DaemonError) || error.code !== 'DATABASE_UNAVAILABLE') throw error;
-      const delay = Math.min(LIMITS.DATABASE_BACKOFF_CAP_MS, 250 * 2 ** Math.min(attempt - 1, 8));
+      const delayMs = backOffMs(BACK_OFF, attempt);
       logger.warn('Waiting for the database', {
         database: describeDsn(dsn),
         attempt,
-        next_attempt_ms: delay,
+        next_attempt_ms: delayMs,
         reason: messageOf(error),
       });
-      await clock.sleep(delay, signal);
+      await clock.sleep(delayMs, signal);
     }
   }
 }

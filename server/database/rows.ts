@@ -12,10 +12,10 @@ import {
   type Operation,
 } from '../model/operation';
 
-/** Rows as the drivers return them, checked at the border: other programs write these tables too. */
+/* Rows as the drivers return them, checked because other programs write these tables, too. */
 const count = z.coerce.number();
 const nullableCount = z.coerce.number().nullable();
-/** A zero date of an old row is no Date at all; it must not make the row unreadable. */
+/** A zero date of an old row arrives as an invalid value; it must not make the row unreadable. */
 const time = z
   .date()
   .catch(new Date(0))
@@ -53,7 +53,7 @@ function isErrorCode(text: string): text is ErrorCode {
   return Object.hasOwn(ERRORS, text);
 }
 
-const base = {
+const operationRow = z.object({
   id: z.string(),
   sequence: count,
   appliance_id: z.string(),
@@ -73,8 +73,7 @@ const base = {
   completed_at: nullableTime,
   type: z.enum(OPERATION_TYPES),
   request: jsonObject,
-};
-const operationRow = z.object(base);
+});
 
 const text = z.string().catch('');
 const createRequest = z.looseObject({
@@ -98,7 +97,7 @@ const cleanupRequest = z.looseObject({
   force_clean: z.boolean().catch(false),
 });
 
-/** An operation from its row. Requests that older daemons stored loosely are still readable; missing fields become empty. */
+/** An operation from its row. Requests that older daemons stored loosely are readable, too: missing fields become empty. */
 export function toOperation(row: unknown): Operation {
   const v = operationRow.parse(row);
   const fields = {
@@ -124,35 +123,14 @@ export function toOperation(row: unknown): Operation {
   const request = { volume_id: v.volume_id, vm_id: v.vm_id ?? '', ...v.request };
   switch (v.type) {
     case 'create':
-      return {
-        ...fields,
-        type: v.type,
-        request: createRequest.parse(v.request),
-      };
+      return { ...fields, type: v.type, request: createRequest.parse(v.request) };
     case 'attach':
-      return {
-        ...fields,
-        type: v.type,
-        request: attachRequest.parse(request),
-      };
+      return { ...fields, type: v.type, request: attachRequest.parse(request) };
     case 'detach':
-      return {
-        ...fields,
-        type: v.type,
-        request: volumeRequest.parse(request),
-      };
     case 'delete':
-      return {
-        ...fields,
-        type: v.type,
-        request: volumeRequest.parse(request),
-      };
+      return { ...fields, type: v.type, request: volumeRequest.parse(request) };
     case 'cleanup':
-      return {
-        ...fields,
-        type: v.type,
-        request: cleanupRequest.parse(request),
-      };
+      return { ...fields, type: v.type, request: cleanupRequest.parse(request) };
     default:
       return v.type satisfies never;
   }

@@ -1,6 +1,6 @@
 import type { Mapping } from '../model/operation';
 import type { Device, DeviceEvent, DeviceSnapshot } from './device';
-import { verifyIdentity } from './identity';
+import { verifiedDevice, verifyIdentity } from './identity';
 import { serialNames } from './serial';
 
 export { expectedSerial, serialNames } from './serial';
@@ -20,16 +20,16 @@ export interface World {
   /** Recent events of the correlation channel, oldest first. */
   readonly events: readonly DeviceEvent[];
   /**
-   * Monotonic ms of the first submit of this attach; the window opens `window` ms before it. Null when nothing was submitted,
+   * Monotonic ms of the first submit of this attach; the window opens `windowMs` before it. Null when nothing was submitted
    * because CloudStack already had the volume attached here: then the volume's own mapping may prove its disk.
    */
   readonly submittedAt: number | null;
   /** What the guest had when that submit was intended; null when nobody looked. */
   readonly disksBefore: DisksBefore | null;
-  /** ms: specification v1.2.0, events within 5 s of the start of the correlation are accepted. */
-  readonly window: number;
-  /** Bytes a device may be larger than the volume (PowerFlex rounds up; specification: 3 GB). */
-  readonly tolerance: number;
+  /** Specification v1.2.0: events up to 5 s before the start of the correlation are accepted. */
+  readonly windowMs: number;
+  /** How much larger than the volume a device may be (PowerFlex rounds up; specification: 3 GB). */
+  readonly toleranceBytes: number;
   /** Names that are never a candidate: the appliance's own root disk (`rootDevices`). */
   readonly rootDevices: ReadonlySet<string>;
 }
@@ -106,8 +106,8 @@ export function rootDevices(snapshot: Pick<DeviceSnapshot, 'devices'>): Set<stri
 }
 
 /**
- * Volume → device, a reason to wait, or a refusal; never a guess and never the first of several (DESIGN section 6). Serial
- * first; size only where no disk of this guest reports a serial. Pure, never throws.
+ * Finds the device of a volume: the device, a reason to wait, or a refusal; never a guess and never the first of several, because
+ * writing to the wrong disk destroys data. Serial first; size only where no disk of this guest reports a serial. Pure, never throws.
  */
 export function correlate(world: World): Correlation {
   const judged = world.devices.map((device) => judge(world, device));
@@ -211,19 +211,15 @@ function judge(world: World, device: Device): Judged {
 }
 
 /**
- * Another volume that is mapped or, as CloudStack says, attached here, whose own disk is not found and that this one could be: a disk
- * without a serial is as new as the one that is waited for after a reboot, when it was plugged again behind our back, or when it comes
- * after its own attach has been given up.
+ * Another volume that is mapped or attached here (as CloudStack says), whose disk is not found and could be this one. A disk
+ * without a serial looks as new as the awaited one after a reboot, when somebody else plugged it again, or when it arrives
+ * after its own attach was given up.
  */
 function claimantOf(world: World, device: Device): string | null {
-  const { volume, mappings, attachedHere, devices, bootId } = world;
+  const { volume, mappings, attachedHere } = world;
   const isFound = (volumeId: string) =>
     mappings.some(
-      (mapping) =>
-        mapping.volumeId === volumeId &&
-        devices.some(
-          (other) => other.path === mapping.devicePath && verifyIdentity(mapping, other, bootId).ok,
-        ),
+      (mapping) => mapping.volumeId === volumeId && verifiedDevice(mapping, world).device !== null,
     );
   const expected = [...mappings.map(({ volumeId: id, size }) => ({ id, size })), ...attachedHere];
   const claimant = expected.find(
@@ -233,8 +229,8 @@ function claimantOf(world: World, device: Device): string | null {
 }
 
 /**
- * After a reboot every disk is new. Those of mapped volumes are their claimants' (above); one that was nobody's we knew, such as the
- * ghost of a failed detach, is not told from the one that is waited for.
+ * After a reboot every disk is new. `claimantOf` handles the disks of mapped volumes. A disk of no known volume, such as the
+ * ghost of a failed detach, cannot be told from the awaited one.
  */
 function mayBeOlder(world: World, device: Device): boolean {
   const { disksBefore: before, bootId, mappings } = world;
@@ -253,24 +249,25 @@ function fits(world: World, device: Device): boolean {
   return mayShow(world, device, world.volume.size);
 }
 
-/** [size, size + tolerance]: a smaller device is never a volume of that size. */
-function mayShow({ tolerance }: World, device: Device, size: number): boolean {
-  return device.size >= size && device.size <= size + tolerance;
+/** From `size` to `size + toleranceBytes`: a smaller device is never a volume of that size. */
+function mayShow({ toleranceBytes }: World, device: Device, size: number): boolean {
+  return device.size >= size && device.size <= size + toleranceBytes;
 }
 
 /**
- * `new`: this very plug (name and diskseq) was seen to appear since `window` before the submit, and the guest did not have it in the
- * last look before the call. `old`: it was there, or nobody saw it come. `unclear`: the guest was rebooted in between.
+ * `new`: this very plug (name and diskseq) was seen to appear since `windowMs` before the submit, and the guest did not
+ * have it in the last look before the call. `old`: it was there, or nobody saw it come. `unclear`: the guest was rebooted
+ * in between.
  */
 function arrivalOf(world: World, { name, path, diskseq }: Device): 'new' | 'old' | 'unclear' {
-  const { submittedAt, disksBefore, window, events, bootId } = world;
+  const { submittedAt, disksBefore, windowMs, events, bootId } = world;
   if (submittedAt === null || disksBefore === null) return 'old';
   const isSeen = events.some(
     (event) =>
       event.type === 'added' &&
       event.device.name === name &&
       event.device.diskseq === diskseq &&
-      event.monotonic >= submittedAt - window,
+      event.monotonic >= submittedAt - windowMs,
   );
   if (!isSeen) return 'old';
   if (disksBefore.bootId !== bootId) return 'unclear';

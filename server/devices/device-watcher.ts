@@ -8,7 +8,7 @@ import type { Device, DeviceEvent, DeviceEventType, DeviceSnapshot, Guest } from
 import { type Change, diffSnapshots, isReboot } from './diff-snapshots';
 import { EventRing } from './event-ring';
 import { firstSeenAfter, rememberedEvents } from './first-seen';
-import { verifyIdentity } from './identity';
+import { verifiedDevice } from './identity';
 import type { InventoryStore } from './inventory-store';
 
 interface WatcherParts {
@@ -42,7 +42,7 @@ const EVENT_TEXT: Readonly<Record<DeviceEventType, string>> = {
  * /dev rings. One scan at a time; who asks during a scan shares the next one, so that an answer is never older than the question.
  */
 export class DeviceWatcher {
-  readonly channel: EventRing;
+  private readonly channel = new EventRing();
   private current: DeviceSnapshot = { bootId: null, devices: [], at: 0, scanned: false };
   /** True until there is something to compare with: the very first inventory is no news. */
   private baseline = true;
@@ -60,9 +60,7 @@ export class DeviceWatcher {
   private readonly afterScan = new Set<() => void>();
   private silence: () => void = () => {};
 
-  constructor(private readonly parts: WatcherParts) {
-    this.channel = new EventRing(LIMITS.CHANNEL_CAPACITY, parts.clock);
-  }
+  constructor(private readonly parts: WatcherParts) {}
 
   /**
    * Loads the last inventory and looks once, so that what changed while the daemon was away becomes events. A guest that cannot
@@ -111,8 +109,7 @@ export class DeviceWatcher {
 
   /** The device of a mapping, only when its identity holds in the last look. */
   deviceOf(mapping: Mapping): Device | null {
-    const device = this.current.devices.find(({ path }) => path === mapping.devicePath);
-    return device && verifyIdentity(mapping, device, this.current.bootId).ok ? device : null;
+    return verifiedDevice(mapping, this.current).device;
   }
 
   /** Called with every event, after the snapshot has been replaced. Returns the unsubscribe function. */
@@ -122,19 +119,19 @@ export class DeviceWatcher {
   }
 
   /**
-   * The first answer of `check` that is not null, asked after every look, the first of which begins now; null after `timeout` ms,
+   * The first answer of `check` that is not null, asked after every look, the first of which begins now; null after `timeoutMs`,
    * an abort or `stop`. Looks that fail are waited through. Throws only what `check` throws.
    */
   async waitFor<T>(
     check: (snapshot: DeviceSnapshot) => T | null,
-    options: { readonly timeout: number; readonly signal?: AbortSignal },
+    options: { readonly timeoutMs: number; readonly signal?: AbortSignal },
   ): Promise<T | null> {
     const release = this.urgent();
     const done = new AbortController();
     const signals = [done.signal, this.stopping.signal, ...(options.signal ? [options.signal] : [])];
     // One timer for the whole wait: a wait may see hundreds of looks.
-    let over = options.timeout <= 0;
-    const expired = sleepUntilAny(this.parts.clock, options.timeout, signals).then(() => {
+    let over = options.timeoutMs <= 0;
+    const expired = sleepUntilAny(this.parts.clock, options.timeoutMs, signals).then(() => {
       over = true;
     });
     try {

@@ -58,7 +58,7 @@ export interface Guest {
 }
 
 export interface Holder {
-  readonly kind: 'mount' | 'swap' | 'holder' | 'open' | 'partition' | 'nbd-client';
+  readonly kind: 'mount' | 'swap' | 'holder' | 'open' | 'nbd-client';
   /** Human text: mount point, dm name, "pid 123 (dd)". */
   readonly detail: string;
 }

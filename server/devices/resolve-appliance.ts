@@ -1,3 +1,5 @@
+import { isUuid } from '../core/is-uuid';
+
 export interface IdentitySources {
   /** OMA_VM_ID */
   readonly configuredVmId: string | null;
@@ -14,22 +16,21 @@ export interface ResolvedAppliance {
   readonly conflicts: readonly string[];
 }
 
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 /** Firmware that knows no UUID says all zeros or all ones. */
-const NOBODY = /^(0+|f+)$/;
+const UNKNOWN_UUID = /^(0+|f+)$/;
 
 /**
- * "Who am I", in the order of DESIGN section 6: OMA_VM_ID, then ossea_configs.oma_vm_id, then the SMBIOS UUID. Nothing is
- * guessed: a value that is no UUID is said to be so and not used, and sources that disagree are reported. Pure.
+ * Which VM this appliance is: OMA_VM_ID, else ossea_configs.oma_vm_id, else the SMBIOS UUID. What an operator wrote down comes
+ * first. Nothing is guessed: a value that is no UUID is reported and not used, and sources that disagree are reported. Pure.
  */
 export function resolveAppliance(sources: IdentitySources): ResolvedAppliance {
   const said = [
     { source: 'OMA_VM_ID' as const, label: 'OMA_VM_ID', text: tidy(sources.configuredVmId) },
     { source: 'ossea_configs' as const, label: 'ossea_configs.oma_vm_id', text: tidy(sources.osseaVmId) },
     { source: 'smbios' as const, label: 'the SMBIOS UUID of this machine', text: tidy(sources.productUuid) },
-  ].filter(({ text }) => text !== '' && !NOBODY.test(text.replaceAll('-', '')));
-  const unusable = said.filter(({ text }) => !UUID.test(text));
-  const [chosen, ...others] = said.filter(({ text }) => UUID.test(text));
+  ].filter(({ text }) => text !== '' && !UNKNOWN_UUID.test(text.replaceAll('-', '')));
+  const unusable = said.filter(({ text }) => !isUuid(text));
+  const [chosen, ...others] = said.filter(({ text }) => isUuid(text));
   const conflicts = unusable.map(({ label, text }) => `${label} is not a VM id: ${text.slice(0, 64)}`);
   if (!chosen) return { vmId: null, source: null, conflicts };
   for (const { label, text } of others) {

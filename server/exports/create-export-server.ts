@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { readSmall } from '../devices/sysfs/kernel-files';
+import { readNumber } from '../devices/sysfs/kernel-files';
 import type { ExportServer } from './export-server';
 import { NbdServerExports, type NbdServerOptions } from './nbd-server/nbd-server-exports';
 import { noExports } from './no-exports';
@@ -25,16 +25,11 @@ export function createExportServer(options: ExportServerOptions): ExportServer {
       return new StorageDaemonExports({
         ...options,
         binary,
-        diskseq: (name) => diskseqOf(options.sysBlockDir, name),
+        diskseq: (name) => readNumber(join(options.sysBlockDir, name, 'diskseq')),
       });
     case 'none':
       return noExports(options.port);
     default:
       return backend satisfies never;
   }
-}
-
-function diskseqOf(sysBlockDir: string, name: string): number | null {
-  const text = readSmall(join(sysBlockDir, name, 'diskseq'));
-  return text !== null && /^\d{1,15}$/.test(text) ? Number(text) : null;
 }

@@ -1,6 +1,7 @@
 import { constants, mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { DaemonError, messageOf } from '../core/errors';
+import { hasCode } from '../core/has-code';
 
 /** Never through a link that somebody put in the way. */
 const TEMPORARY = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW;
@@ -76,17 +77,12 @@ async function syncFolder(folder: string): Promise<void> {
   }
 }
 
-/** Is this the system's error of that code (`ENOENT`)? */
-export function hasCode(error: unknown, code: string): boolean {
-  return error instanceof Error && 'code' in error && error.code === code;
-}
-
 function configFailed(what: string, path: string, error: unknown): DaemonError {
   const fix = hasCode(error, 'ENOSPC')
     ? 'free some space'
     : hasCode(error, 'EROFS')
       ? 'mount it writable (ReadWritePaths of the unit)'
-      : hasCode(error, 'EACCES') || hasCode(error, 'EPERM')
+      : hasCode(error, 'EACCES', 'EPERM')
         ? 'check the permissions'
         : 'see the reason';
   return new DaemonError(

@@ -1,8 +1,9 @@
 import { lstat, mkdir, readlink, rename, stat, symlink, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { DaemonError, messageOf } from '../core/errors';
+import { hasCode } from '../core/has-code';
 import { deviceNumber } from '../devices/sysfs/block-target';
-import { hasCode, namesIn } from './durable-files';
+import { namesIn } from './durable-files';
 import { volumeIdOf } from './naming';
 
 const REAL_DEVICES = '/dev';

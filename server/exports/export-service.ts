@@ -1,6 +1,6 @@
 import { DaemonError } from '../core/errors';
 import type { Device, DeviceSnapshot } from '../devices/device';
-import { verifyIdentity } from '../devices/identity';
+import { verifiedDevice } from '../devices/identity';
 import type { Epoch, Ledger } from '../model/ledger';
 import type { ExportRecord, ExportStatus, Mapping } from '../model/operation';
 import type { OperationEvents } from '../model/operation-events';
@@ -82,7 +82,7 @@ export class ExportService {
       status: 'active' as const,
       metadata: { ...metadata, created_by: 'volume-daemon', created_via: 'api' },
     };
-    const entry = await ledger.repair(epoch, [{ kind: 'put-export', record }], {
+    const entry = await ledger.auditedChange(epoch, [{ kind: 'put-export', record }], {
       step: 'export:publish',
       state: 'note',
       data: { volume_id: volumeId },
@@ -120,7 +120,7 @@ export class ExportService {
       status: 'pending' as const,
       metadata: { ...record.metadata, withdrawn: 'true' },
     };
-    const entry = await ledger.repair(epoch, [{ kind: 'put-export', record: kept }], {
+    const entry = await ledger.auditedChange(epoch, [{ kind: 'put-export', record: kept }], {
       step: 'export:withdraw',
       state: 'note',
       data: { volume_id: volumeId, force },
@@ -166,11 +166,8 @@ export class ExportService {
   }
 
   private async verifiedDevice(mapping: Mapping): Promise<Device> {
-    const snapshot = await this.parts.watcher.scan();
-    const device = snapshot.devices.find((candidate) => candidate.path === mapping.devicePath);
-    const identity = verifyIdentity(mapping, device, snapshot.bootId);
-    if (device && identity.ok) return device;
-    const reason = identity.ok ? 'the device is gone' : identity.reason;
+    const { device, reason } = verifiedDevice(mapping, await this.parts.watcher.scan());
+    if (device !== null) return device;
     throw new DaemonError(
       'DEVICE_IDENTITY_MISMATCH',
       `The device of volume ${mapping.volumeId} is not certain: ${reason}`,

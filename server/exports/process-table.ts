@@ -1,7 +1,7 @@
 import { type BigIntStats, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { setImmediate as breathe } from 'node:timers/promises';
-import { hasCode } from './durable-files';
+import { hasCode } from '../core/has-code';
 
 /*
  * What /proc tells about export servers. nbd-server forks a child per client: the parent owns the listening socket, a child
@@ -146,7 +146,7 @@ function socketsOf(pid: number): string[] | null {
       return /^socket:\[(\d+)\]$/.exec(link)?.[1] ?? [];
     });
   } catch (error) {
-    return hasCode(error, 'EACCES') || hasCode(error, 'EPERM') ? null : [];
+    return hasCode(error, 'EACCES', 'EPERM') ? null : [];
   }
 }
 

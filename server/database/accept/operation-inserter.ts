@@ -6,61 +6,61 @@ import type { OperationType } from '../../model/operation';
 import { isDuplicate } from '../connection/faults';
 import type { Database } from '../connection/pool';
 import { leaseLost } from '../journal/fencing';
-import { entriesAfter } from '../journal/write-journal';
+import { entriesAfter, entryRow } from '../journal/write-journal';
 import { toOperation } from '../rows';
 import type { Tables } from '../tables';
-import { firstEntry, keyReused, mayJoin } from './deduplication';
+import { keyReused, mayJoin } from './deduplication';
 import { type Answer, GroupCommit } from './group-commit';
+import { firstEntry, newOperation, newOperationRow } from './new-operation';
 import { PendingQuota } from './pending-quota';
 
 /** Stores requests, or finds the operations they repeat (see Ledger.accept). */
 export class OperationInserter {
   /**
-   * Requests that might be identical take turns, so that a doubled request finds the first one committed. In memory is enough:
-   * the epoch makes this process the only one that accepts for the appliance.
+   * Requests that might be identical run one after another, so that a doubled request finds the first one committed. A mutex in
+   * memory is enough: the epoch makes this process the only one that accepts for the appliance.
    */
   private readonly mutex = new KeyedMutex();
-  private readonly room: PendingQuota;
-  private readonly queue: GroupCommit;
+  private readonly group: GroupCommit;
 
   constructor(database: Database, pendingMax: number) {
-    this.room = new PendingQuota(pendingMax);
-    this.queue = new GroupCommit((epoch, inputs) =>
-      database.transaction((tx) => acceptIn(tx, epoch, inputs, this.room)),
+    const quota = new PendingQuota(pendingMax);
+    this.group = new GroupCommit((epoch, inputs) =>
+      database.transaction((tx) => acceptAll(tx, epoch, inputs, quota)),
     );
   }
 
   accept<T extends OperationType>(epoch: Epoch, input: NewOperation<T>): Promise<Accepted> {
     return this.mutex.run(input.volumeId === '' ? input.requestHash : input.volumeId, async () => {
       try {
-        return await this.queue.add(epoch, input);
+        return await this.group.add(epoch, input);
       } catch (error) {
-        // Our own row, when the COMMIT had gone unanswered (the insert waited for it), or a request that took the same
-        // Idempotency-Key a moment ago: either is found now.
-        if (isDuplicate(error)) return this.queue.add(epoch, input);
+        // The duplicate is our own row (its COMMIT was not answered), or the row of a request that took the same
+        // Idempotency-Key a moment ago: the second try finds either.
+        if (isDuplicate(error)) return this.group.add(epoch, input);
         throw error;
       }
     });
   }
 }
 
-/** One transaction for all: one look, one insert of the new operations, one of what their journals begin with. */
-async function acceptIn(
+/** One transaction for all: one query, one insert of the new operations, one of their first entries. */
+async function acceptAll(
   tx: Transaction<Tables>,
   epoch: Epoch,
   inputs: readonly NewOperation[],
-  room: PendingQuota,
+  quota: PendingQuota,
 ): Promise<Answer[]> {
-  const known = room.isKnown(epoch, inputs.length);
+  const known = quota.isKnown(epoch, inputs.length);
   const seen = await look(tx, epoch, inputs, !known);
-  if (seen.waiting !== null) room.counted(epoch, seen.waiting);
+  if (seen.waiting !== null) quota.counted(epoch, seen.waiting);
   const answers = new Map<NewOperation, Answer>();
   const fresh: NewOperation[] = [];
   for (const input of inputs) {
     const earlier = await repeated(tx, seen.rows, input);
     if (earlier) answers.set(input, earlier);
-    else if (room.take()) fresh.push(input);
-    else answers.set(input, room.full);
+    else if (quota.take()) fresh.push(input);
+    else answers.set(input, quota.full);
   }
   for (const [input, accepted] of await insert(tx, epoch, fresh)) answers.set(input, accepted);
   return inputs.map((input) => answers.get(input) ?? leaseLost());
@@ -77,8 +77,8 @@ interface Row {
 }
 
 /**
- * The proof of ownership (as ./epoch.ts takes it) and everything that decides about the requests, in one round trip: accepting is
- * what callers wait for. The earlier operations come from a derived table, which the locking clause does not reach.
+ * The check of the epoch (as in ../journal/fencing.ts) and everything that decides about the requests, in one round trip, because
+ * callers wait for it. The earlier operations come from a derived table, so the locking clause does not lock them.
  */
 async function look(
   tx: Transaction<Tables>,
@@ -109,7 +109,7 @@ async function look(
 
 const COLUMNS = sql`o.id, o.sequence, o.status, o.volume_id, o.request_hash, o.idempotency_key`;
 
-/** Our own rows (a COMMIT whose answer was lost), what is not ended on the volumes or has the same body, and the keys used before. */
+/** Our own rows (after a COMMIT that was not answered), unfinished ones on the same volumes or with the same body, used keys. */
 function earlierOperations(applianceId: string, inputs: readonly NewOperation[]): RawBuilder<unknown>[] {
   const from = (index: string, column: string, values: readonly (string | null)[]) =>
     values.length === 0
@@ -161,25 +161,12 @@ async function insert(
 ): Promise<Map<NewOperation, Accepted>> {
   if (inputs.length === 0) return new Map();
   const { applianceId } = epoch;
-  const rows = inputs.map((input) => toRow(applianceId, input));
+  const rows = inputs.map((input) => newOperationRow(applianceId, input));
   const operation = await tx.insertInto('volume_operations').values(rows).executeTakeFirstOrThrow();
-  const entry = await tx
-    .insertInto('volume_operation_steps')
-    .values(
-      inputs.map((input) => {
-        const { step, state, data } = firstEntry(input);
-        return {
-          appliance_id: applianceId,
-          operation_id: input.id,
-          sequence: 1,
-          step,
-          state,
-          data: JSON.stringify(data),
-          created_at: new Date(input.at),
-        };
-      }),
-    )
-    .executeTakeFirstOrThrow();
+  const entries = inputs.map((input) =>
+    entryRow({ applianceId, operationId: input.id, sequence: 1, at: input.at }, firstEntry(input)),
+  );
+  const entry = await tx.insertInto('volume_operation_steps').values(entries).executeTakeFirstOrThrow();
   const [only] = inputs;
   const numbers =
     inputs.length === 1 && only
@@ -193,7 +180,7 @@ async function insert(
       return [
         input,
         {
-          operation: toOperation({ ...UNTOUCHED, ...row, sequence: given.sequence }),
+          operation: newOperation(row, given.sequence),
           outcome: 'accepted',
           entry: {
             id: given.entryId,
@@ -206,23 +193,6 @@ async function insert(
       ] as const;
     }),
   );
-}
-
-function toRow(applianceId: string, input: NewOperation) {
-  const at = new Date(input.at);
-  return {
-    id: input.id,
-    appliance_id: applianceId,
-    type: input.type,
-    status: 'pending',
-    volume_id: input.volumeId,
-    vm_id: input.vmId,
-    request: JSON.stringify(input.request),
-    idempotency_key: input.idempotencyKey,
-    request_hash: input.requestHash,
-    created_at: at,
-    updated_at: at,
-  };
 }
 
 /** The numbers that the database gave: those of a multi-row insert are not guaranteed to be consecutive everywhere. */
@@ -245,7 +215,7 @@ async function readNumbers(
   );
 }
 
-/** An earlier run of this very acceptance had been committed. */
+/** An earlier run of the same acceptance was committed. */
 async function itself(tx: Transaction<Tables>, id: string): Promise<Accepted | null> {
   const row = await readRow(tx, id);
   const [entry] = await entriesAfter(tx, id, 0);
@@ -276,10 +246,6 @@ async function byIdempotencyKey(
   return keyReused(operation.id);
 }
 
-/**
- * Joins only the *last* operation not ended on the volume: detach → attach → detach must stay three. A create has no volume yet
- * and joins a create with the same body.
- */
 async function identicalLast(
   tx: Transaction<Tables>,
   id: string,
@@ -290,15 +256,3 @@ async function identicalLast(
   const last = toOperation(row);
   return mayJoin(last, row.request_hash, input) ? { operation: last, outcome: 'joined' } : null;
 }
-
-/** The columns of a row that nobody has worked on yet. */
-const UNTOUCHED = {
-  response: null,
-  error: null,
-  error_code: null,
-  attempt: 0,
-  next_attempt_at: null,
-  wait_reason: null,
-  cancel_requested: 0,
-  completed_at: null,
-};

@@ -1,7 +1,6 @@
 import type { Transaction, Updateable } from 'kysely';
-import { DaemonError } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
-import type { Epoch, OperationChange } from '../../model/ledger';
+import { type Epoch, type OperationChange, volumeBusy } from '../../model/ledger';
 import type { JournalEntry, NewJournalEntry } from '../../model/operation';
 import { isDuplicate } from '../connection/faults';
 import type { Database } from '../connection/pool';
@@ -13,7 +12,7 @@ import { rememberOpenDetachJobs } from './open-detach-jobs';
 import { entriesAfter, insertEntries, sameEntries } from './write-journal';
 
 /** Journal entries, row and effects in one transaction (see Ledger.append). */
-export async function append(
+export async function appendChange(
   database: Database,
   epoch: Epoch,
   operationId: string,
@@ -28,7 +27,7 @@ export async function append(
     const journal = await entriesAfter(tx, operationId, change.end ? 0 : change.after);
     const there = journal.filter(({ sequence }) => sequence > change.after);
     if (there.length > 0) {
-      // An earlier try of this very change was committed and its answer was lost.
+      // An earlier try of the same change was committed and its answer was lost.
       if (sameEntries(there, entries)) return there;
       throw leaseLost();
     }
@@ -44,7 +43,7 @@ export async function append(
   });
 }
 
-/** The row lock of this update is what serialises writers; its WHERE is the proof of ownership. */
+/** The row lock of this update serialises writers; its WHERE proves the ownership. */
 async function patch(
   tx: Transaction<Tables>,
   epoch: Epoch,
@@ -62,21 +61,9 @@ async function patch(
       .executeTakeFirstOrThrow();
     return updated.numUpdatedRows > 0n;
   } catch (error) {
-    if (isDuplicate(error) && change.volumeId !== undefined) throw volumeTaken(change.volumeId, error);
+    if (isDuplicate(error) && change.volumeId !== undefined) throw volumeBusy(change.volumeId, error);
     throw error;
   }
-}
-
-/**
- * A create has learned its volume while another operation on that volume is executing. Two must not execute on one volume, so
- * this writer waits for the other to end, exactly as it would wait for the database.
- */
-export function volumeTaken(volumeId: string, cause?: unknown): DaemonError {
-  return new DaemonError(
-    'DATABASE_UNAVAILABLE',
-    `Another operation is executing on volume ${volumeId}; this one waits for its end`,
-    { cause, retryAfterSeconds: 1 },
-  );
 }
 
 /** The journal entry that an end writes by itself. */
@@ -119,56 +106,8 @@ function waitingColumns(
 }
 
 /** TEXT columns hold 64 KiB; a text that does not fit must not keep an operation from ending. */
-export function cut<T extends string | null>(text: T): T | string {
+function cut<T extends string | null>(text: T): T | string {
   return text !== null && text.length > LIMITS.TEXT_CHARACTERS
     ? `${text.slice(0, LIMITS.TEXT_CHARACTERS)}…`
     : text;
-}
-
-/** Marks or makes a cancel (see Ledger.requestCancel). */
-export async function requestCancel(
-  database: Database,
-  epoch: Epoch,
-  operationId: string,
-  now: number,
-): Promise<'cancelled' | 'requested' | 'ended' | 'missing'> {
-  return database.transaction(async (tx, attempt) => {
-    await assertEpoch(tx, epoch);
-    const row = await tx
-      .selectFrom('volume_operations')
-      .select(['status', 'epoch'])
-      .where('id', '=', operationId)
-      .where('appliance_id', '=', epoch.applianceId)
-      .forUpdate()
-      .executeTakeFirst();
-    if (!row) return 'missing';
-    if (row.status === 'pending') return cancelPending(tx, epoch, operationId, now);
-    if (row.status !== 'executing')
-      return attempt.inDoubt && row.status === 'cancelled' ? 'cancelled' : 'ended';
-    await tx
-      .updateTable('volume_operations')
-      .set({ cancel_requested: 1, updated_at: new Date(now) })
-      .where('id', '=', operationId)
-      .execute();
-    return 'requested';
-  });
-}
-
-async function cancelPending(
-  tx: Transaction<Tables>,
-  epoch: Epoch,
-  operationId: string,
-  now: number,
-): Promise<'cancelled'> {
-  const at = new Date(now);
-  await tx
-    .updateTable('volume_operations')
-    .set({ status: 'cancelled', cancel_requested: 1, updated_at: at, completed_at: at })
-    .where('id', '=', operationId)
-    .execute();
-  await insertEntries(tx, { applianceId: epoch.applianceId, operationId, after: 1, at: now }, [
-    { step: 'operation', state: 'cancelled', data: {} },
-  ]);
-  await addToTotals(tx, operationId);
-  return 'cancelled';
 }

@@ -2,16 +2,17 @@ import { sql, type Transaction } from 'kysely';
 import { DaemonError } from '../../core/errors';
 import type { MappingEffect } from '../../model/ledger';
 import type { NewExport, NewMapping } from '../../model/operation';
+import { missingPath } from '../../model/placeholder-path';
 import { faultOf, isDuplicate } from '../connection/faults';
 import { noteAttached, noteDetached } from '../ossea-volumes';
 import type { Tables } from '../tables';
 
 export interface EffectParts {
-  /** The database also has the hub's ossea_volumes (./hub.ts). */
+  /** The database also has the hub's table ossea_volumes (../ossea-volumes.ts). */
   readonly hub: boolean;
 }
 
-/** Changes to mappings and exports inside the transaction of the entry that reports them. */
+/** Changes mappings and exports in the transaction of the entry that reports them. */
 export async function applyEffects(
   tx: Transaction<Tables>,
   effects: readonly MappingEffect[],
@@ -102,11 +103,11 @@ export function pathTaken(mapping: NewMapping, cause?: unknown): DaemonError {
   );
 }
 
-/** The volume loses the path, and its export no longer claims to be served. */
+/** The volume loses the path, and its export is no longer reported as served. */
 async function displace(tx: Transaction<Tables>, volumeId: string, by: NewMapping, at: Date): Promise<void> {
   const moved = await tx
     .updateTable('device_mappings')
-    .set({ device_path: `missing-${volumeId}`, linux_state: 'missing', updated_at: at })
+    .set({ device_path: missingPath(volumeId), linux_state: 'missing', updated_at: at })
     .where('volume_id', '=', volumeId)
     .where('vm_id', '=', by.vmId)
     .where('device_path', '=', by.devicePath)

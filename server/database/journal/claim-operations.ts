@@ -6,9 +6,9 @@ import type { Database } from '../connection/pool';
 import { toOperation } from '../rows';
 import type { Tables } from '../tables';
 import { assertEpoch } from './fencing';
-import { entriesAfter } from './write-journal';
+import { entriesAfter, entryRow } from './write-journal';
 
-export interface Claim {
+interface Claim {
   readonly limit: number;
   /** Wall clock ms. */
   readonly at: number;
@@ -17,18 +17,20 @@ export interface Claim {
 }
 
 /**
- * Per volume the first operation that has not ended, when it is pending; in order of acceptance. The indexes are named because
- * statistics lag behind a queue that fills quickly, and the wrong one makes this quadratic.
+ * Per volume the first unfinished operation, if it is pending; in order of acceptance (see Ledger.claim). The indexes are named
+ * because statistics lag behind a queue that fills quickly, and the wrong index makes this quadratic.
  */
-export async function claim(database: Database, epoch: Epoch, parts: Claim): Promise<Operation[]> {
+export async function claimOperations(database: Database, epoch: Epoch, parts: Claim): Promise<Operation[]> {
   const { rows } = await database.query((db) =>
     sql<{ id: string }>`
       SELECT o.id FROM volume_operations o FORCE INDEX (operations_owner)
       WHERE o.appliance_id = ${epoch.applianceId} AND o.status = 'pending'
         AND (o.volume_id = '' OR (
-          NOT EXISTS (SELECT 1 FROM volume_operations x FORCE INDEX (unique_executing_volume) WHERE x.executing_volume = o.volume_id)
+          NOT EXISTS (SELECT 1 FROM volume_operations x FORCE INDEX (unique_executing_volume)
+            WHERE x.executing_volume = o.volume_id)
           AND NOT EXISTS (SELECT 1 FROM volume_operations p FORCE INDEX (operations_volume_queue)
-            WHERE p.volume_id = o.volume_id AND p.status = 'pending' AND p.appliance_id = o.appliance_id AND p.sequence < o.sequence)))
+            WHERE p.volume_id = o.volume_id AND p.status = 'pending' AND p.appliance_id = o.appliance_id
+              AND p.sequence < o.sequence)))
       ORDER BY o.sequence LIMIT ${parts.limit}`.execute(db),
   );
   if (rows.length === 0) return [];
@@ -78,19 +80,15 @@ async function journalClaims(
   parts: Claim,
 ): Promise<void> {
   if (ids.length === 0) return;
-  const data = JSON.stringify({ epoch: epoch.number, claim: parts.token });
-  const entry = {
-    appliance_id: epoch.applianceId,
-    sequence: 2,
-    step: 'operation',
-    state: 'executing',
-    data,
-    created_at: new Date(parts.at),
-  };
-  await tx
-    .insertInto('volume_operation_steps')
-    .values(ids.map((id) => ({ ...entry, operation_id: id })))
-    .execute();
+  const { applianceId } = epoch;
+  const data = { epoch: epoch.number, claim: parts.token };
+  const rows = ids.map((operationId) =>
+    entryRow(
+      { applianceId, operationId, sequence: 2, at: parts.at },
+      { step: 'operation', state: 'executing', data },
+    ),
+  );
+  await tx.insertInto('volume_operation_steps').values(rows).execute();
 }
 
 /** An earlier run of this very claim was committed and its answer was lost. */
@@ -99,8 +97,8 @@ async function isMine(tx: Transaction<Tables>, id: string, token: string): Promi
   return entry?.state === 'executing' && entry.data.claim === token;
 }
 
-/** Everything of this appliance that is executing, re-leased to this epoch. */
-export async function resumable(database: Database, epoch: Epoch): Promise<Operation[]> {
+/** Everything of this appliance that is executing, re-leased to this epoch (see Ledger.resumable). */
+export async function resumableOperations(database: Database, epoch: Epoch): Promise<Operation[]> {
   return database.transaction(async (tx) => {
     await assertEpoch(tx, epoch);
     await tx

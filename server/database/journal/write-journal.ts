@@ -1,7 +1,23 @@
-import type { Transaction } from 'kysely';
+import type { Insertable, Transaction } from 'kysely';
 import type { JournalEntry, NewJournalEntry } from '../../model/operation';
 import { toEntry } from '../rows';
 import type { Tables } from '../tables';
+
+/** The row of an entry. */
+export function entryRow(
+  where: { applianceId: string; operationId: string | null; sequence: number; at: number },
+  { step, state, data }: NewJournalEntry,
+): Insertable<Tables['volume_operation_steps']> {
+  return {
+    appliance_id: where.applianceId,
+    operation_id: where.operationId,
+    sequence: where.sequence,
+    step,
+    state,
+    data: JSON.stringify(data),
+    created_at: new Date(where.at),
+  };
+}
 
 /** Appends entries to one operation's journal with the sequences that follow `after`. */
 export async function insertEntries(
@@ -16,15 +32,7 @@ export async function insertEntries(
     const sequence = where.after + index + 1;
     const inserted = await tx
       .insertInto('volume_operation_steps')
-      .values({
-        appliance_id: where.applianceId,
-        operation_id: where.operationId,
-        sequence,
-        step: entry.step,
-        state: entry.state,
-        data: JSON.stringify(entry.data),
-        created_at: new Date(where.at),
-      })
+      .values(entryRow({ ...where, sequence }, entry))
       .executeTakeFirstOrThrow();
     result.push({
       id: Number(inserted.insertId),
@@ -53,7 +61,7 @@ export async function entriesAfter(
   return rows.map(toEntry);
 }
 
-/** Is what is there exactly what the writer wants to write? Then an earlier try of the same writer had been committed. */
+/** Is what is there exactly what the writer wants to write? Then an earlier try of the same writer was committed. */
 export function sameEntries(found: readonly JournalEntry[], wanted: readonly NewJournalEntry[]): boolean {
   return (
     found.length === wanted.length &&

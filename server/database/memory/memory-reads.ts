@@ -1,7 +1,12 @@
-import type { OpenDetachJob, OperationCounts, OperationFilter } from '../../model/ledger';
+import type {
+  ExportFilter,
+  OpenDetachJob,
+  OperationCounts,
+  OperationFilter,
+  Owner,
+} from '../../model/ledger';
 import {
   type ExportRecord,
-  type ExportStatus,
   isTerminal,
   type JournalEntry,
   type Mapping,
@@ -17,7 +22,7 @@ import type { MemoryStore, StoredOperation } from './memory-store';
 export class MemoryReads {
   constructor(readonly store: MemoryStore) {}
 
-  async readOwner(applianceId: string): Promise<{ owner: string; epoch: number; since: number } | null> {
+  async readOwner(applianceId: string): Promise<Owner | null> {
     const row = this.store.appliances.get(applianceId);
     return row ? { ...row } : null;
   }
@@ -93,9 +98,7 @@ export class MemoryReads {
     return this.store.exports.get(volumeId) ?? null;
   }
 
-  async listExports(
-    filter: { volumeId?: string; status?: ExportStatus; vmName?: string; limit?: number } = {},
-  ): Promise<ExportRecord[]> {
+  async listExports(filter: ExportFilter = {}): Promise<ExportRecord[]> {
     return [...this.store.exports.values()]
       .filter(
         (record) =>

@@ -1,10 +1,11 @@
 import { statSync } from 'node:fs';
 import { constants, open } from 'node:fs/promises';
 import { join } from 'node:path';
+import { hasCode } from '../../core/has-code';
 import type { Device, Holder } from '../device';
 import { type BlockTarget, blockTarget, type HolderSources, statOf } from './block-target';
 import { findDescriptors } from './descriptors';
-import { entries, hasCode, processes, readTable } from './kernel-files';
+import { entries, processes, readTable } from './kernel-files';
 import { isRemote, type Mount, parseMountinfo, parseMounts, unescapeOctal } from './mounts';
 
 /**

@@ -1,12 +1,14 @@
 import { readdirSync, readlinkSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { Clock } from '../../core/clock';
+import { hasCode } from '../../core/has-code';
+import { isUuid } from '../../core/is-uuid';
 import { LIMITS } from '../../core/limits';
 import type { Device, Guest } from '../device';
 import { watchNodes } from './dev-watch';
 import { byName, DEVICE_NAME } from './device-names';
 import { findHolders } from './holders';
-import { hasCode, readSmall } from './kernel-files';
+import { readNumber, readSmall } from './kernel-files';
 import { findRootDisks } from './root-disk';
 import { type SerialAnswer, SerialReader } from './serial-reader';
 
@@ -27,7 +29,6 @@ export interface SysfsOptions {
 const SECTOR = 512;
 /** How often a device that is being replaced during the look is read again before the look leaves it out. */
 const TORN_TRIES = 3;
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 /** What the last look read of a plug; dev and controller never change while the disk stays plugged. */
 interface Known {
@@ -91,7 +92,7 @@ export function createSysfsGuest(options: SysfsOptions): Guest {
     },
     productUuid: async () => {
       const text = readSmall(join(options.dmiDir, 'product_uuid'))?.toLowerCase() ?? '';
-      return UUID.test(text) ? text : null;
+      return isUuid(text) ? text : null;
     },
   };
 }
@@ -119,7 +120,7 @@ function lookAt(dir: string, name: string, path: string, known: Map<string, Know
   for (let attempt = 0; attempt < TORN_TRIES; attempt += 1) {
     const plug = plugOf(dir, name);
     if (plug === null) return null;
-    const sectors = numberIn(`${dir}/size`);
+    const sectors = readNumber(`${dir}/size`);
     let facts = known.get(plug.key);
     if (!facts || facts.sectors !== sectors) {
       const dev = facts ? facts.dev : readSmall(join(dir, 'dev'));
@@ -141,7 +142,7 @@ function lookAt(dir: string, name: string, path: string, known: Map<string, Know
  * numbers its nodes in sequence, so a disk that is plugged again has another one, and its serial is read again.
  */
 function plugOf(dir: string, name: string): { key: string; diskseq: number | null } | null {
-  const diskseq = numberIn(`${dir}/diskseq`);
+  const diskseq = readNumber(`${dir}/diskseq`);
   if (diskseq !== null) return { key: `${name}#${diskseq}`, diskseq };
   try {
     return { key: `${name}@${statSync(dir).ino}`, diskseq: null };
@@ -158,15 +159,6 @@ function controllerOf(dir: string): string | null {
   } catch {
     return null;
   }
-}
-
-/** Null when there is no such file (any more). Throws on anything else, and on text that is no number. */
-function numberIn(path: string): number | null {
-  const text = readSmall(path);
-  if (text === null) return null;
-  if (!/^\d{1,15}$/.test(text))
-    throw new Error(`${path} holds no number: ${JSON.stringify(text.slice(0, 32))}`);
-  return Number(text);
 }
 
 function isGone(error: unknown): boolean {

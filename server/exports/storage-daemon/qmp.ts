@@ -1,6 +1,6 @@
 import { connect, type Socket } from 'node:net';
 import { z } from 'zod';
-import { hasCode } from '../durable-files';
+import { hasCode } from '../../core/has-code';
 
 /*
  * The QEMU Machine Protocol as far as we need it: one JSON document a line, a greeting, `qmp_capabilities`, then one answer for each
@@ -104,7 +104,7 @@ class Lines {
       this.wake();
     });
     socket.on('error', (error) => {
-      const absent = ['ENOENT', 'ECONNREFUSED'].some((code) => hasCode(error, code));
+      const absent = hasCode(error, 'ENOENT', 'ECONNREFUSED');
       this.end(
         new QmpError(absent ? 'absent' : 'broken', `${options.path}: ${error.message}`, { cause: error }),
       );

@@ -252,12 +252,12 @@ describe.each([
       ],
     );
     const note = { step: 'test', state: 'note' as const, data: {} };
-    await ledger.repair(
+    await ledger.auditedChange(
       epoch,
       [{ kind: 'put-mapping', mapping: mapping(SECOND, `remote-vm-${APPLIANCE}-${SECOND}`) }],
       note,
     );
-    await ledger.repair(epoch, [{ kind: 'put-mapping', mapping: mapping(THIRD, '/dev/vdb') }], note);
+    await ledger.auditedChange(epoch, [{ kind: 'put-mapping', mapping: mapping(THIRD, '/dev/vdb') }], note);
     const record = {
       volumeId: THIRD,
       exportName: `migration-vol-${THIRD}`,
@@ -266,12 +266,12 @@ describe.each([
       status: 'active' as const,
       metadata: { vm_name: 'web' },
     };
-    await ledger.repair(epoch, [{ kind: 'put-export', record }], note);
+    await ledger.auditedChange(epoch, [{ kind: 'put-export', record }], note);
     expect(await ledger.readExport(THIRD)).toMatchObject(record);
     expect(await rows(dsn, `SELECT volume_uuid FROM device_mappings WHERE volume_uuid = '${THIRD}'`)).toEqual(
       [{ volume_uuid: THIRD }],
     );
-    await ledger.repair(epoch, [{ kind: 'delete-mapping', volumeId: THIRD, vmId: APPLIANCE }], note);
+    await ledger.auditedChange(epoch, [{ kind: 'delete-mapping', volumeId: THIRD, vmId: APPLIANCE }], note);
     expect(await ledger.readExport(THIRD)).toBeNull();
   });
 });
@@ -306,7 +306,7 @@ describe('a live database with a hub', () => {
       status: 'active' as const,
       metadata: {},
     };
-    await ledger.repair(
+    await ledger.auditedChange(
       epoch,
       [
         { kind: 'put-mapping', mapping: mapping(THIRD, '/dev/vdd') },
@@ -330,11 +330,11 @@ describe('a live database with a hub', () => {
       [],
       dsn.database,
     );
-    await ledger.repair(epoch, [{ kind: 'put-mapping', mapping: mapping(THIRD, '/dev/vde') }], note);
+    await ledger.auditedChange(epoch, [{ kind: 'put-mapping', mapping: mapping(THIRD, '/dev/vde') }], note);
     expect(await rows(dsn, `SELECT operation_mode FROM device_mappings ${where}`)).toEqual([
       { operation_mode: 'failover' },
     ]);
-    await ledger.repair(epoch, [{ kind: 'delete-mapping', volumeId: THIRD, vmId: APPLIANCE }], note);
+    await ledger.auditedChange(epoch, [{ kind: 'delete-mapping', volumeId: THIRD, vmId: APPLIANCE }], note);
     expect(await rows(dsn, `SELECT device_path, status FROM ossea_volumes ${where}`)).toEqual([
       { device_path: null, status: 'detached' },
     ]);

@@ -219,7 +219,7 @@ describe('waiting for a device', () => {
         stop.abort();
         return null;
       },
-      { timeout: 1_000, signal: stop.signal },
+      { timeoutMs: 1_000, signal: stop.signal },
     );
     expect(await waited).toBeNull();
     expect(seen[0]).toBe(0);
@@ -228,7 +228,7 @@ describe('waiting for a device', () => {
   it('scans fast while somebody waits, and no longer', async () => {
     const { clock, guest, watcher } = setUp();
     await watcher.start();
-    const waited = watcher.waitFor(byName('vdb'), { timeout: 30_000 });
+    const waited = watcher.waitFor(byName('vdb'), { timeoutMs: 30_000 });
     await clock.advance(LIMITS.FAST_SCAN_MS * 10);
     expect(guest.looks).toBeGreaterThanOrEqual(10);
     guest.devices = [disk()];
@@ -244,7 +244,7 @@ describe('waiting for a device', () => {
   it('serves many waiters from the same scans, each with its own answer', async () => {
     const { clock, guest, watcher } = setUp();
     await watcher.start();
-    const waited = ['vdb', 'vdc', 'vdd'].map((name) => watcher.waitFor(byName(name), { timeout: 30_000 }));
+    const waited = ['vdb', 'vdc', 'vdd'].map((name) => watcher.waitFor(byName(name), { timeoutMs: 30_000 }));
     await settle();
     guest.devices = [disk(), disk({ name: 'vdc', diskseq: 8 }), disk({ name: 'vdd', diskseq: 9 })];
     const before = guest.looks;
@@ -263,7 +263,7 @@ describe('waiting for a device', () => {
         asked += 1;
         return null;
       },
-      { timeout: 1_000 },
+      { timeoutMs: 1_000 },
     );
     await clock.advance(1_000);
     expect(await waited).toBeNull();
@@ -273,7 +273,7 @@ describe('waiting for a device', () => {
   it('ends when the daemon stops, and the watcher rests', async () => {
     const { clock, guest, watcher } = setUp();
     await watcher.start();
-    const waited = watcher.waitFor(byName('vdb'), { timeout: 30_000 });
+    const waited = watcher.waitFor(byName('vdb'), { timeoutMs: 30_000 });
     await settle();
     await watcher.stop();
     expect(await waited).toBeNull();

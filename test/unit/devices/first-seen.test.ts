@@ -55,8 +55,8 @@ class Mute {
       events: watcher.recentEvents(),
       disksBefore: { bootId: snapshot.bootId, disks: [] },
       submittedAt: this.clock.monotonic() - 500_000 - ago,
-      window: LIMITS.CONTEMPORARY_WINDOW_MS,
-      tolerance: 3 * GIB,
+      windowMs: LIMITS.CONTEMPORARY_WINDOW_MS,
+      toleranceBytes: 3 * GIB,
       rootDevices: rootDevices(snapshot),
     });
   }

@@ -139,7 +139,7 @@ export class MemoryAppliance {
   }
 
   async putRow(mapping: NewMapping): Promise<void> {
-    await this.ledger.repair(this.owned, [{ kind: 'put-mapping', mapping }], NOTE);
+    await this.ledger.auditedChange(this.owned, [{ kind: 'put-mapping', mapping }], NOTE);
   }
 
   async putExport(
@@ -156,7 +156,7 @@ export class MemoryAppliance {
       status: withdrawn ? ('pending' as const) : status,
       metadata: { vm_name: 'kept', ...(withdrawn ? { withdrawn: 'true' } : {}) },
     };
-    await this.ledger.repair(this.owned, [{ kind: 'put-export', record }], NOTE);
+    await this.ledger.auditedChange(this.owned, [{ kind: 'put-export', record }], NOTE);
   }
 
   /** An operation on the volume that has been accepted and not ended. */
