@@ -4,6 +4,7 @@ import { DaemonError, messageOf } from '../core/errors';
 import { hasCode } from '../core/has-code';
 import { deviceNumber } from '../devices/sysfs/block-target';
 import { namesIn } from './durable-files';
+import { notTheDevice } from './export-errors';
 import { volumeIdOf } from './naming';
 
 const REAL_DEVICES = '/dev';
@@ -84,16 +85,16 @@ export class ExportLinks {
    */
   async verify(devicePath: string, dev: string | null): Promise<void> {
     if (!this.isDevicePath(devicePath))
-      throw mismatch(devicePath, `it is not directly inside ${this.devDir}`);
+      throw notTheDevice(devicePath, `it is not directly inside ${this.devDir}`);
     // lstat: a node that is itself a link could be turned round after this check.
     const node = await lstat(devicePath, { bigint: true }).catch((error: unknown) => {
-      throw mismatch(devicePath, messageOf(error));
+      throw notTheDevice(devicePath, messageOf(error));
     });
-    if (node.isSymbolicLink()) throw mismatch(devicePath, 'it is a link');
+    if (node.isSymbolicLink()) throw notTheDevice(devicePath, 'it is a link');
     if (this.devDir !== REAL_DEVICES) return;
-    if (!node.isBlockDevice()) throw mismatch(devicePath, 'it is not a block device');
+    if (!node.isBlockDevice()) throw notTheDevice(devicePath, 'it is not a block device');
     if (dev !== null && deviceNumber(node.rdev) !== dev)
-      throw mismatch(devicePath, `the node is ${deviceNumber(node.rdev)}, the device is ${dev}`);
+      throw notTheDevice(devicePath, `the node is ${deviceNumber(node.rdev)}, the device is ${dev}`);
   }
 
   private isDevicePath(path: string): boolean {
@@ -120,10 +121,4 @@ function linkFailed(path: string, what: string, cause: unknown): DaemonError {
     `The export link ${path} could not be ${what}: ${messageOf(cause)}`,
     { cause, details: { path } },
   );
-}
-
-function mismatch(devicePath: string, reason: string): DaemonError {
-  return new DaemonError('DEVICE_IDENTITY_MISMATCH', `${devicePath} is not exported: ${reason}`, {
-    details: { device_path: devicePath },
-  });
 }

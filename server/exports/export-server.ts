@@ -87,13 +87,3 @@ export interface ExportServerHealth {
   /** Names withdrawn from the configuration that the running server still remembers; they fail closed. */
   readonly staleUntilRestart: number;
 }
-
-/** What a backend has done since it was made: for metrics, tests and the bench. */
-export interface ExportFigures {
-  readonly reloads: number;
-  readonly restarts: number;
-  readonly probes: number;
-  readonly probeFailures: number;
-  /** From the kill of the old parent to the first answer of the new one, ms; null before the first restart. */
-  readonly lastRestartMs: number | null;
-}

@@ -1,10 +1,10 @@
 import { DaemonError } from '../core/errors';
 import type { Device, DeviceSnapshot } from '../devices/device';
 import { verifiedDevice } from '../devices/identity';
-import type { Epoch, Ledger } from '../model/ledger';
-import type { ExportRecord, ExportStatus, Mapping } from '../model/operation';
+import type { Epoch, ExportFilter, Ledger } from '../model/ledger';
+import type { ExportRecord, JsonObject, Mapping, NewExport } from '../model/operation';
 import type { OperationEvents } from '../model/operation-events';
-import type { ExportServer } from './export-server';
+import type { ExportServer, ProbeResult } from './export-server';
 import { exportName } from './naming';
 
 interface ExportServiceParts {
@@ -32,12 +32,7 @@ export interface ExportValidation {
 export class ExportService {
   constructor(private readonly parts: ExportServiceParts) {}
 
-  async list(filter: {
-    volumeId?: string;
-    status?: ExportStatus;
-    vmName?: string;
-    limit?: number;
-  }): Promise<ExportRecord[]> {
+  async list(filter: ExportFilter): Promise<ExportRecord[]> {
     return (await this.parts.ledger().listExports(filter)).filter((record) => !isWithdrawn(record));
   }
 
@@ -82,12 +77,7 @@ export class ExportService {
       status: 'active' as const,
       metadata: { ...metadata, created_by: 'volume-daemon', created_via: 'api' },
     };
-    const entry = await ledger.auditedChange(epoch, [{ kind: 'put-export', record }], {
-      step: 'export:publish',
-      state: 'note',
-      data: { volume_id: volumeId },
-    });
-    this.parts.events.publish([entry]);
+    await this.put(epoch, record, 'export:publish', { volume_id: volumeId });
     return this.read(volumeId);
   }
 
@@ -120,12 +110,7 @@ export class ExportService {
       status: 'pending' as const,
       metadata: { ...record.metadata, withdrawn: 'true' },
     };
-    const entry = await ledger.auditedChange(epoch, [{ kind: 'put-export', record: kept }], {
-      step: 'export:withdraw',
-      state: 'note',
-      data: { volume_id: volumeId, force },
-    });
-    this.parts.events.publish([entry]);
+    await this.put(epoch, kept, 'export:withdraw', { volume_id: volumeId, force });
     return { existed: true };
   }
 
@@ -139,22 +124,23 @@ export class ExportService {
         this.parts.server.probe(record.exportName),
       ]);
       const expectedSize = mapping?.size ?? 0;
-      const right = probe.ok && probe.size === expectedSize;
-      const message = probe.ok
-        ? right
-          ? 'answers with the right size'
-          : `answers with ${probe.size} bytes instead of ${expectedSize}`
-        : probe.message;
+      const size = probe.ok ? probe.size : null;
       results.push({
         volumeId: record.volumeId,
         exportName: record.exportName,
-        ok: right,
-        message,
-        size: probe.ok ? probe.size : null,
+        ok: size === expectedSize,
+        message: messageOn(probe, expectedSize),
+        size,
         expectedSize,
       });
     }
     return results;
+  }
+
+  private async put(epoch: Epoch, record: NewExport, step: string, data: JsonObject): Promise<void> {
+    const audit = { step, state: 'note' as const, data };
+    const entry = await this.parts.ledger().auditedChange(epoch, [{ kind: 'put-export', record }], audit);
+    this.parts.events.publish([entry]);
   }
 
   private refuseWhileBusy(volumeId: string): void {
@@ -174,6 +160,12 @@ export class ExportService {
       { details: { volume_id: mapping.volumeId } },
     );
   }
+}
+
+function messageOn(probe: ProbeResult, expectedSize: number): string {
+  if (!probe.ok) return probe.message;
+  if (probe.size === expectedSize) return 'answers with the right size';
+  return `answers with ${probe.size} bytes instead of ${expectedSize}`;
 }
 
 /** Withdrawn on purpose (DELETE /exports/{id}); sync leaves it so until it is published or attached again. */

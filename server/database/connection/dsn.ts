@@ -10,8 +10,8 @@ export interface Dsn {
   readonly socketPath: string | null;
   readonly database: string;
   readonly tls: boolean | 'skip-verify';
-  /** ms; null = the pool's default. */
-  readonly connectTimeout: number | null;
+  /** Null = the pool's default. */
+  readonly connectTimeoutMs: number | null;
   readonly notes: readonly string[];
 }
 
@@ -175,7 +175,7 @@ function finish(
     ...address,
     database,
     tls: parseTls(tls),
-    connectTimeout: parseTimeout(params.get('timeout')),
+    connectTimeoutMs: parseTimeout(params.get('timeout')),
     notes,
   };
 }

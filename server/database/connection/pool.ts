@@ -40,7 +40,7 @@ export function connectionOptions(dsn: Dsn): PoolOptions {
     ...(dsn.tls === false ? {} : { ssl: { rejectUnauthorized: dsn.tls === true } }),
     timezone: 'Z',
     charset: 'utf8mb4',
-    connectTimeout: dsn.connectTimeout ?? LIMITS.DATABASE_CONNECT_TIMEOUT_MS,
+    connectTimeout: dsn.connectTimeoutMs ?? LIMITS.DATABASE_CONNECT_TIMEOUT_MS,
     enableKeepAlive: true,
     supportBigNumbers: true,
     multipleStatements: false,

@@ -2,6 +2,7 @@ import type { Clock } from '../../core/clock';
 import { mapConcurrent } from '../../core/concurrency/map-concurrent';
 import { LIMITS } from '../../core/limits';
 import type { Logger } from '../../core/log/logger';
+import { unhealthy } from '../export-errors';
 import type { ExportLinks } from '../export-links';
 import type { ExportServerHealth, ProbeResult } from '../export-server';
 import { volumeIdOf } from '../naming';
@@ -9,15 +10,15 @@ import { processIdentity } from '../process-table';
 import { greets, listExports } from '../protocol/handshake';
 import type { ExportFiles } from './export-files';
 import type { NbdClients } from './nbd-clients';
-import { type ServerProcess, unhealthy } from './nbd-server-process';
+import type { NbdServerProcess } from './nbd-server-process';
 
 export interface LoadedNamesParts {
   readonly host: string;
   readonly port: number;
   readonly binary: string;
   readonly restartPolicy: 'preserve' | 'when-idle' | 'never';
-  readonly process: ServerProcess;
-  readonly connections: NbdClients;
+  readonly process: NbdServerProcess;
+  readonly clients: NbdClients;
   readonly files: ExportFiles;
   readonly links: ExportLinks;
   /** Bytes that an export must answer with, null when this daemon has not published it. */
@@ -73,13 +74,11 @@ export class LoadedNames {
    * EXPORT_SERVER_UNHEALTHY.
    */
   async load(names: ReadonlySet<string>): Promise<void> {
-    const { process, restartPolicy, connections } = this.parts;
+    const { process, restartPolicy, clients } = this.parts;
     if ((await process.mainPid()) === null) {
       await process.ensureRunning();
     } else {
-      const probes = await mapConcurrent([...names], LIMITS.PROBES_AT_ONCE, (name) =>
-        connections.probe(name),
-      );
+      const probes = await mapConcurrent([...names], LIMITS.PROBES_AT_ONCE, (name) => clients.probe(name));
       const unknown = probes.filter(isUnknown).length;
       const closed = probes.filter((probe) => !probe.ok && probe.reason === 'denied').length;
       const suspicious = probes.length - unknown - closed > 0 || (closed > 0 && restartPolicy === 'preserve');
@@ -143,13 +142,13 @@ export class LoadedNames {
 
   /** SIGHUP, then handshakes until every name is known; a restart when that does not happen. */
   private async reload(names: ReadonlySet<string>): Promise<void> {
-    const { process, clock, connections, logger } = this.parts;
+    const { process, clock, clients, logger } = this.parts;
     await process.hangUp();
     this.figures.reloads += 1;
     const deadline = clock.monotonic() + LIMITS.EXPORT_RELOAD_SETTLE_MS;
     let left = [...names];
     for (;;) {
-      const probes = await mapConcurrent(left, LIMITS.PROBES_AT_ONCE, (name) => connections.probe(name));
+      const probes = await mapConcurrent(left, LIMITS.PROBES_AT_ONCE, (name) => clients.probe(name));
       left = left.filter((_, index) => {
         const probe = probes[index];
         return !probe || !(probe.ok || probe.reason === 'denied');
@@ -163,13 +162,13 @@ export class LoadedNames {
   }
 
   private async restartNow(): Promise<void> {
-    const { restartPolicy, process, logger, clock, connections } = this.parts;
+    const { restartPolicy, process, logger, clock, clients } = this.parts;
     if (restartPolicy === 'never')
       throw unhealthy(
         `nbd-server ${this.version ?? ''} must be restarted to learn the export, and NBD_RESTART=never forbids it`,
       );
     const pid = await process.mainPid();
-    if (restartPolicy === 'when-idle' && pid !== null && (await connections.any(pid)))
+    if (restartPolicy === 'when-idle' && pid !== null && (await clients.any(pid)))
       throw unhealthy(
         'nbd-server must be restarted to learn the export; NBD_RESTART=when-idle waits for its clients to leave',
       );
@@ -218,9 +217,9 @@ export class LoadedNames {
   }
 
   private async check(names: readonly string[]): Promise<void> {
-    const { connections, expectedSize, logger } = this.parts;
+    const { clients, expectedSize, logger } = this.parts;
     const results = await mapConcurrent(names, LIMITS.PROBES_AT_ONCE, async (name) => {
-      const probe = await connections.probe(name);
+      const probe = await clients.probe(name);
       const size = expectedSize(name);
       if (!probe.ok) return { name, reason: probe.message };
       return size === null || probe.size === size

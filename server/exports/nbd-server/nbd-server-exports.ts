@@ -1,8 +1,8 @@
 import type { Clock } from '../../core/clock';
 import { KeyedMutex } from '../../core/concurrency/keyed-mutex';
-import { DaemonError, messageOf } from '../../core/errors';
-import { LIMITS } from '../../core/limits';
+import { DaemonError } from '../../core/errors';
 import type { Logger } from '../../core/log/logger';
+import { unhealthy } from '../export-errors';
 import { ExportLinks } from '../export-links';
 import type {
   ConfiguredExport,
@@ -12,12 +12,14 @@ import type {
   ExportTarget,
   ProbeResult,
 } from '../export-server';
+import { HealthCache } from '../health-cache';
+import { complaint, isRight } from '../judge-probe';
 import { volumeIdOf } from '../naming';
 import { Coalescer } from './coalescer';
 import { ExportFiles } from './export-files';
 import { LoadedNames } from './loaded-names';
 import { NbdClients } from './nbd-clients';
-import { ServerProcess, unhealthy } from './nbd-server-process';
+import { NbdServerProcess } from './nbd-server-process';
 
 export interface NbdServerOptions {
   readonly host: string;
@@ -47,16 +49,15 @@ export class NbdServerExports implements ExportServer {
   readonly port: number;
   private readonly links: ExportLinks;
   private readonly files: ExportFiles;
-  private readonly process: ServerProcess;
-  private readonly connections: NbdClients;
+  private readonly process: NbdServerProcess;
+  private readonly nbdClients: NbdClients;
   private readonly loadedNames: LoadedNames;
   private readonly changes: Coalescer;
   private readonly byName = new KeyedMutex();
   /** What each name should be now: withdrawing or publishing something else overtakes a publish under way. */
   private readonly wanted = new Map<string, ExportTarget>();
   private prepared: Promise<void> | null = null;
-  private looking: Promise<ExportServerHealth> | null = null;
-  private lastLook: { readonly at: number; readonly health: ExportServerHealth } | null = null;
+  private readonly cache: HealthCache;
 
   constructor(private readonly options: NbdServerOptions) {
     this.port = options.port;
@@ -64,26 +65,31 @@ export class NbdServerExports implements ExportServer {
     const unit = options.manage === 'own' ? null : options.unit;
     this.links = new ExportLinks(options.runDir, options.devDir);
     this.files = new ExportFiles(options, (name) => this.links.path(name));
-    this.process = new ServerProcess({ ...options, address, unit });
-    this.connections = new NbdClients(options, address);
+    this.process = new NbdServerProcess({ ...options, address, unit });
+    this.nbdClients = new NbdClients(options, address);
     this.loadedNames = new LoadedNames({
       ...options,
       process: this.process,
-      connections: this.connections,
+      clients: this.nbdClients,
       files: this.files,
       links: this.links,
       expectedSize: (name) => this.wanted.get(name)?.size ?? null,
     });
     this.changes = new Coalescer((names) => this.loadedNames.load(names));
+    this.cache = new HealthCache(
+      options.clock,
+      () => this.look(),
+      () => this.loadedNames.version,
+    );
   }
 
   get figures(): ExportFigures {
-    return { ...this.loadedNames.figures, ...this.connections.figures };
+    return { ...this.loadedNames.figures, ...this.nbdClients.figures };
   }
 
   async publish(target: ExportTarget): Promise<void> {
     if (volumeIdOf(target.name) === null) throw unhealthy(`${target.name} is not the name of an export`);
-    this.lastLook = null;
+    this.cache.drop();
     // Before anything is waited for: a withdraw that is called after us must find it.
     const mine = this.want(target);
     try {
@@ -119,7 +125,7 @@ export class NbdServerExports implements ExportServer {
   async withdraw(name: string, options: { force?: boolean } = {}): Promise<void> {
     if (volumeIdOf(name) === null) return;
     this.wanted.delete(name);
-    this.lastLook = null;
+    this.cache.drop();
     const target = await this.byName.run(name, async () => {
       const last = await this.lastTarget(name);
       // The link first: from here on nobody new gets in, whatever the server remembers.
@@ -128,8 +134,8 @@ export class NbdServerExports implements ExportServer {
       return last;
     });
     if (target === null) return;
-    this.connections.remember(name, target);
-    if (options.force) await this.connections.cut(name, target, this.options);
+    this.nbdClients.remember(name, target);
+    if (options.force) await this.nbdClients.cut(name, target, this.options);
   }
 
   async list(): Promise<ConfiguredExport[]> {
@@ -144,27 +150,20 @@ export class NbdServerExports implements ExportServer {
   }
 
   probe(name: string): Promise<ProbeResult> {
-    return this.connections.probe(name);
+    return this.nbdClients.probe(name);
   }
 
   async clients(name: string): Promise<{ count: number; details: string[] }> {
     const target = await this.lastTarget(name);
-    const found = target === null ? [] : await this.connections.to(target);
+    const found = target === null ? [] : await this.nbdClients.to(target);
     const details = found.map(
       ({ pid, peer }) => `pid ${pid} (nbd-server)${peer === null ? '' : ` for ${peer}`}`,
     );
     return { count: found.length, details };
   }
 
-  /** The last look, at most two seconds old. A look starts the server again when it is dead and ours to start. */
   health(): Promise<ExportServerHealth> {
-    const { clock } = this.options;
-    if (this.lastLook && clock.monotonic() - this.lastLook.at < LIMITS.EXPORT_HEALTH_CACHE_MS)
-      return Promise.resolve(this.lastLook.health);
-    this.looking ??= this.look().finally(() => {
-      this.looking = null;
-    });
-    return this.looking;
+    return this.cache.get();
   }
 
   /** The server goes on without us: its clients are in the middle of copying. */
@@ -172,23 +171,10 @@ export class NbdServerExports implements ExportServer {
     await this.changes.idle();
   }
 
+  /** Starts the server again when it is dead and ours to start. */
   private async look(): Promise<ExportServerHealth> {
-    const { clock } = this.options;
-    let health: ExportServerHealth;
-    try {
-      await this.prepare();
-      health = await this.loadedNames.look();
-    } catch (error) {
-      health = {
-        status: 'unhealthy',
-        message: messageOf(error),
-        version: this.loadedNames.version,
-        pid: null,
-        staleUntilRestart: this.lastLook?.health.staleUntilRestart ?? 0,
-      };
-    }
-    this.lastLook = { at: clock.monotonic(), health };
-    return health;
+    await this.prepare();
+    return this.loadedNames.look();
   }
 
   /** Once: base configuration where there is none, leftovers of a crash, the version. Tried again until it works. */
@@ -213,7 +199,7 @@ export class NbdServerExports implements ExportServer {
     const same = before && before.devicePath === target.devicePath && before.size === target.size;
     const mine = same ? before : target;
     this.wanted.set(target.name, mine);
-    this.connections.forget(target.devicePath);
+    this.nbdClients.forget(target.devicePath);
     return mine;
   }
 
@@ -280,24 +266,11 @@ export class NbdServerExports implements ExportServer {
   }
 
   private async lastTarget(name: string): Promise<string | null> {
-    return (await this.links.read(name)) ?? this.connections.lastTarget(name);
+    return (await this.links.read(name)) ?? this.nbdClients.lastTarget(name);
   }
-}
-
-/** The answer of an export that is as it should be. */
-export function isRight(probe: ProbeResult, target: ExportTarget): boolean {
-  return probe.ok && probe.size === target.size && !probe.readOnly;
 }
 
 /** The server knows the name but cannot open the target: no restart would change that. */
 function isClosed(probe: ProbeResult): boolean {
   return !probe.ok && probe.reason === 'denied';
-}
-
-/** What is wrong with an answer, in words. */
-export function complaint(target: ExportTarget, probe: ProbeResult): string {
-  if (!probe.ok) return `export ${target.name}: ${probe.message}`;
-  return probe.readOnly
-    ? `export ${target.name} is read-only`
-    : `export ${target.name} answers with ${probe.size} bytes instead of ${target.size}`;
 }

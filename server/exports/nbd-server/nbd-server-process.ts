@@ -1,12 +1,11 @@
 import { execFile } from 'node:child_process';
-import { mkdir } from 'node:fs/promises';
-import { dirname } from 'node:path';
 import { promisify } from 'node:util';
+import { RetryGate } from '../../core/back-off';
 import type { Clock } from '../../core/clock';
 import { KeyedMutex } from '../../core/concurrency/keyed-mutex';
-import { DaemonError, messageOf } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
 import type { Logger } from '../../core/log/logger';
+import { unhealthy } from '../export-errors';
 import {
   findMainPid,
   hintedPid,
@@ -16,10 +15,11 @@ import {
   type ServerProgram,
 } from '../process-table';
 import { greets, type NbdAddress } from '../protocol/handshake';
+import { startServer, systemctl, waitUntil } from '../start-server';
 
 const run = promisify(execFile);
 
-export interface ProcessOptions extends ServerProgram {
+interface ProcessOptions extends ServerProgram {
   readonly address: NbdAddress;
   /** systemd unit to restart, or null: the daemon starts the server itself. */
   readonly unit: string | null;
@@ -31,12 +31,16 @@ export interface ProcessOptions extends ServerProgram {
  * The nbd-server process: which one is it, start, reload, and the restart that cuts nobody. Signals go only to a process that has
  * proven to be the server's parent: a SIGHUP to a child cuts that client, and a pid file may name anybody (docs/exports.md).
  */
-export class ServerProcess {
+export class NbdServerProcess {
   private readonly queue = new KeyedMutex();
-  private failures = 0;
-  private startAgainAt = 0;
+  private readonly gate: RetryGate;
 
-  constructor(private readonly options: ProcessOptions) {}
+  constructor(private readonly options: ProcessOptions) {
+    this.gate = new RetryGate(options.clock, {
+      baseMs: LIMITS.NBD_REVIVE_BASE_MS,
+      capMs: LIMITS.NBD_REVIVE_CAP_MS,
+    });
+  }
 
   /** Pid of the parent process, null when it does not run. */
   mainPid(): Promise<number | null> {
@@ -57,22 +61,14 @@ export class ServerProcess {
   }
 
   /**
-   * For the health check: starts a dead server that is ours to start (a unit is systemd's), and after a failure waits longer and
-   * longer before the next try. Throws EXPORT_SERVER_UNHEALTHY.
+   * For the health check: starts a dead server that is ours to start (a unit is systemd's); after failures it is tried again with
+   * a growing pause. Throws EXPORT_SERVER_UNHEALTHY.
    */
   async revive(): Promise<void> {
-    const { unit, clock, logger } = this.options;
-    if (unit !== null || clock.monotonic() < this.startAgainAt) return;
-    try {
-      await this.ensureRunning();
-      this.failures = 0;
-      logger.info('nbd-server has been started', { pid: await this.mainPid() });
-    } catch (error) {
-      this.failures += 1;
-      const pause = Math.min(LIMITS.NBD_REVIVE_CAP_MS, LIMITS.NBD_REVIVE_BASE_MS * 2 ** this.failures);
-      this.startAgainAt = clock.monotonic() + pause;
-      throw error;
-    }
+    const { unit, logger } = this.options;
+    if (unit !== null || !this.gate.isOpen) return;
+    await this.gate.run(() => this.ensureRunning());
+    logger.info('nbd-server has been started', { pid: await this.mainPid() });
   }
 
   /** Asks for new exports. Only for versions that survive it. The port comes first: a SIGHUP during start-up kills the server. */
@@ -93,12 +89,11 @@ export class ServerProcess {
     return this.alone(async () => {
       const before = await this.mainPid();
       if (this.options.unit !== null) {
-        await this.systemctl('restart', this.options.unit);
-      } else {
-        if (before !== null) {
-          process.kill(before, 'SIGKILL');
-          await this.until(async () => !isAlive(before, this.options), 'the old parent did not end');
-        }
+        await systemctl('restart', this.options.unit);
+      } else if (before !== null) {
+        process.kill(before, 'SIGKILL');
+        const ended = async () => !isAlive(before, this.options);
+        await waitUntil(this.options.clock, ended, 'the old parent did not end');
       }
       await this.untilStarted();
     });
@@ -108,29 +103,14 @@ export class ServerProcess {
     return this.queue.run('process', task);
   }
 
-  private async start(): Promise<void> {
-    if (this.options.unit !== null) return this.systemctl('start', this.options.unit);
-    const { binary, baseConfig, pidFile } = this.options;
-    try {
-      await mkdir(dirname(pidFile), { recursive: true });
-      await run(binary, ['-C', baseConfig, '-p', pidFile], { timeout: LIMITS.NBD_START_TIMEOUT_MS });
-    } catch (error) {
-      const missing = error instanceof Error && 'code' in error && error.code === 'ENOENT';
-      throw unhealthy(
-        missing
-          ? `${binary} is not installed (apt-get install nbd-server)`
-          : `it does not start with ${baseConfig}: ${complaintOf(error)}`,
-        error,
-      );
-    }
-  }
-
-  private async systemctl(verb: string, unit: string): Promise<void> {
-    try {
-      await run('systemctl', [verb, '--', unit], { timeout: LIMITS.NBD_START_TIMEOUT_MS });
-    } catch (error) {
-      throw unhealthy(`systemctl ${verb} ${unit} failed: ${complaintOf(error)}`, error);
-    }
+  private start(): Promise<void> {
+    const { binary, baseConfig, pidFile, unit } = this.options;
+    if (unit !== null) return systemctl('start', unit);
+    return startServer(binary, ['-C', baseConfig, '-p', pidFile], {
+      runtimeFile: pidFile,
+      package: 'nbd-server',
+      failure: `it does not start with ${baseConfig}`,
+    });
   }
 
   /**
@@ -177,27 +157,8 @@ export class ServerProcess {
     return (await this.mainPid()) !== null && (await greets(this.options.address)) === null;
   }
 
-  private async until(condition: () => Promise<boolean>, complaint?: string): Promise<void> {
+  private until(condition: () => Promise<boolean>): Promise<void> {
     const { clock, port } = this.options;
-    const deadline = clock.monotonic() + LIMITS.NBD_START_TIMEOUT_MS;
-    while (!(await condition())) {
-      if (clock.monotonic() > deadline)
-        throw unhealthy(complaint ?? `nothing of ours speaks NBD on port ${port} (is the port taken?)`);
-      await clock.sleep(LIMITS.NBD_START_POLL_MS);
-    }
+    return waitUntil(clock, condition, `nothing of ours speaks NBD on port ${port} (is the port taken?)`);
   }
-}
-
-/** What the program itself said, without the command line that Node puts before it. */
-export function complaintOf(error: unknown): string {
-  const said = error instanceof Error && 'stderr' in error ? String(error.stderr).trim() : '';
-  return (said === '' ? messageOf(error) : said).split('\n').slice(0, 3).join(' ');
-}
-
-export function unhealthy(reason: string, cause?: unknown): DaemonError {
-  return new DaemonError(
-    'EXPORT_SERVER_UNHEALTHY',
-    `The NBD server does not answer as it should: ${reason}`,
-    { cause },
-  );
 }

@@ -1,13 +1,13 @@
 import type { Clock } from '../../core/clock';
 import { LIMITS } from '../../core/limits';
-import { unhealthy } from '../nbd-server/nbd-server-process';
+import { unhealthy } from '../export-errors';
 import { clientsOfPort } from '../process-table';
 import {
   persist,
   refusalOf,
-  type StorageCommands,
+  type StorageDaemonCommands,
+  type StorageDaemonMonitor,
   type StorageExport,
-  type StorageMonitor,
 } from './storage-daemon-monitor';
 
 /**
@@ -16,10 +16,10 @@ import {
  * millisecond. A client in the middle of its handshake would stumble over that (measured: its later requests fail), so nobody may
  * have come in the last moment; where somebody always does, all of them count.
  */
-export class StorageConnections {
+export class StorageDaemonClients {
   constructor(
     private readonly port: number,
-    private readonly monitor: StorageMonitor,
+    private readonly monitor: StorageDaemonMonitor,
     private readonly clock: Clock,
   ) {}
 
@@ -64,7 +64,7 @@ export class StorageConnections {
 
   /** The server forgets the old export a moment after it said so; until then the name is taken. */
   private async giveBack(
-    commands: StorageCommands,
+    commands: StorageDaemonCommands,
     { name, volumeId, diskseq }: StorageExport,
   ): Promise<void> {
     const refusal = await persist(this.clock, LIMITS.EXPORT_RELOAD_SETTLE_MS, () =>

@@ -1,10 +1,9 @@
-import { basename } from 'node:path';
 import type { Clock } from '../../core/clock';
 import { KeyedMutex } from '../../core/concurrency/keyed-mutex';
-import { DaemonError, messageOf } from '../../core/errors';
-import { LIMITS } from '../../core/limits';
+import { messageOf } from '../../core/errors';
 import type { Logger } from '../../core/log/logger';
-import { ExportLinks, isBlockDevice } from '../export-links';
+import { unhealthy } from '../export-errors';
+import { ExportLinks } from '../export-links';
 import type {
   ConfiguredExport,
   ExportFigures,
@@ -13,22 +12,14 @@ import type {
   ExportTarget,
   ProbeResult,
 } from '../export-server';
+import { HealthCache } from '../health-cache';
 import { volumeIdOf } from '../naming';
-import { complaint, isRight } from '../nbd-server/nbd-server-exports';
-import { unhealthy } from '../nbd-server/nbd-server-process';
 import { Probes } from '../protocol/probes';
 import { QmpError } from './qmp';
-import { StorageConnections } from './storage-daemon-clients';
-import {
-  nodeName,
-  persist,
-  refusalOf,
-  type StorageCommands,
-  type StorageExport,
-  StorageMonitor,
-  toUnhealthy,
-} from './storage-daemon-monitor';
-import { StorageProcess } from './storage-daemon-process';
+import { StorageDaemonClients } from './storage-daemon-clients';
+import { refusalOf, StorageDaemonMonitor, toUnhealthy } from './storage-daemon-monitor';
+import { StorageDaemonProcess } from './storage-daemon-process';
+import { StorageDaemonPublisher } from './storage-daemon-publisher';
 
 export interface StorageDaemonOptions {
   readonly host: string;
@@ -46,18 +37,19 @@ export interface StorageDaemonOptions {
 }
 
 /**
- * qemu-storage-daemon over QMP: exports come and go at run time, and nothing is written to disk. It opens the device when the export
- * is added and keeps it open, so an export is bound to that very plug of the disk: verified before and after the server opened it,
- * and offered to clients only then. What it has in memory dies with it; the health check publishes it again (docs/exports.md).
+ * qemu-storage-daemon over QMP: exports come and go at run time, and nothing is written to disk. It opens the device when the
+ * export is added and keeps it open, so an export is bound to that very plug of the disk: verified before and after the server
+ * opened it, and only then offered to clients. The exports are in its memory only; after its end the health check publishes them
+ * again (docs/exports.md).
  */
 export class StorageDaemonExports implements ExportServer {
   readonly kind = 'qemu-storage-daemon' as const;
   readonly port: number;
-  private readonly links: ExportLinks;
-  private readonly monitor: StorageMonitor;
-  private readonly process: StorageProcess;
+  private readonly monitor: StorageDaemonMonitor;
+  private readonly process: StorageDaemonProcess;
   private readonly probes: Probes;
-  private readonly connections: StorageConnections;
+  private readonly publisher: StorageDaemonPublisher;
+  private readonly connections: StorageDaemonClients;
   private readonly byName = new KeyedMutex();
   /** What was published and not withdrawn: put back when the server comes back without it. */
   private readonly wanted = new Map<string, ExportTarget>();
@@ -65,18 +57,29 @@ export class StorageDaemonExports implements ExportServer {
   private readonly failing = new Map<string, string>();
   private restarts = 0;
   private cleaned: string | null = null;
-  private looking: Promise<ExportServerHealth> | null = null;
-  private lastLook: { readonly at: number; readonly health: ExportServerHealth } | null = null;
+  private readonly cache: HealthCache;
 
   constructor(private readonly options: StorageDaemonOptions) {
     this.port = options.port;
-    this.links = new ExportLinks(options.runDir, options.devDir);
-    this.monitor = new StorageMonitor(options.qmpSocket);
-    this.connections = new StorageConnections(options.port, this.monitor, options.clock);
+    this.monitor = new StorageDaemonMonitor(options.qmpSocket);
+    this.connections = new StorageDaemonClients(options.port, this.monitor, options.clock);
     const unit = options.manage === 'own' ? null : options.unit;
-    this.process = new StorageProcess({ ...options, unit, monitor: this.monitor });
+    this.process = new StorageDaemonProcess({ ...options, unit, monitor: this.monitor });
     // It goes on serving a disk that was unplugged; only reading shows it.
     this.probes = new Probes({ host: options.host, port: options.port }, { read: true });
+    this.publisher = new StorageDaemonPublisher({
+      links: new ExportLinks(options.runDir, options.devDir),
+      monitor: this.monitor,
+      process: this.process,
+      probes: this.probes,
+      diskseq: options.diskseq,
+      clock: options.clock,
+    });
+    this.cache = new HealthCache(
+      options.clock,
+      () => this.look(),
+      () => this.process.version,
+    );
   }
 
   get figures(): ExportFigures {
@@ -85,7 +88,7 @@ export class StorageDaemonExports implements ExportServer {
 
   async publish(target: ExportTarget): Promise<void> {
     if (volumeIdOf(target.name) === null) throw unhealthy(`${target.name} is not the name of an export`);
-    this.lastLook = null;
+    this.cache.drop();
     await this.byName.run(target.name, async () => {
       try {
         await this.publishNow(target);
@@ -102,12 +105,12 @@ export class StorageDaemonExports implements ExportServer {
   async withdraw(name: string, { force = false }: { force?: boolean } = {}): Promise<void> {
     const volumeId = volumeIdOf(name);
     if (volumeId === null) return;
-    this.lastLook = null;
+    this.cache.drop();
     await this.byName.run(name, async () => {
       this.wanted.delete(name);
       this.failing.delete(name);
       try {
-        await this.remove(name, volumeId, force);
+        await this.publisher.remove(name, volumeId, force);
       } catch (error) {
         if (!(error instanceof QmpError)) throw error;
         // No server, no exports; but one whose socket was removed still serves.
@@ -152,113 +155,19 @@ export class StorageDaemonExports implements ExportServer {
     return pid === null ? [] : [pid];
   }
 
-  /** The last look, at most two seconds old. A look starts a dead server that is ours to start, and publishes again what it lost. */
   health(): Promise<ExportServerHealth> {
-    const { clock } = this.options;
-    if (this.lastLook && clock.monotonic() - this.lastLook.at < LIMITS.EXPORT_HEALTH_CACHE_MS)
-      return Promise.resolve(this.lastLook.health);
-    this.looking ??= this.look().finally(() => {
-      this.looking = null;
-    });
-    return this.looking;
+    return this.cache.get();
   }
 
   /** The server goes on without us: its clients are in the middle of copying. */
   async close(): Promise<void> {
-    await this.looking?.catch(() => undefined);
+    await this.cache.idle();
   }
 
   private async publishNow(target: ExportTarget): Promise<void> {
-    const { name, volumeId } = target;
-    await this.verify(target);
+    await this.publisher.verify(target);
     await this.serve();
-    const { found, open } = await this.monitor.talk((commands) => commands.state(name, volumeId));
-    if (found && (await this.isOfSameDisk(found, target)) && !found.shuttingDown) {
-      const seen = await this.probe(name);
-      if (isRight(seen, target)) return;
-    }
-    if (open) await this.remove(name, volumeId, false, target);
-    await this.monitor.talk((commands) => this.add(commands, target));
-    const seen = await this.probe(name);
-    if (isRight(seen, target)) return;
-    await this.remove(name, volumeId, true);
-    throw unhealthy(complaint(target, seen));
-  }
-
-  /** Nobody can read the disk before it has been verified once more with the server holding it. */
-  private async add(commands: StorageCommands, target: ExportTarget): Promise<void> {
-    const { name, volumeId, devicePath } = target;
-    await commands.open(volumeId, devicePath, await isBlockDevice(devicePath));
-    try {
-      await this.verify(target);
-      if ((await this.process.holdsOpen(devicePath)) === false)
-        throw mismatch(target, 'qemu-storage-daemon has opened another disk');
-      await commands.offer(name, volumeId, this.plugOf(target));
-    } catch (error) {
-      await refusalOf(commands.close(nodeName(volumeId)));
-      throw error;
-    }
-  }
-
-  /** Is the device still the one that the caller spoke of? Throws DEVICE_IDENTITY_MISMATCH. */
-  private async verify(target: ExportTarget): Promise<void> {
-    await this.links.verify(target.devicePath, target.dev);
-    const now = this.options.diskseq(basename(target.devicePath));
-    if (target.diskseq !== undefined && target.diskseq !== null && now !== target.diskseq)
-      throw mismatch(target, `diskseq is ${now ?? 'unknown'}, the disk of the volume had ${target.diskseq}`);
-  }
-
-  private plugOf(target: ExportTarget): number | null {
-    return target.diskseq ?? this.options.diskseq(basename(target.devicePath));
-  }
-
-  private async isOfSameDisk(existing: StorageExport, target: ExportTarget): Promise<boolean> {
-    return (
-      existing.path === target.devicePath &&
-      existing.diskseq === this.plugOf(target) &&
-      (await this.process.holdsOpen(target.devicePath)) !== false
-    );
-  }
-
-  /** Is the disk that the server opened still plugged? A session on one that is not gets errors for ever. */
-  private async isAlive({ path, diskseq }: StorageExport, target: ExportTarget | null): Promise<boolean> {
-    if (path === null) return false;
-    // In a laboratory a disk may get another letter while it is plugged.
-    if (target && (await this.process.holdsOpen(target.devicePath)) === true) return true;
-    if ((await this.process.holdsOpen(path)) === false) return false;
-    return diskseq === null || this.options.diskseq(basename(path)) === diskseq;
-  }
-
-  /**
-   * Takes the export away and lets go of the disk. Clients of a live disk are cut by force only: without it they are a reason to
-   * refuse. Throws QmpError, EXPORT_SERVER_UNHEALTHY.
-   */
-  private async remove(
-    name: string,
-    volumeId: string,
-    force: boolean,
-    next: ExportTarget | null = null,
-  ): Promise<void> {
-    const { clock } = this.options;
-    await this.probes.without(() =>
-      this.monitor.talk(async (commands) => {
-        const { found, open } = await commands.state(name, volumeId);
-        if (found) {
-          const mode = force || !(await this.isAlive(found, next)) ? 'hard' : 'safe';
-          const refusal = await persist(clock, LIMITS.EXPORT_CLIENT_LINGER_MS, () =>
-            commands.withhold(found.id, mode),
-          );
-          if (refusal !== null)
-            throw unhealthy(
-              `export ${name} has a connected client (${refusal}); qemu-storage-daemon cannot withdraw it without cutting it off`,
-            );
-        }
-        if (!open) return;
-        const node = found?.node ?? nodeName(volumeId);
-        const refusal = await persist(clock, LIMITS.EXPORT_RELOAD_SETTLE_MS, () => commands.close(node));
-        if (refusal !== null) throw unhealthy(`the disk of export ${name} is still held: ${refusal}`);
-      }),
-    );
+    await this.publisher.publish(target);
   }
 
   private async serve(): Promise<void> {
@@ -281,35 +190,22 @@ export class StorageDaemonExports implements ExportServer {
     this.cleaned = identity;
   }
 
+  /** Starts a dead server that is ours to start, and publishes again what it lost. Throws QmpError, EXPORT_SERVER_UNHEALTHY. */
   private async look(): Promise<ExportServerHealth> {
-    const { clock, port } = this.options;
-    let health: ExportServerHealth;
-    try {
-      if (!(await this.process.isRunning()) || !(await this.process.isServing())) await this.process.revive();
-      await this.cleanUp();
-      await this.restore();
-      const failing = [...this.failing].map(([name, reason]) => `${name} (${reason})`);
-      health = {
-        status: failing.length > 0 ? 'unhealthy' : 'healthy',
-        message: [
-          `qemu-storage-daemon ${this.process.version ?? '?'} on port ${port}`,
-          ...(failing.length > 0 ? [`${failing.length} export(s) fail: ${failing.join(', ')}`] : []),
-        ].join('; '),
-        version: this.process.version,
-        pid: await this.process.pid(),
-        staleUntilRestart: 0,
-      };
-    } catch (error) {
-      health = {
-        status: 'unhealthy',
-        message: messageOf(error),
-        version: this.process.version,
-        pid: null,
-        staleUntilRestart: 0,
-      };
-    }
-    this.lastLook = { at: clock.monotonic(), health };
-    return health;
+    if (!(await this.process.isRunning()) || !(await this.process.isServing())) await this.process.revive();
+    await this.cleanUp();
+    await this.restore();
+    const failing = [...this.failing].map(([name, reason]) => `${name} (${reason})`);
+    return {
+      status: failing.length > 0 ? 'unhealthy' : 'healthy',
+      message: [
+        `qemu-storage-daemon ${this.process.version ?? '?'} on port ${this.port}`,
+        ...(failing.length > 0 ? [`${failing.length} export(s) fail: ${failing.join(', ')}`] : []),
+      ].join('; '),
+      version: this.process.version,
+      pid: await this.process.pid(),
+      staleUntilRestart: 0,
+    };
   }
 
   /** Publishes again what was published and is not there any more: the server was restarted by somebody. */
@@ -337,10 +233,4 @@ export class StorageDaemonExports implements ExportServer {
 
 function sameTarget(a: ExportTarget | undefined, b: ExportTarget): boolean {
   return a?.devicePath === b.devicePath && a.diskseq === b.diskseq && a.size === b.size;
-}
-
-function mismatch({ devicePath }: ExportTarget, reason: string): DaemonError {
-  return new DaemonError('DEVICE_IDENTITY_MISMATCH', `${devicePath} is not exported: ${reason}`, {
-    details: { device_path: devicePath },
-  });
 }
