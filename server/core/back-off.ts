@@ -1,6 +1,9 @@
 import type { Clock, Random } from './clock';
 
-/** An exponential back-off: `baseMs` after the first failure, twice as long after each further one, at most `capMs`. */
+/**
+ * An exponential back-off: `baseMs` after the first failure, twice as long after each further one, at most
+ * `capMs`.
+ */
 export interface BackOff {
   readonly baseMs: number;
   readonly capMs: number;
@@ -16,7 +19,10 @@ export function backOffMs({ baseMs, capMs }: BackOff, failures: number): number 
   return Math.min(capMs, baseMs * 2 ** (failures - 1));
 }
 
-/** The same with full jitter: anything from 0 to that time, so that many that failed together do not retry together. */
+/**
+ * The same with full jitter: anything from 0 to that time, so that many that failed together do not retry
+ * together.
+ */
 export function jitteredBackOffMs(
   backOff: BackOff,
   failures: number,
@@ -40,7 +46,10 @@ export class RetryGate {
     return this.clock.monotonic() >= this.opensAt;
   }
 
-  /** Runs `work`. A failure closes the gate for the next pause of the back-off; a success forgets earlier failures. */
+  /**
+   * Runs `work`. A failure closes the gate for the next pause of the back-off; a success forgets earlier
+   * failures.
+   */
   async run<T>(work: () => Promise<T>): Promise<T> {
     try {
       const result = await work();

@@ -99,8 +99,8 @@ export const LIMITS = {
   NBD_LIST_ENTRIES: 10_000,
   PROBES_AT_ONCE: 8,
   METRICS_EXPORTS: 64,
-  // nbd-server 3.24 makes Diffie-Hellman parameters before it listens: a random search, tenths of a second on a free processor and many
-  // seconds on a starved one. Who gives up earlier begins the search anew.
+  // nbd-server 3.24 makes Diffie-Hellman parameters before it listens: a random search, tenths of a second on
+  // a free processor and many seconds on a starved one. Who gives up earlier begins the search anew.
   NBD_START_TIMEOUT_MS: 30_000,
   NBD_START_POLL_MS: 5,
   NBD_REVIVE_BASE_MS: 1_000,

@@ -1,4 +1,7 @@
-/** Removes secrets from texts: registered values in every form they travel in, and whatever looks like a credential. */
+/**
+ * Removes secrets from texts: registered values in every form they travel in, and whatever looks like a
+ * credential.
+ */
 export interface Redactor {
   /** Remembers a secret; those under 4 characters are not worth hiding and would eat the text. */
   register(secret: string): void;
@@ -11,8 +14,8 @@ const SHORTEST = 4;
 const CREDENTIAL =
   /(api_?key|secret_?key|signature|passw(?:or)?d|(?:access_?|session_?)?token|session_?key)(=|\\?"\s*:\s*\\?")([^&\s"'\\]+)/gi;
 /**
- * `user:password@tcp(`; the password may hold anything but white space. Every repetition has a bound, as without it the time
- * grows with the square of the text.
+ * `user:password@tcp(`; the password may hold anything but white space. Every repetition has a bound, as
+ * without it the time grows with the square of the text.
  */
 const DSN_PASSWORD = /([^\s:@/"'(]{1,80}):(\S{0,256})@(tcp[46]?|unix)\(/g;
 const DSN_ADDRESS = /@(tcp[46]?|unix)\(/;
@@ -51,8 +54,8 @@ export function createRedactor(): Redactor {
 }
 
 /**
- * The forms a secret travels in: as it is, without base64 padding, inside JSON, URL-encoded by several rules, and in lower
- * case, because CloudStack signs the lower-cased query.
+ * The forms a secret travels in: as it is, without base64 padding, inside JSON, URL-encoded by several rules,
+ * and in lower case, because CloudStack signs the lower-cased query.
  */
 function formsOf(secret: string): string[] {
   const encoded = percentEncoded(secret);

@@ -15,7 +15,10 @@ export interface OpenDatabase {
   readonly dsn: Dsn;
   readonly ledger: Ledger;
   readonly kysely: Kysely<Tables>;
-  /** Waits until the database is there and brings its schema up to date. Returns at once when the signal aborts. */
+  /**
+   * Waits until the database is there and brings its schema up to date. Returns at once when the signal
+   * aborts.
+   */
   prepare(signal: AbortSignal): Promise<void>;
   usage(): PoolUsage;
   /** See Database.distrust. */
@@ -39,7 +42,9 @@ export function openDatabase(dsn: Dsn, clock: Clock, logger: Logger): OpenDataba
 
 const BACK_OFF = { baseMs: LIMITS.DATABASE_BACKOFF_BASE_MS, capMs: LIMITS.DATABASE_BACKOFF_CAP_MS };
 
-/** Tries without end: the daemon may be started before its database, and a database may come back at any time. */
+/**
+ * Tries without end: the daemon may be started before its database, and a database may come back at any time.
+ */
 async function prepare(dsn: Dsn, clock: Clock, logger: Logger, signal: AbortSignal): Promise<void> {
   for (const note of dsn.notes) logger.info('DATABASE_DSN', { note });
   for (let attempt = 1; !signal.aborted; attempt += 1) {

@@ -1,11 +1,6 @@
 import { sql, type Transaction } from 'kysely';
 import type { OperationCounts } from '../model/ledger';
-import {
-  OPERATION_STATUSES,
-  OPERATION_TYPES,
-  type OperationStatus,
-  type OperationType,
-} from '../model/operation';
+import { OPERATION_STATUSES, OPERATION_TYPES } from '../model/operation';
 import type { Database } from './connection/pool';
 import type { Tables } from './tables';
 
@@ -17,7 +12,10 @@ interface Group {
   readonly oldest: Date | null;
 }
 
-/** What has ended is counted in volume_operation_totals, what has not is few. Rows of the daemon before this one count for everybody. */
+/**
+ * Ended operations are summed up in volume_operation_totals; unfinished ones are few. Rows of the previous
+ * daemon count for all.
+ */
 export async function countOperations(
   database: Database,
   applianceId: string | undefined,
@@ -44,14 +42,8 @@ export async function countOperations(
 }
 
 function summary(groups: readonly Group[], activeMappings: number): OperationCounts {
-  const byType: Record<OperationType, number> = { create: 0, attach: 0, detach: 0, delete: 0, cleanup: 0 };
-  const byStatus: Record<OperationStatus, number> = {
-    pending: 0,
-    executing: 0,
-    completed: 0,
-    failed: 0,
-    cancelled: 0,
-  };
+  const byType = zeros(OPERATION_TYPES);
+  const byStatus = zeros(OPERATION_STATUSES);
   const oldest: { pending: number | null; executing: number | null } = { pending: null, executing: null };
   let completedUs = 0;
   for (const group of groups) {
@@ -75,6 +67,11 @@ function summary(groups: readonly Group[], activeMappings: number): OperationCou
   };
 }
 
+/** A counter for each key. */
+export function zeros<K extends string>(keys: readonly K[]): Record<K, number> {
+  return Object.fromEntries(keys.map((key) => [key, 0])) as Record<K, number>;
+}
+
 /** Counts an operation that ends in this transaction. */
 export async function addToTotals(tx: Transaction<Tables>, operationId: string): Promise<void> {
   await sql`INSERT INTO volume_operation_totals (appliance_id, type, status, operations, response_us)
@@ -85,24 +82,23 @@ export async function addToTotals(tx: Transaction<Tables>, operationId: string):
 }
 
 /**
- * Makes the totals of the appliance what the rows say: after pruning, and after anybody has deleted rows by hand. One statement
- * sees rows and totals at the same moment, so what it finds missing is right however many operations end meanwhile.
+ * Corrects the totals of the appliance by its rows: after pruning, and after somebody deleted rows by hand.
+ * One statement reads rows and totals at the same moment, so the difference is right however many operations
+ * end meanwhile.
  */
 export async function correctTotals(tx: Transaction<Tables>, applianceId: string): Promise<void> {
-  const { rows } = await sql<{
-    type: string;
-    status: string;
-    n: number;
-    us: number;
-  }>`SELECT type, status, SUM(n) AS n, SUM(us) AS us FROM (
+  const { rows } = await sql<Omit<Group, 'oldest'>>`SELECT type, status, SUM(n) AS n, SUM(us) AS us FROM (
       SELECT CONVERT(type USING utf8mb4) AS type, CONVERT(status USING utf8mb4) AS status, COUNT(*) AS n,
         COALESCE(SUM(TIMESTAMPDIFF(MICROSECOND, created_at, completed_at)), 0) AS us
-      FROM volume_operations WHERE appliance_id = ${applianceId} AND status IN ('completed', 'failed', 'cancelled') GROUP BY type, status
-      UNION ALL SELECT type, status, -operations, -response_us FROM volume_operation_totals WHERE appliance_id = ${applianceId}
+      FROM volume_operations
+      WHERE appliance_id = ${applianceId} AND status IN ('completed', 'failed', 'cancelled') GROUP BY type, status
+      UNION ALL SELECT type, status, -operations, -response_us
+      FROM volume_operation_totals WHERE appliance_id = ${applianceId}
     ) AS difference GROUP BY type, status HAVING SUM(n) <> 0 OR SUM(us) <> 0`.execute(tx);
   for (const { type, status, n, us } of rows) {
-    await sql`INSERT INTO volume_operation_totals VALUES (${applianceId}, ${type}, ${status}, ${Number(n)}, ${Number(us)})
-      ON DUPLICATE KEY UPDATE operations = operations + ${Number(n)}, response_us = response_us + ${Number(us)}`.execute(
+    const [added, addedUs] = [Number(n), Number(us)];
+    await sql`INSERT INTO volume_operation_totals VALUES (${applianceId}, ${type}, ${status}, ${added}, ${addedUs})
+      ON DUPLICATE KEY UPDATE operations = operations + ${added}, response_us = response_us + ${addedUs}`.execute(
       tx,
     );
   }

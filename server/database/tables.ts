@@ -1,8 +1,8 @@
 import type { ColumnType, Generated } from 'kysely';
 
 /*
- * The tables as our queries see them. Columns that only other programs use (the hub's `operation_mode`, `vm_disk_id`, …) are
- * created or kept by ./migrations and never written here.
+ * The tables as our queries see them. Columns that only other programs use (the hub's `operation_mode`,
+ * `vm_disk_id`, …) are created or kept by ./migrations and never written here.
  */
 
 /** Times are TIMESTAMP(3) in a UTC session: Date in, Date out. */
@@ -49,7 +49,9 @@ interface StepsTable {
   created_at: Time;
 }
 
-/** Detach jobs of ended operations that CloudStack may still be working on (./journal/open-detach-jobs.ts). */
+/**
+ * Detach jobs of ended operations that CloudStack may still be working on (./journal/open-detach-jobs.ts).
+ */
 interface OpenDetachJobsTable {
   operation_id: string;
   step: string;

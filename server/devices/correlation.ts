@@ -15,13 +15,16 @@ export interface World {
     Mapping,
     'volumeId' | 'devicePath' | 'serial' | 'diskseq' | 'bootId' | 'matchedBy' | 'size'
   >[];
-  /** Data volumes that CloudStack says are attached to this guest; asked for only where disks have no serial. */
+  /**
+   * Data volumes that CloudStack says are attached to this guest; asked for only where disks have no serial.
+   */
   readonly attachedHere: readonly { readonly id: string; readonly size: number }[];
   /** Recent events of the correlation channel, oldest first. */
   readonly events: readonly DeviceEvent[];
   /**
-   * Monotonic ms of the first submit of this attach; the window opens `windowMs` before it. Null when nothing was submitted
-   * because CloudStack already had the volume attached here: then the volume's own mapping may prove its disk.
+   * Monotonic ms of the first submit of this attach; the window opens `windowMs` before it. Null when nothing
+   * was submitted because CloudStack already had the volume attached here: then the volume's own mapping may
+   * prove its disk.
    */
   readonly submittedAt: number | null;
   /** What the guest had when that submit was intended; null when nobody looked. */
@@ -61,7 +64,10 @@ export type Correlation =
   | {
       readonly kind: 'waiting';
       readonly reason: string;
-      /** The only candidate may be the disk of another volume that should be here: who should is to be read again. */
+      /**
+       * The only candidate may be the disk of another volume that should be here: who should is to be read
+       * again.
+       */
       readonly contested?: boolean;
       readonly considered: readonly Considered[];
     }
@@ -72,7 +78,9 @@ export type Correlation =
       readonly considered: readonly Considered[];
     };
 
-/** What a device is to the volume. `strange` and the unread ones matter for the size stage, the others do not. */
+/**
+ * What a device is to the volume. `strange` and the unread ones matter for the size stage, the others do not.
+ */
 type Standing =
   | 'root'
   | 'named'
@@ -96,8 +104,8 @@ interface Judged {
 }
 
 /**
- * The names that are the system's own disk. A guest that does not say which one holds `/` (a lab, a container) is taken to
- * run from vda, as every CloudStack guest with virtio disks does.
+ * The names that are the system's own disk. A guest that does not say which one holds `/` (a lab, a
+ * container) is taken to run from vda, as every CloudStack guest with virtio disks does.
  */
 export function rootDevices(snapshot: Pick<DeviceSnapshot, 'devices'>): Set<string> {
   const known = snapshot.devices.some((device) => device.root !== undefined);
@@ -106,8 +114,9 @@ export function rootDevices(snapshot: Pick<DeviceSnapshot, 'devices'>): Set<stri
 }
 
 /**
- * Finds the device of a volume: the device, a reason to wait, or a refusal; never a guess and never the first of several, because
- * writing to the wrong disk destroys data. Serial first; size only where no disk of this guest reports a serial. Pure, never throws.
+ * Finds the device of a volume: the device, a reason to wait, or a refusal; never a guess and never the first
+ * of several, because writing to the wrong disk destroys data. Serial first; size only where no disk of this
+ * guest reports a serial. Pure, never throws.
  */
 export function correlate(world: World): Correlation {
   const judged = world.devices.map((device) => judge(world, device));
@@ -136,7 +145,8 @@ function bySerial(world: World, judged: readonly Judged[]): Answer | null {
   if (!only) return null;
   if (second) return ambiguous(`${named.length} devices report the serial of the volume: ${paths(named)}`);
   if (only.standing !== 'named') return mismatch(`${only.device.path} ${only.verdict}`);
-  // A disk that was here before the submit may be the ghost of an earlier attach; its twin may be the one not read yet.
+  // A disk that was here before the submit may be the ghost of an earlier attach; its twin may be the one not
+  // read yet.
   const unread = judged.filter(({ standing }) => standing === 'unread');
   if (unread.length > 0 && arrivalOf(world, only.device) !== 'new') return waitForSerials(unread);
   const { device } = only;
@@ -211,9 +221,9 @@ function judge(world: World, device: Device): Judged {
 }
 
 /**
- * Another volume that is mapped or attached here (as CloudStack says), whose disk is not found and could be this one. A disk
- * without a serial looks as new as the awaited one after a reboot, when somebody else plugged it again, or when it arrives
- * after its own attach was given up.
+ * Another volume that is mapped or attached here (as CloudStack says), whose disk is not found and could be
+ * this one. A disk without a serial looks as new as the awaited one after a reboot, when somebody else
+ * plugged it again, or when it arrives after its own attach was given up.
  */
 function claimantOf(world: World, device: Device): string | null {
   const { volume, mappings, attachedHere } = world;
@@ -229,8 +239,8 @@ function claimantOf(world: World, device: Device): string | null {
 }
 
 /**
- * After a reboot every disk is new. `claimantOf` handles the disks of mapped volumes. A disk of no known volume, such as the
- * ghost of a failed detach, cannot be told from the awaited one.
+ * After a reboot every disk is new. `claimantOf` handles the disks of mapped volumes. A disk of no known
+ * volume, such as the ghost of a failed detach, cannot be told from the awaited one.
  */
 function mayBeOlder(world: World, device: Device): boolean {
   const { disksBefore: before, bootId, mappings } = world;
@@ -255,9 +265,9 @@ function mayShow({ toleranceBytes }: World, device: Device, size: number): boole
 }
 
 /**
- * `new`: this very plug (name and diskseq) was seen to appear since `windowMs` before the submit, and the guest did not
- * have it in the last look before the call. `old`: it was there, or nobody saw it come. `unclear`: the guest was rebooted
- * in between.
+ * `new`: this very plug (name and diskseq) was seen to appear since `windowMs` before the submit, and the
+ * guest did not have it in the last look before the call. `old`: it was there, or nobody saw it come.
+ * `unclear`: the guest was rebooted in between.
  */
 function arrivalOf(world: World, { name, path, diskseq }: Device): 'new' | 'old' | 'unclear' {
   const { submittedAt, disksBefore, windowMs, events, bootId } = world;

@@ -38,8 +38,9 @@ const EVENT_TEXT: Readonly<Record<DeviceEventType, string>> = {
 };
 
 /**
- * Watches the guest's disks: the 2 s task calls `scan`; while anybody waits it scans every LIMITS.FAST_SCAN_MS ms, and at once when
- * /dev rings. One scan at a time; who asks during a scan shares the next one, so that an answer is never older than the question.
+ * Watches the guest's disks: the 2 s task calls `scan`; while anybody waits it scans every
+ * LIMITS.FAST_SCAN_MS ms, and at once when /dev rings. One scan at a time; who asks during a scan shares the
+ * next one, so that an answer is never older than the question.
  */
 export class DeviceWatcher {
   private readonly channel = new EventRing();
@@ -63,8 +64,8 @@ export class DeviceWatcher {
   constructor(private readonly parts: WatcherParts) {}
 
   /**
-   * Loads the last inventory and looks once, so that what changed while the daemon was away becomes events. A guest that cannot
-   * be read is reported by `health` and tried again. Never throws.
+   * Loads the last inventory and looks once, so that what changed while the daemon was away becomes events. A
+   * guest that cannot be read is reported by `health` and tried again. Never throws.
    */
   async start(): Promise<void> {
     const stored = await this.parts.inventory.load().catch(() => null);
@@ -83,7 +84,10 @@ export class DeviceWatcher {
     await Promise.allSettled([this.fast, this.scanning, this.queued]);
   }
 
-  /** What the last look saw; `scanned` is false before the first one (then it is the stored inventory, or nothing). */
+  /**
+   * What the last look saw; `scanned` is false before the first one (then it is the stored inventory, or
+   * nothing).
+   */
   snapshot(): DeviceSnapshot {
     return this.current;
   }
@@ -96,7 +100,10 @@ export class DeviceWatcher {
     return this.queued;
   }
 
-  /** How the disks that are here came, also before this process, and then the events still in the correlation channel. */
+  /**
+   * How the disks that are here came, also before this process, and then the events still in the correlation
+   * channel.
+   */
   recentEvents(): readonly DeviceEvent[] {
     const recent = this.channel.recent();
     const held = (event: DeviceEvent) =>
@@ -119,8 +126,9 @@ export class DeviceWatcher {
   }
 
   /**
-   * The first answer of `check` that is not null, asked after every look, the first of which begins now; null after `timeoutMs`,
-   * an abort or `stop`. Looks that fail are waited through. Throws only what `check` throws.
+   * The first answer of `check` that is not null, asked after every look, the first of which begins now; null
+   * after `timeoutMs`, an abort or `stop`. Looks that fail are waited through. Throws only what `check`
+   * throws.
    */
   async waitFor<T>(
     check: (snapshot: DeviceSnapshot) => T | null,
@@ -177,7 +185,8 @@ export class DeviceWatcher {
   }
 
   private async scanFast(): Promise<void> {
-    // Cleared in the same tick as the last check, so that a waiter who comes right after it starts the next round.
+    // Cleared in the same tick as the last check, so that a waiter who comes right after it starts the next
+    // round.
     await this.parts.clock.sleep(LIMITS.FAST_SCAN_MS, this.stopping.signal);
     while (this.waiters > 0 && !this.stopping.signal.aborted) {
       await this.tryScan();
@@ -254,7 +263,9 @@ export class DeviceWatcher {
     for (const listener of [...this.listeners]) listener(event);
   }
 
-  /** A lost inventory costs the events of the next downtime and nothing else: said once per change of state. */
+  /**
+   * A lost inventory costs the events of the next downtime and nothing else: said once per change of state.
+   */
   private async save(): Promise<void> {
     try {
       await this.parts.inventory.save(this.current);

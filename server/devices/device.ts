@@ -1,6 +1,6 @@
 /**
- * What the guest shows of its disks. Facts: kernel 5.15+ sysfs (`/sys/block/vdX/{size,serial,diskseq,dev,device}`),
- * measured on Linux 6.1 guests.
+ * What the guest shows of its disks. Facts: kernel 5.15+ sysfs
+ * (`/sys/block/vdX/{size,serial,diskseq,dev,device}`), measured on Linux 6.1 guests.
  */
 export interface Device {
   /** `vdb` */
@@ -11,7 +11,10 @@ export interface Device {
   readonly size: number;
   /** At most 20 bytes, trimmed; null when the device reports none. */
   readonly serial: string | null;
-  /** `pending`: not read yet; `unreadable`: the read failed or timed out (a dying device). Only `read` and `absent` are facts. */
+  /**
+   * `pending`: not read yet; `unreadable`: the read failed or timed out (a dying device). Only `read` and
+   * `absent` are facts.
+   */
   readonly serialState: 'read' | 'absent' | 'unreadable' | 'pending';
   /** Unique per plug since boot; null before kernel 5.15. */
   readonly diskseq: number | null;
@@ -31,7 +34,10 @@ export interface DeviceSnapshot {
   readonly at: number;
   /** True once the first scan after start (or the stored inventory) has been compared. */
   readonly scanned: boolean;
-  /** When the disks were seen to appear, of those that were: not of what the very first look found. Kept across restarts. */
+  /**
+   * When the disks were seen to appear, of those that were: not of what the very first look found. Kept
+   * across restarts.
+   */
   readonly appearances?: readonly Appearance[];
 }
 
@@ -47,7 +53,10 @@ export interface Appearance {
 
 /** The devices port: one look at the guest. Real: ./sysfs.ts. */
 export interface Guest {
-  /** Never blocks on a serial: slow serials are `pending` and come with a later look. Throws when /sys/block cannot be read. */
+  /**
+   * Never blocks on a serial: slow serials are `pending` and come with a later look. Throws when /sys/block
+   * cannot be read.
+   */
   look(): Promise<{ bootId: string | null; devices: Device[] }>;
   /** Rings when /dev changes (a doorbell, not a truth); returns the unsubscribe function. */
   onHint(ring: () => void): () => void;

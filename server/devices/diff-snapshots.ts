@@ -11,8 +11,9 @@ interface Look {
 }
 
 /**
- * What has changed between two looks, removals first. The same name with another diskseq is a removal *and* an addition, even
- * when both happened between two looks; another boot replaces everything. A serial that becomes known is no event. Pure.
+ * What has changed between two looks, removals first. The same name with another diskseq is a removal *and*
+ * an addition, even when both happened between two looks; another boot replaces everything. A serial that
+ * becomes known is no event. Pure.
  */
 export function diffSnapshots(before: Look, after: Look): Change[] {
   const rebooted = isReboot(before, after);
@@ -39,7 +40,8 @@ export function isReboot(before: Look, after: Look): boolean {
 function replaced(old: Device, now: Device): boolean {
   if (old.diskseq !== now.diskseq) return true;
   if (settled(old) && settled(now)) return old.serial !== now.serial;
-  // Without a diskseq (kernel before 5.15) a serial that was settled is `pending` again only for a new plug (./serial-reader.ts).
+  // Without a diskseq (kernel before 5.15) a serial that was settled is `pending` again only for a new plug
+  // (./serial-reader.ts).
   return now.diskseq === null && old.serialState !== 'pending' && now.serialState === 'pending';
 }
 

@@ -27,9 +27,10 @@ export function verifiedDevice(
 }
 
 /**
- * Is this device still the disk of the mapping? Asked on every use of a mapping: a letter means nothing, the serial names the
- * volume, and diskseq with the boot id names one plug of one disk. Both must hold where both can be known. Where neither can be
- * known the answer is no: a mapping that cannot be proven is not used. Pure, never throws.
+ * Is this device still the disk of the mapping? Asked on every use of a mapping: a letter means nothing, the
+ * serial names the volume, and diskseq with the boot id names one plug of one disk. Both must hold where both
+ * can be known. Where neither can be known the answer is no: a mapping that cannot be proven is not used.
+ * Pure, never throws.
  */
 export function verifyIdentity(
   mapping: RecordedIdentity,
@@ -49,11 +50,15 @@ export function verifyIdentity(
   if (device.serial === null || normalise(device.serial) !== normalise(mapping.serial)) {
     return no(`${device.path} has serial ${device.serial ?? 'none'}, the volume's is ${mapping.serial}`);
   }
-  // The same volume plugged again is another plug: sync checks its size and node before the mapping counts again.
+  // The same volume plugged again is another plug: sync checks its size and node before the mapping counts
+  // again.
   return plug === 'other' ? no(`${device.path} was plugged again (${was})`) : { ok: true };
 }
 
-/** `unknown` where a kernel before 5.15 gives no diskseq, or after a reboot: diskseq counts anew with every boot. */
+/**
+ * `unknown` where a kernel before 5.15 gives no diskseq, or after a reboot: diskseq counts anew with every
+ * boot.
+ */
 function comparePlug(
   mapping: RecordedIdentity,
   device: Device,

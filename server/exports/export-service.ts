@@ -28,7 +28,10 @@ export interface ExportValidation {
   readonly expectedSize: number;
 }
 
-/** The exports API: what is exported, and whether each really answers. Attach and detach do not come through here. */
+/**
+ * The exports API: what is exported, and whether each really answers. Attach and detach do not come through
+ * here.
+ */
 export class ExportService {
   constructor(private readonly parts: ExportServiceParts) {}
 
@@ -46,7 +49,10 @@ export class ExportService {
     return record;
   }
 
-  /** Publishes the export of a mapped volume (idempotent). MAPPING_NOT_FOUND, DEVICE_IDENTITY_MISMATCH, EXPORT_SERVER_UNHEALTHY. */
+  /**
+   * Publishes the export of a mapped volume (idempotent). MAPPING_NOT_FOUND, DEVICE_IDENTITY_MISMATCH,
+   * EXPORT_SERVER_UNHEALTHY.
+   */
   async publish(volumeId: string, metadata: Record<string, string>): Promise<ExportRecord> {
     const { epoch, applianceVmId } = this.parts.owner();
     const ledger = this.parts.ledger();
@@ -81,7 +87,9 @@ export class ExportService {
     return this.read(volumeId);
   }
 
-  /** Withdraws it; fine when there is none. DEVICE_IN_USE while a client is connected and `force` is false. */
+  /**
+   * Withdraws it; fine when there is none. DEVICE_IN_USE while a client is connected and `force` is false.
+   */
   async withdraw(volumeId: string, { force }: { force: boolean }): Promise<{ existed: boolean }> {
     const { epoch } = this.parts.owner();
     const ledger = this.parts.ledger();

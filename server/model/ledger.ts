@@ -31,8 +31,8 @@ import type {
 export interface Ledger {
   // ---- one writer -------------------------------------------------------------------------------------------------
   /**
-   * Makes this process the owner of the appliance: raises the epoch and records the owner. The caller holds the named
-   * lock. Operations left `executing` by an earlier epoch are resumed by `resumable`.
+   * Makes this process the owner of the appliance: raises the epoch and records the owner. The caller holds
+   * the named lock. Operations left `executing` by an earlier epoch are resumed by `resumable`.
    */
   takeOver(applianceId: string, owner: string): Promise<Epoch>;
   /** Who owns the appliance by the row (not by the lock), or null when nobody ever did. */
@@ -40,11 +40,12 @@ export interface Ledger {
 
   // ---- operations -------------------------------------------------------------------------------------------------
   /**
-   * Stores a request as `pending` together with its first journal entry (step `operation`, state `pending`), atomically.
+   * Stores a request as `pending` together with its first journal entry (step `operation`, state `pending`),
+   * atomically.
    * - same idempotency key, same body hash → `replayed`; other hash → IDEMPOTENCY_KEY_REUSED
-   * - identical (type, VM and body) to the *last* unfinished operation on that volume → `joined` (only the last: detach →
-   *   attach → detach must stay three operations); a create joins any unfinished create with the same body; an operation
-   *   whose cancellation was requested is not joined
+   * - identical (type, VM and body) to the *last* unfinished operation on that volume → `joined` (only the
+   *   last: detach → attach → detach must stay three operations); a create joins any unfinished create with
+   *   the same body; an operation whose cancellation was requested is not joined
    * - LIMITS.PENDING_MAX waiting already → QUEUE_FULL
    */
   accept<T extends OperationType>(epoch: Epoch, input: NewOperation<T>): Promise<Accepted>;
@@ -52,28 +53,29 @@ export interface Ledger {
   /** Newest first. `before` is the sequence of the last row of the previous page. */
   listOperations(filter: OperationFilter): Promise<Operation[]>;
   /**
-   * Every operation of this appliance that is `executing`, re-leased to this epoch, in order of acceptance: those of an
-   * earlier owner, and those whose claim was committed but never answered. The caller knows which of them it already runs.
+   * Every operation of this appliance that is `executing`, re-leased to this epoch, in order of acceptance:
+   * those of an earlier owner, and those whose claim was committed but never answered. The caller knows which
+   * of them it already runs.
    */
   resumable(epoch: Epoch): Promise<Operation[]>;
   /**
-   * Moves up to `limit` operations from pending to executing: per volume only the first unfinished one, in order of
-   * acceptance. A volume on which an operation executes is skipped.
+   * Moves up to `limit` operations from pending to executing: per volume only the first unfinished one, in
+   * order of acceptance. A volume on which an operation executes is skipped.
    */
   claim(epoch: Epoch, limit: number): Promise<Operation[]>;
   readJournal(operationId: string): Promise<JournalEntry[]>;
   /** Entries of all operations of the appliance with id > after, oldest first. */
   feed(applianceId: string, after: number, limit: number): Promise<JournalEntry[]>;
   /**
-   * Appends journal entries and applies the patch to the row and the effects, all in one transaction, only while the row
-   * is `executing` under this epoch; otherwise LEASE_LOST and nothing is written.
+   * Appends journal entries and applies the patch to the row and the effects, all in one transaction, only
+   * while the row is `executing` under this epoch; otherwise LEASE_LOST and nothing is written.
    */
   append(epoch: Epoch, operationId: string, change: OperationChange): Promise<JournalEntry[]>;
   /** A pending operation is cancelled at once; of an executing one the request is noted. */
   requestCancel(epoch: Epoch, operationId: string): Promise<CancelOutcome>;
   /**
-   * Detach jobs on this volume whose end was never journaled, from operations that have ended: they may still act, and a
-   * new attach must wait for them (apache/cloudstack#14214).
+   * Detach jobs on this volume whose end was never journaled, from operations that have ended: they may still
+   * act, and a new attach must wait for them (apache/cloudstack#14214).
    */
   openDetachJobs(volumeId: string): Promise<OpenDetachJob[]>;
   /** Journals how an open detach job has ended, so that nobody waits for it again. */
@@ -89,8 +91,9 @@ export interface Ledger {
   readExport(volumeId: string): Promise<ExportRecord | null>;
   listExports(filter?: ExportFilter): Promise<ExportRecord[]>;
   /**
-   * A change outside an operation (sync, exports API): applies the effects and journals `audit` in the feed, with operation
-   * id '' (of the appliance itself), in one transaction. Returns that entry, for those who follow the events.
+   * A change outside an operation (sync, exports API): applies the effects and journals `audit` in the feed,
+   * with operation id '' (of the appliance itself), in one transaction. Returns that entry, for those who
+   * follow the events.
    */
   auditedChange(epoch: Epoch, effects: MappingEffect[], audit: NewJournalEntry): Promise<JournalEntry>;
 
@@ -184,16 +187,17 @@ export interface OperationFilter {
 
 export interface OperationChange {
   /**
-   * Sequence of the last journal entry the writer has seen. Makes an append safe to repeat: when the answer to a COMMIT was
-   * lost, the same change finds its own entries and is done; anybody else's entries there mean LEASE_LOST.
+   * Sequence of the last journal entry the writer has seen. Makes an append safe to repeat: when the answer
+   * to a COMMIT was lost, the same change finds its own entries and is done; anybody else's entries there
+   * mean LEASE_LOST.
    */
   readonly after: number;
   readonly entries: NewJournalEntry[];
   /** Wall clock ms written to updated_at and the entries. */
   readonly at: number;
   /**
-   * A create has learned its volume and joins that volume's queue. Refused with VOLUME_BUSY while another operation executes
-   * on the volume.
+   * A create has learned its volume and joins that volume's queue. Refused with VOLUME_BUSY while another
+   * operation executes on the volume.
    */
   readonly volumeId?: string;
   readonly waiting?: { attempt: number; nextAttemptAt: number; reason: string } | null;
@@ -210,9 +214,9 @@ export interface OperationChange {
 /** Changes to mappings and exports that commit together with the journal entry that reports them. */
 export type MappingEffect =
   /**
-   * Inserts or replaces the mapping of the volume. A mapping of another volume on the same VM and path makes it fail with
-   * DEVICE_IDENTITY_MISMATCH, unless that volume is named in `displaces`: it then gets linux_state `missing` and the path
-   * `missing-<volume id>`, and its active export becomes `failed`.
+   * Inserts or replaces the mapping of the volume. A mapping of another volume on the same VM and path makes
+   * it fail with DEVICE_IDENTITY_MISMATCH, unless that volume is named in `displaces`: it then gets
+   * linux_state `missing` and the path `missing-<volume id>`, and its active export becomes `failed`.
    */
   | { readonly kind: 'put-mapping'; readonly mapping: NewMapping; readonly displaces?: readonly string[] }
   /** Deletes the mapping only when it belongs to this VM; its export row goes with it (cascade). */

@@ -4,8 +4,8 @@ type EntryListener = (entry: JournalEntry) => void;
 type EndListener = (operation: Operation) => void;
 
 /**
- * What just happened, for those who wait inside this process: long polls, event streams, statistics. Not durable: whoever
- * misses something reads the journal.
+ * What just happened, for those who wait inside this process: long polls, event streams, statistics. Not
+ * durable: whoever misses something reads the journal.
  */
 export class OperationEvents {
   private readonly entryListeners = new Set<EntryListener>();

@@ -1,8 +1,8 @@
 import { isUuid } from '../core/is-uuid';
 
 /*
- * Every mapping has a device path, also one whose disk has no device on this appliance. What is stored then is a placeholder:
- * unique within its VM, and never a path that could be opened.
+ * Every mapping has a device path, also one whose disk has no device on this appliance. What is stored then
+ * is a placeholder: unique within its VM, and never a path that could be opened.
  */
 
 export type PlaceholderPath =

@@ -41,7 +41,10 @@ export interface ExportClient {
   size(name: string): Promise<number>;
   /** Overwrites all of it, flushes, and leaves. */
   write(name: string, content: Buffer): Promise<void>;
-  /** A client in the middle of a copy: it stands still until `finish` is called. Resolves when it may be connected. */
+  /**
+   * A client in the middle of a copy: it stands still until `finish` is called. Resolves when it may be
+   * connected.
+   */
   begin(name: string): Promise<{ finish(): Promise<{ bytes: number; complete: boolean }> }>;
 }
 
@@ -54,7 +57,9 @@ export interface ExportLabOptions {
 
 const PATIENCE = 30_000;
 
-/** What every export server must do, whoever implements it; `real` ones are asked by independent clients too. */
+/**
+ * What every export server must do, whoever implements it; `real` ones are asked by independent clients too.
+ */
 export function exportServerContract(start: (options: ExportLabOptions) => Promise<ExportLab>): void {
   let dir: string;
   let devDir: string;

@@ -38,14 +38,15 @@ const COLOUR: Record<LogLevel, number> = { error: 31, warn: 33, info: 36, debug:
 const RESERVED = new Set(['time', 'level', 'msg']);
 
 /**
- * Control characters, line separators, invisible and direction-changing characters: none may forge a line or a field, nor talk
- * to a terminal.
+ * Control characters, line separators, invisible and direction-changing characters: none may forge a line or
+ * a field, nor talk to a terminal.
  */
 const HIDDEN = /[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
 
 /**
- * A Logger on consola with one of three reporters: `pretty` for people, `json` lines, and `journald` (JSON behind the priority
- * prefix of sd-daemon(3)). One record is one line, whatever its fields hold, and logging never throws.
+ * A Logger on consola with one of three reporters: `pretty` for people, `json` lines, and `journald` (JSON
+ * behind the priority prefix of sd-daemon(3)). One record is one line, whatever its fields hold, and logging
+ * never throws.
  */
 export function createLogger(options: LoggerOptions): Logger {
   const { redactor, now = Date.now } = options;
@@ -72,7 +73,8 @@ export function createLogger(options: LoggerOptions): Logger {
   const consola = createConsola({
     level: CONSOLA_LEVEL[options.level],
     reporters: [reporter],
-    // consola holds back repeated records; when the wall clock steps back it would do so at any throttle but this.
+    // consola holds back repeated records; when the wall clock steps back it would do so at any throttle but
+    // this.
     throttle: Number.NEGATIVE_INFINITY,
   });
   const at = (base: LogFields): Logger => ({
@@ -92,8 +94,8 @@ export interface Output {
 }
 
 /**
- * The format for where the output goes. JOURNAL_STREAM alone does not tell: every child of a service inherits it, redirected or
- * not, so it counts only when it names this very output (systemd.exec(5)).
+ * The format for where the output goes. JOURNAL_STREAM alone does not tell: every child of a service inherits
+ * it, redirected or not, so it counts only when it names this very output (systemd.exec(5)).
  */
 export function detectFormat(env: Readonly<Record<string, string | undefined>>, output: Output): LogFormat {
   if (env.JOURNAL_STREAM && env.JOURNAL_STREAM === output.stream) return 'journald';

@@ -1,5 +1,6 @@
 /**
- * The key log events of the specification, word for word: operators grep for them. Everything that varies is in the fields.
+ * The key log events of the specification, word for word: operators grep for them. Everything that varies is
+ * in the fields.
  */
 export const DAEMON_STARTING = '🚀 Starting Volume Management Daemon...';
 export const CLOUDSTACK_VERIFIED = '✅ CloudStack connectivity verified';

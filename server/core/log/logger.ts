@@ -1,8 +1,8 @@
 export type LogFields = Readonly<Record<string, unknown>>;
 
 /**
- * What the domain logs with: a *static* message (so that `grep` and alert rules work) and fields. Implemented on consola in
- * ./logging.ts; `silentLogger` for tests that do not look.
+ * What the domain logs with: a *static* message (so that `grep` and alert rules work) and fields. Implemented
+ * on consola in ./logging.ts; `silentLogger` for tests that do not look.
  */
 export interface Logger {
   debug(message: string, fields?: LogFields): void;

@@ -13,9 +13,10 @@ interface Waiting {
 }
 
 /**
- * Requests that arrive while a transaction is under way are stored together by the next one: under load many share its round
- * trips and its one wait for the disk. A request that comes alone does not wait. One transaction runs at a time, so that the
- * count of waiting operations is exact and requests are stored in order of arrival.
+ * Requests that arrive while a transaction is under way are stored together by the next one: under load many
+ * share its round trips and its one wait for the disk. A request that comes alone does not wait. One
+ * transaction runs at a time, so that the count of waiting operations is exact and requests are stored in
+ * order of arrival.
  */
 export class GroupCommit {
   private waiting: Waiting[] = [];
@@ -66,7 +67,8 @@ export class GroupCommit {
         else resolve(answer);
       }
     } catch (error) {
-      // An error of the database or the epoch concerns all of them; any other one is found by storing them one by one.
+      // An error of the database or the epoch concerns all of them; any other one is found by storing them
+      // one by one.
       if (group.length === 1 || concernsAll(error)) for (const { reject } of group) reject(error);
       else for (const one of group) await this.settle([one]);
     }

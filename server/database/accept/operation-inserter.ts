@@ -17,8 +17,9 @@ import { PendingQuota } from './pending-quota';
 /** Stores requests, or finds the operations they repeat (see Ledger.accept). */
 export class OperationInserter {
   /**
-   * Requests that might be identical run one after another, so that a doubled request finds the first one committed. A mutex in
-   * memory is enough: the epoch makes this process the only one that accepts for the appliance.
+   * Requests that might be identical run one after another, so that a doubled request finds the first one
+   * committed. A mutex in memory is enough: the epoch makes this process the only one that accepts for the
+   * appliance.
    */
   private readonly mutex = new KeyedMutex();
   private readonly group: GroupCommit;
@@ -35,8 +36,8 @@ export class OperationInserter {
       try {
         return await this.group.add(epoch, input);
       } catch (error) {
-        // The duplicate is our own row (its COMMIT was not answered), or the row of a request that took the same
-        // Idempotency-Key a moment ago: the second try finds either.
+        // The duplicate is our own row (its COMMIT was not answered), or the row of a request that took the
+        // same Idempotency-Key a moment ago: the second try finds either.
         if (isDuplicate(error)) return this.group.add(epoch, input);
         throw error;
       }
@@ -77,8 +78,9 @@ interface Row {
 }
 
 /**
- * The check of the epoch (as in ../journal/fencing.ts) and everything that decides about the requests, in one round trip, because
- * callers wait for it. The earlier operations come from a derived table, so the locking clause does not lock them.
+ * The check of the epoch (as in ../journal/fencing.ts) and everything that decides about the requests, in one
+ * round trip, because callers wait for it. The earlier operations come from a derived table, so the locking
+ * clause does not lock them.
  */
 async function look(
   tx: Transaction<Tables>,
@@ -109,7 +111,10 @@ async function look(
 
 const COLUMNS = sql`o.id, o.sequence, o.status, o.volume_id, o.request_hash, o.idempotency_key`;
 
-/** Our own rows (after a COMMIT that was not answered), unfinished ones on the same volumes or with the same body, used keys. */
+/**
+ * Our own rows (after a COMMIT that was not answered), unfinished ones on the same volumes or with the same
+ * body, used keys.
+ */
 function earlierOperations(applianceId: string, inputs: readonly NewOperation[]): RawBuilder<unknown>[] {
   const from = (index: string, column: string, values: readonly (string | null)[]) =>
     values.length === 0
@@ -195,7 +200,10 @@ async function insert(
   );
 }
 
-/** The numbers that the database gave: those of a multi-row insert are not guaranteed to be consecutive everywhere. */
+/**
+ * The numbers that the database gave: those of a multi-row insert are not guaranteed to be consecutive
+ * everywhere.
+ */
 async function readNumbers(
   tx: Transaction<Tables>,
   inputs: readonly NewOperation[],

@@ -8,8 +8,8 @@ export function leaseLost(): DaemonError {
 }
 
 /**
- * Every write begins with this: it holds a shared lock on the appliance's row until the transaction ends, so that a take-over
- * waits for the write, and a write after the take-over is refused.
+ * Every write begins with this: it holds a shared lock on the appliance's row until the transaction ends, so
+ * that a take-over waits for the write, and a write after the take-over is refused.
  */
 export async function assertEpoch(tx: Transaction<Tables>, epoch: Epoch): Promise<void> {
   const { rows } = await sql<{ epoch: number }>`

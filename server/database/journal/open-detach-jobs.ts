@@ -28,7 +28,10 @@ export function findOpenDetachJobs(entries: readonly JournalEntry[]): OpenDetach
   return [...open.values()];
 }
 
-/** Open jobs of an ended operation get rows of their own: otherwise an attach would have to read its volume's whole history. */
+/**
+ * Open jobs of an ended operation get rows of their own: otherwise an attach would have to read its volume's
+ * whole history.
+ */
 export async function rememberOpenDetachJobs(
   tx: Transaction<Tables>,
   operationId: string,

@@ -27,7 +27,8 @@ export async function insertEntries(
 ): Promise<JournalEntry[]> {
   if (entries.length === 0) return [];
   const result: JournalEntry[] = [];
-  // One statement each: the generated ids of a multi-row insert are not guaranteed to be consecutive everywhere.
+  // One statement each: the generated ids of a multi-row insert are not guaranteed to be consecutive
+  // everywhere.
   for (const [index, entry] of entries.entries()) {
     const sequence = where.after + index + 1;
     const inserted = await tx
@@ -61,7 +62,10 @@ export async function entriesAfter(
   return rows.map(toEntry);
 }
 
-/** Is what is there exactly what the writer wants to write? Then an earlier try of the same writer was committed. */
+/**
+ * Is what is there exactly what the writer wants to write? Then an earlier try of the same writer was
+ * committed.
+ */
 export function sameEntries(found: readonly JournalEntry[], wanted: readonly NewJournalEntry[]): boolean {
   return (
     found.length === wanted.length &&

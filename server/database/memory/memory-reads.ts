@@ -16,6 +16,7 @@ import {
   type OperationStatus,
 } from '../../model/operation';
 import { findOpenDetachJobs } from '../journal/open-detach-jobs';
+import { zeros } from '../operation-totals';
 import type { MemoryStore, StoredOperation } from './memory-store';
 
 /** The reading half of MemoryLedger. */
@@ -167,7 +168,7 @@ export class MemoryReads {
 }
 
 function tally<K extends string>(keys: readonly K[], items: readonly K[]): Record<K, number> {
-  const counts = Object.fromEntries(keys.map((key) => [key, 0])) as Record<K, number>;
+  const counts = zeros(keys);
   for (const item of items) counts[item] += 1;
   return counts;
 }

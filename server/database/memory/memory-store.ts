@@ -23,8 +23,8 @@ export interface StoredEntry {
 }
 
 /**
- * The content of an in-memory database. It outlives the ledgers that work on it, as the real one outlives daemons: a simulated
- * crash drops the ledger and opens another one on the same store.
+ * The content of an in-memory database. It outlives the ledgers that work on it, as the real one outlives
+ * daemons: a simulated crash drops the ledger and opens another one on the same store.
  */
 export class MemoryStore {
   readonly appliances = new Map<string, { epoch: number; owner: string; since: number }>();

@@ -8,13 +8,16 @@ import { MIGRATIONS } from './migrations';
 /** How long a second daemon waits for the first one's migrations. */
 const LOCK_TIMEOUT_SECONDS = 60;
 
-/** Brings the schema up to date, under a named lock, on a connection of its own. Returns the migrations that ran. */
+/**
+ * Brings the schema up to date, under a named lock, on a connection of its own. Returns the migrations that
+ * ran.
+ */
 export async function migrate(dsn: Dsn, logger: Logger): Promise<string[]> {
   try {
     const connection = await createConnection(connectionOptions(dsn));
     try {
-      // Strict, so that nothing is cut while a column changes; without NO_ZERO_DATE, because old rows may hold such dates.
-      // No wait_timeout, because altering a large table takes long.
+      // Strict, so that nothing is cut while a column changes; without NO_ZERO_DATE, because old rows may
+      // hold such dates. No wait_timeout, because altering a large table takes long.
       await connection.query(
         "SET time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",
       );

@@ -1,6 +1,9 @@
 import type { Connection, RowDataPacket } from 'mysql2/promise';
 
-/** Questions to information_schema and changes that may be repeated. Names are constants of the migrations, never input. */
+/**
+ * Questions to information_schema and changes that may be repeated. Names are constants of the migrations,
+ * never input.
+ */
 export interface Column {
   readonly name: string;
   readonly type: string;
@@ -58,8 +61,8 @@ export async function alter(
 }
 
 /**
- * Changes that give TIMESTAMP(3) to time columns of coarser type; rows without a time get the present one. `updated_at` keeps
- * following changes.
+ * Changes that give TIMESTAMP(3) to time columns of coarser type; rows without a time get the present one.
+ * `updated_at` keeps following changes.
  */
 export async function preciseTimes(
   connection: Connection,
@@ -157,7 +160,10 @@ export async function hasForeignKey(connection: Connection, table: string, colum
   return rows.length > 0;
 }
 
-/** `CHARACTER SET … COLLATE …` of an existing text column, so that foreign keys to adopted tables can be made; '' for others. */
+/**
+ * `CHARACTER SET … COLLATE …` of an existing text column, so that foreign keys to adopted tables can be made;
+ * '' for others.
+ */
 export function charsetClause(column: Pick<Column, 'charset' | 'collation'> | undefined): string {
   const safe = /^[a-z0-9_]+$/i;
   const { charset, collation } = column ?? {};

@@ -9,9 +9,10 @@ import { entries, processes, readTable } from './kernel-files';
 import { isRemote, type Mount, parseMountinfo, parseMounts, unescapeOctal } from './mounts';
 
 /**
- * Who uses a disk: mounts in every mount namespace, swap, kernel holders (LVM, md, dm, loop), descriptors of other processes, and
- * whatever else makes the kernel refuse an exclusive open. Reads only, changes nothing. Empty = free. Never throws for a
- * process or device that ends meanwhile; what cannot be searched to its end is reported as a holder, never taken for free.
+ * Who uses a disk: mounts in every mount namespace, swap, kernel holders (LVM, md, dm, loop), descriptors of
+ * other processes, and whatever else makes the kernel refuse an exclusive open. Reads only, changes nothing.
+ * Empty = free. Never throws for a process or device that ends meanwhile; what cannot be searched to its end
+ * is reported as a holder, never taken for free.
  */
 export async function findHolders(sources: HolderSources, device: Device): Promise<Holder[]> {
   const target = blockTarget(sources, device);
@@ -98,7 +99,9 @@ function loopsOn({ sysBlockDir }: HolderSources, target: BlockTarget): Holder[] 
   });
 }
 
-/** The last word is the kernel's: O_EXCL on a block device fails while anything in the kernel has claimed it. */
+/**
+ * The last word is the kernel's: O_EXCL on a block device fails while anything in the kernel has claimed it.
+ */
 async function claimedExclusively(target: BlockTarget): Promise<Holder[]> {
   for (const { path } of target.nodes) {
     if (statOf(path)?.isBlockDevice() !== true) continue;

@@ -3,8 +3,8 @@ import { hasCode } from '../../core/has-code';
 import { LIMITS } from '../../core/limits';
 
 /**
- * The trimmed text of a small kernel file, at most LIMITS.SYSFS_FILE_BYTES. Null when it is not there, is empty, or vanishes
- * while it is read (sysfs then says ENODEV). Throws on anything else.
+ * The trimmed text of a small kernel file, at most LIMITS.SYSFS_FILE_BYTES. Null when it is not there, is
+ * empty, or vanishes while it is read (sysfs then says ENODEV). Throws on anything else.
  */
 export function readSmall(path: string): string | null {
   const text = readBounded(path, LIMITS.SYSFS_FILE_BYTES);

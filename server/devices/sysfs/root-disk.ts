@@ -7,8 +7,8 @@ import { parseMountinfo } from './mounts';
 const STACK_DEPTH = 8;
 
 /**
- * The virtio disks that hold `/`, through partitions, LVM and md. An empty set when `/` is on something else; null when the guest
- * does not say (a lab, a container on an overlay).
+ * The virtio disks that hold `/`, through partitions, LVM and md. An empty set when `/` is on something else;
+ * null when the guest does not say (a lab, a container on an overlay).
  */
 export function findRootDisks(where: {
   readonly sysBlockDir: string;

@@ -8,8 +8,9 @@ export interface Section {
 }
 
 /**
- * Names and values go into a file that root's server reads, where a line of its own could run a command (`prerun`): a name is
- * [A-Za-z0-9._-]{1,128}, a value has no control characters, and a key is one of those that we write ourselves.
+ * Names and values go into a file that root's server reads, where a line of its own could run a command
+ * (`prerun`): a name is [A-Za-z0-9._-]{1,128}, a value has no control characters, and a key is one of those
+ * that we write ourselves.
  */
 const NAME = /^[A-Za-z0-9._-]{1,128}$/;
 const KEYS: ReadonlySet<string> = new Set([
@@ -45,7 +46,10 @@ function section({ name, values }: Section): string {
   return `[${name}]\n${lines.join('')}`;
 }
 
-/** GLib strips blanks around values and un-escapes backslashes, so such values would not come back as they went. */
+/**
+ * GLib strips blanks around values and un-escapes backslashes, so such values would not come back as they
+ * went.
+ */
 function isPlain(value: string): boolean {
   return (
     value.length > 0 &&
@@ -65,8 +69,9 @@ function refuse(what: string, value: string): DaemonError {
 }
 
 /**
- * Reads GLib key files as far as nbd-server uses them; a section that comes again continues. Throws SyntaxError for a line that
- * is neither a comment, a section nor a key: nbd-server would refuse the file, too.
+ * Reads GLib key files as far as nbd-server uses them; a section that comes again continues. Throws
+ * SyntaxError for a line that is neither a comment, a section nor a key: nbd-server would refuse the file,
+ * too.
  */
 export function parse(text: string): Section[] {
   const sections = new Map<string, Map<string, string>>();
@@ -89,8 +94,9 @@ export function parse(text: string): Section[] {
 }
 
 /**
- * The section of one export. Flush and FUA are not offered by default, and without them a client's fsync means nothing. Throws
- * EXPORT_CONFIG_FAILED for a name that is not a volume's: nothing of ours may be called `generic`.
+ * The section of one export. Flush and FUA are not offered by default, and without them a client's fsync
+ * means nothing. Throws EXPORT_CONFIG_FAILED for a name that is not a volume's: nothing of ours may be called
+ * `generic`.
  */
 export function exportSection(name: string, linkPath: string): Section {
   if (volumeIdOf(name) === null) throw refuse('the export name', name);
@@ -114,7 +120,9 @@ export interface BaseOptions {
   readonly listen: string | null;
 }
 
-/** A base configuration that nbd-server starts with although nothing is exported yet: it refuses an empty one. */
+/**
+ * A base configuration that nbd-server starts with although nothing is exported yet: it refuses an empty one.
+ */
 export function baseConfig({ port, configDir, listen }: BaseOptions): string {
   const generic = {
     ...(listen === null ? {} : { listenaddr: listen }),
@@ -131,8 +139,8 @@ export function baseConfig({ port, configDir, listen }: BaseOptions): string {
 const DEFAULT_PORT = '10809';
 
 /**
- * What keeps an existing base configuration from doing its job, in words for its owner; empty = nothing. We never change a base
- * configuration that somebody else wrote.
+ * What keeps an existing base configuration from doing its job, in words for its owner; empty = nothing. We
+ * never change a base configuration that somebody else wrote.
  */
 export function baseProblems(text: string, { port, configDir }: BaseOptions): string[] {
   let sections: Section[];

@@ -28,8 +28,9 @@ interface ProcessOptions extends ServerProgram {
 }
 
 /**
- * The nbd-server process: which one is it, start, reload, and the restart that cuts nobody. Signals go only to a process that has
- * proven to be the server's parent: a SIGHUP to a child cuts that client, and a pid file may name anybody (docs/exports.md).
+ * The nbd-server process: which one is it, start, reload, and the restart that cuts nobody. Signals go only
+ * to a process that has proven to be the server's parent: a SIGHUP to a child cuts that client, and a pid
+ * file may name anybody (docs/exports.md).
  */
 export class NbdServerProcess {
   private readonly queue = new KeyedMutex();
@@ -55,14 +56,16 @@ export class NbdServerProcess {
     return /\b(\d+\.\d+(?:\.\d+)?)\b/.exec(`${stdout} ${stderr}`)?.[1] ?? null;
   }
 
-  /** Starts the server when it does not run, and waits until its port answers. Throws EXPORT_SERVER_UNHEALTHY. */
+  /**
+   * Starts the server when it does not run, and waits until its port answers. Throws EXPORT_SERVER_UNHEALTHY.
+   */
   ensureRunning(): Promise<void> {
     return this.alone(() => this.untilStarted());
   }
 
   /**
-   * For the health check: starts a dead server that is ours to start (a unit is systemd's); after failures it is tried again with
-   * a growing pause. Throws EXPORT_SERVER_UNHEALTHY.
+   * For the health check: starts a dead server that is ours to start (a unit is systemd's); after failures it
+   * is tried again with a growing pause. Throws EXPORT_SERVER_UNHEALTHY.
    */
   async revive(): Promise<void> {
     const { unit, logger } = this.options;
@@ -71,7 +74,10 @@ export class NbdServerProcess {
     logger.info('nbd-server has been started', { pid: await this.mainPid() });
   }
 
-  /** Asks for new exports. Only for versions that survive it. The port comes first: a SIGHUP during start-up kills the server. */
+  /**
+   * Asks for new exports. Only for versions that survive it. The port comes first: a SIGHUP during start-up
+   * kills the server.
+   */
   hangUp(): Promise<void> {
     return this.alone(async () => {
       await this.untilServing();
@@ -82,8 +88,9 @@ export class NbdServerProcess {
   }
 
   /**
-   * A new parent that reads the configuration anew, while the forked children of connected clients carry on: only the parent is
-   * killed, and with SIGKILL, because on SIGTERM it ends its children too. Resolves when the port answers again.
+   * A new parent that reads the configuration anew, while the forked children of connected clients carry on:
+   * only the parent is killed, and with SIGKILL, because on SIGTERM it ends its children too. Resolves when
+   * the port answers again.
    */
   restart(): Promise<void> {
     return this.alone(async () => {
@@ -114,8 +121,8 @@ export class NbdServerProcess {
   }
 
   /**
-   * Starts the server until it is there: it reports success before it binds, and then ends silently when the port is taken, as it
-   * is for a moment by a child that its killed predecessor had just forked.
+   * Starts the server until it is there: it reports success before it binds, and then ends silently when the
+   * port is taken, as it is for a moment by a child that its killed predecessor had just forked.
    */
   private async untilStarted(): Promise<void> {
     await this.until(async () => {

@@ -6,9 +6,10 @@ import { type NbdAddress, NbdError, type NbdSession, withNbdServer } from './nbd
 export type { NbdAddress } from './nbd-session';
 
 /*
- * An NBD client that goes no further than the handshake (fixed newstyle; NBD protocol document, "Newstyle negotiation"). Nothing
- * an export server claims is believed before this. The other side may be hostile or silent, so there is one deadline for the
- * whole exchange, and every length and every number of replies is bounded.
+ * An NBD client that goes no further than the handshake (fixed newstyle; NBD protocol document, "Newstyle
+ * negotiation"). Nothing an export server claims is believed before this. The other side may be hostile or
+ * silent, so there is one deadline for the whole exchange, and every length and every number of replies is
+ * bounded.
  */
 
 const MAGIC = Buffer.from('NBDMAGICIHAVEOPT', 'latin1');
@@ -39,13 +40,15 @@ export interface ProbeOptions {
   /** For the whole exchange. */
   readonly timeoutMs?: number;
   /**
-   * Reads the first sector, too: a server that keeps a disk open after it was unplugged still completes the handshake, and only
-   * reading fails.
+   * Reads the first sector, too: a server that keeps a disk open after it was unplugged still completes the
+   * handshake, and only reading fails.
    */
   readonly read?: boolean;
 }
 
-/** Asks for one export: is it there, how large, with which flags. Never throws; a broken server is an answer. */
+/**
+ * Asks for one export: is it there, how large, with which flags. Never throws; a broken server is an answer.
+ */
 export async function probeExport(
   address: NbdAddress,
   name: string,
@@ -97,7 +100,9 @@ export async function greets(
   }
 }
 
-/** Names the server offers. Throws NbdError when it does not answer properly, or forbids listing (`denied`). */
+/**
+ * Names the server offers. Throws NbdError when it does not answer properly, or forbids listing (`denied`).
+ */
 export function listExports(
   address: NbdAddress,
   timeoutMs: number = LIMITS.NBD_HANDSHAKE_TIMEOUT_MS,
@@ -133,9 +138,10 @@ async function greet(session: NbdSession): Promise<void> {
 }
 
 /**
- * nbd-server opens the target only for GO, so only GO knows the real size (INFO says 0). `next` is the first request to the opened
- * export. It is sent in two halves while the answer arrives: qemu-storage-daemon writes the answer in several pieces, each waits
- * for the acknowledgement of the one before, and that takes 40 ms when we send nothing (measured on 7.2).
+ * nbd-server opens the target only for GO, so only GO knows the real size (INFO says 0). `next` is the first
+ * request to the opened export. It is sent in two halves while the answer arrives: qemu-storage-daemon writes
+ * the answer in several pieces, each waits for the acknowledgement of the one before, and that takes 40 ms
+ * when we send nothing (measured on 7.2).
  */
 async function go(session: NbdSession, name: string, next: Buffer): Promise<{ size: number; flags: number }> {
   const bytes = Buffer.from(name, 'utf8');

@@ -3,17 +3,17 @@ import { z } from 'zod';
 import { hasCode } from '../../core/has-code';
 
 /*
- * The QEMU Machine Protocol as far as we need it: one JSON document a line, a greeting, `qmp_capabilities`, then one answer for
- * each command, with events in between (QEMU documentation, "QMP protocol specification"). Input is bounded in size and time and
- * parsed before it is used.
+ * The QEMU Machine Protocol as far as we need it: one JSON document a line, a greeting, `qmp_capabilities`,
+ * then one answer for each command, with events in between (QEMU documentation, "QMP protocol
+ * specification"). Input is bounded in size and time and parsed before it is used.
  */
 
 /** Why a conversation with a monitor failed. */
 export class QmpError extends Error {
   constructor(
     /**
-     * `absent`: nobody listens on the socket; `silent`: no answer in time; `broken`: it hung up or does not speak QMP; `refused`:
-     * it understood the command and refused it.
+     * `absent`: nobody listens on the socket; `silent`: no answer in time; `broken`: it hung up or does not
+     * speak QMP; `refused`: it understood the command and refused it.
      */
     readonly kind: 'absent' | 'silent' | 'broken' | 'refused',
     message: string,
@@ -47,8 +47,8 @@ export interface Qmp {
 }
 
 /**
- * One conversation: connects, negotiates, works, hangs up. A monitor talks to one client at a time, so nobody holds it longer than
- * necessary. Throws QmpError.
+ * One conversation: connects, negotiates, works, hangs up. A monitor talks to one client at a time, so nobody
+ * holds it longer than necessary. Throws QmpError.
  */
 export async function withQmp<T>(options: QmpOptions, work: (qmp: Qmp) => Promise<T>): Promise<T> {
   const lines = new Lines(connect({ path: options.path }), options);

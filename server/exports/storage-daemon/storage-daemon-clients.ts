@@ -11,10 +11,11 @@ import {
 } from './storage-daemon-monitor';
 
 /**
- * Who is connected to qemu-storage-daemon. QMP does not tell, and all clients share one port. Where anybody is connected at all, the
- * export in question is taken away unless it is in use, and given back at once: two commands in one conversation, well under a
- * millisecond. A client in the middle of its handshake would stumble over that (measured: its later requests fail), so nobody may
- * have come in the last moment; where somebody always does, all of them count.
+ * Who is connected to qemu-storage-daemon. QMP does not tell, and all clients share one port. Where anybody
+ * is connected at all, the export in question is taken away unless it is in use, and given back at once: two
+ * commands in one conversation, well under a millisecond. A client in the middle of its handshake would
+ * stumble over that (measured: its later requests fail), so nobody may have come in the last moment; where
+ * somebody always does, all of them count.
  */
 export class StorageDaemonClients {
   constructor(

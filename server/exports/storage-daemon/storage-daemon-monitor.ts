@@ -32,8 +32,8 @@ const versionAnswer = z.object({
 const nothing = z.object({});
 
 /**
- * The name of the block node of a volume. QEMU allows 31 characters and a UUID has 32 hexadecimal digits, so it is written to base
- * 36: short enough, and still unique.
+ * The name of the block node of a volume. QEMU allows 31 characters and a UUID has 32 hexadecimal digits, so
+ * it is written to base 36: short enough, and still unique.
  */
 export function nodeName(volumeId: string): string {
   return `v${BigInt(`0x${volumeId.replaceAll('-', '')}`).toString(36)}`;
@@ -92,7 +92,10 @@ export class StorageDaemonCommands {
     });
   }
 
-  /** What the server has of one volume: its export, and whether the disk is open (after a crash also without one). */
+  /**
+   * What the server has of one volume: its export, and whether the disk is open (after a crash also without
+   * one).
+   */
   async state(name: string, volumeId: string): Promise<{ found: StorageExport | null; open: boolean }> {
     const found = (await this.exports()).find((one) => one.name === name) ?? null;
     return { found, open: found !== null || (await this.nodes()).has(nodeName(volumeId)) };
@@ -129,7 +132,10 @@ export class StorageDaemonCommands {
     });
   }
 
-  /** `safe` is refused while a client is connected, `hard` cuts it. Resolves before the server is done with it. */
+  /**
+   * `safe` is refused while a client is connected, `hard` cuts it. Resolves before the server is done with
+   * it.
+   */
   async withhold(id: string, mode: 'safe' | 'hard'): Promise<void> {
     await this.qmp.execute('block-export-del', nothing, { id, mode });
   }
@@ -149,7 +155,10 @@ export class StorageDaemonCommands {
   }
 }
 
-/** Runs a command that may be refused. Returns the refusal, null when it was done; throws every other QmpError. */
+/**
+ * Runs a command that may be refused. Returns the refusal, null when it was done; throws every other
+ * QmpError.
+ */
 export async function refusalOf(command: Promise<void>): Promise<string | null> {
   try {
     await command;
@@ -161,8 +170,8 @@ export async function refusalOf(command: Promise<void>): Promise<string | null> 
 }
 
 /**
- * Repeats a command that is refused only for a moment: a client has just hung up, a request is being finished, a name is not free
- * yet. Returns the last refusal, null when it was done.
+ * Repeats a command that is refused only for a moment: a client has just hung up, a request is being
+ * finished, a name is not free yet. Returns the last refusal, null when it was done.
  */
 export async function persist(
   clock: Clock,

@@ -35,8 +35,8 @@ export interface StorageDaemonProcessOptions {
 const LOOPBACK = '127.0.0.1';
 
 /**
- * The qemu-storage-daemon process: found running or started, made to listen, and looked into. Its state is in its memory only, so a
- * process that ended took all exports with it.
+ * The qemu-storage-daemon process: found running or started, made to listen, and looked into. Its state is in
+ * its memory only, so a process that ended took all exports with it.
  */
 export class StorageDaemonProcess {
   /** Names the process that was last seen, so that a new one is noticed. */
@@ -89,8 +89,8 @@ export class StorageDaemonProcess {
   }
 
   /**
-   * For the health check: starts a dead server that is ours to start (a unit is systemd's) and lets it listen; after failures it
-   * is tried again with a growing pause. Throws EXPORT_SERVER_UNHEALTHY.
+   * For the health check: starts a dead server that is ours to start (a unit is systemd's) and lets it
+   * listen; after failures it is tried again with a growing pause. Throws EXPORT_SERVER_UNHEALTHY.
    */
   async revive(): Promise<void> {
     const { unit, logger } = this.options;
@@ -101,7 +101,10 @@ export class StorageDaemonProcess {
     if (!running) logger.info('qemu-storage-daemon has been started', { pid: await this.pid() });
   }
 
-  /** Does anybody answer on the QMP socket? Throws EXPORT_SERVER_UNHEALTHY when something is there that does not. */
+  /**
+   * Does anybody answer on the QMP socket? Throws EXPORT_SERVER_UNHEALTHY when something is there that does
+   * not.
+   */
   async isRunning(): Promise<boolean> {
     try {
       this.version = await this.options.monitor.talk((commands) => commands.version());

@@ -30,7 +30,10 @@ interface PublisherParts {
 export class StorageDaemonPublisher {
   constructor(private readonly parts: PublisherParts) {}
 
-  /** Nothing is changed when the export is there and right. Throws QmpError, EXPORT_SERVER_UNHEALTHY, DEVICE_IDENTITY_MISMATCH. */
+  /**
+   * Nothing is changed when the export is there and right. Throws QmpError, EXPORT_SERVER_UNHEALTHY,
+   * DEVICE_IDENTITY_MISMATCH.
+   */
   async publish(target: ExportTarget): Promise<void> {
     const { monitor, probes } = this.parts;
     const { name, volumeId } = target;
@@ -55,8 +58,8 @@ export class StorageDaemonPublisher {
   }
 
   /**
-   * Takes the export away and closes the disk. Clients of a disk that is still plugged are cut only by `force`: without it they are
-   * a reason to refuse. Throws QmpError, EXPORT_SERVER_UNHEALTHY.
+   * Takes the export away and closes the disk. Clients of a disk that is still plugged are cut only by
+   * `force`: without it they are a reason to refuse. Throws QmpError, EXPORT_SERVER_UNHEALTHY.
    */
   async remove(
     name: string,

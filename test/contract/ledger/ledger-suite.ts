@@ -11,7 +11,10 @@ export interface LedgerWorld {
   close(): Promise<void>;
 }
 
-/** What the tests of every concern start with: an empty database, a ledger on it, and its epoch. Times are given, never read. */
+/**
+ * What the tests of every concern start with: an empty database, a ledger on it, and its epoch. Times are
+ * given, never read.
+ */
 export class LedgerSuite {
   private parts: { world: LedgerWorld; ledger: Ledger; epoch: Epoch } | null = null;
 

@@ -2,8 +2,8 @@ import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 
 /**
- * A TCP proxy before a database that loses connections at the moment of a COMMIT: `before` loses the request (it never reaches
- * the server), `after` loses the answer (the server has committed).
+ * A TCP proxy before a database that loses connections at the moment of a COMMIT: `before` loses the request
+ * (it never reaches the server), `after` loses the answer (the server has committed).
  */
 export class CuttingProxy {
   cut: 'before' | 'after' | null = null;

@@ -1,4 +1,5 @@
-// Another process that holds an appliance lock: `lock-holder.ts <dsn> <appliance id>`; says "held" once it does.
+// Another process that holds an appliance lock: `lock-holder.ts <dsn> <appliance id>`; says "held" once it
+// does.
 
 import { silentLogger } from '~/server/core/log/logger';
 import { ApplianceLock } from '~/server/database/connection/appliance-lock';

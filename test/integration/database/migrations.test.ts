@@ -141,7 +141,10 @@ describe('a database from before straggling_jobs', () => {
   });
 });
 
-/** Runs the migrations until the connection "breaks" behind its n-th statement; true when they came to their end before that. */
+/**
+ * Runs the migrations until the connection "breaks" behind its n-th statement; true when they came to their
+ * end before that.
+ */
 async function crashAfter(connection: Connection, statements: number): Promise<boolean> {
   let left = statements;
   const mortal = new Proxy(connection, {

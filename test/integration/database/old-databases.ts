@@ -1,6 +1,6 @@
 /**
- * Databases as other programs made them, with rows: the specification's own SQL, and the shape of a system that has run the
- * earlier daemon for a while (own words; only names and types matter).
+ * Databases as other programs made them, with rows: the specification's own SQL, and the shape of a system
+ * that has run the earlier daemon for a while (own words; only names and types matter).
  */
 export const VOLUMES = [
   'a0000000-0000-4000-8000-000000000001',

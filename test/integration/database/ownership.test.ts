@@ -86,7 +86,8 @@ describe('the appliance lock', () => {
     try {
       const [said] = await once(holding.stdout, 'data');
       expect(String(said)).toBe('held\n');
-      // A stopped process keeps its connection and says nothing any more, like a host that has lost its power.
+      // A stopped process keeps its connection and says nothing any more, like a host that has lost its
+      // power.
       holding.kill('SIGSTOP');
       const { lock } = newLock();
       expect(await lock.acquire(APPLIANCE)).toBe(false);

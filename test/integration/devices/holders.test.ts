@@ -18,8 +18,8 @@ import type { Device, Holder } from '~/server/devices/device';
 import { findHolders } from '~/server/devices/sysfs/holders';
 
 /**
- * The in-use guard on this machine's real kernel: a loop device stands for the virtio disk, everything else is real. Needs
- * root and loop devices; what cannot run says so.
+ * The in-use guard on this machine's real kernel: a loop device stands for the virtio disk, everything else
+ * is real. Needs root and loop devices; what cannot run says so.
  */
 const MIB = 1024 * 1024;
 
@@ -109,7 +109,10 @@ function holders(of = device): Promise<Holder[]> {
   return findHolders(sources, of);
 }
 
-/** Looks until the answer is as expected: processes and the kernel take their time. The test's own timeout is the bound. */
+/**
+ * Looks until the answer is as expected: processes and the kernel take their time. The test's own timeout is
+ * the bound.
+ */
 async function holdersWhen(expected: (found: Holder[]) => boolean, of = device): Promise<Holder[]> {
   for (;;) {
     const found = await holders(of);
@@ -373,7 +376,10 @@ function freePort(): Promise<number> {
   });
 }
 
-/** NBD fixed newstyle: client flags, then NBD_OPT_EXPORT_NAME; the server opens the disk and goes into transmission. */
+/**
+ * NBD fixed newstyle: client flags, then NBD_OPT_EXPORT_NAME; the server opens the disk and goes into
+ * transmission.
+ */
 async function openExport(port: number, name: string): Promise<Socket> {
   for (;;) {
     const socket = connect(port, '127.0.0.1');

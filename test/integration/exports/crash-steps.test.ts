@@ -18,9 +18,9 @@ import { NbdServerExports } from '~/server/exports/nbd-server/nbd-server-exports
 import { StorageDaemonExports } from '~/server/exports/storage-daemon/storage-daemon-exports';
 
 /*
- * The daemon dies before any step that it makes on the way through three change sets. Whatever it leaves: the server never reads a
- * half-written file and never serves a wrong disk, and the next start repairs everything. Every third step, another third each
- * time; all of them with EXPORT_CRASH_STEPS=all.
+ * The daemon dies before any step that it makes on the way through three change sets. Whatever it leaves: the
+ * server never reads a half-written file and never serves a wrong disk, and the next start repairs
+ * everything. Every third step, another third each time; all of them with EXPORT_CRASH_STEPS=all.
  */
 const STRIDE = process.env.EXPORT_CRASH_STEPS === 'all' ? 1 : 3;
 const FIRST = 1 + (Date.now() % STRIDE);
@@ -53,7 +53,9 @@ async function disk(index: number, letter: string): Promise<Disk> {
   };
 }
 
-/** A and B are exported, C is plugged; then B and C change places of being exported, C with the letter of B. */
+/**
+ * A and B are exported, C is plugged; then B and C change places of being exported, C with the letter of B.
+ */
 async function script(server: ExportServer, [a, b, c, d]: readonly Disk[]): Promise<void> {
   if (!a || !b || !c || !d) throw new Error('four disks');
   await server.publish(c.target);

@@ -11,7 +11,10 @@ import type { ExportTarget } from '~/server/exports/export-server';
 import { exportName } from '~/server/exports/naming';
 import { NbdServerExports } from '~/server/exports/nbd-server/nbd-server-exports';
 
-/** The real nbd-server of this machine: what is published answers, what is withdrawn leads to nothing, clients are not cut. */
+/**
+ * The real nbd-server of this machine: what is published answers, what is withdrawn leads to nothing, clients
+ * are not cut.
+ */
 const run = promisify(execFile);
 const MIB = 1024 ** 2;
 let dir: string;

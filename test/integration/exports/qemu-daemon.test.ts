@@ -10,7 +10,10 @@ import { ensurePackages } from '~/lab/packages';
 import { type StorageDaemon, startStorageDaemon } from '~/lab/storage-daemon';
 import { Walk } from '../daemon/walk';
 
-/** The built daemon with NBD_BACKEND=qemu-storage-daemon, whose server has every exported disk open all the time. */
+/**
+ * The built daemon with NBD_BACKEND=qemu-storage-daemon, whose server has every exported disk open all the
+ * time.
+ */
 const run = promisify(execFile);
 const GIB = 1024 ** 3;
 let dir: string;

@@ -16,7 +16,10 @@ import { exportName } from '~/server/exports/naming';
 import { NbdServerExports, type NbdServerOptions } from '~/server/exports/nbd-server/nbd-server-exports';
 import { StorageDaemonExports } from '~/server/exports/storage-daemon/storage-daemon-exports';
 
-/** A full disk, a read-only folder, no permission, no server, a wrong pid: told clearly, undone, and over when the cause is over. */
+/**
+ * A full disk, a read-only folder, no permission, no server, a wrong pid: told clearly, undone, and over when
+ * the cause is over.
+ */
 const run = promisify(execFile);
 const SIZE = 1024 ** 2;
 let dir: string;

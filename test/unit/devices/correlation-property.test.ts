@@ -3,7 +3,9 @@ import { describe, expect, it } from 'vitest';
 import { correlate } from '~/server/devices/correlation';
 import { knowable, randomWorld } from './random-worlds';
 
-/** `CORRELATION_WORLDS=2000000 npx vitest run test/unit/devices/correlation-property.test.ts` looks longer. */
+/**
+ * `CORRELATION_WORLDS=2000000 npx vitest run test/unit/devices/correlation-property.test.ts` looks longer.
+ */
 const WORLDS = Number(process.env.CORRELATION_WORLDS ?? 100_000);
 
 describe(`correlation in ${WORLDS} random worlds`, () => {
@@ -18,7 +20,8 @@ describe(`correlation in ${WORLDS} random worlds`, () => {
         const truth =
           answer.kind === 'found' ? random.disks.find(({ device }) => device === answer.device) : null;
         const twin = random.disks.some(({ volumeId, fresh }) => volumeId === random.world.volume.id && fresh);
-        // A wrong disk is another volume's, the system's own, or the ghost of this volume while its new plug is there.
+        // A wrong disk is another volume's, the system's own, or the ghost of this volume while its new plug
+        // is there.
         const wrong =
           truth !== null &&
           (truth?.volumeId !== random.world.volume.id ||

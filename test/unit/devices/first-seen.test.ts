@@ -10,8 +10,8 @@ import { ManualClock } from './manual-clock';
 import { GIB, VOLUME } from './worlds';
 
 /**
- * A guest without serials, where only size and time tell disks apart, and a daemon that dies between the plug and the mapping: the
- * next process has not seen the disk come.
+ * A guest without serials, where only size and time tell disks apart, and a daemon that dies between the plug
+ * and the mapping: the next process has not seen the disk come.
  */
 class Mute {
   readonly clock = new ManualClock();

@@ -67,7 +67,9 @@ const draw: fc.Arbitrary<Draw> = fc.record({
   ),
 });
 
-/** Equal sizes, reused letters, missing and colliding serials, ghosts, stale mappings, lost and stale events. */
+/**
+ * Equal sizes, reused letters, missing and colliding serials, ghosts, stale mappings, lost and stale events.
+ */
 export const randomWorld: fc.Arbitrary<RandomWorld> = fc
   .record({
     serials: fc.boolean(),
@@ -139,7 +141,10 @@ function build(world: Drawn): RandomWorld {
   return { world: given, disks: truths, serials, rebooted };
 }
 
-/** The ledger holds one mapping of a volume: of several draws that would name the same volume the first is kept. */
+/**
+ * The ledger holds one mapping of a volume: of several draws that would name the same volume the first is
+ * kept.
+ */
 function mappedOnce(disks: readonly Draw[]): Draw[] {
   const mapped = new Set<string>();
   return disks.map((disk) => {
@@ -163,7 +168,8 @@ function truthOf(
   }: Pick<Drawn, 'serials' | 'oldKernel' | 'rebooted'> & { readonly stranger: boolean },
 ): Truth {
   const volumeId = VOLUMES[disk.volume] ?? TARGET;
-  // A stranger that fits and is plugged into a mute guest before ours shows cannot be told from ours by anybody.
+  // A stranger that fits and is plugged into a mute guest before ours shows cannot be told from ours by
+  // anybody.
   const extra = stranger ? TOLERANCE + 512 : (SIZES[disk.size] ?? 0);
   const told = disk.state === 'told';
   const state = serials ? ('read' as const) : ('absent' as const);
@@ -228,8 +234,8 @@ function provable(device: Device): boolean {
 }
 
 /**
- * The one right answer, when whoever sees what the daemon sees can know it; null otherwise. Written from what is physically
- * there, not from the rules under test.
+ * The one right answer, when whoever sees what the daemon sees can know it; null otherwise. Written from what
+ * is physically there, not from the rules under test.
  */
 export function knowable({ world, disks, serials, rebooted }: RandomWorld): Device | null {
   const others = disks.filter(({ device }) => !world.rootDevices.has(device.name));
@@ -254,7 +260,10 @@ export function knowable({ world, disks, serials, rebooted }: RandomWorld): Devi
   return isContested(world, only) ? null : only.device;
 }
 
-/** Is another volume mapped to a disk that is certainly not here any more, and could this one be that disk, plugged again? */
+/**
+ * Is another volume mapped to a disk that is certainly not here any more, and could this one be that disk,
+ * plugged again?
+ */
 function isContested(
   { mappings, attachedHere, devices }: World,
   { device: { size: bytes } }: Truth,

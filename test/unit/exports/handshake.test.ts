@@ -3,7 +3,10 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { listExports, probeExport } from '~/server/exports/protocol/handshake';
 
-/** Servers that are silent, hostile or broken: the probe says what is wrong, within its time, and never throws. */
+/**
+ * Servers that are silent, hostile or broken: the probe says what is wrong, within its time, and never
+ * throws.
+ */
 let server: Server | null = null;
 const sockets = new Set<Socket>();
 afterEach(() => {
