@@ -1,9 +1,6 @@
 import type { Clock, Random } from './clock';
 
-/**
- * An exponential back-off: `baseMs` after the first failure, twice as long after each further one, at most
- * `capMs`.
- */
+/** An exponential back-off: `baseMs` after the first failure, then twice as long each time, up to `capMs`. */
 export interface BackOff {
   readonly baseMs: number;
   readonly capMs: number;
@@ -19,10 +16,7 @@ export function backOffMs({ baseMs, capMs }: BackOff, failures: number): number 
   return Math.min(capMs, baseMs * 2 ** (failures - 1));
 }
 
-/**
- * The same with full jitter: anything from 0 to that time, so that many that failed together do not retry
- * together.
- */
+/** With full jitter: between 0 and that time, so that callers that failed together do not retry together. */
 export function jitteredBackOffMs(
   backOff: BackOff,
   failures: number,
@@ -46,10 +40,7 @@ export class RetryGate {
     return this.clock.monotonic() >= this.opensAt;
   }
 
-  /**
-   * Runs `work`. A failure closes the gate for the next pause of the back-off; a success forgets earlier
-   * failures.
-   */
+  /** Runs `work`. A failure closes the gate for the next pause; a success forgets earlier failures. */
   async run<T>(work: () => Promise<T>): Promise<T> {
     try {
       const result = await work();

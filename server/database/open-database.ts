@@ -15,10 +15,7 @@ export interface OpenDatabase {
   readonly dsn: Dsn;
   readonly ledger: Ledger;
   readonly kysely: Kysely<Tables>;
-  /**
-   * Waits until the database is there and brings its schema up to date. Returns at once when the signal
-   * aborts.
-   */
+  /** Waits for the database and brings its schema up to date. Returns at once when the signal aborts. */
   prepare(signal: AbortSignal): Promise<void>;
   usage(): PoolUsage;
   /** See Database.distrust. */

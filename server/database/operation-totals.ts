@@ -12,10 +12,7 @@ interface Group {
   readonly oldest: Date | null;
 }
 
-/**
- * Ended operations are summed up in volume_operation_totals; unfinished ones are few. Rows of the previous
- * daemon count for all.
- */
+/** Ended operations are summed up in a table. Rows of the previous daemon count for every appliance. */
 export async function countOperations(
   database: Database,
   applianceId: string | undefined,
@@ -82,9 +79,8 @@ export async function addToTotals(tx: Transaction<Tables>, operationId: string):
 }
 
 /**
- * Corrects the totals of the appliance by its rows: after pruning, and after somebody deleted rows by hand.
- * One statement reads rows and totals at the same moment, so the difference is right however many operations
- * end meanwhile.
+ * Corrects the totals of the appliance after pruning, and after somebody deleted rows by hand. One statement
+ * reads rows and totals at the same moment, so operations may end meanwhile.
  */
 export async function correctTotals(tx: Transaction<Tables>, applianceId: string): Promise<void> {
   const { rows } = await sql<Omit<Group, 'oldest'>>`SELECT type, status, SUM(n) AS n, SUM(us) AS us FROM (

@@ -5,9 +5,8 @@ import { assertEpoch } from './journal/fencing';
 import { correctTotals } from './operation-totals';
 
 /**
- * Deletes ended operations with their journals, and entries of the appliance itself, up to `limit` of each
- * (see Ledger.prune). Rows of the previous daemon belong to no appliance and are pruned by every owner. The
- * last batch corrects the totals.
+ * See Ledger.prune; deletes up to `limit` entries of the appliance itself, too. Rows of the previous daemon
+ * belong to no appliance and are pruned by every owner. The last batch corrects the totals.
  */
 export async function prune(
   database: Database,

@@ -111,10 +111,7 @@ const cleanupRequest = z.looseObject({
   force_clean: z.boolean().catch(false),
 });
 
-/**
- * An operation from its row. Requests that older daemons stored loosely are readable, too: missing fields
- * become empty.
- */
+/** An operation from its row. Fields that an older daemon did not store become empty. */
 export function toOperation(row: unknown): Operation {
   const { type, request: stored, ...fields } = camelKeys(operationRow.parse(row));
   // The volume is a column of its own; old rows may name it only there.

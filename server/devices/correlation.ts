@@ -64,10 +64,7 @@ export type Correlation =
   | {
       readonly kind: 'waiting';
       readonly reason: string;
-      /**
-       * The only candidate may be the disk of another volume that should be here: who should is to be read
-       * again.
-       */
+      /** The only candidate may be the disk of another volume: read again which disks should be here. */
       readonly contested?: boolean;
       readonly considered: readonly Considered[];
     }
@@ -221,9 +218,8 @@ function judge(world: World, device: Device): Judged {
 }
 
 /**
- * Another volume that is mapped or attached here (as CloudStack says), whose disk is not found and could be
- * this one. A disk without a serial looks as new as the awaited one after a reboot, when somebody else
- * plugged it again, or when it arrives after its own attach was given up.
+ * Another volume that is mapped or attached here, whose disk is not found and could be this one. Without a
+ * serial its disk looks as new as the awaited one after a reboot, a re-plug, or an attach that was given up.
  */
 function claimantOf(world: World, device: Device): string | null {
   const { volume, mappings, attachedHere } = world;
@@ -265,9 +261,9 @@ function mayShow({ toleranceBytes }: World, device: Device, size: number): boole
 }
 
 /**
- * `new`: this very plug (name and diskseq) was seen to appear since `windowMs` before the submit, and the
- * guest did not have it in the last look before the call. `old`: it was there, or nobody saw it come.
- * `unclear`: the guest was rebooted in between.
+ * `new`: this plug (name and diskseq) appeared since `windowMs` before the submit, and was not there in the
+ * last look before the call. `old`: it was there, or nobody saw it appear. `unclear`: the guest rebooted in
+ * between.
  */
 function arrivalOf(world: World, { name, path, diskseq }: Device): 'new' | 'old' | 'unclear' {
   const { submittedAt, disksBefore, windowMs, events, bootId } = world;

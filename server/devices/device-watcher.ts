@@ -39,8 +39,8 @@ const EVENT_TEXT: Readonly<Record<DeviceEventType, string>> = {
 
 /**
  * Watches the guest's disks: the 2 s task calls `scan`; while anybody waits it scans every
- * LIMITS.FAST_SCAN_MS ms, and at once when /dev rings. One scan at a time; who asks during a scan shares the
- * next one, so that an answer is never older than the question.
+ * LIMITS.FAST_SCAN_MS, and at once when /dev changes. One scan at a time; a call during a scan gets the next
+ * one, so that an answer is never older than the question.
  */
 export class DeviceWatcher {
   private readonly channel = new EventRing();
@@ -84,10 +84,7 @@ export class DeviceWatcher {
     await Promise.allSettled([this.fast, this.scanning, this.queued]);
   }
 
-  /**
-   * What the last look saw; `scanned` is false before the first one (then it is the stored inventory, or
-   * nothing).
-   */
+  /** The last look; before the first one the stored inventory, with `scanned` false. */
   snapshot(): DeviceSnapshot {
     return this.current;
   }
@@ -126,9 +123,8 @@ export class DeviceWatcher {
   }
 
   /**
-   * The first answer of `check` that is not null, asked after every look, the first of which begins now; null
-   * after `timeoutMs`, an abort or `stop`. Looks that fail are waited through. Throws only what `check`
-   * throws.
+   * The first answer of `check` that is not null, asked after every successful look, beginning now; null
+   * after `timeoutMs`, an abort or `stop`. Throws only what `check` throws.
    */
   async waitFor<T>(
     check: (snapshot: DeviceSnapshot) => T | null,

@@ -1,7 +1,4 @@
-/**
- * What the guest shows of its disks. Facts: kernel 5.15+ sysfs
- * (`/sys/block/vdX/{size,serial,diskseq,dev,device}`), measured on Linux 6.1 guests.
- */
+/** What the guest shows of its disks (`/sys/block/vdX/{size,serial,diskseq,dev,device}`). */
 export interface Device {
   /** `vdb` */
   readonly name: string;
@@ -11,10 +8,7 @@ export interface Device {
   readonly size: number;
   /** At most 20 bytes, trimmed; null when the device reports none. */
   readonly serial: string | null;
-  /**
-   * `pending`: not read yet; `unreadable`: the read failed or timed out (a dying device). Only `read` and
-   * `absent` are facts.
-   */
+  /** `unreadable`: the read failed or timed out (a dying device). Only `read` and `absent` are facts. */
   readonly serialState: 'read' | 'absent' | 'unreadable' | 'pending';
   /** Unique per plug since boot; null before kernel 5.15. */
   readonly diskseq: number | null;
@@ -34,10 +28,7 @@ export interface DeviceSnapshot {
   readonly at: number;
   /** True once the first scan after start (or the stored inventory) has been compared. */
   readonly scanned: boolean;
-  /**
-   * When the disks were seen to appear, of those that were: not of what the very first look found. Kept
-   * across restarts.
-   */
+  /** When disks were seen to appear; not those that the very first look found. Survives restarts. */
   readonly appearances?: readonly Appearance[];
 }
 

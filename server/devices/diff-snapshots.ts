@@ -11,9 +11,8 @@ interface Look {
 }
 
 /**
- * What has changed between two looks, removals first. The same name with another diskseq is a removal *and*
- * an addition, even when both happened between two looks; another boot replaces everything. A serial that
- * becomes known is no event. Pure.
+ * The changes between two looks, removals first. The same name with another diskseq is a removal and an
+ * addition; another boot replaces everything. A serial that becomes known is no event. Pure.
  */
 export function diffSnapshots(before: Look, after: Look): Change[] {
   const rebooted = isReboot(before, after);

@@ -2,10 +2,9 @@ import { LIMITS } from '../core/limits';
 import type { DeviceEvent } from './device';
 
 /**
- * The correlation channel of the specification: the last events, oldest first. Reading consumes nothing, so
- * every waiter sees every event, and a full ring drops the oldest one, never the newest. A waiter reads the
- * whole ring after each look at the guest (DeviceWatcher.recentEvents), so it needs no cursor and no wake-up
- * of its own.
+ * The correlation channel of the specification. Reading consumes nothing, so every waiter sees every event; a
+ * full ring drops the oldest event, never the newest. A waiter reads the whole ring after each look
+ * (DeviceWatcher.recentEvents), so it needs no cursor.
  */
 export class EventRing {
   private events: readonly DeviceEvent[] = [];

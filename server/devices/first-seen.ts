@@ -20,10 +20,9 @@ export function firstSeenAfter(
 }
 
 /**
- * The appearances as `added` events, also those that an earlier process of the daemon saw: an attach that
- * survives a crash between the plug and the mapping must recognise its disk when size and time are the only
- * evidence. An appearance from before the wall clock was set proves nothing about the time of an intent and
- * is left out. Pure.
+ * The appearances as `added` events, also those that an earlier process saw: after a crash between the plug
+ * and the mapping, size and time may be the only evidence. An appearance from before the wall clock was set
+ * proves nothing and is left out. Pure.
  */
 export function rememberedEvents(
   { devices, appearances = [] }: DeviceSnapshot,

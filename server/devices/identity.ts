@@ -10,7 +10,7 @@ type VerifiedDevice =
   | { readonly device: null; readonly reason: string };
 
 /**
- * The device of a mapping: the one at its path, provided that it is still the disk of the mapping. Pure, never throws.
+ * The device at the mapping's path, provided that it is still the disk of the mapping. Pure, never throws.
  *
  * @example
  * const { device, reason } = verifiedDevice(mapping, await watcher.scan());
@@ -27,10 +27,9 @@ export function verifiedDevice(
 }
 
 /**
- * Is this device still the disk of the mapping? Asked on every use of a mapping: a letter means nothing, the
- * serial names the volume, and diskseq with the boot id names one plug of one disk. Both must hold where both
- * can be known. Where neither can be known the answer is no: a mapping that cannot be proven is not used.
- * Pure, never throws.
+ * Is this device still the disk of the mapping? A letter means nothing; the serial names the volume; diskseq
+ * with the boot id names one plug of one disk. Both must hold where both can be known; where neither can, the
+ * answer is no. Pure.
  */
 export function verifyIdentity(
   mapping: RecordedIdentity,
@@ -55,10 +54,7 @@ export function verifyIdentity(
   return plug === 'other' ? no(`${device.path} was plugged again (${was})`) : { ok: true };
 }
 
-/**
- * `unknown` where a kernel before 5.15 gives no diskseq, or after a reboot: diskseq counts anew with every
- * boot.
- */
+/** `unknown` without a diskseq (kernel before 5.15) and after a reboot, when diskseq starts anew. */
 function comparePlug(
   mapping: RecordedIdentity,
   device: Device,

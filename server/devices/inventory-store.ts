@@ -4,10 +4,7 @@ import { z } from 'zod';
 import { LIMITS } from '../core/limits';
 import type { DeviceSnapshot } from './device';
 
-/**
- * Where the last inventory is kept, so that a restart knows what changed meanwhile. What is lost here costs
- * nothing but that.
- */
+/** Keeps the last inventory, so that a restart knows what changed meanwhile. */
 export interface InventoryStore {
   /** Null when there is none, or none that can be read. Never throws. */
   load(): Promise<DeviceSnapshot | null>;
@@ -40,10 +37,7 @@ const snapshotSchema = z.object({
 
 const KEY = 'devices.json';
 
-/**
- * unstorage on a folder (fs-lite: the fs driver without the file watcher). A corrupt or missing file is the
- * same as none.
- */
+/** unstorage on a folder (fs-lite: no file watcher). A corrupt file counts as none. */
 export function createInventoryStore(folder: string): InventoryStore {
   const storage = createStorage({ driver: fsDriver({ base: folder }) });
   return {

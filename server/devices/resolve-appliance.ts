@@ -20,9 +20,8 @@ export interface ResolvedAppliance {
 const UNKNOWN_UUID = /^(0+|f+)$/;
 
 /**
- * Which VM this appliance is: OMA_VM_ID, else ossea_configs.oma_vm_id, else the SMBIOS UUID. What an operator
- * wrote down comes first. Nothing is guessed: a value that is no UUID is reported and not used, and sources
- * that disagree are reported. Pure.
+ * Which VM this appliance is: OMA_VM_ID, else ossea_configs.oma_vm_id, else the SMBIOS UUID. Nothing is
+ * guessed: a value that is no UUID is reported and not used, and sources that disagree are reported. Pure.
  */
 export function resolveAppliance(sources: IdentitySources): ResolvedAppliance {
   const said = [

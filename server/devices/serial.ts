@@ -2,9 +2,8 @@ import type { Device } from './device';
 
 const SERIAL_LENGTH = 20;
 /**
- * A serial that is cut shorter still names the volume from this many hexadecimal characters on: 16 hold about
- * 58 random bits of a UUID v4. A dashed UUID cut at virtio's 20 bytes (measured: `bbbbbbbb-2222-2222-2`)
- * leaves 17.
+ * A serial may be cut: 16 hexadecimal characters still hold about 58 random bits of a UUID v4. A dashed UUID
+ * cut at virtio's 20 bytes (measured: `bbbbbbbb-2222-2222-2`) leaves 17.
  */
 const SHORTEST = 16;
 

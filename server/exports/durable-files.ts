@@ -7,9 +7,8 @@ import { hasCode } from '../core/has-code';
 const TEMPORARY = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW;
 
 /**
- * Writes a file so that a reader sees the old content or the new, and a power cut leaves one of them:
- * temporary file in the same folder (a name nbd-server does not read), fsync, rename, fsync of the folder.
- * Throws EXPORT_CONFIG_FAILED.
+ * Writes a file so that readers and a power cut find the old content or the new: temporary file (of a name
+ * that nbd-server ignores), fsync, rename, fsync of the folder. Throws EXPORT_CONFIG_FAILED.
  */
 export async function writeDurably(path: string, content: string): Promise<void> {
   const temporary = `${path}.tmp`;

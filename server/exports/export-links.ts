@@ -10,9 +10,8 @@ import { volumeIdOf } from './naming';
 const REAL_DEVICES = '/dev';
 
 /**
- * The per-volume links: `<run dir>/exports/<export name>` → `/dev/vdX`. An export server opens its target
- * anew for every client, so the link decides which disk the next client gets, and without a link nobody gets
- * any (docs/exports.md).
+ * The per-volume links `<run dir>/exports/<export name>` → `/dev/vdX`. nbd-server opens the link for every
+ * client anew, so it decides which disk the next client gets; without it nobody gets one (docs/exports.md).
  */
 export class ExportLinks {
   readonly folder: string;
@@ -28,10 +27,7 @@ export class ExportLinks {
     return join(this.folder, name);
   }
 
-  /**
-   * Where the link leads; null when there is none, or when it leads outside the device folder (then it counts
-   * as none).
-   */
+  /** Where the link leads; null when there is none, or when it leads outside the device folder. */
   async read(name: string): Promise<string | null> {
     const target = await readlink(this.path(name)).catch(() => null);
     return target !== null && this.isDevicePath(target) ? target : null;
@@ -69,9 +65,8 @@ export class ExportLinks {
   }
 
   /**
-   * At start: removes what a crash left behind, links that lead out of the device folder or to nothing, and
-   * whatever is no link. Links to devices that are there stay (a client may reconnect at any moment); sync
-   * checks whose disk each of them is.
+   * At start: removes leftovers of a crash, links out of the device folder or to nothing, and whatever is no
+   * link. Links to existing devices stay: a client may reconnect at any moment, and sync checks them.
    */
   async sweep(): Promise<string[]> {
     const removed: string[] = [];
@@ -85,9 +80,8 @@ export class ExportLinks {
   }
 
   /**
-   * Is this really the node of that device? Directly inside the device folder, and on a real machine a block
-   * device with the number that sysfs gave; only a laboratory has files instead. Throws
-   * DEVICE_IDENTITY_MISMATCH.
+   * Is this the node of that device? Directly inside the device folder, and on a real machine a block device
+   * of that number; only a laboratory has files. Throws DEVICE_IDENTITY_MISMATCH.
    */
   async verify(devicePath: string, dev: string | null): Promise<void> {
     if (!this.isDevicePath(devicePath))

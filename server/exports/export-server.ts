@@ -12,10 +12,7 @@ export interface ExportTarget {
   readonly size: number;
   /** `major:minor` the device node must have, null in a lab with files. */
   readonly dev: string | null;
-  /**
-   * Which plug of the disk the device was when it was verified; absent or null where the kernel does not
-   * count them.
-   */
+  /** Which plug of the disk was verified; absent or null where the kernel does not count plugs. */
   readonly diskseq?: number | null;
 }
 
@@ -35,15 +32,12 @@ export interface ExportServer {
   readonly kind: 'nbd-server' | 'qemu-storage-daemon' | 'none';
   readonly port: number;
   /**
-   * Makes the volume reachable under its name and proves it with a handshake (name there, size right).
-   * Idempotent. Concurrent calls share one reload. Throws EXPORT_CONFIG_FAILED or EXPORT_SERVER_UNHEALTHY;
-   * then nothing is half done that would serve a wrong disk.
+   * Makes the volume reachable under its name and proves it with a handshake (name, size). Idempotent;
+   * concurrent calls share one reload. After EXPORT_CONFIG_FAILED or EXPORT_SERVER_UNHEALTHY no wrong disk
+   * can be served.
    */
   publish(target: ExportTarget): Promise<void>;
-  /**
-   * New connections fail from the moment this resolves. Idempotent: withdrawing a missing export is fine.
-   * `force` cuts clients.
-   */
+  /** New connections fail once this resolves. Idempotent, also for a missing export. `force` cuts clients. */
   withdraw(name: string, options?: { force?: boolean }): Promise<void>;
   /** What is configured (our files / QMP exports), whether or not the server answers. */
   list(): Promise<ConfiguredExport[]>;

@@ -28,10 +28,7 @@ export interface ExportValidation {
   readonly expectedSize: number;
 }
 
-/**
- * The exports API: what is exported, and whether each really answers. Attach and detach do not come through
- * here.
- */
+/** The exports API: what is exported, and whether it answers. Attach and detach do not use it. */
 export class ExportService {
   constructor(private readonly parts: ExportServiceParts) {}
 
@@ -49,10 +46,7 @@ export class ExportService {
     return record;
   }
 
-  /**
-   * Publishes the export of a mapped volume (idempotent). MAPPING_NOT_FOUND, DEVICE_IDENTITY_MISMATCH,
-   * EXPORT_SERVER_UNHEALTHY.
-   */
+  /** Idempotent. MAPPING_NOT_FOUND, DEVICE_IDENTITY_MISMATCH, EXPORT_SERVER_UNHEALTHY. */
   async publish(volumeId: string, metadata: Record<string, string>): Promise<ExportRecord> {
     const { epoch, applianceVmId } = this.parts.owner();
     const ledger = this.parts.ledger();

@@ -9,10 +9,7 @@ import { saidBy, unhealthy } from './export-errors';
 
 const run = promisify(execFile);
 
-/**
- * Starts a server that puts itself into the background. Throws EXPORT_SERVER_UNHEALTHY with what the program
- * said.
- */
+/** Starts a server that daemonizes. Throws EXPORT_SERVER_UNHEALTHY with what the program said. */
 export async function startServer(
   binary: string,
   args: readonly string[],

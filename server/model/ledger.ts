@@ -16,12 +16,12 @@ import type {
 } from './operation';
 
 /**
- * The ledger port: everything durable that the domain needs, in the domain's words. Implemented by MySQL/MariaDB
- * (../database/mysql-ledger.ts) and in memory (../database/memory/memory-ledger.ts); one contract suite tests both.
+ * The ledger port: everything durable that the domain needs. Implemented by MySQL/MariaDB (../database/mysql-ledger.ts)
+ * and in memory (../database/memory/memory-ledger.ts); one contract suite tests both.
  *
- * Errors: DATABASE_UNAVAILABLE when the database is away, VOLUME_BUSY (of `append`) while another operation executes on the
- * volume: in both cases the caller may wait and repeat (`mayRepeat`). LEASE_LOST when the epoch is no longer the current one:
- * the caller must stop.
+ * Errors: DATABASE_UNAVAILABLE when the database is away, VOLUME_BUSY (of `append`) while another operation executes on
+ * the volume: in both cases the caller may wait and repeat (`mayRepeat`). LEASE_LOST when the epoch is no longer the
+ * current one: the caller must stop.
  *
  * @example
  * const epoch = await ledger.takeOver(applianceId, 'host:1234');
@@ -29,7 +29,7 @@ import type {
  * const [claimed] = await ledger.claim(epoch, 1);
  */
 export interface Ledger {
-  // ---- one writer -------------------------------------------------------------------------------------------------
+  // ---- one writer ---------------------------------------------------------------------------------------
   /**
    * Makes this process the owner of the appliance: raises the epoch and records the owner. The caller holds
    * the named lock. Operations left `executing` by an earlier epoch are resumed by `resumable`.
@@ -38,7 +38,7 @@ export interface Ledger {
   /** Who owns the appliance by the row (not by the lock), or null when nobody ever did. */
   readOwner(applianceId: string): Promise<Owner | null>;
 
-  // ---- operations -------------------------------------------------------------------------------------------------
+  // ---- operations ---------------------------------------------------------------------------------------
   /**
    * Stores a request as `pending` together with its first journal entry (step `operation`, state `pending`),
    * atomically.
@@ -54,8 +54,7 @@ export interface Ledger {
   listOperations(filter: OperationFilter): Promise<Operation[]>;
   /**
    * Every operation of this appliance that is `executing`, re-leased to this epoch, in order of acceptance:
-   * those of an earlier owner, and those whose claim was committed but never answered. The caller knows which
-   * of them it already runs.
+   * of an earlier owner, or claimed without an answer. The caller knows which of them it already runs.
    */
   resumable(epoch: Epoch): Promise<Operation[]>;
   /**
@@ -81,7 +80,7 @@ export interface Ledger {
   /** Journals how an open detach job has ended, so that nobody waits for it again. */
   settleOpenDetachJob(epoch: Epoch, job: OpenDetachJob, data: JsonObject): Promise<void>;
 
-  // ---- mappings and exports ---------------------------------------------------------------------------------------
+  // ---- mappings and exports -----------------------------------------------------------------------------
   /** Volumes of this appliance with an operation that has not ended. */
   busyVolumes(applianceId: string): Promise<Set<string>>;
   readMapping(volumeId: string): Promise<Mapping | null>;
@@ -91,13 +90,12 @@ export interface Ledger {
   readExport(volumeId: string): Promise<ExportRecord | null>;
   listExports(filter?: ExportFilter): Promise<ExportRecord[]>;
   /**
-   * A change outside an operation (sync, exports API): applies the effects and journals `audit` in the feed,
-   * with operation id '' (of the appliance itself), in one transaction. Returns that entry, for those who
-   * follow the events.
+   * A change outside an operation (sync, exports API): applies the effects and journals `audit` in the feed
+   * under operation id '', in one transaction. Returns that entry.
    */
   auditedChange(epoch: Epoch, effects: MappingEffect[], audit: NewJournalEntry): Promise<JournalEntry>;
 
-  // ---- figures and housekeeping -----------------------------------------------------------------------------------
+  // ---- figures and housekeeping -------------------------------------------------------------------------
   counts(applianceId?: string): Promise<OperationCounts>;
   /** Deletes operations that ended before `olderThanMs` (wall clock), at most `limit`; returns how many. */
   prune(epoch: Epoch, olderThanMs: number, limit: number): Promise<number>;
@@ -187,9 +185,8 @@ export interface OperationFilter {
 
 export interface OperationChange {
   /**
-   * Sequence of the last journal entry the writer has seen. Makes an append safe to repeat: when the answer
-   * to a COMMIT was lost, the same change finds its own entries and is done; anybody else's entries there
-   * mean LEASE_LOST.
+   * Sequence of the last journal entry the writer has seen. It makes an append safe to repeat: after a lost
+   * answer the same change finds its own entries; anybody else's entries there mean LEASE_LOST.
    */
   readonly after: number;
   readonly entries: NewJournalEntry[];

@@ -1,9 +1,8 @@
 import type { ErrorCode } from '../core/errors';
 
 /**
- * The words of the durable engine: operation, request, journal entry. Field names of requests are the ones of
- * the REST API (specification, "API Documentation"), because the request is stored and echoed exactly as
- * accepted.
+ * The words of the engine: operation, request, journal entry. Requests have the field names of the REST API,
+ * because they are stored and echoed exactly as accepted.
  */
 export const OPERATION_TYPES = ['create', 'attach', 'detach', 'delete', 'cleanup'] as const;
 export type OperationType = (typeof OPERATION_TYPES)[number];

@@ -13,10 +13,9 @@ interface Waiting {
 }
 
 /**
- * Requests that arrive while a transaction is under way are stored together by the next one: under load many
- * share its round trips and its one wait for the disk. A request that comes alone does not wait. One
- * transaction runs at a time, so that the count of waiting operations is exact and requests are stored in
- * order of arrival.
+ * Stores requests that arrive during a transaction together in the next one, so that under load many share
+ * its round trips and its wait for the disk. A single request does not wait. One transaction at a time keeps
+ * the count of waiting operations exact and the order of arrival.
  */
 export class GroupCommit {
   private waiting: Waiting[] = [];

@@ -18,8 +18,7 @@ import { PendingQuota } from './pending-quota';
 export class OperationInserter {
   /**
    * Requests that might be identical run one after another, so that a doubled request finds the first one
-   * committed. A mutex in memory is enough: the epoch makes this process the only one that accepts for the
-   * appliance.
+   * committed. In memory is enough: by its epoch this process is the only one that accepts for the appliance.
    */
   private readonly mutex = new KeyedMutex();
   private readonly group: GroupCommit;
@@ -78,9 +77,8 @@ interface Row {
 }
 
 /**
- * The check of the epoch (as in ../journal/fencing.ts) and everything that decides about the requests, in one
- * round trip, because callers wait for it. The earlier operations come from a derived table, so the locking
- * clause does not lock them.
+ * The check of the epoch and everything that decides about the requests, in one round trip, because callers
+ * wait for it. The derived table keeps the locking clause from the earlier operations.
  */
 async function look(
   tx: Transaction<Tables>,
@@ -111,10 +109,7 @@ async function look(
 
 const COLUMNS = sql`o.id, o.sequence, o.status, o.volume_id, o.request_hash, o.idempotency_key`;
 
-/**
- * Our own rows (after a COMMIT that was not answered), unfinished ones on the same volumes or with the same
- * body, used keys.
- */
+/** Our own rows (their COMMIT was not answered), unfinished ones on the volume or of the same body, keys. */
 function earlierOperations(applianceId: string, inputs: readonly NewOperation[]): RawBuilder<unknown>[] {
   const from = (index: string, column: string, values: readonly (string | null)[]) =>
     values.length === 0
@@ -200,10 +195,7 @@ async function insert(
   );
 }
 
-/**
- * The numbers that the database gave: those of a multi-row insert are not guaranteed to be consecutive
- * everywhere.
- */
+/** The numbers that the database gave: those of a multi-row insert need not be consecutive. */
 async function readNumbers(
   tx: Transaction<Tables>,
   inputs: readonly NewOperation[],

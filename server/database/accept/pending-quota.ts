@@ -3,9 +3,8 @@ import type { Epoch } from '../../model/ledger';
 import { queueFull } from './deduplication';
 
 /**
- * How many more operations may wait. Nobody else accepts for the appliance in this epoch, so after one count
- * the queue can only have grown by what was taken here. It is counted again when the quota is used up, not
- * for every request.
+ * How many more operations may wait. Only this process accepts for the appliance in this epoch, so the queue
+ * is counted again only when the quota is used up.
  */
 export class PendingQuota {
   private epoch = 0;

@@ -7,10 +7,9 @@ import { translate } from './faults';
 import { connectionOptions } from './pool';
 
 /**
- * GET_LOCK on a connection of its own: the server lets go of it the moment that connection ends, however this
- * process dies. A beat every second notices a connection that is silently dead; and the server ends a session
- * that has not beaten for LIMITS.LOCK_SESSION_IDLE_MS, so that the lock of a host that vanished without a
- * word is free for the next owner.
+ * GET_LOCK on a connection of its own: the server frees the lock when that connection ends, however this
+ * process dies. A query every second detects a connection that is silently dead. The server ends a session
+ * without one for LIMITS.LOCK_SESSION_IDLE_MS, so that the lock of a vanished host becomes free.
  */
 export class ApplianceLock implements OwnershipLock {
   private connection: Connection | null = null;

@@ -54,8 +54,8 @@ const PARAMETERS: Readonly<Record<string, string | null>> = {
 
 /**
  * Reads a DSN as the Go driver does (`user:pass@tcp(host:port)/db?params`, `user@unix(/path)/db`): the last
- * `/` ends the address, the last `@` before it ends the credentials, the first `:` splits them; so a password
- * may hold `:`, `@` and `/`. Also `mysql://` URLs, percent-encoded. Throws DsnError.
+ * `/` ends the address, the last `@` before it ends the credentials, the first `:` splits them. So a password
+ * may hold `:`, `@` and `/`. Also percent-encoded `mysql://` URLs. Throws DsnError.
  */
 export function parseDsn(text: string): Dsn {
   const dsn = text.trim();
@@ -84,11 +84,7 @@ function parseGo(text: string): Dsn {
   return finish(user, password, address, decode(database), new URLSearchParams(query));
 }
 
-/**
- * The last `/`, as Go has it; but an earlier one when the last is inside the parameters
- * (`?loc=Europe/Berlin`, which Go wants escaped and refuses): never where Go would have accepted the last
- * one.
- */
+/** The last `/`, as in Go, unless it is inside the parameters (`?loc=Europe/Berlin`, which Go refuses). */
 function databaseSlash(text: string): number {
   const last = text.lastIndexOf('/');
   let slash = last;

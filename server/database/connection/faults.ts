@@ -82,10 +82,7 @@ export function faultOf(error: unknown): Fault {
   return byText ?? ('fatal' in error && error.fatal === true ? 'lost' : 'other');
 }
 
-/**
- * True when the connection must not be used again. A read-only server may just have been replaced: only a new
- * connection finds the writer.
- */
+/** True when the connection must not be used again. Only a new one finds the writer after a failover. */
 export function breaksConnection(error: unknown): boolean {
   const fault = faultOf(error);
   return fault === 'lost' || fault === 'away';

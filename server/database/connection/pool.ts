@@ -20,10 +20,9 @@ import type { Dsn } from './dsn';
 import { breaksConnection, faultOf, translate } from './faults';
 
 /**
- * What every connection of ours is set to: UTC in and out; strict, so that nothing is silently cut; locks
- * waited for within reason; and the server ends what a vanished client left open (the setting in the comment
- * is MariaDB's alone). READ COMMITTED because the gap locks of the default level make concurrent first-time
- * writes deadlock, and nothing here reads twice.
+ * Every session: UTC; strict, so that nothing is silently cut; bounded waits for locks; an end for what a
+ * vanished client left open (the setting in the comment is MariaDB's alone). READ COMMITTED, because the gap
+ * locks of the default level make concurrent first writes deadlock, and nothing here reads twice.
  */
 export const SESSION: readonly string[] = [
   `SET time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO',
@@ -66,16 +65,13 @@ export interface Database {
   query<T>(work: (db: Kysely<Tables>) => Promise<T>): Promise<T>;
   /**
    * Runs a transaction; again after a deadlock, a lock timeout or a lost connection, at most
-   * LIMITS.DATABASE_RETRIES times. So `work` must have no effect but through `tx`, and must heed
-   * `attempt.inDoubt`. Throws DATABASE_UNAVAILABLE.
+   * LIMITS.DATABASE_RETRIES times. So `work` may act only through `tx` and must heed `attempt.inDoubt`.
+   * Throws DATABASE_UNAVAILABLE.
    */
   transaction<T>(work: (tx: Transaction<Tables>, attempt: Attempt) => Promise<T>): Promise<T>;
   /** Connections at work, and requests that wait for one: right now, for metrics. */
   usage(): PoolUsage;
-  /**
-   * Breaks every connection, also those at work: what was under way on them meets a lost connection, and runs
-   * again on new ones.
-   */
+  /** Breaks every connection, also those in use; transactions under way run again on new ones. */
   distrust(): void;
   close(): Promise<void>;
 }
@@ -146,10 +142,7 @@ export function openPool(dsn: Dsn): Database {
   };
 }
 
-/**
- * mysql2 does not type its stream; destroying it is the one way to tell the statement under way that the
- * connection is lost.
- */
+/** mysql2 does not type its stream. Destroying it fails the statement under way at once. */
 function socketOf(connection: object): Socket | null {
   return 'stream' in connection && connection.stream instanceof Socket ? connection.stream : null;
 }
@@ -194,10 +187,7 @@ async function transaction<T>(
   }
 }
 
-/**
- * A pooled connection whose statements cannot hang, and that is destroyed instead of released once it has
- * broken.
- */
+/** A pooled connection whose statements cannot hang, destroyed instead of released once it is broken. */
 class GuardedConnection implements MysqlPoolConnection {
   private broken: unknown = null;
 

@@ -17,9 +17,8 @@ interface Claim {
 }
 
 /**
- * Per volume the first unfinished operation, if it is pending; in order of acceptance (see Ledger.claim). The
- * indexes are named because statistics lag behind a queue that fills quickly, and the wrong index makes this
- * quadratic.
+ * Per volume the first unfinished operation, if it is pending (see Ledger.claim). The indexes are named,
+ * because statistics lag behind a queue that fills quickly, and the wrong index makes this quadratic.
  */
 export async function claimOperations(database: Database, epoch: Epoch, parts: Claim): Promise<Operation[]> {
   const { rows } = await database.query((db) =>
@@ -56,10 +55,7 @@ export async function claimOperations(database: Database, epoch: Epoch, parts: C
   });
 }
 
-/**
- * False when somebody was faster, or the volume is executing already: the database decides, not the query
- * before.
- */
+/** False when somebody was faster, or the volume is executing already: the unique key decides. */
 async function claimOne(tx: Transaction<Tables>, epoch: Epoch, id: string, parts: Claim): Promise<boolean> {
   try {
     const updated = await tx

@@ -28,10 +28,7 @@ export function findOpenDetachJobs(entries: readonly JournalEntry[]): OpenDetach
   return [...open.values()];
 }
 
-/**
- * Open jobs of an ended operation get rows of their own: otherwise an attach would have to read its volume's
- * whole history.
- */
+/** Kept in a table of their own, so that an attach need not read the whole history of its volume. */
 export async function rememberOpenDetachJobs(
   tx: Transaction<Tables>,
   operationId: string,

@@ -62,10 +62,7 @@ export async function entriesAfter(
   return rows.map(toEntry);
 }
 
-/**
- * Is what is there exactly what the writer wants to write? Then an earlier try of the same writer was
- * committed.
- */
+/** Is exactly this journaled already? Then an earlier try of the same writer was committed. */
 export function sameEntries(found: readonly JournalEntry[], wanted: readonly NewJournalEntry[]): boolean {
   return (
     found.length === wanted.length &&

@@ -38,9 +38,8 @@ interface MemoryLedgerParts {
 }
 
 /**
- * The ledger without a database, for simulation and tests: the same answers as MysqlLedger (the contract
- * suite test/contract/ledger tests both). Every method is one synchronous step, so it is as atomic as a
- * transaction.
+ * The ledger without a database, for simulation and tests; the same contract suite tests both. Every method
+ * is one synchronous step, and so as atomic as a transaction.
  */
 export class MemoryLedger extends MemoryReads implements Ledger {
   private readonly now: () => number;

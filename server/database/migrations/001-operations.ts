@@ -59,10 +59,7 @@ async function widen(connection: Connection): Promise<void> {
   await alter(connection, TABLE, changes);
 }
 
-/**
- * Existing rows are numbered in the order they were made; a plain AUTO_INCREMENT would number them in the
- * order of their ids.
- */
+/** Existing rows are numbered by time; a plain AUTO_INCREMENT would number them by id. */
 async function numberByTime(connection: Connection): Promise<void> {
   const sequence = (await columnsOf(connection, TABLE)).get('sequence');
   if (sequence?.extra.includes('auto_increment')) return;
@@ -133,10 +130,7 @@ async function addIndexes(connection: Connection): Promise<void> {
   await add('operations_ended', ['appliance_id', 'completed_at']);
 }
 
-/**
- * Counts of what has ended, kept by every end and every pruning: counting a million rows takes seconds
- * (../counts.ts).
- */
+/** Running totals of ended operations: counting a million rows takes seconds (../operation-totals.ts). */
 async function createTotals(connection: Connection): Promise<void> {
   await connection.query(`CREATE TABLE IF NOT EXISTS volume_operation_totals (
     appliance_id VARCHAR(64) NOT NULL,

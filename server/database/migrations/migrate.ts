@@ -8,10 +8,7 @@ import { MIGRATIONS } from './migrations';
 /** How long a second daemon waits for the first one's migrations. */
 const LOCK_TIMEOUT_SECONDS = 60;
 
-/**
- * Brings the schema up to date, under a named lock, on a connection of its own. Returns the migrations that
- * ran.
- */
+/** Brings the schema up to date under a named lock. Returns the migrations that ran. */
 export async function migrate(dsn: Dsn, logger: Logger): Promise<string[]> {
   try {
     const connection = await createConnection(connectionOptions(dsn));

@@ -4,9 +4,9 @@ import { LIMITS } from '../../core/limits';
 import { DEVICE_NAME } from './device-names';
 
 /**
- * Rings soon after a `vd*` node has come or gone in `devDir` (devtmpfs reports every one; sysfs reports
- * nothing). A doorbell only: losing it costs latency. A missing or replaced folder is tried again every
- * LIMITS.HINT_RETRY_MS; a burst rings once. Returns the function that ends it. Never throws.
+ * Calls `ring` soon after a `vd*` node has come or gone in `devDir` (devtmpfs reports it, sysfs does not),
+ * once for a burst. Only a hint: losing it costs latency. Watching is tried again every LIMITS.HINT_RETRY_MS.
+ * Returns the function that ends it. Never throws.
  */
 export function watchNodes(devDir: string, clock: Clock, ring: () => void): () => void {
   const ended = new AbortController();

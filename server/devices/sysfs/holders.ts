@@ -10,9 +10,8 @@ import { isRemote, type Mount, parseMountinfo, parseMounts, unescapeOctal } from
 
 /**
  * Who uses a disk: mounts in every mount namespace, swap, kernel holders (LVM, md, dm, loop), descriptors of
- * other processes, and whatever else makes the kernel refuse an exclusive open. Reads only, changes nothing.
- * Empty = free. Never throws for a process or device that ends meanwhile; what cannot be searched to its end
- * is reported as a holder, never taken for free.
+ * other processes, and whatever makes the kernel refuse an exclusive open. Empty = free. A search that cannot
+ * be completed is reported as a holder. Processes and devices may end meanwhile.
  */
 export async function findHolders(sources: HolderSources, device: Device): Promise<Holder[]> {
   const target = blockTarget(sources, device);

@@ -9,10 +9,7 @@ import type { Device } from '../device';
 
 export type SerialAnswer = Pick<Device, 'serial' | 'serialState'>;
 
-/**
- * Reads a small file that may block for as long as the disk behind it is dying. Rejects with an
- * ErrnoException.
- */
+/** Reads a small file that may block as long as its disk is dying. Rejects with an ErrnoException. */
 type ReadSerialFile = (path: string) => Promise<Buffer>;
 
 interface Known extends SerialAnswer {
@@ -27,9 +24,9 @@ const PENDING: Known = { serial: null, serialState: 'pending', retryAt: 0, failu
 const BACK_OFF = { baseMs: LIMITS.RETRY_BASE_MS, capMs: LIMITS.SERIAL_RETRY_CAP_MS };
 
 /**
- * Reads serials in the background, because reading one is I/O to the disk itself and blocks on a dying disk.
- * Each plug is read once, a few at a time, with a timeout; failures are retried with a growing pause. A look
- * takes what is known and never waits for the rest.
+ * Reads serials in the background, because that is I/O to the disk itself and blocks on a dying one. Each
+ * plug is read once, a few at a time, with a timeout; failures are retried with a growing pause. A look never
+ * waits for it.
  */
 export class SerialReader {
   private readonly known = new Map<string, Known>();
@@ -37,10 +34,7 @@ export class SerialReader {
   /** Reads that wait for a slot or are under way, and of those the ones under way. */
   private outstanding = 0;
   private active = 0;
-  /**
-   * Reads that timed out and have not come back: each occupies a thread (or a child) until the kernel lets go
-   * of it.
-   */
+  /** Reads that timed out and still occupy a thread or a child. */
   private stuck = 0;
   private quiet: (() => void)[] = [];
 
@@ -105,9 +99,8 @@ export class SerialReader {
   }
 
   /**
-   * One read within LIMITS.SERIAL_READ_TIMEOUT_MS. Node has four threads for files: once two of them may be
-   * stuck, a child process reads instead, so that dead disks never take the threads of the living; beyond
-   * LIMITS.SERIAL_STUCK_MAX nothing is read until one comes back.
+   * One read within LIMITS.SERIAL_READ_TIMEOUT_MS. Node has four threads for files: once two may be stuck, a
+   * child process reads instead. Beyond LIMITS.SERIAL_STUCK_MAX nothing is read until one comes back.
    */
   private async read(path: string): Promise<SerialAnswer> {
     if (this.stuck >= LIMITS.SERIAL_STUCK_MAX) return { serial: null, serialState: 'unreadable' };
@@ -127,10 +120,7 @@ export class SerialReader {
   }
 }
 
-/**
- * At most 20 bytes, not terminated when full; NULs and blanks pad shorter ones (virtio specification,
- * VIRTIO_BLK_T_GET_ID).
- */
+/** virtio: at most 20 bytes, not terminated when full, padded with NULs or blanks when shorter. */
 export function answerOf(bytes: Buffer): SerialAnswer {
   const text = bytes.toString('latin1');
   const end = text.indexOf('\0');

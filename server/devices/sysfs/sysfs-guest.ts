@@ -44,11 +44,9 @@ interface Seen {
 }
 
 /**
- * The guest as sysfs shows it. A look reads name, size, diskseq, dev and controller synchronously (measured:
- * asynchronous calls cost 6 to 8 times the CPU, and none of these files touches a disk); the serial is I/O to
- * the disk and comes from ./serial-reader.ts. A device that vanishes in the middle of a look is left out; any
- * other failure fails the look, because a disk that cannot be read for a moment must not look like one that
- * was unplugged.
+ * The guest as sysfs shows it. All but the serial is read synchronously: none of these files touches a disk,
+ * and asynchronous calls cost 6 to 8 times the CPU (measured). A device that vanishes during a look is left
+ * out; any other failure fails the look, because an unreadable disk must not look like an unplugged one.
  */
 export function createSysfsGuest(options: SysfsOptions): Guest {
   const rings = new Set<() => void>();
@@ -114,9 +112,9 @@ function lookAtAll({ sysBlockDir, devDir }: SysfsOptions, known: Map<string, Kno
 }
 
 /**
- * One device, read between two equal readings of diskseq, so that no answer mixes two disks. When plug and
- * size are those of the last look there is nothing to mix, and the second reading is saved: looks at many
- * disks are what an idle daemon does. Null when it is gone.
+ * One device, read between two equal readings of diskseq, so that no answer mixes two disks. The second
+ * reading is saved when plug and size are those of the last look: an idle daemon looks all the time. Null
+ * when it is gone.
  */
 function lookAt(dir: string, name: string, path: string, known: Map<string, Known>): Seen | null {
   for (let attempt = 0; attempt < TORN_TRIES; attempt += 1) {
@@ -140,9 +138,8 @@ function lookAt(dir: string, name: string, path: string, known: Map<string, Know
 }
 
 /**
- * Before kernel 5.15 there is no diskseq. The inode number of the sysfs folder stands in for it inside this
- * process only: sysfs numbers its nodes in sequence, so a disk that is plugged again has another one, and its
- * serial is read again.
+ * Before kernel 5.15 there is no diskseq. Inside this process the inode number of the sysfs folder replaces
+ * it: a disk that is plugged again gets another one, and its serial is read again.
  */
 function plugOf(dir: string, name: string): { key: string; diskseq: number | null } | null {
   const diskseq = readNumber(`${dir}/diskseq`);
@@ -168,10 +165,7 @@ function isGone(error: unknown): boolean {
   return hasCode(error, 'ENOENT', 'ENODEV', 'ENXIO', 'ENOTDIR');
 }
 
-/**
- * The disk behind `/` does not change while the system runs: it is looked up once per boot, until it is
- * known.
- */
+/** The disk behind `/` is looked up once per boot: it does not change while the system runs. */
 function rememberRoot(options: SysfsOptions): (bootId: string | null) => ReadonlySet<string> | null {
   let known: { bootId: string | null; disks: ReadonlySet<string> } | null = null;
   return (bootId) => {

@@ -31,9 +31,9 @@ export interface LoadedNamesParts {
 const DIES_OF_SIGHUP = /^3\.2[0-4](\.|$)/;
 
 /**
- * What the running nbd-server has in its memory: it learns names at start and, from 3.25 on, at SIGHUP; it
- * forgets and changes nothing until a new parent process runs. So before a name gets its link, this class
- * makes sure that the server has the name from *our* file.
+ * What the running nbd-server has in memory: it reads names at start and, from 3.25 on, at SIGHUP, and keeps
+ * them until a new parent process runs. A name gets its link only when the server has the name from *our*
+ * file.
  */
 export class LoadedNames {
   readonly figures: { reloads: number; restarts: number; lastRestartMs: number | null } = {
@@ -68,10 +68,10 @@ export class LoadedNames {
   }
 
   /**
-   * Makes the server learn these names from their files; their links are not made yet. Names that it does not
-   * know need a reload (a restart where SIGHUP kills). Names that it knows already may lead to a device of
-   * old: then only a new parent process is certain; where the policy rules that out, a name that is refused
-   * without its link is accepted. Throws EXPORT_SERVER_UNHEALTHY.
+   * Makes the server read these names from their files, before their links are made. Unknown names need a
+   * reload (a restart where SIGHUP kills). Known names may lead to an old device: then only a new parent
+   * process is certain; where the policy forbids that, a name that is refused without its link will do.
+   * Throws EXPORT_SERVER_UNHEALTHY.
    */
   async load(names: ReadonlySet<string>): Promise<void> {
     const { process, restartPolicy, clients } = this.parts;
@@ -89,10 +89,7 @@ export class LoadedNames {
     await this.checkOthers(names);
   }
 
-  /**
-   * A new parent process; calls at the same time share one. Throws EXPORT_SERVER_UNHEALTHY when the policy
-   * forbids it.
-   */
+  /** A new parent process; concurrent calls share one. EXPORT_SERVER_UNHEALTHY when the policy forbids it. */
   restart(): Promise<void> {
     this.restarting ??= this.restartNow().finally(() => {
       this.restarting = null;
@@ -100,10 +97,7 @@ export class LoadedNames {
     return this.restarting;
   }
 
-  /**
-   * A look at the server for the health report; starts it when it is dead and ours to start. Throws
-   * EXPORT_SERVER_UNHEALTHY.
-   */
+  /** For the health report; starts a dead server that is ours to start. Throws EXPORT_SERVER_UNHEALTHY. */
   async look(): Promise<ExportServerHealth> {
     const { process, port, files } = this.parts;
     let known = await this.knownNames();
@@ -207,10 +201,7 @@ export class LoadedNames {
     return pid !== null && this.loadedBy === processIdentity(pid);
   }
 
-  /**
-   * After a change set every other export of ours must still answer; a reload that broke one is repaired by a
-   * restart.
-   */
+  /** After a change set every other export must still answer; if a reload broke one, a restart repairs it. */
   private async checkOthers(names: ReadonlySet<string>): Promise<void> {
     const linked = (await this.parts.links.names()).filter((name) => !names.has(name));
     await this.check(linked);

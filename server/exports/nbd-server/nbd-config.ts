@@ -8,9 +8,8 @@ export interface Section {
 }
 
 /**
- * Names and values go into a file that root's server reads, where a line of its own could run a command
- * (`prerun`): a name is [A-Za-z0-9._-]{1,128}, a value has no control characters, and a key is one of those
- * that we write ourselves.
+ * A server that runs as root reads this file, and an injected line could run a command (`prerun`). So a name
+ * is [A-Za-z0-9._-]{1,128}, a value has no control characters, and only the keys that we write are allowed.
  */
 const NAME = /^[A-Za-z0-9._-]{1,128}$/;
 const KEYS: ReadonlySet<string> = new Set([
@@ -46,10 +45,7 @@ function section({ name, values }: Section): string {
   return `[${name}]\n${lines.join('')}`;
 }
 
-/**
- * GLib strips blanks around values and un-escapes backslashes, so such values would not come back as they
- * went.
- */
+/** GLib strips blanks and un-escapes backslashes, so values with them would not read back the same. */
 function isPlain(value: string): boolean {
   return (
     value.length > 0 &&
@@ -69,9 +65,8 @@ function refuse(what: string, value: string): DaemonError {
 }
 
 /**
- * Reads GLib key files as far as nbd-server uses them; a section that comes again continues. Throws
- * SyntaxError for a line that is neither a comment, a section nor a key: nbd-server would refuse the file,
- * too.
+ * Reads GLib key files as far as nbd-server uses them; a repeated section continues. Throws SyntaxError for a
+ * line that nbd-server would refuse, too.
  */
 export function parse(text: string): Section[] {
   const sections = new Map<string, Map<string, string>>();
@@ -94,9 +89,8 @@ export function parse(text: string): Section[] {
 }
 
 /**
- * The section of one export. Flush and FUA are not offered by default, and without them a client's fsync
- * means nothing. Throws EXPORT_CONFIG_FAILED for a name that is not a volume's: nothing of ours may be called
- * `generic`.
+ * The section of one export. Flush and FUA must be offered, or a client's fsync means nothing. Throws
+ * EXPORT_CONFIG_FAILED for a name that is not a volume's, such as `generic`.
  */
 export function exportSection(name: string, linkPath: string): Section {
   if (volumeIdOf(name) === null) throw refuse('the export name', name);

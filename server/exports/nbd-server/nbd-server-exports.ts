@@ -40,9 +40,9 @@ export interface NbdServerOptions {
 }
 
 /**
- * nbd-server as the specification wants it: one file per export in conf.d, one reload per change set, and a
- * handshake that proves it. The server only ever *learns* names, so withdrawing removes link and file, which
- * fails closed at once; a new parent process forgets the name later (docs/exports.md).
+ * nbd-server: one file per export in conf.d, one reload per change set, and a handshake that proves it. A
+ * running server never forgets a name, so withdrawing removes link and file, which closes the export at once;
+ * a new parent process forgets the name later (docs/exports.md).
  */
 export class NbdServerExports implements ExportServer {
   readonly kind = 'nbd-server' as const;
@@ -177,10 +177,7 @@ export class NbdServerExports implements ExportServer {
     return this.loadedNames.look();
   }
 
-  /**
-   * Once: base configuration where there is none, leftovers of a crash, the version. Tried again until it
-   * works.
-   */
+  /** Once, repeated until it works: base configuration, leftovers of a crash, the version. */
   private prepare(): Promise<void> {
     this.prepared ??= this.prepareOnce().catch((error: unknown) => {
       this.prepared = null;
@@ -207,10 +204,9 @@ export class NbdServerExports implements ExportServer {
   }
 
   /**
-   * Puts file and link in place where the server is known to follow the link: the link was there (it is only
-   * ever made for a name that the server learned from our file), or this server process learned the name from
-   * us before. Any other name stays without a link until the server has been taught: it might remember the
-   * name with a device of old.
+   * Writes file and link where the server is known to follow the link: the link exists already (it is made
+   * only for a name that the server read from our file), or this process has read the name from us. Any other
+   * name gets no link until it is loaded: the server might remember an old device for it.
    */
   private async declare(target: ExportTarget): Promise<{ trusted: boolean; existed: boolean }> {
     const { name, devicePath, dev } = target;
@@ -244,9 +240,9 @@ export class NbdServerExports implements ExportServer {
   }
 
   /**
-   * A publish that failed leaves nothing that could serve a wrong disk: no link, and no file unless it was
-   * there before. What was right before stays when the server merely did not answer. If somebody else took
-   * the name over meanwhile, it is theirs.
+   * After a failed publish no wrong disk can be served: no link, and no file unless it was there before. What
+   * was right before stays when the server merely did not answer, and so does what somebody else published
+   * meanwhile.
    */
   private async undo(
     target: ExportTarget,

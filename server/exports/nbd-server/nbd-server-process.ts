@@ -28,9 +28,9 @@ interface ProcessOptions extends ServerProgram {
 }
 
 /**
- * The nbd-server process: which one is it, start, reload, and the restart that cuts nobody. Signals go only
- * to a process that has proven to be the server's parent: a SIGHUP to a child cuts that client, and a pid
- * file may name anybody (docs/exports.md).
+ * The nbd-server process: find it, start, reload, and restart without cutting clients. Signals go only to a
+ * process that is certainly the server's parent: a SIGHUP to a child cuts that client, and a pid file may be
+ * wrong (docs/exports.md).
  */
 export class NbdServerProcess {
   private readonly queue = new KeyedMutex();
@@ -74,10 +74,7 @@ export class NbdServerProcess {
     logger.info('nbd-server has been started', { pid: await this.mainPid() });
   }
 
-  /**
-   * Asks for new exports. Only for versions that survive it. The port comes first: a SIGHUP during start-up
-   * kills the server.
-   */
+  /** Only for versions that survive it. The port comes first: a SIGHUP during start-up kills the server. */
   hangUp(): Promise<void> {
     return this.alone(async () => {
       await this.untilServing();
@@ -88,9 +85,9 @@ export class NbdServerProcess {
   }
 
   /**
-   * A new parent that reads the configuration anew, while the forked children of connected clients carry on:
-   * only the parent is killed, and with SIGKILL, because on SIGTERM it ends its children too. Resolves when
-   * the port answers again.
+   * A new parent reads the configuration anew while the children go on serving their clients. Only the parent
+   * is killed, and with SIGKILL, because on SIGTERM it ends its children, too. Resolves when the port
+   * answers.
    */
   restart(): Promise<void> {
     return this.alone(async () => {

@@ -7,9 +7,8 @@ export type { NbdAddress } from './nbd-session';
 
 /*
  * An NBD client that goes no further than the handshake (fixed newstyle; NBD protocol document, "Newstyle
- * negotiation"). Nothing an export server claims is believed before this. The other side may be hostile or
- * silent, so there is one deadline for the whole exchange, and every length and every number of replies is
- * bounded.
+ * negotiation"). The other side may be hostile or silent: one deadline for the whole exchange; lengths and
+ * numbers of replies are bounded.
  */
 
 const MAGIC = Buffer.from('NBDMAGICIHAVEOPT', 'latin1');
@@ -39,10 +38,7 @@ const SECTOR = 512;
 export interface ProbeOptions {
   /** For the whole exchange. */
   readonly timeoutMs?: number;
-  /**
-   * Reads the first sector, too: a server that keeps a disk open after it was unplugged still completes the
-   * handshake, and only reading fails.
-   */
+  /** Reads the first sector, too: only that fails when the server holds an unplugged disk open. */
   readonly read?: boolean;
 }
 
@@ -138,10 +134,9 @@ async function greet(session: NbdSession): Promise<void> {
 }
 
 /**
- * nbd-server opens the target only for GO, so only GO knows the real size (INFO says 0). `next` is the first
- * request to the opened export. It is sent in two halves while the answer arrives: qemu-storage-daemon writes
- * the answer in several pieces, each waits for the acknowledgement of the one before, and that takes 40 ms
- * when we send nothing (measured on 7.2).
+ * Only GO opens the target of nbd-server and tells its size (INFO says 0). `next`, the first request to the
+ * opened export, is sent in two halves while the answer arrives: otherwise qemu-storage-daemon, which writes
+ * the answer in pieces, waits 40 ms for delayed acknowledgements (measured on 7.2).
  */
 async function go(session: NbdSession, name: string, next: Buffer): Promise<{ size: number; flags: number }> {
   const bytes = Buffer.from(name, 'utf8');

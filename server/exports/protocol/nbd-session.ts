@@ -68,9 +68,8 @@ export class NbdSession {
 }
 
 /**
- * Runs one exchange on a connection of its own, all of it within `timeoutMs`. Resolves after the server has
- * hung up, too (or half a second later): by then the process that served us has closed the disk, and nobody
- * takes us for a client.
+ * Runs one exchange on a connection of its own within `timeoutMs`. Resolves when the server has hung up, too
+ * (or half a second later): by then it has closed the disk, and nobody takes us for a client.
  */
 export async function withNbdServer<T>(
   address: NbdAddress,

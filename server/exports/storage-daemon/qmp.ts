@@ -46,10 +46,7 @@ export interface Qmp {
   execute<T>(command: string, schema: z.ZodType<T>, args?: Record<string, unknown>): Promise<T>;
 }
 
-/**
- * One conversation: connects, negotiates, works, hangs up. A monitor talks to one client at a time, so nobody
- * holds it longer than necessary. Throws QmpError.
- */
+/** Connects, negotiates, works, hangs up: a monitor talks to one client at a time. Throws QmpError. */
 export async function withQmp<T>(options: QmpOptions, work: (qmp: Qmp) => Promise<T>): Promise<T> {
   const lines = new Lines(connect({ path: options.path }), options);
   try {

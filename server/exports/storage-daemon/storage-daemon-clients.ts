@@ -11,11 +11,10 @@ import {
 } from './storage-daemon-monitor';
 
 /**
- * Who is connected to qemu-storage-daemon. QMP does not tell, and all clients share one port. Where anybody
- * is connected at all, the export in question is taken away unless it is in use, and given back at once: two
- * commands in one conversation, well under a millisecond. A client in the middle of its handshake would
- * stumble over that (measured: its later requests fail), so nobody may have come in the last moment; where
- * somebody always does, all of them count.
+ * Who is connected to qemu-storage-daemon. QMP does not tell, and all clients share one port. So while
+ * anybody is connected, the export is removed unless it is in use, and added again at once: two commands,
+ * well under a millisecond. That would break a client in its handshake (measured), so it waits until nobody
+ * has just arrived; where somebody always does, all clients count.
  */
 export class StorageDaemonClients {
   constructor(

@@ -30,20 +30,16 @@ export interface StorageDaemonOptions {
   readonly binary: string;
   readonly manage: 'auto' | 'systemd' | 'own';
   readonly unit: string | null;
-  /**
-   * Which plug of a disk a device name is at the moment (`/sys/block/vdX/diskseq`); null when the kernel does
-   * not count.
-   */
+  /** Which plug of a disk a device name is now; null when the kernel does not count plugs. */
   readonly diskseq: (deviceName: string) => number | null;
   readonly clock: Clock;
   readonly logger: Logger;
 }
 
 /**
- * qemu-storage-daemon over QMP: exports come and go at run time, and nothing is written to disk. It opens the
- * device when the export is added and keeps it open, so an export is bound to that very plug of the disk:
- * verified before and after the server opened it, and only then offered to clients. The exports are in its
- * memory only; after its end the health check publishes them again (docs/exports.md).
+ * qemu-storage-daemon over QMP: exports come and go at run time, in its memory only; after its end the health
+ * check publishes them again. It keeps the device open, so an export is bound to one plug of the disk:
+ * verified before and after the server opened it, and only then offered (docs/exports.md).
  */
 export class StorageDaemonExports implements ExportServer {
   readonly kind = 'qemu-storage-daemon' as const;
@@ -150,10 +146,7 @@ export class StorageDaemonExports implements ExportServer {
     return this.probes.without(async () => this.connections.count());
   }
 
-  /**
-   * Our server, while it has this device open for an export of ours: that is no use of the disk, a connected
-   * client is.
-   */
+  /** Our server, while it has the device open for an export: that alone is no use of the disk. */
   async holding(devicePath: string): Promise<number[]> {
     const exports = await this.monitor.talk((commands) => commands.exports()).catch(() => []);
     if (!exports.some(({ path }) => path === devicePath)) return [];

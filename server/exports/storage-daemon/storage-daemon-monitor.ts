@@ -92,10 +92,7 @@ export class StorageDaemonCommands {
     });
   }
 
-  /**
-   * What the server has of one volume: its export, and whether the disk is open (after a crash also without
-   * one).
-   */
+  /** The export of a volume, and whether its disk is open (after a crash also without an export). */
   async state(name: string, volumeId: string): Promise<{ found: StorageExport | null; open: boolean }> {
     const found = (await this.exports()).find((one) => one.name === name) ?? null;
     return { found, open: found !== null || (await this.nodes()).has(nodeName(volumeId)) };
@@ -132,10 +129,7 @@ export class StorageDaemonCommands {
     });
   }
 
-  /**
-   * `safe` is refused while a client is connected, `hard` cuts it. Resolves before the server is done with
-   * it.
-   */
+  /** `safe` is refused while a client is connected, `hard` cuts it. Resolves before it is done. */
   async withhold(id: string, mode: 'safe' | 'hard'): Promise<void> {
     await this.qmp.execute('block-export-del', nothing, { id, mode });
   }
@@ -155,10 +149,7 @@ export class StorageDaemonCommands {
   }
 }
 
-/**
- * Runs a command that may be refused. Returns the refusal, null when it was done; throws every other
- * QmpError.
- */
+/** The refusal of a command, null when it was done. Throws every other QmpError. */
 export async function refusalOf(command: Promise<void>): Promise<string | null> {
   try {
     await command;

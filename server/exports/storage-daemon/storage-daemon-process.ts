@@ -101,10 +101,7 @@ export class StorageDaemonProcess {
     if (!running) logger.info('qemu-storage-daemon has been started', { pid: await this.pid() });
   }
 
-  /**
-   * Does anybody answer on the QMP socket? Throws EXPORT_SERVER_UNHEALTHY when something is there that does
-   * not.
-   */
+  /** Does anybody answer on the QMP socket? EXPORT_SERVER_UNHEALTHY when something else listens there. */
   async isRunning(): Promise<boolean> {
     try {
       this.version = await this.options.monitor.talk((commands) => commands.version());

@@ -30,10 +30,7 @@ interface PublisherParts {
 export class StorageDaemonPublisher {
   constructor(private readonly parts: PublisherParts) {}
 
-  /**
-   * Nothing is changed when the export is there and right. Throws QmpError, EXPORT_SERVER_UNHEALTHY,
-   * DEVICE_IDENTITY_MISMATCH.
-   */
+  /** Changes nothing when it is right. QmpError, EXPORT_SERVER_UNHEALTHY, DEVICE_IDENTITY_MISMATCH. */
   async publish(target: ExportTarget): Promise<void> {
     const { monitor, probes } = this.parts;
     const { name, volumeId } = target;
