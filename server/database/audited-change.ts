@@ -17,8 +17,7 @@ export async function auditedChange(
   await database.transaction(async (tx, attempt) => {
     await assertEpoch(tx, epoch);
     if (attempt.inDoubt) {
-      // This locking read waits until the server has decided about the transaction whose COMMIT was not
-      // answered.
+      // This locking read waits until the server has decided about the unanswered COMMIT.
       const { rows } = await sql`SELECT id FROM volume_operation_steps WHERE id = ${written}
         AND appliance_id = ${epoch.applianceId} AND operation_id IS NULL AND step = ${audit.step} FOR UPDATE`.execute(
         tx,

@@ -69,8 +69,7 @@ export function createLogger(options: LoggerOptions): Logger {
   const consola = createConsola({
     level: CONSOLA_LEVEL[options.level],
     reporters: [reporter],
-    // consola holds back repeated records; when the wall clock steps back it would do so at any throttle but
-    // this.
+    // consola drops repeated records; after a step back of the clock any other throttle would, too.
     throttle: Number.NEGATIVE_INFINITY,
   });
   const at = (base: LogFields): Logger => ({

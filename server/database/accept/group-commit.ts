@@ -66,8 +66,7 @@ export class GroupCommit {
         else resolve(answer);
       }
     } catch (error) {
-      // An error of the database or the epoch concerns all of them; any other one is found by storing them
-      // one by one.
+      // A fault of the database or the epoch concerns all; any other is found by storing one by one.
       if (group.length === 1 || concernsAll(error)) for (const { reject } of group) reject(error);
       else for (const one of group) await this.settle([one]);
     }

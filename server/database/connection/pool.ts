@@ -91,8 +91,7 @@ export function openPool(dsn: Dsn): Database {
     // Before the server does it: a connection is not closed just as it is taken.
     idleTimeout: LIMITS.DATABASE_IDLE_MS / 2,
   });
-  // Queued on the connection before anything of ours; a connection that cannot even do this is broken and
-  // dropped.
+  // Queued before anything of ours; a connection that cannot even do this is dropped.
   const sockets = new Set<Socket>();
   pool.on('connection', (connection) => {
     const socket = socketOf(connection);

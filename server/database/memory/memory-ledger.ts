@@ -15,7 +15,6 @@ import {
   isTerminal,
   type JournalEntry,
   type JsonObject,
-  type JsonValue,
   type NewJournalEntry,
   type Operation,
   type OperationType,
@@ -262,14 +261,6 @@ function changed({
 }
 
 /** A copy that shares nothing with the writer's objects, as a row would be. */
-function plain(entry: NewJournalEntry): NewJournalEntry {
-  return { step: entry.step, state: entry.state, data: copyOf(entry.data) };
-}
-
-/** structuredClone costs more than the rest of an append. */
-function copyOf<T extends JsonValue>(value: T): T;
-function copyOf(value: JsonValue): JsonValue {
-  if (Array.isArray(value)) return value.map(copyOf);
-  if (typeof value !== 'object' || value === null) return value;
-  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, copyOf(item)]));
+function plain({ step, state, data }: NewJournalEntry): NewJournalEntry {
+  return { step, state, data: JSON.parse(JSON.stringify(data)) };
 }
