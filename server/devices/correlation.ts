@@ -142,8 +142,7 @@ function bySerial(world: World, judged: readonly Judged[]): Answer | null {
   if (!only) return null;
   if (second) return ambiguous(`${named.length} devices report the serial of the volume: ${paths(named)}`);
   if (only.standing !== 'named') return mismatch(`${only.device.path} ${only.verdict}`);
-  // A disk that was here before the submit may be the ghost of an earlier attach; its twin may be the one not
-  // read yet.
+  // It may be the ghost of an earlier attach; its twin may be the one not read yet.
   const unread = judged.filter(({ standing }) => standing === 'unread');
   if (unread.length > 0 && arrivalOf(world, only.device) !== 'new') return waitForSerials(unread);
   const { device } = only;

@@ -181,8 +181,7 @@ export class DeviceWatcher {
   }
 
   private async scanFast(): Promise<void> {
-    // Cleared in the same tick as the last check, so that a waiter who comes right after it starts the next
-    // round.
+    // Cleared in the tick of the last check, so that a later waiter starts the next round.
     await this.parts.clock.sleep(LIMITS.FAST_SCAN_MS, this.stopping.signal);
     while (this.waiters > 0 && !this.stopping.signal.aborted) {
       await this.tryScan();

@@ -39,8 +39,7 @@ export function isReboot(before: Look, after: Look): boolean {
 function replaced(old: Device, now: Device): boolean {
   if (old.diskseq !== now.diskseq) return true;
   if (settled(old) && settled(now)) return old.serial !== now.serial;
-  // Without a diskseq (kernel before 5.15) a serial that was settled is `pending` again only for a new plug
-  // (./serial-reader.ts).
+  // Without a diskseq (kernel before 5.15) only a new plug is `pending` again (./sysfs/serial-reader.ts).
   return now.diskseq === null && old.serialState !== 'pending' && now.serialState === 'pending';
 }
 

@@ -49,8 +49,7 @@ export function verifyIdentity(
   if (device.serial === null || normalise(device.serial) !== normalise(mapping.serial)) {
     return no(`${device.path} has serial ${device.serial ?? 'none'}, the volume's is ${mapping.serial}`);
   }
-  // The same volume plugged again is another plug: sync checks its size and node before the mapping counts
-  // again.
+  // Another plug of the same volume: sync checks size and node before the mapping counts again.
   return plug === 'other' ? no(`${device.path} was plugged again (${was})`) : { ok: true };
 }
 

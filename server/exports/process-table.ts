@@ -51,8 +51,7 @@ export async function findMainPid(program: ServerProgram): Promise<number | null
 export function hintedPid(program: ServerProgram): number | null {
   const hint = Number(text(program.pidFile).trim());
   if (!Number.isInteger(hint) || hint < 2 || !isOurParent(hint, program)) return null;
-  // A server that found its port taken ends in a moment; a client's child whose parent was killed looks like
-  // a parent.
+  // Not a server that is about to end for a taken port, nor a child whose parent was killed.
   return ownsSocket(hint, listeningSockets(program.port)) === false ? null : hint;
 }
 

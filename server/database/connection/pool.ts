@@ -135,8 +135,7 @@ export function openPool(dsn: Dsn): Database {
     distrust: () => {
       for (const socket of sockets) socket.destroy(notTrusted());
     },
-    // Not kysely.destroy(): it does nothing when no query was ever made, and the pool's timer would keep the
-    // process alive.
+    // Not kysely.destroy(): without a query before it does nothing, and the pool's timer keeps running.
     close: () => new Promise((resolve, reject) => pool.end((error) => (error ? reject(error) : resolve()))),
   };
 }

@@ -28,8 +28,7 @@ export async function insertEntries(
 ): Promise<JournalEntry[]> {
   if (entries.length === 0) return [];
   const result: JournalEntry[] = [];
-  // One statement each: the generated ids of a multi-row insert are not guaranteed to be consecutive
-  // everywhere.
+  // One statement each: generated ids of a multi-row insert need not be consecutive.
   for (const [index, entry] of entries.entries()) {
     const sequence = where.after + index + 1;
     const inserted = await tx

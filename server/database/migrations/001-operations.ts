@@ -110,8 +110,7 @@ async function abandonUnfinished(connection: Connection): Promise<void> {
 async function addIndexes(connection: Connection): Promise<void> {
   const add = (name: string, columns: string[], unique = false) =>
     addIndex(connection, TABLE, name, columns, unique);
-  // The specification's index names may be taken by its own single-column indexes, so ours have names of
-  // their own.
+  // The specification's index names may be taken by its single-column indexes.
   await add('unique_executing_volume', ['executing_volume'], true);
   await add('unique_idempotency_key', ['appliance_id', 'idempotency_key'], true);
   // Claims, re-leases and the queue of a volume

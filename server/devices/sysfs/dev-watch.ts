@@ -43,8 +43,7 @@ function watchOnce(dir: string, ended: AbortSignal, rung: () => void): Promise<v
       watcher.on('error', close);
       watcher.on('change', (_event, name) => {
         const text = String(name ?? '');
-        // An event that names the folder itself says that it was removed or moved: this watch is deaf from
-        // now on.
+        // An event that names the folder itself: it was removed or moved, and this watch sees nothing more.
         if (text === '' || DEVICE_NAME.test(text)) rung();
         else if (dir.endsWith(`/${text}`)) close();
       });

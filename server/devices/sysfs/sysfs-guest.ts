@@ -64,8 +64,7 @@ export function createSysfsGuest(options: SysfsOptions): Guest {
       const ask = ({ device, plug }: Seen): SerialAnswer =>
         serials.ask(plug, `${options.sysBlockDir}/${device.name}/serial`);
       serials.keepOnly(plugs);
-      // A healthy disk answers in well under a millisecond: most looks need no second one to know a new
-      // serial.
+      // A healthy disk answers in well under a millisecond, so most looks know a new serial at once.
       if (seen.map(ask).some(({ serialState }) => serialState === 'pending')) {
         await serials.settle(LIMITS.SERIAL_GRACE_MS);
       }
