@@ -4,10 +4,7 @@
  * A code is also what a failed operation carries in `error_code`.
  */
 export interface ErrorSpec {
-  /**
-   * HTTP status when the error answers a request. Operation-only codes carry the status a synchronous form
-   * would have.
-   */
+  /** HTTP status of the answer; codes of operations have the status a synchronous answer would have. */
   readonly status: number;
   /** Short human title (RFC 9457 `title`). */
   readonly title: string;
@@ -167,7 +164,6 @@ const catalogue = {
     title: 'CloudStack is busy with the volume',
     fix: 'Wait until the volume is in state Ready or Allocated.',
   },
-  VM_NOT_FOUND: { status: 404, title: 'VM not found in CloudStack', fix: 'Check the VM id.' },
   VM_NOT_STOPPED: {
     status: 409,
     title: 'The VM is not stopped',

@@ -3,7 +3,7 @@ import type { Clock, Random } from '../core/clock';
 import { DaemonError } from '../core/errors';
 import type { Logger } from '../core/log/logger';
 import type { Guest } from '../devices/device';
-import type { DeviceWatcher } from '../devices/watcher';
+import type { DeviceWatcher } from '../devices/device-watcher';
 import type { ExportServer } from '../exports/export-server';
 import { ExportService } from '../exports/export-service';
 import type { Epoch, Ledger } from '../model/ledger';

@@ -124,7 +124,7 @@ export const MUTANTS: readonly Mutant[] = [
     what: 'a disk without a serial that came in the last 5 s before the submit counts as new, as the specification would have it',
     file: 'server/devices/correlation.ts',
     find: "disk.diskseq === diskseq) ? 'old' : 'new';",
-    replace: "disk.diskseq === diskseq && window < 0) ? 'old' : 'new';",
+    replace: "disk.diskseq === diskseq && windowMs < 0) ? 'old' : 'new';",
     seed: 128290,
   },
   {

@@ -1,6 +1,6 @@
 import type { Clock } from '~/server/core/clock';
 import { compose, type Domain } from '~/server/daemon/compose';
-import { DeviceWatcher } from '~/server/devices/watcher';
+import { DeviceWatcher } from '~/server/devices/device-watcher';
 import type { ExportService } from '~/server/exports/export-service';
 import type { OperationService } from '~/server/operations/operation-service';
 import type { SyncService } from '~/server/sync/sync-service';

@@ -1,33 +1,34 @@
 import { type Random, systemRandom } from '../../core/clock';
 import { LIMITS } from '../../core/limits';
-import type {
-  Accepted,
-  Epoch,
-  Ledger,
-  MappingEffect,
-  NewOperation,
-  OpenDetachJob,
-  OperationChange,
+import {
+  type Accepted,
+  type CancelOutcome,
+  type Epoch,
+  type Ledger,
+  type MappingEffect,
+  type NewOperation,
+  type OpenDetachJob,
+  type OperationChange,
+  volumeBusy,
 } from '../../model/ledger';
 import {
   isTerminal,
   type JournalEntry,
   type JsonObject,
-  type JsonValue,
   type NewJournalEntry,
   type Operation,
   type OperationType,
 } from '../../model/operation';
-import { firstEntry, keyReused, mayJoin, queueFull } from '../accept/deduplication';
-import { endEntry, volumeTaken } from '../journal/append';
+import { keyReused, mayJoin, queueFull } from '../accept/deduplication';
+import { firstEntry, newOperation, newOperationRow } from '../accept/new-operation';
+import { endEntry } from '../journal/append-change';
 import { leaseLost } from '../journal/fencing';
 import { findOpenDetachJobs } from '../journal/open-detach-jobs';
 import { sameEntries } from '../journal/write-journal';
-import { toOperation } from '../rows';
 import { MemoryReads } from './memory-reads';
 import { applyToStore, MemoryStore, type StoredOperation } from './memory-store';
 
-export interface MemoryLedgerParts {
+interface MemoryLedgerParts {
   readonly store?: MemoryStore;
   /** Wall clock ms. */
   readonly now: () => number;
@@ -36,8 +37,8 @@ export interface MemoryLedgerParts {
 }
 
 /**
- * The ledger without a database, for simulation and tests: the same answers as MysqlLedger (test/contract/ledger.ts holds both to
- * it). Every method is one synchronous step, so it is as atomic as a transaction.
+ * The ledger without a database, for simulation and tests; the same contract suite tests both. Every method
+ * is one synchronous step, and so as atomic as a transaction.
  */
 export class MemoryLedger extends MemoryReads implements Ledger {
   private readonly now: () => number;
@@ -62,27 +63,8 @@ export class MemoryLedger extends MemoryReads implements Ledger {
     const repeated = this.byIdempotencyKey(epoch, input) ?? this.identicalLast(epoch, input);
     if (repeated) return repeated;
     if (this.mine(epoch.applianceId, ['pending']).length >= this.pendingMax) throw queueFull(this.pendingMax);
-    const operation = toOperation({
-      id: input.id,
-      sequence: this.store.nextSequence(),
-      appliance_id: epoch.applianceId,
-      type: input.type,
-      status: 'pending',
-      volume_id: input.volumeId,
-      vm_id: input.vmId,
-      request: JSON.stringify(input.request),
-      response: null,
-      error: null,
-      error_code: null,
-      attempt: 0,
-      next_attempt_at: null,
-      wait_reason: null,
-      idempotency_key: input.idempotencyKey,
-      cancel_requested: 0,
-      created_at: new Date(input.at),
-      updated_at: new Date(input.at),
-      completed_at: null,
-    });
+    const row = newOperationRow(epoch.applianceId, input);
+    const operation = newOperation(row, this.store.nextSequence());
     this.store.operations.set(input.id, { operation, requestHash: input.requestHash, epoch: 0 });
     const [entry] = this.write(epoch.applianceId, input.id, 0, input.at, [firstEntry(input)]);
     return { operation, outcome: 'accepted', ...(entry ? { entry } : {}) };
@@ -158,16 +140,13 @@ export class MemoryLedger extends MemoryReads implements Ledger {
       throw leaseLost();
     const { volumeId } = change;
     if (volumeId !== undefined && volumeId !== stored.operation.volumeId && this.isExecuting(volumeId))
-      throw volumeTaken(volumeId);
+      throw volumeBusy(volumeId);
     applyToStore(this.store, change.effects ?? [], change.at);
     this.patch(stored, changed(change));
     return this.write(epoch.applianceId, operationId, change.after, change.at, entries);
   }
 
-  async requestCancel(
-    epoch: Epoch,
-    operationId: string,
-  ): Promise<'cancelled' | 'requested' | 'ended' | 'missing'> {
+  async requestCancel(epoch: Epoch, operationId: string): Promise<CancelOutcome> {
     this.assertEpoch(epoch);
     const stored = this.store.operations.get(operationId);
     if (!stored || stored.operation.applianceId !== epoch.applianceId) return 'missing';
@@ -182,9 +161,9 @@ export class MemoryLedger extends MemoryReads implements Ledger {
     return 'cancelled';
   }
 
-  async settleOpenDetachJob(epoch: Epoch, straggler: OpenDetachJob, data: JsonObject): Promise<void> {
+  async settleOpenDetachJob(epoch: Epoch, job: OpenDetachJob, data: JsonObject): Promise<void> {
     this.assertEpoch(epoch);
-    const { operationId, step, jobId } = straggler;
+    const { operationId, step, jobId } = job;
     const journal = this.journal(operationId);
     const open = findOpenDetachJobs(journal).some((one) => one.step === step && one.jobId === jobId);
     if (open)
@@ -193,7 +172,7 @@ export class MemoryLedger extends MemoryReads implements Ledger {
       ]);
   }
 
-  async repair(epoch: Epoch, effects: MappingEffect[], audit: NewJournalEntry): Promise<JournalEntry> {
+  async auditedChange(epoch: Epoch, effects: MappingEffect[], audit: NewJournalEntry): Promise<JournalEntry> {
     this.assertEpoch(epoch);
     applyToStore(this.store, effects, this.now());
     const entry = {
@@ -207,18 +186,18 @@ export class MemoryLedger extends MemoryReads implements Ledger {
     return entry;
   }
 
-  async prune(epoch: Epoch, olderThan: number, limit: number): Promise<number> {
+  async prune(epoch: Epoch, olderThanMs: number, limit: number): Promise<number> {
     this.assertEpoch(epoch);
     const old = this.mine(epoch.applianceId, ['completed', 'failed', 'cancelled'])
       .map(({ operation }) => operation)
-      .filter(({ completedAt }) => completedAt !== null && completedAt < olderThan)
+      .filter(({ completedAt }) => completedAt !== null && completedAt < olderThanMs)
       .sort((a, b) => (a.completedAt ?? 0) - (b.completedAt ?? 0))
       .slice(0, limit);
     const gone = new Set(old.map(({ id }) => id));
     for (const id of gone) this.store.operations.delete(id);
     this.store.entries = this.store.entries.filter(({ applianceId, entry }) => {
       if (entry.operationId !== '') return !gone.has(entry.operationId);
-      return applianceId !== epoch.applianceId || entry.at >= olderThan;
+      return applianceId !== epoch.applianceId || entry.at >= olderThanMs;
     });
     return old.length;
   }
@@ -282,14 +261,6 @@ function changed({
 }
 
 /** A copy that shares nothing with the writer's objects, as a row would be. */
-function plain(entry: NewJournalEntry): NewJournalEntry {
-  return { step: entry.step, state: entry.state, data: copyOf(entry.data) };
-}
-
-/** structuredClone costs more than the rest of an append. */
-function copyOf<T extends JsonValue>(value: T): T;
-function copyOf(value: JsonValue): JsonValue {
-  if (Array.isArray(value)) return value.map(copyOf);
-  if (typeof value !== 'object' || value === null) return value;
-  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, copyOf(item)]));
+function plain({ step, state, data }: NewJournalEntry): NewJournalEntry {
+  return { step, state, data: JSON.parse(JSON.stringify(data)) };
 }

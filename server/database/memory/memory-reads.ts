@@ -1,7 +1,12 @@
-import type { OpenDetachJob, OperationCounts, OperationFilter } from '../../model/ledger';
+import type {
+  ExportFilter,
+  OpenDetachJob,
+  OperationCounts,
+  OperationFilter,
+  Owner,
+} from '../../model/ledger';
 import {
   type ExportRecord,
-  type ExportStatus,
   isTerminal,
   type JournalEntry,
   type Mapping,
@@ -11,13 +16,14 @@ import {
   type OperationStatus,
 } from '../../model/operation';
 import { findOpenDetachJobs } from '../journal/open-detach-jobs';
+import { zeros } from '../operation-totals';
 import type { MemoryStore, StoredOperation } from './memory-store';
 
 /** The reading half of MemoryLedger. */
 export class MemoryReads {
   constructor(readonly store: MemoryStore) {}
 
-  async readOwner(applianceId: string): Promise<{ owner: string; epoch: number; since: number } | null> {
+  async readOwner(applianceId: string): Promise<Owner | null> {
     const row = this.store.appliances.get(applianceId);
     return row ? { ...row } : null;
   }
@@ -93,9 +99,7 @@ export class MemoryReads {
     return this.store.exports.get(volumeId) ?? null;
   }
 
-  async listExports(
-    filter: { volumeId?: string; status?: ExportStatus; vmName?: string; limit?: number } = {},
-  ): Promise<ExportRecord[]> {
+  async listExports(filter: ExportFilter = {}): Promise<ExportRecord[]> {
     return [...this.store.exports.values()]
       .filter(
         (record) =>
@@ -164,7 +168,7 @@ export class MemoryReads {
 }
 
 function tally<K extends string>(keys: readonly K[], items: readonly K[]): Record<K, number> {
-  const counts = Object.fromEntries(keys.map((key) => [key, 0])) as Record<K, number>;
+  const counts = zeros(keys);
   for (const item of items) counts[item] += 1;
   return counts;
 }

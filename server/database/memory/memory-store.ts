@@ -7,7 +7,8 @@ import type {
   NewMapping,
   Operation,
 } from '../../model/operation';
-import { noMapping, pathTaken } from '../journal/effects';
+import { missingPath } from '../../model/placeholder-path';
+import { noMapping, pathTaken } from '../journal/apply-effects';
 
 /** What the tables hold besides what an Operation shows. */
 export interface StoredOperation {
@@ -22,8 +23,8 @@ export interface StoredEntry {
 }
 
 /**
- * The content of an in-memory database. It outlives the ledgers that work on it, as the real one outlives daemons: a simulated
- * crash drops the ledger and opens another one on the same store.
+ * The content of an in-memory database. It outlives the ledgers that work on it, as the real one outlives
+ * daemons: a simulated crash drops the ledger and opens another one on the same store.
  */
 export class MemoryStore {
   readonly appliances = new Map<string, { epoch: number; owner: string; since: number }>();
@@ -68,7 +69,7 @@ export class MemoryStore {
   }
 }
 
-/** Applies all effects or, when one of them fails, none (as ./effects.ts does in a transaction). */
+/** Applies all effects or, when one of them fails, none. */
 export function applyToStore(store: MemoryStore, effects: readonly MappingEffect[], at: number): void {
   const draft: Draft = { mappings: new Map(store.mappings), exports: new Map(store.exports) };
   for (const effect of effects) applyOne(store, draft, effect, at);
@@ -123,7 +124,7 @@ function putMapping(
     if (!displaces.includes(other.volumeId)) throw pathTaken(mapping);
     mappings.set(other.volumeId, {
       ...other,
-      devicePath: `missing-${other.volumeId}`,
+      devicePath: missingPath(other.volumeId),
       linuxState: 'missing',
       updatedAt: at,
     });

@@ -204,5 +204,5 @@ async function awaitGone(run: RunContext, volumeId: string, timeout: number): Pr
     attempt: 0,
     nextAttemptAt: null,
   };
-  return (await watcher.waitFor(gone, { timeout, signal: run.signal })) ?? false;
+  return (await watcher.waitFor(gone, { timeoutMs: timeout, signal: run.signal })) ?? false;
 }
