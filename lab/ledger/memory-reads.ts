@@ -1,10 +1,12 @@
+import { findOpenDetachJobs } from '~/server/database/journal/open-detach-jobs';
+import { zeros } from '~/server/database/operation-totals';
 import type {
   ExportFilter,
   OpenDetachJob,
   OperationCounts,
   OperationFilter,
   Owner,
-} from '../../model/ledger';
+} from '~/server/model/ledger';
 import {
   type ExportRecord,
   isTerminal,
@@ -14,9 +16,7 @@ import {
   OPERATION_TYPES,
   type Operation,
   type OperationStatus,
-} from '../../model/operation';
-import { findOpenDetachJobs } from '../journal/open-detach-jobs';
-import { zeros } from '../operation-totals';
+} from '~/server/model/operation';
 import type { MemoryStore, StoredOperation } from './memory-store';
 
 /** The reading half of MemoryLedger. */

@@ -1,5 +1,11 @@
-import { type Random, systemRandom } from '../../core/clock';
-import { LIMITS } from '../../core/limits';
+import { type Random, systemRandom } from '~/server/core/clock';
+import { LIMITS } from '~/server/core/limits';
+import { keyReused, mayJoin, queueFull } from '~/server/database/accept/deduplication';
+import { firstEntry, newOperation, newOperationRow } from '~/server/database/accept/new-operation';
+import { endEntry } from '~/server/database/journal/append-change';
+import { leaseLost } from '~/server/database/journal/fencing';
+import { findOpenDetachJobs } from '~/server/database/journal/open-detach-jobs';
+import { sameEntries } from '~/server/database/journal/write-journal';
 import {
   type Accepted,
   type CancelOutcome,
@@ -10,7 +16,7 @@ import {
   type OpenDetachJob,
   type OperationChange,
   volumeBusy,
-} from '../../model/ledger';
+} from '~/server/model/ledger';
 import {
   isTerminal,
   type JournalEntry,
@@ -18,13 +24,7 @@ import {
   type NewJournalEntry,
   type Operation,
   type OperationType,
-} from '../../model/operation';
-import { keyReused, mayJoin, queueFull } from '../accept/deduplication';
-import { firstEntry, newOperation, newOperationRow } from '../accept/new-operation';
-import { endEntry } from '../journal/append-change';
-import { leaseLost } from '../journal/fencing';
-import { findOpenDetachJobs } from '../journal/open-detach-jobs';
-import { sameEntries } from '../journal/write-journal';
+} from '~/server/model/operation';
 import { MemoryReads } from './memory-reads';
 import { applyToStore, MemoryStore, type StoredOperation } from './memory-store';
 

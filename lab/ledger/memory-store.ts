@@ -1,4 +1,5 @@
-import type { MappingEffect } from '../../model/ledger';
+import { noMapping, pathTaken } from '~/server/database/journal/apply-effects';
+import type { MappingEffect } from '~/server/model/ledger';
 import type {
   ExportRecord,
   JournalEntry,
@@ -6,9 +7,8 @@ import type {
   NewExport,
   NewMapping,
   Operation,
-} from '../../model/operation';
-import { missingPath } from '../../model/placeholder-path';
-import { noMapping, pathTaken } from '../journal/apply-effects';
+} from '~/server/model/operation';
+import { missingPath } from '~/server/model/placeholder-path';
 
 /** What the tables hold besides what an Operation shows. */
 export interface StoredOperation {
