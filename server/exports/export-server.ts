@@ -1,6 +1,6 @@
 /**
  * The export server port: nbd-server, qemu-storage-daemon or none. An export is named after the *volume* and
- * its target follows the volume through a link, never the letter (docs/exports.md).
+ * its target follows the volume through a link, never the letter (docs/reference/exports.md).
  */
 export interface ExportTarget {
   /** `migration-vol-<volume uuid>`; [A-Za-z0-9._-]{1,128} */

@@ -272,7 +272,7 @@ function peersByInode(): Map<string, string> {
 }
 
 /** `0100007F:A86E` → `127.0.0.1:43118`: addresses are words in little-endian order. */
-export function readableAddress(hex: string): string {
+function readableAddress(hex: string): string {
   const [address = '', port = ''] = hex.split(':');
   const bytes = (address.match(/.{8}/g) ?? []).flatMap((word) =>
     (word.match(/../g) ?? []).reverse().map((pair) => Number.parseInt(pair, 16)),

@@ -42,7 +42,7 @@ export interface NbdServerOptions {
 /**
  * nbd-server: one file per export in conf.d, one reload per change set, and a handshake that proves it. A
  * running server never forgets a name, so withdrawing removes link and file, which closes the export at once;
- * a new parent process forgets the name later (docs/exports.md).
+ * a new parent process forgets the name later (docs/reference/exports.md).
  */
 export class NbdServerExports implements ExportServer {
   readonly kind = 'nbd-server' as const;

@@ -30,7 +30,7 @@ interface ProcessOptions extends ServerProgram {
 /**
  * The nbd-server process: find it, start, reload, and restart without cutting clients. Signals go only to a
  * process that is certainly the server's parent: a SIGHUP to a child cuts that client, and a pid file may be
- * wrong (docs/exports.md).
+ * wrong (docs/reference/exports.md).
  */
 export class NbdServerProcess {
   private readonly queue = new KeyedMutex();

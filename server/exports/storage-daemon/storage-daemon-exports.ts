@@ -39,7 +39,7 @@ export interface StorageDaemonOptions {
 /**
  * qemu-storage-daemon over QMP: exports come and go at run time, in its memory only; after its end the health
  * check publishes them again. It keeps the device open, so an export is bound to one plug of the disk:
- * verified before and after the server opened it, and only then offered (docs/exports.md).
+ * verified before and after the server opened it, and only then offered (docs/reference/exports.md).
  */
 export class StorageDaemonExports implements ExportServer {
   readonly kind = 'qemu-storage-daemon' as const;
