@@ -1,74 +1,68 @@
-import { defineCommand, runMain } from 'citty';
+import { programOptions, usageError, wholeNumber } from '~/lab/program-options';
 import { type Bench, openBench } from '~/test/faults/crash/bench';
 import { type CrashReport, runCrashPoints } from '~/test/faults/crash/run';
 import { runDatabaseFaults, textOfDatabaseFaults } from '~/test/faults/load/database-faults';
 import { runKills, textOfKills } from '~/test/faults/load/kills';
 import { Rig } from '~/test/faults/rig';
 
-/** The long fault programmes, on demand. `npm test` runs short forms of the same code. */
-const common = {
-  seed: { type: 'string', default: '1', description: 'The same seed makes the same choices' },
-  clients: { type: 'string', default: '20', description: 'Callers that work all the time' },
-  json: { type: 'boolean', default: false, description: 'Print the report as JSON' },
+const HELP = `npm run faults -- <programme> [options]
+
+Breaks the built daemon on a private MariaDB and a simulated CloudStack, and counts what was lost or doubled: the
+long fault programmes. npm test runs short forms of the same code.
+
+  kills      kill -9 of the daemon at random moments under load
+    --kills <n>       how often (default 200)
+  database   faults of the database and of the way to it, under load
+    --faults <n>      how many (default 500)
+  points     kill -9 at every journal write and every call of every operation
+    --appliances <n>  appliances that work side by side (default 2)
+
+  --seed <n>     kills, database: the same seed makes the same choices (default 1)
+  --clients <n>  kills, database: callers that work all the time (default 20)
+  --json         print the report as JSON
+  --help         this text
+`;
+
+const json = { type: 'boolean', default: false } as const;
+const LOAD = {
+  seed: { type: 'string', default: '1' },
+  clients: { type: 'string', default: '20' },
+  json,
 } as const;
 
-const kills = defineCommand({
-  meta: { name: 'kills', description: 'kill -9 of the daemon at random moments under load' },
-  args: { kills: { type: 'string', default: '200', description: 'How often' }, ...common },
-  run: ({ args }) =>
-    onRig(true, async (rig) => {
-      const report = await runKills(rig, {
-        kills: whole('kills', args.kills),
-        ...loadOf(args),
-        onProgress: progress,
-      });
-      print(args.json, report, textOfKills(report));
-      return report.wrong.length === 0;
-    }),
-});
+async function kills(args: readonly string[]): Promise<void> {
+  const options = programOptions(HELP, { kills: { type: 'string', default: '200' }, ...LOAD }, args);
+  await onRig(true, async (rig) => {
+    const count = wholeNumber('kills', options.kills);
+    const report = await runKills(rig, { kills: count, ...loadOf(options), onProgress: progress });
+    print(options.json, report, textOfKills(report));
+    return report.wrong.length === 0;
+  });
+}
 
-const database = defineCommand({
-  meta: { name: 'database', description: 'Faults of the database and of the way to it, under load' },
-  args: { faults: { type: 'string', default: '500', description: 'How many' }, ...common },
-  run: ({ args }) =>
-    onRig(false, async (rig) => {
-      const report = await runDatabaseFaults(rig, {
-        faults: whole('faults', args.faults),
-        ...loadOf(args),
-        onProgress: progress,
-      });
-      print(args.json, report, textOfDatabaseFaults(report));
-      return report.wrong.length === 0;
-    }),
-});
+async function database(args: readonly string[]): Promise<void> {
+  const options = programOptions(HELP, { faults: { type: 'string', default: '500' }, ...LOAD }, args);
+  await onRig(false, async (rig) => {
+    const count = wholeNumber('faults', options.faults);
+    const report = await runDatabaseFaults(rig, { faults: count, ...loadOf(options), onProgress: progress });
+    print(options.json, report, textOfDatabaseFaults(report));
+    return report.wrong.length === 0;
+  });
+}
 
-const points = defineCommand({
-  meta: { name: 'points', description: 'kill -9 at every journal write and every call of every operation' },
-  args: {
-    appliances: { type: 'string', default: '2', description: 'Appliances that work side by side' },
-    json: common.json,
-  },
-  run: async ({ args }) => {
-    const benches: Bench[] = [];
-    try {
-      for (let n = whole('appliances', args.appliances); n > 0; n -= 1) benches.push(await openBench());
-      const report = await runCrashPoints(benches, { questions: true, onProgress: progress });
-      print(args.json, report, textOfPoints(report));
-      process.exitCode = report.wrong.length === 0 && report.missed.length === 0 ? 0 : 1;
-    } finally {
-      for (const { rig } of benches) await rig.close();
-    }
-  },
-});
-
-const main = defineCommand({
-  meta: {
-    name: 'npm run faults --',
-    description:
-      'Breaks the built daemon on a private MariaDB and a simulated CloudStack, and counts what was lost or doubled',
-  },
-  subCommands: { kills, database, points },
-});
+async function points(args: readonly string[]): Promise<void> {
+  const options = programOptions(HELP, { appliances: { type: 'string', default: '2' }, json }, args);
+  const benches: Bench[] = [];
+  try {
+    for (let n = wholeNumber('appliances', options.appliances); n > 0; n -= 1)
+      benches.push(await openBench());
+    const report = await runCrashPoints(benches, { questions: true, onProgress: progress });
+    print(options.json, report, textOfPoints(report));
+    process.exitCode = report.wrong.length === 0 && report.missed.length === 0 ? 0 : 1;
+  } finally {
+    for (const { rig } of benches) await rig.close();
+  }
+}
 
 function textOfPoints({ lines, wrong, missed }: CrashReport): string {
   return [
@@ -87,15 +81,8 @@ async function onRig(direct: boolean, work: (rig: Rig) => Promise<boolean>): Pro
   }
 }
 
-function loadOf(args: { seed: string; clients: string }): { seed: number; clients: number } {
-  return { seed: whole('seed', args.seed), clients: whole('clients', args.clients) };
-}
-
-function whole(name: string, text: string): number {
-  const value = Number(text);
-  if (Number.isSafeInteger(value) && value >= 0) return value;
-  process.stderr.write(`--${name} must be a whole number, not ${text}\n`);
-  process.exit(2);
+function loadOf({ seed, clients }: { seed: string; clients: string }): { seed: number; clients: number } {
+  return { seed: wholeNumber('seed', seed), clients: wholeNumber('clients', clients) };
 }
 
 function progress(text: string): void {
@@ -106,4 +93,20 @@ function print(json: boolean, report: object, text: string): void {
   process.stdout.write(`${json ? JSON.stringify(report, null, 2) : text}\n`);
 }
 
-void runMain(main);
+const [programme, ...args] = process.argv.slice(2);
+switch (programme) {
+  case 'kills':
+    await kills(args);
+    break;
+  case 'database':
+    await database(args);
+    break;
+  case 'points':
+    await points(args);
+    break;
+  case '--help':
+    process.stdout.write(HELP);
+    break;
+  default:
+    usageError(programme === undefined ? 'a programme is missing' : `there is no programme ${programme}`);
+}

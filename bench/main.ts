@@ -1,4 +1,4 @@
-import { defineCommand, runMain } from 'citty';
+import { programOptions } from '~/lab/program-options';
 import { Bench, type Figure } from './bench';
 import { save, toJson, toTables } from './report';
 import { selected, suites } from './suites';
@@ -7,37 +7,31 @@ const list = suites
   .map(({ name, about, onDemand }) => `  ${name.padEnd(12)} ${about}${onDemand ? ' (only when named)' : ''}`)
   .join('\n');
 
-const command = defineCommand({
-  meta: {
-    name: 'npm run bench --',
-    description: `Measures the built daemon on a private MariaDB with default durability. Suites:\n${list}`,
-  },
-  args: {
-    only: {
-      type: 'string',
-      description: 'Names of suites, separated by commas',
-      valueHint: 'accept,queries',
-    },
-    quick: {
-      type: 'boolean',
-      description: 'Fewer rows and rounds: shows that it runs; do not trust the figures',
-    },
-    json: { type: 'boolean', description: 'Print the figures as JSON instead of a table' },
-    save: {
-      type: 'boolean',
-      description: 'Keep the figures in bench/baseline.json, which later runs are compared with',
-    },
-  },
-  async run({ args }) {
-    const figures: Figure[] = [];
-    for (const suite of selected(args.only)) {
-      const bench = new Bench(suite.name, args.quick ?? false);
-      await suite.run(bench);
-      figures.push(...bench.figures);
-    }
-    process.stdout.write(args.json ? toJson(figures) : toTables(figures));
-    if (args.save) save(figures);
-  },
-});
+const HELP = `npm run bench [-- options]
 
-await runMain(command);
+Measures the built daemon on a private MariaDB with default durability.
+
+  --only <names>  names of suites, separated by commas
+  --quick         fewer rows and rounds: shows that it runs; do not trust the figures
+  --json          print the figures as JSON instead of a table
+  --save          keep the figures in bench/baseline.json, which later runs are compared with
+  --help          this text
+
+Suites:
+${list}
+`;
+
+const options = programOptions(HELP, {
+  only: { type: 'string' },
+  quick: { type: 'boolean', default: false },
+  json: { type: 'boolean', default: false },
+  save: { type: 'boolean', default: false },
+});
+const figures: Figure[] = [];
+for (const suite of selected(options.only)) {
+  const bench = new Bench(suite.name, options.quick);
+  await suite.run(bench);
+  figures.push(...bench.figures);
+}
+process.stdout.write(options.json ? toJson(figures) : toTables(figures));
+if (options.save) save(figures);

@@ -1,82 +1,210 @@
 import { parseArgs } from 'node:util';
-import { type Arg, type Args, UsageError } from './command';
+import { UsageError } from './exit';
 
-/** citty takes what it does not know; a mistyped option of ours must not be done without. Throws UsageError. */
-export function checkStrictly(raw: readonly string[], args: Args): void {
-  const options = Object.entries(args).filter(([, arg]) => arg.type !== 'positional');
-  const positionals = Object.entries(args).filter(([, arg]) => arg.type === 'positional');
-  let given: ReturnType<typeof parse>;
-  try {
-    given = parse(raw, options);
-  } catch (error) {
-    throw new UsageError(
-      explain(
-        error,
-        options.map(([name]) => name),
-      ),
-      'Its options are listed by --help.',
-    );
-  }
-  const words = given.positionals.length;
-  if (words > positionals.length)
-    throw new UsageError(`too much is given: ${given.positionals.slice(positionals.length).join(' ')}`);
-  for (const [index, [name, arg]] of positionals.entries()) {
-    if (arg.required && (given.positionals[index] ?? '') === '')
-      throw new UsageError(`the ${name} is missing: ${arg.description ?? ''}`);
-  }
-  for (const [name, arg] of options) {
-    const value = given.values[name];
-    if ('required' in arg && arg.required && (value === undefined || value === ''))
-      throw new UsageError(`--${name} is missing: ${arg.description ?? ''}`);
-    const allowed = 'options' in arg ? arg.options : undefined;
-    if (allowed && typeof value === 'string' && !allowed.includes(value))
-      throw new UsageError(`--${name} ${value} is not known`, `It is one of ${allowed.join(', ')}.`);
-  }
+/** What a shell completes a value with: ids that the daemon knows, or files. */
+export type Candidates = 'volume' | 'operation' | 'device' | 'file';
+
+interface Described {
+  readonly description: string;
+  readonly complete?: Candidates | readonly string[];
+  /** The field of the API that this argument fills: the daemon's complaints about it name the argument. */
+  readonly field?: string | undefined;
+}
+interface Positional extends Described {
+  readonly type: 'positional';
+}
+export interface Option extends Described {
+  readonly type: 'string';
+  readonly required?: boolean;
+  readonly valueHint?: string;
+  /** The only values it takes. */
+  readonly options?: readonly string[];
+}
+export interface Flag extends Described {
+  readonly type: 'boolean';
+  readonly short?: string;
+  /** Describes `--no-<name>`. */
+  readonly negative?: string;
+  /** On unless `--no-<name>` is given. */
+  readonly on?: boolean;
+}
+type Arg = Positional | Option | Flag;
+export type Args = Readonly<Record<string, Arg>>;
+
+/** The values of arguments, by name. */
+export type Values<A extends Args> = { readonly [Name in keyof A]: Value<A[Name]> };
+type Value<A extends Arg> = A extends Flag
+  ? boolean | undefined
+  : A extends Positional | { readonly required: true }
+    ? string
+    : A extends { readonly options: readonly (infer Word)[] }
+      ? Word | undefined
+      : string | undefined;
+
+/** `<name>` on the command line; always required. */
+export function positional(description: string, field?: string): Positional {
+  return { type: 'positional', description, field };
 }
 
-function parse(raw: readonly string[], options: readonly (readonly [string, Arg])[]) {
-  return parseArgs({
-    args: [...raw],
-    allowPositionals: true,
-    allowNegative: true,
-    options: Object.fromEntries(
-      options.map(([name, arg]) => [
-        name,
-        {
-          type: arg.type === 'boolean' ? ('boolean' as const) : ('string' as const),
-          ...('alias' in arg && typeof arg.alias === 'string' && { short: arg.alias }),
-        },
-      ]),
-    ),
+/** `--name <valueHint>` */
+export function option(valueHint: string, description: string, field?: string) {
+  return { type: 'string', valueHint, description, field } as const satisfies Option;
+}
+
+/** `--name <valueHint>`, without which the command is refused. */
+export function requiredOption(valueHint: string, description: string, field?: string) {
+  return { ...option(valueHint, description, field), required: true } as const satisfies Option;
+}
+
+/** `--name <one of these>` */
+export function choice<const Word extends string>(
+  options: readonly Word[],
+  description: string,
+  field?: string,
+) {
+  return { type: 'string', options, description, field } as const satisfies Option;
+}
+
+/** `--name` */
+export function flag(description: string, field?: string): Flag {
+  return { type: 'boolean', description, field };
+}
+
+interface OptionForm {
+  /** Without dashes; `no-<name>` for the negative form. */
+  readonly name: string;
+  readonly arg: Option | Flag;
+  readonly description: string;
+}
+
+/** The options as people type them: one that can be negated has two forms, or only the negative. */
+export function optionForms(args: Args): OptionForm[] {
+  return Object.entries(args).flatMap(([name, arg]): OptionForm[] => {
+    if (arg.type === 'positional') return [];
+    const positive = { name, arg, description: arg.description };
+    if (arg.type === 'string' || arg.negative === undefined) return [positive];
+    const { type, negative: description } = arg;
+    const negative = { name: `no-${name}`, arg: { type, description }, description };
+    return arg.on ? [negative] : [positive, negative];
   });
 }
 
-function explain(error: unknown, known: readonly string[]): string {
-  const message = error instanceof Error ? error.message : String(error);
-  const unknown = /Unknown option '(-{1,2}[^']*)'/.exec(message)?.[1];
-  if (unknown !== undefined) {
-    const near = nearest(unknown.replace(/^-+/, ''), known);
-    return `there is no option ${unknown}${near ? `; did you mean --${near}?` : ''}`;
+/** A parsed command line. Which command it is for, and whether it is valid for that, is decided later. */
+interface CommandLine {
+  readonly words: readonly string[];
+  readonly options: readonly GivenOption[];
+}
+
+interface GivenOption {
+  /** As typed, with its dashes. */
+  readonly typed: string;
+  readonly name: string;
+  readonly value: string | undefined;
+  /** `--name=value`; otherwise the value is the word that follows. */
+  readonly inline: boolean;
+}
+
+/**
+ * Parses a command line. Options may stand anywhere, also before the noun, so the parser knows the options
+ * of all commands. It accepts everything: `valuesOf` reports mistakes in terms of the chosen command.
+ */
+export function parseCommandLine(raw: readonly string[], commands: readonly Args[]): CommandLine {
+  const options = Object.fromEntries(
+    commands
+      .flatMap((args) => Object.entries(args))
+      .flatMap(([name, arg]) => (arg.type === 'positional' ? [] : [[name, parserOption(arg)]])),
+  );
+  const { tokens } = parseArgs({
+    args: [...raw],
+    options,
+    strict: false,
+    allowPositionals: true,
+    tokens: true,
+  });
+  return {
+    words: tokens.flatMap((token) => (token.kind === 'positional' ? [token.value] : [])),
+    options: tokens.flatMap((token) =>
+      token.kind === 'option'
+        ? [{ typed: token.rawName, name: token.name, value: token.value, inline: token.inlineValue === true }]
+        : [],
+    ),
+  };
+}
+
+function parserOption(arg: Option | Flag) {
+  if (arg.type === 'string') return { type: 'string' } as const;
+  return { type: 'boolean', ...(arg.short !== undefined && { short: arg.short }) } as const;
+}
+
+/** The values of the arguments of one command. `words` are those after its name. Throws UsageError. */
+export function valuesOf<A extends Args>(
+  args: A,
+  words: readonly string[],
+  options: readonly GivenOption[],
+): Values<A> {
+  // Options first: the word after a mistyped option counts as a positional, and is not the mistake to report.
+  const values = { ...optionValues(args, options), ...positionalValues(args, words) };
+  for (const [name, arg] of Object.entries(args)) {
+    const value = values[name];
+    if (arg.type === 'boolean') continue;
+    if (arg.type === 'positional' && !value)
+      throw new UsageError(`the ${name} is missing: ${arg.description}`);
+    if (arg.type === 'positional') continue;
+    if (arg.required && !value) throw new UsageError(`--${name} is missing: ${arg.description}`);
+    if (arg.options && typeof value === 'string' && !arg.options.includes(value))
+      throw new UsageError(`--${name} ${value} is not known`, `It is one of ${arg.options.join(', ')}.`);
   }
-  const [, option = '', takes] =
-    /Option '(?:-\w, )?(--[\w-]+)[^']*' (argument missing|argument is ambiguous|does not take an argument)/.exec(
-      message,
-    ) ?? [];
-  if (takes === 'does not take an argument') return `${option} takes no value`;
-  if (option !== '') return `${option} needs a value`;
-  return message.split('\n')[0] ?? message;
+  return values as Values<A>; // the loop above has checked what the type promises
+}
+
+function positionalValues(args: Args, words: readonly string[]): Record<string, string | undefined> {
+  const names = Object.keys(args).filter((name) => args[name]?.type === 'positional');
+  if (words.length > names.length)
+    throw new UsageError(`too much is given: ${words.slice(names.length).join(' ')}`);
+  return Object.fromEntries(names.map((name, index) => [name, words[index]]));
+}
+
+function optionValues(args: Args, options: readonly GivenOption[]): Record<string, string | boolean> {
+  const values: Record<string, string | boolean> = {};
+  for (const { typed, name, value, inline } of options) {
+    const positive = name.replace(/^no-/, '');
+    const negated = args[name] === undefined && args[positive]?.type === 'boolean';
+    const arg = args[negated ? positive : name];
+    if (arg === undefined || arg.type === 'positional') throw unknownOption(typed, name, args);
+    if (arg.type === 'boolean') {
+      if (inline) throw new UsageError(`${typed} takes no value`, OPTIONS_HINT);
+      values[negated ? positive : name] = !negated;
+    } else {
+      // A following option is no value: `--vm --wait` lacks one, `--vm=--wait` does not.
+      if (value === undefined || (!inline && value.startsWith('-') && value !== '-'))
+        throw new UsageError(`${typed} needs a value`, OPTIONS_HINT);
+      values[name] = value;
+    }
+  }
+  return values;
+}
+
+const OPTIONS_HINT = 'Its options are listed by --help.';
+
+function unknownOption(typed: string, name: string, args: Args): UsageError {
+  const known = Object.keys(args).filter((one) => args[one]?.type !== 'positional');
+  const near = nearest(name, known);
+  return new UsageError(
+    `there is no option ${typed}${near === null ? '' : `; did you mean --${near}?`}`,
+    OPTIONS_HINT,
+  );
 }
 
 /** The known word that is at most two typing mistakes away. */
 export function nearest(word: string, known: readonly string[]): string | null {
   const [best] = known
-    .map((name) => ({ name, far: distance(word, name) }))
-    .filter(({ far }) => far <= 2)
-    .sort((a, b) => a.far - b.far);
+    .map((name) => ({ name, mistakes: distance(word, name) }))
+    .filter(({ mistakes }) => mistakes <= 2)
+    .sort((a, b) => a.mistakes - b.mistakes);
   return best?.name ?? null;
 }
 
-/** Levenshtein. */
+/** Levenshtein distance. */
 function distance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, index) => index);
   for (let i = 1; i <= a.length; i += 1) {
@@ -88,16 +216,4 @@ function distance(a: string, b: string): number {
     row = next;
   }
   return row[b.length] ?? 0;
-}
-
-/** Options before the noun belong to the command as well: `volumectl --json health` is `volumectl health --json`. */
-export function optionsLast(raw: readonly string[], globals: Args): string[] {
-  let at = 0;
-  while (at < raw.length) {
-    const word = raw[at] ?? '';
-    if (!word.startsWith('-') || word === '--' || word === '-') break;
-    const arg = globals[word.replace(/^--/, '')];
-    at += arg && arg.type !== 'boolean' && !word.includes('=') ? 2 : 1;
-  }
-  return [...raw.slice(at), ...raw.slice(0, at)];
 }

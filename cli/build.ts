@@ -6,7 +6,7 @@ import type { NitroModule } from 'nitropack/types';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 
-/** Builds volumectl beside the server: one file that needs nothing but Node, with its manual page and completions. */
+/** Builds volumectl as one file that only needs Node, and its manual page and completions. */
 export const commandLine: NitroModule = {
   name: 'volumectl',
   setup(nitro) {

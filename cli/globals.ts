@@ -1,55 +1,37 @@
 import { readFileSync } from 'node:fs';
-import type { Target } from './client/connection';
-import { type Args, UsageError } from './command';
+import { type Args, flag, option } from './arguments';
+import type { Target } from './client/client';
+import { UsageError } from './exit';
 
 /** Options of every command. */
 export const GLOBALS = {
-  url: {
-    type: 'string',
-    valueHint: 'url',
-    description: 'where the daemon listens (environment: VOLUMECTL_URL; default http://127.0.0.1:8090)',
-  },
-  socket: {
-    type: 'string',
-    valueHint: 'path',
-    complete: 'file',
-    description: 'its unix socket instead (VOLUMECTL_SOCKET)',
-  },
-  'token-file': {
-    type: 'string',
-    valueHint: 'path',
-    complete: 'file',
-    description: 'file with the bearer token (VOLUMECTL_TOKEN_FILE)',
-  },
-  timeout: {
-    type: 'string',
-    valueHint: 'time',
-    description: 'give up after this long, like 90s or 10m (default 30s for an answer; none while following)',
-  },
-  json: { type: 'boolean', description: 'print what the daemon answered, as JSON' },
-  columns: { type: 'string', valueHint: 'a,b,c', description: 'the columns to print, in this order' },
-  headers: { type: 'boolean', default: true, negativeDescription: 'print no column names' },
-  quiet: { type: 'boolean', alias: 'q', description: 'no progress and no hints' },
-  color: {
-    type: 'boolean',
-    description: 'colours even when this is no terminal',
-    negativeDescription: 'no colours (also: NO_COLOR)',
-  },
-  help: { type: 'boolean', alias: 'h', description: 'this text' },
+  url: option('url', 'where the daemon listens (environment: VOLUMECTL_URL; default http://127.0.0.1:8090)'),
+  socket: { ...option('path', 'its unix socket instead (VOLUMECTL_SOCKET)'), complete: 'file' },
+  'token-file': { ...option('path', 'file with the bearer token (VOLUMECTL_TOKEN_FILE)'), complete: 'file' },
+  timeout: option(
+    'time',
+    'give up after this long, like 90s or 10m (default 30s for an answer; none while following)',
+  ),
+  json: flag('print what the daemon answered, as JSON'),
+  columns: option('a,b,c', 'the columns to print, in this order'),
+  headers: { type: 'boolean', on: true, description: '', negative: 'print no column names' },
+  quiet: { ...flag('no progress and no hints'), short: 'q' },
+  color: { ...flag('colours even when this is no terminal'), negative: 'no colours (also: NO_COLOR)' },
+  help: { ...flag('this text'), short: 'h' },
 } as const satisfies Args;
 
-/** What the packaged unit starts the daemon with; only the four variables that say where it listens are used. */
+/** Only without a command. */
+export const VERSION = { version: flag('the version of this program') } as const satisfies Args;
+
+/** The environment file of the packaged unit; only the addresses of the daemon are read from it. */
 const DEFAULTS_FILE = '/etc/default/volume-daemon';
 
-export interface Given {
-  readonly url?: string | undefined;
-  readonly socket?: string | undefined;
-  readonly tokenFile?: string | undefined;
-}
+type Given = Partial<Record<'url' | 'socket' | 'tokenFile', string | undefined>>;
 
 /**
- * Where the daemon is: the command line first, then VOLUMECTL_*, then what the daemon of this machine is configured with (when
- * that file may be read), then http://127.0.0.1:8090. A URL and a socket at the same level contradict each other.
+ * Where the daemon is: the command line first, then VOLUMECTL_*, then the configuration of the daemon on this
+ * machine (when that file is readable), then http://127.0.0.1:8090. A URL and a socket at the same level
+ * contradict each other.
  */
 export function findTarget(given: Given, env: NodeJS.ProcessEnv): Target {
   const configured = readDefaults(env.VOLUMECTL_DEFAULTS ?? DEFAULTS_FILE);
@@ -81,7 +63,7 @@ function readDefaults(path: string): Readonly<Record<string, string | undefined>
   try {
     content = readFileSync(path, 'utf8');
   } catch {
-    return {}; // not on this machine, or not for this user
+    return {}; // no daemon on this machine, or not readable for this user
   }
   const entries = content.split('\n').flatMap((line) => {
     const [, name, value] =
@@ -98,18 +80,21 @@ function urlOf({ HOST, PORT }: Readonly<Record<string, string | undefined>>): st
   return `http://${host.includes(':') ? `[${host}]` : host}:${PORT ?? '8090'}`;
 }
 
-const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+const TIME_UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
 
 /** `90s`, `10m`, `1h30m`, `500ms` or plain seconds, in ms. */
 export function parseTime(text: string, option: string): number {
   if (/^\d+(\.\d+)?$/.test(text)) return Number(text) * 1000;
   const parts = [...text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h)/g)];
-  const total = parts.reduce((sum, [, count, unit]) => sum + Number(count) * (UNITS[unit ?? ''] ?? 0), 0);
+  const total = parts.reduce(
+    (sum, [, count, unit]) => sum + Number(count) * (TIME_UNITS_MS[unit ?? ''] ?? 0),
+    0,
+  );
   if (parts.map(([part]) => part).join('') === text && total > 0) return total;
   throw new UsageError(`${option} ${text} is not a time`, 'Write it like 30s, 10m or 1h30m.');
 }
 
-const SIZE_UNITS: Readonly<Record<string, number>> = {
+const SIZE_UNITS_BYTES: Readonly<Record<string, number>> = {
   '': 1,
   b: 1,
   k: 2 ** 10,
@@ -121,12 +106,12 @@ const SIZE_UNITS: Readonly<Record<string, number>> = {
 /** `10GiB`, `10G`, `512MiB` (all powers of 1024, as CloudStack counts) or plain bytes. */
 export function parseSize(text: string, option: string): number {
   const [, count, unit] = /^(\d+(?:\.\d+)?)\s*([kmgtb]?)(?:i?b)?$/i.exec(text) ?? [];
-  const size = Number(count) * (SIZE_UNITS[(unit ?? '').toLowerCase()] ?? Number.NaN);
+  const size = Number(count) * (SIZE_UNITS_BYTES[(unit ?? '').toLowerCase()] ?? Number.NaN);
   if (Number.isSafeInteger(size) && size > 0) return size;
   throw new UsageError(`${option} ${text} is not a size`, 'Write it like 10GiB, 512MiB or 1073741824.');
 }
 
-/** `a=1,b=two` as an object of texts. */
+/** `a=1,b=two` as an object of strings. */
 export function parsePairs(text: string, option: string): Record<string, string> {
   return Object.fromEntries(
     text.split(',').map((pair) => {

@@ -1,12 +1,13 @@
-import type { Arg, Args, Noun, Verb } from './command';
-import { EXIT_MEANINGS } from './command';
-import { GLOBALS } from './globals';
+import { type Args, type Flag, type Option, optionForms } from './arguments';
+import type { Noun, Verb } from './command';
+import { EXIT_MEANINGS } from './exit';
+import { GLOBALS, VERSION } from './globals';
 import { paint } from './output/text';
-import { findNoun, fullName, loneVerb, NOUNS, PROGRAM, PURPOSE } from './tree';
+import { exampleLines, findNoun, fullName, loneVerb, NOUNS, PROGRAM, PURPOSE } from './tree';
 
-const WIDTH = 96;
+const WIDTH_COLUMNS = 96;
 
-/** The help of what the words name: a verb, a noun, or the program. */
+/** The help of a verb, of a noun, or (without words) of the program. */
 export function helpFor(words: readonly string[], color: boolean): string {
   const [first, second] = words;
   const noun = first === undefined ? undefined : findNoun(first);
@@ -16,121 +17,103 @@ export function helpFor(words: readonly string[], color: boolean): string {
 }
 
 function programHelp(color: boolean): string {
-  const title = (text: string) => paint('bold', text, color);
-  return lines([
+  return page(color, [
     `${PROGRAM} ${PURPOSE}.`,
-    '',
-    `${title('Usage:')} ${PROGRAM} <command> [options]`,
-    '',
-    title('Commands:'),
-    ...columns(NOUNS.map((noun) => [commandOf(noun), noun.summary])),
-    '',
-    title('Begin with:'),
-    ...examples([
-      { line: `${PROGRAM} health`, what: 'Is everything well?' },
-      { line: `${PROGRAM} device list`, what: 'Which disk is which volume?' },
-      { line: `${PROGRAM} volume attach <volume> --wait`, what: 'Attach a volume to this appliance.' },
-      { line: `${PROGRAM} check all`, what: 'What is wrong?' },
-    ]),
-    '',
-    title('Options of every command:'),
-    ...columns([...optionRows(GLOBALS), ['--version', 'the version of this program']]),
-    '',
-    title('Exit codes:'),
-    ...columns(EXIT_MEANINGS.map(([code, meaning]) => [String(code), meaning])),
-    '',
+    ['Usage:', `${PROGRAM} <command> [options]`],
+    ['Commands:', columns(NOUNS.map((noun) => [commandOf(noun), noun.summary]))],
+    [
+      'Begin with:',
+      examples([
+        { line: `${PROGRAM} health`, what: 'Is everything well?' },
+        { line: `${PROGRAM} device list`, what: 'Which disk is which volume?' },
+        { line: `${PROGRAM} volume attach <volume> --wait`, what: 'Attach a volume to this appliance.' },
+        { line: `${PROGRAM} check all`, what: 'What is wrong?' },
+      ]),
+    ],
+    ['Options of every command:', columns([...optionRows(GLOBALS), ...optionRows(VERSION)])],
+    ['Exit codes:', columns(EXIT_MEANINGS.map(([code, meaning]) => [String(code), meaning]))],
     `"${PROGRAM} <command> --help" tells more; so does "man ${PROGRAM}".`,
   ]);
 }
 
 function nounHelp(noun: Noun, color: boolean): string {
-  const title = (text: string) => paint('bold', text, color);
-  return lines([
-    `${PROGRAM} ${noun.name}: ${lowerFirst(noun.summary)}.`,
-    '',
-    `${title('Usage:')} ${PROGRAM} ${noun.name} <command> [options]`,
-    '',
-    title('Commands:'),
-    ...columns(noun.verbs.map((verb) => [verb.name, verb.summary])),
-    '',
-    title('Examples:'),
-    ...examples(noun.verbs.flatMap((verb) => verb.examples.slice(0, 1))),
-    '',
-    `"${PROGRAM} ${noun.name} <command> --help" tells more.`,
+  const { name, summary, verbs } = noun;
+  return page(color, [
+    `${PROGRAM} ${name}: ${lowerFirst(summary)}.`,
+    ['Usage:', `${PROGRAM} ${name} <command> [options]`],
+    ['Commands:', columns(verbs.map((verb) => [verb.name, verb.summary]))],
+    ['Examples:', examples(verbs.flatMap((verb) => exampleLines(noun, verb).slice(0, 1)))],
+    `"${PROGRAM} ${name} <command> --help" tells more.`,
   ]);
 }
 
 function verbHelp(noun: Noun, verb: Verb, color: boolean): string {
-  const title = (text: string) => paint('bold', text, color);
-  const positionals = Object.entries(verb.args).filter(([, arg]) => arg.type === 'positional');
-  const own = optionRows(verb.args);
-  return lines([
-    ...wrap(`${verb.summary}.${verb.details === undefined ? '' : ` ${verb.details}`}`, WIDTH),
-    '',
-    `${title('Usage:')} ${usage(noun, verb)}`,
-    ...(positionals.length === 0
-      ? []
-      : [
-          '',
-          title('Arguments:'),
-          ...columns(positionals.map(([name, arg]) => [`<${name}>`, arg.description ?? ''])),
-        ]),
-    ...(own.length === 0 ? [] : ['', title('Options:'), ...columns(own)]),
-    ...(verb.columns === undefined
-      ? []
-      : ['', title('Columns:'), ...wrap(columnNames(verb), WIDTH - 2).map((line) => `  ${line}`)]),
-    '',
-    title('Examples:'),
-    ...examples(verb.examples),
-    '',
-    title('Options of every command:'),
-    ...columns(optionRows(GLOBALS)),
+  const about = `${verb.summary}.${verb.details === undefined ? '' : ` ${verb.details}`}`;
+  const names = columnNames(verb);
+  return page(color, [
+    wrap(about, WIDTH_COLUMNS).join('\n'),
+    ['Usage:', usage(noun, verb)],
+    ['Arguments:', columns(positionalRows(verb.args))],
+    ['Options:', columns(optionRows(verb.args))],
+    ['Columns:', names === '' ? [] : wrap(names, WIDTH_COLUMNS - 2).map((line) => `  ${line}`)],
+    ['Examples:', examples(exampleLines(noun, verb))],
+    ['Options of every command:', columns(optionRows(GLOBALS))],
   ]);
+}
+
+type Part = string | readonly [title: string, content: string | readonly string[]];
+
+/** Paragraphs and titled sections, separated by empty lines; sections without lines are omitted. */
+function page(color: boolean, parts: readonly Part[]): string {
+  const blocks = parts.flatMap((part) => {
+    if (typeof part === 'string') return [part];
+    const [title, content] = part;
+    const heading = paint('bold', title, color);
+    if (typeof content === 'string') return [`${heading} ${content}`];
+    return content.length === 0 ? [] : [[heading, ...content].join('\n')];
+  });
+  return `${blocks.join('\n\n')}\n`;
 }
 
 export function columnNames({ columns: list = [] }: Verb): string {
   return list.map(({ name }) => name).join(', ');
 }
 
-/** `volumectl volume attach <volume> [options]`, required options written out. */
+/** `volumectl volume attach <volume> [options]`, with the required options. */
 export function usage(noun: Noun, verb: Verb): string {
   const words = Object.entries(verb.args).flatMap(([name, arg]) => {
     if (arg.type === 'positional') return [`<${name}>`];
-    return 'required' in arg && arg.required ? [optionText(name, arg)] : [];
+    return arg.type === 'string' && arg.required ? [optionText(name, arg)] : [];
   });
   return [fullName(noun, verb), ...words, '[options]'].join(' ');
 }
 
-/** `--vm <id>`, `-w, --wait`, `--no-headers`. */
-function optionText(name: string, arg: Arg): string {
-  const short = 'alias' in arg && typeof arg.alias === 'string' ? `-${arg.alias}, ` : '';
-  if (arg.type === 'boolean') return `${short}--${arg.default === true ? 'no-' : ''}${name}`;
-  const values = 'options' in arg && arg.options ? arg.options.join('|') : (arg.valueHint ?? 'value');
-  return `${short}--${name} <${values}>`;
+/** `--vm <id>`, `-w, --wait` */
+function optionText(name: string, arg: Option | Flag): string {
+  if (arg.type === 'boolean') return `${arg.short === undefined ? '' : `-${arg.short}, `}--${name}`;
+  return `--${name} <${arg.options ? arg.options.join('|') : (arg.valueHint ?? 'value')}>`;
 }
 
-/** Every option with its text; those that can be negated have a line for each way. */
+/** Every option with its description; an option that can be negated has a line for each form. */
 export function optionRows(args: Args): [string, string][] {
-  return Object.entries(args).flatMap(([name, arg]): [string, string][] => {
-    if (arg.type === 'positional') return [];
-    const negative = arg.type === 'boolean' ? arg.negativeDescription : undefined;
-    if (negative === undefined) return [[optionText(name, arg), arg.description ?? '']];
-    if (arg.default === true) return [[`--no-${name}`, negative]];
-    return [
-      [optionText(name, arg), arg.description ?? ''],
-      [`--no-${name}`, negative],
-    ];
-  });
+  return optionForms(args).map(({ name, arg, description }) => [optionText(name, arg), description]);
 }
 
-function commandOf(noun: Noun): string {
+export function positionalRows(args: Args): [string, string][] {
+  return Object.entries(args)
+    .filter(([, { type }]) => type === 'positional')
+    .map(([name, { description }]) => [`<${name}>`, description]);
+}
+
+/** `volume list|show|create` */
+export function commandOf(noun: Noun): string {
   return loneVerb(noun) ? noun.name : `${noun.name} ${noun.verbs.map(({ name }) => name).join('|')}`;
 }
 
 function columns(rows: readonly (readonly [string, string])[]): string[] {
   const left = Math.min(28, Math.max(...rows.map(([first]) => first.length)));
   return rows.flatMap(([first, second]) => {
-    const [head = '', ...rest] = wrap(second, WIDTH - left - 4);
+    const [head = '', ...rest] = wrap(second, WIDTH_COLUMNS - left - 4);
     const indent = ' '.repeat(left + 4);
     if (first.length > left) return [`  ${first}`, ...[head, ...rest].map((line) => indent + line)];
     return [`  ${first.padEnd(left)}  ${head}`, ...rest.map((line) => indent + line)];
@@ -141,7 +124,7 @@ function examples(list: readonly { line: string; what: string }[]): string[] {
   return list.flatMap(({ line, what }) => [`  ${line}`, `      ${what}`]);
 }
 
-/** Breaks between words. */
+/** Breaks a text between words. */
 function wrap(text: string, width: number): string[] {
   const result: string[] = [];
   let line = '';
@@ -156,8 +139,4 @@ function wrap(text: string, width: number): string[] {
 
 function lowerFirst(text: string): string {
   return text.charAt(0).toLowerCase() + text.slice(1);
-}
-
-function lines(parts: readonly string[]): string {
-  return `${parts.join('\n')}\n`;
 }

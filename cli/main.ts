@@ -1,8 +1,8 @@
 import { run } from './program';
 
 /**
- * Ends quietly when the reader of the output goes away (`volumectl events | head`), and at once on a second Ctrl-C. What has been
- * asked of the daemon goes on by itself in any case.
+ * Ends quietly when the reader of the output goes away (`volumectl events | head`), and at once on a second
+ * Ctrl-C. Operations that the daemon has accepted continue in any case.
  */
 const stop = new AbortController();
 let unread = false;

@@ -1,8 +1,9 @@
 import { version } from '../package.json';
-import { type Args, EXIT_MEANINGS, type Noun, type Verb } from './command';
+import type { Noun, Verb } from './command';
+import { EXIT_MEANINGS } from './exit';
 import { GLOBALS } from './globals';
-import { columnNames, optionRows, usage } from './help';
-import { loneVerb, NOUNS, PROGRAM, PURPOSE } from './tree';
+import { columnNames, commandOf, optionRows, positionalRows, usage } from './help';
+import { exampleLines, NOUNS, PROGRAM, PURPOSE } from './tree';
 
 const ENVIRONMENT: readonly (readonly [name: string, meaning: string])[] = [
   ['VOLUMECTL_URL', 'where the daemon listens, when --url is not given'],
@@ -32,11 +33,7 @@ export function manualPage(): string {
     '.SH NAME',
     `${PROGRAM} \\- ${roff(PURPOSE)}`,
     '.SH SYNOPSIS',
-    ...NOUNS.flatMap((noun) =>
-      loneVerb(noun)
-        ? [synopsis(noun.name)]
-        : [synopsis(`${noun.name} ${noun.verbs.map(({ name }) => name).join('|')}`)],
-    ),
+    ...NOUNS.map((noun) => synopsis(commandOf(noun))),
     '.SH DESCRIPTION',
     ...BASICS.flatMap((text) => ['.PP', roff(text)]),
     '.SH COMMANDS',
@@ -62,7 +59,7 @@ function commandSection(noun: Noun, verb: Verb): string[] {
     roff(`${verb.summary}.${verb.details === undefined ? '' : ` ${verb.details}`}`),
     ...tagged(rows),
     ...(verb.columns === undefined ? [] : ['.PP', `Columns: ${roff(columnNames(verb))}`]),
-    ...verb.examples.flatMap(({ line, what }) => [
+    ...exampleLines(noun, verb).flatMap(({ line, what }) => [
       '.PP',
       `${roff(what)}`,
       '.RS',
@@ -74,12 +71,6 @@ function commandSection(noun: Noun, verb: Verb): string[] {
   ];
 }
 
-function positionalRows(args: Args): [string, string][] {
-  return Object.entries(args)
-    .filter(([, { type }]) => type === 'positional')
-    .map(([name, { description }]) => [`<${name}>`, description ?? '']);
-}
-
 function synopsis(words: string): string {
   return `.B ${PROGRAM}\n${roff(words)} [options]\n.br`;
 }
@@ -88,7 +79,7 @@ function tagged(rows: readonly (readonly [string, string])[]): string[] {
   return rows.flatMap(([name, text]) => ['.TP', `.B ${roff(name)}`, roff(text)]);
 }
 
-/** Text as roff takes it literally: a backslash, a dash, and what stands first in a line mean something there. */
+/** Escapes what roff interprets: backslashes, dashes, and a dot or quote at the start of a line. */
 function roff(text: string): string {
   return text
     .replaceAll('\\', '\\e')
@@ -132,7 +123,7 @@ function commandDoc(noun: Noun, verb: Verb): string[] {
     '',
     ...(rows.length === 0 ? [] : [optionTable(rows), '']),
     ...(verb.columns === undefined ? [] : [`Columns: ${columnNames(verb)}.`, '']),
-    ...verb.examples.flatMap(({ line, what }) => [`- \`${line}\`: ${what}`]),
+    ...exampleLines(noun, verb).flatMap(({ line, what }) => [`- \`${line}\`: ${what}`]),
     '',
   ];
 }

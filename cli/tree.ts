@@ -11,7 +11,7 @@ import { volumeNoun } from './commands/volume';
 export const PROGRAM = 'volumectl';
 export const PURPOSE = 'asks the Volume Management Daemon of this appliance, and tells it what to do';
 
-/** Every command there is: the parser, the help, the manual and the completions are made from it. */
+/** Every command. The parser, the help, the manual and the completions are derived from it. */
 export const NOUNS: readonly Noun[] = [
   volumeNoun,
   deviceNoun,
@@ -30,7 +30,7 @@ export function findNoun(word: string): Noun | undefined {
   return NOUNS.find(({ name, alias }) => name === word || alias === word);
 }
 
-/** The verb of a noun that is a command by itself. */
+/** The verb of a noun that is a command on its own (`volumectl health`). */
 export function loneVerb(noun: Noun): Verb | undefined {
   return noun.verbs.find(({ name }) => name === '');
 }
@@ -38,4 +38,10 @@ export function loneVerb(noun: Noun): Verb | undefined {
 /** `volumectl volume attach`. */
 export function fullName(noun: Noun, verb: Verb): string {
   return [PROGRAM, noun.name, verb.name].filter((word) => word !== '').join(' ');
+}
+
+/** The examples of a command as whole command lines. */
+export function exampleLines(noun: Noun, verb: Verb): { readonly line: string; readonly what: string }[] {
+  const name = fullName(noun, verb);
+  return verb.examples.map(({ args, what }) => ({ line: args === '' ? name : `${name} ${args}`, what }));
 }

@@ -8,7 +8,7 @@ import type { NitroModule } from 'nitropack/types';
 const HERE = fileURLToPath(new URL('.', import.meta.url));
 const require = createRequire(import.meta.url);
 
-/** Below this path the server hands out files, the same to everybody: they hold no data. */
+/** The path of the static files. They contain no data and need no token. */
 const BASE = '/ui';
 
 const HEADERS = {
@@ -17,13 +17,14 @@ const HEADERS = {
   'Referrer-Policy': 'no-referrer',
   'Cross-Origin-Resource-Policy': 'same-origin',
   'Content-Security-Policy': "default-src 'none'; frame-ancestors 'none'",
-  // Always asked for again, answered with 304: after an update nobody sees a page made of two versions.
+  // Browsers revalidate every file (304 when unchanged), so that no page mixes files of two versions.
   'Cache-Control': 'no-cache',
 };
 
 /**
- * Builds the pages for people (dashboard, API document) and has Nitro serve them as public assets: our own TypeScript as plain
- * files, and the one file of @scalar/api-reference that runs by itself. Nothing is fetched from anywhere, at build or run time.
+ * Builds the dashboard and the API document, and makes Nitro serve them as public assets: our TypeScript as
+ * plain files, and the standalone file of @scalar/api-reference. Nothing is downloaded, at build or run
+ * time.
  */
 export const dashboard: NitroModule = {
   name: 'dashboard',

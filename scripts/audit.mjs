@@ -1,5 +1,6 @@
-// npm run audit: known holes (high or worse) in what the running daemon uses. A registry that keeps no
-// advisories (a mirror, or none at all) is said and is no failure: nothing was learned from it.
+// npm run audit: known vulnerabilities (high or worse) in the dependencies of the running daemon. A
+// registry without advisories (a mirror, or none at all) is reported and is no failure: nothing was
+// checked.
 import { spawnSync } from 'node:child_process';
 import { root } from './setup.mjs';
 

@@ -1,5 +1,4 @@
-// Packs .output as a Debian package with dpkg-deb. Plain JavaScript like the rest of the set-up: it needs no
-// installed package.
+// Packs .output as a Debian package with dpkg-deb. Plain JavaScript, like the set-up, without npm packages.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
@@ -27,9 +26,9 @@ const CONFFILES = ['/etc/default/volume-daemon', '/etc/volume-daemon/nbd-server.
 const OWN_NODE = `/${LIB}/bin/node`;
 
 /**
- * Writes volume-daemon_<version>_<architecture>.deb into `out` and returns its path. With Node the package
- * runs on one architecture and depends on the C++ library; without it runs on all and depends on a packaged
- * Node.
+ * Writes volume-daemon_<version>_<architecture>.deb into `out` and returns its path. A package with Node
+ * runs on one architecture and depends on the C++ library; one without runs on all and depends on a
+ * packaged Node.
  */
 export function packDeb({ out, withNode = false, compression = 'xz', epoch = sourceDate() }) {
   const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
@@ -44,7 +43,7 @@ export function packDeb({ out, withNode = false, compression = 'xz', epoch = sou
     settle(tree, epoch);
     const path = join(out, `volume-daemon_${version}_${architecture}.deb`);
     const args = ['--root-owner-group', `-Z${compression}`, ...(compression === 'gzip' ? ['-z1'] : [])];
-    // One thread: the number of processors must not show in the package.
+    // One thread: the result must not depend on the number of processors.
     run('dpkg-deb', [...args, '--threads-max=1', '--build', tree, path], {
       SOURCE_DATE_EPOCH: String(epoch),
     });
@@ -56,26 +55,23 @@ export function packDeb({ out, withNode = false, compression = 'xz', epoch = sou
 
 function putProgram(tree, node) {
   const output = join(root, '.output');
-  // nitro.json holds the time of the build, and nobody reads it.
+  // nitro.json contains the time of the build, and nothing reads it.
   const filter = (path) => relative(output, path) !== 'nitro.json' && relative(output, path) !== '.sources';
   cpSync(output, join(tree, LIB), { recursive: true, filter });
-  // The unit of the other export server comes along, for whoever enables it (docs/reference/exports.md).
+  // All units, also that of the export server that is not enabled by default (docs/reference/exports.md).
   for (const name of readdirSync(join(root, 'packaging/systemd'))) {
     const text = readFileSync(join(root, 'packaging/systemd', name), 'utf8');
     put(tree, `lib/systemd/system/${name}`, text.replace('ExecStart=/usr/bin/node ', `ExecStart=${node} `));
   }
   const cli = join(output, 'cli');
-  if (!existsSync(join(cli, 'volumectl.mjs'))) return;
   put(tree, 'usr/bin/volumectl', `#!/bin/sh\nexec ${node} /${LIB}/cli/volumectl.mjs "$@"\n`, 0o755);
   for (const [from, to] of [
     ['volumectl.bash', 'usr/share/bash-completion/completions/volumectl'],
     ['volumectl.zsh', 'usr/share/zsh/vendor-completions/_volumectl'],
     ['volumectl.fish', 'usr/share/fish/vendor_completions.d/volumectl.fish'],
-  ]) {
-    if (existsSync(join(cli, from))) put(tree, to, readFileSync(join(cli, from)));
-  }
-  const manual = join(cli, 'volumectl.1');
-  if (existsSync(manual)) put(tree, 'usr/share/man/man1/volumectl.1.gz', gzip(readFileSync(manual)));
+  ])
+    put(tree, to, readFileSync(join(cli, from)));
+  put(tree, 'usr/share/man/man1/volumectl.1.gz', gzip(readFileSync(join(cli, 'volumectl.1'))));
 }
 
 function putNode(tree) {
@@ -88,73 +84,39 @@ function putNode(tree) {
 }
 
 function putConfiguration(tree) {
-  // The DSN holds a password.
-  put(
-    tree,
-    'etc/default/volume-daemon',
-    readFileSync(join(root, 'packaging/deb/volume-daemon.default')),
-    0o600,
-  );
-  put(
-    tree,
-    'etc/volume-daemon/nbd-server.conf',
-    readFileSync(join(root, 'packaging/deb/nbd-server.conf')),
-    0o644,
-  );
+  // Readable for root only: the DSN holds a password.
+  copy('packaging/deb/volume-daemon.default', tree, 'etc/default/volume-daemon', 0o600);
+  copy('packaging/deb/nbd-server.conf', tree, 'etc/volume-daemon/nbd-server.conf');
 }
 
 function putDocuments(tree, version, epoch) {
-  const copyright = `Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
-Upstream-Name: volume-daemon
-
-Files: *
-Copyright: The volume-daemon authors
-License: Apache-2.0
- On Debian systems the full text is in /usr/share/common-licenses/Apache-2.0.
- Packages that the program is built from keep their licences in /${LIB}/server/node_modules; the licence of an
- embedded Node is in /${DOC}/LICENSE.node.
-`;
-  put(tree, `${DOC}/copyright`, copyright);
+  copy('packaging/deb/copyright', tree, `${DOC}/copyright`);
   const date = new Date(epoch * 1000).toUTCString().replace('GMT', '+0000');
   const entry = `volume-daemon (${version}) unstable; urgency=medium\n\n  * See CHANGELOG.md.\n\n -- The volume-daemon authors <volume-daemon@localhost>  ${date}\n`;
   put(tree, `${DOC}/changelog.gz`, gzip(Buffer.from(entry)));
-  put(tree, `${DOC}/CHANGELOG.md`, readFileSync(join(root, 'CHANGELOG.md')));
+  copy('CHANGELOG.md', tree, `${DOC}/CHANGELOG.md`);
   for (const name of filesBelow(join(root, 'docs')).filter((one) => one.endsWith('.md')))
-    put(tree, `${DOC}/${name}`, readFileSync(join(root, 'docs', name)));
+    copy(`docs/${name}`, tree, `${DOC}/${name}`);
 }
 
 function putControl(tree, { version, architecture, withNode }) {
   for (const name of ['postinst', 'prerm', 'postrm'])
-    put(tree, `DEBIAN/${name}`, readFileSync(join(root, 'packaging/deb', name)), 0o755);
+    copy(`packaging/deb/${name}`, tree, `DEBIAN/${name}`, 0o755);
   put(tree, 'DEBIAN/conffiles', `${CONFFILES.join('\n')}\n`);
-  const files = filesBelow(tree).filter((path) => !path.startsWith('DEBIAN/'));
-  const sums = files.map(
-    (path) =>
-      `${createHash('md5')
-        .update(readFileSync(join(tree, path)))
-        .digest('hex')}  ${path}`,
-  );
+  const files = readdirSync(tree, { recursive: true }).sort();
+  const installed = files.filter((path) => !path.startsWith('DEBIAN') && !isFolder(join(tree, path)));
+  const sums = installed.map((path) => `${md5(readFileSync(join(tree, path)))}  ${path}`);
   put(tree, 'DEBIAN/md5sums', `${sums.join('\n')}\n`);
-  const kib = files.reduce((sum, path) => sum + Math.ceil(lstatSync(join(tree, path)).size / 1024), 0);
-  const node = withNode ? 'libc6 (>= 2.28), libstdc++6 (>= 9)' : 'nodejs (>= 20.19)';
-  put(
-    tree,
-    'DEBIAN/control',
-    `Package: volume-daemon
-Version: ${version}
-Architecture: ${architecture}
-Maintainer: The volume-daemon authors <volume-daemon@localhost>
-Installed-Size: ${kib}
-Depends: ${node}, nbd-server
-Recommends: mariadb-server | virtual-mysql-server
-Section: admin
-Priority: optional
-Description: Volume Management Daemon of a MigrateKit appliance
- The one owner of CloudStack volumes on an appliance: creates, attaches, detaches and
- deletes them, ties each to the right Linux device by its serial, exports it over NBD,
- and tells everybody else over REST.
-`,
+  const sizeKiB = installed.reduce(
+    (sum, path) => sum + Math.ceil(lstatSync(join(tree, path)).size / 1024),
+    0,
   );
+  const control = readFileSync(join(root, 'packaging/deb/control'), 'utf8')
+    .replace('@VERSION@', version)
+    .replace('@ARCHITECTURE@', architecture)
+    .replace('@INSTALLED_SIZE@', String(sizeKiB))
+    .replace('@NODE@', withNode ? 'libc6 (>= 2.28), libstdc++6 (>= 9)' : 'nodejs (>= 20.19)');
+  put(tree, 'DEBIAN/control', control);
 }
 
 /** The time of the last commit, unless SOURCE_DATE_EPOCH says otherwise. Seconds. */
@@ -172,7 +134,7 @@ function debianArchitecture() {
   return name;
 }
 
-/** Writes a file below the tree, folders included. */
+/** Writes a file below the tree, and creates its folders. */
 function put(tree, path, content, mode = 0o644) {
   const full = join(tree, path);
   mkdirSync(dirname(full), { recursive: true });
@@ -180,21 +142,25 @@ function put(tree, path, content, mode = 0o644) {
   chmodSync(full, mode);
 }
 
-/** Without name and time, as reproducible packages need it. */
+/** The same for a file of the repository. */
+function copy(from, tree, path, mode = 0o644) {
+  put(tree, path, readFileSync(join(root, from)), mode);
+}
+
+/** Without name and time, as reproducible packages require. */
 function gzip(content) {
   return gzipSync(content, { level: 9 });
 }
 
-function filesBelow(folder, prefix = '') {
-  return readdirSync(join(folder, prefix), { withFileTypes: true })
-    .flatMap((entry) => {
-      const path = join(prefix, entry.name);
-      return entry.isDirectory() ? filesBelow(folder, path) : [path];
-    })
-    .sort();
+function md5(content) {
+  return createHash('md5').update(content).digest('hex');
 }
 
-/** Rights and times that do not depend on who builds, where and when. */
+function isFolder(path) {
+  return lstatSync(path).isDirectory();
+}
+
+/** Sets permissions and times that do not depend on who builds, where and when. */
 function settle(path, epoch) {
   const info = lstatSync(path);
   if (info.isDirectory()) {

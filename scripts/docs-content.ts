@@ -5,7 +5,6 @@ import { SHELLS } from '~/cli/shells/shells';
 import { NOUNS } from '~/cli/tree';
 import { ERRORS } from '~/server/core/errors';
 import { VARIABLES, type Variable } from '~/server/daemon/configuration/variables';
-import { clientSource } from './client';
 
 const NOTE = '<!-- Made from the code by `npm run docs`; edit the code instead. -->';
 
@@ -67,7 +66,6 @@ const RESULTS = 'bench/results.md';
 export const DOCUMENTS: readonly (readonly [path: string, content: () => string])[] = [
   ['docs/reference/configuration.md', configurationDoc],
   ['docs/reference/errors.md', errorsDoc],
-  ['cli/client/api.ts', clientSource],
   ['docs/reference/cli.md', cliDoc],
   [PERFORMANCE, () => withFigures(PERFORMANCE, 'headline', baselineHeadline)],
   [RESULTS, () => withFigures(RESULTS, 'tables', baselineTables)],

@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { DOCUMENTS } from './docs-content';
 
-/** npm run docs: writes what is made from code. `--check` only compares (a test does the same). */
+/** npm run docs: writes the generated documents. `--check` only compares, as a test does. */
 const check = process.argv.includes('--check');
 for (const [path, content] of DOCUMENTS) {
   if (!check) writeFileSync(path, content());

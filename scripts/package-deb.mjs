@@ -1,10 +1,9 @@
-// npm run package:deb: builds .output when its sources have changed, and packs it as a Debian package
-// (docs/guides/install.md).
+// npm run package:deb: builds .output and packs it as a Debian package (docs/guides/install.md).
 import { mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { packDeb } from './deb.mjs';
-import { build, checkNode, installModules, root, say } from './setup.mjs';
+import { prepare, root, say } from './setup.mjs';
 
 const HELP = `npm run package:deb [-- options]
 
@@ -30,9 +29,7 @@ const { values } = parseArgs({
 if (values.help) {
   process.stdout.write(HELP);
 } else {
-  checkNode();
-  installModules();
-  build();
+  prepare([]);
   const out = resolve(values.out);
   mkdirSync(out, { recursive: true });
   say(`packing${values['with-node'] ? ' with Node' : ''} (${values.compression})`);

@@ -1,12 +1,7 @@
-// Runs a TypeScript program of the repository after the set-up it needs: node scripts/run.mjs bench/main.ts
-// --help
-import { build, checkNode, installModules, installPackages, LAB_PROGRAMS, runTypeScript } from './setup.mjs';
+// Runs a TypeScript program after the set-up it needs: node scripts/run.mjs bench/main.ts --help
+import { APPLIANCE_PROGRAMS, LAB_PROGRAMS, prepare, runTypeScript } from './setup.mjs';
 
 const [file, ...args] = process.argv.slice(2);
-checkNode();
-installModules();
-if (!args.includes('--help')) {
-  installPackages(LAB_PROGRAMS);
-  build();
-}
+const programs = file.startsWith('test/appliance/') ? APPLIANCE_PROGRAMS : LAB_PROGRAMS;
+prepare(args.includes('--help') || args.includes('--list') ? null : programs);
 await runTypeScript(file, args);

@@ -1,5 +1,5 @@
-// Makes a fresh clone ready: npm packages, Debian packages, the built server. Plain JavaScript on purpose: it
-// runs before anything is installed, on any supported Node. Every function is idempotent and says what it
+// Prepares a fresh clone: npm packages, Debian packages, the built server. Plain JavaScript, because it
+// runs before anything is installed, on any supported Node. Every function is idempotent and prints what it
 // does.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -9,11 +9,11 @@ import { fileURLToPath } from 'node:url';
 
 export const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
-/** Program → Debian package that brings it. */
+/** Program → Debian package that contains it. */
 const PACKAGES = {
   mariadbd: 'mariadb-server-core',
   'mariadb-install-db': 'mariadb-server-core',
-  // mariadb-install-db asks for it, and its package does not bring it.
+  // mariadb-install-db calls it, but its package does not depend on it.
   my_print_defaults: 'mariadb-client-core',
   'nbd-server': 'nbd-server',
   nbdcopy: 'libnbd-bin',
@@ -21,8 +21,9 @@ const PACKAGES = {
   chromium: 'chromium',
 };
 
-/** What the laboratory needs; the browser is for tests only. */
-export const LAB_PROGRAMS = Object.keys(PACKAGES).filter((program) => program !== 'chromium');
+export const TEST_PROGRAMS = Object.keys(PACKAGES);
+/** For demo, bench and simulation: only the tests need the browser. */
+export const LAB_PROGRAMS = TEST_PROGRAMS.filter((program) => program !== 'chromium');
 
 /** What `npm run test:appliance` needs. */
 const APPLIANCE_PACKAGES = {
@@ -49,18 +50,18 @@ function run(command, args, options = {}) {
   if (result.status !== 0) fail(`${command} ${args.join(' ')} failed (${result.status ?? result.signal})`);
 }
 
-export function checkNode() {
+function checkNode() {
   const [major, minor] = process.versions.node.split('.').map(Number);
   const ok = (major === 20 && minor >= 19) || (major === 22 && minor >= 12) || major > 22;
   if (!ok) fail(`Node ${process.versions.node} is too old: 20.19 or newer (or 22.12 or newer) is needed`);
 }
 
 /**
- * Installs what package-lock.json says, when node_modules is missing or older. `npm install --no-save` rather
- * than `npm ci`: a registry mirror that lacks the optional binaries of foreign platforms leaves gaps in the
- * lock file that `npm ci` refuses on every platform.
+ * Installs the npm packages when node_modules is missing or older than package-lock.json. `npm install
+ * --no-save` rather than `npm ci`: a registry mirror without the optional binaries of other platforms
+ * leaves gaps in the lock file, and `npm ci` refuses those.
  */
-export function installModules() {
+function installModules() {
   const stamp = join(root, 'node_modules', '.package-lock.json');
   const lock = join(root, 'package-lock.json');
   if (existsSync(stamp) && statSync(stamp).mtimeMs >= statSync(lock).mtimeMs) return;
@@ -73,8 +74,8 @@ function onPath(program) {
   return folders.some((folder) => existsSync(join(folder, program)));
 }
 
-/** apt-get install of what is missing; as root, or through sudo. */
-export function installPackages(programs = Object.keys(PACKAGES)) {
+/** Installs missing Debian packages with apt-get, as root or through sudo. */
+function installPackages(programs) {
   const names = { ...PACKAGES, ...APPLIANCE_PACKAGES };
   const missing = [
     ...new Set(programs.filter((program) => !onPath(program)).map((program) => names[program])),
@@ -85,7 +86,7 @@ export function installPackages(programs = Object.keys(PACKAGES)) {
   if (!isRoot && !onPath('sudo')) fail(`Debian packages are missing; run as root: ${command.join(' ')}`);
   say(`installing Debian packages: ${missing.join(' ')}`);
   const prefix = isRoot ? [] : ['sudo'];
-  // A policy that says "do not start services": the tests start their own, private ones.
+  // The packages must not start services: the tests start private ones.
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' };
   const apt = (args) => {
     const [program, ...rest] = [...prefix, ...args];
@@ -96,8 +97,17 @@ export function installPackages(programs = Object.keys(PACKAGES)) {
     fail(`could not install; run: ${command.join(' ')}`);
 }
 
+/** Installs and builds what a program of this repository needs; with null only what its help needs. */
+export function prepare(programs) {
+  checkNode();
+  installModules();
+  if (programs === null) return;
+  installPackages(programs);
+  build();
+}
+
 /** Builds .output when its sources have changed since the last build. */
-export function build() {
+function build() {
   const digest = sourcesDigest();
   const stamp = join(root, '.output', '.sources');
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === digest) return;

@@ -1,5 +1,5 @@
-// A vitest reporter: prints why a test was skipped from within (`skip(reason)`). The default one only counts
-// them; what is skipped before it begins says so itself.
+// A vitest reporter: prints the reason of tests that skip themselves (`skip(reason)`), which the default
+// reporter only counts.
 export default class SkipReporter {
   onTestCaseResult(test) {
     const { state, note } = test.result();

@@ -1,15 +1,11 @@
-// npm test: sets up what is missing, then runs every test. Arguments go to vitest (npm test --
-// test/unit/devices).
+// npm test: sets up what is missing, then runs vitest with the given arguments: npm test -- test/unit/devices
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { build, checkNode, installModules, installPackages, root } from './setup.mjs';
+import { prepare, root, TEST_PROGRAMS } from './setup.mjs';
 
-checkNode();
-installModules();
-installPackages();
-build();
+prepare(TEST_PROGRAMS);
 const vitest = join(root, 'node_modules', 'vitest', 'vitest.mjs');
 const folder = mkdtempSync(join(tmpdir(), 'volume-test-'));
 const report = join(folder, 'report.json');
@@ -30,7 +26,7 @@ child.on('exit', (code) => {
   process.exit(code ?? 1);
 });
 
-/** One plain line for people, and for programs that read the end of a log. */
+/** One plain line at the end of the log, for people and programs. */
 function closingLine() {
   if (!existsSync(report)) return;
   const { numPassedTests, numFailedTests, numPendingTests } = JSON.parse(readFileSync(report, 'utf8'));

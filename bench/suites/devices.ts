@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { readEvents } from '~/cli/client/event-stream';
 import type { LabAppliance } from '~/lab/appliance';
 import { ApiClient, type OperationReply } from '~/lab/client';
 import { createSysfsGuest as createLabGuest } from '~/lab/guest/sysfs-guest';
@@ -109,13 +110,8 @@ async function commits(bench: Bench, lab: LabAppliance, api: ApiClient): Promise
 
 /** Wall clock ms at which the stream of an operation tells that its mapping is written. */
 async function mappedAt(url: string): Promise<number> {
-  const answer = await fetch(url, { headers: { accept: 'text/event-stream' } });
-  if (!answer.body) throw new Error(`${url} answers nothing`);
-  const decoder = new TextDecoder();
-  let text = '';
-  for await (const chunk of answer.body) {
-    text += decoder.decode(chunk, { stream: true });
-    if (/"step":"map"/.test(text)) return Date.now();
-  }
-  throw new Error(`the stream ended without a mapping: ${text}`);
+  const answer = await fetch(url);
+  for await (const { data } of readEvents(answer.body ?? []))
+    if (JSON.parse(data).step === 'map') return Date.now();
+  throw new Error(`${url} ended without a mapping`);
 }

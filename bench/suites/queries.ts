@@ -100,7 +100,7 @@ async function timeMappingUpdates(bench: Bench, lab: LabAppliance, label: string
   const update = (index: number) => {
     const volumeId = volumes[index % volumes.length] ?? '';
     const effect = { kind: 'put-mapping' as const, mapping: mappingOf(volumeId, vm) };
-    return ledger.repair(epoch, [effect], { step: 'bench', state: 'note', data: {} });
+    return ledger.auditedChange(epoch, [effect], { step: 'bench', state: 'note', data: {} });
   };
   await times(20, 1, update);
   const { samples } = await times(bench.quick ? 100 : 1000, 1, update);

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { readEvents } from '~/cli/client/event-stream';
 import { ApiClient, type OperationReply } from '~/lab/client';
 import { atMost, type Suite } from '../bench';
 import { pause, timeIn, withLab } from '../lab';
@@ -58,7 +59,6 @@ class Listener {
   readonly delays: number[] = [];
   /** Operations whose end it has seen. */
   readonly ends = new Set<string>();
-  private text = '';
 
   static async open(url: string, signal: AbortSignal): Promise<Listener> {
     const listener = new Listener();
@@ -70,20 +70,11 @@ class Listener {
   }
 
   private async read(answer: Response): Promise<void> {
-    const decoder = new TextDecoder();
-    for await (const chunk of answer.body ?? []) {
-      this.text += decoder.decode(chunk, { stream: true });
-      const messages = this.text.split('\n\n');
-      this.text = messages.pop() ?? '';
-      for (const message of messages) this.note(message);
+    for await (const { id, data } of readEvents(answer.body ?? [])) {
+      if (id === undefined) continue;
+      const { at, operation_id, state } = JSON.parse(data);
+      this.delays.push(Date.now() - Date.parse(at));
+      if (state === 'failed') this.ends.add(operation_id);
     }
-  }
-
-  private note(message: string): void {
-    const data = /^data: (.*)$/m.exec(message)?.[1];
-    if (data === undefined || !/^id: /m.test(message)) return;
-    const { at, operation_id, state } = JSON.parse(data);
-    this.delays.push(Date.now() - Date.parse(at));
-    if (state === 'failed') this.ends.add(operation_id);
   }
 }

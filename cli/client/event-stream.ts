@@ -1,36 +1,31 @@
-import type { ServerEvent } from './api';
+import { createParser, type EventSourceMessage } from 'eventsource-parser';
 
-/** A line longer than this is no event of ours. */
-const LINE_CHARACTERS = 1024 * 1024;
+/** No event of the daemon is longer; a longer one comes from another program. */
+const EVENT_MAX_CHARACTERS = 1024 * 1024;
 
-/** Server-sent events out of the bytes of a response, as the HTML standard says; comments (heartbeats) vanish. */
-export async function* readEvents(bytes: AsyncIterable<Uint8Array>): AsyncIterable<ServerEvent> {
-  let id: string | null = null;
-  let name = 'message';
-  let data: string[] = [];
-  for await (const line of lines(bytes)) {
-    if (line === '') {
-      if (data.length > 0) yield { id, name, data: data.join('\n') };
-      id = null;
-      name = 'message';
-      data = [];
-      continue;
-    }
-    const [, field = '', value = ''] = /^([^:]*):? ?(.*)$/s.exec(line) ?? [];
-    if (field === 'id') id = value;
-    else if (field === 'event') name = value;
-    else if (field === 'data') data.push(value);
-  }
-}
-
-async function* lines(bytes: AsyncIterable<Uint8Array>): AsyncIterable<string> {
+/**
+ * The server-sent events in the body of a response, in whatever chunks it arrives. Comments (heartbeats) are
+ * skipped.
+ *
+ * ```ts
+ * const response = await fetch(`${url}/api/v1/events`);
+ * for await (const { event, data } of readEvents(response.body ?? [])) console.log(event, JSON.parse(data));
+ * ```
+ */
+export async function* readEvents(
+  chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+): AsyncGenerator<EventSourceMessage> {
   const decoder = new TextDecoder();
-  let rest = '';
-  for await (const chunk of bytes) {
-    rest += decoder.decode(chunk, { stream: true });
-    const complete = rest.split(/\r?\n/);
-    rest = complete.pop() ?? '';
-    if (rest.length > LINE_CHARACTERS) throw new Error('the event stream has a line without end');
-    yield* complete;
+  const events: EventSourceMessage[] = [];
+  const parser = createParser({
+    onEvent: (event) => events.push(event),
+    onError: (error) => {
+      if (error.type === 'max-buffer-size-exceeded') throw error;
+    },
+    maxBufferSize: EVENT_MAX_CHARACTERS,
+  });
+  for await (const chunk of chunks) {
+    parser.feed(decoder.decode(chunk, { stream: true }));
+    yield* events.splice(0);
   }
 }

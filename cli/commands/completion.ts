@@ -1,7 +1,8 @@
-import { EXIT, type Noun, verb } from '../command';
+import { type Noun, verb } from '../command';
+import { EXIT } from '../exit';
 import { SHELLS } from '../shells/shells';
 
-/** `tree` is asked only when a script is made: this noun is part of it. */
+/** `tree` is a function because the tree contains this noun. */
 export function completionNoun(tree: () => readonly Noun[]): Noun {
   return {
     name: 'completion',
@@ -12,7 +13,7 @@ export function completionNoun(tree: () => readonly Noun[]): Noun {
         summary: `Print the completion for ${name}`,
         details: 'The Debian package installs it. Ids of volumes and operations are asked of the daemon.',
         args: {},
-        examples: [{ line: install, what: 'For this user, from the next shell on.' }],
+        examples: [{ args: install, what: 'For this user, from the next shell on.' }],
         async run() {
           process.stdout.write(script(tree()));
           return EXIT.OK;

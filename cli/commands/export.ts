@@ -1,15 +1,11 @@
-import { EXIT, type Noun, verb } from '../command';
+import { choice, flag, option } from '../arguments';
+import { type Noun, verb } from '../command';
+import { EXIT } from '../exit';
+import { VOLUME } from './arguments';
 import { VALIDATION, validation } from './check';
-import { EXPORT, EXPORT_RECORD } from './columns';
+import { EXPORT_COLUMNS } from './columns';
 
-const volume = {
-  type: 'positional',
-  required: true,
-  valueHint: 'id',
-  description: 'id of the volume',
-  complete: 'volume',
-  field: 'volume_id',
-} as const;
+const volume = { ...VOLUME, field: 'volume_id' } as const;
 
 export const exportNoun: Noun = {
   name: 'export',
@@ -19,21 +15,12 @@ export const exportNoun: Noun = {
     verb({
       name: 'list',
       summary: 'List the exports',
-      args: {
-        status: {
-          type: 'enum',
-          options: ['pending', 'active', 'failed'],
-          description: 'only in this status',
-          field: 'status',
-        },
-      },
-      columns: EXPORT,
-      examples: [
-        { line: 'volumectl export list --status failed', what: 'What does not answer as it should.' },
-      ],
-      async run({ api, out, call }, args) {
-        const exports = await api.listExports({ query: { status: args.status } }, call);
-        out.table(EXPORT, exports, 'Nothing is exported.');
+      args: { status: choice(['pending', 'active', 'failed'], 'only in this status', 'status') },
+      columns: EXPORT_COLUMNS,
+      examples: [{ args: '--status failed', what: 'What does not answer as it should.' }],
+      async run({ client, out }, { status }) {
+        const exports = await client.call('listExports', { query: { status } });
+        out.table(EXPORT_COLUMNS, exports, 'Nothing is exported.');
         return EXIT.OK;
       },
     }),
@@ -41,10 +28,10 @@ export const exportNoun: Noun = {
       name: 'show',
       summary: 'Show the export of a volume',
       args: { volume },
-      columns: EXPORT_RECORD,
-      examples: [{ line: 'volumectl export show <volume>', what: 'Its name and port, for an NBD client.' }],
-      async run({ api, out, call }, args) {
-        out.record(EXPORT_RECORD, await api.readExport({ path: { volume_id: args.volume } }, call));
+      columns: EXPORT_COLUMNS,
+      examples: [{ args: '<volume>', what: 'Its name and port, for an NBD client.' }],
+      async run({ client, out }, args) {
+        out.record(EXPORT_COLUMNS, await client.call('readExport', { path: { volume_id: args.volume } }));
         return EXIT.OK;
       },
     }),
@@ -52,21 +39,12 @@ export const exportNoun: Noun = {
       name: 'publish',
       summary: 'Export an attached volume',
       details: 'An attach does this by itself; publishing again is fine.',
-      args: {
-        volume,
-        'vm-name': {
-          type: 'string',
-          valueHint: 'text',
-          description: 'kept with the export',
-          field: 'vm_name',
-        },
-      },
-      columns: EXPORT_RECORD,
-      examples: [{ line: 'volumectl export publish <volume>', what: 'After it was withdrawn.' }],
-      async run({ api, out, call }, args) {
-        const name = args['vm-name'];
-        const body = { volume_id: args.volume, ...(name !== undefined && { vm_name: name }) };
-        out.record(EXPORT_RECORD, await api.publishExport({ body }, call));
+      args: { volume, 'vm-name': option('text', 'kept with the export', 'vm_name') },
+      columns: EXPORT_COLUMNS,
+      examples: [{ args: '<volume>', what: 'After it was withdrawn.' }],
+      async run({ client, out }, args) {
+        const body = { volume_id: args.volume, vm_name: args['vm-name'] };
+        out.record(EXPORT_COLUMNS, await client.call('publishExport', { body }));
         return EXIT.OK;
       },
     }),
@@ -74,17 +52,11 @@ export const exportNoun: Noun = {
       name: 'withdraw',
       summary: 'Withdraw the export of a volume',
       details: 'New connections fail from now on, and sync does not bring it back.',
-      args: {
-        volume,
-        force: { type: 'boolean', description: 'also while a client is connected', field: 'force' },
-      },
-      examples: [{ line: 'volumectl export withdraw <volume>', what: 'Fine when there is none.' }],
-      async run({ api, out, call }, args) {
-        const input = {
-          path: { volume_id: args.volume },
-          ...(args.force !== undefined && { body: { force: args.force } }),
-        };
-        const answer = await api.withdrawExport(input, call);
+      args: { volume, force: flag('also while a client is connected', 'force') },
+      examples: [{ args: '<volume>', what: 'Fine when there is none.' }],
+      async run({ client, out }, { volume, force }) {
+        const body = force === undefined ? undefined : { force };
+        const answer = await client.call('withdrawExport', { path: { volume_id: volume }, body });
         if (out.settings.json) out.json(answer);
         else out.say(answer.message);
         return EXIT.OK;
@@ -96,7 +68,7 @@ export const exportNoun: Noun = {
       details: 'The same as "volumectl check exports". Exit code 3 when one does not.',
       args: {},
       columns: VALIDATION,
-      examples: [{ line: 'volumectl export validate', what: 'A real NBD handshake with each.' }],
+      examples: [{ args: '', what: 'A real NBD handshake with each.' }],
       run: validation,
     }),
   ],

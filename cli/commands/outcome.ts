@@ -1,59 +1,61 @@
 import { ERRORS } from '~/server/core/errors';
-import type { Operation } from '../client/api';
-import { EXIT } from '../command';
+import type { RequestOptions } from '../client/client';
+import type { Input, Operation, OperationName, Reply } from '../client/operations';
 import type { Context } from '../context';
-import { followToEnd, hasEnded } from '../follow';
-import { OPERATION_RECORD } from './columns';
+import { EXIT } from '../exit';
+import { hasEnded, waitForEnd } from '../wait-for-end';
+import { OPERATION_COLUMNS } from './columns';
 
-/** Prints an accepted operation: at once, or with `wait` when it has ended. Resolves with the exit code. */
-export async function accepted(
+/** The requests that are accepted as an operation. */
+type OperationRequest = {
+  [Name in OperationName]: Reply<Name> extends Operation ? Name : never;
+}[OperationName];
+
+/** Requests an operation and prints it: at once, or with --wait at its end. Resolves with the exit code. */
+export async function requestOperation<Name extends OperationRequest>(
   context: Context,
-  operation: Operation,
-  wait: boolean | undefined,
+  { key, wait }: { readonly key: string | undefined; readonly wait: boolean | undefined },
+  name: Name,
+  input: Input<Name>,
 ): Promise<number> {
-  if (!wait) {
-    context.out.record(brief(operation), operation);
-    if (!hasEnded(operation))
-      context.out.hint(`It goes on by itself; follow it with: volumectl operation watch ${operation.id}`);
-    return EXIT.OK;
-  }
-  return ended(context, await awaited(context, operation));
+  const options: RequestOptions = { idempotencyKey: key };
+  const operation: Operation = await context.client.call(name, input, options);
+  if (wait) return printEnd(context, await waitWithHint(context, operation));
+  printOperation(context, operation);
+  if (!hasEnded(operation)) context.out.hint(`It goes on by itself; ${followHint(operation)}`);
+  return EXIT.OK;
 }
 
-/** Follows an operation, and says what remains to be done when the waiting ends before it. */
-export async function awaited(context: Context, operation: Operation): Promise<Operation> {
+/** Waits for the end; when the waiting is over before it, says how to resume it. */
+export async function waitWithHint(context: Context, operation: Operation): Promise<Operation> {
   try {
-    return await followToEnd(context, operation);
+    return await waitForEnd(context, operation);
   } catch (error) {
-    context.out.hint(
-      `Operation ${operation.id} goes on by itself; follow it with: volumectl operation watch ${operation.id}`,
-    );
+    context.out.hint(`Operation ${operation.id} goes on by itself; ${followHint(operation)}`);
     throw error;
   }
 }
 
-/** Prints an operation that has ended; its exit code is 0 only when it has completed. */
-export function ended(context: Context, operation: Operation): number {
-  context.out.record(brief(operation), operation);
+/** Prints an operation that has ended. Returns the exit code, 0 only when it has completed. */
+export function printEnd(context: Context, operation: Operation): number {
+  printOperation(context, operation);
   if (operation.status === 'completed') return EXIT.OK;
   const { type, status, error, error_code: code } = operation;
-  context.out.complain(
-    `volumectl: the ${type} ${status === 'failed' ? 'has failed' : 'was cancelled'}${error ? `: ${error}` : ''}${code ? ` (${code})` : ''}`,
-    'bad',
-  );
-  const fix = fixOf(code);
-  if (fix !== null) context.out.complain(`  fix: ${fix}`);
+  const reason = `${error ? `: ${error}` : ''}${code ? ` (${code})` : ''}`;
+  const end = status === 'failed' ? 'has failed' : 'was cancelled';
+  context.out.complain(`volumectl: the ${type} ${end}${reason}`, 'bad');
+  const fix = Object.entries(ERRORS).find(([known]) => known === code)?.[1].fix;
+  if (fix !== undefined) context.out.complain(`  fix: ${fix}`);
   return EXIT.FAILED;
 }
 
-function fixOf(code: string | undefined): string | null {
-  return Object.entries(ERRORS).find(([known]) => known === code)?.[1].fix ?? null;
+/** Absent values are omitted unless --columns asks for them. */
+function printOperation({ out }: Context, operation: Operation): void {
+  const isPresent = (value: unknown) => value !== undefined && value !== null && value !== '' && value !== 0;
+  const present = OPERATION_COLUMNS.filter(({ value }) => isPresent(value(operation)));
+  out.record(out.settings.columns === undefined ? present : OPERATION_COLUMNS, operation);
 }
 
-/** What is empty is left out; --columns can still ask for it. */
-function brief(operation: Operation): typeof OPERATION_RECORD {
-  return OPERATION_RECORD.map((column) => {
-    const value = column.value(operation);
-    return { ...column, hidden: value === undefined || value === null || value === '' || value === 0 };
-  });
+function followHint({ id }: Operation): string {
+  return `follow it with: volumectl operation watch ${id}`;
 }

@@ -1,20 +1,20 @@
 import type { Writable } from 'node:stream';
-import { UsageError } from '../command';
+import { UsageError } from '../exit';
 import { type Column, pick, renderRecord, renderTable } from './table';
 import { paint, type Tone } from './text';
 
-export interface OutputSettings {
+interface OutputSettings {
   readonly json: boolean;
   readonly columns: string | undefined;
   readonly headers: boolean;
   readonly quiet: boolean;
-  /** Of the two streams: may they have colours? */
+  /** Whether the standard output and the error output may be coloured. */
   readonly colors: { readonly out: boolean; readonly error: boolean };
-  /** True when the error stream is a terminal whose line can be rewritten. */
+  /** The error output is a terminal whose line can be rewritten. */
   readonly live: boolean;
 }
 
-/** Results go to the standard output, in one of two shapes; everything else (progress, hints, errors) to the error output. */
+/** Writes results to the standard output, and progress, hints and errors to the error output. */
 export class Output {
   private shown = 0;
   private last = '';
@@ -28,40 +28,33 @@ export class Output {
       throw new UsageError('--json and --columns contradict each other', 'Give only one of them.');
   }
 
-  /** A list: one line each, or the JSON array. */
+  /** A list: one line for each row, or the JSON array. */
   table<T>(columns: readonly Column<T>[], rows: readonly T[], empty: string): void {
-    const { json, headers, colors } = this.settings;
     const picked = pick(columns, this.settings.columns);
-    if (json) this.json(rows);
+    if (this.settings.json) this.json(rows);
     else if (rows.length === 0) this.hint(empty);
-    else this.write(renderTable(picked, rows, { headers, color: colors.out }));
+    else this.write(renderTable(picked, rows, this.style));
   }
 
-  /** One thing: one line for each column, or the JSON object. */
+  /** One resource: one line for each column, or the JSON object. */
   record<T>(columns: readonly Column<T>[], row: T): void {
-    const { json, headers, colors } = this.settings;
-    const picked = pick(columns, this.settings.columns);
-    if (json) this.json(row);
-    else this.write(renderRecord(picked, row, { headers, color: colors.out }));
+    const picked = this.settings.columns === undefined ? columns : pick(columns, this.settings.columns);
+    if (this.settings.json) this.json(row);
+    else this.write(renderRecord(picked, row, this.style));
   }
 
-  /** Part of a larger report: as `table`, but only for people and under a heading. */
+  /** A table under a heading, as part of a larger report; nothing with --json. */
   section<T>(title: string, columns: readonly Column<T>[], rows: readonly T[], empty: string): void {
     if (this.settings.json) return;
     this.write(`\n${paint('bold', title, this.settings.colors.out)}\n`);
-    const { headers, colors } = this.settings;
-    this.write(
-      rows.length === 0
-        ? `${empty}\n`
-        : renderTable(pick(columns, undefined), rows, { headers, color: colors.out }),
-    );
+    this.write(rows.length === 0 ? `${empty}\n` : renderTable(pick(columns, undefined), rows, this.style));
   }
 
   json(value: unknown): void {
     this.write(`${JSON.stringify(value, null, 2)}\n`);
   }
 
-  /** One of many that come over time: a line of JSON, or the text. */
+  /** One of a sequence that arrives over time: a line of JSON, or the text. */
   stream(value: unknown, text: string): void {
     this.write(this.settings.json ? `${JSON.stringify(value)}\n` : `${text}\n`);
   }
@@ -75,13 +68,13 @@ export class Output {
     if (!this.settings.quiet && text !== '') this.complain(text, 'dim');
   }
 
-  /** On the error output, whatever else is asked for. */
+  /** On the error output, also with --quiet. */
   complain(text: string, tone: Tone = 'plain'): void {
     this.erase();
     this.error.write(`${paint(tone, text, this.settings.colors.error)}\n`);
   }
 
-  /** What is going on right now: one line that is rewritten on a terminal, a line for each change elsewhere. */
+  /** The current progress: one line that is rewritten on a terminal, a line for each change elsewhere. */
   progress(text: string, marker = ''): void {
     const { quiet, live, colors } = this.settings;
     if (quiet) return;
@@ -101,6 +94,10 @@ export class Output {
     if (this.shown === 0) return;
     this.error.write('\r\u001b[2K');
     this.shown = 0;
+  }
+
+  private get style() {
+    return { headers: this.settings.headers, color: this.settings.colors.out };
   }
 
   private write(text: string): void {

@@ -1,11 +1,13 @@
-import { UsageError } from '../command';
+import { UsageError } from '../exit';
 import { paint, type Tone, visible } from './text';
 
+export type Cell = string | number | boolean | null | undefined;
+
 export interface Column<T> {
-  /** What --columns calls it; its heading is this in capitals. */
+  /** The name for --columns; in capitals it is the heading. */
   readonly name: string;
-  readonly value: (row: T) => string | number | boolean | null | undefined;
-  /** Shown only when --columns asks for it. */
+  readonly value: (row: T) => Cell;
+  /** In a table only with --columns; a record shows every column. */
   readonly hidden?: boolean;
   readonly tone?: (row: T) => Tone;
 }
@@ -15,7 +17,7 @@ interface Style {
   readonly color: boolean;
 }
 
-/** The columns asked for, in that order; the usual ones when nothing was asked for. */
+/** The columns of --columns, in that order; without it the columns that are not hidden. */
 export function pick<C extends { readonly name: string; readonly hidden?: boolean }>(
   columns: readonly C[],
   wanted: string | undefined,

@@ -1,4 +1,4 @@
-export type Tone = 'plain' | 'bold' | 'dim' | 'good' | 'warn' | 'bad';
+export type Tone = 'plain' | 'bold' | 'dim' | 'good' | 'warn' | 'bad' | 'busy';
 
 const CODES: Readonly<Record<Exclude<Tone, 'plain'>, readonly [number, number]>> = {
   bold: [1, 22],
@@ -6,6 +6,7 @@ const CODES: Readonly<Record<Exclude<Tone, 'plain'>, readonly [number, number]>>
   good: [32, 39],
   warn: [33, 39],
   bad: [31, 39],
+  busy: [34, 39],
 };
 
 export function paint(tone: Tone, text: string, color: boolean): string {
@@ -14,7 +15,13 @@ export function paint(tone: Tone, text: string, color: boolean): string {
   return `\u001b[${on}m${text}\u001b[${off}m`;
 }
 
-/** Names come from other people: control characters are shown, never sent to the terminal. */
+/** Whether to colour a stream. --color and --no-color override NO_COLOR (https://no-color.org). */
+export function wantsColor(stream: NodeJS.WriteStream, asked: boolean | undefined): boolean {
+  if (asked !== undefined) return asked;
+  return stream.isTTY === true && !process.env.NO_COLOR && process.env.TERM !== 'dumb';
+}
+
+/** Escapes control characters: names come from other people and must not send commands to the terminal. */
 export function visible(text: string): string {
   return text.replace(
     /[\p{Cc}\p{Cs}\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu,
@@ -22,27 +29,7 @@ export function visible(text: string): string {
   );
 }
 
-const SIZES = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'] as const;
-
-/** `5368709120` → `5 GiB`; what is not a round number keeps one decimal. */
-export function sizeText(bytes: number): string {
-  let value = bytes;
-  let unit = 0;
-  while (value >= 1024 && unit < SIZES.length - 1) {
-    value /= 1024;
-    unit += 1;
-  }
-  return `${Number.isInteger(value) ? value : value.toFixed(1)} ${SIZES[unit]}`;
-}
-
 /** `2026-08-19T20:30:00.123Z` → `2026-08-19 20:30:00Z`. */
 export function timeText(time: string): string {
   return time.replace('T', ' ').replace(/\.\d+Z$/, 'Z');
-}
-
-/** ms → `320 ms`, `4.2 s`, `3 min 20 s`. */
-export function durationText(ms: number): string {
-  if (ms < 1000) return `${Math.round(ms)} ms`;
-  if (ms < 60_000) return `${(ms / 1000).toFixed(1)} s`;
-  return `${Math.floor(ms / 60_000)} min ${Math.round((ms % 60_000) / 1000)} s`;
 }

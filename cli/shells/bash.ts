@@ -1,6 +1,6 @@
 import { ASK, type Completed, type CompletedOption, GLOBAL_OPTIONS } from './model';
 
-/** Needs nothing but bash: no helper of the bash-completion package. */
+/** The script only needs bash, not the bash-completion package. */
 export function bashScript(commands: readonly Completed[]): string {
   const nouns = [...new Set(commands.map(({ noun }) => noun))];
   const all = [...GLOBAL_OPTIONS, ...commands.flatMap(({ options }) => options)];
@@ -67,7 +67,7 @@ complete -F _volumectl volumectl
 `;
 }
 
-/** How bash sees the first two words of a command; of a lone noun the second may be anything. */
+/** The first two words of a command as a pattern; after a lone noun the second may be anything. */
 function pattern({ noun, verb }: Completed): string {
   return verb === '' ? `"${noun} "*` : `"${noun} ${verb}"`;
 }
@@ -88,26 +88,25 @@ function verbsOf(commands: readonly Completed[], noun: string): string {
 }
 
 function valueCases(commands: readonly Completed[]): string {
-  const lines = commands.flatMap((command) =>
-    command.options.flatMap(({ name, value }) =>
-      value === null || value === 'any'
-        ? []
-        : [`      ${pattern(command)}" ${name}") wanted="${wanted(value)}" ;;`],
-    ),
+  const own = commands.flatMap((command) =>
+    command.options.map(({ name, value }) => valueCase(`${pattern(command)}" ${name}"`, value)),
   );
-  const everywhere = GLOBAL_OPTIONS.flatMap(({ name, value }) =>
-    value === null || value === 'any' ? [] : [`      *" ${name}") wanted="${wanted(value)}" ;;`],
-  );
-  return [...lines, ...everywhere].join('\n');
+  const everywhere = GLOBAL_OPTIONS.map(({ name, value }) => valueCase(`*" ${name}"`, value));
+  return [...own, ...everywhere].filter((line) => line !== null).join('\n');
 }
 
 function argumentCases(commands: readonly Completed[]): string {
-  const lines = commands.flatMap((command) =>
-    command.arguments.flatMap((value, index) =>
-      value === null ? [] : [`      ${pattern(command)}" ${index}") wanted="${wanted(value)}" ;;`],
-    ),
-  );
-  return lines.join('\n');
+  return commands
+    .flatMap((command) =>
+      command.arguments.map((value, index) => valueCase(`${pattern(command)}" ${index}"`, value)),
+    )
+    .filter((line) => line !== null)
+    .join('\n');
+}
+
+/** Null when there is nothing to offer. */
+function valueCase(found: string, value: CompletedOption['value']): string | null {
+  return value === null || value === 'any' ? null : `      ${found}) wanted="${wanted(value)}" ;;`;
 }
 
 function wanted(value: Exclude<CompletedOption['value'], null>): string {

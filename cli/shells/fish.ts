@@ -44,7 +44,7 @@ function optionText({ name, short, summary, value }: CompletedOption): string {
   return parts.join(' ').trimEnd();
 }
 
-/** null: files, which fish offers by itself. */
+/** Null for files, which fish completes by itself. */
 function candidatesOf(value: Exclude<CompletedOption['value'], null>): string | null {
   if (typeof value !== 'string') return `-a ${quoted(value.join(' '))}`;
   return value === 'file' || value === 'any' ? null : `-a ${quoted(`(volumectl ${ASK[value]} 2>/dev/null)`)}`;

@@ -1,16 +1,17 @@
-import type { Arg, Args, Candidates, Noun } from '../command';
+import { type Args, type Candidates, optionForms } from '../arguments';
+import type { Noun } from '../command';
 import { GLOBALS } from '../globals';
 
-/** What a shell has to know of one command. */
+/** What a completion script contains about one command. */
 export interface Completed {
   readonly noun: string;
   /** Empty when the noun is the command. */
   readonly verb: string;
   readonly nounSummary: string;
   readonly summary: string;
-  /** Its own; those of every command are GLOBAL_OPTIONS. */
+  /** Without the options of every command (GLOBAL_OPTIONS). */
   readonly options: readonly CompletedOption[];
-  /** Of each argument, in order. */
+  /** How to complete each positional argument, in order. */
   readonly arguments: readonly (Candidates | readonly string[] | null)[];
 }
 
@@ -23,7 +24,7 @@ export interface CompletedOption {
   readonly value: Candidates | readonly string[] | 'any' | null;
 }
 
-/** The command lines that print candidates, by their kind. Short, because somebody waits with a finger on the tab key. */
+/** The commands that print candidates, by kind. Their time limit is short because a person waits. */
 export const ASK: Readonly<Record<Exclude<Candidates, 'file'>, string>> = {
   volume: 'volume list --columns volume_id --no-headers --quiet --timeout 2s',
   operation: 'operation list --limit 30 --columns id --no-headers --quiet --timeout 2s',
@@ -46,19 +47,12 @@ export function commandsOf(nouns: readonly Noun[]): Completed[] {
 }
 
 function optionsOf(args: Args): CompletedOption[] {
-  return Object.entries(args).flatMap(([name, arg]): CompletedOption[] => {
-    if (arg.type === 'positional') return [];
-    const short = 'alias' in arg && typeof arg.alias === 'string' ? `-${arg.alias}` : null;
-    const positive = { name: `--${name}`, short, summary: arg.description ?? '', value: valueTaken(arg) };
-    if (arg.type !== 'boolean' || arg.negativeDescription === undefined) return [positive];
-    const negative = { name: `--no-${name}`, short: null, summary: arg.negativeDescription, value: null };
-    return arg.default === true ? [negative] : [positive, negative];
-  });
-}
-
-function valueTaken(arg: Arg): CompletedOption['value'] {
-  if (arg.type === 'boolean') return null;
-  return arg.complete ?? ('options' in arg ? (arg.options ?? 'any') : 'any');
+  return optionForms(args).map(({ name, arg, description }) => ({
+    name: `--${name}`,
+    short: arg.type === 'boolean' && arg.short !== undefined ? `-${arg.short}` : null,
+    summary: description,
+    value: arg.type === 'boolean' ? null : (arg.complete ?? arg.options ?? 'any'),
+  }));
 }
 
 export const GLOBAL_OPTIONS: readonly CompletedOption[] = optionsOf(GLOBALS);

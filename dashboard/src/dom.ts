@@ -1,6 +1,7 @@
 /**
- * The only way this page makes elements: attributes from code, and every text as a text node. Nothing that comes from outside
- * is ever parsed as HTML (the page's policy also demands trusted types, of which we make none).
+ * Every element of the page is created here, with attributes from code and all text as text nodes: no data
+ * is ever parsed as HTML. (The content security policy also requires trusted types, and the page creates
+ * none.)
  */
 export type Child = Node | string;
 
@@ -17,14 +18,14 @@ export function element<K extends keyof HTMLElementTagNameMap>(
   return made;
 }
 
-/** True sets an empty attribute, false removes it. An unchanged one is not touched. */
+/** True sets an empty attribute, false removes it. An unchanged attribute is not written again. */
 export function setAttribute(target: Element, name: string, value: string | boolean): void {
   const wanted = value === true ? '' : value;
   if (wanted === false) target.removeAttribute(name);
   else if (target.getAttribute(name) !== wanted) target.setAttribute(name, wanted);
 }
 
-/** Leaves an unchanged text alone, so that a selection, and a screen reader, are not disturbed. */
+/** Does not write an unchanged text again: that would disturb selections and screen readers. */
 export function setText(target: Element, text: string): void {
   if (target.textContent !== text) target.textContent = text;
 }
@@ -33,11 +34,19 @@ export function show(target: HTMLElement, visible: boolean): void {
   if (target.hidden === visible) target.hidden = !visible;
 }
 
-/** The element of this id in the page as served; a missing one is a mistake of ours. */
-export function byId(id: string): HTMLElement {
+/** The element with this id in the page as served. A missing one, or one of another type, is a bug. */
+export function byId(id: string): HTMLElement;
+export function byId<T extends HTMLElement>(id: string, type: new () => T): T;
+export function byId(id: string, type = HTMLElement): HTMLElement {
   const found = document.getElementById(id);
-  if (!found) throw new Error(`the page has no #${id}`);
+  if (!(found instanceof type)) throw new Error(`the page has no ${type.name} #${id}`);
   return found;
+}
+
+/** The count beside the heading of a list, and the sentence that replaces an empty, loaded list. */
+export function showCount(name: string, count: number, loaded: boolean): void {
+  show(byId(`${name}-empty`), count === 0 && loaded);
+  setText(byId(`${name}-count`), count === 0 ? '' : String(count));
 }
 
 export interface Row<T> {
@@ -46,8 +55,8 @@ export interface Row<T> {
 }
 
 /**
- * Shows a list: one element per key, kept over updates, so that focus, selection and opened details stay where they are. Elements
- * already in their place are not moved.
+ * Renders a list with one element per key. Elements are kept across updates and moved only when their place
+ * changes, so that focus, selection and open details survive.
  */
 export function keyedList<T>(
   parent: HTMLElement,

@@ -1,21 +1,22 @@
-import { headers, problem } from './api';
-import { type Message, messagesIn, readText } from './sse';
+import type { EventSourceMessage } from 'eventsource-parser';
+import { Watchdog } from '../../cli/client/watchdog';
+import { openStream } from './event-stream';
 
 export type FeedState = 'connecting' | 'live' | 'lost';
 
-export interface FeedListener {
-  state(state: FeedState): void;
-  message(message: Message): void;
-  /** The stream was refused; a 401 needs a token before it makes sense to try again. */
-  refused(error: Error): void;
+interface FeedListener {
+  onState(state: FeedState): void;
+  onEvent(event: EventSourceMessage): void;
+  /** The stream was refused. After a 401 a retry needs a token first. */
+  onRefused(error: Error): void;
 }
 
-const FIRST_RETRY = 500;
-const LAST_RETRY = 5_000;
-/** The server sends a heartbeat every 15 s; after more than two of them missing the connection is dead, ms. */
-const SILENCE = 40_000;
+const RETRY_MIN_MS = 500;
+const RETRY_MAX_MS = 5_000;
+/** The server sends a heartbeat every 15 s; after more than two missing ones the connection is dead. */
+const SILENCE_MAX_MS = 40_000;
 
-/** GET /events, for ever: comes back after every end with Last-Event-ID, so that nothing of the journal is missed. */
+/** Follows GET /events and reconnects with Last-Event-ID, so that no journal entry is missed. */
 export class Feed {
   private lastId: string | null = null;
   private stopped = new AbortController();
@@ -29,51 +30,41 @@ export class Feed {
   }
 
   private async run(stopped: AbortSignal): Promise<void> {
-    let pause = FIRST_RETRY;
+    let retryMs = RETRY_MIN_MS;
     while (!stopped.aborted) {
       try {
-        await this.read(stopped, () => {
-          pause = FIRST_RETRY;
+        await this.readConnection(stopped, () => {
+          retryMs = RETRY_MIN_MS;
         });
       } catch (error) {
-        if (!stopped.aborted && error instanceof Error) this.listener.refused(error);
+        if (!stopped.aborted && error instanceof Error) this.listener.onRefused(error);
       }
       if (stopped.aborted) return;
-      this.listener.state('lost');
-      await new Promise((resolve) => window.setTimeout(resolve, pause));
-      pause = Math.min(LAST_RETRY, pause * 2);
+      this.listener.onState('lost');
+      await new Promise((resolve) => window.setTimeout(resolve, retryMs));
+      retryMs = Math.min(RETRY_MAX_MS, retryMs * 2);
     }
   }
 
-  /** Reads one connection to its end. */
-  private async read(stopped: AbortSignal, opened: () => void): Promise<void> {
-    const dead = new AbortController();
-    let silence = window.setTimeout(() => dead.abort(), SILENCE);
-    const heard = (): void => {
-      window.clearTimeout(silence);
-      silence = window.setTimeout(() => dead.abort(), SILENCE);
-    };
+  /** Reads one connection until it ends or falls silent. */
+  private async readConnection(stopped: AbortSignal, onOpen: () => void): Promise<void> {
+    const silence = new Watchdog(SILENCE_MAX_MS);
+    const events = openStream('/api/v1/events', {
+      headers: this.lastId === null ? {} : { 'last-event-id': this.lastId },
+      signal: AbortSignal.any([stopped, silence.signal]),
+      onOpen: () => {
+        onOpen();
+        this.listener.onState('live');
+      },
+      onData: () => silence.renew(SILENCE_MAX_MS),
+    });
     try {
-      const answer = await fetch('/api/v1/events', {
-        headers: headers(this.lastId === null ? {} : { 'last-event-id': this.lastId }),
-        signal: AbortSignal.any([stopped, dead.signal]),
-      });
-      if (!answer.ok || !answer.body) throw problem(answer.status, await answer.text());
-      opened();
-      this.listener.state('live');
-      for await (const message of messagesIn(heardOf(readText(answer.body), heard))) {
-        if (message.id !== null) this.lastId = message.id;
-        this.listener.message(message);
+      for await (const event of events) {
+        this.lastId = event.id ?? this.lastId;
+        this.listener.onEvent(event);
       }
     } finally {
-      window.clearTimeout(silence);
+      silence.stop();
     }
-  }
-}
-
-async function* heardOf(chunks: AsyncIterable<string>, heard: () => void): AsyncGenerator<string> {
-  for await (const chunk of chunks) {
-    heard();
-    yield chunk;
   }
 }

@@ -1,30 +1,8 @@
-/** ms → `240 ms`, `3.2 s`, `1 min 05 s`, `2 h 10 min`. */
-export function duration(ms: number): string {
-  if (ms < 0) return '0 ms';
-  if (ms < 1000) return `${Math.round(ms)} ms`;
-  if (ms < 60_000) return `${(Math.floor(ms / 100) / 10).toFixed(1)} s`;
-  const minutes = Math.floor(ms / 60_000);
-  if (minutes < 60) return `${minutes} min ${two(Math.floor(ms / 1000) % 60)} s`;
-  return minutes < 48 * 60
-    ? `${Math.floor(minutes / 60)} h ${two(minutes % 60)} min`
-    : `${Math.floor(minutes / 1440)} days`;
-}
+import { durationText } from '../../cli/output/units';
 
-/** The same for what is still running, without tenths that would only flicker. */
+/** The duration of something that still runs, in whole seconds: tenths would only flicker. */
 export function runningFor(ms: number): string {
-  return ms < 60_000 ? `${Math.max(0, Math.floor(ms / 1000))} s` : duration(ms);
-}
-
-/** Bytes → `10 GiB`. */
-export function size(bytes: number): string {
-  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'];
-  let value = bytes;
-  let unit = 0;
-  while (value >= 1024 && unit < units.length - 1) {
-    value /= 1024;
-    unit += 1;
-  }
-  return `${Number.isInteger(value) ? value : value.toFixed(1)} ${units[unit]}`;
+  return ms < 60_000 ? `${Math.max(0, Math.floor(ms / 1000))} s` : durationText(ms);
 }
 
 /** An instant → local time of day, with the date when it is not today. */
@@ -45,8 +23,8 @@ export function baseName(path: string): string {
   return path.slice(path.lastIndexOf('/') + 1);
 }
 
-export function plural(count: number, one: string, many: string = `${one}s`): string {
-  return `${count} ${count === 1 ? one : many}`;
+export function plural(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }
 
 function two(value: number): string {

@@ -32,7 +32,7 @@ function draw(): void {
 syncView(store);
 draw();
 store.start();
-// The times of what runs go on between events.
+// The elapsed times of running operations advance between events.
 window.setInterval(() => {
   if (store.state.active.length > 0 && !document.hidden) draw();
 }, 1_000);

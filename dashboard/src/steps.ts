@@ -1,16 +1,16 @@
 import type { JournalEntryReply, OperationReply } from '../../server/http/schemas/operations';
 import { baseName } from './format';
 
-export type StepState = 'done' | 'running' | 'waiting' | 'failed' | 'ahead';
+type StepState = 'done' | 'running' | 'waiting' | 'failed' | 'ahead';
 
 export interface Step {
   readonly name: string;
   readonly label: string;
   readonly state: StepState;
-  /** Wall clock ms; null for what lies ahead. */
-  readonly begin: number | null;
-  readonly end: number | null;
-  /** What there is to say: why it waits, what CloudStack answered. */
+  /** Wall clock; null while the step has not begun. */
+  readonly beginMs: number | null;
+  readonly endMs: number | null;
+  /** Why it waits, or what CloudStack answered. */
   readonly note: string;
 }
 
@@ -33,8 +33,25 @@ const LABELS: Readonly<Record<string, string>> = {
   'undo-detach-volume': 'Undo: detach again',
 };
 
-/** What usually lies ahead, to show where a running operation is going. */
-const USUAL: Readonly<Record<OperationReply['type'], readonly string[]>> = {
+/** The state of a step after a journal entry. */
+const STATES: Readonly<Record<JournalEntryReply['state'], StepState>> = {
+  intent: 'running',
+  accepted: 'running',
+  pending: 'running',
+  executing: 'running',
+  waiting: 'waiting',
+  finished: 'done',
+  done: 'done',
+  note: 'done',
+  completed: 'done',
+  cancelled: 'done',
+  refused: 'failed',
+  failing: 'failed',
+  failed: 'failed',
+};
+
+/** The usual steps, to show what a running operation still has to do. */
+const USUAL_STEPS: Readonly<Record<OperationReply['type'], readonly string[]>> = {
   create: ['check', 'create-volume'],
   attach: ['attach-volume', 'map', 'publish'],
   detach: ['withdraw', 'detach-volume', 'unmap'],
@@ -43,33 +60,33 @@ const USUAL: Readonly<Record<OperationReply['type'], readonly string[]>> = {
 };
 
 /**
- * The journal of an operation as its steps with their times. A step lasts from the end of what came before it (or its own intent)
- * to its last entry: the journal notes answers, and the time between two answers is the time of the second step.
+ * The steps of an operation with their times, from its journal. The journal records results, so a step
+ * begins with the entry before it (or with its own intent) and ends with its own last entry.
  */
 export function stepsOf(operation: OperationReply, journal: readonly JournalEntryReply[]): Step[] {
   const entries = [...journal].sort((a, b) => a.sequence - b.sequence);
   const steps = new Map<string, Step>();
-  let since = Date.parse(operation.created_at);
+  let previousMs = Date.parse(operation.created_at);
   for (const entry of entries) {
-    const at = Date.parse(entry.at);
+    const atMs = Date.parse(entry.at);
     if (entry.step !== 'operation') {
       const before = steps.get(entry.step);
-      const begin = entry.state === 'intent' ? at : (before?.begin ?? since);
+      const beginMs = entry.state === 'intent' ? atMs : (before?.beginMs ?? previousMs);
       const state = stateOf(entry);
       steps.set(entry.step, {
         name: entry.step,
         label: LABELS[entry.step] ?? entry.step,
         state,
-        begin,
-        end: state === 'done' || state === 'failed' ? at : null,
+        beginMs,
+        endMs: state === 'done' || state === 'failed' ? atMs : null,
         note: noteOf(entry),
       });
     }
-    since = at;
+    previousMs = atMs;
   }
   const running = operation.status === 'executing';
-  if (!running) return [...steps.values()].map((step) => settled(step, since));
-  const ahead = [...ending(operation, steps)];
+  if (!running) return [...steps.values()].map((step) => settled(step, previousMs));
+  const ahead = USUAL_STEPS[operation.type].filter((name) => !steps.has(name));
   const busy = [...steps.values()].some(({ state }) => state === 'running' || state === 'waiting');
   const started = entries.length > 0;
   return [
@@ -80,46 +97,21 @@ export function stepsOf(operation: OperationReply, journal: readonly JournalEntr
         name,
         label: LABELS[name] ?? name,
         state: now ? 'running' : 'ahead',
-        begin: now ? since : null,
-        end: null,
+        beginMs: now ? previousMs : null,
+        endMs: null,
         note: '',
       };
     }),
   ];
 }
 
-function* ending(operation: OperationReply, steps: ReadonlyMap<string, Step>): Generator<string> {
-  for (const name of USUAL[operation.type]) if (!steps.has(name)) yield name;
-}
-
-/** Nothing of an ended operation runs any more. */
-function settled(step: Step, at: number): Step {
-  return step.end === null ? { ...step, state: 'failed', end: at } : step;
+/** An operation that has ended has no running step. */
+function settled(step: Step, atMs: number): Step {
+  return step.endMs === null ? { ...step, state: 'failed', endMs: atMs } : step;
 }
 
 function stateOf({ state, data }: JournalEntryReply): StepState {
-  switch (state) {
-    case 'waiting':
-      return 'waiting';
-    case 'refused':
-    case 'failed':
-    case 'failing':
-      return 'failed';
-    case 'finished':
-      return data.outcome === 'ok' ? 'done' : 'failed';
-    case 'done':
-    case 'note':
-    case 'completed':
-    case 'cancelled':
-      return 'done';
-    case 'intent':
-    case 'accepted':
-    case 'pending':
-    case 'executing':
-      return 'running';
-    default:
-      return state satisfies never;
-  }
+  return state === 'finished' && data.outcome !== 'ok' ? 'failed' : STATES[state];
 }
 
 function noteOf({ data }: JournalEntryReply): string {

@@ -1,12 +1,15 @@
+import type { EventSourceMessage } from 'eventsource-parser';
+import { ApiError } from '../../cli/client/errors';
+import { journalSoFar } from '../../cli/client/journal';
 import type { ExportReply } from '../../server/http/schemas/exports';
 import type { JournalEntryReply, OperationReply } from '../../server/http/schemas/operations';
 import type { HealthReply } from '../../server/http/schemas/service';
 import type { MappingReply } from '../../server/http/schemas/volumes';
-import { ApiError, api, token } from './api';
+import { api, token } from './api';
+import { openStream } from './event-stream';
 import { Feed, type FeedState } from './feed';
-import type { Message } from './sse';
 
-export interface HistoryFilter {
+interface HistoryFilter {
   readonly type: string;
   readonly status: string;
   readonly text: string;
@@ -16,27 +19,26 @@ export interface HistoryFilter {
 /** Everything the page shows. */
 export interface State {
   connection: FeedState;
-  /** Wall clock ms of the last answer of the daemon, 0 before one. */
-  heardAt: number;
+  /** Wall clock time of the last answer of the daemon, 0 before the first. */
+  answeredAtMs: number;
   needsToken: boolean;
   health: HealthReply | null;
-  /** Executing and pending, in order of acceptance. */
+  /** Executing and pending operations, oldest first. */
   active: readonly OperationReply[];
   history: readonly OperationReply[];
-  /** The server has more than was asked for. */
+  /** The server has more operations than the filter asked for. */
   hasMore: boolean;
   devices: readonly MappingReply[];
   exports: readonly ExportReply[];
   filter: HistoryFilter;
 }
 
-const HEALTH_EVERY = 5_000;
-const RESOURCES_EVERY = 30_000;
-/** Bursts of events cause one refresh per this time, ms. */
-const CALM = 250;
+const HEALTH_INTERVAL_MS = 5_000;
+const RESOURCES_INTERVAL_MS = 30_000;
+/** A burst of events causes one refresh in this time. */
+const REFRESH_DELAY_MS = 250;
 const ACTIVE_MAX = 200;
-const JOURNALS_KEPT = 300;
-const NAMES_AT_ONCE = 2;
+const JOURNALS_MAX = 300;
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 export const HISTORY_PAGE = 25;
 const HISTORY_MAX = 1000;
@@ -44,13 +46,13 @@ const HISTORY_MAX = 1000;
 type Part = 'health' | 'operations' | 'resources';
 
 /**
- * What the daemon said last. Events say *that* something has happened; the resources themselves are then read again, so the page
- * shows what the daemon answers and never a guess of its own.
+ * The last answers of the daemon. An event only says *that* something has happened; the resources are then
+ * read again, so the page never shows a state that the daemon has not answered with.
  */
 export class Store {
   readonly state: State = {
     connection: 'connecting',
-    heardAt: 0,
+    answeredAtMs: 0,
     needsToken: false,
     health: null,
     active: [],
@@ -63,8 +65,8 @@ export class Store {
   private readonly journals = new Map<string, Map<number, JournalEntryReply>>();
   private readonly complete = new Set<string>();
   private readonly names = new Map<string, string>();
-  private readonly unnamed: string[] = [];
-  private naming = 0;
+  /** Requests of names, one after the other. */
+  private naming: Promise<void> = Promise.resolve();
   private readonly dirty = new Set<Part>();
   private readonly refreshing = new Set<Part>();
   private timer: number | null = null;
@@ -72,30 +74,30 @@ export class Store {
 
   constructor(private readonly changed: () => void) {
     this.feed = new Feed({
-      state: (connection) => this.connectionChanged(connection),
-      message: (message) => this.happened(message),
-      refused: (error) => this.failed(error),
+      onState: (connection) => this.connectionChanged(connection),
+      onEvent: (event) => this.eventReceived(event),
+      onRefused: (error) => this.failed(error),
     });
   }
 
   start(): void {
     this.feed.start();
-    this.ask('health', 'operations', 'resources');
-    window.setInterval(() => this.ask('health'), HEALTH_EVERY);
-    window.setInterval(() => this.ask('resources', 'operations'), RESOURCES_EVERY);
-    document.addEventListener('visibilitychange', () => this.plan());
+    this.refresh();
+    window.setInterval(() => this.invalidate('health'), HEALTH_INTERVAL_MS);
+    window.setInterval(() => this.invalidate('resources', 'operations'), RESOURCES_INTERVAL_MS);
+    document.addEventListener('visibilitychange', () => this.schedule());
   }
 
   /** A token was entered. */
   unlock(): void {
     this.state.needsToken = false;
     this.feed.start();
-    this.ask('health', 'operations', 'resources');
+    this.refresh();
   }
 
   filter(change: Partial<HistoryFilter>): void {
     this.state.filter = { ...this.state.filter, ...change };
-    this.ask('operations');
+    this.invalidate('operations');
     this.changed();
   }
 
@@ -103,26 +105,27 @@ export class Store {
     this.filter({ limit: Math.min(HISTORY_MAX, this.state.filter.limit * 2) });
   }
 
-  /** Something may be different now (a sync has run). */
+  /** Reads everything again. */
   refresh(): void {
-    this.ask('health', 'operations', 'resources');
+    this.invalidate('health', 'operations', 'resources');
   }
 
-  /** The name of a volume, when anything has told it. */
-  nameOf(volumeId: string): string | null {
-    return this.names.get(volumeId) ?? null;
+  /** The name of a volume, empty while it is unknown. */
+  nameOf(volumeId: string): string {
+    return this.names.get(volumeId) ?? '';
   }
 
   journalOf(operationId: string): JournalEntryReply[] {
     return [...(this.journals.get(operationId)?.values() ?? [])];
   }
 
-  /** Makes sure that the journal is there from its first entry. */
+  /** Loads the journal of an operation unless it is complete from its first entry. */
   async needJournal(operationId: string): Promise<void> {
     if (this.complete.has(operationId)) return;
     this.complete.add(operationId);
+    const path = `/api/v1/operations/${encodeURIComponent(operationId)}/events`;
     try {
-      for (const entry of await api.journal(operationId)) this.keep(entry);
+      for (const entry of await journalSoFar((signal) => openStream(path, { signal }))) this.keep(entry);
     } catch {
       this.complete.delete(operationId);
     }
@@ -132,18 +135,18 @@ export class Store {
   private connectionChanged(connection: FeedState): void {
     const was = this.state.connection;
     this.state.connection = connection;
-    if (connection === 'live') this.ask('health', 'operations', 'resources');
+    if (connection === 'live') this.refresh();
     if (connection !== was) this.changed();
   }
 
-  private happened({ event, data }: Message): void {
+  private eventReceived({ event, data }: EventSourceMessage): void {
     if (event === 'operation') {
       const entry: JournalEntryReply = JSON.parse(data);
       this.keep(entry);
-      this.ask('operations');
-      if (entry.step !== 'operation' && entry.state === 'done') this.ask('resources');
-      if (entry.state === 'completed' || entry.state === 'failed') this.ask('resources', 'health');
-    } else this.ask('resources', 'health');
+      this.invalidate('operations');
+      if (entry.step !== 'operation' && entry.state === 'done') this.invalidate('resources');
+      if (entry.state === 'completed' || entry.state === 'failed') this.invalidate('resources', 'health');
+    } else this.invalidate('resources', 'health');
     this.changed();
   }
 
@@ -153,24 +156,24 @@ export class Store {
     this.journals.set(entry.operation_id, known);
     if (known.has(1)) this.complete.add(entry.operation_id);
     for (const oldest of this.journals.keys()) {
-      if (this.journals.size <= JOURNALS_KEPT) break;
+      if (this.journals.size <= JOURNALS_MAX) break;
       this.journals.delete(oldest);
       this.complete.delete(oldest);
     }
   }
 
-  private ask(...parts: Part[]): void {
+  private invalidate(...parts: Part[]): void {
     for (const part of parts) this.dirty.add(part);
-    this.plan();
+    this.schedule();
   }
 
-  /** A hidden page asks nothing; it catches up when it is looked at. */
-  private plan(): void {
+  /** A hidden page sends no requests; it catches up when it becomes visible. */
+  private schedule(): void {
     if (this.timer !== null || this.dirty.size === 0 || document.hidden || this.state.needsToken) return;
     this.timer = window.setTimeout(() => {
       this.timer = null;
       for (const part of [...this.dirty]) if (!this.refreshing.has(part)) void this.read(part);
-    }, CALM);
+    }, REFRESH_DELAY_MS);
   }
 
   private async read(part: Part): Promise<void> {
@@ -179,14 +182,14 @@ export class Store {
     const asked = token.get();
     try {
       await this.parts[part]();
-      this.state.heardAt = Date.now();
+      this.state.answeredAtMs = Date.now();
     } catch (error) {
-      // What was asked before the token was entered may be refused after it: that says nothing about the token.
+      // A request from before the token was entered may be refused after it: the token may still be right.
       if (token.get() === asked) this.failed(error);
     } finally {
       this.refreshing.delete(part);
       this.changed();
-      this.plan();
+      this.schedule();
     }
   }
 
@@ -210,7 +213,7 @@ export class Store {
     },
     resources: async () => {
       [this.state.devices, this.state.exports] = await Promise.all([api.devices(), api.exports()]);
-      for (const { volume_id } of this.state.devices) this.wantName(volume_id);
+      for (const { volume_id } of this.state.devices) this.requestName(volume_id);
     },
   };
 
@@ -219,27 +222,15 @@ export class Store {
       this.names.set(volume_id, request.name);
   }
 
-  /** CloudStack is asked once per volume and visit, and only for what is attached. */
-  private wantName(volumeId: string): void {
-    if (this.names.has(volumeId) || this.unnamed.includes(volumeId)) return;
-    this.unnamed.push(volumeId);
-    void this.findNames();
-  }
-
-  private async findNames(): Promise<void> {
-    if (this.naming >= NAMES_AT_ONCE) return;
-    this.naming += 1;
-    for (let id = this.unnamed[0]; id !== undefined; id = this.unnamed[0]) {
-      this.unnamed.shift();
-      if (this.names.has(id)) continue;
-      const name = await api.volume(id).then(
-        ({ cloudstack_data }) => cloudstack_data.name,
-        () => '',
-      );
-      this.names.set(id, name);
+  /** CloudStack is asked once per volume and page view, and only for attached volumes. */
+  private requestName(volumeId: string): void {
+    if (this.names.has(volumeId)) return;
+    this.names.set(volumeId, '');
+    this.naming = this.naming.then(async () => {
+      const volume = await api.volume(volumeId).catch(() => null);
+      if (volume) this.names.set(volumeId, volume.cloudstack_data.name);
       this.changed();
-    }
-    this.naming -= 1;
+    });
   }
 
   private failed(error: unknown): void {

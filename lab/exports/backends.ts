@@ -2,8 +2,8 @@ import { join } from 'node:path';
 import { systemClock } from '~/server/core/clock';
 import { silentLogger } from '~/server/core/log/logger';
 import type { ExportFigures, ExportServer } from '~/server/exports/export-server';
-import { NbdServerExports } from '~/server/exports/nbd-server/nbd-server';
-import { StorageDaemonExports } from '~/server/exports/storage-daemon/storage-daemon';
+import { NbdServerExports } from '~/server/exports/nbd-server/nbd-server-exports';
+import { StorageDaemonExports } from '~/server/exports/storage-daemon/storage-daemon-exports';
 import { startNbdServer } from '../nbd-server';
 import { startStorageDaemon } from '../storage-daemon';
 

@@ -2,10 +2,7 @@
  * Time and chance as injected parts, so that tests and the simulation own both.
  */
 export interface Clock {
-  /**
-   * Wall clock, ms since the Unix epoch. May jump; use it only for what people read and for what outlives the
-   * process.
-   */
+  /** Wall clock, ms since the Unix epoch. May jump; only for people and for what outlives the process. */
   now(): number;
   /** Monotonic clock, ms. Never jumps; use it for timeouts and durations. */
   monotonic(): number;
@@ -46,8 +43,7 @@ export const systemRandom: Random = {
 
 /**
  * Like Clock.sleep, until the first of several signals. Not AbortSignal.any: in Node 20 each of its signals
- * leaves a reference behind in every source that is never aborted, and one of ours lives as long as the
- * daemon.
+ * stays referenced by every source that is never aborted, and one of ours lives as long as the daemon.
  */
 export async function sleepUntilAny(
   clock: Clock,

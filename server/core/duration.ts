@@ -1,9 +1,8 @@
 const UNIT: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
 
 /**
- * Milliseconds from a duration as Go writes it: `2s`, `500ms`, `1.5s`, `1m30s`, `2h`. Null when it is not
- * one; what to say then is the caller's. A number without a unit is refused, as Go does: `5` may mean seconds
- * or milliseconds.
+ * Milliseconds from a duration as Go writes it: `2s`, `500ms`, `1.5s`, `1m30s`; null when it is not one. A
+ * number without a unit is refused, as in Go: `5` may mean seconds or milliseconds.
  */
 export function parseDuration(text: string): number | null {
   if (!/^(?:\d+(?:\.\d+)?(?:ms|s|m|h))+$/.test(text)) return null;

@@ -4,10 +4,7 @@
  * A code is also what a failed operation carries in `error_code`.
  */
 export interface ErrorSpec {
-  /**
-   * HTTP status when the error answers a request. Operation-only codes carry the status a synchronous form
-   * would have.
-   */
+  /** HTTP status of the answer; codes of operations have the status a synchronous answer would have. */
   readonly status: number;
   /** Short human title (RFC 9457 `title`). */
   readonly title: string;

@@ -1,7 +1,4 @@
-/**
- * Removes secrets from texts: registered values in every form they travel in, and whatever looks like a
- * credential.
- */
+/** Removes registered secrets from texts, in every form they travel in, and whatever looks like one. */
 export interface Redactor {
   /** Remembers a secret; those under 4 characters are not worth hiding and would eat the text. */
   register(secret: string): void;
@@ -13,10 +10,7 @@ const SHORTEST = 4;
 /** `name=value` and `"name":"value"` of queries, forms and JSON bodies; CloudStack's own names included. */
 const CREDENTIAL =
   /(api_?key|secret_?key|signature|passw(?:or)?d|(?:access_?|session_?)?token|session_?key)(=|\\?"\s*:\s*\\?")([^&\s"'\\]+)/gi;
-/**
- * `user:password@tcp(`; the password may hold anything but white space. Every repetition has a bound, as
- * without it the time grows with the square of the text.
- */
+/** `user:password@tcp(`. Every repetition has a bound: without it the time would grow quadratically. */
 const DSN_PASSWORD = /([^\s:@/"'(]{1,80}):(\S{0,256})@(tcp[46]?|unix)\(/g;
 const DSN_ADDRESS = /@(tcp[46]?|unix)\(/;
 /** `scheme://user:password@host`. */

@@ -1,7 +1,7 @@
 import { systemClock } from '../core/clock';
 import { describeDsn } from '../database/connection/dsn';
-import { inspectDatabase } from '../database/inspect';
-import { MIGRATIONS } from '../database/migrations';
+import { inspectDatabase } from '../database/inspect-database';
+import { MIGRATIONS } from '../database/migrations/migrations';
 import { Diagnostics } from '../diagnostics/diagnostics-service';
 import type { Ledger } from '../model/ledger';
 import type { Adapters } from './adapters';

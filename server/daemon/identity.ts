@@ -1,7 +1,7 @@
 import { type Cloud, CloudError } from '../cloudstack/cloud';
 import { DaemonError } from '../core/errors';
 import type { Logger } from '../core/log/logger';
-import { resolveAppliance } from '../devices/appliance';
+import { resolveAppliance } from '../devices/resolve-appliance';
 
 export interface ApplianceView {
   readonly vmId: string | null;

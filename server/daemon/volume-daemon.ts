@@ -10,25 +10,22 @@ import { ApplianceLock } from '../database/connection/appliance-lock';
 import type { DeviceEvent, DeviceSnapshot } from '../devices/device';
 import type { Diagnostics } from '../diagnostics/diagnostics-service';
 import { countClients } from '../exports/count-clients';
-import { ExportService } from '../exports/export-service';
-import { OperationEvents } from '../model/operation-events';
+import type { ExportService } from '../exports/export-service';
 import type { Policy } from '../operations/decision';
-import type { Engine } from '../operations/engine';
-import { OperationService } from '../operations/operation-service';
+import type { OperationService } from '../operations/operation-service';
 import type { SyncReport } from '../sync/drift';
 import { PeriodicSync } from '../sync/periodic-sync';
-import { revokeExports } from '../sync/revoke-exports';
-import { SyncService } from '../sync/sync-service';
+import type { SyncService } from '../sync/sync-service';
 import { type Adapters, createAdapters } from './adapters';
-import { admit } from './admission';
+import { compose, type Domain } from './compose';
 import type { Configuration } from './configuration/configuration';
 import { createDiagnostics } from './create-diagnostics';
 import type { Daemon, DaemonPhase, HealthReport, MetricsReport } from './daemon';
 import { deviceHealth, watchDependencies } from './health/dependencies';
 import { type HealthMonitor, healthReport } from './health/health';
 import { Metrics } from './metrics/metrics';
-import { errorRatePercent, Statistics } from './metrics/statistics';
-import { Ownership } from './ownership';
+import { metricsReport } from './metrics/metrics-report';
+import { Statistics } from './metrics/statistics';
 import { pruneHistory } from './prune-history';
 import { VolumeQueries } from './volume-queries';
 
@@ -55,13 +52,12 @@ export class VolumeDaemon implements Daemon {
   private readonly stop$ = new AbortController();
   readonly stopping = this.stop$.signal;
   private readonly startedAt = systemClock.now();
-  private readonly events = new OperationEvents();
   private readonly adapters: Adapters;
-  private readonly ownership: Ownership;
+  private readonly domain: Domain;
   private readonly periodicSync: PeriodicSync;
   private readonly monitor: HealthMonitor;
   private readonly statistics: Statistics;
-  private readonly figures = new Metrics((id) => this.ownership.engine?.find(id) ?? null);
+  private readonly figures = new Metrics((id) => this.domain.ownership.engine?.find(id) ?? null);
   private migrated = false;
   private readonly recent: DeviceEvent[] = [];
   private stopped: Promise<void> | null = null;
@@ -69,45 +65,35 @@ export class VolumeDaemon implements Daemon {
   constructor(private readonly parts: Parts) {
     const { configuration, logger } = parts;
     this.adapters = createAdapters(configuration, logger, parts.redactor, this.figures.cloudCall);
-    this.events.onEntry(this.figures.entry);
     const { database, cloud, guest, watcher, exports, identity } = this.adapters;
     const { ledger } = database;
-    const base = {
-      ledger,
-      cloud,
-      guest,
-      watcher,
-      exports,
-      events: this.events,
-      clock: systemClock,
-      random: systemRandom,
-      logger,
-    };
-    this.ownership = new Ownership(
+    this.domain = compose(
       {
-        lock: new ApplianceLock(database.dsn, logger, () => database.distrust()),
         ledger,
-        engineParts: {
-          ...base,
-          settings: { sizeToleranceBytes: configuration.devices.sizeTolerance },
-          policy: () => this.policy(),
-          onFatal: parts.onFatal,
-        },
+        lock: new ApplianceLock(database.dsn, logger, () => database.distrust()),
+        cloud,
+        guest,
+        watcher,
+        exports,
         clock: systemClock,
+        random: systemRandom,
         logger,
-        owner: `${hostname()}:${configuration.http.port} pid ${process.pid}`,
       },
-      (state) => this.ownershipChanged(state),
+      {
+        owner: `${hostname()}:${configuration.http.port} pid ${process.pid}`,
+        sizeToleranceBytes: configuration.devices.sizeTolerance,
+        policy: () => this.policy(),
+        ledger: () => this.readable(),
+        identity,
+        stopping: this.stopping,
+        onOwnershipChanged: (state) => this.ownershipChanged(state),
+        onFatal: parts.onFatal,
+      },
     );
-    this.operations = new OperationService({
-      ...base,
-      stopping: this.stopping,
-      applianceId: () => this.applianceId(),
-      writer: () => this.writer(),
-      admit: (type, request) => admit(type, request, () => identity.require()),
-    });
-    const isBusyWith = (volumeId: string) => this.ownership.engine?.isBusyWith(volumeId) ?? false;
-    const owner = () => ({ epoch: this.writer().epoch, applianceVmId: identity.require() });
+    this.domain.events.onEntry(this.figures.entry);
+    this.operations = this.domain.operations;
+    this.exports = this.domain.exports;
+    this.sync = this.domain.sync;
     this.volumes = new VolumeQueries({
       exports,
       clock: systemClock,
@@ -119,29 +105,13 @@ export class VolumeDaemon implements Daemon {
       devDir: configuration.devices.devDir,
       applianceVmId: () => identity.view.vmId,
     });
-    this.exports = new ExportService({
-      ledger: () => this.readable(),
-      server: exports,
-      watcher,
-      events: this.events,
-      owner,
-      isBusyWith,
-    });
-    this.sync = new SyncService({
-      ...base,
-      owner,
-      isBusyWith,
-      sizeTolerance: configuration.devices.sizeTolerance,
-      busyVolumes: () => ledger.busyVolumes(this.applianceId()),
-      identityConflicts: () => identity.view.conflicts,
-    });
     this.periodicSync = new PeriodicSync(this.sync, configuration.reconcileInterval, systemClock);
     this.diagnostics = createDiagnostics(
       this.adapters,
       () => this.readable(),
       configuration.devices.sizeTolerance,
     );
-    this.statistics = new Statistics(ledger, () => identity.view.vmId ?? undefined, this.events);
+    this.statistics = new Statistics(ledger, () => identity.view.vmId ?? undefined, this.domain.events);
     this.monitor = watchDependencies(this.adapters, logger);
   }
 
@@ -178,8 +148,8 @@ export class VolumeDaemon implements Daemon {
       monitor: this.monitor,
       deviceMonitor: deviceHealth(watcher.health()),
       appliance: identity.view,
-      engine: this.ownership.engine,
-      owner: this.phase === 'standby' ? this.ownership.otherOwner : null,
+      engine: this.domain.ownership.engine,
+      owner: this.phase === 'standby' ? this.domain.ownership.otherOwner : null,
       pending: this.statistics.pending(),
       lastSync: this.sync.last,
       startedAt: this.startedAt,
@@ -189,26 +159,16 @@ export class VolumeDaemon implements Daemon {
 
   async metrics(): Promise<MetricsReport> {
     this.readable();
-    const counts = await this.statistics.counts();
-    const total = Object.values(counts.byStatus).reduce((sum, count) => sum + count, 0);
-    const calls = this.adapters.cloud.statistics();
-    return {
-      at: systemClock.now(),
-      totalOperations: total,
-      pendingOperations: counts.byStatus.pending,
-      activeMappings: counts.activeMappings,
-      operationsByType: counts.byType,
-      operationsByStatus: counts.byStatus,
-      averageResponseMs: counts.averageResponseMs,
-      errorRatePercent: errorRatePercent(counts.byStatus.failed, total),
-      details: {
-        cloudstackApiCalls: calls.calls,
-        cloudstackApiErrors: calls.errors,
-        deviceEventsProcessed: this.adapters.watcher.health().eventsProcessed,
-        uptimeSeconds: Math.floor((systemClock.now() - this.startedAt) / 1000),
-        epoch: this.ownership.engine?.epoch.number ?? null,
-      },
-    };
+    const { cloud, watcher } = this.adapters;
+    const { calls, errors } = cloud.statistics();
+    const now = systemClock.now();
+    return metricsReport(now, await this.statistics.counts(), {
+      cloudstackApiCalls: calls,
+      cloudstackApiErrors: errors,
+      deviceEventsProcessed: watcher.health().eventsProcessed,
+      uptimeSeconds: Math.floor((now - this.startedAt) / 1000),
+      epoch: this.domain.ownership.engine?.epoch.number ?? null,
+    });
   }
 
   async prometheus(): Promise<{ contentType: string; body: string }> {
@@ -244,14 +204,14 @@ export class VolumeDaemon implements Daemon {
   }
 
   async sweep(): Promise<{ resumed: number; claimed: number }> {
-    return (await this.ownership.engine?.sweep()) ?? { resumed: 0, claimed: 0 };
+    return (await this.domain.ownership.engine?.sweep()) ?? { resumed: 0, claimed: 0 };
   }
 
   async prune(): Promise<{ deleted: number }> {
     const { historyDays } = this.parts.configuration;
     const { ledger } = this.adapters.database;
     const nowMs = systemClock.now();
-    return pruneHistory(ledger, this.writer().epoch, { nowMs, historyDays, stopping: this.stopping });
+    return pruneHistory(ledger, this.domain.writer().epoch, { nowMs, historyDays, stopping: this.stopping });
   }
 
   private async drain(): Promise<void> {
@@ -259,7 +219,7 @@ export class VolumeDaemon implements Daemon {
     this.phase = 'stopping';
     this.phaseReason = 'the daemon is stopping';
     this.stop$.abort();
-    const { unfinished } = await this.ownership.stop();
+    const { unfinished } = await this.domain.ownership.stop();
     await this.monitor.stop();
     await this.adapters.watcher.stop();
     await this.adapters.exports.close();
@@ -279,27 +239,6 @@ export class VolumeDaemon implements Daemon {
     return this.adapters.database.ledger;
   }
 
-  private writer(): { engine: Engine; epoch: Engine['epoch'] } {
-    if (this.phase === 'stopping')
-      throw new DaemonError('STOPPING', 'The daemon is stopping', { retryAfterSeconds: 5 });
-    this.readable();
-    if (this.adapters.identity.view.vmId === null) this.adapters.identity.require();
-    const { engine, otherOwner } = this.ownership;
-    if (engine) return { engine, epoch: engine.epoch };
-    if (otherOwner !== null) {
-      throw new DaemonError('STANDBY', `Another daemon owns this appliance: ${otherOwner}`, {
-        details: { owner: otherOwner },
-        retryAfterSeconds: 5,
-      });
-    }
-    throw new DaemonError('STARTING', 'The daemon is taking over the appliance', { retryAfterSeconds: 1 });
-  }
-
-  /** Whose operations and journal these are; '' (nobody's) until the identity is known. */
-  private applianceId(): string {
-    return this.adapters.identity.view.vmId ?? '';
-  }
-
   private policy(): Policy {
     const { operations, devices, exports } = this.parts.configuration;
     return {
@@ -314,12 +253,12 @@ export class VolumeDaemon implements Daemon {
     if (this.phase === 'stopping') return;
     const was = this.phase;
     this.phase = state === 'owner' ? 'ready' : 'standby';
-    this.phaseReason = state === 'owner' ? null : this.ownership.reason;
+    this.phaseReason = state === 'owner' ? null : this.domain.ownership.reason;
     if (state === 'owner' && was !== 'ready') void this.firstSync();
   }
 
   private async firstSync(): Promise<void> {
-    await this.revokeExports();
+    await this.domain.revokeExports();
     try {
       await this.sync.run({ dryRun: false, reason: 'start' });
     } catch (error) {
@@ -339,7 +278,7 @@ export class VolumeDaemon implements Daemon {
       if (vmId === null)
         this.phaseReason =
           'the daemon does not know which VM it runs on: set OMA_VM_ID or ossea_configs.oma_vm_id';
-      else if (owned === null) this.ownership.start(vmId);
+      else if (owned === null) this.domain.ownership.start(vmId);
       else if (owned !== vmId)
         this.parts.logger.error('The identity of the appliance has changed; restart the daemon to use it', {
           was: owned,
@@ -357,20 +296,6 @@ export class VolumeDaemon implements Daemon {
   private deviceEvent(event: DeviceEvent): void {
     this.recent.push(event);
     if (this.recent.length > LIMITS.RECENT_EVENTS) this.recent.shift();
-    void this.revokeExports();
-  }
-
-  private async revokeExports(): Promise<void> {
-    const { engine } = this.ownership;
-    const { vmId } = this.adapters.identity.view;
-    if (!engine || vmId === null) return;
-    const { database, exports, watcher } = this.adapters;
-    const parts = {
-      ledger: database.ledger,
-      exports,
-      logger: this.parts.logger,
-      isBusyWith: (id: string) => engine.isBusyWith(id),
-    };
-    await revokeExports(parts, vmId, () => watcher.snapshot());
+    void this.domain.revokeExports();
   }
 }

@@ -28,8 +28,8 @@ export async function listOperations(database: Database, filter: OperationFilter
 }
 
 /**
- * The index that gives the rows in order and wastes the least. Left to itself the optimizer of MariaDB walks a million rows
- * backwards when two filters have nothing in common. With `since` the time decides, and there it estimates well.
+ * The index that gives the rows in order. Left to itself the optimizer of MariaDB walks a million rows
+ * backwards when two filters have nothing in common. With `since` it estimates well.
  */
 function indexFor({ type, status, volumeId, vmId, since }: OperationFilter): string | null {
   if (since !== undefined) return null;

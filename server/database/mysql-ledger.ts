@@ -3,7 +3,9 @@ import { type Random, systemRandom } from '../core/clock';
 import { LIMITS } from '../core/limits';
 import type {
   Accepted,
+  CancelOutcome,
   Epoch,
+  ExportFilter,
   Ledger,
   MappingEffect,
   NewOperation,
@@ -11,10 +13,10 @@ import type {
   OperationChange,
   OperationCounts,
   OperationFilter,
+  Owner,
 } from '../model/ledger';
 import type {
   ExportRecord,
-  ExportStatus,
   JournalEntry,
   JsonObject,
   Mapping,
@@ -22,21 +24,23 @@ import type {
   Operation,
   OperationType,
 } from '../model/operation';
-import { OperationInserter } from './accept/insert-operation';
-import { prune, repair } from './audited-change';
+import { OperationInserter } from './accept/operation-inserter';
+import { auditedChange } from './audited-change';
 import type { Database } from './connection/pool';
-import { countOperations } from './counts';
-import { append, requestCancel } from './journal/append';
-import { claim, resumable } from './journal/claim';
+import { appendChange } from './journal/append-change';
+import { claimOperations, resumableOperations } from './journal/claim-operations';
 import { readOpenDetachJobs, settleOpenDetachJob } from './journal/open-detach-jobs';
 import { readFeed, readJournal } from './journal/read-journal';
+import { requestCancel } from './journal/request-cancel';
 import { listOperations } from './list-operations';
+import { countOperations } from './operation-totals';
 import { OsseaVolumes } from './ossea-volumes';
+import { prune } from './prune';
 import { toExport, toMapping, toOperation } from './rows';
 
-/** The ledger on MySQL or MariaDB. What is more than one statement lives in a file of its own beside this one. */
+/** The ledger on MySQL or MariaDB. Whatever takes more than one statement has a file of its own. */
 export class MysqlLedger implements Ledger {
-  private readonly acceptor: OperationInserter;
+  private readonly inserter: OperationInserter;
   private readonly hub: OsseaVolumes;
 
   constructor(
@@ -45,7 +49,7 @@ export class MysqlLedger implements Ledger {
     private readonly random: Random = systemRandom,
     limits: { readonly pendingMax: number } = { pendingMax: LIMITS.PENDING_MAX },
   ) {
-    this.acceptor = new OperationInserter(database, limits.pendingMax);
+    this.inserter = new OperationInserter(database, limits.pendingMax);
     this.hub = new OsseaVolumes(database);
   }
 
@@ -64,7 +68,7 @@ export class MysqlLedger implements Ledger {
     });
   }
 
-  async readOwner(applianceId: string): Promise<{ owner: string; epoch: number; since: number } | null> {
+  async readOwner(applianceId: string): Promise<Owner | null> {
     const row = await this.database.query((db) =>
       db.selectFrom('appliances').selectAll().where('id', '=', applianceId).executeTakeFirst(),
     );
@@ -72,7 +76,7 @@ export class MysqlLedger implements Ledger {
   }
 
   accept<T extends OperationType>(epoch: Epoch, input: NewOperation<T>): Promise<Accepted> {
-    return this.acceptor.accept(epoch, input);
+    return this.inserter.accept(epoch, input);
   }
 
   async readOperation(id: string): Promise<Operation | null> {
@@ -87,11 +91,11 @@ export class MysqlLedger implements Ledger {
   }
 
   resumable(epoch: Epoch): Promise<Operation[]> {
-    return resumable(this.database, epoch);
+    return resumableOperations(this.database, epoch);
   }
 
   claim(epoch: Epoch, limit: number): Promise<Operation[]> {
-    return claim(this.database, epoch, { limit, at: this.now(), token: this.random.uuid() });
+    return claimOperations(this.database, epoch, { limit, at: this.now(), token: this.random.uuid() });
   }
 
   readJournal(operationId: string): Promise<JournalEntry[]> {
@@ -103,10 +107,10 @@ export class MysqlLedger implements Ledger {
   }
 
   async append(epoch: Epoch, operationId: string, change: OperationChange): Promise<JournalEntry[]> {
-    return append(this.database, epoch, operationId, change, { hub: await this.hub.present() });
+    return appendChange(this.database, epoch, operationId, change, { hub: await this.hub.present() });
   }
 
-  requestCancel(epoch: Epoch, operationId: string): Promise<'cancelled' | 'requested' | 'ended' | 'missing'> {
+  requestCancel(epoch: Epoch, operationId: string): Promise<CancelOutcome> {
     return requestCancel(this.database, epoch, operationId, this.now());
   }
 
@@ -114,8 +118,8 @@ export class MysqlLedger implements Ledger {
     return readOpenDetachJobs(this.database, volumeId);
   }
 
-  settleOpenDetachJob(epoch: Epoch, straggler: OpenDetachJob, data: JsonObject): Promise<void> {
-    return settleOpenDetachJob(this.database, epoch, { ...straggler, data, at: this.now() });
+  settleOpenDetachJob(epoch: Epoch, job: OpenDetachJob, data: JsonObject): Promise<void> {
+    return settleOpenDetachJob(this.database, epoch, { ...job, data, at: this.now() });
   }
 
   async busyVolumes(applianceId: string): Promise<Set<string>> {
@@ -165,33 +169,31 @@ export class MysqlLedger implements Ledger {
     return row ? toExport(row) : null;
   }
 
-  async listExports(
-    filter: { volumeId?: string; status?: ExportStatus; vmName?: string; limit?: number } = {},
-  ): Promise<ExportRecord[]> {
+  async listExports(filter: ExportFilter = {}): Promise<ExportRecord[]> {
     const rows = await this.database.query((db) => {
       let query = db.selectFrom('nbd_exports').selectAll().orderBy('export_name');
       if (filter.volumeId !== undefined) query = query.where('volume_id', '=', filter.volumeId);
       if (filter.status !== undefined) query = query.where('status', '=', filter.status);
       return query.execute();
     });
-    // As many rows as mappings, so the name inside the JSON is looked at here.
+    // There are no more rows than mappings, so the name inside the JSON is compared here.
     const records = rows
       .map(toExport)
       .filter(({ metadata }) => filter.vmName === undefined || metadata.vm_name === filter.vmName);
     return filter.limit === undefined ? records : records.slice(0, filter.limit);
   }
 
-  async repair(epoch: Epoch, effects: MappingEffect[], audit: NewJournalEntry): Promise<JournalEntry> {
+  async auditedChange(epoch: Epoch, effects: MappingEffect[], audit: NewJournalEntry): Promise<JournalEntry> {
     const change = { effects, audit, at: this.now() };
-    return repair(this.database, epoch, change, { hub: await this.hub.present() });
+    return auditedChange(this.database, epoch, change, { hub: await this.hub.present() });
   }
 
   counts(applianceId?: string): Promise<OperationCounts> {
     return countOperations(this.database, applianceId);
   }
 
-  prune(epoch: Epoch, olderThan: number, limit: number): Promise<number> {
-    return prune(this.database, epoch, olderThan, limit);
+  prune(epoch: Epoch, olderThanMs: number, limit: number): Promise<number> {
+    return prune(this.database, epoch, olderThanMs, limit);
   }
 
   async ping(): Promise<void> {

@@ -3,9 +3,9 @@ import type { Database } from './connection/pool';
 import type { Tables } from './tables';
 
 /**
- * The hub of the appliance keeps a table of its own about volumes (ossea_volumes), and expects two things of the daemon: that
- * a mapping carries the `vm_context_id` of its volume, and that the volume's row says where it is. Both happen only where that
- * table exists, and a volume that the hub does not know is nothing to complain about.
+ * The hub of the appliance has a table of volumes (ossea_volumes). It expects that a mapping carries the
+ * `vm_context_id` of its volume, and that the volume's row says where the volume is. Both happen only where
+ * that table exists; volumes unknown to the hub are fine.
  */
 export class OsseaVolumes {
   private known: Promise<boolean> | null = null;

@@ -12,10 +12,24 @@ import {
   type Operation,
 } from '../model/operation';
 
-/** Rows as the drivers return them, checked at the border: other programs write these tables too. */
+/* Rows as the drivers return them, checked because other programs write these tables, too. */
+type CamelCase<S extends string> = S extends `${infer Head}_${infer Tail}`
+  ? `${Head}${Capitalize<CamelCase<Tail>>}`
+  : S;
+type CamelKeys<T> = { [K in keyof T as CamelCase<K & string>]: T[K] };
+
+/** `volume_id` → `volumeId` */
+export function camelKeys<T extends object>(row: T): CamelKeys<T> {
+  const renamed = Object.entries(row).map(([key, value]) => [
+    key.replace(/_([a-z])/g, (_match, letter: string) => letter.toUpperCase()),
+    value,
+  ]);
+  return Object.fromEntries(renamed) as CamelKeys<T>;
+}
+
 const count = z.coerce.number();
 const nullableCount = z.coerce.number().nullable();
-/** A zero date of an old row is no Date at all; it must not make the row unreadable. */
+/** A zero date of an old row arrives as an invalid value; it must not make the row unreadable. */
 const time = z
   .date()
   .catch(new Date(0))
@@ -53,7 +67,7 @@ function isErrorCode(text: string): text is ErrorCode {
   return Object.hasOwn(ERRORS, text);
 }
 
-const base = {
+const operationRow = z.object({
   id: z.string(),
   sequence: count,
   appliance_id: z.string(),
@@ -67,14 +81,13 @@ const base = {
   next_attempt_at: nullableTime,
   wait_reason: z.string().nullable(),
   idempotency_key: z.string().nullable(),
-  cancel_requested: count,
+  cancel_requested: count.transform((value) => value === 1),
   created_at: time,
   updated_at: time,
   completed_at: nullableTime,
   type: z.enum(OPERATION_TYPES),
   request: jsonObject,
-};
-const operationRow = z.object(base);
+});
 
 const text = z.string().catch('');
 const createRequest = z.looseObject({
@@ -98,63 +111,23 @@ const cleanupRequest = z.looseObject({
   force_clean: z.boolean().catch(false),
 });
 
-/** An operation from its row. Requests that older daemons stored loosely are still readable; missing fields become empty. */
+/** An operation from its row. Fields that an older daemon did not store become empty. */
 export function toOperation(row: unknown): Operation {
-  const v = operationRow.parse(row);
-  const fields = {
-    id: v.id,
-    sequence: v.sequence,
-    applianceId: v.appliance_id,
-    status: v.status,
-    volumeId: v.volume_id,
-    vmId: v.vm_id,
-    response: v.response,
-    error: v.error,
-    errorCode: v.error_code,
-    attempt: v.attempt,
-    nextAttemptAt: v.next_attempt_at,
-    waitReason: v.wait_reason,
-    idempotencyKey: v.idempotency_key,
-    cancelRequested: v.cancel_requested === 1,
-    createdAt: v.created_at,
-    updatedAt: v.updated_at,
-    completedAt: v.completed_at,
-  };
+  const { type, request: stored, ...fields } = camelKeys(operationRow.parse(row));
   // The volume is a column of its own; old rows may name it only there.
-  const request = { volume_id: v.volume_id, vm_id: v.vm_id ?? '', ...v.request };
-  switch (v.type) {
+  const request = { volume_id: fields.volumeId, vm_id: fields.vmId ?? '', ...stored };
+  switch (type) {
     case 'create':
-      return {
-        ...fields,
-        type: v.type,
-        request: createRequest.parse(v.request),
-      };
+      return { ...fields, type, request: createRequest.parse(stored) };
     case 'attach':
-      return {
-        ...fields,
-        type: v.type,
-        request: attachRequest.parse(request),
-      };
+      return { ...fields, type, request: attachRequest.parse(request) };
     case 'detach':
-      return {
-        ...fields,
-        type: v.type,
-        request: volumeRequest.parse(request),
-      };
     case 'delete':
-      return {
-        ...fields,
-        type: v.type,
-        request: volumeRequest.parse(request),
-      };
+      return { ...fields, type, request: volumeRequest.parse(request) };
     case 'cleanup':
-      return {
-        ...fields,
-        type: v.type,
-        request: cleanupRequest.parse(request),
-      };
+      return { ...fields, type, request: cleanupRequest.parse(request) };
     default:
-      return v.type satisfies never;
+      return type satisfies never;
   }
 }
 
@@ -169,16 +142,8 @@ const stepRow = z.object({
 });
 
 export function toEntry(row: unknown): JournalEntry {
-  const v = stepRow.parse(row);
-  return {
-    id: v.id,
-    operationId: v.operation_id ?? '',
-    sequence: v.sequence,
-    step: v.step,
-    state: v.state,
-    data: v.data,
-    at: v.created_at,
-  };
+  const { operation_id, created_at, ...entry } = stepRow.parse(row);
+  return { ...entry, operationId: operation_id ?? '', at: created_at };
 }
 
 const mappingRow = z.object({
@@ -201,25 +166,7 @@ const mappingRow = z.object({
 });
 
 export function toMapping(row: unknown): Mapping {
-  const v = mappingRow.parse(row);
-  return {
-    id: v.id,
-    volumeId: v.volume_id,
-    vmId: v.vm_id,
-    devicePath: v.device_path,
-    cloudstackState: v.cloudstack_state,
-    linuxState: v.linux_state,
-    size: v.size,
-    controller: v.controller,
-    serial: v.serial,
-    diskseq: v.diskseq,
-    bootId: v.boot_id,
-    matchedBy: v.matched_by,
-    cloudstackDeviceId: v.cloudstack_device_id,
-    lastSync: v.last_sync,
-    createdAt: v.created_at,
-    updatedAt: v.updated_at,
-  };
+  return camelKeys(mappingRow.parse(row));
 }
 
 const exportRow = z.object({
@@ -229,25 +176,13 @@ const exportRow = z.object({
   device_path: z.string(),
   port: count,
   status: z.enum(EXPORT_STATUSES).catch('failed'),
-  metadata: json,
+  metadata: jsonObject.transform((metadata) =>
+    Object.fromEntries(Object.entries(metadata).map(([key, value]) => [key, String(value)])),
+  ),
   created_at: time,
   updated_at: time,
 });
 
 export function toExport(row: unknown): ExportRecord {
-  const v = exportRow.parse(row);
-  const metadata = isObject(v.metadata)
-    ? Object.fromEntries(Object.entries(v.metadata).map(([key, value]) => [key, String(value)]))
-    : {};
-  return {
-    id: v.id,
-    volumeId: v.volume_id,
-    exportName: v.export_name,
-    devicePath: v.device_path,
-    port: v.port,
-    status: v.status,
-    metadata,
-    createdAt: v.created_at,
-    updatedAt: v.updated_at,
-  };
+  return camelKeys(exportRow.parse(row));
 }

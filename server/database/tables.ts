@@ -1,8 +1,8 @@
 import type { ColumnType, Generated } from 'kysely';
 
-/**
- * The tables as our queries see them. Columns that only other programs use (the hub's `operation_mode`, `vm_disk_id`, …) are
- * created or kept by ./migrations and never written here.
+/*
+ * The tables as our queries see them. Columns that only other programs use (the hub's `operation_mode`,
+ * `vm_disk_id`, …) are created or kept by ./migrations and never written here.
  */
 
 /** Times are TIMESTAMP(3) in a UTC session: Date in, Date out. */
@@ -12,10 +12,10 @@ type NullableTime = ColumnType<Date | null, Date | null | undefined, Date | null
 type Json = ColumnType<unknown, string, string>;
 type NullableJson = ColumnType<unknown, string | null | undefined, string | null>;
 
-export interface OperationsTable {
+interface OperationsTable {
   id: string;
   sequence: Generated<number>;
-  /** '' = a row of the daemon before this one. */
+  /** '' = a row of the previous daemon. */
   appliance_id: string;
   epoch: Generated<number>;
   type: string;
@@ -37,7 +37,7 @@ export interface OperationsTable {
   completed_at: NullableTime;
 }
 
-export interface StepsTable {
+interface StepsTable {
   id: Generated<number>;
   appliance_id: string;
   /** NULL for entries of the appliance itself (sync, exports API). */
@@ -49,15 +49,17 @@ export interface StepsTable {
   created_at: Time;
 }
 
-/** Detach jobs of ended operations that CloudStack may still be working on (./stragglers.ts). */
-export interface StragglersTable {
+/**
+ * Detach jobs of ended operations that CloudStack may still be working on (./journal/open-detach-jobs.ts).
+ */
+interface OpenDetachJobsTable {
   operation_id: string;
   step: string;
   job_id: string;
   volume_id: string;
 }
 
-export interface MappingsTable {
+interface MappingsTable {
   id: string;
   volume_id: string;
   vm_id: string;
@@ -76,7 +78,7 @@ export interface MappingsTable {
   updated_at: Time;
 }
 
-export interface ExportsTable {
+interface ExportsTable {
   /** A number or a UUID, depending on who made the table; the database gives it. */
   id: Generated<number | string>;
   volume_id: string;
@@ -91,14 +93,14 @@ export interface ExportsTable {
   updated_at: Time;
 }
 
-export interface AppliancesTable {
+interface AppliancesTable {
   id: string;
   epoch: number;
   owner: string;
   since: Time;
 }
 
-export interface TotalsTable {
+interface TotalsTable {
   appliance_id: string;
   type: string;
   status: string;
@@ -110,7 +112,7 @@ export interface Tables {
   volume_operations: OperationsTable;
   volume_operation_steps: StepsTable;
   volume_operation_totals: TotalsTable;
-  straggling_jobs: StragglersTable;
+  straggling_jobs: OpenDetachJobsTable;
   device_mappings: MappingsTable;
   nbd_exports: ExportsTable;
   appliances: AppliancesTable;

@@ -1,6 +1,6 @@
 import type { Mapping } from '../model/operation';
 import type { Device, DeviceEvent, DeviceSnapshot } from './device';
-import { verifyIdentity } from './identity';
+import { verifiedDevice, verifyIdentity } from './identity';
 import { serialNames } from './serial';
 
 export { expectedSerial, serialNames } from './serial';
@@ -15,21 +15,24 @@ export interface World {
     Mapping,
     'volumeId' | 'devicePath' | 'serial' | 'diskseq' | 'bootId' | 'matchedBy' | 'size'
   >[];
-  /** Data volumes that CloudStack says are attached to this guest; asked for only where disks have no serial. */
+  /**
+   * Data volumes that CloudStack says are attached to this guest; asked for only where disks have no serial.
+   */
   readonly attachedHere: readonly { readonly id: string; readonly size: number }[];
   /** Recent events of the correlation channel, oldest first. */
   readonly events: readonly DeviceEvent[];
   /**
-   * Monotonic ms of the first submit of this attach; the window opens `window` ms before it. Null when nothing was submitted,
-   * because CloudStack already had the volume attached here: then the volume's own mapping may prove its disk.
+   * Monotonic ms of the first submit of this attach; the window opens `windowMs` before it. Null when nothing
+   * was submitted because CloudStack already had the volume attached here: then the volume's own mapping may
+   * prove its disk.
    */
   readonly submittedAt: number | null;
   /** What the guest had when that submit was intended; null when nobody looked. */
   readonly disksBefore: DisksBefore | null;
-  /** ms: specification v1.2.0, events within 5 s of the start of the correlation are accepted. */
-  readonly window: number;
-  /** Bytes a device may be larger than the volume (PowerFlex rounds up; specification: 3 GB). */
-  readonly tolerance: number;
+  /** Specification v1.2.0: events up to 5 s before the start of the correlation are accepted. */
+  readonly windowMs: number;
+  /** How much larger than the volume a device may be (PowerFlex rounds up; specification: 3 GB). */
+  readonly toleranceBytes: number;
   /** Names that are never a candidate: the appliance's own root disk (`rootDevices`). */
   readonly rootDevices: ReadonlySet<string>;
 }
@@ -61,7 +64,7 @@ export type Correlation =
   | {
       readonly kind: 'waiting';
       readonly reason: string;
-      /** The only candidate may be the disk of another volume that should be here: who should is to be read again. */
+      /** The only candidate may be the disk of another volume: read again which disks should be here. */
       readonly contested?: boolean;
       readonly considered: readonly Considered[];
     }
@@ -72,7 +75,9 @@ export type Correlation =
       readonly considered: readonly Considered[];
     };
 
-/** What a device is to the volume. `strange` and the unread ones matter for the size stage, the others do not. */
+/**
+ * What a device is to the volume. `strange` and the unread ones matter for the size stage, the others do not.
+ */
 type Standing =
   | 'root'
   | 'named'
@@ -96,8 +101,8 @@ interface Judged {
 }
 
 /**
- * The names that are the system's own disk. A guest that does not say which one holds `/` (a lab, a container) is taken to
- * run from vda, as every CloudStack guest with virtio disks does.
+ * The names that are the system's own disk. A guest that does not say which one holds `/` (a lab, a
+ * container) is taken to run from vda, as every CloudStack guest with virtio disks does.
  */
 export function rootDevices(snapshot: Pick<DeviceSnapshot, 'devices'>): Set<string> {
   const known = snapshot.devices.some((device) => device.root !== undefined);
@@ -106,8 +111,9 @@ export function rootDevices(snapshot: Pick<DeviceSnapshot, 'devices'>): Set<stri
 }
 
 /**
- * Volume → device, a reason to wait, or a refusal; never a guess and never the first of several (DESIGN section 6). Serial
- * first; size only where no disk of this guest reports a serial. Pure, never throws.
+ * Finds the device of a volume: the device, a reason to wait, or a refusal; never a guess and never the first
+ * of several, because writing to the wrong disk destroys data. Serial first; size only where no disk of this
+ * guest reports a serial. Pure, never throws.
  */
 export function correlate(world: World): Correlation {
   const judged = world.devices.map((device) => judge(world, device));
@@ -136,7 +142,7 @@ function bySerial(world: World, judged: readonly Judged[]): Answer | null {
   if (!only) return null;
   if (second) return ambiguous(`${named.length} devices report the serial of the volume: ${paths(named)}`);
   if (only.standing !== 'named') return mismatch(`${only.device.path} ${only.verdict}`);
-  // A disk that was here before the submit may be the ghost of an earlier attach; its twin may be the one not read yet.
+  // It may be the ghost of an earlier attach; its twin may be the one not read yet.
   const unread = judged.filter(({ standing }) => standing === 'unread');
   if (unread.length > 0 && arrivalOf(world, only.device) !== 'new') return waitForSerials(unread);
   const { device } = only;
@@ -211,19 +217,14 @@ function judge(world: World, device: Device): Judged {
 }
 
 /**
- * Another volume that is mapped or, as CloudStack says, attached here, whose own disk is not found and that this one could be: a disk
- * without a serial is as new as the one that is waited for after a reboot, when it was plugged again behind our back, or when it comes
- * after its own attach has been given up.
+ * Another volume that is mapped or attached here, whose disk is not found and could be this one. Without a
+ * serial its disk looks as new as the awaited one after a reboot, a re-plug, or an attach that was given up.
  */
 function claimantOf(world: World, device: Device): string | null {
-  const { volume, mappings, attachedHere, devices, bootId } = world;
+  const { volume, mappings, attachedHere } = world;
   const isFound = (volumeId: string) =>
     mappings.some(
-      (mapping) =>
-        mapping.volumeId === volumeId &&
-        devices.some(
-          (other) => other.path === mapping.devicePath && verifyIdentity(mapping, other, bootId).ok,
-        ),
+      (mapping) => mapping.volumeId === volumeId && verifiedDevice(mapping, world).device !== null,
     );
   const expected = [...mappings.map(({ volumeId: id, size }) => ({ id, size })), ...attachedHere];
   const claimant = expected.find(
@@ -233,8 +234,8 @@ function claimantOf(world: World, device: Device): string | null {
 }
 
 /**
- * After a reboot every disk is new. Those of mapped volumes are their claimants' (above); one that was nobody's we knew, such as the
- * ghost of a failed detach, is not told from the one that is waited for.
+ * After a reboot every disk is new. `claimantOf` handles the disks of mapped volumes. A disk of no known
+ * volume, such as the ghost of a failed detach, cannot be told from the awaited one.
  */
 function mayBeOlder(world: World, device: Device): boolean {
   const { disksBefore: before, bootId, mappings } = world;
@@ -253,24 +254,25 @@ function fits(world: World, device: Device): boolean {
   return mayShow(world, device, world.volume.size);
 }
 
-/** [size, size + tolerance]: a smaller device is never a volume of that size. */
-function mayShow({ tolerance }: World, device: Device, size: number): boolean {
-  return device.size >= size && device.size <= size + tolerance;
+/** From `size` to `size + toleranceBytes`: a smaller device is never a volume of that size. */
+function mayShow({ toleranceBytes }: World, device: Device, size: number): boolean {
+  return device.size >= size && device.size <= size + toleranceBytes;
 }
 
 /**
- * `new`: this very plug (name and diskseq) was seen to appear since `window` before the submit, and the guest did not have it in the
- * last look before the call. `old`: it was there, or nobody saw it come. `unclear`: the guest was rebooted in between.
+ * `new`: this plug (name and diskseq) appeared since `windowMs` before the submit, and was not there in the
+ * last look before the call. `old`: it was there, or nobody saw it appear. `unclear`: the guest rebooted in
+ * between.
  */
 function arrivalOf(world: World, { name, path, diskseq }: Device): 'new' | 'old' | 'unclear' {
-  const { submittedAt, disksBefore, window, events, bootId } = world;
+  const { submittedAt, disksBefore, windowMs, events, bootId } = world;
   if (submittedAt === null || disksBefore === null) return 'old';
   const isSeen = events.some(
     (event) =>
       event.type === 'added' &&
       event.device.name === name &&
       event.device.diskseq === diskseq &&
-      event.monotonic >= submittedAt - window,
+      event.monotonic >= submittedAt - windowMs,
   );
   if (!isSeen) return 'old';
   if (disksBefore.bootId !== bootId) return 'unclear';

@@ -1,7 +1,4 @@
-/**
- * What the guest shows of its disks. Facts: kernel 5.15+ sysfs (`/sys/block/vdX/{size,serial,diskseq,dev,device}`),
- * measured on Linux 6.1 guests.
- */
+/** What the guest shows of its disks (`/sys/block/vdX/{size,serial,diskseq,dev,device}`). */
 export interface Device {
   /** `vdb` */
   readonly name: string;
@@ -11,7 +8,7 @@ export interface Device {
   readonly size: number;
   /** At most 20 bytes, trimmed; null when the device reports none. */
   readonly serial: string | null;
-  /** `pending`: not read yet; `unreadable`: the read failed or timed out (a dying device). Only `read` and `absent` are facts. */
+  /** `unreadable`: the read failed or timed out (a dying device). Only `read` and `absent` are facts. */
   readonly serialState: 'read' | 'absent' | 'unreadable' | 'pending';
   /** Unique per plug since boot; null before kernel 5.15. */
   readonly diskseq: number | null;
@@ -31,7 +28,7 @@ export interface DeviceSnapshot {
   readonly at: number;
   /** True once the first scan after start (or the stored inventory) has been compared. */
   readonly scanned: boolean;
-  /** When the disks were seen to appear, of those that were: not of what the very first look found. Kept across restarts. */
+  /** When disks were seen to appear; not those that the very first look found. Survives restarts. */
   readonly appearances?: readonly Appearance[];
 }
 
@@ -47,7 +44,10 @@ export interface Appearance {
 
 /** The devices port: one look at the guest. Real: ./sysfs.ts. */
 export interface Guest {
-  /** Never blocks on a serial: slow serials are `pending` and come with a later look. Throws when /sys/block cannot be read. */
+  /**
+   * Never blocks on a serial: slow serials are `pending` and come with a later look. Throws when /sys/block
+   * cannot be read.
+   */
   look(): Promise<{ bootId: string | null; devices: Device[] }>;
   /** Rings when /dev changes (a doorbell, not a truth); returns the unsubscribe function. */
   onHint(ring: () => void): () => void;
@@ -58,7 +58,7 @@ export interface Guest {
 }
 
 export interface Holder {
-  readonly kind: 'mount' | 'swap' | 'holder' | 'open' | 'partition' | 'nbd-client';
+  readonly kind: 'mount' | 'swap' | 'holder' | 'open' | 'nbd-client';
   /** Human text: mount point, dm name, "pid 123 (dd)". */
   readonly detail: string;
 }

@@ -1,9 +1,9 @@
 import type { Clock } from '../core/clock';
 import type { Appearance, DeviceEvent, DeviceSnapshot } from './device';
-import type { Change } from './diff';
+import type { Change } from './diff-snapshots';
 
-/** ms by which the two clocks may drift apart before the wall clock counts as having been set. */
-const DRIFT = 2_000;
+/** How far the two clocks may drift apart before the wall clock counts as having been set. */
+const DRIFT_MS = 2_000;
 
 /** The appearances after a look: what has gone is forgotten, what is new is noted. Pure. */
 export function firstSeenAfter(
@@ -20,9 +20,9 @@ export function firstSeenAfter(
 }
 
 /**
- * The appearances as the events they once were, also those that a former process of the daemon has seen: an attach that survives a
- * crash between the plug and the mapping must know its disk again where size and time are the only witnesses. An appearance
- * from before the wall clock was set proves nothing about the time of an intent and is left out. Pure.
+ * The appearances as `added` events, also those that an earlier process saw: after a crash between the plug
+ * and the mapping, size and time may be the only evidence. An appearance from before the wall clock was set
+ * proves nothing and is left out. Pure.
  */
 export function rememberedEvents(
   { devices, appearances = [] }: DeviceSnapshot,
@@ -32,7 +32,7 @@ export function rememberedEvents(
   return appearances.flatMap(({ name, diskseq, at, uptime: then }) => {
     const device = devices.find((candidate) => candidate.name === name && candidate.diskseq === diskseq);
     const age = uptime - then;
-    const steady = age >= 0 && Math.abs(clock.now() - at - age) <= DRIFT;
+    const steady = age >= 0 && Math.abs(clock.now() - at - age) <= DRIFT_MS;
     if (!device || !steady) return [];
     return [{ sequence: 0, type: 'added' as const, device, at, monotonic: clock.monotonic() - age }];
   });

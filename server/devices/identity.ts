@@ -1,15 +1,35 @@
 import type { Mapping } from '../model/operation';
-import type { Device } from './device';
-
-export type Identity = { readonly ok: true } | { readonly ok: false; readonly reason: string };
+import type { Device, DeviceSnapshot } from './device';
 
 /** What a mapping remembers of its disk. */
-export type RecordedIdentity = Pick<Mapping, 'devicePath' | 'serial' | 'diskseq' | 'bootId'>;
+type RecordedIdentity = Pick<Mapping, 'devicePath' | 'serial' | 'diskseq' | 'bootId'>;
+type Identity = { readonly ok: true } | { readonly ok: false; readonly reason: string };
+type VerifiedDevice =
+  | { readonly device: Device; readonly reason: null }
+  /** Why there is none, in words. */
+  | { readonly device: null; readonly reason: string };
 
 /**
- * Is this device still the disk of the mapping? Asked on every use of a mapping (DESIGN section 6): a letter means nothing,
- * the serial names the volume, and diskseq with the boot id names one plug of one disk. Both must hold where both can be
- * known; where neither can be, the answer is no: a mapping that cannot be proven is not used. Pure, never throws.
+ * The device at the mapping's path, provided that it is still the disk of the mapping. Pure, never throws.
+ *
+ * @example
+ * const { device, reason } = verifiedDevice(mapping, await watcher.scan());
+ * if (device === null) throw new Error(reason);
+ */
+export function verifiedDevice(
+  mapping: RecordedIdentity,
+  { devices, bootId }: Pick<DeviceSnapshot, 'devices' | 'bootId'>,
+): VerifiedDevice {
+  const device = devices.find(({ path }) => path === mapping.devicePath);
+  if (!device) return { device: null, reason: `${mapping.devicePath} is gone` };
+  const identity = verifyIdentity(mapping, device, bootId);
+  return identity.ok ? { device, reason: null } : { device: null, reason: identity.reason };
+}
+
+/**
+ * Is this device still the disk of the mapping? A letter means nothing; the serial names the volume; diskseq
+ * with the boot id names one plug of one disk. Both must hold where both can be known; where neither can, the
+ * answer is no. Pure.
  */
 export function verifyIdentity(
   mapping: RecordedIdentity,
@@ -29,11 +49,11 @@ export function verifyIdentity(
   if (device.serial === null || normalise(device.serial) !== normalise(mapping.serial)) {
     return no(`${device.path} has serial ${device.serial ?? 'none'}, the volume's is ${mapping.serial}`);
   }
-  // The same volume plugged again is another plug: sync looks at its size and node before the mapping counts again.
+  // Another plug of the same volume: sync checks size and node before the mapping counts again.
   return plug === 'other' ? no(`${device.path} was plugged again (${was})`) : { ok: true };
 }
 
-/** `unknown` where a kernel before 5.15 gives no diskseq, or after a reboot: diskseq counts anew with every boot. */
+/** `unknown` without a diskseq (kernel before 5.15) and after a reboot, when diskseq starts anew. */
 function comparePlug(
   mapping: RecordedIdentity,
   device: Device,

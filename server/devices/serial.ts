@@ -2,8 +2,8 @@ import type { Device } from './device';
 
 const SERIAL_LENGTH = 20;
 /**
- * A serial that is cut shorter still names the volume from this many hexadecimal characters on: 16 hold about 58 random bits of
- * a UUID v4. A dashed UUID cut at virtio's 20 bytes (measured: `bbbbbbbb-2222-2222-2`) leaves 17.
+ * A serial may be cut: 16 hexadecimal characters still hold about 58 random bits of a UUID v4. A dashed UUID
+ * cut at virtio's 20 bytes (measured: `bbbbbbbb-2222-2222-2`) leaves 17.
  */
 const SHORTEST = 16;
 
@@ -16,8 +16,8 @@ export function expectedSerial(volumeId: string): string {
 }
 
 /**
- * Does a reported serial name the volume? Compared without case, padding and dashes, as a prefix both ways: hypervisors and
- * buses show 20 characters, the whole UUID, or a dashed one that was cut.
+ * Does a reported serial name the volume? Compared without case, padding and dashes, as a prefix both ways:
+ * hypervisors and buses show 20 characters, the whole UUID, or a dashed one that was cut.
  */
 export function serialNames(volumeId: string, serial: string | null): boolean {
   if (serial === null) return false;

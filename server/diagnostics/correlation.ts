@@ -44,8 +44,8 @@ export async function explainCorrelation(
     events,
     submittedAt: submittedAt === null ? null : clock.monotonic() - Math.max(0, clock.now() - submittedAt),
     disksBefore: journal && disksBefore(journal),
-    window: LIMITS.CONTEMPORARY_WINDOW_MS,
-    tolerance,
+    windowMs: LIMITS.CONTEMPORARY_WINDOW_MS,
+    toleranceBytes: tolerance,
     rootDevices: rootDevices(snapshot),
   });
   const mapping = await ledger.readMapping(volumeId);

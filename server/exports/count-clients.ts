@@ -2,7 +2,7 @@ import { LIMITS } from '../core/limits';
 import type { ExportRecord } from '../model/operation';
 import type { ExportServer } from './export-server';
 
-/** Clients of all exports together; every export is one look at the process table, so only so many are looked at. */
+/** Clients of all exports together; at most LIMITS.METRICS_EXPORTS exports are looked at. */
 export async function countClients(server: ExportServer, records: readonly ExportRecord[]): Promise<number> {
   if (server.connected) return server.connected();
   let count = 0;

@@ -1,9 +1,9 @@
 import { join } from 'node:path';
-import { readSmall } from '../devices/sysfs/kernel-files';
+import { readNumber } from '../devices/sysfs/kernel-files';
 import type { ExportServer } from './export-server';
-import { NbdServerExports, type NbdServerOptions } from './nbd-server/nbd-server';
-import { noExports } from './none';
-import { StorageDaemonExports } from './storage-daemon/storage-daemon';
+import { NbdServerExports, type NbdServerOptions } from './nbd-server/nbd-server-exports';
+import { noExports } from './no-exports';
+import { StorageDaemonExports } from './storage-daemon/storage-daemon-exports';
 
 export interface ExportServerOptions extends Omit<NbdServerOptions, 'binary'> {
   readonly backend: 'nbd-server' | 'qemu-storage-daemon' | 'none';
@@ -25,16 +25,11 @@ export function createExportServer(options: ExportServerOptions): ExportServer {
       return new StorageDaemonExports({
         ...options,
         binary,
-        diskseq: (name) => diskseqOf(options.sysBlockDir, name),
+        diskseq: (name) => readNumber(join(options.sysBlockDir, name, 'diskseq')),
       });
     case 'none':
       return noExports(options.port);
     default:
       return backend satisfies never;
   }
-}
-
-function diskseqOf(sysBlockDir: string, name: string): number | null {
-  const text = readSmall(join(sysBlockDir, name, 'diskseq'));
-  return text !== null && /^\d{1,15}$/.test(text) ? Number(text) : null;
 }

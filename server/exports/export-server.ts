@@ -1,6 +1,6 @@
 /**
- * The export server port: nbd-server, qemu-storage-daemon or none. An export is named after the *volume* and its target
- * follows the volume through a link, never the letter (docs/reference/exports.md).
+ * The export server port: nbd-server, qemu-storage-daemon or none. An export is named after the *volume* and
+ * its target follows the volume through a link, never the letter (docs/reference/exports.md).
  */
 export interface ExportTarget {
   /** `migration-vol-<volume uuid>`; [A-Za-z0-9._-]{1,128} */
@@ -12,7 +12,7 @@ export interface ExportTarget {
   readonly size: number;
   /** `major:minor` the device node must have, null in a lab with files. */
   readonly dev: string | null;
-  /** Which plug of the disk the device was when it was verified; absent or null where the kernel does not count them. */
+  /** Which plug of the disk was verified; absent or null where the kernel does not count plugs. */
   readonly diskseq?: number | null;
 }
 
@@ -22,7 +22,9 @@ export interface ExportFigures {
   readonly restarts: number;
   readonly probes: number;
   readonly probeFailures: number;
-  /** From the kill of the old parent to the first answer of the new one, ms; null before the first restart. */
+  /**
+   * From the kill of the old parent to the first answer of the new one, ms; null before the first restart.
+   */
   readonly lastRestartMs: number | null;
 }
 
@@ -30,12 +32,12 @@ export interface ExportServer {
   readonly kind: 'nbd-server' | 'qemu-storage-daemon' | 'none';
   readonly port: number;
   /**
-   * Makes the volume reachable under its name and proves it with a handshake (name there, size right). Idempotent.
-   * Concurrent calls share one reload. Throws EXPORT_CONFIG_FAILED or EXPORT_SERVER_UNHEALTHY; then nothing is half done
-   * that would serve a wrong disk.
+   * Makes the volume reachable under its name and proves it with a handshake (name, size). Idempotent;
+   * concurrent calls share one reload. After EXPORT_CONFIG_FAILED or EXPORT_SERVER_UNHEALTHY no wrong disk
+   * can be served.
    */
   publish(target: ExportTarget): Promise<void>;
-  /** New connections fail from the moment this resolves. Idempotent: withdrawing a missing export is fine. `force` cuts clients. */
+  /** New connections fail once this resolves. Idempotent, also for a missing export. `force` cuts clients. */
   withdraw(name: string, options?: { force?: boolean }): Promise<void>;
   /** What is configured (our files / QMP exports), whether or not the server answers. */
   list(): Promise<ConfiguredExport[]>;
@@ -43,14 +45,16 @@ export interface ExportServer {
   probe(name: string): Promise<ProbeResult>;
   /** Client connections open on this export (0 when unknown to the backend), with a detail for people. */
   clients(name: string): Promise<{ count: number; details: string[] }>;
-  /** Clients of the whole server, for metrics; absent where the sum over all exports costs nothing but time. */
+  /**
+   * Clients of the whole server, for metrics; absent where the sum over all exports costs nothing but time.
+   */
   connected?(): Promise<number>;
   health(): Promise<ExportServerHealth>;
   /** What it has done since it was made, for metrics; absent where there is nothing to count. */
   readonly figures?: ExportFigures;
   /**
-   * Processes of the server that have this device open although nobody is connected: the in-use guard does not count them. Absent
-   * where the server opens a disk for a client only.
+   * Processes of the server that have this device open although nobody is connected: the in-use guard does
+   * not count them. Absent where the server opens a disk for a client only.
    */
   holding?(devicePath: string): Promise<readonly number[]>;
   close(): Promise<void>;
@@ -86,14 +90,4 @@ export interface ExportServerHealth {
   readonly pid: number | null;
   /** Names withdrawn from the configuration that the running server still remembers; they fail closed. */
   readonly staleUntilRestart: number;
-}
-
-/** What a backend has done since it was made: for metrics, tests and the bench. */
-export interface ExportFigures {
-  readonly reloads: number;
-  readonly restarts: number;
-  readonly probes: number;
-  readonly probeFailures: number;
-  /** From the kill of the old parent to the first answer of the new one, ms; null before the first restart. */
-  readonly lastRestartMs: number | null;
 }

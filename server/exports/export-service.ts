@@ -1,10 +1,10 @@
 import { DaemonError } from '../core/errors';
 import type { Device, DeviceSnapshot } from '../devices/device';
-import { verifyIdentity } from '../devices/identity';
-import type { Epoch, Ledger } from '../model/ledger';
-import type { ExportRecord, ExportStatus, Mapping } from '../model/operation';
+import { verifiedDevice } from '../devices/identity';
+import type { Epoch, ExportFilter, Ledger } from '../model/ledger';
+import type { ExportRecord, JsonObject, Mapping, NewExport } from '../model/operation';
 import type { OperationEvents } from '../model/operation-events';
-import type { ExportServer } from './export-server';
+import type { ExportServer, ProbeResult } from './export-server';
 import { exportName } from './naming';
 
 interface ExportServiceParts {
@@ -28,16 +28,11 @@ export interface ExportValidation {
   readonly expectedSize: number;
 }
 
-/** The exports API: what is exported, and whether each really answers. Attach and detach do not come through here. */
+/** The exports API: what is exported, and whether it answers. Attach and detach do not use it. */
 export class ExportService {
   constructor(private readonly parts: ExportServiceParts) {}
 
-  async list(filter: {
-    volumeId?: string;
-    status?: ExportStatus;
-    vmName?: string;
-    limit?: number;
-  }): Promise<ExportRecord[]> {
+  async list(filter: ExportFilter): Promise<ExportRecord[]> {
     return (await this.parts.ledger().listExports(filter)).filter((record) => !isWithdrawn(record));
   }
 
@@ -51,7 +46,7 @@ export class ExportService {
     return record;
   }
 
-  /** Publishes the export of a mapped volume (idempotent). MAPPING_NOT_FOUND, DEVICE_IDENTITY_MISMATCH, EXPORT_SERVER_UNHEALTHY. */
+  /** Idempotent. MAPPING_NOT_FOUND, DEVICE_IDENTITY_MISMATCH, EXPORT_SERVER_UNHEALTHY. */
   async publish(volumeId: string, metadata: Record<string, string>): Promise<ExportRecord> {
     const { epoch, applianceVmId } = this.parts.owner();
     const ledger = this.parts.ledger();
@@ -82,16 +77,13 @@ export class ExportService {
       status: 'active' as const,
       metadata: { ...metadata, created_by: 'volume-daemon', created_via: 'api' },
     };
-    const entry = await ledger.repair(epoch, [{ kind: 'put-export', record }], {
-      step: 'export:publish',
-      state: 'note',
-      data: { volume_id: volumeId },
-    });
-    this.parts.events.publish([entry]);
+    await this.put(epoch, record, 'export:publish', { volume_id: volumeId });
     return this.read(volumeId);
   }
 
-  /** Withdraws it; fine when there is none. DEVICE_IN_USE while a client is connected and `force` is false. */
+  /**
+   * Withdraws it; fine when there is none. DEVICE_IN_USE while a client is connected and `force` is false.
+   */
   async withdraw(volumeId: string, { force }: { force: boolean }): Promise<{ existed: boolean }> {
     const { epoch } = this.parts.owner();
     const ledger = this.parts.ledger();
@@ -120,12 +112,7 @@ export class ExportService {
       status: 'pending' as const,
       metadata: { ...record.metadata, withdrawn: 'true' },
     };
-    const entry = await ledger.repair(epoch, [{ kind: 'put-export', record: kept }], {
-      step: 'export:withdraw',
-      state: 'note',
-      data: { volume_id: volumeId, force },
-    });
-    this.parts.events.publish([entry]);
+    await this.put(epoch, kept, 'export:withdraw', { volume_id: volumeId, force });
     return { existed: true };
   }
 
@@ -139,22 +126,23 @@ export class ExportService {
         this.parts.server.probe(record.exportName),
       ]);
       const expectedSize = mapping?.size ?? 0;
-      const right = probe.ok && probe.size === expectedSize;
-      const message = probe.ok
-        ? right
-          ? 'answers with the right size'
-          : `answers with ${probe.size} bytes instead of ${expectedSize}`
-        : probe.message;
+      const size = probe.ok ? probe.size : null;
       results.push({
         volumeId: record.volumeId,
         exportName: record.exportName,
-        ok: right,
-        message,
-        size: probe.ok ? probe.size : null,
+        ok: size === expectedSize,
+        message: messageOn(probe, expectedSize),
+        size,
         expectedSize,
       });
     }
     return results;
+  }
+
+  private async put(epoch: Epoch, record: NewExport, step: string, data: JsonObject): Promise<void> {
+    const audit = { step, state: 'note' as const, data };
+    const entry = await this.parts.ledger().auditedChange(epoch, [{ kind: 'put-export', record }], audit);
+    this.parts.events.publish([entry]);
   }
 
   private refuseWhileBusy(volumeId: string): void {
@@ -166,17 +154,20 @@ export class ExportService {
   }
 
   private async verifiedDevice(mapping: Mapping): Promise<Device> {
-    const snapshot = await this.parts.watcher.scan();
-    const device = snapshot.devices.find((candidate) => candidate.path === mapping.devicePath);
-    const identity = verifyIdentity(mapping, device, snapshot.bootId);
-    if (device && identity.ok) return device;
-    const reason = identity.ok ? 'the device is gone' : identity.reason;
+    const { device, reason } = verifiedDevice(mapping, await this.parts.watcher.scan());
+    if (device !== null) return device;
     throw new DaemonError(
       'DEVICE_IDENTITY_MISMATCH',
       `The device of volume ${mapping.volumeId} is not certain: ${reason}`,
       { details: { volume_id: mapping.volumeId } },
     );
   }
+}
+
+function messageOn(probe: ProbeResult, expectedSize: number): string {
+  if (!probe.ok) return probe.message;
+  if (probe.size === expectedSize) return 'answers with the right size';
+  return `answers with ${probe.size} bytes instead of ${expectedSize}`;
 }
 
 /** Withdrawn on purpose (DELETE /exports/{id}); sync leaves it so until it is published or attached again. */

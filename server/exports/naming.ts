@@ -1,18 +1,19 @@
+import { isUuid } from '../core/is-uuid';
+
 const PREFIX = 'migration-vol-';
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 
 /**
- * `migration-vol-<volume uuid, lower case>`: fixed by the callers that exist (MigrateKit asks for exactly this name). Throws
- * RangeError for anything that is no UUID, so that no path or line of configuration can hide in a name.
+ * `migration-vol-<volume uuid>`, the name that MigrateKit asks for. Throws RangeError for anything that is no
+ * UUID, so that no path or line of configuration can hide in a name.
  */
 export function exportName(volumeId: string): string {
   const id = volumeId.toLowerCase();
-  if (!UUID.test(id)) throw new RangeError('a volume id is a UUID');
+  if (!isUuid(id)) throw new RangeError('a volume id is a UUID');
   return PREFIX + id;
 }
 
-/** The volume of one of our export names, null when the name is not ours (other people's exports are left alone). */
+/** The volume of an export name; null when the name is not one of ours. */
 export function volumeIdOf(name: string): string | null {
   const id = name.startsWith(PREFIX) ? name.slice(PREFIX.length) : '';
-  return UUID.test(id) ? id : null;
+  return isUuid(id) ? id : null;
 }

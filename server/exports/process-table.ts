@@ -1,12 +1,12 @@
 import { type BigIntStats, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { setImmediate as breathe } from 'node:timers/promises';
-import { hasCode } from './files';
+import { hasCode } from '../core/has-code';
 
 /*
- * What /proc tells about export servers. nbd-server forks a child per client: the parent owns the listening socket, a child
- * owns its client's connection and, opened anew for that client, the disk (measured on 3.24). Read synchronously: these files are
- * made by the kernel in microseconds, a trip through the thread pool takes many times as long.
+ * What /proc tells about export servers. nbd-server forks a child per client: the parent has the listening
+ * socket, a child its client's connection and the disk (measured on 3.24). Read synchronously, which is many
+ * times faster than the thread pool.
  */
 
 /** The kernel keeps 15 characters of a program's name. */
@@ -31,9 +31,9 @@ export interface Connection {
 }
 
 /**
- * The parent process of *our* nbd-server, null when it does not run. The pid file is only a hint (it may be old, overwritten by a
- * start that failed, or name anybody): what counts is a process of that program, with our configuration, that is no child of
- * another one and listens on the port. Where the hint is wrong, whoever of that kind listens on the port is it.
+ * The parent process of *our* nbd-server, null when it does not run. The pid file is only a hint: it must be
+ * that program, with our configuration, no child of another one, and listen on the port. If the hint is
+ * wrong, such a process is searched for.
  */
 export async function findMainPid(program: ServerProgram): Promise<number | null> {
   const hinted = hintedPid(program);
@@ -47,11 +47,11 @@ export async function findMainPid(program: ServerProgram): Promise<number | null
   return null;
 }
 
-/** The parent process as the pid file says, if that is true. Costs microseconds, where a search costs milliseconds. */
+/** The parent process named in the pid file, if that is true. Much cheaper than a search. */
 export function hintedPid(program: ServerProgram): number | null {
   const hint = Number(text(program.pidFile).trim());
   if (!Number.isInteger(hint) || hint < 2 || !isOurParent(hint, program)) return null;
-  // A server that found its port taken ends in a moment; a client's child whose parent was killed looks like a parent.
+  // Not a server that is about to end for a taken port, nor a child whose parent was killed.
   return ownsSocket(hint, listeningSockets(program.port)) === false ? null : hint;
 }
 
@@ -72,8 +72,8 @@ export async function childrenOf(parent: number, program: ServerProgram): Promis
 }
 
 /**
- * Clients connected to this disk, of this server or of a parent that has been replaced since. A process that may not be looked
- * into counts: an unknown client is a client.
+ * Clients connected to this disk, of this server or of a parent that has been replaced since. A process that
+ * may not be looked into counts: an unknown client is a client.
  */
 export async function connectionsTo(target: string, program: ServerProgram): Promise<Connection[]> {
   const wanted = statOf(target);
@@ -137,7 +137,7 @@ export async function pidsNamed(name: string): Promise<number[]> {
   return found;
 }
 
-/** Inodes of a process's sockets; null when we may not look into it (another user's, or one with more capabilities than we have). */
+/** Inodes of a process's sockets; null when we have no permission to look. */
 function socketsOf(pid: number): string[] | null {
   const folder = `/proc/${pid}/fd`;
   try {
@@ -146,7 +146,7 @@ function socketsOf(pid: number): string[] | null {
       return /^socket:\[(\d+)\]$/.exec(link)?.[1] ?? [];
     });
   } catch (error) {
-    return hasCode(error, 'EACCES') || hasCode(error, 'EPERM') ? null : [];
+    return hasCode(error, 'EACCES', 'EPERM') ? null : [];
   }
 }
 
@@ -161,8 +161,8 @@ function linkText(path: string): string {
 }
 
 /**
- * By device and inode of the opened node: right for a letter that belongs to another disk by now (udev makes a new node for it).
- * Where the node is gone already, by the path it had.
+ * By device and inode of the opened node: right for a letter that belongs to another disk by now (udev makes
+ * a new node for it). Where the node is gone already, by the path it had.
  */
 function opened(pid: number, target: string, wanted: BigIntStats | null): boolean {
   const folder = `/proc/${pid}/fd`;
@@ -179,7 +179,7 @@ function opened(pid: number, target: string, wanted: BigIntStats | null): boolea
   }
 }
 
-/** Does the process have the file open that is there now (not one of that name that was replaced)? Null when we may not look. */
+/** Has the process opened the file that is there now, not a replaced one? Null without permission to look. */
 export function holdsOpen(pid: number, path: string): boolean | null {
   const wanted = statOf(path);
   if (wanted === null) return false;
@@ -229,7 +229,7 @@ export function isListening(port: number): boolean {
   return listeningSockets(port).size > 0;
 }
 
-/** Is it possible that a process of this program listens on its port? Not certain where we may not look into one. */
+/** May a process of this program listen on its port? Also true without permission to look into one. */
 export async function mayOwnPort(program: ServerProgram): Promise<boolean> {
   const listeners = listeningSockets(program.port);
   return (await pidsOf(program)).some((pid) => ownsSocket(pid, listeners) !== false);
@@ -271,7 +271,7 @@ function peersByInode(): Map<string, string> {
   return new Map(lines.map(({ inode, remote }) => [inode, readableAddress(remote)]));
 }
 
-/** `0100007F:A86E` → `127.0.0.1:43118`: addresses are words in host byte order (little endian on every Node platform). */
+/** `0100007F:A86E` → `127.0.0.1:43118`: addresses are words in little-endian order. */
 function readableAddress(hex: string): string {
   const [address = '', port = ''] = hex.split(':');
   const bytes = (address.match(/.{8}/g) ?? []).flatMap((word) =>

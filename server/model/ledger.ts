@@ -1,4 +1,4 @@
-import type { ErrorCode } from '../core/errors';
+import { DaemonError, type ErrorCode } from '../core/errors';
 import type {
   ExportRecord,
   ExportStatus,
@@ -16,31 +16,36 @@ import type {
 } from './operation';
 
 /**
- * The ledger port: everything durable that the domain needs, in the domain's words. Implemented by
- * MySQL/MariaDB (../database/mysql-ledger.ts) and in memory (../database/memory/memory-ledger.ts); one
- * contract suite tests both.
+ * The ledger port: everything durable that the domain needs. Implemented by MySQL/MariaDB (../database/mysql-ledger.ts)
+ * and in memory (../database/memory/memory-ledger.ts); one contract suite tests both.
  *
- * Errors: DATABASE_UNAVAILABLE when the database is away (the caller may wait and repeat), LEASE_LOST when
- * the epoch is no longer the current one (the caller must stop).
+ * Errors: DATABASE_UNAVAILABLE when the database is away, VOLUME_BUSY (of `append`) while another operation executes on
+ * the volume: in both cases the caller may wait and repeat (`mayRepeat`). LEASE_LOST when the epoch is no longer the
+ * current one: the caller must stop.
+ *
+ * @example
+ * const epoch = await ledger.takeOver(applianceId, 'host:1234');
+ * const { operation } = await ledger.accept(epoch, input);
+ * const [claimed] = await ledger.claim(epoch, 1);
  */
 export interface Ledger {
-  // ---- one writer -------------------------------------------------------------------------------------------------
+  // ---- one writer ---------------------------------------------------------------------------------------
   /**
    * Makes this process the owner of the appliance: raises the epoch and records the owner. The caller holds
    * the named lock. Operations left `executing` by an earlier epoch are resumed by `resumable`.
    */
   takeOver(applianceId: string, owner: string): Promise<Epoch>;
   /** Who owns the appliance by the row (not by the lock), or null when nobody ever did. */
-  readOwner(applianceId: string): Promise<{ owner: string; epoch: number; since: number } | null>;
+  readOwner(applianceId: string): Promise<Owner | null>;
 
-  // ---- operations -------------------------------------------------------------------------------------------------
+  // ---- operations ---------------------------------------------------------------------------------------
   /**
    * Stores a request as `pending` together with its first journal entry (step `operation`, state `pending`),
    * atomically.
    * - same idempotency key, same body hash → `replayed`; other hash → IDEMPOTENCY_KEY_REUSED
-   * - identical (type, VM and body) to the *last* operation not yet ended on that volume → `joined` (only the last: detach →
-   *   attach → detach must stay three operations); a create joins any unfinished create with the same body; an operation whose
-   *   cancellation was asked for is not joined
+   * - identical (type, VM and body) to the *last* unfinished operation on that volume → `joined` (only the
+   *   last: detach → attach → detach must stay three operations); a create joins any unfinished create with
+   *   the same body; an operation whose cancellation was requested is not joined
    * - LIMITS.PENDING_MAX waiting already → QUEUE_FULL
    */
   accept<T extends OperationType>(epoch: Epoch, input: NewOperation<T>): Promise<Accepted>;
@@ -49,13 +54,12 @@ export interface Ledger {
   listOperations(filter: OperationFilter): Promise<Operation[]>;
   /**
    * Every operation of this appliance that is `executing`, re-leased to this epoch, in order of acceptance:
-   * those of an earlier owner, and those whose claim was committed but never answered. The caller knows which
-   * of them it already runs.
+   * of an earlier owner, or claimed without an answer. The caller knows which of them it already runs.
    */
   resumable(epoch: Epoch): Promise<Operation[]>;
   /**
-   * Moves up to `limit` operations from pending to executing: per volume only the first not yet ended one, in
-   * order of acceptance. A volume already executing (database fact: unique generated column) is skipped.
+   * Moves up to `limit` operations from pending to executing: per volume only the first unfinished one, in
+   * order of acceptance. A volume on which an operation executes is skipped.
    */
   claim(epoch: Epoch, limit: number): Promise<Operation[]>;
   readJournal(operationId: string): Promise<JournalEntry[]>;
@@ -66,20 +70,17 @@ export interface Ledger {
    * while the row is `executing` under this epoch; otherwise LEASE_LOST and nothing is written.
    */
   append(epoch: Epoch, operationId: string, change: OperationChange): Promise<JournalEntry[]>;
-  /**
-   * pending → cancelled at once (returns `cancelled`); executing → marks the request (returns `requested`);
-   * ended → `ended`.
-   */
-  requestCancel(epoch: Epoch, operationId: string): Promise<'cancelled' | 'requested' | 'ended' | 'missing'>;
+  /** A pending operation is cancelled at once; of an executing one the request is noted. */
+  requestCancel(epoch: Epoch, operationId: string): Promise<CancelOutcome>;
   /**
    * Detach jobs on this volume whose end was never journaled, from operations that have ended: they may still
    * act, and a new attach must wait for them (apache/cloudstack#14214).
    */
   openDetachJobs(volumeId: string): Promise<OpenDetachJob[]>;
-  /** Journals how a straggling job has ended, so that it is not waited for again. */
-  settleOpenDetachJob(epoch: Epoch, straggler: OpenDetachJob, data: JsonObject): Promise<void>;
+  /** Journals how an open detach job has ended, so that nobody waits for it again. */
+  settleOpenDetachJob(epoch: Epoch, job: OpenDetachJob, data: JsonObject): Promise<void>;
 
-  // ---- mappings and exports ---------------------------------------------------------------------------------------
+  // ---- mappings and exports -----------------------------------------------------------------------------
   /** Volumes of this appliance with an operation that has not ended. */
   busyVolumes(applianceId: string): Promise<Set<string>>;
   readMapping(volumeId: string): Promise<Mapping | null>;
@@ -87,25 +88,54 @@ export interface Ledger {
   /** All mappings, or those of one VM; ordered by device path. */
   listMappings(vmId?: string): Promise<Mapping[]>;
   readExport(volumeId: string): Promise<ExportRecord | null>;
-  listExports(filter?: {
-    volumeId?: string;
-    status?: ExportStatus;
-    vmName?: string;
-    limit?: number;
-  }): Promise<ExportRecord[]>;
+  listExports(filter?: ExportFilter): Promise<ExportRecord[]>;
   /**
-   * Repairs outside an operation (sync, exports API): applies effects in one transaction under the epoch, and
-   * journals `audit` (operation id '' = of the appliance itself) in the feed. Returns that entry, for those
-   * who follow the events.
+   * A change outside an operation (sync, exports API): applies the effects and journals `audit` in the feed
+   * under operation id '', in one transaction. Returns that entry.
    */
-  repair(epoch: Epoch, effects: MappingEffect[], audit: NewJournalEntry): Promise<JournalEntry>;
+  auditedChange(epoch: Epoch, effects: MappingEffect[], audit: NewJournalEntry): Promise<JournalEntry>;
 
-  // ---- figures and housekeeping -----------------------------------------------------------------------------------
+  // ---- figures and housekeeping -------------------------------------------------------------------------
   counts(applianceId?: string): Promise<OperationCounts>;
-  /** Deletes ended operations completed before `olderThan` (ms), at most `limit`; returns how many. */
-  prune(epoch: Epoch, olderThan: number, limit: number): Promise<number>;
+  /** Deletes operations that ended before `olderThanMs` (wall clock), at most `limit`; returns how many. */
+  prune(epoch: Epoch, olderThanMs: number, limit: number): Promise<number>;
   /** Cheap round trip; throws DATABASE_UNAVAILABLE. */
   ping(): Promise<void>;
+}
+
+/** Who owns an appliance. */
+export interface Owner {
+  readonly owner: string;
+  readonly epoch: number;
+  /** Wall clock ms. */
+  readonly since: number;
+}
+
+/** What became of a request to cancel. `missing`: the appliance has no such operation. */
+export type CancelOutcome = 'cancelled' | 'requested' | 'ended' | 'missing';
+
+export interface ExportFilter {
+  readonly volumeId?: string | undefined;
+  readonly status?: ExportStatus | undefined;
+  /** metadata.vm_name */
+  readonly vmName?: string | undefined;
+  readonly limit?: number | undefined;
+}
+
+/** Another operation executes on the volume: the writer waits for its end. */
+export function volumeBusy(volumeId: string, cause?: unknown): DaemonError {
+  return new DaemonError(
+    'VOLUME_BUSY',
+    `Another operation is executing on volume ${volumeId}; this one waits for its end`,
+    { cause, retryAfterSeconds: 1 },
+  );
+}
+
+/** Has the ledger written nothing and may the same write succeed later? */
+export function mayRepeat(error: unknown): error is DaemonError {
+  return (
+    error instanceof DaemonError && (error.code === 'DATABASE_UNAVAILABLE' || error.code === 'VOLUME_BUSY')
+  );
 }
 
 /** A detach job that was sent and whose end was never journaled. */
@@ -155,17 +185,16 @@ export interface OperationFilter {
 
 export interface OperationChange {
   /**
-   * Sequence of the last journal entry the writer has seen. Makes an append safe to repeat: after a lost
-   * COMMIT the same change finds its own entries and is done; anybody else's entries there mean LEASE_LOST.
+   * Sequence of the last journal entry the writer has seen. It makes an append safe to repeat: after a lost
+   * answer the same change finds its own entries; anybody else's entries there mean LEASE_LOST.
    */
   readonly after: number;
   readonly entries: NewJournalEntry[];
   /** Wall clock ms written to updated_at and the entries. */
   readonly at: number;
   /**
-   * A create has learned its volume and joins that volume's queue. While another operation executes on the
-   * volume the append is refused with DATABASE_UNAVAILABLE: the writer waits and repeats, as for the database
-   * itself.
+   * A create has learned its volume and joins that volume's queue. Refused with VOLUME_BUSY while another
+   * operation executes on the volume.
    */
   readonly volumeId?: string;
   readonly waiting?: { attempt: number; nextAttemptAt: number; reason: string } | null;
@@ -182,10 +211,9 @@ export interface OperationChange {
 /** Changes to mappings and exports that commit together with the journal entry that reports them. */
 export type MappingEffect =
   /**
-   * Inserts or replaces the mapping of the volume. A *stale* mapping of another volume on the same (vm, path)
-   * makes it fail with DEVICE_IDENTITY_MISMATCH unless the path is named in `displaces` (volume ids whose
-   * mapping may lose the path; they become linux_state `missing` with path `missing-<volume id>`, and their
-   * active export `failed`).
+   * Inserts or replaces the mapping of the volume. A mapping of another volume on the same VM and path makes
+   * it fail with DEVICE_IDENTITY_MISMATCH, unless that volume is named in `displaces`: it then gets
+   * linux_state `missing` and the path `missing-<volume id>`, and its active export becomes `failed`.
    */
   | { readonly kind: 'put-mapping'; readonly mapping: NewMapping; readonly displaces?: readonly string[] }
   /** Deletes the mapping only when it belongs to this VM; its export row goes with it (cascade). */
@@ -198,10 +226,10 @@ export type MappingEffect =
 export interface OperationCounts {
   readonly byType: Record<OperationType, number>;
   readonly byStatus: Record<OperationStatus, number>;
-  /** Mean of completed_at − created_at over completed operations, ms; 0 when there are none. */
+  /** Mean of completed_at − created_at over completed operations; 0 when there are none. */
   readonly averageResponseMs: number;
   readonly activeMappings: number;
-  /** Age of the oldest pending / executing operation, ms by the database rows; null when there is none. */
+  /** When the oldest pending or executing operation was accepted (wall clock ms); null when there is none. */
   readonly oldestPendingAt: number | null;
   readonly oldestExecutingAt: number | null;
 }

@@ -3,10 +3,7 @@ import type { JournalEntry, Operation } from './operation';
 type EntryListener = (entry: JournalEntry) => void;
 type EndListener = (operation: Operation) => void;
 
-/**
- * What just happened, for those who wait inside this process: long polls, event streams, statistics. Not
- * durable: whoever misses something reads the journal.
- */
+/** What just happened, for waiters inside this process. Not durable: who misses it reads the journal. */
 export class OperationEvents {
   private readonly entryListeners = new Set<EntryListener>();
   private readonly endListeners = new Map<string, Set<EndListener>>();

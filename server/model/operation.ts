@@ -1,9 +1,8 @@
 import type { ErrorCode } from '../core/errors';
 
 /**
- * The words of the durable engine: operation, request, journal entry. Field names of requests are the ones of
- * the REST API (specification, "API Documentation"), because the request is stored and echoed exactly as
- * accepted.
+ * The words of the engine: operation, request, journal entry. Requests have the field names of the REST API,
+ * because they are stored and echoed exactly as accepted.
  */
 export const OPERATION_TYPES = ['create', 'attach', 'detach', 'delete', 'cleanup'] as const;
 export type OperationType = (typeof OPERATION_TYPES)[number];
@@ -102,12 +101,14 @@ export type Operation = { [T in OperationType]: OperationOf<T> }[OperationType];
  * - `intent`: written before a foreign call; `data.job_id` is the customjobid it carries.
  * - `accepted`: CloudStack took the call (`data.job_id`, for create also `data.volume_id`).
  * - `refused`: the call was answered with a final error and had no effect (`data.code`, `data.text`).
- * - `finished`: the job or synchronous call ended (`data.outcome` ok|failed|unknown, `data.code`, `data.text`).
+ * - `finished`: the job or synchronous call ended (`data.outcome` ok|failed|unknown, `data.code`,
+ *   `data.text`).
  * - `done`: a step of our own ended (mapping committed, export published, …).
  * - `failing`: the operation has decided to fail; what follows is undo.
  * - `waiting`: a retry was scheduled (`data.reason`, `data.next_attempt_at`).
  * - `note`: something an auditor wants to know (a forced guard, a joined request).
- * - the status entries of step `operation`: accepted as `pending`, then `executing`, `completed`, `failed`, `cancelled`.
+ * - the status entries of step `operation`: accepted as `pending`, then `executing`, `completed`, `failed`,
+ *   `cancelled`.
  */
 export const JOURNAL_STATES = [
   'intent',

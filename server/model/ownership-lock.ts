@@ -1,6 +1,4 @@
-/**
- * The named lock that makes one process the writer of an appliance. Implemented by ../database/ownership.ts.
- */
+/** The named lock that makes one process the writer of an appliance. */
 export interface OwnershipLock {
   /** Tries once; false when somebody else holds it. Throws DATABASE_UNAVAILABLE. */
   acquire(applianceId: string): Promise<boolean>;

@@ -37,7 +37,7 @@ export interface Watcher {
   scan(): Promise<DeviceSnapshot>;
   waitFor<T>(
     check: (snapshot: DeviceSnapshot) => T | null,
-    options: { timeout: number; signal?: AbortSignal },
+    options: { timeoutMs: number; signal?: AbortSignal },
   ): Promise<T | null>;
   /** The events still in the correlation channel, oldest first. */
   recentEvents(): readonly DeviceEvent[];

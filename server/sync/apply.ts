@@ -130,7 +130,7 @@ async function applyStep(
     data: { volume_id: drift.volumeId, message: drift.message, repair: step.kind },
   };
   const repair = async (effects: MappingEffect[]) =>
-    events.publish([await ledger.repair(epoch, effects, audit)]);
+    events.publish([await ledger.auditedChange(epoch, effects, audit)]);
   switch (step.kind) {
     case 'rows':
       return repair([...step.effects]);

@@ -1,5 +1,5 @@
-import { MemoryLedger } from '~/server/database/memory/memory-ledger';
-import { MemoryStore } from '~/server/database/memory/memory-store';
+import { MemoryLedger } from '~/lab/ledger/memory-ledger';
+import { MemoryStore } from '~/lab/ledger/memory-store';
 import { describeLedger } from './ledger';
 
 describeLedger('in memory', async () => {

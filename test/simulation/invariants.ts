@@ -1,5 +1,5 @@
 import type { Effect } from '~/lab/cloudstack/history';
-import type { StoredEntry } from '~/server/database/memory/memory-store';
+import type { StoredEntry } from '~/lab/ledger/memory-store';
 import { expectedSerial } from '~/server/devices/serial';
 import { exportName, volumeIdOf } from '~/server/exports/naming';
 import { isTerminal, type JournalEntry, type Mapping, type Operation } from '~/server/model/operation';

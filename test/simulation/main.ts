@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os';
-import { defineCommand, runMain } from 'citty';
+import { programOptions, wholeNumber } from '~/lab/program-options';
 import { MUTANTS } from './mutants';
 import { hunt, verdictText } from './plant';
 import { runPool } from './pool';
@@ -8,56 +8,45 @@ import { runSchedule } from './schedule';
 import { parseReplay, shrink } from './shrink';
 import type { Totals } from './totals';
 
-const command = defineCommand({
-  meta: {
-    name: 'npm run simulate --',
-    description:
-      'Runs the real engine, correlation and sync in a simulated world where everything goes wrong (docs/proofs/simulation.md)',
-  },
-  args: {
-    schedules: { type: 'string', default: '10000', description: 'How many schedules', valueHint: 'N' },
-    seed: {
-      type: 'string',
-      default: '1',
-      description: 'The first seed; the others follow it',
-      valueHint: 'S',
-    },
-    processes: { type: 'string', description: 'Processes to use (default: one per core)', valueHint: 'P' },
-    replay: {
-      type: 'string',
-      description: 'Runs one schedule and shows what happens in it: a seed, or what a violation has printed',
-      valueHint: '1234:0,5,7',
-    },
-    mutants: {
-      type: 'boolean',
-      description: 'Plants faults in the daemon, one after the other, and says which seed finds each',
-    },
-    json: { type: 'boolean', description: 'Print the figures as JSON' },
-  },
-  async run({ args }) {
-    if (args.replay !== undefined) return replay(args.replay);
-    const processes =
-      args.processes === undefined ? availableParallelism() : whole(args.processes, '--processes');
-    if (args.mutants)
-      return mutants(whole(args.seed, '--seed'), whole(args.schedules, '--schedules'), processes);
-    const begun = performance.now();
-    const totals = await runPool({
-      from: whole(args.seed, '--seed'),
-      count: whole(args.schedules, '--schedules'),
-      processes,
-      progress: progressOf(whole(args.schedules, '--schedules')),
-    });
-    const seconds = (performance.now() - begun) / 1000;
-    if (args.json) process.stdout.write(`${JSON.stringify({ ...totals, seconds })}\n`);
-    else process.stdout.write(toText(totals, seconds));
-    const [first] = totals.found;
-    if (!first) return;
-    process.exitCode = 1;
-    const { replay: text, script, outcome } = await shrink(first.seed, first.invariant);
-    process.stderr.write(violationText(first, text));
-    process.stderr.write(scheduleText(script, outcome));
-  },
-});
+const HELP = `npm run simulate [-- options]
+
+Runs the real engine, correlation and sync in a simulated world where everything goes wrong (docs/proofs/simulation.md).
+
+  --schedules <n>        how many schedules (default 10000)
+  --seed <n>             the first seed; the others follow it (default 1)
+  --processes <n>        processes to use (default: one per core)
+  --replay <1234:0,5,7>  run one schedule and show what happens in it: a seed, or what a violation has printed
+  --mutants              plant faults in the daemon, one after the other, and say which seed finds each
+  --json                 print the figures as JSON
+  --help                 this text
+`;
+
+async function main(): Promise<void> {
+  const options = programOptions(HELP, {
+    schedules: { type: 'string', default: '10000' },
+    seed: { type: 'string', default: '1' },
+    processes: { type: 'string', default: String(availableParallelism()) },
+    replay: { type: 'string' },
+    mutants: { type: 'boolean', default: false },
+    json: { type: 'boolean', default: false },
+  });
+  if (options.replay !== undefined) return replay(options.replay);
+  const processes = wholeNumber('processes', options.processes);
+  const from = wholeNumber('seed', options.seed);
+  const count = wholeNumber('schedules', options.schedules);
+  if (options.mutants) return mutants(from, count, processes);
+  const begun = performance.now();
+  const totals = await runPool({ from, count, processes, progress: progressOf(count) });
+  const seconds = (performance.now() - begun) / 1000;
+  if (options.json) process.stdout.write(`${JSON.stringify({ ...totals, seconds })}\n`);
+  else process.stdout.write(toText(totals, seconds));
+  const [first] = totals.found;
+  if (!first) return;
+  process.exitCode = 1;
+  const { replay: text, script, outcome } = await shrink(first.seed, first.invariant);
+  process.stderr.write(violationText(first, text));
+  process.stderr.write(scheduleText(script, outcome));
+}
 
 /** Says every tenth of the way how far it is, and at once what was found. */
 function progressOf(count: number): (totals: Totals) => void {
@@ -89,11 +78,4 @@ async function replay(text: string): Promise<void> {
   if (outcome.violation) process.exitCode = 1;
 }
 
-function whole(text: string, name: string): number {
-  const value = Number(text);
-  if (!Number.isSafeInteger(value) || value < 0)
-    throw new RangeError(`${name} must be a whole number, not ${text}`);
-  return value;
-}
-
-await runMain(command);
+await main();

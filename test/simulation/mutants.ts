@@ -24,7 +24,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'unjournaled-job',
     what: 'CloudStack is given another job id than the one in the intent',
-    file: 'server/operations/perform.ts',
+    file: 'server/operations/execute/actions.ts',
     find: 'run.parts.cloud.submit(command, jobId)',
     replace: 'run.parts.cloud.submit(command, run.parts.random.uuid())',
     seed: 1,
@@ -90,7 +90,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'vanished-export-stays',
     what: 'the export of a disk that vanished is left until the next sync',
-    file: 'server/sync/surprise.ts',
+    file: 'server/sync/revoke-exports.ts',
     find: 'await closeWrongLinks(parts, snapshot);\n    await revokeUnproven(parts, applianceVmId, snapshot());',
     replace: 'snapshot();',
     seed: 38,
@@ -114,7 +114,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'conflictingOperation-by-acceptance',
     what: 'without serials an attach waits for those that were accepted before it, not for those that are under way',
-    file: 'server/operations/observe.ts',
+    file: 'server/operations/execute/observations.ts',
     find: 'other.id !== run.operation.id &&\n        ((other',
     replace: 'other.sequence < run.operation.sequence &&\n        ((other',
     seed: 114408,
@@ -124,7 +124,7 @@ export const MUTANTS: readonly Mutant[] = [
     what: 'a disk without a serial that came in the last 5 s before the submit counts as new, as the specification would have it',
     file: 'server/devices/correlation.ts',
     find: "disk.diskseq === diskseq) ? 'old' : 'new';",
-    replace: "disk.diskseq === diskseq && window < 0) ? 'old' : 'new';",
+    replace: "disk.diskseq === diskseq && windowMs < 0) ? 'old' : 'new';",
     seed: 128290,
   },
   {

@@ -1,21 +1,14 @@
 import type { Clock } from '~/server/core/clock';
-import { DaemonError } from '~/server/core/errors';
-import type { Logger } from '~/server/core/log/logger';
-import { Ownership } from '~/server/daemon/ownership';
-import { DeviceWatcher } from '~/server/devices/watcher';
-import type { ExportServer } from '~/server/exports/export-server';
-import { ExportService } from '~/server/exports/export-service';
-import type { Ledger } from '~/server/model/ledger';
-import { OperationEvents } from '~/server/model/operation-events';
-import type { Policy } from '~/server/operations/decision';
-import { OperationService } from '~/server/operations/operation-service';
-import { revokeExports } from '~/server/sync/revoke-exports';
-import { SyncService } from '~/server/sync/sync-service';
+import { compose, type Domain } from '~/server/daemon/compose';
+import { DeviceWatcher } from '~/server/devices/device-watcher';
+import type { ExportService } from '~/server/exports/export-service';
+import type { OperationService } from '~/server/operations/operation-service';
+import type { SyncService } from '~/server/sync/sync-service';
 import type { Gate } from './gate';
 import { SimulatedLock } from './lock';
 import type { World } from './world';
 
-const SIZE_TOLERANCE = 3 * 1024 ** 3;
+const SIZE_TOLERANCE_BYTES = 3 * 1024 ** 3;
 const POLL = 2_000;
 const SWEEP = 30_000;
 const SYNC = 60_000;
@@ -29,10 +22,9 @@ export class DaemonProcess {
   readonly operations: OperationService;
   readonly exports: ExportService;
   readonly sync: SyncService;
-  private readonly ownership: Ownership;
+  private readonly domain: Domain;
   private readonly watcher: DeviceWatcher;
   private readonly clock: Clock;
-  private readonly ports: { ledger: Ledger; exports: ExportServer; logger: Logger };
   private readonly stopping = new AbortController();
 
   constructor(
@@ -59,88 +51,61 @@ export class DaemonProcess {
       onHint: (ring: () => void) => world.guest.onHint(() => (gate.alive ? ring() : undefined)),
     };
     const logger = world.logger(name);
-    this.ports = { ledger, exports: server, logger };
     const uptime = () => world.uptime();
     const inventory = gate.port('inventory', world.inventory);
     this.watcher = new DeviceWatcher({ guest, clock, logger, inventory, uptime });
-    const events = new OperationEvents();
-    const random = world.random;
-    const base = {
-      ledger,
-      cloud,
-      guest,
-      watcher: this.watcher,
-      exports: server,
-      events,
-      clock,
-      random,
-      logger,
-    };
-    this.ownership = new Ownership(
+    this.domain = compose(
       {
+        ledger,
         lock: {
           acquire: (id) => gate.call('lock.acquire', () => lock.acquire(id)),
           release: () => gate.call('lock.release', () => lock.release()),
           onLost: (listener) => lock.onLost((reason) => (gate.alive ? listener(reason) : undefined)),
         },
-        ledger,
-        engineParts: {
-          ...base,
-          settings: { sizeTolerance: SIZE_TOLERANCE },
-          policy: () => this.policy(),
-          onFatal: (error) => world.fatal(this, error),
-        },
+        cloud,
+        guest,
+        watcher: this.watcher,
+        exports: server,
         clock,
+        random: world.random,
         logger,
-        owner: name,
       },
-      (state) => (state === 'owner' ? void this.owned() : undefined),
+      {
+        owner: name,
+        sizeToleranceBytes: SIZE_TOLERANCE_BYTES,
+        policy: () => ({ ...world.policy, applianceVmId: world.applianceVmId }),
+        ledger: () => ledger,
+        identity: {
+          view: { vmId: world.applianceVmId, conflicts: [] },
+          require: () => world.applianceVmId,
+        },
+        stopping: this.stopping.signal,
+        onOwnershipChanged: (state) => (state === 'owner' ? void this.owned() : undefined),
+        onFatal: (error) => world.fatal(gate, error),
+      },
     );
-    const writer = () => this.writer();
-    const owner = () => ({ epoch: this.writer().epoch, applianceVmId: world.applianceVmId });
-    const isBusyWith = (volumeId: string) => this.ownership.engine?.isBusyWith(volumeId) ?? false;
-    this.operations = new OperationService({
-      ...base,
-      stopping: this.stopping.signal,
-      applianceId: () => world.applianceVmId,
-      writer,
-      admit: () => {},
-    });
-    this.exports = new ExportService({
-      ledger: () => ledger,
-      server,
-      watcher: this.watcher,
-      events,
-      owner,
-      isBusyWith,
-    });
-    this.sync = new SyncService({
-      ...base,
-      owner,
-      isBusyWith,
-      sizeTolerance: SIZE_TOLERANCE,
-      busyVolumes: () => ledger.busyVolumes(world.applianceVmId),
-      identityConflicts: () => [],
-    });
+    this.operations = this.domain.operations;
+    this.exports = this.domain.exports;
+    this.sync = this.domain.sync;
   }
 
   get isOwner(): boolean {
-    return this.gate.alive && this.ownership.engine !== null;
+    return this.gate.alive && this.domain.ownership.engine !== null;
   }
 
   async start(): Promise<void> {
     await this.watcher.start();
-    this.watcher.onEvent(() => void this.revokeExports());
-    this.ownership.start(this.world.applianceVmId);
+    this.watcher.onEvent(() => void this.domain.revokeExports());
+    this.domain.ownership.start(this.world.applianceVmId);
     void this.every(POLL, () => this.watcher.scan());
-    void this.every(SWEEP, () => this.ownership.engine?.sweep());
+    void this.every(SWEEP, () => this.domain.ownership.engine?.sweep());
     void this.every(SYNC, () => (this.isOwner ? this.trySync('task') : undefined));
   }
 
   /** SIGTERM: current steps end, the lock is released; then nothing of it is left. */
   async drain(): Promise<void> {
     this.stopping.abort();
-    await this.ownership.stop();
+    await this.domain.ownership.stop();
     await this.watcher.stop();
     this.gate.die();
   }
@@ -159,25 +124,7 @@ export class DaemonProcess {
   }
 
   private async owned(): Promise<void> {
-    await this.revokeExports();
+    await this.domain.revokeExports();
     await this.trySync('start');
-  }
-
-  private async revokeExports(): Promise<void> {
-    const { engine } = this.ownership;
-    if (!engine) return;
-    const parts = { ...this.ports, isBusyWith: (id: string) => engine.isBusyWith(id) };
-    await revokeExports(parts, this.world.applianceVmId, () => this.watcher.snapshot());
-  }
-
-  private writer() {
-    const { engine } = this.ownership;
-    if (this.stopping.signal.aborted) throw new DaemonError('STOPPING', 'stopping');
-    if (!engine) throw new DaemonError('STANDBY', 'not the owner');
-    return { engine, epoch: engine.epoch };
-  }
-
-  private policy(): Policy {
-    return { ...this.world.policy, applianceVmId: this.world.applianceVmId };
   }
 }

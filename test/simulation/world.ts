@@ -2,19 +2,18 @@ import { CloudModel } from '~/lab/cloudstack/model';
 import { ModelCloud } from '~/lab/cloudstack/model-cloud';
 import type { Volume } from '~/lab/cloudstack/records';
 import { MemoryExports, MemoryServer } from '~/lab/exports/memory-exports';
+import { MemoryLedger } from '~/lab/ledger/memory-ledger';
+import { MemoryStore } from '~/lab/ledger/memory-store';
 import { DaemonError, messageOf } from '~/server/core/errors';
 import { LIMITS } from '~/server/core/limits';
 import { type Logger, silentLogger } from '~/server/core/log/logger';
-import { MemoryLedger } from '~/server/database/memory/memory-ledger';
-import { MemoryStore } from '~/server/database/memory/memory-store';
-import { createMemoryInventory } from '~/server/devices/inventory';
+import { createMemoryInventory } from '~/server/devices/inventory-store';
 import type { ExportServer } from '~/server/exports/export-server';
-import { noExports } from '~/server/exports/none';
+import { noExports } from '~/server/exports/no-exports';
 import type { Policy } from '~/server/operations/decision';
 import { Gate } from './gate';
 import { SimulatedGuest } from './guest';
 import { LockTable } from './lock';
-import type { DaemonProcess } from './process';
 import { SeededRandom } from './random';
 import { Scheduler } from './scheduler';
 import type { Script } from './script';
@@ -165,12 +164,12 @@ export class World {
   }
 
   /** An error that no decision covers: the process would end with code 70. */
-  fatal(process: DaemonProcess, error: unknown): void {
+  fatal(gate: Gate, error: unknown): void {
     this.fail(
       'no-programming-error',
       error instanceof Error ? (error.stack ?? error.message) : String(error),
     );
-    process.gate.die();
+    gate.die();
   }
 
   volume(id: string): Volume | undefined {

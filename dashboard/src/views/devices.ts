@@ -1,7 +1,8 @@
+import { sizeText } from '../../../cli/output/units';
 import type { ExportReply } from '../../../server/http/schemas/exports';
 import type { MappingReply } from '../../../server/http/schemas/volumes';
-import { byId, element, keyedList, type Row, setAttribute, setText, show } from '../dom';
-import { baseName, shortId, size } from '../format';
+import { byId, element, keyedList, type Row, setAttribute, setText, show, showCount } from '../dom';
+import { baseName, shortId } from '../format';
 import type { Store } from '../store';
 import { pill } from './parts';
 
@@ -10,7 +11,7 @@ interface Line {
   readonly exported: ExportReply | null;
 }
 
-/** Volume ↔ device ↔ export, with what proves that the device is the volume. */
+/** Each volume with its device, the proof that it is the right one, and its export. */
 export function devicesView(store: Store): () => void {
   const update = keyedList<Line>(
     byId('device-list'),
@@ -18,16 +19,15 @@ export function devicesView(store: Store): () => void {
     () => row(store),
   );
   return () => {
-    const { devices, exports, heardAt } = store.state;
+    const { devices, exports, answeredAtMs } = store.state;
     const byVolume = new Map(exports.map((exported) => [exported.volume_id, exported]));
     const lines = devices.map((mapping) => ({ mapping, exported: byVolume.get(mapping.volume_id) ?? null }));
     update(lines.sort((a, b) => order(a.mapping).localeCompare(order(b.mapping))));
-    show(byId('device-empty'), devices.length === 0 && heardAt > 0);
-    setText(byId('device-count'), devices.length === 0 ? '' : String(devices.length));
+    showCount('device', devices.length, answeredAtMs > 0);
   };
 }
 
-/** Disks of this appliance first, in the order of their letters. */
+/** Sort key: disks of this appliance first, in the order of their device names. */
 function order({ linux_state, device_path }: MappingReply): string {
   return `${linux_state === 'n/a' ? 1 : 0} ${String(device_path.length).padStart(4, '0')} ${device_path}`;
 }
@@ -70,7 +70,7 @@ function row(store: Store): Row<Line> {
       setText(device, remote ? `VM ${shortId(mapping.vm_id)}` : deviceName(mapping));
       setAttribute(device, 'title', remote ? mapping.vm_id : mapping.device_path);
       state.update(mapping.linux_state, STATE_WORDS[mapping.linux_state]);
-      setText(proof, `${size(mapping.size)} · ${identity(mapping)}`);
+      setText(proof, `${sizeText(mapping.size)} · ${identity(mapping)}`);
       setText(port, exported ? `port ${exported.port}` : remote ? 'not exported from here' : 'no export');
       show(exportState.element, exported !== null);
       exportState.update(exported?.status ?? '');

@@ -1,5 +1,5 @@
 import type { DriftReply } from '../../../server/http/schemas/service';
-import { byId, element, keyedList, type Row, setText, show } from '../dom';
+import { byId, element, keyedList, type Row, setText, show, showCount } from '../dom';
 import { shortId } from '../format';
 import type { Store } from '../store';
 import { pill } from './parts';
@@ -10,12 +10,11 @@ export function driftsView(store: Store): () => void {
   return () => {
     const drifts = store.state.health?.details.drifts ?? [];
     update(drifts);
-    show(byId('drift-empty'), drifts.length === 0 && store.state.health !== null);
-    setText(byId('drift-count'), drifts.length === 0 ? '' : String(drifts.length));
+    showCount('drift', drifts.length, store.state.health !== null);
   };
 }
 
-/** Also shows what a sync has found. */
+/** The list of drifts, also for the result of a sync. */
 export function driftList(parent: HTMLElement): (drifts: readonly DriftReply[]) => void {
   return keyedList<DriftReply>(
     parent,
@@ -58,7 +57,7 @@ function row(): Row<DriftReply> {
           .filter(Boolean)
           .join(' · '),
       );
-      // The daemon separates what to do, one thing after the other, by semicolons.
+      // The daemon separates the remedies by semicolons.
       ways([...new Set(drift.remedy.split('; ').filter((way) => way !== ''))]);
       show(remedy, drift.remedy !== '');
     },

@@ -1,27 +1,23 @@
+import { stateTone } from '../../../cli/output/state-tone';
+import type { HealthReply } from '../../../server/http/schemas/service';
 import { byId, setAttribute, setText, show } from '../dom';
 import { clockTime, plural, shortId } from '../format';
 import type { State, Store } from '../store';
-import { tone } from './words';
+import { COMPONENT_NAMES } from './words';
 
-/** Who this is, whether the page is live, and the verdict in one line. */
+/** The appliance, whether the page is live, and the verdict in one line. */
 export function headerView(store: Store): () => void {
-  const [appliance, connection, verdict, word, reason] = [
-    byId('appliance'),
-    byId('connection'),
-    byId('verdict'),
-    byId('verdict-word'),
-    byId('verdict-reason'),
-  ];
-  const offline = byId('offline');
+  const [appliance, connection, offline] = [byId('appliance'), byId('connection'), byId('offline')];
+  const [verdict, word, reason] = [byId('verdict'), byId('verdict-word'), byId('verdict-reason')];
   return () => {
     const { state } = store;
     const { health } = state;
     setText(connection, { live: 'Live', connecting: 'Connecting…', lost: 'Reconnecting…' }[state.connection]);
     setAttribute(connection, 'data-state', state.connection);
-    show(offline, state.connection === 'lost' && state.heardAt > 0);
+    show(offline, state.connection === 'lost' && state.answeredAtMs > 0);
     setText(
       offline,
-      `The daemon does not answer. This is how things were at ${clockTime(state.heardAt)}; the page goes on by itself.`,
+      `The daemon does not answer. This is how things were at ${clockTime(state.answeredAtMs)}; the page goes on by itself.`,
     );
     if (!health) return;
     const { details } = health;
@@ -31,36 +27,25 @@ export function headerView(store: Store): () => void {
       `${vm === null ? 'appliance unknown' : `appliance ${shortId(vm)}`} · v${details.version}`,
     );
     setAttribute(appliance, 'title', vm ?? '');
-    setAttribute(verdict, 'data-tone', tone(health.status));
-    setText(word, sentence(state, health.status));
+    setAttribute(verdict, 'data-tone', stateTone(health.status));
+    setText(word, PHASE_WORDS[details.phase] ?? STATUS_WORDS[health.status]);
     setText(reason, reasons(state).join(' '));
   };
 }
 
-function sentence({ health }: State, status: string): string {
-  if (health && health.details.phase !== 'ready') {
-    switch (health.details.phase) {
-      case 'standby':
-        return 'Standing by';
-      case 'starting':
-        return 'Starting';
-      case 'stopping':
-        return 'Stopping';
-      case 'failed':
-        return 'Could not start';
-      default:
-        return health.details.phase satisfies never;
-    }
-  }
-  switch (status) {
-    case 'healthy':
-      return 'Everything is in order';
-    case 'degraded':
-      return 'Needs attention';
-    default:
-      return 'Not working';
-  }
-}
+const PHASE_WORDS: Readonly<Record<HealthReply['details']['phase'], string | null>> = {
+  ready: null,
+  standby: 'Standing by',
+  starting: 'Starting',
+  stopping: 'Stopping',
+  failed: 'Could not start',
+};
+
+const STATUS_WORDS: Readonly<Record<HealthReply['status'], string>> = {
+  healthy: 'Everything is in order',
+  degraded: 'Needs attention',
+  unhealthy: 'Not working',
+};
 
 function reasons({ health, active }: State): string[] {
   if (!health) return [];
@@ -76,11 +61,3 @@ function reasons({ health, active }: State): string[] {
     active.length === 0 ? 'Nothing is running.' : `${running} running, ${active.length - running} waiting.`,
   ];
 }
-
-export const COMPONENT_NAMES: Readonly<Record<string, string>> = {
-  cloudstack: 'CloudStack',
-  database: 'Database',
-  device_monitor: 'Devices',
-  export_server: 'NBD exports',
-  appliance: 'Appliance',
-};

@@ -1,14 +1,14 @@
+import { stateTone } from '../../../cli/output/state-tone';
 import type { HealthReply } from '../../../server/http/schemas/service';
 import { byId, element, keyedList, type Row, setAttribute, setText } from '../dom';
 import type { Store } from '../store';
-import { COMPONENT_NAMES } from './header';
 import { pill } from './parts';
-import { tone } from './words';
+import { COMPONENT_NAMES } from './words';
 
 type Components = HealthReply['details']['components'];
 type Component = { readonly name: string } & Components[keyof Components];
 
-/** Each dependency, with the reason for its state. */
+/** Each dependency and the reason for its state. */
 export function healthView(store: Store): () => void {
   const update = keyedList<Component>(byId('health-list'), ({ name }) => name, card);
   return () => {
@@ -29,7 +29,7 @@ function card(): Row<Component> {
       message,
     ),
     update(component) {
-      setAttribute(this.element, 'data-tone', tone(component.status));
+      setAttribute(this.element, 'data-tone', stateTone(component.status));
       setText(name, COMPONENT_NAMES[component.name] ?? component.name);
       status.update(component.status);
       setText(message, component.message);

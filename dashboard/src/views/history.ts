@@ -1,13 +1,14 @@
+import { durationText } from '../../../cli/output/units';
 import type { OperationReply } from '../../../server/http/schemas/operations';
 import { byId, element, keyedList, type Row, setAttribute, setText, show } from '../dom';
-import { clockTime, duration, runningFor } from '../format';
+import { clockTime, runningFor } from '../format';
 import { stepsOf } from '../steps';
 import { HISTORY_PAGE, type Store } from '../store';
-import { facts, pill } from './parts';
+import { facts, operationTitle, pill } from './parts';
 import { timeline } from './timeline';
-import { STATUS_WORDS, subject, TYPE_WORDS, target } from './words';
+import { STATUS_WORDS, subject } from './words';
 
-/** Every operation, newest first; opened, it tells its steps. */
+/** Every operation, newest first; an open one shows its steps. */
 export function historyView(store: Store): () => void {
   const update = keyedList<OperationReply>(
     byId('history-list'),
@@ -18,18 +19,18 @@ export function historyView(store: Store): () => void {
   const more = byId('history-more');
   more.addEventListener('click', () => store.showMore());
   return () => {
-    const { history, hasMore, heardAt, filter } = store.state;
+    const { history, hasMore, answeredAtMs, filter } = store.state;
     const shown = history.filter((operation) => matches(store, operation, filter.text));
     update(shown);
-    show(byId('history-empty'), shown.length === 0 && heardAt > 0);
+    show(byId('history-empty'), shown.length === 0 && answeredAtMs > 0);
     show(more, hasMore);
   };
 }
 
 function bindFilter(store: Store): void {
-  const form = byId('history-filter');
+  const form = byId('history-filter', HTMLFormElement);
   const read = (): void => {
-    const data = new FormData(form instanceof HTMLFormElement ? form : undefined);
+    const data = new FormData(form);
     const word = (name: string): string => String(data.get(name) ?? '');
     store.filter({ type: word('type'), status: word('status'), text: word('text'), limit: HISTORY_PAGE });
   };
@@ -37,7 +38,7 @@ function bindFilter(store: Store): void {
   form.addEventListener('submit', (event) => event.preventDefault());
 }
 
-/** What was typed is looked for in everything that names the operation; a whole volume id is looked up by the server. */
+/** Searches what names the operation. The server also searches for a complete volume id (Store). */
 function matches(store: Store, operation: OperationReply, text: string): boolean {
   const wanted = text.trim().toLowerCase();
   if (wanted === '') return true;
@@ -49,9 +50,7 @@ function matches(store: Store, operation: OperationReply, text: string): boolean
 
 function row(store: Store, operationId: string): Row<OperationReply> {
   const status = pill();
-  const type = element('span', { class: 'verb' });
-  const name = element('span', { class: 'subject' });
-  const where = element('span', { class: 'quiet' });
+  const title = operationTitle(store);
   const when = element('span', { class: 'quiet when' });
   const took = element('span', { class: 'elapsed' });
   const error = element('span', { class: 'reason bad-text' });
@@ -64,7 +63,7 @@ function row(store: Store, operationId: string): Row<OperationReply> {
       'summary',
       {},
       status.element,
-      element('span', { class: 'what' }, type, ' ', name, ' ', where),
+      element('span', { class: 'what' }, ...title.children),
       when,
       took,
       error,
@@ -75,23 +74,21 @@ function row(store: Store, operationId: string): Row<OperationReply> {
   details.addEventListener('toggle', () => {
     if (details.open) void store.needJournal(operationId);
   });
-  let written = '';
+  let shownVersion = '';
   return {
     element: element('li', { class: 'history-row', 'data-operation': operationId }, details),
     update(operation) {
       setAttribute(this.element, 'data-status', operation.status);
       status.update(operation.status, STATUS_WORDS[operation.status]);
-      setText(type, TYPE_WORDS[operation.type]);
-      setText(name, subject(store, operation));
-      setText(where, target(store, operation));
+      title.update(operation);
       setText(when, clockTime(operation.created_at));
       setText(took, timeOf(operation));
       setText(error, [operation.error_code, operation.error].filter(Boolean).join(': '));
       show(error, operation.error !== undefined);
       if (!details.open) return;
       steps.update(stepsOf(operation, store.journalOf(operation.id)), Date.now());
-      if (written === operation.updated_at) return;
-      written = operation.updated_at;
+      if (shownVersion === operation.updated_at) return;
+      shownVersion = operation.updated_at;
       body.replaceChildren(
         facts([
           ['Operation', operation.id],
@@ -111,5 +108,5 @@ function timeOf({ created_at, completed_at }: OperationReply): string {
   const begin = Date.parse(created_at);
   return completed_at === undefined
     ? runningFor(Date.now() - begin)
-    : duration(Date.parse(completed_at) - begin);
+    : durationText(Date.parse(completed_at) - begin);
 }

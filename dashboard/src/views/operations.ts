@@ -1,13 +1,13 @@
 import type { OperationReply } from '../../../server/http/schemas/operations';
-import { byId, element, keyedList, type Row, setAttribute, setText, show } from '../dom';
+import { byId, element, keyedList, type Row, setAttribute, setText, show, showCount } from '../dom';
 import { clockTime, runningFor } from '../format';
 import { stepsOf } from '../steps';
 import type { Store } from '../store';
-import { pill } from './parts';
+import { operationTitle, pill } from './parts';
 import { timeline } from './timeline';
-import { STATUS_WORDS, subject, TYPE_WORDS, target } from './words';
+import { STATUS_WORDS } from './words';
 
-/** What runs and what waits, with the steps of each as they happen. */
+/** Running and waiting operations, with their steps as they happen. */
 export function operationsView(store: Store): () => void {
   const update = keyedList<OperationReply>(
     byId('active-list'),
@@ -15,17 +15,14 @@ export function operationsView(store: Store): () => void {
     () => card(store),
   );
   return () => {
-    const { active, heardAt } = store.state;
+    const { active, answeredAtMs } = store.state;
     update(active);
-    show(byId('active-empty'), active.length === 0 && heardAt > 0);
-    setText(byId('active-count'), active.length === 0 ? '' : String(active.length));
+    showCount('active', active.length, answeredAtMs > 0);
   };
 }
 
 function card(store: Store): Row<OperationReply> {
-  const type = element('span', { class: 'verb' });
-  const name = element('span', { class: 'subject' });
-  const where = element('span', { class: 'quiet' });
+  const title = operationTitle(store);
   const status = pill();
   const since = element('span', { class: 'elapsed' });
   const reason = element('p', { class: 'reason warn-text' });
@@ -37,7 +34,7 @@ function card(store: Store): Row<OperationReply> {
       element(
         'div',
         { class: 'card-head' },
-        element('h3', {}, type, ' ', name, ' ', where),
+        element('h3', {}, ...title.children),
         element('span', { class: 'head-end' }, since, status.element),
       ),
       reason,
@@ -48,10 +45,7 @@ function card(store: Store): Row<OperationReply> {
       const waits = operation.wait_reason !== undefined;
       setAttribute(this.element, 'data-operation', operation.id);
       setAttribute(this.element, 'title', `operation ${operation.id}`);
-      setText(type, TYPE_WORDS[operation.type]);
-      setText(name, subject(store, operation));
-      setAttribute(name, 'title', operation.volume_id);
-      setText(where, target(store, operation));
+      title.update(operation);
       status.update(waits ? 'waiting' : operation.status, waits ? 'held up' : STATUS_WORDS[operation.status]);
       setText(since, runningFor(now - Date.parse(operation.created_at)));
       setText(reason, waitText(operation));

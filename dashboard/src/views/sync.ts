@@ -1,27 +1,30 @@
+import { ApiError } from '../../../cli/client/errors';
 import type { SyncReply } from '../../../server/http/schemas/service';
-import { ApiError, api } from '../api';
+import { api } from '../api';
 import { byId, setText, show } from '../dom';
 import { plural } from '../format';
 import type { Store } from '../store';
 import { driftList } from './drifts';
 
-/** Force sync: always a dry run first; repairing is a second, separate click on what was shown. */
+/** Force sync: always a dry run first. Repairing what it found takes a second click. */
 export function syncView(store: Store): void {
-  const dialog = dialogById('sync-dialog');
-  const [title, summary, confirm] = [byId('sync-title'), byId('sync-summary'), buttonById('sync-confirm')];
+  const dialog = byId('sync-dialog', HTMLDialogElement);
+  const confirm = byId('sync-confirm', HTMLButtonElement);
+  const [title, summary] = [byId('sync-title'), byId('sync-summary')];
   const list = driftList(byId('sync-list'));
-  let visit = 0;
+  /** Counts runs and closings, so that the answer of an abandoned run is ignored. */
+  let currentRun = 0;
 
   const run = async (dryRun: boolean): Promise<void> => {
-    const mine = ++visit;
+    const ownRun = ++currentRun;
     const busy = dryRun ? 'Comparing CloudStack, guest, database and exports…' : 'Repairing…';
     confirm.disabled = true;
     setText(summary, busy);
     try {
       const reply = await api.sync(dryRun);
-      if (mine === visit) showReport(reply, dryRun);
+      if (ownRun === currentRun) showReport(reply, dryRun);
     } catch (error) {
-      if (mine === visit) setText(summary, words(error));
+      if (ownRun === currentRun) setText(summary, errorText(error));
     }
     store.refresh();
   };
@@ -31,7 +34,7 @@ export function syncView(store: Store): void {
     const planned = count('planned');
     list(report.drifts);
     setText(title, dryRun ? 'Dry run' : 'Synchronized');
-    setText(summary, [found(count, dryRun), blind(report), skipped(report)].filter(Boolean).join(' '));
+    setText(summary, [found(count, dryRun), unread(report), skipped(report)].filter(Boolean).join(' '));
     setText(confirm, `Repair ${plural(planned, 'drift')}`);
     show(confirm, dryRun && planned > 0);
     confirm.disabled = false;
@@ -47,7 +50,7 @@ export function syncView(store: Store): void {
   confirm.addEventListener('click', () => void run(false));
   byId('sync-close').addEventListener('click', () => dialog.close());
   dialog.addEventListener('close', () => {
-    visit += 1;
+    currentRun += 1;
   });
 }
 
@@ -63,7 +66,7 @@ function found(count: (action: string) => number, dryRun: boolean): string {
   return `${parts.join(', ')}.${dryRun ? ' Nothing has been changed.' : ''}`;
 }
 
-function blind({ unavailable }: SyncReply['report']): string {
+function unread({ unavailable }: SyncReply['report']): string {
   return unavailable.length === 0
     ? ''
     : `Not judged, because it could not be read: ${unavailable.join(', ')}.`;
@@ -75,19 +78,7 @@ function skipped({ skipped_volumes }: SyncReply['report']): string {
     : `${plural(skipped_volumes, 'volume')} left alone: an operation is in flight.`;
 }
 
-function words(error: unknown): string {
-  if (error instanceof ApiError) return `${error.message}. ${error.fix}`;
+function errorText(error: unknown): string {
+  if (error instanceof ApiError) return `${error.message}. ${error.problem.fix}`;
   return 'The daemon does not answer. Try again in a moment.';
-}
-
-function dialogById(id: string): HTMLDialogElement {
-  const found = byId(id);
-  if (!(found instanceof HTMLDialogElement)) throw new Error(`#${id} is not a dialog`);
-  return found;
-}
-
-function buttonById(id: string): HTMLButtonElement {
-  const found = byId(id);
-  if (!(found instanceof HTMLButtonElement)) throw new Error(`#${id} is not a button`);
-  return found;
 }

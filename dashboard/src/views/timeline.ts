@@ -1,5 +1,6 @@
+import { durationText } from '../../../cli/output/units';
 import { element, keyedList, type Row, setAttribute, setText, show } from '../dom';
-import { duration, runningFor } from '../format';
+import { runningFor } from '../format';
 import type { Step } from '../steps';
 
 const WORDS: Readonly<Record<Step['state'], string>> = {
@@ -11,24 +12,24 @@ const WORDS: Readonly<Record<Step['state'], string>> = {
 };
 
 /** The steps of an operation with their times. */
-export function timeline(): { element: HTMLElement; update(steps: readonly Step[], now: number): void } {
+export function timeline(): { element: HTMLElement; update(steps: readonly Step[], nowMs: number): void } {
   const list = element('ol', { class: 'steps' });
-  let clock = 0;
+  let clockMs = 0;
   const update = keyedList<Step>(
     list,
     ({ name }) => name,
-    () => row(() => clock),
+    () => row(() => clockMs),
   );
   return {
     element: list,
-    update(steps, now) {
-      clock = now;
+    update(steps, nowMs) {
+      clockMs = nowMs;
       update(steps);
     },
   };
 }
 
-function row(now: () => number): Row<Step> {
+function row(nowMs: () => number): Row<Step> {
   const label = element('span', { class: 'step-label' });
   const word = element('span', { class: 'visually-hidden' });
   const time = element('span', { class: 'step-time' });
@@ -39,14 +40,14 @@ function row(now: () => number): Row<Step> {
       setAttribute(this.element, 'data-state', step.state);
       setText(label, step.label);
       setText(word, `, ${WORDS[step.state]}`);
-      setText(time, timeOf(step, now()));
+      setText(time, timeOf(step, nowMs()));
       setText(note, step.state === 'done' && step.name !== 'map' ? '' : step.note);
       show(note, note.textContent !== '');
     },
   };
 }
 
-function timeOf({ begin, end }: Step, now: number): string {
-  if (begin === null) return '';
-  return end === null ? runningFor(now - begin) : duration(end - begin);
+function timeOf({ beginMs, endMs }: Step, nowMs: number): string {
+  if (beginMs === null) return '';
+  return endMs === null ? runningFor(nowMs - beginMs) : durationText(endMs - beginMs);
 }

@@ -18,37 +18,18 @@ export const TYPE_WORDS: Readonly<Record<OperationReply['type'], string>> = {
   cleanup: 'Bring back',
 };
 
-/** The tone a status is shown in; the word itself is always there too. */
-export function tone(status: string): 'ok' | 'warn' | 'bad' | 'busy' | 'idle' {
-  switch (status) {
-    case 'healthy':
-    case 'completed':
-    case 'active':
-    case 'detected':
-    case 'repaired':
-    case 'done':
-      return 'ok';
-    case 'degraded':
-    case 'waiting':
-    case 'reported':
-    case 'planned':
-      return 'warn';
-    case 'unhealthy':
-    case 'failed':
-    case 'missing':
-      return 'bad';
-    case 'executing':
-    case 'running':
-      return 'busy';
-    default:
-      return 'idle';
-  }
-}
+export const COMPONENT_NAMES: Readonly<Record<string, string>> = {
+  cloudstack: 'CloudStack',
+  database: 'Database',
+  device_monitor: 'Devices',
+  export_server: 'NBD exports',
+  appliance: 'Appliance',
+};
 
-/** What an operation is about: the name of its volume when it is known, else the beginning of its id. */
+/** The name of the volume of an operation when it is known, otherwise the start of its id. */
 export function subject(store: Store, { request, volume_id }: OperationReply): string {
   if (typeof request.name === 'string') return request.name;
-  return (store.nameOf(volume_id) || shortId(volume_id)) ?? '';
+  return store.nameOf(volume_id) || shortId(volume_id);
 }
 
 /** `to this appliance`, `to VM 1a2b3c4d` */

@@ -37,16 +37,12 @@ const PRIORITY: Record<LogLevel, number> = { error: 3, warn: 4, info: 6, debug: 
 const COLOUR: Record<LogLevel, number> = { error: 31, warn: 33, info: 36, debug: 90 };
 const RESERVED = new Set(['time', 'level', 'msg']);
 
-/**
- * Control characters, line separators, invisible and direction-changing characters: none may forge a line or
- * a field, nor talk to a terminal.
- */
+/** Characters that could forge a line or a field, or control a terminal. */
 const HIDDEN = /[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
 
 /**
- * A Logger on consola with one of three reporters: `pretty` for people, `json` lines, and `journald` (JSON
- * behind the priority prefix of sd-daemon(3)). One record is one line, whatever its fields hold, and logging
- * never throws.
+ * A Logger on consola with three formats: `pretty` for people, `json` lines, and `journald` (JSON behind the
+ * priority prefix of sd-daemon(3)). One record is one line, and logging never throws.
  */
 export function createLogger(options: LoggerOptions): Logger {
   const { redactor, now = Date.now } = options;
@@ -73,8 +69,7 @@ export function createLogger(options: LoggerOptions): Logger {
   const consola = createConsola({
     level: CONSOLA_LEVEL[options.level],
     reporters: [reporter],
-    // consola holds back repeated records; when the wall clock steps back it would do so at any throttle but
-    // this.
+    // consola drops repeated records; after a step back of the clock any other throttle would, too.
     throttle: Number.NEGATIVE_INFINITY,
   });
   const at = (base: LogFields): Logger => ({

@@ -1,7 +1,4 @@
-/**
- * The key log events of the specification, word for word: operators grep for them. Everything that varies is
- * in the fields.
- */
+/** The key log events of the specification, word for word, because operators grep for them. */
 export const DAEMON_STARTING = '🚀 Starting Volume Management Daemon...';
 export const CLOUDSTACK_VERIFIED = '✅ CloudStack connectivity verified';
 export const MONITOR_STARTED = '✅ Device polling monitor started successfully';

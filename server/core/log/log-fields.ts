@@ -5,17 +5,13 @@ import type { LogFields } from './logger';
 
 interface Walk {
   readonly redactor: Redactor;
-  /**
-   * True expands the stack of every error; otherwise only of programming errors, which nobody can find
-   * without it.
-   */
+  /** True expands the stack of every error; otherwise only the stacks of programming errors. */
   readonly stacks: boolean;
 }
 
 /**
- * Fields as plain data that can be written down: bounded in depth, number and length; values of fields with
- * secret names masked; every text (keys and error texts too) redacted; errors expanded with code, details and
- * causes. Never throws, whatever the fields hold.
+ * Fields as plain data: bounded in depth, number and length; secret fields masked; every text redacted;
+ * errors expanded with code, details and causes. Never throws.
  */
 export function redactFields(fields: LogFields, walk: Walk): Record<string, unknown> {
   return plainEntries(fields, walk, [fields]);

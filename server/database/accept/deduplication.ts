@@ -1,19 +1,10 @@
 import { DaemonError } from '../../core/errors';
 import type { NewOperation } from '../../model/ledger';
-import type { NewJournalEntry, Operation } from '../../model/operation';
+import type { Operation } from '../../model/operation';
 
-/* What both ledgers say about a request; no effects. */
+/* What both ledgers say about a request that repeats another one; no effects. */
 
-/** What the journal of an operation begins with. */
-export function firstEntry(input: NewOperation): NewJournalEntry {
-  return {
-    step: 'operation',
-    state: 'pending',
-    data: { type: input.type, volume_id: input.volumeId, vm_id: input.vmId },
-  };
-}
-
-/** Is the last unfinished operation what is asked for? One that is being cancelled will not do it. */
+/** Is the last unfinished operation the one that is asked for? One that is being cancelled will not do it. */
 export function mayJoin(last: Operation, lastHash: string | null, input: NewOperation): boolean {
   return (
     last.type === input.type &&

@@ -13,9 +13,9 @@ interface Waiting {
 }
 
 /**
- * Requests that arrive while a transaction is under way are stored together by the next one: under load many share its round trips
- * and its one wait for the disk. A request that comes alone does not wait for anybody. One transaction at a time, so that the count of
- * what waits is exact, and what came first is stored first.
+ * Stores requests that arrive during a transaction together in the next one, so that under load many share
+ * its round trips and its wait for the disk. A single request does not wait. One transaction at a time keeps
+ * the count of waiting operations exact and the order of arrival.
  */
 export class GroupCommit {
   private waiting: Waiting[] = [];
@@ -42,7 +42,7 @@ export class GroupCommit {
   private next(): void {
     const [first] = this.waiting;
     if (!first || this.running) return;
-    // A take-over may come between two requests: a group has one epoch.
+    // A group has one epoch; a take-over may come between two requests.
     const end = this.waiting.findIndex(({ epoch }) => epoch.number !== first.epoch.number);
     const group = this.waiting.splice(0, Math.min(end < 0 ? Infinity : end, LIMITS.ACCEPT_GROUP_SIZE));
     this.running = true;
@@ -66,7 +66,7 @@ export class GroupCommit {
         else resolve(answer);
       }
     } catch (error) {
-      // What concerns everybody is told to everybody; what one request did wrong is found by asking one by one.
+      // A fault of the database or the epoch concerns all; any other is found by storing one by one.
       if (group.length === 1 || concernsAll(error)) for (const { reject } of group) reject(error);
       else for (const one of group) await this.settle([one]);
     }

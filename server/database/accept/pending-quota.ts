@@ -3,8 +3,8 @@ import type { Epoch } from '../../model/ledger';
 import { queueFull } from './deduplication';
 
 /**
- * How many more operations may wait. Nobody else accepts for the appliance in this epoch, so after one count the queue can only
- * have grown by what was taken here: it is counted again when that is used up, not for every request.
+ * How many more operations may wait. Only this process accepts for the appliance in this epoch, so the queue
+ * is counted again only when the quota is used up.
  */
 export class PendingQuota {
   private epoch = 0;
@@ -12,12 +12,12 @@ export class PendingQuota {
 
   constructor(private readonly max: number) {}
 
-  /** Must somebody count before `places` more can be given away? */
+  /** Is it certain, without another count, that `places` more may wait? */
   isKnown(epoch: Epoch, places: number): boolean {
     return this.epoch === epoch.number && this.left >= places;
   }
 
-  /** Notes a fresh count of what waits. */
+  /** Notes a fresh count of the operations that wait. */
   counted(epoch: Epoch, waiting: number): void {
     this.epoch = epoch.number;
     this.left = Math.max(0, this.max - waiting);

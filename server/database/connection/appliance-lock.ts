@@ -7,9 +7,9 @@ import { translate } from './faults';
 import { connectionOptions } from './pool';
 
 /**
- * GET_LOCK on a connection of its own: the server lets go of it the moment that connection ends, however this process dies. A
- * beat every second notices a connection that is silently dead; and the server ends a session that has not beaten for
- * LIMITS.LOCK_SESSION_IDLE_MS, so that the lock of a host that vanished without a word is free for the next owner.
+ * GET_LOCK on a connection of its own: the server frees the lock when that connection ends, however this
+ * process dies. A query every second detects a connection that is silently dead. The server ends a session
+ * without one for LIMITS.LOCK_SESSION_IDLE_MS, so that the lock of a vanished host becomes free.
  */
 export class ApplianceLock implements OwnershipLock {
   private connection: Connection | null = null;
@@ -19,7 +19,9 @@ export class ApplianceLock implements OwnershipLock {
   constructor(
     private readonly dsn: Dsn,
     private readonly logger: Logger,
-    /** Called when the connection has broken: what broke it may have broken the others too, without a word. */
+    /**
+     * Called when the connection has broken: what broke it may have broken the others too, without a word.
+     */
     private readonly distrustOthers: () => void = () => {},
   ) {}
 

@@ -10,14 +10,14 @@ export interface Dsn {
   readonly socketPath: string | null;
   readonly database: string;
   readonly tls: boolean | 'skip-verify';
-  /** ms; null = the pool's default. */
-  readonly connectTimeout: number | null;
+  /** Null = the pool's default. */
+  readonly connectTimeoutMs: number | null;
   readonly notes: readonly string[];
 }
 
 /**
- * What is wrong with a DSN. The message never repeats a part of the DSN but a port and the names of parameters: where a DSN is
- * malformed, nobody knows which part of it is the password.
+ * What is wrong with a DSN. The message never repeats a part of the DSN but a port and the names of
+ * parameters: where a DSN is malformed, nobody knows which part of it is the password.
  */
 export class DsnError extends Error {
   constructor(message: string) {
@@ -30,7 +30,9 @@ const DEFAULT_HOST = '127.0.0.1';
 const DEFAULT_PORT = 3306;
 const FORM = 'expected user:password@tcp(host:port)/database';
 
-/** Parameters of the Go driver: null is always so here and needs no word; a text says what is done instead. */
+/**
+ * Parameters of the Go driver: null is always so here and needs no word; a text says what is done instead.
+ */
 const PARAMETERS: Readonly<Record<string, string | null>> = {
   parseTime: null,
   allowNativePasswords: null,
@@ -51,9 +53,9 @@ const PARAMETERS: Readonly<Record<string, string | null>> = {
 };
 
 /**
- * Reads a DSN as the Go driver does (`user:pass@tcp(host:port)/db?params`, `user@unix(/path)/db`): the last `/` ends the
- * address, the last `@` before it ends the credentials, the first `:` splits them; so a password may hold `:`, `@` and `/`.
- * Also `mysql://` URLs, percent-encoded. Throws DsnError.
+ * Reads a DSN as the Go driver does (`user:pass@tcp(host:port)/db?params`, `user@unix(/path)/db`): the last
+ * `/` ends the address, the last `@` before it ends the credentials, the first `:` splits them. So a password
+ * may hold `:`, `@` and `/`. Also percent-encoded `mysql://` URLs. Throws DsnError.
  */
 export function parseDsn(text: string): Dsn {
   const dsn = text.trim();
@@ -82,10 +84,7 @@ function parseGo(text: string): Dsn {
   return finish(user, password, address, decode(database), new URLSearchParams(query));
 }
 
-/**
- * The last `/`, as Go has it; but an earlier one when the last is inside the parameters (`?loc=Europe/Berlin`, which Go wants
- * escaped and refuses): never where Go would have accepted the last one.
- */
+/** The last `/`, as in Go, unless it is inside the parameters (`?loc=Europe/Berlin`, which Go refuses). */
 function databaseSlash(text: string): number {
   const last = text.lastIndexOf('/');
   let slash = last;
@@ -175,7 +174,7 @@ function finish(
     ...address,
     database,
     tls: parseTls(tls),
-    connectTimeout: parseTimeout(params.get('timeout')),
+    connectTimeoutMs: parseTimeout(params.get('timeout')),
     notes,
   };
 }

@@ -4,7 +4,8 @@ import { DaemonError, messageOf } from '../../core/errors';
  * What a database error means for the one who met it.
  * - `rolled-back`: deadlock or lock timeout; nothing was written, the transaction may run again
  * - `lost`: the connection broke while a statement was on its way
- * - `away`: the server cannot be reached, or refuses to work for now; it comes back by itself or by an administrator
+ * - `away`: the server cannot be reached, or refuses to work for now; it comes back by itself or by an
+ *   administrator
  * - `duplicate`, `no-parent`: a unique key, a foreign key
  */
 export type Fault = 'rolled-back' | 'lost' | 'away' | 'duplicate' | 'no-parent' | 'other';
@@ -81,7 +82,7 @@ export function faultOf(error: unknown): Fault {
   return byText ?? ('fatal' in error && error.fatal === true ? 'lost' : 'other');
 }
 
-/** True when the connection must not be used again. A read-only server may just have been replaced: only a new connection finds the writer. */
+/** True when the connection must not be used again. Only a new one finds the writer after a failover. */
 export function breaksConnection(error: unknown): boolean {
   const fault = faultOf(error);
   return fault === 'lost' || fault === 'away';

@@ -20,9 +20,9 @@ import type { Dsn } from './dsn';
 import { breaksConnection, faultOf, translate } from './faults';
 
 /**
- * What every connection of ours is set to: UTC in and out; strict, so that nothing is silently cut; locks waited for within
- * reason; and the server ends what a vanished client left open (the setting in the comment is MariaDB's alone). READ COMMITTED
- * because the gap locks of the default level make concurrent first-time writes deadlock, and nothing here reads twice.
+ * Every session: UTC; strict, so that nothing is silently cut; bounded waits for locks; an end for what a
+ * vanished client left open (the setting in the comment is MariaDB's alone). READ COMMITTED, because the gap
+ * locks of the default level make concurrent first writes deadlock, and nothing here reads twice.
  */
 const SESSION: readonly string[] = [
   `SET time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO',
@@ -40,7 +40,7 @@ export function connectionOptions(dsn: Dsn): PoolOptions {
     ...(dsn.tls === false ? {} : { ssl: { rejectUnauthorized: dsn.tls === true } }),
     timezone: 'Z',
     charset: 'utf8mb4',
-    connectTimeout: dsn.connectTimeout ?? LIMITS.DATABASE_CONNECT_TIMEOUT_MS,
+    connectTimeout: dsn.connectTimeoutMs ?? LIMITS.DATABASE_CONNECT_TIMEOUT_MS,
     enableKeepAlive: true,
     supportBigNumbers: true,
     multipleStatements: false,
@@ -50,24 +50,28 @@ export function connectionOptions(dsn: Dsn): PoolOptions {
 /** What a transaction's work is told about earlier runs of itself. */
 export interface Attempt {
   /**
-   * True when an earlier run reached its COMMIT and the answer was lost: it may have become true. The work must look (with a
-   * locking read, which waits until the server has decided) before it writes again.
+   * True when an earlier run reached its COMMIT and the answer was lost: it may have become true. The work
+   * must look (with a locking read, which waits until the server has decided) before it writes again.
    */
   readonly inDoubt: boolean;
 }
 
 export interface Database {
   readonly kysely: Kysely<Tables>;
-  /** Runs a query outside a transaction, once more when its connection turns out to be dead. Throws DATABASE_UNAVAILABLE. */
+  /**
+   * Runs a query outside a transaction, once more when its connection turns out to be dead. Throws
+   * DATABASE_UNAVAILABLE.
+   */
   query<T>(work: (db: Kysely<Tables>) => Promise<T>): Promise<T>;
   /**
-   * Runs a transaction; again after a deadlock, a lock timeout or a lost connection, at most LIMITS.DATABASE_RETRIES times. So
-   * `work` must have no effect but through `tx`, and must heed `attempt.inDoubt`. Throws DATABASE_UNAVAILABLE.
+   * Runs a transaction; again after a deadlock, a lock timeout or a lost connection, at most
+   * LIMITS.DATABASE_RETRIES times. So `work` may act only through `tx` and must heed `attempt.inDoubt`.
+   * Throws DATABASE_UNAVAILABLE.
    */
   transaction<T>(work: (tx: Transaction<Tables>, attempt: Attempt) => Promise<T>): Promise<T>;
   /** Connections at work, and requests that wait for one: right now, for metrics. */
   usage(): PoolUsage;
-  /** Breaks every connection, also those at work: what was under way on them meets a lost connection, and runs again on new ones. */
+  /** Breaks every connection, also those in use; transactions under way run again on new ones. */
   distrust(): void;
   close(): Promise<void>;
 }
@@ -87,7 +91,7 @@ export function openPool(dsn: Dsn): Database {
     // Before the server does it: a connection is not closed just as it is taken.
     idleTimeout: LIMITS.DATABASE_IDLE_MS / 2,
   });
-  // Queued on the connection before anything of ours; a connection that cannot even do this is broken and dropped.
+  // Queued before anything of ours; a connection that cannot even do this is dropped.
   const sockets = new Set<Socket>();
   pool.on('connection', (connection) => {
     const socket = socketOf(connection);
@@ -131,12 +135,12 @@ export function openPool(dsn: Dsn): Database {
     distrust: () => {
       for (const socket of sockets) socket.destroy(notTrusted());
     },
-    // Not kysely.destroy(): it does nothing when no query was ever made, and the pool's timer would keep the process alive.
+    // Not kysely.destroy(): without a query before it does nothing, and the pool's timer keeps running.
     close: () => new Promise((resolve, reject) => pool.end((error) => (error ? reject(error) : resolve()))),
   };
 }
 
-/** mysql2 does not type its stream; destroying it is the one way to tell the statement under way that the connection is lost. */
+/** mysql2 does not type its stream. Destroying it fails the statement under way at once. */
 function socketOf(connection: object): Socket | null {
   return 'stream' in connection && connection.stream instanceof Socket ? connection.stream : null;
 }
@@ -181,7 +185,7 @@ async function transaction<T>(
   }
 }
 
-/** A pooled connection whose statements cannot hang, and that is destroyed instead of released once it has broken. */
+/** A pooled connection whose statements cannot hang, destroyed instead of released once it is broken. */
 class GuardedConnection implements MysqlPoolConnection {
   private broken: unknown = null;
 

@@ -8,12 +8,11 @@ export function leaseLost(): DaemonError {
 }
 
 /**
- * Every write of ours begins here: shares a lock on the appliance's row until the transaction ends, so that a take-over waits for
- * it, and what comes after a take-over is refused.
+ * Every write begins with this: it holds a shared lock on the appliance's row until the transaction ends, so
+ * that a take-over waits for the write, and a write after the take-over is refused.
  */
 export async function assertEpoch(tx: Transaction<Tables>, epoch: Epoch): Promise<void> {
-  const { rows } = await sql<{
-    epoch: number;
-  }>`SELECT epoch FROM appliances WHERE id = ${epoch.applianceId} LOCK IN SHARE MODE`.execute(tx);
+  const { rows } = await sql<{ epoch: number }>`
+    SELECT epoch FROM appliances WHERE id = ${epoch.applianceId} LOCK IN SHARE MODE`.execute(tx);
   if (Number(rows[0]?.epoch) !== epoch.number) throw leaseLost();
 }

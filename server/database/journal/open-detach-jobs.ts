@@ -28,7 +28,7 @@ export function findOpenDetachJobs(entries: readonly JournalEntry[]): OpenDetach
   return [...open.values()];
 }
 
-/** What ends with open jobs is remembered beside the journals: a volume's whole history would have to be read otherwise. */
+/** Kept in a table of their own, so that an attach need not read the whole history of its volume. */
 export async function rememberOpenDetachJobs(
   tx: Transaction<Tables>,
   operationId: string,
@@ -56,7 +56,7 @@ export async function settleOpenDetachJob(
   const { operationId, step, jobId, data, at } = parts;
   await database.transaction(async (tx) => {
     await assertEpoch(tx, epoch);
-    // The lock makes concurrent settlers, and an earlier run of this one, visible before the next sequence is chosen.
+    // Waits for others who settle it, and for an earlier run of this one, before the next sequence is chosen.
     await sql`SELECT id FROM volume_operations WHERE id = ${operationId} FOR UPDATE`.execute(tx);
     const journal = await entriesAfter(tx, operationId, 0);
     const open = findOpenDetachJobs(journal).some((one) => one.step === step && one.jobId === jobId);

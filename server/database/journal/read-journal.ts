@@ -15,9 +15,10 @@ export async function readJournal(database: Database, operationId: string): Prom
 }
 
 /**
- * Entries of the appliance with id > `after`. Ids are given out before their transactions commit, so a plain read could show 12
- * before 11 and a reader that goes on from 12 would never see 11. Every writer shares the lock on the appliance's row
- * (./epoch.ts): taking it alone for a moment means that nobody is between an id and its COMMIT, and all ids up to now count.
+ * Entries of the appliance with id > `after`. Ids are given out before their transactions commit, so a plain
+ * read could show 12 before 11, and a reader that goes on from 12 would never see 11. Every writer shares the
+ * lock on the appliance's row (./fencing.ts): while it is held exclusively nobody is between an id and its
+ * COMMIT, so all ids up to then are final.
  */
 export async function readFeed(
   database: Database,

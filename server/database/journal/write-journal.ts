@@ -1,7 +1,24 @@
-import type { Transaction } from 'kysely';
+import { isDeepStrictEqual } from 'node:util';
+import type { Insertable, Transaction } from 'kysely';
 import type { JournalEntry, NewJournalEntry } from '../../model/operation';
 import { toEntry } from '../rows';
 import type { Tables } from '../tables';
+
+/** The row of an entry. */
+export function entryRow(
+  where: { applianceId: string; operationId: string | null; sequence: number; at: number },
+  { step, state, data }: NewJournalEntry,
+): Insertable<Tables['volume_operation_steps']> {
+  return {
+    appliance_id: where.applianceId,
+    operation_id: where.operationId,
+    sequence: where.sequence,
+    step,
+    state,
+    data: JSON.stringify(data),
+    created_at: new Date(where.at),
+  };
+}
 
 /** Appends entries to one operation's journal with the sequences that follow `after`. */
 export async function insertEntries(
@@ -11,20 +28,12 @@ export async function insertEntries(
 ): Promise<JournalEntry[]> {
   if (entries.length === 0) return [];
   const result: JournalEntry[] = [];
-  // One statement each: the generated ids of a multi-row insert are not guaranteed to be consecutive everywhere.
+  // One statement each: generated ids of a multi-row insert need not be consecutive.
   for (const [index, entry] of entries.entries()) {
     const sequence = where.after + index + 1;
     const inserted = await tx
       .insertInto('volume_operation_steps')
-      .values({
-        appliance_id: where.applianceId,
-        operation_id: where.operationId,
-        sequence,
-        step: entry.step,
-        state: entry.state,
-        data: JSON.stringify(entry.data),
-        created_at: new Date(where.at),
-      })
+      .values(entryRow({ ...where, sequence }, entry))
       .executeTakeFirstOrThrow();
     result.push({
       id: Number(inserted.insertId),
@@ -53,32 +62,10 @@ export async function entriesAfter(
   return rows.map(toEntry);
 }
 
-/** Is what is there exactly what the writer wants to write? Then an earlier try of the same writer had been committed. */
+/** Is exactly this journaled already? Then an earlier try of the same writer was committed. */
 export function sameEntries(found: readonly JournalEntry[], wanted: readonly NewJournalEntry[]): boolean {
-  return (
-    found.length === wanted.length &&
-    found.length > 0 &&
-    wanted.every((entry, index) => {
-      const there = found[index];
-      return (
-        there !== undefined &&
-        there.step === entry.step &&
-        there.state === entry.state &&
-        canonical(there.data) === canonical(entry.data)
-      );
-    })
-  );
-}
-
-/** MySQL orders the keys of JSON objects in its own way. */
-function canonical(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`;
-  if (typeof value === 'object' && value !== null) {
-    return `{${Object.entries(value)
-      .filter(([, item]) => item !== undefined)
-      .sort(([a], [b]) => (a < b ? -1 : 1))
-      .map(([key, item]) => `${JSON.stringify(key)}:${canonical(item)}`)
-      .join(',')}}`;
-  }
-  return JSON.stringify(value) ?? 'null';
+  const written = ({ step, state, data }: NewJournalEntry) => ({ step, state, data });
+  // As the database would return them: the order of keys does not count, and absent values are gone.
+  const stored: unknown = JSON.parse(JSON.stringify(wanted.map(written)));
+  return found.length > 0 && isDeepStrictEqual(found.map(written), stored);
 }

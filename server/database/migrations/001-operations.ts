@@ -5,9 +5,10 @@ const TABLE = 'volume_operations';
 const TYPES = "ENUM('create', 'attach', 'detach', 'delete', 'cleanup') NOT NULL";
 
 /**
- * volume_operations as the specification writes it, plus what the engine needs; and the step journal. An existing table keeps
- * every row: columns are added or widened, never removed. Operations that the Go daemon left unfinished belong to nobody: they
- * end as failed (docs/decisions/0002), because repeating what another program may have half done could do it twice.
+ * volume_operations as the specification writes it, plus what the engine needs; and the step journal. An
+ * existing table keeps every row: columns are added or widened, never removed. Operations that the Go daemon
+ * left unfinished belong to nobody: they end as failed (docs/decisions/0002), because repeating what another
+ * program may have half done could do it twice.
  */
 export async function adoptOperations(connection: Connection): Promise<void> {
   await connection.query(`CREATE TABLE IF NOT EXISTS ${TABLE} (
@@ -58,7 +59,7 @@ async function widen(connection: Connection): Promise<void> {
   await alter(connection, TABLE, changes);
 }
 
-/** Existing rows are numbered in the order they were made; a plain AUTO_INCREMENT would number them in the order of their ids. */
+/** Existing rows are numbered by time; a plain AUTO_INCREMENT would number them by id. */
 async function numberByTime(connection: Connection): Promise<void> {
   const sequence = (await columnsOf(connection, TABLE)).get('sequence');
   if (sequence?.extra.includes('auto_increment')) return;
@@ -109,7 +110,7 @@ async function abandonUnfinished(connection: Connection): Promise<void> {
 async function addIndexes(connection: Connection): Promise<void> {
   const add = (name: string, columns: string[], unique = false) =>
     addIndex(connection, TABLE, name, columns, unique);
-  // The specification's index names may be taken by its own single-column indexes, so ours have names of their own.
+  // The specification's index names may be taken by its single-column indexes.
   await add('unique_executing_volume', ['executing_volume'], true);
   await add('unique_idempotency_key', ['appliance_id', 'idempotency_key'], true);
   // Claims, re-leases and the queue of a volume
@@ -128,7 +129,7 @@ async function addIndexes(connection: Connection): Promise<void> {
   await add('operations_ended', ['appliance_id', 'completed_at']);
 }
 
-/** Counts of what has ended, kept by every end and every pruning: counting a million rows takes seconds (../counts.ts). */
+/** Running totals of ended operations: counting a million rows takes seconds (../operation-totals.ts). */
 async function createTotals(connection: Connection): Promise<void> {
   await connection.query(`CREATE TABLE IF NOT EXISTS volume_operation_totals (
     appliance_id VARCHAR(64) NOT NULL,

@@ -4,9 +4,10 @@ import { addColumns, addIndex, alter, columnsOf, dropUnique, preciseTimes, relax
 const TABLE = 'device_mappings';
 
 /**
- * device_mappings: a path is unique within one VM only (letters repeat across VMs), wide enough for remote placeholders, with the
- * identity of the disk. The live shape of the existing system names the volume `volume_uuid`: it is renamed to the specification's
- * `volume_id`, and `volume_uuid` stays readable as a generated alias, because other programs read both.
+ * device_mappings: a path is unique within one VM only (letters repeat across VMs), wide enough for remote
+ * placeholders, with the identity of the disk. The live shape of the existing system names the volume
+ * `volume_uuid`: it is renamed to the specification's `volume_id`, and `volume_uuid` stays readable as a
+ * generated alias, because other programs read both.
  */
 export async function adoptMappings(connection: Connection): Promise<void> {
   await connection.query(`CREATE TABLE IF NOT EXISTS ${TABLE} (

@@ -14,9 +14,9 @@ const TABLE = 'nbd_exports';
 const ASIDE = 'nbd_exports_set_aside';
 
 /**
- * nbd_exports: one per mapping, gone with it. Columns that the hub updates (vm_disk_id, vm_context_id) exist and are left alone.
- * In an existing table, rows of volumes without a mapping and second rows of one volume would contradict that: they are kept in
- * nbd_exports_set_aside.
+ * nbd_exports: one per mapping, gone with it. Columns that the hub updates (vm_disk_id, vm_context_id) exist
+ * and are left alone. In an existing table, rows of volumes without a mapping and second rows of one volume
+ * would contradict that: they are kept in nbd_exports_set_aside.
  */
 export async function adoptExports(connection: Connection): Promise<void> {
   const parent = (await columnsOf(connection, 'device_mappings')).get('volume_id');

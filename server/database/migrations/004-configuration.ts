@@ -1,6 +1,6 @@
 import type { Connection } from 'mysql2/promise';
 
-/** ossea_configs belongs to the hub: it is made only where there is none (a fresh database), and never changed. */
+/** ossea_configs belongs to the hub: created only in a fresh database, and never changed. */
 export async function adoptConfiguration(connection: Connection): Promise<void> {
   await connection.query(`CREATE TABLE IF NOT EXISTS ossea_configs (
     id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY,

@@ -3,17 +3,18 @@ import type { Logger } from '../../core/log/logger';
 import type { Dsn } from '../connection/dsn';
 import { translate } from '../connection/faults';
 import { connectionOptions } from '../connection/pool';
-import { MIGRATIONS } from '.';
+import { MIGRATIONS } from './migrations';
 
-/** s that a second daemon waits for the first one's migrations. */
-const LOCK_TIMEOUT = 60;
+/** How long a second daemon waits for the first one's migrations. */
+const LOCK_TIMEOUT_SECONDS = 60;
 
-/** Brings the schema up to date, under a named lock, on a connection of its own. Returns the migrations that ran. */
+/** Brings the schema up to date under a named lock. Returns the migrations that ran. */
 export async function migrate(dsn: Dsn, logger: Logger): Promise<string[]> {
   try {
     const connection = await createConnection(connectionOptions(dsn));
     try {
-      // Strict, so that nothing is cut while a column changes; without NO_ZERO_DATE, because old rows may hold such dates. No wait_timeout: an ALTER of a large table takes its time.
+      // Strict, so that nothing is cut while a column changes; without NO_ZERO_DATE, because old rows may
+      // hold such dates. No wait_timeout, because altering a large table takes long.
       await connection.query(
         "SET time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",
       );
@@ -30,7 +31,7 @@ async function underLock<T>(connection: Connection, database: string, work: () =
   const lock = `volume-daemon-schema:${database}`.slice(0, 64);
   const [rows] = await connection.query<RowDataPacket[]>('SELECT GET_LOCK(?, ?) AS got', [
     lock,
-    LOCK_TIMEOUT,
+    LOCK_TIMEOUT_SECONDS,
   ]);
   if (Number(rows[0]?.got) !== 1) throw new Error('another process is changing the schema');
   return work();

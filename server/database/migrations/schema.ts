@@ -1,6 +1,9 @@
 import type { Connection, RowDataPacket } from 'mysql2/promise';
 
-/** Questions to information_schema and changes that may be repeated. Names are constants of the migrations, never input. */
+/**
+ * Questions to information_schema and changes that may be repeated. Names are constants of the migrations,
+ * never input.
+ */
 export interface Column {
   readonly name: string;
   readonly type: string;
@@ -57,10 +60,7 @@ export async function alter(
   if (changes.length > 0) await connection.query(`ALTER TABLE ${table} ${changes.join(', ')}`);
 }
 
-/**
- * Changes that give TIMESTAMP(3) to time columns of coarser type; rows without a time get the present one. `updated_at` keeps
- * following changes.
- */
+/** Changes that turn time columns into TIMESTAMP(3) NOT NULL; rows without a time get the present one. */
 export async function preciseTimes(
   connection: Connection,
   table: string,
@@ -157,7 +157,7 @@ export async function hasForeignKey(connection: Connection, table: string, colum
   return rows.length > 0;
 }
 
-/** `CHARACTER SET … COLLATE …` of an existing text column, so that foreign keys to adopted tables can be made; '' for others. */
+/** The `CHARACTER SET … COLLATE …` of a text column, which a foreign key to it must repeat; else ''. */
 export function charsetClause(column: Pick<Column, 'charset' | 'collation'> | undefined): string {
   const safe = /^[a-z0-9_]+$/i;
   const { charset, collation } = column ?? {};

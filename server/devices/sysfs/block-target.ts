@@ -7,7 +7,7 @@ export interface HolderSources {
   readonly sysBlockDir: string;
   readonly devDir: string;
   readonly procDir: string;
-  /** Processes whose descriptors do not count: our own, and export servers that hold disks open without a client. */
+  /** Processes whose descriptors do not count: our own, and export servers without a client. */
   readonly ignoredPids: ReadonlySet<number>;
 }
 

@@ -6,12 +6,12 @@ import type { Holder } from '../device';
 import type { BlockTarget, HolderSources } from './block-target';
 import { entries, processes, readTable } from './kernel-files';
 
-/** `nbd-server` opens the target once per client, in a child of its own: an open descriptor is a connected client. */
+/** nbd-server opens the target in a child per client, so each open descriptor is a connected client. */
 const NBD_SERVER = 'nbd-server';
 
 /**
- * Processes that have the disk open, by device number, whatever the node is called. Looks at descriptors in steps that let the
- * rest of the daemon breathe. A search that has to stop at its bounds reports that as a holder.
+ * Processes that have the disk open, by device number, whatever the node is called. A search that has to stop
+ * at its bounds is reported as a holder.
  */
 export async function findDescriptors(
   { procDir, ignoredPids }: HolderSources,

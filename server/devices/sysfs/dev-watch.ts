@@ -1,11 +1,11 @@
 import { watch } from 'node:fs';
 import type { Clock } from '../../core/clock';
 import { LIMITS } from '../../core/limits';
-import { DEVICE_NAME } from './names';
+import { DEVICE_NAME } from './device-names';
 
 /**
- * Rings soon after a `vd*` node has come or gone in `devDir` (devtmpfs reports every one; sysfs reports nothing). A doorbell
- * only: losing it costs latency. A missing or replaced folder is tried again every LIMITS.HINT_RETRY_MS; a burst rings once.
+ * Calls `ring` soon after a `vd*` node has come or gone in `devDir` (devtmpfs reports it, sysfs does not),
+ * once for a burst. Only a hint: losing it costs latency. Watching is tried again every LIMITS.HINT_RETRY_MS.
  * Returns the function that ends it. Never throws.
  */
 export function watchNodes(devDir: string, clock: Clock, ring: () => void): () => void {
@@ -43,7 +43,7 @@ function watchOnce(dir: string, ended: AbortSignal, rung: () => void): Promise<v
       watcher.on('error', close);
       watcher.on('change', (_event, name) => {
         const text = String(name ?? '');
-        // An event that names the folder itself says that it was removed or moved: this watch is deaf from now on.
+        // An event that names the folder itself: it was removed or moved, and this watch sees nothing more.
         if (text === '' || DEVICE_NAME.test(text)) rung();
         else if (dir.endsWith(`/${text}`)) close();
       });

@@ -1,16 +1,17 @@
 import { statSync } from 'node:fs';
 import { constants, open } from 'node:fs/promises';
 import { join } from 'node:path';
+import { hasCode } from '../../core/has-code';
 import type { Device, Holder } from '../device';
 import { type BlockTarget, blockTarget, type HolderSources, statOf } from './block-target';
 import { findDescriptors } from './descriptors';
-import { entries, hasCode, processes, readTable } from './kernel-files';
+import { entries, processes, readTable } from './kernel-files';
 import { isRemote, type Mount, parseMountinfo, parseMounts, unescapeOctal } from './mounts';
 
 /**
- * Who uses a disk: mounts in every mount namespace, swap, kernel holders (LVM, md, dm, loop), descriptors of other processes, and
- * whatever else makes the kernel refuse an exclusive open. Reads only, changes nothing. Empty = free. Never throws for a
- * process or device that ends meanwhile; what cannot be searched to its end is reported as a holder, never taken for free.
+ * Who uses a disk: mounts in every mount namespace, swap, kernel holders (LVM, md, dm, loop), descriptors of
+ * other processes, and whatever makes the kernel refuse an exclusive open. Empty = free. A search that cannot
+ * be completed is reported as a holder. Processes and devices may end meanwhile.
  */
 export async function findHolders(sources: HolderSources, device: Device): Promise<Holder[]> {
   const target = blockTarget(sources, device);
@@ -97,7 +98,9 @@ function loopsOn({ sysBlockDir }: HolderSources, target: BlockTarget): Holder[] 
   });
 }
 
-/** The last word is the kernel's: O_EXCL on a block device fails while anything in the kernel has claimed it. */
+/**
+ * The last word is the kernel's: O_EXCL on a block device fails while anything in the kernel has claimed it.
+ */
 async function claimedExclusively(target: BlockTarget): Promise<Holder[]> {
   for (const { path } of target.nodes) {
     if (statOf(path)?.isBlockDevice() !== true) continue;

@@ -1,13 +1,23 @@
 import { closeSync, openSync, readdirSync, readFileSync, readSync } from 'node:fs';
+import { hasCode } from '../../core/has-code';
 import { LIMITS } from '../../core/limits';
 
 /**
- * The trimmed text of a small kernel file, at most LIMITS.SYSFS_FILE_BYTES. Null when it is not there, is empty, or vanishes
- * while it is read (sysfs then says ENODEV). Throws on anything else.
+ * The trimmed text of a small kernel file, at most LIMITS.SYSFS_FILE_BYTES. Null when it is not there, is
+ * empty, or vanishes while it is read (sysfs then says ENODEV). Throws on anything else.
  */
 export function readSmall(path: string): string | null {
   const text = readBounded(path, LIMITS.SYSFS_FILE_BYTES);
   return text === null || text.trim() === '' ? null : text.trim();
+}
+
+/** The number in a small kernel file; null when there is no such file. Throws on anything else. */
+export function readNumber(path: string): number | null {
+  const text = readSmall(path);
+  if (text === null) return null;
+  if (!/^\d{1,15}$/.test(text))
+    throw new Error(`${path} holds no number: ${JSON.stringify(text.slice(0, 32))}`);
+  return Number(text);
 }
 
 /** The text of a kernel table (/proc/…/mountinfo, swaps), '' when it is not there or must not be read. */
@@ -46,11 +56,4 @@ export function entries(dir: string): string[] {
 export function processes(procDir: string): string[] {
   const pids = entries(procDir).filter((name) => /^\d+$/.test(name));
   return pids.slice(0, LIMITS.PROCESSES_MAX);
-}
-
-/** Is this an error of the operating system with one of these codes? */
-export function hasCode(error: unknown, ...codes: readonly string[]): boolean {
-  return (
-    error instanceof Error && 'code' in error && typeof error.code === 'string' && codes.includes(error.code)
-  );
 }

@@ -1,14 +1,14 @@
 import { join } from 'node:path';
+import { DEVICE_NAME } from './device-names';
 import { entries, readSmall, readTable } from './kernel-files';
 import { parseMountinfo } from './mounts';
-import { DEVICE_NAME } from './names';
 
 /** How deep device-mapper and md may be stacked below `/`. */
 const STACK_DEPTH = 8;
 
 /**
- * The virtio disks that hold `/`, through partitions, LVM and md. An empty set when `/` is on something else; null when the guest
- * does not say (a lab, a container on an overlay).
+ * The virtio disks that hold `/`, through partitions, LVM and md. An empty set when `/` is on something else;
+ * null when the guest does not say (a lab, a container on an overlay).
  */
 export function findRootDisks(where: {
   readonly sysBlockDir: string;

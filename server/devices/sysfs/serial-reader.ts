@@ -1,14 +1,16 @@
 import { execFile } from 'node:child_process';
 import { open } from 'node:fs/promises';
+import { backOffMs } from '../../core/back-off';
 import type { Clock } from '../../core/clock';
+import { Semaphore } from '../../core/concurrency/semaphore';
+import { hasCode } from '../../core/has-code';
 import { LIMITS } from '../../core/limits';
 import type { Device } from '../device';
-import { hasCode } from './kernel-files';
 
 export type SerialAnswer = Pick<Device, 'serial' | 'serialState'>;
 
-/** Reads a small file that may block for as long as the disk behind it is dying. Rejects with an ErrnoException. */
-export type ReadSerialFile = (path: string) => Promise<Buffer>;
+/** Reads a small file that may block as long as its disk is dying. Rejects with an ErrnoException. */
+type ReadSerialFile = (path: string) => Promise<Buffer>;
 
 interface Known extends SerialAnswer {
   /** Monotonic ms of the next try of an unreadable one. */
@@ -19,23 +21,27 @@ interface Known extends SerialAnswer {
 }
 
 const PENDING: Known = { serial: null, serialState: 'pending', retryAt: 0, failures: 0, busy: true };
+const BACK_OFF = { baseMs: LIMITS.RETRY_BASE_MS, capMs: LIMITS.SERIAL_RETRY_CAP_MS };
 
 /**
- * Reads serials on the side: asking for one is I/O to the disk itself and blocks on a dying one. Each plug is read once, a few at
- * a time, with a timeout; a failure is tried again later and later. A look takes what is known and never waits for the rest.
+ * Reads serials in the background, because that is I/O to the disk itself and blocks on a dying one. Each
+ * plug is read once, a few at a time, with a timeout; failures are retried with a growing pause. A look never
+ * waits for it.
  */
 export class SerialReader {
   private readonly known = new Map<string, Known>();
-  private readonly queue: { key: string; path: string }[] = [];
+  private readonly slots = new Semaphore(LIMITS.SERIAL_READS_AT_ONCE);
+  /** Reads that wait for a slot or are under way, and of those the ones under way. */
+  private outstanding = 0;
   private active = 0;
-  /** Reads that timed out and have not come back: each occupies a thread (or a child) until the kernel lets go of it. */
+  /** Reads that timed out and still occupy a thread or a child. */
   private stuck = 0;
   private quiet: (() => void)[] = [];
 
   constructor(
     private readonly clock: Clock,
-    /** Rung when a serial has become known after the look that asked for it. */
-    private readonly ring: () => void,
+    /** Called when a serial has become known after the look that asked for it. */
+    private readonly onKnown: () => void,
     private readonly readHere: ReadSerialFile = readSmallFile,
     private readonly readElsewhere: ReadSerialFile = readByChild,
   ) {}
@@ -45,65 +51,56 @@ export class SerialReader {
     const known = this.known.get(key);
     if (!known) {
       this.known.set(key, PENDING);
-      this.enqueue(key, path);
+      void this.readInTurn(key, path);
       return PENDING;
     }
     if (known.serialState === 'unreadable' && !known.busy && this.clock.monotonic() >= known.retryAt) {
-      // It stays `unreadable` meanwhile: `pending` is said of a new plug only (./diff.ts relies on that).
+      // It stays `unreadable` meanwhile: `pending` is said of a new plug only (diffSnapshots relies on that).
       this.known.set(key, { ...known, busy: true });
-      this.enqueue(key, path);
+      void this.readInTurn(key, path);
     }
     return known;
   }
 
-  /** Forgets plugs that are gone; a read of one that still runs ends unheard. */
+  /** Forgets plugs that are gone; the result of a read still in flight is ignored. */
   keepOnly(keys: ReadonlySet<string>): void {
     for (const key of this.known.keys()) if (!keys.has(key)) this.known.delete(key);
   }
 
-  /** Resolves when nothing is being read any more, or after `ms`. */
-  async settle(ms: number): Promise<void> {
-    if (this.active === 0) return;
+  /** Resolves when nothing is being read any more, or after `timeoutMs`. */
+  async settle(timeoutMs: number): Promise<void> {
+    if (this.outstanding === 0) return;
     const done = new AbortController();
     this.quiet.push(() => done.abort());
-    await this.clock.sleep(ms, done.signal);
+    await this.clock.sleep(timeoutMs, done.signal);
   }
 
-  private enqueue(key: string, path: string): void {
-    this.queue.push({ key, path });
-    this.pump();
-  }
-
-  private pump(): void {
-    while (this.active < LIMITS.SERIAL_READS_AT_ONCE) {
-      const next = this.queue.shift();
-      if (!next) break;
-      if (!this.known.has(next.key)) continue;
+  private async readInTurn(key: string, path: string): Promise<void> {
+    this.outstanding += 1;
+    await this.slots.use(async () => {
+      if (!this.known.has(key)) return;
       this.active += 1;
-      void this.read(next.path).then((answer) => this.learn(next.key, answer));
-    }
-    if (this.active > 0) return;
-    const waiting = this.quiet;
-    this.quiet = [];
-    for (const wake of waiting) wake();
+      const answer = await this.read(path);
+      this.active -= 1;
+      this.note(key, answer);
+    });
+    this.outstanding -= 1;
+    if (this.outstanding > 0) return;
+    for (const wake of this.quiet.splice(0)) wake();
   }
 
-  private learn(key: string, answer: SerialAnswer): void {
-    this.active -= 1;
+  private note(key: string, answer: SerialAnswer): void {
     const known = this.known.get(key);
-    if (known) {
-      const failures = answer.serialState === 'unreadable' ? known.failures + 1 : 0;
-      const pause = Math.min(LIMITS.RETRY_BASE_MS * 2 ** (failures - 1), LIMITS.SERIAL_RETRY_CAP_MS);
-      this.known.set(key, { ...answer, failures, retryAt: this.clock.monotonic() + pause, busy: false });
-      if (answer.serialState !== known.serialState) this.ring();
-    }
-    this.pump();
+    if (!known) return;
+    const failures = answer.serialState === 'unreadable' ? known.failures + 1 : 0;
+    const retryAt = this.clock.monotonic() + backOffMs(BACK_OFF, failures);
+    this.known.set(key, { ...answer, failures, retryAt, busy: false });
+    if (answer.serialState !== known.serialState) this.onKnown();
   }
 
   /**
-   * One read within LIMITS.SERIAL_READ_TIMEOUT_MS. Node has four threads for files: once two of them may be stuck, a child
-   * process reads instead, so that dead disks never take the threads of the living; beyond LIMITS.SERIAL_STUCK_MAX
-   * nothing is read until one comes back.
+   * One read within LIMITS.SERIAL_READ_TIMEOUT_MS. Node has four threads for files: once two may be stuck, a
+   * child process reads instead. Beyond LIMITS.SERIAL_STUCK_MAX nothing is read until one comes back.
    */
   private async read(path: string): Promise<SerialAnswer> {
     if (this.stuck >= LIMITS.SERIAL_STUCK_MAX) return { serial: null, serialState: 'unreadable' };
@@ -123,7 +120,7 @@ export class SerialReader {
   }
 }
 
-/** At most 20 bytes, not terminated when full; NULs and blanks pad shorter ones (virtio specification, VIRTIO_BLK_T_GET_ID). */
+/** virtio: at most 20 bytes, not terminated when full, padded with NULs or blanks when shorter. */
 export function answerOf(bytes: Buffer): SerialAnswer {
   const text = bytes.toString('latin1');
   const end = text.indexOf('\0');

@@ -1,12 +1,14 @@
 import { readdirSync, readlinkSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { Clock } from '../../core/clock';
+import { hasCode } from '../../core/has-code';
+import { isUuid } from '../../core/is-uuid';
 import { LIMITS } from '../../core/limits';
 import type { Device, Guest } from '../device';
 import { watchNodes } from './dev-watch';
+import { byName, DEVICE_NAME } from './device-names';
 import { findHolders } from './holders';
-import { hasCode, readSmall } from './kernel-files';
-import { byName, DEVICE_NAME } from './names';
+import { readNumber, readSmall } from './kernel-files';
 import { findRootDisks } from './root-disk';
 import { type SerialAnswer, SerialReader } from './serial-reader';
 
@@ -27,7 +29,6 @@ export interface SysfsOptions {
 const SECTOR = 512;
 /** How often a device that is being replaced during the look is read again before the look leaves it out. */
 const TORN_TRIES = 3;
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 /** What the last look read of a plug; dev and controller never change while the disk stays plugged. */
 interface Known {
@@ -43,10 +44,9 @@ interface Seen {
 }
 
 /**
- * The guest as sysfs shows it. A look reads name, size, diskseq, dev and controller synchronously (measured: asynchronous calls
- * cost 6 to 8 times the CPU, and none of these files touches a disk); the serial is I/O to the disk and comes from
- * ./serial-reader.ts. A device that vanishes in the middle of a look is left out; any other failure fails the look, because a
- * disk that cannot be read for a moment must not look like one that was unplugged.
+ * The guest as sysfs shows it. All but the serial is read synchronously: none of these files touches a disk,
+ * and asynchronous calls cost 6 to 8 times the CPU (measured). A device that vanishes during a look is left
+ * out; any other failure fails the look, because an unreadable disk must not look like an unplugged one.
  */
 export function createSysfsGuest(options: SysfsOptions): Guest {
   const rings = new Set<() => void>();
@@ -64,7 +64,7 @@ export function createSysfsGuest(options: SysfsOptions): Guest {
       const ask = ({ device, plug }: Seen): SerialAnswer =>
         serials.ask(plug, `${options.sysBlockDir}/${device.name}/serial`);
       serials.keepOnly(plugs);
-      // A healthy disk answers in well under a millisecond: most looks need no second one to know a new serial.
+      // A healthy disk answers in well under a millisecond, so most looks know a new serial at once.
       if (seen.map(ask).some(({ serialState }) => serialState === 'pending')) {
         await serials.settle(LIMITS.SERIAL_GRACE_MS);
       }
@@ -91,7 +91,7 @@ export function createSysfsGuest(options: SysfsOptions): Guest {
     },
     productUuid: async () => {
       const text = readSmall(join(options.dmiDir, 'product_uuid'))?.toLowerCase() ?? '';
-      return UUID.test(text) ? text : null;
+      return isUuid(text) ? text : null;
     },
   };
 }
@@ -111,15 +111,15 @@ function lookAtAll({ sysBlockDir, devDir }: SysfsOptions, known: Map<string, Kno
 }
 
 /**
- * One device, read between two equal readings of diskseq, so that no answer mixes two disks. When plug and size are those of the
- * last look there is nothing to mix, and the second reading is saved: looks at many disks are what an idle daemon does. Null when
- * it is gone.
+ * One device, read between two equal readings of diskseq, so that no answer mixes two disks. The second
+ * reading is saved when plug and size are those of the last look: an idle daemon looks all the time. Null
+ * when it is gone.
  */
 function lookAt(dir: string, name: string, path: string, known: Map<string, Known>): Seen | null {
   for (let attempt = 0; attempt < TORN_TRIES; attempt += 1) {
     const plug = plugOf(dir, name);
     if (plug === null) return null;
-    const sectors = numberIn(`${dir}/size`);
+    const sectors = readNumber(`${dir}/size`);
     let facts = known.get(plug.key);
     if (!facts || facts.sectors !== sectors) {
       const dev = facts ? facts.dev : readSmall(join(dir, 'dev'));
@@ -137,11 +137,11 @@ function lookAt(dir: string, name: string, path: string, known: Map<string, Know
 }
 
 /**
- * Before kernel 5.15 there is no diskseq. The inode number of the sysfs folder stands in for it inside this process only: sysfs
- * numbers its nodes in sequence, so a disk that is plugged again has another one, and its serial is read again.
+ * Before kernel 5.15 there is no diskseq. Inside this process the inode number of the sysfs folder replaces
+ * it: a disk that is plugged again gets another one, and its serial is read again.
  */
 function plugOf(dir: string, name: string): { key: string; diskseq: number | null } | null {
-  const diskseq = numberIn(`${dir}/diskseq`);
+  const diskseq = readNumber(`${dir}/diskseq`);
   if (diskseq !== null) return { key: `${name}#${diskseq}`, diskseq };
   try {
     return { key: `${name}@${statSync(dir).ino}`, diskseq: null };
@@ -160,20 +160,11 @@ function controllerOf(dir: string): string | null {
   }
 }
 
-/** Null when there is no such file (any more). Throws on anything else, and on text that is no number. */
-function numberIn(path: string): number | null {
-  const text = readSmall(path);
-  if (text === null) return null;
-  if (!/^\d{1,15}$/.test(text))
-    throw new Error(`${path} holds no number: ${JSON.stringify(text.slice(0, 32))}`);
-  return Number(text);
-}
-
 function isGone(error: unknown): boolean {
   return hasCode(error, 'ENOENT', 'ENODEV', 'ENXIO', 'ENOTDIR');
 }
 
-/** The disk behind `/` does not change while the system runs: it is looked up once per boot, until it is known. */
+/** The disk behind `/` is looked up once per boot: it does not change while the system runs. */
 function rememberRoot(options: SysfsOptions): (bootId: string | null) => ReadonlySet<string> | null {
   let known: { bootId: string | null; disks: ReadonlySet<string> } | null = null;
   return (bootId) => {

@@ -1,6 +1,6 @@
 /**
- * Collects names into change sets: everybody who comes before a set begins shares it, everybody who comes while one runs gets the
- * next. So many exports at once cost one reload, and none is left out.
+ * Collects names into change sets: everybody who comes before a set begins shares it, everybody who comes
+ * while one runs gets the next. So many exports at once cost one reload, and none is left out.
  */
 export class Coalescer {
   private waiting: { names: Set<string>; done: Promise<void> } | null = null;

@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import { DaemonError } from '../../core/errors';
 import type { Logger } from '../../core/log/logger';
-import { namesIn, readIfThere, removeDurably, removeLeftovers, writeDurably } from '../files';
+import { namesIn, readIfThere, removeDurably, removeLeftovers, writeDurably } from '../durable-files';
 import { volumeIdOf } from '../naming';
-import { baseConfig, baseProblems, exportSection, parse, serialize } from './config-file';
+import { baseConfig, baseProblems, exportSection, parse, serialize } from './nbd-config';
 
 const SUFFIX = '.conf';
 const LOOPBACK = '127.0.0.1';
@@ -16,8 +16,9 @@ export interface FileOptions {
 }
 
 /**
- * nbd-server's configuration: one file per export in the folder that the base configuration includes. Only `migration-vol-*.conf`
- * are ours. Name and content never change for a volume, whatever device it has: the link carries that.
+ * nbd-server's configuration: one file per export in the folder that the base configuration includes; only
+ * `migration-vol-*.conf` are ours. Name and content of a volume's file never change: the link names the
+ * device.
  */
 export class ExportFiles {
   /** What is wrong with a base configuration that is not ours to change; for messages. */
@@ -28,7 +29,7 @@ export class ExportFiles {
     private readonly linkPath: (name: string) => string,
   ) {}
 
-  /** Removes what a crash left behind and makes the base configuration where there is none. Throws EXPORT_CONFIG_FAILED. */
+  /** Removes leftovers of a crash and creates a missing base configuration. Throws EXPORT_CONFIG_FAILED. */
   async prepare(logger: Logger): Promise<void> {
     const { baseConfig: path, configDir, port, host } = this.options;
     const wanted = { port, configDir, listen: host === LOOPBACK ? host : null };

@@ -2,22 +2,23 @@ import type { Clock } from '../../core/clock';
 import { mapConcurrent } from '../../core/concurrency/map-concurrent';
 import { LIMITS } from '../../core/limits';
 import type { Logger } from '../../core/log/logger';
+import { unhealthy } from '../export-errors';
+import type { ExportLinks } from '../export-links';
 import type { ExportServerHealth, ProbeResult } from '../export-server';
-import type { ExportLinks } from '../links';
 import { volumeIdOf } from '../naming';
 import { processIdentity } from '../process-table';
 import { greets, listExports } from '../protocol/handshake';
-import { type ServerProcess, unhealthy } from '../server-process';
 import type { ExportFiles } from './export-files';
 import type { NbdClients } from './nbd-clients';
+import type { NbdServerProcess } from './nbd-server-process';
 
 export interface LoadedNamesParts {
   readonly host: string;
   readonly port: number;
   readonly binary: string;
   readonly restartPolicy: 'preserve' | 'when-idle' | 'never';
-  readonly process: ServerProcess;
-  readonly connections: NbdClients;
+  readonly process: NbdServerProcess;
+  readonly clients: NbdClients;
   readonly files: ExportFiles;
   readonly links: ExportLinks;
   /** Bytes that an export must answer with, null when this daemon has not published it. */
@@ -30,9 +31,9 @@ export interface LoadedNamesParts {
 const DIES_OF_SIGHUP = /^3\.2[0-4](\.|$)/;
 
 /**
- * What the running nbd-server has in its memory: it learns names at start and, from 3.25 on, at SIGHUP; it forgets and changes
- * nothing until a new parent process runs. So before a name gets its link, this class makes sure that the server has the name
- * from *our* file.
+ * What the running nbd-server has in memory: it reads names at start and, from 3.25 on, at SIGHUP, and keeps
+ * them until a new parent process runs. A name gets its link only when the server has the name from *our*
+ * file.
  */
 export class LoadedNames {
   readonly figures: { reloads: number; restarts: number; lastRestartMs: number | null } = {
@@ -67,19 +68,17 @@ export class LoadedNames {
   }
 
   /**
-   * Makes the server learn these names from their files; their links are not made yet. Names that it does not know need a reload
-   * (a restart where SIGHUP kills). Names that it knows already may lead to a device of old: then only a new parent process is
-   * certain; where the policy rules that out, a name that is refused without its link is accepted. Throws
-   * EXPORT_SERVER_UNHEALTHY.
+   * Makes the server read these names from their files, before their links are made. Unknown names need a
+   * reload (a restart where SIGHUP kills). Known names may lead to an old device: then only a new parent
+   * process is certain; where the policy forbids that, a name that is refused without its link will do.
+   * Throws EXPORT_SERVER_UNHEALTHY.
    */
   async load(names: ReadonlySet<string>): Promise<void> {
-    const { process, restartPolicy, connections } = this.parts;
+    const { process, restartPolicy, clients } = this.parts;
     if ((await process.mainPid()) === null) {
       await process.ensureRunning();
     } else {
-      const probes = await mapConcurrent([...names], LIMITS.PROBES_AT_ONCE, (name) =>
-        connections.probe(name),
-      );
+      const probes = await mapConcurrent([...names], LIMITS.PROBES_AT_ONCE, (name) => clients.probe(name));
       const unknown = probes.filter(isUnknown).length;
       const closed = probes.filter((probe) => !probe.ok && probe.reason === 'denied').length;
       const suspicious = probes.length - unknown - closed > 0 || (closed > 0 && restartPolicy === 'preserve');
@@ -90,7 +89,7 @@ export class LoadedNames {
     await this.checkOthers(names);
   }
 
-  /** A new parent process; calls at the same time share one. Throws EXPORT_SERVER_UNHEALTHY when the policy forbids it. */
+  /** A new parent process; concurrent calls share one. EXPORT_SERVER_UNHEALTHY when the policy forbids it. */
   restart(): Promise<void> {
     this.restarting ??= this.restartNow().finally(() => {
       this.restarting = null;
@@ -98,7 +97,7 @@ export class LoadedNames {
     return this.restarting;
   }
 
-  /** A look at the server for the health report; starts it when it is dead and ours to start. Throws EXPORT_SERVER_UNHEALTHY. */
+  /** For the health report; starts a dead server that is ours to start. Throws EXPORT_SERVER_UNHEALTHY. */
   async look(): Promise<ExportServerHealth> {
     const { process, port, files } = this.parts;
     let known = await this.knownNames();
@@ -143,13 +142,13 @@ export class LoadedNames {
 
   /** SIGHUP, then handshakes until every name is known; a restart when that does not happen. */
   private async reload(names: ReadonlySet<string>): Promise<void> {
-    const { process, clock, connections, logger } = this.parts;
+    const { process, clock, clients, logger } = this.parts;
     await process.hangUp();
     this.figures.reloads += 1;
     const deadline = clock.monotonic() + LIMITS.EXPORT_RELOAD_SETTLE_MS;
     let left = [...names];
     for (;;) {
-      const probes = await mapConcurrent(left, LIMITS.PROBES_AT_ONCE, (name) => connections.probe(name));
+      const probes = await mapConcurrent(left, LIMITS.PROBES_AT_ONCE, (name) => clients.probe(name));
       left = left.filter((_, index) => {
         const probe = probes[index];
         return !probe || !(probe.ok || probe.reason === 'denied');
@@ -163,13 +162,13 @@ export class LoadedNames {
   }
 
   private async restartNow(): Promise<void> {
-    const { restartPolicy, process, logger, clock, connections } = this.parts;
+    const { restartPolicy, process, logger, clock, clients } = this.parts;
     if (restartPolicy === 'never')
       throw unhealthy(
         `nbd-server ${this.version ?? ''} must be restarted to learn the export, and NBD_RESTART=never forbids it`,
       );
     const pid = await process.mainPid();
-    if (restartPolicy === 'when-idle' && pid !== null && (await connections.any(pid)))
+    if (restartPolicy === 'when-idle' && pid !== null && (await clients.any(pid)))
       throw unhealthy(
         'nbd-server must be restarted to learn the export; NBD_RESTART=when-idle waits for its clients to leave',
       );
@@ -202,7 +201,7 @@ export class LoadedNames {
     return pid !== null && this.loadedBy === processIdentity(pid);
   }
 
-  /** After a change set every other export of ours must still answer; a reload that broke one is repaired by a restart. */
+  /** After a change set every other export must still answer; if a reload broke one, a restart repairs it. */
   private async checkOthers(names: ReadonlySet<string>): Promise<void> {
     const linked = (await this.parts.links.names()).filter((name) => !names.has(name));
     await this.check(linked);
@@ -218,9 +217,9 @@ export class LoadedNames {
   }
 
   private async check(names: readonly string[]): Promise<void> {
-    const { connections, expectedSize, logger } = this.parts;
+    const { clients, expectedSize, logger } = this.parts;
     const results = await mapConcurrent(names, LIMITS.PROBES_AT_ONCE, async (name) => {
-      const probe = await connections.probe(name);
+      const probe = await clients.probe(name);
       const size = expectedSize(name);
       if (!probe.ok) return { name, reason: probe.message };
       return size === null || probe.size === size

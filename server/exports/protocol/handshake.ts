@@ -1,3 +1,4 @@
+import { messageOf } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
 import type { ProbeResult } from '../export-server';
 import { type NbdAddress, NbdError, type NbdSession, withNbdServer } from './nbd-session';
@@ -5,9 +6,9 @@ import { type NbdAddress, NbdError, type NbdSession, withNbdServer } from './nbd
 export type { NbdAddress } from './nbd-session';
 
 /*
- * An NBD client that goes no further than the handshake (fixed newstyle; NBD protocol document, "Newstyle negotiation"). Every
- * answer of an export server is believed only after this. The other side may be hostile or silent: one deadline for the whole
- * exchange, every length and every number of replies bounded.
+ * An NBD client that goes no further than the handshake (fixed newstyle; NBD protocol document, "Newstyle
+ * negotiation"). The other side may be hostile or silent: one deadline for the whole exchange; lengths and
+ * numbers of replies are bounded.
  */
 
 const MAGIC = Buffer.from('NBDMAGICIHAVEOPT', 'latin1');
@@ -30,21 +31,20 @@ const INFO_EXPORT = 0;
 const REPLY_BYTES = 64 * 1024;
 /** Longest string of the protocol, in bytes. */
 const NAME_BYTES = 4096;
-/** An export has a handful of properties; who sends more of them never ends. */
+/** An export has a handful of properties. */
 const INFO_REPLIES = 64;
 const SECTOR = 512;
 
 export interface ProbeOptions {
-  /** For the whole exchange, ms. */
-  readonly timeout?: number;
-  /**
-   * Reads the first sector too. For servers that keep a disk open after it was unplugged: their handshake still succeeds, only
-   * reading shows it.
-   */
+  /** For the whole exchange. */
+  readonly timeoutMs?: number;
+  /** Reads the first sector, too: only that fails when the server holds an unplugged disk open. */
   readonly read?: boolean;
 }
 
-/** Asks for one export: is it there, how large, with which flags. Never throws; a broken server is an answer. */
+/**
+ * Asks for one export: is it there, how large, with which flags. Never throws; a broken server is an answer.
+ */
 export async function probeExport(
   address: NbdAddress,
   name: string,
@@ -55,7 +55,7 @@ export async function probeExport(
   try {
     const { size, flags } = await withNbdServer(
       address,
-      options.timeout ?? LIMITS.NBD_HANDSHAKE_TIMEOUT_MS,
+      options.timeoutMs ?? LIMITS.NBD_HANDSHAKE_TIMEOUT_MS,
       async (session) => {
         await greet(session);
         const leave = request(COMMAND.DISCONNECT, 0);
@@ -75,36 +75,35 @@ export async function probeExport(
       ms: ms(),
     };
   } catch (error) {
-    const known =
-      error instanceof NbdError
-        ? error
-        : new NbdError('refused', error instanceof Error ? error.message : String(error));
-    return { ok: false, reason: known.reason, message: known.message, ms: ms() };
+    const reason = error instanceof NbdError ? error.reason : 'refused';
+    return { ok: false, reason, message: messageOf(error), ms: ms() };
   }
 }
 
-/** Does anybody speak NBD there? Connects, greets, leaves. Null when all is well, else the complaint. */
+/** Does an NBD server answer there? Null when it does, else what is wrong. */
 export async function greets(
   address: NbdAddress,
-  timeout: number = LIMITS.NBD_HANDSHAKE_TIMEOUT_MS,
+  timeoutMs: number = LIMITS.NBD_HANDSHAKE_TIMEOUT_MS,
 ): Promise<string | null> {
   try {
-    await withNbdServer(address, timeout, async (session) => {
+    await withNbdServer(address, timeoutMs, async (session) => {
       await greet(session);
       session.send(option(OPTION.ABORT, Buffer.alloc(0)));
     });
     return null;
   } catch (error) {
-    return error instanceof Error ? error.message : String(error);
+    return messageOf(error);
   }
 }
 
-/** Names the server offers. Throws NbdError when it does not answer properly, or forbids listing (`denied`). */
+/**
+ * Names the server offers. Throws NbdError when it does not answer properly, or forbids listing (`denied`).
+ */
 export function listExports(
   address: NbdAddress,
-  timeout: number = LIMITS.NBD_HANDSHAKE_TIMEOUT_MS,
+  timeoutMs: number = LIMITS.NBD_HANDSHAKE_TIMEOUT_MS,
 ): Promise<string[]> {
-  return withNbdServer(address, timeout, async (session) => {
+  return withNbdServer(address, timeoutMs, async (session) => {
     await greet(session);
     session.send(option(OPTION.LIST, Buffer.alloc(0)));
     const names: string[] = [];
@@ -135,9 +134,9 @@ async function greet(session: NbdSession): Promise<void> {
 }
 
 /**
- * nbd-server opens the target only for GO, so only GO knows the real size (INFO says 0). `next` is the first request to an opened
- * export, sent in two halves as the answer comes: qemu-storage-daemon writes it in several pieces, each waits for the acknowledgement
- * of the one before, and that takes 40 ms when we send nothing of our own (measured on 7.2).
+ * Only GO opens the target of nbd-server and tells its size (INFO says 0). `next`, the first request to the
+ * opened export, is sent in two halves while the answer arrives: otherwise qemu-storage-daemon, which writes
+ * the answer in pieces, waits 40 ms for delayed acknowledgements (measured on 7.2).
  */
 async function go(session: NbdSession, name: string, next: Buffer): Promise<{ size: number; flags: number }> {
   const bytes = Buffer.from(name, 'utf8');

@@ -6,7 +6,7 @@ export type NbdAddress = { readonly host: string; readonly port: number } | { re
 
 type Reason = Extract<ProbeResult, { ok: false }>['reason'];
 
-/** Why an exchange with an NBD server came to nothing. */
+/** Why an exchange with an NBD server failed. */
 export class NbdError extends Error {
   constructor(
     readonly reason: Reason,
@@ -17,10 +17,10 @@ export class NbdError extends Error {
   }
 }
 
-/** What may lie unread in memory before the socket is told to wait, in bytes. */
+/** How much unread data is held in memory before the socket is paused. */
 const UNREAD_BYTES = 256 * 1024;
-/** How long a leaving client waits for the server to hang up too, ms. */
-const FAREWELL = 500;
+/** How long a leaving client waits for the server to hang up, too. */
+const FAREWELL_MS = 500;
 
 /** Reads exact numbers of bytes from a socket. The other side may send anything, or nothing at all. */
 export class NbdSession {
@@ -68,20 +68,20 @@ export class NbdSession {
 }
 
 /**
- * Runs one exchange on a connection of its own, within `timeout` ms for all of it. Resolves after the server has hung up too (or
- * half a second later): then the process that served us no longer holds the disk open, and nobody takes us for a client.
+ * Runs one exchange on a connection of its own within `timeoutMs`. Resolves when the server has hung up, too
+ * (or half a second later): by then it has closed the disk, and nobody takes us for a client.
  */
 export async function withNbdServer<T>(
   address: NbdAddress,
-  timeout: number,
+  timeoutMs: number,
   work: (session: NbdSession) => Promise<T>,
 ): Promise<T> {
-  // A handshake is many small writes; none of them may wait for the acknowledgement of the one before.
+  // A handshake is many small writes; none may wait for the acknowledgement of the one before.
   const socket = connect({ ...address, noDelay: true });
   const session = new NbdSession(socket);
   const timer = setTimeout(
-    () => session.end(new NbdError('timeout', `no answer within ${timeout} ms`)),
-    timeout,
+    () => session.end(new NbdError('timeout', `no answer within ${timeoutMs} ms`)),
+    timeoutMs,
   );
   try {
     const result = await work(session);
@@ -96,7 +96,7 @@ export async function withNbdServer<T>(
 function farewell(socket: Socket): Promise<void> {
   if (socket.destroyed) return Promise.resolve();
   return new Promise((resolve) => {
-    const timer = setTimeout(resolve, FAREWELL);
+    const timer = setTimeout(resolve, FAREWELL_MS);
     socket.once('close', () => {
       clearTimeout(timer);
       resolve();

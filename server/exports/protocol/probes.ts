@@ -2,8 +2,8 @@ import type { ProbeResult } from '../export-server';
 import { type NbdAddress, type ProbeOptions, probeExport } from './handshake';
 
 /**
- * Our own handshakes are clients too, for a moment: they and whatever counts or removes clients wait for each other, so that
- * nothing is ever refused because of ourselves.
+ * Our own handshakes are clients too, for a moment: they and whatever counts or removes clients wait for each
+ * other, so that nothing is ever refused because of ourselves.
  */
 export class Probes {
   readonly figures = { probes: 0, probeFailures: 0 };

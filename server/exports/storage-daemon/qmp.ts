@@ -1,19 +1,19 @@
 import { connect, type Socket } from 'node:net';
 import { z } from 'zod';
-import { hasCode } from '../files';
+import { hasCode } from '../../core/has-code';
 
 /*
- * The QEMU Machine Protocol as far as we need it: one JSON document a line, a greeting, `qmp_capabilities`, then one answer for each
- * command, with events in between (QEMU documentation, "QMP protocol specification"). Whatever comes is bounded in size and time
- * and parsed before it is believed.
+ * The QEMU Machine Protocol as far as we need it: one JSON document a line, a greeting, `qmp_capabilities`,
+ * then one answer for each command, with events in between (QEMU documentation, "QMP protocol
+ * specification"). Input is bounded in size and time and parsed before it is used.
  */
 
-/** Why a conversation with a monitor came to nothing. */
+/** Why a conversation with a monitor failed. */
 export class QmpError extends Error {
   constructor(
     /**
-     * `absent`: nobody listens on the socket; `silent`: no answer in time; `broken`: it hung up or does not speak QMP; `refused`: it
-     * understood the command and said no.
+     * `absent`: nobody listens on the socket; `silent`: no answer in time; `broken`: it hung up or does not
+     * speak QMP; `refused`: it understood the command and refused it.
      */
     readonly kind: 'absent' | 'silent' | 'broken' | 'refused',
     message: string,
@@ -32,12 +32,12 @@ const answer = z.union([
 ]);
 const DESCRIPTION_CHARACTERS = 500;
 
-export interface QmpOptions {
+interface QmpOptions {
   readonly path: string;
-  /** For the greeting, and for each command, ms. */
-  readonly timeout: number;
-  /** The longest answer, in bytes. */
-  readonly bytes: number;
+  /** For the greeting, and for each command. */
+  readonly timeoutMs: number;
+  /** The longest answer. */
+  readonly maxBytes: number;
 }
 
 /** The commands of one conversation. */
@@ -46,10 +46,7 @@ export interface Qmp {
   execute<T>(command: string, schema: z.ZodType<T>, args?: Record<string, unknown>): Promise<T>;
 }
 
-/**
- * One conversation: connects, negotiates, works, hangs up. A monitor talks to one client at a time, so nobody holds it for longer
- * than it needs. Throws QmpError.
- */
+/** Connects, negotiates, works, hangs up: a monitor talks to one client at a time. Throws QmpError. */
 export async function withQmp<T>(options: QmpOptions, work: (qmp: Qmp) => Promise<T>): Promise<T> {
   const lines = new Lines(connect({ path: options.path }), options);
   try {
@@ -99,12 +96,12 @@ class Lines {
   ) {
     socket.on('data', (chunk: Buffer) => {
       this.unread = Buffer.concat([this.unread, chunk]);
-      if (this.unread.length > options.bytes)
-        this.end(new QmpError('broken', `an answer of more than ${options.bytes} bytes`));
+      if (this.unread.length > options.maxBytes)
+        this.end(new QmpError('broken', `an answer of more than ${options.maxBytes} bytes`));
       this.wake();
     });
     socket.on('error', (error) => {
-      const absent = ['ENOENT', 'ECONNREFUSED'].some((code) => hasCode(error, code));
+      const absent = hasCode(error, 'ENOENT', 'ECONNREFUSED');
       this.end(
         new QmpError(absent ? 'absent' : 'broken', `${options.path}: ${error.message}`, { cause: error }),
       );
@@ -118,16 +115,16 @@ class Lines {
 
   /** The next document. Throws QmpError, `silent` when it does not come in time. */
   async next(): Promise<unknown> {
-    const { path, timeout } = this.options;
+    const { path, timeoutMs } = this.options;
     const timer = setTimeout(
       () =>
         this.end(
           new QmpError(
             'silent',
-            `no answer from ${path} within ${timeout} ms (a monitor talks to one program at a time: is another connected?)`,
+            `no answer from ${path} within ${timeoutMs} ms (a monitor talks to one program at a time: is another connected?)`,
           ),
         ),
-      timeout,
+      timeoutMs,
     );
     try {
       let at = this.unread.indexOf('\n');

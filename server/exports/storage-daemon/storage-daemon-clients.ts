@@ -1,25 +1,25 @@
 import type { Clock } from '../../core/clock';
 import { LIMITS } from '../../core/limits';
+import { unhealthy } from '../export-errors';
 import { clientsOfPort } from '../process-table';
-import { unhealthy } from '../server-process';
 import {
   persist,
   refusalOf,
-  type StorageCommands,
+  type StorageDaemonCommands,
+  type StorageDaemonMonitor,
   type StorageExport,
-  type StorageMonitor,
 } from './storage-daemon-monitor';
 
 /**
- * Who is connected to qemu-storage-daemon. QMP does not tell, and all clients share one port. Where anybody is connected at all, the
- * export in question is taken away unless it is in use, and given back at once: two commands in one conversation, well under a
- * millisecond. A client in the middle of its handshake would stumble over that (measured: its later requests fail), so nobody may
- * have come in the last moment; where somebody always does, all of them count.
+ * Who is connected to qemu-storage-daemon. QMP does not tell, and all clients share one port. So while
+ * anybody is connected, the export is removed unless it is in use, and added again at once: two commands,
+ * well under a millisecond. That would break a client in its handshake (measured), so it waits until nobody
+ * has just arrived; where somebody always does, all clients count.
  */
-export class StorageConnections {
+export class StorageDaemonClients {
   constructor(
     private readonly port: number,
-    private readonly monitor: StorageMonitor,
+    private readonly monitor: StorageDaemonMonitor,
     private readonly clock: Clock,
   ) {}
 
@@ -64,7 +64,7 @@ export class StorageConnections {
 
   /** The server forgets the old export a moment after it said so; until then the name is taken. */
   private async giveBack(
-    commands: StorageCommands,
+    commands: StorageDaemonCommands,
     { name, volumeId, diskseq }: StorageExport,
   ): Promise<void> {
     const refusal = await persist(this.clock, LIMITS.EXPORT_RELOAD_SETTLE_MS, () =>

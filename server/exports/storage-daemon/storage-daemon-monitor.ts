@@ -2,8 +2,8 @@ import { z } from 'zod';
 import type { Clock } from '../../core/clock';
 import { KeyedMutex } from '../../core/concurrency/keyed-mutex';
 import { LIMITS } from '../../core/limits';
+import { unhealthy } from '../export-errors';
 import { volumeIdOf } from '../naming';
-import { unhealthy } from '../server-process';
 import { type Qmp, QmpError, withQmp } from './qmp';
 
 /** One of our exports as qemu-storage-daemon has it. */
@@ -32,8 +32,8 @@ const versionAnswer = z.object({
 const nothing = z.object({});
 
 /**
- * The name of the block node of a volume. QEMU allows 31 characters, a UUID has 32 hexadecimal digits: written with 36 digits it
- * fits, and stays the same for the same volume only.
+ * The name of the block node of a volume. QEMU allows 31 characters and a UUID has 32 hexadecimal digits, so
+ * it is written to base 36: short enough, and still unique.
  */
 export function nodeName(volumeId: string): string {
   return `v${BigInt(`0x${volumeId.replaceAll('-', '')}`).toString(36)}`;
@@ -47,19 +47,23 @@ function exportId(name: string, diskseq: number | null): string {
 }
 
 /** QMP commands of qemu-storage-daemon, as this backend uses them. One conversation at a time. */
-export class StorageMonitor {
+export class StorageDaemonMonitor {
   private readonly queue = new KeyedMutex();
 
   constructor(private readonly path: string) {}
 
   /** Throws QmpError. */
-  talk<T>(work: (commands: StorageCommands) => Promise<T>): Promise<T> {
-    const options = { path: this.path, timeout: LIMITS.QMP_TIMEOUT_MS, bytes: LIMITS.QMP_ANSWER_BYTES };
-    return this.queue.run('monitor', () => withQmp(options, (qmp) => work(new StorageCommands(qmp))));
+  talk<T>(work: (commands: StorageDaemonCommands) => Promise<T>): Promise<T> {
+    const options = {
+      path: this.path,
+      timeoutMs: LIMITS.QMP_TIMEOUT_MS,
+      maxBytes: LIMITS.QMP_ANSWER_BYTES,
+    };
+    return this.queue.run('monitor', () => withQmp(options, (qmp) => work(new StorageDaemonCommands(qmp))));
   }
 }
 
-export class StorageCommands {
+export class StorageDaemonCommands {
   constructor(private readonly qmp: Qmp) {}
 
   async version(): Promise<string> {
@@ -88,7 +92,7 @@ export class StorageCommands {
     });
   }
 
-  /** What the server has of one volume: its export, and whether the disk is open (after a crash also without one). */
+  /** The export of a volume, and whether its disk is open (after a crash also without an export). */
   async state(name: string, volumeId: string): Promise<{ found: StorageExport | null; open: boolean }> {
     const found = (await this.exports()).find((one) => one.name === name) ?? null;
     return { found, open: found !== null || (await this.nodes()).has(nodeName(volumeId)) };
@@ -125,7 +129,7 @@ export class StorageCommands {
     });
   }
 
-  /** `safe` is refused while a client is connected, `hard` cuts it. Resolves before the server is done with it. */
+  /** `safe` is refused while a client is connected, `hard` cuts it. Resolves before it is done. */
   async withhold(id: string, mode: 'safe' | 'hard'): Promise<void> {
     await this.qmp.execute('block-export-del', nothing, { id, mode });
   }
@@ -145,7 +149,7 @@ export class StorageCommands {
   }
 }
 
-/** Runs a command that may be refused. Returns the refusal, null when it was done; throws every other QmpError. */
+/** The refusal of a command, null when it was done. Throws every other QmpError. */
 export async function refusalOf(command: Promise<void>): Promise<string | null> {
   try {
     await command;
@@ -157,15 +161,15 @@ export async function refusalOf(command: Promise<void>): Promise<string | null> 
 }
 
 /**
- * Repeats a command that is refused for a moment longer: a client that has just hung up, a request that is being finished, a name
- * that is not free yet. Returns the last refusal, null when it was done.
+ * Repeats a command that is refused only for a moment: a client has just hung up, a request is being
+ * finished, a name is not free yet. Returns the last refusal, null when it was done.
  */
 export async function persist(
   clock: Clock,
-  time: number,
+  timeoutMs: number,
   command: () => Promise<void>,
 ): Promise<string | null> {
-  const deadline = clock.monotonic() + time;
+  const deadline = clock.monotonic() + timeoutMs;
   for (;;) {
     const refusal = await refusalOf(command());
     if (refusal === null || clock.monotonic() > deadline) return refusal;

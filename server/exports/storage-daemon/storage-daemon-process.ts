@@ -1,11 +1,10 @@
-import { execFile } from 'node:child_process';
-import { mkdir } from 'node:fs/promises';
-import { dirname } from 'node:path';
-import { promisify } from 'node:util';
+import { RetryGate } from '../../core/back-off';
 import type { Clock } from '../../core/clock';
 import { KeyedMutex } from '../../core/concurrency/keyed-mutex';
+import { messageOf } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
 import type { Logger } from '../../core/log/logger';
+import { unhealthy } from '../export-errors';
 import {
   commandName,
   holdsOpen,
@@ -17,20 +16,18 @@ import {
   unixListeners,
 } from '../process-table';
 import { greets, type NbdAddress } from '../protocol/handshake';
-import { complaintOf, unhealthy } from '../server-process';
+import { startServer, systemctl, waitUntil } from '../start-server';
 import { QmpError } from './qmp';
-import { refusalOf, type StorageMonitor } from './storage-daemon-monitor';
+import { refusalOf, type StorageDaemonMonitor } from './storage-daemon-monitor';
 
-const run = promisify(execFile);
-
-export interface StorageProcessOptions {
+export interface StorageDaemonProcessOptions {
   readonly binary: string;
   readonly qmpSocket: string;
   readonly host: string;
   readonly port: number;
   /** systemd unit to start, or null: the daemon starts the server itself. */
   readonly unit: string | null;
-  readonly monitor: StorageMonitor;
+  readonly monitor: StorageDaemonMonitor;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -38,20 +35,23 @@ export interface StorageProcessOptions {
 const LOOPBACK = '127.0.0.1';
 
 /**
- * The qemu-storage-daemon process: found running or started, made to listen, and looked into. Its state is in its memory only, so a
- * process that ended took all exports with it.
+ * The qemu-storage-daemon process: found running or started, made to listen, and looked into. Its state is in
+ * its memory only, so a process that ended took all exports with it.
  */
-export class StorageProcess {
+export class StorageDaemonProcess {
   /** Names the process that was last seen, so that a new one is noticed. */
   identity: string | null = null;
   version: string | null = null;
   private readonly queue = new KeyedMutex();
   private readonly address: NbdAddress;
-  private failures = 0;
-  private startAgainAt = 0;
+  private readonly gate: RetryGate;
 
-  constructor(private readonly options: StorageProcessOptions) {
+  constructor(private readonly options: StorageDaemonProcessOptions) {
     this.address = { host: options.host, port: options.port };
+    this.gate = new RetryGate(options.clock, {
+      baseMs: LIMITS.NBD_REVIVE_BASE_MS,
+      capMs: LIMITS.NBD_REVIVE_CAP_MS,
+    });
   }
 
   /** The process that listens on the QMP socket; null when there is none, or when we may not look into it. */
@@ -89,37 +89,26 @@ export class StorageProcess {
   }
 
   /**
-   * For the health check: starts a dead server that is ours to start (a unit is systemd's), after a failure longer and longer
-   * after the last try, and lets it listen. Throws EXPORT_SERVER_UNHEALTHY.
+   * For the health check: starts a dead server that is ours to start (a unit is systemd's) and lets it
+   * listen; after failures it is tried again with a growing pause. Throws EXPORT_SERVER_UNHEALTHY.
    */
   async revive(): Promise<void> {
-    const { unit, clock, logger } = this.options;
+    const { unit, logger } = this.options;
     const running = await this.isRunning();
-    if (!running && (unit !== null || clock.monotonic() < this.startAgainAt))
+    if (!running && (unit !== null || !this.gate.isOpen))
       throw unhealthy(`qemu-storage-daemon is not running (nobody listens on ${this.options.qmpSocket})`);
-    try {
-      await this.ensureServing();
-      this.failures = 0;
-      if (!running) logger.info('qemu-storage-daemon has been started', { pid: await this.pid() });
-    } catch (error) {
-      this.failures += 1;
-      const pause = Math.min(LIMITS.NBD_REVIVE_CAP_MS, LIMITS.NBD_REVIVE_BASE_MS * 2 ** this.failures);
-      this.startAgainAt = clock.monotonic() + pause;
-      throw error;
-    }
+    await this.gate.run(() => this.ensureServing());
+    if (!running) logger.info('qemu-storage-daemon has been started', { pid: await this.pid() });
   }
 
-  /** Does anybody answer on the QMP socket? Throws EXPORT_SERVER_UNHEALTHY when something is there that does not. */
+  /** Does anybody answer on the QMP socket? EXPORT_SERVER_UNHEALTHY when something else listens there. */
   async isRunning(): Promise<boolean> {
     try {
       this.version = await this.options.monitor.talk((commands) => commands.version());
       return true;
     } catch (error) {
       if (error instanceof QmpError && error.kind === 'absent') return false;
-      throw unhealthy(
-        `qemu-storage-daemon: ${error instanceof Error ? error.message : String(error)}`,
-        error,
-      );
+      throw unhealthy(`qemu-storage-daemon: ${messageOf(error)}`, error);
     }
   }
 
@@ -129,26 +118,20 @@ export class StorageProcess {
       throw unhealthy(`port ${port} is taken by another process: stop it, or set NBD_PORT`);
     if (unit === null) {
       // Commas end a value of QEMU's options; two of them are one in the value.
-      const path = qmpSocket.replaceAll(',', ',,');
-      const chardev = `socket,id=qmp,path=${path},server=on,wait=off`;
-      await mkdir(dirname(qmpSocket), { recursive: true });
-      await this.program(binary, ['--daemonize', '--chardev', chardev, '--monitor', 'chardev=qmp']);
+      const chardev = `socket,id=qmp,path=${qmpSocket.replaceAll(',', ',,')},server=on,wait=off`;
+      await startServer(binary, ['--daemonize', '--chardev', chardev, '--monitor', 'chardev=qmp'], {
+        runtimeFile: qmpSocket,
+        package: 'qemu-system-common',
+        failure: 'it does not start',
+      });
     } else {
-      await this.program('systemctl', ['start', '--', unit]);
+      await systemctl('start', unit);
     }
-    await this.until(() => this.isRunning(), 'it was started and does not answer on its QMP socket');
-  }
-
-  private async program(program: string, args: readonly string[]): Promise<void> {
-    try {
-      await run(program, args, { timeout: LIMITS.NBD_START_TIMEOUT_MS });
-    } catch (error) {
-      const missing = error instanceof Error && 'code' in error && error.code === 'ENOENT';
-      const words = missing
-        ? `${program} is not installed (apt-get install qemu-system-common)`
-        : `it does not start: ${complaintOf(error)}`;
-      throw unhealthy(words, error);
-    }
+    await waitUntil(
+      this.options.clock,
+      () => this.isRunning(),
+      'it was started and does not answer on its QMP socket',
+    );
   }
 
   private async listen(): Promise<void> {
@@ -158,7 +141,7 @@ export class StorageProcess {
     const refusal = await monitor
       .talk((commands) => refusalOf(commands.listen(host === LOOPBACK ? LOOPBACK : anywhere, port)))
       .catch((error: unknown) => {
-        throw unhealthy(error instanceof Error ? error.message : String(error), error);
+        throw unhealthy(messageOf(error), error);
       });
     if (await this.isServing()) return;
     const complaint = (await greets(this.address)) ?? 'another process serves it';
@@ -176,14 +159,5 @@ export class StorageProcess {
   /** NBD is spoken on our port, and not by somebody else. */
   async isServing(): Promise<boolean> {
     return (await this.isListening()) && (await greets(this.address)) === null;
-  }
-
-  private async until(condition: () => Promise<boolean>, complaint: string): Promise<void> {
-    const { clock } = this.options;
-    const deadline = clock.monotonic() + LIMITS.NBD_START_TIMEOUT_MS;
-    while (!(await condition())) {
-      if (clock.monotonic() > deadline) throw unhealthy(complaint);
-      await clock.sleep(LIMITS.NBD_START_POLL_MS);
-    }
   }
 }

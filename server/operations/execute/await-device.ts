@@ -76,7 +76,7 @@ async function correlateUntil(
         last = correlate(worldOf(run, volume, snapshot, expected));
         return last.kind === 'waiting' && !last.contested ? null : last;
       },
-      { timeout: deadline - clock.monotonic(), signal: run.signal },
+      { timeoutMs: deadline - clock.monotonic(), signal: run.signal },
     );
     // The volume that the disk may belong to instead may be on its way out.
     const again = settled?.kind === 'waiting' && clock.monotonic() < deadline && !run.signal.aborted;
@@ -124,8 +124,8 @@ function worldOf(run: RunContext, volume: CloudVolume, snapshot: DeviceSnapshot,
     events: run.parts.watcher.recentEvents(),
     submittedAt: submittedAt(run),
     disksBefore: disksBefore(run.journal),
-    window: LIMITS.CONTEMPORARY_WINDOW_MS,
-    tolerance: run.parts.settings.sizeToleranceBytes,
+    windowMs: LIMITS.CONTEMPORARY_WINDOW_MS,
+    toleranceBytes: run.parts.settings.sizeToleranceBytes,
     rootDevices: rootDevices(snapshot),
   };
 }

@@ -158,8 +158,8 @@ async function awaitGone(run: RunContext, volumeId: string, timeoutMs: number): 
   };
   if (gone(await watcher.scan())) return true;
   const quickMs = Math.min(timeoutMs, LIMITS.QUIET_WAIT_MS);
-  if (await watcher.waitFor(gone, { timeout: quickMs, signal: run.signal })) return true;
+  if (await watcher.waitFor(gone, { timeoutMs: quickMs, signal: run.signal })) return true;
   if (timeoutMs <= quickMs || run.signal.aborted) return false;
   await run.announce('await-gone', 'CloudStack has detached the volume, and this guest still has its disk');
-  return (await watcher.waitFor(gone, { timeout: timeoutMs - quickMs, signal: run.signal })) ?? false;
+  return (await watcher.waitFor(gone, { timeoutMs: timeoutMs - quickMs, signal: run.signal })) ?? false;
 }

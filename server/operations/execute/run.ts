@@ -4,7 +4,7 @@ import type { Semaphore } from '../../core/concurrency/semaphore';
 import { DaemonError, type ErrorCode } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
 import { VOLUME_CREATE_FAILED } from '../../core/log/log-events';
-import type { Epoch, OperationChange } from '../../model/ledger';
+import { type Epoch, mayRepeat, type OperationChange } from '../../model/ledger';
 import type { JournalEntry, JsonObject, Operation, TerminalStatus } from '../../model/operation';
 import { decide } from '../decide';
 import type { Action, Facts } from '../decision';
@@ -248,8 +248,7 @@ export class OperationRun implements RunContext {
 
   /** Sleeps when the error says that the database is away; throws everything else, and when the engine stops. */
   private async waitForDatabase(error: unknown, attempt: number): Promise<void> {
-    if (!(error instanceof DaemonError) || error.code !== 'DATABASE_UNAVAILABLE' || this.signal.aborted)
-      throw error;
+    if (!mayRepeat(error) || this.signal.aborted) throw error;
     this.waiting = { step: 'journal', reason: error.message, attempt, nextAttemptAt: null };
     this.parts.logger.warn('Operation waits for the database', {
       operation_id: this.operation.id,

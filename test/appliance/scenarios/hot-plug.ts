@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { readEvents } from '~/cli/client/event-stream';
 import type { OperationReply } from '~/lab/client';
 import { check, type Scenario } from '../scenario';
 import type { World } from '../world';
@@ -132,8 +133,9 @@ interface Entry {
 /** The journal of an operation that has ended: the stream tells all of it and closes. */
 async function journal(world: World, operationId: string): Promise<Entry[]> {
   const stream = await fetch(`${world.api.url}/api/v1/operations/${operationId}/events`);
-  const lines = (await stream.text()).split('\n').filter((line) => line.startsWith('data: '));
-  return lines.map((line) => JSON.parse(line.slice('data: '.length)));
+  const entries: Entry[] = [];
+  for await (const { data } of readEvents(stream.body ?? [])) entries.push(JSON.parse(data));
+  return entries;
 }
 
 function row(name: string, values: readonly number[]): string {

@@ -118,7 +118,7 @@ describe.each(['before', 'after'] as const)(
 
     it('a repair is journaled exactly once', async () => {
       proxy.cut = moment;
-      await ledger.repair(epoch, [{ kind: 'put-mapping', mapping }], {
+      await ledger.auditedChange(epoch, [{ kind: 'put-mapping', mapping }], {
         step: 'sync:test',
         state: 'note',
         data: {},

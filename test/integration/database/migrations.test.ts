@@ -4,8 +4,8 @@ import { type Mariadb, startMariadb } from '~/lab/mariadb';
 import { silentLogger } from '~/server/core/log/logger';
 import { type Dsn, parseDsn } from '~/server/database/connection/dsn';
 import { type Database, openPool } from '~/server/database/connection/pool';
-import { MIGRATIONS } from '~/server/database/migrations';
 import { migrate } from '~/server/database/migrations/migrate';
+import { MIGRATIONS } from '~/server/database/migrations/migrations';
 import { MysqlLedger } from '~/server/database/mysql-ledger';
 import { readOsseaConfigs } from '~/server/database/ossea-configs';
 import type { NewMapping } from '~/server/model/operation';
@@ -255,12 +255,12 @@ describe.each([
       ],
     );
     const note = { step: 'test', state: 'note' as const, data: {} };
-    await ledger.repair(
+    await ledger.auditedChange(
       epoch,
       [{ kind: 'put-mapping', mapping: mapping(SECOND, `remote-vm-${APPLIANCE}-${SECOND}`) }],
       note,
     );
-    await ledger.repair(epoch, [{ kind: 'put-mapping', mapping: mapping(THIRD, '/dev/vdb') }], note);
+    await ledger.auditedChange(epoch, [{ kind: 'put-mapping', mapping: mapping(THIRD, '/dev/vdb') }], note);
     const record = {
       volumeId: THIRD,
       exportName: `migration-vol-${THIRD}`,
@@ -269,12 +269,12 @@ describe.each([
       status: 'active' as const,
       metadata: { vm_name: 'web' },
     };
-    await ledger.repair(epoch, [{ kind: 'put-export', record }], note);
+    await ledger.auditedChange(epoch, [{ kind: 'put-export', record }], note);
     expect(await ledger.readExport(THIRD)).toMatchObject(record);
     expect(await rows(dsn, `SELECT volume_uuid FROM device_mappings WHERE volume_uuid = '${THIRD}'`)).toEqual(
       [{ volume_uuid: THIRD }],
     );
-    await ledger.repair(epoch, [{ kind: 'delete-mapping', volumeId: THIRD, vmId: APPLIANCE }], note);
+    await ledger.auditedChange(epoch, [{ kind: 'delete-mapping', volumeId: THIRD, vmId: APPLIANCE }], note);
     expect(await ledger.readExport(THIRD)).toBeNull();
   });
 });
@@ -309,7 +309,7 @@ describe('a live database with ossea_volumes', () => {
       status: 'active' as const,
       metadata: {},
     };
-    await ledger.repair(
+    await ledger.auditedChange(
       epoch,
       [
         { kind: 'put-mapping', mapping: mapping(THIRD, '/dev/vdd') },
@@ -333,11 +333,11 @@ describe('a live database with ossea_volumes', () => {
       [],
       dsn.database,
     );
-    await ledger.repair(epoch, [{ kind: 'put-mapping', mapping: mapping(THIRD, '/dev/vde') }], note);
+    await ledger.auditedChange(epoch, [{ kind: 'put-mapping', mapping: mapping(THIRD, '/dev/vde') }], note);
     expect(await rows(dsn, `SELECT operation_mode FROM device_mappings ${where}`)).toEqual([
       { operation_mode: 'failover' },
     ]);
-    await ledger.repair(epoch, [{ kind: 'delete-mapping', volumeId: THIRD, vmId: APPLIANCE }], note);
+    await ledger.auditedChange(epoch, [{ kind: 'delete-mapping', volumeId: THIRD, vmId: APPLIANCE }], note);
     expect(await rows(dsn, `SELECT device_path, status FROM ossea_volumes ${where}`)).toEqual([
       { device_path: null, status: 'detached' },
     ]);

@@ -8,7 +8,7 @@ import { type Dsn, parseDsn } from '~/server/database/connection/dsn';
 import { type Database, openPool } from '~/server/database/connection/pool';
 import { migrate } from '~/server/database/migrations/migrate';
 import { MysqlLedger } from '~/server/database/mysql-ledger';
-import { openDatabase } from '~/server/database/open';
+import { openDatabase } from '~/server/database/open-database';
 
 const APPLIANCE = 'd0000000-0000-4000-8000-00000000000d';
 
@@ -40,9 +40,9 @@ describe('the database goes away', () => {
     for (let n = 0; n < LIMITS.DATABASE_CONNECTIONS * 2; n += 1)
       await expect(ledger.ping()).rejects.toMatchObject(away);
     await expect(ledger.takeOver(APPLIANCE, 'test')).rejects.toMatchObject(away);
-    await expect(ledger.repair(epoch, [], { step: 'x', state: 'note', data: {} })).rejects.toMatchObject(
-      away,
-    );
+    await expect(
+      ledger.auditedChange(epoch, [], { step: 'x', state: 'note', data: {} }),
+    ).rejects.toMatchObject(away);
     await server.restart();
     await ledger.ping();
     expect(await ledger.readOwner(APPLIANCE)).toMatchObject({ epoch: epoch.number });

@@ -13,9 +13,9 @@ import { systemClock } from '~/server/core/clock';
 import { silentLogger } from '~/server/core/log/logger';
 import type { ExportServer, ExportTarget } from '~/server/exports/export-server';
 import { exportName } from '~/server/exports/naming';
-import { parse } from '~/server/exports/nbd-server/config-file';
-import { NbdServerExports } from '~/server/exports/nbd-server/nbd-server';
-import { StorageDaemonExports } from '~/server/exports/storage-daemon/storage-daemon';
+import { parse } from '~/server/exports/nbd-server/nbd-config';
+import { NbdServerExports } from '~/server/exports/nbd-server/nbd-server-exports';
+import { StorageDaemonExports } from '~/server/exports/storage-daemon/storage-daemon-exports';
 
 /*
  * The daemon dies before any step that it makes on the way through three change sets. Whatever it leaves: the

@@ -9,7 +9,7 @@ import { systemClock } from '~/server/core/clock';
 import { silentLogger } from '~/server/core/log/logger';
 import type { ExportTarget } from '~/server/exports/export-server';
 import { exportName } from '~/server/exports/naming';
-import { NbdServerExports } from '~/server/exports/nbd-server/nbd-server';
+import { NbdServerExports } from '~/server/exports/nbd-server/nbd-server-exports';
 
 /**
  * The real nbd-server of this machine: what is published answers, what is withdrawn leads to nothing, clients

@@ -13,8 +13,8 @@ import { systemClock } from '~/server/core/clock';
 import { silentLogger } from '~/server/core/log/logger';
 import type { ExportTarget } from '~/server/exports/export-server';
 import { exportName } from '~/server/exports/naming';
-import { NbdServerExports, type NbdServerOptions } from '~/server/exports/nbd-server/nbd-server';
-import { StorageDaemonExports } from '~/server/exports/storage-daemon/storage-daemon';
+import { NbdServerExports, type NbdServerOptions } from '~/server/exports/nbd-server/nbd-server-exports';
+import { StorageDaemonExports } from '~/server/exports/storage-daemon/storage-daemon-exports';
 
 /**
  * A full disk, a read-only folder, no permission, no server, a wrong pid: told clearly, undone, and over when

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { findProgram } from '~/lab/packages';
 import { packDeb } from '~/scripts/deb.mjs';
-import { baseProblems } from '~/server/exports/nbd-server/config-file';
+import { baseProblems } from '~/server/exports/nbd-server/nbd-config';
 
 const EPOCH = 1_750_000_000;
 const dir = mkdtempSync(join(tmpdir(), 'volume-deb-test-'));

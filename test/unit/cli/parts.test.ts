@@ -2,12 +2,12 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import type { JournalEntry } from '~/cli/client/api';
-import { readEvents } from '~/cli/client/event-stream';
-import { entryText } from '~/cli/follow';
 import { findTarget, parsePairs, parseSize, parseTime } from '~/cli/globals';
+import { entryText } from '~/cli/journal-text';
 import { type Column, pick, renderRecord, renderTable } from '~/cli/output/table';
-import { durationText, paint, sizeText, timeText, visible } from '~/cli/output/text';
+import { paint, timeText, visible } from '~/cli/output/text';
+import { durationText, sizeText } from '~/cli/output/units';
+import type { JournalEntryReply } from '~/server/http/schemas/operations';
 import { JOURNAL_STATES } from '~/server/model/operation';
 
 const dir = mkdtempSync(join(tmpdir(), 'volumectl-unit-'));
@@ -139,40 +139,12 @@ describe('tables', () => {
   });
 });
 
-describe('the event stream', () => {
-  async function* bytes(...chunks: (string | Uint8Array)[]) {
-    for (const chunk of chunks) yield typeof chunk === 'string' ? Buffer.from(chunk) : chunk;
-  }
-  const all = async (...chunks: (string | Uint8Array)[]) => {
-    const events = [];
-    for await (const event of readEvents(bytes(...chunks))) events.push(event);
-    return events;
-  };
-
-  it('is read however the network splits it, comments included', async () => {
-    const text =
-      'retry: 1000\n\n: heartbeat\n\nid: 7\nevent: operation\ndata: {"a":"ü"}\n\nevent: device\r\ndata: x\r\ndata: y\r\n\r\n';
-    const expected = [
-      { id: '7', name: 'operation', data: '{"a":"ü"}' },
-      { id: null, name: 'device', data: 'x\ny' },
-    ];
-    expect(await all(text)).toEqual(expected);
-    const single = [...Buffer.from(text)].map((byte) => Uint8Array.of(byte));
-    expect(await all(...single)).toEqual(expected);
-  });
-
-  it('an unfinished event is ignored', async () => {
-    expect(await all('id: 1\ndata: x\n')).toEqual([]);
-  });
-
-  it('a line without end is refused', async () => {
-    await expect(all('x'.repeat(2 * 1024 * 1024))).rejects.toThrow('line without end');
-  });
-});
-
 describe('entries of the journal', () => {
-  const entry = (state: JournalEntry['state'], data: JournalEntry['data'] = {}, step = 'attach-volume') =>
-    entryText({ id: 1, operation_id: 'x', sequence: 1, step, state, data, at: '' });
+  const entry = (
+    state: JournalEntryReply['state'],
+    data: JournalEntryReply['data'] = {},
+    step = 'attach-volume',
+  ) => entryText({ id: 1, operation_id: 'x', sequence: 1, step, state, data, at: '' });
 
   it('every state has words that name the step', () => {
     const texts = JOURNAL_STATES.map((state) => entry(state));

@@ -1,11 +1,13 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
-import { checkStrictly, nearest, optionsLast } from '~/cli/arguments';
+import { type Args, nearest, parseCommandLine, valuesOf } from '~/cli/arguments';
+import { OPERATIONS } from '~/cli/client/operations';
 import { GLOBALS } from '~/cli/globals';
 import { helpFor } from '~/cli/help';
 import { manualPage } from '~/cli/manual';
-import { findNoun, fullName, loneVerb, NOUNS } from '~/cli/tree';
+import { exampleLines, findNoun, fullName, loneVerb, NOUNS } from '~/cli/tree';
 import { ERRORS } from '~/server/core/errors';
+import { namedEndpoints } from '~/server/http/endpoints/registry';
 import { openApiDocument } from '~/server/http/openapi';
 import { onPath } from '~/test/cli/process';
 
@@ -18,15 +20,16 @@ function wordsOf(line: string): string[] {
 
 /** Throws what is wrong with a command line, as the program would. */
 function understand(line: string): void {
-  const [program, ...args] = wordsOf(line);
+  const [program, ...raw] = wordsOf(line);
   expect(program).toBe('volumectl');
-  const [first = '', second = '', ...rest] = args;
+  const { words, options } = parseCommandLine(raw, [GLOBALS, ...ALL.map(({ verb }) => verb.args)]);
+  const [first = '', second = ''] = words;
   const noun = findNoun(first);
   if (!noun) throw new Error(`there is no command ${first}`);
   const lone = loneVerb(noun);
   const verb = lone ?? noun.verbs.find(({ name }) => name === second);
   if (!verb) throw new Error(`there is no command ${first} ${second}`);
-  checkStrictly(lone ? args.slice(1) : rest, { ...verb.args, ...GLOBALS });
+  valuesOf({ ...verb.args, ...GLOBALS }, words.slice(lone ? 1 : 2), options);
 }
 
 describe('the command tree', () => {
@@ -38,12 +41,9 @@ describe('the command tree', () => {
     );
   });
 
-  it.each(ALL)('$name has examples, and every one is a command line that it takes', ({ name, verb }) => {
+  it.each(ALL)('$name has examples, and every one is a command line that it takes', ({ noun, verb }) => {
     expect(verb.examples.length).toBeGreaterThan(0);
-    for (const { line } of verb.examples) {
-      expect(line.startsWith(name)).toBe(true);
-      expect(() => understand(line)).not.toThrow();
-    }
+    for (const { line } of exampleLines(noun, verb)) expect(() => understand(line)).not.toThrow();
   });
 
   it.each(ALL)('$name: its help names every argument and option of it', ({ noun, verb }) => {
@@ -86,12 +86,58 @@ describe('arguments', () => {
     expect(nearest(word, known)).toBe(near);
   });
 
-  it('options before the command are moved behind it, with their values', () => {
-    expect(optionsLast(['--json', '--url', 'x', 'volume', 'list', '-q'], GLOBALS)).toEqual(
-      'volume list -q --json --url x'.split(' '),
-    );
-    expect(optionsLast(['--url=x', 'health'], GLOBALS)).toEqual(['health', '--url=x']);
-    expect(optionsLast([], GLOBALS)).toEqual([]);
+  const ARGS = {
+    volume: { type: 'positional', description: 'id' },
+    vm: { type: 'string', description: 'id' },
+    wait: { type: 'boolean', description: 'wait', short: 'w' },
+    color: { type: 'boolean', description: 'colours', negative: 'no colours' },
+  } as const satisfies Args;
+  const valuesIn = (...raw: string[]) => {
+    const { words, options } = parseCommandLine(raw, [ARGS]);
+    return valuesOf(ARGS, words, options);
+  };
+
+  it.each([
+    [['v', '--vm', 'x', '-w'], { volume: 'v', vm: 'x', wait: true }],
+    [['--vm', 'x', '--wait', 'v'], { volume: 'v', vm: 'x', wait: true }],
+    [['--vm=--wait', 'v', '--no-color'], { volume: 'v', vm: '--wait', color: false }],
+    [['--no-color', 'v', '--color'], { volume: 'v', color: true }],
+    [['--', '-v'], { volume: '-v' }],
+  ])('%j are %j, wherever the options stand', (raw, values) => {
+    expect(valuesIn(...raw)).toEqual(values);
+  });
+
+  it.each([
+    [['v', '--vm', '--wait'], '--vm needs a value'],
+    [['v', '--vm'], '--vm needs a value'],
+    [['v', '--wait=yes'], '--wait takes no value'],
+    [['v', '-x'], 'there is no option -x'],
+    [['v', '--waite'], 'there is no option --waite; did you mean --wait?'],
+    [['v', '--no-vm'], 'there is no option --no-vm'],
+    [['v', '--volume', 'w'], 'there is no option --volume'],
+    [['v', 'w'], 'too much is given: w'],
+    [[], 'the volume is missing'],
+  ])('%j are refused: %s', (raw, says) => {
+    expect(() => valuesIn(...raw)).toThrow(says);
+  });
+
+  it('an option means the same in every command, so that one parser can know them all', () => {
+    const kinds = new Map<string, string>();
+    for (const { verb } of ALL)
+      for (const [name, arg] of Object.entries<Args[string]>({ ...verb.args, ...GLOBALS })) {
+        if (arg.type === 'positional') continue;
+        const kind = `${arg.type} ${arg.type === 'boolean' ? arg.short : ''}`;
+        expect(kinds.get(name) ?? kind, name).toBe(kind);
+        kinds.set(name, kind);
+      }
+  });
+});
+
+describe('the client', () => {
+  it('has the method and path of the endpoint table for every operation', () => {
+    const table = new Map(namedEndpoints().map(({ name, endpoint }) => [name, endpoint]));
+    for (const [name, [method, path]] of Object.entries(OPERATIONS))
+      expect(table.get(name), name).toMatchObject({ method, path });
   });
 });
 
@@ -151,10 +197,7 @@ describe('the completions', () => {
   const script = (shell: 'bash' | 'zsh' | 'fish') =>
     new URL(`../../../packaging/cli/volumectl.${shell}`, import.meta.url).pathname;
 
-  /**
-   * What bash offers for a line with the cursor at its end. `volumectl` itself is a function that says what
-   * it was asked.
-   */
+  /** What bash offers at the end of a line. `volumectl` is a function here, which prints its arguments. */
   function offered(line: string): string[] {
     const program = `
       volumectl() { echo "asked:$1-$2"; }

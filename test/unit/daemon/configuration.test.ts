@@ -32,7 +32,7 @@ describe('an empty environment', () => {
           socketPath: null,
           database: 'migratekit_oma',
           tls: false,
-          connectTimeout: null,
+          connectTimeoutMs: null,
           notes: [],
         },
       },

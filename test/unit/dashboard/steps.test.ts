@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { duration, runningFor, size } from '~/dashboard/src/format';
+import { durationText, sizeText } from '~/cli/output/units';
+import { runningFor } from '~/dashboard/src/format';
 import { stepsOf } from '~/dashboard/src/steps';
 import type { JournalEntryReply, OperationReply } from '~/server/http/schemas/operations';
 
@@ -38,10 +39,10 @@ function journal(
 }
 
 const shape = (steps: ReturnType<typeof stepsOf>) =>
-  steps.map(({ name, state, begin, end }) => [
+  steps.map(({ name, state, beginMs, endMs }) => [
     name,
     state,
-    begin === null || end === null ? null : end - begin,
+    beginMs === null || endMs === null ? null : endMs - beginMs,
   ]);
 
 const ATTACH = journal(
@@ -111,7 +112,7 @@ describe('the journal as steps', () => {
 });
 
 it('times and sizes as people read them', () => {
-  expect([0, 999, 1000, 59_999, 61_000, 3_600_000, 49 * 3_600_000, -5].map(duration)).toEqual([
+  expect([0, 999, 1000, 59_999, 61_000, 3_600_000, 49 * 3_600_000, -5].map(durationText)).toEqual([
     '0 ms',
     '999 ms',
     '1.0 s',
@@ -122,5 +123,10 @@ it('times and sizes as people read them', () => {
     '0 ms',
   ]);
   expect(runningFor(1999)).toBe('1 s');
-  expect([1, 1024, 5 * 1024 ** 3, 1.5 * 1024 ** 4].map(size)).toEqual(['1 B', '1 KiB', '5 GiB', '1.5 TiB']);
+  expect([1, 1024, 5 * 1024 ** 3, 1.5 * 1024 ** 4].map(sizeText)).toEqual([
+    '1 B',
+    '1 KiB',
+    '5 GiB',
+    '1.5 TiB',
+  ]);
 });

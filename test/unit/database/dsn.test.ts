@@ -10,7 +10,7 @@ const PLAIN: Dsn = {
   socketPath: null,
   database: 'd',
   tls: false,
-  connectTimeout: null,
+  connectTimeoutMs: null,
   notes: [],
 };
 
@@ -76,7 +76,7 @@ describe('mysql:// URLs', () => {
     ['mysql://u%40x@db/d', { user: 'u@x', password: '' }],
     ['mysql://u:p@[::1]:3307/d', { host: '::1', port: 3307 }],
     ['mysql://u:p@localhost/d?socket=/run/m.sock', { host: 'localhost', socketPath: '/run/m.sock' }],
-    ['mysql://u:p@db/d?tls=true&timeout=5s', { tls: true, connectTimeout: 5_000 }],
+    ['mysql://u:p@db/d?tls=true&timeout=5s', { tls: true, connectTimeoutMs: 5_000 }],
   ])('%s', (text, expected) => {
     expect(parseDsn(text)).toEqual({ ...PLAIN, ...expected });
   });
@@ -109,8 +109,8 @@ describe('parameters', () => {
     ['timeout=1.5s', 1_500],
     ['timeout=0', null],
     ['timeout=0s', null],
-  ])('%s', (query, connectTimeout) => {
-    expect(withParameters(query).connectTimeout).toBe(connectTimeout);
+  ])('%s', (query, connectTimeoutMs) => {
+    expect(withParameters(query).connectTimeoutMs).toBe(connectTimeoutMs);
   });
 
   it('what is not used is noted, once each, and multiStatements never takes effect', () => {

@@ -3,8 +3,8 @@ import { MemoryGuest } from '~/lab/guest/memory-guest';
 import { LIMITS } from '~/server/core/limits';
 import { silentLogger } from '~/server/core/log/logger';
 import { correlate, rootDevices } from '~/server/devices/correlation';
-import { createMemoryInventory } from '~/server/devices/inventory';
-import { DeviceWatcher } from '~/server/devices/watcher';
+import { DeviceWatcher } from '~/server/devices/device-watcher';
+import { createMemoryInventory } from '~/server/devices/inventory-store';
 import { countingRandom } from '../simulator/world';
 import { ManualClock } from './manual-clock';
 import { GIB, VOLUME } from './worlds';
@@ -55,8 +55,8 @@ class Mute {
       events: watcher.recentEvents(),
       disksBefore: { bootId: snapshot.bootId, disks: [] },
       submittedAt: this.clock.monotonic() - 500_000 - ago,
-      window: LIMITS.CONTEMPORARY_WINDOW_MS,
-      tolerance: 3 * GIB,
+      windowMs: LIMITS.CONTEMPORARY_WINDOW_MS,
+      toleranceBytes: 3 * GIB,
       rootDevices: rootDevices(snapshot),
     });
   }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { verifyIdentity } from '~/server/devices/identity';
+import { verifiedDevice, verifyIdentity } from '~/server/devices/identity';
 import { BOOT, disk, mappingTo, mute } from './worlds';
 
 const mapping = mappingTo(disk());
@@ -88,5 +88,24 @@ describe('a mapping no longer means the device', () => {
     const identity = verifyIdentity(recorded, device, bootId);
     expect(identity.ok).toBe(false);
     expect(identity.ok ? '' : identity.reason).toMatch(reason);
+  });
+});
+
+describe('the verified device of a mapping', () => {
+  const other = disk({ name: 'vdc', path: '/dev/vdc', serial: 'ffffffffffffffffffff', diskseq: 9 });
+
+  it('is the one at its path, when it is still the disk of the mapping', () => {
+    const snapshot = { devices: [other, disk()], bootId: BOOT };
+    expect(verifiedDevice(mapping, snapshot)).toEqual({ device: disk(), reason: null });
+  });
+
+  it('is none, with the reason, when nothing is at the path or another disk is', () => {
+    const { device, reason } = verifiedDevice(mapping, { devices: [other], bootId: BOOT });
+    expect([device, reason]).toEqual([null, '/dev/vdb is gone']);
+    const replaced = { devices: [{ ...other, path: '/dev/vdb' }], bootId: BOOT };
+    expect(verifiedDevice(mapping, replaced)).toMatchObject({
+      device: null,
+      reason: expect.stringContaining('has serial ffffffffffffffffffff'),
+    });
   });
 });

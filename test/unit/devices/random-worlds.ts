@@ -134,8 +134,8 @@ function build(world: Drawn): RandomWorld {
       bootId: rebooted ? 'an earlier boot' : BOOT,
       disks: before.map(({ device }) => device),
     },
-    window: 5_000,
-    tolerance: TOLERANCE,
+    windowMs: 5_000,
+    toleranceBytes: TOLERANCE,
     rootDevices: new Set(['vda']),
   };
   return { world: given, disks: truths, serials, rebooted };

@@ -67,8 +67,8 @@ export function world(
     events: fresh.map((device) => event('added', device)),
     submittedAt: SUBMIT,
     disksBefore: { bootId: BOOT, disks: before },
-    window: 5_000,
-    tolerance: 3 * GIB,
+    windowMs: 5_000,
+    toleranceBytes: 3 * GIB,
     rootDevices: new Set(['vda']),
     ...rest,
   };

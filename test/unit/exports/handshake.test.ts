@@ -59,12 +59,12 @@ describe('the NBD handshake against other servers', () => {
   });
 
   it('silence, also in the middle', async () => {
-    expect(await probeExport(await serve(() => {}), 'x', { timeout: 100 })).toMatchObject({
+    expect(await probeExport(await serve(() => {}), 'x', { timeoutMs: 100 })).toMatchObject({
       ok: false,
       reason: 'timeout',
     });
     expect(
-      await probeExport(await serve((socket) => socket.write(GREETING)), 'x', { timeout: 100 }),
+      await probeExport(await serve((socket) => socket.write(GREETING)), 'x', { timeoutMs: 100 }),
     ).toMatchObject({
       ok: false,
       reason: 'timeout',
@@ -156,7 +156,7 @@ describe('the NBD handshake against other servers', () => {
         sent = (sent + 1) % GREETING.length;
       }, 20);
     });
-    expect(await probeExport(dripping, 'x', { timeout: 200 })).toMatchObject({
+    expect(await probeExport(dripping, 'x', { timeoutMs: 200 })).toMatchObject({
       ok: false,
       reason: 'timeout',
     });
@@ -184,9 +184,9 @@ describe('the NBD handshake against other servers', () => {
       ok: false,
       reason: 'protocol',
     });
-    expect(await probeExport(await accepting(readReply(0)), 'x', { read: true, timeout: 200 })).toMatchObject(
-      { ok: false, reason: 'timeout' },
-    );
+    expect(
+      await probeExport(await accepting(readReply(0)), 'x', { read: true, timeoutMs: 200 }),
+    ).toMatchObject({ ok: false, reason: 'timeout' });
   });
 
   it('an endless list of exports is cut off', async () => {

@@ -52,7 +52,7 @@ function answering(answer: (command: string, id: number) => string): (socket: So
 }
 
 const talk = <T>(work: (qmp: Qmp) => Promise<T>, bytes = 64 * 1024) =>
-  withQmp({ path: path(), timeout: 200, bytes }, work);
+  withQmp({ path: path(), timeoutMs: 200, maxBytes: bytes }, work);
 const ask = (bytes?: number) => talk((qmp) => qmp.execute('query', z.object({ a: z.number() })), bytes);
 
 describe('a QMP conversation', () => {

@@ -24,8 +24,8 @@ import { fillGuardSettings, guardSettings } from '~/server/http/request/guard-se
 const built = vi.hoisted(() => ({ with: [] as { part: string; options: unknown }[] }));
 type Options = { readonly [key: string]: unknown };
 
-vi.mock('~/server/database/open', async (original) => {
-  const real = await original<typeof import('~/server/database/open')>();
+vi.mock('~/server/database/open-database', async (original) => {
+  const real = await original<typeof import('~/server/database/open-database')>();
   const openDatabase: typeof real.openDatabase = (dsn, clock, logger) => {
     built.with.push({ part: 'database', options: dsn });
     return real.openDatabase(dsn, clock, logger);
@@ -48,8 +48,8 @@ vi.mock('~/server/devices/sysfs/sysfs-guest', async (original) => {
   };
   return { ...real, createSysfsGuest };
 });
-vi.mock('~/server/devices/inventory', async (original) => {
-  const real = await original<typeof import('~/server/devices/inventory')>();
+vi.mock('~/server/devices/inventory-store', async (original) => {
+  const real = await original<typeof import('~/server/devices/inventory-store')>();
   const createInventoryStore: typeof real.createInventoryStore = (folder) => {
     built.with.push({ part: 'inventory', options: { folder } });
     return real.createInventoryStore(folder);

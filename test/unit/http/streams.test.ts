@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import { createParser } from 'eventsource-parser';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { LIMITS } from '~/server/core/limits';
 import { openStreams } from '~/server/http/streams/event-stream';
@@ -22,12 +23,17 @@ interface Event {
 
 /** Reads the events of a response, as EventSource does. */
 class Reader {
-  private text = '';
+  readonly events: Event[] = [];
+  beats = 0;
   private ended = false;
   private constructor(private readonly response: IncomingMessage) {
-    response.setEncoding('utf8').on('data', (chunk: string) => {
-      this.text += chunk;
+    const parser = createParser({
+      onEvent: ({ id, event, data }) => this.events.push({ id, event, data: JSON.parse(data) }),
+      onComment: (comment) => {
+        if (comment === 'heartbeat') this.beats += 1;
+      },
     });
+    response.setEncoding('utf8').on('data', (chunk: string) => parser.feed(chunk));
     response.on('close', () => {
       this.ended = true;
     });
@@ -38,22 +44,6 @@ class Reader {
     const response = await app.open('GET', path, { headers });
     expect(response.headers['content-type']).toBe('text/event-stream');
     return new Reader(response);
-  }
-
-  get events(): Event[] {
-    const field = (block: string, name: string) => new RegExp(`^${name}: (.*)$`, 'm').exec(block)?.[1];
-    return this.text
-      .split('\n\n')
-      .filter((block) => block.startsWith('id:') || block.startsWith('event:'))
-      .map((block) => ({
-        id: field(block, 'id'),
-        event: field(block, 'event'),
-        data: JSON.parse(field(block, 'data') ?? 'null'),
-      }));
-  }
-
-  get beats(): number {
-    return this.text.split(': heartbeat\n\n').length - 1;
   }
 
   async until(count: number): Promise<Event[]> {

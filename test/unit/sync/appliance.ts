@@ -2,13 +2,13 @@ import { CloudModel } from '~/lab/cloudstack/model';
 import { ModelCloud } from '~/lab/cloudstack/model-cloud';
 import type { Volume } from '~/lab/cloudstack/records';
 import { MemoryGuest } from '~/lab/guest/memory-guest';
+import { MemoryLedger } from '~/lab/ledger/memory-ledger';
+import { MemoryStore } from '~/lab/ledger/memory-store';
 import { silentLogger } from '~/server/core/log/logger';
-import { MemoryLedger } from '~/server/database/memory/memory-ledger';
-import { MemoryStore } from '~/server/database/memory/memory-store';
 import { expectedSerial } from '~/server/devices/correlation';
 import type { Device } from '~/server/devices/device';
-import { createMemoryInventory } from '~/server/devices/inventory';
-import { DeviceWatcher } from '~/server/devices/watcher';
+import { DeviceWatcher } from '~/server/devices/device-watcher';
+import { createMemoryInventory } from '~/server/devices/inventory-store';
 import { exportName } from '~/server/exports/naming';
 import type { NewMapping } from '~/server/model/operation';
 import { OperationEvents } from '~/server/model/operation-events';
@@ -139,7 +139,7 @@ export class MemoryAppliance {
   }
 
   async putRow(mapping: NewMapping): Promise<void> {
-    await this.ledger.repair(this.owned, [{ kind: 'put-mapping', mapping }], NOTE);
+    await this.ledger.auditedChange(this.owned, [{ kind: 'put-mapping', mapping }], NOTE);
   }
 
   async putExport(
@@ -156,7 +156,7 @@ export class MemoryAppliance {
       status: withdrawn ? ('pending' as const) : status,
       metadata: { vm_name: 'kept', ...(withdrawn ? { withdrawn: 'true' } : {}) },
     };
-    await this.ledger.repair(this.owned, [{ kind: 'put-export', record }], NOTE);
+    await this.ledger.auditedChange(this.owned, [{ kind: 'put-export', record }], NOTE);
   }
 
   /** An operation on the volume that has been accepted and not ended. */

@@ -41,10 +41,10 @@ describe('what happens while sync looks and repairs', () => {
 
   it('an operation accepted between two steps takes the volume from where it is', async () => {
     const { appliance, id } = await withUnmapped();
-    const { repair } = appliance.ledger;
-    appliance.ledger.repair = async (...change) => {
-      const entry = await repair.apply(appliance.ledger, change);
-      appliance.ledger.repair = repair;
+    const { auditedChange } = appliance.ledger;
+    appliance.ledger.auditedChange = async (...change) => {
+      const entry = await auditedChange.apply(appliance.ledger, change);
+      appliance.ledger.auditedChange = auditedChange;
       await appliance.begin(id);
       return entry;
     };
@@ -54,10 +54,10 @@ describe('what happens while sync looks and repairs', () => {
 
   it('a disk that was swapped after the look is not exported', async () => {
     const { appliance, id } = await withUnmapped();
-    const { repair } = appliance.ledger;
-    appliance.ledger.repair = async (...change) => {
-      const entry = await repair.apply(appliance.ledger, change);
-      appliance.ledger.repair = repair;
+    const { auditedChange } = appliance.ledger;
+    appliance.ledger.auditedChange = async (...change) => {
+      const entry = await auditedChange.apply(appliance.ledger, change);
+      appliance.ledger.auditedChange = auditedChange;
       await appliance.guest.unplug(id);
       await appliance.plug(appliance.addVolume({ vmId: appliance.vmId }).id);
       return entry;
@@ -93,14 +93,14 @@ describe('the order of repairs', () => {
     appliance.exports.links.set(orphan, '/dev/vdb');
     const order: string[] = [];
     const { withdraw, publish } = appliance.exports;
-    const { repair } = appliance.ledger;
+    const { auditedChange } = appliance.ledger;
     appliance.exports.withdraw = async (name) => {
       order.push('withdraw');
       await withdraw.call(appliance.exports, name);
     };
-    appliance.ledger.repair = async (epoch, effects, audit) => {
+    appliance.ledger.auditedChange = async (epoch, effects, audit) => {
       if (effects.some(({ kind }) => kind === 'put-mapping')) order.push('row');
-      return repair.call(appliance.ledger, epoch, effects, audit);
+      return auditedChange.call(appliance.ledger, epoch, effects, audit);
     };
     appliance.exports.publish = async (target) => {
       order.push('publish begins');

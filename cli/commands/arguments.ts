@@ -1,0 +1,15 @@
+import { flag, option, positional } from '../arguments';
+
+/** Arguments that several commands take. */
+export const VOLUME = { ...positional('id of the volume', 'id'), complete: 'volume' } as const;
+export const OPERATION = { ...positional('id of the operation', 'id'), complete: 'operation' } as const;
+
+/** Of every command that requests an operation. */
+export const REQUEST = {
+  key: option(
+    'text',
+    'Idempotency-Key: repeated within 24 hours, the same operation is answered',
+    'Idempotency-Key',
+  ),
+  wait: { ...flag('wait until the operation has ended, naming its step'), short: 'w' },
+} as const;

@@ -1,0 +1,35 @@
+import type { JournalEntryReply } from '~/server/http/schemas/operations';
+import { visible } from './output/text';
+
+/** What a journal entry means, for people. */
+export function entryText({ step, state, data }: JournalEntryReply): string {
+  const text = (name: string) => (typeof data[name] === 'string' ? visible(data[name]) : '');
+  const because = (reason: string) => (reason === '' ? '' : `: ${reason}`);
+  const what = step === 'operation' ? '' : `${step}: `;
+  switch (state) {
+    case 'intent':
+      return `${step}: CloudStack is asked`;
+    case 'accepted':
+      return `${step}: CloudStack works on it`;
+    case 'finished':
+      return `${step}: CloudStack says ${text('outcome') || 'it has ended'}${because(text('text'))}`;
+    case 'refused':
+      return `${step}: CloudStack has refused${because(text('text'))}`;
+    case 'done':
+      return `${step}: done`;
+    case 'failing':
+      return `${what}giving up${because(text('message'))}`;
+    case 'waiting':
+      return `${step}: waiting${because(text('reason'))}`;
+    case 'note':
+      return `${step}${because(text('message') || text('reason') || 'noted')}`;
+    case 'pending':
+    case 'executing':
+    case 'completed':
+    case 'failed':
+    case 'cancelled':
+      return `${what}${state}`;
+    default:
+      return state satisfies never;
+  }
+}

@@ -1,0 +1,266 @@
+import { type Random, systemRandom } from '~/server/core/clock';
+import { LIMITS } from '~/server/core/limits';
+import { keyReused, mayJoin, queueFull } from '~/server/database/accept/deduplication';
+import { firstEntry, newOperation, newOperationRow } from '~/server/database/accept/new-operation';
+import { endEntry } from '~/server/database/journal/append-change';
+import { leaseLost } from '~/server/database/journal/fencing';
+import { findOpenDetachJobs } from '~/server/database/journal/open-detach-jobs';
+import { sameEntries } from '~/server/database/journal/write-journal';
+import {
+  type Accepted,
+  type CancelOutcome,
+  type Epoch,
+  type Ledger,
+  type MappingEffect,
+  type NewOperation,
+  type OpenDetachJob,
+  type OperationChange,
+  volumeBusy,
+} from '~/server/model/ledger';
+import {
+  isTerminal,
+  type JournalEntry,
+  type JsonObject,
+  type NewJournalEntry,
+  type Operation,
+  type OperationType,
+} from '~/server/model/operation';
+import { MemoryReads } from './memory-reads';
+import { applyToStore, MemoryStore, type StoredOperation } from './memory-store';
+
+interface MemoryLedgerParts {
+  readonly store?: MemoryStore;
+  /** Wall clock ms. */
+  readonly now: () => number;
+  readonly random?: Random;
+  readonly pendingMax?: number;
+}
+
+/**
+ * The ledger without a database, for simulation and tests; the same contract suite tests both. Every method
+ * is one synchronous step, and so as atomic as a transaction.
+ */
+export class MemoryLedger extends MemoryReads implements Ledger {
+  private readonly now: () => number;
+  private readonly random: Random;
+  private readonly pendingMax: number;
+
+  constructor(parts: MemoryLedgerParts) {
+    super(parts.store ?? new MemoryStore());
+    this.now = parts.now;
+    this.random = parts.random ?? systemRandom;
+    this.pendingMax = parts.pendingMax ?? LIMITS.PENDING_MAX;
+  }
+
+  async takeOver(applianceId: string, owner: string): Promise<Epoch> {
+    const number = (this.store.appliances.get(applianceId)?.epoch ?? 0) + 1;
+    this.store.appliances.set(applianceId, { epoch: number, owner, since: this.now() });
+    return { applianceId, number };
+  }
+
+  async accept<T extends OperationType>(epoch: Epoch, input: NewOperation<T>): Promise<Accepted> {
+    this.assertEpoch(epoch);
+    const repeated = this.byIdempotencyKey(epoch, input) ?? this.identicalLast(epoch, input);
+    if (repeated) return repeated;
+    if (this.mine(epoch.applianceId, ['pending']).length >= this.pendingMax) throw queueFull(this.pendingMax);
+    const row = newOperationRow(epoch.applianceId, input);
+    const operation = newOperation(row, this.store.nextSequence());
+    this.store.operations.set(input.id, { operation, requestHash: input.requestHash, epoch: 0 });
+    const [entry] = this.write(epoch.applianceId, input.id, 0, input.at, [firstEntry(input)]);
+    return { operation, outcome: 'accepted', ...(entry ? { entry } : {}) };
+  }
+
+  private byIdempotencyKey(epoch: Epoch, input: NewOperation): Accepted | null {
+    if (input.idempotencyKey === null) return null;
+    const found = this.all().find(
+      ({ operation }) =>
+        operation.applianceId === epoch.applianceId && operation.idempotencyKey === input.idempotencyKey,
+    );
+    if (!found) return null;
+    if (found.operation.createdAt <= input.at - LIMITS.IDEMPOTENCY_TTL_MS) {
+      this.patch(found, { idempotencyKey: null });
+      return null;
+    }
+    if (found.requestHash !== input.requestHash) throw keyReused(found.operation.id);
+    return { operation: found.operation, outcome: 'replayed' };
+  }
+
+  private identicalLast(epoch: Epoch, input: NewOperation): Accepted | null {
+    const unfinished = this.mine(epoch.applianceId, ['pending', 'executing']);
+    const last = unfinished.findLast(({ operation, requestHash }) =>
+      input.volumeId === '' ? requestHash === input.requestHash : operation.volumeId === input.volumeId,
+    );
+    return last && mayJoin(last.operation, last.requestHash, input)
+      ? { operation: last.operation, outcome: 'joined' }
+      : null;
+  }
+
+  async resumable(epoch: Epoch): Promise<Operation[]> {
+    this.assertEpoch(epoch);
+    const executing = this.mine(epoch.applianceId, ['executing']);
+    for (const { operation, requestHash } of executing)
+      this.store.operations.set(operation.id, { operation, requestHash, epoch: epoch.number });
+    return executing.map(({ operation }) => operation);
+  }
+
+  async claim(epoch: Epoch, limit: number): Promise<Operation[]> {
+    const waiting = new Set<string>();
+    const candidates = this.mine(epoch.applianceId, ['pending']).filter(({ operation: { volumeId } }) => {
+      const first = volumeId === '' || (!waiting.has(volumeId) && !this.isExecuting(volumeId));
+      waiting.add(volumeId);
+      return first;
+    });
+    if (candidates.length > 0) this.assertEpoch(epoch);
+    const claim = this.random.uuid();
+    return candidates.slice(0, limit).map((stored) => {
+      const at = this.now();
+      const operation: Operation = { ...stored.operation, status: 'executing', updatedAt: at };
+      this.store.operations.set(operation.id, { ...stored, operation, epoch: epoch.number });
+      this.write(epoch.applianceId, operation.id, 1, at, [
+        { step: 'operation', state: 'executing', data: { epoch: epoch.number, claim } },
+      ]);
+      return operation;
+    });
+  }
+
+  async append(epoch: Epoch, operationId: string, change: OperationChange): Promise<JournalEntry[]> {
+    this.assertEpoch(epoch);
+    const stored = this.store.operations.get(operationId);
+    const entries = [...change.entries, ...endEntry(change)];
+    const there = this.journal(operationId).filter(({ sequence }) => sequence > change.after);
+    if (there.length > 0) {
+      if (sameEntries(there, entries)) return there;
+      throw leaseLost();
+    }
+    if (
+      stored?.operation.status !== 'executing' ||
+      stored.epoch !== epoch.number ||
+      stored.operation.applianceId !== epoch.applianceId
+    )
+      throw leaseLost();
+    const { volumeId } = change;
+    if (volumeId !== undefined && volumeId !== stored.operation.volumeId && this.isExecuting(volumeId))
+      throw volumeBusy(volumeId);
+    applyToStore(this.store, change.effects ?? [], change.at);
+    this.patch(stored, changed(change));
+    return this.write(epoch.applianceId, operationId, change.after, change.at, entries);
+  }
+
+  async requestCancel(epoch: Epoch, operationId: string): Promise<CancelOutcome> {
+    this.assertEpoch(epoch);
+    const stored = this.store.operations.get(operationId);
+    if (!stored || stored.operation.applianceId !== epoch.applianceId) return 'missing';
+    const at = this.now();
+    if (stored.operation.status === 'executing') {
+      this.patch(stored, { cancelRequested: true, updatedAt: at });
+      return 'requested';
+    }
+    if (isTerminal(stored.operation.status)) return 'ended';
+    this.patch(stored, { status: 'cancelled', cancelRequested: true, updatedAt: at, completedAt: at });
+    this.write(epoch.applianceId, operationId, 1, at, [{ step: 'operation', state: 'cancelled', data: {} }]);
+    return 'cancelled';
+  }
+
+  async settleOpenDetachJob(epoch: Epoch, job: OpenDetachJob, data: JsonObject): Promise<void> {
+    this.assertEpoch(epoch);
+    const { operationId, step, jobId } = job;
+    const journal = this.journal(operationId);
+    const open = findOpenDetachJobs(journal).some((one) => one.step === step && one.jobId === jobId);
+    if (open)
+      this.write(epoch.applianceId, operationId, journal.at(-1)?.sequence ?? 0, this.now(), [
+        { step, state: 'finished', data: { job_id: jobId, ...data } },
+      ]);
+  }
+
+  async auditedChange(epoch: Epoch, effects: MappingEffect[], audit: NewJournalEntry): Promise<JournalEntry> {
+    this.assertEpoch(epoch);
+    applyToStore(this.store, effects, this.now());
+    const entry = {
+      id: this.store.nextEntryId(),
+      operationId: '',
+      sequence: 0,
+      at: this.now(),
+      ...plain(audit),
+    };
+    this.store.entries.push({ applianceId: epoch.applianceId, entry });
+    return entry;
+  }
+
+  async prune(epoch: Epoch, olderThanMs: number, limit: number): Promise<number> {
+    this.assertEpoch(epoch);
+    const old = this.mine(epoch.applianceId, ['completed', 'failed', 'cancelled'])
+      .map(({ operation }) => operation)
+      .filter(({ completedAt }) => completedAt !== null && completedAt < olderThanMs)
+      .sort((a, b) => (a.completedAt ?? 0) - (b.completedAt ?? 0))
+      .slice(0, limit);
+    const gone = new Set(old.map(({ id }) => id));
+    for (const id of gone) this.store.operations.delete(id);
+    this.store.entries = this.store.entries.filter(({ applianceId, entry }) => {
+      if (entry.operationId !== '') return !gone.has(entry.operationId);
+      return applianceId !== epoch.applianceId || entry.at >= olderThanMs;
+    });
+    return old.length;
+  }
+
+  private assertEpoch(epoch: Epoch): void {
+    if (this.store.appliances.get(epoch.applianceId)?.epoch !== epoch.number) throw leaseLost();
+  }
+
+  private patch(stored: StoredOperation, fields: Partial<Omit<Operation, 'type' | 'request'>>): void {
+    this.store.operations.set(stored.operation.id, {
+      ...stored,
+      operation: { ...stored.operation, ...fields },
+    });
+  }
+
+  private write(
+    applianceId: string,
+    operationId: string,
+    after: number,
+    at: number,
+    entries: readonly NewJournalEntry[],
+  ): JournalEntry[] {
+    const written = entries.map((entry, index) => ({
+      id: this.store.nextEntryId(),
+      operationId,
+      sequence: after + index + 1,
+      at,
+      ...plain(entry),
+    }));
+    for (const entry of written) this.store.entries.push({ applianceId, entry });
+    return written;
+  }
+}
+
+function changed({
+  end,
+  waiting,
+  volumeId,
+  at,
+}: OperationChange): Partial<Omit<Operation, 'type' | 'request'>> {
+  return {
+    updatedAt: at,
+    ...(volumeId === undefined ? {} : { volumeId }),
+    ...(waiting === undefined
+      ? {}
+      : waiting === null
+        ? { attempt: 0, nextAttemptAt: null, waitReason: null }
+        : { attempt: waiting.attempt, nextAttemptAt: waiting.nextAttemptAt, waitReason: waiting.reason }),
+    ...(end
+      ? {
+          status: end.status,
+          response: end.response,
+          error: end.error,
+          errorCode: end.errorCode,
+          completedAt: at,
+          nextAttemptAt: null,
+          waitReason: null,
+        }
+      : {}),
+  };
+}
+
+/** A copy that shares nothing with the writer's objects, as a row would be. */
+function plain({ step, state, data }: NewJournalEntry): NewJournalEntry {
+  return { step, state, data: JSON.parse(JSON.stringify(data)) };
+}

@@ -1,0 +1,178 @@
+import { findOpenDetachJobs } from '~/server/database/journal/open-detach-jobs';
+import { zeros } from '~/server/database/operation-totals';
+import type {
+  ExportFilter,
+  OpenDetachJob,
+  OperationCounts,
+  OperationFilter,
+  Owner,
+} from '~/server/model/ledger';
+import {
+  type ExportRecord,
+  isTerminal,
+  type JournalEntry,
+  type Mapping,
+  OPERATION_STATUSES,
+  OPERATION_TYPES,
+  type Operation,
+  type OperationStatus,
+} from '~/server/model/operation';
+import type { MemoryStore, StoredOperation } from './memory-store';
+
+/** The reading half of MemoryLedger. */
+export class MemoryReads {
+  constructor(readonly store: MemoryStore) {}
+
+  async readOwner(applianceId: string): Promise<Owner | null> {
+    const row = this.store.appliances.get(applianceId);
+    return row ? { ...row } : null;
+  }
+
+  async readOperation(id: string): Promise<Operation | null> {
+    return this.store.operations.get(id)?.operation ?? null;
+  }
+
+  async listOperations(filter: OperationFilter): Promise<Operation[]> {
+    const { type, status, volumeId, vmId, since, before, limit } = filter;
+    return this.all()
+      .map(({ operation }) => operation)
+      .filter(
+        (operation) =>
+          (type === undefined || operation.type === type) &&
+          (status === undefined || operation.status === status) &&
+          (volumeId === undefined || operation.volumeId === volumeId) &&
+          (vmId === undefined || operation.vmId === vmId) &&
+          (since === undefined || operation.createdAt >= since) &&
+          (before === undefined || operation.sequence < before),
+      )
+      .reverse()
+      .slice(0, limit);
+  }
+
+  async readJournal(operationId: string): Promise<JournalEntry[]> {
+    return this.journal(operationId);
+  }
+
+  async feed(applianceId: string, after: number, limit: number): Promise<JournalEntry[]> {
+    return this.store.entries
+      .filter((stored) => stored.applianceId === applianceId && stored.entry.id > after)
+      .slice(0, limit)
+      .map(({ entry }) => entry);
+  }
+
+  async openDetachJobs(volumeId: string): Promise<OpenDetachJob[]> {
+    const ended = new Set(
+      this.all()
+        .filter(({ operation }) => operation.volumeId === volumeId && isTerminal(operation.status))
+        .map(({ operation }) => operation.id),
+    );
+    return findOpenDetachJobs(
+      this.store.entries.map(({ entry }) => entry).filter(({ operationId }) => ended.has(operationId)),
+    );
+  }
+
+  async busyVolumes(applianceId: string): Promise<Set<string>> {
+    const busy = this.mine(applianceId, ['pending', 'executing']).map(({ operation }) => operation.volumeId);
+    return new Set(busy.filter((id) => id !== ''));
+  }
+
+  async readMapping(volumeId: string): Promise<Mapping | null> {
+    return this.store.mappings.get(volumeId) ?? null;
+  }
+
+  async readMappingByDevice(vmId: string, devicePath: string): Promise<Mapping | null> {
+    return (
+      [...this.store.mappings.values()].find(
+        (mapping) => mapping.vmId === vmId && mapping.devicePath === devicePath,
+      ) ?? null
+    );
+  }
+
+  async listMappings(vmId?: string): Promise<Mapping[]> {
+    const mappings = [...this.store.mappings.values()].filter(
+      (mapping) => vmId === undefined || mapping.vmId === vmId,
+    );
+    return mappings.sort((a, b) => order(a.devicePath, b.devicePath) || order(a.volumeId, b.volumeId));
+  }
+
+  async readExport(volumeId: string): Promise<ExportRecord | null> {
+    return this.store.exports.get(volumeId) ?? null;
+  }
+
+  async listExports(filter: ExportFilter = {}): Promise<ExportRecord[]> {
+    return [...this.store.exports.values()]
+      .filter(
+        (record) =>
+          (filter.volumeId === undefined || record.volumeId === filter.volumeId) &&
+          (filter.status === undefined || record.status === filter.status) &&
+          (filter.vmName === undefined || record.metadata.vm_name === filter.vmName),
+      )
+      .sort((a, b) => order(a.exportName, b.exportName))
+      .slice(0, filter.limit);
+  }
+
+  async counts(applianceId?: string): Promise<OperationCounts> {
+    const operations = this.all()
+      .map(({ operation }) => operation)
+      .filter((operation) => applianceId === undefined || operation.applianceId === applianceId);
+    const completed = operations.filter(({ status }) => status === 'completed');
+    const total = completed.reduce(
+      (sum, { createdAt, completedAt }) => sum + (completedAt ?? createdAt) - createdAt,
+      0,
+    );
+    const oldest = (status: OperationStatus) =>
+      operations
+        .filter((operation) => operation.status === status)
+        .reduce<number | null>((least, { createdAt }) => Math.min(least ?? createdAt, createdAt), null);
+    return {
+      byType: tally(
+        OPERATION_TYPES,
+        operations.map(({ type }) => type),
+      ),
+      byStatus: tally(
+        OPERATION_STATUSES,
+        operations.map(({ status }) => status),
+      ),
+      averageResponseMs: completed.length === 0 ? 0 : Math.round((total / completed.length) * 100) / 100,
+      activeMappings: [...this.store.mappings.values()].filter(
+        ({ cloudstackState }) => cloudstackState === 'attached',
+      ).length,
+      oldestPendingAt: oldest('pending'),
+      oldestExecutingAt: oldest('executing'),
+    };
+  }
+
+  async ping(): Promise<void> {}
+
+  protected all(): StoredOperation[] {
+    return [...this.store.operations.values()];
+  }
+
+  protected mine(applianceId: string, statuses: readonly OperationStatus[]): StoredOperation[] {
+    return this.all().filter(
+      ({ operation }) => operation.applianceId === applianceId && statuses.includes(operation.status),
+    );
+  }
+
+  protected isExecuting(volumeId: string): boolean {
+    return this.all().some(
+      ({ operation }) => operation.volumeId === volumeId && operation.status === 'executing',
+    );
+  }
+
+  protected journal(operationId: string): JournalEntry[] {
+    return this.store.entries
+      .filter(({ entry }) => entry.operationId === operationId)
+      .map(({ entry }) => entry);
+  }
+}
+
+function tally<K extends string>(keys: readonly K[], items: readonly K[]): Record<K, number> {
+  const counts = zeros(keys);
+  for (const item of items) counts[item] += 1;
+  return counts;
+}
+
+function order(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}

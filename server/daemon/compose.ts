@@ -1,0 +1,142 @@
+import type { Cloud } from '../cloudstack/cloud';
+import type { Clock, Random } from '../core/clock';
+import { DaemonError } from '../core/errors';
+import type { Logger } from '../core/log/logger';
+import type { Guest } from '../devices/device';
+import type { DeviceWatcher } from '../devices/device-watcher';
+import type { ExportServer } from '../exports/export-server';
+import { ExportService } from '../exports/export-service';
+import type { Epoch, Ledger } from '../model/ledger';
+import { OperationEvents } from '../model/operation-events';
+import type { OwnershipLock } from '../model/ownership-lock';
+import type { Policy } from '../operations/decision';
+import type { Engine } from '../operations/engine';
+import { OperationService } from '../operations/operation-service';
+import { revokeExports } from '../sync/revoke-exports';
+import { SyncService } from '../sync/sync-service';
+import { admit } from './admission';
+import { Ownership } from './ownership';
+
+/** What the domain needs of the world. The real ones are made in ./adapters.ts, the simulated ones in test/simulation. */
+export interface Ports {
+  readonly ledger: Ledger;
+  readonly lock: OwnershipLock;
+  readonly cloud: Cloud;
+  readonly guest: Guest;
+  readonly watcher: DeviceWatcher;
+  readonly exports: ExportServer;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+}
+
+/** What an operator chose, who we are, and what the surroundings want to be told. */
+export interface DomainSettings {
+  /** Host, pid and address, for the row and for the daemon that stands by. */
+  readonly owner: string;
+  readonly sizeToleranceBytes: number;
+  /** Read anew for every decision. */
+  policy(): Policy;
+  /** Throws STARTING while the schema is not there. */
+  ledger(): Ledger;
+  readonly identity: {
+    readonly view: { readonly vmId: string | null; readonly conflicts: readonly string[] };
+    /** Throws APPLIANCE_UNKNOWN. */
+    require(): string;
+  };
+  /** Aborted when the process begins to stop. */
+  readonly stopping: AbortSignal;
+  onOwnershipChanged(state: 'owner' | 'standby'): void;
+  /** A programming error: the process must end. */
+  onFatal(error: unknown): void;
+}
+
+/** The domain, built once and the same for daemon and simulation. */
+export interface Domain {
+  readonly events: OperationEvents;
+  readonly ownership: Ownership;
+  readonly operations: OperationService;
+  readonly exports: ExportService;
+  readonly sync: SyncService;
+  /** The engine and epoch of this owner. Throws STOPPING, STARTING, APPLIANCE_UNKNOWN or STANDBY. */
+  writer(): { readonly engine: Engine; readonly epoch: Epoch };
+  /** Closes every export that does not lead to the disk of its volume; nothing while we are not the owner. Never throws. */
+  revokeExports(): Promise<void>;
+}
+
+export function compose(ports: Ports, settings: DomainSettings): Domain {
+  const { ledger, lock, watcher, exports, clock, logger } = ports;
+  const { identity, stopping } = settings;
+  const events = new OperationEvents();
+  const shared = { ...ports, events };
+  const ownership = new Ownership(
+    {
+      lock,
+      ledger,
+      engineParts: {
+        ...shared,
+        settings: { sizeToleranceBytes: settings.sizeToleranceBytes },
+        policy: () => settings.policy(),
+        onFatal: (error) => settings.onFatal(error),
+      },
+      clock,
+      logger,
+      owner: settings.owner,
+    },
+    (state) => settings.onOwnershipChanged(state),
+  );
+  const applianceId = () => identity.view.vmId ?? '';
+  const writer = () => writerOf(ownership, settings);
+  const owner = () => ({ epoch: writer().epoch, applianceVmId: identity.require() });
+  const isBusyWith = (volumeId: string) => ownership.engine?.isBusyWith(volumeId) ?? false;
+  return {
+    events,
+    ownership,
+    writer,
+    operations: new OperationService({
+      ...shared,
+      stopping,
+      applianceId,
+      writer,
+      admit: (type, request) => admit(type, request, () => identity.require()),
+    }),
+    exports: new ExportService({
+      ledger: () => settings.ledger(),
+      server: exports,
+      watcher,
+      events,
+      owner,
+      isBusyWith,
+    }),
+    sync: new SyncService({
+      ...shared,
+      owner,
+      isBusyWith,
+      sizeTolerance: settings.sizeToleranceBytes,
+      busyVolumes: () => ledger.busyVolumes(applianceId()),
+      identityConflicts: () => identity.view.conflicts,
+    }),
+    async revokeExports() {
+      const { vmId } = identity.view;
+      if (ownership.engine === null || vmId === null) return;
+      await revokeExports({ ledger, exports, logger, isBusyWith }, vmId, () => watcher.snapshot());
+    },
+  };
+}
+
+function writerOf(
+  { engine, otherOwner }: Ownership,
+  { stopping, identity, ledger }: DomainSettings,
+): { engine: Engine; epoch: Epoch } {
+  if (stopping.aborted) throw new DaemonError('STOPPING', 'The daemon is stopping', { retryAfterSeconds: 5 });
+  ledger();
+  if (identity.view.vmId === null) identity.require();
+  if (engine) return { engine, epoch: engine.epoch };
+  if (otherOwner !== null) {
+    throw new DaemonError('STANDBY', `Another daemon owns this appliance: ${otherOwner}`, {
+      details: { owner: otherOwner },
+      retryAfterSeconds: 5,
+    });
+  }
+  throw new DaemonError('STARTING', 'The daemon is taking over the appliance', { retryAfterSeconds: 1 });
+}

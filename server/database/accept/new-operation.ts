@@ -1,0 +1,48 @@
+import type { NewOperation } from '../../model/ledger';
+import type { NewJournalEntry, Operation } from '../../model/operation';
+import { toOperation } from '../rows';
+
+/* What both ledgers store for a request. */
+
+/** What the journal of an operation begins with. */
+export function firstEntry(input: NewOperation): NewJournalEntry {
+  return {
+    step: 'operation',
+    state: 'pending',
+    data: { type: input.type, volume_id: input.volumeId, vm_id: input.vmId },
+  };
+}
+
+/** The row of a request; its other columns have defaults. */
+export function newOperationRow(applianceId: string, input: NewOperation) {
+  const at = new Date(input.at);
+  return {
+    id: input.id,
+    appliance_id: applianceId,
+    type: input.type,
+    status: 'pending',
+    volume_id: input.volumeId,
+    vm_id: input.vmId,
+    request: JSON.stringify(input.request),
+    idempotency_key: input.idempotencyKey,
+    request_hash: input.requestHash,
+    created_at: at,
+    updated_at: at,
+  };
+}
+
+const DEFAULTS = {
+  response: null,
+  error: null,
+  error_code: null,
+  attempt: 0,
+  next_attempt_at: null,
+  wait_reason: null,
+  cancel_requested: 0,
+  completed_at: null,
+};
+
+/** The operation of a row that was just inserted. */
+export function newOperation(row: ReturnType<typeof newOperationRow>, sequence: number): Operation {
+  return toOperation({ ...DEFAULTS, ...row, sequence });
+}

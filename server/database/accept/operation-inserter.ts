@@ -1,0 +1,258 @@
+import { type RawBuilder, sql, type Transaction } from 'kysely';
+import { KeyedMutex } from '../../core/concurrency/keyed-mutex';
+import { LIMITS } from '../../core/limits';
+import type { Accepted, Epoch, NewOperation } from '../../model/ledger';
+import type { OperationType } from '../../model/operation';
+import { isDuplicate } from '../connection/faults';
+import type { Database } from '../connection/pool';
+import { leaseLost } from '../journal/fencing';
+import { entriesAfter, entryRow } from '../journal/write-journal';
+import { toOperation } from '../rows';
+import type { Tables } from '../tables';
+import { keyReused, mayJoin } from './deduplication';
+import { type Answer, GroupCommit } from './group-commit';
+import { firstEntry, newOperation, newOperationRow } from './new-operation';
+import { PendingQuota } from './pending-quota';
+
+/** Stores requests, or finds the operations they repeat (see Ledger.accept). */
+export class OperationInserter {
+  /**
+   * Requests that might be identical run one after another, so that a doubled request finds the first one
+   * committed. In memory is enough: by its epoch this process is the only one that accepts for the appliance.
+   */
+  private readonly mutex = new KeyedMutex();
+  private readonly group: GroupCommit;
+
+  constructor(database: Database, pendingMax: number) {
+    const quota = new PendingQuota(pendingMax);
+    this.group = new GroupCommit((epoch, inputs) =>
+      database.transaction((tx) => acceptAll(tx, epoch, inputs, quota)),
+    );
+  }
+
+  accept<T extends OperationType>(epoch: Epoch, input: NewOperation<T>): Promise<Accepted> {
+    return this.mutex.run(input.volumeId === '' ? input.requestHash : input.volumeId, async () => {
+      try {
+        return await this.group.add(epoch, input);
+      } catch (error) {
+        // The duplicate is our own row (its COMMIT was not answered), or the row of a request that took the
+        // same Idempotency-Key a moment ago: the second try finds either.
+        if (isDuplicate(error)) return this.group.add(epoch, input);
+        throw error;
+      }
+    });
+  }
+}
+
+/** One transaction for all: one query, one insert of the new operations, one of their first entries. */
+async function acceptAll(
+  tx: Transaction<Tables>,
+  epoch: Epoch,
+  inputs: readonly NewOperation[],
+  quota: PendingQuota,
+): Promise<Answer[]> {
+  const known = quota.isKnown(epoch, inputs.length);
+  const seen = await look(tx, epoch, inputs, !known);
+  if (seen.waiting !== null) quota.counted(epoch, seen.waiting);
+  const answers = new Map<NewOperation, Answer>();
+  const fresh: NewOperation[] = [];
+  for (const input of inputs) {
+    const earlier = await repeated(tx, seen.rows, input);
+    if (earlier) answers.set(input, earlier);
+    else if (quota.take()) fresh.push(input);
+    else answers.set(input, quota.full);
+  }
+  for (const [input, accepted] of await insert(tx, epoch, fresh)) answers.set(input, accepted);
+  return inputs.map((input) => answers.get(input) ?? leaseLost());
+}
+
+/** What the look finds about an earlier operation. */
+interface Row {
+  readonly id: string;
+  readonly sequence: number;
+  readonly status: string;
+  readonly volume_id: string;
+  readonly request_hash: string | null;
+  readonly idempotency_key: string | null;
+}
+
+/**
+ * The check of the epoch and everything that decides about the requests, in one round trip, because callers
+ * wait for it. The derived table keeps the locking clause from the earlier operations.
+ */
+async function look(
+  tx: Transaction<Tables>,
+  epoch: Epoch,
+  inputs: readonly NewOperation[],
+  count: boolean,
+): Promise<{ rows: Row[]; waiting: number | null }> {
+  const { applianceId } = epoch;
+  const waiting = count
+    ? sql`(SELECT COUNT(*) FROM volume_operations w FORCE INDEX (operations_owner)
+        WHERE w.appliance_id = ${applianceId} AND w.status = 'pending')`
+    : sql`NULL`;
+  const { rows } = await sql<{ epoch: number; waiting: number | null } & { [K in keyof Row]: Row[K] | null }>`
+    SELECT a.epoch, ${waiting} AS waiting, f.*
+    FROM appliances a LEFT JOIN (${sql.join(earlierOperations(applianceId, inputs), sql` UNION ALL `)}) f ON TRUE
+    WHERE a.id = ${applianceId} LOCK IN SHARE MODE`.execute(tx);
+  const [first] = rows;
+  if (!first || Number(first.epoch) !== epoch.number) throw leaseLost();
+  return {
+    waiting: first.waiting === null ? null : Number(first.waiting),
+    rows: rows.flatMap(({ id, sequence, status, volume_id, request_hash, idempotency_key }) =>
+      id === null || sequence === null || status === null || volume_id === null
+        ? []
+        : [{ id, sequence: Number(sequence), status, volume_id, request_hash, idempotency_key }],
+    ),
+  };
+}
+
+const COLUMNS = sql`o.id, o.sequence, o.status, o.volume_id, o.request_hash, o.idempotency_key`;
+
+/** Our own rows (their COMMIT was not answered), unfinished ones on the volume or of the same body, keys. */
+function earlierOperations(applianceId: string, inputs: readonly NewOperation[]): RawBuilder<unknown>[] {
+  const from = (index: string, column: string, values: readonly (string | null)[]) =>
+    values.length === 0
+      ? []
+      : [
+          sql`SELECT ${COLUMNS} FROM volume_operations o FORCE INDEX (${sql.raw(index)})
+            WHERE o.${sql.raw(column)} IN (${sql.join(values)}) AND o.appliance_id = ${applianceId}`,
+        ];
+  const unfinished = sql` AND o.status IN ('pending', 'executing')`;
+  const volumes = inputs.filter(({ volumeId }) => volumeId !== '').map(({ volumeId }) => volumeId);
+  const bodies = inputs.filter(({ volumeId }) => volumeId === '').map(({ requestHash }) => requestHash);
+  const keys = inputs.map(({ idempotencyKey }) => idempotencyKey).filter((key) => key !== null);
+  return [
+    ...from(
+      'PRIMARY',
+      'id',
+      inputs.map(({ id }) => id),
+    ),
+    ...from('operations_volume_queue', 'volume_id', volumes).map((part) => sql`${part}${unfinished}`),
+    ...from('operations_by_body', 'request_hash', bodies).map((part) => sql`${part}${unfinished}`),
+    ...from('unique_idempotency_key', 'idempotency_key', keys),
+  ];
+}
+
+async function repeated(
+  tx: Transaction<Tables>,
+  rows: readonly Row[],
+  input: NewOperation,
+): Promise<Answer | null> {
+  if (rows.some(({ id }) => id === input.id)) return itself(tx, input.id);
+  const sameKey = rows.find(
+    (row) => input.idempotencyKey !== null && row.idempotency_key === input.idempotencyKey,
+  );
+  const replayed = sameKey ? await byIdempotencyKey(tx, sameKey.id, input) : null;
+  if (replayed) return replayed;
+  const [last] = rows
+    .filter(({ status }) => status === 'pending' || status === 'executing')
+    .filter((row) =>
+      input.volumeId === '' ? row.request_hash === input.requestHash : row.volume_id === input.volumeId,
+    )
+    .sort((a, b) => b.sequence - a.sequence);
+  return last ? identicalLast(tx, last.id, input) : null;
+}
+
+async function insert(
+  tx: Transaction<Tables>,
+  epoch: Epoch,
+  inputs: readonly NewOperation[],
+): Promise<Map<NewOperation, Accepted>> {
+  if (inputs.length === 0) return new Map();
+  const { applianceId } = epoch;
+  const rows = inputs.map((input) => newOperationRow(applianceId, input));
+  const operation = await tx.insertInto('volume_operations').values(rows).executeTakeFirstOrThrow();
+  const entries = inputs.map((input) =>
+    entryRow({ applianceId, operationId: input.id, sequence: 1, at: input.at }, firstEntry(input)),
+  );
+  const entry = await tx.insertInto('volume_operation_steps').values(entries).executeTakeFirstOrThrow();
+  const [only] = inputs;
+  const numbers =
+    inputs.length === 1 && only
+      ? new Map([[only.id, { sequence: Number(operation.insertId), entryId: Number(entry.insertId) }]])
+      : await readNumbers(tx, inputs);
+  return new Map(
+    inputs.map((input, index) => {
+      const given = numbers.get(input.id);
+      const row = rows[index];
+      if (!given || !row) throw new Error(`operation ${input.id} is gone within its own transaction`);
+      return [
+        input,
+        {
+          operation: newOperation(row, given.sequence),
+          outcome: 'accepted',
+          entry: {
+            id: given.entryId,
+            operationId: input.id,
+            sequence: 1,
+            at: input.at,
+            ...firstEntry(input),
+          },
+        },
+      ] as const;
+    }),
+  );
+}
+
+/** The numbers that the database gave: those of a multi-row insert need not be consecutive. */
+async function readNumbers(
+  tx: Transaction<Tables>,
+  inputs: readonly NewOperation[],
+): Promise<Map<string, { sequence: number; entryId: number }>> {
+  const rows = await tx
+    .selectFrom('volume_operations as o')
+    .innerJoin('volume_operation_steps as s', 's.operation_id', 'o.id')
+    .select(['o.id', 'o.sequence', 's.id as entry_id'])
+    .where(
+      'o.id',
+      'in',
+      inputs.map(({ id }) => id),
+    )
+    .execute();
+  return new Map(
+    rows.map(({ id, sequence, entry_id }) => [id, { sequence: Number(sequence), entryId: Number(entry_id) }]),
+  );
+}
+
+/** An earlier run of the same acceptance was committed. */
+async function itself(tx: Transaction<Tables>, id: string): Promise<Accepted | null> {
+  const row = await readRow(tx, id);
+  const [entry] = await entriesAfter(tx, id, 0);
+  return row ? { operation: toOperation(row), outcome: 'accepted', ...(entry ? { entry } : {}) } : null;
+}
+
+function readRow(tx: Transaction<Tables>, id: string) {
+  return tx.selectFrom('volume_operations').selectAll().where('id', '=', id).executeTakeFirst();
+}
+
+async function byIdempotencyKey(
+  tx: Transaction<Tables>,
+  id: string,
+  input: NewOperation,
+): Promise<Answer | null> {
+  const row = await readRow(tx, id);
+  if (!row) return null;
+  const operation = toOperation(row);
+  if (operation.createdAt <= input.at - LIMITS.IDEMPOTENCY_TTL_MS) {
+    await tx
+      .updateTable('volume_operations')
+      .set({ idempotency_key: null })
+      .where('id', '=', row.id)
+      .execute();
+    return null;
+  }
+  if (row.request_hash === input.requestHash) return { operation, outcome: 'replayed' };
+  return keyReused(operation.id);
+}
+
+async function identicalLast(
+  tx: Transaction<Tables>,
+  id: string,
+  input: NewOperation,
+): Promise<Accepted | null> {
+  const row = await readRow(tx, id);
+  if (!row) return null;
+  const last = toOperation(row);
+  return mayJoin(last, row.request_hash, input) ? { operation: last, outcome: 'joined' } : null;
+}

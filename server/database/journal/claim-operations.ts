@@ -1,0 +1,120 @@
+import { sql, type Transaction } from 'kysely';
+import type { Epoch } from '../../model/ledger';
+import type { Operation } from '../../model/operation';
+import { isDuplicate } from '../connection/faults';
+import type { Database } from '../connection/pool';
+import { toOperation } from '../rows';
+import type { Tables } from '../tables';
+import { assertEpoch } from './fencing';
+import { entriesAfter, entryRow } from './write-journal';
+
+interface Claim {
+  readonly limit: number;
+  /** Wall clock ms. */
+  readonly at: number;
+  /** A fresh value, by which a claim whose COMMIT was never answered recognises its own work. */
+  readonly token: string;
+}
+
+/**
+ * Per volume the first unfinished operation, if it is pending (see Ledger.claim). The indexes are named,
+ * because statistics lag behind a queue that fills quickly, and the wrong index makes this quadratic.
+ */
+export async function claimOperations(database: Database, epoch: Epoch, parts: Claim): Promise<Operation[]> {
+  const { rows } = await database.query((db) =>
+    sql<{ id: string }>`
+      SELECT o.id FROM volume_operations o FORCE INDEX (operations_owner)
+      WHERE o.appliance_id = ${epoch.applianceId} AND o.status = 'pending'
+        AND (o.volume_id = '' OR (
+          NOT EXISTS (SELECT 1 FROM volume_operations x FORCE INDEX (unique_executing_volume)
+            WHERE x.executing_volume = o.volume_id)
+          AND NOT EXISTS (SELECT 1 FROM volume_operations p FORCE INDEX (operations_volume_queue)
+            WHERE p.volume_id = o.volume_id AND p.status = 'pending' AND p.appliance_id = o.appliance_id
+              AND p.sequence < o.sequence)))
+      ORDER BY o.sequence LIMIT ${parts.limit}`.execute(db),
+  );
+  if (rows.length === 0) return [];
+  return database.transaction(async (tx, attempt) => {
+    await assertEpoch(tx, epoch);
+    const claimed: string[] = [];
+    const mine: string[] = [];
+    for (const { id } of rows) {
+      if (await claimOne(tx, epoch, id, parts)) claimed.push(id);
+      else if (attempt.inDoubt && (await isMine(tx, id, parts.token))) mine.push(id);
+    }
+    await journalClaims(tx, epoch, claimed, parts);
+    const ids = [...claimed, ...mine];
+    if (ids.length === 0) return [];
+    const now = await tx
+      .selectFrom('volume_operations')
+      .selectAll()
+      .where('id', 'in', ids)
+      .orderBy('sequence')
+      .execute();
+    return now.map(toOperation);
+  });
+}
+
+/** False when somebody was faster, or the volume is executing already: the unique key decides. */
+async function claimOne(tx: Transaction<Tables>, epoch: Epoch, id: string, parts: Claim): Promise<boolean> {
+  try {
+    const updated = await tx
+      .updateTable('volume_operations')
+      .set({ status: 'executing', epoch: epoch.number, updated_at: new Date(parts.at) })
+      .where('id', '=', id)
+      .where('status', '=', 'pending')
+      .executeTakeFirstOrThrow();
+    return updated.numUpdatedRows > 0n;
+  } catch (error) {
+    // Only this statement is undone; the transaction goes on.
+    if (isDuplicate(error)) return false;
+    throw error;
+  }
+}
+
+/** The second entry of every journal. */
+async function journalClaims(
+  tx: Transaction<Tables>,
+  epoch: Epoch,
+  ids: readonly string[],
+  parts: Claim,
+): Promise<void> {
+  if (ids.length === 0) return;
+  const { applianceId } = epoch;
+  const data = { epoch: epoch.number, claim: parts.token };
+  const rows = ids.map((operationId) =>
+    entryRow(
+      { applianceId, operationId, sequence: 2, at: parts.at },
+      { step: 'operation', state: 'executing', data },
+    ),
+  );
+  await tx.insertInto('volume_operation_steps').values(rows).execute();
+}
+
+/** An earlier run of this very claim was committed and its answer was lost. */
+async function isMine(tx: Transaction<Tables>, id: string, token: string): Promise<boolean> {
+  const [entry] = await entriesAfter(tx, id, 1);
+  return entry?.state === 'executing' && entry.data.claim === token;
+}
+
+/** Everything of this appliance that is executing, re-leased to this epoch (see Ledger.resumable). */
+export async function resumableOperations(database: Database, epoch: Epoch): Promise<Operation[]> {
+  return database.transaction(async (tx) => {
+    await assertEpoch(tx, epoch);
+    await tx
+      .updateTable('volume_operations')
+      .set({ epoch: epoch.number })
+      .where('appliance_id', '=', epoch.applianceId)
+      .where('status', '=', 'executing')
+      .where('epoch', '<>', epoch.number)
+      .execute();
+    const rows = await tx
+      .selectFrom('volume_operations')
+      .selectAll()
+      .where('appliance_id', '=', epoch.applianceId)
+      .where('status', '=', 'executing')
+      .orderBy('sequence')
+      .execute();
+    return rows.map(toOperation);
+  });
+}

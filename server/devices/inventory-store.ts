@@ -1,0 +1,69 @@
+import { createStorage } from 'unstorage';
+import fsDriver from 'unstorage/drivers/fs-lite';
+import { z } from 'zod';
+import { LIMITS } from '../core/limits';
+import type { DeviceSnapshot } from './device';
+
+/** Keeps the last inventory, so that a restart knows what changed meanwhile. */
+export interface InventoryStore {
+  /** Null when there is none, or none that can be read. Never throws. */
+  load(): Promise<DeviceSnapshot | null>;
+  /** Throws what the file system throws. */
+  save(snapshot: DeviceSnapshot): Promise<void>;
+}
+
+const deviceSchema = z.object({
+  name: z.string().regex(/^vd[a-z]{1,6}$/),
+  path: z.string().max(4096),
+  size: z.number().int().nonnegative(),
+  serial: z.string().max(LIMITS.SYSFS_FILE_BYTES).nullable(),
+  serialState: z.enum(['read', 'absent', 'unreadable', 'pending']),
+  diskseq: z.number().int().nonnegative().nullable(),
+  dev: z.string().max(32).nullable(),
+  controller: z.string().max(64).nullable(),
+});
+const appearanceSchema = z.object({
+  name: z.string().max(64),
+  diskseq: z.number().int().nonnegative().nullable(),
+  at: z.number(),
+  uptime: z.number(),
+});
+const snapshotSchema = z.object({
+  bootId: z.string().max(64).nullable(),
+  devices: z.array(deviceSchema).max(LIMITS.DEVICES_MAX),
+  at: z.number(),
+  appearances: z.array(appearanceSchema).max(LIMITS.DEVICES_MAX).default([]),
+});
+
+const KEY = 'devices.json';
+
+/** unstorage on a folder (fs-lite: no file watcher). A corrupt file counts as none. */
+export function createInventoryStore(folder: string): InventoryStore {
+  const storage = createStorage({ driver: fsDriver({ base: folder }) });
+  return {
+    load: async () => {
+      const parsed = snapshotSchema.safeParse(await storage.getItem(KEY).catch(() => null));
+      return parsed.success ? { ...parsed.data, scanned: false } : null;
+    },
+    save: async (snapshot) => {
+      const { bootId, devices, at, appearances = [] } = snapshot;
+      await storage.setItem(KEY, {
+        bootId,
+        devices: devices.map((device) => deviceSchema.parse(device)),
+        at,
+        appearances,
+      });
+    },
+  };
+}
+
+/** Keeps nothing beyond the process: for tests, the simulation and hosts without a state folder. */
+export function createMemoryInventory(initial: DeviceSnapshot | null = null): InventoryStore {
+  let kept = initial;
+  return {
+    load: async () => kept,
+    save: async (snapshot) => {
+      kept = snapshot;
+    },
+  };
+}

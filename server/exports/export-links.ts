@@ -1,0 +1,124 @@
+import { lstat, mkdir, readlink, rename, stat, symlink, unlink } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { DaemonError, messageOf } from '../core/errors';
+import { hasCode } from '../core/has-code';
+import { deviceNumber } from '../devices/sysfs/block-target';
+import { namesIn } from './durable-files';
+import { notTheDevice } from './export-errors';
+import { volumeIdOf } from './naming';
+
+const REAL_DEVICES = '/dev';
+
+/**
+ * The per-volume links `<run dir>/exports/<export name>` → `/dev/vdX`. nbd-server opens the link for every
+ * client anew, so it decides which disk the next client gets; without it nobody gets one (docs/reference/exports.md).
+ */
+export class ExportLinks {
+  readonly folder: string;
+
+  constructor(
+    runDir: string,
+    private readonly devDir: string,
+  ) {
+    this.folder = join(runDir, 'exports');
+  }
+
+  path(name: string): string {
+    return join(this.folder, name);
+  }
+
+  /** Where the link leads; null when there is none, or when it leads outside the device folder. */
+  async read(name: string): Promise<string | null> {
+    const target = await readlink(this.path(name)).catch(() => null);
+    return target !== null && this.isDevicePath(target) ? target : null;
+  }
+
+  /**
+   * Points the link at a device, atomically. Throws DEVICE_IDENTITY_MISMATCH when the node is not the device
+   * that sysfs spoke of, EXPORT_CONFIG_FAILED when the link cannot be made.
+   */
+  async point(name: string, devicePath: string, dev: string | null): Promise<void> {
+    await this.verify(devicePath, dev);
+    const temporary = join(this.folder, `.${name}.new`);
+    try {
+      await mkdir(this.folder, { recursive: true });
+      await unlink(temporary).catch(() => undefined);
+      await symlink(devicePath, temporary);
+      await rename(temporary, this.path(name));
+    } catch (error) {
+      throw linkFailed(this.path(name), 'made', error);
+    }
+  }
+
+  /** Removes the link; a missing one is fine. */
+  async remove(name: string): Promise<void> {
+    try {
+      await unlink(this.path(name));
+    } catch (error) {
+      if (!hasCode(error, 'ENOENT')) throw linkFailed(this.path(name), 'removed', error);
+    }
+  }
+
+  /** Names of our exports that have a link. */
+  async names(): Promise<string[]> {
+    return (await namesIn(this.folder)).filter((name) => volumeIdOf(name) !== null);
+  }
+
+  /**
+   * At start: removes leftovers of a crash, links out of the device folder or to nothing, and whatever is no
+   * link. Links to existing devices stay: a client may reconnect at any moment, and sync checks them.
+   */
+  async sweep(): Promise<string[]> {
+    const removed: string[] = [];
+    for (const name of await namesIn(this.folder)) {
+      if (await this.isGood(name)) continue;
+      if ((await lstat(this.path(name)).catch(() => null))?.isDirectory()) continue;
+      await this.remove(name);
+      removed.push(name);
+    }
+    return removed;
+  }
+
+  /**
+   * Is this the node of that device? Directly inside the device folder, and on a real machine a block device
+   * of that number; only a laboratory has files. Throws DEVICE_IDENTITY_MISMATCH.
+   */
+  async verify(devicePath: string, dev: string | null): Promise<void> {
+    if (!this.isDevicePath(devicePath))
+      throw notTheDevice(devicePath, `it is not directly inside ${this.devDir}`);
+    // lstat: a node that is itself a link could be turned round after this check.
+    const node = await lstat(devicePath, { bigint: true }).catch((error: unknown) => {
+      throw notTheDevice(devicePath, messageOf(error));
+    });
+    if (node.isSymbolicLink()) throw notTheDevice(devicePath, 'it is a link');
+    if (this.devDir !== REAL_DEVICES) return;
+    if (!node.isBlockDevice()) throw notTheDevice(devicePath, 'it is not a block device');
+    if (dev !== null && deviceNumber(node.rdev) !== dev)
+      throw notTheDevice(devicePath, `the node is ${deviceNumber(node.rdev)}, the device is ${dev}`);
+  }
+
+  private isDevicePath(path: string): boolean {
+    const name = path.slice(this.devDir.length + 1);
+    return (
+      path === join(this.devDir, name) && dirname(path) === this.devDir && !['', '.', '..'].includes(name)
+    );
+  }
+
+  private async isGood(name: string): Promise<boolean> {
+    if (volumeIdOf(name) === null || (await this.read(name)) === null) return false;
+    return (await stat(this.path(name)).catch(() => null)) !== null;
+  }
+}
+
+/** A block device, or a file as in a laboratory? */
+export async function isBlockDevice(path: string): Promise<boolean> {
+  return (await lstat(path)).isBlockDevice();
+}
+
+function linkFailed(path: string, what: string, cause: unknown): DaemonError {
+  return new DaemonError(
+    'EXPORT_CONFIG_FAILED',
+    `The export link ${path} could not be ${what}: ${messageOf(cause)}`,
+    { cause, details: { path } },
+  );
+}

@@ -1,0 +1,240 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+import { LIMITS } from '~/server/core/limits';
+import type { Epoch, Ledger } from '~/server/model/ledger';
+import { A, APPLIANCE, attach, B, create, detach, errorCode, OTHER_VM, refusal, T0 } from './fixtures';
+import type { LedgerSuite, LedgerWorld } from './ledger-suite';
+
+export function describeAccepting(suite: LedgerSuite): void {
+  const { ask, executing, end } = suite;
+
+  describe('accepting', () => {
+    let ledger: Ledger;
+    let epoch: Epoch;
+    let world: LedgerWorld;
+    beforeEach(() => {
+      ({ ledger, epoch, world } = suite);
+    });
+
+    it('stores the request as pending and tells it back exactly', async () => {
+      const input = attach(A, APPLIANCE, { idempotencyKey: 'key-1' });
+      const accepted = await ledger.accept(epoch, input);
+      expect(accepted.outcome).toBe('accepted');
+      const read = await ledger.readOperation(input.id);
+      expect(read).toEqual(accepted.operation);
+      expect(read).toMatchObject({
+        type: 'attach',
+        status: 'pending',
+        applianceId: APPLIANCE,
+        volumeId: A,
+        vmId: APPLIANCE,
+        request: { volume_id: A, vm_id: APPLIANCE },
+        response: null,
+        error: null,
+        errorCode: null,
+      });
+      expect(read).toMatchObject({
+        attempt: 0,
+        nextAttemptAt: null,
+        waitReason: null,
+        cancelRequested: false,
+        createdAt: T0,
+        updatedAt: T0,
+        completedAt: null,
+        idempotencyKey: 'key-1',
+      });
+    });
+
+    it('journals the acceptance as the first entry', async () => {
+      const { operation, entry } = await ledger.accept(epoch, attach(A, APPLIANCE));
+      expect(await ledger.readJournal(operation.id)).toEqual([entry]);
+      expect(entry).toMatchObject({
+        operationId: operation.id,
+        sequence: 1,
+        step: 'operation',
+        state: 'pending',
+        at: T0,
+      });
+    });
+
+    it('keeps whatever a request holds: quotes, other languages, metadata', async () => {
+      const request = {
+        name: `weird "name" \\ ' ; -- 磁盘 🚀`,
+        size: 5 * 1024 ** 3 + 1,
+        disk_offering_id: 'o',
+        zone_id: 'z',
+        metadata: { note: "it's" },
+      };
+      const operation = await ask(create(request.name, { request }));
+      expect((await ledger.readOperation(operation.id))?.request).toEqual(request);
+    });
+
+    it('joins a request to the identical one that waits on the volume', async () => {
+      const first = await ask(attach(A, APPLIANCE));
+      const second = await ledger.accept(epoch, attach(A, APPLIANCE));
+      expect(second).toMatchObject({ outcome: 'joined', operation: { id: first.id } });
+      expect(second.entry).toBeUndefined();
+      expect(await ledger.listOperations({ limit: 10 })).toHaveLength(1);
+    });
+
+    it('joins a request to the identical one that executes', async () => {
+      const first = await executing(attach(A, APPLIANCE));
+      expect(await ledger.accept(epoch, attach(A, APPLIANCE))).toMatchObject({
+        outcome: 'joined',
+        operation: { id: first.id },
+      });
+    });
+
+    it('makes one operation of identical requests that arrive together', async () => {
+      const outcomes = await Promise.all(
+        Array.from({ length: 8 }, () => ledger.accept(epoch, attach(A, APPLIANCE))),
+      );
+      expect(new Set(outcomes.map(({ operation }) => operation.id)).size).toBe(1);
+      expect(outcomes.filter(({ outcome }) => outcome === 'accepted')).toHaveLength(1);
+    });
+
+    it('keeps detach → attach → detach as three operations', async () => {
+      const ids = [await ask(detach(A)), await ask(attach(A, APPLIANCE)), await ask(detach(A))].map(
+        ({ id }) => id,
+      );
+      expect(new Set(ids).size).toBe(3);
+    });
+
+    it('does not join when the VM or the body differs, or when the first one has ended', async () => {
+      const first = await executing(attach(A, APPLIANCE));
+      expect((await ledger.accept(epoch, attach(A, OTHER_VM))).outcome).toBe('accepted');
+      expect((await ledger.accept(epoch, attach(B, APPLIANCE))).outcome).toBe('accepted');
+      expect(
+        (
+          await ledger.accept(
+            epoch,
+            attach(B, APPLIANCE, {
+              request: { volume_id: B, vm_id: APPLIANCE, device_id: 0, attach_as: 'root' },
+            }),
+          )
+        ).outcome,
+      ).toBe('accepted');
+      await end(first.id);
+      await end((await ledger.claim(epoch, 1))[0]?.id ?? '');
+      expect((await ledger.accept(epoch, attach(A, APPLIANCE))).outcome).toBe('accepted');
+    });
+
+    it('does not join an operation whose cancellation was asked for', async () => {
+      const first = await executing(detach(A));
+      await ledger.requestCancel(epoch, first.id);
+      expect((await ledger.accept(epoch, detach(A))).outcome).toBe('accepted');
+    });
+
+    it('joins creates by their body, whatever was created in between', async () => {
+      const first = await ask(create('one'));
+      await ask(create('two'));
+      expect(await ledger.accept(epoch, create('one'))).toMatchObject({
+        outcome: 'joined',
+        operation: { id: first.id },
+      });
+    });
+
+    it('replays the answer of an Idempotency-Key, even after the operation has ended', async () => {
+      const first = await executing(create('one', { idempotencyKey: 'k' }));
+      await end(first.id);
+      const again = await ledger.accept(
+        epoch,
+        create('one', { idempotencyKey: 'k', at: T0 + LIMITS.IDEMPOTENCY_TTL_MS - 1 }),
+      );
+      expect(again).toMatchObject({
+        outcome: 'replayed',
+        operation: { id: first.id, status: 'completed' },
+      });
+    });
+
+    it('refuses an Idempotency-Key that comes with another body', async () => {
+      const first = await ask(create('one', { idempotencyKey: 'k' }));
+      const error = await refusal(
+        ledger.accept(epoch, create('two', { idempotencyKey: 'k' })),
+        'IDEMPOTENCY_KEY_REUSED',
+      );
+      expect(error.details).toMatchObject({ operation_id: first.id });
+      expect(await ledger.listOperations({ limit: 10 })).toHaveLength(1);
+    });
+
+    it('tells keys apart by case', async () => {
+      await ask(create('one', { idempotencyKey: 'Key' }));
+      expect((await ledger.accept(epoch, create('two', { idempotencyKey: 'key' }))).outcome).toBe('accepted');
+    });
+
+    it('forgets an Idempotency-Key after a day', async () => {
+      const first = await executing(create('one', { idempotencyKey: 'k' }));
+      await end(first.id);
+      const later = await ledger.accept(
+        epoch,
+        create('two', { idempotencyKey: 'k', at: T0 + LIMITS.IDEMPOTENCY_TTL_MS }),
+      );
+      expect(later.outcome).toBe('accepted');
+      expect((await ledger.readOperation(first.id))?.idempotencyKey).toBeNull();
+    });
+
+    it('lets two appliances use the same Idempotency-Key', async () => {
+      await ask(create('one', { idempotencyKey: 'k' }));
+      const theirs = await ledger.takeOver(OTHER_VM, 'them');
+      expect((await ledger.accept(theirs, create('two', { idempotencyKey: 'k' }))).outcome).toBe('accepted');
+    });
+
+    it('never joins the operation of another appliance', async () => {
+      await ask(detach(A));
+      const theirs = await ledger.takeOver(OTHER_VM, 'them');
+      expect((await ledger.accept(theirs, detach(A))).outcome).toBe('accepted');
+    });
+
+    it('takes a hundred requests at once: each gets its own operation, numbers, and first entry', async () => {
+      const inputs = Array.from({ length: 100 }, (_, n) => create(`volume ${n}`));
+      const answers = await Promise.all(inputs.map((input) => ledger.accept(epoch, input)));
+      expect(new Set(answers.map(({ operation }) => operation.sequence)).size).toBe(100);
+      for (const [n, { outcome, operation, entry }] of answers.entries()) {
+        expect([outcome, operation.id]).toEqual(['accepted', inputs[n]?.id]);
+        expect(await ledger.readOperation(operation.id)).toEqual(operation);
+        expect(await ledger.readJournal(operation.id)).toEqual([entry]);
+      }
+    });
+
+    it('answers each of many at once for itself: one joins, one replays, one is refused, one uses a key twice', async () => {
+      const before = await ask(attach(A, APPLIANCE));
+      const keyed = await ask(create('keyed', { idempotencyKey: 'old' }));
+      const answers = await Promise.allSettled([
+        ledger.accept(epoch, attach(A, APPLIANCE)),
+        ledger.accept(epoch, detach(B)),
+        ledger.accept(epoch, create('keyed', { idempotencyKey: 'old' })),
+        ledger.accept(epoch, create('other', { idempotencyKey: 'old' })),
+        ledger.accept(epoch, create('one', { idempotencyKey: 'new' })),
+        ledger.accept(epoch, create('two', { idempotencyKey: 'new' })),
+      ]);
+      const told = answers.map((answer) =>
+        answer.status === 'fulfilled' ? answer.value.outcome : errorCode(answer.reason),
+      );
+      expect(told.slice(0, 4)).toEqual(['joined', 'accepted', 'replayed', 'IDEMPOTENCY_KEY_REUSED']);
+      expect(told.slice(4).sort()).toEqual(['IDEMPOTENCY_KEY_REUSED', 'accepted']);
+      expect(answers[0]).toMatchObject({ value: { operation: { id: before.id } } });
+      expect(answers[2]).toMatchObject({ value: { operation: { id: keyed.id } } });
+      expect(await ledger.listOperations({ limit: 10 })).toHaveLength(4);
+    });
+
+    it('gives the last places to those who came first', async () => {
+      const small = world.open({ pendingMax: 3 });
+      const inputs = Array.from({ length: 6 }, (_, n) => create(`volume ${n}`));
+      const answers = await Promise.allSettled(inputs.map((input) => small.accept(epoch, input)));
+      expect(answers.filter(({ status }) => status === 'fulfilled')).toHaveLength(3);
+      for (const answer of answers)
+        if (answer.status === 'rejected') expect(errorCode(answer.reason)).toBe('QUEUE_FULL');
+      expect(await ledger.listOperations({ limit: 10 })).toHaveLength(3);
+    });
+
+    it('refuses a request when too many wait, but still joins', async () => {
+      const small = world.open({ pendingMax: 2 });
+      const first = attach(A, APPLIANCE);
+      await small.accept(epoch, first);
+      await small.accept(epoch, detach(B));
+      await refusal(small.accept(epoch, create('one')), 'QUEUE_FULL');
+      expect((await small.accept(epoch, detach(B))).outcome).toBe('joined');
+      await small.claim(epoch, 1);
+      expect((await small.accept(epoch, create('one'))).outcome).toBe('accepted');
+    });
+  });
+}

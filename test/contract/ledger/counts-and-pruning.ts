@@ -1,0 +1,66 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+import type { Epoch, Ledger } from '~/server/model/ledger';
+import type { Operation } from '~/server/model/operation';
+import { A, APPLIANCE, attach, B, create, detach, mapping, note, T0 } from './fixtures';
+import type { LedgerSuite } from './ledger-suite';
+
+export function describeCountsAndPruning(suite: LedgerSuite): void {
+  const { ask, executing, end } = suite;
+
+  describe('figures and housekeeping', () => {
+    let ledger: Ledger;
+    let epoch: Epoch;
+    beforeEach(() => {
+      ({ ledger, epoch } = suite);
+    });
+
+    it('counts by type and status, and averages the time of what was completed', async () => {
+      const first = await executing(create('one', { at: T0 }));
+      await end(first.id, 'completed', T0 + 1000);
+      const second = await executing(create('two', { at: T0 }));
+      await end(second.id, 'completed', T0 + 2001);
+      await end((await executing(detach(A, { at: T0 }))).id, 'failed', T0 + 90_000);
+      await executing(attach(A, APPLIANCE, { at: T0 + 5 }));
+      await ask(detach(B, { at: T0 + 7 }));
+      await ask(attach(B, APPLIANCE, { at: T0 + 6 }));
+      await ledger.auditedChange(epoch, [{ kind: 'put-mapping', mapping: mapping(A) }], note('mapped'));
+      expect(await ledger.counts(APPLIANCE)).toEqual({
+        byType: { create: 2, attach: 2, detach: 2, delete: 0, cleanup: 0 },
+        byStatus: { pending: 2, executing: 1, completed: 2, failed: 1, cancelled: 0 },
+        averageResponseMs: 1500.5,
+        activeMappings: 1,
+        oldestPendingAt: T0 + 6,
+        oldestExecutingAt: T0 + 5,
+      });
+    });
+
+    it('counts nothing where nothing is', async () => {
+      const counts = await ledger.counts();
+      expect(counts).toMatchObject({
+        averageResponseMs: 0,
+        activeMappings: 0,
+        oldestPendingAt: null,
+        oldestExecutingAt: null,
+      });
+      expect(Object.values(counts.byType)).toEqual([0, 0, 0, 0, 0]);
+    });
+
+    it('prunes only what ended long ago, oldest first, with its journal', async () => {
+      const old: Operation[] = [];
+      for (let n = 0; n < 3; n += 1) {
+        const operation = await executing(create(`old ${n}`));
+        await end(operation.id, 'completed', T0 + n);
+        old.push(operation);
+      }
+      const fresh = await executing(create('fresh'));
+      await end(fresh.id, 'failed', T0 + 500);
+      const open = await ask(detach(A, { at: T0 - 1_000_000 }));
+      expect(await ledger.prune(epoch, T0 + 100, 2)).toBe(2);
+      expect(await ledger.prune(epoch, T0 + 100, 2)).toBe(1);
+      expect(await ledger.prune(epoch, T0 + 100, 2)).toBe(0);
+      expect((await ledger.listOperations({ limit: 10 })).map(({ id }) => id)).toEqual([open.id, fresh.id]);
+      expect(await ledger.readJournal(old[0]?.id ?? '')).toEqual([]);
+      expect(await ledger.readJournal(fresh.id)).not.toEqual([]);
+    });
+  });
+}

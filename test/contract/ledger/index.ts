@@ -1,0 +1,27 @@
+import { describe } from 'vitest';
+import { describeAccepting } from './accepting';
+import { describeAppending } from './appending';
+import { describeCancelling } from './cancelling';
+import { describeClaiming } from './claiming';
+import { describeCountsAndPruning } from './counts-and-pruning';
+import { LedgerSuite, type LedgerWorld } from './ledger-suite';
+import { describeMappingsAndExports } from './mappings-and-exports';
+import { describeOneWriter } from './one-writer';
+import { describeOpenDetachJobs } from './open-detach-jobs';
+import { describeReading } from './reading';
+
+/** What every Ledger must do. */
+export function describeLedger(name: string, createWorld: () => Promise<LedgerWorld>): void {
+  describe(`ledger contract: ${name}`, () => {
+    const suite = new LedgerSuite(createWorld);
+    describeAccepting(suite);
+    describeClaiming(suite);
+    describeOneWriter(suite);
+    describeAppending(suite);
+    describeCancelling(suite);
+    describeOpenDetachJobs(suite);
+    describeMappingsAndExports(suite);
+    describeReading(suite);
+    describeCountsAndPruning(suite);
+  });
+}

@@ -1,0 +1,157 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+import type { Epoch, Ledger, MappingEffect } from '~/server/model/ledger';
+import { A, APPLIANCE, B, mapping, note, OTHER_VM, refusal } from './fixtures';
+import type { LedgerSuite } from './ledger-suite';
+
+export function describeMappingsAndExports(suite: LedgerSuite): void {
+  describe('mappings and exports', () => {
+    let ledger: Ledger;
+    let epoch: Epoch;
+    beforeEach(() => {
+      ({ ledger, epoch } = suite);
+    });
+
+    const repair = (...effects: MappingEffect[]) => ledger.auditedChange(epoch, effects, note('test'));
+
+    const exportOf = (
+      volumeId: string,
+      status: 'pending' | 'active' | 'failed' = 'active',
+      metadata: Record<string, string> = {},
+    ) =>
+      ({
+        kind: 'put-export',
+        record: {
+          volumeId,
+          exportName: `migration-vol-${volumeId}`,
+          devicePath: '/dev/vdb',
+          port: 10809,
+          status,
+          metadata,
+        },
+      }) as const;
+
+    it('replaces the mapping of a volume and keeps its id and birth', async () => {
+      await repair({ kind: 'put-mapping', mapping: mapping(A) });
+      const first = await ledger.readMapping(A);
+      await repair({
+        kind: 'put-mapping',
+        mapping: mapping(A, {
+          devicePath: '/dev/vdd',
+          size: 7,
+          serial: null,
+          matchedBy: 'size',
+          controller: null,
+          diskseq: null,
+          bootId: null,
+        }),
+      });
+      const second = await ledger.readMapping(A);
+      expect(second).toMatchObject({
+        id: first?.id,
+        createdAt: first?.createdAt,
+        devicePath: '/dev/vdd',
+        size: 7,
+        serial: null,
+        matchedBy: 'size',
+      });
+      expect(await ledger.listMappings()).toHaveLength(1);
+    });
+
+    it('refuses a second volume on the same path of the same VM', async () => {
+      await repair({ kind: 'put-mapping', mapping: mapping(A) });
+      await refusal(repair({ kind: 'put-mapping', mapping: mapping(B) }), 'DEVICE_IDENTITY_MISMATCH');
+      await repair({ kind: 'put-mapping', mapping: mapping(B, { vmId: OTHER_VM }) });
+      expect((await ledger.listMappings()).map(({ volumeId }) => volumeId).sort()).toEqual([A, B]);
+    });
+
+    it('lets a named volume lose the path to the one that is provably there', async () => {
+      await repair({ kind: 'put-mapping', mapping: mapping(A) }, exportOf(A));
+      await repair({ kind: 'put-mapping', mapping: mapping(B), displaces: [A] });
+      expect(await ledger.readMapping(A)).toMatchObject({
+        devicePath: `missing-${A}`,
+        linuxState: 'missing',
+      });
+      expect(await ledger.readExport(A)).toMatchObject({ status: 'failed' });
+      expect(await ledger.readMappingByDevice(APPLIANCE, '/dev/vdb')).toMatchObject({ volumeId: B });
+    });
+
+    it('displaces nobody who is somewhere else', async () => {
+      await repair({ kind: 'put-mapping', mapping: mapping(A, { devicePath: '/dev/vdc' }) });
+      await repair({ kind: 'put-mapping', mapping: mapping(B), displaces: [A] });
+      expect((await ledger.readMapping(A))?.devicePath).toBe('/dev/vdc');
+    });
+
+    it('holds several volumes of a remote VM, with paths longer than a device path', async () => {
+      for (const volumeId of [A, B])
+        await repair({
+          kind: 'put-mapping',
+          mapping: mapping(volumeId, {
+            vmId: OTHER_VM,
+            devicePath: `remote-vm-${OTHER_VM}-${volumeId}`,
+            linuxState: 'n/a',
+          }),
+        });
+      expect((await ledger.listMappings(OTHER_VM)).map(({ devicePath }) => devicePath)).toEqual([
+        `remote-vm-${OTHER_VM}-${A}`,
+        `remote-vm-${OTHER_VM}-${B}`,
+      ]);
+      expect(await ledger.listMappings(APPLIANCE)).toEqual([]);
+    });
+
+    it('deletes a mapping with its export, but only for the VM it belongs to', async () => {
+      await repair({ kind: 'put-mapping', mapping: mapping(A) }, exportOf(A));
+      await repair({ kind: 'delete-mapping', volumeId: A, vmId: OTHER_VM });
+      expect(await ledger.readExport(A)).not.toBeNull();
+      await repair({ kind: 'delete-mapping', volumeId: A, vmId: APPLIANCE });
+      expect(await ledger.readMapping(A)).toBeNull();
+      expect(await ledger.readExport(A)).toBeNull();
+    });
+
+    it('has no export without a mapping', async () => {
+      await refusal(repair(exportOf(A)), 'MAPPING_NOT_FOUND');
+    });
+
+    it('keeps one export per volume, and changes it in place', async () => {
+      await repair({ kind: 'put-mapping', mapping: mapping(A) }, exportOf(A, 'pending', { vm_name: 'web' }));
+      const first = await ledger.readExport(A);
+      await repair(exportOf(A, 'active', { vm_name: 'web', job: '7' }));
+      await repair({ kind: 'set-export-status', volumeId: A, status: 'failed' });
+      expect(await ledger.readExport(A)).toMatchObject({
+        id: first?.id,
+        exportName: `migration-vol-${A}`,
+        port: 10809,
+        status: 'failed',
+        metadata: { vm_name: 'web', job: '7' },
+        createdAt: first?.createdAt,
+      });
+      await repair({ kind: 'delete-export', volumeId: A });
+      expect(await ledger.listExports()).toEqual([]);
+    });
+
+    it('filters exports', async () => {
+      await repair({ kind: 'put-mapping', mapping: mapping(A) }, exportOf(A, 'active', { vm_name: 'web' }));
+      await repair(
+        { kind: 'put-mapping', mapping: mapping(B, { devicePath: '/dev/vdc' }) },
+        exportOf(B, 'failed', { vm_name: 'mail' }),
+      );
+      const ids = async (filter: Parameters<Ledger['listExports']>[0]) =>
+        (await ledger.listExports(filter)).map(({ volumeId }) => volumeId);
+      expect(await ids({})).toEqual([A, B]);
+      expect(await ids({ volumeId: B })).toEqual([B]);
+      expect(await ids({ status: 'active' })).toEqual([A]);
+      expect(await ids({ vmName: 'mail' })).toEqual([B]);
+      expect(await ids({ limit: 1 })).toEqual([A]);
+    });
+
+    it('journals repairs in the feed of the appliance', async () => {
+      const entry = await ledger.auditedChange(epoch, [], note('audit', { volume_id: A }));
+      expect(entry).toMatchObject({
+        operationId: '',
+        step: 'audit',
+        state: 'note',
+        data: { volume_id: A },
+      });
+      expect(await ledger.feed(APPLIANCE, 0, 10), 'the entry that was returned').toEqual([entry]);
+    });
+  });
+}

@@ -1,0 +1,90 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+import type { Epoch, Ledger } from '~/server/model/ledger';
+import { A, APPLIANCE, attach, B, detach, entry, openDetachJob } from './fixtures';
+import type { LedgerSuite } from './ledger-suite';
+
+export function describeOpenDetachJobs(suite: LedgerSuite): void {
+  const { executing, append, end } = suite;
+
+  describe('open detach jobs', () => {
+    let ledger: Ledger;
+    let epoch: Epoch;
+    beforeEach(() => {
+      ({ ledger, epoch } = suite);
+    });
+
+    it('remembers a detach job whose end was never journaled', async () => {
+      const { id } = await executing(detach(A));
+      await append(id, {
+        entries: [
+          entry('detach-volume', 'intent', { job_id: 'job-1' }),
+          entry('detach-volume', 'accepted', { job_id: 'job-1' }),
+        ],
+      });
+      expect(await ledger.openDetachJobs(A)).toEqual([]);
+      await end(id, 'failed');
+      expect(await ledger.openDetachJobs(A)).toEqual([
+        { operationId: id, step: 'detach-volume', jobId: 'job-1' },
+      ]);
+      expect(await ledger.openDetachJobs(B)).toEqual([]);
+    });
+
+    it('forgets it once it has been settled, and settles only once', async () => {
+      const { id } = await executing(detach(A));
+      await append(id, { entries: [entry('detach-volume', 'intent', { job_id: 'job-1' })] });
+      await end(id, 'failed');
+      await ledger.settleOpenDetachJob(epoch, openDetachJob(id), { outcome: 'ok' });
+      await ledger.settleOpenDetachJob(epoch, openDetachJob(id), { outcome: 'ok' });
+      expect(await ledger.openDetachJobs(A)).toEqual([]);
+      expect((await ledger.readJournal(id)).filter(({ state }) => state === 'finished')).toMatchObject([
+        { step: 'detach-volume', data: { job_id: 'job-1', outcome: 'ok' } },
+      ]);
+    });
+
+    it('forgets only the one that was settled', async () => {
+      const { id } = await executing(detach(A));
+      await append(id, {
+        entries: ['job-1', 'job-2'].map((job_id) => entry('detach-volume', 'intent', { job_id })),
+      });
+      await end(id, 'failed');
+      await ledger.settleOpenDetachJob(epoch, openDetachJob(id), { outcome: 'ok' });
+      expect(await ledger.openDetachJobs(A)).toEqual([{ ...openDetachJob(id), jobId: 'job-2' }]);
+    });
+
+    it('finds those that the change which ends an operation brings itself', async () => {
+      const { id } = await executing(detach(A));
+      await append(id, {
+        entries: [entry('detach-volume', 'intent', { job_id: 'job-1' })],
+        end: { status: 'failed', response: null, error: 'x', errorCode: null },
+      });
+      expect(await ledger.openDetachJobs(A)).toEqual([openDetachJob(id)]);
+    });
+
+    it('knows a first try that is still open behind a second one that ended, and the detach of an undo', async () => {
+      const { id } = await executing(attach(A, APPLIANCE));
+      const tries = [
+        entry('undo-detach-volume', 'intent', { job_id: 'one' }),
+        entry('undo-detach-volume', 'intent', { job_id: 'two' }),
+        entry('undo-detach-volume', 'finished', { job_id: 'two', outcome: 'ok' }),
+      ];
+      await append(id, { entries: [entry('attach-volume', 'intent', { job_id: 'zero' }), ...tries] });
+      await end(id, 'failed');
+      expect(await ledger.openDetachJobs(A)).toEqual([
+        { operationId: id, step: 'undo-detach-volume', jobId: 'one' },
+      ]);
+    });
+
+    it('has none where the job was finished or refused', async () => {
+      const { id } = await executing(detach(A));
+      const entries = [
+        entry('detach-volume', 'intent', { job_id: 'one' }),
+        entry('detach-volume', 'refused', { code: 431 }),
+        entry('detach-volume', 'intent', { job_id: 'two' }),
+        entry('detach-volume', 'finished', { job_id: 'two' }),
+      ];
+      await append(id, { entries });
+      await end(id);
+      expect(await ledger.openDetachJobs(A)).toEqual([]);
+    });
+  });
+}

@@ -1,0 +1,77 @@
+import { randomUUID } from 'node:crypto';
+import { beforeEach, describe, expect, it } from 'vitest';
+import type { Ledger } from '~/server/model/ledger';
+import type { Operation } from '~/server/model/operation';
+import { A, APPLIANCE, attach, B, create, detach, OTHER_VM, T0 } from './fixtures';
+import type { LedgerSuite } from './ledger-suite';
+
+export function describeReading(suite: LedgerSuite): void {
+  const { ask, executing } = suite;
+
+  describe('reading', () => {
+    let ledger: Ledger;
+    beforeEach(() => {
+      ({ ledger } = suite);
+    });
+
+    it('lists newest first, page by page', async () => {
+      for (let n = 0; n < 5; n += 1) await ask(create(`volume ${n}`, { at: T0 + n }));
+      const names = (page: Operation[]) =>
+        page.map((operation) => (operation.type === 'create' ? operation.request.name : ''));
+      const first = await ledger.listOperations({ limit: 2 });
+      expect(names(first)).toEqual(['volume 4', 'volume 3']);
+      const second = await ledger.listOperations({ limit: 2, before: first.at(-1)?.sequence });
+      expect(names(second)).toEqual(['volume 2', 'volume 1']);
+      expect(names(await ledger.listOperations({ limit: 2, before: second.at(-1)?.sequence }))).toEqual([
+        'volume 0',
+      ]);
+    });
+
+    it('filters by type, status, volume, VM and time, and by several at once', async () => {
+      const one = await executing(attach(A, APPLIANCE, { at: T0 }));
+      const two = await ask(detach(B, { at: T0 + 10 }));
+      const three = await ask(attach(B, OTHER_VM, { at: T0 + 20 }));
+      const ids = async (filter: Omit<Parameters<Ledger['listOperations']>[0], 'limit'>) =>
+        (await ledger.listOperations({ ...filter, limit: 10 })).map(({ id }) => id);
+      expect(await ids({ type: 'attach' })).toEqual([three.id, one.id]);
+      expect(await ids({ status: 'executing' })).toEqual([one.id]);
+      expect(await ids({ volumeId: B })).toEqual([three.id, two.id]);
+      expect(await ids({ vmId: OTHER_VM })).toEqual([three.id]);
+      expect(await ids({ since: T0 + 10 })).toEqual([three.id, two.id]);
+      expect(await ids({ type: 'attach', status: 'pending', volumeId: B, since: T0 })).toEqual([three.id]);
+      expect(await ids({ type: 'delete' })).toEqual([]);
+    });
+
+    it('feeds the entries of all operations of the appliance in order', async () => {
+      const one = await executing(attach(A, APPLIANCE));
+      const two = await ask(detach(B));
+      const theirs = await ledger.takeOver(OTHER_VM, 'them');
+      await ledger.accept(theirs, create('theirs'));
+      const feed = await ledger.feed(APPLIANCE, 0, 100);
+      expect(feed.map(({ operationId, state }) => [operationId, state])).toEqual([
+        [one.id, 'pending'],
+        [one.id, 'executing'],
+        [two.id, 'pending'],
+      ]);
+      expect(await ledger.feed(APPLIANCE, feed[0]?.id ?? 0, 1)).toEqual([feed[1]]);
+      expect(await ledger.feed(APPLIANCE, feed.at(-1)?.id ?? 0, 10)).toEqual([]);
+    });
+
+    it('knows which volumes are being worked on', async () => {
+      await executing(attach(A, APPLIANCE));
+      await ask(detach(B));
+      await ask(create('one'));
+      expect(await ledger.busyVolumes(APPLIANCE)).toEqual(new Set([A, B]));
+      expect(await ledger.busyVolumes(OTHER_VM)).toEqual(new Set());
+    });
+
+    it('answers with null where there is nothing', async () => {
+      expect(await ledger.readOperation(randomUUID())).toBeNull();
+      expect(await ledger.readMapping(A)).toBeNull();
+      expect(await ledger.readMappingByDevice(APPLIANCE, '/dev/vdb')).toBeNull();
+      expect(await ledger.readExport(A)).toBeNull();
+      expect(await ledger.readJournal(randomUUID())).toEqual([]);
+      await ledger.ping();
+    });
+  });
+}
