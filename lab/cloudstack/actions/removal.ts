@@ -63,7 +63,7 @@ async function expungeVolume(parts: ModelParts, command: string, volume: Volume,
   if (command === 'deleteVolume') jobEnded(parts, command, volume, before, null);
 }
 
-export interface DestroyVolume {
+interface DestroyVolume {
   readonly id: string;
   readonly expunge: boolean;
   readonly jobId: string | null;
