@@ -403,7 +403,10 @@ function faults(the: () => World): void {
     const job = await world.cloud.queryJob(jobId);
     if (expected === null) expect(job).toBeNull();
     else expect(job).toMatchObject({ jobId, volumeId, ...expected });
-    expect((await world.cloud.readVolume(volumeId))?.vmId).toBe(attached ? world.model.applianceVmId : null);
+    expect(await world.cloud.readVolume(volumeId)).toMatchObject({
+      kind: 'seen',
+      value: { vmId: attached ? world.model.applianceVmId : null },
+    });
     if (attached) await world.done({ name: 'detachVolume', volumeId });
   });
 

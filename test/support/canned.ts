@@ -74,6 +74,7 @@ export function syncReport(dryRun: boolean, reason: string): SyncReport {
     dryRun,
     reason,
     observed: { cloudVolumes: 2, devices: 1, mappings: 2, exports: 1 },
+    judged: true,
     unavailable: [],
     skippedVolumes: 0,
     drifts: [
@@ -85,6 +86,7 @@ export function syncReport(dryRun: boolean, reason: string): SyncReport {
         message: 'the disk of the volume is /dev/vdc',
         remedy: 'nothing to do',
         action: dryRun ? 'planned' : 'repaired',
+        notJudgedSince: null,
       },
     ],
   };

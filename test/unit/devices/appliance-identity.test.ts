@@ -4,9 +4,18 @@ import { CloudError } from '~/server/cloudstack/cloud';
 import { DaemonError } from '~/server/core/errors';
 import { type LogFields, type Logger, silentLogger } from '~/server/core/log/logger';
 import { ApplianceIdentity } from '~/server/daemon/identity';
+import { absent, seen } from '~/server/model/evidence';
 
 const A = 'aaaaaaaa-1111-4111-8111-aaaaaaaaaaaa';
 const B = 'bbbbbbbb-2222-4222-8222-bbbbbbbbbbbb';
+
+const VM = {
+  name: 'appliance',
+  state: 'Running',
+  zoneId: null,
+  hypervisor: 'KVM',
+  owner: { projectId: null, account: 'ours', domainId: null },
+};
 
 interface Sources {
   environment: string | null;
@@ -22,8 +31,8 @@ function make(sources: Partial<Sources>, vms: readonly string[] | null = [A, B])
   const logger: Logger = { ...silentLogger, info: note, warn: note, error: note };
   const readVm: Cloud['readVm'] = async (id) => {
     if (state.vms === null) throw new CloudError('away', { kind: 'network', outcome: 'unknown' });
-    const name = 'appliance';
-    return state.vms.includes(id) ? { id, name, state: 'Running', zoneId: null, hypervisor: 'KVM' } : null;
+    if (!state.vms.includes(id)) return absent('this id names nothing', 0, 'cloudstack');
+    return seen({ ...VM, id }, 0, 'cloudstack');
   };
   const identity = new ApplianceIdentity({
     cloud: { readVm },

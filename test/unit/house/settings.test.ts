@@ -130,6 +130,8 @@ const OTHER: { readonly [K in keyof typeof VARIABLES]: string } = {
   detachInUse: 'force',
   detachConnected: 'disconnect',
   volumeNames: 'any',
+  deleteMode: 'trash',
+  jobLostAfter: '45s',
   backend: 'qemu-storage-daemon',
   nbdHost: '127.0.0.2',
   nbdPort: '10810',
