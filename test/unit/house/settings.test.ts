@@ -232,6 +232,7 @@ const PLACE: Readonly<Record<string, string>> = {
   logFormat: 'format',
   nbdHost: 'host',
   nbdPort: 'port',
+  jobLostAfter: 'jobLostAfterMs',
   // Decides the level, inside of the configuration.
   ginMode: 'level',
 };
