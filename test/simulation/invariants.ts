@@ -19,6 +19,8 @@ export interface Story {
   begunAt: number;
   /** Job id → step, of every intent. */
   readonly intents: Map<string, string>;
+  /** Jobs that CloudStack is known to have accepted, and of which no end is journaled. */
+  readonly accepted: Set<string>;
   ended: Operation | null;
 }
 
@@ -55,6 +57,7 @@ export class Invariants {
     this.readEffects();
     this.checkRows();
     this.checkMappings();
+    this.world.doors.checkMappings();
     this.checkExports();
   }
 
@@ -114,6 +117,8 @@ export class Invariants {
       (jobId === null || story.intents.get(jobId) !== step)
     )
       this.fail('intent-before-answer', `operation ${operationId}: ${step} ${state} without its intent`);
+    if (state === 'accepted' && jobId !== null) story.accepted.add(jobId);
+    if ((state === 'finished' || state === 'refused') && jobId !== null) story.accepted.delete(jobId);
     if (step === 'create-volume' && typeof data.volume_id === 'string') story.volumeId = data.volume_id;
   }
 
@@ -139,6 +144,7 @@ export class Invariants {
       volumeId: null,
       begunAt: 0,
       intents: new Map(),
+      accepted: new Set(),
       ended: null,
     };
     this.stories.set(operationId, story);
@@ -172,6 +178,7 @@ export class Invariants {
   }
 
   private checkIntended({ kind, volumeId, vmId, jobId }: Effect): void {
+    if (jobId !== null && this.world.byHand.has(jobId)) return;
     const operation = [...this.stories.entries()].find(
       ([, story]) => jobId !== null && story.intents.has(jobId),
     );
@@ -246,6 +253,7 @@ export class Invariants {
     if (!ended) {
       story.ended = operation;
       this.count(`ended-${operation.status}`);
+      this.world.doors.checkFollowed(operation, story.accepted);
       this.checkEnd(operation, story);
     } else if (ended !== operation && JSON.stringify(ended) !== JSON.stringify(operation)) {
       this.fail('terminal-never-changes', `operation ${operation.id} has changed after its end`);
