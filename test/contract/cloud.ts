@@ -56,7 +56,8 @@ class World {
 
   createCommand(volumeName: string, sizeGiB: number | null = 1): CloudCommand {
     const [zone, offering] = [this.model.inventory.firstZone(), this.model.offerings[0]];
-    return { name: 'createVolume', volumeName, zoneId: zone.id, diskOfferingId: offering?.id ?? '', sizeGiB };
+    const diskOfferingId = offering?.id ?? '';
+    return { name: 'createVolume', volumeName, zoneId: zone.id, diskOfferingId, sizeGiB, owner: null };
   }
 
   /** Submits and waits for the end of the job. */
@@ -108,6 +109,9 @@ function reads(the: () => World): void {
       version: '4.20.0.0',
       customDiskMinGiB: 1,
       customDiskMaxGiB: 1024,
+      mayExpungeVms: true,
+      mayExpungeVolumes: true,
+      seesDestroyedVms: true,
     });
   });
 

@@ -71,7 +71,13 @@ describe('what is sent', () => {
     say(ok('attachVolume', { jobid: JOB }));
     await client.cloud.submit({ name: 'attachVolume', volumeId: VOLUME, vmId: VM, deviceId: 0 }, JOB);
     say(ok('createVolume', { id: VOLUME.toUpperCase(), jobid: JOB }));
-    const create = { name: 'createVolume' as const, volumeName: 'ä b', zoneId: 'z', diskOfferingId: 'o' };
+    const create = {
+      name: 'createVolume' as const,
+      volumeName: 'ä b',
+      zoneId: 'z',
+      diskOfferingId: 'o',
+      owner: null,
+    };
     expect(await client.cloud.submit({ ...create, sizeGiB: 7 }, JOB)).toEqual({
       jobId: JOB,
       volumeId: VOLUME,
