@@ -184,8 +184,8 @@ export class SignedCalls {
   private explain(error: CloudError): CloudError {
     const { skewMs } = this.time;
     const skew =
-      skewMs === null || Math.abs(skewMs) < LIMITS.CLOCK_SKEW_WARN_MS ? '' : ` (${skewText(skewMs)})`;
-    const hint = `${error.message}. If it lasts: check api_key and secret_key in ossea_configs, the clock of this machine${skew}, the allowed source addresses, and whether CloudStack can read its own database.`;
+      skewMs === null || Math.abs(skewMs) < LIMITS.CLOCK_SKEW_WARN_MS ? '' : ` And ${skewText(skewMs)}.`;
+    const hint = `${error.message}. If it lasts: check api_key and secret_key in ossea_configs, the clock of this machine, the allowed source addresses, and whether CloudStack can read its own database.${skew}`;
     return new CloudError(hint, {
       kind: 'authentication',
       outcome: 'not-started',
