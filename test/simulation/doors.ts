@@ -47,6 +47,7 @@ export class Doors {
     if (this.world.foreign.has(volumeId))
       this.world.fail('foreign-volumes-are-never-touched', `${what} of ${volumeId}, which nobody named`);
     this.fresh(what, volumeId, this.readsOf(process).volumes.get(volumeId));
+    if (what === 'detachVolume' && jobId !== null) this.checkPlug(volumeId, jobId);
     this.count('one-mutation-at-a-time');
     for (const job of this.world.model.pendingJobs()) {
       const ours = job.id !== jobId && !this.world.byHand.has(job.id);
@@ -58,11 +59,30 @@ export class Doors {
     }
   }
 
+  /** What changed so recently that the last look cannot have seen it does not count. */
+  private checkPlug(volumeId: string, jobId: string): void {
+    this.count('a-detach-ends-the-plug-it-names');
+    const { world } = this;
+    const volume = world.volume(volumeId);
+    const named = world.intendedVms.get(jobId);
+    const changedMs = world.scheduler.time - (world.disturbed.get(volumeId) ?? Number.NEGATIVE_INFINITY);
+    if (!volume || volume.vmId === null || named === undefined || changedMs < FRESH_MS) return;
+    if (volume.vmId !== named)
+      world.fail(
+        'a-detach-ends-the-plug-it-names',
+        `${volumeId} is detached from ${volume.vmId}, the intent says ${named}`,
+      );
+  }
+
   private vmCall(process: string, what: string, vmId: string): void {
     const { world } = this;
     this.count('the-appliance-is-never-touched');
     if (vmId === world.applianceVmId)
       world.fail('the-appliance-is-never-touched', `${what} of the appliance`);
+    const vm = world.model.vms.find((one) => one.id === vmId);
+    const runsMs = world.scheduler.time - world.otherVmStartedAt;
+    if (what === 'destroyVirtualMachine' && vm?.state === 'Running' && runsMs > FRESH_MS)
+      world.fail('no-running-vm-is-destroyed', `VM ${vmId} runs and is destroyed`);
     if (vmId !== world.otherVmId) world.fail('foreign-volumes-are-never-touched', `${what} of VM ${vmId}`);
     this.fresh(what, vmId, this.readsOf(process).vms.get(vmId));
   }
@@ -86,10 +106,15 @@ export class Doors {
       if (store.mappings.has(volumeId)) continue;
       const volume = this.world.volume(volumeId);
       const there = volume && !volume.removed && volume.vmId === mapping.vmId;
-      if (!there || !model.conditions.hides(volumeId) || this.isGoingBack(volumeId)) continue;
+      if (
+        !there ||
+        !(model.conditions.hides(volumeId) || volume.stale !== null) ||
+        this.isGoingBack(volumeId)
+      )
+        continue;
       this.world.fail(
         'absence-needs-proof',
-        `the mapping of ${volumeId} is gone, and the volume is only hidden`,
+        `the mapping of ${volumeId} is gone, and the volume is only hidden, or shown as it was`,
       );
     }
     this.count('absence-needs-proof');

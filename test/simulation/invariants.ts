@@ -111,6 +111,7 @@ export class Invariants {
       if (story.intents.has(jobId)) this.fail('one-intent-per-job', `job ${jobId} was intended twice`);
       this.checkNoOtherJob(story, entry, jobId);
       story.intents.set(jobId, step);
+      if (typeof data.vm_id === 'string') this.world.intendedVms.set(jobId, data.vm_id);
     }
     if (
       ['accepted', 'refused', 'finished'].includes(state) &&

@@ -67,7 +67,7 @@ export function strike(world: World, processes: Processes, mishap: Mishap): void
 
 /** CloudStack shows less than there is, denies what it knows, refuses valid keys; and other people use it as well. */
 function ambiguity(world: World, what: Ambiguity): void {
-  const { model } = world;
+  const { model, scheduler } = world;
   switch (what.kind) {
     case 'hidden': {
       const volumeId = world.volumes[what.volume];
@@ -94,7 +94,9 @@ function ambiguity(world: World, what: Ambiguity): void {
     }
     case 'other-vm-runs': {
       const vm = model.vms.find(({ id }) => id === world.otherVmId);
-      if (vm && !vm.removed && vm.state === 'Stopped') vm.state = 'Running';
+      if (!vm || vm.removed || vm.state !== 'Stopped') return;
+      vm.state = 'Running';
+      world.otherVmStartedAt = scheduler.time;
       return;
     }
     default:

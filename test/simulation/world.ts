@@ -67,6 +67,10 @@ export class World {
   readonly foreign = new Set<string>();
   /** Jobs that somebody started by hand, past the daemon. */
   readonly byHand = new Set<string>();
+  /** Job id → the VM that its intent names. */
+  readonly intendedVms = new Map<string, string>();
+  /** Virtual ms since when somebody has the other VM running again. */
+  otherVmStartedAt = Number.POSITIVE_INFINITY;
   readonly doors = new Doors(this);
   /** When something happened to a volume that no operation asked for. */
   readonly disturbed = new Map<string, number>();
@@ -140,6 +144,7 @@ export class World {
       exportsEnabled: world.exports,
       correlationTimeoutMs: 5_000,
     };
+    if (world.otherVmRuns) this.otherVmStartedAt = Number.NEGATIVE_INFINITY;
     for (let index = 0; index < world.volumes; index += 1) this.addVolume(index);
   }
 
