@@ -1,22 +1,27 @@
-import { type Cloud, CloudError } from '../cloudstack/cloud';
+import { type Cloud, CloudError, type CloudOwner } from '../cloudstack/cloud';
 import { DaemonError } from '../core/errors';
 import type { Logger } from '../core/log/logger';
-import { resolveAppliance } from '../devices/resolve-appliance';
+import { type ResolvedAppliance, resolveAppliance } from '../devices/resolve-appliance';
 
 export interface ApplianceView {
   readonly vmId: string | null;
   readonly source: string | null;
   readonly conflicts: readonly string[];
-  /** confirmed: CloudStack knows the VM. refuted: it does not. unverified: CloudStack has not been asked or was away. */
-  readonly verdict: 'confirmed' | 'refuted' | 'unverified';
+  /**
+   * confirmed: CloudStack shows the VM. refuted: it says that there is none. not-visible: it does not show it to this key. unverified: it
+   * has not been asked or was away.
+   */
+  readonly verdict: 'confirmed' | 'refuted' | 'not-visible' | 'unverified';
+  /** To whom the VM belongs; null while CloudStack has not shown it. */
+  readonly owner: CloudOwner | null;
 }
 
 /**
- * "Who am I" (DESIGN section 6): OMA_VM_ID, else ossea_configs.oma_vm_id, else the SMBIOS UUID, checked against CloudStack.
- * Nothing is guessed: unknown or refuted means that attach and detach are refused.
+ * "Who am I": OMA_VM_ID, else ossea_configs.oma_vm_id, else the SMBIOS UUID, checked against CloudStack.
+ * Nothing is guessed: unknown, refuted or not visible means that attach and detach are refused.
  */
 export class ApplianceIdentity {
-  view: ApplianceView = { vmId: null, source: null, conflicts: [], verdict: 'unverified' };
+  view: ApplianceView = { vmId: null, source: null, conflicts: [], verdict: 'unverified', owner: null };
 
   constructor(
     private readonly parts: {
@@ -36,35 +41,44 @@ export class ApplianceIdentity {
       osseaVmId: await this.parts.osseaVmId(),
       productUuid: await this.parts.productUuid(),
     });
-    const same = resolved.vmId === this.view.vmId;
-    if (!same || resolved.conflicts.join() !== this.view.conflicts.join()) {
-      this.parts.logger.info('Appliance identity', { vm_id: resolved.vmId, source: resolved.source });
-      for (const conflict of resolved.conflicts)
+    const before = this.view;
+    this.view = { ...before, ...kept(before, resolved) };
+    const { vmId, source, conflicts } = this.view;
+    if (vmId !== before.vmId || conflicts.join() !== before.conflicts.join()) {
+      this.parts.logger.info('Appliance identity', { vm_id: vmId, source });
+      for (const conflict of conflicts)
         this.parts.logger.warn('Appliance identity conflict', { reason: conflict });
     }
-    this.view = { ...resolved, verdict: same ? this.view.verdict : 'unverified' };
     return this.view;
   }
 
-  /** Asks CloudStack whether this VM exists. While it is away the verdict stays as it is. */
+  /**
+   * Asks CloudStack whether this VM exists. While it is away the verdict stays as it is; a key that does not see the VM confirms nothing.
+   */
   async verify(): Promise<ApplianceView> {
     const { vmId } = this.view;
     if (vmId === null) return this.view;
     try {
       const vm = await this.parts.cloud.readVm(vmId);
-      if (!vm)
+      if (vm.kind === 'absent')
         this.parts.logger.error('CloudStack has no VM with the id of this appliance', {
           vm_id: vmId,
           source: this.view.source,
         });
-      this.view = { ...this.view, verdict: vm ? 'confirmed' : 'refuted' };
+      if (vm.kind === 'unknown' && this.view.verdict !== 'not-visible')
+        this.parts.logger.error('The key does not see this appliance in CloudStack', {
+          vm_id: vmId,
+          reason: vm.why,
+        });
+      const owner = vm.kind === 'seen' ? vm.value.owner : this.view.owner;
+      this.view = { ...this.view, verdict: VERDICTS[vm.kind], owner };
     } catch (error) {
       if (!(error instanceof CloudError)) throw error;
     }
     return this.view;
   }
 
-  /** Throws APPLIANCE_UNKNOWN unless it is known (and not refuted) which VM this is. */
+  /** Throws APPLIANCE_UNKNOWN unless it is known which VM this is, and CloudStack has not said otherwise. */
   require(): string {
     const { vmId, verdict, source } = this.view;
     if (vmId === null) {
@@ -74,16 +88,46 @@ export class ApplianceIdentity {
         { retryAfterSeconds: 30 },
       );
     }
-    if (verdict === 'refuted') {
-      throw new DaemonError(
-        'APPLIANCE_UNKNOWN',
-        `CloudStack has no VM ${vmId} (from ${source ?? 'nowhere'}): correct OMA_VM_ID or ossea_configs.oma_vm_id`,
-        {
-          details: { vm_id: vmId, source },
-          retryAfterSeconds: 30,
-        },
+    const from = source ?? 'nowhere';
+    if (verdict === 'refuted')
+      throw unusable(
+        `CloudStack has no VM ${vmId} (from ${from}): correct OMA_VM_ID or ossea_configs.oma_vm_id`,
+        this.view,
       );
-    }
+    if (verdict === 'not-visible')
+      throw unusable(
+        `CloudStack does not show VM ${vmId}, this appliance (from ${from}), to the key of ossea_configs: use a key of the account or project that the VM belongs to, or correct OMA_VM_ID or ossea_configs.oma_vm_id`,
+        this.view,
+      );
     return vmId;
   }
+}
+
+function unusable(message: string, { vmId, source, verdict }: ApplianceView): DaemonError {
+  return new DaemonError('APPLIANCE_UNKNOWN', message, {
+    details: { vm_id: vmId, source, verdict },
+    retryAfterSeconds: 30,
+  });
+}
+
+const VERDICTS = { seen: 'confirmed', absent: 'refuted', unknown: 'not-visible' } as const;
+
+/**
+ * The identity that this process has begun with stays until it ends: exports, rows and guards stand on it. A source that names another VM
+ * meanwhile is a conflict.
+ */
+function kept(
+  { vmId, source }: ApplianceView,
+  now: ResolvedAppliance,
+): Omit<ApplianceView, 'verdict' | 'owner'> {
+  if (vmId === null || now.vmId === vmId) return now;
+  const says = now.vmId === null ? 'nothing names a VM any more' : `${now.source} says ${now.vmId}`;
+  return {
+    vmId,
+    source,
+    conflicts: [
+      ...now.conflicts,
+      `${says}, but this daemon runs as ${vmId}: that takes effect at the next start`,
+    ],
+  };
 }
