@@ -198,8 +198,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'first-read-believed',
     what: 'a read that contradicts a finished job is believed at once, and the call is sent again',
     file: 'server/operations/decide/volume.ts',
-    find: "if (state.at !== 'ended' || state.outcome !== 'ok') return null;",
-    replace: "if (state.at !== 'ended' || state.outcome !== 'failed') return null;",
+    find: "state.outcome === 'refused' || !mayHaveWorked(state)) return null;",
+    replace: "state.outcome !== 'refused' || !mayHaveWorked(state)) return null;",
     seed: 1,
   },
   {

@@ -76,10 +76,10 @@ function deleteDetached(s: Situation<'delete'>, volumeId: string, call: Call): A
   }
   if (command.name === 'destroyVolume' && proven && found.state === 'Destroy') return trashed(volumeId);
   if (isLeaving(found)) return again(s, volumeId, call, `CloudStack keeps it in state ${found.state}`);
-  const pause = doubtTheRead(s, STEP, call) ?? waitWhileBusy(s, found, 'delete');
-  if (pause) return pause;
   if (call.withheld === null && verdictOf(call) === 'unknown')
     return again(s, volumeId, call, 'the answer was lost');
+  const pause = doubtTheRead(s, STEP, call) ?? waitWhileBusy(s, found, 'delete');
+  if (pause) return pause;
   return tryAgainOrGiveUp(s, STEP, call, 'volume deletion', about(s, volumeId));
 }
 
