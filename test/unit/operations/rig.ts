@@ -106,7 +106,7 @@ export class Rig {
 
   /** CloudStack says that it is attached there from now on. */
   plugInto(volume: Volume, vmId: string): void {
-    const deviceId = 1 + this.model.volumes.filter((other) => other.vmId === vmId && other !== volume).length;
+    const deviceId = this.model.volumes.filter((other) => other.vmId === vmId && other !== volume).length;
     Object.assign(volume, { vmId, deviceId, attached: this.clock.now() });
   }
 
