@@ -154,6 +154,10 @@ export class HttpCloud implements Cloud {
     }
   }
 
+  async recoverVolume(id: string): Promise<void> {
+    await this.call('recoverVolume', { id });
+  }
+
   async queryJob(jobId: string): Promise<CloudJob | null> {
     try {
       const job = this.parsed(

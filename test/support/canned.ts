@@ -126,7 +126,7 @@ export const METRICS: MetricsReport = {
   totalOperations: 1547,
   pendingOperations: 3,
   activeMappings: 12,
-  operationsByType: { create: 423, attach: 512, detach: 489, delete: 123, cleanup: 0 },
+  operationsByType: { create: 423, attach: 512, detach: 489, delete: 123, recover: 0, cleanup: 0 },
   operationsByStatus: { pending: 3, executing: 0, completed: 1523, failed: 21, cancelled: 0 },
   averageResponseMs: 2340.52,
   errorRatePercent: 1.36,

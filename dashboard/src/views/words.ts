@@ -15,6 +15,7 @@ export const TYPE_WORDS: Readonly<Record<OperationReply['type'], string>> = {
   attach: 'Attach',
   detach: 'Detach',
   delete: 'Delete',
+  recover: 'Recover',
   cleanup: 'Bring back',
 };
 

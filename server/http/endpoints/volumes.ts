@@ -87,6 +87,15 @@ export const deleteVolume = endpoint({
   bodyExample: { force: true },
 });
 
+export const recoverVolume = endpoint({
+  ...mutation,
+  path: '/api/v1/volumes/{id}/recover',
+  summary: 'Bring a deleted volume back from the trash',
+  description:
+    'With DELETE_MODE=trash a delete leaves the volume in state Destroy, until CloudStack expunges it. Users need the right to recover (allow.user.expunge.recover.volume).',
+  params: volumeParams,
+});
+
 export const cleanupTestFailover = endpoint({
   ...mutation,
   path: '/api/v1/cleanup/test-failover',
