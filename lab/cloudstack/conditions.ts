@@ -7,7 +7,10 @@ export const CONDITION_KINDS = [
   'database-away',
   /** The user of the account `id` (without it: every user) is disabled: 401 to its key. */
   'user-disabled',
-  /** The volume, VM or account `id` (or name of the account) is out of sight of every key: lists leave it out, changes are 531. */
+  /**
+   * The volume, VM, disk offering or account `id` (or name of the account) is out of sight of every key: lists leave it out, changes
+   * are 531.
+   */
   'hidden',
 ] as const;
 export type ConditionKind = (typeof CONDITION_KINDS)[number];

@@ -23,6 +23,8 @@ export interface Effect {
   readonly volumeId: string;
   readonly vmId: string | null;
   readonly jobId: string | null;
+  /** Account that asked for it; null when the job says so. */
+  readonly by: string | null;
   readonly at: number;
 }
 
@@ -66,9 +68,12 @@ export class History {
     if (this.log.length > EVENTS_MAX) this.log = this.log.slice(EVENTS_MAX / 2);
   }
 
-  effect(kind: EffectKind, about: { volumeId?: string; vmId?: string | null; jobId?: string | null }): void {
-    const { volumeId = '', vmId = null, jobId = null } = about;
-    this.effects.push({ kind, volumeId, vmId, jobId, at: this.clock.now() });
+  effect(
+    kind: EffectKind,
+    about: { volumeId?: string; vmId?: string | null; jobId?: string | null; by?: string },
+  ): void {
+    const { volumeId = '', vmId = null, jobId = null, by = null } = about;
+    this.effects.push({ kind, volumeId, vmId, jobId, by, at: this.clock.now() });
     this.note('effect', kind, {
       ...(volumeId === '' ? {} : { volumeId }),
       ...(vmId === null ? {} : { vmId }),

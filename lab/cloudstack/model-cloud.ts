@@ -112,7 +112,11 @@ export class ModelCloud implements Cloud {
   }
 
   listDiskOfferings(): Promise<CloudDiskOffering[]> {
-    return this.call('listDiskOfferings', () => this.model.offerings.map((offering) => ({ ...offering })));
+    return this.call('listDiskOfferings', () =>
+      this.model.offerings
+        .filter(({ id }) => !this.model.conditions.hides(id))
+        .map((offering) => ({ ...offering })),
+    );
   }
 
   submit(command: CloudCommand, jobId: string): Promise<{ jobId: string; volumeId: string | null }> {

@@ -48,9 +48,8 @@ export interface RestartOptions {
 }
 
 /**
- * CloudStack as a state machine: what was measured of states, device ids, owners, the job queue of each VM, error texts and lookups.
- * No HTTP here; ./http.ts gives it the wire and ./model-cloud.ts the domain's port. It counts effects, so that "exactly once" can
- * be proven. Time and chance come from outside.
+ * CloudStack as a state machine: states, device ids, owners, the job queue of each VM, error texts and lookups. No HTTP here;
+ * ./http.ts gives it the wire and ./model-cloud.ts the domain's port. It counts effects, so that "exactly once" can be proven.
  */
 export class CloudModel {
   readonly accounts: Accounts;

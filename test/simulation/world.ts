@@ -129,8 +129,10 @@ export class World {
       detachInUse: 'refuse',
       detachConnected: 'refuse',
       volumeNames: 'unique',
+      deleteMode: 'expunge',
+      jobLostAfterMs: 30_000,
       exportsEnabled: world.exports,
-      correlationTimeout: 5_000,
+      correlationTimeoutMs: 5_000,
     };
     for (let index = 0; index < world.volumes; index += 1) this.addVolume(index);
   }

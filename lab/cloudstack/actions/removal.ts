@@ -23,7 +23,7 @@ export const GOING: readonly string[] = ['Destroy', 'Destroying', 'Expunging', '
 export async function deleteVolume(parts: ModelParts, id: string, by: Account): Promise<void> {
   const volume = targetVolume(parts, by, 'deleteVolume', id);
   allowRemoval(volume);
-  await expungeVolume(parts, 'deleteVolume', volume);
+  await expungeVolume(parts, 'deleteVolume', volume, by);
 }
 
 /** Throws what the server says to those that are not to be deleted. */
@@ -42,7 +42,7 @@ function allowRemoval(volume: Volume): void {
 }
 
 /** `Expunging` while the agent works, then gone; `Destroy` when the agent fails. Two at a time both end as the agent says. */
-async function expungeVolume(parts: ModelParts, command: string, volume: Volume): Promise<void> {
+async function expungeVolume(parts: ModelParts, command: string, volume: Volume, by: Account): Promise<void> {
   const before = { ...volume };
   volume.state = 'Expunging';
   const alive = parts.generation();
@@ -59,7 +59,7 @@ async function expungeVolume(parts: ModelParts, command: string, volume: Volume)
   }
   if (volume.removed) return;
   Object.assign(volume, { state: 'Expunged', removed: true });
-  parts.history.effect('delete', { volumeId: volume.id });
+  parts.history.effect('delete', { volumeId: volume.id, by: by.id });
   if (command === 'deleteVolume') jobEnded(parts, command, volume, before, null);
 }
 
@@ -94,7 +94,7 @@ export function destroyVolume(parts: ModelParts, asked: DestroyVolume, by: Accou
     work: async () => {
       volume.state = 'Destroy';
       const shown = { ...volume };
-      if (asked.expunge) await expungeVolume(parts, 'destroyVolume', volume);
+      if (asked.expunge) await expungeVolume(parts, 'destroyVolume', volume, by);
       else parts.history.effect('trash', { volumeId: volume.id, jobId: job.id });
       return { kind: 'volume', volume: shown };
     },
@@ -109,7 +109,7 @@ export function recoverVolume(parts: ModelParts, id: string, by: Account): Volum
   allowTrash(parts, by, 'Recovering');
   if (volume.state !== 'Destroy') throw refused('Please specify a volume in Destroy state.');
   volume.state = 'Ready';
-  parts.history.effect('recover', { volumeId: volume.id });
+  parts.history.effect('recover', { volumeId: volume.id, by: by.id });
   return volume;
 }
 

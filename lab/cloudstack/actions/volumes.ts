@@ -52,7 +52,7 @@ export function createVolume(
     diskOfferingId: offering?.id ?? snapshotOffering(inventory, snapshot),
     snapshotId: snapshot?.id ?? null,
   });
-  history.effect('create', { volumeId: volume.id, jobId: asked.jobId });
+  history.effect('create', { volumeId: volume.id, jobId: asked.jobId, by: by.id });
   const job = jobs.accept({
     command: 'CreateVolumeCmd',
     by,

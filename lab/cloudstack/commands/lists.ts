@@ -87,7 +87,10 @@ function listDiskOfferings(model: CloudModel, params: Params): unknown {
   const id = params.get('id');
   const wanted = id === undefined ? null : model.inventory.offering('listDiskOfferings', 'id', id);
   const offerings = model.offerings.filter(
-    (offering) => (wanted === null || offering === wanted) && is(offering.name, params.get('name')),
+    (offering) =>
+      !model.conditions.hides(offering.id) &&
+      (wanted === null || offering === wanted) &&
+      is(offering.name, params.get('name')),
   );
   return paged(model, 'listDiskOfferings', params, 'diskoffering', offerings.map(offeringView));
 }

@@ -178,13 +178,15 @@ export class Inventory {
   }
 }
 
-function found<T extends { readonly id: string }>(
+/** The server knows its own numbers as well as UUIDs. */
+function found<T extends { readonly id: string; readonly internalId?: number }>(
   rows: readonly T[],
   command: string,
   parameter: string,
   id: string,
 ): T {
-  const row = rows.find((candidate) => candidate.id === id.toLowerCase());
+  const wanted = id.toLowerCase();
+  const row = rows.find((candidate) => candidate.id === wanted || String(candidate.internalId) === id);
   if (!row) throw badValue(command, parameter, id);
   return row;
 }
