@@ -1,7 +1,11 @@
+import type { CloudVolume } from '~/server/cloudstack/cloud';
 import type { DaemonPhase, HealthReport, MetricsReport } from '~/server/daemon/daemon';
+import type { VolumeEvidence } from '~/server/daemon/volume-evidence';
+import type { VolumeDescription } from '~/server/daemon/volume-queries';
 import type { Device, DeviceEvent, DeviceSnapshot } from '~/server/devices/device';
 import type { CloudReport, CorrelationReport, DatabaseReport } from '~/server/diagnostics/reports';
-import type { ExportRecord, Mapping } from '~/server/model/operation';
+import { absent, seen, unknown } from '~/server/model/evidence';
+import type { ExportRecord, Mapping, Operation } from '~/server/model/operation';
 import type { SyncReport } from '~/server/sync/drift';
 
 /** The canned replies of the fake daemon. */
@@ -74,6 +78,7 @@ export function syncReport(dryRun: boolean, reason: string): SyncReport {
     dryRun,
     reason,
     observed: { cloudVolumes: 2, devices: 1, mappings: 2, exports: 1 },
+    judged: true,
     unavailable: [],
     skippedVolumes: 0,
     drifts: [
@@ -85,6 +90,7 @@ export function syncReport(dryRun: boolean, reason: string): SyncReport {
         message: 'the disk of the volume is /dev/vdc',
         remedy: 'nothing to do',
         action: dryRun ? 'planned' : 'repaired',
+        notJudgedSince: null,
       },
     ],
   };
@@ -100,6 +106,7 @@ export function healthReport(phase: DaemonPhase): HealthReport {
     database: healthy,
     deviceMonitor: { ...healthy, details: { device_count: 1 } },
     exportServer: healthy,
+    sync: healthy,
     appliance: { ...healthy, vmId: APPLIANCE, source: 'OMA_VM_ID', epoch: 3, owner: null },
     operations: {
       pending: 1,
@@ -190,3 +197,53 @@ export const DATABASE_REPORT: DatabaseReport = {
   pool: { inUse: 1, waiting: 0 },
   owner: { owner: 'oma:8090 pid 1', epoch: 3, since: NOW },
 };
+
+/** What GET /volumes/{id} knows of VOLUME. */
+export function volumeDescription(lastOperation: Operation | null): VolumeDescription {
+  const volume: CloudVolume = {
+    id: VOLUME,
+    name: 'my-volume',
+    type: 'DATADISK',
+    state: 'Ready',
+    size: 5368709120,
+    zoneId: null,
+    zoneName: 'zone-1',
+    diskOfferingId: null,
+    vmId: APPLIANCE,
+    vmName: 'oma',
+    vmState: 'Running',
+    deviceId: 1,
+    created: null,
+    attached: '2025-08-19T20:30:00Z',
+    owner: { projectId: null, account: 'admin', domainId: null },
+  };
+  const rows = { mapping: mapping(VOLUME, APPLIANCE), export: exportRecord(VOLUME) };
+  return {
+    volume,
+    ...rows,
+    device: { path: '/dev/vdb', size: 5368709120, controller: 'virtio4' },
+    lastOperation,
+    evidence: {
+      volumeId: VOLUME,
+      cloudstack: seen(volume, NOW, 'cloudstack'),
+      guest: seen(DEVICE, NOW, 'guest'),
+      database: seen(rows, NOW, 'database'),
+      exportServer: seen({ target: DEVICE.path, clients: 0 }, NOW, 'export-server'),
+      lastOperation,
+      unknownSince: {},
+    },
+  };
+}
+
+/** Nobody knows anything of it. */
+export function noEvidence(volumeId: string): VolumeEvidence {
+  return {
+    volumeId,
+    cloudstack: unknown('CloudStack does not show it to this key', NOW, 'cloudstack'),
+    guest: absent('every disk of this guest has the serial of another', NOW, 'guest'),
+    database: absent('there is no row of this volume', NOW, 'database'),
+    exportServer: absent('it has no export of this name', NOW, 'export-server'),
+    lastOperation: null,
+    unknownSince: { cloudstack: NOW - 60_000 },
+  };
+}

@@ -24,11 +24,13 @@ import {
   mapping,
   NOBODY,
   NOW,
+  noEvidence,
   OTHER_VM,
   REMOTE_VOLUME,
   snapshot,
   syncReport,
   VOLUME,
+  volumeDescription,
 } from './canned';
 
 /**
@@ -75,6 +77,7 @@ export class FakeDaemon implements Daemon {
 
   readonly volumes: Daemon['volumes'] = {
     describe: async (id) => this.answer(() => this.describe(id)),
+    evidence: async (id) => (id === VOLUME ? this.describe(id).evidence : noEvidence(id)),
     mapping: async (id) =>
       this.answer(
         () =>
@@ -138,6 +141,7 @@ export class FakeDaemon implements Daemon {
 
   readonly sync = {
     last: null as SyncReport | null,
+    lastJudgedAt: null as number | null,
     run: async ({ dryRun, reason }: { dryRun: boolean; reason: string }): Promise<SyncReport> => {
       this.requests.push({ type: 'sync', request: { dryRun, reason } });
       return this.answer(() => syncReport(dryRun, reason));
@@ -319,27 +323,7 @@ export class FakeDaemon implements Daemon {
 
   private describe(id: string): VolumeDescription {
     if (id !== VOLUME) return missing('VOLUME_NOT_FOUND', `Volume ${id} not found in CloudStack`);
-    return {
-      volume: {
-        id,
-        name: 'my-volume',
-        type: 'DATADISK',
-        state: 'Ready',
-        size: 5368709120,
-        zoneId: null,
-        zoneName: 'zone-1',
-        diskOfferingId: null,
-        vmId: APPLIANCE,
-        vmName: 'oma',
-        deviceId: 1,
-        created: null,
-        attached: '2025-08-19T20:30:00Z',
-      },
-      mapping: mapping(id, APPLIANCE),
-      device: { path: '/dev/vdb', size: 5368709120, controller: 'virtio4' },
-      export: exportRecord(id),
-      lastOperation: this.stored.at(-1) ?? null,
-    };
+    return volumeDescription(this.stored.at(-1) ?? null);
   }
 }
 
