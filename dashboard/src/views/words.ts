@@ -19,14 +19,6 @@ export const TYPE_WORDS: Readonly<Record<OperationReply['type'], string>> = {
   cleanup: 'Bring back',
 };
 
-export const COMPONENT_NAMES: Readonly<Record<string, string>> = {
-  cloudstack: 'CloudStack',
-  database: 'Database',
-  device_monitor: 'Devices',
-  export_server: 'NBD exports',
-  appliance: 'Appliance',
-};
-
 /** The name of the volume of an operation when it is known, otherwise the start of its id. */
 export function subject(store: Store, { request, volume_id }: OperationReply): string {
   if (typeof request.name === 'string') return request.name;
