@@ -178,7 +178,13 @@ export class Store {
 
   private readonly readers: Readonly<Record<Part, () => Promise<void>>> = {
     health: async () => {
+      const was = this.state.health?.database_health;
       this.state.health = await api.health();
+      const changed = was !== undefined && was !== this.state.health.database_health;
+      const rest = (['operations', 'resources'] as const).filter(
+        (part) => changed || this.state.parts[part].failed !== null,
+      );
+      this.invalidate(...rest);
     },
     operations: async () => {
       const { type, status, text, limit } = this.state.filter;

@@ -96,7 +96,7 @@ describe('exit codes', () => {
     const { code, out, error } = await ctl('volume', 'show', NOBODY);
     expect([code, out]).toEqual([3, '']);
     expect(error).toContain('not found in CloudStack (VOLUME_NOT_FOUND)');
-    expect(error).toContain('fix: Check the volume id');
+    expect(error).toContain('fix: CloudStack says that this id names nothing');
   });
 
   it('3: a check that finds something wrong', async () => {
