@@ -224,7 +224,7 @@ const catalogue = {
   DEVICE_NOT_IDENTIFIED: {
     status: 409,
     title: 'It is not known which disk of this guest the volume is',
-    fix: 'Stop what details names, or repeat with {"force": true}. Every disk is shown by volumectl device explain.',
+    fix: 'Stop what details names, or repeat with {"force": true}. Every disk: volumectl device list.',
   },
   DEVICE_IN_USE: {
     status: 409,

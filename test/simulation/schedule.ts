@@ -38,7 +38,7 @@ export async function runSchedule(script: Script, options: { trace?: boolean } =
     events: scheduler.events,
     time: scheduler.time,
     struck: faults,
-    checks: run.invariants.checks,
+    checks: { ...run.invariants.checks, ...world.doors.checks },
     trace: lines,
   };
 }
