@@ -1,7 +1,7 @@
 import { type Cloud, CloudError } from '../cloudstack/cloud';
 import { DaemonError } from '../core/errors';
 import type { Logger } from '../core/log/logger';
-import { resolveAppliance } from '../devices/resolve-appliance';
+import { type ResolvedAppliance, resolveAppliance } from '../devices/resolve-appliance';
 
 export interface ApplianceView {
   readonly vmId: string | null;
@@ -12,7 +12,7 @@ export interface ApplianceView {
 }
 
 /**
- * "Who am I" (DESIGN section 6): OMA_VM_ID, else ossea_configs.oma_vm_id, else the SMBIOS UUID, checked against CloudStack.
+ * "Who am I": OMA_VM_ID, else ossea_configs.oma_vm_id, else the SMBIOS UUID, checked against CloudStack.
  * Nothing is guessed: unknown or refuted means that attach and detach are refused.
  */
 export class ApplianceIdentity {
@@ -36,28 +36,31 @@ export class ApplianceIdentity {
       osseaVmId: await this.parts.osseaVmId(),
       productUuid: await this.parts.productUuid(),
     });
-    const same = resolved.vmId === this.view.vmId;
-    if (!same || resolved.conflicts.join() !== this.view.conflicts.join()) {
-      this.parts.logger.info('Appliance identity', { vm_id: resolved.vmId, source: resolved.source });
-      for (const conflict of resolved.conflicts)
+    const before = this.view;
+    this.view = { ...before, ...kept(before, resolved) };
+    const { vmId, source, conflicts } = this.view;
+    if (vmId !== before.vmId || conflicts.join() !== before.conflicts.join()) {
+      this.parts.logger.info('Appliance identity', { vm_id: vmId, source });
+      for (const conflict of conflicts)
         this.parts.logger.warn('Appliance identity conflict', { reason: conflict });
     }
-    this.view = { ...resolved, verdict: same ? this.view.verdict : 'unverified' };
     return this.view;
   }
 
-  /** Asks CloudStack whether this VM exists. While it is away the verdict stays as it is. */
+  /**
+   * Asks CloudStack whether this VM exists. While it is away the verdict stays as it is; a key that does not see the VM confirms nothing.
+   */
   async verify(): Promise<ApplianceView> {
     const { vmId } = this.view;
     if (vmId === null) return this.view;
     try {
       const vm = await this.parts.cloud.readVm(vmId);
-      if (!vm)
+      if (vm.kind === 'absent')
         this.parts.logger.error('CloudStack has no VM with the id of this appliance', {
           vm_id: vmId,
           source: this.view.source,
         });
-      this.view = { ...this.view, verdict: vm ? 'confirmed' : 'refuted' };
+      this.view = { ...this.view, verdict: VERDICTS[vm.kind] };
     } catch (error) {
       if (!(error instanceof CloudError)) throw error;
     }
@@ -86,4 +89,20 @@ export class ApplianceIdentity {
     }
     return vmId;
   }
+}
+
+const VERDICTS = { seen: 'confirmed', absent: 'refuted', unknown: 'unverified' } as const;
+
+/**
+ * The identity that this process has begun with stays until it ends: exports, rows and guards stand on it. A source that names another VM
+ * meanwhile is a conflict.
+ */
+function kept({ vmId, source }: ApplianceView, now: ResolvedAppliance): Omit<ApplianceView, 'verdict'> {
+  if (vmId === null || now.vmId === vmId) return now;
+  const says = now.vmId === null ? 'nothing names a VM any more' : `${now.source} says ${now.vmId}`;
+  return {
+    vmId,
+    source,
+    conflicts: [...now.conflicts, `${says}, but this daemon runs as ${vmId}: restart it to change that`],
+  };
 }

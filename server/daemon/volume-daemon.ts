@@ -273,19 +273,14 @@ export class VolumeDaemon implements Daemon {
    */
   private async resolveIdentity(): Promise<void> {
     const { identity } = this.adapters;
-    let owned: string | null = null;
+    let striving = false;
     while (!this.stopping.aborted) {
       const { vmId } = await identity.resolve().catch(() => identity.view);
       if (vmId === null)
         this.phaseReason =
           'the daemon does not know which VM it runs on: set OMA_VM_ID or ossea_configs.oma_vm_id';
-      else if (owned === null) this.domain.ownership.start(vmId);
-      else if (owned !== vmId)
-        this.parts.logger.error('The identity of the appliance has changed; restart the daemon to use it', {
-          was: owned,
-          now: vmId,
-        });
-      owned ??= vmId;
+      else if (!striving) this.domain.ownership.start(vmId);
+      striving ||= vmId !== null;
       const { verdict } = await identity.verify().catch(() => identity.view);
       await systemClock.sleep(
         verdict === 'confirmed' ? LIMITS.IDENTITY_RECHECK_MS : LIMITS.HEALTH_RETRY_MS,

@@ -2,7 +2,15 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Fault } from '~/lab/cloudstack/faults';
 import type { CloudModel, ModelOptions } from '~/lab/cloudstack/model';
-import { type Cloud, type CloudCommand, CloudError, type CloudJob } from '~/server/cloudstack/cloud';
+import { DOMAIN_ID } from '~/lab/cloudstack/state/accounts';
+import {
+  type Cloud,
+  type CloudCommand,
+  CloudError,
+  type CloudJob,
+  type CloudOwner,
+} from '~/server/cloudstack/cloud';
+import type { Evidence } from '~/server/model/evidence';
 
 export interface CloudUnderTest {
   readonly cloud: Cloud;
@@ -75,6 +83,16 @@ class World {
   }
 }
 
+/** What CloudStack shows; an Error when it does not show it. */
+function shown<T>(evidence: Evidence<T>): T {
+  if (evidence.kind === 'seen') return evidence.value;
+  throw new Error(`it is ${evidence.kind}`);
+}
+
+function ownerOf({ name }: CloudModel['account']): CloudOwner {
+  return { projectId: null, account: name, domainId: DOMAIN_ID };
+}
+
 async function refused(call: Promise<unknown>): Promise<CloudError> {
   const error = await call.then(
     (value) => new Error(`it succeeded: ${JSON.stringify(value)}`),
@@ -114,7 +132,7 @@ function reads(the: () => World): void {
     expect(await cloud.readDiskOffering(NOBODY)).toBeNull();
   });
 
-  it('finds a VM by id; unknown ones are null', async () => {
+  it('finds a VM by id; one that never was is absent', async () => {
     const { cloud, model } = the();
     const id = model.applianceVmId;
     const vm = {
@@ -123,14 +141,29 @@ function reads(the: () => World): void {
       state: 'Running',
       zoneId: model.inventory.firstZone().id,
       hypervisor: 'KVM',
+      owner: ownerOf(model.account),
     };
-    expect([await cloud.readVm(id), await cloud.readVm(id.toUpperCase())]).toEqual([vm, vm]);
-    expect(await cloud.readVm(NOBODY)).toBeNull();
+    const found = { kind: 'seen', value: vm, at: expect.any(Number), by: 'cloudstack' };
+    expect([await cloud.readVm(id), await cloud.readVm(id.toUpperCase())]).toEqual([found, found]);
+    expect(await cloud.readVm(NOBODY)).toMatchObject({ kind: 'absent', by: 'cloudstack' });
   });
 
-  it('a volume and a job that never existed are null', async () => {
+  it('a volume that never was is absent, a job that never was is denied', async () => {
     const { cloud } = the();
-    expect([await cloud.readVolume(NOBODY), await cloud.queryJob(NOBODY)]).toEqual([null, null]);
+    expect(await cloud.readVolume(NOBODY)).toMatchObject({ kind: 'absent', by: 'cloudstack' });
+    expect(await cloud.queryJob(NOBODY)).toBeNull();
+  });
+
+  it('what belongs to somebody who is out of sight is unknown, never absent', async () => {
+    const world = the();
+    const volumeId = await world.create('hidden');
+    const vm = world.model.addVm({ name: 'hidden-vm' });
+    for (const id of [volumeId, vm.id]) world.model.conditions.add({ kind: 'hidden', id });
+    expect(await world.cloud.readVolume(volumeId)).toMatchObject({ kind: 'unknown', by: 'cloudstack' });
+    expect(await world.cloud.readVm(vm.id)).toMatchObject({ kind: 'unknown', by: 'cloudstack' });
+    expect((await world.cloud.listVolumes({})).map(({ id }) => id)).not.toContain(volumeId);
+    world.model.conditions.clear();
+    expect(await world.cloud.readVolume(volumeId)).toMatchObject({ kind: 'seen' });
   });
 
   it('lists volumes by name (as a whole, whatever its case), zone and VM', async () => {
@@ -170,7 +203,7 @@ function volumes(the: () => World): void {
       volumeId,
     });
     const truth = world.model.volumes.find(({ id }) => id === volumeId);
-    expect(await world.cloud.readVolume(volumeId?.toUpperCase() ?? '')).toEqual({
+    expect(shown(await world.cloud.readVolume(volumeId?.toUpperCase() ?? ''))).toEqual({
       id: volumeId,
       name: 'created',
       type: 'DATADISK',
@@ -181,7 +214,9 @@ function volumes(the: () => World): void {
       diskOfferingId: world.model.offerings[0]?.id,
       vmId: null,
       vmName: null,
+      vmState: null,
       deviceId: null,
+      owner: ownerOf(world.model.account),
       created: new Date(Math.floor((truth?.created ?? 0) / 1000) * 1000).toISOString(),
       attached: null,
     });
@@ -243,16 +278,18 @@ function volumes(the: () => World): void {
     const world = the();
     const volumeId = await world.create('moved');
     expect(await world.done(world.attach(volumeId))).toMatchObject({ status: 'succeeded', volumeId });
-    expect(await world.cloud.readVolume(volumeId)).toMatchObject({
+    expect(shown(await world.cloud.readVolume(volumeId))).toMatchObject({
       vmId: world.model.applianceVmId,
       vmName: 'appliance',
+      vmState: 'Running',
       deviceId: expect.any(Number),
       state: 'Ready',
       attached: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.000Z$/),
     });
     expect(await world.done({ name: 'detachVolume', volumeId })).toMatchObject({ status: 'succeeded' });
-    expect(await world.cloud.readVolume(volumeId)).toMatchObject({
+    expect(shown(await world.cloud.readVolume(volumeId))).toMatchObject({
       vmId: null,
+      vmState: null,
       vmName: null,
       deviceId: null,
     });
@@ -296,12 +333,16 @@ function volumes(the: () => World): void {
       'Please specify a volume that is not attached to any VM.',
     ]);
     await world.done({ name: 'detachVolume', volumeId });
-    await world.cloud.deleteVolume(volumeId);
-    expect(await world.cloud.readVolume(volumeId)).toBeNull();
+    expect(await world.cloud.deleteVolume(volumeId)).toBe('deleted');
+    expect(await world.cloud.readVolume(volumeId), 'a list proves nothing').toMatchObject({
+      kind: 'unknown',
+    });
     expect((await world.cloud.listVolumes({ name: 'short-lived' })).length).toBe(0);
-    expect((await refused(world.cloud.deleteVolume(volumeId))).text).toMatch(
-      /^Unable to find UUID for id \[\d+\] of type \[Volume\]/,
+    expect(await world.cloud.deleteVolume(volumeId), 'CloudStack says of this id that it was removed').toBe(
+      'gone',
     );
+    const detach = await refused(world.cloud.submit({ name: 'detachVolume', volumeId }, randomUUID()));
+    expect(detach.text).toMatch(/^Unable to find UUID for id \[\d+\] of type \[Volume\]/);
     expect((await refused(world.cloud.deleteVolume(NOBODY))).code).toBe(431);
     expect(world.model.effectsOf(volumeId, 'delete')).toBe(1);
   });
@@ -336,9 +377,9 @@ function machines(the: () => World): void {
       status: 'succeeded',
       volumeId: null,
     });
-    expect(await cloud.readVm(id)).toMatchObject({ state: 'Stopped' });
+    expect(shown(await cloud.readVm(id))).toMatchObject({ state: 'Stopped' });
     await world.done({ name: 'destroyVirtualMachine', vmId: id, expunge: true });
-    expect(await cloud.readVm(id)).toBeNull();
+    expect((await cloud.readVm(id)).kind).toBe('unknown');
     const command: CloudCommand = { name: 'stopVirtualMachine', vmId: NOBODY, forced: false };
     expect(await refused(cloud.submit(command, randomUUID()))).toMatchObject({
       kind: 'parameter',
@@ -354,7 +395,7 @@ const EXCHANGES: readonly [fault: Omit<Fault, 'command'>, told: string, effects:
   [{ kind: 'garbage' }, 'network unknown', 1],
   [{ kind: 'html' }, 'network unknown', 0],
   [{ kind: 'status', code: 502 }, 'network unknown', 0],
-  [{ kind: 'status', code: 401 }, 'authentication final 401', 0],
+  [{ kind: 'status', code: 401 }, 'authentication not-started 401', 0],
   [{ kind: 'status', code: 429 }, 'rate-limit not-started 429', 0],
   [{ kind: 'status', code: 431, text: 'no' }, 'parameter final 431', 0],
   [{ kind: 'status', code: 530, text: 'no' }, 'internal unknown 530', 0],
@@ -423,7 +464,10 @@ function faults(the: () => World): void {
     const job = await world.cloud.queryJob(jobId);
     if (expected === null) expect(job).toBeNull();
     else expect(job).toMatchObject({ jobId, volumeId, ...expected });
-    expect((await world.cloud.readVolume(volumeId))?.vmId).toBe(attached ? world.model.applianceVmId : null);
+    expect(await world.cloud.readVolume(volumeId)).toMatchObject({
+      kind: 'seen',
+      value: { vmId: attached ? world.model.applianceVmId : null },
+    });
     if (attached) await world.done({ name: 'detachVolume', volumeId });
   });
 

@@ -142,6 +142,9 @@ function waitForObstacles(s: Situation, goal: AttachGoal): Action | null {
     };
   const { openJobs, conflictingOperation } = obstacles;
   if (openJobs > 0) {
+    const details = { volume_id: goal.volumeId };
+    if (s.elapsed('open-jobs') > LIMITS.VOLUME_BUSY_DEADLINE_MS)
+      return giveUp('VOLUME_BUSY', 'An earlier job of this volume does not end in CloudStack', details);
     return {
       do: 'pause',
       ms: LIMITS.JOB_POLL_MAX_MS,

@@ -18,6 +18,7 @@ export function judgeHidden(view: View, { volumeId, vmId, devicePath }: Mapping)
 export function judgeUnclaimed(view: View): Repair[] {
   return [...view.o.unclaimed].flatMap(([volumeId, operationId]) => {
     const volume = view.volume(volumeId);
+    if (view.o.busy.has(volumeId)) return [];
     if (typeof volume === 'string' || volume.vmId !== null || view.mapping(volumeId) !== null) return [];
     const message = `the volume may be what an earlier try of operation ${operationId} has left behind; nothing owns it`;
     const remedy = `if nobody needs it: volumectl volume delete ${volumeId}`;

@@ -94,7 +94,7 @@ describe('lists', () => {
     expect(await client.cloud.listVolumes({})).toEqual([]);
     say(ok('listVolumes', { count: 12 }));
     expect(await client.cloud.listVolumes({})).toEqual([]);
-    expect(await client.cloud.readVolume(VOLUME)).toBeNull();
+    expect(await client.cloud.readVolume(VOLUME)).toMatchObject({ kind: 'unknown', by: 'cloudstack' });
   });
 
   it('every page is read, and an exact multiple of the page size ends with a page past the end', async () => {
@@ -159,7 +159,8 @@ describe('lists', () => {
         ],
       }),
     );
-    expect(await client.cloud.readVolume(VOLUME)).toEqual({
+    const read = await client.cloud.readVolume(VOLUME);
+    expect(read.kind === 'seen' && read.value).toEqual({
       id: VOLUME,
       name: '7',
       type: 'DATADISK',
@@ -170,6 +171,8 @@ describe('lists', () => {
       diskOfferingId: null,
       vmId: null,
       vmName: null,
+      vmState: null,
+      owner: { projectId: null, account: null, domainId: null },
       // A device id without a VM is a left-over.
       deviceId: null,
       created: '2024-11-04T08:00:00.000Z',
@@ -190,16 +193,35 @@ describe('lists', () => {
   it('a volume is gone only when the server says so of this very id', async () => {
     const text = (value: string) =>
       `Unable to execute API command listvolumes due to invalid value. Invalid parameter id value=${value} due to incorrect long value format, or entity does not exist or due to incorrect parameter annotation for the field in api cmd class.`;
+    const kind = async () => (await client.cloud.readVolume(VOLUME)).kind;
     say(fails('listVolumes', 431, text(VOLUME), 9999));
-    expect(await client.cloud.readVolume(VOLUME)).toBeNull();
+    expect(await kind()).toBe('absent');
     say(fails('listVolumes', 431, text(VM), 9999));
     expect((await refused(client.cloud.readVolume(VOLUME))).code).toBe(431);
     say(fails('listVolumes', 431, 'Unable to find volume', 9999));
     expect((await refused(client.cloud.readVolume(VOLUME))).code).toBe(431);
     say(ok('listVolumes', { count: 1, volume: [{ id: VOLUME, state: 'Expunged' }] }));
-    expect(await client.cloud.readVolume(VOLUME)).toBeNull();
+    expect(await kind()).toBe('absent');
     say(ok('listVolumes', { count: 1, volume: [{ id: VM, state: 'Ready' }] }));
-    expect(await client.cloud.readVolume(VOLUME), 'another volume is no answer').toBeNull();
+    expect(await kind(), 'another volume is no answer').toBe('unknown');
+    say(ok('listVolumes', {}));
+    expect(await kind(), 'an empty list is no answer').toBe('unknown');
+  });
+
+  it('the same for a VM, which tells its state and its owner', async () => {
+    const owner = { account: 'a', domainid: 'd' };
+    say(
+      ok('listVirtualMachines', {
+        count: 1,
+        virtualmachine: [{ id: VM, name: 'vm', state: 'Stopping', ...owner }],
+      }),
+    );
+    expect(await client.cloud.readVm(VM)).toMatchObject({
+      kind: 'seen',
+      value: { id: VM, state: 'Stopping', owner: { projectId: null, account: 'a', domainId: 'd' } },
+    });
+    say(ok('listVirtualMachines', {}));
+    expect((await client.cloud.readVm(VM)).kind).toBe('unknown');
   });
 
   it('a zone is found by its id or its name', async () => {
@@ -228,6 +250,14 @@ const ERRORS: readonly [code: number, text: string, kind: string, outcome: strin
   ],
   [430, 'malformed', 'unsupported', 'final', false],
   [431, 'Please specify a volume that is not attached to any VM.', 'parameter', 'final', false],
+  [431, 'Please specify a VM that is either running or stopped.', 'busy', 'not-started', true],
+  [
+    431,
+    'There are snapshot operations in progress on the volume, unable to delete it',
+    'busy',
+    'not-started',
+    true,
+  ],
   [432, 'unsupported', 'unsupported', 'final', false],
   [530, 'Failed to attach volume', 'internal', 'unknown', true],
   [530, 'A shutdown has been triggered. Can not accept new jobs', 'internal', 'not-started', true],
@@ -258,6 +288,14 @@ describe('errors of CloudStack', () => {
     say(fails('attachVolume', 431, `UUID: ${JOB} already exists so can't create/update with custom id`));
     const error = await refused(attach());
     expect([error.code, error.outcome]).toEqual([431, 'taken']);
+    say(fails('attachVolume', 431, `UUID: ${VM} already exists so can't create/update with custom id`));
+    expect((await refused(attach())).outcome, 'another id').toBe('final');
+    say(fails('attachVolume', 530, 'Entity already exists '));
+    expect((await refused(attach())).outcome, 'of a job that has ended, as root is told').toBe('taken');
+    say(
+      fails('attachVolume', 530, 'Internal error executing command, please contact your cloud administrator'),
+    );
+    expect((await refused(attach())).outcome, 'the same as a user is told').toBe('unknown');
   });
 
   it('the delay of a 429 comes from the text, else from the header, in seconds or as a date', async () => {
@@ -316,12 +354,17 @@ describe('401', () => {
     expect([server.requests.length, client.readings]).toEqual([2, 2]);
   });
 
-  it('with the same credentials it is final after one reading, and says what to look at', async () => {
+  it('with the same credentials nothing was done and it may pass; one reading, and it says what to look at', async () => {
     say(unauthorized);
     const error = await refused(client.cloud.capabilities());
-    expect(error).toMatchObject({ kind: 'authentication', outcome: 'final', transient: false, code: 401 });
+    expect(error).toMatchObject({
+      kind: 'authentication',
+      outcome: 'not-started',
+      transient: true,
+      code: 401,
+    });
     expect(error.message).toMatch(
-      /^CloudStack API error 401: .*api_key and secret_key.*clock.*source addresses.*role/,
+      /^CloudStack API error 401: .*api_key and secret_key.*clock.*source addresses.*database/,
     );
     expect([server.requests.length, client.readings]).toEqual([1, 2]);
   });
@@ -562,7 +605,19 @@ describe('jobs', () => {
 describe('deleteVolume', () => {
   it.each([true, 'true'])('success as %o is success', async (success) => {
     say(ok('deleteVolume', { success }));
-    await expect(client.cloud.deleteVolume(VOLUME)).resolves.toBeUndefined();
+    await expect(client.cloud.deleteVolume(VOLUME)).resolves.toBe('deleted');
+  });
+
+  it("the sentence about an object that was removed says that it is gone; somebody else's is not", async () => {
+    say(fails('deleteVolume', 431, 'Unable to find UUID for id [23] of type [Volume]'));
+    await expect(client.cloud.deleteVolume(VOLUME)).resolves.toBe('gone');
+    say(fails('deleteVolume', 431, 'Unable to find UUID for id [23] of type [VirtualMachine]'));
+    expect((await refused(client.cloud.deleteVolume(VOLUME))).outcome).toBe('final');
+    say(fails('deleteVolume', 531, 'Acct does not have permission to operate with resource'));
+    expect(await refused(client.cloud.deleteVolume(VOLUME))).toMatchObject({
+      kind: 'permission',
+      outcome: 'final',
+    });
   });
 
   it('anything else leaves open what has happened', async () => {

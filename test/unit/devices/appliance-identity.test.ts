@@ -4,9 +4,18 @@ import { CloudError } from '~/server/cloudstack/cloud';
 import { DaemonError } from '~/server/core/errors';
 import { type LogFields, type Logger, silentLogger } from '~/server/core/log/logger';
 import { ApplianceIdentity } from '~/server/daemon/identity';
+import { absent, seen, unknown } from '~/server/model/evidence';
 
 const A = 'aaaaaaaa-1111-4111-8111-aaaaaaaaaaaa';
 const B = 'bbbbbbbb-2222-4222-8222-bbbbbbbbbbbb';
+
+const VM = {
+  name: 'appliance',
+  state: 'Running',
+  zoneId: null,
+  hypervisor: 'KVM',
+  owner: { projectId: null, account: 'ours', domainId: null },
+};
 
 interface Sources {
   environment: string | null;
@@ -16,14 +25,15 @@ interface Sources {
 
 /** The identity of an appliance whose CloudStack knows these VMs, or is away (null). */
 function make(sources: Partial<Sources>, vms: readonly string[] | null = [A, B]) {
-  const state = { environment: null, table: null, firmware: null, vms, ...sources };
+  const state = { environment: null, table: null, firmware: null, vms, hidden: false, ...sources };
   const told: { message: string; fields: LogFields }[] = [];
   const note = (message: string, fields: LogFields = {}) => void told.push({ message, fields });
   const logger: Logger = { ...silentLogger, info: note, warn: note, error: note };
   const readVm: Cloud['readVm'] = async (id) => {
     if (state.vms === null) throw new CloudError('away', { kind: 'network', outcome: 'unknown' });
-    const name = 'appliance';
-    return state.vms.includes(id) ? { id, name, state: 'Running', zoneId: null, hypervisor: 'KVM' } : null;
+    if (state.hidden) return unknown('the list is empty', 0, 'cloudstack');
+    if (!state.vms.includes(id)) return absent('this id names nothing', 0, 'cloudstack');
+    return seen({ ...VM, id }, 0, 'cloudstack');
   };
   const identity = new ApplianceIdentity({
     cloud: { readVm },
@@ -105,17 +115,34 @@ describe('which VM the daemon believes to be', () => {
     expect([vmId, source, conflicts.length]).toEqual([A, 'OMA_VM_ID', 2]);
   });
 
-  it('another id in the table has to be verified anew, and a conflict that is gone is forgotten', async () => {
-    const { identity, state } = make({ table: A, firmware: B });
+  it('a key that does not see the VM confirms nothing, and refutes nothing', async () => {
+    const { identity, state } = make({ environment: A });
+    await identity.resolve();
+    state.hidden = true;
+    expect(await identity.verify()).toMatchObject({ verdict: 'unverified' });
+    state.hidden = false;
+    expect(await identity.verify()).toMatchObject({ verdict: 'confirmed' });
+    state.hidden = true;
+    expect(await identity.verify()).toMatchObject({ verdict: 'unverified' });
+    expect(refusal(identity)).toBe(`allowed for ${A}`);
+  });
+
+  it.each([
+    ['another VM', B, `ossea_configs says ${B}`],
+    ['nobody', null, 'nothing names a VM any more'],
+  ])('stays what it was when the table names %s meanwhile, and says so', async (_what, table, says) => {
+    const { identity, state } = make({ table: A });
     await identity.resolve();
     await identity.verify();
-    state.table = B;
+    state.table = table;
     expect(await identity.resolve()).toEqual({
-      vmId: B,
+      vmId: A,
       source: 'ossea_configs',
-      conflicts: [],
-      verdict: 'unverified',
+      conflicts: [`${says}, but this daemon runs as ${A}: restart it to change that`],
+      verdict: 'confirmed',
     });
-    expect(await identity.verify()).toMatchObject({ verdict: 'confirmed' });
+    expect(refusal(identity)).toBe(`allowed for ${A}`);
+    state.table = A;
+    expect(await identity.resolve()).toMatchObject({ vmId: A, conflicts: [] });
   });
 });

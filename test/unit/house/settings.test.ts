@@ -130,6 +130,8 @@ const OTHER: { readonly [K in keyof typeof VARIABLES]: string } = {
   detachInUse: 'force',
   detachConnected: 'disconnect',
   volumeNames: 'any',
+  deleteMode: 'trash',
+  jobLostAfter: '45s',
   backend: 'qemu-storage-daemon',
   nbdHost: '127.0.0.2',
   nbdPort: '10810',
@@ -230,6 +232,7 @@ const PLACE: Readonly<Record<string, string>> = {
   logFormat: 'format',
   nbdHost: 'host',
   nbdPort: 'port',
+  jobLostAfter: 'jobLostAfterMs',
   // Decides the level, inside of the configuration.
   ginMode: 'level',
 };

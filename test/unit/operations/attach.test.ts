@@ -4,20 +4,22 @@ import {
   APPLIANCE,
   device,
   found,
+  gone,
+  guards,
   mapped,
   OTHER_VM,
   type Step,
+  seenVolume,
   situation,
   VOLUME,
-  volume,
 } from './situations';
 
 const here = { volume_id: VOLUME, vm_id: APPLIANCE };
 const intent: Step = ['attach-volume', 'intent', { job_id: 'j1' }];
 const accepted: Step = ['attach-volume', 'accepted', { job_id: 'j1' }];
 const ok: Step = ['attach-volume', 'finished', { job_id: 'j1', outcome: 'ok' }];
-const clear = { stragglers: 0, conflictingOperation: null };
-const attached = volume({ vmId: APPLIANCE, deviceId: 1 });
+const clear = { openJobs: 0, conflictingOperation: null };
+const attached = seenVolume({ vmId: APPLIANCE, deviceId: 1 });
 
 describe('attach decides', () => {
   it('reads the volume before anything else', () => {
@@ -25,13 +27,13 @@ describe('attach decides', () => {
   });
 
   it('refuses a volume that CloudStack does not have, and one that another VM has, naming that VM', () => {
-    expect(decideAttach(situation('attach', here, { facts: { volume: 'absent' } }))).toMatchObject({
+    expect(decideAttach(situation('attach', here, { facts: { volume: gone() } }))).toMatchObject({
       state: 'failing',
       data: { code: 'VOLUME_NOT_FOUND' },
     });
     expect(
       decideAttach(
-        situation('attach', here, { facts: { volume: volume({ vmId: OTHER_VM }), obstacles: clear } }),
+        situation('attach', here, { facts: { volume: seenVolume({ vmId: OTHER_VM }), obstacles: clear } }),
       ),
     ).toMatchObject({
       state: 'failing',
@@ -40,25 +42,29 @@ describe('attach decides', () => {
   });
 
   it('never sends before earlier detach jobs of the volume have ended (an open detach job would undo the attach)', () => {
-    const ready = { volume: volume() };
+    const ready = { volume: seenVolume() };
     expect(decideAttach(situation('attach', here, { facts: ready }))).toMatchObject({ do: 'read-obstacles' });
     expect(
       decideAttach(
         situation('attach', here, {
-          facts: { ...ready, obstacles: { stragglers: 1, conflictingOperation: null } },
+          facts: { ...ready, obstacles: { openJobs: 1, conflictingOperation: null } },
         }),
       ),
     ).toMatchObject({ do: 'pause' });
     expect(
       decideAttach(situation('attach', here, { facts: { ...ready, obstacles: clear, gone: true } })),
-    ).toEqual({ do: 'intend', step: 'attach-volume' });
+    ).toEqual({
+      do: 'intend',
+      step: 'attach-volume',
+      data: { volume_id: VOLUME, vm_id: APPLIANCE, device_id: null },
+    });
   });
 
   it('does not take "attached already" for an answer while an earlier detach job is still running', () => {
     for (const vmId of [here.vm_id, OTHER_VM]) {
-      const facts = { volume: volume({ vmId, deviceId: 1 }) };
+      const facts = { volume: seenVolume({ vmId, deviceId: 1 }) };
       expect(decideAttach(situation('attach', here, { facts }))).toMatchObject({ do: 'read-obstacles' });
-      const obstacles = { stragglers: 1, conflictingOperation: null };
+      const obstacles = { openJobs: 1, conflictingOperation: null };
       expect(decideAttach(situation('attach', here, { facts: { ...facts, obstacles } }))).toMatchObject({
         do: 'pause',
         forget: ['obstacles', 'volume'],
@@ -67,7 +73,7 @@ describe('attach decides', () => {
   });
 
   it('never sends while the guest still shows the disk of an earlier plug (ghost disk)', () => {
-    const facts = { volume: volume(), obstacles: clear };
+    const facts = { volume: seenVolume(), obstacles: clear };
     expect(decideAttach(situation('attach', here, { facts }))).toMatchObject({ do: 'await-gone' });
     expect(decideAttach(situation('attach', here, { facts: { ...facts, gone: false } }))).toMatchObject({
       data: { code: 'DEVICE_STILL_PRESENT' },
@@ -76,26 +82,54 @@ describe('attach decides', () => {
 
   it('waits while CloudStack is busy with the volume', () => {
     expect(
-      decideAttach(situation('attach', here, { facts: { volume: volume({ state: 'Migrating' }) } })),
+      decideAttach(situation('attach', here, { facts: { volume: seenVolume({ state: 'Migrating' }) } })),
     ).toMatchObject({ do: 'pause', forget: ['volume'] });
   });
 
-  it('sends an intent of this run at once, but asks for the job of an intent that a dead process left', () => {
+  it('begins an intent of this run at once with the last look, but asks for the job of an intent that a dead process left', () => {
     expect(
       decideAttach(situation('attach', here, { steps: [intent], facts: { unsent: 'j1' } })),
-    ).toMatchObject({ do: 'submit', jobId: 'j1' });
+    ).toMatchObject({ do: 'read-guards', jobId: 'j1' });
     expect(decideAttach(situation('attach', here, { steps: [intent] }))).toEqual({
       do: 'query-job',
       jobId: 'j1',
     });
   });
 
-  it('sends again under the same job id only when CloudStack does not know the job', () => {
-    expect(
-      decideAttach(
-        situation('attach', here, { steps: [intent], facts: { job: { jobId: 'j1', found: 'unknown' } } }),
-      ),
-    ).toMatchObject({ do: 'submit', jobId: 'j1' });
+  it('sends nothing without the guards of this very job, and with them the same job id', () => {
+    const facts = { unsent: 'j1', guards: guards({ volume: seenVolume() }) };
+    expect(decideAttach(situation('attach', here, { steps: [intent], facts }))).toMatchObject({
+      do: 'send',
+      jobId: 'j1',
+      resent: false,
+      command: { name: 'attachVolume', volumeId: VOLUME, vmId: APPLIANCE, deviceId: null },
+    });
+    const older = { ...facts, guards: { ...facts.guards, jobId: 'j0' } };
+    expect(decideAttach(situation('attach', here, { steps: [intent], facts: older }))).toMatchObject({
+      do: 'read-guards',
+    });
+  });
+
+  it('sends again under the same job id only when the denial of the job is believed, and looks again before', () => {
+    const denied = {
+      job: { jobId: 'j1', found: 'denied' as const },
+      guards: guards({ volume: seenVolume() }),
+    };
+    expect(decideAttach(situation('attach', here, { steps: [intent], facts: denied }))).toMatchObject({
+      do: 'back-off',
+      forget: ['job'],
+    });
+    const absent = { job: { jobId: 'j1', found: 'absent' as const } };
+    expect(decideAttach(situation('attach', here, { steps: [intent], facts: absent }))).toMatchObject({
+      do: 'read-guards',
+      jobId: 'j1',
+    });
+    const looked = { ...absent, guards: denied.guards };
+    expect(decideAttach(situation('attach', here, { steps: [intent], facts: looked }))).toMatchObject({
+      do: 'send',
+      jobId: 'j1',
+      resent: true,
+    });
     const pending = {
       jobId: 'j1',
       status: 'pending' as const,
@@ -116,9 +150,9 @@ describe('attach decides', () => {
   });
 
   it('after a lost reply of a call that reached CloudStack, and a lost job, only the volume shows what happened', () => {
-    const facts = { job: { jobId: 'j1', found: 'unknown' as const } };
+    const facts = { job: { jobId: 'j1', found: 'absent' as const } };
     expect(decideAttach(situation('attach', here, { steps: [intent], facts }))).toMatchObject({
-      do: 'submit',
+      do: 'read-guards',
       jobId: 'j1',
     });
     const taken = { ...facts, taken: 'j1' };
@@ -142,7 +176,7 @@ describe('attach decides', () => {
         situation('attach', here, { steps: [intent, accepted, lost], facts: { volume: attached } }),
       ),
     ).toMatchObject({ do: 'await-device' });
-    const without = { volume: volume(), obstacles: clear, gone: true };
+    const without = { volume: seenVolume(), obstacles: clear, gone: true };
     expect(
       decideAttach(situation('attach', here, { steps: [intent, accepted, lost], facts: without })),
     ).toMatchObject({ do: 'back-off' });
@@ -164,7 +198,7 @@ describe('attach decides', () => {
       { job_id: 'j1', code: 431, text: 'Please specify a valid User VM.' },
     ];
     expect(
-      decideAttach(situation('attach', here, { steps: [intent, refused], facts: { volume: volume() } })),
+      decideAttach(situation('attach', here, { steps: [intent, refused], facts: { volume: seenVolume() } })),
     ).toMatchObject({
       state: 'failing',
       data: {
@@ -203,7 +237,7 @@ describe('attach decides', () => {
 
   it('touches neither device nor export for a VM that is not the appliance', () => {
     const there = { volume_id: VOLUME, vm_id: OTHER_VM };
-    const facts = { volume: volume({ vmId: OTHER_VM, deviceId: 1 }), obstacles: clear };
+    const facts = { volume: seenVolume({ vmId: OTHER_VM, deviceId: 1 }), obstacles: clear };
     expect(decideAttach(situation('attach', there, { facts }))).toMatchObject({
       do: 'record',
       effects: [
@@ -218,17 +252,26 @@ describe('attach decides', () => {
     });
   });
 
-  it('honours a cancel before the first intent, and not after it', () => {
-    const facts = { volume: volume(), obstacles: clear, gone: true };
+  it('honours a cancel while nothing has been accepted, and not after it', () => {
+    const facts = { volume: seenVolume(), obstacles: clear, gone: true };
     expect(decideAttach(situation('attach', here, { facts, cancelRequested: true }))).toMatchObject({
       state: 'failing',
       data: { cancelled: true },
     });
+    const unsent = { unsent: 'j1', guards: guards({ volume: seenVolume() }) };
+    const s = situation('attach', here, { facts: unsent, steps: [intent], cancelRequested: true });
+    expect(decideAttach(s)).toMatchObject({ do: 'record', state: 'refused' });
+    const withheld: Step = [
+      'attach-volume',
+      'refused',
+      { job_id: 'j1', text: 'cancelled before it was sent' },
+    ];
     expect(
-      decideAttach(
-        situation('attach', here, { facts: { unsent: 'j1' }, steps: [intent], cancelRequested: true }),
-      ),
-    ).toMatchObject({ do: 'submit' });
+      decideAttach(situation('attach', here, { facts, steps: [intent, withheld], cancelRequested: true })),
+    ).toMatchObject({ state: 'failing', data: { cancelled: true } });
+    expect(
+      decideAttach(situation('attach', here, { steps: [intent, accepted], cancelRequested: true })),
+    ).toMatchObject({ do: 'await-job' });
   });
 });
 
@@ -244,11 +287,15 @@ describe('an attach that cannot go on takes back what it did', () => {
     expect(decideAttach(situation('attach', here, { steps }))).toMatchObject({ do: 'read-volume' });
     expect(decideAttach(situation('attach', here, { steps, facts: { volume: attached } }))).toMatchObject({
       do: 'await-gone',
-      timeout: 0,
+      timeoutMs: 0,
     });
     expect(
       decideAttach(situation('attach', here, { steps, facts: { volume: attached, gone: true } })),
-    ).toEqual({ do: 'intend', step: 'undo-detach-volume' });
+    ).toMatchObject({
+      do: 'intend',
+      step: 'undo-detach-volume',
+      data: { volume_id: VOLUME, vm_id: APPLIANCE, device_id: 1, ignore_users: false, ignore_clients: false },
+    });
   });
 
   it('leaves it attached when the guest has the disk after all, and says so', () => {

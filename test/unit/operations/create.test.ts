@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { decideCreate } from '~/server/operations/decide/create';
-import { OFFERING, type Step, situation, VOLUME, volume, ZONE } from './situations';
+import { gone, guards, OFFERING, type Step, seenVolume, situation, VOLUME, volume, ZONE } from './situations';
 
 const GIB = 1024 ** 3;
 const request = { name: 'disk', size: GIB + 1, disk_offering_id: OFFERING, zone_id: ZONE };
@@ -19,25 +19,27 @@ describe('create decides', () => {
     expect(
       decideCreate(situation('create', request, { facts: { offer: { ...offer, offering: null } } })),
     ).toMatchObject({ data: { code: 'DISK_OFFERING_NOT_FOUND' } });
-    expect(
-      decideCreate(situation('create', request, { facts: { offer: { ...offer, sameName: [volume()] } } })),
-    ).toMatchObject({ data: { code: 'VOLUME_NAME_EXISTS' } });
-    expect(
-      decideCreate(
-        situation('create', request, {
-          facts: { offer: { ...offer, sameName: [volume()] } },
-          policy: { volumeNames: 'any' },
-        }),
-      ),
-    ).toMatchObject({ step: 'check', state: 'done' });
   });
 
-  it('waits for an earlier operation that is creating the same name', () => {
-    expect(
-      decideCreate(
-        situation('create', request, { facts: { offer: { ...offer, conflictingOperation: 'other' } } }),
-      ),
-    ).toMatchObject({ do: 'pause', forget: ['offer'] });
+  it('VOLUME_NAMES: a taken name is a warning, a refusal or nothing', () => {
+    const facts = { offer: { ...offer, sameName: [volume()] } };
+    const by = (volumeNames: 'warn' | 'unique' | 'any') =>
+      decideCreate(situation('create', request, { facts, policy: { volumeNames } }));
+    expect(by('unique')).toMatchObject({
+      data: { code: 'VOLUME_NAME_EXISTS', details: { volume_id: VOLUME } },
+    });
+    expect(by('warn')).toMatchObject({ step: 'check', state: 'done', data: { same_name: [VOLUME] } });
+    expect(by('any')).toMatchObject({ step: 'check', state: 'done', data: { size_gib: 2, zone_id: ZONE } });
+    expect(by('any')).not.toHaveProperty('data.same_name');
+  });
+
+  it('waits for an earlier operation that is creating the same name only where names are unique', () => {
+    const facts = { offer: { ...offer, conflictingOperation: 'other' } };
+    const by = (volumeNames: 'warn' | 'unique' | 'any') =>
+      decideCreate(situation('create', request, { facts, policy: { volumeNames } }));
+    expect(by('unique')).toMatchObject({ do: 'pause', forget: ['offer'] });
+    for (const names of ['warn', 'any'] as const)
+      expect(by(names)).toMatchObject({ step: 'check', state: 'done' });
   });
 
   it('rounds bytes up to whole GiB and refuses a fixed offering that is too small', () => {
@@ -50,44 +52,74 @@ describe('create decides', () => {
     ).toMatchObject({ data: { code: 'CLOUDSTACK_REJECTED' } });
   });
 
-  it('never sends createVolume again blindly: job, then volume by name, twice, and only then', () => {
+  it('never sends createVolume again blindly: only when the denial of its job is believed', () => {
     const steps = [checked, intent];
-    const lost = { job: { jobId: 'j1', found: 'unknown' as const } };
-    expect(decideCreate(situation('create', request, { steps }))).toEqual({ do: 'query-job', jobId: 'j1' });
-    expect(decideCreate(situation('create', request, { steps, facts: lost }))).toMatchObject({
-      do: 'find-created',
+    const by = (found: 'denied' | 'absent') => ({
+      steps,
+      facts: { job: { jobId: 'j1', found }, guards: guards() },
     });
-    expect(
-      decideCreate(
-        situation('create', request, { steps, facts: { ...lost, created: { volumes: [], looks: 1 } } }),
-      ),
-    ).toMatchObject({ do: 'find-created', after: 2_000 });
-    expect(
-      decideCreate(
-        situation('create', request, { steps, facts: { ...lost, created: { volumes: [], looks: 2 } } }),
-      ),
-    ).toMatchObject({ do: 'submit', jobId: 'j1' });
+    expect(decideCreate(situation('create', request, { steps }))).toEqual({ do: 'query-job', jobId: 'j1' });
+    expect(decideCreate(situation('create', request, by('denied')))).toMatchObject({ do: 'back-off' });
+    expect(decideCreate(situation('create', request, by('absent')))).toMatchObject({
+      do: 'send',
+      jobId: 'j1',
+      resent: true,
+    });
   });
 
-  it('adopts the one volume that the lost call made, and never guesses between two', () => {
-    const steps = [checked, intent];
-    const lost = { job: { jobId: 'j1', found: 'unknown' as const } };
-    expect(
-      decideCreate(
-        situation('create', request, {
-          steps,
-          facts: { ...lost, created: { volumes: [volume()], looks: 1 } },
-        }),
-      ),
-    ).toMatchObject({ do: 'record', state: 'finished', volumeId: VOLUME, data: { adopted: true } });
-    expect(
-      decideCreate(
-        situation('create', request, {
-          steps,
-          facts: { ...lost, created: { volumes: [volume(), volume({ id: 'x' })], looks: 1 } },
-        }),
-      ),
-    ).toMatchObject({ data: { code: 'CLOUDSTACK_OUTCOME_UNKNOWN' } });
+  it('takes the volume that its job names, and no other', () => {
+    const found = {
+      jobId: 'j1',
+      status: 'pending' as const,
+      errorCode: null,
+      errorText: null,
+      volumeId: VOLUME,
+    };
+    const s = situation('create', request, {
+      steps: [checked, intent],
+      facts: { job: { jobId: 'j1', found } },
+    });
+    expect(decideCreate(s)).toMatchObject({
+      do: 'record',
+      state: 'accepted',
+      data: { volume_id: VOLUME },
+      volumeId: VOLUME,
+    });
+  });
+
+  it('names what an earlier try may have left behind, and owns none of it', () => {
+    const resent: Step = ['create-volume', 'accepted', { job_id: 'j1', volume_id: VOLUME, resent: true }];
+    const ended: Step = ['create-volume', 'finished', { job_id: 'j1', volume_id: VOLUME, outcome: 'ok' }];
+    const steps = [checked, intent, resent, ended];
+    const facts = { volume: seenVolume({ size: 2 * GIB }) };
+    expect(decideCreate(situation('create', request, { steps, facts }))).toMatchObject({
+      do: 'find-unclaimed',
+      volumeId: VOLUME,
+    });
+    const named = { ...facts, unclaimed: ['stray'] };
+    expect(decideCreate(situation('create', request, { steps, facts: named }))).toMatchObject({
+      do: 'complete',
+      response: { volume_id: VOLUME, unclaimed: ['stray'], warnings: [expect.stringContaining('stray')] },
+    });
+    const once = [
+      checked,
+      intent,
+      ['create-volume', 'accepted', { job_id: 'j1', volume_id: VOLUME }] as Step,
+      ended,
+    ];
+    const plain = decideCreate(situation('create', request, { steps: once, facts }));
+    expect(plain).toMatchObject({ do: 'complete' });
+    expect(plain).not.toHaveProperty('response.warnings');
+  });
+
+  it('a volume that its own job made and that is provably gone is made again, a bounded number of times', () => {
+    const ended: Step = ['create-volume', 'finished', { job_id: 'j1', volume_id: VOLUME, outcome: 'ok' }];
+    const s = situation('create', request, {
+      steps: [checked, intent, ended],
+      facts: { volume: gone() },
+      elapsed: { 'contradiction:create-volume:1': 16_000, 'create-volume:1': 1 },
+    });
+    expect(decideCreate(s)).toMatchObject({ do: 'intend', step: 'create-volume' });
   });
 
   it('reports the real size, and takes a volume in place for success even when the job says failed', () => {
@@ -102,7 +134,7 @@ describe('create decides', () => {
       ['create-volume', 'accepted', { job_id: 'j1', volume_id: VOLUME }],
       failed,
     ];
-    const facts = { volume: volume({ state: 'Allocated', size: 2 * GIB }) };
+    const facts = { volume: seenVolume({ state: 'Allocated', size: 2 * GIB }) };
     expect(decideCreate(situation('create', request, { steps, facts }))).toMatchObject({
       do: 'complete',
       response: { volume_id: VOLUME, size: 2 * GIB, size_requested: GIB + 1 },

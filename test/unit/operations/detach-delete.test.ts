@@ -1,21 +1,47 @@
 import { describe, expect, it } from 'vitest';
 import { decideDelete } from '~/server/operations/decide/delete';
 import { decideDetach } from '~/server/operations/decide/detach';
-import { APPLIANCE, mapping, OTHER_VM, type Step, situation, VOLUME, volume } from './situations';
+import {
+  APPLIANCE,
+  CLIENT,
+  gone,
+  hidden,
+  MOUNT,
+  mapping,
+  OTHER_VM,
+  rowOf,
+  type Step,
+  seenVolume,
+  situation,
+  usedBy,
+  VOLUME,
+} from './situations';
 
 const request = { volume_id: VOLUME };
-const here = volume({ vmId: APPLIANCE, deviceId: 1 });
-const there = volume({ vmId: OTHER_VM, deviceId: 1 });
+const here = seenVolume({ vmId: APPLIANCE, deviceId: 1 });
+const there = seenVolume({ vmId: OTHER_VM, deviceId: 1 });
+/** What the intent of a detach names. */
+const plug = (fields: object) => ({
+  volume_id: VOLUME,
+  device_id: 1,
+  attached_at: null,
+  ignore_users: false,
+  ignore_clients: false,
+  ...fields,
+});
 const withdrawn: Step = ['withdraw', 'done'];
-const local = mapping();
-const remote = mapping({ vmId: OTHER_VM, devicePath: `remote-vm-${OTHER_VM}-${VOLUME}`, linuxState: 'n/a' });
+const local = rowOf(mapping());
+const noRow = rowOf(null);
+const remote = rowOf(
+  mapping({ vmId: OTHER_VM, devicePath: `remote-vm-${OTHER_VM}-${VOLUME}`, linuxState: 'n/a' }),
+);
 
 describe('detach decides', () => {
   it('refuses a disk that is in use and names who holds it', () => {
     const facts = {
       volume: here,
       mapping: local,
-      holders: [{ kind: 'mount' as const, detail: '/mnt/data' }],
+      use: usedBy(MOUNT),
     };
     expect(decideDetach(situation('detach', request, { facts }))).toMatchObject({
       state: 'failing',
@@ -27,7 +53,7 @@ describe('detach decides', () => {
     const facts = {
       volume: here,
       mapping: local,
-      holders: [{ kind: 'nbd-client' as const, detail: '10.0.0.7' }],
+      use: usedBy(CLIENT),
     };
     expect(decideDetach(situation('detach', request, { facts }))).toMatchObject({
       data: { code: 'DEVICE_IN_USE' },
@@ -43,7 +69,7 @@ describe('detach decides', () => {
   });
 
   it('withdraws the export before the intent, and looks at the holders once more after it', () => {
-    const facts = { volume: here, mapping: local, holders: [] };
+    const facts = { volume: here, mapping: local, use: usedBy() };
     expect(decideDetach(situation('detach', request, { facts }))).toMatchObject({ do: 'withdraw' });
     expect(
       decideDetach(
@@ -53,6 +79,7 @@ describe('detach decides', () => {
     expect(decideDetach(situation('detach', request, { facts, steps: [withdrawn] }))).toEqual({
       do: 'intend',
       step: 'detach-volume',
+      data: plug({ vm_id: APPLIANCE }),
     });
   });
 
@@ -74,10 +101,10 @@ describe('detach decides', () => {
 
   it('v1.2.1: from another VM no export is withdrawn and no device is looked at, only the row goes', () => {
     expect(decideDetach(situation('detach', request, { facts: { volume: there, mapping: remote } }))).toEqual(
-      { do: 'intend', step: 'detach-volume' },
+      { do: 'intend', step: 'detach-volume', data: plug({ vm_id: OTHER_VM }) },
     );
     const over = situation('detach', request, {
-      facts: { volume: volume(), mapping: remote },
+      facts: { volume: seenVolume(), mapping: remote },
       steps: [
         ['detach-volume', 'intent', { job_id: 'j' }],
         ['detach-volume', 'finished', { job_id: 'j', outcome: 'ok' }],
@@ -91,19 +118,21 @@ describe('detach decides', () => {
   });
 
   it('is done when it is already detached: the rest is cleaned up, CloudStack is not asked again', () => {
-    const gone = { volume: volume(), mapping: local };
-    expect(decideDetach(situation('detach', request, { facts: gone }))).toMatchObject({ do: 'withdraw' });
-    expect(decideDetach(situation('detach', request, { facts: gone, steps: [withdrawn] }))).toMatchObject({
-      do: 'await-gone',
-    });
+    const detached = { volume: seenVolume(), mapping: local };
+    expect(decideDetach(situation('detach', request, { facts: detached }))).toMatchObject({ do: 'withdraw' });
+    expect(decideDetach(situation('detach', request, { facts: detached, steps: [withdrawn] }))).toMatchObject(
+      {
+        do: 'await-gone',
+      },
+    );
     expect(
-      decideDetach(situation('detach', request, { facts: { ...gone, gone: true }, steps: [withdrawn] })),
+      decideDetach(situation('detach', request, { facts: { ...detached, gone: true }, steps: [withdrawn] })),
     ).toMatchObject({ do: 'record', step: 'unmap' });
     const unmapped: Step = ['unmap', 'done', { device_path: '/dev/vdb' }];
     expect(
       decideDetach(
         situation('detach', request, {
-          facts: { volume: volume(), mapping: 'none', gone: true },
+          facts: { volume: seenVolume(), mapping: noRow, gone: true },
           steps: [withdrawn, unmapped],
         }),
       ),
@@ -112,7 +141,7 @@ describe('detach decides', () => {
 
   it('never completes while the guest still has the disk', () => {
     const s = situation('detach', request, {
-      facts: { volume: volume(), mapping: 'none', gone: false },
+      facts: { volume: seenVolume(), mapping: noRow, gone: false },
       steps: [withdrawn, ['unmap', 'done', {}]],
     });
     expect(decideDetach(s)).toMatchObject({ state: 'failing', data: { code: 'DEVICE_STILL_PRESENT' } });
@@ -120,9 +149,7 @@ describe('detach decides', () => {
 
   it('reports an unknown volume as not existing', () => {
     expect(
-      decideDetach(
-        situation('detach', request, { facts: { volume: 'absent', mapping: 'none', gone: true } }),
-      ),
+      decideDetach(situation('detach', request, { facts: { volume: gone(), mapping: noRow, gone: true } })),
     ).toMatchObject({ data: { code: 'VOLUME_NOT_FOUND' } });
   });
 
@@ -138,7 +165,7 @@ describe('detach decides', () => {
       },
     ];
     const steps: Step[] = [withdrawn, ['detach-volume', 'intent', { job_id: 'j' }], slow];
-    const facts = { volume: here, mapping: local, holders: [] };
+    const facts = { volume: here, mapping: local, use: usedBy() };
     expect(decideDetach(situation('detach', request, { facts, steps }))).toMatchObject({ do: 'back-off' });
     expect(
       decideDetach(situation('detach', request, { facts, steps, elapsed: { 'detach-volume:1': 1 } })),
@@ -152,7 +179,7 @@ describe('delete decides', () => {
       data: { code: 'VOLUME_ATTACHED_ELSEWHERE', message: expect.stringContaining('detach') },
     });
     expect(
-      decideDelete(situation('delete', request, { facts: { volume: here, mapping: local, holders: [] } })),
+      decideDelete(situation('delete', request, { facts: { volume: here, mapping: local, use: usedBy() } })),
     ).toMatchObject({ do: 'withdraw' });
   });
 
@@ -161,15 +188,51 @@ describe('delete decides', () => {
       ['delete-volume', 'intent', { job_id: 'j' }],
       ['delete-volume', 'finished', { job_id: 'j', outcome: 'ok' }],
     ];
-    expect(decideDelete(situation('delete', request, { steps: call }))).toMatchObject({ do: 'read-volume' });
-    expect(
+    const by = (facts: object) => decideDelete(situation('delete', request, { steps: call, facts }));
+    expect(by({})).toMatchObject({ do: 'read-volume' });
+    expect(by({ volume: gone(), gone: true })).toMatchObject({ do: 'complete' });
+    expect(by({ volume: hidden(), gone: true })).toMatchObject({ do: 'complete' });
+    expect(by({ volume: seenVolume() })).toMatchObject({ do: 'back-off', forget: ['volume', 'vm'] });
+  });
+
+  it.each(['Destroy', 'Expunging'])('is sent again while the volume stays in %s', (state) => {
+    const call: Step[] = [
+      ['delete-volume', 'intent', { job_id: 'j' }],
+      [
+        'delete-volume',
+        'finished',
+        { job_id: 'j', outcome: 'unknown', code: 530, text: 'the agent is away' },
+      ],
+    ];
+    const by = (elapsed: Record<string, number>) =>
       decideDelete(
-        situation('delete', request, { steps: call, facts: { volume: volume({ state: 'Expunging' }) } }),
-      ),
-    ).toMatchObject({ do: 'pause' });
-    expect(
-      decideDelete(situation('delete', request, { steps: call, facts: { volume: 'absent', gone: true } })),
-    ).toMatchObject({ do: 'complete' });
+        situation('delete', request, { steps: call, facts: { volume: seenVolume({ state }) }, elapsed }),
+      );
+    expect(by({})).toMatchObject({ do: 'back-off', reason: expect.stringContaining('the agent is away') });
+    expect(by({ 'delete-again:j': 1 })).toMatchObject({ do: 'intend', step: 'delete-volume' });
+    expect(by({ deleting: 16 * 60_000 })).toMatchObject({
+      data: { code: 'STEP_DEADLINE', message: expect.stringContaining('the agent is away') },
+    });
+  });
+
+  it('what was sent and is not listed any more is asked of CloudStack by another delete, never concluded', () => {
+    const call: Step[] = [
+      ['delete-volume', 'intent', { job_id: 'j' }],
+      ['delete-volume', 'finished', { job_id: 'j', outcome: 'unknown', text: 'the answer was lost' }],
+    ];
+    const facts = { volume: hidden() };
+    const s = (elapsed: Record<string, number>) =>
+      situation('delete', request, { steps: call, facts, elapsed });
+    expect(decideDelete(s({}))).toMatchObject({ do: 'back-off' });
+    expect(decideDelete(s({ 'delete-again:j': 1 }))).toMatchObject({ do: 'intend' });
+  });
+
+  it('a volume that was never seen is not deleted, not "already absent", and no row changes', () => {
+    const facts = { volume: hidden(), mapping: local };
+    const by = (elapsed: Record<string, number>) =>
+      decideDelete(situation('delete', request, { facts, elapsed }));
+    expect(by({})).toMatchObject({ do: 'back-off', forget: ['volume'] });
+    expect(by({ 'not-visible': 16_000 })).toMatchObject({ data: { code: 'VOLUME_NOT_VISIBLE' } });
   });
 
   it('looks at the guest once more before it says that it is done: a disk may have come meanwhile', () => {
@@ -177,7 +240,7 @@ describe('delete decides', () => {
       ['delete-volume', 'intent', { job_id: 'j' }],
       ['delete-volume', 'finished', { job_id: 'j', outcome: 'ok' }],
     ];
-    const facts = { volume: 'absent' as const };
+    const facts = { volume: gone() };
     expect(decideDelete(situation('delete', request, { steps: call, facts }))).toMatchObject({
       do: 'await-gone',
     });
@@ -200,7 +263,7 @@ describe('delete decides', () => {
       ],
     ];
     expect(
-      decideDelete(situation('delete', request, { steps: refused, facts: { volume: volume() } })),
+      decideDelete(situation('delete', request, { steps: refused, facts: { volume: seenVolume() } })),
     ).toMatchObject({
       data: { code: 'CLOUDSTACK_REJECTED', message: expect.stringContaining('snapshot operations') },
     });
@@ -213,9 +276,7 @@ describe('delete decides', () => {
 
   it('is done for a volume that is already gone', () => {
     expect(
-      decideDelete(
-        situation('delete', request, { facts: { volume: 'absent', mapping: 'none', gone: true } }),
-      ),
+      decideDelete(situation('delete', request, { facts: { volume: gone(), mapping: noRow, gone: true } })),
     ).toMatchObject({ do: 'complete', response: { message: expect.stringContaining('already absent') } });
   });
 });

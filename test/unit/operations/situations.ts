@@ -1,6 +1,15 @@
-import type { CloudVolume } from '~/server/cloudstack/cloud';
+import type { CloudOwner, CloudVm, CloudVolume } from '~/server/cloudstack/cloud';
 import { expectedSerial } from '~/server/devices/correlation';
-import type { Device } from '~/server/devices/device';
+import type { Device, Holder } from '~/server/devices/device';
+import {
+  type Absent,
+  absent,
+  type Evidence,
+  type Seen,
+  seen,
+  type Unknown,
+  unknown,
+} from '~/server/model/evidence';
 import type {
   JournalEntry,
   JournalState,
@@ -10,7 +19,7 @@ import type {
   OperationType,
   RequestOf,
 } from '~/server/model/operation';
-import type { Facts, Policy, Situation } from '~/server/operations/decision';
+import type { DiskUse, Facts, Guards, Policy, Situation } from '~/server/operations/decision';
 import { Journal } from '~/server/operations/journal';
 
 export const VOLUME = '11111111-2222-4333-8444-555555555555';
@@ -19,15 +28,18 @@ export const OTHER_VM = 'bbbbbbbb-0000-4000-8000-000000000002';
 export const ZONE = 'cccccccc-0000-4000-8000-000000000003';
 export const OFFERING = 'dddddddd-0000-4000-8000-000000000004';
 const GIB = 1024 ** 3;
+export const OURS: CloudOwner = { projectId: null, account: 'ours', domainId: null };
 
-const policy: Policy = {
+export const policy: Policy = {
   applianceVmId: APPLIANCE,
   attachRollback: 'detach',
   detachInUse: 'refuse',
   detachConnected: 'refuse',
-  volumeNames: 'unique',
+  volumeNames: 'warn',
+  deleteMode: 'expunge',
   exportsEnabled: true,
-  correlationTimeout: 30_000,
+  correlationTimeoutMs: 30_000,
+  jobLostAfterMs: 30_000,
 };
 
 export type Step = [step: string, state: JournalState, data?: JsonObject];
@@ -103,12 +115,58 @@ export function volume(fields: Partial<CloudVolume> = {}): CloudVolume {
     diskOfferingId: OFFERING,
     vmId: null,
     vmName: null,
+    vmState: null,
     deviceId: null,
     created: null,
     attached: null,
+    owner: OURS,
     ...fields,
   };
 }
+
+export function vm(fields: Partial<CloudVm> = {}): CloudVm {
+  return {
+    id: OTHER_VM,
+    name: 'test',
+    state: 'Stopped',
+    zoneId: ZONE,
+    hypervisor: 'KVM',
+    owner: OURS,
+    ...fields,
+  };
+}
+
+/** CloudStack shows the volume. */
+export function seenVolume(fields: Partial<CloudVolume> = {}): Seen<CloudVolume> {
+  return seen(volume(fields), 0, 'cloudstack');
+}
+
+export function seenVm(fields: Partial<CloudVm> = {}): Seen<CloudVm> {
+  return seen(vm(fields), 0, 'cloudstack');
+}
+
+/** CloudStack does not show it to this key. */
+export function hidden(): Unknown {
+  return unknown('the list is empty', 0, 'cloudstack');
+}
+
+/** CloudStack says that it was removed. */
+export function gone(): Absent {
+  return absent('this id names nothing', 0, 'cloudstack');
+}
+
+/** The row of the volume; without one null. */
+export function rowOf(row: Mapping | null): Evidence<Mapping> {
+  return row ? seen(row, 0, 'database') : absent('there is no row', 0, 'database');
+}
+
+/** Who uses the disk of the volume, where the disk is known. */
+export function usedBy(...holders: readonly Holder[]): DiskUse {
+  return { disk: 'found', holders };
+}
+
+export const MOUNT: Holder = { kind: 'mount', detail: '/mnt/data' };
+export const CLIENT: Holder = { kind: 'nbd-client', detail: '10.0.0.7' };
 
 export function device(fields: Partial<Device> = {}): Device {
   return {
@@ -158,3 +216,8 @@ export const mapped: Step = [
   'done',
   { device_path: '/dev/vdb', serial: expectedSerial(VOLUME), diskseq: 7, boot_id: 'boot' },
 ];
+
+/** What was read right before the send of job j1. */
+export function guards(fields: Partial<Guards> = {}): { jobId: string } & Guards {
+  return { jobId: 'j1', volume: null, vm: null, vmVolumes: null, openJobs: 0, use: null, ...fields };
+}

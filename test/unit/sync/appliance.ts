@@ -10,6 +10,7 @@ import type { Device } from '~/server/devices/device';
 import { DeviceWatcher } from '~/server/devices/device-watcher';
 import { createMemoryInventory } from '~/server/devices/inventory-store';
 import { exportName } from '~/server/exports/naming';
+import { absent } from '~/server/model/evidence';
 import type { NewMapping } from '~/server/model/operation';
 import { OperationEvents } from '~/server/model/operation-events';
 import { SyncService } from '~/server/sync/sync-service';
@@ -38,6 +39,8 @@ export class MemoryAppliance {
   );
   /** Volumes that CloudStack's list leaves out (they belong to a project). */
   readonly unlisted = new Set<string>();
+  /** Ids of which CloudStack says that they name nothing. */
+  readonly never = new Set<string>();
   readonly conflicts: string[] = [];
   whileWaiting: () => Promise<void> = async () => {};
   readonly cloud = new ModelCloud(this.model, this.clock);
@@ -50,7 +53,12 @@ export class MemoryAppliance {
     const { cloud, owned } = this;
     const listVolumes = cloud.listVolumes.bind(cloud);
     cloud.listVolumes = async (filter) =>
-      (await listVolumes(filter)).filter(({ id }) => !this.unlisted.has(id));
+      (await listVolumes(filter)).filter(({ id }) => !this.unlisted.has(id) && !this.never.has(id));
+    const readVolume = cloud.readVolume.bind(cloud);
+    cloud.readVolume = async (id) => {
+      const answer = await readVolume(id);
+      return this.never.has(id) ? absent('this id names nothing', clock.now(), 'cloudstack') : answer;
+    };
     const inventory = createMemoryInventory();
     this.sync = new SyncService({
       cloud,

@@ -8,7 +8,7 @@ import { GIB, MemoryAppliance } from './appliance';
  * at once.
  */
 export interface Draw {
-  readonly cloud: 'here' | 'elsewhere' | 'detached' | 'deleted' | 'attaching';
+  readonly cloud: 'here' | 'elsewhere' | 'detached' | 'absent' | 'hidden' | 'attaching';
   readonly disk: 'none' | 'fits' | 'too small';
   readonly row: 'none' | 'right' | 'letter' | 'plug' | 'boot' | 'size' | 'missing' | 'remote';
   readonly record: 'none' | 'active' | 'failed' | 'withdrawn';
@@ -18,7 +18,7 @@ export interface Draw {
 }
 
 const draw: fc.Arbitrary<Draw> = fc.record({
-  cloud: fc.constantFrom('here', 'here', 'here', 'elsewhere', 'detached', 'deleted', 'attaching'),
+  cloud: fc.constantFrom('here', 'here', 'here', 'elsewhere', 'detached', 'absent', 'hidden', 'attaching'),
   disk: fc.constantFrom('fits', 'fits', 'fits', 'none', 'too small'),
   row: fc.constantFrom(
     'right',
@@ -60,7 +60,7 @@ export async function build({ volumes, reboot }: DrawnWorld): Promise<DriftWorld
   for (const drawn of volumes) {
     const state = drawn.cloud === 'attaching' ? 'Attaching' : 'Ready';
     const vmId = { here: appliance.vmId, elsewhere: appliance.otherVm }[drawn.cloud as string] ?? null;
-    const { id } = appliance.addVolume({ vmId, state, removed: drawn.cloud === 'deleted' });
+    const { id } = appliance.addVolume({ vmId, state });
     if (drawn.disk !== 'none') await appliance.plug(id, drawn.disk === 'fits' ? 5 * GIB : 4 * GIB);
     subjects.push({ ...drawn, id, ...consistent(drawn) });
   }
@@ -70,6 +70,8 @@ export async function build({ volumes, reboot }: DrawnWorld): Promise<DriftWorld
   for (const subject of subjects) {
     await writeExport(appliance, subject, subjects);
     if (!subject.listed) appliance.unlisted.add(subject.id);
+    if (subject.cloud === 'hidden') appliance.model.conditions.add({ kind: 'hidden', id: subject.id });
+    if (subject.cloud === 'absent') appliance.never.add(subject.id);
     if (subject.inFlight) await appliance.begin(subject.id);
   }
   // The clock has moved on since those operations: what is left of them is only that they have not ended.

@@ -25,9 +25,11 @@ export function volume(fields: Partial<CloudVolume> = {}): CloudVolume {
     diskOfferingId: null,
     vmId: APPLIANCE,
     vmName: 'appliance',
+    vmState: 'Running',
     deviceId: 1,
     created: null,
     attached: null,
+    owner: { projectId: null, account: null, domainId: null },
     ...fields,
   };
 }
@@ -119,7 +121,10 @@ export function healthy(fields: Partial<Observation> = {}): Observation {
     configured: [{ name: exportName(VOLUME), volumeId: VOLUME, target: '/dev/vdb' }],
     probes: new Map([[exportName(VOLUME), answers()]]),
     busy: new Set(),
-    unsure: new Set(),
+    absent: new Map(),
+    hidden: new Map(),
+    otherAppliances: new Set(),
+    unclaimed: new Map(),
     stuckBefore: new Map(),
     sizeTolerance: 3 * GIB,
     unavailable: [],

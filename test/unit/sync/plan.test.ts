@@ -25,6 +25,7 @@ const NAME = exportName(VOLUME);
 const served = (target: string | null) => [{ name: NAME, volumeId: VOLUME, target }];
 const nothing: Partial<Observation> = { mappings: [], exports: [], configured: [], probes: new Map() };
 const detached = { volumes: [volume({ vmId: null, deviceId: null })] };
+const proven = new Map([[VOLUME, 'CloudStack says that this id names nothing']]);
 const missing = mapping({ linuxState: 'missing', devicePath: `missing-${VOLUME}` });
 
 /** One drift alone: what the views say, the drift's name, and what is done about it ('' = reported only). */
@@ -37,8 +38,36 @@ const TABLE: readonly [story: string, world: Partial<Observation>, kind: DriftKi
     'ghost-disk',
     '',
   ],
-  ['the guest kept the disk of a deleted volume', { volumes: [] }, 'ghost-disk', 'withdraw, delete-mapping'],
-  ['the guest has the disk of nobody', { ...nothing, volumes: [] }, 'ghost-disk', ''],
+  [
+    'the guest kept the disk of a volume that is proven to be deleted',
+    { volumes: [], absent: proven },
+    'ghost-disk',
+    'withdraw, delete-mapping',
+  ],
+  [
+    'a mapped volume that CloudStack does not show: row and export stay, whatever else is in the list',
+    { volumes: [volume({ id: SECOND, vmId: null })], hidden: new Map([[VOLUME, 'the list is empty']]) },
+    'not-visible',
+    '',
+  ],
+  [
+    'the same for a volume of another VM',
+    { ...nothing, volumes: [], mappings: [remote()], guest: guest([]), hidden: new Map([[VOLUME, 'empty']]) },
+    'not-visible',
+    '',
+  ],
+  [
+    'the guest has a disk of which the key sees no volume: nobody is told to take it away',
+    { ...nothing, volumes: [] },
+    'not-visible',
+    '',
+  ],
+  [
+    'what an earlier try of a create may have left behind',
+    { ...nothing, ...detached, guest: guest([]), unclaimed: new Map([[VOLUME, 'the operation']]) },
+    'unclaimed-volume',
+    '',
+  ],
   [
     'CloudStack says attached, the guest has no such disk',
     { guest: guest([]) },
@@ -108,7 +137,12 @@ const TABLE: readonly [story: string, world: Partial<Observation>, kind: DriftKi
     '',
   ],
   ['detached by hand', { ...detached, guest: guest([]) }, 'stale-mapping', 'withdraw, delete-mapping'],
-  ['deleted by hand', { volumes: [], guest: guest([]) }, 'stale-mapping', 'withdraw, delete-mapping'],
+  [
+    'deleted by hand, and CloudStack says so of this id',
+    { volumes: [], absent: proven, guest: guest([]) },
+    'stale-mapping',
+    'withdraw, delete-mapping',
+  ],
   [
     'moved to another VM by hand',
     { volumes: [volume({ vmId: OTHER_VM })], guest: guest([]) },
@@ -172,7 +206,8 @@ const TABLE: readonly [story: string, world: Partial<Observation>, kind: DriftKi
     'stuck in Attaching since an earlier sync',
     {
       ...nothing,
-      volumes: [volume({ vmId: null, state: 'Attaching' })],
+      volumes: [volume({ vmId: OTHER_VM, state: 'Attaching' })],
+      mappings: [remote()],
       guest: guest([]),
       stuckBefore: new Map([[VOLUME, 'Attaching']]),
     },
@@ -183,7 +218,8 @@ const TABLE: readonly [story: string, world: Partial<Observation>, kind: DriftKi
     'stuck in Creating since an earlier sync',
     {
       ...nothing,
-      volumes: [volume({ vmId: null, state: 'Creating' })],
+      volumes: [volume({ vmId: OTHER_VM, state: 'Creating' })],
+      mappings: [remote()],
       guest: guest([]),
       stuckBefore: new Map([[VOLUME, 'Creating']]),
     },
@@ -243,6 +279,8 @@ describe('what a person has to do is given as a command', () => {
     'phantom-attach': [/POST \/api\/v1\/volumes\/[0-9a-f-]{36}\/detach/, /"vm_id":"aaaaaaaa-/],
     'unmapped-volume': [/lsblk -b \/dev\/vdb/, /SIZE_TOLERANCE/],
     'stuck-state': [/cmk list asyncjobs/, /cmk update volume id=[0-9a-f-]{36} state=(Ready|Allocated)/],
+    'not-visible': [/cmk list volumes .*listall=true projectid=-1/, /key/],
+    'unclaimed-volume': [/volumectl volume delete [0-9a-f-]{36}/],
     'identity-conflict': [/OMA_VM_ID/, /UPDATE ossea_configs SET oma_vm_id/],
   };
 
@@ -303,7 +341,49 @@ describe('what is not known is not judged', () => {
       'a volume on another VM, mapped there',
       { ...nothing, volumes: [volume({ vmId: OTHER_VM })], mappings: [remote()], guest: guest([]) },
     ],
-    ['CloudStack could not be asked about it', { volumes: [], unsure: new Set([VOLUME]) }],
+    [
+      'a volume of somebody else has been migrated for hours',
+      {
+        ...nothing,
+        volumes: [volume({ vmId: OTHER_VM, state: 'Migrating' })],
+        guest: guest([]),
+        stuckBefore: new Map([[VOLUME, 'Migrating']]),
+      },
+    ],
+    [
+      'an upload of somebody else waits for its content',
+      {
+        ...nothing,
+        volumes: [volume({ vmId: null, deviceId: null, state: 'UploadError' })],
+        guest: guest([]),
+        stuckBefore: new Map([[VOLUME, 'UploadError']]),
+      },
+    ],
+    [
+      'the row of another appliance of this database, whose key sees what ours does not',
+      {
+        ...nothing,
+        volumes: [],
+        absent: proven,
+        mappings: [remote()],
+        guest: guest([]),
+        otherAppliances: new Set([OTHER_VM]),
+      },
+    ],
+    [
+      'what an earlier try left behind is in use by now',
+      {
+        ...nothing,
+        volumes: [volume({ vmId: OTHER_VM })],
+        mappings: [remote()],
+        guest: guest([]),
+        unclaimed: new Map([[VOLUME, 'the operation']]),
+      },
+    ],
+    [
+      'what an earlier try left behind cannot be seen: nothing is said of it',
+      { ...nothing, volumes: [], guest: guest([]), unclaimed: new Map([[VOLUME, 'the operation']]) },
+    ],
     [
       'a disk whose serial no volume of CloudStack can have',
       { ...nothing, volumes: [], guest: guest([device({ serial: 'a-config-drive' })]) },
@@ -313,6 +393,10 @@ describe('what is not known is not judged', () => {
 
   it.each(SILENCES)('%s', (_story, world) => {
     expect(plan(healthy(world))).toEqual([]);
+  });
+
+  it('while CloudStack is away, an absence that was proven before counts for nothing', () => {
+    expect(plan(healthy({ volumes: null, absent: proven }))).toEqual([]);
   });
 
   it('an export that was withdrawn on purpose stays withdrawn when the letter moves', () => {
