@@ -23,6 +23,8 @@ export function complaintAt(world: World, operation: Operation): string | null {
       const left = detached(world, volumeId);
       return left ?? (world.volume(volumeId)?.removed === true ? null : 'it still exists');
     }
+    case 'recover':
+      return world.volume(volumeId)?.state === 'Ready' ? null : 'it is not recovered';
     case 'create': {
       const volume = world.volume(volumeId);
       if (!volume || volume.removed) return 'it does not exist';

@@ -50,11 +50,11 @@ function mayHaveWorked({ outcome, code, text }: Extract<MutationState, { at: 'en
 export function waitWhileBusy(
   s: Situation,
   volume: CloudVolume,
-  what: 'attach' | 'detach' | 'delete',
+  what: 'attach' | 'detach' | 'delete' | 'recover',
 ): Action | null {
   const state = stateOf(volume);
   const verdict = state[what];
-  if (verdict === 'act') return null;
+  if (verdict === 'act' || verdict === 'needless') return null;
   const details = { volume_id: volume.id, state: volume.state };
   if (verdict === 'refuse') {
     const message = `Volume ${volume.id} cannot be ${PARTICIPLE[what]}: it ${state.means} (${volume.state})`;
@@ -71,4 +71,9 @@ export function waitWhileBusy(
   };
 }
 
-const PARTICIPLE = { attach: 'attached', detach: 'detached', delete: 'deleted' } as const;
+const PARTICIPLE = {
+  attach: 'attached',
+  detach: 'detached',
+  delete: 'deleted',
+  recover: 'recovered',
+} as const;

@@ -31,10 +31,12 @@ const create: Mutation = {
   zoneId: ZONE,
   diskOfferingId: OFFERING,
   sizeGiB: 1,
+  owner: null,
 };
 const detach: Mutation = { name: 'detachVolume', volumeId: VOLUME };
 const remove: Mutation = { name: 'deleteVolume', volumeId: VOLUME };
 const trash: Mutation = { name: 'destroyVolume', volumeId: VOLUME, expunge: false };
+const recover: Mutation = { name: 'recoverVolume', volumeId: VOLUME };
 const stop = (vmId = OTHER_VM): Mutation => ({ name: 'stopVirtualMachine', vmId, forced: true });
 const destroy = (vmId = OTHER_VM): Mutation => ({ name: 'destroyVirtualMachine', vmId, expunge: true });
 
@@ -65,6 +67,9 @@ type Row = [
 ];
 
 const ROWS: readonly Row[] = [
+  ['recover: in the trash', recover, intent(), { volume: seenVolume({ state: 'Destroy' }) }, 'go'],
+  ['recover: never deleted', recover, intent(), { volume: free }, 'settled'],
+  ['recover: not shown', recover, intent(), { volume: hidden() }, 'wait VOLUME_NOT_VISIBLE'],
   ['a create depends on nothing', create, intent(), {}, 'go'],
 
   ['attach: a free volume to the appliance', attach(), intent(), { volume: free }, 'go'],
@@ -547,6 +552,8 @@ function promised(command: Mutation, { vmId, taking, sentBefore }: Intent, world
     case 'destroyVolume':
       if (world.volume?.kind === 'unknown') return sentBefore;
       return shown !== null && (shown.vmId === null || ['Destroy', 'Expunging'].includes(shown.state));
+    case 'recoverVolume':
+      return shown?.state === 'Destroy';
     case 'stopVirtualMachine':
       return (
         command.vmId !== APPLIANCE &&
