@@ -446,6 +446,7 @@ describe('may this mutation leave now?', () => {
       'destroyVirtualMachine',
       'destroyVolume',
       'detachVolume',
+      'recoverVolume',
       'stopVirtualMachine',
     ]);
   });
