@@ -163,6 +163,10 @@ export class ModelCloud implements Cloud {
     return this.call('deleteVolume', work, LIMITS.CLOUDSTACK_DELETE_TIMEOUT_MS);
   }
 
+  recoverVolume(id: string): Promise<void> {
+    return this.call('recoverVolume', () => void this.model.recoverVolume(id, this.account));
+  }
+
   queryJob(jobId: string): Promise<CloudJob | null> {
     return this.call('queryAsyncJobResult', () => {
       try {

@@ -36,6 +36,11 @@ export interface Cloud {
    */
   deleteVolume(id: string): Promise<'deleted' | 'gone'>;
   /**
+   * Brings a volume back that was destroyed without being expunged. Synchronous; CloudStack takes it in state Destroy only, and from
+   * users only where `allowuserexpungerecovervolume` of its capabilities is true.
+   */
+  recoverVolume(id: string): Promise<void>;
+  /**
    * null: CloudStack has said once that it does not know this job: it was never accepted, was purged after a day, or another
    * management server answered that does not see it yet. Whoever acts on it asks again (see operations/execute/job-denials.ts).
    */

@@ -171,7 +171,7 @@ function errorCode(error: unknown): string | null {
 const PASSING =
   /in the process of unplug|after sending the command and waiting for|try again in a couple|agent|unreachable|timed? ?out|concurrent|is in \w+\. it should be|suitable primary storage|unable to schedule async job|no remote endpoint|shutdown has been triggered/i;
 
-/** Job failures with code 530 that will be the same the next time. */
+/** Failures with code 530, or a number that CloudStack does not have, that will be the same the next time. */
 const LASTING =
   /does not have permission|different accounts|maximum number of data disks|all device ids are used|deviceid should be|is used by vm|not authorized|only for kvm/i;
 
@@ -181,10 +181,13 @@ const LASTING =
  */
 export function classifyJobFailure(code: number | null, text: string | null): 'final' | 'retry' | 'unknown' {
   if (code === null || text === null) return 'unknown';
-  if (/already attached to a vm/i.test(text)) return 'unknown';
+  // True only when the wanted state holds: a read that says otherwise is older than this answer.
+  if (/already attached to a vm|that is not attached to any vm|volume is not attached to a vm/i.test(text))
+    return 'unknown';
   if (PASSING.test(text) || NOT_NOW.test(text)) return 'retry';
-  if (code === 533 || code === 534 || code === 536) return 'retry';
-  return code === 530 && !LASTING.test(text) ? 'retry' : 'final';
+  const kind = KINDS[code] ?? 'internal';
+  if (kind === 'capacity' || kind === 'resource') return 'retry';
+  return kind === 'internal' && !LASTING.test(text) ? 'retry' : 'final';
 }
 
 /** 431 whose text says that this very value names nothing. The code alone proves nothing. */

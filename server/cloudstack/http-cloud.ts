@@ -147,6 +147,10 @@ export class HttpCloud implements Cloud {
     }
   }
 
+  async recoverVolume(id: string): Promise<void> {
+    await this.calls.call('recoverVolume', { id });
+  }
+
   async queryJob(jobId: string): Promise<CloudJob | null> {
     try {
       const job = parse.content(

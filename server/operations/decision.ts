@@ -139,8 +139,18 @@ export interface Guards {
   readonly use: DiskUse | null;
 }
 
-/** Every call that changes something in CloudStack. deleteVolume has no job. */
-export type Mutation = CloudCommand | { readonly name: 'deleteVolume'; readonly volumeId: string };
+/** Calls that CloudStack answers at once, when they are done: they have no job that could be asked for. */
+export interface SynchronousCall {
+  readonly name: 'deleteVolume' | 'recoverVolume';
+  readonly volumeId: string;
+}
+
+/** Every call that changes something in CloudStack. */
+export type Mutation = CloudCommand | SynchronousCall;
+
+export function isSynchronous(command: Mutation): command is SynchronousCall {
+  return command.name === 'deleteVolume' || command.name === 'recoverVolume';
+}
 
 export type DeviceFact =
   | {

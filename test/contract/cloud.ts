@@ -351,6 +351,26 @@ function volumes(the: () => World): void {
     expect((await refused(world.cloud.deleteVolume(NOBODY))).code).toBe(431);
     expect(world.model.effectsOf(volumeId, 'delete')).toBe(1);
   });
+
+  it('recovers what was destroyed and not expunged, and only that', async () => {
+    const world = the();
+    const volumeId = await world.create('thrown-away');
+    await world.done(world.attach(volumeId));
+    await world.done({ name: 'detachVolume', volumeId });
+    const error = await refused(world.cloud.recoverVolume(volumeId));
+    expect([error.code, error.outcome, error.text]).toEqual([
+      431,
+      'final',
+      'Please specify a volume in Destroy state.',
+    ]);
+    await world.done({ name: 'destroyVolume', volumeId, expunge: false });
+    expect(await world.cloud.readVolume(volumeId)).toMatchObject({ value: { state: 'Destroy' } });
+    await world.cloud.recoverVolume(volumeId);
+    expect(await world.cloud.readVolume(volumeId)).toMatchObject({ value: { state: 'Ready', vmId: null } });
+    expect(world.model.effectsOf(volumeId, 'recover')).toBe(1);
+    await world.cloud.deleteVolume(volumeId);
+    expect((await refused(world.cloud.recoverVolume(volumeId))).text).toMatch(/^Unable to find UUID for id/);
+  });
 }
 
 function machines(the: () => World): void {

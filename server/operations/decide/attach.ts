@@ -142,6 +142,9 @@ function waitForObstacles(s: Situation, goal: AttachGoal): Action | null {
     };
   const { openJobs, conflictingOperation } = obstacles;
   if (openJobs > 0) {
+    const details = { volume_id: goal.volumeId };
+    if (s.elapsed('open-jobs') > LIMITS.VOLUME_BUSY_DEADLINE_MS)
+      return giveUp('VOLUME_BUSY', 'An earlier job of this volume does not end in CloudStack', details);
     return {
       do: 'pause',
       ms: LIMITS.JOB_POLL_MAX_MS,
@@ -320,6 +323,8 @@ function undoCall(s: Situation, goal: AttachGoal): Action | Done<string[]> {
       `the volume is still attached to this appliance in CloudStack (detach failed: ${state.text ?? 'no answer'})`,
     ]);
   }
+  const pause = doubtTheRead(s, UNDO, state);
+  if (pause) return pause;
   if (s.facts.gone === undefined) return { do: 'await-gone', volumeId, timeoutMs: 0 };
   if (!s.facts.gone)
     return done(['the disk is present in the guest, so the volume stays attached; force-sync maps it']);

@@ -167,6 +167,10 @@ describe('what a failed job says about trying again', () => {
     [431, 'The specified volume is not attached to a VM.', 'final'],
     [533, 'no capacity', 'retry'],
     [534, 'StoragePool is down', 'retry'],
+    [403, 'Forbidden, says something on the way', 'retry'],
+    [531, 'not yours', 'final'],
+    [535, 'Maximum', 'final'],
+    [401, 'unable to verify', 'final'],
     [536, 'in use', 'retry'],
   ] as const)('%s "%s": %s', (code, text, verdict) => {
     expect(classifyJobFailure(code, text)).toBe(verdict);

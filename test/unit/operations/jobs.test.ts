@@ -1,0 +1,162 @@
+import { describe, expect, it } from 'vitest';
+import { LIMITS } from '~/server/core/limits';
+import type { OperationType } from '~/server/model/operation';
+import { MINUTE_MS, Rig, SECOND_MS } from './rig';
+
+const ASKED = { command: 'queryAsyncJobResult', kind: 'unknown-job' } as const;
+
+describe('"no such job" for a job that CloudStack has accepted', () => {
+  it.each([
+    ['one answer', 1],
+    ['five answers in a row', 5],
+  ])('%s: nothing is sent a second time', async (_story, times) => {
+    const rig = await Rig.start();
+    const { id } = await rig.volume();
+    rig.model.faults.add({ ...ASKED, times });
+    expect(await rig.run('attach', { volume_id: id, vm_id: rig.here })).toMatchObject({
+      status: 'completed',
+    });
+    expect(rig.calls).toEqual(['attachVolume']);
+  });
+
+  it('for 20 s while the job runs: it is asked again until it ends', async () => {
+    const rig = await Rig.start({ model: { latencies: { detach: 25 * SECOND_MS } } });
+    const { id } = await rig.volume({ vmId: rig.here, mapped: true });
+    rig.model.faults.add({ ...ASKED, times: 10_000 });
+    const operation = await rig.request('detach', { volume_id: id });
+    await rig.untilSent('detachVolume');
+    await rig.pass(20 * SECOND_MS);
+    rig.model.faults.clear();
+    expect(await rig.ended(operation)).toMatchObject({ status: 'completed' });
+    expect(rig.calls).toEqual(['detachVolume']);
+  });
+
+  it('after a lost reply: a second call goes out only after the denial is believed, and never before', async () => {
+    const rig = await Rig.start();
+    const { id } = await rig.volume();
+    const at: number[] = [];
+    rig.onSend = () => void at.push(rig.clock.monotonic());
+    rig.model.faults.add({ command: 'attachVolume', kind: 'fail-before-effect' });
+    expect(await rig.run('attach', { volume_id: id, vm_id: rig.here })).toMatchObject({
+      status: 'completed',
+    });
+    expect(rig.calls).toEqual(['attachVolume', 'attachVolume']);
+    expect((at[1] ?? 0) - (at[0] ?? 0)).toBeGreaterThanOrEqual(30 * SECOND_MS);
+  });
+
+  it('after a lost reply and one odd denial: the accepted job is found', async () => {
+    const rig = await Rig.start();
+    const { id } = await rig.volume();
+    rig.model.faults.add({ command: 'attachVolume', kind: 'drop-reply-after-effect' });
+    rig.model.faults.add({ ...ASKED, times: 2 });
+    expect(await rig.run('attach', { volume_id: id, vm_id: rig.here })).toMatchObject({
+      status: 'completed',
+    });
+    expect(rig.calls).toEqual(['attachVolume']);
+  });
+
+  it('for good: the volume at rest tells what became of it, nothing is sent again', async () => {
+    const rig = await Rig.start();
+    const { id } = await rig.volume();
+    rig.model.faults.add({ command: 'attachVolume', kind: 'lose-job' });
+    expect(await rig.run('attach', { volume_id: id, vm_id: rig.here })).toMatchObject({
+      status: 'completed',
+    });
+    expect(rig.calls).toEqual(['attachVolume']);
+  });
+
+  it('for good while the volume is still Attaching: it is waited for', async () => {
+    const rig = await Rig.start({ model: { latencies: { attach: 3 * MINUTE_MS } } });
+    const { id } = await rig.volume({ state: 'Allocated' });
+    rig.model.faults.add({ ...ASKED, times: 10_000 });
+    const operation = await rig.request('attach', { volume_id: id, vm_id: rig.here });
+    await rig.pass(2 * MINUTE_MS);
+    expect(await rig.operation(operation)).toMatchObject({ status: 'executing' });
+    expect(await rig.ended(operation)).toMatchObject({ status: 'completed' });
+    expect(rig.calls).toEqual(['attachVolume']);
+  });
+
+  it('a daemon that dies after the acceptance follows the job it left, and sends nothing', async () => {
+    const rig = await Rig.start({ model: { latencies: { attach: 30 * SECOND_MS } } });
+    const { id } = await rig.volume();
+    const operation = await rig.request('attach', { volume_id: id, vm_id: rig.here });
+    await rig.untilSent('attachVolume');
+    await rig.pass(SECOND_MS);
+    rig.model.faults.add({ ...ASKED, times: 2 });
+    await rig.restart(5 * SECOND_MS);
+    expect(await rig.ended(operation)).toMatchObject({ status: 'completed' });
+    expect(rig.calls).toEqual(['attachVolume']);
+  });
+});
+
+/** An hour and more, so that the operation ends by its deadline and leaves an open job. */
+const SLOW_MS = LIMITS.JOB_DEADLINE_MS + 12 * MINUTE_MS;
+
+describe('a job that outlives its operation', () => {
+  async function withOpenDetach(ms = SLOW_MS) {
+    const rig = await Rig.start({ model: { latencies: { detach: { accept: 0, job: ms } } } });
+    const vmId = rig.vm('Running');
+    const volume = await rig.volume({ vmId });
+    const late = await rig.run('detach', { volume_id: volume.id }, LIMITS.JOB_DEADLINE_MS + 5 * MINUTE_MS);
+    expect(late).toMatchObject({ status: 'failed', errorCode: 'STEP_DEADLINE' });
+    expect(rig.model.pendingJobs()).toHaveLength(1);
+    return { rig, volume, vmId };
+  }
+
+  it.each<[OperationType, (id: string, rig: Rig, vmId: string) => object]>([
+    ['attach', (volume_id, rig) => ({ volume_id, vm_id: rig.here })],
+    ['detach', (volume_id) => ({ volume_id })],
+    [
+      'cleanup',
+      (volume_id, rig, test_vm_id) => ({
+        ...{ volume_id, test_vm_id },
+        oma_vm_id: rig.here,
+        delete_vm: false,
+        force_clean: true,
+      }),
+    ],
+  ])('keeps a %s of the volume waiting: nothing about it is sent while it may run', async (type, request) => {
+    const { rig, volume, vmId } = await withOpenDetach();
+    const sent = rig.sent.length;
+    const about = () => rig.sent.slice(sent).filter((command) => 'volumeId' in command);
+    const operation = await rig.request(type, request(volume.id, rig, vmId) as never);
+    await rig.pass(8 * MINUTE_MS);
+    expect(about()).toEqual([]);
+    const ended = await rig.ended(operation, 30 * MINUTE_MS);
+    expect([ended.status, rig.model.pendingJobs()]).toEqual(['completed', []]);
+  });
+
+  it.each<[OperationType, (id: string, rig: Rig) => object]>([
+    ['attach', (volume_id, rig) => ({ volume_id, vm_id: rig.here })],
+    ['detach', (volume_id) => ({ volume_id })],
+  ])('that never ends: a %s ends with a code in the end, and has sent nothing', async (type, request) => {
+    const { rig, volume } = await withOpenDetach(10 * LIMITS.JOB_DEADLINE_MS);
+    const ended = await rig.run(
+      type,
+      request(volume.id, rig) as never,
+      LIMITS.VOLUME_BUSY_DEADLINE_MS + MINUTE_MS,
+    );
+    expect(ended).toMatchObject({ status: 'failed', errorCode: 'VOLUME_BUSY' });
+    expect(rig.calls).toEqual(['detachVolume']);
+  });
+
+  it('a deadline sends nothing by itself, and rolls nothing back', async () => {
+    const { rig, volume, vmId } = await withOpenDetach();
+    expect(volume.vmId).toBe(vmId);
+    expect(rig.calls).toEqual(['detachVolume']);
+  });
+});
+
+describe('a second call that queues behind the first', () => {
+  it('never happens: a detach that is asked for twice is one detach (#14214)', async () => {
+    const rig = await Rig.start({ model: { latencies: { detach: 10 * SECOND_MS } } });
+    const { id } = await rig.volume({ vmId: rig.here, mapped: true });
+    const [first, second] = [
+      await rig.request('detach', { volume_id: id }),
+      await rig.request('detach', { volume_id: id }),
+    ];
+    await rig.ended(first);
+    await rig.ended(second);
+    expect(rig.calls).toEqual(['detachVolume']);
+  });
+});

@@ -1,0 +1,117 @@
+import { describe, expect, it } from 'vitest';
+import { LIMITS } from '~/server/core/limits';
+import { GIB, Rig, SECOND_MS } from './rig';
+
+const STALE_MS = 8 * SECOND_MS;
+
+describe('the first reads after a finished job are old', () => {
+  it('attach: mapped and exported, attached once, never taken for a ghost', async () => {
+    const rig = await Rig.start();
+    const { id } = await rig.volume();
+    rig.model.faults.add({ command: 'attachVolume', kind: 'stale-read', ms: STALE_MS });
+    expect(await rig.run('attach', { volume_id: id, vm_id: rig.here })).toMatchObject({
+      status: 'completed',
+    });
+    expect(rig.calls).toEqual(['attachVolume']);
+    expect([(await rig.ledger.readMapping(id))?.vmId, rig.exported(id)]).toEqual([rig.here, true]);
+  });
+
+  it('attach to another VM', async () => {
+    const rig = await Rig.start();
+    const [{ id }, vmId] = [await rig.volume(), rig.vm('Running')];
+    rig.model.faults.add({ command: 'attachVolume', kind: 'stale-read', ms: STALE_MS });
+    expect(await rig.run('attach', { volume_id: id, vm_id: vmId })).toMatchObject({ status: 'completed' });
+    expect(rig.calls).toEqual(['attachVolume']);
+  });
+
+  it('detach: one detach, no mapping is left', async () => {
+    const rig = await Rig.start();
+    const { id } = await rig.volume({ vmId: rig.here, mapped: true });
+    rig.model.faults.add({ command: 'detachVolume', kind: 'stale-read', ms: STALE_MS });
+    expect(await rig.run('detach', { volume_id: id })).toMatchObject({ status: 'completed' });
+    expect(rig.calls).toEqual(['detachVolume']);
+    expect(await rig.ledger.readMapping(id)).toBeNull();
+  });
+
+  it('create: made once', async () => {
+    const rig = await Rig.start();
+    const [zone, [offering]] = [rig.model.inventory.firstZone(), rig.model.offerings];
+    rig.model.faults.add({ command: 'createVolume', kind: 'stale-read', ms: STALE_MS });
+    const request = { name: 'data', size: GIB, disk_offering_id: offering?.id ?? '', zone_id: zone.id };
+    expect(await rig.run('create', request)).toMatchObject({ status: 'completed' });
+    expect(rig.calls).toEqual(['createVolume']);
+  });
+
+  it('delete: deleted once', async () => {
+    const rig = await Rig.start();
+    const { id } = await rig.volume();
+    rig.model.faults.add({ command: 'deleteVolume', kind: 'stale-read', ms: STALE_MS });
+    expect(await rig.run('delete', { volume_id: id })).toMatchObject({ status: 'completed' });
+    expect(rig.calls).toEqual(['deleteVolume']);
+  });
+
+  it('cleanup: the attach sees the volume detached although the list still has it on the test VM', async () => {
+    const rig = await Rig.start();
+    const vmId = rig.vm('Stopped');
+    const { id } = await rig.volume({ vmId });
+    rig.model.faults.add({ command: 'detachVolume', kind: 'stale-read', ms: STALE_MS });
+    const request = {
+      volume_id: id,
+      test_vm_id: vmId,
+      oma_vm_id: rig.here,
+      delete_vm: false,
+      force_clean: false,
+    };
+    expect(await rig.run('cleanup', request)).toMatchObject({ status: 'completed' });
+    expect(rig.calls).toEqual(['detachVolume', 'attachVolume']);
+  });
+
+  it('a read that stays old is believed in the end, and ends the operation with a code', async () => {
+    const rig = await Rig.start();
+    const { id } = await rig.volume({ vmId: rig.here, mapped: true });
+    rig.model.faults.add({ command: 'detachVolume', kind: 'job-fails', code: 530, text: 'no', times: 10 });
+    const operation = await rig.run('detach', { volume_id: id });
+    expect(operation).toMatchObject({ status: 'failed', errorCode: 'CLOUDSTACK_JOB_FAILED' });
+    expect(rig.calls).toHaveLength(LIMITS.MUTATION_TRIES);
+    expect(rig.exported(id), 'it is attached, so its export is back').toBe(true);
+  });
+});
+
+describe('sync beside a read that is old', () => {
+  it.each([
+    ['an attach has just ended', false],
+    ['a detach has just ended', true],
+  ])('repairs nothing: %s', async (_story, attached) => {
+    const rig = await Rig.start();
+    const volume = await rig.volume(attached ? { vmId: rig.here, mapped: true } : {});
+    const command = attached ? 'detachVolume' : 'attachVolume';
+    if (attached) await rig.run('detach', { volume_id: volume.id });
+    else await rig.run('attach', { volume_id: volume.id, vm_id: rig.here });
+    // The list says what was before the job, and the look by id as well.
+    const before = {
+      ...volume,
+      ...(attached ? { vmId: rig.here, deviceId: 1 } : { vmId: null, deviceId: null }),
+    };
+    volume.stale = { until: rig.clock.monotonic() + 10 * SECOND_MS, shown: { ...before, stale: null } };
+    const row = await rig.ledger.readMapping(volume.id);
+    const report = await rig.sync();
+    expect(report.drifts, `after ${command}`).toEqual([]);
+    expect(await rig.ledger.readMapping(volume.id)).toEqual(row);
+    expect(rig.exported(volume.id)).toBe(!attached);
+  });
+
+  it('a list that is older than the look by id is not believed', async () => {
+    const rig = await Rig.start();
+    const { id } = await rig.volume({ vmId: rig.here, mapped: true });
+    await rig.pass(60 * SECOND_MS);
+    const { listVolumes } = rig.cloud;
+    rig.cloud.listVolumes = async (filter) =>
+      (await listVolumes.call(rig.cloud, filter)).map((one) =>
+        one.id === id ? { ...one, vmId: null } : one,
+      );
+    const report = await rig.sync();
+    expect([report.drifts, report.skippedVolumes]).toEqual([[], 1]);
+    expect(await rig.ledger.readMapping(id)).not.toBeNull();
+    expect(rig.exported(id)).toBe(true);
+  });
+});

@@ -1,0 +1,244 @@
+import { describe, expect, it } from 'vitest';
+import { vmPhase } from '~/server/cloudstack/vm-states';
+import { isAtRest, isLeaving, stateOf, VOLUME_STATES } from '~/server/cloudstack/volume-states';
+import { LIMITS } from '~/server/core/limits';
+import { decideAttach } from '~/server/operations/decide/attach';
+import { decideDelete } from '~/server/operations/decide/delete';
+import { decideDetach } from '~/server/operations/decide/detach';
+import { MINUTE_MS, Rig, SECOND_MS } from './rig';
+import { APPLIANCE, OTHER_VM, rowOf, seenVolume, situation, VOLUME } from './situations';
+
+type Verdict = 'act' | 'wait' | 'refuse';
+
+/** What CloudStack 4.20 takes, and what it never will. */
+const TABLE: readonly [state: string, attach: Verdict, detach: Verdict, remove: Verdict][] = [
+  ['Allocated', 'act', 'act', 'act'],
+  ['Ready', 'act', 'act', 'act'],
+  ['Uploaded', 'act', 'act', 'act'],
+  ['Creating', 'wait', 'wait', 'wait'],
+  ['Attaching', 'wait', 'wait', 'wait'],
+  ['Migrating', 'wait', 'wait', 'wait'],
+  ['Snapshotting', 'wait', 'act', 'wait'],
+  ['RevertSnapshotting', 'wait', 'wait', 'wait'],
+  ['Resizing', 'wait', 'wait', 'wait'],
+  ['Copying', 'wait', 'wait', 'wait'],
+  ['Restoring', 'wait', 'wait', 'wait'],
+  ['UploadOp', 'wait', 'wait', 'wait'],
+  ['UploadInProgress', 'refuse', 'wait', 'wait'],
+  ['Uploading', 'refuse', 'wait', 'wait'],
+  ['NotUploaded', 'refuse', 'refuse', 'act'],
+  ['UploadNotStarted', 'refuse', 'refuse', 'act'],
+  ['UploadError', 'refuse', 'refuse', 'act'],
+  ['UploadAbandoned', 'refuse', 'refuse', 'act'],
+  ['Destroy', 'refuse', 'refuse', 'act'],
+  ['Destroying', 'refuse', 'refuse', 'wait'],
+  ['Expunging', 'refuse', 'refuse', 'act'],
+  ['Expunged', 'refuse', 'refuse', 'refuse'],
+  // Of a newer CloudStack: waited for, and in the end refused by name.
+  ['Meditating', 'wait', 'wait', 'wait'],
+];
+
+const request = { volume_id: VOLUME };
+const clear = { openJobs: 0, conflictingOperation: null };
+
+function decided(what: 'attach' | 'detach' | 'delete', state: string, elapsed: Record<string, number> = {}) {
+  const attachedTo = what === 'detach' ? { vmId: OTHER_VM, deviceId: 1 } : {};
+  const facts = {
+    volume: seenVolume({ state, ...attachedTo }),
+    mapping: rowOf(null),
+    obstacles: clear,
+    gone: true,
+  };
+  switch (what) {
+    case 'attach':
+      return decideAttach(situation('attach', { ...request, vm_id: APPLIANCE }, { facts, elapsed }));
+    case 'detach':
+      return decideDetach(situation('detach', request, { facts, elapsed }));
+    case 'delete':
+      return decideDelete(situation('delete', request, { facts, elapsed }));
+    default:
+      return what satisfies never;
+  }
+}
+
+describe('the table of volume states', () => {
+  it('is complete', () => {
+    expect(
+      TABLE.slice(0, -1)
+        .map(([state]) => state)
+        .sort(),
+    ).toEqual([...VOLUME_STATES].sort());
+  });
+
+  const ROWS = TABLE.flatMap(([state, ...verdicts]) =>
+    (['attach', 'detach', 'delete'] as const).map(
+      (what, index) => [what, state, verdicts[index] ?? 'act'] as const,
+    ),
+  );
+
+  it.each(ROWS)('%s in state %s: %s', (what, state, verdict) => {
+    expect(stateOf({ state })[what]).toBe(verdict);
+    const action = decided(what, state);
+    if (verdict === 'act') expect(action).toMatchObject({ do: 'intend', step: `${what}-volume` });
+    if (verdict === 'wait') {
+      expect(action).toMatchObject({
+        do: 'pause',
+        reason: expect.stringContaining(state),
+        forget: ['volume'],
+      });
+      const late = { 'volume-busy': LIMITS.VOLUME_BUSY_DEADLINE_MS + 1 };
+      expect(decided(what, state, late)).toMatchObject({
+        data: { code: 'VOLUME_BUSY', message: expect.stringContaining(state) },
+      });
+    }
+    if (verdict === 'refuse') {
+      expect(action).toMatchObject({
+        state: 'failing',
+        data: { code: 'VOLUME_STATE', message: expect.stringContaining(stateOf({ state }).means) },
+      });
+    }
+  });
+
+  it('nothing counts as at rest that is being changed or is leaving', () => {
+    for (const [state] of TABLE) {
+      const { phase } = stateOf({ state });
+      expect(isAtRest({ state })).toBe(phase === 'rest' || phase === 'upload');
+      expect(isLeaving({ state })).toBe(phase === 'leaving');
+    }
+    expect(
+      ['Creating', 'Attaching', 'Expunging', 'Meditating'].filter((state) => isAtRest({ state })),
+    ).toEqual([]);
+  });
+});
+
+describe('the table of VM states', () => {
+  it.each([
+    ['Running', 'running'],
+    ['Stopped', 'still'],
+    ['Shutdown', 'still'],
+    ['Starting', 'moving'],
+    ['Stopping', 'moving'],
+    ['Migrating', 'moving'],
+    ['Restoring', 'moving'],
+    ['Destroyed', 'gone'],
+    ['Expunging', 'gone'],
+    ['Error', null],
+    ['Unknown', null],
+    ['Meditating', null],
+  ])('%s: %s', (state, phase) => {
+    expect(vmPhase(state)).toBe(phase);
+  });
+});
+
+describe('a delete that CloudStack does not finish', () => {
+  it('fails in the agent, stays in Destroy: said, sent again, and gone', async () => {
+    const rig = await Rig.start();
+    const volume = await rig.volume();
+    rig.model.faults.add({ command: 'deleteVolume', kind: 'agent-fails', text: 'the agent is on holiday' });
+    const operation = await rig.request('delete', { volume_id: volume.id });
+    await rig.untilSent('deleteVolume');
+    await rig.pass(200);
+    expect(volume.state).toBe('Destroy');
+    expect((await rig.operation(operation)).waitReason).toContain('the agent is on holiday');
+    expect(await rig.ended(operation)).toMatchObject({ status: 'completed' });
+    expect([rig.calls, volume.removed]).toEqual([['deleteVolume', 'deleteVolume'], true]);
+  });
+
+  it('never works: it ends after its time, with the words of CloudStack', async () => {
+    const rig = await Rig.start();
+    const volume = await rig.volume();
+    rig.model.faults.add({
+      command: 'deleteVolume',
+      kind: 'agent-fails',
+      text: 'the agent is on holiday',
+      times: 1_000,
+    });
+    const operation = await rig.run(
+      'delete',
+      { volume_id: volume.id },
+      LIMITS.DELETE_DEADLINE_MS + 3 * MINUTE_MS,
+    );
+    expect(operation).toMatchObject({ status: 'failed', errorCode: 'STEP_DEADLINE' });
+    expect(operation.error).toContain('the agent is on holiday');
+    expect(rig.calls.length).toBeLessThan(60);
+    expect((await rig.journal(operation.id)).filter(({ state }) => state === 'waiting')).toHaveLength(1);
+  });
+
+  it('dies with the management server, stays in Expunging: sent again', async () => {
+    const rig = await Rig.start();
+    const volume = await rig.volume();
+    rig.model.faults.add({ command: 'deleteVolume', kind: 'restart', ms: 5 * SECOND_MS });
+    expect(await rig.run('delete', { volume_id: volume.id })).toMatchObject({ status: 'completed' });
+    expect(volume.removed).toBe(true);
+  });
+
+  it.each(['UploadError', 'UploadAbandoned', 'NotUploaded', 'Destroy', 'Expunging'])(
+    'finds the volume in %s: deleted',
+    async (state) => {
+      const rig = await Rig.start();
+      const volume = await rig.volume({ state });
+      expect(await rig.run('delete', { volume_id: volume.id })).toMatchObject({ status: 'completed' });
+      expect([rig.calls, volume.removed]).toEqual([['deleteVolume'], true]);
+    },
+  );
+
+  it('is refused because of a snapshot that runs: tried again until it is over', async () => {
+    const rig = await Rig.start();
+    const volume = await rig.volume();
+    rig.model.faults.add({
+      ...{ command: 'deleteVolume', kind: 'status', code: 431, times: 3 },
+      text: 'There are snapshot operations in progress on the volume, unable to delete it',
+    });
+    expect(await rig.run('delete', { volume_id: volume.id })).toMatchObject({ status: 'completed' });
+    expect(rig.calls).toHaveLength(4);
+  });
+
+  it('is protected: final, in the words of CloudStack', async () => {
+    const rig = await Rig.start();
+    const volume = await rig.volume({ deleteProtection: true });
+    const operation = await rig.run('delete', { volume_id: volume.id });
+    expect(operation).toMatchObject({ status: 'failed', errorCode: 'CLOUDSTACK_REJECTED' });
+    expect(operation.error).toContain('delete protection');
+  });
+});
+
+describe('DELETE_MODE=trash', () => {
+  it('destroys without expunging, and says how it comes back', async () => {
+    const rig = await Rig.start({ policy: { deleteMode: 'trash' } });
+    const volume = await rig.volume();
+    const operation = await rig.run('delete', { volume_id: volume.id });
+    expect(operation).toMatchObject({ status: 'completed', response: { recoverable: true } });
+    expect([volume.state, volume.removed, rig.sent]).toMatchObject(['Destroy', false, [{ expunge: false }]]);
+  });
+
+  it.each(['Allocated', 'Uploaded'])('a volume in %s has nothing to recover: expunged', async (state) => {
+    const rig = await Rig.start({ policy: { deleteMode: 'trash' } });
+    const volume = await rig.volume({ state });
+    expect(await rig.run('delete', { volume_id: volume.id })).toMatchObject({ status: 'completed' });
+    expect([volume.removed, rig.calls]).toEqual([true, ['deleteVolume']]);
+  });
+});
+
+describe('waits', () => {
+  it('a volume that migrates is waited for, with the reason, and the attach goes on', async () => {
+    const rig = await Rig.start();
+    const volume = await rig.volume({ state: 'Migrating' });
+    const operation = await rig.request('attach', { volume_id: volume.id, vm_id: rig.here });
+    await rig.pass(MINUTE_MS);
+    expect((await rig.operation(operation)).waitReason).toContain('is being moved to another storage');
+    expect((await rig.journal(operation)).filter(({ state }) => state === 'waiting')).toHaveLength(1);
+    volume.state = 'Ready';
+    expect(await rig.ended(operation)).toMatchObject({ status: 'completed' });
+  });
+
+  it('a detach whose disk stays in the guest says what it waits for, and ends with a code', async () => {
+    const rig = await Rig.start();
+    const { id } = await rig.volume({ vmId: rig.here, mapped: true });
+    rig.model.faults.add({ command: 'detachVolume', kind: 'ghost-disk' });
+    const operation = await rig.request('detach', { volume_id: id });
+    await rig.pass(20 * SECOND_MS);
+    expect((await rig.operation(operation)).waitReason).toContain('this guest still has its disk');
+    expect(await rig.ended(operation)).toMatchObject({ status: 'failed', errorCode: 'DEVICE_STILL_PRESENT' });
+    expect(rig.exported(id)).toBe(false);
+  });
+});
