@@ -1,4 +1,4 @@
-import { type Cloud, CloudError, type CloudOwner } from '../cloudstack/cloud';
+import { type Cloud, CloudError } from '../cloudstack/cloud';
 import { DaemonError } from '../core/errors';
 import type { Logger } from '../core/log/logger';
 import { type ResolvedAppliance, resolveAppliance } from '../devices/resolve-appliance';
@@ -12,8 +12,6 @@ export interface ApplianceView {
    * has not been asked or was away.
    */
   readonly verdict: 'confirmed' | 'refuted' | 'not-visible' | 'unverified';
-  /** To whom the VM belongs; null while CloudStack has not shown it. */
-  readonly owner: CloudOwner | null;
 }
 
 /**
@@ -21,7 +19,7 @@ export interface ApplianceView {
  * Nothing is guessed: unknown, refuted or not visible means that attach and detach are refused.
  */
 export class ApplianceIdentity {
-  view: ApplianceView = { vmId: null, source: null, conflicts: [], verdict: 'unverified', owner: null };
+  view: ApplianceView = { vmId: null, source: null, conflicts: [], verdict: 'unverified' };
 
   constructor(
     private readonly parts: {
@@ -70,8 +68,7 @@ export class ApplianceIdentity {
           vm_id: vmId,
           reason: vm.why,
         });
-      const owner = vm.kind === 'seen' ? vm.value.owner : this.view.owner;
-      this.view = { ...this.view, verdict: VERDICTS[vm.kind], owner };
+      this.view = { ...this.view, verdict: VERDICTS[vm.kind] };
     } catch (error) {
       if (!(error instanceof CloudError)) throw error;
     }
@@ -116,10 +113,7 @@ const VERDICTS = { seen: 'confirmed', absent: 'refuted', unknown: 'not-visible' 
  * The identity that this process has begun with stays until it ends: exports, rows and guards stand on it. A source that names another VM
  * meanwhile is a conflict.
  */
-function kept(
-  { vmId, source }: ApplianceView,
-  now: ResolvedAppliance,
-): Omit<ApplianceView, 'verdict' | 'owner'> {
+function kept({ vmId, source }: ApplianceView, now: ResolvedAppliance): Omit<ApplianceView, 'verdict'> {
   if (vmId === null || now.vmId === vmId) return now;
   const says = now.vmId === null ? 'nothing names a VM any more' : `${now.source} says ${now.vmId}`;
   return {

@@ -2,7 +2,8 @@ import { isIP } from 'node:net';
 import type { CloudOwner } from '../../cloudstack/cloud';
 import { type Dsn, describeDsn, trusting } from '../../database/connection/dsn';
 import type { CaFile } from './ca-file';
-import { NOT_READ, VARIABLES, type Variable } from './variables';
+import type { Variable } from './variable';
+import { NOT_READ, VARIABLES } from './variables';
 
 type ValueOf<K extends keyof typeof VARIABLES> = (typeof VARIABLES)[K] extends Variable<infer T> ? T : never;
 

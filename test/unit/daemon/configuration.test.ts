@@ -9,7 +9,8 @@ import {
   loadConfiguration,
   type Problem,
 } from '~/server/daemon/configuration/configuration';
-import { VARIABLES, type Variable } from '~/server/daemon/configuration/variables';
+import type { Variable } from '~/server/daemon/configuration/variable';
+import { VARIABLES } from '~/server/daemon/configuration/variables';
 
 const VM = '11111111-2222-4333-8444-abcdefabcdef';
 const KEY = Buffer.alloc(32, 0xfb);
