@@ -13,11 +13,11 @@ import {
   type CloudZone,
 } from './cloud';
 import { cleanText, saysJobIdTaken, saysNoSuchEntity, saysRemoved } from './errors';
-import { Lists } from './lists';
-import * as parse from './parse';
 import type { ActiveSettings } from './settings';
-import { type CallParts, type CallStatistics, SignedCalls } from './signed-calls';
-import { wireCommand } from './wire-command';
+import { Lists } from './wire/lists';
+import * as parse from './wire/parse';
+import { type CallParts, type CallStatistics, SignedCalls } from './wire/signed-calls';
+import { wireCommand } from './wire/wire-command';
 
 const UUID_LENGTH = 36;
 

@@ -3,7 +3,7 @@ import type { Logger } from '../core/log/logger';
 import type { OsseaConfigRow } from '../model/ossea-config';
 import { CloudError, type CloudOwner } from './cloud';
 import { readCredential } from './credentials';
-import { apiEndpoint } from './endpoint';
+import { apiEndpoint } from './wire/endpoint';
 
 export interface ActiveSettings {
   readonly name: string;

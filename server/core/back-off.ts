@@ -16,13 +16,16 @@ export function backOffMs({ baseMs, capMs }: BackOff, failures: number): number 
   return Math.min(capMs, baseMs * 2 ** (failures - 1));
 }
 
-/** With full jitter: between 0 and that time, so that callers that failed together do not retry together. */
+/**
+ * With jitter: between half of that time and all of it, so that callers that failed together do not retry together, and none of them
+ * asks often.
+ */
 export function jitteredBackOffMs(
   backOff: BackOff,
   failures: number,
   random: Pick<Random, 'fraction'>,
 ): number {
-  return Math.ceil(random.fraction() * backOffMs(backOff, failures));
+  return Math.ceil((0.5 + random.fraction() / 2) * backOffMs(backOff, failures));
 }
 
 /** Keeps something that fails from being tried again too soon. */

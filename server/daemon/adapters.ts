@@ -2,7 +2,7 @@ import { uptime } from 'node:os';
 import { join } from 'node:path';
 import { createCloud, type HttpCloud } from '../cloudstack/http-cloud';
 import { CloudSettings } from '../cloudstack/settings';
-import type { CloudCallListener } from '../cloudstack/signed-calls';
+import type { CloudCallListener } from '../cloudstack/wire/signed-calls';
 import { systemClock } from '../core/clock';
 import type { Logger } from '../core/log/logger';
 import type { Redactor } from '../core/redaction';

@@ -5,7 +5,7 @@ import type { OperationStatus, OperationType } from '../model/operation';
 import type { OperationService } from '../operations/operation-service';
 import type { Drift, SyncReport } from '../sync/drift';
 import type { SyncService } from '../sync/sync-service';
-import type { VolumeQueries } from './volume-queries';
+import type { VolumeQueries } from './volumes/volume-queries';
 
 /** The public side of a class: what a test double has to offer. */
 type PublicOf<T> = Pick<T, keyof T>;

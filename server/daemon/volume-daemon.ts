@@ -27,7 +27,7 @@ import { Metrics } from './metrics/metrics';
 import { metricsReport } from './metrics/metrics-report';
 import { Statistics } from './metrics/statistics';
 import { pruneHistory } from './prune-history';
-import { VolumeQueries } from './volume-queries';
+import { VolumeQueries } from './volumes/volume-queries';
 
 interface Parts {
   readonly configuration: Configuration;

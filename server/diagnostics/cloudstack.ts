@@ -1,8 +1,8 @@
-import { skewText } from '../cloudstack/clock-skew';
 import { type Cloud, type CloudCapabilities, CloudError, type CloudVm, sameOwner } from '../cloudstack/cloud';
 import { ownerText } from '../cloudstack/owner';
-import type { SkewSource } from '../cloudstack/server-clock';
 import type { ActiveSettings } from '../cloudstack/settings';
+import { skewText } from '../cloudstack/wire/clock-skew';
+import type { SkewSource } from '../cloudstack/wire/server-clock';
 import type { Clock } from '../core/clock';
 import { messageOf } from '../core/errors';
 import { LIMITS } from '../core/limits';

@@ -1,5 +1,5 @@
 import type { CloudOwner, CloudZone } from '../cloudstack/cloud';
-import type { SkewSource } from '../cloudstack/server-clock';
+import type { SkewSource } from '../cloudstack/wire/server-clock';
 import type { Correlation } from '../devices/correlation';
 import type { DeviceEvent, DeviceSnapshot } from '../devices/device';
 import type { Mapping } from '../model/operation';

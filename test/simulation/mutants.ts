@@ -59,7 +59,7 @@ export const MUTANTS: readonly Mutant[] = [
     what: 'an attach that finds its volume attached already does not map it',
     file: 'server/operations/decide/attach.ts',
     find: 'const current = mapped !== null && ',
-    replace: 'const current = s.journal.intentAt(STEP) === null || mapped !== null && ',
+    replace: 'const current = s.journal.firstIntent(STEP) === null || mapped !== null && ',
     seed: 143,
   },
   {
@@ -172,8 +172,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'refused-key-is-final',
     what: 'a 401 ends an operation, whatever CloudStack has accepted for it',
-    file: 'server/operations/execute/run.ts',
-    find: 'return this.journal.hasEffect ? Number.POSITIVE_INFINITY : LIMITS.AUTH_RETRY_DEADLINE_MS;',
+    file: 'server/operations/execute/patience.ts',
+    find: 'return accepted ? Number.POSITIVE_INFINITY : LIMITS.AUTH_RETRY_DEADLINE_MS;',
     replace: 'return -1;',
     seed: 1,
   },

@@ -1,7 +1,7 @@
 import type { CloudVolume } from '~/server/cloudstack/cloud';
 import type { DaemonPhase, HealthReport, MetricsReport } from '~/server/daemon/daemon';
-import type { VolumeEvidence } from '~/server/daemon/volume-evidence';
-import type { VolumeDescription } from '~/server/daemon/volume-queries';
+import type { VolumeEvidence } from '~/server/daemon/volumes/volume-evidence';
+import type { VolumeDescription } from '~/server/daemon/volumes/volume-queries';
 import type { Device, DeviceEvent, DeviceSnapshot } from '~/server/devices/device';
 import type { CloudReport, CorrelationReport, DatabaseReport } from '~/server/diagnostics/reports';
 import { absent, seen, unknown } from '~/server/model/evidence';

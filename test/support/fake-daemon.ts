@@ -1,6 +1,6 @@
 import { DaemonError } from '~/server/core/errors';
 import type { Daemon, DaemonPhase, HealthReport, MetricsReport } from '~/server/daemon/daemon';
-import type { VolumeDescription } from '~/server/daemon/volume-queries';
+import type { VolumeDescription } from '~/server/daemon/volumes/volume-queries';
 import type { DeviceEvent, DeviceSnapshot } from '~/server/devices/device';
 import type { OperationFilter } from '~/server/model/ledger';
 import {

@@ -1,4 +1,4 @@
-import { skewText } from '../../cloudstack/clock-skew';
+import { skewText } from '../../cloudstack/wire/clock-skew';
 import { systemClock } from '../../core/clock';
 import { LIMITS } from '../../core/limits';
 import { CLOUDSTACK_VERIFIED } from '../../core/log/log-events';

@@ -1,4 +1,4 @@
-import type { VolumeDescription } from '../../daemon/volume-queries';
+import type { VolumeDescription } from '../../daemon/volumes/volume-queries';
 import type { DeviceEvent } from '../../devices/device';
 import type { ExportValidation } from '../../exports/export-service';
 import type { ExportRecord, JournalEntry, Mapping, Operation } from '../../model/operation';

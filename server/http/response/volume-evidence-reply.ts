@@ -1,5 +1,5 @@
 import { stateOf } from '../../cloudstack/volume-states';
-import type { VolumeEvidence } from '../../daemon/volume-evidence';
+import type { VolumeEvidence } from '../../daemon/volumes/volume-evidence';
 import type { Evidence, Witness } from '../../model/evidence';
 import { type VolumeEvidenceReply, volumeEvidenceSchema } from '../schemas/volumes';
 import { replyOf, timestampOf } from './reply-of';

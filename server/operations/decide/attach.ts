@@ -4,12 +4,11 @@ import { exportName } from '../../exports/naming';
 import type { JsonObject, NewMapping } from '../../model/operation';
 import { type Action, type DeviceFact, type Done, done, giveUp, type Situation } from '../decision';
 import { endFailed } from './failure';
-import { plugData } from './intent';
 import { mutate, tryAgainOrGiveUp } from './mutation';
+import { undoAttach } from './undo-attach';
 import { doubtTheRead, knownVolume, waitWhileBusy } from './volume';
 
 const STEP = 'attach-volume';
-const UNDO = 'undo-detach-volume';
 
 export interface AttachGoal {
   readonly volumeId: string;
@@ -277,56 +276,4 @@ function mapAndPublish(
   }
   if (error) return { do: 'back-off', step: 'publish', reason: error.message, forget: ['publishError'] };
   return { do: 'publish', volumeId: volume.id, device };
-}
-
-/**
- * Takes back what the attach did, in reverse, each part journaled. Whether the volume is detached again is a setting, and even then
- * only when CloudStack says it is attached here and the guest has no disk of it. Ends with what is left, in words.
- */
-export function undoAttach(s: Situation, goal: AttachGoal): Action | Done<string[]> {
-  const here = goal.vmId === s.policy.applianceVmId;
-  if (here && s.journal.standing('map', 'unmap')) {
-    if (!s.journal.standing('withdraw', 'map'))
-      return { do: 'withdraw', volumeId: goal.volumeId, force: false };
-    return {
-      do: 'record',
-      step: 'unmap',
-      state: 'done',
-      data: { undo: true },
-      effects: [{ kind: 'delete-mapping', volumeId: goal.volumeId, vmId: goal.vmId }],
-    };
-  }
-  const attached = s.journal.mutation(STEP);
-  if (!here || attached.at === 'none') return done([]);
-  // A deadline never detaches anything by itself: the job may still be at work.
-  if (attached.at === 'intended' || attached.at === 'accepted')
-    return done([`the attach job ${attached.jobId} may still end; force-sync shows what it did`]);
-  if (s.policy.attachRollback === 'keep')
-    return done(['ATTACH_ROLLBACK=keep: the volume stays as CloudStack has it']);
-  return undoCall(s, goal);
-}
-
-function undoCall(s: Situation, goal: AttachGoal): Action | Done<string[]> {
-  const { volumeId, vmId } = goal;
-  const state = s.journal.mutation(UNDO);
-  if (state.at === 'intended' || state.at === 'accepted') {
-    const step = mutate(s, UNDO, { name: 'detachVolume', volumeId });
-    return step.do === 'done' ? { do: 'read-volume', volumeId } : step;
-  }
-  const { volume } = s.facts;
-  if (!volume) return { do: 'read-volume', volumeId };
-  if (volume.kind === 'unknown')
-    return done([`whether the volume is still attached here is not known: ${volume.why}`]);
-  if (volume.kind === 'absent' || volume.value.vmId !== vmId) return done([]);
-  if (state.at === 'ended' && (state.tries >= LIMITS.MUTATION_TRIES || state.withheld !== null)) {
-    return done([
-      `the volume is still attached to this appliance in CloudStack (detach failed: ${state.text ?? 'no answer'})`,
-    ]);
-  }
-  const pause = doubtTheRead(s, UNDO, state);
-  if (pause) return pause;
-  if (s.facts.gone === undefined) return { do: 'await-gone', volumeId, timeoutMs: 0 };
-  if (!s.facts.gone)
-    return done(['the disk is present in the guest, so the volume stays attached; force-sync maps it']);
-  return { do: 'intend', step: UNDO, data: plugData(volume.value) };
 }

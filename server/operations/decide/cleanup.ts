@@ -1,10 +1,11 @@
 import { vmPhase } from '../../cloudstack/vm-states';
 import { LIMITS } from '../../core/limits';
 import { type Action, type Done, done, giveUp, type Situation } from '../decision';
-import { type AttachGoal, attach, undoAttach } from './attach';
+import { type AttachGoal, attach } from './attach';
 import { detach } from './detach';
 import { endFailed } from './failure';
 import { intend, mutate, tryAgainOrGiveUp } from './mutation';
+import { undoAttach } from './undo-attach';
 import { knownVolume } from './volume';
 
 /**

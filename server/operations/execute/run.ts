@@ -1,9 +1,9 @@
 import { CloudError } from '../../cloudstack/cloud';
 import { CODE_OF_KIND } from '../../cloudstack/errors';
+import { backOffMs, jitteredBackOffMs } from '../../core/back-off';
 import type { Semaphore } from '../../core/concurrency/semaphore';
 import { DaemonError, type ErrorCode } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
-import { VOLUME_CREATE_FAILED } from '../../core/log/log-events';
 import { type Epoch, mayRepeat, type OperationChange } from '../../model/ledger';
 import type { JournalEntry, JsonObject, Operation, TerminalStatus } from '../../model/operation';
 import { decide } from '../decide';
@@ -11,7 +11,12 @@ import type { Action, Facts } from '../decision';
 import { Journal } from '../journal';
 import type { EngineParts, OtherRuns } from '../parts';
 import { perform } from './actions';
+import { logEnd } from './log-end';
+import { callOf, patienceMs } from './patience';
 import type { RunContext, Waiting } from './run-context';
+
+const RETRIES = { baseMs: LIMITS.RETRY_BASE_MS, capMs: LIMITS.RETRY_CAP_MS };
+const DATABASE_RETRIES = { baseMs: 200, capMs: LIMITS.DATABASE_BACKOFF_CAP_MS };
 
 /**
  * One operation being executed: the loop of "decide, then act". It keeps nothing that matters: the journal is the truth, and
@@ -130,23 +135,9 @@ export class OperationRun implements RunContext {
     if (!(error instanceof CloudError)) throw error;
     // What CloudStack has accepted is followed to its end, whatever it says in between.
     const patient = error.transient || kind === 'await-job';
-    if (patient && this.elapsed(`retry:${call}`) <= this.patienceMs(kind, error))
+    if (patient && this.elapsed(`retry:${call}`) <= patienceMs(kind, error, this.journal.hasEffect))
       return this.backOff(call, call, error.message, error.retryAfter);
     return this.giveUp(CODE_OF_KIND[error.kind], error.message);
-  }
-
-  /**
-   * How long a call may fail in a row, in ms. What fails while the looks right before it succeed fails alone: that ends. While
-   * CloudStack as a whole is away, everything waits without end. A 401 never had an effect and may pass; once CloudStack has accepted
-   * something it is waited for, whatever it takes.
-   */
-  private patienceMs(kind: Action['do'], error: CloudError): number {
-    const away = error.kind === 'network' || error.kind === 'configuration';
-    if (error.kind === 'authentication')
-      return this.journal.hasEffect ? Number.POSITIVE_INFINITY : LIMITS.AUTH_RETRY_DEADLINE_MS;
-    if (kind === 'await-job') return away ? Number.POSITIVE_INFINITY : LIMITS.JOB_DEADLINE_MS;
-    if (kind !== 'send') return away ? Number.POSITIVE_INFINITY : LIMITS.RESOURCE_RETRY_DEADLINE_MS;
-    return LIMITS.RESOURCE_RETRY_DEADLINE_MS;
   }
 
   /** The database and the guest are waited for without end; the export server (a withdraw that cannot write) for a bounded time. */
@@ -192,8 +183,7 @@ export class OperationRun implements RunContext {
   ): Promise<null> {
     const attempt = (this.attempts.get(call) ?? 0) + 1;
     this.attempts.set(call, attempt);
-    const ceilingMs = Math.min(LIMITS.RETRY_CAP_MS, LIMITS.RETRY_BASE_MS * 2 ** Math.min(attempt - 1, 10));
-    const delayMs = Math.ceil((0.5 + this.parts.random.fraction() / 2) * ceilingMs);
+    const delayMs = jitteredBackOffMs(RETRIES, attempt, this.parts.random);
     await this.wait(step, reason, Math.max(delayMs, retryAfterMs ?? 0), attempt);
     return null;
   }
@@ -255,10 +245,7 @@ export class OperationRun implements RunContext {
       attempt,
       error,
     });
-    await this.parts.clock.sleep(
-      Math.min(LIMITS.DATABASE_BACKOFF_CAP_MS, 100 * 2 ** Math.min(attempt, 8)),
-      this.signal,
-    );
+    await this.parts.clock.sleep(backOffMs(DATABASE_RETRIES, attempt), this.signal);
   }
 
   private async tryRecord(change: Omit<OperationChange, 'at' | 'after'>): Promise<void> {
@@ -317,27 +304,4 @@ export class OperationRun implements RunContext {
     logEnd(this, status, error);
     return ended;
   }
-}
-
-function logEnd(run: OperationRun, status: TerminalStatus, error: string | null): void {
-  const { operation, parts } = run;
-  const fields = {
-    operation_id: operation.id,
-    type: operation.type,
-    volume_id: operation.volumeId,
-    vm_id: operation.vmId,
-    error_code: operation.errorCode,
-    ms: (operation.completedAt ?? parts.clock.now()) - operation.createdAt,
-  };
-  if (status === 'failed')
-    parts.logger.error(operation.type === 'create' ? VOLUME_CREATE_FAILED : 'Operation failed', {
-      ...fields,
-      reason: error,
-    });
-  else parts.logger.info(status === 'completed' ? 'Operation completed' : 'Operation cancelled', fields);
-}
-
-/** The call that an action makes, for its retries: the same step of the same kind is the same call. */
-function callOf(action: Action): string {
-  return 'step' in action ? `${action.do}:${action.step}` : action.do;
 }

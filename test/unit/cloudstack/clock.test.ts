@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { type Simulator, startSimulator } from '~/lab/cloudstack/http';
-import { type ExpiryAnswer, measureSkew, skewText } from '~/server/cloudstack/clock-skew';
+import { type ExpiryAnswer, measureSkew, skewText } from '~/server/cloudstack/wire/clock-skew';
 import { type Clock, systemClock } from '~/server/core/clock';
 import { LIMITS } from '~/server/core/limits';
 import { cannedClient, configRow } from './canned-server';

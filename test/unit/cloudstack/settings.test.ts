@@ -1,10 +1,10 @@
 import { createCipheriv, randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { readCredential } from '~/server/cloudstack/credentials';
-import { apiEndpoint } from '~/server/cloudstack/endpoint';
 import { classifyJobFailure, cleanText, networkError } from '~/server/cloudstack/errors';
 import { jobPollDelay } from '~/server/cloudstack/polling';
 import { CloudSettings } from '~/server/cloudstack/settings';
+import { apiEndpoint } from '~/server/cloudstack/wire/endpoint';
 import { LIMITS } from '~/server/core/limits';
 import { silentLogger } from '~/server/core/log/logger';
 import { ManualClock } from '../devices/manual-clock';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { signature, signedForm, stringToSign } from '~/server/cloudstack/signing';
+import { signature, signedForm, stringToSign } from '~/server/cloudstack/wire/signing';
 
 /** A made-up documentation key; the signatures were computed with the Java classes that the server uses. */
 const SECRET = 'plgWJfZK4gyS3mOMTVmjUVg-X-jlWlnfaUJ9GAbBbf9EdM-kAYMmAiLqzzq1ElZLYq_u38zCm0bewzGUdP66mg';

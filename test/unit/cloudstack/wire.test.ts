@@ -2,7 +2,7 @@ import { createServer } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { CloudError } from '~/server/cloudstack/cloud';
-import { post } from '~/server/cloudstack/transport';
+import { post } from '~/server/cloudstack/wire/transport';
 import { LIMITS } from '~/server/core/limits';
 import {
   type CannedAnswer,

@@ -1,12 +1,12 @@
 import { Agent } from 'node:https';
 import { rootCertificates } from 'node:tls';
-import type { Clock } from '../core/clock';
-import { LIMITS } from '../core/limits';
-import type { Logger } from '../core/log/logger';
+import type { Clock } from '../../core/clock';
+import { LIMITS } from '../../core/limits';
+import type { Logger } from '../../core/log/logger';
+import { CloudError } from '../cloud';
+import type { ActiveSettings, CloudSettings } from '../settings';
 import { skewText } from './clock-skew';
-import { CloudError } from './cloud';
 import { type AskExpiring, ServerClock, type SkewSource } from './server-clock';
-import type { ActiveSettings, CloudSettings } from './settings';
 import { type Parameters, signedForm } from './signing';
 import { post, type WireBody } from './transport';
 

@@ -1,6 +1,6 @@
-import { backOffMs } from '../core/back-off';
-import type { Clock } from '../core/clock';
-import { LIMITS } from '../core/limits';
+import { backOffMs } from '../../core/back-off';
+import type { Clock } from '../../core/clock';
+import { LIMITS } from '../../core/limits';
 import { type ExpiryAnswer, measureSkew } from './clock-skew';
 
 /** Sends a request that expires at this time, wall clock ms. */

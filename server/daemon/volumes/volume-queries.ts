@@ -1,13 +1,13 @@
-import type { Cloud, CloudVolume } from '../cloudstack/cloud';
-import { lookUpVolume, requireVolume } from '../cloudstack/look-up';
-import type { Clock } from '../core/clock';
-import { DaemonError } from '../core/errors';
-import type { Device, DeviceEvent, DeviceSnapshot } from '../devices/device';
-import { verifyIdentity } from '../devices/identity';
-import type { ExportServer } from '../exports/export-server';
-import type { Ledger } from '../model/ledger';
-import type { ExportRecord, Mapping, Operation } from '../model/operation';
-import { Unknowns } from './unknowns';
+import type { Cloud, CloudVolume } from '../../cloudstack/cloud';
+import { lookUpVolume, requireVolume } from '../../cloudstack/look-up';
+import type { Clock } from '../../core/clock';
+import { DaemonError } from '../../core/errors';
+import type { Device, DeviceEvent, DeviceSnapshot } from '../../devices/device';
+import { verifyIdentity } from '../../devices/identity';
+import type { ExportServer } from '../../exports/export-server';
+import type { Ledger } from '../../model/ledger';
+import type { ExportRecord, Mapping, Operation } from '../../model/operation';
+import { Unknowns } from '../unknowns';
 import { gatherEvidence, type VolumeEvidence } from './volume-evidence';
 
 interface VolumeParts {

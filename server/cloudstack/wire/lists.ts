@@ -1,8 +1,8 @@
-import type { Clock } from '../core/clock';
-import { LIMITS } from '../core/limits';
-import { absent, type Evidence, seen, unknown } from '../model/evidence';
-import { CloudError } from './cloud';
-import { badAnswer, largestPage, saysNoSuchEntity } from './errors';
+import type { Clock } from '../../core/clock';
+import { LIMITS } from '../../core/limits';
+import { absent, type Evidence, seen, unknown } from '../../model/evidence';
+import { CloudError } from '../cloud';
+import { badAnswer, largestPage, saysNoSuchEntity } from '../errors';
 import { items, type ListItem } from './parse';
 import type { SignedCalls } from './signed-calls';
 import type { Parameters } from './signing';

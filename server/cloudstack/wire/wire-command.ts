@@ -1,4 +1,4 @@
-import type { CloudCommand, CloudOwner } from './cloud';
+import type { CloudCommand, CloudOwner } from '../cloud';
 import type { Parameters } from './signing';
 
 /** A change in CloudStack's words. */

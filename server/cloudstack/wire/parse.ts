@@ -7,8 +7,8 @@ import type {
   CloudVm,
   CloudVolume,
   CloudZone,
-} from './cloud';
-import { badAnswer, cleanText } from './errors';
+} from '../cloud';
+import { badAnswer, cleanText } from '../errors';
 import type { WireBody } from './transport';
 
 /**

@@ -1,16 +1,16 @@
-import type { Cloud, CloudVolume } from '../cloudstack/cloud';
-import { lookUpVolume } from '../cloudstack/look-up';
-import type { Clock } from '../core/clock';
-import { messageOf } from '../core/errors';
-import type { Device, DeviceSnapshot } from '../devices/device';
-import { verifyIdentity } from '../devices/identity';
-import { serialNames } from '../devices/serial';
-import type { ExportServer } from '../exports/export-server';
-import { exportName } from '../exports/naming';
-import { absent, type Evidence, seen, unknown, type Witness } from '../model/evidence';
-import type { Ledger } from '../model/ledger';
-import type { ExportRecord, Mapping, Operation } from '../model/operation';
-import type { UnknownSince, Unknowns } from './unknowns';
+import type { Cloud, CloudVolume } from '../../cloudstack/cloud';
+import { lookUpVolume } from '../../cloudstack/look-up';
+import type { Clock } from '../../core/clock';
+import { messageOf } from '../../core/errors';
+import type { Device, DeviceSnapshot } from '../../devices/device';
+import { verifyIdentity } from '../../devices/identity';
+import { serialNames } from '../../devices/serial';
+import type { ExportServer } from '../../exports/export-server';
+import { exportName } from '../../exports/naming';
+import { absent, type Evidence, seen, unknown, type Witness } from '../../model/evidence';
+import type { Ledger } from '../../model/ledger';
+import type { ExportRecord, Mapping, Operation } from '../../model/operation';
+import type { UnknownSince, Unknowns } from '../unknowns';
 
 /** What the four witnesses say of one volume, each for itself. */
 export interface VolumeEvidence {

@@ -1,9 +1,9 @@
 import type { Agent } from 'node:https';
 import { ofetch } from 'ofetch';
 import { z } from 'zod';
-import { LIMITS } from '../core/limits';
-import { CloudError } from './cloud';
-import { apiError, badAnswer, networkError } from './errors';
+import { LIMITS } from '../../core/limits';
+import { CloudError } from '../cloud';
+import { apiError, badAnswer, networkError } from '../errors';
 import { fetchThrough } from './fetch-through';
 
 const errorBody = z.object({

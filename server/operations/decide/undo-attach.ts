@@ -1,0 +1,66 @@
+import { LIMITS } from '../../core/limits';
+import { type Action, type Done, done, type Situation } from '../decision';
+import { plugData } from './intent';
+import { mutate } from './mutation';
+import { doubtTheRead } from './volume';
+
+const ATTACH = 'attach-volume';
+const UNDO = 'undo-detach-volume';
+
+/** What an attach was to connect. */
+interface Connection {
+  readonly volumeId: string;
+  readonly vmId: string;
+}
+
+/**
+ * Takes back what the attach did, in reverse, each part journaled. Whether the volume is detached again is a setting, and even then
+ * only when CloudStack says it is attached here and the guest has no disk of it. Ends with what is left, in words.
+ */
+export function undoAttach(s: Situation, goal: Connection): Action | Done<string[]> {
+  const here = goal.vmId === s.policy.applianceVmId;
+  if (here && s.journal.standing('map', 'unmap')) {
+    if (!s.journal.standing('withdraw', 'map'))
+      return { do: 'withdraw', volumeId: goal.volumeId, force: false };
+    return {
+      do: 'record',
+      step: 'unmap',
+      state: 'done',
+      data: { undo: true },
+      effects: [{ kind: 'delete-mapping', volumeId: goal.volumeId, vmId: goal.vmId }],
+    };
+  }
+  const attached = s.journal.mutation(ATTACH);
+  if (!here || attached.at === 'none') return done([]);
+  // A deadline never detaches anything by itself: the job may still be at work.
+  if (attached.at === 'intended' || attached.at === 'accepted')
+    return done([`the attach job ${attached.jobId} may still end; force-sync shows what it did`]);
+  if (s.policy.attachRollback === 'keep')
+    return done(['ATTACH_ROLLBACK=keep: the volume stays as CloudStack has it']);
+  return undoCall(s, goal);
+}
+
+function undoCall(s: Situation, goal: Connection): Action | Done<string[]> {
+  const { volumeId, vmId } = goal;
+  const state = s.journal.mutation(UNDO);
+  if (state.at === 'intended' || state.at === 'accepted') {
+    const step = mutate(s, UNDO, { name: 'detachVolume', volumeId });
+    return step.do === 'done' ? { do: 'read-volume', volumeId } : step;
+  }
+  const { volume } = s.facts;
+  if (!volume) return { do: 'read-volume', volumeId };
+  if (volume.kind === 'unknown')
+    return done([`whether the volume is still attached here is not known: ${volume.why}`]);
+  if (volume.kind === 'absent' || volume.value.vmId !== vmId) return done([]);
+  if (state.at === 'ended' && (state.tries >= LIMITS.MUTATION_TRIES || state.withheld !== null)) {
+    return done([
+      `the volume is still attached to this appliance in CloudStack (detach failed: ${state.text ?? 'no answer'})`,
+    ]);
+  }
+  const pause = doubtTheRead(s, UNDO, state);
+  if (pause) return pause;
+  if (s.facts.gone === undefined) return { do: 'await-gone', volumeId, timeoutMs: 0 };
+  if (!s.facts.gone)
+    return done(['the disk is present in the guest, so the volume stays attached; force-sync maps it']);
+  return { do: 'intend', step: UNDO, data: plugData(volume.value) };
+}
