@@ -24,6 +24,9 @@ interface DoorsWorld {
 /** Virtual ms within which a guard must have been read before a call leaves: what else is read in between takes no longer. */
 const FRESH_MS = 2_000;
 
+/** The longest that a list shows an old world (./script.ts, ./scenes.ts). */
+export const STALE_MAX_MS = 12_000;
+
 /** What one process has read of CloudStack, and when it was answered (virtual ms). */
 class Reads {
   readonly volumes = new Map<string, number>();
@@ -136,18 +139,13 @@ export class Doors {
 
   /** After every event: a row never goes because a volume cannot be seen. */
   checkMappings(): void {
-    const { store, model } = this.world;
+    const { store } = this.world;
     if (store.mappings === this.mappings) return;
     for (const [volumeId, mapping] of this.mappings) {
       if (store.mappings.has(volumeId)) continue;
       const volume = this.world.volume(volumeId);
       const there = volume && !volume.removed && volume.vmId === mapping.vmId;
-      if (
-        !there ||
-        !(model.conditions.hides(volumeId) || volume.stale !== null) ||
-        this.isGoingBack(volumeId)
-      )
-        continue;
+      if (!there || !this.looksGone(volume) || this.isGoingBack(volumeId)) continue;
       this.world.fail(
         'absence-needs-proof',
         `the mapping of ${volumeId} is gone, and the volume is only hidden, or shown as it was`,
@@ -155,6 +153,14 @@ export class Doors {
     }
     this.count('absence-needs-proof');
     this.mappings = new Map(store.mappings);
+  }
+
+  /** It is hidden, or a list shows it as it was before a job of ours; what somebody else did shortly before cannot be known. */
+  private looksGone(volume: Volume): boolean {
+    const { model, disturbed, scheduler } = this.world;
+    if (model.conditions.hides(volume.id)) return true;
+    const knownMs = scheduler.time - (disturbed.get(volume.id) ?? Number.NEGATIVE_INFINITY);
+    return volume.stale !== null && knownMs > STALE_MAX_MS;
   }
 
   /** An attach that failed takes its own mapping back; a mishap deletes one. */

@@ -1,9 +1,7 @@
 import { exportName } from '~/server/exports/naming';
 import type { Operation } from '~/server/model/operation';
+import { STALE_MAX_MS } from './doors';
 import type { World } from './world';
-
-/** The longest that a list shows an old world (readFault in ./script.ts, ./scenes.ts). */
-const STALE_MAX_MS = 12_000;
 
 interface Begun {
   readonly begunAt: number;

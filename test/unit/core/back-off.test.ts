@@ -11,9 +11,9 @@ describe('back-off', () => {
     expect(backOffMs(backOff, 1_000_000)).toBe(5_000);
   });
 
-  it('with full jitter lies between nothing and the plain pause', () => {
+  it('with jitter lies between half of the plain pause and all of it', () => {
     const at = (fraction: number) => jitteredBackOffMs(backOff, 3, { fraction: () => fraction });
-    expect([at(0), at(0.5), at(0.9999)]).toEqual([0, 500, 1_000]);
+    expect([at(0), at(0.5), at(0.9999)]).toEqual([500, 750, 1_000]);
   });
 });
 
