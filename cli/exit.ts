@@ -7,6 +7,7 @@ export const EXIT = {
   FAILED: 3,
   TIMEOUT: 4,
   UNREACHABLE: 5,
+  NOT_KNOWN: 6,
   INTERRUPTED: 130,
 } as const;
 
@@ -16,6 +17,10 @@ export const EXIT_MEANINGS: readonly (readonly [code: number, meaning: string])[
   [EXIT.FAILED, 'the operation has failed or was cancelled, the daemon refused, or a check found a problem'],
   [EXIT.TIMEOUT, 'the time given by --timeout was over; an accepted operation goes on by itself'],
   [EXIT.UNREACHABLE, 'the daemon cannot be reached, or does not take requests now'],
+  [
+    EXIT.NOT_KNOWN,
+    'something is not known: a sync could not look, or a volume cannot be explained in full; nothing was concluded',
+  ],
   [EXIT.SOFTWARE, 'a mistake in volumectl itself'],
 ];
 

@@ -2,7 +2,7 @@ import { type Args, type Flag, type Option, optionForms } from './arguments';
 import type { Noun, Verb } from './command';
 import { EXIT_MEANINGS } from './exit';
 import { GLOBALS, VERSION } from './globals';
-import { paint } from './output/text';
+import { paint, wrap } from './output/text';
 import { exampleLines, findNoun, fullName, loneVerb, NOUNS, PROGRAM, PURPOSE } from './tree';
 
 const WIDTH_COLUMNS = 96;
@@ -122,19 +122,6 @@ function columns(rows: readonly (readonly [string, string])[]): string[] {
 
 function examples(list: readonly { line: string; what: string }[]): string[] {
   return list.flatMap(({ line, what }) => [`  ${line}`, `      ${what}`]);
-}
-
-/** Breaks a text between words. */
-function wrap(text: string, width: number): string[] {
-  const result: string[] = [];
-  let line = '';
-  for (const word of text.split(' ')) {
-    if (line !== '' && line.length + word.length + 1 > width) {
-      result.push(line);
-      line = word;
-    } else line = line === '' ? word : `${line} ${word}`;
-  }
-  return [...result, line];
 }
 
 function lowerFirst(text: string): string {

@@ -3,6 +3,7 @@ import { baselineHeadline, baselineTables } from '~/bench/report';
 import { cliDoc, manualPage } from '~/cli/manual';
 import { SHELLS } from '~/cli/shells/shells';
 import { NOUNS } from '~/cli/tree';
+import { stateOf, VOLUME_STATES } from '~/server/cloudstack/volume-states';
 import { ERRORS } from '~/server/core/errors';
 import { VARIABLES, type Variable } from '~/server/daemon/configuration/variables';
 
@@ -49,6 +50,33 @@ ${rows.join('\n')}
 `;
 }
 
+/** docs/reference/volume-states.md, from the table that the engine, sync and the pages use. */
+function volumeStatesDoc(): string {
+  const rows = VOLUME_STATES.map((state) => {
+    const { means, attach, detach, delete: remove, recover } = stateOf({ state });
+    return `| \`${state}\` | ${means} | ${attach} | ${detach} | ${remove} | ${recover} |`;
+  });
+  return `# Volume states
+
+${NOTE}
+
+What CloudStack says of a volume, as the end of the sentence "the volume …", and what an operation does that finds it so. *act*: CloudStack is asked. *wait*: the
+operation waits until CloudStack is done with it, half an hour at most (\`VOLUME_BUSY\`). *refuse*: it ends at once with \`VOLUME_STATE\`. *needless*: there is nothing
+to do, and it completes. A state that is not in this table is waited for.
+
+\`volumectl volume explain <id>\` shows the state of a volume with its meaning.
+
+| state | the volume … | attach | detach | delete | recover |
+| --- | --- | --- | --- | --- | --- |
+${rows.join('\n')}
+
+With \`DELETE_MODE=trash\` a delete leaves the volume in \`Destroy\`, and \`POST /api/v1/volumes/{id}/recover\` brings it back until CloudStack expunges it
+(\`storage.cleanup.delay\`, a day by default). A volume that never had storage (\`Allocated\`, \`Uploaded\`) cannot be kept: CloudStack only expunges it. A user's key may recover
+only where \`allow.user.expunge.recover.volume\` is set (\`allowuserexpungerecovervolume\` of listCapabilities). \`Destroy\` is also what an expunge leaves behind that
+failed half-way: look at the content of a volume that was not deleted with \`DELETE_MODE=trash\` before you use it again.
+`;
+}
+
 /** A document that is written by hand, with one part of it made from the kept run of `npm run bench`. */
 function withFigures(path: string, mark: string, figures: () => string): string {
   const from = `<!-- ${mark}: from bench/baseline.json by \`npm run docs\` -->`;
@@ -67,6 +95,7 @@ export const DOCUMENTS: readonly (readonly [path: string, content: () => string]
   ['docs/reference/configuration.md', configurationDoc],
   ['docs/reference/errors.md', errorsDoc],
   ['docs/reference/cli.md', cliDoc],
+  ['docs/reference/volume-states.md', volumeStatesDoc],
   [PERFORMANCE, () => withFigures(PERFORMANCE, 'headline', baselineHeadline)],
   [RESULTS, () => withFigures(RESULTS, 'tables', baselineTables)],
   ['packaging/cli/volumectl.1', manualPage],

@@ -45,6 +45,8 @@ export const OPERATIONS = {
   readOperation: ['GET', '/api/v1/operations/{id}'],
   readVolume: ['GET', '/api/v1/volumes/{id}'],
   readVolumeDevice: ['GET', '/api/v1/volumes/{id}/device'],
+  readVolumeEvidence: ['GET', '/api/v1/volumes/{id}/evidence'],
+  recoverVolume: ['POST', '/api/v1/volumes/{id}/recover'],
   streamEvents: ['GET', '/api/v1/events'],
   streamOperation: ['GET', '/api/v1/operations/{id}/events'],
   validateExports: ['POST', '/api/v1/exports/validate'],

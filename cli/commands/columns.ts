@@ -70,6 +70,11 @@ export const DRIFT_COLUMNS: readonly Column<Drift>[] = [
   { ...field('device_path'), hidden: true },
   { ...field('vm_id'), hidden: true },
   { name: 'what', value: ({ message }) => message },
+  {
+    name: 'not_judged_since',
+    value: ({ not_judged_since: since }) => since && timeText(since),
+    hidden: true,
+  },
   field('remedy'),
 ];
 

@@ -24,7 +24,11 @@ export const operationNoun: Noun = {
       name: 'list',
       summary: 'List operations, newest first',
       args: {
-        type: choice(['create', 'attach', 'detach', 'delete', 'cleanup'], 'only of this type', 'type'),
+        type: choice(
+          ['create', 'attach', 'detach', 'delete', 'recover', 'cleanup'],
+          'only of this type',
+          'type',
+        ),
         status: choice(
           ['pending', 'executing', 'completed', 'failed', 'cancelled'],
           'only in this status',

@@ -103,7 +103,7 @@ const dryRun = flag('only report', 'dry_run');
 export const syncNoun = loneNoun('sync', {
   summary: 'Compare CloudStack, guest, database and exports, and repair what is safe',
   details:
-    'Every drift is named with what was done about it, or what you can do. Exit code 3 when a repair has failed.',
+    'Every drift is named with what was done about it, or what you can do. Exit code 3 when a repair has failed, 6 when CloudStack, the guest or the export server could not be read: then nothing was judged, and the drifts shown are those of before.',
   args: { 'dry-run': dryRun },
   columns: DRIFT_COLUMNS,
   examples: [
@@ -140,11 +140,13 @@ export const taskNoun: Noun = {
 async function sync({ client, out, longTimeoutMs }: Context, dryRun: boolean): Promise<number> {
   const query = { dry_run: dryRun };
   const result = await client.call('forceSync', { query }, { timeoutMs: longTimeoutMs });
-  const { drifts } = result.report;
+  const { drifts, judged } = result.report;
   if (out.settings.json) out.json(result);
   else {
     out.table(DRIFT_COLUMNS, drifts, '');
-    out.hint(result.message);
+    if (judged) out.hint(result.message);
+    else out.complain(`volumectl: ${result.message}`, 'warn');
   }
+  if (!judged) return EXIT.NOT_KNOWN;
   return drifts.some(({ action }) => action === 'failed') ? EXIT.FAILED : EXIT.OK;
 }

@@ -8,6 +8,7 @@ import type { Column } from '../output/table';
 import { sizeText } from '../output/units';
 import { REQUEST, VOLUME } from './arguments';
 import { field, MAPPING_COLUMNS, OPERATION_COLUMNS } from './columns';
+import { explainVolume } from './explain-volume';
 import { requestOperation } from './outcome';
 
 const force = flag('also when the device is in use (journaled)', 'force');
@@ -17,6 +18,10 @@ const VOLUME_COLUMNS: readonly Column<Volume>[] = [
   field('volume_id'),
   { name: 'name', value: ({ cloudstack_data: { name } }) => name },
   field('state'),
+  {
+    name: 'meaning',
+    value: ({ evidence }) => evidence.cloudstack.value && `it ${evidence.cloudstack.value.state_means}`,
+  },
   { name: 'size', value: ({ size }) => sizeText(size) },
   field('vm_id'),
   { name: 'vm_name', value: ({ cloudstack_data: { vmname } }) => vmname },
@@ -62,6 +67,18 @@ export const volumeNoun: Noun = {
       async run({ client, out }, { volume }) {
         out.record(VOLUME_COLUMNS, await client.call('readVolume', { path: { id: volume } }));
         return EXIT.OK;
+      },
+    }),
+    verb({
+      name: 'explain',
+      summary: 'Explain what is known of a volume, since when, and what is not known',
+      details:
+        'CloudStack, guest, database and export server, each for itself, also while one of them is away. Exit code 6 when something is not known.',
+      args: { volume: VOLUME },
+      examples: [{ args: '<volume>', what: 'Who says what, and what to do about what nobody can say.' }],
+      async run({ client, out }, { volume }) {
+        const evidence = await client.call('readVolumeEvidence', { path: { id: volume } });
+        return explainVolume(out, evidence);
       },
     }),
     verb({
@@ -153,6 +170,16 @@ export const volumeNoun: Noun = {
         if (!args.yes) await requireConfirmation(context, `Delete volume ${args.volume} and its data?`);
         return requestOperation(context, args, 'deleteVolume', forcible(args));
       },
+    }),
+    verb({
+      name: 'recover',
+      summary: 'Bring a deleted volume back from the trash',
+      details:
+        'Possible after a delete with DELETE_MODE=trash, until CloudStack expunges the volume, and where the key may. The volume is detached afterwards.',
+      args: { volume: VOLUME, ...REQUEST },
+      columns: OPERATION_COLUMNS,
+      examples: [{ args: '<volume> --wait', what: 'Undo a delete.' }],
+      run: (context, args) => requestOperation(context, args, 'recoverVolume', { path: { id: args.volume } }),
     }),
     verb({
       name: 'return',

@@ -33,3 +33,16 @@ export function visible(text: string): string {
 export function timeText(time: string): string {
   return time.replace('T', ' ').replace(/\.\d+Z$/, 'Z');
 }
+
+/** Breaks a text between words. */
+export function wrap(text: string, width: number): string[] {
+  const result: string[] = [];
+  let line = '';
+  for (const word of text.split(' ')) {
+    if (line !== '' && line.length + word.length + 1 > width) {
+      result.push(line);
+      line = word;
+    } else line = line === '' ? word : `${line} ${word}`;
+  }
+  return [...result, line];
+}

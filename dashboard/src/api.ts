@@ -2,7 +2,7 @@ import { ApiError, problemIn } from '../../cli/client/errors';
 import type { ExportReply } from '../../server/http/schemas/exports';
 import type { OperationReply } from '../../server/http/schemas/operations';
 import type { HealthReply, SyncReply } from '../../server/http/schemas/service';
-import type { MappingReply, VolumeReply } from '../../server/http/schemas/volumes';
+import type { MappingReply, VolumeEvidenceReply, VolumeReply } from '../../server/http/schemas/volumes';
 
 const TOKEN_KEY = 'volume-daemon-token';
 /** A daemon that does not answer within this time counts as unavailable. */
@@ -51,6 +51,8 @@ export const api = {
   devices: () => request<MappingReply[]>('GET', '/api/v1/devices'),
   exports: () => request<ExportReply[]>('GET', '/api/v1/exports'),
   volume: (id: string) => request<VolumeReply>('GET', `/api/v1/volumes/${encodeURIComponent(id)}`),
+  evidence: (id: string) =>
+    request<VolumeEvidenceReply>('GET', `/api/v1/volumes/${encodeURIComponent(id)}/evidence`),
   sync: (dryRun: boolean) => request<SyncReply>('POST', `/api/v1/admin/force-sync?dry_run=${dryRun}`),
   operations({ type = '', status = '', volumeId = '', limit }: OperationQuery) {
     const query = new URLSearchParams({ type, status, volume_id: volumeId, limit: String(limit) });

@@ -43,9 +43,9 @@ export function byId(id: string, type = HTMLElement): HTMLElement {
   return found;
 }
 
-/** The count beside the heading of a list, and the sentence that replaces an empty, loaded list. */
-export function showCount(name: string, count: number, loaded: boolean): void {
-  show(byId(`${name}-empty`), count === 0 && loaded);
+/** The count beside the heading of a list, and the sentence that replaces a list that is known to be empty. */
+export function showCount(name: string, count: number, known: boolean): void {
+  show(byId(`${name}-empty`), count === 0 && known);
   setText(byId(`${name}-count`), count === 0 ? '' : String(count));
 }
 

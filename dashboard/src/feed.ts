@@ -1,8 +1,7 @@
 import type { EventSourceMessage } from 'eventsource-parser';
 import { Watchdog } from '../../cli/client/watchdog';
 import { openStream } from './event-stream';
-
-export type FeedState = 'connecting' | 'live' | 'lost';
+import type { FeedState } from './state';
 
 interface FeedListener {
   onState(state: FeedState): void;

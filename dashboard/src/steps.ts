@@ -25,6 +25,7 @@ const LABELS: Readonly<Record<string, string>> = {
   'detach-volume': 'CloudStack detaches',
   unmap: 'Remove mapping',
   'delete-volume': 'CloudStack deletes',
+  'recover-volume': 'CloudStack recovers',
   'read-back': 'Read back',
   'read-volume': 'Read volume',
   released: 'Free of the test VM',
@@ -56,6 +57,7 @@ const USUAL_STEPS: Readonly<Record<OperationReply['type'], readonly string[]>> =
   attach: ['attach-volume', 'map', 'publish'],
   detach: ['withdraw', 'detach-volume', 'unmap'],
   delete: ['delete-volume'],
+  recover: ['recover-volume'],
   cleanup: ['detach-volume', 'attach-volume', 'map', 'publish'],
 };
 

@@ -1,37 +1,13 @@
 import type { EventSourceMessage } from 'eventsource-parser';
 import { ApiError } from '../../cli/client/errors';
 import { journalSoFar } from '../../cli/client/journal';
-import type { ExportReply } from '../../server/http/schemas/exports';
 import type { JournalEntryReply, OperationReply } from '../../server/http/schemas/operations';
-import type { HealthReply } from '../../server/http/schemas/service';
-import type { MappingReply } from '../../server/http/schemas/volumes';
 import { api, token } from './api';
 import { openStream } from './event-stream';
-import { Feed, type FeedState } from './feed';
+import { Feed } from './feed';
+import type { FeedState, HistoryFilter, Part, PartState, State } from './state';
 
-interface HistoryFilter {
-  readonly type: string;
-  readonly status: string;
-  readonly text: string;
-  readonly limit: number;
-}
-
-/** Everything the page shows. */
-export interface State {
-  connection: FeedState;
-  /** Wall clock time of the last answer of the daemon, 0 before the first. */
-  answeredAtMs: number;
-  needsToken: boolean;
-  health: HealthReply | null;
-  /** Executing and pending operations, oldest first. */
-  active: readonly OperationReply[];
-  history: readonly OperationReply[];
-  /** The server has more operations than the filter asked for. */
-  hasMore: boolean;
-  devices: readonly MappingReply[];
-  exports: readonly ExportReply[];
-  filter: HistoryFilter;
-}
+const UNREAD: PartState = { answeredAtMs: 0, failed: null };
 
 const HEALTH_INTERVAL_MS = 5_000;
 const RESOURCES_INTERVAL_MS = 30_000;
@@ -43,8 +19,6 @@ const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 export const HISTORY_PAGE = 25;
 const HISTORY_MAX = 1000;
 
-type Part = 'health' | 'operations' | 'resources';
-
 /**
  * The last answers of the daemon. An event only says *that* something has happened; the resources are then
  * read again, so the page never shows a state that the daemon has not answered with.
@@ -54,6 +28,7 @@ export class Store {
     connection: 'connecting',
     answeredAtMs: 0,
     needsToken: false,
+    parts: { health: UNREAD, operations: UNREAD, resources: UNREAD },
     health: null,
     active: [],
     history: [],
@@ -181,11 +156,15 @@ export class Store {
     this.refreshing.add(part);
     const asked = token.get();
     try {
-      await this.parts[part]();
+      await this.readers[part]();
       this.state.answeredAtMs = Date.now();
+      this.noted(part, { answeredAtMs: this.state.answeredAtMs, failed: null });
     } catch (error) {
       // A request from before the token was entered may be refused after it: the token may still be right.
       if (token.get() === asked) this.failed(error);
+      const { answeredAtMs, failed } = this.state.parts[part];
+      const sinceMs = failed?.sinceMs ?? Date.now();
+      this.noted(part, { answeredAtMs, failed: { sinceMs, why: reasonOf(error) } });
     } finally {
       this.refreshing.delete(part);
       this.changed();
@@ -193,9 +172,19 @@ export class Store {
     }
   }
 
-  private readonly parts: Readonly<Record<Part, () => Promise<void>>> = {
+  private noted(part: Part, now: PartState): void {
+    this.state.parts = { ...this.state.parts, [part]: now };
+  }
+
+  private readonly readers: Readonly<Record<Part, () => Promise<void>>> = {
     health: async () => {
+      const was = this.state.health?.database_health;
       this.state.health = await api.health();
+      const changed = was !== undefined && was !== this.state.health.database_health;
+      const rest = (['operations', 'resources'] as const).filter(
+        (part) => changed || this.state.parts[part].failed !== null,
+      );
+      this.invalidate(...rest);
     },
     operations: async () => {
       const { type, status, text, limit } = this.state.filter;
@@ -239,4 +228,9 @@ export class Store {
       this.changed();
     }
   }
+}
+
+/** The words of the daemon; a daemon that is away has none. */
+function reasonOf(error: unknown): string {
+  return error instanceof ApiError ? error.message : 'the daemon does not answer';
 }

@@ -13,7 +13,7 @@ export const CONDITION_KINDS = [
    */
   'hidden',
 ] as const;
-export type ConditionKind = (typeof CONDITION_KINDS)[number];
+type ConditionKind = (typeof CONDITION_KINDS)[number];
 
 export interface Condition {
   readonly kind: ConditionKind;

@@ -48,7 +48,7 @@ export const JOB_FAULTS = [
 ] as const;
 
 /** Faults of what does the work: the hypervisor's agent, the guest, the management server. */
-export const HYPERVISOR_FAULTS = [
+const HYPERVISOR_FAULTS = [
   /** Phantom: CloudStack says attached, the guest never gets the disk. */
   'no-device',
   /** The guest gets the disk `ms` after CloudStack said attached. */
@@ -67,7 +67,7 @@ export const HYPERVISOR_FAULTS = [
 ] as const;
 
 /** Faults of what is read. */
-export const READ_FAULTS = [
+const READ_FAULTS = [
   /** queryAsyncJobResult says that there is no such job, although there is. */
   'unknown-job',
   /** Once the job of this command (or deleteVolume) has ended, lists show for `ms` the volume as it was before. */
@@ -77,8 +77,6 @@ export const READ_FAULTS = [
 export const FAULT_KINDS = [...CALL_FAULTS, ...JOB_FAULTS, ...HYPERVISOR_FAULTS, ...READ_FAULTS] as const;
 export type CallFault = (typeof CALL_FAULTS)[number];
 export type JobFault = (typeof JOB_FAULTS)[number];
-export type HypervisorFault = (typeof HYPERVISOR_FAULTS)[number];
-export type ReadFault = (typeof READ_FAULTS)[number];
 export type FaultKind = (typeof FAULT_KINDS)[number];
 
 export const RESTART_WORK = ['lost', 'hypervisor-only', 'completed'] as const;

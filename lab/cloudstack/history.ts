@@ -1,6 +1,6 @@
 import type { Clock } from '~/server/core/clock';
 
-export const EFFECT_KINDS = [
+const EFFECT_KINDS = [
   'create',
   'attach',
   'detach',

@@ -24,7 +24,7 @@ A CloudStack API on 127.0.0.1 for trying things out. Prints its URL, keys and id
   --help              this text
 
 Beside the API, without a signature: GET/POST/DELETE /faults and /conditions, GET /state, POST /vms, /volumes and /projects,
-PATCH /vms/ID and /volumes/ID, POST /disks (ghosts and phantoms), POST /restart. docs/cloudstack-simulator.md explains them.
+PATCH /vms/ID and /volumes/ID, POST /disks (ghosts and phantoms), POST /restart. docs/reference/cloudstack-simulator.md explains them.
 `;
 
 async function main(args: readonly string[]): Promise<void> {

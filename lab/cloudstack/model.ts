@@ -6,7 +6,7 @@ import { type AttachVolume, attachVolume } from './actions/attach';
 import { type DetachVolume, detachVolume } from './actions/detach';
 import { diskOf } from './actions/disks';
 import { destroyVm, startVm, stopVm } from './actions/machines';
-import { type DestroyVolume, deleteVolume, destroyVolume } from './actions/removal';
+import { type DestroyVolume, deleteVolume, destroyVolume, recoverVolume } from './actions/removal';
 import { type CreateVolume, createVolume, growVolume } from './actions/volumes';
 import { Conditions } from './conditions';
 import { type Fault, Faults } from './faults';
@@ -168,6 +168,10 @@ export class CloudModel {
 
   destroyVolume(asked: DestroyVolume, by = this.account): Job {
     return destroyVolume(this.parts, asked, by);
+  }
+
+  recoverVolume(id: string, by = this.account): Volume {
+    return recoverVolume(this.parts, id, by);
   }
 
   /** By hand, as an administrator of the storage would, the guest's disk with it. */

@@ -27,11 +27,13 @@ _volumectl() {
   case "${words[0]-} ${words[1]-}" in
     "volume list") options="--vm" ;;
     "volume show") options="" ;;
+    "volume explain") options="" ;;
     "volume create") options="--name --size --offering --zone --metadata --key -w --wait" ;;
     "volume attach") options="--vm --key -w --wait" ;;
     "volume attach-root") options="--vm --key -w --wait" ;;
     "volume detach") options="--force --key -w --wait" ;;
     "volume delete") options="-y --yes --force --key -w --wait" ;;
+    "volume recover") options="--key -w --wait" ;;
     "volume return") options="--from --delete-vm --stop-vm -y --yes --key -w --wait" ;;
     "volume device") options="" ;;
     "device list") options="" ;;
@@ -64,7 +66,7 @@ _volumectl() {
     "completion fish") options="" ;;
   esac
   case "${words[0]-}" in
-    volume) verbs="list show create attach attach-root detach delete return device" ;;
+    volume) verbs="list show explain create attach attach-root detach delete recover return device" ;;
     device) verbs="list scan show watch explain" ;;
     operation) verbs="list show watch cancel" ;;
     export) verbs="list show publish withdraw validate" ;;
@@ -78,7 +80,7 @@ _volumectl() {
   esac
   if ((skip)); then
     case "${words[0]-} ${words[1]-} $previous" in
-      "operation list"" --type") wanted="words create attach detach delete cleanup" ;;
+      "operation list"" --type") wanted="words create attach detach delete recover cleanup" ;;
       "operation list"" --status") wanted="words pending executing completed failed cancelled" ;;
       "operation list"" --volume") wanted="volume" ;;
       "export list"" --status") wanted="words pending active failed" ;;
@@ -99,10 +101,12 @@ _volumectl() {
     index=$((${#words[@]} - own))
     case "${words[0]-} ${words[1]-} $index" in
       "volume show"" 0") wanted="volume" ;;
+      "volume explain"" 0") wanted="volume" ;;
       "volume attach"" 0") wanted="volume" ;;
       "volume attach-root"" 0") wanted="volume" ;;
       "volume detach"" 0") wanted="volume" ;;
       "volume delete"" 0") wanted="volume" ;;
+      "volume recover"" 0") wanted="volume" ;;
       "volume return"" 0") wanted="volume" ;;
       "volume device"" 0") wanted="volume" ;;
       "device show"" 0") wanted="device" ;;

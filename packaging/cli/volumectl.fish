@@ -24,11 +24,13 @@ complete -c volumectl -n 'not __fish_seen_subcommand_from volume device operatio
 complete -c volumectl -n 'not __fish_seen_subcommand_from volume device operation export vm health sync task check events completion' -a events -d 'Follow everything that happens'
 complete -c volumectl -n 'not __fish_seen_subcommand_from volume device operation export vm health sync task check events completion' -a completion -d 'Print the completion for a shell'
 
-complete -c volumectl -n '__fish_seen_subcommand_from volume; and not __fish_seen_subcommand_from list show create attach attach-root detach delete return device' -a list -d 'List the volumes that are attached somewhere'
+complete -c volumectl -n '__fish_seen_subcommand_from volume; and not __fish_seen_subcommand_from list show explain create attach attach-root detach delete recover return device' -a list -d 'List the volumes that are attached somewhere'
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from list' -l vm -d 'only those of this VM' -x
-complete -c volumectl -n '__fish_seen_subcommand_from volume; and not __fish_seen_subcommand_from list show create attach attach-root detach delete return device' -a show -d 'Show what CloudStack, the guest and the daemon say of a volume'
+complete -c volumectl -n '__fish_seen_subcommand_from volume; and not __fish_seen_subcommand_from list show explain create attach attach-root detach delete recover return device' -a show -d 'Show what CloudStack, the guest and the daemon say of a volume'
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from show' -a '(volumectl volume list --columns volume_id --no-headers --quiet --timeout 2s 2>/dev/null)'
-complete -c volumectl -n '__fish_seen_subcommand_from volume; and not __fish_seen_subcommand_from list show create attach attach-root detach delete return device' -a create -d 'Create a volume in CloudStack'
+complete -c volumectl -n '__fish_seen_subcommand_from volume; and not __fish_seen_subcommand_from list show explain create attach attach-root detach delete recover return device' -a explain -d 'Explain what is known of a volume, since when, and what is not known'
+complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from explain' -a '(volumectl volume list --columns volume_id --no-headers --quiet --timeout 2s 2>/dev/null)'
+complete -c volumectl -n '__fish_seen_subcommand_from volume; and not __fish_seen_subcommand_from list show explain create attach attach-root detach delete recover return device' -a create -d 'Create a volume in CloudStack'
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from create' -l name -d 'its name' -x
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from create' -l size -d 'like 10GiB, or bytes' -x
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from create' -l offering -d 'id of the disk offering (volumectl check offerings)' -x
@@ -36,28 +38,32 @@ complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_su
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from create' -l metadata -d 'kept with the operation' -x
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from create' -l key -d 'Idempotency-Key: repeated within 24 hours, the same operation is answered' -x
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from create' -l wait -s w -d 'wait until the operation has ended, naming its step'
-complete -c volumectl -n '__fish_seen_subcommand_from volume; and not __fish_seen_subcommand_from list show create attach attach-root detach delete return device' -a attach -d 'Attach a volume to this appliance, or to another VM'
+complete -c volumectl -n '__fish_seen_subcommand_from volume; and not __fish_seen_subcommand_from list show explain create attach attach-root detach delete recover return device' -a attach -d 'Attach a volume to this appliance, or to another VM'
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from attach' -l vm -d 'id of another VM' -x
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from attach' -l key -d 'Idempotency-Key: repeated within 24 hours, the same operation is answered' -x
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from attach' -l wait -s w -d 'wait until the operation has ended, naming its step'
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from attach' -a '(volumectl volume list --columns volume_id --no-headers --quiet --timeout 2s 2>/dev/null)'
-complete -c volumectl -n '__fish_seen_subcommand_from volume; and not __fish_seen_subcommand_from list show create attach attach-root detach delete return device' -a attach-root -d 'Attach a volume as the root disk of a stopped VM'
+complete -c volumectl -n '__fish_seen_subcommand_from volume; and not __fish_seen_subcommand_from list show explain create attach attach-root detach delete recover return device' -a attach-root -d 'Attach a volume as the root disk of a stopped VM'
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from attach-root' -l vm -d 'id of the VM' -x
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from attach-root' -l key -d 'Idempotency-Key: repeated within 24 hours, the same operation is answered' -x
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from attach-root' -l wait -s w -d 'wait until the operation has ended, naming its step'
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from attach-root' -a '(volumectl volume list --columns volume_id --no-headers --quiet --timeout 2s 2>/dev/null)'
-complete -c volumectl -n '__fish_seen_subcommand_from volume; and not __fish_seen_subcommand_from list show create attach attach-root detach delete return device' -a detach -d 'Detach a volume from its VM'
+complete -c volumectl -n '__fish_seen_subcommand_from volume; and not __fish_seen_subcommand_from list show explain create attach attach-root detach delete recover return device' -a detach -d 'Detach a volume from its VM'
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from detach' -l force -d 'also when the device is in use (journaled)'
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from detach' -l key -d 'Idempotency-Key: repeated within 24 hours, the same operation is answered' -x
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from detach' -l wait -s w -d 'wait until the operation has ended, naming its step'
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from detach' -a '(volumectl volume list --columns volume_id --no-headers --quiet --timeout 2s 2>/dev/null)'
-complete -c volumectl -n '__fish_seen_subcommand_from volume; and not __fish_seen_subcommand_from list show create attach attach-root detach delete return device' -a delete -d 'Delete a volume and its data, detaching it from this appliance first'
+complete -c volumectl -n '__fish_seen_subcommand_from volume; and not __fish_seen_subcommand_from list show explain create attach attach-root detach delete recover return device' -a delete -d 'Delete a volume and its data, detaching it from this appliance first'
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from delete' -l yes -s y -d 'do not ask'
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from delete' -l force -d 'also when the device is in use (journaled)'
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from delete' -l key -d 'Idempotency-Key: repeated within 24 hours, the same operation is answered' -x
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from delete' -l wait -s w -d 'wait until the operation has ended, naming its step'
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from delete' -a '(volumectl volume list --columns volume_id --no-headers --quiet --timeout 2s 2>/dev/null)'
-complete -c volumectl -n '__fish_seen_subcommand_from volume; and not __fish_seen_subcommand_from list show create attach attach-root detach delete return device' -a return -d 'Bring a volume back from a test VM to this appliance, as one operation'
+complete -c volumectl -n '__fish_seen_subcommand_from volume; and not __fish_seen_subcommand_from list show explain create attach attach-root detach delete recover return device' -a recover -d 'Bring a deleted volume back from the trash'
+complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from recover' -l key -d 'Idempotency-Key: repeated within 24 hours, the same operation is answered' -x
+complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from recover' -l wait -s w -d 'wait until the operation has ended, naming its step'
+complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from recover' -a '(volumectl volume list --columns volume_id --no-headers --quiet --timeout 2s 2>/dev/null)'
+complete -c volumectl -n '__fish_seen_subcommand_from volume; and not __fish_seen_subcommand_from list show explain create attach attach-root detach delete recover return device' -a return -d 'Bring a volume back from a test VM to this appliance, as one operation'
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from return' -l from -d 'id of the test VM' -x
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from return' -l delete-vm -d 'delete the test VM when no disk is left on it'
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from return' -l stop-vm -d 'stop the test VM when it runs'
@@ -65,7 +71,7 @@ complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_su
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from return' -l key -d 'Idempotency-Key: repeated within 24 hours, the same operation is answered' -x
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from return' -l wait -s w -d 'wait until the operation has ended, naming its step'
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from return' -a '(volumectl volume list --columns volume_id --no-headers --quiet --timeout 2s 2>/dev/null)'
-complete -c volumectl -n '__fish_seen_subcommand_from volume; and not __fish_seen_subcommand_from list show create attach attach-root detach delete return device' -a device -d 'Show which device a volume is on this appliance'
+complete -c volumectl -n '__fish_seen_subcommand_from volume; and not __fish_seen_subcommand_from list show explain create attach attach-root detach delete recover return device' -a device -d 'Show which device a volume is on this appliance'
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from device' -a '(volumectl volume list --columns volume_id --no-headers --quiet --timeout 2s 2>/dev/null)'
 complete -c volumectl -n '__fish_seen_subcommand_from device; and not __fish_seen_subcommand_from list scan show watch explain' -a list -d 'List the disks of this guest as last seen'
 complete -c volumectl -n '__fish_seen_subcommand_from device; and not __fish_seen_subcommand_from list scan show watch explain' -a scan -d 'Look at the guest now, and list its disks'
@@ -76,7 +82,7 @@ complete -c volumectl -n '__fish_seen_subcommand_from device; and __fish_seen_su
 complete -c volumectl -n '__fish_seen_subcommand_from device; and not __fish_seen_subcommand_from list scan show watch explain' -a explain -d 'Explain which disk a volume is, or why none'
 complete -c volumectl -n '__fish_seen_subcommand_from device; and __fish_seen_subcommand_from explain' -a '(volumectl volume list --columns volume_id --no-headers --quiet --timeout 2s 2>/dev/null)'
 complete -c volumectl -n '__fish_seen_subcommand_from operation; and not __fish_seen_subcommand_from list show watch cancel' -a list -d 'List operations, newest first'
-complete -c volumectl -n '__fish_seen_subcommand_from operation; and __fish_seen_subcommand_from list' -l type -d 'only of this type' -x -a 'create attach detach delete cleanup'
+complete -c volumectl -n '__fish_seen_subcommand_from operation; and __fish_seen_subcommand_from list' -l type -d 'only of this type' -x -a 'create attach detach delete recover cleanup'
 complete -c volumectl -n '__fish_seen_subcommand_from operation; and __fish_seen_subcommand_from list' -l status -d 'only in this status' -x -a 'pending executing completed failed cancelled'
 complete -c volumectl -n '__fish_seen_subcommand_from operation; and __fish_seen_subcommand_from list' -l volume -d 'only of this volume' -x -a '(volumectl volume list --columns volume_id --no-headers --quiet --timeout 2s 2>/dev/null)'
 complete -c volumectl -n '__fish_seen_subcommand_from operation; and __fish_seen_subcommand_from list' -l vm -d 'only of this VM' -x
@@ -107,7 +113,7 @@ complete -c volumectl -n '__fish_seen_subcommand_from task; and not __fish_seen_
 complete -c volumectl -n '__fish_seen_subcommand_from task; and __fish_seen_subcommand_from run' -l dry-run -d 'only report'
 complete -c volumectl -n '__fish_seen_subcommand_from task; and __fish_seen_subcommand_from run' -a 'sync:force'
 complete -c volumectl -n '__fish_seen_subcommand_from check; and not __fish_seen_subcommand_from all cloudstack zones offerings database exports' -a all -d 'Run every check'
-complete -c volumectl -n '__fish_seen_subcommand_from check; and not __fish_seen_subcommand_from all cloudstack zones offerings database exports' -a cloudstack -d 'Check CloudStack: version, clock, and which of our calls the key may make'
+complete -c volumectl -n '__fish_seen_subcommand_from check; and not __fish_seen_subcommand_from all cloudstack zones offerings database exports' -a cloudstack -d 'Check CloudStack: version, clock, whose volumes and appliance are, and what the key may do'
 complete -c volumectl -n '__fish_seen_subcommand_from check; and not __fish_seen_subcommand_from all cloudstack zones offerings database exports' -a zones -d 'List the zones of CloudStack'
 complete -c volumectl -n '__fish_seen_subcommand_from check; and not __fish_seen_subcommand_from all cloudstack zones offerings database exports' -a offerings -d 'List the disk offerings of CloudStack'
 complete -c volumectl -n '__fish_seen_subcommand_from check; and not __fish_seen_subcommand_from all cloudstack zones offerings database exports' -a database -d 'Check the database: server, schema, clock, and who owns this appliance'

@@ -55,11 +55,13 @@ _volumectl() {
             local -a verbs=(
               'list:List the volumes that are attached somewhere'
               'show:Show what CloudStack, the guest and the daemon say of a volume'
+              'explain:Explain what is known of a volume, since when, and what is not known'
               'create:Create a volume in CloudStack'
               'attach:Attach a volume to this appliance, or to another VM'
               'attach-root:Attach a volume as the root disk of a stopped VM'
               'detach:Detach a volume from its VM'
               'delete:Delete a volume and its data, detaching it from this appliance first'
+              'recover:Bring a deleted volume back from the trash'
               'return:Bring a volume back from a test VM to this appliance, as one operation'
               'device:Show which device a volume is on this appliance'
             )
@@ -74,6 +76,10 @@ _volumectl() {
                 '--vm[only those of this VM]: : '
               ;;
             show)
+              _arguments $common \
+                '1: :_volumectl_ask volume'
+              ;;
+            explain)
               _arguments $common \
                 '1: :_volumectl_ask volume'
               ;;
@@ -117,6 +123,13 @@ _volumectl() {
                 '--yes[do not ask]' \
                 '-y[do not ask]' \
                 '--force[also when the device is in use (journaled)]' \
+                '--key[Idempotency-Key\: repeated within 24 hours, the same operation is answered]: : ' \
+                '--wait[wait until the operation has ended, naming its step]' \
+                '-w[wait until the operation has ended, naming its step]' \
+                '1: :_volumectl_ask volume'
+              ;;
+            recover)
+              _arguments $common \
                 '--key[Idempotency-Key\: repeated within 24 hours, the same operation is answered]: : ' \
                 '--wait[wait until the operation has ended, naming its step]' \
                 '-w[wait until the operation has ended, naming its step]' \
@@ -191,7 +204,7 @@ _volumectl() {
           case $words[1] in
             list)
               _arguments $common \
-                '--type[only of this type]: :(create attach detach delete cleanup)' \
+                '--type[only of this type]: :(create attach detach delete recover cleanup)' \
                 '--status[only in this status]: :(pending executing completed failed cancelled)' \
                 '--volume[only of this volume]: :_volumectl_ask volume' \
                 '--vm[only of this VM]: : ' \
@@ -298,7 +311,7 @@ _volumectl() {
           if ((CURRENT == 2)); then
             local -a verbs=(
               'all:Run every check'
-              'cloudstack:Check CloudStack: version, clock, and which of our calls the key may make'
+              'cloudstack:Check CloudStack: version, clock, whose volumes and appliance are, and what the key may do'
               'zones:List the zones of CloudStack'
               'offerings:List the disk offerings of CloudStack'
               'database:Check the database: server, schema, clock, and who owns this appliance'

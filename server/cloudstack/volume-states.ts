@@ -8,6 +8,8 @@ export interface VolumeState {
   readonly attach: StateVerdict;
   readonly detach: StateVerdict;
   readonly delete: StateVerdict;
+  /** Bringing it back from the trash; needless: it is not deleted. */
+  readonly recover: StateVerdict | 'needless';
   /** What CloudStack is doing, or why it will never take the call, as the end of "the volume …". */
   readonly means: string;
   /**
@@ -17,11 +19,23 @@ export interface VolumeState {
   readonly phase: 'rest' | 'moving' | 'leaving' | 'upload';
 }
 
-const AT_REST = { attach: 'act', detach: 'act', delete: 'act', phase: 'rest' } as const;
-const MOVING = { attach: 'wait', detach: 'wait', delete: 'wait', phase: 'moving' } as const;
-const DEAD_UPLOAD = { attach: 'refuse', detach: 'refuse', delete: 'act', phase: 'upload' } as const;
+const AT_REST = { attach: 'act', detach: 'act', delete: 'act', recover: 'needless', phase: 'rest' } as const;
+const MOVING = { attach: 'wait', detach: 'wait', delete: 'wait', recover: 'wait', phase: 'moving' } as const;
+const DEAD_UPLOAD = {
+  attach: 'refuse',
+  detach: 'refuse',
+  delete: 'act',
+  recover: 'needless',
+  phase: 'upload',
+} as const;
 /** deleteVolume is sent again: CloudStack answers success at once and finishes what its cleanup thread does once a day. */
-const LEAVING = { attach: 'refuse', detach: 'refuse', delete: 'act', phase: 'leaving' } as const;
+const LEAVING = {
+  attach: 'refuse',
+  detach: 'refuse',
+  delete: 'act',
+  recover: 'refuse',
+  phase: 'leaving',
+} as const;
 
 /**
  * Every volume state of CloudStack 4.20, one table for the engine, sync and the pages. Attach, detach and delete are taken in the
@@ -46,8 +60,8 @@ const STATES: Readonly<Record<string, VolumeState>> = {
   UploadNotStarted: { ...DEAD_UPLOAD, means: 'waits for an upload that has not begun' },
   UploadError: { ...DEAD_UPLOAD, means: 'could not be uploaded' },
   UploadAbandoned: { ...DEAD_UPLOAD, means: 'was given up while it was uploaded' },
-  Destroy: { ...LEAVING, means: 'is deleted and not yet expunged' },
-  Destroying: { ...LEAVING, delete: 'wait', means: 'is being deleted' },
+  Destroy: { ...LEAVING, recover: 'act', means: 'is deleted and not yet expunged' },
+  Destroying: { ...LEAVING, delete: 'wait', recover: 'wait', means: 'is being deleted' },
   Expunging: { ...LEAVING, means: 'is being expunged' },
   Expunged: { ...LEAVING, delete: 'refuse', means: 'is expunged' },
 };

@@ -49,12 +49,12 @@ const catalogue = {
   VOLUME_NOT_VISIBLE: {
     status: 409,
     title: 'The volume is not visible to this API key',
-    fix: 'It is not known whether it exists. Check which account or project it belongs to, and what volumectl check cloudstack says.',
+    fix: 'It is not known whether it exists. Check which account or project it belongs to: volumectl check cloudstack.',
   },
   VOLUME_STATE: {
     status: 409,
     title: 'The volume is in a state in which this is not possible',
-    fix: 'See the state in details; docs/cloudstack.md lists what each state allows.',
+    fix: 'See the state in details; docs/reference/volume-states.md lists what each state allows.',
   },
   MAPPING_NOT_FOUND: {
     status: 404,
@@ -224,7 +224,7 @@ const catalogue = {
   DEVICE_NOT_IDENTIFIED: {
     status: 409,
     title: 'It is not known which disk of this guest the volume is',
-    fix: 'Stop what details names, or repeat with {"force": true}; volumectl device explain shows every disk.',
+    fix: 'Stop what details names, or repeat with {"force": true}. Every disk: volumectl device list.',
   },
   DEVICE_IN_USE: {
     status: 409,

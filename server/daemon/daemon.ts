@@ -23,7 +23,7 @@ export interface Daemon {
   readonly operations: PublicOf<OperationService>;
   readonly volumes: PublicOf<VolumeQueries>;
   readonly exports: PublicOf<ExportService>;
-  readonly sync: Pick<SyncService, 'run' | 'last'>;
+  readonly sync: Pick<SyncService, 'run' | 'last' | 'lastJudgedAt'>;
   readonly diagnostics: PublicOf<Diagnostics>;
   /** Cheap: cached observations, never waits on CloudStack. */
   health(): HealthReport;
@@ -61,6 +61,8 @@ export interface HealthReport {
   readonly database: ComponentHealth;
   readonly deviceMonitor: ComponentHealth;
   readonly exportServer: ComponentHealth;
+  /** Whether CloudStack, guest, database and exports are compared; degraded while a sync cannot look. */
+  readonly sync: ComponentHealth;
   readonly appliance: ComponentHealth & {
     readonly vmId: string | null;
     readonly source: string | null;

@@ -106,11 +106,7 @@ export class VolumeDaemon implements Daemon {
       applianceVmId: () => identity.view.vmId,
     });
     this.periodicSync = new PeriodicSync(this.sync, configuration.reconcileInterval, systemClock);
-    this.diagnostics = createDiagnostics(
-      this.adapters,
-      () => this.readable(),
-      configuration.devices.sizeTolerance,
-    );
+    this.diagnostics = createDiagnostics(this.adapters, () => this.readable(), configuration);
     this.statistics = new Statistics(ledger, () => identity.view.vmId ?? undefined, this.domain.events);
     this.monitor = watchDependencies(this.adapters, logger);
   }
@@ -151,7 +147,8 @@ export class VolumeDaemon implements Daemon {
       engine: this.domain.ownership.engine,
       owner: this.phase === 'standby' ? this.domain.ownership.otherOwner : null,
       pending: this.statistics.pending(),
-      lastSync: this.sync.last,
+      sync: this.sync,
+      reconcileIntervalMs: this.parts.configuration.reconcileInterval,
       startedAt: this.startedAt,
       pollIntervalMs: this.parts.configuration.devices.pollInterval,
     });
@@ -186,7 +183,7 @@ export class VolumeDaemon implements Daemon {
       exportFigures: exports.figures ?? null,
       devices: { devices, failedScans },
       clockSkewMs: cloud.statistics().clockSkewMs,
-      lastSync: this.sync.last,
+      sync: this.sync,
       pool: database.usage(),
     });
   }

@@ -10,6 +10,7 @@ import { exportName } from '../exports/naming';
 import { absent, type Evidence, seen, unknown, type Witness } from '../model/evidence';
 import type { Ledger } from '../model/ledger';
 import type { ExportRecord, Mapping, Operation } from '../model/operation';
+import type { UnknownSince, Unknowns } from './unknowns';
 
 /** What the four witnesses say of one volume, each for itself. */
 export interface VolumeEvidence {
@@ -24,6 +25,8 @@ export interface VolumeEvidence {
     readonly clients: number;
   }>;
   readonly lastOperation: Operation | null;
+  /** Wall clock ms since when a witness has not been able to tell, as far as it was asked. */
+  readonly unknownSince: UnknownSince;
 }
 
 interface EvidenceParts {
@@ -32,6 +35,8 @@ interface EvidenceParts {
   readonly watcher: { snapshot(): DeviceSnapshot };
   readonly exports: Pick<ExportServer, 'kind' | 'list' | 'clients'>;
   readonly clock: Clock;
+  /** Remembers since when what was not known. */
+  readonly unknowns: Unknowns;
   applianceVmId(): string | null;
 }
 
@@ -53,7 +58,9 @@ export async function gatherEvidence(parts: EvidenceParts, volumeId: string): Pr
   ]);
   const mapping = rows.kind === 'seen' ? rows.value.mapping : null;
   const guest = fromGuest(parts.watcher.snapshot(), volumeId, mapping);
-  return { volumeId, cloudstack, guest, database: rows, exportServer, lastOperation };
+  const found = { cloudstack, guest, database: rows, exportServer };
+  const unknownSince = parts.unknowns.since(volumeId, Object.values(found));
+  return { volumeId, ...found, lastOperation, unknownSince };
 }
 
 async function fromDatabase(

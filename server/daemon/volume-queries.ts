@@ -1,5 +1,5 @@
 import type { Cloud, CloudVolume } from '../cloudstack/cloud';
-import { requireVolume } from '../cloudstack/look-up';
+import { lookUpVolume, requireVolume } from '../cloudstack/look-up';
 import type { Clock } from '../core/clock';
 import { DaemonError } from '../core/errors';
 import type { Device, DeviceEvent, DeviceSnapshot } from '../devices/device';
@@ -7,6 +7,7 @@ import { verifyIdentity } from '../devices/identity';
 import type { ExportServer } from '../exports/export-server';
 import type { Ledger } from '../model/ledger';
 import type { ExportRecord, Mapping, Operation } from '../model/operation';
+import { Unknowns } from './unknowns';
 import { gatherEvidence, type VolumeEvidence } from './volume-evidence';
 
 interface VolumeParts {
@@ -32,8 +33,10 @@ export interface VolumeDescription {
   readonly evidence: VolumeEvidence;
 }
 
-/** Questions about volumes, devices and mappings. The identity of a device is checked on every answer (DESIGN section 6). */
+/** Questions about volumes, devices and mappings. The identity of a device is checked on every answer. */
 export class VolumeQueries {
+  private readonly unknowns = new Unknowns();
+
   constructor(private readonly parts: VolumeParts) {}
 
   /** VOLUME_NOT_FOUND when there is none, VOLUME_NOT_VISIBLE when that cannot be known, CLOUDSTACK_UNAVAILABLE. */
@@ -42,7 +45,9 @@ export class VolumeQueries {
     const { cloudstack, database, lastOperation } = evidence;
     // What CloudStack throws is thrown again: unknown because it is away is no answer about the volume.
     const volume = requireVolume(
-      cloudstack.kind === 'unknown' ? await this.parts.cloud.readVolume(volumeId) : cloudstack,
+      cloudstack.kind === 'unknown'
+        ? await lookUpVolume(this.parts.cloud, volumeId, this.parts.applianceVmId())
+        : cloudstack,
       volumeId,
     );
     const { mapping, export: record } =
@@ -61,7 +66,7 @@ export class VolumeQueries {
 
   /** What CloudStack, the guest, the database and the export server say of the volume. Never throws. */
   evidence(volumeId: string): Promise<VolumeEvidence> {
-    return gatherEvidence(this.parts, volumeId);
+    return gatherEvidence({ ...this.parts, unknowns: this.unknowns }, volumeId);
   }
 
   /** MAPPING_NOT_FOUND when there is none; never a mapping whose device is another disk (then linux_state is `missing`). */

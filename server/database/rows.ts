@@ -124,6 +124,8 @@ export function toOperation(row: unknown): Operation {
     case 'detach':
     case 'delete':
       return { ...fields, type, request: volumeRequest.parse(request) };
+    case 'recover':
+      return { ...fields, type, request: volumeRequest.parse(request) };
     case 'cleanup':
       return { ...fields, type, request: cleanupRequest.parse(request) };
     default:

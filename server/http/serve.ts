@@ -52,8 +52,10 @@ function respond<P, Q, B, R>(event: H3Event, endpoint: Endpoint<P, Q, B, R>, rep
     setResponseHeader(event, 'Content-Type', contentType ?? 'application/json');
   }
   if (!endpoint.etag) return body;
-  const etag = `"${createHash('sha256').update(body).digest('base64url').slice(0, 22)}"`;
-  setResponseHeader(event, 'ETag', etag);
+  const isWeak = endpoint.etag === 'times-aside';
+  const hashed = isWeak ? JSON.stringify(reply, (name, value) => (name === 'at' ? undefined : value)) : body;
+  const etag = `"${createHash('sha256').update(hashed).digest('base64url').slice(0, 22)}"`;
+  setResponseHeader(event, 'ETag', isWeak ? `W/${etag}` : etag);
   setResponseHeader(event, 'Cache-Control', 'no-cache');
   if (!matches(getRequestHeader(event, 'if-none-match'), etag)) return body;
   setResponseStatus(event, 304);

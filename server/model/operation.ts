@@ -4,7 +4,7 @@ import type { ErrorCode } from '../core/errors';
  * The words of the engine: operation, request, journal entry. Requests have the field names of the REST API,
  * because they are stored and echoed exactly as accepted.
  */
-export const OPERATION_TYPES = ['create', 'attach', 'detach', 'delete', 'cleanup'] as const;
+export const OPERATION_TYPES = ['create', 'attach', 'detach', 'delete', 'recover', 'cleanup'] as const;
 export type OperationType = (typeof OPERATION_TYPES)[number];
 
 export const OPERATION_STATUSES = ['pending', 'executing', 'completed', 'failed', 'cancelled'] as const;
@@ -46,6 +46,10 @@ export interface DeleteRequest {
   force?: boolean;
 }
 
+export interface RecoverRequest {
+  volume_id: string;
+}
+
 export interface CleanupRequest {
   volume_id: string;
   test_vm_id: string;
@@ -60,6 +64,7 @@ export interface RequestOf {
   attach: AttachRequest;
   detach: DetachRequest;
   delete: DeleteRequest;
+  recover: RecoverRequest;
   cleanup: CleanupRequest;
 }
 

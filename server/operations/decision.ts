@@ -2,6 +2,7 @@ import type {
   CloudCommand,
   CloudDiskOffering,
   CloudJob,
+  CloudOwner,
   CloudVm,
   CloudVolume,
   CloudZone,
@@ -83,6 +84,8 @@ export interface Facts {
 export interface Offer {
   readonly zone: CloudZone | null;
   readonly offering: CloudDiskOffering | null;
+  /** Who has to be named as the owner of the new one; null: nobody, it will belong to the account of the key. */
+  readonly owner: CloudOwner | null;
   /** Live volumes of exactly that name in the zone, of the account that the new one will belong to. */
   readonly sameName: readonly CloudVolume[];
   /** An earlier operation of ours that is creating the same name right now. */
@@ -136,8 +139,18 @@ export interface Guards {
   readonly use: DiskUse | null;
 }
 
-/** Every call that changes something in CloudStack. deleteVolume has no job. */
-export type Mutation = CloudCommand | { readonly name: 'deleteVolume'; readonly volumeId: string };
+/** Calls that CloudStack answers at once, when they are done: they have no job that could be asked for. */
+export interface SynchronousCall {
+  readonly name: 'deleteVolume' | 'recoverVolume';
+  readonly volumeId: string;
+}
+
+/** Every call that changes something in CloudStack. */
+export type Mutation = CloudCommand | SynchronousCall;
+
+export function isSynchronous(command: Mutation): command is SynchronousCall {
+  return command.name === 'deleteVolume' || command.name === 'recoverVolume';
+}
 
 export type DeviceFact =
   | {

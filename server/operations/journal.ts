@@ -7,6 +7,7 @@ export type MutationStep =
   | 'attach-volume'
   | 'detach-volume'
   | 'delete-volume'
+  | 'recover-volume'
   | 'stop-vm'
   | 'destroy-vm'
   | 'undo-detach-volume';

@@ -1,14 +1,21 @@
+import { backOffMs } from '../core/back-off';
 import type { Clock } from '../core/clock';
+import { LIMITS } from '../core/limits';
 import type { SyncReport } from './drift';
 import type { SyncService } from './sync-service';
 
-/** Decides at every tick of the task whether a sync is due: RECONCILE_INTERVAL after the last one, whoever asked for it. */
+/**
+ * Decides at every tick of the task whether a sync is due: RECONCILE_INTERVAL after the last one that judged, whoever asked for it. One
+ * that fails or cannot look does not count as done; it is tried again soon, with growing pauses up to the interval.
+ */
 export class PeriodicSync {
-  /** Monotonic; a sync that fails is tried again after the interval, not at the next tick. */
+  /** Monotonic ms of the last try. */
   private triedAt: number | null = null;
+  /** Tries in a row that judged nothing. */
+  private fruitless = 0;
 
   constructor(
-    private readonly sync: Pick<SyncService, 'run' | 'last'>,
+    private readonly sync: Pick<SyncService, 'run' | 'lastJudgedAt'>,
     private readonly intervalMs: number,
     private readonly clock: Clock,
   ) {}
@@ -17,15 +24,23 @@ export class PeriodicSync {
   async tick(): Promise<SyncReport | null> {
     if (!this.isDue()) return null;
     this.triedAt = this.clock.monotonic();
-    return this.sync.run({ dryRun: false, reason: 'schedule' });
+    this.fruitless += 1;
+    const report = await this.sync.run({ dryRun: false, reason: 'schedule' });
+    if (report.judged) this.fruitless = 0;
+    return report;
   }
 
   private isDue(): boolean {
-    if (this.triedAt !== null && this.clock.monotonic() - this.triedAt < this.intervalMs) return false;
-    const { last } = this.sync;
-    if (last === null) return true;
-    const ageMs = this.clock.now() - last.finishedAt;
+    if (this.triedAt !== null && this.clock.monotonic() - this.triedAt < this.pauseMs()) return false;
+    const { lastJudgedAt } = this.sync;
+    if (lastJudgedAt === null) return true;
+    const ageMs = this.clock.now() - lastJudgedAt;
     // Negative: the wall clock was set back, which proves nothing about the age.
     return ageMs < 0 || ageMs >= this.intervalMs;
+  }
+
+  private pauseMs(): number {
+    if (this.fruitless === 0) return this.intervalMs;
+    return backOffMs({ baseMs: LIMITS.SYNC_RETRY_MS, capMs: this.intervalMs }, this.fruitless);
   }
 }

@@ -109,9 +109,10 @@ export class SyncService {
     );
   }
 
+  /** What could not be judged this time was logged when it was found. */
   private log(report: SyncReport): void {
     const { logger } = this.parts;
-    for (const drift of report.drifts) {
+    for (const drift of report.drifts.filter(({ notJudgedSince }) => notJudgedSince === null)) {
       const fields = {
         kind: drift.kind,
         volume_id: drift.volumeId,

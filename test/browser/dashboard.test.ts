@@ -58,6 +58,7 @@ describe('what it shows', () => {
       'Database',
       'Devices',
       'NBD exports',
+      'Comparison',
       'Appliance',
     ]);
     expect(health.join(' ')).toContain('CloudStack 4.20');
@@ -254,7 +255,8 @@ describe('for everybody', () => {
     await page.keyboard.press('Escape');
     await page.locator('#sync-dialog:not([open])').waitFor({ state: 'attached' });
     expect(await focused(), 'where it was before').toBe('sync-open');
-    for (let steps = 0; (await focused()) !== 'SUMMARY'; steps += 1) {
+    const inHistory = () => page.evaluate<boolean>("document.activeElement.matches('#history-list summary')");
+    for (let steps = 0; !(await inHistory()); steps += 1) {
       expect(steps).toBeLessThan(40);
       await page.keyboard.press('Tab');
     }

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { freePort } from '~/lab/ports';
-import { NOBODY, OTHER_VM, VOLUME } from '~/test/support/canned';
+import { NOBODY, OTHER_VM, syncReport, VOLUME } from '~/test/support/canned';
 import { FakeDaemon } from '~/test/support/fake-daemon';
 import { HttpApp } from '~/test/support/http-app';
 import { volumectl } from './process';
@@ -96,7 +96,7 @@ describe('exit codes', () => {
     const { code, out, error } = await ctl('volume', 'show', NOBODY);
     expect([code, out]).toEqual([3, '']);
     expect(error).toContain('not found in CloudStack (VOLUME_NOT_FOUND)');
-    expect(error).toContain('fix: Check the volume id');
+    expect(error).toContain('fix: CloudStack says that this id names nothing');
   });
 
   it('3: a check that finds something wrong', async () => {
@@ -107,6 +107,41 @@ describe('exit codes', () => {
     expect(out).toMatch(/^attachVolume +not known/m);
     expect((await ctl('check', 'all')).code).toBe(3);
     expect((await ctl('check', 'database')).code).toBe(0);
+  });
+
+  it('6: a sync that could not look; what it shows is what was known before', async () => {
+    const report = { ...syncReport(true, 'x'), judged: false, unavailable: ['cloudstack: away'] };
+    daemon.sync.run = async () => report;
+    const { code, out, error } = await ctl('sync', '--dry-run');
+    expect(code).toBe(6);
+    expect(out).toContain('letter-moved');
+    expect(error).toContain('not judged: cloudstack: away');
+    expect((await ctl('sync', '--json')).code).toBe(6);
+  });
+
+  it('6: a volume of which something is not known; 0 when all is', async () => {
+    const { code, out, error } = await ctl('volume', 'explain', NOBODY);
+    expect(code).toBe(6);
+    expect(out).toMatch(
+      /^CloudStack: unknown since 2025-08-19 20:29:00Z\n {2}CloudStack does not show it to this key$/m,
+    );
+    expect(out).toMatch(/^ {2}to find out: volumectl check cloudstack;/m);
+    expect(out).toMatch(/^Database: absent\n {2}there is no row of this volume$/m);
+    expect(error).toContain('Not known: CloudStack.');
+    const known = await ctl('volume', 'explain', VOLUME);
+    expect([known.code, known.error]).toEqual([0, '']);
+    expect(known.out).toMatch(/Ready: it is ready/);
+    for (const line of `${out}${known.out}`.split('\n')) expect(line.length, line).toBeLessThanOrEqual(80);
+    expect(JSON.parse((await ctl('volume', 'explain', VOLUME, '--json')).out)).toMatchObject({
+      guest: { kind: 'seen', value: { device_path: '/dev/vdb' } },
+    });
+  });
+
+  it('0: a recover is accepted like every operation', async () => {
+    expect((await ctl('volume', 'recover', VOLUME)).code).toBe(0);
+    expect(daemon.requests).toEqual([
+      { type: 'recover', request: { volume_id: VOLUME }, idempotencyKey: null },
+    ]);
   });
 
   it('4: no answer within --timeout', async () => {

@@ -16,7 +16,7 @@ const CHANGES = new Set([
   'ledger.accept',
   'ledger.claim',
   'ledger.append',
-  'ledger.repair',
+  'ledger.auditedChange',
   'ledger.resumable',
   'ledger.requestCancel',
   'ledger.settleOpenDetachJob',
@@ -33,6 +33,9 @@ export interface GateParts {
   /** Thrown instead of the effect, or after it; null = nothing is wrong. */
   readonly trouble: (what: string) => { error: Error; after: boolean } | null;
   readonly onDeath: () => void;
+  /** Told of every call of a port as it leaves, and when its answer has come. */
+  readonly departs: (what: string, args: readonly unknown[]) => void;
+  readonly answered: (what: string, args: readonly unknown[]) => void;
 }
 
 /**
@@ -63,12 +66,13 @@ export class Gate {
     this.crash = null;
   }
 
-  call<T>(what: string, work: () => Promise<T> | T): Promise<T> {
+  call<T>(what: string, work: () => Promise<T> | T, args: readonly unknown[] = []): Promise<T> {
     const { scheduler, random, trace } = this.parts;
     return new Promise<T>((resolve, reject) => {
       if (!this.alive) return;
       const side = this.crashSide(what);
       if (side === 'before') this.die();
+      else this.parts.departs(what, args);
       // Half of what a dead process had sent arrives all the same.
       const onTheWire = random.chance(0.5);
       const slow = what.startsWith('cloud.') ? 20 : 2;
@@ -83,7 +87,12 @@ export class Gate {
         const effect = attempt(work);
         if (side === 'after') this.die();
         effect.then(
-          (value) => this.answer(() => (trouble ? reject(trouble.error) : resolve(value)), slow),
+          (value) =>
+            this.answer(() => {
+              this.parts.answered(what, args);
+              if (trouble) reject(trouble.error);
+              else resolve(value);
+            }, slow),
           (error: unknown) => {
             trace(() => `${what} failed: ${error instanceof Error ? error.message : String(error)}`);
             this.answer(() => reject(error), slow);
@@ -117,7 +126,8 @@ export class Gate {
         const value: unknown = Reflect.get(object, key);
         if (typeof value !== 'function' || plain.includes(String(key))) return value;
         const what = `${name}.${String(key)}`;
-        const wrapped = (...args: unknown[]) => this.call(what, () => Reflect.apply(value, object, args));
+        const wrapped = (...args: unknown[]) =>
+          this.call(what, () => Reflect.apply(value, object, args), args);
         made.set(key, wrapped);
         return wrapped;
       },

@@ -19,6 +19,8 @@ export interface Story {
   begunAt: number;
   /** Job id → step, of every intent. */
   readonly intents: Map<string, string>;
+  /** Jobs that CloudStack is known to have accepted, and of which no end is journaled. */
+  readonly accepted: Set<string>;
   ended: Operation | null;
 }
 
@@ -55,6 +57,7 @@ export class Invariants {
     this.readEffects();
     this.checkRows();
     this.checkMappings();
+    this.world.doors.checkMappings();
     this.checkExports();
   }
 
@@ -108,12 +111,15 @@ export class Invariants {
       if (story.intents.has(jobId)) this.fail('one-intent-per-job', `job ${jobId} was intended twice`);
       this.checkNoOtherJob(story, entry, jobId);
       story.intents.set(jobId, step);
+      if (typeof data.vm_id === 'string') this.world.intendedVms.set(jobId, data.vm_id);
     }
     if (
       ['accepted', 'refused', 'finished'].includes(state) &&
       (jobId === null || story.intents.get(jobId) !== step)
     )
       this.fail('intent-before-answer', `operation ${operationId}: ${step} ${state} without its intent`);
+    if (state === 'accepted' && jobId !== null) story.accepted.add(jobId);
+    if ((state === 'finished' || state === 'refused') && jobId !== null) story.accepted.delete(jobId);
     if (step === 'create-volume' && typeof data.volume_id === 'string') story.volumeId = data.volume_id;
   }
 
@@ -139,6 +145,7 @@ export class Invariants {
       volumeId: null,
       begunAt: 0,
       intents: new Map(),
+      accepted: new Set(),
       ended: null,
     };
     this.stories.set(operationId, story);
@@ -172,6 +179,7 @@ export class Invariants {
   }
 
   private checkIntended({ kind, volumeId, vmId, jobId }: Effect): void {
+    if (jobId !== null && this.world.byHand.has(jobId)) return;
     const operation = [...this.stories.entries()].find(
       ([, story]) => jobId !== null && story.intents.has(jobId),
     );
@@ -246,6 +254,7 @@ export class Invariants {
     if (!ended) {
       story.ended = operation;
       this.count(`ended-${operation.status}`);
+      this.world.doors.checkFollowed(operation, story.accepted);
       this.checkEnd(operation, story);
     } else if (ended !== operation && JSON.stringify(ended) !== JSON.stringify(operation)) {
       this.fail('terminal-never-changes', `operation ${operation.id} has changed after its end`);

@@ -1,11 +1,13 @@
+import { ApiError, type Volume } from '~/lab/cloudstack/records';
 import type { Processes } from './processes';
-import type { Mishap } from './script';
+import type { Ambiguity, Mishap } from './script-items';
 import type { World } from './world';
 
 /** Lets a mishap strike. */
 export function strike(world: World, processes: Processes, mishap: Mishap): void {
   const { scheduler, guest, model, server } = world;
-  if (mishap.kind !== 'cloudstack') world.strike(mishap.kind);
+  if (mishap.kind === 'ambiguity') world.strike(mishap.what.kind);
+  else if (mishap.kind !== 'cloudstack') world.strike(mishap.kind);
   switch (mishap.kind) {
     case 'crash':
       processes.at(mishap.who).crash(mishap.point, mishap.back);
@@ -50,6 +52,9 @@ export function strike(world: World, processes: Processes, mishap: Mishap): void
       if (volumeId !== undefined) deleteMapping(world, volumeId);
       return;
     }
+    case 'ambiguity':
+      ambiguity(world, mishap.what);
+      return;
     case 'export-server-away':
       server.kill();
       server.portTaken = true;
@@ -58,6 +63,68 @@ export function strike(world: World, processes: Processes, mishap: Mishap): void
     default:
       mishap satisfies never;
   }
+}
+
+/** CloudStack shows less than there is, denies what it knows, refuses valid keys; and other people use it as well. */
+function ambiguity(world: World, what: Ambiguity): void {
+  const { model, scheduler } = world;
+  switch (what.kind) {
+    case 'hidden': {
+      const volumeId = world.volumes[what.volume];
+      const ids = {
+        volume: volumeId,
+        appliance: world.applianceVmId,
+        'other-vm': world.otherVmId,
+        account: model.account.id,
+      };
+      const id = ids[what.of];
+      if (id !== undefined) model.conditions.add({ kind: 'hidden', id, ms: what.ms });
+      return;
+    }
+    case 'lockout':
+      model.conditions.add({ kind: what.how, ms: what.ms, delayMs: what.delayMs });
+      return;
+    case 'namesake':
+      world.addNamesake(what.name, what.bytes);
+      return;
+    case 'moved-by-hand': {
+      const volume = world.volume(world.volumes[what.volume] ?? '');
+      if (volume) void moveByHand(world, volume);
+      return;
+    }
+    case 'other-vm-runs': {
+      const vm = model.vms.find(({ id }) => id === world.otherVmId);
+      if (!vm || vm.removed || vm.state !== 'Stopped') return;
+      vm.state = 'Running';
+      world.otherVmStartedAt = scheduler.time;
+      return;
+    }
+    default:
+      what satisfies never;
+  }
+}
+
+/** Somebody takes the volume from where it is, and gives it to the other VM. */
+async function moveByHand(world: World, volume: Volume): Promise<void> {
+  const { model, random, scheduler } = world;
+  const job = (): string => {
+    const id = random.uuid();
+    world.byHand.add(id);
+    return id;
+  };
+  const ended = async (id: string) => {
+    while (model.jobs.get(id)?.status === 0 && !world.over) await scheduler.sleep(200);
+  };
+  world.disturb(volume.id);
+  try {
+    if (volume.vmId !== null) await ended(model.detachVolume({ id: volume.id, jobId: job() }).id);
+    world.disturb(volume.id);
+    const attach = { id: volume.id, vmId: world.otherVmId, deviceId: null, jobId: job() };
+    if (!world.over) await ended(model.attachVolume(attach).id);
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+  }
+  world.disturb(volume.id);
 }
 
 function exportServerBack({ server }: World): void {
@@ -84,6 +151,7 @@ function deleteMapping(world: World, volumeId: string): void {
 export function mend(world: World): void {
   const { model, guest } = world;
   model.faults.clear();
+  model.conditions.clear();
   world.databaseAwayUntil = 0;
   exportServerBack(world);
   guestReadable(world);
@@ -91,7 +159,6 @@ export function mend(world: World): void {
   for (const volume of model.volumes) {
     if (busy.has(volume.id)) continue;
     if (volume.state === 'Creating' || volume.state === 'Attaching') volume.state = 'Ready';
-    if (volume.state === 'Expunging') Object.assign(volume, { state: 'Expunged', removed: true });
     if (!volume.unplugging) continue;
     volume.unplugging = false;
     world.disturb(volume.id);

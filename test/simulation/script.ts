@@ -1,69 +1,7 @@
 import type { Fault } from '~/lab/cloudstack/faults';
-import type { CrashPoint } from './gate';
 import { SeededRandom } from './random';
-
-/** What callers ask for. Volumes are named by their number in the schedule; those that are created get the numbers after. */
-export type Ask =
-  | { readonly kind: 'create'; readonly name: string; readonly bytes: number; readonly fixed: boolean }
-  | { readonly kind: 'attach'; readonly volume: number; readonly where: 'here' | 'elsewhere' }
-  | { readonly kind: 'detach'; readonly volume: number; readonly force: boolean }
-  | { readonly kind: 'delete'; readonly volume: number; readonly force: boolean }
-  | {
-      readonly kind: 'cleanup';
-      readonly volume: number;
-      readonly deleteVm: boolean;
-      readonly forceClean: boolean;
-    }
-  /** The request before it is cancelled. */
-  | { readonly kind: 'cancel' }
-  | { readonly kind: 'sync' }
-  | { readonly kind: 'publish'; readonly volume: number }
-  | { readonly kind: 'withdraw'; readonly volume: number; readonly force: boolean }
-  /** An NBD client comes, and leaves after `ms`. */
-  | { readonly kind: 'client'; readonly volume: number; readonly ms: number }
-  /** Something in the guest holds the disk open for `ms`. */
-  | { readonly kind: 'hold'; readonly volume: number; readonly ms: number };
-
-/** What goes wrong. */
-export type Mishap =
-  | { readonly kind: 'crash'; readonly who: number; readonly point: CrashPoint; readonly back: number }
-  | { readonly kind: 'drain'; readonly who: number; readonly back: number }
-  | { readonly kind: 'reboot'; readonly ms: number }
-  | { readonly kind: 'clock-jump'; readonly ms: number }
-  | { readonly kind: 'lock-cut'; readonly told: number }
-  | { readonly kind: 'database-away'; readonly ms: number; readonly afterCommit: boolean }
-  | { readonly kind: 'cloudstack'; readonly fault: Fault }
-  | {
-      readonly kind: 'management-restart';
-      readonly work: 'lost' | 'hypervisor-only' | 'completed';
-      readonly stuck: boolean;
-      readonly ms: number;
-    }
-  | { readonly kind: 'device-vanishes'; readonly volume: number }
-  | { readonly kind: 'guest-unreadable'; readonly ms: number }
-  | { readonly kind: 'mapping-deleted'; readonly volume: number }
-  | { readonly kind: 'export-server-away'; readonly ms: number };
-
-export type Item = { readonly at: number } & ({ readonly ask: Ask } | { readonly mishap: Mishap });
-
-/** Everything about a schedule that is not decided while it runs. */
-export interface Script {
-  readonly seed: number;
-  readonly world: {
-    readonly volumes: number;
-    /** All of one size, so that only serial or time can tell them apart. */
-    readonly equalSizes: boolean;
-    readonly serials: boolean;
-    readonly slowSerials: boolean;
-    readonly daemons: 1 | 2;
-    readonly rollback: 'detach' | 'keep';
-    readonly exports: boolean;
-    /** Volumes on the other VM at the beginning. */
-    readonly elsewhere: number;
-    readonly otherVmRuns: boolean;
-  };
-  readonly items: readonly Item[];
-}
+import { anyScene } from './scenes';
+import type { Ambiguity, Ask, Mishap, Script } from './script-items';
 
 const GIB = 1024 ** 3;
 /** ms within which everything is asked for and goes wrong. */
@@ -81,8 +19,13 @@ export const MISHAPS = [
   'guest-unreadable',
   'mapping-deleted',
   'export-server-away',
+  'hidden',
+  'lockout',
+  'namesake',
+  'moved-by-hand',
+  'other-vm-runs',
 ] as const;
-type MishapClass = (typeof MISHAPS)[number] | 'reply' | 'job' | 'hypervisor';
+type MishapClass = (typeof MISHAPS)[number] | 'reply' | 'job' | 'hypervisor' | 'read';
 
 /** The schedule of a seed. Each draws its own mix of mishaps, so that rare ones are not always hidden behind frequent ones. */
 export function scriptOf(seed: number): Script {
@@ -105,9 +48,10 @@ export function scriptOf(seed: number): Script {
   const mishaps = timed(random, count, () => ({ mishap: anyMishap(random, random.pick(allowed), volumes) }));
   // Faults of CloudStack wait for their command, so they are prepared early.
   const prepared = timed(random, random.chance(0.5) ? 0 : 1 + random.below(4), () => ({
-    mishap: anyMishap(random, random.pick(['reply', 'job', 'hypervisor']), volumes),
+    mishap: anyMishap(random, random.pick(['reply', 'job', 'hypervisor', 'read']), volumes),
   })).map((item) => (random.chance(0.5) ? { ...item, at: 0 } : item));
-  return { seed, world, items: [...asks, ...mishaps, ...prepared].sort((a, b) => a.at - b.at) };
+  const scenes = random.chance(0.35) ? anyScene(random, random.between(0, SPAN), volumes) : [];
+  return { seed, world, items: [...asks, ...mishaps, ...prepared, ...scenes].sort((a, b) => a.at - b.at) };
 }
 
 /** Bursts: much of what goes wrong goes wrong because two things come together. */
@@ -159,7 +103,10 @@ function anyMishap(random: SeededRandom, mishap: MishapClass, volumes: number): 
     case 'reboot':
       return { kind: 'reboot', ms: random.between(500, 20_000) };
     case 'clock-jump':
-      return { kind: 'clock-jump', ms: random.pick([-240_000, -10_000, -1_000, 1_000, 10_000, 240_000]) };
+      return {
+        kind: 'clock-jump',
+        ms: random.pick([-7_200_000, -240_000, -10_000, -1_000, 1_000, 10_000, 240_000, 7_200_000]),
+      };
     case 'lock-cut':
       return { kind: 'lock-cut', told: random.pick([0, 500, 2_000, 4_000]) };
     case 'database-away':
@@ -187,11 +134,54 @@ function anyMishap(random: SeededRandom, mishap: MishapClass, volumes: number): 
       return { kind: 'guest-unreadable', ms: random.pick([100, 5_000, 40_000]) };
     case 'mapping-deleted':
       return { kind: 'mapping-deleted', volume };
+    case 'hidden':
+    case 'lockout':
+    case 'namesake':
+    case 'moved-by-hand':
+    case 'other-vm-runs':
+      return { kind: 'ambiguity', what: anyAmbiguity(random, mishap, volume) };
+    case 'read':
+      return { kind: 'cloudstack', fault: readFault(random) };
     case 'export-server-away':
       return { kind: 'export-server-away', ms: random.pick([500, 10_000, 90_000]) };
     default:
       return mishap satisfies never;
   }
+}
+
+function anyAmbiguity(random: SeededRandom, kind: Ambiguity['kind'], volume: number): Ambiguity {
+  switch (kind) {
+    case 'hidden':
+      return {
+        kind,
+        of: random.pick(['volume', 'volume', 'volume', 'other-vm', 'appliance', 'account']),
+        volume,
+        ms: random.pick([200, 5_000, 40_000, 200_000]),
+      };
+    case 'lockout':
+      return {
+        kind,
+        how: random.pick(['database-away', 'user-disabled']),
+        ms: random.pick([50, 4_000, 60_000, 240_000]),
+        delayMs: random.chance(0.3) ? 30_000 : 0,
+      };
+    case 'namesake':
+      return { kind, name: `made-${random.below(3)}`, bytes: random.chance(0.5) ? 5 * GIB : 4 * GIB };
+    case 'moved-by-hand':
+      return { kind, volume };
+    case 'other-vm-runs':
+      return { kind };
+    default:
+      return kind satisfies never;
+  }
+}
+
+/** Old reads, and denials of jobs that there are. */
+function readFault(random: SeededRandom): Fault {
+  if (random.chance(0.5))
+    return { command: 'queryAsyncJobResult', kind: 'unknown-job', times: random.pick([1, 2, 4]) };
+  const command = random.pick(['attachVolume', 'detachVolume', 'createVolume', 'deleteVolume']);
+  return { command, kind: 'stale-read', ms: random.pick([300, 3_000, 9_000]) };
 }
 
 const MUTATIONS = ['createVolume', 'attachVolume', 'detachVolume', 'deleteVolume'] as const;
@@ -248,6 +238,10 @@ function jobFault(random: SeededRandom): Fault {
     'job-code-0-after-effect',
     'job-fails',
     'job-fails-after-effect',
+    'no-storage',
+    'no-endpoint',
+    'not-scheduled',
+    'vm-busy',
   ] as const);
   const text = random.pick([
     'Failed for the test',
@@ -259,6 +253,8 @@ function jobFault(random: SeededRandom): Fault {
 
 /** Devices that never come, come late, never leave, leave late, or come without CloudStack knowing. */
 function hypervisorFault(random: SeededRandom): Fault {
+  if (random.chance(0.2))
+    return { command: random.pick(['deleteVolume', 'attachVolume', 'detachVolume']), kind: 'agent-fails' };
   const kind = random.pick(['no-device', 'late-device', 'ghost-disk', 'detach-timeout'] as const);
   const command =
     kind === 'detach-timeout'

@@ -11,12 +11,13 @@ import { createMemoryInventory } from '~/server/devices/inventory-store';
 import type { ExportServer } from '~/server/exports/export-server';
 import { noExports } from '~/server/exports/no-exports';
 import type { Policy } from '~/server/operations/decision';
+import { Doors } from './doors';
 import { Gate } from './gate';
 import { SimulatedGuest } from './guest';
 import { LockTable } from './lock';
 import { SeededRandom } from './random';
 import { Scheduler } from './scheduler';
-import type { Script } from './script';
+import type { Script } from './script-items';
 
 // How often the daemon looks at what does not change anyway costs most of a schedule; a simulated guest rings when it has changed.
 Object.assign(LIMITS, { FAST_SCAN_MS: 400, JOB_POLL_FIRST_MS: 150 });
@@ -62,6 +63,15 @@ export class World {
   databaseAwayUntil = 0;
   /** The next change is committed although its answer is lost. */
   answerLost = false;
+  /** Volumes that no request names: likenesses of ours, other people's. */
+  readonly foreign = new Set<string>();
+  /** Jobs that somebody started by hand, past the daemon. */
+  readonly byHand = new Set<string>();
+  /** Job id → the VM that its intent names. */
+  readonly intendedVms = new Map<string, string>();
+  /** Virtual ms since when somebody has the other VM running again. */
+  otherVmStartedAt = Number.POSITIVE_INFINITY;
+  readonly doors = new Doors(this);
   /** When something happened to a volume that no operation asked for. */
   readonly disturbed = new Map<string, number>();
   /** When another program deleted a mapping: only the next sync can know. */
@@ -134,6 +144,7 @@ export class World {
       exportsEnabled: world.exports,
       correlationTimeoutMs: 5_000,
     };
+    if (world.otherVmRuns) this.otherVmStartedAt = Number.NEGATIVE_INFINITY;
     for (let index = 0; index < world.volumes; index += 1) this.addVolume(index);
   }
 
@@ -190,6 +201,8 @@ export class World {
       trouble: (what) =>
         what.startsWith('ledger.') || what === 'lock.acquire' ? this.databaseTrouble(what) : null,
       onDeath,
+      departs: (what, args) => this.doors.departs(name, what, args),
+      answered: (what, args) => this.doors.answered(name, what, args),
     });
   }
 
@@ -214,6 +227,19 @@ export class World {
   private sizeAt(path: string): number | null {
     const id = this.guest.volumesByPath().get(path);
     return id === undefined ? null : (this.volume(id)?.size ?? null);
+  }
+
+  /** A volume of the same account, name, size, zone and moment as one of ours, made by somebody else. */
+  addNamesake(name: string, sizeBytes: number): void {
+    const [offering] = this.model.offerings;
+    const diskOfferingId = offering?.id ?? null;
+    const volume = this.model.inventory.addVolume({
+      name,
+      size: sizeBytes,
+      zoneId: this.zoneId,
+      diskOfferingId,
+    });
+    this.foreign.add(volume.id);
   }
 
   private addVolume(index: number): void {

@@ -106,6 +106,7 @@ export function healthReport(phase: DaemonPhase): HealthReport {
     database: healthy,
     deviceMonitor: { ...healthy, details: { device_count: 1 } },
     exportServer: healthy,
+    sync: healthy,
     appliance: { ...healthy, vmId: APPLIANCE, source: 'OMA_VM_ID', epoch: 3, owner: null },
     operations: {
       pending: 1,
@@ -132,7 +133,7 @@ export const METRICS: MetricsReport = {
   totalOperations: 1547,
   pendingOperations: 3,
   activeMappings: 12,
-  operationsByType: { create: 423, attach: 512, detach: 489, delete: 123, cleanup: 0 },
+  operationsByType: { create: 423, attach: 512, detach: 489, delete: 123, recover: 0, cleanup: 0 },
   operationsByStatus: { pending: 3, executing: 0, completed: 1523, failed: 21, cancelled: 0 },
   averageResponseMs: 2340.52,
   errorRatePercent: 1.36,
@@ -177,7 +178,14 @@ export const CLOUD_REPORT: CloudReport = {
   version: '4.20.0.0',
   roundTrip: 3.25,
   clockSkew: -120,
-  appliance: { vmId: APPLIANCE, verdict: 'confirmed' },
+  clockSkewSource: 'expires',
+  appliance: {
+    vmId: APPLIANCE,
+    verdict: 'confirmed',
+    owner: { projectId: null, account: 'migration', domainId: 'd1' },
+  },
+  newVolumes: { owner: { projectId: null, account: 'migration', domainId: 'd1' }, from: 'appliance' },
+  rights: [{ name: 'expunge VMs', purpose: 'cleanup with delete_vm', allowed: false }],
   commands: [
     { name: 'listVolumes', purpose: 'every operation', allowed: true },
     { name: 'createVolume', purpose: 'create', allowed: false },
@@ -229,6 +237,7 @@ export function volumeDescription(lastOperation: Operation | null): VolumeDescri
       database: seen(rows, NOW, 'database'),
       exportServer: seen({ target: DEVICE.path, clients: 0 }, NOW, 'export-server'),
       lastOperation,
+      unknownSince: {},
     },
   };
 }
@@ -242,5 +251,6 @@ export function noEvidence(volumeId: string): VolumeEvidence {
     database: absent('there is no row of this volume', NOW, 'database'),
     exportServer: absent('it has no export of this name', NOW, 'export-server'),
     lastOperation: null,
+    unknownSince: { cloudstack: NOW - 60_000 },
   };
 }

@@ -141,6 +141,7 @@ export class FakeDaemon implements Daemon {
 
   readonly sync = {
     last: null as SyncReport | null,
+    lastJudgedAt: null as number | null,
     run: async ({ dryRun, reason }: { dryRun: boolean; reason: string }): Promise<SyncReport> => {
       this.requests.push({ type: 'sync', request: { dryRun, reason } });
       return this.answer(() => syncReport(dryRun, reason));

@@ -3,7 +3,10 @@ import type { ExportReply } from '../../../server/http/schemas/exports';
 import type { MappingReply } from '../../../server/http/schemas/volumes';
 import { byId, element, keyedList, type Row, setAttribute, setText, show, showCount } from '../dom';
 import { baseName, shortId } from '../format';
+import { showStale } from '../stale';
+import { isCurrent } from '../state';
 import type { Store } from '../store';
+import { evidenceDetails } from './evidence';
 import { pill } from './parts';
 
 interface Line {
@@ -16,14 +19,15 @@ export function devicesView(store: Store): () => void {
   const update = keyedList<Line>(
     byId('device-list'),
     ({ mapping }) => mapping.volume_id,
-    () => row(store),
+    ({ mapping }) => row(store, mapping.volume_id),
   );
   return () => {
-    const { devices, exports, answeredAtMs } = store.state;
+    const { devices, exports, parts } = store.state;
     const byVolume = new Map(exports.map((exported) => [exported.volume_id, exported]));
     const lines = devices.map((mapping) => ({ mapping, exported: byVolume.get(mapping.volume_id) ?? null }));
     update(lines.sort((a, b) => order(a.mapping).localeCompare(order(b.mapping))));
-    showCount('device', devices.length, answeredAtMs > 0);
+    showCount('device', devices.length, isCurrent(parts.resources));
+    showStale('device', parts.resources);
   };
 }
 
@@ -32,7 +36,7 @@ function order({ linux_state, device_path }: MappingReply): string {
   return `${linux_state === 'n/a' ? 1 : 0} ${String(device_path.length).padStart(4, '0')} ${device_path}`;
 }
 
-function row(store: Store): Row<Line> {
+function row(store: Store, volumeId: string): Row<Line> {
   const name = element('span', { class: 'subject' });
   const id = element('code');
   const device = element('span', { class: 'subject' });
@@ -41,6 +45,7 @@ function row(store: Store): Row<Line> {
   const exportName = element('code');
   const port = element('span', { class: 'quiet' });
   const exportState = pill();
+  const evidence = evidenceDetails(volumeId);
   const cell = (kind: string, ...children: Node[]) =>
     element('div', { class: `map-cell ${kind}` }, ...children);
   const line = (...children: (Node | string)[]) => element('p', {}, ...children);
@@ -61,6 +66,7 @@ function row(store: Store): Row<Line> {
         line(port, ' ', exportState.element),
         line(exportName),
       ),
+      evidence.element,
     ),
     update({ mapping, exported }) {
       const remote = mapping.linux_state === 'n/a';
@@ -73,7 +79,10 @@ function row(store: Store): Row<Line> {
       setText(proof, `${sizeText(mapping.size)} · ${identity(mapping)}`);
       setText(port, exported ? `port ${exported.port}` : remote ? 'not exported from here' : 'no export');
       show(exportState.element, exported !== null);
-      exportState.update(exported?.status ?? '');
+      const closed = mapping.linux_state === 'missing' && exported?.status === 'active';
+      if (closed) exportState.update('missing', 'closed');
+      else exportState.update(exported?.status ?? '');
+      evidence.update();
       setText(exportName, exported?.export_name ?? '');
     },
   };

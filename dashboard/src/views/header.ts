@@ -1,9 +1,7 @@
-import { stateTone } from '../../../cli/output/state-tone';
-import type { HealthReply } from '../../../server/http/schemas/service';
 import { byId, setAttribute, setText, show } from '../dom';
-import { clockTime, plural, shortId } from '../format';
-import type { State, Store } from '../store';
-import { COMPONENT_NAMES } from './words';
+import { clockTime, shortId } from '../format';
+import type { Store } from '../store';
+import { verdictOf } from '../verdict';
 
 /** The appliance, whether the page is live, and the verdict in one line. */
 export function headerView(store: Store): () => void {
@@ -27,37 +25,9 @@ export function headerView(store: Store): () => void {
       `${vm === null ? 'appliance unknown' : `appliance ${shortId(vm)}`} · v${details.version}`,
     );
     setAttribute(appliance, 'title', vm ?? '');
-    setAttribute(verdict, 'data-tone', stateTone(health.status));
-    setText(word, PHASE_WORDS[details.phase] ?? STATUS_WORDS[health.status]);
-    setText(reason, reasons(state).join(' '));
+    const judged = verdictOf(state, health);
+    setAttribute(verdict, 'data-tone', judged.tone);
+    setText(word, judged.word);
+    setText(reason, judged.reasons.join(' '));
   };
-}
-
-const PHASE_WORDS: Readonly<Record<HealthReply['details']['phase'], string | null>> = {
-  ready: null,
-  standby: 'Standing by',
-  starting: 'Starting',
-  stopping: 'Stopping',
-  failed: 'Could not start',
-};
-
-const STATUS_WORDS: Readonly<Record<HealthReply['status'], string>> = {
-  healthy: 'Everything is in order',
-  degraded: 'Needs attention',
-  unhealthy: 'Not working',
-};
-
-function reasons({ health, active }: State): string[] {
-  if (!health) return [];
-  const { components, drifts, phase_reason } = health.details;
-  const running = active.filter(({ status }) => status === 'executing').length;
-  const troubled = Object.entries(components)
-    .filter(([, { status }]) => status === 'unhealthy' || status === 'degraded')
-    .map(([name]) => COMPONENT_NAMES[name] ?? name);
-  return [
-    ...(phase_reason ? [`${phase_reason}.`] : []),
-    ...(troubled.length > 0 ? [`Look at: ${troubled.join(', ')}.`] : []),
-    ...(drifts.length > 0 ? [`${plural(drifts.length, 'drift')} for a person to decide.`] : []),
-    active.length === 0 ? 'Nothing is running.' : `${running} running, ${active.length - running} waiting.`,
-  ];
 }

@@ -1,9 +1,9 @@
 import { stateTone } from '../../../cli/output/state-tone';
 import type { HealthReply } from '../../../server/http/schemas/service';
+import { COMPONENT_NAMES } from '../component-names';
 import { byId, element, keyedList, type Row, setAttribute, setText } from '../dom';
 import type { Store } from '../store';
 import { pill } from './parts';
-import { COMPONENT_NAMES } from './words';
 
 type Components = HealthReply['details']['components'];
 type Component = { readonly name: string } & Components[keyof Components];

@@ -2,6 +2,8 @@ import { durationText } from '../../../cli/output/units';
 import type { OperationReply } from '../../../server/http/schemas/operations';
 import { byId, element, keyedList, type Row, setAttribute, setText, show } from '../dom';
 import { clockTime, runningFor } from '../format';
+import { showStale } from '../stale';
+import { isCurrent } from '../state';
 import { stepsOf } from '../steps';
 import { HISTORY_PAGE, type Store } from '../store';
 import { facts, operationTitle, pill } from './parts';
@@ -19,10 +21,11 @@ export function historyView(store: Store): () => void {
   const more = byId('history-more');
   more.addEventListener('click', () => store.showMore());
   return () => {
-    const { history, hasMore, answeredAtMs, filter } = store.state;
+    const { history, hasMore, parts, filter } = store.state;
     const shown = history.filter((operation) => matches(store, operation, filter.text));
     update(shown);
-    show(byId('history-empty'), shown.length === 0 && answeredAtMs > 0);
+    show(byId('history-empty'), shown.length === 0 && isCurrent(parts.operations));
+    showStale('history', parts.operations);
     show(more, hasMore);
   };
 }

@@ -1,6 +1,8 @@
 import type { OperationReply } from '../../../server/http/schemas/operations';
 import { byId, element, keyedList, type Row, setAttribute, setText, show, showCount } from '../dom';
 import { clockTime, runningFor } from '../format';
+import { showStale } from '../stale';
+import { isCurrent } from '../state';
 import { stepsOf } from '../steps';
 import type { Store } from '../store';
 import { operationTitle, pill } from './parts';
@@ -15,9 +17,10 @@ export function operationsView(store: Store): () => void {
     () => card(store),
   );
   return () => {
-    const { active, answeredAtMs } = store.state;
+    const { active, parts } = store.state;
     update(active);
-    showCount('active', active.length, answeredAtMs > 0);
+    showCount('active', active.length, isCurrent(parts.operations));
+    showStale('active', parts.operations);
   };
 }
 

@@ -33,8 +33,11 @@ export function syncView(store: Store): void {
     const count = (action: string): number => report.drifts.filter((drift) => drift.action === action).length;
     const planned = count('planned');
     list(report.drifts);
-    setText(title, dryRun ? 'Dry run' : 'Synchronized');
-    setText(summary, [found(count, dryRun), unread(report), skipped(report)].filter(Boolean).join(' '));
+    setText(title, titleOf(report, dryRun));
+    setText(
+      summary,
+      [found(report, count, dryRun), unread(report), skipped(report)].filter(Boolean).join(' '),
+    );
     setText(confirm, `Repair ${plural(planned, 'drift')}`);
     show(confirm, dryRun && planned > 0);
     confirm.disabled = false;
@@ -54,7 +57,23 @@ export function syncView(store: Store): void {
   });
 }
 
-function found(count: (action: string) => number, dryRun: boolean): string {
+/** "Synchronized" only when everything was looked at and nothing is left to do. */
+function titleOf({ judged, unavailable, drifts }: SyncReply['report'], dryRun: boolean): string {
+  if (!judged) return 'Not judged';
+  if (dryRun) return 'Dry run';
+  const left = drifts.filter(({ action }) => action !== 'repaired').length;
+  return left === 0 && unavailable.length === 0 ? 'Synchronized' : 'Synchronized, with something left';
+}
+
+function found(
+  { judged, unavailable, drifts }: SyncReply['report'],
+  count: (action: string) => number,
+  dryRun: boolean,
+): string {
+  if (!judged) {
+    const known = drifts.length === 0 ? '' : ` ${plural(drifts.length, 'drift')} known from before.`;
+    return `Nothing was compared, and nothing was changed.${known}`;
+  }
   const [planned, repaired, reported, failed] = ['planned', 'repaired', 'reported', 'failed'].map(count);
   const parts = [
     planned ? `${plural(planned, 'drift')} can be repaired` : '',
@@ -62,7 +81,8 @@ function found(count: (action: string) => number, dryRun: boolean): string {
     reported ? `${reported} left to you` : '',
     failed ? `${failed} could not be repaired` : '',
   ].filter(Boolean);
-  if (parts.length === 0) return 'No drift: all four agree.';
+  if (parts.length === 0)
+    return unavailable.length === 0 ? 'No drift: all four agree.' : 'No drift in what could be read.';
   return `${parts.join(', ')}.${dryRun ? ' Nothing has been changed.' : ''}`;
 }
 

@@ -15,15 +15,8 @@ export const TYPE_WORDS: Readonly<Record<OperationReply['type'], string>> = {
   attach: 'Attach',
   detach: 'Detach',
   delete: 'Delete',
+  recover: 'Recover',
   cleanup: 'Bring back',
-};
-
-export const COMPONENT_NAMES: Readonly<Record<string, string>> = {
-  cloudstack: 'CloudStack',
-  database: 'Database',
-  device_monitor: 'Devices',
-  export_server: 'NBD exports',
-  appliance: 'Appliance',
 };
 
 /** The name of the volume of an operation when it is known, otherwise the start of its id. */

@@ -44,7 +44,8 @@ export function attachVolume(parts: ModelParts, asked: AttachVolume, by: Account
 }
 
 function checkAttach(parts: ModelParts, volume: Volume, vm: Vm, deviceId: number | null): void {
-  if (GOING.includes(volume.state)) throw refused('Please specify a volume that is not destroyed.');
+  if (volume.removed || volume.state === 'Destroy')
+    throw refused('Please specify a volume that is not destroyed.');
   if (volume.vmId !== null) throw refused('Please specify a volume that is not attached to any VM.');
   if (!ATTACHABLE.includes(volume.state))
     throw refused('Volume state must be in Allocated, Ready or in Uploaded state');

@@ -7,7 +7,7 @@ import { diskOf } from './disks';
 
 type VmCommand = 'stopVirtualMachine' | 'startVirtualMachine' | 'destroyVirtualMachine';
 
-export interface VmRequest {
+interface VmRequest {
   readonly id: string;
   readonly jobId: string | null;
 }
@@ -105,7 +105,7 @@ export function startVm(parts: ModelParts, asked: VmRequest, by: Account): Job {
   return run(parts, plan, asked, by);
 }
 
-export interface DestroyVm extends VmRequest {
+interface DestroyVm extends VmRequest {
   readonly expunge: boolean;
 }
 

@@ -24,7 +24,7 @@ function presentVolume(
   return volume;
 }
 
-export interface CreateSnapshot {
+interface CreateSnapshot {
   readonly volumeId: string;
   readonly name: string | null;
   readonly jobId: string | null;
@@ -128,7 +128,7 @@ function onSnapshot(
   return job;
 }
 
-export interface ResizeVolume extends Request {
+interface ResizeVolume extends Request {
   readonly sizeGiB: number;
   readonly shrinkOk: boolean;
 }
@@ -179,7 +179,7 @@ export function resizeVolume(parts: ModelParts, asked: ResizeVolume, by: Account
   return job;
 }
 
-export interface CreateTags {
+interface CreateTags {
   readonly volumeIds: readonly string[];
   readonly tags: readonly Tag[];
   readonly jobId: string | null;

@@ -104,7 +104,7 @@ export async function growVolume(parts: ModelParts, id: string, size: number): P
   if (vm) await parts.inventory.guestOf(vm)?.resize(volume.id, size);
 }
 
-export interface UpdateVolume {
+interface UpdateVolume {
   readonly id: string;
   readonly name?: string;
   readonly customId?: string;

@@ -1,4 +1,4 @@
-import { destroyVolume, recoverVolume } from '../actions/removal';
+import { destroyVolume } from '../actions/removal';
 import {
   createSnapshot,
   createTags,
@@ -43,7 +43,7 @@ export const CHANGES: readonly (readonly [name: string, run: Command])[] = [
   [
     'recoverVolume',
     (model, params, { account }) => {
-      const volume = recoverVolume(model.parts, need('recoverVolume', params, 'id'), account);
+      const volume = model.recoverVolume(need('recoverVolume', params, 'id'), account);
       return { volume: volumeView(model, volume, account.role === 'root') };
     },
   ],

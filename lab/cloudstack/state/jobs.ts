@@ -45,7 +45,7 @@ export interface Plan {
   readonly ended?: () => void;
 }
 
-export interface NewJob {
+interface NewJob {
   /** `AttachVolumeCmd` */
   readonly command: string;
   readonly by: Account;

@@ -1,4 +1,5 @@
 import { parseDsn } from '../../database/connection/dsn';
+import { caFile } from './ca-file';
 import {
   bytes,
   duration,
@@ -9,6 +10,7 @@ import {
   integer,
   key32,
   logLevel,
+  name,
   oneOf,
   type Parse,
   path,
@@ -55,6 +57,11 @@ const SERVER = {
       'The database: Go form `user:pass@tcp(host:port)/db`, `user:pass@unix(/path)/db`, or a `mysql://` URL. Parameters that count: `tls`, `timeout`.',
     ),
   ),
+  databaseCa: optional(
+    'DATABASE_CA_FILE',
+    caFile,
+    'PEM file with the certificate of the CA that signed the one of the database, where the usual CAs did not. The connection then uses TLS; not with `tls=skip-verify`, which trusts everybody.',
+  ),
   host: withDefault(
     'HOST',
     host,
@@ -100,6 +107,25 @@ const SERVER = {
     oneOf('debug', 'release', 'test'),
     'Of the Go daemon, still read: where LOG_LEVEL is unset, `debug` logs at debug, `release` and `test` at info.',
   ),
+};
+
+const CLOUDSTACK = {
+  cloudCa: optional(
+    'CLOUDSTACK_CA_FILE',
+    caFile,
+    'PEM file with the certificate of the CA that signed the one of CloudStack, where the usual CAs did not. The usual ones stay trusted.',
+  ),
+  cloudProject: optional(
+    'CLOUDSTACK_PROJECT',
+    uuid,
+    'Id of the project that new volumes belong to; else `ossea_configs.project_id`, else that of the appliance.',
+  ),
+  cloudAccount: optional(
+    'CLOUDSTACK_ACCOUNT',
+    name,
+    'Name of the account that new volumes belong to, with CLOUDSTACK_DOMAIN; else `ossea_configs.account` and `domain_id`, else that of the appliance where the key may create for others.',
+  ),
+  cloudDomain: optional('CLOUDSTACK_DOMAIN', uuid, 'Id of the domain of CLOUDSTACK_ACCOUNT.'),
 };
 
 const DEVICES = {
@@ -276,7 +302,7 @@ const KEEPING = {
  * Every environment variable the daemon reads, by its place in the configuration: docs/reference/configuration.md is made from this
  * table (`npm run docs`).
  */
-export const VARIABLES = { ...SERVER, ...DEVICES, ...OPERATIONS, ...EXPORTS, ...KEEPING };
+export const VARIABLES = { ...SERVER, ...CLOUDSTACK, ...DEVICES, ...OPERATIONS, ...EXPORTS, ...KEEPING };
 
 /**
  * What old units and habits set and the daemon does not read: said in the notes instead of silently ignored. The first three

@@ -2,9 +2,10 @@ import type { Clock } from '../../core/clock';
 import { messageOf } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
 import type { Engine, RunningOperation } from '../../operations/engine';
-import type { SyncReport } from '../../sync/drift';
+import type { SyncService } from '../../sync/sync-service';
 import type { ComponentHealth, DaemonPhase, HealthReport } from '../daemon';
 import type { ApplianceView } from '../identity';
+import { syncHealth } from './sync-health';
 
 /** One dependency: how to look at it, and how often (ms). */
 export interface HealthProbe {
@@ -69,7 +70,8 @@ export interface HealthSources {
   readonly engine: Engine | null;
   readonly owner: string | null;
   readonly pending: number;
-  readonly lastSync: SyncReport | null;
+  readonly sync: Pick<SyncService, 'last' | 'lastJudgedAt'>;
+  readonly reconcileIntervalMs: number;
   readonly startedAt: number;
   readonly pollIntervalMs: number;
 }
@@ -81,10 +83,11 @@ export function healthReport(s: HealthSources): HealthReport {
   const exportServer = s.monitor.of('exportServer');
   const appliance = applianceHealth(s.appliance);
   const running = s.engine?.status() ?? [];
-  const drifts = (s.lastSync?.drifts ?? []).filter(
+  const drifts = (s.sync.last?.drifts ?? []).filter(
     (drift) => drift.action === 'reported' || drift.action === 'failed',
   );
-  const parts = [cloudstack, exportServer, s.deviceMonitor, appliance];
+  const sync = syncHealth(s);
+  const parts = [cloudstack, exportServer, s.deviceMonitor, appliance, sync];
   const degraded =
     parts.some(({ status }) => status === 'unhealthy' || status === 'degraded') ||
     drifts.length > 0 ||
@@ -102,6 +105,7 @@ export function healthReport(s: HealthSources): HealthReport {
     database,
     deviceMonitor: s.deviceMonitor,
     exportServer,
+    sync,
     appliance: {
       ...appliance,
       vmId: s.appliance.vmId,
@@ -123,6 +127,11 @@ function applianceHealth(view: ApplianceView): ComponentHealth {
     return {
       status: 'unhealthy',
       message: `CloudStack has no VM ${view.vmId} (from ${view.source ?? 'nowhere'})`,
+    };
+  if (view.verdict === 'not-visible')
+    return {
+      status: 'unhealthy',
+      message: `CloudStack does not show VM ${view.vmId} (from ${view.source ?? 'nowhere'}) to this key`,
     };
   if (view.conflicts.length > 0) return { status: 'degraded', message: view.conflicts.join('; ') };
   return {

@@ -66,15 +66,24 @@ export function createCatalogue(registry: Registry = new Registry()) {
       'kind',
     ]),
     cloudDuration: histogram('cloudstack_call_duration_seconds', 'Calls to CloudStack.', ['command'], CALL),
-    cloudSkew: gauge('cloudstack_clock_skew_seconds', "CloudStack's clock minus ours, from its last answer."),
+    cloudSkew: gauge(
+      'cloudstack_clock_skew_seconds',
+      "CloudStack's clock minus ours, from a header of its answers or measured; absent while it is not known.",
+    ),
     devices: gauge('devices', 'Virtio disks of this guest at the last look.'),
     deviceEvents: counter('device_events_total', 'Disks that appeared, left or changed.', ['type']),
     scanFailures: counter('device_scan_failures_total', 'Looks at the guest that failed.'),
     mappings: gauge('mappings', 'Attached volumes with a mapping.'),
-    drifts: gauge('drifts', 'Drifts left to a person by the last sync, by kind.', ['kind']),
+    drifts: gauge('drifts', 'Drifts left to a person, by kind; those that could not be judged again stay.', [
+      'kind',
+    ]),
     lastSync: gauge(
       'last_sync_timestamp_seconds',
-      'Unix time of the end of the last sync that could repair.',
+      'Unix time of the end of the last sync that could look at everything.',
+    ),
+    lastSyncJudged: gauge(
+      'last_sync_judged',
+      '1 when the last sync could look at everything, 0 when not or before one; absent in standby.',
     ),
     exports: gauge('exports', 'NBD exports in the ledger by status.', ['status']),
     exportClients: gauge('export_clients', 'Clients connected to the NBD exports.'),

@@ -85,6 +85,7 @@ function typeOf(value: unknown): OperationType | null {
     case 'attach':
     case 'detach':
     case 'delete':
+    case 'recover':
     case 'cleanup':
       return value;
     default:

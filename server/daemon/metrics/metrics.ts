@@ -3,7 +3,8 @@ import type { DeviceEvent } from '../../devices/device';
 import type { ExportFigures } from '../../exports/export-server';
 import type { OperationCounts } from '../../model/ledger';
 import { EXPORT_STATUSES, type ExportRecord, type JournalEntry, type Operation } from '../../model/operation';
-import { DRIFT_KINDS, type SyncReport } from '../../sync/drift';
+import { DRIFT_KINDS } from '../../sync/drift';
+import type { SyncService } from '../../sync/sync-service';
 import type { HealthReport } from '../daemon';
 import { type Catalogue, createCatalogue } from './catalogue';
 import { JournalObserver } from './journal-observer';
@@ -18,7 +19,7 @@ export interface Gathered {
   readonly exportFigures: ExportFigures | null;
   readonly devices: { readonly devices: number; readonly failedScans: number };
   readonly clockSkewMs: number | null;
-  readonly lastSync: SyncReport | null;
+  readonly sync: Pick<SyncService, 'last' | 'lastJudgedAt'>;
   readonly pool: { readonly inUse: number; readonly waiting: number };
 }
 
@@ -114,12 +115,13 @@ export class Metrics {
     }
   }
 
-  private rest({ devices, clockSkewMs, lastSync, pool }: Gathered): void {
+  private rest({ devices, clockSkewMs, health, sync, pool }: Gathered): void {
     const {
       devices: seen,
       scanFailures,
       cloudSkew,
-      lastSync: synced,
+      lastSync,
+      lastSyncJudged,
       poolInUse,
       poolWaiting,
     } = this.catalogue;
@@ -128,8 +130,10 @@ export class Metrics {
     scanFailures.inc(devices.failedScans);
     cloudSkew.remove();
     if (clockSkewMs !== null) cloudSkew.set(clockSkewMs / 1000);
-    synced.remove();
-    if (lastSync) synced.set(lastSync.finishedAt / 1000);
+    lastSync.remove();
+    if (sync.lastJudgedAt !== null) lastSync.set(sync.lastJudgedAt / 1000);
+    lastSyncJudged.remove();
+    if (health.appliance.epoch !== null) lastSyncJudged.set(sync.last?.judged === true ? 1 : 0);
     poolInUse.set(pool.inUse);
     poolWaiting.set(pool.waiting);
   }

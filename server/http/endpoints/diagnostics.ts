@@ -35,7 +35,7 @@ export const explainCorrelation = endpoint({
   description: 'Asks the same rules as an attach, and acts on nothing. See docs/reference/correlation.md.',
   params: correlationParams,
   reply: { status: 200, description: 'The answer and its reasons', schema: correlationSchema },
-  errors: ['VOLUME_NOT_FOUND', ...CLOUDSTACK_ERRORS],
+  errors: ['VOLUME_NOT_FOUND', 'VOLUME_NOT_VISIBLE', ...CLOUDSTACK_ERRORS],
 });
 
 export const checkCloudstack = endpoint({

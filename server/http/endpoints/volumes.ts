@@ -8,6 +8,7 @@ import {
   mappingSchema,
   vmParams,
   vmVolumeListSchema,
+  volumeEvidenceSchema,
   volumeParams,
   volumeSchema,
 } from '../schemas/volumes';
@@ -87,6 +88,15 @@ export const deleteVolume = endpoint({
   bodyExample: { force: true },
 });
 
+export const recoverVolume = endpoint({
+  ...mutation,
+  path: '/api/v1/volumes/{id}/recover',
+  summary: 'Bring a deleted volume back from the trash',
+  description:
+    'With DELETE_MODE=trash a delete leaves the volume in state Destroy, until CloudStack expunges it. Users need the right to recover (allow.user.expunge.recover.volume).',
+  params: volumeParams,
+});
+
 export const cleanupTestFailover = endpoint({
   ...mutation,
   path: '/api/v1/cleanup/test-failover',
@@ -109,9 +119,20 @@ export const readVolume = endpoint({
   summary: 'What CloudStack, the guest and the daemon say of a volume',
   params: volumeParams,
   reply: { status: 200, description: 'The volume', schema: volumeSchema },
-  errors: ['VOLUME_NOT_FOUND', ...CLOUDSTACK_ERRORS],
+  errors: ['VOLUME_NOT_FOUND', 'VOLUME_NOT_VISIBLE', ...CLOUDSTACK_ERRORS],
   maxConcurrent: LIMITS.CLOUDSTACK_READS_AT_ONCE,
-  etag: true,
+  etag: 'times-aside',
+});
+
+export const readVolumeEvidence = endpoint({
+  ...volumeRead,
+  path: '/api/v1/volumes/{id}/evidence',
+  summary: 'What is known of a volume, and what is not',
+  description:
+    'Each of CloudStack, guest, database and export server for itself: seen, absent with its proof, or unknown with why and since when. 200 also when none of them can be asked.',
+  params: volumeParams,
+  reply: { status: 200, description: 'The evidence', schema: volumeEvidenceSchema },
+  maxConcurrent: LIMITS.CLOUDSTACK_READS_AT_ONCE,
 });
 
 export const readVolumeDevice = endpoint({

@@ -42,17 +42,20 @@ export const DASHBOARD: Page = {
   <div class="columns">
     <section aria-labelledby="active-title">
       <h2 id="active-title">In progress <span id="active-count" class="count"></span></h2>
+      <p id="active-stale" class="banner stale" role="status" hidden></p>
       <p id="active-empty" class="empty" hidden>Nothing is running.</p>
       <ul id="active-list" class="stack"></ul>
     </section>
     <section aria-labelledby="drift-title">
       <h2 id="drift-title">Drifts <span id="drift-count" class="count"></span></h2>
+      <p id="drift-stale" class="banner stale" role="status" hidden></p>
       <p id="drift-empty" class="empty" hidden>CloudStack, guest, database and exports agree.</p>
       <ul id="drift-list" class="stack"></ul>
     </section>
   </div>
   <section aria-labelledby="device-title">
     <h2 id="device-title">Volumes, devices, exports <span id="device-count" class="count"></span></h2>
+    <p id="device-stale" class="banner stale" role="status" hidden></p>
     <p id="device-empty" class="empty" hidden>No volume is attached.</p>
     <ul id="device-list" class="stack tight"></ul>
   </section>
@@ -60,11 +63,12 @@ export const DASHBOARD: Page = {
     <div class="section-head">
       <h2 id="history-title">History</h2>
       <form id="history-filter" class="filter" role="search" aria-label="History">
-        <label>Type <select name="type"><option value="">all</option><option>create</option><option>attach</option><option>detach</option><option>delete</option><option>cleanup</option></select></label>
+        <label>Type <select name="type"><option value="">all</option><option>create</option><option>attach</option><option>detach</option><option>delete</option><option>recover</option><option>cleanup</option></select></label>
         <label>Status <select name="status"><option value="">all</option><option>pending</option><option>executing</option><option>completed</option><option>failed</option><option>cancelled</option></select></label>
         <label>Find <input name="text" type="search" placeholder="name, id or error" autocomplete="off" spellcheck="false"></label>
       </form>
     </div>
+    <p id="history-stale" class="banner stale" role="status" hidden></p>
     <p id="history-empty" class="empty" hidden>No operation matches.</p>
     <ul id="history-list" class="stack tight"></ul>
     <p class="more"><button id="history-more" type="button" hidden>Show more</button></p>

@@ -7,6 +7,7 @@ import { journalEntrySchema, operationSchema } from '../schemas/operations';
 import { deviceEventSchema } from '../schemas/service';
 import { mappingSchema, vmVolumeSchema, volumeSchema } from '../schemas/volumes';
 import { replyOf } from './reply-of';
+import { volumeEvidenceReply } from './volume-evidence-reply';
 
 /** Absent values are omitted: the Go client expects a string or nothing. */
 export function operationReply(operation: Operation) {
@@ -49,7 +50,7 @@ export function vmVolumeReply(mapping: Mapping) {
 }
 
 export function volumeReply(description: VolumeDescription) {
-  const { volume, mapping, device, export: record, lastOperation } = description;
+  const { volume, mapping, device, export: record, lastOperation, evidence } = description;
   const { linux_data, last_operation } = volumeSchema.shape;
   return replyOf(volumeSchema, {
     volumeId: volume.id,
@@ -70,6 +71,7 @@ export function volumeReply(description: VolumeDescription) {
     linuxData: device && replyOf(linux_data.unwrap(), { ...device, devicePath: device.path }),
     lastOperation: lastOperation && replyOf(last_operation.unwrap(), lastOperation),
     export: record && exportReply(record),
+    evidence: volumeEvidenceReply(evidence),
   });
 }
 

@@ -15,7 +15,7 @@ export function aliveReply(daemon: Daemon | null, now: number) {
 
 /** The keys of the specification at the top, everything else under details. */
 export function healthReply(daemon: Pick<Daemon, 'version' | 'phaseReason'>, report: HealthReport) {
-  const { cloudstack, database, deviceMonitor, exportServer, appliance, operations } = report;
+  const { cloudstack, database, deviceMonitor, exportServer, appliance, operations, sync } = report;
   const details = healthSchema.shape.details;
   const devices = deviceMonitor.details?.device_count;
   return replyOf(healthSchema, {
@@ -39,6 +39,7 @@ export function healthReply(daemon: Pick<Daemon, 'version' | 'phaseReason'>, rep
         database: component(database),
         device_monitor: component(deviceMonitor),
         export_server: component(exportServer),
+        sync: component(sync),
         appliance: component(appliance),
       },
       waiting: operations.waiting.map((operation) => replyOf(details.shape.waiting.element, operation)),
@@ -77,12 +78,18 @@ export function syncReply(report: SyncReport, now: number) {
   });
 }
 
-function summaryOf({ dryRun, drifts, unavailable }: SyncReport): string {
+function summaryOf({ dryRun, judged, drifts, unavailable }: SyncReport): string {
+  const what = dryRun ? 'Dry run of the synchronization' : 'Synchronization';
+  const unread = unavailable.length === 0 ? '' : `; not judged: ${unavailable.join(', ')}`;
+  if (!judged) {
+    const known = drifts.length === 0 ? '' : `; ${drifts.length} drift(s) are known from before`;
+    return `${what} could not look${unread}${known}`;
+  }
+  const none = unread === '' ? 'no drift' : 'no drift in what could be read';
   const counts = (['repaired', 'planned', 'reported', 'failed'] as const)
     .map((action) => ({ action, count: drifts.filter((drift) => drift.action === action).length }))
     .filter(({ count }) => count > 0)
     .map(({ action, count }) => `${count} ${action}`);
-  const found = drifts.length === 0 ? 'no drift' : `${drifts.length} drift(s): ${counts.join(', ')}`;
-  const notJudged = unavailable.length === 0 ? '' : `; not judged: ${unavailable.join(', ')}`;
-  return `${dryRun ? 'Dry run of the synchronization' : 'Synchronization'} completed: ${found}${notJudged}`;
+  const found = drifts.length === 0 ? none : `${drifts.length} drift(s): ${counts.join(', ')}`;
+  return `${what} completed: ${found}${unread}`;
 }

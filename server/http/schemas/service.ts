@@ -21,6 +21,9 @@ export const driftSchema = named('Drift', {
   message: z.string(),
   remedy: z.string(),
   action: z.enum(['repaired', 'planned', 'reported', 'failed']),
+  not_judged_since: timestamp.nullable().meta({
+    description: 'known from an earlier sync, and not judged again since then; null when it was judged now',
+  }),
 });
 export type DriftReply = z.infer<typeof driftSchema>;
 
@@ -54,6 +57,7 @@ export const healthSchema = named('Health', {
       database: component,
       device_monitor: component,
       export_server: component,
+      sync: component,
       appliance: component,
     }),
     waiting: z.array(
@@ -100,6 +104,10 @@ export const syncSchema = named('SyncResult', {
     dry_run: z.boolean(),
     reason: z.string(),
     observed: z.object({ cloud_volumes: z.int(), devices: z.int(), mappings: z.int(), exports: z.int() }),
+    judged: z.boolean().meta({
+      description:
+        'false when a view could not be read: nothing is known anew, and drifts are those of before',
+    }),
     unavailable: z
       .array(z.string())
       .meta({ description: 'views that could not be read; their drifts are not judged' }),

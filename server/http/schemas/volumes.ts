@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { LIMITS } from '../../core/limits';
-import { OPERATION_STATUSES, OPERATION_TYPES } from '../../model/operation';
+import { EXPORT_STATUSES, OPERATION_STATUSES, OPERATION_TYPES } from '../../model/operation';
 import { exportSchema } from './exports';
 import { bytes, cleanText, expected, flag, metadata, named, timestamp, uuid } from './fields';
 
@@ -75,6 +75,70 @@ export const vmVolumeSchema = named('VmVolume', {
 });
 export const vmVolumeListSchema = z.array(vmVolumeSchema).meta({ id: 'VmVolumeList' });
 
+/** What one witness says: the value only when seen, the proof only when absent, the rest only when unknown. */
+function evidence<Value extends z.ZodType>(id: string, value: Value) {
+  return named(id, {
+    kind: z.enum(['seen', 'absent', 'unknown']).meta({
+      description: 'absent: there is none, and that is proven; unknown: it could not be found out',
+    }),
+    value: value.nullable(),
+    proof: z.string().nullable().meta({ description: 'of the absence' }),
+    why: z.string().nullable().meta({ description: 'it is unknown' }),
+    unknown_since: timestamp.nullable(),
+    remedy: z.string().nullable().meta({ description: 'how to find it out' }),
+    at: timestamp.meta({ description: 'of the look' }),
+    by: z.enum(['cloudstack', 'guest', 'database', 'export-server']),
+  });
+}
+
+const lastOperation = z
+  .object({ id: z.string(), type: z.enum(OPERATION_TYPES), status: z.enum(OPERATION_STATUSES) })
+  .nullable();
+
+export const volumeEvidenceSchema = named('VolumeEvidence', {
+  volume_id: z.string(),
+  cloudstack: evidence(
+    'CloudstackEvidence',
+    z.object({
+      name: z.string(),
+      state: z.string(),
+      state_means: z.string().meta({ description: 'the end of a sentence: "the volume …"' }),
+      size: bytes,
+      vm_id: z.string().nullable(),
+      vm_name: z.string().nullable(),
+      attached: z.string().nullable().meta({ description: "CloudStack's time of the attach" }),
+    }),
+  ),
+  guest: evidence(
+    'GuestEvidence',
+    z.object({
+      device_path: z.string(),
+      size: bytes,
+      serial: z.string().nullable(),
+      diskseq: z.int().nullable(),
+    }),
+  ),
+  database: evidence(
+    'DatabaseEvidence',
+    z.object({
+      vm_id: z.string().nullable().meta({ description: 'of the mapping; null without one' }),
+      device_path: z.string().nullable(),
+      linux_state: z.enum(['detected', 'missing', 'n/a']).nullable(),
+      mapped_since: timestamp.nullable(),
+      export_status: z.enum(EXPORT_STATUSES).nullable(),
+    }),
+  ),
+  export_server: evidence(
+    'ExportServerEvidence',
+    z.object({
+      target: z.string().nullable().meta({ description: 'where the export leads; null: nowhere' }),
+      clients: z.int(),
+    }),
+  ),
+  last_operation: lastOperation,
+});
+export type VolumeEvidenceReply = z.infer<typeof volumeEvidenceSchema>;
+
 export const volumeSchema = named('Volume', {
   volume_id: z.string(),
   vm_id: z.string().nullable(),
@@ -94,10 +158,9 @@ export const volumeSchema = named('Volume', {
   linux_data: z
     .object({ device_path: z.string(), size: bytes, controller: z.string().nullable() })
     .nullable(),
-  last_operation: z
-    .object({ id: z.string(), type: z.enum(OPERATION_TYPES), status: z.enum(OPERATION_STATUSES) })
-    .nullable(),
+  last_operation: lastOperation,
   export: exportSchema.nullable(),
+  evidence: volumeEvidenceSchema,
 });
 export type VolumeReply = z.infer<typeof volumeSchema>;
 

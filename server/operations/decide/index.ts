@@ -5,6 +5,7 @@ import { decideCleanup } from './cleanup';
 import { decideCreate } from './create';
 import { decideDelete } from './delete';
 import { decideDetach } from './detach';
+import { decideRecover } from './recover';
 
 /** The next action of an operation. Pure: same situation, same answer. */
 export function decide(s: AnySituation): Action {
@@ -17,6 +18,8 @@ export function decide(s: AnySituation): Action {
       return decideDetach({ ...s, operation: s.operation });
     case 'delete':
       return decideDelete({ ...s, operation: s.operation });
+    case 'recover':
+      return decideRecover({ ...s, operation: s.operation });
     case 'cleanup':
       return decideCleanup({ ...s, operation: s.operation });
     default:

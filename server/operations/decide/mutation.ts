@@ -2,7 +2,15 @@ import { classifyJobFailure, codeOfNumber } from '../../cloudstack/errors';
 import { type ErrorCode, isErrorCode } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
 import type { JsonObject } from '../../model/operation';
-import { type Action, type Done, done, giveUp, type Mutation, type Situation } from '../decision';
+import {
+  type Action,
+  type Done,
+  done,
+  giveUp,
+  isSynchronous,
+  type Mutation,
+  type Situation,
+} from '../decision';
 import type { MutationState, MutationStep } from '../journal';
 import { intentOf } from './intent';
 import { permit } from './permit';
@@ -29,8 +37,8 @@ export function mutate(
     case 'none':
       return intend(s, step, about);
     case 'intended':
-      return command.name === 'deleteVolume'
-        ? resumeDelete(s, step, state, command)
+      return isSynchronous(command)
+        ? resumeSynchronous(s, step, state, command)
         : resume(s, step, state, command);
     case 'accepted':
       return {
@@ -77,8 +85,8 @@ function resume(s: Situation, step: MutationStep, state: Intended, command: Muta
   }
 }
 
-/** deleteVolume has no job: what became of a lost call shows in the volume. */
-function resumeDelete(s: Situation, step: MutationStep, { jobId }: Intended, command: Mutation): Action {
+/** Without a job, what became of a lost call shows in the volume. */
+function resumeSynchronous(s: Situation, step: MutationStep, { jobId }: Intended, command: Mutation): Action {
   if (s.facts.unsent === jobId) return send(s, step, jobId, command, false);
   const data = { job_id: jobId, outcome: 'unknown', text: 'the answer was lost' };
   return { do: 'record', step, state: 'finished', data };

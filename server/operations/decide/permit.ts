@@ -42,6 +42,8 @@ export function permit(command: Mutation, intent: Intent, guards: Guards, policy
     case 'deleteVolume':
     case 'destroyVolume':
       return permitDelete(command.volumeId, intent, guards);
+    case 'recoverVolume':
+      return permitRecover(command.volumeId, guards);
     case 'stopVirtualMachine':
       return permitStop(command.vmId, intent, guards, policy);
     case 'destroyVirtualMachine':
@@ -79,7 +81,7 @@ function seenVolume(
 }
 
 /** null when CloudStack takes this call for a volume in this state. */
-function wrongState(volume: CloudVolume, what: 'attach' | 'detach' | 'delete'): Permit | null {
+function wrongState(volume: CloudVolume, what: 'attach' | 'detach' | 'delete' | 'recover'): Permit | null {
   const state = stateOf(volume);
   if (state[what] === 'act') return null;
   const reason = `the volume ${state.means} (${volume.state})`;
@@ -202,6 +204,15 @@ function permitDelete(volumeId: string, intent: Intent, guards: Guards): Permit 
   const volume = known.value;
   if (volume.vmId !== null && !isLeaving(volume)) return elsewhere(volume, 'detached');
   return wrongState(volume, 'delete') ?? GO;
+}
+
+/** Only what CloudStack shows in its trash. */
+function permitRecover(volumeId: string, guards: Guards): Permit {
+  const known = seenVolume(volumeId, guards);
+  if ('permit' in known) return known.permit;
+  if (stateOf(known.value).recover === 'needless')
+    return { verdict: 'settled', reason: 'the volume is not deleted' };
+  return wrongState(known.value, 'recover') ?? GO;
 }
 
 function permitStop(vmId: string, intent: Intent, guards: Guards, policy: Policy): Permit {

@@ -3,7 +3,7 @@ import { DaemonError } from '../../core/errors';
 import { VOLUME_CREATING } from '../../core/log/log-events';
 import type { JsonObject, Operation } from '../../model/operation';
 import { GONE } from '../decide/delete';
-import type { Action, Facts } from '../decision';
+import { type Action, type Facts, isSynchronous, type SynchronousCall } from '../decision';
 import type { MutationStep } from '../journal';
 import { awaitJob } from './cloud-job';
 import { rememberDisks } from './disks-before';
@@ -86,7 +86,7 @@ async function send(run: RunContext, action: Send): Promise<void> {
   // nothing about it.
   run.forget(['unsent', 'job', 'guards']);
   const { command } = action;
-  if (command.name === 'deleteVolume') return callDelete(run, action, command.volumeId);
+  if (isSynchronous(command)) return callAndWait(run, action, command);
   return callWithJob(run, action, command);
 }
 
@@ -153,18 +153,34 @@ async function answered(
   }
 }
 
-async function callDelete(run: RunContext, { step, jobId }: Send, volumeId: string): Promise<void> {
+/** A call without a job: its answer is its end. */
+async function callAndWait(run: RunContext, { step, jobId }: Send, call: SynchronousCall): Promise<void> {
   const finish = (data: JsonObject) =>
     run.record({ entries: [{ step, state: 'finished', data: { job_id: jobId, ...data } }], waiting: null });
   try {
-    const said = await run.active(() => run.parts.cloud.deleteVolume(volumeId));
-    await finish(said === 'gone' ? { outcome: 'ok', text: GONE } : { outcome: 'ok' });
+    await finish({ outcome: 'ok', ...(await run.active(() => execute(run, call))) });
   } catch (error) {
     if (!(error instanceof CloudError)) throw error;
     if (error.outcome !== 'unknown') await answered(run, step, jobId, error);
     else await finish({ outcome: 'unknown', code: error.code, text: error.text });
   } finally {
     run.forget(ABOUT_THE_VOLUME);
+  }
+}
+
+/** What CloudStack's answer adds to the end of the call. */
+async function execute(
+  { parts: { cloud } }: RunContext,
+  { name, volumeId }: SynchronousCall,
+): Promise<JsonObject> {
+  switch (name) {
+    case 'deleteVolume':
+      return (await cloud.deleteVolume(volumeId)) === 'gone' ? { text: GONE } : {};
+    case 'recoverVolume':
+      await cloud.recoverVolume(volumeId);
+      return {};
+    default:
+      return name satisfies never;
   }
 }
 

@@ -33,6 +33,7 @@ describe('requests for operations', () => {
     ['POST', `${V}/detach`, { force: true }, 'detach', { volume_id: VOLUME, force: true }],
     ['DELETE', V, undefined, 'delete', { volume_id: VOLUME }],
     ['DELETE', V, { force: false }, 'delete', { volume_id: VOLUME, force: false }],
+    ['POST', `${V}/recover`, undefined, 'recover', { volume_id: VOLUME }],
     [
       'POST',
       '/api/v1/cleanup/test-failover',

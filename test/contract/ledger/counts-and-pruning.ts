@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { Epoch, Ledger } from '~/server/model/ledger';
-import type { Operation } from '~/server/model/operation';
+import { OPERATION_TYPES, type Operation } from '~/server/model/operation';
 import { A, APPLIANCE, attach, B, create, detach, mapping, note, T0 } from './fixtures';
 import type { LedgerSuite } from './ledger-suite';
 
@@ -25,7 +25,7 @@ export function describeCountsAndPruning(suite: LedgerSuite): void {
       await ask(attach(B, APPLIANCE, { at: T0 + 6 }));
       await ledger.auditedChange(epoch, [{ kind: 'put-mapping', mapping: mapping(A) }], note('mapped'));
       expect(await ledger.counts(APPLIANCE)).toEqual({
-        byType: { create: 2, attach: 2, detach: 2, delete: 0, cleanup: 0 },
+        byType: { create: 2, attach: 2, detach: 2, delete: 0, recover: 0, cleanup: 0 },
         byStatus: { pending: 2, executing: 1, completed: 2, failed: 1, cancelled: 0 },
         averageResponseMs: 1500.5,
         activeMappings: 1,
@@ -42,7 +42,7 @@ export function describeCountsAndPruning(suite: LedgerSuite): void {
         oldestPendingAt: null,
         oldestExecutingAt: null,
       });
-      expect(Object.values(counts.byType)).toEqual([0, 0, 0, 0, 0]);
+      expect(Object.values(counts.byType)).toEqual(OPERATION_TYPES.map(() => 0));
     });
 
     it('prunes only what ended long ago, oldest first, with its journal', async () => {

@@ -1,9 +1,18 @@
 import { describe, expect, it } from 'vitest';
 import { mappingReply, operationReply, volumeReply } from '~/server/http/response/replies';
 import { syncReply } from '~/server/http/response/service-replies';
+import { volumeEvidenceReply } from '~/server/http/response/volume-evidence-reply';
 import { operationSchema } from '~/server/http/schemas/operations';
-import { mappingSchema, volumeSchema } from '~/server/http/schemas/volumes';
-import { APPLIANCE, mapping, OTHER_VM, syncReport, VOLUME } from '~/test/support/canned';
+import { mappingSchema, volumeEvidenceSchema, volumeSchema } from '~/server/http/schemas/volumes';
+import {
+  APPLIANCE,
+  mapping,
+  noEvidence,
+  OTHER_VM,
+  syncReport,
+  VOLUME,
+  volumeDescription,
+} from '~/test/support/canned';
 import { FakeDaemon } from '~/test/support/fake-daemon';
 
 describe('an operation', () => {
@@ -104,4 +113,46 @@ it('the message of a sync names what was found and what could not be checked', (
   expect(syncReply({ ...syncReport(true, 'x'), drifts: [] }, 0).message).toBe(
     'Dry run of the synchronization completed: no drift',
   );
+});
+
+it('a sync that could not look never says "no drift"', () => {
+  const unread = { ...syncReport(false, 'x'), judged: false, unavailable: ['cloudstack: away'] };
+  const [drift] = unread.drifts;
+  const kept = drift ? [{ ...drift, action: 'reported' as const, notJudgedSince: 0 }] : [];
+  const reply = syncReply({ ...unread, drifts: kept }, 0);
+  expect(reply).toMatchObject({
+    message: 'Synchronization could not look; not judged: cloudstack: away; 1 drift(s) are known from before',
+    report: { judged: false, drifts: [{ not_judged_since: '1970-01-01T00:00:00.000Z' }] },
+  });
+  expect(syncReply({ ...unread, drifts: [] }, 0).message).not.toContain('no drift');
+  expect(syncReply({ ...unread, judged: true, drifts: [] }, 0).message).toBe(
+    'Synchronization completed: no drift in what could be read; not judged: cloudstack: away',
+  );
+});
+
+it('the evidence of a volume says of each witness what it says, and what is not known since when', () => {
+  const reply = volumeEvidenceReply(noEvidence(VOLUME));
+  expect(volumeEvidenceSchema.strict().parse(reply)).toEqual(reply);
+  expect(reply.cloudstack).toEqual({
+    kind: 'unknown',
+    value: null,
+    proof: null,
+    why: 'CloudStack does not show it to this key',
+    unknown_since: '2025-08-19T20:29:00.000Z',
+    remedy: expect.stringContaining('volumectl check cloudstack'),
+    at: '2025-08-19T20:30:00.000Z',
+    by: 'cloudstack',
+  });
+  expect(reply.database).toMatchObject({
+    kind: 'absent',
+    proof: 'there is no row of this volume',
+    remedy: null,
+  });
+  const known = volumeEvidenceReply(volumeDescription(null).evidence);
+  expect(known).toMatchObject({
+    cloudstack: { kind: 'seen', value: { state: 'Ready', state_means: 'is ready', vm_name: 'oma' } },
+    guest: { value: { device_path: '/dev/vdb' } },
+    database: { value: { vm_id: APPLIANCE, linux_state: 'detected', export_status: 'active' } },
+    export_server: { value: { target: '/dev/vdb', clients: 0 }, unknown_since: null },
+  });
 });

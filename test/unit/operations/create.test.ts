@@ -6,7 +6,7 @@ const GIB = 1024 ** 3;
 const request = { name: 'disk', size: GIB + 1, disk_offering_id: OFFERING, zone_id: ZONE };
 const zone = { id: ZONE, name: 'zone', allocationState: 'Enabled' };
 const offering = { id: OFFERING, name: 'Custom', customized: true, sizeGiB: 0 };
-const offer = { zone, offering, sameName: [], conflictingOperation: null };
+const offer = { zone, offering, owner: null, sameName: [], conflictingOperation: null };
 const checked: Step = ['check', 'done', { size_gib: 2, zone_id: ZONE }];
 const intent: Step = ['create-volume', 'intent', { job_id: 'j1' }];
 

@@ -13,10 +13,12 @@ export const create: Mutation = {
   zoneId: ZONE,
   diskOfferingId: OFFERING,
   sizeGiB: 1,
+  owner: null,
 };
 export const detach: Mutation = { name: 'detachVolume', volumeId: VOLUME };
 export const remove: Mutation = { name: 'deleteVolume', volumeId: VOLUME };
 export const trash: Mutation = { name: 'destroyVolume', volumeId: VOLUME, expunge: false };
+export const recover: Mutation = { name: 'recoverVolume', volumeId: VOLUME };
 export const stop = (vmId = OTHER_VM): Mutation => ({ name: 'stopVirtualMachine', vmId, forced: true });
 export const destroy = (vmId = OTHER_VM): Mutation => ({
   name: 'destroyVirtualMachine',

@@ -12,6 +12,7 @@ import {
   intent,
   LATER,
   plug,
+  recover,
   remove,
   stop,
   trash,
@@ -69,7 +70,7 @@ const USES: readonly Guards['use'][] = [
 ];
 const COMMANDS = [
   ...[attach(), attach(APPLIANCE, 0), attach(OTHER_VM), attach(OTHER_VM, 0)],
-  ...[detach, remove, trash, stop(), stop(APPLIANCE), destroy(), destroy(APPLIANCE)],
+  ...[detach, remove, trash, recover, stop(), stop(APPLIANCE), destroy(), destroy(APPLIANCE)],
 ];
 const INTENTS = [null, APPLIANCE, OTHER_VM].flatMap((vmId) =>
   [true, false].flatMap((force) =>
@@ -124,6 +125,8 @@ function promised(command: Mutation, { vmId, taking, sentBefore }: Intent, world
     case 'destroyVolume':
       if (world.volume?.kind === 'unknown') return sentBefore;
       return shown !== null && (shown.vmId === null || ['Destroy', 'Expunging'].includes(shown.state));
+    case 'recoverVolume':
+      return shown?.state === 'Destroy';
     case 'stopVirtualMachine':
       return (
         command.vmId !== APPLIANCE &&

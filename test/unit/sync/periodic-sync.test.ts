@@ -9,14 +9,15 @@ const MINUTE_MS = 60_000;
 function setUp(intervalMs: number) {
   const clock = new ManualClock();
   const sync = {
-    last: null as SyncReport | null,
+    lastJudgedAt: null as number | null,
     runs: 0,
     failure: null as Error | null,
+    judged: true,
     async run({ reason }: { reason: string }): Promise<SyncReport> {
       sync.runs += 1;
       if (sync.failure) throw sync.failure;
-      sync.last = { ...syncReport(false, reason), finishedAt: clock.now() };
-      return sync.last;
+      if (sync.judged) sync.lastJudgedAt = clock.now();
+      return { ...syncReport(false, reason), judged: sync.judged };
     },
   };
   return { clock, sync, periodic: new PeriodicSync(sync, intervalMs, clock) };
@@ -47,19 +48,39 @@ it('the interval begins anew with a sync that somebody has asked for', async () 
   expect(await periodic.tick()).toMatchObject({ reason: 'schedule' });
 });
 
-it('a sync that fails is tried again after the interval, not at the next tick', async () => {
+it.each(['fails', 'judges nothing'])(
+  'one that %s is tried again soon, and ever less often up to the interval',
+  async (how) => {
+    const { clock, sync, periodic } = setUp(MINUTE_MS);
+    if (how === 'fails') sync.failure = new Error('the database is away');
+    else sync.judged = false;
+    const triedAt: number[] = [];
+    for (let passed = 0; passed < 300_000; passed += 5_000) {
+      const before = sync.runs;
+      await periodic.tick().catch(() => null);
+      if (sync.runs > before) triedAt.push(passed / 1000);
+      await clock.advance(5_000);
+    }
+    expect(triedAt).toEqual([0, 5, 15, 35, 75, 135, 195, 255]);
+  },
+);
+
+it('one that judged nothing does not count as done, whoever asked for it; one that judges ends the retries', async () => {
   const { clock, sync, periodic } = setUp(MINUTE_MS);
-  sync.failure = new Error('CloudStack is away');
-  await expect(periodic.tick()).rejects.toThrow('away');
+  sync.judged = false;
+  await sync.run({ reason: 'force-sync' });
+  expect(await periodic.tick()).toMatchObject({ judged: false });
+  sync.judged = true;
   await clock.advance(5_000);
+  expect(await periodic.tick()).toMatchObject({ judged: true });
+  await clock.advance(MINUTE_MS - 1);
   expect(await periodic.tick()).toBeNull();
-  await clock.advance(MINUTE_MS);
-  await expect(periodic.tick()).rejects.toThrow('away');
-  expect(sync.runs).toBe(2);
+  await clock.advance(1);
+  expect(await periodic.tick()).not.toBeNull();
 });
 
 it('a wall clock that is set back does not hold up the next sync', async () => {
   const { clock, sync, periodic } = setUp(MINUTE_MS);
-  sync.last = { ...syncReport(false, 'start'), finishedAt: clock.now() + 60 * MINUTE_MS };
+  sync.lastJudgedAt = clock.now() + 60 * MINUTE_MS;
   expect(await periodic.tick()).not.toBeNull();
 });

@@ -148,7 +148,16 @@ export class RequestMaker {
       case 'limit':
         return random.pick(['1', '7', '1000', '0', '1001', '1.5', '-1']);
       case 'type':
-        return random.pick(['create', 'attach', 'detach', 'delete', 'cleanup', 'ATTACH', 'attach,detach']);
+        return random.pick([
+          'create',
+          'attach',
+          'detach',
+          'delete',
+          'recover',
+          'cleanup',
+          'ATTACH',
+          'attach,detach',
+        ]);
       case 'status':
         return random.pick([
           'pending',

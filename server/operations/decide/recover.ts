@@ -1,0 +1,44 @@
+import { stateOf } from '../../cloudstack/volume-states';
+import { type Action, giveUp, type Situation } from '../decision';
+import { endFailed } from './failure';
+import { intend, mutate, tryAgainOrGiveUp } from './mutation';
+import { doubtTheRead, knownVolume, waitWhileBusy } from './volume';
+
+const STEP = 'recover-volume';
+
+/**
+ * recover: brings a volume back that was destroyed and not yet expunged. What is not deleted is left as it is. Nothing is attached and
+ * nothing published: the volume is detached afterwards.
+ */
+export function decideRecover(s: Situation<'recover'>): Action {
+  const { volume_id: volumeId } = s.operation.request;
+  const { failing } = s.journal;
+  if (failing) return endFailed(failing);
+  const call = s.journal.mutation(STEP);
+  if (call.at === 'intended' || call.at === 'accepted') {
+    const step = mutate(s, STEP, { name: 'recoverVolume', volumeId });
+    return step.do === 'done' ? { do: 'read-volume', volumeId } : step;
+  }
+  const known = knownVolume(s, volumeId);
+  if (known.do !== 'done') return known;
+  const details = { volume_id: volumeId };
+  if (known.result.kind === 'absent')
+    return giveUp(
+      'VOLUME_NOT_FOUND',
+      `Volume ${volumeId} cannot be recovered: ${known.result.proof}`,
+      details,
+    );
+  const volume = known.result.value;
+  if (stateOf(volume).recover === 'needless') {
+    const message =
+      call.at === 'ended' && call.outcome !== 'refused'
+        ? 'Volume recovered'
+        : 'Volume was not deleted: nothing had to be recovered';
+    return { do: 'complete', response: { ...details, state: volume.state, message } };
+  }
+  const pause = doubtTheRead(s, STEP, call) ?? waitWhileBusy(s, volume, 'recover');
+  if (pause) return pause;
+  return call.at === 'none'
+    ? intend(s, STEP, details)
+    : tryAgainOrGiveUp(s, STEP, call, 'volume recovery', details);
+}

@@ -1,0 +1,198 @@
+import type { CloudModel } from '~/lab/cloudstack/model';
+import type { Volume } from '~/lab/cloudstack/records';
+import type { MemoryStore } from '~/lab/ledger/memory-store';
+import type { CloudCommand } from '~/server/cloudstack/cloud';
+import { isTerminal, type Mapping, type Operation } from '~/server/model/operation';
+
+/** The part of the world that the doors lead to. */
+interface DoorsWorld {
+  readonly scheduler: { readonly time: number };
+  readonly model: CloudModel;
+  readonly store: MemoryStore;
+  readonly applianceVmId: string;
+  readonly otherVmId: string;
+  readonly otherVmStartedAt: number;
+  readonly foreign: ReadonlySet<string>;
+  readonly byHand: ReadonlySet<string>;
+  readonly intendedVms: ReadonlyMap<string, string>;
+  readonly disturbed: ReadonlyMap<string, number>;
+  readonly unmapped: ReadonlyMap<string, number>;
+  volume(id: string): Volume | undefined;
+  fail(invariant: string, message: string): void;
+}
+
+/** Virtual ms within which a guard must have been read before a call leaves: what else is read in between takes no longer. */
+const FRESH_MS = 2_000;
+
+/** What one process has read of CloudStack, and when it was answered (virtual ms). */
+class Reads {
+  readonly volumes = new Map<string, number>();
+  readonly vms = new Map<string, number>();
+}
+
+/**
+ * Holds every call that leaves a process to the promises about doors: nothing that is not ours is touched, nothing is done to the
+ * appliance, everything was looked at right before, and one thing at a time. It looks at what leaves, not at what it came to.
+ */
+export class Doors {
+  readonly checks: Record<string, number> = {};
+  private readonly reads = new Map<string, Reads>();
+  private mappings: ReadonlyMap<string, Mapping> = new Map();
+
+  constructor(private readonly world: DoorsWorld) {}
+
+  /** A call of `process` has been answered. */
+  answered(process: string, what: string, [id]: readonly unknown[]): void {
+    if (typeof id !== 'string') return;
+    const { time } = this.world.scheduler;
+    if (what === 'cloud.readVolume') this.readsOf(process).volumes.set(id, time);
+    if (what === 'cloud.readVm') this.readsOf(process).vms.set(id, time);
+  }
+
+  /** A call of `process` leaves. */
+  departs(process: string, what: string, args: readonly unknown[]): void {
+    if (what === 'cloud.deleteVolume' && typeof args[0] === 'string')
+      this.volumeCall(process, what, args[0], null);
+    if (what !== 'cloud.submit' || !isCommand(args[0])) return;
+    const [command, jobId] = args;
+    if (command.name === 'attachVolume' || command.name === 'detachVolume')
+      this.oldRead(command.volumeId, command.name === 'attachVolume' ? command.vmId : null);
+    if ('volumeId' in command)
+      this.volumeCall(process, command.name, command.volumeId, typeof jobId === 'string' ? jobId : null);
+    if (command.name === 'stopVirtualMachine' || command.name === 'destroyVirtualMachine')
+      this.vmCall(process, command.name, command.vmId);
+  }
+
+  private volumeCall(process: string, what: string, volumeId: string, jobId: string | null): void {
+    this.count('foreign-volumes-are-never-touched');
+    if (this.world.foreign.has(volumeId))
+      this.world.fail('foreign-volumes-are-never-touched', `${what} of ${volumeId}, which nobody named`);
+    this.fresh(what, volumeId, this.readsOf(process).volumes.get(volumeId));
+    if (what === 'detachVolume' && jobId !== null) this.checkPlug(volumeId, jobId);
+    this.count('one-mutation-at-a-time');
+    for (const job of this.world.model.pendingJobs()) {
+      const ours = job.id !== jobId && !this.world.byHand.has(job.id);
+      if (job.instanceId === volumeId && ours && !job.lost && job.command !== 'CreateVolumeCmd')
+        this.world.fail(
+          'one-mutation-at-a-time',
+          `${what} of ${volumeId} leaves while job ${job.id} still runs`,
+        );
+    }
+  }
+
+  /** A list that shows the world before our own job is no reason to send the same again. */
+  private oldRead(volumeId: string, wantedVmId: string | null): void {
+    this.count('an-old-read-is-not-believed');
+    const { world } = this;
+    const volume = world.volume(volumeId);
+    if (!volume?.stale || world.disturbed.has(volumeId) || volume.vmId !== wantedVmId) return;
+    // A job that was lost, or said to have failed, leaves nothing that the read would contradict.
+    const last = [...world.model.jobs.values()].findLast(({ instanceId }) => instanceId === volumeId);
+    if (last?.status !== 1 || last.lost) return;
+    world.fail(
+      'an-old-read-is-not-believed',
+      `${volumeId} is where it should be, and the call is sent again`,
+    );
+  }
+
+  /** What changed so recently that the last look cannot have seen it does not count. */
+  private checkPlug(volumeId: string, jobId: string): void {
+    this.count('a-detach-ends-the-plug-it-names');
+    const { world } = this;
+    const volume = world.volume(volumeId);
+    const named = world.intendedVms.get(jobId);
+    const changedMs = world.scheduler.time - (world.disturbed.get(volumeId) ?? Number.NEGATIVE_INFINITY);
+    if (!volume || volume.vmId === null || named === undefined || changedMs < FRESH_MS) return;
+    if (volume.vmId !== named)
+      world.fail(
+        'a-detach-ends-the-plug-it-names',
+        `${volumeId} is detached from ${volume.vmId}, the intent says ${named}`,
+      );
+  }
+
+  private vmCall(process: string, what: string, vmId: string): void {
+    const { world } = this;
+    this.count('the-appliance-is-never-touched');
+    if (vmId === world.applianceVmId)
+      world.fail('the-appliance-is-never-touched', `${what} of the appliance`);
+    const vm = world.model.vms.find((one) => one.id === vmId);
+    const runsMs = world.scheduler.time - world.otherVmStartedAt;
+    if (what === 'destroyVirtualMachine' && vm?.state === 'Running' && runsMs > FRESH_MS)
+      world.fail('no-running-vm-is-destroyed', `VM ${vmId} runs and is destroyed`);
+    if (vmId !== world.otherVmId) world.fail('foreign-volumes-are-never-touched', `${what} of VM ${vmId}`);
+    this.fresh(what, vmId, this.readsOf(process).vms.get(vmId));
+  }
+
+  private fresh(what: string, id: string, answeredAt: number | undefined): void {
+    this.count('guards-are-read-before-every-send');
+    const ageMs =
+      answeredAt === undefined ? Number.POSITIVE_INFINITY : this.world.scheduler.time - answeredAt;
+    if (ageMs > FRESH_MS)
+      this.world.fail(
+        'guards-are-read-before-every-send',
+        `${what} of ${id} leaves ${ageMs} ms after the last look`,
+      );
+  }
+
+  /** After every event: a row never goes because a volume cannot be seen. */
+  checkMappings(): void {
+    const { store, model } = this.world;
+    if (store.mappings === this.mappings) return;
+    for (const [volumeId, mapping] of this.mappings) {
+      if (store.mappings.has(volumeId)) continue;
+      const volume = this.world.volume(volumeId);
+      const there = volume && !volume.removed && volume.vmId === mapping.vmId;
+      if (
+        !there ||
+        !(model.conditions.hides(volumeId) || volume.stale !== null) ||
+        this.isGoingBack(volumeId)
+      )
+        continue;
+      this.world.fail(
+        'absence-needs-proof',
+        `the mapping of ${volumeId} is gone, and the volume is only hidden, or shown as it was`,
+      );
+    }
+    this.count('absence-needs-proof');
+    this.mappings = new Map(store.mappings);
+  }
+
+  /** An attach that failed takes its own mapping back; a mishap deletes one. */
+  private isGoingBack(volumeId: string): boolean {
+    if (this.world.unmapped.get(volumeId) === this.world.scheduler.time) return true;
+    return [...this.world.store.operations.values()].some(
+      ({ operation }) =>
+        operation.volumeId === volumeId &&
+        operation.status === 'executing' &&
+        (operation.type === 'attach' || operation.type === 'cleanup'),
+    );
+  }
+
+  /** What CloudStack has accepted for an operation is waited for before it ends, but for the deadline. */
+  checkFollowed(operation: Operation, accepted: Iterable<string>): void {
+    if (!isTerminal(operation.status) || operation.errorCode === 'STEP_DEADLINE') return;
+    this.count('what-was-accepted-is-followed-to-its-end');
+    for (const jobId of accepted) {
+      const job = this.world.model.jobs.get(jobId);
+      if (job?.status === 0 && !job.lost)
+        this.world.fail(
+          'what-was-accepted-is-followed-to-its-end',
+          `operation ${operation.id} ended ${operation.status} (${operation.errorCode ?? ''}) while its job ${jobId} still runs`,
+        );
+    }
+  }
+
+  private readsOf(process: string): Reads {
+    const known = this.reads.get(process) ?? new Reads();
+    this.reads.set(process, known);
+    return known;
+  }
+
+  private count(invariant: string): void {
+    this.checks[invariant] = (this.checks[invariant] ?? 0) + 1;
+  }
+}
+
+function isCommand(value: unknown): value is CloudCommand {
+  return typeof value === 'object' && value !== null && 'name' in value;
+}
