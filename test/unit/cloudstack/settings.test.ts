@@ -164,8 +164,8 @@ describe('what a failed job says about trying again', () => {
     [530, 'The specified VM already has the maximum number of data disks (24)', 'final'],
     [431, 'please specify a VM that does not have VM snapshots', 'final'],
     [432, 'shrinking is not allowed', 'final'],
+    // Only true if an earlier try has worked.
     [431, 'The specified volume is not attached to a VM.', 'unknown'],
-    [431, 'Please specify a volume that is not attached to any VM.', 'unknown'],
     [533, 'no capacity', 'retry'],
     [534, 'StoragePool is down', 'retry'],
     [403, 'Forbidden, says something on the way', 'retry'],

@@ -32,7 +32,7 @@ async function ask(rig: Rig, [type, request]: Asked, volumeId: string, force = f
 const UNSEEN: readonly [why: string, options: RigOptions, hide: (rig: Rig, id: string) => void][] = [
   ['a role without the call, another account', {}, (rig, id) => rig.hide(id)],
   [
-    'it belongs to a project of which the key is no member',
+    'it belongs to a project that the account is no member of',
     { model: { account: 'plain' } },
     (rig, id) => {
       const project = rig.model.accounts.addProject('migration', ['other']);
@@ -68,6 +68,15 @@ describe('a live volume that is not shown', () => {
       },
     );
   }
+
+  it('in a project of our own account it is shown, and works like any other', async () => {
+    const rig = await Rig.start({ model: { account: 'plain' } });
+    const volume = await rig.volume();
+    const { id } = rig.model.accounts.addProject('migration', ['plain']);
+    Object.assign(volume, { accountId: id });
+    expect((await rig.cloud.readVolume(volume.id)).kind).toBe('seen');
+    expect(await rig.run('delete', { volume_id: volume.id })).toMatchObject({ status: 'completed' });
+  });
 
   it('force does not make it seen', async () => {
     const rig = await Rig.start();

@@ -215,6 +215,22 @@ describe('delete decides', () => {
     });
   });
 
+  it.each(['Destroy', 'Expunging'])(
+    'is sent again although CloudStack calls it done, while it stays in %s',
+    (state) => {
+      const call: Step[] = [
+        ['delete-volume', 'intent', { job_id: 'j' }],
+        ['delete-volume', 'finished', { job_id: 'j', outcome: 'ok' }],
+      ];
+      const by = (elapsed: Record<string, number>) =>
+        decideDelete(
+          situation('delete', request, { steps: call, facts: { volume: seenVolume({ state }) }, elapsed }),
+        );
+      expect(by({})).toMatchObject({ do: 'back-off', reason: expect.stringContaining(`in state ${state}`) });
+      expect(by({ 'delete-again:j': 1 })).toMatchObject({ do: 'intend' });
+    },
+  );
+
   it('what was sent and is not listed any more is asked of CloudStack by another delete, never concluded', () => {
     const call: Step[] = [
       ['delete-volume', 'intent', { job_id: 'j' }],

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Volume } from '~/lab/cloudstack/records';
+import { expectedSerial } from '~/server/devices/serial';
 import type { OperationType } from '~/server/model/operation';
 import { Rig } from './rig';
 import { CLIENT, MOUNT } from './situations';
@@ -84,6 +85,16 @@ describe('a disk that is not identified', () => {
       expect(rig.calls).toEqual([]);
     });
   }
+
+  it('two disks have its serial, and the second one is mounted', async () => {
+    const rig = await Rig.start();
+    const { id, size } = await rig.volume({ vmId: rig.here, mapped: true });
+    await rig.guest.plug({ volumeId: 'twin', size, serial: expectedSerial(id) });
+    rig.guest.hold('twin', [MOUNT]);
+    const operation = await rig.run('detach', { volume_id: id });
+    expect([operation.status, rig.calls]).toEqual(['failed', []]);
+    expect(operation.error).toContain(MOUNT.detail);
+  });
 
   it('none that may be it is used: then it does not matter which one it is', async () => {
     const { rig, one } = await make();

@@ -12,6 +12,7 @@ import {
   intent,
   LATER,
   plug,
+  recover,
   remove,
   stop,
   trash,
@@ -69,7 +70,7 @@ const USES: readonly Guards['use'][] = [
 ];
 const COMMANDS = [
   ...[attach(), attach(APPLIANCE, 0), attach(OTHER_VM), attach(OTHER_VM, 0)],
-  ...[detach, remove, trash, stop(), stop(APPLIANCE), destroy(), destroy(APPLIANCE)],
+  ...[detach, remove, trash, recover, stop(), stop(APPLIANCE), destroy(), destroy(APPLIANCE)],
 ];
 const INTENTS = [null, APPLIANCE, OTHER_VM].flatMap((vmId) =>
   [true, false].flatMap((force) =>

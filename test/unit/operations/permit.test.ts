@@ -48,7 +48,29 @@ type Row = [
 const ROWS: readonly Row[] = [
   ['recover: in the trash', recover, intent(), { volume: seenVolume({ state: 'Destroy' }) }, 'go'],
   ['recover: never deleted', recover, intent(), { volume: free }, 'settled'],
+  ['recover: gone', recover, intent(), { volume: gone() }, 'settled'],
   ['recover: not shown', recover, intent(), { volume: hidden() }, 'wait VOLUME_NOT_VISIBLE'],
+  [
+    'recover: another job may run',
+    recover,
+    intent(),
+    { volume: seenVolume({ state: 'Destroy' }), openJobs: 1 },
+    'wait VOLUME_BUSY',
+  ],
+  [
+    'recover: being deleted',
+    recover,
+    intent(),
+    { volume: seenVolume({ state: 'Destroying' }) },
+    'wait VOLUME_BUSY',
+  ],
+  [
+    'recover: being expunged',
+    recover,
+    intent(),
+    { volume: seenVolume({ state: 'Expunging' }) },
+    'refuse VOLUME_STATE',
+  ],
   ['a create depends on nothing', create, intent(), {}, 'go'],
 
   ['attach: a free volume to the appliance', attach(), intent(), { volume: free }, 'go'],

@@ -65,8 +65,14 @@ describe('recover decides', () => {
       response: { message: 'Volume recovered' },
     });
     expect(decided({ volume: inState('Destroy') }, lost)).toMatchObject({ do: 'back-off' });
-    const later = { 'recover-volume:1': 1, 'contradiction:recover-volume:1': 15_001 };
-    expect(decided({ volume: inState('Destroy') }, lost, later)).toMatchObject({ do: 'intend' });
+    expect(
+      decided({ volume: inState('Destroy') }, lost, {
+        'contradiction:recover-volume:1': 16_000,
+        'recover-volume:1': 1,
+      }),
+    ).toMatchObject({
+      do: 'intend',
+    });
   });
 
   it('a success that does not show yet is doubted before it is tried again', () => {
