@@ -42,7 +42,7 @@ export function describeCountsAndPruning(suite: LedgerSuite): void {
         oldestPendingAt: null,
         oldestExecutingAt: null,
       });
-      expect(Object.values(counts.byType)).toEqual([0, 0, 0, 0, 0]);
+      expect(Object.values(counts.byType)).toEqual([0, 0, 0, 0, 0, 0]);
     });
 
     it('prunes only what ended long ago, oldest first, with its journal', async () => {

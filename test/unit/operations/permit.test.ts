@@ -35,6 +35,7 @@ const create: Mutation = {
 const detach: Mutation = { name: 'detachVolume', volumeId: VOLUME };
 const remove: Mutation = { name: 'deleteVolume', volumeId: VOLUME };
 const trash: Mutation = { name: 'destroyVolume', volumeId: VOLUME, expunge: false };
+const recover: Mutation = { name: 'recoverVolume', volumeId: VOLUME };
 const stop = (vmId = OTHER_VM): Mutation => ({ name: 'stopVirtualMachine', vmId, forced: true });
 const destroy = (vmId = OTHER_VM): Mutation => ({ name: 'destroyVirtualMachine', vmId, expunge: true });
 
@@ -492,7 +493,7 @@ const USES: readonly Guards['use'][] = [
 ];
 const COMMANDS = [
   ...[attach(), attach(APPLIANCE, 0), attach(OTHER_VM), attach(OTHER_VM, 0)],
-  ...[detach, remove, trash, stop(), stop(APPLIANCE), destroy(), destroy(APPLIANCE)],
+  ...[detach, remove, trash, recover, stop(), stop(APPLIANCE), destroy(), destroy(APPLIANCE)],
 ];
 const INTENTS = [null, APPLIANCE, OTHER_VM].flatMap((vmId) =>
   [true, false].flatMap((force) =>
@@ -547,6 +548,8 @@ function promised(command: Mutation, { vmId, taking, sentBefore }: Intent, world
     case 'destroyVolume':
       if (world.volume?.kind === 'unknown') return sentBefore;
       return shown !== null && (shown.vmId === null || ['Destroy', 'Expunging'].includes(shown.state));
+    case 'recoverVolume':
+      return shown?.state === 'Destroy';
     case 'stopVirtualMachine':
       return (
         command.vmId !== APPLIANCE &&
