@@ -98,7 +98,7 @@ async function newest(
 }
 
 /** The disk with the serial of the volume; where disks have none, the one that the mapping proves. */
-export function fromGuest(
+function fromGuest(
   { devices, bootId, at, scanned }: DeviceSnapshot,
   volumeId: string,
   mapping: Mapping | null,
