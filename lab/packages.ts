@@ -14,6 +14,7 @@ const PACKAGES = {
   nbdcopy: 'libnbd-bin',
   'qemu-storage-daemon': 'qemu-system-common',
   'qemu-img': 'qemu-utils',
+  openssl: 'openssl',
 } as const;
 export type Program = keyof typeof PACKAGES;
 

@@ -5,7 +5,8 @@ import { SHELLS } from '~/cli/shells/shells';
 import { NOUNS } from '~/cli/tree';
 import { stateOf, VOLUME_STATES } from '~/server/cloudstack/volume-states';
 import { ERRORS } from '~/server/core/errors';
-import { VARIABLES, type Variable } from '~/server/daemon/configuration/variables';
+import type { Variable } from '~/server/daemon/configuration/variable';
+import { VARIABLES } from '~/server/daemon/configuration/variables';
 
 const NOTE = '<!-- Made from the code by `npm run docs`; edit the code instead. -->';
 

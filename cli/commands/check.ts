@@ -14,6 +14,15 @@ const verdict = (ok: boolean): Tone => (ok ? 'good' : 'bad');
 const skew = (ms: number | null) =>
   ms === null ? null : `${ms < 0 ? '-' : ''}${durationText(Math.abs(ms))}`;
 
+type Owner = Reply<'checkCloudstack'>['appliance']['owner'];
+const ownerText = (owner: NonNullable<Owner>) =>
+  owner.project_id === null ? `account ${owner.account ?? 'unknown'}` : `project ${owner.project_id}`;
+
+function newVolumesText({ owner, from }: Reply<'checkCloudstack'>['new_volumes']): string | null {
+  if (from === null) return null;
+  return owner === null ? 'for the account of the key' : `for ${ownerText(owner)} (from ${from})`;
+}
+
 const RESULT: readonly Column<Checked>[] = [
   { name: 'result', value: ({ ok }) => (ok ? 'ok' : 'not ok'), tone: ({ ok }) => verdict(ok) },
   {
@@ -25,7 +34,7 @@ const RESULT: readonly Column<Checked>[] = [
 
 const SERVER: readonly Column<Checked>[] = [
   field('version'),
-  { name: 'round_trip', value: ({ round_trip_ms: ms }) => ms !== null && durationText(ms) },
+  { name: 'round_trip', value: ({ round_trip_ms: ms }) => (ms === null ? null : durationText(ms)) },
   { name: 'clock_skew', value: ({ clock_skew_ms }) => skew(clock_skew_ms) },
 ];
 
@@ -35,10 +44,13 @@ const CLOUDSTACK: readonly Column<Reply<'checkCloudstack'>>[] = [
   field('endpoint'),
   ...SERVER,
   { name: 'appliance', value: ({ appliance }) => `${appliance.vm_id ?? 'unknown'} (${appliance.verdict})` },
+  { name: 'owner', value: ({ appliance }) => appliance.owner && ownerText(appliance.owner) },
+  { name: 'new_volumes', value: ({ new_volumes }) => newVolumesText(new_volumes) },
 ];
 
-const COMMAND: readonly Column<Reply<'checkCloudstack'>['commands'][number]>[] = [
-  { name: 'command', value: ({ name }) => name },
+type Right = Reply<'checkCloudstack'>['commands'][number];
+
+const ALLOWED: readonly Column<Right>[] = [
   {
     name: 'allowed',
     value: ({ allowed }) => (allowed === null ? 'not known' : allowed ? 'yes' : 'no'),
@@ -46,6 +58,8 @@ const COMMAND: readonly Column<Reply<'checkCloudstack'>['commands'][number]>[] =
   },
   { name: 'needed_for', value: ({ purpose }) => purpose },
 ];
+const COMMAND: readonly Column<Right>[] = [{ name: 'command', value: ({ name }) => name }, ...ALLOWED];
+const RIGHT: readonly Column<Right>[] = [{ name: 'right', value: ({ name }) => name }, ...ALLOWED];
 
 const DATABASE: readonly Column<Reply<'checkDatabase'>>[] = [
   ...RESULT,
@@ -95,8 +109,9 @@ const cloudstack: Check = async ({ client, out }) => {
   const report = await client.call('checkCloudstack', {});
   const print = () => {
     out.record(CLOUDSTACK, report);
-    if (out.settings.columns === undefined)
-      out.section('What the key may do', COMMAND, report.commands, 'Nothing.');
+    if (out.settings.columns !== undefined) return;
+    out.section('What the key may do', COMMAND, report.commands, 'Nothing.');
+    out.section('Rights', RIGHT, report.rights, 'None.');
   };
   return { ok: report.ok, report, print };
 };
@@ -186,7 +201,7 @@ export const checkNoun: Noun = {
       cloudstack,
       {
         name: 'cloudstack',
-        summary: 'Check CloudStack: version, clock, and which of our calls the key may make',
+        summary: 'Check CloudStack: version, clock, whose volumes and appliance are, and what the key may do',
         columns: CLOUDSTACK,
       },
       'After a 401, or a change of ossea_configs.',

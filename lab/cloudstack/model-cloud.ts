@@ -18,10 +18,13 @@ import { CUSTOM_MAX_GIB, CUSTOM_MIN_GIB } from './actions/volumes';
 import type { CloudModel } from './model';
 import { asCloudError, ModelExchange } from './model-exchange';
 import { ApiError, type Job, type Vm, type Volume } from './records';
-import { LIST_ALL } from './state/access';
+import { LIST_ALL, type Scope } from './state/access';
 import { type Account, DOMAIN_ID } from './state/accounts';
 import { namesMatch } from './state/names';
 import { toldTo } from './state/texts';
+
+/** As the client over HTTP asks for lists. */
+const OF_OWNERS: Scope = { ...LIST_ALL, projectId: '-1' };
 
 /**
  * The domain's CloudStack port straight on the model, for the in-process simulation: the same answers, errors and outcomes as
@@ -45,12 +48,25 @@ export class ModelCloud implements Cloud {
       version: '4.20.0.0',
       customDiskMinGiB: CUSTOM_MIN_GIB,
       customDiskMaxGiB: CUSTOM_MAX_GIB,
+      mayExpungeVms: this.isRoot || this.model.parts.settings.userMayExpungeVm,
+      mayExpungeVolumes: this.isRoot || this.model.parts.settings.userMayExpungeVolume,
+      seesDestroyedVms: this.isRoot,
     }));
+  }
+
+  async newVolumeOwner(appliance: CloudOwner | null): Promise<CloudOwner | null> {
+    if (appliance === null) return null;
+    if (appliance.projectId !== null) return { ...appliance, account: null, domainId: null };
+    return this.isRoot ? appliance : null;
+  }
+
+  private get isRoot(): boolean {
+    return this.account.role === 'root';
   }
 
   readVolume(id: string): Promise<Evidence<CloudVolume>> {
     return this.call('listVolumes', () => {
-      const shown = this.model.shownVolumes(this.account, { ...LIST_ALL, byId: true });
+      const shown = this.model.shownVolumes(this.account, { ...OF_OWNERS, byId: true });
       const volume = shown.find((candidate) => candidate.id === id.toLowerCase());
       if (volume) return seen(this.volume(volume), this.now(), 'cloudstack');
       return this.notShown(this.model.volumes.some((candidate) => candidate.id === id.toLowerCase()));
@@ -64,7 +80,7 @@ export class ModelCloud implements Cloud {
       if (zoneId !== undefined) inventory.zone('listVolumes', 'zoneid', zoneId);
       if (vmId !== undefined) inventory.vm('listVolumes', 'virtualmachineid', vmId);
       return this.model
-        .shownVolumes(this.account)
+        .shownVolumes(this.account, OF_OWNERS)
         .filter(
           (volume) =>
             (name === undefined || namesMatch(volume.name, name)) &&
@@ -77,7 +93,7 @@ export class ModelCloud implements Cloud {
 
   readVm(id: string): Promise<Evidence<CloudVm>> {
     return this.call('listVirtualMachines', () => {
-      const shown = this.model.shownVms(this.account, { ...LIST_ALL, byId: true });
+      const shown = this.model.shownVms(this.account, { ...OF_OWNERS, byId: true });
       const vm = shown.find((candidate) => candidate.id === id.toLowerCase());
       if (vm) return seen(this.vm(vm), this.now(), 'cloudstack');
       return this.notShown(this.model.vms.some((candidate) => candidate.id === id.toLowerCase()));
@@ -166,8 +182,18 @@ export class ModelCloud implements Cloud {
     const { model, account } = this;
     switch (command.name) {
       case 'createVolume': {
-        const { volumeName: name, zoneId, diskOfferingId: offeringId, sizeGiB } = command;
-        const asked = { name, zoneId, offeringId, sizeGiB, jobId, customId: null };
+        const { volumeName: name, zoneId, diskOfferingId: offeringId, sizeGiB, owner } = command;
+        const { projectId = null, account: ofAccount = null } = owner ?? {};
+        const asked = {
+          name,
+          zoneId,
+          offeringId,
+          sizeGiB,
+          jobId,
+          customId: null,
+          projectId,
+          account: ofAccount,
+        };
         const { volume, job } = model.createVolume(asked, account);
         return { jobId: job.id, volumeId: volume.id };
       }

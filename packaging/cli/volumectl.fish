@@ -113,7 +113,7 @@ complete -c volumectl -n '__fish_seen_subcommand_from task; and not __fish_seen_
 complete -c volumectl -n '__fish_seen_subcommand_from task; and __fish_seen_subcommand_from run' -l dry-run -d 'only report'
 complete -c volumectl -n '__fish_seen_subcommand_from task; and __fish_seen_subcommand_from run' -a 'sync:force'
 complete -c volumectl -n '__fish_seen_subcommand_from check; and not __fish_seen_subcommand_from all cloudstack zones offerings database exports' -a all -d 'Run every check'
-complete -c volumectl -n '__fish_seen_subcommand_from check; and not __fish_seen_subcommand_from all cloudstack zones offerings database exports' -a cloudstack -d 'Check CloudStack: version, clock, and which of our calls the key may make'
+complete -c volumectl -n '__fish_seen_subcommand_from check; and not __fish_seen_subcommand_from all cloudstack zones offerings database exports' -a cloudstack -d 'Check CloudStack: version, clock, whose volumes and appliance are, and what the key may do'
 complete -c volumectl -n '__fish_seen_subcommand_from check; and not __fish_seen_subcommand_from all cloudstack zones offerings database exports' -a zones -d 'List the zones of CloudStack'
 complete -c volumectl -n '__fish_seen_subcommand_from check; and not __fish_seen_subcommand_from all cloudstack zones offerings database exports' -a offerings -d 'List the disk offerings of CloudStack'
 complete -c volumectl -n '__fish_seen_subcommand_from check; and not __fish_seen_subcommand_from all cloudstack zones offerings database exports' -a database -d 'Check the database: server, schema, clock, and who owns this appliance'

@@ -311,7 +311,7 @@ _volumectl() {
           if ((CURRENT == 2)); then
             local -a verbs=(
               'all:Run every check'
-              'cloudstack:Check CloudStack: version, clock, and which of our calls the key may make'
+              'cloudstack:Check CloudStack: version, clock, whose volumes and appliance are, and what the key may do'
               'zones:List the zones of CloudStack'
               'offerings:List the disk offerings of CloudStack'
               'database:Check the database: server, schema, clock, and who owns this appliance'

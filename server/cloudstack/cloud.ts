@@ -21,6 +21,11 @@ export interface Cloud {
   listZones(): Promise<CloudZone[]>;
   listDiskOfferings(): Promise<CloudDiskOffering[]>;
   /**
+   * For whom a new volume has to be made, so that a VM of this owner can have it (null: the owner is not known): what is configured, else
+   * that owner where the key may and has to name it. null: nobody is named, and the volume belongs to the account of the key.
+   */
+  newVolumeOwner(appliance: CloudOwner | null): Promise<CloudOwner | null>;
+  /**
    * Starts an asynchronous command under a job id of our choosing (customjobid). Resolves when CloudStack has accepted it.
    * A CloudError says whether it certainly had no effect or whether that is unknown.
    */
@@ -47,8 +52,11 @@ export type CloudCommand =
       readonly name: 'createVolume';
       readonly volumeName: string;
       readonly zoneId: string;
-      readonly diskOfferingId: string /** null when the offering has a fixed size */;
+      readonly diskOfferingId: string;
+      /** null when the offering has a fixed size. */
       readonly sizeGiB: number | null;
+      /** null: the account of the key. */
+      readonly owner: CloudOwner | null;
     }
   | {
       readonly name: 'attachVolume';
@@ -126,6 +134,11 @@ export interface CloudCapabilities {
   readonly version: string | null;
   readonly customDiskMinGiB: number | null;
   readonly customDiskMaxGiB: number | null;
+  /** What the key may do, as CloudStack says: true for every administrator; null when it does not say. */
+  readonly mayExpungeVms: boolean | null;
+  /** Expunge, and recover from the trash. */
+  readonly mayExpungeVolumes: boolean | null;
+  readonly seesDestroyedVms: boolean | null;
 }
 
 export interface CloudJob {

@@ -181,7 +181,9 @@ const LASTING =
  */
 export function classifyJobFailure(code: number | null, text: string | null): 'final' | 'retry' | 'unknown' {
   if (code === null || text === null) return 'unknown';
-  if (/already attached to a vm/i.test(text)) return 'unknown';
+  // True only when the wanted state holds: a read that says otherwise is older than this answer.
+  if (/already attached to a vm|that is not attached to any vm|volume is not attached to a vm/i.test(text))
+    return 'unknown';
   if (PASSING.test(text) || NOT_NOW.test(text)) return 'retry';
   const kind = KINDS[code] ?? 'internal';
   if (kind === 'capacity' || kind === 'resource') return 'retry';

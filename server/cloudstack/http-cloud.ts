@@ -1,8 +1,5 @@
-import { z } from 'zod';
-import type { Clock } from '../core/clock';
 import { LIMITS } from '../core/limits';
-import type { Logger } from '../core/log/logger';
-import { absent, type Evidence, seen, unknown } from '../model/evidence';
+import { absent, type Evidence } from '../model/evidence';
 import {
   type Cloud,
   type CloudCapabilities,
@@ -10,62 +7,51 @@ import {
   type CloudDiskOffering,
   CloudError,
   type CloudJob,
+  type CloudOwner,
   type CloudVm,
   type CloudVolume,
   type CloudZone,
 } from './cloud';
-import { badAnswer, cleanText, largestPage, saysJobIdTaken, saysNoSuchEntity, saysRemoved } from './errors';
+import { cleanText, saysJobIdTaken, saysNoSuchEntity, saysRemoved } from './errors';
+import { Lists } from './lists';
 import * as parse from './parse';
-import type { ActiveSettings, CloudSettings } from './settings';
-import { type Parameters, signedForm } from './signing';
-import { post, type WireBody } from './transport';
-
-/** Told of every call, for metrics. */
-export type CloudCallListener = (call: { command: string; ms: number; error: CloudError | null }) => void;
-
-interface CloudParts {
-  readonly settings: CloudSettings;
-  readonly clock: Clock;
-  readonly logger: Logger;
-  readonly onCall?: CloudCallListener;
-}
-
-export interface CallStatistics {
-  readonly calls: number;
-  readonly errors: number;
-  /** Server clock minus ours, ms, from the last answer; null before one. More than some minutes means 401 on everything. */
-  readonly clockSkewMs: number | null;
-}
+import type { ActiveSettings } from './settings';
+import { type CallParts, type CallStatistics, SignedCalls } from './signed-calls';
+import { wireCommand } from './wire-command';
 
 const UUID_LENGTH = 36;
 
-const NOT_SHOWN =
-  'CloudStack does not show it to this key: it was removed, or belongs to a project or another account';
-
-interface Identified {
-  readonly id: string;
-}
-
 /** The CloudStack port over HTTP. Every call is a signed POST: it works on every version and keeps keys out of URLs and access logs. */
 export class HttpCloud implements Cloud {
-  private calls = 0;
-  private errors = 0;
-  private clockSkewMs: number | null = null;
-  /** `default.page.size` of the server may be smaller than what we ask for first. */
-  private pageSize: number = LIMITS.CLOUDSTACK_PAGE_SIZE;
+  private readonly calls: SignedCalls;
+  private readonly lists: Lists;
+  /** What was found out of a key. */
+  private administrator: { readonly apiKey: string; readonly is: boolean } | null = null;
 
-  constructor(private readonly parts: CloudParts) {}
+  constructor(private readonly parts: CallParts) {
+    this.calls = new SignedCalls(parts);
+    this.lists = new Lists(this.calls, parts.clock);
+  }
 
   statistics(): CallStatistics {
-    return { calls: this.calls, errors: this.errors, clockSkewMs: this.clockSkewMs };
+    return this.calls.statistics();
+  }
+
+  /** Measures CloudStack's clock where its answers do not tell it; at most once a minute. Throws CloudError without a configuration. */
+  measureClock(): Promise<void> {
+    return this.calls.measureClock();
   }
 
   async capabilities(): Promise<CloudCapabilities> {
-    return this.parsed('listCapabilities', parse.capabilities, await this.call('listCapabilities', {}));
+    return parse.content(
+      'listCapabilities',
+      parse.capabilities,
+      await this.calls.call('listCapabilities', {}),
+    );
   }
 
   async readVolume(id: string): Promise<Evidence<CloudVolume>> {
-    const volume = await this.lookUp('listVolumes', parse.VOLUME, id, {});
+    const volume = await this.lists.lookUp(parse.VOLUME, id, {});
     // Expunged rows linger for administrators: the volume is gone all the same.
     if (volume.kind === 'seen' && volume.value.state === 'Expunged')
       return absent('CloudStack says that it is Expunged', volume.at, 'cloudstack');
@@ -73,7 +59,7 @@ export class HttpCloud implements Cloud {
   }
 
   listVolumes(filter: { name?: string; zoneId?: string; vmId?: string }): Promise<CloudVolume[]> {
-    return this.listAll('listVolumes', parse.VOLUME, {
+    return this.lists.ofOwners(parse.VOLUME, {
       ...(filter.name === undefined ? {} : { name: filter.name }),
       ...(filter.zoneId === undefined ? {} : { zoneid: filter.zoneId }),
       ...(filter.vmId === undefined ? {} : { virtualmachineid: filter.vmId }),
@@ -81,44 +67,51 @@ export class HttpCloud implements Cloud {
   }
 
   readVm(id: string): Promise<Evidence<CloudVm>> {
-    return this.lookUp('listVirtualMachines', parse.VM, id, { details: 'min' });
+    return this.lists.lookUp(parse.VM, id, { details: 'min' });
   }
 
   /** By id, or by name: the hub stores either in ossea_configs.zone. */
   async readZone(id: string): Promise<CloudZone | null> {
-    const zones =
-      id.length === UUID_LENGTH
-        ? await this.findById('listZones', parse.ZONE, id, {})
-        : await this.listZones();
+    const zones = id.length === UUID_LENGTH ? await this.lists.byId(parse.ZONE, id) : await this.listZones();
     return zones.find((zone) => zone.id === id.toLowerCase() || zone.name === id) ?? null;
   }
 
   async readDiskOffering(id: string): Promise<CloudDiskOffering | null> {
-    const [offering] = await this.findById('listDiskOfferings', parse.DISK_OFFERING, id, {});
+    const [offering] = await this.lists.byId(parse.DISK_OFFERING, id);
     return offering ?? null;
   }
 
   listZones(): Promise<CloudZone[]> {
-    return this.listAll('listZones', parse.ZONE, { available: 'true' });
+    return this.lists.all(parse.ZONE, { available: 'true' });
   }
 
   listDiskOfferings(): Promise<CloudDiskOffering[]> {
-    return this.listAll('listDiskOfferings', parse.DISK_OFFERING, {});
+    return this.lists.all(parse.DISK_OFFERING, {});
   }
 
   /** The names of the commands that our key may call. Throws CloudError `unsupported` or `parameter` where that plug-in is switched off. */
   async allowedCommands(): Promise<ReadonlySet<string>> {
-    const items = this.items('listApis', parse.API, await this.call('listApis', {}));
+    const items = parse.items(parse.API, await this.calls.call('listApis', {}));
     return new Set(items.map(({ name }) => name));
+  }
+
+  /** What is configured; else a project of the appliance; else its account, which only an administrator's key may name. */
+  async newVolumeOwner(appliance: CloudOwner | null): Promise<CloudOwner | null> {
+    const settings = await this.parts.settings.require();
+    if (settings.owner !== null || appliance === null) return settings.owner;
+    const { projectId, account, domainId } = appliance;
+    if (projectId !== null) return { projectId, account: null, domainId: null };
+    if (account === null || domainId === null) return null;
+    return (await this.isAdministrator(settings)) ? { projectId, account, domainId } : null;
   }
 
   async submit(command: CloudCommand, jobId: string): Promise<{ jobId: string; volumeId: string | null }> {
     const { name, parameters } = wireCommand(command);
     try {
-      const answer = this.parsed(
+      const answer = parse.content(
         name,
         parse.accepted,
-        await this.call(name, { ...parameters, customjobid: jobId }),
+        await this.calls.call(name, { ...parameters, customjobid: jobId }),
       );
       const volumeId = command.name === 'createVolume' && answer.id ? answer.id.toLowerCase() : null;
       return { jobId: answer.jobid, volumeId };
@@ -139,8 +132,8 @@ export class HttpCloud implements Cloud {
 
   async deleteVolume(id: string): Promise<'deleted' | 'gone'> {
     try {
-      const answer = await this.call('deleteVolume', { id }, LIMITS.CLOUDSTACK_DELETE_TIMEOUT_MS);
-      const { success, displaytext } = this.parsed('deleteVolume', parse.success, answer);
+      const answer = await this.calls.call('deleteVolume', { id }, LIMITS.CLOUDSTACK_DELETE_TIMEOUT_MS);
+      const { success, displaytext } = parse.content('deleteVolume', parse.success, answer);
       if (success) return 'deleted';
       const reason = cleanText(displaytext ?? 'no reason given');
       throw new CloudError(`CloudStack did not delete the volume: ${reason}`, {
@@ -155,15 +148,15 @@ export class HttpCloud implements Cloud {
   }
 
   async recoverVolume(id: string): Promise<void> {
-    await this.call('recoverVolume', { id });
+    await this.calls.call('recoverVolume', { id });
   }
 
   async queryJob(jobId: string): Promise<CloudJob | null> {
     try {
-      const job = this.parsed(
+      const job = parse.content(
         'queryAsyncJobResult',
         parse.job,
-        await this.call('queryAsyncJobResult', { jobid: jobId }),
+        await this.calls.call('queryAsyncJobResult', { jobid: jobId }),
       );
       return { ...job, errorText: job.errorText === null ? null : cleanText(job.errorText) };
     } catch (error) {
@@ -172,188 +165,30 @@ export class HttpCloud implements Cloud {
     }
   }
 
-  /** One object by its id. What CloudStack denies to have is absent; what it merely does not show is unknown. */
-  private async lookUp<T extends Identified>(
-    command: string,
-    item: parse.ListItem<T>,
-    id: string,
-    more: Parameters,
-  ): Promise<Evidence<T>> {
-    const { clock } = this.parts;
+  /**
+   * Whether the key is an administrator's, who may create for others. A user's key is told by its capabilities; where those say nothing
+   * (a server may give every user the same), the list of its commands does, which is large and therefore read once per key.
+   */
+  private async isAdministrator({ apiKey }: ActiveSettings): Promise<boolean> {
+    if (this.administrator?.apiKey === apiKey) return this.administrator.is;
+    const { mayExpungeVms, seesDestroyedVms } = await this.capabilities();
+    const is = mayExpungeVms !== false && seesDestroyedVms !== false && (await this.mayUpdateVolumes());
+    this.administrator = { apiKey, is };
+    return is;
+  }
+
+  /** The role of a user lacks updateVolume. Without listApis nobody is taken for an administrator: his calls would be refused. */
+  private async mayUpdateVolumes(): Promise<boolean> {
     try {
-      const items = this.items(command, item, await this.call(command, { ...more, id, listall: 'true' }));
-      const found = items.find((candidate) => candidate.id === id.toLowerCase());
-      return found ? seen(found, clock.now(), 'cloudstack') : unknown(NOT_SHOWN, clock.now(), 'cloudstack');
+      return (await this.allowedCommands()).has('updateVolume');
     } catch (error) {
-      if (error instanceof CloudError && saysNoSuchEntity(error, 'id', id))
-        return absent('CloudStack says that this id names nothing', clock.now(), 'cloudstack');
-      throw error;
+      if (!(error instanceof CloudError) || error.kind === 'network' || error.kind === 'rate-limit')
+        throw error;
+      return false;
     }
-  }
-
-  private async findById<T>(
-    command: string,
-    item: parse.ListItem<T>,
-    id: string,
-    more: Parameters,
-  ): Promise<T[]> {
-    try {
-      return this.items(command, item, await this.call(command, { ...more, id, listall: 'true' }));
-    } catch (error) {
-      if (error instanceof CloudError && saysNoSuchEntity(error, 'id', id)) return [];
-      throw error;
-    }
-  }
-
-  private async listAll<T extends Identified>(
-    command: string,
-    item: parse.ListItem<T>,
-    parameters: Parameters,
-  ): Promise<T[]> {
-    try {
-      return await this.allPages(command, item, parameters, this.pageSize);
-    } catch (error) {
-      const most = error instanceof CloudError ? largestPage(error) : null;
-      if (most === null || most >= LIMITS.CLOUDSTACK_PAGE_SIZE) throw error;
-      this.pageSize = most;
-      return this.allPages(command, item, parameters, most);
-    }
-  }
-
-  /** What is made or deleted between two pages moves the others by one: nothing is listed twice. */
-  private async allPages<T extends Identified>(
-    command: string,
-    item: parse.ListItem<T>,
-    parameters: Parameters,
-    pageSize: number,
-  ): Promise<T[]> {
-    const all = new Map<string, T>();
-    for (let page = 1; page <= LIMITS.CLOUDSTACK_PAGES; page += 1) {
-      const shown = { ...parameters, listall: 'true', page: String(page), pagesize: String(pageSize) };
-      const items = this.items(command, item, await this.call(command, shown));
-      for (const one of items) all.set(one.id, one);
-      if (items.length < pageSize) return [...all.values()];
-    }
-    throw badAnswer(command, 200, `there are more than ${LIMITS.CLOUDSTACK_PAGES} pages`);
-  }
-
-  /** An empty list is `{}`; a page past the end is a count without an array. */
-  private items<T>(command: string, item: parse.ListItem<T>, body: WireBody): T[] {
-    return this.parsed(command, z.array(item.schema), body[item.key] ?? []);
-  }
-
-  private parsed<T>(command: string, schema: z.ZodType<T>, body: unknown): T {
-    const result = schema.safeParse(body);
-    if (result.success) return result.data;
-    throw badAnswer(command, 200, `unexpected content: ${cleanText(z.prettifyError(result.error))}`);
-  }
-
-  /** One call. A 401 reads the configuration again and repeats the call once when the credentials have changed. */
-  private async call(
-    command: string,
-    parameters: Parameters,
-    timeout: number = LIMITS.CLOUDSTACK_TIMEOUT_MS,
-  ): Promise<WireBody> {
-    const settings = await this.parts.settings.require();
-    try {
-      return await this.send(settings, command, parameters, timeout);
-    } catch (error) {
-      if (!(error instanceof CloudError) || error.kind !== 'authentication') throw error;
-      const fresh = await this.parts.settings.reload();
-      const changed =
-        fresh !== null &&
-        (fresh.apiKey !== settings.apiKey ||
-          fresh.secretKey !== settings.secretKey ||
-          fresh.endpoint !== settings.endpoint);
-      if (changed) return this.send(fresh, command, parameters, timeout);
-      throw this.explain(error);
-    }
-  }
-
-  private async send(
-    settings: ActiveSettings,
-    command: string,
-    parameters: Parameters,
-    timeout: number,
-  ): Promise<WireBody> {
-    const { clock } = this.parts;
-    const begun = clock.monotonic();
-    this.calls += 1;
-    let failure: CloudError | null = null;
-    try {
-      const form = signedForm(command, parameters, settings, clock.now(), LIMITS.SIGNATURE_LIFETIME_MS);
-      const onServerTime = (at: number) => {
-        this.clockSkewMs = at - clock.now();
-      };
-      return await post({ endpoint: settings.endpoint, command, form, timeout, onServerTime });
-    } catch (error) {
-      this.errors += 1;
-      failure = error instanceof CloudError ? error : null;
-      throw error;
-    } finally {
-      const ms = clock.monotonic() - begun;
-      this.parts.onCall?.({ command, ms, error: failure });
-      this.parts.logger.debug('CloudStack call', {
-        command,
-        ms: Math.round(ms),
-        outcome: failure ? failure.message : 'ok',
-      });
-    }
-  }
-
-  /** 401 has many causes; the reader gets all that can be checked from here. */
-  private explain(error: CloudError): CloudError {
-    const skew =
-      this.clockSkewMs === null || Math.abs(this.clockSkewMs) < 60_000
-        ? ''
-        : ` The clocks differ by ${Math.round(this.clockSkewMs / 1000)} s.`;
-    const hint = `${error.message}. If it lasts: check api_key and secret_key in ossea_configs, the clock of this machine, the allowed source addresses, and whether CloudStack can read its own database.${skew}`;
-    return new CloudError(hint, {
-      kind: 'authentication',
-      outcome: 'not-started',
-      httpStatus: error.httpStatus,
-      code: error.code,
-      csCode: error.csCode,
-      text: error.text,
-      cause: error,
-    });
   }
 }
 
-export function createCloud(parts: CloudParts): HttpCloud {
+export function createCloud(parts: CallParts): HttpCloud {
   return new HttpCloud(parts);
-}
-
-function wireCommand(command: CloudCommand): { name: string; parameters: Parameters } {
-  switch (command.name) {
-    case 'createVolume':
-      return {
-        name: command.name,
-        parameters: {
-          name: command.volumeName,
-          zoneid: command.zoneId,
-          diskofferingid: command.diskOfferingId,
-          ...(command.sizeGiB === null ? {} : { size: String(command.sizeGiB) }),
-        },
-      };
-    case 'attachVolume':
-      return {
-        name: command.name,
-        parameters: {
-          id: command.volumeId,
-          virtualmachineid: command.vmId,
-          ...(command.deviceId === null ? {} : { deviceid: String(command.deviceId) }),
-        },
-      };
-    case 'detachVolume':
-      return { name: command.name, parameters: { id: command.volumeId } };
-    case 'destroyVolume':
-      return { name: command.name, parameters: { id: command.volumeId, expunge: String(command.expunge) } };
-    case 'stopVirtualMachine':
-      return { name: command.name, parameters: { id: command.vmId, forced: String(command.forced) } };
-    case 'destroyVirtualMachine':
-      return { name: command.name, parameters: { id: command.vmId, expunge: String(command.expunge) } };
-    default:
-      return command satisfies never;
-  }
 }

@@ -8,6 +8,8 @@ import type {
   CloudVolume,
   CloudZone,
 } from './cloud';
+import { badAnswer, cleanText } from './errors';
+import type { WireBody } from './transport';
 
 /**
  * What we read of CloudStack's answers, and nothing else: a dozen fields, coerced, because their types drift between versions
@@ -30,6 +32,10 @@ const boolean = z
   .union([z.boolean(), z.string()])
   .nullish()
   .transform((value) => value === true || value === 'true');
+const optionalBoolean = z
+  .union([z.boolean(), z.string()])
+  .nullish()
+  .transform((value) => (value === null || value === undefined ? null : value === true || value === 'true'));
 /** `2024-11-04T09:00:00+0000` → RFC 3339 in UTC. */
 const date = z
   .string()
@@ -109,18 +115,39 @@ const offering = z.object({ id, name: text, iscustomized: boolean, disksize: opt
   }),
 );
 
-/** What a list holds: the key of its array in the answer, and the shape of an item. */
+/** A list command, the key of the array in its answer, and the shape of an item. */
 export interface ListItem<T> {
+  readonly command: string;
   readonly key: string;
   readonly schema: z.ZodType<T>;
 }
-export const VOLUME: ListItem<CloudVolume> = { key: 'volume', schema: volume };
-export const VM: ListItem<CloudVm> = { key: 'virtualmachine', schema: vm };
-export const ZONE: ListItem<CloudZone> = { key: 'zone', schema: zone };
-export const DISK_OFFERING: ListItem<CloudDiskOffering> = { key: 'diskoffering', schema: offering };
+export const VOLUME: ListItem<CloudVolume> = { command: 'listVolumes', key: 'volume', schema: volume };
+export const VM: ListItem<CloudVm> = { command: 'listVirtualMachines', key: 'virtualmachine', schema: vm };
+export const ZONE: ListItem<CloudZone> = { command: 'listZones', key: 'zone', schema: zone };
+export const DISK_OFFERING: ListItem<CloudDiskOffering> = {
+  command: 'listDiskOfferings',
+  key: 'diskoffering',
+  schema: offering,
+};
 
 /** Of a command's long description only its name. */
-export const API: ListItem<{ name: string }> = { key: 'api', schema: z.object({ name: z.string() }) };
+export const API: ListItem<{ name: string }> = {
+  command: 'listApis',
+  key: 'api',
+  schema: z.object({ name: z.string() }),
+};
+
+/** The items of a list's answer. An empty list is `{}`; a page past the end is a count without an array. Throws CloudError. */
+export function items<T>(item: ListItem<T>, body: WireBody): T[] {
+  return content(item.command, z.array(item.schema), body[item.key] ?? []);
+}
+
+/** The content of an answer in our shape. Throws CloudError for anything else: what it means is not known. */
+export function content<T>(command: string, schema: z.ZodType<T>, body: unknown): T {
+  const result = schema.safeParse(body);
+  if (result.success) return result.data;
+  throw badAnswer(command, 200, `unexpected content: ${cleanText(z.prettifyError(result.error))}`);
+}
 
 export const capabilities = z
   .object({
@@ -128,6 +155,9 @@ export const capabilities = z
       cloudstackversion: text,
       customdiskofferingminsize: optionalNumber,
       customdiskofferingmaxsize: optionalNumber,
+      allowuserexpungerecovervm: optionalBoolean,
+      allowuserexpungerecovervolume: optionalBoolean,
+      allowuserviewdestroyedvm: optionalBoolean,
     }),
   })
   .transform(
@@ -135,6 +165,9 @@ export const capabilities = z
       version: capability.cloudstackversion,
       customDiskMinGiB: capability.customdiskofferingminsize,
       customDiskMaxGiB: capability.customdiskofferingmaxsize,
+      mayExpungeVms: capability.allowuserexpungerecovervm,
+      mayExpungeVolumes: capability.allowuserexpungerecovervolume,
+      seesDestroyedVms: capability.allowuserviewdestroyedvm,
     }),
   );
 

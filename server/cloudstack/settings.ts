@@ -1,7 +1,7 @@
 import type { Clock } from '../core/clock';
 import type { Logger } from '../core/log/logger';
 import type { OsseaConfigRow } from '../model/ossea-config';
-import { CloudError } from './cloud';
+import { CloudError, type CloudOwner } from './cloud';
 import { readCredential } from './credentials';
 import { apiEndpoint } from './endpoint';
 
@@ -12,11 +12,16 @@ export interface ActiveSettings {
   readonly secretKey: string;
   readonly zone: string | null;
   readonly omaVmId: string | null;
+  /** For whom volumes are created; null when nothing is configured. */
+  readonly owner: CloudOwner | null;
+  readonly ownerSource: 'environment' | 'ossea_configs' | null;
 }
 
 interface SettingsParts {
   readonly readRows: () => Promise<readonly OsseaConfigRow[]>;
   readonly encryptionKey: Buffer | null;
+  /** CLOUDSTACK_PROJECT, or CLOUDSTACK_ACCOUNT and CLOUDSTACK_DOMAIN; wins over the row. */
+  readonly owner?: CloudOwner | null;
   /** Told every secret, so that it can be kept out of logs. */
   readonly register: (secret: string) => void;
   readonly clock: Clock;
@@ -74,7 +79,9 @@ export class CloudSettings {
     const apiKey = readCredential(row.apiKey, this.parts.encryptionKey);
     const secretKey = readCredential(row.secretKey, this.parts.encryptionKey);
     for (const secret of [apiKey, secretKey, row.apiKey, row.secretKey]) this.parts.register(secret);
+    const ofEnvironment = this.parts.owner ?? null;
     try {
+      const owner = ofEnvironment ?? ownerOf(row);
       return {
         name: row.name,
         endpoint: apiEndpoint(row.apiUrl),
@@ -82,6 +89,8 @@ export class CloudSettings {
         secretKey,
         zone: row.zone,
         omaVmId: row.omaVmId,
+        owner,
+        ownerSource: ofEnvironment !== null ? 'environment' : owner !== null ? 'ossea_configs' : null,
       };
     } catch (error) {
       throw new CloudError(
@@ -96,4 +105,12 @@ export class CloudSettings {
     this.warned = reason;
     this.parts.logger.warn('CloudStack configuration is not unique', { reason });
   }
+}
+
+/** Throws Error for what CloudStack would refuse on every create. */
+function ownerOf({ projectId, account, domainId }: OsseaConfigRow): CloudOwner | null {
+  if (projectId === null && account === null) return null;
+  if (projectId !== null && account !== null) throw new Error('project_id and account exclude each other');
+  if (account !== null && domainId === null) throw new Error('account needs domain_id');
+  return { projectId, account, domainId: account === null ? null : domainId };
 }

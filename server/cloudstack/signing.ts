@@ -3,7 +3,7 @@ import { createHmac } from 'node:crypto';
 export type Parameters = Readonly<Record<string, string>>;
 
 /**
- * Signs a request the way the server checks it (facts 1.2): raw names sorted and never encoded, values encoded as Java's
+ * Signs a request the way the server checks it: raw names sorted and never encoded, values encoded as Java's
  * URLEncoder does with `+` turned into `%20`, everything lower-cased, HMAC-SHA1, base64.
  */
 export function signature(parameters: Parameters, secretKey: string): string {
@@ -24,17 +24,16 @@ function encode(value: string): string {
 }
 
 /**
- * The body of a signed request: all names lower case, JSON answers, signature version 3 with an expiry (never replayable for
- * longer than `lifetime` ms; at most 15 minutes is allowed, less than that leaves room for clock skew).
+ * The body of a signed request: all names lower case, JSON answers, signature version 3, which CloudStack takes until `expiresMs` by its
+ * own clock and never again afterwards.
  */
 export function signedForm(
   command: string,
   parameters: Parameters,
-  credentials: { apiKey: string; secretKey: string },
-  now: number,
-  lifetime: number,
+  credentials: { readonly apiKey: string; readonly secretKey: string },
+  expiresMs: number,
 ): string {
-  const expires = new Date(now + lifetime).toISOString().replace(/\.\d{3}Z$/, '+0000');
+  const expires = new Date(expiresMs).toISOString().replace(/\.\d{3}Z$/, '+0000');
   const all: Parameters = {
     ...parameters,
     command,

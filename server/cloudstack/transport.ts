@@ -1,7 +1,10 @@
+import type { Agent } from 'node:https';
 import { ofetch } from 'ofetch';
 import { z } from 'zod';
 import { LIMITS } from '../core/limits';
+import { CloudError } from './cloud';
 import { apiError, badAnswer, networkError } from './errors';
+import { fetchThrough } from './fetch-through';
 
 const errorBody = z.object({
   errorcode: z.coerce.number(),
@@ -22,7 +25,14 @@ export interface WireCall {
   readonly timeout: number;
   /** Told the server's Date (ms) of every answer, errors included: with clocks that differ there are only errors. */
   readonly onServerTime: (at: number) => void;
+  /** For https to a server whose certificate a private CA has signed. */
+  readonly agent?: Agent | null;
 }
+
+const HEADERS = {
+  'content-type': 'application/x-www-form-urlencoded; charset=UTF-8',
+  accept: 'application/json',
+};
 
 /**
  * One signed POST. No redirects (they would carry the signature elsewhere), no retries (the caller knows what is safe), a
@@ -32,20 +42,17 @@ export async function post(call: WireCall): Promise<WireBody> {
   const { command } = call;
   let response: Response;
   let text: string;
+  const signal = AbortSignal.timeout(call.timeout);
   try {
-    response = await ofetch.native(call.endpoint, {
-      method: 'POST',
-      body: call.form,
-      redirect: 'manual',
-      headers: {
-        'content-type': 'application/x-www-form-urlencoded; charset=UTF-8',
-        accept: 'application/json',
-      },
-      signal: AbortSignal.timeout(call.timeout),
-    });
+    const init = { method: 'POST', body: call.form, headers: HEADERS, signal };
+    response =
+      call.agent && call.endpoint.startsWith('https:')
+        ? await fetchThrough(call.agent, call.endpoint, init)
+        : await ofetch.native(call.endpoint, { ...init, redirect: 'manual' });
     text = await readBounded(response, command);
   } catch (error) {
-    throw error instanceof Error && error.name === 'CloudError' ? error : networkError(error, command);
+    if (error instanceof CloudError) throw error;
+    throw networkError(signal.aborted ? signal.reason : error, command);
   }
   if (response.status >= 300 && response.status < 400)
     throw badAnswer(command, response.status, 'redirects are not followed; correct api_url');

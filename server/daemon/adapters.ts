@@ -1,7 +1,8 @@
 import { uptime } from 'node:os';
 import { join } from 'node:path';
-import { type CloudCallListener, createCloud, type HttpCloud } from '../cloudstack/http-cloud';
+import { createCloud, type HttpCloud } from '../cloudstack/http-cloud';
 import { CloudSettings } from '../cloudstack/settings';
+import type { CloudCallListener } from '../cloudstack/signed-calls';
 import { systemClock } from '../core/clock';
 import type { Logger } from '../core/log/logger';
 import type { Redactor } from '../core/redaction';
@@ -40,11 +41,13 @@ export function createAdapters(
   const settings = new CloudSettings({
     readRows: () => readOsseaConfigs(database.kysely),
     encryptionKey: configuration.credentials.encryptionKey,
+    owner: configuration.cloudstack.owner,
     register: (secret: string) => redactor.register(secret),
     clock,
     logger,
   });
-  const cloud = createCloud({ settings, clock, logger, onCall: onCloudCall });
+  const ca = configuration.cloudstack.ca?.pem ?? null;
+  const cloud = createCloud({ settings, clock, logger, ca, onCall: onCloudCall });
   const exports = createExportServer({
     ...nbd,
     runDir: configuration.runDir,

@@ -110,7 +110,8 @@ export function compose(ports: Ports, settings: DomainSettings): Domain {
     }),
     sync: new SyncService({
       ...shared,
-      owner,
+      // Sync says itself that it cannot judge while the appliance is not visible, and keeps what it knew.
+      owner: () => ({ epoch: writer().epoch, applianceVmId: identity.view.vmId ?? identity.require() }),
       isBusyWith,
       sizeTolerance: settings.sizeToleranceBytes,
       busyVolumes: () => ledger.busyVolumes(applianceId()),

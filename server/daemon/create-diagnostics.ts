@@ -5,9 +5,14 @@ import { MIGRATIONS } from '../database/migrations/migrations';
 import { Diagnostics } from '../diagnostics/diagnostics-service';
 import type { Ledger } from '../model/ledger';
 import type { Adapters } from './adapters';
+import type { Configuration } from './configuration/configuration';
 
 /** The diagnostics over the daemon's own parts; `ledger` throws STARTING before the schema is there. */
-export function createDiagnostics(adapters: Adapters, ledger: () => Ledger, tolerance: number): Diagnostics {
+export function createDiagnostics(
+  adapters: Adapters,
+  ledger: () => Ledger,
+  { devices, operations }: Pick<Configuration, 'devices' | 'operations'>,
+): Diagnostics {
   const { database, cloud, settings, watcher, identity } = adapters;
   return new Diagnostics({
     cloud,
@@ -22,6 +27,7 @@ export function createDiagnostics(adapters: Adapters, ledger: () => Ledger, tole
       usage: () => database.usage(),
     },
     appliance: () => identity.view,
-    tolerance,
+    deleteMode: operations.deleteMode,
+    tolerance: devices.sizeTolerance,
   });
 }

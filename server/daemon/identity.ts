@@ -7,13 +7,16 @@ export interface ApplianceView {
   readonly vmId: string | null;
   readonly source: string | null;
   readonly conflicts: readonly string[];
-  /** confirmed: CloudStack knows the VM. refuted: it does not. unverified: CloudStack has not been asked or was away. */
-  readonly verdict: 'confirmed' | 'refuted' | 'unverified';
+  /**
+   * confirmed: CloudStack shows the VM. refuted: it says that there is none. not-visible: it does not show it to this key. unverified: it
+   * has not been asked or was away.
+   */
+  readonly verdict: 'confirmed' | 'refuted' | 'not-visible' | 'unverified';
 }
 
 /**
  * "Who am I": OMA_VM_ID, else ossea_configs.oma_vm_id, else the SMBIOS UUID, checked against CloudStack.
- * Nothing is guessed: unknown or refuted means that attach and detach are refused.
+ * Nothing is guessed: unknown, refuted or not visible means that attach and detach are refused.
  */
 export class ApplianceIdentity {
   view: ApplianceView = { vmId: null, source: null, conflicts: [], verdict: 'unverified' };
@@ -60,6 +63,11 @@ export class ApplianceIdentity {
           vm_id: vmId,
           source: this.view.source,
         });
+      if (vm.kind === 'unknown' && this.view.verdict !== 'not-visible')
+        this.parts.logger.error('The key does not see this appliance in CloudStack', {
+          vm_id: vmId,
+          reason: vm.why,
+        });
       this.view = { ...this.view, verdict: VERDICTS[vm.kind] };
     } catch (error) {
       if (!(error instanceof CloudError)) throw error;
@@ -67,7 +75,7 @@ export class ApplianceIdentity {
     return this.view;
   }
 
-  /** Throws APPLIANCE_UNKNOWN unless it is known (and not refuted) which VM this is. */
+  /** Throws APPLIANCE_UNKNOWN unless it is known which VM this is, and CloudStack has not said otherwise. */
   require(): string {
     const { vmId, verdict, source } = this.view;
     if (vmId === null) {
@@ -77,21 +85,29 @@ export class ApplianceIdentity {
         { retryAfterSeconds: 30 },
       );
     }
-    if (verdict === 'refuted') {
-      throw new DaemonError(
-        'APPLIANCE_UNKNOWN',
-        `CloudStack has no VM ${vmId} (from ${source ?? 'nowhere'}): correct OMA_VM_ID or ossea_configs.oma_vm_id`,
-        {
-          details: { vm_id: vmId, source },
-          retryAfterSeconds: 30,
-        },
+    const from = source ?? 'nowhere';
+    if (verdict === 'refuted')
+      throw unusable(
+        `CloudStack has no VM ${vmId} (from ${from}): correct OMA_VM_ID or ossea_configs.oma_vm_id`,
+        this.view,
       );
-    }
+    if (verdict === 'not-visible')
+      throw unusable(
+        `CloudStack does not show VM ${vmId}, this appliance (from ${from}), to the key of ossea_configs: use a key of the account or project that the VM belongs to, or correct OMA_VM_ID or ossea_configs.oma_vm_id`,
+        this.view,
+      );
     return vmId;
   }
 }
 
-const VERDICTS = { seen: 'confirmed', absent: 'refuted', unknown: 'unverified' } as const;
+function unusable(message: string, { vmId, source, verdict }: ApplianceView): DaemonError {
+  return new DaemonError('APPLIANCE_UNKNOWN', message, {
+    details: { vm_id: vmId, source, verdict },
+    retryAfterSeconds: 30,
+  });
+}
+
+const VERDICTS = { seen: 'confirmed', absent: 'refuted', unknown: 'not-visible' } as const;
 
 /**
  * The identity that this process has begun with stays until it ends: exports, rows and guards stand on it. A source that names another VM
@@ -103,6 +119,9 @@ function kept({ vmId, source }: ApplianceView, now: ResolvedAppliance): Omit<App
   return {
     vmId,
     source,
-    conflicts: [...now.conflicts, `${says}, but this daemon runs as ${vmId}: restart it to change that`],
+    conflicts: [
+      ...now.conflicts,
+      `${says}, but this daemon runs as ${vmId}: that takes effect at the next start`,
+    ],
   };
 }

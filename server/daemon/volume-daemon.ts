@@ -106,11 +106,7 @@ export class VolumeDaemon implements Daemon {
       applianceVmId: () => identity.view.vmId,
     });
     this.periodicSync = new PeriodicSync(this.sync, configuration.reconcileInterval, systemClock);
-    this.diagnostics = createDiagnostics(
-      this.adapters,
-      () => this.readable(),
-      configuration.devices.sizeTolerance,
-    );
+    this.diagnostics = createDiagnostics(this.adapters, () => this.readable(), configuration);
     this.statistics = new Statistics(ledger, () => identity.view.vmId ?? undefined, this.domain.events);
     this.monitor = watchDependencies(this.adapters, logger);
   }

@@ -27,6 +27,9 @@ const configRow = z.object({
   zone: optional,
   disk_offering_id: optional,
   oma_vm_id: optional,
+  project_id: optional,
+  account: optional,
+  domain_id: optional,
   is_active: z.unknown().transform((value) => value === 1 || value === true || value === '1'),
   updated_at: z
     .date()

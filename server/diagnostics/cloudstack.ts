@@ -1,42 +1,39 @@
-import { type CloudCapabilities, CloudError } from '../cloudstack/cloud';
+import { skewText } from '../cloudstack/clock-skew';
+import { type Cloud, type CloudCapabilities, CloudError, type CloudVm, sameOwner } from '../cloudstack/cloud';
+import { ownerText } from '../cloudstack/owner';
+import type { SkewSource } from '../cloudstack/server-clock';
 import type { ActiveSettings } from '../cloudstack/settings';
 import type { Clock } from '../core/clock';
 import { messageOf } from '../core/errors';
 import { LIMITS } from '../core/limits';
-import type { CloudReport, CommandReport } from './reports';
+import type { Evidence } from '../model/evidence';
+import { type DeleteMode, neededCommands, rightsOf } from './needs';
+import type { CloudReport } from './reports';
 
 /** What the check asks CloudStack. */
-export interface DiagnosticCloud {
-  capabilities(): Promise<CloudCapabilities>;
+export interface DiagnosticCloud extends Pick<Cloud, 'capabilities' | 'newVolumeOwner' | 'readVm'> {
   /** The names of the commands that our key may call (listApis). */
   allowedCommands(): Promise<ReadonlySet<string>>;
-  statistics(): { readonly clockSkewMs: number | null };
+  statistics(): { readonly clockSkewMs: number | null; readonly clockSkewSource: SkewSource | null };
+  /** Measures CloudStack's clock where its answers do not tell it; not more often than once a minute. */
+  measureClock(): Promise<void>;
 }
 
-/** Every command the daemon sends, and what it would lack without it. */
-const COMMANDS: readonly Omit<CommandReport, 'allowed'>[] = [
-  { name: 'listCapabilities', purpose: 'health' },
-  { name: 'listVolumes', purpose: 'every operation, sync' },
-  { name: 'listVirtualMachines', purpose: 'every attach, the identity of the appliance' },
-  { name: 'listZones', purpose: 'create' },
-  { name: 'listDiskOfferings', purpose: 'create' },
-  { name: 'createVolume', purpose: 'create' },
-  { name: 'attachVolume', purpose: 'attach, cleanup' },
-  { name: 'detachVolume', purpose: 'detach, delete, cleanup' },
-  { name: 'deleteVolume', purpose: 'delete' },
-  { name: 'queryAsyncJobResult', purpose: 'every operation' },
-  { name: 'stopVirtualMachine', purpose: 'cleanup with force_clean' },
-  { name: 'destroyVirtualMachine', purpose: 'cleanup with delete_vm' },
-];
-
-/** Never throws: what fails is what the reader wants to know. */
-export async function checkCloudstack(parts: {
+interface CheckParts {
   readonly cloud: DiagnosticCloud;
   readonly clock: Clock;
   readonly settings: () => Promise<ActiveSettings | null>;
-  readonly appliance: CloudReport['appliance'];
-}): Promise<CloudReport> {
-  const { cloud, clock, appliance } = parts;
+  readonly deleteMode: DeleteMode;
+  readonly appliance: {
+    readonly vmId: string | null;
+    readonly verdict: string;
+    readonly conflicts: readonly string[];
+  };
+}
+
+/** Tries what operations will need, and says what will not work. Never throws: what fails is what the reader wants to know. */
+export async function checkCloudstack(parts: CheckParts): Promise<CloudReport> {
+  const { cloud, clock, appliance, deleteMode } = parts;
   const problems: string[] = [];
   const noted = <T>(work: Promise<T>): Promise<T | null> =>
     work.catch((error: unknown) => {
@@ -47,17 +44,19 @@ export async function checkCloudstack(parts: {
   const begun = clock.monotonic();
   const capabilities = await noted(cloud.capabilities());
   const roundTrip = capabilities === null ? null : clock.monotonic() - begun;
+  // A 401 has made the client measure already.
+  if (capabilities !== null) await noted(cloud.measureClock());
   const allowed = capabilities === null ? null : await listed(cloud, problems);
-  const commands = COMMANDS.map((command) => ({ ...command, allowed: allowed?.has(command.name) ?? null }));
+  const commands = neededCommands(deleteMode, allowed);
   for (const { name, purpose } of commands.filter((command) => command.allowed === false))
     problems.push(`the role of the key does not allow ${name} (needed for: ${purpose})`);
-  const { clockSkewMs } = cloud.statistics();
+  const rights = rightsOf(capabilities, allowed);
+  if (deleteMode === 'trash' && capabilities?.mayExpungeVolumes === false)
+    problems.push('the key may not recover volumes, so DELETE_MODE=trash cannot be undone with it');
+  const { clockSkewMs, clockSkewSource } = cloud.statistics();
   if (clockSkewMs !== null && Math.abs(clockSkewMs) > LIMITS.CLOCK_SKEW_WARN_MS)
-    problems.push(
-      `the clocks differ by ${Math.round(clockSkewMs / 1000)} s: more than ${LIMITS.SIGNATURE_LIFETIME_MS / 60_000} minutes make every call a 401`,
-    );
-  if (appliance.verdict === 'refuted')
-    problems.push(`CloudStack has no VM ${appliance.vmId ?? ''} (this appliance)`);
+    problems.push(`${skewText(clockSkewMs)}: set it right; until then requests are signed by CloudStack's`);
+  const { verdict, applianceOwner, newVolumes } = await ownersOf(parts, settings, capabilities, problems);
   return {
     ok: problems.length === 0,
     problems,
@@ -66,9 +65,71 @@ export async function checkCloudstack(parts: {
     version: capabilities?.version ?? null,
     roundTrip,
     clockSkew: clockSkewMs,
-    appliance,
+    clockSkewSource,
+    appliance: { vmId: appliance.vmId, verdict, owner: applianceOwner },
+    newVolumes,
+    rights,
     commands,
   };
+}
+
+type Belongings = Pick<CloudReport, 'newVolumes'> & {
+  readonly verdict: string;
+  readonly applianceOwner: CloudReport['appliance']['owner'];
+};
+
+/** Whose this appliance is, and whose a new volume would be: a volume of somebody else cannot be attached to it. */
+async function ownersOf(
+  { cloud, appliance }: CheckParts,
+  settings: ActiveSettings | null,
+  capabilities: CloudCapabilities | null,
+  problems: string[],
+): Promise<Belongings> {
+  problems.push(...appliance.conflicts);
+  const nothing = {
+    verdict: appliance.verdict,
+    applianceOwner: null,
+    newVolumes: { owner: null, from: null },
+  };
+  const { vmId } = appliance;
+  if (vmId === null)
+    problems.push('it is not known which VM this is: set OMA_VM_ID or ossea_configs.oma_vm_id');
+  if (capabilities === null) return nothing;
+  try {
+    const vm = vmId === null ? null : await cloud.readVm(vmId);
+    if (vm !== null) problems.push(...visibility(vm, vmId ?? ''));
+    const applianceOwner = vm?.kind === 'seen' ? vm.value.owner : null;
+    const owner = await cloud.newVolumeOwner(applianceOwner);
+    if (owner && applianceOwner && !sameOwner(owner, applianceOwner))
+      problems.push(
+        `new volumes are made for ${ownerText(owner)} (${settings?.ownerSource ?? 'configured'}), but this appliance belongs to ${ownerText(applianceOwner)}: they cannot be attached to it`,
+      );
+    const from = owner === null ? 'key' : (settings?.ownerSource ?? 'appliance');
+    return { verdict: verdictOf(vm, appliance.verdict), applianceOwner, newVolumes: { owner, from } };
+  } catch (error) {
+    problems.push(messageOf(error));
+    return nothing;
+  }
+}
+
+function visibility(vm: Evidence<CloudVm>, vmId: string): string[] {
+  switch (vm.kind) {
+    case 'seen':
+      return [];
+    case 'absent':
+      return [`CloudStack has no VM ${vmId} (this appliance): ${vm.proof}`];
+    case 'unknown':
+      return [
+        `the key does not see VM ${vmId} (this appliance): ${vm.why}; attach and detach are refused. Use a key of its account, or a member of its project`,
+      ];
+    default:
+      return vm satisfies never;
+  }
+}
+
+function verdictOf(vm: Evidence<CloudVm> | null, before: string): string {
+  if (vm === null) return before;
+  return { seen: 'confirmed', absent: 'refuted', unknown: 'not-visible' }[vm.kind];
 }
 
 /** null when CloudStack does not tell: the plug-in that answers listApis may be switched off, and that is no fault of the key. */

@@ -9,6 +9,7 @@ import type { Mapping } from '../model/operation';
 import { checkCloudstack, type DiagnosticCloud } from './cloudstack';
 import { explainCorrelation } from './correlation';
 import { checkDatabase } from './database';
+import type { DeleteMode } from './needs';
 import type { CloudReport, CorrelationReport, DatabaseReport, GuestReport, ZoneReport } from './reports';
 
 interface DiagnosticParts {
@@ -31,7 +32,12 @@ interface DiagnosticParts {
     inspect(): Promise<DatabaseFacts>;
     usage(): DatabaseReport['pool'];
   };
-  appliance(): CloudReport['appliance'];
+  appliance(): {
+    readonly vmId: string | null;
+    readonly verdict: string;
+    readonly conflicts: readonly string[];
+  };
+  readonly deleteMode: DeleteMode;
   /** Bytes. */
   readonly tolerance: number;
 }
@@ -65,9 +71,9 @@ export class Diagnostics {
   }
 
   cloudstack(): Promise<CloudReport> {
-    const { cloud, clock, settings } = this.parts;
+    const { cloud, clock, settings, deleteMode } = this.parts;
     const appliance = this.parts.appliance();
-    return checkCloudstack({ cloud, clock, appliance, settings: () => settings.active() });
+    return checkCloudstack({ cloud, clock, appliance, deleteMode, settings: () => settings.active() });
   }
 
   async zones(): Promise<ZoneReport[]> {

@@ -1,4 +1,5 @@
-import type { CloudZone } from '../cloudstack/cloud';
+import type { CloudOwner, CloudZone } from '../cloudstack/cloud';
+import type { SkewSource } from '../cloudstack/server-clock';
 import type { Correlation } from '../devices/correlation';
 import type { DeviceEvent, DeviceSnapshot } from '../devices/device';
 import type { Mapping } from '../model/operation';
@@ -50,13 +51,25 @@ export interface CloudReport {
   readonly version: string | null;
   /** ms of one round trip. */
   readonly roundTrip: number | null;
-  /** CloudStack's clock minus ours, ms (it says whole seconds); null before any answer. */
+  /** CloudStack's clock minus ours, ms, to a few seconds; null while nothing is known of it. */
   readonly clockSkew: number | null;
-  readonly appliance: { readonly vmId: string | null; readonly verdict: string };
+  readonly clockSkewSource: SkewSource | null;
+  readonly appliance: {
+    readonly vmId: string | null;
+    readonly verdict: string;
+    readonly owner: CloudOwner | null;
+  };
+  /** Whom new volumes are made for (null: the account of the key), and who says so; `from` is null while CloudStack is away. */
+  readonly newVolumes: {
+    readonly owner: CloudOwner | null;
+    readonly from: 'environment' | 'ossea_configs' | 'appliance' | 'key' | null;
+  };
+  /** What the key may do beyond calling commands. */
+  readonly rights: readonly CommandReport[];
   readonly commands: readonly CommandReport[];
 }
 
-/** One command of CloudStack that the daemon sends. */
+/** One command of CloudStack that the daemon sends, or a right. */
 export interface CommandReport {
   readonly name: string;
   readonly purpose: string;

@@ -9,6 +9,10 @@ export interface OsseaConfigRow {
   readonly zone: string | null;
   readonly diskOfferingId: string | null;
   readonly omaVmId: string | null;
+  /** For whom volumes are created: a project, or an account of a domain. Columns of ours. */
+  readonly projectId: string | null;
+  readonly account: string | null;
+  readonly domainId: string | null;
   readonly isActive: boolean;
   /** ms; null when the table has no such column. */
   readonly updatedAt: number | null;

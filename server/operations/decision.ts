@@ -2,6 +2,7 @@ import type {
   CloudCommand,
   CloudDiskOffering,
   CloudJob,
+  CloudOwner,
   CloudVm,
   CloudVolume,
   CloudZone,
@@ -83,6 +84,8 @@ export interface Facts {
 export interface Offer {
   readonly zone: CloudZone | null;
   readonly offering: CloudDiskOffering | null;
+  /** Who has to be named as the owner of the new one; null: nobody, it will belong to the account of the key. */
+  readonly owner: CloudOwner | null;
   /** Live volumes of exactly that name in the zone, of the account that the new one will belong to. */
   readonly sameName: readonly CloudVolume[];
   /** An earlier operation of ours that is creating the same name right now. */

@@ -183,6 +183,7 @@ describe('volumectl and the daemon', () => {
       .toBe(3);
     const { out } = await ctl('check', 'cloudstack');
     expect(out).toMatch(/^problems +CloudStack API error 401/m);
+    expect(out).toMatch(/^round_trip +-$/m);
     expect(out).toContain('secret_key');
     expect(out).not.toContain('wrong');
     await walk.lab.database.stop();

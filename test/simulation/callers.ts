@@ -1,7 +1,7 @@
 import { exportName } from '~/server/exports/naming';
 import type { OperationType, RequestOf } from '~/server/model/operation';
 import type { DaemonProcess } from './process';
-import type { Ask } from './script';
+import type { Ask } from './script-items';
 import type { World } from './world';
 
 const TRIES = 120;
@@ -131,6 +131,8 @@ export class Callers {
   }
 
   private volume(index: number): string {
-    return this.world.volumes[index] ?? this.world.volumes[0] ?? '';
+    // Beyond the end: the volume that was created last.
+    const { volumes } = this.world;
+    return volumes[index] ?? (index > volumes.length ? volumes.at(-1) : undefined) ?? volumes[0] ?? '';
   }
 }

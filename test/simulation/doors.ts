@@ -1,6 +1,25 @@
+import type { CloudModel } from '~/lab/cloudstack/model';
+import type { Volume } from '~/lab/cloudstack/records';
+import type { MemoryStore } from '~/lab/ledger/memory-store';
 import type { CloudCommand } from '~/server/cloudstack/cloud';
 import { isTerminal, type Mapping, type Operation } from '~/server/model/operation';
-import type { World } from './world';
+
+/** The part of the world that the doors lead to. */
+interface DoorsWorld {
+  readonly scheduler: { readonly time: number };
+  readonly model: CloudModel;
+  readonly store: MemoryStore;
+  readonly applianceVmId: string;
+  readonly otherVmId: string;
+  readonly otherVmStartedAt: number;
+  readonly foreign: ReadonlySet<string>;
+  readonly byHand: ReadonlySet<string>;
+  readonly intendedVms: ReadonlyMap<string, string>;
+  readonly disturbed: ReadonlyMap<string, number>;
+  readonly unmapped: ReadonlyMap<string, number>;
+  volume(id: string): Volume | undefined;
+  fail(invariant: string, message: string): void;
+}
 
 /** Virtual ms within which a guard must have been read before a call leaves: what else is read in between takes no longer. */
 const FRESH_MS = 2_000;
@@ -20,7 +39,7 @@ export class Doors {
   private readonly reads = new Map<string, Reads>();
   private mappings: ReadonlyMap<string, Mapping> = new Map();
 
-  constructor(private readonly world: World) {}
+  constructor(private readonly world: DoorsWorld) {}
 
   /** A call of `process` has been answered. */
   answered(process: string, what: string, [id]: readonly unknown[]): void {
@@ -36,6 +55,8 @@ export class Doors {
       this.volumeCall(process, what, args[0], null);
     if (what !== 'cloud.submit' || !isCommand(args[0])) return;
     const [command, jobId] = args;
+    if (command.name === 'attachVolume' || command.name === 'detachVolume')
+      this.oldRead(command.volumeId, command.name === 'attachVolume' ? command.vmId : null);
     if ('volumeId' in command)
       this.volumeCall(process, command.name, command.volumeId, typeof jobId === 'string' ? jobId : null);
     if (command.name === 'stopVirtualMachine' || command.name === 'destroyVirtualMachine')
@@ -57,6 +78,21 @@ export class Doors {
           `${what} of ${volumeId} leaves while job ${job.id} still runs`,
         );
     }
+  }
+
+  /** A list that shows the world before our own job is no reason to send the same again. */
+  private oldRead(volumeId: string, wantedVmId: string | null): void {
+    this.count('an-old-read-is-not-believed');
+    const { world } = this;
+    const volume = world.volume(volumeId);
+    if (!volume?.stale || world.disturbed.has(volumeId) || volume.vmId !== wantedVmId) return;
+    // A job that was lost, or said to have failed, leaves nothing that the read would contradict.
+    const last = [...world.model.jobs.values()].findLast(({ instanceId }) => instanceId === volumeId);
+    if (last?.status !== 1 || last.lost) return;
+    world.fail(
+      'an-old-read-is-not-believed',
+      `${volumeId} is where it should be, and the call is sent again`,
+    );
   }
 
   /** What changed so recently that the last look cannot have seen it does not count. */

@@ -2,6 +2,9 @@ import { exportName } from '~/server/exports/naming';
 import type { Operation } from '~/server/model/operation';
 import type { World } from './world';
 
+/** The longest that a list shows an old world (readFault in ./script.ts, ./scenes.ts). */
+const STALE_MAX_MS = 12_000;
+
 interface Begun {
   readonly begunAt: number;
 }
@@ -36,7 +39,10 @@ export function complaintAt(world: World, operation: Operation): string | null {
 /** Something happened to the volume while the operation ran, and the daemon could not know. */
 export function isDisturbed(world: World, { volumeId }: Operation, { begunAt }: Begun): boolean {
   const at = world.disturbed.get(volumeId);
-  return (at !== undefined && at >= begunAt) || hasLeftLate(world, volumeId, begunAt);
+  // What somebody else has changed may be shown late as well, and no job of ours says otherwise.
+  const { stale = null } = world.volume(volumeId) ?? {};
+  const since = stale === null ? begunAt : Math.min(begunAt, stale.until - STALE_MAX_MS);
+  return (at !== undefined && at >= since) || hasLeftLate(world, volumeId, begunAt);
 }
 
 /** The guest let go of the disk after CloudStack had given up on the detach. */

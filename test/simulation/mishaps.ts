@@ -1,6 +1,6 @@
 import { ApiError, type Volume } from '~/lab/cloudstack/records';
 import type { Processes } from './processes';
-import type { Ambiguity, Mishap } from './script';
+import type { Ambiguity, Mishap } from './script-items';
 import type { World } from './world';
 
 /** Lets a mishap strike. */

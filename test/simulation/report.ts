@@ -1,5 +1,5 @@
 import type { Outcome } from './schedule';
-import type { Script } from './script';
+import type { Script } from './script-items';
 import type { Found, Totals } from './totals';
 
 /** Lines of a trace that are shown: the end is where it went wrong. */

@@ -4,7 +4,7 @@ import { Invariants } from './invariants';
 import { mend, strike } from './mishaps';
 import type { DaemonProcess } from './process';
 import { Processes } from './processes';
-import type { Script } from './script';
+import type { Script } from './script-items';
 import { Violation, World } from './world';
 
 /** Virtual ms after the last mishap within which everything must have ended. */

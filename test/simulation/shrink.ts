@@ -1,5 +1,6 @@
 import { type Outcome, runSchedule } from './schedule';
-import { type Script, scriptOf } from './script';
+import { scriptOf } from './script';
+import type { Script } from './script-items';
 
 /** Runs that shrinking may cost. */
 const RUNS_MAX = 200;

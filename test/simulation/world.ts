@@ -17,7 +17,7 @@ import { SimulatedGuest } from './guest';
 import { LockTable } from './lock';
 import { SeededRandom } from './random';
 import { Scheduler } from './scheduler';
-import type { Script } from './script';
+import type { Script } from './script-items';
 
 // How often the daemon looks at what does not change anyway costs most of a schedule; a simulated guest rings when it has changed.
 Object.assign(LIMITS, { FAST_SCAN_MS: 400, JOB_POLL_FIRST_MS: 150 });

@@ -178,7 +178,14 @@ export const CLOUD_REPORT: CloudReport = {
   version: '4.20.0.0',
   roundTrip: 3.25,
   clockSkew: -120,
-  appliance: { vmId: APPLIANCE, verdict: 'confirmed' },
+  clockSkewSource: 'expires',
+  appliance: {
+    vmId: APPLIANCE,
+    verdict: 'confirmed',
+    owner: { projectId: null, account: 'migration', domainId: 'd1' },
+  },
+  newVolumes: { owner: { projectId: null, account: 'migration', domainId: 'd1' }, from: 'appliance' },
+  rights: [{ name: 'expunge VMs', purpose: 'cleanup with delete_vm', allowed: false }],
   commands: [
     { name: 'listVolumes', purpose: 'every operation', allowed: true },
     { name: 'createVolume', purpose: 'create', allowed: false },

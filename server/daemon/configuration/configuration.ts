@@ -1,12 +1,20 @@
 import { isIP } from 'node:net';
-import { type Dsn, describeDsn } from '../../database/connection/dsn';
-import { NOT_READ, VARIABLES, type Variable } from './variables';
+import type { CloudOwner } from '../../cloudstack/cloud';
+import { type Dsn, describeDsn, trusting } from '../../database/connection/dsn';
+import type { CaFile } from './ca-file';
+import type { Variable } from './variable';
+import { NOT_READ, VARIABLES } from './variables';
 
 type ValueOf<K extends keyof typeof VARIABLES> = (typeof VARIABLES)[K] extends Variable<infer T> ? T : never;
 
 /** The configuration, grouped by who uses it. Durations are ms, sizes bytes. */
 export interface Configuration {
-  readonly database: { readonly dsn: Dsn };
+  readonly database: { readonly dsn: Dsn; readonly ca: CaFile | null };
+  readonly cloudstack: {
+    readonly ca: CaFile | null;
+    /** For whom volumes are created; null when the environment does not say. */
+    readonly owner: CloudOwner | null;
+  };
   readonly http: {
     readonly host: string;
     readonly port: number;
@@ -86,7 +94,11 @@ type Read = <T>(variable: Variable<T>) => T;
  */
 export function loadConfiguration(env: Environment): Configuration {
   const problems: Problem[] = [];
-  const configuration = group((variable) => readOne(env, variable, problems), notesOn(env, problems));
+  const configuration = group(
+    (variable) => readOne(env, variable, problems),
+    notesOn(env, problems),
+    problems,
+  );
   checkBind(configuration.http, problems);
   if (problems.length > 0) throw new ConfigurationError(problems);
   return configuration;
@@ -95,12 +107,22 @@ export function loadConfiguration(env: Environment): Configuration {
 /** What is in force, secrets masked; for `--check-config`. */
 export function describeConfiguration(configuration: Configuration): Record<string, unknown> {
   const { database, credentials, ...rest } = configuration;
-  const { password, ...dsn } = database.dsn;
+  const { password, ca, ...dsn } = database.dsn;
   return {
-    database: { dsn: describeDsn(database.dsn), ...dsn, password: password === '' ? null : '***' },
+    database: {
+      dsn: describeDsn(database.dsn),
+      ...dsn,
+      password: password === '' ? null : '***',
+      ca: database.ca && describeCa(database.ca),
+    },
     ...rest,
+    cloudstack: { ...rest.cloudstack, ca: rest.cloudstack.ca && describeCa(rest.cloudstack.ca) },
     credentials: { encryptionKey: credentials.encryptionKey === null ? null : '***' },
   };
+}
+
+function describeCa({ path, subjects }: CaFile): Record<string, unknown> {
+  return { path, subjects };
 }
 
 function readOne<T>(env: Environment, variable: Variable<T>, problems: Problem[]): T {
@@ -147,11 +169,34 @@ function levelOf(level: ValueOf<'logLevel'>, ginMode: ValueOf<'ginMode'>): NonNu
   return level ?? (ginMode === 'debug' ? 'debug' : 'info');
 }
 
-function group(read: Read, notes: readonly string[]): Configuration {
+/** For whom volumes are created. CloudStack would refuse every create for half an owner, or for two. */
+function ownerOf(read: Read, problems: Problem[]): CloudOwner | null {
+  const projectId = read(VARIABLES.cloudProject);
+  const account = read(VARIABLES.cloudAccount);
+  const domainId = read(VARIABLES.cloudDomain);
+  const given = (name: string) => problems.some(({ variable }) => variable === name);
+  if (projectId !== null && (account !== null || domainId !== null))
+    problems.push({
+      variable: 'CLOUDSTACK_PROJECT',
+      message: 'cannot be set together with an account or a domain',
+    });
+  else if (account !== null && domainId === null && !given('CLOUDSTACK_DOMAIN'))
+    problems.push({
+      variable: 'CLOUDSTACK_ACCOUNT',
+      message: 'needs CLOUDSTACK_DOMAIN, the id of its domain',
+    });
+  else if (domainId !== null && account === null && !given('CLOUDSTACK_ACCOUNT'))
+    problems.push({ variable: 'CLOUDSTACK_DOMAIN', message: 'needs CLOUDSTACK_ACCOUNT' });
+  return projectId === null && account === null ? null : { projectId, account, domainId };
+}
+
+function group(read: Read, notes: readonly string[], problems: Problem[]): Configuration {
   const v = VARIABLES;
   const ginMode = read(v.ginMode);
+  const databaseCa = read(v.databaseCa);
   return {
-    database: { dsn: read(v.dsn) },
+    database: { dsn: trusting(read(v.dsn), databaseCa?.pem ?? null), ca: databaseCa },
+    cloudstack: { ca: read(v.cloudCa), owner: ownerOf(read, problems) },
     http: {
       host: read(v.host),
       port: read(v.port),

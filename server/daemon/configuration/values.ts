@@ -81,6 +81,14 @@ export const word: Parse<string> = (text) => {
   return text;
 };
 
+/** A name as people give it: anything but control characters. */
+export const name: Parse<string> = (text) => {
+  const value = text.trim();
+  if (value === '' || value.length > 255 || /[\u0000-\u001f\u007f]/.test(value))
+    throw new Error(`${quote(text)} is not a name of 1 to 255 characters`);
+  return value;
+};
+
 /** A program: a name that PATH finds, or an absolute path. */
 export const program: Parse<string> = (text) => (text.startsWith('/') ? path(text) : word(text));
 

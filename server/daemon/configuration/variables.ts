@@ -1,4 +1,5 @@
 import { parseDsn } from '../../database/connection/dsn';
+import { caFile } from './ca-file';
 import {
   bytes,
   duration,
@@ -9,39 +10,14 @@ import {
   integer,
   key32,
   logLevel,
+  name,
   oneOf,
-  type Parse,
   path,
   program,
   uuid,
   word,
 } from './values';
-
-/** One environment variable: how it is read, what holds without it, and its line in docs/reference/configuration.md. */
-export interface Variable<T> {
-  readonly name: string;
-  /** As it would be written in the environment; null = unset. */
-  readonly fallback: string | null;
-  readonly doc: string;
-  /** True: the value is never shown, not even in the complaint about it. */
-  readonly secret: boolean;
-  /** Throws an Error that says what was expected. */
-  readonly parse: Parse<T>;
-  /** What holds when the variable is unset. */
-  absent(): T;
-}
-
-function withDefault<T>(name: string, parse: Parse<T>, fallback: string, doc: string): Variable<T> {
-  return { name, parse, fallback, doc, secret: false, absent: () => parse(fallback) };
-}
-
-function optional<T>(name: string, parse: Parse<T>, doc: string): Variable<T | null> {
-  return { name, parse, fallback: null, doc, secret: false, absent: () => null };
-}
-
-function secret<T>(variable: Variable<T>): Variable<T> {
-  return { ...variable, secret: true };
-}
+import { optional, secret, withDefault } from './variable';
 
 const GIB = 1024 ** 3;
 const port = integer(1, 65_535);
@@ -54,6 +30,11 @@ const SERVER = {
       'oma_user:oma_password@tcp(localhost:3306)/migratekit_oma?parseTime=true',
       'The database: Go form `user:pass@tcp(host:port)/db`, `user:pass@unix(/path)/db`, or a `mysql://` URL. Parameters that count: `tls`, `timeout`.',
     ),
+  ),
+  databaseCa: optional(
+    'DATABASE_CA_FILE',
+    caFile,
+    'PEM file with the certificate of the CA that signed the one of the database, where the usual CAs did not. The connection then uses TLS; not with `tls=skip-verify`, which trusts everybody.',
   ),
   host: withDefault(
     'HOST',
@@ -100,6 +81,25 @@ const SERVER = {
     oneOf('debug', 'release', 'test'),
     'Of the Go daemon, still read: where LOG_LEVEL is unset, `debug` logs at debug, `release` and `test` at info.',
   ),
+};
+
+const CLOUDSTACK = {
+  cloudCa: optional(
+    'CLOUDSTACK_CA_FILE',
+    caFile,
+    'PEM file with the certificate of the CA that signed the one of CloudStack, where the usual CAs did not. The usual ones stay trusted.',
+  ),
+  cloudProject: optional(
+    'CLOUDSTACK_PROJECT',
+    uuid,
+    'Id of the project that new volumes belong to; else `ossea_configs.project_id`, else that of the appliance.',
+  ),
+  cloudAccount: optional(
+    'CLOUDSTACK_ACCOUNT',
+    name,
+    'Name of the account that new volumes belong to, with CLOUDSTACK_DOMAIN; else `ossea_configs.account` and `domain_id`, else that of the appliance where the key may create for others.',
+  ),
+  cloudDomain: optional('CLOUDSTACK_DOMAIN', uuid, 'Id of the domain of CLOUDSTACK_ACCOUNT.'),
 };
 
 const DEVICES = {
@@ -276,7 +276,7 @@ const KEEPING = {
  * Every environment variable the daemon reads, by its place in the configuration: docs/reference/configuration.md is made from this
  * table (`npm run docs`).
  */
-export const VARIABLES = { ...SERVER, ...DEVICES, ...OPERATIONS, ...EXPORTS, ...KEEPING };
+export const VARIABLES = { ...SERVER, ...CLOUDSTACK, ...DEVICES, ...OPERATIONS, ...EXPORTS, ...KEEPING };
 
 /**
  * What old units and habits set and the daemon does not read: said in the notes instead of silently ignored. The first three

@@ -1,3 +1,4 @@
+import { skewText } from '../../cloudstack/clock-skew';
 import { systemClock } from '../../core/clock';
 import { LIMITS } from '../../core/limits';
 import { CLOUDSTACK_VERIFIED } from '../../core/log/log-events';
@@ -18,10 +19,7 @@ export function watchDependencies({ database, cloud, exports }: Adapters, logger
       cloudstack: {
         every: LIMITS.HEALTH_CLOUDSTACK_MS,
         look: () =>
-          cloud.capabilities().then(({ version }) => ({
-            status: 'healthy',
-            message: `CloudStack ${version ?? 'of unknown version'}`,
-          })),
+          cloud.capabilities().then(({ version }) => cloudHealth(version, cloud.statistics().clockSkewMs)),
       },
       exportServer: {
         every: LIMITS.HEALTH_EXPORTS_MS,
@@ -41,6 +39,15 @@ export function watchDependencies({ database, cloud, exports }: Adapters, logger
         });
     },
   );
+}
+
+/** Where the clocks differ, requests are signed by CloudStack's: it works, and somebody should know. */
+function cloudHealth(version: string | null, clockSkewMs: number | null): ComponentHealth {
+  const answers = `CloudStack ${version ?? 'of unknown version'}`;
+  const details = { clock_skew_ms: clockSkewMs === null ? null : Math.round(clockSkewMs) };
+  if (clockSkewMs === null || Math.abs(clockSkewMs) < LIMITS.CLOCK_SKEW_WARN_MS)
+    return { status: 'healthy', message: answers, details };
+  return { status: 'degraded', message: `${answers}; ${skewText(clockSkewMs)}`, details };
 }
 
 function exportHealth(health: Awaited<ReturnType<Adapters['exports']['health']>>): ComponentHealth {

@@ -128,6 +128,11 @@ function applianceHealth(view: ApplianceView): ComponentHealth {
       status: 'unhealthy',
       message: `CloudStack has no VM ${view.vmId} (from ${view.source ?? 'nowhere'})`,
     };
+  if (view.verdict === 'not-visible')
+    return {
+      status: 'unhealthy',
+      message: `CloudStack does not show VM ${view.vmId} (from ${view.source ?? 'nowhere'}) to this key`,
+    };
   if (view.conflicts.length > 0) return { status: 'degraded', message: view.conflicts.join('; ') };
   return {
     status: view.verdict === 'confirmed' ? 'healthy' : 'unknown',

@@ -66,7 +66,10 @@ export function createCatalogue(registry: Registry = new Registry()) {
       'kind',
     ]),
     cloudDuration: histogram('cloudstack_call_duration_seconds', 'Calls to CloudStack.', ['command'], CALL),
-    cloudSkew: gauge('cloudstack_clock_skew_seconds', "CloudStack's clock minus ours, from its last answer."),
+    cloudSkew: gauge(
+      'cloudstack_clock_skew_seconds',
+      "CloudStack's clock minus ours, from a header of its answers or measured; absent while it is not known.",
+    ),
     devices: gauge('devices', 'Virtio disks of this guest at the last look.'),
     deviceEvents: counter('device_events_total', 'Disks that appeared, left or changed.', ['type']),
     scanFailures: counter('device_scan_failures_total', 'Looks at the guest that failed.'),

@@ -10,6 +10,8 @@ export interface Dsn {
   readonly socketPath: string | null;
   readonly database: string;
   readonly tls: boolean | 'skip-verify';
+  /** PEM certificates of CAs that are trusted beside the usual ones. */
+  readonly ca: string | null;
   /** Null = the pool's default. */
   readonly connectTimeoutMs: number | null;
   readonly notes: readonly string[];
@@ -61,6 +63,20 @@ export function parseDsn(text: string): Dsn {
   const dsn = text.trim();
   if (dsn === '') throw new DsnError(`it is empty; ${FORM}`);
   return /^(mysql|mariadb):\/\//i.test(dsn) ? parseUrl(dsn) : parseGo(dsn);
+}
+
+/**
+ * The same database, trusting a private CA. Whoever names a CA wants to be sure of the other end, so TLS is used, except over a unix
+ * socket. `tls=skip-verify` stays what it is: nothing is checked.
+ */
+export function trusting(dsn: Dsn, ca: string | null): Dsn {
+  if (ca === null) return dsn;
+  if (dsn.tls === 'skip-verify')
+    return {
+      ...dsn,
+      notes: [...dsn.notes, 'tls=skip-verify checks no certificate: DATABASE_CA_FILE is not used'],
+    };
+  return { ...dsn, ca, tls: dsn.tls || dsn.socketPath === null };
 }
 
 /** The DSN without its password, for messages. */
@@ -174,6 +190,7 @@ function finish(
     ...address,
     database,
     tls: parseTls(tls),
+    ca: null,
     connectTimeoutMs: parseTimeout(params.get('timeout')),
     notes,
   };

@@ -39,6 +39,7 @@ const BY_NUMBER: ReadonlyMap<number, Fault> = new Map<number, Fault>([
   [1290, 'away'], // --read-only
   [1792, 'away'], // read only transaction
   [1836, 'away'], // read only mode
+  [3159, 'away'], // MySQL: TLS is demanded
 ]);
 
 const BY_CODE: ReadonlyMap<string, Fault> = new Map<string, Fault>([
@@ -98,10 +99,22 @@ export function translate(error: unknown): unknown {
   const fault = faultOf(error);
   if (fault !== 'lost' && fault !== 'away' && fault !== 'rolled-back') return error;
   const reason = errorCode(error) ?? messageOf(error);
-  return new DaemonError('DATABASE_UNAVAILABLE', `The database is away: ${reason}`, {
+  return new DaemonError('DATABASE_UNAVAILABLE', `The database is away: ${reason}${tlsHint(error)}`, {
     cause: error,
     retryAfterSeconds: 2,
   });
+}
+
+/** What is wrong with TLS, and the setting that mends it. */
+function tlsHint(error: unknown): string {
+  const text = messageOf(error);
+  if (/insecure transport|secure_transport/i.test(text))
+    return ': it takes TLS only: add tls=true to DATABASE_DSN, or name its CA in DATABASE_CA_FILE';
+  if (errorCode(error) !== 'HANDSHAKE_SSL_ERROR' && !/altname/i.test(text)) return '';
+  const name = /does not match certificate/i.test(text);
+  return name
+    ? `: ${text} (connect to a name that the certificate is for)`
+    : `: ${text} (if this machine does not trust its certificate: name the CA in DATABASE_CA_FILE)`;
 }
 
 function errorCode(error: unknown): string | null {

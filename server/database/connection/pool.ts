@@ -1,4 +1,5 @@
-import { Socket } from 'node:net';
+import { isIP, Socket } from 'node:net';
+import { rootCertificates } from 'node:tls';
 import {
   Kysely,
   MysqlDialect,
@@ -31,13 +32,24 @@ const SESSION: readonly string[] = [
   'SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED',
 ];
 
+/** A certificate for another name is refused; for an address the driver has no name to compare. */
+function sslOptions({ tls, ca, host, socketPath }: Dsn): NonNullable<PoolOptions['ssl']> {
+  if (tls !== true) return { rejectUnauthorized: false };
+  const verifyIdentity = socketPath === null && isIP(host) === 0;
+  return {
+    rejectUnauthorized: true,
+    verifyIdentity,
+    ...(ca === null ? {} : { ca: [...rootCertificates, ca] }),
+  };
+}
+
 export function connectionOptions(dsn: Dsn): PoolOptions {
   return {
     user: dsn.user,
     password: dsn.password,
     database: dsn.database,
     ...(dsn.socketPath === null ? { host: dsn.host, port: dsn.port } : { socketPath: dsn.socketPath }),
-    ...(dsn.tls === false ? {} : { ssl: { rejectUnauthorized: dsn.tls === true } }),
+    ...(dsn.tls === false ? {} : { ssl: sslOptions(dsn) }),
     timezone: 'Z',
     charset: 'utf8mb4',
     connectTimeout: dsn.connectTimeoutMs ?? LIMITS.DATABASE_CONNECT_TIMEOUT_MS,

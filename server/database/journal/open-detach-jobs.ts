@@ -6,10 +6,16 @@ import type { Tables } from '../tables';
 import { assertEpoch } from './fencing';
 import { entriesAfter, insertEntries } from './write-journal';
 
-/** The steps whose CloudStack job changes where a disk is, and so may still do it after its operation has ended. */
-const STEPS_WITH_JOBS: readonly string[] = ['attach-volume', 'detach-volume', 'undo-detach-volume'];
+/** The steps whose CloudStack job changes a volume, and so may still do it after its operation has ended. */
+const STEPS_WITH_JOBS: readonly string[] = [
+  'create-volume',
+  'attach-volume',
+  'detach-volume',
+  'undo-detach-volume',
+  'delete-volume',
+];
 
-/** Detach jobs that were intended and whose end was never journaled. Pure; entries in order, of any steps. */
+/** Jobs that were intended and whose end was never journaled. Pure; entries in order, of any steps. */
 export function findOpenDetachJobs(entries: readonly JournalEntry[]): OpenDetachJob[] {
   const open = new Map<string, OpenDetachJob>();
   const latest = new Map<string, string>();
@@ -36,7 +42,9 @@ export async function rememberOpenDetachJobs(
 ): Promise<void> {
   for (const { step, jobId } of findOpenDetachJobs(journal))
     await sql`INSERT INTO straggling_jobs (operation_id, step, job_id, volume_id)
-      SELECT id, ${step}, ${jobId}, volume_id FROM volume_operations WHERE id = ${operationId}`.execute(tx);
+      SELECT id, ${step}, ${jobId}, volume_id FROM volume_operations WHERE id = ${operationId} AND volume_id <> ''`.execute(
+      tx,
+    );
 }
 
 /** See Ledger.openDetachJobs. */

@@ -4,6 +4,7 @@ import { adoptMappings } from './002-mappings';
 import { adoptExports } from './003-exports';
 import { adoptConfiguration } from './004-configuration';
 import { adoptStragglers } from './005-straggling-jobs';
+import { addOwnerColumns } from './006-accounts';
 import { adoptRecover } from './007-recover';
 
 export interface Migration {
@@ -19,5 +20,6 @@ export const MIGRATIONS: readonly Migration[] = [
   { id: '003-exports', run: adoptExports },
   { id: '004-configuration', run: adoptConfiguration },
   { id: '005-straggling-jobs', run: adoptStragglers },
+  { id: '006-accounts', run: addOwnerColumns },
   { id: '007-recover', run: adoptRecover },
 ];

@@ -1,4 +1,4 @@
-import type { CloudDiskOffering } from '../../cloudstack/cloud';
+import type { CloudDiskOffering, CloudOwner } from '../../cloudstack/cloud';
 import type {
   CloudReport,
   CorrelationReport,
@@ -62,8 +62,18 @@ export function cloudCheckReply(report: CloudReport) {
     ...report,
     roundTripMs: rounded(report.roundTrip),
     clockSkewMs: rounded(report.clockSkew),
-    appliance: { vm_id: report.appliance.vmId, verdict: report.appliance.verdict },
+    appliance: {
+      vm_id: report.appliance.vmId,
+      verdict: report.appliance.verdict,
+      owner: ownerReply(report.appliance.owner),
+    },
+    newVolumes: { owner: ownerReply(report.newVolumes.owner), from: report.newVolumes.from },
   });
+}
+
+function ownerReply(owner: CloudOwner | null) {
+  if (owner === null) return null;
+  return { project_id: owner.projectId, account: owner.account, domain_id: owner.domainId };
 }
 
 export function zoneReply(zone: ZoneReport) {

@@ -64,21 +64,45 @@ const checked = {
   problems: z.array(z.string()).meta({ description: 'in words; empty when ok' }),
 };
 
+const owner = z
+  .object({
+    project_id: z.string().nullable(),
+    account: z.string().nullable(),
+    domain_id: z.string().nullable(),
+  })
+  .nullable();
+const right = z.object({
+  name: z.string(),
+  purpose: z.string(),
+  allowed: z.boolean().nullable().meta({ description: 'null when CloudStack did not tell' }),
+});
+
 export const cloudCheckSchema = named('CloudstackCheck', {
   ...checked,
   configuration: z.string().nullable().meta({ description: 'name of the active row of ossea_configs' }),
   endpoint: z.string().nullable(),
   version: z.string().nullable(),
   round_trip_ms: milliseconds,
-  clock_skew_ms: milliseconds.meta({ description: "CloudStack's clock minus ours" }),
-  appliance: z.object({ vm_id: z.string().nullable(), verdict: z.string() }),
-  commands: z.array(
-    z.object({
-      name: z.string(),
-      purpose: z.string(),
-      allowed: z.boolean().nullable().meta({ description: 'null when CloudStack did not tell' }),
-    }),
-  ),
+  clock_skew_ms: milliseconds.meta({
+    description: "CloudStack's clock minus ours, to a few seconds; null while nothing is known of it",
+  }),
+  clock_skew_source: z
+    .enum(['date-header', 'expires'])
+    .nullable()
+    .meta({ description: 'a header of its answers, or which expiries of signatures it takes' }),
+  appliance: z.object({
+    vm_id: z.string().nullable(),
+    verdict: z.string().meta({ description: 'confirmed, refuted, not-visible (to this key) or unverified' }),
+    owner,
+  }),
+  new_volumes: z
+    .object({
+      owner,
+      from: z.enum(['environment', 'ossea_configs', 'appliance', 'key']).nullable(),
+    })
+    .meta({ description: 'for whom volumes are created; without an owner for the account of the key' }),
+  rights: z.array(right).meta({ description: 'what the key may do beyond calling commands' }),
+  commands: z.array(right),
 });
 
 export const zoneSchema = named('Zone', {

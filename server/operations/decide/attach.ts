@@ -323,6 +323,8 @@ function undoCall(s: Situation, goal: AttachGoal): Action | Done<string[]> {
       `the volume is still attached to this appliance in CloudStack (detach failed: ${state.text ?? 'no answer'})`,
     ]);
   }
+  const pause = doubtTheRead(s, UNDO, state);
+  if (pause) return pause;
   if (s.facts.gone === undefined) return { do: 'await-gone', volumeId, timeoutMs: 0 };
   if (!s.facts.gone)
     return done(['the disk is present in the guest, so the volume stays attached; force-sync maps it']);

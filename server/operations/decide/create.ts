@@ -1,4 +1,4 @@
-import type { CloudVolume } from '../../cloudstack/cloud';
+import type { CloudOwner, CloudVolume } from '../../cloudstack/cloud';
 import { stateOf } from '../../cloudstack/volume-states';
 import { LIMITS } from '../../core/limits';
 import type { JsonObject, OperationOf } from '../../model/operation';
@@ -71,7 +71,7 @@ function check(s: Situation<'create'>): Action {
   }
   const sizeGiB = offer.offering.customized ? wanted : null;
   const sameName = s.policy.volumeNames === 'warn' ? offer.sameName.map(({ id }) => id) : [];
-  const data = { size_gib: sizeGiB, zone_id: offer.zone.id };
+  const data = { size_gib: sizeGiB, zone_id: offer.zone.id, ...ownerData(offer.owner) };
   return {
     do: 'record',
     step: 'check',
@@ -105,6 +105,24 @@ function commandOf(operation: OperationOf<'create'>, checked: JsonObject) {
     zoneId: typeof checked.zone_id === 'string' ? checked.zone_id : request.zone_id,
     diskOfferingId: request.disk_offering_id,
     sizeGiB: typeof checked.size_gib === 'number' ? checked.size_gib : null,
+    owner: ownerIn(checked),
+  };
+}
+
+/** The owner is journaled before the call: every try is for the same one. */
+function ownerData(owner: CloudOwner | null): JsonObject {
+  if (owner === null) return {};
+  const { projectId, account, domainId } = owner;
+  return { owner: { project_id: projectId, account, domain_id: domainId } };
+}
+
+function ownerIn({ owner }: JsonObject): CloudOwner | null {
+  if (typeof owner !== 'object' || owner === null || Array.isArray(owner)) return null;
+  const text = (value: unknown) => (typeof value === 'string' ? value : null);
+  return {
+    projectId: text(owner.project_id),
+    account: text(owner.account),
+    domainId: text(owner.domain_id),
   };
 }
 

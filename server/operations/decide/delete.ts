@@ -76,17 +76,14 @@ function deleteDetached(s: Situation<'delete'>, volumeId: string, call: Call): A
   }
   if (command.name === 'destroyVolume' && proven && found.state === 'Destroy') return trashed(volumeId);
   if (isLeaving(found)) return again(s, volumeId, call, `CloudStack keeps it in state ${found.state}`);
-  const pause = doubtTheRead(s, STEP, call) ?? waitWhileBusy(s, found, 'delete');
-  if (pause) return pause;
   const verdict = verdictOf(call);
   // deleteVolume has no job: an error instead of its answer says as little as no answer.
-  if (verdict === 'unknown' || (verdict === 'retry' && call.outcome === 'unknown'))
-    return again(
-      s,
-      volumeId,
-      call,
-      call.code === null ? 'the answer was lost' : 'CloudStack did not delete it',
-    );
+  if (verdict === 'unknown' || (verdict === 'retry' && call.outcome === 'unknown')) {
+    const why = call.code === null ? 'the answer was lost' : 'CloudStack did not delete it';
+    return again(s, volumeId, call, why);
+  }
+  const pause = doubtTheRead(s, STEP, call) ?? waitWhileBusy(s, found, 'delete');
+  if (pause) return pause;
   return tryAgainOrGiveUp(s, STEP, call, 'volume deletion', about(s, volumeId));
 }
 

@@ -1,4 +1,5 @@
 import type { CloudVolume } from '../../cloudstack/cloud';
+import { classifyJobFailure } from '../../cloudstack/errors';
 import { stateOf } from '../../cloudstack/volume-states';
 import { LIMITS } from '../../core/limits';
 import { type Absent, absent, type Seen } from '../../model/evidence';
@@ -26,18 +27,23 @@ export function knownVolume(s: Situation, volumeId: string): Action | Done<Seen<
 }
 
 /**
- * A job has succeeded and the first read does not show its effect: the read may be old. It is repeated with growing pauses before it
- * is believed. null when it is to be believed, or when the last try did not succeed.
+ * A job has succeeded, or nobody knows how it ended, and the read does not show its effect: the read may be old. It is repeated with
+ * growing pauses before it is believed. null when it is to be believed, or when the last try certainly had no effect.
  */
 export function doubtTheRead(s: Situation, step: MutationStep, state: MutationState): Action | null {
-  if (state.at !== 'ended' || state.outcome !== 'ok') return null;
+  if (state.at !== 'ended' || state.outcome === 'refused' || !mayHaveWorked(state)) return null;
   if (s.elapsed(`contradiction:${step}:${state.tries}`) > LIMITS.READ_SETTLE_MS) return null;
   return {
     do: 'back-off',
     step,
-    reason: `job ${state.jobId} has succeeded, and CloudStack does not show its effect yet`,
+    reason: `job ${state.jobId} has ended${state.outcome === 'ok' ? ' well' : ''}, and CloudStack does not show its effect yet`,
     forget: ['volume', 'vm'],
   };
+}
+
+/** CloudStack said so, or said nothing, or said something that is only true when it did. */
+function mayHaveWorked({ outcome, code, text }: Extract<MutationState, { at: 'ended' }>): boolean {
+  return outcome === 'ok' || classifyJobFailure(code, text) === 'unknown';
 }
 
 /** Waits while CloudStack is busy with the volume, refuses what it will never take in this state; null when it can be asked now. */

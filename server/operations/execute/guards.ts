@@ -10,18 +10,17 @@ import type { RunContext } from './run-context';
 /** Reads everything that may forbid this call, now. Throws CloudError and DATABASE_UNAVAILABLE: then nothing is sent. */
 export async function readGuards(run: RunContext, command: Mutation): Promise<Guards> {
   const { applianceVmId } = run.parts.policy();
-  const volume = 'volumeId' in command ? await readVolume(run, command.volumeId) : null;
   const vmId = 'vmId' in command ? command.vmId : null;
   const target = vmId !== null && (command.name !== 'attachVolume' || vmId !== applianceVmId) ? vmId : null;
+  const vmVolumes = command.name === 'destroyVirtualMachine' ? await readVmVolumes(run, command.vmId) : null;
+  const openJobs = 'volumeId' in command ? await countOpenJobs(run, command.volumeId) : 0;
+  // What changes most is read last.
+  const vm = target === null ? null : await readVm(run, target);
+  const volume = 'volumeId' in command ? await readVolume(run, command.volumeId) : null;
   const detachesHere =
     command.name === 'detachVolume' && volume?.kind === 'seen' && volume.value.vmId === applianceVmId;
-  return {
-    volume,
-    vm: target === null ? null : await readVm(run, target),
-    vmVolumes: command.name === 'destroyVirtualMachine' ? await readVmVolumes(run, command.vmId) : null,
-    openJobs: 'volumeId' in command ? await countOpenJobs(run, command.volumeId) : 0,
-    use: detachesHere ? await readUse(run, command.volumeId) : null,
-  };
+  const use = detachesHere ? await readUse(run, command.volumeId) : null;
+  return { volume, vm, vmVolumes, openJobs, use };
 }
 
 export function readVolume(run: RunContext, volumeId: string): Promise<Evidence<CloudVolume>> {

@@ -70,25 +70,27 @@ async function readOffer(run: RunContext): Promise<void> {
   const { request, sequence } = run.operation;
   const { cloud } = run.parts;
   const { applianceVmId } = run.parts.policy();
-  const [zone, offering] = await run.active(() =>
-    Promise.all([cloud.readZone(request.zone_id), cloud.readDiskOffering(request.disk_offering_id)]),
+  const [zone, offering, appliance] = await run.active(() =>
+    Promise.all([
+      cloud.readZone(request.zone_id),
+      cloud.readDiskOffering(request.disk_offering_id),
+      applianceVmId === null ? null : lookUpVm(cloud, applianceVmId, applianceVmId),
+    ]),
   );
   // A zone that does not exist makes the list of its volumes fail: it is asked for only where there is one.
   const named =
     zone && offering
       ? await run.active(() => cloud.listVolumes({ name: request.name, zoneId: zone.id }))
       : [];
-  const appliance =
-    named.length === 0 || applianceVmId === null
-      ? null
-      : await run.active(() => lookUpVm(cloud, applianceVmId, applianceVmId));
-  const owner = appliance?.kind === 'seen' ? appliance.value.owner : null;
+  const applianceOwner = appliance?.kind === 'seen' ? appliance.value.owner : null;
+  const owner = await run.active(() => cloud.newVolumeOwner(applianceOwner));
+  const future = owner ?? applianceOwner;
   // CloudStack compares names without case, accents and trailing spaces, and a root admin's list spans all accounts.
   const sameName = named.filter(
     (volume) =>
       volume.name === request.name &&
       !isLeaving(volume) &&
-      (owner === null || sameOwner(volume.owner, owner)),
+      (future === null || sameOwner(volume.owner, future)),
   );
   const conflicting = run.otherRuns
     .running()
@@ -99,7 +101,7 @@ async function readOffer(run: RunContext): Promise<void> {
         other.request.name === request.name &&
         other.request.zone_id === request.zone_id,
     );
-  run.learn({ offer: { zone, offering, sameName, conflictingOperation: conflicting?.id ?? null } });
+  run.learn({ offer: { zone, offering, owner, sameName, conflictingOperation: conflicting?.id ?? null } });
 }
 
 /**
@@ -111,8 +113,10 @@ async function findUnclaimed(run: RunContext, since: number, volumeId: string): 
   const { request } = run.operation;
   const { cloud, ledger } = run.parts;
   const volumes = await run.active(() => cloud.listVolumes({ name: request.name, zoneId: request.zone_id }));
+  const own = volumes.find(({ id }) => id === volumeId);
   const unclaimed: string[] = [];
   for (const volume of volumes) {
+    if (own && !sameOwner(volume.owner, own.owner)) continue;
     // The clocks of CloudStack and of this machine may differ by less than a signature's lifetime.
     const made =
       volume.created === null || Date.parse(volume.created) >= since - LIMITS.SIGNATURE_LIFETIME_MS;

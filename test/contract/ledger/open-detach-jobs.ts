@@ -29,6 +29,16 @@ export function describeOpenDetachJobs(suite: LedgerSuite): void {
       expect(await ledger.openDetachJobs(B)).toEqual([]);
     });
 
+    it.each(['create-volume', 'attach-volume', 'undo-detach-volume', 'delete-volume'])(
+      'the same for the job of %s: whatever changes the volume may still do it',
+      async (step) => {
+        const { id } = await executing(detach(A));
+        await append(id, { entries: [entry(step, 'intent', { job_id: 'job-1' })] });
+        await end(id, 'failed');
+        expect(await ledger.openDetachJobs(A)).toEqual([{ operationId: id, step, jobId: 'job-1' }]);
+      },
+    );
+
     it('forgets it once it has been settled, and settles only once', async () => {
       const { id } = await executing(detach(A));
       await append(id, { entries: [entry('detach-volume', 'intent', { job_id: 'job-1' })] });
@@ -60,7 +70,7 @@ export function describeOpenDetachJobs(suite: LedgerSuite): void {
       expect(await ledger.openDetachJobs(A)).toEqual([openDetachJob(id)]);
     });
 
-    it('knows a first try that is still open behind a second one that ended, and the detach of an undo', async () => {
+    it('knows a first try that is still open behind a second one that ended, the detach of an undo and the attach before it', async () => {
       const { id } = await executing(attach(A, APPLIANCE));
       const tries = [
         entry('undo-detach-volume', 'intent', { job_id: 'one' }),
@@ -69,8 +79,10 @@ export function describeOpenDetachJobs(suite: LedgerSuite): void {
       ];
       await append(id, { entries: [entry('attach-volume', 'intent', { job_id: 'zero' }), ...tries] });
       await end(id, 'failed');
-      expect(await ledger.openDetachJobs(A)).toEqual([
-        { operationId: id, step: 'undo-detach-volume', jobId: 'one' },
+      const open = await ledger.openDetachJobs(A);
+      expect(open.map(({ step, jobId }) => `${step} ${jobId}`).sort()).toEqual([
+        'attach-volume zero',
+        'undo-detach-volume one',
       ]);
     });
 

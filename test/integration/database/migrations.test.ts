@@ -1,9 +1,10 @@
 import { type Connection, createConnection } from 'mysql2/promise';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Mariadb, startMariadb } from '~/lab/mariadb';
+import { type Mariadb, OSSEA_CONFIGS, startMariadb } from '~/lab/mariadb';
 import { silentLogger } from '~/server/core/log/logger';
 import { type Dsn, parseDsn } from '~/server/database/connection/dsn';
-import { type Database, openPool } from '~/server/database/connection/pool';
+import { connectionOptions, type Database, openPool } from '~/server/database/connection/pool';
+import { addOwnerColumns } from '~/server/database/migrations/006-accounts';
 import { migrate } from '~/server/database/migrations/migrate';
 import { MIGRATIONS } from '~/server/database/migrations/migrations';
 import { MysqlLedger } from '~/server/database/mysql-ledger';
@@ -354,7 +355,7 @@ describe('a live database with ossea_volumes', () => {
 });
 
 describe('ossea_configs', () => {
-  it('is read in a short shape, newest active row first, and never changed', async () => {
+  it('is read in a short shape, newest active row first', async () => {
     const dsn = await databaseWith([
       ...SPECIFICATION,
       "INSERT INTO ossea_configs (name, api_url, api_key, secret_key, zone, is_active) VALUES ('off', 'u', 'k', 's', 'z', 0), ('old', 'u', 'k', 's', 'z', 1), ('new', 'http://cs:8080/client/api', 'key', 'secret', ' z ', 1)",
@@ -372,9 +373,51 @@ describe('ossea_configs', () => {
       zone: 'z',
       diskOfferingId: null,
       omaVmId: null,
+      projectId: null,
+      account: null,
+      domainId: null,
       isActive: true,
       updatedAt: null,
     });
+  });
+
+  it.each([
+    ['short', SPECIFICATION],
+    ['long', [OSSEA_CONFIGS]],
+  ])(
+    'in the %s shape it gains the owner of new volumes; the rows and inserts of the hub stay',
+    async (_what, tables) => {
+      const insert =
+        "INSERT INTO ossea_configs (name, api_url, api_key, secret_key, zone) VALUES ('a', 'u', 'k', 's', 'z')";
+      const dsn = await databaseWith([...tables, insert]);
+      const before = await rows(dsn, 'SELECT * FROM ossea_configs');
+      await migrate(dsn, silentLogger);
+      const owner = { project_id: null, account: null, domain_id: null };
+      expect(await rows(dsn, 'SELECT * FROM ossea_configs')).toEqual([{ ...before[0], ...owner }]);
+      await server.query(insert.replace("'a'", "'b'"), [], dsn.database);
+      await server.query(
+        "UPDATE ossea_configs SET account = ' migration ', domain_id = 'd', project_id = '' WHERE name = 'b'",
+        [],
+        dsn.database,
+      );
+      const configs = await readOsseaConfigs(ledgerOn(dsn).pool.kysely);
+      expect(configs.find(({ name }) => name === 'b')).toMatchObject({
+        account: 'migration',
+        domainId: 'd',
+        projectId: null,
+      });
+    },
+  );
+
+  it('a hub that has no such table is left alone', async () => {
+    const dsn = await databaseWith([]);
+    const connection = await createConnection(connectionOptions(dsn));
+    try {
+      await addOwnerColumns(connection);
+      expect(await rows(dsn, "SHOW TABLES LIKE 'ossea_configs'")).toEqual([]);
+    } finally {
+      connection.destroy();
+    }
   });
 
   it('is read in the long shape, with the appliance and the time of the last change', async () => {

@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { text } from 'node:stream/consumers';
 import { HttpCloud } from '~/server/cloudstack/http-cloud';
 import { CloudSettings } from '~/server/cloudstack/settings';
-import { systemClock } from '~/server/core/clock';
+import { type Clock, systemClock } from '~/server/core/clock';
 import { type LogFields, type Logger, silentLogger } from '~/server/core/log/logger';
 import type { OsseaConfigRow } from '~/server/model/ossea-config';
 
@@ -82,6 +82,9 @@ export function configRow(fields: Partial<OsseaConfigRow> = {}): OsseaConfigRow 
     zone: null,
     diskOfferingId: null,
     omaVmId: null,
+    projectId: null,
+    account: null,
+    domainId: null,
     isActive: true,
     updatedAt: null,
     ...fields,
@@ -100,7 +103,11 @@ export interface CannedClient {
 }
 
 /** The real client with the rows of a test instead of a table. */
-export function cannedClient(rows: OsseaConfigRow[], encryptionKey: Buffer | null = null): CannedClient {
+export function cannedClient(
+  rows: OsseaConfigRow[],
+  encryptionKey: Buffer | null = null,
+  { clock = systemClock, ca = null }: { readonly clock?: Clock; readonly ca?: string | null } = {},
+): CannedClient {
   const state = { rows, readings: 0 };
   const warnings: LogFields[] = [];
   const secrets: string[] = [];
@@ -112,9 +119,9 @@ export function cannedClient(rows: OsseaConfigRow[], encryptionKey: Buffer | nul
     },
     encryptionKey,
     register: (secret) => void secrets.push(secret),
-    clock: systemClock,
+    clock,
     logger,
   });
-  const cloud = new HttpCloud({ settings, clock: systemClock, logger });
+  const cloud = new HttpCloud({ settings, clock, logger, ca });
   return Object.assign(state, { cloud, settings, warnings, secrets });
 }

@@ -2,7 +2,7 @@ import { createCipheriv, randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { readCredential } from '~/server/cloudstack/credentials';
 import { apiEndpoint } from '~/server/cloudstack/endpoint';
-import { classifyJobFailure, cleanText } from '~/server/cloudstack/errors';
+import { classifyJobFailure, cleanText, networkError } from '~/server/cloudstack/errors';
 import { jobPollDelay } from '~/server/cloudstack/polling';
 import { CloudSettings } from '~/server/cloudstack/settings';
 import { LIMITS } from '~/server/core/limits';
@@ -164,7 +164,8 @@ describe('what a failed job says about trying again', () => {
     [530, 'The specified VM already has the maximum number of data disks (24)', 'final'],
     [431, 'please specify a VM that does not have VM snapshots', 'final'],
     [432, 'shrinking is not allowed', 'final'],
-    [431, 'The specified volume is not attached to a VM.', 'final'],
+    [431, 'The specified volume is not attached to a VM.', 'unknown'],
+    [431, 'Please specify a volume that is not attached to any VM.', 'unknown'],
     [533, 'no capacity', 'retry'],
     [534, 'StoragePool is down', 'retry'],
     [403, 'Forbidden, says something on the way', 'retry'],
@@ -174,6 +175,29 @@ describe('what a failed job says about trying again', () => {
     [536, 'in use', 'retry'],
   ] as const)('%s "%s": %s', (code, text, verdict) => {
     expect(classifyJobFailure(code, text)).toBe(verdict);
+  });
+});
+
+describe('a connection that fails', () => {
+  const failed = (code: string) => networkError(Object.assign(new Error('x'), { code }), 'listZones');
+
+  it.each(['DEPTH_ZERO_SELF_SIGNED_CERT', 'SELF_SIGNED_CERT_IN_CHAIN', 'UNABLE_TO_VERIFY_LEAF_SIGNATURE'])(
+    '%s: nothing was sent, and it names the setting',
+    (code) => {
+      const error = failed(code);
+      expect(error.outcome).toBe('not-started');
+      expect(error.message).toContain('CLOUDSTACK_CA_FILE');
+    },
+  );
+
+  it.each([
+    ['ECONNREFUSED', 'not-started'],
+    ['ENOTFOUND', 'not-started'],
+    ['ECONNRESET', 'unknown'],
+    ['ETIMEDOUT', 'unknown'],
+    ['EPIPE', 'unknown'],
+  ])('%s: %s', (code, outcome) => {
+    expect(failed(code)).toMatchObject({ kind: 'network', outcome, transient: true });
   });
 });
 

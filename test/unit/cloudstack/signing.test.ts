@@ -96,8 +96,7 @@ describe('signing', () => {
         'listZones',
         { available: 'true' },
         { apiKey: API_KEY, secretKey: SECRET },
-        Date.UTC(2030, 0, 1),
-        600_000,
+        Date.UTC(2030, 0, 1, 0, 10),
       ),
     );
     expect(Object.fromEntries(form)).toMatchObject({

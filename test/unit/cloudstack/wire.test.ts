@@ -71,7 +71,13 @@ describe('what is sent', () => {
     say(ok('attachVolume', { jobid: JOB }));
     await client.cloud.submit({ name: 'attachVolume', volumeId: VOLUME, vmId: VM, deviceId: 0 }, JOB);
     say(ok('createVolume', { id: VOLUME.toUpperCase(), jobid: JOB }));
-    const create = { name: 'createVolume' as const, volumeName: 'ä b', zoneId: 'z', diskOfferingId: 'o' };
+    const create = {
+      name: 'createVolume' as const,
+      volumeName: 'ä b',
+      zoneId: 'z',
+      diskOfferingId: 'o',
+      owner: null,
+    };
     expect(await client.cloud.submit({ ...create, sizeGiB: 7 }, JOB)).toEqual({
       jobId: JOB,
       volumeId: VOLUME,
@@ -380,11 +386,25 @@ describe('401', () => {
   it('clocks that differ are named, even when no call ever succeeded', async () => {
     say({ ...unauthorized, headers: { date: new Date(Date.now() - 3_600_000).toUTCString() } });
     expect((await refused(client.cloud.capabilities())).message).toMatch(
-      /The clocks differ by -3(599|60\d) s\./,
+      / And the clock of this machine is 3(599|60\d) s ahead of CloudStack's\.$/,
     );
-    expect(client.cloud.statistics()).toMatchObject({ calls: 1, errors: 1 });
+    expect(client.cloud.statistics()).toMatchObject({ calls: 2, errors: 2, clockSkewSource: 'date-header' });
     say({ ...unauthorized, headers: { date: new Date().toUTCString() } });
-    expect((await refused(client.cloud.capabilities())).message).not.toContain('clocks differ');
+    expect((await refused(client.cloud.capabilities())).message).not.toContain('And the clock');
+  });
+
+  it('a Date that is wrong is no proof: what it led to is sent once and forgotten', async () => {
+    const headers = { date: new Date(Date.now() - 3_600_000).toUTCString() };
+    say({ ...unauthorized, headers });
+    await refused(client.cloud.capabilities());
+    const expiries = server.requests.map(
+      ({ parameters }) => Date.parse(parameters.get('expires') ?? '') - Date.now(),
+    );
+    expect(expiries.map((ahead) => Math.round(ahead / 60_000))).toEqual([10, -50]);
+    say({ ...capable, headers });
+    await client.cloud.capabilities();
+    const last = Date.parse(server.requests.at(-1)?.parameters.get('expires') ?? '');
+    expect(Math.round((last - Date.now()) / 60_000), 'by our own clock again').toBe(10);
   });
 
   it('a 401 page of something in between is a 401', async () => {

@@ -1,11 +1,16 @@
-import { describe, expect, it } from 'vitest';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { makePrivateCa } from '~/lab/certificates';
 import {
   ConfigurationError,
   describeConfiguration,
   loadConfiguration,
   type Problem,
 } from '~/server/daemon/configuration/configuration';
-import { VARIABLES, type Variable } from '~/server/daemon/configuration/variables';
+import type { Variable } from '~/server/daemon/configuration/variable';
+import { VARIABLES } from '~/server/daemon/configuration/variables';
 
 const VM = '11111111-2222-4333-8444-abcdefabcdef';
 const KEY = Buffer.alloc(32, 0xfb);
@@ -20,6 +25,80 @@ function problemsOf(env: Record<string, string | undefined>): readonly Problem[]
   return [];
 }
 
+describe('the owner of new volumes', () => {
+  it('is a project, or an account with its domain', () => {
+    expect(loadConfiguration({ CLOUDSTACK_PROJECT: VM.toUpperCase() }).cloudstack.owner).toEqual({
+      projectId: VM,
+      account: null,
+      domainId: null,
+    });
+    const env = { CLOUDSTACK_ACCOUNT: 'Migration Team', CLOUDSTACK_DOMAIN: VM };
+    expect(loadConfiguration(env).cloudstack.owner).toEqual({
+      projectId: null,
+      account: 'Migration Team',
+      domainId: VM,
+    });
+  });
+
+  it.each([
+    [{ CLOUDSTACK_ACCOUNT: 'a' }, 'CLOUDSTACK_ACCOUNT', 'needs CLOUDSTACK_DOMAIN, the id of its domain'],
+    [{ CLOUDSTACK_DOMAIN: VM }, 'CLOUDSTACK_DOMAIN', 'needs CLOUDSTACK_ACCOUNT'],
+    [
+      { CLOUDSTACK_PROJECT: VM, CLOUDSTACK_ACCOUNT: 'a', CLOUDSTACK_DOMAIN: VM },
+      'CLOUDSTACK_PROJECT',
+      'cannot be set together with an account or a domain',
+    ],
+    [{ CLOUDSTACK_ACCOUNT: 'a', CLOUDSTACK_DOMAIN: 'ROOT' }, 'CLOUDSTACK_DOMAIN', '"ROOT" is not a UUID'],
+  ])('%o is half an owner, or two', (env, variable, message) => {
+    expect(problemsOf(env)).toEqual([{ variable, message }]);
+  });
+});
+
+describe('files with the certificate of a CA', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'ca-file-'));
+  afterAll(() => rmSync(folder, { recursive: true }));
+  const file = (name: string, content: string) => {
+    writeFileSync(join(folder, name), content);
+    return join(folder, name);
+  };
+
+  it('are read at once, used by both, and shown by whom they are of', () => {
+    const { file: path, pem } = makePrivateCa(folder);
+    const bundle = file('bundle.pem', `a comment\n${pem}\n${pem}`);
+    const configuration = loadConfiguration({ CLOUDSTACK_CA_FILE: path, DATABASE_CA_FILE: bundle });
+    expect(configuration.cloudstack.ca).toMatchObject({ path, subjects: ['CN=Private CA ca'] });
+    expect(configuration.database.dsn).toMatchObject({ tls: true, ca: `${pem.trim()}\n${pem.trim()}\n` });
+    const shown = JSON.stringify(describeConfiguration(configuration));
+    expect(shown).toContain('CN=Private CA ca');
+    expect(shown).not.toContain('BEGIN CERTIFICATE');
+  });
+
+  it('every mistake is said at once, whatever else is wrong', () => {
+    const key = file('server.key', '-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n');
+    const broken = file('broken.pem', '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n');
+    const found = (path: string) =>
+      problemsOf({ CLOUDSTACK_CA_FILE: path, DATABASE_CA_FILE: file('empty.pem', 'nothing'), PORT: 'x' });
+    for (const [path, message] of [
+      ['relative.pem', /is not an absolute path/],
+      [join(folder, 'missing.pem'), /^cannot be read: ENOENT/],
+      [folder, /^cannot be read: EISDIR/],
+      [key, /holds a private key; name a file with the certificate/],
+      [broken, /^certificate 1 of .*broken\.pem cannot be read/],
+    ] as const) {
+      expect(found(path)).toEqual(
+        expect.arrayContaining([
+          { variable: 'CLOUDSTACK_CA_FILE', message: expect.stringMatching(message) },
+          {
+            variable: 'DATABASE_CA_FILE',
+            message: expect.stringContaining('holds no certificate in PEM form'),
+          },
+          { variable: 'PORT', message: expect.any(String) },
+        ]),
+      );
+    }
+  });
+});
+
 describe('an empty environment', () => {
   it('is a full configuration: the defaults of the specification', () => {
     expect(loadConfiguration({})).toEqual({
@@ -32,10 +111,13 @@ describe('an empty environment', () => {
           socketPath: null,
           database: 'migratekit_oma',
           tls: false,
+          ca: null,
           connectTimeoutMs: null,
           notes: [],
         },
+        ca: null,
       },
+      cloudstack: { ca: null, owner: null },
       http: {
         host: '127.0.0.1',
         port: 8090,
@@ -59,7 +141,9 @@ describe('an empty environment', () => {
         attachRollback: 'detach',
         detachInUse: 'refuse',
         detachConnected: 'refuse',
-        volumeNames: 'unique',
+        volumeNames: 'warn',
+        deleteMode: 'expunge',
+        jobLostAfterMs: 30_000,
       },
       exports: {
         backend: 'nbd-server',

@@ -10,6 +10,7 @@ const PLAIN: Dsn = {
   socketPath: null,
   database: 'd',
   tls: false,
+  ca: null,
   connectTimeoutMs: null,
   notes: [],
 };

@@ -115,15 +115,23 @@ describe('which VM the daemon believes to be', () => {
     expect([vmId, source, conflicts.length]).toEqual([A, 'OMA_VM_ID', 2]);
   });
 
-  it('a key that does not see the VM confirms nothing, and refutes nothing', async () => {
-    const { identity, state } = make({ environment: A });
+  it('a key that does not see the VM confirms nothing, and refutes nothing: refused, and it says what to do', async () => {
+    const { identity, state, told } = make({ environment: A });
     await identity.resolve();
     state.hidden = true;
-    expect(await identity.verify()).toMatchObject({ verdict: 'unverified' });
+    for (let time = 0; time < 3; time += 1)
+      expect(await identity.verify()).toMatchObject({ verdict: 'not-visible' });
+    const [code, message] = refusal(identity);
+    expect([code, message]).toEqual([
+      'APPLIANCE_UNKNOWN',
+      expect.stringMatching(
+        /^CloudStack does not show VM .* to the key of ossea_configs: use a key of the account/,
+      ),
+    ]);
+    const errors = told.filter(({ message: text }) => text.includes('does not see this appliance'));
+    expect(errors, 'logged once').toHaveLength(1);
     state.hidden = false;
     expect(await identity.verify()).toMatchObject({ verdict: 'confirmed' });
-    state.hidden = true;
-    expect(await identity.verify()).toMatchObject({ verdict: 'unverified' });
     expect(refusal(identity)).toBe(`allowed for ${A}`);
   });
 
@@ -138,7 +146,7 @@ describe('which VM the daemon believes to be', () => {
     expect(await identity.resolve()).toEqual({
       vmId: A,
       source: 'ossea_configs',
-      conflicts: [`${says}, but this daemon runs as ${A}: restart it to change that`],
+      conflicts: [`${says}, but this daemon runs as ${A}: that takes effect at the next start`],
       verdict: 'confirmed',
     });
     expect(refusal(identity)).toBe(`allowed for ${A}`);

@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { CloudError } from '~/server/cloudstack/cloud';
+import { type CloudCapabilities, CloudError, type CloudOwner, type CloudVm } from '~/server/cloudstack/cloud';
 import { systemClock } from '~/server/core/clock';
 import { DaemonError } from '~/server/core/errors';
 import { checkCloudstack, type DiagnosticCloud } from '~/server/diagnostics/cloudstack';
 import { checkDatabase } from '~/server/diagnostics/database';
+import { absent, seen, unknown } from '~/server/model/evidence';
 
 const ALL = [
   'listCapabilities',
@@ -20,13 +21,43 @@ const ALL = [
   'destroyVirtualMachine',
 ];
 
-function cloudstack(change: Partial<DiagnosticCloud> = {}, verdict = 'confirmed') {
+const OWNER: CloudOwner = { projectId: null, account: 'migration', domainId: 'd1' };
+const PROJECT: CloudOwner = { projectId: 'p1', account: null, domainId: null };
+const CAPABLE: CloudCapabilities = {
+  version: '4.20.0.0',
+  customDiskMinGiB: 1,
+  customDiskMaxGiB: 1024,
+  mayExpungeVms: true,
+  mayExpungeVolumes: true,
+  seesDestroyedVms: true,
+};
+const clockSaid = (clockSkewMs: number) => () => ({ clockSkewMs, clockSkewSource: 'expires' as const });
+const vm = (owner: CloudOwner): CloudVm => ({
+  id: 'vm',
+  name: 'appliance',
+  state: 'Running',
+  zoneId: null,
+  hypervisor: 'KVM',
+  owner,
+});
+
+interface Situation {
+  readonly cloud?: Partial<DiagnosticCloud>;
+  readonly deleteMode?: 'expunge' | 'trash';
+  readonly conflicts?: readonly string[];
+  readonly ownerSource?: 'environment' | 'ossea_configs';
+}
+
+function cloudstack({ cloud, deleteMode = 'expunge', conflicts = [], ownerSource }: Situation = {}) {
   return checkCloudstack({
     cloud: {
-      capabilities: async () => ({ version: '4.20.0.0', customDiskMinGiB: 1, customDiskMaxGiB: 1024 }),
+      capabilities: async () => CAPABLE,
       allowedCommands: async () => new Set(ALL),
-      statistics: () => ({ clockSkewMs: 200 }),
-      ...change,
+      statistics: clockSaid(200),
+      measureClock: async () => undefined,
+      readVm: async () => seen(vm(OWNER), 0, 'cloudstack'),
+      newVolumeOwner: async (appliance) => appliance,
+      ...cloud,
     },
     clock: systemClock,
     settings: async () => ({
@@ -36,8 +67,11 @@ function cloudstack(change: Partial<DiagnosticCloud> = {}, verdict = 'confirmed'
       secretKey: 'canary-secret',
       zone: null,
       omaVmId: null,
+      owner: null,
+      ownerSource: ownerSource ?? null,
     }),
-    appliance: { vmId: 'vm', verdict },
+    deleteMode,
+    appliance: { vmId: 'vm', verdict: 'unverified', conflicts },
   });
 }
 
@@ -61,7 +95,7 @@ describe('check cloudstack', () => {
 
   it.each(ALL)('names %s when the role of the key forbids it', async (name) => {
     const allowed = new Set(ALL.filter((other) => other !== name));
-    const report = await cloudstack({ allowedCommands: async () => allowed });
+    const report = await cloudstack({ cloud: { allowedCommands: async () => allowed } });
     expect(report.ok).toBe(false);
     expect(report.problems).toEqual([expect.stringContaining(`does not allow ${name} (needed for:`)]);
   });
@@ -72,11 +106,15 @@ describe('check cloudstack', () => {
       outcome: 'final',
     });
     let asked = 0;
+    const count = async () => {
+      asked += 1;
+    };
     const report = await cloudstack({
-      capabilities: () => Promise.reject(refused),
-      allowedCommands: async () => {
-        asked += 1;
-        return new Set();
+      cloud: {
+        capabilities: () => Promise.reject(refused),
+        allowedCommands: () => count().then(() => new Set()),
+        measureClock: count,
+        readVm: () => count().then(() => seen(vm(OWNER), 0, 'cloudstack')),
       },
     });
     expect(report).toMatchObject({ ok: false, problems: [refused.message], version: null });
@@ -86,16 +124,91 @@ describe('check cloudstack', () => {
 
   it('a CloudStack without listApis is no fault of the key', async () => {
     const unsupported = new CloudError('CloudStack API error 432', { kind: 'unsupported', outcome: 'final' });
-    const report = await cloudstack({ allowedCommands: () => Promise.reject(unsupported) });
+    const report = await cloudstack({ cloud: { allowedCommands: () => Promise.reject(unsupported) } });
     expect(report.ok).toBe(true);
     expect(report.commands.every(({ allowed }) => allowed === null)).toBe(true);
   });
 
-  it('finds a clock that is wrong and an appliance that CloudStack does not know', async () => {
-    const report = await cloudstack({ statistics: () => ({ clockSkewMs: -700_000 }) }, 'refuted');
+  it('measures the clock, and says by how much it is wrong and in which direction', async () => {
+    let measured = 0;
+    const cloud = {
+      measureClock: async () => {
+        measured += 1;
+      },
+      statistics: clockSaid(-700_000),
+    };
+    const report = await cloudstack({ cloud });
+    expect(measured).toBe(1);
     expect(report.problems).toEqual([
-      expect.stringContaining('the clocks differ by -700 s'),
-      expect.stringContaining('CloudStack has no VM vm'),
+      expect.stringContaining("the clock of this machine is 700 s ahead of CloudStack's"),
+    ]);
+    expect(report).toMatchObject({ clockSkew: -700_000, clockSkewSource: 'expires' });
+  });
+
+  it.each([
+    [
+      absent('no such id', 0, 'cloudstack'),
+      'refuted',
+      /^CloudStack has no VM vm \(this appliance\): no such id$/,
+    ],
+    [
+      unknown('not shown', 0, 'cloudstack'),
+      'not-visible',
+      /^the key does not see VM vm .*: not shown; attach and/,
+    ],
+  ] as const)('an appliance that is %o', async (evidence, verdict, problem) => {
+    const report = await cloudstack({
+      cloud: { readVm: async () => evidence, newVolumeOwner: async () => null },
+    });
+    expect(report.appliance).toEqual({ vmId: 'vm', verdict, owner: null });
+    expect(report.problems).toEqual([expect.stringMatching(problem)]);
+  });
+
+  it('says whose new volumes will be, and when they cannot be attached to this appliance', async () => {
+    expect(await cloudstack()).toMatchObject({
+      ok: true,
+      appliance: { verdict: 'confirmed', owner: OWNER },
+      newVolumes: { owner: OWNER, from: 'appliance' },
+    });
+    expect((await cloudstack({ cloud: { newVolumeOwner: async () => null } })).newVolumes).toEqual({
+      owner: null,
+      from: 'key',
+    });
+    const wrong = await cloudstack({
+      cloud: { newVolumeOwner: async () => PROJECT },
+      ownerSource: 'environment',
+    });
+    expect(wrong.newVolumes).toEqual({ owner: PROJECT, from: 'environment' });
+    expect(wrong.problems).toEqual([
+      'new volumes are made for project p1 (environment), but this appliance belongs to account migration of domain d1: they cannot be attached to it',
+    ]);
+  });
+
+  it('the rights of a user and of a root administrator', async () => {
+    const rightsOf = async (situation: Situation) =>
+      (await cloudstack(situation)).rights.map(({ allowed }) => allowed);
+    const user = { ...CAPABLE, mayExpungeVms: false };
+    expect(await rightsOf({ cloud: { capabilities: async () => user } })).toEqual([
+      false,
+      true,
+      false,
+      false,
+    ]);
+    const all = new Set([...ALL, 'updateVolume', 'updateConfiguration']);
+    expect(await rightsOf({ cloud: { allowedCommands: async () => all } })).toEqual([true, true, true, true]);
+  });
+
+  it('with DELETE_MODE=trash: destroyVolume is needed, and the right to recover', async () => {
+    const capabilities = async () => ({ ...CAPABLE, mayExpungeVolumes: false });
+    expect((await cloudstack({ deleteMode: 'trash', cloud: { capabilities } })).problems).toEqual([
+      'the role of the key does not allow destroyVolume (needed for: delete with DELETE_MODE=trash)',
+      expect.stringContaining('DELETE_MODE=trash cannot be undone'),
+    ]);
+  });
+
+  it('a conflict about the identity of the appliance is a problem', async () => {
+    expect((await cloudstack({ conflicts: ['ossea_configs says b'] })).problems).toEqual([
+      'ossea_configs says b',
     ]);
   });
 });

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeEach, expect, it, vi } from 'vitest';
+import { makePrivateCa } from '~/lab/certificates';
 import { createLogger } from '~/server/core/log/create-logger';
 import { createRedactor } from '~/server/core/redaction';
 import {
@@ -61,10 +62,19 @@ vi.mock('~/server/cloudstack/settings', async (original) => {
   class CloudSettings extends real.CloudSettings {
     constructor(parts: ConstructorParameters<typeof real.CloudSettings>[0]) {
       super(parts);
-      built.with.push({ part: 'CloudStack settings', options: parts });
+      const owner = JSON.stringify(parts.owner);
+      built.with.push({ part: 'CloudStack settings', options: { ...parts, owner } });
     }
   }
   return { ...real, CloudSettings };
+});
+vi.mock('~/server/cloudstack/http-cloud', async (original) => {
+  const real = await original<typeof import('~/server/cloudstack/http-cloud')>();
+  const createCloud: typeof real.createCloud = (parts) => {
+    built.with.push({ part: 'CloudStack', options: parts });
+    return real.createCloud(parts);
+  };
+  return { ...real, createCloud };
 });
 vi.mock('~/server/daemon/identity', async (original) => {
   const real = await original<typeof import('~/server/daemon/identity')>();
@@ -101,6 +111,7 @@ vi.mock('~/server/sync/periodic-sync', async (original) => {
 const folder = mkdtempSync(join(tmpdir(), 'settings-'));
 const TOKEN = join(folder, 'token');
 writeFileSync(TOKEN, 'a-token');
+const CA_FILE = makePrivateCa(folder).file;
 afterAll(() => rmSync(folder, { recursive: true }));
 beforeEach(() => {
   built.with = [];
@@ -109,6 +120,7 @@ beforeEach(() => {
 /** Another value than the default, for each variable. */
 const OTHER: { readonly [K in keyof typeof VARIABLES]: string } = {
   dsn: 'somebody:secret@tcp(database.example:3307)/other',
+  databaseCa: CA_FILE,
   host: '::1',
   port: '9090',
   socketPath: join(folder, 'volume-daemon.sock'),
@@ -118,6 +130,10 @@ const OTHER: { readonly [K in keyof typeof VARIABLES]: string } = {
   logLevel: 'error',
   logFormat: 'journald',
   ginMode: 'debug',
+  cloudCa: CA_FILE,
+  cloudProject: '0b5a2e4c-54b3-4f37-9f5c-6d2a3f1e7b91',
+  cloudAccount: 'migration',
+  cloudDomain: '0b5a2e4c-54b3-4f37-9f5c-6d2a3f1e7b92',
   pollInterval: '5s',
   correlationTimeout: '90s',
   sizeTolerance: '1GiB',
@@ -230,6 +246,11 @@ function plain(options: unknown): Options {
 const PLACE: Readonly<Record<string, string>> = {
   logLevel: 'level',
   logFormat: 'format',
+  databaseCa: 'ca',
+  cloudCa: 'ca',
+  cloudProject: 'projectId',
+  cloudAccount: 'account',
+  cloudDomain: 'domainId',
   nbdHost: 'host',
   nbdPort: 'port',
   jobLostAfter: 'jobLostAfterMs',

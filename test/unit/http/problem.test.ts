@@ -40,7 +40,7 @@ describe('the reply of an error', () => {
     ['internal', 503, 'CLOUDSTACK_UNAVAILABLE'],
     ['configuration', 503, 'CLOUDSTACK_NOT_CONFIGURED'],
     ['authentication', 502, 'CLOUDSTACK_AUTH'],
-    ['permission', 502, 'CLOUDSTACK_AUTH'],
+    ['permission', 502, 'CLOUDSTACK_REJECTED'],
     ['quota', 502, 'CLOUDSTACK_QUOTA'],
     ['parameter', 502, 'CLOUDSTACK_REJECTED'],
     ['unsupported', 502, 'CLOUDSTACK_REJECTED'],

@@ -32,10 +32,10 @@ async function ask(rig: Rig, [type, request]: Asked, volumeId: string, force = f
 const UNSEEN: readonly [why: string, options: RigOptions, hide: (rig: Rig, id: string) => void][] = [
   ['a role without the call, another account', {}, (rig, id) => rig.hide(id)],
   [
-    'it belongs to a project',
+    'it belongs to a project of which the key is no member',
     { model: { account: 'plain' } },
     (rig, id) => {
-      const project = rig.model.accounts.addProject('migration', ['plain']);
+      const project = rig.model.accounts.addProject('migration', ['other']);
       Object.assign(rig.model.inventory.volume('', '', id), { accountId: project.id });
     },
   ],

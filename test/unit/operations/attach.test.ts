@@ -185,7 +185,7 @@ describe('attach decides', () => {
         situation('attach', here, {
           steps: [intent, accepted, lost],
           facts: without,
-          elapsed: { 'attach-volume:1': 9 },
+          elapsed: { 'attach-volume:1': 9, 'contradiction:attach-volume:1': 15_001 },
         }),
       ),
     ).toMatchObject({ do: 'intend' });

@@ -6,7 +6,7 @@ const GIB = 1024 ** 3;
 const request = { name: 'disk', size: GIB + 1, disk_offering_id: OFFERING, zone_id: ZONE };
 const zone = { id: ZONE, name: 'zone', allocationState: 'Enabled' };
 const offering = { id: OFFERING, name: 'Custom', customized: true, sizeGiB: 0 };
-const offer = { zone, offering, sameName: [], conflictingOperation: null };
+const offer = { zone, offering, owner: null, sameName: [], conflictingOperation: null };
 const checked: Step = ['check', 'done', { size_gib: 2, zone_id: ZONE }];
 const intent: Step = ['create-volume', 'intent', { job_id: 'j1' }];
 
@@ -50,6 +50,24 @@ describe('create decides', () => {
     expect(
       decideCreate(situation('create', request, { facts: { offer: { ...offer, offering: fixed } } })),
     ).toMatchObject({ data: { code: 'CLOUDSTACK_REJECTED' } });
+  });
+
+  it('journals for whom the volume is made, and every try names that owner', () => {
+    const owner = { projectId: null, account: 'migration', domainId: 'd1' };
+    const data = { account: 'migration', domain_id: 'd1', project_id: null };
+    expect(
+      decideCreate(situation('create', request, { facts: { offer: { ...offer, owner } } })),
+    ).toMatchObject({ step: 'check', state: 'done', data: { owner: data } });
+    const ofCheck: Step = ['check', 'done', { size_gib: 2, zone_id: ZONE, owner: data }];
+    const by = (check: Step) =>
+      decideCreate(
+        situation('create', request, {
+          steps: [check, intent],
+          facts: { job: { jobId: 'j1', found: 'absent' }, guards: guards() },
+        }),
+      );
+    expect(by(ofCheck)).toMatchObject({ do: 'send', command: { name: 'createVolume', owner } });
+    expect(by(checked)).toMatchObject({ do: 'send', command: { owner: null } });
   });
 
   it('never sends createVolume again blindly: only when the denial of its job is believed', () => {

@@ -81,3 +81,63 @@ describe('whose volume it is, when a create is lost beside a namesake of the sam
     expect(rig.calls).toEqual(['createVolume']);
   });
 });
+
+describe('names of others', () => {
+  /** A volume called "data" that a root key sees and that belongs to another tenant. */
+  async function withTenant(names: 'warn' | 'unique') {
+    const rig = await Rig.start({ policy: { volumeNames: names } });
+    const { id } = rig.model.accounts.require('other');
+    return { rig, foreign: await rig.volume({ size: 2 * GIB, accountId: id }) };
+  }
+
+  it.each(['warn', 'unique'] as const)('are no conflict of ours (VOLUME_NAMES=%s)', async (names) => {
+    const { rig, foreign } = await withTenant(names);
+    const operation = await rig.ended(await create(rig));
+    expect(operation).toMatchObject({ status: 'completed' });
+    expect(operation.response).not.toHaveProperty('warnings');
+    expect(operation.volumeId).not.toBe(foreign.id);
+  });
+
+  it.each(['DATA', 'datä', 'data '])('CloudStack finds "%s" as well, which is another name', async (name) => {
+    const rig = await Rig.start({ policy: { volumeNames: 'unique' } });
+    await rig.volume({ name });
+    expect(await rig.ended(await create(rig))).toMatchObject({ status: 'completed' });
+  });
+
+  it('are a warning, or a refusal, where they are our own account’s', async () => {
+    for (const volumeNames of ['warn', 'unique'] as const) {
+      const rig = await Rig.start({ policy: { volumeNames } });
+      const { id } = await rig.volume();
+      const operation = await rig.ended(await create(rig));
+      if (volumeNames === 'warn') expect(operation.response?.warnings).toEqual([expect.stringContaining(id)]);
+      else expect(operation).toMatchObject({ status: 'failed', errorCode: 'VOLUME_NAME_EXISTS' });
+    }
+  });
+});
+
+describe('what a create needs', () => {
+  const NOBODY = '99999999-9999-4999-8999-999999999999';
+
+  it.each([
+    ['zone_id', 'ZONE_NOT_FOUND'],
+    ['disk_offering_id', 'DISK_OFFERING_NOT_FOUND'],
+  ])('a %s that is not there: %s, and nothing is sent', async (field, errorCode) => {
+    const rig = await Rig.start();
+    const [zone, [offering]] = [rig.model.inventory.firstZone(), rig.model.offerings];
+    const request = { name: 'data', size: GIB, disk_offering_id: offering?.id ?? '', zone_id: zone.id };
+    const operation = await rig.run('create', { ...request, [field]: NOBODY });
+    expect(operation).toMatchObject({ status: 'failed', errorCode });
+    expect(rig.calls).toEqual([]);
+  });
+
+  it('a new volume that goes out of sight: it is named, and not called missing', async () => {
+    const rig = await Rig.start();
+    const id = await create(rig);
+    await rig.untilSent('createVolume');
+    rig.hide(rig.model.volumes.at(-1)?.id ?? '');
+    const operation = await rig.ended(id);
+    expect(operation).toMatchObject({ status: 'failed', errorCode: 'VOLUME_NOT_VISIBLE' });
+    expect(operation.volumeId).toBe(rig.model.volumes.at(-1)?.id);
+    expect(rig.calls).toEqual(['createVolume']);
+  });
+});

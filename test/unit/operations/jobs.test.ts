@@ -1,9 +1,30 @@
 import { describe, expect, it } from 'vitest';
 import { LIMITS } from '~/server/core/limits';
 import type { OperationType } from '~/server/model/operation';
+import { JobDenials } from '~/server/operations/execute/job-denials';
 import { MINUTE_MS, Rig, SECOND_MS } from './rig';
 
 const ASKED = { command: 'queryAsyncJobResult', kind: 'unknown-job' } as const;
+
+describe('a denial', () => {
+  it('is believed after three answers over the whole time, and not by fewer or sooner', () => {
+    const denials = new JobDenials();
+    expect([0, 31_000].map((now) => denials.deny('few', now, 30_000))).toEqual([false, false]);
+    expect(denials.deny('few', 31_001, 30_000)).toBe(true);
+    expect([0, 1, 2, 29_999, 30_000].map((now) => denials.deny('soon', now, 30_000))).toEqual([
+      ...Array(4).fill(false),
+      true,
+    ]);
+  });
+
+  it('counts from the beginning again once the job has been seen', () => {
+    const denials = new JobDenials();
+    for (const now of [0, 10_000, 20_000]) denials.deny('job', now, 30_000);
+    denials.forget('job');
+    expect(denials.deny('job', 40_000, 30_000)).toBe(false);
+    expect(denials.deny('another', 80_000, 30_000)).toBe(false);
+  });
+});
 
 describe('"no such job" for a job that CloudStack has accepted', () => {
   it.each([
@@ -72,6 +93,10 @@ describe('"no such job" for a job that CloudStack has accepted', () => {
     const operation = await rig.request('attach', { volume_id: id, vm_id: rig.here });
     await rig.pass(2 * MINUTE_MS);
     expect(await rig.operation(operation)).toMatchObject({ status: 'executing' });
+    expect(
+      (await rig.journal(operation)).map(({ state }) => state),
+      'not taken for ended',
+    ).not.toContain('finished');
     expect(await rig.ended(operation)).toMatchObject({ status: 'completed' });
     expect(rig.calls).toEqual(['attachVolume']);
   });

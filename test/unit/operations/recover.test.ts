@@ -65,9 +65,8 @@ describe('recover decides', () => {
       response: { message: 'Volume recovered' },
     });
     expect(decided({ volume: inState('Destroy') }, lost)).toMatchObject({ do: 'back-off' });
-    expect(decided({ volume: inState('Destroy') }, lost, { 'recover-volume:1': 1 })).toMatchObject({
-      do: 'intend',
-    });
+    const later = { 'recover-volume:1': 1, 'contradiction:recover-volume:1': 15_001 };
+    expect(decided({ volume: inState('Destroy') }, lost, later)).toMatchObject({ do: 'intend' });
   });
 
   it('a success that does not show yet is doubted before it is tried again', () => {

@@ -187,6 +187,16 @@ export class Rig {
     return done;
   }
 
+  /** The next call of this name is lost on its way, and then the world changes, long before it is sent again. */
+  loseThen(command: Mutation['name'], change: () => void): void {
+    this.model.faults.add({ command, kind: 'fail-before-effect' });
+    this.onSend = ({ name }) => {
+      if (name !== command) return;
+      change();
+      this.onSend = () => {};
+    };
+  }
+
   /** The process dies without a word; another one begins on what it has left behind. */
   async restart(downMs = 0): Promise<void> {
     this.stopping.abort();

@@ -172,6 +172,32 @@ describe('what sync reports', () => {
   });
 });
 
+describe('two appliances on one database, with keys of two accounts', () => {
+  it.each([
+    [
+      'hidden from ours',
+      (appliance: MemoryAppliance, id: string) => void appliance.model.conditions.add({ kind: 'hidden', id }),
+    ],
+    ['denied to ours', (appliance: MemoryAppliance, id: string) => void appliance.never.add(id)],
+    ['shown as detached', () => {}],
+  ])('the rows of the other one are its business: its volume is %s', async (_story, change) => {
+    const appliance = await MemoryAppliance.start();
+    const { id } = appliance.addVolume();
+    await appliance.putRow(appliance.remoteRow(id));
+    await appliance.ledger.takeOver(appliance.otherVm, 'their daemon');
+    change(appliance, id);
+    expect(told(await run(appliance))).toEqual([]);
+    expect(await appliance.ledger.readMapping(id)).not.toBeNull();
+  });
+
+  it('a row of a VM on which no daemon ever ran is ours to mend', async () => {
+    const appliance = await MemoryAppliance.start();
+    const { id } = appliance.addVolume();
+    await appliance.putRow(appliance.remoteRow(id));
+    expect(told(await run(appliance))).toEqual(['stale-mapping repaired']);
+  });
+});
+
 describe('an export that does not answer', () => {
   it('is asked once more: a server that is being restarted is not unhealthy', async () => {
     const { appliance, id } = await withUnmapped();
@@ -196,6 +222,51 @@ describe('a view that is away', () => {
     // The row may be right again in a minute; the export that leads to nothing any more is not left open.
     expect(told(report)).toEqual(['unhealthy-export repaired']);
     expect(await appliance.ledger.readMapping(id)).toMatchObject({ linuxState: 'detected' });
+  });
+
+  it.each([
+    [
+      'CloudStack',
+      'cloudstack',
+      (appliance: MemoryAppliance) =>
+        void appliance.model.faults.add({ command: '*', kind: 'html', times: 99 }),
+    ],
+    ['the guest', 'guest', (appliance: MemoryAppliance) => void appliance.guest.breakLooks(new Error('EIO'))],
+    [
+      'the export server',
+      'export server',
+      (appliance: MemoryAppliance) => {
+        appliance.exports.list = () => Promise.reject(new Error('refused'));
+      },
+    ],
+  ])(
+    '%s: what was known stays known and says since when, and it does not count as a sync',
+    async (_what, view, breakIt) => {
+      const { appliance, id } = await withUnmapped();
+      await run(appliance);
+      Object.assign(appliance.model.inventory.volume('', '', id), { vmId: null, deviceId: null });
+      await appliance.clock.advance(60_000);
+      const first = await run(appliance);
+      expect(told(first)).toEqual(['ghost-disk reported']);
+      breakIt(appliance);
+      await appliance.clock.advance(60_000);
+      for (let time = 0; time < 2; time += 1) {
+        const report = await run(appliance);
+        expect(report).toMatchObject({ judged: false, unavailable: [expect.stringContaining(view)] });
+        const [ghost] = report.drifts;
+        expect(ghost?.kind).toBe('ghost-disk');
+        // The export server has no say in it: without it the ghost is judged all the same.
+        expect(ghost?.notJudgedSince).toBe(view === 'export server' ? null : first.finishedAt);
+        expect(appliance.sync.lastJudgedAt).toBe(first.finishedAt);
+        expect(appliance.sync.last).toBe(report);
+      }
+    },
+  );
+
+  it('a dry run is no sync: it changes nothing of what is known', async () => {
+    const { appliance } = await withUnmapped();
+    await run(appliance, true);
+    expect([appliance.sync.last, appliance.sync.lastJudgedAt]).toEqual([null, null]);
   });
 
   it('the guest: it is reported, and no disk is called missing', async () => {

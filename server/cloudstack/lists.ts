@@ -1,0 +1,113 @@
+import type { Clock } from '../core/clock';
+import { LIMITS } from '../core/limits';
+import { absent, type Evidence, seen, unknown } from '../model/evidence';
+import { CloudError } from './cloud';
+import { badAnswer, largestPage, saysNoSuchEntity } from './errors';
+import { items, type ListItem } from './parse';
+import type { SignedCalls } from './signed-calls';
+import type { Parameters } from './signing';
+
+const NOT_SHOWN =
+  'CloudStack does not show it to this key: it was removed, or belongs to a project or another account';
+
+/**
+ * `listall` alone leaves out what belongs to projects; with `projectid=-1` a list has what belongs to the account and to its projects, and
+ * for a root administrator everything.
+ */
+const OF_OWNERS: Parameters = { projectid: '-1' };
+
+interface Identified {
+  readonly id: string;
+}
+
+/** CloudStack's list commands: paged, by id, and of everything that the key may see. */
+export class Lists {
+  /** `default.page.size` of the server may be smaller than what we ask for first. */
+  private pageSize: number = LIMITS.CLOUDSTACK_PAGE_SIZE;
+  /** The key has shown something of another account that it leaves out with `projectid=-1`: a domain administrator's. */
+  private seesAccounts = false;
+
+  constructor(
+    private readonly calls: SignedCalls,
+    private readonly clock: Clock,
+  ) {}
+
+  /** One object by its id, whoever owns it. What CloudStack denies to have is absent; what it merely does not show is unknown. */
+  async lookUp<T extends Identified>(item: ListItem<T>, id: string, more: Parameters): Promise<Evidence<T>> {
+    const { clock } = this;
+    try {
+      const found =
+        (await this.find(item, id, { ...more, ...OF_OWNERS })) ?? (await this.findOfAccounts(item, id, more));
+      return found ? seen(found, clock.now(), 'cloudstack') : unknown(NOT_SHOWN, clock.now(), 'cloudstack');
+    } catch (error) {
+      if (error instanceof CloudError && saysNoSuchEntity(error, 'id', id))
+        return absent('CloudStack says that this id names nothing', clock.now(), 'cloudstack');
+      throw error;
+    }
+  }
+
+  /** What belongs to nobody in particular, by its id; empty where there is none. */
+  async byId<T>(item: ListItem<T>, id: string): Promise<T[]> {
+    try {
+      return items(item, await this.calls.call(item.command, { id, listall: 'true' }));
+    } catch (error) {
+      if (error instanceof CloudError && saysNoSuchEntity(error, 'id', id)) return [];
+      throw error;
+    }
+  }
+
+  /** All pages of what belongs to accounts and projects. */
+  async ofOwners<T extends Identified>(item: ListItem<T>, parameters: Parameters): Promise<T[]> {
+    const found = await this.all(item, { ...parameters, ...OF_OWNERS });
+    if (!this.seesAccounts) return found;
+    const ofAccounts = await this.all(item, parameters);
+    return [...new Map([...found, ...ofAccounts].map((one) => [one.id, one])).values()];
+  }
+
+  /** All pages. */
+  async all<T extends Identified>(item: ListItem<T>, parameters: Parameters): Promise<T[]> {
+    try {
+      return await this.pages(item, parameters, this.pageSize);
+    } catch (error) {
+      const most = error instanceof CloudError ? largestPage(error) : null;
+      if (most === null || most >= LIMITS.CLOUDSTACK_PAGE_SIZE) throw error;
+      this.pageSize = most;
+      return this.pages(item, parameters, most);
+    }
+  }
+
+  private async find<T extends Identified>(
+    item: ListItem<T>,
+    id: string,
+    more: Parameters,
+  ): Promise<T | undefined> {
+    const shown = items(item, await this.calls.call(item.command, { ...more, id, listall: 'true' }));
+    return shown.find((candidate) => candidate.id === id.toLowerCase());
+  }
+
+  private async findOfAccounts<T extends Identified>(
+    item: ListItem<T>,
+    id: string,
+    more: Parameters,
+  ): Promise<T | undefined> {
+    const found = await this.find(item, id, more);
+    if (found) this.seesAccounts = true;
+    return found;
+  }
+
+  /** What is made or deleted between two pages moves the others by one: nothing is listed twice. */
+  private async pages<T extends Identified>(
+    item: ListItem<T>,
+    parameters: Parameters,
+    pageSize: number,
+  ): Promise<T[]> {
+    const all = new Map<string, T>();
+    for (let page = 1; page <= LIMITS.CLOUDSTACK_PAGES; page += 1) {
+      const shown = { ...parameters, listall: 'true', page: String(page), pagesize: String(pageSize) };
+      const found = items(item, await this.calls.call(item.command, shown));
+      for (const one of found) all.set(one.id, one);
+      if (found.length < pageSize) return [...all.values()];
+    }
+    throw badAnswer(item.command, 200, `there are more than ${LIMITS.CLOUDSTACK_PAGES} pages`);
+  }
+}

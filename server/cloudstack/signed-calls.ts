@@ -1,0 +1,199 @@
+import { Agent } from 'node:https';
+import { rootCertificates } from 'node:tls';
+import type { Clock } from '../core/clock';
+import { LIMITS } from '../core/limits';
+import type { Logger } from '../core/log/logger';
+import { skewText } from './clock-skew';
+import { CloudError } from './cloud';
+import { type AskExpiring, ServerClock, type SkewSource } from './server-clock';
+import type { ActiveSettings, CloudSettings } from './settings';
+import { type Parameters, signedForm } from './signing';
+import { post, type WireBody } from './transport';
+
+/** Told of every call, for metrics. */
+export type CloudCallListener = (call: { command: string; ms: number; error: CloudError | null }) => void;
+
+export interface CallParts {
+  readonly settings: CloudSettings;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** PEM certificates of CAs that are trusted beside the usual ones. */
+  readonly ca?: string | null;
+  readonly onCall?: CloudCallListener;
+}
+
+export interface CallStatistics {
+  readonly calls: number;
+  readonly errors: number;
+  /** CloudStack's clock minus ours, ms; null while nothing is known of it. More than some minutes means 401 on everything. */
+  readonly clockSkewMs: number | null;
+  /** How that became known. */
+  readonly clockSkewSource: SkewSource | null;
+}
+
+interface Signed {
+  /** CloudStack's time when it was signed, as far as we know it. */
+  readonly signedMs: number;
+  readonly begunMs: number;
+  /** True when the answer told CloudStack's time. */
+  dated: boolean;
+}
+
+/**
+ * Signed calls to the CloudStack of ossea_configs: sent once, counted, and with everything done about a 401 that can be done from here.
+ */
+export class SignedCalls {
+  private calls = 0;
+  private errors = 0;
+  private readonly time: ServerClock;
+  private readonly agent: Agent | null;
+
+  constructor(private readonly parts: CallParts) {
+    this.time = new ServerClock(parts.clock);
+    this.agent = parts.ca ? new Agent({ ca: [...rootCertificates, parts.ca], keepAlive: true }) : null;
+  }
+
+  statistics(): CallStatistics {
+    const { skewMs: clockSkewMs, source: clockSkewSource } = this.time;
+    return { calls: this.calls, errors: this.errors, clockSkewMs, clockSkewSource };
+  }
+
+  /**
+   * One call. A 401 never had an effect, so it is sent once more when it may have been our mistake: the credentials have changed, or
+   * CloudStack's clock is not the one that we signed by.
+   */
+  async call(
+    command: string,
+    parameters: Parameters,
+    timeoutMs: number = LIMITS.CLOUDSTACK_TIMEOUT_MS,
+  ): Promise<WireBody> {
+    const settings = await this.parts.settings.require();
+    const signed = this.begin();
+    try {
+      return await this.send(settings, command, parameters, signed, timeoutMs);
+    } catch (error) {
+      if (!(error instanceof CloudError) || error.kind !== 'authentication') throw error;
+      const fresh = await this.parts.settings.reload();
+      const changed =
+        fresh !== null &&
+        (fresh.apiKey !== settings.apiKey ||
+          fresh.secretKey !== settings.secretKey ||
+          fresh.endpoint !== settings.endpoint);
+      if (changed) return this.send(fresh, command, parameters, this.begin(), timeoutMs);
+      if (!(await this.correctClock(settings, signed))) throw this.explain(error);
+      return this.sendCorrected(settings, command, parameters, timeoutMs);
+    }
+  }
+
+  /** Measures CloudStack's clock where its answers do not tell it; at most once a minute. Throws CloudError without a configuration. */
+  async measureClock(): Promise<void> {
+    if (this.time.source === 'date-header') return;
+    await this.time.measureNow(this.probe(await this.parts.settings.require()));
+  }
+
+  private async sendCorrected(
+    settings: ActiveSettings,
+    command: string,
+    parameters: Parameters,
+    timeoutMs: number,
+  ): Promise<WireBody> {
+    try {
+      return await this.send(settings, command, parameters, this.begin(), timeoutMs);
+    } catch (error) {
+      if (!(error instanceof CloudError) || error.kind !== 'authentication') throw error;
+      this.time.distrust();
+      throw this.explain(error);
+    }
+  }
+
+  /** True when the refused request was signed by another time than CloudStack's, so that it is worth sending again. */
+  private async correctClock(
+    settings: ActiveSettings,
+    { signedMs, begunMs, dated }: Signed,
+  ): Promise<boolean> {
+    if (this.time.correct(signedMs, begunMs)) return true;
+    if (dated) return false;
+    await this.time.measureWhenDue(this.probe(settings));
+    return this.time.correct(signedMs, begunMs);
+  }
+
+  /** Sends the cheapest command with a given expiry. Whatever is not a 401 was let in. */
+  private probe(settings: ActiveSettings): AskExpiring {
+    return async (expiresMs) => {
+      const command = 'listCapabilities';
+      const form = signedForm(command, {}, settings, expiresMs);
+      const timeout = LIMITS.CLOCK_PROBE_TIMEOUT_MS;
+      this.calls += 1;
+      try {
+        await post({
+          endpoint: settings.endpoint,
+          command,
+          form,
+          timeout,
+          onServerTime: () => {},
+          agent: this.agent,
+        });
+        return 'taken';
+      } catch (error) {
+        if (!(error instanceof CloudError) || error.kind === 'network' || error.kind === 'rate-limit')
+          return null;
+        return error.kind === 'authentication' ? 'refused' : 'taken';
+      }
+    };
+  }
+
+  private begin(): Signed {
+    return { signedMs: this.time.signingTime(), begunMs: this.parts.clock.monotonic(), dated: false };
+  }
+
+  private async send(
+    settings: ActiveSettings,
+    command: string,
+    parameters: Parameters,
+    signed: Signed,
+    timeout: number,
+  ): Promise<WireBody> {
+    const { clock } = this.parts;
+    const { endpoint } = settings;
+    const form = signedForm(command, parameters, settings, signed.signedMs + LIMITS.SIGNATURE_LIFETIME_MS);
+    const onServerTime = (at: number) => {
+      signed.dated = true;
+      this.time.heard(at);
+    };
+    const begun = clock.monotonic();
+    this.calls += 1;
+    let failure: CloudError | null = null;
+    try {
+      return await post({ endpoint, command, form, timeout, onServerTime, agent: this.agent });
+    } catch (error) {
+      this.errors += 1;
+      failure = error instanceof CloudError ? error : null;
+      throw error;
+    } finally {
+      const ms = clock.monotonic() - begun;
+      this.parts.onCall?.({ command, ms, error: failure });
+      this.parts.logger.debug('CloudStack call', {
+        command,
+        ms: Math.round(ms),
+        outcome: failure ? failure.message : 'ok',
+      });
+    }
+  }
+
+  /** 401 has many causes; the reader gets all that can be checked from here. */
+  private explain(error: CloudError): CloudError {
+    const { skewMs } = this.time;
+    const skew =
+      skewMs === null || Math.abs(skewMs) < LIMITS.CLOCK_SKEW_WARN_MS ? '' : ` And ${skewText(skewMs)}.`;
+    const hint = `${error.message}. If it lasts: check api_key and secret_key in ossea_configs, the clock of this machine, the allowed source addresses, and whether CloudStack can read its own database.${skew}`;
+    return new CloudError(hint, {
+      kind: 'authentication',
+      outcome: 'not-started',
+      httpStatus: error.httpStatus,
+      code: error.code,
+      csCode: error.csCode,
+      text: error.text,
+      cause: error,
+    });
+  }
+}

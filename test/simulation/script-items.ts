@@ -1,0 +1,84 @@
+import type { Fault } from '~/lab/cloudstack/faults';
+import type { CrashPoint } from './gate';
+
+/** What callers ask for. Volumes are named by their number in the schedule; those that are created get the numbers after. */
+export type Ask =
+  | { readonly kind: 'create'; readonly name: string; readonly bytes: number; readonly fixed: boolean }
+  | { readonly kind: 'attach'; readonly volume: number; readonly where: 'here' | 'elsewhere' }
+  | { readonly kind: 'detach'; readonly volume: number; readonly force: boolean }
+  | { readonly kind: 'delete'; readonly volume: number; readonly force: boolean }
+  | {
+      readonly kind: 'cleanup';
+      readonly volume: number;
+      readonly deleteVm: boolean;
+      readonly forceClean: boolean;
+    }
+  /** The request before it is cancelled. */
+  | { readonly kind: 'cancel' }
+  | { readonly kind: 'sync' }
+  | { readonly kind: 'publish'; readonly volume: number }
+  | { readonly kind: 'withdraw'; readonly volume: number; readonly force: boolean }
+  /** An NBD client comes, and leaves after `ms`. */
+  | { readonly kind: 'client'; readonly volume: number; readonly ms: number }
+  /** Something in the guest holds the disk open for `ms`. */
+  | { readonly kind: 'hold'; readonly volume: number; readonly ms: number };
+
+/** What goes wrong. */
+export type Mishap =
+  | { readonly kind: 'crash'; readonly who: number; readonly point: CrashPoint; readonly back: number }
+  | { readonly kind: 'drain'; readonly who: number; readonly back: number }
+  | { readonly kind: 'reboot'; readonly ms: number }
+  | { readonly kind: 'clock-jump'; readonly ms: number }
+  | { readonly kind: 'lock-cut'; readonly told: number }
+  | { readonly kind: 'database-away'; readonly ms: number; readonly afterCommit: boolean }
+  | { readonly kind: 'cloudstack'; readonly fault: Fault }
+  | {
+      readonly kind: 'management-restart';
+      readonly work: 'lost' | 'hypervisor-only' | 'completed';
+      readonly stuck: boolean;
+      readonly ms: number;
+    }
+  | { readonly kind: 'device-vanishes'; readonly volume: number }
+  | { readonly kind: 'guest-unreadable'; readonly ms: number }
+  | { readonly kind: 'mapping-deleted'; readonly volume: number }
+  | { readonly kind: 'export-server-away'; readonly ms: number }
+  | { readonly kind: 'ambiguity'; readonly what: Ambiguity };
+
+/** What makes CloudStack's answers mean less than they seem to, and what other people do. */
+export type Ambiguity =
+  | {
+      readonly kind: 'hidden';
+      readonly of: 'volume' | 'other-vm' | 'appliance' | 'account';
+      readonly volume: number;
+      readonly ms: number;
+    }
+  | {
+      readonly kind: 'lockout';
+      readonly how: 'database-away' | 'user-disabled';
+      readonly ms: number;
+      readonly delayMs: number;
+    }
+  | { readonly kind: 'namesake'; readonly name: string; readonly bytes: number }
+  | { readonly kind: 'moved-by-hand'; readonly volume: number }
+  | { readonly kind: 'other-vm-runs' };
+
+export type Item = { readonly at: number } & ({ readonly ask: Ask } | { readonly mishap: Mishap });
+
+/** Everything about a schedule that is not decided while it runs. */
+export interface Script {
+  readonly seed: number;
+  readonly world: {
+    readonly volumes: number;
+    /** All of one size, so that only serial or time can tell them apart. */
+    readonly equalSizes: boolean;
+    readonly serials: boolean;
+    readonly slowSerials: boolean;
+    readonly daemons: 1 | 2;
+    readonly rollback: 'detach' | 'keep';
+    readonly exports: boolean;
+    /** Volumes on the other VM at the beginning. */
+    readonly elsewhere: number;
+    readonly otherVmRuns: boolean;
+  };
+  readonly items: readonly Item[];
+}

@@ -1,0 +1,93 @@
+import { describe, expect, it } from 'vitest';
+import type { Volume } from '~/lab/cloudstack/records';
+import type { OperationType } from '~/server/model/operation';
+import { Rig } from './rig';
+import { CLIENT, MOUNT } from './situations';
+
+describe('who uses the disk counts at the moment of the act', () => {
+  it.each<[OperationType & ('detach' | 'delete'), string]>([
+    ['detach', 'detachVolume'],
+    ['delete', 'detachVolume'],
+  ])('%s: mounted after its call was lost: not sent again, and the export is back', async (type, command) => {
+    const rig = await Rig.start();
+    const { id } = await rig.volume({ vmId: rig.here, mapped: true });
+    rig.loseThen('detachVolume', () => rig.guest.hold(id, [MOUNT]));
+    const operation = await rig.run(type, { volume_id: id });
+    expect(operation).toMatchObject({ status: 'failed', errorCode: 'DEVICE_IN_USE' });
+    expect(operation.error).toContain(MOUNT.detail);
+    expect(rig.calls).toEqual([command]);
+    expect(rig.exported(id)).toBe(true);
+  });
+
+  it.each([
+    ['a mount', MOUNT, false],
+    ['a mount, and the request forces it', MOUNT, true],
+  ])('%s is asked before the first send', async (_story, holder, force) => {
+    const rig = await Rig.start();
+    const { id } = await rig.volume({ vmId: rig.here, mapped: true });
+    rig.guest.hold(id, [holder]);
+    const operation = await rig.run('detach', { volume_id: id, force });
+    expect(operation.status).toBe(force ? 'completed' : 'failed');
+    expect(rig.calls).toEqual(force ? ['detachVolume'] : []);
+  });
+
+  it.each([
+    ['refuse', []],
+    ['disconnect', ['detachVolume']],
+  ] as const)('a connected client with DETACH_CONNECTED=%s', async (detachConnected, calls) => {
+    const rig = await Rig.start({ policy: { detachConnected } });
+    const { id } = await rig.volume({ vmId: rig.here, mapped: true });
+    rig.guest.hold(id, [CLIENT]);
+    await rig.run('detach', { volume_id: id });
+    expect(rig.calls).toEqual([...calls]);
+  });
+
+  it('of a volume on another VM nobody is asked, whatever the guest says of its disks', async () => {
+    const rig = await Rig.start();
+    const [mine, theirs] = [
+      await rig.volume({ vmId: rig.here, mapped: true }),
+      await rig.volume({ vmId: rig.vm('Running') }),
+    ];
+    rig.guest.hold(mine.id, [MOUNT]);
+    expect(await rig.run('detach', { volume_id: theirs.id })).toMatchObject({ status: 'completed' });
+  });
+});
+
+describe('a disk that is not identified', () => {
+  /** Two volumes attached by hand to a guest whose disks have no serial: no mapping says which is which. */
+  async function make() {
+    const rig = await Rig.start({ guest: { serials: false } });
+    const volumes: Volume[] = [];
+    for (let index = 0; index < 2; index += 1) volumes.push(await rig.volume({ vmId: rig.here }));
+    const [one, other] = volumes;
+    if (!one || !other) throw new Error('no volumes');
+    return { rig, one, other };
+  }
+
+  for (const type of ['detach', 'delete'] as const) {
+    it(`${type}: one that may be it is mounted, so it is refused, unless forced`, async () => {
+      const { rig, one, other } = await make();
+      rig.guest.hold(other.id, [MOUNT]);
+      const operation = await rig.run(type, { volume_id: one.id });
+      expect(operation).toMatchObject({ status: 'failed', errorCode: 'DEVICE_NOT_IDENTIFIED' });
+      expect(operation.error).toContain(MOUNT.detail);
+      expect(rig.calls).toEqual([]);
+      await rig.run(type, { volume_id: one.id, force: true });
+      expect(rig.calls[0]).toBe('detachVolume');
+    });
+
+    it(`${type}: its serial cannot be read yet, and it is mounted`, async () => {
+      const rig = await Rig.start({ guest: { holdSerials: true } });
+      const { id } = await rig.volume({ vmId: rig.here });
+      rig.guest.hold(id, [MOUNT]);
+      expect(await rig.run(type, { volume_id: id })).toMatchObject({ errorCode: 'DEVICE_NOT_IDENTIFIED' });
+      expect(rig.calls).toEqual([]);
+    });
+  }
+
+  it('none that may be it is used: then it does not matter which one it is', async () => {
+    const { rig, one } = await make();
+    await rig.run('detach', { volume_id: one.id });
+    expect(rig.calls).toEqual(['detachVolume']);
+  });
+});

@@ -1,0 +1,148 @@
+import { describe, expect, it } from 'vitest';
+import { VOLUME_STATES } from '~/server/cloudstack/volume-states';
+import type { Evidence } from '~/server/model/evidence';
+import { permit } from '~/server/operations/decide/permit';
+import type { Guards, Intent, Mutation } from '~/server/operations/decision';
+import {
+  ATTACHED_AT,
+  attach,
+  destroy,
+  detach,
+  disks,
+  intent,
+  LATER,
+  plug,
+  remove,
+  stop,
+  trash,
+  unclear,
+} from './mutations';
+import {
+  APPLIANCE,
+  CLIENT,
+  gone,
+  guards,
+  hidden,
+  MOUNT,
+  OTHER_VM,
+  policy,
+  seenVm,
+  seenVolume,
+  usedBy,
+  volume,
+} from './situations';
+
+/** Every combination of what can be read; the rules below hold in all of them. */
+const VOLUMES: readonly (Evidence<ReturnType<typeof volume>> | null)[] = [
+  null,
+  gone(),
+  hidden(),
+  ...[...VOLUME_STATES, 'Meditating'].flatMap((state) =>
+    [null, APPLIANCE, OTHER_VM, 'third'].flatMap((vmId) =>
+      (['ROOT', 'DATADISK'] as const).flatMap((type) => [
+        seenVolume({ state, vmId, type, ...(vmId === null ? {} : plug) }),
+        ...(vmId === null ? [] : [seenVolume({ state, vmId, type, deviceId: 3, attached: LATER })]),
+      ]),
+    ),
+  ),
+];
+const VMS: readonly Guards['vm'][] = [
+  null,
+  gone(),
+  hidden(),
+  ...['Running', 'Stopped', 'Stopping', 'Destroyed', 'Unknown'].map((state) => seenVm({ state })),
+];
+const DISKS: readonly Guards['vmVolumes'][] = [
+  null,
+  hidden(),
+  gone(),
+  disks(),
+  disks(volume({ vmId: OTHER_VM })),
+];
+const USES: readonly Guards['use'][] = [
+  null,
+  usedBy(),
+  usedBy(MOUNT),
+  usedBy(CLIENT),
+  unclear(),
+  unclear(MOUNT),
+];
+const COMMANDS = [
+  ...[attach(), attach(APPLIANCE, 0), attach(OTHER_VM), attach(OTHER_VM, 0)],
+  ...[detach, remove, trash, stop(), stop(APPLIANCE), destroy(), destroy(APPLIANCE)],
+];
+const INTENTS = [null, APPLIANCE, OTHER_VM].flatMap((vmId) =>
+  [true, false].flatMap((force) =>
+    [true, false].map((sentBefore) =>
+      intent({ vmId, plug, sentBefore, taking: { users: force, clients: force } }),
+    ),
+  ),
+);
+
+describe('in every combination of what can be read', () => {
+  it('nothing leaves that breaks a promise', () => {
+    let looked = 0;
+    const broken: unknown[] = [];
+    for (const command of COMMANDS)
+      for (const about of INTENTS)
+        for (const openJobs of [0, 1])
+          for (const of of VOLUMES)
+            for (const vm of 'vmId' in command ? VMS : [null])
+              for (const vmVolumes of command.name === 'destroyVirtualMachine' ? DISKS : [null])
+                for (const use of command.name === 'detachVolume' ? USES : [null]) {
+                  looked += 1;
+                  const world = guards({ volume: of, vm, vmVolumes, openJobs, use });
+                  if (permit(command, about, world, policy).verdict !== 'go') continue;
+                  if (!promised(command, about, world)) broken.push({ command, about, world });
+                }
+    expect(looked).toBeGreaterThan(50_000);
+    expect(broken.slice(0, 3)).toEqual([]);
+  });
+});
+
+/** The promises, said once more from the outside. */
+function promised(command: Mutation, { vmId, taking, sentBefore }: Intent, world: Guards): boolean {
+  const shown = world.volume?.kind === 'seen' ? world.volume.value : null;
+  if ('volumeId' in command && world.openJobs > 0) return false;
+  switch (command.name) {
+    case 'createVolume':
+      return true;
+    case 'attachVolume':
+      if (!shown || shown.vmId !== null) return false;
+      if (command.vmId === APPLIANCE) return command.deviceId !== 0;
+      return (
+        world.vm?.kind === 'seen' &&
+        ['Stopped', ...(command.deviceId === 0 ? [] : ['Running'])].includes(world.vm.value.state)
+      );
+    case 'detachVolume': {
+      if (!shown || shown.vmId === null || shown.vmId !== vmId || shown.attached !== ATTACHED_AT)
+        return false;
+      if (shown.vmId !== APPLIANCE) return true;
+      return shown.type !== 'ROOT' && world.use !== null && (world.use.holders.length === 0 || taking.users);
+    }
+    case 'deleteVolume':
+    case 'destroyVolume':
+      if (world.volume?.kind === 'unknown') return sentBefore;
+      return shown !== null && (shown.vmId === null || ['Destroy', 'Expunging'].includes(shown.state));
+    case 'recoverVolume':
+      return shown?.state === 'Destroy';
+    case 'stopVirtualMachine':
+      return (
+        command.vmId !== APPLIANCE &&
+        command.vmId === vmId &&
+        world.vm?.kind === 'seen' &&
+        world.vm.value.state === 'Running'
+      );
+    case 'destroyVirtualMachine':
+      return (
+        command.vmId !== APPLIANCE &&
+        command.vmId === vmId &&
+        world.vm?.kind === 'seen' &&
+        world.vm.value.state === 'Stopped' &&
+        world.vmVolumes?.kind === 'seen' &&
+        world.vmVolumes.value.every(({ type }) => type === 'ROOT')
+      );
+    default:
+      return command satisfies never;
+  }
+}

@@ -1,0 +1,120 @@
+import { describe, expect, it } from 'vitest';
+import { MINUTE_MS, Rig, SECOND_MS } from './rig';
+
+describe('a call that was lost is not sent again into another world', () => {
+  async function onOtherVm() {
+    const rig = await Rig.start();
+    const [from, to] = [rig.vm('Running'), rig.vm('Running')];
+    const volume = await rig.volume({ vmId: from });
+    return { rig, volume, from, to };
+  }
+
+  it('detach: meanwhile the volume is on another VM', async () => {
+    const { rig, volume, to } = await onOtherVm();
+    rig.loseThen('detachVolume', () => rig.plugInto(volume, to));
+    const operation = await rig.run('detach', { volume_id: volume.id });
+    expect(operation).toMatchObject({ status: 'failed', errorCode: 'VOLUME_ATTACHED_ELSEWHERE' });
+    expect([rig.calls, volume.vmId]).toEqual([['detachVolume'], to]);
+  });
+
+  it('detach: meanwhile it was detached and attached to the same VM again, another plug', async () => {
+    const { rig, volume, from } = await onOtherVm();
+    rig.loseThen('detachVolume', () => {
+      rig.plugInto(volume, from);
+      volume.attached = rig.clock.now() + 5 * SECOND_MS;
+    });
+    const operation = await rig.run('detach', { volume_id: volume.id });
+    expect(operation).toMatchObject({ status: 'failed', errorCode: 'VOLUME_ATTACHED_ELSEWHERE' });
+    expect([rig.calls, volume.vmId]).toEqual([['detachVolume'], from]);
+  });
+
+  it('detach: meanwhile it is detached, so there is nothing to send', async () => {
+    const { rig, volume } = await onOtherVm();
+    rig.loseThen('detachVolume', () => rig.unplug(volume));
+    expect(await rig.run('detach', { volume_id: volume.id })).toMatchObject({ status: 'completed' });
+    expect(rig.calls).toEqual(['detachVolume']);
+  });
+
+  it('detach: the job ended while CloudStack was away, and the volume is on another VM by then', async () => {
+    const { rig, volume, to } = await onOtherVm();
+    rig.model.faults.add({ command: 'queryAsyncJobResult', kind: 'html', times: 20 });
+    rig.model.faults.add({ command: 'detachVolume', kind: 'job-fails', code: 530, text: 'an agent is away' });
+    const operation = await rig.request('detach', { volume_id: volume.id });
+    await rig.untilSent('detachVolume');
+    await rig.pass(SECOND_MS);
+    rig.plugInto(volume, to);
+    expect(await rig.ended(operation, 30 * MINUTE_MS)).toMatchObject({
+      status: 'failed',
+      errorCode: 'VOLUME_ATTACHED_ELSEWHERE',
+    });
+    expect([rig.calls, volume.vmId]).toEqual([['detachVolume'], to]);
+  });
+
+  it('detach, across a restart of the daemon', async () => {
+    const { rig, volume, to } = await onOtherVm();
+    rig.loseThen('detachVolume', () => rig.plugInto(volume, to));
+    const operation = await rig.request('detach', { volume_id: volume.id });
+    await rig.untilSent('detachVolume');
+    await rig.restart(10 * SECOND_MS);
+    expect(await rig.ended(operation)).toMatchObject({ errorCode: 'VOLUME_ATTACHED_ELSEWHERE' });
+    expect([rig.calls, volume.vmId]).toEqual([['detachVolume'], to]);
+  });
+
+  it.each(['expunge', 'trash'] as const)('delete (%s): meanwhile a running VM has it', async (deleteMode) => {
+    const rig = await Rig.start({ policy: { deleteMode } });
+    const [volume, to] = [await rig.volume(), rig.vm('Running')];
+    const command = deleteMode === 'trash' ? 'destroyVolume' : 'deleteVolume';
+    rig.loseThen(command, () => rig.plugInto(volume, to));
+    const operation = await rig.run('delete', { volume_id: volume.id });
+    expect(operation).toMatchObject({ status: 'failed', errorCode: 'VOLUME_ATTACHED_ELSEWHERE' });
+    expect([rig.calls, volume.vmId, volume.removed]).toEqual([[command], to, false]);
+  });
+
+  it('delete of an attached volume: its detach was lost, and another VM has it: neither is sent', async () => {
+    const rig = await Rig.start();
+    const [volume, to] = [await rig.volume({ vmId: rig.here, mapped: true }), rig.vm('Running')];
+    rig.loseThen('detachVolume', () => rig.plugInto(volume, to));
+    const operation = await rig.run('delete', { volume_id: volume.id });
+    expect(operation).toMatchObject({ status: 'failed', errorCode: 'VOLUME_ATTACHED_ELSEWHERE' });
+    expect([rig.calls, volume.vmId, volume.removed]).toEqual([['detachVolume'], to, false]);
+  });
+
+  it('attach: meanwhile another VM has it', async () => {
+    const rig = await Rig.start();
+    const [volume, to] = [await rig.volume(), rig.vm('Running')];
+    rig.loseThen('attachVolume', () => rig.plugInto(volume, to));
+    const operation = await rig.run('attach', { volume_id: volume.id, vm_id: rig.here });
+    expect(operation).toMatchObject({ status: 'failed', errorCode: 'VOLUME_ATTACHED_ELSEWHERE' });
+    expect([rig.calls, volume.vmId]).toEqual([['attachVolume'], to]);
+  });
+
+  it('attach to a VM that is destroyed meanwhile', async () => {
+    const rig = await Rig.start();
+    const [volume, to] = [await rig.volume(), rig.vm('Running')];
+    rig.loseThen('attachVolume', () => rig.setVmState(to, 'Destroyed'));
+    const operation = await rig.run('attach', { volume_id: volume.id, vm_id: to });
+    expect(operation).toMatchObject({ status: 'failed', errorCode: 'VM_STATE' });
+    expect(rig.calls).toEqual(['attachVolume']);
+  });
+
+  it('attach-root: meanwhile the VM was started', async () => {
+    const rig = await Rig.start();
+    const [volume, to] = [await rig.volume(), rig.vm('Stopped')];
+    const root = rig.model.volumes.find(({ vmId, type }) => vmId === to && type === 'ROOT');
+    if (root) rig.unplug(root);
+    rig.loseThen('attachVolume', () => rig.setVmState(to, 'Running'));
+    const operation = await rig.run('attach', { volume_id: volume.id, vm_id: to, device_id: 0 });
+    expect(operation).toMatchObject({ status: 'failed', errorCode: 'VM_NOT_STOPPED' });
+    expect(rig.calls).toEqual(['attachVolume']);
+  });
+
+  it('the undo of an attach: meanwhile another VM has it', async () => {
+    const rig = await Rig.start();
+    const [volume, to] = [await rig.volume(), rig.vm('Running')];
+    rig.model.faults.add({ command: 'attachVolume', kind: 'no-device' });
+    rig.loseThen('detachVolume', () => rig.plugInto(volume, to));
+    const operation = await rig.run('attach', { volume_id: volume.id, vm_id: rig.here });
+    expect(operation).toMatchObject({ status: 'failed', errorCode: 'DEVICE_NOT_DETECTED' });
+    expect([rig.calls, volume.vmId]).toEqual([['attachVolume', 'detachVolume'], to]);
+  });
+});
