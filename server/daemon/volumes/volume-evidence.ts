@@ -8,7 +8,7 @@ import { serialNames } from '../../devices/serial';
 import type { ExportServer } from '../../exports/export-server';
 import { exportName } from '../../exports/naming';
 import { absent, type Evidence, seen, unknown, type Witness } from '../../model/evidence';
-import type { Ledger } from '../../model/ledger';
+import type { Ledger, OperationFilter } from '../../model/ledger';
 import type { ExportRecord, Mapping, Operation } from '../../model/operation';
 import type { UnknownSince, Unknowns } from '../unknowns';
 
@@ -51,16 +51,25 @@ export async function gatherEvidence(parts: EvidenceParts, volumeId: string): Pr
   };
   const database = ask('database', () => fromDatabase(parts, volumeId));
   const [cloudstack, rows, exportServer, lastOperation] = await Promise.all([
-    ask('cloudstack', () => lookUpVolume(parts.cloud, volumeId, parts.applianceVmId())),
+    ask('cloudstack', () => fromCloudStack(parts, volumeId)),
     database,
     ask('export-server', () => fromExportServer(parts, volumeId)),
-    lastOperationOf(parts, volumeId),
+    newest(parts, { volumeId }),
   ]);
   const mapping = rows.kind === 'seen' ? rows.value.mapping : null;
   const guest = fromGuest(parts.watcher.snapshot(), volumeId, mapping);
   const found = { cloudstack, guest, database: rows, exportServer };
   const unknownSince = parts.unknowns.since(volumeId, Object.values(found));
   return { volumeId, ...found, lastOperation, unknownSince };
+}
+
+/** What CloudStack shows; what it does not show and a delete of ours has proven to be gone, is gone. */
+async function fromCloudStack(parts: EvidenceParts, volumeId: string): Promise<VolumeEvidence['cloudstack']> {
+  const shown = await lookUpVolume(parts.cloud, volumeId, parts.applianceVmId());
+  if (shown.kind !== 'unknown') return shown;
+  const last = await newest(parts, { volumeId, type: 'delete', status: 'completed' });
+  if (!last || last.response?.recoverable === true) return shown;
+  return absent(`operation ${last.id} has deleted it, and CloudStack does not show it`, shown.at, shown.by);
 }
 
 async function fromDatabase(
@@ -75,9 +84,13 @@ async function fromDatabase(
   return seen({ mapping, export: record }, clock.now(), 'database');
 }
 
-async function lastOperationOf({ ledger }: EvidenceParts, volumeId: string): Promise<Operation | null> {
+/** The newest operation of this kind; null also while the database is away. */
+async function newest(
+  { ledger }: EvidenceParts,
+  filter: Omit<OperationFilter, 'limit'>,
+): Promise<Operation | null> {
   try {
-    const [last] = await ledger().listOperations({ volumeId, limit: 1 });
+    const [last] = await ledger().listOperations({ ...filter, limit: 1 });
     return last ?? null;
   } catch {
     return null;
@@ -85,7 +98,7 @@ async function lastOperationOf({ ledger }: EvidenceParts, volumeId: string): Pro
 }
 
 /** The disk with the serial of the volume; where disks have none, the one that the mapping proves. */
-export function fromGuest(
+function fromGuest(
   { devices, bootId, at, scanned }: DeviceSnapshot,
   volumeId: string,
   mapping: Mapping | null,

@@ -45,6 +45,7 @@ export const SCENARIOS: readonly Scenario[] = [
     type: 'delete',
     prepare: async (rig) => remove(await attached(rig, rig.appliance)),
   },
+  { name: 'recover', type: 'recover', prepare: async (rig) => recover(rig) },
   { name: 'cleanup of a test failover', type: 'cleanup', prepare: cleanUp },
   { name: 'attach, undone: no device appears', type: 'attach', prepare: attachUnseen },
   { name: 'detach, undone: the guest keeps the disk', type: 'detach', prepare: detachStuck },
@@ -101,6 +102,15 @@ function detach(known: Known, vmId: string | null): Subject {
 
 function remove(known: Known): Subject {
   return { ...known, vmId: null, ask: { method: 'DELETE', path: `/api/v1/volumes/${known.volumeId}` } };
+}
+
+/** Of a volume that was deleted with DELETE_MODE=trash. */
+function recover(rig: Rig): Subject {
+  const known = detached(rig);
+  const volume = rig.model.volumes.find(({ id }) => id === known.volumeId);
+  if (volume) volume.state = 'Destroy';
+  const path = `/api/v1/volumes/${known.volumeId}/recover`;
+  return { ...known, vmId: null, ask: { method: 'POST', path } };
 }
 
 function attachElsewhere(rig: Rig): Subject {

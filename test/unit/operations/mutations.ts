@@ -17,7 +17,6 @@ export const create: Mutation = {
 };
 export const detach: Mutation = { name: 'detachVolume', volumeId: VOLUME };
 export const remove: Mutation = { name: 'deleteVolume', volumeId: VOLUME };
-export const recover: Mutation = { name: 'recoverVolume', volumeId: VOLUME };
 export const trash: Mutation = { name: 'destroyVolume', volumeId: VOLUME, expunge: false };
 export const recover: Mutation = { name: 'recoverVolume', volumeId: VOLUME };
 export const stop = (vmId = OTHER_VM): Mutation => ({ name: 'stopVirtualMachine', vmId, forced: true });

@@ -1,0 +1,120 @@
+import { describe, expect, it } from 'vitest';
+import type { CloudVolume } from '~/server/cloudstack/cloud';
+import { Unknowns } from '~/server/daemon/unknowns';
+import { gatherEvidence } from '~/server/daemon/volume-evidence';
+import type { DeviceSnapshot } from '~/server/devices/device';
+import { absent, type Evidence, seen, unknown } from '~/server/model/evidence';
+import type { Ledger, OperationFilter } from '~/server/model/ledger';
+import type { JsonObject } from '~/server/model/operation';
+import { APPLIANCE, mapping, NOW, snapshot, VOLUME, volumeDescription } from '~/test/support/canned';
+import { FakeDaemon } from '~/test/support/fake-daemon';
+
+const { volume } = volumeDescription(null);
+const hidden = unknown('CloudStack does not show it', NOW, 'cloudstack');
+const away = new Error('ECONNREFUSED');
+
+interface World {
+  cloud?: Evidence<CloudVolume> | Error;
+  database?: Error;
+  /** Response of a completed delete. */
+  deleted?: JsonObject;
+  exports?: Error;
+  guest?: DeviceSnapshot;
+}
+
+async function gather({
+  cloud = seen(volume, NOW, 'cloudstack'),
+  database,
+  deleted,
+  exports,
+  guest = snapshot(),
+}: World) {
+  const last = await new FakeDaemon().operations.request('delete', { volume_id: VOLUME });
+  const read = async <T>(value: T): Promise<T> => {
+    if (database) throw database;
+    return value;
+  };
+  const ledger = {
+    readMapping: () => read(mapping(VOLUME, APPLIANCE)),
+    readExport: () => read(null),
+    listOperations: ({ type }: OperationFilter) =>
+      read(
+        type === 'delete' && deleted ? [{ ...last, status: 'completed' as const, response: deleted }] : [],
+      ),
+  };
+  return gatherEvidence(
+    {
+      // Only what is asked for here.
+      ledger: () => ledger as unknown as Ledger,
+      cloud: {
+        readVolume: async () => {
+          if (cloud instanceof Error) throw cloud;
+          return cloud;
+        },
+        readVm: async () => unknown('not asked for', NOW, 'cloudstack'),
+      },
+      watcher: { snapshot: () => guest },
+      exports: {
+        kind: 'nbd-server',
+        list: async () => {
+          if (exports) throw exports;
+          return [];
+        },
+        clients: async () => ({ count: 0, details: [] }),
+      },
+      clock: { now: () => NOW, monotonic: () => 0, sleep: async () => undefined },
+      unknowns: new Unknowns(),
+      applianceVmId: () => APPLIANCE,
+    },
+    VOLUME,
+  );
+}
+
+const kinds = async (world: World) => {
+  const { cloudstack, guest, database, exportServer } = await gather(world);
+  return [cloudstack, guest, database, exportServer].map(({ kind }) => kind);
+};
+
+describe('what the witnesses say of a volume', () => {
+  it('each for itself', async () => {
+    expect(await kinds({})).toEqual(['seen', 'seen', 'seen', 'absent']);
+  });
+
+  it('one that cannot be asked is unknown, in its own words, and the others still say theirs', async () => {
+    expect(await kinds({ cloud: away })).toEqual(['unknown', 'seen', 'seen', 'absent']);
+    expect(await kinds({ database: away })).toEqual(['seen', 'seen', 'unknown', 'absent']);
+    expect(await kinds({ exports: away })).toEqual(['seen', 'seen', 'seen', 'unknown']);
+    expect(await kinds({ guest: { ...snapshot(), scanned: false } })).toEqual([
+      'seen',
+      'unknown',
+      'seen',
+      'absent',
+    ]);
+    expect(await gather({ cloud: away })).toMatchObject({
+      cloudstack: { why: 'ECONNREFUSED' },
+      unknownSince: { cloudstack: NOW },
+    });
+  });
+
+  it('all away: four times unknown, and no error', async () => {
+    const guest = { ...snapshot(), scanned: false };
+    expect(await kinds({ cloud: away, database: away, exports: away, guest })).toEqual(
+      Array(4).fill('unknown'),
+    );
+  });
+
+  it('what CloudStack does not show is unknown, unless a delete of ours has proven that it is gone', async () => {
+    expect((await gather({ cloud: hidden })).cloudstack.kind).toBe('unknown');
+    expect((await gather({ cloud: hidden, deleted: {} })).cloudstack).toMatchObject({
+      kind: 'absent',
+      proof: expect.stringContaining('has deleted it'),
+    });
+    expect((await gather({ cloud: hidden, deleted: { recoverable: true } })).cloudstack.kind).toBe('unknown');
+    expect((await gather({ cloud: away, deleted: {} })).cloudstack.kind).toBe('unknown');
+  });
+
+  it('a denial counts only from a key that sees this appliance', async () => {
+    const denied = absent('CloudStack says that this id names nothing', NOW, 'cloudstack');
+    expect((await gather({ cloud: denied })).cloudstack.kind).toBe('unknown');
+  });
+});
