@@ -15,7 +15,7 @@ export function maxDataDisks(hypervisor: string): number {
 }
 
 /** KVM: the first 20 characters of the volume's UUID without dashes. Other hypervisors set none. */
-export function serialOf(volume: Volume, vm: Vm): string {
+function serialOf(volume: Volume, vm: Vm): string {
   return vm.hypervisor === 'KVM' ? volume.id.replaceAll('-', '').slice(0, 20) : '';
 }
 

@@ -43,7 +43,7 @@ export function decideAttach(s: Situation<'attach'>): Action {
 }
 
 /** The response of a finished attach; existing callers read `device_path`. */
-export function attachResponse(goal: AttachGoal, result: Attached): JsonObject {
+function attachResponse(goal: AttachGoal, result: Attached): JsonObject {
   return {
     volume_id: goal.volumeId,
     vm_id: goal.vmId,

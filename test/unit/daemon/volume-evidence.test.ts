@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { CloudVolume } from '~/server/cloudstack/cloud';
 import { Unknowns } from '~/server/daemon/unknowns';
-import { gatherEvidence } from '~/server/daemon/volume-evidence';
+import { gatherEvidence } from '~/server/daemon/volumes/volume-evidence';
 import type { DeviceSnapshot } from '~/server/devices/device';
 import { absent, type Evidence, seen, unknown } from '~/server/model/evidence';
 import type { Ledger, OperationFilter } from '~/server/model/ledger';

@@ -28,7 +28,7 @@ export const OTHER_VM = 'bbbbbbbb-0000-4000-8000-000000000002';
 export const ZONE = 'cccccccc-0000-4000-8000-000000000003';
 export const OFFERING = 'dddddddd-0000-4000-8000-000000000004';
 const GIB = 1024 ** 3;
-export const OURS: CloudOwner = { projectId: null, account: 'ours', domainId: null };
+const OURS: CloudOwner = { projectId: null, account: 'ours', domainId: null };
 
 export const policy: Policy = {
   applianceVmId: APPLIANCE,
@@ -124,7 +124,7 @@ export function volume(fields: Partial<CloudVolume> = {}): CloudVolume {
   };
 }
 
-export function vm(fields: Partial<CloudVm> = {}): CloudVm {
+function vm(fields: Partial<CloudVm> = {}): CloudVm {
   return {
     id: OTHER_VM,
     name: 'test',
