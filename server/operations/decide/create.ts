@@ -70,7 +70,8 @@ function check(s: Situation<'create'>): Action {
     );
   }
   const sizeGiB = offer.offering.customized ? wanted : null;
-  const sameName = s.policy.volumeNames === 'warn' ? offer.sameName.map(({ id }) => id) : [];
+  // What was there before the call is never what the call has left behind.
+  const sameName = offer.sameName.map(({ id }) => id);
   const data = { size_gib: sizeGiB, zone_id: offer.zone.id, ...ownerData(offer.owner) };
   return {
     do: 'record',
@@ -159,7 +160,9 @@ function complete(
 ): Action {
   const { name } = s.operation.request;
   const warnings = [
-    ...namesakes(checked).map((id) => `another live volume in the zone is named "${name}": ${id}`),
+    ...(s.policy.volumeNames === 'warn' ? namesakes(checked) : []).map(
+      (id) => `another live volume in the zone is named "${name}": ${id}`,
+    ),
     ...unclaimed.map((id) => `volume ${id} may be what an earlier try has left behind; nothing owns it`),
   ];
   return {
@@ -177,7 +180,8 @@ function complete(
   };
 }
 
-function namesakes(checked: JsonObject): string[] {
+/** Volumes of the same name that were there before the call. */
+export function namesakes(checked: JsonObject): string[] {
   const { same_name: ids } = checked;
   return Array.isArray(ids) ? ids.filter((id) => typeof id === 'string') : [];
 }

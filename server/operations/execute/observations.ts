@@ -5,6 +5,7 @@ import { LIMITS } from '../../core/limits';
 import type { DeviceSnapshot } from '../../devices/device';
 import { lacksSerials } from '../../devices/serial';
 import { absent, seen } from '../../model/evidence';
+import { namesakes } from '../decide/create';
 import type { Action } from '../decision';
 import { awaitDevice } from './await-device';
 import { deviceOfVolume, readUse } from './disk-use';
@@ -114,9 +115,11 @@ async function findUnclaimed(run: RunContext, since: number, volumeId: string): 
   const { cloud, ledger } = run.parts;
   const volumes = await run.active(() => cloud.listVolumes({ name: request.name, zoneId: request.zone_id }));
   const own = volumes.find(({ id }) => id === volumeId);
+  const before = new Set(namesakes(run.journal.done('check') ?? {}));
   const unclaimed: string[] = [];
   for (const volume of volumes) {
     if (own && !sameOwner(volume.owner, own.owner)) continue;
+    if (volume.name !== request.name || before.has(volume.id)) continue;
     // The clocks of CloudStack and of this machine may differ by less than a signature's lifetime.
     const made =
       volume.created === null || Date.parse(volume.created) >= since - LIMITS.SIGNATURE_LIFETIME_MS;

@@ -298,6 +298,15 @@ describe('an attach that cannot go on takes back what it did', () => {
     });
   });
 
+  it('never detaches anything from another VM', () => {
+    const there = { volume_id: VOLUME, vm_id: OTHER_VM };
+    const facts = { volume: seenVolume({ vmId: OTHER_VM, deviceId: 1 }), gone: true };
+    expect(decideAttach(situation('attach', there, { steps, facts }))).toMatchObject({
+      do: 'fail',
+      code: 'DEVICE_NOT_DETECTED',
+    });
+  });
+
   it('leaves it attached when the guest has the disk after all, and says so', () => {
     expect(
       decideAttach(situation('attach', here, { steps, facts: { volume: attached, gone: false } })),

@@ -29,8 +29,19 @@ describe('create decides', () => {
       data: { code: 'VOLUME_NAME_EXISTS', details: { volume_id: VOLUME } },
     });
     expect(by('warn')).toMatchObject({ step: 'check', state: 'done', data: { same_name: [VOLUME] } });
-    expect(by('any')).toMatchObject({ step: 'check', state: 'done', data: { size_gib: 2, zone_id: ZONE } });
-    expect(by('any')).not.toHaveProperty('data.same_name');
+    expect(by('any')).toMatchObject({ step: 'check', state: 'done', data: { same_name: [VOLUME] } });
+    const ended: Step = ['create-volume', 'finished', { job_id: 'j1', volume_id: 'new', outcome: 'ok' }];
+    const before: Step = ['check', 'done', { size_gib: 2, zone_id: ZONE, same_name: [VOLUME] }];
+    const told = (volumeNames: 'warn' | 'any') =>
+      decideCreate(
+        situation('create', request, {
+          steps: [before, intent, ended],
+          facts: { volume: seenVolume({ id: 'new' }) },
+          policy: { volumeNames },
+        }),
+      );
+    expect(told('warn')).toMatchObject({ response: { warnings: [expect.stringContaining(VOLUME)] } });
+    expect(told('any')).not.toHaveProperty('response.warnings');
   });
 
   it('waits for an earlier operation that is creating the same name only where names are unique', () => {

@@ -41,30 +41,43 @@ describe('whose volume it is, when a create is lost beside a namesake of the sam
     });
   });
 
-  it('reply and job are both lost: another one is made, and what was left behind is named, never adopted, never deleted', async () => {
+  /** Namesakes of every kind, none of which the lost call can have made. */
+  async function strangers(rig: Rig): Promise<string[]> {
+    const { id: accountId } = rig.model.accounts.require('other');
+    const made = [
+      await rig.volume({ size: 2 * GIB, state: 'Allocated' }),
+      await rig.volume({ size: 2 * GIB, state: 'Allocated', accountId }),
+      await rig.volume({ size: 2 * GIB, state: 'Allocated', name: 'DATA' }),
+      await rig.volume({ size: 2 * GIB, vmId: rig.vm('Running') }),
+    ];
+    return made.map(({ id }) => id);
+  }
+
+  it('reply and job are both lost: another one is made, and only what the call left behind is named; it is never adopted, never deleted', async () => {
     const rig = await Rig.start();
-    const foreign = await rig.volume({ size: 2 * GIB, state: 'Allocated' });
+    const others = await strangers(rig);
+    const before = rig.model.volumes.length;
     rig.model.faults.add({ command: 'createVolume', kind: 'drop-reply-after-effect' });
     rig.model.faults.add({ command: 'createVolume', kind: 'lose-job' });
+    // Somebody makes one of that name at the very same time, and uses it.
+    rig.onSend = () => {
+      rig.onSend = () => {};
+      void rig.volume({ size: 2 * GIB, vmId: rig.vm('Running') }).then(({ id }) => others.push(id));
+    };
     const operation = await rig.ended(await create(rig), 10 * MINUTE_MS);
     expect(operation.status).toBe('completed');
-    const unclaimed = operation.response?.unclaimed;
-    expect(operation.volumeId).not.toBe(foreign.id);
-    expect(unclaimed).not.toContain(operation.volumeId);
-    const alive = rig.model.volumes
-      .filter(({ name, removed }) => name === 'data' && !removed)
+    expect(others).not.toContain(operation.volumeId);
+    const ours = rig.model.volumes
+      .slice(before)
+      .filter(({ name, id, type }) => name === 'data' && type === 'DATADISK' && !others.includes(id))
       .map(({ id }) => id);
-    expect(alive).toContain(foreign.id);
-    expect(alive.filter((id) => id !== operation.volumeId).sort()).toEqual(
-      [...(unclaimed as string[])].sort(),
-    );
-    const report = await rig.sync();
-    expect(
-      report.drifts
-        .filter(({ kind }) => kind === 'unclaimed-volume')
-        .map(({ volumeId }) => volumeId)
-        .sort(),
-    ).toEqual([...(unclaimed as string[])].sort());
+    const left = ours.filter((id) => id !== operation.volumeId).sort();
+    expect(left.length).toBeGreaterThan(0);
+    expect(operation.response?.unclaimed).toEqual(expect.arrayContaining(left));
+    expect(operation.response?.unclaimed).toHaveLength(left.length);
+    const { drifts } = await rig.sync();
+    const reported = drifts.filter(({ kind }) => kind === 'unclaimed-volume').map(({ volumeId }) => volumeId);
+    expect(reported.sort()).toEqual(left);
     expect(rig.calls).not.toContain('deleteVolume');
   });
 
