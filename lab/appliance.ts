@@ -94,5 +94,7 @@ function environmentOf(
     RUNTIME_DIRECTORY: join(dir, 'run'),
     STATE_DIRECTORY: join(dir, 'state'),
     LOG_FORMAT: 'json',
+    // The simulated CloudStack has one management server: a job that it denies was never accepted.
+    JOB_LOST_AFTER: '1s',
   };
 }
