@@ -105,7 +105,9 @@ export class Doors {
     const volume = world.volume(volumeId);
     const named = world.intendedVms.get(jobId);
     const changedMs = world.scheduler.time - (world.disturbed.get(volumeId) ?? Number.NEGATIVE_INFINITY);
-    if (!volume || volume.vmId === null || named === undefined || changedMs < FRESH_MS) return;
+    // What others have done may be shown late as well.
+    const shownAfterMs = volume?.stale ? STALE_MAX_MS : FRESH_MS;
+    if (!volume || volume.vmId === null || named === undefined || changedMs < shownAfterMs) return;
     if (volume.vmId !== named)
       world.fail(
         'a-detach-ends-the-plug-it-names',
