@@ -2,20 +2,19 @@ import { DaemonError } from '../../core/errors';
 import { type AnyEndpoint, EVENT_STREAM } from '../endpoints/endpoint';
 import { endpoints } from '../endpoints/registry';
 
-/** The endpoints of a path. As in the router, a path without parameters wins. */
+/** The endpoints of a path. As in the router, one without parameters wins, and the others answer the methods that it does not have. */
 export function endpointsAt(path: string): readonly AnyEndpoint[] {
   const matching = endpoints().filter((endpoint) => patternOf(endpoint.path).test(path));
   const exact = matching.filter((endpoint) => !endpoint.path.includes('{'));
-  return exact.length > 0 ? exact : matching;
+  return [...exact, ...matching.filter((endpoint) => !exact.includes(endpoint))];
 }
 
 /** The methods of a path, empty when there is no such path. GET implies HEAD, except for event streams. */
 export function methodsOf(path: string): readonly string[] {
-  return endpointsAt(path)
-    .flatMap(({ method, reply }) =>
-      method === 'GET' && reply.contentType !== EVENT_STREAM ? [method, 'HEAD'] : [method],
-    )
-    .sort();
+  const methods = endpointsAt(path).flatMap(({ method, reply }) =>
+    method === 'GET' && reply.contentType !== EVENT_STREAM ? [method, 'HEAD'] : [method],
+  );
+  return [...new Set(methods)].sort();
 }
 
 /** The error of a request without a route: METHOD_NOT_ALLOWED with the allowed methods, or NOT_FOUND. */
