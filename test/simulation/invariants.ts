@@ -191,14 +191,29 @@ export class Invariants {
     else if (kind === 'create') this.checkCreate(operation[0], operation[1]);
   }
 
+  /** A create whose answer and whose job are both lost is sent again: the only effect that may come twice, and it is named. */
   private checkCreate(operationId: string, story: Story): void {
-    const made = this.world.model.effects.filter(
-      ({ kind, jobId }) => kind === 'create' && jobId !== null && story.intents.has(jobId),
-    );
-    if (made.length > 1)
+    const made = this.madeBy(story);
+    const jobsLost = this.world.model.faults.struck['lose-job'] ?? 0;
+    if (made.length > 1 + jobsLost)
+      this.fail('each-effect-once', `operation ${operationId} has created ${made.join(' and ')}`);
+  }
+
+  private madeBy(story: Story): string[] {
+    return this.world.model.effects
+      .filter(({ kind, jobId }) => kind === 'create' && jobId !== null && story.intents.has(jobId))
+      .map(({ volumeId }) => volumeId);
+  }
+
+  private checkNamed(operation: Operation, story: Story): void {
+    this.count('what-is-left-behind-is-named');
+    const named = operation.response?.unclaimed;
+    const left = this.madeBy(story).filter((id) => id !== operation.volumeId);
+    const unnamed = left.filter((id) => !Array.isArray(named) || !named.includes(id));
+    if (unnamed.length > 0 && left.every((id) => !this.world.model.conditions.hides(id)))
       this.fail(
-        'each-effect-once',
-        `operation ${operationId} has created ${made.map((one) => one.volumeId).join(' and ')}`,
+        'what-is-left-behind-is-named',
+        `${operation.id} has left ${unnamed.join(' and ')} without a word`,
       );
   }
 
@@ -264,7 +279,10 @@ export class Invariants {
   private checkEnd(operation: Operation, story: Story): void {
     if (operation.status !== 'completed') return;
     // From now on callers know it.
-    if (operation.type === 'create') this.world.volumes.push(operation.volumeId);
+    if (operation.type === 'create') {
+      this.world.volumes.push(operation.volumeId);
+      this.checkNamed(operation, story);
+    }
     if (isDisturbed(this.world, operation, story)) {
       this.count('ends-not-judged');
       return;
