@@ -27,13 +27,23 @@ export function decideCreate(s: Situation<'create'>): Action {
   if (step.do !== 'done') return step;
   const end = step.result;
   const volumeId = end.volumeId ?? s.operation.volumeId;
-  if (volumeId === '') return tryAgainOrGiveUp(s, STEP, end, 'volume creation');
+  if (volumeId === '')
+    return end.outcome === 'unknown' ? lost(s, end.jobId) : tryAgainOrGiveUp(s, STEP, end, 'volume creation');
   const pause = s.facts.volume && !isShown(s) ? doubtTheRead(s, STEP, end) : null;
   if (pause) return pause;
   const known = knownVolume(s, volumeId);
   if (known.do !== 'done') return known;
   if (known.result.kind === 'absent') return tryAgainOrGiveUp(s, STEP, end, 'volume creation');
   return finish(s, known.result.value, end.tries, checked);
+}
+
+/** CloudStack has had the job, and does not know it any more: there is a volume, and nothing says which. No other one is made. */
+function lost(s: Situation, jobId: string): Action {
+  const { unclaimed } = s.facts;
+  if (!unclaimed) return { do: 'find-unclaimed', since: s.journal.firstIntent(STEP)?.at ?? 0, volumeId: '' };
+  const seen = unclaimed.length === 0 ? 'none is seen' : `it may be ${unclaimed.join(' or ')}`;
+  const message = `CloudStack took the creation (job ${jobId}) and did not say which volume it made: ${seen}; nothing was created again`;
+  return giveUp('CLOUDSTACK_OUTCOME_UNKNOWN', message, { unclaimed: [...unclaimed] });
 }
 
 function isShown(s: Situation): boolean {
