@@ -127,7 +127,8 @@ function ownerData(owner: CloudOwner | null): JsonObject {
   return { owner: { project_id: projectId, account, domain_id: domainId } };
 }
 
-function ownerIn({ owner }: JsonObject): CloudOwner | null {
+/** For whom the checked create makes its volume; null: for the account of the key. */
+export function ownerIn({ owner }: JsonObject): CloudOwner | null {
   if (typeof owner !== 'object' || owner === null || Array.isArray(owner)) return null;
   const text = (value: unknown) => (typeof value === 'string' ? value : null);
   return {

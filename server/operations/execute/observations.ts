@@ -1,11 +1,11 @@
-import { sameOwner } from '../../cloudstack/cloud';
+import { type CloudOwner, sameOwner } from '../../cloudstack/cloud';
 import { lookUpVm } from '../../cloudstack/look-up';
 import { isLeaving } from '../../cloudstack/volume-states';
 import { LIMITS } from '../../core/limits';
 import type { DeviceSnapshot } from '../../devices/device';
 import { lacksSerials } from '../../devices/serial';
 import { absent, seen } from '../../model/evidence';
-import { namesakes } from '../decide/create';
+import { namesakes, ownerIn } from '../decide/create';
 import type { Action } from '../decision';
 import { awaitDevice } from './await-device';
 import { deviceOfVolume, readUse } from './disk-use';
@@ -114,11 +114,13 @@ async function findUnclaimed(run: RunContext, since: number, volumeId: string): 
   const { request } = run.operation;
   const { cloud, ledger } = run.parts;
   const volumes = await run.active(() => cloud.listVolumes({ name: request.name, zoneId: request.zone_id }));
-  const own = volumes.find(({ id }) => id === volumeId);
-  const before = new Set(namesakes(run.journal.done('check') ?? {}));
+  const checked = run.journal.done('check') ?? {};
+  const owner =
+    volumes.find(({ id }) => id === volumeId)?.owner ?? ownerIn(checked) ?? (await ownerOfAppliance(run));
+  const before = new Set(namesakes(checked));
   const unclaimed: string[] = [];
   for (const volume of volumes) {
-    if (own && !sameOwner(volume.owner, own.owner)) continue;
+    if (owner && !sameOwner(volume.owner, owner)) continue;
     if (volume.name !== request.name || before.has(volume.id)) continue;
     // The clocks of CloudStack and of this machine may differ by less than a signature's lifetime.
     const made =
@@ -128,6 +130,12 @@ async function findUnclaimed(run: RunContext, since: number, volumeId: string): 
     if (owners.length === 0) unclaimed.push(volume.id);
   }
   run.learn({ unclaimed });
+}
+
+async function ownerOfAppliance(run: RunContext): Promise<CloudOwner | null> {
+  const { applianceVmId } = run.parts.policy();
+  const appliance = applianceVmId === null ? null : await readVm(run, applianceVmId);
+  return appliance?.kind === 'seen' ? appliance.value.owner : null;
 }
 
 async function readObstacles(run: RunContext, volumeId: string, toAppliance: boolean): Promise<void> {
