@@ -95,7 +95,9 @@ function putDocuments(tree, version, epoch) {
   const entry = `volume-daemon (${version}) unstable; urgency=medium\n\n  * See CHANGELOG.md.\n\n -- The volume-daemon authors <volume-daemon@localhost>  ${date}\n`;
   put(tree, `${DOC}/changelog.gz`, gzip(Buffer.from(entry)));
   copy('CHANGELOG.md', tree, `${DOC}/CHANGELOG.md`);
-  for (const name of filesBelow(join(root, 'docs')).filter((one) => one.endsWith('.md')))
+  for (const name of readdirSync(join(root, 'docs'), { recursive: true }).filter((one) =>
+    one.endsWith('.md'),
+  ))
     copy(`docs/${name}`, tree, `${DOC}/${name}`);
 }
 

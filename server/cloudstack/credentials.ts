@@ -6,7 +6,7 @@ const PLAIN_PREFIX = 'TEMP_PLAINTEXT_';
 
 /**
  * A stored api_key or secret_key as the hub writes it: base64 of a 12-byte nonce and AES-256-GCM ciphertext with tag when a key
- * is set. What does not decrypt is plain text (DESIGN section 8).
+ * is set. What does not decrypt is plain text.
  */
 export function readCredential(stored: string, key: Buffer | null): string {
   const value = stored.trim();

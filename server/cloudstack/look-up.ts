@@ -1,5 +1,6 @@
 import { DaemonError } from '../core/errors';
-import { type Evidence, unknown } from '../model/evidence';
+import { absent, type Evidence, unknown } from '../model/evidence';
+import type { Ledger } from '../model/ledger';
 import type { Cloud, CloudVm, CloudVolume } from './cloud';
 
 /**
@@ -16,7 +17,22 @@ export async function lookUpVolume(
   return volume.kind === 'absent' ? trustDenial(cloud, volume, applianceVmId) : volume;
 }
 
-/** The same for a VM. Throws CloudError. */
+/**
+ * What CloudStack does not show, and a delete of ours has ended with success, is gone: its job is the proof. A delete into the trash
+ * proves nothing: the volume may have been recovered. Throws DATABASE_UNAVAILABLE.
+ */
+export async function knowOwnDelete(
+  ledger: Pick<Ledger, 'listOperations'>,
+  volumeId: string,
+  shown: Evidence<CloudVolume>,
+): Promise<Evidence<CloudVolume>> {
+  if (shown.kind !== 'unknown') return shown;
+  const [last] = await ledger.listOperations({ volumeId, type: 'delete', status: 'completed', limit: 1 });
+  if (!last || last.response?.recoverable === true) return shown;
+  return absent(`operation ${last.id} has deleted it, and CloudStack does not show it`, shown.at, shown.by);
+}
+
+/** A VM by its id, as `lookUpVolume` a volume. Throws CloudError. */
 export async function lookUpVm(
   cloud: Pick<Cloud, 'readVm'>,
   vmId: string,

@@ -28,7 +28,7 @@ export interface Adapters {
   readonly identity: ApplianceIdentity;
 }
 
-/** The one place that chooses the real implementations (DESIGN section 3: one composition root). */
+/** The one place that chooses the real implementations. */
 export function createAdapters(
   configuration: Configuration,
   logger: Logger,

@@ -2,7 +2,7 @@ import { DaemonError } from '../core/errors';
 import type { OperationType, RequestOf } from '../model/operation';
 
 /**
- * What must be known before a request is taken (DESIGN section 6: nothing is guessed). A create concerns no VM. Throws what
+ * What must be known before a request is taken: nothing is guessed. A create concerns no VM. Throws what
  * `applianceVmId` throws, and VALIDATION_FAILED.
  */
 export function admit<T extends OperationType>(

@@ -38,7 +38,7 @@ export function launch(
     logger.error('A programming error ended the daemon; the next start continues every operation', { error });
     process.exit(EXIT_SOFTWARE);
   };
-  // Nitro only logs these; a daemon in an unknown state must not go on writing (DESIGN section 3).
+  // Nitro only logs these; a daemon in an unknown state must not go on writing.
   process.on('uncaughtException', fatal);
   process.on('unhandledRejection', fatal);
   const daemon = build({ configuration, logger, redactor, onFatal: fatal });

@@ -18,7 +18,7 @@ export interface OwnershipParts {
 }
 
 /**
- * One writer per appliance (DESIGN section 4): holds the named lock, raises the epoch, and runs the engine of that epoch. When
+ * One writer per appliance: holds the named lock, raises the epoch, and runs the engine of that epoch. When
  * the lock is lost the engine stops at once; the epoch in every write makes sure that nothing of it counts any more.
  */
 export class Ownership {

@@ -130,7 +130,7 @@ export class VolumeDaemon implements Daemon {
     void this.resolveIdentity();
   }
 
-  /** Drain (DESIGN section 4): stop accepting, end streams, finish current steps, release the lock. Idempotent. */
+  /** Drain: stop accepting, end streams, finish current steps, release the lock. Idempotent. */
   stop(): Promise<void> {
     this.stopped ??= this.drain();
     return this.stopped;

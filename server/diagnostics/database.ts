@@ -18,17 +18,17 @@ export async function checkDatabase(parts: {
   const { clock, database, pool } = parts;
   const begun = clock.monotonic();
   try {
-    const facts = await parts.inspect();
+    const found = await parts.inspect();
     const roundTrip = clock.monotonic() - begun;
-    const clockSkew = facts.now - clock.now();
+    const clockSkew = found.now - clock.now();
     const problems = [];
-    const applied = new Set(facts.migrations.map(({ id }) => id));
+    const applied = new Set(found.migrations.map(({ id }) => id));
     const missing = parts.expected.filter((id) => !applied.has(id));
     if (missing.length > 0)
       problems.push(`migrations have not run: ${missing.join(', ')}; restart the daemon`);
     if (Math.abs(clockSkew) > LIMITS.CLOCK_SKEW_WARN_MS)
       problems.push(`the clocks differ by ${Math.round(clockSkew / 1000)} s`);
-    const { version, migrations } = facts;
+    const { version, migrations } = found;
     const owner = await parts.readOwner();
     return {
       ok: problems.length === 0,

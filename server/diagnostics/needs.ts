@@ -22,6 +22,7 @@ const COMMANDS: readonly Need[] = [
 ];
 const COMMANDS_OF_TRASH: readonly Need[] = [
   { name: 'destroyVolume', purpose: 'delete with DELETE_MODE=trash' },
+  { name: 'recoverVolume', purpose: 'recover, with DELETE_MODE=trash' },
 ];
 
 /** `allowed` is null where CloudStack did not tell. */

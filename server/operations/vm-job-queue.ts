@@ -7,7 +7,7 @@ export interface Place {
 }
 
 /**
- * CloudStack works on one disk of a VM at a time, in order of arrival (facts: VM work jobs), so of many jobs on a VM only the first can
+ * CloudStack works on one disk of a VM at a time, in order of arrival, so of many jobs on a VM only the first can
  * be about to end. Says which one that is: the others need hardly be asked about. A guess, because CloudStack may have
  * other callers; it decides how often a job is asked about, and nothing else.
  */

@@ -40,20 +40,19 @@ export function isDisturbed(world: World, { volumeId }: Operation, { begunAt }: 
   // What somebody else has changed may be shown late as well, and no job of ours says otherwise.
   const { stale = null } = world.volume(volumeId) ?? {};
   const since = stale === null ? begunAt : Math.min(begunAt, stale.until - STALE_MAX_MS);
-  return (at !== undefined && at >= since) || hasLeftLate(world, volumeId, begunAt);
+  return (at !== undefined && at >= since) || isMovedByOthers(world, volumeId, begunAt);
 }
 
-/** The guest let go of the disk after CloudStack had given up on the detach. */
-function hasLeftLate({ model, scheduler }: World, volumeId: string, since: number): boolean {
+/** Somebody else's job has had its effect, or the guest let go of the disk after CloudStack had given up on the detach. */
+function isMovedByOthers({ model, scheduler, byHand }: World, volumeId: string, since: number): boolean {
   const epoch = scheduler.clock().now() - scheduler.time;
   return model.history
     .events()
     .some(
-      (event) =>
-        event.what === 'unplugged' &&
+      ({ what, jobId, at, ...event }) =>
         event.volumeId === volumeId &&
-        event.jobId === undefined &&
-        event.at - epoch >= since,
+        at - epoch >= since &&
+        (jobId === undefined ? what === 'unplugged' : what === 'effect' && byHand.has(jobId)),
     );
 }
 

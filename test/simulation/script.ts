@@ -212,8 +212,8 @@ function replyFault(random: SeededRandom): Fault {
     case 'late-reply':
       return { command, kind, ms: random.pick([500, 10_000, PATIENCE + 5_000]) };
     case 'delay':
-      // The daemon takes it that a createVolume is on its way for LIMITS.CREATE_SETTLE_MS at most once nobody waits for it any more: a later one
-      // makes a second volume, which only a custom id could prevent (docs/proofs/simulation.md).
+      // A createVolume that arrives after its caller has given it up makes a second volume, which only a custom id could prevent
+      // (docs/proofs/simulation.md).
       return {
         command,
         kind,

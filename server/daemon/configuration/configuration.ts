@@ -89,8 +89,7 @@ type Environment = Readonly<Record<string, string | undefined>>;
 type Read = <T>(variable: Variable<T>) => T;
 
 /**
- * Reads and checks the environment; an empty variable is an unset one. Throws ConfigurationError with every mistake at once
- * (DESIGN section 8).
+ * Reads and checks the environment; an empty variable is an unset one. Throws ConfigurationError with every mistake at once.
  */
 export function loadConfiguration(env: Environment): Configuration {
   const problems: Problem[] = [];
@@ -149,7 +148,7 @@ function notesOn(env: Environment, problems: Problem[]): string[] {
   return notes;
 }
 
-/** Without authentication only programs on this machine may come in (DESIGN section 5, "Security"). */
+/** Without authentication only programs on this machine may come in. */
 function checkBind(http: Configuration['http'], problems: Problem[]): void {
   if (http.socketPath !== null || isLoopback(http.host) || http.tokenFile !== null || http.allowInsecureBind)
     return;

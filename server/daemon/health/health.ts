@@ -16,8 +16,7 @@ export interface HealthProbe {
 type ProbeName = 'cloudstack' | 'database' | 'exportServer';
 
 /**
- * Keeps the last known state of every dependency, so that asking for health costs nothing and never waits on CloudStack
- * (DESIGN section 5).
+ * Keeps the last known state of every dependency, so that asking for health costs nothing and never waits on CloudStack.
  */
 export class HealthMonitor {
   private readonly last = new Map<ProbeName, ComponentHealth>();

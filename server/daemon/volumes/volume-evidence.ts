@@ -1,5 +1,5 @@
 import type { Cloud, CloudVolume } from '../../cloudstack/cloud';
-import { lookUpVolume } from '../../cloudstack/look-up';
+import { knowOwnDelete, lookUpVolume } from '../../cloudstack/look-up';
 import type { Clock } from '../../core/clock';
 import { messageOf } from '../../core/errors';
 import type { Device, DeviceSnapshot } from '../../devices/device';
@@ -8,7 +8,7 @@ import { serialNames } from '../../devices/serial';
 import type { ExportServer } from '../../exports/export-server';
 import { exportName } from '../../exports/naming';
 import { absent, type Evidence, seen, unknown, type Witness } from '../../model/evidence';
-import type { Ledger, OperationFilter } from '../../model/ledger';
+import type { Ledger } from '../../model/ledger';
 import type { ExportRecord, Mapping, Operation } from '../../model/operation';
 import type { UnknownSince, Unknowns } from '../unknowns';
 
@@ -54,7 +54,7 @@ export async function gatherEvidence(parts: EvidenceParts, volumeId: string): Pr
     ask('cloudstack', () => fromCloudStack(parts, volumeId)),
     database,
     ask('export-server', () => fromExportServer(parts, volumeId)),
-    newest(parts, { volumeId }),
+    lastOperationOn(parts, volumeId),
   ]);
   const mapping = rows.kind === 'seen' ? rows.value.mapping : null;
   const guest = fromGuest(parts.watcher.snapshot(), volumeId, mapping);
@@ -66,10 +66,11 @@ export async function gatherEvidence(parts: EvidenceParts, volumeId: string): Pr
 /** What CloudStack shows; what it does not show and a delete of ours has proven to be gone, is gone. */
 async function fromCloudStack(parts: EvidenceParts, volumeId: string): Promise<VolumeEvidence['cloudstack']> {
   const shown = await lookUpVolume(parts.cloud, volumeId, parts.applianceVmId());
-  if (shown.kind !== 'unknown') return shown;
-  const last = await newest(parts, { volumeId, type: 'delete', status: 'completed' });
-  if (!last || last.response?.recoverable === true) return shown;
-  return absent(`operation ${last.id} has deleted it, and CloudStack does not show it`, shown.at, shown.by);
+  try {
+    return await knowOwnDelete(parts.ledger(), volumeId, shown);
+  } catch {
+    return shown;
+  }
 }
 
 async function fromDatabase(
@@ -84,13 +85,10 @@ async function fromDatabase(
   return seen({ mapping, export: record }, clock.now(), 'database');
 }
 
-/** The newest operation of this kind; null also while the database is away. */
-async function newest(
-  { ledger }: EvidenceParts,
-  filter: Omit<OperationFilter, 'limit'>,
-): Promise<Operation | null> {
+/** The newest operation on the volume; null also while the database is away. */
+async function lastOperationOn({ ledger }: EvidenceParts, volumeId: string): Promise<Operation | null> {
   try {
-    const [last] = await ledger().listOperations({ ...filter, limit: 1 });
+    const [last] = await ledger().listOperations({ volumeId, limit: 1 });
     return last ?? null;
   } catch {
     return null;

@@ -1,5 +1,5 @@
 import type { CloudJob, CloudVolume } from '../../cloudstack/cloud';
-import { lookUpVm, lookUpVolume } from '../../cloudstack/look-up';
+import { knowOwnDelete, lookUpVm, lookUpVolume } from '../../cloudstack/look-up';
 import { isAtRest } from '../../cloudstack/volume-states';
 import { type Evidence, unknown } from '../../model/evidence';
 import type { OpenDetachJob } from '../../model/ledger';
@@ -24,7 +24,11 @@ export async function readGuards(run: RunContext, command: Mutation): Promise<Gu
 }
 
 export function readVolume(run: RunContext, volumeId: string): Promise<Evidence<CloudVolume>> {
-  return run.active(() => lookUpVolume(run.parts.cloud, volumeId, run.parts.policy().applianceVmId));
+  const { cloud, ledger, policy } = run.parts;
+  return run.active(async () => {
+    const shown = await lookUpVolume(cloud, volumeId, policy().applianceVmId);
+    return knowOwnDelete(ledger, volumeId, shown);
+  });
 }
 
 export function readVm(run: RunContext, vmId: string) {

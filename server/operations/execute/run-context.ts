@@ -31,7 +31,7 @@ export interface RunContext {
   announce(step: string, reason: string): Promise<void>;
   /** A foreign call; bounded by the number of active steps. */
   active<T>(work: () => Promise<T>): Promise<T>;
-  learn(facts: Facts): void;
+  learn(found: Facts): void;
   forget(keys: readonly (keyof Facts)[]): void;
   /** Ends the operation with this code, after its undo. */
   giveUp(code: ErrorCode, message: string): Promise<Operation | null>;

@@ -113,9 +113,7 @@ export class OperationRun implements RunContext {
     }
   }
 
-  private async tryToPerform(
-    action: Exclude<Action, { do: 'complete' | 'fail' | 'cancel' | 'pause' | 'back-off' }>,
-  ): Promise<Operation | null> {
+  private async tryToPerform(action: Parameters<typeof perform>[1]): Promise<Operation | null> {
     const call = callOf(action);
     try {
       const ended = await perform(this, action);
@@ -158,19 +156,13 @@ export class OperationRun implements RunContext {
 
   /** Outside a decision: the first time the undo begins; when the undo itself is refused, the operation ends and sync takes over. */
   async giveUp(code: ErrorCode, message: string): Promise<Operation | null> {
-    const failing = this.journal.failing;
-    if (failing)
-      return this.end(
-        'failed',
-        { undo_error: message },
-        `${failing.message} (undo stopped: ${message})`,
-        code,
-      );
-    await this.record({
-      entries: [
-        { step: 'operation', state: 'failing', data: { code, message, details: {}, cancelled: false } },
-      ],
-    });
+    const { failing } = this.journal;
+    if (failing) {
+      const both = `${failing.message} (undo stopped: ${message})`;
+      return this.end('failed', { undo_error: message }, both, code);
+    }
+    const data = { code, message, details: {}, cancelled: false };
+    await this.record({ entries: [{ step: 'operation', state: 'failing', data }] });
     return null;
   }
 
@@ -272,9 +264,9 @@ export class OperationRun implements RunContext {
     return this.permits.use(work);
   }
 
-  learn(facts: Facts): void {
-    if (facts.volume?.kind === 'seen') this.stages.delete('not-visible');
-    this.facts = { ...this.facts, ...facts };
+  learn(found: Facts): void {
+    if (found.volume?.kind === 'seen') this.stages.delete('not-visible');
+    this.facts = { ...this.facts, ...found };
   }
 
   forget(keys: readonly (keyof Facts)[]): void {

@@ -9,8 +9,7 @@ export function judgeHidden(view: View, { volumeId, vmId, devicePath }: Mapping)
   const message = `the mapped volume is not visible to this key, so it is not judged: ${why}`;
   const remedy =
     `look at it with a key that may: cmk list volumes id=${volumeId} listall=true projectid=-1; then give the key of ossea_configs the ` +
-    'account or project that the volume belongs to, or, when it was deleted on purpose, delete it here as well: ' +
-    `volumectl volume delete ${volumeId}`;
+    'account or project that the volume belongs to. When somebody has deleted it on purpose, follow docs/guides/runbooks.md';
   return [reported({ kind: 'not-visible', volumeId, vmId, devicePath, message }, remedy)];
 }
 

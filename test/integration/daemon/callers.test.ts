@@ -215,7 +215,7 @@ describe('the callers that exist', () => {
     expect(walk.lab.cloud.model.effectsOf(volumeId, 'delete')).toBe(1);
   });
 
-  it('G, one-call cleanup: from the test VM back to the appliance, and the VM stays while it has a disk', async () => {
+  it('G, one-call cleanup: from the test VM back to the appliance, and the VM with nothing left but its root disk goes', async () => {
     const vm = walk.lab.cloud.model.addVm({ name: 'failover-g', state: 'Stopped' }).id;
     const volumeId = await walk.create('g-disk');
     await walk.attach(volumeId, vm);
@@ -231,9 +231,28 @@ describe('the callers that exist', () => {
     );
     expect(ended.response).toMatchObject({
       device_path: walk.lab.guest.devicePath(volumeId),
-      vm_deleted: false,
+      vm_deleted: true,
     });
     await expectExported([volumeId]);
+  });
+
+  it('G, one-call cleanup: the VM stays while it has another data disk', async () => {
+    const vm = walk.lab.cloud.model.addVm({ name: 'failover-g1', state: 'Stopped' }).id;
+    const [volumeId, other] = [await walk.create('g1-disk'), await walk.create('g1-other')];
+    await walk.attach(volumeId, vm);
+    await walk.attach(other, vm);
+    const body = {
+      test_vm_id: vm,
+      volume_id: volumeId,
+      oma_vm_id: walk.appliance,
+      delete_vm: true,
+      force_clean: false,
+    };
+    const ended = await walk.api.end(
+      await walk.api.post<OperationReply>('/api/v1/cleanup/test-failover', body),
+    );
+    expect(ended.response).toMatchObject({ vm_deleted: false });
+    expect(walk.lab.cloud.model.vms.find(({ id }) => id === vm)?.state).toBe('Stopped');
   });
 
   it('G, one-call cleanup for every disk of a VM at once', async () => {
