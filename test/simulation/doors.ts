@@ -2,6 +2,7 @@ import type { CloudModel } from '~/lab/cloudstack/model';
 import type { Volume } from '~/lab/cloudstack/records';
 import type { MemoryStore } from '~/lab/ledger/memory-store';
 import type { CloudCommand } from '~/server/cloudstack/cloud';
+import { exportName } from '~/server/exports/naming';
 import { isTerminal, type Mapping, type Operation } from '~/server/model/operation';
 
 /** The part of the world that the doors lead to. */
@@ -17,6 +18,7 @@ interface DoorsWorld {
   readonly intendedVms: ReadonlyMap<string, string>;
   readonly disturbed: ReadonlyMap<string, number>;
   readonly unmapped: ReadonlyMap<string, number>;
+  readonly server: { readonly served: ReadonlyMap<string, unknown> };
   volume(id: string): Volume | undefined;
   fail(invariant: string, message: string): void;
 }
@@ -72,6 +74,7 @@ export class Doors {
       this.world.fail('foreign-volumes-are-never-touched', `${what} of ${volumeId}, which nobody named`);
     this.fresh(what, volumeId, this.readsOf(process).volumes.get(volumeId));
     if (what === 'detachVolume' && jobId !== null) this.checkPlug(volumeId, jobId);
+    if (what === 'detachVolume') this.checkExport(volumeId);
     this.count('one-mutation-at-a-time');
     for (const job of this.world.model.pendingJobs()) {
       const ours = job.id !== jobId && !this.world.byHand.has(job.id);
@@ -113,6 +116,16 @@ export class Doors {
         'a-detach-ends-the-plug-it-names',
         `${volumeId} is detached from ${volume.vmId}, the intent says ${named}`,
       );
+  }
+
+  /** A disk that is still exported is not taken out of the guest; one that a person moves meanwhile may be published again. */
+  private checkExport(volumeId: string): void {
+    this.count('an-export-is-withdrawn-before-its-disk');
+    const { world } = this;
+    const changedMs = world.scheduler.time - (world.disturbed.get(volumeId) ?? Number.NEGATIVE_INFINITY);
+    if (changedMs < STALE_MAX_MS || !world.server.served.has(exportName(volumeId))) return;
+    if (world.volume(volumeId)?.vmId !== world.applianceVmId) return;
+    world.fail('an-export-is-withdrawn-before-its-disk', `${volumeId} is detached while it is exported`);
   }
 
   private vmCall(process: string, what: string, vmId: string): void {

@@ -26,6 +26,7 @@ export function complaintAt(world: World, operation: Operation): string | null {
     case 'create': {
       const volume = world.volume(volumeId);
       if (!volume || volume.removed) return 'it does not exist';
+      if (world.foreign.has(volumeId)) return "it is somebody else's";
       const right = volume.size >= operation.request.size && volume.name === operation.request.name;
       return right ? null : `it is not what was asked for: ${volume.name}, ${volume.size}`;
     }
@@ -74,9 +75,10 @@ function attached(world: World, volumeId: string, vmId: string): string | null {
 function detached(world: World, volumeId: string): string | null {
   const volume = world.volume(volumeId);
   if (volume && !volume.removed && volume.vmId !== null) return `it is attached to ${volume.vmId}`;
-  // Without serials nobody can tell whose a disk is that CloudStack does not know of.
-  const ghosts = (world.model.faults.struck['ghost-disk'] ?? 0) + (world.struck['management-restart'] ?? 0);
-  const invisible = !world.script.world.serials && ghosts > 0;
+  // Without serials nobody can tell whose a disk is that CloudStack does not know of, or that comes after its attach was given up.
+  const { struck } = world.model.faults;
+  const ghosts = (struck['ghost-disk'] ?? 0) + (struck['late-device'] ?? 0);
+  const invisible = !world.script.world.serials && ghosts + (world.struck['management-restart'] ?? 0) > 0;
   if (!invisible && world.guest.devicePath(volumeId) !== null) return 'it still has a disk in the guest';
   if (world.store.mappings.has(volumeId)) return 'it still has a mapping';
   return world.server.served.has(exportName(volumeId)) ? 'it is still exported' : null;

@@ -19,7 +19,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'server/operations/decide/mutation.ts',
     find: "if (s.facts.job?.jobId !== jobId) return { do: 'query-job', jobId };",
     replace: 'if (s.facts.job?.jobId !== jobId) return intend(s, step, s.journal.intent(step) ?? {});',
-    seed: 22,
+    seed: 78,
   },
   {
     name: 'unjournaled-job',
@@ -30,20 +30,12 @@ export const MUTANTS: readonly Mutant[] = [
     seed: 1,
   },
   {
-    name: 'export-stays',
-    what: 'a detach does not withdraw the export before it detaches',
-    file: 'server/operations/decide/detach.ts',
-    find: "return { do: 'withdraw', volumeId: volume.id, force: taking(s, goal).clients };",
-    replace: 'return null;',
-    seed: 1337,
-  },
-  {
     name: 'gone-not-awaited',
     what: 'a detach is done when CloudStack says so, whatever the guest still has',
     file: 'server/operations/decide/detach.ts',
     find: "    return { do: 'await-gone', volumeId: goal.volumeId, timeoutMs: LIMITS.DEVICE_GONE_DEADLINE_MS };\n  if (mapping) return unmap(mapping);\n  if (s.facts.gone) return null;",
     replace: '    return mapping ? unmap(mapping) : null;\n  if (s.facts.gone) return null;',
-    seed: 98,
+    seed: 122,
   },
   {
     name: 'letter-is-identity',
@@ -52,7 +44,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'if (!device) return no(`${mapping.devicePath} is gone`);',
     replace:
       'if (!device) return no(`${mapping.devicePath} is gone`);\n  if (device.path === mapping.devicePath) return { ok: true };',
-    seed: 21,
+    seed: 135,
   },
   {
     name: 'not-mapped',
@@ -60,7 +52,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'server/operations/decide/attach.ts',
     find: 'const current = mapped !== null && ',
     replace: 'const current = s.journal.firstIntent(STEP) === null || mapped !== null && ',
-    seed: 143,
+    seed: 47,
   },
   {
     name: 'delete-not-read-back',
@@ -68,15 +60,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'server/operations/decide/delete.ts',
     find: "if (call.at === 'ended' && (call.text === GONE ||",
     replace: "if (call.at === 'ended' && (call.outcome === 'unknown' || call.text === GONE ||",
-    seed: 176,
-  },
-  {
-    name: 'deleted-not-looked-at',
-    what: 'a delete does not look at the guest again after its call',
-    file: 'server/operations/decide/delete.ts',
-    find: "deleted(s, volumeId, call.at !== 'none')",
-    replace: 'deleted(s, volumeId, false)',
-    seed: 978428,
+    seed: 56,
   },
   {
     name: 'vanished-export-stays',
@@ -84,7 +68,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'server/sync/revoke-exports.ts',
     find: 'await closeWrongLinks(parts, snapshot);\n    await revokeUnproven(parts, applianceVmId, snapshot());',
     replace: 'snapshot();',
-    seed: 38,
+    seed: 8,
   },
   {
     name: 'mapping-stays',
@@ -108,15 +92,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'server/operations/execute/observations.ts',
     find: 'one.id !== run.operation.id &&\n        ((one',
     replace: 'one.sequence < run.operation.sequence &&\n        ((one',
-    seed: 114408,
-  },
-  {
-    name: 'last-look-forgotten',
-    what: 'a disk without a serial that came in the last 5 s before the submit counts as new, as the specification would have it',
-    file: 'server/devices/correlation.ts',
-    find: "disk.diskseq === diskseq) ? 'old' : 'new';",
-    replace: "disk.diskseq === diskseq && windowMs < 0) ? 'old' : 'new';",
-    seed: 128290,
+    seed: 1494,
   },
   {
     name: 'attached-forgotten',
@@ -124,7 +100,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'server/operations/attached-here.ts',
     find: 'if (applianceVmId === null ||',
     replace: "if (applianceVmId !== '' ||",
-    seed: 348204,
+    seed: 2079,
   },
   {
     name: 'sent-for-ever',
@@ -132,16 +108,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'server/operations/decide/mutation.ts',
     find: 'return s.facts.taken === jobId ? lostJob(',
     replace: "return s.facts.taken === '' ? lostJob(",
-    seed: 166530,
-  },
-  {
-    name: 'likeness-adopted',
-    what: 'a createVolume whose answer is lost takes a volume of its name for its own',
-    file: 'server/operations/execute/actions.ts',
-    find: 'if (!(error instanceof CloudError)) throw error;\n    await answered(run, step, jobId, error);',
-    replace:
-      "if (!(error instanceof CloudError)) throw error;\n    const [like] = command.name === 'createVolume' ? await run.parts.cloud.listVolumes({ name: command.volumeName }) : [];\n    if (like) {\n      await run.record({ entries: [{ step, state: 'finished', data: { job_id: jobId, volume_id: like.id, outcome: 'ok' } }], volumeId: like.id });\n      return;\n    }\n    await answered(run, step, jobId, error);",
-    seed: 1,
+    seed: 2096,
   },
   {
     name: 'hidden-is-gone',
@@ -150,7 +117,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: "if (volume.kind !== 'unknown') return done(volume);",
     replace:
       "return done(volume.kind === 'unknown' ? absent('it is not listed', volume.at, volume.by) : volume);",
-    seed: 1,
+    seed: 51,
   },
   {
     name: 'one-denial-believed',
@@ -158,7 +125,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'server/operations/execute/job-denials.ts',
     find: 'return denial.answers >= ANSWERS_MIN && now - denial.since >= windowMs;',
     replace: 'return denial.answers >= 1 && now >= 0 && windowMs >= 0 && ANSWERS_MIN > 0;',
-    seed: 1,
+    seed: 383,
   },
   {
     name: 'guards-remembered',
@@ -167,7 +134,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: '...(await readGuards(run, action.command))',
     replace:
       "...(run.facts.volume ? { volume: run.facts.volume, vm: run.facts.vm ?? null, vmVolumes: run.facts.vmVolumes ?? null, openJobs: 0, use: run.facts.use ?? { disk: 'not-there' as const, holders: [] } } : await readGuards(run, action.command))",
-    seed: 1,
+    seed: 3,
   },
   {
     name: 'refused-key-is-final',
@@ -175,7 +142,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'server/operations/execute/patience.ts',
     find: 'return accepted ? Number.POSITIVE_INFINITY : LIMITS.AUTH_RETRY_DEADLINE_MS;',
     replace: 'return -1;',
-    seed: 1,
+    seed: 289,
   },
   {
     name: 'other-plug-ended',
@@ -183,7 +150,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'server/operations/decide/permit.ts',
     find: "if (volume.vmId !== intent.vmId) return elsewhere(volume, intent.vmId ?? 'the VM of the intent');\n  if (intent.plug !== null && !samePlug(intent.plug, volume)) {",
     replace: "if (volume.vmId === '') {",
-    seed: 1,
+    seed: 3,
   },
   {
     name: 'deleted-once',
@@ -192,7 +159,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'if (isLeaving(found)) return again(',
     replace:
       'if (isLeaving(found)) return deleted(s, volumeId, true);\n  if (isLeaving(found)) return again(',
-    seed: 1,
+    seed: 56,
   },
   {
     name: 'first-read-believed',
@@ -200,7 +167,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'server/operations/decide/volume.ts',
     find: "state.outcome === 'refused' || !mayHaveWorked(state)) return null;",
     replace: "state.outcome !== 'refused' || !mayHaveWorked(state)) return null;",
-    seed: 1,
+    seed: 22,
   },
   {
     name: 'running-vm-destroyed',
@@ -208,6 +175,23 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'server/operations/decide/permit.ts',
     find: "const state = permitVm(guards.vm, vmId, ['still']);\n  if (state.verdict !== 'go') return state;\n  const disks",
     replace: 'const disks',
-    seed: 1,
+    seed: 93,
+  },
+  {
+    name: 'export-stays',
+    what: 'a detach does not withdraw the export before it detaches',
+    file: 'server/operations/decide/detach.ts',
+    find: "return { do: 'withdraw', volumeId: volume.id, force: taking(s, goal).clients };",
+    replace: 'return null;',
+    seed: 3,
+  },
+  {
+    name: 'likeness-adopted',
+    what: 'a createVolume whose answer is lost takes a volume of its name for its own',
+    file: 'server/operations/execute/actions.ts',
+    find: 'if (!(error instanceof CloudError)) throw error;\n    await answered(run, step, jobId, error);',
+    replace:
+      "if (!(error instanceof CloudError)) throw error;\n    const [like] = command.name === 'createVolume' ? await run.parts.cloud.listVolumes({ name: command.volumeName }) : [];\n    if (like) {\n      await run.record({ entries: [{ step, state: 'finished', data: { job_id: jobId, volume_id: like.id, outcome: 'ok' } }], volumeId: like.id });\n      return;\n    }\n    await answered(run, step, jobId, error);",
+    seed: 163,
   },
 ];

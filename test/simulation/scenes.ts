@@ -27,8 +27,12 @@ function lostCreate(random: SeededRandom, at: number, _volume: number): Item[] {
   const name = `made-${random.below(3)}`;
   const command = 'createVolume';
   return [
-    { at, mishap: { kind: 'ambiguity', what: { kind: 'namesake', name, bytes: 5 * GIB } } },
     { at, mishap: { kind: 'cloudstack', fault: { command, kind: 'fail-before-effect' } } },
+    // After the name was found to be free, before the call.
+    {
+      at: at + 2 + random.below(250),
+      mishap: { kind: 'ambiguity', what: { kind: 'namesake', name, bytes: 5 * GIB } },
+    },
     { at: at + 1, ask: { kind: 'create', name, bytes: 5 * GIB, fixed: false } },
     { at: at + random.below(90_000), ask: { kind: 'delete', volume: 99, force: false } },
   ];

@@ -93,7 +93,7 @@ export function attach(s: Situation, goal: AttachGoal): Action | Done<Attached> 
     return tryAgainOrGiveUp(s, STEP, state, 'volume attachment');
   const pause = doubtTheRead(s, STEP, state) ?? waitWhileBusy(s, volume, 'attach');
   if (pause) return pause;
-  const ghost = goal.vmId === s.policy.applianceVmId ? waitForGhost(s, goal) : null;
+  const ghost = waitForGhost(s, goal);
   if (state.at === 'none') return waitForObstacles(s, goal) ?? ghost ?? attachCall(s, goal);
   return ghost ?? tryAgainOrGiveUp(s, STEP, state, 'volume attachment', about(goal));
 }
@@ -164,7 +164,7 @@ function waitForObstacles(s: Situation, goal: AttachGoal): Action | null {
 
 /**
  * A guest that still shows the disk of a volume which CloudStack says is detached (a slow unplug, or a ghost disk) could not tell the
- * old plug from the new one.
+ * old plug from the new one; and attached to another VM, the volume would have two writers.
  */
 function waitForGhost(s: Situation, goal: AttachGoal): Action | null {
   if (s.facts.gone === undefined)

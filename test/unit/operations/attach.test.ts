@@ -80,6 +80,20 @@ describe('attach decides', () => {
     });
   });
 
+  it('another VM does not get a volume whose disk this guest still has: it would have two writers', () => {
+    const facts = { volume: seenVolume(), obstacles: clear };
+    expect(
+      decideAttach(situation('attach', { volume_id: VOLUME, vm_id: OTHER_VM }, { facts })),
+    ).toMatchObject({ do: 'await-gone' });
+    expect(
+      decideAttach(
+        situation('attach', { volume_id: VOLUME, vm_id: OTHER_VM }, { facts: { ...facts, gone: false } }),
+      ),
+    ).toMatchObject({
+      data: { code: 'DEVICE_STILL_PRESENT' },
+    });
+  });
+
   it('waits while CloudStack is busy with the volume', () => {
     expect(
       decideAttach(situation('attach', here, { facts: { volume: seenVolume({ state: 'Migrating' }) } })),
