@@ -73,12 +73,12 @@ export interface Ledger {
   /** A pending operation is cancelled at once; of an executing one the request is noted. */
   requestCancel(epoch: Epoch, operationId: string): Promise<CancelOutcome>;
   /**
-   * Detach jobs on this volume whose end was never journaled, from operations that have ended: they may still
-   * act, and a new attach must wait for them (apache/cloudstack#14214).
+   * Jobs on this volume whose end was never journaled, from operations that have ended: they may still act,
+   * and every later mutation of the volume waits for them (apache/cloudstack#14214).
    */
-  openDetachJobs(volumeId: string): Promise<OpenDetachJob[]>;
-  /** Journals how an open detach job has ended, so that nobody waits for it again. */
-  settleOpenDetachJob(epoch: Epoch, job: OpenDetachJob, data: JsonObject): Promise<void>;
+  openJobs(volumeId: string): Promise<OpenJob[]>;
+  /** Journals how an open job has ended, so that nobody waits for it again. */
+  settleOpenJob(epoch: Epoch, job: OpenJob, data: JsonObject): Promise<void>;
 
   // ---- mappings and exports -----------------------------------------------------------------------------
   /** Volumes of this appliance with an operation that has not ended. */
@@ -138,8 +138,8 @@ export function mayRepeat(error: unknown): error is DaemonError {
   );
 }
 
-/** A detach job that was sent and whose end was never journaled. */
-export interface OpenDetachJob {
+/** A job that changes a volume, was intended, and whose end was never journaled. */
+export interface OpenJob {
   readonly operationId: string;
   readonly step: string;
   readonly jobId: string;

@@ -19,7 +19,7 @@ const CHANGES = new Set([
   'ledger.auditedChange',
   'ledger.resumable',
   'ledger.requestCancel',
-  'ledger.settleOpenDetachJob',
+  'ledger.settleOpenJob',
   'cloud.submit',
   'cloud.deleteVolume',
   'exports.publish',

@@ -2,7 +2,7 @@ import type { CloudJob, CloudVolume } from '../../cloudstack/cloud';
 import { lookUpVm, lookUpVolume } from '../../cloudstack/look-up';
 import { isAtRest } from '../../cloudstack/volume-states';
 import { type Evidence, unknown } from '../../model/evidence';
-import type { OpenDetachJob } from '../../model/ledger';
+import type { OpenJob } from '../../model/ledger';
 import type { Guards, Mutation } from '../decision';
 import { readUse } from './disk-use';
 import type { RunContext } from './run-context';
@@ -50,7 +50,7 @@ export async function readVmVolumes(
 export async function countOpenJobs(run: RunContext, volumeId: string): Promise<number> {
   const { ledger } = run.parts;
   let open = 0;
-  for (const job of await run.active(() => ledger.openDetachJobs(volumeId))) {
+  for (const job of await run.active(() => ledger.openJobs(volumeId))) {
     const found = await askForJob(run, job.jobId);
     if (found === 'denied' || (typeof found !== 'string' && found.status === 'pending')) open += 1;
     else if (found !== 'absent' || (await rests(run, volumeId))) await settle(run, job, found);
@@ -59,9 +59,9 @@ export async function countOpenJobs(run: RunContext, volumeId: string): Promise<
   return open;
 }
 
-async function settle(run: RunContext, job: OpenDetachJob, found: CloudJob | 'absent'): Promise<void> {
+async function settle(run: RunContext, job: OpenJob, found: CloudJob | 'absent'): Promise<void> {
   const outcome = found === 'absent' ? 'unknown' : found.status === 'succeeded' ? 'ok' : 'failed';
-  await run.active(() => run.parts.ledger.settleOpenDetachJob(run.epoch, job, { outcome, straggler: true }));
+  await run.active(() => run.parts.ledger.settleOpenJob(run.epoch, job, { outcome, straggler: true }));
   run.otherRuns.denials.forget(job.jobId);
   // It may have ended after the volume was read.
   run.forget(['volume']);
