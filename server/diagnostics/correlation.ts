@@ -4,9 +4,8 @@ import type { Clock } from '../core/clock';
 import { LIMITS } from '../core/limits';
 import { correlate, expectedSerial, rootDevices } from '../devices/correlation';
 import type { DeviceEvent, DeviceSnapshot } from '../devices/device';
-import { verifyIdentity } from '../devices/identity';
+import { verifiedDevice } from '../devices/identity';
 import type { Ledger } from '../model/ledger';
-import type { Mapping } from '../model/operation';
 import { attachedHere } from '../operations/attached-here';
 import { disksBefore } from '../operations/execute/disks-before';
 import { Journal } from '../operations/journal';
@@ -54,19 +53,14 @@ export async function explainCorrelation(
     attachedHere: volume.vmId !== null && volume.vmId === applianceVmId,
     expectedSerial: expectedSerial(volume.id),
     mapping,
-    mappingProblem: mapping && mapping.vmId === applianceVmId ? problemOf(mapping, snapshot) : null,
+    mappingProblem:
+      mapping && mapping.vmId === applianceVmId ? verifiedDevice(mapping, snapshot).reason : null,
     answer,
     submittedAt,
     events,
     window: LIMITS.CONTEMPORARY_WINDOW_MS,
     tolerance,
   };
-}
-
-function problemOf(mapping: Mapping, { devices, bootId }: DeviceSnapshot): string | null {
-  const device = devices.find(({ path }) => path === mapping.devicePath);
-  const identity = verifyIdentity(mapping, device, bootId);
-  return identity.ok ? null : identity.reason;
 }
 
 async function lastAttach(ledger: Ledger, volumeId: string): Promise<Journal | null> {

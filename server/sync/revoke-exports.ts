@@ -1,7 +1,7 @@
 import { messageOf } from '../core/errors';
 import type { Logger } from '../core/log/logger';
 import type { DeviceSnapshot } from '../devices/device';
-import { verifyIdentity } from '../devices/identity';
+import { verifiedDevice } from '../devices/identity';
 import { serialNames } from '../devices/serial';
 import type { ExportServer } from '../exports/export-server';
 import { exportName } from '../exports/naming';
@@ -64,13 +64,12 @@ export async function revokeUnproven(
   let withdrawn = 0;
   for (const mapping of await parts.ledger.listMappings(applianceVmId)) {
     if (mapping.linuxState !== 'detected' || parts.isBusyWith(mapping.volumeId)) continue;
-    const device = snapshot.devices.find((candidate) => candidate.path === mapping.devicePath);
-    const identity = verifyIdentity(mapping, device, snapshot.bootId);
-    if (identity.ok) continue;
+    const { device, reason } = verifiedDevice(mapping, snapshot);
+    if (device) continue;
     parts.logger.warn('Device of a mapped volume is gone or another disk; its export is withdrawn', {
       volume_id: mapping.volumeId,
       device_path: mapping.devicePath,
-      reason: identity.reason,
+      reason,
     });
     try {
       await parts.exports.withdraw(exportName(mapping.volumeId));

@@ -2,7 +2,7 @@ import type { CloudVolume } from '../cloudstack/cloud';
 import { stateOf } from '../cloudstack/volume-states';
 import { rootDevices } from '../devices/correlation';
 import type { Device } from '../devices/device';
-import { verifyIdentity } from '../devices/identity';
+import { verifiedDevice, verifyIdentity } from '../devices/identity';
 import { serialNames } from '../devices/serial';
 import type { ConfiguredExport } from '../exports/export-server';
 import { exportName } from '../exports/naming';
@@ -65,11 +65,10 @@ export class View {
     const [only] = named;
     if (only) return named.length > 1 || this.isTaken(only, volumeId) ? 'unknown' : only;
     const mapping = this.mapping(volumeId);
-    const there =
-      mapping?.matchedBy === 'size'
-        ? devices.find((device) => device.path === mapping.devicePath)
-        : undefined;
-    if (there && mapping && verifyIdentity(mapping, there, this.bootId).ok) return there;
+    if (mapping?.matchedBy === 'size') {
+      const { device } = verifiedDevice(mapping, { devices, bootId: this.bootId });
+      if (device) return device;
+    }
     const silent = devices.some(
       ({ serialState }) => serialState === 'pending' || serialState === 'unreadable',
     );

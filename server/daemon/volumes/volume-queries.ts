@@ -3,10 +3,11 @@ import { lookUpVolume, requireVolume } from '../../cloudstack/look-up';
 import type { Clock } from '../../core/clock';
 import { DaemonError } from '../../core/errors';
 import type { Device, DeviceEvent, DeviceSnapshot } from '../../devices/device';
-import { verifyIdentity } from '../../devices/identity';
+import { verifiedDevice } from '../../devices/identity';
 import type { ExportServer } from '../../exports/export-server';
 import type { Ledger } from '../../model/ledger';
 import type { ExportRecord, Mapping, Operation } from '../../model/operation';
+import { parsePlaceholderPath } from '../../model/placeholder-path';
 import { Unknowns } from '../unknowns';
 import { gatherEvidence, type VolumeEvidence } from './volume-evidence';
 
@@ -123,9 +124,7 @@ export class VolumeQueries {
   /** The guest's device of a mapping, only when it is certainly that disk. */
   private deviceOf(mapping: Mapping): Device | null {
     if (mapping.vmId !== this.parts.applianceVmId()) return null;
-    const snapshot = this.parts.watcher.snapshot();
-    const device = snapshot.devices.find((candidate) => candidate.path === mapping.devicePath);
-    return device && verifyIdentity(mapping, device, snapshot.bootId).ok ? device : null;
+    return verifiedDevice(mapping, this.parts.watcher.snapshot()).device;
   }
 
   /** A mapping whose device is another disk (or gone) is reported as missing, never as the volume's. */
@@ -136,8 +135,10 @@ export class VolumeQueries {
   }
 
   private async remoteByPath(path: string): Promise<Mapping | null> {
-    const match = /^remote-vm-([0-9a-f-]{36})-/.exec(path);
-    return match?.[1] ? this.parts.ledger().readMappingByDevice(match[1], path) : null;
+    const placeholder = parsePlaceholderPath(path);
+    return placeholder?.kind === 'remote'
+      ? this.parts.ledger().readMappingByDevice(placeholder.vmId, path)
+      : null;
   }
 
   /** `vdb`, `/dev/vdb` and `dev/vdb` name the same device. */

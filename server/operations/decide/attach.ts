@@ -2,6 +2,7 @@ import type { CloudVolume } from '../../cloudstack/cloud';
 import { LIMITS } from '../../core/limits';
 import { exportName } from '../../exports/naming';
 import type { JsonObject, NewMapping } from '../../model/operation';
+import { remotePath } from '../../model/placeholder-path';
 import { type Action, type DeviceFact, type Done, done, giveUp, type Situation } from '../decision';
 import { endFailed } from './failure';
 import { mutate, tryAgainOrGiveUp } from './mutation';
@@ -178,7 +179,7 @@ function waitForGhost(s: Situation, goal: AttachGoal): Action | null {
 }
 
 function finishElsewhere(s: Situation, goal: AttachGoal, volume: CloudVolume): Action | Done<Attached> {
-  const devicePath = `remote-vm-${goal.vmId}-${volume.id}`;
+  const devicePath = remotePath(goal.vmId, volume.id);
   if (s.journal.standing('map', 'unmap')) return done({ devicePath, volume, exported: false });
   const mapping: NewMapping = {
     volumeId: volume.id,

@@ -1,6 +1,6 @@
 import { rootDevices } from '../../devices/correlation';
 import type { Device, DeviceSnapshot, Holder } from '../../devices/device';
-import { verifyIdentity } from '../../devices/identity';
+import { verifiedDevice } from '../../devices/identity';
 import { serialNames } from '../../devices/serial';
 import { exportName } from '../../exports/naming';
 import type { Mapping } from '../../model/operation';
@@ -61,9 +61,7 @@ export function deviceOfVolume(
 ): Device | null {
   const bySerial = snapshot.devices.find((device) => serialNames(volumeId, device.serial));
   if (bySerial) return bySerial;
-  if (!mapping) return null;
-  const there = snapshot.devices.find((device) => device.path === mapping.devicePath);
-  return there && verifyIdentity(mapping, there, snapshot.bootId).ok ? there : null;
+  return mapping && verifiedDevice(mapping, snapshot).device;
 }
 
 /** Disks that may be this volume: they do not tell whose they are, are not the system's and are proven to be no other volume's. */

@@ -1,6 +1,6 @@
 import { DaemonError } from '../../core/errors';
 import type { Device } from '../../devices/device';
-import { verifyIdentity } from '../../devices/identity';
+import { verifiedDevice } from '../../devices/identity';
 import type { ExportTarget } from '../../exports/export-server';
 import { exportName } from '../../exports/naming';
 import type { RunContext } from './run-context';
@@ -47,18 +47,11 @@ async function mapAgain(run: RunContext): Promise<void> {
 export async function republish(run: RunContext, volumeId: string): Promise<void> {
   const mapping = await run.parts.ledger.readMapping(volumeId);
   const snapshot = await run.parts.watcher.scan();
-  const device = snapshot.devices.find((candidate) => candidate.path === mapping?.devicePath);
-  const identity =
-    mapping && device
-      ? verifyIdentity(mapping, device, snapshot.bootId)
-      : { ok: false as const, reason: 'the device is gone' };
-  if (!mapping || !device || !identity.ok) {
-    run.learn({
-      publishError: {
-        code: 'DEVICE_IDENTITY_MISMATCH',
-        message: identity.ok ? 'the mapping is gone' : identity.reason,
-      },
-    });
+  const { device, reason } = mapping
+    ? verifiedDevice(mapping, snapshot)
+    : { device: null, reason: 'the mapping is gone' };
+  if (device === null) {
+    run.learn({ publishError: { code: 'DEVICE_IDENTITY_MISMATCH', message: reason } });
     return;
   }
   if (!(await tryPublish(run, targetOf(volumeId, device)))) return;
