@@ -184,7 +184,7 @@ export class CloudError extends Error {
   /** CloudStack's own text. */
   readonly text: string;
   /** ms, when CloudStack said so (429). */
-  readonly retryAfter: number | null;
+  readonly retryAfterMs: number | null;
 
   constructor(
     message: string,
@@ -195,7 +195,7 @@ export class CloudError extends Error {
       code?: number | null;
       csCode?: number | null;
       text?: string;
-      retryAfter?: number | null;
+      retryAfterMs?: number | null;
       cause?: unknown;
     },
   ) {
@@ -207,7 +207,7 @@ export class CloudError extends Error {
     this.code = fields.code ?? null;
     this.csCode = fields.csCode ?? null;
     this.text = fields.text ?? message;
-    this.retryAfter = fields.retryAfter ?? null;
+    this.retryAfterMs = fields.retryAfterMs ?? null;
   }
 
   /**

@@ -18,11 +18,11 @@ interface Answered {
   readonly csCode: number | null;
   readonly text: string;
   /** ms, from the header of that name. */
-  readonly retryAfter?: number | null;
+  readonly retryAfterMs?: number | null;
 }
 
 /** CloudStack's own errors: what kind, and what they say about the call's effect. */
-export function apiError({ httpStatus, code, csCode, text, retryAfter = null }: Answered): CloudError {
+export function apiError({ httpStatus, code, csCode, text, retryAfterMs = null }: Answered): CloudError {
   const clean = cleanText(text);
   const kind = kindOf(code, clean);
   return new CloudError(`CloudStack API error ${code}: ${clean}`, {
@@ -32,7 +32,7 @@ export function apiError({ httpStatus, code, csCode, text, retryAfter = null }: 
     code,
     csCode,
     text: clean,
-    retryAfter: kind === 'rate-limit' ? (delayIn(clean) ?? retryAfter) : null,
+    retryAfterMs: kind === 'rate-limit' ? (delayIn(clean) ?? retryAfterMs) : null,
   });
 }
 

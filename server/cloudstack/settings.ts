@@ -29,7 +29,7 @@ interface SettingsParts {
 }
 
 /** ms a reading is used before the row is read again: an edited row takes effect within this time, without a restart. */
-const FRESH = 5_000;
+const FRESH_MS = 5_000;
 
 /** The active CloudStack configuration, read from the database when it is needed. */
 export class CloudSettings {
@@ -41,7 +41,7 @@ export class CloudSettings {
 
   /** null when there is no active row. Throws DATABASE_UNAVAILABLE, or CloudError `configuration` when the row is unusable. */
   async active(): Promise<ActiveSettings | null> {
-    if (this.last && this.parts.clock.monotonic() - this.last.at < FRESH) return this.last.settings;
+    if (this.last && this.parts.clock.monotonic() - this.last.at < FRESH_MS) return this.last.settings;
     return this.reload();
   }
 

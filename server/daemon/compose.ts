@@ -113,7 +113,7 @@ export function compose(ports: Ports, settings: DomainSettings): Domain {
       // Sync says itself that it cannot judge while the appliance is not visible, and keeps what it knew.
       owner: () => ({ epoch: writer().epoch, applianceVmId: identity.view.vmId ?? identity.require() }),
       isBusyWith,
-      sizeTolerance: settings.sizeToleranceBytes,
+      sizeToleranceBytes: settings.sizeToleranceBytes,
       busyVolumes: () => ledger.busyVolumes(applianceId()),
       identityConflicts: () => identity.view.conflicts,
     }),

@@ -28,6 +28,6 @@ export function createDiagnostics(
     },
     appliance: () => identity.view,
     deleteMode: operations.deleteMode,
-    tolerance: devices.sizeTolerance,
+    toleranceBytes: devices.sizeToleranceBytes,
   });
 }

@@ -81,7 +81,7 @@ export class VolumeDaemon implements Daemon {
       },
       {
         owner: `${hostname()}:${configuration.http.port} pid ${process.pid}`,
-        sizeToleranceBytes: configuration.devices.sizeTolerance,
+        sizeToleranceBytes: configuration.devices.sizeToleranceBytes,
         policy: () => this.policy(),
         ledger: () => this.readable(),
         identity,
@@ -105,7 +105,7 @@ export class VolumeDaemon implements Daemon {
       devDir: configuration.devices.devDir,
       applianceVmId: () => identity.view.vmId,
     });
-    this.periodicSync = new PeriodicSync(this.sync, configuration.reconcileInterval, systemClock);
+    this.periodicSync = new PeriodicSync(this.sync, configuration.reconcileIntervalMs, systemClock);
     this.diagnostics = createDiagnostics(this.adapters, () => this.readable(), configuration);
     this.statistics = new Statistics(ledger, () => identity.view.vmId ?? undefined, this.domain.events);
     this.monitor = watchDependencies(this.adapters, logger);
@@ -120,7 +120,7 @@ export class VolumeDaemon implements Daemon {
     watcher.onEvent(this.figures.deviceEvent);
     await watcher.start();
     logger.info(MONITOR_STARTED, {
-      interval_ms: configuration.devices.pollInterval,
+      interval_ms: configuration.devices.pollIntervalMs,
       devices: watcher.snapshot().devices.length,
     });
     await database.prepare(this.stopping);
@@ -148,9 +148,9 @@ export class VolumeDaemon implements Daemon {
       owner: this.phase === 'standby' ? this.domain.ownership.otherOwner : null,
       pending: this.statistics.pending(),
       sync: this.sync,
-      reconcileIntervalMs: this.parts.configuration.reconcileInterval,
+      reconcileIntervalMs: this.parts.configuration.reconcileIntervalMs,
       startedAt: this.startedAt,
-      pollIntervalMs: this.parts.configuration.devices.pollInterval,
+      pollIntervalMs: this.parts.configuration.devices.pollIntervalMs,
     });
   }
 
@@ -192,7 +192,7 @@ export class VolumeDaemon implements Daemon {
   async poll(): Promise<DeviceSnapshot> {
     const { watcher } = this.adapters;
     const snapshot = watcher.snapshot();
-    const due = snapshot.at + this.parts.configuration.devices.pollInterval - LIMITS.POLL_SLACK_MS;
+    const due = snapshot.at + this.parts.configuration.devices.pollIntervalMs - LIMITS.POLL_SLACK_MS;
     return snapshot.scanned && systemClock.now() < due ? snapshot : watcher.scan();
   }
 
@@ -242,7 +242,7 @@ export class VolumeDaemon implements Daemon {
       ...operations,
       applianceVmId: this.adapters.identity.view.vmId,
       exportsEnabled: exports.backend !== 'none',
-      correlationTimeoutMs: devices.correlationTimeout,
+      correlationTimeoutMs: devices.correlationTimeoutMs,
     };
   }
 

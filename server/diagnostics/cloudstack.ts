@@ -43,7 +43,7 @@ export async function checkCloudstack(parts: CheckParts): Promise<CloudReport> {
   const settings = await noted(parts.settings());
   const begun = clock.monotonic();
   const capabilities = await noted(cloud.capabilities());
-  const roundTrip = capabilities === null ? null : clock.monotonic() - begun;
+  const roundTripMs = capabilities === null ? null : clock.monotonic() - begun;
   // A 401 has made the client measure already.
   if (capabilities !== null) await noted(cloud.measureClock());
   const allowed = capabilities === null ? null : await listed(cloud, problems);
@@ -63,8 +63,8 @@ export async function checkCloudstack(parts: CheckParts): Promise<CloudReport> {
     configuration: settings?.name ?? null,
     endpoint: settings?.endpoint ?? null,
     version: capabilities?.version ?? null,
-    roundTrip,
-    clockSkew: clockSkewMs,
+    roundTripMs,
+    clockSkewMs,
     clockSkewSource,
     appliance: { vmId: appliance.vmId, verdict, owner: applianceOwner },
     newVolumes,

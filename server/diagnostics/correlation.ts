@@ -23,11 +23,11 @@ export async function explainCorrelation(
     readonly clock: Clock;
     readonly applianceVmId: string | null;
     /** Bytes. */
-    readonly tolerance: number;
+    readonly toleranceBytes: number;
   },
   volumeId: string,
 ): Promise<CorrelationReport> {
-  const { ledger, clock, watcher, applianceVmId, tolerance } = parts;
+  const { ledger, clock, watcher, applianceVmId, toleranceBytes } = parts;
   const volume = requireVolume(await lookUpVolume(parts.cloud, volumeId, applianceVmId), volumeId);
   const mappings = applianceVmId === null ? [] : await ledger.listMappings(applianceVmId);
   const journal = await lastAttach(ledger, volumeId);
@@ -44,7 +44,7 @@ export async function explainCorrelation(
     submittedAt: submittedAt === null ? null : clock.monotonic() - Math.max(0, clock.now() - submittedAt),
     disksBefore: journal && disksBefore(journal),
     windowMs: LIMITS.CONTEMPORARY_WINDOW_MS,
-    toleranceBytes: tolerance,
+    toleranceBytes,
     rootDevices: rootDevices(snapshot),
   });
   const mapping = await ledger.readMapping(volumeId);
@@ -58,8 +58,8 @@ export async function explainCorrelation(
     answer,
     submittedAt,
     events,
-    window: LIMITS.CONTEMPORARY_WINDOW_MS,
-    tolerance,
+    windowMs: LIMITS.CONTEMPORARY_WINDOW_MS,
+    toleranceBytes,
   };
 }
 

@@ -39,7 +39,7 @@ interface DiagnosticParts {
   };
   readonly deleteMode: DeleteMode;
   /** Bytes. */
-  readonly tolerance: number;
+  readonly toleranceBytes: number;
 }
 
 /**
@@ -64,10 +64,10 @@ export class Diagnostics {
 
   /** What correlation makes of a volume right now, and why. VOLUME_NOT_FOUND, and what CloudStack throws. */
   correlation(volumeId: string): Promise<CorrelationReport> {
-    const { cloud, watcher, clock, tolerance } = this.parts;
+    const { cloud, watcher, clock, toleranceBytes } = this.parts;
     const ledger = this.parts.ledger();
     const applianceVmId = this.parts.appliance().vmId;
-    return explainCorrelation({ cloud, ledger, watcher, clock, applianceVmId, tolerance }, volumeId);
+    return explainCorrelation({ cloud, ledger, watcher, clock, applianceVmId, toleranceBytes }, volumeId);
   }
 
   cloudstack(): Promise<CloudReport> {

@@ -31,9 +31,9 @@ export interface CorrelationReport {
   /** Wall clock ms of the attach that was sent last, null when the journal knows of none. */
   readonly submittedAt: number | null;
   readonly events: readonly DeviceEvent[];
-  /** ms and bytes: the rules that were applied. */
-  readonly window: number;
-  readonly tolerance: number;
+  /** The rules that were applied. */
+  readonly windowMs: number;
+  readonly toleranceBytes: number;
 }
 
 export interface ZoneReport extends CloudZone {
@@ -50,9 +50,9 @@ export interface CloudReport {
   readonly endpoint: string | null;
   readonly version: string | null;
   /** ms of one round trip. */
-  readonly roundTrip: number | null;
+  readonly roundTripMs: number | null;
   /** CloudStack's clock minus ours, ms, to a few seconds; null while nothing is known of it. */
-  readonly clockSkew: number | null;
+  readonly clockSkewMs: number | null;
   readonly clockSkewSource: SkewSource | null;
   readonly appliance: {
     readonly vmId: string | null;
@@ -84,9 +84,9 @@ export interface DatabaseReport {
   readonly database: string;
   readonly version: string | null;
   /** ms of one round trip. */
-  readonly roundTrip: number | null;
+  readonly roundTripMs: number | null;
   /** The database's clock minus ours, ms. */
-  readonly clockSkew: number | null;
+  readonly clockSkewMs: number | null;
   readonly migrations: readonly { readonly id: string; readonly appliedAt: number | null }[];
   readonly pool: { readonly inUse: number; readonly waiting: number };
   readonly owner: { readonly owner: string; readonly epoch: number; readonly since: number } | null;

@@ -32,6 +32,6 @@ export interface Observation {
   /** Volumes that have been in the same transitional state since an earlier sync, and which. */
   readonly stuckBefore: ReadonlyMap<string, string>;
   /** Bytes a device may be larger than its volume. */
-  readonly sizeTolerance: number;
+  readonly sizeToleranceBytes: number;
   readonly unavailable: readonly string[];
 }

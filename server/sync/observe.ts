@@ -16,7 +16,7 @@ export interface ObserveParts {
   readonly clock: Clock;
   readonly watcher: { scan(): Promise<DeviceSnapshot> };
   /** Bytes a device may be larger than its volume. */
-  readonly sizeTolerance: number;
+  readonly sizeToleranceBytes: number;
   /** Volumes with an operation in flight or waiting. */
   busyVolumes(): Promise<ReadonlySet<string>>;
   /** What the sources of the appliance's identity disagree about, in words. */
@@ -68,7 +68,7 @@ export async function observe(
     otherAppliances: await otherAppliances(parts.ledger, applianceVmId, mappings),
     unclaimed: await unclaimedVolumes(parts.ledger),
     stuckBefore,
-    sizeTolerance: parts.sizeTolerance,
+    sizeToleranceBytes: parts.sizeToleranceBytes,
     unavailable,
   };
 }

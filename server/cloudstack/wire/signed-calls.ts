@@ -122,14 +122,14 @@ export class SignedCalls {
     return async (expiresMs) => {
       const command = 'listCapabilities';
       const form = signedForm(command, {}, settings, expiresMs);
-      const timeout = LIMITS.CLOCK_PROBE_TIMEOUT_MS;
+      const timeoutMs = LIMITS.CLOCK_PROBE_TIMEOUT_MS;
       this.calls += 1;
       try {
         await post({
           endpoint: settings.endpoint,
           command,
           form,
-          timeout,
+          timeoutMs,
           onServerTime: () => {},
           agent: this.agent,
         });
@@ -151,7 +151,7 @@ export class SignedCalls {
     command: string,
     parameters: Parameters,
     signed: Signed,
-    timeout: number,
+    timeoutMs: number,
   ): Promise<WireBody> {
     const { clock } = this.parts;
     const { endpoint } = settings;
@@ -164,7 +164,7 @@ export class SignedCalls {
     this.calls += 1;
     let failure: CloudError | null = null;
     try {
-      return await post({ endpoint, command, form, timeout, onServerTime, agent: this.agent });
+      return await post({ endpoint, command, form, timeoutMs, onServerTime, agent: this.agent });
     } catch (error) {
       this.errors += 1;
       failure = error instanceof CloudError ? error : null;

@@ -21,8 +21,8 @@ export interface WireCall {
   readonly command: string;
   /** The signed parameters. */
   readonly form: string;
-  /** ms until the last byte of the answer. */
-  readonly timeout: number;
+  /** Until the last byte of the answer. */
+  readonly timeoutMs: number;
   /** Told the server's Date (ms) of every answer, errors included: with clocks that differ there are only errors. */
   readonly onServerTime: (at: number) => void;
   /** For https to a server whose certificate a private CA has signed. */
@@ -42,7 +42,7 @@ export async function post(call: WireCall): Promise<WireBody> {
   const { command } = call;
   let response: Response;
   let text: string;
-  const signal = AbortSignal.timeout(call.timeout);
+  const signal = AbortSignal.timeout(call.timeoutMs);
   try {
     const init = { method: 'POST', body: call.form, headers: HEADERS, signal };
     response =
@@ -88,16 +88,16 @@ function unwrap(command: string, { status, headers }: Response, text: string): W
     ? Object.entries(parsed.data).find(([name]) => name.endsWith('response'))?.[1]
     : undefined;
   const failed = errorBody.safeParse(inner);
-  const retryAfter = delayOf(headers.get('retry-after'));
+  const retryAfterMs = delayOf(headers.get('retry-after'));
   if (failed.success) {
     const { errorcode, cserrorcode, errortext } = failed.data;
     const csCode = cserrorcode ?? null;
-    throw apiError({ httpStatus: status, code: errorcode, csCode, text: errortext, retryAfter });
+    throw apiError({ httpStatus: status, code: errorcode, csCode, text: errortext, retryAfterMs });
   }
   const body = envelope.safeParse(inner);
   if (status === 200 && body.success) return body.data;
   if (status === 401 || status === 429)
-    throw apiError({ httpStatus: status, code: status, csCode: null, text: `HTTP ${status}`, retryAfter });
+    throw apiError({ httpStatus: status, code: status, csCode: null, text: `HTTP ${status}`, retryAfterMs });
   throw badAnswer(command, status, text.trim() === '' ? 'it is empty' : 'it is not the JSON of CloudStack');
 }
 

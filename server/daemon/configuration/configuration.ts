@@ -30,9 +30,9 @@ export interface Configuration {
     readonly ginMode: ValueOf<'ginMode'>;
   };
   readonly devices: {
-    readonly pollInterval: number;
-    readonly correlationTimeout: number;
-    readonly sizeTolerance: number;
+    readonly pollIntervalMs: number;
+    readonly correlationTimeoutMs: number;
+    readonly sizeToleranceBytes: number;
     readonly sysBlockDir: string;
     readonly devDir: string;
     readonly procDir: string;
@@ -64,7 +64,7 @@ export interface Configuration {
   readonly runDir: string;
   readonly stateDir: string;
   readonly credentials: { readonly encryptionKey: Buffer | null };
-  readonly reconcileInterval: number;
+  readonly reconcileIntervalMs: number;
   readonly historyDays: number;
   /** Variables that are set and mean nothing here, in words for the log. The DSN has notes of its own. */
   readonly notes: readonly string[];
@@ -207,9 +207,9 @@ function group(read: Read, notes: readonly string[], problems: Problem[]): Confi
     },
     log: { level: levelOf(read(v.logLevel), ginMode), format: read(v.logFormat), ginMode },
     devices: {
-      pollInterval: read(v.pollInterval),
-      correlationTimeout: read(v.correlationTimeout),
-      sizeTolerance: read(v.sizeTolerance),
+      pollIntervalMs: read(v.pollIntervalMs),
+      correlationTimeoutMs: read(v.correlationTimeoutMs),
+      sizeToleranceBytes: read(v.sizeToleranceBytes),
       sysBlockDir: read(v.sysBlockDir),
       devDir: read(v.devDir),
       procDir: read(v.procDir),
@@ -222,7 +222,7 @@ function group(read: Read, notes: readonly string[], problems: Problem[]): Confi
       detachConnected: read(v.detachConnected),
       volumeNames: read(v.volumeNames),
       deleteMode: read(v.deleteMode),
-      jobLostAfterMs: read(v.jobLostAfter),
+      jobLostAfterMs: read(v.jobLostAfterMs),
     },
     exports: {
       backend: read(v.backend),
@@ -240,7 +240,7 @@ function group(read: Read, notes: readonly string[], problems: Problem[]): Confi
     runDir: read(v.runDir),
     stateDir: read(v.stateDir),
     credentials: { encryptionKey: read(v.encryptionKey) },
-    reconcileInterval: read(v.reconcileInterval),
+    reconcileIntervalMs: read(v.reconcileIntervalMs),
     historyDays: read(v.historyDays),
     notes,
   };

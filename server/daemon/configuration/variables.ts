@@ -103,19 +103,19 @@ const CLOUDSTACK = {
 };
 
 const DEVICES = {
-  pollInterval: withDefault(
+  pollIntervalMs: withDefault(
     'POLL_INTERVAL',
     duration(500, 60_000),
     '2s',
     'Pause between two looks at the devices when nothing waits.',
   ),
-  correlationTimeout: withDefault(
+  correlationTimeoutMs: withDefault(
     'CORRELATION_TIMEOUT',
     duration(1_000, 3_600_000),
     '30s',
     'How long an attach waits for its device to appear.',
   ),
-  sizeTolerance: withDefault(
+  sizeToleranceBytes: withDefault(
     'SIZE_TOLERANCE',
     bytes(0, 1024 * GIB),
     '3GiB',
@@ -173,7 +173,7 @@ const OPERATIONS = {
     'expunge',
     '`expunge` deletes for good; `trash` destroys without expunging, so that the volume can be recovered until CloudStack expunges it.',
   ),
-  jobLostAfter: withDefault(
+  jobLostAfterMs: withDefault(
     'JOB_LOST_AFTER',
     duration(1_000, 600_000),
     '30s',
@@ -251,7 +251,7 @@ const KEEPING = {
     '/var/lib/volume-daemon',
     'Device inventory and caches; set by systemd.',
   ),
-  reconcileInterval: withDefault(
+  reconcileIntervalMs: withDefault(
     'RECONCILE_INTERVAL',
     duration(5_000, 86_400_000),
     '60s',

@@ -1,11 +1,11 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 
-/** Seconds. Operations wait for CloudStack, so they last from a tenth of a second to an hour. */
-const OPERATION = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 900, 3600];
+/** Operations wait for CloudStack, so they last from a tenth of a second to an hour. */
+const OPERATION_SECONDS = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 900, 3600];
 const CALL = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 const DETECTION = [0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 15, 30];
 /** ms between two looks at the event loop: finer would cost more than the daemon itself does at rest. */
-const LOOP_PRECISION = 500;
+const LOOP_PRECISION_MS = 500;
 
 export type Catalogue = ReturnType<typeof createCatalogue>;
 
@@ -19,7 +19,7 @@ export function createCatalogue(registry: Registry = new Registry()) {
     new Counter({ ...named(name, help), labelNames });
   const histogram = <L extends string>(name: string, help: string, labelNames: L[], buckets: number[]) =>
     new Histogram({ ...named(name, help), labelNames, buckets });
-  collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: LOOP_PRECISION });
+  collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: LOOP_PRECISION_MS });
   return {
     registry,
     info: gauge('info', 'Always 1; the version is in the label.', ['version']),
@@ -46,13 +46,13 @@ export function createCatalogue(registry: Registry = new Registry()) {
       'operation_duration_seconds',
       'From acceptance to the end of an operation, by type and outcome.',
       ['type', 'status'],
-      OPERATION,
+      OPERATION_SECONDS,
     ),
     stepDuration: histogram(
       'step_duration_seconds',
       'A step of an operation, from its intent (or the end of the step before it) to its answer.',
       ['type', 'step'],
-      OPERATION,
+      OPERATION_SECONDS,
     ),
     detection: histogram(
       'device_detection_seconds',

@@ -61,8 +61,8 @@ function completeAttach(goal: AttachGoal, result: Attached): Action {
 }
 
 /**
- * The way to "attached, device known, export answering". Shared by attach and the one-call cleanup. Order: read → intent → send → job →
- * read back → device → mapping → publish → export row → done.
+ * The way to "attached, device known, export answering". Shared by attach and the one-call cleanup. Order:
+ * read → intent → send → job → read back → device → mapping → publish → export row → done.
  */
 export function attach(s: Situation, goal: AttachGoal): Action | Done<Attached> {
   const state = s.journal.mutation(STEP);
@@ -79,7 +79,8 @@ export function attach(s: Situation, goal: AttachGoal): Action | Done<Attached> 
     );
   }
   const volume = known.result.value;
-  // Attached, but perhaps not for long: a detach that ran into its deadline may still be at work. And its disk may be on its way.
+  // Attached, but perhaps not for long: a detach that ran into its deadline may still be at work. And its
+  // disk may be on its way.
   const obstacle = volume.vmId !== null && state.at === 'none' ? waitForObstacles(s, goal) : null;
   if (obstacle) return obstacle;
   if (volume.vmId === goal.vmId) return finish(s, goal, volume);
@@ -130,7 +131,8 @@ function finish(s: Situation, goal: AttachGoal, volume: CloudVolume): Action | D
 
 /**
  * Before the first intent. No earlier job of this volume may still be running: a detach could undo our attach
- * (apache/cloudstack#14214). And where disks have no serial only one disk at a time may be on its way into this guest.
+ * (apache/cloudstack#14214). And where disks have no serial only one disk at a time may be on its way into
+ * this guest.
  */
 function waitForObstacles(s: Situation, goal: AttachGoal): Action | null {
   const obstacles = s.facts.obstacles;
@@ -164,8 +166,8 @@ function waitForObstacles(s: Situation, goal: AttachGoal): Action | null {
 }
 
 /**
- * A guest that still shows the disk of a volume which CloudStack says is detached (a slow unplug, or a ghost disk) could not tell the
- * old plug from the new one.
+ * A guest that still shows the disk of a volume which CloudStack says is detached (a slow unplug, or a ghost
+ * disk) could not tell the old plug from the new one.
  */
 function waitForGhost(s: Situation, goal: AttachGoal): Action | null {
   if (s.facts.gone === undefined)

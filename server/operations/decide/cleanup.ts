@@ -9,8 +9,9 @@ import { undoAttach } from './undo-attach';
 import { knownVolume } from './volume';
 
 /**
- * cleanup: detach from the test VM → attach to the appliance, as one durable operation (POST /cleanup/test-failover). The VM goes only
- * when asked and when the list of its disks shows its root disk and nothing else.
+ * cleanup: detach from the test VM → attach to the appliance, as one durable operation (POST
+ * /cleanup/test-failover). The VM goes only when asked and when the list of its disks shows its root disk and
+ * nothing else.
  */
 export function decideCleanup(s: Situation<'cleanup'>): Action {
   const { request } = s.operation;
@@ -72,7 +73,8 @@ function stopVm(s: Situation<'cleanup'>): Action | null {
   if (known.result.kind === 'absent' || known.result.value.vmId !== vmId) return null;
   const { vm } = s.facts;
   if (!vm) return { do: 'read-vm', vmId };
-  // A user's key does not see its destroyed VMs; what CloudStack says of the VM beside the volume counts as well.
+  // A user's key does not see its destroyed VMs; what CloudStack says of the VM beside the volume counts as
+  // well.
   const vmState = vm.kind === 'seen' ? vm.value.state : known.result.value.vmState;
   if (vmState === null) {
     const why = vm.kind === 'seen' ? '' : vm.kind === 'absent' ? vm.proof : vm.why;

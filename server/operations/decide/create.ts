@@ -11,11 +11,12 @@ const GIB = 1024 ** 3;
 const STEP = 'create-volume';
 
 /**
- * create: check zone and offering → intent → send → job → read back → record size → done. CloudStack sizes are whole GiB: bytes are
- * rounded up and the real size is reported.
+ * create: check zone and offering → intent → send → job → read back → record size → done. CloudStack sizes
+ * are whole GiB: bytes are rounded up and the real size is reported.
  *
- * The volume is ours when our call or our job names it, never by its name, size, age or account. A call whose answer and job are both
- * lost is sent again; what it may have left behind is named in the response and reported by sync, never adopted, never deleted.
+ * The volume is ours when our call or our job names it, never by its name, size, age or account. A call whose
+ * answer and job are both lost is sent again; what it may have left behind is named in the response and
+ * reported by sync, never adopted, never deleted.
  */
 export function decideCreate(s: Situation<'create'>): Action {
   const failing = s.journal.failing;

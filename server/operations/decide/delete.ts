@@ -13,9 +13,9 @@ const STEP = 'delete-volume';
 type Call = MutationState;
 
 /**
- * delete: attached to the appliance → the detach steps first; attached elsewhere → VOLUME_ATTACHED_ELSEWHERE; then delete, again while
- * the volume stays in Destroy or Expunging, until it is proven that it is gone. A list that does not show it proves that only after
- * CloudStack has said that our delete succeeded.
+ * delete: attached to the appliance → the detach steps first; attached elsewhere → VOLUME_ATTACHED_ELSEWHERE;
+ * then delete, again while the volume stays in Destroy or Expunging, until it is proven that it is gone. A
+ * list that does not show it proves that only after CloudStack has said that our delete succeeded.
  */
 export function decideDelete(s: Situation<'delete'>): Action {
   const goal: DetachGoal = {
@@ -104,7 +104,10 @@ function commandOf(s: Situation, volumeId: string): Mutation {
 /** CloudStack's answer to the delete of a volume that was removed before, as the journal keeps it. */
 export const GONE = 'CloudStack says that the volume was removed before';
 
-/** Sends the delete once more after a pause, for as long as a delete may take; ends with CloudStack's own last words. */
+/**
+ * Sends the delete once more after a pause, for as long as a delete may take; ends with CloudStack's own last
+ * words.
+ */
 function again(s: Situation, volumeId: string, call: Extract<Call, { at: 'ended' }>, why: string): Action {
   if (call.withheld !== null || call.outcome === 'refused')
     return tryAgainOrGiveUp(s, STEP, call, 'volume deletion');

@@ -55,8 +55,8 @@ export function decideDetach(s: Situation<'detach'>): Action {
 }
 
 /**
- * The way to "detached in CloudStack, gone from the guest, no mapping, no export". Shared by detach, delete and cleanup.
- * Order: read → guard → withdraw → intent → last look → send → job → read back → gone → unmap.
+ * The way to "detached in CloudStack, gone from the guest, no mapping, no export". Shared by detach, delete
+ * and cleanup. Order: read → guard → withdraw → intent → last look → send → job → read back → gone → unmap.
  * From any VM but the appliance no export, file or signal is touched (specification v1.2.1).
  */
 export function detach(s: Situation, goal: DetachGoal): Action | Done<Detached> {
@@ -130,7 +130,10 @@ function releaseDevice(s: Situation, goal: DetachGoal, volume: CloudVolume): Act
   return { do: 'withdraw', volumeId: volume.id, force: taking(s, goal).clients };
 }
 
-/** CloudStack says it is attached nowhere (or not where we were asked to detach it from): the rest of the world follows. */
+/**
+ * CloudStack says it is attached nowhere (or not where we were asked to detach it from): the rest of the
+ * world follows.
+ */
 function cleanUp(s: Situation, goal: DetachGoal, absent: boolean): Action | Done<Detached> {
   const mapping = s.facts.mapping?.kind === 'seen' ? s.facts.mapping.value : null;
   if (mapping && mapping.vmId !== s.policy.applianceVmId) {
@@ -145,7 +148,10 @@ function cleanUp(s: Situation, goal: DetachGoal, absent: boolean): Action | Done
   return done({ devicePath: typeof path === 'string' ? path : null, absent });
 }
 
-/** The appliance's side of a volume that is detached: export withdrawn, disk gone from the guest, mapping removed. null = all done. */
+/**
+ * The appliance's side of a volume that is detached: export withdrawn, disk gone from the guest, mapping
+ * removed. null = all done.
+ */
 function leaveGuest(s: Situation, goal: DetachGoal, mapping: Mapping | null): Action | null {
   if (mapping && !s.journal.standing('withdraw', 'republish'))
     return { do: 'withdraw', volumeId: goal.volumeId, force: true };

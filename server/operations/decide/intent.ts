@@ -16,7 +16,10 @@ export function plugData(volume: CloudVolume, { users, clients }: Taking = NOBOD
 
 const NOBODY: Taking = { users: false, clients: false };
 
-/** An intent as the journal keeps it (plugData, and `about` of ./attach.ts), which an older version may have written with less. */
+/**
+ * An intent as the journal keeps it (plugData, and `about` of ./attach.ts), which an older version may have
+ * written with less.
+ */
 export function intentOf(data: JsonObject | null, sentBefore: boolean): Intent {
   const deviceId = typeof data?.device_id === 'number' ? data.device_id : null;
   const attached = typeof data?.attached_at === 'string' ? data.attached_at : null;

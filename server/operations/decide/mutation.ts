@@ -19,12 +19,12 @@ type Ended = Extract<MutationState, { at: 'ended' }>;
 type Intended = Extract<MutationState, { at: 'intended' }>;
 
 /**
- * The protocol of one CloudStack mutation: intent with a job id → send → job → end. After a lost reply the job id is queried first:
- * known → wait for it; denied → asked again until the denial is believed. Sending again *under the same job id* is safe then, because
- * CloudStack takes a job id only once.
+ * The protocol of one CloudStack mutation: intent with a job id → send → job → end. After a lost reply the
+ * job id is queried first: known → wait for it; denied → asked again until the denial is believed. Sending
+ * again *under the same job id* is safe then, because CloudStack takes a job id only once.
  *
- * `about` says in the intent what the call is about (VM, plug, force): the last look before every send is held against it.
- * Returns the end of the latest try, or the next action towards it.
+ * `about` says in the intent what the call is about (VM, plug, force): the last look before every send is
+ * held against it. Returns the end of the latest try, or the next action towards it.
  */
 export function mutate(
   s: Situation,
@@ -93,8 +93,8 @@ function resumeSynchronous(s: Situation, step: MutationStep, { jobId }: Intended
 }
 
 /**
- * Everything the call depends on is read now and held against the intent, and only then does it leave. Every send comes through here,
- * first or resent.
+ * Everything the call depends on is read now and held against the intent, and only then does it leave. Every
+ * send comes through here, first or resent.
  */
 function send(s: Situation, step: MutationStep, jobId: string, command: Mutation, resent: boolean): Action {
   if (isCancelled(s)) return withhold(step, jobId, { text: 'cancelled before it was sent' });
@@ -157,8 +157,9 @@ export function intend(s: Situation, step: MutationStep, about: JsonObject = {})
 }
 
 /**
- * What to do about a try that ended while a fresh read-back shows that the wanted state does not hold. Final answers end the operation
- * with CloudStack's own words; everything else is tried again, a bounded number of times.
+ * What to do about a try that ended while a fresh read-back shows that the wanted state does not hold. Final
+ * answers end the operation with CloudStack's own words; everything else is tried again, a bounded number of
+ * times.
  */
 export function tryAgainOrGiveUp(
   s: Situation,

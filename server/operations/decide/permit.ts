@@ -8,8 +8,8 @@ import type { JsonObject } from '../../model/operation';
 import type { DiskUse, Guards, Intent, Mutation, Plug, Policy, Taking } from '../decision';
 
 /**
- * go: the call may leave. wait: not now, look again. settled: the wanted state holds already, or will never hold for this call; the
- * decision reads the world anew. refuse: the operation ends with this code.
+ * go: the call may leave. wait: not now, look again. settled: the wanted state holds already, or will never
+ * hold for this call; the decision reads the world anew. refuse: the operation ends with this code.
  */
 export type Permit =
   | { readonly verdict: 'go' }
@@ -28,8 +28,8 @@ const GO: Permit = { verdict: 'go' };
 /**
  * May this mutation leave now? The one place that says so, for every operation and every try. Pure.
  *
- * Nothing is done to the appliance itself, nothing to a VM or a plug that the intent does not name, nothing to a volume that cannot be
- * seen, and nothing while another job of the volume may still run.
+ * Nothing is done to the appliance itself, nothing to a VM or a plug that the intent does not name, nothing
+ * to a volume that cannot be seen, and nothing while another job of the volume may still run.
  */
 export function permit(command: Mutation, intent: Intent, guards: Guards, policy: Policy): Permit {
   switch (command.name) {
@@ -194,8 +194,8 @@ export function samePlug(plug: Plug, volume: CloudVolume): boolean {
 }
 
 /**
- * A delete that was sent once may be sent again although the volume is not listed any more: CloudStack's answer to it is the only
- * proof that the volume is gone, and it refuses to delete what is attached.
+ * A delete that was sent once may be sent again although the volume is not listed any more: CloudStack's
+ * answer to it is the only proof that the volume is gone, and it refuses to delete what is attached.
  */
 function permitDelete(volumeId: string, intent: Intent, guards: Guards): Permit {
   if (guards.volume?.kind === 'unknown' && intent.sentBefore && guards.openJobs === 0) return GO;

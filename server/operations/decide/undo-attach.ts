@@ -14,8 +14,9 @@ interface Connection {
 }
 
 /**
- * Takes back what the attach did, in reverse, each part journaled. Whether the volume is detached again is a setting, and even then
- * only when CloudStack says it is attached here and the guest has no disk of it. Ends with what is left, in words.
+ * Takes back what the attach did, in reverse, each part journaled. Whether the volume is detached again is a
+ * setting, and even then only when CloudStack says it is attached here and the guest has no disk of it. Ends
+ * with what is left, in words.
  */
 export function undoAttach(s: Situation, goal: Connection): Action | Done<string[]> {
   const here = goal.vmId === s.policy.applianceVmId;

@@ -7,8 +7,9 @@ import { type Action, type Done, done, giveUp, type Situation } from '../decisio
 import type { MutationState, MutationStep } from '../journal';
 
 /**
- * The volume as CloudStack shows it, or the proof that there is none. What is merely not shown is looked for again for a while (a
- * management server may answer late), and ends the operation without a change: a volume that cannot be seen is not gone.
+ * The volume as CloudStack shows it, or the proof that there is none. What is merely not shown is looked for
+ * again for a while (a management server may answer late), and ends the operation without a change: a volume
+ * that cannot be seen is not gone.
  */
 export function knownVolume(s: Situation, volumeId: string): Action | Done<Seen<CloudVolume> | Absent> {
   const { volume } = s.facts;
@@ -27,8 +28,9 @@ export function knownVolume(s: Situation, volumeId: string): Action | Done<Seen<
 }
 
 /**
- * A job has succeeded, or nobody knows how it ended, and the read does not show its effect: the read may be old. It is repeated with
- * growing pauses before it is believed. null when it is to be believed, or when the last try certainly had no effect.
+ * A job has succeeded, or nobody knows how it ended, and the read does not show its effect: the read may be
+ * old. It is repeated with growing pauses before it is believed. null when it is to be believed, or when the
+ * last try certainly had no effect.
  */
 export function doubtTheRead(s: Situation, step: MutationStep, state: MutationState): Action | null {
   if (state.at !== 'ended' || state.outcome === 'refused' || !mayHaveWorked(state)) return null;
@@ -46,7 +48,10 @@ function mayHaveWorked({ outcome, code, text }: Extract<MutationState, { at: 'en
   return outcome === 'ok' || classifyJobFailure(code, text) === 'unknown';
 }
 
-/** Waits while CloudStack is busy with the volume, refuses what it will never take in this state; null when it can be asked now. */
+/**
+ * Waits while CloudStack is busy with the volume, refuses what it will never take in this state; null when it
+ * can be asked now.
+ */
 export function waitWhileBusy(
   s: Situation,
   volume: CloudVolume,

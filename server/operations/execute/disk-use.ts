@@ -8,8 +8,8 @@ import type { DiskUse } from '../decision';
 import type { RunContext } from './run-context';
 
 /**
- * Who uses the disk of a volume. Where the disk is not known, the users of every disk that may be it: only when none of them is used
- * does it not matter which one it is.
+ * Who uses the disk of a volume. Where the disk is not known, the users of every disk that may be it: only if
+ * none of them is in use does it not matter which one it is.
  */
 export async function readUse(run: RunContext, volumeId: string): Promise<DiskUse> {
   const { ledger, watcher, guest, exports } = run.parts;
@@ -53,7 +53,7 @@ async function usersOf(
     : holders;
 }
 
-/** The guest's disk of a volume: by serial, or by the mapping where disks have none. */
+/** The guest's disk of a volume: found by its serial, or by the mapping where disks have none. */
 export function deviceOfVolume(
   snapshot: DeviceSnapshot,
   volumeId: string,
@@ -64,7 +64,9 @@ export function deviceOfVolume(
   return mapping && verifiedDevice(mapping, snapshot).device;
 }
 
-/** Disks that may be this volume: they do not tell whose they are, are not the system's and are proven to be no other volume's. */
+/**
+ * Disks that may be this volume: without a serial, not the system's, and not proven to be another volume's.
+ */
 function suspects(snapshot: DeviceSnapshot, volumeId: string, mappings: readonly Mapping[]): Device[] {
   const roots = rootDevices(snapshot);
   const taken = new Set(

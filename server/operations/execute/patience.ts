@@ -2,15 +2,19 @@ import type { CloudError } from '../../cloudstack/cloud';
 import { LIMITS } from '../../core/limits';
 import type { Action } from '../decision';
 
-/** The call that an action makes, for its retries: the same step of the same kind is the same call. */
+/**
+ * Names the call of an action for counting its retries: the same kind of action for the same step is the same
+ * call.
+ */
 export function callOf(action: Action): string {
   return 'step' in action ? `${action.do}:${action.step}` : action.do;
 }
 
 /**
- * How long a call may fail in a row, in ms. What fails while the looks right before it succeed fails alone: that ends. While CloudStack
- * as a whole is away, everything waits without end. A 401 never had an effect and may pass; once CloudStack has accepted something
- * it is waited for, whatever it takes. Pure.
+ * How long a call may fail in a row, in ms. A send that fails although the reads right before it succeed has
+ * a problem of its own, so it is given up after a while; while CloudStack as a whole is away, everything
+ * waits without limit. A 401 never had an effect and may be temporary; but once CloudStack has accepted
+ * something, the operation waits without limit. Pure.
  */
 export function patienceMs(kind: Action['do'], error: CloudError, accepted: boolean): number {
   const away = error.kind === 'network' || error.kind === 'configuration';

@@ -19,8 +19,8 @@ const RETRIES = { baseMs: LIMITS.RETRY_BASE_MS, capMs: LIMITS.RETRY_CAP_MS };
 const DATABASE_RETRIES = { baseMs: 200, capMs: LIMITS.DATABASE_BACKOFF_CAP_MS };
 
 /**
- * One operation being executed: the loop of "decide, then act". It keeps nothing that matters: the journal is the truth, and
- * a run that dies at any await is continued by another run from the journal.
+ * One operation being executed: the loop of "decide, then act". All state that matters is in the journal: a
+ * run that dies at any await is continued from there by another run.
  */
 export class OperationRun implements RunContext {
   operation: Operation;
@@ -29,7 +29,7 @@ export class OperationRun implements RunContext {
   waiting: Waiting | null = null;
   private journalRead = false;
   private disksPermitted = false;
-  /** By call: how often it has failed in a row. A success of another call says nothing about it. */
+  /** By call: how often it has failed in a row. Another call's success does not reset it. */
   private readonly attempts = new Map<string, number>();
   private readonly stages = new Map<string, number>();
 
@@ -44,7 +44,10 @@ export class OperationRun implements RunContext {
     this.operation = operation;
   }
 
-  /** Resolves with the ended operation, or null when the engine stops first. Throws LEASE_LOST and programming errors. */
+  /**
+   * Resolves with the ended operation, or null when the engine stops first. Throws LEASE_LOST and programming
+   * errors.
+   */
   async toTheEnd(): Promise<Operation | null> {
     await this.readJournal();
     while (!this.signal.aborted) {
@@ -61,12 +64,18 @@ export class OperationRun implements RunContext {
     return null;
   }
 
-  /** From now on, and until it ends, this run may bring a disk into the guest. Said before the intent, between two looks at the others. */
+  /**
+   * From now on, until it ends, this run may attach a disk to the guest. Set before the intent, right after
+   * the other runs were checked.
+   */
   allowDisk(): void {
     this.disksPermitted = true;
   }
 
-  /** Has it asked for an attach, or is it about to? A run whose journal is not read yet may have, before a restart. */
+  /**
+   * True when this run has asked for an attach or is about to. A run whose journal is not read yet may have
+   * asked before a restart.
+   */
   get mayAttachDisk(): boolean {
     return this.disksPermitted || !this.journalRead || this.journal.mutation('attach-volume').at !== 'none';
   }
@@ -85,7 +94,7 @@ export class OperationRun implements RunContext {
     }
   }
 
-  /** The claim writes the second entry of a journal; whoever follows the events hears of it when the run begins. */
+  /** The claim writes the second entry of a journal, which is published here, when the run begins. */
   private publishClaim(entries: readonly JournalEntry[]): void {
     const [, claimed, later] = entries;
     if (claimed?.data.epoch === this.epoch.number && later === undefined)
@@ -129,18 +138,24 @@ export class OperationRun implements RunContext {
     }
   }
 
-  /** Transient faults wait, for as long as it takes when a dependency is away; refusals end the operation in words. */
+  /**
+   * Transient errors are retried, without limit while a dependency is away; refusals end the operation with
+   * the reason.
+   */
   private async afterError(kind: Action['do'], call: string, error: unknown): Promise<Operation | null> {
     if (error instanceof DaemonError) return this.afterOurError(call, error);
     if (!(error instanceof CloudError)) throw error;
-    // What CloudStack has accepted is followed to its end, whatever it says in between.
+    // A job that CloudStack has accepted is followed to its end, whatever errors its polling meets.
     const patient = error.transient || kind === 'await-job';
     if (patient && this.elapsed(`retry:${call}`) <= patienceMs(kind, error, this.journal.hasEffect))
-      return this.backOff(call, call, error.message, error.retryAfter);
+      return this.backOff(call, call, error.message, error.retryAfterMs);
     return this.giveUp(CODE_OF_KIND[error.kind], error.message);
   }
 
-  /** The database and the guest are waited for without end; the export server (a withdraw that cannot write) for a bounded time. */
+  /**
+   * Waits without limit for the database and the guest, and for a limited time for the export server (a
+   * withdraw that cannot write).
+   */
   private async afterOurError(call: string, error: DaemonError): Promise<Operation | null> {
     switch (error.code) {
       case 'DATABASE_UNAVAILABLE':
@@ -156,7 +171,10 @@ export class OperationRun implements RunContext {
     }
   }
 
-  /** Outside a decision: the first time the undo begins; when the undo itself is refused, the operation ends and sync takes over. */
+  /**
+   * Gives up outside a decision. The first time, the undo begins; when the undo itself fails, the operation
+   * ends and sync takes over.
+   */
   async giveUp(code: ErrorCode, message: string): Promise<Operation | null> {
     const failing = this.journal.failing;
     if (failing)
@@ -174,7 +192,10 @@ export class OperationRun implements RunContext {
     return null;
   }
 
-  /** Jitter over the upper half, base 1 s, cap 30 s, per call; persisted, so that everybody sees when and why. */
+  /**
+   * Waits with jitter over the upper half, base 1 s, cap 30 s, per call; persisted, so that readers see when
+   * and why.
+   */
   private async backOff(
     call: string,
     step: string,
@@ -201,7 +222,7 @@ export class OperationRun implements RunContext {
     await this.tell(this.waiting);
   }
 
-  /** One log line and one journal row per reason; the row of the operation says when the next try is. */
+  /** One log line and one journal entry per reason; the operation's row says when the next try is. */
   private async tell({ step, reason, attempt, nextAttemptAt }: Waiting): Promise<void> {
     const said = this.journal.hasWaited(step, reason) || this.journal.waits >= LIMITS.JOURNALED_WAITS;
     if (!said)
@@ -213,7 +234,7 @@ export class OperationRun implements RunContext {
         attempt,
         next_attempt_ms: nextAttemptAt === null ? null : nextAttemptAt - this.parts.clock.now(),
       });
-    // Persisting the wait is for readers only, so a database that is away must not stop the waiting itself.
+    // The wait is persisted for readers only, so a database that is away must not disturb it.
     await this.tryRecord({
       entries: said
         ? []
@@ -223,8 +244,8 @@ export class OperationRun implements RunContext {
   }
 
   /**
-   * Writes a change and follows it in memory. While the database is away it tries again: what it reports has already
-   * happened, and a journal without it would only make the next run ask CloudStack again.
+   * Writes a change and applies it in memory. While the database is away it tries again: the change reports
+   * what has already happened, and without it the next run would have to ask CloudStack again.
    */
   async record(change: Omit<OperationChange, 'at' | 'after'>): Promise<JournalEntry[]> {
     for (let attempt = 1; ; attempt += 1) {
@@ -236,7 +257,10 @@ export class OperationRun implements RunContext {
     }
   }
 
-  /** Sleeps when the error says that the database is away; throws everything else, and when the engine stops. */
+  /**
+   * Sleeps when the error says that the database is away; rethrows every other error, and any when the engine
+   * stops.
+   */
   private async waitForDatabase(error: unknown, attempt: number): Promise<void> {
     if (!mayRepeat(error) || this.signal.aborted) throw error;
     this.waiting = { step: 'journal', reason: error.message, attempt, nextAttemptAt: null };
@@ -267,14 +291,14 @@ export class OperationRun implements RunContext {
     return entries;
   }
 
-  /** A foreign call; bounded by the number of active steps. */
+  /** Runs a call to the outside; the number of concurrent calls is limited. */
   active<T>(work: () => Promise<T>): Promise<T> {
     return this.permits.use(work);
   }
 
-  learn(facts: Facts): void {
-    if (facts.volume?.kind === 'seen') this.stages.delete('not-visible');
-    this.facts = { ...this.facts, ...facts };
+  learn(more: Facts): void {
+    if (more.volume?.kind === 'seen') this.stages.delete('not-visible');
+    this.facts = { ...this.facts, ...more };
   }
 
   forget(keys: readonly (keyof Facts)[]): void {

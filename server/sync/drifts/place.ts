@@ -28,7 +28,7 @@ export function judgePlace(view: View, mapping: Mapping, device: Device): Repair
 /** Attached here with a certain disk, and without a mapping. The size must fit, as for an attach. */
 export function mapAnew(view: View, volume: CloudVolume, device: Device): Repair[] {
   const found = { volumeId: volume.id, vmId: view.o.applianceVmId, devicePath: device.path };
-  if (device.size < volume.size || device.size > volume.size + view.o.sizeTolerance) {
+  if (device.size < volume.size || device.size > volume.size + view.o.sizeToleranceBytes) {
     const message = `the volume is attached here and is not mapped, because ${device.path} has ${device.size} bytes where CloudStack says ${volume.size}`;
     const remedy =
       `compare: lsblk -b ${device.path}, and cmk list volumes id=${volume.id} filter=size; ` +
