@@ -12,8 +12,9 @@ import { Journal } from '../operations/journal';
 import type { CorrelationReport } from './reports';
 
 /**
- * Asks the correlation that attaches use (../devices/correlation.ts) about a volume, without waiting and without acting on it. The
- * submit that decides what is new is that of the volume's last attach.
+ * Runs the correlation that attaches use (../devices/correlation.ts) for a volume, without waiting and
+ * without acting on the result. Which devices count as new is decided by the submit time of the volume's last
+ * attach.
  */
 export async function explainCorrelation(
   parts: {
@@ -22,7 +23,7 @@ export async function explainCorrelation(
     readonly watcher: { snapshot(): DeviceSnapshot; recentEvents(): readonly DeviceEvent[] };
     readonly clock: Clock;
     readonly applianceVmId: string | null;
-    /** Bytes. */
+    /** How much larger than the volume a device may be. */
     readonly toleranceBytes: number;
   },
   volumeId: string,

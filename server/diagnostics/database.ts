@@ -4,7 +4,7 @@ import { LIMITS } from '../core/limits';
 import type { DatabaseFacts } from '../model/database-facts';
 import type { DatabaseReport } from './reports';
 
-/** Never throws: a database that is away is the answer. */
+/** Reports on the database. Never throws: an unreachable database is a result as well. */
 export async function checkDatabase(parts: {
   readonly clock: Clock;
   /** The DSN without its password. */

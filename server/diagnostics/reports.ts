@@ -25,7 +25,7 @@ export interface CorrelationReport {
   readonly attachedHere: boolean;
   readonly expectedSerial: string;
   readonly mapping: Mapping | null;
-  /** Why the mapping does not count at the moment; null when it does, or when there is none. */
+  /** Why the mapping does not count now; null when it does, or when there is none. */
   readonly mappingProblem: string | null;
   readonly answer: Correlation;
   /** Wall clock ms of the attach that was sent last, null when the journal knows of none. */
@@ -49,9 +49,8 @@ export interface CloudReport {
   readonly configuration: string | null;
   readonly endpoint: string | null;
   readonly version: string | null;
-  /** ms of one round trip. */
   readonly roundTripMs: number | null;
-  /** CloudStack's clock minus ours, ms, to a few seconds; null while nothing is known of it. */
+  /** CloudStack's clock minus ours, accurate to a few seconds; null while unknown. */
   readonly clockSkewMs: number | null;
   readonly clockSkewSource: SkewSource | null;
   readonly appliance: {
@@ -59,7 +58,10 @@ export interface CloudReport {
     readonly verdict: string;
     readonly owner: CloudOwner | null;
   };
-  /** Whom new volumes are made for (null: the account of the key), and who says so; `from` is null while CloudStack is away. */
+  /**
+   * The owner of new volumes (null: the account of the key), and what decides it; `from` is null while
+   * CloudStack is away.
+   */
   readonly newVolumes: {
     readonly owner: CloudOwner | null;
     readonly from: 'environment' | 'ossea_configs' | 'appliance' | 'key' | null;
@@ -83,9 +85,8 @@ export interface DatabaseReport {
   /** The DSN without its password. */
   readonly database: string;
   readonly version: string | null;
-  /** ms of one round trip. */
   readonly roundTripMs: number | null;
-  /** The database's clock minus ours, ms. */
+  /** The database's clock minus ours. */
   readonly clockSkewMs: number | null;
   readonly migrations: readonly { readonly id: string; readonly appliedAt: number | null }[];
   readonly pool: { readonly inUse: number; readonly waiting: number };

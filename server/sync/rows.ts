@@ -29,7 +29,7 @@ export function localMapping(
   };
 }
 
-/** Attached here by what CloudStack says, and no disk of it in the guest. */
+/** Attached here according to CloudStack, but the guest has no disk of it. */
 export function missingMapping(view: View, volumeId: string, size: number): NewMapping {
   const before = view.mapping(volumeId);
   const volume = view.volume(volumeId);

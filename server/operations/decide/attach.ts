@@ -18,14 +18,14 @@ export interface AttachGoal {
   readonly deviceId: number | null;
 }
 
-/** What an attach that reached its goal has to say. */
+/** The result of an attach that reached its goal. */
 export interface Attached {
   readonly devicePath: string;
   readonly volume: CloudVolume;
   readonly exported: boolean;
 }
 
-/** attach and attach-root as operations of their own. */
+/** The operations attach and attach-root. */
 export function decideAttach(s: Situation<'attach'>): Action {
   const { request } = s.operation;
   const goal: AttachGoal = {
@@ -61,7 +61,7 @@ function completeAttach(goal: AttachGoal, result: Attached): Action {
 }
 
 /**
- * The way to "attached, device known, export answering". Shared by attach and the one-call cleanup. Order:
+ * Leads to "attached, device known, export answering". Shared by attach and cleanup. Order:
  * read → intent → send → job → read back → device → mapping → publish → export row → done.
  */
 export function attach(s: Situation, goal: AttachGoal): Action | Done<Attached> {
@@ -79,8 +79,8 @@ export function attach(s: Situation, goal: AttachGoal): Action | Done<Attached> 
     );
   }
   const volume = known.result.value;
-  // Attached, but perhaps not for long: a detach that ran into its deadline may still be at work. And its
-  // disk may be on its way.
+  // Attached, but a detach that ran into its deadline may still be running, and its disk may still be
+  // arriving.
   const obstacle = volume.vmId !== null && state.at === 'none' ? waitForObstacles(s, goal) : null;
   if (obstacle) return obstacle;
   if (volume.vmId === goal.vmId) return finish(s, goal, volume);
@@ -107,11 +107,11 @@ function about(goal: AttachGoal): JsonObject {
 function attachCall(s: Situation, goal: AttachGoal): Action | Done<Attached> {
   const { volumeId, vmId, deviceId } = goal;
   const step = mutate(s, STEP, { name: 'attachVolume', volumeId, vmId, deviceId }, about(goal));
-  // An ended try is judged by the read-back in `attach`; `mutate` only ends here when the journal says so.
+  // `attach` judges an ended try by reading the volume back.
   return step.do === 'done' ? { do: 'read-volume', volumeId } : step;
 }
 
-/** The volume is attached to the VM of the request; the wanted place on it is part of the wish. */
+/** The volume is attached to the VM of the request; a requested device id must match as well. */
 function finish(s: Situation, goal: AttachGoal, volume: CloudVolume): Action | Done<Attached> {
   if (goal.deviceId !== null && volume.deviceId !== null && volume.deviceId !== goal.deviceId) {
     return giveUp(
@@ -131,8 +131,8 @@ function finish(s: Situation, goal: AttachGoal, volume: CloudVolume): Action | D
 
 /**
  * Before the first intent. No earlier job of this volume may still be running: a detach could undo our attach
- * (apache/cloudstack#14214). And where disks have no serial only one disk at a time may be on its way into
- * this guest.
+ * (apache/cloudstack#14214). And where disks have no serial, only one disk at a time may be attached to this
+ * guest.
  */
 function waitForObstacles(s: Situation, goal: AttachGoal): Action | null {
   const obstacles = s.facts.obstacles;
@@ -166,8 +166,8 @@ function waitForObstacles(s: Situation, goal: AttachGoal): Action | null {
 }
 
 /**
- * A guest that still shows the disk of a volume which CloudStack says is detached (a slow unplug, or a ghost
- * disk) could not tell the old plug from the new one.
+ * While the guest still shows the disk of a volume that CloudStack calls detached (a slow unplug, or a ghost
+ * disk), the old plug could not be told from the new one.
  */
 function waitForGhost(s: Situation, goal: AttachGoal): Action | null {
   if (s.facts.gone === undefined)
