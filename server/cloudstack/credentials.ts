@@ -5,8 +5,9 @@ const TAG_BYTES = 16;
 const PLAIN_PREFIX = 'TEMP_PLAINTEXT_';
 
 /**
- * A stored api_key or secret_key as the hub writes it: base64 of a 12-byte nonce and AES-256-GCM ciphertext with tag when a key
- * is set. What does not decrypt is plain text (DESIGN section 8).
+ * A stored api_key or secret_key as the hub writes it: base64 of a 12-byte nonce and AES-256-GCM ciphertext
+ * with tag when a key is set. A value that does not decrypt is taken as plain text, because rows from before
+ * encryption hold plain keys.
  */
 export function readCredential(stored: string, key: Buffer | null): string {
   const value = stored.trim();

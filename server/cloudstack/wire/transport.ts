@@ -23,9 +23,12 @@ export interface WireCall {
   readonly form: string;
   /** Until the last byte of the answer. */
   readonly timeoutMs: number;
-  /** Told the server's Date (ms) of every answer, errors included: with clocks that differ there are only errors. */
+  /**
+   * Receives the server's Date (ms) of every answer, errors included: when the clocks differ there are only
+   * errors.
+   */
   readonly onServerTime: (at: number) => void;
-  /** For https to a server whose certificate a private CA has signed. */
+  /** For https to a server whose certificate was signed by a private CA. */
   readonly agent?: Agent | null;
 }
 
@@ -35,8 +38,8 @@ const HEADERS = {
 };
 
 /**
- * One signed POST. No redirects (they would carry the signature elsewhere), no retries (the caller knows what is safe), a
- * limit on time and size. Throws CloudError.
+ * One signed POST. No redirects (they would carry the signature elsewhere), no retries (the caller knows what
+ * is safe), a limit on time and size. Throws CloudError.
  */
 export async function post(call: WireCall): Promise<WireBody> {
   const { command } = call;
@@ -63,7 +66,7 @@ export async function post(call: WireCall): Promise<WireBody> {
 
 async function readBounded(response: Response, command: string): Promise<string> {
   if (!response.body) return '';
-  // An answer that says its length cannot be longer, unless it is packed, and costs much less to read in one go.
+  // An uncompressed answer with a Content-Length cannot be longer, and is much cheaper to read at once.
   const announced = Number(response.headers.get('content-length') ?? Number.NaN);
   if (announced <= LIMITS.CLOUDSTACK_ANSWER_BYTES && !response.headers.has('content-encoding'))
     return response.text();
@@ -109,13 +112,16 @@ function delayOf(header: string | null): number | null {
   return Number.isNaN(at) ? null : Math.max(0, at - Date.now());
 }
 
-/** CloudStack un-escapes \uXXXX when it writes JSON, so raw control characters can come out: stripped and parsed once more. */
+/**
+ * CloudStack un-escapes \uXXXX when it writes JSON, so there can be raw control characters: they are removed
+ * and the text parsed again.
+ */
 function parseLenient(text: string): unknown {
   for (const candidate of [text, text.replace(/[\u0000-\u001f]/g, ' ')]) {
     try {
       return JSON.parse(candidate);
     } catch {
-      // the second try, or nothing
+      // tried again below
     }
   }
   return undefined;

@@ -273,14 +273,15 @@ const KEEPING = {
 };
 
 /**
- * Every environment variable the daemon reads, by its place in the configuration: docs/reference/configuration.md is made from this
- * table (`npm run docs`).
+ * Every environment variable the daemon reads, in the order of the configuration:
+ * docs/reference/configuration.md is generated from this table (`npm run docs`).
  */
 export const VARIABLES = { ...SERVER, ...CLOUDSTACK, ...DEVICES, ...OPERATIONS, ...EXPORTS, ...KEEPING };
 
 /**
- * What old units and habits set and the daemon does not read: said in the notes instead of silently ignored. The first three
- * are Nitro's own and would go around the rule about non-loopback addresses, so they are mistakes.
+ * Variables that old units set and the daemon does not read: they are mentioned in the notes instead of
+ * silently ignored. The first three are Nitro's own and would bypass the rule about non-loopback addresses,
+ * so they are mistakes.
  */
 export const NOT_READ: Readonly<Record<string, { readonly instead: string; readonly refused: boolean }>> = {
   NITRO_HOST: { instead: 'HOST', refused: true },

@@ -4,12 +4,15 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom
 const OPERATION_SECONDS = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 900, 3600];
 const CALL = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 const DETECTION = [0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 15, 30];
-/** ms between two looks at the event loop: finer would cost more than the daemon itself does at rest. */
+/** Interval of event loop samples: a shorter one would cost more than the idle daemon itself. */
 const LOOP_PRECISION_MS = 500;
 
 export type Catalogue = ReturnType<typeof createCatalogue>;
 
-/** Every metric of ours, with its meaning (docs/guides/monitoring.md, checked by a test), and prom-client's own of process and event loop. */
+/**
+ * All our metrics with their help texts (docs/guides/monitoring.md, checked by a test), and prom-client's for
+ * process and event loop.
+ */
 export function createCatalogue(registry: Registry = new Registry()) {
   const registers = [registry];
   const named = (name: string, help: string) => ({ name: `volume_daemon_${name}`, help, registers });
