@@ -150,7 +150,8 @@ function notesOn(env: Environment, problems: Problem[]): string[] {
 }
 
 /**
- * Without a token anybody who can connect may detach and delete volumes, so then only loopback is allowed.
+ * Without a token anybody who can connect may detach and delete volumes, so then only loopback is allowed by
+ * default.
  */
 function checkBind(http: Configuration['http'], problems: Problem[]): void {
   if (http.socketPath !== null || isLoopback(http.host) || http.tokenFile !== null || http.allowInsecureBind)

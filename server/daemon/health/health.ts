@@ -77,7 +77,7 @@ export interface HealthSources {
 }
 
 /**
- * Composes the report. Pure. Unhealthy: the database is away, so nothing can be served. Degraded: something
+ * Composes the report. Pure. Unhealthy: the database is away or the start has failed. Degraded: something
  * waits or needs attention.
  */
 export function healthReport(s: HealthSources): HealthReport {

@@ -14,17 +14,29 @@ export type Catalogue = ReturnType<typeof createCatalogue>;
  * process and event loop.
  */
 export function createCatalogue(registry: Registry = new Registry()) {
+  collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: LOOP_PRECISION_MS });
+  const meters = metersOf(registry);
+  return { registry, ...operationMetrics(meters), ...outsideMetrics(meters), ...exportMetrics(meters) };
+}
+
+type Meters = ReturnType<typeof metersOf>;
+
+function metersOf(registry: Registry) {
   const registers = [registry];
   const named = (name: string, help: string) => ({ name: `volume_daemon_${name}`, help, registers });
-  const gauge = <L extends string = never>(name: string, help: string, labelNames: L[] = []) =>
-    new Gauge({ ...named(name, help), labelNames });
-  const counter = <L extends string = never>(name: string, help: string, labelNames: L[] = []) =>
-    new Counter({ ...named(name, help), labelNames });
-  const histogram = <L extends string>(name: string, help: string, labelNames: L[], buckets: number[]) =>
-    new Histogram({ ...named(name, help), labelNames, buckets });
-  collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: LOOP_PRECISION_MS });
   return {
-    registry,
+    gauge: <L extends string = never>(name: string, help: string, labelNames: L[] = []) =>
+      new Gauge({ ...named(name, help), labelNames }),
+    counter: <L extends string = never>(name: string, help: string, labelNames: L[] = []) =>
+      new Counter({ ...named(name, help), labelNames }),
+    histogram: <L extends string>(name: string, help: string, labelNames: L[], buckets: number[]) =>
+      new Histogram({ ...named(name, help), labelNames, buckets }),
+  };
+}
+
+/** The daemon itself and its operations. */
+function operationMetrics({ gauge, counter, histogram }: Meters) {
+  return {
     info: gauge('info', 'Always 1; the version is in the label.', ['version']),
     phase: gauge('phase', '1 for the phase the daemon is in.', ['phase']),
     dependencyUp: gauge('dependency_up', '1 when the dependency is healthy or switched off.', ['dependency']),
@@ -63,6 +75,12 @@ export function createCatalogue(registry: Registry = new Registry()) {
       [],
       DETECTION,
     ),
+  };
+}
+
+/** CloudStack, the disks of the guest, mappings and sync. */
+function outsideMetrics({ gauge, counter, histogram }: Meters) {
+  return {
     cloudCalls: counter('cloudstack_calls_total', 'Calls to CloudStack.', ['command']),
     cloudErrors: counter('cloudstack_errors_total', 'Calls to CloudStack that failed, by kind of error.', [
       'command',
@@ -88,6 +106,12 @@ export function createCatalogue(registry: Registry = new Registry()) {
       'last_sync_judged',
       '1 when the last sync could look at everything, 0 when not or before one; absent in standby.',
     ),
+  };
+}
+
+/** Exports, and the pool of the database. */
+function exportMetrics({ gauge, counter }: Meters) {
+  return {
     exports: gauge('exports', 'NBD exports in the ledger by status.', ['status']),
     exportClients: gauge('export_clients', 'Clients connected to the NBD exports.'),
     reloads: counter('export_reloads_total', 'Reloads of the NBD server.'),

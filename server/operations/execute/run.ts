@@ -1,5 +1,3 @@
-import { CloudError } from '../../cloudstack/cloud';
-import { CODE_OF_KIND } from '../../cloudstack/errors';
 import { backOffMs, jitteredBackOffMs } from '../../core/back-off';
 import type { Semaphore } from '../../core/concurrency/semaphore';
 import { DaemonError, type ErrorCode } from '../../core/errors';
@@ -12,7 +10,7 @@ import { Journal } from '../journal';
 import type { EngineParts, OtherRuns } from '../parts';
 import { perform } from './actions';
 import { logEnd } from './log-end';
-import { callOf, patienceMs } from './patience';
+import { callOf, reactionTo } from './patience';
 import type { RunContext, Waiting } from './run-context';
 
 const RETRIES = { baseMs: LIMITS.RETRY_BASE_MS, capMs: LIMITS.RETRY_CAP_MS };
@@ -44,10 +42,7 @@ export class OperationRun implements RunContext {
     this.operation = operation;
   }
 
-  /**
-   * Resolves with the ended operation, or null when the engine stops first. Throws LEASE_LOST and programming
-   * errors.
-   */
+  /** The ended operation, or null when the engine stops first. Throws LEASE_LOST and programming errors. */
   async toTheEnd(): Promise<Operation | null> {
     await this.readJournal();
     while (!this.signal.aborted) {
@@ -64,18 +59,12 @@ export class OperationRun implements RunContext {
     return null;
   }
 
-  /**
-   * From now on, until it ends, this run may attach a disk to the guest. Set before the intent, right after
-   * the other runs were checked.
-   */
+  /** From now on this run may attach a disk to the guest. Set before the intent, once no other run may. */
   allowDisk(): void {
     this.disksPermitted = true;
   }
 
-  /**
-   * True when this run has asked for an attach or is about to. A run whose journal is not read yet may have
-   * asked before a restart.
-   */
+  /** True also before the journal is read: this run may have sent an attach before a restart. */
   get mayAttachDisk(): boolean {
     return this.disksPermitted || !this.journalRead || this.journal.mutation('attach-volume').at !== 'none';
   }
@@ -134,47 +123,18 @@ export class OperationRun implements RunContext {
       this.waiting = null;
       return null;
     } catch (error) {
-      return this.afterError(action.do, call, error);
+      const reaction = reactionTo(error, {
+        kind: action.do,
+        accepted: this.journal.hasEffect,
+        elapsedMs: () => this.elapsed(`retry:${call}`),
+      });
+      return reaction.do === 'retry'
+        ? this.backOff(call, call, reaction.reason, reaction.retryAfterMs)
+        : this.giveUp(reaction.code, reaction.reason);
     }
   }
 
-  /**
-   * Transient errors are retried, without limit while a dependency is away; refusals end the operation with
-   * the reason.
-   */
-  private async afterError(kind: Action['do'], call: string, error: unknown): Promise<Operation | null> {
-    if (error instanceof DaemonError) return this.afterOurError(call, error);
-    if (!(error instanceof CloudError)) throw error;
-    // A job that CloudStack has accepted is followed to its end, whatever errors its polling meets.
-    const patient = error.transient || kind === 'await-job';
-    if (patient && this.elapsed(`retry:${call}`) <= patienceMs(kind, error, this.journal.hasEffect))
-      return this.backOff(call, call, error.message, error.retryAfterMs);
-    return this.giveUp(CODE_OF_KIND[error.kind], error.message);
-  }
-
-  /**
-   * Waits without limit for the database and the guest, and for a limited time for the export server (a
-   * withdraw that cannot write).
-   */
-  private async afterOurError(call: string, error: DaemonError): Promise<Operation | null> {
-    switch (error.code) {
-      case 'DATABASE_UNAVAILABLE':
-      case 'DEVICES_UNREADABLE':
-        return this.backOff(call, call, error.message, null);
-      case 'EXPORT_CONFIG_FAILED':
-      case 'EXPORT_SERVER_UNHEALTHY':
-        if (this.elapsed(`retry:${call}`) <= LIMITS.EXPORT_DEADLINE_MS)
-          return this.backOff(call, call, error.message, null);
-        return this.giveUp(error.code, error.message);
-      default:
-        throw error;
-    }
-  }
-
-  /**
-   * Gives up outside a decision. The first time, the undo begins; when the undo itself fails, the operation
-   * ends and sync takes over.
-   */
+  /** Gives up outside a decision: begins the undo, or ends the operation when the undo itself has failed. */
   async giveUp(code: ErrorCode, message: string): Promise<Operation | null> {
     const failing = this.journal.failing;
     if (failing)
@@ -193,8 +153,8 @@ export class OperationRun implements RunContext {
   }
 
   /**
-   * Waits with jitter over the upper half, base 1 s, cap 30 s, per call; persisted, so that readers see when
-   * and why.
+   * Backs off per call: base 1 s, cap 30 s, jitter over the upper half. Persisted, so readers see when and
+   * why.
    */
   private async backOff(
     call: string,
@@ -257,10 +217,7 @@ export class OperationRun implements RunContext {
     }
   }
 
-  /**
-   * Sleeps when the error says that the database is away; rethrows every other error, and any when the engine
-   * stops.
-   */
+  /** Sleeps while the database is away; rethrows every other error, and any once the engine stops. */
   private async waitForDatabase(error: unknown, attempt: number): Promise<void> {
     if (!mayRepeat(error) || this.signal.aborted) throw error;
     this.waiting = { step: 'journal', reason: error.message, attempt, nextAttemptAt: null };

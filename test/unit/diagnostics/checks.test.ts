@@ -142,7 +142,7 @@ describe('check cloudstack', () => {
     expect(report.problems).toEqual([
       expect.stringContaining("the clock of this machine is 700 s ahead of CloudStack's"),
     ]);
-    expect(report).toMatchObject({ clockSkew: -700_000, clockSkewSource: 'expires' });
+    expect(report).toMatchObject({ clockSkewMs: -700_000, clockSkewSource: 'expires' });
   });
 
   it.each([
