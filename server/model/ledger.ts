@@ -16,12 +16,13 @@ import type {
 } from './operation';
 
 /**
- * The ledger port: everything durable that the domain needs. Implemented by MySQL/MariaDB (../database/mysql-ledger.ts)
- * and in memory (../database/memory/memory-ledger.ts); one contract suite tests both.
+ * The ledger port: everything durable that the domain needs. Implemented by MySQL/MariaDB
+ * (../database/mysql-ledger.ts) and in memory (../database/memory/memory-ledger.ts); one contract suite tests
+ * both.
  *
- * Errors: DATABASE_UNAVAILABLE when the database is away, VOLUME_BUSY (of `append`) while another operation executes on
- * the volume: in both cases the caller may wait and repeat (`mayRepeat`). LEASE_LOST when the epoch is no longer the
- * current one: the caller must stop.
+ * Errors: DATABASE_UNAVAILABLE when the database is away, VOLUME_BUSY (of `append`) while another operation
+ * executes on the volume: in both cases the caller may wait and repeat (`mayRepeat`). LEASE_LOST when the
+ * epoch is no longer the current one: the caller must stop.
  *
  * @example
  * const epoch = await ledger.takeOver(applianceId, 'host:1234');
