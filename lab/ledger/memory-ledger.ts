@@ -4,7 +4,7 @@ import { keyReused, mayJoin, queueFull } from '~/server/database/accept/deduplic
 import { firstEntry, newOperation, newOperationRow } from '~/server/database/accept/new-operation';
 import { endEntry } from '~/server/database/journal/append-change';
 import { leaseLost } from '~/server/database/journal/fencing';
-import { findOpenDetachJobs } from '~/server/database/journal/open-detach-jobs';
+import { findOpenJobs } from '~/server/database/journal/open-jobs';
 import { sameEntries } from '~/server/database/journal/write-journal';
 import {
   type Accepted,
@@ -13,7 +13,7 @@ import {
   type Ledger,
   type MappingEffect,
   type NewOperation,
-  type OpenDetachJob,
+  type OpenJob,
   type OperationChange,
   volumeBusy,
 } from '~/server/model/ledger';
@@ -161,11 +161,11 @@ export class MemoryLedger extends MemoryReads implements Ledger {
     return 'cancelled';
   }
 
-  async settleOpenDetachJob(epoch: Epoch, job: OpenDetachJob, data: JsonObject): Promise<void> {
+  async settleOpenJob(epoch: Epoch, job: OpenJob, data: JsonObject): Promise<void> {
     this.assertEpoch(epoch);
     const { operationId, step, jobId } = job;
     const journal = this.journal(operationId);
-    const open = findOpenDetachJobs(journal).some((one) => one.step === step && one.jobId === jobId);
+    const open = findOpenJobs(journal).some((one) => one.step === step && one.jobId === jobId);
     if (open)
       this.write(epoch.applianceId, operationId, journal.at(-1)?.sequence ?? 0, this.now(), [
         { step, state: 'finished', data: { job_id: jobId, ...data } },

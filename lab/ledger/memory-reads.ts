@@ -1,12 +1,6 @@
-import { findOpenDetachJobs } from '~/server/database/journal/open-detach-jobs';
+import { findOpenJobs } from '~/server/database/journal/open-jobs';
 import { zeros } from '~/server/database/operation-totals';
-import type {
-  ExportFilter,
-  OpenDetachJob,
-  OperationCounts,
-  OperationFilter,
-  Owner,
-} from '~/server/model/ledger';
+import type { ExportFilter, OpenJob, OperationCounts, OperationFilter, Owner } from '~/server/model/ledger';
 import {
   type ExportRecord,
   isTerminal,
@@ -60,13 +54,13 @@ export class MemoryReads {
       .map(({ entry }) => entry);
   }
 
-  async openDetachJobs(volumeId: string): Promise<OpenDetachJob[]> {
+  async openJobs(volumeId: string): Promise<OpenJob[]> {
     const ended = new Set(
       this.all()
         .filter(({ operation }) => operation.volumeId === volumeId && isTerminal(operation.status))
         .map(({ operation }) => operation.id),
     );
-    return findOpenDetachJobs(
+    return findOpenJobs(
       this.store.entries.map(({ entry }) => entry).filter(({ operationId }) => ended.has(operationId)),
     );
   }

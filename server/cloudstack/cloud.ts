@@ -1,15 +1,15 @@
 import type { Evidence } from '../model/evidence';
 
 /**
- * The CloudStack port: the dozen calls the daemon makes, in the domain's words. Implemented over HTTP (./http-cloud.ts) and,
- * for tests and the simulation, straight on the simulator's model.
+ * The CloudStack port: the calls the daemon makes, in terms of the domain. Implemented over HTTP
+ * (./http-cloud.ts) and, for tests and the simulation, directly on the simulator's model.
  */
 export interface Cloud {
   /** listCapabilities: the cheap health check. */
   capabilities(): Promise<CloudCapabilities>;
   /**
-   * One volume by its id. `absent` only when CloudStack itself says that the id names nothing; a list that does not show the volume is
-   * `unknown`: it may be removed, in a project, or another account's.
+   * One volume by its id. `absent` only when CloudStack itself says that the id names nothing; a list that
+   * does not show the volume is `unknown`: it may be removed, in a project, or another account's.
    */
   readVolume(id: string): Promise<Evidence<CloudVolume>>;
   /** All pages. */
@@ -21,28 +21,31 @@ export interface Cloud {
   listZones(): Promise<CloudZone[]>;
   listDiskOfferings(): Promise<CloudDiskOffering[]>;
   /**
-   * For whom a new volume has to be made, so that a VM of this owner can have it (null: the owner is not known): what is configured, else
-   * that owner where the key may and has to name it. null: nobody is named, and the volume belongs to the account of the key.
+   * The owner to name for a new volume, so that a VM of owner `appliance` (null: unknown) can have it: the
+   * configured one, else `appliance` where the key may and must name it. null: none is named, and the volume
+   * belongs to the account of the key.
    */
   newVolumeOwner(appliance: CloudOwner | null): Promise<CloudOwner | null>;
   /**
-   * Starts an asynchronous command under a job id of our choosing (customjobid). Resolves when CloudStack has accepted it.
-   * A CloudError says whether it certainly had no effect or whether that is unknown.
+   * Starts an asynchronous command under a job id of our choosing (customjobid). Resolves when CloudStack has
+   * accepted it. A CloudError says whether it certainly had no effect or whether that is unknown.
    */
   submit(command: CloudCommand, jobId: string): Promise<{ jobId: string; volumeId: string | null }>;
   /**
-   * deleteVolume is synchronous in CloudStack and may block for minutes. `deleted`: success:true. `gone`: CloudStack says that the
-   * volume was removed before.
+   * deleteVolume is synchronous in CloudStack and may block for minutes. `deleted`: success:true. `gone`:
+   * CloudStack says that the volume was removed before.
    */
   deleteVolume(id: string): Promise<'deleted' | 'gone'>;
   /**
-   * Brings a volume back that was destroyed without being expunged. Synchronous; CloudStack takes it in state Destroy only, and from
-   * users only where `allowuserexpungerecovervolume` of its capabilities is true.
+   * Brings a volume back that was destroyed without being expunged. Synchronous; CloudStack accepts it in
+   * state Destroy only, and from users only where `allowuserexpungerecovervolume` of its capabilities is
+   * true.
    */
   recoverVolume(id: string): Promise<void>;
   /**
-   * null: CloudStack has said once that it does not know this job: it was never accepted, was purged after a day, or another
-   * management server answered that does not see it yet. Whoever acts on it asks again (see operations/execute/job-denials.ts).
+   * null: CloudStack has denied knowing this job once. It was never accepted, was purged after a day, or
+   * another management server answered that does not see it yet, so one denial is never acted on (see
+   * operations/execute/job-denials.ts).
    */
   queryJob(jobId: string): Promise<CloudJob | null>;
 }
@@ -69,14 +72,14 @@ export type CloudCommand =
   | { readonly name: 'stopVirtualMachine'; readonly vmId: string; readonly forced: boolean }
   | { readonly name: 'destroyVirtualMachine'; readonly vmId: string; readonly expunge: boolean };
 
-/** To whom something belongs: a project, or an account of a domain. null = CloudStack does not say. */
+/** The owner of a VM or volume: a project, or an account of a domain. null: CloudStack does not say. */
 export interface CloudOwner {
   readonly projectId: string | null;
   readonly account: string | null;
   readonly domainId: string | null;
 }
 
-/** False only when both say to whom they belong and it is not the same. */
+/** False only when both owners are known and differ. */
 export function sameOwner(a: CloudOwner, b: CloudOwner): boolean {
   if (a.projectId !== null || b.projectId !== null) return a.projectId === b.projectId;
   if (a.account === null || b.account === null) return true;
@@ -97,7 +100,7 @@ export interface CloudVolume {
   /** The VM it is attached to, null = detached. */
   readonly vmId: string | null;
   readonly vmName: string | null;
-  /** State of that VM, null when detached or not told. */
+  /** State of that VM, null when detached or when CloudStack does not say. */
   readonly vmState: string | null;
   readonly deviceId: number | null;
   /** RFC 3339 as normalised by the client, null when unparsable. */
@@ -134,7 +137,7 @@ export interface CloudCapabilities {
   readonly version: string | null;
   readonly customDiskMinGiB: number | null;
   readonly customDiskMaxGiB: number | null;
-  /** What the key may do, as CloudStack says: true for every administrator; null when it does not say. */
+  /** From CloudStack's capabilities: true for every administrator; null when it does not say. */
   readonly mayExpungeVms: boolean | null;
   /** Expunge, and recover from the trash. */
   readonly mayExpungeVolumes: boolean | null;
@@ -152,16 +155,16 @@ export interface CloudJob {
 }
 
 /**
- * final: refused, no effect. not-started: no effect, sending again is safe. unknown: it may have happened, read before deciding.
- * taken: this try did nothing, because CloudStack has the job id from an earlier one.
+ * final: refused, no effect. not-started: no effect, sending again is safe. unknown: it may have happened,
+ * read before deciding. taken: this try did nothing, because CloudStack has the job id from an earlier one.
  */
 export type CloudOutcome = 'final' | 'not-started' | 'unknown' | 'taken';
 
 export type CloudErrorKind =
-  | 'network' // nothing or nonsense came back
+  | 'network' // no answer, or not one of CloudStack's
   | 'authentication' // 401
   | 'rate-limit' // 429
-  | 'busy' // 431 whose text means that now is not the time
+  | 'busy' // 431 whose text says that the object is in transition
   | 'parameter' // 431
   | 'unsupported' // 400, 405, 430, 432
   | 'permission' // 531
@@ -172,8 +175,8 @@ export type CloudErrorKind =
   | 'configuration'; // no active ossea_configs row
 
 /**
- * `message` keeps the phrase "CloudStack API error <code>" that existing callers look for, with CloudStack's own text,
- * control characters removed and length bounded.
+ * `message` keeps the phrase "CloudStack API error <code>" that existing callers look for, with CloudStack's
+ * own text, control characters removed and length bounded.
  */
 export class CloudError extends Error {
   readonly kind: CloudErrorKind;
@@ -183,8 +186,8 @@ export class CloudError extends Error {
   readonly csCode: number | null;
   /** CloudStack's own text. */
   readonly text: string;
-  /** ms, when CloudStack said so (429). */
-  readonly retryAfter: number | null;
+  /** When CloudStack said how long to wait (429). */
+  readonly retryAfterMs: number | null;
 
   constructor(
     message: string,
@@ -195,7 +198,7 @@ export class CloudError extends Error {
       code?: number | null;
       csCode?: number | null;
       text?: string;
-      retryAfter?: number | null;
+      retryAfterMs?: number | null;
       cause?: unknown;
     },
   ) {
@@ -207,12 +210,13 @@ export class CloudError extends Error {
     this.code = fields.code ?? null;
     this.csCode = fields.csCode ?? null;
     this.text = fields.text ?? message;
-    this.retryAfter = fields.retryAfter ?? null;
+    this.retryAfterMs = fields.retryAfterMs ?? null;
   }
 
   /**
-   * True when trying again later can help without anybody changing anything. A 401 can be CloudStack's own database failing, or a
-   * user disabled for a moment: it never had an effect, and only one that lasts is a wrong key.
+   * True when trying again later can help although nobody changes anything. A 401 can come from a failing
+   * CloudStack database or a user disabled for a moment: it never had an effect, and only a lasting one means
+   * a wrong key.
    */
   get transient(): boolean {
     switch (this.kind) {

@@ -3,7 +3,10 @@ import { CloudError, type CloudErrorKind, type CloudOutcome } from './cloud';
 
 const TEXT_LIMIT = 1_000;
 
-/** Control characters out, credentials out, bounded: the text goes into logs, replies and rows. */
+/**
+ * Removes control characters and credentials and limits the length: the text goes into logs, replies and
+ * rows.
+ */
 export function cleanText(text: string): string {
   return text
     .replace(/[\u0000-\u001f\u007f]+/g, ' ')
@@ -17,12 +20,12 @@ interface Answered {
   readonly code: number;
   readonly csCode: number | null;
   readonly text: string;
-  /** ms, from the header of that name. */
-  readonly retryAfter?: number | null;
+  /** From the Retry-After header. */
+  readonly retryAfterMs?: number | null;
 }
 
-/** CloudStack's own errors: what kind, and what they say about the call's effect. */
-export function apiError({ httpStatus, code, csCode, text, retryAfter = null }: Answered): CloudError {
+/** Classifies an error that CloudStack answered: its kind, and what it says about the call's effect. */
+export function apiError({ httpStatus, code, csCode, text, retryAfterMs = null }: Answered): CloudError {
   const clean = cleanText(text);
   const kind = kindOf(code, clean);
   return new CloudError(`CloudStack API error ${code}: ${clean}`, {
@@ -32,7 +35,7 @@ export function apiError({ httpStatus, code, csCode, text, retryAfter = null }: 
     code,
     csCode,
     text: clean,
-    retryAfter: kind === 'rate-limit' ? (delayIn(clean) ?? retryAfter) : null,
+    retryAfterMs: kind === 'rate-limit' ? (delayIn(clean) ?? retryAfterMs) : null,
   });
 }
 
@@ -52,7 +55,7 @@ const KINDS: Readonly<Record<number, CloudErrorKind>> = {
   536: 'resource',
 };
 
-/** 431 whose text says that the object is in transition: the same call will be taken later. */
+/** 431 whose text says that the object is in transition: the same call will be accepted later. */
 const NOT_NOW =
   /either running or stopped|snapshot operations? in progress|is being (snapshotted|migrated|copied|resized)|being migrated|migration is in progress|try again|not in the right state at (this|the) moment/i;
 
@@ -77,7 +80,7 @@ const SAYS_OF_THE_CALL: Readonly<Record<CloudErrorKind, (text: string) => CloudO
   internal: (text) => (/shutdown has been triggered/i.test(text) ? 'not-started' : 'unknown'),
 };
 
-/** The code of ours that stands for an error of CloudStack, in operations and in answers to requests alike. */
+/** Our error code for each kind of CloudStack error, in operations and in answers to requests. */
 export const CODE_OF_KIND: Readonly<Record<CloudErrorKind, ErrorCode>> = {
   authentication: 'CLOUDSTACK_AUTH',
   quota: 'CLOUDSTACK_QUOTA',
@@ -93,7 +96,7 @@ export const CODE_OF_KIND: Readonly<Record<CloudErrorKind, ErrorCode>> = {
   permission: 'CLOUDSTACK_REJECTED',
 };
 
-/** The code of ours for the number that a refused call or a failed job carries; null when the number says nothing. */
+/** Our error code for the number of a refused call or a failed job; null when the number says nothing. */
 export function codeOfNumber(code: number | null): ErrorCode | null {
   const kind = code === null ? undefined : KINDS[code];
   return kind === 'authentication' || kind === 'quota' ? CODE_OF_KIND[kind] : null;
@@ -114,7 +117,7 @@ const UNTRUSTED = new Set([
   'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
 ]);
 
-/** Failures before a connection stood: the request certainly did not arrive. */
+/** Failures before the connection was established: the request certainly did not arrive. */
 const NEVER_SENT = new Set([
   ...UNTRUSTED,
   'ECONNREFUSED',
@@ -167,21 +170,25 @@ function errorCode(error: unknown): string | null {
   return null;
 }
 
-/** Job failures that pass by themselves (texts of 4.20): agents that are away, storage that is not up yet, a slow unplug, a restart. */
+/**
+ * Job failures that are temporary (texts of 4.20): an agent is away, storage is not up yet, a slow unplug, a
+ * restart.
+ */
 const PASSING =
   /in the process of unplug|after sending the command and waiting for|try again in a couple|agent|unreachable|timed? ?out|concurrent|is in \w+\. it should be|suitable primary storage|unable to schedule async job|no remote endpoint|shutdown has been triggered/i;
 
-/** Failures with code 530, or a number that CloudStack does not have, that will be the same the next time. */
+/** Failures with code 530, or a number that CloudStack does not define, that would repeat. */
 const LASTING =
   /does not have permission|different accounts|maximum number of data disks|all device ids are used|deviceid should be|is used by vm|not authorized|only for kvm/i;
 
 /**
- * What a failed job says about trying again. `final`: CloudStack refused for good. `retry`: it may work later; an internal error
- * of unknown text is tried a few times. `unknown`: only the volume can tell. In every case the volume is read again first.
+ * What a failed job says about trying again. `final`: CloudStack refused for good. `retry`: it may work
+ * later; an internal error of unknown text is tried a few times. `unknown`: only the volume can tell. In
+ * every case the volume is read again first.
  */
 export function classifyJobFailure(code: number | null, text: string | null): 'final' | 'retry' | 'unknown' {
   if (code === null || text === null) return 'unknown';
-  // True only when the wanted state holds: a read that says otherwise is older than this answer.
+  // These texts imply that the wanted state holds: a read that says otherwise is older than this answer.
   if (/already attached to a vm|that is not attached to any vm|volume is not attached to a vm/i.test(text))
     return 'unknown';
   if (PASSING.test(text) || NOT_NOW.test(text)) return 'retry';
@@ -190,7 +197,7 @@ export function classifyJobFailure(code: number | null, text: string | null): 'f
   return kind === 'internal' && !LASTING.test(text) ? 'retry' : 'final';
 }
 
-/** 431 whose text says that this very value names nothing. The code alone proves nothing. */
+/** 431 whose text says that this value names nothing. The code alone proves nothing. */
 export function saysNoSuchEntity(error: CloudError, parameter: string, value: string): boolean {
   if (error.kind !== 'parameter') return false;
   const text = error.text.toLowerCase();
@@ -201,8 +208,8 @@ export function saysNoSuchEntity(error: CloudError, parameter: string, value: st
 }
 
 /**
- * The one sentence with which CloudStack proves that an object was removed: 431 `Unable to find UUID for id [23] of type [Volume]`, the
- * synchronous answer to every change of it.
+ * The one text that proves that an object was removed: 431 `Unable to find UUID for id [23] of type
+ * [Volume]`, the synchronous answer to every change of it.
  */
 export function saysRemoved(text: string | null, type: 'Volume' | 'VirtualMachine'): boolean {
   return (
@@ -211,8 +218,9 @@ export function saysRemoved(text: string | null, type: 'Volume' | 'VirtualMachin
 }
 
 /**
- * A resend under a job id that CloudStack has already: 431 while that job is pending, and once it has ended 530 "Entity already exists",
- * of which a user's key only sees the general text (that one is settled by asking for the job). The first call had been accepted.
+ * A resend under a job id that CloudStack has already: 431 while that job is pending, and once it has ended
+ * 530 "Entity already exists", of which a user's key only sees the general text (that case is settled by
+ * querying the job). The first call had been accepted.
  */
 export function saysJobIdTaken(error: CloudError, jobId: string): boolean {
   if (error.code === 530) return /^entity already exists/i.test(error.text);
@@ -221,7 +229,10 @@ export function saysJobIdTaken(error: CloudError, jobId: string): boolean {
   );
 }
 
-/** 431 to a page that is too large: how large it may be (`default.page.size` of the server); null for every other error. */
+/**
+ * 431 to a page that is too large: how large it may be (`default.page.size` of the server); null for every
+ * other error.
+ */
 export function largestPage(error: CloudError): number | null {
   if (error.kind !== 'parameter') return null;
   const match = /page ?size can't exceed max allowed page ?size value: (\d{1,6})/i.exec(error.text);

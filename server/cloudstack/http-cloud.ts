@@ -21,11 +21,14 @@ import { wireCommand } from './wire/wire-command';
 
 const UUID_LENGTH = 36;
 
-/** The CloudStack port over HTTP. Every call is a signed POST: it works on every version and keeps keys out of URLs and access logs. */
+/**
+ * The CloudStack port over HTTP. Every call is a signed POST: it works on every version and keeps keys out of
+ * URLs and access logs.
+ */
 export class HttpCloud implements Cloud {
   private readonly calls: SignedCalls;
   private readonly lists: Lists;
-  /** What was found out of a key. */
+  /** Whether a key is an administrator's, once known. */
   private administrator: { readonly apiKey: string; readonly is: boolean } | null = null;
 
   constructor(private readonly parts: CallParts) {
@@ -37,7 +40,10 @@ export class HttpCloud implements Cloud {
     return this.calls.statistics();
   }
 
-  /** Measures CloudStack's clock where its answers do not tell it; at most once a minute. Throws CloudError without a configuration. */
+  /**
+   * Measures CloudStack's clock when its answers have no Date header, at most once a minute. Throws
+   * CloudError without a configuration.
+   */
   measureClock(): Promise<void> {
     return this.calls.measureClock();
   }
@@ -52,7 +58,7 @@ export class HttpCloud implements Cloud {
 
   async readVolume(id: string): Promise<Evidence<CloudVolume>> {
     const volume = await this.lists.lookUp(parse.VOLUME, id, {});
-    // Expunged rows linger for administrators: the volume is gone all the same.
+    // Administrators still see expunged volumes, which are gone.
     if (volume.kind === 'seen' && volume.value.state === 'Expunged')
       return absent('CloudStack says that it is Expunged', volume.at, 'cloudstack');
     return volume;
@@ -89,13 +95,19 @@ export class HttpCloud implements Cloud {
     return this.lists.all(parse.DISK_OFFERING, {});
   }
 
-  /** The names of the commands that our key may call. Throws CloudError `unsupported` or `parameter` where that plug-in is switched off. */
+  /**
+   * The names of the commands that the key may call. Throws CloudError `unsupported` or `parameter` where
+   * listApis is switched off.
+   */
   async allowedCommands(): Promise<ReadonlySet<string>> {
     const items = parse.items(parse.API, await this.calls.call('listApis', {}));
     return new Set(items.map(({ name }) => name));
   }
 
-  /** What is configured; else a project of the appliance; else its account, which only an administrator's key may name. */
+  /**
+   * The configured owner; else the appliance's project; else its account, which only an administrator's key
+   * may name.
+   */
   async newVolumeOwner(appliance: CloudOwner | null): Promise<CloudOwner | null> {
     const settings = await this.parts.settings.require();
     if (settings.owner !== null || appliance === null) return settings.owner;
@@ -116,7 +128,8 @@ export class HttpCloud implements Cloud {
       const volumeId = command.name === 'createVolume' && answer.id ? answer.id.toLowerCase() : null;
       return { jobId: answer.jobid, volumeId };
     } catch (error) {
-      // For createVolume the volume row is made before the job id is checked, so "taken" must be looked at by the caller.
+      // CloudStack makes the volume row of createVolume before it checks the job id, so the caller must
+      // handle "taken".
       if (error instanceof CloudError && saysJobIdTaken(error, jobId)) {
         throw new CloudError(error.message, {
           kind: 'internal',
@@ -166,8 +179,9 @@ export class HttpCloud implements Cloud {
   }
 
   /**
-   * Whether the key is an administrator's, who may create for others. A user's key is told by its capabilities; where those say nothing
-   * (a server may give every user the same), the list of its commands does, which is large and therefore read once per key.
+   * Whether the key is an administrator's, who may create for others. Its capabilities can show that it is a
+   * user's; otherwise (a server may give every user the same) the list of its commands decides, which is
+   * large and therefore read once per key.
    */
   private async isAdministrator({ apiKey }: ActiveSettings): Promise<boolean> {
     if (this.administrator?.apiKey === apiKey) return this.administrator.is;
@@ -177,7 +191,10 @@ export class HttpCloud implements Cloud {
     return is;
   }
 
-  /** The role of a user lacks updateVolume. Without listApis nobody is taken for an administrator: his calls would be refused. */
+  /**
+   * The role of a user lacks updateVolume. Without listApis the key is taken for a user's, because naming an
+   * owner would be refused.
+   */
   private async mayUpdateVolumes(): Promise<boolean> {
     try {
       return (await this.allowedCommands()).has('updateVolume');

@@ -4,9 +4,9 @@ import type { Ledger } from '../model/ledger';
 import type { Cloud, CloudVm, CloudVolume } from './cloud';
 
 /**
- * A volume by its id, for decisions. A negative answer counts only from a key that sees our own VM: a key of another account, a role
- * without the call, or another CloudStack behind the same address shows nothing of ours, and would make everything look gone.
- * Throws CloudError.
+ * A volume by its id, for decisions. A negative answer counts only from a key that sees our own VM: a key of
+ * another account, a role without the call, or another CloudStack behind the same address shows none of our
+ * volumes, so all of them would look gone. Throws CloudError.
  */
 export async function lookUpVolume(
   cloud: Pick<Cloud, 'readVolume' | 'readVm'>,
@@ -42,7 +42,10 @@ export async function lookUpVm(
   return vm.kind === 'absent' && vmId !== applianceVmId ? trustDenial(cloud, vm, applianceVmId) : vm;
 }
 
-/** The volume, or the error for a caller: VOLUME_NOT_FOUND when there is none, VOLUME_NOT_VISIBLE when that is not known. */
+/**
+ * The volume, or the error for a caller: VOLUME_NOT_FOUND when there is none, VOLUME_NOT_VISIBLE when that is
+ * not known.
+ */
 export function requireVolume(volume: Evidence<CloudVolume>, volumeId: string): CloudVolume {
   const details = { volume_id: volumeId };
   switch (volume.kind) {

@@ -12,7 +12,7 @@ export interface ActiveSettings {
   readonly secretKey: string;
   readonly zone: string | null;
   readonly omaVmId: string | null;
-  /** For whom volumes are created; null when nothing is configured. */
+  /** The owner of new volumes; null when none is configured. */
   readonly owner: CloudOwner | null;
   readonly ownerSource: 'environment' | 'ossea_configs' | null;
 }
@@ -22,14 +22,14 @@ interface SettingsParts {
   readonly encryptionKey: Buffer | null;
   /** CLOUDSTACK_PROJECT, or CLOUDSTACK_ACCOUNT and CLOUDSTACK_DOMAIN; wins over the row. */
   readonly owner?: CloudOwner | null;
-  /** Told every secret, so that it can be kept out of logs. */
+  /** Receives every secret, so that logs can mask it. */
   readonly register: (secret: string) => void;
   readonly clock: Clock;
   readonly logger: Logger;
 }
 
-/** ms a reading is used before the row is read again: an edited row takes effect within this time, without a restart. */
-const FRESH = 5_000;
+/** How long a read row is used: an edited row takes effect within this time, without a restart. */
+const FRESH_MS = 5_000;
 
 /** The active CloudStack configuration, read from the database when it is needed. */
 export class CloudSettings {
@@ -39,13 +39,16 @@ export class CloudSettings {
 
   constructor(private readonly parts: SettingsParts) {}
 
-  /** null when there is no active row. Throws DATABASE_UNAVAILABLE, or CloudError `configuration` when the row is unusable. */
+  /**
+   * null when there is no active row. Throws DATABASE_UNAVAILABLE, or CloudError `configuration` when the row
+   * is unusable.
+   */
   async active(): Promise<ActiveSettings | null> {
-    if (this.last && this.parts.clock.monotonic() - this.last.at < FRESH) return this.last.settings;
+    if (this.last && this.parts.clock.monotonic() - this.last.at < FRESH_MS) return this.last.settings;
     return this.reload();
   }
 
-  /** Reads the row now; concurrent callers share one reading. */
+  /** Reads the row now; concurrent callers share one read. */
   reload(): Promise<ActiveSettings | null> {
     this.reading ??= this.read().finally(() => {
       this.reading = null;
@@ -53,7 +56,7 @@ export class CloudSettings {
     return this.reading;
   }
 
-  /** The settings, or the error that says what to do. */
+  /** The settings; throws an error that says what to do when there are none. */
   async require(): Promise<ActiveSettings> {
     const settings = await this.active();
     if (settings) return settings;

@@ -1,6 +1,7 @@
 /**
- * What a VM's state means for a disk of it. `running`: in use. `still`: no guest runs, its disks can be taken. `moving`: it will be one
- * of the two soon, CloudStack refuses disk calls until then ("either running or stopped"). `gone`: on its way out.
+ * What a VM's state means for a disk of it. `running`: in use. `still`: no guest runs, its disks can be
+ * detached. `moving`: it will soon be one of the two, and CloudStack refuses disk calls until then ("either
+ * running or stopped"). `gone`: destroyed or being expunged.
  */
 export type VmPhase = 'running' | 'still' | 'moving' | 'gone';
 
@@ -16,7 +17,7 @@ const PHASES: Readonly<Record<string, VmPhase>> = {
   Expunging: 'gone',
 };
 
-/** null for Error, Unknown and states of other versions: then nobody can say whether a guest runs. */
+/** null for Error, Unknown and states of other versions: then it is not known whether a guest runs. */
 export function vmPhase(state: string): VmPhase | null {
   return PHASES[state] ?? null;
 }

@@ -8,13 +8,13 @@ export interface VolumeState {
   readonly attach: StateVerdict;
   readonly detach: StateVerdict;
   readonly delete: StateVerdict;
-  /** Bringing it back from the trash; needless: it is not deleted. */
+  /** recoverVolume; needless: the volume is not deleted. */
   readonly recover: StateVerdict | 'needless';
-  /** What CloudStack is doing, or why it will never take the call, as the end of "the volume …". */
+  /** What CloudStack is doing, or why it never accepts the call, as the end of "the volume …". */
   readonly means: string;
   /**
-   * rest: CloudStack does nothing with the volume. moving: it ends by itself within minutes. leaving: the volume is on its way out.
-   * upload: it waits for somebody who sends its content.
+   * rest: CloudStack does nothing with the volume. moving: the state ends by itself within minutes. leaving:
+   * the volume is being removed. upload: it waits for its content to be uploaded.
    */
   readonly phase: 'rest' | 'moving' | 'leaving' | 'upload';
 }
@@ -28,7 +28,10 @@ const DEAD_UPLOAD = {
   recover: 'needless',
   phase: 'upload',
 } as const;
-/** deleteVolume is sent again: CloudStack answers success at once and finishes what its cleanup thread does once a day. */
+/**
+ * deleteVolume is sent again: CloudStack answers success at once and does what its cleanup thread would do
+ * once a day.
+ */
 const LEAVING = {
   attach: 'refuse',
   detach: 'refuse',
@@ -38,8 +41,9 @@ const LEAVING = {
 } as const;
 
 /**
- * Every volume state of CloudStack 4.20, one table for the engine, sync and the pages. Attach, detach and delete are taken in the
- * states that CloudStack's own checks name; a volume that is being snapshotted can be detached (measured on 4.20).
+ * Every volume state of CloudStack 4.20, one table for the engine, sync and the pages. Attach, detach and
+ * delete are accepted in the states that CloudStack's own checks name; a volume that is being snapshotted can
+ * be detached (measured on 4.20).
  */
 const STATES: Readonly<Record<string, VolumeState>> = {
   Allocated: { ...AT_REST, means: 'has no storage yet; the first attach makes it' },
@@ -66,7 +70,7 @@ const STATES: Readonly<Record<string, VolumeState>> = {
   Expunged: { ...LEAVING, delete: 'refuse', means: 'is expunged' },
 };
 
-/** A state that a newer CloudStack may have: waited for, and in the end refused by name. */
+/** A state of a newer CloudStack: operations wait for it to pass, and in the end fail naming it. */
 const NEW_STATE: VolumeState = { ...MOVING, means: 'is in a state that this version does not know' };
 
 /**
@@ -77,13 +81,13 @@ export function stateOf({ state }: Pick<CloudVolume, 'state'>): VolumeState {
   return STATES[state] ?? NEW_STATE;
 }
 
-/** True when CloudStack does nothing with the volume, so that what it says of it will not change by itself. */
+/** True when CloudStack does nothing with the volume, so that its state will not change by itself. */
 export function isAtRest(volume: Pick<CloudVolume, 'state'>): boolean {
   const { phase } = stateOf(volume);
   return phase === 'rest' || phase === 'upload';
 }
 
-/** On its way out, or gone: no other call will be taken for it. */
+/** True when the volume is being removed or is gone: CloudStack accepts no other call for it. */
 export function isLeaving(volume: Pick<CloudVolume, 'state'>): boolean {
   return stateOf(volume).phase === 'leaving';
 }

@@ -17,8 +17,8 @@ export function backOffMs({ baseMs, capMs }: BackOff, failures: number): number 
 }
 
 /**
- * With jitter: between half of that time and all of it, so that callers that failed together do not retry together, and none of them
- * asks often.
+ * With jitter: between half of that time and all of it, so that callers that failed together do not retry
+ * together, and none of them asks often.
  */
 export function jitteredBackOffMs(
   backOff: BackOff,

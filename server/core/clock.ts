@@ -1,6 +1,4 @@
-/**
- * Time and chance as injected parts, so that tests and the simulation own both.
- */
+/** Time and chance as injected parts, so that tests and the simulation own both. */
 export interface Clock {
   /** Wall clock, ms since the Unix epoch. May jump; only for people and for what outlives the process. */
   now(): number;

@@ -17,7 +17,7 @@ import type { ExportServer } from '../exports/export-server';
 import type { Configuration } from './configuration/configuration';
 import { ApplianceIdentity } from './identity';
 
-/** The ports of the real daemon, built but not started. Nothing here waits for anything. */
+/** The ports of the real daemon, built but not started. Building them does not block. */
 export interface Adapters {
   readonly database: OpenDatabase;
   readonly settings: CloudSettings;
@@ -28,7 +28,7 @@ export interface Adapters {
   readonly identity: ApplianceIdentity;
 }
 
-/** The one place that chooses the real implementations. */
+/** The composition root: the only place that chooses the real implementations of the ports. */
 export function createAdapters(
   configuration: Configuration,
   logger: Logger,

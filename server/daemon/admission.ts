@@ -2,8 +2,9 @@ import { DaemonError } from '../core/errors';
 import type { OperationType, RequestOf } from '../model/operation';
 
 /**
- * What must be known before a request is taken: nothing is guessed. A create concerns no VM. Throws what
- * `applianceVmId` throws, and VALIDATION_FAILED.
+ * Refuses requests that cannot be served yet. Which VM is the appliance is never guessed, so until that is
+ * known only a create, which concerns no VM, is accepted. Throws what `applianceVmId` throws, and
+ * VALIDATION_FAILED.
  */
 export function admit<T extends OperationType>(
   type: T,

@@ -17,7 +17,9 @@ import { SyncService } from '../sync/sync-service';
 import { admit } from './admission';
 import { Ownership } from './ownership';
 
-/** What the domain needs of the world. The real ones are made in ./adapters.ts, the simulated ones in test/simulation. */
+/**
+ * The ports of the domain. The real ones are made in ./adapters.ts, the simulated ones in test/simulation.
+ */
 export interface Ports {
   readonly ledger: Ledger;
   readonly lock: OwnershipLock;
@@ -30,14 +32,14 @@ export interface Ports {
   readonly logger: Logger;
 }
 
-/** What an operator chose, who we are, and what the surroundings want to be told. */
+/** Settings, the identity of this process, and callbacks to what surrounds the domain. */
 export interface DomainSettings {
-  /** Host, pid and address, for the row and for the daemon that stands by. */
+  /** Host, pid and address, shown by the row and by a standby daemon. */
   readonly owner: string;
   readonly sizeToleranceBytes: number;
-  /** Read anew for every decision. */
+  /** Read for every decision. */
   policy(): Policy;
-  /** Throws STARTING while the schema is not there. */
+  /** Throws STARTING until the schema is migrated. */
   ledger(): Ledger;
   readonly identity: {
     readonly view: { readonly vmId: string | null; readonly conflicts: readonly string[] };
@@ -51,7 +53,7 @@ export interface DomainSettings {
   onFatal(error: unknown): void;
 }
 
-/** The domain, built once and the same for daemon and simulation. */
+/** The domain, built in the same way for daemon and simulation. */
 export interface Domain {
   readonly events: OperationEvents;
   readonly ownership: Ownership;
@@ -60,7 +62,10 @@ export interface Domain {
   readonly sync: SyncService;
   /** The engine and epoch of this owner. Throws STOPPING, STARTING, APPLIANCE_UNKNOWN or STANDBY. */
   writer(): { readonly engine: Engine; readonly epoch: Epoch };
-  /** Closes every export that does not lead to the disk of its volume; nothing while we are not the owner. Never throws. */
+  /**
+   * Closes every export that does not lead to the disk of its volume; nothing while we are not the owner.
+   * Never throws.
+   */
   revokeExports(): Promise<void>;
 }
 
@@ -110,10 +115,10 @@ export function compose(ports: Ports, settings: DomainSettings): Domain {
     }),
     sync: new SyncService({
       ...shared,
-      // Sync says itself that it cannot judge while the appliance is not visible, and keeps what it knew.
+      // Sync itself reports that it cannot check anything while the appliance is not visible.
       owner: () => ({ epoch: writer().epoch, applianceVmId: identity.view.vmId ?? identity.require() }),
       isBusyWith,
-      sizeTolerance: settings.sizeToleranceBytes,
+      sizeToleranceBytes: settings.sizeToleranceBytes,
       busyVolumes: () => ledger.busyVolumes(applianceId()),
       identityConflicts: () => identity.view.conflicts,
     }),

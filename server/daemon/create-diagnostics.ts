@@ -7,7 +7,7 @@ import type { Ledger } from '../model/ledger';
 import type { Adapters } from './adapters';
 import type { Configuration } from './configuration/configuration';
 
-/** The diagnostics over the daemon's own parts; `ledger` throws STARTING before the schema is there. */
+/** The diagnostics over the daemon's own parts; `ledger` throws STARTING until the schema is migrated. */
 export function createDiagnostics(
   adapters: Adapters,
   ledger: () => Ledger,
@@ -28,6 +28,6 @@ export function createDiagnostics(
     },
     appliance: () => identity.view,
     deleteMode: operations.deleteMode,
-    tolerance: devices.sizeTolerance,
+    toleranceBytes: devices.sizeToleranceBytes,
   });
 }

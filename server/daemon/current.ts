@@ -2,8 +2,9 @@ import { DaemonError } from '../core/errors';
 import type { Daemon } from './daemon';
 
 /**
- * The one running daemon of this process. Nitro loads routes, tasks and plugins as separate modules, and the plugin is not
- * awaited, so they meet here: until the plugin has set it, everything answers STARTING.
+ * The one running daemon of this process. Nitro loads routes, tasks and plugins as separate modules and does
+ * not await the plugin, so they share the daemon here: until the plugin has set it, every request is answered
+ * STARTING.
  */
 let running: Daemon | null = null;
 

@@ -7,34 +7,40 @@ import type { Drift, SyncReport } from '../sync/drift';
 import type { SyncService } from '../sync/sync-service';
 import type { VolumeQueries } from './volumes/volume-queries';
 
-/** The public side of a class: what a test double has to offer. */
+/** The public members of a class, which a test double has to offer. */
 type PublicOf<T> = Pick<T, keyof T>;
 
 /**
- * What the HTTP routes, the tasks and the command line see of the daemon: one object, built in ./compose.ts, found through
- * ./current.ts. A route parses, calls one of these functions, and shapes the answer. All of them throw DaemonError.
+ * The daemon as HTTP routes and tasks see it: one object, found through ./current.ts. A route parses the
+ * request, calls one of these functions, and formats the answer. All of them throw DaemonError.
  */
 export interface Daemon {
   readonly version: string;
-  /** starting: nothing is ready. ready: owner of the appliance. standby: reads work, changes answer 503. stopping: draining. */
+  /**
+   * starting: nothing is ready. ready: owner of the appliance. standby: reads work, changes answer 503.
+   * stopping: draining.
+   */
   readonly phase: DaemonPhase;
-  /** Why the phase is not `ready`, for people. */
+  /** Why the phase is not `ready`. */
   readonly phaseReason: string | null;
   readonly operations: PublicOf<OperationService>;
   readonly volumes: PublicOf<VolumeQueries>;
   readonly exports: PublicOf<ExportService>;
   readonly sync: Pick<SyncService, 'run' | 'last' | 'lastJudgedAt'>;
   readonly diagnostics: PublicOf<Diagnostics>;
-  /** Cheap: cached observations, never waits on CloudStack. */
+  /** Cheap: uses cached observations and never waits for CloudStack. */
   health(): HealthReport;
   metrics(): Promise<MetricsReport>;
   /** Prometheus text and its content type. */
   prometheus(): Promise<{ contentType: string; body: string }>;
-  /** One look at the guest now (Nitro task devices:poll). */
+  /** Scans the guest's disks now (Nitro task devices:poll). */
   poll(): Promise<DeviceSnapshot>;
-  /** The periodic sync, when RECONCILE_INTERVAL has passed; null when it is not due (Nitro task sync:reconcile). */
+  /**
+   * The periodic sync, when RECONCILE_INTERVAL has passed; null when it is not due (Nitro task
+   * sync:reconcile).
+   */
   reconcile(): Promise<SyncReport | null>;
-  /** Hands overdue and orphaned operations back to the engine (Nitro task operations:sweep). */
+  /** Returns overdue and orphaned operations to the engine (Nitro task operations:sweep). */
   sweep(): Promise<{ resumed: number; claimed: number }>;
   /** Deletes history older than HISTORY_DAYS in small batches (Nitro task history:prune). */
   prune(): Promise<{ deleted: number }>;
@@ -61,7 +67,10 @@ export interface HealthReport {
   readonly database: ComponentHealth;
   readonly deviceMonitor: ComponentHealth;
   readonly exportServer: ComponentHealth;
-  /** Whether CloudStack, guest, database and exports are compared; degraded while a sync cannot look. */
+  /**
+   * Whether CloudStack, guest, database and exports are compared; degraded while sync cannot read one of
+   * them.
+   */
   readonly sync: ComponentHealth;
   readonly appliance: ComponentHealth & {
     readonly vmId: string | null;
@@ -87,7 +96,10 @@ export interface HealthReport {
   readonly pollIntervalMs: number;
 }
 
-/** GET /api/v1/metrics with the specification's arithmetic: error rate = failed / total, in percent with two decimals. */
+/**
+ * GET /api/v1/metrics with the specification's arithmetic: error rate = failed / total, in percent with two
+ * decimals.
+ */
 export interface MetricsReport {
   readonly at: number;
   readonly totalOperations: number;

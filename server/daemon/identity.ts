@@ -8,15 +8,15 @@ export interface ApplianceView {
   readonly source: string | null;
   readonly conflicts: readonly string[];
   /**
-   * confirmed: CloudStack shows the VM. refuted: it says that there is none. not-visible: it does not show it to this key. unverified: it
-   * has not been asked or was away.
+   * confirmed: CloudStack shows the VM. refuted: it says that there is none. not-visible: it does not show it
+   * to this key. unverified: not asked yet, or CloudStack was away.
    */
   readonly verdict: 'confirmed' | 'refuted' | 'not-visible' | 'unverified';
 }
 
 /**
- * "Who am I": OMA_VM_ID, else ossea_configs.oma_vm_id, else the SMBIOS UUID, checked against CloudStack.
- * Nothing is guessed: unknown, refuted or not visible means that attach and detach are refused.
+ * Which VM this appliance is: OMA_VM_ID, else ossea_configs.oma_vm_id, else the SMBIOS UUID, checked against
+ * CloudStack. Nothing is guessed: while it is unknown, refuted or not visible, attach and detach are refused.
  */
 export class ApplianceIdentity {
   view: ApplianceView = { vmId: null, source: null, conflicts: [], verdict: 'unverified' };
@@ -51,7 +51,8 @@ export class ApplianceIdentity {
   }
 
   /**
-   * Asks CloudStack whether this VM exists. While it is away the verdict stays as it is; a key that does not see the VM confirms nothing.
+   * Asks CloudStack whether this VM exists. While it is away the verdict stays as it is; a key that does not
+   * see the VM confirms nothing.
    */
   async verify(): Promise<ApplianceView> {
     const { vmId } = this.view;
@@ -75,7 +76,7 @@ export class ApplianceIdentity {
     return this.view;
   }
 
-  /** Throws APPLIANCE_UNKNOWN unless it is known which VM this is, and CloudStack has not said otherwise. */
+  /** The VM id; throws APPLIANCE_UNKNOWN when it is not known, or CloudStack contradicts it. */
   require(): string {
     const { vmId, verdict, source } = this.view;
     if (vmId === null) {
@@ -110,8 +111,8 @@ function unusable(message: string, { vmId, source, verdict }: ApplianceView): Da
 const VERDICTS = { seen: 'confirmed', absent: 'refuted', unknown: 'not-visible' } as const;
 
 /**
- * The identity that this process has begun with stays until it ends: exports, rows and guards stand on it. A source that names another VM
- * meanwhile is a conflict.
+ * The identity found first is kept until the process ends, because exports, rows and guards depend on it. A
+ * source that names another VM later is a conflict.
  */
 function kept({ vmId, source }: ApplianceView, now: ResolvedAppliance): Omit<ApplianceView, 'verdict'> {
   if (vmId === null || now.vmId === vmId) return now;

@@ -7,13 +7,17 @@ import type { Configuration } from './configuration/configuration';
 import { ConfigurationError, describeConfiguration, loadConfiguration } from './configuration/configuration';
 import { VolumeDaemon } from './volume-daemon';
 
-/** Exit codes: 0 drained, 1 configuration or start failed, 70 programming error (EX_SOFTWARE; systemd starts us again). */
+/**
+ * Exit codes: 0 drained, 1 configuration or start failed, 70 programming error (EX_SOFTWARE; systemd starts
+ * us again).
+ */
 const EXIT_CONFIGURATION = 1;
 const EXIT_SOFTWARE = 70;
 
 /**
- * Reads the configuration and starts the daemon in the background. All mistakes of the configuration are printed at once, and
- * the process ends with 1. `--check-config` prints what is in force, secrets masked, and ends the process.
+ * Reads the configuration and starts the daemon in the background. All mistakes of the configuration are
+ * printed at once, and the process ends with 1. `--check-config` prints the effective configuration, secrets
+ * masked, and ends the process.
  */
 export function launch(
   env: Readonly<Record<string, string | undefined>>,
@@ -38,7 +42,7 @@ export function launch(
     logger.error('A programming error ended the daemon; the next start continues every operation', { error });
     process.exit(EXIT_SOFTWARE);
   };
-  // Nitro only logs these; a daemon in an unknown state must not go on writing.
+  // Nitro only logs these; a daemon in an unknown state must not continue to write.
   process.on('uncaughtException', fatal);
   process.on('unhandledRejection', fatal);
   const daemon = build({ configuration, logger, redactor, onFatal: fatal });
@@ -62,7 +66,7 @@ function configure(env: Readonly<Record<string, string | undefined>>): Configura
   }
 }
 
-/** Parts that cannot even be built are a mistake of the configuration. */
+/** Parts that cannot be built are reported as a mistake of the configuration. */
 function build(parts: ConstructorParameters<typeof VolumeDaemon>[0]): VolumeDaemon {
   try {
     return new VolumeDaemon(parts);

@@ -2,10 +2,10 @@ import { lstatSync, rmSync } from 'node:fs';
 import type { Configuration } from './configuration/configuration';
 
 /**
- * Nitro's server reads the address from the environment when it starts to listen, which is after its plugins have run; without
- * these variables it would take all interfaces and port 3000. So the address that was checked is the address it gets.
- * A socket that an earlier run left behind is removed (it would be EADDRINUSE for ever); anything else at that path is left
- * alone, and listening fails. Throws what the file system says.
+ * Nitro's server reads the address from the environment when it starts to listen, which is after its plugins
+ * have run; without these variables it would use all interfaces and port 3000. They are set to the address
+ * that was checked. A socket that an earlier run left behind is removed (it would be EADDRINUSE for ever);
+ * anything else at that path is left alone, and listening fails. Throws what the file system says.
  */
 export function prepareListening(
   http: Pick<Configuration['http'], 'host' | 'port' | 'socketPath'>,

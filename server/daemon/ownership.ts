@@ -13,19 +13,20 @@ export interface OwnershipParts {
   readonly engineParts: EngineParts;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** Who we are, for the row and for the daemon that stands by: host, pid, address. */
+  /** This process, as the row and a standby daemon show it: host, pid, address. */
   readonly owner: string;
 }
 
 /**
- * One writer per appliance: holds the named lock, raises the epoch, and runs the engine of that epoch. When
- * the lock is lost the engine stops at once; the epoch in every write makes sure that nothing of it counts any more.
+ * One writer per appliance: two daemons would send the same mutation twice. Holds the named lock, raises the
+ * epoch, and runs the engine of that epoch. When the lock is lost the engine stops at once, and because every
+ * write is checked against the epoch, none of its late writes is accepted.
  */
 export class Ownership {
   engine: Engine | null = null;
-  /** Who owns the appliance when we do not. */
+  /** The owner of the appliance when it is another process. */
   otherOwner: string | null = null;
-  /** Why it could not be found out who owns the appliance, when the last try failed. */
+  /** Why the last try to become the owner failed. */
   private trouble: string | null = null;
   private readonly stopping = new AbortController();
   private loop: Promise<void> = Promise.resolve();
@@ -38,14 +39,14 @@ export class Ownership {
     parts.lock.onLost((reason) => this.onOwnershipLost(reason));
   }
 
-  /** Why this daemon is not the owner, in words. */
+  /** Why this daemon is not the owner. */
   get reason(): string {
     if (this.trouble !== null) return `it could not be settled who owns this appliance: ${this.trouble}`;
     if (this.otherOwner !== null) return `another daemon owns this appliance: ${this.otherOwner}`;
     return 'the daemon is taking over the appliance';
   }
 
-  /** Begins to strive for the ownership, and keeps striving until `stop`. */
+  /** Tries to become the owner, again and again until `stop`. */
   start(applianceId: string): void {
     this.loop = this.strive(applianceId);
   }
@@ -64,7 +65,7 @@ export class Ownership {
     const { clock, logger } = this.parts;
     while (!this.stopping.signal.aborted) {
       try {
-        // Before the lock is held: it can be lost again at any moment after that.
+        // Created before the lock is taken: it can be lost at any moment after that.
         this.lost = new AbortController();
         if (await this.parts.lock.acquire(applianceId)) await this.own(applianceId);
         else await this.standBy(applianceId);

@@ -3,7 +3,7 @@ import type { Epoch, Ledger } from '../model/ledger';
 
 const DAY_MS = 86_400_000;
 
-/** Deletes operations that ended more than `historyDays` ago, in batches, so that no transaction is long. */
+/** Deletes operations that ended more than `historyDays` ago, in batches, so that transactions stay short. */
 export async function pruneHistory(
   ledger: Pick<Ledger, 'prune'>,
   epoch: Epoch,

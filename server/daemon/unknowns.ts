@@ -1,15 +1,15 @@
 import { LIMITS } from '../core/limits';
 import type { Evidence, Witness } from '../model/evidence';
 
-/** By witness: wall clock ms. */
+/** By witness: since when (wall clock ms) it could not tell. */
 export type UnknownSince = Readonly<Partial<Record<Witness, number>>>;
 
-/** Since when a witness could not tell about a volume, as far as it was asked in this process. */
+/** Remembers since when a witness could not tell about a volume, as far as it was asked in this process. */
 export class Unknowns {
   private readonly byVolume = new Map<string, UnknownSince>();
 
   /**
-   * Takes note of what the witnesses have said now. The first unknown answer in a row counts.
+   * Records what the witnesses have just said. The first of consecutive unknown answers counts.
    *
    * @example
    * unknowns.since(volumeId, [unknown('CloudStack did not answer', now, 'cloudstack')]).cloudstack; // now

@@ -37,8 +37,8 @@ interface Parts {
 }
 
 /**
- * The daemon itself: builds the parts, brings them up in the order they depend on each other, answers questions, and takes
- * them down again. It holds no rule of its own about volumes; those live in operations, devices, exports and sync.
+ * The daemon itself: builds the parts, starts them in the order of their dependencies, answers requests, and
+ * stops them. It has no rules about volumes; those are in operations, devices, exports and sync.
  */
 export class VolumeDaemon implements Daemon {
   readonly version = VERSION;
@@ -81,7 +81,7 @@ export class VolumeDaemon implements Daemon {
       },
       {
         owner: `${hostname()}:${configuration.http.port} pid ${process.pid}`,
-        sizeToleranceBytes: configuration.devices.sizeTolerance,
+        sizeToleranceBytes: configuration.devices.sizeToleranceBytes,
         policy: () => this.policy(),
         ledger: () => this.readable(),
         identity,
@@ -105,13 +105,15 @@ export class VolumeDaemon implements Daemon {
       devDir: configuration.devices.devDir,
       applianceVmId: () => identity.view.vmId,
     });
-    this.periodicSync = new PeriodicSync(this.sync, configuration.reconcileInterval, systemClock);
+    this.periodicSync = new PeriodicSync(this.sync, configuration.reconcileIntervalMs, systemClock);
     this.diagnostics = createDiagnostics(this.adapters, () => this.readable(), configuration);
     this.statistics = new Statistics(ledger, () => identity.view.vmId ?? undefined, this.domain.events);
     this.monitor = watchDependencies(this.adapters, logger);
   }
 
-  /** Resolves when everything is up (as owner or in standby); rejects only when the start can never succeed. */
+  /**
+   * Resolves when everything is up (as owner or in standby); rejects only when the start can never succeed.
+   */
   async start(): Promise<void> {
     const { database, watcher } = this.adapters;
     const { logger, configuration } = this.parts;
@@ -120,7 +122,7 @@ export class VolumeDaemon implements Daemon {
     watcher.onEvent(this.figures.deviceEvent);
     await watcher.start();
     logger.info(MONITOR_STARTED, {
-      interval_ms: configuration.devices.pollInterval,
+      interval_ms: configuration.devices.pollIntervalMs,
       devices: watcher.snapshot().devices.length,
     });
     await database.prepare(this.stopping);
@@ -130,7 +132,7 @@ export class VolumeDaemon implements Daemon {
     void this.resolveIdentity();
   }
 
-  /** Drain: stop accepting, end streams, finish current steps, release the lock. Idempotent. */
+  /** Drains: stops accepting, ends streams, finishes current steps, releases the lock. Idempotent. */
   stop(): Promise<void> {
     this.stopped ??= this.drain();
     return this.stopped;
@@ -148,9 +150,9 @@ export class VolumeDaemon implements Daemon {
       owner: this.phase === 'standby' ? this.domain.ownership.otherOwner : null,
       pending: this.statistics.pending(),
       sync: this.sync,
-      reconcileIntervalMs: this.parts.configuration.reconcileInterval,
+      reconcileIntervalMs: this.parts.configuration.reconcileIntervalMs,
       startedAt: this.startedAt,
-      pollIntervalMs: this.parts.configuration.devices.pollInterval,
+      pollIntervalMs: this.parts.configuration.devices.pollIntervalMs,
     });
   }
 
@@ -176,7 +178,8 @@ export class VolumeDaemon implements Daemon {
     return this.figures.render({
       version: this.version,
       health: this.health(),
-      // Read only once the schema is there; while the database is away the other figures still tell what is wrong.
+      // Read only once the schema is migrated; while the database is away the other figures are still
+      // reported.
       counts: this.migrated ? await this.statistics.counts().catch(orNull) : null,
       exports: records,
       exportClients: records && (await countClients(exports, records).catch(orNull)),
@@ -192,7 +195,7 @@ export class VolumeDaemon implements Daemon {
   async poll(): Promise<DeviceSnapshot> {
     const { watcher } = this.adapters;
     const snapshot = watcher.snapshot();
-    const due = snapshot.at + this.parts.configuration.devices.pollInterval - LIMITS.POLL_SLACK_MS;
+    const due = snapshot.at + this.parts.configuration.devices.pollIntervalMs - LIMITS.POLL_SLACK_MS;
     return snapshot.scanned && systemClock.now() < due ? snapshot : watcher.scan();
   }
 
@@ -227,7 +230,7 @@ export class VolumeDaemon implements Daemon {
     });
   }
 
-  /** The ledger once the schema is there; STARTING before. */
+  /** The ledger; throws STARTING until the schema is migrated. */
   private readable() {
     if (!this.migrated)
       throw new DaemonError('STARTING', `The daemon is starting: ${this.phaseReason ?? ''}`, {
@@ -242,7 +245,7 @@ export class VolumeDaemon implements Daemon {
       ...operations,
       applianceVmId: this.adapters.identity.view.vmId,
       exportsEnabled: exports.backend !== 'none',
-      correlationTimeoutMs: devices.correlationTimeout,
+      correlationTimeoutMs: devices.correlationTimeoutMs,
     };
   }
 
@@ -264,8 +267,9 @@ export class VolumeDaemon implements Daemon {
   }
 
   /**
-   * Finds out which VM this is, strives for its ownership once that is known, and goes on checking it with CloudStack. Any of the
-   * sources may come later (an inserted configuration row, a CloudStack that is back).
+   * Finds out which VM this is, tries to become its owner once that is known, and keeps checking it with
+   * CloudStack. Any of the sources may become available later (an inserted configuration row, a CloudStack
+   * that is back).
    */
   private async resolveIdentity(): Promise<void> {
     const { identity } = this.adapters;

@@ -9,7 +9,7 @@ import type {
   Ledger,
   MappingEffect,
   NewOperation,
-  OpenDetachJob,
+  OpenJob,
   OperationChange,
   OperationCounts,
   OperationFilter,
@@ -29,7 +29,7 @@ import { auditedChange } from './audited-change';
 import type { Database } from './connection/pool';
 import { appendChange } from './journal/append-change';
 import { claimOperations, resumableOperations } from './journal/claim-operations';
-import { readOpenDetachJobs, settleOpenDetachJob } from './journal/open-detach-jobs';
+import { readOpenJobs, settleOpenJob } from './journal/open-jobs';
 import { readFeed, readJournal } from './journal/read-journal';
 import { requestCancel } from './journal/request-cancel';
 import { listOperations } from './list-operations';
@@ -114,12 +114,12 @@ export class MysqlLedger implements Ledger {
     return requestCancel(this.database, epoch, operationId, this.now());
   }
 
-  openDetachJobs(volumeId: string): Promise<OpenDetachJob[]> {
-    return readOpenDetachJobs(this.database, volumeId);
+  openJobs(volumeId: string): Promise<OpenJob[]> {
+    return readOpenJobs(this.database, volumeId);
   }
 
-  settleOpenDetachJob(epoch: Epoch, job: OpenDetachJob, data: JsonObject): Promise<void> {
-    return settleOpenDetachJob(this.database, epoch, { ...job, data, at: this.now() });
+  settleOpenJob(epoch: Epoch, job: OpenJob, data: JsonObject): Promise<void> {
+    return settleOpenJob(this.database, epoch, { ...job, data, at: this.now() });
   }
 
   async busyVolumes(applianceId: string): Promise<Set<string>> {

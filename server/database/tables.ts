@@ -49,10 +49,8 @@ interface StepsTable {
   created_at: Time;
 }
 
-/**
- * Detach jobs of ended operations that CloudStack may still be working on (./journal/open-detach-jobs.ts).
- */
-interface OpenDetachJobsTable {
+/** Jobs of ended operations that CloudStack may still be working on (./journal/open-jobs.ts). */
+interface OpenJobsTable {
   operation_id: string;
   step: string;
   job_id: string;
@@ -112,7 +110,7 @@ export interface Tables {
   volume_operations: OperationsTable;
   volume_operation_steps: StepsTable;
   volume_operation_totals: TotalsTable;
-  straggling_jobs: OpenDetachJobsTable;
+  straggling_jobs: OpenJobsTable;
   device_mappings: MappingsTable;
   nbd_exports: ExportsTable;
   appliances: AppliancesTable;

@@ -12,10 +12,10 @@ import type { CloudReport } from './reports';
 
 /** What the check asks CloudStack. */
 export interface DiagnosticCloud extends Pick<Cloud, 'capabilities' | 'newVolumeOwner' | 'readVm'> {
-  /** The names of the commands that our key may call (listApis). */
+  /** The names of the commands that the key may call (listApis). */
   allowedCommands(): Promise<ReadonlySet<string>>;
   statistics(): { readonly clockSkewMs: number | null; readonly clockSkewSource: SkewSource | null };
-  /** Measures CloudStack's clock where its answers do not tell it; not more often than once a minute. */
+  /** Measures CloudStack's clock when its answers have no Date header, at most once a minute. */
   measureClock(): Promise<void>;
 }
 
@@ -31,7 +31,10 @@ interface CheckParts {
   };
 }
 
-/** Tries what operations will need, and says what will not work. Never throws: what fails is what the reader wants to know. */
+/**
+ * Tries what operations will need and reports what will not work. Never throws: failures are part of the
+ * report.
+ */
 export async function checkCloudstack(parts: CheckParts): Promise<CloudReport> {
   const { cloud, clock, appliance, deleteMode } = parts;
   const problems: string[] = [];
@@ -43,7 +46,7 @@ export async function checkCloudstack(parts: CheckParts): Promise<CloudReport> {
   const settings = await noted(parts.settings());
   const begun = clock.monotonic();
   const capabilities = await noted(cloud.capabilities());
-  const roundTrip = capabilities === null ? null : clock.monotonic() - begun;
+  const roundTripMs = capabilities === null ? null : clock.monotonic() - begun;
   // A 401 has made the client measure already.
   if (capabilities !== null) await noted(cloud.measureClock());
   const allowed = capabilities === null ? null : await listed(cloud, problems);
@@ -63,8 +66,8 @@ export async function checkCloudstack(parts: CheckParts): Promise<CloudReport> {
     configuration: settings?.name ?? null,
     endpoint: settings?.endpoint ?? null,
     version: capabilities?.version ?? null,
-    roundTrip,
-    clockSkew: clockSkewMs,
+    roundTripMs,
+    clockSkewMs,
     clockSkewSource,
     appliance: { vmId: appliance.vmId, verdict, owner: applianceOwner },
     newVolumes,
@@ -78,7 +81,10 @@ type Belongings = Pick<CloudReport, 'newVolumes'> & {
   readonly applianceOwner: CloudReport['appliance']['owner'];
 };
 
-/** Whose this appliance is, and whose a new volume would be: a volume of somebody else cannot be attached to it. */
+/**
+ * The owners of this appliance and of new volumes: a volume of another owner cannot be attached to the
+ * appliance.
+ */
 async function ownersOf(
   { cloud, appliance }: CheckParts,
   settings: ActiveSettings | null,
@@ -132,7 +138,10 @@ function verdictOf(vm: Evidence<CloudVm> | null, before: string): string {
   return { seen: 'confirmed', absent: 'refuted', unknown: 'not-visible' }[vm.kind];
 }
 
-/** null when CloudStack does not tell: the plug-in that answers listApis may be switched off, and that is no fault of the key. */
+/**
+ * null when CloudStack does not tell: the plug-in behind listApis may be switched off, which is not the key's
+ * fault.
+ */
 async function listed(cloud: DiagnosticCloud, problems: string[]): Promise<ReadonlySet<string> | null> {
   try {
     return await cloud.allowedCommands();

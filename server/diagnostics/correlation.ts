@@ -4,17 +4,17 @@ import type { Clock } from '../core/clock';
 import { LIMITS } from '../core/limits';
 import { correlate, expectedSerial, rootDevices } from '../devices/correlation';
 import type { DeviceEvent, DeviceSnapshot } from '../devices/device';
-import { verifyIdentity } from '../devices/identity';
+import { verifiedDevice } from '../devices/identity';
 import type { Ledger } from '../model/ledger';
-import type { Mapping } from '../model/operation';
 import { attachedHere } from '../operations/attached-here';
 import { disksBefore } from '../operations/execute/disks-before';
 import { Journal } from '../operations/journal';
 import type { CorrelationReport } from './reports';
 
 /**
- * Asks the correlation that attaches use (../devices/correlation.ts) about a volume, without waiting and without acting on it. The
- * submit that decides what is new is that of the volume's last attach.
+ * Runs the correlation that attaches use (../devices/correlation.ts) for a volume, without waiting and
+ * without acting on the result. Which devices count as new is decided by the submit time of the volume's last
+ * attach.
  */
 export async function explainCorrelation(
   parts: {
@@ -23,12 +23,12 @@ export async function explainCorrelation(
     readonly watcher: { snapshot(): DeviceSnapshot; recentEvents(): readonly DeviceEvent[] };
     readonly clock: Clock;
     readonly applianceVmId: string | null;
-    /** Bytes. */
-    readonly tolerance: number;
+    /** How much larger than the volume a device may be. */
+    readonly toleranceBytes: number;
   },
   volumeId: string,
 ): Promise<CorrelationReport> {
-  const { ledger, clock, watcher, applianceVmId, tolerance } = parts;
+  const { ledger, clock, watcher, applianceVmId, toleranceBytes } = parts;
   const volume = requireVolume(await lookUpVolume(parts.cloud, volumeId, applianceVmId), volumeId);
   const mappings = applianceVmId === null ? [] : await ledger.listMappings(applianceVmId);
   const journal = await lastAttach(ledger, volumeId);
@@ -45,7 +45,7 @@ export async function explainCorrelation(
     submittedAt: submittedAt === null ? null : clock.monotonic() - Math.max(0, clock.now() - submittedAt),
     disksBefore: journal && disksBefore(journal),
     windowMs: LIMITS.CONTEMPORARY_WINDOW_MS,
-    toleranceBytes: tolerance,
+    toleranceBytes,
     rootDevices: rootDevices(snapshot),
   });
   const mapping = await ledger.readMapping(volumeId);
@@ -54,19 +54,14 @@ export async function explainCorrelation(
     attachedHere: volume.vmId !== null && volume.vmId === applianceVmId,
     expectedSerial: expectedSerial(volume.id),
     mapping,
-    mappingProblem: mapping && mapping.vmId === applianceVmId ? problemOf(mapping, snapshot) : null,
+    mappingProblem:
+      mapping && mapping.vmId === applianceVmId ? verifiedDevice(mapping, snapshot).reason : null,
     answer,
     submittedAt,
     events,
-    window: LIMITS.CONTEMPORARY_WINDOW_MS,
-    tolerance,
+    windowMs: LIMITS.CONTEMPORARY_WINDOW_MS,
+    toleranceBytes,
   };
-}
-
-function problemOf(mapping: Mapping, { devices, bootId }: DeviceSnapshot): string | null {
-  const device = devices.find(({ path }) => path === mapping.devicePath);
-  const identity = verifyIdentity(mapping, device, bootId);
-  return identity.ok ? null : identity.reason;
 }
 
 async function lastAttach(ledger: Ledger, volumeId: string): Promise<Journal | null> {

@@ -4,7 +4,7 @@ import { LIMITS } from '../core/limits';
 import type { DatabaseFacts } from '../model/database-facts';
 import type { DatabaseReport } from './reports';
 
-/** Never throws: a database that is away is the answer. */
+/** Reports on the database. Never throws: an unreachable database is a result as well. */
 export async function checkDatabase(parts: {
   readonly clock: Clock;
   /** The DSN without its password. */
@@ -18,25 +18,25 @@ export async function checkDatabase(parts: {
   const { clock, database, pool } = parts;
   const begun = clock.monotonic();
   try {
-    const found = await parts.inspect();
-    const roundTrip = clock.monotonic() - begun;
-    const clockSkew = found.now - clock.now();
+    const seen = await parts.inspect();
+    const roundTripMs = clock.monotonic() - begun;
+    const clockSkewMs = seen.now - clock.now();
     const problems = [];
-    const applied = new Set(found.migrations.map(({ id }) => id));
+    const applied = new Set(seen.migrations.map(({ id }) => id));
     const missing = parts.expected.filter((id) => !applied.has(id));
     if (missing.length > 0)
       problems.push(`migrations have not run: ${missing.join(', ')}; restart the daemon`);
-    if (Math.abs(clockSkew) > LIMITS.CLOCK_SKEW_WARN_MS)
-      problems.push(`the clocks differ by ${Math.round(clockSkew / 1000)} s`);
-    const { version, migrations } = found;
+    if (Math.abs(clockSkewMs) > LIMITS.CLOCK_SKEW_WARN_MS)
+      problems.push(`the clocks differ by ${Math.round(clockSkewMs / 1000)} s`);
+    const { version, migrations } = seen;
     const owner = await parts.readOwner();
     return {
       ok: problems.length === 0,
       problems,
       database,
       version,
-      roundTrip,
-      clockSkew,
+      roundTripMs,
+      clockSkewMs,
       migrations,
       pool,
       owner,
@@ -47,8 +47,8 @@ export async function checkDatabase(parts: {
       problems: [messageOf(error)],
       database,
       version: null,
-      roundTrip: null,
-      clockSkew: null,
+      roundTripMs: null,
+      clockSkewMs: null,
       migrations: [],
       pool,
       owner: null,

@@ -23,7 +23,7 @@ interface DiagnosticParts {
     deviceOf(mapping: Mapping): Device | null;
   };
   readonly clock: Clock;
-  /** Throws STARTING before the schema is there. */
+  /** Throws STARTING until the schema is migrated. */
   ledger(): Ledger;
   readonly database: {
     /** Without its password. */
@@ -38,18 +38,18 @@ interface DiagnosticParts {
     readonly conflicts: readonly string[];
   };
   readonly deleteMode: DeleteMode;
-  /** Bytes. */
-  readonly tolerance: number;
+  /** How much larger than the volume a device may be. */
+  readonly toleranceBytes: number;
 }
 
 /**
- * The questions of an operator who looks for a cause (the specification's `cmd/test-*`). Nothing here changes anything. What is
- * wrong is part of the answer: a report about a database that is away says so and is no error.
+ * The checks of an operator who looks for the cause of a problem (the specification's `cmd/test-*`). They
+ * change nothing. Problems are part of the report: that the database is away is a result, not an error.
  */
 export class Diagnostics {
   constructor(private readonly parts: DiagnosticParts) {}
 
-  /** The disks of this guest as last seen, or as seen now with `scan` (then DEVICES_UNREADABLE may be thrown). */
+  /** The disks of this guest as last seen, or with `scan` as they are now (may throw DEVICES_UNREADABLE). */
   async guest({ scan }: { scan: boolean }): Promise<GuestReport> {
     const { watcher } = this.parts;
     const snapshot = scan ? await watcher.scan() : watcher.snapshot();
@@ -62,12 +62,15 @@ export class Diagnostics {
     return { snapshot, owners: new Map(owners), rootDevices: rootDevices(snapshot) };
   }
 
-  /** What correlation makes of a volume right now, and why. VOLUME_NOT_FOUND, and what CloudStack throws. */
+  /**
+   * The result of correlating a volume now, and why. Throws VOLUME_NOT_FOUND, VOLUME_NOT_VISIBLE and
+   * CloudError.
+   */
   correlation(volumeId: string): Promise<CorrelationReport> {
-    const { cloud, watcher, clock, tolerance } = this.parts;
+    const { cloud, watcher, clock, toleranceBytes } = this.parts;
     const ledger = this.parts.ledger();
     const applianceVmId = this.parts.appliance().vmId;
-    return explainCorrelation({ cloud, ledger, watcher, clock, applianceVmId, tolerance }, volumeId);
+    return explainCorrelation({ cloud, ledger, watcher, clock, applianceVmId, toleranceBytes }, volumeId);
   }
 
   cloudstack(): Promise<CloudReport> {

@@ -5,7 +5,7 @@ export type DeleteMode = 'expunge' | 'trash';
 
 type Need = Omit<CommandReport, 'allowed'>;
 
-/** Every command the daemon sends, and what it would lack without it. */
+/** Every command the daemon sends, and what would not work without it. */
 const COMMANDS: readonly Need[] = [
   { name: 'listCapabilities', purpose: 'health' },
   { name: 'listVolumes', purpose: 'every operation, sync' },
@@ -25,15 +25,15 @@ const COMMANDS_OF_TRASH: readonly Need[] = [
   { name: 'recoverVolume', purpose: 'recover, with DELETE_MODE=trash' },
 ];
 
-/** `allowed` is null where CloudStack did not tell. */
+/** `allowed`: the commands of the key; null when CloudStack did not tell. */
 export function neededCommands(mode: DeleteMode, allowed: ReadonlySet<string> | null): CommandReport[] {
   const needed = mode === 'trash' ? [...COMMANDS, ...COMMANDS_OF_TRASH] : COMMANDS;
   return needed.map((command) => ({ ...command, allowed: allowed?.has(command.name) ?? null }));
 }
 
 /**
- * What a key may do beyond calling a command. An administrator is known by updateVolume, which the role of a user lacks; a root
- * administrator by updateConfiguration.
+ * What a key may do beyond calling a command. An administrator is known by updateVolume, which the role of a
+ * user lacks; a root administrator by updateConfiguration.
  */
 export function rightsOf(
   capabilities: CloudCapabilities | null,

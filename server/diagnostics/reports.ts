@@ -25,15 +25,15 @@ export interface CorrelationReport {
   readonly attachedHere: boolean;
   readonly expectedSerial: string;
   readonly mapping: Mapping | null;
-  /** Why the mapping does not count at the moment; null when it does, or when there is none. */
+  /** Why the mapping does not count now; null when it does, or when there is none. */
   readonly mappingProblem: string | null;
   readonly answer: Correlation;
   /** Wall clock ms of the attach that was sent last, null when the journal knows of none. */
   readonly submittedAt: number | null;
   readonly events: readonly DeviceEvent[];
-  /** ms and bytes: the rules that were applied. */
-  readonly window: number;
-  readonly tolerance: number;
+  /** The rules that were applied. */
+  readonly windowMs: number;
+  readonly toleranceBytes: number;
 }
 
 export interface ZoneReport extends CloudZone {
@@ -49,17 +49,19 @@ export interface CloudReport {
   readonly configuration: string | null;
   readonly endpoint: string | null;
   readonly version: string | null;
-  /** ms of one round trip. */
-  readonly roundTrip: number | null;
-  /** CloudStack's clock minus ours, ms, to a few seconds; null while nothing is known of it. */
-  readonly clockSkew: number | null;
+  readonly roundTripMs: number | null;
+  /** CloudStack's clock minus ours, accurate to a few seconds; null while unknown. */
+  readonly clockSkewMs: number | null;
   readonly clockSkewSource: SkewSource | null;
   readonly appliance: {
     readonly vmId: string | null;
     readonly verdict: string;
     readonly owner: CloudOwner | null;
   };
-  /** Whom new volumes are made for (null: the account of the key), and who says so; `from` is null while CloudStack is away. */
+  /**
+   * The owner of new volumes (null: the account of the key), and what decides it; `from` is null while
+   * CloudStack is away.
+   */
   readonly newVolumes: {
     readonly owner: CloudOwner | null;
     readonly from: 'environment' | 'ossea_configs' | 'appliance' | 'key' | null;
@@ -83,10 +85,9 @@ export interface DatabaseReport {
   /** The DSN without its password. */
   readonly database: string;
   readonly version: string | null;
-  /** ms of one round trip. */
-  readonly roundTrip: number | null;
-  /** The database's clock minus ours, ms. */
-  readonly clockSkew: number | null;
+  readonly roundTripMs: number | null;
+  /** The database's clock minus ours. */
+  readonly clockSkewMs: number | null;
   readonly migrations: readonly { readonly id: string; readonly appliedAt: number | null }[];
   readonly pool: { readonly inUse: number; readonly waiting: number };
   readonly owner: { readonly owner: string; readonly epoch: number; readonly since: number } | null;

@@ -11,7 +11,8 @@ const REAL_DEVICES = '/dev';
 
 /**
  * The per-volume links `<run dir>/exports/<export name>` → `/dev/vdX`. nbd-server opens the link for every
- * client anew, so it decides which disk the next client gets; without it nobody gets one (docs/reference/exports.md).
+ * client anew, so it decides which disk the next client gets; without it nobody gets one
+ * (docs/reference/exports.md).
  */
 export class ExportLinks {
   readonly folder: string;

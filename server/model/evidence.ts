@@ -28,8 +28,9 @@ export interface Unknown {
 }
 
 /**
- * What is known of one fact. Decisions, sync, diagnostics and pages are made from it and handle all three kinds: only `seen` and
- * `absent` permit what cannot be taken back; `unknown` waits, says why, and in the end says "unknown" to the caller.
+ * What is known of one fact. Decisions, sync, diagnostics and pages are made from it and handle all three
+ * kinds: only `seen` and `absent` permit what cannot be taken back; `unknown` waits, says why, and in the end
+ * says "unknown" to the caller.
  */
 export type Evidence<T> = Seen<T> | Absent | Unknown;
 

@@ -16,12 +16,13 @@ import type {
 } from './operation';
 
 /**
- * The ledger port: everything durable that the domain needs. Implemented by MySQL/MariaDB (../database/mysql-ledger.ts)
- * and in memory (../database/memory/memory-ledger.ts); one contract suite tests both.
+ * The ledger port: everything durable that the domain needs. Implemented by MySQL/MariaDB
+ * (../database/mysql-ledger.ts) and in memory (../database/memory/memory-ledger.ts); one contract suite tests
+ * both.
  *
- * Errors: DATABASE_UNAVAILABLE when the database is away, VOLUME_BUSY (of `append`) while another operation executes on
- * the volume: in both cases the caller may wait and repeat (`mayRepeat`). LEASE_LOST when the epoch is no longer the
- * current one: the caller must stop.
+ * Errors: DATABASE_UNAVAILABLE when the database is away, VOLUME_BUSY (of `append`) while another operation
+ * executes on the volume: in both cases the caller may wait and repeat (`mayRepeat`). LEASE_LOST when the
+ * epoch is no longer the current one: the caller must stop.
  *
  * @example
  * const epoch = await ledger.takeOver(applianceId, 'host:1234');
@@ -73,12 +74,12 @@ export interface Ledger {
   /** A pending operation is cancelled at once; of an executing one the request is noted. */
   requestCancel(epoch: Epoch, operationId: string): Promise<CancelOutcome>;
   /**
-   * Detach jobs on this volume whose end was never journaled, from operations that have ended: they may still
-   * act, and a new attach must wait for them (apache/cloudstack#14214).
+   * Jobs on this volume whose end was never journaled, from operations that have ended: they may still act,
+   * and every later mutation of the volume waits for them (apache/cloudstack#14214).
    */
-  openDetachJobs(volumeId: string): Promise<OpenDetachJob[]>;
-  /** Journals how an open detach job has ended, so that nobody waits for it again. */
-  settleOpenDetachJob(epoch: Epoch, job: OpenDetachJob, data: JsonObject): Promise<void>;
+  openJobs(volumeId: string): Promise<OpenJob[]>;
+  /** Journals how an open job has ended, so that nobody waits for it again. */
+  settleOpenJob(epoch: Epoch, job: OpenJob, data: JsonObject): Promise<void>;
 
   // ---- mappings and exports -----------------------------------------------------------------------------
   /** Volumes of this appliance with an operation that has not ended. */
@@ -138,8 +139,8 @@ export function mayRepeat(error: unknown): error is DaemonError {
   );
 }
 
-/** A detach job that was sent and whose end was never journaled. */
-export interface OpenDetachJob {
+/** A job that changes a volume, was intended, and whose end was never journaled. */
+export interface OpenJob {
   readonly operationId: string;
   readonly step: string;
   readonly jobId: string;

@@ -4,8 +4,8 @@ import type { DeviceSnapshot } from '../devices/device';
 import { lacksSerials } from '../devices/serial';
 
 /**
- * The data volumes that CloudStack says are attached to this guest: each of them may be the owner of a new disk that does not tell.
- * Not asked for where disks have serials. Throws CloudError.
+ * The data volumes that CloudStack says are attached to this guest: a new disk without a serial may be any of
+ * them. Not read where disks have serials. Throws CloudError.
  */
 export async function attachedHere(
   cloud: Pick<Cloud, 'listVolumes'>,

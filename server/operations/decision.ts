@@ -15,20 +15,23 @@ import type { JournalState, JsonObject, Mapping, OperationOf, OperationType } fr
 import type { Journal, MutationStep } from './journal';
 
 /**
- * The vocabulary of "decide, then act": a decision sees a `Situation` and names the next `Action`; the engine performs it, puts what
- * it learned into the facts or the journal, and asks again. A decision has no effects, so every crash point is a table row in a
- * unit test, and the simulation runs the very same code.
+ * The vocabulary of "decide, then act": a decision takes a `Situation` and returns the next `Action`; the
+ * engine performs it, adds what it learned to the facts or the journal, and asks again. A decision has no
+ * effects, so every crash point can be a table row in a unit test, and the simulation runs the same code.
  */
 export interface Situation<T extends OperationType = OperationType> {
   readonly operation: OperationOf<T>;
   readonly journal: Journal;
   readonly facts: Facts;
   readonly policy: Policy;
-  /** Monotonic ms since this was first asked of the stage in this run (0 the first time, which starts it). */
+  /**
+   * Monotonic ms since the first call for this stage in this run; the first call starts the stage and returns
+   * 0.
+   */
   elapsed(stage: string): number;
 }
 
-/** What an operator chose, and who we are. */
+/** The settings that decisions depend on, and which VM this is. */
 export interface Policy {
   /** CloudStack id of this VM, null while unknown. */
   readonly applianceVmId: string | null;
@@ -38,108 +41,113 @@ export interface Policy {
   readonly volumeNames: 'warn' | 'unique' | 'any';
   /** trash: a delete destroys without expunging, so that the volume can be recovered. */
   readonly deleteMode: 'expunge' | 'trash';
-  /** Exports are off with NBD_BACKEND=none. */
+  /** False with NBD_BACKEND=none. */
   readonly exportsEnabled: boolean;
   readonly correlationTimeoutMs: number;
-  /** How long CloudStack must deny a job before it is believed that it was never accepted. */
+  /** How long CloudStack must deny knowing a job before it counts as never accepted. */
   readonly jobLostAfterMs: number;
 }
 
 /**
- * What was observed in this run. Facts are never durable: a restarted daemon observes again. A fact that an action may have
- * changed is forgotten by that action (see ./execute/actions.ts).
+ * What was observed in this run. Facts are never durable: a restarted daemon observes again. A fact that an
+ * action may have changed is forgotten by that action (see ./execute/actions.ts).
  */
 export interface Facts {
   readonly volume?: Evidence<CloudVolume>;
   readonly offer?: Offer;
   readonly vm?: Evidence<CloudVm>;
-  /** The disks of the VM of a cleanup; unknown when the list does not even show its root disk. */
+  /** The disks of the test VM of a cleanup; unknown when the list does not even show its root disk. */
   readonly vmVolumes?: Evidence<readonly CloudVolume[]>;
-  /** The job of the last query-job; `denied` when CloudStack says that it has no such job, `absent` once that is believed. */
+  /**
+   * Result of the last query-job; `denied`: CloudStack says that it has no such job, `absent`: it has said so
+   * for long enough.
+   */
   readonly job?: { readonly jobId: string; readonly found: CloudJob | 'denied' | 'absent' };
-  /** Volumes of the name of a create that was sent more than once, made since, and owned by no operation. */
+  /** After a create that was sent more than once: newer volumes of its name that belong to no operation. */
   readonly unclaimed?: readonly string[];
-  /** Intents written in this run whose call has certainly not been sent, or certainly had no effect. */
+  /**
+   * Job id of an intent written in this run whose call was certainly not sent, or certainly had no effect.
+   */
   readonly unsent?: string;
-  /** The job id that CloudStack says it has had before. */
+  /** The job id that CloudStack says it has seen before. */
   readonly taken?: string;
-  /** What was read for this very send; gone with the next await. */
+  /** What was read for this send; discarded once it has been used. */
   readonly guards?: { readonly jobId: string } & Guards;
   readonly mapping?: Evidence<Mapping>;
   readonly obstacles?: {
-    /** Jobs of earlier operations on the volume that may still do something. */
+    /** Jobs of earlier operations on the volume that may still have an effect. */
     readonly openJobs: number;
-    /** Another attach of a disk without a serial that runs. */
+    /** A running operation that attaches another disk without a serial. */
     readonly conflictingOperation: string | null;
   };
   readonly device?: DeviceFact;
   readonly use?: DiskUse;
-  /** Answer of the guest to "is the disk of this volume gone?". */
+  /** Whether the disk of the volume has left the guest. */
   readonly gone?: boolean;
   readonly published?: boolean;
-  /** Why publishing failed last. */
+  /** Why the last attempt to publish failed. */
   readonly publishError?: { readonly code: ErrorCode; readonly message: string };
 }
 
 export interface Offer {
   readonly zone: CloudZone | null;
   readonly offering: CloudDiskOffering | null;
-  /** Who has to be named as the owner of the new one; null: nobody, it will belong to the account of the key. */
+  /** The owner to name in createVolume; null: none, so the volume will belong to the account of the key. */
   readonly owner: CloudOwner | null;
-  /** Live volumes of exactly that name in the zone, of the account that the new one will belong to. */
+  /** Existing volumes of exactly that name in the zone, of the account that the new one will belong to. */
   readonly sameName: readonly CloudVolume[];
-  /** An earlier operation of ours that is creating the same name right now. */
+  /** An earlier operation of ours that is creating a volume of the same name. */
   readonly conflictingOperation: string | null;
 }
 
 /** Who uses the disk of a volume in this guest. */
 export interface DiskUse {
   /**
-   * found: the disk is known. not-there: every disk of the guest is known to be another one. unclear: it may be one of several disks
-   * that do not tell; `holders` are then the users of all of these.
+   * found: the disk is known. not-there: every disk of the guest is known to be another one. unclear: it may
+   * be one of several disks without a serial; `holders` are then the users of all of these.
    */
   readonly disk: 'found' | 'not-there' | 'unclear';
   readonly holders: readonly Holder[];
 }
 
-/** The detachable connection of a volume with a VM: attached again, it is another plug. */
+/** One attachment of a volume to a VM; attached again, it is another plug. */
 export interface Plug {
   readonly deviceId: number | null;
-  /** CloudStack's time of the attach, RFC 3339; null when it does not say. */
+  /** When CloudStack attached it, RFC 3339; null when it does not say. */
   readonly attached: string | null;
 }
 
-/** What an intent says it is about. The world is held against it before every send. */
+/** What an intent says the call is about. The guards are compared with it before every send. */
 export interface Intent {
   /** The VM whose disks change, or that is stopped or destroyed. */
   readonly vmId: string | null;
-  /** Of a detach: the connection it ends. */
+  /** The attachment that a detach ends. */
   readonly plug: Plug | null;
-  /** From whom the request, or a setting, allows to take the disk away. */
+  /** Whose use of the disk the request or a setting ignores. */
   readonly taking: Taking;
-  /** An earlier try of the same step was sent after the volume had been seen. */
+  /** True when an earlier try of the same step was sent, after the volume had been seen. */
   readonly sentBefore: boolean;
 }
 
-/** Whose use of a disk does not hold a detach. */
+/** Whose use of a disk does not prevent a detach. */
 export interface Taking {
-  /** Mounts, swap, stacked devices, open descriptors. */
+  /** Mounts, swap, stacked devices, open file descriptors. */
   readonly users: boolean;
-  /** Clients of its export. */
+  /** NBD clients of its export. */
   readonly clients: boolean;
 }
 
-/** What was read right before the call. */
+/** What was read right before the call, to decide whether it may be sent. */
 export interface Guards {
   readonly volume: Evidence<CloudVolume> | null;
   readonly vm: Evidence<CloudVm> | null;
   readonly vmVolumes: Evidence<readonly CloudVolume[]> | null;
-  /** Jobs of other operations on the volume that may still do something. */
+  /** Jobs of other operations on the volume that may still have an effect. */
   readonly openJobs: number;
   readonly use: DiskUse | null;
 }
 
-/** Calls that CloudStack answers at once, when they are done: they have no job that could be asked for. */
+/** Calls that CloudStack answers only when they are done: they have no job that could be queried. */
 export interface SynchronousCall {
   readonly name: 'deleteVolume' | 'recoverVolume';
   readonly volumeId: string;
@@ -169,7 +177,7 @@ export type DeviceFact =
     };
 
 export type Action =
-  // Observations: they fill the facts and can be repeated at will
+  // Observations: they fill the facts and can be repeated
   | { readonly do: 'read-volume'; readonly volumeId: string }
   | { readonly do: 'read-offer' }
   | { readonly do: 'read-vm'; readonly vmId: string }
@@ -182,17 +190,20 @@ export type Action =
   | { readonly do: 'query-job'; readonly jobId: string }
   | { readonly do: 'await-device'; readonly volume: CloudVolume; readonly timeoutMs: number }
   | { readonly do: 'await-gone'; readonly volumeId: string; readonly timeoutMs: number }
-  // Foreign calls, each between an intent and an answer
-  /** `data` says what the call is about; the last look before every send is held against it. */
+  // Calls to CloudStack, each between a journaled intent and a journaled answer
+  /** `data` says what the call is about; the guards of every send are compared with it. */
   | { readonly do: 'intend'; readonly step: MutationStep; readonly data?: JsonObject }
-  /** Reads what the call depends on. Right before every send, first or resent. */
+  /** Reads what the call depends on, right before every send, first or repeated. */
   | {
       readonly do: 'read-guards';
       readonly step: MutationStep;
       readonly jobId: string;
       readonly command: Mutation;
     }
-  /** The only way of a mutation to CloudStack; needs guards that were read for this very send. `resent`: not the first try. */
+  /**
+   * The only action that changes CloudStack; needs guards read for this send. `resent`: not the first send of
+   * this job id.
+   */
   | {
       readonly do: 'send';
       readonly step: MutationStep;
@@ -208,7 +219,7 @@ export type Action =
       readonly vmId: string | null;
       readonly volumeId: string | null;
     }
-  // Our own effects
+  // Effects of our own
   | { readonly do: 'publish'; readonly volumeId: string; readonly device: Device }
   | { readonly do: 'republish'; readonly volumeId: string }
   | { readonly do: 'withdraw'; readonly volumeId: string; readonly force: boolean }
@@ -219,7 +230,7 @@ export type Action =
       readonly data: JsonObject;
       readonly volumeId?: string;
       readonly effects?: MappingEffect[];
-      /** Facts that this entry makes doubtful. */
+      /** Facts that must be read again after this entry. */
       readonly forget?: readonly (keyof Facts)[];
     }
   // Time
@@ -246,7 +257,7 @@ export type Action =
     }
   | { readonly do: 'cancel'; readonly message: string };
 
-/** A part of an operation that is over; the operation goes on with the next part. */
+/** The end of one part of an operation; the operation continues with the next part. */
 export interface Done<R> {
   readonly do: 'done';
   readonly result: R;

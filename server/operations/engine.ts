@@ -21,8 +21,9 @@ export interface PumpReport {
 }
 
 /**
- * Claims operations and runs them to their end. One engine lives as long as one epoch: it starts when this process has become
- * the owner of the appliance, and is stopped when it drains or has lost the ownership; nothing of it survives but the ledger.
+ * Claims operations and runs them to their end. There is one engine per epoch: it starts when this process
+ * has become the owner of the appliance, and stops when the process drains or has lost the ownership. All
+ * that remains of it is in the ledger.
  */
 export class Engine implements OtherRuns {
   private readonly runs = new Map<string, { run: OperationRun; ended: Promise<void> }>();
@@ -40,16 +41,16 @@ export class Engine implements OtherRuns {
   constructor(
     private readonly parts: EngineParts,
     readonly epoch: Epoch,
-    /** Called when a write found that another owner has taken over. */
+    /** Called when a write was refused because another owner has taken over. */
     private readonly onLeaseLost: () => void,
   ) {
-    // Every operation that waits listens.
+    // Every waiting operation listens to it.
     setMaxListeners(LIMITS.EXECUTING_MAX * 2, this.stopping.signal);
   }
 
   /**
-   * Continues what an earlier owner left executing, then claims what is pending. Resolves when the first of it is under way: under
-   * load there is always something more to claim.
+   * Continues what an earlier owner left executing, then claims pending operations. Resolves after the first
+   * round: under load there is always something more to claim.
    */
   start(): Promise<void> {
     const resolveStarted = new Promise<void>((resolve) => {
@@ -59,7 +60,7 @@ export class Engine implements OtherRuns {
     return resolveStarted;
   }
 
-  /** New work may be there: called after every accept and every end. Never rejects. */
+  /** Called after every accept and every end, when there may be new work. Never rejects. */
   wake(): Promise<PumpReport> {
     this.pumpAgain = true;
     this.pumping ??= this.pump().finally(() => {
@@ -68,7 +69,7 @@ export class Engine implements OtherRuns {
     return this.pumping;
   }
 
-  /** The sweep: operations that nobody works on come back, and anything pending that nobody claimed. */
+  /** The sweep: continues operations that no run works on, and claims pending ones that were missed. */
   sweep(): Promise<PumpReport> {
     this.resumeWanted = true;
     return this.wake();
@@ -95,7 +96,7 @@ export class Engine implements OtherRuns {
     return this.running().some((operation) => operation.volumeId === volumeId);
   }
 
-  /** A cancel that the ledger has noted; the run honours it before its first intent. */
+  /** Tells the run of a cancel that the ledger has noted; the run honours it before its first effect. */
   noteCancel(operationId: string): void {
     const found = this.runs.get(operationId);
     if (found) found.run.operation = { ...found.run.operation, cancelRequested: true };
@@ -106,15 +107,17 @@ export class Engine implements OtherRuns {
     return this.runs.get(operationId)?.run.journal.hasEffect ?? false;
   }
 
-  /** Stops claiming, lets every run finish the step it is in, and resolves when all have stopped or `timeout` ms are over. */
-  async stop(timeout: number): Promise<{ unfinished: number }> {
+  /**
+   * Stops claiming, lets every run finish its step, and resolves when all have stopped or after `timeoutMs`.
+   */
+  async stop(timeoutMs: number): Promise<{ unfinished: number }> {
     this.stopping.abort();
     const all = Promise.allSettled([...this.runs.values()].map(({ ended }) => ended));
-    await Promise.race([all, this.parts.clock.sleep(timeout)]);
+    await Promise.race([all, this.parts.clock.sleep(timeoutMs)]);
     return { unfinished: this.runs.size };
   }
 
-  /** One at a time, so that an operation between its claim and its launch is never taken for an orphan. */
+  /** One at a time, so that an operation between claim and launch is never taken for an orphan. */
   private async pump(): Promise<PumpReport> {
     const report = { resumed: 0, claimed: 0 };
     try {
@@ -171,7 +174,7 @@ export class Engine implements OtherRuns {
     if (ended) this.parts.events.ended(ended);
   }
 
-  /** Takes up again what a fault of the database has kept from being taken up: the sweep would come to it much later. */
+  /** Resumes and claims again soon after a database fault; the periodic sweep would do it much later. */
   private async retry(): Promise<void> {
     if (this.retrying) return;
     this.retrying = true;
@@ -180,7 +183,7 @@ export class Engine implements OtherRuns {
     void this.sweep();
   }
 
-  /** Errors that no decision covers. The lease is lost: stop writing. The database is away: tried again soon. */
+  /** Errors that no decision covers. Lease lost: the engine stops. Database away: it tries again soon. */
   private failed(error: unknown): void {
     if (this.stopping.signal.aborted) return;
     if (error instanceof DaemonError && error.code === 'LEASE_LOST') {

@@ -1,7 +1,7 @@
 import { saysRemoved } from '../cloudstack/errors';
 import type { JournalEntry, JsonObject } from '../model/operation';
 
-/** Steps whose intent goes to CloudStack. Each carries its own job id per try. */
+/** Steps that change something in CloudStack. Every try has a job id of its own. */
 export type MutationStep =
   | 'create-volume'
   | 'attach-volume'
@@ -17,31 +17,31 @@ export type MutationState =
   | { readonly at: 'none' }
   /** Intent written, no answer: it may or may not have reached CloudStack. */
   | { readonly at: 'intended'; readonly jobId: string; readonly tries: number; readonly since: number }
-  /** CloudStack took it; the job runs. */
+  /** CloudStack has accepted it; the job runs. */
   | {
       readonly at: 'accepted';
       readonly jobId: string;
       readonly tries: number;
       readonly volumeId: string | null;
     }
-  /** The try is over: the effect is a question for a re-read unless `outcome` is refused. */
+  /** The try has ended. Unless `outcome` is refused, its effect must be read from CloudStack. */
   | {
       readonly at: 'ended';
       readonly jobId: string;
       readonly tries: number;
       readonly volumeId: string | null;
       readonly outcome: 'ok' | 'refused' | 'failed' | 'unknown';
-      /** CloudStack's number and words. */
+      /** CloudStack's error code and text. */
       readonly code: number | null;
       readonly text: string | null;
-      /** Code of ours, when the call was never sent because the last look before it forbade it. */
+      /** Our own error code, when the call was never sent because its guards forbade it. */
       readonly withheld: string | null;
       readonly details: JsonObject;
-      /** The last look found the wanted state, or a world in which the call has no object. */
+      /** The guards showed that the wanted state holds already, or that the call has nothing left to do. */
       readonly settled: boolean;
     };
 
-/** Why the operation gave up; everything after it is undo. */
+/** Why the operation fails; every later step is part of the undo. */
 export interface Failing {
   readonly code: string;
   readonly message: string;
@@ -50,7 +50,8 @@ export interface Failing {
 }
 
 /**
- * A journal, folded. Pure: the same entries always give the same view, so a restarted daemon decides like the one that died.
+ * The state that follows from an operation's journal entries. Pure: the same entries always give the same
+ * state, so a restarted daemon decides like the one before it.
  */
 export class Journal {
   private readonly entries: JournalEntry[];
@@ -92,29 +93,32 @@ export class Journal {
     };
   }
 
-  /** True once anything was to be asked of CloudStack. */
+  /** True once a call to CloudStack was intended. */
   get hasIntent(): boolean {
     return this.entries.some((entry) => entry.state === 'intent');
   }
 
-  /** True once CloudStack has accepted anything, or may have done something: from here on a cancel is too late. */
+  /**
+   * True once CloudStack has accepted a call or one may have had an effect: from then on a cancel is too
+   * late.
+   */
   get hasEffect(): boolean {
     return this.entries.some(
       ({ state, step }) => step !== 'operation' && (state === 'accepted' || state === 'finished'),
     );
   }
 
-  /** What the latest intent of this step says it is about; null when there is none. */
+  /** The data of the latest intent of this step; null when there is none. */
   intent(step: MutationStep): JsonObject | null {
     return this.last(step, 'intent')?.data ?? null;
   }
 
-  /** How many reasons to wait were journaled. */
+  /** How many waits were journaled. */
   get waits(): number {
     return this.entries.filter(({ state }) => state === 'waiting').length;
   }
 
-  /** True when a try of this step was sent more than once, or its answer was lost and its job found later. */
+  /** True when a try of this step was sent more than once, or its reply was lost and its job found later. */
   mayHaveDoubled(step: MutationStep): boolean {
     return this.entries.some(
       ({ step: of, data }) => of === step && (data.resent === true || data.found === true),
@@ -134,7 +138,10 @@ export class Journal {
     return state.at === 'none' ? 0 : state.tries;
   }
 
-  /** CloudStack's sentence that the volume was removed, if a call of this operation was answered with it. */
+  /**
+   * CloudStack's text that the volume was removed, if it answered a call of this operation with it; else
+   * null.
+   */
   get removalProof(): string | null {
     const entry = this.entries.find(
       ({ data }) => typeof data.text === 'string' && saysRemoved(data.text, 'Volume'),

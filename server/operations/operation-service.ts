@@ -21,15 +21,20 @@ export interface ServiceParts {
   readonly random: Random;
   readonly logger: Logger;
   readonly stopping: AbortSignal;
-  /** The engine of the current epoch; throws STANDBY, STARTING or STOPPING when this process may not write. */
+  /**
+   * The engine of the current epoch; throws STANDBY, STARTING or STOPPING when this process may not write.
+   */
   writer(): { engine: Engine; epoch: Epoch };
-  /** Whose journal is the feed. */
+  /** The appliance whose journal is the feed. */
   applianceId(): string;
-  /** Throws APPLIANCE_UNKNOWN when requests of this type cannot be served, or a refusal of the request itself. */
+  /** Throws APPLIANCE_UNKNOWN when requests of this type cannot be served, or why this request is refused. */
   admit<T extends OperationType>(type: T, request: RequestOf[T]): void;
 }
 
-/** What callers do with operations: ask for one, read, list, cancel, wait (specification, "Operation Tracking"). */
+/**
+ * What callers do with operations: request, read, list, cancel, wait ("Operation Tracking" in the
+ * specification).
+ */
 export class OperationService {
   constructor(private readonly parts: ServiceParts) {}
 
@@ -68,7 +73,7 @@ export class OperationService {
     return operation;
   }
 
-  /** OPERATION_NOT_FOUND when there is none. */
+  /** Throws OPERATION_NOT_FOUND. */
   async read(id: string): Promise<Operation> {
     const operation = await this.parts.ledger.readOperation(id);
     if (!operation)
@@ -120,7 +125,9 @@ export class OperationService {
     }
   }
 
-  /** Resolves with the operation as soon as it has ended, or as it is after `timeoutMs` (or when the daemon stops). */
+  /**
+   * Resolves with the operation once it has ended, or as it is after `timeoutMs` or when the daemon stops.
+   */
   async waitForEnd(id: string, timeoutMs: number, signal?: AbortSignal): Promise<Operation> {
     let ended: Operation | null = null;
     const done = new AbortController();
@@ -128,7 +135,7 @@ export class OperationService {
       ended = operation;
       done.abort();
     };
-    // Listen first, read after: an end between the two is not missed.
+    // Listens first and reads after, so that an end between the two is not missed.
     const unsubscribe = this.parts.events.onEnd(id, finish);
     try {
       const current = await this.read(id);
@@ -144,7 +151,7 @@ export class OperationService {
     }
   }
 
-  /** Journal entries with an id above `after`, for event streams; `subscribe` tells when there are more. */
+  /** Journal entries with an id above `after`, for event streams; `subscribe` reports new ones. */
   feed(after: number, limit: number): Promise<JournalEntry[]> {
     return this.parts.ledger.feed(this.parts.applianceId(), after, limit);
   }
@@ -163,7 +170,7 @@ function vmOf(type: OperationType, request: RequestOf[OperationType]): string | 
   return 'vm_id' in request ? request.vm_id : null;
 }
 
-/** SHA-256 of the request with sorted keys: what "the same body" means for idempotency keys and joins. */
+/** SHA-256 of the request with sorted keys: idempotency keys and joins compare requests by it. */
 function hashOf(type: OperationType, request: RequestOf[OperationType]): string {
   return createHash('sha256')
     .update(`${type}\n${canonical(request)}`)

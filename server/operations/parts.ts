@@ -10,7 +10,7 @@ import type { Policy } from './decision';
 import type { JobDenials } from './execute/job-denials';
 import type { VmJobQueue } from './vm-job-queue';
 
-/** Everything an operation may touch: the ports, and the little of the process that it shares with other operations. */
+/** Everything an operation uses: the ports, and what it shares with other operations of this process. */
 export interface EngineParts {
   readonly ledger: Ledger;
   readonly cloud: Cloud;
@@ -25,9 +25,9 @@ export interface EngineParts {
     /** How much larger than the volume a device may be. */
     readonly sizeToleranceBytes: number;
   };
-  /** Read anew for every decision: identity and settings may change while operations wait. */
+  /** Read for every decision: identity and settings may change while operations wait. */
   policy(): Policy;
-  /** Called with an error that no decision covers: a programming error. The process must end. */
+  /** Called with a programming error, which no decision covers. The process must end. */
   onFatal(error: unknown): void;
 }
 
@@ -43,13 +43,13 @@ export interface Watcher {
   recentEvents(): readonly DeviceEvent[];
 }
 
-/** The other operations running in this process: what one must know of another. */
+/** What an operation must know of the others that run in this process. */
 export interface OtherRuns {
   running(): readonly Operation[];
-  /** Whose turn it is in CloudStack, as far as our own jobs go. */
+  /** Which of our own jobs CloudStack works on first. */
   readonly vmJobs: VmJobQueue;
-  /** Jobs that CloudStack says it does not know. */
+  /** Jobs that CloudStack has denied knowing. */
   readonly denials: JobDenials;
-  /** Runs that may have a disk on its way into a guest; see OperationRun.mayAttachDisk. */
+  /** Operations that may be bringing a disk into this guest; see OperationRun.mayAttachDisk. */
   attachingDisks(): readonly Operation[];
 }

@@ -1,20 +1,21 @@
 /** A job's place among the jobs of its VM. */
 export interface Place {
-  /** Aborts when no job of ours is before this one any more; it stays so. */
+  /** Aborts once no job of ours is ahead of this one; it never falls back. */
   readonly first: AbortSignal;
-  /** Must be called once, however the waiting ended. */
+  /** Must be called once, however the wait ended. */
   leave(): void;
 }
 
 /**
- * CloudStack works on one disk of a VM at a time, in order of arrival, so of many jobs on a VM only the first can
- * be about to end. Says which one that is: the others need hardly be asked about. A guess, because CloudStack may have
- * other callers; it decides how often a job is asked about, and nothing else.
+ * CloudStack attaches and detaches one disk of a VM at a time, in order of arrival (its VM work jobs are
+ * serialised), so of many jobs on a VM only the first can be about to end. This says which one that is; the
+ * others are polled less often. It is a guess, because CloudStack may have other callers, and decides how
+ * often a job is polled, nothing else.
  */
 export class VmJobQueue {
   private readonly lines = new Map<string, AbortController[]>();
 
-  /** `vmId` null: a job that waits for nobody. */
+  /** `vmId` null: a job that waits for no other. */
   join(vmId: string | null): Place {
     const mine = new AbortController();
     if (vmId === null) {

@@ -21,14 +21,14 @@ export interface ApplyParts {
   readonly clock: Clock;
   readonly exports: ExportServer;
   readonly watcher: { scan(): Promise<DeviceSnapshot> };
-  /** Who is told of every repair. */
+  /** Receives every repair. */
   readonly events: Pick<OperationEvents, 'publish'>;
   isBusyWith(volumeId: string): boolean;
 }
 
 /**
- * Has an operation worked on the volume since the observation began (wall clock ms), or does one now, of whichever appliance? Then
- * it knows better than the observation.
+ * True when an operation of any appliance has worked on the volume since the observation began (`since`, wall
+ * clock ms), or does so now: what it did is newer than the observation.
  */
 export async function isOvertaken(parts: ApplyParts, { drift }: Repair, since: number): Promise<boolean> {
   const { volumeId } = drift;
@@ -39,8 +39,9 @@ export async function isOvertaken(parts: ApplyParts, { drift }: Repair, since: n
 }
 
 /**
- * Drifts that say "CloudStack has it elsewhere than the guest or the row": a list may be older than the last job. The volume is read
- * once more by its id, and one on which an operation has ended within the last seconds is left for the next sync.
+ * For drifts that say that CloudStack disagrees with the guest or the row: a list may be older than the last
+ * job. The volume is read again by its id, and a volume with an operation that ended in the last seconds is
+ * left for the next sync.
  */
 export async function isContradicted(
   parts: ApplyParts,
@@ -60,7 +61,7 @@ export async function isContradicted(
 
 const CONTRADICTIONS: ReadonlySet<DriftKind> = new Set(['ghost-disk', 'stale-mapping', 'phantom-attach']);
 
-/** How far one repair has come. */
+/** The progress of one repair. */
 interface Progress {
   readonly repair: Repair;
   overtaken: boolean;
@@ -68,9 +69,10 @@ interface Progress {
 }
 
 /**
- * Carries out the repairs and says what became of each. All withdrawals first, so that what leads to a wrong disk is closed before
- * anything else; then the rows, one after the other, because volumes that have swapped letters displace each other; then what is
- * published, at once, because an export server takes many changes in one reload. Throws LEASE_LOST.
+ * Carries out the repairs and reports the result of each. All withdrawals come first, so that exports of
+ * wrong disks are closed before anything else; then the rows, one after the other, because volumes that have
+ * swapped device names displace each other; then everything to publish, concurrently, because an export
+ * server applies many changes in one reload. Throws LEASE_LOST.
  */
 export async function applyAll(
   parts: ApplyParts,
@@ -88,7 +90,7 @@ export async function applyAll(
   return all.map(outcome);
 }
 
-/** The steps of one kind of a repair; what has failed or was overtaken goes no further. */
+/** Runs the steps of one kind of a repair, unless the repair has failed or was overtaken. */
 async function advance(
   parts: ApplyParts,
   epoch: Epoch,
@@ -146,7 +148,10 @@ async function applyStep(
   }
 }
 
-/** The export's row, or null when somebody has withdrawn it on purpose meanwhile. Throws DEVICE_IDENTITY_MISMATCH. */
+/**
+ * Publishes and returns the export's row; null when it was withdrawn on purpose meanwhile. Throws
+ * DEVICE_IDENTITY_MISMATCH.
+ */
 async function publish(
   { ledger, exports, watcher }: ApplyParts,
   { volumeId, device, bootId }: Extract<RepairStep, { kind: 'publish' }>,

@@ -1,4 +1,4 @@
-/** Everything that sync can find wrong, by name. */
+/** The names of everything that sync can find wrong. */
 export const DRIFT_KINDS = [
   'ghost-disk',
   'phantom-attach',
@@ -23,11 +23,14 @@ export interface Drift {
   readonly devicePath: string | null;
   /** What is wrong, in words. */
   readonly message: string;
-  /** The exact command or click that mends it, when the daemon does not. */
+  /** The exact command or click that repairs it, when the daemon does not. */
   readonly remedy: string;
-  /** repaired: done. planned: would be done (dry run). reported: left to a person. failed: tried, see message. */
+  /**
+   * repaired: done. planned: would be done (dry run). reported: left to an operator. failed: tried, see
+   * message.
+   */
   readonly action: 'repaired' | 'planned' | 'reported' | 'failed';
-  /** Wall clock ms since when it could not be judged again; null when this report has judged it. */
+  /** Wall clock ms since when it could not be checked again; null when this report has checked it. */
   readonly notJudgedSince: number | null;
 }
 
@@ -38,11 +41,11 @@ export interface SyncReport {
   readonly reason: string;
   readonly observed: { cloudVolumes: number; devices: number; mappings: number; exports: number };
   /**
-   * False when a view could not be read at all: then nothing is known anew, `drifts` keeps what was known before, and this does not
-   * count as a sync.
+   * False when a view could not be read at all: then nothing new is known, `drifts` keeps what was known
+   * before, and the run does not count as a sync.
    */
   readonly judged: boolean;
-  /** What could not be read, and why; drifts that need it are not judged. */
+  /** What could not be read, and why; drifts that need it are not checked. */
   readonly unavailable: string[];
   readonly drifts: Drift[];
   /** Volumes left alone because an operation is in flight. */

@@ -4,12 +4,12 @@ import type { ConfiguredExport, ProbeResult } from '../exports/export-server';
 import type { ExportRecord, Mapping } from '../model/operation';
 
 /**
- * The four views (CloudStack, guest, database, export server) at one moment. A view that could not be read is null, and no
- * drift that needs it is judged.
+ * The four views (CloudStack, guest, database, export server) at one moment. A view that could not be read is
+ * null, and no drift that needs it is checked.
  */
 export interface Observation {
   readonly applianceVmId: string;
-  /** What the sources of the appliance's identity disagree about, in words. */
+  /** Where the sources of the appliance's identity disagree. */
   readonly identityConflicts: readonly string[];
   readonly volumes: readonly CloudVolume[] | null;
   readonly guest: DeviceSnapshot | null;
@@ -17,21 +17,23 @@ export interface Observation {
   readonly exports: readonly ExportRecord[];
   readonly exportsEnabled: boolean;
   readonly configured: readonly ConfiguredExport[] | null;
-  /** By export name; only names that should answer were probed. */
+  /** By export name; only exports that should answer were probed. */
   readonly probes: ReadonlyMap<string, ProbeResult>;
-  /** Volumes with an operation in flight: never disturbed. */
+  /** Volumes with an operation in flight: never touched. */
   readonly busy: ReadonlySet<string>;
-  /** Mapped volumes of which CloudStack says that there is none, with its words. */
+  /** Mapped volumes that CloudStack says do not exist, with its text. */
   readonly absent: ReadonlyMap<string, string>;
-  /** Mapped volumes that CloudStack does not show to this key, or that could not be looked up, and why: left alone. */
+  /**
+   * Mapped volumes that CloudStack does not show to this key or that could not be read, and why: left alone.
+   */
   readonly hidden: ReadonlyMap<string, string>;
-  /** VMs on which another daemon of this database runs: their rows are its business. */
+  /** VMs on which another daemon with this database runs; it takes care of their rows. */
   readonly otherAppliances: ReadonlySet<string>;
-  /** Volumes that an earlier try of a create may have left behind, by the operation that says so. */
+  /** Volumes that an earlier try of a create may have left behind, with the operation that reported them. */
   readonly unclaimed: ReadonlyMap<string, string>;
-  /** Volumes that have been in the same transitional state since an earlier sync, and which. */
+  /** Volumes in the same transitional state since an earlier sync, with that state. */
   readonly stuckBefore: ReadonlyMap<string, string>;
-  /** Bytes a device may be larger than its volume. */
-  readonly sizeTolerance: number;
+  /** How much larger than its volume a device may be. */
+  readonly sizeToleranceBytes: number;
   readonly unavailable: readonly string[];
 }

@@ -15,18 +15,19 @@ export interface ObserveParts {
   readonly exports: ExportServer;
   readonly clock: Clock;
   readonly watcher: { scan(): Promise<DeviceSnapshot> };
-  /** Bytes a device may be larger than its volume. */
-  readonly sizeTolerance: number;
+  /** How much larger than its volume a device may be. */
+  readonly sizeToleranceBytes: number;
   /** Volumes with an operation in flight or waiting. */
   busyVolumes(): Promise<ReadonlySet<string>>;
-  /** What the sources of the appliance's identity disagree about, in words. */
+  /** Where the sources of the appliance's identity disagree. */
   identityConflicts(): readonly string[];
 }
 
 /**
- * Reads the four views. The rows come first: a mapping is written after CloudStack has attached the volume, so what CloudStack says
- * later than the row is the news, never the other way round. The busy volumes are read before everything and again at the end. A
- * view that cannot be read is null; the database is needed for anything at all, so its errors are thrown.
+ * Reads the four views. The rows come first: a mapping is written after CloudStack has attached the volume,
+ * so CloudStack's answer is never older than the row. The busy volumes are read before everything else and
+ * again at the end. A view that cannot be read is null; errors of the database are thrown, because nothing
+ * works without it.
  */
 export async function observe(
   parts: ObserveParts,
@@ -68,7 +69,7 @@ export async function observe(
     otherAppliances: await otherAppliances(parts.ledger, applianceVmId, mappings),
     unclaimed: await unclaimedVolumes(parts.ledger),
     stuckBefore,
-    sizeTolerance: parts.sizeTolerance,
+    sizeToleranceBytes: parts.sizeToleranceBytes,
     unavailable,
   };
 }
@@ -80,9 +81,10 @@ interface CloudView {
 }
 
 /**
- * All volumes, and those with a mapping that the list does not show, one by one: a list leaves out what belongs to a project, and what
- * slipped from one page to the one before while it was read. Only CloudStack's word about an id proves that a volume is gone. A key that
- * does not see our own VM sees nothing of ours: then nothing is judged.
+ * All volumes, and mapped volumes that the list does not show one by one: a list leaves out volumes of
+ * projects, and those that moved to an earlier page while it was read. Only CloudStack's answer about the id
+ * proves that a volume is gone. A key that does not see our own VM sees none of our volumes: then nothing is
+ * checked.
  */
 async function readCloud(
   cloud: Cloud,
@@ -131,7 +133,7 @@ async function otherAppliances(
   return found;
 }
 
-/** What finished creates have said of volumes that an earlier try may have left behind. */
+/** Volumes that finished creates have reported as possibly left behind by an earlier try. */
 async function unclaimedVolumes(ledger: Ledger): Promise<Map<string, string>> {
   const creates = await ledger.listOperations({ type: 'create', limit: LIMITS.SYNC_CREATES });
   const found = new Map<string, string>();
@@ -144,8 +146,8 @@ async function unclaimedVolumes(ledger: Ledger): Promise<Map<string, string>> {
 }
 
 /**
- * One handshake per export that has a target, and a second one for those that do not answer: an export server that is being
- * restarted for another volume is not ill.
+ * One handshake per export that has a target, and a second one for those that do not answer: an export server
+ * that is restarting for another volume is not unhealthy.
  */
 async function probeAll(
   { exports, clock }: Pick<ObserveParts, 'exports' | 'clock'>,

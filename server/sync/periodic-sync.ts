@@ -5,13 +5,14 @@ import type { SyncReport } from './drift';
 import type { SyncService } from './sync-service';
 
 /**
- * Decides at every tick of the task whether a sync is due: RECONCILE_INTERVAL after the last one that judged, whoever asked for it. One
- * that fails or cannot look does not count as done; it is tried again soon, with growing pauses up to the interval.
+ * Decides at every tick of the task whether a sync is due: RECONCILE_INTERVAL after the last one that could
+ * read everything, whoever requested it. A sync that fails or cannot read does not count; it is tried again
+ * soon, with growing pauses up to the interval.
  */
 export class PeriodicSync {
   /** Monotonic ms of the last try. */
   private triedAt: number | null = null;
-  /** Tries in a row that judged nothing. */
+  /** Consecutive tries that did not count as a sync. */
   private fruitless = 0;
 
   constructor(
@@ -20,7 +21,7 @@ export class PeriodicSync {
     private readonly clock: Clock,
   ) {}
 
-  /** Null: nothing was due. */
+  /** Null when no sync was due. */
   async tick(): Promise<SyncReport | null> {
     if (!this.isDue()) return null;
     this.triedAt = this.clock.monotonic();

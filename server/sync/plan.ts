@@ -8,7 +8,7 @@ import { View } from './view';
 
 /**
  * Compares the views and names every drift. Pure; after its repairs a second plan has nothing left to do.
- * Volumes with an operation in flight are not judged at all.
+ * Volumes with an operation in flight are not checked.
  */
 export function plan(o: Observation): Repair[] {
   const view = new View(o);
@@ -27,7 +27,7 @@ export function plan(o: Observation): Repair[] {
     ...judgeUnclaimed(view),
     ...judgeStrangers(view),
   ];
-  // An export that is about to be put right is no orphan.
+  // An export that is about to be repaired is no orphan.
   const claimed = new Set(repairs.flatMap(({ steps }) => steps.flatMap(publishes)));
   return [...repairs, ...judgeOrphans(view, claimed)];
 }

@@ -3,16 +3,16 @@ import type { MappingEffect } from '../model/ledger';
 import type { Drift, DriftKind } from './drift';
 
 /**
- * One drift and what to do about it. Steps are all safe: rows, links, export files; nothing is ever attached, detached or
- * deleted by sync: nothing destructive happens because a timer fired.
+ * One drift and what to do about it. All steps are safe: they change rows, links and export files. Sync never
+ * attaches, detaches or deletes a volume, so nothing destructive happens because a timer fired.
  */
 export interface Repair {
   readonly drift: Omit<Drift, 'action'>;
-  /** Empty = reported only. */
+  /** Empty: the drift is only reported. */
   readonly steps: readonly RepairStep[];
   /**
-   * True when the steps end the drift. False: they only make it harmless (the export of a ghost disk is withdrawn), the drift
-   * stays reported until a person has done what the remedy says.
+   * True when the steps end the drift. False when they only make it harmless (the export of a ghost disk is
+   * withdrawn); the drift stays reported until an operator has followed the remedy.
    */
   readonly mends: boolean;
 }
@@ -42,7 +42,10 @@ export function mended(found: Found, steps: readonly RepairStep[], remedy: strin
   return { drift: { ...found, remedy, notJudgedSince: null }, steps, mends: true };
 }
 
-/** A drift that a person has to end: `remedy` is the exact command or click, the steps only make it harmless. */
+/**
+ * A drift that an operator has to end: `remedy` is the exact command or click, the steps only make it
+ * harmless.
+ */
 export function reported(found: Found, remedy: string, steps: readonly RepairStep[] = []): Repair {
   return { drift: { ...found, remedy, notJudgedSince: null }, steps, mends: false };
 }

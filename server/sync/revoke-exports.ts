@@ -1,7 +1,7 @@
 import { messageOf } from '../core/errors';
 import type { Logger } from '../core/log/logger';
 import type { DeviceSnapshot } from '../devices/device';
-import { verifyIdentity } from '../devices/identity';
+import { verifiedDevice } from '../devices/identity';
 import { serialNames } from '../devices/serial';
 import type { ExportServer } from '../exports/export-server';
 import { exportName } from '../exports/naming';
@@ -15,8 +15,9 @@ interface SurpriseParts {
 }
 
 /**
- * Disks have come or gone, or this daemon has just become the owner: no export may lead to a disk that is not its volume's. Never throws.
- * `snapshot` is asked when it counts: what an operation has published meanwhile is in it.
+ * Called when disks have come or gone and when this daemon has become the owner: closes every export that
+ * leads to a disk other than its volume's. Never throws. `snapshot` is a function so that it is read late
+ * enough to include what operations have published meanwhile.
  */
 export async function revokeExports(
   parts: SurpriseParts,
@@ -32,8 +33,9 @@ export async function revokeExports(
 }
 
 /**
- * An export that leads to nothing would lead to the next disk of that letter; one that leads to a disk with another volume's serial does
- * already. Needs neither the database nor CloudStack, which may be away just then, and closes what operations work on as well.
+ * An export whose device is gone would lead to the next disk that gets the device name; one whose device has
+ * another volume's serial already leads to the wrong disk. Needs neither the database nor CloudStack, which
+ * may be away, and includes volumes that operations are working on.
  */
 async function closeWrongLinks(
   { exports, logger }: SurpriseParts,
@@ -53,8 +55,9 @@ async function closeWrongLinks(
 }
 
 /**
- * Every mapping whose disk is not there or not the same: its export must lead to nothing *at once*, not at the next sync (DESIGN
- * section 7). Only the link and the file go here; rows follow with the next sync, which has all four views.
+ * Closes the export of every mapping whose disk is gone or another one. This cannot wait for the next sync:
+ * until then the export would serve whatever disk gets the device name. Only the link and the export file
+ * change here; the rows follow with the next sync, which has all four views.
  */
 export async function revokeUnproven(
   parts: SurpriseParts,
@@ -64,13 +67,12 @@ export async function revokeUnproven(
   let withdrawn = 0;
   for (const mapping of await parts.ledger.listMappings(applianceVmId)) {
     if (mapping.linuxState !== 'detected' || parts.isBusyWith(mapping.volumeId)) continue;
-    const device = snapshot.devices.find((candidate) => candidate.path === mapping.devicePath);
-    const identity = verifyIdentity(mapping, device, snapshot.bootId);
-    if (identity.ok) continue;
+    const { device, reason } = verifiedDevice(mapping, snapshot);
+    if (device) continue;
     parts.logger.warn('Device of a mapped volume is gone or another disk; its export is withdrawn', {
       volume_id: mapping.volumeId,
       device_path: mapping.devicePath,
-      reason: identity.reason,
+      reason,
     });
     try {
       await parts.exports.withdraw(exportName(mapping.volumeId));

@@ -1,6 +1,7 @@
 import type { CloudVolume } from '../cloudstack/cloud';
 import type { Device } from '../devices/device';
 import type { NewMapping } from '../model/operation';
+import { missingPath, remotePath } from '../model/placeholder-path';
 import type { View } from './view';
 
 /** The mapping of a volume to this device of this guest. */
@@ -28,7 +29,7 @@ export function localMapping(
   };
 }
 
-/** Attached here by what CloudStack says, and no disk of it in the guest. */
+/** Attached here according to CloudStack, but the guest has no disk of it. */
 export function missingMapping(view: View, volumeId: string, size: number): NewMapping {
   const before = view.mapping(volumeId);
   const volume = view.volume(volumeId);
@@ -36,7 +37,7 @@ export function missingMapping(view: View, volumeId: string, size: number): NewM
   return {
     volumeId,
     vmId: view.o.applianceVmId,
-    devicePath: `missing-${volumeId}`,
+    devicePath: missingPath(volumeId),
     cloudstackState: 'attached',
     linuxState: 'missing',
     size,
@@ -54,7 +55,7 @@ export function remoteMapping(volume: CloudVolume, vmId: string): NewMapping {
   return {
     volumeId: volume.id,
     vmId,
-    devicePath: `remote-vm-${vmId}-${volume.id}`,
+    devicePath: remotePath(vmId, volume.id),
     cloudstackState: 'attached',
     linuxState: 'n/a',
     size: volume.size,

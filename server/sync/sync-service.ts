@@ -11,23 +11,23 @@ import type { Repair } from './repair';
 
 export interface SyncParts extends ObserveParts, ApplyParts {
   readonly logger: Logger;
-  /** Throws STANDBY, STARTING, STOPPING or APPLIANCE_UNKNOWN when repairs are not ours to make. */
+  /** Throws STANDBY, STARTING, STOPPING or APPLIANCE_UNKNOWN when this daemon must not repair anything. */
   owner(): { epoch: Epoch; applianceVmId: string };
 }
 
 /** observe → plan → apply, one run at a time. */
 export class SyncService {
-  /** The last report of a run that was no dry run: what is known, with what it could not judge. */
+  /** The last report that was no dry run, including drifts that it could not check again. */
   last: SyncReport | null = null;
-  /** Wall clock ms of the last run that judged everything; null before one. */
+  /** Wall clock ms of the last run that could read every view; null before the first. */
   lastJudgedAt: number | null = null;
   private running: Promise<unknown> = Promise.resolve();
-  /** By volume: the transitional state it is in, and since when (monotonic ms) that is known. */
+  /** By volume: its transitional state, and since when (monotonic ms) it has been seen in it. */
   private transitional = new Map<string, { readonly state: string; readonly since: number }>();
 
   constructor(private readonly parts: SyncParts) {}
 
-  /** Runs of different kinds queue behind each other, so that a dry run is never answered with a real one. */
+  /** Runs of different kinds queue, so that a dry run is never answered with a real one. */
   run(options: { dryRun: boolean; reason: string }): Promise<SyncReport> {
     const next = this.running.then(
       () => this.once(options),
@@ -77,7 +77,7 @@ export class SyncService {
     return report;
   }
 
-  /** What was known before and could not be looked at this time stays known. */
+  /** Drifts that were known before and could not be checked this time. */
   private notJudged(observation: Observation, found: readonly Drift[]): Drift[] {
     if (isComplete(observation) || this.last === null) return [];
     const again = new Set(found.map(keyOf));
@@ -90,7 +90,10 @@ export class SyncService {
       }));
   }
 
-  /** What was seen in a transitional state long enough ago: a state is not stuck because somebody asked twice in a second. */
+  /**
+   * Volumes that were first seen in a transitional state long enough ago: two syncs within a second prove
+   * nothing.
+   */
   private stuck(): Map<string, string> {
     const before = this.parts.clock.monotonic() - LIMITS.STUCK_STATE_MS;
     const old = [...this.transitional].filter(([, { since }]) => since <= before);
@@ -109,7 +112,7 @@ export class SyncService {
     );
   }
 
-  /** What could not be judged this time was logged when it was found. */
+  /** Logs the report; drifts that were only carried over were logged when they were found. */
   private log(report: SyncReport): void {
     const { logger } = this.parts;
     for (const drift of report.drifts.filter(({ notJudgedSince }) => notJudgedSince === null)) {
@@ -138,7 +141,7 @@ function planned({ drift, steps }: Repair): Drift {
   return { ...drift, action: steps.length === 0 ? 'reported' : 'planned' };
 }
 
-/** Every view was read. */
+/** True when every view was read. */
 function isComplete({ volumes, guest, configured, exportsEnabled }: Observation): boolean {
   return volumes !== null && guest !== null && (configured !== null || !exportsEnabled);
 }

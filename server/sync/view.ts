@@ -2,17 +2,20 @@ import type { CloudVolume } from '../cloudstack/cloud';
 import { stateOf } from '../cloudstack/volume-states';
 import { rootDevices } from '../devices/correlation';
 import type { Device } from '../devices/device';
-import { verifyIdentity } from '../devices/identity';
+import { verifiedDevice, verifyIdentity } from '../devices/identity';
 import { serialNames } from '../devices/serial';
 import type { ConfiguredExport } from '../exports/export-server';
 import { exportName } from '../exports/naming';
 import type { ExportRecord, Mapping } from '../model/operation';
 import type { Observation } from './observation';
 
-/** What CloudStack says of a volume: `absent` is proven, `unseen` means that it could not be read or does not show it. */
+/**
+ * A volume as CloudStack shows it; `absent`: proven to be gone, `unseen`: it could not be read or is not
+ * shown.
+ */
 export type Seen = CloudVolume | 'absent' | 'unseen';
 
-/** An observation with the look-ups that the judgements share. Pure. */
+/** An observation with the look-ups that all checks share. Pure. */
 export class View {
   private readonly volumes: ReadonlyMap<string, CloudVolume>;
   private readonly mappings: ReadonlyMap<string, Mapping>;
@@ -49,15 +52,15 @@ export class View {
     return this.root.has(name);
   }
 
-  /** CloudStack is changing the volume right now, and has not been found doing so before: what it says of it is about to change. */
+  /** True while CloudStack is changing the volume, unless it is stuck: its attachment is about to change. */
   isMoving(volume: CloudVolume): boolean {
     return stateOf(volume).phase === 'moving' && this.o.stuckBefore.get(volume.id) !== volume.state;
   }
 
   /**
-   * The disk of a volume in this guest: exactly one with its serial; else the mapping's own identity. `unknown` while a device
-   * has not told its serial yet, when two claim the same one, or when the one that has it is the system's or provably another
-   * volume's: then nothing is judged.
+   * The disk of a volume in this guest: exactly one with its serial; else the mapping's own identity.
+   * `unknown` while the serial of a device is not read yet, when two devices have it, or when the device that
+   * has it is the system's or provably another volume's: then nothing is checked.
    */
   deviceOf(volumeId: string): Device | null | 'unknown' {
     const devices = this.o.guest?.devices ?? [];
@@ -65,11 +68,10 @@ export class View {
     const [only] = named;
     if (only) return named.length > 1 || this.isTaken(only, volumeId) ? 'unknown' : only;
     const mapping = this.mapping(volumeId);
-    const there =
-      mapping?.matchedBy === 'size'
-        ? devices.find((device) => device.path === mapping.devicePath)
-        : undefined;
-    if (there && mapping && verifyIdentity(mapping, there, this.bootId).ok) return there;
+    if (mapping?.matchedBy === 'size') {
+      const { device } = verifiedDevice(mapping, { devices, bootId: this.bootId });
+      if (device) return device;
+    }
     const silent = devices.some(
       ({ serialState }) => serialState === 'pending' || serialState === 'unreadable',
     );
@@ -80,7 +82,7 @@ export class View {
     return this.o.guest?.bootId ?? null;
   }
 
-  /** Volumes whose mapping says it has this path of the appliance, this volume not among them. */
+  /** Other volumes whose mapping has this path of the appliance. */
   sharingPath(volumeId: string, path: string): string[] {
     return this.o.mappings
       .filter(
@@ -101,7 +103,7 @@ export class View {
   }
 }
 
-/** Where CloudStack has a volume, as the end of a sentence. */
+/** Where the volume is according to CloudStack, as the end of a sentence. */
 export function whereabouts(volume: CloudVolume | 'absent'): string {
   if (volume === 'absent') return 'does not exist';
   return volume.vmId === null ? 'is detached' : `is attached to VM ${volume.vmId}`;

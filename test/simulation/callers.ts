@@ -74,7 +74,10 @@ export class Callers {
     }
   }
 
-  /** With an idempotency key, again and again: a caller that was not answered does not know whether it was heard. */
+  /**
+   * With an idempotency key, again and again: a caller that was not answered does not know whether it was
+   * heard.
+   */
   private async request<T extends OperationType>(type: T, request: RequestOf[T]): Promise<void> {
     const { world } = this;
     const key = world.random.uuid();

@@ -23,7 +23,10 @@ interface DoorsWorld {
   fail(invariant: string, message: string): void;
 }
 
-/** Virtual ms within which a guard must have been read before a call leaves: what else is read in between takes no longer. */
+/**
+ * Virtual ms within which a guard must have been read before a call leaves: what else is read in between
+ * takes no longer.
+ */
 const FRESH_MS = 2_000;
 
 /** The longest that a list shows an old world (./script.ts, ./scenes.ts). */
@@ -36,8 +39,9 @@ class Reads {
 }
 
 /**
- * Holds every call that leaves a process to the promises about doors: nothing that is not ours is touched, nothing is done to the
- * appliance, everything was looked at right before, and one thing at a time. It looks at what leaves, not at what it came to.
+ * Holds every call that leaves a process to the promises about doors: nothing that is not ours is touched,
+ * nothing is done to the appliance, everything was looked at right before, and one thing at a time. It looks
+ * at what leaves, not at what it came to.
  */
 export class Doors {
   readonly checks: Record<string, number> = {};
@@ -170,7 +174,10 @@ export class Doors {
     this.mappings = new Map(store.mappings);
   }
 
-  /** It is hidden, or a list shows it as it was before a job of ours; what somebody else did shortly before cannot be known. */
+  /**
+   * It is hidden, or a list shows it as it was before a job of ours; what somebody else did shortly before
+   * cannot be known.
+   */
   private looksGone(volume: Volume): boolean {
     const { model, disturbed, scheduler } = this.world;
     if (model.conditions.hides(volume.id)) return true;

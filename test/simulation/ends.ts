@@ -7,7 +7,9 @@ interface Begun {
   readonly begunAt: number;
 }
 
-/** What must be true at the very moment an operation says that it is done: the complaint, or null when it is. */
+/**
+ * What must be true at the very moment an operation says that it is done: the complaint, or null when it is.
+ */
 export function complaintAt(world: World, operation: Operation): string | null {
   const { volumeId } = operation;
   switch (operation.type) {

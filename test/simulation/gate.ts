@@ -19,7 +19,7 @@ const CHANGES = new Set([
   'ledger.auditedChange',
   'ledger.resumable',
   'ledger.requestCancel',
-  'ledger.settleOpenDetachJob',
+  'ledger.settleOpenJob',
   'cloud.submit',
   'cloud.deleteVolume',
   'exports.publish',
@@ -39,8 +39,9 @@ export interface GateParts {
 }
 
 /**
- * All that one process does to the world goes through here. When the process dies nothing of it goes on: calls that have not been
- * made are never made, answers and timers never come. A request that was on its way may still arrive.
+ * All that one process does to the world goes through here. When the process dies nothing of it goes on:
+ * calls that have not been made are never made, answers and timers never come. A request that was on its way
+ * may still arrive.
  */
 export class Gate {
   alive = true;

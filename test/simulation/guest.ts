@@ -8,7 +8,10 @@ export interface SimulatedGuestOptions extends MemoryGuestOptions {
   readonly later: (ms: number, work: () => void) => void;
 }
 
-/** The memory guest, remembering which plug of which disk was shown under which identity: the truth that mappings are held to. */
+/**
+ * The memory guest, remembering which plug of which disk was shown under which identity: the truth that
+ * mappings are held to.
+ */
 export class SimulatedGuest extends MemoryGuest {
   /** Grows with every change of what is plugged. */
   version = 0;

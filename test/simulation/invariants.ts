@@ -6,7 +6,9 @@ import { isTerminal, type JournalEntry, type Mapping, type Operation } from '~/s
 import { complaintAt, isDisturbed } from './ends';
 import type { World } from './world';
 
-/** ms within which a process that looks must have withdrawn the export of a disk that has vanished on its own. */
+/**
+ * ms within which a process that looks must have withdrawn the export of a disk that has vanished on its own.
+ */
 const GRACE = 3_000;
 /** The same for what only a sync can see. */
 const SYNC_GRACE = 130_000;
@@ -25,8 +27,8 @@ export interface Story {
 }
 
 /**
- * Holds the whole world to the promises, after every event that has changed anything. It reads only what is true (rows, CloudStack's
- * effects, the guest's plugs), never what the daemon believes.
+ * Holds the whole world to the promises, after every event that has changed anything. It reads only what is
+ * true (rows, CloudStack's effects, the guest's plugs), never what the daemon believes.
  */
 export class Invariants {
   readonly stories = new Map<string, Story>();
@@ -69,7 +71,8 @@ export class Invariants {
     this.checks[invariant] = (this.checks[invariant] ?? 0) + 1;
   }
 
-  // ---- journal --------------------------------------------------------------------------------------------------------
+  // ---- journal
+  // --------------------------------------------------------------------------------------------------------
 
   private readEntries(): void {
     const { entries } = this.world.store;
@@ -152,7 +155,8 @@ export class Invariants {
     return story;
   }
 
-  // ---- effects --------------------------------------------------------------------------------------------------------
+  // ---- effects
+  // --------------------------------------------------------------------------------------------------------
 
   private readEffects(): void {
     const { effects } = this.world.model;
@@ -229,7 +233,8 @@ export class Invariants {
     if (!wanted) this.fail('no-effect-without-intent', `volume ${volumeId} was deleted without an intent`);
   }
 
-  // ---- rows -----------------------------------------------------------------------------------------------------------
+  // ---- rows
+  // -----------------------------------------------------------------------------------------------------------
 
   private checkRows(): void {
     const executing = new Map<string, string>();
@@ -294,7 +299,8 @@ export class Invariants {
       this.fail(invariant, `${operation.volumeId}: ${complaint} (operation ${operation.id})`);
   }
 
-  // ---- mappings and exports -------------------------------------------------------------------------------------------
+  // ---- mappings and exports
+  // -------------------------------------------------------------------------------------------
 
   private checkMappings(): void {
     const paths = new Map<string, string>();

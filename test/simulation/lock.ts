@@ -4,7 +4,10 @@ interface Session {
   readonly lost: (reason: string) => void;
 }
 
-/** The named locks of the database server: each is held by one session, and free the moment the server ends it. */
+/**
+ * The named locks of the database server: each is held by one session, and free the moment the server ends
+ * it.
+ */
 export class LockTable {
   private readonly holders = new Map<string, Session>();
 

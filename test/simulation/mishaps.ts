@@ -65,7 +65,10 @@ export function strike(world: World, processes: Processes, mishap: Mishap): void
   }
 }
 
-/** CloudStack shows less than there is, denies what it knows, refuses valid keys; and other people use it as well. */
+/**
+ * CloudStack shows less than there is, denies what it knows, refuses valid keys; and other people use it as
+ * well.
+ */
 function ambiguity(world: World, what: Ambiguity): void {
   const { model, scheduler } = world;
   switch (what.kind) {

@@ -15,7 +15,10 @@ export interface Verdict {
 /** What a schedule is made of: everything that is imported on the way, and how. */
 const COPIED = ['server', 'lab', 'test/simulation', 'package.json', 'tsconfig.json'];
 
-/** Runs schedules against a copy of the repository with the fault in it, its own seed first, until one of them breaks a promise. */
+/**
+ * Runs schedules against a copy of the repository with the fault in it, its own seed first, until one of them
+ * breaks a promise.
+ */
 export async function hunt(
   mutant: Mutant,
   options: { from: number; count: number; processes: number },

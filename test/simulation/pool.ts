@@ -7,7 +7,10 @@ export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
 /** Seeds that a process is given at a time. */
 const PORTION = 250;
-/** Portions after which a process is replaced: what a killed daemon was waiting for is never let go of, and fills the memory. */
+/**
+ * Portions after which a process is replaced: what a killed daemon was waiting for is never let go of, and
+ * fills the memory.
+ */
 const PORTIONS_OF_A_PROCESS = 8;
 
 export interface PoolOptions {

@@ -14,8 +14,9 @@ const SWEEP = 30_000;
 const SYNC = 60_000;
 
 /**
- * One run of the daemon, from its start to its death: the real engine, service, watcher, exports service, sync and ownership on the
- * simulated ports, put together as server/runtime/volume-daemon.ts does. Its state dies with it.
+ * One run of the daemon, from its start to its death: the real engine, service, watcher, exports service,
+ * sync and ownership on the simulated ports, put together as server/runtime/volume-daemon.ts does. Its state
+ * dies with it.
  */
 export class DaemonProcess {
   readonly gate: Gate;
@@ -33,7 +34,8 @@ export class DaemonProcess {
   ) {
     const lock = new SimulatedLock(world.locks);
     this.gate = world.openGate(name, () => {
-      // The server notices the end of the connection at once, or when the session has been silent for too long.
+      // The server notices the end of the connection at once, or when the session has been silent for too
+      // long.
       const delay = world.random.chance(0.7) ? 0 : world.random.between(0, 5_000);
       world.scheduler.after(delay, () => lock.close());
     });

@@ -4,8 +4,8 @@ import type { Item } from './script-items';
 const GIB = 1024 ** 3;
 
 /**
- * Stories that need several things at the right moment, which chance alone brings together too rarely. Each is told `at` ms into
- * the schedule, among everything else that happens there.
+ * Stories that need several things at the right moment, which chance alone brings together too rarely. Each
+ * is told `at` ms into the schedule, among everything else that happens there.
  */
 export function anyScene(random: SeededRandom, at: number, volumes: number): Item[] {
   const volume = random.below(volumes);
@@ -22,7 +22,10 @@ export function anyScene(random: SeededRandom, at: number, volumes: number): Ite
   return scene(random, Math.round(at), volume);
 }
 
-/** A create is lost together with its job, while somebody else has a volume of its name; what it then calls its own is deleted. */
+/**
+ * A create is lost together with its job, while somebody else has a volume of its name; what it then calls
+ * its own is deleted.
+ */
 function lostCreate(random: SeededRandom, at: number, _volume: number): Item[] {
   const name = `made-${random.below(3)}`;
   const command = 'createVolume';
@@ -118,7 +121,10 @@ function ghostBeforeAnAttach(random: SeededRandom, at: number, volume: number): 
   ];
 }
 
-/** A volume is attached here, its disk does not come, or comes late, and the next attach waits for one like it. */
+/**
+ * A volume is attached here, its disk does not come, or comes late, and the next attach waits for one like
+ * it.
+ */
 function diskThatOwes(random: SeededRandom, at: number, volume: number): Item[] {
   const kind = random.pick(['no-device', 'late-device'] as const);
   return [

@@ -9,7 +9,10 @@ import { Violation, World } from './world';
 
 /** Virtual ms after the last mishap within which everything must have ended. */
 const HORIZON = 3 * 3_600_000;
-/** Virtual ms until no disk is on its way any more: the latest comes, or leaves, 12 s after its job (hypervisorFault in ./script.ts). */
+/**
+ * Virtual ms until no disk is on its way any more: the latest comes, or leaves, 12 s after its job
+ * (hypervisorFault in ./script.ts).
+ */
 const LAST_DISK = 15_000;
 /** Events after which a schedule counts as running in circles. */
 const EVENTS_MAX = 400_000;

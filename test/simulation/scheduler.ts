@@ -12,8 +12,9 @@ export interface Timer {
 const BEGINNING = Date.UTC(2026, 0, 1);
 
 /**
- * Virtual time and the order of everything: one event at a time, and what follows from it through promises happens before the next
- * one. Nothing else in a schedule decides about order, so a seed decides about everything.
+ * Virtual time and the order of everything: one event at a time, and what follows from it through promises
+ * happens before the next one. Nothing else in a schedule decides about order, so a seed decides about
+ * everything.
  */
 export class Scheduler {
   /** ms since the beginning of the schedule. */
@@ -55,8 +56,8 @@ export class Scheduler {
   }
 
   /**
-   * Runs events until `done` says so or there are none left. A tick asked for by a promise comes when no promise can go on any more,
-   * and costs less than a turn of the event loop.
+   * Runs events until `done` says so or there are none left. A tick asked for by a promise comes when no
+   * promise can go on any more, and costs less than a turn of the event loop.
    */
   run(done: () => boolean): Promise<void> {
     return new Promise((resolve, reject) => {

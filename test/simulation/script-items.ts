@@ -1,7 +1,10 @@
 import type { Fault } from '~/lab/cloudstack/faults';
 import type { CrashPoint } from './gate';
 
-/** What callers ask for. Volumes are named by their number in the schedule; those that are created get the numbers after. */
+/**
+ * What callers ask for. Volumes are named by their number in the schedule; those that are created get the
+ * numbers after.
+ */
 export type Ask =
   | { readonly kind: 'create'; readonly name: string; readonly bytes: number; readonly fixed: boolean }
   | { readonly kind: 'attach'; readonly volume: number; readonly where: 'here' | 'elsewhere' }

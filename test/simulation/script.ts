@@ -27,7 +27,10 @@ export const MISHAPS = [
 ] as const;
 type MishapClass = (typeof MISHAPS)[number] | 'reply' | 'job' | 'hypervisor' | 'read';
 
-/** The schedule of a seed. Each draws its own mix of mishaps, so that rare ones are not always hidden behind frequent ones. */
+/**
+ * The schedule of a seed. Each draws its own mix of mishaps, so that rare ones are not always hidden behind
+ * frequent ones.
+ */
 export function scriptOf(seed: number): Script {
   const random = new SeededRandom(seed, 1);
   const volumes = 1 + random.below(4);
@@ -212,15 +215,16 @@ function replyFault(random: SeededRandom): Fault {
     case 'late-reply':
       return { command, kind, ms: random.pick([500, 10_000, PATIENCE + 5_000]) };
     case 'delay':
-      // A createVolume that arrives after its caller has given it up makes a second volume, which only a custom id could prevent
-      // (docs/proofs/simulation.md).
+      // A createVolume that arrives after the daemon has believed the denial of its job makes a second
+      // volume, which the daemon can only report (docs/proofs/simulation.md).
       return {
         command,
         kind,
         ms: command === 'createVolume' ? 1_500 : random.pick([500, 10_000, PATIENCE + 9_000]),
       };
     case 'duplicate-request':
-      // CloudStack makes the row before it looks at the job id, so a network that doubles a createVolume doubles the volume.
+      // CloudStack makes the row before it looks at the job id, so a network that doubles a createVolume
+      // doubles the volume.
       return { command: command === 'createVolume' ? 'attachVolume' : command, kind, times };
     default:
       return { command, kind, times };

@@ -22,8 +22,8 @@ export function parseReplay(text: string): Script {
 }
 
 /**
- * The least of a schedule that still breaks the same promise: leaves out what is not needed, in halves first, then one by one. Returns
- * what `--replay` takes.
+ * The least of a schedule that still breaks the same promise: leaves out what is not needed, in halves first,
+ * then one by one. Returns what `--replay` takes.
  */
 export async function shrink(
   seed: number,

@@ -29,7 +29,10 @@ export function noTotals(): Totals {
   return { schedules: 0, events: 0, time: 0, cpu: 0, struck: {}, checks: {}, found: [] };
 }
 
-/** Schedules `from` … `from + count − 1`, one after the other in this process; with `stopAtFirst` no further than the first violation. */
+/**
+ * Schedules `from` … `from + count − 1`, one after the other in this process; with `stopAtFirst` no further
+ * than the first violation.
+ */
 export async function runSeeds(from: number, count: number, stopAtFirst = false): Promise<Totals> {
   const totals = noTotals();
   const before = process.cpuUsage();

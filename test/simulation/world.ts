@@ -19,7 +19,8 @@ import { SeededRandom } from './random';
 import { Scheduler } from './scheduler';
 import type { Script } from './script-items';
 
-// How often the daemon looks at what does not change anyway costs most of a schedule; a simulated guest rings when it has changed.
+// How often the daemon looks at what does not change anyway costs most of a schedule; a simulated guest rings
+// when it has changed.
 Object.assign(LIMITS, { FAST_SCAN_MS: 400, JOB_POLL_FIRST_MS: 150 });
 
 const GIB = 1024 ** 3;
@@ -37,8 +38,8 @@ export class Violation extends Error {
 }
 
 /**
- * What outlives every process of the daemon: the database, CloudStack, the guest, the export server, time. The mishaps that strike it
- * are in ./mishaps.ts.
+ * What outlives every process of the daemon: the database, CloudStack, the guest, the export server, time.
+ * The mishaps that strike it are in ./mishaps.ts.
  */
 export class World {
   readonly random: SeededRandom;

@@ -165,8 +165,8 @@ export function correlationReport(volume: CorrelationReport['volume']): Correlat
     answer: { kind: 'found', device: DEVICE, matchedBy: 'serial', reason: 'serial', considered },
     submittedAt: NOW,
     events: [deviceEvent(1)],
-    window: 5000,
-    tolerance: 3221225472,
+    windowMs: 5000,
+    toleranceBytes: 3221225472,
   };
 }
 
@@ -176,8 +176,8 @@ export const CLOUD_REPORT: CloudReport = {
   configuration: 'production',
   endpoint: 'http://10.0.0.1:8080/client/api',
   version: '4.20.0.0',
-  roundTrip: 3.25,
-  clockSkew: -120,
+  roundTripMs: 3.25,
+  clockSkewMs: -120,
   clockSkewSource: 'expires',
   appliance: {
     vmId: APPLIANCE,
@@ -198,8 +198,8 @@ export const DATABASE_REPORT: DatabaseReport = {
   problems: [],
   database: 'oma_user:***@tcp(localhost:3306)/migratekit_oma',
   version: '10.11.6-MariaDB',
-  roundTrip: 0.8,
-  clockSkew: 1,
+  roundTripMs: 0.8,
+  clockSkewMs: 1,
   migrations: [{ id: '001-operations', appliedAt: NOW }],
   pool: { inUse: 1, waiting: 0 },
   owner: { owner: 'oma:8090 pid 1', epoch: 3, since: NOW },

@@ -1,8 +1,8 @@
 const API_PATH = '/client/api';
 
 /**
- * The URL of the API from what people type into ossea_configs.api_url: with or without `/client/api`, a trailing slash, or a
- * scheme (`host:8080`). Throws an Error that names what is wrong.
+ * The URL of the API from whatever form ossea_configs.api_url has: with or without `/client/api`, a trailing
+ * slash, or a scheme (`host:8080`). Throws an Error that names what is wrong.
  */
 export function apiEndpoint(text: string): string {
   const typed = text.trim();

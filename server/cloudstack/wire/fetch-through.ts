@@ -9,8 +9,8 @@ interface Request {
 }
 
 /**
- * fetch over an agent of node:https, which may trust further CAs: the fetch of Node takes none without the package that it is made of.
- * Never follows redirects, sends the request once, and asks for no compression.
+ * fetch over an agent of node:https, which may trust further CAs: Node's own fetch cannot be given any
+ * without the undici package. Never follows redirects, sends the request once, and requests no compression.
  */
 export function fetchThrough(agent: Agent, url: string, init: Request): Promise<Response> {
   const { method, body, signal } = init;
@@ -24,7 +24,7 @@ export function fetchThrough(agent: Agent, url: string, init: Request): Promise<
       );
       try {
         resolve(
-          // Node's own type of a web stream and the DOM's differ in name only.
+          // Node's type of a web stream and the DOM's differ in name only.
           new Response(withoutBody ? null : (Readable.toWeb(answer) as ReadableStream<Uint8Array>), {
             status: statusCode,
             headers: fields,

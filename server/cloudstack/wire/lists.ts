@@ -11,8 +11,8 @@ const NOT_SHOWN =
   'CloudStack does not show it to this key: it was removed, or belongs to a project or another account';
 
 /**
- * `listall` alone leaves out what belongs to projects; with `projectid=-1` a list has what belongs to the account and to its projects, and
- * for a root administrator everything.
+ * `listall` alone leaves out everything of projects; with `projectid=-1` a list has everything of the account
+ * and its projects, and for a root administrator everything there is.
  */
 const OF_OWNERS: Parameters = { projectid: '-1' };
 
@@ -20,11 +20,14 @@ interface Identified {
   readonly id: string;
 }
 
-/** CloudStack's list commands: paged, by id, and of everything that the key may see. */
+/** CloudStack's list commands: by id and in pages, including everything that the key may see. */
 export class Lists {
   /** `default.page.size` of the server may be smaller than what we ask for first. */
   private pageSize: number = LIMITS.CLOUDSTACK_PAGE_SIZE;
-  /** The key has shown something of another account that it leaves out with `projectid=-1`: a domain administrator's. */
+  /**
+   * The key has shown an object of another account that `projectid=-1` leaves out, so it is a domain
+   * administrator's.
+   */
   private seesAccounts = false;
 
   constructor(
@@ -32,7 +35,10 @@ export class Lists {
     private readonly clock: Clock,
   ) {}
 
-  /** One object by its id, whoever owns it. What CloudStack denies to have is absent; what it merely does not show is unknown. */
+  /**
+   * One object by its id, whoever owns it. Absent when CloudStack says that there is none; unknown when it
+   * merely does not show it.
+   */
   async lookUp<T extends Identified>(item: ListItem<T>, id: string, more: Parameters): Promise<Evidence<T>> {
     const { clock } = this;
     try {
@@ -46,7 +52,7 @@ export class Lists {
     }
   }
 
-  /** What belongs to nobody in particular, by its id; empty where there is none. */
+  /** An object without an owner, by its id; empty when there is none. */
   async byId<T>(item: ListItem<T>, id: string): Promise<T[]> {
     try {
       return items(item, await this.calls.call(item.command, { id, listall: 'true' }));
@@ -56,7 +62,7 @@ export class Lists {
     }
   }
 
-  /** All pages of what belongs to accounts and projects. */
+  /** All pages of objects that belong to accounts and projects. */
   async ofOwners<T extends Identified>(item: ListItem<T>, parameters: Parameters): Promise<T[]> {
     const found = await this.all(item, { ...parameters, ...OF_OWNERS });
     if (!this.seesAccounts) return found;
@@ -95,7 +101,7 @@ export class Lists {
     return found;
   }
 
-  /** What is made or deleted between two pages moves the others by one: nothing is listed twice. */
+  /** Objects made or deleted between two pages shift the others by one; duplicates are removed. */
   private async pages<T extends Identified>(
     item: ListItem<T>,
     parameters: Parameters,

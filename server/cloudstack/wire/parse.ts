@@ -12,8 +12,8 @@ import { badAnswer, cleanText } from '../errors';
 import type { WireBody } from './transport';
 
 /**
- * What we read of CloudStack's answers, and nothing else: a dozen fields, coerced, because their types drift between versions
- * (numbers as strings, ids as numbers, booleans as strings). Absent is null.
+ * The fields that we read of CloudStack's answers, coerced, because their types differ between versions
+ * (numbers as strings, ids as numbers, booleans as strings). Absent fields become null.
  */
 const id = z.union([z.string(), z.number()]).transform(String);
 const text = z
@@ -45,7 +45,7 @@ const date = z
     return Number.isNaN(ms) ? null : new Date(ms).toISOString();
   });
 
-/** `account` is absent on what belongs to a project. */
+/** `account` is absent on objects of a project. */
 const owner = { account: text, domainid: text, projectid: text };
 const ownerOf = (v: {
   account: string | null;
@@ -130,19 +130,22 @@ export const DISK_OFFERING: ListItem<CloudDiskOffering> = {
   schema: offering,
 };
 
-/** Of a command's long description only its name. */
+/** Of a command's long description only the name is read. */
 export const API: ListItem<{ name: string }> = {
   command: 'listApis',
   key: 'api',
   schema: z.object({ name: z.string() }),
 };
 
-/** The items of a list's answer. An empty list is `{}`; a page past the end is a count without an array. Throws CloudError. */
+/**
+ * The items of a list's answer. An empty list is `{}`; a page past the end is a count without an array.
+ * Throws CloudError.
+ */
 export function items<T>(item: ListItem<T>, body: WireBody): T[] {
   return content(item.command, z.array(item.schema), body[item.key] ?? []);
 }
 
-/** The content of an answer in our shape. Throws CloudError for anything else: what it means is not known. */
+/** The content of an answer in our shape. Throws CloudError for anything else, whose meaning is not known. */
 export function content<T>(command: string, schema: z.ZodType<T>, body: unknown): T {
   const result = schema.safeParse(body);
   if (result.success) return result.data;
@@ -177,7 +180,9 @@ export const success = z.object({ success: boolean, displaytext: text });
 const jobError = z.object({ errorcode: optionalNumber, errortext: text });
 const jobVolume = z.object({ volume: z.object({ id }) });
 
-/** jobstatus of the *answer* only: volume objects inside a result still carry `jobstatus: 0` of that very job. */
+/**
+ * jobstatus of the *answer* only: volume objects inside a result still carry `jobstatus: 0` of that very job.
+ */
 export const job = z
   .object({
     jobid: id,

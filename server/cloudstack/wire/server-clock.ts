@@ -9,7 +9,9 @@ export type AskExpiring = (expiresMs: number) => Promise<ExpiryAnswer>;
 /** How CloudStack's time became known. */
 export type SkewSource = 'date-header' | 'expires';
 
-/** An instant of CloudStack's clock on our monotonic one: setting our wall clock does not make it wrong. */
+/**
+ * An instant of CloudStack's clock on our monotonic one, so that setting our wall clock does not affect it.
+ */
 interface Anchor {
   readonly serverMs: number;
   readonly monotonicMs: number;
@@ -17,9 +19,10 @@ interface Anchor {
 }
 
 /**
- * What is known of CloudStack's clock, and by which clock requests are signed. As long as CloudStack takes what the wall clock of this
- * machine signs, that one is used. Once a signature was refused and CloudStack's time is known to be another, `expires` is counted on
- * CloudStack's own time: a wrong wall clock, or one that jumps, then stops no operation.
+ * What is known of CloudStack's clock, and the clock that requests are signed by. As long as CloudStack
+ * accepts signatures by this machine's wall clock, that one is used. Once a signature was refused and
+ * CloudStack's time is known to differ, `expires` follows CloudStack's time, so a wrong or jumping wall clock
+ * stops no operation.
  */
 export class ServerClock {
   private known: Anchor | null = null;
@@ -45,13 +48,19 @@ export class ServerClock {
     return this.inForce === null ? this.clock.now() : this.timeBy(this.inForce);
   }
 
-  /** An answer had a Date header. A measured time is better: what stands in front of CloudStack may be the one that sent it. */
+  /**
+   * Takes the time of a Date header. A measured time is better: a proxy in front of CloudStack may have sent
+   * the header.
+   */
   heard(serverMs: number): void {
     if (this.known?.source === 'expires') return;
     this.known = { serverMs, monotonicMs: this.clock.monotonic(), source: 'date-header' };
   }
 
-  /** After a 401 to a request signed at `signedMs`: counts by CloudStack's time from now on. True when that is another time. */
+  /**
+   * After a 401 to a request signed at `signedMs`: signs by CloudStack's time from now on. True when that
+   * differs.
+   */
   correct(signedMs: number, signedAtMonotonicMs: number): boolean {
     if (this.known === null) return false;
     const wouldSign = this.timeBy(this.known) - (this.clock.monotonic() - signedAtMonotonicMs);
@@ -60,12 +69,14 @@ export class ServerClock {
     return true;
   }
 
-  /** A request signed by a time that was only read from a header was refused as well: the header is no proof. */
+  /** A request signed by a header's time was refused as well, so the header is not trusted any more. */
   distrust(): void {
     if (this.inForce?.source === 'date-header') this.inForce = null;
   }
 
-  /** Measures unless that was done a short while ago; after tries that found nothing the pauses grow. Never throws. */
+  /**
+   * Measures unless that was done a short while ago; after unsuccessful tries the pauses grow. Never throws.
+   */
   async measureWhenDue(ask: AskExpiring): Promise<void> {
     const pauseMs =
       this.failures === 0
@@ -77,7 +88,7 @@ export class ServerClock {
     return this.measureAfter(pauseMs, ask);
   }
 
-  /** The same for a person who asks: at most once a minute. */
+  /** The same on an operator's request: at most once a minute. */
   measureNow(ask: AskExpiring): Promise<void> {
     return this.measureAfter(LIMITS.CLOCK_MEASURE_PAUSE_MS, ask);
   }
@@ -93,7 +104,7 @@ export class ServerClock {
   }
 
   private async measure(ask: AskExpiring): Promise<void> {
-    // Our wall clock may jump while this goes on: it is read once.
+    // Our wall clock may jump during the measurement, so it is read once.
     const ours = this.clock.now() - this.clock.monotonic();
     const skewMs = await measureSkew((aheadMs) => ask(ours + this.clock.monotonic() + aheadMs));
     this.failures = skewMs === null ? this.failures + 1 : 0;

@@ -10,14 +10,14 @@ import { type AskExpiring, ServerClock, type SkewSource } from './server-clock';
 import { type Parameters, signedForm } from './signing';
 import { post, type WireBody } from './transport';
 
-/** Told of every call, for metrics. */
+/** Called after every call, for metrics. */
 export type CloudCallListener = (call: { command: string; ms: number; error: CloudError | null }) => void;
 
 export interface CallParts {
   readonly settings: CloudSettings;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** PEM certificates of CAs that are trusted beside the usual ones. */
+  /** PEM certificates of CAs to trust in addition to the usual ones. */
   readonly ca?: string | null;
   readonly onCall?: CloudCallListener;
 }
@@ -25,9 +25,9 @@ export interface CallParts {
 export interface CallStatistics {
   readonly calls: number;
   readonly errors: number;
-  /** CloudStack's clock minus ours, ms; null while nothing is known of it. More than some minutes means 401 on everything. */
+  /** CloudStack's clock minus ours; null while unknown. */
   readonly clockSkewMs: number | null;
-  /** How that became known. */
+  /** How the skew became known. */
   readonly clockSkewSource: SkewSource | null;
 }
 
@@ -35,12 +35,13 @@ interface Signed {
   /** CloudStack's time when it was signed, as far as we know it. */
   readonly signedMs: number;
   readonly begunMs: number;
-  /** True when the answer told CloudStack's time. */
+  /** True when the answer had a Date header. */
   dated: boolean;
 }
 
 /**
- * Signed calls to the CloudStack of ossea_configs: sent once, counted, and with everything done about a 401 that can be done from here.
+ * Signed calls to the CloudStack of ossea_configs: sent once and counted; a 401 is corrected where the cause
+ * is on our side.
  */
 export class SignedCalls {
   private calls = 0;
@@ -59,8 +60,8 @@ export class SignedCalls {
   }
 
   /**
-   * One call. A 401 never had an effect, so it is sent once more when it may have been our mistake: the credentials have changed, or
-   * CloudStack's clock is not the one that we signed by.
+   * One call. A 401 never had an effect, so the call is sent once more when the cause may be ours: the
+   * credentials have changed, or CloudStack's clock differs from the one that we signed by.
    */
   async call(
     command: string,
@@ -85,7 +86,10 @@ export class SignedCalls {
     }
   }
 
-  /** Measures CloudStack's clock where its answers do not tell it; at most once a minute. Throws CloudError without a configuration. */
+  /**
+   * Measures CloudStack's clock when its answers have no Date header, at most once a minute. Throws
+   * CloudError without a configuration.
+   */
   async measureClock(): Promise<void> {
     if (this.time.source === 'date-header') return;
     await this.time.measureNow(this.probe(await this.parts.settings.require()));
@@ -106,7 +110,10 @@ export class SignedCalls {
     }
   }
 
-  /** True when the refused request was signed by another time than CloudStack's, so that it is worth sending again. */
+  /**
+   * True when the refused request was signed by a time that is not CloudStack's, so that sending it again can
+   * help.
+   */
   private async correctClock(
     settings: ActiveSettings,
     { signedMs, begunMs, dated }: Signed,
@@ -117,19 +124,22 @@ export class SignedCalls {
     return this.time.correct(signedMs, begunMs);
   }
 
-  /** Sends the cheapest command with a given expiry. Whatever is not a 401 was let in. */
+  /**
+   * Sends the cheapest command with a given expiry. Any answer but a 401 means that the signature was
+   * accepted.
+   */
   private probe(settings: ActiveSettings): AskExpiring {
     return async (expiresMs) => {
       const command = 'listCapabilities';
       const form = signedForm(command, {}, settings, expiresMs);
-      const timeout = LIMITS.CLOCK_PROBE_TIMEOUT_MS;
+      const timeoutMs = LIMITS.CLOCK_PROBE_TIMEOUT_MS;
       this.calls += 1;
       try {
         await post({
           endpoint: settings.endpoint,
           command,
           form,
-          timeout,
+          timeoutMs,
           onServerTime: () => {},
           agent: this.agent,
         });
@@ -151,7 +161,7 @@ export class SignedCalls {
     command: string,
     parameters: Parameters,
     signed: Signed,
-    timeout: number,
+    timeoutMs: number,
   ): Promise<WireBody> {
     const { clock } = this.parts;
     const { endpoint } = settings;
@@ -164,7 +174,7 @@ export class SignedCalls {
     this.calls += 1;
     let failure: CloudError | null = null;
     try {
-      return await post({ endpoint, command, form, timeout, onServerTime, agent: this.agent });
+      return await post({ endpoint, command, form, timeoutMs, onServerTime, agent: this.agent });
     } catch (error) {
       this.errors += 1;
       failure = error instanceof CloudError ? error : null;
@@ -180,7 +190,7 @@ export class SignedCalls {
     }
   }
 
-  /** 401 has many causes; the reader gets all that can be checked from here. */
+  /** A 401 has many causes; the message lists all that can be checked from here. */
   private explain(error: CloudError): CloudError {
     const { skewMs } = this.time;
     const skew =

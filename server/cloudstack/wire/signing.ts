@@ -24,8 +24,8 @@ function encode(value: string): string {
 }
 
 /**
- * The body of a signed request: all names lower case, JSON answers, signature version 3, which CloudStack takes until `expiresMs` by its
- * own clock and never again afterwards.
+ * The body of a signed request: all names lower case, JSON answers, signature version 3, which CloudStack
+ * accepts until `expiresMs` by its own clock and never afterwards.
  */
 export function signedForm(
   command: string,

@@ -21,11 +21,14 @@ export interface WireCall {
   readonly command: string;
   /** The signed parameters. */
   readonly form: string;
-  /** ms until the last byte of the answer. */
-  readonly timeout: number;
-  /** Told the server's Date (ms) of every answer, errors included: with clocks that differ there are only errors. */
+  /** Until the last byte of the answer. */
+  readonly timeoutMs: number;
+  /**
+   * Receives the server's Date (ms) of every answer, errors included: when the clocks differ there are only
+   * errors.
+   */
   readonly onServerTime: (at: number) => void;
-  /** For https to a server whose certificate a private CA has signed. */
+  /** For https to a server whose certificate was signed by a private CA. */
   readonly agent?: Agent | null;
 }
 
@@ -35,14 +38,14 @@ const HEADERS = {
 };
 
 /**
- * One signed POST. No redirects (they would carry the signature elsewhere), no retries (the caller knows what is safe), a
- * limit on time and size. Throws CloudError.
+ * One signed POST. No redirects (they would carry the signature elsewhere), no retries (the caller knows what
+ * is safe), a limit on time and size. Throws CloudError.
  */
 export async function post(call: WireCall): Promise<WireBody> {
   const { command } = call;
   let response: Response;
   let text: string;
-  const signal = AbortSignal.timeout(call.timeout);
+  const signal = AbortSignal.timeout(call.timeoutMs);
   try {
     const init = { method: 'POST', body: call.form, headers: HEADERS, signal };
     response =
@@ -63,7 +66,7 @@ export async function post(call: WireCall): Promise<WireBody> {
 
 async function readBounded(response: Response, command: string): Promise<string> {
   if (!response.body) return '';
-  // An answer that says its length cannot be longer, unless it is packed, and costs much less to read in one go.
+  // An uncompressed answer with a Content-Length cannot be longer, and is much cheaper to read at once.
   const announced = Number(response.headers.get('content-length') ?? Number.NaN);
   if (announced <= LIMITS.CLOUDSTACK_ANSWER_BYTES && !response.headers.has('content-encoding'))
     return response.text();
@@ -88,16 +91,16 @@ function unwrap(command: string, { status, headers }: Response, text: string): W
     ? Object.entries(parsed.data).find(([name]) => name.endsWith('response'))?.[1]
     : undefined;
   const failed = errorBody.safeParse(inner);
-  const retryAfter = delayOf(headers.get('retry-after'));
+  const retryAfterMs = delayOf(headers.get('retry-after'));
   if (failed.success) {
     const { errorcode, cserrorcode, errortext } = failed.data;
     const csCode = cserrorcode ?? null;
-    throw apiError({ httpStatus: status, code: errorcode, csCode, text: errortext, retryAfter });
+    throw apiError({ httpStatus: status, code: errorcode, csCode, text: errortext, retryAfterMs });
   }
   const body = envelope.safeParse(inner);
   if (status === 200 && body.success) return body.data;
   if (status === 401 || status === 429)
-    throw apiError({ httpStatus: status, code: status, csCode: null, text: `HTTP ${status}`, retryAfter });
+    throw apiError({ httpStatus: status, code: status, csCode: null, text: `HTTP ${status}`, retryAfterMs });
   throw badAnswer(command, status, text.trim() === '' ? 'it is empty' : 'it is not the JSON of CloudStack');
 }
 
@@ -109,13 +112,16 @@ function delayOf(header: string | null): number | null {
   return Number.isNaN(at) ? null : Math.max(0, at - Date.now());
 }
 
-/** CloudStack un-escapes \uXXXX when it writes JSON, so raw control characters can come out: stripped and parsed once more. */
+/**
+ * CloudStack un-escapes \uXXXX when it writes JSON, so there can be raw control characters: they are removed
+ * and the text parsed again.
+ */
 function parseLenient(text: string): unknown {
   for (const candidate of [text, text.replace(/[\u0000-\u001f]/g, ' ')]) {
     try {
       return JSON.parse(candidate);
     } catch {
-      // the second try, or nothing
+      // tried again below
     }
   }
   return undefined;

@@ -1,7 +1,7 @@
 import type { CloudCommand, CloudOwner } from '../cloud';
 import type { Parameters } from './signing';
 
-/** A change in CloudStack's words. */
+/** The name and parameters of a command for CloudStack. */
 export function wireCommand(command: CloudCommand): { name: string; parameters: Parameters } {
   switch (command.name) {
     case 'createVolume':

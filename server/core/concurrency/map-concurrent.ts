@@ -1,6 +1,6 @@
 /**
- * Maps items with at most `limit` calls of `work` at a time; the results keep the order of the items. Rejects with
- * the first failure, after which no further item is begun.
+ * Maps items with at most `limit` calls of `work` at a time; the results keep the order of the items. Rejects
+ * with the first failure, after which no further item is begun.
  *
  * @example
  * const sizes = await mapConcurrent(paths, 8, readSize);

@@ -3,17 +3,20 @@ import { readFileSync } from 'node:fs';
 import { messageOf } from '../../core/errors';
 import { type Parse, path } from './values';
 
-/** Certificates of CAs that are trusted beside the usual ones. */
+/** Certificates of CAs to trust in addition to the usual ones. */
 export interface CaFile {
   readonly path: string;
   readonly pem: string;
-  /** Whom the certificates are of, for people. */
+  /** The subjects of the certificates, for logs. */
   readonly subjects: readonly string[];
 }
 
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE-----/g;
 
-/** Reads a PEM file with one certificate or more. What else is in it is not used; a file with a private key is refused. */
+/**
+ * Reads a PEM file with one or more certificates. Other content is ignored; a file with a private key is
+ * refused.
+ */
 export const caFile: Parse<CaFile> = (text) => {
   const file = path(text);
   const content = contentOf(file);

@@ -7,12 +7,12 @@ import { NOT_READ, VARIABLES } from './variables';
 
 type ValueOf<K extends keyof typeof VARIABLES> = (typeof VARIABLES)[K] extends Variable<infer T> ? T : never;
 
-/** The configuration, grouped by who uses it. Durations are ms, sizes bytes. */
+/** The configuration, grouped by who uses it. */
 export interface Configuration {
   readonly database: { readonly dsn: Dsn; readonly ca: CaFile | null };
   readonly cloudstack: {
     readonly ca: CaFile | null;
-    /** For whom volumes are created; null when the environment does not say. */
+    /** The owner of new volumes; null when the environment does not say. */
     readonly owner: CloudOwner | null;
   };
   readonly http: {
@@ -30,9 +30,9 @@ export interface Configuration {
     readonly ginMode: ValueOf<'ginMode'>;
   };
   readonly devices: {
-    readonly pollInterval: number;
-    readonly correlationTimeout: number;
-    readonly sizeTolerance: number;
+    readonly pollIntervalMs: number;
+    readonly correlationTimeoutMs: number;
+    readonly sizeToleranceBytes: number;
     readonly sysBlockDir: string;
     readonly devDir: string;
     readonly procDir: string;
@@ -64,13 +64,13 @@ export interface Configuration {
   readonly runDir: string;
   readonly stateDir: string;
   readonly credentials: { readonly encryptionKey: Buffer | null };
-  readonly reconcileInterval: number;
+  readonly reconcileIntervalMs: number;
   readonly historyDays: number;
-  /** Variables that are set and mean nothing here, in words for the log. The DSN has notes of its own. */
+  /** Notes for the log on variables that are set and not used. The DSN has notes of its own. */
   readonly notes: readonly string[];
 }
 
-/** One mistake: the variable and what is wrong with it. Never holds the value of a secret. */
+/** One mistake: the variable and what is wrong with it. Never contains the value of a secret. */
 export interface Problem {
   readonly variable: string;
   readonly message: string;
@@ -85,11 +85,12 @@ export class ConfigurationError extends Error {
 }
 
 type Environment = Readonly<Record<string, string | undefined>>;
-/** Reads one variable; a mistake is written down and the value of an unset variable used, so that reading goes on. */
+/** Reads one variable; on a mistake it is recorded and the default used, so that all mistakes are found. */
 type Read = <T>(variable: Variable<T>) => T;
 
 /**
- * Reads and checks the environment; an empty variable is an unset one. Throws ConfigurationError with every mistake at once.
+ * Reads and checks the environment; an empty variable counts as unset. Throws ConfigurationError with every
+ * mistake at once, so that an operator need not fix them one start at a time.
  */
 export function loadConfiguration(env: Environment): Configuration {
   const problems: Problem[] = [];
@@ -103,7 +104,7 @@ export function loadConfiguration(env: Environment): Configuration {
   return configuration;
 }
 
-/** What is in force, secrets masked; for `--check-config`. */
+/** The effective configuration, secrets masked; for `--check-config`. */
 export function describeConfiguration(configuration: Configuration): Record<string, unknown> {
   const { database, credentials, ...rest } = configuration;
   const { password, ca, ...dsn } = database.dsn;
@@ -148,7 +149,10 @@ function notesOn(env: Environment, problems: Problem[]): string[] {
   return notes;
 }
 
-/** Without authentication only programs on this machine may come in. */
+/**
+ * Without a token anybody who can connect may detach and delete volumes, so then only loopback is allowed by
+ * default.
+ */
 function checkBind(http: Configuration['http'], problems: Problem[]): void {
   if (http.socketPath !== null || isLoopback(http.host) || http.tokenFile !== null || http.allowInsecureBind)
     return;
@@ -158,17 +162,17 @@ function checkBind(http: Configuration['http'], problems: Problem[]): void {
   });
 }
 
-/** By the number, not by the look: `127.example.com` is a name anybody can own. */
+/** Only addresses count, not names that look like one: anybody can own `127.example.com`. */
 function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
 }
 
-/** LOG_LEVEL, else what GIN_MODE stood for, else info. */
+/** LOG_LEVEL, else what GIN_MODE implies, else info. */
 function levelOf(level: ValueOf<'logLevel'>, ginMode: ValueOf<'ginMode'>): NonNullable<ValueOf<'logLevel'>> {
   return level ?? (ginMode === 'debug' ? 'debug' : 'info');
 }
 
-/** For whom volumes are created. CloudStack would refuse every create for half an owner, or for two. */
+/** The owner of new volumes. CloudStack would refuse every create with an incomplete owner, or with two. */
 function ownerOf(read: Read, problems: Problem[]): CloudOwner | null {
   const projectId = read(VARIABLES.cloudProject);
   const account = read(VARIABLES.cloudAccount);
@@ -206,9 +210,9 @@ function group(read: Read, notes: readonly string[], problems: Problem[]): Confi
     },
     log: { level: levelOf(read(v.logLevel), ginMode), format: read(v.logFormat), ginMode },
     devices: {
-      pollInterval: read(v.pollInterval),
-      correlationTimeout: read(v.correlationTimeout),
-      sizeTolerance: read(v.sizeTolerance),
+      pollIntervalMs: read(v.pollIntervalMs),
+      correlationTimeoutMs: read(v.correlationTimeoutMs),
+      sizeToleranceBytes: read(v.sizeToleranceBytes),
       sysBlockDir: read(v.sysBlockDir),
       devDir: read(v.devDir),
       procDir: read(v.procDir),
@@ -221,7 +225,7 @@ function group(read: Read, notes: readonly string[], problems: Problem[]): Confi
       detachConnected: read(v.detachConnected),
       volumeNames: read(v.volumeNames),
       deleteMode: read(v.deleteMode),
-      jobLostAfterMs: read(v.jobLostAfter),
+      jobLostAfterMs: read(v.jobLostAfterMs),
     },
     exports: {
       backend: read(v.backend),
@@ -239,7 +243,7 @@ function group(read: Read, notes: readonly string[], problems: Problem[]): Confi
     runDir: read(v.runDir),
     stateDir: read(v.stateDir),
     credentials: { encryptionKey: read(v.encryptionKey) },
-    reconcileInterval: read(v.reconcileInterval),
+    reconcileIntervalMs: read(v.reconcileIntervalMs),
     historyDays: read(v.historyDays),
     notes,
   };

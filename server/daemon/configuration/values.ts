@@ -1,7 +1,9 @@
 import { isIP } from 'node:net';
 import { parseDuration } from '../../core/duration';
 
-/** Parsers of single values. Each returns the value or throws an Error whose message says what was expected. */
+/**
+ * Parsers of single values. Each returns the value or throws an Error whose message says what was expected.
+ */
 export type Parse<T> = (text: string) => T;
 
 export function oneOf<const T extends string>(...allowed: readonly T[]): Parse<T> {
@@ -19,7 +21,7 @@ const LEVEL_ALIASES: Readonly<Record<string, string>> = { trace: 'debug', warnin
 export const logLevel: Parse<ReturnType<typeof level>> = (text) =>
   level(LEVEL_ALIASES[text.trim().toLowerCase()] ?? text);
 
-/** Milliseconds from `2s`, `500ms`, `1m30s`, `1h`; a plain number is milliseconds, as the tables of limits have it. */
+/** Milliseconds from `2s`, `500ms`, `1m30s`, `1h`; a plain number is milliseconds. */
 export function duration(min: number, max: number): Parse<number> {
   return (text) => {
     const value = text.trim();
@@ -72,7 +74,7 @@ export const path: Parse<string> = (text) => {
   return text.replace(/\/+$/, '') || '/';
 };
 
-/** systemd gives several folders separated by colons; the first is ours. */
+/** systemd passes several directories separated by colons; the first is used. */
 export const firstPath: Parse<string> = (text) => path(text.split(':')[0] ?? '');
 
 export const word: Parse<string> = (text) => {
@@ -81,7 +83,7 @@ export const word: Parse<string> = (text) => {
   return text;
 };
 
-/** A name as people give it: anything but control characters. */
+/** A free name: anything but control characters. */
 export const name: Parse<string> = (text) => {
   const value = text.trim();
   if (value === '' || value.length > 255 || /[\u0000-\u001f\u007f]/.test(value))
@@ -89,7 +91,7 @@ export const name: Parse<string> = (text) => {
   return value;
 };
 
-/** A program: a name that PATH finds, or an absolute path. */
+/** A program: a name to be found in PATH, or an absolute path. */
 export const program: Parse<string> = (text) => (text.startsWith('/') ? path(text) : word(text));
 
 /** A host name or an address, without brackets and port. */
@@ -107,7 +109,7 @@ export const hosts: Parse<string[]> = (text) =>
     .filter((item) => item !== '')
     .map(host);
 
-/** Base64 (either alphabet) of exactly 32 bytes. The message never shows what was given. */
+/** Base64 (either alphabet) of exactly 32 bytes. The message never shows the value. */
 export const key32: Parse<Buffer> = (text) => {
   if (!/^[A-Za-z0-9+/_-]{43}=?$/.test(text.trim()))
     throw new Error('must be base64 of exactly 32 bytes (44 characters)');
@@ -120,7 +122,7 @@ function within(value: number, min: number, max: number, unit: string, text: str
   return value;
 }
 
-/** What was given, on one line and short: a control character must not forge a line of the log. */
+/** The given text, short and on one line: a control character must not forge a line of the log. */
 function quote(text: string): string {
   return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text);
 }

@@ -1,16 +1,16 @@
 import type { Parse } from './values';
 
-/** One environment variable: how it is read, what holds without it, and its line in docs/reference/configuration.md. */
+/** One environment variable: its parser, its default, and its line in docs/reference/configuration.md. */
 export interface Variable<T> {
   readonly name: string;
-  /** As it would be written in the environment; null = unset. */
+  /** The default as it would be written in the environment; null: unset. */
   readonly fallback: string | null;
   readonly doc: string;
-  /** True: the value is never shown, not even in the complaint about it. */
+  /** True: the value is never shown, not even in an error message about it. */
   readonly secret: boolean;
   /** Throws an Error that says what was expected. */
   readonly parse: Parse<T>;
-  /** What holds when the variable is unset. */
+  /** The value when the variable is unset. */
   absent(): T;
 }
 
@@ -24,7 +24,7 @@ export function optional<T>(name: string, parse: Parse<T>, doc: string): Variabl
   return { name, parse, fallback: null, doc, secret: false, absent: () => null };
 }
 
-/** Its value is never shown. */
+/** The same variable, with its value never shown. */
 export function secret<T>(variable: Variable<T>): Variable<T> {
   return { ...variable, secret: true };
 }

@@ -103,19 +103,19 @@ const CLOUDSTACK = {
 };
 
 const DEVICES = {
-  pollInterval: withDefault(
+  pollIntervalMs: withDefault(
     'POLL_INTERVAL',
     duration(500, 60_000),
     '2s',
     'Pause between two looks at the devices when nothing waits.',
   ),
-  correlationTimeout: withDefault(
+  correlationTimeoutMs: withDefault(
     'CORRELATION_TIMEOUT',
     duration(1_000, 3_600_000),
     '30s',
     'How long an attach waits for its device to appear.',
   ),
-  sizeTolerance: withDefault(
+  sizeToleranceBytes: withDefault(
     'SIZE_TOLERANCE',
     bytes(0, 1024 * GIB),
     '3GiB',
@@ -173,7 +173,7 @@ const OPERATIONS = {
     'expunge',
     '`expunge` deletes for good; `trash` destroys without expunging, so that the volume can be recovered until CloudStack expunges it.',
   ),
-  jobLostAfter: withDefault(
+  jobLostAfterMs: withDefault(
     'JOB_LOST_AFTER',
     duration(1_000, 600_000),
     '30s',
@@ -251,7 +251,7 @@ const KEEPING = {
     '/var/lib/volume-daemon',
     'Device inventory and caches; set by systemd.',
   ),
-  reconcileInterval: withDefault(
+  reconcileIntervalMs: withDefault(
     'RECONCILE_INTERVAL',
     duration(5_000, 86_400_000),
     '60s',
@@ -273,14 +273,15 @@ const KEEPING = {
 };
 
 /**
- * Every environment variable the daemon reads, by its place in the configuration: docs/reference/configuration.md is made from this
- * table (`npm run docs`).
+ * Every environment variable the daemon reads, in the order of the configuration:
+ * docs/reference/configuration.md is generated from this table (`npm run docs`).
  */
 export const VARIABLES = { ...SERVER, ...CLOUDSTACK, ...DEVICES, ...OPERATIONS, ...EXPORTS, ...KEEPING };
 
 /**
- * What old units and habits set and the daemon does not read: said in the notes instead of silently ignored. The first three
- * are Nitro's own and would go around the rule about non-loopback addresses, so they are mistakes.
+ * Variables that old units set and the daemon does not read: they are mentioned in the notes instead of
+ * silently ignored. The first three are Nitro's own and would bypass the rule about non-loopback addresses,
+ * so they are mistakes.
  */
 export const NOT_READ: Readonly<Record<string, { readonly instead: string; readonly refused: boolean }>> = {
   NITRO_HOST: { instead: 'HOST', refused: true },

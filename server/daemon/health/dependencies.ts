@@ -7,7 +7,7 @@ import type { Adapters } from '../adapters';
 import type { ComponentHealth } from '../daemon';
 import { HealthMonitor } from './health';
 
-/** Asks every dependency now and then how it is, and logs when that changes. */
+/** Probes every dependency periodically, and logs changes. */
 export function watchDependencies({ database, cloud, exports }: Adapters, logger: Logger): HealthMonitor {
   return new HealthMonitor(
     systemClock,
@@ -41,7 +41,7 @@ export function watchDependencies({ database, cloud, exports }: Adapters, logger
   );
 }
 
-/** Where the clocks differ, requests are signed by CloudStack's: it works, and somebody should know. */
+/** When the clocks differ, requests are signed by CloudStack's: that works, but health should show it. */
 function cloudHealth(version: string | null, clockSkewMs: number | null): ComponentHealth {
   const answers = `CloudStack ${version ?? 'of unknown version'}`;
   const details = { clock_skew_ms: clockSkewMs === null ? null : Math.round(clockSkewMs) };
@@ -55,7 +55,7 @@ function exportHealth(health: Awaited<ReturnType<Adapters['exports']['health']>>
   return { status, message, details: { version, pid, stale_until_restart: staleUntilRestart } };
 }
 
-/** How the watching of the guest's disks goes, as health shows it. */
+/** The health of the device watcher. */
 export function deviceHealth(health: ReturnType<Adapters['watcher']['health']>): ComponentHealth {
   const { status, message, devices, lastScanAt, eventsProcessed } = health;
   return {

@@ -7,7 +7,7 @@ import type { ComponentHealth, DaemonPhase, HealthReport } from '../daemon';
 import type { ApplianceView } from '../identity';
 import { syncHealth } from './sync-health';
 
-/** One dependency: how to look at it, and how often (ms). */
+/** One dependency: how to probe it, and how often. */
 export interface HealthProbe {
   readonly every: number;
   look(): Promise<ComponentHealth>;
@@ -16,7 +16,8 @@ export interface HealthProbe {
 type ProbeName = 'cloudstack' | 'database' | 'exportServer';
 
 /**
- * Keeps the last known state of every dependency, so that asking for health costs nothing and never waits on CloudStack.
+ * Keeps the last known state of every dependency, so that a health request costs nothing and never waits for
+ * CloudStack: load balancers and systemd poll it with short timeouts.
  */
 export class HealthMonitor {
   private readonly last = new Map<ProbeName, ComponentHealth>();
@@ -75,7 +76,10 @@ export interface HealthSources {
   readonly pollIntervalMs: number;
 }
 
-/** Pure composition of the report. Unhealthy: no truth to serve. Degraded: something waits or is reported. */
+/**
+ * Composes the report. Pure. Unhealthy: the database is away or the start has failed. Degraded: something
+ * waits or needs attention.
+ */
 export function healthReport(s: HealthSources): HealthReport {
   const cloudstack = s.monitor.of('cloudstack');
   const database = s.monitor.of('database');

@@ -13,8 +13,9 @@ interface SyncSources {
 }
 
 /**
- * Whether CloudStack, guest, database and exports are compared. Not to have looked is not to have found nothing: while the last sync
- * could not judge, or none has judged for longer than it should take, this is degraded, with since when.
+ * Whether CloudStack, guest, database and exports are compared. A sync that could not read everything proves
+ * nothing: while the last one could not, or none has succeeded for longer than it should take, this is
+ * degraded and says since when.
  */
 export function syncHealth({
   clock,

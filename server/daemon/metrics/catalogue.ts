@@ -1,27 +1,42 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 
-/** Seconds. Operations wait for CloudStack, so they last from a tenth of a second to an hour. */
-const OPERATION = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 900, 3600];
+/** Operations wait for CloudStack, so they last from a tenth of a second to an hour. */
+const OPERATION_SECONDS = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 900, 3600];
 const CALL = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 const DETECTION = [0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 15, 30];
-/** ms between two looks at the event loop: finer would cost more than the daemon itself does at rest. */
-const LOOP_PRECISION = 500;
+/** Interval of event loop samples: a shorter one would cost more than the idle daemon itself. */
+const LOOP_PRECISION_MS = 500;
 
 export type Catalogue = ReturnType<typeof createCatalogue>;
 
-/** Every metric of ours, with its meaning (docs/guides/monitoring.md, checked by a test), and prom-client's own of process and event loop. */
+/**
+ * All our metrics with their help texts (docs/guides/monitoring.md, checked by a test), and prom-client's for
+ * process and event loop.
+ */
 export function createCatalogue(registry: Registry = new Registry()) {
+  collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: LOOP_PRECISION_MS });
+  const meters = metersOf(registry);
+  return { registry, ...operationMetrics(meters), ...outsideMetrics(meters), ...exportMetrics(meters) };
+}
+
+type Meters = ReturnType<typeof metersOf>;
+
+function metersOf(registry: Registry) {
   const registers = [registry];
   const named = (name: string, help: string) => ({ name: `volume_daemon_${name}`, help, registers });
-  const gauge = <L extends string = never>(name: string, help: string, labelNames: L[] = []) =>
-    new Gauge({ ...named(name, help), labelNames });
-  const counter = <L extends string = never>(name: string, help: string, labelNames: L[] = []) =>
-    new Counter({ ...named(name, help), labelNames });
-  const histogram = <L extends string>(name: string, help: string, labelNames: L[], buckets: number[]) =>
-    new Histogram({ ...named(name, help), labelNames, buckets });
-  collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: LOOP_PRECISION });
   return {
-    registry,
+    gauge: <L extends string = never>(name: string, help: string, labelNames: L[] = []) =>
+      new Gauge({ ...named(name, help), labelNames }),
+    counter: <L extends string = never>(name: string, help: string, labelNames: L[] = []) =>
+      new Counter({ ...named(name, help), labelNames }),
+    histogram: <L extends string>(name: string, help: string, labelNames: L[], buckets: number[]) =>
+      new Histogram({ ...named(name, help), labelNames, buckets }),
+  };
+}
+
+/** The daemon itself and its operations. */
+function operationMetrics({ gauge, counter, histogram }: Meters) {
+  return {
     info: gauge('info', 'Always 1; the version is in the label.', ['version']),
     phase: gauge('phase', '1 for the phase the daemon is in.', ['phase']),
     dependencyUp: gauge('dependency_up', '1 when the dependency is healthy or switched off.', ['dependency']),
@@ -46,13 +61,13 @@ export function createCatalogue(registry: Registry = new Registry()) {
       'operation_duration_seconds',
       'From acceptance to the end of an operation, by type and outcome.',
       ['type', 'status'],
-      OPERATION,
+      OPERATION_SECONDS,
     ),
     stepDuration: histogram(
       'step_duration_seconds',
       'A step of an operation, from its intent (or the end of the step before it) to its answer.',
       ['type', 'step'],
-      OPERATION,
+      OPERATION_SECONDS,
     ),
     detection: histogram(
       'device_detection_seconds',
@@ -60,6 +75,12 @@ export function createCatalogue(registry: Registry = new Registry()) {
       [],
       DETECTION,
     ),
+  };
+}
+
+/** CloudStack, the disks of the guest, mappings and sync. */
+function outsideMetrics({ gauge, counter, histogram }: Meters) {
+  return {
     cloudCalls: counter('cloudstack_calls_total', 'Calls to CloudStack.', ['command']),
     cloudErrors: counter('cloudstack_errors_total', 'Calls to CloudStack that failed, by kind of error.', [
       'command',
@@ -85,6 +106,12 @@ export function createCatalogue(registry: Registry = new Registry()) {
       'last_sync_judged',
       '1 when the last sync could look at everything, 0 when not or before one; absent in standby.',
     ),
+  };
+}
+
+/** Exports, and the pool of the database. */
+function exportMetrics({ gauge, counter }: Meters) {
+  return {
     exports: gauge('exports', 'NBD exports in the ledger by status.', ['status']),
     exportClients: gauge('export_clients', 'Clients connected to the NBD exports.'),
     reloads: counter('export_reloads_total', 'Reloads of the NBD server.'),

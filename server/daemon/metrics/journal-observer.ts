@@ -5,16 +5,19 @@ interface Followed {
   readonly type: OperationType;
   /** Wall clock ms. */
   readonly acceptedAt: number;
-  /** When the step that is now under way began. */
+  /** When the current step began. */
   since: number;
-  /** When CloudStack said that the volume is attached, until its device is mapped. */
+  /** When CloudStack reported the volume attached; null again once its device is mapped. */
   attachedAt: number | null;
 }
 
-/** The least that is remembered of operations whose end is never seen (another process has continued them). */
+/** Operations followed at once; the end of some is never seen, because another process has continued them. */
 const FOLLOWED_MAX = 10_000;
 
-/** Turns the journal, as it is written, into durations. Operations begun by an earlier process are looked up once. */
+/**
+ * Measures durations from journal entries as they are written. Operations begun by an earlier process are
+ * looked up once.
+ */
 export class JournalObserver {
   private readonly followed = new Map<string, Followed>();
 

@@ -9,7 +9,7 @@ import type { HealthReport } from '../daemon';
 import { type Catalogue, createCatalogue } from './catalogue';
 import { JournalObserver } from './journal-observer';
 
-/** What is asked for at the moment of a scrape. What cannot be had is null, and then not told at all: an alert sees the gap. */
+/** Values read at a scrape. Unavailable values are null and omitted, so that an alert sees the gap. */
 export interface Gathered {
   readonly version: string;
   readonly health: HealthReport;
@@ -23,7 +23,10 @@ export interface Gathered {
   readonly pool: { readonly inUse: number; readonly waiting: number };
 }
 
-/** The figures of this process for Prometheus: what happens is counted as it happens, what *is* is read at the scrape. */
+/**
+ * The figures of this process for Prometheus: events are counted as they happen, states are read at the
+ * scrape.
+ */
 export class Metrics {
   private readonly catalogue: Catalogue = createCatalogue();
   private readonly observer: JournalObserver;

@@ -2,8 +2,8 @@ import type { Ledger, OperationCounts } from '../../model/ledger';
 import type { OperationEvents } from '../../model/operation-events';
 
 /**
- * Operation counts for metrics, kept so that asking for them is cheap: they are read from the ledger again only when something
- * has happened since the last reading.
+ * Operation counts for metrics, cached: they are read from the ledger again only when something has happened
+ * since the last read.
  */
 export class Statistics {
   private cached: OperationCounts | null = null;
@@ -20,7 +20,7 @@ export class Statistics {
     });
   }
 
-  /** DATABASE_UNAVAILABLE when it must be read and cannot. */
+  /** Throws DATABASE_UNAVAILABLE when the ledger must be read and cannot be. */
   async counts(): Promise<OperationCounts> {
     if (this.cached && !this.dirty) return this.cached;
     this.reading ??= this.read().finally(() => {
@@ -29,7 +29,10 @@ export class Statistics {
     return this.reading;
   }
 
-  /** The pending operations as last counted; asking brings the count up to date for the next time. Never waits, never throws. */
+  /**
+   * The pending operations as last counted; a call refreshes the count for the next one. Never waits, never
+   * throws.
+   */
   pending(): number {
     if (this.dirty) this.counts().catch(() => undefined);
     return this.cached?.byStatus.pending ?? 0;
@@ -47,7 +50,10 @@ export class Statistics {
   }
 }
 
-/** Specification, "Service Metrics": failed operations of all operations, in percent with two decimals (21 of 1547 = 1.36). */
+/**
+ * Specification, "Service Metrics": failed operations of all operations, in percent with two decimals (21 of
+ * 1547 = 1.36).
+ */
 export function errorRatePercent(failed: number, total: number): number {
   return total === 0 ? 0 : Math.round((failed / total) * 10_000) / 100;
 }

@@ -3,7 +3,7 @@ import { knowOwnDelete, lookUpVolume } from '../../cloudstack/look-up';
 import type { Clock } from '../../core/clock';
 import { messageOf } from '../../core/errors';
 import type { Device, DeviceSnapshot } from '../../devices/device';
-import { verifyIdentity } from '../../devices/identity';
+import { verifiedDevice } from '../../devices/identity';
 import { serialNames } from '../../devices/serial';
 import type { ExportServer } from '../../exports/export-server';
 import { exportName } from '../../exports/naming';
@@ -12,16 +12,16 @@ import type { Ledger } from '../../model/ledger';
 import type { ExportRecord, Mapping, Operation } from '../../model/operation';
 import type { UnknownSince, Unknowns } from '../unknowns';
 
-/** What the four witnesses say of one volume, each for itself. */
+/** What each of the four witnesses says of one volume. */
 export interface VolumeEvidence {
   readonly volumeId: string;
   readonly cloudstack: Evidence<CloudVolume>;
   readonly guest: Evidence<Device>;
   readonly database: Evidence<{ readonly mapping: Mapping | null; readonly export: ExportRecord | null }>;
   readonly exportServer: Evidence<{
-    /** Where the export leads, null = nowhere: it fails closed. */
+    /** Where the export leads; null: nowhere, it fails closed. */
     readonly target: string | null;
-    /** Clients that are connected. */
+    /** Connected clients. */
     readonly clients: number;
   }>;
   readonly lastOperation: Operation | null;
@@ -35,12 +35,12 @@ interface EvidenceParts {
   readonly watcher: { snapshot(): DeviceSnapshot };
   readonly exports: Pick<ExportServer, 'kind' | 'list' | 'clients'>;
   readonly clock: Clock;
-  /** Remembers since when what was not known. */
+  /** Remembers since when a witness could not tell. */
   readonly unknowns: Unknowns;
   applianceVmId(): string | null;
 }
 
-/** Asks all four at once. Never throws: a witness that cannot be asked is the answer. */
+/** Asks all four concurrently. Never throws: that a witness cannot be asked is part of the result. */
 export async function gatherEvidence(parts: EvidenceParts, volumeId: string): Promise<VolumeEvidence> {
   const ask = async <T>(by: Witness, question: () => Promise<Evidence<T>>): Promise<Evidence<T>> => {
     try {
@@ -63,7 +63,10 @@ export async function gatherEvidence(parts: EvidenceParts, volumeId: string): Pr
   return { volumeId, ...found, lastOperation, unknownSince };
 }
 
-/** What CloudStack shows; what it does not show and a delete of ours has proven to be gone, is gone. */
+/**
+ * The volume as CloudStack shows it; absent also when it is not shown and a completed delete of ours has
+ * removed it.
+ */
 async function fromCloudStack(parts: EvidenceParts, volumeId: string): Promise<VolumeEvidence['cloudstack']> {
   const shown = await lookUpVolume(parts.cloud, volumeId, parts.applianceVmId());
   try {
@@ -95,7 +98,7 @@ async function lastOperationOn({ ledger }: EvidenceParts, volumeId: string): Pro
   }
 }
 
-/** The disk with the serial of the volume; where disks have none, the one that the mapping proves. */
+/** The disk with the serial of the volume; where disks have none, the one that the mapping verifies. */
 function fromGuest(
   { devices, bootId, at, scanned }: DeviceSnapshot,
   volumeId: string,
@@ -105,8 +108,8 @@ function fromGuest(
   const [only, other] = devices.filter(({ serial }) => serialNames(volumeId, serial));
   if (only && other) return unknown(`${only.path} and ${other.path} have its serial`, at, 'guest');
   if (only) return seen(only, at, 'guest');
-  const there = devices.find(({ path }) => path === mapping?.devicePath);
-  if (mapping && there && verifyIdentity(mapping, there, bootId).ok) return seen(there, at, 'guest');
+  const mapped = mapping && verifiedDevice(mapping, { devices, bootId }).device;
+  if (mapped) return seen(mapped, at, 'guest');
   const silent = devices.filter(({ serial }) => serial === null).map(({ path }) => path);
   if (silent.length === 0) return absent('every disk of this guest has the serial of another', at, 'guest');
   return unknown(`no disk has its serial, and these do not tell theirs: ${silent.join(', ')}`, at, 'guest');

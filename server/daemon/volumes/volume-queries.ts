@@ -3,10 +3,11 @@ import { lookUpVolume, requireVolume } from '../../cloudstack/look-up';
 import type { Clock } from '../../core/clock';
 import { DaemonError } from '../../core/errors';
 import type { Device, DeviceEvent, DeviceSnapshot } from '../../devices/device';
-import { verifyIdentity } from '../../devices/identity';
+import { verifiedDevice } from '../../devices/identity';
 import type { ExportServer } from '../../exports/export-server';
 import type { Ledger } from '../../model/ledger';
 import type { ExportRecord, Mapping, Operation } from '../../model/operation';
+import { parsePlaceholderPath } from '../../model/placeholder-path';
 import { Unknowns } from '../unknowns';
 import { gatherEvidence, type VolumeEvidence } from './volume-evidence';
 
@@ -22,7 +23,7 @@ interface VolumeParts {
   applianceVmId(): string | null;
 }
 
-/** GET /volumes/{id}: what CloudStack, the guest and the ledger say of one volume. */
+/** The content of GET /volumes/{id}: what CloudStack, the guest and the ledger say of one volume. */
 export interface VolumeDescription {
   readonly volume: CloudVolume;
   readonly mapping: Mapping | null;
@@ -33,17 +34,20 @@ export interface VolumeDescription {
   readonly evidence: VolumeEvidence;
 }
 
-/** Questions about volumes, devices and mappings. The identity of a device is checked on every answer. */
+/** Queries about volumes, devices and mappings. The identity of a device is verified for every answer. */
 export class VolumeQueries {
   private readonly unknowns = new Unknowns();
 
   constructor(private readonly parts: VolumeParts) {}
 
-  /** VOLUME_NOT_FOUND when there is none, VOLUME_NOT_VISIBLE when that cannot be known, CLOUDSTACK_UNAVAILABLE. */
+  /**
+   * Throws VOLUME_NOT_FOUND when there is none, VOLUME_NOT_VISIBLE when that cannot be known, and CloudError.
+   */
   async describe(volumeId: string): Promise<VolumeDescription> {
     const evidence = await this.evidence(volumeId);
     const { cloudstack, database, lastOperation } = evidence;
-    // What CloudStack throws is thrown again: unknown because it is away is no answer about the volume.
+    // Looked up again so that an error of CloudStack is thrown: that it is away says nothing about the
+    // volume.
     const volume = requireVolume(
       cloudstack.kind === 'unknown'
         ? await lookUpVolume(this.parts.cloud, volumeId, this.parts.applianceVmId())
@@ -69,7 +73,7 @@ export class VolumeQueries {
     return gatherEvidence({ ...this.parts, unknowns: this.unknowns }, volumeId);
   }
 
-  /** MAPPING_NOT_FOUND when there is none; never a mapping whose device is another disk (then linux_state is `missing`). */
+  /** Throws MAPPING_NOT_FOUND. When the device is another disk, the mapping's linux_state is `missing`. */
   async mapping(volumeId: string): Promise<Mapping> {
     const mapping = await this.parts.ledger().readMapping(volumeId);
     if (!mapping)
@@ -81,7 +85,10 @@ export class VolumeQueries {
     return this.checked(mapping);
   }
 
-  /** By device name (`vdb`) or path (`/dev/vdb`) on this appliance, or by a remote placeholder path. MAPPING_NOT_FOUND. */
+  /**
+   * By device name (`vdb`) or path (`/dev/vdb`) on this appliance, or by a remote placeholder path. Throws
+   * MAPPING_NOT_FOUND.
+   */
   async mappingByDevice(path: string): Promise<Mapping> {
     const vmId = this.parts.applianceVmId();
     const devicePath = this.normalise(path);
@@ -115,17 +122,15 @@ export class VolumeQueries {
     return this.parts.recentEvents();
   }
 
-  /** Calls `listener` when there is one more. Returns the function that unsubscribes. */
+  /** Calls `listener` for every new event. Returns the function that unsubscribes. */
   onDeviceEvent(listener: () => void): () => void {
     return this.parts.onEvent(listener);
   }
 
-  /** The guest's device of a mapping, only when it is certainly that disk. */
+  /** The guest's device of a mapping; null unless its identity is verified. */
   private deviceOf(mapping: Mapping): Device | null {
     if (mapping.vmId !== this.parts.applianceVmId()) return null;
-    const snapshot = this.parts.watcher.snapshot();
-    const device = snapshot.devices.find((candidate) => candidate.path === mapping.devicePath);
-    return device && verifyIdentity(mapping, device, snapshot.bootId).ok ? device : null;
+    return verifiedDevice(mapping, this.parts.watcher.snapshot()).device;
   }
 
   /** A mapping whose device is another disk (or gone) is reported as missing, never as the volume's. */
@@ -136,8 +141,10 @@ export class VolumeQueries {
   }
 
   private async remoteByPath(path: string): Promise<Mapping | null> {
-    const match = /^remote-vm-([0-9a-f-]{36})-/.exec(path);
-    return match?.[1] ? this.parts.ledger().readMappingByDevice(match[1], path) : null;
+    const placeholder = parsePlaceholderPath(path);
+    return placeholder?.kind === 'remote'
+      ? this.parts.ledger().readMappingByDevice(placeholder.vmId, path)
+      : null;
   }
 
   /** `vdb`, `/dev/vdb` and `dev/vdb` name the same device. */

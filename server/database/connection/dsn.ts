@@ -66,8 +66,8 @@ export function parseDsn(text: string): Dsn {
 }
 
 /**
- * The same database, trusting a private CA. Whoever names a CA wants to be sure of the other end, so TLS is used, except over a unix
- * socket. `tls=skip-verify` stays what it is: nothing is checked.
+ * The same database, trusting a private CA. Whoever names a CA wants to be sure of the other end, so TLS is
+ * used, except over a unix socket. `tls=skip-verify` stays what it is: nothing is checked.
  */
 export function trusting(dsn: Dsn, ca: string | null): Dsn {
   if (ca === null) return dsn;

@@ -8,7 +8,7 @@ import { addToTotals } from '../operation-totals';
 import type { Tables } from '../tables';
 import { applyEffects, type EffectParts } from './apply-effects';
 import { assertEpoch, leaseLost } from './fencing';
-import { rememberOpenDetachJobs } from './open-detach-jobs';
+import { rememberOpenJobs } from './open-jobs';
 import { entriesAfter, insertEntries, sameEntries } from './write-journal';
 
 /** Journal entries, row and effects in one transaction (see Ledger.append). */
@@ -23,7 +23,7 @@ export async function appendChange(
   return database.transaction(async (tx) => {
     await assertEpoch(tx, epoch);
     const updated = await patch(tx, epoch, operationId, change);
-    // An end looks at the whole journal: a detach job in it may still be under way.
+    // An end looks at the whole journal: a job in it may still be running.
     const journal = await entriesAfter(tx, operationId, change.end ? 0 : change.after);
     const there = journal.filter(({ sequence }) => sequence > change.after);
     if (there.length > 0) {
@@ -37,7 +37,7 @@ export async function appendChange(
     const written = await insertEntries(tx, where, entries);
     if (change.end) {
       await addToTotals(tx, operationId);
-      await rememberOpenDetachJobs(tx, operationId, [...journal, ...written]);
+      await rememberOpenJobs(tx, operationId, [...journal, ...written]);
     }
     return written;
   });

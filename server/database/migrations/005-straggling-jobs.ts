@@ -2,8 +2,8 @@ import type { Connection } from 'mysql2/promise';
 import { charsetClause, columnsOf } from './schema';
 
 /**
- * straggling_jobs: what ../journal/open-detach-jobs.ts finds in the journals of ended operations, so that an attach need
- * not read the whole history of its volume. Filled from the journals that are there.
+ * straggling_jobs: what ../journal/open-jobs.ts finds in the journals of ended operations, so that an attach
+ * need not read the whole history of its volume. Filled from the journals that are there.
  */
 export async function adoptStragglers(connection: Connection): Promise<void> {
   const operations = await columnsOf(connection, 'volume_operations');

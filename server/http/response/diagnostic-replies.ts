@@ -52,16 +52,15 @@ export function correlationReply(report: CorrelationReport) {
     ),
     mapping: mapping && mappingReply(mapping),
     recentEvents: report.events.map(deviceEventReply),
-    windowMs: report.window,
-    sizeTolerance: report.tolerance,
+    sizeTolerance: report.toleranceBytes,
   });
 }
 
 export function cloudCheckReply(report: CloudReport) {
   return replyOf(cloudCheckSchema, {
     ...report,
-    roundTripMs: rounded(report.roundTrip),
-    clockSkewMs: rounded(report.clockSkew),
+    roundTripMs: rounded(report.roundTripMs),
+    clockSkewMs: rounded(report.clockSkewMs),
     appliance: {
       vm_id: report.appliance.vmId,
       verdict: report.appliance.verdict,
@@ -88,8 +87,8 @@ export function databaseCheckReply(report: DatabaseReport) {
   const { migrations, owner } = databaseCheckSchema.shape;
   return replyOf(databaseCheckSchema, {
     ...report,
-    roundTripMs: rounded(report.roundTrip),
-    clockSkewMs: rounded(report.clockSkew),
+    roundTripMs: rounded(report.roundTripMs),
+    clockSkewMs: rounded(report.clockSkewMs),
     migrations: report.migrations.map((migration) => replyOf(migrations.element, migration)),
     pool: { in_use: report.pool.inUse, waiting: report.pool.waiting },
     owner: report.owner && replyOf(owner.unwrap(), report.owner),

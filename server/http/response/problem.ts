@@ -89,7 +89,7 @@ const CODE_OF_STATUS: Readonly<Record<number, ErrorCode>> = {
 
 /** Keeps CloudStack's own text: callers look for "CloudStack API error 431". */
 function fromCloud(error: CloudError): DaemonError {
-  const retryAfterSeconds = error.retryAfter === null ? 5 : Math.ceil(error.retryAfter / 1000);
+  const retryAfterSeconds = error.retryAfterMs === null ? 5 : Math.ceil(error.retryAfterMs / 1000);
   return new DaemonError(CODE_OF_KIND[error.kind], error.message, {
     cause: error,
     details: { cloudstack_code: error.code, cloudstack_text: error.text },

@@ -2,6 +2,7 @@ import type { VolumeDescription } from '../../daemon/volumes/volume-queries';
 import type { DeviceEvent } from '../../devices/device';
 import type { ExportValidation } from '../../exports/export-service';
 import type { ExportRecord, JournalEntry, Mapping, Operation } from '../../model/operation';
+import { missingPath } from '../../model/placeholder-path';
 import { exportSchema, exportValidationSchema } from '../schemas/exports';
 import { journalEntrySchema, operationSchema } from '../schemas/operations';
 import { deviceEventSchema } from '../schemas/service';
@@ -36,7 +37,7 @@ export function mappingReply(mapping: Mapping) {
  */
 function pathOf(mapping: Mapping): string {
   if (mapping.linuxState !== 'missing' || !mapping.devicePath.startsWith('/')) return mapping.devicePath;
-  return `missing-${mapping.volumeId}`;
+  return missingPath(mapping.volumeId);
 }
 
 export function vmVolumeReply(mapping: Mapping) {

@@ -75,7 +75,9 @@ export const vmVolumeSchema = named('VmVolume', {
 });
 export const vmVolumeListSchema = z.array(vmVolumeSchema).meta({ id: 'VmVolumeList' });
 
-/** What one witness says: the value only when seen, the proof only when absent, the rest only when unknown. */
+/**
+ * What one witness says: the value only when seen, the proof only when absent, the rest only when unknown.
+ */
 function evidence<Value extends z.ZodType>(id: string, value: Value) {
   return named(id, {
     kind: z.enum(['seen', 'absent', 'unknown']).meta({

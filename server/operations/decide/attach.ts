@@ -2,6 +2,7 @@ import type { CloudVolume } from '../../cloudstack/cloud';
 import { LIMITS } from '../../core/limits';
 import { exportName } from '../../exports/naming';
 import type { JsonObject, NewMapping } from '../../model/operation';
+import { remotePath } from '../../model/placeholder-path';
 import { type Action, type DeviceFact, type Done, done, giveUp, type Situation } from '../decision';
 import { endFailed } from './failure';
 import { mutate, tryAgainOrGiveUp } from './mutation';
@@ -17,14 +18,14 @@ export interface AttachGoal {
   readonly deviceId: number | null;
 }
 
-/** What an attach that reached its goal has to say. */
+/** The result of an attach that reached its goal. */
 export interface Attached {
   readonly devicePath: string;
   readonly volume: CloudVolume;
   readonly exported: boolean;
 }
 
-/** attach and attach-root as operations of their own. */
+/** The operations attach and attach-root. */
 export function decideAttach(s: Situation<'attach'>): Action {
   const { request } = s.operation;
   const goal: AttachGoal = {
@@ -60,8 +61,8 @@ function completeAttach(goal: AttachGoal, result: Attached): Action {
 }
 
 /**
- * The way to "attached, device known, export answering". Shared by attach and the one-call cleanup. Order: read → intent → send → job →
- * read back → device → mapping → publish → export row → done.
+ * Leads to "attached, device known, export answering". Shared by attach and cleanup. Order:
+ * read → intent → send → job → read back → device → mapping → publish → export row → done.
  */
 export function attach(s: Situation, goal: AttachGoal): Action | Done<Attached> {
   const state = s.journal.mutation(STEP);
@@ -78,7 +79,8 @@ export function attach(s: Situation, goal: AttachGoal): Action | Done<Attached> 
     );
   }
   const volume = known.result.value;
-  // Attached, but perhaps not for long: a detach that ran into its deadline may still be at work. And its disk may be on its way.
+  // Attached, but a detach that ran into its deadline may still be running, and its disk may still be
+  // arriving.
   const obstacle = volume.vmId !== null && state.at === 'none' ? waitForObstacles(s, goal) : null;
   if (obstacle) return obstacle;
   if (volume.vmId === goal.vmId) return finish(s, goal, volume);
@@ -105,11 +107,11 @@ function about(goal: AttachGoal): JsonObject {
 function attachCall(s: Situation, goal: AttachGoal): Action | Done<Attached> {
   const { volumeId, vmId, deviceId } = goal;
   const step = mutate(s, STEP, { name: 'attachVolume', volumeId, vmId, deviceId }, about(goal));
-  // An ended try is judged by the read-back in `attach`; `mutate` only ends here when the journal says so.
+  // `attach` judges an ended try by reading the volume back.
   return step.do === 'done' ? { do: 'read-volume', volumeId } : step;
 }
 
-/** The volume is attached to the VM of the request; the wanted place on it is part of the wish. */
+/** The volume is attached to the VM of the request; a requested device id must match as well. */
 function finish(s: Situation, goal: AttachGoal, volume: CloudVolume): Action | Done<Attached> {
   if (goal.deviceId !== null && volume.deviceId !== null && volume.deviceId !== goal.deviceId) {
     return giveUp(
@@ -129,7 +131,8 @@ function finish(s: Situation, goal: AttachGoal, volume: CloudVolume): Action | D
 
 /**
  * Before the first intent. No earlier job of this volume may still be running: a detach could undo our attach
- * (apache/cloudstack#14214). And where disks have no serial only one disk at a time may be on its way into this guest.
+ * (apache/cloudstack#14214). And where disks have no serial, only one disk at a time may be attached to this
+ * guest.
  */
 function waitForObstacles(s: Situation, goal: AttachGoal): Action | null {
   const obstacles = s.facts.obstacles;
@@ -163,8 +166,9 @@ function waitForObstacles(s: Situation, goal: AttachGoal): Action | null {
 }
 
 /**
- * A guest that still shows the disk of a volume which CloudStack says is detached (a slow unplug, or a ghost disk) could not tell the
- * old plug from the new one; and attached to another VM, the volume would have two writers.
+ * While the guest still shows the disk of a volume that CloudStack calls detached (a slow unplug, or a ghost
+ * disk), the old plug could not be told from the new one, and attached to another VM the volume would have two
+ * writers.
  */
 function waitForGhost(s: Situation, goal: AttachGoal): Action | null {
   if (s.facts.gone === undefined)
@@ -178,7 +182,7 @@ function waitForGhost(s: Situation, goal: AttachGoal): Action | null {
 }
 
 function finishElsewhere(s: Situation, goal: AttachGoal, volume: CloudVolume): Action | Done<Attached> {
-  const devicePath = `remote-vm-${goal.vmId}-${volume.id}`;
+  const devicePath = remotePath(goal.vmId, volume.id);
   if (s.journal.standing('map', 'unmap')) return done({ devicePath, volume, exported: false });
   const mapping: NewMapping = {
     volumeId: volume.id,

@@ -9,8 +9,9 @@ import { undoAttach } from './undo-attach';
 import { knownVolume } from './volume';
 
 /**
- * cleanup: detach from the test VM → attach to the appliance, as one durable operation (POST /cleanup/test-failover). The VM goes only
- * when asked and when the list of its disks shows its root disk and nothing else.
+ * cleanup: detach from the test VM → attach to the appliance, as one durable operation (POST
+ * /cleanup/test-failover). The VM is destroyed only on request, and only when the list of its disks shows its
+ * root disk and nothing else.
  */
 export function decideCleanup(s: Situation<'cleanup'>): Action {
   const { request } = s.operation;
@@ -48,7 +49,7 @@ export function decideCleanup(s: Situation<'cleanup'>): Action {
   };
 }
 
-/** The volume off the test VM; the VM must be stopped, or is stopped by force_clean. */
+/** Detaches the volume from the test VM, which must be stopped, or is stopped with force_clean. */
 function release(s: Situation<'cleanup'>): Action | Done<true> {
   const { request } = s.operation;
   if (s.journal.mutation('detach-volume').at === 'none') {
@@ -68,11 +69,11 @@ function stopVm(s: Situation<'cleanup'>): Action | null {
   }
   const known = knownVolume(s, s.operation.request.volume_id);
   if (known.do !== 'done') return known;
-  // Only a VM that has the disk has to be still.
+  // The VM has to be stopped only if it has the disk.
   if (known.result.kind === 'absent' || known.result.value.vmId !== vmId) return null;
   const { vm } = s.facts;
   if (!vm) return { do: 'read-vm', vmId };
-  // A user's key does not see its destroyed VMs; what CloudStack says of the VM beside the volume counts as well.
+  // A user's key does not see its destroyed VMs; the VM's state in the volume's answer counts as well.
   const vmState = vm.kind === 'seen' ? vm.value.state : known.result.value.vmState;
   if (vmState === null) {
     const why = vm.kind === 'seen' ? '' : vm.kind === 'absent' ? vm.proof : vm.why;
@@ -83,7 +84,7 @@ function stopVm(s: Situation<'cleanup'>): Action | null {
   return stillness(s, vmState, state);
 }
 
-/** null when no guest runs in this VM. */
+/** What to do before the disk can be taken; null when no guest runs in this VM. */
 function stillness(
   s: Situation<'cleanup'>,
   vmState: string,
@@ -117,7 +118,7 @@ interface Removed {
   readonly note: string;
 }
 
-/** Expunged where the key may; else destroyed, which CloudStack's own cleanup expunges later. */
+/** Expunges the VM where the key may; else destroys it, and CloudStack's own cleanup expunges it later. */
 function removeVm(s: Situation<'cleanup'>): Action | Done<Removed> {
   const vmId = s.operation.request.test_vm_id;
   const state = s.journal.mutation('destroy-vm');

@@ -11,11 +11,12 @@ const GIB = 1024 ** 3;
 const STEP = 'create-volume';
 
 /**
- * create: check zone and offering → intent → send → job → read back → record size → done. CloudStack sizes are whole GiB: bytes are
- * rounded up and the real size is reported.
+ * create: check zone and offering → intent → send → job → read back → record size → done. CloudStack sizes
+ * are whole GiB: bytes are rounded up and the real size is reported.
  *
- * The volume is ours when our call or our job names it, never by its name, size, age or account. A call whose answer and job are both
- * lost is sent again; what it may have left behind is named in the response and reported by sync, never adopted, never deleted.
+ * A volume counts as ours only when our call or our job names it, never by its name, size, age or account. A
+ * call whose answer and job are both lost is sent again; volumes it may have left behind are named in the
+ * response and reported by sync, never adopted and never deleted.
  */
 export function decideCreate(s: Situation<'create'>): Action {
   const failing = s.journal.failing;
@@ -80,7 +81,7 @@ function check(s: Situation<'create'>): Action {
     );
   }
   const sizeGiB = offer.offering.customized ? wanted : null;
-  // What was there before the call is never what the call has left behind.
+  // Volumes that exist before the call cannot have been left behind by it.
   const sameName = offer.sameName.map(({ id }) => id);
   const data = { size_gib: sizeGiB, zone_id: offer.zone.id, ...ownerData(offer.owner) };
   return {
@@ -120,7 +121,7 @@ function commandOf(operation: OperationOf<'create'>, checked: JsonObject) {
   };
 }
 
-/** The owner is journaled before the call: every try is for the same one. */
+/** The owner is journaled before the call, so that every try names the same one. */
 function ownerData(owner: CloudOwner | null): JsonObject {
   if (owner === null) return {};
   const { projectId, account, domainId } = owner;
@@ -191,7 +192,7 @@ function complete(
   };
 }
 
-/** Volumes of the same name that were there before the call. */
+/** Ids of the volumes of the same name that existed before the call. */
 export function namesakes(checked: JsonObject): string[] {
   const { same_name: ids } = checked;
   return Array.isArray(ids) ? ids.filter((id) => typeof id === 'string') : [];

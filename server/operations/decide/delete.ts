@@ -13,9 +13,9 @@ const STEP = 'delete-volume';
 type Call = MutationState;
 
 /**
- * delete: attached to the appliance → the detach steps first; attached elsewhere → VOLUME_ATTACHED_ELSEWHERE; then delete, again while
- * the volume stays in Destroy or Expunging, until it is proven that it is gone. A list that does not show it proves that only after
- * CloudStack has said that our delete succeeded.
+ * delete: attached to the appliance → the detach steps first; attached elsewhere → VOLUME_ATTACHED_ELSEWHERE;
+ * then delete, repeated while the volume stays in Destroy or Expunging, until it is proven to be gone. That a
+ * list does not show it proves this only after CloudStack has said that our delete succeeded.
  */
 export function decideDelete(s: Situation<'delete'>): Action {
   const goal: DetachGoal = {
@@ -63,9 +63,9 @@ function deleteDetached(s: Situation<'delete'>, volumeId: string, call: Call): A
   const proven = call.at === 'ended' && call.outcome === 'ok';
   const { volume } = s.facts;
   if (!volume) return { do: 'read-volume', volumeId };
-  // CloudStack has said that our delete succeeded, and does not list it any more.
+  // CloudStack has said that our delete succeeded, and does not list the volume any more.
   if (volume.kind === 'unknown' && proven) return deleted(s, volumeId, true);
-  // It was sent and may have succeeded: CloudStack's answer to another delete of the same id is the proof.
+  // The delete was sent and may have succeeded: CloudStack's answer to another one of the same id proves it.
   if (volume.kind === 'unknown' && call.at === 'ended') return again(s, volumeId, call, volume.why);
   const known = knownVolume(s, volumeId);
   if (known.do !== 'done') return known;
@@ -77,7 +77,7 @@ function deleteDetached(s: Situation<'delete'>, volumeId: string, call: Call): A
   if (command.name === 'destroyVolume' && proven && found.state === 'Destroy') return trashed(volumeId);
   if (isLeaving(found)) return again(s, volumeId, call, `CloudStack keeps it in state ${found.state}`);
   const verdict = verdictOf(call);
-  // deleteVolume has no job: an error instead of its answer says as little as no answer.
+  // deleteVolume has no job: an error instead of its answer proves as little as no answer.
   if (verdict === 'unknown' || (verdict === 'retry' && call.outcome === 'unknown')) {
     const why = call.code === null ? 'the answer was lost' : 'CloudStack did not delete it';
     return again(s, volumeId, call, why);
@@ -87,7 +87,7 @@ function deleteDetached(s: Situation<'delete'>, volumeId: string, call: Call): A
   return tryAgainOrGiveUp(s, STEP, call, 'volume deletion', about(s, volumeId));
 }
 
-/** What the intent names. A volume that never had storage can only be expunged. */
+/** What the intent records. A volume that never had storage can only be expunged. */
 function about(s: Situation, volumeId: string): JsonObject {
   const { volume } = s.facts;
   const stored = volume?.kind !== 'seen' || !['Allocated', 'Uploaded'].includes(volume.value.state);
@@ -104,7 +104,10 @@ function commandOf(s: Situation, volumeId: string): Mutation {
 /** CloudStack's answer to the delete of a volume that was removed before, as the journal keeps it. */
 export const GONE = 'CloudStack says that the volume was removed before';
 
-/** Sends the delete once more after a pause, for as long as a delete may take; ends with CloudStack's own last words. */
+/**
+ * Sends the delete again after a pause, for as long as a delete may take; then fails with CloudStack's last
+ * text.
+ */
 function again(s: Situation, volumeId: string, call: Extract<Call, { at: 'ended' }>, why: string): Action {
   if (call.withheld !== null || call.outcome === 'refused')
     return tryAgainOrGiveUp(s, STEP, call, 'volume deletion');
@@ -128,7 +131,9 @@ function again(s: Situation, volumeId: string, call: Extract<Call, { at: 'ended'
   return intend(s, STEP, about(s, volumeId));
 }
 
-/** A disk that was on its way may have come between the last look at the guest and the call. */
+/**
+ * A disk may have appeared in the guest between its last scan and the call, so the guest is checked again.
+ */
 function deleted(s: Situation, volumeId: string, byUs: boolean): Action {
   if (byUs && s.facts.gone === undefined)
     return { do: 'await-gone', volumeId, timeoutMs: LIMITS.DEVICE_GONE_DEADLINE_MS };

@@ -19,9 +19,9 @@ export interface DetachGoal {
 }
 
 export interface Detached {
-  /** Where the guest had it, null when it was never mapped. */
+  /** Its device path in the guest, null when it was never mapped. */
   readonly devicePath: string | null;
-  /** CloudStack has no such volume any more. */
+  /** True when CloudStack has no such volume any more. */
   readonly absent: boolean;
 }
 
@@ -55,9 +55,9 @@ export function decideDetach(s: Situation<'detach'>): Action {
 }
 
 /**
- * The way to "detached in CloudStack, gone from the guest, no mapping, no export". Shared by detach, delete and cleanup.
- * Order: read → guard → withdraw → intent → last look → send → job → read back → gone → unmap.
- * From any VM but the appliance no export, file or signal is touched (specification v1.2.1).
+ * Leads to "detached in CloudStack, gone from the guest, no mapping, no export". Shared by detach, delete and
+ * cleanup. Order: read → in-use check → withdraw → intent → guards → send → job → read back → gone → unmap. A
+ * detach from another VM touches no export, file or signal of this appliance (specification v1.2.1).
  */
 export function detach(s: Situation, goal: DetachGoal): Action | Done<Detached> {
   const { volumeId } = goal;
@@ -89,7 +89,10 @@ export function detach(s: Situation, goal: DetachGoal): Action | Done<Detached> 
     : intend(s, STEP, about);
 }
 
-/** Since the intent was written somebody else has attached the volume again: that plug is not ours to end. */
+/**
+ * Fails when somebody else has attached the volume again since the intent was written: that plug is not ours
+ * to end.
+ */
 function movedMeanwhile(s: Situation, volume: CloudVolume): Action | null {
   const intent = intentOf(s.journal.intent(STEP), false);
   if (intent.vmId === null) return null;
@@ -101,7 +104,7 @@ function movedMeanwhile(s: Situation, volume: CloudVolume): Action | null {
   );
 }
 
-/** Whose use of the disk the request, or a setting, ignores. */
+/** Whose use of the disk the request or a setting ignores. */
 function taking({ policy }: Situation, goal: DetachGoal): Taking {
   return {
     users: goal.force || policy.detachInUse === 'force',
@@ -109,7 +112,7 @@ function taking({ policy }: Situation, goal: DetachGoal): Taking {
   };
 }
 
-/** On the appliance: nobody may be using the disk, and no client may reach it any more. null = go on. */
+/** On the appliance: nobody may be using the disk, and no client may reach it any more. null: go on. */
 function releaseDevice(s: Situation, goal: DetachGoal, volume: CloudVolume): Action | null {
   const { use } = s.facts;
   if (!use) return { do: 'read-holders', volumeId: volume.id };
@@ -126,11 +129,14 @@ function releaseDevice(s: Situation, goal: DetachGoal, volume: CloudVolume): Act
     };
   }
   if (s.journal.standing('withdraw', 'republish')) return null;
-  // A client that slips in before the link goes is seen by the last look before the call.
+  // A client that connects before the export is withdrawn is seen by the guards.
   return { do: 'withdraw', volumeId: volume.id, force: taking(s, goal).clients };
 }
 
-/** CloudStack says it is attached nowhere (or not where we were asked to detach it from): the rest of the world follows. */
+/**
+ * CloudStack says the volume is detached, or not attached where it was to be detached: guest, mapping and
+ * export follow.
+ */
 function cleanUp(s: Situation, goal: DetachGoal, absent: boolean): Action | Done<Detached> {
   const mapping = s.facts.mapping?.kind === 'seen' ? s.facts.mapping.value : null;
   if (mapping && mapping.vmId !== s.policy.applianceVmId) {
@@ -145,7 +151,10 @@ function cleanUp(s: Situation, goal: DetachGoal, absent: boolean): Action | Done
   return done({ devicePath: typeof path === 'string' ? path : null, absent });
 }
 
-/** The appliance's side of a volume that is detached: export withdrawn, disk gone from the guest, mapping removed. null = all done. */
+/**
+ * The appliance's side of a detached volume: export withdrawn, disk gone from the guest, mapping removed.
+ * null: all done.
+ */
 function leaveGuest(s: Situation, goal: DetachGoal, mapping: Mapping | null): Action | null {
   if (mapping && !s.journal.standing('withdraw', 'republish'))
     return { do: 'withdraw', volumeId: goal.volumeId, force: true };
@@ -173,7 +182,7 @@ function unmap({ volumeId, vmId, devicePath }: Mapping): Action {
   };
 }
 
-/** A detach that failed leaves the volume attached: its export comes back, if we took it away. */
+/** A detach that failed leaves the volume attached: its export is published again, if we withdrew it. */
 export function undoDetach(s: Situation, goal: DetachGoal): Action | Done<string[]> {
   if (!s.journal.standing('withdraw', 'republish')) return done([]);
   const { mapping, volume } = s.facts;
@@ -185,7 +194,7 @@ export function undoDetach(s: Situation, goal: DetachGoal): Action | Done<string
       `the export is withdrawn, because CloudStack does not tell where the volume is: ${volume.why}`,
     ]);
   if (volume.kind === 'absent' || volume.value.vmId !== s.policy.applianceVmId) return done([]);
-  // A detach that was sent may still happen: the export stays closed until sync knows better.
+  // A detach that was sent may still take effect: the export stays closed until sync has looked.
   const { at } = s.journal.mutation(STEP);
   if (at === 'intended' || at === 'accepted')
     return done(['the export is withdrawn, because the detach may still happen; sync will publish it again']);

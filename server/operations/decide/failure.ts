@@ -3,7 +3,8 @@ import type { Action } from '../decision';
 import type { Failing } from '../journal';
 
 /**
- * The end of an operation whose undo is over (or that had nothing to undo). `left` says in words what could not be undone.
+ * Ends an operation whose undo is finished (or that had nothing to undo). `left` says what could not be
+ * undone.
  */
 export function endFailed(failing: Failing, left: readonly string[] = []): Action {
   const rest = left.length === 0 ? '' : ` (left as it is: ${left.join('; ')})`;

@@ -7,7 +7,7 @@ import { decideDelete } from './delete';
 import { decideDetach } from './detach';
 import { decideRecover } from './recover';
 
-/** The next action of an operation. Pure: same situation, same answer. */
+/** The next action of an operation. Pure: the same situation gives the same action. */
 export function decide(s: AnySituation): Action {
   switch (s.operation.type) {
     case 'create':

@@ -2,7 +2,7 @@ import type { CloudVolume } from '../../cloudstack/cloud';
 import type { JsonObject } from '../../model/operation';
 import type { Intent, Taking } from '../decision';
 
-/** What the intent of a detach names: the VM, and the plug that it ends. */
+/** What the intent of a detach records: the VM, the plug that it ends, and whose use is ignored. */
 export function plugData(volume: CloudVolume, { users, clients }: Taking = NOBODY): JsonObject {
   return {
     volume_id: volume.id,
@@ -16,7 +16,10 @@ export function plugData(volume: CloudVolume, { users, clients }: Taking = NOBOD
 
 const NOBODY: Taking = { users: false, clients: false };
 
-/** An intent as the journal keeps it (plugData, and `about` of ./attach.ts), which an older version may have written with less. */
+/**
+ * Reads an intent from the journal (plugData, and `about` of ./attach.ts); an older version may have written
+ * fewer fields.
+ */
 export function intentOf(data: JsonObject | null, sentBefore: boolean): Intent {
   const deviceId = typeof data?.device_id === 'number' ? data.device_id : null;
   const attached = typeof data?.attached_at === 'string' ? data.attached_at : null;

@@ -19,12 +19,12 @@ type Ended = Extract<MutationState, { at: 'ended' }>;
 type Intended = Extract<MutationState, { at: 'intended' }>;
 
 /**
- * The protocol of one CloudStack mutation: intent with a job id → send → job → end. After a lost reply the job id is queried first:
- * known → wait for it; denied → asked again until the denial is believed. Sending again *under the same job id* is safe then, because
- * CloudStack takes a job id only once.
+ * The protocol of one CloudStack mutation: intent with a job id → send → job → end. After a lost reply the
+ * job is queried first: known → wait for it; denied → query again until the denial is believed. Sending again
+ * *under the same job id* is safe then, because CloudStack accepts a job id only once.
  *
- * `about` says in the intent what the call is about (VM, plug, force): the last look before every send is held against it.
- * Returns the end of the latest try, or the next action towards it.
+ * `about` records in the intent what the call is about (VM, plug, force): the guards of every send are
+ * compared with it. Returns the end of the latest try, or the next action towards it.
  */
 export function mutate(
   s: Situation,
@@ -55,7 +55,7 @@ export function mutate(
   }
 }
 
-/** An intent without an answer: unless it is certain that nothing was sent, the job is asked for first. */
+/** An intent without an answer: unless it is certain that nothing was sent, the job is queried first. */
 function resume(s: Situation, step: MutationStep, state: Intended, command: Mutation): Action {
   const { jobId } = state;
   if (s.facts.unsent === jobId) return send(s, step, jobId, command, false);
@@ -70,7 +70,7 @@ function resume(s: Situation, step: MutationStep, state: Intended, command: Muta
         forget: ['job'],
       };
     case 'absent':
-      // Both the reply and the job are lost: only the volume can tell what became of it.
+      // Both the reply and the job are lost: only reading the volume can show what happened.
       return s.facts.taken === jobId ? lostJob(step, jobId) : send(s, step, jobId, command, true);
     default: {
       const volume = { found: true, ...(found.volumeId ? { volume_id: found.volumeId } : {}) };
@@ -85,7 +85,7 @@ function resume(s: Situation, step: MutationStep, state: Intended, command: Muta
   }
 }
 
-/** Without a job, what became of a lost call shows in the volume. */
+/** Without a job, only reading the volume can show what a lost call did. */
 function resumeSynchronous(s: Situation, step: MutationStep, { jobId }: Intended, command: Mutation): Action {
   if (s.facts.unsent === jobId) return send(s, step, jobId, command, false);
   const data = { job_id: jobId, outcome: 'unknown', text: 'the answer was lost' };
@@ -93,8 +93,8 @@ function resumeSynchronous(s: Situation, step: MutationStep, { jobId }: Intended
 }
 
 /**
- * Everything the call depends on is read now and held against the intent, and only then does it leave. Every send comes through here,
- * first or resent.
+ * Reads everything the call depends on and compares it with the intent; only then is the call sent. Every
+ * send passes here, first or repeated.
  */
 function send(s: Situation, step: MutationStep, jobId: string, command: Mutation, resent: boolean): Action {
   if (isCancelled(s)) return withhold(step, jobId, { text: 'cancelled before it was sent' });
@@ -125,7 +125,7 @@ function send(s: Situation, step: MutationStep, jobId: string, command: Mutation
   }
 }
 
-/** Closes an intent whose call has certainly not been accepted and will not be sent. */
+/** Ends an intent whose call was certainly not accepted and will not be sent. */
 function withhold(step: MutationStep, jobId: string, why: JsonObject): Action {
   return { do: 'record', step, state: 'refused', data: { job_id: jobId, ...why } };
 }
@@ -135,12 +135,12 @@ function lostJob(step: MutationStep, jobId: string): Action {
   return { do: 'record', step, state: 'finished', data: { job_id: jobId, outcome: 'unknown', text } };
 }
 
-/** Asked for, and nothing has been done yet. */
+/** True when a cancel was requested and nothing has had an effect yet. */
 function isCancelled(s: Situation): boolean {
   return s.operation.cancelRequested && !s.journal.hasEffect && !s.journal.failing;
 }
 
-/** A new try: a cancel is honoured while nothing has had an effect. */
+/** Begins a new try; a cancel is honoured while nothing has had an effect. */
 export function intend(s: Situation, step: MutationStep, about: JsonObject = {}): Action {
   if (!isCancelled(s)) return { do: 'intend', step, data: about };
   return {
@@ -157,8 +157,8 @@ export function intend(s: Situation, step: MutationStep, about: JsonObject = {})
 }
 
 /**
- * What to do about a try that ended while a fresh read-back shows that the wanted state does not hold. Final answers end the operation
- * with CloudStack's own words; everything else is tried again, a bounded number of times.
+ * What to do after a try that ended while a fresh read shows that the wanted state does not hold. A final
+ * answer ends the operation with CloudStack's text; anything else is tried again, a limited number of times.
  */
 export function tryAgainOrGiveUp(
   s: Situation,
@@ -192,7 +192,7 @@ export function tryAgainOrGiveUp(
 
 const REREAD = ['volume', 'vm', 'job', 'use'] as const;
 
-/** final: CloudStack will say the same again. */
+/** final: CloudStack would give the same answer again. */
 export function verdictOf(end: Ended): 'final' | 'retry' | 'unknown' {
   switch (end.outcome) {
     case 'refused':

@@ -8,12 +8,12 @@ import type { JsonObject } from '../../model/operation';
 import type { DiskUse, Guards, Intent, Mutation, Plug, Policy, Taking } from '../decision';
 
 /**
- * go: the call may leave. wait: not now, look again. settled: the wanted state holds already, or will never hold for this call; the
- * decision reads the world anew. refuse: the operation ends with this code.
+ * go: the call may be sent. wait: not now, read again. settled: the wanted state holds already, or the call
+ * has nothing left to do; the decision reads the volume again. refuse: the operation ends with this code.
  */
 export type Permit =
   | { readonly verdict: 'go' }
-  /** `code`: what the operation ends with when it has waited long enough. */
+  /** `code`: the error code after waiting too long. */
   | { readonly verdict: 'wait'; readonly reason: string; readonly code: ErrorCode }
   | { readonly verdict: 'settled'; readonly reason: string }
   | {
@@ -26,10 +26,11 @@ export type Permit =
 const GO: Permit = { verdict: 'go' };
 
 /**
- * May this mutation leave now? The one place that says so, for every operation and every try. Pure.
+ * Decides whether this mutation may be sent now. The only place that does, for every operation and every try.
+ * Pure.
  *
- * Nothing is done to the appliance itself, nothing to a VM or a plug that the intent does not name, nothing to a volume that cannot be
- * seen, and nothing while another job of the volume may still run.
+ * Forbidden is anything against the appliance itself, against a VM or a plug that the intent does not name,
+ * against a volume that cannot be seen, and anything while another job of the volume may still be running.
  */
 export function permit(command: Mutation, intent: Intent, guards: Guards, policy: Policy): Permit {
   switch (command.name) {
@@ -61,7 +62,7 @@ function refuse(code: ErrorCode, message: string, details: JsonObject = {}): Per
   return { verdict: 'refuse', code, message, details };
 }
 
-/** The volume that the guards show, or what follows from its not being seen. */
+/** The volume that the guards show, or the verdict when they show none. */
 function seenVolume(
   volumeId: string,
   { volume, openJobs }: Guards,
@@ -80,7 +81,7 @@ function seenVolume(
   return volume;
 }
 
-/** null when CloudStack takes this call for a volume in this state. */
+/** null when CloudStack accepts this call for a volume in this state. */
 function wrongState(volume: CloudVolume, what: 'attach' | 'detach' | 'delete' | 'recover'): Permit | null {
   const state = stateOf(volume);
   if (state[what] === 'act') return null;
@@ -117,7 +118,7 @@ function permitAttach(
   return permitVm(guards.vm, vmId, deviceId === 0 ? ['still'] : ['running', 'still']);
 }
 
-/** The VM must be seen in one of these phases; one that is on its way to another is waited for. */
+/** The VM must be seen in one of these phases; while its state is changing, the call waits. */
 function permitVm(vm: Evidence<CloudVm> | null, vmId: string, phases: readonly string[]): Permit {
   if (vm?.kind === 'absent')
     return refuse('VM_NOT_FOUND', `VM ${vmId} not found in CloudStack: ${vm.proof}`, { vm_id: vmId });
@@ -155,7 +156,7 @@ function protectedAppliance(what: string): Permit {
   return refuse('APPLIANCE_PROTECTED', `This disk would ${what} the appliance that this daemon runs on`);
 }
 
-/** On the appliance: nobody uses the disk, or the request says that it does not matter. */
+/** On the appliance: nobody may be using the disk, unless the request or a setting ignores it. */
 function permitTaking(volume: CloudVolume, { taking }: Intent, use: DiskUse | null): Permit {
   if (use === null) return wait('DEVICE_NOT_IDENTIFIED', 'the disks of this guest were not read');
   if (inTheWay(use, taking).length === 0) return GO;
@@ -166,7 +167,7 @@ function permitTaking(volume: CloudVolume, { taking }: Intent, use: DiskUse | nu
   return refuse(inUseCode(use), inUseMessage(volume.id, use), details);
 }
 
-/** Users of the disk that the detach must not ignore. */
+/** Users of the disk that prevent the detach. */
 export function inTheWay(use: DiskUse, taking: Taking): Holder[] {
   return use.holders.filter(({ kind }) => !(kind === 'nbd-client' ? taking.clients : taking.users));
 }
@@ -175,7 +176,7 @@ export function inUseCode(use: DiskUse): ErrorCode {
   return use.disk === 'found' ? 'DEVICE_IN_USE' : 'DEVICE_NOT_IDENTIFIED';
 }
 
-/** Says who uses the disk, or the disks that may be it. */
+/** The error message that names who uses the disk, or the disks that may be it. */
 export function inUseMessage(volumeId: string, use: DiskUse): string {
   const list = use.holders.map(describeHolder).join('; ');
   if (use.disk === 'found')
@@ -187,15 +188,15 @@ export function describeHolder({ kind, detail }: Holder): string {
   return `${kind}: ${detail}`;
 }
 
-/** What is not told on one side says nothing. */
+/** Fields that are null on one side are not compared. */
 export function samePlug(plug: Plug, volume: CloudVolume): boolean {
   const differs = <T>(a: T | null, b: T | null) => a !== null && b !== null && a !== b;
   return !differs(plug.deviceId, volume.deviceId) && !differs(plug.attached, volume.attached);
 }
 
 /**
- * A delete that was sent once may be sent again although the volume is not listed any more: CloudStack's answer to it is the only
- * proof that the volume is gone, and it refuses to delete what is attached.
+ * A delete that was sent once may be sent again although the volume is no longer listed: CloudStack's answer
+ * to it is the only proof that the volume is gone, and CloudStack refuses to delete an attached volume.
  */
 function permitDelete(volumeId: string, intent: Intent, guards: Guards): Permit {
   if (guards.volume?.kind === 'unknown' && intent.sentBefore && guards.openJobs === 0) return GO;
@@ -206,7 +207,7 @@ function permitDelete(volumeId: string, intent: Intent, guards: Guards): Permit 
   return wrongState(volume, 'delete') ?? GO;
 }
 
-/** Only what CloudStack shows in its trash. */
+/** Only a volume that CloudStack shows in its trash. */
 function permitRecover(volumeId: string, guards: Guards): Permit {
   const known = seenVolume(volumeId, guards);
   if ('permit' in known) return known.permit;
@@ -223,7 +224,7 @@ function permitStop(vmId: string, intent: Intent, guards: Guards, policy: Policy
   return permitVm(guards.vm, vmId, ['running']);
 }
 
-/** Only a stopped VM of which the list shows the root disk and no other disk. */
+/** Only a stopped VM whose disk list shows the root disk and no other disk. */
 function permitDestroy(vmId: string, intent: Intent, guards: Guards, policy: Policy): Permit {
   const named = namedVm(vmId, intent, policy);
   if (named) return named;

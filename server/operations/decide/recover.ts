@@ -7,8 +7,8 @@ import { doubtTheRead, knownVolume, waitWhileBusy } from './volume';
 const STEP = 'recover-volume';
 
 /**
- * recover: brings a volume back that was destroyed and not yet expunged. What is not deleted is left as it is. Nothing is attached and
- * nothing published: the volume is detached afterwards.
+ * recover: brings back a volume that was destroyed and not yet expunged. A volume that is not deleted is left
+ * as it is. Nothing is attached or published: the volume is detached afterwards.
  */
 export function decideRecover(s: Situation<'recover'>): Action {
   const { volume_id: volumeId } = s.operation.request;

@@ -7,15 +7,16 @@ import { doubtTheRead } from './volume';
 const ATTACH = 'attach-volume';
 const UNDO = 'undo-detach-volume';
 
-/** What an attach was to connect. */
+/** What the attach was to connect. */
 interface Connection {
   readonly volumeId: string;
   readonly vmId: string;
 }
 
 /**
- * Takes back what the attach did, in reverse, each part journaled. Whether the volume is detached again is a setting, and even then
- * only when CloudStack says it is attached here and the guest has no disk of it. Ends with what is left, in words.
+ * Undoes what the attach did, in reverse order, each part journaled. Whether the volume is detached again is
+ * a setting (ATTACH_ROLLBACK), and even then it happens only when CloudStack says it is attached here and the
+ * guest has no disk of it. The result says what could not be undone.
  */
 export function undoAttach(s: Situation, goal: Connection): Action | Done<string[]> {
   const here = goal.vmId === s.policy.applianceVmId;
@@ -32,7 +33,7 @@ export function undoAttach(s: Situation, goal: Connection): Action | Done<string
   }
   const attached = s.journal.mutation(ATTACH);
   if (!here || attached.at === 'none') return done([]);
-  // A deadline never detaches anything by itself: the job may still be at work.
+  // A deadline never leads to a detach: the attach job may still be running.
   if (attached.at === 'intended' || attached.at === 'accepted')
     return done([`the attach job ${attached.jobId} may still end; force-sync shows what it did`]);
   if (s.policy.attachRollback === 'keep')

@@ -7,8 +7,9 @@ import { type Action, type Done, done, giveUp, type Situation } from '../decisio
 import type { MutationState, MutationStep } from '../journal';
 
 /**
- * The volume as CloudStack shows it, or the proof that there is none. What is merely not shown is looked for again for a while (a
- * management server may answer late), and ends the operation without a change: a volume that cannot be seen is not gone.
+ * The volume as CloudStack shows it, or the proof that there is none. A volume that is merely not shown is
+ * read again for a while (a management server may lag behind); then the operation ends without a change,
+ * because a volume that cannot be seen is not proven to be gone.
  */
 export function knownVolume(s: Situation, volumeId: string): Action | Done<Seen<CloudVolume> | Absent> {
   const { volume } = s.facts;
@@ -27,8 +28,9 @@ export function knownVolume(s: Situation, volumeId: string): Action | Done<Seen<
 }
 
 /**
- * A job has succeeded, or nobody knows how it ended, and the read does not show its effect: the read may be old. It is repeated with
- * growing pauses before it is believed. null when it is to be believed, or when the last try certainly had no effect.
+ * When a job has succeeded, or ended in an unknown way, and the read does not show its effect, the read may
+ * be stale: it is repeated with growing pauses before it is believed. null when it is to be believed, or when
+ * the last try certainly had no effect.
  */
 export function doubtTheRead(s: Situation, step: MutationStep, state: MutationState): Action | null {
   if (state.at !== 'ended' || state.outcome === 'refused' || !mayHaveWorked(state)) return null;
@@ -41,12 +43,15 @@ export function doubtTheRead(s: Situation, step: MutationStep, state: MutationSt
   };
 }
 
-/** CloudStack said so, or said nothing, or said something that is only true when it did. */
+/** True when CloudStack reported success, reported nothing, or reported an error that implies the effect. */
 function mayHaveWorked({ outcome, code, text }: Extract<MutationState, { at: 'ended' }>): boolean {
   return outcome === 'ok' || classifyJobFailure(code, text) === 'unknown';
 }
 
-/** Waits while CloudStack is busy with the volume, refuses what it will never take in this state; null when it can be asked now. */
+/**
+ * Waits while CloudStack is busy with the volume, fails when it never accepts the call in this state; null
+ * when it can be sent now.
+ */
 export function waitWhileBusy(
   s: Situation,
   volume: CloudVolume,

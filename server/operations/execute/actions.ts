@@ -12,7 +12,7 @@ import { readGuards } from './guards';
 import { observe } from './observations';
 import type { RunContext } from './run-context';
 
-/** Facts that a mutation of the volume makes doubtful. */
+/** Facts that must be read again after a mutation of the volume. */
 const ABOUT_THE_VOLUME: readonly (keyof Facts)[] = [
   'volume',
   'vm',
@@ -31,8 +31,9 @@ type Send = Extract<Action, { do: 'send' }>;
 type Performable = Exclude<Action, { do: 'complete' | 'fail' | 'cancel' | 'pause' | 'back-off' }>;
 
 /**
- * Turns a decided action into effects. Nothing here decides what an operation does next; it journals intents before and answers after
- * every foreign call, and forgets the facts that a call may have changed. Returns the operation when it has ended.
+ * Performs a decided action. Nothing here decides what an operation does next: it journals an intent before
+ * and the answer after every call to CloudStack, and discards the facts that a call may have changed. Returns
+ * the operation when it has ended.
  */
 export async function perform(run: RunContext, action: Performable): Promise<Operation | null> {
   if (action.do === 'await-job') {
@@ -70,20 +71,23 @@ async function performStep(
 
 async function intend(run: RunContext, step: MutationStep, data: JsonObject): Promise<void> {
   const jobId = run.parts.random.uuid();
-  // The last look before the call: what was here without it.
+  // The disks that are here without this attach.
   const seen = step === 'attach-volume' ? rememberDisks(await run.parts.watcher.scan()) : {};
   await run.record({ entries: [{ step, state: 'intent', data: { ...data, ...seen, job_id: jobId } }] });
   run.forget(['job', 'guards']);
   run.learn({ unsent: jobId });
 }
 
-/** The one door to CloudStack: nothing leaves without guards that were read for this very send (decide/permit.ts judges them). */
+/**
+ * The only place that sends mutations to CloudStack, and only with guards read for this send (judged by
+ * decide/permit.ts).
+ */
 async function send(run: RunContext, action: Send): Promise<void> {
   const { guards } = run.facts;
   if (guards?.jobId !== action.jobId)
     throw new Error(`${action.command.name} of job ${action.jobId} was to be sent without its guards`);
-  // From here on the call may be on its way; only a certain "not started" makes it unsent again, and what was looked for before says
-  // nothing about it.
+  // From here on the call may have been sent; only a certain "not started" makes it unsent again. A job that
+  // was queried before says nothing about this send.
   run.forget(['unsent', 'job', 'guards']);
   const { command } = action;
   if (isSynchronous(command)) return callAndWait(run, action, command);
@@ -121,7 +125,10 @@ async function callWithJob(
   }
 }
 
-/** What an error says about a call: refused for good, certainly not started, or unknown. */
+/**
+ * Handles an error by what it says about the call: refused, certainly not started, unknown, or a job id
+ * already taken.
+ */
 async function answered(
   run: RunContext,
   step: MutationStep,
@@ -144,7 +151,7 @@ async function answered(
         ? error
         : new CloudError(error.message, { kind: 'network', outcome: 'unknown', cause: error });
     case 'taken':
-      // An earlier try has arrived after all: its job is asked for once more.
+      // An earlier send has arrived after all: its job is queried again.
       run.otherRuns.denials.forget(jobId);
       run.learn({ taken: jobId });
       return;
@@ -153,7 +160,7 @@ async function answered(
   }
 }
 
-/** A call without a job: its answer is its end. */
+/** A call without a job: it ends with its answer. */
 async function callAndWait(run: RunContext, { step, jobId }: Send, call: SynchronousCall): Promise<void> {
   const finish = (data: JsonObject) =>
     run.record({ entries: [{ step, state: 'finished', data: { job_id: jobId, ...data } }], waiting: null });
@@ -168,7 +175,7 @@ async function callAndWait(run: RunContext, { step, jobId }: Send, call: Synchro
   }
 }
 
-/** What CloudStack's answer adds to the end of the call. */
+/** Makes the call; returns what its answer adds to the `finished` entry. */
 async function execute(
   { parts: { cloud } }: RunContext,
   { name, volumeId }: SynchronousCall,
@@ -193,7 +200,7 @@ async function record(run: RunContext, action: Extract<Action, { do: 'record' }>
       waiting: null,
     });
   } catch (error) {
-    // The path belongs to a mapping that appeared meanwhile: look at the devices and the mappings again.
+    // The path belongs to a mapping that was written meanwhile: devices and mappings are read again.
     if (!(error instanceof DaemonError) || error.code !== 'DEVICE_IDENTITY_MISMATCH') throw error;
     run.forget(['device', 'mapping']);
     throw new CloudError(error.message, { kind: 'internal', outcome: 'not-started', cause: error });

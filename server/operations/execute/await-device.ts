@@ -15,18 +15,19 @@ import type { DeviceFact } from '../decision';
 import { disksBefore } from './disks-before';
 import type { RunContext } from './run-context';
 
-/** Whose disks should be in the guest. */
+/** The volumes whose disks should be in the guest. */
 type Expected = Pick<World, 'mappings' | 'attachedHere'>;
 type Found = Extract<Correlation, { kind: 'found' }>;
 
 /**
- * Waits until the guest shows the disk of the volume, or until the correlation is refused, or `timeout` ms are over. The rules
- * are pure (../devices/correlation.ts); this brings them the world, anew after every scan.
+ * Waits until the guest shows the disk of the volume, or until the correlation is refused, or `timeoutMs` is
+ * over. The rules are pure (../../devices/correlation.ts); this supplies what they need, again after every
+ * scan.
  */
 export async function awaitDevice(
   run: RunContext,
   volume: CloudVolume,
-  timeout: number,
+  timeoutMs: number,
 ): Promise<DeviceFact> {
   const { logger } = run.parts;
   const fields = { operation_id: run.operation.id, volume_id: volume.id };
@@ -36,7 +37,7 @@ export async function awaitDevice(
     attempt: 0,
     nextAttemptAt: null,
   };
-  const answer = await correlateUntil(run, volume, run.parts.clock.monotonic() + timeout);
+  const answer = await correlateUntil(run, volume, run.parts.clock.monotonic() + timeoutMs);
   if (answer === null || answer.kind === 'waiting') {
     const reason = answer?.reason ?? 'the devices of the guest could not be read';
     logger.warn(NO_DEVICE, { ...fields, reason });
@@ -78,7 +79,7 @@ async function correlateUntil(
       },
       { timeoutMs: deadline - clock.monotonic(), signal: run.signal },
     );
-    // The volume that the disk may belong to instead may be on its way out.
+    // The other volume that the disk may belong to may be about to be detached.
     const again = settled?.kind === 'waiting' && clock.monotonic() < deadline && !run.signal.aborted;
     if (!again) return settled ?? last;
     await clock.sleep(LIMITS.CONTESTED_DISK_POLL_MS, run.signal);
@@ -86,8 +87,8 @@ async function correlateUntil(
 }
 
 /**
- * A mapping of another volume on the same path can only be stale: the device there is provably this volume's, so that mapping
- * loses the path (it becomes `missing`, and sync finds its disk).
+ * A mapping of another volume with the same path can only be stale, because the device there is provably this
+ * volume's: that mapping loses the path (it becomes `missing`, and sync finds its disk).
  */
 async function foundFact(run: RunContext, volume: CloudVolume, found: Found): Promise<DeviceFact> {
   const mappings = await readMappings(run);
@@ -130,7 +131,10 @@ function worldOf(run: RunContext, volume: CloudVolume, snapshot: DeviceSnapshot,
   };
 }
 
-/** Monotonic ms of the intent of this attach, which may have been written before a restart; null when nothing was sent. */
+/**
+ * Monotonic ms of the first intent of this attach, which may be from before a restart; null when there is
+ * none.
+ */
 function submittedAt(run: RunContext): number | null {
   const intent = run.journal.firstIntent('attach-volume');
   if (intent === null) return null;

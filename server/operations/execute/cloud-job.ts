@@ -1,4 +1,4 @@
-import { jobPollDelay } from '../../cloudstack/polling';
+import { jobPollDelayMs } from '../../cloudstack/polling';
 import { sleepUntilAny } from '../../core/clock';
 import { LIMITS } from '../../core/limits';
 import type { JsonObject, Operation } from '../../model/operation';
@@ -8,8 +8,9 @@ import { askForJob, rests } from './guards';
 import type { RunContext } from './run-context';
 
 /**
- * Waits for a job to end and journals how. A deadline ends the operation, never the job: without its `finished` entry it stays an open
- * job that every later mutation of the volume waits for. Returns without an entry when the engine stops.
+ * Waits for a job to end and journals how it ended. A deadline ends the operation, never the job: without a
+ * `finished` entry it stays an open job, which every later mutation of the volume waits for. Returns without
+ * an entry when the engine stops.
  */
 export async function awaitJob(
   run: RunContext,
@@ -32,7 +33,7 @@ async function untilEnded(
   const begun = clock.monotonic();
   const pause = pauses(run, first);
   run.waiting = { step, reason: `CloudStack job ${jobId} is running`, attempt: 0, nextAttemptAt: null };
-  // What has just joined behind others has not even begun.
+  // A job behind others of its VM has not begun, so it is queried at once only when it is first.
   if (!first.aborted) await pause();
   while (!run.signal.aborted) {
     const job = await askForJob(run, jobId);
@@ -59,8 +60,8 @@ async function untilEnded(
         text: job.errorText,
       });
     }
-    const elapsed = clock.monotonic() - begun;
-    if (elapsed > LIMITS.JOB_DEADLINE_MS) {
+    const elapsedMs = clock.monotonic() - begun;
+    if (elapsedMs > LIMITS.JOB_DEADLINE_MS) {
       return run.giveUp(
         'STEP_DEADLINE',
         `The CloudStack job ${jobId} has not ended within ${LIMITS.JOB_DEADLINE_MS / 60_000} minutes`,
@@ -71,7 +72,7 @@ async function untilEnded(
   return null;
 }
 
-/** The time between two questions: while other jobs of the VM come before this one they are few. */
+/** The pause between two polls of the job; long while other jobs of the VM are ahead of this one. */
 function pauses({ parts: { clock }, signal }: RunContext, first: AbortSignal): () => Promise<void> {
   let poll = 0;
   let since = clock.monotonic();
@@ -81,7 +82,7 @@ function pauses({ parts: { clock }, signal }: RunContext, first: AbortSignal): (
       if (!first.aborted || signal.aborted) return;
       since = clock.monotonic();
     }
-    await clock.sleep(jobPollDelay(poll, clock.monotonic() - since), signal);
+    await clock.sleep(jobPollDelayMs(poll, clock.monotonic() - since), signal);
     poll += 1;
   };
 }

@@ -1,6 +1,6 @@
 import { rootDevices } from '../../devices/correlation';
 import type { Device, DeviceSnapshot, Holder } from '../../devices/device';
-import { verifyIdentity } from '../../devices/identity';
+import { verifiedDevice } from '../../devices/identity';
 import { serialNames } from '../../devices/serial';
 import { exportName } from '../../exports/naming';
 import type { Mapping } from '../../model/operation';
@@ -8,8 +8,8 @@ import type { DiskUse } from '../decision';
 import type { RunContext } from './run-context';
 
 /**
- * Who uses the disk of a volume. Where the disk is not known, the users of every disk that may be it: only when none of them is used
- * does it not matter which one it is.
+ * Who uses the disk of a volume. Where the disk is not known, the users of every disk that may be it: only if
+ * none of them is in use does it not matter which one it is.
  */
 export async function readUse(run: RunContext, volumeId: string): Promise<DiskUse> {
   const { ledger, watcher, guest, exports } = run.parts;
@@ -53,7 +53,7 @@ async function usersOf(
     : holders;
 }
 
-/** The guest's disk of a volume: by serial, or by the mapping where disks have none. */
+/** The guest's disk of a volume: found by its serial, or by the mapping where disks have none. */
 export function deviceOfVolume(
   snapshot: DeviceSnapshot,
   volumeId: string,
@@ -61,12 +61,12 @@ export function deviceOfVolume(
 ): Device | null {
   const bySerial = snapshot.devices.find((device) => serialNames(volumeId, device.serial));
   if (bySerial) return bySerial;
-  if (!mapping) return null;
-  const there = snapshot.devices.find((device) => device.path === mapping.devicePath);
-  return there && verifyIdentity(mapping, there, snapshot.bootId).ok ? there : null;
+  return mapping && verifiedDevice(mapping, snapshot).device;
 }
 
-/** Disks that may be this volume: they do not tell whose they are, are not the system's and are proven to be no other volume's. */
+/**
+ * Disks that may be this volume: without a serial, not the system's, and not proven to be another volume's.
+ */
 function suspects(snapshot: DeviceSnapshot, volumeId: string, mappings: readonly Mapping[]): Device[] {
   const roots = rootDevices(snapshot);
   const taken = new Set(

@@ -9,7 +9,7 @@ const remembered = z.object({
   disks: z.array(z.object({ path: z.string(), diskseq: z.number().nullable(), size: z.number() })),
 });
 
-/** What the intent of an attach remembers of a guest: none of these disks can be the one that is asked for. */
+/** What the intent of an attach records of the guest: none of these disks can be the one it attaches. */
 export function rememberDisks(snapshot: DeviceSnapshot): JsonObject {
   const roots = rootDevices(snapshot);
   const others = snapshot.devices.filter(({ name }) => !roots.has(name));
@@ -19,7 +19,7 @@ export function rememberDisks(snapshot: DeviceSnapshot): JsonObject {
   };
 }
 
-/** What the first intent of this attach remembers; null when it says nothing. */
+/** What the first intent of this attach recorded; null when it recorded nothing. */
 export function disksBefore(journal: Journal): DisksBefore | null {
   const { success, data } = remembered.safeParse(journal.firstIntent('attach-volume')?.data);
   return success ? { bootId: data.boot_id, disks: data.disks } : null;

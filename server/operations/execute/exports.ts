@@ -1,13 +1,13 @@
 import { DaemonError } from '../../core/errors';
 import type { Device } from '../../devices/device';
-import { verifyIdentity } from '../../devices/identity';
+import { verifiedDevice } from '../../devices/identity';
 import type { ExportTarget } from '../../exports/export-server';
 import { exportName } from '../../exports/naming';
 import type { RunContext } from './run-context';
 
 /**
- * Publishes a device that was correlated for this volume, after one more look at the guest: a letter that changed hands since
- * then is never exported; the device is correlated again instead.
+ * Publishes a device that was correlated for this volume, after one more scan of the guest: if another disk
+ * has the path by now, nothing is exported and the device is correlated again.
  */
 export async function publishDevice(run: RunContext, volumeId: string, device: Device): Promise<void> {
   const snapshot = await run.parts.watcher.scan();
@@ -36,29 +36,25 @@ export async function publishDevice(run: RunContext, volumeId: string, device: D
   run.learn({ published: true });
 }
 
-/** Somebody else has deleted the mapping that this operation made a moment ago: the device is looked for and mapped once more. */
+/**
+ * The mapping that this operation has just written was deleted by somebody else: the device is correlated and
+ * mapped again.
+ */
 async function mapAgain(run: RunContext): Promise<void> {
   const data = { reason: 'the mapping was deleted by somebody else' };
   await run.record({ entries: [{ step: 'unmap', state: 'done', data }], waiting: null });
   run.forget(['device', 'mapping', 'published']);
 }
 
-/** Takes the export of a still attached volume back into service (undo of `withdraw`). */
+/** Publishes the export of a volume that is still attached again (undo of `withdraw`). */
 export async function republish(run: RunContext, volumeId: string): Promise<void> {
   const mapping = await run.parts.ledger.readMapping(volumeId);
   const snapshot = await run.parts.watcher.scan();
-  const device = snapshot.devices.find((candidate) => candidate.path === mapping?.devicePath);
-  const identity =
-    mapping && device
-      ? verifyIdentity(mapping, device, snapshot.bootId)
-      : { ok: false as const, reason: 'the device is gone' };
-  if (!mapping || !device || !identity.ok) {
-    run.learn({
-      publishError: {
-        code: 'DEVICE_IDENTITY_MISMATCH',
-        message: identity.ok ? 'the mapping is gone' : identity.reason,
-      },
-    });
+  const { device, reason } = mapping
+    ? verifiedDevice(mapping, snapshot)
+    : { device: null, reason: 'the mapping is gone' };
+  if (device === null) {
+    run.learn({ publishError: { code: 'DEVICE_IDENTITY_MISMATCH', message: reason } });
     return;
   }
   if (!(await tryPublish(run, targetOf(volumeId, device)))) return;
@@ -68,7 +64,7 @@ export async function republish(run: RunContext, volumeId: string): Promise<void
   });
 }
 
-/** From the moment this is journaled no new client reaches the volume; the row says so too. */
+/** Once this is journaled no new client can reach the volume, and the export's row says so. */
 export async function withdraw(run: RunContext, volumeId: string, force: boolean): Promise<void> {
   await run.parts.exports.withdraw(exportName(volumeId), { force });
   await run.record({
@@ -76,7 +72,7 @@ export async function withdraw(run: RunContext, volumeId: string, force: boolean
     effects: [{ kind: 'set-export-status', volumeId, status: 'pending' }],
     waiting: null,
   });
-  // Somebody may have connected before the link went: the in-use guard looks again.
+  // A client may have connected before the export was withdrawn: who uses the disk is read again.
   run.forget(['use', 'published']);
 }
 

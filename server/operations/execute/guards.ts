@@ -2,12 +2,15 @@ import type { CloudJob, CloudVolume } from '../../cloudstack/cloud';
 import { knowOwnDelete, lookUpVm, lookUpVolume } from '../../cloudstack/look-up';
 import { isAtRest } from '../../cloudstack/volume-states';
 import { type Evidence, unknown } from '../../model/evidence';
-import type { OpenDetachJob } from '../../model/ledger';
+import type { OpenJob } from '../../model/ledger';
 import type { Guards, Mutation } from '../decision';
 import { readUse } from './disk-use';
 import type { RunContext } from './run-context';
 
-/** Reads everything that may forbid this call, now. Throws CloudError and DATABASE_UNAVAILABLE: then nothing is sent. */
+/**
+ * Reads everything that may forbid this call. Throws CloudError and DATABASE_UNAVAILABLE; then nothing is
+ * sent.
+ */
 export async function readGuards(run: RunContext, command: Mutation): Promise<Guards> {
   const { applianceVmId } = run.parts.policy();
   const vmId = 'vmId' in command ? command.vmId : null;
@@ -48,13 +51,13 @@ export async function readVmVolumes(
 }
 
 /**
- * Jobs of operations that have ended, on this volume, of which it is not known how they ended: each is asked for, and settled when it
- * has ended or its denial is believed while the volume is at rest.
+ * Counts the open jobs of this volume (see Ledger.openJobs). Each is queried first, and settled when it has
+ * ended, or when its denial is believed and the volume is at rest.
  */
 export async function countOpenJobs(run: RunContext, volumeId: string): Promise<number> {
   const { ledger } = run.parts;
   let open = 0;
-  for (const job of await run.active(() => ledger.openDetachJobs(volumeId))) {
+  for (const job of await run.active(() => ledger.openJobs(volumeId))) {
     const found = await askForJob(run, job.jobId);
     if (found === 'denied' || (typeof found !== 'string' && found.status === 'pending')) open += 1;
     else if (found !== 'absent' || (await rests(run, volumeId))) await settle(run, job, found);
@@ -63,21 +66,21 @@ export async function countOpenJobs(run: RunContext, volumeId: string): Promise<
   return open;
 }
 
-async function settle(run: RunContext, job: OpenDetachJob, found: CloudJob | 'absent'): Promise<void> {
+async function settle(run: RunContext, job: OpenJob, found: CloudJob | 'absent'): Promise<void> {
   const outcome = found === 'absent' ? 'unknown' : found.status === 'succeeded' ? 'ok' : 'failed';
-  await run.active(() => run.parts.ledger.settleOpenDetachJob(run.epoch, job, { outcome, straggler: true }));
+  await run.active(() => run.parts.ledger.settleOpenJob(run.epoch, job, { outcome, straggler: true }));
   run.otherRuns.denials.forget(job.jobId);
-  // It may have ended after the volume was read.
+  // The job may have ended after the volume was read.
   run.forget(['volume']);
 }
 
-/** CloudStack does nothing with the volume, or it is not shown any more. */
+/** True when CloudStack does nothing with the volume, or does not show it any more. */
 export async function rests(run: RunContext, volumeId: string): Promise<boolean> {
   const volume = await readVolume(run, volumeId);
   return volume.kind !== 'seen' || isAtRest(volume.value) || volume.value.state.startsWith('Destroy');
 }
 
-/** The job, or whether its denial is to be believed. */
+/** The job; `denied` when CloudStack says it has none, `absent` once that is believed. */
 export async function askForJob(run: RunContext, jobId: string): Promise<CloudJob | 'denied' | 'absent'> {
   const { cloud, clock } = run.parts;
   const { denials } = run.otherRuns;

@@ -1,17 +1,19 @@
-/** Denials kept in memory at once; the oldest is dropped beyond that, which only makes the next question count as the first. */
+/**
+ * Jobs remembered at once. Beyond that the oldest is dropped, so that its next denial counts as the first.
+ */
 const DENIALS_MAX = 4_096;
-/** A denial that was heard less often than this is not believed, however long ago the first one was. */
+/** A job denied fewer times than this is not believed to be absent, however long ago the first denial was. */
 const ANSWERS_MIN = 3;
 
 /**
- * How often CloudStack has said that it does not know a job, and since when. One such answer proves nothing: a management server may
- * not see yet what another one has accepted.
+ * How often CloudStack has said that it does not know a job, and since when. One such answer proves nothing:
+ * another management server may have accepted the job a moment ago.
  */
 export class JobDenials {
   private readonly denials = new Map<string, { readonly since: number; answers: number }>();
 
   /**
-   * Notes one denial. True when it is to be believed: CloudStack has said nothing else for `windowMs`.
+   * Notes one denial. True when it is to be believed: CloudStack has given no other answer for `windowMs`.
    *
    * @param now monotonic ms
    */
@@ -26,7 +28,7 @@ export class JobDenials {
     return denial.answers >= ANSWERS_MIN && now - denial.since >= windowMs;
   }
 
-  /** The job has been seen, or nobody asks for it any more. */
+  /** The job was seen, or is no longer queried. */
   forget(jobId: string): void {
     this.denials.delete(jobId);
   }

@@ -2,7 +2,7 @@ import { VOLUME_CREATE_FAILED } from '../../core/log/log-events';
 import type { TerminalStatus } from '../../model/operation';
 import type { RunContext } from './run-context';
 
-/** The end of an operation as the log tells it. */
+/** Logs the end of an operation. */
 export function logEnd(run: RunContext, status: TerminalStatus, error: string | null): void {
   const { operation, parts } = run;
   const fields = {

@@ -30,7 +30,7 @@ type Observation = Extract<
   }
 >;
 
-/** Looks at the world and puts what it saw into the facts. Changes nothing, so it can be repeated at will. */
+/** Performs an observation and adds the result to the facts. Changes nothing, so it can be repeated. */
 export async function observe(run: RunContext, action: Observation): Promise<void> {
   switch (action.do) {
     case 'read-volume':
@@ -78,7 +78,7 @@ async function readOffer(run: RunContext): Promise<void> {
       applianceVmId === null ? null : lookUpVm(cloud, applianceVmId, applianceVmId),
     ]),
   );
-  // A zone that does not exist makes the list of its volumes fail: it is asked for only where there is one.
+  // CloudStack refuses to list the volumes of a zone that does not exist.
   const named =
     zone && offering
       ? await run.active(() => cloud.listVolumes({ name: request.name, zoneId: zone.id }))
@@ -86,7 +86,8 @@ async function readOffer(run: RunContext): Promise<void> {
   const applianceOwner = appliance?.kind === 'seen' ? appliance.value.owner : null;
   const owner = await run.active(() => cloud.newVolumeOwner(applianceOwner));
   const future = owner ?? applianceOwner;
-  // CloudStack compares names without case, accents and trailing spaces, and a root admin's list spans all accounts.
+  // CloudStack ignores case, accents and trailing spaces in names, and a root admin's list spans all
+  // accounts.
   const sameName = named.filter(
     (volume) =>
       volume.name === request.name &&
@@ -106,8 +107,8 @@ async function readOffer(run: RunContext): Promise<void> {
 }
 
 /**
- * After a create that was sent more than once: volumes of its name that an earlier try may have made. They are named, never adopted:
- * a name proves nothing.
+ * After a create that was sent more than once: volumes of its name that an earlier try may have made. They
+ * are reported, never adopted, because a name proves nothing.
  */
 async function findUnclaimed(run: RunContext, since: number, volumeId: string): Promise<void> {
   if (run.operation.type !== 'create') return;
@@ -145,8 +146,9 @@ async function readObstacles(run: RunContext, volumeId: string, toAppliance: boo
 }
 
 /**
- * Size is the only witness where disks have no serial, so one disk at a time is on its way into this guest: the others wait until the
- * operation that asked for it has ended. Looking and taking the turn is one step, so two never take it at once.
+ * Where disks have no serial only the size tells them apart, so one disk at a time is attached to this guest:
+ * other attaches wait until that operation has ended. Checking and taking the turn happen in one synchronous
+ * step, so no two operations take it at once.
  */
 function conflictingAttach(run: RunContext): string | null {
   if (!lacksSerials(run.parts.watcher.snapshot().devices)) return null;
@@ -166,7 +168,8 @@ async function awaitGone(run: RunContext, volumeId: string, timeoutMs: number): 
   const { ledger, watcher } = run.parts;
   const mapping = await run.active(() => ledger.readMapping(volumeId));
   const here = mapping?.vmId === run.parts.policy().applianceVmId ? mapping : null;
-  // A disk that has not told its serial yet may be this very one; after LIMITS.SERIAL_READ_TIMEOUT_MS it has, or never will.
+  // A disk whose serial is not read yet may be this one; within LIMITS.SERIAL_READ_TIMEOUT_MS it is read or
+  // fails.
   const gone = (snapshot: DeviceSnapshot) => {
     const untold = snapshot.devices.some(({ serialState }) => serialState === 'pending');
     return untold || deviceOfVolume(snapshot, volumeId, here) !== null ? null : true;

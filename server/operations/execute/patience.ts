@@ -1,22 +1,71 @@
-import type { CloudError } from '../../cloudstack/cloud';
+import { CloudError } from '../../cloudstack/cloud';
+import { CODE_OF_KIND } from '../../cloudstack/errors';
+import { DaemonError, type ErrorCode } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
 import type { Action } from '../decision';
 
-/** The call that an action makes, for its retries: the same step of the same kind is the same call. */
+/**
+ * Names the call of an action for counting its retries: the same kind of action for the same step is the same
+ * call.
+ */
 export function callOf(action: Action): string {
   return 'step' in action ? `${action.do}:${action.step}` : action.do;
 }
 
 /**
- * How long a call may fail in a row, in ms. What fails while the looks right before it succeed fails alone: that ends. While CloudStack
- * as a whole is away, everything waits without end. A 401 never had an effect and may pass; once CloudStack has accepted something
- * it is waited for, whatever it takes. Pure.
+ * How long a call may fail in a row, in ms. A send that fails although the reads right before it succeed has
+ * a problem of its own, so it is given up after a while; while CloudStack as a whole is away, everything
+ * waits without limit. A 401 never had an effect and may be temporary; but once CloudStack has accepted
+ * something, the operation waits without limit. Pure.
  */
-export function patienceMs(kind: Action['do'], error: CloudError, accepted: boolean): number {
+function patienceMs(kind: Action['do'], error: CloudError, accepted: boolean): number {
   const away = error.kind === 'network' || error.kind === 'configuration';
   if (error.kind === 'authentication')
     return accepted ? Number.POSITIVE_INFINITY : LIMITS.AUTH_RETRY_DEADLINE_MS;
   if (kind === 'await-job') return away ? Number.POSITIVE_INFINITY : LIMITS.JOB_DEADLINE_MS;
   if (kind !== 'send' && away) return Number.POSITIVE_INFINITY;
   return LIMITS.RESOURCE_RETRY_DEADLINE_MS;
+}
+
+/** A call of a run that has just failed. */
+interface FailedCall {
+  readonly kind: Action['do'];
+  /** True once CloudStack has accepted a call of the operation. */
+  readonly accepted: boolean;
+  /** For how long the call has been failing; the first call starts the measurement. */
+  elapsedMs(): number;
+}
+
+type Reaction =
+  | { readonly do: 'retry'; readonly reason: string; readonly retryAfterMs: number | null }
+  | { readonly do: 'give-up'; readonly code: ErrorCode; readonly reason: string };
+
+/**
+ * What a run does about an error of a call. Transient errors are retried, without limit while a dependency is
+ * away; refusals end the operation with the reason. Every other error is thrown again.
+ */
+export function reactionTo(error: unknown, call: FailedCall): Reaction {
+  if (error instanceof DaemonError) return reactionToOurs(error, call);
+  if (!(error instanceof CloudError)) throw error;
+  // A job that CloudStack has accepted is followed to its end, whatever errors its polling meets.
+  const patient = error.transient || call.kind === 'await-job';
+  if (patient && call.elapsedMs() <= patienceMs(call.kind, error, call.accepted))
+    return { do: 'retry', reason: error.message, retryAfterMs: error.retryAfterMs };
+  return { do: 'give-up', code: CODE_OF_KIND[error.kind], reason: error.message };
+}
+
+/** Waits without limit for the database and the guest, for a limited time for the export server. */
+function reactionToOurs(error: DaemonError, call: FailedCall): Reaction {
+  const retry: Reaction = { do: 'retry', reason: error.message, retryAfterMs: null };
+  switch (error.code) {
+    case 'DATABASE_UNAVAILABLE':
+    case 'DEVICES_UNREADABLE':
+      return retry;
+    case 'EXPORT_CONFIG_FAILED':
+    case 'EXPORT_SERVER_UNHEALTHY':
+      if (call.elapsedMs() <= LIMITS.EXPORT_DEADLINE_MS) return retry;
+      return { do: 'give-up', code: error.code, reason: error.message };
+    default:
+      throw error;
+  }
 }

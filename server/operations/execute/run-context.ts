@@ -5,7 +5,7 @@ import type { Facts } from '../decision';
 import type { Journal } from '../journal';
 import type { EngineParts, OtherRuns } from '../parts';
 
-/** Why a run waits right now; shown by health, the operation and the logs. */
+/** Why a run is waiting; shown by health, the operation and the logs. */
 export interface Waiting {
   readonly step: string;
   readonly reason: string;
@@ -14,7 +14,7 @@ export interface Waiting {
   readonly nextAttemptAt: number | null;
 }
 
-/** What an action sees of the run that performs it. Implemented by OperationRun (./run.ts). */
+/** What actions use of the run that performs them. Implemented by OperationRun (./run.ts). */
 export interface RunContext {
   readonly parts: EngineParts;
   readonly epoch: Epoch;
@@ -25,15 +25,15 @@ export interface RunContext {
   readonly journal: Journal;
   readonly facts: Facts;
   waiting: Waiting | null;
-  /** Writes a change, waits for the database while it is away, and follows the change in memory. */
+  /** Writes a change, waiting while the database is away, and applies it in memory. */
   record(change: Omit<OperationChange, 'at' | 'after'>): Promise<JournalEntry[]>;
-  /** Says, in the log and the journal, what this run waits for now. */
+  /** Logs and journals what this run is waiting for. */
   announce(step: string, reason: string): Promise<void>;
-  /** A foreign call; bounded by the number of active steps. */
+  /** Runs a call to the outside; the number of concurrent calls is limited. */
   active<T>(work: () => Promise<T>): Promise<T>;
-  learn(found: Facts): void;
+  learn(more: Facts): void;
   forget(keys: readonly (keyof Facts)[]): void;
-  /** Ends the operation with this code, after its undo. */
+  /** Makes the operation fail with this code, after its undo. */
   giveUp(code: ErrorCode, message: string): Promise<Operation | null>;
   /** From now on, and until it ends, this run may attach a disk to the guest. */
   allowDisk(): void;

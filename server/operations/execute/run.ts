@@ -1,5 +1,3 @@
-import { CloudError } from '../../cloudstack/cloud';
-import { CODE_OF_KIND } from '../../cloudstack/errors';
 import { backOffMs, jitteredBackOffMs } from '../../core/back-off';
 import type { Semaphore } from '../../core/concurrency/semaphore';
 import { DaemonError, type ErrorCode } from '../../core/errors';
@@ -12,15 +10,15 @@ import { Journal } from '../journal';
 import type { EngineParts, OtherRuns } from '../parts';
 import { perform } from './actions';
 import { logEnd } from './log-end';
-import { callOf, patienceMs } from './patience';
+import { callOf, reactionTo } from './patience';
 import type { RunContext, Waiting } from './run-context';
 
 const RETRIES = { baseMs: LIMITS.RETRY_BASE_MS, capMs: LIMITS.RETRY_CAP_MS };
 const DATABASE_RETRIES = { baseMs: 200, capMs: LIMITS.DATABASE_BACKOFF_CAP_MS };
 
 /**
- * One operation being executed: the loop of "decide, then act". It keeps nothing that matters: the journal is the truth, and
- * a run that dies at any await is continued by another run from the journal.
+ * One operation being executed: the loop of "decide, then act". All state that matters is in the journal: a
+ * run that dies at any await is continued from there by another run.
  */
 export class OperationRun implements RunContext {
   operation: Operation;
@@ -29,7 +27,7 @@ export class OperationRun implements RunContext {
   waiting: Waiting | null = null;
   private journalRead = false;
   private disksPermitted = false;
-  /** By call: how often it has failed in a row. A success of another call says nothing about it. */
+  /** By call: how often it has failed in a row. Another call's success does not reset it. */
   private readonly attempts = new Map<string, number>();
   private readonly stages = new Map<string, number>();
 
@@ -44,7 +42,7 @@ export class OperationRun implements RunContext {
     this.operation = operation;
   }
 
-  /** Resolves with the ended operation, or null when the engine stops first. Throws LEASE_LOST and programming errors. */
+  /** The ended operation, or null when the engine stops first. Throws LEASE_LOST and programming errors. */
   async toTheEnd(): Promise<Operation | null> {
     await this.readJournal();
     while (!this.signal.aborted) {
@@ -61,12 +59,12 @@ export class OperationRun implements RunContext {
     return null;
   }
 
-  /** From now on, and until it ends, this run may bring a disk into the guest. Said before the intent, between two looks at the others. */
+  /** From now on this run may attach a disk to the guest. Set before the intent, once no other run may. */
   allowDisk(): void {
     this.disksPermitted = true;
   }
 
-  /** Has it asked for an attach, or is it about to? A run whose journal is not read yet may have, before a restart. */
+  /** True also before the journal is read: this run may have sent an attach before a restart. */
   get mayAttachDisk(): boolean {
     return this.disksPermitted || !this.journalRead || this.journal.mutation('attach-volume').at !== 'none';
   }
@@ -85,7 +83,7 @@ export class OperationRun implements RunContext {
     }
   }
 
-  /** The claim writes the second entry of a journal; whoever follows the events hears of it when the run begins. */
+  /** The claim writes the second entry of a journal, which is published here, when the run begins. */
   private publishClaim(entries: readonly JournalEntry[]): void {
     const [, claimed, later] = entries;
     if (claimed?.data.epoch === this.epoch.number && later === undefined)
@@ -123,38 +121,18 @@ export class OperationRun implements RunContext {
       this.waiting = null;
       return null;
     } catch (error) {
-      return this.afterError(action.do, call, error);
+      const reaction = reactionTo(error, {
+        kind: action.do,
+        accepted: this.journal.hasEffect,
+        elapsedMs: () => this.elapsed(`retry:${call}`),
+      });
+      return reaction.do === 'retry'
+        ? this.backOff(call, call, reaction.reason, reaction.retryAfterMs)
+        : this.giveUp(reaction.code, reaction.reason);
     }
   }
 
-  /** Transient faults wait, for as long as it takes when a dependency is away; refusals end the operation in words. */
-  private async afterError(kind: Action['do'], call: string, error: unknown): Promise<Operation | null> {
-    if (error instanceof DaemonError) return this.afterOurError(call, error);
-    if (!(error instanceof CloudError)) throw error;
-    // What CloudStack has accepted is followed to its end, whatever it says in between.
-    const patient = error.transient || kind === 'await-job';
-    if (patient && this.elapsed(`retry:${call}`) <= patienceMs(kind, error, this.journal.hasEffect))
-      return this.backOff(call, call, error.message, error.retryAfter);
-    return this.giveUp(CODE_OF_KIND[error.kind], error.message);
-  }
-
-  /** The database and the guest are waited for without end; the export server (a withdraw that cannot write) for a bounded time. */
-  private async afterOurError(call: string, error: DaemonError): Promise<Operation | null> {
-    switch (error.code) {
-      case 'DATABASE_UNAVAILABLE':
-      case 'DEVICES_UNREADABLE':
-        return this.backOff(call, call, error.message, null);
-      case 'EXPORT_CONFIG_FAILED':
-      case 'EXPORT_SERVER_UNHEALTHY':
-        if (this.elapsed(`retry:${call}`) <= LIMITS.EXPORT_DEADLINE_MS)
-          return this.backOff(call, call, error.message, null);
-        return this.giveUp(error.code, error.message);
-      default:
-        throw error;
-    }
-  }
-
-  /** Outside a decision: the first time the undo begins; when the undo itself is refused, the operation ends and sync takes over. */
+  /** Gives up outside a decision: begins the undo, or ends the operation when the undo itself has failed. */
   async giveUp(code: ErrorCode, message: string): Promise<Operation | null> {
     const { failing } = this.journal;
     if (failing) {
@@ -166,7 +144,10 @@ export class OperationRun implements RunContext {
     return null;
   }
 
-  /** Jitter over the upper half, base 1 s, cap 30 s, per call; persisted, so that everybody sees when and why. */
+  /**
+   * Backs off per call: base 1 s, cap 30 s, jitter over the upper half. Persisted, so readers see when and
+   * why.
+   */
   private async backOff(
     call: string,
     step: string,
@@ -193,7 +174,7 @@ export class OperationRun implements RunContext {
     await this.tell(this.waiting);
   }
 
-  /** One log line and one journal row per reason; the row of the operation says when the next try is. */
+  /** One log line and one journal entry per reason; the operation's row says when the next try is. */
   private async tell({ step, reason, attempt, nextAttemptAt }: Waiting): Promise<void> {
     const said = this.journal.hasWaited(step, reason) || this.journal.waits >= LIMITS.JOURNALED_WAITS;
     if (!said)
@@ -205,7 +186,7 @@ export class OperationRun implements RunContext {
         attempt,
         next_attempt_ms: nextAttemptAt === null ? null : nextAttemptAt - this.parts.clock.now(),
       });
-    // Persisting the wait is for readers only, so a database that is away must not stop the waiting itself.
+    // The wait is persisted for readers only, so a database that is away must not disturb it.
     await this.tryRecord({
       entries: said
         ? []
@@ -215,8 +196,8 @@ export class OperationRun implements RunContext {
   }
 
   /**
-   * Writes a change and follows it in memory. While the database is away it tries again: what it reports has already
-   * happened, and a journal without it would only make the next run ask CloudStack again.
+   * Writes a change and applies it in memory. While the database is away it tries again: the change reports
+   * what has already happened, and without it the next run would have to ask CloudStack again.
    */
   async record(change: Omit<OperationChange, 'at' | 'after'>): Promise<JournalEntry[]> {
     for (let attempt = 1; ; attempt += 1) {
@@ -228,7 +209,7 @@ export class OperationRun implements RunContext {
     }
   }
 
-  /** Sleeps when the error says that the database is away; throws everything else, and when the engine stops. */
+  /** Sleeps while the database is away; rethrows every other error, and any once the engine stops. */
   private async waitForDatabase(error: unknown, attempt: number): Promise<void> {
     if (!mayRepeat(error) || this.signal.aborted) throw error;
     this.waiting = { step: 'journal', reason: error.message, attempt, nextAttemptAt: null };
@@ -259,14 +240,14 @@ export class OperationRun implements RunContext {
     return entries;
   }
 
-  /** A foreign call; bounded by the number of active steps. */
+  /** Runs a call to the outside; the number of concurrent calls is limited. */
   active<T>(work: () => Promise<T>): Promise<T> {
     return this.permits.use(work);
   }
 
-  learn(found: Facts): void {
-    if (found.volume?.kind === 'seen') this.stages.delete('not-visible');
-    this.facts = { ...this.facts, ...found };
+  learn(more: Facts): void {
+    if (more.volume?.kind === 'seen') this.stages.delete('not-visible');
+    this.facts = { ...this.facts, ...more };
   }
 
   forget(keys: readonly (keyof Facts)[]): void {

@@ -10,7 +10,7 @@ import { type View, whereabouts } from '../view';
 import { judgeExport, leads, misleadingExport } from './exports';
 import { judgePlace, mapAnew } from './place';
 
-/** A mapping to this guest: is the volume attached here, and has the guest its disk? */
+/** A mapping to this guest: checks that the volume is attached here and the guest has its disk. */
 export function judgeAttachment(view: View, mapping: Mapping): Repair[] {
   const volume = view.volume(mapping.volumeId);
   if (volume === 'absent' || (volume !== 'unseen' && volume.vmId !== view.o.applianceVmId))
@@ -18,14 +18,15 @@ export function judgeAttachment(view: View, mapping: Mapping): Repair[] {
   if (view.o.guest === null) return [];
   const device = view.deviceOf(mapping.volumeId);
   if (device === 'unknown') return [];
-  // Whether it is a phantom only CloudStack can tell; an export that leads to another disk is wrong in any case.
+  // Only CloudStack can tell whether it is a phantom; an export that leads to another disk is wrong in any
+  // case.
   if (device === null)
     return volume === 'unseen' ? misleadingExport(view, mapping) : [phantom(view, mapping.volumeId, volume)];
   const place = judgePlace(view, mapping, device);
   return place ?? judgeExport(view, mapping, device);
 }
 
-/** A mapping to another VM: only its row can be wrong, and the disk may have stayed behind in this guest. */
+/** A mapping to another VM: only its row can be wrong, and its disk may have stayed in this guest. */
 export function judgeElsewhere(view: View, mapping: Mapping): Repair[] {
   const volume = view.volume(mapping.volumeId);
   if (volume === 'unseen') return [];
@@ -46,7 +47,7 @@ export function judgeUnmapped(view: View, volume: CloudVolume): Repair[] {
   return device === null ? [phantom(view, volume.id, volume)] : mapAnew(view, volume, device);
 }
 
-/** CloudStack says that it is not attached here (any more). */
+/** CloudStack says that the volume is not attached here (any more). */
 function judgeGone(view: View, mapping: Mapping, volume: CloudVolume | 'absent'): Repair[] {
   const device = view.o.guest === null ? 'unknown' : view.deviceOf(mapping.volumeId);
   if (volume !== 'absent' && view.isMoving(volume)) {
@@ -61,7 +62,7 @@ function judgeGone(view: View, mapping: Mapping, volume: CloudVolume | 'absent')
   return [stale(mapping, volume, steps)];
 }
 
-/** Only the row of that VM goes: it may have been written anew for another one meanwhile. */
+/** Deletes only the row for that VM: a new row for another VM may have been written meanwhile. */
 function rowsWithout({ volumeId, vmId }: Mapping, volume: CloudVolume | 'absent'): RepairStep[] {
   const effects: MappingEffect[] = [{ kind: 'delete-mapping', volumeId, vmId }];
   if (volume !== 'absent' && volume.vmId !== null)
@@ -75,7 +76,7 @@ function stale(mapping: Mapping, volume: CloudVolume | 'absent', steps: readonly
   return mended({ kind: 'stale-mapping', volumeId, vmId, devicePath, message }, steps);
 }
 
-/** The guest has a disk that CloudStack has detached (apache/cloudstack#14214). */
+/** The guest still has a disk that CloudStack has detached (apache/cloudstack#14214). */
 function ghost(
   view: View,
   volumeId: string,
@@ -90,7 +91,7 @@ function ghost(
   return reported({ kind: 'ghost-disk', volumeId, vmId, devicePath: device.path, message }, remedy, steps);
 }
 
-/** libvirt knows a VM of CloudStack by the VM's id. */
+/** The command that unplugs the disk by hand: libvirt knows a VM by its CloudStack id. */
 function unplugging(vmId: string, path: string, serial: string): string {
   return (
     `make sure nobody writes to ${path}; then on the hypervisor: virsh dumpxml ${vmId} | grep -B 12 ${serial} (shows the target), ` +
@@ -99,8 +100,8 @@ function unplugging(vmId: string, path: string, serial: string): string {
 }
 
 /**
- * A disk with a serial that no volume shown to this key has: the ghost of a deleted volume, or the disk of one that the key does not
- * see. Which of the two is not known, so nothing is advised that takes a disk away.
+ * A disk whose serial belongs to no volume shown to this key: the ghost of a deleted volume, or the disk of a
+ * volume that the key does not see. Which of the two is not known, so the remedy never removes a disk.
  */
 export function judgeStrangers(view: View): Repair[] {
   const { guest, volumes, applianceVmId: vmId } = view.o;
@@ -122,7 +123,10 @@ export function judgeStrangers(view: View): Repair[] {
     });
 }
 
-/** CloudStack says attached here, the guest has no such disk (apache/cloudstack#12405): row and export must not promise one. */
+/**
+ * CloudStack says attached here, but the guest has no such disk (apache/cloudstack#12405): row and export
+ * must not name one.
+ */
 function phantom(view: View, volumeId: string, volume: CloudVolume): Repair {
   const vmId = view.o.applianceVmId;
   const mapping = view.mapping(volumeId);

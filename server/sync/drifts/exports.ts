@@ -6,7 +6,7 @@ import type { DriftKind } from '../drift';
 import { mended, type Repair, type RepairStep } from '../repair';
 import type { View } from '../view';
 
-/** The mapping is right: is the volume exported, and does its export lead there? */
+/** The mapping is right: checks that the volume is exported and its export leads to the device. */
 export function judgeExport(view: View, mapping: Mapping, device: Device): Repair[] {
   const { volumeId } = mapping;
   if (isKeptBack(view, volumeId)) return misleadingExport(view, mapping);
@@ -21,7 +21,10 @@ export function judgeExport(view: View, mapping: Mapping, device: Device): Repai
   ];
 }
 
-/** Publishing again is idempotent, so a missing and an unhealthy export have the same repair. */
+/**
+ * What is wrong with the export. Publishing is idempotent, so a missing and an unhealthy export have the same
+ * repair.
+ */
 function problemOf(
   view: View,
   volumeId: string,
@@ -54,7 +57,7 @@ export function misleadingExport(view: View, mapping: Mapping): Repair[] {
   return [mended(found, [{ kind: 'withdraw', exportName: exportName(volumeId) }])];
 }
 
-/** Export files of ours whose volume has no mapping to this guest: they go, so that they fail closed. */
+/** Export files of ours whose volume has no mapping to this guest are withdrawn, so that they fail closed. */
 export function judgeOrphans(view: View, claimed: ReadonlySet<string>): Repair[] {
   const { applianceVmId: vmId, busy, configured } = view.o;
   return (configured ?? [])
@@ -69,14 +72,14 @@ export function judgeOrphans(view: View, claimed: ReadonlySet<string>): Repair[]
     });
 }
 
-/** The volume's export leads to this device afterwards; nowhere, when somebody has withdrawn it on purpose. */
+/** Publishes the volume's export with this device; no step when it was withdrawn on purpose. */
 export function publication(view: View, volumeId: string, device: Device): RepairStep[] {
   if (!view.o.exportsEnabled) return [];
   if (!isKeptBack(view, volumeId)) return [{ kind: 'publish', volumeId, device, bootId: view.bootId }];
   return leads(view, volumeId) === null ? [] : [{ kind: 'withdraw', exportName: exportName(volumeId) }];
 }
 
-/** Where the export of the volume leads; null = nowhere. */
+/** Where the export of the volume leads; null: nowhere. */
 export function leads(view: View, volumeId: string): string | null {
   return view.served(volumeId)?.target ?? null;
 }

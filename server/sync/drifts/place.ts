@@ -6,7 +6,7 @@ import { localMapping } from '../rows';
 import type { View } from '../view';
 import { publication } from './exports';
 
-/** The guest has the disk: does the mapping say which one and how large? Null when it does. */
+/** The guest has the disk: checks that the mapping names it and its size. Null when it does. */
 export function judgePlace(view: View, mapping: Mapping, device: Device): Repair[] | null {
   const { volumeId } = mapping;
   const fresh = localMapping(view, volumeId, device, mapping.matchedBy ?? 'serial');
@@ -25,10 +25,10 @@ export function judgePlace(view: View, mapping: Mapping, device: Device): Repair
   return [mended({ kind: 'letter-moved', ...found, message }, steps)];
 }
 
-/** Attached here with a certain disk, and without a mapping. The size must fit, as for an attach. */
+/** Attached here, its disk is known, and there is no mapping. The size must fit, as for an attach. */
 export function mapAnew(view: View, volume: CloudVolume, device: Device): Repair[] {
   const found = { volumeId: volume.id, vmId: view.o.applianceVmId, devicePath: device.path };
-  if (device.size < volume.size || device.size > volume.size + view.o.sizeTolerance) {
+  if (device.size < volume.size || device.size > volume.size + view.o.sizeToleranceBytes) {
     const message = `the volume is attached here and is not mapped, because ${device.path} has ${device.size} bytes where CloudStack says ${volume.size}`;
     const remedy =
       `compare: lsblk -b ${device.path}, and cmk list volumes id=${volume.id} filter=size; ` +
@@ -41,7 +41,9 @@ export function mapAnew(view: View, volume: CloudVolume, device: Device): Repair
   return [mended({ kind: 'unmapped-volume', ...found, message }, steps)];
 }
 
-/** Null while an operation is in flight on a volume whose mapping would lose the path: the next run finds it settled. */
+/**
+ * Null while an operation is in flight on a volume whose mapping would lose the path: left for the next run.
+ */
 function remap(view: View, mapping: NewMapping, device: Device): RepairStep[] | null {
   const displaces = view.sharingPath(mapping.volumeId, device.path);
   if (displaces.some((id) => view.o.busy.has(id))) return null;

@@ -3,7 +3,7 @@ import { stateOf } from '../../cloudstack/volume-states';
 import { type Repair, reported } from '../repair';
 import type { View } from '../view';
 
-/** Something is being done with the volume, or it is on its way out: it should not stay like that. */
+/** True for states that should pass: CloudStack is changing the volume, or removing it. */
 export function isTransitional(volume: CloudVolume): boolean {
   const { phase } = stateOf(volume);
   return (
@@ -12,8 +12,9 @@ export function isTransitional(volume: CloudVolume): boolean {
 }
 
 /**
- * Only what was in the same state at an earlier sync is stuck, and only what is ours: volumes of other VMs may be migrated for hours.
- * CloudStack leaves these states by itself, unless its management server was restarted in the middle (apache/cloudstack#2163).
+ * A volume counts as stuck only when an earlier sync found it in the same state, and only volumes of ours are
+ * checked: others may be migrating for hours. CloudStack leaves these states by itself, unless its management
+ * server was restarted meanwhile (apache/cloudstack#2163).
  */
 export function judgeState(view: View, volume: CloudVolume): Repair[] {
   const { id, state, vmId } = volume;
@@ -25,7 +26,9 @@ export function judgeState(view: View, volume: CloudVolume): Repair[] {
   ];
 }
 
-/** A database edit is advised only where a restart of the management server leaves the state behind for good. */
+/**
+ * A database edit is advised only where a restart of the management server leaves the state behind for good.
+ */
 function stuckRemedy({ id, state, vmId }: CloudVolume): string {
   const ask = `does a job still work on it? cmk list asyncjobs listall=true filter=cmd,jobinstanceid,created | grep ${id}`;
   if (state === 'Expunging' || state === 'Destroying')
@@ -35,7 +38,7 @@ function stuckRemedy({ id, state, vmId }: CloudVolume): string {
   return `${ask}; if none does (restart of the management server), as administrator: cmk update volume id=${id} state=${settled}`;
 }
 
-/** Who we are decides everything else: a copied VM often brings the id of its original along. */
+/** All other checks depend on which VM this is, and a copied VM often keeps the id of its original. */
 export function judgeIdentity(view: View): Repair[] {
   const { applianceVmId: vmId, identityConflicts } = view.o;
   return identityConflicts.map((message) =>

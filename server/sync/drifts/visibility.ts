@@ -2,7 +2,10 @@ import type { Mapping } from '../../model/operation';
 import { type Repair, reported } from '../repair';
 import type { View } from '../view';
 
-/** A mapped volume that CloudStack does not show to this key. That is no proof of anything: its row and its export stay. */
+/**
+ * A mapped volume that CloudStack does not show to this key. That proves nothing: its row and its export
+ * stay.
+ */
 export function judgeHidden(view: View, { volumeId, vmId, devicePath }: Mapping): Repair[] {
   const why = view.o.hidden.get(volumeId);
   if (why === undefined) return [];
@@ -13,7 +16,10 @@ export function judgeHidden(view: View, { volumeId, vmId, devicePath }: Mapping)
   return [reported({ kind: 'not-visible', volumeId, vmId, devicePath, message }, remedy)];
 }
 
-/** What an earlier try of a create may have left behind: a name proves nothing, so nothing is adopted and nothing deleted. */
+/**
+ * Volumes that an earlier try of a create may have left behind. A name proves nothing, so none is adopted or
+ * deleted.
+ */
 export function judgeUnclaimed(view: View): Repair[] {
   return [...view.o.unclaimed].flatMap(([volumeId, operationId]) => {
     const volume = view.volume(volumeId);

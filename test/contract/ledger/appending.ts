@@ -12,7 +12,7 @@ import {
   entry,
   mapping,
   note,
-  openDetachJob,
+  openJob,
   refusal,
   T0,
 } from './fixtures';
@@ -205,7 +205,7 @@ export function describeAppending(suite: LedgerSuite): void {
         }
       });
 
-      it('ends all, counts all, and remembers the open detach job of the one that has it', async () => {
+      it('ends all, counts all, and remembers the open job of the one that has it', async () => {
         const ids = await many();
         const [lost = ''] = ids;
         await append(lost, { entries: [entry('detach-volume', 'intent', { job_id: 'job-1' })] });
@@ -215,8 +215,8 @@ export function describeAppending(suite: LedgerSuite): void {
         );
         for (const [index, id] of ids.entries()) {
           expect(await ledger.readOperation(id)).toMatchObject({ status: 'failed', error: 'no' });
-          const open = await ledger.openDetachJobs(VOLUMES[index] ?? '');
-          expect(open).toEqual(id === lost ? [openDetachJob(id)] : []);
+          const open = await ledger.openJobs(VOLUMES[index] ?? '');
+          expect(open).toEqual(id === lost ? [openJob(id)] : []);
         }
         expect((await ledger.counts(APPLIANCE)).byStatus.failed).toBe(ids.length);
       });

@@ -1,7 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { expect } from 'vitest';
 import { DaemonError, type ErrorCode } from '~/server/core/errors';
-import type { NewOperation, OpenDetachJob } from '~/server/model/ledger';
+import type { NewOperation, OpenJob } from '~/server/model/ledger';
 import type {
   JsonObject,
   NewJournalEntry,
@@ -98,7 +98,7 @@ export async function refusal(promise: Promise<unknown>, code: ErrorCode): Promi
 }
 
 /** The job of a step `detach-volume`, as the ledger reports it while its end is not journaled. */
-export const openDetachJob = (operationId: string): OpenDetachJob => ({
+export const openJob = (operationId: string): OpenJob => ({
   operationId,
   step: 'detach-volume',
   jobId: 'job-1',

@@ -7,7 +7,7 @@ import { describeCountsAndPruning } from './counts-and-pruning';
 import { LedgerSuite, type LedgerWorld } from './ledger-suite';
 import { describeMappingsAndExports } from './mappings-and-exports';
 import { describeOneWriter } from './one-writer';
-import { describeOpenDetachJobs } from './open-detach-jobs';
+import { describeOpenJobs } from './open-jobs';
 import { describeReading } from './reading';
 
 /** What every Ledger must do. */
@@ -19,7 +19,7 @@ export function describeLedger(name: string, createWorld: () => Promise<LedgerWo
     describeOneWriter(suite);
     describeAppending(suite);
     describeCancelling(suite);
-    describeOpenDetachJobs(suite);
+    describeOpenJobs(suite);
     describeMappingsAndExports(suite);
     describeReading(suite);
     describeCountsAndPruning(suite);

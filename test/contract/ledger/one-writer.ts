@@ -11,7 +11,7 @@ import {
   mapping,
   note,
   OTHER_VM,
-  openDetachJob,
+  openJob,
   refusal,
   T0,
 } from './fixtures';
@@ -55,7 +55,7 @@ export function describeOneWriter(suite: LedgerSuite): void {
         'LEASE_LOST',
       );
       await refusal(ledger.requestCancel(epoch, waiting.id), 'LEASE_LOST');
-      await refusal(ledger.settleOpenDetachJob(epoch, openDetachJob(operation.id), {}), 'LEASE_LOST');
+      await refusal(ledger.settleOpenJob(epoch, openJob(operation.id), {}), 'LEASE_LOST');
       await refusal(ledger.prune(epoch, T0 * 2, 10), 'LEASE_LOST');
       expect(await snapshot()).toEqual(before);
       expect((await ledger.resumable(successor)).map(({ id }) => id)).toEqual([operation.id]);

@@ -136,7 +136,7 @@ describe.each(['before', 'after'] as const)(
       expect((await truth.readJournal('one')).map(({ state }) => state)).toEqual(['pending', 'cancelled']);
     });
 
-    it('an open detach job is settled exactly once', async () => {
+    it('an open job is settled exactly once', async () => {
       const id = await executing();
       const end = { status: 'failed' as const, response: null, error: 'x', errorCode: null };
       await ledger.append(epoch, id, {
@@ -146,7 +146,7 @@ describe.each(['before', 'after'] as const)(
         end,
       });
       proxy.cut = moment;
-      await ledger.settleOpenDetachJob(epoch, { operationId: id, step: 'detach-volume', jobId: 'j' }, {});
+      await ledger.settleOpenJob(epoch, { operationId: id, step: 'detach-volume', jobId: 'j' }, {});
       expect(proxy.cuts).toBe(1);
       expect((await truth.readJournal(id)).filter(({ state }) => state === 'finished')).toHaveLength(1);
     });

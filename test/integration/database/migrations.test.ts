@@ -103,7 +103,7 @@ describe('a fresh database', () => {
 });
 
 describe('a database from before straggling_jobs', () => {
-  it('keeps the open detach jobs of its ended operations', async () => {
+  it('keeps the open jobs of its ended operations', async () => {
     const dsn = await databaseWith([]);
     await migrate(dsn, silentLogger);
     const { ledger } = ledgerOn(dsn);
@@ -133,12 +133,12 @@ describe('a database from before straggling_jobs', () => {
       });
     }
     const open = [{ operationId: 'open', step: 'detach-volume', jobId: 'lost' }];
-    expect(await ledger.openDetachJobs('open')).toEqual(open);
+    expect(await ledger.openJobs('open')).toEqual(open);
     await server.query('DROP TABLE straggling_jobs', [], dsn.database);
     await server.query("DELETE FROM volume_daemon_migrations WHERE id LIKE '005%'", [], dsn.database);
     expect(await migrate(dsn, silentLogger)).toEqual(['005-straggling-jobs']);
-    expect(await ledger.openDetachJobs('open')).toEqual(open);
-    expect(await ledger.openDetachJobs('settled')).toEqual([]);
+    expect(await ledger.openJobs('open')).toEqual(open);
+    expect(await ledger.openJobs('settled')).toEqual([]);
   });
 });
 

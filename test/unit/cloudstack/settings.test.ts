@@ -2,7 +2,7 @@ import { createCipheriv, randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { readCredential } from '~/server/cloudstack/credentials';
 import { classifyJobFailure, cleanText, networkError } from '~/server/cloudstack/errors';
-import { jobPollDelay } from '~/server/cloudstack/polling';
+import { jobPollDelayMs } from '~/server/cloudstack/polling';
 import { CloudSettings } from '~/server/cloudstack/settings';
 import { apiEndpoint } from '~/server/cloudstack/wire/endpoint';
 import { LIMITS } from '~/server/core/limits';
@@ -203,11 +203,11 @@ describe('a connection that fails', () => {
 
 describe('small things', () => {
   it('jobs are polled quickly at first, and never more often than every tenth of their age', () => {
-    expect(jobPollDelay(0, 0)).toBe(LIMITS.JOB_POLL_FIRST_MS);
-    expect(jobPollDelay(1_000, 10 * 60_000)).toBe(LIMITS.JOB_POLL_MAX_MS);
+    expect(jobPollDelayMs(0, 0)).toBe(LIMITS.JOB_POLL_FIRST_MS);
+    expect(jobPollDelayMs(1_000, 10 * 60_000)).toBe(LIMITS.JOB_POLL_MAX_MS);
     let elapsed = 0;
     for (let poll = 0; poll < 50; poll += 1) {
-      const delay = jobPollDelay(poll, elapsed);
+      const delay = jobPollDelayMs(poll, elapsed);
       expect(delay).toBeLessThanOrEqual(Math.max(LIMITS.JOB_POLL_FIRST_MS, elapsed / 10));
       elapsed += delay;
     }

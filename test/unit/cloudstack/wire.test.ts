@@ -311,21 +311,21 @@ describe('errors of CloudStack', () => {
       body: '<html>slow down</html>',
     });
     say({ ...fails('attachVolume', 429, 'please retry after [1500] ms.'), headers: { 'retry-after': '60' } });
-    expect((await refused(attach())).retryAfter).toBe(1_500);
+    expect((await refused(attach())).retryAfterMs).toBe(1_500);
     say(limited({ 'retry-after': '7' }));
     expect(await refused(attach())).toMatchObject({
       kind: 'rate-limit',
       outcome: 'not-started',
-      retryAfter: 7_000,
+      retryAfterMs: 7_000,
     });
     say(limited({ 'retry-after': new Date(Date.now() + 90_000).toUTCString() }));
-    const { retryAfter } = await refused(attach());
-    expect(retryAfter).toBeGreaterThan(0);
-    expect(retryAfter).toBeLessThanOrEqual(90_000);
+    const { retryAfterMs } = await refused(attach());
+    expect(retryAfterMs).toBeGreaterThan(0);
+    expect(retryAfterMs).toBeLessThanOrEqual(90_000);
     say(limited({ 'retry-after': 'soon' }));
-    expect((await refused(attach())).retryAfter).toBeNull();
+    expect((await refused(attach())).retryAfterMs).toBeNull();
     say(limited({}));
-    expect((await refused(attach())).retryAfter).toBeNull();
+    expect((await refused(attach())).retryAfterMs).toBeNull();
   });
 
   it('texts lose control characters and credentials, and are bounded', async () => {
@@ -493,12 +493,12 @@ describe('invalid answers', () => {
 });
 
 describe('the connection', () => {
-  const call = (endpoint: string, timeout = 30_000) =>
+  const call = (endpoint: string, timeoutMs = 30_000) =>
     post({
       endpoint,
       command: 'attachVolume',
       form: 'command=attachVolume',
-      timeout,
+      timeoutMs,
       onServerTime: () => {},
     });
 

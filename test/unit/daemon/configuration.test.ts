@@ -128,9 +128,9 @@ describe('an empty environment', () => {
       },
       log: { level: 'info', format: 'auto', ginMode: null },
       devices: {
-        pollInterval: 2_000,
-        correlationTimeout: 30_000,
-        sizeTolerance: 3 * 1024 ** 3,
+        pollIntervalMs: 2_000,
+        correlationTimeoutMs: 30_000,
+        sizeToleranceBytes: 3 * 1024 ** 3,
         sysBlockDir: '/sys/block',
         devDir: '/dev',
         procDir: '/proc',
@@ -161,7 +161,7 @@ describe('an empty environment', () => {
       runDir: '/run/volume-daemon',
       stateDir: '/var/lib/volume-daemon',
       credentials: { encryptionKey: null },
-      reconcileInterval: 60_000,
+      reconcileIntervalMs: 60_000,
       historyDays: 90,
       notes: [],
     });
@@ -213,7 +213,7 @@ describe('values', () => {
     ['2500', 2_500],
     [' 3s ', 3_000],
   ])('POLL_INTERVAL=%s', (text, ms) => {
-    expect(loadConfiguration({ POLL_INTERVAL: text }).devices.pollInterval).toBe(ms);
+    expect(loadConfiguration({ POLL_INTERVAL: text }).devices.pollIntervalMs).toBe(ms);
   });
 
   it.each(['2 seconds', '-2s', '1e3', '0', '499ms', '61s', 's', '9'.repeat(400)])(
@@ -226,7 +226,7 @@ describe('values', () => {
   );
 
   it('durations add up as in Go', () => {
-    expect(loadConfiguration({ CORRELATION_TIMEOUT: '1m30s' }).devices.correlationTimeout).toBe(90_000);
+    expect(loadConfiguration({ CORRELATION_TIMEOUT: '1m30s' }).devices.correlationTimeoutMs).toBe(90_000);
   });
 
   it.each([
@@ -235,7 +235,7 @@ describe('values', () => {
     ['0', 0],
     ['4096', 4_096],
   ])('SIZE_TOLERANCE=%s', (text, size) => {
-    expect(loadConfiguration({ SIZE_TOLERANCE: text }).devices.sizeTolerance).toBe(size);
+    expect(loadConfiguration({ SIZE_TOLERANCE: text }).devices.sizeToleranceBytes).toBe(size);
   });
 
   it.each(['3GB', '1.5GiB', '-1', '2000TiB', 'GiB'])('SIZE_TOLERANCE=%s is refused', (text) => {

@@ -142,7 +142,7 @@ describe('check cloudstack', () => {
     expect(report.problems).toEqual([
       expect.stringContaining("the clock of this machine is 700 s ahead of CloudStack's"),
     ]);
-    expect(report).toMatchObject({ clockSkew: -700_000, clockSkewSource: 'expires' });
+    expect(report).toMatchObject({ clockSkewMs: -700_000, clockSkewSource: 'expires' });
   });
 
   it.each([
@@ -202,6 +202,7 @@ describe('check cloudstack', () => {
     const capabilities = async () => ({ ...CAPABLE, mayExpungeVolumes: false });
     expect((await cloudstack({ deleteMode: 'trash', cloud: { capabilities } })).problems).toEqual([
       'the role of the key does not allow destroyVolume (needed for: delete with DELETE_MODE=trash)',
+      'the role of the key does not allow recoverVolume (needed for: recover, with DELETE_MODE=trash)',
       expect.stringContaining('DELETE_MODE=trash cannot be undone'),
     ]);
   });

@@ -41,7 +41,7 @@ describe('attach decides', () => {
     });
   });
 
-  it('never sends before earlier detach jobs of the volume have ended (an open detach job would undo the attach)', () => {
+  it('never sends before earlier jobs of the volume have ended (an open detach would undo the attach)', () => {
     const ready = { volume: seenVolume() };
     expect(decideAttach(situation('attach', here, { facts: ready }))).toMatchObject({ do: 'read-obstacles' });
     expect(

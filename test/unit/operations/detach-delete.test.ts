@@ -188,7 +188,7 @@ describe('delete decides', () => {
       ['delete-volume', 'intent', { job_id: 'j' }],
       ['delete-volume', 'finished', { job_id: 'j', outcome: 'ok' }],
     ];
-    const by = (read: object) => decideDelete(situation('delete', request, { steps: call, facts: read }));
+    const by = (known: object) => decideDelete(situation('delete', request, { steps: call, facts: known }));
     expect(by({})).toMatchObject({ do: 'read-volume' });
     expect(by({ volume: gone(), gone: true })).toMatchObject({ do: 'complete' });
     expect(by({ volume: hidden(), gone: true })).toMatchObject({ do: 'complete' });

@@ -7,8 +7,8 @@ import { type Step, situation, VOLUME, volume } from './situations';
 
 const request = { volume_id: VOLUME };
 const inState = (state: string) => seen(volume({ state }), 0, 'cloudstack');
-const decided = (read: Facts, steps: Step[] = [], elapsed: Record<string, number> = {}) =>
-  decideRecover(situation('recover', request, { facts: read, steps, elapsed }));
+const decided = (known: Facts, steps: Step[] = [], elapsed: Record<string, number> = {}) =>
+  decideRecover(situation('recover', request, { facts: known, steps, elapsed }));
 
 const intent: Step = ['recover-volume', 'intent', { job_id: 'j', volume_id: VOLUME }];
 const ended = (data: Record<string, string | number>): Step[] => [
@@ -91,9 +91,9 @@ describe('recover decides', () => {
   });
 
   it('leaves through the gate that every mutation passes', () => {
-    const read = { unsent: 'j', volume: inState('Destroy') };
-    expect(decided(read, [intent])).toMatchObject({ do: 'read-guards', jobId: 'j' });
-    expect(decided({ ...read, guards: { jobId: 'j', ...guards('Destroy') } }, [intent])).toMatchObject({
+    const unsent = { unsent: 'j', volume: inState('Destroy') };
+    expect(decided(unsent, [intent])).toMatchObject({ do: 'read-guards', jobId: 'j' });
+    expect(decided({ ...unsent, guards: { jobId: 'j', ...guards('Destroy') } }, [intent])).toMatchObject({
       do: 'send',
       command: { name: 'recoverVolume', volumeId: VOLUME },
     });

@@ -33,8 +33,9 @@ export interface RigOptions {
 }
 
 /**
- * The real domain (engine, guards, sync, export service) put together as the daemon does, on a CloudStack, a guest, a database and an
- * export server in memory. Time passes only in `ended` and `pass`. What leaves for CloudStack is in `sent`.
+ * The real domain (engine, guards, sync, export service) put together as the daemon does, on a CloudStack, a
+ * guest, a database and an export server in memory. Time passes only in `ended` and `pass`. What leaves for
+ * CloudStack is in `sent`.
  */
 export class Rig {
   readonly clock = new ManualClock();
@@ -46,7 +47,10 @@ export class Rig {
   readonly server: MemoryServer;
   /** Every mutation that left, in order, sent again or not. */
   readonly sent: Mutation[] = [];
-  /** Called right before a mutation arrives in CloudStack: the world may change between the last look and the call. */
+  /**
+   * Called right before a mutation arrives in CloudStack: the world may change between the last look and the
+   * call.
+   */
   onSend: (command: Mutation) => void = () => {};
   domain: Domain;
   fatal: unknown = null;
@@ -84,7 +88,9 @@ export class Rig {
     return this.sent.map(({ name }) => name);
   }
 
-  /** A data volume that has storage; attached where `vmId` says, with its disk in the guest of the appliance. */
+  /**
+   * A data volume that has storage; attached where `vmId` says, with its disk in the guest of the appliance.
+   */
   async volume(fields: Partial<Volume> & { readonly mapped?: boolean } = {}): Promise<Volume> {
     const { mapped, ...rest } = fields;
     const [offering] = this.model.offerings;
@@ -187,7 +193,9 @@ export class Rig {
     return done;
   }
 
-  /** The next call of this name is lost on its way, and then the world changes, long before it is sent again. */
+  /**
+   * The next call of this name is lost on its way, and then the world changes, long before it is sent again.
+   */
   loseThen(command: Mutation['name'], change: () => void): void {
     this.model.faults.add({ command, kind: 'fail-before-effect' });
     this.onSend = ({ name }) => {

@@ -69,7 +69,7 @@ export class MemoryAppliance {
       logger: silentLogger,
       events: new OperationEvents(),
       watcher: new DeviceWatcher({ guest, clock, logger: silentLogger, inventory }),
-      sizeTolerance: 3 * GIB,
+      sizeToleranceBytes: 3 * GIB,
       busyVolumes: () => ledger.busyVolumes(owned.applianceId),
       identityConflicts: () => this.conflicts,
       isBusyWith: () => false,

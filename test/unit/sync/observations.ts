@@ -126,7 +126,7 @@ export function healthy(fields: Partial<Observation> = {}): Observation {
     otherAppliances: new Set(),
     unclaimed: new Map(),
     stuckBefore: new Map(),
-    sizeTolerance: 3 * GIB,
+    sizeToleranceBytes: 3 * GIB,
     unavailable: [],
     ...fields,
   };

@@ -175,7 +175,8 @@ async function check(drawn: DrawnWorld): Promise<void> {
   const lookups = subjects.filter(
     ({ row, cloud, listed }) => row !== 'none' && (!listed || cloud === 'absent' || cloud === 'hidden'),
   );
-  // What says that CloudStack has it elsewhere is read once more; a denial counts only from a key that sees our VM.
+  // What says that CloudStack has it elsewhere is read once more; a denial counts only from a key that sees
+  // our VM.
   const again = real.drifts.filter(({ kind }) =>
     ['ghost-disk', 'stale-mapping', 'phantom-attach'].includes(kind),
   );

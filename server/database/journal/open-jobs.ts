@@ -1,5 +1,5 @@
 import { sql, type Transaction } from 'kysely';
-import type { Epoch, OpenDetachJob } from '../../model/ledger';
+import type { Epoch, OpenJob } from '../../model/ledger';
 import type { JournalEntry, JsonObject } from '../../model/operation';
 import type { Database } from '../connection/pool';
 import type { Tables } from '../tables';
@@ -16,8 +16,8 @@ const STEPS_WITH_JOBS: readonly string[] = [
 ];
 
 /** Jobs that were intended and whose end was never journaled. Pure; entries in order, of any steps. */
-export function findOpenDetachJobs(entries: readonly JournalEntry[]): OpenDetachJob[] {
-  const open = new Map<string, OpenDetachJob>();
+export function findOpenJobs(entries: readonly JournalEntry[]): OpenJob[] {
+  const open = new Map<string, OpenJob>();
   const latest = new Map<string, string>();
   for (const { operationId, step, state, data } of entries) {
     if (!STEPS_WITH_JOBS.includes(step)) continue;
@@ -34,32 +34,32 @@ export function findOpenDetachJobs(entries: readonly JournalEntry[]): OpenDetach
   return [...open.values()];
 }
 
-/** Kept in a table of their own, so that an attach need not read the whole history of its volume. */
-export async function rememberOpenDetachJobs(
+/** Kept in a table of their own, so that a mutation need not read the whole history of its volume. */
+export async function rememberOpenJobs(
   tx: Transaction<Tables>,
   operationId: string,
   journal: readonly JournalEntry[],
 ): Promise<void> {
-  for (const { step, jobId } of findOpenDetachJobs(journal))
+  for (const { step, jobId } of findOpenJobs(journal))
     await sql`INSERT INTO straggling_jobs (operation_id, step, job_id, volume_id)
       SELECT id, ${step}, ${jobId}, volume_id FROM volume_operations WHERE id = ${operationId} AND volume_id <> ''`.execute(
       tx,
     );
 }
 
-/** See Ledger.openDetachJobs. */
-export async function readOpenDetachJobs(database: Database, volumeId: string): Promise<OpenDetachJob[]> {
+/** See Ledger.openJobs. */
+export async function readOpenJobs(database: Database, volumeId: string): Promise<OpenJob[]> {
   const rows = await database.query((db) =>
     db.selectFrom('straggling_jobs').selectAll().where('volume_id', '=', volumeId).execute(),
   );
   return rows.map((row) => ({ operationId: row.operation_id, step: row.step, jobId: row.job_id }));
 }
 
-/** See Ledger.settleOpenDetachJob. */
-export async function settleOpenDetachJob(
+/** See Ledger.settleOpenJob. */
+export async function settleOpenJob(
   database: Database,
   epoch: Epoch,
-  parts: OpenDetachJob & { readonly data: JsonObject; readonly at: number },
+  parts: OpenJob & { readonly data: JsonObject; readonly at: number },
 ): Promise<void> {
   const { operationId, step, jobId, data, at } = parts;
   await database.transaction(async (tx) => {
@@ -67,7 +67,7 @@ export async function settleOpenDetachJob(
     // Waits for others who settle it, and for an earlier run of this one, before the next sequence is chosen.
     await sql`SELECT id FROM volume_operations WHERE id = ${operationId} FOR UPDATE`.execute(tx);
     const journal = await entriesAfter(tx, operationId, 0);
-    const open = findOpenDetachJobs(journal).some((one) => one.step === step && one.jobId === jobId);
+    const open = findOpenJobs(journal).some((one) => one.step === step && one.jobId === jobId);
     if (open) {
       const after = journal.at(-1)?.sequence ?? 0;
       await insertEntries(tx, { applianceId: epoch.applianceId, operationId, after, at }, [

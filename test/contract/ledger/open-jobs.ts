@@ -1,19 +1,19 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { Epoch, Ledger } from '~/server/model/ledger';
-import { A, APPLIANCE, attach, B, detach, entry, openDetachJob } from './fixtures';
+import { A, APPLIANCE, attach, B, detach, entry, openJob } from './fixtures';
 import type { LedgerSuite } from './ledger-suite';
 
-export function describeOpenDetachJobs(suite: LedgerSuite): void {
+export function describeOpenJobs(suite: LedgerSuite): void {
   const { executing, append, end } = suite;
 
-  describe('open detach jobs', () => {
+  describe('open jobs', () => {
     let ledger: Ledger;
     let epoch: Epoch;
     beforeEach(() => {
       ({ ledger, epoch } = suite);
     });
 
-    it('remembers a detach job whose end was never journaled', async () => {
+    it('remembers a job whose end was never journaled', async () => {
       const { id } = await executing(detach(A));
       await append(id, {
         entries: [
@@ -21,12 +21,10 @@ export function describeOpenDetachJobs(suite: LedgerSuite): void {
           entry('detach-volume', 'accepted', { job_id: 'job-1' }),
         ],
       });
-      expect(await ledger.openDetachJobs(A)).toEqual([]);
+      expect(await ledger.openJobs(A)).toEqual([]);
       await end(id, 'failed');
-      expect(await ledger.openDetachJobs(A)).toEqual([
-        { operationId: id, step: 'detach-volume', jobId: 'job-1' },
-      ]);
-      expect(await ledger.openDetachJobs(B)).toEqual([]);
+      expect(await ledger.openJobs(A)).toEqual([{ operationId: id, step: 'detach-volume', jobId: 'job-1' }]);
+      expect(await ledger.openJobs(B)).toEqual([]);
     });
 
     it.each(['create-volume', 'attach-volume', 'undo-detach-volume', 'delete-volume'])(
@@ -35,7 +33,7 @@ export function describeOpenDetachJobs(suite: LedgerSuite): void {
         const { id } = await executing(detach(A));
         await append(id, { entries: [entry(step, 'intent', { job_id: 'job-1' })] });
         await end(id, 'failed');
-        expect(await ledger.openDetachJobs(A)).toEqual([{ operationId: id, step, jobId: 'job-1' }]);
+        expect(await ledger.openJobs(A)).toEqual([{ operationId: id, step, jobId: 'job-1' }]);
       },
     );
 
@@ -43,9 +41,9 @@ export function describeOpenDetachJobs(suite: LedgerSuite): void {
       const { id } = await executing(detach(A));
       await append(id, { entries: [entry('detach-volume', 'intent', { job_id: 'job-1' })] });
       await end(id, 'failed');
-      await ledger.settleOpenDetachJob(epoch, openDetachJob(id), { outcome: 'ok' });
-      await ledger.settleOpenDetachJob(epoch, openDetachJob(id), { outcome: 'ok' });
-      expect(await ledger.openDetachJobs(A)).toEqual([]);
+      await ledger.settleOpenJob(epoch, openJob(id), { outcome: 'ok' });
+      await ledger.settleOpenJob(epoch, openJob(id), { outcome: 'ok' });
+      expect(await ledger.openJobs(A)).toEqual([]);
       expect((await ledger.readJournal(id)).filter(({ state }) => state === 'finished')).toMatchObject([
         { step: 'detach-volume', data: { job_id: 'job-1', outcome: 'ok' } },
       ]);
@@ -57,8 +55,8 @@ export function describeOpenDetachJobs(suite: LedgerSuite): void {
         entries: ['job-1', 'job-2'].map((job_id) => entry('detach-volume', 'intent', { job_id })),
       });
       await end(id, 'failed');
-      await ledger.settleOpenDetachJob(epoch, openDetachJob(id), { outcome: 'ok' });
-      expect(await ledger.openDetachJobs(A)).toEqual([{ ...openDetachJob(id), jobId: 'job-2' }]);
+      await ledger.settleOpenJob(epoch, openJob(id), { outcome: 'ok' });
+      expect(await ledger.openJobs(A)).toEqual([{ ...openJob(id), jobId: 'job-2' }]);
     });
 
     it('finds those that the change which ends an operation brings itself', async () => {
@@ -67,7 +65,7 @@ export function describeOpenDetachJobs(suite: LedgerSuite): void {
         entries: [entry('detach-volume', 'intent', { job_id: 'job-1' })],
         end: { status: 'failed', response: null, error: 'x', errorCode: null },
       });
-      expect(await ledger.openDetachJobs(A)).toEqual([openDetachJob(id)]);
+      expect(await ledger.openJobs(A)).toEqual([openJob(id)]);
     });
 
     it('knows a first try that is still open behind a second one that ended, the detach of an undo and the attach before it', async () => {
@@ -79,7 +77,7 @@ export function describeOpenDetachJobs(suite: LedgerSuite): void {
       ];
       await append(id, { entries: [entry('attach-volume', 'intent', { job_id: 'zero' }), ...tries] });
       await end(id, 'failed');
-      const open = await ledger.openDetachJobs(A);
+      const open = await ledger.openJobs(A);
       expect(open.map(({ step, jobId }) => `${step} ${jobId}`).sort()).toEqual([
         'attach-volume zero',
         'undo-detach-volume one',
@@ -96,7 +94,7 @@ export function describeOpenDetachJobs(suite: LedgerSuite): void {
       ];
       await append(id, { entries });
       await end(id);
-      expect(await ledger.openDetachJobs(A)).toEqual([]);
+      expect(await ledger.openJobs(A)).toEqual([]);
     });
   });
 }
