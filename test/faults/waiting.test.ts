@@ -123,7 +123,7 @@ describe('an operation that waits says why', () => {
       `/api/v1/operations/${id}`,
       ({ wait_reason, status }) => wait_reason !== undefined || status === 'completed',
     );
-    expect(waiting.wait_reason).toContain('earlier detach job');
+    expect(waiting.wait_reason).toContain('earlier job of this volume');
     expect(await ended(id)).toMatchObject({ status: 'completed' });
     // First the old detach, then the new attach: the other way round the volume would be gone again by now.
     const kinds = rig.model.effects.filter((one) => one.volumeId === volumeId).map(({ kind }) => kind);

@@ -42,8 +42,8 @@ export function isDisturbed(world: World, { volumeId }: Operation, { begunAt }: 
   const at = world.disturbed.get(volumeId);
   // What somebody else has changed may be shown late as well, and no job of ours says otherwise.
   const { stale = null } = world.volume(volumeId) ?? {};
-  const since = stale === null ? begunAt : Math.min(begunAt, stale.until - STALE_MAX_MS);
-  return (at !== undefined && at >= since) || isMovedByOthers(world, volumeId, begunAt);
+  const since = stale === null ? begunAt : Math.min(begunAt, stale.until - STALE_MAX_MS - 1);
+  return (at !== undefined && at >= since) || isMovedByOthers(world, volumeId, since);
 }
 
 /** Somebody else's job has had its effect, or the guest let go of the disk after CloudStack had given up on the detach. */

@@ -95,14 +95,6 @@ export const MUTANTS: readonly Mutant[] = [
     seed: 1494,
   },
   {
-    name: 'attached-forgotten',
-    what: 'a new disk without a serial is taken although another volume is attached here and has neither mapping nor disk',
-    file: 'server/operations/attached-here.ts',
-    find: 'if (applianceVmId === null ||',
-    replace: "if (applianceVmId !== '' ||",
-    seed: 2079,
-  },
-  {
     name: 'sent-for-ever',
     what: 'a call whose reply and whose job are both lost is sent again and again, although CloudStack says that it has had it',
     file: 'server/operations/decide/mutation.ts',

@@ -118,6 +118,7 @@ class Schedule {
     const { scheduler } = this.world;
     mend(this.world);
     await scheduler.sleep(LAST_DISK);
+    while (this.world.model.isDown()) await scheduler.sleep(1_000);
     const process = await this.awaitOwner();
     const timeout = () => scheduler.sleep(60_000).then(() => null);
     await Promise.race([process.trySync('end'), timeout()]);

@@ -184,6 +184,11 @@ function waitForGhost(s: Situation, goal: AttachGoal): Action | null {
 function finishElsewhere(s: Situation, goal: AttachGoal, volume: CloudVolume): Action | Done<Attached> {
   const devicePath = remotePath(goal.vmId, volume.id);
   if (s.journal.standing('map', 'unmap')) return done({ devicePath, volume, exported: false });
+  const before = s.facts.mapping;
+  if (before === undefined) return { do: 'read-mapping', volumeId: volume.id };
+  // Somebody has moved it from here: an export that is left would lead to a disk that another VM writes to.
+  const left = before.kind === 'seen' && before.value.vmId === s.policy.applianceVmId;
+  if (left && !s.journal.done('withdraw')) return { do: 'withdraw', volumeId: volume.id, force: true };
   const mapping: NewMapping = {
     volumeId: volume.id,
     vmId: goal.vmId,

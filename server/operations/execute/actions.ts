@@ -1,7 +1,7 @@
 import { type CloudCommand, CloudError } from '../../cloudstack/cloud';
 import { DaemonError } from '../../core/errors';
 import { VOLUME_CREATING } from '../../core/log/log-events';
-import type { JsonObject, Operation } from '../../model/operation';
+import type { JournalState, JsonObject, Operation } from '../../model/operation';
 import { GONE } from '../decide/delete';
 import { type Action, type Facts, isSynchronous, type SynchronousCall } from '../decision';
 import type { MutationStep } from '../journal';
@@ -205,6 +205,11 @@ async function record(run: RunContext, action: Extract<Action, { do: 'record' }>
     run.forget(['device', 'mapping']);
     throw new CloudError(error.message, { kind: 'internal', outcome: 'not-started', cause: error });
   }
-  const ended = action.state === 'finished' ? ABOUT_THE_VOLUME : [];
-  run.forget(['mapping', ...ended, ...(action.forget ?? [])]);
+  run.forget(['mapping', ...outdatedBy(action.state), ...(action.forget ?? [])]);
+}
+
+/** What must be read again after this entry: the undo of an operation never acts on what its failure has outdated. */
+function outdatedBy(state: JournalState): readonly (keyof Facts)[] {
+  if (state === 'finished' || state === 'refused') return ABOUT_THE_VOLUME;
+  return state === 'failing' ? ['volume'] : [];
 }

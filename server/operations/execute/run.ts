@@ -141,6 +141,7 @@ export class OperationRun implements RunContext {
     }
     const data = { code, message, details: {}, cancelled: false };
     await this.record({ entries: [{ step: 'operation', state: 'failing', data }] });
+    this.forget(['volume']);
     return null;
   }
 

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { absent, seen } from '~/server/model/evidence';
 import { decideAttach } from '~/server/operations/decide/attach';
 import {
   APPLIANCE,
@@ -7,6 +8,7 @@ import {
   gone,
   guards,
   mapped,
+  mapping,
   OTHER_VM,
   type Step,
   seenVolume,
@@ -251,7 +253,9 @@ describe('attach decides', () => {
 
   it('touches neither device nor export for a VM that is not the appliance', () => {
     const there = { volume_id: VOLUME, vm_id: OTHER_VM };
-    const facts = { volume: seenVolume({ vmId: OTHER_VM, deviceId: 1 }), obstacles: clear };
+    const known = { volume: seenVolume({ vmId: OTHER_VM, deviceId: 1 }), obstacles: clear };
+    expect(decideAttach(situation('attach', there, { facts: known }))).toMatchObject({ do: 'read-mapping' });
+    const facts = { ...known, mapping: absent('no row', 0, 'database') };
     expect(decideAttach(situation('attach', there, { facts }))).toMatchObject({
       do: 'record',
       effects: [
@@ -264,6 +268,21 @@ describe('attach decides', () => {
     expect(decideAttach(situation('attach', there, { facts, steps: [['map', 'done', {}]] }))).toMatchObject({
       do: 'complete',
     });
+  });
+
+  it('a volume that somebody has moved from here to another VM is no longer exported before its row follows', () => {
+    const there = { volume_id: VOLUME, vm_id: OTHER_VM };
+    const facts = {
+      volume: seenVolume({ vmId: OTHER_VM, deviceId: 1 }),
+      obstacles: clear,
+      mapping: seen(mapping(), 0, 'database'),
+    };
+    expect(decideAttach(situation('attach', there, { facts }))).toMatchObject({
+      do: 'withdraw',
+      force: true,
+    });
+    const steps: Step[] = [['withdraw', 'done', {}]];
+    expect(decideAttach(situation('attach', there, { facts, steps }))).toMatchObject({ step: 'map' });
   });
 
   it('honours a cancel while nothing has been accepted, and not after it', () => {
