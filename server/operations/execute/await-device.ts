@@ -70,7 +70,7 @@ async function correlateUntil(
 ): Promise<Correlation | null> {
   const { watcher, clock } = run.parts;
   for (;;) {
-    const expected = await readExpected(run);
+    const expected = await readExpected(run, volume.size);
     let last: Correlation | null = null;
     const settled = await watcher.waitFor(
       (snapshot) => {
@@ -109,10 +109,10 @@ async function readMappings(run: RunContext) {
   return applianceVmId === null ? [] : run.active(() => run.parts.ledger.listMappings(applianceVmId));
 }
 
-async function readExpected(run: RunContext): Promise<Expected> {
-  const { cloud, watcher, policy } = run.parts;
+async function readExpected(run: RunContext, sizeBytes: number): Promise<Expected> {
+  const { watcher, policy } = run.parts;
   const mappings = await readMappings(run);
-  const here = () => attachedHere(cloud, watcher.snapshot(), policy().applianceVmId);
+  const here = () => attachedHere(run.parts, watcher.snapshot(), policy().applianceVmId, sizeBytes);
   return { mappings, attachedHere: await run.active(here) };
 }
 

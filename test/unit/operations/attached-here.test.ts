@@ -1,0 +1,48 @@
+import { describe, expect, it } from 'vitest';
+import { absent, seen, unknown } from '~/server/model/evidence';
+import { attachedHere } from '~/server/operations/attached-here';
+import { APPLIANCE, device, OTHER_VM, seenVm, situation, VOLUME, volume } from './situations';
+
+const GIB = 1024 ** 3;
+const OTHER = '9b9d3c1e-0000-4000-8000-0000000000aa';
+const mute = { devices: [device({ serial: null, serialState: 'absent' })] };
+
+/** `shown`: what CloudStack says of the volume that a failed attach has asked for. */
+const parts = (shown: Awaited<ReturnType<Parameters<typeof attachedHere>[0]['cloud']['readVolume']>>) => ({
+  cloud: {
+    listVolumes: async () => [volume({ vmId: APPLIANCE })],
+    readVolume: async () => shown,
+    readVm: async () => seenVm({ id: APPLIANCE }),
+  },
+  ledger: {
+    listOperations: async ({ status }: { status?: string | undefined }) =>
+      status === 'failed'
+        ? [{ ...situation('attach', { volume_id: OTHER, vm_id: APPLIANCE }).operation, volumeId: OTHER }]
+        : [],
+  },
+});
+
+const ids = async (shown: Parameters<typeof parts>[0]) =>
+  (await attachedHere(parts(shown), mute, APPLIANCE, 7 * GIB)).map(({ id, size }) => ({ id, size }));
+
+describe('which volumes a new disk without a serial may be', () => {
+  const listed = { id: VOLUME, size: volume({}).size };
+
+  it('what CloudStack lists, and what a failed attach has asked for while it is not shown', async () => {
+    expect(await ids(unknown('not shown', 0, 'cloudstack'))).toEqual([listed, { id: OTHER, size: 7 * GIB }]);
+  });
+
+  it('not what is seen elsewhere or proven to be gone', async () => {
+    expect(await ids(seen(volume({ id: OTHER, vmId: OTHER_VM }), 0, 'cloudstack'))).toEqual([listed]);
+    expect(await ids(absent('it has no such id', 0, 'cloudstack'))).toEqual([listed]);
+  });
+
+  it('nothing is asked where disks have serials', async () => {
+    const refuse = () => Promise.reject(new Error('asked'));
+    const cloud = { listVolumes: refuse, readVolume: refuse, readVm: refuse };
+    const guest = { devices: [device({})] };
+    expect(await attachedHere({ cloud, ledger: { listOperations: refuse } }, guest, APPLIANCE, GIB)).toEqual(
+      [],
+    );
+  });
+});
