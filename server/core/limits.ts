@@ -94,13 +94,14 @@ export const LIMITS = {
   HOLDER_DESCRIPTORS: 262_144,
   DEVICES_MAX: 1_024,
   PROCESSES_MAX: 20_000,
+  // Latest operations that sync and correlation look back at, of a volume or a VM
+  RECENT_OPERATIONS: 8,
   // Sync
   SYNC_LOOKUPS: 50,
   SYNC_CREATES: 200,
   SYNC_PROBE_AGAIN_MS: 1_000,
   SYNC_RETRY_MS: 5_000,
   SYNC_GRACE_MS: 2 * 60_000,
-  SYNC_RECENT_OPERATIONS: 8,
   SYNC_EXPORTS_AT_ONCE: 32,
   STUCK_STATE_MS: 50_000,
   // Exports

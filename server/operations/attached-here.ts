@@ -41,7 +41,7 @@ export async function attachedHere(
 async function askedFor(ledger: Witnesses['ledger'], vmId: string): Promise<string[]> {
   const ended = await Promise.all(
     (['failed', 'cancelled'] as const).map((status) =>
-      ledger.listOperations({ status, vmId, limit: LIMITS.SYNC_RECENT_OPERATIONS }),
+      ledger.listOperations({ status, vmId, limit: LIMITS.RECENT_OPERATIONS }),
     ),
   );
   return [...new Set(ended.flat().map(({ volumeId }) => volumeId))].filter((id) => id !== '');

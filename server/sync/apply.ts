@@ -34,7 +34,7 @@ export async function isOvertaken(parts: ApplyParts, { drift }: Repair, since: n
   const { volumeId } = drift;
   if (volumeId === null) return false;
   if (parts.isBusyWith(volumeId)) return true;
-  const recent = await parts.ledger.listOperations({ volumeId, limit: LIMITS.SYNC_RECENT_OPERATIONS });
+  const recent = await parts.ledger.listOperations({ volumeId, limit: LIMITS.RECENT_OPERATIONS });
   return recent.some(({ status, updatedAt }) => !isTerminal(status) || updatedAt >= since);
 }
 

@@ -55,6 +55,16 @@ async function reloads(): Promise<{ reloads: number; restarts: number }> {
   return { reloads: value('export_reloads_total'), restarts: value('export_restarts_total') };
 }
 
+function cleanUp(vm: string, volumeId: string, deleteVm: boolean): Promise<OperationReply> {
+  return walk.api.post<OperationReply>('/api/v1/cleanup/test-failover', {
+    test_vm_id: vm,
+    volume_id: volumeId,
+    oma_vm_id: walk.appliance,
+    delete_vm: deleteVm,
+    force_clean: false,
+  });
+}
+
 /** Is each volume exported from the device it has now? */
 async function expectExported(volumeIds: readonly string[]): Promise<void> {
   for (const id of volumeIds)
@@ -219,16 +229,7 @@ describe('the callers that exist', () => {
     const vm = walk.lab.cloud.model.addVm({ name: 'failover-g', state: 'Stopped' }).id;
     const volumeId = await walk.create('g-disk');
     await walk.attach(volumeId, vm);
-    const body = {
-      test_vm_id: vm,
-      volume_id: volumeId,
-      oma_vm_id: walk.appliance,
-      delete_vm: true,
-      force_clean: false,
-    };
-    const ended = await walk.api.end(
-      await walk.api.post<OperationReply>('/api/v1/cleanup/test-failover', body),
-    );
+    const ended = await walk.api.end(await cleanUp(vm, volumeId, true));
     expect(ended.response).toMatchObject({
       device_path: walk.lab.guest.devicePath(volumeId),
       vm_deleted: true,
@@ -241,16 +242,7 @@ describe('the callers that exist', () => {
     const [volumeId, other] = [await walk.create('g1-disk'), await walk.create('g1-other')];
     await walk.attach(volumeId, vm);
     await walk.attach(other, vm);
-    const body = {
-      test_vm_id: vm,
-      volume_id: volumeId,
-      oma_vm_id: walk.appliance,
-      delete_vm: true,
-      force_clean: false,
-    };
-    const ended = await walk.api.end(
-      await walk.api.post<OperationReply>('/api/v1/cleanup/test-failover', body),
-    );
+    const ended = await walk.api.end(await cleanUp(vm, volumeId, true));
     expect(ended.response).toMatchObject({ vm_deleted: false });
     expect(walk.lab.cloud.model.vms.find(({ id }) => id === vm)?.state).toBe('Stopped');
   });
@@ -259,17 +251,7 @@ describe('the callers that exist', () => {
     const vm = walk.lab.cloud.model.addVm({ name: 'failover-g2', state: 'Stopped' }).id;
     const disks = await Promise.all(['os', 'data-1'].map((name) => walk.create(`g-${name}`)));
     await Promise.all(disks.map((id) => walk.attach(id, vm)));
-    const operations = await Promise.all(
-      disks.map((id) =>
-        walk.api.post<OperationReply>('/api/v1/cleanup/test-failover', {
-          test_vm_id: vm,
-          volume_id: id,
-          oma_vm_id: walk.appliance,
-          delete_vm: false,
-          force_clean: false,
-        }),
-      ),
-    );
+    const operations = await Promise.all(disks.map((id) => cleanUp(vm, id, false)));
     await Promise.all(operations.map((operation) => walk.api.end(operation)));
     await expectExported(disks);
   });

@@ -43,6 +43,28 @@ describe('the appliance itself', () => {
   });
 });
 
+describe('a disk that this guest still has', () => {
+  it('its volume is not given to another VM', async () => {
+    const rig = await Rig.start();
+    const volume = await rig.volume({ vmId: rig.here, mapped: true });
+    rig.unplug(volume);
+    const operation = await rig.run('attach', { volume_id: volume.id, vm_id: rig.vm('Running') });
+    expect(operation).toMatchObject({ status: 'failed', errorCode: 'DEVICE_STILL_PRESENT' });
+    expect([rig.calls, volume.vmId]).toEqual([[], null]);
+  });
+
+  it('is no longer exported once another VM is known to have its volume', async () => {
+    const rig = await Rig.start();
+    const volume = await rig.volume({ vmId: rig.here, mapped: true });
+    const to = rig.vm('Running');
+    rig.plugInto(volume, to);
+    expect(rig.exported(volume.id)).toBe(true);
+    const operation = await rig.run('attach', { volume_id: volume.id, vm_id: to });
+    expect(operation).toMatchObject({ status: 'completed' });
+    expect(rig.exported(volume.id)).toBe(false);
+  });
+});
+
 describe('cleanup of a test VM', () => {
   it('the destroy was lost, and the VM got a disk back: it is not sent again', async () => {
     const rig = await Rig.start();

@@ -17,6 +17,17 @@ describe('a call that was lost is not sent again into another world', () => {
     expect([rig.calls, volume.vmId]).toEqual([['detachVolume'], to]);
   });
 
+  it('detach from here: meanwhile another VM has it, and the disk is still in the guest: not exported again', async () => {
+    const rig = await Rig.start();
+    const to = rig.vm('Running');
+    const volume = await rig.volume({ vmId: rig.here, mapped: true });
+    expect(rig.exported(volume.id)).toBe(true);
+    rig.loseThen('detachVolume', () => rig.plugInto(volume, to));
+    const operation = await rig.run('detach', { volume_id: volume.id });
+    expect(operation).toMatchObject({ status: 'failed', errorCode: 'VOLUME_ATTACHED_ELSEWHERE' });
+    expect(rig.exported(volume.id)).toBe(false);
+  });
+
   it('detach: meanwhile it was detached and attached to the same VM again, another plug', async () => {
     const { rig, volume, from } = await onOtherVm();
     rig.loseThen('detachVolume', () => {
