@@ -4,7 +4,7 @@ import { LIMITS } from '../../core/limits';
 import type { JsonObject, Operation } from '../../model/operation';
 import type { Action } from '../decision';
 import type { MutationStep } from '../journal';
-import { askForJob, rests } from './guards';
+import { askForJob, stillBusy } from './guards';
 import type { RunContext } from './run-context';
 
 /**
@@ -37,19 +37,14 @@ async function untilEnded(
   if (!first.aborted) await pause();
   while (!run.signal.aborted) {
     const job = await askForJob(run, jobId);
-    if (job === 'denied') {
-      run.waiting = {
-        step,
-        reason: `CloudStack denies job ${jobId}, which it had accepted`,
-        attempt: 0,
-        nextAttemptAt: null,
-      };
-    } else if (job === 'absent') {
-      if (volumeId === null || (await rests(run, volumeId)))
-        return end(run, step, jobId, {
-          outcome: 'unknown',
-          text: 'CloudStack does not know the job any more',
-        });
+    if (job === 'denied') await tell(run, step, `CloudStack denies job ${jobId}, which it had accepted`);
+    else if (job === 'absent') {
+      const busy = volumeId === null ? null : await stillBusy(run, volumeId);
+      if (busy === null) {
+        const text = 'CloudStack does not know the job any more';
+        return end(run, step, jobId, { outcome: 'unknown', text });
+      }
+      await tell(run, step, `CloudStack denies job ${jobId}, which it had accepted, and ${busy}`);
     } else if (job.status === 'succeeded')
       return end(run, step, jobId, { outcome: 'ok', ...(job.volumeId ? { volume_id: job.volumeId } : {}) });
     else if (job.status === 'failed') {
@@ -70,6 +65,11 @@ async function untilEnded(
     await pause();
   }
   return null;
+}
+
+/** Journals and logs a reason when it is another than the last. */
+async function tell(run: RunContext, step: MutationStep, reason: string): Promise<void> {
+  if (run.waiting?.reason !== reason) await run.announce(step, reason);
 }
 
 /** The pause between two polls of the job; long while other jobs of the VM are ahead of this one. */

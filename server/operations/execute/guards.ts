@@ -1,6 +1,6 @@
 import type { CloudJob, CloudVolume } from '../../cloudstack/cloud';
 import { knowOwnDelete, lookUpVm, lookUpVolume } from '../../cloudstack/look-up';
-import { isAtRest } from '../../cloudstack/volume-states';
+import { isAtRest, stateOf } from '../../cloudstack/volume-states';
 import { type Evidence, unknown } from '../../model/evidence';
 import type { OpenJob } from '../../model/ledger';
 import type { Guards, Mutation } from '../decision';
@@ -60,7 +60,7 @@ export async function countOpenJobs(run: RunContext, volumeId: string): Promise<
   for (const job of await run.active(() => ledger.openJobs(volumeId))) {
     const found = await askForJob(run, job.jobId);
     if (found === 'denied' || (typeof found !== 'string' && found.status === 'pending')) open += 1;
-    else if (found !== 'absent' || (await rests(run, volumeId))) await settle(run, job, found);
+    else if (found !== 'absent' || (await stillBusy(run, volumeId)) === null) await settle(run, job, found);
     else open += 1;
   }
   return open;
@@ -74,10 +74,24 @@ async function settle(run: RunContext, job: OpenJob, found: CloudJob | 'absent')
   run.forget(['volume']);
 }
 
-/** True when CloudStack does nothing with the volume, or does not show it any more. */
-export async function rests(run: RunContext, volumeId: string): Promise<boolean> {
+/**
+ * Why a job of this volume that CloudStack denies may run all the same; null when it cannot: the volume is
+ * seen at rest, or is gone. A volume that is not shown proves nothing.
+ */
+export async function stillBusy(run: RunContext, volumeId: string): Promise<string | null> {
   const volume = await readVolume(run, volumeId);
-  return volume.kind !== 'seen' || isAtRest(volume.value) || volume.value.state.startsWith('Destroy');
+  switch (volume.kind) {
+    case 'absent':
+      return null;
+    case 'unknown':
+      return `volume ${volumeId} is not visible to this key: ${volume.why}`;
+    case 'seen':
+      // Destroy is the trash: CloudStack leaves it there until it is recovered or expunged.
+      if (isAtRest(volume.value) || volume.value.state === 'Destroy') return null;
+      return `the volume ${stateOf(volume.value).means} (${volume.value.state})`;
+    default:
+      return volume satisfies never;
+  }
 }
 
 /** The job; `denied` when CloudStack says it has none, `absent` once that is believed. */

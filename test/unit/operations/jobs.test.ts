@@ -101,6 +101,50 @@ describe('"no such job" for a job that CloudStack has accepted', () => {
     expect(rig.calls).toEqual(['attachVolume']);
   });
 
+  it.each([
+    ['attach', 'attachVolume', (volume_id: string, rig: Rig) => ({ volume_id, vm_id: rig.here })],
+    ['detach', 'detachVolume', (volume_id: string) => ({ volume_id })],
+  ] as const)(
+    'for good while the volume of the %s is hidden: not taken for ended until the volume is seen',
+    async (type, command, request) => {
+      const rig = await Rig.start({ model: { latencies: { attach: 3 * MINUTE_MS, detach: 3 * MINUTE_MS } } });
+      const { id } = await rig.volume(type === 'detach' ? { vmId: rig.here, mapped: true } : {});
+      const operation = await rig.request(type, request(id, rig));
+      await rig.untilSent(command);
+      await rig.pass(SECOND_MS);
+      rig.model.faults.add({ ...ASKED, times: 10_000 });
+      rig.hide(id, 20 * MINUTE_MS);
+      await rig.pass(10 * MINUTE_MS);
+      const waiting = await rig.operation(operation);
+      expect(waiting).toMatchObject({ status: 'executing' });
+      expect(waiting.waitReason).toMatch(/denies job .* not visible to this key/);
+      expect(
+        (await rig.journal(operation)).map(({ state }) => state),
+        'not taken for ended',
+      ).not.toContain('finished');
+      expect(await rig.ended(operation, 20 * MINUTE_MS)).toMatchObject({ status: 'completed' });
+      expect(rig.calls).toEqual([command]);
+    },
+  );
+
+  it('for good and the volume hidden for good: the operation ends by its deadline, and the job stays open', async () => {
+    const rig = await Rig.start();
+    const { id } = await rig.volume({ vmId: rig.vm('Running') });
+    rig.model.faults.add({ command: 'detachVolume', kind: 'lose-job' });
+    const operation = await rig.request('detach', { volume_id: id });
+    await rig.untilSent('detachVolume');
+    await rig.pass(10);
+    rig.hide(id);
+    const late = await rig.ended(operation, LIMITS.JOB_DEADLINE_MS + 5 * MINUTE_MS);
+    expect(late).toMatchObject({ status: 'failed', errorCode: 'STEP_DEADLINE' });
+    expect(await rig.ledger.openJobs(id)).toHaveLength(1);
+    rig.model.conditions.clear();
+    expect(await rig.run('attach', { volume_id: id, vm_id: rig.here })).toMatchObject({
+      status: 'completed',
+    });
+    expect(await rig.ledger.openJobs(id)).toEqual([]);
+  });
+
   it('a daemon that dies after the acceptance follows the job it left, and sends nothing', async () => {
     const rig = await Rig.start({ model: { latencies: { attach: 30 * SECOND_MS } } });
     const { id } = await rig.volume();
