@@ -31,6 +31,8 @@ export interface DaemonOptions {
   /** What counts as started: `ready` (owner of its appliance), `listening` (answers at all). */
   readonly until?: 'ready' | 'listening';
   readonly onLine?: (line: string) => void;
+  /** The server's main file; by default that of the build in .output. */
+  readonly entry?: string;
 }
 
 /**
@@ -40,7 +42,7 @@ export interface DaemonOptions {
 export async function startDaemon(options: DaemonOptions): Promise<DaemonProcess> {
   const port = options.port ?? (await freePort());
   const started = performance.now();
-  const child = spawn(process.execPath, [...NODE_FLAGS, ENTRY], {
+  const child = spawn(process.execPath, [...NODE_FLAGS, options.entry ?? ENTRY], {
     env: {
       PATH: process.env.PATH ?? '',
       HOST: '127.0.0.1',

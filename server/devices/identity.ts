@@ -2,7 +2,7 @@ import type { Mapping } from '../model/operation';
 import type { Device, DeviceSnapshot } from './device';
 
 /** What a mapping remembers of its disk. */
-type RecordedIdentity = Pick<Mapping, 'devicePath' | 'serial' | 'diskseq' | 'bootId'>;
+export type RecordedIdentity = Pick<Mapping, 'devicePath' | 'serial' | 'diskseq' | 'bootId'>;
 type Identity = { readonly ok: true } | { readonly ok: false; readonly reason: string };
 type VerifiedDevice =
   | { readonly device: Device; readonly reason: null }

@@ -98,8 +98,7 @@ export class Engine implements OtherRuns {
 
   /** Tells the run of a cancel that the ledger has noted; the run honours it before its first effect. */
   noteCancel(operationId: string): void {
-    const found = this.runs.get(operationId);
-    if (found) found.run.operation = { ...found.run.operation, cancelRequested: true };
+    this.runs.get(operationId)?.run.noteCancel();
   }
 
   /** True once CloudStack has accepted anything for the operation: it can no longer be cancelled. */

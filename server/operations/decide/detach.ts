@@ -171,12 +171,13 @@ function leaveGuest(s: Situation, goal: DetachGoal, mapping: Mapping | null): Ac
   );
 }
 
-function unmap({ volumeId, vmId, devicePath }: Mapping): Action {
+/** The entry names the disk: without serials nothing else tells whether a ghost of it is left in the guest. */
+function unmap({ volumeId, vmId, devicePath, serial, diskseq, bootId }: Mapping): Action {
   return {
     do: 'record',
     step: 'unmap',
     state: 'done',
-    data: { device_path: devicePath, vm_id: vmId },
+    data: { device_path: devicePath, vm_id: vmId, serial, diskseq, boot_id: bootId },
     effects: [{ kind: 'delete-mapping', volumeId, vmId }],
     forget: ['mapping'],
   };

@@ -53,13 +53,13 @@ function undoCall(s: Situation, goal: Connection): Action | Done<string[]> {
   if (volume.kind === 'unknown')
     return done([`whether the volume is still attached here is not known: ${volume.why}`]);
   if (volume.kind === 'absent' || volume.value.vmId !== vmId) return done([]);
+  const pause = doubtTheRead(s, UNDO, state);
+  if (pause) return pause;
   if (state.at === 'ended' && (state.tries >= LIMITS.MUTATION_TRIES || state.withheld !== null)) {
     return done([
       `the volume is still attached to this appliance in CloudStack (detach failed: ${state.text ?? 'no answer'})`,
     ]);
   }
-  const pause = doubtTheRead(s, UNDO, state);
-  if (pause) return pause;
   if (s.facts.gone === undefined) return { do: 'await-gone', volumeId, timeoutMs: 0 };
   if (!s.facts.gone)
     return done(['the disk is present in the guest, so the volume stays attached; force-sync maps it']);

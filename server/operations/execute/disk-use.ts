@@ -1,6 +1,6 @@
 import { rootDevices } from '../../devices/correlation';
 import type { Device, DeviceSnapshot, Holder } from '../../devices/device';
-import { verifiedDevice } from '../../devices/identity';
+import { type RecordedIdentity, verifiedDevice } from '../../devices/identity';
 import { serialNames } from '../../devices/serial';
 import { exportName } from '../../exports/naming';
 import type { Mapping } from '../../model/operation';
@@ -57,7 +57,7 @@ async function usersOf(
 export function deviceOfVolume(
   snapshot: DeviceSnapshot,
   volumeId: string,
-  mapping: Mapping | null,
+  mapping: RecordedIdentity | null,
 ): Device | null {
   const bySerial = snapshot.devices.find((device) => serialNames(volumeId, device.serial));
   if (bySerial) return bySerial;

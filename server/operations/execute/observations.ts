@@ -2,13 +2,13 @@ import { type CloudOwner, sameOwner } from '../../cloudstack/cloud';
 import { lookUpVm } from '../../cloudstack/look-up';
 import { isLeaving } from '../../cloudstack/volume-states';
 import { LIMITS } from '../../core/limits';
-import type { DeviceSnapshot } from '../../devices/device';
 import { lacksSerials } from '../../devices/serial';
 import { absent, seen } from '../../model/evidence';
 import { namesakes, ownerIn } from '../decide/create';
 import type { Action } from '../decision';
 import { awaitDevice } from './await-device';
-import { deviceOfVolume, readUse } from './disk-use';
+import { awaitGone } from './await-gone';
+import { readUse } from './disk-use';
 import { askForJob, countOpenJobs, readVm, readVmVolumes, readVolume } from './guards';
 import type { RunContext } from './run-context';
 
@@ -162,22 +162,4 @@ function conflictingAttach(run: RunContext): string | null {
     );
   if (!other) run.allowDisk();
   return other?.id ?? null;
-}
-
-async function awaitGone(run: RunContext, volumeId: string, timeoutMs: number): Promise<boolean> {
-  const { ledger, watcher } = run.parts;
-  const mapping = await run.active(() => ledger.readMapping(volumeId));
-  const here = mapping?.vmId === run.parts.policy().applianceVmId ? mapping : null;
-  // A disk whose serial is not read yet may be this one; within LIMITS.SERIAL_READ_TIMEOUT_MS it is read or
-  // fails.
-  const gone = (snapshot: DeviceSnapshot) => {
-    const untold = snapshot.devices.some(({ serialState }) => serialState === 'pending');
-    return untold || deviceOfVolume(snapshot, volumeId, here) !== null ? null : true;
-  };
-  if (gone(await watcher.scan())) return true;
-  const quickMs = Math.min(timeoutMs, LIMITS.QUIET_WAIT_MS);
-  if (await watcher.waitFor(gone, { timeoutMs: quickMs, signal: run.signal })) return true;
-  if (timeoutMs <= quickMs || run.signal.aborted) return false;
-  await run.announce('await-gone', 'CloudStack has detached the volume, and this guest still has its disk');
-  return (await watcher.waitFor(gone, { timeoutMs: timeoutMs - quickMs, signal: run.signal })) ?? false;
 }

@@ -1,4 +1,5 @@
 import { backOffMs, jitteredBackOffMs } from '../../core/back-off';
+import { sleepUntilAny } from '../../core/clock';
 import type { Semaphore } from '../../core/concurrency/semaphore';
 import { DaemonError, type ErrorCode } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
@@ -30,6 +31,8 @@ export class OperationRun implements RunContext {
   /** By call: how often it has failed in a row. Another call's success does not reset it. */
   private readonly attempts = new Map<string, number>();
   private readonly stages = new Map<string, number>();
+  /** Ends the pause between two tries. */
+  private wake = new AbortController();
 
   constructor(
     readonly parts: EngineParts,
@@ -57,6 +60,13 @@ export class OperationRun implements RunContext {
       if (end) return end;
     }
     return null;
+  }
+
+  /** A cancel that the ledger has noted: honoured before the next effect, and at once while the run waits. */
+  noteCancel(): void {
+    this.operation = { ...this.operation, cancelRequested: true };
+    this.wake.abort();
+    this.wake = new AbortController();
   }
 
   /** From now on this run may attach a disk to the guest. Set before the intent, once no other run may. */
@@ -166,8 +176,9 @@ export class OperationRun implements RunContext {
     const at = this.parts.clock.now();
     const known = this.waiting?.reason === reason && attempt === 0;
     this.waiting = { step, reason, attempt, nextAttemptAt: at + ms };
+    const { signal } = this.wake;
     if (!known) await this.tell(this.waiting);
-    await this.parts.clock.sleep(ms, this.signal);
+    await sleepUntilAny(this.parts.clock, ms, [this.signal, signal]);
   }
 
   async announce(step: string, reason: string): Promise<void> {

@@ -185,11 +185,12 @@ describe('one call fails alone while every other answers', () => {
       const rig = await Rig.start();
       rig.model.faults.add({ command, ...answer, times: 10_000 });
       const operation = await begin(rig);
-      await rig.pass(10 * SECOND_MS);
+      // By then a pause takes many seconds, which a cancel does not wait for.
+      await rig.pass(60 * SECOND_MS);
       await rig.during(rig.domain.operations.cancel(operation));
       const sent = rig.sent.length;
       rig.model.faults.clear();
-      expect(await rig.ended(operation)).toMatchObject({ status: 'cancelled' });
+      expect(await rig.ended(operation, SECOND_MS)).toMatchObject({ status: 'cancelled' });
       expect(rig.sent).toHaveLength(sent);
       expect(rig.model.effects).toEqual([]);
     },

@@ -241,4 +241,19 @@ describe('waits', () => {
     expect(await rig.ended(operation)).toMatchObject({ status: 'failed', errorCode: 'DEVICE_STILL_PRESENT' });
     expect(rig.exported(id)).toBe(false);
   });
+
+  it.each([true, false])(
+    'and so does every detach after it, until the disk has left (serials: %s)',
+    async (serials) => {
+      const rig = await Rig.start({ guest: { serials } });
+      const { id } = await rig.volume();
+      await rig.run('attach', { volume_id: id, vm_id: rig.here });
+      rig.model.faults.add({ command: 'detachVolume', kind: 'ghost-disk' });
+      const still = { status: 'failed', errorCode: 'DEVICE_STILL_PRESENT' };
+      for (let time = 0; time < 3; time += 1)
+        expect(await rig.run('detach', { volume_id: id }), `time ${time}`).toMatchObject(still);
+      await rig.guest.unplug(id);
+      expect(await rig.run('detach', { volume_id: id })).toMatchObject({ status: 'completed' });
+    },
+  );
 });
