@@ -116,15 +116,16 @@ export const DOORS: readonly Report[] = [
     id: 'E6',
     title:
       'the id of the appliance is changed in the configuration while the daemon runs: exports are withdrawn',
-    options: { env: { OMA_VM_ID: '' } },
     run: async (scene) => {
       const volume = await scene.attached('kept');
-      const other = scene.vm('Running');
-      await scene.walk.lab.database.query(
-        'UPDATE ossea_configs SET oma_vm_id = ?, updated_at = NOW()',
-        [other],
-        DATABASE,
-      );
+      const name = (vmId: string) =>
+        scene.walk.lab.database.query(
+          'UPDATE ossea_configs SET oma_vm_id = ?, updated_at = NOW()',
+          [vmId],
+          DATABASE,
+        );
+      await scene.restartDaemon(() => name(scene.here), { OMA_VM_ID: '' });
+      await name(scene.vm('Running'));
       scene.model.faults.add({ command: '*', kind: 'status', code: 401, times: 2 });
       await scene.sync();
       await scene.sync();

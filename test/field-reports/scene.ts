@@ -154,10 +154,10 @@ export class Scene {
   }
 
   /** The daemon ends, by SIGKILL, and starts again. */
-  async restartDaemon(between: () => Promise<void> = async () => {}): Promise<void> {
+  async restartDaemon(between = async (): Promise<unknown> => {}, env: Record<string, string> = {}) {
     await this.walk.daemon.kill();
     await between();
-    await this.walk.restartDaemon(this.build);
+    await this.walk.restartDaemon({ ...this.build, env });
   }
 
   sync() {
