@@ -154,7 +154,10 @@ export class Scene {
   }
 
   /** The daemon ends, by SIGKILL, and starts again. */
-  async restartDaemon(between = async (): Promise<unknown> => {}, env: Record<string, string> = {}) {
+  async restartDaemon(
+    between: () => Promise<unknown> = async () => undefined,
+    env: Record<string, string> = {},
+  ) {
     await this.walk.daemon.kill();
     await between();
     await this.walk.restartDaemon({ ...this.build, env });
