@@ -31,7 +31,13 @@ export function createExportServer(options: ExportServerOptions): ExportServer {
         handshakeMs: LIMITS.NBD_CLIENT_HANDSHAKE_MS,
       });
     case 'nbd-server':
-      return new NbdServerExports({ ...options, binary: options.binary ?? 'nbd-server', diskseq });
+      return new NbdServerExports({
+        ...options,
+        binary: options.binary ?? 'nbd-server',
+        // The socket of nbdkit's holder is no unit of an nbd-server that was found here.
+        unit: options.unit?.endsWith('.socket') ? null : options.unit,
+        diskseq,
+      });
     case 'none':
       return noExports(options.port);
     default:
