@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Clock } from '../../core/clock';
 import { KeyedMutex } from '../../core/concurrency/keyed-mutex';
+import { messageOf } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
 import type { Logger } from '../../core/log/logger';
 import { ConnectedClients } from '../connected-clients';
@@ -180,8 +181,16 @@ export class NbdkitExports implements ExportServer {
     return (await this.links.read(name)) ?? this.nbdClients.lastTarget(name);
   }
 
-  /** Once, repeated until it works: the program, leftovers of a crash; each time: somebody who accepts. */
+  /**
+   * Once, repeated until it works: the program, leftovers of a crash. Each time: keys, and somebody who
+   * accepts. Throws EXPORT_SERVER_UNHEALTHY.
+   */
   private async prepare(): Promise<void> {
+    const { tls, tlsDir } = this.options;
+    if (tls !== 'off')
+      await readTlsClient(tlsDir).catch((error: unknown) => {
+        throw unhealthy(`TLS has no keys: ${messageOf(error)}`, error);
+      });
     this.prepared ??= this.prepareOnce().catch((error: unknown) => {
       this.prepared = null;
       throw error;
