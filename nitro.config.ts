@@ -1,6 +1,7 @@
 import { defineNitroConfig } from 'nitropack/config';
 import { commandLine } from './cli/build';
 import { dashboard } from './dashboard/build';
+import { nbdHolder } from './scripts/nbd-holder';
 
 /**
  * The user's design card: file routes under server/routes, tasks and plugins at the top, one Node output.
@@ -16,7 +17,7 @@ export default defineNitroConfig({
   esbuild: { options: { target: 'node20.19' } },
   errorHandler: '~/server/http/error-handler',
   experimental: { tasks: true },
-  modules: [dashboard, commandLine],
+  modules: [dashboard, commandLine, nbdHolder],
   compressPublicAssets: { gzip: true, brotli: false },
   scheduledTasks: {
     '*/2 * * * * *': ['devices:poll'],

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { lstat, readdir, readlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { type LabAppliance, startAppliance } from '~/lab/appliance';
@@ -17,7 +17,7 @@ const DATA_BYTES = 8 * 1024 * 1024;
 const HELP = `npm run demo [-- --keep] [-- --help]
 
 Shows the main job of the Volume Management Daemon on real parts: a private MariaDB, a CloudStack simulator with a simulated
-guest, a real nbd-server, and the built daemon. Everything runs on free ports in a private folder and is removed at the end.
+guest, a real nbdkit, and the built daemon. Everything runs on free ports in a private folder and is removed at the end.
 
   --keep   leave everything running, print the URLs, clean up on Ctrl-C
   --help   this text
@@ -42,9 +42,7 @@ async function main(): Promise<void> {
   }
   const screen = new Screen();
   screen.title('Volume Management Daemon: the main job on real parts');
-  const lab = await screen.step('MariaDB, CloudStack simulator with a guest, nbd-server', () =>
-    startAppliance(),
-  );
+  const lab = await screen.step('MariaDB, CloudStack simulator with a guest, nbdkit', () => startAppliance());
   const interrupted = new Promise<'interrupted'>((resolve) => {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve('interrupted'));
   });
@@ -162,9 +160,10 @@ async function compare(lab: LabAppliance, volume: DemoVolume): Promise<void> {
 
 async function exportFiles(lab: LabAppliance): Promise<Record<string, string>> {
   const files: Record<string, string> = {};
-  for (const name of (await readdir(lab.nbd.configDir)).sort()) {
-    const path = join(lab.nbd.configDir, name);
-    files[name] = `${(await stat(path)).mtimeMs} ${await readFile(path, 'utf8')}`;
+  const folder = join(lab.nbdkit.runDir, 'exports');
+  for (const name of (await readdir(folder)).sort()) {
+    const path = join(folder, name);
+    files[name] = `${(await lstat(path)).mtimeMs} ${await readlink(path)}`;
   }
   return files;
 }

@@ -6,10 +6,11 @@ import { type DaemonOptions, type DaemonProcess, startDaemon } from './daemon';
 import { createSysfsGuest, type SysfsGuest } from './guest/sysfs-guest';
 import { type Mariadb, startMariadb } from './mariadb';
 import { type NbdServer, startNbdServer } from './nbd-server';
+import { type Nbdkit, startNbdkit } from './nbdkit';
 
 /**
  * A whole appliance on this machine: a private MariaDB, the CloudStack simulator that plugs disks into a
- * simulated guest (a /sys/block-shaped tree with backing files), a real nbd-server, and the built daemon.
+ * simulated guest (a /sys/block-shaped tree with backing files), real export servers, and the built daemon.
  * Private folder, free ports.
  */
 export interface LabAppliance {
@@ -17,6 +18,9 @@ export interface LabAppliance {
   readonly database: Mariadb;
   readonly cloud: Simulator;
   readonly guest: SysfsGuest;
+  /** The default export server. */
+  readonly nbdkit: Nbdkit;
+  /** The one of NBD_BACKEND=nbd-server, on the same port. */
   readonly nbd: NbdServer;
   /** The environment the daemon runs with. */
   readonly env: Readonly<Record<string, string>>;
@@ -47,9 +51,11 @@ export async function startAppliance(options: LabOptions = {}): Promise<LabAppli
     const guest = await createSysfsGuest({ dir: join(dir, 'guest') });
     const cloud = await startSimulator({ ...options.cloud, guest });
     undo.push(() => cloud.stop());
-    say('starting a real nbd-server');
+    // Both are started by the daemon, the one that it uses.
     const nbd = await startNbdServer({ dir: join(dir, 'nbd') });
     undo.push(() => nbd.stop());
+    const nbdkit = await startNbdkit({ runDir: join(dir, 'run'), port: nbd.port });
+    undo.push(() => nbdkit.stop());
     await database.configureCloud({
       apiUrl: cloud.url,
       apiKey: cloud.apiKey,
@@ -65,7 +71,7 @@ export async function startAppliance(options: LabOptions = {}): Promise<LabAppli
       void daemon.exited.then(() => daemons.delete(daemon));
       return daemon;
     };
-    return { dir, database, cloud, guest, nbd, env, startDaemon: start, close };
+    return { dir, database, cloud, guest, nbdkit, nbd, env, startDaemon: start, close };
   } catch (error) {
     await close();
     throw error;

@@ -12,7 +12,7 @@ const PACKAGES = {
   'nbd-client': 'nbd-client',
   nbdinfo: 'libnbd-bin',
   nbdcopy: 'libnbd-bin',
-  'qemu-storage-daemon': 'qemu-system-common',
+  nbdkit: 'nbdkit',
   'qemu-img': 'qemu-utils',
   openssl: 'openssl',
 } as const;

@@ -17,7 +17,7 @@ const PACKAGES = {
   my_print_defaults: 'mariadb-client-core',
   'nbd-server': 'nbd-server',
   nbdcopy: 'libnbd-bin',
-  'qemu-storage-daemon': 'qemu-system-common',
+  nbdkit: 'nbdkit',
   chromium: 'chromium',
 };
 

@@ -3,42 +3,62 @@ import { systemClock } from '~/server/core/clock';
 import { silentLogger } from '~/server/core/log/logger';
 import type { ExportFigures, ExportServer } from '~/server/exports/export-server';
 import { NbdServerExports } from '~/server/exports/nbd-server/nbd-server-exports';
-import { StorageDaemonExports } from '~/server/exports/storage-daemon/storage-daemon-exports';
+import { NbdkitExports, type NbdkitOptions } from '~/server/exports/nbdkit/nbdkit-exports';
 import { startNbdServer } from '../nbd-server';
-import { startStorageDaemon } from '../storage-daemon';
+import { startNbdkit } from '../nbdkit';
 
 /** A real export server in a private folder, and the daemon's side of it. */
 export interface Backend {
   readonly port: number;
   /** A new one knows nothing of those before it, as a daemon after its restart. */
   create(): ExportServer & { readonly figures: ExportFigures };
+  /** What keeps running: holders or the server's parent, and the processes that serve clients. */
   pids(): Promise<number[]>;
   stop(): Promise<void>;
 }
 
-export const BACKENDS = ['nbd-server', 'qemu-storage-daemon'] as const;
+export const BACKENDS = ['nbdkit', 'nbd-server'] as const;
+
+/** What a laboratory without settings uses. */
+export const NBDKIT_DEFAULTS = {
+  binary: 'nbdkit',
+  manage: 'own',
+  unit: null,
+  tls: 'off',
+  tlsDir: '/etc/volume-daemon/tls',
+  maxConnections: 64,
+  maxPerExport: 16,
+  handshakeMs: 10_000,
+  diskseq: () => null,
+  clock: systemClock,
+  logger: silentLogger,
+} as const satisfies Partial<NbdkitOptions>;
 
 /** Devices are files in `devDir`. */
 export async function startBackend(
   kind: (typeof BACKENDS)[number],
   { dir, devDir }: { dir: string; devDir: string },
 ): Promise<Backend> {
-  const common = {
-    runDir: join(dir, 'run'),
-    devDir,
-    binary: kind,
-    manage: 'own' as const,
-    unit: null,
-    clock: systemClock,
-    logger: silentLogger,
-  };
-  if (kind === 'nbd-server') {
-    const nbd = await startNbdServer({ dir: join(dir, 'nbd') });
+  const runDir = join(dir, 'run');
+  if (kind === 'nbdkit') {
+    const nbdkit = await startNbdkit({ runDir });
     return {
-      ...nbd,
-      create: () => new NbdServerExports({ ...common, ...nbd, restartPolicy: 'preserve' }),
+      ...nbdkit,
+      pids: async () => [...(await nbdkit.holders()), ...(await nbdkit.servers())],
+      create: () => new NbdkitExports({ ...NBDKIT_DEFAULTS, ...nbdkit, devDir }),
     };
   }
-  const qsd = await startStorageDaemon({ dir });
-  return { ...qsd, create: () => new StorageDaemonExports({ ...common, ...qsd, diskseq: () => null }) };
+  const nbd = await startNbdServer({ dir: join(dir, 'nbd') });
+  return {
+    ...nbd,
+    create: () =>
+      new NbdServerExports({
+        ...NBDKIT_DEFAULTS,
+        ...nbd,
+        runDir,
+        devDir,
+        binary: kind,
+        restartPolicy: 'preserve',
+      }),
+  };
 }

@@ -116,10 +116,10 @@ export const LIMITS = {
   NBD_REVIVE_BASE_MS: 1_000,
   NBD_REVIVE_CAP_MS: 30_000,
   EXPORT_HEALTH_CACHE_MS: 1_900,
-  EXPORT_CLIENT_LINGER_MS: 500,
-  EXPORT_CLIENT_ARRIVES_MS: 100,
-  QMP_TIMEOUT_MS: 5_000,
-  QMP_ANSWER_BYTES: 4 * 1024 * 1024,
+  // A holder that still has its socket is not asked for a handshake again before this time
+  NBD_BELIEVED_MS: 30_000,
+  // A client of nbdkit that has not asked for an export by then gives up its place
+  NBD_CLIENT_HANDSHAKE_MS: 10_000,
   NBD_APPEARS_MS: 1_000,
   EXPORT_RELOAD_SETTLE_MS: 2_000,
   // Database

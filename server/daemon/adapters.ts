@@ -1,5 +1,5 @@
 import { uptime } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { createCloud, type HttpCloud } from '../cloudstack/http-cloud';
 import { CloudSettings } from '../cloudstack/settings';
 import type { CloudCallListener } from '../cloudstack/wire/signed-calls';
@@ -16,6 +16,9 @@ import { createExportServer } from '../exports/create-export-server';
 import type { ExportServer } from '../exports/export-server';
 import type { Configuration } from './configuration/configuration';
 import { ApplianceIdentity } from './identity';
+
+/** Built beside the server (scripts/nbd-holder.ts). */
+const HOLDER = join(dirname(process.argv[1] ?? ''), '../nbd-holder/nbd-holder.mjs');
 
 /** The ports of the real daemon, built but not started. Building them does not block. */
 export interface Adapters {
@@ -50,17 +53,14 @@ export function createAdapters(
   const cloud = createCloud({ settings, clock, logger, ca, onCall: onCloudCall });
   const exports = createExportServer({
     ...nbd,
+    holder: nbd.holder ?? HOLDER,
     runDir: configuration.runDir,
     devDir: devices.devDir,
     sysBlockDir: devices.sysBlockDir,
     clock,
     logger,
   });
-  const guest = createSysfsGuest({
-    ...devices,
-    clock,
-    exportServerPids: async ({ path }) => (await exports.holding?.(path)) ?? [],
-  });
+  const guest = createSysfsGuest({ ...devices, clock });
   const watcher = new DeviceWatcher({
     guest,
     clock,

@@ -1,35 +1,74 @@
-import { join } from 'node:path';
+import { accessSync, constants } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import { LIMITS } from '../core/limits';
 import { readNumber } from '../devices/sysfs/kernel-files';
 import type { ExportServer } from './export-server';
 import { NbdServerExports, type NbdServerOptions } from './nbd-server/nbd-server-exports';
+import { NbdkitExports, type NbdkitOptions } from './nbdkit/nbdkit-exports';
 import { noExports } from './no-exports';
-import { StorageDaemonExports } from './storage-daemon/storage-daemon-exports';
+import { servesPort } from './process-table';
 
-export interface ExportServerOptions extends Omit<NbdServerOptions, 'binary'> {
-  readonly backend: 'nbd-server' | 'qemu-storage-daemon' | 'none';
+export interface ExportServerOptions
+  extends Omit<NbdServerOptions, 'binary' | 'diskseq'>,
+    Omit<NbdkitOptions, 'binary' | 'diskseq' | 'handshakeMs'> {
+  readonly backend: 'auto' | 'nbdkit' | 'nbd-server' | 'none';
   /** Program to run; null = the one the backend is called after. */
   readonly binary: string | null;
-  readonly qmpSocket: string;
   /** `/sys/block` */
   readonly sysBlockDir: string;
 }
 
 /** The export server that NBD_BACKEND names. */
 export function createExportServer(options: ExportServerOptions): ExportServer {
-  const { backend } = options;
-  const binary = options.binary ?? backend;
+  const backend = options.backend === 'auto' ? chooseBackend(options) : options.backend;
+  const diskseq = (name: string) => readNumber(join(options.sysBlockDir, name, 'diskseq'));
   switch (backend) {
-    case 'nbd-server':
-      return new NbdServerExports({ ...options, binary });
-    case 'qemu-storage-daemon':
-      return new StorageDaemonExports({
+    case 'nbdkit':
+      return new NbdkitExports({
         ...options,
-        binary,
-        diskseq: (name) => readNumber(join(options.sysBlockDir, name, 'diskseq')),
+        binary: options.binary ?? 'nbdkit',
+        diskseq,
+        handshakeMs: LIMITS.NBD_CLIENT_HANDSHAKE_MS,
+      });
+    case 'nbd-server':
+      return new NbdServerExports({
+        ...options,
+        binary: options.binary ?? 'nbd-server',
+        // The socket of nbdkit's holder is no unit of an nbd-server that was found here.
+        unit: options.unit?.endsWith('.socket') ? null : options.unit,
+        diskseq,
       });
     case 'none':
       return noExports(options.port);
     default:
       return backend satisfies never;
   }
+}
+
+/**
+ * nbdkit where it is installed. But an appliance whose own nbd-server has the port keeps it until it is told
+ * otherwise: people are connected to it, and its configuration may be known to others.
+ */
+function chooseBackend({ port, logger }: ExportServerOptions): 'nbdkit' | 'nbd-server' {
+  if (servesPort('nbd-server', port)) {
+    logger.warn(
+      'An nbd-server has the port of the exports and is used; NBD_BACKEND=nbdkit takes over once it is stopped',
+      { port },
+    );
+    return 'nbd-server';
+  }
+  return isInstalled('nbdkit') ? 'nbdkit' : 'nbd-server';
+}
+
+/** On the PATH, or where servers live. */
+function isInstalled(program: string): boolean {
+  const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/usr/bin'];
+  return folders.some((folder) => {
+    try {
+      accessSync(join(folder, program), constants.X_OK);
+      return folder !== '';
+    } catch {
+      return false;
+    }
+  });
 }

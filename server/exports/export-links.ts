@@ -1,16 +1,21 @@
 import { lstat, mkdir, readlink, rename, stat, symlink, unlink } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { DaemonError, messageOf } from '../core/errors';
 import { hasCode } from '../core/has-code';
 import { deviceNumber } from '../devices/sysfs/block-target';
 import { namesIn } from './durable-files';
 import { notTheDevice } from './export-errors';
+import type { ExportTarget } from './export-server';
 import { volumeIdOf } from './naming';
+import { nodeKey } from './process-table';
 
 const REAL_DEVICES = '/dev';
 
+/** What of a target says which disk it is. */
+type Disk = Pick<ExportTarget, 'devicePath' | 'dev' | 'diskseq'>;
+
 /**
- * The per-volume links `<run dir>/exports/<export name>` → `/dev/vdX`. nbd-server opens the link for every
+ * The per-volume links `<run dir>/exports/<export name>` → `/dev/vdX`. The server opens the link for every
  * client anew, so it decides which disk the next client gets; without it nobody gets one
  * (docs/reference/exports.md).
  */
@@ -20,6 +25,8 @@ export class ExportLinks {
   constructor(
     runDir: string,
     private readonly devDir: string,
+    /** Which plug of the disk a device of this name is now; null where the kernel does not count plugs. */
+    private readonly diskseq: (name: string) => number | null,
   ) {
     this.folder = join(runDir, 'exports');
   }
@@ -38,8 +45,9 @@ export class ExportLinks {
    * Points the link at a device, atomically. Throws DEVICE_IDENTITY_MISMATCH when the node is not the device
    * that sysfs spoke of, EXPORT_CONFIG_FAILED when the link cannot be made.
    */
-  async point(name: string, devicePath: string, dev: string | null): Promise<void> {
-    await this.verify(devicePath, dev);
+  async point(target: ExportTarget): Promise<void> {
+    const { name, devicePath } = target;
+    await this.verify(target);
     const temporary = join(this.folder, `.${name}.new`);
     try {
       await mkdir(this.folder, { recursive: true });
@@ -81,10 +89,11 @@ export class ExportLinks {
   }
 
   /**
-   * Is this the node of that device? Directly inside the device folder, and on a real machine a block device
-   * of that number; only a laboratory has files. Throws DEVICE_IDENTITY_MISMATCH.
+   * Is this the node of that device, in the plug that was verified? Directly inside the device folder, and on
+   * a real machine a block device of that number; only a laboratory has files. Returns what tells the node
+   * from every other one (`nodeKey`). Throws DEVICE_IDENTITY_MISMATCH.
    */
-  async verify(devicePath: string, dev: string | null): Promise<void> {
+  async verify({ devicePath, dev, diskseq = null }: Disk): Promise<string> {
     if (!this.isDevicePath(devicePath))
       throw notTheDevice(devicePath, `it is not directly inside ${this.devDir}`);
     // lstat: a node that is itself a link could be turned round after this check.
@@ -92,10 +101,27 @@ export class ExportLinks {
       throw notTheDevice(devicePath, messageOf(error));
     });
     if (node.isSymbolicLink()) throw notTheDevice(devicePath, 'it is a link');
-    if (this.devDir !== REAL_DEVICES) return;
+    const plug = this.diskseq(basename(devicePath));
+    if (diskseq !== null && plug !== null && plug !== diskseq)
+      throw notTheDevice(
+        devicePath,
+        `another disk was plugged there (diskseq ${plug} instead of ${diskseq})`,
+      );
+    if (this.devDir !== REAL_DEVICES) return nodeKey(node);
     if (!node.isBlockDevice()) throw notTheDevice(devicePath, 'it is not a block device');
     if (dev !== null && deviceNumber(node.rdev) !== dev)
       throw notTheDevice(devicePath, `the node is ${deviceNumber(node.rdev)}, the device is ${dev}`);
+    return nodeKey(node);
+  }
+
+  /**
+   * After a handshake that was right: is it still the disk that was verified before it? With `nodes` of the
+   * probe this proves the export: the server has that very node open, and the node is that disk. Throws
+   * DEVICE_IDENTITY_MISMATCH.
+   */
+  async verifyAgain(target: ExportTarget, node: string): Promise<void> {
+    if ((await this.verify(target)) !== node)
+      throw notTheDevice(target.devicePath, 'another disk took its place meanwhile');
   }
 
   private isDevicePath(path: string): boolean {
@@ -109,11 +135,6 @@ export class ExportLinks {
     if (volumeIdOf(name) === null || (await this.read(name)) === null) return false;
     return (await stat(this.path(name)).catch(() => null)) !== null;
   }
-}
-
-/** A block device, or a file as in a laboratory? */
-export async function isBlockDevice(path: string): Promise<boolean> {
-  return (await lstat(path)).isBlockDevice();
 }
 
 function linkFailed(path: string, what: string, cause: unknown): DaemonError {

@@ -1,5 +1,5 @@
 /**
- * The export server port: nbd-server, qemu-storage-daemon or none. An export is named after the *volume* and
+ * The export server port: nbdkit, nbd-server or none. An export is named after the *volume* and
  * its target follows the volume through a link, never the letter (docs/reference/exports.md).
  */
 export interface ExportTarget {
@@ -29,7 +29,7 @@ export interface ExportFigures {
 }
 
 export interface ExportServer {
-  readonly kind: 'nbd-server' | 'qemu-storage-daemon' | 'none';
+  readonly kind: 'nbdkit' | 'nbd-server' | 'none';
   readonly port: number;
   /**
    * Makes the volume reachable under its name and proves it with a handshake (name, size). Idempotent;
@@ -39,24 +39,15 @@ export interface ExportServer {
   publish(target: ExportTarget): Promise<void>;
   /** New connections fail once this resolves. Idempotent, also for a missing export. `force` cuts clients. */
   withdraw(name: string, options?: { force?: boolean }): Promise<void>;
-  /** What is configured (our files / QMP exports), whether or not the server answers. */
+  /** What is configured (links, and files of nbd-server), whether or not the server answers. */
   list(): Promise<ConfiguredExport[]>;
   /** One handshake for one name. Never throws for a broken server: that is an answer. */
   probe(name: string): Promise<ProbeResult>;
   /** Client connections open on this export (0 when unknown to the backend), with a detail for people. */
   clients(name: string): Promise<{ count: number; details: string[] }>;
-  /**
-   * Clients of the whole server, for metrics; absent where the sum over all exports costs nothing but time.
-   */
-  connected?(): Promise<number>;
   health(): Promise<ExportServerHealth>;
   /** What it has done since it was made, for metrics; absent where there is nothing to count. */
   readonly figures?: ExportFigures;
-  /**
-   * Processes of the server that have this device open although nobody is connected: the in-use guard does
-   * not count them. Absent where the server opens a disk for a client only.
-   */
-  holding?(devicePath: string): Promise<readonly number[]>;
   close(): Promise<void>;
 }
 
@@ -74,11 +65,16 @@ export type ProbeResult =
       readonly readOnly: boolean;
       readonly flush: boolean;
       readonly fua: boolean;
+      /**
+       * What the process that answered has open (device, inode and device number of each node); null or
+       * absent when nobody looked, or the kernel does not show it.
+       */
+      readonly nodes?: readonly string[] | null;
       readonly ms: number;
     }
   | {
       readonly ok: false;
-      readonly reason: 'unknown-export' | 'refused' | 'denied' | 'timeout' | 'protocol' | 'disabled';
+      readonly reason: 'unknown-export' | 'refused' | 'denied' | 'timeout' | 'protocol' | 'tls' | 'disabled';
       readonly message: string;
       readonly ms: number;
     };

@@ -4,9 +4,9 @@ import { setImmediate as breathe } from 'node:timers/promises';
 import { hasCode } from '../core/has-code';
 
 /*
- * What /proc tells about export servers. nbd-server forks a child per client: the parent has the listening
- * socket, a child its client's connection and the disk (measured on 3.24). Read synchronously, which is many
- * times faster than the thread pool.
+ * What /proc tells about export servers. Each client has a process of its own, which has the client's
+ * connection and the disk open: a child that nbd-server forks, or an nbdkit that the holder starts. Read
+ * synchronously, which is many times faster than the thread pool.
  */
 
 /** The kernel keeps 15 characters of a program's name. */
@@ -72,23 +72,92 @@ export async function childrenOf(parent: number, program: ServerProgram): Promis
 }
 
 /**
- * Clients connected to this disk, of this server or of a parent that has been replaced since. A process that
- * may not be looked into counts: an unknown client is a client.
+ * How the processes that serve the clients of an export server are recognized: one process serves one client.
  */
-export async function connectionsTo(target: string, program: ServerProgram): Promise<Connection[]> {
+export interface ClientProcesses {
+  readonly binary: string;
+  /**
+   * May this process of that program serve a client of ours? Asked when the kernel lets us see no more of it.
+   */
+  readonly mayBeOurs: (pid: number) => boolean;
+}
+
+/** A process of nbd-server that a parent has forked for a client. */
+export function isForkedChild(pid: number, program: ServerProgram): boolean {
+  return statusOf(pid, program)?.parentIsServer === true;
+}
+
+/**
+ * Clients connected to this disk, whoever has started the process that serves them. A process that may not be
+ * looked into counts: an unknown client is a client.
+ */
+export async function connectionsTo(target: string, serving: ClientProcesses): Promise<Connection[]> {
   const wanted = statOf(target);
   const peers = peersByInode();
   const found: Connection[] = [];
-  for (const pid of await pidsOf(program)) {
+  for (const pid of await pidsNamed(commandName(serving.binary))) {
     const sockets = socketsOf(pid);
     if (sockets === null) {
-      if (statusOf(pid, program)?.parentIsServer) found.push({ pid, peer: null });
+      if (serving.mayBeOurs(pid)) found.push({ pid, peer: null });
       continue;
     }
     if (!opened(pid, target, wanted)) continue;
     found.push({ pid, peer: sockets.map((inode) => peers.get(inode)).find((peer) => peer) ?? null });
   }
   return found;
+}
+
+/**
+ * The disks that the process at the other end of our own connection has open (`nodeKey`), null when the
+ * kernel does not show them.
+ */
+export async function nodesBehind(
+  binary: string,
+  connection: { readonly serverPort: number; readonly clientPort: number },
+): Promise<readonly string[] | null> {
+  const inode = serverSocket(connection);
+  if (inode === null) return null;
+  // The process was started for us a moment ago, so it is probably among the last ones.
+  for (const pid of (await pidsNamed(commandName(binary))).reverse())
+    if (socketsOf(pid)?.includes(inode)) return openNodes(pid);
+  return null;
+}
+
+/** Up to here are no disks: input, output and errors, which may be a file. */
+const STANDARD_DESCRIPTORS = 2;
+
+/** Block devices, and files of a laboratory, that a process has open; null when it may not be looked into. */
+export function openNodes(pid: number): readonly string[] | null {
+  const folder = `/proc/${pid}/fd`;
+  try {
+    return readdirSync(folder).flatMap((name) => {
+      if (Number(name) <= STANDARD_DESCRIPTORS || !linkText(join(folder, name)).startsWith('/')) return [];
+      const file = statOf(join(folder, name));
+      return file !== null && (file.isBlockDevice() || file.isFile()) ? [nodeKey(file)] : [];
+    });
+  } catch {
+    return null;
+  }
+}
+
+/** Tells a device node from every other one, also from a later one of the same name. */
+export function nodeKey({ dev, ino, rdev }: Pick<BigIntStats, 'dev' | 'ino' | 'rdev'>): string {
+  return `${dev}:${ino}:${rdev}`;
+}
+
+/** Processes that this one has started and not lost; null when the kernel does not tell. */
+export function childrenOfProcess(pid: number): readonly number[] | null {
+  try {
+    return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').map(Number);
+  } catch (error) {
+    // A process that is gone has none; a kernel without this file does not tell.
+    return hasCode(error, 'ENOENT') && commandLine(pid).length > 1 ? null : [];
+  }
+}
+
+/** The words of a command line; empty when the process is gone. */
+export function commandLine(pid: number): readonly string[] {
+  return text(`/proc/${pid}/cmdline`).split('\0');
 }
 
 /** A zombie is not a server: it holds nothing, and only waits for its parent to notice. */
@@ -105,7 +174,7 @@ function statusOf(pid: number, program: ServerProgram): { parent: number; parent
 function isOurParent(pid: number, program: ServerProgram): boolean {
   const status = statusOf(pid, program);
   if (!status || status.parentIsServer) return false;
-  const words = text(`/proc/${pid}/cmdline`).split('\0');
+  const words = commandLine(pid);
   const at = words.findIndex((word) => word === '-C' || word === '--config-file');
   return (at < 0 ? DEFAULT_CONFIG : words[at + 1]) === program.baseConfig;
 }
@@ -132,9 +201,13 @@ export async function pidsNamed(name: string): Promise<number[]> {
   const found: number[] = [];
   for (const [index, pid] of readdirSync('/proc').entries()) {
     if (index % AT_A_STRETCH === AT_A_STRETCH - 1) await breathe();
-    if (/^\d+$/.test(pid) && text(`/proc/${pid}/comm`).trim() === name) found.push(Number(pid));
+    if (runs(pid, name)) found.push(Number(pid));
   }
   return found;
+}
+
+function runs(pid: string, name: string): boolean {
+  return /^\d+$/.test(pid) && text(`/proc/${pid}/comm`).trim() === name;
 }
 
 /** Inodes of a process's sockets; null when we have no permission to look. */
@@ -177,13 +250,6 @@ function opened(pid: number, target: string, wanted: BigIntStats | null): boolea
   } catch {
     return false; // it has ended
   }
-}
-
-/** Has the process opened the file that is there now, not a replaced one? Null without permission to look. */
-export function holdsOpen(pid: number, path: string): boolean | null {
-  const wanted = statOf(path);
-  if (wanted === null) return false;
-  return socketsOf(pid) === null ? null : opened(pid, path, wanted);
 }
 
 function statOf(path: string): BigIntStats | null {
@@ -229,24 +295,19 @@ export function isListening(port: number): boolean {
   return listeningSockets(port).size > 0;
 }
 
+/** Does a process of this program listen on the port? Also true without permission to look into one. */
+export function servesPort(binary: string, port: number): boolean {
+  const listeners = listeningSockets(port);
+  if (listeners.size === 0) return false;
+  return readdirSync('/proc').some(
+    (pid) => runs(pid, commandName(binary)) && ownsSocket(Number(pid), listeners) !== false,
+  );
+}
+
 /** May a process of this program listen on its port? Also true without permission to look into one. */
 export async function mayOwnPort(program: ServerProgram): Promise<boolean> {
   const listeners = listeningSockets(program.port);
   return (await pidsOf(program)).some((pid) => ownsSocket(pid, listeners) !== false);
-}
-
-const UNIX_LISTENING = '00010000';
-
-/** Inodes of the sockets that listen on a path. */
-export function unixListeners(path: string): Set<string> {
-  // Num RefCount Protocol Flags Type St Inode Path
-  const lines = text('/proc/net/unix').split('\n').slice(1);
-  return new Set(
-    lines.flatMap((line) => {
-      const [, , , flags, , , inode = '', ...words] = line.trim().split(/\s+/);
-      return flags === UNIX_LISTENING && words.join(' ') === path ? [inode] : [];
-    }),
-  );
 }
 
 /** Is one of these sockets the process's? Null when we may not look into it. */
@@ -254,12 +315,14 @@ export function ownsSocket(pid: number, sockets: ReadonlySet<string>): boolean |
   return socketsOf(pid)?.some((inode) => sockets.has(inode)) ?? null;
 }
 
-/** Who is connected to a local TCP port, as `address:port`. */
-export function clientsOfPort(port: number): string[] {
-  const end = localPort(port);
-  return socketTable()
-    .filter(({ state, local }) => state === ESTABLISHED && local.endsWith(end))
-    .map(({ remote }) => readableAddress(remote));
+/** The server's end of a connection on this machine. */
+function serverSocket({ serverPort, clientPort }: { serverPort: number; clientPort: number }): string | null {
+  const [local, remote] = [localPort(serverPort), localPort(clientPort)];
+  return (
+    socketTable().find(
+      (line) => line.state === ESTABLISHED && line.local.endsWith(local) && line.remote.endsWith(remote),
+    )?.inode ?? null
+  );
 }
 
 function localPort(port: number): string {

@@ -59,7 +59,11 @@ export interface Configuration {
     readonly manage: ValueOf<'manage'>;
     readonly unit: string | null;
     readonly restartPolicy: ValueOf<'restartPolicy'>;
-    readonly qmpSocket: string;
+    readonly tls: ValueOf<'tls'>;
+    readonly tlsDir: string;
+    readonly maxConnections: number;
+    readonly maxPerExport: number;
+    readonly holder: string | null;
   };
   readonly runDir: string;
   readonly stateDir: string;
@@ -100,6 +104,7 @@ export function loadConfiguration(env: Environment): Configuration {
     problems,
   );
   checkBind(configuration.http, problems);
+  checkTls(configuration.exports, problems);
   if (problems.length > 0) throw new ConfigurationError(problems);
   return configuration;
 }
@@ -159,6 +164,15 @@ function checkBind(http: Configuration['http'], problems: Problem[]): void {
   problems.push({
     variable: 'HOST',
     message: `${http.host} is not a loopback address: set TOKEN_FILE, or ALLOW_INSECURE_BIND=true if the network is trusted`,
+  });
+}
+
+/** An export that was to be encrypted must not come up in plain text because another server was chosen. */
+function checkTls({ backend, tls }: Configuration['exports'], problems: Problem[]): void {
+  if (tls === 'off' || backend === 'nbdkit') return;
+  problems.push({
+    variable: 'NBD_TLS',
+    message: `${tls} needs NBD_BACKEND=nbdkit (it is ${backend}): the daemon gives no other export server keys`,
   });
 }
 
@@ -238,7 +252,11 @@ function group(read: Read, notes: readonly string[], problems: Problem[]): Confi
       manage: read(v.manage),
       unit: read(v.unit),
       restartPolicy: read(v.restartPolicy),
-      qmpSocket: read(v.qmpSocket),
+      tls: read(v.tls),
+      tlsDir: read(v.tlsDir),
+      maxConnections: read(v.maxConnections),
+      maxPerExport: read(v.maxPerExport),
+      holder: read(v.holder),
     },
     runDir: read(v.runDir),
     stateDir: read(v.stateDir),

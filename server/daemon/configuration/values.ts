@@ -14,6 +14,15 @@ export function oneOf<const T extends string>(...allowed: readonly T[]): Parse<T
   };
 }
 
+/** A value that was once allowed is refused with what to do instead. */
+export function retired<T>(values: Readonly<Record<string, string>>, parse: Parse<T>): Parse<T> {
+  return (text) => {
+    const fix = values[text.trim().toLowerCase()];
+    if (fix !== undefined) throw new Error(`${quote(text)} is no longer there: ${fix}`);
+    return parse(text);
+  };
+}
+
 const level = oneOf('debug', 'info', 'warn', 'error');
 /** The names that the Go daemon's logger also took. */
 const LEVEL_ALIASES: Readonly<Record<string, string>> = { trace: 'debug', warning: 'warn', fatal: 'error' };

@@ -14,6 +14,7 @@ import {
   oneOf,
   path,
   program,
+  retired,
   uuid,
   word,
 } from './values';
@@ -181,12 +182,22 @@ const OPERATIONS = {
   ),
 };
 
+const STORAGE_DAEMON_FIX =
+  'set NBD_BACKEND=nbdkit (apt-get install nbdkit), or leave it out; remove NBD_QMP_SOCKET and volume-daemon-qsd.service';
+
 const EXPORTS = {
   backend: withDefault(
     'NBD_BACKEND',
-    oneOf('nbd-server', 'qemu-storage-daemon', 'none'),
-    'nbd-server',
-    'The export server: `nbd-server`, `qemu-storage-daemon` or `none`.',
+    retired(
+      {
+        'qemu-storage-daemon': STORAGE_DAEMON_FIX,
+        'storage-daemon': STORAGE_DAEMON_FIX,
+        qsd: STORAGE_DAEMON_FIX,
+      },
+      oneOf('auto', 'nbdkit', 'nbd-server', 'none'),
+    ),
+    'auto',
+    'The export server: `nbdkit`, `nbd-server`, `none`, or `auto`: an nbd-server that has the port already, else nbdkit where it is installed, else nbd-server.',
   ),
   nbdHost: withDefault(
     'NBD_HOST',
@@ -222,7 +233,7 @@ const EXPORTS = {
   unit: optional(
     'NBD_UNIT',
     word,
-    'systemd unit of the export server: for nbd-server one that kills only the parent (packaging/systemd/volume-daemon-nbd.service), else volume-daemon-qsd.service.',
+    'systemd unit of the export server: volume-daemon-nbd.socket for nbdkit; for nbd-server one that kills only the parent (volume-daemon-nbd-server.service).',
   ),
   restartPolicy: withDefault(
     'NBD_RESTART',
@@ -230,11 +241,34 @@ const EXPORTS = {
     'preserve',
     'May nbd-server be restarted so that it forgets old exports: `preserve` (live clients carry on), `when-idle`, `never`.',
   ),
-  qmpSocket: withDefault(
-    'NBD_QMP_SOCKET',
+  tls: withDefault(
+    'NBD_TLS',
+    oneOf('off', 'on', 'require'),
+    'off',
+    'TLS of the exports (nbdkit only): `off`, `on` (clients may use it), `require` (no client without it). The daemon checks its exports through TLS unless it is `off`.',
+  ),
+  tlsDir: withDefault(
+    'NBD_TLS_DIR',
     path,
-    '/run/volume-daemon/qsd.sock',
-    'QMP socket of qemu-storage-daemon; nobody else may keep it busy (a monitor talks to one program at a time).',
+    '/etc/volume-daemon/tls',
+    'Keys of the exports: `keys.psk`, or `ca-cert.pem`, `server-cert.pem` and `server-key.pem`; with `client-cert.pem` and `client-key.pem` clients must have certificates, too.',
+  ),
+  maxConnections: withDefault(
+    'NBD_MAX_CONNECTIONS',
+    integer(1, 1_000),
+    '64',
+    'Clients of all exports together (nbdkit only); the next one is refused with the reason.',
+  ),
+  maxPerExport: withDefault(
+    'NBD_MAX_PER_EXPORT',
+    integer(1, 1_000),
+    '16',
+    'Clients of one export (nbdkit only); nbdcopy alone makes four connections.',
+  ),
+  holder: optional(
+    'NBD_HOLDER',
+    path,
+    'Program that accepts the clients of nbdkit when the daemon starts it itself. Default: the one that was built with the daemon.',
   ),
 };
 

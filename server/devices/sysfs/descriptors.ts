@@ -6,8 +6,8 @@ import type { Holder } from '../device';
 import type { BlockTarget, HolderSources } from './block-target';
 import { entries, processes, readTable } from './kernel-files';
 
-/** nbd-server opens the target in a child per client, so each open descriptor is a connected client. */
-const NBD_SERVER = 'nbd-server';
+/** Each has a process for every client that opens the disk, so an open descriptor is a connected client. */
+const EXPORT_SERVERS: ReadonlySet<string> = new Set(['nbdkit', 'nbd-server']);
 
 /**
  * Processes that have the disk open, by device number, whatever the node is called. A search that has to stop
@@ -52,7 +52,7 @@ async function leadsTo(link: string, target: BlockTarget, remoteMounts: readonly
 
 function describe(procDir: string, pid: string): Holder {
   const command = readTable(join(procDir, pid, 'comm')).trim();
-  const kind = command === NBD_SERVER ? 'nbd-client' : 'open';
+  const kind = EXPORT_SERVERS.has(command) ? 'nbd-client' : 'open';
   return { kind, detail: `pid ${pid} (${command === '' ? 'unknown' : command})` };
 }
 

@@ -22,8 +22,6 @@ export interface SysfsOptions {
   /** `/sys/class/dmi/id` */
   readonly dmiDir: string;
   readonly clock: Clock;
-  /** Processes that have this disk open in order to serve it, without a client: no holders. Default none. */
-  readonly exportServerPids?: (device: Device) => Promise<readonly number[]>;
 }
 
 const SECTOR = 512;
@@ -85,10 +83,7 @@ export function createSysfsGuest(options: SysfsOptions): Guest {
         stop();
       };
     },
-    holders: async (device) => {
-      const ignoredPids = new Set([process.pid, ...((await options.exportServerPids?.(device)) ?? [])]);
-      return findHolders({ ...options, ignoredPids }, device);
-    },
+    holders: (device) => findHolders({ ...options, ignoredPids: new Set([process.pid]) }, device),
     productUuid: async () => {
       const text = readSmall(join(options.dmiDir, 'product_uuid'))?.toLowerCase() ?? '';
       return isUuid(text) ? text : null;

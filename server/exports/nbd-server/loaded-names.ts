@@ -2,6 +2,7 @@ import type { Clock } from '../../core/clock';
 import { mapConcurrent } from '../../core/concurrency/map-concurrent';
 import { LIMITS } from '../../core/limits';
 import type { Logger } from '../../core/log/logger';
+import type { ConnectedClients } from '../connected-clients';
 import { unhealthy } from '../export-errors';
 import type { ExportLinks } from '../export-links';
 import type { ExportServerHealth, ProbeResult } from '../export-server';
@@ -9,7 +10,6 @@ import { volumeIdOf } from '../naming';
 import { processIdentity } from '../process-table';
 import { greets, listExports } from '../protocol/handshake';
 import type { ExportFiles } from './export-files';
-import type { NbdClients } from './nbd-clients';
 import type { NbdServerProcess } from './nbd-server-process';
 
 export interface LoadedNamesParts {
@@ -18,7 +18,7 @@ export interface LoadedNamesParts {
   readonly binary: string;
   readonly restartPolicy: 'preserve' | 'when-idle' | 'never';
   readonly process: NbdServerProcess;
-  readonly clients: NbdClients;
+  readonly clients: ConnectedClients;
   readonly files: ExportFiles;
   readonly links: ExportLinks;
   /** Bytes that an export must answer with, null when this daemon has not published it. */
@@ -168,7 +168,11 @@ export class LoadedNames {
         `nbd-server ${this.version ?? ''} must be restarted to learn the export, and NBD_RESTART=never forbids it`,
       );
     const pid = await process.mainPid();
-    if (restartPolicy === 'when-idle' && pid !== null && (await clients.any(pid)))
+    if (
+      restartPolicy === 'when-idle' &&
+      pid !== null &&
+      (await clients.without(() => process.children(pid))).length > 0
+    )
       throw unhealthy(
         'nbd-server must be restarted to learn the export; NBD_RESTART=when-idle waits for its clients to leave',
       );

@@ -2,7 +2,8 @@ import type { Clock } from '../../core/clock';
 import { KeyedMutex } from '../../core/concurrency/keyed-mutex';
 import { DaemonError } from '../../core/errors';
 import type { Logger } from '../../core/log/logger';
-import { unhealthy } from '../export-errors';
+import { ConnectedClients } from '../connected-clients';
+import { notTheDevice, unhealthy } from '../export-errors';
 import { ExportLinks } from '../export-links';
 import type {
   ConfiguredExport,
@@ -13,12 +14,13 @@ import type {
   ProbeResult,
 } from '../export-server';
 import { HealthCache } from '../health-cache';
-import { complaint, isRight } from '../judge-probe';
+import { complaint, isRight, servesAnother } from '../judge-probe';
 import { volumeIdOf } from '../naming';
+import { isForkedChild } from '../process-table';
+import { WantedExports } from '../wanted-exports';
 import { Coalescer } from './coalescer';
 import { ExportFiles } from './export-files';
 import { LoadedNames } from './loaded-names';
-import { NbdClients } from './nbd-clients';
 import { NbdServerProcess } from './nbd-server-process';
 
 export interface NbdServerOptions {
@@ -35,6 +37,7 @@ export interface NbdServerOptions {
   readonly manage: 'auto' | 'systemd' | 'own';
   readonly unit: string | null;
   readonly restartPolicy: 'preserve' | 'when-idle' | 'never';
+  readonly diskseq: (deviceName: string) => number | null;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -50,12 +53,11 @@ export class NbdServerExports implements ExportServer {
   private readonly links: ExportLinks;
   private readonly files: ExportFiles;
   private readonly process: NbdServerProcess;
-  private readonly nbdClients: NbdClients;
+  private readonly nbdClients: ConnectedClients;
   private readonly loadedNames: LoadedNames;
   private readonly changes: Coalescer;
   private readonly byName = new KeyedMutex();
-  /** What each name should be now: withdrawing or publishing something else overtakes a publish under way. */
-  private readonly wanted = new Map<string, ExportTarget>();
+  private readonly wanted = new WantedExports();
   private prepared: Promise<void> | null = null;
   private readonly cache: HealthCache;
 
@@ -63,10 +65,13 @@ export class NbdServerExports implements ExportServer {
     this.port = options.port;
     const address = { host: options.host, port: options.port };
     const unit = options.manage === 'own' ? null : options.unit;
-    this.links = new ExportLinks(options.runDir, options.devDir);
+    this.links = new ExportLinks(options.runDir, options.devDir, options.diskseq);
     this.files = new ExportFiles(options, (name) => this.links.path(name));
     this.process = new NbdServerProcess({ ...options, address, unit });
-    this.nbdClients = new NbdClients(options, address);
+    this.nbdClients = new ConnectedClients(
+      { binary: options.binary, mayBeOurs: (pid) => isForkedChild(pid, options) },
+      address,
+    );
     this.loadedNames = new LoadedNames({
       ...options,
       process: this.process,
@@ -91,31 +96,35 @@ export class NbdServerExports implements ExportServer {
     if (volumeIdOf(target.name) === null) throw unhealthy(`${target.name} is not the name of an export`);
     this.cache.drop();
     // Before anything is waited for: a withdraw that is called after us must find it.
-    const mine = this.want(target);
+    const mine = this.wanted.want(target);
+    this.nbdClients.forget(target.devicePath);
     try {
       await this.prepare();
     } catch (error) {
-      if (this.wanted.get(target.name) === mine) this.wanted.delete(target.name);
+      this.wanted.giveUp(mine);
       throw error;
     }
     const before = await this.byName.run(target.name, () => this.declare(mine));
+    const { node } = before;
     let seen: ProbeResult | null = null;
     const look = async () => {
-      seen = await this.probe(target.name);
+      seen = await this.nbdClients.prove(target.name);
       return seen;
     };
     try {
       const first = before.trusted ? await look() : null;
-      if (first && isRight(first, mine)) return this.assertCurrent(mine);
-      if (first && isClosed(first)) throw unhealthy(complaint(mine, first));
+      if (first && isRight(first, mine, node)) return await this.assertProven(mine, node);
+      if (first && isClosed(first)) throw unhealthy(complaint(mine, first, node) ?? '');
       if (first?.ok) await this.distrust(mine);
       await this.changes.add(target.name);
       await this.open(mine);
       const second = await look();
-      if (!isRight(second, mine) && !isClosed(second)) await this.loadedNames.restart();
-      const last = isRight(second, mine) ? second : await look();
-      if (!isRight(last, mine)) throw unhealthy(complaint(mine, last));
-      this.assertCurrent(mine);
+      if (!isRight(second, mine, node) && !isClosed(second)) await this.loadedNames.restart();
+      const last = isRight(second, mine, node) ? second : await look();
+      const wrong = complaint(mine, last, node);
+      if (servesAnother(last, node)) throw notTheDevice(mine.devicePath, wrong ?? '');
+      if (wrong !== null) throw unhealthy(wrong);
+      await this.assertProven(mine, node);
     } catch (error) {
       await this.undo(mine, before, seen);
       throw error;
@@ -124,7 +133,7 @@ export class NbdServerExports implements ExportServer {
 
   async withdraw(name: string, options: { force?: boolean } = {}): Promise<void> {
     if (volumeIdOf(name) === null) return;
-    this.wanted.delete(name);
+    this.wanted.withdraw(name);
     this.cache.drop();
     const target = await this.byName.run(name, async () => {
       const last = await this.lastTarget(name);
@@ -155,11 +164,7 @@ export class NbdServerExports implements ExportServer {
 
   async clients(name: string): Promise<{ count: number; details: string[] }> {
     const target = await this.lastTarget(name);
-    const found = target === null ? [] : await this.nbdClients.to(target);
-    const details = found.map(
-      ({ pid, peer }) => `pid ${pid} (nbd-server)${peer === null ? '' : ` for ${peer}`}`,
-    );
-    return { count: found.length, details };
+    return target === null ? { count: 0, details: [] } : this.nbdClients.describe(target);
   }
 
   health(): Promise<ExportServerHealth> {
@@ -194,31 +199,22 @@ export class NbdServerExports implements ExportServer {
       this.options.logger.warn('Export links that led nowhere were removed', { removed });
   }
 
-  private want(target: ExportTarget): ExportTarget {
-    const before = this.wanted.get(target.name);
-    const same = before && before.devicePath === target.devicePath && before.size === target.size;
-    const mine = same ? before : target;
-    this.wanted.set(target.name, mine);
-    this.nbdClients.forget(target.devicePath);
-    return mine;
-  }
-
   /**
    * Writes file and link where the server is known to follow the link: the link exists already (it is made
    * only for a name that the server read from our file), or this process has read the name from us. Any other
    * name gets no link until it is loaded: the server might remember an old device for it.
    */
-  private async declare(target: ExportTarget): Promise<{ trusted: boolean; existed: boolean }> {
-    const { name, devicePath, dev } = target;
-    this.assertCurrent(target);
-    await this.links.verify(devicePath, dev);
+  private async declare(target: ExportTarget): Promise<Declared> {
+    const { name, devicePath } = target;
+    this.wanted.assertCurrent(target);
+    const node = await this.links.verify(target);
     const existed = await this.files.isRight(name);
     const link = await this.links.read(name);
     const trusted = (existed && link !== null) || (await this.loadedNames.isLoaded(name));
     if (!trusted) await this.links.remove(name);
     if (!existed) await this.files.write(name);
-    if (trusted && link !== devicePath) await this.links.point(name, devicePath, dev);
-    return { trusted, existed };
+    if (trusted && link !== devicePath) await this.links.point(target);
+    return { trusted, existed, node };
   }
 
   private distrust(target: ExportTarget): Promise<void> {
@@ -228,15 +224,15 @@ export class NbdServerExports implements ExportServer {
 
   private async open(target: ExportTarget): Promise<void> {
     await this.byName.run(target.name, async () => {
-      this.assertCurrent(target);
-      await this.links.point(target.name, target.devicePath, target.dev);
+      this.wanted.assertCurrent(target);
+      await this.links.point(target);
     });
   }
 
-  /** Throws when the export was withdrawn, or published for another device, while we were at it. */
-  private assertCurrent(target: ExportTarget): void {
-    if (this.wanted.get(target.name) !== target)
-      throw unhealthy(`export ${target.name} was withdrawn while it was being published`);
+  /** The disk is still the one that was verified, and nobody has asked for something else. */
+  private async assertProven(target: ExportTarget, node: string): Promise<void> {
+    await this.links.verifyAgain(target, node);
+    this.wanted.assertCurrent(target);
   }
 
   /**
@@ -244,13 +240,8 @@ export class NbdServerExports implements ExportServer {
    * was right before stays when the server merely did not answer, and so does what somebody else published
    * meanwhile.
    */
-  private async undo(
-    target: ExportTarget,
-    before: { trusted: boolean; existed: boolean },
-    seen: ProbeResult | null,
-  ): Promise<void> {
-    if (this.wanted.get(target.name) !== target) return;
-    this.wanted.delete(target.name);
+  private async undo(target: ExportTarget, before: Declared, seen: ProbeResult | null): Promise<void> {
+    if (!this.wanted.giveUp(target)) return;
     if (before.trusted && before.existed && !seen?.ok) return;
     try {
       await this.byName.run(target.name, async () => {
@@ -269,6 +260,15 @@ export class NbdServerExports implements ExportServer {
   private async lastTarget(name: string): Promise<string | null> {
     return (await this.links.read(name)) ?? this.nbdClients.lastTarget(name);
   }
+}
+
+interface Declared {
+  /** The server follows our link for this name. */
+  readonly trusted: boolean;
+  /** The file was there before. */
+  readonly existed: boolean;
+  /** The disk that was verified (`nodeKey`). */
+  readonly node: string;
 }
 
 /** The server knows the name but cannot open the target: no restart would change that. */

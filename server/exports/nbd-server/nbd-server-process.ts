@@ -7,6 +7,7 @@ import { LIMITS } from '../../core/limits';
 import type { Logger } from '../../core/log/logger';
 import { unhealthy } from '../export-errors';
 import {
+  childrenOf,
   findMainPid,
   hintedPid,
   isAlive,
@@ -46,6 +47,11 @@ export class NbdServerProcess {
   /** Pid of the parent process, null when it does not run. */
   mainPid(): Promise<number | null> {
     return findMainPid(this.options);
+  }
+
+  /** Clients that this parent serves, of other people's exports too. */
+  children(parent: number): Promise<number[]> {
+    return childrenOf(parent, this.options);
   }
 
   /** `nbd-server version 3.24` → "3.24"; null when the program is missing. */

@@ -1,7 +1,8 @@
+import type { ConnectionOptions } from 'node:tls';
 import { messageOf } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
 import type { ProbeResult } from '../export-server';
-import { type NbdAddress, NbdError, type NbdSession, withNbdServer } from './nbd-session';
+import { type NbdAddress, NbdError, type NbdSession, type Reason, withNbdServer } from './nbd-session';
 
 export type { NbdAddress } from './nbd-session';
 
@@ -15,31 +16,28 @@ const MAGIC = Buffer.from('NBDMAGICIHAVEOPT', 'latin1');
 const OPTION_MAGIC = MAGIC.subarray(8);
 const REPLY_MAGIC = 0x0003e889045565a9n;
 const REQUEST_MAGIC = 0x25609513;
-const SIMPLE_REPLY_MAGIC = 0x67446698;
-const OPTION = { ABORT: 2, LIST: 3, GO: 7 } as const;
-const REPLY = {
-  ACK: 1,
-  SERVER: 2,
-  INFO: 3,
-  ERROR: 0x8000_0000,
-  POLICY: 0x8000_0002,
-  UNKNOWN: 0x8000_0006,
-} as const;
+const OPTION = { ABORT: 2, LIST: 3, STARTTLS: 5, GO: 7 } as const;
+const REPLY = { ACK: 1, SERVER: 2, INFO: 3, ERROR: 0x8000_0000 } as const;
 const FLAG = { FIXED: 1, NO_ZEROES: 2, READ_ONLY: 1 << 1, SEND_FLUSH: 1 << 2, SEND_FUA: 1 << 3 } as const;
-const COMMAND = { READ: 0, DISCONNECT: 2 } as const;
+const DISCONNECT = 2;
 const INFO_EXPORT = 0;
 const REPLY_BYTES = 64 * 1024;
 /** Longest string of the protocol, in bytes. */
 const NAME_BYTES = 4096;
 /** An export has a handful of properties. */
 const INFO_REPLIES = 64;
-const SECTOR = 512;
+
+/** Reads what a TLS client needs; null: the server is spoken to without TLS. */
+export type ReadTls = (() => Promise<ConnectionOptions>) | null;
 
 export interface ProbeOptions {
   /** For the whole exchange. */
   readonly timeoutMs?: number;
-  /** Reads the first sector, too: only that fails when the server holds an unplugged disk open. */
-  readonly read?: boolean;
+  readonly tls?: ReadTls;
+  /**
+   * Called with our port while the server has the export open for us: which disks has it open (`nodeKey`)?
+   */
+  readonly inspect?: (clientPort: number) => Promise<readonly string[] | null>;
 }
 
 /**
@@ -53,17 +51,18 @@ export async function probeExport(
   const begun = performance.now();
   const ms = () => Math.round((performance.now() - begun) * 10) / 10;
   try {
-    const { size, flags } = await withNbdServer(
+    const tls = (await options.tls?.()) ?? null;
+    const { size, flags, nodes } = await withNbdServer(
       address,
       options.timeoutMs ?? LIMITS.NBD_HANDSHAKE_TIMEOUT_MS,
       async (session) => {
         await greet(session);
-        const leave = request(COMMAND.DISCONNECT, 0);
-        if (!options.read) return go(session, name, leave);
-        const found = await go(session, name, request(COMMAND.READ, SECTOR));
-        if (found.size >= SECTOR) await readFirstSector(session, name);
-        session.send(leave);
-        return found;
+        if (tls) await startTls(session, tls);
+        const found = await go(session, name);
+        const port = session.clientPort;
+        const nodes = port === null ? null : ((await options.inspect?.(port)) ?? null);
+        session.send(disconnect());
+        return { ...found, nodes };
       },
     );
     return {
@@ -72,6 +71,7 @@ export async function probeExport(
       readOnly: (flags & FLAG.READ_ONLY) !== 0,
       flush: (flags & FLAG.SEND_FLUSH) !== 0,
       fua: (flags & FLAG.SEND_FUA) !== 0,
+      nodes,
       ms: ms(),
     };
   } catch (error) {
@@ -110,7 +110,7 @@ export function listExports(
     for (;;) {
       const reply = await readReply(session, OPTION.LIST);
       if (reply.type === REPLY.ACK) break;
-      if (reply.type !== REPLY.SERVER) throw refusal(reply.type, 'the list of exports');
+      if (reply.type !== REPLY.SERVER) throw refusal(reply.type, 'the list of exports', reply.data);
       const length = reply.data.length >= 4 ? reply.data.readUInt32BE(0) : -1;
       if (length < 0 || length > NAME_BYTES || length > reply.data.length - 4)
         throw new NbdError('protocol', 'a malformed name in the list of exports');
@@ -133,31 +133,28 @@ async function greet(session: NbdSession): Promise<void> {
   session.send(flags);
 }
 
-/**
- * Only GO opens the target of nbd-server and tells its size (INFO says 0). `next`, the first request to the
- * opened export, is sent in two halves while the answer arrives: otherwise qemu-storage-daemon, which writes
- * the answer in pieces, waits 40 ms for delayed acknowledgements (measured on 7.2).
- */
-async function go(session: NbdSession, name: string, next: Buffer): Promise<{ size: number; flags: number }> {
+async function startTls(session: NbdSession, options: ConnectionOptions): Promise<void> {
+  session.send(option(OPTION.STARTTLS, Buffer.alloc(0)));
+  const { type, data } = await readReply(session, OPTION.STARTTLS);
+  if (type !== REPLY.ACK) throw refusal(type, 'TLS', data);
+  await session.secure(options);
+}
+
+/** Only GO opens the target and tells its size: INFO of nbd-server says 0. */
+async function go(session: NbdSession, name: string): Promise<{ size: number; flags: number }> {
   const bytes = Buffer.from(name, 'utf8');
   const data = Buffer.alloc(4 + bytes.length + 2);
   data.writeUInt32BE(bytes.length, 0);
   bytes.copy(data, 4);
   session.send(option(OPTION.GO, data));
   let found: { size: number; flags: number } | null = null;
-  let sent = 0;
-  const proceed = (type: number) => {
-    const upTo = type === REPLY.INFO ? next.length / 2 : type === REPLY.ACK ? next.length : sent;
-    session.send(next.subarray(sent, upTo));
-    sent = Math.max(sent, upTo);
-  };
   for (let replies = 0; replies < INFO_REPLIES; replies += 1) {
-    const reply = await readReply(session, OPTION.GO, proceed);
+    const reply = await readReply(session, OPTION.GO);
     if (reply.type === REPLY.ACK) {
       if (!found) throw new NbdError('protocol', 'the server accepted without saying the size');
       return found;
     }
-    if (reply.type !== REPLY.INFO) throw refusal(reply.type, `export ${name}`);
+    if (reply.type !== REPLY.INFO) throw refusal(reply.type, `export ${name}`, reply.data);
     if (reply.data.length >= 12 && reply.data.readUInt16BE(0) === INFO_EXPORT) {
       const size = Number(reply.data.readBigUInt64BE(2));
       if (!Number.isSafeInteger(size)) throw new NbdError('protocol', `export ${name} has an absurd size`);
@@ -167,24 +164,36 @@ async function go(session: NbdSession, name: string, next: Buffer): Promise<{ si
   throw new NbdError('protocol', `endless properties of export ${name}`);
 }
 
-async function readFirstSector(session: NbdSession, name: string): Promise<void> {
-  const head = await session.read(16);
-  if (head.readUInt32BE(0) !== SIMPLE_REPLY_MAGIC) throw new NbdError('protocol', 'the reply is not NBD');
-  const error = head.readUInt32BE(4);
-  if (error !== 0)
-    throw new NbdError(
-      'refused',
-      `export ${name} cannot be read (error ${error}): its disk is gone or broken`,
-    );
-  await session.read(SECTOR);
-}
+/** The errors of the negotiation: what they mean, and what to do about them. */
+const REFUSALS: Readonly<Record<number, { reason: Reason; name: string; remedy: string }>> = {
+  1: { reason: 'refused', name: 'unsupported', remedy: 'the server does not know this option' },
+  2: { reason: 'denied', name: 'forbidden by policy', remedy: 'access denied by server configuration' },
+  3: { reason: 'protocol', name: 'invalid request', remedy: 'report this: one side breaks the protocol' },
+  4: { reason: 'refused', name: 'not on this platform', remedy: 'use another build of the server' },
+  5: { reason: 'tls', name: 'TLS required', remedy: 'set NBD_TLS and NBD_TLS_DIR as the server has them' },
+  6: { reason: 'unknown-export', name: 'unknown export', remedy: 'the server has no export of this name' },
+  7: { reason: 'refused', name: 'shutting down', remedy: 'try again when the server has been started anew' },
+  8: { reason: 'refused', name: 'block size required', remedy: 'the server insists on a block size' },
+  9: { reason: 'refused', name: 'too big', remedy: 'the request is larger than the server allows' },
+};
+/** Of the server's own words, as much as fits into a line. */
+const REFUSAL_CHARACTERS = 200;
 
-function refusal(type: number, what: string): NbdError {
-  if (type === REPLY.UNKNOWN) return new NbdError('unknown-export', `${what} is unknown to the server`);
-  if (type === REPLY.POLICY) return new NbdError('denied', `${what}: access denied by server configuration`);
-  if (type >= REPLY.ERROR)
-    return new NbdError('refused', `${what} was refused (error ${type - REPLY.ERROR})`);
-  return new NbdError('protocol', `an unexpected reply (${type}) about ${what}`);
+function refusal(type: number, what: string, data: Buffer): NbdError {
+  if (type < REPLY.ERROR) return new NbdError('protocol', `an unexpected reply (${type}) about ${what}`);
+  const number = type - REPLY.ERROR;
+  const { reason, name, remedy } = REFUSALS[number] ?? {
+    reason: 'refused',
+    name: 'unknown error',
+    remedy: 'see the log of the server',
+  };
+  const said = data
+    .toString('utf8')
+    .replace(/[^\x20-\x7e]/g, ' ')
+    .slice(0, REFUSAL_CHARACTERS)
+    .trim();
+  const words = said === '' ? '' : `; the server says: ${said}`;
+  return new NbdError(reason, `${what} was refused: ${name} (error ${number}): ${remedy}${words}`);
 }
 
 function option(code: number, data: Buffer): Buffer {
@@ -195,25 +204,19 @@ function option(code: number, data: Buffer): Buffer {
   return Buffer.concat([head, data]);
 }
 
-function request(command: number, length: number): Buffer {
+function disconnect(): Buffer {
   const bytes = Buffer.alloc(28);
   bytes.writeUInt32BE(REQUEST_MAGIC, 0);
-  bytes.writeUInt16BE(command, 6);
-  bytes.writeUInt32BE(length, 24);
+  bytes.writeUInt16BE(DISCONNECT, 6);
   return bytes;
 }
 
-async function readReply(
-  session: NbdSession,
-  code: number,
-  onType: (type: number) => void = () => {},
-): Promise<{ type: number; data: Buffer }> {
+async function readReply(session: NbdSession, code: number): Promise<{ type: number; data: Buffer }> {
   const head = await session.read(20);
   if (head.readBigUInt64BE(0) !== REPLY_MAGIC || head.readUInt32BE(8) !== code)
     throw new NbdError('protocol', 'the reply is not NBD');
   const length = head.readUInt32BE(16);
   if (length > REPLY_BYTES) throw new NbdError('protocol', `a reply of ${length} bytes is too long`);
   const type = head.readUInt32BE(12);
-  onType(type);
   return { type, data: length === 0 ? Buffer.alloc(0) : await session.read(length) };
 }

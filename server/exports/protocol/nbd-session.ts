@@ -1,10 +1,15 @@
 import { connect, type Socket } from 'node:net';
+import { type ConnectionOptions, connect as connectTls, TLSSocket } from 'node:tls';
 import type { ProbeResult } from '../export-server';
 
 /** Where an NBD server listens. */
-export type NbdAddress = { readonly host: string; readonly port: number } | { readonly path: string };
+export interface NbdAddress {
+  readonly host: string;
+  readonly port: number;
+}
 
-type Reason = Extract<ProbeResult, { ok: false }>['reason'];
+/** The reasons of a failed probe. */
+export type Reason = Extract<ProbeResult, { ok: false }>['reason'];
 
 /** Why an exchange with an NBD server failed. */
 export class NbdError extends Error {
@@ -29,14 +34,39 @@ export class NbdSession {
   private ended: NbdError | null = null;
   private wake: () => void = () => {};
 
-  constructor(private readonly socket: Socket) {
+  constructor(private socket: Socket) {
+    this.listen(socket);
+  }
+
+  /** Our end of the connection. */
+  get clientPort(): number | null {
+    return this.socket.localPort ?? null;
+  }
+
+  /** Goes on over TLS. Rejects with NbdError when the two do not come to terms. */
+  async secure(options: ConnectionOptions): Promise<void> {
+    const plain = this.socket;
+    plain.removeAllListeners('data');
+    const secured = connectTls({ ...options, socket: plain });
+    this.listen(secured);
+    this.socket = secured;
+    await new Promise<void>((resolve, reject) => {
+      secured.once('secureConnect', resolve);
+      const failed = () => reject(this.ended ?? new NbdError('tls', 'the server ended the TLS handshake'));
+      secured.once('close', failed);
+      this.wake = failed;
+    });
+  }
+
+  private listen(socket: Socket): void {
     socket.on('data', (chunk: Buffer) => {
       this.chunks.push(chunk);
       this.available += chunk.length;
       if (this.available > UNREAD_BYTES) socket.pause();
       this.wake();
     });
-    socket.on('error', (error) => this.end(new NbdError('refused', error.message)));
+    const reason = socket instanceof TLSSocket ? 'tls' : 'refused';
+    socket.on('error', (error) => this.end(new NbdError(reason, error.message)));
     socket.on('close', () => this.end(new NbdError('refused', 'the server closed the connection')));
   }
 

@@ -15,10 +15,11 @@ export class Probes {
     private readonly options: ProbeOptions = {},
   ) {}
 
-  /** One handshake. Never throws. */
-  async probe(name: string): Promise<ProbeResult> {
+  /** One handshake; with `proof` it looks which disk the server has open for it. Never throws. */
+  async probe(name: string, { proof = false } = {}): Promise<ProbeResult> {
     await this.counting;
-    const probe = probeExport(this.address, name, this.options);
+    const { inspect: _, ...plain } = this.options;
+    const probe = probeExport(this.address, name, proof ? this.options : plain);
     this.probing.add(probe);
     const result = await probe.finally(() => this.probing.delete(probe));
     this.figures.probes += 1;

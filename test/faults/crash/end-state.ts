@@ -1,4 +1,4 @@
-import { lstat, readdir, readFile, readlink } from 'node:fs/promises';
+import { lstat, readdir, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { OperationReply } from '~/lab/client';
 import { expectedSerial } from '~/server/devices/correlation';
@@ -90,20 +90,16 @@ function mappingView(rig: Rig, volumeId: string, row: Record<string, unknown>) {
   };
 }
 
-/** The export's files: is there one for this volume, and does the link lead to the disk of this volume? */
+/** The export's link: is there one for this volume, does it lead to its disk, and is nothing left over? */
 async function filesOf(rig: Rig, volumeId: string) {
   const name = exportName(volumeId);
-  const files = await readdir(rig.lab.nbd.configDir);
-  const mentioning: string[] = [];
-  for (const file of files) {
-    const text = await readFile(join(rig.lab.nbd.configDir, file), 'utf8').catch(() => '');
-    if (text.includes(`[${name}]`)) mentioning.push(file);
-  }
-  const link = join(rig.lab.dir, 'run', 'exports', name);
+  const folder = join(rig.lab.dir, 'run', 'exports');
+  const mentioning = (await readdir(folder).catch(() => [])).filter((entry) => entry.includes(name));
+  const link = join(folder, name);
   const target = (await lstat(link).catch(() => null)) ? await readlink(link) : null;
   const device = rig.lab.guest.devicePath(volumeId);
   return {
-    configs: mentioning.length,
+    entries: mentioning.length,
     link: target === null ? 'none' : target === device ? 'right' : 'WRONG',
   };
 }

@@ -1,4 +1,4 @@
-import { readdir, readFile, readlink, stat } from 'node:fs/promises';
+import { lstat, readdir, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ExportReply, OperationReply } from '~/lab/client';
@@ -15,32 +15,24 @@ beforeAll(async () => {
 });
 afterAll(() => walk?.close());
 
-/**
- * Files with their times, links, rows, and the parent of the server: whatever a touch of an export would
- * change.
- */
+/** Links with their times, rows, and the holder of the port: whatever a touch of an export would change. */
 async function exportState(): Promise<string> {
-  const { configDir, pidFile } = walk.lab.nbd;
-  const names = (await readdir(configDir)).sort();
-  const files = await Promise.all(
-    names.map(async (name) => [
-      name,
-      (await stat(join(configDir, name))).mtimeMs,
-      await readFile(join(configDir, name), 'utf8'),
-    ]),
-  );
+  const folder = join(walk.lab.dir, 'run/exports');
   const links = await Promise.all(
-    (await readdir(join(walk.lab.dir, 'run/exports')))
+    (await readdir(folder))
       .sort()
-      .map(async (name) => [name, await readlink(join(walk.lab.dir, 'run/exports', name))]),
+      .map(async (name) => [
+        name,
+        (await lstat(join(folder, name))).mtimeMs,
+        await readlink(join(folder, name)),
+      ]),
   );
   const rows = await walk.api.get('/api/v1/exports');
   return JSON.stringify({
-    files,
     links,
     rows,
     ...(await reloads()),
-    parent: await readFile(pidFile, 'utf8'),
+    holders: await walk.lab.nbdkit.holders(),
   });
 }
 

@@ -110,25 +110,25 @@ describe('a missing dependency is reported, and the daemon recovers by itself', 
     );
   });
 
-  it('no nbd-server: the attach fails with the reason, nothing is half done, and works once it is there', async () => {
-    lab = await startAppliance({ env: { NBD_BINARY: 'no-such-nbd-server' } });
+  it('no nbdkit: the attach fails with the reason, nothing is half done, and works once it is there', async () => {
+    lab = await startAppliance({ env: { NBD_BACKEND: 'nbdkit', NBD_BINARY: 'no-such-nbdkit' } });
     const daemon = await lab.startDaemon();
     const api = new ApiClient(daemon.url);
     const health = await until(
       () => healthOf(daemon),
       ({ details }) => details.components.export_server?.status === 'unhealthy',
     );
-    expect(health.details.components.export_server?.message).toContain('apt-get install nbd-server');
+    expect(health.details.components.export_server?.message).toContain('apt-get install nbdkit');
     const { volume_id: volumeId } = await api.end(await api.post<OperationReply>('/api/v1/volumes', body()));
     const attach = await api.post<OperationReply>(`/api/v1/volumes/${volumeId}/attach`, {
       vm_id: lab.cloud.applianceVmId,
     });
     await until(
       () => api.get<{ wait_reason?: string }>(`/api/v1/operations/${attach.id}`),
-      ({ wait_reason }) => wait_reason?.includes('nbd-server') === true,
+      ({ wait_reason }) => wait_reason?.includes('nbdkit') === true,
     );
     await daemon.stop();
-    const repaired = await lab.startDaemon({ env: { NBD_BINARY: 'nbd-server' } });
+    const repaired = await lab.startDaemon({ env: { NBD_BACKEND: 'nbdkit', NBD_BINARY: 'nbdkit' } });
     await new ApiClient(repaired.url).end(attach);
     expect(lab.cloud.model.effectsOf(volumeId, 'attach')).toBe(1);
   });

@@ -1,6 +1,5 @@
 import { execFile } from 'node:child_process';
 import { link, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { connect, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -8,14 +7,12 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { freeze, interceptSteps } from '~/lab/exports/frozen-steps';
 import { LiveClient } from '~/lab/exports/live-client';
 import { type NbdServer, startNbdServer } from '~/lab/nbd-server';
-import { type StorageDaemon, startStorageDaemon } from '~/lab/storage-daemon';
 import { systemClock } from '~/server/core/clock';
 import { silentLogger } from '~/server/core/log/logger';
 import type { ExportServer, ExportTarget } from '~/server/exports/export-server';
 import { exportName } from '~/server/exports/naming';
 import { parse } from '~/server/exports/nbd-server/nbd-config';
 import { NbdServerExports } from '~/server/exports/nbd-server/nbd-server-exports';
-import { StorageDaemonExports } from '~/server/exports/storage-daemon/storage-daemon-exports';
 
 /*
  * The daemon dies before any step that it makes on the way through three change sets. Whatever it leaves: the
@@ -137,6 +134,7 @@ describe('a daemon that dies before any of its steps', () => {
         manage: 'own',
         unit: null,
         restartPolicy: 'preserve',
+        diskseq: () => null,
         clock: systemClock,
         logger: silentLogger,
       });
@@ -184,105 +182,4 @@ describe('a daemon that dies before any of its steps', () => {
       await nbd.stop();
     }
   }, 300_000);
-
-  it('qemu-storage-daemon: QMP commands', async () => {
-    const qsd: StorageDaemon = await startStorageDaemon({ dir });
-    const proxy = await CuttingProxy.start(join(dir, 'proxy.sock'), qsd.qmpSocket);
-    const create = (qmpSocket: string) =>
-      new StorageDaemonExports({
-        ...qsd,
-        qmpSocket,
-        runDir: join(dir, 'run'),
-        devDir,
-        binary: 'qemu-storage-daemon',
-        manage: 'own',
-        unit: null,
-        diskseq: () => null,
-        clock: systemClock,
-        logger: silentLogger,
-      });
-    const seen = new Set<string>();
-    try {
-      for (let stopAt = FIRST; ; stopAt += STRIDE) {
-        const all = await disks();
-        await repair(create(qsd.qmpSocket), all.slice(0, 2));
-        proxy.cutBefore(stopAt);
-        await script(create(proxy.path), all).catch(() => undefined);
-        const stopped = proxy.commands.length >= stopAt;
-        seen.add(proxy.commands.at(-1) ?? '');
-        await expectNoWrongDisk(qsd.port, all);
-        const next = create(qsd.qmpSocket);
-        await repair(next, all);
-        await expectRepaired(next, all);
-        for (const { target } of all) await next.withdraw(target.name);
-        if (!stopped) {
-          console.log(
-            `qemu-storage-daemon: ${proxy.commands.length} commands, died before number ${FIRST} and every ${STRIDE}. after it (${[...seen].sort().join(', ')}), repaired every time`,
-          );
-          expect(proxy.commands.length).toBeGreaterThan(20);
-          break;
-        }
-      }
-    } finally {
-      proxy.close();
-      await qsd.stop();
-    }
-  }, 300_000);
 });
-
-/** Between daemon and monitor: lets a number of commands through, then nothing any more. */
-class CuttingProxy {
-  commands: string[] = [];
-  private stopAt = Number.POSITIVE_INFINITY;
-  private readonly sockets = new Set<Socket>();
-
-  private constructor(
-    readonly path: string,
-    private readonly server: Server,
-  ) {}
-
-  static async start(path: string, to: string): Promise<CuttingProxy> {
-    const server = createServer();
-    const proxy = new CuttingProxy(path, server);
-    server.on('connection', (socket) => proxy.join(socket, connect(to)));
-    await new Promise<void>((resolve) => server.listen(path, resolve));
-    return proxy;
-  }
-
-  cutBefore(command: number): void {
-    this.commands = [];
-    this.stopAt = command;
-  }
-
-  close(): void {
-    for (const socket of this.sockets) socket.destroy();
-    this.server.close();
-  }
-
-  private join(here: Socket, there: Socket): void {
-    for (const socket of [here, there]) {
-      this.sockets.add(socket);
-      socket.on('error', () => {});
-      socket.on('close', () => {
-        here.destroy();
-        there.destroy();
-        this.sockets.delete(socket);
-      });
-    }
-    there.on('data', (chunk) => here.write(chunk));
-    let rest = '';
-    here.on('data', (chunk: Buffer) => {
-      const lines = (rest + chunk.toString('utf8')).split('\n');
-      rest = lines.pop() ?? '';
-      for (const line of lines) {
-        const { execute }: { execute: string } = JSON.parse(line);
-        this.commands.push(execute);
-        if (this.commands.length >= this.stopAt) {
-          here.destroy();
-          return;
-        }
-        there.write(`${line}\n`);
-      }
-    });
-  }
-}

@@ -35,6 +35,7 @@ function create(): NbdServerExports {
     manage: 'own',
     unit: null,
     restartPolicy: 'preserve',
+    diskseq: () => null,
     clock: systemClock,
     logger: silentLogger,
   });

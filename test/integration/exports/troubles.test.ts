@@ -1,20 +1,17 @@
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { LiveClient } from '~/lab/exports/live-client';
 import { type NbdServer, startNbdServer } from '~/lab/nbd-server';
-import { startStorageDaemon } from '~/lab/storage-daemon';
 import { systemClock } from '~/server/core/clock';
 import { silentLogger } from '~/server/core/log/logger';
 import type { ExportTarget } from '~/server/exports/export-server';
 import { exportName } from '~/server/exports/naming';
 import { NbdServerExports, type NbdServerOptions } from '~/server/exports/nbd-server/nbd-server-exports';
-import { StorageDaemonExports } from '~/server/exports/storage-daemon/storage-daemon-exports';
 
 /**
  * A full disk, a read-only folder, no permission, no server, a wrong pid: told clearly, undone, and over when
@@ -49,6 +46,7 @@ function create(options: Partial<NbdServerOptions> = {}): NbdServerExports {
     manage: 'own',
     unit: null,
     restartPolicy: 'preserve',
+    diskseq: () => null,
     clock: systemClock,
     logger: silentLogger,
     ...options,
@@ -218,83 +216,5 @@ describe('what can go wrong around nbd-server', () => {
     expect(await isLetIn(more)).toBe(true);
     expect((await client.read(0, 512))[0]).toBe(1);
     await client.close();
-  });
-});
-
-describe('what can go wrong around qemu-storage-daemon', () => {
-  let squatter: Server | null = null;
-  afterEach(() => squatter?.close());
-
-  async function createQemu(binary = 'qemu-storage-daemon') {
-    const qsd = await startStorageDaemon({ dir });
-    undo.push(() => qsd.stop());
-    return {
-      qsd,
-      exports: new StorageDaemonExports({
-        ...qsd,
-        runDir: join(dir, 'run'),
-        devDir,
-        binary,
-        manage: 'own',
-        unit: null,
-        diskseq: () => null,
-        clock: systemClock,
-        logger: silentLogger,
-      }),
-    };
-  }
-
-  it('it is not installed', async () => {
-    const { exports } = await createQemu(join(dir, 'no-such-program'));
-    await expect(exports.publish(await disk(0))).rejects.toMatchObject({
-      code: 'EXPORT_SERVER_UNHEALTHY',
-      message: expect.stringContaining('not installed'),
-    });
-    expect(await exports.list()).toEqual([]);
-    expect((await exports.health()).status).toBe('unhealthy');
-  });
-
-  it('somebody else listens on the QMP socket: nothing is started in its place, and its answers are not used', async () => {
-    const { qsd, exports } = await createQemu();
-    squatter = createServer((socket) => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n')).listen(qsd.qmpSocket);
-    await once(squatter, 'listening');
-    const one = await disk(0);
-    for (const call of [() => exports.publish(one), () => exports.withdraw(one.name), () => exports.list()])
-      await expect(call()).rejects.toMatchObject({ code: 'EXPORT_SERVER_UNHEALTHY' });
-    expect(await qsd.pids()).toEqual([]);
-    expect((await exports.health()).status).toBe('unhealthy');
-  });
-
-  it('the disk cannot be opened: the message of qemu is reported, and nothing stays behind', async () => {
-    const { qsd, exports } = await createQemu();
-    const one = await disk(0);
-    await exports.publish(await disk(1));
-    await run('chattr', ['+i', one.devicePath]).catch(() => undefined);
-    undo.push(() => run('chattr', ['-i', one.devicePath]).catch(() => undefined));
-    const outcome = await exports.publish(one).then(
-      () => 'published',
-      (error: unknown) => error,
-    );
-    if (outcome === 'published') {
-      console.warn('NOT RUN: a disk that qemu cannot open (this file system has no immutable files)');
-      return;
-    }
-    expect(outcome).toMatchObject({
-      code: 'EXPORT_SERVER_UNHEALTHY',
-      message: expect.stringMatching(/blockdev-add: Could not open/),
-    });
-    expect(await exports.list()).toHaveLength(1);
-    for (const pid of await qsd.pids())
-      expect((await run('ls', ['-l', `/proc/${pid}/fd`])).stdout).not.toContain(one.devicePath);
-  });
-
-  it('its socket was removed: it still serves, so nothing is reported as withdrawn', async () => {
-    const { qsd, exports } = await createQemu();
-    const one = await disk(0);
-    await exports.publish(one);
-    await rm(qsd.qmpSocket);
-    await expect(exports.withdraw(one.name)).rejects.toMatchObject({ code: 'EXPORT_SERVER_UNHEALTHY' });
-    await expect(exports.list()).rejects.toMatchObject({ code: 'EXPORT_SERVER_UNHEALTHY' });
-    expect((await exports.health()).status).toBe('unhealthy');
   });
 });

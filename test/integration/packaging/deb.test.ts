@@ -54,7 +54,7 @@ describe('the Debian package', () => {
   it('depends on a Node that is new enough, and on the export server', () => {
     const control = plain.read('DEBIAN/control');
     expect(control).toMatch(/^Architecture: all$/m);
-    expect(control).toMatch(/^Depends: nodejs \(>= 20\.19\), nbd-server$/m);
+    expect(control).toMatch(/^Depends: nodejs \(>= 20\.19\), nbdkit$/m);
     const { version } = JSON.parse(readFileSync('package.json', 'utf8'));
     expect(control).toContain(`\nVersion: ${version}\n`);
   });
@@ -88,7 +88,7 @@ describe('the Debian package', () => {
     expect(baseProblems(text, { port: 10_809, configDir: '/etc/nbd-server/conf.d', listen: null })).toEqual(
       [],
     );
-    expect(plain.read('lib/systemd/system/volume-daemon-nbd.service')).toContain(
+    expect(plain.read('lib/systemd/system/volume-daemon-nbd-server.service')).toContain(
       '-C /etc/volume-daemon/nbd-server.conf ',
     );
   });
@@ -101,7 +101,7 @@ describe('the Debian package', () => {
     );
     const result = spawnSync(process.execPath, [entry, '--check-config'], { env, encoding: 'utf8' });
     expect(result.status, result.stderr).toBe(0);
-    expect(result.stdout).toMatch(/volume-daemon-nbd\.service/);
+    expect(result.stdout).toMatch(/volume-daemon-nbd\.socket/);
     expect(result.stdout).not.toContain('oma_password');
   });
 
@@ -145,6 +145,23 @@ describe('the Debian package', () => {
       units(plain.tree).find((path) => path.endsWith('/volume-daemon.service')) ?? '',
     );
     expect(Number(/exposure level for \S+: (\d+\.\d+)/.exec(said)?.[1])).toBeLessThanOrEqual(2.5);
+  });
+
+  it('starts the program that accepts clients of the exports from where it is, in a sandbox', ({ skip }) => {
+    const unit = plain.read('lib/systemd/system/volume-daemon-nbd.service');
+    const program = /^ExecStart=.* \/(\S+nbd-holder\.mjs) /m.exec(unit)?.[1] ?? '';
+    expect(existsSync(join(plain.tree, program))).toBe(true);
+    // A stop may end nobody who is connected, nor may it wait for them.
+    expect(unit).toMatch(/^KillMode=process$/m);
+    expect(unit).toMatch(/^KillSignal=SIGKILL$/m);
+    for (const bound of [/^MemoryMax=/m, /^TasksMax=/m, /^CapabilityBoundingSet=$/m])
+      expect(unit).toMatch(bound);
+    if (!findProgram('systemd-analyze')) skip('systemd-analyze is not installed');
+    const path = units(plain.tree).find((one) => one.endsWith('/volume-daemon-nbd.service')) ?? '';
+    const said = run('systemd-analyze', 'security', '--offline=true', path);
+    const exposure = Number(/exposure level for \S+: (\d+\.\d+)/.exec(said)?.[1]);
+    console.log(`volume-daemon-nbd.service: exposure ${exposure}`);
+    expect(exposure).toBeLessThanOrEqual(2.0);
   });
 
   it('includes Node and its licence on request, and runs with that Node', () => {

@@ -77,19 +77,14 @@ const sql = (statement: string, values: readonly unknown[] = []) =>
   walk.lab.database.query(statement, values, DATABASE);
 
 /**
- * Everything that sync may write: rows, journal, export files and links; and what CloudStack was made to do.
+ * Everything that sync may write: rows, journal, links of exports; and what CloudStack was made to do.
  */
 async function everything(): Promise<unknown> {
   const tables = ['device_mappings', 'nbd_exports', 'volume_operation_steps', 'volume_operations'];
   const rows = await Promise.all(tables.map((table) => sql(`SELECT * FROM ${table} ORDER BY id`)));
-  const { configDir } = walk.lab.nbd;
-  const files = (await readdir(configDir)).sort();
   const links = (await readdir(linkDir())).sort();
   return {
     rows,
-    files: await Promise.all(
-      files.map(async (name) => [name, await readFile(join(configDir, name), 'utf8')]),
-    ),
     links: await Promise.all(links.map(async (name) => [name, await readlink(join(linkDir(), name))])),
     effects: structuredClone(walk.lab.cloud.model.effects),
   };

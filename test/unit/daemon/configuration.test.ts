@@ -146,7 +146,7 @@ describe('an empty environment', () => {
         jobLostAfterMs: 30_000,
       },
       exports: {
-        backend: 'nbd-server',
+        backend: 'auto',
         host: '127.0.0.1',
         port: 10_809,
         configDir: '/etc/nbd-server/conf.d',
@@ -156,7 +156,11 @@ describe('an empty environment', () => {
         manage: 'auto',
         unit: null,
         restartPolicy: 'preserve',
-        qmpSocket: '/run/volume-daemon/qsd.sock',
+        tls: 'off',
+        tlsDir: '/etc/volume-daemon/tls',
+        maxConnections: 64,
+        maxPerExport: 16,
+        holder: null,
       },
       runDir: '/run/volume-daemon',
       stateDir: '/var/lib/volume-daemon',
@@ -313,9 +317,27 @@ describe('mistakes', () => {
     const problems = new Map(problemsOf(env).map(({ variable, message }) => [variable, message]));
     expect([...problems.keys()].sort()).toEqual(Object.keys(env).sort());
     expect(problems.get('LOG_LEVEL')).toBe('"loud" is not one of debug, info, warn, error');
-    expect(problems.get('NBD_BACKEND')).toContain('nbd-server, qemu-storage-daemon, none');
+    expect(problems.get('NBD_BACKEND')).toContain('auto, nbdkit, nbd-server, none');
     expect(problems.get('PORT')).toContain('between 1 and 65535');
     expect(() => loadConfiguration(env)).toThrow(/PORT: .*; .*LOG_LEVEL: /);
+  });
+
+  it('the retired export server is refused with what to do instead', () => {
+    for (const value of ['qemu-storage-daemon', 'storage-daemon', 'QSD'])
+      expect(problemsOf({ NBD_BACKEND: value })).toEqual([
+        {
+          variable: 'NBD_BACKEND',
+          message: expect.stringMatching(/no longer there: set NBD_BACKEND=nbdkit/),
+        },
+      ]);
+  });
+
+  it('TLS needs nbdkit', () => {
+    expect(problemsOf({ NBD_BACKEND: 'nbd-server', NBD_TLS: 'require' })).toMatchObject([
+      { variable: 'NBD_TLS', message: expect.stringContaining('NBD_BACKEND=nbdkit') },
+    ]);
+    expect(problemsOf({ NBD_TLS: 'require' })).toMatchObject([{ variable: 'NBD_TLS' }]);
+    expect(problemsOf({ NBD_BACKEND: 'nbdkit', NBD_TLS: 'require' })).toEqual([]);
   });
 
   it('never show a secret', () => {

@@ -95,13 +95,16 @@ describe('a disk in use', () => {
     expect(await holders()).toEqual([{ kind: 'open', detail: 'pid 40 (dd)' }]);
   });
 
-  it('has a connected NBD client: a child of nbd-server has it open', async () => {
-    process(41, 'nbd-server', [join(tree.devDir, 'vdb')]);
-    expect(await holders()).toEqual([{ kind: 'nbd-client', detail: 'pid 41 (nbd-server)' }]);
-  });
+  it.each(['nbdkit', 'nbd-server'])(
+    'has a connected NBD client: the process of %s that serves it has it open',
+    async (server) => {
+      process(41, server, [join(tree.devDir, 'vdb')]);
+      expect(await holders()).toEqual([{ kind: 'nbd-client', detail: `pid 41 (${server})` }]);
+    },
+  );
 
-  it('is not held by the daemon itself, nor by an export server that keeps it open without a client', async () => {
-    process(42, 'qemu-storage-da', [join(tree.devDir, 'vdb')]);
+  it('is not held by the daemon itself', async () => {
+    process(42, 'volume-daemon', [join(tree.devDir, 'vdb')]);
     expect(await holders([42])).toEqual([]);
     expect(await holders([43])).toHaveLength(1);
   });

@@ -1,22 +1,31 @@
-import type { Clock } from '../../core/clock';
-import { LIMITS } from '../../core/limits';
-import type { Logger } from '../../core/log/logger';
-import type { ProbeResult } from '../export-server';
-import { type Connection, childrenOf, connectionsTo, type ServerProgram } from '../process-table';
-import type { NbdAddress } from '../protocol/handshake';
-import { Probes } from '../protocol/probes';
+import type { Clock } from '../core/clock';
+import { LIMITS } from '../core/limits';
+import type { Logger } from '../core/log/logger';
+import type { ProbeResult } from './export-server';
+import {
+  type ClientProcesses,
+  type Connection,
+  commandName,
+  connectionsTo,
+  nodesBehind,
+} from './process-table';
+import type { NbdAddress, ReadTls } from './protocol/handshake';
+import { Probes } from './protocol/probes';
 
-/** Who is connected to nbd-server. */
-export class NbdClients {
+/** Who is connected to an export server that gives each client a process of its own. */
+export class ConnectedClients {
   private readonly probes: Probes;
   /** Where withdrawn exports led, until another export takes the device: their clients may still be there. */
   private readonly last = new Map<string, string>();
 
   constructor(
-    private readonly program: ServerProgram,
+    private readonly serving: ClientProcesses,
     address: NbdAddress,
+    tls: ReadTls = null,
   ) {
-    this.probes = new Probes(address);
+    const inspect = (clientPort: number) =>
+      nodesBehind(serving.binary, { serverPort: address.port, clientPort });
+    this.probes = new Probes(address, { tls, inspect });
   }
 
   get figures(): Probes['figures'] {
@@ -28,14 +37,29 @@ export class NbdClients {
     return this.probes.probe(name);
   }
 
-  /** Clients connected to a device. */
-  to(target: string): Promise<Connection[]> {
-    return this.probes.without(() => connectionsTo(target, this.program));
+  /** One handshake that also finds out which disk the server has open for it. Never throws. */
+  prove(name: string): Promise<ProbeResult> {
+    return this.probes.probe(name, { proof: true });
   }
 
-  /** Is anybody connected to anything, other people's exports included? */
-  async any(parent: number): Promise<boolean> {
-    return (await this.probes.without(() => childrenOf(parent, this.program))).length > 0;
+  /** Clients connected to a device. */
+  to(target: string): Promise<Connection[]> {
+    return this.probes.without(() => connectionsTo(target, this.serving));
+  }
+
+  /** Runs `work` while no handshake of ours is under way: ours are clients, too. */
+  without<T>(work: () => Promise<T>): Promise<T> {
+    return this.probes.without(work);
+  }
+
+  /** Who is connected to a device, in words. */
+  async describe(target: string): Promise<{ count: number; details: string[] }> {
+    const found = await this.to(target);
+    const details = found.map(
+      ({ pid, peer }) =>
+        `pid ${pid} (${commandName(this.serving.binary)})${peer === null ? '' : ` for ${peer}`}`,
+    );
+    return { count: found.length, details };
   }
 
   remember(name: string, target: string): void {

@@ -1,0 +1,94 @@
+import { readdir, readFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { buildHolder } from '~/scripts/nbd-holder';
+import { listeningSockets, ownsSocket } from '~/server/exports/process-table';
+import { ensurePackages } from './packages';
+import { freePort } from './ports';
+
+/**
+ * A port and a folder of exports for a private nbdkit. The daemon starts the real holder there itself
+ * (NBD_MANAGE=own).
+ */
+export interface Nbdkit {
+  readonly host: string;
+  readonly port: number;
+  readonly runDir: string;
+  /** The holder's program. */
+  readonly holder: string;
+  /** Pids of the holder and its twin. */
+  holders(): Promise<number[]>;
+  /** Resolves when both of them have the socket. */
+  untilPaired(): Promise<void>;
+  /** Pids of the processes that serve clients. */
+  servers(): Promise<number[]>;
+  /** Ends all of them. */
+  stop(): Promise<void>;
+}
+
+let built: Promise<string> | null = null;
+
+/** Once for each test process. */
+function holderProgram(): Promise<string> {
+  built ??= (async () => {
+    const path = join(tmpdir(), `volume-nbd-holder-${process.pid}`, 'nbd-holder.mjs');
+    await buildHolder(path);
+    return path;
+  })();
+  return built;
+}
+
+export async function startNbdkit({
+  runDir,
+  port,
+}: {
+  runDir: string;
+  /** Default: a free one. */
+  port?: number;
+}): Promise<Nbdkit> {
+  ensurePackages(['nbdkit']);
+  const folder = join(runDir, 'exports');
+  const holders = () => processesWith('node', `--exports=${folder}`);
+  const servers = () => processesWith('nbdkit', `dir=${folder}`);
+  const ownPort = port ?? (await freePort());
+  return {
+    host: '127.0.0.1',
+    port: ownPort,
+    runDir,
+    holder: await holderProgram(),
+    holders,
+    servers,
+    untilPaired: async () => {
+      const have = async () =>
+        (await holders()).filter((pid) => ownsSocket(pid, listeningSockets(ownPort)) === true).length;
+      while ((await have()) < 2) await new Promise((resolve) => setTimeout(resolve, 10));
+    },
+    stop: async () => {
+      for (;;) {
+        // Both holders at once, else the one starts the other again.
+        const left = [...(await holders()), ...(await servers())];
+        if (left.length === 0) return;
+        for (const pid of left) endIfThere(pid);
+        await new Promise((resolve) => setTimeout(resolve, 5));
+      }
+    },
+  };
+}
+
+function endIfThere(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It has ended by itself.
+  }
+}
+
+async function processesWith(program: string, argument: string): Promise<number[]> {
+  const found: number[] = [];
+  for (const name of (await readdir('/proc')).filter((entry) => /^\d+$/.test(entry))) {
+    const command = await readFile(join('/proc', name, 'cmdline'), 'utf8').catch(() => '');
+    const [first = '', ...args] = command.split('\0');
+    if (first.endsWith(program) && args.includes(argument)) found.push(Number(name));
+  }
+  return found;
+}

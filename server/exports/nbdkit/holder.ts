@@ -1,0 +1,137 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createServer, type ListenOptions, type Server, type Socket } from 'node:net';
+import { pidsNamed } from '../process-table';
+import { refuse } from './refusal';
+import {
+  type SessionBounds,
+  type SessionProcesses,
+  Sessions,
+  SHELL,
+  sessionCommand,
+  sessionsOf,
+} from './sessions';
+
+export interface HolderOptions {
+  readonly nbdkit: string;
+  /** Options of nbdkit: TLS. */
+  readonly args: readonly string[];
+  /** The folder of links: the table of exports. */
+  readonly exportsDir: string;
+  readonly bounds: SessionBounds;
+  readonly log: (line: string) => void;
+}
+
+/** How often the new clients are looked at until each has asked for an export, ms. */
+const REVIEW_MS = 50;
+
+/**
+ * Accepts clients and starts an nbdkit for each, which gets the connection as its standard input and output
+ * and outlives the holder. So the holder can be killed, restarted and upgraded under running copies.
+ */
+export class Holder {
+  private readonly server: Server;
+  private readonly processes: SessionProcesses;
+  private readonly sessions: Sessions;
+  private reviewing: NodeJS.Timeout | null = null;
+
+  constructor(private readonly options: HolderOptions) {
+    this.processes = sessionsOf(options.exportsDir);
+    this.sessions = new Sessions(options.bounds, this.processes);
+    // A handshake is many small packets; none may wait for the acknowledgement of the one before.
+    this.server = createServer({ pauseOnConnect: true, noDelay: true }, (socket) => this.accept(socket));
+  }
+
+  /** Accepts from now on: an address, an open descriptor, or a socket that another holder has. */
+  listen(where: ListenOptions | { readonly fd: number } | Server): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.server.once('error', reject);
+      this.server.listen(where, () => resolve());
+    });
+  }
+
+  get isListening(): boolean {
+    return this.server.listening;
+  }
+
+  /** The socket, for another holder. */
+  get socket(): Server {
+    return this.server;
+  }
+
+  /** Clients that are let in at the moment. */
+  get clients(): readonly number[] {
+    return this.sessions.pids();
+  }
+
+  /** Counts the clients that processes of an earlier holder serve. */
+  async adopt(): Promise<void> {
+    for (const pid of await pidsNamed(SHELL)) if (this.processes.isServing(pid)) this.know(pid);
+  }
+
+  /** A client that another holder has let in. */
+  know(pid: number): void {
+    this.sessions.add(pid, performance.now());
+    this.reviewSoon();
+  }
+
+  /** Told of every client that is let in, so that another holder can count it. */
+  onStart: (pid: number) => void = () => {};
+
+  private accept(socket: Socket): void {
+    const reason = this.sessions.refusal();
+    if (reason !== null) {
+      this.options.log(`refused ${peerOf(socket)}: ${reason}`);
+      refuse(socket, reason);
+      return;
+    }
+    const { nbdkit, args, exportsDir, log } = this.options;
+    const peer = peerOf(socket);
+    socket.on('error', () => socket.destroy());
+    const [program = '', ...words] = sessionCommand(nbdkit, args, exportsDir);
+    const child = spawn(program, words, {
+      stdio: [socket, socket, 'inherit'],
+      // Its own session and process group: what ends the holder does not end it.
+      detached: true,
+      env: { PATH: process.env.PATH },
+    });
+    child.once('error', (error) => {
+      log(`no ${nbdkit} for ${peer}: ${error.message}`);
+      socket.destroy();
+    });
+    child.once('spawn', () => this.started(child, socket));
+  }
+
+  private started(child: ChildProcess, socket: Socket): void {
+    // Ours is a copy: closing it leaves the connection to nbdkit.
+    socket.destroy();
+    const { pid } = child;
+    if (pid === undefined) return;
+    child.once('exit', () => this.sessions.ended(pid));
+    this.know(pid);
+    this.onStart(pid);
+  }
+
+  private reviewSoon(): void {
+    this.reviewing ??= setTimeout(() => {
+      this.reviewing = null;
+      for (const { pid, reason } of this.sessions.review(performance.now())) {
+        this.options.log(`ended the client of nbdkit ${pid}: ${reason}`);
+        end(pid);
+      }
+      if (this.sessions.areUndecided) this.reviewSoon();
+    }, REVIEW_MS);
+  }
+}
+
+function end(pid: number): void {
+  try {
+    // The whole group: shell and nbdkit.
+    process.kill(-pid, 'SIGKILL');
+  } catch {
+    // It has left by itself.
+  }
+}
+
+function peerOf({ remoteAddress, remotePort }: Socket): string {
+  return `${remoteAddress ?? '?'}:${remotePort ?? '?'}`;
+}

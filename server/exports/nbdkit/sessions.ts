@@ -1,0 +1,137 @@
+import { childrenOfProcess, commandLine, openNodes } from '../process-table';
+
+/** The kernel does not show it: such a client counts in all, but for no export. */
+const UNKNOWN_DISK = '?';
+
+/** One client and the process that serves it. */
+interface Session {
+  /** What it has open, null while it has not asked for an export yet. */
+  disk: string | null;
+  /** ms of the caller's clock when it began. */
+  readonly since: number;
+}
+
+export interface SessionBounds {
+  /** Connections in all. */
+  readonly connections: number;
+  /** Connections of one export. */
+  readonly perExport: number;
+  /** ms that a client may take to ask for an export. */
+  readonly handshakeMs: number;
+}
+
+/** What the kernel says of the processes that serve clients. */
+export interface SessionProcesses {
+  /** Does this process still serve a client of ours? */
+  isServing(pid: number): boolean;
+  /** The disk that it has open (`nodeKey`), null while it has none. */
+  diskOf(pid: number): string | null;
+}
+
+/** A session that must end, and why. */
+export interface Surplus {
+  readonly pid: number;
+  readonly reason: string;
+}
+
+/**
+ * Who is connected: a process each. Processes that another holder has started count, too: they outlive their
+ * holder.
+ */
+export class Sessions {
+  private readonly sessions = new Map<number, Session>();
+
+  constructor(
+    private readonly bounds: SessionBounds,
+    private readonly processes: SessionProcesses,
+  ) {}
+
+  add(pid: number, now: number): void {
+    this.sessions.set(pid, { disk: null, since: now });
+  }
+
+  ended(pid: number): void {
+    this.sessions.delete(pid);
+  }
+
+  pids(): number[] {
+    return [...this.sessions.keys()];
+  }
+
+  /** Why nobody more is let in, null while there is room. */
+  refusal(): string | null {
+    if (this.sessions.size < this.bounds.connections) return null;
+    this.forgetEnded();
+    return this.sessions.size < this.bounds.connections
+      ? null
+      : `${this.sessions.size} clients are connected, more are not allowed (NBD_MAX_CONNECTIONS); try again later`;
+  }
+
+  /** Is there a client of which it is not known yet what it wants? */
+  get areUndecided(): boolean {
+    return [...this.sessions.values()].some(({ disk }) => disk === null);
+  }
+
+  /** Looks what the new ones have opened; returns those that are too many, or take too long. */
+  review(now: number): Surplus[] {
+    this.forgetEnded();
+    const perDisk = new Map<string, number>();
+    for (const { disk } of this.sessions.values())
+      if (disk !== null) perDisk.set(disk, (perDisk.get(disk) ?? 0) + 1);
+    const surplus: Surplus[] = [];
+    for (const [pid, session] of this.sessions) {
+      if (session.disk !== null) continue;
+      session.disk = this.processes.diskOf(pid);
+      if (session.disk === null) {
+        const { handshakeMs } = this.bounds;
+        if (now - session.since > handshakeMs)
+          surplus.push({ pid, reason: `it has not asked for an export within ${handshakeMs} ms` });
+        continue;
+      }
+      if (session.disk === UNKNOWN_DISK) continue;
+      const count = (perDisk.get(session.disk) ?? 0) + 1;
+      perDisk.set(session.disk, count);
+      if (count > this.bounds.perExport)
+        surplus.push({
+          pid,
+          reason: `${this.bounds.perExport} clients of this export are connected already (NBD_MAX_PER_EXPORT)`,
+        });
+    }
+    return surplus;
+  }
+
+  private forgetEnded(): void {
+    for (const pid of this.sessions.keys()) if (!this.processes.isServing(pid)) this.sessions.delete(pid);
+  }
+}
+
+/**
+ * nbdkit that serves its standard input asks the kernel to be ended with its parent. The parent is therefore
+ * a shell that waits for it, not the holder: a session is that shell and its one child, in a process group.
+ */
+export const SHELL = 'sh';
+const SCRIPT = '"$0" "$@"; exit';
+
+/** What the holder starts for a client. */
+export function sessionCommand(nbdkit: string, args: readonly string[], exportsDir: string): string[] {
+  return [SHELL, '-c', SCRIPT, nbdkit, ...args, '-s', 'file', `dir=${exportsDir}`];
+}
+
+/** The sessions of this machine that serve this folder of exports; named by their shell. */
+export function sessionsOf(exportsDir: string): SessionProcesses {
+  return {
+    isServing: (pid) => commandLine(pid).includes(`dir=${exportsDir}`),
+    diskOf: (pid) => {
+      const children = childrenOfProcess(pid);
+      // A kernel that does not tell must not look like a client that never asks for an export.
+      return children === null
+        ? UNKNOWN_DISK
+        : (children.flatMap((child) => openNodes(child) ?? [])[0] ?? null);
+    },
+  };
+}
+
+/** Is this an nbdkit that serves a client of this folder? Readable for everybody. */
+export function servesFolder(pid: number, exportsDir: string): boolean {
+  return commandLine(pid).includes(`dir=${exportsDir}`);
+}

@@ -1,0 +1,211 @@
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
+import { connect, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { NBDKIT_DEFAULTS } from '~/lab/exports/backends';
+import { LiveClient } from '~/lab/exports/live-client';
+import { type Nbdkit, startNbdkit } from '~/lab/nbdkit';
+import type { ExportTarget } from '~/server/exports/export-server';
+import { exportName } from '~/server/exports/naming';
+import { NbdkitExports, type NbdkitOptions } from '~/server/exports/nbdkit/nbdkit-exports';
+
+/** The real nbdkit and its holder: bounds, deaths, and what live clients notice. */
+const run = promisify(execFile);
+const SIZE = 1024 ** 2;
+let dir: string;
+let devDir: string;
+let nbdkit: Nbdkit;
+let server: NbdkitExports;
+
+const create = (options: Partial<NbdkitOptions> = {}) =>
+  new NbdkitExports({ ...NBDKIT_DEFAULTS, ...nbdkit, devDir, ...options });
+
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'volume-nbdkit-'));
+  devDir = join(dir, 'dev');
+  await mkdir(devDir);
+  nbdkit = await startNbdkit({ runDir: join(dir, 'run') });
+  server = create();
+});
+afterEach(async () => {
+  await server.close();
+  await nbdkit.stop();
+  await rm(dir, { recursive: true, force: true });
+});
+
+async function disk(index: number): Promise<ExportTarget> {
+  const volumeId = `00000000-0000-4000-8000-${String(index).padStart(12, '0')}`;
+  const devicePath = join(devDir, `vd${'bcd'[index]}`);
+  await writeFile(devicePath, Buffer.alloc(SIZE, index + 1));
+  return { name: exportName(volumeId), volumeId, devicePath, size: SIZE, dev: null };
+}
+
+const open = ({ name }: ExportTarget) => LiveClient.open(nbdkit.port, name);
+const firstByteOf = async (client: LiveClient) => (await client.read(0, 512))[0];
+
+/** What an independent client complains about, '' when it is let in. */
+async function complaintOf({ name }: ExportTarget): Promise<string> {
+  return run('nbdinfo', ['--size', `nbd://127.0.0.1:${nbdkit.port}/${name}`]).then(
+    () => '',
+    (error: unknown) => (error instanceof Error && 'stderr' in error ? String(error.stderr) : String(error)),
+  );
+}
+
+async function until(condition: () => Promise<boolean>): Promise<void> {
+  while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 10));
+}
+
+/** A client that has connected and says nothing. */
+async function silent(): Promise<Socket> {
+  const socket = connect(nbdkit.port, '127.0.0.1');
+  socket.on('error', () => {});
+  await once(socket, 'data');
+  return socket;
+}
+
+describe('who is let in', () => {
+  it('one client more than all exports together may have is told so in its own language, and gets in later', async () => {
+    server = create({ maxConnections: 2 });
+    const one = await disk(0);
+    await server.publish(one);
+    const clients = [await open(one), await open(one)];
+    expect(await complaintOf(one)).toMatch(/server policy prevents/);
+    expect(await server.probe(one.name)).toMatchObject({
+      ok: false,
+      reason: 'denied',
+      message: expect.stringMatching(/the server says: 2 clients are connected.*NBD_MAX_CONNECTIONS/),
+    });
+    await clients[0]?.close();
+    await until(async () => (await complaintOf(one)) === '');
+    await clients[1]?.close();
+  });
+
+  it('one client more than an export may have is ended; the others, and those of other exports, carry on', async () => {
+    server = create({ maxPerExport: 1 });
+    const [one, two] = [await disk(0), await disk(1)];
+    await Promise.all([server.publish(one), server.publish(two)]);
+    await until(async () => (await nbdkit.servers()).length === 0);
+    const stays = await open(one);
+    const other = await open(two);
+    const surplus = await open(one);
+    await expect(
+      (async () => {
+        for (;;) await surplus.read(0, 512);
+      })(),
+    ).rejects.toThrow();
+    expect(await firstByteOf(stays)).toBe(1);
+    expect(await firstByteOf(other)).toBe(2);
+    expect((await server.clients(one.name)).count).toBe(1);
+    await Promise.all([stays.close(), other.close()]);
+  });
+
+  it('a client that says nothing does not keep its place for ever, and is no client of any export', async () => {
+    server = create({ handshakeMs: 300 });
+    const one = await disk(0);
+    await server.publish(one);
+    const socket = await silent();
+    expect((await server.clients(one.name)).count).toBe(0);
+    await once(socket, 'close');
+  });
+
+  it('force cuts the clients of that export, and nobody else', async () => {
+    const [one, two] = [await disk(0), await disk(1)];
+    await Promise.all([server.publish(one), server.publish(two)]);
+    const [cut, stays] = [await open(one), await open(two)];
+    await server.withdraw(one.name, { force: true });
+    await expect(cut.read(0, 512)).rejects.toThrow();
+    expect(await firstByteOf(stays)).toBe(2);
+    await stays.close();
+  });
+});
+
+describe('the holder', () => {
+  it('either of the two dies: the other has the socket, and starts another', async () => {
+    const one = await disk(0);
+    await server.publish(one);
+    const client = await open(one);
+    for (let round = 0; round < 4; round += 1) {
+      await nbdkit.untilPaired();
+      const victim = (await nbdkit.holders())[round % 2] ?? 0;
+      process.kill(victim, 'SIGKILL');
+      const next = await open(one);
+      expect(await firstByteOf(next)).toBe(1);
+      await next.close();
+      expect((await server.clients(one.name)).count).toBe(1);
+    }
+    expect(await firstByteOf(client)).toBe(1);
+    await client.close();
+  });
+
+  it('asked to end, both end; live clients carry on, and the next publish starts it again', async () => {
+    const one = await disk(0);
+    await server.publish(one);
+    const client = await open(one);
+    await nbdkit.untilPaired();
+    process.kill((await nbdkit.holders())[0] ?? 0, 'SIGTERM');
+    await until(async () => (await nbdkit.holders()).length === 0);
+    expect(await firstByteOf(client)).toBe(1);
+    await create().publish(one);
+    expect((await server.clients(one.name)).count).toBe(1);
+    await client.close();
+  });
+
+  it('is found again by a daemon that was restarted, also when the pid file names somebody else', async () => {
+    const one = await disk(0);
+    await server.publish(one);
+    await nbdkit.untilPaired();
+    const before = (await nbdkit.holders()).sort();
+    const bystander = spawn('sleep', ['600']);
+    await once(bystander, 'spawn');
+    await writeFile(join(nbdkit.runDir, 'nbd-holder.pid'), `${bystander.pid}\n`);
+    const next = create();
+    expect((await next.health()).status).toBe('healthy');
+    expect((await next.health()).pid).not.toBe(bystander.pid);
+    await next.publish(one);
+    expect(bystander.exitCode).toBeNull();
+    expect((await nbdkit.holders()).sort()).toEqual(before);
+    bystander.kill();
+  });
+});
+
+describe('proof of an export', () => {
+  it('a disk that was swapped for another of the same size before the server opened it is noticed', async () => {
+    const one = await disk(0);
+    const other = join(dir, 'other');
+    await writeFile(other, Buffer.alloc(SIZE, 0x66));
+    await server.publish(one);
+    await server.withdraw(one.name);
+    // The disk changes after it was verified, before the handshake.
+    let swaps = 0;
+    server = create({
+      diskseq: () => {
+        swaps += 1;
+        if (swaps === 2) swap();
+        return null;
+      },
+    });
+    const swap = () => void renamed.push(rename(other, one.devicePath));
+    const renamed: Promise<void>[] = [];
+    await expect(server.publish(one)).rejects.toMatchObject({
+      code: 'DEVICE_IDENTITY_MISMATCH',
+      message: expect.stringContaining('another disk'),
+    });
+    expect(renamed).toHaveLength(1);
+    expect(await complaintOf(one)).not.toBe('');
+    expect(await server.list()).toEqual([]);
+  });
+
+  it('another plug of a disk under the same letter is not published', async () => {
+    const one = await disk(0);
+    server = create({ diskseq: () => 8 });
+    await expect(server.publish({ ...one, diskseq: 7 })).rejects.toMatchObject({
+      code: 'DEVICE_IDENTITY_MISMATCH',
+      message: expect.stringContaining('diskseq 8 instead of 7'),
+    });
+    await server.publish({ ...one, diskseq: 8 });
+  });
+});
