@@ -65,7 +65,7 @@ export class VolumeDaemon implements Daemon {
   constructor(private readonly parts: Parts) {
     const { configuration, logger } = parts;
     this.adapters = createAdapters(configuration, logger, parts.redactor, this.figures.cloudCall);
-    const { database, cloud, guest, watcher, exports, identity } = this.adapters;
+    const { database, cloud, guest, counters, watcher, exports, identity } = this.adapters;
     const { ledger } = database;
     this.domain = compose(
       {
@@ -73,6 +73,7 @@ export class VolumeDaemon implements Daemon {
         lock: new ApplianceLock(database.dsn, logger, () => database.distrust()),
         cloud,
         guest,
+        counters,
         watcher,
         exports,
         clock: systemClock,
@@ -196,7 +197,10 @@ export class VolumeDaemon implements Daemon {
     const { watcher } = this.adapters;
     const snapshot = watcher.snapshot();
     const due = snapshot.at + this.parts.configuration.devices.pollIntervalMs - LIMITS.POLL_SLACK_MS;
-    return snapshot.scanned && systemClock.now() < due ? snapshot : watcher.scan();
+    if (snapshot.scanned && systemClock.now() < due) return snapshot;
+    const scanned = await watcher.scan();
+    await this.domain.traffic.sample();
+    return scanned;
   }
 
   async reconcile(): Promise<SyncReport | null> {
