@@ -96,7 +96,9 @@ export class ExportTraffic {
 
   private async activity(record: ExportRecord, mapping: Mapping | null): Promise<ExportActivity> {
     if (mapping === null) {
-      const why = unknown('it is not an export of this appliance', this.parts.clock.now(), 'database');
+      const isKnown = this.parts.applianceVmId() !== null;
+      const reason = isKnown ? 'it is not an export of this appliance' : 'it is not known which VM this is';
+      const why = unknown(reason, this.parts.clock.now(), 'database');
       return { clients: why, traffic: why, progress: progressOf(record, null, why) };
     }
     const clients = await this.clientsOf(record.exportName);

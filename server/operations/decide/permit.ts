@@ -172,7 +172,7 @@ export function inTheWay(use: DiskUse, { users, clients }: Taking): Holder[] {
 }
 
 /** What is not known is not idle. */
-export function clientsAreIdle({ disk, traffic }: DiskUse): boolean {
+function clientsAreIdle({ disk, traffic }: DiskUse): boolean {
   return disk === 'found' && traffic !== undefined && isIdle(traffic);
 }
 
