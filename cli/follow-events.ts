@@ -1,5 +1,6 @@
 import type { EventSourceMessage } from 'eventsource-parser';
 import type { DeviceEventReply } from '~/server/http/schemas/service';
+import type { TrafficEventReply } from '~/server/http/schemas/traffic';
 import { ConnectionError } from './client/errors';
 import { entryOf } from './client/journal';
 import type { Context } from './context';
@@ -8,6 +9,7 @@ import { entryText } from './journal-text';
 import { OutageTimer } from './outage-timer';
 import type { Output } from './output/output';
 import { timeText, visible } from './output/text';
+import { leftText, rateText, writtenText } from './output/traffic-text';
 import { sizeText } from './output/units';
 
 /** Time limit for opening the stream; --timeout limits how long it is followed. */
@@ -74,6 +76,9 @@ function print(out: Output, message: EventSourceMessage): void {
   } else if (event === 'device') {
     const device: DeviceEventReply = JSON.parse(data);
     out.stream({ event, ...device }, deviceText(device));
+  } else if (event === 'traffic') {
+    const flow: TrafficEventReply = JSON.parse(data);
+    out.stream({ event, ...flow }, flowText(flow));
   } else out.stream({ event, data: JSON.parse(data) }, `${NO_ID}  ${event}  ${visible(data)}`);
 }
 
@@ -82,4 +87,10 @@ function deviceText({ at, type, device_path, size, serial, diskseq, controller }
   if (diskseq !== null) what.push(`diskseq ${diskseq}`);
   if (controller !== null) what.push(controller);
   return `${NO_ID}  ${timeText(at)}  ${device_path} ${type}  ${what.join(', ')}`;
+}
+
+function flowText({ volume_id, traffic }: TrafficEventReply): string {
+  const left = leftText(traffic);
+  const what = [writtenText(traffic), rateText(traffic), ...(left === '' ? [] : [`${left} left`])];
+  return `${NO_ID}  ${timeText(traffic.at)}  ${volume_id}  ${what.join(', ')}`;
 }

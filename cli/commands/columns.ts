@@ -4,6 +4,7 @@ import { entryText } from '../journal-text';
 import { stateTone } from '../output/state-tone';
 import type { Cell, Column } from '../output/table';
 import { timeText } from '../output/text';
+import { byteText, leftText, rateText, writtenText } from '../output/traffic-text';
 import { sizeText } from '../output/units';
 
 /** The columns of resources that several commands print. */
@@ -60,6 +61,17 @@ export const EXPORT_COLUMNS: readonly Column<Export>[] = [
   field('device_path'),
   field('port'),
   state('status'),
+  { name: 'clients', value: ({ traffic }) => traffic?.clients },
+  { name: 'written', value: ({ traffic }) => traffic && writtenText(traffic) },
+  { name: 'rate', value: ({ traffic }) => traffic && rateText(traffic) },
+  { name: 'left', value: ({ traffic }) => traffic && leftText(traffic) },
+  { name: 'read', value: ({ traffic }) => traffic && byteText(traffic.bytes_read), hidden: true },
+  {
+    name: 'last_io',
+    value: ({ traffic }) => traffic?.last_io_at && timeText(traffic.last_io_at),
+    hidden: true,
+  },
+  { name: 'unknown', value: ({ traffic }) => traffic?.unknown.join('; '), hidden: true },
   { name: 'created_at', value: ({ created_at }) => timeText(created_at), hidden: true },
 ];
 

@@ -11,7 +11,10 @@ export const eventsNoun = loneNoun('events', {
     'Begins now, or with --after at an event of the past: the first column is its id. A connection that breaks is taken up again where it broke, so that no step is missed. Ends with Ctrl-C.',
   args: {
     after: option('id', 'begin after this event; 0 for everything there is', 'last_event_id'),
-    only: choice(['operation', 'device', 'appliance'], 'only events of this kind'),
+    only: choice(
+      ['operation', 'device', 'appliance', 'traffic'],
+      'only events of this kind; traffic comes only when asked for',
+    ),
     operation: { ...option('id', 'only those of this operation'), complete: 'operation' },
     limit: option('n', 'end after so many'),
   },
@@ -19,12 +22,13 @@ export const eventsNoun = loneNoun('events', {
     { args: '', what: 'Until Ctrl-C.' },
     { args: '--after 0 --only operation --json', what: 'The whole journal, one JSON a line.' },
     { args: '--only device', what: 'Disks that come and go.' },
+    { args: '--only traffic', what: 'What is copied into which volume, at most once a second.' },
   ],
   async run(context, args) {
     const limit = args.limit === undefined ? null : parseCount(args.limit, '--limit');
     const { after, only, operation } = args;
     const wanted = (message: EventSourceMessage) =>
-      (only === undefined || message.event === only) &&
+      (only === undefined ? message.event !== 'traffic' : message.event === only) &&
       (operation === undefined || entryOf(message)?.operation_id === operation.toLowerCase());
     return followEvents(context, { after, limit, wanted });
   },

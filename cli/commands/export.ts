@@ -1,6 +1,7 @@
 import { choice, flag, option } from '../arguments';
 import { type Noun, verb } from '../command';
 import { EXIT } from '../exit';
+import { watchTable } from '../watch-table';
 import { VOLUME } from './arguments';
 import { VALIDATION, validation } from './check';
 import { EXPORT_COLUMNS } from './columns';
@@ -15,12 +16,22 @@ export const exportNoun: Noun = {
     verb({
       name: 'list',
       summary: 'List the exports',
-      args: { status: choice(['pending', 'active', 'failed'], 'only in this status', 'status') },
+      details:
+        'With who is connected, what was written to the disk of each, and how fast, as the kernel counts it. With --watch the list is shown again every 2 seconds until Ctrl-C or --timeout; with --json one line each time.',
+      args: {
+        status: choice(['pending', 'active', 'failed'], 'only in this status', 'status'),
+        watch: flag('show it again every 2 seconds'),
+      },
       columns: EXPORT_COLUMNS,
-      examples: [{ args: '--status failed', what: 'What does not answer as it should.' }],
-      async run({ client, out }, { status }) {
-        const exports = await client.call('listExports', { query: { status } });
-        out.table(EXPORT_COLUMNS, exports, 'Nothing is exported.');
+      examples: [
+        { args: '--status failed', what: 'What does not answer as it should.' },
+        { args: '--watch', what: 'How far the copies are, and how long they will take.' },
+      ],
+      async run(context, { status, watch }) {
+        const list = (signal?: AbortSignal) =>
+          context.client.call('listExports', { query: { status } }, signal ? { signal } : {});
+        if (watch) return watchTable(context, EXPORT_COLUMNS, 'Nothing is exported.', list);
+        context.out.table(EXPORT_COLUMNS, await list(), 'Nothing is exported.');
         return EXIT.OK;
       },
     }),

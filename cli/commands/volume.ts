@@ -123,14 +123,24 @@ export const volumeNoun: Noun = {
       summary: 'Attach a volume to this appliance, or to another VM',
       details:
         'On this appliance the operation completes when the device is known and its NBD export answers. Without --vm it is this appliance, as the daemon knows it.',
-      args: { volume: VOLUME, vm: option('id', 'id of another VM', 'vm_id'), ...REQUEST },
+      args: {
+        volume: VOLUME,
+        vm: option('id', 'id of another VM', 'vm_id'),
+        expected: option(
+          'size',
+          'what will be copied into it, like 3GiB: the share written is reckoned with it',
+          'expected_bytes',
+        ),
+        ...REQUEST,
+      },
       columns: OPERATION_COLUMNS,
       examples: [
         { args: '<volume> --wait', what: 'To this appliance; device_path is in the answer.' },
         { args: '<volume> --vm <id> --wait', what: 'To another VM.' },
       ],
       async run(context, args) {
-        const body = { vm_id: args.vm ?? (await thisAppliance(context)) };
+        const expected = args.expected === undefined ? undefined : parseSize(args.expected, '--expected');
+        const body = { vm_id: args.vm ?? (await thisAppliance(context)), expected_bytes: expected };
         return requestOperation(context, args, 'attachVolume', { path: { id: args.volume }, body });
       },
     }),

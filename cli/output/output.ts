@@ -36,6 +36,18 @@ export class Output {
     else this.write(renderTable(picked, rows, this.style));
   }
 
+  /** A list that replaces the one before it: on a terminal in its place; with --json one line each time. */
+  again<T>(columns: readonly Column<T>[], rows: readonly T[], empty: string): void {
+    if (this.settings.json) {
+      this.stream(rows, '');
+      return;
+    }
+    this.erase();
+    if ('isTTY' in this.out && this.out.isTTY === true) this.write('\u001b[H\u001b[J');
+    if (rows.length === 0) this.say(empty, 'dim');
+    else this.table(columns, rows, empty);
+  }
+
   /** One resource: one line for each column, or the JSON object. */
   record<T>(columns: readonly Column<T>[], row: T): void {
     const picked = this.settings.columns === undefined ? columns : pick(columns, this.settings.columns);

@@ -2,6 +2,7 @@ import type { EventSourceMessage } from 'eventsource-parser';
 import { ApiError } from '../../cli/client/errors';
 import { journalSoFar } from '../../cli/client/journal';
 import type { JournalEntryReply, OperationReply } from '../../server/http/schemas/operations';
+import type { TrafficEventReply } from '../../server/http/schemas/traffic';
 import { api, token } from './api';
 import { openStream } from './event-stream';
 import { Feed } from './feed';
@@ -121,8 +122,16 @@ export class Store {
       this.invalidate('operations');
       if (entry.step !== 'operation' && entry.state === 'done') this.invalidate('resources');
       if (entry.state === 'completed' || entry.state === 'failed') this.invalidate('resources', 'health');
-    } else this.invalidate('resources', 'health');
+    } else if (event === 'traffic') this.trafficReceived(JSON.parse(data));
+    else this.invalidate('resources', 'health');
     this.changed();
+  }
+
+  /** It holds the daemon's whole answer about this export: reading everything again would tell no more. */
+  private trafficReceived({ volume_id, traffic }: TrafficEventReply): void {
+    this.state.exports = this.state.exports.map((exported) =>
+      exported.volume_id === volume_id ? { ...exported, traffic } : exported,
+    );
   }
 
   private keep(entry: JournalEntryReply): void {

@@ -1,5 +1,7 @@
 import type { Clock, Random } from '~/server/core/clock';
 import type { Device, Guest, Holder } from '~/server/devices/device';
+import type { CounterReader, DiskCounters, Plug } from '~/server/devices/disk-counters';
+import { absent, type Evidence, seen, unknown } from '~/server/model/evidence';
 import { type Disk, ROOT_DISK, type SimulatedGuest } from './guest';
 import { reversed, type Shuffle, type Slot, Slots } from './slots';
 
@@ -22,12 +24,15 @@ export interface MemoryGuestOptions {
  * The same guest without files, for the in-process simulation: CloudStack plugs into it, and the daemon looks
  * at it through the devices port.
  */
-export class MemoryGuest implements SimulatedGuest, Guest {
+export class MemoryGuest implements SimulatedGuest, Guest, CounterReader {
   private readonly slots = new Slots();
   private readonly rings = new Set<() => void>();
   /** diskseq of the disks whose serial does not come. */
   private readonly held = new Set<number>();
   private readonly inUse = new Map<string, Holder[]>();
+  /** What was transferred, and what is still in the page cache, by diskseq. */
+  private readonly counted = new Map<number, DiskCounters>();
+  private readonly cached = new Map<number, number>();
   private bootId: string;
   private unreadable: Error | null = null;
   private chain: Promise<unknown> = Promise.resolve();
@@ -74,8 +79,7 @@ export class MemoryGuest implements SimulatedGuest, Guest {
   reboot({ shuffle = reversed }: { readonly shuffle?: Shuffle } = {}): Promise<void> {
     return this.serialised(async () => {
       const [root, ...data] = this.slots.clear();
-      this.held.clear();
-      this.inUse.clear();
+      for (const remembered of [this.held, this.inUse, this.counted, this.cached]) remembered.clear();
       this.bootId = this.options.random.uuid();
       await this.wait(this.options.bootDelay);
       for (const disk of [...(root ? [root] : []), ...shuffle(data)]) this.plugNow(disk);
@@ -91,6 +95,25 @@ export class MemoryGuest implements SimulatedGuest, Guest {
   /** What `holders` answers for the volume's device from now on. */
   hold(volumeId: string, holders: readonly Holder[]): void {
     this.inUse.set(volumeId, [...holders]);
+  }
+
+  /** Somebody reads and writes so many bytes, in one request each. */
+  transfer(volumeId: string, { read = 0, written = 0 }: { read?: number; written?: number }): void {
+    const diskseq = this.slots.find(volumeId)?.diskseq;
+    if (diskseq === undefined) throw new Error(`${volumeId} is not plugged`);
+    const before = this.countersOf(diskseq);
+    this.counted.set(diskseq, {
+      readBytes: before.readBytes + read,
+      writtenBytes: before.writtenBytes + written,
+      requests: before.requests + (read > 0 ? 1 : 0) + (written > 0 ? 1 : 0),
+      inFlight: 0,
+    });
+  }
+
+  /** Written to the page cache only: the disk sees it at the next flush. */
+  writeCached(volumeId: string, bytes: number): void {
+    const diskseq = this.slots.find(volumeId)?.diskseq;
+    if (diskseq !== undefined) this.cached.set(diskseq, (this.cached.get(diskseq) ?? 0) + bytes);
   }
 
   /** Looking fails with this error until it is called with null. */
@@ -127,6 +150,23 @@ export class MemoryGuest implements SimulatedGuest, Guest {
     return slot ? [...(this.inUse.get(slot.disk.volumeId) ?? [])] : [];
   }
 
+  read({ name, path, diskseq }: Plug): Evidence<DiskCounters> {
+    const at = this.options.clock.now();
+    if (this.unreadable) return unknown(this.unreadable.message, at, 'guest');
+    if (diskseq === null) return unknown(`the plugs of ${path} are not numbered`, at, 'guest');
+    const slot = this.slots.all().find((one) => one.name === name && one.diskseq === diskseq);
+    if (!slot) return absent(`the disk that was ${path} (diskseq ${diskseq}) has left`, at, 'guest');
+    return seen(this.countersOf(diskseq), at, 'guest');
+  }
+
+  async flush({ path }: Plug): Promise<void> {
+    const slot = this.slots.all().find(({ name }) => `/dev/${name}` === path);
+    if (!slot) throw new Error(`there is no ${path}`);
+    const written = this.cached.get(slot.diskseq) ?? 0;
+    this.cached.delete(slot.diskseq);
+    this.transfer(slot.disk.volumeId, { written });
+  }
+
   async productUuid(): Promise<string | null> {
     return this.options.productUuid?.toLowerCase() ?? null;
   }
@@ -146,6 +186,10 @@ export class MemoryGuest implements SimulatedGuest, Guest {
       controller,
       root: disk.volumeId === ROOT_DISK.volumeId,
     };
+  }
+
+  private countersOf(diskseq: number): DiskCounters {
+    return this.counted.get(diskseq) ?? { readBytes: 0, writtenBytes: 0, requests: 0, inFlight: 0 };
   }
 
   private plugNow(disk: Disk): void {

@@ -103,6 +103,14 @@ export class SysfsGuest implements SimulatedGuest {
     });
   }
 
+  /** From now on the kernel has counted so many bytes for the disk since it was plugged in. */
+  count(volumeId: string, { read = 0, written = 0 }: { read?: number; written?: number }): Promise<void> {
+    return this.serialised(async () => {
+      const slot = this.slots.find(volumeId);
+      if (slot) await this.replace(join(this.sysBlockDir, slot.name, 'stat'), statText(read, written));
+    });
+  }
+
   plugged(): readonly string[] {
     return this.slots.data().map(({ disk }) => disk.volumeId);
   }
@@ -152,6 +160,7 @@ export class SysfsGuest implements SimulatedGuest {
     await mkdir(join(aside, 'holders'), { recursive: true });
     await writeFile(join(aside, 'size'), `${disk.size / SECTOR}\n`);
     await writeFile(join(aside, 'diskseq'), `${slot.diskseq}\n`);
+    await writeFile(join(aside, 'stat'), statText(0, 0));
     await writeFile(join(aside, 'dev'), `${slot.dev}\n`);
     await symlink(`../../../${slot.controller}`, join(aside, 'device'));
     if (this.options.holdSerials && disk !== ROOT_DISK) {
@@ -214,6 +223,13 @@ export class SysfsGuest implements SimulatedGuest {
     this.chain = next.catch(() => undefined);
     return next;
   }
+}
+
+/** `/sys/block/<disk>/stat` as Linux 6.1 writes it, with one request for every 4 KiB. */
+function statText(readBytes: number, writtenBytes: number): string {
+  const of = (bytes: number) => [Math.ceil(bytes / 4096), 0, bytes / SECTOR, 0];
+  const fields = [...of(readBytes), ...of(writtenBytes), 0, 0, 0, 0, 0, 0, 0, 0, 0];
+  return `${fields.map((field) => String(field).padStart(8)).join(' ')}\n`;
 }
 
 /** A booted guest with its root disk as vda. */

@@ -19,7 +19,7 @@ _volumectl() {
       continue
     fi
     case "${COMP_WORDS[index]}" in
-      --url|--socket|--token-file|--timeout|--columns|--vm|--name|--size|--offering|--zone|--metadata|--key|--from|--limit|--type|--status|--volume|--since|--vm-name|--after|--only|--operation) skip=1 ;;
+      --url|--socket|--token-file|--timeout|--columns|--vm|--name|--size|--offering|--zone|--metadata|--key|--expected|--from|--limit|--type|--status|--volume|--since|--vm-name|--after|--only|--operation) skip=1 ;;
       -*) ;;
       *) words+=("${COMP_WORDS[index]}") ;;
     esac
@@ -29,7 +29,7 @@ _volumectl() {
     "volume show") options="" ;;
     "volume explain") options="" ;;
     "volume create") options="--name --size --offering --zone --metadata --key -w --wait" ;;
-    "volume attach") options="--vm --key -w --wait" ;;
+    "volume attach") options="--vm --expected --key -w --wait" ;;
     "volume attach-root") options="--vm --key -w --wait" ;;
     "volume detach") options="--force --key -w --wait" ;;
     "volume delete") options="-y --yes --force --key -w --wait" ;;
@@ -45,7 +45,7 @@ _volumectl() {
     "operation show") options="" ;;
     "operation watch") options="" ;;
     "operation cancel") options="" ;;
-    "export list") options="--status" ;;
+    "export list") options="--status --watch" ;;
     "export show") options="" ;;
     "export publish") options="--vm-name" ;;
     "export withdraw") options="--force" ;;
@@ -84,7 +84,7 @@ _volumectl() {
       "operation list"" --status") wanted="words pending executing completed failed cancelled" ;;
       "operation list"" --volume") wanted="volume" ;;
       "export list"" --status") wanted="words pending active failed" ;;
-      "events "*" --only") wanted="words operation device appliance" ;;
+      "events "*" --only") wanted="words operation device appliance traffic" ;;
       "events "*" --operation") wanted="operation" ;;
       *" --socket") wanted="file" ;;
       *" --token-file") wanted="file" ;;

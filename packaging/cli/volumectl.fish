@@ -40,6 +40,7 @@ complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_su
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from create' -l wait -s w -d 'wait until the operation has ended, naming its step'
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and not __fish_seen_subcommand_from list show explain create attach attach-root detach delete recover return device' -a attach -d 'Attach a volume to this appliance, or to another VM'
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from attach' -l vm -d 'id of another VM' -x
+complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from attach' -l expected -d 'what will be copied into it, like 3GiB: the share written is reckoned with it' -x
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from attach' -l key -d 'Idempotency-Key: repeated within 24 hours, the same operation is answered' -x
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from attach' -l wait -s w -d 'wait until the operation has ended, naming its step'
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from attach' -a '(volumectl volume list --columns volume_id --no-headers --quiet --timeout 2s 2>/dev/null)'
@@ -97,6 +98,7 @@ complete -c volumectl -n '__fish_seen_subcommand_from operation; and not __fish_
 complete -c volumectl -n '__fish_seen_subcommand_from operation; and __fish_seen_subcommand_from cancel' -a '(volumectl operation list --limit 30 --columns id --no-headers --quiet --timeout 2s 2>/dev/null)'
 complete -c volumectl -n '__fish_seen_subcommand_from export; and not __fish_seen_subcommand_from list show publish withdraw validate' -a list -d 'List the exports'
 complete -c volumectl -n '__fish_seen_subcommand_from export; and __fish_seen_subcommand_from list' -l status -d 'only in this status' -x -a 'pending active failed'
+complete -c volumectl -n '__fish_seen_subcommand_from export; and __fish_seen_subcommand_from list' -l watch -d 'show it again every 2 seconds'
 complete -c volumectl -n '__fish_seen_subcommand_from export; and not __fish_seen_subcommand_from list show publish withdraw validate' -a show -d 'Show the export of a volume'
 complete -c volumectl -n '__fish_seen_subcommand_from export; and __fish_seen_subcommand_from show' -a '(volumectl volume list --columns volume_id --no-headers --quiet --timeout 2s 2>/dev/null)'
 complete -c volumectl -n '__fish_seen_subcommand_from export; and not __fish_seen_subcommand_from list show publish withdraw validate' -a publish -d 'Export an attached volume'
@@ -119,7 +121,7 @@ complete -c volumectl -n '__fish_seen_subcommand_from check; and not __fish_seen
 complete -c volumectl -n '__fish_seen_subcommand_from check; and not __fish_seen_subcommand_from all cloudstack zones offerings database exports' -a database -d 'Check the database: server, schema, clock, and who owns this appliance'
 complete -c volumectl -n '__fish_seen_subcommand_from check; and not __fish_seen_subcommand_from all cloudstack zones offerings database exports' -a exports -d 'Ask every NBD export whether it answers, with the right size'
 complete -c volumectl -n '__fish_seen_subcommand_from events' -l after -d 'begin after this event; 0 for everything there is' -x
-complete -c volumectl -n '__fish_seen_subcommand_from events' -l only -d 'only events of this kind' -x -a 'operation device appliance'
+complete -c volumectl -n '__fish_seen_subcommand_from events' -l only -d 'only events of this kind; traffic comes only when asked for' -x -a 'operation device appliance traffic'
 complete -c volumectl -n '__fish_seen_subcommand_from events' -l operation -d 'only those of this operation' -x -a '(volumectl operation list --limit 30 --columns id --no-headers --quiet --timeout 2s 2>/dev/null)'
 complete -c volumectl -n '__fish_seen_subcommand_from events' -l limit -d 'end after so many' -x
 complete -c volumectl -n '__fish_seen_subcommand_from completion; and not __fish_seen_subcommand_from bash zsh fish' -a bash -d 'Print the completion for bash'

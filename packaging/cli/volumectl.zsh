@@ -97,6 +97,7 @@ _volumectl() {
             attach)
               _arguments $common \
                 '--vm[id of another VM]: : ' \
+                '--expected[what will be copied into it, like 3GiB\: the share written is reckoned with it]: : ' \
                 '--key[Idempotency-Key\: repeated within 24 hours, the same operation is answered]: : ' \
                 '--wait[wait until the operation has ended, naming its step]' \
                 '-w[wait until the operation has ended, naming its step]' \
@@ -243,7 +244,8 @@ _volumectl() {
           case $words[1] in
             list)
               _arguments $common \
-                '--status[only in this status]: :(pending active failed)'
+                '--status[only in this status]: :(pending active failed)' \
+                '--watch[show it again every 2 seconds]'
               ;;
             show)
               _arguments $common \
@@ -346,7 +348,7 @@ _volumectl() {
         events)
           _arguments $common \
             '--after[begin after this event; 0 for everything there is]: : ' \
-            '--only[only events of this kind]: :(operation device appliance)' \
+            '--only[only events of this kind; traffic comes only when asked for]: :(operation device appliance traffic)' \
             '--operation[only those of this operation]: :_volumectl_ask operation' \
             '--limit[end after so many]: : '
           ;;

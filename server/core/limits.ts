@@ -86,7 +86,7 @@ export const LIMITS = {
   SERIAL_READS_AT_ONCE: 2,
   SERIAL_STUCK_MAX: 8,
   SERIAL_RETRY_CAP_MS: 30_000,
-  SYSFS_FILE_BYTES: 256,
+  SYSFS_FILE_BYTES: 512,
   PROC_FILE_BYTES: 4 * 1024 * 1024,
   HINT_DEBOUNCE_MS: 5,
   HINT_RETRY_MS: 5_000,
@@ -94,6 +94,13 @@ export const LIMITS = {
   HOLDER_DESCRIPTORS: 262_144,
   DEVICES_MAX: 1_024,
   PROCESSES_MAX: 20_000,
+  // Traffic of disks: the window of rates, how close two samples of it may be, and when a client counts as idle
+  TRAFFIC_WINDOW_MS: 10_000,
+  TRAFFIC_SPACING_MS: 1_000,
+  TRAFFIC_EVENT_MS: 1_000,
+  TRAFFIC_MAPPINGS_MS: 30_000,
+  CLIENT_IDLE_MS: 30_000,
+  DISK_FLUSH_MS: 10_000,
   // Latest operations that sync and correlation look back at, of a volume or a VM
   RECENT_OPERATIONS: 8,
   // Sync

@@ -10,7 +10,9 @@ import { type OpenDatabase, openDatabase } from '../database/open-database';
 import { readOsseaConfigs } from '../database/ossea-configs';
 import type { Guest } from '../devices/device';
 import { DeviceWatcher } from '../devices/device-watcher';
+import type { CounterReader } from '../devices/disk-counters';
 import { createInventoryStore } from '../devices/inventory-store';
+import { createSysfsCounters } from '../devices/sysfs/sysfs-counters';
 import { createSysfsGuest } from '../devices/sysfs/sysfs-guest';
 import { createExportServer } from '../exports/create-export-server';
 import type { ExportServer } from '../exports/export-server';
@@ -26,6 +28,7 @@ export interface Adapters {
   readonly settings: CloudSettings;
   readonly cloud: HttpCloud;
   readonly guest: Guest;
+  readonly counters: CounterReader;
   readonly watcher: DeviceWatcher;
   readonly exports: ExportServer;
   readonly identity: ApplianceIdentity;
@@ -61,6 +64,7 @@ export function createAdapters(
     logger,
   });
   const guest = createSysfsGuest({ ...devices, clock });
+  const counters = createSysfsCounters({ sysBlockDir: devices.sysBlockDir, clock });
   const watcher = new DeviceWatcher({
     guest,
     clock,
@@ -75,5 +79,5 @@ export function createAdapters(
     osseaVmId: async () => (await settings.active())?.omaVmId ?? null,
     productUuid: () => guest.productUuid(),
   });
-  return { database, settings, cloud, guest, watcher, exports, identity };
+  return { database, settings, cloud, guest, counters, watcher, exports, identity };
 }

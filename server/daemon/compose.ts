@@ -4,8 +4,11 @@ import { DaemonError } from '../core/errors';
 import type { Logger } from '../core/log/logger';
 import type { Guest } from '../devices/device';
 import type { DeviceWatcher } from '../devices/device-watcher';
+import type { CounterReader } from '../devices/disk-counters';
+import { TrafficMonitor } from '../devices/traffic-monitor';
 import type { ExportServer } from '../exports/export-server';
 import { ExportService } from '../exports/export-service';
+import { ExportTraffic } from '../exports/export-traffic';
 import type { Epoch, Ledger } from '../model/ledger';
 import { OperationEvents } from '../model/operation-events';
 import type { OwnershipLock } from '../model/ownership-lock';
@@ -25,6 +28,7 @@ export interface Ports {
   readonly lock: OwnershipLock;
   readonly cloud: Cloud;
   readonly guest: Guest;
+  readonly counters: CounterReader;
   readonly watcher: DeviceWatcher;
   readonly exports: ExportServer;
   readonly clock: Clock;
@@ -59,6 +63,7 @@ export interface Domain {
   readonly ownership: Ownership;
   readonly operations: OperationService;
   readonly exports: ExportService;
+  readonly traffic: ExportTraffic;
   readonly sync: SyncService;
   /** The engine and epoch of this owner. Throws STOPPING, STARTING, APPLIANCE_UNKNOWN or STANDBY. */
   writer(): { readonly engine: Engine; readonly epoch: Epoch };
@@ -70,10 +75,11 @@ export interface Domain {
 }
 
 export function compose(ports: Ports, settings: DomainSettings): Domain {
-  const { ledger, lock, watcher, exports, clock, logger } = ports;
+  const { ledger, lock, watcher, exports, counters, clock, logger } = ports;
   const { identity, stopping } = settings;
   const events = new OperationEvents();
-  const shared = { ...ports, events };
+  const traffic = new TrafficMonitor({ counters, clock });
+  const shared = { ...ports, events, traffic };
   const ownership = new Ownership(
     {
       lock,
@@ -94,6 +100,15 @@ export function compose(ports: Ports, settings: DomainSettings): Domain {
   const writer = () => writerOf(ownership, settings);
   const owner = () => ({ epoch: writer().epoch, applianceVmId: identity.require() });
   const isBusyWith = (volumeId: string) => ownership.engine?.isBusyWith(volumeId) ?? false;
+  const exportTraffic = new ExportTraffic({
+    ledger: () => settings.ledger(),
+    server: exports,
+    watcher,
+    traffic,
+    clock,
+    applianceVmId: () => identity.view.vmId,
+  });
+  events.onEntry(exportTraffic.changed);
   return {
     events,
     ownership,
@@ -113,6 +128,7 @@ export function compose(ports: Ports, settings: DomainSettings): Domain {
       owner,
       isBusyWith,
     }),
+    traffic: exportTraffic,
     sync: new SyncService({
       ...shared,
       // Sync itself reports that it cannot check anything while the appliance is not visible.

@@ -1,6 +1,7 @@
 import type { DeviceSnapshot } from '../devices/device';
 import type { Diagnostics } from '../diagnostics/diagnostics-service';
 import type { ExportService } from '../exports/export-service';
+import type { ExportTraffic } from '../exports/export-traffic';
 import type { OperationStatus, OperationType } from '../model/operation';
 import type { OperationService } from '../operations/operation-service';
 import type { Drift, SyncReport } from '../sync/drift';
@@ -26,6 +27,8 @@ export interface Daemon {
   readonly operations: PublicOf<OperationService>;
   readonly volumes: PublicOf<VolumeQueries>;
   readonly exports: PublicOf<ExportService>;
+  /** Who is connected to the exports, and what flows. */
+  readonly traffic: Pick<ExportTraffic, 'describe' | 'onFlow'>;
   readonly sync: Pick<SyncService, 'run' | 'last' | 'lastJudgedAt'>;
   readonly diagnostics: PublicOf<Diagnostics>;
   /** Cheap: uses cached observations and never waits for CloudStack. */

@@ -11,6 +11,7 @@ import type { DeviceEvent, DeviceSnapshot } from '../devices/device';
 import type { Diagnostics } from '../diagnostics/diagnostics-service';
 import { countClients } from '../exports/count-clients';
 import type { ExportService } from '../exports/export-service';
+import type { ExportTraffic } from '../exports/export-traffic';
 import type { Policy } from '../operations/decision';
 import type { OperationService } from '../operations/operation-service';
 import type { SyncReport } from '../sync/drift';
@@ -47,6 +48,7 @@ export class VolumeDaemon implements Daemon {
   readonly operations: OperationService;
   readonly volumes: VolumeQueries;
   readonly exports: ExportService;
+  readonly traffic: ExportTraffic;
   readonly sync: SyncService;
   readonly diagnostics: Diagnostics;
   private readonly stop$ = new AbortController();
@@ -65,7 +67,7 @@ export class VolumeDaemon implements Daemon {
   constructor(private readonly parts: Parts) {
     const { configuration, logger } = parts;
     this.adapters = createAdapters(configuration, logger, parts.redactor, this.figures.cloudCall);
-    const { database, cloud, guest, watcher, exports, identity } = this.adapters;
+    const { database, cloud, guest, counters, watcher, exports, identity } = this.adapters;
     const { ledger } = database;
     this.domain = compose(
       {
@@ -73,6 +75,7 @@ export class VolumeDaemon implements Daemon {
         lock: new ApplianceLock(database.dsn, logger, () => database.distrust()),
         cloud,
         guest,
+        counters,
         watcher,
         exports,
         clock: systemClock,
@@ -93,6 +96,7 @@ export class VolumeDaemon implements Daemon {
     this.domain.events.onEntry(this.figures.entry);
     this.operations = this.domain.operations;
     this.exports = this.domain.exports;
+    this.traffic = this.domain.traffic;
     this.sync = this.domain.sync;
     this.volumes = new VolumeQueries({
       exports,
@@ -183,6 +187,8 @@ export class VolumeDaemon implements Daemon {
       counts: this.migrated ? await this.statistics.counts().catch(orNull) : null,
       exports: records,
       exportClients: records && (await countClients(exports, records).catch(orNull)),
+      activeExports:
+        records && (await this.traffic.describe(records.slice(0, LIMITS.METRICS_EXPORTS)).catch(orNull)),
       exportFigures: exports.figures ?? null,
       devices: { devices, failedScans },
       clockSkewMs: cloud.statistics().clockSkewMs,
@@ -196,7 +202,10 @@ export class VolumeDaemon implements Daemon {
     const { watcher } = this.adapters;
     const snapshot = watcher.snapshot();
     const due = snapshot.at + this.parts.configuration.devices.pollIntervalMs - LIMITS.POLL_SLACK_MS;
-    return snapshot.scanned && systemClock.now() < due ? snapshot : watcher.scan();
+    if (snapshot.scanned && systemClock.now() < due) return snapshot;
+    const scanned = await watcher.scan();
+    await this.traffic.sample();
+    return scanned;
   }
 
   async reconcile(): Promise<SyncReport | null> {

@@ -4,6 +4,7 @@ import { verifiedDevice } from '../devices/identity';
 import type { Epoch, ExportFilter, Ledger } from '../model/ledger';
 import type { ExportRecord, JsonObject, Mapping, NewExport } from '../model/operation';
 import type { OperationEvents } from '../model/operation-events';
+import { keptMetadata } from './copy-progress';
 import type { ExportServer, ProbeResult } from './export-server';
 import { exportName } from './naming';
 
@@ -69,13 +70,19 @@ export class ExportService {
       dev: device.dev,
       diskseq: device.diskseq,
     });
+    const before = await ledger.readExport(volumeId);
     const record = {
       volumeId,
       exportName: name,
       devicePath: device.path,
       port: this.parts.server.port,
       status: 'active' as const,
-      metadata: { ...metadata, created_by: 'volume-daemon', created_via: 'api' },
+      metadata: {
+        ...keptMetadata(before?.metadata ?? {}),
+        ...metadata,
+        created_by: 'volume-daemon',
+        created_via: 'api',
+      },
     };
     await this.put(epoch, record, 'export:publish', { volume_id: volumeId });
     return this.read(volumeId);

@@ -33,6 +33,8 @@ export interface AttachRequest {
   /** 0 with `attach_as: "root"` (POST …/attach-root); otherwise CloudStack chooses. */
   device_id?: number;
   attach_as?: 'root';
+  /** Bytes that will be copied into the volume: what the share written is reckoned with. */
+  expected_bytes?: number;
 }
 
 export interface DetachRequest {

@@ -9,6 +9,7 @@ import type {
 } from '../cloudstack/cloud';
 import type { ErrorCode } from '../core/errors';
 import type { Device, Holder } from '../devices/device';
+import type { Traffic } from '../devices/disk-traffic';
 import type { Evidence } from '../model/evidence';
 import type { MappingEffect } from '../model/ledger';
 import type { JournalState, JsonObject, Mapping, OperationOf, OperationType } from '../model/operation';
@@ -37,7 +38,7 @@ export interface Policy {
   readonly applianceVmId: string | null;
   readonly attachRollback: 'detach' | 'keep';
   readonly detachInUse: 'refuse' | 'force';
-  readonly detachConnected: 'refuse' | 'disconnect';
+  readonly detachConnected: 'when-idle' | 'refuse' | 'disconnect';
   readonly volumeNames: 'warn' | 'unique' | 'any';
   /** trash: a delete destroys without expunging, so that the volume can be recovered. */
   readonly deleteMode: 'expunge' | 'trash';
@@ -108,6 +109,8 @@ export interface DiskUse {
    */
   readonly disk: 'found' | 'not-there' | 'unclear';
   readonly holders: readonly Holder[];
+  /** What flows to and from it, read when NBD clients are connected; otherwise nobody asks. */
+  readonly traffic?: Evidence<Traffic>;
 }
 
 /** One attachment of a volume to a VM; attached again, it is another plug. */
@@ -133,8 +136,8 @@ export interface Intent {
 export interface Taking {
   /** Mounts, swap, stacked devices, open file descriptors. */
   readonly users: boolean;
-  /** NBD clients of its export. */
-  readonly clients: boolean;
+  /** NBD clients of its export: all of them, or those whose disk has certainly been silent for a while. */
+  readonly clients: boolean | 'when-idle';
 }
 
 /** What was read right before the call, to decide whether it may be sent. */

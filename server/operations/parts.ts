@@ -2,6 +2,7 @@ import type { Cloud } from '../cloudstack/cloud';
 import type { Clock, Random } from '../core/clock';
 import type { Logger } from '../core/log/logger';
 import type { DeviceEvent, DeviceSnapshot, Guest } from '../devices/device';
+import type { TrafficMonitor } from '../devices/traffic-monitor';
 import type { ExportServer } from '../exports/export-server';
 import type { Ledger } from '../model/ledger';
 import type { Operation } from '../model/operation';
@@ -17,6 +18,7 @@ export interface EngineParts {
   readonly guest: Guest;
   readonly watcher: Watcher;
   readonly exports: ExportServer;
+  readonly traffic: Pick<TrafficMonitor, 'settled'>;
   readonly events: OperationEvents;
   readonly clock: Clock;
   readonly random: Random;

@@ -66,6 +66,7 @@ export class DaemonProcess {
         },
         cloud,
         guest,
+        counters: world.guest,
         watcher: this.watcher,
         exports: server,
         clock,

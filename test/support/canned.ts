@@ -4,6 +4,8 @@ import type { VolumeEvidence } from '~/server/daemon/volumes/volume-evidence';
 import type { VolumeDescription } from '~/server/daemon/volumes/volume-queries';
 import type { Device, DeviceEvent, DeviceSnapshot } from '~/server/devices/device';
 import type { CloudReport, CorrelationReport, DatabaseReport } from '~/server/diagnostics/reports';
+import { progressOf } from '~/server/exports/copy-progress';
+import type { ExportActivity } from '~/server/exports/export-traffic';
 import { absent, seen, unknown } from '~/server/model/evidence';
 import type { ExportRecord, Mapping, Operation } from '~/server/model/operation';
 import type { SyncReport } from '~/server/sync/drift';
@@ -36,6 +38,24 @@ export function mapping(volumeId: string, vmId: string): Mapping {
     createdAt: NOW,
     updatedAt: NOW,
   };
+}
+
+/** A client has written a quarter of 4 GiB, and goes on. */
+export function exportActivity(): ExportActivity {
+  const traffic = seen(
+    {
+      readBytes: 4096,
+      writtenBytes: 1024 ** 3,
+      readRate: 0,
+      writeRate: 100 * 1024 ** 2,
+      lastIoAgoMs: 500,
+      observedForMs: 20_000,
+    },
+    NOW,
+    'guest',
+  );
+  const record = { metadata: { expected_bytes: String(4 * 1024 ** 3) } };
+  return { clients: seen(2, NOW, 'export-server'), traffic, progress: progressOf(record, null, traffic) };
 }
 
 export function exportRecord(volumeId: string): ExportRecord {

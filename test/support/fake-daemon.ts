@@ -2,6 +2,7 @@ import { DaemonError } from '~/server/core/errors';
 import type { Daemon, DaemonPhase, HealthReport, MetricsReport } from '~/server/daemon/daemon';
 import type { VolumeDescription } from '~/server/daemon/volumes/volume-queries';
 import type { DeviceEvent, DeviceSnapshot } from '~/server/devices/device';
+import type { ActiveExport } from '~/server/exports/export-traffic';
 import type { OperationFilter } from '~/server/model/ledger';
 import {
   type ExportRecord,
@@ -18,6 +19,7 @@ import {
   CLOUD_REPORT,
   correlationReport,
   DATABASE_REPORT,
+  exportActivity,
   exportRecord,
   healthReport,
   METRICS,
@@ -53,6 +55,9 @@ export class FakeDaemon implements Daemon {
   readonly stopping = this.stop$.signal;
   private readonly deviceListeners = new Set<() => void>();
   private readonly listeners = new Set<(entry: JournalEntry) => void>();
+  private readonly flowListeners = new Set<(active: ActiveExport) => void>();
+  /** Of every export. */
+  activity = exportActivity();
   private readonly ends = new Set<() => void>();
 
   readonly operations: Daemon['operations'] = {
@@ -139,6 +144,15 @@ export class FakeDaemon implements Daemon {
       })),
   };
 
+  readonly traffic: Daemon['traffic'] = {
+    describe: async (records) =>
+      this.answer(() => records.map((record) => ({ record, activity: this.activity }))),
+    onFlow: (listener) => {
+      this.flowListeners.add(listener);
+      return () => this.flowListeners.delete(listener);
+    },
+  };
+
   readonly sync = {
     last: null as SyncReport | null,
     lastJudgedAt: null as number | null,
@@ -200,6 +214,16 @@ export class FakeDaemon implements Daemon {
   device(event: DeviceEvent): void {
     this.deviceEvents.push(event);
     for (const listener of this.deviceListeners) listener();
+  }
+
+  /** Bytes flow through the export of a volume. */
+  flow(volumeId: string): void {
+    for (const listener of this.flowListeners)
+      listener({ record: exportRecord(volumeId), activity: this.activity });
+  }
+
+  get listeningToTraffic(): number {
+    return this.flowListeners.size;
   }
 
   get listening(): number {

@@ -8,6 +8,7 @@ import { isCurrent } from '../state';
 import type { Store } from '../store';
 import { evidenceDetails } from './evidence';
 import { pill } from './parts';
+import { trafficView } from './traffic';
 
 interface Line {
   readonly mapping: MappingReply;
@@ -45,6 +46,7 @@ function row(store: Store, volumeId: string): Row<Line> {
   const exportName = element('code');
   const port = element('span', { class: 'quiet' });
   const exportState = pill();
+  const traffic = trafficView();
   const evidence = evidenceDetails(volumeId);
   const cell = (kind: string, ...children: Node[]) =>
     element('div', { class: `map-cell ${kind}` }, ...children);
@@ -65,6 +67,7 @@ function row(store: Store, volumeId: string): Row<Line> {
         element('h3', { class: 'overline' }, 'NBD export'),
         line(port, ' ', exportState.element),
         line(exportName),
+        traffic.element,
       ),
       evidence.element,
     ),
@@ -84,6 +87,7 @@ function row(store: Store, volumeId: string): Row<Line> {
       else exportState.update(exported?.status ?? '');
       evidence.update();
       setText(exportName, exported?.export_name ?? '');
+      traffic.update(exported?.traffic);
     },
   };
 }

@@ -158,9 +158,9 @@ const OPERATIONS = {
   ),
   detachConnected: withDefault(
     'DETACH_CONNECTED',
-    oneOf('refuse', 'disconnect'),
-    'refuse',
-    'A detach while NBD clients are connected: `refuse` or `disconnect`.',
+    oneOf('when-idle', 'refuse', 'disconnect'),
+    'when-idle',
+    'A detach while NBD clients are connected: `when-idle` goes on when the disk has seen no I/O for 30 s and refuses while it does, `refuse` always refuses, `disconnect` cuts them.',
   ),
   volumeNames: withDefault(
     'VOLUME_NAMES',

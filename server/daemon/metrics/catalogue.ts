@@ -114,6 +114,27 @@ function exportMetrics({ gauge, counter }: Meters) {
   return {
     exports: gauge('exports', 'NBD exports in the ledger by status.', ['status']),
     exportClients: gauge('export_clients', 'Clients connected to the NBD exports.'),
+    exportConnected: gauge('export_connected_clients', 'Clients connected to this export.', ['volume_id']),
+    exportRead: counter(
+      'export_read_bytes_total',
+      'Bytes read from the disk of this export since it was plugged in, by the kernel.',
+      ['volume_id'],
+    ),
+    exportWritten: counter(
+      'export_written_bytes_total',
+      'Bytes written to the disk of this export since it was plugged in, by the kernel.',
+      ['volume_id'],
+    ),
+    exportExpected: gauge(
+      'export_expected_bytes',
+      'Bytes to be copied into this export: of the attach request, else the size of the volume.',
+      ['volume_id'],
+    ),
+    exportLastIo: gauge(
+      'export_last_io_timestamp_seconds',
+      'Unix time of the last I/O of the disk of this export; absent when none was seen by this process.',
+      ['volume_id'],
+    ),
     reloads: counter('export_reloads_total', 'Reloads of the NBD server.'),
     restarts: counter('export_restarts_total', 'Restarts of the parent of the NBD server.'),
     probes: counter('export_probes_total', 'NBD handshakes made to check an export.'),

@@ -1,6 +1,7 @@
 import type { CloudError } from '../../cloudstack/cloud';
 import type { DeviceEvent } from '../../devices/device';
 import type { ExportFigures } from '../../exports/export-server';
+import type { ActiveExport } from '../../exports/export-traffic';
 import type { OperationCounts } from '../../model/ledger';
 import { EXPORT_STATUSES, type ExportRecord, type JournalEntry, type Operation } from '../../model/operation';
 import { DRIFT_KINDS } from '../../sync/drift';
@@ -16,6 +17,8 @@ export interface Gathered {
   readonly counts: OperationCounts | null;
   readonly exports: readonly ExportRecord[] | null;
   readonly exportClients: number | null;
+  /** At most LIMITS.METRICS_EXPORTS. */
+  readonly activeExports: readonly ActiveExport[] | null;
   readonly exportFigures: ExportFigures | null;
   readonly devices: { readonly devices: number; readonly failedScans: number };
   readonly clockSkewMs: number | null;
@@ -52,6 +55,7 @@ export class Metrics {
     this.ledger(gathered);
     this.health(gathered);
     this.exports(gathered);
+    this.traffic(gathered.activeExports ?? []);
     this.rest(gathered);
     return { contentType: registry.contentType, body: await registry.metrics() };
   }
@@ -115,6 +119,24 @@ export class Metrics {
     ] as const) {
       counter.reset();
       counter.inc(total);
+    }
+  }
+
+  /** What is not known of an export is omitted. */
+  private traffic(exports: readonly ActiveExport[]): void {
+    const { exportConnected, exportRead, exportWritten, exportExpected, exportLastIo } = this.catalogue;
+    for (const metric of [exportConnected, exportRead, exportWritten, exportExpected, exportLastIo])
+      metric.reset();
+    for (const { record, activity } of exports) {
+      const { clients, traffic, progress } = activity;
+      const volume = { volume_id: record.volumeId };
+      if (clients.kind === 'seen') exportConnected.set(volume, clients.value);
+      if (progress.expectedBytes !== null) exportExpected.set(volume, progress.expectedBytes);
+      if (traffic.kind !== 'seen') continue;
+      exportRead.inc(volume, traffic.value.readBytes);
+      exportWritten.inc(volume, traffic.value.writtenBytes);
+      const { lastIoAgoMs } = traffic.value;
+      if (lastIoAgoMs !== null) exportLastIo.set(volume, (traffic.at - lastIoAgoMs) / 1000);
     }
   }
 

@@ -30,6 +30,7 @@ export const listExports = endpoint({
   ...exportEndpoint,
   path: '/api/v1/exports',
   summary: 'The NBD exports of this appliance',
+  description: 'Each with who is connected and what flows, as the kernel counts it.',
   query: exportsQuery,
   reply: { status: 200, description: 'A list, empty when there are none', schema: exportListSchema },
   errors: ['DATABASE_UNAVAILABLE'],
@@ -50,11 +51,11 @@ export const publishExport = endpoint({
 export const readExport = endpoint({
   ...exportEndpoint,
   path: '/api/v1/exports/{volume_id}',
-  summary: 'The export of a volume',
+  summary: 'The export of a volume, who is connected to it, and what flows',
   params: exportParams,
   reply: { status: 200, description: 'The export', schema: exportSchema },
   errors: ['EXPORT_NOT_FOUND', 'DATABASE_UNAVAILABLE'],
-  etag: true,
+  etag: 'times-aside',
 });
 
 export const withdrawExport = endpoint({

@@ -76,7 +76,7 @@ export const streamEvents = endpoint({
   reply: {
     ...stream,
     description:
-      'Events named operation and appliance (JournalEntry as data) and device (DeviceEvent as data)',
+      'Events named operation and appliance (JournalEntry as data), device (DeviceEvent as data) and, while bytes flow, traffic (TrafficEvent as data, at most one a second for each export)',
   },
   errors: ['DATABASE_UNAVAILABLE', 'RATE_LIMITED', 'STOPPING'],
 });

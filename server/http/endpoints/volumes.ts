@@ -2,6 +2,7 @@ import { LIMITS } from '../../core/limits';
 import { operationSchema } from '../schemas/operations';
 import {
   attachBody,
+  attachRootBody,
   cleanupBody,
   createBody,
   forceBody,
@@ -56,7 +57,7 @@ export const attachVolume = endpoint({
     'On this appliance the operation completes when the device is known and its NBD export answers.',
   params: volumeParams,
   body: attachBody,
-  bodyExample: { vm_id: '3a9c3c0e-6c8f-4a7e-9f0d-2b7a1c5d8e90' },
+  bodyExample: { vm_id: '3a9c3c0e-6c8f-4a7e-9f0d-2b7a1c5d8e90', expected_bytes: 3221225472 },
 });
 
 export const attachRootVolume = endpoint({
@@ -64,7 +65,7 @@ export const attachRootVolume = endpoint({
   path: '/api/v1/volumes/{id}/attach-root',
   summary: 'Attach a volume as the root disk (device 0) of a stopped VM',
   params: volumeParams,
-  body: attachBody,
+  body: attachRootBody,
   bodyExample: { vm_id: '3a9c3c0e-6c8f-4a7e-9f0d-2b7a1c5d8e90' },
 });
 

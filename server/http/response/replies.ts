@@ -1,6 +1,7 @@
 import type { VolumeDescription } from '../../daemon/volumes/volume-queries';
 import type { DeviceEvent } from '../../devices/device';
 import type { ExportValidation } from '../../exports/export-service';
+import type { ExportActivity } from '../../exports/export-traffic';
 import type { ExportRecord, JournalEntry, Mapping, Operation } from '../../model/operation';
 import { missingPath } from '../../model/placeholder-path';
 import { exportSchema, exportValidationSchema } from '../schemas/exports';
@@ -8,6 +9,7 @@ import { journalEntrySchema, operationSchema } from '../schemas/operations';
 import { deviceEventSchema } from '../schemas/service';
 import { mappingSchema, vmVolumeSchema, volumeSchema } from '../schemas/volumes';
 import { replyOf } from './reply-of';
+import { exportTrafficReply } from './traffic-reply';
 import { volumeEvidenceReply } from './volume-evidence-reply';
 
 /** Absent values are omitted: the Go client expects a string or nothing. */
@@ -76,8 +78,12 @@ export function volumeReply(description: VolumeDescription) {
   });
 }
 
-export function exportReply(record: ExportRecord) {
-  return replyOf(exportSchema, { ...record, metadata: { ...record.metadata } });
+export function exportReply(record: ExportRecord, activity: ExportActivity | null = null) {
+  return replyOf(exportSchema, {
+    ...record,
+    metadata: { ...record.metadata },
+    traffic: activity && exportTrafficReply(activity),
+  });
 }
 
 export function exportValidationReply(validations: readonly ExportValidation[], now: number) {

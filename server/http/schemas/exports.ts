@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { LIMITS } from '../../core/limits';
 import { EXPORT_STATUSES } from '../../model/operation';
 import { bytes, cleanText, expected, flag, limit, named, oneOf, queryFlag, timestamp, uuid } from './fields';
+import { exportTrafficSchema } from './traffic';
 
 export const exportParams = z.object({ volume_id: uuid('a volume') });
 
@@ -39,6 +40,9 @@ export const exportSchema = named('Export', {
   created_at: timestamp,
   updated_at: timestamp,
   metadata: z.record(z.string(), z.string()),
+  traffic: exportTrafficSchema
+    .optional()
+    .meta({ description: 'in answers of GET /exports and GET /exports/{volume_id} only' }),
 });
 export type ExportReply = z.infer<typeof exportSchema>;
 export const exportListSchema = z.array(exportSchema).meta({ id: 'ExportList' });

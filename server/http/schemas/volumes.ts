@@ -9,19 +9,28 @@ export const vmParams = z.object({ id: uuid('a VM') });
 
 const SIZE = expected('the size in bytes, a whole number from 1 to 9007199254740991');
 
-export const createBody = z.object({
-  name: cleanText('the name of the volume', LIMITS.NAME_CHARACTERS),
-  size: z
+function byteCount() {
+  return z
     .number({ error: SIZE })
     .int({ error: SIZE })
     .positive({ error: SIZE })
-    .max(LIMITS.VOLUME_BYTES_MAX, { error: SIZE }),
+    .max(LIMITS.VOLUME_BYTES_MAX, { error: SIZE });
+}
+
+export const createBody = z.object({
+  name: cleanText('the name of the volume', LIMITS.NAME_CHARACTERS),
+  size: byteCount(),
   disk_offering_id: uuid('a disk offering'),
   zone_id: uuid('a zone'),
   metadata,
 });
 
-export const attachBody = z.object({ vm_id: uuid('a VM') });
+export const attachRootBody = z.object({ vm_id: uuid('a VM') });
+export const attachBody = attachRootBody.extend({
+  expected_bytes: byteCount()
+    .nullish()
+    .meta({ description: 'to be copied into it: what the share written is reckoned with; else its size' }),
+});
 
 /** Existing callers send no body on detach and DELETE. */
 export const forceBody = z.object({

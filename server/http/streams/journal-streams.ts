@@ -2,10 +2,12 @@ import { getRequestHeader, type H3Event } from 'h3';
 import { messageOf } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
 import type { Daemon } from '../../daemon/daemon';
+import type { ActiveExport } from '../../exports/export-traffic';
 import { isTerminal, type JournalEntry } from '../../model/operation';
 import { httpLogger } from '../http-logger';
 import { requestIdOf } from '../request/assign-request-id';
 import { deviceEventReply, journalEntryReply } from '../response/replies';
+import { trafficEventReply } from '../response/traffic-reply';
 import { ALREADY_SENT, connectionClosed } from '../serve';
 import { EventStream } from './event-stream';
 
@@ -29,6 +31,12 @@ export async function streamFeed(
   const stream = new EventStream(event, daemon.stopping);
   const live = new LiveEntries(daemon, stream, () => true);
   const unsubscribe = daemon.volumes.onDeviceEvent(stream.notify);
+  // The latest of each export: a client that reads slowly gets fewer of them, not old ones.
+  const traffic = new Map<string, ActiveExport>();
+  const unsubscribeTraffic = daemon.traffic.onFlow((active) => {
+    traffic.set(active.record.volumeId, active);
+    stream.notify();
+  });
   let lastDeviceEvent = daemon.volumes.recentDeviceEvents().at(-1)?.sequence ?? 0;
   await runStream(event, stream, live, async () => {
     const replayed = after === null ? new Set<number>() : await replay(stream, daemon, after);
@@ -39,10 +47,14 @@ export async function streamFeed(
         lastDeviceEvent = deviceEvent.sequence;
         stream.send({ name: 'device', data: deviceEventReply(deviceEvent) });
       }
+      for (const active of traffic.values())
+        stream.send({ name: 'traffic', data: trafficEventReply(active) });
+      traffic.clear();
       await stream.wait(LIMITS.STREAM_TICK_MS);
     }
   });
   unsubscribe();
+  unsubscribeTraffic();
   return ALREADY_SENT;
 }
 

@@ -1,11 +1,20 @@
 import type { CloudVolume } from '../../cloudstack/cloud';
 import { LIMITS } from '../../core/limits';
 import type { Mapping } from '../../model/operation';
-import { type Action, type Done, done, giveUp, type Situation, type Taking } from '../decision';
+import {
+  type Action,
+  type DiskUse,
+  type Done,
+  done,
+  giveUp,
+  type Policy,
+  type Situation,
+  type Taking,
+} from '../decision';
 import { endFailed } from './failure';
 import { intentOf, plugData } from './intent';
 import { intend, mutate, tryAgainOrGiveUp } from './mutation';
-import { describeHolder, inTheWay, inUseCode, inUseMessage, samePlug } from './permit';
+import { describeHolder, inTheWay, inUseCode, inUseDetails, inUseMessage, samePlug } from './permit';
 import { doubtTheRead, knownVolume, waitWhileBusy } from './volume';
 
 const STEP = 'detach-volume';
@@ -108,29 +117,40 @@ function movedMeanwhile(s: Situation, volume: CloudVolume): Action | null {
 function taking({ policy }: Situation, goal: DetachGoal): Taking {
   return {
     users: goal.force || policy.detachInUse === 'force',
-    clients: goal.force || policy.detachConnected === 'disconnect',
+    clients: goal.force || CLIENTS_IGNORED[policy.detachConnected],
   };
 }
+
+const CLIENTS_IGNORED: Readonly<Record<Policy['detachConnected'], Taking['clients']>> = {
+  disconnect: true,
+  refuse: false,
+  'when-idle': 'when-idle',
+};
 
 /** On the appliance: nobody may be using the disk, and no client may reach it any more. null: go on. */
 function releaseDevice(s: Situation, goal: DetachGoal, volume: CloudVolume): Action | null {
   const { use } = s.facts;
   if (!use) return { do: 'read-holders', volumeId: volume.id };
   if (inTheWay(use, taking(s, goal)).length > 0) {
-    const holders = use.holders.map(({ kind, detail }) => ({ kind, detail }));
-    return giveUp(inUseCode(use), inUseMessage(volume.id, use), { volume_id: volume.id, holders });
+    return giveUp(inUseCode(use), inUseMessage(volume.id, use), inUseDetails(volume.id, use));
   }
   if (use.holders.length > 0 && !s.journal.done('guard')) {
     return {
       do: 'record',
       step: 'guard',
       state: 'done',
-      data: { forced: true, holders: use.holders.map(describeHolder) },
+      data: { forced: isForced(use, taking(s, goal)), holders: use.holders.map(describeHolder) },
     };
   }
   if (s.journal.standing('withdraw', 'republish')) return null;
-  // A client that connects before the export is withdrawn is seen by the guards.
-  return { do: 'withdraw', volumeId: volume.id, force: taking(s, goal).clients };
+  // A client that connects before the export is withdrawn is seen by the guards. Idle clients are not cut: one
+  // that resumes before the call is sent is seen too, and its copy goes on.
+  return { do: 'withdraw', volumeId: volume.id, force: taking(s, goal).clients === true };
+}
+
+/** Idle clients are let go by the rule; whoever else uses the disk is overridden. */
+function isForced(use: DiskUse, { clients }: Taking): boolean {
+  return clients !== 'when-idle' || use.holders.some(({ kind }) => kind !== 'nbd-client');
 }
 
 /**

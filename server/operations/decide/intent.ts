@@ -1,5 +1,5 @@
 import type { CloudVolume } from '../../cloudstack/cloud';
-import type { JsonObject } from '../../model/operation';
+import type { JsonObject, JsonValue } from '../../model/operation';
 import type { Intent, Taking } from '../decision';
 
 /** What the intent of a detach records: the VM, the plug that it ends, and whose use is ignored. */
@@ -26,7 +26,11 @@ export function intentOf(data: JsonObject | null, sentBefore: boolean): Intent {
   return {
     vmId: typeof data?.vm_id === 'string' ? data.vm_id : null,
     plug: deviceId === null && attached === null ? null : { deviceId, attached },
-    taking: { users: data?.ignore_users === true, clients: data?.ignore_clients === true },
+    taking: { users: data?.ignore_users === true, clients: clientsOf(data?.ignore_clients) },
     sentBefore,
   };
+}
+
+function clientsOf(value: JsonValue | undefined): Taking['clients'] {
+  return value === true || value === 'when-idle' ? value : false;
 }

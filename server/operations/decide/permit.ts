@@ -3,6 +3,8 @@ import { vmPhase } from '../../cloudstack/vm-states';
 import { isLeaving, stateOf } from '../../cloudstack/volume-states';
 import type { ErrorCode } from '../../core/errors';
 import type { Holder } from '../../devices/device';
+import type { Traffic } from '../../devices/disk-traffic';
+import { isIdle } from '../../devices/traffic-monitor';
 import type { Evidence } from '../../model/evidence';
 import type { JsonObject } from '../../model/operation';
 import type { DiskUse, Guards, Intent, Mutation, Plug, Policy, Taking } from '../decision';
@@ -160,16 +162,18 @@ function protectedAppliance(what: string): Permit {
 function permitTaking(volume: CloudVolume, { taking }: Intent, use: DiskUse | null): Permit {
   if (use === null) return wait('DEVICE_NOT_IDENTIFIED', 'the disks of this guest were not read');
   if (inTheWay(use, taking).length === 0) return GO;
-  const details = {
-    volume_id: volume.id,
-    holders: use.holders.map(({ kind, detail }) => ({ kind, detail })),
-  };
-  return refuse(inUseCode(use), inUseMessage(volume.id, use), details);
+  return refuse(inUseCode(use), inUseMessage(volume.id, use), inUseDetails(volume.id, use));
 }
 
 /** Users of the disk that prevent the detach. */
-export function inTheWay(use: DiskUse, taking: Taking): Holder[] {
-  return use.holders.filter(({ kind }) => !(kind === 'nbd-client' ? taking.clients : taking.users));
+export function inTheWay(use: DiskUse, { users, clients }: Taking): Holder[] {
+  const clientsGo = clients === 'when-idle' ? clientsAreIdle(use) : clients;
+  return use.holders.filter(({ kind }) => !(kind === 'nbd-client' ? clientsGo : users));
+}
+
+/** What is not known is not idle. */
+function clientsAreIdle({ disk, traffic }: DiskUse): boolean {
+  return disk === 'found' && traffic !== undefined && isIdle(traffic);
 }
 
 export function inUseCode(use: DiskUse): ErrorCode {
@@ -178,10 +182,43 @@ export function inUseCode(use: DiskUse): ErrorCode {
 
 /** The error message that names who uses the disk, or the disks that may be it. */
 export function inUseMessage(volumeId: string, use: DiskUse): string {
-  const list = use.holders.map(describeHolder).join('; ');
+  const list = [...use.holders.map(describeHolder), ...describeTraffic(use)].join('; ');
   if (use.disk === 'found')
     return `The device of volume ${volumeId} is in use, so it was not detached: ${list}`;
   return `It is not known which disk of this guest is volume ${volumeId}, and one that may be it is in use, so it was not detached: ${list}`;
+}
+
+/** The same for programs. */
+export function inUseDetails(volumeId: string, { holders, traffic }: DiskUse): JsonObject {
+  const about = {
+    volume_id: volumeId,
+    holders: holders.map(({ kind, detail }) => ({ kind, detail })),
+    clients: clientCount(holders),
+  };
+  return traffic === undefined ? about : { ...about, last_io_at: lastIoAt(traffic) };
+}
+
+/** How many clients, and when the disk was last used; nothing when no client is connected. */
+function describeTraffic({ holders, traffic }: DiskUse): string[] {
+  const clients = clientCount(holders);
+  if (clients === 0 || traffic === undefined) return [];
+  const who = `${clients} NBD client${clients === 1 ? '' : 's'} connected`;
+  if (traffic.kind !== 'seen')
+    return [`${who}; the last I/O is not known: ${traffic.kind === 'unknown' ? traffic.why : traffic.proof}`];
+  const { lastIoAgoMs, observedForMs } = traffic.value;
+  const at = lastIoAt(traffic);
+  if (lastIoAgoMs === null || at === null)
+    return [`${who}, no I/O since the daemon began to look ${Math.floor(observedForMs / 1000)} s ago`];
+  return [`${who}, the last I/O was ${Math.floor(lastIoAgoMs / 1000)} s ago, at ${at}`];
+}
+
+function clientCount(holders: readonly Holder[]): number {
+  return holders.filter(({ kind }) => kind === 'nbd-client').length;
+}
+
+function lastIoAt(traffic: Evidence<Traffic>): string | null {
+  if (traffic.kind !== 'seen' || traffic.value.lastIoAgoMs === null) return null;
+  return new Date(traffic.at - traffic.value.lastIoAgoMs).toISOString();
 }
 
 export function describeHolder({ kind, detail }: Holder): string {

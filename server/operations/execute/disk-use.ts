@@ -12,7 +12,7 @@ import type { RunContext } from './run-context';
  * none of them is in use does it not matter which one it is.
  */
 export async function readUse(run: RunContext, volumeId: string): Promise<DiskUse> {
-  const { ledger, watcher, guest, exports } = run.parts;
+  const { ledger, watcher, guest, exports, traffic } = run.parts;
   const { applianceVmId } = run.parts.policy();
   const mappings = applianceVmId === null ? [] : await run.active(() => ledger.listMappings(applianceVmId));
   const snapshot = await watcher.scan();
@@ -31,15 +31,18 @@ export async function readUse(run: RunContext, volumeId: string): Promise<DiskUs
   const found = holders.flat();
   const named = found.filter((holder) => holder.kind === 'nbd-client').length;
   const disk = device ? 'found' : candidates.length === 0 ? 'not-there' : 'unclear';
-  if (clients.count <= named) return { disk, holders: found };
   const details = clients.details.length > 0 ? clients.details : [`${clients.count} connection(s)`];
-  return {
-    disk,
-    holders: [
-      ...found.filter((holder) => holder.kind !== 'nbd-client'),
-      ...details.map((detail) => ({ kind: 'nbd-client' as const, detail })),
-    ],
-  };
+  const users =
+    clients.count <= named
+      ? found
+      : [
+          ...found.filter((holder) => holder.kind !== 'nbd-client'),
+          ...details.map((detail) => ({ kind: 'nbd-client' as const, detail })),
+        ];
+  const isServed = users.some(({ kind }) => kind === 'nbd-client');
+  // Two disks with one serial: nobody knows which one the clients use.
+  if (!isServed || device === null || candidates.length !== 1) return { disk, holders: users };
+  return { disk, holders: users, traffic: await traffic.settled(device) };
 }
 
 async function usersOf(

@@ -1,6 +1,7 @@
 import { DaemonError } from '../../core/errors';
 import type { Device } from '../../devices/device';
 import { verifiedDevice } from '../../devices/identity';
+import { expectedMetadata } from '../../exports/copy-progress';
 import type { ExportTarget } from '../../exports/export-server';
 import { exportName } from '../../exports/naming';
 import type { RunContext } from './run-context';
@@ -100,12 +101,14 @@ function targetOf(volumeId: string, device: Device): ExportTarget {
 
 function exportRecord(run: RunContext, volumeId: string, devicePath: string) {
   const { port } = run.parts.exports;
+  const { operation } = run;
+  const expectedBytes = operation.type === 'attach' ? operation.request.expected_bytes : undefined;
   return {
     volumeId,
     exportName: exportName(volumeId),
     devicePath,
     port,
     status: 'active' as const,
-    metadata: { created_by: 'volume-daemon', created_via: 'attach' },
+    metadata: { created_by: 'volume-daemon', created_via: 'attach', ...expectedMetadata(expectedBytes) },
   };
 }

@@ -140,7 +140,7 @@ describe('an empty environment', () => {
       operations: {
         attachRollback: 'detach',
         detachInUse: 'refuse',
-        detachConnected: 'refuse',
+        detachConnected: 'when-idle',
         volumeNames: 'warn',
         deleteMode: 'expunge',
         jobLostAfterMs: 30_000,

@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import { createParser } from 'eventsource-parser';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { LIMITS } from '~/server/core/limits';
+import { trafficEventSchema } from '~/server/http/schemas/traffic';
 import { openStreams } from '~/server/http/streams/event-stream';
 import { deviceEvent, NOBODY, VOLUME } from '~/test/support/canned';
 import { useHttpApp } from '~/test/support/use-http-app';
@@ -10,7 +11,12 @@ import { withLimits } from '~/test/support/with-limits';
 // Hooks run in reverse order: this one after the app has been closed.
 afterEach(async () => {
   await vi.waitFor(() =>
-    expect([openStreams(), app.daemon.listening, app.daemon.listeningToDevices]).toEqual([0, 0, 0]),
+    expect([
+      openStreams(),
+      app.daemon.listening,
+      app.daemon.listeningToDevices,
+      app.daemon.listeningToTraffic,
+    ]).toEqual([0, 0, 0, 0]),
   );
 });
 const app = useHttpApp();
@@ -197,5 +203,21 @@ describe('GET /operations/{id}/events', () => {
     expect((await app.get(`/api/v1/operations/${NOBODY}/events`)).json).toMatchObject({
       code: 'OPERATION_NOT_FOUND',
     });
+  });
+});
+
+describe('traffic in GET /events', () => {
+  it('is sent while bytes flow, without an id, so that it is never replayed', async () => {
+    const reader = await Reader.open('/api/v1/events');
+    await vi.waitFor(() => expect(app.daemon.listeningToTraffic).toBe(1));
+    app.daemon.flow(VOLUME);
+    const [event] = await reader.until(1);
+    expect(event).toMatchObject({
+      id: undefined,
+      event: 'traffic',
+      data: { volume_id: VOLUME, traffic: { clients: 2, share_written: 0.25, unknown: [] } },
+    });
+    expect(() => trafficEventSchema.parse(event?.data)).not.toThrow();
+    reader.leave();
   });
 });

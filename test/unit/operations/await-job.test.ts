@@ -8,6 +8,7 @@ import { systemRandom as random } from '~/server/core/clock';
 import { silentLogger as logger } from '~/server/core/log/logger';
 import { DeviceWatcher } from '~/server/devices/device-watcher';
 import { createMemoryInventory } from '~/server/devices/inventory-store';
+import { TrafficMonitor } from '~/server/devices/traffic-monitor';
 import { noExports } from '~/server/exports/no-exports';
 import { OperationEvents } from '~/server/model/operation-events';
 import { Engine } from '~/server/operations/engine';
@@ -47,6 +48,7 @@ async function attachAllToOneVm() {
     {
       ...{ ledger, cloud, guest, watcher, events, clock, random, logger },
       exports: noExports(10_809),
+      traffic: new TrafficMonitor({ counters: guest, clock }),
       settings: { sizeToleranceBytes: 0 },
       onFatal: fail,
       policy: () => ({

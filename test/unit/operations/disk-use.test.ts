@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import type { Volume } from '~/lab/cloudstack/records';
+import { LIMITS } from '~/server/core/limits';
 import { expectedSerial } from '~/server/devices/serial';
 import type { OperationType } from '~/server/model/operation';
-import { Rig } from './rig';
+import { GIB, Rig } from './rig';
 import { CLIENT, MOUNT } from './situations';
 
 describe('who uses the disk counts at the moment of the act', () => {
@@ -41,6 +42,78 @@ describe('who uses the disk counts at the moment of the act', () => {
     rig.guest.hold(id, [CLIENT]);
     await rig.run('detach', { volume_id: id });
     expect(rig.calls).toEqual([...calls]);
+  });
+
+  describe('a connected client with DETACH_CONNECTED=when-idle', () => {
+    /** A client is connected, and the device poll has looked at its disk for `ms` while nothing flowed. */
+    async function idleFor(ms: number) {
+      const rig = await Rig.start({ policy: { detachConnected: 'when-idle' } });
+      const { id } = await rig.volume({ vmId: rig.here, mapped: true });
+      rig.guest.hold(id, [CLIENT]);
+      await rig.domain.traffic.sample();
+      await rig.pass(ms);
+      return { rig, id };
+    }
+
+    it('whose disk has been silent for 30 s does not hold it; the journal says who was connected', async () => {
+      const { rig, id } = await idleFor(LIMITS.CLIENT_IDLE_MS);
+      const operation = await rig.run('detach', { volume_id: id });
+      expect([operation.status, rig.calls]).toEqual(['completed', ['detachVolume']]);
+      const guard = (await rig.journal(operation.id)).find(({ step }) => step === 'guard');
+      expect(guard?.data).toEqual({ forced: false, holders: [`nbd-client: ${CLIENT.detail}`] });
+    });
+
+    it('that is copying holds it: the refusal names the clients and the last I/O, and the export is there', async () => {
+      const { rig, id } = await idleFor(LIMITS.CLIENT_IDLE_MS);
+      rig.guest.transfer(id, { written: 4096 });
+      await rig.domain.traffic.sample();
+      await rig.pass(5_000);
+      const operation = await rig.run('detach', { volume_id: id });
+      expect(operation).toMatchObject({ status: 'failed', errorCode: 'DEVICE_IN_USE' });
+      expect(operation.error).toMatch(/1 NBD client connected, the last I\/O was 5 s ago, at \d{4}-.*Z/);
+      expect([rig.calls, rig.exported(id)]).toEqual([[], true]);
+    });
+
+    it('whose disk has not been observed for long enough holds it: what is not known is not idle', async () => {
+      const { rig, id } = await idleFor(LIMITS.CLIENT_IDLE_MS - 1_000);
+      const operation = await rig.run('detach', { volume_id: id });
+      expect(operation.error).toMatch(/no I\/O since the daemon began to look 29 s ago/);
+      expect(rig.calls).toEqual([]);
+    });
+
+    it('that has written into the page cache only holds it', async () => {
+      const { rig, id } = await idleFor(LIMITS.CLIENT_IDLE_MS);
+      rig.guest.writeCached(id, 4096);
+      expect(await rig.run('detach', { volume_id: id })).toMatchObject({ errorCode: 'DEVICE_IN_USE' });
+      expect(rig.calls).toEqual([]);
+    });
+
+    it('that goes on between the first look and the send holds it: it is not sent, and the export is back', async () => {
+      const { rig, id } = await idleFor(LIMITS.CLIENT_IDLE_MS);
+      rig.loseThen('detachVolume', () => rig.guest.transfer(id, { written: 4096 }));
+      const operation = await rig.run('detach', { volume_id: id });
+      expect(operation).toMatchObject({ status: 'failed', errorCode: 'DEVICE_IN_USE' });
+      expect([rig.calls, rig.exported(id)]).toEqual([['detachVolume'], true]);
+    });
+
+    it('does not excuse a mount', async () => {
+      const { rig, id } = await idleFor(LIMITS.CLIENT_IDLE_MS);
+      rig.guest.hold(id, [CLIENT, MOUNT]);
+      expect(await rig.run('detach', { volume_id: id })).toMatchObject({ errorCode: 'DEVICE_IN_USE' });
+    });
+
+    it('after a restart of the daemon the silence is observed anew', async () => {
+      const { rig, id } = await idleFor(LIMITS.CLIENT_IDLE_MS);
+      await rig.restart();
+      expect(await rig.run('detach', { volume_id: id })).toMatchObject({ errorCode: 'DEVICE_IN_USE' });
+    });
+
+    it('two disks have its serial: nobody knows which one the client uses', async () => {
+      const { rig, id } = await idleFor(LIMITS.CLIENT_IDLE_MS);
+      await rig.guest.plug({ volumeId: 'twin', size: 5 * GIB, serial: expectedSerial(id) });
+      expect(await rig.run('detach', { volume_id: id })).toMatchObject({ status: 'failed' });
+      expect(rig.calls).toEqual([]);
+    });
   });
 
   it('of a volume on another VM nobody is asked, whatever the guest says of its disks', async () => {

@@ -225,6 +225,7 @@ export class Rig {
     const domain = compose(
       {
         ...{ ledger, cloud, guest, watcher, clock, random, logger },
+        counters: guest,
         lock: { acquire: async () => true, onLost: () => {}, release: async () => {} },
         exports: new MemoryExports(this.server),
       },

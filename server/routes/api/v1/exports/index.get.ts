@@ -10,5 +10,6 @@ export default serve(listExports, async ({ daemon, query }) => {
     ...(vm_name && { vmName: vm_name }),
     ...(limit && { limit }),
   });
-  return records.map(exportReply);
+  const active = await daemon.traffic.describe(records);
+  return active.map(({ record, activity }) => exportReply(record, activity));
 });

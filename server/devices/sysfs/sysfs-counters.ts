@@ -1,0 +1,71 @@
+import { constants, open } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Clock } from '../../core/clock';
+import { messageOf } from '../../core/errors';
+import { LIMITS } from '../../core/limits';
+import { absent, type Evidence, seen, unknown } from '../../model/evidence';
+import { type CounterReader, type DiskCounters, type Plug, parseDiskStat } from '../disk-counters';
+import { readNumber, readSmall } from './kernel-files';
+
+interface SysfsCountersOptions {
+  /** `/sys/block` */
+  readonly sysBlockDir: string;
+  readonly clock: Clock;
+}
+
+/** The counters of `/sys/block/<disk>/stat`, read synchronously like the rest of sysfs: it touches no disk. */
+export function createSysfsCounters({ sysBlockDir, clock }: SysfsCountersOptions): CounterReader {
+  const flushing = new Map<string, Promise<void>>();
+  return {
+    read(plug) {
+      const at = clock.now();
+      try {
+        return readPlug(join(sysBlockDir, plug.name), plug, at);
+      } catch (error) {
+        return unknown(`the counters of ${plug.path} cannot be read: ${messageOf(error)}`, at, 'guest');
+      }
+    },
+    async flush({ path }) {
+      // One flush a disk: one that never ends holds one thread, however often it is asked for.
+      const running = flushing.get(path) ?? syncToDisk(path).finally(() => flushing.delete(path));
+      flushing.set(path, running);
+      const over = new AbortController();
+      const late = clock.sleep(LIMITS.DISK_FLUSH_MS, over.signal).then(() => {
+        if (!over.signal.aborted) throw new Error(`${path} was not flushed in ${LIMITS.DISK_FLUSH_MS} ms`);
+      });
+      try {
+        await Promise.race([running, late]);
+      } finally {
+        over.abort();
+      }
+    },
+  };
+}
+
+/** Read between two readings of diskseq, so that no answer mixes two disks. */
+function readPlug(dir: string, { path, diskseq }: Plug, at: number): Evidence<DiskCounters> {
+  if (diskseq === null)
+    return unknown(
+      `the kernel does not number the plugs of ${path} (before 5.15), so its counters may be another disk's`,
+      at,
+      'guest',
+    );
+  const isStillThere = () => readNumber(join(dir, 'diskseq')) === diskseq;
+  const gone = () => absent(`the disk that was ${path} (diskseq ${diskseq}) has left`, at, 'guest');
+  if (!isStillThere()) return gone();
+  const text = readSmall(join(dir, 'stat'));
+  if (!isStillThere()) return gone();
+  const counters = text === null ? null : parseDiskStat(text);
+  if (counters === null) return unknown(`the kernel shows no counters of ${path}`, at, 'guest');
+  return seen(counters, at, 'guest');
+}
+
+/** Opened for reading: closing a descriptor that could write makes udev look at the disk anew. */
+async function syncToDisk(path: string): Promise<void> {
+  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
