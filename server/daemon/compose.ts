@@ -8,7 +8,6 @@ import type { ExportServer } from '../exports/export-server';
 import { ExportService } from '../exports/export-service';
 import type { Epoch, Ledger } from '../model/ledger';
 import { OperationEvents } from '../model/operation-events';
-import type { OwnershipLock } from '../model/ownership-lock';
 import type { Policy } from '../operations/decision';
 import type { Engine } from '../operations/engine';
 import { OperationService } from '../operations/operation-service';
@@ -16,13 +15,13 @@ import { revokeExports } from '../sync/revoke-exports';
 import { SyncService } from '../sync/sync-service';
 import { admit } from './admission';
 import { Ownership } from './ownership';
+import type { Instances } from './process-instance';
 
 /**
  * The ports of the domain. The real ones are made in ./adapters.ts, the simulated ones in test/simulation.
  */
 export interface Ports {
   readonly ledger: Ledger;
-  readonly lock: OwnershipLock;
   readonly cloud: Cloud;
   readonly guest: Guest;
   readonly watcher: DeviceWatcher;
@@ -36,6 +35,8 @@ export interface Ports {
 export interface DomainSettings {
   /** Host, pid and address, shown by the row and by a standby daemon. */
   readonly owner: string;
+  /** Tells the processes of this machine that have ended. */
+  readonly instances: Instances;
   readonly sizeToleranceBytes: number;
   /** Read for every decision. */
   policy(): Policy;
@@ -70,13 +71,12 @@ export interface Domain {
 }
 
 export function compose(ports: Ports, settings: DomainSettings): Domain {
-  const { ledger, lock, watcher, exports, clock, logger } = ports;
+  const { ledger, watcher, exports, clock, logger } = ports;
   const { identity, stopping } = settings;
   const events = new OperationEvents();
   const shared = { ...ports, events };
   const ownership = new Ownership(
     {
-      lock,
       ledger,
       engineParts: {
         ...shared,
@@ -87,6 +87,7 @@ export function compose(ports: Ports, settings: DomainSettings): Domain {
       clock,
       logger,
       owner: settings.owner,
+      instances: settings.instances,
     },
     (state) => settings.onOwnershipChanged(state),
   );
