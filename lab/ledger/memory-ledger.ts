@@ -9,12 +9,14 @@ import { sameEntries } from '~/server/database/journal/write-journal';
 import {
   type Accepted,
   type CancelOutcome,
+  type Claim,
   type Epoch,
   type Ledger,
   type MappingEffect,
   type NewOperation,
   type OpenJob,
   type OperationChange,
+  type Owner,
   volumeBusy,
 } from '~/server/model/ledger';
 import {
@@ -26,12 +28,14 @@ import {
   type OperationType,
 } from '~/server/model/operation';
 import { MemoryReads } from './memory-reads';
-import { applyToStore, MemoryStore, type StoredOperation } from './memory-store';
+import { applyToStore, MemoryStore, type StoredOperation, type StoredOwner } from './memory-store';
 
 interface MemoryLedgerParts {
   readonly store?: MemoryStore;
   /** Wall clock ms. */
   readonly now: () => number;
+  /** Wall clock ms of the database server, which leases are measured by; `now` unless it has its own. */
+  readonly databaseNow?: () => number;
   readonly random?: Random;
   readonly pendingMax?: number;
 }
@@ -42,20 +46,51 @@ interface MemoryLedgerParts {
  */
 export class MemoryLedger extends MemoryReads implements Ledger {
   private readonly now: () => number;
+  private readonly databaseNow: () => number;
   private readonly random: Random;
   private readonly pendingMax: number;
 
   constructor(parts: MemoryLedgerParts) {
     super(parts.store ?? new MemoryStore());
     this.now = parts.now;
+    this.databaseNow = parts.databaseNow ?? parts.now;
     this.random = parts.random ?? systemRandom;
     this.pendingMax = parts.pendingMax ?? LIMITS.PENDING_MAX;
   }
 
-  async takeOver(applianceId: string, owner: string): Promise<Epoch> {
-    const number = (this.store.appliances.get(applianceId)?.epoch ?? 0) + 1;
-    this.store.appliances.set(applianceId, { epoch: number, owner, since: this.now() });
+  async takeOver(applianceId: string, owner: string, claim?: Claim): Promise<Epoch> {
+    const before = this.store.appliances.get(applianceId);
+    if (claim && !isAsSeen(before, claim.seen)) throw leaseLost();
+    const number = (before?.epoch ?? 0) + 1;
+    this.store.appliances.set(applianceId, {
+      epoch: number,
+      owner,
+      since: this.now(),
+      instance: claim?.instance ?? '',
+      leaseUntil: this.databaseNow() + LIMITS.LEASE_MS,
+    });
     return { applianceId, number };
+  }
+
+  async readOwner(applianceId: string): Promise<Owner | null> {
+    const row = this.store.appliances.get(applianceId);
+    if (!row) return null;
+    const { leaseUntil: until, ...owner } = row;
+    return { ...owner, lease: until === null ? null : { until, leftMs: until - this.databaseNow() } };
+  }
+
+  async renewLease(epoch: Epoch): Promise<void> {
+    this.assertEpoch(epoch);
+    this.setLease(epoch, this.databaseNow() + LIMITS.LEASE_MS);
+  }
+
+  async releaseLease(epoch: Epoch): Promise<void> {
+    this.setLease(epoch, null);
+  }
+
+  private setLease({ applianceId, number }: Epoch, leaseUntil: number | null): void {
+    const row = this.store.appliances.get(applianceId);
+    if (row?.epoch === number) this.store.appliances.set(applianceId, { ...row, leaseUntil });
   }
 
   async accept<T extends OperationType>(epoch: Epoch, input: NewOperation<T>): Promise<Accepted> {
@@ -230,6 +265,11 @@ export class MemoryLedger extends MemoryReads implements Ledger {
     for (const entry of written) this.store.entries.push({ applianceId, entry });
     return written;
   }
+}
+
+function isAsSeen(row: StoredOwner | undefined, seen: Owner | null): boolean {
+  if (row === undefined || seen === null) return row === undefined && seen === null;
+  return row.epoch === seen.epoch && row.leaseUntil === (seen.lease?.until ?? null);
 }
 
 function changed({

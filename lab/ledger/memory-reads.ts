@@ -1,6 +1,6 @@
 import { findOpenJobs } from '~/server/database/journal/open-jobs';
 import { zeros } from '~/server/database/operation-totals';
-import type { ExportFilter, OpenJob, OperationCounts, OperationFilter, Owner } from '~/server/model/ledger';
+import type { ExportFilter, OpenJob, OperationCounts, OperationFilter } from '~/server/model/ledger';
 import {
   type ExportRecord,
   isTerminal,
@@ -16,11 +16,6 @@ import type { MemoryStore, StoredOperation } from './memory-store';
 /** The reading half of MemoryLedger. */
 export class MemoryReads {
   constructor(readonly store: MemoryStore) {}
-
-  async readOwner(applianceId: string): Promise<Owner | null> {
-    const row = this.store.appliances.get(applianceId);
-    return row ? { ...row } : null;
-  }
 
   async readOperation(id: string): Promise<Operation | null> {
     return this.store.operations.get(id)?.operation ?? null;

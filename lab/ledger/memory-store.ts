@@ -1,5 +1,5 @@
 import { noMapping, pathTaken } from '~/server/database/journal/apply-effects';
-import type { MappingEffect } from '~/server/model/ledger';
+import type { MappingEffect, Owner } from '~/server/model/ledger';
 import type {
   ExportRecord,
   JournalEntry,
@@ -17,6 +17,11 @@ export interface StoredOperation {
   readonly epoch: number;
 }
 
+export interface StoredOwner extends Omit<Owner, 'lease'> {
+  /** Wall clock ms of the database; null: released. */
+  readonly leaseUntil: number | null;
+}
+
 export interface StoredEntry {
   readonly applianceId: string;
   readonly entry: JournalEntry;
@@ -27,7 +32,7 @@ export interface StoredEntry {
  * daemons: a simulated crash drops the ledger and opens another one on the same store.
  */
 export class MemoryStore {
-  readonly appliances = new Map<string, { epoch: number; owner: string; since: number }>();
+  readonly appliances = new Map<string, StoredOwner>();
   /** In order of acceptance. */
   readonly operations = new Map<string, StoredOperation>();
   /** In order of id. */

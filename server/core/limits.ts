@@ -51,9 +51,14 @@ export const LIMITS = {
   AUTH_RETRY_DEADLINE_MS: 5 * 60_000,
   QUIET_WAIT_MS: 2_000,
   DRAIN_MS: 9_000,
-  OWNERSHIP_RETRY_MS: 1_000,
-  OWNERSHIP_BEAT_MS: 1_000,
-  OWNERSHIP_BEAT_TIMEOUT_MS: 2_000,
+  // Ownership: how long a renewal counts for others, and for the owner itself; the difference is for clocks that
+  // do not run equally fast and for an answer that is on its way
+  LEASE_MS: 4_000,
+  LEASE_HOLD_MS: 3_500,
+  LEASE_RENEW_MS: 1_000,
+  LEASE_RETRY_MS: 250,
+  LEASE_LOOK_MS: 500,
+  LEASE_STATEMENT_MS: 1_000,
   HEALTH_RETRY_MS: 2_000,
   HEALTH_CLOUDSTACK_MS: 30_000,
   HEALTH_DATABASE_MS: 5_000,
@@ -139,8 +144,13 @@ export const LIMITS = {
   DATABASE_STATEMENT_MS: 15_000,
   DATABASE_LOCK_WAIT_MS: 5_000,
   DATABASE_IDLE_MS: 60_000,
-  DATABASE_IDLE_TRANSACTION_MS: 10_000,
-  LOCK_SESSION_IDLE_MS: 5_000,
+  // Shorter than a lease: what a vanished owner has locked is free before it is replaced.
+  DATABASE_IDLE_TRANSACTION_MS: 3_000,
+  DATABASE_ADDRESSES_MAX: 16,
+  // The lock of the schema: an ALTER of a large table is renewed between two of its steps only
+  MIGRATION_LEASE_MS: 30_000,
+  MIGRATION_LOOK_MS: 250,
+  MIGRATION_TRIES: 10,
   TEXT_CHARACTERS: 16_000,
   // Logging (journald cuts lines at 48 KiB; a cut line would lose its priority and its JSON)
   LOG_DEPTH: 8,

@@ -11,7 +11,6 @@ import { ExportService } from '../exports/export-service';
 import { ExportTraffic } from '../exports/export-traffic';
 import type { Epoch, Ledger } from '../model/ledger';
 import { OperationEvents } from '../model/operation-events';
-import type { OwnershipLock } from '../model/ownership-lock';
 import type { Policy } from '../operations/decision';
 import type { Engine } from '../operations/engine';
 import { OperationService } from '../operations/operation-service';
@@ -19,13 +18,13 @@ import { revokeExports } from '../sync/revoke-exports';
 import { SyncService } from '../sync/sync-service';
 import { admit } from './admission';
 import { Ownership } from './ownership';
+import type { Instances } from './process-instance';
 
 /**
  * The ports of the domain. The real ones are made in ./adapters.ts, the simulated ones in test/simulation.
  */
 export interface Ports {
   readonly ledger: Ledger;
-  readonly lock: OwnershipLock;
   readonly cloud: Cloud;
   readonly guest: Guest;
   readonly counters: CounterReader;
@@ -40,6 +39,8 @@ export interface Ports {
 export interface DomainSettings {
   /** Host, pid and address, shown by the row and by a standby daemon. */
   readonly owner: string;
+  /** Tells the processes of this machine that have ended. */
+  readonly instances: Instances;
   readonly sizeToleranceBytes: number;
   /** Read for every decision. */
   policy(): Policy;
@@ -75,14 +76,13 @@ export interface Domain {
 }
 
 export function compose(ports: Ports, settings: DomainSettings): Domain {
-  const { ledger, lock, watcher, exports, counters, clock, logger } = ports;
+  const { ledger, watcher, exports, counters, clock, logger } = ports;
   const { identity, stopping } = settings;
   const events = new OperationEvents();
   const traffic = new TrafficMonitor({ counters, clock });
   const shared = { ...ports, events, traffic };
   const ownership = new Ownership(
     {
-      lock,
       ledger,
       engineParts: {
         ...shared,
@@ -93,6 +93,7 @@ export function compose(ports: Ports, settings: DomainSettings): Domain {
       clock,
       logger,
       owner: settings.owner,
+      instances: settings.instances,
     },
     (state) => settings.onOwnershipChanged(state),
   );

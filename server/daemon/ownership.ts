@@ -1,42 +1,57 @@
 import type { Clock } from '../core/clock';
-import { messageOf } from '../core/errors';
+import { DaemonError, messageOf } from '../core/errors';
 import { LIMITS } from '../core/limits';
 import type { Logger } from '../core/log/logger';
-import type { Epoch, Ledger } from '../model/ledger';
-import type { OwnershipLock } from '../model/ownership-lock';
+import type { Epoch, Ledger, Owner } from '../model/ledger';
 import { Engine } from '../operations/engine';
 import type { EngineParts } from '../operations/parts';
+import { fencedCloud } from './fenced-cloud';
+import { judgeLease, LeaseWatch } from './lease';
+import type { Instances } from './process-instance';
 
 export interface OwnershipParts {
-  readonly lock: OwnershipLock;
   readonly ledger: Ledger;
   readonly engineParts: EngineParts;
   readonly clock: Clock;
   readonly logger: Logger;
   /** This process, as the row and a standby daemon show it: host, pid, address. */
   readonly owner: string;
+  readonly instances: Instances;
+}
+
+/** An ownership, from its take-over to its end. */
+interface Tenure {
+  readonly engine: Engine;
+  /** Monotonic ms until which it counts for us. */
+  until: number;
+  /** Aborted when it is lost or given up. */
+  readonly over: AbortController;
 }
 
 /**
- * One writer per appliance: two daemons would send the same mutation twice. Holds the named lock, raises the
- * epoch, and runs the engine of that epoch. When the lock is lost the engine stops at once, and because every
- * write is checked against the epoch, none of its late writes is accepted.
+ * One writer per appliance: two daemons would send the same mutation twice. Takes the lease in the row of the
+ * appliance (./lease.ts has the rules), renews it, and runs the engine of that epoch. When the lease has
+ * ended or somebody else has it, the engine stops at once; and because every write is checked against the
+ * epoch, none of its late writes is accepted.
  */
 export class Ownership {
-  engine: Engine | null = null;
   /** The owner of the appliance when it is another process. */
   otherOwner: string | null = null;
   /** Why the last try to become the owner failed. */
   private trouble: string | null = null;
+  private tenure: Tenure | null = null;
   private readonly stopping = new AbortController();
+  private readonly watch = new LeaseWatch();
   private loop: Promise<void> = Promise.resolve();
-  private lost = new AbortController();
 
   constructor(
     private readonly parts: OwnershipParts,
     private readonly onChange: (state: 'owner' | 'standby') => void,
-  ) {
-    parts.lock.onLost((reason) => this.onOwnershipLost(reason));
+  ) {}
+
+  /** The engine while we own the appliance; judged by the clock whenever it is asked for. */
+  get engine(): Engine | null {
+    return this.tenure !== null && this.isHeld(this.tenure) ? this.tenure.engine : null;
   }
 
   /** Why this daemon is not the owner. */
@@ -51,64 +66,120 @@ export class Ownership {
     this.loop = this.strive(applianceId);
   }
 
-  /** Drains: no new steps, current steps end (≤ LIMITS.DRAIN_MS), the lock is released for the next owner. */
+  /** Drains: no new steps, current steps end (≤ LIMITS.DRAIN_MS), the lease is released for the next owner. */
   async stop(): Promise<{ unfinished: number }> {
     this.stopping.abort();
-    const drained = (await this.engine?.stop(LIMITS.DRAIN_MS)) ?? { unfinished: 0 };
+    const { tenure } = this;
+    const drained = (await tenure?.engine.stop(LIMITS.DRAIN_MS)) ?? { unfinished: 0 };
     await this.loop;
-    this.engine = null;
-    await this.parts.lock.release().catch(() => undefined);
+    this.tenure = null;
+    tenure?.over.abort();
+    if (tenure) await this.parts.ledger.releaseLease(tenure.engine.epoch).catch(() => undefined);
     return drained;
   }
 
+  private isHeld({ until, over }: Tenure): boolean {
+    return !over.signal.aborted && this.parts.clock.monotonic() < until;
+  }
+
   private async strive(applianceId: string): Promise<void> {
-    const { clock, logger } = this.parts;
+    const { clock } = this.parts;
     while (!this.stopping.signal.aborted) {
-      try {
-        // Created before the lock is taken: it can be lost at any moment after that.
-        this.lost = new AbortController();
-        if (await this.parts.lock.acquire(applianceId)) await this.own(applianceId);
-        else await this.standBy(applianceId);
-      } catch (error) {
-        this.engine = null;
-        this.trouble = messageOf(error);
-        logger.warn('The ownership of the appliance could not be settled', {
-          appliance: applianceId,
-          reason: messageOf(error),
-        });
-        this.onChange('standby');
-      }
-      await clock.sleep(LIMITS.OWNERSHIP_RETRY_MS, this.stopping.signal);
+      const waitMs = await this.tryOnce(applianceId).catch((error: unknown) =>
+        this.failed(applianceId, error),
+      );
+      await clock.sleep(waitMs, this.stopping.signal);
     }
   }
 
-  /** Owner until the lock is lost or the daemon stops. */
-  private async own(applianceId: string): Promise<void> {
-    const epoch: Epoch = await this.parts.ledger.takeOver(applianceId, this.parts.owner);
-    this.otherOwner = null;
-    this.trouble = null;
-    const engine = new Engine(this.parts.engineParts, epoch, () =>
-      this.onOwnershipLost('another owner has taken over'),
-    );
-    this.engine = engine;
-    this.parts.logger.info('This daemon owns the appliance', {
+  /** Looks, and owns when the appliance is free. Returns ms after which to look again. */
+  private async tryOnce(applianceId: string): Promise<number> {
+    const { ledger, clock, logger, instances, owner } = this.parts;
+    const seen = await ledger.readOwner(applianceId);
+    const unchangedMs = this.watch.unchangedMs(seen, clock.monotonic());
+    const hasEnded = seen !== null && instances.hasEnded(seen.instance);
+    const verdict = judgeLease({ owner: seen, unchangedMs, hasEnded });
+    if (!verdict.free) {
+      this.standBy(applianceId, seen);
+      return Math.min(LIMITS.LEASE_LOOK_MS, verdict.waitMs);
+    }
+    if (this.stopping.signal.aborted) return 0;
+    const sentAt = clock.monotonic();
+    const epoch = await ledger.takeOver(applianceId, owner, { seen, instance: instances.mine });
+    logger.info('This daemon owns the appliance', {
       appliance: applianceId,
       epoch: epoch.number,
-      owner: this.parts.owner,
+      owner,
+      because: verdict.because,
     });
-    await engine.start();
-    this.onChange('owner');
-    await until(AbortSignal.any([this.lost.signal, this.stopping.signal]));
-    if (!this.lost.signal.aborted) return;
-    void engine.stop(0);
-    this.engine = null;
-    this.onChange('standby');
-    await this.parts.lock.release().catch(() => undefined);
+    await this.own(epoch, sentAt);
+    return 0;
   }
 
-  private async standBy(applianceId: string): Promise<void> {
-    const current = await this.parts.ledger.readOwner(applianceId);
-    const owner = current?.owner ?? 'unknown';
+  /** Owner until the lease is lost or the daemon stops. */
+  private async own(epoch: Epoch, sentAt: number): Promise<void> {
+    const { engineParts, ledger } = this.parts;
+    this.otherOwner = null;
+    this.trouble = null;
+    const over = new AbortController();
+    const isOwner = () => this.isHeld(tenure);
+    const engine = new Engine({ ...engineParts, cloud: fencedCloud(engineParts.cloud, isOwner) }, epoch, () =>
+      this.lose(tenure, 'another owner has taken over'),
+    );
+    const tenure: Tenure = { engine, until: sentAt + LIMITS.LEASE_HOLD_MS, over };
+    if (this.stopping.signal.aborted) {
+      await ledger.releaseLease(epoch);
+      return;
+    }
+    this.tenure = tenure;
+    void this.renew(tenure);
+    void this.stopInTime(tenure);
+    await Promise.race([engine.start(), aborted([over.signal])]);
+    if (!over.signal.aborted) this.onChange('owner');
+    await aborted([over.signal, this.stopping.signal]);
+    if (this.stopping.signal.aborted && !over.signal.aborted) return;
+    this.tenure = null;
+    this.onChange('standby');
+  }
+
+  /** Keeps the lease; also while the daemon drains. */
+  private async renew(tenure: Tenure): Promise<void> {
+    const { clock, ledger, logger } = this.parts;
+    const { over, engine } = tenure;
+    let pauseMs: number = LIMITS.LEASE_RENEW_MS;
+    for (;;) {
+      await clock.sleep(pauseMs, over.signal);
+      if (over.signal.aborted) return;
+      const sentAt = clock.monotonic();
+      try {
+        await ledger.renewLease(engine.epoch);
+        tenure.until = Math.max(tenure.until, sentAt + LIMITS.LEASE_HOLD_MS);
+        pauseMs = LIMITS.LEASE_RENEW_MS;
+      } catch (error) {
+        if (isLeaseLost(error)) return this.lose(tenure, 'another owner has taken over');
+        if (pauseMs !== LIMITS.LEASE_RETRY_MS)
+          logger.warn('The lease of the appliance was not renewed', { reason: messageOf(error) });
+        pauseMs = LIMITS.LEASE_RETRY_MS;
+      }
+    }
+  }
+
+  /** Ends the tenure before its lease can have ended for others. */
+  private async stopInTime(tenure: Tenure): Promise<void> {
+    const { clock } = this.parts;
+    while (this.isHeld(tenure)) await clock.sleep(tenure.until - clock.monotonic(), tenure.over.signal);
+    this.lose(tenure, 'its lease could not be renewed in time');
+  }
+
+  private lose({ engine, over }: Tenure, reason: string): void {
+    if (over.signal.aborted) return;
+    this.parts.logger.error('The ownership of the appliance is lost; nothing more is written', { reason });
+    over.abort();
+    void engine.stop(0);
+  }
+
+  private standBy(applianceId: string, seen: Owner | null): void {
+    const owner = seen?.owner ?? 'unknown';
     if (this.otherOwner !== owner)
       this.parts.logger.info('Standing by: another daemon owns the appliance', {
         appliance: applianceId,
@@ -119,17 +190,33 @@ export class Ownership {
     this.onChange('standby');
   }
 
-  private onOwnershipLost(reason: string): void {
-    if (this.lost.signal.aborted) return;
-    this.parts.logger.error('The ownership of the appliance is lost; nothing more is written', { reason });
-    this.lost.abort();
-    void this.engine?.stop(0);
+  private failed(applianceId: string, error: unknown): number {
+    // Somebody else was faster; the next look says who.
+    if (isLeaseLost(error)) return 0;
+    this.trouble = messageOf(error);
+    this.parts.logger.warn('The ownership of the appliance could not be settled', {
+      appliance: applianceId,
+      reason: this.trouble,
+    });
+    this.onChange('standby');
+    return LIMITS.LEASE_LOOK_MS;
   }
 }
 
-function until(signal: AbortSignal): Promise<void> {
+function isLeaseLost(error: unknown): boolean {
+  return error instanceof DaemonError && error.code === 'LEASE_LOST';
+}
+
+/** Resolves when one of the signals has aborted. */
+function aborted(signals: readonly AbortSignal[]): Promise<void> {
   return new Promise((resolve) => {
-    if (signal.aborted) return resolve();
-    signal.addEventListener('abort', () => resolve(), { once: true });
+    const end = () => {
+      for (const signal of signals) signal.removeEventListener('abort', end);
+      resolve();
+    };
+    for (const signal of signals) {
+      if (signal.aborted) return end();
+      signal.addEventListener('abort', end, { once: true });
+    }
   });
 }

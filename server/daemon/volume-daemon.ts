@@ -6,7 +6,6 @@ import { MONITOR_STARTED } from '../core/log/log-events';
 import type { Logger } from '../core/log/logger';
 import type { Redactor } from '../core/redaction';
 import { VERSION } from '../core/version';
-import { ApplianceLock } from '../database/connection/appliance-lock';
 import type { DeviceEvent, DeviceSnapshot } from '../devices/device';
 import type { Diagnostics } from '../diagnostics/diagnostics-service';
 import { countClients } from '../exports/count-clients';
@@ -27,6 +26,7 @@ import { type HealthMonitor, healthReport } from './health/health';
 import { Metrics } from './metrics/metrics';
 import { metricsReport } from './metrics/metrics-report';
 import { Statistics } from './metrics/statistics';
+import { processInstances } from './process-instance';
 import { pruneHistory } from './prune-history';
 import { VolumeQueries } from './volumes/volume-queries';
 
@@ -43,8 +43,8 @@ interface Parts {
  */
 export class VolumeDaemon implements Daemon {
   readonly version = VERSION;
-  phase: DaemonPhase = 'starting';
-  phaseReason: string | null = 'waiting for the database';
+  private stage: DaemonPhase = 'starting';
+  private stageReason: string | null = 'waiting for the database';
   readonly operations: OperationService;
   readonly volumes: VolumeQueries;
   readonly exports: ExportService;
@@ -72,7 +72,6 @@ export class VolumeDaemon implements Daemon {
     this.domain = compose(
       {
         ledger,
-        lock: new ApplianceLock(database.dsn, logger, () => database.distrust()),
         cloud,
         guest,
         counters,
@@ -84,6 +83,7 @@ export class VolumeDaemon implements Daemon {
       },
       {
         owner: `${hostname()}:${configuration.http.port} pid ${process.pid}`,
+        instances: processInstances(configuration.devices.procDir),
         sizeToleranceBytes: configuration.devices.sizeToleranceBytes,
         policy: () => this.policy(),
         ledger: () => this.readable(),
@@ -132,11 +132,22 @@ export class VolumeDaemon implements Daemon {
     await database.prepare(this.stopping);
     if (this.stopping.aborted) return;
     this.migrated = true;
-    this.phase = 'standby';
+    this.stage = 'standby';
     void this.resolveIdentity();
   }
 
-  /** Drains: stops accepting, ends streams, finishes current steps, releases the lock. Idempotent. */
+  /** Ready only while the lease is held, by the clock at this very moment. */
+  get phase(): DaemonPhase {
+    return this.stage === 'ready' && this.domain.ownership.engine === null ? 'standby' : this.stage;
+  }
+
+  get phaseReason(): string | null {
+    return this.stage === 'ready' && this.phase === 'standby'
+      ? 'the lease of the appliance has ended and was not renewed'
+      : this.stageReason;
+  }
+
+  /** Drains: stops accepting, ends streams, finishes current steps, releases the lease. Idempotent. */
   stop(): Promise<void> {
     this.stopped ??= this.drain();
     return this.stopped;
@@ -225,8 +236,8 @@ export class VolumeDaemon implements Daemon {
 
   private async drain(): Promise<void> {
     const begun = systemClock.monotonic();
-    this.phase = 'stopping';
-    this.phaseReason = 'the daemon is stopping';
+    this.stage = 'stopping';
+    this.stageReason = 'the daemon is stopping';
     this.stop$.abort();
     const { unfinished } = await this.domain.ownership.stop();
     await this.monitor.stop();
@@ -259,11 +270,13 @@ export class VolumeDaemon implements Daemon {
   }
 
   private ownershipChanged(state: 'owner' | 'standby'): void {
-    if (this.phase === 'stopping') return;
-    const was = this.phase;
-    this.phase = state === 'owner' ? 'ready' : 'standby';
-    this.phaseReason = state === 'owner' ? null : this.domain.ownership.reason;
+    if (this.stage === 'stopping') return;
+    const was = this.stage;
+    this.stage = state === 'owner' ? 'ready' : 'standby';
+    this.stageReason = state === 'owner' ? null : this.domain.ownership.reason;
     if (state === 'owner' && was !== 'ready') void this.firstSync();
+    // What kept the lease from being renewed may have broken the other connections too, without a word.
+    if (state === 'standby' && was === 'ready') this.adapters.database.distrust();
   }
 
   private async firstSync(): Promise<void> {
@@ -286,7 +299,7 @@ export class VolumeDaemon implements Daemon {
     while (!this.stopping.aborted) {
       const { vmId } = await identity.resolve().catch(() => identity.view);
       if (vmId === null)
-        this.phaseReason =
+        this.stageReason =
           'the daemon does not know which VM it runs on: set OMA_VM_ID or ossea_configs.oma_vm_id';
       else if (!striving) this.domain.ownership.start(vmId);
       striving ||= vmId !== null;

@@ -4,6 +4,7 @@ import { LIMITS } from '../core/limits';
 import type {
   Accepted,
   CancelOutcome,
+  Claim,
   Epoch,
   ExportFilter,
   Ledger,
@@ -32,6 +33,7 @@ import { claimOperations, resumableOperations } from './journal/claim-operations
 import { readOpenJobs, settleOpenJob } from './journal/open-jobs';
 import { readFeed, readJournal } from './journal/read-journal';
 import { requestCancel } from './journal/request-cancel';
+import { readOwner, releaseLease, renewLease, takeOver } from './lease';
 import { listOperations } from './list-operations';
 import { countOperations } from './operation-totals';
 import { OsseaVolumes } from './ossea-volumes';
@@ -53,26 +55,22 @@ export class MysqlLedger implements Ledger {
     this.hub = new OsseaVolumes(database);
   }
 
-  async takeOver(applianceId: string, owner: string): Promise<Epoch> {
-    const since = new Date(this.now());
+  async takeOver(applianceId: string, owner: string, claim?: Claim): Promise<Epoch> {
     this.hub.forget();
-    return this.database.transaction(async (tx) => {
-      await sql`INSERT INTO appliances (id, epoch, owner, since) VALUES (${applianceId}, 1, ${owner}, ${since})
-        ON DUPLICATE KEY UPDATE epoch = epoch + 1, owner = ${owner}, since = ${since}`.execute(tx);
-      const row = await tx
-        .selectFrom('appliances')
-        .select('epoch')
-        .where('id', '=', applianceId)
-        .executeTakeFirstOrThrow();
-      return { applianceId, number: Number(row.epoch) };
-    });
+    const { seen, instance } = claim ?? { seen: await this.readOwner(applianceId), instance: '' };
+    return takeOver(this.database, applianceId, { owner, instance, seen, at: this.now() });
   }
 
-  async readOwner(applianceId: string): Promise<Owner | null> {
-    const row = await this.database.query((db) =>
-      db.selectFrom('appliances').selectAll().where('id', '=', applianceId).executeTakeFirst(),
-    );
-    return row ? { owner: row.owner, epoch: Number(row.epoch), since: row.since.getTime() } : null;
+  readOwner(applianceId: string): Promise<Owner | null> {
+    return readOwner(this.database, applianceId);
+  }
+
+  renewLease(epoch: Epoch): Promise<void> {
+    return renewLease(this.database, epoch);
+  }
+
+  releaseLease(epoch: Epoch): Promise<void> {
+    return releaseLease(this.database, epoch);
   }
 
   accept<T extends OperationType>(epoch: Epoch, input: NewOperation<T>): Promise<Accepted> {

@@ -25,7 +25,7 @@ export interface OpenDatabase {
 
 /** Opens the pool; nothing is connected before the first query. */
 export function openDatabase(dsn: Dsn, clock: Clock, logger: Logger): OpenDatabase {
-  const database = openPool(dsn);
+  const database = openPool(dsn, logger);
   return {
     dsn,
     kysely: database.kysely,

@@ -96,6 +96,8 @@ interface AppliancesTable {
   epoch: number;
   owner: string;
   since: Time;
+  lease_until: NullableTime;
+  instance: Generated<string>;
 }
 
 interface TotalsTable {

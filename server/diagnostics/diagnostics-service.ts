@@ -101,7 +101,10 @@ export class Diagnostics {
       inspect: () => database.inspect(),
       expected: database.migrations,
       pool: database.usage(),
-      readOwner: async () => (vmId === null ? null : this.parts.ledger().readOwner(vmId)),
+      readOwner: async () => {
+        const row = vmId === null ? null : await this.parts.ledger().readOwner(vmId);
+        return row && { owner: row.owner, epoch: row.epoch, since: row.since };
+      },
     });
   }
 }

@@ -32,12 +32,22 @@ import type {
 export interface Ledger {
   // ---- one writer ---------------------------------------------------------------------------------------
   /**
-   * Makes this process the owner of the appliance: raises the epoch and records the owner. The caller holds
-   * the named lock. Operations left `executing` by an earlier epoch are resumed by `resumable`.
+   * Makes this process the owner of the appliance until LIMITS.LEASE_MS from now by the database's clock:
+   * raises the epoch and records the owner. Only while the row is still as `claim.seen`, otherwise LEASE_LOST;
+   * without a claim whatever the row says. Operations left `executing` by an earlier epoch are resumed by
+   * `resumable`.
+   *
+   * @example
+   * const seen = await ledger.readOwner(applianceId);
+   * const epoch = await ledger.takeOver(applianceId, 'host:8090 pid 7', { seen, instance });
    */
-  takeOver(applianceId: string, owner: string): Promise<Epoch>;
-  /** Who owns the appliance by the row (not by the lock), or null when nobody ever did. */
+  takeOver(applianceId: string, owner: string, claim?: Claim): Promise<Epoch>;
+  /** Who owns the appliance by the row, or null when nobody ever did. May be old by what is on its way. */
   readOwner(applianceId: string): Promise<Owner | null>;
+  /** Another LIMITS.LEASE_MS from now by the database's clock. LEASE_LOST when another owner has taken over. */
+  renewLease(epoch: Epoch): Promise<void>;
+  /** Lets the next owner begin at once. Nothing when another owner has taken over. */
+  releaseLease(epoch: Epoch): Promise<void>;
 
   // ---- operations ---------------------------------------------------------------------------------------
   /**
@@ -110,6 +120,21 @@ export interface Owner {
   readonly epoch: number;
   /** Wall clock ms. */
   readonly since: number;
+  /** The process that it is, as it names itself; '' when it has not said. */
+  readonly instance: string;
+  /** null: released. */
+  readonly lease: {
+    /** The database's wall clock, ms: every renewal changes it. Only good for a comparison with itself. */
+    readonly until: number;
+    /** ms until then by the database's own clock, at the moment of the read; negative once it has ended. */
+    readonly leftMs: number;
+  } | null;
+}
+
+/** What a take-over stands on: the row as it was judged, and who takes it. */
+export interface Claim {
+  readonly seen: Owner | null;
+  readonly instance: string;
 }
 
 /** What became of a request to cancel. `missing`: the appliance has no such operation. */

@@ -20,6 +20,8 @@ const CHANGES = new Set([
   'ledger.resumable',
   'ledger.requestCancel',
   'ledger.settleOpenJob',
+  'ledger.renewLease',
+  'ledger.releaseLease',
   'cloud.submit',
   'cloud.deleteVolume',
   'exports.publish',
@@ -36,6 +38,8 @@ export interface GateParts {
   /** Told of every call of a port as it leaves, and when its answer has come. */
   readonly departs: (what: string, args: readonly unknown[]) => void;
   readonly answered: (what: string, args: readonly unknown[]) => void;
+  /** Told of an effect in the moment it happens, whether or not anybody lives to hear of it. */
+  readonly happened: (what: string, args: readonly unknown[], value: unknown) => void;
 }
 
 /**
@@ -47,6 +51,9 @@ export class Gate {
   alive = true;
   private crash: (CrashPoint & { left: number }) | null = null;
   private afterCrash: () => void = () => {};
+  /** Virtual ms until which the process stands still. */
+  private pausedUntil = 0;
+  private pauseAtCall = 0;
 
   constructor(private readonly parts: GateParts) {}
 
@@ -57,6 +64,24 @@ export class Gate {
     this.afterCrash();
   }
 
+  /** The process stands still, as by SIGSTOP or with its machine: nothing that it is told reaches it until then. */
+  pause(ms: number): void {
+    this.pausedUntil = Math.max(this.pausedUntil, this.parts.scheduler.time + ms);
+  }
+
+  /** The same, as soon as it has asked CloudStack for anything: between a look and what follows from it. */
+  armPause(ms: number): void {
+    this.pauseAtCall = ms;
+  }
+
+  /** Runs what the process does next, once it can do anything. */
+  whenAwake(work: () => void): void {
+    const { scheduler } = this.parts;
+    const left = this.pausedUntil - scheduler.time;
+    if (left <= 0) work();
+    else scheduler.after(left, () => (this.alive ? this.whenAwake(work) : undefined));
+  }
+
   /** `died` is told when it happens: a process may have nothing left to do before. */
   armCrash(point: CrashPoint, died: () => void): void {
     this.crash = { ...point, left: point.call };
@@ -65,6 +90,7 @@ export class Gate {
 
   disarm(): void {
     this.crash = null;
+    this.pauseAtCall = 0;
   }
 
   call<T>(what: string, work: () => Promise<T> | T, args: readonly unknown[] = []): Promise<T> {
@@ -74,6 +100,11 @@ export class Gate {
       const side = this.crashSide(what);
       if (side === 'before') this.die();
       else this.parts.departs(what, args);
+      if (this.pauseAtCall > 0 && what.startsWith('cloud.')) {
+        trace(() => `the process stands still for ${this.pauseAtCall} ms`);
+        this.pause(this.pauseAtCall);
+        this.pauseAtCall = 0;
+      }
       // Half of what a dead process had sent arrives all the same.
       const onTheWire = random.chance(0.5);
       const slow = what.startsWith('cloud.') ? 20 : 2;
@@ -88,12 +119,14 @@ export class Gate {
         const effect = attempt(work);
         if (side === 'after') this.die();
         effect.then(
-          (value) =>
+          (value) => {
+            this.parts.happened(what, args, value);
             this.answer(() => {
               this.parts.answered(what, args);
               if (trouble) reject(trouble.error);
               else resolve(value);
-            }, slow),
+            }, slow);
+          },
           (error: unknown) => {
             trace(() => `${what} failed: ${error instanceof Error ? error.message : String(error)}`);
             this.answer(() => reject(error), slow);
@@ -112,7 +145,10 @@ export class Gate {
       monotonic: () => scheduler.time - born,
       sleep: (ms, signal) =>
         new Promise((resolve) => {
-          if (this.alive) void scheduler.sleep(ms, signal).then(() => (this.alive ? resolve() : undefined));
+          if (this.alive)
+            void scheduler
+              .sleep(ms, signal)
+              .then(() => this.whenAwake(() => (this.alive ? resolve() : undefined)));
         }),
     };
   }
@@ -139,8 +175,9 @@ export class Gate {
     const { scheduler, random } = this.parts;
     if (!this.alive) return;
     // Mostly at once: the time of a call is drawn before its effect, and that is enough to reorder answers.
-    if (random.chance(0.8)) deliver();
-    else scheduler.after(random.between(0, 2 * slow), () => (this.alive ? deliver() : undefined));
+    if (random.chance(0.8)) this.whenAwake(deliver);
+    else
+      scheduler.after(random.between(0, 2 * slow), () => (this.alive ? this.whenAwake(deliver) : undefined));
   }
 
   private crashSide(what: string): CrashPoint['side'] | null {

@@ -21,8 +21,11 @@ export function strike(world: World, processes: Processes, mishap: Mishap): void
     case 'clock-jump':
       world.clockOffset += mishap.ms;
       return;
-    case 'lock-cut':
-      world.locks.cut(world.applianceVmId, (tell) => void scheduler.after(mishap.told, tell));
+    case 'database-clock-jump':
+      world.databaseClockOffset += mishap.ms;
+      return;
+    case 'pause':
+      processes.at(mishap.who).pause(mishap.ms, mishap.atCall);
       return;
     case 'database-away':
       world.databaseAwayUntil = scheduler.time + mishap.ms;

@@ -186,4 +186,28 @@ export const MUTANTS: readonly Mutant[] = [
       "if (!(error instanceof CloudError)) throw error;\n    const [like] = command.name === 'createVolume' ? await run.parts.cloud.listVolumes({ name: command.volumeName }) : [];\n    if (like) {\n      await run.record({ entries: [{ step, state: 'finished', data: { job_id: jobId, volume_id: like.id, outcome: 'ok' } }], volumeId: like.id });\n      return;\n    }\n    await answered(run, step, jobId, error);",
     seed: 163,
   },
+  {
+    name: 'lease-outlived',
+    what: 'an owner counts its lease for longer than others wait',
+    file: 'server/daemon/ownership.ts',
+    find: 'tenure.until = Math.max(tenure.until, sentAt + LIMITS.LEASE_HOLD_MS);',
+    replace: 'tenure.until = sentAt + 3 * LIMITS.LEASE_MS;',
+    seed: 151,
+  },
+  {
+    name: 'one-clock-believed',
+    what: "a standby takes over when the database's clock says so, whatever it has seen",
+    file: 'server/daemon/lease.ts',
+    find: 'if (unheardMs > 0) return',
+    replace: 'if (unheardMs > LIMITS.LEASE_MS) return',
+    seed: 23,
+  },
+  {
+    name: 'woken-and-sends',
+    what: 'an owner that stood still for longer than its lease sends to CloudStack what it had decided before',
+    file: 'server/daemon/fenced-cloud.ts',
+    find: '    isOwner()\n      ? send()',
+    replace: '    isOwner() || send !== null\n      ? send()',
+    seed: 1,
+  },
 ];

@@ -5,7 +5,6 @@ import type { ExportService } from '~/server/exports/export-service';
 import type { OperationService } from '~/server/operations/operation-service';
 import type { SyncService } from '~/server/sync/sync-service';
 import type { Gate } from './gate';
-import { SimulatedLock } from './lock';
 import type { World } from './world';
 
 const SIZE_TOLERANCE_BYTES = 3 * 1024 ** 3;
@@ -32,13 +31,7 @@ export class DaemonProcess {
     private readonly world: World,
     readonly name: string,
   ) {
-    const lock = new SimulatedLock(world.locks);
-    this.gate = world.openGate(name, () => {
-      // The server notices the end of the connection at once, or when the session has been silent for too
-      // long.
-      const delay = world.random.chance(0.7) ? 0 : world.random.between(0, 5_000);
-      world.scheduler.after(delay, () => lock.close());
-    });
+    this.gate = world.openGate(name, () => this.isOwner);
     const { gate } = this;
     const clock = gate.clock(() => world.wallClock());
     this.clock = clock;
@@ -50,7 +43,7 @@ export class DaemonProcess {
       holders: (device: Parameters<typeof world.guest.holders>[0]) =>
         gate.call('guest.holders', () => world.guest.holders(device)),
       productUuid: () => gate.call('guest.productUuid', () => world.guest.productUuid()),
-      onHint: (ring: () => void) => world.guest.onHint(() => (gate.alive ? ring() : undefined)),
+      onHint: (ring: () => void) => world.guest.onHint(() => (gate.alive ? gate.whenAwake(ring) : undefined)),
     };
     const logger = world.logger(name);
     const uptime = () => world.uptime();
@@ -59,11 +52,6 @@ export class DaemonProcess {
     this.domain = compose(
       {
         ledger,
-        lock: {
-          acquire: (id) => gate.call('lock.acquire', () => lock.acquire(id)),
-          release: () => gate.call('lock.release', () => lock.release()),
-          onLost: (listener) => lock.onLost((reason) => (gate.alive ? listener(reason) : undefined)),
-        },
         cloud,
         guest,
         counters: world.guest,
@@ -75,6 +63,7 @@ export class DaemonProcess {
       },
       {
         owner: name,
+        instances: { mine: name, hasEnded: (instance) => world.hasEnded(instance) },
         sizeToleranceBytes: SIZE_TOLERANCE_BYTES,
         policy: () => ({ ...world.policy, applianceVmId: world.applianceVmId }),
         ledger: () => ledger,

@@ -26,6 +26,11 @@ export class Slot {
     process.gate.armCrash(point, () => this.comeBack(back));
   }
 
+  pause(ms: number, atCall: boolean): void {
+    if (atCall) this.process?.gate.armPause(ms);
+    else this.process?.gate.pause(ms);
+  }
+
   drain(back: number): void {
     const { process } = this;
     if (process?.gate.alive) void process.drain().then(() => this.comeBack(back));
@@ -56,6 +61,15 @@ export class Processes {
 
   startAll(): void {
     for (const slot of this.slots) slot.start();
+  }
+
+  /** Never two that say ready. */
+  checkOwners(): void {
+    const { world } = this;
+    const owners = this.slots.flatMap(({ process }) => (process?.isOwner ? [process.name] : []));
+    if (owners.length > 0 && this.slots.length > 1)
+      world.checks['never-two-owners'] = (world.checks['never-two-owners'] ?? 0) + 1;
+    if (owners.length > 1) world.fail('never-two-owners', `${owners.join(' and ')} both own the appliance`);
   }
 
   owner(): DaemonProcess | null {

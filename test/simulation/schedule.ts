@@ -41,7 +41,7 @@ export async function runSchedule(script: Script, options: { trace?: boolean } =
     events: scheduler.events,
     time: scheduler.time,
     struck: faults,
-    checks: { ...run.invariants.checks, ...world.doors.checks },
+    checks: { ...run.invariants.checks, ...world.doors.checks, ...world.checks },
     trace: lines,
   };
 }
@@ -78,6 +78,7 @@ class Schedule {
   private isOver(): boolean {
     const { world } = this;
     if (!this.processes.owner() || world.unreadable) world.watchedSince = world.scheduler.time;
+    if (!world.over) this.processes.checkOwners();
     if (!world.over) this.invariants.afterEvent();
     if (!world.over && world.scheduler.events > EVENTS_MAX) world.fail('everything-ends', this.unfinished());
     return world.over;

@@ -32,7 +32,8 @@ export type Mishap =
   | { readonly kind: 'drain'; readonly who: number; readonly back: number }
   | { readonly kind: 'reboot'; readonly ms: number }
   | { readonly kind: 'clock-jump'; readonly ms: number }
-  | { readonly kind: 'lock-cut'; readonly told: number }
+  | { readonly kind: 'database-clock-jump'; readonly ms: number }
+  | { readonly kind: 'pause'; readonly who: number; readonly ms: number; readonly atCall: boolean }
   | { readonly kind: 'database-away'; readonly ms: number; readonly afterCommit: boolean }
   | { readonly kind: 'cloudstack'; readonly fault: Fault }
   | {

@@ -12,7 +12,8 @@ export const MISHAPS = [
   'drain',
   'reboot',
   'clock-jump',
-  'lock-cut',
+  'database-clock-jump',
+  'pause',
   'database-away',
   'management-restart',
   'device-vanishes',
@@ -110,8 +111,18 @@ function anyMishap(random: SeededRandom, mishap: MishapClass, volumes: number): 
         kind: 'clock-jump',
         ms: random.pick([-7_200_000, -240_000, -10_000, -1_000, 1_000, 10_000, 240_000, 7_200_000]),
       };
-    case 'lock-cut':
-      return { kind: 'lock-cut', told: random.pick([0, 500, 2_000, 4_000]) };
+    case 'database-clock-jump':
+      return {
+        kind: 'database-clock-jump',
+        ms: random.pick([-34_560_000_000, -7_200_000, -3_000, 1_000, 3_800, 60_000, 34_560_000_000]),
+      };
+    case 'pause':
+      return {
+        kind: 'pause',
+        who: random.below(2),
+        ms: random.pick([300, 3_000, 5_000, 20_000]),
+        atCall: random.chance(0.5),
+      };
     case 'database-away':
       return {
         kind: 'database-away',

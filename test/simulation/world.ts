@@ -14,7 +14,6 @@ import type { Policy } from '~/server/operations/decision';
 import { Doors } from './doors';
 import { Gate } from './gate';
 import { SimulatedGuest } from './guest';
-import { LockTable } from './lock';
 import { SeededRandom } from './random';
 import { Scheduler } from './scheduler';
 import type { Script } from './script-items';
@@ -25,6 +24,22 @@ Object.assign(LIMITS, { FAST_SCAN_MS: 400, JOB_POLL_FIRST_MS: 150 });
 
 const GIB = 1024 ** 3;
 const PORT = 10_809;
+
+const CHANGES_OF_CLOUDSTACK: ReadonlySet<string> = new Set([
+  'cloud.submit',
+  'cloud.deleteVolume',
+  'cloud.recoverVolume',
+]);
+const WRITES: ReadonlySet<string> = new Set([
+  'ledger.accept',
+  'ledger.append',
+  'ledger.auditedChange',
+  'ledger.claim',
+  'ledger.renewLease',
+  'ledger.requestCancel',
+  'ledger.resumable',
+  'ledger.settleOpenJob',
+]);
 
 /** Something that must never be. */
 export class Violation extends Error {
@@ -50,7 +65,6 @@ export class World {
   readonly model: CloudModel;
   readonly cloud: ModelCloud;
   readonly server: MemoryServer;
-  readonly locks = new LockTable();
   /** The daemon's state folder. */
   readonly inventory = createMemoryInventory();
   readonly applianceVmId: string;
@@ -61,6 +75,10 @@ export class World {
   readonly volumes: string[] = [];
   /** ms by which the appliance's wall clock is wrong. */
   clockOffset = 0;
+  /** ms by which the wall clock of the database server is wrong. */
+  databaseClockOffset = 0;
+  /** Processes that are no more. */
+  private readonly ended = new Set<string>();
   databaseAwayUntil = 0;
   /** The next change is committed although its answer is lost. */
   answerLost = false;
@@ -80,6 +98,8 @@ export class World {
   /** Since when somebody owns the appliance and can look at the guest. */
   watchedSince = 0;
   readonly struck: Record<string, number> = {};
+  /** How often each promise was put to the test that is not one of ./invariants.ts. */
+  readonly checks: Record<string, number> = {};
   readonly lines: string[] = [];
   over = false;
   violation: Violation | null = null;
@@ -96,7 +116,12 @@ export class World {
     this.scheduler = new Scheduler(new SeededRandom(seed, 3));
     const { scheduler, random } = this;
     const clock = scheduler.clock();
-    this.ledger = new MemoryLedger({ store: this.store, now: () => this.wallClock(), random });
+    this.ledger = new MemoryLedger({
+      store: this.store,
+      now: () => this.wallClock(),
+      databaseNow: () => Math.floor(scheduler.clock().now() + this.databaseClockOffset),
+      random,
+    });
     this.guest = new SimulatedGuest({
       clock,
       random,
@@ -194,15 +219,23 @@ export class World {
     return this.script.world.exports ? new MemoryExports(this.server) : noExports(PORT);
   }
 
-  openGate(name: string, onDeath: () => void): Gate {
+  /** In every second schedule the daemons are on machines of their own, and know nothing of each other. */
+  hasEnded(name: string): boolean {
+    return this.script.seed % 2 === 0 && this.ended.has(name);
+  }
+
+  openGate(name: string, isOwner: () => boolean): Gate {
     return new Gate({
       scheduler: this.scheduler,
       random: this.random,
       trace: (line) => this.trace(() => `${name}  ${line()}`),
-      trouble: (what) =>
-        what.startsWith('ledger.') || what === 'lock.acquire' ? this.databaseTrouble(what) : null,
-      onDeath,
-      departs: (what, args) => this.doors.departs(name, what, args),
+      trouble: (what) => (what.startsWith('ledger.') ? this.databaseTrouble() : null),
+      onDeath: () => this.ended.add(name),
+      departs: (what, args) => {
+        if (CHANGES_OF_CLOUDSTACK.has(what)) this.checkSender(name, what, isOwner());
+        this.doors.departs(name, what, args);
+      },
+      happened: (what, [epoch], value) => this.checkWriter(name, what, epoch, value),
       answered: (what, args) => this.doors.answered(name, what, args),
     });
   }
@@ -218,9 +251,25 @@ export class World {
     return logger;
   }
 
-  private databaseTrouble(what: string): { error: Error; after: boolean } | null {
+  private checkSender(name: string, what: string, isOwner: boolean): void {
+    this.checks['only-the-owner-calls'] = (this.checks['only-the-owner-calls'] ?? 0) + 1;
+    if (!isOwner)
+      this.fail('only-the-owner-calls', `${name} has sent ${what} and does not own the appliance`);
+  }
+
+  /** What an owner writes after another one has taken over has no effect. */
+  private checkWriter(name: string, what: string, epoch: unknown, value: unknown): void {
+    const wrote = WRITES.has(what) && !(Array.isArray(value) && value.length === 0);
+    if (!wrote || typeof epoch !== 'object' || epoch === null || !('number' in epoch)) return;
+    this.checks['only-the-owner-writes'] = (this.checks['only-the-owner-writes'] ?? 0) + 1;
+    const current = this.store.appliances.get(this.applianceVmId)?.epoch;
+    if (epoch.number !== current)
+      this.fail('only-the-owner-writes', `${name}: ${what} of epoch ${epoch.number} in epoch ${current}`);
+  }
+
+  private databaseTrouble(): { error: Error; after: boolean } | null {
     if (this.scheduler.time >= this.databaseAwayUntil) return null;
-    const after = this.answerLost && what !== 'lock.acquire';
+    const after = this.answerLost;
     if (after) this.answerLost = false;
     return { error: new DaemonError('DATABASE_UNAVAILABLE', 'The database is away'), after };
   }

@@ -1,11 +1,23 @@
 import { parseDuration } from '../../core/duration';
+import { LIMITS } from '../../core/limits';
+
+/** Where one server of the database is. */
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+  /** Set for `unix(...)`; host and port then mean nothing. */
+  readonly socketPath: string | null;
+}
 
 /** Where the database is. `notes` says in words what was read but is not used. */
 export interface Dsn {
   readonly user: string;
   readonly password: string;
+  /** The address that is tried first. */
   readonly host: string;
   readonly port: number;
+  /** Further nodes of the same cluster, in the order in which they are tried. */
+  readonly alternatives: readonly Address[];
   /** Set for `unix(...)`; host and port then mean nothing. */
   readonly socketPath: string | null;
   readonly database: string;
@@ -30,7 +42,8 @@ export class DsnError extends Error {
 
 const DEFAULT_HOST = '127.0.0.1';
 const DEFAULT_PORT = 3306;
-const FORM = 'expected user:password@tcp(host:port)/database';
+const FORM =
+  'expected user:password@tcp(host:port)/database; several nodes of a cluster as tcp(host1:port,host2:port)';
 
 /**
  * Parameters of the Go driver: null is always so here and needs no word; a text says what is done instead.
@@ -79,13 +92,21 @@ export function trusting(dsn: Dsn, ca: string | null): Dsn {
   return { ...dsn, ca, tls: dsn.tls || dsn.socketPath === null };
 }
 
+/** Every address of the DSN, in the order in which they are tried; never empty. */
+export function addressesOf({ host, port, socketPath, alternatives }: Dsn): readonly [Address, ...Address[]] {
+  return [{ host, port, socketPath }, ...alternatives];
+}
+
+/** One address, for messages. */
+export function describeAddress({ host, port, socketPath }: Address): string {
+  return socketPath ?? `${host.includes(':') ? `[${host}]` : host}:${port}`;
+}
+
 /** The DSN without its password, for messages. */
 export function describeDsn(dsn: Dsn): string {
-  const address =
-    dsn.socketPath === null
-      ? `tcp(${dsn.host.includes(':') ? `[${dsn.host}]` : dsn.host}:${dsn.port})`
-      : `unix(${dsn.socketPath})`;
-  return `${dsn.user}${dsn.password === '' ? '' : ':***'}@${address}/${dsn.database}`;
+  const addresses = addressesOf(dsn).map(describeAddress).join(',');
+  const network = dsn.socketPath === null ? 'tcp' : 'unix';
+  return `${dsn.user}${dsn.password === '' ? '' : ':***'}@${network}(${addresses})/${dsn.database}`;
 }
 
 function parseGo(text: string): Dsn {
@@ -96,8 +117,8 @@ function parseGo(text: string): Dsn {
   const at = before.lastIndexOf('@');
   const [user, password] = at < 0 ? ['', ''] : splitOnce(before.slice(0, at), ':');
   if (user === '') throw new DsnError(`there is no user; ${FORM}`);
-  const address = parseAddress(before.slice(at + 1));
-  return finish(user, password, address, decode(database), new URLSearchParams(query));
+  const addresses = parseAddresses(before.slice(at + 1));
+  return finish(user, password, addresses, decode(database), new URLSearchParams(query));
 }
 
 /** The last `/`, as in Go, unless it is inside the parameters (`?loc=Europe/Berlin`, which Go refuses). */
@@ -113,27 +134,37 @@ function databaseSlash(text: string): number {
   return last;
 }
 
-interface Address {
-  readonly host: string;
-  readonly port: number;
-  readonly socketPath: string | null;
-}
-
-function parseAddress(text: string): Address {
-  if (text === '') return { host: DEFAULT_HOST, port: DEFAULT_PORT, socketPath: null };
-  const match = /^(\w+)(?:\((.*)\))?$/.exec(text);
-  if (!match) throw new DsnError('the address is not of the form tcp(host:port) or unix(/path)');
-  const [, network, address = ''] = match;
+function parseAddresses(text: string): Address[] {
+  const match = /^(\w*)(?:\((.*)\))?$/.exec(text);
+  if (!match)
+    throw new DsnError(
+      'the address is not of the form tcp(host:port), tcp(host1:port,host2:port) or unix(/path)',
+    );
+  const [, network = '', address = ''] = match;
   switch (network) {
+    case '':
+      if (text === '') return [parseHostPort('')];
+      throw new DsnError('the network before the address is missing; use tcp(host:port) or unix(/path)');
     case 'unix':
-      return socketAddress(address);
+      return [socketAddress(address)];
     case 'tcp':
     case 'tcp4':
     case 'tcp6':
-      return parseHostPort(address);
+      return parseHosts(address);
     default:
       throw new DsnError('the network before the address is not known; use tcp(host:port) or unix(/path)');
   }
+}
+
+/** `host1:port,host2:port`; one that is named twice counts once. */
+function parseHosts(text: string): Address[] {
+  const parts = text.split(',').map((part) => part.trim());
+  if (parts.length > 1 && parts.includes(''))
+    throw new DsnError('one of the addresses is empty; write them as host1:port,host2:port');
+  const addresses = new Map(parts.map(parseHostPort).map((address) => [describeAddress(address), address]));
+  if (addresses.size > LIMITS.DATABASE_ADDRESSES_MAX)
+    throw new DsnError(`there are more than ${LIMITS.DATABASE_ADDRESSES_MAX} addresses`);
+  return [...addresses.values()];
 }
 
 function socketAddress(path: string): Address {
@@ -144,7 +175,7 @@ function socketAddress(path: string): Address {
 function parseHostPort(address: string): Address {
   if (address === '') return { host: DEFAULT_HOST, port: DEFAULT_PORT, socketPath: null };
   const match = /^(?:\[([^\]]+)\]|([^:[\]]*))(?::(\d*))?$/.exec(address);
-  if (!match) throw new DsnError('tcp(...) needs host:port; write IPv6 addresses in [brackets]');
+  if (!match) throw new DsnError('an address must be host:port; write IPv6 addresses in [brackets]');
   return { host: match[1] || match[2] || DEFAULT_HOST, port: parsePort(match[3]), socketPath: null };
 }
 
@@ -156,10 +187,19 @@ function parsePort(text: string | undefined): number {
   return port;
 }
 
+/** What the URL parser refuses: several hosts, `mysql://user:password@host1:port,host2:port/database`. */
+function splitHosts(text: string): { first: string; hosts: string | null } {
+  const match = /^(\w+:\/\/(?:[^/?#]*@)?)([^/?#@]*)(.*)$/s.exec(text);
+  const [, before = '', hosts = '', after = ''] = match ?? [];
+  if (!hosts.includes(',')) return { first: text, hosts: null };
+  return { first: `${before}host${after}`, hosts };
+}
+
 function parseUrl(text: string): Dsn {
+  const { first, hosts } = splitHosts(text);
   let url: URL;
   try {
-    url = new URL(text);
+    url = new URL(first);
   } catch {
     throw new DsnError('it is not a valid URL; encode special characters of the password (%40 for @)');
   }
@@ -167,15 +207,19 @@ function parseUrl(text: string): Dsn {
   if (user === '') throw new DsnError('there is no user; expected mysql://user:password@host:port/database');
   const socket = url.searchParams.get('socket') ?? url.searchParams.get('socketPath');
   const host = url.hostname.replace(/^\[|\]$/g, '') || DEFAULT_HOST;
-  const address =
-    socket === null ? { host, port: parsePort(url.port), socketPath: null } : socketAddress(socket);
-  return finish(user, decode(url.password), address, decode(url.pathname.slice(1)), url.searchParams);
+  const addresses =
+    socket !== null
+      ? [socketAddress(socket)]
+      : hosts === null
+        ? [{ host, port: parsePort(url.port), socketPath: null }]
+        : parseHosts(hosts);
+  return finish(user, decode(url.password), addresses, decode(url.pathname.slice(1)), url.searchParams);
 }
 
 function finish(
   user: string,
   password: string,
-  address: Address,
+  [address = parseHostPort(''), ...alternatives]: readonly Address[],
   database: string,
   params: URLSearchParams,
 ): Dsn {
@@ -188,6 +232,7 @@ function finish(
     user,
     password,
     ...address,
+    alternatives,
     database,
     tls: parseTls(tls),
     ca: null,
@@ -197,6 +242,8 @@ function finish(
 }
 
 function noteOn(name: string): string | null {
+  if (/^(hosts?|servers?|nodes?)$/i.test(name))
+    throw new DsnError(`the parameter ${name} is not known; name the nodes as tcp(host1:port,host2:port)`);
   const known = Object.hasOwn(PARAMETERS, name) ? PARAMETERS[name] : undefined;
   if (known !== undefined) return known;
   // Whoever asked for encryption under another driver's name must not get a plain connection.

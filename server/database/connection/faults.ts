@@ -75,7 +75,7 @@ export function faultOf(error: unknown): Fault {
   if (error instanceof DaemonError)
     return error.code === 'DATABASE_UNAVAILABLE' ? faultOf(error.cause) : 'other';
   if (!(error instanceof Error)) return 'other';
-  const number = 'errno' in error && typeof error.errno === 'number' ? error.errno : null;
+  const number = errorNumber(error);
   const code = errorCode(error);
   const known =
     (number === null ? undefined : BY_NUMBER.get(number)) ?? (code === null ? undefined : BY_CODE.get(code));
@@ -115,6 +115,12 @@ function tlsHint(error: unknown): string {
   return name
     ? `: ${text} (connect to a name that the certificate is for)`
     : `: ${text} (if this machine does not trust its certificate: name the CA in DATABASE_CA_FILE)`;
+}
+
+/** The server's number of an error, also of the cause of a DATABASE_UNAVAILABLE. */
+export function errorNumber(error: unknown): number | null {
+  if (error instanceof DaemonError) return errorNumber(error.cause);
+  return error instanceof Error && 'errno' in error && typeof error.errno === 'number' ? error.errno : null;
 }
 
 function errorCode(error: unknown): string | null {

@@ -1,24 +1,14 @@
-import { isIP, Socket } from 'node:net';
+import { isIP } from 'node:net';
 import { rootCertificates } from 'node:tls';
-import {
-  Kysely,
-  MysqlDialect,
-  type MysqlPool,
-  type MysqlPoolConnection,
-  type MysqlQueryResult,
-  type Transaction,
-} from 'kysely';
-import {
-  createPool,
-  type PoolConnection,
-  type PoolOptions,
-  type ResultSetHeader,
-  type RowDataPacket,
-} from 'mysql2';
+import { Kysely, MysqlDialect, type Transaction } from 'kysely';
+import type { PoolOptions } from 'mysql2';
 import { LIMITS } from '../../core/limits';
+import { type Logger, silentLogger } from '../../core/log/logger';
 import type { Tables } from '../tables';
-import type { Dsn } from './dsn';
-import { breaksConnection, faultOf, translate } from './faults';
+import { ClusterNodes, isRefusalOfNode } from './cluster-nodes';
+import { type Address, addressesOf, type Dsn } from './dsn';
+import { faultOf, translate } from './faults';
+import { Lane, type LaneOptions } from './lane';
 
 /**
  * Every session: UTC; strict, so that nothing is silently cut; bounded waits for locks; an end for what a
@@ -33,7 +23,7 @@ const SESSION: readonly string[] = [
 ];
 
 /** A certificate for another name is refused; for an address the driver has no name to compare. */
-function sslOptions({ tls, ca, host, socketPath }: Dsn): NonNullable<PoolOptions['ssl']> {
+function sslOptions({ tls, ca }: Dsn, { host, socketPath }: Address): NonNullable<PoolOptions['ssl']> {
   if (tls !== true) return { rejectUnauthorized: false };
   const verifyIdentity = socketPath === null && isIP(host) === 0;
   return {
@@ -43,13 +33,15 @@ function sslOptions({ tls, ca, host, socketPath }: Dsn): NonNullable<PoolOptions
   };
 }
 
-export function connectionOptions(dsn: Dsn): PoolOptions {
+/** How to connect to one of the addresses of the DSN, the first unless another is given. */
+export function connectionOptions(dsn: Dsn, address: Address = dsn): PoolOptions {
+  const { host, port, socketPath } = address;
   return {
     user: dsn.user,
     password: dsn.password,
     database: dsn.database,
-    ...(dsn.socketPath === null ? { host: dsn.host, port: dsn.port } : { socketPath: dsn.socketPath }),
-    ...(dsn.tls === false ? {} : { ssl: sslOptions(dsn) }),
+    ...(socketPath === null ? { host, port } : { socketPath }),
+    ...(dsn.tls === false ? {} : { ssl: sslOptions(dsn, address) }),
     timezone: 'Z',
     charset: 'utf8mb4',
     connectTimeout: dsn.connectTimeoutMs ?? LIMITS.DATABASE_CONNECT_TIMEOUT_MS,
@@ -81,6 +73,11 @@ export interface Database {
    * Throws DATABASE_UNAVAILABLE.
    */
   transaction<T>(work: (tx: Transaction<Tables>, attempt: Attempt) => Promise<T>): Promise<T>;
+  /**
+   * A query that must not wait for others, on a connection of its own: answered within
+   * LIMITS.LEASE_STATEMENT_MS or failed, and tried once. Throws DATABASE_UNAVAILABLE.
+   */
+  urgent<T>(work: (db: Kysely<Tables>) => Promise<T>): Promise<T>;
   /** Connections at work, and requests that wait for one: right now, for metrics. */
   usage(): PoolUsage;
   /** Breaks every connection, also those in use; transactions under way run again on new ones. */
@@ -94,89 +91,94 @@ export interface PoolUsage {
 }
 
 /** Opens the pool; nothing is connected before the first query. */
-export function openPool(dsn: Dsn): Database {
-  const pool = createPool({
-    ...connectionOptions(dsn),
-    connectionLimit: LIMITS.DATABASE_CONNECTIONS,
-    queueLimit: LIMITS.DATABASE_QUEUE,
-    maxIdle: LIMITS.DATABASE_CONNECTIONS - 1,
-    // Before the server does it: a connection is not closed just as it is taken.
-    idleTimeout: LIMITS.DATABASE_IDLE_MS / 2,
-  });
-  // Queued before anything of ours; a connection that cannot even do this is dropped.
-  const sockets = new Set<Socket>();
-  pool.on('connection', (connection) => {
-    const socket = socketOf(connection);
-    if (socket) {
-      sockets.add(socket);
-      socket.once('close', () => sockets.delete(socket));
-    }
-    for (const statement of SESSION) {
-      connection.query(statement, (error) => {
-        if (error) connection.destroy();
-      });
-    }
-  });
-  const usage = { inUse: 0, waiting: 0 };
-  const guarded: MysqlPool = {
-    getConnection: (callback) => {
-      usage.waiting += 1;
-      pool.getConnection((error, connection) => {
-        usage.waiting -= 1;
-        if (error) {
-          callback(error, NO_CONNECTION);
-          return;
-        }
-        usage.inUse += 1;
-        callback(
-          null,
-          new GuardedConnection(connection, () => {
-            usage.inUse -= 1;
-          }),
-        );
-      });
-    },
-    end: (callback) => pool.end(callback),
-  };
-  const kysely = new Kysely<Tables>({ dialect: new MysqlDialect({ pool: guarded }) });
+export function openPool(dsn: Dsn, logger: Logger = silentLogger): Database {
+  const nodes = new ClusterNodes(addressesOf(dsn), logger);
+  const work = new Lane(nodes, (address) => workLane(dsn, address, nodes.count));
+  const urgent = new Lane(nodes, (address) => urgentLane(dsn, address, nodes.count));
+  const lanes = [work, urgent];
+  const kysely = new Kysely<Tables>({ dialect: new MysqlDialect({ pool: work }) });
+  const quick = new Kysely<Tables>({ dialect: new MysqlDialect({ pool: urgent }) });
   return {
     kysely,
-    query: (work) => query(kysely, work),
-    transaction: (work) => transaction(kysely, work),
-    usage: () => ({ ...usage }),
+    query: (ask) => query(kysely, ask, nodes.count),
+    transaction: (write) => transaction(kysely, write, nodes.count),
+    urgent: (ask) =>
+      ask(quick).catch((error: unknown) => {
+        throw translate(error);
+      }),
+    usage: () => ({ ...work.usage }),
     distrust: () => {
-      for (const socket of sockets) socket.destroy(notTrusted());
+      for (const lane of lanes) lane.distrust();
     },
     // Not kysely.destroy(): without a query before it does nothing, and the pool's timer keeps running.
-    close: () => new Promise((resolve, reject) => pool.end((error) => (error ? reject(error) : resolve()))),
+    close: async () => {
+      await Promise.all(lanes.map(closeLane));
+    },
   };
 }
 
-/** mysql2 does not type its stream. Destroying it fails the statement under way at once. */
-function socketOf(connection: object): Socket | null {
-  return 'stream' in connection && connection.stream instanceof Socket ? connection.stream : null;
+function closeLane(lane: Lane): Promise<void> {
+  return new Promise((resolve, reject) => lane.end((error) => (error ? reject(error) : resolve())));
 }
 
-function notTrusted(): Error {
-  return Object.assign(new Error('the connection is not trusted any more'), { code: 'ECONNRESET' });
+function workLane(dsn: Dsn, address: Address, nodes: number): LaneOptions {
+  return {
+    connections: {
+      ...connectionOptions(dsn, address),
+      connectionLimit: LIMITS.DATABASE_CONNECTIONS,
+      queueLimit: LIMITS.DATABASE_QUEUE,
+      maxIdle: LIMITS.DATABASE_CONNECTIONS - 1,
+      // Before the server does it: a connection is not closed just as it is taken.
+      idleTimeout: LIMITS.DATABASE_IDLE_MS / 2,
+    },
+    session: SESSION,
+    statementMs: LIMITS.DATABASE_STATEMENT_MS,
+    demands: {
+      writable: nodes > 1,
+      causal: nodes > 1 ? 'at first' : 'always',
+      timeoutMs: LIMITS.DATABASE_CONNECT_TIMEOUT_MS,
+    },
+  };
 }
 
-async function query<T>(kysely: Kysely<Tables>, work: (db: Kysely<Tables>) => Promise<T>): Promise<T> {
-  try {
-    return await work(kysely);
-  } catch (error) {
-    if (faultOf(error) !== 'lost') throw translate(error);
-  }
-  try {
-    return await work(kysely);
-  } catch (error) {
-    throw translate(error);
+/** The lease's own connection. What it reads may be old: it is only acted on by conditional writes. */
+function urgentLane(dsn: Dsn, address: Address, nodes: number): LaneOptions {
+  const options = connectionOptions(dsn, address);
+  return {
+    connections: {
+      ...options,
+      connectTimeout: Math.min(
+        options.connectTimeout ?? LIMITS.LEASE_STATEMENT_MS,
+        LIMITS.LEASE_STATEMENT_MS,
+      ),
+      connectionLimit: 1,
+      queueLimit: LIMITS.DATABASE_QUEUE,
+    },
+    session: SESSION,
+    statementMs: LIMITS.LEASE_STATEMENT_MS,
+    demands: { writable: nodes > 1, causal: 'no', timeoutMs: LIMITS.LEASE_STATEMENT_MS },
+  };
+}
+
+async function query<T>(
+  kysely: Kysely<Tables>,
+  work: (db: Kysely<Tables>) => Promise<T>,
+  nodes: number,
+): Promise<T> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await work(kysely);
+    } catch (error) {
+      const tries = isRefusalOfNode(error) ? nodes : faultOf(error) === 'lost' ? 2 : 1;
+      if (attempt >= tries) throw translate(error);
+    }
   }
 }
 
 async function transaction<T>(
   kysely: Kysely<Tables>,
   work: (tx: Transaction<Tables>, attempt: Attempt) => Promise<T>,
+  nodes: number,
 ): Promise<T> {
   let inDoubt = false;
   for (let attempt = 1; ; attempt += 1) {
@@ -189,58 +191,12 @@ async function transaction<T>(
       });
     } catch (error) {
       const fault = faultOf(error);
-      // An error packet is an answer to COMMIT (a deadlock on a cluster); silence is none.
-      if (committing && fault === 'lost') inDoubt = true;
-      if ((fault !== 'rolled-back' && fault !== 'lost') || attempt >= LIMITS.DATABASE_RETRIES)
-        throw translate(error);
+      const elsewhere = nodes > 1 && isRefusalOfNode(error);
+      // An error packet is an answer to COMMIT (a deadlock on a cluster); silence is none, and a node that
+      // was cut off from the others in the middle does not know.
+      if (committing && (fault === 'lost' || elsewhere)) inDoubt = true;
+      const again = fault === 'rolled-back' || fault === 'lost' || elsewhere;
+      if (!again || attempt >= LIMITS.DATABASE_RETRIES) throw translate(error);
     }
   }
 }
-
-/** A pooled connection whose statements cannot hang, destroyed instead of released once it is broken. */
-class GuardedConnection implements MysqlPoolConnection {
-  private broken: unknown = null;
-
-  constructor(
-    private readonly raw: PoolConnection,
-    private readonly returned: () => void,
-  ) {}
-
-  query(text: string, parameters: unknown[]): never;
-  query(
-    text: string,
-    parameters: unknown[],
-    callback: (error: unknown, result: MysqlQueryResult) => void,
-  ): void;
-  query(
-    text: string,
-    parameters: unknown[],
-    callback?: (error: unknown, result: MysqlQueryResult) => void,
-  ): void {
-    if (!callback) throw new Error('streaming is not used');
-    // The ROLLBACK after a fault: the server has done it, and a dead connection would only make it wait.
-    if (this.broken !== null) {
-      callback(this.broken, []);
-      return;
-    }
-    const options = { sql: text, values: parameters, timeout: LIMITS.DATABASE_STATEMENT_MS };
-    this.raw.query<RowDataPacket[] | ResultSetHeader>(options, (error, result) => {
-      if (error && breaksConnection(error)) this.broken = error;
-      callback(error, error ? [] : result);
-    });
-  }
-
-  release(): void {
-    this.returned();
-    if (this.broken === null) this.raw.release();
-    else this.raw.destroy();
-  }
-}
-
-/** Stands in for a connection that could not be had. */
-const NO_CONNECTION: MysqlPoolConnection = {
-  query: () => {
-    throw new Error('there is no connection');
-  },
-  release: () => {},
-};

@@ -1,24 +1,29 @@
 import { type Connection, createConnection, type RowDataPacket } from 'mysql2/promise';
+import { type Clock, systemClock } from '../../core/clock';
+import { messageOf } from '../../core/errors';
+import { LIMITS } from '../../core/limits';
 import type { Logger } from '../../core/log/logger';
-import type { Dsn } from '../connection/dsn';
-import { translate } from '../connection/faults';
+import { isRefusalOfNode, isUnreachable, vet } from '../connection/cluster-nodes';
+import { type Address, addressesOf, type Dsn } from '../connection/dsn';
+import { errorNumber, faultOf, translate } from '../connection/faults';
 import { connectionOptions } from '../connection/pool';
-import { MIGRATIONS } from './migrations';
+import { MIGRATIONS, type Migration } from './migrations';
+import { SchemaLock } from './schema-lock';
 
-/** How long a second daemon waits for the first one's migrations. */
-const LOCK_TIMEOUT_SECONDS = 60;
-
-/** Brings the schema up to date under a named lock. Returns the migrations that ran. */
-export async function migrate(dsn: Dsn, logger: Logger): Promise<string[]> {
+/**
+ * Brings the schema up to date, one process at a time; a schema that is up to date is only read. Returns the
+ * migrations that ran. Throws DATABASE_UNAVAILABLE.
+ */
+export async function migrate(dsn: Dsn, logger: Logger, clock: Clock = systemClock): Promise<string[]> {
   try {
-    const connection = await createConnection(connectionOptions(dsn));
+    const connection = await connect(dsn);
     try {
       // Strict, so that nothing is cut while a column changes; without NO_ZERO_DATE, because old rows may
       // hold such dates. No wait_timeout, because altering a large table takes long.
       await connection.query(
         "SET time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",
       );
-      return await underLock(connection, dsn.database, () => runMissing(connection, logger));
+      return await inTurn(connection, logger, clock);
     } finally {
       connection.destroy();
     }
@@ -27,28 +32,110 @@ export async function migrate(dsn: Dsn, logger: Logger): Promise<string[]> {
   }
 }
 
-async function underLock<T>(connection: Connection, database: string, work: () => Promise<T>): Promise<T> {
-  const lock = `volume-daemon-schema:${database}`.slice(0, 64);
-  const [rows] = await connection.query<RowDataPacket[]>('SELECT GET_LOCK(?, ?) AS got', [
-    lock,
-    LOCK_TIMEOUT_SECONDS,
-  ]);
-  if (Number(rows[0]?.got) !== 1) throw new Error('another process is changing the schema');
-  return work();
+/** The first node that takes writes. */
+async function connect(dsn: Dsn): Promise<Connection> {
+  const addresses = addressesOf(dsn);
+  let trouble: unknown = null;
+  for (const address of addresses) {
+    try {
+      return await connectTo(dsn, address, addresses.length > 1);
+    } catch (error) {
+      if (!isUnreachable(error) && !isRefusalOfNode(error)) throw error;
+      trouble = error;
+    }
+  }
+  throw trouble;
 }
 
-async function runMissing(connection: Connection, logger: Logger): Promise<string[]> {
+async function connectTo(dsn: Dsn, address: Address, writable: boolean): Promise<Connection> {
+  const connection = await createConnection(connectionOptions(dsn, address));
+  try {
+    // What the migrator before us has done through another node shall be seen, always: we wait for it.
+    const demands = { writable, causal: 'always', timeoutMs: LIMITS.DATABASE_STATEMENT_MS } as const;
+    await vet((question) => connection.query(question).then(([rows]) => rows), demands);
+    return connection;
+  } catch (error) {
+    connection.destroy();
+    throw error;
+  }
+}
+
+async function inTurn(connection: Connection, logger: Logger, clock: Clock): Promise<string[]> {
+  const lock = new SchemaLock(connection);
+  let said = '';
+  while ((await missing(connection)).length > 0) {
+    if (await lock.take()) {
+      const ran = await runMissing(connection, lock, logger);
+      await lock.release();
+      if (ran !== null) return ran;
+      continue;
+    }
+    const holder = await lock.heldBy();
+    if (holder !== said) logger.info('Another process is changing the schema', { holder });
+    said = holder;
+    await clock.sleep(LIMITS.MIGRATION_LOOK_MS);
+  }
+  return [];
+}
+
+async function missing(connection: Connection): Promise<Migration[]> {
+  const applied = await connection
+    .query<RowDataPacket[]>('SELECT id FROM volume_daemon_migrations')
+    .then(([rows]) => new Set(rows.map((row) => String(row.id))))
+    .catch((error: unknown) => {
+      if (errorNumber(error) === NO_SUCH_TABLE) return new Set<string>();
+      throw error;
+    });
+  return MIGRATIONS.filter(({ id }) => !applied.has(id));
+}
+
+/** The migrations that ran, or null when the lock was lost: then it is another one's turn. */
+async function runMissing(
+  connection: Connection,
+  lock: SchemaLock,
+  logger: Logger,
+): Promise<string[] | null> {
   await connection.query(
     'CREATE TABLE IF NOT EXISTS volume_daemon_migrations (id VARCHAR(64) PRIMARY KEY, applied_at TIMESTAMP(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3)) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4',
   );
-  const [rows] = await connection.query<RowDataPacket[]>('SELECT id FROM volume_daemon_migrations');
-  const applied = new Set(rows.map((row) => String(row.id)));
   const ran: string[] = [];
-  for (const migration of MIGRATIONS.filter(({ id }) => !applied.has(id))) {
+  for (const migration of await missing(connection)) {
+    if (!(await lock.renew())) return null;
     logger.info('Database migration', { migration: migration.id });
-    await migration.run(connection);
-    await connection.query('INSERT IGNORE INTO volume_daemon_migrations (id) VALUES (?)', [migration.id]);
+    await repeatedly(migration.id, logger, async () => {
+      // Ends what a try before this one has begun.
+      await connection.query('ROLLBACK');
+      await migration.run(connection);
+      await connection.query('INSERT IGNORE INTO volume_daemon_migrations (id) VALUES (?)', [migration.id]);
+    });
     ran.push(migration.id);
   }
   return ran;
+}
+
+const NO_SUCH_TABLE = 1146;
+/** What a step says when somebody else has done it in the same moment. */
+const DONE_BY_ANOTHER: ReadonlySet<number> = new Set([
+  1005, // MariaDB: the foreign key is there
+  1022, // duplicate key of a constraint
+  1050, // the table is there
+  1060, // the column is there
+  1061, // the index is there
+  1062, // the row is there
+  1091, // what is to be dropped is gone
+  1826, // the foreign key is there
+]);
+
+/** Every migration looks at what is there before it changes anything, so it may begin again. */
+async function repeatedly(migration: string, logger: Logger, work: () => Promise<void>): Promise<void> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      await work();
+      return;
+    } catch (error) {
+      const again = faultOf(error) === 'rolled-back' || DONE_BY_ANOTHER.has(errorNumber(error) ?? 0);
+      if (!again || attempt >= LIMITS.MIGRATION_TRIES) throw error;
+      logger.info('A migration begins again', { migration, attempt, reason: messageOf(error) });
+    }
+  }
 }

@@ -1,4 +1,6 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeEach, describe, expect, it } from 'vitest';
+import { LIMITS } from '~/server/core/limits';
 import type { Epoch, Ledger, OperationChange } from '~/server/model/ledger';
 import {
   A,
@@ -17,6 +19,9 @@ import {
 } from './fixtures';
 import type { LedgerSuite } from './ledger-suite';
 
+/** The lease is measured in milliseconds: the next renewal shall be another one. */
+const tick = () => sleep(2);
+
 export function describeOneWriter(suite: LedgerSuite): void {
   const { ask, executing, end } = suite;
 
@@ -32,6 +37,53 @@ export function describeOneWriter(suite: LedgerSuite): void {
       expect(await ledger.takeOver(APPLIANCE, 'second')).toEqual({ applianceId: APPLIANCE, number: 2 });
       expect(await ledger.readOwner(APPLIANCE)).toMatchObject({ owner: 'second', epoch: 2 });
       expect(await ledger.readOwner('nobody')).toBeNull();
+    });
+
+    it('takes over only what is still as it was seen: a renewal, a release or another take-over in between refuses', async () => {
+      const claim = async () => ({ seen: await ledger.readOwner(APPLIANCE), instance: 'machine/1/2' });
+      const beforeRenewal = await claim();
+      await tick();
+      await ledger.renewLease(epoch);
+      await refusal(ledger.takeOver(APPLIANCE, 'second', beforeRenewal), 'LEASE_LOST');
+      const beforeRelease = await claim();
+      await ledger.releaseLease(epoch);
+      await refusal(ledger.takeOver(APPLIANCE, 'second', beforeRelease), 'LEASE_LOST');
+      const [third, fourth] = [await claim(), await claim()];
+      expect(await ledger.takeOver(APPLIANCE, 'third', third)).toEqual({ applianceId: APPLIANCE, number: 2 });
+      await refusal(ledger.takeOver(APPLIANCE, 'fourth', fourth), 'LEASE_LOST');
+      expect(await ledger.readOwner(APPLIANCE)).toMatchObject({ owner: 'third', instance: 'machine/1/2' });
+    });
+
+    it('lets one of many that begin an appliance at once own it', async () => {
+      const claim = { seen: await ledger.readOwner(OTHER_VM), instance: '' };
+      const tries = Array.from({ length: 5 }, (_, n) =>
+        suite.world.open().takeOver(OTHER_VM, `daemon ${n}`, claim),
+      );
+      const ends = await Promise.allSettled(tries);
+      expect(ends.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+      for (const end of ends)
+        if (end.status === 'rejected') expect(end.reason).toMatchObject({ code: 'LEASE_LOST' });
+    });
+
+    it('says how long the lease lasts by its own clock, and not once it was released', async () => {
+      const left = async () => (await ledger.readOwner(APPLIANCE))?.lease?.leftMs ?? null;
+      expect(await left()).toBeLessThanOrEqual(LIMITS.LEASE_MS);
+      await tick();
+      const before = await ledger.readOwner(APPLIANCE);
+      await ledger.renewLease(epoch);
+      const after = await ledger.readOwner(APPLIANCE);
+      expect(after?.lease?.until).toBeGreaterThan(before?.lease?.until ?? 0);
+      expect(after).toMatchObject({ epoch: before?.epoch, owner: before?.owner });
+      await ledger.releaseLease(epoch);
+      expect(await left()).toBeNull();
+    });
+
+    it('neither renews nor releases the lease of a successor', async () => {
+      await ledger.takeOver(APPLIANCE, 'second');
+      const before = await ledger.readOwner(APPLIANCE);
+      await refusal(ledger.renewLease(epoch), 'LEASE_LOST');
+      await ledger.releaseLease(epoch);
+      expect((await ledger.readOwner(APPLIANCE))?.lease?.until).toBe(before?.lease?.until);
     });
 
     it('refuses every write of an old epoch, and writes nothing', async () => {

@@ -61,7 +61,7 @@ export class CuttingProxy {
   }
 }
 
-/** A COM_QUERY packet (0x03 behind the four bytes of its header) that says commit. */
+/** A COM_QUERY packet (0x03 behind the four bytes of its header) that commits, also by itself. */
 function isCommit(data: Buffer): boolean {
-  return data[4] === 3 && data.subarray(5).toString('latin1').toLowerCase() === 'commit';
+  return data[4] === 3 && /^(commit$|update appliances)/i.test(data.subarray(5).toString('latin1'));
 }

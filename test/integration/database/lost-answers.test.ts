@@ -151,10 +151,13 @@ describe.each(['before', 'after'] as const)(
       expect((await truth.readJournal(id)).filter(({ state }) => state === 'finished')).toHaveLength(1);
     });
 
-    it('a take-over leaves one valid epoch', async () => {
+    it('a take-over is not taken for one, and the next leaves one valid epoch', async () => {
       proxy.cut = moment;
-      const next = await ledger.takeOver(APPLIANCE, 'again');
+      await expect(ledger.takeOver(APPLIANCE, 'unheard')).rejects.toMatchObject({
+        code: 'DATABASE_UNAVAILABLE',
+      });
       expect(proxy.cuts).toBe(1);
+      const next = await ledger.takeOver(APPLIANCE, 'again');
       expect(await truth.readOwner(APPLIANCE)).toMatchObject({ owner: 'again', epoch: next.number });
     });
   },

@@ -1,7 +1,7 @@
 import { type Connection, createConnection } from 'mysql2/promise';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Mariadb, OSSEA_CONFIGS, startMariadb } from '~/lab/mariadb';
-import { silentLogger } from '~/server/core/log/logger';
+import { type Logger, silentLogger } from '~/server/core/log/logger';
 import { type Dsn, parseDsn } from '~/server/database/connection/dsn';
 import { connectionOptions, type Database, openPool } from '~/server/database/connection/pool';
 import { addOwnerColumns } from '~/server/database/migrations/006-accounts';
@@ -77,7 +77,53 @@ describe('a fresh database', () => {
     expect(await rows(dsn, 'SELECT name FROM ossea_configs')).toEqual([]);
   });
 
-  it('is finished after a crash behind any statement', async () => {
+  it('waits for another one that changes the schema, until that one is done or its lock has ended', async () => {
+    const dsn = await databaseWith([]);
+    await server.query(
+      'CREATE TABLE volume_daemon_schema_lock (id TINYINT PRIMARY KEY, holder VARCHAR(191) NOT NULL, lease_until DATETIME(3) NULL)',
+      [],
+      dsn.database,
+    );
+    const lines: string[] = [];
+    const logger: Logger = { ...silentLogger, info: (message) => void lines.push(message) };
+    await server.query(
+      "INSERT INTO volume_daemon_schema_lock VALUES (1, 'dead', UTC_TIMESTAMP(3) + INTERVAL 700000 MICROSECOND)",
+      [],
+      dsn.database,
+    );
+    expect(await migrate(dsn, logger)).toEqual(MIGRATIONS.map(({ id }) => id));
+    expect(lines[0]).toBe('Another process is changing the schema');
+  });
+
+  it("does not wait for a lock from before the database's clock was set back", async () => {
+    const dsn = await databaseWith([]);
+    await migrate(dsn, silentLogger);
+    const lock =
+      "UPDATE volume_daemon_schema_lock SET holder = 'dead', lease_until = UTC_TIMESTAMP(3) + INTERVAL 1 YEAR";
+    await server.query(lock, [], dsn.database);
+    await server.query("DELETE FROM volume_daemon_migrations WHERE id LIKE '009%'", [], dsn.database);
+    expect(await migrate(dsn, silentLogger)).toEqual(['009-leases']);
+  });
+
+  it('is right when the lock is lost all the time, so that several run side by side', async () => {
+    const whole = await databaseWith(SPECIFICATION);
+    await migrate(whole, silentLogger);
+    const dsn = await databaseWith(SPECIFICATION);
+    let running = true;
+    const all = Promise.allSettled(Array.from({ length: 3 }, () => migrate(dsn, silentLogger)));
+    void all.then(() => {
+      running = false;
+    });
+    while (running)
+      await server
+        .query('UPDATE volume_daemon_schema_lock SET lease_until = NULL', [], dsn.database)
+        .catch(() => undefined);
+    for (const end of await all) expect(end).toMatchObject({ status: 'fulfilled' });
+    expect(await schemaOf(dsn)).toEqual(await schemaOf(whole));
+    expect(await rows(dsn, "SELECT id FROM volume_operation_steps WHERE state = 'note'")).toHaveLength(3);
+  });
+
+  it('is finished after a crash behind any statement', { timeout: 240_000 }, async () => {
     const whole = await databaseWith(SPECIFICATION);
     await migrate(whole, silentLogger);
     const wanted = await schemaOf(whole);

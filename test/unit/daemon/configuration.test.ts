@@ -109,6 +109,7 @@ describe('an empty environment', () => {
           host: 'localhost',
           port: 3306,
           socketPath: null,
+          alternatives: [],
           database: 'migratekit_oma',
           tls: false,
           ca: null,

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type Dsn, DsnError, describeDsn, parseDsn } from '~/server/database/connection/dsn';
+import { addressesOf, type Dsn, DsnError, describeDsn, parseDsn } from '~/server/database/connection/dsn';
 
 const PLAIN: Dsn = {
   user: 'u',
@@ -8,6 +8,7 @@ const PLAIN: Dsn = {
   host: 'db',
   port: 3306,
   socketPath: null,
+  alternatives: [],
   database: 'd',
   tls: false,
   ca: null,
@@ -80,6 +81,36 @@ describe('mysql:// URLs', () => {
     ['mysql://u:p@db/d?tls=true&timeout=5s', { tls: true, connectTimeoutMs: 5_000 }],
   ])('%s', (text, expected) => {
     expect(parseDsn(text)).toEqual({ ...PLAIN, ...expected });
+  });
+});
+
+describe('several nodes of a cluster', () => {
+  it.each([
+    ['u:p@tcp(one:3306,two:3307,three)/d', 'one:3306 two:3307 three:3306'],
+    ['u:p@tcp([::1]:3306, [::2]:3307)/d?parseTime=true', '::1:3306 ::2:3307'],
+    ['u:p,w@tcp(one,two)/d', 'one:3306 two:3306'],
+    ['u:p@tcp(one,one:3306,one)/d', 'one:3306'],
+    ['mysql://u:p@one:3307,two/d?tls=true', 'one:3307 two:3306'],
+    ['mysql://u:p%2C%40@[::1]:3307,10.0.0.2:3308/d', '::1:3307 10.0.0.2:3308'],
+    ['mysql://u@one,two:3307/d', 'one:3306 two:3307'],
+  ])('%s', (text, expected) => {
+    const addresses = addressesOf(parseDsn(text));
+    expect(addresses.map(({ host, port }) => `${host}:${port}`).join(' ')).toBe(expected);
+  });
+
+  it.each([
+    ['u:p@tcp(one,)/d', /one of the addresses is empty/],
+    ['u:p@tcp(one:99999,two)/d', /port is not between/],
+    ['u:p@tcp(::1,two)/d', /brackets/],
+    ['mysql://u:p@one,two:x/d', /host:port/],
+    [`u:p@tcp(${Array.from({ length: 17 }, (_, n) => `n${n}`).join()})/d`, /more than 16/],
+    ['u:p@tcp(one)/d?hosts=two', /name the nodes as tcp\(host1:port,host2:port\)/],
+  ])('%s', (text, pattern) => {
+    expect(problemOf(text)).toMatch(pattern);
+  });
+
+  it('are all shown by the description', () => {
+    expect(describeDsn(parseDsn('u:p@tcp(one,[::2]:3307)/d'))).toBe('u:***@tcp(one:3306,[::2]:3307)/d');
   });
 });
 

@@ -226,11 +226,11 @@ export class Rig {
       {
         ...{ ledger, cloud, guest, watcher, clock, random, logger },
         counters: guest,
-        lock: { acquire: async () => true, onLost: () => {}, release: async () => {} },
         exports: new MemoryExports(this.server),
       },
       {
         owner: 'test',
+        instances: { mine: 'test', hasEnded: () => true },
         sizeToleranceBytes: 3 * GIB,
         policy: () => ({ ...policy, ...this.options.policy, applianceVmId: this.here }),
         ledger: () => ledger,

@@ -1,0 +1,34 @@
+import type { Cloud } from '../cloudstack/cloud';
+import { DaemonError } from '../core/errors';
+
+/**
+ * CloudStack knows no epoch. So that an owner whose process stood still (SIGSTOP, a paused VM, a long pause
+ * of the machine) does not send on what it had decided before, what changes something leaves only while the
+ * lease is held. Throws LEASE_LOST; nothing was sent.
+ */
+export function fencedCloud(cloud: Cloud, isOwner: () => boolean): Cloud {
+  const fenced = <T>(send: () => Promise<T>): Promise<T> =>
+    isOwner()
+      ? send()
+      : Promise.reject(
+          new DaemonError(
+            'LEASE_LOST',
+            'The lease of the appliance has ended; nothing was sent to CloudStack',
+          ),
+        );
+  return {
+    capabilities: () => cloud.capabilities(),
+    readVolume: (id) => cloud.readVolume(id),
+    listVolumes: (filter) => cloud.listVolumes(filter),
+    readVm: (id) => cloud.readVm(id),
+    readZone: (id) => cloud.readZone(id),
+    readDiskOffering: (id) => cloud.readDiskOffering(id),
+    listZones: () => cloud.listZones(),
+    listDiskOfferings: () => cloud.listDiskOfferings(),
+    newVolumeOwner: (appliance) => cloud.newVolumeOwner(appliance),
+    queryJob: (jobId) => cloud.queryJob(jobId),
+    submit: (command, jobId) => fenced(() => cloud.submit(command, jobId)),
+    deleteVolume: (id) => fenced(() => cloud.deleteVolume(id)),
+    recoverVolume: (id) => fenced(() => cloud.recoverVolume(id)),
+  };
+}

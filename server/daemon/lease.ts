@@ -1,0 +1,69 @@
+import { LIMITS } from '../core/limits';
+import type { Owner } from '../model/ledger';
+
+/**
+ * Who may own the appliance: a lease in its row, renewed by the owner.
+ *
+ * ```mermaid
+ * stateDiagram-v2
+ *   [*] --> Standby
+ *   Standby --> Standby: the row has changed since the last look, or its lease has not ended
+ *   Standby --> Taking: judgeLease says free
+ *   Taking --> Standby: the row is not as it was judged (LEASE_LOST), or no answer
+ *   Taking --> Owner: epoch + 1 is committed
+ *   Owner --> Owner: renewed, LEASE_HOLD_MS more from the moment the renewal was sent
+ *   Owner --> Standby: another epoch (LEASE_LOST)
+ *   Owner --> Standby: LEASE_HOLD_MS have passed since the last good renewal was sent
+ *   Owner --> Draining: SIGTERM, still renewing
+ *   Draining --> [*]: released, the next one begins at once
+ * ```
+ *
+ * Why there are never two owners: an owner counts by its own monotonic clock from the moment it *sent* a
+ * renewal, a standby by its own from the moment it has *seen* one, which is later, and the owner stops first
+ * (LEASE_HOLD_MS < LEASE_MS). A take-over names the row as it was judged, so that a renewal in between makes it
+ * fail. None of this needs two clocks to agree, only to run equally fast within the difference of the two.
+ *
+ * The database's clock is a second witness, never the only one: set forward it would end leases that are
+ * renewed, and the nodes of a cluster have a clock each. Set back, it would keep a dead owner's lease for as
+ * long as the step was; but no lease is longer than LEASE_MS, so one that claims to be is not believed.
+ */
+export interface SeenLease {
+  readonly owner: Owner | null;
+  /** By our monotonic clock: how long epoch and end of the lease have been what they are. */
+  readonly unchangedMs: number;
+  /** There is proof that the process that owns has ended. */
+  readonly hasEnded: boolean;
+}
+
+/** `waitMs`: until when nothing can change but by a release. */
+export type LeaseVerdict =
+  | { readonly free: true; readonly because: string }
+  | { readonly free: false; readonly waitMs: number };
+
+/** May the appliance be taken over? Pure. */
+export function judgeLease({ owner, unchangedMs, hasEnded }: SeenLease): LeaseVerdict {
+  if (owner === null) return { free: true, because: 'nobody has ever owned it' };
+  if (owner.lease === null) return { free: true, because: 'its owner has released it' };
+  if (hasEnded) return { free: true, because: 'the process of its owner has ended' };
+  const unheardMs = LIMITS.LEASE_MS - unchangedMs;
+  if (unheardMs > 0) return { free: false, waitMs: unheardMs };
+  const { leftMs } = owner.lease;
+  if (leftMs > LIMITS.LEASE_MS)
+    return { free: true, because: "its owner renews no more, and the database's clock was set back" };
+  if (leftMs > 0) return { free: false, waitMs: leftMs };
+  return { free: true, because: 'its lease has ended' };
+}
+
+/** Remembers since when the row has been what it is. */
+export class LeaseWatch {
+  private last: { readonly epoch: number; readonly until: number | null; readonly sinceMs: number } | null =
+    null;
+
+  /** `nowMs`: monotonic, read after the answer has come. */
+  unchangedMs(owner: Owner | null, nowMs: number): number {
+    const epoch = owner?.epoch ?? 0;
+    const until = owner?.lease?.until ?? null;
+    if (this.last?.epoch !== epoch || this.last.until !== until) this.last = { epoch, until, sinceMs: nowMs };
+    return nowMs - this.last.sinceMs;
+  }
+}

@@ -1,0 +1,137 @@
+import type { Logger } from '../../core/log/logger';
+import { type Address, describeAddress } from './dsn';
+import { errorNumber, faultOf } from './faults';
+
+/**
+ * The nodes that a DSN names. One is used at a time, by every connection of this process: what was written
+ * is read where it was written. Whoever finds that it does not do its work leaves it, and all go to the next.
+ */
+export class ClusterNodes {
+  private index = 0;
+  private readonly listeners: (() => void)[] = [];
+
+  constructor(
+    private readonly addresses: readonly [Address, ...Address[]],
+    private readonly logger: Logger,
+  ) {}
+
+  get count(): number {
+    return this.addresses.length;
+  }
+
+  /** The node in use. */
+  get current(): Address {
+    return this.addresses[this.index % this.count] ?? this.addresses[0];
+  }
+
+  onMove(listener: () => void): void {
+    this.listeners.push(listener);
+  }
+
+  /** Goes to the next node, unless this one has been left already. False when there is no other. */
+  leave(address: Address, reason: string): boolean {
+    if (this.count === 1) return false;
+    if (address !== this.current) return true;
+    this.index = (this.index + 1) % this.count;
+    this.logger.warn('A node of the database is left for the next', {
+      node: describeAddress(address),
+      next: describeAddress(this.current),
+      reason,
+    });
+    for (const listener of this.listeners) listener();
+    return true;
+  }
+}
+
+/** What a node says when it does not do its work while another one may: of itself, not of us. */
+const NODE_REFUSALS: ReadonlySet<number> = new Set([
+  1021, // disk full
+  1047, // Galera: not primary, joining, or wsrep_reject_queries
+  1053, // shutting down
+  1114, // table full
+  1290, // --read-only
+  1792, // only read-only transactions
+  1836, // read only mode
+]);
+
+/** Was a statement refused by this node alone? */
+export function isRefusalOfNode(error: unknown): boolean {
+  return NODE_REFUSALS.has(errorNumber(error) ?? 0);
+}
+
+/** Could no connection be had from this node? Not when the pool itself is full or closed. */
+export function isUnreachable(error: unknown): boolean {
+  const fault = faultOf(error);
+  const ours =
+    error instanceof Error && /queue limit|pool is closed|no connections available/i.test(error.message);
+  return (fault === 'away' || fault === 'lost') && !ours;
+}
+
+/**
+ * - `writable`: refuse a node that is not primary, refuses queries or is read-only. Only where there is
+ *   another node: a single server says so itself, statement by statement.
+ * - `causal`: see what was committed through other nodes before. `at first`: once, when the connection is
+ *   new, because all others go to this node as well; `always`: with every read, because a proxy may send
+ *   each connection to another node.
+ */
+export interface Demands {
+  readonly writable: boolean;
+  readonly causal: 'no' | 'at first' | 'always';
+  readonly timeoutMs: number;
+}
+
+/** Runs a statement on the connection that is looked at; resolves with its rows. */
+export type Ask = (query: { readonly sql: string; readonly timeout: number }) => Promise<unknown>;
+
+/** Looks at the node behind a new connection. Throws a 1047 of our own when it does not satisfy. */
+export async function vet(query: Ask, demands: Demands): Promise<void> {
+  const ask = async (sql: string) => byName(await query({ sql, timeout: demands.timeoutMs }));
+  const variables = await ask(
+    "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('wsrep_on', 'wsrep_reject_queries', 'read_only', 'super_read_only', 'innodb_read_only')",
+  );
+  const isGalera = isOn(variables.get('wsrep_on'));
+  if (demands.writable) {
+    const readOnly = ['read_only', 'super_read_only', 'innodb_read_only'].find((name) =>
+      isOn(variables.get(name)),
+    );
+    if (readOnly !== undefined) throw refused(`${readOnly} is on`);
+    if (isGalera) await vetGalera(ask, variables);
+  }
+  if (!isGalera || demands.causal === 'no') return;
+  await ask('SET SESSION wsrep_sync_wait = 1');
+  if (demands.causal === 'always') return;
+  await ask('SELECT 1');
+  await ask('SET SESSION wsrep_sync_wait = DEFAULT');
+}
+
+type Answers = ReadonlyMap<string, string>;
+
+async function vetGalera(ask: (text: string) => Promise<Answers>, variables: Answers): Promise<void> {
+  const rejects = variables.get('wsrep_reject_queries') ?? 'NONE';
+  if (rejects !== 'NONE') throw refused(`wsrep_reject_queries is ${rejects}`);
+  const status = await ask(
+    "SHOW GLOBAL STATUS WHERE Variable_name IN ('wsrep_ready', 'wsrep_cluster_status')",
+  );
+  const cluster = status.get('wsrep_cluster_status') ?? 'unknown';
+  if (cluster !== 'Primary') throw refused(`its part of the cluster is ${cluster}`);
+  if (!isOn(status.get('wsrep_ready'))) throw refused('wsrep_ready is off');
+}
+
+/** The values of SHOW, by name in lower case; nothing of any other statement. */
+function byName(rows: unknown): Map<string, string> {
+  const values = new Map<string, string>();
+  for (const row of Array.isArray(rows) ? rows : [])
+    values.set(String(row.Variable_name).toLowerCase(), String(row.Value));
+  return values;
+}
+
+function isOn(value: string | undefined): boolean {
+  return value !== undefined && /^(on|1|yes)$/i.test(value);
+}
+
+function refused(reason: string): Error {
+  return Object.assign(new Error(`this node does not take writes: ${reason}`), {
+    code: 'NODE_REFUSES',
+    errno: 1047,
+  });
+}

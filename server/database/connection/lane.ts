@@ -1,0 +1,219 @@
+import { Socket } from 'node:net';
+import type { MysqlPool, MysqlPoolConnection, MysqlQueryResult } from 'kysely';
+import {
+  createPool,
+  type Pool,
+  type PoolConnection,
+  type PoolOptions,
+  type ResultSetHeader,
+  type RowDataPacket,
+} from 'mysql2';
+import { messageOf } from '../../core/errors';
+import { type ClusterNodes, type Demands, isRefusalOfNode, isUnreachable, vet } from './cluster-nodes';
+import type { Address } from './dsn';
+import { breaksConnection } from './faults';
+
+export interface LaneOptions {
+  readonly connections: PoolOptions;
+  /** Run on every new connection before anything else. */
+  readonly session: readonly string[];
+  /** ms; a statement that takes longer breaks its connection. */
+  readonly statementMs: number;
+  readonly demands: Demands;
+}
+
+/** The connections to one node; a lane has those of the node in use. */
+interface Node {
+  readonly address: Address;
+  readonly pool: Pool;
+  readonly sockets: Set<Socket>;
+  /** Aborted when the node is left. */
+  readonly left: AbortController;
+}
+
+/**
+ * A pool whose connections all lead to the node in use, and whose statements cannot hang. A connection that
+ * is broken is destroyed instead of released; when the node is left, all are.
+ */
+export class Lane implements MysqlPool {
+  readonly usage = { inUse: 0, waiting: 0 };
+  private node: Node;
+  private readonly vetted = new WeakSet<PoolConnection>();
+
+  constructor(
+    private readonly nodes: ClusterNodes,
+    private readonly options: (address: Address) => LaneOptions,
+  ) {
+    this.node = this.open();
+    nodes.onMove(() => {
+      const before = this.node;
+      this.node = this.open();
+      before.left.abort();
+      for (const socket of before.sockets) socket.destroy(notTrusted());
+      before.pool.end(() => {});
+    });
+  }
+
+  getConnection(callback: (error: unknown, connection: MysqlPoolConnection) => void): void {
+    this.usage.waiting += 1;
+    this.obtain()
+      .finally(() => {
+        this.usage.waiting -= 1;
+      })
+      .then(
+        (connection) => callback(null, connection),
+        (error: unknown) => callback(error, NO_CONNECTION),
+      );
+  }
+
+  end(callback: (error: unknown) => void): void {
+    this.node.pool.end(callback);
+  }
+
+  /** Breaks every connection, also those in use. */
+  distrust(): void {
+    for (const socket of this.node.sockets) socket.destroy(notTrusted());
+  }
+
+  /** Nothing was sent yet, so every node may be tried. */
+  private async obtain(): Promise<MysqlPoolConnection> {
+    for (let tries = this.nodes.count; ; tries -= 1) {
+      const { node } = this;
+      try {
+        return await this.take(node);
+      } catch (error) {
+        const elsewhere = node.left.signal.aborted || (isUnreachable(error) && this.leave(node, error));
+        if (!elsewhere || tries <= 1) throw error;
+      }
+    }
+  }
+
+  private async take(node: Node): Promise<MysqlPoolConnection> {
+    const raw = await connectionOf(node);
+    const { statementMs, demands } = this.options(node.address);
+    if (!this.vetted.has(raw)) {
+      try {
+        await vet((question) => rowsOf(raw, question), demands);
+      } catch (error) {
+        raw.destroy();
+        throw error;
+      }
+      this.vetted.add(raw);
+    }
+    this.usage.inUse += 1;
+    return new GuardedConnection(raw, statementMs, {
+      failed: (error) => {
+        if (isRefusalOfNode(error)) this.leave(node, error);
+      },
+      returned: () => {
+        this.usage.inUse -= 1;
+      },
+    });
+  }
+
+  private leave({ address }: Node, error: unknown): boolean {
+    return this.nodes.leave(address, messageOf(error));
+  }
+
+  private open(): Node {
+    const address = this.nodes.current;
+    const { connections, session } = this.options(address);
+    const pool = createPool(connections);
+    const sockets = new Set<Socket>();
+    // Queued before anything of ours; a connection that cannot even do this is dropped.
+    pool.on('connection', (connection) => {
+      const socket = socketOf(connection);
+      if (socket) {
+        sockets.add(socket);
+        socket.once('close', () => sockets.delete(socket));
+      }
+      for (const statement of session) {
+        connection.query(statement, (error) => {
+          if (error) connection.destroy();
+        });
+      }
+    });
+    return { address, pool, sockets, left: new AbortController() };
+  }
+}
+
+/** A connection of the node; fails at once when the node is left meanwhile. */
+function connectionOf({ pool, left }: Node): Promise<PoolConnection> {
+  return new Promise((resolve, reject) => {
+    const leave = () => reject(notTrusted());
+    left.signal.addEventListener('abort', leave, { once: true });
+    pool.getConnection((error, connection) => {
+      left.signal.removeEventListener('abort', leave);
+      if (error) reject(error);
+      else if (left.signal.aborted) connection.destroy();
+      else resolve(connection);
+    });
+  });
+}
+
+function rowsOf(connection: PoolConnection, question: { sql: string; timeout: number }): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    connection.query(question, (error, rows) => (error ? reject(error) : resolve(rows)));
+  });
+}
+
+/** mysql2 does not type its stream. Destroying it fails the statement under way at once. */
+function socketOf(connection: object): Socket | null {
+  return 'stream' in connection && connection.stream instanceof Socket ? connection.stream : null;
+}
+
+function notTrusted(): Error {
+  return Object.assign(new Error('the connection is not trusted any more'), { code: 'ECONNRESET' });
+}
+
+/** A pooled connection whose statements cannot hang, destroyed instead of released once it is broken. */
+class GuardedConnection implements MysqlPoolConnection {
+  private broken: unknown = null;
+
+  constructor(
+    private readonly raw: PoolConnection,
+    private readonly statementMs: number,
+    private readonly tell: { failed(error: unknown): void; returned(): void },
+  ) {}
+
+  query(text: string, parameters: unknown[]): never;
+  query(
+    text: string,
+    parameters: unknown[],
+    callback: (error: unknown, result: MysqlQueryResult) => void,
+  ): void;
+  query(
+    text: string,
+    parameters: unknown[],
+    callback?: (error: unknown, result: MysqlQueryResult) => void,
+  ): void {
+    if (!callback) throw new Error('streaming is not used');
+    // The ROLLBACK after a fault: the server has done it, and a dead connection would only make it wait.
+    if (this.broken !== null) {
+      callback(this.broken, []);
+      return;
+    }
+    const options = { sql: text, values: parameters, timeout: this.statementMs };
+    this.raw.query<RowDataPacket[] | ResultSetHeader>(options, (error, result) => {
+      if (error && breaksConnection(error)) {
+        this.broken = error;
+        this.tell.failed(error);
+      }
+      callback(error, error ? [] : result);
+    });
+  }
+
+  release(): void {
+    this.tell.returned();
+    if (this.broken === null) this.raw.release();
+    else this.raw.destroy();
+  }
+}
+
+/** Stands in for a connection that could not be had. */
+const NO_CONNECTION: MysqlPoolConnection = {
+  query: () => {
+    throw new Error('there is no connection');
+  },
+  release: () => {},
+};

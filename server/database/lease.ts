@@ -1,0 +1,81 @@
+import { sql } from 'kysely';
+import { LIMITS } from '../core/limits';
+import type { Claim, Epoch, Owner } from '../model/ledger';
+import { isDuplicate } from './connection/faults';
+import type { Database } from './connection/pool';
+import { leaseLost } from './journal/fencing';
+
+/** The lease in the row of the appliance. All its times are the database's own. */
+const IN_A_LEASE = sql`NOW(3) + INTERVAL ${sql.lit(LIMITS.LEASE_MS * 1000)} MICROSECOND`;
+
+/** See Ledger.readOwner. */
+export async function readOwner(database: Database, applianceId: string): Promise<Owner | null> {
+  const { rows } = await database.urgent((db) =>
+    sql<{
+      owner: string;
+      epoch: number;
+      since: Date;
+      instance: string;
+      lease_until: Date | null;
+      left: unknown;
+    }>`
+      SELECT owner, epoch, since, instance, lease_until,
+        TIMESTAMPDIFF(MICROSECOND, NOW(3), lease_until) AS \`left\`
+      FROM appliances WHERE id = ${applianceId}`.execute(db),
+  );
+  const [row] = rows;
+  if (!row) return null;
+  const { owner, instance } = row;
+  return {
+    owner,
+    instance,
+    epoch: Number(row.epoch),
+    since: row.since.getTime(),
+    lease: row.lease_until && { until: row.lease_until.getTime(), leftMs: Number(row.left) / 1000 },
+  };
+}
+
+/** See Ledger.takeOver. */
+export async function takeOver(
+  database: Database,
+  applianceId: string,
+  { owner, instance, seen, at }: Claim & { owner: string; at: number },
+): Promise<Epoch> {
+  const since = new Date(at);
+  if (seen === null) {
+    await database
+      .urgent((db) =>
+        sql`INSERT INTO appliances (id, epoch, owner, since, instance, lease_until)
+          VALUES (${applianceId}, 1, ${owner}, ${since}, ${instance}, ${IN_A_LEASE})`.execute(db),
+      )
+      .catch((error: unknown) => {
+        throw isDuplicate(error) ? leaseLost() : error;
+      });
+    return { applianceId, number: 1 };
+  }
+  const until = seen.lease && new Date(seen.lease.until);
+  const { numAffectedRows } = await database.urgent((db) =>
+    sql`UPDATE appliances SET epoch = epoch + 1, owner = ${owner}, since = ${since}, instance = ${instance},
+        lease_until = ${IN_A_LEASE}
+      WHERE id = ${applianceId} AND epoch = ${seen.epoch} AND lease_until <=> ${until}`.execute(db),
+  );
+  if (numAffectedRows !== 1n) throw leaseLost();
+  return { applianceId, number: seen.epoch + 1 };
+}
+
+/** See Ledger.renewLease. */
+export async function renewLease(database: Database, { applianceId, number }: Epoch): Promise<void> {
+  const { numAffectedRows } = await database.urgent((db) =>
+    sql`UPDATE appliances SET lease_until = ${IN_A_LEASE} WHERE id = ${applianceId} AND epoch = ${number}`.execute(
+      db,
+    ),
+  );
+  if (numAffectedRows !== 1n) throw leaseLost();
+}
+
+/** See Ledger.releaseLease. */
+export async function releaseLease(database: Database, { applianceId, number }: Epoch): Promise<void> {
+  await database.urgent((db) =>
+    sql`UPDATE appliances SET lease_until = NULL WHERE id = ${applianceId} AND epoch = ${number}`.execute(db),
+  );
+}
