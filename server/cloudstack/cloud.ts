@@ -92,8 +92,8 @@ export interface CloudVolume {
   readonly type: string;
   /** Allocated, Ready, Creating, Attaching, … "attached" is not a state: see vmId. */
   readonly state: string;
-  /** Bytes. */
-  readonly size: number;
+  /** Bytes; null when CloudStack does not say. */
+  readonly size: number | null;
   readonly zoneId: string | null;
   readonly zoneName: string | null;
   readonly diskOfferingId: string | null;

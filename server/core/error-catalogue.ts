@@ -221,6 +221,11 @@ const catalogue = {
     title: 'The device is not the disk of this volume',
     fix: 'Run force-sync and read the drift it reports.',
   },
+  DEVICE_TOO_SMALL: {
+    status: 409,
+    title: 'The disk in the guest is smaller than its volume',
+    fix: 'After a resize in CloudStack detach the volume and attach it again, or stop and start the appliance; it is not exported before.',
+  },
   DEVICE_NOT_IDENTIFIED: {
     status: 409,
     title: 'It is not known which disk of this guest the volume is',

@@ -1,4 +1,5 @@
 import type { Cloud } from '../cloudstack/cloud';
+import { lookUpVolume, requireVolume } from '../cloudstack/look-up';
 import type { Clock, Random } from '../core/clock';
 import { DaemonError } from '../core/errors';
 import type { Logger } from '../core/log/logger';
@@ -70,7 +71,7 @@ export interface Domain {
 }
 
 export function compose(ports: Ports, settings: DomainSettings): Domain {
-  const { ledger, lock, watcher, exports, clock, logger } = ports;
+  const { ledger, lock, cloud, watcher, exports, clock, logger } = ports;
   const { identity, stopping } = settings;
   const events = new OperationEvents();
   const shared = { ...ports, events };
@@ -112,6 +113,9 @@ export function compose(ports: Ports, settings: DomainSettings): Domain {
       events,
       owner,
       isBusyWith,
+      volumeSize: async (volumeId) =>
+        requireVolume(await lookUpVolume(cloud, volumeId, identity.view.vmId), volumeId).size,
+      sizeToleranceBytes: settings.sizeToleranceBytes,
     }),
     sync: new SyncService({
       ...shared,

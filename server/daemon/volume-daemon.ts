@@ -292,6 +292,8 @@ export class VolumeDaemon implements Daemon {
   private deviceEvent(event: DeviceEvent): void {
     this.recent.push(event);
     if (this.recent.length > LIMITS.RECENT_EVENTS) this.recent.shift();
+    // A disk that was resized: mapping and export follow.
+    if (event.type === 'changed') this.periodicSync.hurry();
     void this.domain.revokeExports();
   }
 }

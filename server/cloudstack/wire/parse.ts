@@ -77,7 +77,8 @@ const volume = z
       name: v.name ?? '',
       type: v.type ?? 'DATADISK',
       state: v.state ?? 'Unknown',
-      size: v.size ?? 0,
+      // No volume is empty: 0 is what a server shows that does not know.
+      size: v.size || null,
       zoneId: v.zoneid,
       zoneName: v.zonename,
       diskOfferingId: v.diskofferingid,

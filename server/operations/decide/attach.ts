@@ -195,7 +195,7 @@ function finishElsewhere(s: Situation, goal: AttachGoal, volume: CloudVolume): A
     devicePath,
     cloudstackState: 'attached',
     linuxState: 'n/a',
-    size: volume.size,
+    size: volume.size ?? 0,
     controller: null,
     serial: null,
     diskseq: null,
