@@ -1,5 +1,6 @@
 import type { Clock, Random } from '~/server/core/clock';
-import type { Device, Guest, Holder } from '~/server/devices/device';
+import type { Device, Guest, Holder, PciSlots } from '~/server/devices/device';
+import { type Evidence, seen, unknown } from '~/server/model/evidence';
 import { type Disk, ROOT_DISK, type SimulatedGuest } from './guest';
 import { reversed, type Shuffle, type Slot, Slots } from './slots';
 
@@ -12,6 +13,10 @@ export interface MemoryGuestOptions {
   readonly serials?: boolean;
   /** The serial of a new disk is `pending` until `releaseSerial`. */
   readonly holdSerials?: boolean;
+  /** PCI slots for data disks; without it the guest takes any number. */
+  readonly slots?: number;
+  /** Set false for a guest that has slots and does not show them. */
+  readonly showsSlots?: boolean;
   /** ms from a reboot until the disks are there again. */
   readonly bootDelay?: number;
   /** ms that plugging and unplugging take in the guest. */
@@ -23,7 +28,7 @@ export interface MemoryGuestOptions {
  * at it through the devices port.
  */
 export class MemoryGuest implements SimulatedGuest, Guest {
-  private readonly slots = new Slots();
+  private readonly plugs = new Slots();
   private readonly rings = new Set<() => void>();
   /** diskseq of the disks whose serial does not come. */
   private readonly held = new Set<number>();
@@ -34,7 +39,7 @@ export class MemoryGuest implements SimulatedGuest, Guest {
 
   constructor(private readonly options: MemoryGuestOptions) {
     this.bootId = options.random.uuid();
-    this.slots.plug(ROOT_DISK);
+    this.plugs.plug(ROOT_DISK);
   }
 
   // ---- the hypervisor's side ----------------------------------------------------------------------------------------
@@ -50,30 +55,30 @@ export class MemoryGuest implements SimulatedGuest, Guest {
   unplug(volumeId: string): Promise<void> {
     return this.serialised(async () => {
       await this.wait(this.options.latency?.unplug);
-      if (this.slots.unplug(volumeId)) this.ring();
+      if (this.plugs.unplug(volumeId)) this.ring();
     });
   }
 
   async resize(volumeId: string, size: number): Promise<void> {
-    if (this.slots.resize(volumeId, size)) this.ring();
+    if (this.plugs.resize(volumeId, size)) this.ring();
   }
 
   plugged(): readonly string[] {
-    return this.slots.data().map(({ disk }) => disk.volumeId);
+    return this.plugs.data().map(({ disk }) => disk.volumeId);
   }
 
   // ---- behind the scenes --------------------------------------------------------------------------------------------
 
   /** Gone at once, without CloudStack having asked for it. */
   surpriseUnplug(volumeId: string): void {
-    if (!this.slots.unplug(volumeId)) throw new Error(`${volumeId} is not plugged`);
+    if (!this.plugs.unplug(volumeId)) throw new Error(`${volumeId} is not plugged`);
     this.ring();
   }
 
   /** New boot id, diskseq counted anew, and the data disks in another order (by default the reverse). */
   reboot({ shuffle = reversed }: { readonly shuffle?: Shuffle } = {}): Promise<void> {
     return this.serialised(async () => {
-      const [root, ...data] = this.slots.clear();
+      const [root, ...data] = this.plugs.clear();
       this.held.clear();
       this.inUse.clear();
       this.bootId = this.options.random.uuid();
@@ -84,7 +89,7 @@ export class MemoryGuest implements SimulatedGuest, Guest {
   }
 
   releaseSerial(volumeId: string): void {
-    const slot = this.slots.find(volumeId);
+    const slot = this.plugs.find(volumeId);
     if (slot && this.held.delete(slot.diskseq)) this.ring();
   }
 
@@ -100,7 +105,7 @@ export class MemoryGuest implements SimulatedGuest, Guest {
 
   /** `/dev/vdX` of a plugged volume, null when it is not plugged. */
   devicePath(volumeId: string): string | null {
-    const slot = this.slots.find(volumeId);
+    const slot = this.plugs.find(volumeId);
     return slot ? `/dev/${slot.name}` : null;
   }
 
@@ -108,7 +113,7 @@ export class MemoryGuest implements SimulatedGuest, Guest {
 
   async look(): Promise<{ bootId: string; devices: Device[] }> {
     if (this.unreadable) throw this.unreadable;
-    const devices = this.slots.all().map((slot) => this.deviceOf(slot));
+    const devices = this.plugs.all().map((slot) => this.deviceOf(slot));
     const byName = (a: Device, b: Device) =>
       a.name.length - b.name.length || (a.name < b.name ? -1 : a.name > b.name ? 1 : 0);
     return { bootId: this.bootId, devices: devices.sort(byName) };
@@ -123,8 +128,15 @@ export class MemoryGuest implements SimulatedGuest, Guest {
    * By diskseq, so that a device of an earlier plug is never confused with the one that has its letter now.
    */
   async holders(device: Device): Promise<Holder[]> {
-    const slot = this.slots.all().find(({ diskseq }) => diskseq === device.diskseq);
+    const slot = this.plugs.all().find(({ diskseq }) => diskseq === device.diskseq);
     return slot ? [...(this.inUse.get(slot.disk.volumeId) ?? [])] : [];
+  }
+
+  async slots(): Promise<Evidence<PciSlots>> {
+    const at = this.options.clock.now();
+    const { slots, showsSlots = true } = this.options;
+    if (slots === undefined || !showsSlots) return unknown('the guest shows no hot-plug slots', at, 'guest');
+    return seen({ free: slots - this.plugs.data().length, arriving: 0 }, at, 'guest');
   }
 
   async productUuid(): Promise<string | null> {
@@ -149,7 +161,9 @@ export class MemoryGuest implements SimulatedGuest, Guest {
   }
 
   private plugNow(disk: Disk): void {
-    const { diskseq } = this.slots.plug(disk);
+    if (this.plugs.data().length >= (this.options.slots ?? Number.POSITIVE_INFINITY))
+      throw new Error('org.libvirt.LibvirtException: internal error: No more available PCI slots');
+    const { diskseq } = this.plugs.plug(disk);
     if (this.options.holdSerials && disk.volumeId !== ROOT_DISK.volumeId) this.held.add(diskseq);
   }
 

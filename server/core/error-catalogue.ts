@@ -190,6 +190,11 @@ const catalogue = {
     title: 'The VM is in a state in which this is not possible',
     fix: 'Wait until the VM is Running or Stopped.',
   },
+  NO_FREE_SLOT: {
+    status: 409,
+    title: 'The VM takes no more disks',
+    fix: 'Detach a volume first (details say what is full), or set SLOTS=wait. More PCI slots or a higher maxdatavolumeslimit help for good.',
+  },
   VM_HAS_DISKS: {
     status: 409,
     title: 'The VM still has data disks',

@@ -13,6 +13,7 @@ import { countClients } from '../exports/count-clients';
 import type { ExportService } from '../exports/export-service';
 import type { Policy } from '../operations/decision';
 import type { OperationService } from '../operations/operation-service';
+import { freeSlots } from '../operations/slots';
 import type { SyncReport } from '../sync/drift';
 import { PeriodicSync } from '../sync/periodic-sync';
 import type { SyncService } from '../sync/sync-service';
@@ -23,6 +24,7 @@ import { createDiagnostics } from './create-diagnostics';
 import type { Daemon, DaemonPhase, HealthReport, MetricsReport } from './daemon';
 import { deviceHealth, watchDependencies } from './health/dependencies';
 import { type HealthMonitor, healthReport } from './health/health';
+import { SlotWatch } from './health/slot-watch';
 import { Metrics } from './metrics/metrics';
 import { metricsReport } from './metrics/metrics-report';
 import { Statistics } from './metrics/statistics';
@@ -57,6 +59,7 @@ export class VolumeDaemon implements Daemon {
   private readonly periodicSync: PeriodicSync;
   private readonly monitor: HealthMonitor;
   private readonly statistics: Statistics;
+  private readonly slots: SlotWatch;
   private readonly figures = new Metrics((id) => this.domain.ownership.engine?.find(id) ?? null);
   private migrated = false;
   private readonly recent: DeviceEvent[] = [];
@@ -108,6 +111,14 @@ export class VolumeDaemon implements Daemon {
     this.periodicSync = new PeriodicSync(this.sync, configuration.reconcileIntervalMs, systemClock);
     this.diagnostics = createDiagnostics(this.adapters, () => this.readable(), configuration);
     this.statistics = new Statistics(ledger, () => identity.view.vmId ?? undefined, this.domain.events);
+    this.slots = new SlotWatch({
+      cloud,
+      guest,
+      watcher: { scan: async () => watcher.snapshot() },
+      clock: systemClock,
+      applianceVmId: () => identity.view.vmId,
+      coming: () => (this.domain.ownership.engine?.takingSlots() ?? []).map(({ volumeId }) => volumeId),
+    });
     this.monitor = watchDependencies(this.adapters, logger);
   }
 
@@ -144,7 +155,7 @@ export class VolumeDaemon implements Daemon {
       clock: systemClock,
       phase: this.phase,
       monitor: this.monitor,
-      deviceMonitor: deviceHealth(watcher.health()),
+      deviceMonitor: deviceHealth(watcher.health(), this.slots.capacity),
       appliance: identity.view,
       engine: this.domain.ownership.engine,
       owner: this.phase === 'standby' ? this.domain.ownership.otherOwner : null,
@@ -185,6 +196,7 @@ export class VolumeDaemon implements Daemon {
       exportClients: records && (await countClients(exports, records).catch(orNull)),
       exportFigures: exports.figures ?? null,
       devices: { devices, failedScans },
+      freeSlots: freeSlots(this.slots.capacity),
       clockSkewMs: cloud.statistics().clockSkewMs,
       sync: this.sync,
       pool: database.usage(),
@@ -196,7 +208,10 @@ export class VolumeDaemon implements Daemon {
     const { watcher } = this.adapters;
     const snapshot = watcher.snapshot();
     const due = snapshot.at + this.parts.configuration.devices.pollIntervalMs - LIMITS.POLL_SLACK_MS;
-    return snapshot.scanned && systemClock.now() < due ? snapshot : watcher.scan();
+    const seen = snapshot.scanned && systemClock.now() < due ? snapshot : await watcher.scan();
+    // CloudStack may be away: nobody waits for it here.
+    void this.slots.refresh();
+    return seen;
   }
 
   async reconcile(): Promise<SyncReport | null> {
@@ -292,6 +307,7 @@ export class VolumeDaemon implements Daemon {
   private deviceEvent(event: DeviceEvent): void {
     this.recent.push(event);
     if (this.recent.length > LIMITS.RECENT_EVENTS) this.recent.shift();
+    this.slots.outdate();
     // A disk that was resized: mapping and export follow.
     if (event.type === 'changed') this.periodicSync.hurry();
     void this.domain.revokeExports();

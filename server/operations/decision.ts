@@ -38,6 +38,8 @@ export interface Policy {
   readonly attachRollback: 'detach' | 'keep';
   readonly detachInUse: 'refuse' | 'force';
   readonly detachConnected: 'refuse' | 'disconnect';
+  /** An attach to this VM when it is full. */
+  readonly slots: 'refuse' | 'wait';
   readonly volumeNames: 'warn' | 'unique' | 'any';
   /** trash: a delete destroys without expunging, so that the volume can be recovered. */
   readonly deleteMode: 'expunge' | 'trash';
@@ -79,6 +81,8 @@ export interface Facts {
     readonly openJobs: number;
     /** A running operation that attaches another disk without a serial. */
     readonly conflictingOperation: string | null;
+    /** Set when this VM takes no more disks. */
+    readonly full?: FullVm;
   };
   readonly device?: DeviceFact;
   readonly use?: DiskUse;
@@ -87,6 +91,14 @@ export interface Facts {
   readonly published?: boolean;
   /** Why the last attempt to publish failed. */
   readonly publishError?: { readonly code: ErrorCode; readonly message: string };
+}
+
+/** No slot was free when one was asked for. */
+export interface FullVm {
+  /** For people: who says so. */
+  readonly reason: string;
+  /** So many attaches wait for a slot already that another one may not. */
+  readonly crowded: boolean;
 }
 
 export interface Offer {
@@ -183,7 +195,13 @@ export type Action =
   | { readonly do: 'read-vm'; readonly vmId: string }
   | { readonly do: 'read-vm-volumes'; readonly vmId: string }
   | { readonly do: 'read-mapping'; readonly volumeId: string }
-  | { readonly do: 'read-obstacles'; readonly volumeId: string; readonly toAppliance: boolean }
+  /** `needsSlot`: a slot of this guest is taken for the disk, if one is free. */
+  | {
+      readonly do: 'read-obstacles';
+      readonly volumeId: string;
+      readonly toAppliance: boolean;
+      readonly needsSlot: boolean;
+    }
   | { readonly do: 'read-holders'; readonly volumeId: string }
   /** `since`: wall clock ms of the first try. */
   | { readonly do: 'find-unclaimed'; readonly since: number; readonly volumeId: string }

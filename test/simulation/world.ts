@@ -139,6 +139,7 @@ export class World {
       attachRollback: world.rollback,
       detachInUse: 'refuse',
       detachConnected: 'refuse',
+      slots: 'refuse',
       volumeNames: 'unique',
       deleteMode: 'expunge',
       jobLostAfterMs: 30_000,

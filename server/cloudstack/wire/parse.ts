@@ -153,6 +153,15 @@ export function content<T>(command: string, schema: z.ZodType<T>, body: unknown)
   throw badAnswer(command, 200, `unexpected content: ${cleanText(z.prettifyError(result.error))}`);
 }
 
+/** One for each version of a hypervisor. */
+export const HYPERVISOR: ListItem<{ readonly limit: number | null }> = {
+  command: 'listHypervisorCapabilities',
+  key: 'hypervisorCapabilities',
+  schema: z
+    .object({ maxdatavolumeslimit: optionalNumber })
+    .transform(({ maxdatavolumeslimit: limit }) => ({ limit })),
+};
+
 export const capabilities = z
   .object({
     capability: z.object({

@@ -161,6 +161,12 @@ const OPERATIONS = {
     'refuse',
     'A detach while NBD clients are connected: `refuse` or `disconnect`.',
   ),
+  slots: withDefault(
+    'SLOTS',
+    oneOf('refuse', 'wait'),
+    'refuse',
+    'An attach to this VM when it takes no more disks: `refuse` ends it at once with NO_FREE_SLOT, `wait` waits up to 24 h for a detach.',
+  ),
   volumeNames: withDefault(
     'VOLUME_NAMES',
     oneOf('warn', 'unique', 'any'),

@@ -17,6 +17,8 @@ export interface Gathered {
   readonly exports: readonly ExportRecord[] | null;
   readonly exportClients: number | null;
   readonly exportFigures: ExportFigures | null;
+  /** How many more disks this VM takes; null: not known. */
+  readonly freeSlots: number | null;
   readonly devices: { readonly devices: number; readonly failedScans: number };
   readonly clockSkewMs: number | null;
   readonly sync: Pick<SyncService, 'last' | 'lastJudgedAt'>;
@@ -118,9 +120,10 @@ export class Metrics {
     }
   }
 
-  private rest({ devices, clockSkewMs, health, sync, pool }: Gathered): void {
+  private rest({ devices, freeSlots, clockSkewMs, health, sync, pool }: Gathered): void {
     const {
       devices: seen,
+      freeSlots: free,
       scanFailures,
       cloudSkew,
       lastSync,
@@ -129,6 +132,8 @@ export class Metrics {
       poolWaiting,
     } = this.catalogue;
     seen.set(devices.devices);
+    free.remove();
+    if (freeSlots !== null) free.set(freeSlots);
     scanFailures.reset();
     scanFailures.inc(devices.failedScans);
     cloudSkew.remove();

@@ -141,6 +141,7 @@ describe('an empty environment', () => {
         attachRollback: 'detach',
         detachInUse: 'refuse',
         detachConnected: 'refuse',
+        slots: 'refuse',
         volumeNames: 'warn',
         deleteMode: 'expunge',
         jobLostAfterMs: 30_000,
