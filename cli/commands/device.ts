@@ -16,7 +16,11 @@ type Explanation = Reply<'explainCorrelation'>;
 
 const EXPLANATION: readonly Column<Explanation>[] = [
   { name: 'volume', value: ({ volume_id, volume_name }) => `${volume_id} (${volume_name})` },
-  { name: 'size', value: ({ volume_size }) => `${sizeText(volume_size)} (${volume_size} bytes)` },
+  {
+    name: 'size',
+    value: ({ volume_size }) =>
+      sizeText(volume_size) + (volume_size === null ? '' : ` (${volume_size} bytes)`),
+  },
   {
     name: 'in_cloudstack',
     value: ({ volume_state, vm_id, attached_here }) =>

@@ -1,8 +1,9 @@
 /** Sizes and durations for people, in volumectl and in the dashboard. */
 const SIZES = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'] as const;
 
-/** `5368709120` → `5 GiB`; what is not a round number keeps one decimal. */
-export function sizeText(bytes: number): string {
+/** `5368709120` → `5 GiB`; what is not a round number keeps one decimal; null → `unknown size`. */
+export function sizeText(bytes: number | null): string {
+  if (bytes === null) return 'unknown size';
   let value = bytes;
   let unit = 0;
   while (value >= 1024 && unit < SIZES.length - 1) {

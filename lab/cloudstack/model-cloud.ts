@@ -14,6 +14,7 @@ import { saysJobIdTaken, saysRemoved } from '~/server/cloudstack/errors';
 import type { Clock } from '~/server/core/clock';
 import { LIMITS } from '~/server/core/limits';
 import { type Absent, absent, type Evidence, seen, type Unknown, unknown } from '~/server/model/evidence';
+import { maxDataDisks } from './actions/disks';
 import { CUSTOM_MAX_GIB, CUSTOM_MIN_GIB } from './actions/volumes';
 import type { CloudModel } from './model';
 import { asCloudError, ModelExchange } from './model-exchange';
@@ -52,6 +53,14 @@ export class ModelCloud implements Cloud {
       mayExpungeVolumes: this.isRoot || this.model.parts.settings.userMayExpungeVolume,
       seesDestroyedVms: this.isRoot,
     }));
+  }
+
+  /** By what the model knows: it asks for nothing, so no fault can meet it. */
+  async dataDiskLimit(vmId: string): Promise<Evidence<number>> {
+    const at = this.clock.now();
+    const vm = this.model.inventory.vms.find(({ id }) => id === vmId);
+    if (!this.isRoot || !vm) return unknown('the key may not ask for it', at, 'cloudstack');
+    return seen(maxDataDisks(vm.hypervisor), at, 'cloudstack');
   }
 
   async newVolumeOwner(appliance: CloudOwner | null): Promise<CloudOwner | null> {

@@ -1,5 +1,5 @@
 import type { Clock, Random } from '~/server/core/clock';
-import type { Device, Guest, Holder } from '~/server/devices/device';
+import type { Device, Guest, Holder, PciSlots } from '~/server/devices/device';
 import type { CounterReader, DiskCounters, Plug } from '~/server/devices/disk-counters';
 import { absent, type Evidence, seen, unknown } from '~/server/model/evidence';
 import { type Disk, ROOT_DISK, type SimulatedGuest } from './guest';
@@ -14,6 +14,10 @@ export interface MemoryGuestOptions {
   readonly serials?: boolean;
   /** The serial of a new disk is `pending` until `releaseSerial`. */
   readonly holdSerials?: boolean;
+  /** PCI slots for data disks; without it the guest takes any number. */
+  readonly slots?: number;
+  /** Set false for a guest that has slots and does not show them. */
+  readonly showsSlots?: boolean;
   /** ms from a reboot until the disks are there again. */
   readonly bootDelay?: number;
   /** ms that plugging and unplugging take in the guest. */
@@ -25,7 +29,7 @@ export interface MemoryGuestOptions {
  * at it through the devices port.
  */
 export class MemoryGuest implements SimulatedGuest, Guest, CounterReader {
-  private readonly slots = new Slots();
+  private readonly plugs = new Slots();
   private readonly rings = new Set<() => void>();
   /** diskseq of the disks whose serial does not come. */
   private readonly held = new Set<number>();
@@ -39,7 +43,7 @@ export class MemoryGuest implements SimulatedGuest, Guest, CounterReader {
 
   constructor(private readonly options: MemoryGuestOptions) {
     this.bootId = options.random.uuid();
-    this.slots.plug(ROOT_DISK);
+    this.plugs.plug(ROOT_DISK);
   }
 
   // ---- the hypervisor's side ----------------------------------------------------------------------------------------
@@ -55,30 +59,30 @@ export class MemoryGuest implements SimulatedGuest, Guest, CounterReader {
   unplug(volumeId: string): Promise<void> {
     return this.serialised(async () => {
       await this.wait(this.options.latency?.unplug);
-      if (this.slots.unplug(volumeId)) this.ring();
+      if (this.plugs.unplug(volumeId)) this.ring();
     });
   }
 
   async resize(volumeId: string, size: number): Promise<void> {
-    if (this.slots.resize(volumeId, size)) this.ring();
+    if (this.plugs.resize(volumeId, size)) this.ring();
   }
 
   plugged(): readonly string[] {
-    return this.slots.data().map(({ disk }) => disk.volumeId);
+    return this.plugs.data().map(({ disk }) => disk.volumeId);
   }
 
   // ---- behind the scenes --------------------------------------------------------------------------------------------
 
   /** Gone at once, without CloudStack having asked for it. */
   surpriseUnplug(volumeId: string): void {
-    if (!this.slots.unplug(volumeId)) throw new Error(`${volumeId} is not plugged`);
+    if (!this.plugs.unplug(volumeId)) throw new Error(`${volumeId} is not plugged`);
     this.ring();
   }
 
   /** New boot id, diskseq counted anew, and the data disks in another order (by default the reverse). */
   reboot({ shuffle = reversed }: { readonly shuffle?: Shuffle } = {}): Promise<void> {
     return this.serialised(async () => {
-      const [root, ...data] = this.slots.clear();
+      const [root, ...data] = this.plugs.clear();
       for (const remembered of [this.held, this.inUse, this.counted, this.cached]) remembered.clear();
       this.bootId = this.options.random.uuid();
       await this.wait(this.options.bootDelay);
@@ -88,7 +92,7 @@ export class MemoryGuest implements SimulatedGuest, Guest, CounterReader {
   }
 
   releaseSerial(volumeId: string): void {
-    const slot = this.slots.find(volumeId);
+    const slot = this.plugs.find(volumeId);
     if (slot && this.held.delete(slot.diskseq)) this.ring();
   }
 
@@ -99,7 +103,7 @@ export class MemoryGuest implements SimulatedGuest, Guest, CounterReader {
 
   /** Somebody reads and writes so many bytes, in one request each. */
   transfer(volumeId: string, { read = 0, written = 0 }: { read?: number; written?: number }): void {
-    const diskseq = this.slots.find(volumeId)?.diskseq;
+    const diskseq = this.plugs.find(volumeId)?.diskseq;
     if (diskseq === undefined) throw new Error(`${volumeId} is not plugged`);
     const before = this.countersOf(diskseq);
     this.counted.set(diskseq, {
@@ -112,7 +116,7 @@ export class MemoryGuest implements SimulatedGuest, Guest, CounterReader {
 
   /** Written to the page cache only: the disk sees it at the next flush. */
   writeCached(volumeId: string, bytes: number): void {
-    const diskseq = this.slots.find(volumeId)?.diskseq;
+    const diskseq = this.plugs.find(volumeId)?.diskseq;
     if (diskseq !== undefined) this.cached.set(diskseq, (this.cached.get(diskseq) ?? 0) + bytes);
   }
 
@@ -123,7 +127,7 @@ export class MemoryGuest implements SimulatedGuest, Guest, CounterReader {
 
   /** `/dev/vdX` of a plugged volume, null when it is not plugged. */
   devicePath(volumeId: string): string | null {
-    const slot = this.slots.find(volumeId);
+    const slot = this.plugs.find(volumeId);
     return slot ? `/dev/${slot.name}` : null;
   }
 
@@ -131,7 +135,7 @@ export class MemoryGuest implements SimulatedGuest, Guest, CounterReader {
 
   async look(): Promise<{ bootId: string; devices: Device[] }> {
     if (this.unreadable) throw this.unreadable;
-    const devices = this.slots.all().map((slot) => this.deviceOf(slot));
+    const devices = this.plugs.all().map((slot) => this.deviceOf(slot));
     const byName = (a: Device, b: Device) =>
       a.name.length - b.name.length || (a.name < b.name ? -1 : a.name > b.name ? 1 : 0);
     return { bootId: this.bootId, devices: devices.sort(byName) };
@@ -146,7 +150,7 @@ export class MemoryGuest implements SimulatedGuest, Guest, CounterReader {
    * By diskseq, so that a device of an earlier plug is never confused with the one that has its letter now.
    */
   async holders(device: Device): Promise<Holder[]> {
-    const slot = this.slots.all().find(({ diskseq }) => diskseq === device.diskseq);
+    const slot = this.plugs.all().find(({ diskseq }) => diskseq === device.diskseq);
     return slot ? [...(this.inUse.get(slot.disk.volumeId) ?? [])] : [];
   }
 
@@ -154,17 +158,24 @@ export class MemoryGuest implements SimulatedGuest, Guest, CounterReader {
     const at = this.options.clock.now();
     if (this.unreadable) return unknown(this.unreadable.message, at, 'guest');
     if (diskseq === null) return unknown(`the plugs of ${path} are not numbered`, at, 'guest');
-    const slot = this.slots.all().find((one) => one.name === name && one.diskseq === diskseq);
+    const slot = this.plugs.all().find((one) => one.name === name && one.diskseq === diskseq);
     if (!slot) return absent(`the disk that was ${path} (diskseq ${diskseq}) has left`, at, 'guest');
     return seen(this.countersOf(diskseq), at, 'guest');
   }
 
   async flush({ path }: Plug): Promise<void> {
-    const slot = this.slots.all().find(({ name }) => `/dev/${name}` === path);
+    const slot = this.plugs.all().find(({ name }) => `/dev/${name}` === path);
     if (!slot) throw new Error(`there is no ${path}`);
     const written = this.cached.get(slot.diskseq) ?? 0;
     this.cached.delete(slot.diskseq);
     this.transfer(slot.disk.volumeId, { written });
+  }
+
+  async slots(): Promise<Evidence<PciSlots>> {
+    const at = this.options.clock.now();
+    const { slots, showsSlots = true } = this.options;
+    if (slots === undefined || !showsSlots) return unknown('the guest shows no hot-plug slots', at, 'guest');
+    return seen({ free: slots - this.plugs.data().length, arriving: 0 }, at, 'guest');
   }
 
   async productUuid(): Promise<string | null> {
@@ -193,7 +204,9 @@ export class MemoryGuest implements SimulatedGuest, Guest, CounterReader {
   }
 
   private plugNow(disk: Disk): void {
-    const { diskseq } = this.slots.plug(disk);
+    if (this.plugs.data().length >= (this.options.slots ?? Number.POSITIVE_INFINITY))
+      throw new Error('org.libvirt.LibvirtException: internal error: No more available PCI slots');
+    const { diskseq } = this.plugs.plug(disk);
     if (this.options.holdSerials && disk.volumeId !== ROOT_DISK.volumeId) this.held.add(diskseq);
   }
 

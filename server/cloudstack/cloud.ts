@@ -16,6 +16,11 @@ export interface Cloud {
   listVolumes(filter: { name?: string; zoneId?: string; vmId?: string }): Promise<CloudVolume[]>;
   /** One VM by its id; the same rules. A user's key does not see its own destroyed VMs. */
   readVm(id: string): Promise<Evidence<CloudVm>>;
+  /**
+   * How many data disks a VM may have by the limit of its hypervisor (`maxdatavolumeslimit`); unknown where
+   * the key may not ask, as a user's. Remembered for minutes. Never throws.
+   */
+  dataDiskLimit(vmId: string): Promise<Evidence<number>>;
   readZone(id: string): Promise<CloudZone | null>;
   readDiskOffering(id: string): Promise<CloudDiskOffering | null>;
   listZones(): Promise<CloudZone[]>;
@@ -92,8 +97,8 @@ export interface CloudVolume {
   readonly type: string;
   /** Allocated, Ready, Creating, Attaching, … "attached" is not a state: see vmId. */
   readonly state: string;
-  /** Bytes. */
-  readonly size: number;
+  /** Bytes; null when CloudStack does not say. */
+  readonly size: number | null;
   readonly zoneId: string | null;
   readonly zoneName: string | null;
   readonly diskOfferingId: string | null;

@@ -177,9 +177,17 @@ function errorCode(error: unknown): string | null {
 const PASSING =
   /in the process of unplug|after sending the command and waiting for|try again in a couple|agent|unreachable|timed? ?out|concurrent|is in \w+\. it should be|suitable primary storage|unable to schedule async job|no remote endpoint|shutdown has been triggered/i;
 
+/** The VM has as many disks as CloudStack, or the machine that the hypervisor gave it, allows. */
+export function saysFull(text: string | null): boolean {
+  return text !== null && FULL.test(text);
+}
+
+const FULL =
+  /maximum number of data disks|all device ids are used|no more available pci(e)? (slots|addresses)|no available pci(e)? slot/i;
+
 /** Failures with code 530, or a number that CloudStack does not define, that would repeat. */
 const LASTING =
-  /does not have permission|different accounts|maximum number of data disks|all device ids are used|deviceid should be|is used by vm|not authorized|only for kvm/i;
+  /does not have permission|different accounts|deviceid should be|is used by vm|not authorized|only for kvm/i;
 
 /**
  * What a failed job says about trying again. `final`: CloudStack refused for good. `retry`: it may work
@@ -191,6 +199,7 @@ export function classifyJobFailure(code: number | null, text: string | null): 'f
   // These texts imply that the wanted state holds: a read that says otherwise is older than this answer.
   if (/already attached to a vm|that is not attached to any vm|volume is not attached to a vm/i.test(text))
     return 'unknown';
+  if (saysFull(text)) return 'final';
   if (PASSING.test(text) || NOT_NOW.test(text)) return 'retry';
   const kind = KINDS[code] ?? 'internal';
   if (kind === 'capacity' || kind === 'resource') return 'retry';

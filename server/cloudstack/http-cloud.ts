@@ -1,5 +1,6 @@
+import { messageOf } from '../core/errors';
 import { LIMITS } from '../core/limits';
-import { absent, type Evidence } from '../model/evidence';
+import { absent, type Evidence, seen, unknown } from '../model/evidence';
 import {
   type Cloud,
   type CloudCapabilities,
@@ -30,6 +31,8 @@ export class HttpCloud implements Cloud {
   private readonly lists: Lists;
   /** Whether a key is an administrator's, once known. */
   private administrator: { readonly apiKey: string; readonly is: boolean } | null = null;
+
+  private readonly limits = new Map<string, { readonly limit: Evidence<number>; readonly until: number }>();
 
   constructor(private readonly parts: CallParts) {
     this.calls = new SignedCalls(parts);
@@ -74,6 +77,34 @@ export class HttpCloud implements Cloud {
 
   readVm(id: string): Promise<Evidence<CloudVm>> {
     return this.lists.lookUp(parse.VM, id, { details: 'min' });
+  }
+
+  async dataDiskLimit(vmId: string): Promise<Evidence<number>> {
+    const { clock } = this.parts;
+    const known = this.limits.get(vmId);
+    if (known && clock.monotonic() < known.until) return known.limit;
+    const limit = await this.askForLimit(vmId).catch((error: unknown) =>
+      unknown(messageOf(error), clock.now(), 'cloudstack'),
+    );
+    this.limits.set(vmId, { limit, until: clock.monotonic() + LIMITS.DISK_LIMIT_CACHE_MS });
+    return limit;
+  }
+
+  /**
+   * Versions of a hypervisor may differ, and which one the host has is not shown: the largest limit counts,
+   * because a limit that does not hold would refuse what CloudStack takes.
+   */
+  private async askForLimit(vmId: string): Promise<Evidence<number>> {
+    const vm = await this.readVm(vmId);
+    const at = this.parts.clock.now();
+    if (vm.kind !== 'seen' || vm.value.hypervisor === null)
+      return unknown('CloudStack does not say which hypervisor the VM has', at, 'cloudstack');
+    const { hypervisor } = vm.value;
+    const answer = await this.calls.call('listHypervisorCapabilities', { hypervisor });
+    const entries = parse.items(parse.HYPERVISOR, answer);
+    const limits = entries.flatMap(({ limit }) => limit ?? []);
+    if (limits.length === 0) return unknown(`CloudStack has no limit for ${hypervisor}`, at, 'cloudstack');
+    return seen(Math.max(...limits), at, 'cloudstack');
   }
 
   /** By id, or by name: the hub stores either in ossea_configs.zone. */

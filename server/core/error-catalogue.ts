@@ -190,6 +190,11 @@ const catalogue = {
     title: 'The VM is in a state in which this is not possible',
     fix: 'Wait until the VM is Running or Stopped.',
   },
+  NO_FREE_SLOT: {
+    status: 409,
+    title: 'The VM takes no more disks',
+    fix: 'Detach a volume first (details say what is full), or set SLOTS=wait. More PCI slots or a higher maxdatavolumeslimit help for good.',
+  },
   VM_HAS_DISKS: {
     status: 409,
     title: 'The VM still has data disks',
@@ -220,6 +225,11 @@ const catalogue = {
     status: 409,
     title: 'The device is not the disk of this volume',
     fix: 'Run force-sync and read the drift it reports.',
+  },
+  DEVICE_TOO_SMALL: {
+    status: 409,
+    title: 'The disk in the guest is smaller than its volume',
+    fix: 'After a resize in CloudStack detach the volume and attach it again, or stop and start the appliance; it is not exported before.',
   },
   DEVICE_NOT_IDENTIFIED: {
     status: 409,

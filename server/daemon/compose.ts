@@ -1,4 +1,5 @@
 import type { Cloud } from '../cloudstack/cloud';
+import { lookUpVolume, requireVolume } from '../cloudstack/look-up';
 import type { Clock, Random } from '../core/clock';
 import { DaemonError } from '../core/errors';
 import type { Logger } from '../core/log/logger';
@@ -76,7 +77,7 @@ export interface Domain {
 }
 
 export function compose(ports: Ports, settings: DomainSettings): Domain {
-  const { ledger, watcher, exports, counters, clock, logger } = ports;
+  const { ledger, cloud, watcher, exports, counters, clock, logger } = ports;
   const { identity, stopping } = settings;
   const events = new OperationEvents();
   const traffic = new TrafficMonitor({ counters, clock });
@@ -128,6 +129,9 @@ export function compose(ports: Ports, settings: DomainSettings): Domain {
       events,
       owner,
       isBusyWith,
+      volumeSize: async (volumeId) =>
+        requireVolume(await lookUpVolume(cloud, volumeId, identity.view.vmId), volumeId).size,
+      sizeToleranceBytes: settings.sizeToleranceBytes,
     }),
     traffic: exportTraffic,
     sync: new SyncService({

@@ -21,6 +21,7 @@ export function fencedCloud(cloud: Cloud, isOwner: () => boolean): Cloud {
     readVolume: (id) => cloud.readVolume(id),
     listVolumes: (filter) => cloud.listVolumes(filter),
     readVm: (id) => cloud.readVm(id),
+    dataDiskLimit: (vmId) => cloud.dataDiskLimit(vmId),
     readZone: (id) => cloud.readZone(id),
     readDiskOffering: (id) => cloud.readDiskOffering(id),
     listZones: () => cloud.listZones(),

@@ -13,6 +13,7 @@ import type { ExportService } from '../exports/export-service';
 import type { ExportTraffic } from '../exports/export-traffic';
 import type { Policy } from '../operations/decision';
 import type { OperationService } from '../operations/operation-service';
+import { freeSlots } from '../operations/slots';
 import type { SyncReport } from '../sync/drift';
 import { PeriodicSync } from '../sync/periodic-sync';
 import type { SyncService } from '../sync/sync-service';
@@ -23,6 +24,7 @@ import { createDiagnostics } from './create-diagnostics';
 import type { Daemon, DaemonPhase, HealthReport, MetricsReport } from './daemon';
 import { deviceHealth, watchDependencies } from './health/dependencies';
 import { type HealthMonitor, healthReport } from './health/health';
+import { SlotWatch } from './health/slot-watch';
 import { Metrics } from './metrics/metrics';
 import { metricsReport } from './metrics/metrics-report';
 import { Statistics } from './metrics/statistics';
@@ -59,6 +61,7 @@ export class VolumeDaemon implements Daemon {
   private readonly periodicSync: PeriodicSync;
   private readonly monitor: HealthMonitor;
   private readonly statistics: Statistics;
+  private readonly slots: SlotWatch;
   private readonly figures = new Metrics((id) => this.domain.ownership.engine?.find(id) ?? null);
   private migrated = false;
   private readonly recent: DeviceEvent[] = [];
@@ -112,6 +115,14 @@ export class VolumeDaemon implements Daemon {
     this.periodicSync = new PeriodicSync(this.sync, configuration.reconcileIntervalMs, systemClock);
     this.diagnostics = createDiagnostics(this.adapters, () => this.readable(), configuration);
     this.statistics = new Statistics(ledger, () => identity.view.vmId ?? undefined, this.domain.events);
+    this.slots = new SlotWatch({
+      cloud,
+      guest,
+      watcher: { scan: async () => watcher.snapshot() },
+      clock: systemClock,
+      applianceVmId: () => identity.view.vmId,
+      coming: () => (this.domain.ownership.engine?.takingSlots() ?? []).map(({ volumeId }) => volumeId),
+    });
     this.monitor = watchDependencies(this.adapters, logger);
   }
 
@@ -159,7 +170,7 @@ export class VolumeDaemon implements Daemon {
       clock: systemClock,
       phase: this.phase,
       monitor: this.monitor,
-      deviceMonitor: deviceHealth(watcher.health()),
+      deviceMonitor: deviceHealth(watcher.health(), this.slots.capacity),
       appliance: identity.view,
       engine: this.domain.ownership.engine,
       owner: this.phase === 'standby' ? this.domain.ownership.otherOwner : null,
@@ -202,6 +213,7 @@ export class VolumeDaemon implements Daemon {
         records && (await this.traffic.describe(records.slice(0, LIMITS.METRICS_EXPORTS)).catch(orNull)),
       exportFigures: exports.figures ?? null,
       devices: { devices, failedScans },
+      freeSlots: freeSlots(this.slots.capacity),
       clockSkewMs: cloud.statistics().clockSkewMs,
       sync: this.sync,
       pool: database.usage(),
@@ -215,6 +227,8 @@ export class VolumeDaemon implements Daemon {
     const due = snapshot.at + this.parts.configuration.devices.pollIntervalMs - LIMITS.POLL_SLACK_MS;
     if (snapshot.scanned && systemClock.now() < due) return snapshot;
     const scanned = await watcher.scan();
+    // CloudStack may be away: nobody waits for it here.
+    void this.slots.refresh();
     await this.traffic.sample();
     return scanned;
   }
@@ -314,6 +328,9 @@ export class VolumeDaemon implements Daemon {
   private deviceEvent(event: DeviceEvent): void {
     this.recent.push(event);
     if (this.recent.length > LIMITS.RECENT_EVENTS) this.recent.shift();
+    this.slots.outdate();
+    // A disk that was resized: mapping and export follow.
+    if (event.type === 'changed') this.periodicSync.hurry();
     void this.domain.revokeExports();
   }
 }

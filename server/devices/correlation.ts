@@ -1,5 +1,6 @@
 import type { Mapping } from '../model/operation';
 import type { Device, DeviceEvent, DeviceSnapshot } from './device';
+import { compareSize } from './disk-size';
 import { verifiedDevice, verifyIdentity } from './identity';
 import { serialNames } from './serial';
 
@@ -7,7 +8,11 @@ export { expectedSerial, serialNames } from './serial';
 
 /** What a decision about one volume is made from. Pure data: the same world gives the same answer. */
 export interface World {
-  readonly volume: { readonly id: string /** Bytes, as CloudStack says. */; readonly size: number };
+  readonly volume: {
+    readonly id: string;
+    /** Bytes, as CloudStack says; null when it does not say. */
+    readonly size: number | null;
+  };
   readonly devices: readonly Device[];
   readonly bootId: string | null;
   /** Mappings of this appliance, the volume's own included. */
@@ -17,8 +22,9 @@ export interface World {
   >[];
   /**
    * Data volumes that CloudStack says are attached to this guest; asked for only where disks have no serial.
+   * A size that is not known may be any.
    */
-  readonly attachedHere: readonly { readonly id: string; readonly size: number }[];
+  readonly attachedHere: readonly { readonly id: string; readonly size: number | null }[];
   /** Recent events of the correlation channel, oldest first. */
   readonly events: readonly DeviceEvent[];
   /**
@@ -70,7 +76,7 @@ export type Correlation =
     }
   | {
       readonly kind: 'refused';
-      readonly code: 'DEVICE_AMBIGUOUS' | 'DEVICE_IDENTITY_MISMATCH';
+      readonly code: 'DEVICE_AMBIGUOUS' | 'DEVICE_IDENTITY_MISMATCH' | 'DEVICE_TOO_SMALL';
       readonly reason: string;
       readonly considered: readonly Considered[];
     };
@@ -82,6 +88,8 @@ type Standing =
   | 'root'
   | 'named'
   | 'named-misfit'
+  | 'named-small'
+  | 'named-unsized'
   | 'named-elsewhere'
   | 'strange'
   | 'unread'
@@ -130,7 +138,13 @@ export function correlate(world: World): Correlation {
 
 type Answer = Correlation extends infer C ? (C extends Correlation ? Omit<C, 'considered'> : never) : never;
 
-const NAMED: readonly Standing[] = ['named', 'named-misfit', 'named-elsewhere'];
+const NAMED: readonly Standing[] = [
+  'named',
+  'named-misfit',
+  'named-small',
+  'named-unsized',
+  'named-elsewhere',
+];
 
 function bySerial(world: World, judged: readonly Judged[]): Answer | null {
   const root = judged.find(
@@ -141,7 +155,10 @@ function bySerial(world: World, judged: readonly Judged[]): Answer | null {
   const [only, second] = named;
   if (!only) return null;
   if (second) return ambiguous(`${named.length} devices report the serial of the volume: ${paths(named)}`);
-  if (only.standing !== 'named') return mismatch(`${only.device.path} ${only.verdict}`);
+  const told = `${only.device.path} ${only.verdict}`;
+  if (only.standing === 'named-small') return { kind: 'refused', code: 'DEVICE_TOO_SMALL', reason: told };
+  if (only.standing === 'named-unsized') return { kind: 'waiting', reason: told };
+  if (only.standing !== 'named') return mismatch(told);
   // It may be the ghost of an earlier attach; its twin may be the one not read yet.
   const unread = judged.filter(({ standing }) => standing === 'unread');
   if (unread.length > 0 && arrivalOf(world, only.device) !== 'new') return waitForSerials(unread);
@@ -196,9 +213,7 @@ function judge(world: World, device: Device): Judged {
         `has the serial of the volume, but is mapped to volume ${conflictingOperation}`,
       );
     }
-    if (fits(world, device)) return standing('named', 'has the serial of the volume and a fitting size');
-    const sizes = `${device.size} bytes where CloudStack says ${world.volume.size}`;
-    return standing('named-misfit', `has the serial of the volume, but ${sizes}`);
+    return judgeNamed(world, device);
   }
   if (conflictingOperation) return standing('mapped', `is mapped to volume ${conflictingOperation}`);
   if (device.serial !== null) return standing('strange', 'has the serial of another volume');
@@ -214,6 +229,29 @@ function judge(world: World, device: Device): Judged {
   }
   if (device.diskseq === null) return standing('unprovable', 'has neither serial nor diskseq');
   return standing('candidate', 'is new, not mapped to another volume, and its size fits');
+}
+
+/** The device has the serial of the volume. */
+function judgeNamed({ volume, toleranceBytes }: World, device: Device): Judged {
+  const fit = compareSize(device.size, volume.size, toleranceBytes);
+  const named = (standing: Standing, verdict: string): Judged => ({
+    device,
+    standing,
+    verdict: `has the serial of the volume${verdict}`,
+  });
+  const sizes = `, but ${device.size} bytes where CloudStack says ${volume.size ?? 'nothing'}`;
+  switch (fit) {
+    case 'fits':
+      return named('named', ' and a fitting size');
+    case 'smaller':
+      return named('named-small', sizes);
+    case 'larger':
+      return named('named-misfit', sizes);
+    case 'unknown':
+      return named('named-unsized', ', but CloudStack does not say how large the volume is');
+    default:
+      return fit satisfies never;
+  }
 }
 
 /**
@@ -250,13 +288,14 @@ function mayBeOlder(world: World, device: Device): boolean {
   return before.disks.some((disk) => mayShow(world, device, disk.size) && !isMapped(disk));
 }
 
-function fits(world: World, device: Device): boolean {
-  return mayShow(world, device, world.volume.size);
+function fits({ volume, toleranceBytes }: World, device: Device): boolean {
+  return compareSize(device.size, volume.size, toleranceBytes) === 'fits';
 }
 
-/** From `size` to `size + toleranceBytes`: a smaller device is never a volume of that size. */
-function mayShow({ toleranceBytes }: World, device: Device, size: number): boolean {
-  return device.size >= size && device.size <= size + toleranceBytes;
+/** A smaller device is never a volume of that size; of a volume whose size is not known it may be any. */
+function mayShow({ toleranceBytes }: World, device: Device, size: number | null): boolean {
+  const fit = compareSize(device.size, size, toleranceBytes);
+  return fit === 'fits' || fit === 'unknown';
 }
 
 /**

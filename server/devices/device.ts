@@ -1,3 +1,5 @@
+import type { Evidence } from '../model/evidence';
+
 /** What the guest shows of its disks (`/sys/block/vdX/{size,serial,diskseq,dev,device}`). */
 export interface Device {
   /** `vdb` */
@@ -53,8 +55,17 @@ export interface Guest {
   onHint(ring: () => void): () => void;
   /** Who holds the device open: mounts, swap, holders, descriptors. Empty = free. */
   holders(device: Device): Promise<Holder[]>;
+  /** The hot-plug slots; unknown when the guest does not show them. Never throws. */
+  slots(): Promise<Evidence<PciSlots>>;
   /** The SMBIOS UUID, lower case, or null. On CloudStack/KVM it is the VM's id. */
   productUuid(): Promise<string | null>;
+}
+
+/** Where another disk can be plugged into this guest. */
+export interface PciSlots {
+  readonly free: number;
+  /** Taken by a disk that the kernel does not show yet. */
+  readonly arriving: number;
 }
 
 export interface Holder {

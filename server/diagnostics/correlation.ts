@@ -40,7 +40,7 @@ export async function explainCorrelation(
     devices: snapshot.devices,
     bootId: snapshot.bootId,
     mappings,
-    attachedHere: await attachedHere(parts, snapshot, applianceVmId, volume.size),
+    attachedHere: await attachedHere(parts, snapshot, applianceVmId),
     events,
     submittedAt: submittedAt === null ? null : clock.monotonic() - Math.max(0, clock.now() - submittedAt),
     disksBefore: journal && disksBefore(journal),

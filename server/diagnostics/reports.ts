@@ -16,8 +16,8 @@ export interface CorrelationReport {
   readonly volume: {
     readonly id: string;
     readonly name: string;
-    /** Bytes. */
-    readonly size: number;
+    /** Bytes; null when CloudStack does not say. */
+    readonly size: number | null;
     readonly state: string;
     readonly vmId: string | null;
   };

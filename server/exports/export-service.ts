@@ -1,5 +1,6 @@
 import { DaemonError } from '../core/errors';
 import type { Device, DeviceSnapshot } from '../devices/device';
+import { compareSize, sizeRemedy } from '../devices/disk-size';
 import { verifiedDevice } from '../devices/identity';
 import type { Epoch, ExportFilter, Ledger } from '../model/ledger';
 import type { ExportRecord, JsonObject, Mapping, NewExport } from '../model/operation';
@@ -17,6 +18,13 @@ interface ExportServiceParts {
   /** Throws STANDBY, STARTING, STOPPING or APPLIANCE_UNKNOWN. */
   owner(): { epoch: Epoch; applianceVmId: string };
   isBusyWith(volumeId: string): boolean;
+  /**
+   * Bytes that the volume has in CloudStack now; null when it does not say. Throws CloudError,
+   * VOLUME_NOT_FOUND and VOLUME_NOT_VISIBLE.
+   */
+  volumeSize(volumeId: string): Promise<number | null>;
+  /** How much larger than its volume a device may be. */
+  readonly sizeToleranceBytes: number;
 }
 
 export interface ExportValidation {
@@ -47,7 +55,10 @@ export class ExportService {
     return record;
   }
 
-  /** Idempotent. MAPPING_NOT_FOUND, DEVICE_IDENTITY_MISMATCH, EXPORT_SERVER_UNHEALTHY. */
+  /**
+   * Idempotent. MAPPING_NOT_FOUND, DEVICE_IDENTITY_MISMATCH, EXPORT_SERVER_UNHEALTHY; DEVICE_TOO_SMALL or
+   * DEVICE_IDENTITY_MISMATCH when the disk has another size than CloudStack says now, and what says that CloudStack cannot be asked.
+   */
   async publish(volumeId: string, metadata: Record<string, string>): Promise<ExportRecord> {
     const { epoch, applianceVmId } = this.parts.owner();
     const ledger = this.parts.ledger();
@@ -60,7 +71,9 @@ export class ExportService {
         { details: { volume_id: volumeId } },
       );
     }
+    const volumeSize = await this.parts.volumeSize(volumeId);
     const device = await this.verifiedDevice(mapping);
+    this.refuseWrongSize(volumeId, device, volumeSize);
     const name = exportName(volumeId);
     await this.parts.server.publish({
       name,
@@ -158,6 +171,16 @@ export class ExportService {
       details: { volume_id: volumeId },
       retryAfterSeconds: 2,
     });
+  }
+
+  private refuseWrongSize(id: string, device: Device, size: number | null): void {
+    const fit = compareSize(device.size, size, this.parts.sizeToleranceBytes);
+    if (fit === 'fits') return;
+    throw new DaemonError(
+      fit === 'smaller' ? 'DEVICE_TOO_SMALL' : 'DEVICE_IDENTITY_MISMATCH',
+      `${device.path} has ${device.size} bytes where CloudStack says ${size ?? 'nothing'}; ${sizeRemedy(fit, device.path, id)}`,
+      { details: { volume_id: id, device_path: device.path, device_size: device.size, volume_size: size } },
+    );
   }
 
   private async verifiedDevice(mapping: Mapping): Promise<Device> {

@@ -16,14 +16,12 @@ interface Witnesses {
  * The data volumes that may be attached to this guest: a new disk without a serial may be any of them. They
  * are those that CloudStack lists, and those that an operation of ours asked for without a good end while
  * CloudStack does not show them: a list that leaves a volume out is no proof that its disk will not come. The
- * size of a volume that is not shown is not known, so it may be `sizeBytes`, the size of the awaited one. Not
- * read where disks have serials. Throws CloudError and DATABASE_UNAVAILABLE.
+ * size of a volume that is not shown is not known. Not read where disks have serials. Throws CloudError and DATABASE_UNAVAILABLE.
  */
 export async function attachedHere(
   { cloud, ledger }: Witnesses,
   { devices }: Pick<DeviceSnapshot, 'devices'>,
   applianceVmId: string | null,
-  sizeBytes: number,
 ): Promise<World['attachedHere']> {
   if (applianceVmId === null || !lacksSerials(devices)) return [];
   const volumes = await cloud.listVolumes({ vmId: applianceVmId });
@@ -34,7 +32,7 @@ export async function attachedHere(
     knowOwnDelete(ledger, id, await lookUpVolume(cloud, id, applianceVmId)),
   );
   const hidden = asked.filter((_, index) => found[index]?.kind === 'unknown');
-  return [...listed, ...hidden.map((id) => ({ id, size: sizeBytes }))];
+  return [...listed, ...hidden.map((id) => ({ id, size: null }))];
 }
 
 /** Volumes of the latest operations on this guest that have ended without success. */

@@ -39,6 +39,8 @@ export interface Policy {
   readonly attachRollback: 'detach' | 'keep';
   readonly detachInUse: 'refuse' | 'force';
   readonly detachConnected: 'when-idle' | 'refuse' | 'disconnect';
+  /** An attach to this VM when it is full. */
+  readonly slots: 'refuse' | 'wait';
   readonly volumeNames: 'warn' | 'unique' | 'any';
   /** trash: a delete destroys without expunging, so that the volume can be recovered. */
   readonly deleteMode: 'expunge' | 'trash';
@@ -80,6 +82,8 @@ export interface Facts {
     readonly openJobs: number;
     /** A running operation that attaches another disk without a serial. */
     readonly conflictingOperation: string | null;
+    /** Set when this VM takes no more disks. */
+    readonly full?: FullVm;
   };
   readonly device?: DeviceFact;
   readonly use?: DiskUse;
@@ -88,6 +92,14 @@ export interface Facts {
   readonly published?: boolean;
   /** Why the last attempt to publish failed. */
   readonly publishError?: { readonly code: ErrorCode; readonly message: string };
+}
+
+/** No slot was free when one was asked for. */
+export interface FullVm {
+  /** For people: who says so. */
+  readonly reason: string;
+  /** So many attaches wait for a slot already that another one may not. */
+  readonly crowded: boolean;
 }
 
 export interface Offer {
@@ -186,7 +198,13 @@ export type Action =
   | { readonly do: 'read-vm'; readonly vmId: string }
   | { readonly do: 'read-vm-volumes'; readonly vmId: string }
   | { readonly do: 'read-mapping'; readonly volumeId: string }
-  | { readonly do: 'read-obstacles'; readonly volumeId: string; readonly toAppliance: boolean }
+  /** `needsSlot`: a slot of this guest is taken for the disk, if one is free. */
+  | {
+      readonly do: 'read-obstacles';
+      readonly volumeId: string;
+      readonly toAppliance: boolean;
+      readonly needsSlot: boolean;
+    }
   | { readonly do: 'read-holders'; readonly volumeId: string }
   /** `since`: wall clock ms of the first try. */
   | { readonly do: 'find-unclaimed'; readonly since: number; readonly volumeId: string }

@@ -83,6 +83,10 @@ export class Engine implements OtherRuns {
     return [...this.runs.values()].filter(({ run }) => run.mayAttachDisk).map(({ run }) => run.operation);
   }
 
+  takingSlots(): Operation[] {
+    return [...this.runs.values()].filter(({ run }) => run.hasSlot).map(({ run }) => run.operation);
+  }
+
   status(): RunningOperation[] {
     return [...this.runs.values()].map(({ run }) => ({ operation: run.operation, waiting: run.waiting }));
   }

@@ -54,4 +54,6 @@ export interface OtherRuns {
   readonly denials: JobDenials;
   /** Operations that may be bringing a disk into this guest; see OperationRun.mayAttachDisk. */
   attachingDisks(): readonly Operation[];
+  /** Operations that have a slot of this guest, or have sent an attach that has not failed. */
+  takingSlots(): readonly Operation[];
 }

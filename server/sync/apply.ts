@@ -5,6 +5,7 @@ import { mapConcurrent } from '../core/concurrency/map-concurrent';
 import { DaemonError, messageOf } from '../core/errors';
 import { LIMITS } from '../core/limits';
 import type { DeviceSnapshot } from '../devices/device';
+import { compareSize } from '../devices/disk-size';
 import { verifyIdentity } from '../devices/identity';
 import type { ExportServer } from '../exports/export-server';
 import { isWithdrawn } from '../exports/export-service';
@@ -21,6 +22,8 @@ export interface ApplyParts {
   readonly clock: Clock;
   readonly exports: ExportServer;
   readonly watcher: { scan(): Promise<DeviceSnapshot> };
+  /** How much larger than its volume a device may be. */
+  readonly sizeToleranceBytes: number;
   /** Receives every repair. */
   readonly events: Pick<OperationEvents, 'publish'>;
   isBusyWith(volumeId: string): boolean;
@@ -56,10 +59,20 @@ export async function isContradicted(
   const volume = await lookUpVolume(parts.cloud, volumeId, applianceVmId).catch(() => null);
   if (volume === null || volume.kind === 'unknown') return true;
   const here = volume.kind === 'seen' && volume.value.vmId === applianceVmId;
-  return here !== (drift.kind === 'phantom-attach');
+  if (drift.kind !== 'size-mismatch') return here !== (drift.kind === 'phantom-attach');
+  // The guest shows a resize a moment after CloudStack does.
+  const { devices } = await parts.watcher.scan();
+  const device = devices.find(({ path }) => path === drift.devicePath);
+  if (!here || !device) return true;
+  return compareSize(device.size, volume.value.size, parts.sizeToleranceBytes) === 'fits';
 }
 
-const CONTRADICTIONS: ReadonlySet<DriftKind> = new Set(['ghost-disk', 'stale-mapping', 'phantom-attach']);
+const CONTRADICTIONS: ReadonlySet<DriftKind> = new Set([
+  'ghost-disk',
+  'stale-mapping',
+  'phantom-attach',
+  'size-mismatch',
+]);
 
 /** The progress of one repair. */
 interface Progress {

@@ -4,6 +4,7 @@ export const DRIFT_KINDS = [
   'phantom-attach',
   'letter-moved',
   'resized',
+  'size-mismatch',
   'unmapped-volume',
   'stale-mapping',
   'missing-export',

@@ -14,6 +14,7 @@ export class PeriodicSync {
   private triedAt: number | null = null;
   /** Consecutive tries that did not count as a sync. */
   private fruitless = 0;
+  private hurried = false;
 
   constructor(
     private readonly sync: Pick<SyncService, 'run' | 'lastJudgedAt'>,
@@ -26,12 +27,19 @@ export class PeriodicSync {
     if (!this.isDue()) return null;
     this.triedAt = this.clock.monotonic();
     this.fruitless += 1;
+    this.hurried = false;
     const report = await this.sync.run({ dryRun: false, reason: 'schedule' });
     if (report.judged) this.fruitless = 0;
     return report;
   }
 
+  /** The next tick syncs: something has changed that rows should follow. */
+  hurry(): void {
+    this.hurried = true;
+  }
+
   private isDue(): boolean {
+    if (this.hurried) return true;
     if (this.triedAt !== null && this.clock.monotonic() - this.triedAt < this.pauseMs()) return false;
     const { lastJudgedAt } = this.sync;
     if (lastJudgedAt === null) return true;

@@ -55,7 +55,7 @@ async function closeWrongLinks(
 }
 
 /**
- * Closes the export of every mapping whose disk is gone or another one. This cannot wait for the next sync:
+ * Closes the export of every mapping whose disk is gone, another one, or has become smaller. This cannot wait for the next sync:
  * until then the export would serve whatever disk gets the device name. Only the link and the export file
  * change here; the rows follow with the next sync, which has all four views.
  */
@@ -68,11 +68,11 @@ export async function revokeUnproven(
   for (const mapping of await parts.ledger.listMappings(applianceVmId)) {
     if (mapping.linuxState !== 'detected' || parts.isBusyWith(mapping.volumeId)) continue;
     const { device, reason } = verifiedDevice(mapping, snapshot);
-    if (device) continue;
-    parts.logger.warn('Device of a mapped volume is gone or another disk; its export is withdrawn', {
+    if (device && device.size >= mapping.size) continue;
+    parts.logger.warn('Device of a mapped volume is gone, another or smaller; its export is withdrawn', {
       volume_id: mapping.volumeId,
       device_path: mapping.devicePath,
-      reason,
+      reason: reason ?? `${mapping.devicePath} has become smaller`,
     });
     try {
       await parts.exports.withdraw(exportName(mapping.volumeId));

@@ -58,7 +58,7 @@ export function remoteMapping(volume: CloudVolume, vmId: string): NewMapping {
     devicePath: remotePath(vmId, volume.id),
     cloudstackState: 'attached',
     linuxState: 'n/a',
-    size: volume.size,
+    size: volume.size ?? 0,
     controller: null,
     serial: null,
     diskseq: null,

@@ -116,6 +116,14 @@ function reads(the: () => World): void {
     });
   });
 
+  it("says how many data disks a VM may have by its hypervisor's limit, and not of a VM that it does not show", async () => {
+    const { cloud, model } = the();
+    expect(await cloud.dataDiskLimit(model.applianceVmId)).toMatchObject({ kind: 'seen', value: 32 });
+    expect(await cloud.dataDiskLimit('00000000-0000-4000-8000-0000000000ff')).toMatchObject({
+      kind: 'unknown',
+    });
+  });
+
   it('finds a zone by id in any case and by name; unknown ones are null', async () => {
     const { cloud, model } = the();
     const { id, name } = model.inventory.firstZone();

@@ -43,6 +43,7 @@ export class DaemonProcess {
       holders: (device: Parameters<typeof world.guest.holders>[0]) =>
         gate.call('guest.holders', () => world.guest.holders(device)),
       productUuid: () => gate.call('guest.productUuid', () => world.guest.productUuid()),
+      slots: () => gate.call('guest.slots', () => world.guest.slots()),
       onHint: (ring: () => void) => world.guest.onHint(() => (gate.alive ? gate.whenAwake(ring) : undefined)),
     };
     const logger = world.logger(name);

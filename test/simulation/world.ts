@@ -164,6 +164,7 @@ export class World {
       attachRollback: world.rollback,
       detachInUse: 'refuse',
       detachConnected: 'refuse',
+      slots: 'refuse',
       volumeNames: 'unique',
       deleteMode: 'expunge',
       jobLostAfterMs: 30_000,

@@ -1,3 +1,4 @@
+import { maxDataDisks } from '../actions/disks';
 import { CUSTOM_MAX_GIB, CUSTOM_MIN_GIB } from '../actions/volumes';
 import { latencyKey } from '../latency';
 import type { CloudModel } from '../model';
@@ -15,6 +16,7 @@ export const LISTS: readonly (readonly [name: string, run: Command])[] = [
   ['listDiskOfferings', listDiskOfferings],
   ['listVirtualMachines', listVirtualMachines],
   ['listVolumes', listVolumes],
+  ['listHypervisorCapabilities', listHypervisorCapabilities],
   ['listSnapshots', listSnapshots],
   [
     'queryAsyncJobResult',
@@ -59,6 +61,20 @@ function listCapabilities(model: CloudModel, _params: Params, { account }: Calle
       defaultuipagesize: 20,
     },
   };
+}
+
+/** The real one has an entry for each version of a hypervisor. */
+function listHypervisorCapabilities(model: CloudModel, params: Params): unknown {
+  const hypervisor = params.get('hypervisor') ?? 'KVM';
+  const one = {
+    id: '00000000-0000-4000-8000-00000000cafe',
+    hypervisorversion: 'default',
+    hypervisor,
+    maxguestslimit: 50,
+    maxdatavolumeslimit: maxDataDisks(hypervisor),
+    storagemotionenabled: true,
+  };
+  return paged(model, 'listHypervisorCapabilities', params, 'hypervisorCapabilities', [one]);
 }
 
 /** The commands that the caller's role has. `commands` is all that are simulated. */

@@ -77,7 +77,8 @@ const volume = z
       name: v.name ?? '',
       type: v.type ?? 'DATADISK',
       state: v.state ?? 'Unknown',
-      size: v.size ?? 0,
+      // No volume is empty: 0 is what a server shows that does not know.
+      size: v.size || null,
       zoneId: v.zoneid,
       zoneName: v.zonename,
       diskOfferingId: v.diskofferingid,
@@ -151,6 +152,15 @@ export function content<T>(command: string, schema: z.ZodType<T>, body: unknown)
   if (result.success) return result.data;
   throw badAnswer(command, 200, `unexpected content: ${cleanText(z.prettifyError(result.error))}`);
 }
+
+/** One for each version of a hypervisor. */
+export const HYPERVISOR: ListItem<{ readonly limit: number | null }> = {
+  command: 'listHypervisorCapabilities',
+  key: 'hypervisorCapabilities',
+  schema: z
+    .object({ maxdatavolumeslimit: optionalNumber })
+    .transform(({ maxdatavolumeslimit: limit }) => ({ limit })),
+};
 
 export const capabilities = z
   .object({

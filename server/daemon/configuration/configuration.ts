@@ -44,6 +44,7 @@ export interface Configuration {
     readonly attachRollback: ValueOf<'attachRollback'>;
     readonly detachInUse: ValueOf<'detachInUse'>;
     readonly detachConnected: ValueOf<'detachConnected'>;
+    readonly slots: ValueOf<'slots'>;
     readonly volumeNames: ValueOf<'volumeNames'>;
     readonly deleteMode: ValueOf<'deleteMode'>;
     readonly jobLostAfterMs: number;
@@ -237,6 +238,7 @@ function group(read: Read, notes: readonly string[], problems: Problem[]): Confi
       attachRollback: read(v.attachRollback),
       detachInUse: read(v.detachInUse),
       detachConnected: read(v.detachConnected),
+      slots: read(v.slots),
       volumeNames: read(v.volumeNames),
       deleteMode: read(v.deleteMode),
       jobLostAfterMs: read(v.jobLostAfterMs),

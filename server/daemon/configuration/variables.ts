@@ -162,6 +162,12 @@ const OPERATIONS = {
     'when-idle',
     'A detach while NBD clients are connected: `when-idle` goes on when the disk has seen no I/O for 30 s and refuses while it does, `refuse` always refuses, `disconnect` cuts them.',
   ),
+  slots: withDefault(
+    'SLOTS',
+    oneOf('refuse', 'wait'),
+    'refuse',
+    'An attach to this VM when it takes no more disks: `refuse` ends it at once with NO_FREE_SLOT, `wait` waits up to 24 h for a detach.',
+  ),
   volumeNames: withDefault(
     'VOLUME_NAMES',
     oneOf('warn', 'unique', 'any'),

@@ -3,6 +3,7 @@ import { systemClock } from '../../core/clock';
 import { LIMITS } from '../../core/limits';
 import { CLOUDSTACK_VERIFIED } from '../../core/log/log-events';
 import type { Logger } from '../../core/log/logger';
+import { type Capacity, capacityText, freeSlots } from '../../operations/slots';
 import type { Adapters } from '../adapters';
 import type { ComponentHealth } from '../daemon';
 import { HealthMonitor } from './health';
@@ -55,12 +56,20 @@ function exportHealth(health: Awaited<ReturnType<Adapters['exports']['health']>>
   return { status, message, details: { version, pid, stale_until_restart: staleUntilRestart } };
 }
 
-/** The health of the device watcher. */
-export function deviceHealth(health: ReturnType<Adapters['watcher']['health']>): ComponentHealth {
+/** The health of the device watcher, and how many more disks this VM takes. A full VM is in order. */
+export function deviceHealth(
+  health: ReturnType<Adapters['watcher']['health']>,
+  capacity: Capacity,
+): ComponentHealth {
   const { status, message, devices, lastScanAt, eventsProcessed } = health;
   return {
     status,
-    message,
-    details: { device_count: devices, last_scan_at: lastScanAt, events_processed: eventsProcessed },
+    message: `${message}; ${capacityText(capacity)}`,
+    details: {
+      device_count: devices,
+      last_scan_at: lastScanAt,
+      events_processed: eventsProcessed,
+      free_slots: freeSlots(capacity),
+    },
   };
 }

@@ -91,6 +91,7 @@ function outsideMetrics({ gauge, counter, histogram }: Meters) {
       'cloudstack_clock_skew_seconds',
       "CloudStack's clock minus ours, from a header of its answers or measured; absent while it is not known.",
     ),
+    freeSlots: gauge('free_disk_slots', 'How many more disks this VM takes; absent while that is not known.'),
     devices: gauge('devices', 'Virtio disks of this guest at the last look.'),
     deviceEvents: counter('device_events_total', 'Disks that appeared, left or changed.', ['type']),
     scanFailures: counter('device_scan_failures_total', 'Looks at the guest that failed.'),

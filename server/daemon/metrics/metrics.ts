@@ -20,6 +20,8 @@ export interface Gathered {
   /** At most LIMITS.METRICS_EXPORTS. */
   readonly activeExports: readonly ActiveExport[] | null;
   readonly exportFigures: ExportFigures | null;
+  /** How many more disks this VM takes; null: not known. */
+  readonly freeSlots: number | null;
   readonly devices: { readonly devices: number; readonly failedScans: number };
   readonly clockSkewMs: number | null;
   readonly sync: Pick<SyncService, 'last' | 'lastJudgedAt'>;
@@ -140,9 +142,10 @@ export class Metrics {
     }
   }
 
-  private rest({ devices, clockSkewMs, health, sync, pool }: Gathered): void {
+  private rest({ devices, freeSlots, clockSkewMs, health, sync, pool }: Gathered): void {
     const {
       devices: seen,
+      freeSlots: free,
       scanFailures,
       cloudSkew,
       lastSync,
@@ -151,6 +154,8 @@ export class Metrics {
       poolWaiting,
     } = this.catalogue;
     seen.set(devices.devices);
+    free.remove();
+    if (freeSlots !== null) free.set(freeSlots);
     scanFailures.reset();
     scanFailures.inc(devices.failedScans);
     cloudSkew.remove();

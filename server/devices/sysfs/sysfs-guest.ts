@@ -1,14 +1,17 @@
 import { readdirSync, readlinkSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { Clock } from '../../core/clock';
+import { messageOf } from '../../core/errors';
 import { hasCode } from '../../core/has-code';
 import { isUuid } from '../../core/is-uuid';
 import { LIMITS } from '../../core/limits';
+import { seen, unknown } from '../../model/evidence';
 import type { Device, Guest } from '../device';
 import { watchNodes } from './dev-watch';
 import { byName, DEVICE_NAME } from './device-names';
 import { findHolders } from './holders';
 import { readNumber, readSmall } from './kernel-files';
+import { readPciSlots } from './pci-slots';
 import { findRootDisks } from './root-disk';
 import { type SerialAnswer, SerialReader } from './serial-reader';
 
@@ -84,6 +87,15 @@ export function createSysfsGuest(options: SysfsOptions): Guest {
       };
     },
     holders: (device) => findHolders({ ...options, ignoredPids: new Set([process.pid]) }, device),
+    slots: async () => {
+      const at = options.clock.now();
+      try {
+        const slots = readPciSlots(join(options.sysBlockDir, '../bus/pci'));
+        return slots ? seen(slots, at, 'guest') : unknown('the guest shows no hot-plug slots', at, 'guest');
+      } catch (error) {
+        return unknown(messageOf(error), at, 'guest');
+      }
+    },
     productUuid: async () => {
       const text = readSmall(join(options.dmiDir, 'product_uuid'))?.toLowerCase() ?? '';
       return isUuid(text) ? text : null;

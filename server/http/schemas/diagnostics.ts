@@ -29,7 +29,7 @@ export const correlationParams = z.object({ volume_id: uuid('a volume') });
 export const correlationSchema = named('CorrelationReport', {
   volume_id: z.string(),
   volume_name: z.string(),
-  volume_size: bytes,
+  volume_size: bytes.nullable(),
   volume_state: z.string(),
   vm_id: z.string().nullable(),
   attached_here: z.boolean().meta({

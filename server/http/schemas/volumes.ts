@@ -114,7 +114,7 @@ export const volumeEvidenceSchema = named('VolumeEvidence', {
       name: z.string(),
       state: z.string(),
       state_means: z.string().meta({ description: 'the end of a sentence: "the volume …"' }),
-      size: bytes,
+      size: bytes.nullable(),
       vm_id: z.string().nullable(),
       vm_name: z.string().nullable(),
       attached: z.string().nullable().meta({ description: "CloudStack's time of the attach" }),
@@ -155,7 +155,7 @@ export const volumeSchema = named('Volume', {
   vm_id: z.string().nullable(),
   device_path: z.string().nullable(),
   state: z.string().meta({ description: "CloudStack's state: Allocated, Ready, …" }),
-  size: bytes,
+  size: bytes.nullable(),
   cloudstack_data: z.object({
     id: z.string(),
     name: z.string(),

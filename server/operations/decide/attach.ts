@@ -3,9 +3,17 @@ import { LIMITS } from '../../core/limits';
 import { exportName } from '../../exports/naming';
 import type { JsonObject, NewMapping } from '../../model/operation';
 import { remotePath } from '../../model/placeholder-path';
-import { type Action, type DeviceFact, type Done, done, giveUp, type Situation } from '../decision';
+import {
+  type Action,
+  type DeviceFact,
+  type Done,
+  done,
+  type FullVm,
+  giveUp,
+  type Situation,
+} from '../decision';
 import { endFailed } from './failure';
-import { mutate, tryAgainOrGiveUp } from './mutation';
+import { intend, mutate, tryAgainOrGiveUp } from './mutation';
 import { undoAttach } from './undo-attach';
 import { doubtTheRead, knownVolume, waitWhileBusy } from './volume';
 
@@ -81,7 +89,7 @@ export function attach(s: Situation, goal: AttachGoal): Action | Done<Attached> 
   const volume = known.result.value;
   // Attached, but a detach that ran into its deadline may still be running, and its disk may still be
   // arriving.
-  const obstacle = volume.vmId !== null && state.at === 'none' ? waitForObstacles(s, goal) : null;
+  const obstacle = volume.vmId !== null && state.at === 'none' ? waitForObstacles(s, goal, false) : null;
   if (obstacle) return obstacle;
   if (volume.vmId === goal.vmId) return finish(s, goal, volume);
   if (volume.vmId !== null) {
@@ -96,7 +104,7 @@ export function attach(s: Situation, goal: AttachGoal): Action | Done<Attached> 
   const pause = doubtTheRead(s, STEP, state) ?? waitWhileBusy(s, volume, 'attach');
   if (pause) return pause;
   const ghost = waitForGhost(s, goal);
-  if (state.at === 'none') return waitForObstacles(s, goal) ?? ghost ?? attachCall(s, goal);
+  if (state.at === 'none') return waitForObstacles(s, goal, true) ?? ghost ?? attachCall(s, goal);
   return ghost ?? tryAgainOrGiveUp(s, STEP, state, 'volume attachment', about(goal));
 }
 
@@ -134,15 +142,17 @@ function finish(s: Situation, goal: AttachGoal, volume: CloudVolume): Action | D
  * (apache/cloudstack#14214). And where disks have no serial, only one disk at a time may be attached to this
  * guest.
  */
-function waitForObstacles(s: Situation, goal: AttachGoal): Action | null {
+function waitForObstacles(s: Situation, goal: AttachGoal, isDetached: boolean): Action | null {
   const obstacles = s.facts.obstacles;
+  const toAppliance = goal.vmId === s.policy.applianceVmId;
   if (!obstacles)
     return {
       do: 'read-obstacles',
       volumeId: goal.volumeId,
-      toAppliance: goal.vmId === s.policy.applianceVmId,
+      toAppliance,
+      needsSlot: toAppliance && isDetached,
     };
-  const { openJobs, conflictingOperation } = obstacles;
+  const { openJobs, conflictingOperation, full } = obstacles;
   if (openJobs > 0) {
     const details = { volume_id: goal.volumeId };
     if (s.elapsed('open-jobs') > LIMITS.VOLUME_BUSY_DEADLINE_MS)
@@ -155,12 +165,32 @@ function waitForObstacles(s: Situation, goal: AttachGoal): Action | null {
       forget: ['obstacles', 'volume'],
     };
   }
-  if (conflictingOperation === null) return null;
+  if (conflictingOperation === null) return full ? waitForSlot(s, goal, full) : null;
   return {
     do: 'pause',
     ms: 250,
     step: STEP,
     reason: `operation ${conflictingOperation} attaches another disk without a serial`,
+    forget: ['obstacles', 'volume'],
+  };
+}
+
+/** Nothing was sent yet, so a cancel ends the wait; otherwise it ends with a free slot or the deadline. */
+function waitForSlot(s: Situation, goal: AttachGoal, full: FullVm): Action {
+  if (s.operation.cancelRequested && !s.journal.hasEffect) return intend(s, STEP);
+  const mayWait = s.policy.slots === 'wait' && !full.crowded;
+  if (!mayWait || s.elapsed('slot') > LIMITS.SLOT_WAIT_DEADLINE_MS) {
+    return giveUp('NO_FREE_SLOT', `VM ${goal.vmId} takes no more disks: ${full.reason}`, {
+      volume_id: goal.volumeId,
+      vm_id: goal.vmId,
+      reason: full.reason,
+    });
+  }
+  return {
+    do: 'pause',
+    ms: LIMITS.SLOT_POLL_MS,
+    step: STEP,
+    reason: 'this VM takes no more disks until one is detached',
     forget: ['obstacles', 'volume'],
   };
 }
@@ -195,7 +225,7 @@ function finishElsewhere(s: Situation, goal: AttachGoal, volume: CloudVolume): A
     devicePath,
     cloudstackState: 'attached',
     linuxState: 'n/a',
-    size: volume.size,
+    size: volume.size ?? 0,
     controller: null,
     serial: null,
     diskseq: null,

@@ -1,4 +1,4 @@
-import { classifyJobFailure, codeOfNumber } from '../../cloudstack/errors';
+import { classifyJobFailure, codeOfNumber, saysFull } from '../../cloudstack/errors';
 import { type ErrorCode, isErrorCode } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
 import type { JsonObject } from '../../model/operation';
@@ -219,6 +219,7 @@ export function failureMessage(end: Ended, what: string): string {
 
 function failureCode(end: Ended): ErrorCode {
   if (end.outcome === 'unknown' || end.outcome === 'ok') return 'CLOUDSTACK_OUTCOME_UNKNOWN';
+  if (saysFull(end.text)) return 'NO_FREE_SLOT';
   return (
     codeOfNumber(end.code) ?? (end.outcome === 'refused' ? 'CLOUDSTACK_REJECTED' : 'CLOUDSTACK_JOB_FAILED')
   );

@@ -1,5 +1,6 @@
 import { DaemonError } from '../../core/errors';
 import type { Device } from '../../devices/device';
+import { compareSize } from '../../devices/disk-size';
 import { verifiedDevice } from '../../devices/identity';
 import { expectedMetadata } from '../../exports/copy-progress';
 import type { ExportTarget } from '../../exports/export-server';
@@ -56,6 +57,16 @@ export async function republish(run: RunContext, volumeId: string): Promise<void
     : { device: null, reason: 'the mapping is gone' };
   if (device === null) {
     run.learn({ publishError: { code: 'DEVICE_IDENTITY_MISMATCH', message: reason } });
+    return;
+  }
+  const { volume } = run.facts;
+  const size = volume?.kind === 'seen' ? volume.value.size : null;
+  const fit = compareSize(device.size, size, run.parts.settings.sizeToleranceBytes);
+  if (fit !== 'fits') {
+    const message = `${device.path} has ${device.size} bytes where CloudStack says ${size ?? 'nothing'}`;
+    run.learn({
+      publishError: { code: fit === 'smaller' ? 'DEVICE_TOO_SMALL' : 'DEVICE_IDENTITY_MISMATCH', message },
+    });
     return;
   }
   if (!(await tryPublish(run, targetOf(volumeId, device)))) return;

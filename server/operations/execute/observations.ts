@@ -4,8 +4,10 @@ import { isLeaving } from '../../cloudstack/volume-states';
 import { LIMITS } from '../../core/limits';
 import { lacksSerials } from '../../devices/serial';
 import { absent, seen } from '../../model/evidence';
+import type { Operation } from '../../model/operation';
 import { namesakes, ownerIn } from '../decide/create';
-import type { Action } from '../decision';
+import type { Action, FullVm } from '../decision';
+import { capacityOf, capacityText, freeSlots, lookAtSlots } from '../slots';
 import { awaitDevice } from './await-device';
 import { awaitGone } from './await-gone';
 import { readUse } from './disk-use';
@@ -48,7 +50,7 @@ export async function observe(run: RunContext, action: Observation): Promise<voi
     case 'find-unclaimed':
       return findUnclaimed(run, action.since, action.volumeId);
     case 'read-obstacles':
-      return readObstacles(run, action.volumeId, action.toAppliance);
+      return readObstacles(run, action);
     case 'read-holders':
       return run.learn({ use: await readUse(run, action.volumeId) });
     case 'await-device':
@@ -139,10 +141,44 @@ async function ownerOfAppliance(run: RunContext): Promise<CloudOwner | null> {
   return appliance?.kind === 'seen' ? appliance.value.owner : null;
 }
 
-async function readObstacles(run: RunContext, volumeId: string, toAppliance: boolean): Promise<void> {
+async function readObstacles(
+  run: RunContext,
+  { volumeId, toAppliance, needsSlot }: Extract<Action, { do: 'read-obstacles' }>,
+): Promise<void> {
   const openJobs = await countOpenJobs(run, volumeId);
   const conflictingOperation = toAppliance && openJobs === 0 ? conflictingAttach(run) : null;
-  run.learn({ obstacles: { openJobs, conflictingOperation } });
+  const mayTake = needsSlot && openJobs === 0 && conflictingOperation === null;
+  const full = mayTake ? await takeSlot(run) : null;
+  run.learn({ obstacles: { openJobs, conflictingOperation, ...(full ? { full } : {}) } });
+}
+
+/**
+ * Takes a slot of this guest for the disk, or says why there is none. Counting the others and taking it happen
+ * in one synchronous step, so no two operations take the last one. What is not known refuses nobody.
+ */
+async function takeSlot(run: RunContext): Promise<FullVm | null> {
+  const { applianceVmId } = run.parts.policy();
+  if (run.hasSlot || applianceVmId === null) return null;
+  const others = (all: readonly Operation[]) =>
+    all.filter((one) => one.id !== run.operation.id && attachesTo(one, applianceVmId));
+  const coming = () => others(run.otherRuns.takingSlots());
+  const look = await run.active(() => lookAtSlots(run.parts, applianceVmId, coming().length));
+  const taking = coming();
+  const capacity = capacityOf(
+    look,
+    taking.map(({ volumeId }) => volumeId),
+  );
+  if (freeSlots(capacity) !== 0) {
+    run.takeSlot();
+    return null;
+  }
+  const waiting = others(run.otherRuns.running()).length - taking.length;
+  const reason = `${taking.length} attaches are under way, ${capacityText(capacity)}`;
+  return { reason, crowded: waiting >= LIMITS.SLOT_WAITERS_MAX };
+}
+
+function attachesTo(operation: Operation, vmId: string | null): boolean {
+  return (operation.type === 'attach' && operation.request.vm_id === vmId) || operation.type === 'cleanup';
 }
 
 /**
@@ -155,11 +191,7 @@ function conflictingAttach(run: RunContext): string | null {
   const { applianceVmId } = run.parts.policy();
   const other = run.otherRuns
     .attachingDisks()
-    .find(
-      (one) =>
-        one.id !== run.operation.id &&
-        ((one.type === 'attach' && one.request.vm_id === applianceVmId) || one.type === 'cleanup'),
-    );
+    .find((one) => one.id !== run.operation.id && attachesTo(one, applianceVmId));
   if (!other) run.allowDisk();
   return other?.id ?? null;
 }

@@ -28,6 +28,7 @@ export class OperationRun implements RunContext {
   waiting: Waiting | null = null;
   private journalRead = false;
   private disksPermitted = false;
+  private slotTaken = false;
   /** By call: how often it has failed in a row. Another call's success does not reset it. */
   private readonly attempts = new Map<string, number>();
   private readonly stages = new Map<string, number>();
@@ -77,6 +78,16 @@ export class OperationRun implements RunContext {
   /** True also before the journal is read: this run may have sent an attach before a restart. */
   get mayAttachDisk(): boolean {
     return this.disksPermitted || !this.journalRead || this.journal.mutation('attach-volume').at !== 'none';
+  }
+
+  takeSlot(): void {
+    this.slotTaken = true;
+  }
+
+  /** Unlike `mayAttachDisk` only what is certain: a slot is never refused because of what may be. */
+  get hasSlot(): boolean {
+    if (!this.journalRead || this.journal.failing) return false;
+    return this.slotTaken || this.journal.mutation('attach-volume').at !== 'none';
   }
 
   private async readJournal(): Promise<void> {

@@ -9,6 +9,7 @@ import { missingMapping, remoteMapping } from '../rows';
 import { type View, whereabouts } from '../view';
 import { judgeExport, leads, misleadingExport } from './exports';
 import { judgePlace, mapAnew } from './place';
+import { judgeSize } from './size';
 
 /** A mapping to this guest: checks that the volume is attached here and the guest has its disk. */
 export function judgeAttachment(view: View, mapping: Mapping): Repair[] {
@@ -22,8 +23,8 @@ export function judgeAttachment(view: View, mapping: Mapping): Repair[] {
   // case.
   if (device === null)
     return volume === 'unseen' ? misleadingExport(view, mapping) : [phantom(view, mapping.volumeId, volume)];
-  const place = judgePlace(view, mapping, device);
-  return place ?? judgeExport(view, mapping, device);
+  const wrongSize = volume === 'unseen' ? null : judgeSize(view, volume, device);
+  return wrongSize ?? judgePlace(view, mapping, device) ?? judgeExport(view, mapping, device);
 }
 
 /** A mapping to another VM: only its row can be wrong, and its disk may have stayed in this guest. */
@@ -44,7 +45,8 @@ export function judgeUnmapped(view: View, volume: CloudVolume): Repair[] {
   if (device === 'unknown') return [];
   if (volume.vmId !== view.o.applianceVmId)
     return device === null ? [] : [ghost(view, volume.id, device, volume, [])];
-  return device === null ? [phantom(view, volume.id, volume)] : mapAnew(view, volume, device);
+  if (device === null) return [phantom(view, volume.id, volume)];
+  return judgeSize(view, volume, device) ?? mapAnew(view, volume, device);
 }
 
 /** CloudStack says that the volume is not attached here (any more). */
@@ -153,7 +155,7 @@ function contain(view: View, mapping: Mapping, volume: CloudVolume): RepairStep[
     steps.push({ kind: 'withdraw', exportName: exportName(volumeId) });
   const effects: MappingEffect[] = [];
   if (!known) {
-    const size = here ? mapping.size : volume.size;
+    const size = here ? mapping.size : (volume.size ?? 0);
     effects.push({ kind: 'put-mapping', mapping: missingMapping(view, volumeId, size) });
   }
   if (active) effects.push({ kind: 'set-export-status', volumeId, status: 'failed' });

@@ -1,4 +1,5 @@
 import type { Device } from '../../devices/device';
+import { compareSize } from '../../devices/disk-size';
 import { isWithdrawn } from '../../exports/export-service';
 import { exportName } from '../../exports/naming';
 import type { Mapping } from '../../model/operation';
@@ -72,16 +73,32 @@ export function judgeOrphans(view: View, claimed: ReadonlySet<string>): Repair[]
     });
 }
 
-/** Publishes the volume's export with this device; no step when it was withdrawn on purpose. */
+/**
+ * Publishes the volume's export with this device; no step when it was withdrawn on purpose, or when it is not
+ * known that the disk is large enough.
+ */
 export function publication(view: View, volumeId: string, device: Device): RepairStep[] {
   if (!view.o.exportsEnabled) return [];
-  if (!isKeptBack(view, volumeId)) return [{ kind: 'publish', volumeId, device, bootId: view.bootId }];
+  if (!isKeptBack(view, volumeId) && isLargeEnough(view, volumeId, device))
+    return [{ kind: 'publish', volumeId, device, bootId: view.bootId }];
   return leads(view, volumeId) === null ? [] : [{ kind: 'withdraw', exportName: exportName(volumeId) }];
 }
 
 /** Where the export of the volume leads; null: nowhere. */
 export function leads(view: View, volumeId: string): string | null {
   return view.served(volumeId)?.target ?? null;
+}
+
+/**
+ * By what CloudStack says. While it does not show the volume, an export that was right stays so as long as
+ * the disk has not become smaller than its mapping says; another one is not published.
+ */
+function isLargeEnough(view: View, volumeId: string, { size }: Device): boolean {
+  const volume = view.volume(volumeId);
+  if (volume === 'absent') return false;
+  if (volume !== 'unseen') return compareSize(size, volume.size, view.o.sizeToleranceBytes) === 'fits';
+  const mapping = view.mapping(volumeId);
+  return view.record(volumeId)?.status === 'active' && mapping !== null && size >= mapping.size;
 }
 
 function isKeptBack(view: View, volumeId: string): boolean {

@@ -1,7 +1,8 @@
 import type { CloudVolume } from '../../cloudstack/cloud';
 import type { Device } from '../../devices/device';
+import type { MappingEffect } from '../../model/ledger';
 import type { Mapping, NewMapping } from '../../model/operation';
-import { mended, type Repair, type RepairStep, reported } from '../repair';
+import { mended, type Repair, type RepairStep } from '../repair';
 import { localMapping } from '../rows';
 import type { View } from '../view';
 import { publication } from './exports';
@@ -10,8 +11,7 @@ import { publication } from './exports';
 export function judgePlace(view: View, mapping: Mapping, device: Device): Repair[] | null {
   const { volumeId } = mapping;
   const fresh = localMapping(view, volumeId, device, mapping.matchedBy ?? 'serial');
-  const moved =
-    device.path !== mapping.devicePath || mapping.linuxState !== 'detected' || !samePlug(mapping, fresh);
+  const moved = isMoved(mapping, fresh);
   if (!moved && device.size === mapping.size) return null;
   const steps = remap(view, fresh, device);
   if (steps === null) return [];
@@ -25,16 +25,9 @@ export function judgePlace(view: View, mapping: Mapping, device: Device): Repair
   return [mended({ kind: 'letter-moved', ...found, message }, steps)];
 }
 
-/** Attached here, its disk is known, and there is no mapping. The size must fit, as for an attach. */
+/** Attached here, its disk is known and fits, and there is no mapping. */
 export function mapAnew(view: View, volume: CloudVolume, device: Device): Repair[] {
   const found = { volumeId: volume.id, vmId: view.o.applianceVmId, devicePath: device.path };
-  if (device.size < volume.size || device.size > volume.size + view.o.sizeToleranceBytes) {
-    const message = `the volume is attached here and is not mapped, because ${device.path} has ${device.size} bytes where CloudStack says ${volume.size}`;
-    const remedy =
-      `compare: lsblk -b ${device.path}, and cmk list volumes id=${volume.id} filter=size; ` +
-      'after a resize stop and start this VM; where storage rounds up by more, raise SIZE_TOLERANCE';
-    return [reported({ kind: 'unmapped-volume', ...found, message }, remedy)];
-  }
   const steps = remap(view, localMapping(view, volume.id, device, 'serial'), device);
   if (steps === null) return [];
   const message = 'the volume is attached here and has no mapping';
@@ -45,16 +38,26 @@ export function mapAnew(view: View, volume: CloudVolume, device: Device): Repair
  * Null while an operation is in flight on a volume whose mapping would lose the path: left for the next run.
  */
 function remap(view: View, mapping: NewMapping, device: Device): RepairStep[] | null {
-  const displaces = view.sharingPath(mapping.volumeId, device.path);
-  if (displaces.some((id) => view.o.busy.has(id))) return null;
-  return [
-    { kind: 'rows', effects: [{ kind: 'put-mapping', mapping, displaces }] },
-    ...publication(view, mapping.volumeId, device),
-  ];
+  const row = rowOf(view, mapping);
+  return row === null
+    ? null
+    : [{ kind: 'rows', effects: [row] }, ...publication(view, mapping.volumeId, device)];
 }
 
-function samePlug(mapping: Mapping, fresh: NewMapping): boolean {
+/** The row of this mapping, which takes the path from others. Null as for `remap`. */
+export function rowOf(view: View, mapping: NewMapping): MappingEffect | null {
+  const displaces = view.sharingPath(mapping.volumeId, mapping.devicePath);
+  if (displaces.some((id) => view.o.busy.has(id))) return null;
+  return { kind: 'put-mapping', mapping, displaces };
+}
+
+/** The disk has another path, or is another plug, than the mapping says. */
+export function isMoved(mapping: Mapping, fresh: NewMapping): boolean {
   return (
-    mapping.serial === fresh.serial && mapping.diskseq === fresh.diskseq && mapping.bootId === fresh.bootId
+    mapping.devicePath !== fresh.devicePath ||
+    mapping.linuxState !== fresh.linuxState ||
+    mapping.serial !== fresh.serial ||
+    mapping.diskseq !== fresh.diskseq ||
+    mapping.bootId !== fresh.bootId
   );
 }

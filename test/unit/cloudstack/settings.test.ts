@@ -162,6 +162,7 @@ describe('what a failed job says about trying again', () => {
     [530, 'Account does not have permission for expunging.', 'final'],
     [530, 'Attach failed: vm and volume belong to different accounts', 'final'],
     [530, 'The specified VM already has the maximum number of data disks (24)', 'final'],
+    [530, 'Failed to attach volume agent to VM v; internal error: No more available PCI slots', 'final'],
     [431, 'please specify a VM that does not have VM snapshots', 'final'],
     [432, 'shrinking is not allowed', 'final'],
     // Only true if an earlier try has worked.

@@ -142,6 +142,7 @@ describe('an empty environment', () => {
         attachRollback: 'detach',
         detachInUse: 'refuse',
         detachConnected: 'when-idle',
+        slots: 'refuse',
         volumeNames: 'warn',
         deleteMode: 'expunge',
         jobLostAfterMs: 30_000,

@@ -51,10 +51,11 @@ describe('correlation by serial', () => {
       world([disk({ size: 8 * GIB + 512 })]),
       'DEVICE_IDENTITY_MISMATCH',
     ],
+    ['a device that is one sector too small', world([disk({ size: 5 * GIB - 512 })]), 'DEVICE_TOO_SMALL'],
     [
-      'a device that is one sector too small',
-      world([disk({ size: 5 * GIB - 512 })]),
-      'DEVICE_IDENTITY_MISMATCH',
+      'a volume of which CloudStack does not say how large it is',
+      world([disk()], { volume: { id: VOLUME, size: null } }),
+      'waiting',
     ],
     ['no event at all (after a restart)', world([disk()], { events: [] }), 'vdb by serial'],
     [

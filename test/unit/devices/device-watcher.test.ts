@@ -4,6 +4,7 @@ import type { LogFields, Logger } from '~/server/core/log/logger';
 import type { Device, DeviceEvent, DeviceSnapshot, Guest } from '~/server/devices/device';
 import { DeviceWatcher } from '~/server/devices/device-watcher';
 import { createMemoryInventory, type InventoryStore } from '~/server/devices/inventory-store';
+import { unknown } from '~/server/model/evidence';
 import { ManualClock, settle } from './manual-clock';
 import { BOOT, disk, mappingTo, VOLUME } from './worlds';
 
@@ -23,6 +24,8 @@ class FakeGuest implements Guest {
     if (this.failure) throw this.failure;
     return seen;
   }
+
+  slots = async () => unknown('not asked here', 0, 'guest');
 
   onHint(ring: () => void) {
     this.ring = ring;

@@ -279,6 +279,6 @@ function isContested(
 }
 
 /** May a disk of so many bytes show what once was `size` bytes? */
-function isSizeOf(bytes: number, size: number): boolean {
-  return bytes >= size && bytes <= size + TOLERANCE;
+function isSizeOf(bytes: number, size: number | null): boolean {
+  return size === null || (bytes >= size && bytes <= size + TOLERANCE);
 }

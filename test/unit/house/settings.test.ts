@@ -145,6 +145,7 @@ const OTHER: { readonly [K in keyof typeof VARIABLES]: string } = {
   attachRollback: 'keep',
   detachInUse: 'force',
   detachConnected: 'disconnect',
+  slots: 'wait',
   volumeNames: 'any',
   deleteMode: 'trash',
   jobLostAfterMs: '45s',

@@ -56,6 +56,7 @@ async function attachAllToOneVm() {
         attachRollback: 'detach',
         detachInUse: 'refuse',
         detachConnected: 'refuse',
+        slots: 'refuse',
         volumeNames: 'warn',
         deleteMode: 'expunge',
         exportsEnabled: false,

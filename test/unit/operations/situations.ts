@@ -35,6 +35,7 @@ export const policy: Policy = {
   attachRollback: 'detach',
   detachInUse: 'refuse',
   detachConnected: 'refuse',
+  slots: 'refuse',
   volumeNames: 'warn',
   deleteMode: 'expunge',
   exportsEnabled: true,

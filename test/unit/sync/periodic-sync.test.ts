@@ -84,3 +84,13 @@ it('a wall clock that is set back does not hold up the next sync', async () => {
   sync.lastJudgedAt = clock.now() + 60 * MINUTE_MS;
   expect(await periodic.tick()).not.toBeNull();
 });
+
+it('the next tick syncs when rows have to follow what has changed, once', async () => {
+  const { clock, periodic } = setUp(MINUTE_MS);
+  await periodic.tick();
+  await clock.advance(5_000);
+  periodic.hurry();
+  expect(await periodic.tick()).not.toBeNull();
+  await clock.advance(5_000);
+  expect(await periodic.tick()).toBeNull();
+});

@@ -127,14 +127,53 @@ const TABLE: readonly [story: string, world: Partial<Observation>, kind: DriftKi
   [
     'attached by hand with a disk that is too small',
     { ...nothing, guest: guest([device({ size: 5 * GIB - 512 })]) },
-    'unmapped-volume',
+    'size-mismatch',
     '',
   ],
   [
     'attached by hand with a disk that is far too large',
     { ...nothing, guest: guest([device({ size: 9 * GIB })]) },
-    'unmapped-volume',
+    'size-mismatch',
     '',
+  ],
+  [
+    'enlarged in CloudStack, and the guest does not know',
+    { volumes: [volume({ size: 6 * GIB })] },
+    'size-mismatch',
+    'withdraw, set-export-status failed',
+  ],
+  [
+    'enlarged in CloudStack, and the export is closed already',
+    {
+      volumes: [volume({ size: 6 * GIB })],
+      exports: [record({ status: 'failed' })],
+      configured: served(null),
+    },
+    'size-mismatch',
+    '',
+  ],
+  [
+    'a disk that is too small has another letter after a reboot',
+    {
+      volumes: [volume({ size: 6 * GIB })],
+      guest: guest([device({ name: 'vdc', diskseq: 3 })], 'another boot'),
+      exports: [],
+      configured: [],
+    },
+    'size-mismatch',
+    'put-mapping detected /dev/vdc',
+  ],
+  [
+    'CloudStack does not say how large it is',
+    { volumes: [volume({ size: null })] },
+    'size-mismatch',
+    'withdraw, set-export-status failed',
+  ],
+  [
+    'CloudStack is away, and an export that was closed is not opened again',
+    { volumes: null, exports: [record({ status: 'failed' })] },
+    'unhealthy-export',
+    'withdraw',
   ],
   ['detached by hand', { ...detached, guest: guest([]) }, 'stale-mapping', 'withdraw, delete-mapping'],
   [
@@ -277,7 +316,7 @@ describe('what a person has to do is given as a command', () => {
   const COMMAND: Readonly<Partial<Record<DriftKind, RegExp[]>>> = {
     'ghost-disk': [/virsh detach-disk \S+ <target> --live/, /cmk stop virtualmachine id=\S+/],
     'phantom-attach': [/POST \/api\/v1\/volumes\/[0-9a-f-]{36}\/detach/, /"vm_id":"aaaaaaaa-/],
-    'unmapped-volume': [/lsblk -b \/dev\/vdb/, /SIZE_TOLERANCE/],
+    'size-mismatch': [/lsblk -b \/dev\/vd[bc]/, /cmk list volumes id=[0-9a-f-]{36} filter=size/],
     'stuck-state': [/cmk list asyncjobs/, /cmk update volume id=[0-9a-f-]{36} state=(Ready|Allocated)/],
     'not-visible': [/cmk list volumes .*listall=true projectid=-1/, /key/],
     'unclaimed-volume': [/volumectl volume delete [0-9a-f-]{36}/],

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { silentLogger } from '~/server/core/log/logger';
 import { exportName } from '~/server/exports/naming';
 import { revokeExports, revokeUnproven } from '~/server/sync/revoke-exports';
-import { MemoryAppliance } from './appliance';
+import { GIB, MemoryAppliance } from './appliance';
 
 /**
  * An appliance with two volumes that are mapped and exported, and the look that follows what the test has
@@ -66,6 +66,14 @@ describe('a disk that disappears or changes without an operation', () => {
     };
     expect(await surprise()).toBe(1);
     expect(served()).toEqual([first]);
+  });
+
+  it('a disk that has become smaller is closed, one that has grown is not', async () => {
+    const { appliance, surprise, served, first, second } = await make();
+    await appliance.guest.resize(first, GIB);
+    await appliance.guest.resize(second, 7 * GIB);
+    expect(await surprise()).toBe(1);
+    expect(served()).toEqual([second]);
   });
 });
 

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import type { Device } from '~/server/devices/device';
 import { exportName } from '~/server/exports/naming';
 import type { ExportRecord, Mapping } from '~/server/model/operation';
 import type { SyncReport } from '~/server/sync/drift';
@@ -16,7 +17,7 @@ interface Expected {
   /** Where the export leads; null = nowhere. */
   readonly target: string | null;
   /** The drift that only a person can end. */
-  readonly unsafe: 'ghost-disk' | 'phantom-attach' | 'unmapped-volume' | 'not-visible' | null;
+  readonly unsafe: 'ghost-disk' | 'phantom-attach' | 'size-mismatch' | 'not-visible' | null;
 }
 
 interface State {
@@ -81,19 +82,24 @@ class Oracle {
     if (row === 'none')
       return { row: null, record: null, target: null, unsafe: disk === 'none' ? null : 'not-visible' };
     if (row === 'remote') return { row: was.row, record: null, target: null, unsafe: 'not-visible' };
-    if (disk !== 'none') return { ...(await this.present(subject, was)), unsafe: 'not-visible' };
+    if (disk !== 'none') {
+      const present = await this.present(subject, was);
+      // How large the volume is now is not known: what was not exported is not exported anew.
+      const kept = was.record?.status === 'active' || this.isBlocked(subject);
+      const closed = kept ? {} : { record: was.record, target: null };
+      return { ...present, ...closed, unsafe: 'not-visible' };
+    }
     const kept = { row: was.row, record: was.record, target: null };
     return { ...(this.losesPath(subject, was) ? lost(kept) : kept), unsafe: 'not-visible' };
   }
 
   private async present(subject: Subject, was: State): Promise<Expected> {
-    const { id, disk, row, record } = subject;
+    const { id, disk, row, record, cloud } = subject;
     const { appliance } = this.world;
     const local = row !== 'none' && row !== 'remote';
-    if (!local && disk === 'too small')
-      return { row: was.row, record: null, target: null, unsafe: 'unmapped-volume' };
     const now = await appliance.diskOf(id);
     if (!now) throw new Error('the guest has lost a disk');
+    if (disk === 'too small' && cloud === 'here') return this.tooSmall(subject, was, now);
     if (this.isBlocked(subject)) {
       const kept = { ...was, target: local ? was.target : null };
       return { ...(this.losesPath(subject, was) ? lost(kept) : kept), unsafe: null };
@@ -102,6 +108,18 @@ class Oracle {
     if (record === 'withdrawn') return { row: right, record: was.record, target: null, unsafe: null };
     const active = { status: 'active' as const, devicePath: now.path };
     return { row: right, record: active, target: now.path, unsafe: null };
+  }
+
+  /** Never exported; a row of it names the disk, and keeps the size that it had when it fitted. */
+  private async tooSmall(subject: Subject, was: State, now: Device): Promise<Expected> {
+    const unsafe = 'size-mismatch' as const;
+    const local = subject.row !== 'none' && subject.row !== 'remote';
+    if (!local) return { row: was.row, record: null, target: null, unsafe };
+    const record = was.record?.status === 'active' ? { status: 'failed' as const } : was.record;
+    const kept = { row: was.row, record, target: null };
+    if (this.isBlocked(subject)) return { ...(this.losesPath(subject, was) ? lost(kept) : kept), unsafe };
+    const right = await this.world.appliance.rightRow(subject.id, now);
+    return { ...kept, row: { ...right, size: was.row?.size ?? now.size }, unsafe };
   }
 
   /** The row of a volume in flight still has the letter of this one's disk: both are left alone. */
@@ -136,7 +154,7 @@ class Oracle {
   }
 }
 
-function lost({ row, record, target }: State): Omit<Expected, 'unsafe'> {
+function lost({ row, record, target }: Omit<Expected, 'unsafe'>): Omit<Expected, 'unsafe'> {
   const failed = record?.status === 'active' ? { status: 'failed' as const } : record;
   return { row: row && { linuxState: 'missing' as const }, record: failed, target };
 }
@@ -178,7 +196,7 @@ async function check(drawn: DrawnWorld): Promise<void> {
   // What says that CloudStack has it elsewhere is read once more; a denial counts only from a key that sees
   // our VM.
   const again = real.drifts.filter(({ kind }) =>
-    ['ghost-disk', 'stale-mapping', 'phantom-attach'].includes(kind),
+    ['ghost-disk', 'stale-mapping', 'phantom-attach', 'size-mismatch'].includes(kind),
   );
   const denied = again.filter(({ volumeId }) => volumeId !== null && appliance.never.has(volumeId));
   expect(appliance.calls(called).sort()).toEqual([

@@ -1,0 +1,43 @@
+import type { Clock } from '../../core/clock';
+import { LIMITS } from '../../core/limits';
+import { type Capacity, capacityOf, lookAtSlots, NOT_LOOKED, type SlotSources } from '../../operations/slots';
+
+interface SlotWatchParts extends SlotSources {
+  readonly clock: Clock;
+  applianceVmId(): string | null;
+  /** Volumes of operations that have a slot. */
+  coming(): readonly string[];
+}
+
+/** Keeps how many more disks this VM takes, so that health and metrics cost nothing. */
+export class SlotWatch {
+  capacity: Capacity = NOT_LOOKED;
+  private lookedAt: number | null = null;
+  private looking = false;
+
+  constructor(private readonly parts: SlotWatchParts) {}
+
+  /** The next `refresh` looks again: a disk has come or gone. */
+  outdate(): void {
+    this.lookedAt = null;
+  }
+
+  /** Looks again when that is due. Never throws: what was known stays until it can be read again. */
+  async refresh(): Promise<void> {
+    const { clock, applianceVmId, coming } = this.parts;
+    const vmId = applianceVmId();
+    const now = clock.monotonic();
+    const isFresh = this.lookedAt !== null && now - this.lookedAt < LIMITS.SLOT_REFRESH_MS;
+    if (vmId === null || isFresh || this.looking) return;
+    this.looking = true;
+    this.lookedAt = now;
+    try {
+      const look = await lookAtSlots(this.parts, vmId, coming().length);
+      this.capacity = capacityOf(look, coming());
+    } catch {
+      // Health says of guest and CloudStack that they cannot be read.
+    } finally {
+      this.looking = false;
+    }
+  }
+}

@@ -1,0 +1,103 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+import type { Volume } from '~/lab/cloudstack/records';
+import { expectedSerial } from '~/server/devices/serial';
+import type { SyncReport } from '~/server/sync/drift';
+import { GIB, Rig, SECOND_MS } from './rig';
+
+const told = ({ drifts }: SyncReport) => drifts.map(({ kind, action }) => `${kind} ${action}`);
+
+describe('a volume that was enlarged in CloudStack and not in the guest', () => {
+  let rig: Rig;
+  let volume: Volume;
+  beforeEach(async () => {
+    rig = await Rig.start();
+    volume = await rig.volume({ vmId: rig.here, mapped: true });
+    volume.size = 6 * GIB;
+    await rig.pass(60 * SECOND_MS);
+  });
+  const attach = () => rig.run('attach', { volume_id: volume.id, vm_id: rig.here });
+  const publish = () => rig.during(rig.domain.exports.publish(volume.id, {}));
+
+  it('is a drift with a remedy, its export is closed, and nothing opens it again', async () => {
+    expect(rig.exported(volume.id)).toBe(true);
+    const report = await rig.sync();
+    expect(told(report)).toEqual(['size-mismatch reported']);
+    expect(report.drifts[0]?.remedy).toMatch(/detach the volume and attach it again, or stop and start/);
+    expect(rig.exported(volume.id)).toBe(false);
+    expect(told(await rig.sync())).toEqual(['size-mismatch reported']);
+    expect(rig.exported(volume.id)).toBe(false);
+  });
+
+  it('a repeated attach ends with a code of its own, and leaves the volume attached', async () => {
+    expect(await attach()).toMatchObject({ status: 'failed', errorCode: 'DEVICE_TOO_SMALL' });
+    expect(rig.calls).toEqual([]);
+    expect(volume.vmId).toBe(rig.here);
+  });
+
+  it('POST /exports refuses it', async () => {
+    await expect(publish()).rejects.toMatchObject({
+      code: 'DEVICE_TOO_SMALL',
+      details: { device_size: 5 * GIB, volume_size: 6 * GIB },
+    });
+  });
+
+  it('POST /exports does not guess while CloudStack does not show the volume', async () => {
+    rig.hide(volume.id);
+    await expect(publish()).rejects.toMatchObject({ code: 'VOLUME_NOT_VISIBLE' });
+  });
+
+  it('a detach that fails does not publish it again', async () => {
+    rig.model.faults.add({ command: 'detachVolume', kind: 'job-fails', code: 431, text: 'no' });
+    const failed = await rig.run('detach', { volume_id: volume.id });
+    expect(failed).toMatchObject({ status: 'failed' });
+    expect(failed.error).toMatch(/could not be published again: .* bytes where CloudStack says/);
+    expect(rig.exported(volume.id)).toBe(false);
+  });
+
+  it('once the guest shows the size, row and export follow, and a client of the feed is told', async () => {
+    await rig.sync();
+    const heard: unknown[] = [];
+    rig.domain.events.onEntry(({ step, data }) => heard.push([step, data.repair]));
+    await rig.guest.resize(volume.id, 6 * GIB);
+    expect(told(await rig.sync())).toEqual(['resized repaired']);
+    expect(await rig.ledger.readMapping(volume.id)).toMatchObject({ size: 6 * GIB });
+    expect(rig.exported(volume.id)).toBe(true);
+    expect(heard).toEqual([
+      ['sync:resized', 'rows'],
+      ['sync:resized', 'publish'],
+    ]);
+    expect(await attach()).toMatchObject({ status: 'completed' });
+  });
+
+  it('a guest that shows the size a moment later than CloudStack is waited for', async () => {
+    const id = await rig.request('attach', { volume_id: volume.id, vm_id: rig.here });
+    await rig.pass(SECOND_MS);
+    await rig.guest.resize(volume.id, 6 * GIB);
+    expect(await rig.ended(id)).toMatchObject({ status: 'completed' });
+  });
+});
+
+describe('a disk that is smaller than its volume', () => {
+  it('an attach ends with the code, and exports nothing', async () => {
+    const rig = await Rig.start();
+    const volume = await rig.volume();
+    const { plug } = rig.guest;
+    rig.guest.plug = (disk) => plug.call(rig.guest, { ...disk, size: disk.size - 512 });
+    const failed = await rig.run('attach', { volume_id: volume.id, vm_id: rig.here });
+    expect(failed).toMatchObject({ status: 'failed', errorCode: 'DEVICE_TOO_SMALL' });
+    await rig.pass(60 * SECOND_MS);
+    expect(told(await rig.sync())).toEqual(['size-mismatch reported']);
+    expect(rig.exported(volume.id)).toBe(false);
+  });
+
+  it('attached by hand it is neither mapped nor exported, and reported with both sizes', async () => {
+    const rig = await Rig.start();
+    const volume = await rig.volume({ size: 6 * GIB });
+    rig.plugInto(volume, rig.here);
+    await rig.guest.plug({ volumeId: volume.id, size: 5 * GIB, serial: expectedSerial(volume.id) });
+    const { drifts } = await rig.sync();
+    expect(drifts).toMatchObject([{ kind: 'size-mismatch', volumeId: volume.id, devicePath: '/dev/vdb' }]);
+    expect(drifts[0]?.message).toBe(`/dev/vdb has ${5 * GIB} bytes where CloudStack says ${6 * GIB}`);
+    expect(await rig.ledger.readMapping(volume.id)).toBeNull();
+  });
+});
