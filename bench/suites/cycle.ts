@@ -13,7 +13,7 @@ export const cycle: Suite = {
     withLab(
       {
         cloud: { latencies: { create: JOB, attach: JOB, detach: JOB, remove: JOB } },
-        env: { NBD_BACKEND: 'nbd-server' },
+        env: { NBD_BACKEND: 'auto' },
       },
       async (lab) => {
         const daemon = await lab.startDaemon();

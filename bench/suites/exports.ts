@@ -29,7 +29,7 @@ interface Side {
 /** The real export servers next to each other, on files: the figures of docs/reference/exports.md. */
 export const exports: Suite = {
   name: 'exports',
-  about: 'nbd-server and qemu-storage-daemon: adding, removing, what clients notice, throughput',
+  about: 'nbdkit and nbd-server: adding, removing, what clients notice, throughput',
   run: async (bench) => {
     ensurePackages(['nbdcopy']);
     const size = bench.quick ? 64 : 512;

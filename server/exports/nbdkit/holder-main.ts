@@ -33,6 +33,11 @@ const SYSTEMD_SOCKET = 3;
 const TWIN_PAUSE_MS = 100;
 /** What one tells the other before it ends on purpose. */
 const STOP = 'stop';
+/**
+ * What a new twin says when it can take the socket. Node accepts connections on a socket from the moment it
+ * is received, whether or not anybody listens for them: sent too early, a client would wait for ever.
+ */
+const READY = 'ready';
 
 function log(line: string): void {
   process.stderr.write(`${line}\n`);
@@ -99,6 +104,7 @@ function beTwin(parent: Pick<ChildProcess, 'send'>): void {
     writePid();
     startTwin();
   });
+  parent.send(READY);
 }
 
 function startTwin(): void {
@@ -107,10 +113,16 @@ function startTwin(): void {
     detached: true,
   });
   other = twin;
-  twin.on('message', hear);
+  twin.on('message', (message) => {
+    if (message === READY) share(twin);
+    else hear(message);
+  });
   // An error of the channel is followed by the exit.
   twin.on('error', (error) => log(`the other holder: ${error.message}`));
   twin.once('exit', () => setTimeout(startTwin, TWIN_PAUSE_MS));
+}
+
+function share(twin: ChildProcess): void {
   twin.send('socket', holder.socket);
   for (const pid of holder.clients) twin.send(pid, () => {});
 }

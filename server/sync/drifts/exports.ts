@@ -18,7 +18,11 @@ export function judgeExport(view: View, mapping: Mapping, device: Device): Repai
   const { kind, message } = problem;
   const found = { kind, volumeId, vmId: view.o.applianceVmId, devicePath: device.path, message };
   return [
-    mended(found, steps, 'force-sync publishes it again; if it stays: systemctl restart volume-daemon-nbd'),
+    mended(
+      found,
+      steps,
+      'force-sync publishes it again; if it stays: systemctl restart volume-daemon-nbd.service',
+    ),
   ];
 }
 

@@ -1,8 +1,9 @@
-import { readdir, readFile, readlink, writeFile } from 'node:fs/promises';
+import { readdir, readlink, rm, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Volume } from '~/lab/cloudstack/records';
 import { expectedSerial } from '~/server/devices/correlation';
+import { exportName } from '~/server/exports/naming';
 import { Walk } from '../daemon/walk';
 
 /**
@@ -238,7 +239,7 @@ async function makeDrifts(attempt: number): Promise<void> {
   const [stale1, stale2, stale3, ghost1, ghost2, phantom1, phantom2, unexported] = here;
   if (!stale1 || !stale2 || !stale3 || !ghost1 || !ghost2 || !phantom1 || !phantom2 || !unexported)
     throw new Error();
-  const { guest, nbd } = walk.lab;
+  const { guest } = walk.lab;
   if (attempt > 0) await restore([stale1, stale2, stale3, ghost1, ghost2, phantom1, phantom2]);
   await insertRemoteRows(detached.slice(0, 150));
   for (const volume of [stale1, stale2, stale3]) {
@@ -252,20 +253,18 @@ async function makeDrifts(attempt: number): Promise<void> {
   // The daemon sees disks go and withdraws their exports at once; that is not what is measured here.
   const gone = [stale1, stale2, stale3, phantom1, phantom2].map(({ id }) => id);
   await until('the exports of vanished disks are withdrawn, and the others are served again', async () => {
-    const files = await readdir(nbd.configDir);
+    const files = await readdir(linkDir());
     const { results } = await walk.api.post<Validation>('/api/v1/exports/validate');
     const others = results.filter(({ volume_id }) => !gone.includes(volume_id));
     return !files.some((file) => gone.some((id) => file.includes(id))) && others.every(({ ok }) => ok);
   });
   await sql('DELETE FROM nbd_exports WHERE volume_id = ?', [unexported.id]);
   const [orphan] = elsewhere.slice(-1);
-  const [someFile] = (await readdir(nbd.configDir)).filter((file) => file.includes(unexported.id));
-  if (!orphan || !someFile) throw new Error('nothing is exported');
-  const text = await readFile(join(nbd.configDir, someFile), 'utf8');
-  await writeFile(
-    join(nbd.configDir, someFile.replace(unexported.id, orphan.id)),
-    text.replaceAll(unexported.id, orphan.id),
-  );
+  const device = guest.devicePath(unexported.id);
+  if (!orphan || device === null) throw new Error('nothing is exported');
+  const link = join(linkDir(), exportName(orphan.id));
+  await rm(link, { force: true });
+  await symlink(device, link);
 }
 
 async function restore(volumes: readonly Volume[]): Promise<void> {
