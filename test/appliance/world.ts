@@ -6,6 +6,7 @@ import { ApiClient, type ExportReply, type OperationReply } from '~/lab/client';
 import { type Simulator, startSimulator } from '~/lab/cloudstack/http';
 import { LiveClient } from '~/lab/exports/live-client';
 import { type MachineType, QmpGuest } from '~/lab/guest/qmp-guest';
+import type { ExportTrafficReply } from '~/server/http/schemas/traffic';
 import type { GuestImage } from './image';
 import { configureCloud, daemonReady, installPackage, KEYS, SNAPSHOT } from './installation';
 import { Machine, PORTS } from './machine';
@@ -204,6 +205,16 @@ export class World {
     throw new Error(
       `WRONG DISK: the ${over} of volume ${volumeId} holds ${owner ? `the data of ${owner}` : `other data (${digest(found)})`}`,
     );
+  }
+
+  /** What was written through the export is counted by the guest's kernel, at the latest after its next flush. */
+  async verifyTraffic(volumeId: string): Promise<void> {
+    const { traffic } = await patiently(() =>
+      this.api.get<{ traffic?: ExportTrafficReply }>(`/api/v1/exports/${volumeId}`),
+    );
+    const { bytes_written = null, unknown = ['no traffic is told'] } = traffic ?? {};
+    if (bytes_written === null || bytes_written < PATTERN_BYTES)
+      throw new Error(`${PATTERN_BYTES} bytes were written, ${bytes_written} counted ${unknown.join('; ')}`);
   }
 
   private async readFile(volumeId: string): Promise<Buffer> {

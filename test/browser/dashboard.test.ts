@@ -8,6 +8,7 @@ import { openPage, startBrowser, type WatchedPage } from './browser';
 import { HOSTILE_NAME, type Scene, setScene } from './scene';
 
 /** The dashboard of the built daemon, on real parts, in Debian's Chromium. */
+const GIB = 1024 ** 3;
 let scene: Scene;
 let browser: Browser;
 const opened: WatchedPage[] = [];
@@ -72,6 +73,31 @@ describe('what it shows', () => {
     expect(row).toContain(`migration-vol-${database}`);
     expect(row).toContain(`port ${scene.walk.lab.nbd.port}`);
     expect(await shown(mapRow(page, elsewhere))).toContain('attached to another VM');
+    await expectClean(watched);
+  });
+
+  it('what is copied into a volume: a bar with the share written, the rate, the time left, and who is connected', async () => {
+    const watched = await visit();
+    const { page } = watched;
+    const { files } = scene.volumes;
+    const bar = mapRow(page, files).getByRole('progressbar', { name: 'Share written' });
+    await bar.waitFor();
+    expect(await bar.getAttribute('value')).toBe('0');
+    const { guest } = scene.walk.lab;
+    // The kernel goes on counting, as it does while a client copies, until the page has seen it move.
+    let written = 50 * GIB;
+    await expect
+      .poll(
+        async () => {
+          written += 64 * 1024 ** 2;
+          await guest.count(files, { written });
+          return shown(mapRow(page, files));
+        },
+        { timeout: 45_000 },
+      )
+      .toMatch(/GiB of 250 GiB \(2\d %\).* MiB\/s written · .* left/);
+    expect(Number(await bar.getAttribute('value'))).toBeGreaterThanOrEqual(0.2);
+    expect(await shown(mapRow(page, files))).toMatch(/no client · last I\/O \d/);
     await expectClean(watched);
   });
 

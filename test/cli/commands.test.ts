@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { setGuardSettings } from '~/server/http/request/guard-settings';
+import { seen } from '~/server/model/evidence';
 import { APPLIANCE, deviceEvent, NOBODY, REMOTE_VOLUME, VOLUME } from '~/test/support/canned';
 import { FakeDaemon } from '~/test/support/fake-daemon';
 import { HttpApp } from '~/test/support/http-app';
@@ -260,6 +261,39 @@ describe('following', () => {
     const { code, out } = await running.ended;
     expect(code).toBe(0);
     expect(out).toMatch(/\/dev\/vdb added {2}5 GiB, serial 6f1d2c3b4a5946879786, diskseq 7/);
+  });
+
+  it('traffic comes when it is asked for, and only then', async () => {
+    const every = Volumectl.start(['events', '--json', '--limit', '1'], env);
+    const only = Volumectl.start(['events', '--only', 'traffic', '--limit', '1'], env);
+    await vi.waitFor(() => expect(daemon.listeningToTraffic).toBe(2), { timeout: 30_000 });
+    daemon.flow(VOLUME);
+    const { code, out } = await only.ended;
+    expect(code).toBe(0);
+    expect(out).toContain(`${VOLUME}  1 GiB of 4 GiB (25 %), 100 MiB/s written, 31.0 s left`);
+    daemon.device(deviceEvent(1));
+    expect(JSON.parse((await every.ended).out)).toMatchObject({ event: 'device' });
+  });
+
+  it('the list of exports is shown again and again, through a restart of the daemon', async () => {
+    const running = Volumectl.start(['export', 'list', '--watch', '--json'], env);
+    await running.until(/"share_written":0\.25[^\n]*\n/);
+    const { port } = app;
+    await app.close();
+    daemon.activity = { ...daemon.activity, clients: seen(7, 0, 'export-server') };
+    app = await HttpApp.start(daemon, port);
+    await running.until(/"clients":7[^\n]*\n/);
+    running.child.kill('SIGINT');
+    expect((await running.ended).code).toBe(0);
+  });
+
+  it('on a terminal in the same place: clients, share, rate and time left', async () => {
+    const running = Volumectl.onTerminal(['export', 'list', '--watch'], env);
+    await running.until(
+      /\u001b\[H\u001b\[J[\s\S]*2 +1 GiB of 4 GiB \(25 %\) +100 MiB\/s written +31\.0 s[\s\S]*\u001b\[H\u001b\[J/,
+    );
+    running.child.stdin?.write('\u0003');
+    await running.ended;
   });
 
   it('a reader that goes away ends it quietly', async () => {

@@ -3,12 +3,13 @@ import { check, type Scenario } from '../scenario';
 
 export const mainJob: Scenario = {
   name: 'main-job',
-  story: 'create, attach, write over NBD, the right file holds it, detach, delete',
+  story: 'create, attach, write over NBD, the right file holds it, the kernel has counted it, detach, delete',
   machines: ['pc', 'q35'],
   async run(world) {
     const id = await world.create('main');
     const attached = await world.attach(id);
     await world.verifyAll([id]);
+    await world.verifyTraffic(id);
     await world.detach(id);
     check(!world.guest.plugged().includes(id), 'the disk is still plugged');
     await world.verify(id);
