@@ -1,5 +1,5 @@
 import type { Clock, Random } from '~/server/core/clock';
-import type { Device, Guest, Holder, PciSlots } from '~/server/devices/device';
+import type { Device, DiskBus, Guest, Holder, PciSlots } from '~/server/devices/device';
 import type { CounterReader, DiskCounters, Plug } from '~/server/devices/disk-counters';
 import { absent, type Evidence, seen, unknown } from '~/server/model/evidence';
 import { type Disk, ROOT_DISK, type SimulatedGuest } from './guest';
@@ -14,6 +14,8 @@ export interface MemoryGuestOptions {
   readonly serials?: boolean;
   /** The serial of a new disk is `pending` until `releaseSerial`. */
   readonly holdSerials?: boolean;
+  /** The bus of all disks; virtio by default. A SCSI disk shows its serial whole, a Xen disk shows none. */
+  readonly bus?: DiskBus;
   /** PCI slots for data disks; without it the guest takes any number. */
   readonly slots?: number;
   /** Set false for a guest that has slots and does not show them. */
@@ -29,7 +31,7 @@ export interface MemoryGuestOptions {
  * at it through the devices port.
  */
 export class MemoryGuest implements SimulatedGuest, Guest, CounterReader {
-  private readonly plugs = new Slots();
+  private readonly plugs: Slots;
   private readonly rings = new Set<() => void>();
   /** diskseq of the disks whose serial does not come. */
   private readonly held = new Set<number>();
@@ -43,6 +45,7 @@ export class MemoryGuest implements SimulatedGuest, Guest, CounterReader {
 
   constructor(private readonly options: MemoryGuestOptions) {
     this.bootId = options.random.uuid();
+    this.plugs = new Slots(({ virtio: 'vd', 'virtio-scsi': 'sd', xen: 'xvd' } as const)[this.bus]);
     this.plugs.plug(ROOT_DISK);
   }
 
@@ -182,9 +185,19 @@ export class MemoryGuest implements SimulatedGuest, Guest, CounterReader {
     return this.options.productUuid?.toLowerCase() ?? null;
   }
 
+  private get bus(): DiskBus {
+    return this.options.bus ?? 'virtio';
+  }
+
+  /** virtio carries 20 bytes. */
+  private serialOf({ serial, volumeId }: Disk): string {
+    if (this.options.serials === false || this.bus === 'xen' || serial === '') return '';
+    return this.bus === 'virtio' ? serial.slice(0, 20) : volumeId.replaceAll('-', '');
+  }
+
   private deviceOf(slot: Slot): Device {
     const { name, disk, diskseq, dev, controller } = slot;
-    const serial = this.options.serials === false ? '' : disk.serial.slice(0, 20);
+    const serial = this.serialOf(disk);
     const pending = this.held.has(diskseq);
     return {
       name,
@@ -195,6 +208,7 @@ export class MemoryGuest implements SimulatedGuest, Guest, CounterReader {
       diskseq,
       dev,
       controller,
+      bus: this.bus,
       root: disk.volumeId === ROOT_DISK.volumeId,
     };
   }

@@ -23,6 +23,9 @@ const FIRST_VIRTIO = 2;
  * on real guests; the first disk plugged is the root disk.
  */
 export class Slots {
+  /** What the kernel begins the names of the disks with. */
+  constructor(private readonly prefix: 'vd' | 'sd' | 'xvd' = 'vd') {}
+
   private slots: Slot[] = [];
   private lastDiskseq = 0;
 
@@ -44,10 +47,10 @@ export class Slots {
     if (this.find(disk.volumeId)) throw new Error(`target of ${disk.volumeId} already exists`);
     const taken = new Set(this.slots.map(({ name }) => name));
     let index = 0;
-    while (taken.has(`vd${letters(index)}`)) index += 1;
+    while (taken.has(`${this.prefix}${letters(index)}`)) index += 1;
     this.lastDiskseq += 1;
     const slot: Slot = {
-      name: `vd${letters(index)}`,
+      name: `${this.prefix}${letters(index)}`,
       disk,
       diskseq: this.lastDiskseq,
       dev: `${VIRTIO_MAJOR}:${index * MINORS}`,

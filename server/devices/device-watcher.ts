@@ -177,7 +177,7 @@ export class DeviceWatcher {
     if (age > LIMITS.SCAN_STALE_MS) {
       return { status: 'degraded', message: `the last look is ${Math.round(age / 1000)} s old`, ...seen };
     }
-    return { status: 'healthy', message: `${seen.devices} virtio disk(s)`, ...seen };
+    return { status: 'healthy', message: `${seen.devices} disk(s)`, ...seen };
   }
 
   private async scanFast(): Promise<void> {

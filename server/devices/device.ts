@@ -1,5 +1,9 @@
 import type { Evidence } from '../model/evidence';
 
+/** Buses on which the disk of a volume is looked for; `xen` has no serials. */
+export const DISK_BUSES = ['virtio', 'virtio-scsi', 'xen'] as const;
+export type DiskBus = (typeof DISK_BUSES)[number];
+
 /** What the guest shows of its disks (`/sys/block/vdX/{size,serial,diskseq,dev,device}`). */
 export interface Device {
   /** `vdb` */
@@ -8,7 +12,7 @@ export interface Device {
   readonly path: string;
   /** Bytes (sysfs sectors × 512). */
   readonly size: number;
-  /** At most 20 bytes, trimmed; null when the device reports none. */
+  /** Trimmed; at most 20 bytes on virtio, the whole UUID may come on virtio-scsi; null when there is none. */
   readonly serial: string | null;
   /** `unreadable`: the read failed or timed out (a dying device). Only `read` and `absent` are facts. */
   readonly serialState: 'read' | 'absent' | 'unreadable' | 'pending';
@@ -18,8 +22,19 @@ export interface Device {
   readonly dev: string | null;
   /** `virtio4`, null when unknown. */
   readonly controller: string | null;
+  /** Absent in an inventory of a version that knew virtio only. */
+  readonly bus?: DiskBus | undefined;
   /** True for the disk this system runs from (it holds `/`): never a candidate for a volume. */
   readonly root?: boolean;
+}
+
+/** A disk on a bus on which no volume is looked for: named when the disk of a volume does not come. */
+export interface OtherDisk {
+  readonly path: string;
+  /** Bytes. */
+  readonly size: number;
+  /** `sata or ide`, `nvme`, … */
+  readonly bus: string;
 }
 
 export interface DeviceSnapshot {
@@ -30,6 +45,8 @@ export interface DeviceSnapshot {
   readonly at: number;
   /** True once the first scan after start (or the stored inventory) has been compared. */
   readonly scanned: boolean;
+  /** Without the system's own. Not in a stored inventory. */
+  readonly others?: readonly OtherDisk[];
   /** When disks were seen to appear; not those that the very first look found. Survives restarts. */
   readonly appearances?: readonly Appearance[];
 }
@@ -50,7 +67,7 @@ export interface Guest {
    * Never blocks on a serial: slow serials are `pending` and come with a later look. Throws when /sys/block
    * cannot be read.
    */
-  look(): Promise<{ bootId: string | null; devices: Device[] }>;
+  look(): Promise<{ bootId: string | null; devices: Device[]; others?: OtherDisk[] }>;
   /** Rings when /dev changes (a doorbell, not a truth); returns the unsubscribe function. */
   onHint(ring: () => void): () => void;
   /** Who holds the device open: mounts, swap, holders, descriptors. Empty = free. */

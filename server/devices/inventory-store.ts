@@ -3,6 +3,8 @@ import fsDriver from 'unstorage/drivers/fs-lite';
 import { z } from 'zod';
 import { LIMITS } from '../core/limits';
 import type { DeviceSnapshot } from './device';
+import { DISK_BUSES } from './device';
+import { DEVICE_NAME } from './sysfs/device-names';
 
 /** Keeps the last inventory, so that a restart knows what changed meanwhile. */
 export interface InventoryStore {
@@ -13,7 +15,7 @@ export interface InventoryStore {
 }
 
 const deviceSchema = z.object({
-  name: z.string().regex(/^vd[a-z]{1,6}$/),
+  name: z.string().regex(DEVICE_NAME),
   path: z.string().max(4096),
   size: z.number().int().nonnegative(),
   serial: z.string().max(LIMITS.SYSFS_FILE_BYTES).nullable(),
@@ -21,6 +23,7 @@ const deviceSchema = z.object({
   diskseq: z.number().int().nonnegative().nullable(),
   dev: z.string().max(32).nullable(),
   controller: z.string().max(64).nullable(),
+  bus: z.enum(DISK_BUSES).optional(),
 });
 const appearanceSchema = z.object({
   name: z.string().max(64),

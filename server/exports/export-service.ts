@@ -61,17 +61,12 @@ export class ExportService {
    */
   async publish(volumeId: string, metadata: Record<string, string>): Promise<ExportRecord> {
     const { epoch, applianceVmId } = this.parts.owner();
-    const ledger = this.parts.ledger();
     this.refuseWhileBusy(volumeId);
-    const mapping = await ledger.readMapping(volumeId);
-    if (!mapping || mapping.vmId !== applianceVmId) {
-      throw new DaemonError(
-        'MAPPING_NOT_FOUND',
-        `Volume ${volumeId} is not attached to this appliance: mapping not found`,
-        { details: { volume_id: volumeId } },
-      );
-    }
+    await this.requireMapping(volumeId, applianceVmId);
     const volumeSize = await this.parts.volumeSize(volumeId);
+    // CloudStack takes its time: meanwhile an operation may have begun on the volume, or ended.
+    this.refuseWhileBusy(volumeId);
+    const mapping = await this.requireMapping(volumeId, applianceVmId);
     const device = await this.verifiedDevice(mapping);
     this.refuseWrongSize(volumeId, device, volumeSize);
     const name = exportName(volumeId);
@@ -171,6 +166,16 @@ export class ExportService {
       details: { volume_id: volumeId },
       retryAfterSeconds: 2,
     });
+  }
+
+  private async requireMapping(volumeId: string, applianceVmId: string): Promise<Mapping> {
+    const mapping = await this.parts.ledger().readMapping(volumeId);
+    if (mapping?.vmId === applianceVmId) return mapping;
+    throw new DaemonError(
+      'MAPPING_NOT_FOUND',
+      `Volume ${volumeId} is not attached to this appliance: mapping not found`,
+      { details: { volume_id: volumeId } },
+    );
   }
 
   private refuseWrongSize(id: string, device: Device, size: number | null): void {

@@ -8,7 +8,7 @@ import type {
   CloudZone,
 } from '../cloudstack/cloud';
 import type { ErrorCode } from '../core/errors';
-import type { Device, Holder } from '../devices/device';
+import type { Device, Holder, OtherDisk } from '../devices/device';
 import type { Traffic } from '../devices/disk-traffic';
 import type { Evidence } from '../model/evidence';
 import type { MappingEffect } from '../model/ledger';
@@ -183,7 +183,12 @@ export type DeviceFact =
       readonly matchedBy: 'serial' | 'size';
       readonly displaces: readonly string[];
     }
-  | { readonly kind: 'missing'; readonly reason: string }
+  | {
+      readonly kind: 'missing';
+      readonly reason: string;
+      /** Disks on buses on which no volume is looked for. */
+      readonly others: readonly OtherDisk[];
+    }
   | {
       readonly kind: 'refused';
       readonly code: ErrorCode;

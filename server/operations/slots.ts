@@ -38,10 +38,13 @@ export async function lookAtSlots(
   applianceVmId: string,
   coming: number,
 ): Promise<SlotLook> {
-  const slots = await guest.slots();
+  const shown = await guest.slots();
   const snapshot = await watcher.scan();
   const roots = rootDevices(snapshot);
   const disks = snapshot.devices.filter(({ name }) => !roots.has(name));
+  const slots = disks.some(({ bus }) => bus !== undefined && bus !== 'virtio')
+    ? unknown('its data disks are not on PCI slots of their own', shown.at, 'guest')
+    : shown;
   const limit = await cloud.dataDiskLimit(applianceVmId);
   const near = limit.kind === 'seen' && disks.length + coming >= limit.value;
   const volumes = near ? await cloud.listVolumes({ vmId: applianceVmId }) : null;

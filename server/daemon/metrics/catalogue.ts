@@ -92,7 +92,10 @@ function outsideMetrics({ gauge, counter, histogram }: Meters) {
       "CloudStack's clock minus ours, from a header of its answers or measured; absent while it is not known.",
     ),
     freeSlots: gauge('free_disk_slots', 'How many more disks this VM takes; absent while that is not known.'),
-    devices: gauge('devices', 'Virtio disks of this guest at the last look.'),
+    devices: gauge(
+      'devices',
+      'Disks of this guest on buses on which volumes are looked for, at the last look.',
+    ),
     deviceEvents: counter('device_events_total', 'Disks that appeared, left or changed.', ['type']),
     scanFailures: counter('device_scan_failures_total', 'Looks at the guest that failed.'),
     mappings: gauge('mappings', 'Attached volumes with a mapping.'),

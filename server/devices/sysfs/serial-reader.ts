@@ -1,11 +1,13 @@
 import { execFile } from 'node:child_process';
 import { open } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { backOffMs } from '../../core/back-off';
 import type { Clock } from '../../core/clock';
 import { Semaphore } from '../../core/concurrency/semaphore';
 import { hasCode } from '../../core/has-code';
 import { LIMITS } from '../../core/limits';
 import type { Device } from '../device';
+import { deviceName, unitSerial } from './vpd';
 
 export type SerialAnswer = Pick<Device, 'serial' | 'serialState'>;
 
@@ -108,7 +110,7 @@ export class SerialReader {
     const late = this.clock.sleep(LIMITS.SERIAL_READ_TIMEOUT_MS, done.signal).then(() => 'late' as const);
     const threads = this.stuck + this.active;
     const reader = threads > LIMITS.SERIAL_READS_AT_ONCE ? this.readElsewhere : this.readHere;
-    const bytes = reader(path).then(answerOf, answerOfError);
+    const bytes = readAll(reader, path);
     const first = await Promise.race([bytes, late]);
     done.abort();
     if (first !== 'late') return first;
@@ -120,12 +122,31 @@ export class SerialReader {
   }
 }
 
+/** The name of the file says its format. A SCSI disk without page 0x80 may have its serial in page 0x83. */
+async function readAll(reader: ReadSerialFile, path: string): Promise<SerialAnswer> {
+  switch (basename(path)) {
+    case 'vpd_pg80': {
+      const unit = await reader(path).then((page) => answerOfText(unitSerial(page)), answerOfError);
+      if (unit.serialState !== 'absent') return unit;
+      return reader(join(dirname(path), 'vpd_pg83')).then(
+        (page) => answerOfText(deviceName(page)),
+        answerOfError,
+      );
+    }
+    default:
+      return reader(path).then(answerOf, answerOfError);
+  }
+}
+
 /** virtio: at most 20 bytes, not terminated when full, padded with NULs or blanks when shorter. */
 export function answerOf(bytes: Buffer): SerialAnswer {
   const text = bytes.toString('latin1');
   const end = text.indexOf('\0');
-  const serial = (end === -1 ? text : text.slice(0, end)).trim();
-  return serial === '' ? { serial: null, serialState: 'absent' } : { serial, serialState: 'read' };
+  return answerOfText((end === -1 ? text : text.slice(0, end)).trim());
+}
+
+function answerOfText(serial: string | null): SerialAnswer {
+  return serial ? { serial, serialState: 'read' } : { serial: null, serialState: 'absent' };
 }
 
 function answerOfError(error: unknown): SerialAnswer {

@@ -1,14 +1,15 @@
-import { readdirSync, readlinkSync, statSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Clock } from '../../core/clock';
 import { messageOf } from '../../core/errors';
 import { hasCode } from '../../core/has-code';
 import { isUuid } from '../../core/is-uuid';
 import { LIMITS } from '../../core/limits';
 import { seen, unknown } from '../../model/evidence';
-import type { Device, Guest } from '../device';
+import type { Device, DiskBus, Guest } from '../device';
 import { watchNodes } from './dev-watch';
 import { byName, DEVICE_NAME } from './device-names';
+import { type Connection, connectionOf } from './disk-bus';
 import { findHolders } from './holders';
 import { readNumber, readSmall } from './kernel-files';
 import { readPciSlots } from './pci-slots';
@@ -34,12 +35,13 @@ const TORN_TRIES = 3;
 /** What the last look read of a plug; dev and controller never change while the disk stays plugged. */
 interface Known {
   readonly dev: string | null;
-  readonly controller: string | null;
+  readonly connection: Connection;
   readonly sectors: number;
 }
 
 interface Seen {
   readonly device: Omit<Device, 'serial' | 'serialState'>;
+  readonly connection: Connection;
   /** Names this plug of the disk. */
   readonly plug: string;
 }
@@ -59,11 +61,12 @@ export function createSysfsGuest(options: SysfsOptions): Guest {
   const known = new Map<string, Known>();
   return {
     look: async () => {
-      const seen = lookAtAll(options, known);
-      const plugs = new Set(seen.map(({ plug }) => plug));
+      const all = lookAtAll(options, known);
+      const plugs = new Set(all.map(({ plug }) => plug));
+      const seen = all.filter(({ connection }) => connection.bus !== null);
       for (const plug of known.keys()) if (!plugs.has(plug)) known.delete(plug);
       const ask = ({ device, plug }: Seen): SerialAnswer =>
-        serials.ask(plug, `${options.sysBlockDir}/${device.name}/serial`);
+        serials.ask(plug, `${options.sysBlockDir}/${device.name}/${serialFile(device.bus)}`);
       serials.keepOnly(plugs);
       // A healthy disk answers in well under a millisecond, so most looks know a new serial at once.
       if (seen.map(ask).some(({ serialState }) => serialState === 'pending')) {
@@ -76,7 +79,10 @@ export function createSysfsGuest(options: SysfsOptions): Guest {
         const device = { ...one.device, serial, serialState };
         return rootDisks === null ? device : { ...device, root: rootDisks.has(device.name) };
       });
-      return { bootId, devices };
+      const others = all
+        .filter(({ connection, device }) => connection.bus === null && !rootDisks?.has(device.name))
+        .map(({ connection, device: { path, size } }) => ({ path, size, bus: connection.label }));
+      return { bootId, devices, others };
     },
     onHint: (ring) => {
       rings.add(ring);
@@ -107,9 +113,7 @@ export function createSysfsGuest(options: SysfsOptions): Guest {
 function lookAtAll({ sysBlockDir, devDir }: SysfsOptions, known: Map<string, Known>): Seen[] {
   const names = readdirSync(sysBlockDir).filter((name) => DEVICE_NAME.test(name));
   if (names.length > LIMITS.DEVICES_MAX) {
-    throw new Error(
-      `${names.length} virtio disks in ${sysBlockDir}, at most ${LIMITS.DEVICES_MAX} are watched`,
-    );
+    throw new Error(`${names.length} disks in ${sysBlockDir}, at most ${LIMITS.DEVICES_MAX} are watched`);
   }
   return names
     .map((name) => ({ name }))
@@ -130,15 +134,17 @@ function lookAt(dir: string, name: string, path: string, known: Map<string, Know
     let facts = known.get(plug.key);
     if (!facts || facts.sectors !== sectors) {
       const dev = facts ? facts.dev : readSmall(join(dir, 'dev'));
-      const controller = facts ? facts.controller : controllerOf(dir);
+      const connection = facts ? facts.connection : connectionOf(dir);
       if (plugOf(dir, name)?.key !== plug.key) continue;
-      if (sectors === null) return null;
-      facts = { dev, controller, sectors };
+      if (sectors === null || connection === null) return null;
+      facts = { dev, connection, sectors };
       known.set(plug.key, facts);
     }
-    const { dev, controller } = facts;
-    const device = { name, path, size: facts.sectors * SECTOR, diskseq: plug.diskseq, dev, controller };
-    return { plug: plug.key, device };
+    const { dev, connection } = facts;
+    const { bus, controller } = connection;
+    const size = facts.sectors * SECTOR;
+    const device = { name, path, size, diskseq: plug.diskseq, dev, controller, ...(bus ? { bus } : {}) };
+    return { plug: plug.key, device, connection };
   }
   return null;
 }
@@ -158,13 +164,9 @@ function plugOf(dir: string, name: string): { key: string; diskseq: number | nul
   }
 }
 
-function controllerOf(dir: string): string | null {
-  try {
-    const name = basename(readlinkSync(join(dir, 'device')));
-    return name.startsWith('virtio') ? name : null;
-  } catch {
-    return null;
-  }
+/** A Xen disk has no such file, and so no serial. */
+function serialFile(bus: DiskBus | undefined): string {
+  return bus === 'virtio-scsi' ? 'device/vpd_pg80' : 'serial';
 }
 
 function isGone(error: unknown): boolean {

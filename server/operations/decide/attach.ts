@@ -247,11 +247,7 @@ function finishHere(s: Situation, goal: AttachGoal, volume: CloudVolume): Action
   if (!fact) return { do: 'await-device', volume, timeoutMs: s.policy.correlationTimeoutMs };
   switch (fact.kind) {
     case 'missing':
-      return giveUp(
-        'DEVICE_NOT_DETECTED',
-        `No device detected for volume ${volume.id} within the correlation timeout: ${fact.reason}`,
-        { volume_id: volume.id },
-      );
+      return notDetected(volume.id, fact);
     case 'refused':
       return giveUp(fact.code, `No device was chosen for volume ${volume.id}: ${fact.reason}`, {
         volume_id: volume.id,
@@ -262,6 +258,20 @@ function finishHere(s: Situation, goal: AttachGoal, volume: CloudVolume): Action
     default:
       return fact satisfies never;
   }
+}
+
+/** The disk may have come on a bus on which no volume is looked for. */
+function notDetected(volumeId: string, { reason, others }: Extract<DeviceFact, { kind: 'missing' }>): Action {
+  const said = `No device detected for volume ${volumeId} within the correlation timeout: ${reason}`;
+  if (others.length === 0) return giveUp('DEVICE_NOT_DETECTED', said, { volume_id: volumeId });
+  const named = others.map(({ path, bus }) => `${path} (${bus})`).join(', ');
+  const fix =
+    'volumes are looked for on virtio, virtio-scsi and Xen disks only: set dataDiskController=virtio or scsi ' +
+    '(rootDiskController where that is not set) in the details of the VM or its template, then stop and start the VM';
+  return giveUp('DEVICE_NOT_DETECTED', `${said}. On other buses there are ${named}; ${fix}`, {
+    volume_id: volumeId,
+    other_disks: others.map(({ path, size, bus }) => ({ path, size, bus })),
+  });
 }
 
 function mapAndPublish(

@@ -41,7 +41,7 @@ export async function awaitDevice(
   if (answer === null || answer.kind === 'waiting') {
     const reason = answer?.reason ?? 'the devices of the guest could not be read';
     logger.warn(NO_DEVICE, { ...fields, reason });
-    return { kind: 'missing', reason };
+    return { kind: 'missing', reason, others: run.parts.watcher.snapshot().others ?? [] };
   }
   if (answer.kind === 'refused') {
     logger.warn('No device was chosen', { ...fields, reason: answer.reason, considered: answer.considered });

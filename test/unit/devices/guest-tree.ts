@@ -12,6 +12,13 @@ export interface DiskFiles {
   readonly controller?: string;
 }
 
+/** A page of vital product data as a SCSI disk gives it. */
+export function page(code: number, body: Buffer): Buffer {
+  const header = Buffer.from([0, code, 0, 0]);
+  header.writeUInt16BE(body.length, 2);
+  return Buffer.concat([header, body]);
+}
+
 /** Folders with the shape of /sys/block, /dev, /proc and /sys/class/dmi/id. */
 export class GuestTree {
   readonly root = mkdtempSync(join(tmpdir(), 'guest-'));
@@ -26,7 +33,7 @@ export class GuestTree {
     this.write('proc/sys/kernel/random/boot_id', `${BOOT}\n`);
   }
 
-  write(path: string, text: string): void {
+  write(path: string, text: string | Buffer): void {
     const full = join(this.root, path);
     mkdirSync(dirname(full), { recursive: true });
     writeFileSync(full, text);

@@ -13,6 +13,8 @@ const VOLUMES = [
 const TARGET = VOLUMES[0];
 const SIZES = [-512, 0, 0, 0, GIB, TOLERANCE, TOLERANCE + 512] as const;
 const LETTERS = ['a', 'b', 'c', 'd', 'e', 'z', 'aa'] as const;
+/** With serials the disks of one guest may be on two buses. The system's own disk is vda. */
+const PREFIXES = ['vd', 'vd', 'sd'] as const;
 
 /** One disk as it really is, and what may have gone wrong in the telling. */
 interface Draw {
@@ -24,6 +26,7 @@ interface Draw {
   readonly size: number;
   readonly state: 'told' | 'pending' | 'unreadable';
   readonly form: number;
+  readonly prefix: (typeof PREFIXES)[number];
   readonly eventLost: boolean;
   /** CloudStack says so; the disk itself may be of another volume. */
   readonly attached: boolean;
@@ -55,7 +58,8 @@ const draw: fc.Arbitrary<Draw> = fc.record({
   recent: fc.boolean(),
   size: fc.nat(SIZES.length - 1),
   state: fc.constantFrom(...Array<'told'>(12).fill('told'), 'pending', 'unreadable'),
-  form: fc.nat(4),
+  form: fc.nat(5),
+  prefix: fc.constantFrom(...PREFIXES),
   eventLost: fc.boolean(),
   attached: fc.nat(3).map((n) => n > 0),
   mapped: fc.constantFrom(
@@ -74,6 +78,7 @@ export const randomWorld: fc.Arbitrary<RandomWorld> = fc
   .record({
     serials: fc.boolean(),
     oldKernel: fc.nat(15).map((n) => n === 0),
+    mutePrefix: fc.constantFrom('vd', 'xvd'),
     rebooted: fc.nat(9).map((n) => n === 0),
     present: fc.nat(3).map((n) => n > 0),
     disks: fc.array(draw, { maxLength: 5 }),
@@ -85,6 +90,8 @@ export const randomWorld: fc.Arbitrary<RandomWorld> = fc
 interface Drawn {
   readonly serials: boolean;
   readonly oldKernel: boolean;
+  /** The bus of a guest without serials: virtio of an old hypervisor, or Xen. */
+  readonly mutePrefix: 'vd' | 'xvd';
   readonly rebooted: boolean;
   /** The disk of the volume is there, new and told, in whatever company. */
   readonly present: boolean;
@@ -94,7 +101,7 @@ interface Drawn {
 }
 
 function build(world: Drawn): RandomWorld {
-  const { serials, oldKernel, rebooted, present, disks: drawn, letters, staleEvents } = world;
+  const { serials, oldKernel, mutePrefix, rebooted, present, disks: drawn, letters, staleEvents } = world;
   const disks = mappedOnce(
     drawn.map((disk, index): Draw => {
       const chosen = present && index === 0 ? { ...disk, volume: 0, fresh: true } : disk;
@@ -110,6 +117,7 @@ function build(world: Drawn): RandomWorld {
       oldKernel,
       rebooted,
       stranger,
+      mutePrefix,
     });
   });
   const mappings = truths.flatMap((truth, index) => mappingOf(disks[index]?.mapped ?? 'no', truth));
@@ -165,7 +173,8 @@ function truthOf(
     oldKernel,
     rebooted,
     stranger,
-  }: Pick<Drawn, 'serials' | 'oldKernel' | 'rebooted'> & { readonly stranger: boolean },
+    mutePrefix,
+  }: Pick<Drawn, 'serials' | 'oldKernel' | 'rebooted' | 'mutePrefix'> & { readonly stranger: boolean },
 ): Truth {
   const volumeId = VOLUMES[disk.volume] ?? TARGET;
   // A stranger that fits and is plugged into a mute guest before ours shows cannot be told from ours by
@@ -174,15 +183,17 @@ function truthOf(
   const told = disk.state === 'told';
   const state = serials ? ('read' as const) : ('absent' as const);
   const untold = disk.state === 'pending' ? ('pending' as const) : ('unreadable' as const);
+  const prefix = letter === 'a' ? 'vd' : serials ? disk.prefix : mutePrefix;
   const device: Device = {
-    name: `vd${letter}`,
-    path: `/dev/vd${letter}`,
+    name: `${prefix}${letter}`,
+    path: `/dev/${prefix}${letter}`,
     size: 5 * GIB + extra,
     serial: told && serials ? serialForm(volumeId, disk.form) : null,
     serialState: told ? state : untold,
     diskseq: oldKernel ? null : 10 + index,
     dev: null,
     controller: null,
+    bus: prefix === 'vd' ? 'virtio' : prefix === 'sd' ? 'virtio-scsi' : 'xen',
   };
   // An overflow of the ring loses events only of disks that have long been read.
   const came = disk.fresh || (letter !== 'a' && (rebooted || disk.recent));
@@ -199,7 +210,8 @@ function fitting(size: number): boolean {
 
 function serialForm(volumeId: string, form: number): string {
   const serial = expectedSerial(volumeId);
-  return [serial, serial.toUpperCase(), `${serial} `, volumeId.slice(0, 20), serial][form] ?? serial;
+  const whole = volumeId.replaceAll('-', '');
+  return [serial, serial.toUpperCase(), `${serial} `, volumeId.slice(0, 20), serial, whole][form] ?? serial;
 }
 
 /** A mapping that was right once. Only disks that were there before have one of their own. */

@@ -5,7 +5,7 @@ import { systemClock } from '~/server/core/clock';
 import { LIMITS } from '~/server/core/limits';
 import type { Guest } from '~/server/devices/device';
 import { createSysfsGuest } from '~/server/devices/sysfs/sysfs-guest';
-import { GuestTree } from './guest-tree';
+import { GuestTree, page } from './guest-tree';
 import { BOOT } from './worlds';
 
 let tree: GuestTree;
@@ -40,14 +40,61 @@ describe('a look at the guest', () => {
           diskseq: 7,
           dev: '253:16',
           controller: 'virtio4',
+          bus: 'virtio',
         },
       ],
+      others: [],
     });
   });
 
-  it('lists vdz before vdaa, and nothing that is no virtio disk', async () => {
-    for (const name of ['vdaa', 'vdb', 'vdz', 'sda', 'loop0', 'vdb1', 'zram0']) tree.plug(name);
+  it('lists vdz before vdaa, and nothing that is no disk', async () => {
+    for (const name of ['vdaa', 'vdb', 'vdz', 'sr0', 'loop0', 'vdb1', 'zram0']) tree.plug(name);
     expect((await guest.look()).devices.map(({ name }) => name)).toEqual(['vdb', 'vdz', 'vdaa']);
+  });
+
+  /** A SCSI disk on this host, with these pages. */
+  function plugScsi(name: string, host: string, pages: Readonly<Record<string, Buffer>>): void {
+    const address = `${host}/target2:0:0/2:0:0:0`;
+    for (const [file, bytes] of Object.entries(pages))
+      tree.write(`devices/pci0000:00/${address}/${file}`, bytes);
+    mkdirSync(join(tree.root, 'devices/pci0000:00', address), { recursive: true });
+    tree.plug(name, { serial: null, controller: address });
+  }
+  const WHOLE = '0f3c9a517be24d609a44c1d2e3f40516';
+
+  it('shows a disk behind virtio-scsi with the serial of page 0x80, else of page 0x83', async () => {
+    const named = Buffer.concat([Buffer.from([2, 0, 0, 20]), Buffer.from(WHOLE.slice(0, 20))]);
+    plugScsi('sda', '0000:00:05.0/virtio3/host2', { vpd_pg80: page(0x80, Buffer.from(WHOLE)) });
+    plugScsi('sdb', '0000:00:06.0/virtio5/host3', { vpd_pg83: page(0x83, named) });
+    plugScsi('sdc', '0000:00:07.0/virtio6/host4', {});
+    const { devices, others } = await settledLook();
+    expect(devices.map(({ name, bus, controller, serial }) => [name, bus, controller, serial])).toEqual([
+      ['sda', 'virtio-scsi', 'virtio3', WHOLE],
+      ['sdb', 'virtio-scsi', 'virtio5', WHOLE.slice(0, 20)],
+      ['sdc', 'virtio-scsi', 'virtio6', null],
+    ]);
+    expect(others).toEqual([]);
+  });
+
+  it('shows a Xen disk, which has no serial', async () => {
+    tree.plug('xvdb', { serial: null, controller: 'vbd-51728' });
+    expect((await settledLook()).devices).toMatchObject([
+      { name: 'xvdb', bus: 'xen', serial: null, serialState: 'absent' },
+    ]);
+  });
+
+  it('the bus is known by where the disk hangs, never by its name; disks on other buses are named apart', async () => {
+    plugScsi('sdb', '0000:00:1f.2/ata1/host0', {});
+    plugScsi('sdc', '0000:00:08.0/host7', { vpd_pg80: page(0x80, Buffer.from(WHOLE)) });
+    tree.plug('nvme0n1', { serial: null, controller: 'nvme0' });
+    tree.plug('sdd', { controller: 'virtio9' });
+    const { devices, others } = await settledLook();
+    expect(devices.map(({ name, bus }) => [name, bus])).toEqual([['sdd', 'virtio']]);
+    expect(others?.map(({ path, bus }) => [path.slice(tree.devDir.length), bus])).toEqual([
+      ['/sdb', 'sata or ide'],
+      ['/sdc', 'scsi'],
+      ['/nvme0n1', 'nvme'],
+    ]);
   });
 
   it('takes an empty and a missing serial for none', async () => {

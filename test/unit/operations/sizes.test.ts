@@ -46,6 +46,18 @@ describe('a volume that was enlarged in CloudStack and not in the guest', () => 
     await expect(publish()).rejects.toMatchObject({ code: 'VOLUME_NOT_VISIBLE' });
   });
 
+  it('POST /exports gives way to a detach that begins while CloudStack is asked for the size', async () => {
+    volume.size = 5 * GIB;
+    const { readVolume } = rig.cloud;
+    rig.cloud.readVolume = async (id) => {
+      rig.cloud.readVolume = readVolume;
+      await rig.domain.operations.request('detach', { volume_id: id });
+      await rig.clock.sleep(10);
+      return readVolume.call(rig.cloud, id);
+    };
+    await expect(publish()).rejects.toMatchObject({ code: 'VOLUME_BUSY' });
+  });
+
   it('a detach that fails does not publish it again', async () => {
     rig.model.faults.add({ command: 'detachVolume', kind: 'job-fails', code: 431, text: 'no' });
     const failed = await rig.run('detach', { volume_id: volume.id });
