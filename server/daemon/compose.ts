@@ -6,6 +6,7 @@ import type { Guest } from '../devices/device';
 import type { DeviceWatcher } from '../devices/device-watcher';
 import type { ExportServer } from '../exports/export-server';
 import { ExportService } from '../exports/export-service';
+import { guardPublishing } from '../exports/publishing-guard';
 import type { Epoch, Ledger } from '../model/ledger';
 import { OperationEvents } from '../model/operation-events';
 import type { OwnershipLock } from '../model/ownership-lock';
@@ -70,10 +71,11 @@ export interface Domain {
 }
 
 export function compose(ports: Ports, settings: DomainSettings): Domain {
-  const { ledger, lock, watcher, exports, clock, logger } = ports;
+  const { ledger, lock, watcher, clock, logger } = ports;
   const { identity, stopping } = settings;
   const events = new OperationEvents();
-  const shared = { ...ports, events };
+  const exports = guardPublishing(ports.exports, ports);
+  const shared = { ...ports, exports, events };
   const ownership = new Ownership(
     {
       lock,

@@ -100,6 +100,7 @@ export class VolumeDaemon implements Daemon {
       ledger: () => this.readable(),
       cloud,
       watcher,
+      guest,
       recentEvents: () => this.recent,
       onEvent: (listener) => watcher.onEvent(listener),
       devDir: configuration.devices.devDir,

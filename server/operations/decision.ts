@@ -184,7 +184,10 @@ export type Action =
   | { readonly do: 'read-vm-volumes'; readonly vmId: string }
   | { readonly do: 'read-mapping'; readonly volumeId: string }
   | { readonly do: 'read-obstacles'; readonly volumeId: string; readonly toAppliance: boolean }
-  | { readonly do: 'read-holders'; readonly volumeId: string }
+  /** `patient`: users that may be gone in a moment are waited for. */
+  | { readonly do: 'read-holders'; readonly volumeId: string; readonly patient: boolean }
+  /** Who uses this device, which was found for the volume and is not mapped yet. */
+  | { readonly do: 'read-device-users'; readonly device: Device }
   /** `since`: wall clock ms of the first try. */
   | { readonly do: 'find-unclaimed'; readonly since: number; readonly volumeId: string }
   | { readonly do: 'query-job'; readonly jobId: string }

@@ -1,14 +1,14 @@
 import { readdirSync, readlinkSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { Clock } from '../../core/clock';
-import { hasCode } from '../../core/has-code';
+import { KeyedMutex } from '../../core/concurrency/keyed-mutex';
 import { isUuid } from '../../core/is-uuid';
 import { LIMITS } from '../../core/limits';
 import type { Device, Guest } from '../device';
 import { watchNodes } from './dev-watch';
 import { byName, DEVICE_NAME } from './device-names';
 import { findHolders } from './holders';
-import { readNumber, readSmall } from './kernel-files';
+import { isGone, readNumber, readSmall } from './kernel-files';
 import { findRootDisks } from './root-disk';
 import { type SerialAnswer, SerialReader } from './serial-reader';
 
@@ -21,6 +21,8 @@ export interface SysfsOptions {
   readonly procDir: string;
   /** `/sys/class/dmi/id` */
   readonly dmiDir: string;
+  /** `/etc` */
+  readonly etcDir: string;
   readonly clock: Clock;
   /** Processes that have this disk open in order to serve it, without a client: no holders. Default none. */
   readonly exportServerPids?: (device: Device) => Promise<readonly number[]>;
@@ -56,6 +58,9 @@ export function createSysfsGuest(options: SysfsOptions): Guest {
   const serials = new SerialReader(options.clock, ringAll);
   const root = rememberRoot(options);
   const known = new Map<string, Known>();
+  const looks = new KeyedMutex();
+  const ignoredPids = async (device: Device) =>
+    new Set([process.pid, ...((await options.exportServerPids?.(device)) ?? [])]);
   return {
     look: async () => {
       const seen = lookAtAll(options, known);
@@ -73,7 +78,8 @@ export function createSysfsGuest(options: SysfsOptions): Guest {
       const devices = seen.map((one): Device => {
         const { serial, serialState } = ask(one);
         const device = { ...one.device, serial, serialState };
-        return rootDisks === null ? device : { ...device, root: rootDisks.has(device.name) };
+        const isRoot = rootDisks?.disks.has(device.name) === true;
+        return isRoot || rootDisks?.complete ? { ...device, root: isRoot } : device;
       });
       return { bootId, devices };
     },
@@ -85,10 +91,8 @@ export function createSysfsGuest(options: SysfsOptions): Guest {
         stop();
       };
     },
-    holders: async (device) => {
-      const ignoredPids = new Set([process.pid, ...((await options.exportServerPids?.(device)) ?? [])]);
-      return findHolders({ ...options, ignoredPids }, device);
-    },
+    // One look at a time: an exclusive open of ours would make another one fail.
+    holders: (devices) => looks.run('holders', () => findHolders({ ...options, ignoredPids }, devices)),
     productUuid: async () => {
       const text = readSmall(join(options.dmiDir, 'product_uuid'))?.toLowerCase() ?? '';
       return isUuid(text) ? text : null;
@@ -160,17 +164,11 @@ function controllerOf(dir: string): string | null {
   }
 }
 
-function isGone(error: unknown): boolean {
-  return hasCode(error, 'ENOENT', 'ENODEV', 'ENXIO', 'ENOTDIR');
-}
-
-/** The disk behind `/` is looked up once per boot: it does not change while the system runs. */
-function rememberRoot(options: SysfsOptions): (bootId: string | null) => ReadonlySet<string> | null {
-  let known: { bootId: string | null; disks: ReadonlySet<string> } | null = null;
+/** The disks behind `/` are looked up once per boot: they do not change while the system runs. */
+function rememberRoot(options: SysfsOptions): (bootId: string | null) => ReturnType<typeof findRootDisks> {
+  let known: { bootId: string | null; disks: ReturnType<typeof findRootDisks> } | null = null;
   return (bootId) => {
-    if (known && known.bootId === bootId) return known.disks;
-    const disks = findRootDisks(options);
-    known = disks === null ? null : { bootId, disks };
-    return disks;
+    if (known?.bootId !== bootId || known.disks === null) known = { bootId, disks: findRootDisks(options) };
+    return known.disks;
   };
 }

@@ -1,11 +1,12 @@
 import type { CloudVolume } from '../../cloudstack/cloud';
 import { LIMITS } from '../../core/limits';
+import { describeHolder } from '../../devices/disk-users';
 import type { Mapping } from '../../model/operation';
 import { type Action, type Done, done, giveUp, type Situation, type Taking } from '../decision';
 import { endFailed } from './failure';
 import { intentOf, plugData } from './intent';
 import { intend, mutate, tryAgainOrGiveUp } from './mutation';
-import { describeHolder, inTheWay, inUseCode, inUseMessage, samePlug } from './permit';
+import { inTheWay, inUseCode, inUseMessage, samePlug } from './permit';
 import { doubtTheRead, knownVolume, waitWhileBusy } from './volume';
 
 const STEP = 'detach-volume';
@@ -115,7 +116,7 @@ function taking({ policy }: Situation, goal: DetachGoal): Taking {
 /** On the appliance: nobody may be using the disk, and no client may reach it any more. null: go on. */
 function releaseDevice(s: Situation, goal: DetachGoal, volume: CloudVolume): Action | null {
   const { use } = s.facts;
-  if (!use) return { do: 'read-holders', volumeId: volume.id };
+  if (!use) return { do: 'read-holders', volumeId: volume.id, patient: !taking(s, goal).users };
   if (inTheWay(use, taking(s, goal)).length > 0) {
     const holders = use.holders.map(({ kind, detail }) => ({ kind, detail }));
     return giveUp(inUseCode(use), inUseMessage(volume.id, use), { volume_id: volume.id, holders });

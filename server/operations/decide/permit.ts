@@ -3,6 +3,7 @@ import { vmPhase } from '../../cloudstack/vm-states';
 import { isLeaving, stateOf } from '../../cloudstack/volume-states';
 import type { ErrorCode } from '../../core/errors';
 import type { Holder } from '../../devices/device';
+import { describeHolders } from '../../devices/disk-users';
 import type { Evidence } from '../../model/evidence';
 import type { JsonObject } from '../../model/operation';
 import type { DiskUse, Guards, Intent, Mutation, Plug, Policy, Taking } from '../decision';
@@ -178,14 +179,10 @@ export function inUseCode(use: DiskUse): ErrorCode {
 
 /** The error message that names who uses the disk, or the disks that may be it. */
 export function inUseMessage(volumeId: string, use: DiskUse): string {
-  const list = use.holders.map(describeHolder).join('; ');
+  const list = describeHolders(use.holders);
   if (use.disk === 'found')
     return `The device of volume ${volumeId} is in use, so it was not detached: ${list}`;
   return `It is not known which disk of this guest is volume ${volumeId}, and one that may be it is in use, so it was not detached: ${list}`;
-}
-
-export function describeHolder({ kind, detail }: Holder): string {
-  return `${kind}: ${detail}`;
 }
 
 /** Fields that are null on one side are not compared. */

@@ -8,7 +8,7 @@ import { absent, seen } from '../../model/evidence';
 import { namesakes, ownerIn } from '../decide/create';
 import type { Action } from '../decision';
 import { awaitDevice } from './await-device';
-import { deviceOfVolume, readUse } from './disk-use';
+import { deviceOfVolume, readUse, readUseOf } from './disk-use';
 import { askForJob, countOpenJobs, readVm, readVmVolumes, readVolume } from './guards';
 import type { RunContext } from './run-context';
 
@@ -23,6 +23,7 @@ type Observation = Extract<
       | 'read-mapping'
       | 'read-obstacles'
       | 'read-holders'
+      | 'read-device-users'
       | 'find-unclaimed'
       | 'query-job'
       | 'await-device'
@@ -50,7 +51,9 @@ export async function observe(run: RunContext, action: Observation): Promise<voi
     case 'read-obstacles':
       return readObstacles(run, action.volumeId, action.toAppliance);
     case 'read-holders':
-      return run.learn({ use: await readUse(run, action.volumeId) });
+      return run.learn({ use: await readUse(run, action.volumeId, action) });
+    case 'read-device-users':
+      return run.learn({ use: await readUseOf(run, action.device) });
     case 'await-device':
       return run.learn({ device: await awaitDevice(run, action.volume, action.timeoutMs) });
     case 'await-gone':

@@ -9,6 +9,7 @@ import { missingMapping, remoteMapping } from '../rows';
 import { type View, whereabouts } from '../view';
 import { judgeExport, leads, misleadingExport } from './exports';
 import { judgePlace, mapAnew } from './place';
+import { judgeUse } from './use';
 
 /** A mapping to this guest: checks that the volume is attached here and the guest has its disk. */
 export function judgeAttachment(view: View, mapping: Mapping): Repair[] {
@@ -22,6 +23,8 @@ export function judgeAttachment(view: View, mapping: Mapping): Repair[] {
   // case.
   if (device === null)
     return volume === 'unseen' ? misleadingExport(view, mapping) : [phantom(view, mapping.volumeId, volume)];
+  const used = judgeUse(view, mapping.volumeId, device);
+  if (used !== null) return used;
   const place = judgePlace(view, mapping, device);
   return place ?? judgeExport(view, mapping, device);
 }
@@ -44,7 +47,8 @@ export function judgeUnmapped(view: View, volume: CloudVolume): Repair[] {
   if (device === 'unknown') return [];
   if (volume.vmId !== view.o.applianceVmId)
     return device === null ? [] : [ghost(view, volume.id, device, volume, [])];
-  return device === null ? [phantom(view, volume.id, volume)] : mapAnew(view, volume, device);
+  if (device === null) return [phantom(view, volume.id, volume)];
+  return judgeUse(view, volume.id, device) ?? mapAnew(view, volume, device);
 }
 
 /** CloudStack says that the volume is not attached here (any more). */

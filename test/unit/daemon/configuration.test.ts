@@ -135,6 +135,7 @@ describe('an empty environment', () => {
         devDir: '/dev',
         procDir: '/proc',
         dmiDir: '/sys/class/dmi/id',
+        etcDir: '/etc',
       },
       appliance: { vmId: null },
       operations: {

@@ -32,7 +32,7 @@ class FakeGuest implements Guest {
   }
 
   async holders() {
-    return [];
+    return new Map();
   }
 
   async productUuid() {
