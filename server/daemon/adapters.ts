@@ -11,6 +11,7 @@ import { readOsseaConfigs } from '../database/ossea-configs';
 import type { Guest } from '../devices/device';
 import { DeviceWatcher } from '../devices/device-watcher';
 import { createInventoryStore } from '../devices/inventory-store';
+import { HandsOff } from '../devices/sysfs/hands-off';
 import { createSysfsGuest } from '../devices/sysfs/sysfs-guest';
 import { createExportServer } from '../exports/create-export-server';
 import type { ExportServer } from '../exports/export-server';
@@ -24,6 +25,7 @@ export interface Adapters {
   readonly cloud: HttpCloud;
   readonly guest: Guest;
   readonly watcher: DeviceWatcher;
+  readonly handsOff: HandsOff;
   readonly exports: ExportServer;
   readonly identity: ApplianceIdentity;
 }
@@ -68,6 +70,13 @@ export function createAdapters(
     inventory: createInventoryStore(join(configuration.stateDir, 'inventory')),
     uptime: () => uptime() * 1_000,
   });
+  // A laboratory has no udev of its own: that of the machine it runs on knows other disks.
+  const isReal = devices.devDir === '/dev';
+  const handsOff = new HandsOff({
+    marksDir: join(configuration.stateDir, 'hands-off'),
+    udevDir: isReal ? '/run/udev/data' : join(devices.devDir, 'no-udev'),
+    rulesDirs: ['/etc', '/run', '/usr/lib', '/lib'].map((dir) => join(dir, 'udev/rules.d')),
+  });
   const identity = new ApplianceIdentity({
     cloud,
     logger,
@@ -75,5 +84,5 @@ export function createAdapters(
     osseaVmId: async () => (await settings.active())?.omaVmId ?? null,
     productUuid: () => guest.productUuid(),
   });
-  return { database, settings, cloud, guest, watcher, exports, identity };
+  return { database, settings, cloud, guest, watcher, handsOff, exports, identity };
 }

@@ -4,6 +4,7 @@ import { DaemonError } from '../core/errors';
 import type { Logger } from '../core/log/logger';
 import type { Guest } from '../devices/device';
 import type { DeviceWatcher } from '../devices/device-watcher';
+import type { HandsOff } from '../devices/sysfs/hands-off';
 import type { ExportServer } from '../exports/export-server';
 import { ExportService } from '../exports/export-service';
 import { guardPublishing } from '../exports/publishing-guard';
@@ -28,6 +29,8 @@ export interface Ports {
   readonly guest: Guest;
   readonly watcher: DeviceWatcher;
   readonly exports: ExportServer;
+  /** Absent where no udev has to be kept away from the disks. */
+  readonly handsOff?: HandsOff;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;

@@ -8,6 +8,7 @@ import type { Redactor } from '../core/redaction';
 import { VERSION } from '../core/version';
 import { ApplianceLock } from '../database/connection/appliance-lock';
 import type { DeviceEvent, DeviceSnapshot } from '../devices/device';
+import { readOwnDisks } from '../devices/sysfs/own-disks-file';
 import type { Diagnostics } from '../diagnostics/diagnostics-service';
 import { countClients } from '../exports/count-clients';
 import type { ExportService } from '../exports/export-service';
@@ -65,7 +66,7 @@ export class VolumeDaemon implements Daemon {
   constructor(private readonly parts: Parts) {
     const { configuration, logger } = parts;
     this.adapters = createAdapters(configuration, logger, parts.redactor, this.figures.cloudCall);
-    const { database, cloud, guest, watcher, exports, identity } = this.adapters;
+    const { database, cloud, guest, watcher, handsOff, exports, identity } = this.adapters;
     const { ledger } = database;
     this.domain = compose(
       {
@@ -73,6 +74,7 @@ export class VolumeDaemon implements Daemon {
         lock: new ApplianceLock(database.dsn, logger, () => database.distrust()),
         cloud,
         guest,
+        handsOff,
         watcher,
         exports,
         clock: systemClock,
@@ -140,12 +142,15 @@ export class VolumeDaemon implements Daemon {
   }
 
   health(): HealthReport {
-    const { watcher, identity } = this.adapters;
+    const { watcher, handsOff, identity } = this.adapters;
     return healthReport({
       clock: systemClock,
       phase: this.phase,
       monitor: this.monitor,
-      deviceMonitor: deviceHealth(watcher.health()),
+      deviceMonitor: deviceHealth(watcher.health(), {
+        handsOff: handsOff.state(watcher.snapshot().devices),
+        ownDisks: readOwnDisks(this.parts.configuration.devices.etcDir, []),
+      }),
       appliance: identity.view,
       engine: this.domain.ownership.engine,
       owner: this.phase === 'standby' ? this.domain.ownership.otherOwner : null,

@@ -23,7 +23,7 @@ export function systemWriters(holders: readonly Holder[]): Holder[] {
  * True when those who are in the way may all be gone in a moment: a worker of udev has the disk open, or claims
  * it. Pure.
  */
-export function mayPass(inTheWay: readonly Holder[]): boolean {
+function mayPass(inTheWay: readonly Holder[]): boolean {
   return inTheWay.length > 0 && inTheWay.every(({ kind }) => kind === 'open' || kind === 'claimed');
 }
 

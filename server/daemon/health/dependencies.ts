@@ -3,6 +3,8 @@ import { systemClock } from '../../core/clock';
 import { LIMITS } from '../../core/limits';
 import { CLOUDSTACK_VERIFIED } from '../../core/log/log-events';
 import type { Logger } from '../../core/log/logger';
+import { type OwnDisks, ownDiskText } from '../../devices/own-disks';
+import type { HandsOffState } from '../../devices/sysfs/hands-off';
 import type { Adapters } from '../adapters';
 import type { ComponentHealth } from '../daemon';
 import { HealthMonitor } from './health';
@@ -55,12 +57,34 @@ function exportHealth(health: Awaited<ReturnType<Adapters['exports']['health']>>
   return { status, message, details: { version, pid, stale_until_restart: staleUntilRestart } };
 }
 
-/** The health of the device watcher. */
-export function deviceHealth(health: ReturnType<Adapters['watcher']['health']>): ComponentHealth {
+interface DiskKeeping {
+  readonly handsOff: HandsOffState;
+  readonly ownDisks: OwnDisks;
+}
+
+/**
+ * The health of the device watcher, with the list of own disks and whether the tools of this system leave the
+ * exported disks alone.
+ */
+export function deviceHealth(
+  health: ReturnType<Adapters['watcher']['health']>,
+  { handsOff, ownDisks }: DiskKeeping,
+): ComponentHealth {
   const { status, message, devices, lastScanAt, eventsProcessed } = health;
+  const attention = [
+    ...(handsOff.answer === 'no' ? [`hands off migrated disks: no, ${handsOff.reason}`] : []),
+    ...ownDisks.problems.map((problem) => `list of own disks, ${problem}`),
+  ];
   return {
-    status,
-    message,
-    details: { device_count: devices, last_scan_at: lastScanAt, events_processed: eventsProcessed },
+    status: status === 'healthy' && attention.length > 0 ? 'degraded' : status,
+    message: [message, ...attention].join('; '),
+    details: {
+      device_count: devices,
+      last_scan_at: lastScanAt,
+      events_processed: eventsProcessed,
+      hands_off: `${handsOff.answer}: ${handsOff.reason}`,
+      own_disks: ownDisks.disks.map(ownDiskText),
+      own_disks_problems: [...ownDisks.problems],
+    },
   };
 }

@@ -31,6 +31,8 @@ export interface SysfsOptions {
 const SECTOR = 512;
 /** How often a device that is being replaced during the look is read again before the look leaves it out. */
 const TORN_TRIES = 3;
+/** How many further passes over all devices a look makes until two agree. */
+const LOOK_TRIES = 10;
 
 /** What the last look read of a plug; dev and controller never change while the disk stays plugged. */
 interface Known {
@@ -63,7 +65,7 @@ export function createSysfsGuest(options: SysfsOptions): Guest {
     new Set([process.pid, ...((await options.exportServerPids?.(device)) ?? [])]);
   return {
     look: async () => {
-      const seen = lookAtAll(options, known);
+      const { bootId, seen } = lookAtRest(options, known);
       const plugs = new Set(seen.map(({ plug }) => plug));
       for (const plug of known.keys()) if (!plugs.has(plug)) known.delete(plug);
       const ask = ({ device, plug }: Seen): SerialAnswer =>
@@ -73,7 +75,6 @@ export function createSysfsGuest(options: SysfsOptions): Guest {
       if (seen.map(ask).some(({ serialState }) => serialState === 'pending')) {
         await serials.settle(LIMITS.SERIAL_GRACE_MS);
       }
-      const bootId = readSmall(join(options.procDir, 'sys/kernel/random/boot_id'));
       const rootDisks = root(bootId);
       const devices = seen.map((one): Device => {
         const { serial, serialState } = ask(one);
@@ -100,18 +101,47 @@ export function createSysfsGuest(options: SysfsOptions): Guest {
   };
 }
 
+interface Look {
+  readonly bootId: string | null;
+  readonly seen: readonly Seen[];
+}
+
+/**
+ * All devices as they were at one moment: while disks come, go or change their names, a single pass could show
+ * one disk under two names. So a pass that shows other plugs than the last look is made again until two agree.
+ */
+function lookAtRest(options: SysfsOptions, known: Map<string, Known>): Look {
+  const plugsOf = ({ seen }: Look) => seen.map(({ plug }) => plug).join(' ');
+  const before = new Set(known.keys());
+  let look = lookAtAll(options, known);
+  if (look.seen.every(({ plug }) => before.has(plug))) return look;
+  for (let attempt = 0; attempt < LOOK_TRIES; attempt += 1) {
+    const again = lookAtAll(options, known);
+    const agree = plugsOf(again) === plugsOf(look);
+    look = again;
+    if (agree) return look;
+  }
+  throw new Error(`disks came and went during ${LOOK_TRIES} looks one after another`);
+}
+
 /** Ordered as the kernel names them. Throws when the folder cannot be read or holds too many devices. */
-function lookAtAll({ sysBlockDir, devDir }: SysfsOptions, known: Map<string, Known>): Seen[] {
+function lookAtAll({ sysBlockDir, devDir, procDir }: SysfsOptions, known: Map<string, Known>): Look {
+  const bootId = readSmall(join(procDir, 'sys/kernel/random/boot_id'));
   const names = readdirSync(sysBlockDir).filter((name) => DEVICE_NAME.test(name));
   if (names.length > LIMITS.DEVICES_MAX) {
     throw new Error(
       `${names.length} virtio disks in ${sysBlockDir}, at most ${LIMITS.DEVICES_MAX} are watched`,
     );
   }
-  return names
+  const seen = names
     .map((name) => ({ name }))
     .sort(byName)
-    .flatMap(({ name }) => lookAt(`${sysBlockDir}/${name}`, name, `${devDir}/${name}`, known) ?? []);
+    .flatMap(({ name }) => {
+      // A boot counts diskseq anew, and this process may live through one.
+      const prefix = `${bootId ?? ''}/${name}`;
+      return lookAt(`${sysBlockDir}/${name}`, name, `${devDir}/${name}`, prefix, known) ?? [];
+    });
+  return { bootId, seen };
 }
 
 /**
@@ -119,16 +149,22 @@ function lookAtAll({ sysBlockDir, devDir }: SysfsOptions, known: Map<string, Kno
  * reading is saved when plug and size are those of the last look: an idle daemon looks all the time. Null
  * when it is gone.
  */
-function lookAt(dir: string, name: string, path: string, known: Map<string, Known>): Seen | null {
+function lookAt(
+  dir: string,
+  name: string,
+  path: string,
+  prefix: string,
+  known: Map<string, Known>,
+): Seen | null {
   for (let attempt = 0; attempt < TORN_TRIES; attempt += 1) {
-    const plug = plugOf(dir, name);
+    const plug = plugOf(dir, prefix);
     if (plug === null) return null;
     const sectors = readNumber(`${dir}/size`);
     let facts = known.get(plug.key);
     if (!facts || facts.sectors !== sectors) {
       const dev = facts ? facts.dev : readSmall(join(dir, 'dev'));
       const controller = facts ? facts.controller : controllerOf(dir);
-      if (plugOf(dir, name)?.key !== plug.key) continue;
+      if (plugOf(dir, prefix)?.key !== plug.key) continue;
       if (sectors === null) return null;
       facts = { dev, controller, sectors };
       known.set(plug.key, facts);
@@ -144,11 +180,11 @@ function lookAt(dir: string, name: string, path: string, known: Map<string, Know
  * Before kernel 5.15 there is no diskseq. Inside this process the inode number of the sysfs folder replaces
  * it: a disk that is plugged again gets another one, and its serial is read again.
  */
-function plugOf(dir: string, name: string): { key: string; diskseq: number | null } | null {
+function plugOf(dir: string, prefix: string): { key: string; diskseq: number | null } | null {
   const diskseq = readNumber(`${dir}/diskseq`);
-  if (diskseq !== null) return { key: `${name}#${diskseq}`, diskseq };
+  if (diskseq !== null) return { key: `${prefix}#${diskseq}`, diskseq };
   try {
-    return { key: `${name}@${statSync(dir).ino}`, diskseq: null };
+    return { key: `${prefix}@${statSync(dir).ino}`, diskseq: null };
   } catch (error) {
     if (isGone(error)) return null;
     throw error;

@@ -314,7 +314,7 @@ describe('what a person has to do is given as a command', () => {
     'stuck-state': [/cmk list asyncjobs/, /cmk update volume id=[0-9a-f-]{36} state=(Ready|Allocated)/],
     'not-visible': [/cmk list volumes .*listall=true projectid=-1/, /key/],
     'unclaimed-volume': [/volumectl volume delete [0-9a-f-]{36}/],
-    'used-by-system': [/volumectl device own add serial|systemctl cat volume-daemon/],
+    'used-by-system': [/volumectl device own add [0-9a-f]{20}|systemctl cat volume-daemon/],
     'identity-conflict': [/OMA_VM_ID/, /UPDATE ossea_configs SET oma_vm_id/],
   };
 
