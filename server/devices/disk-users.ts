@@ -19,12 +19,14 @@ export function systemWriters(holders: readonly Holder[]): Holder[] {
   return systemUsers(holders).filter(({ kind, readOnly }) => kind !== 'unknown' && readOnly !== true);
 }
 
+const PASSING: ReadonlySet<Holder['kind']> = new Set(['open', 'claimed', 'unknown']);
+
 /**
  * True when those who are in the way may all be gone in a moment: a worker of udev has the disk open, or claims
- * it. Pure.
+ * it; a process ended while it was looked at, or the node is not made yet. Pure.
  */
 function mayPass(inTheWay: readonly Holder[]): boolean {
-  return inTheWay.length > 0 && inTheWay.every(({ kind }) => kind === 'open' || kind === 'claimed');
+  return inTheWay.length > 0 && inTheWay.every(({ kind }) => PASSING.has(kind));
 }
 
 /** For people: `mount: /dev/vdb1 on /data (ext4)`. */

@@ -60,7 +60,7 @@ function virtualClock(): Clock {
 function isFree(users: readonly User[]): boolean {
   const others = users.filter(({ holder }) => holder.kind !== 'nbd-client');
   const leaves = ({ leavesAfterMs }: User) => leavesAfterMs ?? Number.POSITIVE_INFINITY;
-  const impatient = others.filter(({ holder }) => holder.kind !== 'open' && holder.kind !== 'claimed');
+  const impatient = others.filter(({ holder }) => !['open', 'claimed', 'unknown'].includes(holder.kind));
   if (impatient.some((one) => leaves(one) > 0)) {
     // Whoever stays in one of these ways is not waited for; he may be gone while others are.
     const waited = Math.max(0, ...others.filter((one) => !impatient.includes(one)).map(leaves));
