@@ -12,6 +12,8 @@ interface Described {
 }
 interface Positional extends Described {
   readonly type: 'positional';
+  /** It may be left out; only the last one can. */
+  readonly optional?: true;
 }
 export interface Option extends Described {
   readonly type: 'string';
@@ -35,13 +37,15 @@ export type Args = Readonly<Record<string, Arg>>;
 export type Values<A extends Args> = { readonly [Name in keyof A]: Value<A[Name]> };
 type Value<A extends Arg> = A extends Flag
   ? boolean | undefined
-  : A extends Positional | { readonly required: true }
-    ? string
-    : A extends { readonly options: readonly (infer Word)[] }
-      ? Word | undefined
-      : string | undefined;
+  : A extends { readonly optional: true }
+    ? string | undefined
+    : A extends Positional | { readonly required: true }
+      ? string
+      : A extends { readonly options: readonly (infer Word)[] }
+        ? Word | undefined
+        : string | undefined;
 
-/** `<name>` on the command line; always required. */
+/** `<name>` on the command line. */
 export function positional(description: string, field?: string): Positional {
   return { type: 'positional', description, field };
 }
@@ -147,7 +151,7 @@ export function valuesOf<A extends Args>(
   for (const [name, arg] of Object.entries(args)) {
     const value = values[name];
     if (arg.type === 'boolean') continue;
-    if (arg.type === 'positional' && !value)
+    if (arg.type === 'positional' && !value && !arg.optional)
       throw new UsageError(`the ${name} is missing: ${arg.description}`);
     if (arg.type === 'positional') continue;
     if (arg.required && !value) throw new UsageError(`--${name} is missing: ${arg.description}`);

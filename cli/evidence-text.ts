@@ -19,12 +19,13 @@ export function witnessTexts(evidence: VolumeEvidenceReply): WitnessText[] {
   const { cloudstack, guest, database, export_server: server } = evidence;
   return [
     said('CloudStack', cloudstack, cloudText),
-    said('Guest', guest, ({ device_path, size, serial, diskseq }) =>
+    said('Guest', guest, ({ device_path, size, serial, diskseq, used_by }) =>
       [
         `the disk ${device_path}`,
         sizeText(size),
         serial === null ? 'no serial' : `serial ${serial}`,
         ...(diskseq === null ? [] : [`diskseq ${diskseq}`]),
+        used_by.length === 0 ? 'nobody uses it' : `used by ${used_by.join('; ')}`,
       ].join(', '),
     ),
     said('Database', database, rowText),

@@ -82,7 +82,7 @@ export function columnNames({ columns: list = [] }: Verb): string {
 /** `volumectl volume attach <volume> [options]`, with the required options. */
 export function usage(noun: Noun, verb: Verb): string {
   const words = Object.entries(verb.args).flatMap(([name, arg]) => {
-    if (arg.type === 'positional') return [`<${name}>`];
+    if (arg.type === 'positional') return [arg.optional ? `[<${name}>]` : `<${name}>`];
     return arg.type === 'string' && arg.required ? [optionText(name, arg)] : [];
   });
   return [fullName(noun, verb), ...words, '[options]'].join(' ');

@@ -92,6 +92,7 @@ function environmentOf(
     DEV_DIR: guest.devDir,
     PROC_DIR: guest.procDir,
     DMI_DIR: guest.dmiDir,
+    ETC_DIR: guest.etcDir,
     NBD_PORT: String(nbd.port),
     NBD_CONFIG_DIR: nbd.configDir,
     NBD_BASE_CONFIG: nbd.baseConfig,

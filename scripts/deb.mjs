@@ -22,7 +22,11 @@ import { root } from './setup.mjs';
 
 const LIB = 'usr/lib/volume-daemon';
 const DOC = 'usr/share/doc/volume-daemon';
-const CONFFILES = ['/etc/default/volume-daemon', '/etc/volume-daemon/nbd-server.conf'];
+const CONFFILES = [
+  '/etc/default/volume-daemon',
+  '/etc/volume-daemon/nbd-server.conf',
+  '/etc/multipath/conf.d/volume-daemon.conf',
+];
 const OWN_NODE = `/${LIB}/bin/node`;
 
 /**
@@ -63,6 +67,8 @@ function putProgram(tree, node) {
     const text = readFileSync(join(root, 'packaging/systemd', name), 'utf8');
     put(tree, `lib/systemd/system/${name}`, text.replace('ExecStart=/usr/bin/node ', `ExecStart=${node} `));
   }
+  copy('packaging/udev/59-volume-daemon.rules', tree, 'lib/udev/rules.d/59-volume-daemon.rules');
+  copy('packaging/udev/is-own-disk', tree, `${LIB}/is-own-disk`, 0o755);
   const cli = join(output, 'cli');
   put(tree, 'usr/bin/volumectl', `#!/bin/sh\nexec ${node} /${LIB}/cli/volumectl.mjs "$@"\n`, 0o755);
   for (const [from, to] of [
@@ -87,6 +93,7 @@ function putConfiguration(tree) {
   // Readable for root only: the DSN holds a password.
   copy('packaging/deb/volume-daemon.default', tree, 'etc/default/volume-daemon', 0o600);
   copy('packaging/deb/nbd-server.conf', tree, 'etc/volume-daemon/nbd-server.conf');
+  copy('packaging/udev/multipath.conf', tree, 'etc/multipath/conf.d/volume-daemon.conf');
 }
 
 function putDocuments(tree, version, epoch) {

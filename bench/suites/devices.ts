@@ -62,7 +62,8 @@ async function looks(bench: Bench, count: number): Promise<void> {
   const files = await createLabGuest({ dir });
   for (let index = 0; index < count; index += 1) await files.plug(someDisk());
   const { sysBlockDir, devDir, procDir, dmiDir } = files;
-  const guest = createSysfsGuest({ sysBlockDir, devDir, procDir, dmiDir, clock: systemClock });
+  const places = { sysBlockDir, devDir, procDir, dmiDir, etcDir: dir };
+  const guest = createSysfsGuest({ ...places, clock: systemClock });
   while ((await guest.look()).devices.some(({ serialState }) => serialState === 'pending')) await pause(10);
   const samples: number[] = [];
   const before = process.cpuUsage();

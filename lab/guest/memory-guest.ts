@@ -152,9 +152,10 @@ export class MemoryGuest implements SimulatedGuest, Guest, CounterReader {
   /**
    * By diskseq, so that a device of an earlier plug is never confused with the one that has its letter now.
    */
-  async holders(device: Device): Promise<Holder[]> {
-    const slot = this.plugs.all().find(({ diskseq }) => diskseq === device.diskseq);
-    return slot ? [...(this.inUse.get(slot.disk.volumeId) ?? [])] : [];
+  async holders(devices: readonly Device[]): Promise<Map<string, Holder[]>> {
+    const volumeOf = (device: Device) =>
+      this.plugs.all().find(({ diskseq }) => diskseq === device.diskseq)?.disk.volumeId ?? '';
+    return new Map(devices.map((device) => [device.path, [...(this.inUse.get(volumeOf(device)) ?? [])]]));
   }
 
   read({ name, path, diskseq }: Plug): Evidence<DiskCounters> {

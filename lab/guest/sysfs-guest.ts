@@ -40,6 +40,7 @@ export class SysfsGuest implements SimulatedGuest {
   readonly devDir: string;
   readonly procDir: string;
   readonly dmiDir: string;
+  readonly etcDir: string;
   private readonly volumesDir: string;
   private readonly slots = new Slots();
   private readonly clock: Clock;
@@ -53,6 +54,7 @@ export class SysfsGuest implements SimulatedGuest {
     this.devDir = join(options.dir, 'dev');
     this.procDir = join(options.dir, 'proc');
     this.dmiDir = join(options.dir, 'dmi');
+    this.etcDir = join(options.dir, 'etc');
     this.volumesDir = join(options.dir, 'volumes');
     this.clock = options.clock ?? systemClock;
   }

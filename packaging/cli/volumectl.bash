@@ -40,6 +40,7 @@ _volumectl() {
     "device scan") options="" ;;
     "device show") options="" ;;
     "device watch") options="--limit" ;;
+    "device own") options="" ;;
     "device explain") options="" ;;
     "operation list") options="--type --status --volume --vm --since --limit --all" ;;
     "operation show") options="" ;;
@@ -67,7 +68,7 @@ _volumectl() {
   esac
   case "${words[0]-}" in
     volume) verbs="list show explain create attach attach-root detach delete recover return device" ;;
-    device) verbs="list scan show watch explain" ;;
+    device) verbs="list scan show watch own explain" ;;
     operation) verbs="list show watch cancel" ;;
     export) verbs="list show publish withdraw validate" ;;
     vm) verbs="volumes" ;;
@@ -110,6 +111,7 @@ _volumectl() {
       "volume return"" 0") wanted="volume" ;;
       "volume device"" 0") wanted="volume" ;;
       "device show"" 0") wanted="device" ;;
+      "device own"" 0") wanted="words add remove list" ;;
       "device explain"" 0") wanted="volume" ;;
       "operation show"" 0") wanted="operation" ;;
       "operation watch"" 0") wanted="operation" ;;

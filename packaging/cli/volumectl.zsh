@@ -161,6 +161,7 @@ _volumectl() {
               'scan:Look at the guest now, and list its disks'
               'show:Show the volume that is mapped to a device'
               'watch:Watch disks come and go'
+              'own:List the disks that are this system'\''s for good, or change the list'
               'explain:Explain which disk a volume is, or why none'
             )
             _describe command verbs
@@ -182,6 +183,11 @@ _volumectl() {
             watch)
               _arguments $common \
                 '--limit[end after so many changes]: : '
+              ;;
+            own)
+              _arguments $common \
+                '1: :(add remove list)' \
+                '2: : '
               ;;
             explain)
               _arguments $common \

@@ -239,7 +239,7 @@ const catalogue = {
   DEVICE_IN_USE: {
     status: 409,
     title: 'The device is in use',
-    fix: 'Stop what details names, or repeat with {"force": true}.',
+    fix: 'Stop what details names. A detach may be repeated with {"force": true}; a disk of this system itself is never exported.',
   },
   DEVICES_UNREADABLE: {
     status: 503,

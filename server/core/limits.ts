@@ -104,6 +104,11 @@ export const LIMITS = {
   HINT_RETRY_MS: 5_000,
   SCAN_STALE_MS: 30_000,
   HOLDER_DESCRIPTORS: 262_144,
+  // Processes such as a worker of udev let go of a disk within moments.
+  HOLDER_PASSES_MS: 5_000,
+  HOLDER_AGAIN_MS: 200,
+  OWN_DISKS: 256,
+  OWN_DISKS_BYTES: 64 * 1024,
   DEVICES_MAX: 1_024,
   PROCESSES_MAX: 20_000,
   // Traffic of disks: the window of rates, how close two samples of it may be, and when a client counts as idle

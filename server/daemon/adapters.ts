@@ -12,6 +12,7 @@ import type { Guest } from '../devices/device';
 import { DeviceWatcher } from '../devices/device-watcher';
 import type { CounterReader } from '../devices/disk-counters';
 import { createInventoryStore } from '../devices/inventory-store';
+import { HandsOff } from '../devices/sysfs/hands-off';
 import { createSysfsCounters } from '../devices/sysfs/sysfs-counters';
 import { createSysfsGuest } from '../devices/sysfs/sysfs-guest';
 import { createExportServer } from '../exports/create-export-server';
@@ -30,6 +31,7 @@ export interface Adapters {
   readonly guest: Guest;
   readonly counters: CounterReader;
   readonly watcher: DeviceWatcher;
+  readonly handsOff: HandsOff;
   readonly exports: ExportServer;
   readonly identity: ApplianceIdentity;
 }
@@ -72,6 +74,13 @@ export function createAdapters(
     inventory: createInventoryStore(join(configuration.stateDir, 'inventory')),
     uptime: () => uptime() * 1_000,
   });
+  // A laboratory has no udev of its own: that of the machine it runs on knows other disks.
+  const isReal = devices.devDir === '/dev';
+  const handsOff = new HandsOff({
+    marksDir: join(configuration.stateDir, 'hands-off'),
+    udevDir: isReal ? '/run/udev/data' : join(devices.devDir, 'no-udev'),
+    rulesDirs: ['/etc', '/run', '/usr/lib', '/lib'].map((dir) => join(dir, 'udev/rules.d')),
+  });
   const identity = new ApplianceIdentity({
     cloud,
     logger,
@@ -79,5 +88,5 @@ export function createAdapters(
     osseaVmId: async () => (await settings.active())?.omaVmId ?? null,
     productUuid: () => guest.productUuid(),
   });
-  return { database, settings, cloud, guest, counters, watcher, exports, identity };
+  return { database, settings, cloud, guest, counters, watcher, handsOff, exports, identity };
 }

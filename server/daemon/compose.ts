@@ -6,10 +6,12 @@ import type { Logger } from '../core/log/logger';
 import type { Guest } from '../devices/device';
 import type { DeviceWatcher } from '../devices/device-watcher';
 import type { CounterReader } from '../devices/disk-counters';
+import type { HandsOff } from '../devices/sysfs/hands-off';
 import { TrafficMonitor } from '../devices/traffic-monitor';
 import type { ExportServer } from '../exports/export-server';
 import { ExportService } from '../exports/export-service';
 import { ExportTraffic } from '../exports/export-traffic';
+import { guardPublishing } from '../exports/publishing-guard';
 import type { Epoch, Ledger } from '../model/ledger';
 import { OperationEvents } from '../model/operation-events';
 import type { Policy } from '../operations/decision';
@@ -31,6 +33,8 @@ export interface Ports {
   readonly counters: CounterReader;
   readonly watcher: DeviceWatcher;
   readonly exports: ExportServer;
+  /** Absent where no udev has to be kept away from the disks. */
+  readonly handsOff?: HandsOff;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
@@ -77,11 +81,12 @@ export interface Domain {
 }
 
 export function compose(ports: Ports, settings: DomainSettings): Domain {
-  const { ledger, cloud, watcher, exports, counters, clock, logger } = ports;
+  const { ledger, cloud, watcher, counters, clock, logger } = ports;
   const { identity, stopping } = settings;
   const events = new OperationEvents();
   const traffic = new TrafficMonitor({ counters, clock });
-  const shared = { ...ports, events, traffic };
+  const exports = guardPublishing(ports.exports, ports);
+  const shared = { ...ports, exports, events, traffic };
   const ownership = new Ownership(
     {
       ledger,

@@ -7,6 +7,7 @@ import type { Logger } from '../core/log/logger';
 import type { Redactor } from '../core/redaction';
 import { VERSION } from '../core/version';
 import type { DeviceEvent, DeviceSnapshot } from '../devices/device';
+import { readOwnDisks } from '../devices/sysfs/own-disks-file';
 import type { Diagnostics } from '../diagnostics/diagnostics-service';
 import { countClients } from '../exports/count-clients';
 import type { ExportService } from '../exports/export-service';
@@ -70,7 +71,7 @@ export class VolumeDaemon implements Daemon {
   constructor(private readonly parts: Parts) {
     const { configuration, logger } = parts;
     this.adapters = createAdapters(configuration, logger, parts.redactor, this.figures.cloudCall);
-    const { database, cloud, guest, counters, watcher, exports, identity } = this.adapters;
+    const { database, cloud, guest, counters, watcher, handsOff, exports, identity } = this.adapters;
     const { ledger } = database;
     this.domain = compose(
       {
@@ -78,6 +79,7 @@ export class VolumeDaemon implements Daemon {
         cloud,
         guest,
         counters,
+        handsOff,
         watcher,
         exports,
         clock: systemClock,
@@ -107,6 +109,7 @@ export class VolumeDaemon implements Daemon {
       ledger: () => this.readable(),
       cloud,
       watcher,
+      guest,
       recentEvents: () => this.recent,
       onEvent: (listener) => watcher.onEvent(listener),
       devDir: configuration.devices.devDir,
@@ -165,12 +168,16 @@ export class VolumeDaemon implements Daemon {
   }
 
   health(): HealthReport {
-    const { watcher, identity } = this.adapters;
+    const { watcher, handsOff, identity } = this.adapters;
     return healthReport({
       clock: systemClock,
       phase: this.phase,
       monitor: this.monitor,
-      deviceMonitor: deviceHealth(watcher.health(), this.slots.capacity),
+      deviceMonitor: deviceHealth(watcher.health(), {
+        capacity: this.slots.capacity,
+        handsOff: handsOff.state(watcher.snapshot().devices),
+        ownDisks: readOwnDisks(this.parts.configuration.devices.etcDir, []),
+      }),
       appliance: identity.view,
       engine: this.domain.ownership.engine,
       owner: this.phase === 'standby' ? this.domain.ownership.otherOwner : null,

@@ -108,13 +108,8 @@ interface Judged {
   readonly verdict: string;
 }
 
-/**
- * The names that are the system's own disk. A guest that does not say which one holds `/` (a lab, a
- * container) is taken to run from vda, as every CloudStack guest with virtio disks does.
- */
+/** The names of the disks that are known to hold `/`. A name itself proves nothing: any disk may be vda. */
 export function rootDevices(snapshot: Pick<DeviceSnapshot, 'devices'>): Set<string> {
-  const known = snapshot.devices.some((device) => device.root !== undefined);
-  if (!known) return new Set(['vda']);
   return new Set(snapshot.devices.filter((device) => device.root === true).map(({ name }) => name));
 }
 

@@ -70,8 +70,14 @@ export interface Guest {
   look(): Promise<{ bootId: string | null; devices: Device[]; others?: OtherDisk[] }>;
   /** Rings when /dev changes (a doorbell, not a truth); returns the unsubscribe function. */
   onHint(ring: () => void): () => void;
-  /** Who holds the device open: mounts, swap, holders, descriptors. Empty = free. */
-  holders(device: Device): Promise<Holder[]>;
+  /**
+   * Who uses each of these devices, by path; a device without users has an empty list. What could not be looked
+   * at is a user of the kind `unknown`. One look for all of them costs little more than for one.
+   *
+   * @example
+   * const users = (await guest.holders([device])).get(device.path) ?? [];
+   */
+  holders(devices: readonly Device[]): Promise<ReadonlyMap<string, readonly Holder[]>>;
   /** The hot-plug slots; unknown when the guest does not show them. Never throws. */
   slots(): Promise<Evidence<PciSlots>>;
   /** The SMBIOS UUID, lower case, or null. On CloudStack/KVM it is the VM's id. */
@@ -86,9 +92,25 @@ export interface PciSlots {
 }
 
 export interface Holder {
-  readonly kind: 'mount' | 'swap' | 'holder' | 'open' | 'nbd-client';
+  /**
+   * holder: stacked on it (LVM, md, dm, bcache, loop, btrfs). claimed: the kernel refuses an exclusive open, for
+   * a reason that nothing else shows. configured: fstab, crypttab or LVM's list of devices names it. own: the
+   * list of own disks names it. unknown: something could not be looked at.
+   */
+  readonly kind:
+    | 'mount'
+    | 'swap'
+    | 'holder'
+    | 'open'
+    | 'claimed'
+    | 'configured'
+    | 'own'
+    | 'nbd-client'
+    | 'unknown';
   /** Human text: mount point, dm name, "pid 123 (dd)". */
   readonly detail: string;
+  /** Only of `open`: the process has it open for reading only. */
+  readonly readOnly?: true;
 }
 
 export type DeviceEventType = 'added' | 'removed' | 'changed';

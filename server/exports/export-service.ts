@@ -78,7 +78,7 @@ export class ExportService {
       dev: device.dev,
       diskseq: device.diskseq,
     });
-    const before = await ledger.readExport(volumeId);
+    const before = await this.parts.ledger().readExport(volumeId);
     const record = {
       volumeId,
       exportName: name,

@@ -210,7 +210,10 @@ export type Action =
       readonly toAppliance: boolean;
       readonly needsSlot: boolean;
     }
-  | { readonly do: 'read-holders'; readonly volumeId: string }
+  /** `patient`: users that may be gone in a moment are waited for. */
+  | { readonly do: 'read-holders'; readonly volumeId: string; readonly patient: boolean }
+  /** Who uses this device, which was found for the volume and is not mapped yet. */
+  | { readonly do: 'read-device-users'; readonly device: Device }
   /** `since`: wall clock ms of the first try. */
   | { readonly do: 'find-unclaimed'; readonly since: number; readonly volumeId: string }
   | { readonly do: 'query-job'; readonly jobId: string }

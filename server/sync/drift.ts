@@ -14,6 +14,7 @@ export const DRIFT_KINDS = [
   'identity-conflict',
   'not-visible',
   'unclaimed-volume',
+  'used-by-system',
 ] as const;
 export type DriftKind = (typeof DRIFT_KINDS)[number];
 

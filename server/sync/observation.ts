@@ -1,5 +1,5 @@
 import type { CloudVolume } from '../cloudstack/cloud';
-import type { DeviceSnapshot } from '../devices/device';
+import type { DeviceSnapshot, Holder } from '../devices/device';
 import type { ConfiguredExport, ProbeResult } from '../exports/export-server';
 import type { ExportRecord, Mapping } from '../model/operation';
 
@@ -13,6 +13,8 @@ export interface Observation {
   readonly identityConflicts: readonly string[];
   readonly volumes: readonly CloudVolume[] | null;
   readonly guest: DeviceSnapshot | null;
+  /** By device path: who uses the disks that may be volumes' of ours. A disk that is missing was not looked at. */
+  readonly users: ReadonlyMap<string, readonly Holder[]>;
   readonly mappings: readonly Mapping[];
   readonly exports: readonly ExportRecord[];
   readonly exportsEnabled: boolean;

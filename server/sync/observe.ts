@@ -3,7 +3,9 @@ import type { Clock } from '../core/clock';
 import { mapConcurrent } from '../core/concurrency/map-concurrent';
 import { messageOf } from '../core/errors';
 import { LIMITS } from '../core/limits';
-import type { DeviceSnapshot } from '../devices/device';
+import type { Device, DeviceSnapshot, Guest, Holder } from '../devices/device';
+import { settledHolders } from '../devices/disk-users';
+import { isVolumeSerial } from '../devices/serial';
 import type { ConfiguredExport, ExportServer, ProbeResult } from '../exports/export-server';
 import type { Ledger } from '../model/ledger';
 import type { Mapping } from '../model/operation';
@@ -15,6 +17,7 @@ export interface ObserveParts {
   readonly exports: ExportServer;
   readonly clock: Clock;
   readonly watcher: { scan(): Promise<DeviceSnapshot> };
+  readonly guest: Pick<Guest, 'holders'>;
   /** How much larger than its volume a device may be. */
   readonly sizeToleranceBytes: number;
   /** Volumes with an operation in flight or waiting. */
@@ -49,6 +52,7 @@ export async function observe(
     optional('cloudstack', () => readCloud(parts.cloud, applianceVmId, mappings, unavailable)),
     optional('guest', () => parts.watcher.scan()),
   ]);
+  const users = guest ? await optional('users of the disks', () => readUsers(parts, guest, mappings)) : null;
   const enabled = parts.exports.kind !== 'none';
   const configured = enabled ? await optional('export server', () => parts.exports.list()) : null;
   const probes = await probeAll(parts, configured ?? []);
@@ -58,6 +62,7 @@ export async function observe(
     identityConflicts: parts.identityConflicts(),
     volumes: cloud?.volumes ?? null,
     guest,
+    users: users ?? new Map(),
     mappings,
     exports,
     exportsEnabled: enabled,
@@ -72,6 +77,18 @@ export async function observe(
     sizeToleranceBytes: parts.sizeToleranceBytes,
     unavailable,
   };
+}
+
+/** Of every disk that may be a volume's: it has the serial of one, or a mapping has its path. */
+function readUsers(
+  { guest, clock }: Pick<ObserveParts, 'guest' | 'clock'>,
+  { devices }: DeviceSnapshot,
+  mappings: readonly Mapping[],
+): Promise<ReadonlyMap<string, readonly Holder[]>> {
+  const mapped = new Set(mappings.map(({ devicePath }) => devicePath));
+  const concerned = ({ path, serial, root }: Device) =>
+    root !== true && (isVolumeSerial(serial) || mapped.has(path));
+  return settledHolders(guest, clock, devices.filter(concerned));
 }
 
 interface CloudView {

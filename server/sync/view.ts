@@ -1,7 +1,8 @@
 import type { CloudVolume } from '../cloudstack/cloud';
 import { stateOf } from '../cloudstack/volume-states';
 import { rootDevices } from '../devices/correlation';
-import type { Device } from '../devices/device';
+import type { Device, Holder } from '../devices/device';
+import { systemUsers } from '../devices/disk-users';
 import { verifiedDevice, verifyIdentity } from '../devices/identity';
 import { serialNames } from '../devices/serial';
 import type { ConfiguredExport } from '../exports/export-server';
@@ -76,6 +77,12 @@ export class View {
       ({ serialState }) => serialState === 'pending' || serialState === 'unreadable',
     );
     return silent ? 'unknown' : null;
+  }
+
+  /** Users that forbid publishing the disk. */
+  systemUsers({ path }: Device): Holder[] {
+    const holders = this.o.users.get(path);
+    return systemUsers(holders ?? [{ kind: 'unknown', detail: 'its users were not looked at' }]);
   }
 
   get bootId(): string | null {

@@ -17,7 +17,11 @@ describe('the counter reader contract: files as sysfs shows them', () => {
     guests += 1;
     const files = await createFiles({ dir: join(folder, String(guests)) });
     const { sysBlockDir } = files;
-    const guest = createSysfsGuest({ ...folders(files), clock: systemClock });
+    const guest = createSysfsGuest({
+      ...folders(files),
+      etcDir: join(files.procDir, 'no-etc'),
+      clock: systemClock,
+    });
     return {
       reader: createSysfsCounters({ sysBlockDir, clock: systemClock }),
       plug: async (volumeId) => {

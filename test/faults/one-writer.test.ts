@@ -209,6 +209,7 @@ describe('two appliances that share one database', () => {
       DEV_DIR: guest.devDir,
       PROC_DIR: guest.procDir,
       DMI_DIR: guest.dmiDir,
+      ETC_DIR: guest.etcDir,
       RUNTIME_DIRECTORY: join(dir, 'run'),
       STATE_DIRECTORY: join(dir, 'state'),
     });

@@ -40,8 +40,8 @@ export class DaemonProcess {
     const server = gate.port('exports', world.exportServer(), ['connected']);
     const guest = {
       look: () => gate.call('guest.look', () => world.guest.look()),
-      holders: (device: Parameters<typeof world.guest.holders>[0]) =>
-        gate.call('guest.holders', () => world.guest.holders(device)),
+      holders: (devices: Parameters<typeof world.guest.holders>[0]) =>
+        gate.call('guest.holders', () => world.guest.holders(devices)),
       productUuid: () => gate.call('guest.productUuid', () => world.guest.productUuid()),
       slots: () => gate.call('guest.slots', () => world.guest.slots()),
       onHint: (ring: () => void) => world.guest.onHint(() => (gate.alive ? gate.whenAwake(ring) : undefined)),

@@ -253,7 +253,7 @@ export function volumeDescription(lastOperation: Operation | null): VolumeDescri
     evidence: {
       volumeId: VOLUME,
       cloudstack: seen(volume, NOW, 'cloudstack'),
-      guest: seen(DEVICE, NOW, 'guest'),
+      guest: seen({ ...DEVICE, users: [] }, NOW, 'guest'),
       database: seen(rows, NOW, 'database'),
       exportServer: seen({ target: DEVICE.path, clients: 0 }, NOW, 'export-server'),
       lastOperation,

@@ -37,6 +37,7 @@ export interface Configuration {
     readonly devDir: string;
     readonly procDir: string;
     readonly dmiDir: string;
+    readonly etcDir: string;
   };
   /** Lower-case UUID, null when the environment does not say. */
   readonly appliance: { readonly vmId: string | null };
@@ -232,6 +233,7 @@ function group(read: Read, notes: readonly string[], problems: Problem[]): Confi
       devDir: read(v.devDir),
       procDir: read(v.procDir),
       dmiDir: read(v.dmiDir),
+      etcDir: read(v.etcDir),
     },
     appliance: { vmId: read(v.vmId) },
     operations: {

@@ -141,6 +141,12 @@ const DEVICES = {
   ),
   procDir: withDefault('PROC_DIR', path, '/proc', 'Where processes and mounts are read.'),
   dmiDir: withDefault('DMI_DIR', path, '/sys/class/dmi/id', 'Where the SMBIOS UUID is read.'),
+  etcDir: withDefault(
+    'ETC_DIR',
+    path,
+    '/etc',
+    'Where fstab, crypttab, the devices file of LVM and the list of own disks are read.',
+  ),
 };
 
 const OPERATIONS = {

@@ -3,6 +3,8 @@ import { systemClock } from '../../core/clock';
 import { LIMITS } from '../../core/limits';
 import { CLOUDSTACK_VERIFIED } from '../../core/log/log-events';
 import type { Logger } from '../../core/log/logger';
+import { type OwnDisks, ownDiskText } from '../../devices/own-disks';
+import type { HandsOffState } from '../../devices/sysfs/hands-off';
 import { type Capacity, capacityText, freeSlots } from '../../operations/slots';
 import type { Adapters } from '../adapters';
 import type { ComponentHealth } from '../daemon';
@@ -56,20 +58,36 @@ function exportHealth(health: Awaited<ReturnType<Adapters['exports']['health']>>
   return { status, message, details: { version, pid, stale_until_restart: staleUntilRestart } };
 }
 
-/** The health of the device watcher, and how many more disks this VM takes. A full VM is in order. */
+interface DiskKeeping {
+  readonly capacity: Capacity;
+  readonly handsOff: HandsOffState;
+  readonly ownDisks: OwnDisks;
+}
+
+/**
+ * The health of the device watcher, how many more disks this VM takes (a full VM is in order), the list of own
+ * disks, and whether the tools of this system leave the exported disks alone.
+ */
 export function deviceHealth(
   health: ReturnType<Adapters['watcher']['health']>,
-  capacity: Capacity,
+  { capacity, handsOff, ownDisks }: DiskKeeping,
 ): ComponentHealth {
   const { status, message, devices, lastScanAt, eventsProcessed } = health;
+  const attention = [
+    ...(handsOff.answer === 'no' ? [`hands off migrated disks: no, ${handsOff.reason}`] : []),
+    ...ownDisks.problems.map((problem) => `list of own disks, ${problem}`),
+  ];
   return {
-    status,
-    message: `${message}; ${capacityText(capacity)}`,
+    status: status === 'healthy' && attention.length > 0 ? 'degraded' : status,
+    message: [message, capacityText(capacity), ...attention].join('; '),
     details: {
       device_count: devices,
       last_scan_at: lastScanAt,
       events_processed: eventsProcessed,
       free_slots: freeSlots(capacity),
+      hands_off: `${handsOff.answer}: ${handsOff.reason}`,
+      own_disks: ownDisks.disks.map(ownDiskText),
+      own_disks_problems: [...ownDisks.problems],
     },
   };
 }

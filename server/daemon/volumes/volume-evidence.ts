@@ -2,7 +2,7 @@ import type { Cloud, CloudVolume } from '../../cloudstack/cloud';
 import { knowOwnDelete, lookUpVolume } from '../../cloudstack/look-up';
 import type { Clock } from '../../core/clock';
 import { messageOf } from '../../core/errors';
-import type { Device, DeviceSnapshot } from '../../devices/device';
+import type { Device, DeviceSnapshot, Guest, Holder } from '../../devices/device';
 import { verifiedDevice } from '../../devices/identity';
 import { serialNames } from '../../devices/serial';
 import type { ExportServer } from '../../exports/export-server';
@@ -16,7 +16,7 @@ import type { UnknownSince, Unknowns } from '../unknowns';
 export interface VolumeEvidence {
   readonly volumeId: string;
   readonly cloudstack: Evidence<CloudVolume>;
-  readonly guest: Evidence<Device>;
+  readonly guest: Evidence<Device & { readonly users: readonly Holder[] }>;
   readonly database: Evidence<{ readonly mapping: Mapping | null; readonly export: ExportRecord | null }>;
   readonly exportServer: Evidence<{
     /** Where the export leads; null: nowhere, it fails closed. */
@@ -33,6 +33,7 @@ interface EvidenceParts {
   ledger(): Ledger;
   readonly cloud: Pick<Cloud, 'readVolume' | 'readVm'>;
   readonly watcher: { snapshot(): DeviceSnapshot };
+  readonly guest: Pick<Guest, 'holders'>;
   readonly exports: Pick<ExportServer, 'kind' | 'list' | 'clients'>;
   readonly clock: Clock;
   /** Remembers since when a witness could not tell. */
@@ -57,7 +58,9 @@ export async function gatherEvidence(parts: EvidenceParts, volumeId: string): Pr
     lastOperationOn(parts, volumeId),
   ]);
   const mapping = rows.kind === 'seen' ? rows.value.mapping : null;
-  const guest = fromGuest(parts.watcher.snapshot(), volumeId, mapping);
+  const guest = await ask('guest', () =>
+    withUsers(parts, fromGuest(parts.watcher.snapshot(), volumeId, mapping)),
+  );
   const found = { cloudstack, guest, database: rows, exportServer };
   const unknownSince = parts.unknowns.since(volumeId, Object.values(found));
   return { volumeId, ...found, lastOperation, unknownSince };
@@ -113,6 +116,15 @@ function fromGuest(
   const silent = devices.filter(({ serial }) => serial === null).map(({ path }) => path);
   if (silent.length === 0) return absent('every disk of this guest has the serial of another', at, 'guest');
   return unknown(`no disk has its serial, and these do not tell theirs: ${silent.join(', ')}`, at, 'guest');
+}
+
+async function withUsers(
+  { guest }: Pick<EvidenceParts, 'guest'>,
+  disk: Evidence<Device>,
+): Promise<VolumeEvidence['guest']> {
+  if (disk.kind !== 'seen') return disk;
+  const users = (await guest.holders([disk.value])).get(disk.value.path) ?? [];
+  return { ...disk, value: { ...disk.value, users } };
 }
 
 async function fromExportServer(

@@ -2,7 +2,7 @@ import type { Cloud, CloudVolume } from '../../cloudstack/cloud';
 import { lookUpVolume, requireVolume } from '../../cloudstack/look-up';
 import type { Clock } from '../../core/clock';
 import { DaemonError } from '../../core/errors';
-import type { Device, DeviceEvent, DeviceSnapshot } from '../../devices/device';
+import type { Device, DeviceEvent, DeviceSnapshot, Guest } from '../../devices/device';
 import { verifiedDevice } from '../../devices/identity';
 import type { ExportServer } from '../../exports/export-server';
 import type { Ledger } from '../../model/ledger';
@@ -17,6 +17,7 @@ interface VolumeParts {
   ledger(): Ledger;
   readonly cloud: Cloud;
   readonly watcher: { snapshot(): DeviceSnapshot };
+  readonly guest: Pick<Guest, 'holders'>;
   readonly recentEvents: () => readonly DeviceEvent[];
   readonly onEvent: (listener: () => void) => () => void;
   readonly devDir: string;

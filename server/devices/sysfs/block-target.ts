@@ -1,15 +1,7 @@
 import { type BigIntStats, realpathSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Device } from '../device';
-import { entries, readSmall } from './kernel-files';
-
-export interface HolderSources {
-  readonly sysBlockDir: string;
-  readonly devDir: string;
-  readonly procDir: string;
-  /** Processes whose descriptors do not count: our own, and export servers without a client. */
-  readonly ignoredPids: ReadonlySet<number>;
-}
+import { type Gaps, listFolder, readSmall } from './kernel-files';
 
 /** The disk and its partitions: whatever uses one of them uses the disk. */
 export interface BlockTarget {
@@ -29,9 +21,13 @@ interface BlockNode {
 }
 
 /** The disk of a snapshot as a target for all searches of one look. */
-export function blockTarget({ sysBlockDir, devDir }: HolderSources, device: Device): BlockTarget {
+export function blockTarget(
+  { sysBlockDir, devDir }: { readonly sysBlockDir: string; readonly devDir: string },
+  device: Device,
+  gaps: Gaps,
+): BlockTarget {
   const dir = join(sysBlockDir, device.name);
-  const partitions = entries(dir).filter(
+  const partitions = listFolder(dir, gaps).filter(
     (name) => /^p?\d+$/.test(name.slice(device.name.length)) && name.startsWith(device.name),
   );
   const nodes: BlockNode[] = [

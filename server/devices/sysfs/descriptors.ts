@@ -1,74 +1,84 @@
 import { type BigIntStats, readlinkSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { messageOf } from '../../core/errors';
+import { hasCode } from '../../core/has-code';
 import { LIMITS } from '../../core/limits';
 import type { Holder } from '../device';
-import type { BlockTarget, HolderSources } from './block-target';
-import { entries, processes, readTable } from './kernel-files';
+import type { BlockTarget } from './block-target';
+import { type Gaps, labelIn, listFolder, processes, readTable } from './kernel-files';
 
 /** Each has a process for every client that opens the disk, so an open descriptor is a connected client. */
 const EXPORT_SERVERS: ReadonlySet<string> = new Set(['nbdkit', 'nbd-server']);
+/** The two lowest bits of the flags of open(2): 0 is reading only. */
+const ACCESS_MODE = 0o3;
+
+/** One disk of a look, and what has been found so far. */
+export interface Subject {
+  readonly target: BlockTarget;
+  readonly found: Holder[];
+}
 
 /**
- * Processes that have the disk open, by device number, whatever the node is called. A search that has to stop
- * at its bounds is reported as a holder.
+ * Adds to each disk the processes that have it open, by device number, whatever the node is called. Processes
+ * that may not be looked into, and a search that has to stop at its bounds, are gaps.
  */
 export async function findDescriptors(
-  { procDir, ignoredPids }: HolderSources,
-  target: BlockTarget,
+  { procDir, ignoredPids }: { readonly procDir: string; readonly ignoredPids: ReadonlySet<number> },
+  subjects: readonly Subject[],
   remoteMounts: readonly string[],
-): Promise<Holder[]> {
-  const found: Holder[] = [];
-  const pids = processes(procDir);
+  gaps: Gaps,
+): Promise<void> {
+  const closed: Gaps = [];
   let budget: number = LIMITS.HOLDER_DESCRIPTORS;
-  for (const pid of pids) {
+  for (const pid of processes(procDir, gaps)) {
     if (ignoredPids.has(Number(pid))) continue;
     const dir = join(procDir, pid, 'fd');
-    const descriptors = entries(dir);
+    const descriptors = listFolder(dir, closed);
     budget -= descriptors.length;
-    if (budget < 0) return [...found, unfinished('descriptors', LIMITS.HOLDER_DESCRIPTORS)];
-    for (const descriptor of descriptors) {
-      if (!(await leadsTo(join(dir, descriptor), target, remoteMounts))) continue;
-      found.push(describe(procDir, pid));
+    if (budget < 0) {
+      gaps.push(`more than ${LIMITS.HOLDER_DESCRIPTORS} files are open, not all were looked at`);
       break;
     }
+    for (const descriptor of descriptors) {
+      const status = await opened(join(dir, descriptor), remoteMounts);
+      if (status instanceof Error) closed.push(status.message);
+      // One that may not be followed says that none of this process may.
+      if (status instanceof Error) break;
+      if (status === null) continue;
+      for (const { target, found } of subjects)
+        if (target.isNode(status)) found.push(describe(procDir, pid, descriptor));
+    }
   }
-  if (pids.length >= LIMITS.PROCESSES_MAX) found.push(unfinished('processes', LIMITS.PROCESSES_MAX));
-  return found;
+  const [first] = closed;
+  if (first !== undefined) gaps.push(`open files of ${closed.length} process(es) cannot be seen: ${first}`);
 }
 
-async function leadsTo(link: string, target: BlockTarget, remoteMounts: readonly string[]): Promise<boolean> {
-  const path = linkText(link);
-  // Sockets, pipes and anonymous inodes have no path; a file on a server that hangs is not ours to touch.
-  if (!path?.startsWith('/')) return false;
-  if (
-    remoteMounts.some((mount) => path === mount || path.startsWith(mount.endsWith('/') ? mount : `${mount}/`))
-  ) {
-    return false;
-  }
-  const status = await statOf(link);
-  return status !== null && target.isNode(status);
-}
-
-function describe(procDir: string, pid: string): Holder {
-  const command = readTable(join(procDir, pid, 'comm')).trim();
-  const kind = EXPORT_SERVERS.has(command) ? 'nbd-client' : 'open';
-  return { kind, detail: `pid ${pid} (${command === '' ? 'unknown' : command})` };
-}
-
-function unfinished(what: string, bound: number): Holder {
-  return { kind: 'open', detail: `unknown: more than ${bound} ${what} are open, not all were looked at` };
-}
-
-function linkText(link: string): string | null {
+/**
+ * What a descriptor leads to; null when it has no path, is closed meanwhile, or is not ours to touch; the error
+ * when it may not be followed.
+ */
+async function opened(link: string, remoteMounts: readonly string[]): Promise<BigIntStats | Error | null> {
   try {
-    return readlinkSync(link);
-  } catch {
-    return null;
+    const path = readlinkSync(link);
+    // Sockets, pipes and anonymous inodes have no path; a file on a server that hangs is not ours to touch.
+    if (!path.startsWith('/')) return null;
+    if (remoteMounts.some((mount) => path === mount || path.startsWith(`${mount.replace(/\/$/, '')}/`)))
+      return null;
+    // Follows the descriptor itself, not its path: right for deleted nodes, other mount namespaces and links.
+    return await stat(link, { bigint: true });
+  } catch (error) {
+    // Other errors are those of a file on a file system that has failed: a descriptor on a disk answers.
+    return hasCode(error, 'EACCES', 'EPERM') ? new Error(messageOf(error)) : null;
   }
 }
 
-/** Follows the descriptor itself, not its path: right for deleted nodes, other mount namespaces and links. */
-function statOf(link: string): Promise<BigIntStats | null> {
-  return stat(link, { bigint: true }).catch(() => null);
+function describe(procDir: string, pid: string, descriptor: string): Holder {
+  const command = labelIn(join(procDir, pid, 'comm'));
+  const detail = `pid ${pid} (${command === '' ? 'unknown' : command})`;
+  if (EXPORT_SERVERS.has(command)) return { kind: 'nbd-client', detail };
+  const info = readTable(join(procDir, pid, 'fdinfo', descriptor), []) ?? '';
+  const flags = /^flags:\s*([0-7]+)$/m.exec(info)?.[1];
+  const isReader = flags !== undefined && (Number.parseInt(flags, 8) & ACCESS_MODE) === 0;
+  return isReader ? { kind: 'open', detail, readOnly: true } : { kind: 'open', detail };
 }

@@ -1,4 +1,5 @@
 import { closeSync, openSync, readdirSync, readFileSync, readSync } from 'node:fs';
+import { messageOf } from '../../core/errors';
 import { hasCode } from '../../core/has-code';
 import { LIMITS } from '../../core/limits';
 
@@ -20,13 +21,41 @@ export function readNumber(path: string): number | null {
   return Number(text);
 }
 
-/** The text of a kernel table (/proc/…/mountinfo, swaps), '' when it is not there or must not be read. */
-export function readTable(path: string): string {
+/**
+ * What a look could not see, in words. Where it is not empty, nothing may be concluded from what was not found.
+ */
+export type Gaps = string[];
+
+/** The text of a table; null when there is no such file. Anything else that prevents reading it all is a gap. */
+export function readTable(path: string, gaps: Gaps): string | null {
   try {
-    return readFileSync(path, 'utf8').slice(0, LIMITS.PROC_FILE_BYTES);
-  } catch {
-    return '';
+    const text = readFileSync(path, 'utf8');
+    if (text.length > LIMITS.PROC_FILE_BYTES) gaps.push(`${path} is too long to be read`);
+    return text.slice(0, LIMITS.PROC_FILE_BYTES);
+  } catch (error) {
+    if (!isGone(error)) gaps.push(messageOf(error));
+    return null;
   }
+}
+
+/** The names in a folder; none when there is no such folder. Anything else that prevents reading it is a gap. */
+export function listFolder(dir: string, gaps: Gaps): string[] {
+  try {
+    return readdirSync(dir);
+  } catch (error) {
+    if (!isGone(error)) gaps.push(messageOf(error));
+    return [];
+  }
+}
+
+/** The trimmed text of a file that only names something; '' when it cannot be read. */
+export function labelIn(path: string): string {
+  return (readTable(path, []) ?? '').trim();
+}
+
+/** True when what was to be read is not there, or has vanished meanwhile (a process says ESRCH). */
+export function isGone(error: unknown): boolean {
+  return hasCode(error, 'ENOENT', 'ENODEV', 'ENXIO', 'ENOTDIR', 'ESRCH');
 }
 
 function readBounded(path: string, bytes: number): string | null {
@@ -36,24 +65,17 @@ function readBounded(path: string, bytes: number): string | null {
     const buffer = Buffer.allocUnsafe(bytes);
     return buffer.toString('utf8', 0, readSync(file, buffer, 0, bytes, 0));
   } catch (error) {
-    if (hasCode(error, 'ENOENT', 'ENODEV', 'ENXIO', 'ENOTDIR')) return null;
+    if (isGone(error)) return null;
     throw error;
   } finally {
     if (file !== null) closeSync(file);
   }
 }
 
-/** The names in a folder; none when it is not there or must not be read. */
-export function entries(dir: string): string[] {
-  try {
-    return readdirSync(dir);
-  } catch {
-    return [];
-  }
-}
-
-/** Process ids below /proc, at most LIMITS.PROCESSES_MAX. */
-export function processes(procDir: string): string[] {
-  const pids = entries(procDir).filter((name) => /^\d+$/.test(name));
+/** Process ids below /proc, at most LIMITS.PROCESSES_MAX; that there are more is a gap. */
+export function processes(procDir: string, gaps: Gaps): string[] {
+  const pids = listFolder(procDir, gaps).filter((name) => /^\d+$/.test(name));
+  if (pids.length > LIMITS.PROCESSES_MAX)
+    gaps.push(`more than ${LIMITS.PROCESSES_MAX} processes run, not all were looked at`);
   return pids.slice(0, LIMITS.PROCESSES_MAX);
 }

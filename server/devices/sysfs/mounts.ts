@@ -4,6 +4,8 @@ export interface Mount {
   readonly target: string;
   readonly type: string;
   readonly source: string;
+  /** Options of the file system itself, such as `lowerdir=…` of an overlay; '' where they are not told. */
+  readonly options: string;
 }
 
 /** File systems whose server may not answer: nothing below them is ever touched. */
@@ -16,9 +18,9 @@ export function parseMountinfo(text: string): Mount[] {
     const fields = line.split(' ');
     const dash = fields.indexOf('-', 6);
     const [dev, target] = [fields[2], fields[4]];
-    const [type, source] = dash === -1 ? [] : [fields[dash + 1], fields[dash + 2]];
+    const [type, source, options = ''] = dash === -1 ? [] : fields.slice(dash + 1, dash + 4);
     if (dev === undefined || target === undefined || type === undefined || source === undefined) return [];
-    return [{ dev, target: unescapeOctal(target), type, source: unescapeOctal(source) }];
+    return [{ dev, target: unescapeOctal(target), type, source: unescapeOctal(source), options }];
   });
 }
 
@@ -27,7 +29,7 @@ export function parseMounts(text: string): Mount[] {
   return text.split('\n').flatMap((line) => {
     const [source, target, type] = line.split(' ');
     if (!source || target === undefined || type === undefined) return [];
-    return [{ dev: null, target: unescapeOctal(target), type, source: unescapeOctal(source) }];
+    return [{ dev: null, target: unescapeOctal(target), type, source: unescapeOctal(source), options: '' }];
   });
 }
 

@@ -1,6 +1,7 @@
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { PciSlots } from '../device';
-import { entries, readSmall } from './kernel-files';
+import { isGone, readSmall } from './kernel-files';
 
 const VIRTIO_VENDOR = '0x1af4';
 /** virtio-blk, transitional and modern. */
@@ -34,4 +35,14 @@ function awaitsDisk(dir: string): boolean {
   if (!VIRTIO_BLOCK.has(readSmall(join(dir, 'device')) ?? '')) return false;
   const driver = entries(dir).find((name) => /^virtio\d+$/.test(name));
   return driver === undefined || entries(join(dir, driver, 'block')).length === 0;
+}
+
+/** The names in a folder; none when there is no such folder. */
+function entries(dir: string): string[] {
+  try {
+    return readdirSync(dir);
+  } catch (error) {
+    if (isGone(error)) return [];
+    throw error;
+  }
 }

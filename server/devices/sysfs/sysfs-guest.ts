@@ -1,8 +1,8 @@
 import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Clock } from '../../core/clock';
+import { KeyedMutex } from '../../core/concurrency/keyed-mutex';
 import { messageOf } from '../../core/errors';
-import { hasCode } from '../../core/has-code';
 import { isUuid } from '../../core/is-uuid';
 import { LIMITS } from '../../core/limits';
 import { seen, unknown } from '../../model/evidence';
@@ -11,7 +11,7 @@ import { watchNodes } from './dev-watch';
 import { byName, DEVICE_NAME } from './device-names';
 import { type Connection, connectionOf } from './disk-bus';
 import { findHolders } from './holders';
-import { readNumber, readSmall } from './kernel-files';
+import { isGone, readNumber, readSmall } from './kernel-files';
 import { readPciSlots } from './pci-slots';
 import { findRootDisks } from './root-disk';
 import { type SerialAnswer, SerialReader } from './serial-reader';
@@ -25,12 +25,16 @@ export interface SysfsOptions {
   readonly procDir: string;
   /** `/sys/class/dmi/id` */
   readonly dmiDir: string;
+  /** `/etc` */
+  readonly etcDir: string;
   readonly clock: Clock;
 }
 
 const SECTOR = 512;
 /** How often a device that is being replaced during the look is read again before the look leaves it out. */
 const TORN_TRIES = 3;
+/** How many further passes over all devices a look makes until two agree. */
+const LOOK_TRIES = 10;
 
 /** What the last look read of a plug; dev and controller never change while the disk stays plugged. */
 interface Known {
@@ -59,28 +63,30 @@ export function createSysfsGuest(options: SysfsOptions): Guest {
   const serials = new SerialReader(options.clock, ringAll);
   const root = rememberRoot(options);
   const known = new Map<string, Known>();
+  const looks = new KeyedMutex();
+  const ignoredPids = new Set([process.pid]);
   return {
     look: async () => {
-      const all = lookAtAll(options, known);
-      const plugs = new Set(all.map(({ plug }) => plug));
-      const seen = all.filter(({ connection }) => connection.bus !== null);
+      const { bootId, disks } = lookAtRest(options, known);
+      const plugs = new Set(disks.map(({ plug }) => plug));
+      const watched = disks.filter(({ connection }) => connection.bus !== null);
       for (const plug of known.keys()) if (!plugs.has(plug)) known.delete(plug);
       const ask = ({ device, plug }: Seen): SerialAnswer =>
         serials.ask(plug, `${options.sysBlockDir}/${device.name}/${serialFile(device.bus)}`);
       serials.keepOnly(plugs);
       // A healthy disk answers in well under a millisecond, so most looks know a new serial at once.
-      if (seen.map(ask).some(({ serialState }) => serialState === 'pending')) {
+      if (watched.map(ask).some(({ serialState }) => serialState === 'pending')) {
         await serials.settle(LIMITS.SERIAL_GRACE_MS);
       }
-      const bootId = readSmall(join(options.procDir, 'sys/kernel/random/boot_id'));
       const rootDisks = root(bootId);
-      const devices = seen.map((one): Device => {
+      const devices = watched.map((one): Device => {
         const { serial, serialState } = ask(one);
         const device = { ...one.device, serial, serialState };
-        return rootDisks === null ? device : { ...device, root: rootDisks.has(device.name) };
+        const isRoot = rootDisks?.disks.has(device.name) === true;
+        return isRoot || rootDisks?.complete ? { ...device, root: isRoot } : device;
       });
-      const others = all
-        .filter(({ connection, device }) => connection.bus === null && !rootDisks?.has(device.name))
+      const others = disks
+        .filter(({ connection, device }) => connection.bus === null && !rootDisks?.disks.has(device.name))
         .map(({ connection, device: { path, size } }) => ({ path, size, bus: connection.label }));
       return { bootId, devices, others };
     },
@@ -92,7 +98,8 @@ export function createSysfsGuest(options: SysfsOptions): Guest {
         stop();
       };
     },
-    holders: (device) => findHolders({ ...options, ignoredPids: new Set([process.pid]) }, device),
+    // One look at a time: an exclusive open of ours would make another one fail.
+    holders: (devices) => looks.run('holders', () => findHolders({ ...options, ignoredPids }, devices)),
     slots: async () => {
       const at = options.clock.now();
       try {
@@ -109,16 +116,45 @@ export function createSysfsGuest(options: SysfsOptions): Guest {
   };
 }
 
+interface Look {
+  readonly bootId: string | null;
+  readonly disks: readonly Seen[];
+}
+
+/**
+ * All devices as they were at one moment: while disks come, go or change their names, a single pass could show
+ * one disk under two names. So a pass that shows other plugs than the last look is made again until two agree.
+ */
+function lookAtRest(options: SysfsOptions, known: Map<string, Known>): Look {
+  const plugsOf = ({ disks }: Look) => disks.map(({ plug }) => plug).join(' ');
+  const before = new Set(known.keys());
+  let look = lookAtAll(options, known);
+  if (look.disks.every(({ plug }) => before.has(plug))) return look;
+  for (let attempt = 0; attempt < LOOK_TRIES; attempt += 1) {
+    const again = lookAtAll(options, known);
+    const agree = plugsOf(again) === plugsOf(look);
+    look = again;
+    if (agree) return look;
+  }
+  throw new Error(`disks came and went during ${LOOK_TRIES} looks one after another`);
+}
+
 /** Ordered as the kernel names them. Throws when the folder cannot be read or holds too many devices. */
-function lookAtAll({ sysBlockDir, devDir }: SysfsOptions, known: Map<string, Known>): Seen[] {
+function lookAtAll({ sysBlockDir, devDir, procDir }: SysfsOptions, known: Map<string, Known>): Look {
+  const bootId = readSmall(join(procDir, 'sys/kernel/random/boot_id'));
   const names = readdirSync(sysBlockDir).filter((name) => DEVICE_NAME.test(name));
   if (names.length > LIMITS.DEVICES_MAX) {
     throw new Error(`${names.length} disks in ${sysBlockDir}, at most ${LIMITS.DEVICES_MAX} are watched`);
   }
-  return names
+  const disks = names
     .map((name) => ({ name }))
     .sort(byName)
-    .flatMap(({ name }) => lookAt(`${sysBlockDir}/${name}`, name, `${devDir}/${name}`, known) ?? []);
+    .flatMap(({ name }) => {
+      // A boot counts diskseq anew, and this process may live through one.
+      const prefix = `${bootId ?? ''}/${name}`;
+      return lookAt(`${sysBlockDir}/${name}`, name, `${devDir}/${name}`, prefix, known) ?? [];
+    });
+  return { bootId, disks };
 }
 
 /**
@@ -126,16 +162,22 @@ function lookAtAll({ sysBlockDir, devDir }: SysfsOptions, known: Map<string, Kno
  * reading is saved when plug and size are those of the last look: an idle daemon looks all the time. Null
  * when it is gone.
  */
-function lookAt(dir: string, name: string, path: string, known: Map<string, Known>): Seen | null {
+function lookAt(
+  dir: string,
+  name: string,
+  path: string,
+  prefix: string,
+  known: Map<string, Known>,
+): Seen | null {
   for (let attempt = 0; attempt < TORN_TRIES; attempt += 1) {
-    const plug = plugOf(dir, name);
+    const plug = plugOf(dir, prefix);
     if (plug === null) return null;
     const sectors = readNumber(`${dir}/size`);
     let facts = known.get(plug.key);
     if (!facts || facts.sectors !== sectors) {
       const dev = facts ? facts.dev : readSmall(join(dir, 'dev'));
       const connection = facts ? facts.connection : connectionOf(dir);
-      if (plugOf(dir, name)?.key !== plug.key) continue;
+      if (plugOf(dir, prefix)?.key !== plug.key) continue;
       if (sectors === null || connection === null) return null;
       facts = { dev, connection, sectors };
       known.set(plug.key, facts);
@@ -153,11 +195,11 @@ function lookAt(dir: string, name: string, path: string, known: Map<string, Know
  * Before kernel 5.15 there is no diskseq. Inside this process the inode number of the sysfs folder replaces
  * it: a disk that is plugged again gets another one, and its serial is read again.
  */
-function plugOf(dir: string, name: string): { key: string; diskseq: number | null } | null {
+function plugOf(dir: string, prefix: string): { key: string; diskseq: number | null } | null {
   const diskseq = readNumber(`${dir}/diskseq`);
-  if (diskseq !== null) return { key: `${name}#${diskseq}`, diskseq };
+  if (diskseq !== null) return { key: `${prefix}#${diskseq}`, diskseq };
   try {
-    return { key: `${name}@${statSync(dir).ino}`, diskseq: null };
+    return { key: `${prefix}@${statSync(dir).ino}`, diskseq: null };
   } catch (error) {
     if (isGone(error)) return null;
     throw error;
@@ -169,17 +211,11 @@ function serialFile(bus: DiskBus | undefined): string {
   return bus === 'virtio-scsi' ? 'device/vpd_pg80' : 'serial';
 }
 
-function isGone(error: unknown): boolean {
-  return hasCode(error, 'ENOENT', 'ENODEV', 'ENXIO', 'ENOTDIR');
-}
-
-/** The disk behind `/` is looked up once per boot: it does not change while the system runs. */
-function rememberRoot(options: SysfsOptions): (bootId: string | null) => ReadonlySet<string> | null {
-  let known: { bootId: string | null; disks: ReadonlySet<string> } | null = null;
+/** The disks behind `/` are looked up once per boot: they do not change while the system runs. */
+function rememberRoot(options: SysfsOptions): (bootId: string | null) => ReturnType<typeof findRootDisks> {
+  let known: { bootId: string | null; disks: ReturnType<typeof findRootDisks> } | null = null;
   return (bootId) => {
-    if (known && known.bootId === bootId) return known.disks;
-    const disks = findRootDisks(options);
-    known = disks === null ? null : { bootId, disks };
-    return disks;
+    if (known?.bootId !== bootId || known.disks === null) known = { bootId, disks: findRootDisks(options) };
+    return known.disks;
   };
 }

@@ -45,7 +45,13 @@ export const publishExport = endpoint({
   body: exportBody,
   bodyExample: { volume_id: '6f1d2c3b-4a59-4687-9786-a5b4c3d2e1f0', vm_name: 'test-vm', disk_number: 0 },
   reply: { status: 201, description: 'The export; it has answered a handshake', schema: exportSchema },
-  errors: [...CHANGE_ERRORS, 'MAPPING_NOT_FOUND', 'DEVICE_IDENTITY_MISMATCH', 'DEVICES_UNREADABLE'],
+  errors: [
+    ...CHANGE_ERRORS,
+    'MAPPING_NOT_FOUND',
+    'DEVICE_IDENTITY_MISMATCH',
+    'DEVICE_IN_USE',
+    'DEVICES_UNREADABLE',
+  ],
 });
 
 export const readExport = endpoint({

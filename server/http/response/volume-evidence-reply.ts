@@ -1,5 +1,6 @@
 import { stateOf } from '../../cloudstack/volume-states';
 import type { VolumeEvidence } from '../../daemon/volumes/volume-evidence';
+import { describeHolder } from '../../devices/disk-users';
 import type { Evidence, Witness } from '../../model/evidence';
 import { type VolumeEvidenceReply, volumeEvidenceSchema } from '../schemas/volumes';
 import { replyOf, timestampOf } from './reply-of';
@@ -34,11 +35,12 @@ export function volumeEvidenceReply(evidence: VolumeEvidence): VolumeEvidenceRep
     ),
     guest: replyOf(
       guest,
-      said(evidence.guest, ({ path, size, serial, diskseq }) => ({
+      said(evidence.guest, ({ path, size, serial, diskseq, users }) => ({
         device_path: path,
         size,
         serial,
         diskseq,
+        used_by: users.map(describeHolder),
       })),
     ),
     database: replyOf(

@@ -127,6 +127,9 @@ export const volumeEvidenceSchema = named('VolumeEvidence', {
       size: bytes,
       serial: z.string().nullable(),
       diskseq: z.int().nullable(),
+      used_by: z
+        .array(z.string())
+        .meta({ description: 'who uses the disk in this guest, NBD clients included; empty: nobody' }),
     }),
   ),
   database: evidence(

@@ -1,5 +1,7 @@
 import type { CloudVolume } from '../../cloudstack/cloud';
 import { LIMITS } from '../../core/limits';
+import type { Device, Holder } from '../../devices/device';
+import { describeHolders, systemUsers } from '../../devices/disk-users';
 import { exportName } from '../../exports/naming';
 import type { JsonObject, NewMapping } from '../../model/operation';
 import { remotePath } from '../../model/placeholder-path';
@@ -287,6 +289,10 @@ function mapAndPublish(
     diskseq: device.diskseq,
     boot_id: fact.bootId,
   };
+  const { use } = s.facts;
+  if (!use) return { do: 'read-device-users', device };
+  const users = systemUsers(use.holders);
+  if (users.length > 0) return usedBySystem(volume, device, users);
   const mapped = s.journal.standing('map', 'unmap') ? s.journal.done('map') : null;
   const current = mapped !== null && Object.keys(identity).every((key) => mapped[key] === identity[key]);
   if (!current) {
@@ -316,6 +322,7 @@ function mapAndPublish(
   if (s.facts.published) return done({ devicePath: device.path, volume, exported: true });
   const error = s.facts.publishError;
   const trying = s.elapsed('publish');
+  if (error?.code === 'DEVICE_IN_USE') return giveUp(error.code, error.message, { volume_id: volume.id });
   if (error && trying > LIMITS.EXPORT_DEADLINE_MS) {
     return giveUp(
       error.code,
@@ -325,4 +332,13 @@ function mapAndPublish(
   }
   if (error) return { do: 'back-off', step: 'publish', reason: error.message, forget: ['publishError'] };
   return { do: 'publish', volumeId: volume.id, device };
+}
+
+/** A disk that the system uses is neither mapped nor exported, whoever asks. */
+function usedBySystem(volume: CloudVolume, device: Device, users: readonly Holder[]): Action {
+  const message =
+    `${device.path} is the disk of volume ${volume.id} and is used by this system, so it is not exported: ` +
+    describeHolders(users);
+  const holders = users.map(({ kind, detail }) => ({ kind, detail }));
+  return giveUp('DEVICE_IN_USE', message, { volume_id: volume.id, device_path: device.path, holders });
 }

@@ -1,5 +1,6 @@
 import type { CloudVolume } from '../../cloudstack/cloud';
 import { LIMITS } from '../../core/limits';
+import { describeHolder } from '../../devices/disk-users';
 import type { Mapping } from '../../model/operation';
 import {
   type Action,
@@ -14,7 +15,7 @@ import {
 import { endFailed } from './failure';
 import { intentOf, plugData } from './intent';
 import { intend, mutate, tryAgainOrGiveUp } from './mutation';
-import { describeHolder, inTheWay, inUseCode, inUseDetails, inUseMessage, samePlug } from './permit';
+import { inTheWay, inUseCode, inUseDetails, inUseMessage, samePlug } from './permit';
 import { doubtTheRead, knownVolume, waitWhileBusy } from './volume';
 
 const STEP = 'detach-volume';
@@ -130,7 +131,7 @@ const CLIENTS_IGNORED: Readonly<Record<Policy['detachConnected'], Taking['client
 /** On the appliance: nobody may be using the disk, and no client may reach it any more. null: go on. */
 function releaseDevice(s: Situation, goal: DetachGoal, volume: CloudVolume): Action | null {
   const { use } = s.facts;
-  if (!use) return { do: 'read-holders', volumeId: volume.id };
+  if (!use) return { do: 'read-holders', volumeId: volume.id, patient: !taking(s, goal).users };
   if (inTheWay(use, taking(s, goal)).length > 0) {
     return giveUp(inUseCode(use), inUseMessage(volume.id, use), inUseDetails(volume.id, use));
   }

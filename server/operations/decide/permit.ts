@@ -4,6 +4,7 @@ import { isLeaving, stateOf } from '../../cloudstack/volume-states';
 import type { ErrorCode } from '../../core/errors';
 import type { Holder } from '../../devices/device';
 import type { Traffic } from '../../devices/disk-traffic';
+import { describeHolders } from '../../devices/disk-users';
 import { isIdle } from '../../devices/traffic-monitor';
 import type { Evidence } from '../../model/evidence';
 import type { JsonObject } from '../../model/operation';
@@ -182,7 +183,9 @@ export function inUseCode(use: DiskUse): ErrorCode {
 
 /** The error message that names who uses the disk, or the disks that may be it. */
 export function inUseMessage(volumeId: string, use: DiskUse): string {
-  const list = [...use.holders.map(describeHolder), ...describeTraffic(use)].join('; ');
+  const list = [describeHolders(use.holders), ...describeTraffic(use)]
+    .filter((text) => text !== '')
+    .join('; ');
   if (use.disk === 'found')
     return `The device of volume ${volumeId} is in use, so it was not detached: ${list}`;
   return `It is not known which disk of this guest is volume ${volumeId}, and one that may be it is in use, so it was not detached: ${list}`;
@@ -219,10 +222,6 @@ function clientCount(holders: readonly Holder[]): number {
 function lastIoAt(traffic: Evidence<Traffic>): string | null {
   if (traffic.kind !== 'seen' || traffic.value.lastIoAgoMs === null) return null;
   return new Date(traffic.at - traffic.value.lastIoAgoMs).toISOString();
-}
-
-export function describeHolder({ kind, detail }: Holder): string {
-  return `${kind}: ${detail}`;
 }
 
 /** Fields that are null on one side are not compared. */

@@ -53,7 +53,7 @@ async function performStep(
     case 'intend':
       return intend(run, action.step, action.data ?? {});
     case 'read-guards':
-      return run.learn({ guards: { jobId: action.jobId, ...(await readGuards(run, action.command)) } });
+      return run.learn({ guards: { jobId: action.jobId, ...(await readGuards(run, action)) } });
     case 'send':
       return send(run, action);
     case 'publish':

@@ -1,5 +1,6 @@
 import { rootDevices } from '../../devices/correlation';
 import type { Device, DeviceSnapshot, Holder } from '../../devices/device';
+import { describeHolders, settledHolders, systemUsers } from '../../devices/disk-users';
 import { type RecordedIdentity, verifiedDevice } from '../../devices/identity';
 import { serialNames } from '../../devices/serial';
 import { exportName } from '../../exports/naming';
@@ -9,10 +10,15 @@ import type { RunContext } from './run-context';
 
 /**
  * Who uses the disk of a volume. Where the disk is not known, the users of every disk that may be it: only if
- * none of them is in use does it not matter which one it is.
+ * none of them is in use does it not matter which one it is. `patient`: users that may be gone in a moment are
+ * waited for.
  */
-export async function readUse(run: RunContext, volumeId: string): Promise<DiskUse> {
-  const { ledger, watcher, guest, exports, traffic } = run.parts;
+export async function readUse(
+  run: RunContext,
+  volumeId: string,
+  { patient }: { readonly patient: boolean },
+): Promise<DiskUse> {
+  const { ledger, watcher, exports, traffic } = run.parts;
   const { applianceVmId } = run.parts.policy();
   const mappings = applianceVmId === null ? [] : await run.active(() => ledger.listMappings(applianceVmId));
   const snapshot = await watcher.scan();
@@ -24,36 +30,42 @@ export async function readUse(run: RunContext, volumeId: string): Promise<DiskUs
   const namesakes = snapshot.devices.filter(({ serial }) => serialNames(volumeId, serial));
   const candidates =
     namesakes.length > 0 ? namesakes : device ? [device] : suspects(snapshot, volumeId, mappings);
-  const holders = await Promise.all(
-    candidates.map((candidate) => usersOf(guest, candidate, device === null)),
-  );
+  const users = await usersOf(run, candidates, patient);
+  const found = [...users].flatMap(([path, holders]) => (device ? holders : holders.map(named(path))));
   const clients = await exports.clients(exportName(volumeId));
-  const found = holders.flat();
-  const named = found.filter((holder) => holder.kind === 'nbd-client').length;
+  const seen = found.filter((holder) => holder.kind === 'nbd-client').length;
   const disk = device ? 'found' : candidates.length === 0 ? 'not-there' : 'unclear';
   const details = clients.details.length > 0 ? clients.details : [`${clients.count} connection(s)`];
-  const users =
-    clients.count <= named
-      ? found
-      : [
-          ...found.filter((holder) => holder.kind !== 'nbd-client'),
-          ...details.map((detail) => ({ kind: 'nbd-client' as const, detail })),
-        ];
-  const isServed = users.some(({ kind }) => kind === 'nbd-client');
+  const served = details.map((detail) => ({ kind: 'nbd-client' as const, detail }));
+  const holders = clients.count <= seen ? found : [...systemUsers(found), ...served];
+  const isServed = holders.some(({ kind }) => kind === 'nbd-client');
   // Two disks with one serial: nobody knows which one the clients use.
-  if (!isServed || device === null || candidates.length !== 1) return { disk, holders: users };
-  return { disk, holders: users, traffic: await traffic.settled(device) };
+  if (!isServed || device === null || candidates.length !== 1) return { disk, holders };
+  return { disk, holders, traffic: await traffic.settled(device) };
+}
+
+/** Who uses this device, after users that may be gone in a moment have been waited for. */
+export async function readUseOf(run: RunContext, device: Device): Promise<DiskUse> {
+  const users = await usersOf(run, [device], true);
+  return { disk: 'found', holders: users.get(device.path) ?? [] };
 }
 
 async function usersOf(
-  guest: RunContext['parts']['guest'],
-  device: Device,
-  nameIt: boolean,
-): Promise<Holder[]> {
-  const holders = await guest.holders(device);
-  return nameIt
-    ? holders.map(({ kind, detail }) => ({ kind, detail: `${device.path}: ${detail}` }))
-    : holders;
+  run: RunContext,
+  devices: readonly Device[],
+  patient: boolean,
+): Promise<ReadonlyMap<string, readonly Holder[]>> {
+  const { guest, clock } = run.parts;
+  if (!patient) return guest.holders(devices);
+  return settledHolders(guest, clock, devices, {
+    signal: run.signal,
+    onWait: (users) =>
+      run.announce('in-use', `the disk is in use, perhaps for a moment: ${describeHolders(users)}`),
+  });
+}
+
+function named(path: string): (holder: Holder) => Holder {
+  return ({ kind, detail }) => ({ kind, detail: `${path}: ${detail}` });
 }
 
 /** The guest's disk of a volume: found by its serial, or by the mapping where disks have none. */

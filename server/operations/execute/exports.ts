@@ -15,7 +15,7 @@ export async function publishDevice(run: RunContext, volumeId: string, device: D
   const snapshot = await run.parts.watcher.scan();
   const now = snapshot.devices.find((candidate) => candidate.name === device.name);
   if (!now || now.diskseq !== device.diskseq || now.serial !== device.serial || now.size !== device.size) {
-    run.forget(['device', 'published']);
+    run.forget(['device', 'use', 'published']);
     return;
   }
   if (!(await tryPublish(run, targetOf(volumeId, now)))) return;
@@ -45,7 +45,7 @@ export async function publishDevice(run: RunContext, volumeId: string, device: D
 async function mapAgain(run: RunContext): Promise<void> {
   const data = { reason: 'the mapping was deleted by somebody else' };
   await run.record({ entries: [{ step: 'unmap', state: 'done', data }], waiting: null });
-  run.forget(['device', 'mapping', 'published']);
+  run.forget(['device', 'use', 'mapping', 'published']);
 }
 
 /** Publishes the export of a volume that is still attached again (undo of `withdraw`). */

@@ -3,7 +3,9 @@ import { knowOwnDelete, lookUpVm, lookUpVolume } from '../../cloudstack/look-up'
 import { isAtRest, stateOf } from '../../cloudstack/volume-states';
 import { type Evidence, unknown } from '../../model/evidence';
 import type { OpenJob } from '../../model/ledger';
+import { intentOf } from '../decide/intent';
 import type { Guards, Mutation } from '../decision';
+import type { MutationStep } from '../journal';
 import { readUse } from './disk-use';
 import type { RunContext } from './run-context';
 
@@ -11,7 +13,10 @@ import type { RunContext } from './run-context';
  * Reads everything that may forbid this call. Throws CloudError and DATABASE_UNAVAILABLE; then nothing is
  * sent.
  */
-export async function readGuards(run: RunContext, command: Mutation): Promise<Guards> {
+export async function readGuards(
+  run: RunContext,
+  { step, command }: { readonly step: MutationStep; readonly command: Mutation },
+): Promise<Guards> {
   const { applianceVmId } = run.parts.policy();
   const vmId = 'vmId' in command ? command.vmId : null;
   const target = vmId !== null && (command.name !== 'attachVolume' || vmId !== applianceVmId) ? vmId : null;
@@ -22,7 +27,9 @@ export async function readGuards(run: RunContext, command: Mutation): Promise<Gu
   const volume = 'volumeId' in command ? await readVolume(run, command.volumeId) : null;
   const detachesHere =
     command.name === 'detachVolume' && volume?.kind === 'seen' && volume.value.vmId === applianceVmId;
-  const use = detachesHere ? await readUse(run, command.volumeId) : null;
+  // Users that the intent ignores are not waited for.
+  const patient = !intentOf(run.journal.intent(step), false).taking.users;
+  const use = detachesHere ? await readUse(run, command.volumeId, { patient }) : null;
   return { volume, vm, vmVolumes, openJobs, use };
 }
 

@@ -10,7 +10,7 @@ import type { Action, FullVm } from '../decision';
 import { capacityOf, capacityText, freeSlots, lookAtSlots } from '../slots';
 import { awaitDevice } from './await-device';
 import { awaitGone } from './await-gone';
-import { readUse } from './disk-use';
+import { readUse, readUseOf } from './disk-use';
 import { askForJob, countOpenJobs, readVm, readVmVolumes, readVolume } from './guards';
 import type { RunContext } from './run-context';
 
@@ -25,6 +25,7 @@ type Observation = Extract<
       | 'read-mapping'
       | 'read-obstacles'
       | 'read-holders'
+      | 'read-device-users'
       | 'find-unclaimed'
       | 'query-job'
       | 'await-device'
@@ -52,7 +53,9 @@ export async function observe(run: RunContext, action: Observation): Promise<voi
     case 'read-obstacles':
       return readObstacles(run, action);
     case 'read-holders':
-      return run.learn({ use: await readUse(run, action.volumeId) });
+      return run.learn({ use: await readUse(run, action.volumeId, action) });
+    case 'read-device-users':
+      return run.learn({ use: await readUseOf(run, action.device) });
     case 'await-device':
       return run.learn({ device: await awaitDevice(run, action.volume, action.timeoutMs) });
     case 'await-gone':

@@ -10,6 +10,7 @@ import { type View, whereabouts } from '../view';
 import { judgeExport, leads, misleadingExport } from './exports';
 import { judgePlace, mapAnew } from './place';
 import { judgeSize } from './size';
+import { judgeUse } from './use';
 
 /** A mapping to this guest: checks that the volume is attached here and the guest has its disk. */
 export function judgeAttachment(view: View, mapping: Mapping): Repair[] {
@@ -23,6 +24,8 @@ export function judgeAttachment(view: View, mapping: Mapping): Repair[] {
   // case.
   if (device === null)
     return volume === 'unseen' ? misleadingExport(view, mapping) : [phantom(view, mapping.volumeId, volume)];
+  const used = judgeUse(view, mapping.volumeId, device);
+  if (used !== null) return used;
   const wrongSize = volume === 'unseen' ? null : judgeSize(view, volume, device);
   return wrongSize ?? judgePlace(view, mapping, device) ?? judgeExport(view, mapping, device);
 }
@@ -46,7 +49,9 @@ export function judgeUnmapped(view: View, volume: CloudVolume): Repair[] {
   if (volume.vmId !== view.o.applianceVmId)
     return device === null ? [] : [ghost(view, volume.id, device, volume, [])];
   if (device === null) return [phantom(view, volume.id, volume)];
-  return judgeSize(view, volume, device) ?? mapAnew(view, volume, device);
+  return (
+    judgeUse(view, volume.id, device) ?? judgeSize(view, volume, device) ?? mapAnew(view, volume, device)
+  );
 }
 
 /** CloudStack says that the volume is not attached here (any more). */

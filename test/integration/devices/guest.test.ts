@@ -8,6 +8,7 @@ const guest = createSysfsGuest({
   devDir: '/dev',
   procDir: '/proc',
   dmiDir: '/sys/class/dmi/id',
+  etcDir: '/etc',
   clock: systemClock,
 });
 

@@ -136,6 +136,7 @@ describe('an empty environment', () => {
         devDir: '/dev',
         procDir: '/proc',
         dmiDir: '/sys/class/dmi/id',
+        etcDir: '/etc',
       },
       appliance: { vmId: null },
       operations: {

@@ -54,6 +54,7 @@ async function gather({
         readVm: async () => unknown('not asked for', NOW, 'cloudstack'),
       },
       watcher: { snapshot: () => guest },
+      guest: { holders: async () => new Map() },
       exports: {
         kind: 'nbd-server',
         list: async () => {

@@ -35,7 +35,7 @@ class FakeGuest implements Guest {
   }
 
   async holders() {
-    return [];
+    return new Map();
   }
 
   async productUuid() {

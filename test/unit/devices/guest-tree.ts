@@ -26,11 +26,13 @@ export class GuestTree {
   readonly devDir = join(this.root, 'dev');
   readonly procDir = join(this.root, 'proc');
   readonly dmiDir = join(this.root, 'dmi');
+  readonly etcDir = join(this.root, 'etc');
   private staged = 0;
 
   constructor() {
     for (const dir of [this.sysBlockDir, this.devDir, this.procDir, this.dmiDir]) mkdirSync(dir);
     this.write('proc/sys/kernel/random/boot_id', `${BOOT}\n`);
+    this.write('proc/self/mountinfo', '');
   }
 
   write(path: string, text: string | Buffer): void {

@@ -1,7 +1,7 @@
-import { linkSync, mkdirSync } from 'node:fs';
+import { linkSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { Holder } from '~/server/devices/device';
+import type { Device, Holder } from '~/server/devices/device';
 import { deviceNumber } from '~/server/devices/sysfs/block-target';
 import { findHolders } from '~/server/devices/sysfs/holders';
 import { parseMountinfo, parseMounts } from '~/server/devices/sysfs/mounts';
@@ -17,9 +17,10 @@ beforeEach(() => {
 });
 afterEach(() => tree.remove());
 
-function holders(ignored: readonly number[] = []): Promise<Holder[]> {
-  const sources = { ...tree, ignoredPids: new Set(ignored) };
-  return findHolders(sources, disk({ path: join(tree.devDir, 'vdb'), dev: '253:16' }));
+async function holders(ignored: readonly number[] = [], of: Partial<Device> = {}): Promise<Holder[]> {
+  const device = disk({ path: join(tree.devDir, 'vdb'), dev: '253:16', ...of });
+  const found = await findHolders({ ...tree, ignoredPids: new Set(ignored) }, [device]);
+  return found.get(device.path) ?? [];
 }
 
 function process(pid: number, command: string, opened: readonly string[] = [], namespace = 'own'): void {
@@ -52,6 +53,7 @@ describe('a disk in use', () => {
   });
 
   it('is mounted where only /proc/mounts tells', async () => {
+    rmSync(join(tree.procDir, 'self/mountinfo'));
     tree.write('proc/mounts', `${join(tree.devDir, 'vdb1')} /mnt ext4 rw 0 0\n`);
     expect(await holders()).toMatchObject([{ kind: 'mount' }]);
   });
@@ -131,14 +133,14 @@ describe('kernel tables', () => {
     expect(
       parseMountinfo(`36 35 98:0 /x /mnt rw - ext3 /dev/root rw\n${line('1:2', 'a\\134b', '/c')}garbage\n`),
     ).toEqual([
-      { dev: '98:0', target: '/mnt', type: 'ext3', source: '/dev/root' },
-      { dev: '1:2', target: '/c', type: 'ext4', source: 'a\\b' },
+      { dev: '98:0', target: '/mnt', type: 'ext3', source: '/dev/root', options: 'rw' },
+      { dev: '1:2', target: '/c', type: 'ext4', source: 'a\\b', options: 'rw' },
     ]);
   });
 
   it('mounts', () => {
     expect(parseMounts('/dev/vdb1 /mnt\\011x ext4 rw 0 0\n\nodd\n')).toEqual([
-      { dev: null, target: '/mnt\tx', type: 'ext4', source: '/dev/vdb1' },
+      { dev: null, target: '/mnt\tx', type: 'ext4', source: '/dev/vdb1', options: '' },
     ]);
   });
 

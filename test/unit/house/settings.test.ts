@@ -142,6 +142,7 @@ const OTHER: { readonly [K in keyof typeof VARIABLES]: string } = {
   devDir: '/lab/dev',
   procDir: '/lab/proc',
   dmiDir: '/lab/dmi',
+  etcDir: '/lab/etc',
   attachRollback: 'keep',
   detachInUse: 'force',
   detachConnected: 'disconnect',

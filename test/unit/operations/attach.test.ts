@@ -3,16 +3,19 @@ import { absent, seen } from '~/server/model/evidence';
 import { decideAttach } from '~/server/operations/decide/attach';
 import {
   APPLIANCE,
+  CLIENT,
   device,
   found,
   gone,
   guards,
+  MOUNT,
   mapped,
   mapping,
   OTHER_VM,
   type Step,
   seenVolume,
   situation,
+  usedBy,
   VOLUME,
 } from './situations';
 
@@ -225,7 +228,7 @@ describe('attach decides', () => {
   });
 
   it('maps in one transaction before it publishes, and completes only after the publish', () => {
-    const facts = { volume: attached, device: found };
+    const facts = { volume: attached, device: found, use: usedBy() };
     expect(decideAttach(situation('attach', here, { steps: [intent, accepted, ok], facts }))).toMatchObject({
       do: 'record',
       step: 'map',
@@ -241,10 +244,37 @@ describe('attach decides', () => {
     ).toMatchObject({ do: 'complete', response: { device_path: '/dev/vdb' } });
   });
 
+  it('asks who uses the disk before it maps it, and maps none that the system uses', () => {
+    const steps = [intent, accepted, ok];
+    const facts = { volume: attached, device: found };
+    expect(decideAttach(situation('attach', here, { steps, facts }))).toMatchObject({
+      do: 'read-device-users',
+      device: found.device,
+    });
+    const used = { ...facts, use: usedBy(MOUNT) };
+    expect(decideAttach(situation('attach', here, { steps, facts: used }))).toMatchObject({
+      state: 'failing',
+      data: { code: 'DEVICE_IN_USE', details: { device_path: '/dev/vdb', holders: [MOUNT] } },
+    });
+    const served = { ...facts, use: usedBy(CLIENT) };
+    expect(decideAttach(situation('attach', here, { steps, facts: served }))).toMatchObject({ step: 'map' });
+  });
+
+  it('gives up at once when the export server refuses a disk that is used meanwhile', () => {
+    const publishError = { code: 'DEVICE_IN_USE' as const, message: 'mounted' };
+    const facts = { volume: attached, device: found, use: usedBy(), publishError };
+    const steps = [intent, accepted, ok, mapped];
+    expect(decideAttach(situation('attach', here, { steps, facts }))).toMatchObject({
+      state: 'failing',
+      data: { code: 'DEVICE_IN_USE' },
+    });
+  });
+
   it('maps again when the device has changed between mapping and publishing', () => {
     const facts = {
       volume: attached,
       device: { ...found, device: device({ name: 'vdc', path: '/dev/vdc', diskseq: 9 }) },
+      use: usedBy(),
     };
     expect(
       decideAttach(situation('attach', here, { steps: [intent, accepted, ok, mapped], facts })),

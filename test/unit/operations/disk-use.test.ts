@@ -10,16 +10,22 @@ describe('who uses the disk counts at the moment of the act', () => {
   it.each<[OperationType & ('detach' | 'delete'), string]>([
     ['detach', 'detachVolume'],
     ['delete', 'detachVolume'],
-  ])('%s: mounted after its call was lost: not sent again, and the export is back', async (type, command) => {
-    const rig = await Rig.start();
-    const { id } = await rig.volume({ vmId: rig.here, mapped: true });
-    rig.loseThen('detachVolume', () => rig.guest.hold(id, [MOUNT]));
-    const operation = await rig.run(type, { volume_id: id });
-    expect(operation).toMatchObject({ status: 'failed', errorCode: 'DEVICE_IN_USE' });
-    expect(operation.error).toContain(MOUNT.detail);
-    expect(rig.calls).toEqual([command]);
-    expect(rig.exported(id)).toBe(true);
-  });
+  ])(
+    '%s: mounted after its call was lost: not sent again, and the export comes back when it is free',
+    async (type, command) => {
+      const rig = await Rig.start();
+      const { id } = await rig.volume({ vmId: rig.here, mapped: true });
+      rig.loseThen('detachVolume', () => rig.guest.hold(id, [MOUNT]));
+      const operation = await rig.run(type, { volume_id: id });
+      expect(operation).toMatchObject({ status: 'failed', errorCode: 'DEVICE_IN_USE' });
+      expect(operation.error).toContain(MOUNT.detail);
+      expect(rig.calls).toEqual([command]);
+      expect(rig.exported(id)).toBe(false);
+      rig.guest.hold(id, []);
+      await rig.sync();
+      expect(rig.exported(id)).toBe(true);
+    },
+  );
 
   it.each([
     ['a mount', MOUNT, false],

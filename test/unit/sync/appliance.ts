@@ -68,6 +68,7 @@ export class MemoryAppliance {
       clock: { now: () => clock.now(), monotonic: () => clock.monotonic(), sleep: () => this.whileWaiting() },
       logger: silentLogger,
       events: new OperationEvents(),
+      guest,
       watcher: new DeviceWatcher({ guest, clock, logger: silentLogger, inventory }),
       sizeToleranceBytes: 3 * GIB,
       busyVolumes: () => ledger.busyVolumes(owned.applianceId),

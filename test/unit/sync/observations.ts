@@ -108,6 +108,9 @@ export function answers(size = 5 * GIB): ProbeResult {
 
 export const SILENT: ProbeResult = { ok: false, reason: 'timeout', message: 'no answer', ms: 3000 };
 
+/** Nobody uses any disk. */
+const unused = new Map('bcdefgh'.split('').map((letter) => [`/dev/vd${letter}`, []]));
+
 /** VOLUME attached to this appliance as /dev/vdb, mapped, exported, and everything right. */
 export function healthy(fields: Partial<Observation> = {}): Observation {
   return {
@@ -115,6 +118,7 @@ export function healthy(fields: Partial<Observation> = {}): Observation {
     identityConflicts: [],
     volumes: [volume()],
     guest: guest([device()]),
+    users: unused,
     mappings: [mapping()],
     exports: [record()],
     exportsEnabled: true,

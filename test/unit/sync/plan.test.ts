@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { Holder } from '~/server/devices/device';
 import { exportName } from '~/server/exports/naming';
 import { DRIFT_KINDS, type DriftKind } from '~/server/sync/drift';
 import type { Observation } from '~/server/sync/observation';
@@ -27,6 +28,7 @@ const nothing: Partial<Observation> = { mappings: [], exports: [], configured: [
 const detached = { volumes: [volume({ vmId: null, deviceId: null })] };
 const proven = new Map([[VOLUME, 'CloudStack says that this id names nothing']]);
 const missing = mapping({ linuxState: 'missing', devicePath: `missing-${VOLUME}` });
+const used = (holder: Holder) => new Map([['/dev/vdb', [holder]]]);
 
 /** One drift alone: what the views say, the drift's name, and what is done about it ('' = reported only). */
 const TABLE: readonly [story: string, world: Partial<Observation>, kind: DriftKind, steps: string][] = [
@@ -85,6 +87,37 @@ const TABLE: readonly [story: string, world: Partial<Observation>, kind: DriftKi
     { guest: guest([]), mappings: [missing], exports: [record({ status: 'failed' })], configured: [] },
     'phantom-attach',
     '',
+  ],
+  [
+    'a volume attached by hand whose disk this system has mounted',
+    { ...nothing, users: used({ kind: 'mount', detail: '/data' }) },
+    'used-by-system',
+    '',
+  ],
+  [
+    'a mapped disk that was mounted after its export: no new clients',
+    { users: used({ kind: 'mount', detail: '/data' }) },
+    'used-by-system',
+    'withdraw, set-export-status failed',
+  ],
+  [
+    'an exported disk that a process of this system only reads stays exported',
+    { users: used({ kind: 'open', detail: 'pid 9 (md5sum)', readOnly: true }) },
+    'used-by-system',
+    '',
+  ],
+  ['an exported disk whose users cannot be seen stays exported', { users: new Map() }, 'used-by-system', ''],
+  [
+    'a disk whose users cannot be seen is neither mapped nor exported',
+    { ...nothing, users: used({ kind: 'unknown', detail: '/proc is not there' }) },
+    'used-by-system',
+    '',
+  ],
+  [
+    'an own disk that somebody has mapped and exported all the same',
+    { users: used({ kind: 'own', detail: 'line 1' }) },
+    'used-by-system',
+    'withdraw, set-export-status failed',
   ],
   ['a phantom that was never mapped', { ...nothing, guest: guest([]) }, 'phantom-attach', ''],
   [
@@ -320,6 +353,7 @@ describe('what a person has to do is given as a command', () => {
     'stuck-state': [/cmk list asyncjobs/, /cmk update volume id=[0-9a-f-]{36} state=(Ready|Allocated)/],
     'not-visible': [/cmk list volumes .*listall=true projectid=-1/, /key/],
     'unclaimed-volume': [/volumectl volume delete [0-9a-f-]{36}/],
+    'used-by-system': [/volumectl device own add [0-9a-f]{20}|systemctl cat volume-daemon/],
     'identity-conflict': [/OMA_VM_ID/, /UPDATE ossea_configs SET oma_vm_id/],
   };
 

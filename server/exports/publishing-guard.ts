@@ -1,0 +1,60 @@
+import type { Clock } from '../core/clock';
+import { DaemonError } from '../core/errors';
+import type { Device, DeviceSnapshot, Guest } from '../devices/device';
+import { describeHolders, settledHolders, systemUsers } from '../devices/disk-users';
+import type { ExportServer, ExportTarget } from './export-server';
+import { volumeIdOf } from './naming';
+
+interface GuardParts {
+  readonly guest: Pick<Guest, 'holders'>;
+  readonly watcher: { scan(): Promise<DeviceSnapshot> };
+  readonly clock: Clock;
+  /** Told which disks are exported, so that the tools of this system leave them alone. */
+  readonly handsOff?: { keep(serial: string | null): void; drop(volumeId: string): void };
+}
+
+/**
+ * The same export server, which publishes no disk that the system uses: whoever publishes, and however long ago
+ * the disk was found, its users are looked at right before. A proxy, so that nobody who has the server can go
+ * around it and everything else it can do stays as it is.
+ *
+ * `publish` also throws DEVICE_IN_USE, and DEVICE_IDENTITY_MISMATCH when the disk has gone.
+ */
+export function guardPublishing(server: ExportServer, parts: GuardParts): ExportServer {
+  const publish = async (target: ExportTarget) => {
+    const device = await requireUnused(parts, target);
+    parts.handsOff?.keep(device.serial);
+    await server.publish(target);
+  };
+  const withdraw: ExportServer['withdraw'] = async (name, options) => {
+    await server.withdraw(name, options);
+    const volumeId = volumeIdOf(name);
+    if (volumeId !== null) parts.handsOff?.drop(volumeId);
+  };
+  return new Proxy(server, {
+    get(real, key) {
+      if (key === 'publish') return publish;
+      if (key === 'withdraw') return withdraw;
+      const value: unknown = Reflect.get(real, key);
+      return typeof value === 'function' ? value.bind(real) : value;
+    },
+  });
+}
+
+async function requireUnused({ guest, watcher, clock }: GuardParts, target: ExportTarget): Promise<Device> {
+  const { name, volumeId, devicePath, diskseq } = target;
+  const { devices } = await watcher.scan();
+  const device = devices.find(({ path }) => path === devicePath);
+  if (!device || (diskseq !== undefined && device.diskseq !== diskseq))
+    throw new DaemonError('DEVICE_IDENTITY_MISMATCH', `${name} is not published: ${devicePath} has gone`, {
+      details: { volume_id: volumeId },
+    });
+  const holders = (await settledHolders(guest, clock, [device])).get(devicePath);
+  const users = systemUsers(holders ?? [{ kind: 'unknown', detail: 'its users were not looked at' }]);
+  if (users.length === 0) return device;
+  throw new DaemonError(
+    'DEVICE_IN_USE',
+    `${name} is not published, because ${devicePath} is used by this system: ${describeHolders(users)}`,
+    { details: { volume_id: volumeId, holders: users.map(({ kind, detail }) => ({ kind, detail })) } },
+  );
+}

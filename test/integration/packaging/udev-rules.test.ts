@@ -1,0 +1,69 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readdirSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { findProgram } from '~/lab/packages';
+
+const SERIAL = '0f3c9a517be24d609a44';
+const dir = mkdtempSync(join(tmpdir(), 'udev-rules-'));
+/** Folders of the package that this machine did not have: places to mount something else on. */
+const made = ['/usr/lib/volume-daemon', '/etc/volume-daemon', '/var/lib/volume-daemon'].filter(
+  (folder) => !existsSync(folder),
+);
+afterAll(() => {
+  rmSync(dir, { recursive: true, force: true });
+  for (const folder of made) if (existsSync(folder)) rmdirSync(folder);
+});
+
+/** udev shows what it would do with a disk of this machine, to which another serial is given. */
+const disk = existsSync('/sys/block')
+  ? readdirSync('/sys/block').find((name) => name.startsWith('vd') && existsSync(`/sys/block/${name}/serial`))
+  : undefined;
+
+/** Runs in a mount namespace of its own, in which /run and the folders of the package are empty. */
+function judge(setUp: string): string {
+  const udevadm = findProgram('udevadm') ?? 'udevadm';
+  const script = `set -e
+    for folder in /usr/lib/volume-daemon /etc/volume-daemon /var/lib/volume-daemon; do mkdir -p $folder; mount -t tmpfs none $folder; done
+    mount -t tmpfs none /run
+    mkdir -p /run/udev/data /run/udev/rules.d
+    cp ${resolve('packaging/udev/59-volume-daemon.rules')} /run/udev/rules.d/
+    cp ${resolve('packaging/udev/is-own-disk')} /usr/lib/volume-daemon/
+    mount --bind ${join(dir, 'serial')} "$(readlink -f /sys/block/${disk})/serial"
+    ${setUp}
+    ${udevadm} test --action=add /sys/block/${disk} 2>&1`;
+  writeFileSync(join(dir, 'serial'), SERIAL);
+  const { stdout } = spawnSync('unshare', ['--mount', '--propagation', 'private', 'sh', '-c', script], {
+    encoding: 'utf8',
+    timeout: 60_000,
+  });
+  return stdout;
+}
+
+const plugged = 'mkdir -p /run/volume-daemon';
+const marked = `mkdir /var/lib/volume-daemon/hands-off; touch /var/lib/volume-daemon/hands-off/${SERIAL}`;
+const own = `echo "serial ${SERIAL}" > /etc/volume-daemon/own-disks`;
+
+describe('the udev rules, judged by udev itself', () => {
+  const missing =
+    findProgram('udevadm') === null
+      ? 'udevadm is not installed'
+      : disk === undefined
+        ? 'this machine has no virtio disk'
+        : null;
+
+  it.for<[story: string, setUp: string, handsOff: boolean]>([
+    ['a disk of a volume that is plugged in', plugged, true],
+    ['an exported disk, at the next boot', marked, true],
+    ['a disk that is there at boot', '', false],
+    ['an own disk that is plugged in', `${plugged}; ${own}`, false],
+    ['an own disk, whatever was exported before', `${marked}; ${own}`, false],
+  ])('%s', ([, setUp, handsOff], { skip }) => {
+    if (missing !== null) skip(missing);
+    const said = judge(setUp);
+    expect(said).toContain(`/dev/disk/by-id/virtio-${SERIAL}`);
+    const flags = /^(UDEV_DISABLE_PERSISTENT_STORAGE_RULES_FLAG=1|SYSTEMD_READY=0|UDISKS_IGNORE=1)$/gm;
+    expect(said.match(flags)?.length ?? 0).toBe(handsOff ? 3 : 0);
+  });
+});

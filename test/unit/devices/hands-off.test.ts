@@ -1,0 +1,107 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { expectedSerial } from '~/server/devices/serial';
+import { HandsOff } from '~/server/devices/sysfs/hands-off';
+import { disk, VOLUME } from './worlds';
+
+let dir: string;
+let handsOff: HandsOff;
+const at = (name: string) => join(dir, name);
+const SERIAL = expectedSerial(VOLUME);
+
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), 'hands-off-'));
+  handsOff = new HandsOff({ marksDir: at('marks'), udevDir: at('udev'), rulesDirs: [at('rules')] });
+});
+afterEach(() => rmSync(dir, { recursive: true, force: true }));
+
+function install(): void {
+  for (const name of ['udev', 'rules']) mkdirSync(at(name));
+  writeFileSync(at('rules/59-volume-daemon.rules'), '');
+}
+
+describe('whether the tools of this system leave exported disks alone', () => {
+  it('is not known without udev', () => {
+    expect(handsOff.state([disk()])).toMatchObject({ answer: 'unknown' });
+  });
+
+  it('no, without the rules', () => {
+    mkdirSync(at('udev'));
+    expect(handsOff.state([])).toMatchObject({
+      answer: 'no',
+      reason: expect.stringContaining('not installed'),
+    });
+  });
+
+  it('yes while nothing is exported, whatever else is plugged in', () => {
+    install();
+    expect(handsOff.state([disk()])).toMatchObject({ answer: 'yes' });
+  });
+
+  it('no, with the name of an exported disk that udev has treated as any other', () => {
+    install();
+    handsOff.keep(SERIAL);
+    writeFileSync(at('udev/b253:16'), 'E:ID_FS_TYPE=LVM2_member\n');
+    expect(handsOff.state([disk()])).toMatchObject({
+      answer: 'no',
+      reason: expect.stringMatching(/^\/dev\/vdb: /),
+    });
+    writeFileSync(at('udev/b253:16'), 'E:VOLUME_DAEMON_HANDS_OFF=1\n');
+    expect(handsOff.state([disk()])).toMatchObject({ answer: 'yes' });
+  });
+
+  it('no, when the disk could not be named to udev', () => {
+    install();
+    writeFileSync(at('marks'), 'a file in place of the folder');
+    handsOff.keep(SERIAL);
+    expect(handsOff.state([disk()])).toMatchObject({
+      answer: 'no',
+      reason: expect.stringContaining('EEXIST'),
+    });
+  });
+});
+
+describe('the marks of exported disks', () => {
+  it('come with the export and go with it, whatever form the serial has', () => {
+    handsOff.keep(SERIAL);
+    handsOff.keep('bbbbbbbb-2222-2222-2');
+    handsOff.keep(SERIAL);
+    expect(readdirSync(at('marks')).sort()).toEqual([SERIAL, 'bbbbbbbb-2222-2222-2'].sort());
+    handsOff.drop(VOLUME);
+    expect(readdirSync(at('marks'))).toEqual(['bbbbbbbb-2222-2222-2']);
+  });
+
+  it.each([null, '', '../../etc/passwd', 'QEMU_HARDDISK', 'a/b'])('%j makes none', (serial) => {
+    handsOff.keep(serial);
+    handsOff.drop(VOLUME);
+    expect(existsSync(at('marks'))).toBe(false);
+  });
+});
+
+describe('the helper of the udev rules', () => {
+  const asked = (list: string | null, ...args: string[]) => {
+    if (list !== null) writeFileSync(at('list'), list);
+    const env = { PATH: process.env.PATH ?? '', OWN_DISKS: at('list') };
+    return spawnSync('sh', ['packaging/udev/is-own-disk', ...args], { env }).status === 0;
+  };
+
+  it.each<[string | null, string[], boolean]>([
+    [null, [SERIAL], false],
+    ['', [SERIAL], false],
+    [`serial ${SERIAL}`, [SERIAL], true],
+    [`# serial ${SERIAL}\n`, [SERIAL], false],
+    [`serial ${SERIAL.toUpperCase()} # ours\n`, [SERIAL], true],
+    [`serial ${VOLUME}\n`, [SERIAL], true],
+    ['serial other\n', [SERIAL], false],
+    ['/dev/disk/by-path/pci-0000:00:07.0\n', [SERIAL, 'pci-0000:00:07.0'], true],
+    ['/dev/disk/by-path/pci-0000:00:07.0\n', [SERIAL, 'pci-0000:00:08.0'], false],
+    ['/dev/disk/by-path/\n', [SERIAL], false],
+    [`/dev/disk/by-id/virtio-${SERIAL}\n`, [SERIAL], true],
+    ['serial $(touch /tmp/x)\n*\n', [SERIAL], false],
+  ])('%j %j: %s', (list, args, own) => {
+    expect(asked(list, ...args)).toBe(own);
+  });
+});

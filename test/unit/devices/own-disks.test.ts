@@ -1,0 +1,100 @@
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { isOwnSerial, parseIdentity, parseOwnDisks } from '~/server/devices/own-disks';
+import { findHolders } from '~/server/devices/sysfs/holders';
+import { GuestTree } from './guest-tree';
+import { disk, VOLUME } from './worlds';
+
+describe('the list of own disks', () => {
+  it('names serials, volume ids and stable links, with comments', () => {
+    const text = `# ours\n\nserial ABC123 # database\n  /dev/disk/by-path/pci-0000:00:07.0\n/dev/disk/by-id/virtio-x\r\n`;
+    expect(parseOwnDisks(text)).toEqual({
+      disks: [
+        { by: 'serial', value: 'ABC123', line: 3 },
+        { by: 'link', value: '/dev/disk/by-path/pci-0000:00:07.0', line: 4 },
+        { by: 'link', value: '/dev/disk/by-id/virtio-x', line: 5 },
+      ],
+      problems: [],
+    });
+  });
+
+  it.each([
+    '/dev/vdb',
+    'vdb',
+    '/dev/disk/by-uuid/1234',
+    '/dev/disk/by-label/root',
+    '/dev/disk/by-path/../../vda',
+    '/dev/disk/by-id/',
+    'serial',
+    'serial a b',
+    `serial ${'x'.repeat(500)}`,
+    'serial \u0000\u0007',
+    '\u001b[31mserial x',
+    'rm -rf /',
+    '/etc/passwd',
+  ])('a line that says nothing stable is named and never fatal: %j', (line) => {
+    const { disks, problems } = parseOwnDisks(`serial good\n${line}\n`);
+    expect(disks).toHaveLength(1);
+    expect(problems).toHaveLength(1);
+    expect(problems[0]).toMatch(/^line 2: /);
+    expect(problems[0]).not.toMatch(/[\u0000-\u001f]/);
+  });
+
+  it('is bounded', () => {
+    expect(parseOwnDisks('serial x\n'.repeat(10_000)).disks).toHaveLength(256);
+    expect(parseOwnDisks('no\n'.repeat(10_000)).problems).toHaveLength(256);
+  });
+
+  it('a serial is compared without case and padding; the id of a volume names its serial', () => {
+    expect(isOwnSerial('ABC123', ' abc123 ')).toBe(true);
+    expect(isOwnSerial(VOLUME, disk().serial)).toBe(true);
+    expect(isOwnSerial('abc', 'abcd')).toBe(false);
+    expect(isOwnSerial('abc', null)).toBe(false);
+  });
+
+  it('an argument is read as a line is', () => {
+    expect(parseIdentity('serial x')).toEqual({ by: 'serial', value: 'x' });
+    expect(parseIdentity('/dev/vdb')).toContain('names another disk after a reboot');
+  });
+});
+
+describe('a disk on the list', () => {
+  let tree: GuestTree;
+  beforeEach(() => {
+    tree = new GuestTree();
+    tree.plug('vdb');
+  });
+  afterEach(() => tree.remove());
+
+  async function users() {
+    const device = disk({ path: join(tree.devDir, 'vdb') });
+    const found = await findHolders({ ...tree, ignoredPids: new Set() }, [device]);
+    return found.get(device.path) ?? [];
+  }
+  const write = (text: string) => tree.write('etc/volume-daemon/own-disks', text);
+
+  it('is in use by its serial', async () => {
+    write(`# x\nserial ${disk().serial}\n`);
+    expect(await users()).toEqual([
+      { kind: 'own', detail: `line 2 of the list of own disks: serial ${disk().serial}` },
+    ]);
+  });
+
+  it('is in use by a link to its node', async () => {
+    write('/dev/disk/by-path/pci-0000:00:07.0\n');
+    expect(await users()).toEqual([]);
+    tree.link('dev/disk/by-path/pci-0000:00:07.0', '../../vdb');
+    expect(await users()).toMatchObject([{ kind: 'own' }]);
+  });
+
+  it('may be any disk when the list cannot be read', async () => {
+    mkdirSync(join(tree.etcDir, 'volume-daemon/own-disks'), { recursive: true });
+    expect(await users()).toMatchObject([{ kind: 'unknown', detail: expect.stringContaining('own disks') }]);
+  });
+
+  it('may be any disk when the list is longer than is read', async () => {
+    write('# '.repeat(100_000));
+    expect(await users()).toMatchObject([{ kind: 'unknown' }]);
+  });
+});

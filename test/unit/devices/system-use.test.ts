@@ -1,0 +1,194 @@
+import { mkdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Device } from '~/server/devices/device';
+import { findHolders } from '~/server/devices/sysfs/holders';
+import { findRootDisks } from '~/server/devices/sysfs/root-disk';
+import { GuestTree } from './guest-tree';
+import { disk } from './worlds';
+
+let tree: GuestTree;
+beforeEach(() => {
+  tree = new GuestTree();
+  tree.plug('vda', { dev: '253:0', diskseq: 1 });
+  tree.write('sys/vda/vda1/dev', '253:1\n');
+  tree.plug('vdb', { dev: '253:16' });
+  tree.write('sys/vdb/vdb1/dev', '253:17\n');
+  tree.write('dev/vdb1', '');
+});
+afterEach(() => tree.remove());
+
+const at = (name: string) => join(tree.devDir, name);
+const line = (dev: string, source: string, target: string, type = 'ext4', options = 'rw') =>
+  `36 35 ${dev} / ${target} rw,noatime - ${type} ${source} ${options}\n`;
+const mounts = (...lines: string[]) => tree.write('proc/self/mountinfo', lines.join(''));
+
+async function users(of: Partial<Device> = {}) {
+  const device = disk({ path: at('vdb'), dev: '253:16', ...of });
+  const found = await findHolders({ ...tree, ignoredPids: new Set() }, [device]);
+  return found.get(device.path) ?? [];
+}
+
+describe('fstab, crypttab and LVM', () => {
+  it.each([
+    ['a path of a partition', '/dev/vdb1 /data ext4 defaults 0 2', 'fstab: /dev/vdb1 on /data'],
+    ['a UUID', 'UUID=12-34 /data ext4 noauto 0 0', 'fstab: UUID=12-34 on /data'],
+    ['a quoted label with a blank', 'LABEL="my\\040disk" /my\\040data xfs', 'on /my data'],
+    ['a PARTUUID for swap', 'PARTUUID=55 none swap sw 0 0', 'fstab: PARTUUID=55 on swap'],
+  ])('fstab names it by %s, mounted or not', async (_story, entry, detail) => {
+    tree.link('dev/disk/by-uuid/12-34', '../../vdb1');
+    tree.link('dev/disk/by-label/my\\x20disk', '../../vdb');
+    tree.link('dev/disk/by-partuuid/55', '../../vdb1');
+    tree.write('etc/fstab', `# a comment\n\n${entry}\n`);
+    expect(await users()).toEqual([{ kind: 'configured', detail: expect.stringContaining(detail) }]);
+  });
+
+  it('an entry that another disk serves now does not mean a copy with the same UUID', async () => {
+    tree.link('dev/disk/by-uuid/root', '../../vdb1');
+    tree.write('etc/fstab', 'UUID=root / ext4 defaults 0 1\n');
+    mounts(line('253:1', at('vda1'), '/'));
+    expect(await users()).toEqual([]);
+  });
+
+  it('names others, nothing, or nonsense', async () => {
+    tree.write(
+      'etc/fstab',
+      '/dev/vdc /x ext4\nserver:/share /nfs nfs\nUUID= / ext4\ntmpfs\nUUID=gone /y ext4\n',
+    );
+    tree.write('etc/crypttab', 'broken\n');
+    expect(await users()).toEqual([]);
+  });
+
+  it('crypttab and the devices file of LVM name it', async () => {
+    tree.write('etc/crypttab', 'secret /dev/vdb1 none luks\n');
+    tree.write(
+      'etc/lvm/devices/system.devices',
+      `IDTYPE=sys_serial IDNAME=${disk().serial} DEVNAME=. PVID=x\n`,
+    );
+    expect((await users()).map(({ detail }) => detail)).toEqual([
+      'crypttab: /dev/vdb1 as secret',
+      `the devices file of LVM: serial ${disk().serial}`,
+    ]);
+  });
+});
+
+describe('what a mount does not show', () => {
+  it('a further disk of a mounted btrfs is used', async () => {
+    tree.write('fs/btrfs/1111-2222/label', 'pool\n');
+    tree.write('fs/btrfs/1111-2222/devices/vda1', '');
+    tree.write('fs/btrfs/1111-2222/devices/vdb', '');
+    expect(await users()).toEqual([{ kind: 'holder', detail: 'btrfs pool' }]);
+  });
+
+  it('several disks are looked at in one look, each with its own users', async () => {
+    tree.plug('vdc', { dev: '253:32', diskseq: 9 });
+    mounts(line('253:17', '/dev/vdb1', '/b'), line('253:32', '/dev/vdc', '/c'));
+    const devices = ['vdb', 'vdc', 'vda'].map((name) =>
+      disk({ name, path: at(name), dev: { vda: '253:0', vdb: '253:16' }[name] ?? '253:32', diskseq: null }),
+    );
+    const found = await findHolders({ ...tree, ignoredPids: new Set() }, devices);
+    expect(devices.map(({ path }) => found.get(path)?.length)).toEqual([1, 1, 0]);
+  });
+});
+
+describe('what cannot be looked at is no proof', () => {
+  it('no table of mounts', async () => {
+    rmSync(join(tree.procDir, 'self'), { recursive: true });
+    expect(await users()).toEqual([{ kind: 'unknown', detail: expect.stringContaining('what is mounted') }]);
+  });
+
+  it('no /proc at all', async () => {
+    rmSync(tree.procDir, { recursive: true });
+    expect(await users()).toMatchObject([{ kind: 'unknown' }]);
+  });
+
+  it.each(['etc/fstab', 'proc/swaps', 'etc/crypttab'])('%s is a folder', async (path) => {
+    mkdirSync(join(tree.root, path), { recursive: true });
+    expect(await users()).toEqual([{ kind: 'unknown', detail: expect.stringContaining('EISDIR') }]);
+  });
+
+  it('no node', async () => {
+    rmSync(at('vdb'));
+    expect(await users()).toEqual([{ kind: 'unknown', detail: `there is no ${at('vdb')}` }]);
+  });
+
+  it('another disk has its name by the end of the look', async () => {
+    expect(await users({ diskseq: 6 })).toEqual([
+      { kind: 'unknown', detail: expect.stringContaining('replaced during the look') },
+    ]);
+  });
+});
+
+describe('a process that only reads', () => {
+  it.each([
+    ['0100000', true],
+    ['0100001', undefined],
+    ['0100002', undefined],
+  ])('with the flags %s', async (flags, readOnly) => {
+    tree.write('proc/40/comm', 'dd\n');
+    tree.link('proc/40/fd/3', at('vdb'));
+    tree.write('proc/40/fdinfo/3', `pos:\t0\nflags:\t${flags}\nmnt_id:\t9\n`);
+    expect((await users())[0]?.readOnly).toBe(readOnly);
+  });
+});
+
+describe('the disks that hold /', () => {
+  const roots = () => {
+    const found = findRootDisks(tree);
+    return found && { disks: [...found.disks].sort(), complete: found.complete };
+  };
+
+  it.each<[string, () => void, ReturnType<typeof roots>]>([
+    ['a partition', () => mounts(line('253:1', '/dev/vda1', '/')), { disks: ['vda'], complete: true }],
+    [
+      'a disk that is called vdb',
+      () => mounts(line('253:16', '/dev/vdb', '/')),
+      { disks: ['vdb'], complete: true },
+    ],
+    [
+      'LVM on md on two disks',
+      () => {
+        tree.write('sys/dm-0/dev', '254:0\n');
+        tree.write('sys/dm-0/slaves/md0/x', '');
+        tree.write('sys/md0/dev', '9:0\n');
+        for (const name of ['vda1', 'vdb1']) tree.write(`sys/md0/slaves/${name}/x`, '');
+        mounts(line('254:0', '/dev/mapper/vg-root', '/'));
+      },
+      { disks: ['vda', 'vdb'], complete: true },
+    ],
+    [
+      'a btrfs of two disks, whose number says nothing',
+      () => {
+        for (const name of ['vda1', 'vdb']) tree.write(`fs/btrfs/1-2/devices/${name}`, '');
+        mounts(line('0:24', '/dev/vda1', '/', 'btrfs'));
+      },
+      { disks: ['vda', 'vdb'], complete: true },
+    ],
+    [
+      'an overlay whose lower layer is a partition and whose upper is memory',
+      () =>
+        mounts(
+          line(
+            '0:30',
+            'overlay',
+            '/',
+            'overlay',
+            'rw,lowerdir=/media/ro\\040x:/media/ro\\040x/b,upperdir=/run/up',
+          ),
+          line('253:1', '/dev/vda1', '/media/ro\\040x'),
+          line('0:31', 'tmpfs', '/run', 'tmpfs'),
+        ),
+      { disks: ['vda'], complete: true },
+    ],
+    [
+      'an overlay whose lower layer is mounted nowhere',
+      () => mounts(line('0:30', 'overlay', '/', 'overlay', 'rw,lowerdir=/gone')),
+      null,
+    ],
+    ['zfs, which does not tell', () => mounts(line('0:40', 'rpool/ROOT', '/', 'zfs')), null],
+    ['nothing that the guest says', () => mounts(), null],
+  ])('%s', (_story, make, expected) => {
+    make();
+    expect(roots()).toEqual(expected);
+  });
+});
