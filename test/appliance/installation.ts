@@ -40,8 +40,8 @@ export async function installPackage({ deb, ...parts }: Parts & { readonly deb: 
   watch.lap('apt install');
   await daemonReady(api.url);
   watch.lap('ready');
-  await agent.run('systemctl is-enabled volume-daemon volume-daemon-nbd');
-  await agent.run('systemctl is-active volume-daemon volume-daemon-nbd');
+  await agent.run('systemctl is-enabled volume-daemon volume-daemon-nbd.socket');
+  await agent.run('systemctl is-active volume-daemon volume-daemon-nbd.socket');
   await agent.run('dpkg --verify volume-daemon');
   await agent.run('volumectl health');
   // A connection to CloudStack that the snapshot holds would be dead in the next guest.

@@ -11,7 +11,7 @@ import { World } from './world';
 
 const HELP = `npm run test:appliance [-- options]
 
-Boots a real Linux guest in QEMU with systemd, MariaDB and nbd-server, installs the Debian package of the daemon in it, and runs
+Boots a real Linux guest in QEMU with systemd, MariaDB and nbdkit, installs the Debian package of the daemon in it, and runs
 scenarios against it; a simulated CloudStack outside plugs real virtio disks in and out. Needs root once, to build the guest image.
 
   --scenario <name>   only this one; may be repeated

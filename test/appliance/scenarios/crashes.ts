@@ -76,7 +76,7 @@ export const exportServerRestarted: Scenario = {
     await world.verifyAll(ids);
     const [first = ''] = ids;
     const client = await world.connect(first);
-    await world.machine.agent.run('systemctl restart volume-daemon-nbd');
+    await world.machine.agent.run('systemctl restart volume-daemon-nbd.service');
     await client.read(0, 4096);
     await world.machine.agent.run('systemctl kill --kill-who=main -s KILL volume-daemon-nbd');
     await client.read(4096, 4096);

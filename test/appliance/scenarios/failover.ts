@@ -43,7 +43,7 @@ export const failover: Scenario = {
     return files === before ? undefined : 'export files differ between the failovers';
 
     function exportFiles(): Promise<string> {
-      return world.machine.agent.run('cd /etc/nbd-server/conf.d && stat -c "%n %i %Y" *.conf | sort');
+      return world.machine.agent.run('cd /run/volume-daemon/exports && stat -c "%n %i %Y" * | sort');
     }
   },
 };

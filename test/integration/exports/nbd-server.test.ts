@@ -1,5 +1,16 @@
 import { execFile } from 'node:child_process';
-import { appendFile, chmod, link, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import {
+  appendFile,
+  chmod,
+  link,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -9,7 +20,7 @@ import { systemClock } from '~/server/core/clock';
 import { silentLogger } from '~/server/core/log/logger';
 import type { ExportTarget } from '~/server/exports/export-server';
 import { exportName } from '~/server/exports/naming';
-import { NbdServerExports } from '~/server/exports/nbd-server/nbd-server-exports';
+import { NbdServerExports, type NbdServerOptions } from '~/server/exports/nbd-server/nbd-server-exports';
 
 /**
  * The real nbd-server of this machine: what is published answers, what is withdrawn leads to nothing, clients
@@ -22,7 +33,7 @@ let devDir: string;
 let nbd: NbdServer;
 let server: NbdServerExports;
 
-function create(): NbdServerExports {
+function create(options: Partial<NbdServerOptions> = {}): NbdServerExports {
   return new NbdServerExports({
     host: nbd.host,
     port: nbd.port,
@@ -38,6 +49,7 @@ function create(): NbdServerExports {
     diskseq: () => null,
     clock: systemClock,
     logger: silentLogger,
+    ...options,
   });
 }
 
@@ -97,6 +109,27 @@ describe('exports through the real nbd-server', () => {
     expect(await firstByte(second.name)).toBe(0x22);
     expect(await firstByte(first.name)).toMatch(/policy prevents|no export named/);
     expect((await server.health()).staleUntilRestart).toBe(0);
+  });
+
+  it('a disk that is swapped for another of the same size before the server opens it is noticed', async () => {
+    const disk = target(1, await plug('vdb', 0x33));
+    const other = join(dir, 'other');
+    await writeFile(other, Buffer.alloc(disk.size, 0x66));
+    let looks = 0;
+    let swapped: Promise<void> | null = null;
+    server = create({
+      diskseq: () => {
+        looks += 1;
+        // Verified for the first time: now another disk takes the place.
+        if (looks === 1)
+          swapped = new Promise((resolve) => setImmediate(() => resolve(rename(other, disk.devicePath))));
+        return null;
+      },
+    });
+    await expect(server.publish(disk)).rejects.toMatchObject({ code: 'DEVICE_IDENTITY_MISMATCH' });
+    await swapped;
+    expect(await firstByte(disk.name)).toEqual(expect.any(String));
+    expect((await server.list()).filter((one) => one.target !== null)).toEqual([]);
   });
 
   it('follows the volume to another letter without a reload', async () => {
