@@ -62,7 +62,7 @@ export async function startMariadb(options: MariadbOptions = {}): Promise<Mariad
   const server = new Server(programs.mariadbd, dir, await freePort());
   try {
     server.configure(options.settings ?? {});
-    install(programs['mariadb-install-db'], dir);
+    installDatabase(programs['mariadb-install-db'], dir);
     await server.start();
     await server.query(`CREATE USER '${USER}'@'%' IDENTIFIED BY '${PASSWORD}'`);
     const address = await server.createDatabase(DATABASE);
@@ -73,7 +73,7 @@ export async function startMariadb(options: MariadbOptions = {}): Promise<Mariad
   }
 }
 
-function install(program: string, dir: string): void {
+export function installDatabase(program: string, dir: string): void {
   const args = [
     `--defaults-file=${join(dir, 'my.cnf')}`,
     '--auth-root-authentication-method=normal',

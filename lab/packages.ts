@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { accessSync, constants } from 'node:fs';
+import { accessSync, constants, existsSync, readdirSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
 /** Program → Debian package that brings it. */
@@ -15,6 +15,11 @@ const PACKAGES = {
   nbdkit: 'nbdkit',
   'qemu-img': 'qemu-utils',
   openssl: 'openssl',
+  rsync: 'rsync',
+  haproxy: 'haproxy',
+  mariadb: 'mariadb-client-core',
+  // The state transfer of Galera looks for free ports with it.
+  ss: 'iproute2',
 } as const;
 export type Program = keyof typeof PACKAGES;
 
@@ -43,6 +48,26 @@ export function ensurePackages<P extends Program>(programs: readonly P[]): Recor
   if (missing.length > 0) install([...new Set(missing.map((program) => PACKAGES[program]))]);
   const paths = programs.map((program) => [program, require(program)] as const);
   return Object.fromEntries(paths) as Record<P, string>;
+}
+
+/** Installs packages that bring no program of their own. */
+export function ensureLibrary(path: string, packageName: string): void {
+  if (!existsSync(path)) install([packageName]);
+  if (!existsSync(path)) throw new Error(`${path} is missing although package ${packageName} is installed`);
+}
+
+/**
+ * Unpacks a package into a folder without installing it: its services are not started and nothing of it is
+ * run.
+ */
+export function unpackPackage(packageName: string, dir: string): void {
+  const run = (command: string, args: string[]) => {
+    const result = spawnSync(command, args, { cwd: dir, encoding: 'utf8' });
+    if (result.status !== 0)
+      throw new Error(`${command} ${args.join(' ')} failed:\n${result.stdout ?? ''}${result.stderr ?? ''}`);
+  };
+  run('apt-get', ['download', packageName]);
+  for (const file of readdirSync(dir).filter((name) => name.endsWith('.deb'))) run('dpkg', ['-x', file, '.']);
 }
 
 function require(program: Program): string {

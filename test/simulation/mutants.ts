@@ -208,6 +208,6 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'server/daemon/fenced-cloud.ts',
     find: '    isOwner()\n      ? send()',
     replace: '    isOwner() || send !== null\n      ? send()',
-    seed: 1,
+    seed: 491,
   },
 ];

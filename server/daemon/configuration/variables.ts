@@ -29,7 +29,7 @@ const SERVER = {
       'DATABASE_DSN',
       parseDsn,
       'oma_user:oma_password@tcp(localhost:3306)/migratekit_oma?parseTime=true',
-      'The database: Go form `user:pass@tcp(host:port)/db`, `user:pass@unix(/path)/db`, or a `mysql://` URL. Parameters that count: `tls`, `timeout`.',
+      'The database: Go form `user:pass@tcp(host:port)/db`, `user:pass@unix(/path)/db`, or a `mysql://` URL. The nodes of a cluster: `tcp(host1:port,host2:port)`, in the order in which they are tried. Parameters that count: `tls`, `timeout`.',
     ),
   ),
   databaseCa: optional(

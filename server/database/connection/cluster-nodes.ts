@@ -9,6 +9,8 @@ import { errorNumber, faultOf } from './faults';
 export class ClusterNodes {
   private index = 0;
   private readonly listeners: (() => void)[] = [];
+  /** Why a node was left, as logged; while none works, each is tried again and again. */
+  private readonly said = new Map<Address, string>();
 
   constructor(
     private readonly addresses: readonly [Address, ...Address[]],
@@ -24,6 +26,12 @@ export class ClusterNodes {
     return this.addresses[this.index % this.count] ?? this.addresses[0];
   }
 
+  /** A connection to this node satisfies. */
+  works(address: Address): void {
+    if (this.said.delete(address))
+      this.logger.info('A node of the database works again', { node: describeAddress(address) });
+  }
+
   onMove(listener: () => void): void {
     this.listeners.push(listener);
   }
@@ -33,11 +41,13 @@ export class ClusterNodes {
     if (this.count === 1) return false;
     if (address !== this.current) return true;
     this.index = (this.index + 1) % this.count;
-    this.logger.warn('A node of the database is left for the next', {
-      node: describeAddress(address),
-      next: describeAddress(this.current),
-      reason,
-    });
+    if (this.said.get(address) !== reason)
+      this.logger.warn('A node of the database is left for the next', {
+        node: describeAddress(address),
+        next: describeAddress(this.current),
+        reason,
+      });
+    this.said.set(address, reason);
     for (const listener of this.listeners) listener();
     return true;
   }
@@ -70,13 +80,13 @@ export function isUnreachable(error: unknown): boolean {
 /**
  * - `writable`: refuse a node that is not primary, refuses queries or is read-only. Only where there is
  *   another node: a single server says so itself, statement by statement.
- * - `causal`: see what was committed through other nodes before. `at first`: once, when the connection is
- *   new, because all others go to this node as well; `always`: with every read, because a proxy may send
- *   each connection to another node.
+ * - `causal`: every read of a Galera node waits until it has applied what the others had committed before.
+ *   Another daemon may have written there, a proxy may send each connection to another node, and we may have
+ *   come here from a node that died: a 404 for an accepted operation would be a lie.
  */
 export interface Demands {
   readonly writable: boolean;
-  readonly causal: 'no' | 'at first' | 'always';
+  readonly causal: boolean;
   readonly timeoutMs: number;
 }
 
@@ -97,11 +107,7 @@ export async function vet(query: Ask, demands: Demands): Promise<void> {
     if (readOnly !== undefined) throw refused(`${readOnly} is on`);
     if (isGalera) await vetGalera(ask, variables);
   }
-  if (!isGalera || demands.causal === 'no') return;
-  await ask('SET SESSION wsrep_sync_wait = 1');
-  if (demands.causal === 'always') return;
-  await ask('SELECT 1');
-  await ask('SET SESSION wsrep_sync_wait = DEFAULT');
+  if (isGalera && demands.causal) await ask('SET SESSION wsrep_sync_wait = 1');
 }
 
 type Answers = ReadonlyMap<string, string>;
@@ -130,8 +136,5 @@ function isOn(value: string | undefined): boolean {
 }
 
 function refused(reason: string): Error {
-  return Object.assign(new Error(`this node does not take writes: ${reason}`), {
-    code: 'NODE_REFUSES',
-    errno: 1047,
-  });
+  return Object.assign(new Error(`this node does not take writes: ${reason}`), { errno: 1047 });
 }

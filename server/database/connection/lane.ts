@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { Socket } from 'node:net';
 import type { MysqlPool, MysqlPoolConnection, MysqlQueryResult } from 'kysely';
 import {
@@ -9,6 +10,7 @@ import {
   type RowDataPacket,
 } from 'mysql2';
 import { messageOf } from '../../core/errors';
+import { LIMITS } from '../../core/limits';
 import { type ClusterNodes, type Demands, isRefusalOfNode, isUnreachable, vet } from './cluster-nodes';
 import type { Address } from './dsn';
 import { breaksConnection } from './faults';
@@ -99,6 +101,7 @@ export class Lane implements MysqlPool {
         throw error;
       }
       this.vetted.add(raw);
+      this.nodes.works(node.address);
     }
     this.usage.inUse += 1;
     return new GuardedConnection(raw, statementMs, {
@@ -133,7 +136,10 @@ export class Lane implements MysqlPool {
         });
       }
     });
-    return { address, pool, sockets, left: new AbortController() };
+    const left = new AbortController();
+    // Whoever waits for a connection listens to it.
+    setMaxListeners(LIMITS.DATABASE_QUEUE + LIMITS.DATABASE_CONNECTIONS, left.signal);
+    return { address, pool, sockets, left };
   }
 }
 

@@ -135,7 +135,7 @@ function workLane(dsn: Dsn, address: Address, nodes: number): LaneOptions {
     statementMs: LIMITS.DATABASE_STATEMENT_MS,
     demands: {
       writable: nodes > 1,
-      causal: nodes > 1 ? 'at first' : 'always',
+      causal: true,
       timeoutMs: LIMITS.DATABASE_CONNECT_TIMEOUT_MS,
     },
   };
@@ -156,7 +156,7 @@ function urgentLane(dsn: Dsn, address: Address, nodes: number): LaneOptions {
     },
     session: SESSION,
     statementMs: LIMITS.LEASE_STATEMENT_MS,
-    demands: { writable: nodes > 1, causal: 'no', timeoutMs: LIMITS.LEASE_STATEMENT_MS },
+    demands: { writable: nodes > 1, causal: false, timeoutMs: LIMITS.LEASE_STATEMENT_MS },
   };
 }
 

@@ -50,8 +50,7 @@ async function connect(dsn: Dsn): Promise<Connection> {
 async function connectTo(dsn: Dsn, address: Address, writable: boolean): Promise<Connection> {
   const connection = await createConnection(connectionOptions(dsn, address));
   try {
-    // What the migrator before us has done through another node shall be seen, always: we wait for it.
-    const demands = { writable, causal: 'always', timeoutMs: LIMITS.DATABASE_STATEMENT_MS } as const;
+    const demands = { writable, causal: true, timeoutMs: LIMITS.DATABASE_STATEMENT_MS } as const;
     await vet((question) => connection.query(question).then(([rows]) => rows), demands);
     return connection;
   } catch (error) {

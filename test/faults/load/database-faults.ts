@@ -162,7 +162,7 @@ async function aftermath(rig: Rig, pid: number): Promise<string[]> {
     USER,
   ]);
   const open = Number(sessions[0]?.n);
-  // The pool, and the connection that holds the appliance lock.
+  // The pool, and the connection that renews the lease.
   const most = LIMITS.DATABASE_CONNECTIONS + 1;
   if (!(open >= 1 && open <= most))
     wrong.push(`${open} connections are open, at most ${most} are meant to be`);
