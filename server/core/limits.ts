@@ -133,6 +133,8 @@ export const LIMITS = {
   DATABASE_LOCK_WAIT_MS: 5_000,
   DATABASE_IDLE_MS: 60_000,
   DATABASE_IDLE_TRANSACTION_MS: 10_000,
+  DATABASE_REASON_CHARACTERS: 300,
+  MIGRATION_IDLE_MS: 8 * 3_600_000,
   LOCK_SESSION_IDLE_MS: 5_000,
   TEXT_CHARACTERS: 16_000,
   // Logging (journald cuts lines at 48 KiB; a cut line would lose its priority and its JSON)

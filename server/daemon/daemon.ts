@@ -21,7 +21,7 @@ export interface Daemon {
    * stopping: draining.
    */
   readonly phase: DaemonPhase;
-  /** Why the phase is not `ready`. */
+  /** Why the phase is not `ready`, or why nothing can be done although it is (the database is away). */
   readonly phaseReason: string | null;
   readonly operations: PublicOf<OperationService>;
   readonly volumes: PublicOf<VolumeQueries>;

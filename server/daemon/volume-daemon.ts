@@ -20,7 +20,7 @@ import { type Adapters, createAdapters } from './adapters';
 import { compose, type Domain } from './compose';
 import type { Configuration } from './configuration/configuration';
 import { createDiagnostics } from './create-diagnostics';
-import type { Daemon, DaemonPhase, HealthReport, MetricsReport } from './daemon';
+import type { ComponentHealth, Daemon, DaemonPhase, HealthReport, MetricsReport } from './daemon';
 import { deviceHealth, watchDependencies } from './health/dependencies';
 import { type HealthMonitor, healthReport } from './health/health';
 import { Metrics } from './metrics/metrics';
@@ -43,7 +43,7 @@ interface Parts {
 export class VolumeDaemon implements Daemon {
   readonly version = VERSION;
   phase: DaemonPhase = 'starting';
-  phaseReason: string | null = 'waiting for the database';
+  private ownReason: string | null = 'waiting for the database';
   readonly operations: OperationService;
   readonly volumes: VolumeQueries;
   readonly exports: ExportService;
@@ -59,6 +59,8 @@ export class VolumeDaemon implements Daemon {
   private readonly statistics: Statistics;
   private readonly figures = new Metrics((id) => this.domain.ownership.engine?.find(id) ?? null);
   private migrated = false;
+  /** Why the schema could not be prepared yet. */
+  private refusal: string | null = null;
   private readonly recent: DeviceEvent[] = [];
   private stopped: Promise<void> | null = null;
 
@@ -108,7 +110,13 @@ export class VolumeDaemon implements Daemon {
     this.periodicSync = new PeriodicSync(this.sync, configuration.reconcileIntervalMs, systemClock);
     this.diagnostics = createDiagnostics(this.adapters, () => this.readable(), configuration);
     this.statistics = new Statistics(ledger, () => identity.view.vmId ?? undefined, this.domain.events);
-    this.monitor = watchDependencies(this.adapters, logger);
+    this.monitor = watchDependencies(this.adapters, () => this.databaseHealth(), logger);
+    database.onAway(() => this.monitor.doubt('database'));
+  }
+
+  get phaseReason(): string | null {
+    const database = this.monitor.of('database');
+    return this.ownReason ?? (database.status === 'unhealthy' ? database.message : null);
   }
 
   /**
@@ -125,7 +133,10 @@ export class VolumeDaemon implements Daemon {
       interval_ms: configuration.devices.pollIntervalMs,
       devices: watcher.snapshot().devices.length,
     });
-    await database.prepare(this.stopping);
+    await database.prepare(this.stopping, (reason) => {
+      this.refusal = reason;
+      this.ownReason = `waiting for the database: ${reason}`;
+    });
     if (this.stopping.aborted) return;
     this.migrated = true;
     this.phase = 'standby';
@@ -217,7 +228,7 @@ export class VolumeDaemon implements Daemon {
   private async drain(): Promise<void> {
     const begun = systemClock.monotonic();
     this.phase = 'stopping';
-    this.phaseReason = 'the daemon is stopping';
+    this.ownReason = 'the daemon is stopping';
     this.stop$.abort();
     const { unfinished } = await this.domain.ownership.stop();
     await this.monitor.stop();
@@ -239,6 +250,17 @@ export class VolumeDaemon implements Daemon {
     return this.adapters.database.ledger;
   }
 
+  /** Until the schema is there, what the start waits for; then what the work meets. */
+  private async databaseHealth(): Promise<ComponentHealth> {
+    if (!this.migrated)
+      return {
+        status: this.refusal === null ? 'unknown' : 'unhealthy',
+        message: this.refusal ?? 'the schema is being prepared',
+      };
+    await this.adapters.database.ledger.probe(this.domain.ownership.engine?.epoch ?? null);
+    return { status: 'healthy', message: 'answers, and takes reads and writes' };
+  }
+
   private policy(): Policy {
     const { operations, devices, exports } = this.parts.configuration;
     return {
@@ -253,7 +275,7 @@ export class VolumeDaemon implements Daemon {
     if (this.phase === 'stopping') return;
     const was = this.phase;
     this.phase = state === 'owner' ? 'ready' : 'standby';
-    this.phaseReason = state === 'owner' ? null : this.domain.ownership.reason;
+    this.ownReason = state === 'owner' ? null : this.domain.ownership.reason;
     if (state === 'owner' && was !== 'ready') void this.firstSync();
   }
 
@@ -277,7 +299,7 @@ export class VolumeDaemon implements Daemon {
     while (!this.stopping.aborted) {
       const { vmId } = await identity.resolve().catch(() => identity.view);
       if (vmId === null)
-        this.phaseReason =
+        this.ownReason =
           'the daemon does not know which VM it runs on: set OMA_VM_ID or ossea_configs.oma_vm_id';
       else if (!striving) this.domain.ownership.start(vmId);
       striving ||= vmId !== null;

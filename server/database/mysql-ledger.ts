@@ -35,6 +35,7 @@ import { requestCancel } from './journal/request-cancel';
 import { listOperations } from './list-operations';
 import { countOperations } from './operation-totals';
 import { OsseaVolumes } from './ossea-volumes';
+import { probe } from './probe';
 import { prune } from './prune';
 import { toExport, toMapping, toOperation } from './rows';
 
@@ -198,5 +199,9 @@ export class MysqlLedger implements Ledger {
 
   async ping(): Promise<void> {
     await this.database.query((db) => sql`SELECT 1`.execute(db));
+  }
+
+  probe(epoch: Epoch | null): Promise<void> {
+    return probe(this.database, epoch);
   }
 }

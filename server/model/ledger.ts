@@ -102,6 +102,11 @@ export interface Ledger {
   prune(epoch: Epoch, olderThanMs: number, limit: number): Promise<number>;
   /** Cheap round trip; throws DATABASE_UNAVAILABLE. */
   ping(): Promise<void>;
+  /**
+   * Finds out whether work is possible, by doing what it does: reads our tables and, as owner (`epoch`), writes
+   * under that epoch. Throws DATABASE_UNAVAILABLE.
+   */
+  probe(epoch: Epoch | null): Promise<void>;
 }
 
 /** Who owns an appliance. */

@@ -1,4 +1,4 @@
-import type { Clock } from '../../core/clock';
+import { type Clock, sleepUntilAny } from '../../core/clock';
 import { messageOf } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
 import type { Engine, RunningOperation } from '../../operations/engine';
@@ -23,6 +23,8 @@ export class HealthMonitor {
   private readonly last = new Map<ProbeName, ComponentHealth>();
   private readonly stopping = new AbortController();
   private loops: Promise<void>[] = [];
+  /** Ends the pause of a dependency. */
+  private readonly pauses = new Map<ProbeName, AbortController>();
 
   constructor(
     private readonly clock: Clock,
@@ -37,6 +39,11 @@ export class HealthMonitor {
   async stop(): Promise<void> {
     this.stopping.abort();
     await Promise.all(this.loops);
+  }
+
+  /** Somebody has met trouble with it: a dependency that counts as healthy is looked at now. */
+  doubt(name: ProbeName): void {
+    if (this.of(name).status === 'healthy') this.pauses.get(name)?.abort();
   }
 
   of(name: ProbeName): ComponentHealth {
@@ -56,7 +63,9 @@ export class HealthMonitor {
         health.status === 'healthy' || health.status === 'disabled'
           ? probe.every
           : Math.min(probe.every, LIMITS.HEALTH_RETRY_MS);
-      await this.clock.sleep(pause, this.stopping.signal);
+      const paused = new AbortController();
+      this.pauses.set(name, paused);
+      await sleepUntilAny(this.clock, pause, [paused.signal, this.stopping.signal]);
     }
   }
 }

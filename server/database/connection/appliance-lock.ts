@@ -3,8 +3,9 @@ import { LIMITS } from '../../core/limits';
 import type { Logger } from '../../core/log/logger';
 import type { OwnershipLock } from '../../model/ownership-lock';
 import type { Dsn } from './dsn';
-import { translate } from './faults';
+import { unavailable } from './faults';
 import { connectionOptions } from './pool';
+import { sessionStatements } from './session';
 
 /**
  * GET_LOCK on a connection of its own: the server frees the lock when that connection ends, however this
@@ -37,6 +38,8 @@ export class ApplianceLock implements OwnershipLock {
       const held = connection;
       held.on('error', (error: Error) => this.drop(held, error.message));
       held.on('end', () => this.drop(held, 'the connection was closed'));
+      for (const statement of sessionStatements(LIMITS.LOCK_SESSION_IDLE_MS))
+        await held.query(bounded(statement));
       const [rows] = await held.query<RowDataPacket[]>(
         bounded('SELECT GET_LOCK(?, 0) AS got', [lockName(applianceId)]),
       );
@@ -44,14 +47,13 @@ export class ApplianceLock implements OwnershipLock {
         held.destroy();
         return false;
       }
-      await held.query(bounded(`SET SESSION wait_timeout = ${LIMITS.LOCK_SESSION_IDLE_MS / 1000}`));
       this.connection = held;
       this.beat = setInterval(() => void this.check(held), LIMITS.OWNERSHIP_BEAT_MS);
       this.beat.unref();
       return true;
     } catch (error) {
       connection?.destroy();
-      throw translate(error);
+      throw unavailable(error);
     }
   }
 

@@ -15,22 +15,12 @@ import {
   type ResultSetHeader,
   type RowDataPacket,
 } from 'mysql2';
+import { DaemonError } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
 import type { Tables } from '../tables';
 import type { Dsn } from './dsn';
-import { breaksConnection, faultOf, translate } from './faults';
-
-/**
- * Every session: UTC; strict, so that nothing is silently cut; bounded waits for locks; an end for what a
- * vanished client left open (the setting in the comment is MariaDB's alone). READ COMMITTED, because the gap
- * locks of the default level make concurrent first writes deadlock, and nothing here reads twice.
- */
-const SESSION: readonly string[] = [
-  `SET time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO',
-   innodb_lock_wait_timeout = ${LIMITS.DATABASE_LOCK_WAIT_MS / 1000}, wait_timeout = ${LIMITS.DATABASE_IDLE_MS / 1000}
-   /*M!100300 , idle_transaction_timeout = ${LIMITS.DATABASE_IDLE_TRANSACTION_MS / 1000} */`,
-  'SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED',
-];
+import { breaksConnection, faultOf, translate, unavailable } from './faults';
+import { sessionStatements } from './session';
 
 /** A certificate for another name is refused; for an address the driver has no name to compare. */
 function sslOptions({ tls, ca, host, socketPath }: Dsn): NonNullable<PoolOptions['ssl']> {
@@ -93,8 +83,8 @@ export interface PoolUsage {
   readonly waiting: number;
 }
 
-/** Opens the pool; nothing is connected before the first query. */
-export function openPool(dsn: Dsn): Database {
+/** Opens the pool; nothing is connected before the first query. `onAway` hears of every refusal. */
+export function openPool(dsn: Dsn, onAway: () => void = () => {}): Database {
   const pool = createPool({
     ...connectionOptions(dsn),
     connectionLimit: LIMITS.DATABASE_CONNECTIONS,
@@ -103,37 +93,40 @@ export function openPool(dsn: Dsn): Database {
     // Before the server does it: a connection is not closed just as it is taken.
     idleTimeout: LIMITS.DATABASE_IDLE_MS / 2,
   });
-  // Queued before anything of ours; a connection that cannot even do this is dropped.
   const sockets = new Set<Socket>();
+  const sessions = new WeakMap<PoolConnection, Promise<void>>();
   pool.on('connection', (connection) => {
     const socket = socketOf(connection);
     if (socket) {
       sockets.add(socket);
       socket.once('close', () => sockets.delete(socket));
     }
-    for (const statement of SESSION) {
-      connection.query(statement, (error) => {
-        if (error) connection.destroy();
-      });
-    }
+    sessions.set(connection, beginSession(connection));
   });
   const usage = { inUse: 0, waiting: 0 };
   const guarded: MysqlPool = {
     getConnection: (callback) => {
       usage.waiting += 1;
-      pool.getConnection((error, connection) => {
+      const refused = (error: unknown) => {
         usage.waiting -= 1;
-        if (error) {
-          callback(error, NO_CONNECTION);
-          return;
-        }
-        usage.inUse += 1;
-        callback(
-          null,
-          new GuardedConnection(connection, () => {
-            usage.inUse -= 1;
-          }),
-        );
+        callback(unavailable(error), NO_CONNECTION);
+      };
+      pool.getConnection((error, connection) => {
+        if (error) return refused(error);
+        const given = () => {
+          usage.waiting -= 1;
+          usage.inUse += 1;
+          callback(
+            null,
+            new GuardedConnection(connection, () => {
+              usage.inUse -= 1;
+            }),
+          );
+        };
+        (sessions.get(connection) ?? Promise.resolve()).then(given, (reason: unknown) => {
+          connection.destroy();
+          refused(reason);
+        });
       });
     },
     end: (callback) => pool.end(callback),
@@ -141,8 +134,8 @@ export function openPool(dsn: Dsn): Database {
   const kysely = new Kysely<Tables>({ dialect: new MysqlDialect({ pool: guarded }) });
   return {
     kysely,
-    query: (work) => query(kysely, work),
-    transaction: (work) => transaction(kysely, work),
+    query: (work) => noticing(onAway, () => query(kysely, work)),
+    transaction: (work) => noticing(onAway, () => transaction(kysely, work)),
     usage: () => ({ ...usage }),
     distrust: () => {
       for (const socket of sockets) socket.destroy(notTrusted());
@@ -152,6 +145,19 @@ export function openPool(dsn: Dsn): Database {
   };
 }
 
+/** A session that is not as ours must be is not used. Its statements are sent at once, in order. */
+async function beginSession(connection: PoolConnection): Promise<void> {
+  const statements = sessionStatements(LIMITS.DATABASE_IDLE_MS).map(
+    (sql) =>
+      new Promise<void>((resolve, reject) => {
+        connection.query({ sql, timeout: LIMITS.DATABASE_STATEMENT_MS }, (error) =>
+          error ? reject(error) : resolve(),
+        );
+      }),
+  );
+  await Promise.all(statements);
+}
+
 /** mysql2 does not type its stream. Destroying it fails the statement under way at once. */
 function socketOf(connection: object): Socket | null {
   return 'stream' in connection && connection.stream instanceof Socket ? connection.stream : null;
@@ -159,6 +165,15 @@ function socketOf(connection: object): Socket | null {
 
 function notTrusted(): Error {
   return Object.assign(new Error('the connection is not trusted any more'), { code: 'ECONNRESET' });
+}
+
+async function noticing<T>(onAway: () => void, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof DaemonError && error.code === 'DATABASE_UNAVAILABLE') onAway();
+    throw error;
+  }
 }
 
 async function query<T>(kysely: Kysely<Tables>, work: (db: Kysely<Tables>) => Promise<T>): Promise<T> {

@@ -1,8 +1,10 @@
 import { type Connection, createConnection, type RowDataPacket } from 'mysql2/promise';
+import { LIMITS } from '../../core/limits';
 import type { Logger } from '../../core/log/logger';
 import type { Dsn } from '../connection/dsn';
-import { translate } from '../connection/faults';
+import { translate, unavailable } from '../connection/faults';
 import { connectionOptions } from '../connection/pool';
+import { sessionStatements } from '../connection/session';
 import { MIGRATIONS } from './migrations';
 
 /** How long a second daemon waits for the first one's migrations. */
@@ -11,13 +13,12 @@ const LOCK_TIMEOUT_SECONDS = 60;
 /** Brings the schema up to date under a named lock. Returns the migrations that ran. */
 export async function migrate(dsn: Dsn, logger: Logger): Promise<string[]> {
   try {
-    const connection = await createConnection(connectionOptions(dsn));
+    const connection = await createConnection(connectionOptions(dsn)).catch((error: unknown) => {
+      throw unavailable(error);
+    });
     try {
-      // Strict, so that nothing is cut while a column changes; without NO_ZERO_DATE, because old rows may
-      // hold such dates. No wait_timeout, because altering a large table takes long.
-      await connection.query(
-        "SET time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",
-      );
+      // As every session; a long idle time, because altering a large table takes long.
+      for (const statement of sessionStatements(LIMITS.MIGRATION_IDLE_MS)) await connection.query(statement);
       return await underLock(connection, dsn.database, () => runMissing(connection, logger));
     } finally {
       connection.destroy();
@@ -38,11 +39,7 @@ async function underLock<T>(connection: Connection, database: string, work: () =
 }
 
 async function runMissing(connection: Connection, logger: Logger): Promise<string[]> {
-  await connection.query(
-    'CREATE TABLE IF NOT EXISTS volume_daemon_migrations (id VARCHAR(64) PRIMARY KEY, applied_at TIMESTAMP(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3)) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4',
-  );
-  const [rows] = await connection.query<RowDataPacket[]>('SELECT id FROM volume_daemon_migrations');
-  const applied = new Set(rows.map((row) => String(row.id)));
+  const applied = await appliedMigrations(connection);
   const ran: string[] = [];
   for (const migration of MIGRATIONS.filter(({ id }) => !applied.has(id))) {
     logger.info('Database migration', { migration: migration.id });
@@ -51,4 +48,17 @@ async function runMissing(connection: Connection, logger: Logger): Promise<strin
     ran.push(migration.id);
   }
   return ran;
+}
+
+/** The table of them is made only where there is none: IF NOT EXISTS would need the right to create anyway. */
+async function appliedMigrations(connection: Connection): Promise<Set<string>> {
+  const [tables] = await connection.query<RowDataPacket[]>(
+    "SELECT 1 FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = 'volume_daemon_migrations'",
+  );
+  if (tables.length === 0)
+    await connection.query(
+      'CREATE TABLE IF NOT EXISTS volume_daemon_migrations (id VARCHAR(64) PRIMARY KEY, applied_at TIMESTAMP(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3)) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4',
+    );
+  const [rows] = await connection.query<RowDataPacket[]>('SELECT id FROM volume_daemon_migrations');
+  return new Set(rows.map((row) => String(row.id)));
 }

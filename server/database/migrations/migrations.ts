@@ -6,6 +6,7 @@ import { adoptConfiguration } from './004-configuration';
 import { adoptStragglers } from './005-straggling-jobs';
 import { addOwnerColumns } from './006-accounts';
 import { adoptRecover } from './007-recover';
+import { addHeldColumns } from './010-held';
 
 export interface Migration {
   readonly id: string;
@@ -22,4 +23,5 @@ export const MIGRATIONS: readonly Migration[] = [
   { id: '005-straggling-jobs', run: adoptStragglers },
   { id: '006-accounts', run: addOwnerColumns },
   { id: '007-recover', run: adoptRecover },
+  { id: '010-held', run: addHeldColumns },
 ];
