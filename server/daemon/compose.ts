@@ -1,5 +1,6 @@
 import type { Cloud } from '../cloudstack/cloud';
 import type { Clock, Random } from '../core/clock';
+import { ClockSteps } from '../core/clock-steps';
 import { DaemonError } from '../core/errors';
 import type { Logger } from '../core/log/logger';
 import type { Guest } from '../devices/device';
@@ -55,6 +56,7 @@ export interface DomainSettings {
 
 /** The domain, built in the same way for daemon and simulation. */
 export interface Domain {
+  readonly clockSteps: ClockSteps;
   readonly events: OperationEvents;
   readonly ownership: Ownership;
   readonly operations: OperationService;
@@ -73,7 +75,8 @@ export function compose(ports: Ports, settings: DomainSettings): Domain {
   const { ledger, lock, watcher, exports, clock, logger } = ports;
   const { identity, stopping } = settings;
   const events = new OperationEvents();
-  const shared = { ...ports, events };
+  const clockSteps = new ClockSteps(clock);
+  const shared = { ...ports, events, clockSteps };
   const ownership = new Ownership(
     {
       lock,
@@ -96,6 +99,7 @@ export function compose(ports: Ports, settings: DomainSettings): Domain {
   const isBusyWith = (volumeId: string) => ownership.engine?.isBusyWith(volumeId) ?? false;
   return {
     events,
+    clockSteps,
     ownership,
     writer,
     operations: new OperationService({
@@ -103,6 +107,7 @@ export function compose(ports: Ports, settings: DomainSettings): Domain {
       stopping,
       applianceId,
       writer,
+      heldOn: (volumeId) => ownership.engine?.heldOn(volumeId) ?? null,
       admit: (type, request) => admit(type, request, () => identity.require()),
     }),
     exports: new ExportService({

@@ -52,6 +52,8 @@ export class VolumeDaemon implements Daemon {
   private readonly stop$ = new AbortController();
   readonly stopping = this.stop$.signal;
   private readonly startedAt = systemClock.now();
+  private readonly startedMonotonic = systemClock.monotonic();
+  private polledAt = Number.NEGATIVE_INFINITY;
   private readonly adapters: Adapters;
   private readonly domain: Domain;
   private readonly periodicSync: PeriodicSync;
@@ -163,6 +165,7 @@ export class VolumeDaemon implements Daemon {
       sync: this.sync,
       reconcileIntervalMs: this.parts.configuration.reconcileIntervalMs,
       startedAt: this.startedAt,
+      startedMonotonic: this.startedMonotonic,
       pollIntervalMs: this.parts.configuration.devices.pollIntervalMs,
     });
   }
@@ -176,7 +179,7 @@ export class VolumeDaemon implements Daemon {
       cloudstackApiCalls: calls,
       cloudstackApiErrors: errors,
       deviceEventsProcessed: watcher.health().eventsProcessed,
-      uptimeSeconds: Math.floor((now - this.startedAt) / 1000),
+      uptimeSeconds: Math.floor((systemClock.monotonic() - this.startedMonotonic) / 1000),
       epoch: this.domain.ownership.engine?.epoch.number ?? null,
     });
   }
@@ -206,8 +209,11 @@ export class VolumeDaemon implements Daemon {
   async poll(): Promise<DeviceSnapshot> {
     const { watcher } = this.adapters;
     const snapshot = watcher.snapshot();
-    const due = snapshot.at + this.parts.configuration.devices.pollIntervalMs - LIMITS.POLL_SLACK_MS;
-    return snapshot.scanned && systemClock.now() < due ? snapshot : watcher.scan();
+    const due = this.polledAt + this.parts.configuration.devices.pollIntervalMs - LIMITS.POLL_SLACK_MS;
+    const now = systemClock.monotonic();
+    if (snapshot.scanned && now < due) return snapshot;
+    this.polledAt = now;
+    return watcher.scan();
   }
 
   async reconcile(): Promise<SyncReport | null> {
@@ -221,8 +227,18 @@ export class VolumeDaemon implements Daemon {
   async prune(): Promise<{ deleted: number }> {
     const { historyDays } = this.parts.configuration;
     const { ledger } = this.adapters.database;
-    const nowMs = systemClock.now();
-    return pruneHistory(ledger, this.domain.writer().epoch, { nowMs, historyDays, stopping: this.stopping });
+    const stepped = this.domain.clockSteps.hasSteppedSince(
+      systemClock.monotonic() - LIMITS.IDEMPOTENCY_TTL_MS,
+    );
+    const pruned = await pruneHistory(ledger, this.domain.writer().epoch, {
+      nowMs: systemClock.now(),
+      historyDays,
+      stepped,
+      logger: this.parts.logger,
+      stopping: this.stopping,
+    });
+    this.figures.pruned(pruned.deleted);
+    return pruned;
   }
 
   private async drain(): Promise<void> {

@@ -4,6 +4,7 @@ import { LIMITS } from '../core/limits';
 import type {
   Accepted,
   CancelOutcome,
+  Crash,
   Epoch,
   ExportFilter,
   Ledger,
@@ -14,6 +15,9 @@ import type {
   OperationCounts,
   OperationFilter,
   Owner,
+  Pruned,
+  Pruning,
+  Release,
 } from '../model/ledger';
 import type {
   ExportRecord,
@@ -29,6 +33,7 @@ import { auditedChange } from './audited-change';
 import type { Database } from './connection/pool';
 import { appendChange } from './journal/append-change';
 import { claimOperations, resumableOperations } from './journal/claim-operations';
+import { abandonHeld, holdOperation, noteCrash, retryHeld } from './journal/hold-operation';
 import { readOpenJobs, settleOpenJob } from './journal/open-jobs';
 import { readFeed, readJournal } from './journal/read-journal';
 import { requestCancel } from './journal/request-cancel';
@@ -115,6 +120,22 @@ export class MysqlLedger implements Ledger {
     return requestCancel(this.database, epoch, operationId, this.now());
   }
 
+  hold(epoch: Epoch, operationId: string, reason: string): Promise<void> {
+    return holdOperation(this.database, epoch, operationId, reason);
+  }
+
+  noteCrash(epoch: Epoch, operationId: string, crash: Crash): Promise<void> {
+    return noteCrash(this.database, epoch, operationId, crash);
+  }
+
+  retryHeld(epoch: Epoch, operationId: string): Promise<Release> {
+    return retryHeld(this.database, epoch, operationId, this.now());
+  }
+
+  abandonHeld(epoch: Epoch, operationId: string): Promise<Release> {
+    return abandonHeld(this.database, epoch, operationId, this.now());
+  }
+
   openJobs(volumeId: string): Promise<OpenJob[]> {
     return readOpenJobs(this.database, volumeId);
   }
@@ -193,8 +214,8 @@ export class MysqlLedger implements Ledger {
     return countOperations(this.database, applianceId);
   }
 
-  prune(epoch: Epoch, olderThanMs: number, limit: number): Promise<number> {
-    return prune(this.database, epoch, olderThanMs, limit);
+  prune(epoch: Epoch, pruning: Pruning): Promise<Pruned> {
+    return prune(this.database, epoch, pruning);
   }
 
   async ping(): Promise<void> {

@@ -4,22 +4,16 @@ import type { Database } from './connection/pool';
 
 /**
  * See Ledger.probe. A server may answer SELECT 1 and refuse every table, or every write: so this asks for what
- * operations need, of the tables they use, and really writes one row. Whether the epoch is still ours is not
- * its business: a database that says no to an old epoch works.
+ * operations need, of the tables they use, and as owner really writes one row. Whether the epoch is still
+ * ours is not its business: a database that says no to an old epoch works.
  */
 export async function probe(database: Database, epoch: Epoch | null): Promise<void> {
-  if (epoch === null) {
-    await database.query((db) =>
-      sql`SELECT (SELECT MAX(epoch) FROM appliances) AS epoch, (SELECT MAX(id) FROM volume_operation_steps) AS id`.execute(
-        db,
-      ),
-    );
-    return;
-  }
   await database.transaction(async (tx) => {
-    await sql`UPDATE appliances SET probed_at = CURRENT_TIMESTAMP(3)
-      WHERE id = ${epoch.applianceId} AND epoch = ${epoch.number}`.execute(tx);
+    if (epoch !== null)
+      await sql`UPDATE appliances SET probed_at = CURRENT_TIMESTAMP(3)
+        WHERE id = ${epoch.applianceId} AND epoch = ${epoch.number}`.execute(tx);
     // These match nothing; the server checks rights and modes all the same.
+    await sql`UPDATE appliances SET owner = owner WHERE id = ''`.execute(tx);
     await sql`UPDATE volume_operations SET updated_at = updated_at WHERE id = ''`.execute(tx);
     await sql`INSERT INTO volume_operation_steps (appliance_id, sequence, step, state, data)
       SELECT '', 0, '', '', '{}' FROM appliances WHERE id = ''`.execute(tx);

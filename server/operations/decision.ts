@@ -11,7 +11,7 @@ import type { ErrorCode } from '../core/errors';
 import type { Device, Holder } from '../devices/device';
 import type { Evidence } from '../model/evidence';
 import type { MappingEffect } from '../model/ledger';
-import type { JournalState, JsonObject, Mapping, OperationOf, OperationType } from '../model/operation';
+import type { JournalState, JsonObject, Mapping, OperationOf, OperationType, Step } from '../model/operation';
 import type { Journal, MutationStep } from './journal';
 
 /**
@@ -225,8 +225,8 @@ export type Action =
   | { readonly do: 'withdraw'; readonly volumeId: string; readonly force: boolean }
   | {
       readonly do: 'record';
-      readonly step: string;
-      readonly state: JournalState;
+      readonly step: Step;
+      readonly state: Exclude<JournalState, 'waiting' | 'note'>;
       readonly data: JsonObject;
       readonly volumeId?: string;
       readonly effects?: MappingEffect[];

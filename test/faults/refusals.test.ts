@@ -8,6 +8,7 @@ import { Rig } from './rig';
  * look; and when it takes work again, everything that was accepted ends.
  */
 const CREATE_MS = 400;
+const PATIENCE_MS = 30_000;
 
 interface Refused {
   readonly where: 'connecting' | 'reading and writing' | 'writing' | 'committing';
@@ -124,9 +125,13 @@ function create(name: string) {
 
 /** Asks until the answer is as wanted; a connection that is refused fails the test. */
 async function answer(path: string, wanted: number, has: RegExp, init?: RequestInit): Promise<Response> {
+  const deadline = performance.now() + PATIENCE_MS;
   for (;;) {
     const got = await fetch(rig.daemon.url + path, init);
-    if (got.status === wanted && has.test(await got.clone().text())) return got;
+    const text = await got.clone().text();
+    if (got.status === wanted && has.test(text)) return got;
+    if (performance.now() > deadline)
+      throw new Error(`${path}: not ${wanted} with ${has}, but ${got.status}: ${text}`);
     await sleep(25);
   }
 }

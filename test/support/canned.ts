@@ -122,6 +122,7 @@ export function healthReport(phase: DaemonPhase): HealthReport {
         },
       ],
     },
+    held: [],
     drifts: [],
     uptimeSeconds: 60,
     pollIntervalMs: 2000,

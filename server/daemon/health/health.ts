@@ -79,9 +79,10 @@ export interface HealthSources {
   readonly engine: Engine | null;
   readonly owner: string | null;
   readonly pending: number;
-  readonly sync: Pick<SyncService, 'last' | 'lastJudgedAt'>;
+  readonly sync: Pick<SyncService, 'last' | 'lastJudgedAt' | 'lastJudgedMonotonic'>;
   readonly reconcileIntervalMs: number;
   readonly startedAt: number;
+  readonly startedMonotonic: number;
   readonly pollIntervalMs: number;
 }
 
@@ -95,6 +96,12 @@ export function healthReport(s: HealthSources): HealthReport {
   const exportServer = s.monitor.of('exportServer');
   const appliance = applianceHealth(s.appliance);
   const running = s.engine?.status() ?? [];
+  const held = (s.engine?.heldOperations() ?? []).map(({ id, type, volumeId, held }) => ({
+    id,
+    type,
+    volumeId,
+    reason: held ?? '',
+  }));
   const drifts = (s.sync.last?.drifts ?? []).filter(
     (drift) => drift.action === 'reported' || drift.action === 'failed',
   );
@@ -103,6 +110,7 @@ export function healthReport(s: HealthSources): HealthReport {
   const degraded =
     parts.some(({ status }) => status === 'unhealthy' || status === 'degraded') ||
     drifts.length > 0 ||
+    held.length > 0 ||
     s.phase !== 'ready';
   return {
     status:
@@ -126,8 +134,9 @@ export function healthReport(s: HealthSources): HealthReport {
       owner: s.owner,
     },
     operations: { pending: s.pending, executing: running.length, waiting: running.flatMap(waitingOf) },
+    held,
     drifts,
-    uptimeSeconds: Math.floor((s.clock.now() - s.startedAt) / 1000),
+    uptimeSeconds: Math.floor((s.clock.monotonic() - s.startedMonotonic) / 1000),
     pollIntervalMs: s.pollIntervalMs,
   };
 }

@@ -45,6 +45,8 @@ export function connectionOptions(dsn: Dsn): PoolOptions {
     connectTimeout: dsn.connectTimeoutMs ?? LIMITS.DATABASE_CONNECT_TIMEOUT_MS,
     enableKeepAlive: true,
     supportBigNumbers: true,
+    // A broken value must reach us as text: the driver would throw where nobody can catch it.
+    jsonStrings: true,
     multipleStatements: false,
   };
 }
