@@ -81,7 +81,7 @@ complete -c volumectl -n '__fish_seen_subcommand_from device; and not __fish_see
 complete -c volumectl -n '__fish_seen_subcommand_from device; and __fish_seen_subcommand_from watch' -l limit -d 'end after so many changes' -x
 complete -c volumectl -n '__fish_seen_subcommand_from device; and not __fish_seen_subcommand_from list scan show watch explain' -a explain -d 'Explain which disk a volume is, or why none'
 complete -c volumectl -n '__fish_seen_subcommand_from device; and __fish_seen_subcommand_from explain' -a '(volumectl volume list --columns volume_id --no-headers --quiet --timeout 2s 2>/dev/null)'
-complete -c volumectl -n '__fish_seen_subcommand_from operation; and not __fish_seen_subcommand_from list show watch cancel' -a list -d 'List operations, newest first'
+complete -c volumectl -n '__fish_seen_subcommand_from operation; and not __fish_seen_subcommand_from list show watch cancel retry abandon' -a list -d 'List operations, newest first'
 complete -c volumectl -n '__fish_seen_subcommand_from operation; and __fish_seen_subcommand_from list' -l type -d 'only of this type' -x -a 'create attach detach delete recover cleanup'
 complete -c volumectl -n '__fish_seen_subcommand_from operation; and __fish_seen_subcommand_from list' -l status -d 'only in this status' -x -a 'pending executing completed failed cancelled'
 complete -c volumectl -n '__fish_seen_subcommand_from operation; and __fish_seen_subcommand_from list' -l volume -d 'only of this volume' -x -a '(volumectl volume list --columns volume_id --no-headers --quiet --timeout 2s 2>/dev/null)'
@@ -89,12 +89,16 @@ complete -c volumectl -n '__fish_seen_subcommand_from operation; and __fish_seen
 complete -c volumectl -n '__fish_seen_subcommand_from operation; and __fish_seen_subcommand_from list' -l since -d 'only since this time, like 2026-08-19T20:30:00Z' -x
 complete -c volumectl -n '__fish_seen_subcommand_from operation; and __fish_seen_subcommand_from list' -l limit -d 'at most so many (default 20)' -x
 complete -c volumectl -n '__fish_seen_subcommand_from operation; and __fish_seen_subcommand_from list' -l all -d 'all of them, in pages of --limit'
-complete -c volumectl -n '__fish_seen_subcommand_from operation; and not __fish_seen_subcommand_from list show watch cancel' -a show -d 'Show an operation and every step of it'
+complete -c volumectl -n '__fish_seen_subcommand_from operation; and not __fish_seen_subcommand_from list show watch cancel retry abandon' -a show -d 'Show an operation and every step of it'
 complete -c volumectl -n '__fish_seen_subcommand_from operation; and __fish_seen_subcommand_from show' -a '(volumectl operation list --limit 30 --columns id --no-headers --quiet --timeout 2s 2>/dev/null)'
-complete -c volumectl -n '__fish_seen_subcommand_from operation; and not __fish_seen_subcommand_from list show watch cancel' -a watch -d 'Wait until an operation has ended, naming its step'
+complete -c volumectl -n '__fish_seen_subcommand_from operation; and not __fish_seen_subcommand_from list show watch cancel retry abandon' -a watch -d 'Wait until an operation has ended, naming its step'
 complete -c volumectl -n '__fish_seen_subcommand_from operation; and __fish_seen_subcommand_from watch' -a '(volumectl operation list --limit 30 --columns id --no-headers --quiet --timeout 2s 2>/dev/null)'
-complete -c volumectl -n '__fish_seen_subcommand_from operation; and not __fish_seen_subcommand_from list show watch cancel' -a cancel -d 'Cancel an operation that CloudStack has not been asked for yet'
+complete -c volumectl -n '__fish_seen_subcommand_from operation; and not __fish_seen_subcommand_from list show watch cancel retry abandon' -a cancel -d 'Cancel an operation that CloudStack has not been asked for yet'
 complete -c volumectl -n '__fish_seen_subcommand_from operation; and __fish_seen_subcommand_from cancel' -a '(volumectl operation list --limit 30 --columns id --no-headers --quiet --timeout 2s 2>/dev/null)'
+complete -c volumectl -n '__fish_seen_subcommand_from operation; and not __fish_seen_subcommand_from list show watch cancel retry abandon' -a retry -d 'Run a held operation again, from where it was'
+complete -c volumectl -n '__fish_seen_subcommand_from operation; and __fish_seen_subcommand_from retry' -a '(volumectl operation list --limit 30 --columns id --no-headers --quiet --timeout 2s 2>/dev/null)'
+complete -c volumectl -n '__fish_seen_subcommand_from operation; and not __fish_seen_subcommand_from list show watch cancel retry abandon' -a abandon -d 'End a held operation as failed; nothing is undone'
+complete -c volumectl -n '__fish_seen_subcommand_from operation; and __fish_seen_subcommand_from abandon' -a '(volumectl operation list --limit 30 --columns id --no-headers --quiet --timeout 2s 2>/dev/null)'
 complete -c volumectl -n '__fish_seen_subcommand_from export; and not __fish_seen_subcommand_from list show publish withdraw validate' -a list -d 'List the exports'
 complete -c volumectl -n '__fish_seen_subcommand_from export; and __fish_seen_subcommand_from list' -l status -d 'only in this status' -x -a 'pending active failed'
 complete -c volumectl -n '__fish_seen_subcommand_from export; and not __fish_seen_subcommand_from list show publish withdraw validate' -a show -d 'Show the export of a volume'

@@ -25,7 +25,11 @@ function variables(idleMs: number): string {
   ].join(', ');
 }
 
-const MARIADB = `/*M!100300 , max_statement_time = 0,
+/**
+ * The checks of MariaDB are those of its JSON columns. They look at the whole row at every update: one value
+ * that another program has spoilt would refuse every change of that row, also the one that sets it aside.
+ */
+const MARIADB = `/*M!100300 , max_statement_time = 0, check_constraint_checks = 0,
   idle_transaction_timeout = ${LIMITS.DATABASE_IDLE_TRANSACTION_MS / 1000} */`;
 const MYSQL = '/*!50708 , max_execution_time = 0 */';
 
