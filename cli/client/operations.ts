@@ -22,6 +22,7 @@ type Endpoints = typeof devices &
 export const OPERATIONS = {
   attachRootVolume: ['POST', '/api/v1/volumes/{id}/attach-root'],
   attachVolume: ['POST', '/api/v1/volumes/{id}/attach'],
+  abandonOperation: ['POST', '/api/v1/operations/{id}/abandon'],
   cancelOperation: ['POST', '/api/v1/operations/{id}/cancel'],
   checkCloudstack: ['GET', '/api/v1/admin/cloudstack'],
   checkDatabase: ['GET', '/api/v1/admin/database'],
@@ -47,6 +48,7 @@ export const OPERATIONS = {
   readVolumeDevice: ['GET', '/api/v1/volumes/{id}/device'],
   readVolumeEvidence: ['GET', '/api/v1/volumes/{id}/evidence'],
   recoverVolume: ['POST', '/api/v1/volumes/{id}/recover'],
+  retryOperation: ['POST', '/api/v1/operations/{id}/retry'],
   streamEvents: ['GET', '/api/v1/events'],
   streamOperation: ['GET', '/api/v1/operations/{id}/events'],
   validateExports: ['POST', '/api/v1/exports/validate'],

@@ -108,6 +108,32 @@ export const operationNoun: Noun = {
         return EXIT.OK;
       },
     }),
+    verb({
+      name: 'retry',
+      summary: 'Run a held operation again, from where it was',
+      details: 'When its row is still not understood, it is held again.',
+      args: { operation: OPERATION },
+      columns: OPERATION_COLUMNS,
+      examples: [{ args: '<operation>', what: 'After what was wrong with it has been mended.' }],
+      async run({ client, out }, args) {
+        const found = await client.call('retryOperation', { path: { id: args.operation } });
+        out.record(OPERATION_COLUMNS, found);
+        return EXIT.OK;
+      },
+    }),
+    verb({
+      name: 'abandon',
+      summary: 'End a held operation as failed; nothing is undone',
+      args: { operation: OPERATION },
+      columns: OPERATION_COLUMNS,
+      examples: [{ args: '<operation>', what: 'Its reason says what it may have left behind.' }],
+      async run({ client, out }, args) {
+        const found = await client.call('abandonOperation', { path: { id: args.operation } });
+        out.record(OPERATION_COLUMNS, found);
+        out.hint('Look at the volume before it is used: volumectl volume explain.');
+        return EXIT.OK;
+      },
+    }),
   ],
 };
 

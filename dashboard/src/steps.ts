@@ -59,6 +59,7 @@ const USUAL_STEPS: Readonly<Record<OperationReply['type'], readonly string[]>> =
   delete: ['delete-volume'],
   recover: ['recover-volume'],
   cleanup: ['detach-volume', 'attach-volume', 'map', 'publish'],
+  unreadable: [],
 };
 
 /**

@@ -42,13 +42,16 @@ const STATUS_WORDS: Readonly<Record<HealthReply['status'], string>> = {
 };
 
 function healthReasons({ details }: HealthReply): string[] {
-  const { components, drifts, phase_reason } = details;
+  const { components, drifts, held, phase_reason } = details;
   const troubled = Object.entries(components)
     .filter(([, { status }]) => status === 'unhealthy' || status === 'degraded')
     .map(([name]) => COMPONENT_NAMES[name] ?? name);
   return [
     ...(phase_reason ? [`${phase_reason}.`] : []),
     ...(troubled.length > 0 ? [`Look at: ${troubled.join(', ')}.`] : []),
+    ...(held.length > 0
+      ? [`${plural(held.length, 'operation')} held: retry or abandon (volumectl operation).`]
+      : []),
     ...(drifts.length > 0 ? [`${plural(drifts.length, 'drift')} for a person to decide.`] : []),
   ];
 }

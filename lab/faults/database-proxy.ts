@@ -1,6 +1,13 @@
 import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
-import { Frames, failureAtGreeting, queryFrame, textOfQuery } from './mysql-frames';
+import {
+  Frames,
+  queryFrame,
+  type Refusal,
+  refusalAtGreeting,
+  refusalOfQuery,
+  textOfQuery,
+} from './mysql-frames';
 
 /** A statement on its way to the server. */
 export interface Statement {
@@ -17,6 +24,10 @@ export interface Ruling {
   readonly after?: () => Promise<'on' | 'cut'>;
   /** The server is given this instead of the statement. */
   readonly instead?: string;
+  /**
+   * The client gets this error for an answer, and the server does nothing: of a COMMIT it rolls back.
+   */
+  readonly refusal?: Refusal;
   /** Only so many bytes of the answer arrive; then the connection is cut. */
   readonly answerBytes?: number;
 }
@@ -30,8 +41,8 @@ export class DatabaseProxy {
   judge: (statement: Statement) => Ruling | null = () => null;
   /** ms that every packet takes longer, in each direction. */
   delay = 0;
-  /** New connections are greeted with "Too many connections". */
-  full = false;
+  /** New connections are greeted with this error. */
+  greeting: Refusal | null = null;
   private port = 0;
   private frozen: { readonly thawed: Promise<void>; readonly thaw: () => void } | null = null;
   private server: Server | null = null;
@@ -100,9 +111,9 @@ export class DatabaseProxy {
   }
 
   private serve(client: Socket): void {
-    if (this.full) {
+    if (this.greeting) {
       client.on('error', () => {});
-      client.end(failureAtGreeting(1040, 'Too many connections'));
+      client.end(refusalAtGreeting(this.greeting));
       return;
     }
     const link: Link = new Link(this, client, connect(this.target), () => this.links.delete(link));
@@ -157,7 +168,9 @@ class Link {
     const ruling = text === null ? null : this.ruling(text);
     if ((await ruling?.before?.()) === 'cut') return this.cut();
     this.answer = ruling;
-    this.upstream.write(ruling?.instead === undefined ? frame : queryFrame(ruling.instead));
+    const harmless = text !== null && /^commit/i.test(text) ? 'ROLLBACK' : 'DO 0';
+    const instead = ruling?.refusal ? harmless : ruling?.instead;
+    this.upstream.write(instead === undefined ? frame : queryFrame(instead));
   }
 
   private ruling(text: string): Ruling | null {
@@ -174,6 +187,10 @@ class Link {
     await this.proxy.passage();
     if (this.dead || this.client.destroyed) return;
     if ((await answer?.after?.()) === 'cut') return this.cut();
+    if (answer?.refusal) {
+      this.client.write(refusalOfQuery(answer.refusal));
+      return;
+    }
     if (answer?.answerBytes === undefined) {
       this.client.write(chunk);
       return;

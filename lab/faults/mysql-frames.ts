@@ -34,12 +34,29 @@ export function queryFrame(text: string): Buffer {
   return framed(0, Buffer.concat([Buffer.from([COM_QUERY]), Buffer.from(text, 'utf8')]));
 }
 
-/** An error instead of the greeting: it has no SQL state yet. */
-export function failureAtGreeting(code: number, text: string): Buffer {
-  const number = Buffer.alloc(3);
-  number.writeUInt8(0xff);
-  number.writeUInt16LE(code, 1);
-  return framed(0, Buffer.concat([number, Buffer.from(text, 'utf8')]));
+/** An error that a server answers with. */
+export interface Refusal {
+  readonly number: number;
+  /** SQLSTATE, five characters. */
+  readonly state: string;
+  readonly text: string;
+}
+
+/** The error instead of the greeting: it has no SQL state yet. */
+export function refusalAtGreeting({ number, text }: Refusal): Buffer {
+  return framed(0, Buffer.concat([errorHead(number), Buffer.from(text, 'utf8')]));
+}
+
+/** The error as the answer to a query. */
+export function refusalOfQuery({ number, state, text }: Refusal): Buffer {
+  return framed(1, Buffer.concat([errorHead(number), Buffer.from(`#${state}${text}`, 'utf8')]));
+}
+
+function errorHead(number: number): Buffer {
+  const head = Buffer.alloc(3);
+  head.writeUInt8(0xff);
+  head.writeUInt16LE(number, 1);
+  return head;
 }
 
 function framed(sequence: number, body: Buffer): Buffer {

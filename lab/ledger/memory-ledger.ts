@@ -4,20 +4,28 @@ import { keyReused, mayJoin, queueFull } from '~/server/database/accept/deduplic
 import { firstEntry, newOperation, newOperationRow } from '~/server/database/accept/new-operation';
 import { endEntry } from '~/server/database/journal/append-change';
 import { leaseLost } from '~/server/database/journal/fencing';
+import { abandonedText } from '~/server/database/journal/hold-operation';
 import { findOpenJobs } from '~/server/database/journal/open-jobs';
 import { sameEntries } from '~/server/database/journal/write-journal';
 import {
   type Accepted,
   type CancelOutcome,
   type Claim,
+  type Crash,
+  crashText,
   type Epoch,
+  hasKeyExpired,
   type Ledger,
   type MappingEffect,
   type NewOperation,
   type OpenJob,
   type OperationChange,
   type Owner,
+  type Pruned,
+  type Pruning,
+  type Release,
   volumeBusy,
+  whyClocksDiffer,
 } from '~/server/model/ledger';
 import {
   isTerminal,
@@ -112,7 +120,7 @@ export class MemoryLedger extends MemoryReads implements Ledger {
         operation.applianceId === epoch.applianceId && operation.idempotencyKey === input.idempotencyKey,
     );
     if (!found) return null;
-    if (found.operation.createdAt <= input.at - LIMITS.IDEMPOTENCY_TTL_MS) {
+    if (hasKeyExpired(found.operation.createdAt, this.databaseNow(), input)) {
       this.patch(found, { idempotencyKey: null });
       return null;
     }
@@ -133,8 +141,8 @@ export class MemoryLedger extends MemoryReads implements Ledger {
   async resumable(epoch: Epoch): Promise<Operation[]> {
     this.assertEpoch(epoch);
     const executing = this.mine(epoch.applianceId, ['executing']);
-    for (const { operation, requestHash } of executing)
-      this.store.operations.set(operation.id, { operation, requestHash, epoch: epoch.number });
+    for (const stored of executing)
+      this.store.operations.set(stored.operation.id, { ...stored, epoch: epoch.number });
     return executing.map(({ operation }) => operation);
   }
 
@@ -196,14 +204,74 @@ export class MemoryLedger extends MemoryReads implements Ledger {
     return 'cancelled';
   }
 
+  async hold(epoch: Epoch, operationId: string, reason: string): Promise<void> {
+    this.assertEpoch(epoch);
+    const stored = this.store.operations.get(operationId);
+    if (stored?.operation.status === 'executing' && stored.operation.held === null)
+      this.patch(stored, { held: reason });
+  }
+
+  async noteCrash(epoch: Epoch, operationId: string, { progress, error }: Crash): Promise<void> {
+    this.assertEpoch(epoch);
+    const stored = this.store.operations.get(operationId);
+    if (stored?.operation.status !== 'executing' || stored.epoch !== epoch.number) return;
+    const before = stored.crashes;
+    const count = before?.progress === progress ? before.count + 1 : 1;
+    const held = count >= LIMITS.CRASHES_UNTIL_HELD ? crashText(count, error) : stored.operation.held;
+    this.patch({ ...stored, crashes: { count, progress } }, { held });
+  }
+
+  async retryHeld(epoch: Epoch, operationId: string): Promise<Release> {
+    const held = this.held(epoch, operationId);
+    if (typeof held === 'string') return held;
+    const { operation, crashes: _forgotten, ...stored } = held;
+    const after = this.journal(operationId).at(-1)?.sequence ?? 0;
+    this.patch({ ...stored, operation }, { held: null });
+    this.write(epoch.applianceId, operationId, after, this.now(), [
+      { step: 'operation', state: 'note', data: { released: 'retry', held: operation.held } },
+    ]);
+    return 'released';
+  }
+
+  async abandonHeld(epoch: Epoch, operationId: string): Promise<Release> {
+    const held = this.held(epoch, operationId);
+    if (typeof held === 'string') return held;
+    const at = this.now();
+    const journal = this.journal(operationId);
+    const error = abandonedText(held.operation.held ?? '', journal);
+    const errorCode = 'OPERATION_ABANDONED';
+    this.patch(held, {
+      status: 'failed',
+      error,
+      errorCode,
+      held: null,
+      updatedAt: at,
+      completedAt: at,
+      nextAttemptAt: null,
+      waitReason: null,
+    });
+    this.write(epoch.applianceId, operationId, journal.at(-1)?.sequence ?? 0, at, [
+      { step: 'operation', state: 'failed', data: { error, error_code: errorCode } },
+    ]);
+    return 'released';
+  }
+
+  private held(epoch: Epoch, operationId: string): StoredOperation | 'not-held' | 'missing' {
+    this.assertEpoch(epoch);
+    const stored = this.store.operations.get(operationId);
+    if (stored?.operation.applianceId !== epoch.applianceId) return 'missing';
+    const { status, held } = stored.operation;
+    return status === 'executing' && held !== null ? stored : 'not-held';
+  }
+
   async settleOpenJob(epoch: Epoch, job: OpenJob, data: JsonObject): Promise<void> {
     this.assertEpoch(epoch);
     const { operationId, step, jobId } = job;
     const journal = this.journal(operationId);
-    const open = findOpenJobs(journal).some((one) => one.step === step && one.jobId === jobId);
+    const open = findOpenJobs(journal).find((one) => one.step === step && one.jobId === jobId);
     if (open)
       this.write(epoch.applianceId, operationId, journal.at(-1)?.sequence ?? 0, this.now(), [
-        { step, state: 'finished', data: { job_id: jobId, ...data } },
+        { step: open.step, state: 'finished', data: { job_id: jobId, ...data } },
       ]);
   }
 
@@ -221,20 +289,32 @@ export class MemoryLedger extends MemoryReads implements Ledger {
     return entry;
   }
 
-  async prune(epoch: Epoch, olderThanMs: number, limit: number): Promise<number> {
+  async prune(epoch: Epoch, pruning: Pruning): Promise<Pruned> {
     this.assertEpoch(epoch);
+    const { ageMs, localNowMs, keepNewest, limit } = pruning;
+    const refused = whyClocksDiffer(this.databaseNow(), localNowMs);
+    if (refused !== null) return { deleted: 0, refused };
+    const olderThanMs = this.databaseNow() - ageMs;
+    const kept = new Set(
+      this.all()
+        .slice(Math.max(0, this.all().length - keepNewest))
+        .map(({ operation }) => operation.id),
+    );
+    const entries = this.store.entries.filter(({ applianceId }) => applianceId === epoch.applianceId);
+    const keptEntries = new Set(keepNewest === 0 ? [] : entries.slice(-keepNewest));
     const old = this.mine(epoch.applianceId, ['completed', 'failed', 'cancelled'])
       .map(({ operation }) => operation)
-      .filter(({ completedAt }) => completedAt !== null && completedAt < olderThanMs)
+      .filter(({ id, completedAt }) => !kept.has(id) && completedAt !== null && completedAt < olderThanMs)
       .sort((a, b) => (a.completedAt ?? 0) - (b.completedAt ?? 0))
       .slice(0, limit);
     const gone = new Set(old.map(({ id }) => id));
     for (const id of gone) this.store.operations.delete(id);
-    this.store.entries = this.store.entries.filter(({ applianceId, entry }) => {
+    this.store.entries = this.store.entries.filter((stored) => {
+      const { applianceId, entry } = stored;
       if (entry.operationId !== '') return !gone.has(entry.operationId);
-      return applianceId !== epoch.applianceId || entry.at >= olderThanMs;
+      return applianceId !== epoch.applianceId || keptEntries.has(stored) || entry.at >= olderThanMs;
     });
-    return old.length;
+    return { deleted: old.length, refused: null };
   }
 
   private assertEpoch(epoch: Epoch): void {
@@ -301,6 +381,6 @@ function changed({
 }
 
 /** A copy that shares nothing with the writer's objects, as a row would be. */
-function plain({ step, state, data }: NewJournalEntry): NewJournalEntry {
-  return { step, state, data: JSON.parse(JSON.stringify(data)) };
+function plain(entry: NewJournalEntry): NewJournalEntry {
+  return { ...entry, data: JSON.parse(JSON.stringify(entry.data)) };
 }

@@ -15,6 +15,8 @@ export interface StoredOperation {
   readonly operation: Operation;
   readonly requestHash: string;
   readonly epoch: number;
+  /** How often it has ended its process in a row, and with how much progress. */
+  readonly crashes?: { readonly count: number; readonly progress: number };
 }
 
 export interface StoredOwner extends Omit<Owner, 'lease'> {

@@ -46,6 +46,8 @@ _volumectl() {
     "operation show") options="" ;;
     "operation watch") options="" ;;
     "operation cancel") options="" ;;
+    "operation retry") options="" ;;
+    "operation abandon") options="" ;;
     "export list") options="--status --watch" ;;
     "export show") options="" ;;
     "export publish") options="--vm-name" ;;
@@ -69,7 +71,7 @@ _volumectl() {
   case "${words[0]-}" in
     volume) verbs="list show explain create attach attach-root detach delete recover return device" ;;
     device) verbs="list scan show watch own explain" ;;
-    operation) verbs="list show watch cancel" ;;
+    operation) verbs="list show watch cancel retry abandon" ;;
     export) verbs="list show publish withdraw validate" ;;
     vm) verbs="volumes" ;;
     health) verbs="" ;;
@@ -116,6 +118,8 @@ _volumectl() {
       "operation show"" 0") wanted="operation" ;;
       "operation watch"" 0") wanted="operation" ;;
       "operation cancel"" 0") wanted="operation" ;;
+      "operation retry"" 0") wanted="operation" ;;
+      "operation abandon"" 0") wanted="operation" ;;
       "export show"" 0") wanted="volume" ;;
       "export publish"" 0") wanted="volume" ;;
       "export withdraw"" 0") wanted="volume" ;;

@@ -202,6 +202,8 @@ _volumectl() {
               'show:Show an operation and every step of it'
               'watch:Wait until an operation has ended, naming its step'
               'cancel:Cancel an operation that CloudStack has not been asked for yet'
+              'retry:Run a held operation again, from where it was'
+              'abandon:End a held operation as failed; nothing is undone'
             )
             _describe command verbs
             return
@@ -228,6 +230,14 @@ _volumectl() {
                 '1: :_volumectl_ask operation'
               ;;
             cancel)
+              _arguments $common \
+                '1: :_volumectl_ask operation'
+              ;;
+            retry)
+              _arguments $common \
+                '1: :_volumectl_ask operation'
+              ;;
+            abandon)
               _arguments $common \
                 '1: :_volumectl_ask operation'
               ;;

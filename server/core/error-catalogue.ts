@@ -117,6 +117,16 @@ const catalogue = {
     fix: 'Set OMA_VM_ID (or ossea_configs.oma_vm_id) to the CloudStack id of this VM.',
   },
   QUEUE_FULL: { status: 503, title: 'Too many operations are waiting', fix: 'Wait until some have ended.' },
+  OPERATION_NOT_HELD: {
+    status: 409,
+    title: 'The operation is not held',
+    fix: 'Only a held operation can be retried or abandoned; see held in GET /api/v1/operations/{id}.',
+  },
+  OPERATION_ABANDONED: {
+    status: 409,
+    title: 'A person has abandoned the held operation',
+    fix: 'Its error says what it may have left; look at the volume, then repeat the request if it is wanted.',
+  },
   LEASE_LOST: {
     status: 503,
     title: 'This daemon no longer owns the appliance',

@@ -1,6 +1,7 @@
 import type { Cloud } from '../cloudstack/cloud';
 import { lookUpVolume, requireVolume } from '../cloudstack/look-up';
 import type { Clock, Random } from '../core/clock';
+import { ClockSteps } from '../core/clock-steps';
 import { DaemonError } from '../core/errors';
 import type { Logger } from '../core/log/logger';
 import type { Guest } from '../devices/device';
@@ -65,6 +66,7 @@ export interface DomainSettings {
 
 /** The domain, built in the same way for daemon and simulation. */
 export interface Domain {
+  readonly clockSteps: ClockSteps;
   readonly events: OperationEvents;
   readonly ownership: Ownership;
   readonly operations: OperationService;
@@ -84,9 +86,10 @@ export function compose(ports: Ports, settings: DomainSettings): Domain {
   const { ledger, cloud, watcher, counters, clock, logger } = ports;
   const { identity, stopping } = settings;
   const events = new OperationEvents();
+  const clockSteps = new ClockSteps(clock);
   const traffic = new TrafficMonitor({ counters, clock });
   const exports = guardPublishing(ports.exports, ports);
-  const shared = { ...ports, exports, events, traffic };
+  const shared = { ...ports, exports, events, traffic, clockSteps };
   const ownership = new Ownership(
     {
       ledger,
@@ -118,6 +121,7 @@ export function compose(ports: Ports, settings: DomainSettings): Domain {
   events.onEntry(exportTraffic.changed);
   return {
     events,
+    clockSteps,
     ownership,
     writer,
     operations: new OperationService({
@@ -125,6 +129,7 @@ export function compose(ports: Ports, settings: DomainSettings): Domain {
       stopping,
       applianceId,
       writer,
+      heldOn: (volumeId) => ownership.engine?.heldOn(volumeId) ?? null,
       admit: (type, request) => admit(type, request, () => identity.require()),
     }),
     exports: new ExportService({

@@ -2,7 +2,7 @@ import type { DeviceSnapshot } from '../devices/device';
 import type { Diagnostics } from '../diagnostics/diagnostics-service';
 import type { ExportService } from '../exports/export-service';
 import type { ExportTraffic } from '../exports/export-traffic';
-import type { OperationStatus, OperationType } from '../model/operation';
+import type { Operation, OperationStatus, OperationType } from '../model/operation';
 import type { OperationService } from '../operations/operation-service';
 import type { Drift, SyncReport } from '../sync/drift';
 import type { SyncService } from '../sync/sync-service';
@@ -22,7 +22,7 @@ export interface Daemon {
    * stopping: draining.
    */
   readonly phase: DaemonPhase;
-  /** Why the phase is not `ready`. */
+  /** Why the phase is not `ready`, or why nothing can be done although it is (the database is away). */
   readonly phaseReason: string | null;
   readonly operations: PublicOf<OperationService>;
   readonly volumes: PublicOf<VolumeQueries>;
@@ -87,13 +87,15 @@ export interface HealthReport {
     /** Operations that wait, and for what. */
     readonly waiting: readonly {
       id: string;
-      type: OperationType;
+      type: Operation['type'];
       step: string;
       reason: string;
       attempt: number;
       nextAttemptAt: number | null;
     }[];
   };
+  /** Operations that nobody runs until a person decides. */
+  readonly held: readonly { id: string; type: Operation['type']; volumeId: string; reason: string }[];
   readonly drifts: readonly Drift[];
   readonly uptimeSeconds: number;
   readonly pollIntervalMs: number;

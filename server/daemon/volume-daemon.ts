@@ -22,7 +22,7 @@ import { type Adapters, createAdapters } from './adapters';
 import { compose, type Domain } from './compose';
 import type { Configuration } from './configuration/configuration';
 import { createDiagnostics } from './create-diagnostics';
-import type { Daemon, DaemonPhase, HealthReport, MetricsReport } from './daemon';
+import type { ComponentHealth, Daemon, DaemonPhase, HealthReport, MetricsReport } from './daemon';
 import { deviceHealth, watchDependencies } from './health/dependencies';
 import { type HealthMonitor, healthReport } from './health/health';
 import { SlotWatch } from './health/slot-watch';
@@ -57,6 +57,8 @@ export class VolumeDaemon implements Daemon {
   private readonly stop$ = new AbortController();
   readonly stopping = this.stop$.signal;
   private readonly startedAt = systemClock.now();
+  private readonly startedMonotonic = systemClock.monotonic();
+  private polledAt = Number.NEGATIVE_INFINITY;
   private readonly adapters: Adapters;
   private readonly domain: Domain;
   private readonly periodicSync: PeriodicSync;
@@ -65,6 +67,8 @@ export class VolumeDaemon implements Daemon {
   private readonly slots: SlotWatch;
   private readonly figures = new Metrics((id) => this.domain.ownership.engine?.find(id) ?? null);
   private migrated = false;
+  /** Why the schema could not be prepared yet. */
+  private refusal: string | null = null;
   private readonly recent: DeviceEvent[] = [];
   private stopped: Promise<void> | null = null;
 
@@ -126,7 +130,8 @@ export class VolumeDaemon implements Daemon {
       applianceVmId: () => identity.view.vmId,
       coming: () => (this.domain.ownership.engine?.takingSlots() ?? []).map(({ volumeId }) => volumeId),
     });
-    this.monitor = watchDependencies(this.adapters, logger);
+    this.monitor = watchDependencies(this.adapters, () => this.databaseHealth(), logger);
+    database.onAway(() => this.monitor.doubt('database'));
   }
 
   /**
@@ -143,7 +148,10 @@ export class VolumeDaemon implements Daemon {
       interval_ms: configuration.devices.pollIntervalMs,
       devices: watcher.snapshot().devices.length,
     });
-    await database.prepare(this.stopping);
+    await database.prepare(this.stopping, (reason) => {
+      this.refusal = reason;
+      this.stageReason = `waiting for the database: ${reason}`;
+    });
     if (this.stopping.aborted) return;
     this.migrated = true;
     this.stage = 'standby';
@@ -156,9 +164,10 @@ export class VolumeDaemon implements Daemon {
   }
 
   get phaseReason(): string | null {
+    const database = this.monitor.of('database');
     return this.stage === 'ready' && this.phase === 'standby'
       ? 'the lease of the appliance has ended and was not renewed'
-      : this.stageReason;
+      : (this.stageReason ?? (database.status === 'unhealthy' ? database.message : null));
   }
 
   /** Drains: stops accepting, ends streams, finishes current steps, releases the lease. Idempotent. */
@@ -185,6 +194,7 @@ export class VolumeDaemon implements Daemon {
       sync: this.sync,
       reconcileIntervalMs: this.parts.configuration.reconcileIntervalMs,
       startedAt: this.startedAt,
+      startedMonotonic: this.startedMonotonic,
       pollIntervalMs: this.parts.configuration.devices.pollIntervalMs,
     });
   }
@@ -198,7 +208,7 @@ export class VolumeDaemon implements Daemon {
       cloudstackApiCalls: calls,
       cloudstackApiErrors: errors,
       deviceEventsProcessed: watcher.health().eventsProcessed,
-      uptimeSeconds: Math.floor((now - this.startedAt) / 1000),
+      uptimeSeconds: Math.floor((systemClock.monotonic() - this.startedMonotonic) / 1000),
       epoch: this.domain.ownership.engine?.epoch.number ?? null,
     });
   }
@@ -231,8 +241,10 @@ export class VolumeDaemon implements Daemon {
   async poll(): Promise<DeviceSnapshot> {
     const { watcher } = this.adapters;
     const snapshot = watcher.snapshot();
-    const due = snapshot.at + this.parts.configuration.devices.pollIntervalMs - LIMITS.POLL_SLACK_MS;
-    if (snapshot.scanned && systemClock.now() < due) return snapshot;
+    const due = this.polledAt + this.parts.configuration.devices.pollIntervalMs - LIMITS.POLL_SLACK_MS;
+    const now = systemClock.monotonic();
+    if (snapshot.scanned && now < due) return snapshot;
+    this.polledAt = now;
     const scanned = await watcher.scan();
     // CloudStack may be away: nobody waits for it here.
     void this.slots.refresh();
@@ -251,8 +263,18 @@ export class VolumeDaemon implements Daemon {
   async prune(): Promise<{ deleted: number }> {
     const { historyDays } = this.parts.configuration;
     const { ledger } = this.adapters.database;
-    const nowMs = systemClock.now();
-    return pruneHistory(ledger, this.domain.writer().epoch, { nowMs, historyDays, stopping: this.stopping });
+    const stepped = this.domain.clockSteps.hasSteppedSince(
+      systemClock.monotonic() - LIMITS.IDEMPOTENCY_TTL_MS,
+    );
+    const pruned = await pruneHistory(ledger, this.domain.writer().epoch, {
+      nowMs: systemClock.now(),
+      historyDays,
+      stepped,
+      logger: this.parts.logger,
+      stopping: this.stopping,
+    });
+    this.figures.pruned(pruned.deleted);
+    return pruned;
   }
 
   private async drain(): Promise<void> {
@@ -278,6 +300,17 @@ export class VolumeDaemon implements Daemon {
         retryAfterSeconds: 1,
       });
     return this.adapters.database.ledger;
+  }
+
+  /** Until the schema is there, what the start waits for; then what the work meets. */
+  private async databaseHealth(): Promise<ComponentHealth> {
+    if (!this.migrated)
+      return {
+        status: this.refusal === null ? 'unknown' : 'unhealthy',
+        message: this.refusal ?? 'the schema is being prepared',
+      };
+    await this.adapters.database.ledger.probe(this.domain.ownership.engine?.epoch ?? null);
+    return { status: 'healthy', message: 'answers, and takes reads and writes' };
   }
 
   private policy(): Policy {

@@ -5,6 +5,7 @@ import type {
   Accepted,
   CancelOutcome,
   Claim,
+  Crash,
   Epoch,
   ExportFilter,
   Ledger,
@@ -15,6 +16,9 @@ import type {
   OperationCounts,
   OperationFilter,
   Owner,
+  Pruned,
+  Pruning,
+  Release,
 } from '../model/ledger';
 import type {
   ExportRecord,
@@ -30,6 +34,7 @@ import { auditedChange } from './audited-change';
 import type { Database } from './connection/pool';
 import { appendChange } from './journal/append-change';
 import { claimOperations, resumableOperations } from './journal/claim-operations';
+import { abandonHeld, holdOperation, noteCrash, retryHeld } from './journal/hold-operation';
 import { readOpenJobs, settleOpenJob } from './journal/open-jobs';
 import { readFeed, readJournal } from './journal/read-journal';
 import { requestCancel } from './journal/request-cancel';
@@ -37,6 +42,7 @@ import { readOwner, releaseLease, renewLease, takeOver } from './lease';
 import { listOperations } from './list-operations';
 import { countOperations } from './operation-totals';
 import { OsseaVolumes } from './ossea-volumes';
+import { probe } from './probe';
 import { prune } from './prune';
 import { toExport, toMapping, toOperation } from './rows';
 
@@ -110,6 +116,22 @@ export class MysqlLedger implements Ledger {
 
   requestCancel(epoch: Epoch, operationId: string): Promise<CancelOutcome> {
     return requestCancel(this.database, epoch, operationId, this.now());
+  }
+
+  hold(epoch: Epoch, operationId: string, reason: string): Promise<void> {
+    return holdOperation(this.database, epoch, operationId, reason);
+  }
+
+  noteCrash(epoch: Epoch, operationId: string, crash: Crash): Promise<void> {
+    return noteCrash(this.database, epoch, operationId, crash);
+  }
+
+  retryHeld(epoch: Epoch, operationId: string): Promise<Release> {
+    return retryHeld(this.database, epoch, operationId, this.now());
+  }
+
+  abandonHeld(epoch: Epoch, operationId: string): Promise<Release> {
+    return abandonHeld(this.database, epoch, operationId, this.now());
   }
 
   openJobs(volumeId: string): Promise<OpenJob[]> {
@@ -190,11 +212,15 @@ export class MysqlLedger implements Ledger {
     return countOperations(this.database, applianceId);
   }
 
-  prune(epoch: Epoch, olderThanMs: number, limit: number): Promise<number> {
-    return prune(this.database, epoch, olderThanMs, limit);
+  prune(epoch: Epoch, pruning: Pruning): Promise<Pruned> {
+    return prune(this.database, epoch, pruning);
   }
 
   async ping(): Promise<void> {
     await this.database.query((db) => sql`SELECT 1`.execute(db));
+  }
+
+  probe(epoch: Epoch | null): Promise<void> {
+    return probe(this.database, epoch);
   }
 }

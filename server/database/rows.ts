@@ -1,15 +1,22 @@
 import { z } from 'zod';
 import { ERRORS, type ErrorCode } from '../core/errors';
+import { LIMITS } from '../core/limits';
 import {
   EXPORT_STATUSES,
   type ExportRecord,
+  isTerminal,
   JOURNAL_STATES,
   type JournalEntry,
+  type JournalState,
   type JsonObject,
   type Mapping,
   OPERATION_STATUSES,
   OPERATION_TYPES,
   type Operation,
+  type OperationType,
+  STEPS,
+  type Step,
+  TELLING_STATES,
 } from '../model/operation';
 
 /* Rows as the drivers return them, checked because other programs write these tables, too. */
@@ -71,22 +78,23 @@ const operationRow = z.object({
   id: z.string(),
   sequence: count,
   appliance_id: z.string(),
-  status: z.enum(OPERATION_STATUSES),
-  volume_id: z.string(),
-  vm_id: z.string().nullable(),
+  status: z.string(),
+  volume_id: z.string().catch(''),
+  vm_id: z.string().nullable().catch(null),
   response: json.transform((value) => (isObject(value) ? value : null)),
-  error: z.string().nullable(),
+  error: z.string().nullable().catch(null),
   error_code: errorCode,
-  attempt: count,
+  attempt: count.catch(0),
   next_attempt_at: nullableTime,
-  wait_reason: z.string().nullable(),
-  idempotency_key: z.string().nullable(),
-  cancel_requested: count.transform((value) => value === 1),
+  wait_reason: z.string().nullable().catch(null),
+  idempotency_key: z.string().nullable().catch(null),
+  cancel_requested: count.transform((value) => value === 1).catch(false),
   created_at: time,
   updated_at: time,
   completed_at: nullableTime,
-  type: z.enum(OPERATION_TYPES),
-  request: jsonObject,
+  held_reason: z.string().nullable().default(null),
+  type: z.string(),
+  request: json,
 });
 
 const text = z.string().catch('');
@@ -111,14 +119,69 @@ const cleanupRequest = z.looseObject({
   force_clean: z.boolean().catch(false),
 });
 
-/** An operation from its row. Fields that an older daemon did not store become empty. */
+/** What a request must name before anything is done about it. */
+const NEEDED: Readonly<Record<OperationType, readonly string[]>> = {
+  create: ['name', 'size', 'disk_offering_id', 'zone_id'],
+  attach: ['volume_id', 'vm_id'],
+  detach: ['volume_id'],
+  delete: ['volume_id'],
+  recover: ['volume_id'],
+  cleanup: ['volume_id', 'test_vm_id', 'oma_vm_id'],
+};
+
+/**
+ * An operation from its row. A row that this version does not understand (another version or another program
+ * wrote it) never throws: it is `held`, with what is readable of it. Fields that an older daemon did not
+ * store become empty.
+ */
 export function toOperation(row: unknown): Operation {
-  const { type, request: stored, ...fields } = camelKeys(operationRow.parse(row));
+  const {
+    type: storedType,
+    status: storedStatus,
+    request: stored,
+    held_reason,
+    ...rest
+  } = operationRow.parse(row);
+  const type = OPERATION_TYPES.find((known) => known === storedType);
+  const status = OPERATION_STATUSES.find((known) => known === storedStatus);
+  const fields = {
+    ...camelKeys(rest),
+    // Nobody can say that it has ended, unless it has the time of its end.
+    status: status ?? (rest.completed_at === null ? ('executing' as const) : ('failed' as const)),
+  };
   // The volume is a column of its own; old rows may name it only there.
-  const request = { volume_id: fields.volumeId, vm_id: fields.vmId ?? '', ...stored };
+  const named = { volume_id: fields.volumeId, vm_id: fields.vmId ?? '' };
+  const request = isObject(stored) ? { ...(type === 'create' ? {} : named), ...stored } : null;
+  const problems = [
+    ...(status === undefined ? [`its status ${quote(storedStatus)} is not known to this version`] : []),
+    ...(type === undefined ? [`its type ${quote(storedType)} is not known to this version`] : []),
+    ...(request === null ? ['its request is not a JSON object'] : []),
+    ...(type && request && !isTerminal(fields.status) ? missing(type, request) : []),
+  ];
+  const held = held_reason ?? (problems.length === 0 ? null : problems.join('; '));
+  return runnable({ ...fields, held }, type, request ?? {});
+}
+
+/** Only of what has not ended: old rows that have may name less. */
+function missing(type: OperationType, request: JsonObject): string[] {
+  const lacks = NEEDED[type].filter((name) => request[name] === undefined || request[name] === '');
+  return lacks.length === 0 ? [] : [`its request does not name ${lacks.join(', ')}`];
+}
+
+function quote(text: string): string {
+  return JSON.stringify(text.slice(0, 64));
+}
+
+function runnable(
+  fields: Omit<Operation, 'type' | 'request'>,
+  type: OperationType | undefined,
+  request: JsonObject,
+): Operation {
   switch (type) {
+    case undefined:
+      return { ...fields, type: 'unreadable', request };
     case 'create':
-      return { ...fields, type, request: createRequest.parse(stored) };
+      return { ...fields, type, request: createRequest.parse(request) };
     case 'attach':
       return { ...fields, type, request: attachRequest.parse(request) };
     case 'detach':
@@ -138,14 +201,38 @@ const stepRow = z.object({
   operation_id: z.string().nullable(),
   sequence: count,
   step: z.string(),
-  state: z.enum(JOURNAL_STATES),
-  data: jsonObject,
+  state: z.string(),
+  data: json,
   created_at: time,
 });
 
+/** A journal entry from its row. One that this version does not understand is `unreadable`, a note. */
 export function toEntry(row: unknown): JournalEntry {
-  const { operation_id, created_at, ...entry } = stepRow.parse(row);
-  return { ...entry, operationId: operation_id ?? '', at: created_at };
+  const { operation_id, created_at, state: stored, data, step, ...rest } = stepRow.parse(row);
+  const entry = { ...rest, step, operationId: operation_id ?? '', at: created_at };
+  const state = JOURNAL_STATES.find((known) => known === stored);
+  if (state === undefined)
+    return unreadable(entry, data, `its state ${quote(stored)} is not known to this version`);
+  if (!isObject(data)) return unreadable(entry, data, 'its data is not a JSON object');
+  // Entries of the appliance itself are told, never acted on.
+  if (operation_id !== null && !isTelling(state) && !isStep(step))
+    return unreadable(entry, data, `its step ${quote(step)} is not known to this version`);
+  return { ...entry, state, data };
+}
+
+function unreadable(entry: Omit<JournalEntry, 'state' | 'data'>, data: unknown, why: string): JournalEntry {
+  const shown = isObject(data)
+    ? data
+    : { unreadable: JSON.stringify(data ?? null).slice(0, LIMITS.TEXT_CHARACTERS) };
+  return { ...entry, state: 'note', data: shown, unreadable: why };
+}
+
+function isTelling(state: JournalState): boolean {
+  return (TELLING_STATES as readonly JournalState[]).includes(state);
+}
+
+function isStep(step: string): step is Step {
+  return (STEPS as readonly string[]).includes(step);
 }
 
 const mappingRow = z.object({

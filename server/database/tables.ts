@@ -35,6 +35,12 @@ interface OperationsTable {
   created_at: Time;
   updated_at: Time;
   completed_at: NullableTime;
+  /** Why nobody may run it; NULL when it is not held. */
+  held_reason: ColumnType<string | null, string | null | undefined, string | null>;
+  held_at: NullableTime;
+  /** How often in a row it has ended the process with `crash_sequence` as the last journal entry. */
+  crashes: Generated<number>;
+  crash_sequence: Generated<number>;
 }
 
 interface StepsTable {
@@ -98,6 +104,7 @@ interface AppliancesTable {
   since: Time;
   lease_until: NullableTime;
   instance: Generated<string>;
+  probed_at: NullableTime;
 }
 
 interface TotalsTable {

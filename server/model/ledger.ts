@@ -1,4 +1,5 @@
 import { DaemonError, type ErrorCode } from '../core/errors';
+import { LIMITS } from '../core/limits';
 import type {
   ExportRecord,
   ExportStatus,
@@ -84,6 +85,23 @@ export interface Ledger {
   /** A pending operation is cancelled at once; of an executing one the request is noted. */
   requestCancel(epoch: Epoch, operationId: string): Promise<CancelOutcome>;
   /**
+   * From now on nobody runs this executing operation, until somebody decides (`retryHeld`, `abandonHeld`): its
+   * row or its journal is not understood. It goes on blocking its volume, because its effects are not known.
+   */
+  hold(epoch: Epoch, operationId: string, reason: string): Promise<void>;
+  /**
+   * Notes that this executing operation is about to end the process. At LIMITS.CRASHES_UNTIL_HELD times in a
+   * row without progress it is held.
+   */
+  noteCrash(epoch: Epoch, operationId: string, crash: Crash): Promise<void>;
+  /** A held operation may be run again, from where it was. */
+  retryHeld(epoch: Epoch, operationId: string): Promise<Release>;
+  /**
+   * A held operation ends as `failed` with OPERATION_ABANDONED; its error says what it may have left. Nothing
+   * is undone.
+   */
+  abandonHeld(epoch: Epoch, operationId: string): Promise<Release>;
+  /**
    * Jobs on this volume whose end was never journaled, from operations that have ended: they may still act,
    * and every later mutation of the volume waits for them (apache/cloudstack#14214).
    */
@@ -108,10 +126,53 @@ export interface Ledger {
 
   // ---- figures and housekeeping -------------------------------------------------------------------------
   counts(applianceId?: string): Promise<OperationCounts>;
-  /** Deletes operations that ended before `olderThanMs` (wall clock), at most `limit`; returns how many. */
-  prune(epoch: Epoch, olderThanMs: number, limit: number): Promise<number>;
+  /** Deletes operations that ended long ago, at most `limit`; nothing when the clocks do not agree. */
+  prune(epoch: Epoch, pruning: Pruning): Promise<Pruned>;
   /** Cheap round trip; throws DATABASE_UNAVAILABLE. */
   ping(): Promise<void>;
+  /**
+   * Finds out whether work is possible, by doing what it does: reads our tables and, as owner (`epoch`), writes
+   * under that epoch. Throws DATABASE_UNAVAILABLE.
+   */
+  probe(epoch: Epoch | null): Promise<void>;
+}
+
+/** What `prune` may delete. */
+export interface Pruning {
+  /** Operations that ended longer ago than this, by the clock of the database. */
+  readonly ageMs: number;
+  /** Wall clock ms of this machine; must agree with the database's. */
+  readonly localNowMs: number;
+  /** So many of the newest operations stay, whatever their age. */
+  readonly keepNewest: number;
+  readonly limit: number;
+}
+
+export interface Pruned {
+  readonly deleted: number;
+  /** Why nothing may be deleted by age, or null. */
+  readonly refused: string | null;
+}
+
+/** Why nothing that cannot be taken back may be done by age now; null when both clocks agree. */
+export function whyClocksDiffer(databaseNowMs: number, localNowMs: number): string | null {
+  const apartMs = Math.abs(databaseNowMs - localNowMs);
+  if (apartMs <= LIMITS.CLOCKS_AGREE_MS) return null;
+  const [theirs, ours] = [databaseNowMs, localNowMs].map((ms) => new Date(ms).toISOString());
+  return `the clock of the database (${theirs}) and of this machine (${ours}) do not agree`;
+}
+
+/**
+ * May an Idempotency-Key be forgotten, with the operation that it named? Only when its age is certain: by both
+ * clocks, which agree, and neither was set meanwhile.
+ */
+export function hasKeyExpired(
+  createdAtMs: number,
+  databaseNowMs: number,
+  { at, clockStepped }: Pick<NewOperation, 'at' | 'clockStepped'>,
+): boolean {
+  if (clockStepped === true || whyClocksDiffer(databaseNowMs, at) !== null) return false;
+  return createdAtMs <= Math.min(databaseNowMs, at) - LIMITS.IDEMPOTENCY_TTL_MS;
 }
 
 /** Who owns an appliance. */
@@ -139,6 +200,21 @@ export interface Claim {
 
 /** What became of a request to cancel. `missing`: the appliance has no such operation. */
 export type CancelOutcome = 'cancelled' | 'requested' | 'ended' | 'missing';
+
+/** What became of a held operation. `missing`: the appliance has no such operation. */
+export type Release = 'released' | 'not-held' | 'missing';
+
+/** An operation has ended the process. */
+export interface Crash {
+  /** Sequence of the last journal entry that took the operation further. */
+  readonly progress: number;
+  readonly error: string;
+}
+
+/** The reason of an operation that is held because of its crashes. */
+export function crashText(crashes: number, error: string): string {
+  return `it has ended the daemon ${crashes} times in a row at the same step: ${error}`;
+}
 
 export interface ExportFilter {
   readonly volumeId?: string | undefined;
@@ -189,6 +265,8 @@ export interface NewOperation<T extends OperationType = OperationType> {
   readonly requestHash: string;
   /** Wall clock ms. */
   readonly at: number;
+  /** This machine's clock was set within LIMITS.IDEMPOTENCY_TTL_MS: no age can be told by it. */
+  readonly clockStepped?: boolean;
 }
 
 export interface Accepted {

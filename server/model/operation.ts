@@ -95,13 +95,25 @@ interface OperationFields {
   readonly createdAt: number;
   readonly updatedAt: number;
   readonly completedAt: number | null;
+  /**
+   * Why nobody runs it, or why its row cannot be trusted; null when neither. Released by `retry` or `abandon`.
+   */
+  readonly held: string | null;
 }
 
 export type OperationOf<T extends OperationType> = OperationFields & {
   readonly type: T;
   readonly request: RequestOf[T];
 };
-export type Operation = { [T in OperationType]: OperationOf<T> }[OperationType];
+export type RunnableOperation = { [T in OperationType]: OperationOf<T> }[OperationType];
+
+/** A row whose type this version does not know. It is shown, and never run. */
+export type UnreadableOperation = OperationFields & {
+  readonly type: 'unreadable';
+  readonly request: JsonObject;
+};
+
+export type Operation = RunnableOperation | UnreadableOperation;
 
 /**
  * States of a journal entry.
@@ -134,6 +146,39 @@ export const JOURNAL_STATES = [
 ] as const;
 export type JournalState = (typeof JOURNAL_STATES)[number];
 
+/** Steps that change something in CloudStack. Every try has a job id of its own. */
+export const MUTATION_STEPS = [
+  'create-volume',
+  'attach-volume',
+  'detach-volume',
+  'delete-volume',
+  'recover-volume',
+  'stop-vm',
+  'destroy-vm',
+  'undo-detach-volume',
+] as const;
+export type MutationStep = (typeof MUTATION_STEPS)[number];
+
+/** Every step whose entries decide how an operation goes on. An entry of another one is not understood. */
+export const STEPS = [
+  ...MUTATION_STEPS,
+  'operation',
+  'check',
+  'read-back',
+  'map',
+  'unmap',
+  'publish',
+  'republish',
+  'withdraw',
+  'released',
+  'guard',
+] as const;
+export type Step = (typeof STEPS)[number];
+
+/** The states of entries that only tell; their step may be anything. */
+export const TELLING_STATES = ['waiting', 'note'] as const satisfies readonly JournalState[];
+type TellingState = (typeof TELLING_STATES)[number];
+
 export interface JournalEntry {
   /** Position in the appliance-wide feed (event id). */
   readonly id: number;
@@ -145,9 +190,16 @@ export interface JournalEntry {
   readonly data: JsonObject;
   /** Wall clock ms. */
   readonly at: number;
+  /**
+   * Why this version does not understand the entry; it then has the state `note`, and its data is what the row
+   * holds. Nobody may act on a journal with such an entry.
+   */
+  readonly unreadable?: string;
 }
 
-export type NewJournalEntry = Pick<JournalEntry, 'step' | 'state' | 'data'>;
+export type NewJournalEntry =
+  | { readonly step: Step; readonly state: Exclude<JournalState, TellingState>; readonly data: JsonObject }
+  | { readonly step: string; readonly state: TellingState; readonly data: JsonObject };
 
 /** The row that ties a volume to a VM and, on the appliance, to a device. */
 export interface Mapping {

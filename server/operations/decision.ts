@@ -12,7 +12,7 @@ import type { Device, Holder, OtherDisk } from '../devices/device';
 import type { Traffic } from '../devices/disk-traffic';
 import type { Evidence } from '../model/evidence';
 import type { MappingEffect } from '../model/ledger';
-import type { JournalState, JsonObject, Mapping, OperationOf, OperationType } from '../model/operation';
+import type { JournalState, JsonObject, Mapping, OperationOf, OperationType, Step } from '../model/operation';
 import type { Journal, MutationStep } from './journal';
 
 /**
@@ -254,8 +254,8 @@ export type Action =
   | { readonly do: 'withdraw'; readonly volumeId: string; readonly force: boolean }
   | {
       readonly do: 'record';
-      readonly step: string;
-      readonly state: JournalState;
+      readonly step: Step;
+      readonly state: Exclude<JournalState, 'waiting' | 'note'>;
       readonly data: JsonObject;
       readonly volumeId?: string;
       readonly effects?: MappingEffect[];

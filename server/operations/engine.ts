@@ -1,14 +1,17 @@
 import { setMaxListeners } from 'node:events';
 import { Semaphore } from '../core/concurrency/semaphore';
-import { DaemonError } from '../core/errors';
+import { DaemonError, type ErrorCode, messageOf } from '../core/errors';
 import { LIMITS } from '../core/limits';
 import type { Epoch } from '../model/ledger';
-import type { Operation } from '../model/operation';
+import type { Operation, RunnableOperation } from '../model/operation';
 import { JobDenials } from './execute/job-denials';
 import { OperationRun } from './execute/run';
 import type { Waiting } from './execute/run-context';
 import type { EngineParts, OtherRuns } from './parts';
 import { VmJobQueue } from './vm-job-queue';
+
+/** What a run may end with without a mistake of this program. */
+const COVERED: readonly ErrorCode[] = ['LEASE_LOST', 'DATABASE_UNAVAILABLE'];
 
 export interface RunningOperation {
   readonly operation: Operation;
@@ -27,6 +30,8 @@ export interface PumpReport {
  */
 export class Engine implements OtherRuns {
   private readonly runs = new Map<string, { run: OperationRun; ended: Promise<void> }>();
+  /** Executing operations that nobody may run, as of the last sweep. */
+  private readonly held = new Map<string, Operation>();
   private readonly permits = new Semaphore(LIMITS.ACTIVE_STEPS);
   readonly vmJobs = new VmJobQueue();
   readonly denials = new JobDenials();
@@ -79,8 +84,21 @@ export class Engine implements OtherRuns {
     return [...this.runs.values()].map(({ run }) => run.operation);
   }
 
+  /** A held operation may have sent an attach, whose disk may still come. */
   attachingDisks(): Operation[] {
-    return [...this.runs.values()].filter(({ run }) => run.mayAttachDisk).map(({ run }) => run.operation);
+    const running = [...this.runs.values()].filter(({ run }) => run.mayAttachDisk);
+    return [...running.map(({ run }) => run.operation), ...this.held.values()];
+  }
+
+  /** Held operations, named in health, metrics and page. */
+  heldOperations(): Operation[] {
+    return [...this.held.values()];
+  }
+
+  /** The held operation that blocks this volume, or null. */
+  heldOn(volumeId: string): Operation | null {
+    if (volumeId === '') return null;
+    return this.heldOperations().find((operation) => operation.volumeId === volumeId) ?? null;
   }
 
   takingSlots(): Operation[] {
@@ -97,7 +115,9 @@ export class Engine implements OtherRuns {
   }
 
   isBusyWith(volumeId: string): boolean {
-    return this.running().some((operation) => operation.volumeId === volumeId);
+    return (
+      this.running().some((operation) => operation.volumeId === volumeId) || this.heldOn(volumeId) !== null
+    );
   }
 
   /** Tells the run of a cancel that the ledger has noted; the run honours it before its first effect. */
@@ -140,8 +160,17 @@ export class Engine implements OtherRuns {
   private async resume(): Promise<number> {
     const executing = await this.permits.use(() => this.parts.ledger.resumable(this.epoch));
     this.resumeWanted = false;
+    const there = new Set(executing.map(({ id }) => id));
+    for (const id of this.held.keys()) if (!there.has(id)) this.held.delete(id);
     const orphans = executing.filter((operation) => !this.runs.has(operation.id));
+    let resumed = 0;
     for (const operation of orphans) {
+      if (operation.held !== null || operation.type === 'unreadable') {
+        await this.hold(operation, operation.held ?? 'its type is not known');
+        continue;
+      }
+      resumed += 1;
+      this.held.delete(operation.id);
       this.parts.logger.info('Operation resumed', {
         operation_id: operation.id,
         type: operation.type,
@@ -149,22 +178,39 @@ export class Engine implements OtherRuns {
       });
       this.launch(operation);
     }
-    return orphans.length;
+    return resumed;
+  }
+
+  /** Everybody else goes on; what this one has done is not known, so its volume stays blocked. */
+  private async hold(operation: Operation, reason: string): Promise<void> {
+    await this.permits.use(() => this.parts.ledger.hold(this.epoch, operation.id, reason));
+    if (!this.held.has(operation.id))
+      this.parts.logger.error('An operation is held: a person has to decide about it', {
+        operation_id: operation.id,
+        type: operation.type,
+        volume_id: operation.volumeId,
+        reason,
+        remedy: 'volumectl operation retry, or volumectl operation abandon',
+      });
+    this.held.set(operation.id, { ...operation, held: reason });
   }
 
   private async claim(): Promise<number> {
     const room = Math.min(LIMITS.EXECUTING_MAX - this.runs.size, LIMITS.CLAIM_BATCH);
     if (room <= 0) return 0;
     const operations = await this.permits.use(() => this.parts.ledger.claim(this.epoch, room));
-    for (const operation of operations) this.launch(operation);
+    for (const operation of operations) {
+      if (operation.held === null && operation.type !== 'unreadable') this.launch(operation);
+      else await this.hold(operation, operation.held ?? 'its type is not known');
+    }
     if (operations.length > 0) this.pumpAgain = true;
     return operations.length;
   }
 
-  private launch(operation: Operation): void {
+  private launch(operation: RunnableOperation): void {
     const run = new OperationRun(this.parts, this.epoch, this, this.permits, operation, this.stopping.signal);
     const ended = this.execute(run)
-      .catch((error: unknown) => this.failed(error))
+      .catch((error: unknown) => this.runFailed(run, error))
       .finally(() => {
         this.runs.delete(operation.id);
         void this.wake();
@@ -174,6 +220,7 @@ export class Engine implements OtherRuns {
 
   private async execute(run: OperationRun): Promise<void> {
     const ended = await run.toTheEnd();
+    if (run.held !== null) await this.hold(run.operation, run.held);
     if (ended) this.parts.events.ended(ended);
   }
 
@@ -184,6 +231,20 @@ export class Engine implements OtherRuns {
     await this.parts.clock.sleep(LIMITS.RETRY_BASE_MS, this.stopping.signal);
     this.retrying = false;
     void this.sweep();
+  }
+
+  /**
+   * A programming error ends the process. That this operation has met it is noted first: an operation that
+   * ends every process at the same step must not take everybody else along for ever.
+   */
+  private async runFailed(run: OperationRun, error: unknown): Promise<void> {
+    const covered = error instanceof DaemonError && COVERED.includes(error.code);
+    if (!covered && !this.stopping.signal.aborted) {
+      const crash = { progress: run.journal.progress, error: messageOf(error) };
+      const noted = this.parts.ledger.noteCrash(this.epoch, run.operation.id, crash).catch(() => undefined);
+      await Promise.race([noted, this.parts.clock.sleep(LIMITS.CRASH_NOTE_MS)]);
+    }
+    this.failed(error);
   }
 
   /** Errors that no decision covers. Lease lost: the engine stops. Database away: it tries again soon. */

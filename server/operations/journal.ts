@@ -1,16 +1,7 @@
 import { saysRemoved } from '../cloudstack/errors';
-import type { JournalEntry, JsonObject } from '../model/operation';
+import type { JournalEntry, JsonObject, MutationStep } from '../model/operation';
 
-/** Steps that change something in CloudStack. Every try has a job id of its own. */
-export type MutationStep =
-  | 'create-volume'
-  | 'attach-volume'
-  | 'detach-volume'
-  | 'delete-volume'
-  | 'recover-volume'
-  | 'stop-vm'
-  | 'destroy-vm'
-  | 'undo-detach-volume';
+export type { MutationStep } from '../model/operation';
 
 /** What the journal knows of the latest try of a mutation. */
 export type MutationState =
@@ -41,6 +32,9 @@ export type MutationState =
       readonly settled: boolean;
     };
 
+/** States that take an operation further. An intent that is sent again and again does not. */
+const PROGRESS: readonly JournalEntry['state'][] = ['accepted', 'refused', 'finished', 'done', 'failing'];
+
 /** Why the operation fails; every later step is part of the undo. */
 export interface Failing {
   readonly code: string;
@@ -67,6 +61,17 @@ export class Journal {
   /** Sequence of the last entry, 0 when there is none. */
   get lastSequence(): number {
     return this.entries.at(-1)?.sequence ?? 0;
+  }
+
+  /** Why this version must not act on this journal, or null. */
+  get unreadable(): string | null {
+    const entry = this.entries.find(({ unreadable }) => unreadable !== undefined);
+    return entry?.unreadable === undefined ? null : `journal entry ${entry.sequence}: ${entry.unreadable}`;
+  }
+
+  /** Sequence of the last entry that took the operation further; 0 when there is none. */
+  get progress(): number {
+    return this.entries.findLast(({ state }) => PROGRESS.includes(state))?.sequence ?? 0;
   }
 
   /** The data of the last entry `done` of this step, or null. */
@@ -150,7 +155,7 @@ export class Journal {
   }
 
   /** The intent of the first try of this step. */
-  firstIntent(step: MutationStep): JournalEntry | null {
+  firstIntent(step: string): JournalEntry | null {
     return this.entries.find((entry) => entry.step === step && entry.state === 'intent') ?? null;
   }
 

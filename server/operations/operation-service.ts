@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
 import { type Clock, type Random, sleepUntilAny } from '../core/clock';
+import type { ClockSteps } from '../core/clock-steps';
 import { DaemonError } from '../core/errors';
 import { LIMITS } from '../core/limits';
 import type { Logger } from '../core/log/logger';
-import type { Epoch, Ledger, OperationFilter } from '../model/ledger';
+import type { Epoch, Ledger, OperationFilter, Release } from '../model/ledger';
 import {
   isTerminal,
   type JournalEntry,
@@ -18,6 +19,7 @@ export interface ServiceParts {
   readonly ledger: Ledger;
   readonly events: OperationEvents;
   readonly clock: Clock;
+  readonly clockSteps: ClockSteps;
   readonly random: Random;
   readonly logger: Logger;
   readonly stopping: AbortSignal;
@@ -25,6 +27,8 @@ export interface ServiceParts {
    * The engine of the current epoch; throws STANDBY, STARTING or STOPPING when this process may not write.
    */
   writer(): { engine: Engine; epoch: Epoch };
+  /** The held operation that blocks this volume, or null. */
+  heldOn(volumeId: string): Operation | null;
   /** The appliance whose journal is the feed. */
   applianceId(): string;
   /** Throws APPLIANCE_UNKNOWN when requests of this type cannot be served, or why this request is refused. */
@@ -59,6 +63,9 @@ export class OperationService {
       idempotencyKey: options.idempotencyKey ?? null,
       requestHash: hashOf(type, request),
       at: this.parts.clock.now(),
+      clockStepped: this.parts.clockSteps.hasSteppedSince(
+        this.parts.clock.monotonic() - LIMITS.IDEMPOTENCY_TTL_MS,
+      ),
     });
     const { operation, outcome } = accepted;
     this.parts.logger.info(outcome === 'accepted' ? 'Operation accepted' : 'Request joined an operation', {
@@ -70,7 +77,7 @@ export class OperationService {
     });
     if (accepted.entry) this.parts.events.publish([accepted.entry]);
     void engine.wake();
-    return operation;
+    return this.told(operation);
   }
 
   /** Throws OPERATION_NOT_FOUND. */
@@ -80,11 +87,11 @@ export class OperationService {
       throw new DaemonError('OPERATION_NOT_FOUND', `Operation ${id} not found`, {
         details: { operation_id: id },
       });
-    return operation;
+    return this.told(operation);
   }
 
-  list(filter: OperationFilter): Promise<Operation[]> {
-    return this.parts.ledger.listOperations(filter);
+  async list(filter: OperationFilter): Promise<Operation[]> {
+    return (await this.parts.ledger.listOperations(filter)).map((operation) => this.told(operation));
   }
 
   async journal(id: string): Promise<JournalEntry[]> {
@@ -123,6 +130,58 @@ export class OperationService {
       default:
         return outcome satisfies never;
     }
+  }
+
+  /** A held operation is run again. Throws OPERATION_NOT_FOUND, OPERATION_NOT_HELD. */
+  async retry(id: string): Promise<Operation> {
+    const { engine, epoch } = this.parts.writer();
+    this.released(id, await this.parts.ledger.retryHeld(epoch, id));
+    this.parts.logger.warn('A held operation is run again', { operation_id: id });
+    await engine.sweep();
+    return this.read(id);
+  }
+
+  /**
+   * A held operation ends as failed, and its error says what it may have left. Throws OPERATION_NOT_FOUND,
+   * OPERATION_NOT_HELD.
+   */
+  async abandon(id: string): Promise<Operation> {
+    const { engine, epoch } = this.parts.writer();
+    this.released(id, await this.parts.ledger.abandonHeld(epoch, id));
+    const operation = await this.read(id);
+    this.parts.logger.warn('A held operation was abandoned', { operation_id: id, reason: operation.error });
+    this.parts.events.publish((await this.parts.ledger.readJournal(id)).slice(-1));
+    this.parts.events.ended(operation);
+    await engine.sweep();
+    return operation;
+  }
+
+  private released(id: string, outcome: Release): void {
+    switch (outcome) {
+      case 'released':
+        return;
+      case 'missing':
+        throw new DaemonError('OPERATION_NOT_FOUND', `Operation ${id} not found`, {
+          details: { operation_id: id },
+        });
+      case 'not-held':
+        throw new DaemonError('OPERATION_NOT_HELD', `Operation ${id} is not held`, {
+          details: { operation_id: id },
+        });
+      default:
+        outcome satisfies never;
+    }
+  }
+
+  /** Who waits behind a held operation is told so; this is derived, because it changes with the other one. */
+  private told(operation: Operation): Operation {
+    const { status, held } = operation;
+    if (status === 'executing' && held !== null) return { ...operation, waitReason: `held: ${held}` };
+    if (status !== 'pending') return operation;
+    const blocker = this.parts.heldOn(operation.volumeId);
+    if (blocker === null) return operation;
+    const waitReason = `operation ${blocker.id} on this volume is held: retry or abandon that one first`;
+    return { ...operation, waitReason };
   }
 
   /**

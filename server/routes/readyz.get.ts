@@ -5,6 +5,6 @@ import { timestampOf } from '../http/response/reply-of';
 import { serve } from '../http/serve';
 
 export default serve(ready, ({ daemon }) => {
-  if (daemon.phase !== 'ready') throw notReady(daemon);
+  if (daemon.phase !== 'ready' || daemon.phaseReason !== null) throw notReady(daemon);
   return { status: daemon.phase, timestamp: timestampOf(systemClock.now()) };
 });

@@ -1,6 +1,7 @@
 import type { Cloud } from '../cloudstack/cloud';
 import { lookUpVolume } from '../cloudstack/look-up';
 import type { Clock } from '../core/clock';
+import type { ClockSteps } from '../core/clock-steps';
 import { mapConcurrent } from '../core/concurrency/map-concurrent';
 import { DaemonError, messageOf } from '../core/errors';
 import { LIMITS } from '../core/limits';
@@ -20,6 +21,7 @@ export interface ApplyParts {
   readonly ledger: Ledger;
   readonly cloud: Cloud;
   readonly clock: Clock;
+  readonly clockSteps: ClockSteps;
   readonly exports: ExportServer;
   readonly watcher: { scan(): Promise<DeviceSnapshot> };
   /** How much larger than its volume a device may be. */
@@ -29,16 +31,24 @@ export interface ApplyParts {
   isBusyWith(volumeId: string): boolean;
 }
 
+/** When an observation began, by both clocks. */
+export interface Begun {
+  /** Wall clock ms. */
+  readonly at: number;
+  readonly monotonic: number;
+}
+
 /**
- * True when an operation of any appliance has worked on the volume since the observation began (`since`, wall
- * clock ms), or does so now: what it did is newer than the observation.
+ * True when an operation of any appliance has worked on the volume since the observation began, or does so
+ * now: what it did is newer than the observation. True also when the clock was set meanwhile: then nobody can
+ * tell.
  */
-export async function isOvertaken(parts: ApplyParts, { drift }: Repair, since: number): Promise<boolean> {
+export async function isOvertaken(parts: ApplyParts, { drift }: Repair, since: Begun): Promise<boolean> {
   const { volumeId } = drift;
   if (volumeId === null) return false;
-  if (parts.isBusyWith(volumeId)) return true;
+  if (parts.isBusyWith(volumeId) || parts.clockSteps.hasSteppedSince(since.monotonic)) return true;
   const recent = await parts.ledger.listOperations({ volumeId, limit: LIMITS.RECENT_OPERATIONS });
-  return recent.some(({ status, updatedAt }) => !isTerminal(status) || updatedAt >= since);
+  return recent.some(({ status, updatedAt }) => !isTerminal(status) || updatedAt >= since.at);
 }
 
 /**
@@ -56,6 +66,7 @@ export async function isContradicted(
   const [last] = await parts.ledger.listOperations({ volumeId, limit: 1 });
   const settledMs = last ? Math.abs(parts.clock.now() - last.updatedAt) : Number.POSITIVE_INFINITY;
   if (settledMs < LIMITS.READ_SETTLE_MS) return true;
+  if (parts.clockSteps.hasSteppedSince(parts.clock.monotonic() - LIMITS.READ_SETTLE_MS)) return true;
   const volume = await lookUpVolume(parts.cloud, volumeId, applianceVmId).catch(() => null);
   if (volume === null || volume.kind === 'unknown') return true;
   const here = volume.kind === 'seen' && volume.value.vmId === applianceVmId;
@@ -91,7 +102,7 @@ export async function applyAll(
   parts: ApplyParts,
   epoch: Epoch,
   repairs: readonly Repair[],
-  since: number,
+  since: Begun,
 ): Promise<Drift[]> {
   const all = repairs.map((repair): Progress => ({ repair, overtaken: false, failure: null }));
   for (const kind of ['withdraw', 'rows', 'publish'] as const) {
@@ -109,7 +120,7 @@ async function advance(
   epoch: Epoch,
   progress: Progress,
   kind: RepairStep['kind'],
-  since: number,
+  since: Begun,
 ): Promise<void> {
   const { repair } = progress;
   try {

@@ -17,7 +17,7 @@ export class PeriodicSync {
   private hurried = false;
 
   constructor(
-    private readonly sync: Pick<SyncService, 'run' | 'lastJudgedAt'>,
+    private readonly sync: Pick<SyncService, 'run' | 'lastJudgedMonotonic'>,
     private readonly intervalMs: number,
     private readonly clock: Clock,
   ) {}
@@ -41,11 +41,8 @@ export class PeriodicSync {
   private isDue(): boolean {
     if (this.hurried) return true;
     if (this.triedAt !== null && this.clock.monotonic() - this.triedAt < this.pauseMs()) return false;
-    const { lastJudgedAt } = this.sync;
-    if (lastJudgedAt === null) return true;
-    const ageMs = this.clock.now() - lastJudgedAt;
-    // Negative: the wall clock was set back, which proves nothing about the age.
-    return ageMs < 0 || ageMs >= this.intervalMs;
+    const { lastJudgedMonotonic } = this.sync;
+    return lastJudgedMonotonic === null || this.clock.monotonic() - lastJudgedMonotonic >= this.intervalMs;
   }
 
   private pauseMs(): number {

@@ -21,6 +21,8 @@ export class SyncService {
   last: SyncReport | null = null;
   /** Wall clock ms of the last run that could read every view; null before the first. */
   lastJudgedAt: number | null = null;
+  /** The same moment in monotonic ms: how long ago that was. */
+  lastJudgedMonotonic: number | null = null;
   private running: Promise<unknown> = Promise.resolve();
   /** By volume: its transitional state, and since when (monotonic ms) it has been seen in it. */
   private transitional = new Map<string, { readonly state: string; readonly since: number }>();
@@ -41,17 +43,18 @@ export class SyncService {
     const { clock } = this.parts;
     const { epoch, applianceVmId } = this.parts.owner();
     const startedAt = clock.now();
+    const begun = { at: startedAt, monotonic: clock.monotonic() };
     const observation = await observe(this.parts, applianceVmId, this.stuck());
     const skipped = new Set([...observation.busy, ...observation.hidden.keys()]);
     const repairs: Repair[] = [];
     for (const repair of plan(observation)) {
       const left =
-        (await isOvertaken(this.parts, repair, startedAt)) ||
+        (await isOvertaken(this.parts, repair, begun)) ||
         (await isContradicted(this.parts, repair, applianceVmId));
       if (!left) repairs.push(repair);
       else if (repair.drift.volumeId !== null) skipped.add(repair.drift.volumeId);
     }
-    const found = dryRun ? repairs.map(planned) : await applyAll(this.parts, epoch, repairs, startedAt);
+    const found = dryRun ? repairs.map(planned) : await applyAll(this.parts, epoch, repairs, begun);
     const report: SyncReport = {
       startedAt,
       finishedAt: clock.now(),
@@ -71,7 +74,10 @@ export class SyncService {
     if (!dryRun) {
       this.remember(observation);
       this.last = report;
-      if (report.judged) this.lastJudgedAt = report.finishedAt;
+      if (report.judged) {
+        this.lastJudgedAt = report.finishedAt;
+        this.lastJudgedMonotonic = clock.monotonic();
+      }
     }
     this.log(report);
     return report;

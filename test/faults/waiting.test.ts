@@ -192,7 +192,7 @@ describe('a programming error', () => {
     await rig.lab.database.query(
       `CREATE TRIGGER mistake BEFORE INSERT ON volume_operation_steps FOR EACH ROW
        IF NEW.step = 'attach-volume' AND NEW.state = 'finished' THEN
-         SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'nobody expects this'; END IF`,
+         SIGNAL SQLSTATE '22003' SET MESSAGE_TEXT = 'nobody expects this', MYSQL_ERRNO = 1264; END IF`,
       [],
       DATABASE,
     );

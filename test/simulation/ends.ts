@@ -32,6 +32,8 @@ export function complaintAt(world: World, operation: Operation): string | null {
       const right = volume.size >= operation.request.size && volume.name === operation.request.name;
       return right ? null : `it is not what was asked for: ${volume.name}, ${volume.size}`;
     }
+    case 'unreadable':
+      return 'nothing of its type is ever run';
     default:
       return operation satisfies never;
   }

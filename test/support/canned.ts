@@ -142,6 +142,7 @@ export function healthReport(phase: DaemonPhase): HealthReport {
         },
       ],
     },
+    held: [],
     drifts: [],
     uptimeSeconds: 60,
     pollIntervalMs: 2000,

@@ -72,6 +72,9 @@ export class FakeDaemon implements Daemon {
         throw new DaemonError('TOO_LATE_TO_CANCEL', `Operation ${id} has ended`);
       return this.move(id, { status: 'cancelled', completedAt: NOW });
     },
+    retry: async (id) => this.release(id, {}),
+    abandon: async (id) =>
+      this.release(id, { status: 'failed', errorCode: 'OPERATION_ABANDONED', completedAt: NOW }),
     waitForEnd: (id, timeoutMs, signal) => this.waitForEnd(id, timeoutMs, signal),
     feed: async (after, limit) => this.entries.filter((entry) => entry.id > after).slice(0, limit),
     subscribe: (listener) => {
@@ -185,7 +188,7 @@ export class FakeDaemon implements Daemon {
   move(
     id: string,
     change: Partial<
-      Pick<Operation, 'status' | 'response' | 'error' | 'errorCode' | 'completedAt' | 'volumeId'>
+      Pick<Operation, 'status' | 'response' | 'error' | 'errorCode' | 'completedAt' | 'volumeId' | 'held'>
     >,
   ): Operation {
     const index = this.stored.findIndex((operation) => operation.id === id);
@@ -266,6 +269,12 @@ export class FakeDaemon implements Daemon {
     return this.answer(() => ({ deleted: 3 }));
   }
 
+  private release(id: string, fields: Partial<Pick<Operation, 'status' | 'errorCode' | 'completedAt'>>) {
+    if (this.find(id).held === null)
+      throw new DaemonError('OPERATION_NOT_HELD', `Operation ${id} is not held`);
+    return this.move(id, { ...fields, held: null });
+  }
+
   private answer<T>(make: () => T): T {
     if (this.failure) throw this.failure;
     return make();
@@ -301,6 +310,7 @@ export class FakeDaemon implements Daemon {
       createdAt: NOW,
       updatedAt: NOW,
       completedAt: null,
+      held: null,
       // TypeScript cannot see that type and request belong together; all fields are listed above.
     } as unknown as Operation;
     this.stored.push(operation);

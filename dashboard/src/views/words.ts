@@ -17,6 +17,7 @@ export const TYPE_WORDS: Readonly<Record<OperationReply['type'], string>> = {
   delete: 'Delete',
   recover: 'Recover',
   cleanup: 'Bring back',
+  unreadable: 'Not understood',
 };
 
 /** The name of the volume of an operation when it is known, otherwise the start of its id. */

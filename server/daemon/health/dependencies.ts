@@ -11,13 +11,17 @@ import type { ComponentHealth } from '../daemon';
 import { HealthMonitor } from './health';
 
 /** Probes every dependency periodically, and logs changes. */
-export function watchDependencies({ database, cloud, exports }: Adapters, logger: Logger): HealthMonitor {
+export function watchDependencies(
+  { cloud, exports }: Adapters,
+  database: () => Promise<ComponentHealth>,
+  logger: Logger,
+): HealthMonitor {
   return new HealthMonitor(
     systemClock,
     {
       database: {
         every: LIMITS.HEALTH_DATABASE_MS,
-        look: () => database.ledger.ping().then(() => ({ status: 'healthy', message: 'answers' })),
+        look: database,
       },
       cloudstack: {
         every: LIMITS.HEALTH_CLOUDSTACK_MS,

@@ -1,4 +1,4 @@
-import type { Clock } from '../../core/clock';
+import { type Clock, sleepUntilAny } from '../../core/clock';
 import { messageOf } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
 import type { Engine, RunningOperation } from '../../operations/engine';
@@ -23,6 +23,8 @@ export class HealthMonitor {
   private readonly last = new Map<ProbeName, ComponentHealth>();
   private readonly stopping = new AbortController();
   private loops: Promise<void>[] = [];
+  /** Ends the pause of a dependency. */
+  private readonly pauses = new Map<ProbeName, AbortController>();
 
   constructor(
     private readonly clock: Clock,
@@ -37,6 +39,11 @@ export class HealthMonitor {
   async stop(): Promise<void> {
     this.stopping.abort();
     await Promise.all(this.loops);
+  }
+
+  /** Somebody has met trouble with it: a dependency that counts as healthy is looked at now. */
+  doubt(name: ProbeName): void {
+    if (this.of(name).status === 'healthy') this.pauses.get(name)?.abort();
   }
 
   of(name: ProbeName): ComponentHealth {
@@ -56,7 +63,9 @@ export class HealthMonitor {
         health.status === 'healthy' || health.status === 'disabled'
           ? probe.every
           : Math.min(probe.every, LIMITS.HEALTH_RETRY_MS);
-      await this.clock.sleep(pause, this.stopping.signal);
+      const paused = new AbortController();
+      this.pauses.set(name, paused);
+      await sleepUntilAny(this.clock, pause, [paused.signal, this.stopping.signal]);
     }
   }
 }
@@ -70,9 +79,10 @@ export interface HealthSources {
   readonly engine: Engine | null;
   readonly owner: string | null;
   readonly pending: number;
-  readonly sync: Pick<SyncService, 'last' | 'lastJudgedAt'>;
+  readonly sync: Pick<SyncService, 'last' | 'lastJudgedAt' | 'lastJudgedMonotonic'>;
   readonly reconcileIntervalMs: number;
   readonly startedAt: number;
+  readonly startedMonotonic: number;
   readonly pollIntervalMs: number;
 }
 
@@ -86,6 +96,12 @@ export function healthReport(s: HealthSources): HealthReport {
   const exportServer = s.monitor.of('exportServer');
   const appliance = applianceHealth(s.appliance);
   const running = s.engine?.status() ?? [];
+  const held = (s.engine?.heldOperations() ?? []).map(({ id, type, volumeId, held }) => ({
+    id,
+    type,
+    volumeId,
+    reason: held ?? '',
+  }));
   const drifts = (s.sync.last?.drifts ?? []).filter(
     (drift) => drift.action === 'reported' || drift.action === 'failed',
   );
@@ -94,6 +110,7 @@ export function healthReport(s: HealthSources): HealthReport {
   const degraded =
     parts.some(({ status }) => status === 'unhealthy' || status === 'degraded') ||
     drifts.length > 0 ||
+    held.length > 0 ||
     s.phase !== 'ready';
   return {
     status:
@@ -117,8 +134,9 @@ export function healthReport(s: HealthSources): HealthReport {
       owner: s.owner,
     },
     operations: { pending: s.pending, executing: running.length, waiting: running.flatMap(waitingOf) },
+    held,
     drifts,
-    uptimeSeconds: Math.floor((s.clock.now() - s.startedAt) / 1000),
+    uptimeSeconds: Math.floor((s.clock.monotonic() - s.startedMonotonic) / 1000),
     pollIntervalMs: s.pollIntervalMs,
   };
 }

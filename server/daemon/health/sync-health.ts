@@ -6,9 +6,10 @@ import type { ComponentHealth, DaemonPhase } from '../daemon';
 interface SyncSources {
   readonly clock: Clock;
   readonly phase: DaemonPhase;
-  readonly sync: Pick<SyncService, 'last' | 'lastJudgedAt'>;
+  readonly sync: Pick<SyncService, 'last' | 'lastJudgedAt' | 'lastJudgedMonotonic'>;
   /** Wall clock ms. */
   readonly startedAt: number;
+  readonly startedMonotonic: number;
   readonly reconcileIntervalMs: number;
 }
 
@@ -22,15 +23,16 @@ export function syncHealth({
   phase,
   sync,
   startedAt,
+  startedMonotonic,
   reconcileIntervalMs,
 }: SyncSources): ComponentHealth {
   if (phase !== 'ready')
     return { status: 'unknown', message: 'only the daemon that owns the appliance compares' };
-  const { last, lastJudgedAt } = sync;
+  const { last, lastJudgedAt, lastJudgedMonotonic } = sync;
   const sinceMs = lastJudgedAt ?? startedAt;
   const since = new Date(sinceMs).toISOString();
   const lateMs = LIMITS.SYNC_GRACE_MS + (lastJudgedAt === null ? 0 : 2 * reconcileIntervalMs);
-  const isLate = clock.now() - sinceMs > lateMs;
+  const isLate = clock.monotonic() - (lastJudgedMonotonic ?? startedMonotonic) > lateMs;
   if (last?.judged === false)
     return notJudged(since, lastJudgedAt === null, last.unavailable.join(', ') || 'a view could not be read');
   if (isLate) return notJudged(since, lastJudgedAt === null, 'no sync has come to its end');

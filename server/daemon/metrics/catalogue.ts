@@ -53,10 +53,12 @@ function operationMetrics({ gauge, counter, histogram }: Meters) {
       'Executing operations that wait for a retry or a dependency, by step.',
       ['step'],
     ),
+    held: gauge('operations_held', 'Operations that nobody runs until a person retries or abandons them.'),
     ended: counter('operations_ended_total', 'Operations that ended in this process, by type and outcome.', [
       'type',
       'status',
     ]),
+    pruned: counter('operations_pruned_total', 'Operations that were deleted because they ended long ago.'),
     duration: histogram(
       'operation_duration_seconds',
       'From acceptance to the end of an operation, by type and outcome.',

@@ -38,7 +38,7 @@ export class JournalObserver {
     const given = entry.state === 'pending' ? entry.data.type : null;
     const known = this.running(entry.operationId);
     const type = known?.type ?? typeOf(given);
-    if (type === null) return null;
+    if (type === null || type === 'unreadable') return null;
     const followed = { type, acceptedAt: known?.createdAt ?? entry.at, since: entry.at, attachedAt: null };
     const [oldest] = this.followed.keys();
     if (this.followed.size >= FOLLOWED_MAX && oldest !== undefined) this.followed.delete(oldest);

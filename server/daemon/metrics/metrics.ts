@@ -42,6 +42,10 @@ export class Metrics {
 
   readonly entry = (entry: JournalEntry): void => this.observer.observe(entry);
 
+  pruned(operations: number): void {
+    this.catalogue.pruned.inc(operations);
+  }
+
   readonly deviceEvent = ({ type }: DeviceEvent): void => this.catalogue.deviceEvents.inc({ type });
 
   readonly cloudCall = (call: { command: string; ms: number; error: CloudError | null }): void => {
@@ -76,7 +80,7 @@ export class Metrics {
   }
 
   private health({ version, health }: Gathered): void {
-    const { info, phase, dependencyUp, epoch, drifts, waiting } = this.catalogue;
+    const { info, phase, dependencyUp, epoch, drifts, waiting, held } = this.catalogue;
     info.set({ version }, 1);
     phase.reset();
     phase.set({ phase: health.phase }, 1);
@@ -92,6 +96,7 @@ export class Metrics {
     epoch.set(health.appliance.epoch ?? 0);
     for (const kind of DRIFT_KINDS) drifts.set({ kind }, 0);
     for (const { kind } of health.drifts) drifts.inc({ kind });
+    held.set(health.held.length);
     waiting.reset();
     for (const { step } of health.operations.waiting) waiting.inc({ step });
   }

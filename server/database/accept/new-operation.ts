@@ -40,6 +40,7 @@ const DEFAULTS = {
   wait_reason: null,
   cancel_requested: 0,
   completed_at: null,
+  held_reason: null,
 };
 
 /** The operation of a row that was just inserted. */

@@ -1,12 +1,12 @@
 import { type RawBuilder, sql, type Transaction } from 'kysely';
 import { KeyedMutex } from '../../core/concurrency/keyed-mutex';
-import { LIMITS } from '../../core/limits';
-import type { Accepted, Epoch, NewOperation } from '../../model/ledger';
+import { type Accepted, type Epoch, hasKeyExpired, type NewOperation } from '../../model/ledger';
 import type { OperationType } from '../../model/operation';
 import { isDuplicate } from '../connection/faults';
 import type { Database } from '../connection/pool';
 import { leaseLost } from '../journal/fencing';
 import { entriesAfter, entryRow } from '../journal/write-journal';
+import { databaseNow } from '../prune';
 import { toOperation } from '../rows';
 import type { Tables } from '../tables';
 import { keyReused, mayJoin } from './deduplication';
@@ -234,7 +234,7 @@ async function byIdempotencyKey(
   const row = await readRow(tx, id);
   if (!row) return null;
   const operation = toOperation(row);
-  if (operation.createdAt <= input.at - LIMITS.IDEMPOTENCY_TTL_MS) {
+  if (hasKeyExpired(operation.createdAt, await databaseNow(tx), input)) {
     await tx
       .updateTable('volume_operations')
       .set({ idempotency_key: null })

@@ -1,4 +1,6 @@
 import { DaemonError, messageOf } from '../../core/errors';
+import { LIMITS } from '../../core/limits';
+import { remedyFor } from './remedies';
 
 /**
  * What a database error means for the one who met it.
@@ -7,6 +9,11 @@ import { DaemonError, messageOf } from '../../core/errors';
  * - `away`: the server cannot be reached, or refuses to work for now; it comes back by itself or by an
  *   administrator
  * - `duplicate`, `no-parent`: a unique key, a foreign key
+ * - `other`: the statement or its values are wrong: a mistake of this program, or an error that is no
+ *   database's
+ *
+ * What a server may refuse is an open set (rights, quotas, locked accounts, read-only modes, clusters, disks,
+ * triggers, and the next version's inventions). So the list is of what is ours, and the rest is `away`.
  */
 export type Fault = 'rolled-back' | 'lost' | 'away' | 'duplicate' | 'no-parent' | 'other';
 
@@ -16,31 +23,25 @@ const BY_NUMBER: ReadonlyMap<number, Fault> = new Map<number, Fault>([
   [1205, 'rolled-back'], // lock wait timeout
   [1020, 'rolled-back'], // MariaDB: record has changed since last read
   [1062, 'duplicate'],
+  [1586, 'duplicate'],
   [1452, 'no-parent'],
   [1053, 'lost'], // server shutdown in progress
   [1317, 'lost'], // query interrupted
   [1927, 'lost'], // connection was killed (MariaDB)
   [1969, 'lost'], // statement timeout (MariaDB)
+  [2006, 'lost'], // a proxy has lost its server
+  [2013, 'lost'], // the same, during a statement
+  [3024, 'lost'], // statement timeout (MySQL)
   [3169, 'lost'], // session was killed (MySQL)
   [4031, 'lost'], // disconnected because of inactivity (MySQL)
-  [1021, 'away'], // disk full
-  [1040, 'away'], // too many connections
-  [1041, 'away'], // out of memory
-  [1044, 'away'], // no right on this database
-  [1045, 'away'], // access denied
-  [1047, 'away'], // Galera: this node is not ready
-  [1049, 'away'], // unknown database
-  [1114, 'away'], // table full
-  [1129, 'away'], // host blocked
-  [1130, 'away'], // host not allowed
-  [1184, 'away'], // aborting connection
-  [1203, 'away'], // too many connections of this user
-  [1226, 'away'], // a resource limit of this user
-  [1290, 'away'], // --read-only
-  [1792, 'away'], // read only transaction
-  [1836, 'away'], // read only mode
-  [3159, 'away'], // MySQL: TLS is demanded
+  [1064, 'other'], // syntax
+  [1364, 'other'], // a column without a value
+  [1366, 'other'], // a value that the column cannot hold
+  [3819, 'other'], // CHECK (MySQL)
 ]);
+
+/** Classes of SQLSTATE that are about the statement: numbers of columns, values, constraints. */
+const OUR_CLASSES: readonly string[] = ['21', '22', '23'];
 
 const BY_CODE: ReadonlyMap<string, Fault> = new Map<string, Fault>([
   ['PROTOCOL_CONNECTION_LOST', 'lost'],
@@ -75,10 +76,10 @@ export function faultOf(error: unknown): Fault {
   if (error instanceof DaemonError)
     return error.code === 'DATABASE_UNAVAILABLE' ? faultOf(error.cause) : 'other';
   if (!(error instanceof Error)) return 'other';
-  const number = errorNumber(error);
+  const answer = answerOf(error);
+  if (answer) return faultOfAnswer(answer);
   const code = errorCode(error);
-  const known =
-    (number === null ? undefined : BY_NUMBER.get(number)) ?? (code === null ? undefined : BY_CODE.get(code));
+  const known = code === null ? undefined : BY_CODE.get(code);
   const byText = known ?? BY_TEXT.find(([pattern]) => pattern.test(error.message))?.[1];
   return byText ?? ('fatal' in error && error.fatal === true ? 'lost' : 'other');
 }
@@ -97,19 +98,33 @@ export function isDuplicate(error: unknown): boolean {
 export function translate(error: unknown): unknown {
   if (error instanceof DaemonError) return error;
   const fault = faultOf(error);
-  if (fault !== 'lost' && fault !== 'away' && fault !== 'rolled-back') return error;
-  const reason = errorCode(error) ?? messageOf(error);
-  return new DaemonError('DATABASE_UNAVAILABLE', `The database is away: ${reason}${tlsHint(error)}`, {
+  return fault === 'lost' || fault === 'away' || fault === 'rolled-back' ? unavailable(error) : error;
+}
+
+/**
+ * For errors of connecting and of beginning a session. No statement of the domain has been sent, so whatever
+ * the error is, the database is away.
+ */
+export function unavailable(error: unknown): DaemonError {
+  if (error instanceof DaemonError) return error;
+  return new DaemonError('DATABASE_UNAVAILABLE', `The database is away: ${reasonOf(error)}`, {
     cause: error,
     retryAfterSeconds: 2,
   });
 }
 
-/** What is wrong with TLS, and the setting that mends it. */
-function tlsHint(error: unknown): string {
+/** The name of the error, what the server says, and what may be done about it. */
+function reasonOf(error: unknown): string {
+  const text = messageOf(error).slice(0, LIMITS.DATABASE_REASON_CHARACTERS);
+  const answer = answerOf(error);
+  if (answer === null) return `${errorCode(error) ?? text}${certificateHint(error)}`;
+  const remedy = remedyFor(answer.number, text);
+  return `${errorCode(error) ?? `error ${answer.number}`}: ${text}${remedy === null ? '' : ` (${remedy})`}`;
+}
+
+/** What is wrong with a certificate, and the setting that mends it. */
+function certificateHint(error: unknown): string {
   const text = messageOf(error);
-  if (/insecure transport|secure_transport/i.test(text))
-    return ': it takes TLS only: add tls=true to DATABASE_DSN, or name its CA in DATABASE_CA_FILE';
   if (errorCode(error) !== 'HANDSHAKE_SSL_ERROR' && !/altname/i.test(text)) return '';
   const name = /does not match certificate/i.test(text);
   return name
@@ -121,6 +136,23 @@ function tlsHint(error: unknown): string {
 export function errorNumber(error: unknown): number | null {
   if (error instanceof DaemonError) return errorNumber(error.cause);
   return error instanceof Error && 'errno' in error && typeof error.errno === 'number' ? error.errno : null;
+}
+
+interface Answer {
+  readonly number: number;
+  readonly sqlState: string;
+}
+
+function faultOfAnswer({ number, sqlState }: Answer): Fault {
+  return BY_NUMBER.get(number) ?? (OUR_CLASSES.includes(sqlState.slice(0, 2)) ? 'other' : 'away');
+}
+
+/** The error packet of the server, or null: errors of the system have negative numbers or none. */
+function answerOf(error: unknown): Answer | null {
+  if (!(error instanceof Error) || !('errno' in error) || typeof error.errno !== 'number') return null;
+  if (error.errno <= 0) return null;
+  const sqlState = 'sqlState' in error && typeof error.sqlState === 'string' ? error.sqlState : '';
+  return { number: error.errno, sqlState };
 }
 
 function errorCode(error: unknown): string | null {

@@ -13,11 +13,11 @@ import { messageOf } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
 import { type ClusterNodes, type Demands, isRefusalOfNode, isUnreachable, vet } from './cluster-nodes';
 import type { Address } from './dsn';
-import { breaksConnection } from './faults';
+import { breaksConnection, unavailable } from './faults';
 
 export interface LaneOptions {
   readonly connections: PoolOptions;
-  /** Run on every new connection before anything else. */
+  /** Run on every new connection before anything else; a connection that refuses one of them is not used. */
   readonly session: readonly string[];
   /** ms; a statement that takes longer breaks its connection. */
   readonly statementMs: number;
@@ -41,6 +41,7 @@ export class Lane implements MysqlPool {
   readonly usage = { inUse: 0, waiting: 0 };
   private node: Node;
   private readonly vetted = new WeakSet<PoolConnection>();
+  private readonly sessions = new WeakMap<PoolConnection, Promise<void>>();
 
   constructor(
     private readonly nodes: ClusterNodes,
@@ -64,7 +65,7 @@ export class Lane implements MysqlPool {
       })
       .then(
         (connection) => callback(null, connection),
-        (error: unknown) => callback(error, NO_CONNECTION),
+        (error: unknown) => callback(unavailable(error), NO_CONNECTION),
       );
   }
 
@@ -95,6 +96,7 @@ export class Lane implements MysqlPool {
     const { statementMs, demands } = this.options(node.address);
     if (!this.vetted.has(raw)) {
       try {
+        await this.sessions.get(raw);
         await vet((question) => rowsOf(raw, question), demands);
       } catch (error) {
         raw.destroy();
@@ -123,24 +125,29 @@ export class Lane implements MysqlPool {
     const { connections, session } = this.options(address);
     const pool = createPool(connections);
     const sockets = new Set<Socket>();
-    // Queued before anything of ours; a connection that cannot even do this is dropped.
     pool.on('connection', (connection) => {
       const socket = socketOf(connection);
       if (socket) {
         sockets.add(socket);
         socket.once('close', () => sockets.delete(socket));
       }
-      for (const statement of session) {
-        connection.query(statement, (error) => {
-          if (error) connection.destroy();
-        });
-      }
+      const begun = beginSession(connection, session);
+      // Whoever takes the connection hears of it.
+      begun.catch(() => {});
+      this.sessions.set(connection, begun);
     });
     const left = new AbortController();
     // Whoever waits for a connection listens to it.
     setMaxListeners(LIMITS.DATABASE_QUEUE + LIMITS.DATABASE_CONNECTIONS, left.signal);
     return { address, pool, sockets, left };
   }
+}
+
+/** The statements are sent at once, in order. */
+async function beginSession(connection: PoolConnection, statements: readonly string[]): Promise<void> {
+  await Promise.all(
+    statements.map((sql) => rowsOf(connection, { sql, timeout: LIMITS.DATABASE_STATEMENT_MS })),
+  );
 }
 
 /** A connection of the node; fails at once when the node is left meanwhile. */

@@ -2,6 +2,7 @@ import { isIP } from 'node:net';
 import { rootCertificates } from 'node:tls';
 import { Kysely, MysqlDialect, type Transaction } from 'kysely';
 import type { PoolOptions } from 'mysql2';
+import { DaemonError } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
 import { type Logger, silentLogger } from '../../core/log/logger';
 import type { Tables } from '../tables';
@@ -9,18 +10,7 @@ import { ClusterNodes, isRefusalOfNode } from './cluster-nodes';
 import { type Address, addressesOf, type Dsn } from './dsn';
 import { faultOf, translate } from './faults';
 import { Lane, type LaneOptions } from './lane';
-
-/**
- * Every session: UTC; strict, so that nothing is silently cut; bounded waits for locks; an end for what a
- * vanished client left open (the setting in the comment is MariaDB's alone). READ COMMITTED, because the gap
- * locks of the default level make concurrent first writes deadlock, and nothing here reads twice.
- */
-const SESSION: readonly string[] = [
-  `SET time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO',
-   innodb_lock_wait_timeout = ${LIMITS.DATABASE_LOCK_WAIT_MS / 1000}, wait_timeout = ${LIMITS.DATABASE_IDLE_MS / 1000}
-   /*M!100300 , idle_transaction_timeout = ${LIMITS.DATABASE_IDLE_TRANSACTION_MS / 1000} */`,
-  'SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED',
-];
+import { sessionStatements } from './session';
 
 /** A certificate for another name is refused; for an address the driver has no name to compare. */
 function sslOptions({ tls, ca }: Dsn, { host, socketPath }: Address): NonNullable<PoolOptions['ssl']> {
@@ -47,6 +37,8 @@ export function connectionOptions(dsn: Dsn, address: Address = dsn): PoolOptions
     connectTimeout: dsn.connectTimeoutMs ?? LIMITS.DATABASE_CONNECT_TIMEOUT_MS,
     enableKeepAlive: true,
     supportBigNumbers: true,
+    // A broken value must reach us as text: the driver would throw where nobody can catch it.
+    jsonStrings: true,
     multipleStatements: false,
   };
 }
@@ -90,8 +82,8 @@ export interface PoolUsage {
   readonly waiting: number;
 }
 
-/** Opens the pool; nothing is connected before the first query. */
-export function openPool(dsn: Dsn, logger: Logger = silentLogger): Database {
+/** Opens the pool; nothing is connected before the first query. `onAway` hears of every refusal. */
+export function openPool(dsn: Dsn, logger: Logger = silentLogger, onAway: () => void = () => {}): Database {
   const nodes = new ClusterNodes(addressesOf(dsn), logger);
   const work = new Lane(nodes, (address) => workLane(dsn, address, nodes.count));
   const urgent = new Lane(nodes, (address) => urgentLane(dsn, address, nodes.count));
@@ -100,8 +92,8 @@ export function openPool(dsn: Dsn, logger: Logger = silentLogger): Database {
   const quick = new Kysely<Tables>({ dialect: new MysqlDialect({ pool: urgent }) });
   return {
     kysely,
-    query: (ask) => query(kysely, ask, nodes.count),
-    transaction: (write) => transaction(kysely, write, nodes.count),
+    query: (ask) => noticing(onAway, () => query(kysely, ask, nodes.count)),
+    transaction: (write) => noticing(onAway, () => transaction(kysely, write, nodes.count)),
     urgent: (ask) =>
       ask(quick).catch((error: unknown) => {
         throw translate(error);
@@ -131,7 +123,7 @@ function workLane(dsn: Dsn, address: Address, nodes: number): LaneOptions {
       // Before the server does it: a connection is not closed just as it is taken.
       idleTimeout: LIMITS.DATABASE_IDLE_MS / 2,
     },
-    session: SESSION,
+    session: sessionStatements(LIMITS.DATABASE_IDLE_MS),
     statementMs: LIMITS.DATABASE_STATEMENT_MS,
     demands: {
       writable: nodes > 1,
@@ -154,10 +146,19 @@ function urgentLane(dsn: Dsn, address: Address, nodes: number): LaneOptions {
       connectionLimit: 1,
       queueLimit: LIMITS.DATABASE_QUEUE,
     },
-    session: SESSION,
+    session: sessionStatements(LIMITS.DATABASE_IDLE_MS),
     statementMs: LIMITS.LEASE_STATEMENT_MS,
     demands: { writable: nodes > 1, causal: false, timeoutMs: LIMITS.LEASE_STATEMENT_MS },
   };
+}
+
+async function noticing<T>(onAway: () => void, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof DaemonError && error.code === 'DATABASE_UNAVAILABLE') onAway();
+    throw error;
+  }
 }
 
 async function query<T>(

@@ -1,13 +1,13 @@
 import { sql, type Transaction } from 'kysely';
 import type { Epoch, OpenJob } from '../../model/ledger';
-import type { JournalEntry, JsonObject } from '../../model/operation';
+import type { JournalEntry, JsonObject, MutationStep } from '../../model/operation';
 import type { Database } from '../connection/pool';
 import type { Tables } from '../tables';
 import { assertEpoch } from './fencing';
 import { entriesAfter, insertEntries } from './write-journal';
 
 /** The steps whose CloudStack job changes a volume, and so may still do it after its operation has ended. */
-const STEPS_WITH_JOBS: readonly string[] = [
+const STEPS_WITH_JOBS: readonly MutationStep[] = [
   'create-volume',
   'attach-volume',
   'detach-volume',
@@ -15,12 +15,15 @@ const STEPS_WITH_JOBS: readonly string[] = [
   'delete-volume',
 ];
 
+type OpenMutation = OpenJob & { readonly step: MutationStep };
+
 /** Jobs that were intended and whose end was never journaled. Pure; entries in order, of any steps. */
-export function findOpenJobs(entries: readonly JournalEntry[]): OpenJob[] {
-  const open = new Map<string, OpenJob>();
+export function findOpenJobs(entries: readonly JournalEntry[]): OpenMutation[] {
+  const open = new Map<string, OpenMutation>();
   const latest = new Map<string, string>();
-  for (const { operationId, step, state, data } of entries) {
-    if (!STEPS_WITH_JOBS.includes(step)) continue;
+  for (const { operationId, step: written, state, data } of entries) {
+    const step = STEPS_WITH_JOBS.find((known) => known === written);
+    if (step === undefined) continue;
     const place = `${operationId} ${step}`;
     const jobId = typeof data.job_id === 'string' ? data.job_id : latest.get(place);
     if (jobId === undefined) continue;
@@ -67,11 +70,11 @@ export async function settleOpenJob(
     // Waits for others who settle it, and for an earlier run of this one, before the next sequence is chosen.
     await sql`SELECT id FROM volume_operations WHERE id = ${operationId} FOR UPDATE`.execute(tx);
     const journal = await entriesAfter(tx, operationId, 0);
-    const open = findOpenJobs(journal).some((one) => one.step === step && one.jobId === jobId);
+    const open = findOpenJobs(journal).find((one) => one.step === step && one.jobId === jobId);
     if (open) {
       const after = journal.at(-1)?.sequence ?? 0;
       await insertEntries(tx, { applianceId: epoch.applianceId, operationId, after, at }, [
-        { step, state: 'finished', data: { job_id: jobId, ...data } },
+        { step: open.step, state: 'finished', data: { job_id: jobId, ...data } },
       ]);
     }
     await tx

@@ -64,7 +64,11 @@ export async function entriesAfter(
 
 /** Is exactly this journaled already? Then an earlier try of the same writer was committed. */
 export function sameEntries(found: readonly JournalEntry[], wanted: readonly NewJournalEntry[]): boolean {
-  const written = ({ step, state, data }: NewJournalEntry) => ({ step, state, data });
+  const written = ({ step, state, data }: Pick<JournalEntry, 'step' | 'state' | 'data'>) => ({
+    step,
+    state,
+    data,
+  });
   // As the database would return them: the order of keys does not count, and absent values are gone.
   const stored: unknown = JSON.parse(JSON.stringify(wanted.map(written)));
   return found.length > 0 && isDeepStrictEqual(found.map(written), stored);

@@ -5,8 +5,9 @@ import { LIMITS } from '../../core/limits';
 import type { Logger } from '../../core/log/logger';
 import { isRefusalOfNode, isUnreachable, vet } from '../connection/cluster-nodes';
 import { type Address, addressesOf, type Dsn } from '../connection/dsn';
-import { errorNumber, faultOf, translate } from '../connection/faults';
+import { errorNumber, faultOf, translate, unavailable } from '../connection/faults';
 import { connectionOptions } from '../connection/pool';
+import { sessionStatements } from '../connection/session';
 import { MIGRATIONS, type Migration } from './migrations';
 import { SchemaLock } from './schema-lock';
 
@@ -18,11 +19,8 @@ export async function migrate(dsn: Dsn, logger: Logger, clock: Clock = systemClo
   try {
     const connection = await connect(dsn);
     try {
-      // Strict, so that nothing is cut while a column changes; without NO_ZERO_DATE, because old rows may
-      // hold such dates. No wait_timeout, because altering a large table takes long.
-      await connection.query(
-        "SET time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",
-      );
+      // As every session; a long idle time, because altering a large table takes long.
+      for (const statement of sessionStatements(LIMITS.MIGRATION_IDLE_MS)) await connection.query(statement);
       return await inTurn(connection, logger, clock);
     } finally {
       connection.destroy();
@@ -40,11 +38,11 @@ async function connect(dsn: Dsn): Promise<Connection> {
     try {
       return await connectTo(dsn, address, addresses.length > 1);
     } catch (error) {
-      if (!isUnreachable(error) && !isRefusalOfNode(error)) throw error;
+      if (!isUnreachable(error) && !isRefusalOfNode(error)) throw unavailable(error);
       trouble = error;
     }
   }
-  throw trouble;
+  throw unavailable(trouble);
 }
 
 async function connectTo(dsn: Dsn, address: Address, writable: boolean): Promise<Connection> {

@@ -7,6 +7,7 @@ import { adoptStragglers } from './005-straggling-jobs';
 import { addOwnerColumns } from './006-accounts';
 import { adoptRecover } from './007-recover';
 import { addLeases } from './009-leases';
+import { addHeldColumns } from './010-held';
 
 export interface Migration {
   readonly id: string;
@@ -24,4 +25,5 @@ export const MIGRATIONS: readonly Migration[] = [
   { id: '006-accounts', run: addOwnerColumns },
   { id: '007-recover', run: adoptRecover },
   { id: '009-leases', run: addLeases },
+  { id: '010-held', run: addHeldColumns },
 ];

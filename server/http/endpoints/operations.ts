@@ -53,6 +53,41 @@ export const cancelOperation = endpoint({
   ],
 });
 
+const release = {
+  ...noInput,
+  tag: 'operations',
+  method: 'POST',
+  params: operationParams,
+  errors: [
+    'DATABASE_UNAVAILABLE',
+    'OPERATION_NOT_FOUND',
+    'OPERATION_NOT_HELD',
+    'STANDBY',
+    'STOPPING',
+    'LEASE_LOST',
+  ],
+} as const;
+
+export const retryOperation = endpoint({
+  ...release,
+  path: '/api/v1/operations/{id}/retry',
+  summary: 'Run a held operation again, from where it was',
+  description: 'When its row is still not understood, it is held again.',
+  reply: { status: 200, description: 'The operation', schema: operationSchema },
+});
+
+export const abandonOperation = endpoint({
+  ...release,
+  path: '/api/v1/operations/{id}/abandon',
+  summary: 'End a held operation as failed',
+  description: 'Nothing is undone: its error says what it may have left behind.',
+  reply: {
+    status: 200,
+    description: 'The operation, failed with OPERATION_ABANDONED',
+    schema: operationSchema,
+  },
+});
+
 const stream = { status: 200, contentType: EVENT_STREAM, schema: z.string() } as const;
 
 export const streamOperation = endpoint({

@@ -36,7 +36,7 @@ export const ready = endpoint({
   path: '/readyz',
   summary: 'Readiness: this daemon owns its appliance and takes requests',
   reply: { status: 200, description: 'Ready', schema: phaseSchema },
-  errors: ['STANDBY', 'STOPPING'],
+  errors: ['STANDBY', 'STOPPING', 'DATABASE_UNAVAILABLE'],
 });
 
 export const health = endpoint({

@@ -11,8 +11,11 @@ export function notReady(daemon: Pick<Daemon, 'phase' | 'phaseReason'>): DaemonE
       return new DaemonError('STOPPING', 'The daemon is stopping', { retryAfterSeconds: 5 });
     case 'failed':
       return new DaemonError('STARTING', `The daemon could not start: ${reason}`, { retryAfterSeconds: 5 });
-    case 'starting':
     case 'ready':
+      if (daemon.phaseReason !== null)
+        return new DaemonError('DATABASE_UNAVAILABLE', reason, { retryAfterSeconds: 2 });
+      return new DaemonError('STARTING', 'The daemon is starting', { retryAfterSeconds: 1 });
+    case 'starting':
       return new DaemonError('STARTING', `The daemon is starting: ${reason}`, { retryAfterSeconds: 1 });
     default:
       return daemon.phase satisfies never;

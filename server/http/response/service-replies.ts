@@ -43,6 +43,7 @@ export function healthReply(daemon: Pick<Daemon, 'version' | 'phaseReason'>, rep
         appliance: component(appliance),
       },
       waiting: operations.waiting.map((operation) => replyOf(details.shape.waiting.element, operation)),
+      held: report.held.map((operation) => replyOf(details.shape.held.element, operation)),
       drifts: report.drifts.map(driftReply),
     }),
   });

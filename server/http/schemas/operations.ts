@@ -14,9 +14,14 @@ export const operationsQuery = z.object({
   cursor: wholeNumber('the cursor of a Link header', 1, Number.MAX_SAFE_INTEGER).optional(),
 });
 
+/** Of what is stored, not of what may be asked for. */
+export const operationType = z
+  .enum([...OPERATION_TYPES, 'unreadable'])
+  .meta({ description: 'unreadable: of a type that this version does not know' });
+
 export const operationSchema = named('Operation', {
   id: z.string(),
-  type: z.enum(OPERATION_TYPES),
+  type: operationType,
   status: z.enum(OPERATION_STATUSES),
   volume_id: z.string().meta({ description: 'empty for a create until CloudStack has named the volume' }),
   vm_id: z.string().optional(),
@@ -27,6 +32,9 @@ export const operationSchema = named('Operation', {
   attempt: z.int().nonnegative().meta({ description: 'retries of the current step' }),
   next_attempt_at: timestamp.optional(),
   wait_reason: z.string().optional().meta({ description: 'why the operation waits, in words' }),
+  held: z.string().optional().meta({
+    description: 'why nobody runs it, or why its row cannot be trusted; released by retry or abandon',
+  }),
   cancel_requested: z.boolean(),
   created_at: timestamp,
   updated_at: timestamp,

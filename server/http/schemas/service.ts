@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { OPERATION_STATUSES, OPERATION_TYPES } from '../../model/operation';
 import { DRIFT_KINDS } from '../../sync/drift';
 import { jsonObject, named, queryFlag, timestamp } from './fields';
+import { operationType } from './operations';
 
 /** GET /health. Existing callers look at the status only. */
 export const aliveSchema = named('Alive', {
@@ -63,12 +64,15 @@ export const healthSchema = named('Health', {
     waiting: z.array(
       z.object({
         id: z.string(),
-        type: z.enum(OPERATION_TYPES),
+        type: operationType,
         step: z.string(),
         reason: z.string(),
         attempt: z.int(),
         next_attempt_at: timestamp.nullable(),
       }),
+    ),
+    held: z.array(
+      z.object({ id: z.string(), type: operationType, volume_id: z.string(), reason: z.string() }),
     ),
     drifts: z.array(driftSchema),
   }),

@@ -1,8 +1,9 @@
 import { z } from 'zod';
 import { LIMITS } from '../../core/limits';
-import { EXPORT_STATUSES, OPERATION_STATUSES, OPERATION_TYPES } from '../../model/operation';
+import { EXPORT_STATUSES, OPERATION_STATUSES } from '../../model/operation';
 import { exportSchema } from './exports';
 import { bytes, cleanText, expected, flag, metadata, named, timestamp, uuid } from './fields';
+import { operationType } from './operations';
 
 export const volumeParams = z.object({ id: uuid('a volume') });
 export const vmParams = z.object({ id: uuid('a VM') });
@@ -103,7 +104,7 @@ function evidence<Value extends z.ZodType>(id: string, value: Value) {
 }
 
 const lastOperation = z
-  .object({ id: z.string(), type: z.enum(OPERATION_TYPES), status: z.enum(OPERATION_STATUSES) })
+  .object({ id: z.string(), type: operationType, status: z.enum(OPERATION_STATUSES) })
   .nullable();
 
 export const volumeEvidenceSchema = named('VolumeEvidence', {

@@ -144,8 +144,11 @@ function worldOf(run: RunContext, volume: CloudVolume, snapshot: DeviceSnapshot,
  * none.
  */
 function submittedAt(run: RunContext): number | null {
+  const intended = run.intendedMonotonic('attach-volume');
   const intent = run.journal.firstIntent('attach-volume');
   if (intent === null) return null;
+  // The wall clock may have been set meanwhile; only after a restart there is nothing better.
+  if (intended !== null) return intended;
   return run.parts.clock.monotonic() - Math.max(0, run.parts.clock.now() - intent.at);
 }
 

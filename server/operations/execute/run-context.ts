@@ -25,6 +25,8 @@ export interface RunContext {
   readonly journal: Journal;
   readonly facts: Facts;
   waiting: Waiting | null;
+  /** When this very run journaled the first intent of this step (monotonic ms); null when another did. */
+  intendedMonotonic(step: string): number | null;
   /** Writes a change, waiting while the database is away, and applies it in memory. */
   record(change: Omit<OperationChange, 'at' | 'after'>): Promise<JournalEntry[]>;
   /** Logs and journals what this run is waiting for. */

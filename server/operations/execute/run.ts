@@ -4,7 +4,13 @@ import type { Semaphore } from '../../core/concurrency/semaphore';
 import { DaemonError, type ErrorCode } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
 import { type Epoch, mayRepeat, type OperationChange } from '../../model/ledger';
-import type { JournalEntry, JsonObject, Operation, TerminalStatus } from '../../model/operation';
+import type {
+  JournalEntry,
+  JsonObject,
+  Operation,
+  RunnableOperation,
+  TerminalStatus,
+} from '../../model/operation';
 import { decide } from '../decide';
 import type { Action, Facts } from '../decision';
 import { Journal } from '../journal';
@@ -22,7 +28,9 @@ const DATABASE_RETRIES = { baseMs: 200, capMs: LIMITS.DATABASE_BACKOFF_CAP_MS };
  * run that dies at any await is continued from there by another run.
  */
 export class OperationRun implements RunContext {
-  operation: Operation;
+  operation: RunnableOperation;
+  /** Why this run must not go on: somebody has to look at its journal. */
+  held: string | null = null;
   journal = new Journal([]);
   facts: Facts = {};
   waiting: Waiting | null = null;
@@ -34,21 +42,23 @@ export class OperationRun implements RunContext {
   private readonly stages = new Map<string, number>();
   /** Ends the pause between two tries. */
   private wake = new AbortController();
+  private readonly intended = new Map<string, number>();
 
   constructor(
     readonly parts: EngineParts,
     readonly epoch: Epoch,
     readonly otherRuns: OtherRuns,
     private readonly permits: Semaphore,
-    operation: Operation,
+    operation: RunnableOperation,
     readonly signal: AbortSignal,
   ) {
     this.operation = operation;
   }
 
-  /** The ended operation, or null when the engine stops first. Throws LEASE_LOST and programming errors. */
+  /** The ended operation, or null when the engine stops first or it is held. Throws LEASE_LOST and programming errors. */
   async toTheEnd(): Promise<Operation | null> {
     await this.readJournal();
+    if (this.held !== null) return null;
     while (!this.signal.aborted) {
       const action = decide({
         operation: this.operation,
@@ -90,11 +100,16 @@ export class OperationRun implements RunContext {
     return this.slotTaken || this.journal.mutation('attach-volume').at !== 'none';
   }
 
+  intendedMonotonic(step: string): number | null {
+    return this.intended.get(step) ?? null;
+  }
+
   private async readJournal(): Promise<void> {
     while (!this.signal.aborted) {
       try {
         const entries = await this.permits.use(() => this.parts.ledger.readJournal(this.operation.id));
         this.journal = new Journal(entries);
+        this.held = this.journal.unreadable;
         this.journalRead = true;
         this.publishClaim(entries);
         return;
@@ -257,6 +272,9 @@ export class OperationRun implements RunContext {
     const entries = await this.permits.use(() =>
       this.parts.ledger.append(this.epoch, this.operation.id, full),
     );
+    for (const { step, state } of entries)
+      if (state === 'intent' && this.journal.firstIntent(step) === null)
+        this.intended.set(step, this.parts.clock.monotonic());
     this.journal = this.journal.with(entries);
     if (change.volumeId !== undefined) this.operation = { ...this.operation, volumeId: change.volumeId };
     this.parts.events.publish(entries);
@@ -296,7 +314,7 @@ export class OperationRun implements RunContext {
     const before = this.operation;
     await this.record({ entries: [], end: { status, response, error, errorCode }, effects, waiting: null });
     const ended = (await this.parts.ledger.readOperation(before.id).catch(() => null)) ?? before;
-    this.operation = ended;
+    if (ended.type !== 'unreadable') this.operation = ended;
     logEnd(this, status, error);
     return ended;
   }

@@ -162,14 +162,35 @@ export function describeAccepting(suite: LedgerSuite): void {
     });
 
     it('forgets an Idempotency-Key after a day', async () => {
-      const first = await executing(create('one', { idempotencyKey: 'k' }));
+      const now = Date.now();
+      const at = now - LIMITS.IDEMPOTENCY_TTL_MS;
+      const first = await executing(create('one', { idempotencyKey: 'k', at }));
       await end(first.id);
-      const later = await ledger.accept(
-        epoch,
-        create('two', { idempotencyKey: 'k', at: T0 + LIMITS.IDEMPOTENCY_TTL_MS }),
-      );
+      const later = await ledger.accept(epoch, create('two', { idempotencyKey: 'k', at: now }));
       expect(later.outcome).toBe('accepted');
       expect((await ledger.readOperation(first.id))?.idempotencyKey).toBeNull();
+    });
+
+    it.each([-400 * 24, -25, -2, 25, 400 * 24])(
+      'remembers it while the clock of this machine is %d hours off',
+      async (hours) => {
+        const first = await executing(create('one', { idempotencyKey: 'k', at: Date.now() }));
+        await end(first.id);
+        const at = Date.now() + hours * 3_600_000;
+        expect(await ledger.accept(epoch, create('one', { idempotencyKey: 'k', at }))).toMatchObject({
+          outcome: 'replayed',
+          operation: { id: first.id },
+        });
+      },
+    );
+
+    it('remembers it while the clock was set within the last day, on both machines alike', async () => {
+      const now = Date.now();
+      const at = now - 2 * LIMITS.IDEMPOTENCY_TTL_MS;
+      const first = await executing(create('one', { idempotencyKey: 'k', at }));
+      await end(first.id);
+      const again = { ...create('one', { idempotencyKey: 'k', at: now }), clockStepped: true };
+      expect(await ledger.accept(epoch, again)).toMatchObject({ outcome: 'replayed' });
     });
 
     it('lets two appliances use the same Idempotency-Key', async () => {

@@ -45,22 +45,56 @@ export function describeCountsAndPruning(suite: LedgerSuite): void {
       expect(Object.values(counts.byType)).toEqual(OPERATION_TYPES.map(() => 0));
     });
 
-    it('prunes only what ended long ago, oldest first, with its journal', async () => {
+    const DAY_MS = 86_400_000;
+    const pruning = () => ({ ageMs: 90 * DAY_MS, localNowMs: Date.now(), keepNewest: 0, limit: 100 });
+
+    /** Operations that ended 100 days ago, oldest first. */
+    async function oldOnes(count: number): Promise<Operation[]> {
       const old: Operation[] = [];
-      for (let n = 0; n < 3; n += 1) {
+      for (let n = 0; n < count; n += 1) {
         const operation = await executing(create(`old ${n}`));
-        await end(operation.id, 'completed', T0 + n);
+        await end(operation.id, 'completed', Date.now() - 100 * DAY_MS + n);
         old.push(operation);
       }
+      return old;
+    }
+
+    it('prunes only what ended long ago, oldest first, with its journal', async () => {
+      const old = await oldOnes(3);
       const fresh = await executing(create('fresh'));
-      await end(fresh.id, 'failed', T0 + 500);
-      const open = await ask(detach(A, { at: T0 - 1_000_000 }));
-      expect(await ledger.prune(epoch, T0 + 100, 2)).toBe(2);
-      expect(await ledger.prune(epoch, T0 + 100, 2)).toBe(1);
-      expect(await ledger.prune(epoch, T0 + 100, 2)).toBe(0);
+      await end(fresh.id, 'failed', Date.now() - 80 * DAY_MS);
+      const open = await ask(detach(A, { at: Date.now() - 200 * DAY_MS }));
+      const two = { ...pruning(), limit: 2 };
+      expect(await ledger.prune(epoch, two)).toEqual({ deleted: 2, refused: null });
+      expect(await ledger.prune(epoch, two)).toEqual({ deleted: 1, refused: null });
+      expect(await ledger.prune(epoch, two)).toEqual({ deleted: 0, refused: null });
       expect((await ledger.listOperations({ limit: 10 })).map(({ id }) => id)).toEqual([open.id, fresh.id]);
       expect(await ledger.readJournal(old[0]?.id ?? '')).toEqual([]);
       expect(await ledger.readJournal(fresh.id)).not.toEqual([]);
     });
+
+    it('the newest stay, whatever their age', async () => {
+      const old = await oldOnes(5);
+      expect(await ledger.prune(epoch, { ...pruning(), keepNewest: 3 })).toMatchObject({ deleted: 2 });
+      expect(await ledger.prune(epoch, { ...pruning(), keepNewest: 3 })).toMatchObject({ deleted: 0 });
+      const left = (await ledger.listOperations({ limit: 10 })).map(({ id }) => id);
+      expect(left).toEqual(
+        old
+          .slice(2)
+          .reverse()
+          .map(({ id }) => id),
+      );
+    });
+
+    it.each([-400 * DAY_MS, -7_200_000, -360_000, 360_000, 7_200_000, 400 * DAY_MS])(
+      'deletes nothing while the clock of this machine is %d ms off, and says so',
+      async (off) => {
+        await oldOnes(2);
+        const now = Date.now() + off;
+        const pruned = await ledger.prune(epoch, { ...pruning(), localNowMs: now });
+        expect(pruned).toEqual({ deleted: 0, refused: expect.stringContaining('do not agree') });
+        expect(await ledger.listOperations({ limit: 10 })).toHaveLength(2);
+      },
+    );
   });
 }

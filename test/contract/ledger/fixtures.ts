@@ -8,6 +8,7 @@ import type {
   NewMapping,
   OperationType,
   RequestOf,
+  Step,
 } from '~/server/model/operation';
 
 export const APPLIANCE = '11111111-1111-4111-8111-111111111111';
@@ -77,11 +78,11 @@ export function mapping(volumeId: string, overrides: Partial<NewMapping> = {}): 
 }
 
 export const note = (step: string, data: JsonObject = {}): NewJournalEntry => ({ step, state: 'note', data });
-export const entry = (step: string, state: NewJournalEntry['state'], data: JsonObject): NewJournalEntry => ({
-  step,
-  state,
-  data,
-});
+export const entry = (
+  step: Step,
+  state: Exclude<NewJournalEntry['state'], 'waiting' | 'note'>,
+  data: JsonObject,
+): NewJournalEntry => ({ step, state, data });
 export const ended = () => ({ status: 'completed' as const, response: {}, error: null, errorCode: null });
 
 export function errorCode(error: unknown): string {

@@ -4,6 +4,7 @@ import { describeAppending } from './appending';
 import { describeCancelling } from './cancelling';
 import { describeClaiming } from './claiming';
 import { describeCountsAndPruning } from './counts-and-pruning';
+import { describeHolding } from './holding';
 import { LedgerSuite, type LedgerWorld } from './ledger-suite';
 import { describeMappingsAndExports } from './mappings-and-exports';
 import { describeOneWriter } from './one-writer';
@@ -20,6 +21,7 @@ export function describeLedger(name: string, createWorld: () => Promise<LedgerWo
     describeAppending(suite);
     describeCancelling(suite);
     describeOpenJobs(suite);
+    describeHolding(suite);
     describeMappingsAndExports(suite);
     describeReading(suite);
     describeCountsAndPruning(suite);

@@ -108,7 +108,10 @@ export function describeOneWriter(suite: LedgerSuite): void {
       );
       await refusal(ledger.requestCancel(epoch, waiting.id), 'LEASE_LOST');
       await refusal(ledger.settleOpenJob(epoch, openJob(operation.id), {}), 'LEASE_LOST');
-      await refusal(ledger.prune(epoch, T0 * 2, 10), 'LEASE_LOST');
+      await refusal(
+        ledger.prune(epoch, { ageMs: 0, localNowMs: Date.now(), keepNewest: 0, limit: 10 }),
+        'LEASE_LOST',
+      );
       expect(await snapshot()).toEqual(before);
       expect((await ledger.resumable(successor)).map(({ id }) => id)).toEqual([operation.id]);
     });

@@ -27,7 +27,7 @@ export function describeOpenJobs(suite: LedgerSuite): void {
       expect(await ledger.openJobs(B)).toEqual([]);
     });
 
-    it.each(['create-volume', 'attach-volume', 'undo-detach-volume', 'delete-volume'])(
+    it.each(['create-volume', 'attach-volume', 'undo-detach-volume', 'delete-volume'] as const)(
       'the same for the job of %s: whatever changes the volume may still do it',
       async (step) => {
         const { id } = await executing(detach(A));

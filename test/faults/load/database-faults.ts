@@ -55,11 +55,11 @@ const FAULTS: Readonly<Record<string, Fault>> = {
   ),
   'too many connections (1040)': lasting(
     (rig) => {
-      rig.database.full = true;
+      rig.database.greeting = { number: 1040, state: '08004', text: 'Too many connections' };
       rig.database.cutAll();
     },
     (rig) => {
-      rig.database.full = false;
+      rig.database.greeting = null;
     },
   ),
   'read-only (1290)': lasting(

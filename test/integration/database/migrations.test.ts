@@ -259,7 +259,7 @@ describe.each([
     await ledger.append(epoch, operation.id, {
       after: 2,
       at,
-      entries: [{ step: 'x', state: 'done', data: {} }],
+      entries: [{ step: 'check', state: 'done', data: {} }],
       end: { status: 'failed', response: null, error: '磁盘 is full', errorCode: 'CLOUDSTACK_REJECTED' },
     });
     expect(await ledger.readOperation('new-one')).toMatchObject({

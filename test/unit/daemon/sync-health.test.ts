@@ -16,12 +16,15 @@ function health(
   nowMs: number,
   phase: 'ready' | 'standby' = 'ready',
 ) {
-  const clock = { now: () => nowMs, monotonic: () => 0, sleep: async () => undefined };
+  // The wall clock is set meanwhile: it must not matter.
+  const clock = { now: () => nowMs + 7_200_000, monotonic: () => nowMs - NOW, sleep: async () => undefined };
+  const lastJudgedMonotonic = lastJudgedAt === null ? null : lastJudgedAt - NOW;
   return syncHealth({
     clock,
     phase,
-    sync: { last, lastJudgedAt },
+    sync: { last, lastJudgedAt, lastJudgedMonotonic },
     startedAt: NOW,
+    startedMonotonic: 0,
     reconcileIntervalMs: MINUTE_MS,
   });
 }

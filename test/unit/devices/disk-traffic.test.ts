@@ -84,7 +84,7 @@ describe('whatever a disk and the clocks do', () => {
   it('totals are those of this plug, rates are never negative, and silence is never claimed too early', async () => {
     await fc.assert(
       fc.asyncProperty(history, async (steps) => {
-        const clock = new SteppingClock();
+        const clock = new ManualClock();
         const guest = new MemoryGuest({ clock, random: countingRandom() });
         let volume = 0;
         const plug = async () => {
@@ -115,7 +115,7 @@ describe('whatever a disk and the clocks do', () => {
         monitor.sample([device]);
         for (const { after, read, written, event } of steps) {
           await clock.advance(after);
-          if (event === 'wall clock') clock.offset -= 3_600_000;
+          if (event === 'wall clock') clock.set(-3_600_000);
           if (event === 'replaced') {
             const { path, diskseq } = device;
             await guest.unplug(`v${volume}`);
@@ -168,15 +168,6 @@ describe('whatever a disk and the clocks do', () => {
     );
   });
 });
-
-/** Its wall clock is set now and then; its monotonic clock is not. */
-class SteppingClock extends ManualClock {
-  offset = 0;
-
-  override now(): number {
-    return super.now() + this.offset;
-  }
-}
 
 describe('silence for a decision', () => {
   async function make() {

@@ -9,13 +9,19 @@ interface Sleeper {
 export class ManualClock implements Clock {
   private time = 1_000_000;
   private sleepers: Sleeper[] = [];
+  private offset = 1_700_000_000_000;
 
   now(): number {
-    return 1_700_000_000_000 + this.time;
+    return this.offset + this.time;
   }
 
   monotonic(): number {
     return this.time;
+  }
+
+  /** Sets the wall clock by so many ms. */
+  set(ms: number): void {
+    this.offset += ms;
   }
 
   sleep(ms: number, signal?: AbortSignal): Promise<void> {

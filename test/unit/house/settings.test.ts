@@ -210,9 +210,15 @@ async function consequences(env: Record<string, string>): Promise<unknown> {
   fillGuardSettings(configuration.http);
   const deletedBefore: number[] = [];
   await pruneHistory(
-    { prune: async (_epoch, olderThan) => deletedBefore.push(olderThan) },
+    { prune: async (_epoch, { ageMs }) => ({ deleted: deletedBefore.push(ageMs), refused: null }) },
     { applianceId: 'a', number: 1 },
-    { nowMs: 0, historyDays: configuration.historyDays, stopping: daemon.stopping },
+    {
+      nowMs: 0,
+      historyDays: configuration.historyDays,
+      stepped: false,
+      logger: silent,
+      stopping: daemon.stopping,
+    },
   );
   return {
     parts: built.with.map(({ part, options }) => ({ part, ...plain(options) })),

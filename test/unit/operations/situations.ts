@@ -94,6 +94,7 @@ export function situation<T extends OperationType>(
     createdAt: 0,
     updatedAt: 0,
     completedAt: null,
+    held: null,
   };
   return {
     operation,

@@ -4,6 +4,7 @@ import type { Volume } from '~/lab/cloudstack/records';
 import { MemoryGuest } from '~/lab/guest/memory-guest';
 import { MemoryLedger } from '~/lab/ledger/memory-ledger';
 import { MemoryStore } from '~/lab/ledger/memory-store';
+import { ClockSteps } from '~/server/core/clock-steps';
 import { silentLogger } from '~/server/core/log/logger';
 import { expectedSerial } from '~/server/devices/correlation';
 import type { Device } from '~/server/devices/device';
@@ -66,6 +67,7 @@ export class MemoryAppliance {
       exports,
       // Waiting takes no time here; what happens meanwhile is the test's business.
       clock: { now: () => clock.now(), monotonic: () => clock.monotonic(), sleep: () => this.whileWaiting() },
+      clockSteps: new ClockSteps(clock),
       logger: silentLogger,
       events: new OperationEvents(),
       guest,

@@ -1,0 +1,69 @@
+/**
+ * What an administrator can do about an answer of the server, by its number (MySQL 8 and MariaDB 10.6+). Only
+ * advice: an answer that is not here is waited for just the same.
+ */
+const ACCOUNT =
+  'check user, password and host of the account in DATABASE_DSN; if it demands TLS, add tls=true';
+const UNLOCK = 'unlock the account: ALTER USER … ACCOUNT UNLOCK';
+const PASSWORD = 'give the account a password that is not expired: ALTER USER … PASSWORD EXPIRE NEVER';
+const GRANT = 'give the account its rights back: GRANT ALL ON <database>.* TO <user>';
+const CONNECTIONS = 'raise the limit of connections of the server or of the account, or find who uses them';
+const QUOTA = 'raise the limits of the account: ALTER USER … WITH MAX_QUERIES_PER_HOUR 0 (and the like)';
+const SPACE = 'make room on the disk of the database server';
+const READ_ONLY = 'lead DATABASE_DSN to the server that takes writes, or end its read-only mode';
+const NODE = 'this node of the cluster takes no work: bring it back into the primary component';
+const SCHEMA = 'the schema is not the one that this version made: restore it, or start the version that fits';
+const WRITE_SET = 'raise wsrep_max_ws_size and wsrep_max_ws_rows';
+const PLUGIN =
+  'use an account that signs in with mysql_native_password, caching_sha2_password or client_ed25519';
+
+const BY_NUMBER: ReadonlyMap<number, string> = new Map([
+  [1045, ACCOUNT],
+  [1698, `${ACCOUNT}: it may sign in by its unix user only`],
+  [1130, ACCOUNT],
+  [1524, PLUGIN],
+  [1251, PLUGIN],
+  [3118, UNLOCK],
+  [4151, UNLOCK],
+  [3955, UNLOCK],
+  [1820, PASSWORD],
+  [1862, PASSWORD],
+  [1044, GRANT],
+  [1142, GRANT],
+  [1143, GRANT],
+  [1227, GRANT],
+  [1370, GRANT],
+  [1049, 'create the database, or correct its name in DATABASE_DSN'],
+  [1040, CONNECTIONS],
+  [1203, CONNECTIONS],
+  [1226, QUOTA],
+  [1129, 'the server has blocked this host after failed connections: FLUSH HOSTS'],
+  [3159, 'it takes TLS only: add tls=true to DATABASE_DSN, or name its CA in DATABASE_CA_FILE'],
+  [1021, SPACE],
+  [1026, SPACE],
+  [1114, SPACE],
+  [3675, SPACE],
+  [1036, READ_ONLY],
+  [1290, READ_ONLY],
+  [1792, READ_ONLY],
+  [1836, READ_ONLY],
+  [3989, READ_ONLY],
+  [1047, NODE],
+  [1665, 'set binlog_format of the server to ROW or MIXED'],
+  [1146, SCHEMA],
+  [1054, SCHEMA],
+  [1153, 'raise max_allowed_packet of the server'],
+]);
+
+/** For numbers that stand for many things. */
+const BY_TEXT: readonly (readonly [RegExp, string])[] = [
+  [/write ?set/i, WRITE_SET],
+  [/(error|errno:?) 28\b|no space left/i, SPACE],
+  [/insecure transport|secure_transport/i, BY_NUMBER.get(3159) ?? ''],
+];
+
+/** The remedy for an answer of the server, or null when none is known. Pure. */
+export function remedyFor(number: number | null, text: string): string | null {
+  const byText = BY_TEXT.find(([pattern]) => pattern.test(text))?.[1];
+  return byText ?? (number === null ? null : (BY_NUMBER.get(number) ?? null));
+}

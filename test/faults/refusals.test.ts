@@ -1,0 +1,249 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { Statement } from '~/lab/faults/database-proxy';
+import { sleep } from './load/chance';
+import { Rig } from './rig';
+
+/**
+ * Whatever the database refuses: the same process, 503 with Retry-After, not ready, the reason where people
+ * look; and when it takes work again, everything that was accepted ends.
+ */
+const CREATE_MS = 400;
+const PATIENCE_MS = 30_000;
+
+interface Refused {
+  readonly where: 'connecting' | 'reading and writing' | 'writing' | 'committing';
+  readonly number: number;
+  readonly state: string;
+  readonly text: string;
+  /** What the reason advises. */
+  readonly remedy?: RegExp;
+}
+
+const REFUSALS: readonly Refused[] = [
+  refusal('connecting', 1040, '08004', 'Too many connections', /limit of connections/),
+  refusal('connecting', 1044, '42000', "Access denied for user 'u'@'%' to database 'd'", /GRANT/),
+  refusal(
+    'connecting',
+    1045,
+    '28000',
+    "Access denied for user 'u'@'%' (using password: YES)",
+    /DATABASE_DSN/,
+  ),
+  refusal('connecting', 1049, '42000', "Unknown database 'd'", /create the database/),
+  refusal(
+    'connecting',
+    1129,
+    'HY000',
+    "Host '::1' is blocked because of many connection errors",
+    /FLUSH HOSTS/,
+  ),
+  refusal('connecting', 1130, 'HY000', "Host '::1' is not allowed to connect to this server", /account/),
+  refusal(
+    'connecting',
+    1203,
+    '42000',
+    "User u already has more than 'max_user_connections'",
+    /limit of conn/,
+  ),
+  refusal('connecting', 1226, '42000', "User 'u' has exceeded the 'max_queries_per_hour'", /ALTER USER/),
+  refusal('connecting', 1524, 'HY000', "Plugin 'unix_socket' is not loaded", /account that signs in/),
+  refusal('connecting', 1698, '28000', "Access denied for user 'u'@'localhost'", /unix user/),
+  refusal('connecting', 1862, 'HY000', 'Your password has expired', /EXPIRE NEVER/),
+  refusal('connecting', 3118, 'HY000', 'Access denied for user u. Account is locked.', /ACCOUNT UNLOCK/),
+  refusal('connecting', 3159, 'HY000', 'Connections using insecure transport are prohibited', /tls=true/),
+  refusal('connecting', 4151, 'HY000', 'Access denied, this account is locked', /ACCOUNT UNLOCK/),
+  refusal('reading and writing', 1047, '08S01', 'WSREP has not yet prepared node', /primary component/),
+  refusal('reading and writing', 1142, '42000', "SELECT command denied to user 'u'@'%'", /GRANT/),
+  refusal('reading and writing', 1146, '42S02', "Table 'd.volume_operations' doesn't exist", /schema/),
+  refusal(
+    'reading and writing',
+    1820,
+    'HY000',
+    'You must SET PASSWORD before this statement',
+    /EXPIRE NEVER/,
+  ),
+  refusal('reading and writing', 1030, 'HY000', 'Got error 28 "No space left on device"', /make room/),
+  refusal('reading and writing', 7777, 'HY000', 'Nobody has heard of this error yet'),
+  refusal('writing', 1021, 'HY000', 'Disk full; waiting for someone to free some space', /make room/),
+  refusal('writing', 1114, 'HY000', "The table 'volume_operations' is full", /make room/),
+  refusal('writing', 1142, '42000', "INSERT, UPDATE command denied to user 'u'@'%'", /GRANT/),
+  refusal('writing', 1205, 'HY000', 'Lock wait timeout exceeded'),
+  refusal('writing', 1290, 'HY000', 'The server is running with the --read-only option', /takes writes/),
+  refusal('writing', 1644, '45000', 'Changes are frozen until Monday'),
+  refusal('writing', 1665, 'HY000', 'Impossible to write to binary log', /ROW or MIXED/),
+  refusal('writing', 1792, '25006', 'Cannot execute statement in a READ ONLY transaction', /takes writes/),
+  refusal('writing', 1836, 'HY000', 'Running in read-only mode', /takes writes/),
+  refusal('committing', 1105, 'HY000', 'Maximum writeset size exceeded', /wsrep_max_ws_size/),
+  refusal('committing', 1180, 'HY000', "Got error 90 'Message too long' during COMMIT"),
+  refusal('committing', 1213, '40001', 'Deadlock found when trying to get lock'),
+];
+
+function refusal(
+  where: Refused['where'],
+  number: number,
+  state: string,
+  text: string,
+  remedy?: RegExp,
+): Refused {
+  return { where, number, state, text, ...(remedy && { remedy }) };
+}
+
+let rig: Rig;
+let pid: number;
+
+beforeAll(async () => {
+  rig = await Rig.begin({ cloud: { latencies: { create: CREATE_MS } } });
+  pid = rig.daemon.pid;
+});
+afterEach(() => heal());
+afterAll(() => rig?.close());
+
+function inject({ where, ...error }: Refused): void {
+  if (where === 'connecting') {
+    rig.database.greeting = error;
+    rig.database.cutAll();
+    return;
+  }
+  const hits = {
+    'reading and writing': ({ text }: Statement) => /^\s*(select|insert|update|delete)/i.test(text),
+    writing: ({ text }: Statement) => /^\s*(insert|update|delete)/i.test(text),
+    committing: ({ text }: Statement) => /^commit/i.test(text),
+  }[where];
+  rig.database.judge = (statement) => (hits(statement) ? { refusal: error } : null);
+}
+
+function heal(): void {
+  rig.database.greeting = null;
+  rig.database.judge = () => null;
+}
+
+function create(name: string) {
+  const { zoneId, diskOfferingId } = rig.lab.cloud;
+  const body = { name, size: 1024 ** 3, zone_id: zoneId, disk_offering_id: diskOfferingId };
+  return { method: 'POST', path: '/api/v1/volumes', body } as const;
+}
+
+/** Asks until the answer is as wanted; a connection that is refused fails the test. */
+async function answer(path: string, wanted: number, has: RegExp, init?: RequestInit): Promise<Response> {
+  const deadline = performance.now() + PATIENCE_MS;
+  for (;;) {
+    const got = await fetch(rig.daemon.url + path, init);
+    const text = await got.clone().text();
+    if (got.status === wanted && has.test(text)) return got;
+    if (performance.now() > deadline)
+      throw new Error(`${path}: not ${wanted} with ${has}, but ${got.status}: ${text}`);
+    await sleep(25);
+  }
+}
+
+/** The text as JSON has it. */
+function quoted(text: string): RegExp {
+  return new RegExp(
+    JSON.stringify(text)
+      .slice(1, -1)
+      .replace(/[\\^$.*+?()[\]{}|]/g, '\\$&'),
+  );
+}
+
+function both(first: RegExp, second: RegExp): RegExp {
+  return new RegExp(`(?=.*${first.source})(?=.*${second.source})`);
+}
+
+async function goesThrough(reason: RegExp, begin: () => Promise<unknown>, end: () => Promise<unknown>) {
+  const before = await rig.accepted(create(crypto.randomUUID()));
+  const logged = rig.daemon.log().length;
+  await begin();
+  const headers = { 'content-type': 'application/json' };
+  const body = JSON.stringify(create(crypto.randomUUID()).body);
+  const refused = await answer('/api/v1/volumes', 503, /./, { method: 'POST', headers, body });
+  expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(0);
+  await answer('/readyz', 503, reason);
+  await answer('/api/v1/health', 200, both(/"database_health":"unhealthy"/, reason));
+  expect(rig.daemon.log().slice(logged)).toMatch(reason);
+  await end();
+  await answer('/readyz', 200, /ready/);
+  const ended = await answer(
+    `/api/v1/operations/${before.id}`,
+    200,
+    /"status":"(completed|failed|cancelled)"/,
+  );
+  expect(await ended.json()).toMatchObject({ status: 'completed' });
+  expect((await rig.follow(create(crypto.randomUUID()))).status).toBe('completed');
+  expect(rig.daemon.pid).toBe(pid);
+  expect(() => process.kill(pid, 0)).not.toThrow();
+}
+
+describe('an error of the server, injected into the conversation', () => {
+  it.each(REFUSALS)('$where: $number $text', async (one) => {
+    await goesThrough(
+      quoted(one.text),
+      async () => inject(one),
+      async () => {
+        if (one.remedy) await answer('/readyz', 503, one.remedy);
+        heal();
+      },
+    );
+  });
+});
+
+describe('the common ones, made on the server itself', () => {
+  const sql = (text: string) => rig.lab.database.query(text);
+  const reconnecting = async (...texts: string[]) => {
+    for (const text of texts) await sql(text);
+    rig.database.cutAll();
+  };
+  const REAL: readonly (readonly [string, RegExp, readonly string[], readonly string[]])[] = [
+    [
+      'the account is locked',
+      /ACCOUNT UNLOCK/,
+      ["ALTER USER 'oma_user'@'%' ACCOUNT LOCK"],
+      ["ALTER USER 'oma_user'@'%' ACCOUNT UNLOCK"],
+    ],
+    [
+      'a right is revoked',
+      /GRANT ALL/,
+      ["REVOKE UPDATE ON migratekit_oma.* FROM 'oma_user'@'%'"],
+      ["GRANT ALL ON migratekit_oma.* TO 'oma_user'@'%'"],
+    ],
+    [
+      'TLS is demanded',
+      /tls=true/,
+      ["ALTER USER 'oma_user'@'%' REQUIRE SSL"],
+      ["ALTER USER 'oma_user'@'%' REQUIRE NONE"],
+    ],
+    [
+      'the password is changed',
+      /check user, password/,
+      ["ALTER USER 'oma_user'@'%' IDENTIFIED BY 'another'"],
+      ["ALTER USER 'oma_user'@'%' IDENTIFIED BY 'oma_password'"],
+    ],
+    [
+      'the account has used up its queries',
+      /MAX_QUERIES_PER_HOUR 0/,
+      ["ALTER USER 'oma_user'@'%' WITH MAX_QUERIES_PER_HOUR 1"],
+      ["ALTER USER 'oma_user'@'%' WITH MAX_QUERIES_PER_HOUR 0", 'FLUSH USER_RESOURCES'],
+    ],
+    ['the server is read-only', /takes writes/, ['SET GLOBAL read_only = 1'], ['SET GLOBAL read_only = 0']],
+  ];
+  it.each(REAL)('%s', async (_name, reason, begin, end) => {
+    const over = () => reconnecting(...end);
+    try {
+      await goesThrough(reason, () => reconnecting(...begin), over);
+    } finally {
+      await over();
+    }
+  });
+
+  it('at the start too: it waits, says why, and starts by itself', async () => {
+    await rig.daemon.stop();
+    await sql("ALTER USER 'oma_user'@'%' ACCOUNT LOCK");
+    await rig.restart('listening');
+    ({ pid } = rig.daemon);
+    const unhealthy = both(/"database_health":"unhealthy"/, /"phase":"starting".*ACCOUNT UNLOCK/);
+    await answer('/api/v1/health', 200, unhealthy);
+    expect((await fetch(`${rig.daemon.url}/readyz`)).status).toBe(503);
+    await sql("ALTER USER 'oma_user'@'%' ACCOUNT UNLOCK");
+    await answer('/readyz', 200, /ready/);
+    expect(() => process.kill(pid, 0)).not.toThrow();
+  });
+});
