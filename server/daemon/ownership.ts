@@ -167,7 +167,9 @@ export class Ownership {
   /** Ends the tenure before its lease can have ended for others. */
   private async stopInTime(tenure: Tenure): Promise<void> {
     const { clock } = this.parts;
-    while (this.isHeld(tenure)) await clock.sleep(tenure.until - clock.monotonic(), tenure.over.signal);
+    // Whole ms: the rest after rounding could be too short for a clock to show.
+    while (this.isHeld(tenure))
+      await clock.sleep(Math.ceil(tenure.until - clock.monotonic()), tenure.over.signal);
     this.lose(tenure, 'its lease could not be renewed in time');
   }
 

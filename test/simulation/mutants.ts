@@ -90,8 +90,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'turn-by-acceptance',
     what: 'without serials an attach waits for those that were accepted before it, not for those that are under way',
     file: 'server/operations/execute/observations.ts',
-    find: 'one.id !== run.operation.id &&\n        ((one',
-    replace: 'one.sequence < run.operation.sequence &&\n        ((one',
+    find: '.find((one) => one.id !== run.operation.id &&',
+    replace: '.find((one) => one.sequence < run.operation.sequence &&',
     seed: 1494,
   },
   {
@@ -123,9 +123,9 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'guards-remembered',
     what: 'what was read for the decision is taken for the last look before the call',
     file: 'server/operations/execute/actions.ts',
-    find: '...(await readGuards(run, action.command))',
+    find: '...(await readGuards(run, action))',
     replace:
-      "...(run.facts.volume ? { volume: run.facts.volume, vm: run.facts.vm ?? null, vmVolumes: run.facts.vmVolumes ?? null, openJobs: 0, use: run.facts.use ?? { disk: 'not-there' as const, holders: [] } } : await readGuards(run, action.command))",
+      "...(run.facts.volume ? { volume: run.facts.volume, vm: run.facts.vm ?? null, vmVolumes: run.facts.vmVolumes ?? null, openJobs: 0, use: run.facts.use ?? { disk: 'not-there' as const, holders: [] } } : await readGuards(run, action))",
     seed: 3,
   },
   {
@@ -173,7 +173,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'export-stays',
     what: 'a detach does not withdraw the export before it detaches',
     file: 'server/operations/decide/detach.ts',
-    find: "return { do: 'withdraw', volumeId: volume.id, force: taking(s, goal).clients };",
+    find: "return { do: 'withdraw', volumeId: volume.id, force: taking(s, goal).clients === true };",
     replace: 'return null;',
     seed: 3,
   },

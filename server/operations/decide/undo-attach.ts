@@ -50,11 +50,12 @@ function undoCall(s: Situation, goal: Connection): Action | Done<string[]> {
   }
   const { volume } = s.facts;
   if (!volume) return { do: 'read-volume', volumeId };
-  if (volume.kind === 'unknown')
-    return done([`whether the volume is still attached here is not known: ${volume.why}`]);
-  if (volume.kind === 'absent' || volume.value.vmId !== vmId) return done([]);
+  if (volume.kind === 'absent' || (volume.kind === 'seen' && volume.value.vmId !== vmId)) return done([]);
+  // The operation does not end while a list may still show the world before its job.
   const pause = doubtTheRead(s, UNDO, state);
   if (pause) return pause;
+  if (volume.kind === 'unknown')
+    return done([`whether the volume is still attached here is not known: ${volume.why}`]);
   if (state.at === 'ended' && (state.tries >= LIMITS.MUTATION_TRIES || state.withheld !== null)) {
     return done([
       `the volume is still attached to this appliance in CloudStack (detach failed: ${state.text ?? 'no answer'})`,
