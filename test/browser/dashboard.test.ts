@@ -95,7 +95,7 @@ describe('what it shows', () => {
         },
         { timeout: 45_000 },
       )
-      .toMatch(/GiB of 250 GiB \(2\d %\).* MiB\/s written · .* left/);
+      .toMatch(/GiB of 250 GiB \(\d+ %\).* [KMG]iB\/s written · .* left/);
     expect(Number(await bar.getAttribute('value'))).toBeGreaterThanOrEqual(0.2);
     expect(await shown(mapRow(page, files))).toMatch(/no client · last I\/O \d/);
     await expectClean(watched);
