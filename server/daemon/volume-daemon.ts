@@ -154,6 +154,7 @@ export class VolumeDaemon implements Daemon {
     });
     if (this.stopping.aborted) return;
     this.migrated = true;
+    this.monitor.doubt('database');
     this.stage = 'standby';
     void this.resolveIdentity();
   }

@@ -41,9 +41,9 @@ export class HealthMonitor {
     await Promise.all(this.loops);
   }
 
-  /** Somebody has met trouble with it: a dependency that counts as healthy is looked at now. */
+  /** There is news of it: unless it is known to be away, which is looked at often anyway, it is looked at now. */
   doubt(name: ProbeName): void {
-    if (this.of(name).status === 'healthy') this.pauses.get(name)?.abort();
+    if (this.of(name).status !== 'unhealthy') this.pauses.get(name)?.abort();
   }
 
   of(name: ProbeName): ComponentHealth {
@@ -109,6 +109,8 @@ export function healthReport(s: HealthSources): HealthReport {
   const parts = [cloudstack, exportServer, s.deviceMonitor, appliance, sync];
   const degraded =
     parts.some(({ status }) => status === 'unhealthy' || status === 'degraded') ||
+    // What nobody has looked at yet is not in order.
+    [cloudstack, database, exportServer].some(({ status }) => status === 'unknown') ||
     drifts.length > 0 ||
     held.length > 0 ||
     s.phase !== 'ready';
