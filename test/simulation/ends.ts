@@ -82,7 +82,8 @@ function detached(world: World, volumeId: string): string | null {
   // Without serials nobody can tell whose a disk is that CloudStack does not know of, or that comes after its attach was given up.
   const { struck } = world.model.faults;
   const ghosts = (struck['ghost-disk'] ?? 0) + (struck['late-device'] ?? 0);
-  const invisible = !world.script.world.serials && ghosts + (world.struck['management-restart'] ?? 0) > 0;
+  const byHand = (world.struck['management-restart'] ?? 0) + (world.struck['moved-by-hand'] ?? 0);
+  const invisible = !world.script.world.serials && ghosts + byHand > 0;
   if (!invisible && world.guest.devicePath(volumeId) !== null) return 'it still has a disk in the guest';
   if (world.store.mappings.has(volumeId)) return 'it still has a mapping';
   return world.server.served.has(exportName(volumeId)) ? 'it is still exported' : null;

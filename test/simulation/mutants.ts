@@ -92,7 +92,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'server/operations/execute/observations.ts',
     find: '.find((one) => one.id !== run.operation.id &&',
     replace: '.find((one) => one.sequence < run.operation.sequence &&',
-    seed: 1494,
+    seed: 3995,
   },
   {
     name: 'sent-for-ever',
