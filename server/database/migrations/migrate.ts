@@ -19,8 +19,6 @@ export async function migrate(dsn: Dsn, logger: Logger, clock: Clock = systemClo
   try {
     const connection = await connect(dsn);
     try {
-      // As every session; a long idle time, because altering a large table takes long.
-      for (const statement of sessionStatements(LIMITS.MIGRATION_IDLE_MS)) await connection.query(statement);
       return await inTurn(connection, logger, clock);
     } finally {
       connection.destroy();
@@ -48,6 +46,8 @@ async function connect(dsn: Dsn): Promise<Connection> {
 async function connectTo(dsn: Dsn, address: Address, writable: boolean): Promise<Connection> {
   const connection = await createConnection(connectionOptions(dsn, address));
   try {
+    // As every session; a long idle time, because altering a large table takes long.
+    for (const statement of sessionStatements(LIMITS.MIGRATION_IDLE_MS)) await connection.query(statement);
     const demands = { writable, causal: true, timeoutMs: LIMITS.DATABASE_STATEMENT_MS } as const;
     await vet((question) => connection.query(question).then(([rows]) => rows), demands);
     return connection;
