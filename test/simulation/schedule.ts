@@ -1,3 +1,4 @@
+import { LIMITS } from '~/server/core/limits';
 import { isTerminal } from '~/server/model/operation';
 import { Callers } from './callers';
 import { Invariants } from './invariants';
@@ -10,10 +11,11 @@ import { Violation, World } from './world';
 /** Virtual ms after the last mishap within which everything must have ended. */
 const HORIZON = 3 * 3_600_000;
 /**
- * Virtual ms until no disk is on its way any more: the latest comes, or leaves, 12 s after its job
- * (hypervisorFault in ./script.ts).
+ * Virtual ms until no disk is on its way any more (the latest comes, or leaves, 12 s after its job:
+ * hypervisorFault in ./script.ts) and a sync believes what it reads, also after a step of the clock that is too
+ * small to be noticed.
  */
-const LAST_DISK = 15_000;
+const AT_REST_MS = LIMITS.READ_SETTLE_MS + LIMITS.CLOCK_STEP_MS + 1_000;
 /** Events after which a schedule counts as running in circles. */
 const EVENTS_MAX = 400_000;
 
@@ -118,7 +120,7 @@ class Schedule {
   private async sync(): Promise<void> {
     const { scheduler } = this.world;
     mend(this.world);
-    await scheduler.sleep(LAST_DISK);
+    await scheduler.sleep(AT_REST_MS);
     while (this.world.model.isDown()) await scheduler.sleep(1_000);
     const process = await this.awaitOwner();
     const timeout = () => scheduler.sleep(60_000).then(() => null);
