@@ -67,6 +67,14 @@ export class HolderProcess {
     });
   }
 
+  /** What has to be done where it has fewer sockets than this daemon expects: it is older, or its unit is. */
+  async howToListen(): Promise<string> {
+    const { unit } = this.options;
+    return unit === null
+      ? `end process ${(await this.pid()) ?? '?'}, a holder from before the upgrade (nobody who is connected is cut), and publish again`
+      : `give ${unit} a second ListenStream= with it, then systemctl restart ${unit} (nobody who is connected is cut)`;
+  }
+
   /**
    * For the health check: after failures it is tried again with a growing pause. Throws as `ensureRunning`.
    */

@@ -164,6 +164,7 @@ describe('an empty environment', () => {
         tlsDir: '/etc/volume-daemon/tls',
         maxConnections: 64,
         maxPerExport: 16,
+        maxBytesPerSecond: 0,
         holder: null,
       },
       runDir: '/run/volume-daemon',
