@@ -92,12 +92,16 @@ export class ExportLinks {
   }
 
   /**
-   * At start: removes leftovers of a crash, links out of the device folder or to nothing, and whatever is no
-   * link. Links to existing devices stay: a client may reconnect at any moment, and sync checks them.
+   * At start: makes the folders, without which nbdkit does not start; removes leftovers of a crash, links out of
+   * the device folder or to nothing, and whatever is no link. Links to existing devices stay: a client may
+   * reconnect at any moment, and sync checks them. Throws EXPORT_CONFIG_FAILED.
    */
   async sweep(): Promise<string[]> {
     const removed: string[] = [];
     for (const folder of this.folders()) {
+      await mkdir(folder, { recursive: true }).catch((error: unknown) => {
+        throw linkFailed(folder, 'made', error);
+      });
       for (const name of await namesIn(folder)) {
         const path = join(folder, name);
         if (await this.isGood(name, path)) continue;
@@ -178,7 +182,7 @@ async function unlinkIfThere(path: string): Promise<void> {
 function linkFailed(path: string, what: string, cause: unknown): DaemonError {
   return new DaemonError(
     'EXPORT_CONFIG_FAILED',
-    `The export link ${path} could not be ${what}: ${messageOf(cause)}`,
+    `${path} (links of exports) could not be ${what}: ${messageOf(cause)}`,
     { cause, details: { path } },
   );
 }

@@ -19,7 +19,6 @@ export interface HolderProcessOptions {
   readonly program: string;
   readonly args: readonly string[];
   readonly exportsDir: string;
-  readonly readOnlyDir: string;
   readonly pidFile: string;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -107,8 +106,6 @@ export class HolderProcess {
   private async start(): Promise<void> {
     const { program, args, exportsDir, pidFile, address } = this.options;
     await mkdir(dirname(pidFile), { recursive: true });
-    // nbdkit refuses to start without its folder.
-    for (const dir of [exportsDir, this.options.readOnlyDir]) await mkdir(dir, { recursive: true });
     const words = [
       program,
       `--exports=${exportsDir}`,

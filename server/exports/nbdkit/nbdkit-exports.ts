@@ -63,7 +63,6 @@ export class NbdkitExports extends LinkedExports {
       program: options.holder,
       args: holderArguments(options, links),
       exportsDir: links.writable,
-      readOnlyDir: links.readOnly,
       pidFile: join(runDir, 'nbd-holder.pid'),
       clock,
       logger,
