@@ -345,6 +345,14 @@ describe('mistakes', () => {
     expect(problemsOf({ NBD_BACKEND: 'nbdkit', NBD_TLS: 'require' })).toEqual([]);
   });
 
+  it('a limit of bytes a second needs nbdkit', () => {
+    for (const backend of [{}, { NBD_BACKEND: 'nbd-server' }])
+      expect(problemsOf({ ...backend, NBD_MAX_BYTES_PER_SECOND: '1' })).toMatchObject([
+        { variable: 'NBD_MAX_BYTES_PER_SECOND', message: expect.stringContaining('NBD_BACKEND=nbdkit') },
+      ]);
+    expect(problemsOf({ NBD_BACKEND: 'nbdkit', NBD_MAX_BYTES_PER_SECOND: '1' })).toEqual([]);
+  });
+
   it('never show a secret', () => {
     const env = { DATABASE_DSN: 'u:hunter2@udp(db)/d', MIGRATEKIT_CRED_ENCRYPTION_KEY: 'hunter2' };
     expect(problemsOf(env)).toHaveLength(2);
