@@ -7,7 +7,7 @@ import { isTransitional } from './drifts/state';
 import type { Observation } from './observation';
 import { type ObserveParts, observe } from './observe';
 import { plan } from './plan';
-import type { Repair } from './repair';
+import { type Repair, spareRows } from './repair';
 
 export interface SyncParts extends ObserveParts, ApplyParts {
   readonly logger: Logger;
@@ -23,6 +23,8 @@ export class SyncService {
   lastJudgedAt: number | null = null;
   /** The same moment in monotonic ms: how long ago that was. */
   lastJudgedMonotonic: number | null = null;
+  /** It never becomes false again. */
+  private adoptionShown = false;
   private running: Promise<unknown> = Promise.resolve();
   /** By volume: its transitional state, and since when (monotonic ms) it has been seen in it. */
   private transitional = new Map<string, { readonly state: string; readonly since: number }>();
@@ -44,6 +46,7 @@ export class SyncService {
     const { epoch, applianceVmId } = this.parts.owner();
     const startedAt = clock.now();
     const begun = { at: startedAt, monotonic: clock.monotonic() };
+    const isShown = dryRun || (await this.isAdoptionShown());
     const observation = await observe(this.parts, applianceVmId, this.stuck());
     const skipped = new Set([...observation.busy, ...observation.hidden.keys()]);
     const repairs: Repair[] = [];
@@ -51,7 +54,7 @@ export class SyncService {
       const left =
         (await isOvertaken(this.parts, repair, begun)) ||
         (await isContradicted(this.parts, repair, applianceVmId));
-      if (!left) repairs.push(repair);
+      if (!left) repairs.push(isShown ? repair : spareRows(repair));
       else if (repair.drift.volumeId !== null) skipped.add(repair.drift.volumeId);
     }
     const found = dryRun ? repairs.map(planned) : await applyAll(this.parts, epoch, repairs, begun);
@@ -79,8 +82,20 @@ export class SyncService {
         this.lastJudgedMonotonic = clock.monotonic();
       }
     }
+    // Whoever asks for a dry run sees what would be deleted.
+    if (dryRun && report.judged && !(await this.isAdoptionShown()))
+      await this.parts.ledger.noteAdoptionShown(epoch);
     this.log(report);
     return report;
+  }
+
+  /** False while nobody has seen what sync would delete of the rows that an old daemon has left. */
+  private async isAdoptionShown(): Promise<boolean> {
+    if (!this.adoptionShown) {
+      const adoption = await this.parts.ledger.readAdoption();
+      this.adoptionShown = adoption === null || adoption.shownAt !== null;
+    }
+    return this.adoptionShown;
   }
 
   /** Drifts that were known before and could not be checked this time. */
