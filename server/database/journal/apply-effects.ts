@@ -1,4 +1,4 @@
-import type { Transaction } from 'kysely';
+import { sql, type Transaction } from 'kysely';
 import { DaemonError } from '../../core/errors';
 import { exportNameOf } from '../../model/export-name';
 import type { MappingEffect } from '../../model/ledger';
@@ -143,12 +143,15 @@ async function putExport(
     .forUpdate()
     .executeTakeFirst();
   if (!mapping) throw noMapping(record.volumeId);
+  // The hub looks its exports up by the context of the mapping; a row of the old daemon may lack it.
+  const context = mapping.vm_context_id;
   const fields = {
     [volumeColumn.nbd_exports]: record.volumeId,
     device_path: record.devicePath,
     port: record.port,
     status: record.status,
     metadata: JSON.stringify(record.metadata),
+    vm_context_id: sql<string | null>`COALESCE(vm_context_id, ${context})`,
     updated_at: at,
   };
   const updated = await tx
@@ -157,11 +160,9 @@ async function putExport(
     .where('export_name', '=', record.exportName)
     .executeTakeFirstOrThrow();
   if (updated.numUpdatedRows > 0n) return;
-  // The hub looks its exports up by the context of the mapping.
-  const ours = { export_name: record.exportName, vm_context_id: mapping.vm_context_id, created_at: at };
   await tx
     .insertInto('nbd_exports')
-    .values({ ...ours, ...fields })
+    .values({ ...fields, export_name: record.exportName, vm_context_id: context, created_at: at })
     .execute();
 }
 
