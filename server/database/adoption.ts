@@ -12,9 +12,7 @@ export async function readAdoption(database: Database): Promise<Adoption | null>
     }>`SELECT adopted_at, shown_at FROM volume_daemon_adoption`.execute(db),
   );
   const [row] = rows;
-  return row
-    ? { adoptedAt: row.adopted_at.getTime(), shownAt: row.shown_at?.getTime() ?? null }
-    : null;
+  return row ? { adoptedAt: row.adopted_at.getTime(), shownAt: row.shown_at?.getTime() ?? null } : null;
 }
 
 /** See Ledger.noteAdoptionShown. */

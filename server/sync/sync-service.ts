@@ -1,6 +1,6 @@
 import { LIMITS } from '../core/limits';
 import type { Logger } from '../core/log/logger';
-import type { Epoch } from '../model/ledger';
+import type { Epoch, Ledger } from '../model/ledger';
 import { type ApplyParts, applyAll, isContradicted, isOvertaken } from './apply';
 import type { Drift, SyncReport } from './drift';
 import { isTransitional } from './drifts/state';
@@ -10,6 +10,7 @@ import { plan } from './plan';
 import { type Repair, spareRows } from './repair';
 
 export interface SyncParts extends ObserveParts, ApplyParts {
+  readonly ledger: Ledger;
   readonly logger: Logger;
   /** Throws STANDBY, STARTING, STOPPING or APPLIANCE_UNKNOWN when this daemon must not repair anything. */
   owner(): { epoch: Epoch; applianceVmId: string };
@@ -158,7 +159,8 @@ export class SyncService {
   }
 }
 
-function planned({ drift, steps }: Repair): Drift {
+/** What a dry run says of a repair. */
+export function planned({ drift, steps }: Repair): Drift {
   return { ...drift, action: steps.length === 0 ? 'reported' : 'planned' };
 }
 

@@ -139,7 +139,7 @@ describe('a fresh database', () => {
       await migrate(dsn, silentLogger);
       expect(await schemaOf(dsn)).toEqual(wanted);
       expect(await rows(dsn, 'SELECT id FROM volume_operations ORDER BY sequence')).toHaveLength(5);
-        if (finished) break;
+      if (finished) break;
       survived += 1;
     }
     expect(survived).toBeGreaterThan(5);

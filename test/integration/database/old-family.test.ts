@@ -7,6 +7,7 @@ import { type Database, openPool } from '~/server/database/connection/pool';
 import { migrate } from '~/server/database/migrations/migrate';
 import { MysqlLedger } from '~/server/database/mysql-ledger';
 import type { Epoch, Ledger } from '~/server/model/ledger';
+import { volumectl } from '../../cli/process';
 import { mapping, note } from '../../contract/ledger/fixtures';
 import { MIGRATED } from './family-b';
 import { LIVE, SPECIFICATION, VM, VOLUMES } from './old-databases';
@@ -147,6 +148,26 @@ describe.each(FAMILIES)('an old database: %s', (family, statements) => {
     await ledger.noteAdoptionShown(epoch);
     expect(await ledger.readAdoption()).toMatchObject({ shownAt: expect.any(Number) });
   });
+});
+
+it('volumectl adopt --plan shows what will be done, and changes nothing', async () => {
+  const dsn = await databaseWith(LIVE);
+  const before = await rows(dsn, 'SHOW TABLES');
+  const { code, out, error } = await volumectl(['adopt', '--plan', '--url', 'http://127.0.0.1:9'], {
+    DATABASE_DSN: `${dsn.user}:${dsn.password}@tcp(${server.host}:${server.port})/${dsn.database}`,
+    OMA_VM_ID: VM,
+    NBD_BACKEND: 'none',
+  });
+  expect({ code, error }).toEqual({ code: 0, error: '' });
+  expect(JSON.parse(out)).toMatchObject({
+    adopted: false,
+    mappings: 2,
+    exports: 1,
+    other_exports: ['migration-old-name', `migration-vol-${VOLUMES[2]}`],
+    ends_as_failed: [{ id: 'aa-third' }, { id: 'bb-fourth' }, { id: 'cc-fifth' }],
+    not_judged: [expect.stringContaining('cloudstack')],
+  });
+  expect(await rows(dsn, 'SHOW TABLES')).toEqual(before);
 });
 
 it('a fresh database was not adopted', async () => {

@@ -3,6 +3,7 @@ import { CloudError } from '~/server/cloudstack/cloud';
 import { LIMITS } from '~/server/core/limits';
 import { exportName } from '~/server/exports/naming';
 import type { SyncReport } from '~/server/sync/drift';
+import { mapping } from '../../contract/ledger/fixtures';
 import { MemoryAppliance } from './appliance';
 
 /** An appliance with one volume attached, plugged and unknown to the rows: the drift `unmapped-volume`. */
@@ -20,7 +21,7 @@ describe('rows that an old daemon has left', () => {
   it('are deleted only after somebody has seen which; what leads to a wrong disk is closed at once', async () => {
     const appliance = await MemoryAppliance.start();
     const { id } = appliance.addVolume();
-    await appliance.map(id, '/dev/vdb');
+    await appliance.putRow(mapping(id, { vmId: appliance.vmId }));
     appliance.exports.links.set(exportName(id), '/dev/vdb');
     appliance.ledger.store.adoption = { adoptedAt: 0, shownAt: null };
     const first = await run(appliance);
