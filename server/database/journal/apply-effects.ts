@@ -93,6 +93,8 @@ async function putMapping(
       .values({
         id: `mapping-${mapping.volumeId}`,
         [volumeColumn.device_mappings]: mapping.volumeId,
+        // As the old daemon: the hub looks for volumes on other VMs by it.
+        operation_mode: mapping.linuxState === 'n/a' ? 'failover' : 'oma',
         created_at: at,
         ...fields,
       })

@@ -137,6 +137,12 @@ describe.each(FAMILIES)('an old database: %s', (family, statements) => {
     const moved = mapping(volumeId, { vmId: VM, devicePath: '/dev/vdx' });
     await ledger.auditedChange(epoch, [{ kind: 'put-mapping', mapping: moved }], note('test'));
     expect(await ledger.readMapping(volumeId)).toMatchObject({ devicePath: '/dev/vdx' });
+    const [elsewhere] = VOLUMES.slice(2);
+    const remote = mapping(elsewhere ?? '', { vmId: VM, devicePath: 'remote-vm', linuxState: 'n/a' });
+    await ledger.auditedChange(epoch, [{ kind: 'put-mapping', mapping: remote }], note('test'));
+    expect(
+      await rows(dsn, `SELECT operation_mode FROM device_mappings WHERE volume_id = '${elsewhere}'`),
+    ).toEqual([{ operation_mode: 'failover' }]);
     await ledger.auditedChange(epoch, [{ kind: 'delete-mapping', volumeId, vmId: VM }], note('test'));
     expect(await ledger.readMapping(volumeId)).toBeNull();
     expect(await ledger.readExport(volumeId)).toBeNull();

@@ -101,7 +101,7 @@ function live(volume: string, round: number): OldStatement[] {
       by: 'daemon',
       what: 'records an export',
       sql: `INSERT INTO nbd_exports (job_id, vm_context_id, volume_id, export_name, port, device_path, config_path, status, created_at, updated_at)
-        VALUES ('', NULL, '${volume}', 'migration-vol-${volume}', 10809, '/dev/vdy', '/etc/nbd-server/conf.d/y.conf', 'pending', ${T}, ${T})`,
+        VALUES (NULL, NULL, '${volume}', 'migration-vol-${volume}', 10809, '/dev/vdy', '/etc/nbd-server/conf.d/y.conf', 'pending', ${T}, ${T})`,
     },
     {
       by: 'daemon',
