@@ -9,7 +9,6 @@ import { VERSION } from '../core/version';
 import type { DeviceEvent, DeviceSnapshot } from '../devices/device';
 import { readOwnDisks } from '../devices/sysfs/own-disks-file';
 import type { Diagnostics } from '../diagnostics/diagnostics-service';
-import { countClients } from '../exports/count-clients';
 import type { ExportService } from '../exports/export-service';
 import type { ExportTraffic } from '../exports/export-traffic';
 import type { Policy } from '../operations/decision';
@@ -226,7 +225,6 @@ export class VolumeDaemon implements Daemon {
       // reported.
       counts: this.migrated ? await this.statistics.counts().catch(orNull) : null,
       exports: records,
-      exportClients: records && (await countClients(exports, records).catch(orNull)),
       activeExports:
         records && (await this.traffic.describe(records.slice(0, LIMITS.METRICS_EXPORTS)).catch(orNull)),
       exportFigures: exports.figures ?? null,

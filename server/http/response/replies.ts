@@ -2,6 +2,7 @@ import type { VolumeDescription } from '../../daemon/volumes/volume-queries';
 import type { DeviceEvent } from '../../devices/device';
 import type { ExportValidation } from '../../exports/export-service';
 import type { ExportActivity } from '../../exports/export-traffic';
+import { isReadOnly } from '../../exports/naming';
 import type { ExportRecord, JournalEntry, Mapping, Operation } from '../../model/operation';
 import { missingPath } from '../../model/placeholder-path';
 import { exportSchema, exportValidationSchema } from '../schemas/exports';
@@ -81,6 +82,7 @@ export function volumeReply(description: VolumeDescription) {
 export function exportReply(record: ExportRecord, activity: ExportActivity | null = null) {
   return replyOf(exportSchema, {
     ...record,
+    readOnly: isReadOnly(record),
     metadata: { ...record.metadata },
     traffic: activity && exportTrafficReply(activity),
   });
