@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { readdirSync, statSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
-import type { RunningDaemon } from '~/lab/daemon';
+import type { DaemonProcess } from '~/lab/daemon';
 import { atMost, type Bench, type Suite } from '../bench';
 import { pause, withLab } from '../lab';
 import { residentMiB } from '../measure';
@@ -40,7 +40,7 @@ export const unread: Suite = {
 
 async function measure(
   bench: Bench,
-  daemon: RunningDaemon,
+  daemon: DaemonProcess,
   path: string,
   { connections, requests }: (typeof CROWDS)[number],
 ): Promise<void> {
