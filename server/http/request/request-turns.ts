@@ -20,7 +20,7 @@ interface Connection {
  * Bounds what a client costs that sends requests and does not read the answers. Node handles all pipelined
  * requests of a connection at once and keeps every answer. Here the next request of a connection is handled
  * when the client has taken the answer to the one before, a connection that sends more is not read
- * (PIPELINED_PAUSE) and then ended (PIPELINED_MAX, PIPELINED_ALL_MAX), large answers are made a few at a time,
+ * (PIPELINED_PAUSE) and then ended (PIPELINED_MAX, PIPELINED_ALL_MAX), large answers are made one at a time,
  * and beyond UNREAD_ALL_BYTES the client that has not read for longest is disconnected.
  */
 export function takeTurns(server: Server): void {
@@ -36,7 +36,8 @@ export function takeTurns(server: Server): void {
 
 class Turns {
   private readonly connections = new WeakMap<Socket, Connection>();
-  private readonly large = new LargeAnswers();
+  /** Each for itself: the files of a page do not wait for a database that is away. */
+  private readonly large = { files: new LargeAnswers(), lists: new LargeAnswers() };
   private readonly unread = new UnreadAnswers();
   private waitingInAll = 0;
 
@@ -79,8 +80,9 @@ class Turns {
       this.unread.read(request.socket);
       this.next(request.socket, connection);
     });
-    if (isLarge(request.url ?? '')) this.large.run(response, () => this.handle(one));
-    else this.handle(one);
+    const kind = largeKind(request.url ?? '');
+    if (kind === null) this.handle(one);
+    else this.large[kind].run(response, () => this.handle(one));
   }
 
   private next(socket: Socket, connection: Connection): void {
@@ -96,11 +98,11 @@ class Turns {
 }
 
 /** Files, and lists that are longer than the default. */
-function isLarge(url: string): boolean {
-  if (url.startsWith('/ui/')) return true;
+function largeKind(url: string): 'files' | 'lists' | null {
+  if (url.startsWith('/ui/')) return 'files';
   const [path, search] = url.split('?');
-  if (!/^\/api\/v1\/operations\/?$/.test(path ?? '')) return false;
-  return Number(new URLSearchParams(search).get('limit')) > LIMITS.LIST_DEFAULT;
+  if (!/^\/api\/v1\/operations\/?$/.test(path ?? '')) return null;
+  return Number(new URLSearchParams(search).get('limit')) > LIMITS.LIST_DEFAULT ? 'lists' : null;
 }
 
 /** A place is taken until the answer has been handed to the connection, however slowly that is read. */
@@ -129,11 +131,11 @@ class LargeAnswers {
     else this.queue.push(start);
   }
 
-  /** From the loop, so that other connections are served between two of them. */
+  /** After a pause, so that other connections are served between two of them. */
   private advance(): void {
-    setImmediate(() => {
+    setTimeout(() => {
       if (this.running < LIMITS.LARGE_ANSWERS_AT_ONCE) this.queue.shift()?.();
-    });
+    }, LIMITS.LARGE_ANSWER_PAUSE_MS);
   }
 }
 
