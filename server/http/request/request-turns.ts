@@ -107,35 +107,35 @@ function largeKind(url: string): 'files' | 'lists' | null {
 
 /** A place is taken until the answer has been handed to the connection, however slowly that is read. */
 class LargeAnswers {
-  private readonly queue: (() => void)[] = [];
+  private readonly queue: { readonly response: ServerResponse; readonly work: () => void }[] = [];
   private running = 0;
 
   run(response: ServerResponse, work: () => void): void {
-    const start = () => {
-      if (response.destroyed) {
-        this.advance();
-        return;
-      }
-      this.running += 1;
-      let taken = true;
-      const release = () => {
-        if (!taken) return;
-        taken = false;
-        this.running -= 1;
-        this.advance();
-      };
-      response.once('prefinish', release).once('close', release);
-      work();
-    };
-    if (this.running < LIMITS.LARGE_ANSWERS_AT_ONCE) start();
-    else this.queue.push(start);
+    if (this.running < LIMITS.LARGE_ANSWERS_AT_ONCE) this.start(response, work);
+    else this.queue.push({ response, work });
   }
 
-  /** After a pause, so that other connections are served between two of them. */
+  private start(response: ServerResponse, work: () => void): void {
+    this.running += 1;
+    let taken = true;
+    const release = () => {
+      if (!taken) return;
+      taken = false;
+      this.running -= 1;
+      // After a pause, so that other connections are served between two of them.
+      setTimeout(() => this.advance(), LIMITS.LARGE_ANSWER_PAUSE_MS);
+    };
+    response.once('prefinish', release).once('close', release);
+    work();
+  }
+
+  /** Clients that have left while they waited are passed over. */
   private advance(): void {
-    setTimeout(() => {
-      if (this.running < LIMITS.LARGE_ANSWERS_AT_ONCE) this.queue.shift()?.();
-    }, LIMITS.LARGE_ANSWER_PAUSE_MS);
+    while (this.running < LIMITS.LARGE_ANSWERS_AT_ONCE) {
+      const next = this.queue.shift();
+      if (!next) return;
+      if (!next.response.destroyed) this.start(next.response, next.work);
+    }
   }
 }
 
