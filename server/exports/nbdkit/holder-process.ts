@@ -63,7 +63,10 @@ export class HolderProcess {
   ensureRunning(): Promise<void> {
     return this.queue.run('holder', async () => {
       if (await this.isServing()) return;
-      const { unit, clock, logger, address } = this.options;
+      const { unit, clock, logger, address, exportsDir } = this.options;
+      // Whoever holds the socket: without the folder each nbdkit ends before it greets, and only a greeting lets
+      // the first link be made. After a boot nobody else has made it: it is in /run.
+      await mkdir(exportsDir, { recursive: true });
       if (unit !== null) await systemctl('start', unit);
       else {
         if (isListening(address.port) && (await this.pid()) === null)
@@ -110,7 +113,6 @@ export class HolderProcess {
   private async start(): Promise<void> {
     const { program, args, exportsDir, pidFile, address } = this.options;
     await mkdir(dirname(pidFile), { recursive: true });
-    await mkdir(exportsDir, { recursive: true });
     const words = [
       program,
       `--exports=${exportsDir}`,
