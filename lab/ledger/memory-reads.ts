@@ -65,6 +65,17 @@ export class MemoryReads {
     return new Set(busy.filter((id) => id !== ''));
   }
 
+  async newestEntry(): Promise<number> {
+    return this.store.entries.reduce((newest, { entry }) => Math.max(newest, entry.id), 0);
+  }
+
+  async isWorkedOn(volumeId: string, sinceEntry: number): Promise<boolean> {
+    const operations = this.all().filter(({ operation }) => operation.volumeId === volumeId);
+    if (operations.some(({ operation }) => !isTerminal(operation.status))) return true;
+    const ids = new Set(operations.map(({ operation }) => operation.id));
+    return this.store.entries.some(({ entry }) => entry.id > sinceEntry && ids.has(entry.operationId));
+  }
+
   async readMapping(volumeId: string): Promise<Mapping | null> {
     return this.store.mappings.get(volumeId) ?? null;
   }

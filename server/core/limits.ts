@@ -18,6 +18,8 @@ export const LIMITS = {
   LIST_DEFAULT: 100,
   LIST_MAX: 1000,
   LONG_POLL_SECONDS: 25,
+  // Who does not own the appliance reads so often whether an operation that is waited for has ended
+  END_LOOK_MS: 500,
   IDEMPOTENCY_KEY_CHARACTERS: 128,
   IDEMPOTENCY_TTL_MS: 24 * 3_600_000,
   REQUEST_ID_CHARACTERS: 64,
@@ -158,7 +160,8 @@ export const LIMITS = {
   DATABASE_CONNECT_TIMEOUT_MS: 5_000,
   DATABASE_BACKOFF_BASE_MS: 250,
   DATABASE_BACKOFF_CAP_MS: 5_000,
-  DATABASE_STATEMENT_MS: 15_000,
+  // Longer than a wait for a lock, and than a Galera cluster needs to give up a node that died
+  DATABASE_STATEMENT_MS: 8_000,
   DATABASE_LOCK_WAIT_MS: 5_000,
   DATABASE_IDLE_MS: 60_000,
   // Shorter than a lease: what a vanished owner has locked is free before it is replaced.

@@ -129,6 +129,7 @@ export function compose(ports: Ports, settings: DomainSettings): Domain {
       stopping,
       applianceId,
       writer,
+      isOwner: () => ownership.engine !== null,
       heldOn: (volumeId) => ownership.engine?.heldOn(volumeId) ?? null,
       admit: (type, request) => admit(type, request, () => identity.require()),
     }),

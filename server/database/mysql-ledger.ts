@@ -36,7 +36,7 @@ import { appendChange } from './journal/append-change';
 import { claimOperations, resumableOperations } from './journal/claim-operations';
 import { abandonHeld, holdOperation, noteCrash, retryHeld } from './journal/hold-operation';
 import { readOpenJobs, settleOpenJob } from './journal/open-jobs';
-import { readFeed, readJournal } from './journal/read-journal';
+import { isWorkedOn, readFeed, readJournal, readNewestEntry } from './journal/read-journal';
 import { requestCancel } from './journal/request-cancel';
 import { readOwner, releaseLease, renewLease, takeOver } from './lease';
 import { listOperations } from './list-operations';
@@ -153,6 +153,14 @@ export class MysqlLedger implements Ledger {
         .execute(),
     );
     return new Set(rows.map((row) => row.volume_id).filter((id) => id !== ''));
+  }
+
+  newestEntry(): Promise<number> {
+    return readNewestEntry(this.database);
+  }
+
+  isWorkedOn(volumeId: string, sinceEntry: number): Promise<boolean> {
+    return isWorkedOn(this.database, volumeId, sinceEntry);
   }
 
   async readMapping(volumeId: string): Promise<Mapping | null> {

@@ -112,6 +112,13 @@ export interface Ledger {
   // ---- mappings and exports -----------------------------------------------------------------------------
   /** Volumes of this appliance with an operation that has not ended. */
   busyVolumes(applianceId: string): Promise<Set<string>>;
+  /** The id of the newest journal entry of any appliance; 0 when there is none. */
+  newestEntry(): Promise<number>;
+  /**
+   * Does an operation of any appliance work on the volume, or has one written a journal entry above
+   * `sinceEntry`? Entries are compared and not times: clocks are set, and differ between appliances.
+   */
+  isWorkedOn(volumeId: string, sinceEntry: number): Promise<boolean>;
   readMapping(volumeId: string): Promise<Mapping | null>;
   readMappingByDevice(vmId: string, devicePath: string): Promise<Mapping | null>;
   /** All mappings, or those of one VM; ordered by device path. */

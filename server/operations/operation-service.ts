@@ -27,6 +27,8 @@ export interface ServiceParts {
    * The engine of the current epoch; throws STANDBY, STARTING or STOPPING when this process may not write.
    */
   writer(): { engine: Engine; epoch: Epoch };
+  /** Whether this process owns the appliance now. */
+  isOwner(): boolean;
   /** The held operation that blocks this volume, or null. */
   heldOn(volumeId: string): Operation | null;
   /** The appliance whose journal is the feed. */
@@ -186,25 +188,28 @@ export class OperationService {
 
   /**
    * Resolves with the operation once it has ended, or as it is after `timeoutMs` or when the daemon stops.
+   * The owner hears of every end; a daemon that stands by, or has lost the ownership meanwhile, has to look.
    */
   async waitForEnd(id: string, timeoutMs: number, signal?: AbortSignal): Promise<Operation> {
+    const { clock, events, stopping } = this.parts;
     let ended: Operation | null = null;
     const done = new AbortController();
     const finish = (operation: Operation) => {
       ended = operation;
       done.abort();
     };
+    const signals = [done.signal, stopping, ...(signal ? [signal] : [])];
+    const until = clock.monotonic() + Math.min(timeoutMs, LIMITS.LONG_POLL_SECONDS * 1000);
     // Listens first and reads after, so that an end between the two is not missed.
-    const unsubscribe = this.parts.events.onEnd(id, finish);
+    const unsubscribe = events.onEnd(id, finish);
     try {
-      const current = await this.read(id);
-      if (isTerminal(current.status)) return current;
-      const wait = Math.min(timeoutMs, LIMITS.LONG_POLL_SECONDS * 1000);
-      const signals = signal
-        ? [done.signal, this.parts.stopping, signal]
-        : [done.signal, this.parts.stopping];
-      await sleepUntilAny(this.parts.clock, wait, signals);
-      return ended ?? (await this.read(id));
+      for (;;) {
+        const current = ended ?? (await this.read(id));
+        const isOver = () => signals.some(({ aborted }) => aborted) || clock.monotonic() >= until;
+        if (isTerminal(current.status) || isOver()) return current;
+        for (let hears = true; hears && !isOver(); hears = this.parts.isOwner())
+          await sleepUntilAny(clock, Math.min(until - clock.monotonic(), LIMITS.END_LOOK_MS), signals);
+      }
     } finally {
       unsubscribe();
     }

@@ -12,7 +12,6 @@ import type { ExportServer } from '../exports/export-server';
 import { isWithdrawn } from '../exports/export-service';
 import { exportName } from '../exports/naming';
 import type { Epoch, Ledger, MappingEffect } from '../model/ledger';
-import { isTerminal } from '../model/operation';
 import type { OperationEvents } from '../model/operation-events';
 import type { Drift, DriftKind } from './drift';
 import type { Repair, RepairStep } from './repair';
@@ -31,24 +30,20 @@ export interface ApplyParts {
   isBusyWith(volumeId: string): boolean;
 }
 
-/** When an observation began, by both clocks. */
-export interface Begun {
-  /** Wall clock ms. */
-  readonly at: number;
-  readonly monotonic: number;
-}
-
 /**
  * True when an operation of any appliance has worked on the volume since the observation began, or does so
- * now: what it did is newer than the observation. True also when the clock was set meanwhile: then nobody can
- * tell.
+ * now: what it did is newer than the observation.
+ *
+ * @param sinceEntry the newest journal entry before the observation
  */
-export async function isOvertaken(parts: ApplyParts, { drift }: Repair, since: Begun): Promise<boolean> {
+export async function isOvertaken(
+  parts: ApplyParts,
+  { drift }: Repair,
+  sinceEntry: number,
+): Promise<boolean> {
   const { volumeId } = drift;
   if (volumeId === null) return false;
-  if (parts.isBusyWith(volumeId) || parts.clockSteps.hasSteppedSince(since.monotonic)) return true;
-  const recent = await parts.ledger.listOperations({ volumeId, limit: LIMITS.RECENT_OPERATIONS });
-  return recent.some(({ status, updatedAt }) => !isTerminal(status) || updatedAt >= since.at);
+  return parts.isBusyWith(volumeId) || parts.ledger.isWorkedOn(volumeId, sinceEntry);
 }
 
 /**
@@ -102,13 +97,13 @@ export async function applyAll(
   parts: ApplyParts,
   epoch: Epoch,
   repairs: readonly Repair[],
-  since: Begun,
+  sinceEntry: number,
 ): Promise<Drift[]> {
   const all = repairs.map((repair): Progress => ({ repair, overtaken: false, failure: null }));
   for (const kind of ['withdraw', 'rows', 'publish'] as const) {
     const due = all.filter(({ repair }) => repair.steps.some((step) => step.kind === kind));
     await mapConcurrent(due, kind === 'rows' ? 1 : LIMITS.SYNC_EXPORTS_AT_ONCE, (progress) =>
-      advance(parts, epoch, progress, kind, since),
+      advance(parts, epoch, progress, kind, sinceEntry),
     );
   }
   return all.map(outcome);
@@ -120,13 +115,13 @@ async function advance(
   epoch: Epoch,
   progress: Progress,
   kind: RepairStep['kind'],
-  since: Begun,
+  sinceEntry: number,
 ): Promise<void> {
   const { repair } = progress;
   try {
     for (const step of repair.steps.filter((one) => one.kind === kind)) {
       if (progress.overtaken || progress.failure !== null) return;
-      progress.overtaken = await isOvertaken(parts, repair, since);
+      progress.overtaken = await isOvertaken(parts, repair, sinceEntry);
       if (!progress.overtaken) await applyStep(parts, epoch, repair, step);
     }
   } catch (error) {

@@ -43,18 +43,19 @@ export class SyncService {
     const { clock } = this.parts;
     const { epoch, applianceVmId } = this.parts.owner();
     const startedAt = clock.now();
-    const begun = { at: startedAt, monotonic: clock.monotonic() };
+    // Before everything that is observed, so that nothing which is written meanwhile is missed.
+    const sinceEntry = await this.parts.ledger.newestEntry();
     const observation = await observe(this.parts, applianceVmId, this.stuck());
     const skipped = new Set([...observation.busy, ...observation.hidden.keys()]);
     const repairs: Repair[] = [];
     for (const repair of plan(observation)) {
       const left =
-        (await isOvertaken(this.parts, repair, begun)) ||
+        (await isOvertaken(this.parts, repair, sinceEntry)) ||
         (await isContradicted(this.parts, repair, applianceVmId));
       if (!left) repairs.push(repair);
       else if (repair.drift.volumeId !== null) skipped.add(repair.drift.volumeId);
     }
-    const found = dryRun ? repairs.map(planned) : await applyAll(this.parts, epoch, repairs, begun);
+    const found = dryRun ? repairs.map(planned) : await applyAll(this.parts, epoch, repairs, sinceEntry);
     const report: SyncReport = {
       startedAt,
       finishedAt: clock.now(),

@@ -12,6 +12,8 @@ const PAUSE = 1_000;
 export class Callers {
   /** Requests by idempotency key: the operation that the caller was told of, null until it was. */
   readonly answered = new Map<string, string | null>();
+  /** Key → the request, asked once more. */
+  private readonly again = new Map<string, (process: DaemonProcess) => Promise<{ id: string } | null>>();
   waiting = 0;
   private last: string | null = null;
 
@@ -82,11 +84,16 @@ export class Callers {
     const { world } = this;
     const key = world.random.uuid();
     this.answered.set(key, null);
+    const send = (process: DaemonProcess) =>
+      process.operations.request(type, request, { idempotencyKey: key }).catch(() => null);
+    this.again.set(key, send);
     for (let attempt = 0; attempt < TRIES && !world.over; attempt += 1) {
       const process = this.owner();
       if (process) {
-        const asked = process.operations.request(type, request, { idempotencyKey: key }).catch(() => null);
-        const operation = await Promise.race([asked, world.scheduler.sleep(PATIENCE).then(() => null)]);
+        const operation = await Promise.race([
+          send(process),
+          world.scheduler.sleep(PATIENCE).then(() => null),
+        ]);
         if (operation) {
           this.answered.set(key, operation.id);
           this.last = operation.id;
@@ -96,6 +103,17 @@ export class Callers {
       }
       await world.scheduler.sleep(PAUSE);
     }
+  }
+
+  /** Everybody asks once more: the keys of operations whose answer is another one. Who has joined one gave it no key. */
+  async forgotten(process: DaemonProcess): Promise<string[]> {
+    const keys: string[] = [];
+    for (const [key, id] of this.answered) {
+      const kept = id !== null && this.world.store.operations.get(id)?.operation.idempotencyKey === key;
+      const now = kept ? await this.again.get(key)?.(process) : null;
+      if (now && now.id !== id) keys.push(key);
+    }
+    return keys;
   }
 
   private async once(ask: Extract<Ask, { kind: 'cancel' | 'sync' | 'publish' | 'withdraw' }>): Promise<void> {

@@ -210,4 +210,20 @@ export const MUTANTS: readonly Mutant[] = [
     replace: '    isOwner() || send !== null\n      ? send()',
     seed: 491,
   },
+  {
+    name: 'one-clock-forgets-keys',
+    what: "an Idempotency-Key is forgotten when the database's clock alone says that it is old",
+    file: 'server/model/ledger.ts',
+    find: 'return false;\n  return createdAtMs <= Math.min(databaseNowMs, at) - LIMITS.IDEMPOTENCY_TTL_MS;',
+    replace: 'void at;\n  return createdAtMs <= databaseNowMs - LIMITS.IDEMPOTENCY_TTL_MS;',
+    seed: 60,
+  },
+  {
+    name: 'clocks-not-compared',
+    what: "the history is pruned by the database's clock, whether the machine's own agrees or not",
+    file: 'server/model/ledger.ts',
+    find: 'if (apartMs <= LIMITS.CLOCKS_AGREE_MS) return null;',
+    replace: 'if (apartMs >= 0) return null;',
+    seed: 60,
+  },
 ];

@@ -1,7 +1,11 @@
 import type { Clock } from '~/server/core/clock';
+import { LIMITS } from '~/server/core/limits';
+import { silentLogger } from '~/server/core/log/logger';
 import { compose, type Domain } from '~/server/daemon/compose';
+import { pruneHistory } from '~/server/daemon/prune-history';
 import { DeviceWatcher } from '~/server/devices/device-watcher';
 import type { ExportService } from '~/server/exports/export-service';
+import type { Ledger } from '~/server/model/ledger';
 import type { OperationService } from '~/server/operations/operation-service';
 import type { SyncService } from '~/server/sync/sync-service';
 import type { Gate } from './gate';
@@ -25,6 +29,7 @@ export class DaemonProcess {
   private readonly domain: Domain;
   private readonly watcher: DeviceWatcher;
   private readonly clock: Clock;
+  private readonly ledger: Ledger;
   private readonly stopping = new AbortController();
 
   constructor(
@@ -36,6 +41,7 @@ export class DaemonProcess {
     const clock = gate.clock(() => world.wallClock());
     this.clock = clock;
     const ledger = gate.port('ledger', world.ledger, ['store']);
+    this.ledger = ledger;
     const cloud = gate.port('cloud', world.cloud);
     const server = gate.port('exports', world.exportServer(), ['connected']);
     const guest = {
@@ -106,6 +112,18 @@ export class DaemonProcess {
   /** Never throws; null when the sync could not run. */
   async trySync(reason: string) {
     return this.sync.run({ dryRun: false, reason }).catch(() => null);
+  }
+
+  /** As VolumeDaemon prunes. Never throws: whoever is not the owner, or has no database, prunes nothing. */
+  async prune(): Promise<void> {
+    const { clock, domain } = this;
+    const stepped = domain.clockSteps.hasSteppedSince(clock.monotonic() - LIMITS.IDEMPOTENCY_TTL_MS);
+    const parts = { nowMs: clock.now(), historyDays: 90, stepped, logger: silentLogger };
+    await Promise.resolve()
+      .then(() =>
+        pruneHistory(this.ledger, domain.writer().epoch, { ...parts, stopping: this.stopping.signal }),
+      )
+      .catch(() => undefined);
   }
 
   private async every(ms: number, work: () => unknown): Promise<void> {

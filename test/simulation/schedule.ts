@@ -102,6 +102,7 @@ class Schedule {
       }
       await this.sync();
       this.checkAnswered();
+      await this.checkClocks();
     } catch (error) {
       if (!(error instanceof Violation)) throw error;
       world.fail(error.invariant, error.message);
@@ -162,6 +163,20 @@ class Schedule {
       if ((byKey.get(key) ?? 0) > 1)
         throw new Violation('never-doubled', `the request ${key} has made two operations`);
     }
+  }
+
+  /** Everything is minutes old, whatever the clocks have come to say: nothing is pruned, no key forgotten. */
+  private async checkClocks(): Promise<void> {
+    const { store, checks } = this.world;
+    const process = await this.awaitOwner();
+    const before = store.operations.size;
+    await process.prune();
+    const pruned = before - store.operations.size;
+    if (pruned > 0) throw new Violation('nothing-young-is-pruned', `${pruned} operations were pruned`);
+    const [key] = await this.callers.forgotten(process);
+    if (key !== undefined) throw new Violation('keys-are-remembered', `the key ${key} was forgotten`);
+    for (const promise of ['nothing-young-is-pruned', 'keys-are-remembered'])
+      checks[promise] = (checks[promise] ?? 0) + 1;
   }
 
   private unfinished(): string {

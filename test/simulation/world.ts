@@ -20,7 +20,8 @@ import type { Script } from './script-items';
 
 // How often the daemon looks at what does not change anyway costs most of a schedule; a simulated guest rings
 // when it has changed.
-Object.assign(LIMITS, { FAST_SCAN_MS: 400, JOB_POLL_FIRST_MS: 150 });
+// The floor under pruning is left out: a schedule has fewer operations than it keeps.
+Object.assign(LIMITS, { FAST_SCAN_MS: 400, JOB_POLL_FIRST_MS: 150, HISTORY_KEPT: 0 });
 
 const GIB = 1024 ** 3;
 const PORT = 10_809;

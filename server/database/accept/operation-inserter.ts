@@ -11,6 +11,7 @@ import { toOperation } from '../rows';
 import type { Tables } from '../tables';
 import { keyReused, mayJoin } from './deduplication';
 import { type Answer, GroupCommit } from './group-commit';
+import { insertFresh } from './insert-fresh';
 import { firstEntry, newOperation, newOperationRow } from './new-operation';
 import { PendingQuota } from './pending-quota';
 
@@ -23,11 +24,14 @@ export class OperationInserter {
   private readonly mutex = new KeyedMutex();
   private readonly group: GroupCommit;
 
-  constructor(database: Database, pendingMax: number) {
-    const quota = new PendingQuota(pendingMax);
-    this.group = new GroupCommit((epoch, inputs) =>
-      database.transaction((tx) => acceptAll(tx, epoch, inputs, quota)),
-    );
+  private readonly quota: PendingQuota;
+
+  constructor(
+    private readonly database: Database,
+    pendingMax: number,
+  ) {
+    this.quota = new PendingQuota(pendingMax);
+    this.group = new GroupCommit((epoch, inputs) => this.acceptGroup(epoch, inputs));
   }
 
   accept<T extends OperationType>(epoch: Epoch, input: NewOperation<T>): Promise<Accepted> {
@@ -42,6 +46,22 @@ export class OperationInserter {
       }
     });
   }
+
+  /** What repeats nothing goes as one packet; for the rest a transaction looks first. */
+  private async acceptGroup(epoch: Epoch, inputs: readonly NewOperation[]): Promise<Answer[]> {
+    const { database, quota } = this;
+    // Without a count it is not known whether there is a place: so the first of an epoch look.
+    const answers = new Map<NewOperation, Answer>(
+      quota.isKnown(epoch, inputs.length) ? await insertFresh(database, epoch, inputs) : [],
+    );
+    quota.taken(answers.size);
+    const others = inputs.filter((input) => !answers.has(input));
+    if (others.length > 0) {
+      const found = await database.transaction((tx) => acceptAll(tx, epoch, others, quota));
+      for (const [input, answer] of found) answers.set(input, answer);
+    }
+    return inputs.map((input) => answers.get(input) ?? leaseLost());
+  }
 }
 
 /** One transaction for all: one query, one insert of the new operations, one of their first entries. */
@@ -50,7 +70,7 @@ async function acceptAll(
   epoch: Epoch,
   inputs: readonly NewOperation[],
   quota: PendingQuota,
-): Promise<Answer[]> {
+): Promise<Map<NewOperation, Answer>> {
   const known = quota.isKnown(epoch, inputs.length);
   const seen = await look(tx, epoch, inputs, !known);
   if (seen.waiting !== null) quota.counted(epoch, seen.waiting);
@@ -63,7 +83,7 @@ async function acceptAll(
     else answers.set(input, quota.full);
   }
   for (const [input, accepted] of await insert(tx, epoch, fresh)) answers.set(input, accepted);
-  return inputs.map((input) => answers.get(input) ?? leaseLost());
+  return answers;
 }
 
 /** What the look finds about an earlier operation. */

@@ -30,6 +30,11 @@ export class PendingQuota {
     return true;
   }
 
+  /** Notes places that were taken without asking, when it was known that there are so many. */
+  taken(places: number): void {
+    this.left = Math.max(0, this.left - places);
+  }
+
   get full(): DaemonError {
     return queueFull(this.max);
   }

@@ -9,6 +9,7 @@ import { errorNumber, faultOf } from './faults';
 export class ClusterNodes {
   private index = 0;
   private readonly listeners: (() => void)[] = [];
+  private readonly silenceListeners: (() => void)[] = [];
   /** Why a node was left, as logged; while none works, each is tried again and again. */
   private readonly said = new Map<Address, string>();
 
@@ -34,6 +35,15 @@ export class ClusterNodes {
 
   onMove(listener: () => void): void {
     this.listeners.push(listener);
+  }
+
+  onSilence(listener: () => void): void {
+    this.silenceListeners.push(listener);
+  }
+
+  /** A statement was not answered in time: what lies idle may lead nowhere as well, and costs little to make anew. */
+  silent(): void {
+    for (const listener of this.silenceListeners) listener();
   }
 
   /** Goes to the next node, unless this one has been left already. False when there is no other. */

@@ -90,6 +90,11 @@ export function breaksConnection(error: unknown): boolean {
   return fault === 'lost' || fault === 'away';
 }
 
+/** Nothing came back in the time that a statement has. */
+export function isSilence(error: unknown): boolean {
+  return errorCode(error) === 'PROTOCOL_SEQUENCE_TIMEOUT';
+}
+
 export function isDuplicate(error: unknown): boolean {
   return faultOf(error) === 'duplicate';
 }

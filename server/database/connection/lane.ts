@@ -13,7 +13,7 @@ import { messageOf } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
 import { type ClusterNodes, type Demands, isRefusalOfNode, isUnreachable, vet } from './cluster-nodes';
 import type { Address } from './dsn';
-import { breaksConnection, unavailable } from './faults';
+import { breaksConnection, isSilence, unavailable } from './faults';
 
 export interface LaneOptions {
   readonly connections: PoolOptions;
@@ -40,6 +40,8 @@ interface Node {
 export class Lane implements MysqlPool {
   readonly usage = { inUse: 0, waiting: 0 };
   private node: Node;
+  /** The sockets of connections that are handed out. */
+  private readonly busy = new WeakSet<Socket>();
   private readonly vetted = new WeakSet<PoolConnection>();
   private readonly sessions = new WeakMap<PoolConnection, Promise<void>>();
 
@@ -54,6 +56,9 @@ export class Lane implements MysqlPool {
       before.left.abort();
       for (const socket of before.sockets) socket.destroy(notTrusted());
       before.pool.end(() => {});
+    });
+    nodes.onSilence(() => {
+      for (const socket of this.node.sockets) if (!this.busy.has(socket)) socket.destroy(notTrusted());
     });
   }
 
@@ -93,6 +98,8 @@ export class Lane implements MysqlPool {
 
   private async take(node: Node): Promise<MysqlPoolConnection> {
     const raw = await connectionOf(node);
+    const socket = socketOf(raw);
+    if (socket) this.busy.add(socket);
     const { statementMs, demands } = this.options(node.address);
     if (!this.vetted.has(raw)) {
       try {
@@ -109,8 +116,10 @@ export class Lane implements MysqlPool {
     return new GuardedConnection(raw, statementMs, {
       failed: (error) => {
         if (isRefusalOfNode(error)) this.leave(node, error);
+        if (isSilence(error)) this.nodes.silent();
       },
       returned: () => {
+        if (socket) this.busy.delete(socket);
         this.usage.inUse -= 1;
       },
     });

@@ -1,6 +1,6 @@
 import { isIP } from 'node:net';
 import { rootCertificates } from 'node:tls';
-import { Kysely, MysqlDialect, type Transaction } from 'kysely';
+import { type CompiledQuery, Kysely, MysqlDialect, type Transaction } from 'kysely';
 import type { PoolOptions } from 'mysql2';
 import { DaemonError } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
@@ -10,6 +10,7 @@ import { ClusterNodes, isRefusalOfNode } from './cluster-nodes';
 import { type Address, addressesOf, type Dsn } from './dsn';
 import { faultOf, translate } from './faults';
 import { Lane, type LaneOptions } from './lane';
+import { type Inserted, sendPacket } from './packet';
 import { sessionStatements } from './session';
 
 /** A certificate for another name is refused; for an address the driver has no name to compare. */
@@ -66,6 +67,11 @@ export interface Database {
    */
   transaction<T>(work: (tx: Transaction<Tables>, attempt: Attempt) => Promise<T>): Promise<T>;
   /**
+   * INSERTs as one transaction in one round trip, on a connection of their own, tried once; see sendPacket.
+   * Null when whether they took effect has to be looked up.
+   */
+  packet(statements: readonly CompiledQuery[]): Promise<readonly Inserted[] | null>;
+  /**
    * A query that must not wait for others, on a connection of its own: answered within
    * LIMITS.LEASE_STATEMENT_MS or failed, and tried once. Throws DATABASE_UNAVAILABLE.
    */
@@ -87,13 +93,15 @@ export function openPool(dsn: Dsn, logger: Logger = silentLogger, onAway: () => 
   const nodes = new ClusterNodes(addressesOf(dsn), logger);
   const work = new Lane(nodes, (address) => workLane(dsn, address, nodes.count));
   const urgent = new Lane(nodes, (address) => urgentLane(dsn, address, nodes.count));
-  const lanes = [work, urgent];
+  const packets = new Lane(nodes, (address) => packetLane(dsn, address, nodes.count));
+  const lanes = [work, urgent, packets];
   const kysely = new Kysely<Tables>({ dialect: new MysqlDialect({ pool: work }) });
   const quick = new Kysely<Tables>({ dialect: new MysqlDialect({ pool: urgent }) });
   return {
     kysely,
     query: (ask) => noticing(onAway, () => query(kysely, ask, nodes.count)),
     transaction: (write) => noticing(onAway, () => transaction(kysely, write, nodes.count)),
+    packet: (statements) => sendPacket(packets, statements),
     urgent: (ask) =>
       ask(quick).catch((error: unknown) => {
         throw translate(error);
@@ -131,6 +139,12 @@ function workLane(dsn: Dsn, address: Address, nodes: number): LaneOptions {
       timeoutMs: LIMITS.DATABASE_CONNECT_TIMEOUT_MS,
     },
   };
+}
+
+/** Several statements in a text are allowed on this one connection only; their values are escaped like all. */
+function packetLane(dsn: Dsn, address: Address, nodes: number): LaneOptions {
+  const lane = workLane(dsn, address, nodes);
+  return { ...lane, connections: { ...lane.connections, connectionLimit: 1, multipleStatements: true } };
 }
 
 /** The lease's own connection. What it reads may be old: it is only acted on by conditional writes. */

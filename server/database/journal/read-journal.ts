@@ -1,3 +1,4 @@
+import { sql } from 'kysely';
 import type { JournalEntry } from '../../model/operation';
 import type { Database } from '../connection/pool';
 import { toEntry } from '../rows';
@@ -48,4 +49,26 @@ export async function readFeed(
       .execute(),
   );
   return rows.map(toEntry);
+}
+
+export async function readNewestEntry(database: Database): Promise<number> {
+  const newest = await database.query((db) =>
+    db
+      .selectFrom('volume_operation_steps')
+      .select((eb) => eb.fn.max('id').as('id'))
+      .executeTakeFirst(),
+  );
+  return Number(newest?.id ?? 0);
+}
+
+/** See Ledger.isWorkedOn. Of the entries only the newest are read, however long the journal is. */
+export async function isWorkedOn(database: Database, volumeId: string, sinceEntry: number): Promise<boolean> {
+  const { rows } = await database.query((db) =>
+    sql`SELECT 1 FROM volume_operations
+        WHERE volume_id = ${volumeId} AND status IN ('pending', 'executing')
+      UNION ALL SELECT 1 FROM volume_operation_steps s JOIN volume_operations o ON o.id = s.operation_id
+        WHERE s.id > ${sinceEntry} AND o.volume_id = ${volumeId}
+      LIMIT 1`.execute(db),
+  );
+  return rows.length > 0;
 }

@@ -2,11 +2,11 @@ import { randomUUID } from 'node:crypto';
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { Ledger } from '~/server/model/ledger';
 import type { Operation } from '~/server/model/operation';
-import { A, APPLIANCE, attach, B, create, detach, OTHER_VM, T0 } from './fixtures';
+import { A, APPLIANCE, attach, B, create, detach, ended, OTHER_VM, T0 } from './fixtures';
 import type { LedgerSuite } from './ledger-suite';
 
 export function describeReading(suite: LedgerSuite): void {
-  const { ask, executing } = suite;
+  const { append, ask, executing } = suite;
 
   describe('reading', () => {
     let ledger: Ledger;
@@ -63,6 +63,20 @@ export function describeReading(suite: LedgerSuite): void {
       await ask(create('one'));
       expect(await ledger.busyVolumes(APPLIANCE)).toEqual(new Set([A, B]));
       expect(await ledger.busyVolumes(OTHER_VM)).toEqual(new Set());
+    });
+
+    it('knows who has worked on a volume since an entry, whatever the clocks say', async () => {
+      expect(await ledger.newestEntry()).toBe(0);
+      const one = await executing(attach(A, APPLIANCE));
+      const since = await ledger.newestEntry();
+      expect(since).toBe((await ledger.readJournal(one.id)).at(-1)?.id);
+      expect(await ledger.isWorkedOn(A, since)).toBe(true);
+      expect(await ledger.isWorkedOn(B, 0)).toBe(false);
+      await append(one.id, { entries: [], end: ended() });
+      expect(await ledger.isWorkedOn(A, since)).toBe(true);
+      expect(await ledger.isWorkedOn(A, await ledger.newestEntry())).toBe(false);
+      await ask(detach(B));
+      expect(await ledger.isWorkedOn(B, await ledger.newestEntry())).toBe(true);
     });
 
     it('answers with null where there is nothing', async () => {

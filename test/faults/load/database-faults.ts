@@ -12,7 +12,7 @@ const USER = 'oma_user';
 /** ms within which a fault that waits for a statement must have found one. */
 const STRIKE = 10_000;
 
-const isCommit = ({ text }: Statement) => /^commit/i.test(text);
+const isCommit = ({ text }: Statement) => /(^|; )commit$/i.test(text);
 const isInTransaction = ({ before }: Statement) => before.length > 0;
 const any = () => true;
 

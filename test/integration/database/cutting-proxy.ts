@@ -63,5 +63,8 @@ export class CuttingProxy {
 
 /** A COM_QUERY packet (0x03 behind the four bytes of its header) that commits, also by itself. */
 function isCommit(data: Buffer): boolean {
-  return data[4] === 3 && /^(commit$|update appliances)/i.test(data.subarray(5).toString('latin1'));
+  return (
+    data[4] === 3 &&
+    /^(commit$|update appliances|start transaction;.* commit$)/is.test(data.subarray(5).toString('latin1'))
+  );
 }

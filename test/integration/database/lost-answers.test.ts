@@ -86,6 +86,16 @@ describe.each(['before', 'after'] as const)(
       expect(await truth.readJournal('one')).toEqual([accepted.entry]);
     });
 
+    it('so is one that goes as one packet, which all do but the first', async () => {
+      await ledger.accept(epoch, { ...request('first'), volumeId: 'a0000000-0000-4000-8000-000000000002' });
+      proxy.cut = moment;
+      const accepted = await ledger.accept(epoch, request('one', 'key'));
+      expect(proxy.cuts).toBe(1);
+      expect(accepted).toMatchObject({ outcome: 'accepted', operation: { id: 'one', status: 'pending' } });
+      expect(await truth.listOperations({ limit: 10 })).toHaveLength(2);
+      expect(await truth.readJournal('one')).toEqual([accepted.entry]);
+    });
+
     it('an operation is claimed exactly once', async () => {
       await ledger.accept(epoch, request('one'));
       proxy.cut = moment;

@@ -39,6 +39,17 @@ describe('what happens while sync looks and repairs', () => {
     expect((await run(appliance)).drifts).toEqual([]);
   });
 
+  it('a clock that is set back by a year does not keep the volume of an earlier operation from being mended', async () => {
+    const { appliance, id } = await withUnmapped();
+    await appliance.begin(id);
+    const [operation] = await appliance.ledger.listOperations({ volumeId: id, limit: 1 });
+    await appliance.ledger.requestCancel(appliance.owned, operation?.id ?? '');
+    await appliance.clock.advance(60_000);
+    appliance.clock.set(-365 * 86_400_000);
+    expect(told(await run(appliance))).toEqual(['unmapped-volume repaired']);
+    expect(await appliance.ledger.readMapping(id)).not.toBeNull();
+  });
+
   it('an operation accepted between two steps takes the volume from where it is', async () => {
     const { appliance, id } = await withUnmapped();
     const { auditedChange } = appliance.ledger;

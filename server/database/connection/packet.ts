@@ -1,0 +1,70 @@
+import type { CompiledQuery, MysqlPoolConnection } from 'kysely';
+import { z } from 'zod';
+import { faultOf } from './faults';
+import type { Lane } from './lane';
+
+/** What one statement of a packet wrote. */
+export interface Inserted {
+  /** 0 when its SELECT found nothing. */
+  readonly rows: number;
+  /** The number that the table gave to the row; 0 without one. */
+  readonly id: number;
+}
+
+/** mysql2 answers with a header for a write, with rows for a SELECT. */
+const ANSWER = z.union([
+  z.object({ affectedRows: z.number(), insertId: z.coerce.number() }),
+  z.array(z.unknown()).transform(() => ({ affectedRows: 0, insertId: 0 })),
+]);
+
+const BEGIN = 'START TRANSACTION';
+const COMMIT = 'COMMIT';
+
+/**
+ * Runs statements as one transaction in one packet, so that a caller waits for one round trip. An INSERT must
+ * decide by itself, by the SELECT that it inserts from, whether it writes; what else is read is for its locks.
+ *
+ * Null when nothing of it is certain: it was refused and rolled back, or its answer was lost, after which it
+ * may have become true. Whoever asked has to look. Throws what is a mistake of this program.
+ */
+export async function sendPacket(
+  lane: Lane,
+  statements: readonly CompiledQuery[],
+): Promise<readonly Inserted[] | null> {
+  const text = [BEGIN, ...statements.map(({ sql }) => sql), COMMIT].join('; ');
+  const values = statements.flatMap(({ parameters }) => parameters);
+  let connection: MysqlPoolConnection | null = null;
+  try {
+    connection = await connect(lane);
+    const answers = await ask(connection, text, values);
+    return inserted(answers, statements.length);
+  } catch (error) {
+    if (connection) await ask(connection, 'ROLLBACK', []).catch(() => {});
+    if (faultOf(error) === 'other') throw error;
+    return null;
+  } finally {
+    connection?.release();
+  }
+}
+
+function connect(lane: Lane): Promise<MysqlPoolConnection> {
+  return new Promise((resolve, reject) => {
+    lane.getConnection((error, connection) => (error ? reject(error) : resolve(connection)));
+  });
+}
+
+function ask(connection: MysqlPoolConnection, text: string, values: readonly unknown[]): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    connection.query(text, [...values], (error, result) => (error ? reject(error) : resolve(result)));
+  });
+}
+
+/** The first answer is that of START TRANSACTION, the last that of COMMIT. */
+function inserted(answers: unknown, count: number): Inserted[] {
+  return z
+    .array(ANSWER)
+    .length(count + 2)
+    .parse(answers)
+    .slice(1, -1)
+    .map(({ affectedRows, insertId }) => ({ rows: affectedRows, id: insertId }));
+}
