@@ -52,7 +52,10 @@ export class HolderProcess {
   ensureRunning(): Promise<void> {
     return this.queue.run('holder', async () => {
       if (await this.isServing()) return;
-      const { unit, clock, logger, address } = this.options;
+      const { unit, clock, logger, address, exportsDir, readOnlyDir } = this.options;
+      // Whoever holds the socket: without the folder each nbdkit ends before it greets, and only a greeting lets
+      // the first link be made. After a boot nobody else has made it: it is in /run.
+      for (const dir of [exportsDir, readOnlyDir]) await mkdir(dir, { recursive: true });
       if (unit !== null) await systemctl('start', unit);
       else {
         if (isListening(address.port) && (await this.pid()) === null)
@@ -99,8 +102,6 @@ export class HolderProcess {
   private async start(): Promise<void> {
     const { program, args, exportsDir, pidFile, address } = this.options;
     await mkdir(dirname(pidFile), { recursive: true });
-    // nbdkit refuses to start without its folder.
-    for (const dir of [exportsDir, this.options.readOnlyDir]) await mkdir(dir, { recursive: true });
     const words = [
       program,
       `--exports=${exportsDir}`,
