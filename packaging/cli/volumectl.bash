@@ -50,7 +50,7 @@ _volumectl() {
     "operation abandon") options="" ;;
     "export list") options="--status --watch" ;;
     "export show") options="" ;;
-    "export publish") options="--vm-name" ;;
+    "export publish") options="--vm-name --read-only" ;;
     "export withdraw") options="--force" ;;
     "export validate") options="" ;;
     "vm volumes") options="" ;;

@@ -110,6 +110,7 @@ complete -c volumectl -n '__fish_seen_subcommand_from export; and not __fish_see
 complete -c volumectl -n '__fish_seen_subcommand_from export; and __fish_seen_subcommand_from show' -a '(volumectl volume list --columns volume_id --no-headers --quiet --timeout 2s 2>/dev/null)'
 complete -c volumectl -n '__fish_seen_subcommand_from export; and not __fish_seen_subcommand_from list show publish withdraw validate' -a publish -d 'Export an attached volume'
 complete -c volumectl -n '__fish_seen_subcommand_from export; and __fish_seen_subcommand_from publish' -l vm-name -d 'kept with the export' -x
+complete -c volumectl -n '__fish_seen_subcommand_from export; and __fish_seen_subcommand_from publish' -l read-only -d 'let nobody write'
 complete -c volumectl -n '__fish_seen_subcommand_from export; and __fish_seen_subcommand_from publish' -a '(volumectl volume list --columns volume_id --no-headers --quiet --timeout 2s 2>/dev/null)'
 complete -c volumectl -n '__fish_seen_subcommand_from export; and not __fish_seen_subcommand_from list show publish withdraw validate' -a withdraw -d 'Withdraw the export of a volume'
 complete -c volumectl -n '__fish_seen_subcommand_from export; and __fish_seen_subcommand_from withdraw' -l force -d 'also while a client is connected'

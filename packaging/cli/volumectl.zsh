@@ -271,6 +271,7 @@ _volumectl() {
             publish)
               _arguments $common \
                 '--vm-name[kept with the export]: : ' \
+                '--read-only[let nobody write]' \
                 '1: :_volumectl_ask volume'
               ;;
             withdraw)

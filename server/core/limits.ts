@@ -7,6 +7,15 @@ export const LIMITS = {
   HTTP_HEADERS_MS: 10_000,
   HTTP_REQUEST_MS: 30_000,
   HTTP_CONNECTIONS: 1_024,
+  // Pipelined requests that wait for their turn: reading stops, then the connection ends; and in all connections
+  PIPELINED_PAUSE: 64,
+  PIPELINED_MAX: 1_024,
+  PIPELINED_ALL_MAX: 8_192,
+  // Answers that clients have not read, in all connections: beyond it the one that waits longest is cut
+  UNREAD_ALL_BYTES: 16 * 1024 * 1024,
+  // Files, and long lists, that are being made at a time; the next ones wait for them and for the pause
+  LARGE_ANSWERS_AT_ONCE: 1,
+  LARGE_ANSWER_PAUSE_MS: 10,
   SYNCS_AT_ONCE: 4,
   VALIDATIONS_AT_ONCE: 2,
   CLOUDSTACK_READS_AT_ONCE: 64,

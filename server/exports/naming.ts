@@ -10,6 +10,18 @@ export function exportName(volumeId: string): string {
   return exportNameOf(volumeId);
 }
 
+const READ_ONLY = 'read_only';
+
+/** Kept with an export, so that whoever publishes it again does it in the same way. */
+export function accessMetadata(readOnly: boolean): Record<string, string> {
+  return readOnly ? { [READ_ONLY]: 'true' } : {};
+}
+
+/** May nobody write through this export? */
+export function isReadOnly({ metadata }: { readonly metadata: Readonly<Record<string, string>> }): boolean {
+  return metadata[READ_ONLY] === 'true';
+}
+
 /** The volume of an export name; null when the name is not one of ours. */
 export function volumeIdOf(name: string): string | null {
   const id = name.startsWith(EXPORT_PREFIX) ? name.slice(EXPORT_PREFIX.length) : '';

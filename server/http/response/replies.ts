@@ -3,6 +3,7 @@ import type { VmVolumes } from '../../daemon/volumes/volumes-of-vm';
 import type { DeviceEvent } from '../../devices/device';
 import type { ExportValidation } from '../../exports/export-service';
 import type { ExportActivity } from '../../exports/export-traffic';
+import { isReadOnly } from '../../exports/naming';
 import type { ExportRecord, JournalEntry, Mapping, Operation } from '../../model/operation';
 import { missingPath } from '../../model/placeholder-path';
 import { exportSchema, exportValidationSchema } from '../schemas/exports';
@@ -82,6 +83,7 @@ export function volumeReply(description: VolumeDescription) {
 export function exportReply(record: ExportRecord, activity: ExportActivity | null = null) {
   return replyOf(exportSchema, {
     ...record,
+    readOnly: isReadOnly(record),
     metadata: { ...record.metadata },
     traffic: activity && exportTrafficReply(activity),
   });
