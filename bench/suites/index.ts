@@ -13,6 +13,7 @@ import { queue } from './queue';
 import { soak } from './soak';
 import { start } from './start';
 import { streams } from './streams';
+import { unread } from './unread';
 
 export const suites: readonly Suite[] = [
   accept,
@@ -25,6 +26,7 @@ export const suites: readonly Suite[] = [
   start,
   bare,
   streams,
+  unread,
   exports,
   cache,
   cluster,

@@ -143,6 +143,8 @@ export class VolumeDaemon implements Daemon {
     watcher.onEvent((event) => this.deviceEvent(event));
     watcher.onEvent(this.figures.deviceEvent);
     await watcher.start();
+    // What was unplugged while no daemon ran makes no event when there is no inventory.
+    this.dropUnplugged();
     logger.info(MONITOR_STARTED, {
       interval_ms: configuration.devices.pollIntervalMs,
       devices: watcher.snapshot().devices.length,
@@ -370,6 +372,14 @@ export class VolumeDaemon implements Daemon {
     this.slots.outdate();
     // A disk that was resized: mapping and export follow.
     if (event.type === 'changed') this.periodicSync.hurry();
+    this.dropUnplugged();
     void this.domain.revokeExports();
+  }
+
+  /** Only after a look that succeeded: a guest that cannot be read has lost no disk. */
+  private dropUnplugged(): void {
+    const { watcher, handsOff } = this.adapters;
+    const { scanned, devices } = watcher.snapshot();
+    if (scanned) handsOff.dropUnplugged(devices);
   }
 }

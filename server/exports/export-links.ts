@@ -92,16 +92,23 @@ export class ExportLinks {
   }
 
   /**
-   * At start: makes the folders, without which nbdkit does not start; removes leftovers of a crash, links out of
-   * the device folder or to nothing, and whatever is no link. Links to existing devices stay: a client may
-   * reconnect at any moment, and sync checks them. Throws EXPORT_CONFIG_FAILED.
+   * Whoever holds the socket: without its folder each nbdkit ends before it greets, and only a greeting lets the
+   * first link be made. After a boot nobody else has made them: they are in /run. Throws EXPORT_CONFIG_FAILED.
+   */
+  async makeFolders(): Promise<void> {
+    for (const folder of this.folders())
+      await mkdir(folder, { recursive: true }).catch((error: unknown) => {
+        throw linkFailed(folder, 'made', error);
+      });
+  }
+
+  /**
+   * At start: removes leftovers of a crash, links out of the device folder or to nothing, and whatever is no
+   * link. Links to existing devices stay: a client may reconnect at any moment, and sync checks them.
    */
   async sweep(): Promise<string[]> {
     const removed: string[] = [];
     for (const folder of this.folders()) {
-      await mkdir(folder, { recursive: true }).catch((error: unknown) => {
-        throw linkFailed(folder, 'made', error);
-      });
       for (const name of await namesIn(folder)) {
         const path = join(folder, name);
         if (await this.isGood(name, path)) continue;

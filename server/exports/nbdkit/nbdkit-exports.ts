@@ -109,6 +109,7 @@ export class NbdkitExports extends LinkedExports {
         throw unhealthy(`TLS has no keys: ${messageOf(error)}`, error);
       });
     await super.prepare();
+    await this.links.makeFolders();
     await this.holder.ensureRunning();
   }
 

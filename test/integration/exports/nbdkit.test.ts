@@ -68,6 +68,20 @@ async function silent(): Promise<Socket> {
   return socket;
 }
 
+describe('a holder that somebody else has started, as systemd does after a boot', () => {
+  it('serves the first export although nobody has made the folder of exports yet', async () => {
+    await mkdir(nbdkit.runDir, { recursive: true });
+    const folder = join(nbdkit.runDir, 'exports');
+    const words = [`--exports=${folder}`, `--listen=127.0.0.1:${nbdkit.port}`];
+    const pidFile = join(nbdkit.runDir, 'nbd-holder.pid');
+    spawn(process.execPath, [nbdkit.holder, ...words, `--pid-file=${pidFile}`], { stdio: 'ignore' });
+    await nbdkit.untilPaired();
+    const target = await disk(0);
+    await server.publish(target);
+    expect(await complaintOf(target)).toBe('');
+  });
+});
+
 describe('who is let in', () => {
   it('one client more than all exports together may have is told so in its own language, and gets in later', async () => {
     server = create({ maxConnections: 2 });
