@@ -37,7 +37,7 @@ export const cache: Suite = {
   onDemand: true,
   run: async (bench) => {
     ensurePackages(['nbdkit', 'nbdcopy']);
-    const mebibytes = bench.quick ? 256 : 2048;
+    const mebibytes = bench.quick ? 1024 : 2048;
     const dir = await mkdtemp(join(tmpdir(), 'volume-bench-'));
     const file = join(dir, 'disk');
     await writeFile(file, '');
