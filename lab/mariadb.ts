@@ -45,6 +45,8 @@ export interface CloudRow {
 export interface MariadbOptions {
   /** Added to the [mariadbd] section. */
   readonly settings?: Readonly<Record<string, string | number>>;
+  /** Added to the environment of the server. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 const USER = 'oma_user';
@@ -59,7 +61,7 @@ const PATIENCE = 60_000;
 export async function startMariadb(options: MariadbOptions = {}): Promise<Mariadb> {
   const programs = ensurePackages(['mariadbd', 'mariadb-install-db', 'my_print_defaults']);
   const dir = mkdtempSync(join(tmpdir(), 'volume-mariadb-'));
-  const server = new Server(programs.mariadbd, dir, await freePort());
+  const server = new Server(programs.mariadbd, dir, await freePort(), options.env);
   try {
     server.configure(options.settings ?? {});
     installDatabase(programs['mariadb-install-db'], dir);
@@ -103,6 +105,7 @@ class Server {
     private readonly program: string,
     readonly dir: string,
     readonly port: number,
+    private readonly env: Readonly<Record<string, string>> = {},
   ) {
     this.socketPath = join(dir, 'db.sock');
     process.once('exit', this.atExit);
@@ -139,7 +142,10 @@ class Server {
       ? [setpriv, '--pdeathsig', 'KILL', this.program, ...args]
       : [this.program, ...args];
     const log = openSync(join(this.dir, 'db.log'), 'a');
-    const child = spawn(command ?? this.program, words, { stdio: ['ignore', log, log] });
+    const child = spawn(command ?? this.program, words, {
+      stdio: ['ignore', log, log],
+      env: { ...process.env, ...this.env },
+    });
     closeSync(log);
     this.child = child;
     this.exited = once(child, 'exit');

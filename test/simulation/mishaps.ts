@@ -7,7 +7,7 @@ import type { World } from './world';
 export function strike(world: World, processes: Processes, mishap: Mishap): void {
   const { scheduler, guest, model, server } = world;
   if (mishap.kind === 'ambiguity') world.strike(mishap.what.kind);
-  else if (mishap.kind !== 'cloudstack') world.strike(mishap.kind);
+  else if (mishap.kind !== 'cloudstack' && mishap.kind !== 'row-spoilt') world.strike(mishap.kind);
   switch (mishap.kind) {
     case 'crash':
       processes.at(mishap.who).crash(mishap.point, mishap.back);
@@ -57,6 +57,9 @@ export function strike(world: World, processes: Processes, mishap: Mishap): void
     }
     case 'ambiguity':
       ambiguity(world, mishap.what);
+      return;
+    case 'row-spoilt':
+      world.rows.strike(mishap.row, processes);
       return;
     case 'export-server-away':
       server.kill();

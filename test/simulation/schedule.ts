@@ -93,6 +93,7 @@ class Schedule {
     this.calmSince = scheduler.time;
     for (const slot of this.processes.slots) slot.process?.gate.disarm();
     try {
+      await world.rows.decide(this.processes, () => this.callers.waiting);
       while (!this.isSettled()) {
         mend(world);
         this.processes.startAll();

@@ -2,7 +2,6 @@ import { CloudModel } from '~/lab/cloudstack/model';
 import { ModelCloud } from '~/lab/cloudstack/model-cloud';
 import type { Volume } from '~/lab/cloudstack/records';
 import { MemoryExports, MemoryServer } from '~/lab/exports/memory-exports';
-import { MemoryLedger } from '~/lab/ledger/memory-ledger';
 import { MemoryStore } from '~/lab/ledger/memory-store';
 import { DaemonError, messageOf } from '~/server/core/errors';
 import { LIMITS } from '~/server/core/limits';
@@ -14,6 +13,7 @@ import type { Policy } from '~/server/operations/decision';
 import { Doors } from './doors';
 import { Gate } from './gate';
 import { SimulatedGuest } from './guest';
+import { HeldRows, SpoiltLedger } from './held-rows';
 import { SeededRandom } from './random';
 import { Scheduler } from './scheduler';
 import type { Script } from './script-items';
@@ -61,7 +61,8 @@ export class World {
   readonly random: SeededRandom;
   readonly scheduler: Scheduler;
   readonly store = new MemoryStore();
-  readonly ledger: MemoryLedger;
+  readonly ledger: SpoiltLedger;
+  readonly rows: HeldRows;
   readonly guest: SimulatedGuest;
   readonly model: CloudModel;
   readonly cloud: ModelCloud;
@@ -117,12 +118,13 @@ export class World {
     this.scheduler = new Scheduler(new SeededRandom(seed, 3));
     const { scheduler, random } = this;
     const clock = scheduler.clock();
-    this.ledger = new MemoryLedger({
+    this.ledger = new SpoiltLedger({
       store: this.store,
       now: () => this.wallClock(),
       databaseNow: () => Math.floor(scheduler.clock().now() + this.databaseClockOffset),
       random,
     });
+    this.rows = new HeldRows(this);
     this.guest = new SimulatedGuest({
       clock,
       random,
@@ -206,10 +208,11 @@ export class World {
 
   /** An error that no decision covers: the process would end with code 70. */
   fatal(gate: Gate, error: unknown): void {
-    this.fail(
-      'no-programming-error',
-      error instanceof Error ? (error.stack ?? error.message) : String(error),
-    );
+    if (!this.rows.hasEnded(error))
+      this.fail(
+        'no-programming-error',
+        error instanceof Error ? (error.stack ?? error.message) : String(error),
+      );
     gate.die();
   }
 
