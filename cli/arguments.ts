@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { nearest } from '~/server/core/nearest';
 import { UsageError } from './exit';
 
 /** What a shell completes a value with: ids that the daemon knows, or files. */
@@ -197,27 +198,4 @@ function unknownOption(typed: string, name: string, args: Args): UsageError {
     `there is no option ${typed}${near === null ? '' : `; did you mean --${near}?`}`,
     OPTIONS_HINT,
   );
-}
-
-/** The known word that is at most two typing mistakes away. */
-export function nearest(word: string, known: readonly string[]): string | null {
-  const [best] = known
-    .map((name) => ({ name, mistakes: distance(word, name) }))
-    .filter(({ mistakes }) => mistakes <= 2)
-    .sort((a, b) => a.mistakes - b.mistakes);
-  return best?.name ?? null;
-}
-
-/** Levenshtein distance. */
-function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
-  for (let i = 1; i <= a.length; i += 1) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j += 1) {
-      const change = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min(change, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
-    }
-    row = next;
-  }
-  return row[b.length] ?? 0;
 }

@@ -1,6 +1,7 @@
 import { createInterface } from 'node:readline/promises';
+import { nearest } from '~/server/core/nearest';
 import { version } from '../package.json';
-import { type Args, nearest, parseCommandLine, type Values, valuesOf } from './arguments';
+import { type Args, parseCommandLine, type Values, valuesOf } from './arguments';
 import { Client } from './client/client';
 import type { Noun, Verb } from './command';
 import type { Context } from './context';

@@ -95,6 +95,7 @@ function environmentOf(
     DMI_DIR: guest.dmiDir,
     ETC_DIR: guest.etcDir,
     NBD_PORT: String(nbd.port),
+    NBD_READ_ONLY_PORT: String(nbd.port + 1),
     NBD_CONFIG_DIR: nbd.configDir,
     NBD_BASE_CONFIG: nbd.baseConfig,
     NBD_PID_FILE: nbd.pidFile,

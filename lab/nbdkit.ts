@@ -13,6 +13,7 @@ import { freePort } from './ports';
 export interface Nbdkit {
   readonly host: string;
   readonly port: number;
+  readonly readOnlyPort: number;
   readonly runDir: string;
   /** The holder's program. */
   readonly holder: string;
@@ -49,11 +50,16 @@ export async function startNbdkit({
   ensurePackages(['nbdkit']);
   const folder = join(runDir, 'exports');
   const holders = () => processesWith('node', `--exports=${folder}`);
-  const servers = () => processesWith('nbdkit', `dir=${folder}`);
+  const servers = async () => [
+    ...(await processesWith('nbdkit', `dir=${folder}`)),
+    ...(await processesWith('nbdkit', `dir=${folder}-read-only`)),
+  ];
   const ownPort = port ?? (await freePort());
+  const readOnlyPort = await freePort();
   return {
     host: '127.0.0.1',
     port: ownPort,
+    readOnlyPort,
     runDir,
     holder: await holderProgram(),
     holders,

@@ -19,11 +19,13 @@ const PACKAGES = {
   nbdcopy: 'libnbd-bin',
   nbdkit: 'nbdkit',
   chromium: 'chromium',
+  // Judges the udev rules of the package; its daemon is not started.
+  udevadm: 'udev',
 };
 
 export const TEST_PROGRAMS = Object.keys(PACKAGES);
-/** For demo, bench and simulation: only the tests need the browser. */
-export const LAB_PROGRAMS = TEST_PROGRAMS.filter((program) => program !== 'chromium');
+/** For demo, bench and simulation: only the tests need the browser and udev. */
+export const LAB_PROGRAMS = TEST_PROGRAMS.filter((program) => !['chromium', 'udevadm'].includes(program));
 
 /** What `npm run test:appliance` needs. */
 const APPLIANCE_PACKAGES = {

@@ -63,7 +63,11 @@ async function looks(bench: Bench, count: number): Promise<void> {
   for (let index = 0; index < count; index += 1) await files.plug(someDisk());
   const { sysBlockDir, devDir, procDir, dmiDir } = files;
   const places = { sysBlockDir, devDir, procDir, dmiDir, etcDir: dir };
-  const guest = createSysfsGuest({ ...places, clock: systemClock });
+  const guest = createSysfsGuest({
+    exportClients: async () => new Set(),
+    ...places,
+    clock: systemClock,
+  });
   while ((await guest.look()).devices.some(({ serialState }) => serialState === 'pending')) await pause(10);
   const samples: number[] = [];
   const before = process.cpuUsage();

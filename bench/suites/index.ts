@@ -12,6 +12,7 @@ import { queue } from './queue';
 import { soak } from './soak';
 import { start } from './start';
 import { streams } from './streams';
+import { unread } from './unread';
 
 export const suites: readonly Suite[] = [
   accept,
@@ -24,6 +25,7 @@ export const suites: readonly Suite[] = [
   start,
   bare,
   streams,
+  unread,
   exports,
   cluster,
   soak,

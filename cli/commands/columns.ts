@@ -61,6 +61,7 @@ export const EXPORT_COLUMNS: readonly Column<Export>[] = [
   field('export_name'),
   field('device_path'),
   field('port'),
+  { name: 'access', value: ({ read_only }) => (read_only ? 'read-only' : 'writable') },
   state('status'),
   { name: 'clients', value: ({ traffic }) => traffic?.clients },
   { name: 'written', value: ({ traffic }) => traffic && writtenText(traffic) },

@@ -49,12 +49,17 @@ export const exportNoun: Noun = {
     verb({
       name: 'publish',
       summary: 'Export an attached volume',
-      details: 'An attach does this by itself; publishing again is fine.',
-      args: { volume, 'vm-name': option('text', 'kept with the export', 'vm_name') },
+      details:
+        'An attach does this by itself; publishing again is fine. An export changes between writable and --read-only only while nobody is connected.',
+      args: {
+        volume,
+        'vm-name': option('text', 'kept with the export', 'vm_name'),
+        'read-only': flag('let nobody write', 'read_only'),
+      },
       columns: EXPORT_COLUMNS,
       examples: [{ args: '<volume>', what: 'After it was withdrawn.' }],
       async run({ client, out }, args) {
-        const body = { volume_id: args.volume, vm_name: args['vm-name'] };
+        const body = { volume_id: args.volume, vm_name: args['vm-name'], read_only: args['read-only'] };
         out.record(EXPORT_COLUMNS, await client.call('publishExport', { body }));
         return EXIT.OK;
       },

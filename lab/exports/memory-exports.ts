@@ -28,6 +28,7 @@ interface Served {
   readonly volumeId: string;
   readonly path: string;
   readonly key: string;
+  readonly readOnly: boolean;
 }
 
 export interface MemoryClient {
@@ -95,13 +96,17 @@ export class MemoryExports implements ExportServer {
     this.port = server.options.port;
   }
 
+  portOf(): number {
+    return this.port;
+  }
+
   get figures(): ExportFigures {
     return { ...this.counters, lastRestartMs: null };
   }
 
   publish(target: ExportTarget): Promise<void> {
     return this.inTurn(async () => {
-      const { name, volumeId, devicePath, size } = target;
+      const { name, volumeId, devicePath, size, readOnly = false } = target;
       if (volumeIdOf(name) === null) throw unhealthy(`${name} is not the name of an export`);
       const disk =
         dirname(devicePath) === this.server.options.devDir
@@ -115,9 +120,9 @@ export class MemoryExports implements ExportServer {
         this.server.served.delete(name);
         throw unhealthy(`export ${name} answers with ${disk.size} bytes instead of ${size}`);
       }
-      if (before?.path === devicePath && before.key === disk.key) return;
+      if (before?.path === devicePath && before.key === disk.key && before.readOnly === readOnly) return;
       if (!before) this.counters.reloads += 1;
-      this.server.served.set(name, { volumeId, path: devicePath, key: disk.key });
+      this.server.served.set(name, { volumeId, path: devicePath, key: disk.key, readOnly });
     });
   }
 
@@ -143,7 +148,14 @@ export class MemoryExports implements ExportServer {
     const disk = await this.server.open(name);
     this.counters.probes += 1;
     if (typeof disk !== 'string')
-      return { ok: true, size: disk.size, readOnly: false, flush: true, fua: true, ms: 0 };
+      return {
+        ok: true,
+        size: disk.size,
+        readOnly: this.server.served.get(name)?.readOnly ?? false,
+        flush: true,
+        fua: true,
+        ms: 0,
+      };
     this.counters.probeFailures += 1;
     return { ok: false, reason: disk, message: `export ${name}: ${disk}`, ms: 0 };
   }
@@ -151,6 +163,11 @@ export class MemoryExports implements ExportServer {
   async clients(name: string): Promise<{ count: number; details: string[] }> {
     const connected = [...this.server.clients].filter((client) => client.name === name);
     return { count: connected.length, details: connected.map(({ disk }) => `client of ${disk}`) };
+  }
+
+  /** It serves nobody outside this process. */
+  async clientProcesses(): Promise<ReadonlySet<string>> {
+    return new Set();
   }
 
   async health(): Promise<ExportServerHealth> {

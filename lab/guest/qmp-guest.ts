@@ -8,6 +8,8 @@ import { reversed, type Shuffle } from './slots';
 /** `pc` plugs straight into its PCI bus; `q35` needs a root port per disk, made when the machine starts. */
 export type MachineType = 'pc' | 'q35';
 
+export type DiskBus = 'virtio' | 'virtio-scsi';
+
 export interface QmpGuestOptions {
   readonly machineType: MachineType;
   /** Folder of the backing files. */
@@ -20,6 +22,7 @@ export interface QmpGuestOptions {
 interface Plugged {
   readonly disk: Disk;
   readonly port: number;
+  readonly bus: DiskBus;
 }
 
 /**
@@ -40,6 +43,8 @@ export class QmpGuest implements SimulatedGuest {
    * begins.
    */
   readonly pluggedAt = new Map<string, number>();
+  /** The bus of the disks that are plugged from now on; virtio-scsi needs a controller `scsi`. */
+  bus: DiskBus = 'virtio';
   private qmp: Qmp | null = null;
   private disks: Plugged[] = [];
   private chain: Promise<unknown> = Promise.resolve();
@@ -83,7 +88,8 @@ export class QmpGuest implements SimulatedGuest {
   shuffle(shuffle: Shuffle = reversed): void {
     if (this.qmp) throw new Error('the machine runs');
     const order = shuffle(this.disks.map(({ disk }) => disk));
-    this.disks = order.map((disk, port) => ({ disk, port }));
+    const busOf = new Map(this.disks.map(({ disk, bus }) => [disk, bus]));
+    this.disks = order.map((disk, port) => ({ disk, port, bus: busOf.get(disk) ?? this.bus }));
   }
 
   plug(disk: Disk): Promise<void> {
@@ -91,10 +97,10 @@ export class QmpGuest implements SimulatedGuest {
       if (this.find(disk.volumeId)) throw new Error(`target of ${disk.volumeId} already exists`);
       await this.makeBackingFile(disk);
       const { qmp } = this;
-      const plugged = { disk, port: this.freePort() };
+      const plugged = { disk, port: this.freePort(), bus: this.bus };
       if (qmp) await this.plugInto(qmp, plugged);
       // Powered off meanwhile: the ports may have been given anew.
-      this.disks.push(qmp === this.qmp ? plugged : { disk, port: this.freePort() });
+      this.disks.push(qmp === this.qmp ? plugged : { ...plugged, port: this.freePort() });
     });
   }
 
@@ -177,7 +183,15 @@ export class QmpGuest implements SimulatedGuest {
     };
   }
 
-  private device({ disk, port }: Plugged): Record<string, unknown> {
+  private device({ disk, port, bus }: Plugged): Record<string, unknown> {
+    if (bus === 'virtio-scsi')
+      return {
+        driver: 'scsi-hd',
+        id: deviceOf(disk),
+        drive: nodeOf(disk),
+        bus: 'scsi.0',
+        ...(disk.serial === '' ? {} : { serial: disk.serial }),
+      };
     return {
       driver: 'virtio-blk-pci',
       id: deviceOf(disk),

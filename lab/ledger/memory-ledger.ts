@@ -293,6 +293,12 @@ export class MemoryLedger extends MemoryReads implements Ledger {
     return entry;
   }
 
+  async noteAdoptionShown(epoch: Epoch): Promise<void> {
+    this.assertEpoch(epoch);
+    const { adoption } = this.store;
+    if (adoption?.shownAt === null) this.store.adoption = { ...adoption, shownAt: this.databaseNow() };
+  }
+
   async prune(epoch: Epoch, pruning: Pruning): Promise<Pruned> {
     this.assertEpoch(epoch);
     const { ageMs, localNowMs, keepNewest, limit } = pruning;

@@ -1,6 +1,12 @@
 import { findOpenJobs } from '~/server/database/journal/open-jobs';
 import { zeros } from '~/server/database/operation-totals';
-import type { ExportFilter, OpenJob, OperationCounts, OperationFilter } from '~/server/model/ledger';
+import type {
+  Adoption,
+  ExportFilter,
+  OpenJob,
+  OperationCounts,
+  OperationFilter,
+} from '~/server/model/ledger';
 import {
   type ExportRecord,
   isTerminal,
@@ -140,6 +146,10 @@ export class MemoryReads {
       oldestPendingAt: oldest('pending'),
       oldestExecutingAt: oldest('executing'),
     };
+  }
+
+  async readAdoption(): Promise<Adoption | null> {
+    return this.store.adoption;
   }
 
   async ping(): Promise<void> {}

@@ -6,6 +6,8 @@ export { ERRORS, type ErrorCode, isErrorCode } from './error-catalogue';
 export interface FieldIssue {
   readonly field: string;
   readonly message: string;
+  /** The known name that was probably meant. */
+  readonly nearest?: string;
 }
 
 export type ErrorDetails = Readonly<Record<string, unknown>>;

@@ -7,6 +7,15 @@ export const LIMITS = {
   HTTP_HEADERS_MS: 10_000,
   HTTP_REQUEST_MS: 30_000,
   HTTP_CONNECTIONS: 1_024,
+  // Pipelined requests that wait for their turn: reading stops, then the connection ends; and in all connections
+  PIPELINED_PAUSE: 64,
+  PIPELINED_MAX: 1_024,
+  PIPELINED_ALL_MAX: 8_192,
+  // Answers that clients have not read, in all connections: beyond it the one that waits longest is cut
+  UNREAD_ALL_BYTES: 16 * 1024 * 1024,
+  // Files, and long lists, that are being made at a time; the next ones wait for them and for the pause
+  LARGE_ANSWERS_AT_ONCE: 1,
+  LARGE_ANSWER_PAUSE_MS: 10,
   SYNCS_AT_ONCE: 4,
   VALIDATIONS_AT_ONCE: 2,
   CLOUDSTACK_READS_AT_ONCE: 64,
@@ -175,6 +184,8 @@ export const LIMITS = {
   DATABASE_REASON_CHARACTERS: 300,
   MIGRATION_IDLE_MS: 8 * 3_600_000,
   TEXT_CHARACTERS: 16_000,
+  /** How long GET /vms/{id}/volumes waits for CloudStack; its callers give up after 30 s. */
+  VM_VOLUMES_LOOK_MS: 10_000,
   // Logging (journald cuts lines at 48 KiB; a cut line would lose its priority and its JSON)
   LOG_DEPTH: 8,
   LOG_ENTRIES: 100,

@@ -65,7 +65,7 @@ export function createAdapters(
     clock,
     logger,
   });
-  const guest = createSysfsGuest({ ...devices, clock });
+  const guest = createSysfsGuest({ ...devices, exportClients: () => exports.clientProcesses(), clock });
   const counters = createSysfsCounters({ sysBlockDir: devices.sysBlockDir, clock });
   const watcher = new DeviceWatcher({
     guest,

@@ -9,7 +9,6 @@ import { VERSION } from '../core/version';
 import type { DeviceEvent, DeviceSnapshot } from '../devices/device';
 import { readOwnDisks } from '../devices/sysfs/own-disks-file';
 import type { Diagnostics } from '../diagnostics/diagnostics-service';
-import { countClients } from '../exports/count-clients';
 import type { ExportService } from '../exports/export-service';
 import type { ExportTraffic } from '../exports/export-traffic';
 import { whyClocksDiffer } from '../model/ledger';
@@ -145,6 +144,8 @@ export class VolumeDaemon implements Daemon {
     watcher.onEvent((event) => this.deviceEvent(event));
     watcher.onEvent(this.figures.deviceEvent);
     await watcher.start();
+    // What was unplugged while no daemon ran makes no event when there is no inventory.
+    this.dropUnplugged();
     logger.info(MONITOR_STARTED, {
       interval_ms: configuration.devices.pollIntervalMs,
       devices: watcher.snapshot().devices.length,
@@ -227,7 +228,6 @@ export class VolumeDaemon implements Daemon {
       // reported.
       counts: this.migrated ? await this.statistics.counts().catch(orNull) : null,
       exports: records,
-      exportClients: records && (await countClients(exports, records).catch(orNull)),
       activeExports:
         records && (await this.traffic.describe(records.slice(0, LIMITS.METRICS_EXPORTS)).catch(orNull)),
       exportFigures: exports.figures ?? null,
@@ -379,6 +379,14 @@ export class VolumeDaemon implements Daemon {
     this.slots.outdate();
     // A disk that was resized: mapping and export follow.
     if (event.type === 'changed') this.periodicSync.hurry();
+    this.dropUnplugged();
     void this.domain.revokeExports();
+  }
+
+  /** Only after a look that succeeded: a guest that cannot be read has lost no disk. */
+  private dropUnplugged(): void {
+    const { watcher, handsOff } = this.adapters;
+    const { scanned, devices } = watcher.snapshot();
+    if (scanned) handsOff.dropUnplugged(devices);
   }
 }

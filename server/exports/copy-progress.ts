@@ -20,7 +20,7 @@ export function expectedMetadata(expectedBytes: number | undefined): Record<stri
   return expectedBytes === undefined ? {} : { [EXPECTED]: String(expectedBytes) };
 }
 
-/** The same of an export that is published again; only an attach changes it. */
+/** The same of an export that is published again through the API; only an attach changes it. */
 export function keptMetadata(metadata: Readonly<Record<string, string>>): Record<string, string> {
   const expected = metadata[EXPECTED];
   return expected === undefined ? {} : { [EXPECTED]: expected };

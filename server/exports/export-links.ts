@@ -20,25 +20,41 @@ type Disk = Pick<ExportTarget, 'devicePath' | 'dev' | 'diskseq'>;
  * (docs/reference/exports.md).
  */
 export class ExportLinks {
-  readonly folder: string;
+  /** Of exports that can be written. */
+  readonly writable: string;
+  /** Of exports that cannot, for servers that decide by the folder; the same folder for others. */
+  readonly readOnly: string;
 
   constructor(
     runDir: string,
+    { apart }: { readonly apart: boolean },
     private readonly devDir: string,
     /** Which plug of the disk a device of this name is now; null where the kernel does not count plugs. */
     private readonly diskseq: (name: string) => number | null,
   ) {
-    this.folder = join(runDir, 'exports');
+    this.writable = join(runDir, 'exports');
+    this.readOnly = apart ? join(runDir, 'exports-read-only') : this.writable;
   }
 
-  path(name: string): string {
-    return join(this.folder, name);
+  path({ name, readOnly = false }: { readonly name: string; readonly readOnly?: boolean }): string {
+    return join(readOnly ? this.readOnly : this.writable, name);
   }
 
   /** Where the link leads; null when there is none, or when it leads outside the device folder. */
   async read(name: string): Promise<string | null> {
-    const target = await readlink(this.path(name)).catch(() => null);
-    return target !== null && this.isDevicePath(target) ? target : null;
+    return (await this.follow(this.path({ name }))) ?? this.follow(this.path({ name, readOnly: true }));
+  }
+
+  /** Is there a link in the folder of exports that cannot be written? */
+  async isReadOnly(name: string): Promise<boolean> {
+    return (
+      this.readOnly !== this.writable && (await this.follow(this.path({ name, readOnly: true }))) !== null
+    );
+  }
+
+  /** Does the export exist already, as it should be? */
+  async isRight(target: ExportTarget): Promise<boolean> {
+    return (await this.follow(this.path(target))) === target.devicePath;
   }
 
   /**
@@ -46,31 +62,33 @@ export class ExportLinks {
    * that sysfs spoke of, EXPORT_CONFIG_FAILED when the link cannot be made.
    */
   async point(target: ExportTarget): Promise<void> {
-    const { name, devicePath } = target;
+    const { name, devicePath, readOnly = false } = target;
     await this.verify(target);
-    const temporary = join(this.folder, `.${name}.new`);
+    const path = this.path(target);
+    const temporary = join(dirname(path), `.${name}.new`);
     try {
-      await mkdir(this.folder, { recursive: true });
+      await mkdir(dirname(path), { recursive: true });
       await unlink(temporary).catch(() => undefined);
       await symlink(devicePath, temporary);
-      await rename(temporary, this.path(name));
+      // First the other one, so that an export is never both.
+      if (this.path({ name, readOnly: !readOnly }) !== path)
+        await unlinkIfThere(this.path({ name, readOnly: !readOnly }));
+      await rename(temporary, path);
     } catch (error) {
-      throw linkFailed(this.path(name), 'made', error);
+      throw linkFailed(path, 'made', error);
     }
   }
 
-  /** Removes the link; a missing one is fine. */
+  /** Removes the link; a missing one is fine. Throws EXPORT_CONFIG_FAILED. */
   async remove(name: string): Promise<void> {
-    try {
-      await unlink(this.path(name));
-    } catch (error) {
-      if (!hasCode(error, 'ENOENT')) throw linkFailed(this.path(name), 'removed', error);
-    }
+    await unlinkIfThere(this.path({ name }));
+    await unlinkIfThere(this.path({ name, readOnly: true }));
   }
 
   /** Names of our exports that have a link. */
   async names(): Promise<string[]> {
-    return (await namesIn(this.folder)).filter((name) => volumeIdOf(name) !== null);
+    const names = await Promise.all(this.folders().map(namesIn));
+    return names.flat().filter((name) => volumeIdOf(name) !== null);
   }
 
   /**
@@ -79,11 +97,14 @@ export class ExportLinks {
    */
   async sweep(): Promise<string[]> {
     const removed: string[] = [];
-    for (const name of await namesIn(this.folder)) {
-      if (await this.isGood(name)) continue;
-      if ((await lstat(this.path(name)).catch(() => null))?.isDirectory()) continue;
-      await this.remove(name);
-      removed.push(name);
+    for (const folder of this.folders()) {
+      for (const name of await namesIn(folder)) {
+        const path = join(folder, name);
+        if (await this.isGood(name, path)) continue;
+        if ((await lstat(path).catch(() => null))?.isDirectory()) continue;
+        await unlinkIfThere(path);
+        removed.push(name);
+      }
     }
     return removed;
   }
@@ -124,6 +145,15 @@ export class ExportLinks {
       throw notTheDevice(target.devicePath, 'another disk took its place meanwhile');
   }
 
+  private folders(): string[] {
+    return [...new Set([this.writable, this.readOnly])];
+  }
+
+  private async follow(path: string): Promise<string | null> {
+    const target = await readlink(path).catch(() => null);
+    return target !== null && this.isDevicePath(target) ? target : null;
+  }
+
   private isDevicePath(path: string): boolean {
     const name = path.slice(this.devDir.length + 1);
     return (
@@ -131,9 +161,17 @@ export class ExportLinks {
     );
   }
 
-  private async isGood(name: string): Promise<boolean> {
-    if (volumeIdOf(name) === null || (await this.read(name)) === null) return false;
-    return (await stat(this.path(name)).catch(() => null)) !== null;
+  private async isGood(name: string, path: string): Promise<boolean> {
+    if (volumeIdOf(name) === null || (await this.follow(path)) === null) return false;
+    return (await stat(path).catch(() => null)) !== null;
+  }
+}
+
+async function unlinkIfThere(path: string): Promise<void> {
+  try {
+    await unlink(path);
+  } catch (error) {
+    if (!hasCode(error, 'ENOENT')) throw linkFailed(path, 'removed', error);
   }
 }
 

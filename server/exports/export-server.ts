@@ -14,6 +14,8 @@ export interface ExportTarget {
   readonly dev: string | null;
   /** Which plug of the disk was verified; absent or null where the kernel does not count plugs. */
   readonly diskseq?: number | null;
+  /** Nobody can write through this export. Default: false. */
+  readonly readOnly?: boolean;
 }
 
 /** What an export server has done since it was made: for metrics, tests and the bench. */
@@ -31,10 +33,13 @@ export interface ExportFigures {
 export interface ExportServer {
   readonly kind: 'nbdkit' | 'nbd-server' | 'none';
   readonly port: number;
+  /** The port on which an export of this kind is reached. */
+  portOf(access: { readonly readOnly?: boolean }): number;
   /**
-   * Makes the volume reachable under its name and proves it with a handshake (name, size). Idempotent;
-   * concurrent calls share one reload. After EXPORT_CONFIG_FAILED or EXPORT_SERVER_UNHEALTHY no wrong disk
-   * can be served.
+   * Makes the volume reachable under its name and proves it with a handshake (name, size, whether it can be
+   * written, and where the kernel shows it, the disk). Idempotent; concurrent calls share one reload. An export
+   * that was writable becomes read-only and the other way round: new clients get in the new way only. After
+   * EXPORT_CONFIG_FAILED or EXPORT_SERVER_UNHEALTHY no wrong disk can be served.
    */
   publish(target: ExportTarget): Promise<void>;
   /** New connections fail once this resolves. Idempotent, also for a missing export. `force` cuts clients. */
@@ -45,6 +50,11 @@ export interface ExportServer {
   probe(name: string): Promise<ProbeResult>;
   /** Client connections open on this export (0 when unknown to the backend), with a detail for people. */
   clients(name: string): Promise<{ count: number; details: string[] }>;
+  /**
+   * The processes that serve a client of any export now, our own handshakes included, as pid and time of their
+   * start (`processIdentity`): one that has got the number of another is nobody's.
+   */
+  clientProcesses(): Promise<ReadonlySet<string>>;
   health(): Promise<ExportServerHealth>;
   /** What it has done since it was made, for metrics; absent where there is nothing to count. */
   readonly figures?: ExportFigures;

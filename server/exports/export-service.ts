@@ -7,7 +7,7 @@ import type { ExportRecord, JsonObject, Mapping, NewExport } from '../model/oper
 import type { OperationEvents } from '../model/operation-events';
 import { keptMetadata } from './copy-progress';
 import type { ExportServer, ProbeResult } from './export-server';
-import { exportName } from './naming';
+import { accessMetadata, exportName, isReadOnly } from './naming';
 
 interface ExportServiceParts {
   ledger(): Ledger;
@@ -56,10 +56,15 @@ export class ExportService {
   }
 
   /**
-   * Idempotent. MAPPING_NOT_FOUND, DEVICE_IDENTITY_MISMATCH, EXPORT_SERVER_UNHEALTHY; DEVICE_TOO_SMALL or
+   * Idempotent; without `readOnly` it can be written. DEVICE_IN_USE while clients are connected to an export
+   * that is to change between the two. MAPPING_NOT_FOUND, DEVICE_IDENTITY_MISMATCH, EXPORT_SERVER_UNHEALTHY; DEVICE_TOO_SMALL or
    * DEVICE_IDENTITY_MISMATCH when the disk has another size than CloudStack says now, and what says that CloudStack cannot be asked.
    */
-  async publish(volumeId: string, metadata: Record<string, string>): Promise<ExportRecord> {
+  async publish(
+    volumeId: string,
+    metadata: Record<string, string>,
+    { readOnly = false }: { readonly readOnly?: boolean } = {},
+  ): Promise<ExportRecord> {
     const { epoch, applianceVmId } = this.parts.owner();
     this.refuseWhileBusy(volumeId);
     await this.requireMapping(volumeId, applianceVmId);
@@ -70,6 +75,9 @@ export class ExportService {
     const device = await this.verifiedDevice(mapping);
     this.refuseWrongSize(volumeId, device, volumeSize);
     const name = exportName(volumeId);
+    const before = await this.parts.ledger().readExport(volumeId);
+    // Who is connected keeps the access that it has: a writer would go on writing to a read-only export.
+    if (before && isReadOnly(before) !== readOnly) await this.refuseConnected(name);
     await this.parts.server.publish({
       name,
       volumeId,
@@ -77,22 +85,23 @@ export class ExportService {
       size: device.size,
       dev: device.dev,
       diskseq: device.diskseq,
+      readOnly,
     });
-    const before = await this.parts.ledger().readExport(volumeId);
     const record = {
       volumeId,
       exportName: name,
       devicePath: device.path,
-      port: this.parts.server.port,
+      port: this.parts.server.portOf({ readOnly }),
       status: 'active' as const,
       metadata: {
         ...keptMetadata(before?.metadata ?? {}),
         ...metadata,
+        ...accessMetadata(readOnly),
         created_by: 'volume-daemon',
         created_via: 'api',
       },
     };
-    await this.put(epoch, record, 'export:publish', { volume_id: volumeId });
+    await this.put(epoch, record, 'export:publish', { volume_id: volumeId, read_only: readOnly });
     return this.read(volumeId);
   }
 
@@ -105,16 +114,7 @@ export class ExportService {
     this.refuseWhileBusy(volumeId);
     const record = await ledger.readExport(volumeId);
     const name = exportName(volumeId);
-    if (!force) {
-      const clients = await this.parts.server.clients(name);
-      if (clients.count > 0) {
-        throw new DaemonError(
-          'DEVICE_IN_USE',
-          `Export ${name} has ${clients.count} connected client(s): ${clients.details.join('; ')}`,
-          { details: { clients: clients.details } },
-        );
-      }
-    }
+    if (!force) await this.refuseConnected(name);
     await this.parts.server.withdraw(name, { force });
     if (!record || isWithdrawn(record)) return { existed: false };
     // The row stays and remembers that somebody wanted this, so that sync does not bring the export back.
@@ -158,6 +158,16 @@ export class ExportService {
     const audit = { step, state: 'note' as const, data };
     const entry = await this.parts.ledger().auditedChange(epoch, [{ kind: 'put-export', record }], audit);
     this.parts.events.publish([entry]);
+  }
+
+  private async refuseConnected(name: string): Promise<void> {
+    const { count, details } = await this.parts.server.clients(name);
+    if (count === 0) return;
+    throw new DaemonError(
+      'DEVICE_IN_USE',
+      `Export ${name} has ${count} connected client(s): ${details.join('; ')}`,
+      { details: { clients: details } },
+    );
   }
 
   private refuseWhileBusy(volumeId: string): void {

@@ -12,7 +12,8 @@ export function isRight(probe: ProbeResult, target: ExportTarget, node: string):
  */
 export function complaint(target: ExportTarget, probe: ProbeResult, node: string): string | null {
   if (!probe.ok) return `export ${target.name}: ${probe.message}`;
-  if (probe.readOnly) return `export ${target.name} is read-only`;
+  if (probe.readOnly !== (target.readOnly ?? false))
+    return `export ${target.name} ${probe.readOnly ? 'is read-only' : 'can be written'}, which was not asked for`;
   if (probe.size !== target.size)
     return `export ${target.name} answers with ${probe.size} bytes instead of ${target.size}`;
   if (servesAnother(probe, node))

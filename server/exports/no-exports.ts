@@ -5,6 +5,7 @@ export function noExports(port: number): ExportServer {
   return {
     kind: 'none',
     port,
+    portOf: () => port,
     publish: async () => {},
     withdraw: async () => {},
     list: async () => [],
@@ -15,6 +16,7 @@ export function noExports(port: number): ExportServer {
       ms: 0,
     }),
     clients: async () => ({ count: 0, details: [] }),
+    clientProcesses: async () => new Set(),
     health: async () => ({
       status: 'disabled',
       message: 'exports are off (NBD_BACKEND=none)',

@@ -13,13 +13,18 @@ import { hasCode } from '../core/has-code';
 const COMMAND_CHARACTERS = 15;
 /** Processes looked at before the rest of the daemon gets a turn. */
 const AT_A_STRETCH = 256;
-const DEFAULT_CONFIG = '/etc/nbd-server/config';
+/** Up to here are no disks: input, output and errors, which may be a file. */
+const STANDARD_DESCRIPTORS = 2;
+const LISTENING = '0A';
 
-export interface ServerProgram {
+/** A program, and which of its processes are ours. */
+export interface Program {
   readonly binary: string;
-  readonly baseConfig: string;
-  readonly pidFile: string;
-  readonly port: number;
+  /**
+   * Was this process started for our exports? Its name proves nothing, since others run the same programs; its
+   * command line names our folder of exports or our configuration, and everybody may read it.
+   */
+  readonly isOurs: (pid: number) => boolean;
 }
 
 /** One client of an export server. */
@@ -31,80 +36,49 @@ export interface Connection {
 }
 
 /**
- * The parent process of *our* nbd-server, null when it does not run. The pid file is only a hint: it must be
- * that program, with our configuration, no child of another one, and listen on the port. If the hint is
- * wrong, such a process is searched for.
+ * The process of ours that listens on a port, null when there is none. The pid file is only a hint: it must be
+ * such a process, too. If it is wrong, all processes are searched.
  */
-export async function findMainPid(program: ServerProgram): Promise<number | null> {
-  const hinted = hintedPid(program);
-  if (hinted !== null) return hinted;
-  const listeners = listeningSockets(program.port);
+export async function findListener(program: Program, port: number, pidFile: string): Promise<number | null> {
+  const listeners = listeningSockets(port);
   if (listeners.size === 0) return null;
-  for (const pid of await pidsOf(program)) {
-    const owned = socketsOf(pid) ?? [];
-    if (owned.some((inode) => listeners.has(inode)) && isOurParent(pid, program)) return pid;
-  }
-  return null;
+  // A child has the socket of its parent for a moment, and serves a client: it must not be taken for the parent.
+  const isIt = (pid: number) =>
+    program.isOurs(pid) && !program.isOurs(parentOf(pid)) && ownsSocket(pid, listeners) !== false;
+  const hint = pidIn(pidFile);
+  if (hint !== null && runs(hint, program.binary) && isIt(hint)) return hint;
+  return (await pidsNamed(program.binary)).find(isIt) ?? null;
 }
 
-/** The parent process named in the pid file, if that is true. Much cheaper than a search. */
-export function hintedPid(program: ServerProgram): number | null {
-  const hint = Number(text(program.pidFile).trim());
-  if (!Number.isInteger(hint) || hint < 2 || !isOurParent(hint, program)) return null;
-  // Not a server that is about to end for a taken port, nor a child whose parent was killed.
-  return ownsSocket(hint, listeningSockets(program.port)) === false ? null : hint;
+/** What a pid file says. */
+export function pidIn(file: string): number | null {
+  const pid = Number(text(file).trim());
+  return Number.isInteger(pid) && pid > 1 ? pid : null;
 }
 
-/** Does this process still run as that program? A zombie does not. */
-export function isAlive(pid: number, program: ServerProgram): boolean {
-  return statusOf(pid, program) !== null;
+function parentOf(pid: number): number {
+  return Number(/^PPid:\s*(\d+)/m.exec(text(`/proc/${pid}/status`))?.[1] ?? 0);
 }
 
-/** Distinguishes two processes that had the same number one after the other. */
-export function processIdentity(pid: number): string {
-  const fields = text(`/proc/${pid}/stat`).split(') ').at(-1)?.split(' ') ?? [];
-  return `${pid}@${fields[19] ?? '?'}`;
-}
-
-/** Clients that `parent` serves at the moment, whatever they are connected to. */
-export async function childrenOf(parent: number, program: ServerProgram): Promise<number[]> {
-  return (await pidsOf(program)).filter((pid) => statusOf(pid, program)?.parent === parent);
+/** Processes of ours that run now. */
+export async function processesOf({ binary, isOurs }: Program): Promise<number[]> {
+  return (await pidsNamed(binary)).filter(isOurs);
 }
 
 /**
- * How the processes that serve the clients of an export server are recognized: one process serves one client.
+ * Clients that processes of ours connect to this disk. A process that may not be looked into counts: an
+ * unknown client is a client.
  */
-export interface ClientProcesses {
-  readonly binary: string;
-  /**
-   * May this process of that program serve a client of ours? Asked when the kernel lets us see no more of it.
-   */
-  readonly mayBeOurs: (pid: number) => boolean;
-}
-
-/** A process of nbd-server that a parent has forked for a client. */
-export function isForkedChild(pid: number, program: ServerProgram): boolean {
-  return statusOf(pid, program)?.parentIsServer === true;
-}
-
-/**
- * Clients connected to this disk, whoever has started the process that serves them. A process that may not be
- * looked into counts: an unknown client is a client.
- */
-export async function connectionsTo(target: string, serving: ClientProcesses): Promise<Connection[]> {
+export async function connectionsTo(target: string, serving: Program): Promise<Connection[]> {
   const wanted = statOf(target);
-  const peers = peersByInode();
-  const found: Connection[] = [];
-  for (const pid of await pidsNamed(commandName(serving.binary))) {
+  const peers = new Map(socketTable().map(({ inode, remote }) => [inode, remote]));
+  return (await processesOf(serving)).flatMap((pid) => {
     const sockets = socketsOf(pid);
-    if (sockets === null) {
-      if (serving.mayBeOurs(pid)) found.push({ pid, peer: null });
-      continue;
-    }
-    if (!opened(pid, target, wanted)) continue;
-    found.push({ pid, peer: sockets.map((inode) => peers.get(inode)).find((peer) => peer) ?? null });
-  }
-  return found;
+    if (sockets === null) return [{ pid, peer: null }];
+    if (!hasOpen(pid, target, wanted)) return [];
+    const peer = sockets.map((inode) => peers.get(inode)).find((address) => address !== undefined);
+    return [{ pid, peer: peer === undefined ? null : readableAddress(peer) }];
+  });
 }
 
 /**
@@ -113,26 +87,24 @@ export async function connectionsTo(target: string, serving: ClientProcesses): P
  */
 export async function nodesBehind(
   binary: string,
-  connection: { readonly serverPort: number; readonly clientPort: number },
+  { serverPort, clientPort }: { readonly serverPort: number; readonly clientPort: number },
 ): Promise<readonly string[] | null> {
-  const inode = serverSocket(connection);
-  if (inode === null) return null;
+  const [local, remote] = [portEnd(serverPort), portEnd(clientPort)];
+  const isIt = (line: SocketLine) => line.local.endsWith(local) && line.remote.endsWith(remote);
+  const inode = socketTable().find(isIt)?.inode;
+  if (inode === undefined) return null;
   // The process was started for us a moment ago, so it is probably among the last ones.
-  for (const pid of (await pidsNamed(commandName(binary))).reverse())
+  for (const pid of (await pidsNamed(binary)).reverse())
     if (socketsOf(pid)?.includes(inode)) return openNodes(pid);
   return null;
 }
 
-/** Up to here are no disks: input, output and errors, which may be a file. */
-const STANDARD_DESCRIPTORS = 2;
-
 /** Block devices, and files of a laboratory, that a process has open; null when it may not be looked into. */
 export function openNodes(pid: number): readonly string[] | null {
-  const folder = `/proc/${pid}/fd`;
   try {
-    return readdirSync(folder).flatMap((name) => {
-      if (Number(name) <= STANDARD_DESCRIPTORS || !linkText(join(folder, name)).startsWith('/')) return [];
-      const file = statOf(join(folder, name));
+    return descriptorsOf(pid).flatMap(({ path, link }) => {
+      if (Number(basename(path)) <= STANDARD_DESCRIPTORS || !link.startsWith('/')) return [];
+      const file = statOf(path);
       return file !== null && (file.isBlockDevice() || file.isFile()) ? [nodeKey(file)] : [];
     });
   } catch {
@@ -155,81 +127,74 @@ export function childrenOfProcess(pid: number): readonly number[] | null {
   }
 }
 
-/** The words of a command line; empty when the process is gone. */
+/** The words of a command line; empty when the process is gone, or a zombie. */
 export function commandLine(pid: number): readonly string[] {
   return text(`/proc/${pid}/cmdline`).split('\0');
 }
 
-/** A zombie is not a server: it holds nothing, and only waits for its parent to notice. */
-function statusOf(pid: number, program: ServerProgram): { parent: number; parentIsServer: boolean } | null {
-  const status = text(`/proc/${pid}/status`);
-  if (commandIn(status) !== command(program) || /^State:\s*[ZX]/m.test(status)) return null;
-  const parent = Number(/^PPid:\s*(\d+)/m.exec(status)?.[1] ?? 0);
-  return {
-    parent,
-    parentIsServer: parent > 1 && commandIn(text(`/proc/${parent}/status`)) === command(program),
-  };
+/** Inodes of the sockets that listen on a TCP port. */
+export function listeningSockets(port: number): ReadonlySet<string> {
+  const lines = socketTable().filter(
+    ({ state, local }) => state === LISTENING && local.endsWith(portEnd(port)),
+  );
+  return new Set(lines.map(({ inode }) => inode));
 }
 
-function isOurParent(pid: number, program: ServerProgram): boolean {
-  const status = statusOf(pid, program);
-  if (!status || status.parentIsServer) return false;
-  const words = commandLine(pid);
-  const at = words.findIndex((word) => word === '-C' || word === '--config-file');
-  return (at < 0 ? DEFAULT_CONFIG : words[at + 1]) === program.baseConfig;
+/** Does any process listen on this TCP port? */
+export function isListening(port: number): boolean {
+  return listeningSockets(port).size > 0;
 }
 
-function command(program: ServerProgram): string {
-  return commandName(program.binary);
+/** Does a process of this program listen on the port? Also true without permission to look into one. */
+export function servesPort(binary: string, port: number): boolean {
+  const listeners = listeningSockets(port);
+  if (listeners.size === 0) return false;
+  return pids().some((pid) => runs(pid, binary) && ownsSocket(pid, listeners) !== false);
 }
 
-/** What the kernel calls a process of this program. */
-export function commandName(binary: string): string {
-  return basename(binary).slice(0, COMMAND_CHARACTERS);
+/** Is one of these sockets the process's? Null when we may not look into it. */
+export function ownsSocket(pid: number, sockets: ReadonlySet<string>): boolean | null {
+  return socketsOf(pid)?.some((inode) => sockets.has(inode)) ?? null;
 }
 
-function commandIn(status: string): string | undefined {
-  return /^Name:\s*(.*)$/m.exec(status)?.[1];
-}
-
-function pidsOf(program: ServerProgram): Promise<number[]> {
-  return pidsNamed(command(program));
-}
-
-/** Processes that the kernel knows by this name. */
-export async function pidsNamed(name: string): Promise<number[]> {
+/** Processes of a program, by its name. */
+export async function pidsNamed(binary: string): Promise<number[]> {
   const found: number[] = [];
-  for (const [index, pid] of readdirSync('/proc').entries()) {
+  for (const [index, pid] of pids().entries()) {
     if (index % AT_A_STRETCH === AT_A_STRETCH - 1) await breathe();
-    if (runs(pid, name)) found.push(Number(pid));
+    if (runs(pid, binary)) found.push(pid);
   }
   return found;
 }
 
-function runs(pid: string, name: string): boolean {
-  return /^\d+$/.test(pid) && text(`/proc/${pid}/comm`).trim() === name;
+function pids(): number[] {
+  return readdirSync('/proc').map(Number).filter(Number.isInteger);
+}
+
+function runs(pid: number, binary: string): boolean {
+  return text(`/proc/${pid}/comm`).trim() === basename(binary).slice(0, COMMAND_CHARACTERS);
+}
+
+/** What a process has open. Throws when we may not look. */
+function descriptorsOf(pid: number): { readonly path: string; readonly link: string }[] {
+  const folder = `/proc/${pid}/fd`;
+  return readdirSync(folder).flatMap((name) => {
+    const path = join(folder, name);
+    try {
+      return [{ path, link: readlinkSync(path) }];
+    } catch (error) {
+      if (hasCode(error, 'ENOENT')) return []; // closed meanwhile
+      throw error;
+    }
+  });
 }
 
 /** Inodes of a process's sockets; null when we have no permission to look. */
 function socketsOf(pid: number): string[] | null {
-  const folder = `/proc/${pid}/fd`;
   try {
-    return readdirSync(folder).flatMap((name) => {
-      const link = linkText(join(folder, name));
-      return /^socket:\[(\d+)\]$/.exec(link)?.[1] ?? [];
-    });
+    return descriptorsOf(pid).flatMap(({ link }) => /^socket:\[(\d+)\]$/.exec(link)?.[1] ?? []);
   } catch (error) {
     return hasCode(error, 'EACCES', 'EPERM') ? null : [];
-  }
-}
-
-/** What a descriptor leads to, '' when it has been closed meanwhile. Throws when we may not look. */
-function linkText(path: string): string {
-  try {
-    return readlinkSync(path);
-  } catch (error) {
-    if (hasCode(error, 'ENOENT')) return '';
-    throw error;
   }
 }
 
@@ -237,14 +202,12 @@ function linkText(path: string): string {
  * By device and inode of the opened node: right for a letter that belongs to another disk by now (udev makes
  * a new node for it). Where the node is gone already, by the path it had.
  */
-function opened(pid: number, target: string, wanted: BigIntStats | null): boolean {
-  const folder = `/proc/${pid}/fd`;
+function hasOpen(pid: number, target: string, wanted: BigIntStats | null): boolean {
   try {
-    return readdirSync(folder).some((name) => {
-      const link = linkText(join(folder, name));
+    return descriptorsOf(pid).some(({ path, link }) => {
       if (!link.startsWith('/')) return false;
       if (wanted === null) return link === target || link === `${target} (deleted)`;
-      const file = statOf(join(folder, name));
+      const file = statOf(path);
       return file !== null && file.dev === wanted.dev && file.ino === wanted.ino;
     });
   } catch {
@@ -255,9 +218,6 @@ function opened(pid: number, target: string, wanted: BigIntStats | null): boolea
 function statOf(path: string): BigIntStats | null {
   return statSync(path, { bigint: true, throwIfNoEntry: false }) ?? null;
 }
-
-const LISTENING = '0A';
-const ESTABLISHED = '01';
 
 interface SocketLine {
   readonly local: string;
@@ -270,84 +230,28 @@ function socketTable(): SocketLine[] {
   return ['/proc/net/tcp', '/proc/net/tcp6'].flatMap((table) =>
     text(table)
       .split('\n')
-      .slice(1)
-      .map((line) => line.trim().split(/\s+/))
-      .map(([, local = '', remote = '', state = '', , , , , , inode = '']) => ({
-        local,
-        remote,
-        state,
-        inode,
-      })),
+      .slice(1, -1)
+      .map((line) => {
+        const [, local = '', remote = '', state = '', , , , , , inode = ''] = line.trim().split(/\s+/);
+        return { local, remote, state, inode };
+      }),
   );
 }
 
-/** Inodes of the sockets that listen on a TCP port. */
-export function listeningSockets(port: number): Set<string> {
-  const end = localPort(port);
-  const lines = socketTable();
-  return new Set(
-    lines.filter(({ state, local }) => state === LISTENING && local.endsWith(end)).map(({ inode }) => inode),
-  );
-}
-
-/** Does any process listen on this TCP port? */
-export function isListening(port: number): boolean {
-  return listeningSockets(port).size > 0;
-}
-
-/** Does a process of this program listen on the port? Also true without permission to look into one. */
-export function servesPort(binary: string, port: number): boolean {
-  const listeners = listeningSockets(port);
-  if (listeners.size === 0) return false;
-  return readdirSync('/proc').some(
-    (pid) => runs(pid, commandName(binary)) && ownsSocket(Number(pid), listeners) !== false,
-  );
-}
-
-/** May a process of this program listen on its port? Also true without permission to look into one. */
-export async function mayOwnPort(program: ServerProgram): Promise<boolean> {
-  const listeners = listeningSockets(program.port);
-  return (await pidsOf(program)).some((pid) => ownsSocket(pid, listeners) !== false);
-}
-
-/** Is one of these sockets the process's? Null when we may not look into it. */
-export function ownsSocket(pid: number, sockets: ReadonlySet<string>): boolean | null {
-  return socketsOf(pid)?.some((inode) => sockets.has(inode)) ?? null;
-}
-
-/** The server's end of a connection on this machine. */
-function serverSocket({ serverPort, clientPort }: { serverPort: number; clientPort: number }): string | null {
-  const [local, remote] = [localPort(serverPort), localPort(clientPort)];
-  return (
-    socketTable().find(
-      (line) => line.state === ESTABLISHED && line.local.endsWith(local) && line.remote.endsWith(remote),
-    )?.inode ?? null
-  );
-}
-
-function localPort(port: number): string {
+/** How the addresses of a port end in the kernel's table. */
+function portEnd(port: number): string {
   return `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
-}
-
-function peersByInode(): Map<string, string> {
-  const lines = socketTable().filter(({ state }) => state === ESTABLISHED);
-  return new Map(lines.map(({ inode, remote }) => [inode, readableAddress(remote)]));
 }
 
 /** `0100007F:A86E` → `127.0.0.1:43118`: addresses are words in little-endian order. */
 function readableAddress(hex: string): string {
   const [address = '', port = ''] = hex.split(':');
-  const bytes = (address.match(/.{8}/g) ?? []).flatMap((word) =>
-    (word.match(/../g) ?? []).reverse().map((pair) => Number.parseInt(pair, 16)),
-  );
+  const bytes = Buffer.from(address, 'hex').swap32();
   const number = Number.parseInt(port, 16);
-  const v4 = bytes.slice(-4).join('.');
-  const mapped = bytes.length === 16 && bytes.slice(0, 10).every((byte) => byte === 0) && bytes[10] === 255;
-  if (bytes.length === 4 || mapped) return `${v4}:${number}`;
-  const groups = Array.from({ length: 8 }, (_, index) =>
-    (((bytes[index * 2] ?? 0) << 8) | (bytes[index * 2 + 1] ?? 0)).toString(16),
-  );
-  return `[${groups.join(':')}]:${number}`;
+  const isMapped = bytes.length === 16 && bytes.toString('hex').startsWith('00000000000000000000ffff');
+  if (bytes.length === 4 || isMapped) return `${bytes.subarray(-4).join('.')}:${number}`;
+  const groups = bytes.toString('hex').match(/.{4}/g) ?? [];
+  return `[${groups.map((group) => Number.parseInt(group, 16).toString(16)).join(':')}]:${number}`;
 }
 
 function text(path: string): string {

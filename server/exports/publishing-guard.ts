@@ -3,14 +3,13 @@ import { DaemonError } from '../core/errors';
 import type { Device, DeviceSnapshot, Guest } from '../devices/device';
 import { describeHolders, settledHolders, systemUsers } from '../devices/disk-users';
 import type { ExportServer, ExportTarget } from './export-server';
-import { volumeIdOf } from './naming';
 
 interface GuardParts {
   readonly guest: Pick<Guest, 'holders'>;
   readonly watcher: { scan(): Promise<DeviceSnapshot> };
   readonly clock: Clock;
   /** Told which disks are exported, so that the tools of this system leave them alone. */
-  readonly handsOff?: { keep(serial: string | null): void; drop(volumeId: string): void };
+  readonly handsOff?: { keep(device: Device): void };
 }
 
 /**
@@ -23,18 +22,12 @@ interface GuardParts {
 export function guardPublishing(server: ExportServer, parts: GuardParts): ExportServer {
   const publish = async (target: ExportTarget) => {
     const device = await requireUnused(parts, target);
-    parts.handsOff?.keep(device.serial);
+    parts.handsOff?.keep(device);
     await server.publish(target);
-  };
-  const withdraw: ExportServer['withdraw'] = async (name, options) => {
-    await server.withdraw(name, options);
-    const volumeId = volumeIdOf(name);
-    if (volumeId !== null) parts.handsOff?.drop(volumeId);
   };
   return new Proxy(server, {
     get(real, key) {
       if (key === 'publish') return publish;
-      if (key === 'withdraw') return withdraw;
       const value: unknown = Reflect.get(real, key);
       return typeof value === 'function' ? value.bind(real) : value;
     },

@@ -15,6 +15,7 @@ export class WantedExports {
       before?.devicePath === target.devicePath &&
       before.size === target.size &&
       before.dev === target.dev &&
+      (before.readOnly ?? false) === (target.readOnly ?? false) &&
       before.diskseq === target.diskseq;
     const mine = isSame ? before : { ...target };
     this.byName.set(target.name, mine);

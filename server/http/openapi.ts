@@ -1,9 +1,10 @@
 import { z } from 'zod';
 import { ERRORS, type ErrorCode } from '../core/errors';
 import { LIMITS } from '../core/limits';
-import { type AnyEndpoint, errorsOf, takesBody } from './endpoints/endpoint';
+import { type AnyEndpoint, changesSomething, errorsOf, takesBody } from './endpoints/endpoint';
 import { namedEndpoints } from './endpoints/registry';
 import { PROBLEM_TYPE } from './response/problem';
+import { ignoredSchema } from './schemas/fields';
 import { problemSchema } from './schemas/problem';
 
 type Json = Record<string, unknown>;
@@ -101,7 +102,10 @@ function responses(endpoint: AnyEndpoint): Json {
   const headers: Record<string, Json> = { 'X-Request-Id': { schema: { type: 'string' } } };
   if (startsOperation) headers.Location = { schema: { type: 'string' }, description: 'The operation' };
   if (etag) headers.ETag = { schema: { type: 'string' } };
-  const content = { [reply.contentType ?? 'application/json']: { schema: reference(reply.schema) } };
+  const schema = changesSomething(endpoint)
+    ? { allOf: [reference(reply.schema), reference(ignoredSchema)] }
+    : reference(reply.schema);
+  const content = { [reply.contentType ?? 'application/json']: { schema } };
   return {
     [reply.status]: { description: reply.description, headers, content },
     ...(etag && { 304: { description: 'Not changed since the given ETag' } }),

@@ -35,7 +35,9 @@ export function serve<P, Q, B, R>(
       const request = await readRequest(endpoint, event);
       release = acquireSlot(endpoint);
       const reply = await handle(request);
-      return reply === ALREADY_SENT ? undefined : respond(event, endpoint, reply);
+      if (reply === ALREADY_SENT) return undefined;
+      const { ignored } = request;
+      return respond(event, endpoint, ignored.length === 0 ? reply : Object.assign({}, reply, { ignored }));
     } catch (error) {
       return sendProblem(event, error);
     } finally {

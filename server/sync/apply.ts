@@ -10,7 +10,7 @@ import { compareSize } from '../devices/disk-size';
 import { verifyIdentity } from '../devices/identity';
 import type { ExportServer } from '../exports/export-server';
 import { isWithdrawn } from '../exports/export-service';
-import { exportName } from '../exports/naming';
+import { exportName, isReadOnly } from '../exports/naming';
 import type { Epoch, Ledger, MappingEffect } from '../model/ledger';
 import type { OperationEvents } from '../model/operation-events';
 import type { Drift, DriftKind } from './drift';
@@ -178,6 +178,7 @@ async function publish(
   const before = await ledger.readExport(volumeId);
   if (before && isWithdrawn(before)) return null;
   const name = exportName(volumeId);
+  const readOnly = before !== null && isReadOnly(before);
   const now = await watcher.scan();
   const found = now.devices.find(({ path }) => path === device.path);
   const identity = verifyIdentity({ ...device, devicePath: device.path, bootId }, found, now.bootId);
@@ -192,12 +193,13 @@ async function publish(
     size: device.size,
     dev: device.dev,
     diskseq: device.diskseq,
+    readOnly,
   });
   return {
     volumeId,
     exportName: name,
     devicePath: device.path,
-    port: exports.port,
+    port: exports.portOf({ readOnly }),
     status: 'active' as const,
     metadata: before?.metadata ?? { created_by: 'volume-daemon', created_via: 'sync' },
   };

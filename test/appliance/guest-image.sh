@@ -8,7 +8,7 @@ here=$(dirname "$(readlink -f "$0")")
 
 SUITE=bookworm
 MIRROR=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
-PACKAGES=systemd,systemd-sysv,udev,dbus,init-system-helpers,nbdkit,nbd-server,mariadb-server-core,mariadb-client-core,iproute2,kmod,libstdc++6,procps
+PACKAGES=systemd,systemd-sysv,udev,dbus,init-system-helpers,nbdkit,nbd-server,mariadb-server-core,mariadb-client-core,iproute2,kmod,libstdc++6,procps,lvm2,mdadm,gdisk,udisks2
 MODULES="virtio virtio_ring virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci virtio_blk failover net_failover virtio_net"
 
 packages() {
@@ -30,6 +30,8 @@ image() {
 	cp extra/boot/vmlinuz-* vmlinuz
 	cp extra/bin/busybox busybox
 	initrd
+	mkdir -p root/lib/modules && cp -r extra/lib/modules/. root/lib/modules/
+	chroot root depmod "$(ls root/lib/modules)"
 	cp -r "$here/guest-files/." root/
 	chmod 755 root/usr/local/sbin/*
 	configure

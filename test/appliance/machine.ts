@@ -159,6 +159,7 @@ export class Machine {
         `driver=qcow2,node-name=root,discard=unmap,cache.no-flush=on,file.driver=file,file.filename=${this.overlay}`,
       ],
       ...['-device', 'virtio-blk-pci,drive=root,id=root,serial=00000000000040008000'],
+      ...['-device', 'virtio-scsi-pci,id=scsi'],
       ...ports.flat(),
       ...(await guest.bootArguments()),
     ];

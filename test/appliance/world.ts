@@ -15,9 +15,9 @@ import { patiently, until } from './patience';
 const GIB = 1024 ** 3;
 const MIB = 1024 ** 2;
 /** Written through every export; enough to cover several requests, little enough for emulation. */
-const PATTERN_BYTES = 2 * MIB;
+export const PATTERN_BYTES = 2 * MIB;
 /** Where in the volume: not at its start, so that a wrong offset shows too. */
-const PATTERN_OFFSET = 64 * MIB;
+export const PATTERN_OFFSET = 64 * MIB;
 export const APPLIANCE_VM = '5f0c7a52-1f64-4f0c-9a3e-3f1f0b8c2d11';
 
 export interface WorldOptions {

@@ -134,6 +134,19 @@ export function exportServerContract(start: (options: ExportLabOptions) => Promi
       expect((await readFile(disk.devicePath)).equals(Buffer.alloc(disk.size, 0x5a))).toBe(true);
     });
 
+    it('read-only: the handshake says so on the port that it names, and it is writable again when published so', async () => {
+      const disk = target(1, await plug('vdb', 0x2c));
+      for (const readOnly of [false, true, false]) {
+        await server.publish({ ...disk, readOnly });
+        expect(await server.probe(disk.name)).toMatchObject({ ok: true, size: disk.size, readOnly });
+        expect(await server.list()).toMatchObject([{ target: disk.devicePath }]);
+      }
+      await server.publish({ ...disk, readOnly: true });
+      await server.withdraw(disk.name);
+      expect((await server.probe(disk.name)).ok).toBe(false);
+      expect(await server.list()).toEqual([]);
+    });
+
     it('twice is the same as once: nothing is restarted, and a client in between carries on', async () => {
       const disk = target(1, await plug('vdb', 0x12, 64 * MIB), 64 * MIB);
       await server.publish(disk);

@@ -101,7 +101,8 @@ export class FakeDaemon implements Daemon {
           ) ?? missing('MAPPING_NOT_FOUND', `No volume is mapped to ${path}: mapping not found`),
       ),
     devices: async () => this.answer(() => ({ mappings: this.mappings, snapshot: snapshot() })),
-    ofVm: async (id) => this.answer(() => this.mappings.filter(({ vmId }) => vmId === id)),
+    ofVm: async (id) =>
+      this.answer(() => ({ volumes: this.mappings.filter(({ vmId }) => vmId === id), incomplete: null })),
     recentDeviceEvents: () => this.deviceEvents,
     onDeviceEvent: (listener) => {
       this.deviceListeners.add(listener);

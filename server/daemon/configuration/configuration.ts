@@ -54,6 +54,7 @@ export interface Configuration {
     readonly backend: ValueOf<'backend'>;
     readonly host: string;
     readonly port: number;
+    readonly readOnlyPort: number;
     readonly configDir: string;
     readonly baseConfig: string;
     readonly pidFile: string;
@@ -249,6 +250,7 @@ function group(read: Read, notes: readonly string[], problems: Problem[]): Confi
       backend: read(v.backend),
       host: read(v.nbdHost),
       port: read(v.nbdPort),
+      readOnlyPort: read(v.nbdReadOnlyPort),
       configDir: read(v.configDir),
       baseConfig: read(v.baseConfig),
       pidFile: read(v.pidFile),

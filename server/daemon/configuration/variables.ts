@@ -218,6 +218,12 @@ const EXPORTS = {
     'Address under which the daemon probes the export server.',
   ),
   nbdPort: withDefault('NBD_PORT', port, '10809', 'Port of the export server.'),
+  nbdReadOnlyPort: withDefault(
+    'NBD_READ_ONLY_PORT',
+    port,
+    '10810',
+    'Port of the exports that cannot be written (nbdkit only; nbd-server has them on NBD_PORT).',
+  ),
   configDir: withDefault(
     'NBD_CONFIG_DIR',
     path,

@@ -16,7 +16,6 @@ export interface Gathered {
   readonly health: HealthReport;
   readonly counts: OperationCounts | null;
   readonly exports: readonly ExportRecord[] | null;
-  readonly exportClients: number | null;
   /** At most LIMITS.METRICS_EXPORTS. */
   readonly activeExports: readonly ActiveExport[] | null;
   readonly exportFigures: ExportFigures | null;
@@ -61,7 +60,7 @@ export class Metrics {
     this.ledger(gathered);
     this.health(gathered);
     this.exports(gathered);
-    this.traffic(gathered.activeExports ?? []);
+    this.traffic(gathered.activeExports);
     this.rest(gathered);
     return { contentType: registry.contentType, body: await registry.metrics() };
   }
@@ -101,22 +100,13 @@ export class Metrics {
     for (const { step } of health.operations.waiting) waiting.inc({ step });
   }
 
-  private exports({ exports, exportClients, exportFigures }: Gathered): void {
-    const {
-      exports: byStatus,
-      exportClients: clients,
-      reloads,
-      restarts,
-      probes,
-      probeFailures,
-    } = this.catalogue;
+  private exports({ exports, exportFigures }: Gathered): void {
+    const { exports: byStatus, reloads, restarts, probes, probeFailures } = this.catalogue;
     byStatus.reset();
-    clients.remove();
     if (exports) {
       for (const status of EXPORT_STATUSES)
         byStatus.set({ status }, exports.filter((record) => record.status === status).length);
     }
-    if (exportClients !== null) clients.set(exportClients);
     if (!exportFigures) return;
     for (const [counter, total] of [
       [reloads, exportFigures.reloads],
@@ -130,11 +120,19 @@ export class Metrics {
   }
 
   /** What is not known of an export is omitted. */
-  private traffic(exports: readonly ActiveExport[]): void {
-    const { exportConnected, exportRead, exportWritten, exportExpected, exportLastIo } = this.catalogue;
+  private traffic(exports: readonly ActiveExport[] | null): void {
+    const { exportClients, exportConnected, exportRead, exportWritten, exportExpected, exportLastIo } =
+      this.catalogue;
     for (const metric of [exportConnected, exportRead, exportWritten, exportExpected, exportLastIo])
       metric.reset();
-    for (const { record, activity } of exports) {
+    exportClients.remove();
+    const counts = exports?.map(({ activity: { clients } }) =>
+      clients.kind === 'seen' ? clients.value : null,
+    );
+    // A sum of what is known would look like all of it.
+    if (counts?.every((count) => count !== null))
+      exportClients.set(counts.reduce((sum, count) => sum + count, 0));
+    for (const { record, activity } of exports ?? []) {
       const { clients, traffic, progress } = activity;
       const volume = { volume_id: record.volumeId };
       if (clients.kind === 'seen') exportConnected.set(volume, clients.value);

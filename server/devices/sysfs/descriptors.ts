@@ -1,4 +1,4 @@
-import { type BigIntStats, readlinkSync } from 'node:fs';
+import { type BigIntStats, existsSync, readlinkSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf } from '../../core/errors';
@@ -6,12 +6,17 @@ import { hasCode } from '../../core/has-code';
 import { LIMITS } from '../../core/limits';
 import type { Holder } from '../device';
 import type { BlockTarget } from './block-target';
-import { type Gaps, labelIn, listFolder, processes, readTable } from './kernel-files';
+import { type Gaps, labelIn, listFolder, processes, processIdentity, readTable } from './kernel-files';
 
-/** Each has a process for every client that opens the disk, so an open descriptor is a connected client. */
-const EXPORT_SERVERS: ReadonlySet<string> = new Set(['nbdkit', 'nbd-server']);
 /** The two lowest bits of the flags of open(2): 0 is reading only. */
 const ACCESS_MODE = 0o3;
+
+interface Sources {
+  readonly procDir: string;
+  readonly ignoredPids: ReadonlySet<number>;
+  /** Processes that serve a client of our exports (`processIdentity`). */
+  readonly exportClients: () => Promise<ReadonlySet<string>>;
+}
 
 /** One disk of a look, and what has been found so far. */
 export interface Subject {
@@ -24,12 +29,13 @@ export interface Subject {
  * that may not be looked into, and a search that has to stop at its bounds, are gaps.
  */
 export async function findDescriptors(
-  { procDir, ignoredPids }: { readonly procDir: string; readonly ignoredPids: ReadonlySet<number> },
+  { procDir, ignoredPids, exportClients }: Sources,
   subjects: readonly Subject[],
   remoteMounts: readonly string[],
   gaps: Gaps,
 ): Promise<void> {
   const closed: Gaps = [];
+  const holding: { readonly found: Holder[]; readonly pid: string; readonly descriptor: string }[] = [];
   let budget: number = LIMITS.HOLDER_DESCRIPTORS;
   for (const pid of processes(procDir, gaps)) {
     if (ignoredPids.has(Number(pid))) continue;
@@ -47,9 +53,14 @@ export async function findDescriptors(
       if (status instanceof Error) break;
       if (status === null) continue;
       for (const { target, found } of subjects)
-        if (target.isNode(status)) found.push(describe(procDir, pid, descriptor));
+        if (target.isNode(status)) holding.push({ found, pid, descriptor });
     }
   }
+  // Asked last, so that a client who came during the look is known; most disks are open nowhere.
+  const serving = holding.length === 0 ? new Set<string>() : await exportClients();
+  for (const { found, pid, descriptor } of holding)
+    if (existsSync(join(procDir, pid, 'fd', descriptor)))
+      found.push(describe(procDir, pid, descriptor, serving));
   const [first] = closed;
   if (first !== undefined) gaps.push(`open files of ${closed.length} process(es) cannot be seen: ${first}`);
 }
@@ -73,10 +84,10 @@ async function opened(link: string, remoteMounts: readonly string[]): Promise<Bi
   }
 }
 
-function describe(procDir: string, pid: string, descriptor: string): Holder {
+function describe(procDir: string, pid: string, descriptor: string, serving: ReadonlySet<string>): Holder {
   const command = labelIn(join(procDir, pid, 'comm'));
   const detail = `pid ${pid} (${command === '' ? 'unknown' : command})`;
-  if (EXPORT_SERVERS.has(command)) return { kind: 'nbd-client', detail };
+  if (serving.has(processIdentity(procDir, Number(pid)))) return { kind: 'nbd-client', detail };
   const info = readTable(join(procDir, pid, 'fdinfo', descriptor), []) ?? '';
   const flags = /^flags:\s*([0-7]+)$/m.exec(info)?.[1];
   const isReader = flags !== undefined && (Number.parseInt(flags, 8) & ACCESS_MODE) === 0;

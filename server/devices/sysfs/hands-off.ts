@@ -2,11 +2,11 @@ import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:
 import { join } from 'node:path';
 import { messageOf } from '../../core/errors';
 import type { Device } from '../device';
-import { isVolumeSerial, serialNames } from '../serial';
+import { isVolumeSerial } from '../serial';
 import { type Gaps, readTable } from './kernel-files';
 
 interface Places {
-  /** One file per exported disk, named after its serial: the udev rules look for it, also after a reboot. */
+  /** One file per disk that was exported (`markOf`): the udev rules look for it, also after a reboot. */
   readonly marksDir: string;
   /** `/run/udev/data` */
   readonly udevDir: string;
@@ -22,6 +22,17 @@ export interface HandsOffState {
   readonly reason: string;
 }
 
+const SECTOR_BYTES = 512;
+
+/**
+ * What the udev rules know a disk by: its serial, or on Xen, which has none, its place and size. Null: the rules
+ * have no way to know it again.
+ */
+function markOf({ serial, bus, controller, size }: Device): string | null {
+  if (bus === 'xen' && serial === null && controller !== null) return `${controller}-${size / SECTOR_BYTES}`;
+  return serial !== null && isVolumeSerial(serial) ? serial : null;
+}
+
 /**
  * The daemon's part in keeping LVM, md, udisks and others away from migrated disks: it names the exported disks
  * to the udev rules of the package and looks whether the rules have worked. It never deactivates anything.
@@ -32,20 +43,27 @@ export class HandsOff {
 
   constructor(private readonly places: Places) {}
 
-  /** From now on the disk with this serial is a migrated one. Never throws: `state` tells. */
-  keep(serial: string | null): void {
-    if (serial === null || !isVolumeSerial(serial)) return;
+  /** From now on this disk is a migrated one, until it is unplugged. Never throws: `state` tells. */
+  keep(device: Device): void {
+    const mark = markOf(device);
+    if (mark === null) return;
     this.change(() => {
       mkdirSync(this.places.marksDir, { recursive: true });
-      writeFileSync(join(this.places.marksDir, serial), '');
+      writeFileSync(join(this.places.marksDir, mark), '');
     });
   }
 
-  /** Ends that for the disk of this volume. Never throws. */
-  drop(volumeId: string): void {
+  /**
+   * Drops the marks of disks that are not among these any more: nothing else ends one, because a migrated disk
+   * stays one when its export is withdrawn. While the serial of any disk is not known, none is dropped: it may be
+   * that disk's. Should it come back, it is plugged in again, which is reason enough for the rules. Never throws.
+   */
+  dropUnplugged(devices: readonly Device[]): void {
+    if (devices.some(({ serialState }) => serialState === 'pending' || serialState === 'unreadable')) return;
+    const plugged = new Set(devices.map(markOf));
     this.change(() => {
-      for (const serial of this.marks())
-        if (serialNames(volumeId, serial)) rmSync(join(this.places.marksDir, serial), { force: true });
+      for (const mark of this.marks())
+        if (!plugged.has(mark)) rmSync(join(this.places.marksDir, mark), { force: true });
     });
   }
 
@@ -58,11 +76,12 @@ export class HandsOff {
     if (this.trouble !== null)
       return { answer: 'no', reason: `an exported disk could not be named to udev: ${this.trouble}` };
     const marks = new Set(this.marks());
-    const exported = devices.filter(({ serial }) => serial !== null && marks.has(serial));
+    const exported = devices.filter((device) => marks.has(markOf(device) ?? ''));
     const gaps: Gaps = [];
     const touched = exported.filter(({ dev }) => {
       const known = readTable(join(udevDir, `b${dev ?? ''}`), gaps) ?? '';
-      return !/^E:VOLUME_DAEMON_HANDS_OFF=1$/m.test(known);
+      // 0: the rules have found it on the list of own disks.
+      return !/^E:VOLUME_DAEMON_HANDS_OFF=[01]$/m.test(known);
     });
     const [gap] = gaps;
     if (gap !== undefined) return { answer: 'unknown', reason: gap };

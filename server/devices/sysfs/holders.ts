@@ -21,6 +21,11 @@ export interface HolderSources {
   readonly etcDir: string;
   /** Processes whose descriptors do not count: our own. */
   readonly ignoredPids: ReadonlySet<number>;
+  /**
+   * Processes that serve a client of our exports (`processIdentity`). Whoever else has a disk open is a user, an
+   * export server of somebody else, too.
+   */
+  readonly exportClients: () => Promise<ReadonlySet<string>>;
 }
 
 /**

@@ -1,4 +1,5 @@
 import { closeSync, openSync, readdirSync, readFileSync, readSync } from 'node:fs';
+import { join } from 'node:path';
 import { messageOf } from '../../core/errors';
 import { hasCode } from '../../core/has-code';
 import { LIMITS } from '../../core/limits';
@@ -78,4 +79,15 @@ export function processes(procDir: string, gaps: Gaps): string[] {
   if (pids.length > LIMITS.PROCESSES_MAX)
     gaps.push(`more than ${LIMITS.PROCESSES_MAX} processes run, not all were looked at`);
   return pids.slice(0, LIMITS.PROCESSES_MAX);
+}
+
+/** Distinguishes two processes that had the same number one after the other. */
+export function processIdentity(procDir: string, pid: number): string {
+  // The name in the second field may have blanks and brackets of its own.
+  const fields =
+    readSmall(join(procDir, String(pid), 'stat'))
+      ?.split(') ')
+      .at(-1)
+      ?.split(' ') ?? [];
+  return `${pid}@${fields[19] ?? '?'}`;
 }

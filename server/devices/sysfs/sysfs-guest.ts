@@ -27,6 +27,8 @@ export interface SysfsOptions {
   readonly dmiDir: string;
   /** `/etc` */
   readonly etcDir: string;
+  /** Processes that serve a client of our exports (`processIdentity`). */
+  readonly exportClients: () => Promise<ReadonlySet<string>>;
   readonly clock: Clock;
 }
 

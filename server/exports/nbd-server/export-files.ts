@@ -1,12 +1,15 @@
 import { join } from 'node:path';
-import { DaemonError } from '../../core/errors';
 import type { Logger } from '../../core/log/logger';
 import { namesIn, readIfThere, removeDurably, removeLeftovers, writeDurably } from '../durable-files';
+import type { ExportTarget } from '../export-server';
 import { volumeIdOf } from '../naming';
-import { baseConfig, baseProblems, exportSection, parse, serialize } from './nbd-config';
+import { baseConfig, baseProblems, exportSection, serialize } from './nbd-config';
 
 const SUFFIX = '.conf';
 const LOOPBACK = '127.0.0.1';
+
+/** What of an export its file says, besides the link. */
+export type Described = Pick<ExportTarget, 'name' | 'readOnly'>;
 
 export interface FileOptions {
   readonly configDir: string;
@@ -54,19 +57,20 @@ export class ExportFiles {
   }
 
   /** Is the file there, with exactly the content that we would write? */
-  async isRight(name: string): Promise<boolean> {
-    return (await readIfThere(this.path(name))) === this.content(name);
+  async isRight(described: Described): Promise<boolean> {
+    return (await readIfThere(this.path(described.name))) === this.content(described);
   }
 
-  /** Writes the file and reads it back. Throws EXPORT_CONFIG_FAILED. */
-  async write(name: string): Promise<void> {
-    const path = this.path(name);
-    await writeDurably(path, this.content(name));
-    const [back] = parse((await readIfThere(path)) ?? '');
-    if (back?.name !== name || back.values.exportname !== this.linkPath(name))
-      throw new DaemonError('EXPORT_CONFIG_FAILED', `${path} does not read back as it was written`, {
-        details: { path },
-      });
+  /** The export that a file of ours describes; null when there is none, or somebody else wrote it. */
+  async read(name: string): Promise<Described | null> {
+    const text = await readIfThere(this.path(name));
+    const found = [false, true].find((readOnly) => text === this.content({ name, readOnly }));
+    return found === undefined ? null : { name, readOnly: found };
+  }
+
+  /** Throws EXPORT_CONFIG_FAILED. */
+  async write(described: Described): Promise<void> {
+    await writeDurably(this.path(described.name), this.content(described));
   }
 
   /** A missing file is fine. Throws EXPORT_CONFIG_FAILED. */
@@ -74,8 +78,8 @@ export class ExportFiles {
     await removeDurably(this.path(name));
   }
 
-  private content(name: string): string {
-    return serialize([exportSection(name, this.linkPath(name))]);
+  private content({ name, readOnly = false }: Described): string {
+    return serialize([exportSection(name, this.linkPath(name), readOnly)]);
   }
 
   private path(name: string): string {

@@ -2,14 +2,13 @@ import type { Clock } from '../../core/clock';
 import { mapConcurrent } from '../../core/concurrency/map-concurrent';
 import { LIMITS } from '../../core/limits';
 import type { Logger } from '../../core/log/logger';
+import { processIdentity } from '../../devices/sysfs/kernel-files';
 import type { ConnectedClients } from '../connected-clients';
 import { unhealthy } from '../export-errors';
-import type { ExportLinks } from '../export-links';
 import type { ExportServerHealth, ProbeResult } from '../export-server';
 import { volumeIdOf } from '../naming';
-import { processIdentity } from '../process-table';
 import { greets, listExports } from '../protocol/handshake';
-import type { ExportFiles } from './export-files';
+import type { Described, ExportFiles } from './export-files';
 import type { NbdServerProcess } from './nbd-server-process';
 
 export interface LoadedNamesParts {
@@ -20,9 +19,6 @@ export interface LoadedNamesParts {
   readonly process: NbdServerProcess;
   readonly clients: ConnectedClients;
   readonly files: ExportFiles;
-  readonly links: ExportLinks;
-  /** Bytes that an export must answer with, null when this daemon has not published it. */
-  readonly expectedSize: (name: string) => number | null;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -42,11 +38,9 @@ export class LoadedNames {
     lastRestartMs: null,
   };
   version: string | null = null;
-  /** Names that the process `loadedBy` has from our files. */
-  private readonly loaded = new Set<string>();
+  /** What the process `loadedBy` has from our files, by name. */
+  private readonly loaded = new Map<string, Described>();
   private loadedBy: string | null = null;
-  /** Exports that did not answer as they should when they were last looked at, with the reason. */
-  private failing = new Map<string, string>();
   private restarting: Promise<void> | null = null;
 
   constructor(private readonly parts: LoadedNamesParts) {}
@@ -59,8 +53,8 @@ export class LoadedNames {
   }
 
   /** Has the process that runs now learned this name from our file? */
-  async isLoaded(name: string): Promise<boolean> {
-    return this.loaded.has(name) && (await this.isSameProcess());
+  async isLoaded({ name, readOnly = false }: Described): Promise<boolean> {
+    return this.loaded.get(name)?.readOnly === readOnly && (await this.isSameProcess());
   }
 
   drop(name: string): void {
@@ -74,11 +68,13 @@ export class LoadedNames {
    * Throws EXPORT_SERVER_UNHEALTHY.
    */
   async load(names: ReadonlySet<string>): Promise<void> {
-    const { process, restartPolicy, clients } = this.parts;
+    const { process, restartPolicy, clients, port } = this.parts;
     if ((await process.mainPid()) === null) {
       await process.ensureRunning();
     } else {
-      const probes = await mapConcurrent([...names], LIMITS.PROBES_AT_ONCE, (name) => clients.probe(name));
+      const probes = await mapConcurrent([...names], LIMITS.PROBES_AT_ONCE, (name) =>
+        clients.probe(name, port),
+      );
       const unknown = probes.filter(isUnknown).length;
       const closed = probes.filter((probe) => !probe.ok && probe.reason === 'denied').length;
       const suspicious = probes.length - unknown - closed > 0 || (closed > 0 && restartPolicy === 'preserve');
@@ -86,7 +82,6 @@ export class LoadedNames {
       else if (unknown > 0) await this.reload(names);
     }
     await this.noteLoaded(names);
-    await this.checkOthers(names);
   }
 
   /** A new parent process; concurrent calls share one. EXPORT_SERVER_UNHEALTHY when the policy forbids it. */
@@ -107,16 +102,14 @@ export class LoadedNames {
     }
     if (known instanceof Error) throw unhealthy([known.message, ...files.problems].join('; '));
     const pid = await process.mainPid();
-    await this.recheckFailing();
     const configured = new Set(await files.names());
-    const remembered = known ?? ((await this.isSameProcess()) ? [...this.loaded] : []);
+    const remembered = known ?? ((await this.isSameProcess()) ? [...this.loaded.keys()] : []);
     const complaints = [
       ...(pid === null ? [`port ${port} speaks NBD, but it is not our nbd-server that listens there`] : []),
-      ...(this.failing.size > 0 ? [`${this.failing.size} export(s) fail: ${this.describeFailing()}`] : []),
       ...files.problems,
     ];
     return {
-      status: pid === null || this.failing.size > 0 ? 'unhealthy' : 'healthy',
+      status: pid === null ? 'unhealthy' : 'healthy',
       message: [`nbd-server ${this.version ?? '?'} on port ${port}`, ...complaints].join('; '),
       version: this.version,
       pid,
@@ -142,13 +135,13 @@ export class LoadedNames {
 
   /** SIGHUP, then handshakes until every name is known; a restart when that does not happen. */
   private async reload(names: ReadonlySet<string>): Promise<void> {
-    const { process, clock, clients, logger } = this.parts;
+    const { process, clock, clients, logger, port } = this.parts;
     await process.hangUp();
     this.figures.reloads += 1;
     const deadline = clock.monotonic() + LIMITS.EXPORT_RELOAD_SETTLE_MS;
     let left = [...names];
     for (;;) {
-      const probes = await mapConcurrent(left, LIMITS.PROBES_AT_ONCE, (name) => clients.probe(name));
+      const probes = await mapConcurrent(left, LIMITS.PROBES_AT_ONCE, (name) => clients.probe(name, port));
       left = left.filter((_, index) => {
         const probe = probes[index];
         return !probe || !(probe.ok || probe.reason === 'denied');
@@ -167,12 +160,7 @@ export class LoadedNames {
       throw unhealthy(
         `nbd-server ${this.version ?? ''} must be restarted to learn the export, and NBD_RESTART=never forbids it`,
       );
-    const pid = await process.mainPid();
-    if (
-      restartPolicy === 'when-idle' &&
-      pid !== null &&
-      (await clients.without(() => process.children(pid))).length > 0
-    )
+    if (restartPolicy === 'when-idle' && (await clients.count()) > 0)
       throw unhealthy(
         'nbd-server must be restarted to learn the export; NBD_RESTART=when-idle waits for its clients to leave',
       );
@@ -183,62 +171,24 @@ export class LoadedNames {
     const ms = Math.round(clock.monotonic() - begun);
     this.figures.restarts += 1;
     this.figures.lastRestartMs = ms;
-    await this.noteLoaded(new Set(await this.onlyOurs(written)));
+    await this.noteLoaded(new Set(written));
     logger.info('nbd-server was restarted; connected clients carry on', { ms, version: this.version });
-  }
-
-  /** A file that somebody else wrote under one of our names does not count. */
-  private async onlyOurs(names: readonly string[]): Promise<string[]> {
-    const right = await mapConcurrent(names, LIMITS.PROBES_AT_ONCE, (name) => this.parts.files.isRight(name));
-    return names.filter((_, index) => right[index]);
   }
 
   private async noteLoaded(names: ReadonlySet<string>): Promise<void> {
     if (!(await this.isSameProcess())) this.loaded.clear();
     const pid = await this.parts.process.mainPid();
-    this.loadedBy = pid === null ? null : processIdentity(pid);
-    for (const name of names) this.loaded.add(name);
+    this.loadedBy = pid === null ? null : processIdentity('/proc', pid);
+    for (const name of names) {
+      // A file that somebody else wrote under one of our names does not count.
+      const described = await this.parts.files.read(name);
+      if (described !== null) this.loaded.set(name, described);
+    }
   }
 
   private async isSameProcess(): Promise<boolean> {
     const pid = await this.parts.process.mainPid();
-    return pid !== null && this.loadedBy === processIdentity(pid);
-  }
-
-  /** After a change set every other export must still answer; if a reload broke one, a restart repairs it. */
-  private async checkOthers(names: ReadonlySet<string>): Promise<void> {
-    const linked = (await this.parts.links.names()).filter((name) => !names.has(name));
-    await this.check(linked);
-    if (this.failing.size === 0 || this.figures.reloads === 0) return;
-    await this.restart();
-    await this.check(linked);
-  }
-
-  private async recheckFailing(): Promise<void> {
-    if (this.failing.size === 0) return;
-    const linked = new Set(await this.parts.links.names());
-    await this.check([...this.failing.keys()].filter((name) => linked.has(name)));
-  }
-
-  private async check(names: readonly string[]): Promise<void> {
-    const { clients, expectedSize, logger } = this.parts;
-    const results = await mapConcurrent(names, LIMITS.PROBES_AT_ONCE, async (name) => {
-      const probe = await clients.probe(name);
-      const size = expectedSize(name);
-      if (!probe.ok) return { name, reason: probe.message };
-      return size === null || probe.size === size
-        ? null
-        : { name, reason: `${probe.size} bytes instead of ${size}` };
-    });
-    const failing = results.filter((result) => result !== null);
-    for (const { name, reason } of failing)
-      if (!this.failing.has(name))
-        logger.error('An export does not answer as it should', { export: name, reason });
-    this.failing = new Map(failing.map(({ name, reason }) => [name, reason]));
-  }
-
-  private describeFailing(): string {
-    return [...this.failing].map(([name, reason]) => `${name} (${reason})`).join(', ');
+    return pid !== null && this.loadedBy === processIdentity('/proc', pid);
   }
 }
 

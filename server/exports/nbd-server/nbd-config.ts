@@ -92,13 +92,13 @@ export function parse(text: string): Section[] {
  * The section of one export. Flush and FUA must be offered, or a client's fsync means nothing. Throws
  * EXPORT_CONFIG_FAILED for a name that is not a volume's, such as `generic`.
  */
-export function exportSection(name: string, linkPath: string): Section {
+export function exportSection(name: string, linkPath: string, readOnly = false): Section {
   if (volumeIdOf(name) === null) throw refuse('the export name', name);
   return {
     name,
     values: {
       exportname: linkPath,
-      readonly: 'false',
+      readonly: String(readOnly),
       multifile: 'false',
       copyonwrite: 'false',
       flush: 'true',

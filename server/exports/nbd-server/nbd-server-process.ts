@@ -6,21 +6,27 @@ import { KeyedMutex } from '../../core/concurrency/keyed-mutex';
 import { LIMITS } from '../../core/limits';
 import type { Logger } from '../../core/log/logger';
 import { unhealthy } from '../export-errors';
-import {
-  childrenOf,
-  findMainPid,
-  hintedPid,
-  isAlive,
-  isListening,
-  mayOwnPort,
-  type ServerProgram,
-} from '../process-table';
+import { commandLine, findListener, isListening, type Program, servesPort } from '../process-table';
 import { greets, type NbdAddress } from '../protocol/handshake';
 import { startServer, systemctl, waitUntil } from '../start-server';
 
 const run = promisify(execFile);
 
-interface ProcessOptions extends ServerProgram {
+const DEFAULT_CONFIG = '/etc/nbd-server/config';
+
+/** Was this process started with that configuration? Children keep the command line of their parent. */
+export function hasOurConfiguration(pid: number, baseConfig: string): boolean {
+  const words = commandLine(pid);
+  const at = words.findIndex((word) => word === '-C' || word === '--config-file');
+  // A process that is gone has no words.
+  return words.length > 1 && (at < 0 ? DEFAULT_CONFIG : words[at + 1]) === baseConfig;
+}
+
+interface ProcessOptions {
+  readonly binary: string;
+  readonly baseConfig: string;
+  readonly pidFile: string;
+  readonly port: number;
   readonly address: NbdAddress;
   /** systemd unit to restart, or null: the daemon starts the server itself. */
   readonly unit: string | null;
@@ -36,22 +42,20 @@ interface ProcessOptions extends ServerProgram {
 export class NbdServerProcess {
   private readonly queue = new KeyedMutex();
   private readonly gate: RetryGate;
+  private readonly program: Program;
 
   constructor(private readonly options: ProcessOptions) {
     this.gate = new RetryGate(options.clock, {
       baseMs: LIMITS.NBD_REVIVE_BASE_MS,
       capMs: LIMITS.NBD_REVIVE_CAP_MS,
     });
+    const { binary, baseConfig } = options;
+    this.program = { binary, isOurs: (pid) => hasOurConfiguration(pid, baseConfig) };
   }
 
   /** Pid of the parent process, null when it does not run. */
   mainPid(): Promise<number | null> {
-    return findMainPid(this.options);
-  }
-
-  /** Clients that this parent serves, of other people's exports too. */
-  children(parent: number): Promise<number[]> {
-    return childrenOf(parent, this.options);
+    return findListener(this.program, this.options.port, this.options.pidFile);
   }
 
   /** `nbd-server version 3.24` → "3.24"; null when the program is missing. */
@@ -102,7 +106,7 @@ export class NbdServerProcess {
         await systemctl('restart', this.options.unit);
       } else if (before !== null) {
         process.kill(before, 'SIGKILL');
-        const ended = async () => !isAlive(before, this.options);
+        const ended = async () => (await this.mainPid()) !== before;
         await waitUntil(this.options.clock, ended, 'the old parent did not end');
       }
       await this.untilStarted();
@@ -142,7 +146,7 @@ export class NbdServerProcess {
   private async isPortTaken(): Promise<boolean> {
     const { address, port, baseConfig } = this.options;
     if (!isListening(port)) return false;
-    if (!(await mayOwnPort(this.options)))
+    if (!servesPort(this.options.binary, port))
       throw unhealthy(`port ${port} is taken by another process than nbd-server: stop it, or set NBD_PORT`);
     if ((await greets(address, LIMITS.NBD_APPEARS_MS)) !== null) return true;
     if ((await this.mainPid()) !== null) return false;
@@ -155,7 +159,7 @@ export class NbdServerProcess {
   private async appears(): Promise<void> {
     const { clock } = this.options;
     const deadline = clock.monotonic() + LIMITS.NBD_APPEARS_MS;
-    while (hintedPid(this.options) === null && clock.monotonic() < deadline)
+    while ((await this.mainPid()) === null && clock.monotonic() < deadline)
       await clock.sleep(LIMITS.NBD_START_POLL_MS);
   }
 

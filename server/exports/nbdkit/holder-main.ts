@@ -17,6 +17,8 @@ const { values } = parseArgs({
   options: {
     exports: { type: 'string' },
     listen: { type: 'string' },
+    'exports-read-only': { type: 'string' },
+    'listen-read-only': { type: 'string' },
     'pid-file': { type: 'string' },
     nbdkit: { type: 'string', default: 'nbdkit' },
     tls: { type: 'string', default: 'off' },
@@ -27,7 +29,7 @@ const { values } = parseArgs({
     option: { type: 'string', multiple: true, default: [] },
   },
 });
-/** systemd passes sockets from this descriptor on. */
+/** systemd passes sockets from this descriptor on, in the order of its unit. */
 const SYSTEMD_SOCKET = 3;
 /** A twin that dies at once again and again must not take all of the processor. */
 const TWIN_PAUSE_MS = 100;
@@ -61,7 +63,13 @@ function tlsMode(): 'off' | 'on' | 'require' {
 const holder = new Holder({
   nbdkit: values.nbdkit,
   args: [...(await tlsArguments(tlsMode(), values['tls-dir'])), ...values.option],
-  exportsDir: values.exports ?? fail('--exports is missing'),
+  doors: [
+    { exportsDir: values.exports ?? fail('--exports is missing'), readOnly: false },
+    {
+      exportsDir: values['exports-read-only'] ?? fail('--exports-read-only is missing'),
+      readOnly: true,
+    },
+  ],
   bounds: {
     connections: number('max-connections'),
     perExport: number('max-per-export'),
@@ -76,17 +84,25 @@ holder.onStart = (pid) => void other?.send(pid, () => {});
 process.on('SIGTERM', () => (other ? other.send(STOP, () => process.exit(0)) : process.exit(0)));
 
 await holder.adopt();
-if (process.env.LISTEN_FDS !== undefined) await listen({ fd: SYSTEMD_SOCKET });
+const passed = Number(process.env.LISTEN_FDS ?? 0);
+if (passed > 0)
+  for (const door of holder.sockets.keys()) {
+    // A unit that was changed to one socket has no read-only exports.
+    if (door < passed) await listen(door, { fd: SYSTEMD_SOCKET + door });
+  }
 else if (process.send) beTwin({ send: process.send.bind(process) });
-else await listenWithTwin(values.listen ?? fail('--listen is missing, and systemd has passed no socket'));
+else await listenWithTwin([values.listen, values['listen-read-only']]);
 
-function listen(where: Parameters<Holder['listen']>[0]): Promise<void> {
-  return holder.listen(where).catch((error: unknown) => fail(`it cannot listen: ${String(error)}`));
+function listen(...where: Parameters<Holder['listen']>): Promise<void> {
+  return holder.listen(...where).catch((error: unknown) => fail(`it cannot listen: ${String(error)}`));
 }
 
-async function listenWithTwin(address: string): Promise<void> {
-  const [, host, port] = /^\[?([^\]]+)\]?:(\d+)$/.exec(address) ?? fail(`${address} is no address:port`);
-  await listen({ host, port: Number(port) });
+async function listenWithTwin(addresses: readonly (string | undefined)[]): Promise<void> {
+  for (const [door, address] of addresses.entries()) {
+    const [, host, port] =
+      /^\[?([^\]]+)\]?:(\d+)$/.exec(address ?? '') ?? fail(`${address ?? 'nothing'} is no address:port`);
+    await listen(door, { host, port: Number(port) });
+  }
   writePid();
   startTwin();
 }
@@ -96,7 +112,7 @@ function beTwin(parent: Pick<ChildProcess, 'send'>): void {
   other = parent;
   process.on('message', (message: unknown, socket: unknown) => {
     hear(message);
-    if (socket instanceof Server) void listen(socket);
+    if (socket instanceof Server) void listen(doorIn(message), socket);
   });
   process.on('disconnect', () => {
     // Killed before it could send the socket: the daemon starts anew.
@@ -123,8 +139,14 @@ function startTwin(): void {
 }
 
 function share(twin: ChildProcess): void {
-  twin.send('socket', holder.socket);
+  for (const [door, socket] of holder.sockets.entries()) twin.send({ door }, socket);
   for (const pid of holder.clients) twin.send(pid, () => {});
+}
+
+/** Which of the sockets came with this message. */
+function doorIn(message: unknown): number {
+  const isDoor = typeof message === 'object' && message !== null && 'door' in message;
+  return isDoor && typeof message.door === 'number' ? message.door : fail('a socket came without its number');
 }
 
 function hear(message: unknown): void {

@@ -1,5 +1,4 @@
 import { spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { RetryGate } from '../../core/back-off';
@@ -8,14 +7,7 @@ import { KeyedMutex } from '../../core/concurrency/keyed-mutex';
 import { LIMITS } from '../../core/limits';
 import type { Logger } from '../../core/log/logger';
 import { unhealthy } from '../export-errors';
-import {
-  commandLine,
-  commandName,
-  isListening,
-  listeningSockets,
-  ownsSocket,
-  pidsNamed,
-} from '../process-table';
+import { commandLine, findListener, isListening } from '../process-table';
 import { greets, type NbdAddress } from '../protocol/handshake';
 import { systemctl, waitUntil } from '../start-server';
 
@@ -27,6 +19,7 @@ export interface HolderProcessOptions {
   readonly program: string;
   readonly args: readonly string[];
   readonly exportsDir: string;
+  readonly readOnlyDir: string;
   readonly pidFile: string;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -51,19 +44,18 @@ export class HolderProcess {
 
   /** One of the processes that hold our socket, null when there is none. */
   async pid(): Promise<number | null> {
-    const listeners = listeningSockets(this.options.address.port);
-    if (listeners.size === 0) return null;
-    const hint = Number(readHint(this.options.pidFile));
-    const holds = (pid: number) => this.isOurs(pid) && ownsSocket(pid, listeners) !== false;
-    if (Number.isInteger(hint) && hint > 1 && holds(hint)) return hint;
-    return (await pidsNamed(commandName(process.execPath))).find(holds) ?? null;
+    const program = { binary: process.execPath, isOurs: (pid: number) => this.isOurs(pid) };
+    return findListener(program, this.options.address.port, this.options.pidFile);
   }
 
   /** Resolves when an NBD server answers on our socket. Throws EXPORT_SERVER_UNHEALTHY. */
   ensureRunning(): Promise<void> {
     return this.queue.run('holder', async () => {
       if (await this.isServing()) return;
-      const { unit, clock, logger, address } = this.options;
+      const { unit, clock, logger, address, exportsDir, readOnlyDir } = this.options;
+      // Whoever holds the socket: without the folder each nbdkit ends before it greets, and only a greeting lets
+      // the first link be made. After a boot nobody else has made it: it is in /run.
+      for (const dir of [exportsDir, readOnlyDir]) await mkdir(dir, { recursive: true });
       if (unit !== null) await systemctl('start', unit);
       else {
         if (isListening(address.port) && (await this.pid()) === null)
@@ -110,7 +102,6 @@ export class HolderProcess {
   private async start(): Promise<void> {
     const { program, args, exportsDir, pidFile, address } = this.options;
     await mkdir(dirname(pidFile), { recursive: true });
-    await mkdir(exportsDir, { recursive: true });
     const words = [
       program,
       `--exports=${exportsDir}`,
@@ -127,13 +118,5 @@ export class HolderProcess {
       this.options.logger.error('The holder of exports does not start', { reason: error.message }),
     );
     child.unref();
-  }
-}
-
-function readHint(path: string): string {
-  try {
-    return readFileSync(path, 'utf8').trim();
-  } catch {
-    return '';
   }
 }

@@ -3,6 +3,7 @@ import { createServer, type ListenOptions, type Server, type Socket } from 'node
 import { pidsNamed } from '../process-table';
 import { refuse } from './refusal';
 import {
+  type Door,
   type SessionBounds,
   type SessionProcesses,
   Sessions,
@@ -15,8 +16,8 @@ export interface HolderOptions {
   readonly nbdkit: string;
   /** Options of nbdkit: TLS. */
   readonly args: readonly string[];
-  /** The folder of links: the table of exports. */
-  readonly exportsDir: string;
+  /** A listening socket each. */
+  readonly doors: readonly Door[];
   readonly bounds: SessionBounds;
   readonly log: (line: string) => void;
 }
@@ -29,33 +30,30 @@ const REVIEW_MS = 50;
  * and outlives the holder. So the holder can be killed, restarted and upgraded under running copies.
  */
 export class Holder {
-  private readonly server: Server;
+  /** The sockets, for another holder; in the order of the doors. */
+  readonly sockets: readonly Server[];
   private readonly processes: SessionProcesses;
   private readonly sessions: Sessions;
   private reviewing: NodeJS.Timeout | null = null;
 
   constructor(private readonly options: HolderOptions) {
-    this.processes = sessionsOf(options.exportsDir);
+    this.processes = sessionsOf(options.doors.map(({ exportsDir }) => exportsDir));
     this.sessions = new Sessions(options.bounds, this.processes);
     // A handshake is many small packets; none may wait for the acknowledgement of the one before.
-    this.server = createServer({ pauseOnConnect: true, noDelay: true }, (socket) => this.accept(socket));
+    this.sockets = options.doors.map((door) =>
+      createServer({ pauseOnConnect: true, noDelay: true }, (socket) => this.accept(socket, door)),
+    );
   }
 
   /** Accepts from now on: an address, an open descriptor, or a socket that another holder has. */
-  listen(where: ListenOptions | { readonly fd: number } | Server): Promise<void> {
+  listen(door: number, where: ListenOptions | { readonly fd: number } | Server): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.server.once('error', reject);
-      this.server.listen(where, () => resolve());
+      this.sockets[door]?.once('error', reject).listen(where, () => resolve());
     });
   }
 
   get isListening(): boolean {
-    return this.server.listening;
-  }
-
-  /** The socket, for another holder. */
-  get socket(): Server {
-    return this.server;
+    return this.sockets.every(({ listening }) => listening);
   }
 
   /** Clients that are let in at the moment. */
@@ -77,17 +75,17 @@ export class Holder {
   /** Told of every client that is let in, so that another holder can count it. */
   onStart: (pid: number) => void = () => {};
 
-  private accept(socket: Socket): void {
+  private accept(socket: Socket, door: Door): void {
     const reason = this.sessions.refusal();
     if (reason !== null) {
       this.options.log(`refused ${peerOf(socket)}: ${reason}`);
       refuse(socket, reason);
       return;
     }
-    const { nbdkit, args, exportsDir, log } = this.options;
+    const { nbdkit, args, log } = this.options;
     const peer = peerOf(socket);
     socket.on('error', () => socket.destroy());
-    const [program = '', ...words] = sessionCommand(nbdkit, args, exportsDir);
+    const [program = '', ...words] = sessionCommand(nbdkit, args, door);
     const child = spawn(program, words, {
       stdio: [socket, socket, 'inherit'],
       // Its own session and process group: what ends the holder does not end it.

@@ -112,15 +112,23 @@ export class Sessions {
 export const SHELL = 'sh';
 const SCRIPT = '"$0" "$@"; exit';
 
-/** What the holder starts for a client. */
-export function sessionCommand(nbdkit: string, args: readonly string[], exportsDir: string): string[] {
-  return [SHELL, '-c', SCRIPT, nbdkit, ...args, '-s', 'file', `dir=${exportsDir}`];
+/** A socket, and the folder of links that is its table of exports. */
+export interface Door {
+  readonly exportsDir: string;
+  /** Its clients cannot write: nbdkit must be told before a client says which export it wants. */
+  readonly readOnly: boolean;
 }
 
-/** The sessions of this machine that serve this folder of exports; named by their shell. */
-export function sessionsOf(exportsDir: string): SessionProcesses {
+/** What the holder starts for a client. */
+export function sessionCommand(nbdkit: string, args: readonly string[], door: Door): string[] {
+  const access = door.readOnly ? ['-r'] : [];
+  return [SHELL, '-c', SCRIPT, nbdkit, ...args, ...access, '-s', 'file', `dir=${door.exportsDir}`];
+}
+
+/** The sessions of this machine that serve these folders of exports; named by their shell. */
+export function sessionsOf(exportsDirs: readonly string[]): SessionProcesses {
   return {
-    isServing: (pid) => commandLine(pid).includes(`dir=${exportsDir}`),
+    isServing: (pid) => exportsDirs.some((exportsDir) => servesFolder(pid, exportsDir)),
     diskOf: (pid) => {
       const children = childrenOfProcess(pid);
       // A kernel that does not tell must not look like a client that never asks for an export.

@@ -60,6 +60,11 @@ export function takesBody(endpoint: { readonly body: unknown }): boolean {
   return endpoint.body !== NONE;
 }
 
+/** What a request of this method may change must not depend on a name that nobody reads. */
+export function changesSomething(endpoint: { readonly method: string }): boolean {
+  return endpoint.method !== 'GET';
+}
+
 /** Errors that any request can meet before it reaches its endpoint. */
 export const COMMON_ERRORS: readonly ErrorCode[] = [
   'UNAUTHORIZED',
@@ -92,7 +97,7 @@ const START_ERRORS = [
 /** Every error of an endpoint: what follows from its input, its own, and the common ones. */
 export function errorsOf(endpoint: AnyEndpoint): readonly ErrorCode[] {
   const { params, query, startsOperation, maxConcurrent, errors = [] } = endpoint;
-  const takesInput = params !== NONE || query !== NONE || takesBody(endpoint);
+  const takesInput = params !== NONE || query !== NONE || takesBody(endpoint) || changesSomething(endpoint);
   return [
     ...(takesInput ? (['VALIDATION_FAILED'] as const) : []),
     ...(takesBody(endpoint) ? (['MALFORMED_JSON', 'UNSUPPORTED_MEDIA_TYPE'] as const) : []),

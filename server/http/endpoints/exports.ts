@@ -41,7 +41,8 @@ export const publishExport = endpoint({
   method: 'POST',
   path: '/api/v1/exports',
   summary: 'Export an attached volume',
-  description: 'An attach does this by itself; publishing again is fine.',
+  description:
+    'An attach does this by itself; publishing again is fine. With `read_only` nobody can write through it; an export changes between the two only while nobody is connected.',
   body: exportBody,
   bodyExample: { volume_id: '6f1d2c3b-4a59-4687-9786-a5b4c3d2e1f0', vm_name: 'test-vm', disk_number: 0 },
   reply: { status: 201, description: 'The export; it has answered a handshake', schema: exportSchema },

@@ -6,6 +6,7 @@ import {
   healthSchema,
   metricsSchema,
   phaseSchema,
+  syncBody,
   syncQuery,
   syncSchema,
 } from '../schemas/service';
@@ -69,8 +70,10 @@ export const forceSync = endpoint({
   method: 'POST',
   path: '/api/v1/admin/force-sync',
   summary: 'Compare CloudStack, guest, database and exports, and repair what is safe',
-  description: 'Runs the task sync:force. With dry_run=true nothing is changed.',
+  description:
+    'Runs the task sync:force. With dry_run=true, in the query or in the body, nothing is changed.',
   query: syncQuery,
+  body: syncBody,
   maxConcurrent: LIMITS.SYNCS_AT_ONCE,
   reply: { status: 200, description: 'Every drift, and what was done about it', schema: syncSchema },
   errors: ['STANDBY', 'STOPPING', 'APPLIANCE_UNKNOWN', 'DATABASE_UNAVAILABLE', 'LEASE_LOST'],

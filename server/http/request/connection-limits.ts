@@ -1,13 +1,15 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { Server } from 'node:http';
 import { LIMITS } from '../../core/limits';
+import { takeTurns } from './request-turns';
 
 /** Node publishes every connection that a server of this process accepts. */
 const CONNECTION_CHANNEL = 'net.server.socket';
 
 /**
  * Disconnects slow clients: headers within HTTP_HEADERS_MS, the whole request within HTTP_REQUEST_MS
- * (responses, such as event streams, may last), and at most HTTP_CONNECTIONS at once. Nitro creates the
+ * (responses, such as event streams, may last), and at most HTTP_CONNECTIONS at once; bounds what clients do
+ * not read (takeTurns). Nitro creates the
  * server and does not expose it, so it is found at its first connection, before anything is read. Node checks
  * for slow clients every 30 s. Returns the function that undoes it.
  */
@@ -18,6 +20,7 @@ export function limitConnections(): () => void {
     server.headersTimeout = LIMITS.HTTP_HEADERS_MS;
     server.requestTimeout = LIMITS.HTTP_REQUEST_MS;
     server.maxConnections = LIMITS.HTTP_CONNECTIONS;
+    takeTurns(server);
     unsubscribe(CONNECTION_CHANNEL, listener);
   };
   subscribe(CONNECTION_CHANNEL, listener);

@@ -1,10 +1,11 @@
-import { getQuery, getRequestHeader, getRouterParams, type H3Event } from 'h3';
-import { z } from 'zod';
+import { getRequestHeader, getRouterParams, type H3Event } from 'h3';
+import type { z } from 'zod';
 import type { FieldIssue } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
 import { currentDaemon } from '../../daemon/current';
 import type { Daemon } from '../../daemon/daemon';
-import { type Endpoint, takesBody } from '../endpoints/endpoint';
+import { changesSomething, type Endpoint, takesBody } from '../endpoints/endpoint';
+import { fieldsOf, ignoredFields, readQuery } from './known-names';
 import { readJson } from './read-json';
 import { fieldIssues, validationError } from './validation-error';
 
@@ -19,6 +20,8 @@ export interface CheckedRequest<Params, Query, Body> {
   readonly idempotencyKey: string | null;
   /** How long the caller will wait for the operation to end; 0 = not at all. */
   readonly waitMs: number;
+  /** Fields of the body that the endpoint does not know. */
+  readonly ignored: readonly string[];
 }
 
 /**
@@ -31,12 +34,14 @@ export async function readRequest<P, Q, B, R>(
 ): Promise<CheckedRequest<P, Q, B>> {
   const issues: FieldIssue[] = [];
   const params = check(endpoint.params, pathParams(event), issues);
-  const query = check(endpoint.query, givenQuery(event, namesOf(endpoint.query), issues), issues);
+  const { wait, ...given } = readQuery(endpoint, event.path, issues);
+  const query = check(endpoint.query, given, issues);
   const idempotencyKey = endpoint.startsOperation ? readIdempotencyKey(event, issues) : null;
-  const waitMs = endpoint.waits ? readWait(event, issues) : 0;
+  const waitMs = endpoint.waits ? readWait(event, wait, issues) : 0;
   // The body is read last, but its fields are reported together with the rest.
-  const json = takesBody(endpoint) ? ((await readJson(event)) ?? {}) : {};
+  const json = await readBody(endpoint, event);
   const body = check(endpoint.body, json, issues);
+  const ignored = ignoredFields(endpoint, json, issues);
   if (issues.length > 0 || !params || !query || !body) throw validationError(issues);
   return {
     event,
@@ -48,7 +53,19 @@ export async function readRequest<P, Q, B, R>(
     body: body.value,
     idempotencyKey,
     waitMs,
+    ignored,
   };
+}
+
+/** Of an endpoint without a body whatever is sent is accepted: its fields are named as ignored. */
+async function readBody(
+  endpoint: { readonly method: string; readonly body: unknown },
+  event: H3Event,
+): Promise<unknown> {
+  if (takesBody(endpoint)) return (await readJson(event)) ?? {};
+  if (!changesSomething(endpoint)) return {};
+  const json = await readJson(event).catch(() => ({}));
+  return fieldsOf(json) ?? {};
 }
 
 function check<T>(schema: z.ZodType<T>, input: unknown, issues: FieldIssue[]): { value: T } | null {
@@ -73,24 +90,6 @@ function decodeSegment(value: string): string {
   }
 }
 
-/** The fields that a schema knows. */
-function namesOf(schema: z.ZodType): ReadonlySet<string> {
-  return new Set(schema instanceof z.ZodObject ? Object.keys(schema.shape) : []);
-}
-
-/** Clients send filters they do not use as `status=`: those are not given. Unknown fields are ignored. */
-function givenQuery(
-  event: H3Event,
-  known: ReadonlySet<string>,
-  issues: FieldIssue[],
-): Record<string, unknown> {
-  const given = Object.entries(getQuery(event)).filter(([name, value]) => value !== '' && known.has(name));
-  for (const [field, value] of given) {
-    if (Array.isArray(value)) issues.push({ field, message: 'must be given only once' });
-  }
-  return Object.fromEntries(given.filter(([, value]) => !Array.isArray(value)));
-}
-
 const KEY = new RegExp(`^[\\x21-\\x7e][\\x20-\\x7e]{0,${LIMITS.IDEMPOTENCY_KEY_CHARACTERS - 1}}$`);
 
 function readIdempotencyKey(event: H3Event, issues: FieldIssue[]): string | null {
@@ -105,11 +104,10 @@ function readIdempotencyKey(event: H3Event, issues: FieldIssue[]): string | null
 }
 
 /** `?wait=25s`, `?wait=25`, `?wait=1500ms`, or `Prefer: wait=25` (RFC 7240); longer waits are capped. */
-function readWait(event: H3Event, issues: FieldIssue[]): number {
+function readWait(event: H3Event, wait: string | undefined, issues: FieldIssue[]): number {
   const maxMs = LIMITS.LONG_POLL_SECONDS * 1000;
-  const { wait } = getQuery(event);
-  if (wait !== undefined && wait !== '') {
-    const match = /^(\d{1,6})(ms|s)?$/.exec(String(wait));
+  if (wait !== undefined) {
+    const match = /^(\d{1,6})(ms|s)?$/.exec(wait);
     if (match) return Math.min(maxMs, Number(match[1]) * (match[2] === 'ms' ? 1 : 1000));
     issues.push({
       field: 'wait',

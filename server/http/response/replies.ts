@@ -1,7 +1,9 @@
 import type { VolumeDescription } from '../../daemon/volumes/volume-queries';
+import type { VmVolumes } from '../../daemon/volumes/volumes-of-vm';
 import type { DeviceEvent } from '../../devices/device';
 import type { ExportValidation } from '../../exports/export-service';
 import type { ExportActivity } from '../../exports/export-traffic';
+import { isReadOnly } from '../../exports/naming';
 import type { ExportRecord, JournalEntry, Mapping, Operation } from '../../model/operation';
 import { missingPath } from '../../model/placeholder-path';
 import { exportSchema, exportValidationSchema } from '../schemas/exports';
@@ -37,12 +39,12 @@ export function mappingReply(mapping: Mapping) {
  * Existing callers open whatever device_path says and never look at linux_state. When the disk at the path is
  * no longer the volume's, they get the placeholder that sync writes instead: opening it fails.
  */
-function pathOf(mapping: Mapping): string {
+function pathOf(mapping: Pick<Mapping, 'linuxState' | 'devicePath' | 'volumeId'>): string {
   if (mapping.linuxState !== 'missing' || !mapping.devicePath.startsWith('/')) return mapping.devicePath;
   return missingPath(mapping.volumeId);
 }
 
-export function vmVolumeReply(mapping: Mapping) {
+export function vmVolumeReply(mapping: VmVolumes['volumes'][number]) {
   return replyOf(vmVolumeSchema, {
     ...mapping,
     devicePath: pathOf(mapping),
@@ -81,6 +83,7 @@ export function volumeReply(description: VolumeDescription) {
 export function exportReply(record: ExportRecord, activity: ExportActivity | null = null) {
   return replyOf(exportSchema, {
     ...record,
+    readOnly: isReadOnly(record),
     metadata: { ...record.metadata },
     traffic: activity && exportTrafficReply(activity),
   });

@@ -9,7 +9,7 @@ export const exportParams = z.object({ volume_id: uuid('a volume') });
 const note = (what: string) => cleanText(what, LIMITS.NAME_CHARACTERS);
 const DISK_NUMBER = expected('a disk number');
 
-/** Fields as existing callers name them; all but volume_id go into the metadata of the export. */
+/** Fields as existing callers name them; all but volume_id and read_only go into the metadata of the export. */
 export const exportBody = z.object({
   volume_id: uuid('a volume'),
   vm_name: z.union([z.literal(''), note('the name of the VM')]).nullish(),
@@ -18,6 +18,7 @@ export const exportBody = z.object({
     .union([z.int().nonnegative(), z.string().regex(/^\d{1,6}$/)], { error: DISK_NUMBER })
     .transform(String)
     .nullish(),
+  read_only: flag('let nobody write').nullish(),
 });
 
 export const exportsQuery = z.object({
@@ -35,7 +36,8 @@ export const exportSchema = named('Export', {
   volume_id: z.string(),
   export_name: z.string().meta({ description: 'migration-vol-<volume id>' }),
   device_path: z.string(),
-  port: z.int(),
+  port: z.int().meta({ description: 'read-only exports of nbdkit have a port of their own' }),
+  read_only: z.boolean().meta({ description: 'nobody can write through it' }),
   status: z.enum(EXPORT_STATUSES),
   created_at: timestamp,
   updated_at: timestamp,

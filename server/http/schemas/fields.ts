@@ -106,4 +106,11 @@ export const timestamp = z.iso
   .datetime({ precision: 3 })
   .meta({ description: 'RFC 3339, UTC, milliseconds' });
 export const bytes = z.int().nonnegative().meta({ description: 'bytes' });
+/** In the reply of every request that changes something; `serve` adds it. */
+export const ignoredSchema = named('Ignored', {
+  ignored: z
+    .array(z.string())
+    .optional()
+    .meta({ description: 'fields of the body that this endpoint does not know; absent when there are none' }),
+});
 export const jsonObject = z.record(z.string(), z.unknown());

@@ -14,7 +14,8 @@ export const problemSchema = named('Problem', {
     .string()
     .meta({ description: 'stable, see docs/reference/errors.md', examples: Object.keys(ERRORS).slice(0, 3) }),
   details: jsonObject.optional().meta({
-    description: 'machine readable; for VALIDATION_FAILED: fields, a list of {field, message}',
+    description:
+      'machine readable; for VALIDATION_FAILED: fields, a list of {field, message, nearest}, nearest being the known name that was probably meant',
   }),
   fix: z.string().meta({ description: 'what the reader can do' }),
   request_id: z.string(),

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { OPERATION_STATUSES, OPERATION_TYPES } from '../../model/operation';
 import { DRIFT_KINDS } from '../../sync/drift';
-import { jsonObject, named, queryFlag, timestamp } from './fields';
+import { flag, jsonObject, named, queryFlag, timestamp } from './fields';
 import { operationType } from './operations';
 
 /** GET /health. Existing callers look at the status only. */
@@ -98,6 +98,7 @@ export const metricsSchema = named('Metrics', {
 });
 
 export const syncQuery = z.object({ dry_run: queryFlag('report without repairing') });
+export const syncBody = z.object({ dry_run: flag('report without repairing').nullish() });
 
 export const syncSchema = named('SyncResult', {
   message: z.string(),

@@ -140,11 +140,11 @@ function finish(s: Situation, goal: AttachGoal, volume: CloudVolume): Action | D
 }
 
 /**
- * Before the first intent. No earlier job of this volume may still be running: a detach could undo our attach
+ * Before the first intent, and before a cleanup takes the disk away from where it is. No earlier job of this volume may still be running: a detach could undo our attach
  * (apache/cloudstack#14214). And where disks have no serial, only one disk at a time may be attached to this
  * guest.
  */
-function waitForObstacles(s: Situation, goal: AttachGoal, isDetached: boolean): Action | null {
+export function waitForObstacles(s: Situation, goal: AttachGoal, isDetached: boolean): Action | null {
   const obstacles = s.facts.obstacles;
   const toAppliance = goal.vmId === s.policy.applianceVmId;
   if (!obstacles)
@@ -180,7 +180,9 @@ function waitForObstacles(s: Situation, goal: AttachGoal, isDetached: boolean): 
 /** Nothing was sent yet, so a cancel ends the wait; otherwise it ends with a free slot or the deadline. */
 function waitForSlot(s: Situation, goal: AttachGoal, full: FullVm): Action {
   if (s.operation.cancelRequested && !s.journal.hasEffect) return intend(s, STEP);
-  const mayWait = s.policy.slots === 'wait' && !full.crowded;
+  // The disk was taken from another VM on the promise that this one takes it: it is not left with nobody.
+  const isOnItsWay = s.journal.mutation('detach-volume').at !== 'none';
+  const mayWait = isOnItsWay || (s.policy.slots === 'wait' && !full.crowded);
   if (!mayWait || s.elapsed('slot') > LIMITS.SLOT_WAIT_DEADLINE_MS) {
     return giveUp('NO_FREE_SLOT', `VM ${goal.vmId} takes no more disks: ${full.reason}`, {
       volume_id: goal.volumeId,

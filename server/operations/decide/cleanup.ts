@@ -1,7 +1,7 @@
 import { vmPhase } from '../../cloudstack/vm-states';
 import { LIMITS } from '../../core/limits';
 import { type Action, type Done, done, giveUp, type Situation } from '../decision';
-import { type AttachGoal, attach } from './attach';
+import { type AttachGoal, attach, waitForObstacles } from './attach';
 import { detach } from './detach';
 import { endFailed } from './failure';
 import { intend, mutate, tryAgainOrGiveUp } from './mutation';
@@ -22,14 +22,14 @@ export function decideCleanup(s: Situation<'cleanup'>): Action {
     return undone.do === 'done' ? endFailed(failing, undone.result) : undone;
   }
   if (s.journal.mutation('attach-volume').at === 'none' && !s.journal.done('released')) {
-    const released = release(s);
+    const released = release(s, goal);
     if (released.do !== 'done') return released;
     return {
       do: 'record',
       step: 'released',
       state: 'done',
       data: { vm_id: request.test_vm_id },
-      forget: ['volume', 'mapping'],
+      forget: ['volume', 'mapping', 'obstacles'],
     };
   }
   const attached = attach(s, goal);
@@ -50,14 +50,24 @@ export function decideCleanup(s: Situation<'cleanup'>): Action {
 }
 
 /** Detaches the volume from the test VM, which must be stopped, or is stopped with force_clean. */
-function release(s: Situation<'cleanup'>): Action | Done<true> {
+function release(s: Situation<'cleanup'>, goal: AttachGoal): Action | Done<true> {
   const { request } = s.operation;
   if (s.journal.mutation('detach-volume').at === 'none') {
-    const stopped = stopVm(s);
-    if (stopped) return stopped;
+    const waiting = takePlace(s, goal) ?? stopVm(s);
+    if (waiting) return waiting;
   }
   const step = detach(s, { volumeId: request.volume_id, force: false, onlyFromVm: request.test_vm_id });
   return step.do === 'done' ? done(true) : step;
+}
+
+/** Nothing is stopped or detached before this VM has a slot for the disk; it is held until the end. */
+function takePlace(s: Situation<'cleanup'>, goal: AttachGoal): Action | null {
+  if (s.journal.mutation('stop-vm').at !== 'none') return null;
+  const known = knownVolume(s, goal.volumeId);
+  if (known.do !== 'done') return known;
+  const hasDisk =
+    known.result.kind !== 'absent' && known.result.value.vmId === s.operation.request.test_vm_id;
+  return hasDisk ? waitForObstacles(s, goal, true) : null;
 }
 
 function stopVm(s: Situation<'cleanup'>): Action | null {

@@ -4,7 +4,7 @@ import { compareSize } from '../../devices/disk-size';
 import { verifiedDevice } from '../../devices/identity';
 import { expectedMetadata } from '../../exports/copy-progress';
 import type { ExportTarget } from '../../exports/export-server';
-import { exportName } from '../../exports/naming';
+import { exportName, isReadOnly } from '../../exports/naming';
 import type { RunContext } from './run-context';
 
 /**
@@ -69,7 +69,9 @@ export async function republish(run: RunContext, volumeId: string): Promise<void
     });
     return;
   }
-  if (!(await tryPublish(run, targetOf(volumeId, device)))) return;
+  const record = await run.parts.ledger.readExport(volumeId);
+  const readOnly = record !== null && isReadOnly(record);
+  if (!(await tryPublish(run, { ...targetOf(volumeId, device), readOnly }))) return;
   await run.record({
     entries: [{ step: 'republish', state: 'done', data: { export_name: exportName(volumeId) } }],
     effects: [{ kind: 'set-export-status', volumeId, status: 'active' }],

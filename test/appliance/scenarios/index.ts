@@ -5,12 +5,16 @@ import { failover } from './failover';
 import { inUse, liveResize, surpriseUnplug } from './hardware';
 import { hotPlug } from './hot-plug';
 import { mainJob } from './main-job';
+import { migratedDisks, migratedDisksOnScsi } from './migrated-disks';
+import { ownDisks } from './own-disks';
 import { powerOff, reboot } from './reboot';
 import { removal, service } from './service';
 
 /** The longest ones first, so that guests that run side by side end together. */
 export const SCENARIOS: readonly Scenario[] = [
   hotPlug,
+  migratedDisks,
+  migratedDisksOnScsi,
   removal,
   reboot,
   daemonKilled,
@@ -21,6 +25,7 @@ export const SCENARIOS: readonly Scenario[] = [
   surpriseUnplug,
   mariadbRestarted,
   failover,
+  ownDisks,
   inUse,
   mainJob,
   liveResize,

@@ -43,10 +43,16 @@ export const service: Scenario = {
       `journalctl -p err shows other records than the errors: ${shown.length} for ${errors.length}`,
     );
 
-    const security = await agent.run('systemd-analyze security --no-pager volume-daemon.service | tail -1');
-    const exposure = Number(/: (\d+\.\d+)/.exec(security)?.[1] ?? Number.NaN);
-    check(exposure <= EXPOSURE_GOAL, `exposure ${exposure}, the goal is ${EXPOSURE_GOAL}`);
-    return `stop under load ${seconds.toFixed(1)} s, exposure ${exposure}, ${errors.length} errors in ${all.length} records`;
+    const exposure = await exposureOf('volume-daemon');
+    const ofExports = await exposureOf('volume-daemon-nbd');
+    return `stop under load ${seconds.toFixed(1)} s, exposure ${exposure} and ${ofExports} (exports), ${errors.length} errors in ${all.length} records`;
+
+    async function exposureOf(unit: string): Promise<number> {
+      const said = await agent.run(`systemd-analyze security --no-pager ${unit}.service | tail -1`);
+      const exposure = Number(/: (\d+\.\d+)/.exec(said)?.[1] ?? Number.NaN);
+      check(exposure <= EXPOSURE_GOAL, `exposure of ${unit} ${exposure}, the goal is ${EXPOSURE_GOAL}`);
+      return exposure;
+    }
 
     async function restarts(): Promise<number> {
       return Number(await agent.run('systemctl show -p NRestarts --value volume-daemon'));

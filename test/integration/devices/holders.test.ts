@@ -16,6 +16,7 @@ import { basename, join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Device, Holder } from '~/server/devices/device';
 import { findHolders } from '~/server/devices/sysfs/holders';
+import { processIdentity } from '~/server/devices/sysfs/kernel-files';
 
 /**
  * The in-use guard on this machine's real kernel: a loop device stands for the virtio disk, everything else
@@ -69,6 +70,8 @@ function itOrSay(
 }
 
 let dir: string;
+/** Processes that serve clients of our exports. */
+let ours: ReadonlySet<string> = new Set();
 let loop: string;
 let device: Device;
 const undo: (() => void)[] = [];
@@ -106,6 +109,7 @@ async function holders(of = device): Promise<Holder[]> {
     procDir: '/proc',
     etcDir: '/etc',
     ignoredPids: new Set([process.pid]),
+    exportClients: async () => ours,
   };
   // What the sandbox of a test machine hides from its root is not what is tested here.
   const found = (await findHolders(sources, [of])).get(of.path) ?? [];
@@ -319,7 +323,7 @@ describe('the in-use guard on a real disk', () => {
       run('swapon', loop);
       undo.push(() => run('swapoff', loop));
       const blind = { sysBlockDir: dir, devDir: '/dev', procDir: dir, etcDir: dir };
-      const sources = { ...blind, ignoredPids: new Set<number>() };
+      const sources = { ...blind, ignoredPids: new Set<number>(), exportClients: async () => ours };
       expect((await findHolders(sources, [device])).get(loop)).toEqual([
         { kind: 'claimed', detail: `the kernel refuses an exclusive open of ${loop} (in use)` },
         { kind: 'unknown', detail: `${dir} does not tell what is mounted` },
@@ -345,21 +349,29 @@ describe('the in-use guard on a real disk', () => {
     expect(await holdersWhen((found) => found.length === 0)).toEqual([]);
   });
 
-  itOrSay('a connected NBD client shows as the nbd-server child that serves it', ['nbd-server'], async () => {
-    const port = await freePort();
-    const config = join(dir, 'nbd.conf');
-    const section = `[disk]\nexportname = ${loop}\nreadonly = true\n`;
-    writeFileSync(config, `[generic]\nlistenaddr = 127.0.0.1\nport = ${port}\n${section}`);
-    const server = spawn('nbd-server', ['-d', '-C', config]);
-    undo.push(() => server.kill('SIGKILL'));
-    const socket = await openExport(port, 'disk');
-    const found = await holdersWhen((now) => now.some(({ kind }) => kind === 'nbd-client'));
-    expect(found).toEqual([
-      { kind: 'nbd-client', detail: expect.stringMatching(/^pid \d+ \(nbd-server\)$/) },
-    ]);
-    socket.destroy();
-    expect(await holdersWhen((now) => now.length === 0)).toEqual([]);
-  });
+  itOrSay(
+    'an nbd-server of somebody else is a user; one that serves a client of ours is that',
+    ['nbd-server'],
+    async () => {
+      const port = await freePort();
+      const config = join(dir, 'nbd.conf');
+      const section = `[disk]\nexportname = ${loop}\nreadonly = true\n`;
+      writeFileSync(config, `[generic]\nlistenaddr = 127.0.0.1\nport = ${port}\n${section}`);
+      const server = spawn('nbd-server', ['-d', '-C', config]);
+      undo.push(() => server.kill('SIGKILL'));
+      const socket = await openExport(port, 'disk');
+      const detail = `pid ${server.pid} (nbd-server)`;
+      const [foreign] = await holdersWhen((now) => now.length > 0);
+      expect(foreign).toMatchObject({ kind: 'open', detail });
+      ours = new Set([processIdentity('/proc', server.pid ?? 0)]);
+      undo.push(() => {
+        ours = new Set();
+      });
+      expect(await holders()).toEqual([{ kind: 'nbd-client', detail }]);
+      socket.destroy();
+      expect(await holdersWhen((now) => now.length === 0)).toEqual([]);
+    },
+  );
 });
 
 function firstOutput(child: ChildProcess): Promise<void> {

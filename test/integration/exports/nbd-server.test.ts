@@ -132,6 +132,17 @@ describe('exports through the real nbd-server', () => {
     expect((await server.list()).filter((one) => one.target !== null)).toEqual([]);
   });
 
+  it('a read-only export refuses writers, and so does one that was writable a moment before', async () => {
+    const disk = target(1, await plug('vdb', 0x33));
+    await server.publish(disk);
+    await server.publish({ ...disk, readOnly: true });
+    expect((await run('nbdinfo', [uri(disk.name)])).stdout).toMatch(/is_read_only: true/);
+    const source = join(dir, 'source');
+    await writeFile(source, Buffer.alloc(disk.size, 0x7e));
+    await expect(run('nbdcopy', [source, uri(disk.name)])).rejects.toThrow(/read-only/);
+    expect(await firstByte(disk.name)).toBe(0x33);
+  });
+
   it('follows the volume to another letter without a reload', async () => {
     const disk = target(1, await plug('vdb', 0x33));
     await server.publish(disk);

@@ -1,6 +1,6 @@
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,6 +9,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { NBDKIT_DEFAULTS } from '~/lab/exports/backends';
 import { LiveClient } from '~/lab/exports/live-client';
 import { type Nbdkit, startNbdkit } from '~/lab/nbdkit';
+import { processIdentity } from '~/server/devices/sysfs/kernel-files';
 import type { ExportTarget } from '~/server/exports/export-server';
 import { exportName } from '~/server/exports/naming';
 import { NbdkitExports, type NbdkitOptions } from '~/server/exports/nbdkit/nbdkit-exports';
@@ -66,6 +67,20 @@ async function silent(): Promise<Socket> {
   await once(socket, 'data');
   return socket;
 }
+
+describe('a holder that somebody else has started, as systemd does after a boot', () => {
+  it('serves the first export although nobody has made the folder of exports yet', async () => {
+    await mkdir(nbdkit.runDir, { recursive: true });
+    const folder = join(nbdkit.runDir, 'exports');
+    const words = [`--exports=${folder}`, `--listen=127.0.0.1:${nbdkit.port}`];
+    const pidFile = join(nbdkit.runDir, 'nbd-holder.pid');
+    spawn(process.execPath, [nbdkit.holder, ...words, `--pid-file=${pidFile}`], { stdio: 'ignore' });
+    await nbdkit.untilPaired();
+    const target = await disk(0);
+    await server.publish(target);
+    expect(await complaintOf(target)).toBe('');
+  });
+});
 
 describe('who is let in', () => {
   it('one client more than all exports together may have is told so in its own language, and gets in later', async () => {
@@ -169,6 +184,57 @@ describe('the holder', () => {
     expect(bystander.exitCode).toBeNull();
     expect((await nbdkit.holders()).sort()).toEqual(before);
     bystander.kill();
+  });
+});
+
+describe('whose process it is', () => {
+  it('an nbdkit of somebody else that has the disk open is no client of ours; ours are, until they leave', async () => {
+    const one = await disk(0);
+    await server.publish(one);
+    const foreign = spawn('nbdkit', ['-f', '-U', join(dir, 'foreign.sock'), 'file', one.devicePath]);
+    await once(foreign, 'spawn');
+    const outsider = spawn('nbdinfo', ['--size', `nbd+unix:///?socket=${join(dir, 'foreign.sock')}`]);
+    await once(outsider, 'exit');
+    expect(await server.clientProcesses()).toEqual(new Set());
+    const client = await open(one);
+    const [pid = 0] = await nbdkit.servers();
+    expect(await server.clientProcesses()).toEqual(new Set([processIdentity('/proc', pid)]));
+    expect((await server.clients(one.name)).count).toBe(1);
+    await client.close();
+    await until(async () => (await server.clientProcesses()).size === 0);
+    foreign.kill();
+  });
+});
+
+describe('a read-only export', () => {
+  it('is refused to writers, who are told so; it has its own port, and the other one does not know it', async () => {
+    const one = await disk(0);
+    await server.publish({ ...one, readOnly: true });
+    const uri = (port: number) => `nbd://127.0.0.1:${port}/${one.name}`;
+    const port = server.portOf({ readOnly: true });
+    expect((await run('nbdinfo', [uri(port)])).stdout).toMatch(/is_read_only: true/);
+    const source = join(dir, 'source');
+    await writeFile(source, Buffer.alloc(SIZE, 0x7e));
+    await expect(run('nbdcopy', [source, uri(port)])).rejects.toThrow(/read-only/);
+    const client = await LiveClient.open(port, one.name);
+    await expect(client.write(0, Buffer.alloc(512, 0x7e))).rejects.toThrow();
+    expect((await readFile(one.devicePath)).equals(Buffer.alloc(SIZE, 1))).toBe(true);
+    expect(await complaintOf(one)).toMatch(/no export named|No such file/);
+  });
+
+  it('outlives its holder, and is found again by a daemon that was restarted', async () => {
+    const one = await disk(0);
+    await server.publish({ ...one, readOnly: true });
+    const port = server.portOf({ readOnly: true });
+    const client = await LiveClient.open(port, one.name);
+    await nbdkit.untilPaired();
+    process.kill((await nbdkit.holders())[0] ?? 0, 'SIGKILL');
+    const next = await LiveClient.open(port, one.name);
+    expect(await firstByteOf(next)).toBe(1);
+    expect(await create().probe(one.name)).toMatchObject({ ok: true, readOnly: true });
+    expect(await firstByteOf(client)).toBe(1);
+    expect((await create().clients(one.name)).count).toBe(2);
+    await Promise.all([client.close(), next.close()]);
   });
 });
 

@@ -1,12 +1,13 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
-import { type Args, nearest, parseCommandLine, valuesOf } from '~/cli/arguments';
+import { type Args, parseCommandLine, valuesOf } from '~/cli/arguments';
 import { OPERATIONS } from '~/cli/client/operations';
 import { GLOBALS } from '~/cli/globals';
 import { helpFor } from '~/cli/help';
 import { manualPage } from '~/cli/manual';
 import { exampleLines, findNoun, fullName, loneVerb, NOUNS } from '~/cli/tree';
 import { ERRORS } from '~/server/core/errors';
+import { nearest } from '~/server/core/nearest';
 import { namedEndpoints } from '~/server/http/endpoints/registry';
 import { openApiDocument } from '~/server/http/openapi';
 import { onPath } from '~/test/cli/process';

@@ -152,6 +152,7 @@ describe('an empty environment', () => {
         backend: 'auto',
         host: '127.0.0.1',
         port: 10_809,
+        readOnlyPort: 10_810,
         configDir: '/etc/nbd-server/conf.d',
         baseConfig: '/etc/nbd-server/config',
         pidFile: '/run/nbd-server.pid',

@@ -27,6 +27,8 @@ export class GuestTree {
   readonly procDir = join(this.root, 'proc');
   readonly dmiDir = join(this.root, 'dmi');
   readonly etcDir = join(this.root, 'etc');
+  /** Nobody, unless a test says otherwise. */
+  exportClients = async (): Promise<ReadonlySet<string>> => new Set();
   private staged = 0;
 
   constructor() {

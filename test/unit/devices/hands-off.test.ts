@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Device } from '~/server/devices/device';
 import { expectedSerial } from '~/server/devices/serial';
 import { HandsOff } from '~/server/devices/sysfs/hands-off';
 import { disk, VOLUME } from './worlds';
@@ -11,6 +12,7 @@ let dir: string;
 let handsOff: HandsOff;
 const at = (name: string) => join(dir, name);
 const SERIAL = expectedSerial(VOLUME);
+const EXPORTED = { ...disk(), serial: SERIAL };
 
 beforeEach(() => {
   dir = mkdtempSync(join(tmpdir(), 'hands-off-'));
@@ -43,7 +45,7 @@ describe('whether the tools of this system leave exported disks alone', () => {
 
   it('no, with the name of an exported disk that udev has treated as any other', () => {
     install();
-    handsOff.keep(SERIAL);
+    handsOff.keep(EXPORTED);
     writeFileSync(at('udev/b253:16'), 'E:ID_FS_TYPE=LVM2_member\n');
     expect(handsOff.state([disk()])).toMatchObject({
       answer: 'no',
@@ -53,10 +55,17 @@ describe('whether the tools of this system leave exported disks alone', () => {
     expect(handsOff.state([disk()])).toMatchObject({ answer: 'yes' });
   });
 
+  it('yes, when the rules have found it on the list of own disks', () => {
+    install();
+    handsOff.keep(EXPORTED);
+    writeFileSync(at('udev/b253:16'), 'E:VOLUME_DAEMON_HANDS_OFF=0\n');
+    expect(handsOff.state([disk()])).toMatchObject({ answer: 'yes' });
+  });
+
   it('no, when the disk could not be named to udev', () => {
     install();
     writeFileSync(at('marks'), 'a file in place of the folder');
-    handsOff.keep(SERIAL);
+    handsOff.keep(EXPORTED);
     expect(handsOff.state([disk()])).toMatchObject({
       answer: 'no',
       reason: expect.stringContaining('EEXIST'),
@@ -65,18 +74,43 @@ describe('whether the tools of this system leave exported disks alone', () => {
 });
 
 describe('the marks of exported disks', () => {
-  it('come with the export and go with it, whatever form the serial has', () => {
-    handsOff.keep(SERIAL);
-    handsOff.keep('bbbbbbbb-2222-2222-2');
-    handsOff.keep(SERIAL);
-    expect(readdirSync(at('marks')).sort()).toEqual([SERIAL, 'bbbbbbbb-2222-2222-2'].sort());
-    handsOff.drop(VOLUME);
-    expect(readdirSync(at('marks'))).toEqual(['bbbbbbbb-2222-2222-2']);
+  const other: Device = { ...disk(), name: 'sda', path: '/dev/sda', serial: 'bbbbbbbb-2222-2222-2' };
+  const marks = () => (existsSync(at('marks')) ? readdirSync(at('marks')).sort() : []);
+
+  it('stay while the disk is plugged in, whatever form its serial has', () => {
+    for (const device of [EXPORTED, other, EXPORTED]) handsOff.keep(device);
+    handsOff.dropUnplugged([other, EXPORTED]);
+    expect(marks()).toEqual([SERIAL, other.serial].sort());
+    handsOff.dropUnplugged([other]);
+    expect(marks()).toEqual([other.serial]);
+    handsOff.dropUnplugged([]);
+    expect(marks()).toEqual([]);
+  });
+
+  it.each(['pending', 'unreadable'] as const)('stay while a serial is %s: it may be that disk', (state) => {
+    handsOff.keep(EXPORTED);
+    handsOff.dropUnplugged([{ ...other, serial: null, serialState: state }]);
+    expect(marks()).toEqual([SERIAL]);
+  });
+
+  it('name a Xen disk, which has no serial, by its place and size', () => {
+    const xen: Device = {
+      ...disk(),
+      bus: 'xen',
+      controller: 'vbd-51728',
+      size: 1024 ** 3,
+      serial: null,
+      serialState: 'absent',
+    };
+    handsOff.keep(xen);
+    expect(marks()).toEqual(['vbd-51728-2097152']);
+    handsOff.dropUnplugged([{ ...xen, controller: 'vbd-51744' }]);
+    expect(marks()).toEqual([]);
   });
 
   it.each([null, '', '../../etc/passwd', 'QEMU_HARDDISK', 'a/b'])('%j makes none', (serial) => {
-    handsOff.keep(serial);
-    handsOff.drop(VOLUME);
+    handsOff.keep({ ...EXPORTED, serial });
+    handsOff.dropUnplugged([]);
     expect(existsSync(at('marks'))).toBe(false);
   });
 });

@@ -31,6 +31,9 @@ function process(pid: number, command: string, opened: readonly string[] = [], n
   for (const [index, target] of opened.entries()) tree.link(`proc/${pid}/fd/${index}`, target);
 }
 
+const stat = (pid: number, name: string, started: number) =>
+  `${pid} (${name}) S 1 ${pid} ${pid} 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 ${started} 1000 100\n`;
+
 const line = (dev: string, source: string, target: string, type = 'ext4') =>
   `36 35 ${dev} / ${target} rw,noatime master:1 - ${type} ${source} rw\n`;
 
@@ -97,13 +100,25 @@ describe('a disk in use', () => {
     expect(await holders()).toEqual([{ kind: 'open', detail: 'pid 40 (dd)' }]);
   });
 
-  it.each(['nbdkit', 'nbd-server'])(
-    'has a connected NBD client: the process of %s that serves it has it open',
-    async (server) => {
+  it('has a connected NBD client: the process that serves it has it open, and the export server knows that one', async () => {
+    process(41, 'nbdkit', [join(tree.devDir, 'vdb')]);
+    tree.write('proc/41/stat', stat(41, 'nbdkit', 700));
+    tree.exportClients = async () => new Set(['41@700']);
+    expect(await holders()).toEqual([{ kind: 'nbd-client', detail: 'pid 41 (nbdkit)' }]);
+  });
+
+  it.each([
+    ['a process that is merely called like an export server', []],
+    ['a process that has got the number of one that served a client', ['41@699']],
+  ])('is open in %s: that one is a user', async (_who, known) => {
+    for (const server of ['nbdkit', 'nbd-server', 'a) R (b']) {
       process(41, server, [join(tree.devDir, 'vdb')]);
-      expect(await holders()).toEqual([{ kind: 'nbd-client', detail: `pid 41 (${server})` }]);
-    },
-  );
+      tree.write('proc/41/stat', stat(41, server, 700));
+      tree.exportClients = async () => new Set(known);
+      expect(await holders()).toEqual([{ kind: 'open', detail: `pid 41 (${server})` }]);
+      rmSync(join(tree.procDir, '41'), { recursive: true });
+    }
+  });
 
   it('is not held by the daemon itself', async () => {
     process(42, 'volume-daemon', [join(tree.devDir, 'vdb')]);

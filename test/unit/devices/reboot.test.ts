@@ -15,7 +15,15 @@ it('a look during or after a reboot shows no serial twice, and each disk with it
   const ids = Array.from({ length: 8 }, () => crypto.randomUUID());
   for (const volumeId of ids) await lab.plug({ volumeId, size: 1024 ** 2, serial: expectedSerial(volumeId) });
   const { sysBlockDir, devDir, procDir, dmiDir, etcDir } = lab;
-  const guest = createSysfsGuest({ sysBlockDir, devDir, procDir, dmiDir, etcDir, clock: systemClock });
+  const guest = createSysfsGuest({
+    exportClients: async () => new Set(),
+    sysBlockDir,
+    devDir,
+    procDir,
+    dmiDir,
+    etcDir,
+    clock: systemClock,
+  });
   await guest.look();
   for (let boot = 0; boot < 10; boot += 1) {
     // Not seen at all: afterwards other disks have the same names and the same numbers of plugs.

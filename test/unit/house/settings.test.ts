@@ -153,6 +153,7 @@ const OTHER: { readonly [K in keyof typeof VARIABLES]: string } = {
   backend: 'none',
   nbdHost: '127.0.0.2',
   nbdPort: '10810',
+  nbdReadOnlyPort: '10811',
   configDir: '/lab/conf.d',
   baseConfig: '/lab/nbd.conf',
   pidFile: '/lab/nbd.pid',
@@ -265,6 +266,7 @@ const PLACE: Readonly<Record<string, string>> = {
   cloudDomain: 'domainId',
   nbdHost: 'host',
   nbdPort: 'port',
+  nbdReadOnlyPort: 'readOnlyPort',
   jobLostAfterMs: 'jobLostAfterMs',
   // Decides the level, inside of the configuration.
   ginMode: 'level',

@@ -99,6 +99,30 @@ describe('cleanup of a test VM', () => {
     expect(rig.calls).toEqual(['stopVirtualMachine', 'detachVolume', 'attachVolume']);
   });
 
+  it('the appliance takes no more disks: nothing is stopped and nothing detached', async () => {
+    const rig = await Rig.start({ guest: { slots: 0 } });
+    const vmId = rig.vm('Running');
+    const volume = await rig.volume({ vmId });
+    const operation = await rig.run('cleanup', cleanup(rig, volume.id, vmId, { force_clean: true }));
+    expect(operation).toMatchObject({ status: 'failed', errorCode: 'NO_FREE_SLOT' });
+    expect([rig.calls, volume.vmId]).toEqual([[], vmId]);
+  });
+
+  it('the appliance takes no more disks, SLOTS=wait: it begins when a slot is free', async () => {
+    const rig = await Rig.start({ guest: { slots: 1 }, policy: { slots: 'wait' } });
+    const vmId = rig.vm('Stopped');
+    const [volume, first] = [await rig.volume({ vmId }), await rig.volume()];
+    await rig.run('attach', { volume_id: first.id, vm_id: rig.here });
+    const id = await rig.request('cleanup', cleanup(rig, volume.id, vmId));
+    await rig.pass(MINUTE_MS);
+    expect((await rig.operation(id)).status).toBe('executing');
+    expect(rig.calls).toEqual(['attachVolume']);
+    await rig.run('detach', { volume_id: first.id });
+    await rig.pass(MINUTE_MS);
+    expect(await rig.operation(id)).toMatchObject({ status: 'completed' });
+    expect(volume.vmId).toBe(rig.here);
+  });
+
   it('a running VM keeps its disk unless it may be stopped', async () => {
     const rig = await Rig.start();
     const vmId = rig.vm('Running');

@@ -53,6 +53,14 @@ export class DriftingExports implements ExportServer {
     return { count: 0, details: [] };
   }
 
+  portOf(): number {
+    return this.port;
+  }
+
+  async clientProcesses(): Promise<ReadonlySet<string>> {
+    return new Set();
+  }
+
   async health() {
     return {
       status: 'healthy' as const,

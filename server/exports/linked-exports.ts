@@ -1,0 +1,213 @@
+import type { Clock } from '../core/clock';
+import { KeyedMutex } from '../core/concurrency/keyed-mutex';
+import { DaemonError } from '../core/errors';
+import type { Logger } from '../core/log/logger';
+import type { ConnectedClients } from './connected-clients';
+import { notTheDevice, unhealthy } from './export-errors';
+import type { ExportLinks } from './export-links';
+import type {
+  ConfiguredExport,
+  ExportFigures,
+  ExportServer,
+  ExportServerHealth,
+  ExportTarget,
+  ProbeResult,
+} from './export-server';
+import { HealthCache } from './health-cache';
+import { complaint, servesAnother } from './judge-probe';
+import { volumeIdOf } from './naming';
+import { WantedExports } from './wanted-exports';
+
+/** What was there when a publish began. */
+export interface Declared {
+  /** The disk that was verified (`nodeKey`). */
+  readonly node: string;
+  /** The same export was there before. */
+  readonly wasThere: boolean;
+  /** The server follows our link for this name. */
+  readonly trusted: boolean;
+}
+
+interface Parts {
+  readonly links: ExportLinks;
+  readonly clients: ConnectedClients;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/**
+ * What export servers have in common that open the link of a volume for every client anew and give each client
+ * a process of its own. Publish: verify the disk, make the link, prove it by a handshake. Withdraw: remove the
+ * link (docs/reference/exports.md).
+ */
+export abstract class LinkedExports implements ExportServer {
+  abstract readonly kind: 'nbdkit' | 'nbd-server';
+  protected readonly links: ExportLinks;
+  protected readonly nbdClients: ConnectedClients;
+  protected readonly byName = new KeyedMutex();
+  protected readonly wanted = new WantedExports();
+  private readonly cache: HealthCache;
+  /** Where withdrawn exports led, until another export takes the device: their clients may still be there. */
+  private readonly last = new Map<string, string>();
+  private prepared: Promise<void> | null = null;
+
+  protected constructor(private readonly parts: Parts) {
+    this.links = parts.links;
+    this.nbdClients = parts.clients;
+    this.cache = new HealthCache(
+      parts.clock,
+      () => this.look(),
+      () => this.version,
+    );
+  }
+
+  abstract portOf(access: { readonly readOnly?: boolean }): number;
+
+  get port(): number {
+    return this.portOf({});
+  }
+
+  get figures(): ExportFigures {
+    return { reloads: 0, restarts: 0, lastRestartMs: null, ...this.nbdClients.figures };
+  }
+
+  async publish(target: ExportTarget): Promise<void> {
+    const { name, devicePath } = target;
+    if (volumeIdOf(name) === null) throw unhealthy(`${name} is not the name of an export`);
+    this.cache.drop();
+    // Before anything is waited for: a withdraw that is called after us must find it.
+    const mine = this.wanted.want(target);
+    for (const [other, device] of this.last) if (device === devicePath) this.last.delete(other);
+    let before: Declared | null = null;
+    let seen: ProbeResult | null = null;
+    const prove = async () => {
+      seen = await this.nbdClients.prove(name, this.portOf(mine));
+      return seen;
+    };
+    try {
+      await this.prepare();
+      before = await this.byName.run(name, () => this.declare(mine));
+      const probe = await this.serve(mine, before, prove);
+      const wrong = complaint(mine, probe, before.node);
+      if (servesAnother(probe, before.node)) throw notTheDevice(devicePath, wrong ?? '');
+      if (wrong !== null) throw unhealthy(wrong);
+      // The disk is still the one that was verified, and nobody has asked for something else.
+      await this.links.verifyAgain(mine, before.node);
+      this.wanted.assertCurrent(mine);
+    } catch (error) {
+      await this.undo(mine, before, seen);
+      throw error;
+    }
+  }
+
+  async withdraw(name: string, options: { force?: boolean } = {}): Promise<void> {
+    if (volumeIdOf(name) === null) return;
+    this.wanted.withdraw(name);
+    this.cache.drop();
+    const target = await this.byName.run(name, async () => {
+      const last = await this.lastTarget(name);
+      await this.remove(name);
+      return last;
+    });
+    if (target === null) return;
+    this.last.set(name, target);
+    if (options.force) await this.nbdClients.cut(name, target, this.parts);
+  }
+
+  async list(): Promise<ConfiguredExport[]> {
+    return Promise.all(
+      (await this.configured()).flatMap((name) => {
+        const volumeId = volumeIdOf(name);
+        return volumeId === null ? [] : [this.target(name).then((target) => ({ name, volumeId, target }))];
+      }),
+    );
+  }
+
+  async probe(name: string): Promise<ProbeResult> {
+    return this.nbdClients.probe(name, this.portOf({ readOnly: await this.links.isReadOnly(name) }));
+  }
+
+  async clients(name: string): Promise<{ count: number; details: string[] }> {
+    const target = await this.lastTarget(name);
+    return target === null ? { count: 0, details: [] } : this.nbdClients.describe(target);
+  }
+
+  clientProcesses(): Promise<ReadonlySet<string>> {
+    return this.nbdClients.processes();
+  }
+
+  health(): Promise<ExportServerHealth> {
+    return this.cache.get();
+  }
+
+  /** The server goes on without us: its clients are in the middle of copying. */
+  async close(): Promise<void> {
+    await this.cache.idle();
+  }
+
+  protected abstract readonly version: string | null;
+
+  /** Once, repeated until it works. */
+  protected abstract prepareOnce(): Promise<void>;
+
+  /** Verifies the disk, and makes whatever a client needs and is certain to lead to that disk only. */
+  protected abstract declare(target: ExportTarget): Promise<Declared>;
+
+  /** Makes the server serve what was declared, and returns the last answer to `prove`. */
+  protected abstract serve(
+    target: ExportTarget,
+    declared: Declared,
+    prove: () => Promise<ProbeResult>,
+  ): Promise<ProbeResult>;
+
+  /** From here on nobody new gets in, whatever the server remembers. */
+  protected abstract remove(name: string): Promise<void>;
+
+  /** Names of exports that are there. */
+  protected abstract configured(): Promise<string[]>;
+
+  /** Throws when the server is unhealthy. */
+  protected abstract look(): Promise<ExportServerHealth>;
+
+  /** Where a client of this name gets to; null: nowhere. */
+  protected target(name: string): Promise<string | null> {
+    return this.links.read(name);
+  }
+
+  /** Leftovers of a crash, the version, and whatever `prepareOnce` adds. */
+  protected prepare(): Promise<void> {
+    this.prepared ??= this.prepareOnce()
+      .then(() => this.links.sweep())
+      .then((removed) => {
+        if (removed.length > 0)
+          this.parts.logger.warn('Export links that led nowhere were removed', { removed });
+      })
+      .catch((error: unknown) => {
+        this.prepared = null;
+        throw error;
+      });
+    return this.prepared;
+  }
+
+  /**
+   * After a failed publish no wrong disk can be served. What was right before stays when the server merely did
+   * not answer, and so does what somebody else has published meanwhile.
+   */
+  private async undo(target: ExportTarget, before: Declared | null, seen: ProbeResult | null): Promise<void> {
+    const { name } = target;
+    if (!this.wanted.giveUp(target) || before === null || (before.wasThere && !seen?.ok)) return;
+    try {
+      await this.byName.run(name, () => this.remove(name));
+    } catch (error) {
+      if (!(error instanceof DaemonError)) throw error;
+      this.parts.logger.error('A failed publish could not be undone', {
+        export: name,
+        reason: error.message,
+      });
+    }
+  }
+
+  private async lastTarget(name: string): Promise<string | null> {
+    return (await this.links.read(name)) ?? this.last.get(name) ?? null;
+  }
+}

@@ -1,0 +1,80 @@
+import { z } from 'zod';
+import type { FieldIssue } from '../../core/errors';
+import { LIMITS } from '../../core/limits';
+import { nearest } from '../../core/nearest';
+import { changesSomething } from '../endpoints/endpoint';
+
+type Inputs = {
+  readonly method: string;
+  readonly query: z.ZodType;
+  readonly body: z.ZodType;
+  readonly waits?: boolean;
+};
+
+const SHOWN_CHARACTERS = 64;
+/** Fields without which a request does more than was asked for: almost writing one is a mistake. */
+const PREVENTING = ['dry_run'];
+
+/**
+ * The query of a request. A request that changes something is refused for every name that is not known, given
+ * twice, or without a value: `?dryrun=true` must not run for real. A read ignores unknown names, and takes
+ * `status=` as not given, as existing callers send it.
+ */
+export function readQuery(
+  endpoint: Inputs,
+  path: string,
+  issues: FieldIssue[],
+): Readonly<Record<string, string>> {
+  const known = [...namesOf(endpoint.query), ...(endpoint.waits ? ['wait'] : [])];
+  const start = path.indexOf('?');
+  const search = new URLSearchParams(start < 0 ? '' : path.slice(start + 1));
+  const changes = changesSomething(endpoint);
+  const given: Record<string, string> = {};
+  for (const name of new Set(search.keys())) {
+    const values = search.getAll(name).filter((value) => changes || value !== '');
+    const [value] = values;
+    if (!known.includes(name)) {
+      if (changes) issues.push(unknownName(name, known, namesOf(endpoint.body)));
+    } else if (values.length > 1) issues.push({ field: name, message: 'must be given only once' });
+    else if (value !== undefined) given[name] = value;
+  }
+  return given;
+}
+
+/** Fields of the body that the endpoint does not know: accepted, and named in the answer. */
+export function ignoredFields(endpoint: Inputs, json: unknown, issues: FieldIssue[]): readonly string[] {
+  if (!changesSomething(endpoint)) return [];
+  const known = namesOf(endpoint.body);
+  const unknown = Object.keys(fieldsOf(json) ?? {}).filter((name) => !known.includes(name));
+  for (const name of unknown) {
+    const meant = nearest(shown(name), known);
+    if (meant !== null && PREVENTING.includes(meant)) issues.push(unknownName(name, known, []));
+  }
+  return unknown.slice(0, LIMITS.FIELD_ISSUES).map(shown);
+}
+
+/** An object of JSON; null for anything else. */
+export function fieldsOf(json: unknown): object | null {
+  return typeof json === 'object' && json !== null && !Array.isArray(json) ? json : null;
+}
+
+function unknownName(name: string, known: readonly string[], inBody: readonly string[]): FieldIssue {
+  const field = shown(name);
+  const meant = nearest(field, known);
+  if (meant !== null) return { field, message: `is not known here; did you mean ${meant}?`, nearest: meant };
+  const elsewhere = nearest(field, inBody);
+  if (elsewhere !== null) {
+    const message = `is not known in the query; ${elsewhere} belongs in the body`;
+    return { field, message, nearest: elsewhere };
+  }
+  const names = known.length === 0 ? 'takes no query' : `knows ${known.join(', ')}`;
+  return { field, message: `is not known here: this request ${names}` };
+}
+
+function namesOf(schema: z.ZodType): readonly string[] {
+  return schema instanceof z.ZodObject ? Object.keys(schema.shape) : [];
+}
+
+function shown(name: string): string {
+  return name === '' ? '(empty name)' : name.slice(0, SHOWN_CHARACTERS);
+}

@@ -1,0 +1,176 @@
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import { LIMITS } from '../../core/limits';
+import { httpLogger } from '../http-logger';
+
+interface Waiting {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+}
+
+interface Connection {
+  readonly waiting: Waiting[];
+  /** A request is being answered, or its answer has not been read. */
+  busy: boolean;
+  /** Too many were sent: it ends after those that wait. */
+  full: boolean;
+}
+
+/**
+ * Bounds what a client costs that sends requests and does not read the answers. Node handles all pipelined
+ * requests of a connection at once and keeps every answer. Here the next request of a connection is handled
+ * when the client has taken the answer to the one before, a connection that sends more is not read
+ * (PIPELINED_PAUSE) and then ended (PIPELINED_MAX, PIPELINED_ALL_MAX), large answers are made one at a time,
+ * and beyond UNREAD_ALL_BYTES the client that has not read for longest is disconnected.
+ */
+export function takeTurns(server: Server): void {
+  const handlers = server.listeners('request');
+  server.removeAllListeners('request');
+  const turns = new Turns((one) => {
+    for (const handler of handlers) Reflect.apply(handler, server, [one.request, one.response]);
+  });
+  server.on('request', (request: IncomingMessage, response: ServerResponse) =>
+    turns.add({ request, response }),
+  );
+}
+
+class Turns {
+  private readonly connections = new WeakMap<Socket, Connection>();
+  /** Each for itself: the files of a page do not wait for a database that is away. */
+  private readonly large = { files: new LargeAnswers(), lists: new LargeAnswers() };
+  private readonly unread = new UnreadAnswers();
+  private waitingInAll = 0;
+
+  constructor(private readonly handle: (one: Waiting) => void) {}
+
+  add(one: Waiting): void {
+    const { socket } = one.request;
+    const connection = this.connectionOf(socket);
+    // Never handled, so nothing was done: the client sees the connection end and may send it again.
+    if (connection.full) return;
+    if (!connection.busy) {
+      this.begin(one, connection);
+      return;
+    }
+    connection.waiting.push(one);
+    this.waitingInAll += 1;
+    if (connection.waiting.length >= LIMITS.PIPELINED_PAUSE) socket.pause();
+    connection.full =
+      connection.waiting.length >= LIMITS.PIPELINED_MAX || this.waitingInAll >= LIMITS.PIPELINED_ALL_MAX;
+  }
+
+  private connectionOf(socket: Socket): Connection {
+    const known = this.connections.get(socket);
+    if (known) return known;
+    const connection: Connection = { waiting: [], busy: false, full: false };
+    this.connections.set(socket, connection);
+    socket.once('close', () => {
+      this.waitingInAll -= connection.waiting.length;
+      connection.waiting.length = 0;
+      this.unread.read(socket);
+    });
+    return connection;
+  }
+
+  private begin(one: Waiting, connection: Connection): void {
+    const { request, response } = one;
+    connection.busy = true;
+    response.once('prefinish', () => this.unread.written(request.socket));
+    response.once('close', () => {
+      this.unread.read(request.socket);
+      this.next(request.socket, connection);
+    });
+    const kind = largeKind(request.url ?? '');
+    if (kind === null) this.handle(one);
+    else this.large[kind].run(response, () => this.handle(one));
+  }
+
+  private next(socket: Socket, connection: Connection): void {
+    connection.busy = false;
+    const one = socket.destroyed ? undefined : connection.waiting.shift();
+    if (!one) return;
+    this.waitingInAll -= 1;
+    const isLast = connection.full && connection.waiting.length === 0;
+    if (isLast) one.response.shouldKeepAlive = false;
+    else if (!connection.full && connection.waiting.length < LIMITS.PIPELINED_PAUSE) socket.resume();
+    this.begin(one, connection);
+  }
+}
+
+/** Files, and lists that are longer than the default. */
+function largeKind(url: string): 'files' | 'lists' | null {
+  if (url.startsWith('/ui/')) return 'files';
+  const [path, search] = url.split('?');
+  if (!/^\/api\/v1\/operations\/?$/.test(path ?? '')) return null;
+  return Number(new URLSearchParams(search).get('limit')) > LIMITS.LIST_DEFAULT ? 'lists' : null;
+}
+
+/** A place is taken until the answer has been handed to the connection, however slowly that is read. */
+class LargeAnswers {
+  private readonly queue: { readonly response: ServerResponse; readonly work: () => void }[] = [];
+  private running = 0;
+
+  run(response: ServerResponse, work: () => void): void {
+    if (this.running < LIMITS.LARGE_ANSWERS_AT_ONCE) this.start(response, work);
+    else this.queue.push({ response, work });
+  }
+
+  private start(response: ServerResponse, work: () => void): void {
+    this.running += 1;
+    let taken = true;
+    const release = () => {
+      if (!taken) return;
+      taken = false;
+      this.running -= 1;
+      // After a pause, so that other connections are served between two of them.
+      setTimeout(() => this.advance(), LIMITS.LARGE_ANSWER_PAUSE_MS);
+    };
+    response.once('prefinish', release).once('close', release);
+    work();
+  }
+
+  /** Clients that have left while they waited are passed over. */
+  private advance(): void {
+    while (this.running < LIMITS.LARGE_ANSWERS_AT_ONCE) {
+      const next = this.queue.shift();
+      if (!next) return;
+      if (!next.response.destroyed) this.start(next.response, next.work);
+    }
+  }
+}
+
+/** Connections with an answer that is not read, longest waiting first. */
+class UnreadAnswers {
+  private readonly sockets = new Set<Socket>();
+  private planned = false;
+
+  written(socket: Socket): void {
+    this.sockets.add(socket);
+    if (this.planned) return;
+    this.planned = true;
+    // Later, when what the kernel takes at once is gone.
+    setImmediate(() => {
+      this.planned = false;
+      this.cut();
+    });
+  }
+
+  read(socket: Socket): void {
+    this.sockets.delete(socket);
+  }
+
+  /** The newest is spared: one answer alone may be larger than the bound. */
+  private cut(): void {
+    let bytes = [...this.sockets].reduce((sum, socket) => sum + socket.writableLength, 0);
+    let count = 0;
+    for (const socket of [...this.sockets].slice(0, -1)) {
+      if (bytes <= LIMITS.UNREAD_ALL_BYTES) break;
+      bytes -= socket.writableLength;
+      this.sockets.delete(socket);
+      socket.destroy();
+      count += 1;
+    }
+    if (count > 0)
+      httpLogger().warn('Clients that do not read their answers were disconnected', { connections: count });
+  }
+}

@@ -1,0 +1,195 @@
+import { once } from 'node:events';
+import { createServer, type ServerResponse } from 'node:http';
+import { type AddressInfo, connect, type Socket } from 'node:net';
+import { afterEach, describe, expect, it } from 'vitest';
+import { takeTurns } from '~/server/http/request/request-turns';
+import { withLimits } from '~/test/support/with-limits';
+
+const undo: (() => void)[] = [];
+afterEach(() => {
+  for (const step of undo.splice(0)) step();
+});
+
+interface Begun {
+  readonly url: string;
+  readonly response: ServerResponse;
+}
+
+/** A server whose requests are answered by the test, in the order in which they were begun. */
+async function serve() {
+  const begun: Begun[] = [];
+  let wake = () => {};
+  const server = createServer((request, response) => {
+    begun.push({ url: request.url ?? '', response });
+    wake();
+  });
+  takeTurns(server);
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  undo.push(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return {
+    begun,
+    /** When that many have been begun. */
+    async until(count: number): Promise<void> {
+      while (begun.length < count)
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+    },
+    async open(...urls: string[]): Promise<Socket> {
+      const socket = connect((server.address() as AddressInfo).port, '127.0.0.1');
+      socket.on('error', () => undefined);
+      await once(socket, 'connect');
+      socket.write(urls.map((url) => `GET ${url} HTTP/1.1\r\nHost: localhost\r\n\r\n`).join(''));
+      return socket;
+    },
+  };
+}
+
+function heardBy(socket: Socket): { text: string } {
+  const heard = { text: '' };
+  socket.on('data', (chunk) => {
+    heard.text += chunk;
+  });
+  return heard;
+}
+
+describe('pipelined requests', () => {
+  it('are handled one after the other, each when the answer before it was taken', async () => {
+    const { begun, until, open } = await serve();
+    const socket = await open('/1', '/2', '/3');
+    const heard = heardBy(socket);
+    for (const count of [1, 2, 3]) {
+      await until(count);
+      expect(begun.map(({ url }) => url)).toEqual(['/1', '/2', '/3'].slice(0, count));
+      begun[count - 1]?.response.end(`answer ${count}`);
+    }
+    while (!heard.text.includes('answer 3')) await once(socket, 'data');
+    expect(heard.text.match(/answer \d/g)).toEqual(['answer 1', 'answer 2', 'answer 3']);
+  });
+
+  it('are not handled behind an answer that is not read', async () => {
+    const { begun, until, open } = await serve();
+    const socket = await open('/1', '/2');
+    socket.pause();
+    await until(1);
+    begun[0]?.response.end(Buffer.alloc(32 * 1024 * 1024));
+    const other = await open('/other');
+    await until(2);
+    expect(begun[1]?.url).toBe('/other');
+    begun[1]?.response.end();
+    await once(other, 'data');
+    expect(begun).toHaveLength(2);
+    socket.resume();
+    await until(3);
+    expect(begun[2]?.url).toBe('/2');
+  });
+
+  it('beyond the pause are all answered to a client that reads', async () => {
+    await withLimits({ PIPELINED_PAUSE: 4 }, async () => {
+      const { begun, until, open } = await serve();
+      const urls = Array.from({ length: 200 }, (_, index) => `/${index}`);
+      const socket = await open(...urls);
+      const heard = heardBy(socket);
+      for (const [index] of urls.entries()) {
+        await until(index + 1);
+        begun[index]?.response.end(`answer ${index}.`);
+      }
+      while (!heard.text.includes('answer 199.')) await once(socket, 'data');
+      expect(begun.map(({ url }) => url)).toEqual(urls);
+    });
+  });
+
+  it.each([
+    ['on a connection', { PIPELINED_MAX: 5 }],
+    ['on all connections', { PIPELINED_ALL_MAX: 5 }],
+  ])('beyond the bound %s are never handled, and the connection ends after the others', async (_, limits) => {
+    await withLimits(limits, async () => {
+      const { begun, until, open } = await serve();
+      const socket = await open(...Array.from({ length: 20 }, (_, index) => `/${index}`));
+      socket.resume();
+      const closed = once(socket, 'close');
+      for (let count = 1; count <= 6; count += 1) {
+        await until(count);
+        begun[count - 1]?.response.end();
+      }
+      await closed;
+      expect(begun).toHaveLength(6);
+    });
+  });
+
+  it('of a client that has left are never handled, and take no place', async () => {
+    await withLimits({ PIPELINED_ALL_MAX: 3 }, async () => {
+      const { begun, until, open } = await serve();
+      const socket = await open('/1', '/2', '/3');
+      await until(1);
+      const first = begun[0]?.response as ServerResponse;
+      socket.destroy();
+      await once(first, 'close');
+      const next = await open('/a', '/b', '/c');
+      next.resume();
+      for (const count of [2, 3, 4]) {
+        await until(count);
+        begun[count - 1]?.response.end();
+      }
+      expect(begun.map(({ url }) => url)).toEqual(['/1', '/a', '/b', '/c']);
+    });
+  });
+});
+
+describe('answers that are not read', () => {
+  it('beyond the bound of all cost the client its connection that waits longest', async () => {
+    await withLimits({ UNREAD_ALL_BYTES: 1024 }, async () => {
+      const { begun, until, open } = await serve();
+      const ends: Promise<unknown>[] = [];
+      for (const count of [1, 2]) {
+        const socket = await open(`/${count}`);
+        socket.pause();
+        await until(count);
+        const { response } = begun[count - 1] as Begun;
+        ends.push(once(response, 'close'));
+        response.end(Buffer.alloc(32 * 1024 * 1024));
+      }
+      await ends[0];
+      expect(begun.map(({ response }) => response.destroyed)).toEqual([true, false]);
+    });
+  });
+
+  it('one alone may be larger than the bound', async () => {
+    await withLimits({ UNREAD_ALL_BYTES: 1024 }, async () => {
+      const { begun, until, open } = await serve();
+      const socket = await open('/1');
+      let heard = 0;
+      socket.on('data', (chunk) => {
+        heard += chunk.length;
+      });
+      await until(1);
+      const answer = Buffer.alloc(8 * 1024 * 1024);
+      begun[0]?.response.end(answer);
+      while (heard < answer.length) await once(socket, 'data');
+    });
+  });
+});
+
+it('files and long lists are made one at a time, each for itself, everything else meanwhile', async () => {
+  const { begun, until, open } = await serve();
+  const urls = (from: number) => begun.slice(from).map(({ url }) => url);
+  for (const url of [
+    '/ui/1.js',
+    '/ui/2.js',
+    '/api/v1/operations?limit=1000',
+    '/api/v1/operations?limit=999',
+    '/api/v1/operations?limit=10',
+  ])
+    (await open(url)).resume();
+  await until(3);
+  expect(urls(0)).toEqual(['/ui/1.js', '/api/v1/operations?limit=1000', '/api/v1/operations?limit=10']);
+  begun[0]?.response.end();
+  await until(4);
+  begun[1]?.response.end();
+  await until(5);
+  expect(urls(3)).toEqual(['/ui/2.js', '/api/v1/operations?limit=999']);
+});
