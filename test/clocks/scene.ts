@@ -10,7 +10,7 @@ const ROWS = 1_200;
 const PATIENCE_MS = 60_000;
 /** The minute of the hour at which the history is pruned (nitro.config.ts), and how long before it a case begins. */
 const PRUNED_AT_MS = 17 * 60_000;
-const BEFORE_MS = 10_000;
+const BEFORE_MS = 20_000;
 /** An operation under way takes so long in CloudStack that the clock is set meanwhile. */
 const CREATE_MS = 1_500;
 
@@ -50,7 +50,7 @@ export class Scene {
   }
 
   /**
-   * Both clocks agree again, at ten seconds before the next pruning; a fresh daemon; a history that is `days`
+   * Both clocks agree again, shortly before the next pruning; a fresh daemon; a history that is `days`
    * old.
    */
   async reset(days: number): Promise<number> {

@@ -1,6 +1,7 @@
 import { ApiError, type Volume } from '~/lab/cloudstack/records';
+import { isTerminal } from '~/server/model/operation';
 import type { Processes } from './processes';
-import type { Ambiguity, Mishap } from './script-items';
+import type { Ambiguity, Mishap, SpoiltRow } from './script-items';
 import type { World } from './world';
 
 /** Lets a mishap strike. */
@@ -59,7 +60,7 @@ export function strike(world: World, processes: Processes, mishap: Mishap): void
       ambiguity(world, mishap.what);
       return;
     case 'row-spoilt':
-      world.rows.strike(mishap.row, processes);
+      spoilRow(world, mishap.row);
       return;
     case 'export-server-away':
       server.kill();
@@ -134,6 +135,15 @@ async function moveByHand(world: World, volume: Volume): Promise<void> {
     if (!(error instanceof ApiError)) throw error;
   }
   world.disturb(volume.id);
+}
+
+/** Strikes when an operation is open. */
+function spoilRow(world: World, row: SpoiltRow): void {
+  const open = [...world.store.operations.values()].filter(({ operation }) => !isTerminal(operation.status));
+  const stored = open[row.which % Math.max(open.length, 1)];
+  if (!stored) return;
+  world.strike(`row-spoilt-${row.how}`);
+  world.ledger.spoilt.set(stored.operation.id, row);
 }
 
 function exportServerBack({ server }: World): void {

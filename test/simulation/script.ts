@@ -1,7 +1,6 @@
 import type { Fault } from '~/lab/cloudstack/faults';
-import { spoiltRowScene } from './held-rows';
 import { SeededRandom } from './random';
-import { anyScene } from './scenes';
+import { anyScene, spoiltRowScene } from './scenes';
 import type { Ambiguity, Ask, Mishap, Script } from './script-items';
 
 const GIB = 1024 ** 3;

@@ -13,10 +13,10 @@ import type { Policy } from '~/server/operations/decision';
 import { Doors } from './doors';
 import { Gate } from './gate';
 import { SimulatedGuest } from './guest';
-import { HeldRows, SpoiltLedger } from './held-rows';
 import { SeededRandom } from './random';
 import { Scheduler } from './scheduler';
 import type { Script } from './script-items';
+import { Poison, SpoiltLedger } from './spoilt-ledger';
 
 // How often the daemon looks at what does not change anyway costs most of a schedule; a simulated guest rings
 // when it has changed.
@@ -25,6 +25,8 @@ Object.assign(LIMITS, { FAST_SCAN_MS: 400, JOB_POLL_FIRST_MS: 150, HISTORY_KEPT:
 
 const GIB = 1024 ** 3;
 const PORT = 10_809;
+/** Virtual ms until a daemon is started again that a poison operation has ended. */
+const RESTART_MS = 1_000;
 
 const CHANGES_OF_CLOUDSTACK: ReadonlySet<string> = new Set([
   'cloud.submit',
@@ -62,7 +64,6 @@ export class World {
   readonly scheduler: Scheduler;
   readonly store = new MemoryStore();
   readonly ledger: SpoiltLedger;
-  readonly rows: HeldRows;
   readonly guest: SimulatedGuest;
   readonly model: CloudModel;
   readonly cloud: ModelCloud;
@@ -79,6 +80,8 @@ export class World {
   clockOffset = 0;
   /** ms by which the wall clock of the database server is wrong. */
   databaseClockOffset = 0;
+  /** systemd, after a poison operation has ended a daemon. */
+  restart: () => void = () => {};
   /** Processes that are no more. */
   private readonly ended = new Set<string>();
   databaseAwayUntil = 0;
@@ -124,7 +127,6 @@ export class World {
       databaseNow: () => Math.floor(scheduler.clock().now() + this.databaseClockOffset),
       random,
     });
-    this.rows = new HeldRows(this);
     this.guest = new SimulatedGuest({
       clock,
       random,
@@ -208,7 +210,8 @@ export class World {
 
   /** An error that no decision covers: the process would end with code 70. */
   fatal(gate: Gate, error: unknown): void {
-    if (!this.rows.hasEnded(error))
+    if (error instanceof Poison) this.scheduler.after(RESTART_MS, this.restart);
+    else
       this.fail(
         'no-programming-error',
         error instanceof Error ? (error.stack ?? error.message) : String(error),
