@@ -27,6 +27,7 @@ export class HeldRows {
         throw new Violation('a-held-operation-stops-nobody-else', this.saidOf(processes.owner()));
       await scheduler.sleep(2_000);
     }
+    if (spoilt.size > 0) this.count('a-held-operation-stops-nobody-else');
     for (const [id, { release }] of spoilt) await this.release(id, release, processes);
   }
 
@@ -65,8 +66,7 @@ export class HeldRows {
   }
 
   private async checkNamed(id: string, owner: DaemonProcess): Promise<void> {
-    const { checks } = this.world;
-    checks['a-held-operation-is-named'] = (checks['a-held-operation-is-named'] ?? 0) + 1;
+    this.count('a-held-operation-is-named');
     const read = await owner.operations.read(id).catch(() => null);
     const [listed] = (await owner.operations.list({ limit: 1_000 }).catch(() => [])).filter(
       (one) => one.id === id,
@@ -74,6 +74,11 @@ export class HeldRows {
     // A daemon that has just lost its database or its lease answers nobody.
     if ((read && read.held === null) || (listed && listed.held === null))
       throw new Violation('a-held-operation-is-named', `operation ${id} is held, and nothing says so`);
+  }
+
+  private count(promise: string): void {
+    const { checks } = this.world;
+    checks[promise] = (checks[promise] ?? 0) + 1;
   }
 
   private open(): Operation[] {
