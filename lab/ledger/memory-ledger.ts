@@ -66,6 +66,10 @@ export class MemoryLedger extends MemoryReads implements Ledger {
     this.pendingMax = parts.pendingMax ?? LIMITS.PENDING_MAX;
   }
 
+  async probe(): Promise<number> {
+    return this.databaseNow();
+  }
+
   async takeOver(applianceId: string, owner: string, claim?: Claim): Promise<Epoch> {
     const before = this.store.appliances.get(applianceId);
     if (claim && !isAsSeen(before, claim.seen)) throw leaseLost();

@@ -154,8 +154,6 @@ export class MemoryReads {
 
   async ping(): Promise<void> {}
 
-  async probe(): Promise<void> {}
-
   protected all(): StoredOperation[] {
     return [...this.store.operations.values()];
   }

@@ -231,7 +231,7 @@ export class MysqlLedger implements Ledger {
     await this.database.query((db) => sql`SELECT 1`.execute(db));
   }
 
-  probe(epoch: Epoch | null): Promise<void> {
+  probe(epoch: Epoch | null): Promise<number> {
     return probe(this.database, epoch);
   }
 }

@@ -144,9 +144,9 @@ export interface Ledger {
   ping(): Promise<void>;
   /**
    * Finds out whether work is possible, by doing what it does: reads our tables and, as owner (`epoch`), writes
-   * under that epoch. Throws DATABASE_UNAVAILABLE.
+   * under that epoch. Resolves with the database's wall clock, ms. Throws DATABASE_UNAVAILABLE.
    */
-  probe(epoch: Epoch | null): Promise<void>;
+  probe(epoch: Epoch | null): Promise<number>;
 }
 
 /** Rows of the old daemon in this database. Times are wall clock ms. */

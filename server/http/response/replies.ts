@@ -20,7 +20,7 @@ export function operationReply(operation: Operation) {
 }
 
 export function journalEntryReply(entry: JournalEntry) {
-  return replyOf(journalEntrySchema, entry);
+  return replyOf(journalEntrySchema, { ...entry, unreadable: entry.unreadable ?? null });
 }
 
 export function mappingReply(mapping: Mapping) {
