@@ -180,8 +180,10 @@ async function takeSlot(run: RunContext): Promise<FullVm | null> {
   return { reason, crowded: waiting >= LIMITS.SLOT_WAITERS_MAX };
 }
 
+/** An operation whose type cannot be read may be an attach. */
 function attachesTo(operation: Operation, vmId: string | null): boolean {
-  return (operation.type === 'attach' && operation.request.vm_id === vmId) || operation.type === 'cleanup';
+  if (operation.type === 'unreadable' || operation.type === 'cleanup') return true;
+  return operation.type === 'attach' && operation.request.vm_id === vmId;
 }
 
 /**
