@@ -24,6 +24,7 @@ export function entryText({ step, state, data }: JournalEntryReply): string {
     case 'note':
       return `${step}${because(text('message') || text('reason') || 'noted')}`;
     case 'pending':
+      return `${what}${state}${text('actor') === '' ? '' : `, asked for by ${text('actor')}`}`;
     case 'executing':
     case 'completed':
     case 'failed':

@@ -6,6 +6,7 @@ import { eventsNoun } from './commands/events';
 import { exportNoun } from './commands/export';
 import { operationNoun } from './commands/operation';
 import { healthNoun, syncNoun, taskNoun, vmNoun } from './commands/service';
+import { tokenNoun } from './commands/token';
 import { volumeNoun } from './commands/volume';
 
 export const PROGRAM = 'volumectl';
@@ -23,6 +24,7 @@ export const NOUNS: readonly Noun[] = [
   taskNoun,
   checkNoun,
   eventsNoun,
+  tokenNoun,
   completionNoun(() => NOUNS),
 ];
 

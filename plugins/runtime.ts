@@ -4,7 +4,7 @@ import { launch } from '../server/daemon/launch';
 import { prepareListening } from '../server/daemon/listening';
 import { setHttpLogger } from '../server/http/http-logger';
 import { limitConnections } from '../server/http/request/connection-limits';
-import { fillGuardSettings, guardSettings } from '../server/http/request/guard-settings';
+import { fillGuardSettings } from '../server/http/request/guard-settings';
 
 /**
  * The one plugin: it builds the daemon, which holds what all handlers share (correlation channel, CloudStack
@@ -12,13 +12,11 @@ import { fillGuardSettings, guardSettings } from '../server/http/request/guard-s
  * STARTING.
  */
 export default defineNitroPlugin((nitroApp) => {
-  const { configuration, daemon, logger, redactor } = launch(process.env, process.argv.slice(2));
+  const { configuration, daemon, logger, access } = launch(process.env, process.argv.slice(2));
   limitConnections();
   prepareListening(configuration.http, process.env);
   setHttpLogger(logger);
-  fillGuardSettings(configuration.http);
-  const { token } = guardSettings();
-  if (token !== null) redactor.register(token);
+  fillGuardSettings(configuration.http, access);
   setCurrentDaemon(daemon);
   nitroApp.hooks.hook('close', () => daemon.stop());
 });

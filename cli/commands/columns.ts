@@ -18,6 +18,9 @@ export const OPERATION_COLUMNS: readonly Column<Operation>[] = [
   { name: 'created_at', value: ({ created_at }) => timeText(created_at) },
   { name: 'completed_at', value: ({ completed_at }) => completed_at && timeText(completed_at), hidden: true },
   { ...field('attempt'), hidden: true },
+  { ...field('actor'), hidden: true },
+  { ...field('request_id'), hidden: true },
+  { ...field('traceparent'), hidden: true },
   { ...field('error_code'), hidden: true },
   { name: 'reason', value: ({ error, wait_reason }) => error ?? wait_reason },
 ];

@@ -12,17 +12,18 @@ complete -c volumectl -l color -d 'colours even when this is no terminal'
 complete -c volumectl -l no-color -d 'no colours (also: NO_COLOR)'
 complete -c volumectl -l help -s h -d 'this text'
 
-complete -c volumectl -n 'not __fish_seen_subcommand_from volume device operation export vm health sync task check events completion' -a volume -d 'Create, attach, detach and delete volumes'
-complete -c volumectl -n 'not __fish_seen_subcommand_from volume device operation export vm health sync task check events completion' -a device -d 'See the disks of this guest, and whose they are'
-complete -c volumectl -n 'not __fish_seen_subcommand_from volume device operation export vm health sync task check events completion' -a operation -d 'See what was asked for, where it is, and cancel it'
-complete -c volumectl -n 'not __fish_seen_subcommand_from volume device operation export vm health sync task check events completion' -a export -d 'See and change what is exported over NBD'
-complete -c volumectl -n 'not __fish_seen_subcommand_from volume device operation export vm health sync task check events completion' -a vm -d 'See the volumes of a VM'
-complete -c volumectl -n 'not __fish_seen_subcommand_from volume device operation export vm health sync task check events completion' -a health -d 'Show how the daemon and everything it depends on are doing'
-complete -c volumectl -n 'not __fish_seen_subcommand_from volume device operation export vm health sync task check events completion' -a sync -d 'Compare CloudStack, guest, database and exports, and repair what is safe'
-complete -c volumectl -n 'not __fish_seen_subcommand_from volume device operation export vm health sync task check events completion' -a task -d 'Run a task of the daemon now'
-complete -c volumectl -n 'not __fish_seen_subcommand_from volume device operation export vm health sync task check events completion' -a check -d 'Find out what is wrong'
-complete -c volumectl -n 'not __fish_seen_subcommand_from volume device operation export vm health sync task check events completion' -a events -d 'Follow everything that happens'
-complete -c volumectl -n 'not __fish_seen_subcommand_from volume device operation export vm health sync task check events completion' -a completion -d 'Print the completion for a shell'
+complete -c volumectl -n 'not __fish_seen_subcommand_from volume device operation export vm health sync task check events token completion' -a volume -d 'Create, attach, detach and delete volumes'
+complete -c volumectl -n 'not __fish_seen_subcommand_from volume device operation export vm health sync task check events token completion' -a device -d 'See the disks of this guest, and whose they are'
+complete -c volumectl -n 'not __fish_seen_subcommand_from volume device operation export vm health sync task check events token completion' -a operation -d 'See what was asked for, where it is, and cancel it'
+complete -c volumectl -n 'not __fish_seen_subcommand_from volume device operation export vm health sync task check events token completion' -a export -d 'See and change what is exported over NBD'
+complete -c volumectl -n 'not __fish_seen_subcommand_from volume device operation export vm health sync task check events token completion' -a vm -d 'See the volumes of a VM'
+complete -c volumectl -n 'not __fish_seen_subcommand_from volume device operation export vm health sync task check events token completion' -a health -d 'Show how the daemon and everything it depends on are doing'
+complete -c volumectl -n 'not __fish_seen_subcommand_from volume device operation export vm health sync task check events token completion' -a sync -d 'Compare CloudStack, guest, database and exports, and repair what is safe'
+complete -c volumectl -n 'not __fish_seen_subcommand_from volume device operation export vm health sync task check events token completion' -a task -d 'Run a task of the daemon now'
+complete -c volumectl -n 'not __fish_seen_subcommand_from volume device operation export vm health sync task check events token completion' -a check -d 'Find out what is wrong'
+complete -c volumectl -n 'not __fish_seen_subcommand_from volume device operation export vm health sync task check events token completion' -a events -d 'Follow everything that happens'
+complete -c volumectl -n 'not __fish_seen_subcommand_from volume device operation export vm health sync task check events token completion' -a token -d 'Say who may ask the daemon of this machine what'
+complete -c volumectl -n 'not __fish_seen_subcommand_from volume device operation export vm health sync task check events token completion' -a completion -d 'Print the completion for a shell'
 
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and not __fish_seen_subcommand_from list show explain create attach attach-root detach delete recover return device' -a list -d 'List the volumes that are attached somewhere'
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from list' -l vm -d 'only those of this VM' -x
@@ -131,6 +132,13 @@ complete -c volumectl -n '__fish_seen_subcommand_from events' -l after -d 'begin
 complete -c volumectl -n '__fish_seen_subcommand_from events' -l only -d 'only events of this kind; traffic comes only when asked for' -x -a 'operation device appliance traffic'
 complete -c volumectl -n '__fish_seen_subcommand_from events' -l operation -d 'only those of this operation' -x -a '(volumectl operation list --limit 30 --columns id --no-headers --quiet --timeout 2s 2>/dev/null)'
 complete -c volumectl -n '__fish_seen_subcommand_from events' -l limit -d 'end after so many' -x
+complete -c volumectl -n '__fish_seen_subcommand_from token; and not __fish_seen_subcommand_from create list revoke' -a create -d 'Make a named token, and print it once'
+complete -c volumectl -n '__fish_seen_subcommand_from token; and __fish_seen_subcommand_from create' -l role -d 'what it may do' -x -a 'read operate admin'
+complete -c volumectl -n '__fish_seen_subcommand_from token; and __fish_seen_subcommand_from create' -l file -d 'the file (default: TOKENS_FILE of the daemon of this machine, else /etc/volume-daemon/tokens.json)' -r -F
+complete -c volumectl -n '__fish_seen_subcommand_from token; and not __fish_seen_subcommand_from create list revoke' -a list -d 'List the named tokens and their roles'
+complete -c volumectl -n '__fish_seen_subcommand_from token; and __fish_seen_subcommand_from list' -l file -d 'the file (default: TOKENS_FILE of the daemon of this machine, else /etc/volume-daemon/tokens.json)' -r -F
+complete -c volumectl -n '__fish_seen_subcommand_from token; and not __fish_seen_subcommand_from create list revoke' -a revoke -d 'Take a named token back'
+complete -c volumectl -n '__fish_seen_subcommand_from token; and __fish_seen_subcommand_from revoke' -l file -d 'the file (default: TOKENS_FILE of the daemon of this machine, else /etc/volume-daemon/tokens.json)' -r -F
 complete -c volumectl -n '__fish_seen_subcommand_from completion; and not __fish_seen_subcommand_from bash zsh fish' -a bash -d 'Print the completion for bash'
 complete -c volumectl -n '__fish_seen_subcommand_from completion; and not __fish_seen_subcommand_from bash zsh fish' -a zsh -d 'Print the completion for zsh'
 complete -c volumectl -n '__fish_seen_subcommand_from completion; and not __fish_seen_subcommand_from bash zsh fish' -a fish -d 'Print the completion for fish'

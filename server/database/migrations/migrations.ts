@@ -8,6 +8,7 @@ import { addOwnerColumns } from './006-accounts';
 import { adoptRecover } from './007-recover';
 import { addLeases } from './009-leases';
 import { addHeldColumns } from './010-held';
+import { addCallerColumns } from './011-callers';
 
 export interface Migration {
   readonly id: string;
@@ -26,4 +27,5 @@ export const MIGRATIONS: readonly Migration[] = [
   { id: '007-recover', run: adoptRecover },
   { id: '009-leases', run: addLeases },
   { id: '010-held', run: addHeldColumns },
+  { id: '011-callers', run: addCallerColumns },
 ];

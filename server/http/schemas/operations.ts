@@ -36,6 +36,11 @@ export const operationSchema = named('Operation', {
     description: 'why nobody runs it, or why its row cannot be trusted; released by retry or abandon',
   }),
   cancel_requested: z.boolean(),
+  actor: z.string().optional().meta({
+    description: 'who asked: the name of the token, anonymous where none is needed; absent when not known',
+  }),
+  request_id: z.string().optional().meta({ description: 'X-Request-Id of the request that was accepted' }),
+  traceparent: z.string().optional().meta({ description: 'of that request (W3C Trace Context)' }),
   created_at: timestamp,
   updated_at: timestamp,
   completed_at: timestamp.optional(),
