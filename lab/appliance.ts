@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { type Simulator, startSimulator } from './cloudstack/http';
 import { type DaemonOptions, type DaemonProcess, startDaemon } from './daemon';
 import { createSysfsGuest, type SysfsGuest } from './guest/sysfs-guest';
-import { type Mariadb, startMariadb } from './mariadb';
+import { type Mariadb, type MariadbOptions, startMariadb } from './mariadb';
 import { type NbdServer, startNbdServer } from './nbd-server';
 import { type Nbdkit, startNbdkit } from './nbdkit';
 
@@ -31,6 +31,7 @@ export interface LabAppliance {
 
 export interface LabOptions {
   readonly cloud?: Parameters<typeof startSimulator>[0];
+  readonly database?: MariadbOptions;
   /** Added to the daemon's environment. */
   readonly env?: Readonly<Record<string, string>>;
   readonly onProgress?: (text: string) => void;
@@ -45,7 +46,7 @@ export async function startAppliance(options: LabOptions = {}): Promise<LabAppli
   };
   try {
     say('starting a private MariaDB');
-    const database = await startMariadb();
+    const database = await startMariadb(options.database);
     undo.push(() => database.stop());
     say('starting the CloudStack simulator and its guest');
     const guest = await createSysfsGuest({ dir: join(dir, 'guest') });

@@ -22,7 +22,8 @@ export const OPERATION_COLUMNS: readonly Column<Operation>[] = [
   { ...field('request_id'), hidden: true },
   { ...field('traceparent'), hidden: true },
   { ...field('error_code'), hidden: true },
-  { name: 'reason', value: ({ error, wait_reason }) => error ?? wait_reason },
+  { name: 'reason', value: ({ error, wait_reason, held }) => error ?? wait_reason ?? held },
+  { ...field('held'), hidden: true },
 ];
 
 export const JOURNAL_COLUMNS: readonly Column<JournalEntryReply>[] = [

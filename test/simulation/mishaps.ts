@@ -1,13 +1,14 @@
 import { ApiError, type Volume } from '~/lab/cloudstack/records';
+import { isTerminal } from '~/server/model/operation';
 import type { Processes } from './processes';
-import type { Ambiguity, Mishap } from './script-items';
+import type { Ambiguity, Mishap, SpoiltRow } from './script-items';
 import type { World } from './world';
 
 /** Lets a mishap strike. */
 export function strike(world: World, processes: Processes, mishap: Mishap): void {
   const { scheduler, guest, model, server } = world;
   if (mishap.kind === 'ambiguity') world.strike(mishap.what.kind);
-  else if (mishap.kind !== 'cloudstack') world.strike(mishap.kind);
+  else if (mishap.kind !== 'cloudstack' && mishap.kind !== 'row-spoilt') world.strike(mishap.kind);
   switch (mishap.kind) {
     case 'crash':
       processes.at(mishap.who).crash(mishap.point, mishap.back);
@@ -57,6 +58,9 @@ export function strike(world: World, processes: Processes, mishap: Mishap): void
     }
     case 'ambiguity':
       ambiguity(world, mishap.what);
+      return;
+    case 'row-spoilt':
+      spoilRow(world, mishap.row);
       return;
     case 'export-server-away':
       server.kill();
@@ -131,6 +135,15 @@ async function moveByHand(world: World, volume: Volume): Promise<void> {
     if (!(error instanceof ApiError)) throw error;
   }
   world.disturb(volume.id);
+}
+
+/** Strikes when an operation is open. */
+function spoilRow(world: World, row: SpoiltRow): void {
+  const open = [...world.store.operations.values()].filter(({ operation }) => !isTerminal(operation.status));
+  const stored = open[row.which % Math.max(open.length, 1)];
+  if (!stored) return;
+  world.strike(`row-spoilt-${row.how}`);
+  world.ledger.spoilt.set(stored.operation.id, row);
 }
 
 function exportServerBack({ server }: World): void {

@@ -46,7 +46,16 @@ export type Mishap =
   | { readonly kind: 'guest-unreadable'; readonly ms: number }
   | { readonly kind: 'mapping-deleted'; readonly volume: number }
   | { readonly kind: 'export-server-away'; readonly ms: number }
-  | { readonly kind: 'ambiguity'; readonly what: Ambiguity };
+  | { readonly kind: 'ambiguity'; readonly what: Ambiguity }
+  | { readonly kind: 'row-spoilt'; readonly row: SpoiltRow };
+
+/** The row of an operation that is open then, and how a person decides about it in the end. */
+export interface SpoiltRow {
+  readonly which: number;
+  /** What of it is not understood; `poison`: it ends whoever works on it. */
+  readonly how: 'journal' | 'type' | 'request' | 'poison';
+  readonly release: 'retry' | 'abandon';
+}
 
 /** What makes CloudStack's answers mean less than they seem to, and what other people do. */
 export type Ambiguity =

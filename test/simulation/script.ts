@@ -1,11 +1,13 @@
 import type { Fault } from '~/lab/cloudstack/faults';
 import { SeededRandom } from './random';
-import { anyScene } from './scenes';
+import { anyScene, spoiltRowScene } from './scenes';
 import type { Ambiguity, Ask, Mishap, Script } from './script-items';
 
 const GIB = 1024 ** 3;
 /** ms within which everything is asked for and goes wrong. */
 const SPAN = 15_000;
+/** Of chance: see spoiltRowScene. */
+const HELD_STREAM = 4;
 
 export const MISHAPS = [
   'crash',
@@ -55,7 +57,10 @@ export function scriptOf(seed: number): Script {
     mishap: anyMishap(random, random.pick(['reply', 'job', 'hypervisor', 'read']), volumes),
   })).map((item) => (random.chance(0.5) ? { ...item, at: 0 } : item));
   const scenes = random.chance(0.35) ? anyScene(random, random.between(0, SPAN), volumes) : [];
-  return { seed, world, items: [...asks, ...mishaps, ...prepared, ...scenes].sort((a, b) => a.at - b.at) };
+  const held = new SeededRandom(seed, HELD_STREAM);
+  const spoilt = held.chance(0.1) ? spoiltRowScene(held, held.between(0, SPAN), held.below(volumes)) : [];
+  const items = [...asks, ...mishaps, ...prepared, ...scenes, ...spoilt];
+  return { seed, world, items: items.sort((a, b) => a.at - b.at) };
 }
 
 /** Bursts: much of what goes wrong goes wrong because two things come together. */

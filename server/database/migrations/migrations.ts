@@ -9,6 +9,7 @@ import { adoptRecover } from './007-recover';
 import { addLeases } from './009-leases';
 import { addHeldColumns } from './010-held';
 import { addCallerColumns } from './011-callers';
+import { giveBack } from './012-old-family';
 
 export interface Migration {
   readonly id: string;
@@ -28,4 +29,5 @@ export const MIGRATIONS: readonly Migration[] = [
   { id: '009-leases', run: addLeases },
   { id: '010-held', run: addHeldColumns },
   { id: '011-callers', run: addCallerColumns },
+  { id: '012-old-family', run: giveBack },
 ];
