@@ -63,7 +63,7 @@ export async function startAppliance(options: LabOptions = {}): Promise<LabAppli
       secretKey: cloud.secretKey,
       zone: cloud.zoneId,
     });
-    const env = { ...environmentOf(dir, database, cloud, guest, nbd), ...options.env };
+    const env = { ...environmentOf(dir, database, cloud, guest, nbd, nbdkit), ...options.env };
     const daemons = new Set<DaemonProcess>();
     undo.push(() => Promise.all([...daemons].map((daemon) => daemon.kill())));
     const start = async (more: Partial<DaemonOptions> = {}) => {
@@ -85,6 +85,7 @@ function environmentOf(
   cloud: Simulator,
   guest: SysfsGuest,
   nbd: NbdServer,
+  nbdkit: Nbdkit,
 ): Record<string, string> {
   return {
     DATABASE_DSN: database.dsn,
@@ -95,7 +96,7 @@ function environmentOf(
     DMI_DIR: guest.dmiDir,
     ETC_DIR: guest.etcDir,
     NBD_PORT: String(nbd.port),
-    NBD_READ_ONLY_PORT: String(nbd.port + 1),
+    NBD_READ_ONLY_PORT: String(nbdkit.readOnlyPort),
     NBD_CONFIG_DIR: nbd.configDir,
     NBD_BASE_CONFIG: nbd.baseConfig,
     NBD_PID_FILE: nbd.pidFile,

@@ -10,6 +10,8 @@ const HORIZON_MS = 3 * 3_600_000;
 
 /** Holds the daemon to what it promises of held operations, and is the person who decides about them. */
 export class HeldRows {
+  private readonly decided = new Set<string>();
+
   constructor(private readonly world: World) {
     world.ledger.onBlindAct = (id) =>
       world.fail('nobody-acts-on-what-it-cannot-read', `operation ${id} was carried on`);
@@ -31,6 +33,15 @@ export class HeldRows {
     for (const [id, { release }] of spoilt) await this.release(id, release, processes);
   }
 
+  /**
+   * A daemon that had read the row before it was mended may hold it once more after it was released: then the
+   * person says it once more.
+   */
+  async decideAgain(owner: DaemonProcess | null): Promise<void> {
+    const again = owner?.heldOperations().filter(({ id }) => this.decided.has(id)) ?? [];
+    for (const { id } of again) if (owner) await this.answer(owner.operations.retry(id));
+  }
+
   private othersHaveEnded(owner: DaemonProcess | null, waiting: number): boolean {
     if (!owner || waiting > 0 || this.world.booting) return false;
     return this.open().every((operation) => this.isBlocked(operation, owner));
@@ -49,6 +60,7 @@ export class HeldRows {
   private async release(id: string, how: SpoiltRow['release'], processes: Processes): Promise<void> {
     const { world } = this;
     const { scheduler, ledger, store } = world;
+    this.decided.add(id);
     for (;;) {
       const operation = store.operations.get(id)?.operation;
       const owner = processes.owner();
@@ -57,7 +69,7 @@ export class HeldRows {
         await this.checkNamed(id, owner);
         if (how === 'retry') ledger.mend(id);
         else world.disturb(operation.volumeId);
-        await Promise.race([owner.operations[how](id).catch(() => null), scheduler.sleep(60_000)]);
+        await this.answer(owner.operations[how](id));
         if (store.operations.get(id)?.operation.held === null) break;
       }
       await scheduler.sleep(500);
@@ -67,13 +79,17 @@ export class HeldRows {
 
   private async checkNamed(id: string, owner: DaemonProcess): Promise<void> {
     this.count('a-held-operation-is-named');
-    const read = await owner.operations.read(id).catch(() => null);
-    const [listed] = (await owner.operations.list({ limit: 1_000 }).catch(() => [])).filter(
-      (one) => one.id === id,
-    );
+    const read = await this.answer(owner.operations.read(id));
+    const list = (await this.answer(owner.operations.list({ limit: 1_000 }))) ?? [];
+    const listed = list.find((one) => one.id === id);
     // A daemon that has just lost its database or its lease answers nobody.
     if ((read && read.held === null) || (listed && listed.held === null))
       throw new Violation('a-held-operation-is-named', `operation ${id} is held, and nothing says so`);
+  }
+
+  /** Null when the daemon refuses, or dies before it answers. */
+  private answer<T>(asked: Promise<T>): Promise<T | null> {
+    return Promise.race([asked.catch(() => null), this.world.scheduler.sleep(60_000).then(() => null)]);
   }
 
   private count(promise: string): void {

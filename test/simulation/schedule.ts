@@ -101,6 +101,7 @@ class Schedule {
       while (!this.isSettled()) {
         mend(world);
         this.processes.startAll();
+        await this.held.decideAgain(this.processes.owner());
         if (scheduler.time - this.calmSince > HORIZON)
           throw new Violation('everything-ends', this.unfinished());
         await scheduler.sleep(2_000);
