@@ -34,7 +34,7 @@ type Given = Partial<Record<'url' | 'socket' | 'tokenFile', string | undefined>>
  * contradict each other.
  */
 export function findTarget(given: Given, env: NodeJS.ProcessEnv): Target {
-  const configured = readDefaults(env.VOLUMECTL_DEFAULTS ?? DEFAULTS_FILE);
+  const configured = readDefaults(env.VOLUMECTL_DEFAULTS);
   const levels = [
     given,
     { url: env.VOLUMECTL_URL, socket: env.VOLUMECTL_SOCKET, tokenFile: env.VOLUMECTL_TOKEN_FILE },
@@ -58,7 +58,10 @@ function parseUrl(text: string): URL {
   throw new UsageError(`--url ${text} is not a URL`, 'Write it like http://127.0.0.1:8090.');
 }
 
-function readDefaults(path: string): Readonly<Record<string, string | undefined>> {
+/** What the daemon of this machine is told about itself, as far as it concerns its callers. */
+export function readDefaults(
+  path = process.env.VOLUMECTL_DEFAULTS ?? DEFAULTS_FILE,
+): Readonly<Record<string, string | undefined>> {
   let content: string;
   try {
     content = readFileSync(path, 'utf8');
@@ -67,7 +70,7 @@ function readDefaults(path: string): Readonly<Record<string, string | undefined>
   }
   const entries = content.split('\n').flatMap((line) => {
     const [, name, value] =
-      /^\s*(HOST|PORT|UNIX_SOCKET|TOKEN_FILE)\s*=\s*["']?([^"']*?)["']?\s*$/.exec(line) ?? [];
+      /^\s*(HOST|PORT|UNIX_SOCKET|TOKEN_FILE|TOKENS_FILE)\s*=\s*["']?([^"']*?)["']?\s*$/.exec(line) ?? [];
     return name && value ? [[name, value]] : [];
   });
   return Object.fromEntries(entries);

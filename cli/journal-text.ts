@@ -25,6 +25,7 @@ export function entryText({ step, state, data, unreadable }: JournalEntryReply):
     case 'note':
       return `${step}${because(text('message') || text('reason') || 'noted')}`;
     case 'pending':
+      return `${what}${state}${text('actor') === '' ? '' : `, asked for by ${text('actor')}`}`;
     case 'executing':
     case 'completed':
     case 'failed':

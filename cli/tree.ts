@@ -7,6 +7,7 @@ import { eventsNoun } from './commands/events';
 import { exportNoun } from './commands/export';
 import { operationNoun } from './commands/operation';
 import { healthNoun, syncNoun, taskNoun, vmNoun } from './commands/service';
+import { tokenNoun } from './commands/token';
 import { volumeNoun } from './commands/volume';
 
 export const PROGRAM = 'volumectl';
@@ -25,6 +26,7 @@ export const NOUNS: readonly Noun[] = [
   adoptNoun,
   checkNoun,
   eventsNoun,
+  tokenNoun,
   completionNoun(() => NOUNS),
 ];
 

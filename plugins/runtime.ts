@@ -7,7 +7,7 @@ import { prepareListening } from '../server/daemon/listening';
 import { TaskBackup } from '../server/daemon/task-backup';
 import { setHttpLogger } from '../server/http/http-logger';
 import { limitConnections } from '../server/http/request/connection-limits';
-import { fillGuardSettings, guardSettings } from '../server/http/request/guard-settings';
+import { fillGuardSettings } from '../server/http/request/guard-settings';
 
 /**
  * The one plugin: it builds the daemon, which holds what all handlers share (correlation channel, CloudStack
@@ -15,13 +15,11 @@ import { fillGuardSettings, guardSettings } from '../server/http/request/guard-s
  * STARTING.
  */
 export default defineNitroPlugin((nitroApp) => {
-  const { configuration, daemon, logger, redactor } = launch(process.env, process.argv.slice(2));
+  const { configuration, daemon, logger, access } = launch(process.env, process.argv.slice(2));
   limitConnections();
   prepareListening(configuration.http, process.env);
   setHttpLogger(logger);
-  fillGuardSettings(configuration.http);
-  const { token } = guardSettings();
-  if (token !== null) redactor.register(token);
+  fillGuardSettings(configuration.http, access);
   setCurrentDaemon(daemon);
   const backup = new TaskBackup(systemClock, (name) => {
     runTask(name).catch((cause: unknown) => logger.error('A task has failed', { task: name, error: cause }));

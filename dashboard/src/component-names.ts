@@ -4,6 +4,7 @@ export const COMPONENT_NAMES: Readonly<Record<string, string>> = {
   database: 'Database',
   device_monitor: 'Devices',
   export_server: 'NBD exports',
+  access: 'Tokens',
   sync: 'Comparison',
   appliance: 'Appliance',
 };

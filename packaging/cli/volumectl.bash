@@ -19,7 +19,7 @@ _volumectl() {
       continue
     fi
     case "${COMP_WORDS[index]}" in
-      --url|--socket|--token-file|--timeout|--columns|--vm|--name|--size|--offering|--zone|--metadata|--key|--expected|--from|--limit|--type|--status|--volume|--since|--vm-name|--after|--only|--operation) skip=1 ;;
+      --url|--socket|--token-file|--timeout|--columns|--vm|--name|--size|--offering|--zone|--metadata|--key|--expected|--from|--limit|--type|--status|--volume|--since|--vm-name|--after|--only|--operation|--role|--file) skip=1 ;;
       -*) ;;
       *) words+=("${COMP_WORDS[index]}") ;;
     esac
@@ -65,6 +65,9 @@ _volumectl() {
     "check database") options="" ;;
     "check exports") options="" ;;
     "events "*) options="--after --only --operation --limit" ;;
+    "token create") options="--role --file" ;;
+    "token list") options="--file" ;;
+    "token revoke") options="--file" ;;
     "completion bash") options="" ;;
     "completion zsh") options="" ;;
     "completion fish") options="" ;;
@@ -81,6 +84,7 @@ _volumectl() {
     adopt) verbs="" ;;
     check) verbs="all cloudstack zones offerings database exports" ;;
     events) verbs="" ;;
+    token) verbs="create list revoke" ;;
     completion) verbs="bash zsh fish" ;;
   esac
   if ((skip)); then
@@ -91,6 +95,10 @@ _volumectl() {
       "export list"" --status") wanted="words pending active failed" ;;
       "events "*" --only") wanted="words operation device appliance traffic" ;;
       "events "*" --operation") wanted="operation" ;;
+      "token create"" --role") wanted="words read operate admin" ;;
+      "token create"" --file") wanted="file" ;;
+      "token list"" --file") wanted="file" ;;
+      "token revoke"" --file") wanted="file" ;;
       *" --socket") wanted="file" ;;
       *" --token-file") wanted="file" ;;
       *) return ;;
@@ -98,7 +106,7 @@ _volumectl() {
   elif [[ $current == -* ]]; then
     wanted="words $options --url --socket --token-file --timeout --json --columns --no-headers -q --quiet --color --no-color -h --help --version"
   elif ((${#words[@]} == 0)); then
-    wanted="words volume device operation export vm health sync task adopt check events completion help"
+    wanted="words volume device operation export vm health sync task adopt check events token completion help"
   elif [[ -n $verbs ]] && ((${#words[@]} == 1)); then
     wanted="words $verbs"
   else

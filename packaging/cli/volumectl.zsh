@@ -44,6 +44,7 @@ _volumectl() {
         'adopt:See what taking over the database of the old daemon does, before it is done'
         'check:Find out what is wrong'
         'events:Follow everything that happens'
+        'token:Say who may ask the daemon of this machine what'
         'completion:Print the completion for a shell'
         'help:Help about a command'
       )
@@ -374,6 +375,36 @@ _volumectl() {
             '--only[only events of this kind; traffic comes only when asked for]: :(operation device appliance traffic)' \
             '--operation[only those of this operation]: :_volumectl_ask operation' \
             '--limit[end after so many]: : '
+          ;;
+        token)
+          if ((CURRENT == 2)); then
+            local -a verbs=(
+              'create:Make a named token, and print it once'
+              'list:List the named tokens and their roles'
+              'revoke:Take a named token back'
+            )
+            _describe command verbs
+            return
+          fi
+          shift words
+          ((CURRENT--))
+          case $words[1] in
+            create)
+              _arguments $common \
+                '--role[what it may do]: :(read operate admin)' \
+                '--file[the file (default\: TOKENS_FILE of the daemon of this machine, else /etc/volume-daemon/tokens.json)]: :_files' \
+                '1: : '
+              ;;
+            list)
+              _arguments $common \
+                '--file[the file (default\: TOKENS_FILE of the daemon of this machine, else /etc/volume-daemon/tokens.json)]: :_files'
+              ;;
+            revoke)
+              _arguments $common \
+                '--file[the file (default\: TOKENS_FILE of the daemon of this machine, else /etc/volume-daemon/tokens.json)]: :_files' \
+                '1: : '
+              ;;
+          esac
           ;;
         completion)
           if ((CURRENT == 2)); then

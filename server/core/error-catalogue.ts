@@ -23,7 +23,12 @@ const catalogue = {
   UNAUTHORIZED: {
     status: 401,
     title: 'A token is needed',
-    fix: 'Send Authorization: Bearer with the content of the token file.',
+    fix: 'Send Authorization: Bearer with a token that is not revoked.',
+  },
+  FORBIDDEN_ROLE: {
+    status: 403,
+    title: 'The token may not do this',
+    fix: 'Use a token whose role is the one in details.needed, or a higher one.',
   },
   FORBIDDEN_ORIGIN: {
     status: 403,

@@ -15,13 +15,15 @@ const DSN_PASSWORD = /([^\s:@/"'(]{1,80}):(\S{0,256})@(tcp[46]?|unix)\(/g;
 const DSN_ADDRESS = /@(tcp[46]?|unix)\(/;
 /** `scheme://user:password@host`. */
 const URL_PASSWORD = /(\b[a-z][a-z0-9+.-]{0,20}:\/\/[^\s:@/?#]{0,128}):[^\s/?#]{0,256}@/gi;
+/** Our own named tokens, wherever they stand. */
+const NAMED_TOKEN = /\bvmd_[\w-]{43}/g;
 const BEARER = /\b(Bearer)\s+[\w.~+/=-]+/gi;
 
 /** Field names whose values are never shown. */
 const SECRET_FIELD =
   /passw(or)?d|passphrase|secret|token|signature|api[_-]?key|(encryption|private|session)[_-]?key|authorization|credential|cookie/i;
 /** Names that only speak of a secret. */
-const HARMLESS_FIELD = /^(token_?file|signature_?version)$/i;
+const HARMLESS_FIELD = /^(tokens?_?file|signature_?version)$/i;
 
 export function isSecretField(name: string): boolean {
   return SECRET_FIELD.test(name) && !HARMLESS_FIELD.test(name);
@@ -42,7 +44,10 @@ export function createRedactor(): Redactor {
       for (const form of ordered) clean = clean.replaceAll(form, MASK);
       if (DSN_ADDRESS.test(clean)) clean = clean.replace(DSN_PASSWORD, `$1:${MASK}@$3(`);
       if (clean.includes('://')) clean = clean.replace(URL_PASSWORD, `$1:${MASK}@`);
-      return clean.replace(CREDENTIAL, `$1$2${MASK}`).replace(BEARER, `$1 ${MASK}`);
+      return clean
+        .replace(CREDENTIAL, `$1$2${MASK}`)
+        .replace(BEARER, `$1 ${MASK}`)
+        .replace(NAMED_TOKEN, MASK);
     },
   };
 }

@@ -75,6 +75,8 @@ export interface HealthReport {
    * them.
    */
   readonly sync: ComponentHealth;
+  /** Whether the tokens that may be used are known. */
+  readonly access: ComponentHealth;
   readonly appliance: ComponentHealth & {
     readonly vmId: string | null;
     readonly source: string | null;

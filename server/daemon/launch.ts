@@ -1,8 +1,10 @@
+import { systemClock } from '../core/clock';
 import { messageOf } from '../core/errors';
 import { createLogger } from '../core/log/create-logger';
 import { DAEMON_STARTING } from '../core/log/log-events';
 import { type Logger, silentLogger } from '../core/log/logger';
-import { createRedactor, type Redactor } from '../core/redaction';
+import { createRedactor } from '../core/redaction';
+import { type Access, openAccess } from './access/access';
 import { behindClosedDoor, printAdoptionPlan } from './adoption-plan';
 import type { Configuration } from './configuration/configuration';
 import { ConfigurationError, describeConfiguration, loadConfiguration } from './configuration/configuration';
@@ -23,7 +25,7 @@ const EXIT_SOFTWARE = 70;
 export function launch(
   env: Readonly<Record<string, string | undefined>>,
   args: readonly string[],
-): { configuration: Configuration; daemon: VolumeDaemon; logger: Logger; redactor: Redactor } {
+): { configuration: Configuration; daemon: VolumeDaemon; logger: Logger; access: Access } {
   const planOnly = args.includes('--adopt-plan');
   const configured = configure(env);
   const configuration = planOnly ? behindClosedDoor(configured) : configured;
@@ -50,14 +52,17 @@ export function launch(
   // Nitro only logs these; a daemon in an unknown state must not continue to write.
   process.on('uncaughtException', fatal);
   process.on('unhandledRejection', fatal);
-  const daemon = build({ configuration, logger, redactor, onFatal: fatal });
+  const { daemon, access } = built(logger, () => {
+    const access = openAccess(configuration.http, { clock: systemClock, logger, redactor });
+    return { access, daemon: new VolumeDaemon({ configuration, logger, redactor, access, onFatal: fatal }) };
+  });
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => void daemon.stop());
   const run = () => (planOnly ? printAdoptionPlan(configuration) : daemon.start());
   run().catch((error: unknown) => {
     logger.error('The daemon could not start', { error, reason: messageOf(error) });
     process.exit(EXIT_CONFIGURATION);
   });
-  return { configuration, daemon, logger, redactor };
+  return { configuration, daemon, logger, access };
 }
 
 function configure(env: Readonly<Record<string, string | undefined>>): Configuration {
@@ -73,11 +78,11 @@ function configure(env: Readonly<Record<string, string | undefined>>): Configura
 }
 
 /** Parts that cannot be built are reported as a mistake of the configuration. */
-function build(parts: ConstructorParameters<typeof VolumeDaemon>[0]): VolumeDaemon {
+function built<T>(logger: Logger, build: () => T): T {
   try {
-    return new VolumeDaemon(parts);
+    return build();
   } catch (error) {
-    parts.logger.error('The daemon could not be built', { reason: messageOf(error) });
+    logger.error('The daemon could not be built', { reason: messageOf(error) });
     process.exit(EXIT_CONFIGURATION);
   }
 }

@@ -18,6 +18,7 @@ import { freeSlots } from '../operations/slots';
 import type { SyncReport } from '../sync/drift';
 import { PeriodicSync } from '../sync/periodic-sync';
 import type { SyncService } from '../sync/sync-service';
+import type { Access } from './access/access';
 import { type Adapters, createAdapters } from './adapters';
 import { compose, type Domain } from './compose';
 import type { Configuration } from './configuration/configuration';
@@ -37,6 +38,7 @@ interface Parts {
   readonly configuration: Configuration;
   readonly logger: Logger;
   readonly redactor: Redactor;
+  readonly access: Access;
   readonly onFatal: (error: unknown) => void;
 }
 
@@ -190,6 +192,7 @@ export class VolumeDaemon implements Daemon {
         handsOff: handsOff.state(watcher.snapshot().devices),
         ownDisks: readOwnDisks(this.parts.configuration.devices.etcDir, []),
       }),
+      access: this.parts.access.health(),
       appliance: identity.view,
       engine: this.domain.ownership.engine,
       owner: this.phase === 'standby' ? this.domain.ownership.otherOwner : null,

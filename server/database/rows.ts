@@ -93,6 +93,9 @@ const operationRow = z.object({
   updated_at: time,
   completed_at: nullableTime,
   held_reason: z.string().nullable().default(null),
+  actor: z.string().nullable().default(null),
+  request_id: z.string().nullable().default(null),
+  traceparent: z.string().nullable().default(null),
   type: z.string(),
   request: json,
 });

@@ -43,6 +43,9 @@ interface OperationsTable {
   /** How often in a row it has ended the process with `crash_sequence` as the last journal entry. */
   crashes: Generated<number>;
   crash_sequence: Generated<number>;
+  actor: ColumnType<string | null, string | null | undefined, string | null>;
+  request_id: ColumnType<string | null, string | null | undefined, string | null>;
+  traceparent: ColumnType<string | null, string | null | undefined, string | null>;
 }
 
 interface StepsTable {

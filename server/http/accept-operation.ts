@@ -1,5 +1,6 @@
 import { setResponseHeader } from 'h3';
 import { isTerminal, type Operation, type OperationType, type RequestOf } from '../model/operation';
+import { callerOf } from './request/caller';
 import type { CheckedRequest } from './request/read-request';
 import { operationReply } from './response/replies';
 import type { OperationReply } from './schemas/operations';
@@ -17,7 +18,10 @@ export async function acceptOperation<T extends OperationType>(
   parameters: RequestOf[T],
 ): Promise<OperationReply> {
   const { event, daemon, idempotencyKey } = request;
-  const accepted = await daemon.operations.request(type, parameters, { idempotencyKey });
+  const accepted = await daemon.operations.request(type, parameters, {
+    idempotencyKey,
+    caller: callerOf(event),
+  });
   setResponseHeader(event, 'Location', `/api/v1/operations/${accepted.id}`);
   return operationReply(await waitAsAsked(request, accepted));
 }

@@ -31,7 +31,6 @@ export function openApiDocument(version: string): Json {
       license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
     },
     servers: [{ url: 'http://localhost:8090' }],
-    security: [{}, { token: [] }],
     tags: (['volumes', 'operations', 'devices', 'exports', 'service', 'diagnostics'] as const).map(
       (name) => ({ name }),
     ),
@@ -39,7 +38,12 @@ export function openApiDocument(version: string): Json {
     components: {
       schemas: components(),
       securitySchemes: {
-        token: { type: 'http', scheme: 'bearer', description: 'Only when TOKEN_FILE is set.' },
+        token: {
+          type: 'http',
+          scheme: 'bearer',
+          description:
+            'Only when TOKEN_FILE or TOKENS_FILE is set. The role that is needed is named; each includes those before it: read, operate, admin.',
+        },
       },
     },
   };
@@ -50,6 +54,7 @@ function operationOf(name: string, endpoint: AnyEndpoint): Json {
     operationId: name,
     tags: [endpoint.tag],
     summary: endpoint.summary,
+    security: endpoint.access === 'open' ? [{}] : [{}, { token: [endpoint.access] }],
     ...(endpoint.description && { description: endpoint.description }),
     parameters: [
       ...parameters(endpoint.params, 'path'),

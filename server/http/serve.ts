@@ -7,8 +7,11 @@ import {
   setResponseHeader,
   setResponseStatus,
 } from 'h3';
-import type { Endpoint } from './endpoints/endpoint';
+import { changesSomething, type Endpoint } from './endpoints/endpoint';
+import { httpLogger } from './http-logger';
+import { callerOf } from './request/caller';
 import { acquireSlot } from './request/concurrency-limit';
+import { requireRole } from './request/guard';
 import { type CheckedRequest, readRequest } from './request/read-request';
 import { sendProblem } from './response/problem';
 
@@ -32,8 +35,10 @@ export function serve<P, Q, B, R>(
   return defineEventHandler(async (event) => {
     let release = () => {};
     try {
+      requireRole(event, endpoint.access);
       const request = await readRequest(endpoint, event);
       release = acquireSlot(endpoint);
+      noteChange(endpoint, event);
       const reply = await handle(request);
       if (reply === ALREADY_SENT) return undefined;
       const { ignored } = request;
@@ -43,6 +48,22 @@ export function serve<P, Q, B, R>(
     } finally {
       release();
     }
+  });
+}
+
+/** Who asked for a change that is no operation; an operation has it in its own lines. */
+function noteChange(
+  endpoint: { readonly method: string; readonly startsOperation?: boolean },
+  event: H3Event,
+): void {
+  if (!changesSomething(endpoint) || endpoint.startsOperation) return;
+  const { actor, requestId, traceparent } = callerOf(event);
+  httpLogger().info('A change was asked for', {
+    method: event.method,
+    path: event.path.split('?')[0],
+    actor,
+    request_id: requestId,
+    ...(traceparent !== null && { traceparent }),
   });
 }
 

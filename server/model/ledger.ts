@@ -1,6 +1,7 @@
 import { DaemonError, type ErrorCode } from '../core/errors';
 import { LIMITS } from '../core/limits';
 import type {
+  Caller,
   ExportRecord,
   ExportStatus,
   JournalEntry,
@@ -286,6 +287,8 @@ export interface NewOperation<T extends OperationType = OperationType> {
   readonly at: number;
   /** This machine's clock was set within LIMITS.IDEMPOTENCY_TTL_MS: no age can be told by it. */
   readonly clockStepped?: boolean;
+  /** Who asked; what is not known is stored as not known. */
+  readonly caller?: Caller | null;
 }
 
 export interface Accepted {

@@ -18,6 +18,9 @@ export function isTerminal(status: OperationStatus): status is TerminalStatus {
 export type JsonValue = string | number | boolean | null | JsonValue[] | { [key: string]: JsonValue };
 export type JsonObject = { [key: string]: JsonValue };
 
+/** Also of what was accepted before this was stored. */
+type Nullable<T> = { readonly [K in keyof T]: T[K] | null };
+
 export interface CreateRequest {
   name: string;
   /** Bytes. CloudStack gets whole GiB, rounded up. */
@@ -70,7 +73,17 @@ export interface RequestOf {
   cleanup: CleanupRequest;
 }
 
-interface OperationFields {
+/** Who asked for something, and by which request. */
+export interface Caller {
+  /** The name of the token; `anonymous` where none is needed, `token-file` for that of TOKEN_FILE. */
+  readonly actor: string;
+  /** X-Request-Id. */
+  readonly requestId: string;
+  /** The caller's place in a trace (W3C Trace Context), or null. */
+  readonly traceparent: string | null;
+}
+
+interface OperationFields extends Nullable<Caller> {
   /** UUID v4. */
   readonly id: string;
   /** Order of acceptance within the database. */

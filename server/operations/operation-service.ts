@@ -6,6 +6,7 @@ import { LIMITS } from '../core/limits';
 import type { Logger } from '../core/log/logger';
 import type { Epoch, Ledger, OperationFilter, Release } from '../model/ledger';
 import {
+  type Caller,
   isTerminal,
   type JournalEntry,
   type Operation,
@@ -52,7 +53,7 @@ export class OperationService {
   async request<T extends OperationType>(
     type: T,
     request: RequestOf[T],
-    options: { idempotencyKey?: string | null } = {},
+    options: { idempotencyKey?: string | null; caller?: Caller } = {},
   ): Promise<Operation> {
     const { engine, epoch } = this.parts.writer();
     this.parts.admit(type, request);
@@ -64,6 +65,7 @@ export class OperationService {
       vmId: vmOf(type, request),
       request,
       idempotencyKey: options.idempotencyKey ?? null,
+      caller: options.caller ?? null,
       requestHash: hashOf(type, request),
       at: this.parts.clock.now(),
       clockStepped: this.parts.clockSteps.hasSteppedSince(
@@ -76,6 +78,9 @@ export class OperationService {
       type,
       volume_id: operation.volumeId,
       vm_id: operation.vmId,
+      actor: options.caller?.actor,
+      request_id: options.caller?.requestId,
+      traceparent: options.caller?.traceparent ?? undefined,
       outcome,
     });
     if (accepted.entry) this.parts.events.publish([accepted.entry]);

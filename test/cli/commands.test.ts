@@ -8,6 +8,7 @@ import { seen } from '~/server/model/evidence';
 import { APPLIANCE, deviceEvent, NOBODY, REMOTE_VOLUME, VOLUME } from '~/test/support/canned';
 import { FakeDaemon } from '~/test/support/fake-daemon';
 import { HttpApp } from '~/test/support/http-app';
+import { tokenAccess } from '~/test/support/token-access';
 import { Volumectl, volumectl } from './process';
 
 vi.mock('nitropack/runtime', async () => (await import('~/test/support/nitro-runtime')).nitroRuntime);
@@ -115,9 +116,9 @@ describe('what is sent', () => {
   });
 
   it('the token of the token file', async () => {
-    setGuardSettings({ allowedHosts: [], token: 'sesame', requireToken: true });
-    expect(await ctl('sync')).toMatchObject({ code: 3, error: expect.stringContaining('UNAUTHORIZED') });
     writeFileSync(join(dir, 'token'), 'sesame\n');
+    setGuardSettings({ allowedHosts: [], access: tokenAccess({ tokenFile: join(dir, 'token') }) });
+    expect(await ctl('sync')).toMatchObject({ code: 3, error: expect.stringContaining('UNAUTHORIZED') });
     expect((await ctl('volume', 'list', '--token-file', join(dir, 'token'))).code).toBe(0);
     const missing = await ctl('volume', 'list', '--token-file', join(dir, 'no-token'));
     expect(missing).toMatchObject({ code: 5, error: expect.stringContaining('token file cannot be read') });

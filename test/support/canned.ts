@@ -127,6 +127,7 @@ export function healthReport(phase: DaemonPhase): HealthReport {
     deviceMonitor: { ...healthy, details: { device_count: 1 } },
     exportServer: healthy,
     sync: healthy,
+    access: healthy,
     appliance: { ...healthy, vmId: APPLIANCE, source: 'OMA_VM_ID', epoch: 3, owner: null },
     operations: {
       pending: 1,

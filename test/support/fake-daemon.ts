@@ -5,6 +5,7 @@ import type { DeviceEvent, DeviceSnapshot } from '~/server/devices/device';
 import type { ActiveExport } from '~/server/exports/export-traffic';
 import type { OperationFilter } from '~/server/model/ledger';
 import {
+  type Caller,
   type ExportRecord,
   isTerminal,
   type JournalEntry,
@@ -62,7 +63,7 @@ export class FakeDaemon implements Daemon {
 
   readonly operations: Daemon['operations'] = {
     request: async (type, request, options = {}) =>
-      this.accept(type, request, options.idempotencyKey ?? null),
+      this.accept(type, request, options.idempotencyKey ?? null, options.caller),
     read: async (id) => this.find(id),
     examined: async (operation) => operation,
     list: async (filter) => this.answer(() => this.filtered(filter)),
@@ -286,6 +287,7 @@ export class FakeDaemon implements Daemon {
     type: T,
     request: RequestOf[T],
     idempotencyKey: string | null,
+    caller: Caller | undefined,
   ): Operation {
     if (this.phase === 'standby')
       throw new DaemonError('STANDBY', 'Another daemon owns this appliance: other', { retryAfterSeconds: 5 });
@@ -309,6 +311,9 @@ export class FakeDaemon implements Daemon {
       waitReason: null,
       idempotencyKey,
       cancelRequested: false,
+      actor: caller?.actor ?? null,
+      requestId: caller?.requestId ?? null,
+      traceparent: caller?.traceparent ?? null,
       createdAt: NOW,
       updatedAt: NOW,
       completedAt: null,

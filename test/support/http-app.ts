@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { createApp, createRouter, type EventHandler, toNodeListener } from 'h3';
 import { expect } from 'vitest';
+import { OPEN } from '~/server/daemon/access/access';
 import { setCurrentDaemon } from '~/server/daemon/current';
 import type { Daemon } from '~/server/daemon/daemon';
 import {
@@ -43,7 +44,7 @@ export class HttpApp {
 
   static async start(daemon: Daemon | null, port = 0): Promise<HttpApp> {
     setCurrentDaemon(daemon);
-    setGuardSettings({ allowedHosts: [], token: null, requireToken: false });
+    setGuardSettings({ allowedHosts: [], access: OPEN });
     const app = createApp({
       onError: (error, event) => {
         const body = sendProblem(event, error);

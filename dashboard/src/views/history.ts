@@ -98,6 +98,8 @@ function row(store: Store, operationId: string): Row<OperationReply> {
           ['Volume', operation.volume_id],
           ['VM', operation.vm_id],
           ['Accepted', clockTime(operation.created_at)],
+          ['Asked by', operation.actor],
+          ['Request id', operation.request_id],
           ['Ended', operation.completed_at && clockTime(operation.completed_at)],
           ['Request', JSON.stringify(operation.request)],
           ['Response', operation.response && JSON.stringify(operation.response)],

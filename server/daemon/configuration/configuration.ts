@@ -21,6 +21,7 @@ export interface Configuration {
     /** Listens here instead of on host and port. */
     readonly socketPath: string | null;
     readonly tokenFile: string | null;
+    readonly tokensFile: string | null;
     readonly allowedHosts: readonly string[];
     readonly allowInsecureBind: boolean;
   };
@@ -163,11 +164,11 @@ function notesOn(env: Environment, problems: Problem[]): string[] {
  * default.
  */
 function checkBind(http: Configuration['http'], problems: Problem[]): void {
-  if (http.socketPath !== null || isLoopback(http.host) || http.tokenFile !== null || http.allowInsecureBind)
-    return;
+  const asksForToken = http.tokenFile !== null || http.tokensFile !== null;
+  if (http.socketPath !== null || isLoopback(http.host) || asksForToken || http.allowInsecureBind) return;
   problems.push({
     variable: 'HOST',
-    message: `${http.host} is not a loopback address: set TOKEN_FILE, or ALLOW_INSECURE_BIND=true if the network is trusted`,
+    message: `${http.host} is not a loopback address: set TOKENS_FILE or TOKEN_FILE, or ALLOW_INSECURE_BIND=true if the network is trusted`,
   });
 }
 
@@ -226,6 +227,7 @@ function group(read: Read, notes: readonly string[], problems: Problem[]): Confi
       port: read(v.port),
       socketPath: read(v.socketPath),
       tokenFile: read(v.tokenFile),
+      tokensFile: read(v.tokensFile),
       allowedHosts: read(v.allowedHosts),
       allowInsecureBind: read(v.allowInsecureBind),
     },

@@ -41,7 +41,7 @@ const SERVER = {
     'HOST',
     host,
     '127.0.0.1',
-    'Address to listen on. Anything but loopback needs TOKEN_FILE or ALLOW_INSECURE_BIND=true.',
+    'Address to listen on. Anything but loopback needs TOKENS_FILE, TOKEN_FILE or ALLOW_INSECURE_BIND=true.',
   ),
   port: withDefault('PORT', port, '8090', 'TCP port to listen on.'),
   socketPath: optional(
@@ -52,7 +52,12 @@ const SERVER = {
   tokenFile: optional(
     'TOKEN_FILE',
     path,
-    'File with a bearer token; when set, every request needs `Authorization: Bearer <token>`.',
+    'File with one bearer token, which may do everything; when set, every request needs `Authorization: Bearer <token>`.',
+  ),
+  tokensFile: optional(
+    'TOKENS_FILE',
+    path,
+    'File with named tokens and their roles, written by `volumectl token`; when set, every request needs one of them (or that of TOKEN_FILE, which is `admin`). Read again when it has changed; while it cannot be read, nobody is let in but with what was read before.',
   ),
   allowedHosts: withDefault(
     'ALLOWED_HOSTS',

@@ -75,6 +75,7 @@ export interface HealthSources {
   readonly phase: DaemonPhase;
   readonly monitor: HealthMonitor;
   readonly deviceMonitor: ComponentHealth;
+  readonly access: ComponentHealth;
   readonly appliance: ApplianceView;
   readonly engine: Engine | null;
   readonly owner: string | null;
@@ -106,7 +107,7 @@ export function healthReport(s: HealthSources): HealthReport {
     (drift) => drift.action === 'reported' || drift.action === 'failed',
   );
   const sync = syncHealth(s);
-  const parts = [cloudstack, database, exportServer, s.deviceMonitor, appliance, sync];
+  const parts = [cloudstack, database, exportServer, s.deviceMonitor, s.access, appliance, sync];
   const degraded =
     parts.some(({ status }) => status === 'unhealthy' || status === 'degraded') ||
     // What nobody has looked at yet is not in order.
@@ -128,6 +129,7 @@ export function healthReport(s: HealthSources): HealthReport {
     deviceMonitor: s.deviceMonitor,
     exportServer,
     sync,
+    access: s.access,
     appliance: {
       ...appliance,
       vmId: s.appliance.vmId,

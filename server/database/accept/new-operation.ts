@@ -1,5 +1,5 @@
 import type { NewOperation } from '../../model/ledger';
-import type { NewJournalEntry, Operation } from '../../model/operation';
+import type { JsonObject, NewJournalEntry, Operation } from '../../model/operation';
 import { toOperation } from '../rows';
 
 /* What both ledgers store for a request. */
@@ -9,8 +9,20 @@ export function firstEntry(input: NewOperation): NewJournalEntry {
   return {
     step: 'operation',
     state: 'pending',
-    data: { type: input.type, volume_id: input.volumeId, vm_id: input.vmId },
+    data: { type: input.type, volume_id: input.volumeId, vm_id: input.vmId, ...known(callerColumns(input)) },
   };
+}
+
+function callerColumns({ caller }: NewOperation) {
+  return {
+    actor: caller?.actor ?? null,
+    request_id: caller?.requestId ?? null,
+    traceparent: caller?.traceparent ?? null,
+  };
+}
+
+function known(columns: Readonly<Record<string, string | null>>): JsonObject {
+  return Object.fromEntries(Object.entries(columns).filter(([, value]) => value !== null));
 }
 
 /** The row of a request; its other columns have defaults. */
@@ -26,6 +38,7 @@ export function newOperationRow(applianceId: string, input: NewOperation) {
     request: JSON.stringify(input.request),
     idempotency_key: input.idempotencyKey,
     request_hash: input.requestHash,
+    ...callerColumns(input),
     created_at: at,
     updated_at: at,
   };

@@ -1,7 +1,8 @@
-import { closeSync, constants, fstatSync, openSync, readSync, realpathSync } from 'node:fs';
+import { realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import { messageOf } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
+import { readRegular } from '../../core/read-regular';
 import type { Device, Holder } from '../device';
 import {
   isOwnSerial,
@@ -19,25 +20,10 @@ import { type Gaps, isGone } from './kernel-files';
  */
 export function readOwnDisks(etcDir: string, gaps: Gaps): OwnDisks {
   try {
-    return parseOwnDisks(readRegular(join(etcDir, OWN_DISKS_FILE)));
+    return parseOwnDisks(readRegular(join(etcDir, OWN_DISKS_FILE), LIMITS.OWN_DISKS_BYTES));
   } catch (error) {
     if (!isGone(error)) gaps.push(`the list of own disks: ${messageOf(error)}`);
     return { disks: [], problems: [] };
-  }
-}
-
-/** Opened without waiting: a pipe in its place must not hold the daemon. */
-function readRegular(path: string): string {
-  const file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
-  try {
-    const status = fstatSync(file);
-    if (!status.isFile()) throw new Error(`${path} is not a file`);
-    if (status.size > LIMITS.OWN_DISKS_BYTES)
-      throw new Error(`${path} is longer than ${LIMITS.OWN_DISKS_BYTES} bytes`);
-    const buffer = Buffer.alloc(LIMITS.OWN_DISKS_BYTES);
-    return buffer.toString('utf8', 0, readSync(file, buffer, 0, buffer.length, 0));
-  } finally {
-    closeSync(file);
   }
 }
 

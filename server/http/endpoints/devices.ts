@@ -1,7 +1,7 @@
 import { deviceParams, mappingListSchema, mappingSchema } from '../schemas/volumes';
 import { endpoint, noInput } from './endpoint';
 
-const deviceRead = { ...noInput, tag: 'devices', method: 'GET' } as const;
+const deviceRead = { ...noInput, tag: 'devices', access: 'read', method: 'GET' } as const;
 
 export const listDevices = endpoint({
   ...deviceRead,

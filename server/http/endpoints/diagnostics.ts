@@ -15,6 +15,7 @@ import { CLOUDSTACK_ERRORS, endpoint, noInput } from './endpoint';
 const diagnostic = {
   ...noInput,
   tag: 'diagnostics',
+  access: 'read',
   method: 'GET',
   maxConcurrent: LIMITS.DIAGNOSTICS_AT_ONCE,
 } as const;

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { ErrorCode } from '../../core/errors';
+import type { Role } from '../../daemon/access/tokens';
 
 /**
  * One endpoint of the API, declared once: its route validates with it, the OpenAPI document is made from it,
@@ -9,6 +10,11 @@ export interface Endpoint<Params, Query, Body, Reply> {
   readonly method: 'GET' | 'POST' | 'DELETE';
   /** As in OpenAPI: `/api/v1/volumes/{id}`. A parameter named `path` may contain slashes. */
   readonly path: string;
+  /**
+   * Which role a caller needs; `open`: also a caller without a token. Without this an endpoint does not
+   * compile.
+   */
+  readonly access: 'open' | Role;
   readonly tag: 'volumes' | 'operations' | 'devices' | 'exports' | 'service' | 'diagnostics';
   readonly summary: string;
   readonly description?: string;
@@ -96,12 +102,14 @@ const START_ERRORS = [
 
 /** Every error of an endpoint: what follows from its input, its own, and the common ones. */
 export function errorsOf(endpoint: AnyEndpoint): readonly ErrorCode[] {
-  const { params, query, startsOperation, maxConcurrent, errors = [] } = endpoint;
+  const { access, params, query, startsOperation, maxConcurrent, errors = [] } = endpoint;
   const takesInput = params !== NONE || query !== NONE || takesBody(endpoint) || changesSomething(endpoint);
   return [
     ...(takesInput ? (['VALIDATION_FAILED'] as const) : []),
     ...(takesBody(endpoint) ? (['MALFORMED_JSON', 'UNSUPPORTED_MEDIA_TYPE'] as const) : []),
     ...(startsOperation ? START_ERRORS : []),
+    // The least of the roles has no other below it.
+    ...(access === 'operate' || access === 'admin' ? (['FORBIDDEN_ROLE'] as const) : []),
     ...(maxConcurrent === undefined ? [] : (['RATE_LIMITED'] as const)),
     ...errors,
     ...COMMON_ERRORS,

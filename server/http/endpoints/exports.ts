@@ -12,7 +12,7 @@ import {
 } from '../schemas/exports';
 import { endpoint, noInput } from './endpoint';
 
-const exportEndpoint = { ...noInput, tag: 'exports', method: 'GET' } as const;
+const exportEndpoint = { ...noInput, tag: 'exports', access: 'read', method: 'GET' } as const;
 
 /** Errors of both requests that change an export. */
 const CHANGE_ERRORS = [
@@ -38,6 +38,7 @@ export const listExports = endpoint({
 
 export const publishExport = endpoint({
   ...exportEndpoint,
+  access: 'operate',
   method: 'POST',
   path: '/api/v1/exports',
   summary: 'Export an attached volume',
@@ -67,6 +68,7 @@ export const readExport = endpoint({
 
 export const withdrawExport = endpoint({
   ...exportEndpoint,
+  access: 'operate',
   method: 'DELETE',
   path: '/api/v1/exports/{volume_id}',
   summary: 'Withdraw the export of a volume',

@@ -8,7 +8,7 @@ import {
 } from '../schemas/operations';
 import { EVENT_STREAM, endpoint, noInput } from './endpoint';
 
-const operationRead = { ...noInput, tag: 'operations', method: 'GET' } as const;
+const operationRead = { ...noInput, tag: 'operations', access: 'read', method: 'GET' } as const;
 
 export const listOperations = endpoint({
   ...operationRead,
@@ -34,6 +34,7 @@ export const readOperation = endpoint({
 export const cancelOperation = endpoint({
   ...noInput,
   tag: 'operations',
+  access: 'operate',
   method: 'POST',
   path: '/api/v1/operations/{id}/cancel',
   summary: 'Cancel an operation that CloudStack has not been asked for yet',
@@ -56,6 +57,7 @@ export const cancelOperation = endpoint({
 const release = {
   ...noInput,
   tag: 'operations',
+  access: 'admin',
   method: 'POST',
   params: operationParams,
   errors: [

@@ -12,28 +12,31 @@ import {
 } from '../schemas/service';
 import { endpoint, noInput } from './endpoint';
 
-const service = { ...noInput, tag: 'service', method: 'GET' } as const;
+const service = { ...noInput, tag: 'service', access: 'read', method: 'GET' } as const;
+/** Asked by a supervisor, which has no token. */
+const open = { ...service, access: 'open' } as const;
+/** A page for people holds no data: its scripts use the API, which asks for a token. */
 const page = {
-  ...service,
+  ...open,
   reply: { status: 200, description: 'A page', schema: z.string(), contentType: 'text/html; charset=utf-8' },
 } as const;
 
 export const alive = endpoint({
-  ...service,
+  ...open,
   path: '/health',
   summary: 'Answers while the process serves',
   reply: { status: 200, description: 'Always, whatever the dependencies do', schema: aliveSchema },
 });
 
 export const live = endpoint({
-  ...service,
+  ...open,
   path: '/livez',
   summary: 'Liveness: the process serves',
   reply: { status: 200, description: 'Always', schema: phaseSchema },
 });
 
 export const ready = endpoint({
-  ...service,
+  ...open,
   path: '/readyz',
   summary: 'Readiness: this daemon owns its appliance and takes requests',
   reply: { status: 200, description: 'Ready', schema: phaseSchema },
@@ -67,6 +70,7 @@ export const prometheus = endpoint({
 
 export const forceSync = endpoint({
   ...service,
+  access: 'operate',
   method: 'POST',
   path: '/api/v1/admin/force-sync',
   summary: 'Compare CloudStack, guest, database and exports, and repair what is safe',

@@ -16,12 +16,13 @@ import {
 } from '../schemas/volumes';
 import { CLOUDSTACK_ERRORS, endpoint, noInput } from './endpoint';
 
-const volumeRead = { ...noInput, tag: 'volumes', method: 'GET' } as const;
+const volumeRead = { ...noInput, tag: 'volumes', access: 'read', method: 'GET' } as const;
 
 /** The requests that start an operation. */
 const mutation = {
   ...noInput,
   tag: 'volumes',
+  access: 'operate',
   method: 'POST',
   reply: {
     status: 201,

@@ -1,25 +1,29 @@
-import { createHash, timingSafeEqual } from 'node:crypto';
 import { isIP } from 'node:net';
 import { getRequestHeader, type H3Event, setResponseHeaders } from 'h3';
 import { DaemonError } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
+import type { Access } from '../../daemon/access/access';
+import { type Identity, includesRole, type Role } from '../../daemon/access/tokens';
 import { currentDaemon } from '../../daemon/current';
+import { endpoints } from '../endpoints/registry';
 import { type GuardSettings, guardSettings } from './guard-settings';
 import { methodsOf } from './known-routes';
 import { bodyTooLarge } from './read-json';
 
-/** Need no token: a supervisor asks them. */
-const WITHOUT_TOKEN = new Set(['/health', '/livez', '/readyz']);
+/** Need no token. */
+const WITHOUT_TOKEN = new Set(
+  endpoints()
+    .filter(({ access }) => access === 'open')
+    .map(({ path }) => path),
+);
 /** Served before the daemon has been built. */
 const BEFORE_START = new Set(['/health', '/livez']);
-/**
- * Pages for people, which other sites may link to. They contain no data, change nothing and cannot be framed;
- * their scripts use the API, which asks for the token.
- */
+/** Pages for people, which other sites may link to. They contain no data, change nothing and cannot be framed. */
 const PAGES = new Set(['/', '/docs']);
 
 /**
- * Checks every request before its route: host, origin, token, daemon, declared body size.
+ * Checks every request before its route: host, origin, token, daemon, declared body size. What the token may
+ * do is checked with the endpoint (`requireRole`).
  * Errors: FORBIDDEN_HOST, FORBIDDEN_ORIGIN, UNAUTHORIZED, STARTING, BODY_TOO_LARGE.
  */
 export function guard(event: H3Event, settings: Readonly<GuardSettings> = guardSettings()): void {
@@ -28,8 +32,8 @@ export function guard(event: H3Event, settings: Readonly<GuardSettings> = guardS
   const host = getRequestHeader(event, 'host');
   checkHost(host, settings.allowedHosts);
   checkOrigin(event, host, path);
-  if (!WITHOUT_TOKEN.has(path) && !PAGES.has(path))
-    checkToken(getRequestHeader(event, 'authorization'), settings);
+  if (!WITHOUT_TOKEN.has(path))
+    event.context.identity = identify(getRequestHeader(event, 'authorization'), settings.access);
   if (!BEFORE_START.has(path)) currentDaemon();
   if (Number(getRequestHeader(event, 'content-length') ?? 0) > LIMITS.BODY_BYTES) throw bodyTooLarge();
   // Node sends no body to a HEAD request, so the GET route answers it.
@@ -90,18 +94,32 @@ function sameOrigin(origin: string, host: string | undefined): boolean {
   return host !== undefined && match?.[1]?.toLowerCase() === host.toLowerCase();
 }
 
-function checkToken(header: string | undefined, { token, requireToken }: Readonly<GuardSettings>): void {
-  if (!requireToken && token === null) return;
+function identify(header: string | undefined, access: Access): Identity {
   const given = /^Bearer +(.+)$/i.exec(header ?? '')?.[1]?.trim();
-  if (token !== null && given !== undefined && equal(given, token)) return;
+  const identity = access.identify(given);
+  if (identity !== null) return identity;
   throw new DaemonError(
     'UNAUTHORIZED',
-    given === undefined ? 'A bearer token is needed' : 'The bearer token is wrong',
+    given === undefined ? 'A bearer token is needed' : 'The bearer token is wrong, or was revoked',
   );
 }
 
-/** Compares digests: they have one length, so the time reveals nothing about the token. */
-function equal(given: string, token: string): boolean {
-  const digest = (text: string) => createHash('sha256').update(text).digest();
-  return timingSafeEqual(digest(given), digest(token));
+/** Who sent a request that the guard has let through; null where nobody was asked. */
+export function identityOf(event: H3Event): Identity | null {
+  const identity: Identity | undefined = event.context.identity;
+  return identity ?? null;
+}
+
+/** Throws FORBIDDEN_ROLE, and UNAUTHORIZED for a request that did not pass the guard. */
+export function requireRole(event: H3Event, needed: 'open' | Role): void {
+  if (needed === 'open') return;
+  const identity = identityOf(event);
+  if (identity === null) throw new DaemonError('UNAUTHORIZED', 'A bearer token is needed');
+  if (includesRole(identity.role, needed)) return;
+  const { name, role } = identity;
+  throw new DaemonError(
+    'FORBIDDEN_ROLE',
+    `This needs a token with the role ${needed}; ${name} has the role ${role}`,
+    { details: { needed, role, name } },
+  );
 }

@@ -15,7 +15,7 @@ export function aliveReply(daemon: Daemon | null, now: number) {
 
 /** The keys of the specification at the top, everything else under details. */
 export function healthReply(daemon: Pick<Daemon, 'version' | 'phaseReason'>, report: HealthReport) {
-  const { cloudstack, database, deviceMonitor, exportServer, appliance, operations, sync } = report;
+  const { cloudstack, database, deviceMonitor, exportServer, appliance, operations, sync, access } = report;
   const details = healthSchema.shape.details;
   const devices = deviceMonitor.details?.device_count;
   return replyOf(healthSchema, {
@@ -41,6 +41,7 @@ export function healthReply(daemon: Pick<Daemon, 'version' | 'phaseReason'>, rep
         export_server: component(exportServer),
         sync: component(sync),
         appliance: component(appliance),
+        access: component(access),
       },
       waiting: operations.waiting.map((operation) => replyOf(details.shape.waiting.element, operation)),
       held: report.held.map((operation) => replyOf(details.shape.held.element, operation)),

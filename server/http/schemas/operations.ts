@@ -37,6 +37,11 @@ export const operationSchema = named('Operation', {
       'why nobody runs it (released by retry or abandon), or what of its row is not understood; of one that has ended and is read by its id also what of its journal is not understood',
   }),
   cancel_requested: z.boolean(),
+  actor: z.string().optional().meta({
+    description: 'who asked: the name of the token, anonymous where none is needed; absent when not known',
+  }),
+  request_id: z.string().optional().meta({ description: 'X-Request-Id of the request that was accepted' }),
+  traceparent: z.string().optional().meta({ description: 'of that request (W3C Trace Context)' }),
   created_at: timestamp,
   updated_at: timestamp,
   completed_at: timestamp.optional(),

@@ -60,6 +60,7 @@ export const healthSchema = named('Health', {
       export_server: component,
       sync: component,
       appliance: component,
+      access: component,
     }),
     waiting: z.array(
       z.object({

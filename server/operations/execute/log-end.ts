@@ -10,6 +10,8 @@ export function logEnd(run: RunContext, status: TerminalStatus, error: string | 
     type: operation.type,
     volume_id: operation.volumeId,
     vm_id: operation.vmId,
+    actor: operation.actor ?? undefined,
+    request_id: operation.requestId ?? undefined,
     error_code: operation.errorCode,
     ms: (operation.completedAt ?? parts.clock.now()) - operation.createdAt,
   };

@@ -37,6 +37,9 @@ export function describeAccepting(suite: LedgerSuite): void {
         nextAttemptAt: null,
         waitReason: null,
         cancelRequested: false,
+        actor: null,
+        requestId: null,
+        traceparent: null,
         createdAt: T0,
         updatedAt: T0,
         completedAt: null,
@@ -54,6 +57,24 @@ export function describeAccepting(suite: LedgerSuite): void {
         state: 'pending',
         at: T0,
       });
+    });
+
+    it('keeps who asked, with the operation and in its first entry', async () => {
+      const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
+      const caller = { actor: 'hub', requestId: 'request-1', traceparent };
+      const { operation, entry } = await ledger.accept(epoch, attach(A, APPLIANCE, { caller }));
+      expect(operation).toMatchObject(caller);
+      expect(await ledger.readOperation(operation.id)).toEqual(operation);
+      expect(await ledger.listOperations({ limit: 1 })).toEqual([operation]);
+      expect(await ledger.readJournal(operation.id)).toEqual([entry]);
+      expect(entry?.data).toMatchObject({ actor: 'hub', request_id: 'request-1', traceparent });
+    });
+
+    it('a request that joins does not change who asked first', async () => {
+      const by = (actor: string) => ({ caller: { actor, requestId: actor, traceparent: null } });
+      await ledger.accept(epoch, attach(A, APPLIANCE, by('first')));
+      const { outcome, operation } = await ledger.accept(epoch, attach(A, APPLIANCE, by('second')));
+      expect([outcome, operation.actor]).toEqual(['joined', 'first']);
     });
 
     it('keeps whatever a request holds: quotes, other languages, metadata', async () => {

@@ -17,7 +17,9 @@ export const A = 'aaaaaaaa-0000-4000-8000-000000000001';
 export const B = 'bbbbbbbb-0000-4000-8000-000000000002';
 export const T0 = Date.UTC(2026, 0, 15, 12, 0, 0, 123);
 
-type Overrides<T extends OperationType> = Partial<Pick<NewOperation<T>, 'idempotencyKey' | 'at' | 'request'>>;
+type Overrides<T extends OperationType> = Partial<
+  Pick<NewOperation<T>, 'idempotencyKey' | 'at' | 'request' | 'caller'>
+>;
 
 function operation<T extends OperationType>(
   type: T,

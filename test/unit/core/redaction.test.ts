@@ -80,6 +80,7 @@ describe('what looks like a credential, registered or not', () => {
     ['cannot connect to oma:s3:cr@t@tcp(db:3306)/d', 'cannot connect to oma:***@tcp(db:3306)/d'],
     ['DATABASE_DSN=oma:pw@unix(/run/m.sock)/d', 'DATABASE_DSN=oma:***@unix(/run/m.sock)/d'],
     ['mysql://oma:pw%40@db/d is away', 'mysql://oma:***@db/d is away'],
+    [`a token vmd_${'x'.repeat(43)} in a text`, 'a token *** in a text'],
     ['Authorization: Bearer abc.def-g_h~i+/=', 'Authorization: Bearer ***'],
   ])('%s', (text, expected) => {
     expect(createRedactor().redact(text)).toBe(expected);

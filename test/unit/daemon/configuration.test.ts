@@ -124,6 +124,7 @@ describe('an empty environment', () => {
         port: 8090,
         socketPath: null,
         tokenFile: null,
+        tokensFile: null,
         allowedHosts: [],
         allowInsecureBind: false,
       },

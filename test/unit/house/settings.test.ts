@@ -4,8 +4,10 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeEach, expect, it, vi } from 'vitest';
 import { makePrivateCa } from '~/lab/certificates';
+import { systemClock } from '~/server/core/clock';
 import { createLogger } from '~/server/core/log/create-logger';
 import { createRedactor } from '~/server/core/redaction';
+import { openAccess } from '~/server/daemon/access/access';
 import {
   type Configuration,
   ConfigurationError,
@@ -125,6 +127,7 @@ const OTHER: { readonly [K in keyof typeof VARIABLES]: string } = {
   port: '9090',
   socketPath: join(folder, 'volume-daemon.sock'),
   tokenFile: TOKEN,
+  tokensFile: join(folder, 'tokens.json'),
   allowedHosts: 'appliance.example',
   allowInsecureBind: 'true',
   logLevel: 'error',
@@ -206,10 +209,11 @@ async function consequences(env: Record<string, string>): Promise<unknown> {
   const onFatal = (error: unknown) => {
     throw error;
   };
-  const daemon = new VolumeDaemon({ configuration, logger: silent, redactor, onFatal });
+  const access = openAccess(configuration.http, { clock: systemClock, logger: silent, redactor });
+  const daemon = new VolumeDaemon({ configuration, logger: silent, redactor, access, onFatal });
   const listening: Record<string, string> = {};
   prepareListening(configuration.http, listening);
-  fillGuardSettings(configuration.http);
+  fillGuardSettings(configuration.http, access);
   const deletedBefore: number[] = [];
   await pruneHistory(
     { prune: async (_epoch, { ageMs }) => ({ deleted: deletedBefore.push(ageMs), refused: null }) },
@@ -225,7 +229,7 @@ async function consequences(env: Record<string, string>): Promise<unknown> {
   return {
     parts: built.with.map(({ part, options }) => ({ part, ...plain(options) })),
     listening,
-    guard: { ...guardSettings() },
+    guard: { ...guardSettings(), access: guardSettings().access.health() },
     log: logged(configuration.log),
     deletedBefore,
     pollIntervalMs: daemon.health().pollIntervalMs,
