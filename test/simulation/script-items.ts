@@ -1,4 +1,5 @@
 import type { Fault } from '~/lab/cloudstack/faults';
+import type { Holder } from '~/server/devices/device';
 import type { CrashPoint } from './gate';
 
 /**
@@ -46,7 +47,16 @@ export type Mishap =
   | { readonly kind: 'guest-unreadable'; readonly ms: number }
   | { readonly kind: 'mapping-deleted'; readonly volume: number }
   | { readonly kind: 'export-server-away'; readonly ms: number }
-  | { readonly kind: 'ambiguity'; readonly what: Ambiguity };
+  | { readonly kind: 'ambiguity'; readonly what: Ambiguity }
+  /** By so many bytes more; in the guest `guestMs` later, null: not until the disk is plugged anew. */
+  | {
+      readonly kind: 'resized';
+      readonly volume: number;
+      readonly moreBytes: number;
+      readonly guestMs: number | null;
+    }
+  /** This system uses the disk of a volume for `ms`, null: from then on. */
+  | { readonly kind: 'used'; readonly volume: number; readonly by: Holder; readonly ms: number | null };
 
 /** What makes CloudStack's answers mean less than they seem to, and what other people do. */
 export type Ambiguity =
@@ -83,6 +93,8 @@ export interface Script {
     /** Volumes on the other VM at the beginning. */
     readonly elsewhere: number;
     readonly otherVmRuns: boolean;
+    /** Of the guest; `shown`: the daemon can see how many are free. Without it any number of disks fits. */
+    readonly slots?: { readonly count: number; readonly shown: boolean; readonly wait: boolean };
   };
   readonly items: readonly Item[];
 }

@@ -1,4 +1,5 @@
 import type { Fault } from '~/lab/cloudstack/faults';
+import { withGuestTrouble } from './guest-trouble';
 import { SeededRandom } from './random';
 import { anyScene } from './scenes';
 import type { Ambiguity, Ask, Mishap, Script } from './script-items';
@@ -33,6 +34,11 @@ type MishapClass = (typeof MISHAPS)[number] | 'reply' | 'job' | 'hypervisor' | '
  * frequent ones.
  */
 export function scriptOf(seed: number): Script {
+  return withGuestTrouble(firstScriptOf(seed));
+}
+
+/** Without what has joined since seeds were kept: what was found with it is found in it for ever. */
+export function firstScriptOf(seed: number): Script {
   const random = new SeededRandom(seed, 1);
   const volumes = 1 + random.below(4);
   const world: Script['world'] = {
