@@ -11,6 +11,8 @@ import type { Script } from './script-items';
 export const SIZE_TOLERANCE_BYTES = 3 * 1024 ** 3;
 /** Virtual ms for which a passing user may stay without anybody being refused for it. */
 const PASSES_MS = 4_000;
+/** Virtual ms within which an operation may go by the size that it has read before a resize. */
+const RESIZE_SEEN_MS = 60_000;
 /** Virtual ms for which an operation that has ended may still count for others. */
 const ENDED_MS = 2_000;
 
@@ -44,6 +46,7 @@ export class DiskPromises {
   /** Process → path → when what it has heard last of the users of the disk was true. */
   private readonly looks = new Map<string, Map<string, number>>();
   private readonly lookedAt = new WeakMap<object, number>();
+  private readonly resizedAt = new Map<string, number>();
   /** Since when no further disk fits. */
   private fullSince: number | null = null;
   /** When there were last more disks, plugged or on their way, than fit. */
@@ -84,11 +87,24 @@ export class DiskPromises {
       );
     this.count('no-disk-smaller-than-its-volume-is-exported');
     const told = this.told.get(process)?.get(volumeId);
-    if (told !== undefined && size < told)
+    if (told !== undefined && size < told && !this.isUnderWay(volumeId))
       this.world.fail(
         'no-disk-smaller-than-its-volume-is-exported',
         `${devicePath} of ${volumeId} is published with ${size} bytes, and CloudStack has said ${told}`,
       );
+  }
+
+  /** A volume was resized in CloudStack. */
+  resized(volumeId: string): void {
+    this.resizedAt.set(volumeId, this.now);
+  }
+
+  /** Resized in the middle of an operation, which has read the size before: the next sync closes the export. */
+  private isUnderWay(volumeId: string): boolean {
+    const isBusy = [...this.world.store.operations.values()].some(
+      ({ operation }) => operation.volumeId === volumeId && operation.status === 'executing',
+    );
+    return isBusy && this.now - (this.resizedAt.get(volumeId) ?? Number.NEGATIVE_INFINITY) < RESIZE_SEEN_MS;
   }
 
   /** After every event that has changed anything. */
@@ -152,17 +168,20 @@ export class DiskPromises {
   }
 
   /** Nothing goes wrong any more, and a sync has repaired what it may. */
-  atRest(): void {
-    const { script, model, applianceVmId } = this.world;
+  async atRest(): Promise<void> {
+    const { script, model, applianceVmId, guest } = this.world;
     if (!script.world.exports) return;
-    for (const { id, vmId, size, type } of model.volumes)
-      if (vmId === applianceVmId && type !== 'ROOT') this.checkAtRest(id, size);
+    const { devices } = await guest.look();
+    // Nobody knows whose a disk is whose serial never comes: after a reboot none does where they come late.
+    const told = new Set(devices.filter((one) => one.serialState !== 'pending').map(({ path }) => path));
+    for (const { id, vmId, size } of model.volumes) {
+      const path = vmId === applianceVmId ? guest.devicePath(id) : null;
+      if (path !== null && told.has(path)) this.checkAtRest(id, path, size);
+    }
   }
 
-  private checkAtRest(volumeId: string, volumeBytes: number): void {
+  private checkAtRest(volumeId: string, path: string, volumeBytes: number): void {
     const { guest, server, store, script } = this.world;
-    const path = guest.devicePath(volumeId);
-    if (path === null) return;
     const bytes = guest.sizeOf(volumeId);
     const users = guest.usesOf(volumeId);
     const isServed = server.served.has(exportName(volumeId));

@@ -13,6 +13,7 @@ export function resize(
   if (!volume || volume.removed || isBusy || !RESIZABLE.has(volume.state)) return;
   world.strike('resized');
   volume.size += moreBytes;
+  world.disks.resized(volume.id);
   if (guestMs === null) return;
   world.scheduler.after(guestMs, () => {
     if (world.guest.devicePath(volume.id) !== null) void world.guest.resize(volume.id, volume.size);

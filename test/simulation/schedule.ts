@@ -134,7 +134,7 @@ class Schedule {
         'sync-converges',
         again.map(({ kind, volumeId, message }) => `${kind} ${volumeId}: ${message}`).join('; '),
       );
-    this.world.disks.atRest();
+    await this.world.disks.atRest();
   }
 
   private async awaitOwner(): Promise<DaemonProcess> {
