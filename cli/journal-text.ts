@@ -2,10 +2,11 @@ import type { JournalEntryReply } from '~/server/http/schemas/operations';
 import { visible } from './output/text';
 
 /** What a journal entry means, for people. */
-export function entryText({ step, state, data }: JournalEntryReply): string {
+export function entryText({ step, state, data, unreadable }: JournalEntryReply): string {
   const text = (name: string) => (typeof data[name] === 'string' ? visible(data[name]) : '');
   const because = (reason: string) => (reason === '' ? '' : `: ${reason}`);
   const what = step === 'operation' ? '' : `${step}: `;
+  if (unreadable !== undefined) return `${step}: not understood: ${visible(unreadable)}`;
   switch (state) {
     case 'intent':
       return `${step}: CloudStack is asked`;

@@ -1,4 +1,5 @@
 import type { Noun, Verb } from './command';
+import { adoptNoun } from './commands/adopt';
 import { checkNoun } from './commands/check';
 import { completionNoun } from './commands/completion';
 import { deviceNoun } from './commands/device';
@@ -21,6 +22,7 @@ export const NOUNS: readonly Noun[] = [
   healthNoun,
   syncNoun,
   taskNoun,
+  adoptNoun,
   checkNoun,
   eventsNoun,
   completionNoun(() => NOUNS),

@@ -42,7 +42,10 @@ async function main(): Promise<void> {
   }
   const screen = new Screen();
   screen.title('Volume Management Daemon: the main job on real parts');
-  const lab = await screen.step('MariaDB, CloudStack simulator with a guest, nbdkit', () => startAppliance());
+  const lab = await screen.step('database, CloudStack simulator with a guest, nbdkit', () =>
+    startAppliance(),
+  );
+  screen.note(await databaseName(lab));
   const interrupted = new Promise<'interrupted'>((resolve) => {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve('interrupted'));
   });
@@ -58,6 +61,12 @@ async function main(): Promise<void> {
   } finally {
     await lab.close();
   }
+}
+
+/** Another one with MYSQLD=/path/to/mysqld. */
+async function databaseName({ database }: LabAppliance): Promise<string> {
+  const rows = await database.query("SELECT CONCAT(VERSION(), ', ', @@version_comment) AS name");
+  return Array.isArray(rows) ? String(rows[0]?.name) : 'unknown';
 }
 
 async function mainJob(screen: Screen, lab: LabAppliance, api: ApiClient): Promise<void> {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { type Simulator, startSimulator } from './cloudstack/http';
 import { type DaemonOptions, type DaemonProcess, startDaemon } from './daemon';
 import { createSysfsGuest, type SysfsGuest } from './guest/sysfs-guest';
-import { type Mariadb, startMariadb } from './mariadb';
+import { type Mariadb, type MariadbOptions, startMariadb } from './mariadb';
 import { type NbdServer, startNbdServer } from './nbd-server';
 import { type Nbdkit, startNbdkit } from './nbdkit';
 
@@ -31,6 +31,7 @@ export interface LabAppliance {
 
 export interface LabOptions {
   readonly cloud?: Parameters<typeof startSimulator>[0];
+  readonly database?: MariadbOptions;
   /** Added to the daemon's environment. */
   readonly env?: Readonly<Record<string, string>>;
   readonly onProgress?: (text: string) => void;
@@ -45,7 +46,7 @@ export async function startAppliance(options: LabOptions = {}): Promise<LabAppli
   };
   try {
     say('starting a private MariaDB');
-    const database = await startMariadb();
+    const database = await startMariadb(options.database);
     undo.push(() => database.stop());
     say('starting the CloudStack simulator and its guest');
     const guest = await createSysfsGuest({ dir: join(dir, 'guest') });
@@ -62,7 +63,7 @@ export async function startAppliance(options: LabOptions = {}): Promise<LabAppli
       secretKey: cloud.secretKey,
       zone: cloud.zoneId,
     });
-    const env = { ...environmentOf(dir, database, cloud, guest, nbd), ...options.env };
+    const env = { ...environmentOf(dir, database, cloud, guest, nbd, nbdkit), ...options.env };
     const daemons = new Set<DaemonProcess>();
     undo.push(() => Promise.all([...daemons].map((daemon) => daemon.kill())));
     const start = async (more: Partial<DaemonOptions> = {}) => {
@@ -84,6 +85,7 @@ function environmentOf(
   cloud: Simulator,
   guest: SysfsGuest,
   nbd: NbdServer,
+  nbdkit: Nbdkit,
 ): Record<string, string> {
   return {
     DATABASE_DSN: database.dsn,
@@ -94,7 +96,7 @@ function environmentOf(
     DMI_DIR: guest.dmiDir,
     ETC_DIR: guest.etcDir,
     NBD_PORT: String(nbd.port),
-    NBD_READ_ONLY_PORT: String(nbd.port + 1),
+    NBD_READ_ONLY_PORT: String(nbdkit.readOnlyPort),
     NBD_CONFIG_DIR: nbd.configDir,
     NBD_BASE_CONFIG: nbd.baseConfig,
     NBD_PID_FILE: nbd.pidFile,

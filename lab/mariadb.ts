@@ -45,6 +45,8 @@ export interface CloudRow {
 export interface MariadbOptions {
   /** Added to the [mariadbd] section. */
   readonly settings?: Readonly<Record<string, string | number>>;
+  /** Added to the environment of the server. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 const USER = 'oma_user';
@@ -54,15 +56,17 @@ const PATIENCE = 60_000;
 
 /**
  * Starts a private instance from Debian's packages in a temporary folder. About 2 s, most of it the
- * installation.
+ * installation. With MYSQLD=/path/to/mysqld in the environment it is that MySQL instead.
  */
 export async function startMariadb(options: MariadbOptions = {}): Promise<Mariadb> {
-  const programs = ensurePackages(['mariadbd', 'mariadb-install-db', 'my_print_defaults']);
+  const mysqld = process.env.MYSQLD;
   const dir = mkdtempSync(join(tmpdir(), 'volume-mariadb-'));
-  const server = new Server(programs.mariadbd, dir, await freePort());
+  const program = mysqld ?? ensurePackages(['mariadbd']).mariadbd;
+  const server = new Server(program, dir, await freePort(), options.env);
   try {
-    server.configure(options.settings ?? {});
-    installDatabase(programs['mariadb-install-db'], dir);
+    server.configure({ ...(mysqld === undefined ? MARIADB : MYSQL), ...options.settings });
+    if (mysqld === undefined) installDatabase(installer(), dir);
+    else initialize(mysqld, dir);
     await server.start();
     await server.query(`CREATE USER '${USER}'@'%' IDENTIFIED BY '${PASSWORD}'`);
     const address = await server.createDatabase(DATABASE);
@@ -73,19 +77,35 @@ export async function startMariadb(options: MariadbOptions = {}): Promise<Mariad
   }
 }
 
+const MARIADB = { 'innodb-log-file-size': '8M' };
+/** Without the X protocol, which listens on a port of its own, and the folder that the package makes. */
+const MYSQL = { 'innodb-redo-log-capacity': '16M', mysqlx: 'OFF', 'secure-file-priv': 'NULL' };
+
+function installer(): string {
+  return ensurePackages(['mariadb-install-db', 'my_print_defaults'])['mariadb-install-db'];
+}
+
+function initialize(mysqld: string, dir: string): void {
+  run(mysqld, [`--defaults-file=${join(dir, 'my.cnf')}`, '--initialize-insecure', ...asRoot()]);
+}
+
+function asRoot(): string[] {
+  return process.getuid?.() === 0 ? ['--user=root'] : [];
+}
+
+function run(program: string, args: readonly string[]): void {
+  const { status, stdout, stderr, error } = spawnSync(program, args, { encoding: 'utf8' });
+  if (status !== 0) throw new Error(`${program} failed:\n${stdout}${stderr}${error?.message ?? ''}`);
+}
+
 export function installDatabase(program: string, dir: string): void {
-  const args = [
+  run(program, [
     `--defaults-file=${join(dir, 'my.cnf')}`,
     '--auth-root-authentication-method=normal',
     '--skip-test-db',
     '--skip-name-resolve',
-    ...(process.getuid?.() === 0 ? ['--user=root'] : []),
-  ];
-  const result = spawnSync(program, args, { encoding: 'utf8' });
-  if (result.status !== 0)
-    throw new Error(
-      `mariadb-install-db failed:\n${result.stdout}${result.stderr}${result.error?.message ?? ''}`,
-    );
+    ...asRoot(),
+  ]);
 }
 
 class Server {
@@ -103,6 +123,7 @@ class Server {
     private readonly program: string,
     readonly dir: string,
     readonly port: number,
+    private readonly env: Readonly<Record<string, string>> = {},
   ) {
     this.socketPath = join(dir, 'db.sock');
     process.once('exit', this.atExit);
@@ -118,28 +139,27 @@ class Server {
       port: this.port,
       'bind-address': this.host,
       'skip-name-resolve': 1,
-      'innodb-log-file-size': '8M',
       'innodb-buffer-pool-size': '64M',
       'innodb-flush-log-at-trx-commit': 1,
       ...settings,
     };
     const text = Object.entries(lines).map(([name, value]) => `${name}=${value}`);
     mkdirSync(join(this.dir, 'tmp'));
-    writeFileSync(join(this.dir, 'my.cnf'), ['[mariadbd]', ...text, ''].join('\n'));
+    writeFileSync(join(this.dir, 'my.cnf'), ['[mysqld]', ...text, ''].join('\n'));
   }
 
   async start(): Promise<void> {
-    const args = [
-      `--defaults-file=${join(this.dir, 'my.cnf')}`,
-      ...(process.getuid?.() === 0 ? ['--user=root'] : []),
-    ];
+    const args = [`--defaults-file=${join(this.dir, 'my.cnf')}`, ...asRoot()];
     // The kernel kills the server when the test process dies, even by SIGKILL.
     const setpriv = findProgram('setpriv');
     const [command, ...words] = setpriv
       ? [setpriv, '--pdeathsig', 'KILL', this.program, ...args]
       : [this.program, ...args];
     const log = openSync(join(this.dir, 'db.log'), 'a');
-    const child = spawn(command ?? this.program, words, { stdio: ['ignore', log, log] });
+    const child = spawn(command ?? this.program, words, {
+      stdio: ['ignore', log, log],
+      env: { ...process.env, ...this.env },
+    });
     closeSync(log);
     this.child = child;
     this.exited = once(child, 'exit');
@@ -157,7 +177,9 @@ class Server {
       }
     }
     child.kill('SIGKILL');
-    throw new Error(`MariaDB did not start:\n${readFileSync(join(this.dir, 'db.log'), 'utf8').slice(-4000)}`);
+    throw new Error(
+      `${this.program} did not start:\n${readFileSync(join(this.dir, 'db.log'), 'utf8').slice(-4000)}`,
+    );
   }
 
   async query(sql: string, values: readonly unknown[] = [], database?: string): Promise<unknown> {

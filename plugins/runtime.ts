@@ -1,7 +1,10 @@
-import { defineNitroPlugin } from 'nitropack/runtime';
+import { defineNitroPlugin, runTask } from 'nitropack/runtime';
+import { systemClock } from '../server/core/clock';
+import { LIMITS } from '../server/core/limits';
 import { setCurrentDaemon } from '../server/daemon/current';
 import { launch } from '../server/daemon/launch';
 import { prepareListening } from '../server/daemon/listening';
+import { TaskBackup } from '../server/daemon/task-backup';
 import { setHttpLogger } from '../server/http/http-logger';
 import { limitConnections } from '../server/http/request/connection-limits';
 import { fillGuardSettings, guardSettings } from '../server/http/request/guard-settings';
@@ -20,5 +23,12 @@ export default defineNitroPlugin((nitroApp) => {
   const { token } = guardSettings();
   if (token !== null) redactor.register(token);
   setCurrentDaemon(daemon);
-  nitroApp.hooks.hook('close', () => daemon.stop());
+  const backup = new TaskBackup(systemClock, (name) => {
+    runTask(name).catch((cause: unknown) => logger.error('A task has failed', { task: name, error: cause }));
+  });
+  const ticking = setInterval(() => backup.tick(), LIMITS.TASK_BACKUP_MS);
+  nitroApp.hooks.hook('close', () => {
+    clearInterval(ticking);
+    return daemon.stop();
+  });
 });

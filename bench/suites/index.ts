@@ -1,6 +1,7 @@
 import type { Suite } from '../bench';
 import { accept } from './accept';
 import { bare } from './bare';
+import { cache } from './cache';
 import { cluster } from './cluster';
 import { cycle } from './cycle';
 import { detection } from './detection';
@@ -27,6 +28,7 @@ export const suites: readonly Suite[] = [
   streams,
   unread,
   exports,
+  cache,
   cluster,
   soak,
 ];

@@ -19,7 +19,8 @@ export const OPERATION_COLUMNS: readonly Column<Operation>[] = [
   { name: 'completed_at', value: ({ completed_at }) => completed_at && timeText(completed_at), hidden: true },
   { ...field('attempt'), hidden: true },
   { ...field('error_code'), hidden: true },
-  { name: 'reason', value: ({ error, wait_reason }) => error ?? wait_reason },
+  { name: 'reason', value: ({ error, wait_reason, held }) => error ?? wait_reason ?? held },
+  { ...field('held'), hidden: true },
 ];
 
 export const JOURNAL_COLUMNS: readonly Column<JournalEntryReply>[] = [

@@ -137,7 +137,7 @@ export const taskNoun: Noun = {
   ],
 };
 
-async function sync({ client, out, longTimeoutMs }: Context, dryRun: boolean): Promise<number> {
+export async function sync({ client, out, longTimeoutMs }: Context, dryRun: boolean): Promise<number> {
   const query = { dry_run: dryRun };
   const result = await client.call('forceSync', { query }, { timeoutMs: longTimeoutMs });
   const { drifts, judged } = result.report;

@@ -15,6 +15,7 @@ export interface Step {
 }
 
 const LABELS: Readonly<Record<string, string>> = {
+  operation: 'Its status',
   check: 'Check zone and offering',
   'create-volume': 'CloudStack creates',
   'attach-volume': 'CloudStack attaches',
@@ -72,7 +73,7 @@ export function stepsOf(operation: OperationReply, journal: readonly JournalEntr
   let previousMs = Date.parse(operation.created_at);
   for (const entry of entries) {
     const atMs = Date.parse(entry.at);
-    if (entry.step !== 'operation') {
+    if (entry.step !== 'operation' || entry.unreadable !== undefined) {
       const before = steps.get(entry.step);
       const beginMs = entry.state === 'intent' ? atMs : (before?.beginMs ?? previousMs);
       const state = stateOf(entry);
@@ -113,11 +114,13 @@ function settled(step: Step, atMs: number): Step {
   return step.endMs === null ? { ...step, state: 'failed', endMs: atMs } : step;
 }
 
-function stateOf({ state, data }: JournalEntryReply): StepState {
+function stateOf({ state, data, unreadable }: JournalEntryReply): StepState {
+  if (unreadable !== undefined) return 'failed';
   return state === 'finished' && data.outcome !== 'ok' ? 'failed' : STATES[state];
 }
 
-function noteOf({ data }: JournalEntryReply): string {
+function noteOf({ data, unreadable }: JournalEntryReply): string {
+  if (unreadable !== undefined) return `not understood: ${unreadable}`;
   const words = data.reason ?? data.text;
   if (typeof words === 'string') return words;
   return typeof data.device_path === 'string' ? baseName(data.device_path) : '';

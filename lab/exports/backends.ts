@@ -28,6 +28,7 @@ export const NBDKIT_DEFAULTS = {
   tlsDir: '/etc/volume-daemon/tls',
   maxConnections: 64,
   maxPerExport: 16,
+  maxBytesPerSecond: 0,
   handshakeMs: 10_000,
   diskseq: () => null,
   clock: systemClock,

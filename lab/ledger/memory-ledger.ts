@@ -66,6 +66,10 @@ export class MemoryLedger extends MemoryReads implements Ledger {
     this.pendingMax = parts.pendingMax ?? LIMITS.PENDING_MAX;
   }
 
+  async probe(): Promise<number> {
+    return this.databaseNow();
+  }
+
   async takeOver(applianceId: string, owner: string, claim?: Claim): Promise<Epoch> {
     const before = this.store.appliances.get(applianceId);
     if (claim && !isAsSeen(before, claim.seen)) throw leaseLost();
@@ -287,6 +291,12 @@ export class MemoryLedger extends MemoryReads implements Ledger {
     };
     this.store.entries.push({ applianceId: epoch.applianceId, entry });
     return entry;
+  }
+
+  async noteAdoptionShown(epoch: Epoch): Promise<void> {
+    this.assertEpoch(epoch);
+    const { adoption } = this.store;
+    if (adoption?.shownAt === null) this.store.adoption = { ...adoption, shownAt: this.databaseNow() };
   }
 
   async prune(epoch: Epoch, pruning: Pruning): Promise<Pruned> {

@@ -1,6 +1,12 @@
 import { findOpenJobs } from '~/server/database/journal/open-jobs';
 import { zeros } from '~/server/database/operation-totals';
-import type { ExportFilter, OpenJob, OperationCounts, OperationFilter } from '~/server/model/ledger';
+import type {
+  Adoption,
+  ExportFilter,
+  OpenJob,
+  OperationCounts,
+  OperationFilter,
+} from '~/server/model/ledger';
 import {
   type ExportRecord,
   isTerminal,
@@ -142,9 +148,11 @@ export class MemoryReads {
     };
   }
 
-  async ping(): Promise<void> {}
+  async readAdoption(): Promise<Adoption | null> {
+    return this.store.adoption;
+  }
 
-  async probe(): Promise<void> {}
+  async ping(): Promise<void> {}
 
   protected all(): StoredOperation[] {
     return [...this.store.operations.values()];

@@ -1,5 +1,5 @@
 import { noMapping, pathTaken } from '~/server/database/journal/apply-effects';
-import type { MappingEffect, Owner } from '~/server/model/ledger';
+import type { Adoption, MappingEffect, Owner } from '~/server/model/ledger';
 import type {
   ExportRecord,
   JournalEntry,
@@ -41,6 +41,7 @@ export class MemoryStore {
   entries: StoredEntry[] = [];
   mappings = new Map<string, Mapping>();
   exports = new Map<string, ExportRecord>();
+  adoption: Adoption | null = null;
   private lastSequence = 0;
   private lastEntryId = 0;
   private lastExportId = 0;
@@ -69,6 +70,7 @@ export class MemoryStore {
     copy.entries = [...this.entries];
     copy.mappings = new Map(this.mappings);
     copy.exports = new Map(this.exports);
+    copy.adoption = this.adoption;
     copy.lastSequence = this.lastSequence;
     copy.lastEntryId = this.lastEntryId;
     copy.lastExportId = this.lastExportId;

@@ -57,6 +57,7 @@ _volumectl() {
     "health "*) options="--strict" ;;
     "sync "*) options="--dry-run" ;;
     "task run") options="--dry-run" ;;
+    "adopt "*) options="--plan --undo" ;;
     "check all") options="" ;;
     "check cloudstack") options="" ;;
     "check zones") options="" ;;
@@ -77,6 +78,7 @@ _volumectl() {
     health) verbs="" ;;
     sync) verbs="" ;;
     task) verbs="run" ;;
+    adopt) verbs="" ;;
     check) verbs="all cloudstack zones offerings database exports" ;;
     events) verbs="" ;;
     completion) verbs="bash zsh fish" ;;
@@ -96,7 +98,7 @@ _volumectl() {
   elif [[ $current == -* ]]; then
     wanted="words $options --url --socket --token-file --timeout --json --columns --no-headers -q --quiet --color --no-color -h --help --version"
   elif ((${#words[@]} == 0)); then
-    wanted="words volume device operation export vm health sync task check events completion help"
+    wanted="words volume device operation export vm health sync task adopt check events completion help"
   elif [[ -n $verbs ]] && ((${#words[@]} == 1)); then
     wanted="words $verbs"
   else

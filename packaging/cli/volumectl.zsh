@@ -41,6 +41,7 @@ _volumectl() {
         'health:Show how the daemon and everything it depends on are doing'
         'sync:Compare CloudStack, guest, database and exports, and repair what is safe'
         'task:Run a task of the daemon now'
+        'adopt:See what taking over the database of the old daemon does, before it is done'
         'check:Find out what is wrong'
         'events:Follow everything that happens'
         'completion:Print the completion for a shell'
@@ -325,6 +326,11 @@ _volumectl() {
                 '1: :(sync\:force)'
               ;;
           esac
+          ;;
+        adopt)
+          _arguments $common \
+            '--plan[show it]' \
+            '--undo[how to go back]'
           ;;
         check)
           if ((CURRENT == 2)); then

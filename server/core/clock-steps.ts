@@ -15,15 +15,27 @@ export class ClockSteps {
   /** Monotonic ms. */
   private steppedAt = Number.NEGATIVE_INFINITY;
 
-  constructor(private readonly clock: Pick<Clock, 'now' | 'monotonic'>) {
+  /** `onStep` is told by how many ms the clock was set. */
+  constructor(
+    private readonly clock: Pick<Clock, 'now' | 'monotonic'>,
+    private readonly onStep: (byMs: number) => void = () => {},
+  ) {
     this.offset = clock.now() - clock.monotonic();
   }
 
   /** Was a step noticed after this moment (monotonic ms)? A step counts from when it is noticed. */
   hasSteppedSince(monotonic: number): boolean {
-    const offset = this.clock.now() - this.clock.monotonic();
-    if (Math.abs(offset - this.offset) > LIMITS.CLOCK_STEP_MS) this.steppedAt = this.clock.monotonic();
-    this.offset = offset;
+    this.look();
     return this.steppedAt >= monotonic;
+  }
+
+  /** Looks now: often enough, a clock that is slewed all day does not seem to have been set. */
+  look(): void {
+    const offset = this.clock.now() - this.clock.monotonic();
+    const byMs = Math.round(offset - this.offset);
+    this.offset = offset;
+    if (Math.abs(byMs) <= LIMITS.CLOCK_STEP_MS) return;
+    this.steppedAt = this.clock.monotonic();
+    this.onStep(byMs);
   }
 }

@@ -87,6 +87,7 @@ export const LIMITS = {
   HISTORY_KEPT: 1_000,
   CLOCKS_AGREE_MS: 5 * 60_000,
   CLOCK_STEP_MS: 2_000,
+  TASK_BACKUP_MS: 1_000,
   IDENTITY_RECHECK_MS: 5 * 60_000,
   // CloudStack
   CLOUDSTACK_TIMEOUT_MS: 30_000,
@@ -183,6 +184,8 @@ export const LIMITS = {
   DATABASE_REASON_CHARACTERS: 300,
   MIGRATION_IDLE_MS: 8 * 3_600_000,
   TEXT_CHARACTERS: 16_000,
+  /** How long GET /vms/{id}/volumes waits for CloudStack; its callers give up after 30 s. */
+  VM_VOLUMES_LOOK_MS: 10_000,
   // Logging (journald cuts lines at 48 KiB; a cut line would lose its priority and its JSON)
   LOG_DEPTH: 8,
   LOG_ENTRIES: 100,

@@ -86,7 +86,9 @@ export function compose(ports: Ports, settings: DomainSettings): Domain {
   const { ledger, cloud, watcher, counters, clock, logger } = ports;
   const { identity, stopping } = settings;
   const events = new OperationEvents();
-  const clockSteps = new ClockSteps(clock);
+  const clockSteps = new ClockSteps(clock, (byMs) =>
+    logger.warn('The clock of this machine was set: nothing is deleted by age for a day', { by_ms: byMs }),
+  );
   const traffic = new TrafficMonitor({ counters, clock });
   const exports = guardPublishing(ports.exports, ports);
   const shared = { ...ports, exports, events, traffic, clockSteps };

@@ -1,8 +1,9 @@
 import { messageOf } from '../core/errors';
 import { createLogger } from '../core/log/create-logger';
 import { DAEMON_STARTING } from '../core/log/log-events';
-import type { Logger } from '../core/log/logger';
+import { type Logger, silentLogger } from '../core/log/logger';
 import { createRedactor, type Redactor } from '../core/redaction';
+import { behindClosedDoor, printAdoptionPlan } from './adoption-plan';
 import type { Configuration } from './configuration/configuration';
 import { ConfigurationError, describeConfiguration, loadConfiguration } from './configuration/configuration';
 import { VolumeDaemon } from './volume-daemon';
@@ -17,13 +18,15 @@ const EXIT_SOFTWARE = 70;
 /**
  * Reads the configuration and starts the daemon in the background. All mistakes of the configuration are
  * printed at once, and the process ends with 1. `--check-config` prints the effective configuration, secrets
- * masked, and ends the process.
+ * masked, and ends the process; `--adopt-plan` prints what taking over an old database does, likewise.
  */
 export function launch(
   env: Readonly<Record<string, string | undefined>>,
   args: readonly string[],
 ): { configuration: Configuration; daemon: VolumeDaemon; logger: Logger; redactor: Redactor } {
-  const configuration = configure(env);
+  const planOnly = args.includes('--adopt-plan');
+  const configured = configure(env);
+  const configuration = planOnly ? behindClosedDoor(configured) : configured;
   if (args.includes('--check-config')) {
     process.stdout.write(`${JSON.stringify(describeConfiguration(configuration), null, 2)}\n`);
     process.exit(0);
@@ -35,7 +38,9 @@ export function launch(
   ]) {
     if (secret) redactor.register(secret);
   }
-  const logger = createLogger({ level: configuration.log.level, format: configuration.log.format, redactor });
+  const logger = planOnly
+    ? silentLogger
+    : createLogger({ level: configuration.log.level, format: configuration.log.format, redactor });
   logger.info(DAEMON_STARTING, { pid: process.pid, node: process.version });
   for (const note of configuration.notes) logger.warn('A setting has no effect', { note });
   const fatal = (error: unknown) => {
@@ -47,7 +52,8 @@ export function launch(
   process.on('unhandledRejection', fatal);
   const daemon = build({ configuration, logger, redactor, onFatal: fatal });
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => void daemon.stop());
-  daemon.start().catch((error: unknown) => {
+  const run = () => (planOnly ? printAdoptionPlan(configuration) : daemon.start());
+  run().catch((error: unknown) => {
     logger.error('The daemon could not start', { error, reason: messageOf(error) });
     process.exit(EXIT_CONFIGURATION);
   });

@@ -11,6 +11,7 @@ import { readOwnDisks } from '../devices/sysfs/own-disks-file';
 import type { Diagnostics } from '../diagnostics/diagnostics-service';
 import type { ExportService } from '../exports/export-service';
 import type { ExportTraffic } from '../exports/export-traffic';
+import { whyClocksDiffer } from '../model/ledger';
 import type { Policy } from '../operations/decision';
 import type { OperationService } from '../operations/operation-service';
 import { freeSlots } from '../operations/slots';
@@ -240,6 +241,7 @@ export class VolumeDaemon implements Daemon {
 
   /** The task ticks every 2 s; a longer POLL_INTERVAL skips ticks. */
   async poll(): Promise<DeviceSnapshot> {
+    this.domain.clockSteps.look();
     const { watcher } = this.adapters;
     const snapshot = watcher.snapshot();
     const due = this.polledAt + this.parts.configuration.devices.pollIntervalMs - LIMITS.POLL_SLACK_MS;
@@ -310,8 +312,13 @@ export class VolumeDaemon implements Daemon {
         status: this.refusal === null ? 'unknown' : 'unhealthy',
         message: this.refusal ?? 'the schema is being prepared',
       };
-    await this.adapters.database.ledger.probe(this.domain.ownership.engine?.epoch ?? null);
-    return { status: 'healthy', message: 'answers, and takes reads and writes' };
+    const epoch = this.domain.ownership.engine?.epoch ?? null;
+    const databaseNowMs = await this.adapters.database.ledger.probe(epoch);
+    const takes = 'answers, and takes reads and writes';
+    const apart = whyClocksDiffer(databaseNowMs, systemClock.now());
+    return apart === null
+      ? { status: 'healthy', message: takes }
+      : { status: 'degraded', message: `${takes}, but ${apart}: nothing is deleted by age` };
   }
 
   private policy(): Policy {

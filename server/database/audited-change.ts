@@ -2,16 +2,17 @@ import { sql } from 'kysely';
 import type { Epoch, MappingEffect } from '../model/ledger';
 import type { JournalEntry, NewJournalEntry } from '../model/operation';
 import type { Database } from './connection/pool';
-import { applyEffects, type EffectParts } from './journal/apply-effects';
+import { applyEffects } from './journal/apply-effects';
 import { assertEpoch } from './journal/fencing';
 import { entryRow } from './journal/write-journal';
+import type { Neighbourhood } from './neighbours';
 
 /** See Ledger.auditedChange. */
 export async function auditedChange(
   database: Database,
   epoch: Epoch,
   { effects, audit, at }: { effects: readonly MappingEffect[]; audit: NewJournalEntry; at: number },
-  parts: EffectParts,
+  parts: Neighbourhood,
 ): Promise<JournalEntry> {
   let written = 0;
   await database.transaction(async (tx, attempt) => {

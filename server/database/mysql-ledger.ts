@@ -3,6 +3,7 @@ import { type Random, systemRandom } from '../core/clock';
 import { LIMITS } from '../core/limits';
 import type {
   Accepted,
+  Adoption,
   CancelOutcome,
   Claim,
   Crash,
@@ -30,8 +31,10 @@ import type {
   OperationType,
 } from '../model/operation';
 import { OperationInserter } from './accept/operation-inserter';
+import { noteAdoptionShown, readAdoption } from './adoption';
 import { auditedChange } from './audited-change';
 import type { Database } from './connection/pool';
+import { endForeignOperations } from './end-foreign-operations';
 import { appendChange } from './journal/append-change';
 import { claimOperations, resumableOperations } from './journal/claim-operations';
 import { abandonHeld, holdOperation, noteCrash, retryHeld } from './journal/hold-operation';
@@ -40,16 +43,19 @@ import { isWorkedOn, readFeed, readJournal, readNewestEntry } from './journal/re
 import { requestCancel } from './journal/request-cancel';
 import { readOwner, releaseLease, renewLease, takeOver } from './lease';
 import { listOperations } from './list-operations';
+import { Neighbours } from './neighbours';
 import { countOperations } from './operation-totals';
-import { OsseaVolumes } from './ossea-volumes';
 import { probe } from './probe';
 import { prune } from './prune';
-import { toExport, toMapping, toOperation } from './rows';
+import { listExports, readExport } from './read-exports';
+import { toMapping, toOperation } from './rows';
 
 /** The ledger on MySQL or MariaDB. Whatever takes more than one statement has a file of its own. */
 export class MysqlLedger implements Ledger {
   private readonly inserter: OperationInserter;
-  private readonly hub: OsseaVolumes;
+  private readonly neighbours: Neighbours;
+  /** The number of the epoch that has ended what the old daemon left. */
+  private foreignEnded = 0;
 
   constructor(
     private readonly database: Database,
@@ -58,11 +64,11 @@ export class MysqlLedger implements Ledger {
     limits: { readonly pendingMax: number } = { pendingMax: LIMITS.PENDING_MAX },
   ) {
     this.inserter = new OperationInserter(database, limits.pendingMax);
-    this.hub = new OsseaVolumes(database);
+    this.neighbours = new Neighbours(database);
   }
 
   async takeOver(applianceId: string, owner: string, claim?: Claim): Promise<Epoch> {
-    this.hub.forget();
+    this.neighbours.forget();
     const { seen, instance } = claim ?? { seen: await this.readOwner(applianceId), instance: '' };
     return takeOver(this.database, applianceId, { owner, instance, seen, at: this.now() });
   }
@@ -94,7 +100,9 @@ export class MysqlLedger implements Ledger {
     return listOperations(this.database, filter);
   }
 
-  resumable(epoch: Epoch): Promise<Operation[]> {
+  async resumable(epoch: Epoch): Promise<Operation[]> {
+    if (this.foreignEnded !== epoch.number) await endForeignOperations(this.database, epoch);
+    this.foreignEnded = epoch.number;
     return resumableOperations(this.database, epoch);
   }
 
@@ -111,7 +119,7 @@ export class MysqlLedger implements Ledger {
   }
 
   async append(epoch: Epoch, operationId: string, change: OperationChange): Promise<JournalEntry[]> {
-    return appendChange(this.database, epoch, operationId, change, { hub: await this.hub.present() });
+    return appendChange(this.database, epoch, operationId, change, await this.neighbours.look());
   }
 
   requestCancel(epoch: Epoch, operationId: string): Promise<CancelOutcome> {
@@ -190,30 +198,25 @@ export class MysqlLedger implements Ledger {
     return rows.map(toMapping);
   }
 
-  async readExport(volumeId: string): Promise<ExportRecord | null> {
-    const row = await this.database.query((db) =>
-      db.selectFrom('nbd_exports').selectAll().where('volume_id', '=', volumeId).executeTakeFirst(),
-    );
-    return row ? toExport(row) : null;
+  readExport(volumeId: string): Promise<ExportRecord | null> {
+    return readExport(this.database, volumeId);
   }
 
-  async listExports(filter: ExportFilter = {}): Promise<ExportRecord[]> {
-    const rows = await this.database.query((db) => {
-      let query = db.selectFrom('nbd_exports').selectAll().orderBy('export_name');
-      if (filter.volumeId !== undefined) query = query.where('volume_id', '=', filter.volumeId);
-      if (filter.status !== undefined) query = query.where('status', '=', filter.status);
-      return query.execute();
-    });
-    // There are no more rows than mappings, so the name inside the JSON is compared here.
-    const records = rows
-      .map(toExport)
-      .filter(({ metadata }) => filter.vmName === undefined || metadata.vm_name === filter.vmName);
-    return filter.limit === undefined ? records : records.slice(0, filter.limit);
+  listExports(filter: ExportFilter = {}): Promise<ExportRecord[]> {
+    return listExports(this.database, filter);
   }
 
   async auditedChange(epoch: Epoch, effects: MappingEffect[], audit: NewJournalEntry): Promise<JournalEntry> {
     const change = { effects, audit, at: this.now() };
-    return auditedChange(this.database, epoch, change, { hub: await this.hub.present() });
+    return auditedChange(this.database, epoch, change, await this.neighbours.look());
+  }
+
+  readAdoption(): Promise<Adoption | null> {
+    return readAdoption(this.database);
+  }
+
+  noteAdoptionShown(epoch: Epoch): Promise<void> {
+    return noteAdoptionShown(this.database, epoch);
   }
 
   counts(applianceId?: string): Promise<OperationCounts> {
@@ -228,7 +231,7 @@ export class MysqlLedger implements Ledger {
     await this.database.query((db) => sql`SELECT 1`.execute(db));
   }
 
-  probe(epoch: Epoch | null): Promise<void> {
+  probe(epoch: Epoch | null): Promise<number> {
     return probe(this.database, epoch);
   }
 }

@@ -12,6 +12,8 @@ type NullableTime = ColumnType<Date | null, Date | null | undefined, Date | null
 type Json = ColumnType<unknown, string, string>;
 type NullableJson = ColumnType<unknown, string | null | undefined, string | null>;
 
+type VolumeName = ColumnType<string, string | undefined, string>;
+
 interface OperationsTable {
   id: string;
   sequence: Generated<number>;
@@ -65,7 +67,9 @@ interface OpenJobsTable {
 
 interface MappingsTable {
   id: string;
-  volume_id: string;
+  /** One of the two is computed from the other (./neighbours.ts). */
+  volume_id: VolumeName;
+  volume_uuid: VolumeName;
   vm_id: string;
   device_path: string;
   cloudstack_state: string;
@@ -77,6 +81,10 @@ interface MappingsTable {
   boot_id: string | null;
   matched_by: string | null;
   cloudstack_device_id: number | null;
+  /** The hub's; never written but by ./neighbours.ts. */
+  vm_context_id: ColumnType<string | null, never, never>;
+  /** The hub's after the row was made. */
+  operation_mode: ColumnType<string | null, string | undefined, never>;
   last_sync: Time;
   created_at: Time;
   updated_at: Time;
@@ -85,7 +93,8 @@ interface MappingsTable {
 interface ExportsTable {
   /** A number or a UUID, depending on who made the table; the database gives it. */
   id: Generated<number | string>;
-  volume_id: string;
+  volume_id: VolumeName;
+  volume_uuid: VolumeName;
   export_name: string;
   device_path: string;
   port: number;

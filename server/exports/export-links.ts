@@ -92,6 +92,17 @@ export class ExportLinks {
   }
 
   /**
+   * Whoever holds the socket: without its folder each nbdkit ends before it greets, and only a greeting lets the
+   * first link be made. After a boot nobody else has made them: they are in /run. Throws EXPORT_CONFIG_FAILED.
+   */
+  async makeFolders(): Promise<void> {
+    for (const folder of this.folders())
+      await mkdir(folder, { recursive: true }).catch((error: unknown) => {
+        throw linkFailed(folder, 'made', error);
+      });
+  }
+
+  /**
    * At start: removes leftovers of a crash, links out of the device folder or to nothing, and whatever is no
    * link. Links to existing devices stay: a client may reconnect at any moment, and sync checks them.
    */
@@ -178,7 +189,7 @@ async function unlinkIfThere(path: string): Promise<void> {
 function linkFailed(path: string, what: string, cause: unknown): DaemonError {
   return new DaemonError(
     'EXPORT_CONFIG_FAILED',
-    `The export link ${path} could not be ${what}: ${messageOf(cause)}`,
+    `${path} (links of exports) could not be ${what}: ${messageOf(cause)}`,
     { cause, details: { path } },
   );
 }

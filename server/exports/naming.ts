@@ -1,15 +1,13 @@
 import { isUuid } from '../core/is-uuid';
-
-const PREFIX = 'migration-vol-';
+import { EXPORT_PREFIX, exportNameOf } from '../model/export-name';
 
 /**
  * `migration-vol-<volume uuid>`, the name that MigrateKit asks for. Throws RangeError for anything that is no
  * UUID, so that no path or line of configuration can hide in a name.
  */
 export function exportName(volumeId: string): string {
-  const id = volumeId.toLowerCase();
-  if (!isUuid(id)) throw new RangeError('a volume id is a UUID');
-  return PREFIX + id;
+  if (!isUuid(volumeId.toLowerCase())) throw new RangeError('a volume id is a UUID');
+  return exportNameOf(volumeId);
 }
 
 const READ_ONLY = 'read_only';
@@ -26,6 +24,6 @@ export function isReadOnly({ metadata }: { readonly metadata: Readonly<Record<st
 
 /** The volume of an export name; null when the name is not one of ours. */
 export function volumeIdOf(name: string): string | null {
-  const id = name.startsWith(PREFIX) ? name.slice(PREFIX.length) : '';
+  const id = name.startsWith(EXPORT_PREFIX) ? name.slice(EXPORT_PREFIX.length) : '';
   return isUuid(id) ? id : null;
 }

@@ -131,6 +131,11 @@ export interface Ledger {
    */
   auditedChange(epoch: Epoch, effects: MappingEffect[], audit: NewJournalEntry): Promise<JournalEntry>;
 
+  /** When rows of the old daemon were adopted and shown to a person; null when there were none. */
+  readAdoption(): Promise<Adoption | null>;
+  /** A person has seen what sync would delete of the adopted rows. */
+  noteAdoptionShown(epoch: Epoch): Promise<void>;
+
   // ---- figures and housekeeping -------------------------------------------------------------------------
   counts(applianceId?: string): Promise<OperationCounts>;
   /** Deletes operations that ended long ago, at most `limit`; nothing when the clocks do not agree. */
@@ -139,9 +144,16 @@ export interface Ledger {
   ping(): Promise<void>;
   /**
    * Finds out whether work is possible, by doing what it does: reads our tables and, as owner (`epoch`), writes
-   * under that epoch. Throws DATABASE_UNAVAILABLE.
+   * under that epoch. Resolves with the database's wall clock, ms. Throws DATABASE_UNAVAILABLE.
    */
-  probe(epoch: Epoch | null): Promise<void>;
+  probe(epoch: Epoch | null): Promise<number>;
+}
+
+/** Rows of the old daemon in this database. Times are wall clock ms. */
+export interface Adoption {
+  readonly adoptedAt: number;
+  /** Until it is set, sync deletes no row. */
+  readonly shownAt: number | null;
 }
 
 /** What `prune` may delete. */

@@ -14,6 +14,7 @@ import {
 } from '../model/operation';
 import type { OperationEvents } from '../model/operation-events';
 import type { Engine } from './engine';
+import { Journal } from './journal';
 
 export interface ServiceParts {
   readonly ledger: Ledger;
@@ -90,6 +91,15 @@ export class OperationService {
         details: { operation_id: id },
       });
     return this.told(operation);
+  }
+
+  /**
+   * Adds what of its journal is not understood to an operation that has ended; of an open one the engine has
+   * said so, and holds it.
+   */
+  async examined(operation: Operation): Promise<Operation> {
+    if (!isTerminal(operation.status) || operation.held !== null) return operation;
+    return { ...operation, held: new Journal(await this.parts.ledger.readJournal(operation.id)).unreadable };
   }
 
   async list(filter: OperationFilter): Promise<Operation[]> {

@@ -11,9 +11,12 @@ import type { Ledger } from '../model/ledger';
 import type { Mapping } from '../model/operation';
 import type { Observation } from './observation';
 
+/** What an observation asks of the database. */
+export type LedgerReads = Pick<Ledger, 'listMappings' | 'listExports' | 'listOperations' | 'readOwner'>;
+
 export interface ObserveParts {
   readonly cloud: Cloud;
-  readonly ledger: Ledger;
+  readonly ledger: LedgerReads;
   readonly exports: ExportServer;
   readonly clock: Clock;
   readonly watcher: { scan(): Promise<DeviceSnapshot> };
@@ -139,7 +142,7 @@ async function readCloud(
 
 /** VMs of mappings on which a daemon has ever run. */
 async function otherAppliances(
-  ledger: Ledger,
+  ledger: LedgerReads,
   applianceVmId: string,
   mappings: readonly Mapping[],
 ): Promise<Set<string>> {
@@ -151,7 +154,7 @@ async function otherAppliances(
 }
 
 /** Volumes that finished creates have reported as possibly left behind by an earlier try. */
-async function unclaimedVolumes(ledger: Ledger): Promise<Map<string, string>> {
+async function unclaimedVolumes(ledger: LedgerReads): Promise<Map<string, string>> {
   const creates = await ledger.listOperations({ type: 'create', limit: LIMITS.SYNC_CREATES });
   const found = new Map<string, string>();
   for (const { id, response } of creates) {

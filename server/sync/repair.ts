@@ -49,3 +49,19 @@ export function mended(found: Found, steps: readonly RepairStep[], remedy: strin
 export function reported(found: Found, remedy: string, steps: readonly RepairStep[] = []): Repair {
   return { drift: { ...found, remedy, notJudgedSince: null }, steps, mends: false };
 }
+
+/**
+ * The same without steps that delete rows: of a database that was adopted, until a person has seen them.
+ * Exports that lead to a wrong disk are withdrawn all the same.
+ */
+export function spareRows(repair: Repair): Repair {
+  const steps = repair.steps.filter((step) => step.kind !== 'rows' || !step.effects.some(deletes));
+  if (steps.length === repair.steps.length) return repair;
+  const remedy =
+    'the row is of the daemon before this one, so nothing is deleted before somebody has seen it: volumectl adopt --plan shows it; the next sync repairs it';
+  return { drift: { ...repair.drift, remedy }, steps, mends: false };
+}
+
+function deletes({ kind }: MappingEffect): boolean {
+  return kind === 'delete-mapping' || kind === 'delete-export';
+}

@@ -1,15 +1,16 @@
 import { LIMITS } from '../core/limits';
 import type { Logger } from '../core/log/logger';
-import type { Epoch } from '../model/ledger';
+import type { Epoch, Ledger } from '../model/ledger';
 import { type ApplyParts, applyAll, isContradicted, isOvertaken } from './apply';
 import type { Drift, SyncReport } from './drift';
 import { isTransitional } from './drifts/state';
 import type { Observation } from './observation';
 import { type ObserveParts, observe } from './observe';
 import { plan } from './plan';
-import type { Repair } from './repair';
+import { type Repair, spareRows } from './repair';
 
 export interface SyncParts extends ObserveParts, ApplyParts {
+  readonly ledger: Ledger;
   readonly logger: Logger;
   /** Throws STANDBY, STARTING, STOPPING or APPLIANCE_UNKNOWN when this daemon must not repair anything. */
   owner(): { epoch: Epoch; applianceVmId: string };
@@ -23,6 +24,8 @@ export class SyncService {
   lastJudgedAt: number | null = null;
   /** The same moment in monotonic ms: how long ago that was. */
   lastJudgedMonotonic: number | null = null;
+  /** It never becomes false again. */
+  private adoptionShown = false;
   private running: Promise<unknown> = Promise.resolve();
   /** By volume: its transitional state, and since when (monotonic ms) it has been seen in it. */
   private transitional = new Map<string, { readonly state: string; readonly since: number }>();
@@ -43,6 +46,7 @@ export class SyncService {
     const { clock } = this.parts;
     const { epoch, applianceVmId } = this.parts.owner();
     const startedAt = clock.now();
+    const isShown = dryRun || (await this.isAdoptionShown());
     // Before everything that is observed, so that nothing which is written meanwhile is missed.
     const sinceEntry = await this.parts.ledger.newestEntry();
     const observation = await observe(this.parts, applianceVmId, this.stuck());
@@ -52,7 +56,7 @@ export class SyncService {
       const left =
         (await isOvertaken(this.parts, repair, sinceEntry)) ||
         (await isContradicted(this.parts, repair, applianceVmId));
-      if (!left) repairs.push(repair);
+      if (!left) repairs.push(isShown ? repair : spareRows(repair));
       else if (repair.drift.volumeId !== null) skipped.add(repair.drift.volumeId);
     }
     const found = dryRun ? repairs.map(planned) : await applyAll(this.parts, epoch, repairs, sinceEntry);
@@ -80,8 +84,20 @@ export class SyncService {
         this.lastJudgedMonotonic = clock.monotonic();
       }
     }
+    // Whoever asks for a dry run sees what would be deleted.
+    if (dryRun && report.judged && !(await this.isAdoptionShown()))
+      await this.parts.ledger.noteAdoptionShown(epoch);
     this.log(report);
     return report;
+  }
+
+  /** False while nobody has seen what sync would delete of the rows that an old daemon has left. */
+  private async isAdoptionShown(): Promise<boolean> {
+    if (!this.adoptionShown) {
+      const adoption = await this.parts.ledger.readAdoption();
+      this.adoptionShown = adoption === null || adoption.shownAt !== null;
+    }
+    return this.adoptionShown;
   }
 
   /** Drifts that were known before and could not be checked this time. */
@@ -144,7 +160,8 @@ export class SyncService {
   }
 }
 
-function planned({ drift, steps }: Repair): Drift {
+/** What a dry run says of a repair. */
+export function planned({ drift, steps }: Repair): Drift {
   return { ...drift, action: steps.length === 0 ? 'reported' : 'planned' };
 }
 

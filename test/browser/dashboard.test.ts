@@ -101,6 +101,15 @@ describe('what it shows', () => {
     await expectClean(watched);
   });
 
+  it('an export that nobody can write is called so, with its port', async () => {
+    const { hostile, database } = scene.volumes;
+    await scene.walk.api.post('/api/v1/exports', { volume_id: hostile, read_only: true });
+    const { page } = await visit();
+    const { readOnlyPort } = scene.walk.lab.nbdkit;
+    await mapRow(page, hostile).locator(`text=port ${readOnlyPort} · read-only`).waitFor();
+    expect(await shown(mapRow(page, database))).not.toContain('read-only');
+  });
+
   it('hostile names as the text they are', async () => {
     const watched = await visit();
     const { page } = watched;

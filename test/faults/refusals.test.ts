@@ -149,17 +149,22 @@ function both(first: RegExp, second: RegExp): RegExp {
   return new RegExp(`(?=.*${first.source})(?=.*${second.source})`);
 }
 
-async function goesThrough(reason: RegExp, begin: () => Promise<unknown>, end: () => Promise<unknown>) {
-  const before = await rig.accepted(create(crypto.randomUUID()));
-  const logged = rig.daemon.log().length;
-  await begin();
+/** 503 with Retry-After, not ready, and the reason in health, on the page of readiness and in the log. */
+async function refuses(reason: RegExp, loggedBefore: number) {
   const headers = { 'content-type': 'application/json' };
   const body = JSON.stringify(create(crypto.randomUUID()).body);
   const refused = await answer('/api/v1/volumes', 503, /./, { method: 'POST', headers, body });
   expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(0);
   await answer('/readyz', 503, reason);
   await answer('/api/v1/health', 200, both(/"database_health":"unhealthy"/, reason));
-  expect(rig.daemon.log().slice(logged)).toMatch(reason);
+  expect(rig.daemon.log().slice(loggedBefore)).toMatch(reason);
+}
+
+async function goesThrough(reason: RegExp, begin: () => Promise<unknown>, end: () => Promise<unknown>) {
+  const before = await rig.accepted(create(crypto.randomUUID()));
+  const logged = rig.daemon.log().length;
+  await begin();
+  await refuses(reason, logged);
   await end();
   await answer('/readyz', 200, /ready/);
   const ended = await answer(
@@ -233,17 +238,35 @@ describe('the common ones, made on the server itself', () => {
       await over();
     }
   });
+});
 
-  it('at the start too: it waits, says why, and starts by itself', async () => {
-    await rig.daemon.stop();
-    await sql("ALTER USER 'oma_user'@'%' ACCOUNT LOCK");
+describe('at the start too: it waits, says why, and starts by itself', () => {
+  const comesUp = async (reason: RegExp, remedy: RegExp | undefined, end: () => Promise<unknown>) => {
     await rig.restart('listening');
-    ({ pid } = rig.daemon);
-    const unhealthy = both(/"database_health":"unhealthy"/, /"phase":"starting".*ACCOUNT UNLOCK/);
-    await answer('/api/v1/health', 200, unhealthy);
-    expect((await fetch(`${rig.daemon.url}/readyz`)).status).toBe(503);
-    await sql("ALTER USER 'oma_user'@'%' ACCOUNT UNLOCK");
+    const { pid: started } = rig.daemon;
+    try {
+      await refuses(reason, 0);
+      if (remedy) await answer('/readyz', 503, remedy);
+    } finally {
+      await end();
+    }
     await answer('/readyz', 200, /ready/);
-    expect(() => process.kill(pid, 0)).not.toThrow();
+    expect(() => process.kill(started, 0)).not.toThrow();
+  };
+
+  it.each(REFUSALS)('$where: $number $text', async (one) => {
+    const before = await rig.accepted(create(crypto.randomUUID()));
+    await rig.daemon.stop();
+    inject(one);
+    await comesUp(quoted(one.text), one.remedy, async () => heal());
+    const ended = await answer(`/api/v1/operations/${before.id}?wait=25s`, 200, /"completed_at"/);
+    expect(await ended.json()).toMatchObject({ status: 'completed' });
+  });
+
+  it('the account is locked, on the server itself', async () => {
+    const lock = (how: string) => rig.lab.database.query(`ALTER USER 'oma_user'@'%' ACCOUNT ${how}`);
+    await rig.daemon.stop();
+    await lock('LOCK');
+    await comesUp(/this account is locked/, /ACCOUNT UNLOCK/, () => lock('UNLOCK'));
   });
 });

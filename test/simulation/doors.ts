@@ -31,6 +31,8 @@ const FRESH_MS = 2_000;
 
 /** The longest that a list shows an old world (./script.ts, ./scenes.ts). */
 export const STALE_MAX_MS = 12_000;
+/** Ends that say themselves that a job may still run: the next operation of the volume waits for it. */
+const GIVEN_UP: ReadonlySet<string> = new Set(['STEP_DEADLINE', 'OPERATION_ABANDONED']);
 
 /** What one process has read of CloudStack, and when it was answered (virtual ms). */
 class Reads {
@@ -198,7 +200,7 @@ export class Doors {
 
   /** What CloudStack has accepted for an operation is waited for before it ends, but for the deadline. */
   checkFollowed(operation: Operation, accepted: Iterable<string>): void {
-    if (!isTerminal(operation.status) || operation.errorCode === 'STEP_DEADLINE') return;
+    if (!isTerminal(operation.status) || GIVEN_UP.has(operation.errorCode ?? '')) return;
     this.count('what-was-accepted-is-followed-to-its-end');
     for (const jobId of accepted) {
       const job = this.world.model.jobs.get(jobId);

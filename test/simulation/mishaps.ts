@@ -1,11 +1,12 @@
 import { ApiError, type Volume } from '~/lab/cloudstack/records';
+import { isTerminal } from '~/server/model/operation';
 import { resize, use } from './guest-mishaps';
 import type { Processes } from './processes';
-import type { Ambiguity, Mishap } from './script-items';
+import type { Ambiguity, Mishap, SpoiltRow } from './script-items';
 import type { World } from './world';
 
 /** Counted where they strike: they may find nothing that they could strike. */
-const TOLD_THERE: ReadonlySet<Mishap['kind']> = new Set(['cloudstack', 'resized', 'used']);
+const TOLD_THERE: ReadonlySet<Mishap['kind']> = new Set(['cloudstack', 'resized', 'used', 'row-spoilt']);
 
 /** Lets a mishap strike. */
 export function strike(world: World, processes: Processes, mishap: Mishap): void {
@@ -67,6 +68,9 @@ export function strike(world: World, processes: Processes, mishap: Mishap): void
       return;
     case 'used':
       use(world, mishap);
+      return;
+    case 'row-spoilt':
+      spoilRow(world, mishap.row);
       return;
     case 'export-server-away':
       server.kill();
@@ -141,6 +145,15 @@ async function moveByHand(world: World, volume: Volume): Promise<void> {
     if (!(error instanceof ApiError)) throw error;
   }
   world.disturb(volume.id);
+}
+
+/** Strikes when an operation is open. */
+function spoilRow(world: World, row: SpoiltRow): void {
+  const open = [...world.store.operations.values()].filter(({ operation }) => !isTerminal(operation.status));
+  const stored = open[row.which % Math.max(open.length, 1)];
+  if (!stored) return;
+  world.strike(`row-spoilt-${row.how}`);
+  world.ledger.spoilt.set(stored.operation.id, row);
 }
 
 function exportServerBack({ server }: World): void {

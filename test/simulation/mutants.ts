@@ -227,6 +227,40 @@ export const MUTANTS: readonly Mutant[] = [
     seed: 60,
   },
   {
+    name: 'unread-journal-run',
+    what: 'an operation whose journal is not understood is carried on',
+    file: 'server/operations/execute/run.ts',
+    find: 'this.held = this.journal.unreadable;',
+    replace: 'this.held = null;',
+    seed: 21,
+  },
+  {
+    name: 'held-stops-all',
+    what: 'who comes after a held operation is not resumed',
+    file: 'server/operations/engine.ts',
+    find: "await this.hold(operation, operation.held ?? 'its type is not known');\n        continue;",
+    replace:
+      "await this.hold(operation, operation.held ?? 'its type is not known');\n        return resumed;",
+    seed: 171,
+  },
+  {
+    name: 'poison-not-noted',
+    what: 'an operation that ends every process is never held',
+    file: 'server/operations/engine.ts',
+    find: 'if (!covered && !this.stopping.signal.aborted) {',
+    replace: 'if (!covered && this.stopping.signal.aborted) {',
+    seed: 12,
+  },
+  {
+    name: 'step-drops-keys',
+    what: 'after a step of the clock an Idempotency-Key is not looked at',
+    file: 'server/operations/operation-service.ts',
+    find: 'idempotencyKey: options.idempotencyKey ?? null,',
+    replace:
+      'idempotencyKey: this.parts.clockSteps.hasSteppedSince(this.parts.clock.monotonic() - LIMITS.IDEMPOTENCY_TTL_MS) ? null : (options.idempotencyKey ?? null),',
+    seed: 6,
+  },
+  {
     name: 'full-vm-begins',
     what: 'an attach begins although no further disk fits',
     file: 'server/operations/execute/observations.ts',

@@ -6,6 +6,7 @@ import { pruneHistory } from '~/server/daemon/prune-history';
 import { DeviceWatcher } from '~/server/devices/device-watcher';
 import type { ExportService } from '~/server/exports/export-service';
 import type { Ledger } from '~/server/model/ledger';
+import type { Operation } from '~/server/model/operation';
 import type { OperationService } from '~/server/operations/operation-service';
 import type { SyncService } from '~/server/sync/sync-service';
 import { SIZE_TOLERANCE_BYTES } from './disk-promises';
@@ -90,6 +91,11 @@ export class DaemonProcess {
 
   get isOwner(): boolean {
     return this.gate.alive && this.domain.ownership.engine !== null;
+  }
+
+  /** Empty while it is not the owner. */
+  heldOperations(): readonly Operation[] {
+    return this.domain.ownership.engine?.heldOperations() ?? [];
   }
 
   async start(): Promise<void> {

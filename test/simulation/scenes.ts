@@ -1,5 +1,5 @@
 import type { SeededRandom } from './random';
-import type { Item } from './script-items';
+import type { Item, SpoiltRow } from './script-items';
 
 const GIB = 1024 ** 3;
 
@@ -131,5 +131,30 @@ function diskThatOwes(random: SeededRandom, at: number, volume: number): Item[] 
     { at, mishap: { kind: 'cloudstack', fault: { command: 'attachVolume', kind, ms: 12_000 } } },
     { at: at + 1, ask: { kind: 'attach', volume, where: 'here' } },
     { at: at + 5_000 + random.below(9_000), ask: { kind: 'attach', volume: volume + 1, where: 'here' } },
+  ];
+}
+
+/**
+ * An operation is under way, its row is spoilt, and whoever worked on it dies: the next one cannot understand
+ * it. Told by a stream of chance of its own, so that every other schedule stays as it is.
+ */
+export function spoiltRowScene(random: SeededRandom, at: number, volume: number): Item[] {
+  const row: SpoiltRow = {
+    which: random.below(4),
+    how: random.pick(['journal', 'type', 'request', 'poison']),
+    release: random.pick(['retry', 'retry', 'abandon']),
+  };
+  const begun = Math.round(at);
+  const spoiltAt = begun + 5 + random.below(2_500);
+  const point = { of: 'any', call: 1 + random.below(4), side: 'before' } as const;
+  return [
+    {
+      at: begun,
+      ask: { kind: random.chance(0.7) ? 'attach' : 'detach', volume, where: 'here', force: false },
+    },
+    { at: begun + random.below(2_000), ask: { kind: 'attach', volume: volume + 1, where: 'here' } },
+    { at: spoiltAt, mishap: { kind: 'row-spoilt', row } },
+    { at: spoiltAt + 1, mishap: { kind: 'crash', who: 0, point, back: 100 } },
+    { at: spoiltAt + 1, mishap: { kind: 'crash', who: 1, point, back: 100 } },
   ];
 }

@@ -1,6 +1,7 @@
 import { LIMITS } from '~/server/core/limits';
 import { isTerminal } from '~/server/model/operation';
 import { Callers } from './callers';
+import { HeldRows } from './held-rows';
 import { Invariants } from './invariants';
 import { mend, strike } from './mishaps';
 import type { DaemonProcess } from './process';
@@ -52,11 +53,14 @@ class Schedule {
   readonly invariants: Invariants;
   private readonly processes: Processes;
   private readonly callers: Callers;
+  private readonly held: HeldRows;
   private calmSince: number | null = null;
 
   constructor(private readonly world: World) {
     this.invariants = new Invariants(world);
     this.processes = new Processes(world);
+    this.held = new HeldRows(world);
+    world.restart = () => this.processes.startAll();
     this.callers = new Callers(world, () => this.processes.owner());
   }
 
@@ -93,9 +97,11 @@ class Schedule {
     this.calmSince = scheduler.time;
     for (const slot of this.processes.slots) slot.process?.gate.disarm();
     try {
+      await this.held.decide(this.processes, () => this.callers.waiting);
       while (!this.isSettled()) {
         mend(world);
         this.processes.startAll();
+        await this.held.decideAgain(this.processes.owner());
         if (scheduler.time - this.calmSince > HORIZON)
           throw new Violation('everything-ends', this.unfinished());
         await scheduler.sleep(2_000);

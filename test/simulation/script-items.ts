@@ -56,7 +56,16 @@ export type Mishap =
       readonly guestMs: number | null;
     }
   /** This system uses the disk of a volume for `ms`, null: from then on. */
-  | { readonly kind: 'used'; readonly volume: number; readonly by: Holder; readonly ms: number | null };
+  | { readonly kind: 'used'; readonly volume: number; readonly by: Holder; readonly ms: number | null }
+  | { readonly kind: 'row-spoilt'; readonly row: SpoiltRow };
+
+/** The row of an operation that is open then, and how a person decides about it in the end. */
+export interface SpoiltRow {
+  readonly which: number;
+  /** What of it is not understood; `poison`: it ends whoever works on it. */
+  readonly how: 'journal' | 'type' | 'request' | 'poison';
+  readonly release: 'retry' | 'abandon';
+}
 
 /** What makes CloudStack's answers mean less than they seem to, and what other people do. */
 export type Ambiguity =

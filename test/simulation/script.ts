@@ -1,12 +1,14 @@
 import type { Fault } from '~/lab/cloudstack/faults';
 import { withGuestTrouble } from './guest-trouble';
 import { SeededRandom } from './random';
-import { anyScene } from './scenes';
+import { anyScene, spoiltRowScene } from './scenes';
 import type { Ambiguity, Ask, Mishap, Script } from './script-items';
 
 const GIB = 1024 ** 3;
 /** ms within which everything is asked for and goes wrong. */
 const SPAN = 15_000;
+/** Of chance: see spoiltRowScene. */
+const HELD_STREAM = 4;
 
 export const MISHAPS = [
   'crash',
@@ -34,7 +36,7 @@ type MishapClass = (typeof MISHAPS)[number] | 'reply' | 'job' | 'hypervisor' | '
  * frequent ones.
  */
 export function scriptOf(seed: number): Script {
-  return withGuestTrouble(firstScriptOf(seed));
+  return withGuestTrouble(withSpoiltRow(firstScriptOf(seed)));
 }
 
 /** Without what has joined since seeds were kept: what was found with it is found in it for ever. */
@@ -62,6 +64,13 @@ export function firstScriptOf(seed: number): Script {
   })).map((item) => (random.chance(0.5) ? { ...item, at: 0 } : item));
   const scenes = random.chance(0.35) ? anyScene(random, random.between(0, SPAN), volumes) : [];
   return { seed, world, items: [...asks, ...mishaps, ...prepared, ...scenes].sort((a, b) => a.at - b.at) };
+}
+
+function withSpoiltRow(script: Script): Script {
+  const random = new SeededRandom(script.seed, HELD_STREAM);
+  if (!random.chance(0.1)) return script;
+  const scene = spoiltRowScene(random, random.between(0, SPAN), random.below(script.world.volumes));
+  return { ...script, items: [...script.items, ...scene].sort((a, b) => a.at - b.at) };
 }
 
 /** Bursts: much of what goes wrong goes wrong because two things come together. */

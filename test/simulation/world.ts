@@ -2,7 +2,6 @@ import { CloudModel } from '~/lab/cloudstack/model';
 import { ModelCloud } from '~/lab/cloudstack/model-cloud';
 import type { Volume } from '~/lab/cloudstack/records';
 import { MemoryExports, MemoryServer } from '~/lab/exports/memory-exports';
-import { MemoryLedger } from '~/lab/ledger/memory-ledger';
 import { MemoryStore } from '~/lab/ledger/memory-store';
 import { DaemonError, messageOf } from '~/server/core/errors';
 import { LIMITS } from '~/server/core/limits';
@@ -18,6 +17,7 @@ import { SimulatedGuest } from './guest';
 import { SeededRandom } from './random';
 import { Scheduler } from './scheduler';
 import type { Script } from './script-items';
+import { Poison, SpoiltLedger } from './spoilt-ledger';
 
 // How often the daemon looks at what does not change anyway costs most of a schedule; a simulated guest rings
 // when it has changed.
@@ -32,6 +32,8 @@ Object.assign(LIMITS, {
 
 const GIB = 1024 ** 3;
 const PORT = 10_809;
+/** Virtual ms until a daemon is started again that a poison operation has ended. */
+const RESTART_MS = 1_000;
 
 const CHANGES_OF_CLOUDSTACK: ReadonlySet<string> = new Set([
   'cloud.submit',
@@ -68,7 +70,7 @@ export class World {
   readonly random: SeededRandom;
   readonly scheduler: Scheduler;
   readonly store = new MemoryStore();
-  readonly ledger: MemoryLedger;
+  readonly ledger: SpoiltLedger;
   readonly guest: SimulatedGuest;
   readonly model: CloudModel;
   readonly cloud: ModelCloud;
@@ -85,6 +87,8 @@ export class World {
   clockOffset = 0;
   /** ms by which the wall clock of the database server is wrong. */
   databaseClockOffset = 0;
+  /** systemd, after a poison operation has ended a daemon. */
+  restart: () => void = () => {};
   /** Processes that are no more. */
   private readonly ended = new Set<string>();
   databaseAwayUntil = 0;
@@ -125,7 +129,7 @@ export class World {
     this.scheduler = new Scheduler(new SeededRandom(seed, 3));
     const { scheduler, random } = this;
     const clock = scheduler.clock();
-    this.ledger = new MemoryLedger({
+    this.ledger = new SpoiltLedger({
       store: this.store,
       now: () => this.wallClock(),
       databaseNow: () => Math.floor(scheduler.clock().now() + this.databaseClockOffset),
@@ -215,10 +219,12 @@ export class World {
 
   /** An error that no decision covers: the process would end with code 70. */
   fatal(gate: Gate, error: unknown): void {
-    this.fail(
-      'no-programming-error',
-      error instanceof Error ? (error.stack ?? error.message) : String(error),
-    );
+    if (error instanceof Poison) this.scheduler.after(RESTART_MS, this.restart);
+    else
+      this.fail(
+        'no-programming-error',
+        error instanceof Error ? (error.stack ?? error.message) : String(error),
+      );
     gate.die();
   }
 

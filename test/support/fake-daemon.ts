@@ -64,6 +64,7 @@ export class FakeDaemon implements Daemon {
     request: async (type, request, options = {}) =>
       this.accept(type, request, options.idempotencyKey ?? null),
     read: async (id) => this.find(id),
+    examined: async (operation) => operation,
     list: async (filter) => this.answer(() => this.filtered(filter)),
     journal: async (id) =>
       this.answer(() => this.entries.filter(({ operationId }) => operationId === this.find(id).id)),
@@ -100,7 +101,8 @@ export class FakeDaemon implements Daemon {
           ) ?? missing('MAPPING_NOT_FOUND', `No volume is mapped to ${path}: mapping not found`),
       ),
     devices: async () => this.answer(() => ({ mappings: this.mappings, snapshot: snapshot() })),
-    ofVm: async (id) => this.answer(() => this.mappings.filter(({ vmId }) => vmId === id)),
+    ofVm: async (id) =>
+      this.answer(() => ({ volumes: this.mappings.filter(({ vmId }) => vmId === id), incomplete: null })),
     recentDeviceEvents: () => this.deviceEvents,
     onDeviceEvent: (listener) => {
       this.deviceListeners.add(listener);

@@ -80,7 +80,7 @@ function row(store: Store, volumeId: string): Row<Line> {
       setAttribute(device, 'title', remote ? mapping.vm_id : mapping.device_path);
       state.update(mapping.linux_state, STATE_WORDS[mapping.linux_state]);
       setText(proof, `${sizeText(mapping.size)} · ${identity(mapping)}`);
-      setText(port, exported ? `port ${exported.port}` : remote ? 'not exported from here' : 'no export');
+      setText(port, exported ? portText(exported) : remote ? 'not exported from here' : 'no export');
       show(exportState.element, exported !== null);
       const closed = mapping.linux_state === 'missing' && exported?.status === 'active';
       if (closed) exportState.update('missing', 'closed');
@@ -97,6 +97,10 @@ const STATE_WORDS: Readonly<Record<MappingReply['linux_state'], string>> = {
   missing: 'not there',
   'n/a': 'other VM',
 };
+
+function portText({ port, read_only }: ExportReply): string {
+  return `port ${port}${read_only ? ' · read-only' : ''}`;
+}
 
 function deviceName({ linux_state, device_path }: MappingReply): string {
   return linux_state === 'missing' ? 'no disk' : baseName(device_path);

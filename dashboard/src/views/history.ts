@@ -86,8 +86,8 @@ function row(store: Store, operationId: string): Row<OperationReply> {
       title.update(operation);
       setText(when, clockTime(operation.created_at));
       setText(took, timeOf(operation));
-      setText(error, [operation.error_code, operation.error].filter(Boolean).join(': '));
-      show(error, operation.error !== undefined);
+      setText(error, [operation.error_code, operation.error, operation.held].filter(Boolean).join(': '));
+      show(error, error.textContent !== '');
       if (!details.open) return;
       steps.update(stepsOf(operation, store.journalOf(operation.id)), Date.now());
       if (shownVersion === operation.updated_at) return;

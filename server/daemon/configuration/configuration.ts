@@ -66,6 +66,7 @@ export interface Configuration {
     readonly tlsDir: string;
     readonly maxConnections: number;
     readonly maxPerExport: number;
+    readonly maxBytesPerSecond: number;
     readonly holder: string | null;
   };
   readonly runDir: string;
@@ -107,7 +108,7 @@ export function loadConfiguration(env: Environment): Configuration {
     problems,
   );
   checkBind(configuration.http, problems);
-  checkTls(configuration.exports, problems);
+  checkNbdkitOnly(configuration.exports, problems);
   if (problems.length > 0) throw new ConfigurationError(problems);
   return configuration;
 }
@@ -170,13 +171,16 @@ function checkBind(http: Configuration['http'], problems: Problem[]): void {
   });
 }
 
-/** An export that was to be encrypted must not come up in plain text because another server was chosen. */
-function checkTls({ backend, tls }: Configuration['exports'], problems: Problem[]): void {
-  if (tls === 'off' || backend === 'nbdkit') return;
-  problems.push({
-    variable: 'NBD_TLS',
-    message: `${tls} needs NBD_BACKEND=nbdkit (it is ${backend}): the daemon gives no other export server keys`,
-  });
+/** An export that was to be encrypted, or slowed down, must not come up otherwise because another server was chosen. */
+function checkNbdkitOnly(
+  { backend, tls, maxBytesPerSecond }: Configuration['exports'],
+  problems: Problem[],
+): void {
+  if (backend === 'nbdkit') return;
+  const needs = `needs NBD_BACKEND=nbdkit (it is ${backend}): the daemon gives no other export server`;
+  if (tls !== 'off') problems.push({ variable: 'NBD_TLS', message: `${tls} ${needs} keys` });
+  if (maxBytesPerSecond > 0)
+    problems.push({ variable: 'NBD_MAX_BYTES_PER_SECOND', message: `${maxBytesPerSecond} ${needs} a limit` });
 }
 
 /** Only addresses count, not names that look like one: anybody can own `127.example.com`. */
@@ -262,6 +266,7 @@ function group(read: Read, notes: readonly string[], problems: Problem[]): Confi
       tlsDir: read(v.tlsDir),
       maxConnections: read(v.maxConnections),
       maxPerExport: read(v.maxPerExport),
+      maxBytesPerSecond: read(v.maxBytesPerSecond),
       holder: read(v.holder),
     },
     runDir: read(v.runDir),

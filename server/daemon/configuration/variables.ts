@@ -283,6 +283,12 @@ const EXPORTS = {
     '16',
     'Clients of one export (nbdkit only); nbdcopy alone makes four connections.',
   ),
+  maxBytesPerSecond: withDefault(
+    'NBD_MAX_BYTES_PER_SECOND',
+    integer(0, 1_000_000_000_000),
+    '0',
+    'Limit of one export, bytes a second, for reading and for writing each (nbdkit only); 0: none. Each client gets its share of NBD_MAX_PER_EXPORT.',
+  ),
   holder: optional(
     'NBD_HOLDER',
     path,

@@ -106,7 +106,7 @@ export function healthReport(s: HealthSources): HealthReport {
     (drift) => drift.action === 'reported' || drift.action === 'failed',
   );
   const sync = syncHealth(s);
-  const parts = [cloudstack, exportServer, s.deviceMonitor, appliance, sync];
+  const parts = [cloudstack, database, exportServer, s.deviceMonitor, appliance, sync];
   const degraded =
     parts.some(({ status }) => status === 'unhealthy' || status === 'degraded') ||
     // What nobody has looked at yet is not in order.

@@ -10,6 +10,7 @@ import type { ExportRecord, Mapping, Operation } from '../../model/operation';
 import { parsePlaceholderPath } from '../../model/placeholder-path';
 import { Unknowns } from '../unknowns';
 import { gatherEvidence, type VolumeEvidence } from './volume-evidence';
+import { type VmVolumes, withUnmapped } from './volumes-of-vm';
 
 interface VolumeParts {
   readonly exports: ExportServer;
@@ -114,9 +115,14 @@ export class VolumeQueries {
     };
   }
 
-  /** All volumes of one VM, from the mappings. */
-  async ofVm(vmId: string): Promise<Mapping[]> {
-    return (await this.parts.ledger().listMappings(vmId)).map((mapping) => this.checked(mapping));
+  /**
+   * All volumes of one VM: the mappings and, on another VM than ours, also what CloudStack shows attached
+   * there without one. See ./volumes-of-vm.ts.
+   */
+  async ofVm(vmId: string): Promise<VmVolumes> {
+    const mappings = (await this.parts.ledger().listMappings(vmId)).map((mapping) => this.checked(mapping));
+    if (vmId === this.parts.applianceVmId()) return { volumes: mappings, incomplete: null };
+    return withUnmapped({ ...this.parts, ledger: this.parts.ledger() }, vmId, mappings);
   }
 
   recentDeviceEvents(): readonly DeviceEvent[] {

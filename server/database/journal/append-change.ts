@@ -4,9 +4,10 @@ import { type Epoch, type OperationChange, volumeBusy } from '../../model/ledger
 import type { JournalEntry, NewJournalEntry } from '../../model/operation';
 import { isDuplicate } from '../connection/faults';
 import type { Database } from '../connection/pool';
+import type { Neighbourhood } from '../neighbours';
 import { addToTotals } from '../operation-totals';
 import type { Tables } from '../tables';
-import { applyEffects, type EffectParts } from './apply-effects';
+import { applyEffects } from './apply-effects';
 import { assertEpoch, leaseLost } from './fencing';
 import { rememberOpenJobs } from './open-jobs';
 import { entriesAfter, insertEntries, sameEntries } from './write-journal';
@@ -17,7 +18,7 @@ export async function appendChange(
   epoch: Epoch,
   operationId: string,
   change: OperationChange,
-  parts: EffectParts,
+  parts: Neighbourhood,
 ): Promise<JournalEntry[]> {
   const entries = [...change.entries, ...endEntry(change)];
   return database.transaction(async (tx) => {

@@ -1,29 +1,25 @@
 import { sql, type Transaction } from 'kysely';
 import { DaemonError } from '../../core/errors';
+import { exportNameOf } from '../../model/export-name';
 import type { MappingEffect } from '../../model/ledger';
 import type { NewExport, NewMapping } from '../../model/operation';
 import { missingPath } from '../../model/placeholder-path';
-import { faultOf, isDuplicate } from '../connection/faults';
-import { noteAttached, noteDetached } from '../ossea-volumes';
+import { isDuplicate } from '../connection/faults';
+import { type Neighbourhood, noteAttached, noteDetached } from '../neighbours';
 import type { Tables } from '../tables';
-
-export interface EffectParts {
-  /** The database also has the hub's table ossea_volumes (../ossea-volumes.ts). */
-  readonly hub: boolean;
-}
 
 /** Changes mappings and exports in the transaction of the entry that reports them. */
 export async function applyEffects(
   tx: Transaction<Tables>,
   effects: readonly MappingEffect[],
   now: number,
-  parts: EffectParts,
+  parts: Neighbourhood,
 ): Promise<void> {
   const at = new Date(now);
   for (const effect of effects) {
     switch (effect.kind) {
       case 'put-mapping':
-        await putMapping(tx, effect.mapping, effect.displaces ?? [], at);
+        await putMapping(tx, effect, at, parts);
         if (parts.hub) await noteAttached(tx, effect.mapping.volumeId, effect.mapping.devicePath, at);
         break;
       case 'delete-mapping': {
@@ -32,21 +28,23 @@ export async function applyEffects(
           .where('volume_id', '=', effect.volumeId)
           .where('vm_id', '=', effect.vmId)
           .executeTakeFirstOrThrow();
-        if (parts.hub && deleted.numDeletedRows > 0n) await noteDetached(tx, effect.volumeId, at);
+        if (deleted.numDeletedRows === 0n) break;
+        await deleteExport(tx, effect.volumeId);
+        if (parts.hub) await noteDetached(tx, effect.volumeId, at);
         break;
       }
       case 'put-export':
-        await putExport(tx, effect.record, at);
+        await putExport(tx, effect.record, at, parts);
         break;
       case 'set-export-status':
         await tx
           .updateTable('nbd_exports')
           .set({ status: effect.status, updated_at: at })
-          .where('volume_id', '=', effect.volumeId)
+          .where('export_name', '=', exportNameOf(effect.volumeId))
           .execute();
         break;
       case 'delete-export':
-        await tx.deleteFrom('nbd_exports').where('volume_id', '=', effect.volumeId).execute();
+        await deleteExport(tx, effect.volumeId);
         break;
       default:
         effect satisfies never;
@@ -54,11 +52,16 @@ export async function applyEffects(
   }
 }
 
+/** Ours; other programs may have rows of the same volume. */
+async function deleteExport(tx: Transaction<Tables>, volumeId: string): Promise<void> {
+  await tx.deleteFrom('nbd_exports').where('export_name', '=', exportNameOf(volumeId)).execute();
+}
+
 async function putMapping(
   tx: Transaction<Tables>,
-  mapping: NewMapping,
-  displaces: readonly string[],
+  { mapping, displaces = [] }: Extract<MappingEffect, { kind: 'put-mapping' }>,
   at: Date,
+  { volumeColumn }: Neighbourhood,
 ): Promise<void> {
   for (const volumeId of displaces) {
     if (volumeId !== mapping.volumeId) await displace(tx, volumeId, mapping, at);
@@ -87,7 +90,14 @@ async function putMapping(
     if (updated.numUpdatedRows > 0n) return;
     await tx
       .insertInto('device_mappings')
-      .values({ id: `mapping-${mapping.volumeId}`, volume_id: mapping.volumeId, created_at: at, ...fields })
+      .values({
+        id: `mapping-${mapping.volumeId}`,
+        [volumeColumn.device_mappings]: mapping.volumeId,
+        // As the old daemon: the hub looks for volumes on other VMs by it.
+        operation_mode: mapping.linuxState === 'n/a' ? 'failover' : 'oma',
+        created_at: at,
+        ...fields,
+      })
       .execute();
   } catch (error) {
     if (!isDuplicate(error)) throw error;
@@ -116,39 +126,46 @@ async function displace(tx: Transaction<Tables>, volumeId: string, by: NewMappin
   await tx
     .updateTable('nbd_exports')
     .set({ status: 'failed', updated_at: at })
-    .where('volume_id', '=', volumeId)
+    .where('export_name', '=', exportNameOf(volumeId))
     .where('status', '=', 'active')
     .execute();
 }
 
-async function putExport(tx: Transaction<Tables>, record: NewExport, at: Date): Promise<void> {
+async function putExport(
+  tx: Transaction<Tables>,
+  record: NewExport,
+  at: Date,
+  { volumeColumn }: Neighbourhood,
+): Promise<void> {
+  // Locked, so that the mapping is there when both are committed.
+  const mapping = await tx
+    .selectFrom('device_mappings')
+    .select('vm_context_id')
+    .where('volume_id', '=', record.volumeId)
+    .forUpdate()
+    .executeTakeFirst();
+  if (!mapping) throw noMapping(record.volumeId);
+  // The hub looks its exports up by the context of the mapping; a row of the old daemon may lack it.
+  const context = mapping.vm_context_id;
   const fields = {
-    export_name: record.exportName,
+    [volumeColumn.nbd_exports]: record.volumeId,
     device_path: record.devicePath,
     port: record.port,
     status: record.status,
     metadata: JSON.stringify(record.metadata),
+    vm_context_id: sql<string | null>`COALESCE(vm_context_id, ${context})`,
     updated_at: at,
   };
   const updated = await tx
     .updateTable('nbd_exports')
     .set(fields)
-    .where('volume_id', '=', record.volumeId)
+    .where('export_name', '=', record.exportName)
     .executeTakeFirstOrThrow();
   if (updated.numUpdatedRows > 0n) return;
-  try {
-    // The hub looks its exports up by the context of the mapping.
-    const context = sql<
-      string | null
-    >`(SELECT m.vm_context_id FROM device_mappings m WHERE m.volume_id = ${record.volumeId})`;
-    await tx
-      .insertInto('nbd_exports')
-      .values({ volume_id: record.volumeId, vm_context_id: context, created_at: at, ...fields })
-      .execute();
-  } catch (error) {
-    if (faultOf(error) === 'no-parent') throw noMapping(record.volumeId, error);
-    throw error;
-  }
+  await tx
+    .insertInto('nbd_exports')
+    .values({ ...fields, export_name: record.exportName, vm_context_id: context, created_at: at })
+    .execute();
 }
 
 export function noMapping(volumeId: string, cause?: unknown): DaemonError {

@@ -4,11 +4,14 @@ import { addColumns, addIndex, alter, charsetClause, columnsOf, preciseTimes } f
 const TABLE = 'volume_operations';
 const TYPES = "ENUM('create', 'attach', 'detach', 'delete', 'cleanup') NOT NULL";
 
+/** Of rows of ours only: the old daemon executes several operations of one volume side by side. */
+export const EXECUTING_VOLUME =
+  "VARCHAR(64) GENERATED ALWAYS AS (CASE WHEN status = 'executing' AND volume_id <> '' AND appliance_id <> '' THEN volume_id END) STORED";
+
 /**
  * volume_operations as the specification writes it, plus what the engine needs; and the step journal. An
  * existing table keeps every row: columns are added or widened, never removed. Operations that the Go daemon
- * left unfinished belong to nobody: they end as failed (docs/decisions/0002), because repeating what another
- * program may have half done could do it twice.
+ * left unfinished are ended by the next owner of the appliance (../end-foreign-operations.ts).
  */
 export async function adoptOperations(connection: Connection): Promise<void> {
   await connection.query(`CREATE TABLE IF NOT EXISTS ${TABLE} (
@@ -38,11 +41,7 @@ export async function adoptOperations(connection: Connection): Promise<void> {
     cancel_requested: 'TINYINT(1) NOT NULL DEFAULT 0',
   });
   await createJournal(connection);
-  await abandonUnfinished(connection);
-  await addColumns(connection, TABLE, {
-    executing_volume:
-      "VARCHAR(64) GENERATED ALWAYS AS (CASE WHEN status = 'executing' AND volume_id <> '' THEN volume_id END) STORED",
-  });
+  await addColumns(connection, TABLE, { executing_volume: EXECUTING_VOLUME });
   await addIndexes(connection);
   await createTotals(connection);
 }
@@ -93,18 +92,6 @@ async function createJournal(connection: Connection): Promise<void> {
     KEY idx_steps_feed (appliance_id, id),
     CONSTRAINT fk_steps_operation FOREIGN KEY (operation_id) REFERENCES ${TABLE} (id) ON DELETE CASCADE
   ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4`);
-}
-
-/** The note and the end belong together: one transaction. Rows of ours always have an appliance. */
-async function abandonUnfinished(connection: Connection): Promise<void> {
-  await connection.query('START TRANSACTION');
-  await connection.query(`INSERT INTO volume_operation_steps (appliance_id, operation_id, sequence, step, state, data)
-    SELECT '', id, 1, 'operation', 'note', JSON_OBJECT('reason', 'abandoned by the previous daemon', 'previous_status', status)
-    FROM ${TABLE} WHERE appliance_id = '' AND status IN ('pending', 'executing')`);
-  await connection.query(`UPDATE ${TABLE} SET status = 'failed', completed_at = CURRENT_TIMESTAMP(3), error_code = 'CLOUDSTACK_OUTCOME_UNKNOWN',
-      error = CONCAT('abandoned by the previous daemon: it was ', status, ' when this daemon took the database over; look at the volume in CloudStack and repeat the request if it is still wanted')
-    WHERE appliance_id = '' AND status IN ('pending', 'executing')`);
-  await connection.query('COMMIT');
 }
 
 async function addIndexes(connection: Connection): Promise<void> {

@@ -1,13 +1,24 @@
 import type { Connection } from 'mysql2/promise';
-import { addColumns, addIndex, alter, columnsOf, dropUnique, preciseTimes, relax } from './schema';
+import {
+  addColumns,
+  addIndex,
+  addVolumeAlias,
+  alter,
+  charsetClause,
+  columnsOf,
+  dropUnique,
+  giveIds,
+  isReal,
+  preciseTimes,
+  relax,
+} from './schema';
 
 const TABLE = 'device_mappings';
 
 /**
  * device_mappings: a path is unique within one VM only (letters repeat across VMs), wide enough for remote
- * placeholders, with the identity of the disk. The live shape of the existing system names the volume
- * `volume_uuid`: it is renamed to the specification's `volume_id`, and `volume_uuid` stays readable as a
- * generated alias, because other programs read both.
+ * placeholders, with the identity of the disk. In an existing table columns and indexes are added, and the
+ * global uniqueness of paths goes; nothing that another program writes or reads is renamed.
  */
 export async function adoptMappings(connection: Connection): Promise<void> {
   await connection.query(`CREATE TABLE IF NOT EXISTS ${TABLE} (
@@ -23,9 +34,6 @@ export async function adoptMappings(connection: Connection): Promise<void> {
     updated_at TIMESTAMP(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3) ON UPDATE CURRENT_TIMESTAMP(3),
     UNIQUE KEY unique_volume_id (volume_id)
   ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4`);
-  // Renaming keeps the definition, and the foreign keys that point here.
-  if (!(await columnsOf(connection, TABLE)).has('volume_id'))
-    await alter(connection, TABLE, ['RENAME COLUMN volume_uuid TO volume_id']);
   await addColumns(connection, TABLE, {
     controller: 'VARCHAR(32) NULL',
     serial: 'VARCHAR(64) NULL',
@@ -36,22 +44,23 @@ export async function adoptMappings(connection: Connection): Promise<void> {
     operation_mode: "ENUM('oma', 'failover') NULL DEFAULT 'oma'",
     requires_device_correlation: 'TINYINT(1) NULL DEFAULT 1',
     vm_context_id: 'VARCHAR(64) NULL',
-    volume_uuid: 'VARCHAR(64) GENERATED ALWAYS AS (volume_id) VIRTUAL',
   });
   await widen(connection);
   await relax(connection, TABLE, OURS);
   await dropUnique(connection, TABLE, ['device_path']);
-  await addIndex(connection, TABLE, 'unique_volume_id', ['volume_id'], true);
+  await addVolumeAlias(connection, TABLE);
+  const real = isReal(await columnsOf(connection, TABLE), 'volume_id') ? 'volume_id' : 'volume_uuid';
+  await addIndex(connection, TABLE, 'unique_volume_id', [real], true);
   await addIndex(connection, TABLE, 'unique_vm_device_path', ['vm_id', 'device_path'], true);
   await addIndex(connection, TABLE, 'idx_device_mappings_vm_id', ['vm_id']);
   await addIndex(connection, TABLE, 'idx_device_mappings_device_path', ['device_path']);
-  await addIndex(connection, TABLE, 'idx_device_mappings_volume_uuid', ['volume_uuid']);
 }
 
 /** What our inserts always give. */
 const OURS = new Set([
   'id',
   'volume_id',
+  'volume_uuid',
   'vm_id',
   'device_path',
   'cloudstack_state',
@@ -65,6 +74,8 @@ const OURS = new Set([
 async function widen(connection: Connection): Promise<void> {
   const changes = await preciseTimes(connection, TABLE, ['last_sync', 'created_at', 'updated_at']);
   const path = (await columnsOf(connection, TABLE)).get('device_path');
-  if (path?.type !== 'varchar(255)') changes.push('MODIFY COLUMN device_path VARCHAR(255) NOT NULL');
+  if (path?.type !== 'varchar(255)')
+    changes.push(`MODIFY COLUMN device_path VARCHAR(255) ${charsetClause(path)} NOT NULL`);
+  changes.push(...(await giveIds(connection, TABLE)));
   await alter(connection, TABLE, changes);
 }

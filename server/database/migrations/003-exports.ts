@@ -2,24 +2,26 @@ import type { Connection } from 'mysql2/promise';
 import {
   addColumns,
   addIndex,
+  addVolumeAlias,
   alter,
   charsetClause,
   columnsOf,
-  hasForeignKey,
+  giveIds,
+  isReal,
   preciseTimes,
   relax,
 } from './schema';
 
 const TABLE = 'nbd_exports';
-const ASIDE = 'nbd_exports_set_aside';
 
 /**
- * nbd_exports: one per mapping, gone with it. Columns that the hub updates (vm_disk_id, vm_context_id) exist
- * and are left alone. In an existing table, rows of volumes without a mapping and second rows of one volume
- * would contradict that: they are kept in nbd_exports_set_aside.
+ * nbd_exports: one per mapping, known by its name, `migration-vol-<volume id>`. Other programs have rows of
+ * their own in an existing table (second exports of one volume, exports without a mapping): they stay and are
+ * never read as ours (../our-exports.ts).
  */
 export async function adoptExports(connection: Connection): Promise<void> {
-  const parent = (await columnsOf(connection, 'device_mappings')).get('volume_id');
+  const mappings = await columnsOf(connection, 'device_mappings');
+  const parent = mappings.get(isReal(mappings, 'volume_id') ? 'volume_id' : 'volume_uuid');
   await connection.query(`CREATE TABLE IF NOT EXISTS ${TABLE} (
     id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
     volume_id VARCHAR(64) ${charsetClause(parent)} NOT NULL,
@@ -31,37 +33,27 @@ export async function adoptExports(connection: Connection): Promise<void> {
     status ENUM('pending', 'active', 'failed') NOT NULL DEFAULT 'pending',
     metadata JSON NULL,
     created_at TIMESTAMP(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3),
-    updated_at TIMESTAMP(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3) ON UPDATE CURRENT_TIMESTAMP(3)
+    updated_at TIMESTAMP(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3) ON UPDATE CURRENT_TIMESTAMP(3),
+    CONSTRAINT fk_exports_mapping FOREIGN KEY (volume_id) REFERENCES device_mappings (${parent?.name}) ON DELETE CASCADE
   ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4`);
-  const columns = await columnsOf(connection, TABLE);
-  if (!columns.has('volume_id')) await alter(connection, TABLE, ['RENAME COLUMN volume_uuid TO volume_id']);
-  const linked = await hasForeignKey(connection, TABLE, 'volume_id');
-  if (!linked)
-    await alter(connection, TABLE, [`MODIFY COLUMN volume_id VARCHAR(64) ${charsetClause(parent)} NOT NULL`]);
-  await setAside(connection);
   await addColumns(connection, TABLE, {
     metadata: 'JSON NULL',
     vm_disk_id: 'BIGINT NULL',
     vm_context_id: 'VARCHAR(64) NULL',
   });
   const changes = await preciseTimes(connection, TABLE, ['created_at', 'updated_at']);
-  // A table whose ids are texts had them made by its program; from now on the database makes them.
-  if (columns.get('id')?.type.startsWith('varchar') && !columns.get('id')?.hasDefault)
-    changes.push('MODIFY COLUMN id VARCHAR(64) NOT NULL DEFAULT (uuid())');
-  await alter(connection, TABLE, changes);
+  await alter(connection, TABLE, [...changes, ...(await giveIds(connection, TABLE))]);
   await relax(connection, TABLE, OURS);
-  await addIndex(connection, TABLE, 'unique_export_volume', ['volume_id'], true);
+  await addVolumeAlias(connection, TABLE);
+  await addIndex(connection, TABLE, 'idx_nbd_exports_volume_id', ['volume_id']);
   await addIndex(connection, TABLE, 'unique_export_name', ['export_name'], true);
-  if (!linked)
-    await alter(connection, TABLE, [
-      'ADD CONSTRAINT fk_exports_mapping FOREIGN KEY (volume_id) REFERENCES device_mappings (volume_id) ON DELETE CASCADE',
-    ]);
 }
 
 /** What our inserts always give, and the key. */
 const OURS = new Set([
   'id',
   'volume_id',
+  'volume_uuid',
   'export_name',
   'device_path',
   'port',
@@ -69,22 +61,3 @@ const OURS = new Set([
   'created_at',
   'updated_at',
 ]);
-
-async function setAside(connection: Connection): Promise<void> {
-  const wrong = `volume_id NOT IN (SELECT volume_id FROM device_mappings)
-    OR id NOT IN (SELECT keep FROM (SELECT SUBSTRING_INDEX(GROUP_CONCAT(id ORDER BY status = 'active' DESC, updated_at DESC, id DESC), ',', 1) AS keep
-      FROM ${TABLE} GROUP BY volume_id) AS kept)`;
-  const [found] = await connection.query(`SELECT 1 FROM ${TABLE} WHERE ${wrong} LIMIT 1`);
-  if (Array.isArray(found) && found.length === 0) return;
-  await connection.query(`CREATE TABLE IF NOT EXISTS ${ASIDE} LIKE ${TABLE}`);
-  // After a crash in the middle the copy may have fewer columns than the table has now.
-  const names = [...(await columnsOf(connection, ASIDE)).values()]
-    .filter(({ extra }) => !extra.includes('generated'))
-    .map(({ name }) => `\`${name}\``);
-  await connection.query('START TRANSACTION');
-  await connection.query(
-    `INSERT IGNORE INTO ${ASIDE} (${names.join(', ')}) SELECT ${names.join(', ')} FROM ${TABLE} WHERE ${wrong}`,
-  );
-  await connection.query(`DELETE FROM ${TABLE} WHERE ${wrong}`);
-  await connection.query('COMMIT');
-}

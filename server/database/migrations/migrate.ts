@@ -9,6 +9,7 @@ import { errorNumber, faultOf, translate, unavailable } from '../connection/faul
 import { connectionOptions } from '../connection/pool';
 import { sessionStatements } from '../connection/session';
 import { MIGRATIONS, type Migration } from './migrations';
+import { noteAdoption } from './note-adoption';
 import { SchemaLock } from './schema-lock';
 
 /**
@@ -95,6 +96,7 @@ async function runMissing(
   await connection.query(
     'CREATE TABLE IF NOT EXISTS volume_daemon_migrations (id VARCHAR(64) PRIMARY KEY, applied_at TIMESTAMP(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3)) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4',
   );
+  await noteAdoption(connection);
   const ran: string[] = [];
   for (const migration of await missing(connection)) {
     if (!(await lock.renew())) return null;

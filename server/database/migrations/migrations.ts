@@ -8,6 +8,7 @@ import { addOwnerColumns } from './006-accounts';
 import { adoptRecover } from './007-recover';
 import { addLeases } from './009-leases';
 import { addHeldColumns } from './010-held';
+import { giveBack } from './012-old-family';
 
 export interface Migration {
   readonly id: string;
@@ -26,4 +27,5 @@ export const MIGRATIONS: readonly Migration[] = [
   { id: '007-recover', run: adoptRecover },
   { id: '009-leases', run: addLeases },
   { id: '010-held', run: addHeldColumns },
+  { id: '012-old-family', run: giveBack },
 ];

@@ -60,7 +60,10 @@ export async function alter(
   if (changes.length > 0) await connection.query(`ALTER TABLE ${table} ${changes.join(', ')}`);
 }
 
-/** Changes that turn time columns into TIMESTAMP(3) NOT NULL; rows without a time get the present one. */
+/**
+ * Changes that give time columns milliseconds. What may be empty stays so: other programs write their own
+ * rows, and a time that nobody knows is not made up.
+ */
 export async function preciseTimes(
   connection: Connection,
   table: string,
@@ -70,13 +73,11 @@ export async function preciseTimes(
   const changes: string[] = [];
   for (const name of names) {
     const column = columns.get(name);
-    if (!column || (column.type.includes('(3)') && !column.nullable)) continue;
-    if (column.nullable)
-      await connection.query(`UPDATE ${table} SET ${name} = CURRENT_TIMESTAMP WHERE ${name} IS NULL`);
+    if (!column || column.type.includes('(3)')) continue;
     const type = column.type.startsWith('datetime') ? 'DATETIME(3)' : 'TIMESTAMP(3)';
-    changes.push(
-      `MODIFY COLUMN ${name} ${type} NOT NULL DEFAULT CURRENT_TIMESTAMP(3)${name === 'updated_at' ? ' ON UPDATE CURRENT_TIMESTAMP(3)' : ''}`,
-    );
+    const onUpdate = name === 'updated_at' ? ' ON UPDATE CURRENT_TIMESTAMP(3)' : '';
+    const empty = column.nullable ? 'NULL' : 'NOT NULL';
+    changes.push(`MODIFY COLUMN ${name} ${type} ${empty} DEFAULT CURRENT_TIMESTAMP(3)${onUpdate}`);
   }
   return changes;
 }
@@ -147,12 +148,15 @@ export async function dropUnique(
   }
 }
 
-/** True when a foreign key on this column exists. */
-export async function hasForeignKey(connection: Connection, table: string, column: string): Promise<boolean> {
+export async function indexNames(connection: Connection, table: string): Promise<Set<string>> {
+  return new Set((await indexesOf(connection, table)).map(({ name }) => name));
+}
+
+export async function hasForeignKey(connection: Connection, table: string, name: string): Promise<boolean> {
   const [rows] = await connection.query<RowDataPacket[]>(
-    `SELECT 1 FROM information_schema.key_column_usage WHERE table_schema = DATABASE() AND table_name = ? AND column_name = ?
-       AND referenced_table_name IS NOT NULL LIMIT 1`,
-    [table, column],
+    `SELECT 1 FROM information_schema.table_constraints WHERE table_schema = DATABASE() AND table_name = ?
+       AND constraint_name = ? AND constraint_type = 'FOREIGN KEY'`,
+    [table, name],
   );
   return rows.length > 0;
 }
@@ -164,4 +168,30 @@ export function charsetClause(column: Pick<Column, 'charset' | 'collation'> | un
   return charset && collation && safe.test(charset) && safe.test(collation)
     ? `CHARACTER SET ${charset} COLLATE ${collation}`
     : '';
+}
+
+/** True when the column exists and is not computed from another one. */
+export function isReal(columns: ReadonlyMap<string, Column>, name: string): boolean {
+  const column = columns.get(name);
+  return column !== undefined && !column.extra.includes('generated');
+}
+
+/**
+ * The specification calls the column of the volume `volume_id`, the live system `volume_uuid`. The one that is
+ * there stays the real one, because its program, its triggers and its views write it; the other becomes a
+ * readable alias.
+ */
+export async function addVolumeAlias(connection: Connection, table: string): Promise<void> {
+  const columns = await columnsOf(connection, table);
+  const real = isReal(columns, 'volume_id') ? 'volume_id' : 'volume_uuid';
+  const alias = real === 'volume_id' ? 'volume_uuid' : 'volume_id';
+  await addColumns(connection, table, { [alias]: `VARCHAR(64) GENERATED ALWAYS AS (${real}) VIRTUAL` });
+  await addIndex(connection, table, `idx_${table}_${alias}_alias`, [alias]);
+}
+
+/** A table whose ids are texts had them made by its program; from now on the database can make them. */
+export async function giveIds(connection: Connection, table: string): Promise<string[]> {
+  const id = (await columnsOf(connection, table)).get('id');
+  if (!id?.type.startsWith('varchar') || id.hasDefault) return [];
+  return [`MODIFY COLUMN id ${id.type} ${charsetClause(id)} NOT NULL DEFAULT (uuid())`];
 }

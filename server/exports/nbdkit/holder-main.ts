@@ -4,6 +4,7 @@ import { Server } from 'node:net';
 import { parseArgs } from 'node:util';
 import { tlsArguments } from '../protocol/tls';
 import { Holder } from './holder';
+import { rateOfClient } from './sessions';
 
 /*
  * The program that holds the listening socket of the exports (docs/reference/exports.md). Two ways to run it:
@@ -25,8 +26,8 @@ const { values } = parseArgs({
     'tls-dir': { type: 'string', default: '/etc/volume-daemon/tls' },
     'max-connections': { type: 'string', default: '64' },
     'max-per-export': { type: 'string', default: '16' },
+    'max-bytes-per-second': { type: 'string', default: '0' },
     'handshake-ms': { type: 'string', default: '10000' },
-    option: { type: 'string', multiple: true, default: [] },
   },
 });
 /** systemd passes sockets from this descriptor on, in the order of its unit. */
@@ -50,9 +51,14 @@ function fail(reason: string): never {
   process.exit(1);
 }
 
-function number(name: 'max-connections' | 'max-per-export' | 'handshake-ms'): number {
+function number(
+  name: 'max-connections' | 'max-per-export' | 'max-bytes-per-second' | 'handshake-ms',
+  least = 1,
+): number {
   const value = Number(values[name]);
-  return Number.isInteger(value) && value > 0 ? value : fail(`--${name} must be a positive number`);
+  return Number.isInteger(value) && value >= least
+    ? value
+    : fail(`--${name} must be a number from ${least} on`);
 }
 
 function tlsMode(): 'off' | 'on' | 'require' {
@@ -62,7 +68,8 @@ function tlsMode(): 'off' | 'on' | 'require' {
 
 const holder = new Holder({
   nbdkit: values.nbdkit,
-  args: [...(await tlsArguments(tlsMode(), values['tls-dir'])), ...values.option],
+  args: await tlsArguments(tlsMode(), values['tls-dir']),
+  rate: rateOfClient(number('max-bytes-per-second', 0), number('max-per-export')),
   doors: [
     { exportsDir: values.exports ?? fail('--exports is missing'), readOnly: false },
     {

@@ -19,7 +19,6 @@ export interface HolderProcessOptions {
   readonly program: string;
   readonly args: readonly string[];
   readonly exportsDir: string;
-  readonly readOnlyDir: string;
   readonly pidFile: string;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -52,10 +51,7 @@ export class HolderProcess {
   ensureRunning(): Promise<void> {
     return this.queue.run('holder', async () => {
       if (await this.isServing()) return;
-      const { unit, clock, logger, address, exportsDir, readOnlyDir } = this.options;
-      // Whoever holds the socket: without the folder each nbdkit ends before it greets, and only a greeting lets
-      // the first link be made. After a boot nobody else has made it: it is in /run.
-      for (const dir of [exportsDir, readOnlyDir]) await mkdir(dir, { recursive: true });
+      const { unit, clock, logger, address } = this.options;
       if (unit !== null) await systemctl('start', unit);
       else {
         if (isListening(address.port) && (await this.pid()) === null)
@@ -68,6 +64,14 @@ export class HolderProcess {
       await waitUntil(clock, () => this.isServing(), complaint);
       logger.info('The holder of exports answers', { pid: await this.pid() });
     });
+  }
+
+  /** What has to be done where it has fewer sockets than this daemon expects: it is older, or its unit is. */
+  async howToListen(): Promise<string> {
+    const { unit } = this.options;
+    return unit === null
+      ? `end process ${(await this.pid()) ?? '?'}, a holder from before the upgrade (nobody who is connected is cut), and publish again`
+      : `give ${unit} a second ListenStream= with it, then systemctl restart ${unit} (nobody who is connected is cut)`;
   }
 
   /**

@@ -5,6 +5,7 @@ import { refuse } from './refusal';
 import {
   type Door,
   type SessionBounds,
+  type SessionOptions,
   type SessionProcesses,
   Sessions,
   SHELL,
@@ -12,10 +13,7 @@ import {
   sessionsOf,
 } from './sessions';
 
-export interface HolderOptions {
-  readonly nbdkit: string;
-  /** Options of nbdkit: TLS. */
-  readonly args: readonly string[];
+export interface HolderOptions extends SessionOptions {
   /** A listening socket each. */
   readonly doors: readonly Door[];
   readonly bounds: SessionBounds;
@@ -82,10 +80,10 @@ export class Holder {
       refuse(socket, reason);
       return;
     }
-    const { nbdkit, args, log } = this.options;
+    const { nbdkit, log } = this.options;
     const peer = peerOf(socket);
     socket.on('error', () => socket.destroy());
-    const [program = '', ...words] = sessionCommand(nbdkit, args, door);
+    const [program = '', ...words] = sessionCommand(this.options, door);
     const child = spawn(program, words, {
       stdio: [socket, socket, 'inherit'],
       // Its own session and process group: what ends the holder does not end it.

@@ -10,6 +10,7 @@ import { unhealthy } from '../export-errors';
 import { ExportLinks } from '../export-links';
 import type { ExportServerHealth, ExportTarget, ProbeResult } from '../export-server';
 import { type Declared, LinkedExports } from '../linked-exports';
+import { isListening } from '../process-table';
 import { readTlsClient } from '../protocol/tls';
 import { HolderProcess } from './holder-process';
 import { servesFolder } from './sessions';
@@ -32,6 +33,8 @@ export interface NbdkitOptions {
   readonly tlsDir: string;
   readonly maxConnections: number;
   readonly maxPerExport: number;
+  /** Bytes a second of one export; 0: no limit. */
+  readonly maxBytesPerSecond: number;
   /** ms that a client may take to ask for an export. */
   readonly handshakeMs: number;
   readonly diskseq: (deviceName: string) => number | null;
@@ -60,7 +63,6 @@ export class NbdkitExports extends LinkedExports {
       program: options.holder,
       args: holderArguments(options, links),
       exportsDir: links.writable,
-      readOnlyDir: links.readOnly,
       pidFile: join(runDir, 'nbd-holder.pid'),
       clock,
       logger,
@@ -79,8 +81,16 @@ export class NbdkitExports extends LinkedExports {
     return { node, wasThere, trusted: true };
   }
 
-  protected serve(_: ExportTarget, __: Declared, prove: () => Promise<ProbeResult>): Promise<ProbeResult> {
-    return prove();
+  protected async serve(
+    target: ExportTarget,
+    _: Declared,
+    prove: () => Promise<ProbeResult>,
+  ): Promise<ProbeResult> {
+    const probe = await prove();
+    const { readOnlyPort } = this.options;
+    if (probe.ok || !target.readOnly || isListening(readOnlyPort)) return probe;
+    const message = `nothing listens on port ${readOnlyPort} for read-only exports (NBD_READ_ONLY_PORT): ${await this.holder.howToListen()}`;
+    return { ...probe, message };
   }
 
   protected remove(name: string): Promise<void> {
@@ -99,6 +109,7 @@ export class NbdkitExports extends LinkedExports {
         throw unhealthy(`TLS has no keys: ${messageOf(error)}`, error);
       });
     await super.prepare();
+    await this.links.makeFolders();
     await this.holder.ensureRunning();
   }
 
@@ -135,6 +146,7 @@ function holderArguments(options: NbdkitOptions, links: ExportLinks): string[] {
     `--tls-dir=${options.tlsDir}`,
     `--max-connections=${options.maxConnections}`,
     `--max-per-export=${options.maxPerExport}`,
+    `--max-bytes-per-second=${options.maxBytesPerSecond}`,
     `--handshake-ms=${options.handshakeMs}`,
   ];
 }

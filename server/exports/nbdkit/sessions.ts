@@ -119,10 +119,27 @@ export interface Door {
   readonly readOnly: boolean;
 }
 
+export interface SessionOptions {
+  readonly nbdkit: string;
+  /** Options of nbdkit: TLS. */
+  readonly args: readonly string[];
+  /** Bits a second, for reading and for writing each; null: no limit. */
+  readonly rate: number | null;
+}
+
 /** What the holder starts for a client. */
-export function sessionCommand(nbdkit: string, args: readonly string[], door: Door): string[] {
-  const access = door.readOnly ? ['-r'] : [];
-  return [SHELL, '-c', SCRIPT, nbdkit, ...args, ...access, '-s', 'file', `dir=${door.exportsDir}`];
+export function sessionCommand({ nbdkit, args, rate }: SessionOptions, door: Door): string[] {
+  const options = [rate === null ? [] : '--filter=rate', args, door.readOnly ? '-r' : []].flat(2);
+  const parameters = [`dir=${door.exportsDir}`, rate === null ? [] : `rate=${rate}`].flat();
+  return [SHELL, '-c', SCRIPT, nbdkit, ...options, '-s', 'file', ...parameters];
+}
+
+/**
+ * What each client of an export may take, bits a second, so that all that it may have stay below the limit of
+ * the export (bytes a second; 0: no limit). Never 0, which nbdkit takes for no limit.
+ */
+export function rateOfClient(exportBytes: number, perExport: number): number | null {
+  return exportBytes === 0 ? null : Math.ceil((exportBytes * 8) / perExport);
 }
 
 /** The sessions of this machine that serve these folders of exports; named by their shell. */

@@ -6,6 +6,7 @@ import {
   cleanupBody,
   createBody,
   forceBody,
+  INCOMPLETE_HEADER,
   mappingSchema,
   vmParams,
   vmVolumeListSchema,
@@ -151,7 +152,8 @@ export const readVolumeDevice = endpoint({
 export const listVmVolumes = endpoint({
   ...volumeRead,
   path: '/api/v1/vms/{id}/volumes',
-  summary: 'The volumes of a VM, from the mappings',
+  summary: 'The volumes of a VM',
+  description: `The mappings and, on other VMs than the appliance, data volumes that CloudStack shows attached without one. When CloudStack cannot be asked there may be more: then the header ${INCOMPLETE_HEADER} says why.`,
   params: vmParams,
   reply: { status: 200, description: 'A list, empty when there are none', schema: vmVolumeListSchema },
   errors: ['DATABASE_UNAVAILABLE'],

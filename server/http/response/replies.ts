@@ -1,4 +1,5 @@
 import type { VolumeDescription } from '../../daemon/volumes/volume-queries';
+import type { VmVolumes } from '../../daemon/volumes/volumes-of-vm';
 import type { DeviceEvent } from '../../devices/device';
 import type { ExportValidation } from '../../exports/export-service';
 import type { ExportActivity } from '../../exports/export-traffic';
@@ -19,7 +20,7 @@ export function operationReply(operation: Operation) {
 }
 
 export function journalEntryReply(entry: JournalEntry) {
-  return replyOf(journalEntrySchema, entry);
+  return replyOf(journalEntrySchema, { ...entry, unreadable: entry.unreadable ?? null });
 }
 
 export function mappingReply(mapping: Mapping) {
@@ -38,12 +39,12 @@ export function mappingReply(mapping: Mapping) {
  * Existing callers open whatever device_path says and never look at linux_state. When the disk at the path is
  * no longer the volume's, they get the placeholder that sync writes instead: opening it fails.
  */
-function pathOf(mapping: Mapping): string {
+function pathOf(mapping: Pick<Mapping, 'linuxState' | 'devicePath' | 'volumeId'>): string {
   if (mapping.linuxState !== 'missing' || !mapping.devicePath.startsWith('/')) return mapping.devicePath;
   return missingPath(mapping.volumeId);
 }
 
-export function vmVolumeReply(mapping: Mapping) {
+export function vmVolumeReply(mapping: VmVolumes['volumes'][number]) {
   return replyOf(vmVolumeSchema, {
     ...mapping,
     devicePath: pathOf(mapping),

@@ -33,7 +33,8 @@ export const operationSchema = named('Operation', {
   next_attempt_at: timestamp.optional(),
   wait_reason: z.string().optional().meta({ description: 'why the operation waits, in words' }),
   held: z.string().optional().meta({
-    description: 'why nobody runs it, or why its row cannot be trusted; released by retry or abandon',
+    description:
+      'why nobody runs it (released by retry or abandon), or what of its row is not understood; of one that has ended and is read by its id also what of its journal is not understood',
   }),
   cancel_requested: z.boolean(),
   created_at: timestamp,
@@ -53,6 +54,10 @@ export const journalEntrySchema = named('JournalEntry', {
   state: z.enum(JOURNAL_STATES),
   data: jsonObject,
   at: timestamp,
+  unreadable: z
+    .string()
+    .optional()
+    .meta({ description: 'why this version does not understand the entry, which is then shown as a note' }),
 });
 export type JournalEntryReply = z.infer<typeof journalEntrySchema>;
 

@@ -83,6 +83,9 @@ export const vmVolumeSchema = named('VmVolume', {
   attached_at: timestamp,
   cloudstack_data: z.null(),
 });
+/** A bare array has no place to say that it may not be complete. */
+export const INCOMPLETE_HEADER = 'Volumes-Incomplete';
+
 export const vmVolumeListSchema = z.array(vmVolumeSchema).meta({ id: 'VmVolumeList' });
 
 /**

@@ -154,7 +154,10 @@ function removeVm(s: Situation<'cleanup'>): Action | Done<Removed> {
     return done({ deleted: true, note: '; the VM was already gone' });
   if (vm.kind === 'unknown') return kept(`the VM was kept, because it is not visible: ${vm.why}`);
   if (!vmVolumes) return { do: 'read-vm-volumes', vmId };
-  if (vmVolumes.kind !== 'seen') return kept('the VM was kept, because it is not certain which disks it has');
+  if (vmVolumes.kind !== 'seen') {
+    const why = vmVolumes.kind === 'unknown' ? vmVolumes.why : vmVolumes.proof;
+    return kept(`the VM was kept, because it is not certain which disks it has: ${why}`);
+  }
   const disks = vmVolumes.value.filter(({ type }) => type !== 'ROOT').length;
   if (disks > 0) return kept(`the VM was kept because ${disks} disk(s) are still attached to it`);
   return { do: 'intend', step: 'destroy-vm', data: { vm_id: vmId } };

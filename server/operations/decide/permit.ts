@@ -270,7 +270,9 @@ function permitDestroy(vmId: string, intent: Intent, guards: Guards, policy: Pol
   if (state.verdict !== 'go') return state;
   const disks = guards.vmVolumes;
   if (disks?.kind !== 'seen')
-    return refuse('VM_NOT_VISIBLE', `It is not certain which disks VM ${vmId} has`, { vm_id: vmId });
+    return refuse('VM_NOT_VISIBLE', `It is not certain which disks VM ${vmId} has${whyUnknown(disks)}`, {
+      vm_id: vmId,
+    });
   const data = disks.value.filter(({ type }) => type !== 'ROOT');
   if (data.length === 0) return GO;
   const ids = data.map(({ id }) => id);
@@ -286,4 +288,8 @@ function namedVm(vmId: string, intent: Intent, policy: Policy): Permit | null {
   if (intent.vmId !== vmId)
     return refuse('APPLIANCE_PROTECTED', `VM ${vmId} is not the one that this operation names`);
   return null;
+}
+
+function whyUnknown(evidence: Evidence<unknown> | null): string {
+  return evidence?.kind === 'unknown' ? `: ${evidence.why}` : '';
 }

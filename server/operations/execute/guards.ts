@@ -45,13 +45,25 @@ export function readVm(run: RunContext, vmId: string) {
   return run.active(() => lookUpVm(run.parts.cloud, vmId, run.parts.policy().applianceVmId));
 }
 
-/** A list that does not even show the root disk of the VM proves nothing about its other disks. */
+/**
+ * A list that does not even show the root disk of the VM proves nothing about its other disks, and neither
+ * does one that was made while another operation attaches a disk to it.
+ */
 export async function readVmVolumes(
   run: RunContext,
   vmId: string,
 ): Promise<Evidence<readonly CloudVolume[]>> {
   const volumes = await run.active(() => run.parts.cloud.listVolumes({ vmId }));
   const at = run.parts.clock.now();
+  const coming = run.otherRuns
+    .attachingDisks()
+    .find((one) => one.vmId === vmId && one.id !== run.operation.id);
+  if (coming)
+    return unknown(
+      `operation ${coming.id} may be attaching volume ${coming.volumeId} to VM ${vmId}`,
+      at,
+      'database',
+    );
   if (volumes.some(({ type }) => type === 'ROOT'))
     return { kind: 'seen', value: volumes, at, by: 'cloudstack' };
   return unknown(`the list of the disks of VM ${vmId} does not show its root disk`, at, 'cloudstack');

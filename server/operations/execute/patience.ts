@@ -32,6 +32,8 @@ interface FailedCall {
   readonly kind: Action['do'];
   /** True once CloudStack has accepted a call of the operation. */
   readonly accepted: boolean;
+  /** True once a call was intended, which may have been sent. */
+  readonly begun: boolean;
   /** For how long the call has been failing; the first call starts the measurement. */
   elapsedMs(): number;
 }
@@ -47,8 +49,9 @@ type Reaction =
 export function reactionTo(error: unknown, call: FailedCall): Reaction {
   if (error instanceof DaemonError) return reactionToOurs(error, call);
   if (!(error instanceof CloudError)) throw error;
-  // A job that CloudStack has accepted is followed to its end, whatever errors its polling meets.
-  const patient = error.transient || call.kind === 'await-job';
+  // A job that CloudStack has accepted is followed to its end, whatever errors its polling meets; and one odd
+  // answer to a read says nothing about what a call has done.
+  const patient = error.transient || call.kind === 'await-job' || (call.begun && call.kind !== 'send');
   if (patient && call.elapsedMs() <= patienceMs(call.kind, error, call.accepted))
     return { do: 'retry', reason: error.message, retryAfterMs: error.retryAfterMs };
   return { do: 'give-up', code: CODE_OF_KIND[error.kind], reason: error.message };

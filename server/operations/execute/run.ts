@@ -160,6 +160,7 @@ export class OperationRun implements RunContext {
       const reaction = reactionTo(error, {
         kind: action.do,
         accepted: this.journal.hasEffect,
+        begun: this.journal.hasIntent,
         elapsedMs: () => this.elapsed(`retry:${call}`),
       });
       return reaction.do === 'retry'

@@ -14,6 +14,12 @@ export function describeCountsAndPruning(suite: LedgerSuite): void {
       ({ ledger, epoch } = suite);
     });
 
+    it('was not adopted from an old daemon, and being shown changes nothing', async () => {
+      expect(await ledger.readAdoption()).toBeNull();
+      await ledger.noteAdoptionShown(epoch);
+      expect(await ledger.readAdoption()).toBeNull();
+    });
+
     it('counts by type and status, and averages the time of what was completed', async () => {
       const first = await executing(create('one', { at: T0 }));
       await end(first.id, 'completed', T0 + 1000);

@@ -205,6 +205,24 @@ describe('the callers that exist, continued', () => {
     expect(ended.response).toMatchObject({ device_path: walk.lab.guest.devicePath(volumeId) });
   });
 
+  it('E, a volume that the daemon before this one has left on the test VM without a mapping is found and detached', async () => {
+    const { model } = walk.lab.cloud;
+    const vm = model.addVm({ name: 'failover-e', state: 'Stopped' }).id;
+    const volumeId = await walk.create('e-left');
+    const left = model.volumes.find(({ id }) => id === volumeId);
+    Object.assign(left ?? {}, { vmId: vm, deviceId: 1, state: 'Ready' });
+    const url = `/api/v1/vms/${vm}/volumes`;
+    // The last operation has ended moments ago: the list may be older than that.
+    await expect
+      .poll(() => walk.api.get<{ volume_id: string }[]>(url).then((all) => all.map((one) => one.volume_id)), {
+        timeout: 60_000,
+      })
+      .toEqual([volumeId]);
+    await walk.api.end(await walk.api.post<OperationReply>(`/api/v1/volumes/${volumeId}/detach`));
+    expect(left?.vmId).toBeNull();
+    expect(await walk.api.get(url)).toEqual([]);
+  });
+
   it('every call that a caller makes was made, and answered; what was never specified is not found', async () => {
     for (const [method, path] of LATER)
       expect(await send(walk.daemon.url + path, { method })).toMatchObject({

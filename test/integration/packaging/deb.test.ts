@@ -1,10 +1,13 @@
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { findProgram } from '~/lab/packages';
+import { freePort } from '~/lab/ports';
 import { packDeb } from '~/scripts/deb.mjs';
 import { baseProblems } from '~/server/exports/nbd-server/nbd-config';
 
@@ -162,6 +165,26 @@ describe('the Debian package', () => {
     const exposure = Number(/exposure level for \S+: (\d+\.\d+)/.exec(said)?.[1]);
     console.log(`volume-daemon-nbd.service: exposure ${exposure}`);
     expect(exposure).toBeLessThanOrEqual(2.0);
+  });
+
+  it('an upgrade starts the socket unit anew only for a port that is not open yet, and only when that cuts nobody', async () => {
+    const server = createServer().listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const address = server.address();
+    const open = typeof address === 'object' && address !== null ? address.port : 0;
+    const free = await freePort();
+    const [script = ''] = /^open_new_ports\(\) \{$[\s\S]*?^\}$/m.exec(plain.read('DEBIAN/postinst')) ?? [];
+    expect(script).toContain('deb-systemd-invoke restart volume-daemon-nbd.socket');
+    const restarts = (killMode: string, ...ports: number[]) => {
+      const listen = ports.map((port) => `127.0.0.1:${port} (Stream)`).join('\n');
+      const fakes = `systemctl() { case "$*" in *KillMode*) echo ${killMode};; *) echo '${listen}';; esac; }
+        deb-systemd-invoke() { echo "$@" >&2; }`;
+      return run('bash', '-ec', `${fakes}\n${script}\nopen_new_ports`).trim().split('\n').join();
+    };
+    expect(restarts('process', open)).toBe('');
+    expect(restarts('process', open, free)).toBe('restart volume-daemon-nbd.socket');
+    expect(restarts('control-group', open, free)).toBe('');
+    server.close();
   });
 
   it('includes Node and its licence on request, and runs with that Node', () => {

@@ -152,6 +152,13 @@ describe('entries of the journal', () => {
     for (const text of texts) expect(text).toMatch(/^attach-volume: ./);
   });
 
+  it('an entry that the daemon does not understand says why', () => {
+    const strange = { id: 1, operation_id: 'x', sequence: 2, state: 'note', data: {}, at: '' } as const;
+    expect(entryText({ ...strange, step: 'teleport', unreadable: 'its step is not\u001b known' })).toBe(
+      'teleport: not understood: its step is not\\u001b known',
+    );
+  });
+
   it('reasons are shown without control characters', () => {
     expect(entry('waiting', { reason: 'job\u001b[2J' })).toBe('attach-volume: waiting: job\\u001b[2J');
     expect(entry('failing', { message: 'no disk' }, 'operation')).toBe('giving up: no disk');

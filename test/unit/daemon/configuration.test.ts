@@ -164,6 +164,7 @@ describe('an empty environment', () => {
         tlsDir: '/etc/volume-daemon/tls',
         maxConnections: 64,
         maxPerExport: 16,
+        maxBytesPerSecond: 0,
         holder: null,
       },
       runDir: '/run/volume-daemon',
@@ -342,6 +343,14 @@ describe('mistakes', () => {
     ]);
     expect(problemsOf({ NBD_TLS: 'require' })).toMatchObject([{ variable: 'NBD_TLS' }]);
     expect(problemsOf({ NBD_BACKEND: 'nbdkit', NBD_TLS: 'require' })).toEqual([]);
+  });
+
+  it('a limit of bytes a second needs nbdkit', () => {
+    for (const backend of [{}, { NBD_BACKEND: 'nbd-server' }])
+      expect(problemsOf({ ...backend, NBD_MAX_BYTES_PER_SECOND: '1' })).toMatchObject([
+        { variable: 'NBD_MAX_BYTES_PER_SECOND', message: expect.stringContaining('NBD_BACKEND=nbdkit') },
+      ]);
+    expect(problemsOf({ NBD_BACKEND: 'nbdkit', NBD_MAX_BYTES_PER_SECOND: '1' })).toEqual([]);
   });
 
   it('never show a secret', () => {

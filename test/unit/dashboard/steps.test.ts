@@ -86,6 +86,13 @@ describe('the journal as steps', () => {
     );
   });
 
+  it('an entry that the daemon does not understand is a step that says so, also of the status', () => {
+    const [status, attach] = journal([5, 'operation', 'note'], [10, 'attach-volume', 'finished']);
+    if (!status || !attach) throw new Error('no entries');
+    const steps = stepsOf(operation('completed'), [{ ...status, unreadable: 'its state is new' }, attach]);
+    expect(steps[0]).toMatchObject({ state: 'failed', note: 'not understood: its state is new' });
+  });
+
   it('one that waits says why; one that has failed leaves nothing running', () => {
     const entries = journal(
       [0, 'operation', 'pending'],

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Sessions } from '~/server/exports/nbdkit/sessions';
+import { rateOfClient, Sessions, sessionCommand } from '~/server/exports/nbdkit/sessions';
 
 /** What the kernel would say: a process and the disk it has open, null before it has one. */
 function world(bounds = { connections: 3, perExport: 2, handshakeMs: 1_000 }) {
@@ -76,5 +76,25 @@ describe('who may connect', () => {
     sessions.review(10);
     expect(sessions.areUndecided).toBe(false);
     expect(sessions.review(1_000_000)).toEqual([]);
+  });
+});
+
+describe('what a client may take', () => {
+  it.each([
+    ['no limit', 0, 16, null],
+    ['all clients together never take more than the export may', 160_000_000, 16, 80_000_000],
+    ['a limit is never rounded to 0, which would be none', 1, 1_000, 1],
+  ])('%s', (_what, bytes, perExport, bits) => {
+    expect(rateOfClient(bytes, perExport)).toBe(bits);
+  });
+
+  it('nbdkit is told before it says a word to the client', () => {
+    const door = { exportsDir: '/run/exports', readOnly: true };
+    expect(sessionCommand({ nbdkit: 'nbdkit', args: ['--tls=on'], rate: 8_000 }, door).slice(3)).toEqual([
+      ...['nbdkit', '--filter=rate', '--tls=on', '-r', '-s', 'file', 'dir=/run/exports', 'rate=8000'],
+    ]);
+    expect(sessionCommand({ nbdkit: 'nbdkit', args: [], rate: null }, door).slice(3)).toEqual([
+      ...['nbdkit', '-r', '-s', 'file', 'dir=/run/exports'],
+    ]);
   });
 });

@@ -165,6 +165,7 @@ const OTHER: { readonly [K in keyof typeof VARIABLES]: string } = {
   tlsDir: '/lab/tls',
   maxConnections: '9',
   maxPerExport: '5',
+  maxBytesPerSecond: '1048576',
   holder: '/lab/nbd-holder.mjs',
   runDir: '/lab/run',
   stateDir: '/lab/state',

@@ -184,6 +184,19 @@ describe('cleanup of a test VM', () => {
     expect(rig.calls).toEqual([]);
   });
 
+  it('a VM to which another operation attaches a disk is kept, although no list shows that disk yet', async () => {
+    const rig = await Rig.start();
+    const vmId = rig.vm('Stopped');
+    const [volume, other] = [await rig.volume({ vmId }), await rig.volume()];
+    rig.model.faults.add({ command: 'attachVolume', kind: 'late-reply', ms: 5 * SECOND_MS, times: 1 });
+    const attach = await rig.request('attach', { volume_id: other.id, vm_id: vmId });
+    const operation = await rig.run('cleanup', cleanup(rig, volume.id, vmId, { delete_vm: true }));
+    expect(operation).toMatchObject({ status: 'completed', response: { vm_deleted: false } });
+    expect(String(operation.response?.message)).toContain(`operation ${attach}`);
+    expect(await rig.ended(attach)).toMatchObject({ status: 'completed' });
+    expect(other.vmId).toBe(vmId);
+  });
+
   it('a key that may not expunge destroys, and says so', async () => {
     const rig = await Rig.start({ model: { account: 'plain' } });
     const vmId = rig.vm('Stopped', { account: 'plain' });

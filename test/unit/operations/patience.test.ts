@@ -13,8 +13,8 @@ const cloudError = (kind: CloudErrorKind, retryAfterMs: number | null = null) =>
 const reaction = (
   error: unknown,
   elapsedMs: number,
-  { kind = 'send', accepted = false }: { kind?: Action['do']; accepted?: boolean } = {},
-) => reactionTo(error, { kind, accepted, elapsedMs: () => elapsedMs });
+  { kind = 'send', accepted = false, begun = accepted }: Partial<Parameters<typeof reactionTo>[1]> = {},
+) => reactionTo(error, { kind, accepted, begun, elapsedMs: () => elapsedMs });
 
 describe('what a run does about an error', () => {
   it.each<[CloudErrorKind, Action['do'], boolean, number]>([
@@ -38,6 +38,15 @@ describe('what a run does about an error', () => {
     const refused = cloudError('parameter');
     expect(reaction(refused, 0)).toMatchObject({ do: 'give-up', code: 'CLOUDSTACK_REJECTED' });
     expect(reaction(refused, LIMITS.JOB_DEADLINE_MS, { kind: 'await-job' })).toMatchObject({ do: 'retry' });
+  });
+
+  it('one refused read is no end for what may have been sent; it has its time', () => {
+    const refused = cloudError('parameter');
+    const read = { kind: 'read-volume', begun: true } as const;
+    expect(reaction(refused, 0, { kind: 'read-volume' })).toMatchObject({ do: 'give-up' });
+    expect(reaction(refused, LIMITS.RESOURCE_RETRY_DEADLINE_MS, read)).toMatchObject({ do: 'retry' });
+    expect(reaction(refused, LIMITS.RESOURCE_RETRY_DEADLINE_MS + 1, read)).toMatchObject({ do: 'give-up' });
+    expect(reaction(refused, 0, { kind: 'send', begun: true })).toMatchObject({ do: 'give-up' });
   });
 
   it.each<[ErrorCode, number]>([

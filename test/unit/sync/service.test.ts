@@ -3,6 +3,7 @@ import { CloudError } from '~/server/cloudstack/cloud';
 import { LIMITS } from '~/server/core/limits';
 import { exportName } from '~/server/exports/naming';
 import type { SyncReport } from '~/server/sync/drift';
+import { mapping } from '../../contract/ledger/fixtures';
 import { MemoryAppliance } from './appliance';
 
 /** An appliance with one volume attached, plugged and unknown to the rows: the drift `unmapped-volume`. */
@@ -15,6 +16,24 @@ async function withUnmapped() {
 
 const run = (appliance: MemoryAppliance, dryRun = false) => appliance.sync.run({ dryRun, reason: 'test' });
 const told = ({ drifts }: SyncReport) => drifts.map(({ kind, action }) => `${kind} ${action}`);
+
+describe('rows that an old daemon has left', () => {
+  it('are deleted only after somebody has seen which; what leads to a wrong disk is closed at once', async () => {
+    const appliance = await MemoryAppliance.start();
+    const { id } = appliance.addVolume();
+    await appliance.putRow(mapping(id, { vmId: appliance.vmId }));
+    appliance.exports.links.set(exportName(id), '/dev/vdb');
+    appliance.ledger.store.adoption = { adoptedAt: 0, shownAt: null };
+    const first = await run(appliance);
+    expect(told(first)).toEqual(['stale-mapping reported']);
+    expect(first.drifts[0]?.remedy).toContain('volumectl adopt --plan');
+    expect(await appliance.ledger.readMapping(id)).not.toBeNull();
+    expect(appliance.exports.links.get(exportName(id)) ?? null).toBeNull();
+    expect(told(await run(appliance, true))).toEqual(['stale-mapping planned']);
+    expect(told(await run(appliance))).toEqual(['stale-mapping repaired']);
+    expect(await appliance.ledger.readMapping(id)).toBeNull();
+  });
+});
 
 describe('what happens while sync looks and repairs', () => {
   it('an operation that ended after the look takes precedence', async () => {

@@ -4,6 +4,7 @@ import { operationReply } from '../../../../../http/response/replies';
 import { serve } from '../../../../../http/serve';
 
 export default serve(readOperation, async (request) => {
-  const operation = await request.daemon.operations.read(request.params.id);
-  return operationReply(await waitAsAsked(request, operation));
+  const { operations } = request.daemon;
+  const operation = await waitAsAsked(request, await operations.read(request.params.id));
+  return operationReply(await operations.examined(operation));
 });

@@ -1,0 +1,67 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { parseEnv } from 'node:util';
+import { flag } from '../arguments';
+import { ApiError, ConnectionError } from '../client/errors';
+import { loneNoun } from '../command';
+import type { Context } from '../context';
+import { EXIT, Failure, UsageError } from '../exit';
+import { DRIFT_COLUMNS } from './columns';
+import { sync } from './service';
+
+export const adoptNoun = loneNoun('adopt', {
+  summary: 'See what taking over the database of the old daemon does, before it is done',
+  details:
+    'With --plan: while the daemon does not run, reads the database, CloudStack, the guest and the exports with the settings of /etc/default/volume-daemon, changes nothing, and prints as JSON which operations end as failed, ' +
+    'which rows stay as they are, and what the first sync will do. While the daemon runs, the same as "volumectl sync --dry-run"; from then on sync may delete rows that the old daemon has left. ' +
+    'With --undo: there is nothing to undo. Adoption adds columns and indexes and renames nothing: stop this daemon and start the old one.',
+  args: {
+    plan: flag('show it'),
+    undo: flag('how to go back'),
+  },
+  columns: DRIFT_COLUMNS,
+  examples: [
+    { args: '--plan', what: 'Before the first start, and once after it.' },
+    { args: '--undo', what: 'How to go back to the old daemon.' },
+  ],
+  async run(context, { plan, undo }) {
+    if (undo) {
+      context.out.hint(
+        'Nothing to undo: every statement of the old daemon works on the database as it is. systemctl disable --now volume-daemon, then start the old daemon.',
+      );
+      return EXIT.OK;
+    }
+    if (!plan) throw new UsageError('adopt needs --plan or --undo', 'volumectl adopt --plan');
+    try {
+      return await sync(context, true);
+    } catch (error) {
+      const away = error instanceof ConnectionError || (error instanceof ApiError && error.notReady);
+      if (!away) throw error;
+      return planOffline(context);
+    }
+  },
+});
+
+const SETTINGS = '/etc/default/volume-daemon';
+
+/** The daemon does not run: its program reads everything and changes nothing. */
+function planOffline({ out }: Context): number {
+  const program = join(dirname(process.argv[1] ?? ''), '../server/index.mjs');
+  if (!existsSync(program))
+    throw new Failure(EXIT.UNREACHABLE, `the daemon does not run, and its program is not at ${program}`);
+  const file = process.env.VOLUMECTL_DEFAULTS ?? SETTINGS;
+  const settings = existsSync(file) ? parseEnv(readFileSync(file, 'utf8')) : {};
+  const { status, stdout, stderr } = spawnSync(process.execPath, [program, '--adopt-plan'], {
+    env: { ...settings, ...process.env },
+    encoding: 'utf8',
+    timeout: PLAN_TIMEOUT_MS,
+    maxBuffer: PLAN_BYTES,
+  });
+  if (status !== 0) throw new Failure(EXIT.FAILED, stderr.trim() || 'the plan could not be made in time');
+  out.json(JSON.parse(stdout));
+  return EXIT.OK;
+}
+
+const PLAN_TIMEOUT_MS = 5 * 60_000;
+const PLAN_BYTES = 64 * 1024 ** 2;

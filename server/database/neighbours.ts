@@ -1,0 +1,77 @@
+import { sql, type Transaction } from 'kysely';
+import type { Database } from './connection/pool';
+import type { Tables } from './tables';
+
+/** What other programs have made in this database. */
+export interface Neighbourhood {
+  /** The hub of the appliance has its table of volumes, ossea_volumes. */
+  readonly hub: boolean;
+  /**
+   * The column of the volume that can be written; the other name is computed from it
+   * (migrations/schema.ts, addVolumeAlias).
+   */
+  readonly volumeColumn: Readonly<Record<'device_mappings' | 'nbd_exports', VolumeColumn>>;
+}
+type VolumeColumn = 'volume_id' | 'volume_uuid';
+
+/** Asked once per epoch. */
+export class Neighbours {
+  private known: Promise<Neighbourhood> | null = null;
+
+  constructor(private readonly database: Database) {}
+
+  look(): Promise<Neighbourhood> {
+    this.known ??= this.ask().catch((error: unknown) => {
+      this.known = null;
+      throw error;
+    });
+    return this.known;
+  }
+
+  /** The hub may be installed while we run; a new epoch looks again. */
+  forget(): void {
+    this.known = null;
+  }
+
+  private async ask(): Promise<Neighbourhood> {
+    const { rows } = await this.database.query((db) =>
+      sql<{ place: string; computed: unknown }>`SELECT CONCAT(table_name, '.', column_name) AS place,
+          extra LIKE '%GENERATED%' AS computed
+        FROM information_schema.columns WHERE table_schema = DATABASE()
+          AND table_name IN ('ossea_volumes', 'device_mappings', 'nbd_exports')`.execute(db),
+    );
+    const computed = new Map(rows.map((row) => [row.place.toLowerCase(), Number(row.computed) === 1]));
+    const writable = (table: string): VolumeColumn =>
+      computed.get(`${table}.volume_id`) === false ? 'volume_id' : 'volume_uuid';
+    return {
+      hub: HUB_COLUMNS.every((column) => computed.has(`ossea_volumes.${column}`)),
+      volumeColumn: { device_mappings: writable('device_mappings'), nbd_exports: writable('nbd_exports') },
+    };
+  }
+}
+
+const HUB_COLUMNS = ['volume_id', 'vm_context_id', 'device_path', 'status'];
+
+/**
+ * The hub expects that a mapping carries the `vm_context_id` of its volume, and that the volume's row says
+ * where the volume is. Volumes unknown to the hub are fine. After a mapping was written.
+ */
+export async function noteAttached(
+  tx: Transaction<Tables>,
+  volumeId: string,
+  devicePath: string,
+  at: Date,
+): Promise<void> {
+  await sql`UPDATE device_mappings m JOIN ossea_volumes v ON v.volume_id = ${volumeId} SET m.vm_context_id = v.vm_context_id
+    WHERE m.volume_id = ${volumeId} AND v.vm_context_id IS NOT NULL`.execute(tx);
+  await sql`UPDATE ossea_volumes SET device_path = ${devicePath}, status = 'attached', updated_at = ${at} WHERE volume_id = ${volumeId}`.execute(
+    tx,
+  );
+}
+
+/** After a mapping was removed. */
+export async function noteDetached(tx: Transaction<Tables>, volumeId: string, at: Date): Promise<void> {
+  await sql`UPDATE ossea_volumes SET device_path = NULL, status = 'detached', updated_at = ${at} WHERE volume_id = ${volumeId}`.execute(
+    tx,
+  );
+}

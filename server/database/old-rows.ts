@@ -1,0 +1,87 @@
+import { type Kysely, sql } from 'kysely';
+import { exportNameOf } from '../model/export-name';
+import type { ExportRecord, Mapping } from '../model/operation';
+import { errorNumber, translate } from './connection/faults';
+import { toExport, toMapping } from './rows';
+import type { Tables } from './tables';
+
+const NO_SUCH_TABLE = 1146;
+const NO_SUCH_COLUMN = 1054;
+
+/** A database of the old daemon as it is, whether we have adopted it or not. */
+export interface OldRows {
+  readonly mappings: readonly Mapping[];
+  /** Those that this daemon will take for its own. */
+  readonly exports: readonly ExportRecord[];
+  /** Names of the others: they stay, and are never served. */
+  readonly otherExports: readonly string[];
+  /** Operations that end as failed when this daemon takes over. */
+  readonly unfinished: readonly {
+    readonly id: string;
+    readonly type: string;
+    readonly status: string;
+    readonly volumeId: string;
+  }[];
+  readonly migrations: readonly string[];
+}
+
+/** Only reads. Throws DATABASE_UNAVAILABLE. */
+export async function readOldRows(db: Kysely<Tables>): Promise<OldRows> {
+  try {
+    const mappings = (await rowsOf(db, sql`SELECT * FROM device_mappings`)).map((row) =>
+      toMapping({ ...ADDED, ...named(row) }),
+    );
+    const records = (await rowsOf(db, sql`SELECT * FROM nbd_exports`)).map((row) =>
+      toExport({ metadata: null, ...named(row) }),
+    );
+    const mapped = new Set(mappings.map(({ volumeId }) => volumeId));
+    const isOurs = ({ exportName, volumeId }: ExportRecord) =>
+      exportName === exportNameOf(volumeId) && mapped.has(volumeId);
+    const applied = await rowsOf(db, sql`SELECT id FROM volume_daemon_migrations ORDER BY id`);
+    const foreign = applied.length === 0 ? sql`TRUE` : sql`appliance_id = ''`;
+    const unfinished = await rowsOf(
+      db,
+      sql`SELECT id, type, status, volume_id FROM volume_operations WHERE status IN ('pending', 'executing') AND ${foreign} ORDER BY created_at`,
+    );
+    return {
+      mappings,
+      exports: records.filter(isOurs),
+      otherExports: records.filter((record) => !isOurs(record)).map(({ exportName }) => exportName),
+      unfinished: unfinished.map(({ id, type, status, volume_id }) => ({
+        id: String(id),
+        type: String(type),
+        status: String(status),
+        volumeId: String(volume_id),
+      })),
+      migrations: applied.map(({ id }) => String(id)),
+    };
+  } catch (error) {
+    throw translate(error);
+  }
+}
+
+/** Columns that an old table lacks. */
+const ADDED = {
+  controller: null,
+  serial: null,
+  diskseq: null,
+  boot_id: null,
+  matched_by: null,
+  cloudstack_device_id: null,
+};
+
+function named(row: Record<string, unknown>): Record<string, unknown> {
+  return { ...row, volume_id: row.volume_uuid ?? row.volume_id };
+}
+
+async function rowsOf(
+  db: Kysely<Tables>,
+  query: ReturnType<typeof sql<Record<string, unknown>>>,
+): Promise<Record<string, unknown>[]> {
+  try {
+    return (await query.execute(db)).rows;
+  } catch (error) {
+    if (errorNumber(error) === NO_SUCH_TABLE || errorNumber(error) === NO_SUCH_COLUMN) return [];
+    throw error;
+  }
+}

@@ -1,0 +1,45 @@
+import { exportNameOf } from '../model/export-name';
+import type { ExportFilter } from '../model/ledger';
+import type { ExportRecord } from '../model/operation';
+import type { Database } from './connection/pool';
+import { toExport } from './rows';
+
+/*
+ * Other programs have rows of their own in nbd_exports. Ours has the name of its volume, and a mapping: an
+ * export without one serves nobody knows which disk. Columns of an adopted database may differ in their
+ * collation, so nothing is joined here.
+ */
+
+/** See Ledger.readExport. */
+export async function readExport(database: Database, volumeId: string): Promise<ExportRecord | null> {
+  const [record] = await listExports(database, { volumeId });
+  return record ?? null;
+}
+
+/** See Ledger.listExports. */
+export async function listExports(database: Database, filter: ExportFilter): Promise<ExportRecord[]> {
+  const { volumeId, status, vmName, limit } = filter;
+  const rows = await database.query((db) => {
+    let query = db.selectFrom('nbd_exports').selectAll().orderBy('export_name');
+    if (volumeId !== undefined) query = query.where('volume_id', '=', volumeId);
+    if (status !== undefined) query = query.where('status', '=', status);
+    return query.execute();
+  });
+  if (rows.length === 0) return [];
+  // Read second: a mapping is written before its export, and both are deleted together.
+  const mapped = await mappedVolumes(database, volumeId);
+  const records = rows
+    .map(toExport)
+    .filter((record) => record.exportName === exportNameOf(record.volumeId) && mapped.has(record.volumeId))
+    // There are no more of them than mappings, so the name inside the JSON is compared here.
+    .filter(({ metadata }) => vmName === undefined || metadata.vm_name === vmName);
+  return limit === undefined ? records : records.slice(0, limit);
+}
+
+async function mappedVolumes(database: Database, volumeId: string | undefined): Promise<Set<string>> {
+  const rows = await database.query((db) => {
+    const all = db.selectFrom('device_mappings').select('volume_id');
+    return (volumeId === undefined ? all : all.where('volume_id', '=', volumeId)).execute();
+  });
+  return new Set(rows.map((row) => row.volume_id));
+}

@@ -1,0 +1,219 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Mariadb, startMariadb } from '~/lab/mariadb';
+import { messageOf } from '~/server/core/errors';
+import { silentLogger } from '~/server/core/log/logger';
+import { type Dsn, parseDsn } from '~/server/database/connection/dsn';
+import { type Database, openPool } from '~/server/database/connection/pool';
+import { migrate } from '~/server/database/migrations/migrate';
+import { MysqlLedger } from '~/server/database/mysql-ledger';
+import type { Epoch, Ledger } from '~/server/model/ledger';
+import { volumectl } from '../../cli/process';
+import { mapping, note } from '../../contract/ledger/fixtures';
+import { MIGRATED } from './family-b';
+import { LIVE, SPECIFICATION, VM, VOLUMES } from './old-databases';
+import { oldStatements } from './old-statements';
+
+const APPLIANCE = 'd0000000-0000-4000-8000-00000000000d';
+const OPERATIONS = 100;
+const FAMILIES = [
+  ['specification', SPECIFICATION],
+  ['migrated', MIGRATED],
+  ['live', LIVE],
+] as const;
+type Family = (typeof FAMILIES)[number][0];
+
+let server: Mariadb;
+let databases = 0;
+const pools: Database[] = [];
+beforeAll(async () => {
+  server = await startMariadb();
+});
+afterAll(async () => {
+  await Promise.all(pools.map((pool) => pool.close()));
+  await server.stop();
+});
+
+async function databaseWith(statements: readonly string[]): Promise<Dsn> {
+  databases += 1;
+  const dsn = parseDsn((await server.createDatabase(`family_${databases}`)).dsn);
+  for (const statement of statements) await server.query(statement, [], dsn.database);
+  return dsn;
+}
+
+async function rows(dsn: Dsn, sql: string): Promise<Record<string, unknown>[]> {
+  return (await server.query(sql, [], dsn.database)) as Record<string, unknown>[];
+}
+
+/** Which statements were refused, and why. */
+async function refusals(dsn: Dsn, family: Family, round: number): Promise<Map<string, string>> {
+  const refused = new Map<string, string>();
+  for (const { by, what, sql } of oldStatements(family, round))
+    await server
+      .query(sql, [], dsn.database)
+      .catch((error: unknown) => refused.set(`${by} ${what}`, messageOf(error)));
+  return refused;
+}
+
+/** The daemon starts: schema, ownership, what is left. */
+async function begin(dsn: Dsn): Promise<{ ledger: Ledger; epoch: Epoch }> {
+  await migrate(dsn, silentLogger);
+  const pool = openPool(dsn);
+  pools.push(pool);
+  const ledger = new MysqlLedger(pool, Date.now);
+  const epoch = await ledger.takeOver(APPLIANCE, 'test');
+  await ledger.resumable(epoch);
+  return { ledger, epoch };
+}
+
+const volumeOf = (n: number) => `b0000000-0000-4000-8000-${String(n).padStart(12, '0')}`;
+
+/** Attaches; every second one is detached again. */
+async function work({ ledger, epoch }: { ledger: Ledger; epoch: Epoch }, from: number): Promise<void> {
+  for (let n = from; n < from + OPERATIONS; n += 1) {
+    const volumeId = volumeOf(n);
+    const id = `ours-${n}`;
+    const request = { volume_id: volumeId, vm_id: APPLIANCE };
+    const parts = { vmId: APPLIANCE, request, idempotencyKey: null, requestHash: id };
+    await ledger.accept(epoch, { ...parts, id, type: 'attach', volumeId, at: Date.now() });
+    expect((await ledger.claim(epoch, 1)).map((one) => one.id)).toEqual([id]);
+    const devicePath = `/dev/vd-${n}`;
+    const record = {
+      volumeId,
+      exportName: `migration-vol-${volumeId}`,
+      devicePath,
+      port: 10809,
+      status: 'active' as const,
+      metadata: {},
+    };
+    await ledger.append(epoch, id, {
+      after: 2,
+      at: Date.now(),
+      entries: [],
+      effects: [
+        { kind: 'put-mapping', mapping: mapping(volumeId, { vmId: APPLIANCE, devicePath }) },
+        { kind: 'put-export', record },
+        ...(n % 2 === 0 ? [] : [{ kind: 'delete-mapping' as const, volumeId, vmId: APPLIANCE }]),
+      ],
+      end: { status: 'completed', response: {}, error: null, errorCode: null },
+    });
+  }
+}
+
+describe.each(FAMILIES)('an old database: %s', (family, statements) => {
+  it('serves every statement as before, after adoption and after 100 operations of ours, and we go on', async () => {
+    const untouched = await databaseWith(statements);
+    const before = await refusals(untouched, family, 1);
+    const dsn = await databaseWith(statements);
+    const ours = await begin(dsn);
+    const count = oldStatements(family, 1).length;
+    for (const round of [1, 2]) {
+      const after = await refusals(dsn, family, round);
+      for (const [statement, why] of after) expect.soft(before.get(statement), statement).toBe(why);
+      console.info(
+        `${family}, ${round === 1 ? 'adopted' : 'after 100 operations of ours'}: ${count - after.size} of ${count} statements work (before adoption: ${count - before.size})`,
+      );
+      expect(after.size).toBe(0);
+      await work(round === 1 ? ours : await begin(dsn), 1 + (round - 1) * OPERATIONS);
+    }
+    const { ledger } = await begin(dsn);
+    // Nothing is lost: our mappings and exports, theirs, and every operation.
+    const kept = Array.from({ length: OPERATIONS }, (_, n) => volumeOf(2 * (n + 1)));
+    const mapped = (await ledger.listMappings()).map(({ volumeId }) => volumeId);
+    expect(mapped.sort()).toEqual([VOLUMES[0], VOLUMES[1], ...kept].sort());
+    const exported = new Set((await ledger.listExports()).map(({ volumeId }) => volumeId));
+    for (const volumeId of kept) expect(exported.has(volumeId)).toBe(true);
+    expect((await ledger.counts()).byStatus.completed).toBeGreaterThan(2 * OPERATIONS);
+    for (const round of [1, 2])
+      expect(await ledger.readOperation(`go-left-${round}`)).toMatchObject({
+        status: 'failed',
+        error: expect.stringContaining('it was executing when'),
+      });
+  });
+
+  it('lets us change rows that the old daemon has written', async () => {
+    const dsn = await databaseWith(statements);
+    const { ledger, epoch } = await begin(dsn);
+    const [volumeId] = VOLUMES;
+    const moved = mapping(volumeId, { vmId: VM, devicePath: '/dev/vdx' });
+    await ledger.auditedChange(epoch, [{ kind: 'put-mapping', mapping: moved }], note('test'));
+    expect(await ledger.readMapping(volumeId)).toMatchObject({ devicePath: '/dev/vdx' });
+    const [elsewhere] = VOLUMES.slice(2);
+    const remote = mapping(elsewhere ?? '', { vmId: VM, devicePath: 'remote-vm', linuxState: 'n/a' });
+    await ledger.auditedChange(epoch, [{ kind: 'put-mapping', mapping: remote }], note('test'));
+    expect(
+      await rows(dsn, `SELECT operation_mode FROM device_mappings WHERE volume_id = '${elsewhere}'`),
+    ).toEqual([{ operation_mode: 'failover' }]);
+    await ledger.auditedChange(epoch, [{ kind: 'delete-mapping', volumeId, vmId: VM }], note('test'));
+    expect(await ledger.readMapping(volumeId)).toBeNull();
+    expect(await ledger.readExport(volumeId)).toBeNull();
+  });
+
+  it('says until it was shown that it was adopted', async () => {
+    const { ledger, epoch } = await begin(await databaseWith(statements));
+    expect(await ledger.readAdoption()).toMatchObject({ shownAt: null });
+    await ledger.noteAdoptionShown(epoch);
+    expect(await ledger.readAdoption()).toMatchObject({ shownAt: expect.any(Number) });
+  });
+});
+
+it('volumectl adopt --plan shows what will be done, and changes nothing', async () => {
+  const dsn = await databaseWith(LIVE);
+  const before = await rows(dsn, 'SHOW TABLES');
+  const { code, out, error } = await volumectl(['adopt', '--plan', '--url', 'http://127.0.0.1:9'], {
+    DATABASE_DSN: `${dsn.user}:${dsn.password}@tcp(${server.host}:${server.port})/${dsn.database}`,
+    OMA_VM_ID: VM,
+    NBD_BACKEND: 'none',
+  });
+  expect({ code, error }).toEqual({ code: 0, error: '' });
+  expect(JSON.parse(out)).toMatchObject({
+    adopted: false,
+    mappings: 2,
+    exports: 1,
+    other_exports: ['migration-old-name', `migration-vol-${VOLUMES[2]}`],
+    ends_as_failed: [{ id: 'aa-third' }, { id: 'bb-fourth' }, { id: 'cc-fifth' }],
+    not_judged: [expect.stringContaining('cloudstack')],
+  });
+  expect(await rows(dsn, 'SHOW TABLES')).toEqual(before);
+});
+
+it('a fresh database was not adopted', async () => {
+  expect(await (await begin(await databaseWith([]))).ledger.readAdoption()).toBeNull();
+});
+
+it.each([
+  ['migrated', MIGRATED],
+  ['live', LIVE],
+] as const)(
+  'a database that an earlier build has adopted by renaming is given back: %s',
+  async (family, statements) => {
+    const dsn = await databaseWith(statements);
+    const whole = await rows(dsn, 'SELECT export_name FROM nbd_exports ORDER BY export_name');
+    await migrate(dsn, silentLogger);
+    const renamed = (table: string) => [
+      `ALTER TABLE ${table} DROP COLUMN volume_id`,
+      `ALTER TABLE ${table} RENAME COLUMN volume_uuid TO volume_id`,
+      `ALTER TABLE ${table} ADD COLUMN volume_uuid VARCHAR(64) GENERATED ALWAYS AS (volume_id) VIRTUAL`,
+    ];
+    const aside = [
+      'CREATE TABLE nbd_exports_set_aside LIKE nbd_exports',
+      `INSERT INTO nbd_exports_set_aside (id, volume_id, export_name, device_path, port, status) SELECT id, volume_id, export_name, device_path, port, status FROM nbd_exports WHERE export_name LIKE 'migration-old%'`,
+      "DELETE FROM nbd_exports WHERE export_name LIKE 'migration-old%'",
+    ];
+    const earlier = [
+      ...renamed('device_mappings'),
+      ...(family === 'migrated'
+        ? [
+            'ALTER TABLE nbd_exports DROP COLUMN volume_id',
+            'ALTER TABLE nbd_exports RENAME COLUMN volume_uuid TO volume_id',
+          ]
+        : []),
+      ...aside,
+      "DELETE FROM volume_daemon_migrations WHERE id LIKE '012%'",
+    ];
+    for (const statement of earlier) await server.query(statement, [], dsn.database);
+    expect(await migrate(dsn, silentLogger)).toEqual(['012-old-family']);
+    expect(await rows(dsn, 'SELECT export_name FROM nbd_exports ORDER BY export_name')).toEqual(whole);
+    await begin(dsn);
+    expect([...(await refusals(dsn, family, 1))]).toEqual([]);
+  },
+);

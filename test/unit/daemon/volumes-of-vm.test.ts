@@ -1,0 +1,61 @@
+import { describe, expect, it } from 'vitest';
+import type { CloudVolume } from '~/server/cloudstack/cloud';
+import { LIMITS } from '~/server/core/limits';
+import { withUnmapped } from '~/server/daemon/volumes/volumes-of-vm';
+import type { Mapping, Operation } from '~/server/model/operation';
+import { mapping } from '../../contract/ledger/fixtures';
+
+const VM = 'c0000000-0000-4000-8000-00000000000c';
+const MAPPED = 'a0000000-0000-4000-8000-000000000001';
+const LEFT = 'a0000000-0000-4000-8000-000000000002';
+const NOW = 1_000_000;
+
+const shown = (id: string, fields: Partial<CloudVolume> = {}) =>
+  ({ id, type: 'DATADISK', vmId: VM, size: 7, attached: null, created: null, ...fields }) as CloudVolume;
+const row: Mapping = { ...mapping(MAPPED, { vmId: VM }), id: 'm', lastSync: 0, createdAt: 0, updatedAt: 0 };
+
+function ask(volumes: () => Promise<CloudVolume[]>, last?: Pick<Operation, 'status' | 'updatedAt'>) {
+  const parts = {
+    cloud: { listVolumes: volumes },
+    ledger: { listOperations: async () => (last ? [last as Operation] : []) },
+    // Waiting takes no time here.
+    clock: {
+      now: () => NOW,
+      monotonic: () => NOW,
+      sleep: () => new Promise<void>((end) => setImmediate(end)),
+    },
+  };
+  return withUnmapped(parts, VM, [row]);
+}
+
+describe('the volumes of another VM', () => {
+  it('are those with a mapping, and data volumes that CloudStack shows there without one', async () => {
+    const { volumes, incomplete } = await ask(async () => [
+      shown(MAPPED),
+      shown(LEFT),
+      shown('root', { type: 'ROOT' }),
+      shown('elsewhere', { vmId: 'other' }),
+    ]);
+    expect(volumes.map(({ volumeId }) => volumeId)).toEqual([MAPPED, LEFT]);
+    expect(volumes[1]).toMatchObject({ devicePath: `remote-vm-${VM}-${LEFT}`, size: 7 });
+    expect(incomplete).toBeNull();
+  });
+
+  it.each([
+    ['in flight', { status: 'executing', updatedAt: 0 }, 1],
+    ['that has just ended', { status: 'completed', updatedAt: NOW - 1 }, 1],
+    ['of long ago', { status: 'completed', updatedAt: NOW - LIMITS.READ_SETTLE_MS }, 2],
+  ] as const)(
+    'with an operation %s: the list of CloudStack may be older than that',
+    async (_, last, count) => {
+      expect((await ask(async () => [shown(LEFT)], last)).volumes).toHaveLength(count);
+    },
+  );
+
+  it.each([
+    ['refuses', () => Promise.reject(new Error('no right to list')), 'no right to list'],
+    ['does not answer', () => new Promise<never>(() => {}), 'CloudStack has not answered in time'],
+  ])('are said to be incomplete when CloudStack %s', async (_, volumes, why) => {
+    expect(await ask(volumes)).toEqual({ volumes: [row], incomplete: why });
+  });
+});
