@@ -3,8 +3,10 @@ import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { MachineType } from '~/lab/guest/qmp-guest';
+import { wholeNumber } from '~/lab/program-options';
 import { packDeb } from '~/scripts/deb.mjs';
 import { type GuestImage, guestImage, removeOld, snapshotPath } from './image';
+import { within } from './patience';
 import type { Scenario } from './scenario';
 import { SCENARIOS } from './scenarios';
 import { World } from './world';
@@ -19,6 +21,7 @@ scenarios against it; a simulated CloudStack outside plugs real virtio disks in 
   --list              names and stories of the scenarios
   --fresh             install the package in a new guest even when a snapshot of exactly this one is in the cache
   --jobs <n>          guests that run at the same time (default: 2 with two processors or more, else 1)
+  --minutes <n>       for each guest: one that is not done by then has failed and is stopped (default 20)
   --keep              keep the folders of all scenarios, not only of failed ones
   --help              this text
 `;
@@ -41,6 +44,7 @@ async function main(): Promise<void> {
       list: { type: 'boolean', default: false },
       fresh: { type: 'boolean', default: false },
       jobs: { type: 'string' },
+      minutes: { type: 'string', default: '20' },
       keep: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
@@ -67,10 +71,11 @@ async function main(): Promise<void> {
   say('packing the Debian package with Node');
   const deb = packDeb({ out: dir, withNode: true, compression: 'none', epoch: 0 });
   const { keep, fresh } = values;
+  const minutes = wholeNumber('minutes', values.minutes);
   const plans = (['pc', 'q35'] as const)
     .filter((machine) => (values.machine ?? machine) === machine)
     .map((machine) => ({
-      bench: { machine, image, deb, dir, keep, fresh, template: snapshotPath(image, machine, deb) },
+      bench: { machine, image, deb, dir, keep, fresh, minutes, template: snapshotPath(image, machine, deb) },
       scenarios: chosen.filter(({ machines }) => machines.includes(machine)),
     }))
     .filter(({ scenarios }) => scenarios.length > 0);
@@ -94,6 +99,8 @@ interface Bench {
   readonly dir: string;
   readonly keep: boolean;
   readonly fresh: boolean;
+  /** For one guest. */
+  readonly minutes: number;
 }
 
 interface Plan {
@@ -152,14 +159,14 @@ function runOne(scenario: Scenario, bench: Bench): Promise<Result> {
 
 async function attempt(
   name: string,
-  { machine, image, dir, keep }: Bench,
+  { machine, image, dir, keep, minutes }: Bench,
   work: (world: World) => Promise<string | undefined>,
 ): Promise<Result> {
   const folder = join(dir, `${machine}-${name}`);
   mkdirSync(folder);
   const begun = performance.now();
   const world = await World.create({ type: machine, image, dir: folder });
-  const outcome = await work(world).then(
+  const outcome = await within(minutes, work(world)).then(
     (note = '') => ({ note, failed: false }),
     async (error: unknown) => {
       await world.keep(folder);
@@ -187,3 +194,5 @@ function report(results: readonly Result[], ms: number): void {
 }
 
 await main();
+// What a stopped guest was asked for, and will never answer, must not hold the program.
+process.exit();

@@ -32,3 +32,22 @@ export async function patiently<T>(call: () => Promise<T>): Promise<T> {
 function pause(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, PAUSE));
 }
+
+/**
+ * Lets a guest have so many minutes in all, so that one that stands still does not hold up those who wait for
+ * their turn. Who calls this stops the guest then.
+ */
+export async function within<T>(minutes: number, work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(
+      () => reject(new Error(`the guest was not done within ${minutes} minutes (--minutes)`)),
+      minutes * 60_000,
+    );
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -146,9 +146,9 @@ export class Callers {
 
   private async hold(volumeId: string, ms: number): Promise<void> {
     const { guest, scheduler } = this.world;
-    guest.hold(volumeId, [{ kind: 'mount', detail: '/mnt' }]);
+    const leave = guest.use(volumeId, { kind: 'mount', detail: '/mnt' });
     await scheduler.sleep(ms);
-    guest.hold(volumeId, []);
+    leave();
   }
 
   private volume(index: number): string {

@@ -37,7 +37,7 @@ export interface GateParts {
   readonly onDeath: () => void;
   /** Told of every call of a port as it leaves, and when its answer has come. */
   readonly departs: (what: string, args: readonly unknown[]) => void;
-  readonly answered: (what: string, args: readonly unknown[]) => void;
+  readonly answered: (what: string, args: readonly unknown[], value: unknown) => void;
   /** Told of an effect in the moment it happens, whether or not anybody lives to hear of it. */
   readonly happened: (what: string, args: readonly unknown[], value: unknown) => void;
 }
@@ -122,7 +122,7 @@ export class Gate {
           (value) => {
             this.parts.happened(what, args, value);
             this.answer(() => {
-              this.parts.answered(what, args);
+              this.parts.answered(what, args, value);
               if (trouble) reject(trouble.error);
               else resolve(value);
             }, slow);

@@ -1,6 +1,14 @@
 import type { Disk } from '~/lab/guest/guest';
 import { MemoryGuest, type MemoryGuestOptions } from '~/lab/guest/memory-guest';
-import type { Device } from '~/server/devices/device';
+import type { Device, Holder } from '~/server/devices/device';
+
+/** From when to when somebody used a disk, virtual ms. */
+export interface Use {
+  readonly volumeId: string;
+  readonly holder: Holder;
+  readonly from: number;
+  to: number | null;
+}
 
 export interface SimulatedGuestOptions extends MemoryGuestOptions {
   /** ms until the serial of a new disk can be read; null = at once. */
@@ -19,6 +27,10 @@ export class SimulatedGuest extends MemoryGuest {
   changedAt = 0;
   /** `<boot id> <diskseq>` → volume id, of everything that a look has ever shown. */
   private readonly shown = new Map<string, string>();
+  /** Who has used which disk. */
+  readonly uses: Use[] = [];
+  /** Volume → bytes of its disk here. */
+  private readonly sizes = new Map<string, number>();
 
   constructor(private readonly simulated: SimulatedGuestOptions) {
     super(simulated);
@@ -26,6 +38,7 @@ export class SimulatedGuest extends MemoryGuest {
 
   override async plug(disk: Disk): Promise<void> {
     await super.plug(disk);
+    this.sizes.set(disk.volumeId, disk.size);
     this.changed();
     const { serialDelay, later } = this.simulated;
     if (serialDelay) later(serialDelay(), () => this.releaseSerial(disk.volumeId));
@@ -39,6 +52,44 @@ export class SimulatedGuest extends MemoryGuest {
   override surpriseUnplug(volumeId: string): void {
     super.surpriseUnplug(volumeId);
     this.changed();
+  }
+
+  override async resize(volumeId: string, size: number): Promise<void> {
+    await super.resize(volumeId, size);
+    this.sizes.set(volumeId, size);
+    this.changed();
+  }
+
+  override reboot(options: Parameters<MemoryGuest['reboot']>[0] = {}): Promise<void> {
+    for (const use of this.uses) use.to ??= this.simulated.clock.monotonic();
+    return super.reboot(options);
+  }
+
+  /** Bytes of the disk of a volume, as it was plugged last or resized since. */
+  sizeOf(volumeId: string): number {
+    return this.sizes.get(volumeId) ?? 0;
+  }
+
+  /** Somebody uses the disk of the volume, also when it comes later, until the returned function is called. */
+  use(volumeId: string, holder: Holder): () => void {
+    const { clock } = this.simulated;
+    const use: Use = { volumeId, holder, from: clock.monotonic(), to: null };
+    const show = () =>
+      this.hold(
+        volumeId,
+        this.usesOf(volumeId).map((one) => one.holder),
+      );
+    this.uses.push(use);
+    show();
+    return () => {
+      use.to ??= clock.monotonic();
+      show();
+    };
+  }
+
+  /** Who uses the disk of the volume now. */
+  usesOf(volumeId: string): Use[] {
+    return this.uses.filter((use) => use.volumeId === volumeId && use.to === null);
   }
 
   changed(): void {

@@ -60,6 +60,7 @@ export class Invariants {
     this.checkRows();
     this.checkMappings();
     this.world.doors.checkMappings();
+    this.world.disks.afterEvent();
     this.checkExports();
   }
 
@@ -113,6 +114,7 @@ export class Invariants {
     if (state === 'intent' && jobId !== null) {
       if (story.intents.has(jobId)) this.fail('one-intent-per-job', `job ${jobId} was intended twice`);
       this.checkNoOtherJob(story, entry, jobId);
+      this.world.disks.intended(story, entry);
       story.intents.set(jobId, step);
       if (typeof data.vm_id === 'string') this.world.intendedVms.set(jobId, data.vm_id);
     }
@@ -275,6 +277,7 @@ export class Invariants {
       story.ended = operation;
       this.count(`ended-${operation.status}`);
       this.world.doors.checkFollowed(operation, story.accepted);
+      this.world.disks.ended(operation, story);
       this.checkEnd(operation, story);
     } else if (ended !== operation && JSON.stringify(ended) !== JSON.stringify(operation)) {
       this.fail('terminal-never-changes', `operation ${operation.id} has changed after its end`);

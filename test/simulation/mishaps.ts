@@ -1,14 +1,18 @@
 import { ApiError, type Volume } from '~/lab/cloudstack/records';
 import { isTerminal } from '~/server/model/operation';
+import { resize, use } from './guest-mishaps';
 import type { Processes } from './processes';
 import type { Ambiguity, Mishap, SpoiltRow } from './script-items';
 import type { World } from './world';
+
+/** Counted where they strike: they may find nothing that they could strike. */
+const TOLD_THERE: ReadonlySet<Mishap['kind']> = new Set(['cloudstack', 'resized', 'used', 'row-spoilt']);
 
 /** Lets a mishap strike. */
 export function strike(world: World, processes: Processes, mishap: Mishap): void {
   const { scheduler, guest, model, server } = world;
   if (mishap.kind === 'ambiguity') world.strike(mishap.what.kind);
-  else if (mishap.kind !== 'cloudstack' && mishap.kind !== 'row-spoilt') world.strike(mishap.kind);
+  else if (!TOLD_THERE.has(mishap.kind)) world.strike(mishap.kind);
   switch (mishap.kind) {
     case 'crash':
       processes.at(mishap.who).crash(mishap.point, mishap.back);
@@ -58,6 +62,12 @@ export function strike(world: World, processes: Processes, mishap: Mishap): void
     }
     case 'ambiguity':
       ambiguity(world, mishap.what);
+      return;
+    case 'resized':
+      resize(world, mishap);
+      return;
+    case 'used':
+      use(world, mishap);
       return;
     case 'row-spoilt':
       spoilRow(world, mishap.row);

@@ -9,10 +9,10 @@ import type { Ledger } from '~/server/model/ledger';
 import type { Operation } from '~/server/model/operation';
 import type { OperationService } from '~/server/operations/operation-service';
 import type { SyncService } from '~/server/sync/sync-service';
+import { SIZE_TOLERANCE_BYTES } from './disk-promises';
 import type { Gate } from './gate';
 import type { World } from './world';
 
-const SIZE_TOLERANCE_BYTES = 3 * 1024 ** 3;
 const POLL = 2_000;
 const SWEEP = 30_000;
 const SYNC = 60_000;
@@ -48,7 +48,7 @@ export class DaemonProcess {
     const guest = {
       look: () => gate.call('guest.look', () => world.guest.look()),
       holders: (devices: Parameters<typeof world.guest.holders>[0]) =>
-        gate.call('guest.holders', () => world.guest.holders(devices)),
+        gate.call('guest.holders', () => world.guest.holders(devices), [devices]),
       productUuid: () => gate.call('guest.productUuid', () => world.guest.productUuid()),
       slots: () => gate.call('guest.slots', () => world.guest.slots()),
       onHint: (ring: () => void) => world.guest.onHint(() => (gate.alive ? gate.whenAwake(ring) : undefined)),

@@ -44,7 +44,7 @@ export async function runSchedule(script: Script, options: { trace?: boolean } =
     events: scheduler.events,
     time: scheduler.time,
     struck: faults,
-    checks: { ...run.invariants.checks, ...world.doors.checks, ...world.checks },
+    checks: { ...run.invariants.checks, ...world.doors.checks, ...world.disks.checks, ...world.checks },
     trace: lines,
   };
 }
@@ -140,6 +140,7 @@ class Schedule {
         'sync-converges',
         again.map(({ kind, volumeId, message }) => `${kind} ${volumeId}: ${message}`).join('; '),
       );
+    await this.world.disks.atRest();
   }
 
   private async awaitOwner(): Promise<DaemonProcess> {

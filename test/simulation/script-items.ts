@@ -1,4 +1,5 @@
 import type { Fault } from '~/lab/cloudstack/faults';
+import type { Holder } from '~/server/devices/device';
 import type { CrashPoint } from './gate';
 
 /**
@@ -47,6 +48,15 @@ export type Mishap =
   | { readonly kind: 'mapping-deleted'; readonly volume: number }
   | { readonly kind: 'export-server-away'; readonly ms: number }
   | { readonly kind: 'ambiguity'; readonly what: Ambiguity }
+  /** By so many bytes more; in the guest `guestMs` later, null: not until the disk is plugged anew. */
+  | {
+      readonly kind: 'resized';
+      readonly volume: number;
+      readonly moreBytes: number;
+      readonly guestMs: number | null;
+    }
+  /** This system uses the disk of a volume for `ms`, null: from then on. */
+  | { readonly kind: 'used'; readonly volume: number; readonly by: Holder; readonly ms: number | null }
   | { readonly kind: 'row-spoilt'; readonly row: SpoiltRow };
 
 /** The row of an operation that is open then, and how a person decides about it in the end. */
@@ -92,6 +102,8 @@ export interface Script {
     /** Volumes on the other VM at the beginning. */
     readonly elsewhere: number;
     readonly otherVmRuns: boolean;
+    /** Of the guest; `shown`: the daemon can see how many are free. Without it any number of disks fits. */
+    readonly slots?: { readonly count: number; readonly shown: boolean; readonly wait: boolean };
   };
   readonly items: readonly Item[];
 }

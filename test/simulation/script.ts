@@ -1,4 +1,5 @@
 import type { Fault } from '~/lab/cloudstack/faults';
+import { withGuestTrouble } from './guest-trouble';
 import { SeededRandom } from './random';
 import { anyScene, spoiltRowScene } from './scenes';
 import type { Ambiguity, Ask, Mishap, Script } from './script-items';
@@ -35,6 +36,11 @@ type MishapClass = (typeof MISHAPS)[number] | 'reply' | 'job' | 'hypervisor' | '
  * frequent ones.
  */
 export function scriptOf(seed: number): Script {
+  return withGuestTrouble(withSpoiltRow(firstScriptOf(seed)));
+}
+
+/** Without what has joined since seeds were kept: what was found with it is found in it for ever. */
+export function firstScriptOf(seed: number): Script {
   const random = new SeededRandom(seed, 1);
   const volumes = 1 + random.below(4);
   const world: Script['world'] = {
@@ -57,10 +63,14 @@ export function scriptOf(seed: number): Script {
     mishap: anyMishap(random, random.pick(['reply', 'job', 'hypervisor', 'read']), volumes),
   })).map((item) => (random.chance(0.5) ? { ...item, at: 0 } : item));
   const scenes = random.chance(0.35) ? anyScene(random, random.between(0, SPAN), volumes) : [];
-  const held = new SeededRandom(seed, HELD_STREAM);
-  const spoilt = held.chance(0.1) ? spoiltRowScene(held, held.between(0, SPAN), held.below(volumes)) : [];
-  const items = [...asks, ...mishaps, ...prepared, ...scenes, ...spoilt];
-  return { seed, world, items: items.sort((a, b) => a.at - b.at) };
+  return { seed, world, items: [...asks, ...mishaps, ...prepared, ...scenes].sort((a, b) => a.at - b.at) };
+}
+
+function withSpoiltRow(script: Script): Script {
+  const random = new SeededRandom(script.seed, HELD_STREAM);
+  if (!random.chance(0.1)) return script;
+  const scene = spoiltRowScene(random, random.between(0, SPAN), random.below(script.world.volumes));
+  return { ...script, items: [...script.items, ...scene].sort((a, b) => a.at - b.at) };
 }
 
 /** Bursts: much of what goes wrong goes wrong because two things come together. */

@@ -10,6 +10,7 @@ import { createMemoryInventory } from '~/server/devices/inventory-store';
 import type { ExportServer } from '~/server/exports/export-server';
 import { noExports } from '~/server/exports/no-exports';
 import type { Policy } from '~/server/operations/decision';
+import { DiskPromises } from './disk-promises';
 import { Doors } from './doors';
 import { Gate } from './gate';
 import { SimulatedGuest } from './guest';
@@ -20,8 +21,14 @@ import { Poison, SpoiltLedger } from './spoilt-ledger';
 
 // How often the daemon looks at what does not change anyway costs most of a schedule; a simulated guest rings
 // when it has changed.
-// The floor under pruning is left out: a schedule has fewer operations than it keeps.
-Object.assign(LIMITS, { FAST_SCAN_MS: 400, JOB_POLL_FIRST_MS: 150, HISTORY_KEPT: 0 });
+// The floor under pruning is left out: a schedule has fewer operations than it keeps. Whoever waits a day for a
+// slot has nothing to tell that is not told within minutes.
+Object.assign(LIMITS, {
+  FAST_SCAN_MS: 400,
+  JOB_POLL_FIRST_MS: 150,
+  HISTORY_KEPT: 0,
+  SLOT_WAIT_DEADLINE_MS: 240_000,
+});
 
 const GIB = 1024 ** 3;
 const PORT = 10_809;
@@ -96,6 +103,7 @@ export class World {
   /** Virtual ms since when somebody has the other VM running again. */
   otherVmStartedAt = Number.POSITIVE_INFINITY;
   readonly doors = new Doors(this);
+  readonly disks = new DiskPromises(this);
   /** When something happened to a volume that no operation asked for. */
   readonly disturbed = new Map<string, number>();
   /** When another program deleted a mapping: only the next sync can know. */
@@ -136,6 +144,7 @@ export class World {
       later: (ms, work) => void scheduler.after(ms, work),
       latency: { plug: random.between(1, 300), unplug: random.between(1, 300) },
       bootDelay: random.between(1_000, 5_000),
+      ...(world.slots ? { slots: world.slots.count, showsSlots: world.slots.shown } : {}),
     });
     this.model = new CloudModel({
       clock,
@@ -169,7 +178,7 @@ export class World {
       attachRollback: world.rollback,
       detachInUse: 'refuse',
       detachConnected: 'refuse',
-      slots: 'refuse',
+      slots: world.slots?.wait ? 'wait' : 'refuse',
       volumeNames: 'unique',
       deleteMode: 'expunge',
       jobLostAfterMs: 30_000,
@@ -242,9 +251,16 @@ export class World {
       departs: (what, args) => {
         if (CHANGES_OF_CLOUDSTACK.has(what)) this.checkSender(name, what, isOwner());
         this.doors.departs(name, what, args);
+        this.disks.departs(name, what, args);
       },
-      happened: (what, [epoch], value) => this.checkWriter(name, what, epoch, value),
-      answered: (what, args) => this.doors.answered(name, what, args),
+      happened: (what, [epoch], value) => {
+        this.checkWriter(name, what, epoch, value);
+        this.disks.happened(what, value);
+      },
+      answered: (what, args, value) => {
+        this.doors.answered(name, what, args);
+        this.disks.answered(name, what, args, value);
+      },
     });
   }
 
@@ -284,7 +300,7 @@ export class World {
 
   private sizeAt(path: string): number | null {
     const id = this.guest.volumesByPath().get(path);
-    return id === undefined ? null : (this.volume(id)?.size ?? null);
+    return id === undefined ? null : this.guest.sizeOf(id);
   }
 
   /** A volume of the same account, name, size, zone and moment as one of ours, made by somebody else. */

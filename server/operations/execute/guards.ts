@@ -1,6 +1,7 @@
 import type { CloudJob, CloudVolume } from '../../cloudstack/cloud';
 import { knowOwnDelete, lookUpVm, lookUpVolume } from '../../cloudstack/look-up';
 import { isAtRest, stateOf } from '../../cloudstack/volume-states';
+import { LIMITS } from '../../core/limits';
 import { type Evidence, unknown } from '../../model/evidence';
 import type { OpenJob } from '../../model/ledger';
 import { intentOf } from '../decide/intent';
@@ -16,6 +17,7 @@ import type { RunContext } from './run-context';
 export async function readGuards(
   run: RunContext,
   { step, command }: { readonly step: MutationStep; readonly command: Mutation },
+  hasWaited = false,
 ): Promise<Guards> {
   const { applianceVmId } = run.parts.policy();
   const vmId = 'vmId' in command ? command.vmId : null;
@@ -28,8 +30,12 @@ export async function readGuards(
   const detachesHere =
     command.name === 'detachVolume' && volume?.kind === 'seen' && volume.value.vmId === applianceVmId;
   // Users that the intent ignores are not waited for.
-  const patient = !intentOf(run.journal.intent(step), false).taking.users;
+  const patient = !hasWaited && !intentOf(run.journal.intent(step), false).taking.users;
+  const since = run.parts.clock.monotonic();
   const use = detachesHere ? await readUse(run, command.volumeId, { patient }) : null;
+  // While users were waited for, everything that was read before them has grown old.
+  const waitedMs = run.parts.clock.monotonic() - since;
+  if (patient && waitedMs >= LIMITS.HOLDER_AGAIN_MS) return readGuards(run, { step, command }, true);
   return { volume, vm, vmVolumes, openJobs, use };
 }
 

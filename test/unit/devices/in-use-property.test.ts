@@ -8,7 +8,7 @@ import type { ExportServer, ExportTarget } from '~/server/exports/export-server'
 import { exportName } from '~/server/exports/naming';
 import { guardPublishing } from '~/server/exports/publishing-guard';
 import { plan } from '~/server/sync/plan';
-import { APPLIANCE, device, guest, healthy, volume } from '../sync/observations';
+import { APPLIANCE, device, GIB, guest, healthy, mapping, volume } from '../sync/observations';
 import { GuestTree } from './guest-tree';
 
 const WORLDS = Number(process.env.IN_USE_WORLDS ?? 5_000);
@@ -42,7 +42,28 @@ const user: fc.Arbitrary<User> = fc.record({
   ),
   leavesAfterMs: fc.option(fc.integer({ min: 0, max: 8_000 }), { nil: null }),
 });
-const world = fc.array(fc.array(user, { maxLength: 3 }), { minLength: 1, maxLength: letters.length });
+/** Buses that carry a serial cut or whole, or none, and one on which no volume is looked for. */
+const PREFIXES = { virtio: 'vd', 'virtio-scsi': 'sd', xen: 'xvd', sata: 'sd' } as const;
+const world = fc.array(
+  fc.record({
+    users: fc.array(user, { maxLength: 3 }),
+    bus: fc.constantFrom('virtio', 'virtio', 'virtio-scsi', 'xen', 'sata'),
+    /** Bytes by which the volume is larger in CloudStack than its disk here: resized there, or shrunk. */
+    volumeMore: fc.constantFrom(0, 0, 0, 0, 512, GIB, -GIB, -4 * GIB),
+    /** Bytes by which the disk has grown since it was mapped; null: it is not mapped. */
+    grown: fc.constantFrom(null, 0, GIB),
+  }),
+  { minLength: 1, maxLength: letters.length },
+);
+
+interface Drawn {
+  readonly id: string;
+  readonly users: readonly User[];
+  readonly disk: Device;
+  readonly isForeign: boolean;
+  readonly volumeMore: number;
+  readonly grown: number | null;
+}
 
 /** Virtual time: a sleep is over at once. */
 function virtualClock(): Clock {
@@ -72,22 +93,45 @@ function isFree(users: readonly User[]): boolean {
 const isBorderline = (users: readonly User[]) =>
   users.some(({ leavesAfterMs: ms }) => ms !== null && ms > PATIENCE_MS - 200 && ms <= PATIENCE_MS);
 
-const seen = { worlds: 0, disks: 0, used: 0, exportedInUse: 0, needless: 0 };
+const seen = {
+  worlds: 0,
+  disks: 0,
+  used: 0,
+  otherSize: 0,
+  exportedInUse: 0,
+  exportedWrongSize: 0,
+  needless: 0,
+};
 
 describe(`${WORLDS} random worlds of users`, () => {
   it('no disk in use is exported at any door, and no free one is refused', async () => {
     await fc.assert(
       fc.asyncProperty(world, async (drawn) => {
-        const disks = drawn.map((users, index) => {
+        const disks = drawn.map(({ bus, grown, ...rest }, index): Drawn => {
           const letter = letters[index] ?? 'z';
           const id = volumeIdOf(letter);
-          const serial = id.replaceAll('-', '').slice(0, 20);
-          return { id, users, disk: device({ name: `vd${letter}`, serial, diskseq: index + 2 }) };
+          const whole = id.replaceAll('-', '');
+          const serial = bus === 'xen' ? null : bus === 'virtio' ? whole.slice(0, 20) : whole;
+          const disk = device({
+            name: `${PREFIXES[bus]}${letter}`,
+            serial,
+            serialState: serial === null ? 'absent' : 'read',
+            diskseq: index + 2,
+            ...(bus === 'sata' ? {} : { bus }),
+          });
+          // Without a serial only a mapping says whose disk it is.
+          return {
+            ...rest,
+            id,
+            disk,
+            isForeign: bus === 'sata',
+            grown: bus === 'xen' ? (grown ?? 0) : grown,
+          };
         });
         seen.worlds += 1;
-        const look = guest(disks.map(({ disk }) => disk));
-        for (const { id, users, disk } of disks) {
-          if (isBorderline(users)) continue;
+        const look = guest(disks.filter(({ isForeign }) => !isForeign).map(({ disk }) => disk));
+        for (const { id, users, disk, isForeign } of disks) {
+          if (isForeign || isBorderline(users)) continue;
           const clock = virtualClock();
           const present = () =>
             users
@@ -124,28 +168,43 @@ describe(`${WORLDS} random worlds of users`, () => {
     );
     console.log(
       `in use: ${seen.worlds} worlds, ${seen.disks} disks of which ${seen.used} in use: ` +
-        `${seen.exportedInUse} exported in use, ${seen.needless} needless refusals`,
+        `${seen.exportedInUse} exported in use, ${seen.needless} needless refusals; ` +
+        `${seen.otherSize} of another size than their volume, ${seen.exportedWrongSize} too small or large exported`,
     );
     expect([seen.exportedInUse, seen.needless]).toEqual([0, 0]);
   }, 600_000);
 
-  /** Volumes attached by hand, without rows: what sync would map and export, with the users as they stay. */
-  function checkSync(disks: readonly { id: string; users: readonly User[]; disk: Device }[]): void {
+  /** Volumes attached by hand, or mapped before: what sync would map and export, with the users as they stay. */
+  function checkSync(disks: readonly Drawn[]): void {
+    const here = disks.filter(({ isForeign }) => !isForeign);
     const repairs = plan(
       healthy({
-        guest: guest(disks.map(({ disk }) => disk)),
-        volumes: disks.map(({ id }) => volume({ id, vmId: APPLIANCE })),
-        users: new Map(disks.map(({ disk, users }) => [disk.path, users.map(({ holder }) => holder)])),
-        mappings: [],
+        guest: guest(here.map(({ disk }) => disk)),
+        volumes: disks.map(({ id, disk, volumeMore }) =>
+          volume({ id, vmId: APPLIANCE, size: disk.size + volumeMore }),
+        ),
+        users: new Map(here.map(({ disk, users }) => [disk.path, users.map(({ holder }) => holder)])),
+        mappings: here.flatMap((one) => (one.grown === null ? [] : [mappingOf(one, one.grown)])),
         exports: [],
         configured: [],
       }),
     );
-    for (const { id, users } of disks) {
+    for (const { id, users, isForeign, volumeMore, grown } of disks) {
       const steps = repairs.filter(({ drift }) => drift.volumeId === id).flatMap((one) => one.steps);
       const used = users.some(({ holder }) => holder.kind !== 'nbd-client');
-      expect(steps.map(({ kind }) => kind)).toEqual(used ? [] : ['rows', 'publish']);
+      const fits = volumeMore === 0 || volumeMore === -GIB;
+      const served = grown === 0 ? ['publish'] : ['rows', 'publish'];
+      const expected = used || !fits || isForeign ? [] : served;
+      if (volumeMore !== 0) seen.otherSize += 1;
+      if (steps.some(({ kind }) => kind === 'publish') && !fits) seen.exportedWrongSize += 1;
+      expect(steps.map(({ kind }) => kind)).toEqual(expected);
     }
+  }
+
+  function mappingOf({ id, disk }: Drawn, grown: number) {
+    const { path: devicePath, serial, diskseq, size } = disk;
+    const matchedBy = serial === null ? ('size' as const) : ('serial' as const);
+    return mapping({ volumeId: id, devicePath, serial, diskseq, matchedBy, size: size - grown });
   }
 });
 
