@@ -174,6 +174,10 @@ class Link {
   }
 
   private ruling(text: string): Ruling | null {
+    // A packet with a transaction of its own is its COMMIT, after the rest of it.
+    const packet = statementsOf(text);
+    const commit = packet.length > 1 ? packet.pop() : undefined;
+    if (commit !== undefined) return this.proxy.judge({ text: commit, before: packet });
     const ruling = this.proxy.judge({ text, before: this.transaction });
     if (/^(begin|start transaction)/i.test(text)) this.transaction = [text];
     else if (/^(commit|rollback)/i.test(text)) this.transaction = [];
@@ -197,4 +201,10 @@ class Link {
     }
     this.client.write(chunk.subarray(0, answer.answerBytes), () => this.cut());
   }
+}
+
+/** The statements of a text; a semicolon in a literal separates none. */
+function statementsOf(text: string): string[] {
+  const parts = text.match(/(?:'(?:[^'\\]|\\.)*'|[^';])+/gs) ?? [text];
+  return parts.map((part) => part.trim()).filter((part) => part !== '');
 }
