@@ -61,6 +61,7 @@ describe('what it shows', () => {
       'NBD exports',
       'Comparison',
       'Appliance',
+      'Tokens',
     ]);
     expect(health.join(' ')).toContain('CloudStack 4.20');
     const { database, elsewhere } = scene.volumes;
