@@ -23,7 +23,6 @@ export class OperationInserter {
    */
   private readonly mutex = new KeyedMutex();
   private readonly group: GroupCommit;
-
   private readonly quota: PendingQuota;
 
   constructor(

@@ -1,5 +1,6 @@
 import type { CompiledQuery, MysqlPoolConnection } from 'kysely';
 import { z } from 'zod';
+import type { Logger } from '../../core/log/logger';
 import { faultOf } from './faults';
 import type { Lane } from './lane';
 
@@ -24,12 +25,14 @@ const COMMIT = 'COMMIT';
  * Runs statements as one transaction in one packet, so that a caller waits for one round trip. An INSERT must
  * decide by itself, by the SELECT that it inserts from, whether it writes; what else is read is for its locks.
  *
- * Null when nothing of it is certain: it was refused and rolled back, or its answer was lost, after which it
- * may have become true. Whoever asked has to look. Throws what is a mistake of this program.
+ * Null when nothing of it is certain: it was refused and rolled back (a proxy on the way may refuse several
+ * statements in a text), or its answer was lost, after which it may have become true. Whoever asked has to
+ * look, statement by statement, and meets the error again if it lasts. Never throws.
  */
 export async function sendPacket(
   lane: Lane,
   statements: readonly CompiledQuery[],
+  logger: Logger,
 ): Promise<readonly Inserted[] | null> {
   const text = [BEGIN, ...statements.map(({ sql }) => sql), COMMIT].join('; ');
   const values = statements.flatMap(({ parameters }) => parameters);
@@ -40,7 +43,8 @@ export async function sendPacket(
     return inserted(answers, statements.length);
   } catch (error) {
     if (connection) await ask(connection, 'ROLLBACK', []).catch(() => {});
-    if (faultOf(error) === 'other') throw error;
+    if (faultOf(error) === 'other')
+      logger.warn('Several statements in one packet were refused; they go one by one', { error });
     return null;
   } finally {
     connection?.release();

@@ -101,7 +101,7 @@ export function openPool(dsn: Dsn, logger: Logger = silentLogger, onAway: () => 
     kysely,
     query: (ask) => noticing(onAway, () => query(kysely, ask, nodes.count)),
     transaction: (write) => noticing(onAway, () => transaction(kysely, write, nodes.count)),
-    packet: (statements) => sendPacket(packets, statements),
+    packet: (statements) => sendPacket(packets, statements, logger),
     urgent: (ask) =>
       ask(quick).catch((error: unknown) => {
         throw translate(error);

@@ -168,10 +168,10 @@ async function putExport(
     .execute();
 }
 
-export function noMapping(volumeId: string, cause?: unknown): DaemonError {
+export function noMapping(volumeId: string): DaemonError {
   return new DaemonError(
     'MAPPING_NOT_FOUND',
     `Volume ${volumeId} has no mapping, so it can have no export: mapping not found`,
-    { details: { volume_id: volumeId }, cause },
+    { details: { volume_id: volumeId } },
   );
 }

@@ -140,9 +140,9 @@ function finish(s: Situation, goal: AttachGoal, volume: CloudVolume): Action | D
 }
 
 /**
- * Before the first intent, and before a cleanup takes the disk away from where it is. No earlier job of this volume may still be running: a detach could undo our attach
- * (apache/cloudstack#14214). And where disks have no serial, only one disk at a time may be attached to this
- * guest.
+ * Before the first intent, and before a cleanup takes the disk away from where it is. No earlier job of this
+ * volume may still be running: a detach could undo our attach (apache/cloudstack#14214). And where disks have no
+ * serial, only one disk at a time may be attached to this guest.
  */
 export function waitForObstacles(s: Situation, goal: AttachGoal, isDetached: boolean): Action | null {
   const obstacles = s.facts.obstacles;

@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { DatabaseProxy } from '~/lab/faults/database-proxy';
 import { type Mariadb, startMariadb } from '~/lab/mariadb';
 import { silentLogger } from '~/server/core/log/logger';
 import { type Dsn, parseDsn } from '~/server/database/connection/dsn';
@@ -187,3 +188,21 @@ const mapping: NewMapping = {
   matchedBy: null,
   cloudstackDeviceId: null,
 };
+
+it('a proxy that refuses several statements in a text costs time, and no request', async () => {
+  const between = new DatabaseProxy({ host: '127.0.0.1', port: server.port });
+  let refused = 0;
+  between.judge = ({ before }) => {
+    if (before[0] !== 'START TRANSACTION') return null;
+    refused += 1;
+    return { refusal: { number: 1064, state: '42000', text: 'You have an error in your SQL syntax' } };
+  };
+  const through = openPool({ ...dsn, port: await between.listen() });
+  const careful = new MysqlLedger(through, () => T0);
+  await careful.accept(epoch, { ...request('first'), volumeId: 'a0000000-0000-4000-8000-000000000002' });
+  expect(await careful.accept(epoch, request('one'))).toMatchObject({ outcome: 'accepted' });
+  expect(refused).toBe(1);
+  expect(await truth.listOperations({ limit: 10 })).toHaveLength(2);
+  await through.close();
+  await between.stop();
+});
