@@ -72,9 +72,16 @@ describe('a holder that somebody else has started, as systemd does after a boot'
   it('serves the first export although nobody has made the folder of exports yet', async () => {
     await mkdir(nbdkit.runDir, { recursive: true });
     const folder = join(nbdkit.runDir, 'exports');
-    const words = [`--exports=${folder}`, `--listen=127.0.0.1:${nbdkit.port}`];
+    const words = [
+      `--exports=${folder}`,
+      `--exports-read-only=${folder}-read-only`,
+      `--listen=127.0.0.1:${nbdkit.port}`,
+      `--listen-read-only=127.0.0.1:${nbdkit.readOnlyPort}`,
+    ];
     const pidFile = join(nbdkit.runDir, 'nbd-holder.pid');
-    spawn(process.execPath, [nbdkit.holder, ...words, `--pid-file=${pidFile}`], { stdio: 'ignore' });
+    spawn(process.execPath, [nbdkit.holder, ...words, `--pid-file=${pidFile}`], {
+      stdio: ['ignore', 'ignore', 'inherit'],
+    });
     await nbdkit.untilPaired();
     const target = await disk(0);
     await server.publish(target);
