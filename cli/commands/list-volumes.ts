@@ -81,13 +81,14 @@ export const listVolumes = verb({
 });
 
 /** Says how old the list is, and what it cannot know. Returns the exit code. */
-function tellFreshness(
-  out: Context['out'],
-  { kind, at, age_seconds, why, unknown_since }: Freshness,
-): number {
+function tellFreshness(out: Context['out'], freshness: Freshness): number {
+  const { kind, at, age_seconds, why, unknown_since, not_shown } = freshness;
   const age = `${durationText(age_seconds * 1000)} ago`;
+  const hint = out.settings.json ? () => {} : (text: string) => out.hint(text);
+  if (not_shown > 0)
+    hint(`Mapped, but not shown by CloudStack to the key: ${not_shown}; without filters they are listed.`);
   if (kind === 'seen') {
-    if (!out.settings.json) out.hint(`As CloudStack was ${age}.`);
+    hint(`As CloudStack was ${age}.`);
     return EXIT.OK;
   }
   const since = unknown_since === null ? '' : ` since ${timeText(unknown_since)}`;
