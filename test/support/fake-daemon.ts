@@ -7,6 +7,7 @@ import { sliceOf, type VolumePage } from '~/server/daemon/volumes/volume-list';
 import type { VolumeDescription } from '~/server/daemon/volumes/volume-queries';
 import type { DeviceEvent, DeviceSnapshot } from '~/server/devices/device';
 import type { ActiveExport } from '~/server/exports/export-traffic';
+import type { OrphanedExport } from '~/server/exports/orphaned-exports';
 import { seen, unknown } from '~/server/model/evidence';
 import type { OperationFilter } from '~/server/model/ledger';
 import {
@@ -171,6 +172,12 @@ export class FakeDaemon implements Daemon {
       this.requests.push({ type: 'withdraw', request: { volume_id: id, force } });
       return { existed: this.records.some(({ volumeId }) => volumeId === id) };
     },
+    orphans: async () => this.answer(() => ({ configured: 2, orphans: this.orphaned, unserved: [] })),
+    withdrawOrphans: async ({ dryRun, idleSince }) => {
+      this.requests.push({ type: 'withdraw-orphans', request: { dryRun, idleSince: idleSince ?? null } });
+      const withdrawn = dryRun ? [] : this.orphaned.map(({ name }) => name);
+      return { configured: 2, orphans: this.orphaned, unserved: [], withdrawn, failures: [] };
+    },
     validate: async () =>
       this.records.map(({ volumeId, exportName }) => ({
         volumeId,
@@ -181,6 +188,8 @@ export class FakeDaemon implements Daemon {
         expectedSize: 5368709120,
       })),
   };
+
+  readonly orphaned: OrphanedExport[] = [];
 
   readonly traffic: Daemon['traffic'] = {
     describe: async (records) =>
