@@ -27,7 +27,7 @@ export function mappingReply(mapping: Mapping) {
   const here = mapping.linuxState !== 'n/a';
   return replyOf(mappingSchema, {
     ...mapping,
-    vmContextId: null,
+    vmContextId: mapping.vmContextId ?? null,
     volumeUuid: mapping.volumeId,
     operationMode: here ? 'oma' : 'failover',
     requiresDeviceCorrelation: here,

@@ -18,7 +18,8 @@ import {
 import { operationType } from './operations';
 
 export const volumeParams = z.object({ id: uuid('a volume') });
-export const vmParams = z.object({ id: uuid('a VM') });
+/** Existing callers ask for the volumes of a VM that was never made: with no id, there are none. */
+export const vmParams = z.object({ id: z.union([z.literal(''), uuid('a VM')]) });
 
 const SIZE = expected('the size in bytes, a whole number from 1 to 9007199254740991');
 
@@ -60,7 +61,10 @@ export const cleanupBody = z.object({
 
 export const mappingSchema = named('Mapping', {
   id: z.string(),
-  vm_context_id: z.null(),
+  vm_context_id: z
+    .string()
+    .nullable()
+    .meta({ description: "the hub's context of the volume, where its tables are in the same database" }),
   volume_id: z.string(),
   volume_uuid: z.string().meta({ description: 'the same as volume_id, under its older name' }),
   vm_id: z.string(),
