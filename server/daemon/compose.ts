@@ -90,8 +90,7 @@ export function compose(ports: Ports, settings: DomainSettings): Domain {
     logger.warn('The clock of this machine was set: nothing is deleted by age for a day', { by_ms: byMs }),
   );
   const traffic = new TrafficMonitor({ counters, clock });
-  const tenure = () => ownership.watchTenure();
-  const exports = guardPublishing(ports.exports, { ...ports, tenure });
+  const exports = guardPublishing(ports.exports, { ...ports, tenure: () => ownership.watchTenure() });
   const shared = { ...ports, exports, events, traffic, clockSteps };
   const ownership: Ownership = new Ownership(
     {
