@@ -94,9 +94,9 @@ export function compose(ports: Ports, settings: DomainSettings): Domain {
   const events = new OperationEvents();
   const clockSteps = watchClock(ports);
   const traffic = new TrafficMonitor({ counters, clock });
-  const exports = guardPublishing(ports.exports, ports);
+  const exports = guardPublishing(ports.exports, { ...ports, tenure: () => ownership.watchTenure() });
   const shared = { ...ports, ...looked, exports, events, traffic, clockSteps };
-  const ownership = new Ownership(
+  const ownership: Ownership = new Ownership(
     {
       ledger,
       engineParts: {
