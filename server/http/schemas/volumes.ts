@@ -212,7 +212,6 @@ const volumeSummarySchema = named('VolumeSummary', {
     .nullable(),
   last_operation: lastOperation,
 });
-export type VolumeSummaryReply = z.infer<typeof volumeSummarySchema>;
 
 export const volumeListSchema = named('VolumeList', {
   cloudstack: z.object({
