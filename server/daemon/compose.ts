@@ -94,13 +94,17 @@ export function compose(ports: Ports, settings: DomainSettings): Domain {
   const events = new OperationEvents();
   const clockSteps = watchClock(ports);
   const traffic = new TrafficMonitor({ counters, clock });
-  const exports = guardPublishing(ports.exports, { ...ports, tenure: () => ownership.watchTenure() });
+  const isBusyWith = (volumeId: string) => ownership.engine?.isBusyWith(volumeId) ?? false;
+  const tenure = () => ownership.watchTenure();
+  const exports = guardPublishing(ports.exports, { ...ports, tenure, isTaken: isBusyWith });
   const shared = { ...ports, ...looked, exports, events, traffic, clockSteps };
   const ownership: Ownership = new Ownership(
     {
       ledger,
       engineParts: {
         ...shared,
+        // An operation publishes the volume that it works on itself.
+        exports: guardPublishing(ports.exports, { ...ports, tenure, isTaken: () => false }),
         settings: { sizeToleranceBytes: settings.sizeToleranceBytes },
         policy: () => settings.policy(),
         onFatal: (error) => settings.onFatal(error),
@@ -115,7 +119,6 @@ export function compose(ports: Ports, settings: DomainSettings): Domain {
   const applianceId = () => applianceVmId() ?? '';
   const writer = () => writerOf(ownership, settings);
   const owner = () => ({ epoch: writer().epoch, applianceVmId: identity.require() });
-  const isBusyWith = (volumeId: string) => ownership.engine?.isBusyWith(volumeId) ?? false;
   const exportTraffic = new ExportTraffic({
     ledger: () => settings.ledger(),
     server: exports,
