@@ -95,8 +95,8 @@ export function compose(ports: Ports, settings: DomainSettings): Domain {
   const clockSteps = watchClock(ports);
   const traffic = new TrafficMonitor({ counters, clock });
   const isBusyWith = (volumeId: string) => ownership.engine?.isBusyWith(volumeId) ?? false;
-  const tenure = () => ownership.watchTenure();
-  const exports = guardPublishing(ports.exports, { ...ports, tenure, isTaken: isBusyWith });
+  const guards = { ...ports, tenure: () => ownership.watchTenure() };
+  const exports = guardPublishing(ports.exports, { ...guards, isTaken: isBusyWith });
   const shared = { ...ports, ...looked, exports, events, traffic, clockSteps };
   const ownership: Ownership = new Ownership(
     {
@@ -104,10 +104,8 @@ export function compose(ports: Ports, settings: DomainSettings): Domain {
       engineParts: {
         ...shared,
         // An operation publishes the volume that it works on itself.
-        exports: guardPublishing(ports.exports, { ...ports, tenure, isTaken: () => false }),
-        settings: { sizeToleranceBytes: settings.sizeToleranceBytes },
-        policy: () => settings.policy(),
-        onFatal: (error) => settings.onFatal(error),
+        exports: guardPublishing(ports.exports, { ...guards, isTaken: () => false }),
+        ...engineSettings(settings),
       },
       clock,
       logger,
@@ -150,8 +148,7 @@ export function compose(ports: Ports, settings: DomainSettings): Domain {
       events,
       owner,
       isBusyWith,
-      volumeSize: async (volumeId) =>
-        requireVolume(await lookUpVolume(looked.cloud, volumeId, applianceVmId()), volumeId).size,
+      volumeSize: (volumeId) => sizeOf(looked.cloud, volumeId, applianceVmId()),
       sizeToleranceBytes: settings.sizeToleranceBytes,
     }),
     traffic: exportTraffic,
@@ -168,6 +165,18 @@ export function compose(ports: Ports, settings: DomainSettings): Domain {
       const vmId = ownership.engine && applianceVmId();
       if (vmId) await revokeExports({ ledger, exports, logger, isBusyWith }, vmId, () => watcher.snapshot());
     },
+  };
+}
+
+async function sizeOf(cloud: Cloud, volumeId: string, applianceVmId: string | null) {
+  return requireVolume(await lookUpVolume(cloud, volumeId, applianceVmId), volumeId).size;
+}
+
+function engineSettings(settings: DomainSettings) {
+  return {
+    settings: { sizeToleranceBytes: settings.sizeToleranceBytes },
+    policy: () => settings.policy(),
+    onFatal: (error: unknown) => settings.onFatal(error),
   };
 }
 
