@@ -146,7 +146,7 @@ describe('paths', () => {
         expect(answer.headers.allow).toBeTruthy();
       }
     }
-    expect((await app.get('/api/v1/volumes')).headers.allow).toBe('POST');
+    expect((await app.get('/api/v1/admin/force-sync')).headers.allow).toBe('POST');
     expect((await app.post('/api/v1/operations')).headers.allow).toBe('GET, HEAD');
   });
 });
