@@ -226,6 +226,11 @@ export function saysRemoved(text: string | null, type: 'Volume' | 'VirtualMachin
   );
 }
 
+/** The job of a second deleteSnapshot: 431 `Snapshot with id: 3 is already destroyed`. */
+export function saysSnapshotDestroyed(text: string | null): boolean {
+  return text !== null && /snapshot with id: \d+ is already destroyed/i.test(text);
+}
+
 /**
  * A resend under a job id that CloudStack has already: 431 while that job is pending, and once it has ended
  * 530 "Entity already exists", of which a user's key only sees the general text (that case is settled by

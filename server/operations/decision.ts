@@ -3,6 +3,7 @@ import type {
   CloudDiskOffering,
   CloudJob,
   CloudOwner,
+  CloudSnapshot,
   CloudVm,
   CloudVolume,
   CloudZone,
@@ -59,6 +60,10 @@ export interface Facts {
   readonly volume?: Evidence<CloudVolume>;
   readonly offer?: Offer;
   readonly vm?: Evidence<CloudVm>;
+  /** The snapshot that the request names. */
+  readonly snapshot?: Evidence<CloudSnapshot>;
+  /** The snapshots of the volume that have the name of this operation, which nobody else gives. */
+  readonly ownSnapshots?: readonly CloudSnapshot[];
   /** The disks of the test VM of a cleanup; unknown when the list does not even show its root disk. */
   readonly vmVolumes?: Evidence<readonly CloudVolume[]>;
   /**
@@ -157,6 +162,9 @@ export interface Guards {
   readonly volume: Evidence<CloudVolume> | null;
   readonly vm: Evidence<CloudVm> | null;
   readonly vmVolumes: Evidence<readonly CloudVolume[]> | null;
+  readonly snapshot: Evidence<CloudSnapshot> | null;
+  readonly ownSnapshots: readonly CloudSnapshot[] | null;
+  readonly mapping: Evidence<Mapping> | null;
   /** Jobs of other operations on the volume that may still have an effect. */
   readonly openJobs: number;
   readonly use: DiskUse | null;
@@ -200,6 +208,8 @@ export type Action =
   // Observations: they fill the facts and can be repeated
   | { readonly do: 'read-volume'; readonly volumeId: string }
   | { readonly do: 'read-offer' }
+  | { readonly do: 'read-snapshot'; readonly snapshotId: string }
+  | { readonly do: 'find-snapshots'; readonly volumeId: string; readonly name: string }
   | { readonly do: 'read-vm'; readonly vmId: string }
   | { readonly do: 'read-vm-volumes'; readonly vmId: string }
   | { readonly do: 'read-mapping'; readonly volumeId: string }

@@ -1,3 +1,4 @@
+import type { Snapshot } from '~/lab/cloudstack/records';
 import { exportName } from '~/server/exports/naming';
 import type { Operation } from '~/server/model/operation';
 import { STALE_MAX_MS } from './doors';
@@ -32,11 +33,30 @@ export function complaintAt(world: World, operation: Operation): string | null {
       const right = volume.size >= operation.request.size && volume.name === operation.request.name;
       return right ? null : `it is not what was asked for: ${volume.name}, ${volume.size}`;
     }
+    case 'resize':
+      return (world.volume(volumeId)?.size ?? 0) >= operation.request.size
+        ? null
+        : 'it is smaller than asked for';
+    case 'snapshot': {
+      const snapshot = snapshotOf(world, operation.response?.snapshot_id);
+      const right = snapshot?.state === 'BackedUp' && snapshot.volumeId === volumeId;
+      return right ? null : `its snapshot is ${snapshot?.state ?? 'nowhere'}`;
+    }
+    case 'delete-snapshot': {
+      const snapshot = snapshotOf(world, operation.request.snapshot_id);
+      return snapshot?.state === 'Destroyed' ? null : `the snapshot is ${snapshot?.state ?? 'nowhere'}`;
+    }
+    case 'revert':
+      return world.model.effectsOf(volumeId, 'revert') > 0 ? null : 'it was never reverted';
     case 'unreadable':
       return 'nothing of its type is ever run';
     default:
       return operation satisfies never;
   }
+}
+
+function snapshotOf({ model }: World, id: unknown): Snapshot | undefined {
+  return model.inventory.snapshots.find((one) => one.id === id);
 }
 
 /** Something happened to the volume while the operation ran, and the daemon could not know. */

@@ -17,6 +17,8 @@ const ABOUT_THE_VOLUME: readonly (keyof Facts)[] = [
   'volume',
   'vm',
   'vmVolumes',
+  'snapshot',
+  'ownSnapshots',
   'job',
   'guards',
   'device',
@@ -108,10 +110,11 @@ async function callWithJob(
   }
   try {
     const accepted = await run.active(() => run.parts.cloud.submit(command, jobId));
-    const volumeId = accepted.volumeId;
+    const { volumeId, snapshotId } = accepted;
     const data = {
       job_id: jobId,
       ...(volumeId ? { volume_id: volumeId } : {}),
+      ...(snapshotId ? { snapshot_id: snapshotId } : {}),
       ...(resent ? { resent: true } : {}),
     };
     await run.record({

@@ -50,7 +50,7 @@ async function refused(call: Promise<unknown>): Promise<CloudError> {
 describe('what is sent', () => {
   it('a signed POST with the parameters in the body, nothing in the URL', async () => {
     say(ok('attachVolume', { jobid: JOB }));
-    expect(await attach()).toEqual({ jobId: JOB, volumeId: null });
+    expect(await attach()).toEqual({ jobId: JOB, volumeId: null, snapshotId: null });
     const [request] = server.requests;
     expect(request).toMatchObject({ method: 'POST', url: '/client/api' });
     expect(Object.fromEntries(request?.parameters ?? [])).toMatchObject({
