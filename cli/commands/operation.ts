@@ -25,7 +25,18 @@ export const operationNoun: Noun = {
       summary: 'List operations, newest first',
       args: {
         type: choice(
-          ['create', 'attach', 'detach', 'delete', 'recover', 'cleanup'],
+          [
+            'create',
+            'attach',
+            'detach',
+            'delete',
+            'recover',
+            'cleanup',
+            'resize',
+            'snapshot',
+            'delete-snapshot',
+            'revert',
+          ],
           'only of this type',
           'type',
         ),

@@ -1,4 +1,4 @@
-import type { CloudVolume } from '~/server/cloudstack/cloud';
+import type { CloudSnapshot, CloudVolume } from '~/server/cloudstack/cloud';
 import type { DaemonPhase, HealthReport, MetricsReport } from '~/server/daemon/daemon';
 import type { VolumeEvidence } from '~/server/daemon/volumes/volume-evidence';
 import type { VolumeDescription } from '~/server/daemon/volumes/volume-queries';
@@ -285,5 +285,17 @@ export function noEvidence(volumeId: string): VolumeEvidence {
     exportServer: absent('it has no export of this name', NOW, 'export-server'),
     lastOperation: null,
     unknownSince: { cloudstack: NOW - 60_000 },
+  };
+}
+
+export function cloudSnapshot(volumeId: string): CloudSnapshot {
+  return {
+    id: '9d0f3a5e-1c2b-4d3e-8f4a-5b6c7d8e9f01',
+    name: 'before-failover-7b0c',
+    volumeId,
+    state: 'BackedUp',
+    size: 1073741824,
+    created: '2025-08-19T20:30:00.000Z',
+    owner: { projectId: null, account: 'admin', domainId: null },
   };
 }

@@ -18,6 +18,7 @@ import type { SyncReport } from '~/server/sync/drift';
 import {
   APPLIANCE,
   CLOUD_REPORT,
+  cloudSnapshot,
   correlationReport,
   DATABASE_REPORT,
   exportActivity,
@@ -88,6 +89,10 @@ export class FakeDaemon implements Daemon {
   readonly volumes: Daemon['volumes'] = {
     describe: async (id) => this.answer(() => this.describe(id)),
     evidence: async (id) => (id === VOLUME ? this.describe(id).evidence : noEvidence(id)),
+    snapshots: async (id) =>
+      this.answer(() =>
+        id === VOLUME ? [cloudSnapshot(id)] : missing('VOLUME_NOT_FOUND', 'Volume not found'),
+      ),
     mapping: async (id) =>
       this.answer(
         () =>

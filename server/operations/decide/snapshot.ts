@@ -43,7 +43,7 @@ export function decideSnapshot(s: Situation<'snapshot'>): Action {
  * @example
  * ownSnapshotName(operation); // 'before-failover-7b0c…'
  */
-export function ownSnapshotName({ id, request }: Pick<OperationOf<'snapshot'>, 'id' | 'request'>): string {
+function ownSnapshotName({ id, request }: Pick<OperationOf<'snapshot'>, 'id' | 'request'>): string {
   return `${request.name ?? 'snapshot'}-${id}`;
 }
 

@@ -21,7 +21,7 @@ export const remove: Mutation = { name: 'deleteVolume', volumeId: VOLUME };
 export const trash: Mutation = { name: 'destroyVolume', volumeId: VOLUME, expunge: false };
 export const recover: Mutation = { name: 'recoverVolume', volumeId: VOLUME };
 export const resize = (sizeGiB = 6): Mutation => ({ name: 'resizeVolume', volumeId: VOLUME, sizeGiB });
-export const SNAPSHOT = 'eeeeeeee-0000-4000-8000-000000000005';
+const SNAPSHOT = 'eeeeeeee-0000-4000-8000-000000000005';
 export const snapshot: Mutation = { name: 'createSnapshot', volumeId: VOLUME, snapshotName: 'data-op' };
 export const deleteSnapshot: Mutation = { name: 'deleteSnapshot', volumeId: VOLUME, snapshotId: SNAPSHOT };
 export const revert: Mutation = { name: 'revertSnapshot', volumeId: VOLUME, snapshotId: SNAPSHOT };
