@@ -28,6 +28,7 @@ export const OPERATIONS = {
   checkDatabase: ['GET', '/api/v1/admin/database'],
   cleanupTestFailover: ['POST', '/api/v1/cleanup/test-failover'],
   createSnapshot: ['POST', '/api/v1/volumes/{id}/snapshots'],
+  createSnapshotGroup: ['POST', '/api/v1/snapshots/group'],
   createVolume: ['POST', '/api/v1/volumes'],
   deleteSnapshot: ['DELETE', '/api/v1/snapshots/{id}'],
   deleteVolume: ['DELETE', '/api/v1/volumes/{id}'],

@@ -36,6 +36,7 @@ export const operationNoun: Noun = {
             'snapshot',
             'delete-snapshot',
             'revert',
+            'snapshot-group',
           ],
           'only of this type',
           'type',

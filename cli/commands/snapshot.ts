@@ -1,4 +1,4 @@
-import { flag, option, positional } from '../arguments';
+import { flag, option, positional, requiredOption } from '../arguments';
 import type { Reply } from '../client/operations';
 import { type Noun, verb } from '../command';
 import { EXIT } from '../exit';
@@ -51,6 +51,24 @@ export const snapshotNoun: Noun = {
       run(context, args) {
         const input = { path: { id: args.volume }, body: { name: args.name } };
         return requestOperation(context, args, 'createSnapshot', input);
+      },
+    }),
+    verb({
+      name: 'group',
+      summary: 'Take a snapshot of several volumes of a VM, all or none',
+      details:
+        'One operation for each volume; when one fails, the snapshots of the others are deleted. They are taken side by side, not at one moment.',
+      args: {
+        vm: requiredOption('id', 'id of the VM', 'vm_id'),
+        volumes: requiredOption('id,id', 'ids of its volumes', 'volume_ids'),
+        name: option('text', 'what their names begin with', 'name'),
+        ...REQUEST,
+      },
+      columns: OPERATION_COLUMNS,
+      examples: [{ args: '--vm <id> --volumes <id>,<id> --wait', what: 'Before a failover.' }],
+      run(context, { vm, volumes, name, ...args }) {
+        const volume_ids = volumes.split(',').map((id) => id.trim());
+        return requestOperation(context, args, 'createSnapshotGroup', { body: { vm_id: vm, volume_ids, name } });
       },
     }),
     verb({

@@ -31,6 +31,8 @@ const LABELS: Readonly<Record<string, string>> = {
   'create-snapshot': 'CloudStack takes the snapshot',
   'delete-snapshot': 'CloudStack deletes the snapshot',
   'revert-volume': 'CloudStack reverts',
+  parts: 'A snapshot of each',
+  'undo-parts': 'Undo: delete the snapshots',
   'read-back': 'Read back',
   'read-volume': 'Read volume',
   released: 'Free of the test VM',
@@ -67,6 +69,7 @@ const USUAL_STEPS: Readonly<Record<OperationReply['type'], readonly string[]>> =
   snapshot: ['create-snapshot'],
   'delete-snapshot': ['delete-snapshot'],
   revert: ['revert-volume'],
+  'snapshot-group': ['parts'],
   cleanup: ['detach-volume', 'attach-volume', 'map', 'publish'],
   unreadable: [],
 };

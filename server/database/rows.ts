@@ -115,8 +115,17 @@ const attachRequest = z.looseObject({
 });
 const volumeRequest = z.looseObject({ volume_id: text, force: z.boolean().exactOptional() });
 const resizeRequest = z.looseObject({ volume_id: text, size: z.coerce.number().catch(0) });
-const snapshotRequest = z.looseObject({ volume_id: text, name: z.string().exactOptional() });
-const deleteSnapshotRequest = z.looseObject({ snapshot_id: text });
+const snapshotRequest = z.looseObject({
+  volume_id: text,
+  name: z.string().exactOptional(),
+  group: z.string().exactOptional(),
+});
+const deleteSnapshotRequest = z.looseObject({ snapshot_id: text, group: z.string().exactOptional() });
+const groupRequest = z.looseObject({
+  vm_id: text,
+  volume_ids: z.array(z.string()).catch([]),
+  name: z.string().exactOptional(),
+});
 const revertRequest = z.looseObject({ volume_id: text, snapshot_id: text });
 const cleanupRequest = z.looseObject({
   volume_id: text,
@@ -138,6 +147,7 @@ const NEEDED: Readonly<Record<OperationType, readonly string[]>> = {
   snapshot: ['volume_id'],
   'delete-snapshot': ['snapshot_id'],
   revert: ['volume_id', 'snapshot_id'],
+  'snapshot-group': ['vm_id', 'volume_ids'],
 };
 
 /**
@@ -162,7 +172,7 @@ export function toOperation(row: unknown): Operation {
   };
   // The volume is a column of its own; old rows may name it only there.
   const named = { volume_id: fields.volumeId, vm_id: fields.vmId ?? '' };
-  const namesIt = type !== 'create' && type !== 'delete-snapshot';
+  const namesIt = type !== 'create' && type !== 'delete-snapshot' && type !== 'snapshot-group';
   const request = isObject(stored) ? { ...(namesIt ? named : {}), ...stored } : null;
   const problems = [
     ...(status === undefined ? [`its status ${quote(storedStatus)} is not known to this version`] : []),
@@ -211,6 +221,8 @@ function runnable(
       return { ...fields, type, request: deleteSnapshotRequest.parse(request) };
     case 'revert':
       return { ...fields, type, request: revertRequest.parse(request) };
+    case 'snapshot-group':
+      return { ...fields, type, request: groupRequest.parse(request) };
     default:
       return type satisfies never;
   }

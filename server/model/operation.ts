@@ -15,6 +15,7 @@ export const OPERATION_TYPES = [
   'snapshot',
   'delete-snapshot',
   'revert',
+  'snapshot-group',
 ] as const;
 export type OperationType = (typeof OPERATION_TYPES)[number];
 
@@ -76,10 +77,19 @@ export interface SnapshotRequest {
   volume_id: string;
   /** What its name in CloudStack begins with; the id of the operation follows. */
   name?: string;
+  /** The operation that it is a part of. */
+  group?: string;
 }
 
 export interface DeleteSnapshotRequest {
   snapshot_id: string;
+  group?: string;
+}
+
+export interface SnapshotGroupRequest {
+  vm_id: string;
+  volume_ids: string[];
+  name?: string;
 }
 
 export interface RevertRequest {
@@ -107,6 +117,7 @@ export interface RequestOf {
   snapshot: SnapshotRequest;
   'delete-snapshot': DeleteSnapshotRequest;
   revert: RevertRequest;
+  'snapshot-group': SnapshotGroupRequest;
 }
 
 /** Who asked for something, and by which request. */
@@ -127,7 +138,10 @@ interface OperationFields extends Nullable<Caller> {
   /** CloudStack VM id of the appliance whose daemon owns this operation. */
   readonly applianceId: string;
   readonly status: OperationStatus;
-  /** '' for a create, and for the delete of a snapshot, until CloudStack has named the volume. */
+  /**
+   * '' for a create, and for the delete of a snapshot, until CloudStack has named the volume; and for a group
+   * of several.
+   */
   readonly volumeId: string;
   readonly vmId: string | null;
   readonly response: JsonObject | null;
@@ -226,6 +240,8 @@ export const STEPS = [
   'withdraw',
   'released',
   'guard',
+  'parts',
+  'undo-parts',
 ] as const;
 export type Step = (typeof STEPS)[number];
 

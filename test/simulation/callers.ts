@@ -69,6 +69,13 @@ export class Callers {
       }
       case 'snapshot':
         return this.request('snapshot', { volume_id: this.volume(ask.volume), name: 'before' });
+      case 'snapshot-group': {
+        const vmId = ask.where === 'here' ? world.applianceVmId : world.otherVmId;
+        const there = world.volumes.filter((id) => world.volume(id)?.vmId === vmId);
+        return there.length === 0
+          ? undefined
+          : this.request('snapshot-group', { vm_id: vmId, volume_ids: there, name: 'group' });
+      }
       case 'delete-snapshot': {
         const snapshot = world.model.inventory.snapshots.at(-1 - ask.which);
         return snapshot && this.request('delete-snapshot', { snapshot_id: snapshot.id });

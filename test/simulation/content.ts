@@ -39,7 +39,8 @@ export function withContent(script: Script): Script {
 function anyStory(random: SeededRandom, volumes: number): Item[] {
   const at = Math.round(random.between(0, SPAN));
   const volume = random.below(volumes);
-  return random.pick([resized, resized, taken, taken, reverted, reverted, deleted])(random, at, volume);
+  const stories = [resized, resized, taken, taken, reverted, reverted, deleted, grouped, grouped];
+  return random.pick(stories)(random, at, volume);
 }
 
 /** Somebody else may resize it as well, between the intent and the call. */
@@ -86,6 +87,20 @@ function reverted(random: SeededRandom, at: number, volume: number): Item[] {
       ? [{ at: at + 3_000, ask: { kind: 'detach', volume, force: true } } as const]
       : []),
     ...asks.map((ask) => ({ at: when + random.below(2_000), ask })),
+  ];
+}
+
+/** Of what has been attached by then, while one of the disks may leave. */
+function grouped(random: SeededRandom, at: number, volume: number): Item[] {
+  const where = random.chance(0.7) ? 'here' : 'elsewhere';
+  const refused = { command: 'createSnapshot', kind: 'status', code: 431 } as const;
+  return [
+    { at, ask: { kind: 'attach', volume, where } },
+    ...(random.chance(0.4) ? [{ at, mishap: { kind: 'cloudstack', fault: refused } } as const] : []),
+    { at: at + 3_000 + random.below(8_000), ask: { kind: 'snapshot-group', where } },
+    ...(random.chance(0.3)
+      ? [{ at: at + 4_000 + random.below(8_000), ask: { kind: 'detach', volume, force: true } } as const]
+      : []),
   ];
 }
 

@@ -42,6 +42,11 @@ export function complaintAt(world: World, operation: Operation): string | null {
       const right = snapshot?.state === 'BackedUp' && snapshot.volumeId === volumeId;
       return right ? null : `its snapshot is ${snapshot?.state ?? 'nowhere'}`;
     }
+    case 'snapshot-group': {
+      const { volume_ids: wanted } = operation.request;
+      const taken = wanted.filter((id) => wholeSnapshots(world, operation).some((one) => one.volumeId === id));
+      return taken.length === wanted.length ? null : `${taken.length} of ${wanted.length} snapshots were taken`;
+    }
     case 'delete-snapshot': {
       const snapshot = snapshotOf(world, operation.request.snapshot_id);
       return snapshot?.state === 'Destroyed' ? null : `the snapshot is ${snapshot?.state ?? 'nowhere'}`;
@@ -53,6 +58,26 @@ export function complaintAt(world: World, operation: Operation): string | null {
     default:
       return operation satisfies never;
   }
+}
+
+/** The snapshots that the parts of a group have taken, and that are still there. */
+function wholeSnapshots({ model, store }: World, { id }: Operation): Snapshot[] {
+  const parts = [...store.operations.values()].filter(
+    ({ operation }) => operation.type === 'snapshot' && operation.request.group === id,
+  );
+  return model.inventory.snapshots.filter(
+    ({ name, state }) =>
+      state === 'BackedUp' && parts.some(({ operation }) => name.endsWith(operation.id)),
+  );
+}
+
+/** A group that has not completed leaves nothing but what it names. */
+export function leftByGroup(world: World, operation: Operation): string[] {
+  if (operation.type !== 'snapshot-group' || operation.status === 'completed') return [];
+  const said = JSON.stringify(operation.response?.left ?? []);
+  return wholeSnapshots(world, operation)
+    .filter(({ id, volumeId }) => !said.includes(id) && !said.includes(volumeId))
+    .map(({ id }) => id);
 }
 
 function snapshotOf({ model }: World, id: unknown): Snapshot | undefined {

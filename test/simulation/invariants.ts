@@ -3,7 +3,7 @@ import type { StoredEntry } from '~/lab/ledger/memory-store';
 import { expectedSerial } from '~/server/devices/serial';
 import { exportName, volumeIdOf } from '~/server/exports/naming';
 import { isTerminal, type JournalEntry, type Mapping, type Operation } from '~/server/model/operation';
-import { complaintAt, isDisturbed } from './ends';
+import { complaintAt, isDisturbed, leftByGroup } from './ends';
 import type { World } from './world';
 
 /**
@@ -298,6 +298,10 @@ export class Invariants {
   }
 
   private checkEnd(operation: Operation, story: Story): void {
+    const left = leftByGroup(this.world, operation);
+    if (left.length > 0)
+      this.fail('a-group-is-all-or-none', `operation ${operation.id} has left ${left.join(' and ')}`);
+    if (operation.type === 'snapshot-group') this.count('a-group-is-all-or-none');
     if (operation.status !== 'completed') return;
     // From now on callers know it.
     if (operation.type === 'create') {

@@ -20,6 +20,8 @@ export type Ask =
   /** To so many bytes more than it has. */
   | { readonly kind: 'resize'; readonly volume: number; readonly moreBytes: number }
   | { readonly kind: 'snapshot'; readonly volume: number }
+  /** Of all volumes that are there then; without any, nothing. */
+  | { readonly kind: 'snapshot-group'; readonly where: 'here' | 'elsewhere' }
   /** `which`: counted back from the one that was taken last; of any volume. */
   | { readonly kind: 'delete-snapshot'; readonly which: number }
   | { readonly kind: 'revert'; readonly volume: number; readonly which: number }

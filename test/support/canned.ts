@@ -164,6 +164,7 @@ export const METRICS: MetricsReport = {
     snapshot: 0,
     'delete-snapshot': 0,
     revert: 0,
+    'snapshot-group': 0,
     recover: 0,
     cleanup: 0,
   },

@@ -2,7 +2,7 @@ import type { Connection } from 'mysql2/promise';
 import { alter, charsetClause, columnsOf } from './schema';
 
 const TABLE = 'volume_operations';
-const TYPES = ['resize', 'snapshot', 'delete-snapshot', 'revert'] as const;
+const TYPES = ['resize', 'snapshot', 'delete-snapshot', 'revert', 'snapshot-group'] as const;
 
 /** Operation types, as the last of the ENUM, so that no row is written again. The old daemon never writes them. */
 export async function addVolumeLife(connection: Connection): Promise<void> {

@@ -11,6 +11,7 @@ import {
   resizeBody,
   revertBody,
   snapshotBody,
+  snapshotGroupBody,
   snapshotListSchema,
   snapshotParams,
   vmParams,
@@ -125,6 +126,20 @@ export const createSnapshot = endpoint({
   params: volumeParams,
   body: snapshotBody,
   bodyExample: { name: 'before-failover' },
+});
+
+export const createSnapshotGroup = endpoint({
+  ...mutation,
+  path: '/api/v1/snapshots/group',
+  summary: 'Take a snapshot of several volumes of a VM, all or none',
+  description:
+    'One snapshot operation for each volume; when one of them fails, the snapshots of the others are deleted. They are taken side by side, not at one moment: stop the VM, or detach the volumes, where they must fit together.',
+  body: snapshotGroupBody,
+  bodyExample: {
+    vm_id: '3a9c3c0e-6c8f-4a7e-9f0d-2b7a1c5d8e90',
+    volume_ids: ['6f1d2c3b-4a59-4687-9786-a5b4c3d2e1f0'],
+    name: 'before-failover',
+  },
 });
 
 export const deleteSnapshot = endpoint({

@@ -25,7 +25,7 @@ export const operationSchema = named('Operation', {
   status: z.enum(OPERATION_STATUSES),
   volume_id: z.string().meta({
     description:
-      'empty for a create, and for the delete of a snapshot, until CloudStack has named the volume',
+      'empty for a create, and for the delete of a snapshot, until CloudStack has named the volume; and for a group of several',
   }),
   vm_id: z.string().optional(),
   request: jsonObject,

@@ -48,6 +48,17 @@ export const snapshotBody = z.object({
     .meta({ description: 'its name in CloudStack is this, a dash, and the id of the operation' }),
 });
 
+const VOLUMES = expected(`a list of 1 to ${LIMITS.GROUP_VOLUMES} UUIDs of volumes, each once`);
+
+export const snapshotGroupBody = snapshotBody.extend({
+  vm_id: uuid('the VM that they are attached to'),
+  volume_ids: z
+    .array(uuid('a volume'), { error: VOLUMES })
+    .min(1, { error: VOLUMES })
+    .max(LIMITS.GROUP_VOLUMES, { error: VOLUMES })
+    .refine((ids) => new Set(ids).size === ids.length, { error: VOLUMES }),
+});
+
 export const revertBody = z.object({ snapshot_id: uuid('a snapshot of this volume') });
 
 export const snapshotParams = z.object({ id: uuid('a snapshot') });

@@ -39,7 +39,7 @@ export function decideDeleteSnapshot(s: Situation<'delete-snapshot'>): Action {
   if (known.do !== 'done') return known;
   if (known.result.kind === 'absent') return deleted(s, false);
   const snapshot = known.result.value;
-  if (volumeId === '') return takeVolume(snapshot);
+  if (volumeId === '') return s.operation.cancelRequested ? intend(s, STEP) : takeVolume(snapshot);
   return waitForSnapshot(s, snapshot) ?? intend(s, STEP, about);
 }
 

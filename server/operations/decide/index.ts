@@ -10,6 +10,7 @@ import { decideRecover } from './recover';
 import { decideResize } from './resize';
 import { decideRevert } from './revert';
 import { decideSnapshot } from './snapshot';
+import { decideSnapshotGroup } from './snapshot-group';
 
 /** The next action of an operation. Pure: the same situation gives the same action. */
 export function decide(s: AnySituation): Action {
@@ -34,6 +35,8 @@ export function decide(s: AnySituation): Action {
       return decideDeleteSnapshot({ ...s, operation: s.operation });
     case 'revert':
       return decideRevert({ ...s, operation: s.operation });
+    case 'snapshot-group':
+      return decideSnapshotGroup({ ...s, operation: s.operation });
     default:
       return s.operation satisfies never;
   }

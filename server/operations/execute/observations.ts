@@ -20,6 +20,7 @@ import {
   readVmVolumes,
   readVolume,
 } from './guards';
+import { readParts } from './parts-of-group';
 import type { RunContext } from './run-context';
 
 type Observation = Extract<
@@ -30,6 +31,7 @@ type Observation = Extract<
       | 'read-offer'
       | 'read-snapshot'
       | 'find-snapshots'
+      | 'read-parts'
       | 'read-vm'
       | 'read-vm-volumes'
       | 'read-mapping'
@@ -60,6 +62,10 @@ export async function observe(run: RunContext, action: Observation): Promise<voi
       return run.learn({ snapshot: await readSnapshot(run, action.snapshotId) });
     case 'find-snapshots':
       return run.learn({ ownSnapshots: await findSnapshots(run, action) });
+    case 'read-parts':
+      return run.learn({
+        parts: { step: action.step, operations: await readParts(run, action.operationIds) },
+      });
     case 'read-offer':
       return readOffer(run);
     case 'find-unclaimed':

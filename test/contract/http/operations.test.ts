@@ -46,6 +46,13 @@ describe('requests for operations', () => {
       'revert',
       { volume_id: VOLUME, snapshot_id: SNAPSHOT },
     ],
+    [
+      'POST',
+      '/api/v1/snapshots/group',
+      { vm_id: OTHER_VM, volume_ids: [VOLUME, REMOTE_VOLUME], name: 'before' },
+      'snapshot-group',
+      { vm_id: OTHER_VM, volume_ids: [VOLUME, REMOTE_VOLUME], name: 'before' },
+    ],
     ['DELETE', `/api/v1/snapshots/${SNAPSHOT}`, undefined, 'delete-snapshot', { snapshot_id: SNAPSHOT }],
     [
       'POST',
@@ -79,6 +86,8 @@ describe('requests for operations', () => {
     expect(await refused(`${V}/resize`, { size: 0.5 })).toEqual(['size']);
     expect(await refused(`${V}/snapshots`, { name: 'a'.repeat(201) })).toEqual(['name']);
     expect(await refused(`${V}/revert`, { snapshot_id: 'before' })).toEqual(['snapshot_id']);
+    for (const volume_ids of [[], [VOLUME, VOLUME], undefined])
+      expect(await refused('/api/v1/snapshots/group', { vm_id: OTHER_VM, volume_ids })).toEqual(['volume_ids']);
     expect(app.daemon.requests).toEqual([]);
   });
 

@@ -143,6 +143,8 @@ describe('the delete of a snapshot', () => {
     const other = await the.rig.request('snapshot', { volume_id: the.volume.id });
     await the.rig.untilSent('createSnapshot');
     const id = await the.rig.request('delete-snapshot', { snapshot_id: snapshotId });
+    await the.rig.pass(20);
+    expect((await the.rig.operation(id)).waitReason).toContain('Another operation is executing on volume');
     expect((await the.rig.ended(id)).status).toBe('completed');
     expect((await the.rig.operation(other)).status).toBe('completed');
     expect(the.rig.calls).toEqual(['createSnapshot', 'deleteSnapshot']);
