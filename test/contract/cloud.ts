@@ -216,6 +216,7 @@ function volumes(the: () => World): void {
       errorCode: null,
       errorText: null,
       volumeId,
+      snapshotId: null,
     });
     const truth = world.model.volumes.find(({ id }) => id === volumeId);
     expect(shown(await world.cloud.readVolume(volumeId?.toUpperCase() ?? ''))).toEqual({
