@@ -68,7 +68,9 @@ export const snapshotNoun: Noun = {
       examples: [{ args: '--vm <id> --volumes <id>,<id> --wait', what: 'Before a failover.' }],
       run(context, { vm, volumes, name, ...args }) {
         const volume_ids = volumes.split(',').map((id) => id.trim());
-        return requestOperation(context, args, 'createSnapshotGroup', { body: { vm_id: vm, volume_ids, name } });
+        return requestOperation(context, args, 'createSnapshotGroup', {
+          body: { vm_id: vm, volume_ids, name },
+        });
       },
     }),
     verb({

@@ -11,6 +11,7 @@ interface ContentWorld {
   readonly model: CloudModel;
   create(name: string): Promise<string>;
   done(command: CloudCommand, jobId?: string): Promise<CloudJob>;
+  ended(jobId: string): Promise<CloudJob>;
 }
 
 /** Sizes and snapshots. `ready`: a volume with storage. */
@@ -23,10 +24,9 @@ export function content(the: () => ContentWorld): void {
   };
 
   it('makes a volume larger, and never smaller', async () => {
-    const { cloud, done } = the();
+    const { cloud } = the();
     const volumeId = await the().create('resized');
-    const resize = (sizeGiB: number) =>
-      done.call(the(), { name: 'resizeVolume', volumeId, sizeGiB });
+    const resize = (sizeGiB: number) => the().done({ name: 'resizeVolume', volumeId, sizeGiB });
     expect(await resize(3)).toMatchObject({ status: 'succeeded', volumeId });
     expect(await cloud.readVolume(volumeId)).toMatchObject({ value: { size: 3 * GIB } });
     expect(await resize(2)).toMatchObject({ status: 'failed', errorCode: 432 });
@@ -40,12 +40,11 @@ export function content(the: () => ContentWorld): void {
     const accepted = await cloud.submit({ name: 'createSnapshot', volumeId, snapshotName }, jobId);
     expect(accepted).toMatchObject({ jobId, volumeId: null, snapshotId: expect.any(String) });
     const id = accepted.snapshotId ?? '';
-    for (;;) {
-      const job = await cloud.queryJob(jobId);
-      if (job?.status === 'pending') continue;
-      expect(job).toMatchObject({ status: 'succeeded', volumeId: null, snapshotId: id });
-      break;
-    }
+    expect(await the().ended(jobId)).toMatchObject({
+      status: 'succeeded',
+      volumeId: null,
+      snapshotId: id,
+    });
     const shown = { id, name: snapshotName, volumeId, state: 'BackedUp', size: GIB };
     expect(await cloud.listSnapshots({ volumeId, name: snapshotName })).toMatchObject([shown]);
     expect(await cloud.listSnapshots({ volumeId, name: 'another' })).toEqual([]);

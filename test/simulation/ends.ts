@@ -44,8 +44,12 @@ export function complaintAt(world: World, operation: Operation): string | null {
     }
     case 'snapshot-group': {
       const { volume_ids: wanted } = operation.request;
-      const taken = wanted.filter((id) => wholeSnapshots(world, operation).some((one) => one.volumeId === id));
-      return taken.length === wanted.length ? null : `${taken.length} of ${wanted.length} snapshots were taken`;
+      const taken = wanted.filter((id) =>
+        wholeSnapshots(world, operation).some((one) => one.volumeId === id),
+      );
+      return taken.length === wanted.length
+        ? null
+        : `${taken.length} of ${wanted.length} snapshots were taken`;
     }
     case 'delete-snapshot': {
       const snapshot = snapshotOf(world, operation.request.snapshot_id);
@@ -66,8 +70,7 @@ function wholeSnapshots({ model, store }: World, { id }: Operation): Snapshot[] 
     ({ operation }) => operation.type === 'snapshot' && operation.request.group === id,
   );
   return model.inventory.snapshots.filter(
-    ({ name, state }) =>
-      state === 'BackedUp' && parts.some(({ operation }) => name.endsWith(operation.id)),
+    ({ name, state }) => state === 'BackedUp' && parts.some(({ operation }) => name.endsWith(operation.id)),
   );
 }
 

@@ -106,9 +106,10 @@ function undo(s: Situation<'snapshot-group'>, failing: Failing): Action {
   const undone = ended(s, 'undo-parts');
   if (undone.do !== 'done') return undone;
   const unknown = s.journal.done('undo-parts')?.unknown;
-  const left = undone.result
-    .filter(({ status }) => status !== 'completed')
-    .map(({ request, error }) => `snapshot ${String(request.snapshot_id)} is not deleted: ${error ?? 'cancelled'}`);
+  const left = undone.result.flatMap(({ status, request, error }) => {
+    if (status === 'completed' || !('snapshot_id' in request)) return [];
+    return [`snapshot ${String(request.snapshot_id)} is not deleted: ${error ?? 'cancelled'}`];
+  });
   return endFailed(failing, [
     ...(Array.isArray(unknown) ? unknown.filter((text) => typeof text === 'string') : []),
     ...left,

@@ -87,7 +87,9 @@ describe('requests for operations', () => {
     expect(await refused(`${V}/snapshots`, { name: 'a'.repeat(201) })).toEqual(['name']);
     expect(await refused(`${V}/revert`, { snapshot_id: 'before' })).toEqual(['snapshot_id']);
     for (const volume_ids of [[], [VOLUME, VOLUME], undefined])
-      expect(await refused('/api/v1/snapshots/group', { vm_id: OTHER_VM, volume_ids })).toEqual(['volume_ids']);
+      expect(await refused('/api/v1/snapshots/group', { vm_id: OTHER_VM, volume_ids })).toEqual([
+        'volume_ids',
+      ]);
     expect(app.daemon.requests).toEqual([]);
   });
 

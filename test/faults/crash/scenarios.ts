@@ -149,7 +149,8 @@ async function snapshotted(rig: Rig): Promise<Known & { readonly snapshotId: str
   const known = ready(rig);
   const ended = await rig.follow(snapshot(known).ask);
   const snapshotId = ended.response?.snapshot_id;
-  if (typeof snapshotId !== 'string') throw new Error(`the snapshot of the preparation failed: ${ended.error}`);
+  if (typeof snapshotId !== 'string')
+    throw new Error(`the snapshot of the preparation failed: ${ended.error}`);
   return { ...known, snapshotId };
 }
 
