@@ -19,7 +19,7 @@ _volumectl() {
       continue
     fi
     case "${COMP_WORDS[index]}" in
-      --url|--socket|--token-file|--timeout|--columns|--vm|--name|--size|--offering|--zone|--metadata|--key|--expected|--to|--from|--limit|--type|--status|--volume|--since|--vm-name|--after|--only|--operation|--role|--file) skip=1 ;;
+      --url|--socket|--token-file|--timeout|--columns|--vm|--name|--size|--offering|--zone|--metadata|--key|--expected|--to|--from|--volumes|--limit|--type|--status|--volume|--since|--vm-name|--after|--only|--operation|--role|--file) skip=1 ;;
       -*) ;;
       *) words+=("${COMP_WORDS[index]}") ;;
     esac
@@ -40,6 +40,7 @@ _volumectl() {
     "volume device") options="" ;;
     "snapshot list") options="" ;;
     "snapshot create") options="--name --key -w --wait" ;;
+    "snapshot group") options="--vm --volumes --name --key -w --wait" ;;
     "snapshot delete") options="-y --yes --key -w --wait" ;;
     "device list") options="" ;;
     "device scan") options="" ;;
@@ -79,7 +80,7 @@ _volumectl() {
   esac
   case "${words[0]-}" in
     volume) verbs="list show explain create attach attach-root detach delete recover resize revert return device" ;;
-    snapshot) verbs="list create delete" ;;
+    snapshot) verbs="list create group delete" ;;
     device) verbs="list scan show watch own explain" ;;
     operation) verbs="list show watch cancel retry abandon" ;;
     export) verbs="list show publish withdraw validate" ;;
@@ -95,7 +96,7 @@ _volumectl() {
   esac
   if ((skip)); then
     case "${words[0]-} ${words[1]-} $previous" in
-      "operation list"" --type") wanted="words create attach detach delete recover cleanup resize snapshot delete-snapshot revert" ;;
+      "operation list"" --type") wanted="words create attach detach delete recover cleanup resize snapshot delete-snapshot revert snapshot-group" ;;
       "operation list"" --status") wanted="words pending executing completed failed cancelled" ;;
       "operation list"" --volume") wanted="volume" ;;
       "export list"" --status") wanted="words pending active failed" ;;

@@ -88,14 +88,20 @@ complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_su
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from return' -a '(volumectl volume list --columns volume_id --no-headers --quiet --timeout 2s 2>/dev/null)'
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and not __fish_seen_subcommand_from list show explain create attach attach-root detach delete recover resize revert return device' -a device -d 'Show which device a volume is on this appliance'
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from device' -a '(volumectl volume list --columns volume_id --no-headers --quiet --timeout 2s 2>/dev/null)'
-complete -c volumectl -n '__fish_seen_subcommand_from snapshot; and not __fish_seen_subcommand_from list create delete' -a list -d 'List the snapshots of a volume, as CloudStack shows them'
+complete -c volumectl -n '__fish_seen_subcommand_from snapshot; and not __fish_seen_subcommand_from list create group delete' -a list -d 'List the snapshots of a volume, as CloudStack shows them'
 complete -c volumectl -n '__fish_seen_subcommand_from snapshot; and __fish_seen_subcommand_from list' -a '(volumectl volume list --columns volume_id --no-headers --quiet --timeout 2s 2>/dev/null)'
-complete -c volumectl -n '__fish_seen_subcommand_from snapshot; and not __fish_seen_subcommand_from list create delete' -a create -d 'Take a snapshot of a volume, in use or not'
+complete -c volumectl -n '__fish_seen_subcommand_from snapshot; and not __fish_seen_subcommand_from list create group delete' -a create -d 'Take a snapshot of a volume, in use or not'
 complete -c volumectl -n '__fish_seen_subcommand_from snapshot; and __fish_seen_subcommand_from create' -l name -d 'what its name begins with' -x
 complete -c volumectl -n '__fish_seen_subcommand_from snapshot; and __fish_seen_subcommand_from create' -l key -d 'Idempotency-Key: repeated within 24 hours, the same operation is answered' -x
 complete -c volumectl -n '__fish_seen_subcommand_from snapshot; and __fish_seen_subcommand_from create' -l wait -s w -d 'wait until the operation has ended, naming its step'
 complete -c volumectl -n '__fish_seen_subcommand_from snapshot; and __fish_seen_subcommand_from create' -a '(volumectl volume list --columns volume_id --no-headers --quiet --timeout 2s 2>/dev/null)'
-complete -c volumectl -n '__fish_seen_subcommand_from snapshot; and not __fish_seen_subcommand_from list create delete' -a delete -d 'Delete a snapshot'
+complete -c volumectl -n '__fish_seen_subcommand_from snapshot; and not __fish_seen_subcommand_from list create group delete' -a group -d 'Take a snapshot of several volumes of a VM, all or none'
+complete -c volumectl -n '__fish_seen_subcommand_from snapshot; and __fish_seen_subcommand_from group' -l vm -d 'id of the VM' -x
+complete -c volumectl -n '__fish_seen_subcommand_from snapshot; and __fish_seen_subcommand_from group' -l volumes -d 'ids of its volumes' -x
+complete -c volumectl -n '__fish_seen_subcommand_from snapshot; and __fish_seen_subcommand_from group' -l name -d 'what their names begin with' -x
+complete -c volumectl -n '__fish_seen_subcommand_from snapshot; and __fish_seen_subcommand_from group' -l key -d 'Idempotency-Key: repeated within 24 hours, the same operation is answered' -x
+complete -c volumectl -n '__fish_seen_subcommand_from snapshot; and __fish_seen_subcommand_from group' -l wait -s w -d 'wait until the operation has ended, naming its step'
+complete -c volumectl -n '__fish_seen_subcommand_from snapshot; and not __fish_seen_subcommand_from list create group delete' -a delete -d 'Delete a snapshot'
 complete -c volumectl -n '__fish_seen_subcommand_from snapshot; and __fish_seen_subcommand_from delete' -l yes -s y -d 'do not ask'
 complete -c volumectl -n '__fish_seen_subcommand_from snapshot; and __fish_seen_subcommand_from delete' -l key -d 'Idempotency-Key: repeated within 24 hours, the same operation is answered' -x
 complete -c volumectl -n '__fish_seen_subcommand_from snapshot; and __fish_seen_subcommand_from delete' -l wait -s w -d 'wait until the operation has ended, naming its step'
@@ -110,7 +116,7 @@ complete -c volumectl -n '__fish_seen_subcommand_from device; and __fish_seen_su
 complete -c volumectl -n '__fish_seen_subcommand_from device; and not __fish_seen_subcommand_from list scan show watch own explain' -a explain -d 'Explain which disk a volume is, or why none'
 complete -c volumectl -n '__fish_seen_subcommand_from device; and __fish_seen_subcommand_from explain' -a '(volumectl volume list --columns volume_id --no-headers --quiet --timeout 2s 2>/dev/null)'
 complete -c volumectl -n '__fish_seen_subcommand_from operation; and not __fish_seen_subcommand_from list show watch cancel retry abandon' -a list -d 'List operations, newest first'
-complete -c volumectl -n '__fish_seen_subcommand_from operation; and __fish_seen_subcommand_from list' -l type -d 'only of this type' -x -a 'create attach detach delete recover cleanup resize snapshot delete-snapshot revert'
+complete -c volumectl -n '__fish_seen_subcommand_from operation; and __fish_seen_subcommand_from list' -l type -d 'only of this type' -x -a 'create attach detach delete recover cleanup resize snapshot delete-snapshot revert snapshot-group'
 complete -c volumectl -n '__fish_seen_subcommand_from operation; and __fish_seen_subcommand_from list' -l status -d 'only in this status' -x -a 'pending executing completed failed cancelled'
 complete -c volumectl -n '__fish_seen_subcommand_from operation; and __fish_seen_subcommand_from list' -l volume -d 'only of this volume' -x -a '(volumectl volume list --columns volume_id --no-headers --quiet --timeout 2s 2>/dev/null)'
 complete -c volumectl -n '__fish_seen_subcommand_from operation; and __fish_seen_subcommand_from list' -l vm -d 'only of this VM' -x

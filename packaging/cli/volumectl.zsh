@@ -182,6 +182,7 @@ _volumectl() {
             local -a verbs=(
               'list:List the snapshots of a volume, as CloudStack shows them'
               'create:Take a snapshot of a volume, in use or not'
+              'group:Take a snapshot of several volumes of a VM, all or none'
               'delete:Delete a snapshot'
             )
             _describe command verbs
@@ -201,6 +202,15 @@ _volumectl() {
                 '--wait[wait until the operation has ended, naming its step]' \
                 '-w[wait until the operation has ended, naming its step]' \
                 '1: :_volumectl_ask volume'
+              ;;
+            group)
+              _arguments $common \
+                '--vm[id of the VM]: : ' \
+                '--volumes[ids of its volumes]: : ' \
+                '--name[what their names begin with]: : ' \
+                '--key[Idempotency-Key\: repeated within 24 hours, the same operation is answered]: : ' \
+                '--wait[wait until the operation has ended, naming its step]' \
+                '-w[wait until the operation has ended, naming its step]'
               ;;
             delete)
               _arguments $common \
@@ -272,7 +282,7 @@ _volumectl() {
           case $words[1] in
             list)
               _arguments $common \
-                '--type[only of this type]: :(create attach detach delete recover cleanup resize snapshot delete-snapshot revert)' \
+                '--type[only of this type]: :(create attach detach delete recover cleanup resize snapshot delete-snapshot revert snapshot-group)' \
                 '--status[only in this status]: :(pending executing completed failed cancelled)' \
                 '--volume[only of this volume]: :_volumectl_ask volume' \
                 '--vm[only of this VM]: : ' \
