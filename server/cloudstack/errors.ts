@@ -70,7 +70,9 @@ const SAYS_OF_THE_CALL: Readonly<Record<CloudErrorKind, (text: string) => CloudO
   'rate-limit': () => 'not-started',
   configuration: () => 'not-started',
   busy: () => 'not-started',
-  parameter: () => 'final',
+  // createSnapshot looks at the volume before it looks at the job id, so a request that something on the way has
+  // doubled is refused because of itself.
+  parameter: (text) => (/is not in ready state but/i.test(text) ? 'unknown' : 'final'),
   unsupported: () => 'final',
   permission: () => 'final',
   quota: () => 'final',

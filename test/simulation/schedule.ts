@@ -161,7 +161,9 @@ class Schedule {
     for (const { operation } of store.operations.values())
       if (operation.idempotencyKey !== null)
         byKey.set(operation.idempotencyKey, (byKey.get(operation.idempotencyKey) ?? 0) + 1);
-    const asked = [...store.operations.values()].filter(({ operation }) => groupOf(operation) === null).length;
+    const asked = [...store.operations.values()].filter(
+      ({ operation }) => groupOf(operation) === null,
+    ).length;
     if (asked > this.callers.answered.size)
       throw new Violation(
         'never-doubled',

@@ -81,6 +81,7 @@ describe('what is sent', () => {
     expect(await client.cloud.submit({ ...create, sizeGiB: 7 }, JOB)).toEqual({
       jobId: JOB,
       volumeId: VOLUME,
+      snapshotId: null,
     });
     await client.cloud.submit({ ...create, sizeGiB: null }, JOB);
     const [first, second, third] = server.requests.map(({ parameters }) => parameters);

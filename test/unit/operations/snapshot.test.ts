@@ -72,6 +72,14 @@ describe('a snapshot', () => {
     }
   });
 
+  it('that something on the way has doubled is refused because of itself: its job is found all the same', async () => {
+    const the = await world();
+    the.rig.model.faults.add({ command: 'createSnapshot', kind: 'duplicate-request' });
+    const ended = await the.rig.run('snapshot', { volume_id: the.volume.id });
+    expect(ended.status).toBe('completed');
+    expect(the.rig.model.effectsOf(the.volume.id, 'snapshot')).toBe(1);
+  });
+
   it('of the same name by somebody else is not taken for ours', async () => {
     const the = await world();
     the.rig.model.inventory.addSnapshot(the.volume, 'before').state = 'BackedUp';
