@@ -339,7 +339,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'server/operations/decide/permit-content.ts',
     find: "const vm = volume.vmId === null ? GO : permitVm(guards.vm, volume.vmId, ['still']);",
     replace: 'const vm = volume.vmId === null || permitVm !== null ? GO : GO;',
-    seed: 1,
+    seed: 1275,
   },
   {
     name: 'group-keeps-some',

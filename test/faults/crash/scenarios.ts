@@ -8,6 +8,8 @@ export interface Subject {
   /** Empty for a create, which has none yet. */
   readonly volumeId: string;
   readonly name: string;
+  /** Of the snapshot that the request names, where it names no volume. */
+  readonly snapshotId?: string;
   /** The VM that is not the appliance, when the operation concerns one. */
   readonly vmId: string | null;
   readonly ask: Ask;
@@ -162,7 +164,8 @@ async function snapshotGroup(rig: Rig): Promise<Subject> {
 }
 
 function removeSnapshot({ snapshotId, ...known }: Known & { readonly snapshotId: string }): Subject {
-  return { ...known, vmId: null, ask: { method: 'DELETE', path: `/api/v1/snapshots/${snapshotId}` } };
+  const path = `/api/v1/snapshots/${snapshotId}`;
+  return { ...known, snapshotId, vmId: null, ask: { method: 'DELETE', path } };
 }
 
 function revert({ snapshotId, ...known }: Known & { readonly snapshotId: string }): Subject {
