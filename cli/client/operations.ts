@@ -42,6 +42,7 @@ export const OPERATIONS = {
   listOfferings: ['GET', '/api/v1/admin/offerings'],
   listSnapshots: ['GET', '/api/v1/volumes/{id}/snapshots'],
   listOperations: ['GET', '/api/v1/operations'],
+  listVolumes: ['GET', '/api/v1/volumes'],
   listVmVolumes: ['GET', '/api/v1/vms/{id}/volumes'],
   listZones: ['GET', '/api/v1/admin/zones'],
   publishExport: ['POST', '/api/v1/exports'],
@@ -54,6 +55,7 @@ export const OPERATIONS = {
   recoverVolume: ['POST', '/api/v1/volumes/{id}/recover'],
   resizeVolume: ['POST', '/api/v1/volumes/{id}/resize'],
   revertVolume: ['POST', '/api/v1/volumes/{id}/revert'],
+  resolveVolume: ['GET', '/api/v1/volumes/resolve'],
   retryOperation: ['POST', '/api/v1/operations/{id}/retry'],
   streamEvents: ['GET', '/api/v1/events'],
   streamOperation: ['GET', '/api/v1/operations/{id}/events'],
@@ -86,6 +88,7 @@ type QueryValues<Query> = { readonly [Key in keyof Query]?: string | number | bo
 
 export type Operation = Reply<'readOperation'>;
 export type Volume = Reply<'readVolume'>;
+export type VolumeSummary = Reply<'listVolumes'>['volumes'][number];
 export type Mapping = Reply<'readVolumeDevice'>;
 export type Export = Reply<'readExport'>;
 export type Health = Reply<'health'>;
