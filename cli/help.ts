@@ -6,6 +6,8 @@ import { paint, wrap } from './output/text';
 import { exampleLines, findNoun, fullName, loneVerb, NOUNS, PROGRAM, PURPOSE } from './tree';
 
 const WIDTH_COLUMNS = 96;
+/** The words of a choice are named in its description when they take more. */
+const CHOICES_COLUMNS = 60;
 
 /** The help of a verb, of a noun, or (without words) of the program. */
 export function helpFor(words: readonly string[], color: boolean): string {
@@ -88,15 +90,24 @@ export function usage(noun: Noun, verb: Verb): string {
   return [fullName(noun, verb), ...words, '[options]'].join(' ');
 }
 
+/** Whether its words fit between the brackets; otherwise its description names them. */
+function isShort({ options }: Option): boolean {
+  return options !== undefined && options.join('|').length <= CHOICES_COLUMNS;
+}
+
 /** `--vm <id>`, `-w, --wait` */
 function optionText(name: string, arg: Option | Flag): string {
   if (arg.type === 'boolean') return `${arg.short === undefined ? '' : `-${arg.short}, `}--${name}`;
-  return `--${name} <${arg.options ? arg.options.join('|') : (arg.valueHint ?? 'value')}>`;
+  const words = isShort(arg) ? arg.options?.join('|') : undefined;
+  return `--${name} <${words ?? arg.valueHint ?? (arg.options ? name : 'value')}>`;
 }
 
 /** Every option with its description; an option that can be negated has a line for each form. */
 export function optionRows(args: Args): [string, string][] {
-  return optionForms(args).map(({ name, arg, description }) => [optionText(name, arg), description]);
+  return optionForms(args).map(({ name, arg, description }) => {
+    const words = arg.type === 'string' && !isShort(arg) ? arg.options : undefined;
+    return [optionText(name, arg), words ? `${description}: ${words.join(', ')}` : description];
+  });
 }
 
 export function positionalRows(args: Args): [string, string][] {

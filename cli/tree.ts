@@ -7,6 +7,7 @@ import { eventsNoun } from './commands/events';
 import { exportNoun } from './commands/export';
 import { operationNoun } from './commands/operation';
 import { healthNoun, syncNoun, taskNoun, vmNoun } from './commands/service';
+import { snapshotNoun } from './commands/snapshot';
 import { tokenNoun } from './commands/token';
 import { volumeNoun } from './commands/volume';
 
@@ -16,6 +17,7 @@ export const PURPOSE = 'asks the Volume Management Daemon of this appliance, and
 /** Every command. The parser, the help, the manual and the completions are derived from it. */
 export const NOUNS: readonly Noun[] = [
   volumeNoun,
+  snapshotNoun,
   deviceNoun,
   operationNoun,
   exportNoun,

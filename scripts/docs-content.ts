@@ -54,8 +54,10 @@ ${rows.join('\n')}
 /** docs/reference/volume-states.md, from the table that the engine, sync and the pages use. */
 function volumeStatesDoc(): string {
   const rows = VOLUME_STATES.map((state) => {
-    const { means, attach, detach, delete: remove, recover } = stateOf({ state });
-    return `| \`${state}\` | ${means} | ${attach} | ${detach} | ${remove} | ${recover} |`;
+    const { means, ...verdicts } = stateOf({ state });
+    const { attach, detach, delete: remove, recover, resize, snapshot, revert } = verdicts;
+    const cells = [attach, detach, remove, recover, resize, snapshot, revert];
+    return `| \`${state}\` | ${means} | ${cells.join(' | ')} |`;
   });
   return `# Volume states
 
@@ -67,8 +69,8 @@ to do, and it completes. A state that is not in this table is waited for.
 
 \`volumectl volume explain <id>\` shows the state of a volume with its meaning.
 
-| state | the volume … | attach | detach | delete | recover |
-| --- | --- | --- | --- | --- | --- |
+| state | the volume … | attach | detach | delete | recover | resize | snapshot | revert |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- |
 ${rows.join('\n')}
 
 With \`DELETE_MODE=trash\` a delete leaves the volume in \`Destroy\`, and \`POST /api/v1/volumes/{id}/recover\` brings it back until CloudStack expunges it

@@ -15,6 +15,7 @@ export const OPERATION_COLUMNS: readonly Column<Operation>[] = [
   field('volume_id'),
   { ...field('vm_id'), hidden: true },
   { name: 'device_path', value: ({ response }) => text(response?.device_path), hidden: true },
+  { name: 'snapshot_id', value: ({ response }) => text(response?.snapshot_id), hidden: true },
   { name: 'created_at', value: ({ created_at }) => timeText(created_at) },
   { name: 'completed_at', value: ({ completed_at }) => completed_at && timeText(completed_at), hidden: true },
   { ...field('attempt'), hidden: true },

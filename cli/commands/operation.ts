@@ -24,7 +24,19 @@ export const operationNoun: Noun = {
       summary: 'List operations, newest first',
       args: {
         type: choice(
-          ['create', 'attach', 'detach', 'delete', 'recover', 'cleanup'],
+          [
+            'create',
+            'attach',
+            'detach',
+            'delete',
+            'recover',
+            'cleanup',
+            'resize',
+            'snapshot',
+            'delete-snapshot',
+            'revert',
+            'snapshot-group',
+          ],
           'only of this type',
           'type',
         ),

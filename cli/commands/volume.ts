@@ -177,6 +177,39 @@ export const volumeNoun: Noun = {
       run: (context, args) => requestOperation(context, args, 'recoverVolume', { path: { id: args.volume } }),
     }),
     verb({
+      name: 'resize',
+      summary: 'Make a volume larger',
+      details:
+        'Attached or not, never smaller. CloudStack counts whole GiB: other sizes are rounded up, and the size that it has is in the answer.',
+      args: { volume: VOLUME, size: requiredOption('size', 'like 20GiB, or bytes', 'size'), ...REQUEST },
+      columns: OPERATION_COLUMNS,
+      examples: [{ args: '<volume> --size 20GiB --wait', what: 'The whole size, not what is added.' }],
+      run(context, args) {
+        const input = { path: { id: args.volume }, body: { size: parseSize(args.size, '--size') } };
+        return requestOperation(context, args, 'resizeVolume', input);
+      },
+    }),
+    verb({
+      name: 'revert',
+      summary: 'Put a volume back to a snapshot of it',
+      details:
+        'What was written since is lost. Only while it is detached or its VM is stopped. Asks first on a terminal; anywhere else --yes is needed.',
+      args: {
+        volume: VOLUME,
+        to: requiredOption('id', 'id of the snapshot (volumectl snapshot list)', 'snapshot_id'),
+        yes,
+        ...REQUEST,
+      },
+      columns: OPERATION_COLUMNS,
+      examples: [{ args: '<volume> --to <snapshot> --yes --wait', what: 'For a script.' }],
+      async run(context, args) {
+        if (!args.yes)
+          await requireConfirmation(context, `Replace the content of volume ${args.volume} by its snapshot?`);
+        const input = { path: { id: args.volume }, body: { snapshot_id: args.to } };
+        return requestOperation(context, args, 'revertVolume', input);
+      },
+    }),
+    verb({
       name: 'return',
       summary: 'Bring a volume back from a test VM to this appliance, as one operation',
       details:
@@ -234,7 +267,7 @@ async function thisAppliance({ client }: Context): Promise<string> {
   );
 }
 
-async function requireConfirmation(context: Context, question: string): Promise<void> {
+export async function requireConfirmation(context: Context, question: string): Promise<void> {
   const answer = await context.confirm(question);
   if (answer === null) throw new UsageError('there is no terminal to ask on', 'Repeat with --yes.');
   if (!answer) throw new Failure(EXIT.FAILED, 'nothing was done');

@@ -10,6 +10,7 @@ const EFFECT_KINDS = [
   'resize',
   'snapshot',
   'revert',
+  'delete-snapshot',
   'stop',
   'start',
   'destroy',

@@ -1,11 +1,13 @@
 import {
   type Cloud,
+  type CloudAccepted,
   type CloudCapabilities,
   type CloudCommand,
   type CloudDiskOffering,
   CloudError,
   type CloudJob,
   type CloudOwner,
+  type CloudSnapshot,
   type CloudVm,
   type CloudVolume,
   type CloudZone,
@@ -15,10 +17,11 @@ import type { Clock } from '~/server/core/clock';
 import { LIMITS } from '~/server/core/limits';
 import { type Absent, absent, type Evidence, seen, type Unknown, unknown } from '~/server/model/evidence';
 import { maxDataDisks } from './actions/disks';
+import { createSnapshot, deleteSnapshot, resizeVolume, revertSnapshot } from './actions/snapshots';
 import { CUSTOM_MAX_GIB, CUSTOM_MIN_GIB } from './actions/volumes';
 import type { CloudModel } from './model';
 import { asCloudError, ModelExchange } from './model-exchange';
-import { ApiError, type Job, type Vm, type Volume } from './records';
+import { ApiError, type Job, type Snapshot, type Vm, type Volume } from './records';
 import { LIST_ALL, type Scope } from './state/access';
 import { type Account, DOMAIN_ID } from './state/accounts';
 import { namesMatch } from './state/names';
@@ -100,6 +103,30 @@ export class ModelCloud implements Cloud {
     });
   }
 
+  readSnapshot(id: string): Promise<Evidence<CloudSnapshot>> {
+    return this.call('listSnapshots', () => {
+      const snapshot = this.shownSnapshots(true).find((candidate) => candidate.id === id.toLowerCase());
+      if (snapshot) return seen(this.snapshot(snapshot), this.now(), 'cloudstack');
+      const { snapshots } = this.model.inventory;
+      return this.notShown(snapshots.some((candidate) => candidate.id === id.toLowerCase()));
+    });
+  }
+
+  listSnapshots({ volumeId, name }: { volumeId: string; name?: string }): Promise<CloudSnapshot[]> {
+    return this.call('listSnapshots', () =>
+      this.shownSnapshots(false)
+        .filter((one) => one.volumeId === volumeId.toLowerCase() && (name === undefined || one.name === name))
+        .map((one) => this.snapshot(one)),
+    );
+  }
+
+  private shownSnapshots(byId: boolean): Snapshot[] {
+    const { access, inventory } = this.model;
+    return inventory.snapshots.filter(
+      (one) => one.state !== 'Destroyed' && access.sees(this.account, one, { ...OF_OWNERS, byId }),
+    );
+  }
+
   readVm(id: string): Promise<Evidence<CloudVm>> {
     return this.call('listVirtualMachines', () => {
       const shown = this.model.shownVms(this.account, { ...OF_OWNERS, byId: true });
@@ -144,7 +171,7 @@ export class ModelCloud implements Cloud {
     );
   }
 
-  submit(command: CloudCommand, jobId: string): Promise<{ jobId: string; volumeId: string | null }> {
+  submit(command: CloudCommand, jobId: string): Promise<CloudAccepted> {
     return this.call(command.name, () => {
       try {
         return this.start(command, jobId);
@@ -187,8 +214,9 @@ export class ModelCloud implements Cloud {
     });
   }
 
-  private start(command: CloudCommand, jobId: string): { jobId: string; volumeId: string | null } {
+  private start(command: CloudCommand, jobId: string): CloudAccepted {
     const { model, account } = this;
+    const accepted = (job: Job): CloudAccepted => ({ jobId: job.id, volumeId: null, snapshotId: null });
     switch (command.name) {
       case 'createVolume': {
         const { volumeName: name, zoneId, diskOfferingId: offeringId, sizeGiB, owner } = command;
@@ -204,26 +232,35 @@ export class ModelCloud implements Cloud {
           account: ofAccount,
         };
         const { volume, job } = model.createVolume(asked, account);
-        return { jobId: job.id, volumeId: volume.id };
+        return { ...accepted(job), volumeId: volume.id };
       }
       case 'attachVolume': {
         const { volumeId: id, vmId, deviceId } = command;
-        return { jobId: model.attachVolume({ id, vmId, deviceId, jobId }, account).id, volumeId: null };
+        return accepted(model.attachVolume({ id, vmId, deviceId, jobId }, account));
       }
-      case 'detachVolume': {
-        const job = model.detachVolume({ id: command.volumeId, jobId }, account);
-        return { jobId: job.id, volumeId: null };
-      }
+      case 'detachVolume':
+        return accepted(model.detachVolume({ id: command.volumeId, jobId }, account));
       case 'destroyVolume': {
         const { volumeId: id, expunge } = command;
-        return { jobId: model.destroyVolume({ id, expunge, jobId }, account).id, volumeId: null };
+        return accepted(model.destroyVolume({ id, expunge, jobId }, account));
       }
+      case 'resizeVolume': {
+        const { volumeId: id, sizeGiB } = command;
+        return accepted(resizeVolume(model.parts, { id, sizeGiB, shrinkOk: false, jobId }, account));
+      }
+      case 'createSnapshot': {
+        const { volumeId, snapshotName: name } = command;
+        const { snapshot, job } = createSnapshot(model.parts, { volumeId, name, jobId }, account);
+        return { ...accepted(job), snapshotId: snapshot.id };
+      }
+      case 'deleteSnapshot':
+        return accepted(deleteSnapshot(model.parts, { id: command.snapshotId, jobId }, account));
+      case 'revertSnapshot':
+        return accepted(revertSnapshot(model.parts, { id: command.snapshotId, jobId }, account));
       case 'stopVirtualMachine':
-        return { jobId: model.stopVm(command.vmId, jobId, account).id, volumeId: null };
-      case 'destroyVirtualMachine': {
-        const job = model.destroyVm(command.vmId, command.expunge, jobId, account);
-        return { jobId: job.id, volumeId: null };
-      }
+        return accepted(model.stopVm(command.vmId, jobId, account));
+      case 'destroyVirtualMachine':
+        return accepted(model.destroyVm(command.vmId, command.expunge, jobId, account));
       default:
         return command satisfies never;
     }
@@ -263,6 +300,11 @@ export class ModelCloud implements Cloud {
     };
   }
 
+  private snapshot({ id, name, volumeId, state, size, created, accountId }: Snapshot): CloudSnapshot {
+    const owner = this.owner(accountId);
+    return { id, name, volumeId, state, size, created: wholeSeconds(created), owner };
+  }
+
   private vm({ id, name, state, zoneId, hypervisor, accountId }: Vm): CloudVm {
     return { id, name, state, zoneId, hypervisor, owner: this.owner(accountId) };
   }
@@ -277,12 +319,15 @@ export class ModelCloud implements Cloud {
 function jobOf(job: Job): CloudJob {
   const failed = job.status === 2;
   const error = job.result?.kind === 'error' ? job.result : null;
+  const instance = (type: Job['instanceType']) =>
+    job.instanceType === type && job.instanceId !== '' ? job.instanceId : null;
   return {
     jobId: job.id,
     status: job.status === 0 ? 'pending' : failed ? 'failed' : 'succeeded',
     errorCode: failed ? (error?.code ?? job.resultCode) : null,
     errorText: failed ? (error?.text ?? null) : null,
-    volumeId: job.instanceType === 'Volume' && job.instanceId !== '' ? job.instanceId : null,
+    volumeId: instance('Volume'),
+    snapshotId: instance('Snapshot'),
   };
 }
 

@@ -79,7 +79,7 @@ export interface Snapshot {
   /** Bytes of the volume when it was taken. */
   readonly size: number;
   readonly created: number;
-  state: 'BackingUp' | 'BackedUp' | 'Destroyed';
+  state: 'BackingUp' | 'BackedUp' | 'Error' | 'Destroyed';
 }
 
 export type InstanceType = 'Volume' | 'VirtualMachine' | 'Snapshot' | 'VmSnapshot';

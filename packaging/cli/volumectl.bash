@@ -19,7 +19,7 @@ _volumectl() {
       continue
     fi
     case "${COMP_WORDS[index]}" in
-      --url|--socket|--token-file|--timeout|--columns|--name|--state|--vm|--attached|--project|--size|--offering|--zone|--metadata|--key|--expected|--from|--limit|--type|--status|--volume|--since|--vm-name|--after|--only|--operation|--role|--file) skip=1 ;;
+      --url|--socket|--token-file|--timeout|--columns|--name|--state|--vm|--attached|--project|--size|--offering|--zone|--metadata|--key|--expected|--to|--from|--volumes|--limit|--type|--status|--volume|--since|--vm-name|--after|--only|--operation|--role|--file) skip=1 ;;
       -*) ;;
       *) words+=("${COMP_WORDS[index]}") ;;
     esac
@@ -34,8 +34,14 @@ _volumectl() {
     "volume detach") options="--force --key -w --wait" ;;
     "volume delete") options="-y --yes --force --key -w --wait" ;;
     "volume recover") options="--key -w --wait" ;;
+    "volume resize") options="--size --key -w --wait" ;;
+    "volume revert") options="--to -y --yes --key -w --wait" ;;
     "volume return") options="--from --delete-vm --stop-vm -y --yes --key -w --wait" ;;
     "volume device") options="" ;;
+    "snapshot list") options="" ;;
+    "snapshot create") options="--name --key -w --wait" ;;
+    "snapshot group") options="--vm --volumes --name --key -w --wait" ;;
+    "snapshot delete") options="-y --yes --key -w --wait" ;;
     "device list") options="" ;;
     "device scan") options="" ;;
     "device show") options="" ;;
@@ -73,7 +79,8 @@ _volumectl() {
     "completion fish") options="" ;;
   esac
   case "${words[0]-}" in
-    volume) verbs="list show explain create attach attach-root detach delete recover return device" ;;
+    volume) verbs="list show explain create attach attach-root detach delete recover resize revert return device" ;;
+    snapshot) verbs="list create group delete" ;;
     device) verbs="list scan show watch own explain" ;;
     operation) verbs="list show watch cancel retry abandon" ;;
     export) verbs="list show publish withdraw validate" ;;
@@ -90,7 +97,7 @@ _volumectl() {
   if ((skip)); then
     case "${words[0]-} ${words[1]-} $previous" in
       "volume list"" --attached") wanted="words yes no" ;;
-      "operation list"" --type") wanted="words create attach detach delete recover cleanup" ;;
+      "operation list"" --type") wanted="words create attach detach delete recover cleanup resize snapshot delete-snapshot revert snapshot-group" ;;
       "operation list"" --status") wanted="words pending executing completed failed cancelled" ;;
       "operation list"" --volume") wanted="volume" ;;
       "export list"" --status") wanted="words pending active failed" ;;
@@ -107,7 +114,7 @@ _volumectl() {
   elif [[ $current == -* ]]; then
     wanted="words $options --url --socket --token-file --timeout --json --columns --no-headers -q --quiet --color --no-color -h --help --version"
   elif ((${#words[@]} == 0)); then
-    wanted="words volume device operation export vm health sync task adopt check events token completion help"
+    wanted="words volume snapshot device operation export vm health sync task adopt check events token completion help"
   elif [[ -n $verbs ]] && ((${#words[@]} == 1)); then
     wanted="words $verbs"
   else
@@ -121,8 +128,12 @@ _volumectl() {
       "volume detach"" 0") wanted="volume" ;;
       "volume delete"" 0") wanted="volume" ;;
       "volume recover"" 0") wanted="volume" ;;
+      "volume resize"" 0") wanted="volume" ;;
+      "volume revert"" 0") wanted="volume" ;;
       "volume return"" 0") wanted="volume" ;;
       "volume device"" 0") wanted="volume" ;;
+      "snapshot list"" 0") wanted="volume" ;;
+      "snapshot create"" 0") wanted="volume" ;;
       "device show"" 0") wanted="device" ;;
       "device own"" 0") wanted="words add remove list" ;;
       "device explain"" 0") wanted="volume" ;;

@@ -12,31 +12,32 @@ complete -c volumectl -l color -d 'colours even when this is no terminal'
 complete -c volumectl -l no-color -d 'no colours (also: NO_COLOR)'
 complete -c volumectl -l help -s h -d 'this text'
 
-complete -c volumectl -n 'not __fish_seen_subcommand_from volume device operation export vm health sync task adopt check events token completion' -a volume -d 'Create, attach, detach and delete volumes'
-complete -c volumectl -n 'not __fish_seen_subcommand_from volume device operation export vm health sync task adopt check events token completion' -a device -d 'See the disks of this guest, and whose they are'
-complete -c volumectl -n 'not __fish_seen_subcommand_from volume device operation export vm health sync task adopt check events token completion' -a operation -d 'See what was asked for, where it is, and cancel it'
-complete -c volumectl -n 'not __fish_seen_subcommand_from volume device operation export vm health sync task adopt check events token completion' -a export -d 'See and change what is exported over NBD'
-complete -c volumectl -n 'not __fish_seen_subcommand_from volume device operation export vm health sync task adopt check events token completion' -a vm -d 'See the volumes of a VM'
-complete -c volumectl -n 'not __fish_seen_subcommand_from volume device operation export vm health sync task adopt check events token completion' -a health -d 'Show how the daemon and everything it depends on are doing'
-complete -c volumectl -n 'not __fish_seen_subcommand_from volume device operation export vm health sync task adopt check events token completion' -a sync -d 'Compare CloudStack, guest, database and exports, and repair what is safe'
-complete -c volumectl -n 'not __fish_seen_subcommand_from volume device operation export vm health sync task adopt check events token completion' -a task -d 'Run a task of the daemon now'
-complete -c volumectl -n 'not __fish_seen_subcommand_from volume device operation export vm health sync task adopt check events token completion' -a adopt -d 'See what taking over the database of the old daemon does, before it is done'
-complete -c volumectl -n 'not __fish_seen_subcommand_from volume device operation export vm health sync task adopt check events token completion' -a check -d 'Find out what is wrong'
-complete -c volumectl -n 'not __fish_seen_subcommand_from volume device operation export vm health sync task adopt check events token completion' -a events -d 'Follow everything that happens'
-complete -c volumectl -n 'not __fish_seen_subcommand_from volume device operation export vm health sync task adopt check events token completion' -a token -d 'Say who may ask the daemon of this machine what'
-complete -c volumectl -n 'not __fish_seen_subcommand_from volume device operation export vm health sync task adopt check events token completion' -a completion -d 'Print the completion for a shell'
+complete -c volumectl -n 'not __fish_seen_subcommand_from volume snapshot device operation export vm health sync task adopt check events token completion' -a volume -d 'Create, attach, detach and delete volumes'
+complete -c volumectl -n 'not __fish_seen_subcommand_from volume snapshot device operation export vm health sync task adopt check events token completion' -a snapshot -d 'List, take and delete snapshots of volumes'
+complete -c volumectl -n 'not __fish_seen_subcommand_from volume snapshot device operation export vm health sync task adopt check events token completion' -a device -d 'See the disks of this guest, and whose they are'
+complete -c volumectl -n 'not __fish_seen_subcommand_from volume snapshot device operation export vm health sync task adopt check events token completion' -a operation -d 'See what was asked for, where it is, and cancel it'
+complete -c volumectl -n 'not __fish_seen_subcommand_from volume snapshot device operation export vm health sync task adopt check events token completion' -a export -d 'See and change what is exported over NBD'
+complete -c volumectl -n 'not __fish_seen_subcommand_from volume snapshot device operation export vm health sync task adopt check events token completion' -a vm -d 'See the volumes of a VM'
+complete -c volumectl -n 'not __fish_seen_subcommand_from volume snapshot device operation export vm health sync task adopt check events token completion' -a health -d 'Show how the daemon and everything it depends on are doing'
+complete -c volumectl -n 'not __fish_seen_subcommand_from volume snapshot device operation export vm health sync task adopt check events token completion' -a sync -d 'Compare CloudStack, guest, database and exports, and repair what is safe'
+complete -c volumectl -n 'not __fish_seen_subcommand_from volume snapshot device operation export vm health sync task adopt check events token completion' -a task -d 'Run a task of the daemon now'
+complete -c volumectl -n 'not __fish_seen_subcommand_from volume snapshot device operation export vm health sync task adopt check events token completion' -a adopt -d 'See what taking over the database of the old daemon does, before it is done'
+complete -c volumectl -n 'not __fish_seen_subcommand_from volume snapshot device operation export vm health sync task adopt check events token completion' -a check -d 'Find out what is wrong'
+complete -c volumectl -n 'not __fish_seen_subcommand_from volume snapshot device operation export vm health sync task adopt check events token completion' -a events -d 'Follow everything that happens'
+complete -c volumectl -n 'not __fish_seen_subcommand_from volume snapshot device operation export vm health sync task adopt check events token completion' -a token -d 'Say who may ask the daemon of this machine what'
+complete -c volumectl -n 'not __fish_seen_subcommand_from volume snapshot device operation export vm health sync task adopt check events token completion' -a completion -d 'Print the completion for a shell'
 
-complete -c volumectl -n '__fish_seen_subcommand_from volume; and not __fish_seen_subcommand_from list show explain create attach attach-root detach delete recover return device' -a list -d 'List all volumes that the key sees, with device, export and last operation'
+complete -c volumectl -n '__fish_seen_subcommand_from volume; and not __fish_seen_subcommand_from list show explain create attach attach-root detach delete recover resize revert return device' -a list -d 'List all volumes that the key sees, with device, export and last operation'
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from list' -l name -d 'only names with this part, in any case' -x
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from list' -l state -d 'only in this state of CloudStack, like Ready' -x
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from list' -l vm -d 'only those attached to this VM' -x
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from list' -l attached -d 'only attached, or only detached ones' -x -a 'yes no'
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from list' -l project -d 'only those of this project' -x
-complete -c volumectl -n '__fish_seen_subcommand_from volume; and not __fish_seen_subcommand_from list show explain create attach attach-root detach delete recover return device' -a show -d 'Show what CloudStack, the guest and the daemon say of a volume'
+complete -c volumectl -n '__fish_seen_subcommand_from volume; and not __fish_seen_subcommand_from list show explain create attach attach-root detach delete recover resize revert return device' -a show -d 'Show what CloudStack, the guest and the daemon say of a volume'
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from show' -a '(volumectl volume list --columns volume_id --no-headers --quiet --timeout 2s 2>/dev/null)'
-complete -c volumectl -n '__fish_seen_subcommand_from volume; and not __fish_seen_subcommand_from list show explain create attach attach-root detach delete recover return device' -a explain -d 'Explain what is known of a volume, since when, and what is not known'
+complete -c volumectl -n '__fish_seen_subcommand_from volume; and not __fish_seen_subcommand_from list show explain create attach attach-root detach delete recover resize revert return device' -a explain -d 'Explain what is known of a volume, since when, and what is not known'
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from explain' -a '(volumectl volume list --columns volume_id --no-headers --quiet --timeout 2s 2>/dev/null)'
-complete -c volumectl -n '__fish_seen_subcommand_from volume; and not __fish_seen_subcommand_from list show explain create attach attach-root detach delete recover return device' -a create -d 'Create a volume in CloudStack'
+complete -c volumectl -n '__fish_seen_subcommand_from volume; and not __fish_seen_subcommand_from list show explain create attach attach-root detach delete recover resize revert return device' -a create -d 'Create a volume in CloudStack'
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from create' -l name -d 'its name' -x
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from create' -l size -d 'like 10GiB, or bytes' -x
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from create' -l offering -d 'id of the disk offering (volumectl check offerings)' -x
@@ -44,33 +45,44 @@ complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_su
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from create' -l metadata -d 'kept with the operation' -x
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from create' -l key -d 'Idempotency-Key: repeated within 24 hours, the same operation is answered' -x
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from create' -l wait -s w -d 'wait until the operation has ended, naming its step'
-complete -c volumectl -n '__fish_seen_subcommand_from volume; and not __fish_seen_subcommand_from list show explain create attach attach-root detach delete recover return device' -a attach -d 'Attach a volume to this appliance, or to another VM'
+complete -c volumectl -n '__fish_seen_subcommand_from volume; and not __fish_seen_subcommand_from list show explain create attach attach-root detach delete recover resize revert return device' -a attach -d 'Attach a volume to this appliance, or to another VM'
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from attach' -l vm -d 'id of another VM' -x
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from attach' -l expected -d 'what will be copied into it, like 3GiB: the share written is reckoned with it' -x
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from attach' -l key -d 'Idempotency-Key: repeated within 24 hours, the same operation is answered' -x
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from attach' -l wait -s w -d 'wait until the operation has ended, naming its step'
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from attach' -a '(volumectl volume list --columns volume_id --no-headers --quiet --timeout 2s 2>/dev/null)'
-complete -c volumectl -n '__fish_seen_subcommand_from volume; and not __fish_seen_subcommand_from list show explain create attach attach-root detach delete recover return device' -a attach-root -d 'Attach a volume as the root disk of a stopped VM'
+complete -c volumectl -n '__fish_seen_subcommand_from volume; and not __fish_seen_subcommand_from list show explain create attach attach-root detach delete recover resize revert return device' -a attach-root -d 'Attach a volume as the root disk of a stopped VM'
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from attach-root' -l vm -d 'id of the VM' -x
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from attach-root' -l key -d 'Idempotency-Key: repeated within 24 hours, the same operation is answered' -x
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from attach-root' -l wait -s w -d 'wait until the operation has ended, naming its step'
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from attach-root' -a '(volumectl volume list --columns volume_id --no-headers --quiet --timeout 2s 2>/dev/null)'
-complete -c volumectl -n '__fish_seen_subcommand_from volume; and not __fish_seen_subcommand_from list show explain create attach attach-root detach delete recover return device' -a detach -d 'Detach a volume from its VM'
+complete -c volumectl -n '__fish_seen_subcommand_from volume; and not __fish_seen_subcommand_from list show explain create attach attach-root detach delete recover resize revert return device' -a detach -d 'Detach a volume from its VM'
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from detach' -l force -d 'also when the device is in use (journaled)'
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from detach' -l key -d 'Idempotency-Key: repeated within 24 hours, the same operation is answered' -x
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from detach' -l wait -s w -d 'wait until the operation has ended, naming its step'
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from detach' -a '(volumectl volume list --columns volume_id --no-headers --quiet --timeout 2s 2>/dev/null)'
-complete -c volumectl -n '__fish_seen_subcommand_from volume; and not __fish_seen_subcommand_from list show explain create attach attach-root detach delete recover return device' -a delete -d 'Delete a volume and its data, detaching it from this appliance first'
+complete -c volumectl -n '__fish_seen_subcommand_from volume; and not __fish_seen_subcommand_from list show explain create attach attach-root detach delete recover resize revert return device' -a delete -d 'Delete a volume and its data, detaching it from this appliance first'
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from delete' -l yes -s y -d 'do not ask'
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from delete' -l force -d 'also when the device is in use (journaled)'
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from delete' -l key -d 'Idempotency-Key: repeated within 24 hours, the same operation is answered' -x
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from delete' -l wait -s w -d 'wait until the operation has ended, naming its step'
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from delete' -a '(volumectl volume list --columns volume_id --no-headers --quiet --timeout 2s 2>/dev/null)'
-complete -c volumectl -n '__fish_seen_subcommand_from volume; and not __fish_seen_subcommand_from list show explain create attach attach-root detach delete recover return device' -a recover -d 'Bring a deleted volume back from the trash'
+complete -c volumectl -n '__fish_seen_subcommand_from volume; and not __fish_seen_subcommand_from list show explain create attach attach-root detach delete recover resize revert return device' -a recover -d 'Bring a deleted volume back from the trash'
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from recover' -l key -d 'Idempotency-Key: repeated within 24 hours, the same operation is answered' -x
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from recover' -l wait -s w -d 'wait until the operation has ended, naming its step'
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from recover' -a '(volumectl volume list --columns volume_id --no-headers --quiet --timeout 2s 2>/dev/null)'
-complete -c volumectl -n '__fish_seen_subcommand_from volume; and not __fish_seen_subcommand_from list show explain create attach attach-root detach delete recover return device' -a return -d 'Bring a volume back from a test VM to this appliance, as one operation'
+complete -c volumectl -n '__fish_seen_subcommand_from volume; and not __fish_seen_subcommand_from list show explain create attach attach-root detach delete recover resize revert return device' -a resize -d 'Make a volume larger'
+complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from resize' -l size -d 'like 20GiB, or bytes' -x
+complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from resize' -l key -d 'Idempotency-Key: repeated within 24 hours, the same operation is answered' -x
+complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from resize' -l wait -s w -d 'wait until the operation has ended, naming its step'
+complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from resize' -a '(volumectl volume list --columns volume_id --no-headers --quiet --timeout 2s 2>/dev/null)'
+complete -c volumectl -n '__fish_seen_subcommand_from volume; and not __fish_seen_subcommand_from list show explain create attach attach-root detach delete recover resize revert return device' -a revert -d 'Put a volume back to a snapshot of it'
+complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from revert' -l to -d 'id of the snapshot (volumectl snapshot list)' -x
+complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from revert' -l yes -s y -d 'do not ask'
+complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from revert' -l key -d 'Idempotency-Key: repeated within 24 hours, the same operation is answered' -x
+complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from revert' -l wait -s w -d 'wait until the operation has ended, naming its step'
+complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from revert' -a '(volumectl volume list --columns volume_id --no-headers --quiet --timeout 2s 2>/dev/null)'
+complete -c volumectl -n '__fish_seen_subcommand_from volume; and not __fish_seen_subcommand_from list show explain create attach attach-root detach delete recover resize revert return device' -a return -d 'Bring a volume back from a test VM to this appliance, as one operation'
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from return' -l from -d 'id of the test VM' -x
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from return' -l delete-vm -d 'delete the test VM when no disk is left on it'
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from return' -l stop-vm -d 'stop the test VM when it runs'
@@ -78,8 +90,25 @@ complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_su
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from return' -l key -d 'Idempotency-Key: repeated within 24 hours, the same operation is answered' -x
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from return' -l wait -s w -d 'wait until the operation has ended, naming its step'
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from return' -a '(volumectl volume list --columns volume_id --no-headers --quiet --timeout 2s 2>/dev/null)'
-complete -c volumectl -n '__fish_seen_subcommand_from volume; and not __fish_seen_subcommand_from list show explain create attach attach-root detach delete recover return device' -a device -d 'Show which device a volume is on this appliance'
+complete -c volumectl -n '__fish_seen_subcommand_from volume; and not __fish_seen_subcommand_from list show explain create attach attach-root detach delete recover resize revert return device' -a device -d 'Show which device a volume is on this appliance'
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from device' -a '(volumectl volume list --columns volume_id --no-headers --quiet --timeout 2s 2>/dev/null)'
+complete -c volumectl -n '__fish_seen_subcommand_from snapshot; and not __fish_seen_subcommand_from list create group delete' -a list -d 'List the snapshots of a volume, as CloudStack shows them'
+complete -c volumectl -n '__fish_seen_subcommand_from snapshot; and __fish_seen_subcommand_from list' -a '(volumectl volume list --columns volume_id --no-headers --quiet --timeout 2s 2>/dev/null)'
+complete -c volumectl -n '__fish_seen_subcommand_from snapshot; and not __fish_seen_subcommand_from list create group delete' -a create -d 'Take a snapshot of a volume, in use or not'
+complete -c volumectl -n '__fish_seen_subcommand_from snapshot; and __fish_seen_subcommand_from create' -l name -d 'what its name begins with' -x
+complete -c volumectl -n '__fish_seen_subcommand_from snapshot; and __fish_seen_subcommand_from create' -l key -d 'Idempotency-Key: repeated within 24 hours, the same operation is answered' -x
+complete -c volumectl -n '__fish_seen_subcommand_from snapshot; and __fish_seen_subcommand_from create' -l wait -s w -d 'wait until the operation has ended, naming its step'
+complete -c volumectl -n '__fish_seen_subcommand_from snapshot; and __fish_seen_subcommand_from create' -a '(volumectl volume list --columns volume_id --no-headers --quiet --timeout 2s 2>/dev/null)'
+complete -c volumectl -n '__fish_seen_subcommand_from snapshot; and not __fish_seen_subcommand_from list create group delete' -a group -d 'Take a snapshot of several volumes of a VM, all or none'
+complete -c volumectl -n '__fish_seen_subcommand_from snapshot; and __fish_seen_subcommand_from group' -l vm -d 'id of the VM' -x
+complete -c volumectl -n '__fish_seen_subcommand_from snapshot; and __fish_seen_subcommand_from group' -l volumes -d 'ids of its volumes' -x
+complete -c volumectl -n '__fish_seen_subcommand_from snapshot; and __fish_seen_subcommand_from group' -l name -d 'what their names begin with' -x
+complete -c volumectl -n '__fish_seen_subcommand_from snapshot; and __fish_seen_subcommand_from group' -l key -d 'Idempotency-Key: repeated within 24 hours, the same operation is answered' -x
+complete -c volumectl -n '__fish_seen_subcommand_from snapshot; and __fish_seen_subcommand_from group' -l wait -s w -d 'wait until the operation has ended, naming its step'
+complete -c volumectl -n '__fish_seen_subcommand_from snapshot; and not __fish_seen_subcommand_from list create group delete' -a delete -d 'Delete a snapshot'
+complete -c volumectl -n '__fish_seen_subcommand_from snapshot; and __fish_seen_subcommand_from delete' -l yes -s y -d 'do not ask'
+complete -c volumectl -n '__fish_seen_subcommand_from snapshot; and __fish_seen_subcommand_from delete' -l key -d 'Idempotency-Key: repeated within 24 hours, the same operation is answered' -x
+complete -c volumectl -n '__fish_seen_subcommand_from snapshot; and __fish_seen_subcommand_from delete' -l wait -s w -d 'wait until the operation has ended, naming its step'
 complete -c volumectl -n '__fish_seen_subcommand_from device; and not __fish_seen_subcommand_from list scan show watch own explain' -a list -d 'List the disks of this guest as last seen'
 complete -c volumectl -n '__fish_seen_subcommand_from device; and not __fish_seen_subcommand_from list scan show watch own explain' -a scan -d 'Look at the guest now, and list its disks'
 complete -c volumectl -n '__fish_seen_subcommand_from device; and not __fish_seen_subcommand_from list scan show watch own explain' -a show -d 'Show the volume that is mapped to a device'
@@ -91,7 +120,7 @@ complete -c volumectl -n '__fish_seen_subcommand_from device; and __fish_seen_su
 complete -c volumectl -n '__fish_seen_subcommand_from device; and not __fish_seen_subcommand_from list scan show watch own explain' -a explain -d 'Explain which disk a volume is, or why none'
 complete -c volumectl -n '__fish_seen_subcommand_from device; and __fish_seen_subcommand_from explain' -a '(volumectl volume list --columns volume_id --no-headers --quiet --timeout 2s 2>/dev/null)'
 complete -c volumectl -n '__fish_seen_subcommand_from operation; and not __fish_seen_subcommand_from list show watch cancel retry abandon' -a list -d 'List operations, newest first'
-complete -c volumectl -n '__fish_seen_subcommand_from operation; and __fish_seen_subcommand_from list' -l type -d 'only of this type' -x -a 'create attach detach delete recover cleanup'
+complete -c volumectl -n '__fish_seen_subcommand_from operation; and __fish_seen_subcommand_from list' -l type -d 'only of this type' -x -a 'create attach detach delete recover cleanup resize snapshot delete-snapshot revert snapshot-group'
 complete -c volumectl -n '__fish_seen_subcommand_from operation; and __fish_seen_subcommand_from list' -l status -d 'only in this status' -x -a 'pending executing completed failed cancelled'
 complete -c volumectl -n '__fish_seen_subcommand_from operation; and __fish_seen_subcommand_from list' -l volume -d 'only of this volume' -x -a '(volumectl volume list --columns volume_id --no-headers --quiet --timeout 2s 2>/dev/null)'
 complete -c volumectl -n '__fish_seen_subcommand_from operation; and __fish_seen_subcommand_from list' -l vm -d 'only of this VM' -x

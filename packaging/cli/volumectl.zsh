@@ -34,6 +34,7 @@ _volumectl() {
     noun)
       local -a nouns=(
         'volume:Create, attach, detach and delete volumes'
+        'snapshot:List, take and delete snapshots of volumes'
         'device:See the disks of this guest, and whose they are'
         'operation:See what was asked for, where it is, and cancel it'
         'export:See and change what is exported over NBD'
@@ -64,6 +65,8 @@ _volumectl() {
               'detach:Detach a volume from its VM'
               'delete:Delete a volume and its data, detaching it from this appliance first'
               'recover:Bring a deleted volume back from the trash'
+              'resize:Make a volume larger'
+              'revert:Put a volume back to a snapshot of it'
               'return:Bring a volume back from a test VM to this appliance, as one operation'
               'device:Show which device a volume is on this appliance'
             )
@@ -142,6 +145,24 @@ _volumectl() {
                 '-w[wait until the operation has ended, naming its step]' \
                 '1: :_volumectl_ask volume'
               ;;
+            resize)
+              _arguments $common \
+                '--size[like 20GiB, or bytes]: : ' \
+                '--key[Idempotency-Key\: repeated within 24 hours, the same operation is answered]: : ' \
+                '--wait[wait until the operation has ended, naming its step]' \
+                '-w[wait until the operation has ended, naming its step]' \
+                '1: :_volumectl_ask volume'
+              ;;
+            revert)
+              _arguments $common \
+                '--to[id of the snapshot (volumectl snapshot list)]: : ' \
+                '--yes[do not ask]' \
+                '-y[do not ask]' \
+                '--key[Idempotency-Key\: repeated within 24 hours, the same operation is answered]: : ' \
+                '--wait[wait until the operation has ended, naming its step]' \
+                '-w[wait until the operation has ended, naming its step]' \
+                '1: :_volumectl_ask volume'
+              ;;
             return)
               _arguments $common \
                 '--from[id of the test VM]: : ' \
@@ -157,6 +178,52 @@ _volumectl() {
             device)
               _arguments $common \
                 '1: :_volumectl_ask volume'
+              ;;
+          esac
+          ;;
+        snapshot)
+          if ((CURRENT == 2)); then
+            local -a verbs=(
+              'list:List the snapshots of a volume, as CloudStack shows them'
+              'create:Take a snapshot of a volume, in use or not'
+              'group:Take a snapshot of several volumes of a VM, all or none'
+              'delete:Delete a snapshot'
+            )
+            _describe command verbs
+            return
+          fi
+          shift words
+          ((CURRENT--))
+          case $words[1] in
+            list)
+              _arguments $common \
+                '1: :_volumectl_ask volume'
+              ;;
+            create)
+              _arguments $common \
+                '--name[what its name begins with]: : ' \
+                '--key[Idempotency-Key\: repeated within 24 hours, the same operation is answered]: : ' \
+                '--wait[wait until the operation has ended, naming its step]' \
+                '-w[wait until the operation has ended, naming its step]' \
+                '1: :_volumectl_ask volume'
+              ;;
+            group)
+              _arguments $common \
+                '--vm[id of the VM]: : ' \
+                '--volumes[ids of its volumes]: : ' \
+                '--name[what their names begin with]: : ' \
+                '--key[Idempotency-Key\: repeated within 24 hours, the same operation is answered]: : ' \
+                '--wait[wait until the operation has ended, naming its step]' \
+                '-w[wait until the operation has ended, naming its step]'
+              ;;
+            delete)
+              _arguments $common \
+                '--yes[do not ask]' \
+                '-y[do not ask]' \
+                '--key[Idempotency-Key\: repeated within 24 hours, the same operation is answered]: : ' \
+                '--wait[wait until the operation has ended, naming its step]' \
+                '-w[wait until the operation has ended, naming its step]' \
+                '1: : '
               ;;
           esac
           ;;
@@ -219,7 +286,7 @@ _volumectl() {
           case $words[1] in
             list)
               _arguments $common \
-                '--type[only of this type]: :(create attach detach delete recover cleanup)' \
+                '--type[only of this type]: :(create attach detach delete recover cleanup resize snapshot delete-snapshot revert snapshot-group)' \
                 '--status[only in this status]: :(pending executing completed failed cancelled)' \
                 '--volume[only of this volume]: :_volumectl_ask volume' \
                 '--vm[only of this VM]: : ' \

@@ -14,6 +14,10 @@ export interface Cloud {
   readVolume(id: string): Promise<Evidence<CloudVolume>>;
   /** All pages. */
   listVolumes(filter: { name?: string; zoneId?: string; vmId?: string }): Promise<CloudVolume[]>;
+  /** One snapshot by its id; the same rules. CloudStack shows none that is deleted. */
+  readSnapshot(id: string): Promise<Evidence<CloudSnapshot>>;
+  /** All pages of the snapshots of a volume. One that is not listed may be deleted, or another account's. */
+  listSnapshots(filter: { volumeId: string; name?: string }): Promise<CloudSnapshot[]>;
   /** One VM by its id; the same rules. A user's key does not see its own destroyed VMs. */
   readVm(id: string): Promise<Evidence<CloudVm>>;
   /**
@@ -35,7 +39,7 @@ export interface Cloud {
    * Starts an asynchronous command under a job id of our choosing (customjobid). Resolves when CloudStack has
    * accepted it. A CloudError says whether it certainly had no effect or whether that is unknown.
    */
-  submit(command: CloudCommand, jobId: string): Promise<{ jobId: string; volumeId: string | null }>;
+  submit(command: CloudCommand, jobId: string): Promise<CloudAccepted>;
   /**
    * deleteVolume is synchronous in CloudStack and may block for minutes. `deleted`: success:true. `gone`:
    * CloudStack says that the volume was removed before.
@@ -74,8 +78,21 @@ export type CloudCommand =
     }
   | { readonly name: 'detachVolume'; readonly volumeId: string }
   | { readonly name: 'destroyVolume'; readonly volumeId: string; readonly expunge: boolean }
+  /** Without `shrinkok`, so CloudStack itself refuses to make a volume smaller. */
+  | { readonly name: 'resizeVolume'; readonly volumeId: string; readonly sizeGiB: number }
+  | { readonly name: 'createSnapshot'; readonly volumeId: string; readonly snapshotName: string }
+  /** `volumeId`: the volume that the snapshot is of; CloudStack is not told. */
+  | { readonly name: 'deleteSnapshot'; readonly volumeId: string; readonly snapshotId: string }
+  | { readonly name: 'revertSnapshot'; readonly volumeId: string; readonly snapshotId: string }
   | { readonly name: 'stopVirtualMachine'; readonly vmId: string; readonly forced: boolean }
   | { readonly name: 'destroyVirtualMachine'; readonly vmId: string; readonly expunge: boolean };
+
+/** A command that CloudStack has taken, and what it makes, where the answer says so. */
+export interface CloudAccepted {
+  readonly jobId: string;
+  readonly volumeId: string | null;
+  readonly snapshotId: string | null;
+}
 
 /** The owner of a VM or volume: a project, or an account of a domain. null: CloudStack does not say. */
 export interface CloudOwner {
@@ -111,6 +128,20 @@ export interface CloudVolume {
   /** RFC 3339 as normalised by the client, null when unparsable. */
   readonly created: string | null;
   readonly attached: string | null;
+  readonly owner: CloudOwner;
+}
+
+export interface CloudSnapshot {
+  readonly id: string;
+  readonly name: string;
+  /** Of the volume it was taken of, which it may outlive. */
+  readonly volumeId: string | null;
+  /** Allocated, Creating, BackingUp, BackedUp, Error, Destroying, … */
+  readonly state: string;
+  /** Bytes of the volume when it was taken; null when CloudStack does not say. */
+  readonly size: number | null;
+  /** RFC 3339; null when unparsable. */
+  readonly created: string | null;
   readonly owner: CloudOwner;
 }
 
@@ -157,6 +188,8 @@ export interface CloudJob {
   readonly errorText: string | null;
   /** jobinstanceid, or the volume of the result. */
   readonly volumeId: string | null;
+  /** The same of a snapshot. */
+  readonly snapshotId: string | null;
 }
 
 /**

@@ -70,7 +70,9 @@ const SAYS_OF_THE_CALL: Readonly<Record<CloudErrorKind, (text: string) => CloudO
   'rate-limit': () => 'not-started',
   configuration: () => 'not-started',
   busy: () => 'not-started',
-  parameter: () => 'final',
+  // createSnapshot looks at the volume before it looks at the job id, so a request that something on the way has
+  // doubled is refused because of itself.
+  parameter: (text) => (/is not in ready state but/i.test(text) ? 'unknown' : 'final'),
   unsupported: () => 'final',
   permission: () => 'final',
   quota: () => 'final',
@@ -224,6 +226,11 @@ export function saysRemoved(text: string | null, type: 'Volume' | 'VirtualMachin
   return (
     text !== null && new RegExp(`unable to find uuid for id \\[\\d+\\] of type \\[${type}\\]`, 'i').test(text)
   );
+}
+
+/** The job of a second deleteSnapshot: 431 `Snapshot with id: 3 is already destroyed`. */
+export function saysSnapshotDestroyed(text: string | null): boolean {
+  return text !== null && /snapshot with id: \d+ is already destroyed/i.test(text);
 }
 
 /**

@@ -3,12 +3,14 @@ import { LIMITS } from '../core/limits';
 import { absent, type Evidence, seen, unknown } from '../model/evidence';
 import {
   type Cloud,
+  type CloudAccepted,
   type CloudCapabilities,
   type CloudCommand,
   type CloudDiskOffering,
   CloudError,
   type CloudJob,
   type CloudOwner,
+  type CloudSnapshot,
   type CloudVm,
   type CloudVolume,
   type CloudZone,
@@ -73,6 +75,19 @@ export class HttpCloud implements Cloud {
       ...(filter.zoneId === undefined ? {} : { zoneid: filter.zoneId }),
       ...(filter.vmId === undefined ? {} : { virtualmachineid: filter.vmId }),
     });
+  }
+
+  async readSnapshot(id: string): Promise<Evidence<CloudSnapshot>> {
+    const snapshot = await this.lists.lookUp(parse.SNAPSHOT, id, {});
+    if (snapshot.kind === 'seen' && snapshot.value.state === 'Destroyed')
+      return absent('CloudStack says that it is Destroyed', snapshot.at, 'cloudstack');
+    return snapshot;
+  }
+
+  async listSnapshots({ volumeId, name }: { volumeId: string; name?: string }): Promise<CloudSnapshot[]> {
+    const named = name === undefined ? {} : { name };
+    const listed = await this.lists.ofOwners(parse.SNAPSHOT, { volumeid: volumeId, ...named });
+    return listed.filter(({ state }) => state !== 'Destroyed');
   }
 
   readVm(id: string): Promise<Evidence<CloudVm>> {
@@ -148,7 +163,7 @@ export class HttpCloud implements Cloud {
     return (await this.isAdministrator(settings)) ? { projectId, account, domainId } : null;
   }
 
-  async submit(command: CloudCommand, jobId: string): Promise<{ jobId: string; volumeId: string | null }> {
+  async submit(command: CloudCommand, jobId: string): Promise<CloudAccepted> {
     const { name, parameters } = wireCommand(command);
     try {
       const answer = parse.content(
@@ -156,10 +171,14 @@ export class HttpCloud implements Cloud {
         parse.accepted,
         await this.calls.call(name, { ...parameters, customjobid: jobId }),
       );
-      const volumeId = command.name === 'createVolume' && answer.id ? answer.id.toLowerCase() : null;
-      return { jobId: answer.jobid, volumeId };
+      const made = answer.id?.toLowerCase() ?? null;
+      return {
+        jobId: answer.jobid,
+        volumeId: command.name === 'createVolume' ? made : null,
+        snapshotId: command.name === 'createSnapshot' ? made : null,
+      };
     } catch (error) {
-      // CloudStack makes the volume row of createVolume before it checks the job id, so the caller must
+      // CloudStack makes the row of a new volume or snapshot before it checks the job id, so the caller must
       // handle "taken".
       if (error instanceof CloudError && saysJobIdTaken(error, jobId)) {
         throw new CloudError(error.message, {

@@ -1,7 +1,7 @@
 import { DaemonError } from '../core/errors';
 import { absent, type Evidence, unknown } from '../model/evidence';
 import type { Ledger } from '../model/ledger';
-import type { Cloud, CloudVm, CloudVolume } from './cloud';
+import type { Cloud, CloudSnapshot, CloudVm, CloudVolume } from './cloud';
 
 /**
  * A volume by its id, for decisions. A negative answer counts only from a key that sees our own VM: a key of
@@ -30,6 +30,16 @@ export async function knowOwnDelete(
   const [last] = await ledger.listOperations({ volumeId, type: 'delete', status: 'completed', limit: 1 });
   if (!last || last.response?.recoverable === true) return shown;
   return absent(`operation ${last.id} has deleted it, and CloudStack does not show it`, shown.at, shown.by);
+}
+
+/** A snapshot by its id, as `lookUpVolume` a volume. Throws CloudError. */
+export async function lookUpSnapshot(
+  cloud: Pick<Cloud, 'readSnapshot' | 'readVm'>,
+  snapshotId: string,
+  applianceVmId: string | null,
+): Promise<Evidence<CloudSnapshot>> {
+  const snapshot = await cloud.readSnapshot(snapshotId);
+  return snapshot.kind === 'absent' ? trustDenial(cloud, snapshot, applianceVmId) : snapshot;
 }
 
 /** A VM by its id, as `lookUpVolume` a volume. Throws CloudError. */

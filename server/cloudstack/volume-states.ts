@@ -3,6 +3,9 @@ import type { CloudVolume } from './cloud';
 /** What an operation does with a volume in this state. */
 export type StateVerdict = 'act' | 'wait' | 'refuse';
 
+/** What may be done with a volume. */
+export type StateCall = 'attach' | 'detach' | 'delete' | 'recover' | 'resize' | 'snapshot' | 'revert';
+
 /** One CloudStack volume state, and what it means for us. */
 export interface VolumeState {
   readonly attach: StateVerdict;
@@ -10,6 +13,10 @@ export interface VolumeState {
   readonly delete: StateVerdict;
   /** recoverVolume; needless: the volume is not deleted. */
   readonly recover: StateVerdict | 'needless';
+  readonly resize: StateVerdict;
+  readonly snapshot: StateVerdict;
+  /** To a snapshot of it. */
+  readonly revert: StateVerdict;
   /** What CloudStack is doing, or why it never accepts the call, as the end of "the volume …". */
   readonly means: string;
   /**
@@ -19,13 +26,34 @@ export interface VolumeState {
   readonly phase: 'rest' | 'moving' | 'leaving' | 'upload';
 }
 
-const AT_REST = { attach: 'act', detach: 'act', delete: 'act', recover: 'needless', phase: 'rest' } as const;
-const MOVING = { attach: 'wait', detach: 'wait', delete: 'wait', recover: 'wait', phase: 'moving' } as const;
+/** What has content: resize, snapshot and revert are accepted of such a volume only, where it is at rest. */
+const NO_CONTENT = { resize: 'refuse', snapshot: 'refuse', revert: 'refuse' } as const;
+const AT_REST = {
+  attach: 'act',
+  detach: 'act',
+  delete: 'act',
+  recover: 'needless',
+  resize: 'act',
+  snapshot: 'act',
+  revert: 'act',
+  phase: 'rest',
+} as const;
+const MOVING = {
+  attach: 'wait',
+  detach: 'wait',
+  delete: 'wait',
+  recover: 'wait',
+  resize: 'wait',
+  snapshot: 'wait',
+  revert: 'wait',
+  phase: 'moving',
+} as const;
 const DEAD_UPLOAD = {
   attach: 'refuse',
   detach: 'refuse',
   delete: 'act',
   recover: 'needless',
+  ...NO_CONTENT,
   phase: 'upload',
 } as const;
 /**
@@ -37,18 +65,24 @@ const LEAVING = {
   detach: 'refuse',
   delete: 'act',
   recover: 'refuse',
+  ...NO_CONTENT,
   phase: 'leaving',
 } as const;
 
 /**
  * Every volume state of CloudStack 4.20, one table for the engine, sync and the pages. Attach, detach and
  * delete are accepted in the states that CloudStack's own checks name; a volume that is being snapshotted can
- * be detached (measured on 4.20).
+ * be detached (measured on 4.20). A volume without storage can be resized, and has nothing to snapshot.
  */
 const STATES: Readonly<Record<string, VolumeState>> = {
-  Allocated: { ...AT_REST, means: 'has no storage yet; the first attach makes it' },
+  Allocated: {
+    ...AT_REST,
+    ...NO_CONTENT,
+    resize: 'act',
+    means: 'has no storage yet; the first attach makes it',
+  },
   Ready: { ...AT_REST, means: 'is ready' },
-  Uploaded: { ...AT_REST, means: 'was uploaded and waits for its first attach' },
+  Uploaded: { ...AT_REST, ...NO_CONTENT, means: 'was uploaded and waits for its first attach' },
   Creating: { ...MOVING, means: 'is being created' },
   Attaching: { ...MOVING, means: 'is being attached' },
   Migrating: { ...MOVING, means: 'is being moved to another storage' },
@@ -58,8 +92,14 @@ const STATES: Readonly<Record<string, VolumeState>> = {
   Copying: { ...MOVING, means: 'is being copied' },
   Restoring: { ...MOVING, means: 'is being restored' },
   UploadOp: { ...MOVING, means: 'is being taken over from an upload' },
-  UploadInProgress: { ...MOVING, attach: 'refuse', phase: 'upload', means: 'is being uploaded' },
-  Uploading: { ...MOVING, attach: 'refuse', phase: 'upload', means: 'is being uploaded' },
+  UploadInProgress: {
+    ...MOVING,
+    ...NO_CONTENT,
+    attach: 'refuse',
+    phase: 'upload',
+    means: 'is being uploaded',
+  },
+  Uploading: { ...MOVING, ...NO_CONTENT, attach: 'refuse', phase: 'upload', means: 'is being uploaded' },
   NotUploaded: { ...DEAD_UPLOAD, means: 'waits for an upload that has not begun' },
   UploadNotStarted: { ...DEAD_UPLOAD, means: 'waits for an upload that has not begun' },
   UploadError: { ...DEAD_UPLOAD, means: 'could not be uploaded' },

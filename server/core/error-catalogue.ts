@@ -199,6 +199,36 @@ const catalogue = {
     title: 'CloudStack is busy with the volume',
     fix: 'Wait until the volume is in state Ready or Allocated.',
   },
+  VOLUME_WOULD_SHRINK: {
+    status: 409,
+    title: 'The volume is larger than the size asked for',
+    fix: 'A volume is only ever made larger. To have a smaller one, create it and copy.',
+  },
+  VOLUME_ATTACHED_HERE: {
+    status: 409,
+    title: 'The volume is attached to this appliance',
+    fix: 'Detach it first; its content is not replaced under an export.',
+  },
+  SNAPSHOT_NOT_FOUND: {
+    status: 404,
+    title: 'Snapshot not found in CloudStack',
+    fix: 'GET /api/v1/volumes/{id}/snapshots lists those of a volume.',
+  },
+  SNAPSHOT_NOT_VISIBLE: {
+    status: 409,
+    title: 'The snapshot is not visible to this API key',
+    fix: 'It is deleted, or belongs to another account or project: GET /api/v1/volumes/{id}/snapshots.',
+  },
+  SNAPSHOT_STATE: {
+    status: 409,
+    title: 'The snapshot is in a state in which this is not possible',
+    fix: 'Wait until it is BackedUp; one in state Error can only be deleted.',
+  },
+  SNAPSHOT_MISMATCH: {
+    status: 409,
+    title: 'The snapshot is of another volume',
+    fix: 'GET /api/v1/volumes/{id}/snapshots lists those of a volume.',
+  },
   VM_NOT_FOUND: { status: 404, title: 'VM not found in CloudStack', fix: 'Check the VM id.' },
   VM_NOT_VISIBLE: {
     status: 409,

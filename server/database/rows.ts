@@ -114,6 +114,19 @@ const attachRequest = z.looseObject({
   attach_as: z.literal('root').exactOptional(),
 });
 const volumeRequest = z.looseObject({ volume_id: text, force: z.boolean().exactOptional() });
+const resizeRequest = z.looseObject({ volume_id: text, size: z.coerce.number().catch(0) });
+const snapshotRequest = z.looseObject({
+  volume_id: text,
+  name: z.string().exactOptional(),
+  group: z.string().exactOptional(),
+});
+const deleteSnapshotRequest = z.looseObject({ snapshot_id: text, group: z.string().exactOptional() });
+const groupRequest = z.looseObject({
+  vm_id: text,
+  volume_ids: z.array(z.string()).catch([]),
+  name: z.string().exactOptional(),
+});
+const revertRequest = z.looseObject({ volume_id: text, snapshot_id: text });
 const cleanupRequest = z.looseObject({
   volume_id: text,
   test_vm_id: text,
@@ -130,6 +143,11 @@ const NEEDED: Readonly<Record<OperationType, readonly string[]>> = {
   delete: ['volume_id'],
   recover: ['volume_id'],
   cleanup: ['volume_id', 'test_vm_id', 'oma_vm_id'],
+  resize: ['volume_id', 'size'],
+  snapshot: ['volume_id'],
+  'delete-snapshot': ['snapshot_id'],
+  revert: ['volume_id', 'snapshot_id'],
+  'snapshot-group': ['vm_id', 'volume_ids'],
 };
 
 /**
@@ -154,7 +172,8 @@ export function toOperation(row: unknown): Operation {
   };
   // The volume is a column of its own; old rows may name it only there.
   const named = { volume_id: fields.volumeId, vm_id: fields.vmId ?? '' };
-  const request = isObject(stored) ? { ...(type === 'create' ? {} : named), ...stored } : null;
+  const namesIt = type !== 'create' && type !== 'delete-snapshot' && type !== 'snapshot-group';
+  const request = isObject(stored) ? { ...(namesIt ? named : {}), ...stored } : null;
   const problems = [
     ...(status === undefined ? [`its status ${quote(storedStatus)} is not known to this version`] : []),
     ...(type === undefined ? [`its type ${quote(storedType)} is not known to this version`] : []),
@@ -194,6 +213,16 @@ function runnable(
       return { ...fields, type, request: volumeRequest.parse(request) };
     case 'cleanup':
       return { ...fields, type, request: cleanupRequest.parse(request) };
+    case 'resize':
+      return { ...fields, type, request: resizeRequest.parse(request) };
+    case 'snapshot':
+      return { ...fields, type, request: snapshotRequest.parse(request) };
+    case 'delete-snapshot':
+      return { ...fields, type, request: deleteSnapshotRequest.parse(request) };
+    case 'revert':
+      return { ...fields, type, request: revertRequest.parse(request) };
+    case 'snapshot-group':
+      return { ...fields, type, request: groupRequest.parse(request) };
     default:
       return type satisfies never;
   }

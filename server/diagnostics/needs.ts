@@ -17,6 +17,11 @@ const COMMANDS: readonly Need[] = [
   { name: 'detachVolume', purpose: 'detach, delete, cleanup' },
   { name: 'deleteVolume', purpose: 'delete' },
   { name: 'queryAsyncJobResult', purpose: 'every operation' },
+  { name: 'resizeVolume', purpose: 'resize' },
+  { name: 'createSnapshot', purpose: 'snapshot' },
+  { name: 'listSnapshots', purpose: 'snapshot, delete of a snapshot, revert' },
+  { name: 'deleteSnapshot', purpose: 'delete of a snapshot' },
+  { name: 'revertSnapshot', purpose: 'revert' },
   { name: 'stopVirtualMachine', purpose: 'cleanup with force_clean' },
   { name: 'destroyVirtualMachine', purpose: 'cleanup with delete_vm' },
 ];

@@ -4,7 +4,19 @@ import type { ErrorCode } from '../core/errors';
  * The words of the engine: operation, request, journal entry. Requests have the field names of the REST API,
  * because they are stored and echoed exactly as accepted.
  */
-export const OPERATION_TYPES = ['create', 'attach', 'detach', 'delete', 'recover', 'cleanup'] as const;
+export const OPERATION_TYPES = [
+  'create',
+  'attach',
+  'detach',
+  'delete',
+  'recover',
+  'cleanup',
+  'resize',
+  'snapshot',
+  'delete-snapshot',
+  'revert',
+  'snapshot-group',
+] as const;
 export type OperationType = (typeof OPERATION_TYPES)[number];
 
 export const OPERATION_STATUSES = ['pending', 'executing', 'completed', 'failed', 'cancelled'] as const;
@@ -55,6 +67,36 @@ export interface RecoverRequest {
   volume_id: string;
 }
 
+export interface ResizeRequest {
+  volume_id: string;
+  /** Bytes. CloudStack gets whole GiB, rounded up; never less than the volume has. */
+  size: number;
+}
+
+export interface SnapshotRequest {
+  volume_id: string;
+  /** What its name in CloudStack begins with; the id of the operation follows. */
+  name?: string;
+  /** The operation that it is a part of. */
+  group?: string;
+}
+
+export interface DeleteSnapshotRequest {
+  snapshot_id: string;
+  group?: string;
+}
+
+export interface SnapshotGroupRequest {
+  vm_id: string;
+  volume_ids: string[];
+  name?: string;
+}
+
+export interface RevertRequest {
+  volume_id: string;
+  snapshot_id: string;
+}
+
 export interface CleanupRequest {
   volume_id: string;
   test_vm_id: string;
@@ -71,6 +113,11 @@ export interface RequestOf {
   delete: DeleteRequest;
   recover: RecoverRequest;
   cleanup: CleanupRequest;
+  resize: ResizeRequest;
+  snapshot: SnapshotRequest;
+  'delete-snapshot': DeleteSnapshotRequest;
+  revert: RevertRequest;
+  'snapshot-group': SnapshotGroupRequest;
 }
 
 /** Who asked for something, and by which request. */
@@ -91,7 +138,10 @@ interface OperationFields extends Nullable<Caller> {
   /** CloudStack VM id of the appliance whose daemon owns this operation. */
   readonly applianceId: string;
   readonly status: OperationStatus;
-  /** '' for a create until CloudStack has named the volume. */
+  /**
+   * '' for a create, and for the delete of a snapshot, until CloudStack has named the volume; and for a group
+   * of several.
+   */
   readonly volumeId: string;
   readonly vmId: string | null;
   readonly response: JsonObject | null;
@@ -131,7 +181,8 @@ export type Operation = RunnableOperation | UnreadableOperation;
 /**
  * States of a journal entry.
  * - `intent`: written before a foreign call; `data.job_id` is the customjobid it carries.
- * - `accepted`: CloudStack took the call (`data.job_id`, for create also `data.volume_id`).
+ * - `accepted`: CloudStack took the call (`data.job_id`, for create also `data.volume_id`, for a snapshot
+ *   `data.snapshot_id`).
  * - `refused`: the call was answered with a final error and had no effect (`data.code`, `data.text`).
  * - `finished`: the job or synchronous call ended (`data.outcome` ok|failed|unknown, `data.code`,
  *   `data.text`).
@@ -166,6 +217,10 @@ export const MUTATION_STEPS = [
   'detach-volume',
   'delete-volume',
   'recover-volume',
+  'resize-volume',
+  'create-snapshot',
+  'delete-snapshot',
+  'revert-volume',
   'stop-vm',
   'destroy-vm',
   'undo-detach-volume',
@@ -185,6 +240,8 @@ export const STEPS = [
   'withdraw',
   'released',
   'guard',
+  'parts',
+  'undo-parts',
 ] as const;
 export type Step = (typeof STEPS)[number];
 

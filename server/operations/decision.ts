@@ -3,6 +3,7 @@ import type {
   CloudDiskOffering,
   CloudJob,
   CloudOwner,
+  CloudSnapshot,
   CloudVm,
   CloudVolume,
   CloudZone,
@@ -12,7 +13,16 @@ import type { Device, Holder, OtherDisk } from '../devices/device';
 import type { Traffic } from '../devices/disk-traffic';
 import type { Evidence } from '../model/evidence';
 import type { MappingEffect } from '../model/ledger';
-import type { JournalState, JsonObject, Mapping, OperationOf, OperationType, Step } from '../model/operation';
+import type {
+  JournalState,
+  JsonObject,
+  Mapping,
+  Operation,
+  OperationOf,
+  OperationType,
+  RequestOf,
+  Step,
+} from '../model/operation';
 import type { Journal, MutationStep } from './journal';
 
 /**
@@ -59,6 +69,12 @@ export interface Facts {
   readonly volume?: Evidence<CloudVolume>;
   readonly offer?: Offer;
   readonly vm?: Evidence<CloudVm>;
+  /** The snapshot that the request names. */
+  readonly snapshot?: Evidence<CloudSnapshot>;
+  /** The snapshots of the volume that have the name of this operation, which nobody else gives. */
+  readonly ownSnapshots?: readonly CloudSnapshot[];
+  /** The operations that a step of this one has begun, in the order of their requests. */
+  readonly parts?: { readonly step: string; readonly operations: readonly Operation[] };
   /** The disks of the test VM of a cleanup; unknown when the list does not even show its root disk. */
   readonly vmVolumes?: Evidence<readonly CloudVolume[]>;
   /**
@@ -157,6 +173,9 @@ export interface Guards {
   readonly volume: Evidence<CloudVolume> | null;
   readonly vm: Evidence<CloudVm> | null;
   readonly vmVolumes: Evidence<readonly CloudVolume[]> | null;
+  readonly snapshot: Evidence<CloudSnapshot> | null;
+  readonly ownSnapshots: readonly CloudSnapshot[] | null;
+  readonly mapping: Evidence<Mapping> | null;
   /** Jobs of other operations on the volume that may still have an effect. */
   readonly openJobs: number;
   readonly use: DiskUse | null;
@@ -200,6 +219,8 @@ export type Action =
   // Observations: they fill the facts and can be repeated
   | { readonly do: 'read-volume'; readonly volumeId: string }
   | { readonly do: 'read-offer' }
+  | { readonly do: 'read-snapshot'; readonly snapshotId: string }
+  | { readonly do: 'find-snapshots'; readonly volumeId: string; readonly name: string }
   | { readonly do: 'read-vm'; readonly vmId: string }
   | { readonly do: 'read-vm-volumes'; readonly vmId: string }
   | { readonly do: 'read-mapping'; readonly volumeId: string }
@@ -217,6 +238,7 @@ export type Action =
   /** `since`: wall clock ms of the first try. */
   | { readonly do: 'find-unclaimed'; readonly since: number; readonly volumeId: string }
   | { readonly do: 'query-job'; readonly jobId: string }
+  | { readonly do: 'read-parts'; readonly step: Step; readonly operationIds: readonly string[] }
   | { readonly do: 'await-device'; readonly volume: CloudVolume; readonly timeoutMs: number }
   | { readonly do: 'await-gone'; readonly volumeId: string; readonly timeoutMs: number }
   // Calls to CloudStack, each between a journaled intent and a journaled answer
@@ -249,6 +271,13 @@ export type Action =
       readonly volumeId: string | null;
     }
   // Effects of our own
+  /** Operations of their own, each of which waits for its turn; `data` is journaled with their ids. */
+  | {
+      readonly do: 'start-parts';
+      readonly step: Step;
+      readonly requests: readonly PartRequest[];
+      readonly data?: JsonObject;
+    }
   | { readonly do: 'publish'; readonly volumeId: string; readonly device: Device }
   | { readonly do: 'republish'; readonly volumeId: string }
   | { readonly do: 'withdraw'; readonly volumeId: string; readonly force: boolean }
@@ -285,6 +314,11 @@ export type Action =
       readonly response?: JsonObject;
     }
   | { readonly do: 'cancel'; readonly message: string };
+
+/** What a group asks for. */
+export type PartRequest = {
+  [T in 'snapshot' | 'delete-snapshot']: { readonly type: T; readonly request: RequestOf[T] };
+}['snapshot' | 'delete-snapshot'];
 
 /** The end of one part of an operation; the operation continues with the next part. */
 export interface Done<R> {

@@ -14,6 +14,7 @@ export type MutationState =
       readonly jobId: string;
       readonly tries: number;
       readonly volumeId: string | null;
+      readonly snapshotId: string | null;
     }
   /** The try has ended. Unless `outcome` is refused, its effect must be read from CloudStack. */
   | {
@@ -21,6 +22,7 @@ export type MutationState =
       readonly jobId: string;
       readonly tries: number;
       readonly volumeId: string | null;
+      readonly snapshotId: string | null;
       readonly outcome: 'ok' | 'refused' | 'failed' | 'unknown';
       /** CloudStack's error code and text. */
       readonly code: number | null;
@@ -104,12 +106,14 @@ export class Journal {
   }
 
   /**
-   * True once CloudStack has accepted a call or one may have had an effect: from then on a cancel is too
-   * late.
+   * True once CloudStack has accepted a call or one may have had an effect, or once operations were begun for
+   * this one: from then on a cancel is too late.
    */
   get hasEffect(): boolean {
     return this.entries.some(
-      ({ state, step }) => step !== 'operation' && (state === 'accepted' || state === 'finished'),
+      ({ state, step }) =>
+        (step !== 'operation' && (state === 'accepted' || state === 'finished')) ||
+        (step === 'parts' && state === 'done'),
     );
   }
 
@@ -175,8 +179,11 @@ export class Journal {
 function advance(state: MutationState, entry: JournalEntry): MutationState {
   const tries = state.at === 'none' ? 0 : state.tries;
   const jobId = textOr(entry.data.job_id, state.at === 'none' ? '' : state.jobId);
-  const known = state.at === 'accepted' || state.at === 'ended' ? state.volumeId : null;
-  const volumeId = typeof entry.data.volume_id === 'string' ? entry.data.volume_id : known;
+  const known = state.at === 'accepted' || state.at === 'ended' ? state : null;
+  const made = {
+    volumeId: textOr(entry.data.volume_id, known?.volumeId ?? null),
+    snapshotId: textOr(entry.data.snapshot_id, known?.snapshotId ?? null),
+  };
   const code = typeof entry.data.code === 'number' ? entry.data.code : null;
   const text = typeof entry.data.text === 'string' ? entry.data.text : null;
   const { withheld, details, settled } = entry.data;
@@ -189,15 +196,15 @@ function advance(state: MutationState, entry: JournalEntry): MutationState {
     case 'intent':
       return { at: 'intended', jobId, tries: tries + 1, since: entry.at };
     case 'accepted':
-      return { at: 'accepted', jobId, tries, volumeId };
+      return { at: 'accepted', jobId, tries, ...made };
     case 'refused':
-      return { at: 'ended', jobId, tries, volumeId, outcome: 'refused', code, text, ...unsent };
+      return { at: 'ended', jobId, tries, ...made, outcome: 'refused', code, text, ...unsent };
     case 'finished':
       return {
         at: 'ended',
         jobId,
         tries,
-        volumeId,
+        ...made,
         outcome: outcomeOf(entry.data.outcome),
         code,
         text,
@@ -212,7 +219,7 @@ function outcomeOf(value: unknown): 'ok' | 'failed' | 'unknown' {
   return value === 'ok' || value === 'failed' ? value : 'unknown';
 }
 
-function textOr(value: unknown, fallback: string): string {
+function textOr<T extends string | null>(value: unknown, fallback: T): string | T {
   return typeof value === 'string' ? value : fallback;
 }
 

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { type Clock, type Random, sleepUntilAny } from '../core/clock';
 import type { ClockSteps } from '../core/clock-steps';
 import { DaemonError } from '../core/errors';
@@ -16,6 +15,7 @@ import {
 import type { OperationEvents } from '../model/operation-events';
 import type { Engine } from './engine';
 import { Journal } from './journal';
+import { aboutRequest } from './new-request';
 
 export interface ServiceParts {
   readonly ledger: Ledger;
@@ -59,14 +59,10 @@ export class OperationService {
     this.parts.admit(type, request);
     const id = this.parts.random.uuid();
     const accepted = await this.parts.ledger.accept(epoch, {
+      ...aboutRequest(type, request),
       id,
-      type,
-      volumeId: volumeOf(request),
-      vmId: vmOf(type, request),
-      request,
       idempotencyKey: options.idempotencyKey ?? null,
       caller: options.caller ?? null,
-      requestHash: hashOf(type, request),
       at: this.parts.clock.now(),
       clockStepped: this.parts.clockSteps.hasSteppedSince(
         this.parts.clock.monotonic() - LIMITS.IDEMPOTENCY_TTL_MS,
@@ -238,32 +234,4 @@ export class OperationService {
   subscribe(listener: (entry: JournalEntry) => void): () => void {
     return this.parts.events.onEntry(listener);
   }
-}
-
-function volumeOf(request: RequestOf[OperationType]): string {
-  return 'volume_id' in request ? request.volume_id : '';
-}
-
-function vmOf(type: OperationType, request: RequestOf[OperationType]): string | null {
-  if (type === 'cleanup' && 'oma_vm_id' in request) return request.oma_vm_id;
-  return 'vm_id' in request ? request.vm_id : null;
-}
-
-/** SHA-256 of the request with sorted keys: idempotency keys and joins compare requests by it. */
-function hashOf(type: OperationType, request: RequestOf[OperationType]): string {
-  return createHash('sha256')
-    .update(`${type}\n${canonical(request)}`)
-    .digest('hex');
-}
-
-function canonical(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`;
-  if (typeof value === 'object' && value !== null) {
-    const entries = Object.entries(value).filter(([, item]) => item !== undefined);
-    return `{${entries
-      .sort(([a], [b]) => (a < b ? -1 : 1))
-      .map(([key, item]) => `${JSON.stringify(key)}:${canonical(item)}`)
-      .join(',')}}`;
-  }
-  return JSON.stringify(value);
 }

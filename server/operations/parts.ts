@@ -48,6 +48,8 @@ export interface Watcher {
 /** What an operation must know of the others that run in this process. */
 export interface OtherRuns {
   running(): readonly Operation[];
+  /** New operations are waiting. */
+  wake(): unknown;
   /** Which of our own jobs CloudStack works on first. */
   readonly vmJobs: VmJobQueue;
   /** Jobs that CloudStack has denied knowing. */

@@ -184,6 +184,8 @@ function notedCloud(cloud: Cloud, catalogue: VolumeCatalogue, clock: Pick<Clock,
   return {
     capabilities: () => cloud.capabilities(),
     listVolumes: (filter) => cloud.listVolumes(filter),
+    readSnapshot: (id) => cloud.readSnapshot(id),
+    listSnapshots: (filter) => cloud.listSnapshots(filter),
     readVm: (id) => cloud.readVm(id),
     dataDiskLimit: (vmId) => cloud.dataDiskLimit(vmId),
     readZone: (id) => cloud.readZone(id),

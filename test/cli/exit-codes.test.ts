@@ -144,6 +144,23 @@ describe('exit codes', () => {
     ]);
   });
 
+  it('0: resize, snapshot and, with --yes, revert and delete of a snapshot are accepted; without it nothing is', async () => {
+    const snapshot = '9d0f3a5e-1c2b-4d3e-8f4a-5b6c7d8e9f01';
+    expect((await ctl('volume', 'resize', VOLUME, '--size', '6GiB')).code).toBe(0);
+    expect((await ctl('snapshot', 'create', VOLUME, '--name', 'before')).code).toBe(0);
+    expect((await ctl('volume', 'revert', VOLUME, '--to', snapshot)).code).toBe(2);
+    expect((await ctl('snapshot', 'delete', snapshot)).code).toBe(2);
+    expect((await ctl('volume', 'revert', VOLUME, '--to', snapshot, '--yes')).code).toBe(0);
+    expect((await ctl('snapshot', 'delete', snapshot, '--yes')).code).toBe(0);
+    expect(daemon.requests.map(({ type, request }) => [type, request])).toEqual([
+      ['resize', { volume_id: VOLUME, size: 6 * 1024 ** 3 }],
+      ['snapshot', { volume_id: VOLUME, name: 'before' }],
+      ['revert', { volume_id: VOLUME, snapshot_id: snapshot }],
+      ['delete-snapshot', { snapshot_id: snapshot }],
+    ]);
+    expect((await ctl('snapshot', 'list', VOLUME)).out).toContain(`${snapshot}  before-failover-7b0c`);
+  });
+
   it('4: no answer within --timeout', async () => {
     await impostor(
       () => undefined,

@@ -11,6 +11,7 @@ import {
   type CloudOwner,
 } from '~/server/cloudstack/cloud';
 import type { Evidence } from '~/server/model/evidence';
+import { content } from './cloud-content';
 
 export interface CloudUnderTest {
   readonly cloud: Cloud;
@@ -37,6 +38,7 @@ export function cloudContract(name: string, start: StartCloud): void {
     reads(() => world);
     volumes(() => world);
     machines(() => world);
+    content(() => world);
     faults(() => world);
     limits(start);
     owners(start);
@@ -214,6 +216,7 @@ function volumes(the: () => World): void {
       errorCode: null,
       errorText: null,
       volumeId,
+      snapshotId: null,
     });
     const truth = world.model.volumes.find(({ id }) => id === volumeId);
     expect(shown(await world.cloud.readVolume(volumeId?.toUpperCase() ?? ''))).toEqual({

@@ -62,6 +62,30 @@ export class Callers {
           delete_vm: ask.deleteVm,
           force_clean: ask.forceClean,
         });
+      case 'resize': {
+        const volumeId = this.volume(ask.volume);
+        const size = (world.volume(volumeId)?.size ?? 0) + ask.moreBytes;
+        return size > 0 ? this.request('resize', { volume_id: volumeId, size }) : undefined;
+      }
+      case 'snapshot':
+        return this.request('snapshot', { volume_id: this.volume(ask.volume), name: 'before' });
+      case 'snapshot-group': {
+        const vmId = ask.where === 'here' ? world.applianceVmId : world.otherVmId;
+        const there = world.volumes.filter((id) => world.volume(id)?.vmId === vmId);
+        return there.length === 0
+          ? undefined
+          : this.request('snapshot-group', { vm_id: vmId, volume_ids: there, name: 'group' });
+      }
+      case 'delete-snapshot': {
+        const snapshot = world.model.inventory.snapshots.at(-1 - ask.which);
+        return snapshot && this.request('delete-snapshot', { snapshot_id: snapshot.id });
+      }
+      case 'revert': {
+        const snapshot = world.model.inventory.snapshots.at(-1 - ask.which);
+        return (
+          snapshot && this.request('revert', { volume_id: this.volume(ask.volume), snapshot_id: snapshot.id })
+        );
+      }
       case 'client':
         return this.connect(this.volume(ask.volume), ask.ms);
       case 'hold':

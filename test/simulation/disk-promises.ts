@@ -103,6 +103,11 @@ export class DiskPromises {
     this.resizedAt.set(volumeId, this.now);
   }
 
+  /** When it was last resized, by whom ever. */
+  resizedAtOf(volumeId: string): number | undefined {
+    return this.resizedAt.get(volumeId);
+  }
+
   /** Resized in the middle of an operation, which has read the size before: the next sync closes the export. */
   private isUnderWay(volumeId: string): boolean {
     const isBusy = [...this.world.store.operations.values()].some(

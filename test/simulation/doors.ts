@@ -1,5 +1,5 @@
 import type { CloudModel } from '~/lab/cloudstack/model';
-import type { Volume } from '~/lab/cloudstack/records';
+import type { Job, Volume } from '~/lab/cloudstack/records';
 import type { MemoryStore } from '~/lab/ledger/memory-store';
 import type { CloudCommand } from '~/server/cloudstack/cloud';
 import { exportName } from '~/server/exports/naming';
@@ -19,6 +19,7 @@ interface DoorsWorld {
   readonly disturbed: ReadonlyMap<string, number>;
   readonly unmapped: ReadonlyMap<string, number>;
   readonly server: { readonly served: ReadonlyMap<string, unknown> };
+  readonly disks: { resizedAtOf(volumeId: string): number | undefined };
   volume(id: string): Volume | undefined;
   fail(invariant: string, message: string): void;
 }
@@ -70,6 +71,8 @@ export class Doors {
       this.oldRead(command.volumeId, command.name === 'attachVolume' ? command.vmId : null);
     if ('volumeId' in command)
       this.volumeCall(process, command.name, command.volumeId, typeof jobId === 'string' ? jobId : null);
+    if (command.name === 'resizeVolume') this.checkGrows(command.volumeId, command.sizeGiB);
+    if (command.name === 'revertSnapshot') this.checkRevert(command.volumeId, command.snapshotId);
     if (command.name === 'stopVirtualMachine' || command.name === 'destroyVirtualMachine')
       this.vmCall(process, command.name, command.vmId);
   }
@@ -84,12 +87,48 @@ export class Doors {
     this.count('one-mutation-at-a-time');
     for (const job of this.world.model.pendingJobs()) {
       const ours = job.id !== jobId && !this.world.byHand.has(job.id);
-      if (job.instanceId === volumeId && ours && !job.lost && job.command !== 'CreateVolumeCmd')
+      if (this.volumeOf(job) === volumeId && ours && !job.lost && job.command !== 'CreateVolumeCmd')
         this.world.fail(
           'one-mutation-at-a-time',
           `${what} of ${volumeId} leaves while job ${job.id} still runs`,
         );
     }
+  }
+
+  private volumeOf({ instanceId }: Job): string {
+    const { snapshots } = this.world.model.inventory;
+    return snapshots.find(({ id }) => id === instanceId)?.volumeId ?? instanceId;
+  }
+
+  /** By what the last look can have shown: what somebody does in the same moment does not count. */
+  private checkGrows(volumeId: string, sizeGiB: number): void {
+    this.count('a-resize-never-shrinks');
+    const { world } = this;
+    const volume = world.volume(volumeId);
+    const changedMs = world.scheduler.time - (world.disks.resizedAtOf(volumeId) ?? Number.NEGATIVE_INFINITY);
+    if (!volume || volume.stale !== null || changedMs < FRESH_MS || volume.size < sizeGiB * 1024 ** 3) return;
+    world.fail(
+      'a-resize-never-shrinks',
+      `${volumeId} has ${volume.size} bytes and is resized to ${sizeGiB} GiB`,
+    );
+  }
+
+  private checkRevert(volumeId: string, snapshotId: string): void {
+    this.count('no-content-in-use-is-replaced');
+    const { world } = this;
+    const forbid = (why: string) =>
+      world.fail('no-content-in-use-is-replaced', `${volumeId} is reverted to ${snapshotId}: ${why}`);
+    const snapshot = world.model.inventory.snapshots.find(({ id }) => id === snapshotId);
+    if (snapshot?.volumeId !== volumeId) forbid('that is a snapshot of another volume');
+    const changedMs = world.scheduler.time - (world.disturbed.get(volumeId) ?? Number.NEGATIVE_INFINITY);
+    if (changedMs < STALE_MAX_MS) return;
+    if (world.server.served.has(exportName(volumeId))) forbid('it is exported');
+    const volume = world.volume(volumeId);
+    if (volume?.stale) return;
+    if (volume?.vmId === world.applianceVmId) forbid('it is attached to the appliance');
+    const vm = world.model.vms.find(({ id }) => id === volume?.vmId);
+    const runsMs = world.scheduler.time - world.otherVmStartedAt;
+    if (vm?.state === 'Running' && runsMs > FRESH_MS) forbid('its VM runs');
   }
 
   /** A list that shows the world before our own job is no reason to send the same again. */

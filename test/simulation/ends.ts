@@ -1,3 +1,4 @@
+import type { Snapshot } from '~/lab/cloudstack/records';
 import { exportName } from '~/server/exports/naming';
 import type { Operation } from '~/server/model/operation';
 import { STALE_MAX_MS } from './doors';
@@ -32,11 +33,58 @@ export function complaintAt(world: World, operation: Operation): string | null {
       const right = volume.size >= operation.request.size && volume.name === operation.request.name;
       return right ? null : `it is not what was asked for: ${volume.name}, ${volume.size}`;
     }
+    case 'resize':
+      return (world.volume(volumeId)?.size ?? 0) >= operation.request.size
+        ? null
+        : 'it is smaller than asked for';
+    case 'snapshot': {
+      const snapshot = snapshotOf(world, operation.response?.snapshot_id);
+      const right = snapshot?.state === 'BackedUp' && snapshot.volumeId === volumeId;
+      return right ? null : `its snapshot is ${snapshot?.state ?? 'nowhere'}`;
+    }
+    case 'snapshot-group': {
+      const { volume_ids: wanted } = operation.request;
+      const taken = wanted.filter((id) =>
+        wholeSnapshots(world, operation).some((one) => one.volumeId === id),
+      );
+      return taken.length === wanted.length
+        ? null
+        : `${taken.length} of ${wanted.length} snapshots were taken`;
+    }
+    case 'delete-snapshot': {
+      const snapshot = snapshotOf(world, operation.request.snapshot_id);
+      return snapshot?.state === 'Destroyed' ? null : `the snapshot is ${snapshot?.state ?? 'nowhere'}`;
+    }
+    case 'revert':
+      return world.model.effectsOf(volumeId, 'revert') > 0 ? null : 'it was never reverted';
     case 'unreadable':
       return 'nothing of its type is ever run';
     default:
       return operation satisfies never;
   }
+}
+
+/** The snapshots that the parts of a group have taken, and that are still there. */
+function wholeSnapshots({ model, store }: World, { id }: Operation): Snapshot[] {
+  const parts = [...store.operations.values()].filter(
+    ({ operation }) => operation.type === 'snapshot' && operation.request.group === id,
+  );
+  return model.inventory.snapshots.filter(
+    ({ name, state }) => state === 'BackedUp' && parts.some(({ operation }) => name.endsWith(operation.id)),
+  );
+}
+
+/** A group that has not completed leaves nothing but what it names. */
+export function leftByGroup(world: World, operation: Operation): string[] {
+  if (operation.type !== 'snapshot-group' || operation.status === 'completed') return [];
+  const said = JSON.stringify(operation.response?.left ?? []);
+  return wholeSnapshots(world, operation)
+    .filter(({ id, volumeId }) => !said.includes(id) && !said.includes(volumeId))
+    .map(({ id }) => id);
+}
+
+function snapshotOf({ model }: World, id: unknown): Snapshot | undefined {
+  return model.inventory.snapshots.find((one) => one.id === id);
 }
 
 /** Something happened to the volume while the operation ran, and the daemon could not know. */

@@ -51,10 +51,30 @@ export class HeldRows {
    * It is held, or waits for one that is. Without serials an attach waits for every disk that may still come,
    * so there the spoilt ones alone are asked about.
    */
-  private isBlocked({ id, volumeId }: Operation, owner: DaemonProcess): boolean {
+  private isBlocked(operation: Operation, owner: DaemonProcess): boolean {
+    const { id } = operation;
+    const volumeId = this.volumeOf(operation);
     const held = owner.heldOperations();
     if (held.some((one) => one.id === id || (one.volumeId !== '' && one.volumeId === volumeId))) return true;
+    if (operation.type === 'snapshot-group') return this.waitsForHeld(id, held);
     return !this.world.script.world.serials && held.length > 0 && !this.world.ledger.spoilt.has(id);
+  }
+
+  /** A group waits for its parts, each of which waits as an operation of its own. */
+  private waitsForHeld(id: string, held: readonly Operation[]): boolean {
+    const parts = this.open().filter(
+      ({ type, request }) => (type === 'snapshot' || type === 'delete-snapshot') && request.group === id,
+    );
+    const isHeld = (part: Operation) =>
+      held.some((one) => one.id === part.id || one.volumeId === this.volumeOf(part));
+    return parts.some(isHeld);
+  }
+
+  /** The delete of a snapshot has no volume until it has its turn on it. */
+  private volumeOf({ volumeId, ...operation }: Operation): string {
+    if (operation.type !== 'delete-snapshot' || volumeId !== '') return volumeId;
+    const { snapshots } = this.world.model.inventory;
+    return snapshots.find(({ id }) => id === operation.request.snapshot_id)?.volumeId ?? '';
   }
 
   private async release(id: string, how: SpoiltRow['release'], processes: Processes): Promise<void> {

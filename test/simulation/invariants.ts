@@ -1,9 +1,9 @@
-import type { Effect } from '~/lab/cloudstack/history';
+import type { Effect, EffectKind } from '~/lab/cloudstack/history';
 import type { StoredEntry } from '~/lab/ledger/memory-store';
 import { expectedSerial } from '~/server/devices/serial';
 import { exportName, volumeIdOf } from '~/server/exports/naming';
 import { isTerminal, type JournalEntry, type Mapping, type Operation } from '~/server/model/operation';
-import { complaintAt, isDisturbed } from './ends';
+import { complaintAt, isDisturbed, leftByGroup } from './ends';
 import type { World } from './world';
 
 /**
@@ -12,6 +12,9 @@ import type { World } from './world';
 const GRACE = 3_000;
 /** The same for what only a sync can see. */
 const SYNC_GRACE = 130_000;
+
+/** An attach may be undone and done again; these leave something behind each time. */
+const ONCE_PER_OPERATION: ReadonlySet<EffectKind> = new Set(['snapshot', 'revert', 'delete-snapshot']);
 
 /** What is known of an operation from its journal alone. */
 export interface Story {
@@ -180,6 +183,7 @@ export class Invariants {
         'each-effect-once',
         `${kind} of ${volumeId} happened ${times} times (job ${jobId ?? 'none'})`,
       );
+    if (kind === 'resize' || kind === 'revert') this.world.disks.resized(volumeId);
     if (kind === 'delete') this.checkDelete(volumeId);
     else this.checkIntended(effect);
   }
@@ -195,6 +199,7 @@ export class Invariants {
         `${kind} of ${volumeId || vmId}: no intent of job ${jobId ?? 'none'}`,
       );
     else if (kind === 'create') this.checkCreate(operation[0], operation[1]);
+    else if (ONCE_PER_OPERATION.has(kind)) this.checkOnce(kind, operation[0], operation[1]);
   }
 
   /** A create whose answer and whose job are both lost is sent again: the only effect that may come twice, and it is named. */
@@ -203,6 +208,14 @@ export class Invariants {
     const jobsLost = this.world.model.faults.struck['lose-job'] ?? 0;
     if (made.length > 1 + jobsLost)
       this.fail('each-effect-once', `operation ${operationId} has created ${made.join(' and ')}`);
+  }
+
+  /** No try of an operation repeats what an earlier try of it has done. */
+  private checkOnce(kind: EffectKind, operationId: string, story: Story): void {
+    const times = this.world.model.effects.filter(
+      (one) => one.kind === kind && one.jobId !== null && story.intents.has(one.jobId),
+    ).length;
+    if (times > 1) this.fail('each-effect-once', `operation ${operationId}: ${kind} happened ${times} times`);
   }
 
   private madeBy(story: Story): string[] {
@@ -285,6 +298,10 @@ export class Invariants {
   }
 
   private checkEnd(operation: Operation, story: Story): void {
+    const left = leftByGroup(this.world, operation);
+    if (left.length > 0)
+      this.fail('a-group-is-all-or-none', `operation ${operation.id} has left ${left.join(' and ')}`);
+    if (operation.type === 'snapshot-group') this.count('a-group-is-all-or-none');
     if (operation.status !== 'completed') return;
     // From now on callers know it.
     if (operation.type === 'create') {

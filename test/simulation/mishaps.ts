@@ -69,6 +69,11 @@ export function strike(world: World, processes: Processes, mishap: Mishap): void
     case 'used':
       use(world, mishap);
       return;
+    case 'snapshot-hidden': {
+      const id = model.inventory.snapshots.at(-1 - mishap.which)?.id;
+      if (id !== undefined) model.conditions.add({ kind: 'hidden', id, ms: mishap.ms });
+      return;
+    }
     case 'row-spoilt':
       spoilRow(world, mishap.row);
       return;

@@ -1,5 +1,5 @@
 import { LIMITS } from '~/server/core/limits';
-import { isTerminal } from '~/server/model/operation';
+import { isTerminal, type Operation } from '~/server/model/operation';
 import { Callers } from './callers';
 import { HeldRows } from './held-rows';
 import { Invariants } from './invariants';
@@ -161,16 +161,33 @@ class Schedule {
     for (const { operation } of store.operations.values())
       if (operation.idempotencyKey !== null)
         byKey.set(operation.idempotencyKey, (byKey.get(operation.idempotencyKey) ?? 0) + 1);
-    if (store.operations.size > this.callers.answered.size)
+    const asked = [...store.operations.values()].filter(
+      ({ operation }) => groupOf(operation) === null,
+    ).length;
+    if (asked > this.callers.answered.size)
       throw new Violation(
         'never-doubled',
-        `${this.callers.answered.size} requests have made ${store.operations.size} operations`,
+        `${this.callers.answered.size} requests have made ${asked} operations`,
       );
+    this.checkParts();
     for (const [key, id] of this.callers.answered) {
       if (id !== null && !store.operations.has(id))
         throw new Violation('never-lost', `operation ${id} is lost`);
       if ((byKey.get(key) ?? 0) > 1)
         throw new Violation('never-doubled', `the request ${key} has made two operations`);
+    }
+  }
+
+  /** A group has begun one operation for each of its volumes, and at most one to take a snapshot back. */
+  private checkParts(): void {
+    const seen = new Set<string>();
+    for (const { operation } of this.world.store.operations.values()) {
+      const group = groupOf(operation);
+      if (group === null) continue;
+      const { snapshot_id: snapshotId } = { snapshot_id: null, ...operation.request };
+      const part = `${group} ${operation.type} ${String(snapshotId ?? operation.volumeId)}`;
+      if (seen.has(part)) throw new Violation('never-doubled', `a group has begun ${part} twice`);
+      seen.add(part);
     }
   }
 
@@ -198,4 +215,9 @@ class Schedule {
     );
     return `not over after ${Math.round(this.world.scheduler.time / 1000)} s and ${this.world.scheduler.events} events: ${said.join('; ') || 'no operation is open'}`;
   }
+}
+
+/** The operation that this one is a part of, or null. */
+function groupOf({ request }: Operation): string | null {
+  return 'group' in request && typeof request.group === 'string' ? request.group : null;
 }

@@ -17,6 +17,14 @@ export type Ask =
       readonly deleteVm: boolean;
       readonly forceClean: boolean;
     }
+  /** To so many bytes more than it has. */
+  | { readonly kind: 'resize'; readonly volume: number; readonly moreBytes: number }
+  | { readonly kind: 'snapshot'; readonly volume: number }
+  /** Of all volumes that are there then; without any, nothing. */
+  | { readonly kind: 'snapshot-group'; readonly where: 'here' | 'elsewhere' }
+  /** `which`: counted back from the one that was taken last; of any volume. */
+  | { readonly kind: 'delete-snapshot'; readonly which: number }
+  | { readonly kind: 'revert'; readonly volume: number; readonly which: number }
   /** The request before it is cancelled. */
   | { readonly kind: 'cancel' }
   | { readonly kind: 'sync' }
@@ -57,6 +65,7 @@ export type Mishap =
     }
   /** This system uses the disk of a volume for `ms`, null: from then on. */
   | { readonly kind: 'used'; readonly volume: number; readonly by: Holder; readonly ms: number | null }
+  | { readonly kind: 'snapshot-hidden'; readonly which: number; readonly ms: number }
   | { readonly kind: 'row-spoilt'; readonly row: SpoiltRow };
 
 /** The row of an operation that is open then, and how a person decides about it in the end. */

@@ -1,4 +1,5 @@
 import type { Fault } from '~/lab/cloudstack/faults';
+import { withContent } from './content';
 import { withGuestTrouble } from './guest-trouble';
 import { SeededRandom } from './random';
 import { anyScene, spoiltRowScene } from './scenes';
@@ -36,7 +37,7 @@ type MishapClass = (typeof MISHAPS)[number] | 'reply' | 'job' | 'hypervisor' | '
  * frequent ones.
  */
 export function scriptOf(seed: number): Script {
-  return withGuestTrouble(withSpoiltRow(firstScriptOf(seed)));
+  return withContent(withGuestTrouble(withSpoiltRow(firstScriptOf(seed))));
 }
 
 /** Without what has joined since seeds were kept: what was found with it is found in it for ever. */

@@ -156,6 +156,8 @@ export class World {
         attach: { accept: [1, 60], job: [20, 1_200] },
         detach: { accept: [1, 60], job: [20, 1_200] },
         remove: { accept: [1, 60], job: [10, 1_000] },
+        resize: { accept: [1, 60], job: [10, 1_000] },
+        snapshot: { accept: [1, 60], job: [10, 1_500] },
         vm: { accept: [1, 60], job: [50, 1_500] },
         // The way of every call is the gate's business.
         read: { accept: 0, job: 0 },
@@ -325,7 +327,7 @@ export class World {
       zoneId: this.zoneId,
       diskOfferingId: offering?.id ?? null,
     });
-    volume.state = 'Ready';
+    Object.assign(volume, { state: 'Ready', hypervisor: 'KVM' });
     if (index < world.elsewhere)
       Object.assign(volume, { vmId: this.otherVmId, deviceId: index + 4, attached: volume.created });
     this.volumes.push(volume.id);

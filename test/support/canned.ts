@@ -1,4 +1,4 @@
-import type { CloudVolume } from '~/server/cloudstack/cloud';
+import type { CloudSnapshot, CloudVolume } from '~/server/cloudstack/cloud';
 import type { DaemonPhase, HealthReport, MetricsReport } from '~/server/daemon/daemon';
 import type { VolumeEvidence } from '~/server/daemon/volumes/volume-evidence';
 import type { VolumeDescription } from '~/server/daemon/volumes/volume-queries';
@@ -155,7 +155,19 @@ export const METRICS: MetricsReport = {
   totalOperations: 1547,
   pendingOperations: 3,
   activeMappings: 12,
-  operationsByType: { create: 423, attach: 512, detach: 489, delete: 123, recover: 0, cleanup: 0 },
+  operationsByType: {
+    create: 423,
+    attach: 512,
+    detach: 489,
+    delete: 123,
+    resize: 0,
+    snapshot: 0,
+    'delete-snapshot': 0,
+    revert: 0,
+    'snapshot-group': 0,
+    recover: 0,
+    cleanup: 0,
+  },
   operationsByStatus: { pending: 3, executing: 0, completed: 1523, failed: 21, cancelled: 0 },
   averageResponseMs: 2340.52,
   errorRatePercent: 1.36,
@@ -279,5 +291,17 @@ export function noEvidence(volumeId: string): VolumeEvidence {
     exportServer: absent('it has no export of this name', NOW, 'export-server'),
     lastOperation: null,
     unknownSince: { cloudstack: NOW - 60_000 },
+  };
+}
+
+export function cloudSnapshot(volumeId: string): CloudSnapshot {
+  return {
+    id: '9d0f3a5e-1c2b-4d3e-8f4a-5b6c7d8e9f01',
+    name: 'before-failover-7b0c',
+    volumeId,
+    state: 'BackedUp',
+    size: 1073741824,
+    created: '2025-08-19T20:30:00.000Z',
+    owner: { projectId: null, account: 'admin', domainId: null },
   };
 }

@@ -25,6 +25,7 @@ import type { ListedVolume } from '~/server/sync/volume-catalogue';
 import {
   APPLIANCE,
   CLOUD_REPORT,
+  cloudSnapshot,
   cloudVolume,
   correlationReport,
   DATABASE_REPORT,
@@ -102,6 +103,10 @@ export class FakeDaemon implements Daemon {
   readonly volumes: Daemon['volumes'] = {
     describe: async (id) => this.answer(() => this.describe(id)),
     evidence: async (id) => (id === VOLUME ? this.describe(id).evidence : noEvidence(id)),
+    snapshots: async (id) =>
+      this.answer(() =>
+        id === VOLUME ? [cloudSnapshot(id)] : missing('VOLUME_NOT_FOUND', 'Volume not found'),
+      ),
     mapping: async (id) =>
       this.answer(
         () =>

@@ -2,6 +2,7 @@ import { jobEnded, type ModelParts } from '../parts';
 import { ApiError, type Job, type Snapshot, type Tag, type Volume } from '../records';
 import type { Account } from '../state/accounts';
 import { GIB } from '../state/inventory';
+import type { Run } from '../state/jobs';
 import { badValue, internal, refused } from '../state/texts';
 import { shownVolume } from './disks';
 
@@ -56,22 +57,31 @@ export function createSnapshot(
     queue: null,
     about: volume,
     ms,
-    work: async () => {
+    work: async (run) => {
       volume.state = 'Snapshotting';
       await parts.sleep(ms);
       if (volume.state === 'Snapshotting') volume.state = 'Ready';
+      stopIfLost(run);
       snapshot.state = 'BackedUp';
       parts.history.effect('snapshot', { volumeId: volume.id, jobId: job.id });
       return { kind: 'snapshot', snapshot: { ...snapshot } };
     },
-    ended: () => jobEnded(parts, 'createSnapshot', volume, before, job),
+    ended: () => {
+      if (snapshot.state === 'BackingUp' && volume.state !== 'Snapshotting') snapshot.state = 'Error';
+      jobEnded(parts, 'createSnapshot', volume, before, job);
+    },
   });
   return { snapshot, job };
 }
 
+/** The management server has restarted, and nobody goes on with what it was doing. */
+function stopIfLost(run: Run): void {
+  if (run.fate() === 'lost') throw internal('The management server was restarted');
+}
+
 /** Puts the volume back to what it was: not while a VM runs with it, and on KVM only. */
 export function revertSnapshot(parts: ModelParts, asked: Request, by: Account): Job {
-  return onSnapshot(parts, 'revertSnapshot', 'RevertSnapshotCmd', asked, by, async (snapshot, job) => {
+  return onSnapshot(parts, 'revertSnapshot', 'RevertSnapshotCmd', asked, by, async (snapshot, run) => {
     const volume = parts.inventory.volume('revertSnapshot', 'id', snapshot.volumeId);
     const vm = parts.inventory.vms.find(({ id }) => id === volume.vmId);
     if (vm && vm.state !== 'Stopped')
@@ -82,18 +92,22 @@ export function revertSnapshot(parts: ModelParts, asked: Request, by: Account): 
       );
     volume.state = 'RevertSnapshotting';
     await parts.sleep(parts.jobTime('revertSnapshot'));
-    Object.assign(volume, { state: 'Ready', size: snapshot.size });
-    parts.history.effect('revert', { volumeId: volume.id, jobId: job.id });
+    volume.state = 'Ready';
+    stopIfLost(run);
+    volume.size = snapshot.size;
+    parts.history.effect('revert', { volumeId: volume.id, jobId: run.job.id });
   });
 }
 
 /** A snapshot outlives its volume. */
 export function deleteSnapshot(parts: ModelParts, asked: Request, by: Account): Job {
-  return onSnapshot(parts, 'deleteSnapshot', 'DeleteSnapshotCmd', asked, by, async (snapshot) => {
+  return onSnapshot(parts, 'deleteSnapshot', 'DeleteSnapshotCmd', asked, by, async (snapshot, run) => {
     if (snapshot.state === 'Destroyed')
       throw refused(`Snapshot with id: ${snapshot.internalId} is already destroyed`);
     await parts.sleep(parts.jobTime('deleteSnapshot'));
+    stopIfLost(run);
     snapshot.state = 'Destroyed';
+    parts.history.effect('delete-snapshot', { volumeId: snapshot.volumeId, jobId: run.job.id });
   });
 }
 
@@ -103,7 +117,7 @@ function onSnapshot(
   cmd: string,
   { id, jobId }: Request,
   by: Account,
-  work: (snapshot: Snapshot, job: Job) => Promise<void>,
+  work: (snapshot: Snapshot, run: Run) => Promise<void>,
 ): Job {
   const snapshot = parts.inventory.snapshot(command, 'id', id);
   parts.access.allow(by, snapshot);
@@ -118,8 +132,8 @@ function onSnapshot(
     command,
     queue: null,
     ms: parts.jobTime(command),
-    work: async () => {
-      await work(snapshot, job);
+    work: async (run) => {
+      await work(snapshot, run);
       return command === 'deleteSnapshot'
         ? { kind: 'success' }
         : { kind: 'snapshot', snapshot: { ...snapshot } };
@@ -158,12 +172,13 @@ export function resizeVolume(parts: ModelParts, asked: ResizeVolume, by: Account
           `Going from existing size of ${volume.size} to size of ${size} would shrink the volume.Need to sign off by supplying the shrinkok parameter with value of true.`,
         );
     },
-    work: async () => {
+    work: async (run) => {
       const { state } = volume;
       volume.state = 'Resizing';
       const failure = parts.faults.take('resizeVolume', ['agent-fails']);
       await parts.sleep(ms + (failure?.ms ?? 0));
       if (volume.state === 'Resizing') volume.state = state;
+      stopIfLost(run);
       if (failure || size < volume.size)
         throw internal(
           `Failed to resize volume operation of volume UUID: [${volume.id}] due to - ${failure?.text ?? 'Failed to resize'}`,

@@ -4,6 +4,7 @@ import type {
   CloudDiskOffering,
   CloudJob,
   CloudOwner,
+  CloudSnapshot,
   CloudVm,
   CloudVolume,
   CloudZone,
@@ -92,6 +93,28 @@ const volume = z
     }),
   );
 
+const snapshot = z
+  .object({
+    id,
+    name: text,
+    volumeid: text,
+    state: text,
+    virtualsize: optionalNumber,
+    created: date,
+    ...owner,
+  })
+  .transform(
+    (v): CloudSnapshot => ({
+      id: v.id.toLowerCase(),
+      name: v.name ?? '',
+      volumeId: v.volumeid?.toLowerCase() ?? null,
+      state: v.state ?? 'Unknown',
+      size: v.virtualsize || null,
+      created: v.created,
+      owner: ownerOf(v),
+    }),
+  );
+
 const vm = z.object({ id, name: text, state: text, zoneid: text, hypervisor: text, ...owner }).transform(
   (v): CloudVm => ({
     id: v.id.toLowerCase(),
@@ -123,6 +146,11 @@ export interface ListItem<T> {
   readonly schema: z.ZodType<T>;
 }
 export const VOLUME: ListItem<CloudVolume> = { command: 'listVolumes', key: 'volume', schema: volume };
+export const SNAPSHOT: ListItem<CloudSnapshot> = {
+  command: 'listSnapshots',
+  key: 'snapshot',
+  schema: snapshot,
+};
 export const VM: ListItem<CloudVm> = { command: 'listVirtualMachines', key: 'virtualmachine', schema: vm };
 export const ZONE: ListItem<CloudZone> = { command: 'listZones', key: 'zone', schema: zone };
 export const DISK_OFFERING: ListItem<CloudDiskOffering> = {
@@ -189,6 +217,7 @@ export const success = z.object({ success: boolean, displaytext: text });
 
 const jobError = z.object({ errorcode: optionalNumber, errortext: text });
 const jobVolume = z.object({ volume: z.object({ id }) });
+const jobSnapshot = z.object({ snapshot: z.object({ id }) });
 
 /**
  * jobstatus of the *answer* only: volume objects inside a result still carry `jobstatus: 0` of that very job.
@@ -205,13 +234,15 @@ export const job = z
   .transform((v): CloudJob => {
     const error = jobError.safeParse(v.jobresult);
     const made = jobVolume.safeParse(v.jobresult);
-    const instance = v.jobinstancetype === 'Volume' ? v.jobinstanceid : null;
+    const taken = jobSnapshot.safeParse(v.jobresult);
+    const instance = (type: string) => (v.jobinstancetype === type ? v.jobinstanceid : null);
     const failed = v.jobstatus >= 2;
     return {
       jobId: v.jobid,
       status: v.jobstatus === 0 ? 'pending' : failed ? 'failed' : 'succeeded',
       errorCode: failed ? ((error.success ? error.data.errorcode : null) ?? v.jobresultcode) : null,
       errorText: failed && error.success ? error.data.errortext : null,
-      volumeId: (made.success ? made.data.volume.id : instance)?.toLowerCase() ?? null,
+      volumeId: (made.success ? made.data.volume.id : instance('Volume'))?.toLowerCase() ?? null,
+      snapshotId: (taken.success ? taken.data.snapshot.id : instance('Snapshot'))?.toLowerCase() ?? null,
     };
   });

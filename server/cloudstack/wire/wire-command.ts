@@ -28,6 +28,16 @@ export function wireCommand(command: CloudCommand): { name: string; parameters: 
       return { name: command.name, parameters: { id: command.volumeId } };
     case 'destroyVolume':
       return { name: command.name, parameters: { id: command.volumeId, expunge: String(command.expunge) } };
+    case 'resizeVolume':
+      return { name: command.name, parameters: { id: command.volumeId, size: String(command.sizeGiB) } };
+    case 'createSnapshot':
+      return {
+        name: command.name,
+        parameters: { volumeid: command.volumeId, name: command.snapshotName },
+      };
+    case 'deleteSnapshot':
+    case 'revertSnapshot':
+      return { name: command.name, parameters: { id: command.snapshotId } };
     case 'stopVirtualMachine':
       return { name: command.name, parameters: { id: command.vmId, forced: String(command.forced) } };
     case 'destroyVirtualMachine':

@@ -1,4 +1,9 @@
-import type { JournalEntry, Operation, OperationType } from '../../model/operation';
+import {
+  type JournalEntry,
+  OPERATION_TYPES,
+  type Operation,
+  type OperationType,
+} from '../../model/operation';
 import type { Catalogue } from './catalogue';
 
 interface Followed {
@@ -83,15 +88,5 @@ function seconds(ms: number): number {
 }
 
 function typeOf(value: unknown): OperationType | null {
-  switch (value) {
-    case 'create':
-    case 'attach':
-    case 'detach':
-    case 'delete':
-    case 'recover':
-    case 'cleanup':
-      return value;
-    default:
-      return null;
-  }
+  return OPERATION_TYPES.find((type) => type === value) ?? null;
 }

@@ -1,4 +1,4 @@
-import type { Cloud, CloudVolume } from '../../cloudstack/cloud';
+import { type Cloud, CloudError, type CloudSnapshot, type CloudVolume } from '../../cloudstack/cloud';
 import { lookUpVolume, requireVolume } from '../../cloudstack/look-up';
 import type { Clock } from '../../core/clock';
 import { DaemonError } from '../../core/errors';
@@ -72,6 +72,22 @@ export class VolumeQueries {
       lastOperation,
       evidence,
     };
+  }
+
+  /**
+   * The snapshots of a volume, newest first; they may outlive it. Without any it throws VOLUME_NOT_FOUND and
+   * VOLUME_NOT_VISIBLE as `describe`, because an empty list alone proves nothing. Throws CloudError.
+   */
+  async snapshots(volumeId: string): Promise<CloudSnapshot[]> {
+    const { cloud, applianceVmId } = this.parts;
+    const listed = await cloud.listSnapshots({ volumeId }).catch((error: unknown) => {
+      // CloudStack refuses the list of a volume that never was.
+      if (error instanceof CloudError && error.kind === 'parameter') return [];
+      throw error;
+    });
+    if (listed.length === 0) requireVolume(await lookUpVolume(cloud, volumeId, applianceVmId()), volumeId);
+    const takenAt = ({ created }: CloudSnapshot) => (created === null ? 0 : Date.parse(created));
+    return listed.sort((a, b) => takenAt(b) - takenAt(a));
   }
 
   /** What CloudStack, the guest, the database and the export server say of the volume. Never throws. */

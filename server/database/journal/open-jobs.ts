@@ -13,6 +13,10 @@ const STEPS_WITH_JOBS: readonly MutationStep[] = [
   'detach-volume',
   'undo-detach-volume',
   'delete-volume',
+  'resize-volume',
+  'create-snapshot',
+  'delete-snapshot',
+  'revert-volume',
 ];
 
 type OpenMutation = OpenJob & { readonly step: MutationStep };

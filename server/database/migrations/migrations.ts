@@ -10,6 +10,7 @@ import { addLeases } from './009-leases';
 import { addHeldColumns } from './010-held';
 import { addCallerColumns } from './011-callers';
 import { giveBack } from './012-old-family';
+import { addVolumeLife } from './013-volume-life';
 
 export interface Migration {
   readonly id: string;
@@ -30,4 +31,5 @@ export const MIGRATIONS: readonly Migration[] = [
   { id: '010-held', run: addHeldColumns },
   { id: '011-callers', run: addCallerColumns },
   { id: '012-old-family', run: giveBack },
+  { id: '013-volume-life', run: addVolumeLife },
 ];

@@ -8,8 +8,14 @@ import {
   forceBody,
   INCOMPLETE_HEADER,
   mappingSchema,
+  resizeBody,
   resolvedVolumeSchema,
   resolveQuery,
+  revertBody,
+  snapshotBody,
+  snapshotGroupBody,
+  snapshotListSchema,
+  snapshotParams,
   vmParams,
   vmVolumeListSchema,
   volumeEvidenceSchema,
@@ -104,6 +110,62 @@ export const recoverVolume = endpoint({
   params: volumeParams,
 });
 
+export const resizeVolume = endpoint({
+  ...mutation,
+  path: '/api/v1/volumes/{id}/resize',
+  summary: 'Make a volume larger',
+  description:
+    'Attached or not; a size that is not larger than the volume fails with VOLUME_WOULD_SHRINK or completes at once. On this appliance the mapping follows when the guest shows the new size; until then the export is closed.',
+  params: volumeParams,
+  body: resizeBody,
+  bodyExample: { size: 21474836480 },
+});
+
+export const createSnapshot = endpoint({
+  ...mutation,
+  path: '/api/v1/volumes/{id}/snapshots',
+  summary: 'Take a snapshot of a volume',
+  description:
+    'Of a volume in use, too. What its users have not flushed yet is not in it; detach the volume first for a snapshot that must hold everything.',
+  params: volumeParams,
+  body: snapshotBody,
+  bodyExample: { name: 'before-failover' },
+});
+
+export const createSnapshotGroup = endpoint({
+  ...mutation,
+  path: '/api/v1/snapshots/group',
+  summary: 'Take a snapshot of several volumes of a VM, all or none',
+  description:
+    'One snapshot operation for each volume; when one of them fails, the snapshots of the others are deleted. They are taken side by side, not at one moment: stop the VM, or detach the volumes, where they must fit together.',
+  body: snapshotGroupBody,
+  bodyExample: {
+    vm_id: '3a9c3c0e-6c8f-4a7e-9f0d-2b7a1c5d8e90',
+    volume_ids: ['6f1d2c3b-4a59-4687-9786-a5b4c3d2e1f0'],
+    name: 'before-failover',
+  },
+});
+
+export const deleteSnapshot = endpoint({
+  ...mutation,
+  method: 'DELETE',
+  path: '/api/v1/snapshots/{id}',
+  summary: 'Delete a snapshot',
+  description: 'Its volume need not exist any more.',
+  params: snapshotParams,
+});
+
+export const revertVolume = endpoint({
+  ...mutation,
+  path: '/api/v1/volumes/{id}/revert',
+  summary: 'Put a volume back to a snapshot of it',
+  description:
+    'Replaces its content, and its size by that of the snapshot. Only while it is detached or its VM is stopped, and never while this appliance has a mapping or a disk of it. Once CloudStack has accepted it, it is never sent again: an end that is not known fails with a code.',
+  params: volumeParams,
+  body: revertBody,
+  bodyExample: { snapshot_id: '9d0f3a5e-1c2b-4d3e-8f4a-5b6c7d8e9f01' },
+});
+
 export const cleanupTestFailover = endpoint({
   ...mutation,
   path: '/api/v1/cleanup/test-failover',
@@ -170,6 +232,17 @@ export const readVolumeEvidence = endpoint({
     'Each of CloudStack, guest, database and export server for itself: seen, absent with its proof, or unknown with why and since when. 200 also when none of them can be asked.',
   params: volumeParams,
   reply: { status: 200, description: 'The evidence', schema: volumeEvidenceSchema },
+  maxConcurrent: LIMITS.CLOUDSTACK_READS_AT_ONCE,
+});
+
+export const listSnapshots = endpoint({
+  ...volumeRead,
+  path: '/api/v1/volumes/{id}/snapshots',
+  summary: 'The snapshots of a volume, as CloudStack shows them',
+  description: 'Without any, the volume is looked for: an empty list is only given for one that there is.',
+  params: volumeParams,
+  reply: { status: 200, description: 'A list, newest first', schema: snapshotListSchema },
+  errors: ['VOLUME_NOT_FOUND', 'VOLUME_NOT_VISIBLE', ...CLOUDSTACK_ERRORS],
   maxConcurrent: LIMITS.CLOUDSTACK_READS_AT_ONCE,
 });
 

@@ -1,3 +1,4 @@
+import type { CloudSnapshot } from '../../cloudstack/cloud';
 import type { VolumeDescription } from '../../daemon/volumes/volume-queries';
 import type { VmVolumes } from '../../daemon/volumes/volumes-of-vm';
 import type { DeviceEvent } from '../../devices/device';
@@ -9,7 +10,13 @@ import { missingPath } from '../../model/placeholder-path';
 import { exportSchema, exportValidationSchema } from '../schemas/exports';
 import { journalEntrySchema, operationSchema } from '../schemas/operations';
 import { deviceEventSchema } from '../schemas/service';
-import { mappingSchema, vmVolumeSchema, volumeSchema } from '../schemas/volumes';
+import {
+  mappingSchema,
+  type SnapshotReply,
+  snapshotSchema,
+  vmVolumeSchema,
+  volumeSchema,
+} from '../schemas/volumes';
 import { replyOf } from './reply-of';
 import { exportTrafficReply } from './traffic-reply';
 import { volumeEvidenceReply } from './volume-evidence-reply';
@@ -78,6 +85,10 @@ export function volumeReply(description: VolumeDescription) {
     export: record && exportReply(record),
     evidence: volumeEvidenceReply(evidence),
   });
+}
+
+export function snapshotReply(snapshot: CloudSnapshot): SnapshotReply {
+  return replyOf(snapshotSchema, snapshot);
 }
 
 export function exportReply(record: ExportRecord, activity: ExportActivity | null = null) {

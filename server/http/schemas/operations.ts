@@ -23,7 +23,10 @@ export const operationSchema = named('Operation', {
   id: z.string(),
   type: operationType,
   status: z.enum(OPERATION_STATUSES),
-  volume_id: z.string().meta({ description: 'empty for a create until CloudStack has named the volume' }),
+  volume_id: z.string().meta({
+    description:
+      'empty for a create, and for the delete of a snapshot, until CloudStack has named the volume; and for a group of several',
+  }),
   vm_id: z.string().optional(),
   request: jsonObject,
   response: jsonObject.optional(),

@@ -51,6 +51,31 @@ export const forceBody = z.object({
   force: flag('override the in-use guard').nullish(),
 });
 
+export const resizeBody = z.object({
+  size: byteCount().meta({ description: 'bytes, rounded up to whole GiB; never less than the volume has' }),
+});
+
+export const snapshotBody = z.object({
+  name: cleanText('what its name begins with', LIMITS.SNAPSHOT_NAME_CHARACTERS)
+    .nullish()
+    .meta({ description: 'its name in CloudStack is this, a dash, and the id of the operation' }),
+});
+
+const VOLUMES = expected(`a list of 1 to ${LIMITS.GROUP_VOLUMES} UUIDs of volumes, each once`);
+
+export const snapshotGroupBody = snapshotBody.extend({
+  vm_id: uuid('the VM that they are attached to'),
+  volume_ids: z
+    .array(uuid('a volume'), { error: VOLUMES })
+    .min(1, { error: VOLUMES })
+    .max(LIMITS.GROUP_VOLUMES, { error: VOLUMES })
+    .refine((ids) => new Set(ids).size === ids.length, { error: VOLUMES }),
+});
+
+export const revertBody = z.object({ snapshot_id: uuid('a snapshot of this volume') });
+
+export const snapshotParams = z.object({ id: uuid('a snapshot') });
+
 export const cleanupBody = z.object({
   volume_id: uuid('a volume'),
   test_vm_id: uuid('the test VM'),
@@ -89,6 +114,17 @@ export const mappingSchema = named('Mapping', {
 });
 export type MappingReply = z.infer<typeof mappingSchema>;
 export const mappingListSchema = z.array(mappingSchema).meta({ id: 'MappingList' });
+
+export const snapshotSchema = named('Snapshot', {
+  id: z.string(),
+  name: z.string(),
+  volume_id: z.string().nullable(),
+  state: z.string().meta({ description: "CloudStack's state: BackedUp is a whole one" }),
+  size: bytes.nullable().meta({ description: 'bytes of the volume when it was taken' }),
+  created: z.string().nullable().meta({ description: "CloudStack's time" }),
+});
+export type SnapshotReply = z.infer<typeof snapshotSchema>;
+export const snapshotListSchema = z.array(snapshotSchema).meta({ id: 'SnapshotList' });
 
 export const vmVolumeSchema = named('VmVolume', {
   volume_id: z.string(),

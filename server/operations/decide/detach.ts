@@ -15,7 +15,8 @@ import {
 import { endFailed } from './failure';
 import { intentOf, plugData } from './intent';
 import { intend, mutate, tryAgainOrGiveUp } from './mutation';
-import { inTheWay, inUseCode, inUseDetails, inUseMessage, samePlug } from './permit';
+import { inTheWay, inUseCode, inUseDetails, inUseMessage } from './permit';
+import { samePlug } from './permit-parts';
 import { doubtTheRead, knownVolume, waitWhileBusy } from './volume';
 
 const STEP = 'detach-volume';

@@ -4,8 +4,13 @@ import { decideAttach } from './attach';
 import { decideCleanup } from './cleanup';
 import { decideCreate } from './create';
 import { decideDelete } from './delete';
+import { decideDeleteSnapshot } from './delete-snapshot';
 import { decideDetach } from './detach';
 import { decideRecover } from './recover';
+import { decideResize } from './resize';
+import { decideRevert } from './revert';
+import { decideSnapshot } from './snapshot';
+import { decideSnapshotGroup } from './snapshot-group';
 
 /** The next action of an operation. Pure: the same situation gives the same action. */
 export function decide(s: AnySituation): Action {
@@ -22,6 +27,16 @@ export function decide(s: AnySituation): Action {
       return decideRecover({ ...s, operation: s.operation });
     case 'cleanup':
       return decideCleanup({ ...s, operation: s.operation });
+    case 'resize':
+      return decideResize({ ...s, operation: s.operation });
+    case 'snapshot':
+      return decideSnapshot({ ...s, operation: s.operation });
+    case 'delete-snapshot':
+      return decideDeleteSnapshot({ ...s, operation: s.operation });
+    case 'revert':
+      return decideRevert({ ...s, operation: s.operation });
+    case 'snapshot-group':
+      return decideSnapshotGroup({ ...s, operation: s.operation });
     default:
       return s.operation satisfies never;
   }

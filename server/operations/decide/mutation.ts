@@ -73,12 +73,16 @@ function resume(s: Situation, step: MutationStep, state: Intended, command: Muta
       // Both the reply and the job are lost: only reading the volume can show what happened.
       return s.facts.taken === jobId ? lostJob(step, jobId) : send(s, step, jobId, command, true);
     default: {
-      const volume = { found: true, ...(found.volumeId ? { volume_id: found.volumeId } : {}) };
+      const made = {
+        found: true,
+        ...(found.volumeId ? { volume_id: found.volumeId } : {}),
+        ...(found.snapshotId ? { snapshot_id: found.snapshotId } : {}),
+      };
       return {
         do: 'record',
         step,
         state: 'accepted',
-        data: { job_id: jobId, ...volume },
+        data: { job_id: jobId, ...made },
         ...(found.volumeId ? { volumeId: found.volumeId } : {}),
       };
     }
@@ -184,13 +188,13 @@ export function tryAgainOrGiveUp(
       do: 'back-off',
       step,
       reason: failureMessage(end, what),
-      forget: ['volume', 'vm', 'job', 'use'],
+      forget: [...REREAD],
     };
   }
   return intend(s, step, about);
 }
 
-const REREAD = ['volume', 'vm', 'job', 'use'] as const;
+const REREAD = ['volume', 'vm', 'snapshot', 'ownSnapshots', 'job', 'use'] as const;
 
 /** final: CloudStack would give the same answer again. */
 export function verdictOf(end: Ended): 'final' | 'retry' | 'unknown' {
@@ -217,7 +221,7 @@ export function failureMessage(end: Ended, what: string): string {
   return `CloudStack ${what} failed: CloudStack API error ${end.code ?? 530}: ${end.text ?? 'no text'}`;
 }
 
-function failureCode(end: Ended): ErrorCode {
+export function failureCode(end: Ended): ErrorCode {
   if (end.outcome === 'unknown' || end.outcome === 'ok') return 'CLOUDSTACK_OUTCOME_UNKNOWN';
   if (saysFull(end.text)) return 'NO_FREE_SLOT';
   return (

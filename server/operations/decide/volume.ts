@@ -1,6 +1,6 @@
 import type { CloudVolume } from '../../cloudstack/cloud';
 import { classifyJobFailure } from '../../cloudstack/errors';
-import { stateOf } from '../../cloudstack/volume-states';
+import { type StateCall, stateOf } from '../../cloudstack/volume-states';
 import { LIMITS } from '../../core/limits';
 import { type Absent, absent, type Seen } from '../../model/evidence';
 import { type Action, type Done, done, giveUp, type Situation } from '../decision';
@@ -39,12 +39,12 @@ export function doubtTheRead(s: Situation, step: MutationStep, state: MutationSt
     do: 'back-off',
     step,
     reason: `job ${state.jobId} has ended${state.outcome === 'ok' ? ' well' : ''}, and CloudStack does not show its effect yet`,
-    forget: ['volume', 'vm'],
+    forget: ['volume', 'vm', 'snapshot', 'ownSnapshots'],
   };
 }
 
 /** True when CloudStack reported success, reported nothing, or reported an error that implies the effect. */
-function mayHaveWorked({ outcome, code, text }: Extract<MutationState, { at: 'ended' }>): boolean {
+export function mayHaveWorked({ outcome, code, text }: Extract<MutationState, { at: 'ended' }>): boolean {
   return outcome === 'ok' || classifyJobFailure(code, text) === 'unknown';
 }
 
@@ -52,11 +52,7 @@ function mayHaveWorked({ outcome, code, text }: Extract<MutationState, { at: 'en
  * Waits while CloudStack is busy with the volume, fails when it never accepts the call in this state; null
  * when it can be sent now.
  */
-export function waitWhileBusy(
-  s: Situation,
-  volume: CloudVolume,
-  what: 'attach' | 'detach' | 'delete' | 'recover',
-): Action | null {
+export function waitWhileBusy(s: Situation, volume: CloudVolume, what: StateCall): Action | null {
   const state = stateOf(volume);
   const verdict = state[what];
   if (verdict === 'act' || verdict === 'needless') return null;
@@ -81,4 +77,7 @@ const PARTICIPLE = {
   detach: 'detached',
   delete: 'deleted',
   recover: 'recovered',
+  resize: 'resized',
+  snapshot: 'snapshotted',
+  revert: 'reverted',
 } as const;

@@ -10,6 +10,7 @@ import { rememberDisks } from './disks-before';
 import { publishDevice, republish, withdraw } from './exports';
 import { readGuards } from './guards';
 import { observe } from './observations';
+import { startParts } from './parts-of-group';
 import type { RunContext } from './run-context';
 
 /** Facts that must be read again after a mutation of the volume. */
@@ -17,6 +18,8 @@ const ABOUT_THE_VOLUME: readonly (keyof Facts)[] = [
   'volume',
   'vm',
   'vmVolumes',
+  'snapshot',
+  'ownSnapshots',
   'job',
   'guards',
   'device',
@@ -62,6 +65,8 @@ async function performStep(
       return republish(run, action.volumeId);
     case 'withdraw':
       return withdraw(run, action.volumeId, action.force);
+    case 'start-parts':
+      return startParts(run, action);
     case 'record':
       return record(run, action);
     default:
@@ -108,10 +113,11 @@ async function callWithJob(
   }
   try {
     const accepted = await run.active(() => run.parts.cloud.submit(command, jobId));
-    const volumeId = accepted.volumeId;
+    const { volumeId, snapshotId } = accepted;
     const data = {
       job_id: jobId,
       ...(volumeId ? { volume_id: volumeId } : {}),
+      ...(snapshotId ? { snapshot_id: snapshotId } : {}),
       ...(resent ? { resent: true } : {}),
     };
     await run.record({
@@ -193,12 +199,14 @@ async function execute(
 
 async function record(run: RunContext, action: Extract<Action, { do: 'record' }>): Promise<void> {
   try {
-    await run.record({
+    const change = {
       entries: [{ step: action.step, state: action.state, data: action.data }],
       ...(action.volumeId === undefined ? {} : { volumeId: action.volumeId }),
       ...(action.effects ? { effects: action.effects } : {}),
       waiting: null,
-    });
+    };
+    // What CloudStack has accepted is written whoever has the volume; what was only read waits for its turn.
+    await run.record(change, action.state === 'done' ? 'database' : 'database-and-volume');
   } catch (error) {
     // The path belongs to a mapping that was written meanwhile: devices and mappings are read again.
     if (!(error instanceof DaemonError) || error.code !== 'DEVICE_IDENTITY_MISMATCH') throw error;

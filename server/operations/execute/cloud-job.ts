@@ -46,7 +46,11 @@ async function untilEnded(
       }
       await tell(run, step, `CloudStack denies job ${jobId}, which it had accepted, and ${busy}`);
     } else if (job.status === 'succeeded')
-      return end(run, step, jobId, { outcome: 'ok', ...(job.volumeId ? { volume_id: job.volumeId } : {}) });
+      return end(run, step, jobId, {
+        outcome: 'ok',
+        ...(job.volumeId ? { volume_id: job.volumeId } : {}),
+        ...(job.snapshotId ? { snapshot_id: job.snapshotId } : {}),
+      });
     else if (job.status === 'failed') {
       const lost = job.errorText === null;
       return end(run, step, jobId, {

@@ -1,9 +1,10 @@
-import type { CloudJob, CloudVolume } from '../../cloudstack/cloud';
-import { knowOwnDelete, lookUpVm, lookUpVolume } from '../../cloudstack/look-up';
+import type { CloudJob, CloudSnapshot, CloudVolume } from '../../cloudstack/cloud';
+import { knowOwnDelete, lookUpSnapshot, lookUpVm, lookUpVolume } from '../../cloudstack/look-up';
 import { isAtRest, stateOf } from '../../cloudstack/volume-states';
 import { LIMITS } from '../../core/limits';
-import { type Evidence, unknown } from '../../model/evidence';
+import { absent, type Evidence, seen, unknown } from '../../model/evidence';
 import type { OpenJob } from '../../model/ledger';
+import type { Mapping } from '../../model/operation';
 import { intentOf } from '../decide/intent';
 import type { Guards, Mutation } from '../decision';
 import type { MutationStep } from '../journal';
@@ -24,19 +25,27 @@ export async function readGuards(
   const target = vmId !== null && (command.name !== 'attachVolume' || vmId !== applianceVmId) ? vmId : null;
   const vmVolumes = command.name === 'destroyVirtualMachine' ? await readVmVolumes(run, command.vmId) : null;
   const openJobs = 'volumeId' in command ? await countOpenJobs(run, command.volumeId) : 0;
+  const snapshot = 'snapshotId' in command ? await readSnapshot(run, command.snapshotId) : null;
+  const ownSnapshots =
+    command.name === 'createSnapshot'
+      ? await findSnapshots(run, { volumeId: command.volumeId, name: command.snapshotName })
+      : null;
+  const reverts = command.name === 'revertSnapshot';
+  const mapping = reverts ? await readMapping(run, command.volumeId) : null;
   // What changes most is read last.
-  const vm = target === null ? null : await readVm(run, target);
+  const named = target === null ? null : await readVm(run, target);
   const volume = 'volumeId' in command ? await readVolume(run, command.volumeId) : null;
-  const detachesHere =
-    command.name === 'detachVolume' && volume?.kind === 'seen' && volume.value.vmId === applianceVmId;
+  const attachedTo = volume?.kind === 'seen' ? volume.value.vmId : null;
+  const vm = reverts && attachedTo !== null ? await readVm(run, attachedTo) : named;
+  const detachesHere = command.name === 'detachVolume' && attachedTo !== null && attachedTo === applianceVmId;
   // Users that the intent ignores are not waited for.
   const patient = !hasWaited && !intentOf(run.journal.intent(step), false).taking.users;
   const since = run.parts.clock.monotonic();
-  const use = detachesHere ? await readUse(run, command.volumeId, { patient }) : null;
+  const use = detachesHere || reverts ? await readUse(run, command.volumeId, { patient }) : null;
   // While users were waited for, everything that was read before them has grown old.
   const waitedMs = run.parts.clock.monotonic() - since;
   if (patient && waitedMs >= LIMITS.HOLDER_AGAIN_MS) return readGuards(run, { step, command }, true);
-  return { volume, vm, vmVolumes, openJobs, use };
+  return { volume, vm, vmVolumes, snapshot, ownSnapshots, mapping, openJobs, use };
 }
 
 export function readVolume(run: RunContext, volumeId: string): Promise<Evidence<CloudVolume>> {
@@ -49,6 +58,25 @@ export function readVolume(run: RunContext, volumeId: string): Promise<Evidence<
 
 export function readVm(run: RunContext, vmId: string) {
   return run.active(() => lookUpVm(run.parts.cloud, vmId, run.parts.policy().applianceVmId));
+}
+
+export function readSnapshot(run: RunContext, snapshotId: string): Promise<Evidence<CloudSnapshot>> {
+  return run.active(() => lookUpSnapshot(run.parts.cloud, snapshotId, run.parts.policy().applianceVmId));
+}
+
+/** CloudStack ignores case in names, and this one identifies what an operation has made. */
+export async function findSnapshots(
+  run: RunContext,
+  { volumeId, name }: { readonly volumeId: string; readonly name: string },
+): Promise<readonly CloudSnapshot[]> {
+  const listed = await run.active(() => run.parts.cloud.listSnapshots({ volumeId, name }));
+  return listed.filter((one) => one.name === name && one.volumeId === volumeId);
+}
+
+export async function readMapping(run: RunContext, volumeId: string): Promise<Evidence<Mapping>> {
+  const mapping = await run.active(() => run.parts.ledger.readMapping(volumeId));
+  const at = run.parts.clock.now();
+  return mapping ? seen(mapping, at, 'database') : absent('there is no row', at, 'database');
 }
 
 /**

@@ -3,7 +3,6 @@ import { lookUpVm } from '../../cloudstack/look-up';
 import { isLeaving } from '../../cloudstack/volume-states';
 import { LIMITS } from '../../core/limits';
 import { lacksSerials } from '../../devices/serial';
-import { absent, seen } from '../../model/evidence';
 import type { Operation } from '../../model/operation';
 import { namesakes, ownerIn } from '../decide/create';
 import type { Action, FullVm } from '../decision';
@@ -11,7 +10,17 @@ import { capacityOf, capacityText, freeSlots, lookAtSlots } from '../slots';
 import { awaitDevice } from './await-device';
 import { awaitGone } from './await-gone';
 import { readUse, readUseOf } from './disk-use';
-import { askForJob, countOpenJobs, readVm, readVmVolumes, readVolume } from './guards';
+import {
+  askForJob,
+  countOpenJobs,
+  findSnapshots,
+  readMapping,
+  readSnapshot,
+  readVm,
+  readVmVolumes,
+  readVolume,
+} from './guards';
+import { readParts } from './parts-of-group';
 import type { RunContext } from './run-context';
 
 type Observation = Extract<
@@ -20,6 +29,9 @@ type Observation = Extract<
     do:
       | 'read-volume'
       | 'read-offer'
+      | 'read-snapshot'
+      | 'find-snapshots'
+      | 'read-parts'
       | 'read-vm'
       | 'read-vm-volumes'
       | 'read-mapping'
@@ -43,9 +55,17 @@ export async function observe(run: RunContext, action: Observation): Promise<voi
     case 'read-vm-volumes':
       return run.learn({ vmVolumes: await readVmVolumes(run, action.vmId) });
     case 'read-mapping':
-      return readMapping(run, action.volumeId);
+      return run.learn({ mapping: await readMapping(run, action.volumeId) });
     case 'query-job':
       return run.learn({ job: { jobId: action.jobId, found: await askForJob(run, action.jobId) } });
+    case 'read-snapshot':
+      return run.learn({ snapshot: await readSnapshot(run, action.snapshotId) });
+    case 'find-snapshots':
+      return run.learn({ ownSnapshots: await findSnapshots(run, action) });
+    case 'read-parts':
+      return run.learn({
+        parts: { step: action.step, operations: await readParts(run, action.operationIds) },
+      });
     case 'read-offer':
       return readOffer(run);
     case 'find-unclaimed':
@@ -63,12 +83,6 @@ export async function observe(run: RunContext, action: Observation): Promise<voi
     default:
       return action satisfies never;
   }
-}
-
-async function readMapping(run: RunContext, volumeId: string): Promise<void> {
-  const mapping = await run.active(() => run.parts.ledger.readMapping(volumeId));
-  const at = run.parts.clock.now();
-  run.learn({ mapping: mapping ? seen(mapping, at, 'database') : absent('there is no row', at, 'database') });
 }
 
 async function readOffer(run: RunContext): Promise<void> {

@@ -57,13 +57,17 @@ export function reactionTo(error: unknown, call: FailedCall): Reaction {
   return { do: 'give-up', code: CODE_OF_KIND[error.kind], reason: error.message };
 }
 
-/** Waits without limit for the database and the guest, for a limited time for the export server. */
+/** Waits without limit for the database and the guest, for a limited time for the export server and for others. */
 function reactionToOurs(error: DaemonError, call: FailedCall): Reaction {
   const retry: Reaction = { do: 'retry', reason: error.message, retryAfterMs: null };
   switch (error.code) {
     case 'DATABASE_UNAVAILABLE':
     case 'DEVICES_UNREADABLE':
+    case 'QUEUE_FULL':
       return retry;
+    case 'VOLUME_BUSY':
+      if (call.elapsedMs() <= LIMITS.VOLUME_BUSY_DEADLINE_MS) return retry;
+      return { do: 'give-up', code: error.code, reason: error.message };
     case 'EXPORT_CONFIG_FAILED':
     case 'EXPORT_SERVER_UNHEALTHY':
       if (call.elapsedMs() <= LIMITS.EXPORT_DEADLINE_MS) return retry;

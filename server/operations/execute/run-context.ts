@@ -27,8 +27,14 @@ export interface RunContext {
   waiting: Waiting | null;
   /** When this very run journaled the first intent of this step (monotonic ms); null when another did. */
   intendedMonotonic(step: string): number | null;
-  /** Writes a change, waiting while the database is away, and applies it in memory. */
-  record(change: Omit<OperationChange, 'at' | 'after'>): Promise<JournalEntry[]>;
+  /**
+   * Writes a change, waiting while the database is away, and applies it in memory. A change that names the
+   * volume of the operation waits for its turn on that volume, or with `database` throws VOLUME_BUSY.
+   */
+  record(
+    change: Omit<OperationChange, 'at' | 'after'>,
+    waitsFor?: 'database' | 'database-and-volume',
+  ): Promise<JournalEntry[]>;
   /** Logs and journals what this run is waiting for. */
   announce(step: string, reason: string): Promise<void>;
   /** Runs a call to the outside; the number of concurrent calls is limited. */

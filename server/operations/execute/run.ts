@@ -238,11 +238,16 @@ export class OperationRun implements RunContext {
    * Writes a change and applies it in memory. While the database is away it tries again: the change reports
    * what has already happened, and without it the next run would have to ask CloudStack again.
    */
-  async record(change: Omit<OperationChange, 'at' | 'after'>): Promise<JournalEntry[]> {
+  async record(
+    change: Omit<OperationChange, 'at' | 'after'>,
+    waitsFor: 'database' | 'database-and-volume' = 'database-and-volume',
+  ): Promise<JournalEntry[]> {
     for (let attempt = 1; ; attempt += 1) {
       try {
         return await this.append(change);
       } catch (error) {
+        const isBusy = error instanceof DaemonError && error.code === 'VOLUME_BUSY';
+        if (isBusy && waitsFor === 'database') throw error;
         await this.waitForDatabase(error, attempt);
       }
     }

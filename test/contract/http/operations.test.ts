@@ -1,4 +1,5 @@
 import { describe, expect, it, vi } from 'vitest';
+import { z } from 'zod';
 import { DaemonError } from '~/server/core/errors';
 import { APPLIANCE, OTHER_VM, REMOTE_VOLUME, VOLUME } from '~/test/support/canned';
 import { useHttpApp } from '~/test/support/use-http-app';
@@ -10,6 +11,7 @@ import { useHttpApp } from '~/test/support/use-http-app';
 const app = useHttpApp();
 
 const V = `/api/v1/volumes/${VOLUME}`;
+const SNAPSHOT = '9d0f3a5e-1c2b-4d3e-8f4a-5b6c7d8e9f01';
 const CREATE = {
   name: 'my-volume',
   size: 1073741824,
@@ -34,6 +36,24 @@ describe('requests for operations', () => {
     ['DELETE', V, undefined, 'delete', { volume_id: VOLUME }],
     ['DELETE', V, { force: false }, 'delete', { volume_id: VOLUME, force: false }],
     ['POST', `${V}/recover`, undefined, 'recover', { volume_id: VOLUME }],
+    ['POST', `${V}/resize`, { size: 5368709120 }, 'resize', { volume_id: VOLUME, size: 5368709120 }],
+    ['POST', `${V}/snapshots`, undefined, 'snapshot', { volume_id: VOLUME }],
+    ['POST', `${V}/snapshots`, { name: 'before' }, 'snapshot', { volume_id: VOLUME, name: 'before' }],
+    [
+      'POST',
+      `${V}/revert`,
+      { snapshot_id: SNAPSHOT },
+      'revert',
+      { volume_id: VOLUME, snapshot_id: SNAPSHOT },
+    ],
+    [
+      'POST',
+      '/api/v1/snapshots/group',
+      { vm_id: OTHER_VM, volume_ids: [VOLUME, REMOTE_VOLUME], name: 'before' },
+      'snapshot-group',
+      { vm_id: OTHER_VM, volume_ids: [VOLUME, REMOTE_VOLUME], name: 'before' },
+    ],
+    ['DELETE', `/api/v1/snapshots/${SNAPSHOT}`, undefined, 'delete-snapshot', { snapshot_id: SNAPSHOT }],
     [
       'POST',
       '/api/v1/cleanup/test-failover',
@@ -53,6 +73,32 @@ describe('requests for operations', () => {
       expect((await app.get(answer.headers.location ?? '')).json).toEqual(answer.json);
     },
   );
+
+  it('a size, a name and a snapshot that are none are refused, each with its field', async () => {
+    const refused = async (path: string, body: object) => {
+      const { json } = await app.post(path, body);
+      const { details } = z
+        .object({ details: z.object({ fields: z.array(z.object({ field: z.string() })) }) })
+        .parse(json);
+      return details.fields.map(({ field }) => field);
+    };
+    expect(await refused(`${V}/resize`, {})).toEqual(['size']);
+    expect(await refused(`${V}/resize`, { size: 0.5 })).toEqual(['size']);
+    expect(await refused(`${V}/snapshots`, { name: 'a'.repeat(201) })).toEqual(['name']);
+    expect(await refused(`${V}/revert`, { snapshot_id: 'before' })).toEqual(['snapshot_id']);
+    for (const volume_ids of [[], [VOLUME, VOLUME], undefined])
+      expect(await refused('/api/v1/snapshots/group', { vm_id: OTHER_VM, volume_ids })).toEqual([
+        'volume_ids',
+      ]);
+    expect(app.daemon.requests).toEqual([]);
+  });
+
+  it('the snapshots of a volume are listed; those of a volume that is not there are 404', async () => {
+    expect((await app.get(`${V}/snapshots`)).json).toMatchObject([{ id: SNAPSHOT, volume_id: VOLUME }]);
+    expect((await app.get(`/api/v1/volumes/${SNAPSHOT}/snapshots`)).json).toMatchObject({
+      code: 'VOLUME_NOT_FOUND',
+    });
+  });
 
   it('a create has an empty volume_id until there is one', async () => {
     expect((await app.post('/api/v1/volumes', CREATE)).json).toMatchObject({ volume_id: '' });

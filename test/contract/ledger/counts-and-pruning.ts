@@ -31,7 +31,10 @@ export function describeCountsAndPruning(suite: LedgerSuite): void {
       await ask(attach(B, APPLIANCE, { at: T0 + 6 }));
       await ledger.auditedChange(epoch, [{ kind: 'put-mapping', mapping: mapping(A) }], note('mapped'));
       expect(await ledger.counts(APPLIANCE)).toEqual({
-        byType: { create: 2, attach: 2, detach: 2, delete: 0, recover: 0, cleanup: 0 },
+        byType: {
+          ...Object.fromEntries(OPERATION_TYPES.map((type) => [type, 0])),
+          ...{ create: 2, attach: 2, detach: 2 },
+        },
         byStatus: { pending: 2, executing: 1, completed: 2, failed: 1, cancelled: 0 },
         averageResponseMs: 1500.5,
         activeMappings: 1,

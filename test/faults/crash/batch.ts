@@ -81,7 +81,8 @@ export function obstacleOf(trial: Trial): string | null {
 
 async function begin(rig: Rig, disks: Disks, trial: Trial): Promise<Going> {
   const subject = await trial.scenario.prepare(rig, disks);
-  const ids = [subject.volumeId || subject.name, ...(subject.vmId ? [subject.vmId] : [])];
+  const { volumeId, name, vmId, snapshotId } = subject;
+  const ids = [volumeId || name, ...(vmId ? [vmId] : []), ...(snapshotId ? [snapshotId] : [])];
   const trace = new Trace(ids, trial.point);
   return { trial, subject, trace, effectsBefore: rig.model.effects.length, ended: null };
 }

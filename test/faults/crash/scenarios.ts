@@ -8,6 +8,8 @@ export interface Subject {
   /** Empty for a create, which has none yet. */
   readonly volumeId: string;
   readonly name: string;
+  /** Of the snapshot that the request names, where it names no volume. */
+  readonly snapshotId?: string;
   /** The VM that is not the appliance, when the operation concerns one. */
   readonly vmId: string | null;
   readonly ask: Ask;
@@ -46,6 +48,20 @@ export const SCENARIOS: readonly Scenario[] = [
     prepare: async (rig) => remove(await attached(rig, rig.appliance)),
   },
   { name: 'recover', type: 'recover', prepare: async (rig) => recover(rig) },
+  { name: 'resize', type: 'resize', prepare: async (rig) => resize(detached(rig)) },
+  {
+    name: 'resize of attached',
+    type: 'resize',
+    prepare: async (rig) => resize(await attached(rig, rig.appliance)),
+  },
+  { name: 'snapshot', type: 'snapshot', prepare: async (rig) => snapshot(ready(rig)) },
+  {
+    name: 'delete of a snapshot',
+    type: 'delete-snapshot',
+    prepare: async (rig) => removeSnapshot(await snapshotted(rig)),
+  },
+  { name: 'snapshots of a group', type: 'snapshot-group', prepare: snapshotGroup },
+  { name: 'revert', type: 'revert', prepare: async (rig) => revert(await snapshotted(rig)) },
   { name: 'cleanup of a test failover', type: 'cleanup', prepare: cleanUp },
   { name: 'attach, undone: no device appears', type: 'attach', prepare: attachUnseen },
   { name: 'detach, undone: the guest keeps the disk', type: 'detach', prepare: detachStuck },
@@ -111,6 +127,50 @@ function recover(rig: Rig): Subject {
   if (volume) volume.state = 'Destroy';
   const path = `/api/v1/volumes/${known.volumeId}/recover`;
   return { ...known, vmId: null, ask: { method: 'POST', path } };
+}
+
+function resize(known: Known): Subject {
+  const path = `/api/v1/volumes/${known.volumeId}/resize`;
+  return { ...known, vmId: null, ask: { method: 'POST', path, body: { size: 3 * GIB } } };
+}
+
+/** A volume that has storage, so that there is something to take a snapshot of. */
+function ready(rig: Rig): Known {
+  const known = detached(rig);
+  const volume = rig.model.volumes.find(({ id }) => id === known.volumeId);
+  if (volume) Object.assign(volume, { state: 'Ready', hypervisor: 'KVM' });
+  return known;
+}
+
+function snapshot(known: Known): Subject {
+  const path = `/api/v1/volumes/${known.volumeId}/snapshots`;
+  return { ...known, vmId: null, ask: { method: 'POST', path, body: { name: 'before' } } };
+}
+
+async function snapshotted(rig: Rig): Promise<Known & { readonly snapshotId: string }> {
+  const known = ready(rig);
+  const ended = await rig.follow(snapshot(known).ask);
+  const snapshotId = ended.response?.snapshot_id;
+  if (typeof snapshotId !== 'string')
+    throw new Error(`the snapshot of the preparation failed: ${ended.error}`);
+  return { ...known, snapshotId };
+}
+
+async function snapshotGroup(rig: Rig): Promise<Subject> {
+  const vm = rig.model.addVm({ name: newName() });
+  const known = await attached(rig, vm.id);
+  const body = { vm_id: vm.id, volume_ids: [known.volumeId], name: 'before' };
+  return { ...known, vmId: null, ask: { method: 'POST', path: '/api/v1/snapshots/group', body } };
+}
+
+function removeSnapshot({ snapshotId, ...known }: Known & { readonly snapshotId: string }): Subject {
+  const path = `/api/v1/snapshots/${snapshotId}`;
+  return { ...known, snapshotId, vmId: null, ask: { method: 'DELETE', path } };
+}
+
+function revert({ snapshotId, ...known }: Known & { readonly snapshotId: string }): Subject {
+  const path = `/api/v1/volumes/${known.volumeId}/revert`;
+  return { ...known, vmId: null, ask: { method: 'POST', path, body: { snapshot_id: snapshotId } } };
 }
 
 function attachElsewhere(rig: Rig): Subject {

@@ -50,7 +50,7 @@ async function refused(call: Promise<unknown>): Promise<CloudError> {
 describe('what is sent', () => {
   it('a signed POST with the parameters in the body, nothing in the URL', async () => {
     say(ok('attachVolume', { jobid: JOB }));
-    expect(await attach()).toEqual({ jobId: JOB, volumeId: null });
+    expect(await attach()).toEqual({ jobId: JOB, volumeId: null, snapshotId: null });
     const [request] = server.requests;
     expect(request).toMatchObject({ method: 'POST', url: '/client/api' });
     expect(Object.fromEntries(request?.parameters ?? [])).toMatchObject({
@@ -81,6 +81,7 @@ describe('what is sent', () => {
     expect(await client.cloud.submit({ ...create, sizeGiB: 7 }, JOB)).toEqual({
       jobId: JOB,
       volumeId: VOLUME,
+      snapshotId: null,
     });
     await client.cloud.submit({ ...create, sizeGiB: null }, JOB);
     const [first, second, third] = server.requests.map(({ parameters }) => parameters);

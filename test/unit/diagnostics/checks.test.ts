@@ -17,6 +17,11 @@ const ALL = [
   'detachVolume',
   'deleteVolume',
   'queryAsyncJobResult',
+  'resizeVolume',
+  'createSnapshot',
+  'listSnapshots',
+  'deleteSnapshot',
+  'revertSnapshot',
   'stopVirtualMachine',
   'destroyVirtualMachine',
 ];

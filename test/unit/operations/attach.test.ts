@@ -155,6 +155,7 @@ describe('attach decides', () => {
       errorCode: null,
       errorText: null,
       volumeId: null,
+      snapshotId: null,
     };
     expect(
       decideAttach(

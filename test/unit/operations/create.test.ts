@@ -103,6 +103,7 @@ describe('create decides', () => {
       errorCode: null,
       errorText: null,
       volumeId: VOLUME,
+      snapshotId: null,
     };
     const s = situation('create', request, {
       steps: [checked, intent],

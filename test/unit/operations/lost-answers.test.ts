@@ -195,7 +195,14 @@ describe('a deadline', () => {
     // The job waits in a queue of CloudStack, and the volume does not show it.
     rig.cloud.queryJob = async (jobId) => {
       volume.state = 'Ready';
-      return { jobId, status: 'pending', errorCode: null, errorText: null, volumeId: volume.id };
+      return {
+        jobId,
+        status: 'pending',
+        errorCode: null,
+        errorText: null,
+        volumeId: volume.id,
+        snapshotId: null,
+      };
     };
     const late = await rig.run('delete', { volume_id: volume.id }, LIMITS.JOB_DEADLINE_MS + 2 * MINUTE_MS);
     expect(late).toMatchObject({ status: 'failed', errorCode: 'STEP_DEADLINE' });

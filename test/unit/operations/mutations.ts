@@ -1,3 +1,4 @@
+import type { CloudSnapshot } from '~/server/cloudstack/cloud';
 import { seen } from '~/server/model/evidence';
 import type { DiskUse, Intent, Mutation } from '~/server/operations/decision';
 import { APPLIANCE, OFFERING, OTHER_VM, seenVolume, VOLUME, volume, ZONE } from './situations';
@@ -19,6 +20,23 @@ export const detach: Mutation = { name: 'detachVolume', volumeId: VOLUME };
 export const remove: Mutation = { name: 'deleteVolume', volumeId: VOLUME };
 export const trash: Mutation = { name: 'destroyVolume', volumeId: VOLUME, expunge: false };
 export const recover: Mutation = { name: 'recoverVolume', volumeId: VOLUME };
+export const resize = (sizeGiB = 6): Mutation => ({ name: 'resizeVolume', volumeId: VOLUME, sizeGiB });
+const SNAPSHOT = 'eeeeeeee-0000-4000-8000-000000000005';
+export const snapshot: Mutation = { name: 'createSnapshot', volumeId: VOLUME, snapshotName: 'data-op' };
+export const deleteSnapshot: Mutation = { name: 'deleteSnapshot', volumeId: VOLUME, snapshotId: SNAPSHOT };
+export const revert: Mutation = { name: 'revertSnapshot', volumeId: VOLUME, snapshotId: SNAPSHOT };
+/** A whole snapshot of the volume. */
+export const taken = (fields: Partial<CloudSnapshot> = {}): CloudSnapshot => ({
+  id: SNAPSHOT,
+  name: 'data-op',
+  volumeId: VOLUME,
+  state: 'BackedUp',
+  size: 1024 ** 3,
+  created: null,
+  owner: { projectId: null, account: 'ours', domainId: null },
+  ...fields,
+});
+export const seenSnapshot = (fields: Partial<CloudSnapshot> = {}) => seen(taken(fields), 0, 'cloudstack');
 export const stop = (vmId = OTHER_VM): Mutation => ({ name: 'stopVirtualMachine', vmId, forced: true });
 export const destroy = (vmId = OTHER_VM): Mutation => ({
   name: 'destroyVirtualMachine',

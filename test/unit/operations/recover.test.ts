@@ -125,5 +125,14 @@ function permitted(read: Guards): string {
 }
 
 function guards(state: string): Guards {
-  return { volume: inState(state), vm: null, vmVolumes: null, openJobs: 0, use: null };
+  return {
+    volume: inState(state),
+    vm: null,
+    vmVolumes: null,
+    snapshot: null,
+    ownSnapshots: null,
+    mapping: null,
+    openJobs: 0,
+    use: null,
+  };
 }

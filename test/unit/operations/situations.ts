@@ -224,5 +224,16 @@ export const mapped: Step = [
 
 /** What was read right before the send of job j1. */
 export function guards(fields: Partial<Guards> = {}): { jobId: string } & Guards {
-  return { jobId: 'j1', volume: null, vm: null, vmVolumes: null, openJobs: 0, use: null, ...fields };
+  return {
+    jobId: 'j1',
+    volume: null,
+    vm: null,
+    vmVolumes: null,
+    snapshot: null,
+    ownSnapshots: null,
+    mapping: null,
+    openJobs: 0,
+    use: null,
+    ...fields,
+  };
 }

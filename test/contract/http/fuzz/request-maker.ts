@@ -155,6 +155,8 @@ export class RequestMaker {
           'delete',
           'recover',
           'cleanup',
+          'resize',
+          'delete-snapshot',
           'ATTACH',
           'attach,detach',
         ]);

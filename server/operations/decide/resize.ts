@@ -1,0 +1,85 @@
+import type { CloudVolume } from '../../cloudstack/cloud';
+import { LIMITS } from '../../core/limits';
+import type { JsonObject } from '../../model/operation';
+import { type Action, giveUp, type Situation } from '../decision';
+import { endFailed } from './failure';
+import { followSize } from './follow-size';
+import { intend, mutate, tryAgainOrGiveUp } from './mutation';
+import { doubtTheRead, knownVolume, waitWhileBusy } from './volume';
+
+const GIB = 1024 ** 3;
+const STEP = 'resize-volume';
+
+/**
+ * resize: read → intent → send → job → read back → the mapping follows. A volume is only ever made larger:
+ * CloudStack is never told that shrinking is fine, and a call that could only shrink is never sent. The same
+ * call again does nothing to a volume that has the size, so a try whose end is not known may be repeated.
+ */
+export function decideResize(s: Situation<'resize'>): Action {
+  const { volume_id: volumeId, size } = s.operation.request;
+  const { failing } = s.journal;
+  if (failing) return endFailed(failing);
+  const sizeGiB = Math.ceil(size / GIB);
+  const call = s.journal.mutation(STEP);
+  if (call.at === 'intended' || call.at === 'accepted') {
+    const step = mutate(s, STEP, { name: 'resizeVolume', volumeId, sizeGiB });
+    return step.do === 'done' ? { do: 'read-volume', volumeId } : step;
+  }
+  const known = knownVolume(s, volumeId);
+  if (known.do !== 'done') return known;
+  const details = { volume_id: volumeId };
+  if (known.result.kind === 'absent') {
+    const why = `Volume ${volumeId} not found in CloudStack: ${known.result.proof}`;
+    return giveUp('VOLUME_NOT_FOUND', why, details);
+  }
+  const volume = known.result.value;
+  if (volume.size === null) return sizeUnknown(s, volume);
+  if (call.at === 'ended' && call.withheld !== null) return tryAgainOrGiveUp(s, STEP, call, 'volume resize');
+  if (volume.size >= size) {
+    const isOurs = call.at === 'ended' && call.outcome !== 'refused';
+    if (!isOurs && volume.size > sizeGiB * GIB) return wouldShrink(volume, volume.size, sizeGiB * GIB);
+    return waitWhileBusy(s, volume, 'resize') ?? finish(s, volume, isOurs);
+  }
+  const pause = doubtTheRead(s, STEP, call) ?? waitWhileBusy(s, volume, 'resize');
+  if (pause) return pause;
+  const about: JsonObject = { ...details, vm_id: volume.vmId, size_gib: sizeGiB, size_before: volume.size };
+  return call.at === 'none'
+    ? intend(s, STEP, about)
+    : tryAgainOrGiveUp(s, STEP, call, 'volume resize', about);
+}
+
+function wouldShrink(volume: CloudVolume, bytes: number, wanted: number): Action {
+  return giveUp(
+    'VOLUME_WOULD_SHRINK',
+    `Volume ${volume.id} has ${bytes} bytes, more than the ${wanted} asked for: it is not made smaller`,
+    { volume_id: volume.id, size: bytes, size_requested: wanted },
+  );
+}
+
+/** Without its size nobody can tell whether the call would make it smaller. */
+function sizeUnknown(s: Situation, volume: CloudVolume): Action {
+  const why = 'CloudStack does not say how large the volume is';
+  if (s.elapsed('size-unknown') > LIMITS.READ_SETTLE_MS)
+    return giveUp('VOLUME_STATE', `Volume ${volume.id}: ${why}`, {
+      volume_id: volume.id,
+      state: volume.state,
+    });
+  return { do: 'back-off', step: 'read-volume', reason: why, forget: ['volume'] };
+}
+
+function finish(s: Situation<'resize'>, volume: CloudVolume, isOurs: boolean): Action {
+  const followed = followSize(s, volume);
+  if (followed.do !== 'done') return followed;
+  const { effects, warnings } = followed.result;
+  return {
+    do: 'complete',
+    response: {
+      volume_id: volume.id,
+      size: volume.size,
+      size_requested: s.operation.request.size,
+      message: isOurs ? 'Volume resized successfully' : 'Volume has that size already',
+      ...(warnings.length === 0 ? {} : { warnings: [...warnings] }),
+    },
+    effects: [...effects],
+  };
+}

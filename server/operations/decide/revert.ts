@@ -1,0 +1,88 @@
+import type { CloudVolume } from '../../cloudstack/cloud';
+import { type Action, giveUp, type Situation } from '../decision';
+import type { MutationState } from '../journal';
+import { knownSnapshot, waitForSnapshot } from './delete-snapshot';
+import { endFailed } from './failure';
+import { followSize } from './follow-size';
+import { plugData } from './intent';
+import { failureCode, intend, mutate, tryAgainOrGiveUp } from './mutation';
+import { knownVolume, waitWhileBusy } from './volume';
+
+const STEP = 'revert-volume';
+
+type Ended = Extract<MutationState, { at: 'ended' }>;
+
+/**
+ * revert: read volume and snapshot → intent → send → job → done. It replaces the content of the volume, so
+ * its permit is the narrowest (./permit.ts): detached or on a stopped VM, no disk of it in this guest, no
+ * mapping here. And nothing in CloudStack shows whether it has happened: once CloudStack has accepted it, it is
+ * never sent again, because what was written since then would be lost.
+ */
+export function decideRevert(s: Situation<'revert'>): Action {
+  const { volume_id: volumeId, snapshot_id: snapshotId } = s.operation.request;
+  const { failing } = s.journal;
+  if (failing) return endFailed(failing);
+  const call = s.journal.mutation(STEP);
+  if (call.at === 'intended' || call.at === 'accepted') {
+    const step = mutate(s, STEP, { name: 'revertSnapshot', volumeId, snapshotId });
+    return step.do === 'done' ? { do: 'read-volume', volumeId } : step;
+  }
+  if (call.at === 'ended' && call.outcome === 'refused' && !call.settled)
+    return tryAgainOrGiveUp(s, STEP, call, 'revert');
+  const known = knownVolume(s, volumeId);
+  if (known.do !== 'done') return known;
+  if (known.result.kind === 'absent') {
+    const why = `Volume ${volumeId} not found in CloudStack: ${known.result.proof}`;
+    return giveUp('VOLUME_NOT_FOUND', why, { volume_id: volumeId });
+  }
+  const volume = known.result.value;
+  if (call.at === 'ended' && !call.settled) return end(s, volume, call);
+  const busy = waitWhileBusy(s, volume, 'revert');
+  if (busy) return busy;
+  const snapshot = knownSnapshot(s, snapshotId);
+  if (snapshot.do !== 'done') return snapshot;
+  if (snapshot.result.kind === 'absent') {
+    const why = `Snapshot ${snapshotId} not found in CloudStack: ${snapshot.result.proof}`;
+    return giveUp('SNAPSHOT_NOT_FOUND', why, { snapshot_id: snapshotId });
+  }
+  return (
+    waitForSnapshot(s, snapshot.result.value) ??
+    intend(s, STEP, { ...plugData(volume), snapshot_id: snapshotId })
+  );
+}
+
+function end(s: Situation<'revert'>, volume: CloudVolume, call: Ended): Action {
+  const { snapshot_id: snapshotId } = s.operation.request;
+  const busy = waitWhileBusy(s, volume, 'revert');
+  if (busy) return busy;
+  if (call.outcome !== 'ok') return notProven(volume, snapshotId, call);
+  const followed = followSize(s, volume);
+  if (followed.do !== 'done') return followed;
+  return {
+    do: 'complete',
+    response: {
+      volume_id: volume.id,
+      snapshot_id: snapshotId,
+      size: volume.size,
+      message: 'Volume reverted to the snapshot successfully',
+    },
+    effects: [...followed.result.effects],
+  };
+}
+
+function notProven(volume: CloudVolume, snapshotId: string, call: Ended): Action {
+  const said =
+    call.text === null
+      ? 'CloudStack did not say how it ended'
+      : `CloudStack API error ${call.code ?? 530}: ${call.text}`;
+  return giveUp(
+    failureCode(call),
+    `CloudStack revert failed (job ${call.jobId}): ${said}. Nothing was sent again; check the content of volume ${volume.id} before it is used`,
+    {
+      volume_id: volume.id,
+      snapshot_id: snapshotId,
+      cloudstack_code: call.code,
+      cloudstack_text: call.text,
+    },
+  );
+}

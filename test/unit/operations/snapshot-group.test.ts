@@ -1,0 +1,112 @@
+import { describe, expect, it } from 'vitest';
+import type { Volume } from '~/lab/cloudstack/records';
+import { MINUTE_MS, Rig } from './rig';
+
+const NOBODY = '99999999-9999-4999-8999-999999999999';
+
+interface World {
+  readonly rig: Rig;
+  readonly vmId: string;
+  readonly volumes: readonly Volume[];
+}
+
+async function world(): Promise<World> {
+  const rig = await Rig.start();
+  const vmId = rig.vm('Running');
+  const volumes = [await rig.volume({ vmId }), await rig.volume({ vmId }), await rig.volume({ vmId })];
+  return { rig, vmId, volumes };
+}
+
+const request = ({ vmId, volumes }: World) => ({
+  vm_id: vmId,
+  volume_ids: volumes.map(({ id }) => id),
+  name: 'before',
+});
+const states = ({ rig }: World) => rig.model.inventory.snapshots.map(({ state }) => state).sort();
+
+describe('a snapshot of several volumes', () => {
+  it('takes one of each, and names them', async () => {
+    const the = await world();
+    const ended = await the.rig.run('snapshot-group', request(the));
+    expect(states(the)).toEqual(['BackedUp', 'BackedUp', 'BackedUp']);
+    const { snapshots } = the.rig.model.inventory;
+    expect(ended).toMatchObject({
+      status: 'completed',
+      vmId: the.vmId,
+      response: { snapshots: the.volumes.map(({ id }) => ({ volume_id: id })) },
+    });
+    for (const { id } of snapshots) expect(JSON.stringify(ended.response)).toContain(id);
+  });
+
+  it('begins nothing unless all of them are on that VM', async () => {
+    const the = await world();
+    const stranger = await the.rig.volume();
+    const ids = [...request(the).volume_ids, stranger.id];
+    const ended = await the.rig.run('snapshot-group', { ...request(the), volume_ids: ids });
+    expect(ended).toMatchObject({ status: 'failed', errorCode: 'VOLUME_ATTACHED_ELSEWHERE' });
+    expect(ended.error).toContain(stranger.id);
+    const nowhere = await the.rig.run('snapshot-group', { ...request(the), vm_id: NOBODY });
+    expect(nowhere.status).toBe('failed');
+    expect(the.rig.calls).toEqual([]);
+  });
+
+  it('leaves none when one cannot be taken, and says why', async () => {
+    const the = await world();
+    the.rig.model.faults.add({ command: 'createSnapshot', kind: 'status', code: 431, text: 'Not this one' });
+    const ended = await the.rig.run('snapshot-group', request(the));
+    expect(ended).toMatchObject({ status: 'failed', errorCode: 'CLOUDSTACK_REJECTED' });
+    expect(ended.error).toContain('1 of 3 snapshots');
+    expect(ended.error).toContain('Not this one');
+    expect(states(the)).toEqual(['Destroyed', 'Destroyed']);
+    expect(ended.response).not.toHaveProperty('left');
+  });
+
+  it('says what it could not take back, and what it does not know', async () => {
+    const the = await world();
+    const [volume] = the.volumes;
+    the.rig.model.faults.add({ command: 'createSnapshot', kind: 'status', code: 431, text: 'Not this one' });
+    the.rig.model.faults.add({
+      command: 'deleteSnapshot',
+      kind: 'status',
+      code: 531,
+      text: 'You may not',
+      times: 1,
+    });
+    const ended = await the.rig.run('snapshot-group', request(the));
+    expect(ended.response).toMatchObject({ left: [expect.stringContaining('You may not')] });
+    expect(states(the)).toEqual(['BackedUp', 'Destroyed']);
+    expect(volume?.vmId).toBe(the.vmId);
+  });
+
+  it('waits for its turn on each volume', async () => {
+    const the = await world();
+    const [volume] = the.volumes;
+    await the.rig.request('resize', { volume_id: volume?.id ?? '', size: 6 * 1024 ** 3 });
+    await the.rig.untilSent('resizeVolume');
+    const ended = await the.rig.run('snapshot-group', request(the));
+    expect(ended.status).toBe('completed');
+    const first = the.rig.model.inventory.snapshots.find(({ volumeId }) => volumeId === volume?.id);
+    expect(first?.size).toBe(6 * 1024 ** 3);
+  });
+
+  it('goes on after a crash at any of its steps with the same parts', async () => {
+    for (let ms = 0; ms < 400; ms += 40) {
+      const the = await world();
+      const id = await the.rig.request('snapshot-group', request(the));
+      await the.rig.pass(ms);
+      await the.rig.restart();
+      expect([ms, (await the.rig.ended(id, 5 * MINUTE_MS)).status]).toEqual([ms, 'completed']);
+      expect(states(the)).toEqual(['BackedUp', 'BackedUp', 'BackedUp']);
+    }
+  });
+
+  it('is cancelled before its parts have begun, and not after', async () => {
+    const the = await world();
+    const id = await the.rig.request('snapshot-group', request(the));
+    await the.rig.untilSent('createSnapshot');
+    await expect(the.rig.during(the.rig.domain.operations.cancel(id))).rejects.toMatchObject({
+      code: 'TOO_LATE_TO_CANCEL',
+    });
+    expect((await the.rig.ended(id)).status).toBe('completed');
+  });
+});

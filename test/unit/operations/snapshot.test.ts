@@ -1,0 +1,287 @@
+import { describe, expect, it } from 'vitest';
+import type { Snapshot, Volume } from '~/lab/cloudstack/records';
+import type { Operation } from '~/server/model/operation';
+import { GIB, MINUTE_MS, Rig } from './rig';
+
+const NOBODY = '99999999-9999-4999-8999-999999999999';
+
+interface World {
+  readonly rig: Rig;
+  readonly volume: Volume;
+}
+
+async function world(): Promise<World> {
+  const rig = await Rig.start();
+  return { rig, volume: await rig.volume({ hypervisor: 'KVM' }) };
+}
+
+function snapshots({ rig }: World): readonly Snapshot[] {
+  return rig.model.inventory.snapshots;
+}
+
+async function taken(the: World): Promise<string> {
+  const ended = await the.rig.run('snapshot', { volume_id: the.volume.id, name: 'before' });
+  const id = ended.response?.snapshot_id;
+  if (typeof id !== 'string') throw new Error(`no snapshot: ${ended.error}`);
+  the.rig.sent.length = 0;
+  return id;
+}
+
+describe('a snapshot', () => {
+  it('is taken once, and its name says which operation has made it', async () => {
+    const the = await world();
+    const ended = await the.rig.run('snapshot', { volume_id: the.volume.id, name: 'before-failover' });
+    const [snapshot] = snapshots(the);
+    expect(ended).toMatchObject({
+      status: 'completed',
+      response: { snapshot_id: snapshot?.id, name: `before-failover-${ended.id}`, size: 5 * GIB },
+    });
+    expect([snapshot?.name, the.rig.model.effectsOf(the.volume.id, 'snapshot')]).toEqual([
+      `before-failover-${ended.id}`,
+      1,
+    ]);
+  });
+
+  it('of an exported volume leaves attachment, mapping and export as they are', async () => {
+    const the = await world();
+    const { rig, volume } = the;
+    await rig.run('attach', { volume_id: volume.id, vm_id: rig.here });
+    const before = await rig.ledger.readMapping(volume.id);
+    await taken(the);
+    expect(await rig.ledger.readMapping(volume.id)).toEqual(before);
+    expect([rig.exported(volume.id), volume.vmId]).toEqual([true, rig.here]);
+  });
+
+  it('of a volume without storage says why there is nothing to take', async () => {
+    const the = await world();
+    the.volume.state = 'Allocated';
+    const ended = await the.rig.run('snapshot', { volume_id: the.volume.id });
+    expect(ended).toMatchObject({ status: 'failed', errorCode: 'VOLUME_STATE' });
+    expect(ended.error).toContain('no storage yet');
+    expect(the.rig.calls).toEqual([]);
+  });
+
+  it('whose answer is lost is found by its job; one whose job is lost, too, by its name', async () => {
+    for (const kinds of [['drop-reply-after-effect'], ['drop-reply-after-effect', 'lose-job']] as const) {
+      const the = await world();
+      for (const kind of kinds) the.rig.model.faults.add({ command: 'createSnapshot', kind });
+      const ended = await the.rig.run('snapshot', { volume_id: the.volume.id }, 5 * MINUTE_MS);
+      expect([kinds, ended.status]).toEqual([kinds, 'completed']);
+      expect(ended.response?.snapshot_id).toBe(snapshots(the)[0]?.id);
+      expect(the.rig.model.effectsOf(the.volume.id, 'snapshot')).toBe(1);
+    }
+  });
+
+  it('that something on the way has doubled is refused because of itself: its job is found all the same', async () => {
+    const the = await world();
+    the.rig.model.faults.add({ command: 'createSnapshot', kind: 'duplicate-request' });
+    const ended = await the.rig.run('snapshot', { volume_id: the.volume.id });
+    expect(ended.status).toBe('completed');
+    expect(the.rig.model.effectsOf(the.volume.id, 'snapshot')).toBe(1);
+  });
+
+  it('of the same name by somebody else is not taken for ours', async () => {
+    const the = await world();
+    the.rig.model.inventory.addSnapshot(the.volume, 'before').state = 'BackedUp';
+    the.rig.model.faults.add({ command: 'createSnapshot', kind: 'drop-reply-after-effect' });
+    the.rig.model.faults.add({ command: 'createSnapshot', kind: 'lose-job' });
+    const ended = await the.rig.run('snapshot', { volume_id: the.volume.id, name: 'before' }, 5 * MINUTE_MS);
+    expect(ended.response?.snapshot_id).toBe(snapshots(the)[1]?.id);
+    expect(ended.response).not.toHaveProperty('warnings');
+  });
+
+  it('whose job and whose row are both lost is not taken a second time', async () => {
+    const the = await world();
+    the.rig.model.faults.add({ command: 'createSnapshot', kind: 'job-without-result-after-effect' });
+    the.rig.onSend = ({ name }) => {
+      if (name === 'createSnapshot') the.rig.cloud.listSnapshots = async () => [];
+    };
+    const ended = await the.rig.run('snapshot', { volume_id: the.volume.id }, 5 * MINUTE_MS);
+    expect(ended).toMatchObject({ status: 'failed', errorCode: 'CLOUDSTACK_OUTCOME_UNKNOWN' });
+    expect(the.rig.calls).toEqual(['createSnapshot']);
+  });
+
+  it('that CloudStack has marked as failed is taken again, and the failed row is nobody’s', async () => {
+    const the = await world();
+    the.rig.model.faults.add({ command: 'createSnapshot', kind: 'job-fails' });
+    const ended = await the.rig.run('snapshot', { volume_id: the.volume.id });
+    expect(snapshots(the).map(({ state }) => state)).toEqual(['Error', 'BackedUp']);
+    expect(ended.response?.snapshot_id).toBe(snapshots(the)[1]?.id);
+  });
+
+  it('whose job fails after its effect is not taken a second time', async () => {
+    const the = await world();
+    the.rig.model.faults.add({ command: 'createSnapshot', kind: 'job-fails-after-effect' });
+    const ended = await the.rig.run('snapshot', { volume_id: the.volume.id });
+    expect([ended.status, the.rig.model.effectsOf(the.volume.id, 'snapshot')]).toEqual(['completed', 1]);
+  });
+
+  it('survives a crash with one effect', async () => {
+    const the = await world();
+    const id = await the.rig.request('snapshot', { volume_id: the.volume.id });
+    await the.rig.untilSent('createSnapshot');
+    await the.rig.restart();
+    expect(await the.rig.ended(id)).toMatchObject({ status: 'completed' });
+    expect(the.rig.model.effectsOf(the.volume.id, 'snapshot')).toBe(1);
+  });
+});
+
+describe('the delete of a snapshot', () => {
+  it('deletes it once, and belongs to its volume from then on', async () => {
+    const the = await world();
+    const snapshotId = await taken(the);
+    const ended = await the.rig.run('delete-snapshot', { snapshot_id: snapshotId });
+    expect(ended).toMatchObject({ status: 'completed', volumeId: the.volume.id });
+    expect(the.rig.calls).toEqual(['deleteSnapshot']);
+    expect(snapshots(the)[0]?.state).toBe('Destroyed');
+  });
+
+  it('of a volume that is gone works as well', async () => {
+    const the = await world();
+    const snapshotId = await taken(the);
+    await the.rig.run('delete', { volume_id: the.volume.id });
+    expect(await the.rig.run('delete-snapshot', { snapshot_id: snapshotId })).toMatchObject({
+      status: 'completed',
+    });
+  });
+
+  it('waits for the operation that executes on its volume', async () => {
+    const the = await world();
+    const snapshotId = await taken(the);
+    const other = await the.rig.request('snapshot', { volume_id: the.volume.id });
+    await the.rig.untilSent('createSnapshot');
+    const id = await the.rig.request('delete-snapshot', { snapshot_id: snapshotId });
+    await the.rig.pass(20);
+    expect((await the.rig.operation(id)).waitReason).toContain('Another operation is executing on volume');
+    expect((await the.rig.ended(id)).status).toBe('completed');
+    expect((await the.rig.operation(other)).status).toBe('completed');
+    expect(the.rig.calls).toEqual(['createSnapshot', 'deleteSnapshot']);
+  });
+
+  it('whose answer or whose job is lost ends as deleted, and deletes once', async () => {
+    for (const kinds of [
+      ['drop-reply-after-effect'],
+      ['lose-job'],
+      ['job-without-result-after-effect'],
+    ] as const) {
+      const the = await world();
+      const snapshotId = await taken(the);
+      for (const kind of kinds) the.rig.model.faults.add({ command: 'deleteSnapshot', kind });
+      const ended = await the.rig.run('delete-snapshot', { snapshot_id: snapshotId }, 5 * MINUTE_MS);
+      expect([kinds, ended.status]).toEqual([kinds, 'completed']);
+      expect(the.rig.model.effectsOf(the.volume.id, 'delete-snapshot')).toBe(1);
+    }
+  });
+
+  it('of one that is not shown concludes nothing; one that never was is absent', async () => {
+    const the = await world();
+    const snapshotId = await taken(the);
+    the.rig.hide(snapshotId);
+    const hidden = await the.rig.run('delete-snapshot', { snapshot_id: snapshotId });
+    expect(hidden).toMatchObject({ status: 'failed', errorCode: 'SNAPSHOT_NOT_VISIBLE' });
+    const never = await the.rig.run('delete-snapshot', { snapshot_id: NOBODY });
+    expect(never.response?.message).toContain('already absent');
+    expect(the.rig.calls).toEqual([]);
+  });
+});
+
+describe('a revert', () => {
+  const revert = ({ rig, volume }: World, snapshotId: string): Promise<Operation> =>
+    rig.run('revert', { volume_id: volume.id, snapshot_id: snapshotId }, 5 * MINUTE_MS);
+
+  it('of a detached volume brings content and size back, once', async () => {
+    const the = await world();
+    const snapshotId = await taken(the);
+    the.volume.size = 6 * GIB;
+    expect(await revert(the, snapshotId)).toMatchObject({ status: 'completed', response: { size: 5 * GIB } });
+    expect(the.rig.model.effectsOf(the.volume.id, 'revert')).toBe(1);
+  });
+
+  it('of a volume of a stopped VM works, and its mapping has the size of then', async () => {
+    const the = await world();
+    const snapshotId = await taken(the);
+    const vmId = the.rig.vm('Stopped');
+    await the.rig.run('attach', { volume_id: the.volume.id, vm_id: vmId });
+    the.volume.size = 6 * GIB;
+    expect((await revert(the, snapshotId)).status).toBe('completed');
+    expect(await the.rig.ledger.readMapping(the.volume.id)).toMatchObject({ vmId, size: 5 * GIB });
+  });
+
+  it('never happens to what is attached here, mapped here, or still in this guest', async () => {
+    const attached = await world();
+    const ofAttached = await taken(attached);
+    await attached.rig.run('attach', { volume_id: attached.volume.id, vm_id: attached.rig.here });
+    attached.rig.sent.length = 0;
+    expect((await revert(attached, ofAttached)).errorCode).toBe('VOLUME_ATTACHED_HERE');
+    // CloudStack says that it is detached; row, export and disk are still here.
+    attached.rig.unplug(attached.volume);
+    expect((await revert(attached, ofAttached)).errorCode).toBe('VOLUME_ATTACHED_HERE');
+    expect(attached.rig.calls).toEqual([]);
+
+    const ghost = await world();
+    const ofGhost = await taken(ghost);
+    await ghost.rig.model.makeGhost(ghost.volume.id);
+    await ghost.rig.pass(3_000);
+    expect((await revert(ghost, ofGhost)).errorCode).toBe('DEVICE_STILL_PRESENT');
+    expect(ghost.rig.calls).toEqual([]);
+  });
+
+  it('never happens under a running VM, also when it is started after the decision', async () => {
+    const the = await world();
+    const snapshotId = await taken(the);
+    const vmId = the.rig.vm('Running');
+    the.rig.plugInto(the.volume, vmId);
+    expect((await revert(the, snapshotId)).errorCode).toBe('VM_NOT_STOPPED');
+    the.rig.setVmState(vmId, 'Stopped');
+    the.rig.loseThen('revertSnapshot', () => the.rig.setVmState(vmId, 'Running'));
+    expect((await revert(the, snapshotId)).errorCode).toBe('VM_NOT_STOPPED');
+    expect(the.rig.model.effectsOf(the.volume.id, 'revert')).toBe(0);
+  });
+
+  it('never goes to a snapshot of another volume, nor to one that is not whole', async () => {
+    const the = await world();
+    const other = await the.rig.volume({ name: 'other' });
+    const foreign = the.rig.model.inventory.addSnapshot(other, 'other');
+    foreign.state = 'BackedUp';
+    expect((await revert(the, foreign.id)).errorCode).toBe('SNAPSHOT_MISMATCH');
+    const broken = the.rig.model.inventory.addSnapshot(the.volume, 'broken');
+    broken.state = 'Error';
+    expect((await revert(the, broken.id)).errorCode).toBe('SNAPSHOT_STATE');
+    expect((await revert(the, NOBODY)).errorCode).toBe('SNAPSHOT_NOT_FOUND');
+    expect(the.rig.calls).toEqual([]);
+  });
+
+  it.each(['job-fails-after-effect', 'job-without-result-after-effect', 'job-fails'] as const)(
+    'is never sent again once it was accepted, whatever its job says: %s',
+    async (kind) => {
+      const the = await world();
+      const snapshotId = await taken(the);
+      the.rig.model.faults.add({ command: 'revertSnapshot', kind });
+      const ended = await revert(the, snapshotId);
+      expect(ended.status).toBe('failed');
+      expect(ended.error).toContain('Nothing was sent again');
+      expect(the.rig.calls).toEqual(['revertSnapshot']);
+    },
+  );
+
+  it('whose answer is lost is found by its job; whose job is lost, too, reverts no second time', async () => {
+    const found = await world();
+    const one = await taken(found);
+    found.rig.model.faults.add({ command: 'revertSnapshot', kind: 'drop-reply-after-effect' });
+    expect((await revert(found, one)).status).toBe('completed');
+
+    const lost = await world();
+    const two = await taken(lost);
+    lost.rig.model.faults.add({ command: 'revertSnapshot', kind: 'drop-reply-after-effect' });
+    lost.rig.model.faults.add({ command: 'revertSnapshot', kind: 'lose-job' });
+    expect((await revert(lost, two)).errorCode).toBe('CLOUDSTACK_OUTCOME_UNKNOWN');
+    for (const the of [found, lost]) expect(the.rig.model.effectsOf(the.volume.id, 'revert')).toBe(1);
+  });
+
+  it('on another hypervisor than KVM ends with the words of CloudStack', async () => {
+    const the = await world();
+    const snapshotId = await taken(the);
+    the.volume.hypervisor = 'VMware';
+    expect((await revert(the, snapshotId)).error).toContain('supported only for KVM');
+  });
+});
