@@ -58,6 +58,8 @@ export type ComponentStatus = 'healthy' | 'degraded' | 'unhealthy' | 'unknown' |
 export interface ComponentHealth {
   readonly status: ComponentStatus;
   readonly message: string;
+  /** Wall clock ms when it was first found in this status, where that is kept. */
+  readonly since?: number;
   readonly details?: Readonly<Record<string, unknown>>;
 }
 

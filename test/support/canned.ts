@@ -109,6 +109,7 @@ export function syncReport(dryRun: boolean, reason: string): SyncReport {
         devicePath: '/dev/vdc',
         message: 'the disk of the volume is /dev/vdc',
         remedy: 'nothing to do',
+        remedyBy: 'force-sync',
         action: dryRun ? 'planned' : 'repaired',
         notJudgedSince: null,
       },

@@ -3,6 +3,7 @@ import { LIMITS } from '../../core/limits';
 import { jsonObject } from '../schemas/fields';
 import {
   aliveSchema,
+  callerSchema,
   healthSchema,
   metricsSchema,
   phaseSchema,
@@ -49,6 +50,13 @@ export const health = endpoint({
   summary: 'The health of the daemon and of everything it depends on',
   description: 'Cached, never waits on CloudStack. 200 while serving: the verdict is in status.',
   reply: { status: 200, description: 'The report', schema: healthSchema },
+});
+
+export const whoami = endpoint({
+  ...service,
+  path: '/api/v1/whoami',
+  summary: 'Who the caller is, and what it may do',
+  reply: { status: 200, description: 'The token of the request, by its name', schema: callerSchema },
 });
 
 export const metrics = endpoint({

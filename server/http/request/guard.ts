@@ -110,13 +110,18 @@ export function identityOf(event: H3Event): Identity | null {
   return identity ?? null;
 }
 
+/** Throws UNAUTHORIZED for a request that did not pass the guard. */
+export function requireIdentity(event: H3Event): Identity {
+  const identity = identityOf(event);
+  if (identity === null) throw new DaemonError('UNAUTHORIZED', 'A bearer token is needed');
+  return identity;
+}
+
 /** Throws FORBIDDEN_ROLE, and UNAUTHORIZED for a request that did not pass the guard. */
 export function requireRole(event: H3Event, needed: 'open' | Role): void {
   if (needed === 'open') return;
-  const identity = identityOf(event);
-  if (identity === null) throw new DaemonError('UNAUTHORIZED', 'A bearer token is needed');
-  if (includesRole(identity.role, needed)) return;
-  const { name, role } = identity;
+  const { name, role } = requireIdentity(event);
+  if (includesRole(role, needed)) return;
   throw new DaemonError(
     'FORBIDDEN_ROLE',
     `This needs a token with the role ${needed}; ${name} has the role ${role}`,
