@@ -33,7 +33,12 @@ export const dashboard: NitroModule = {
     await rm(out, { recursive: true, force: true });
     await mkdir(out, { recursive: true });
     await build({
-      entryPoints: { dashboard: join(HERE, 'src/main.ts'), docs: join(HERE, 'src/docs.ts') },
+      entryPoints: {
+        dashboard: join(HERE, 'src/main.ts'),
+        volume: join(HERE, 'src/volume.ts'),
+        operation: join(HERE, 'src/operation.ts'),
+        docs: join(HERE, 'src/docs.ts'),
+      },
       outdir: out,
       bundle: true,
       format: 'esm',

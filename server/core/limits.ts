@@ -24,6 +24,8 @@ export const LIMITS = {
   NAME_CHARACTERS: 255,
   METADATA_ENTRIES: 64,
   METADATA_VALUE_CHARACTERS: 1024,
+  // Of the newest operations, those that a search for a text looks through; a whole id is looked for in all
+  SEARCH_OPERATIONS: 10_000,
   LIST_DEFAULT: 100,
   LIST_MAX: 1000,
   LONG_POLL_SECONDS: 25,

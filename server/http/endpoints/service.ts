@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { LIMITS } from '../../core/limits';
 import { jsonObject } from '../schemas/fields';
+import { operationParams } from '../schemas/operations';
 import {
   aliveSchema,
   callerSchema,
@@ -11,6 +12,7 @@ import {
   syncQuery,
   syncSchema,
 } from '../schemas/service';
+import { volumeParams } from '../schemas/volumes';
 import { endpoint, noInput } from './endpoint';
 
 const service = { ...noInput, tag: 'service', access: 'read', method: 'GET' } as const;
@@ -100,5 +102,19 @@ export const openapi = endpoint({
 });
 
 export const index = endpoint({ ...page, path: '/', summary: 'The first page for people' });
+
+export const volumePage = endpoint({
+  ...page,
+  path: '/volumes/{id}',
+  summary: 'The page of a volume',
+  params: volumeParams,
+});
+
+export const operationPage = endpoint({
+  ...page,
+  path: '/operations/{id}',
+  summary: 'The page of an operation',
+  params: operationParams,
+});
 
 export const docs = endpoint({ ...page, path: '/docs', summary: 'This API, as a page' });
