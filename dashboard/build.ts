@@ -23,8 +23,8 @@ const HEADERS = {
 
 /**
  * Builds the dashboard and the API document, and makes Nitro serve them as public assets: our TypeScript as
- * plain files, and the standalone file of @scalar/api-reference. Nothing is downloaded, at build or run
- * time.
+ * plain files (with uPlot, which draws the charts), and the standalone file of @scalar/api-reference. Nothing is downloaded, at build
+ * or run time.
  */
 export const dashboard: NitroModule = {
   name: 'dashboard',
@@ -52,6 +52,7 @@ export const dashboard: NitroModule = {
       require.resolve('@scalar/api-reference').replace(/dist[\\/].*$/, 'dist/browser/standalone.js'),
       join(out, 'api-reference.js'),
     );
+    await copyFile(require.resolve('uplot/dist/uPlot.min.css'), join(out, 'uplot.css'));
     nitro.options.publicAssets.push({ dir: out, baseURL: BASE, fallthrough: true, maxAge: 0 });
     nitro.options.routeRules[`${BASE}/**`] = { headers: HEADERS };
   },

@@ -1,6 +1,7 @@
 import { ApiError, problemIn } from '../../cli/client/errors';
 import type { OfferingReply, ZoneReply } from '../../server/http/schemas/diagnostics';
 import type { ExportReply } from '../../server/http/schemas/exports';
+import type { MetricsHistoryReply } from '../../server/http/schemas/metrics-history';
 import type { OperationReply } from '../../server/http/schemas/operations';
 import type { CallerReply, HealthReply, SyncReply } from '../../server/http/schemas/service';
 import type { MappingReply, VolumeEvidenceReply, VolumeReply } from '../../server/http/schemas/volumes';
@@ -88,6 +89,7 @@ export const api = {
   exportOf: (id: string) =>
     request<ExportReply>('GET', `/api/v1/exports/${encodeURIComponent(id)}`).catch(nullWhenNone),
   operation: (id: string) => request<OperationReply>('GET', operationPath(id)),
+  history: (span: string) => request<MetricsHistoryReply>('GET', `/api/v1/metrics/history?span=${span}`),
   /** Compares, and changes nothing. */
   dryRun: () => request<SyncReply>('POST', '/api/v1/admin/force-sync?dry_run=true'),
   operations({ limit, ...filters }: OperationQuery) {

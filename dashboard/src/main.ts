@@ -3,6 +3,7 @@ import { attachAct, createAct } from './acts/volume-acts';
 import { byId } from './dom';
 import { drawing } from './drawing';
 import { Store } from './store';
+import { chartsView } from './views/charts';
 import { devicesView } from './views/devices';
 import { driftsView } from './views/drifts';
 import { headerView } from './views/header';
@@ -29,6 +30,7 @@ const views = [
   operationsView(store),
   devicesView(store),
   driftsView(live),
+  chartsView(live, store.charts),
   historyView(store),
   syncView(live),
   () => create.update(),

@@ -31,7 +31,7 @@ export const UNREAD: PartState = { answeredAtMs: 0, failed: null };
 export interface State {
   /** Executing and pending operations, oldest first. */
   active: readonly OperationReply[];
-  /** Operations that failed within FAILURES_MS, newest first. */
+  /** Operations that failed within the last hour, newest first. */
   failures: readonly OperationReply[];
   history: readonly OperationReply[];
   /** The server has more operations than were asked for. */

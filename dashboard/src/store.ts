@@ -2,6 +2,7 @@ import type { EventSourceMessage } from 'eventsource-parser';
 import type { JournalEntryReply } from '../../server/http/schemas/operations';
 import type { TrafficEventReply } from '../../server/http/schemas/traffic';
 import { api } from './api';
+import { ChartHistory } from './charts/history';
 import { type Filter, filterOf, HISTORY_MAX, searchOf } from './filter';
 import { Journals } from './journals';
 import { Live } from './live';
@@ -11,7 +12,7 @@ import type { State } from './state';
 const INTERVAL_MS = 30_000;
 const ACTIVE_MAX = 200;
 /** What failed within this time is told by the verdict. */
-export const FAILURES_MS = 3_600_000;
+const FAILURES_MS = 3_600_000;
 export const FAILURES_MAX = 100;
 
 /** The last answers of the daemon, as the first page shows them. */
@@ -24,6 +25,7 @@ export class Store {
     devices: [],
     exports: [],
   };
+  readonly charts = new ChartHistory();
   filter: Filter = filterOf(location.search);
   readonly live: Live;
   readonly journals: Journals;
@@ -37,6 +39,7 @@ export class Store {
         operations: { everyMs: INTERVAL_MS, read: () => this.readOperations() },
         failures: { everyMs: INTERVAL_MS, read: () => this.readFailures() },
         resources: { everyMs: INTERVAL_MS, read: () => this.readResources() },
+        charts: this.charts.reader,
       },
       onEvent: (event) => this.eventReceived(event),
       changed,

@@ -1,6 +1,7 @@
 import { drawing } from './drawing';
 import { idOfAddress } from './pages/address';
 import { VolumePage } from './pages/volume-page';
+import { flowView } from './views/charts';
 import { headerView } from './views/header';
 import { tokenView } from './views/token';
 import { volumeView } from './views/volume';
@@ -15,6 +16,7 @@ const views = [
   tokenView(page.live),
   volumeView(page),
   volumeExportView(page),
+  flowView(page.live, page.charts, page.id),
   volumeHistoryView(page),
 ];
 draw();

@@ -1,9 +1,8 @@
-import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import type { Browser, BrowserContextOptions, Locator, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { SyncReply } from '~/server/http/schemas/service';
+import { seriousFindings } from './axe';
 import { openPage, startBrowser, type WatchedPage } from './browser';
 import { HOSTILE_NAME, type Scene, setScene } from './scene';
 
@@ -111,6 +110,27 @@ describe('what it shows', () => {
     const { readOnlyPort } = scene.walk.lab.nbdkit;
     await mapRow(page, hostile).locator(`text=port ${readOnlyPort} · read-only`).waitFor();
     expect(await shown(mapRow(page, database))).not.toContain('read-only');
+  });
+
+  it('the course of the last hour: what ended, how long it took, the queue, what flows; the address keeps the span', async () => {
+    const watched = await visit();
+    const { page } = watched;
+    const charts = page.locator('#chart-list .chart');
+    await charts.first().locator('canvas').waitFor();
+    expect(await charts.locator('h3').allInnerTexts()).toEqual([
+      'Operations that ended',
+      'How long they took',
+      'Queue',
+      'Bytes a second, exports together',
+    ]);
+    expect(await charts.nth(2).locator('.legend').textContent()).toMatch(/running: \d.*waiting: \d/);
+    expect(await charts.first().getByRole('img').getAttribute('aria-label')).toMatch(
+      /completed at most [1-9]\d*, .*failed at most 1/,
+    );
+    await page.getByLabel('Time').selectOption('day');
+    await page.waitForResponse(/metrics\/history\?span=day/);
+    expect(page.url()).toMatch(/\/\?span=day$/);
+    await expectClean(watched);
   });
 
   it('hostile names as the text they are', async () => {
@@ -328,18 +348,4 @@ if (process.env.SCREENSHOTS) {
       .poll(() => scene.walk.api.get(`/api/v1/exports/${next}`).catch(() => null), { timeout: 45_000 })
       .toBeTruthy();
   });
-}
-
-const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-
-/** axe-core on the page as it is now: what it calls serious or critical. */
-async function seriousFindings(page: Page): Promise<string[]> {
-  // Not as a script element: the page's policy would refuse it, as it should.
-  await page.evaluate(AXE);
-  const results = await page.evaluate<{
-    violations: { id: string; impact: string; nodes: { html: string }[] }[];
-  }>('axe.run(document, { resultTypes: ["violations"] })');
-  return results.violations
-    .filter(({ impact }) => impact === 'serious' || impact === 'critical')
-    .map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' | ')}`);
 }

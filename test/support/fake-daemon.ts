@@ -1,5 +1,6 @@
 import { DaemonError } from '~/server/core/errors';
 import type { Daemon, DaemonPhase, HealthReport, MetricsReport } from '~/server/daemon/daemon';
+import type { MetricsHistoryReport, SpanName } from '~/server/daemon/metrics/metrics-history';
 import type { VolumeDescription } from '~/server/daemon/volumes/volume-queries';
 import type { DeviceEvent, DeviceSnapshot } from '~/server/devices/device';
 import type { ActiveExport } from '~/server/exports/export-traffic';
@@ -25,6 +26,7 @@ import {
   healthReport,
   METRICS,
   mapping,
+  metricsHistory,
   NOBODY,
   NOW,
   noEvidence,
@@ -254,6 +256,10 @@ export class FakeDaemon implements Daemon {
 
   async prometheus() {
     return { contentType: 'text/plain; version=0.0.4; charset=utf-8', body: '# HELP up 1\n' };
+  }
+
+  history(span: SpanName): MetricsHistoryReport {
+    return metricsHistory(span);
   }
 
   async poll(): Promise<DeviceSnapshot> {

@@ -16,8 +16,12 @@ export function openAct(act: Act, done: () => void): void {
 
 class ActDialog {
   private readonly keys = new Keys(newKey);
-  private readonly found = element('ul', { class: 'found', role: 'status' });
+  private readonly lines = element('ul');
+  private readonly looking = element('p');
+  private readonly found = element('div', { class: 'found', role: 'status' }, this.looking, this.lines);
   private readonly fields = element('div', { class: 'fields' });
+  /** Fields that follow from what was found out. */
+  private readonly choices = element('div', { class: 'fields' });
   private readonly typedLabel = element('label', { for: 'act-typed' });
   private readonly typed = element('input', { id: 'act-typed', autocomplete: 'off', spellcheck: 'false' });
   private readonly typing = element('p', { class: 'field typing' }, this.typedLabel, this.typed);
@@ -46,6 +50,7 @@ class ActDialog {
       element('ul', { class: 'consequences' }, ...act.consequences.map((text) => element('li', {}, text))),
       this.found,
       this.fields,
+      this.choices,
       this.typing,
       this.problem,
       this.outcome,
@@ -70,35 +75,26 @@ class ActDialog {
   }
 
   private async look(): Promise<void> {
-    const { act } = this;
-    this.busy = act.look !== undefined;
+    this.busy = true;
     show(this.again, false);
-    if (act.look === undefined) show(this.found, false);
-    else setText(this.found, 'Looking…');
+    show(this.found, this.act.look !== undefined);
+    setText(this.looking, 'Looking…');
+    this.lines.replaceChildren();
     this.judge();
-    try {
-      const seen = (await act.look?.()) ?? { found: [], blocked: null };
-      this.showFound(seen);
-    } catch (error) {
-      this.blocked = `Not known: ${reasonOf(error)}`;
-      this.found.replaceChildren(element('li', { class: 'warn-text' }, this.blocked));
-    }
-    show(this.again, this.blocked !== null || this.unsure !== null);
-    this.busy = false;
-    this.judge();
-  }
-
-  private showFound({ found, blocked, unsure = null, fields = [] }: Look): void {
+    const { found, blocked, unsure = null, fields = [] } = await lookOf(this.act);
     this.blocked = blocked;
     this.unsure = unsure;
-    this.found.replaceChildren(
+    const warnings = [blocked, unsure].flatMap((why) => (why === null ? [] : [why]));
+    setText(this.looking, '');
+    this.lines.replaceChildren(
       ...found.map((text) => element('li', {}, text)),
-      ...[blocked, unsure].flatMap((why) =>
-        why === null ? [] : [element('li', { class: 'warn-text' }, why)],
-      ),
+      ...warnings.map((why) => element('li', { class: 'warn-text' }, why)),
     );
-    show(this.found, this.found.childElementCount > 0);
-    this.fields.replaceChildren(...[...(this.act.fields ?? []), ...fields].map(fieldElement));
+    show(this.found, this.lines.childElementCount > 0);
+    this.choices.replaceChildren(...fields.map(fieldElement));
+    show(this.again, warnings.length > 0);
+    this.busy = false;
+    this.judge();
   }
 
   /** What must be typed follows from what is chosen; nothing is sent before everything is there. */
@@ -129,7 +125,8 @@ class ActDialog {
 
   private showOutcome({ text, operations }: Outcome): void {
     this.ended = true;
-    for (const part of [this.found, this.fields, this.typing, this.again, this.submit]) show(part, false);
+    for (const part of [this.found, this.fields, this.choices, this.typing, this.again, this.submit])
+      show(part, false);
     this.outcome.replaceChildren(
       element('p', {}, text),
       ...operations.map(({ id, text: label }) =>
@@ -157,5 +154,14 @@ class ActDialog {
         line('Sent again from here it carries the same Idempotency-Key: it is not done twice.'),
       );
     show(this.problem, true);
+  }
+}
+
+/** What cannot be found out now forbids the act until it can. */
+async function lookOf(act: Act): Promise<Look> {
+  try {
+    return (await act.look?.()) ?? { found: [], blocked: null };
+  } catch (error) {
+    return { found: [], blocked: `Not known: ${reasonOf(error)}` };
   }
 }

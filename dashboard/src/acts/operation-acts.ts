@@ -10,7 +10,7 @@ function called({ id, type }: Named): string {
   return `${TYPE_WORDS[type].toLowerCase()} ${shortId(id)}`;
 }
 
-export function cancelAct(operation: Named): Act {
+function cancelAct(operation: Named): Act {
   return {
     title: `Cancel: ${called(operation)}`,
     verb: 'Cancel the operation',
@@ -22,7 +22,7 @@ export function cancelAct(operation: Named): Act {
   };
 }
 
-export function retryAct(operation: Named): Act {
+function retryAct(operation: Named): Act {
   return {
     title: `Retry: ${called(operation)}`,
     verb: 'Run it again',
@@ -35,7 +35,7 @@ export function retryAct(operation: Named): Act {
   };
 }
 
-export function abandonAct(operation: Named): Act {
+function abandonAct(operation: Named): Act {
   return {
     title: `Abandon: ${called(operation)}`,
     verb: 'Abandon',

@@ -4,9 +4,9 @@ import type { Look } from './act';
 
 export type Remedy = NonNullable<DriftReply['remedy_by']>;
 
-/** The same drift in another report. */
-export function driftKey({ kind, volume_id, vm_id, device_path }: DriftReply): string {
-  return [kind, volume_id, vm_id, device_path].join(' ');
+/** The same drift in another report: where its disk was may have changed, and its words. */
+export function driftKey({ kind, volume_id, device_path, message }: DriftReply): string {
+  return `${kind} ${volume_id ?? device_path ?? message}`;
 }
 
 /** What of the remedy the daemon can do; null: nothing. */

@@ -6,6 +6,7 @@ import type { TrafficEventReply } from '../../../server/http/schemas/traffic';
 import type { VolumeEvidenceReply } from '../../../server/http/schemas/volumes';
 import type { Target } from '../acts/volume-acts';
 import { api } from '../api';
+import { ChartHistory } from '../charts/history';
 import { HISTORY_MAX, HISTORY_PAGE } from '../filter';
 import { Journals } from '../journals';
 import { Live } from '../live';
@@ -20,6 +21,7 @@ export class VolumePage {
   operations: readonly OperationReply[] = [];
   hasMore = false;
   private limit = HISTORY_PAGE;
+  readonly charts = new ChartHistory();
   readonly live: Live;
   readonly journals: Journals;
   readonly names: VolumeNames;
@@ -35,6 +37,7 @@ export class VolumePage {
         volume: { everyMs: INTERVAL_MS, read: () => this.readEvidence() },
         export: { everyMs: INTERVAL_MS, read: () => this.readExport() },
         operations: { everyMs: INTERVAL_MS, read: () => this.readOperations() },
+        charts: this.charts.reader,
       },
       onEvent: (event) => this.eventReceived(event),
       changed,

@@ -44,7 +44,7 @@ function row(first: DriftReply, live: Live | null): Row<DriftReply> {
   const action = pill();
   const about = element('p', { class: 'about' });
   const message = element('p', { class: 'reason' });
-  about.append(...aboutOf(first));
+  let shownAbout = '';
   const evidence = volumeId === null ? null : evidenceDetails(volumeId);
   const remedy = element('ul', { class: 'remedy' });
   const ways = keyedList<string>(
@@ -74,6 +74,9 @@ function row(first: DriftReply, live: Live | null): Row<DriftReply> {
         since === null ? drift.message : `${drift.message} (not judged since ${clockTime(since)})`,
       );
       evidence?.update();
+      const place = [drift.device_path, drift.vm_id].join(' ');
+      if (place !== shownAbout) about.replaceChildren(...aboutOf(drift));
+      shownAbout = place;
       // The daemon separates the remedies by semicolons.
       ways([...new Set(drift.remedy.split('; ').filter((way) => way !== ''))]);
       show(remedy, drift.remedy !== '');
@@ -81,7 +84,7 @@ function row(first: DriftReply, live: Live | null): Row<DriftReply> {
   };
 }
 
-/** Where the drift is. It is part of its key, so it does not change. */
+/** Where the drift is. */
 function aboutOf({ device_path, volume_id, vm_id }: DriftReply): Child[] {
   const parts: Child[] = [
     ...(device_path === null ? [] : [element('code', {}, device_path)]),

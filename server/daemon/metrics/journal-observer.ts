@@ -1,4 +1,4 @@
-import type { JournalEntry, Operation, OperationType } from '../../model/operation';
+import type { JournalEntry, Operation, OperationType, TerminalStatus } from '../../model/operation';
 import type { Catalogue } from './catalogue';
 
 interface Followed {
@@ -24,6 +24,8 @@ export class JournalObserver {
   constructor(
     private readonly metrics: Pick<Catalogue, 'ended' | 'duration' | 'stepDuration' | 'detection'>,
     private readonly running: (operationId: string) => Operation | null,
+    /** `durationMs` from acceptance to the end. */
+    private readonly onEnded: (status: TerminalStatus, durationMs: number) => void = () => {},
   ) {}
 
   observe(entry: JournalEntry): void {
@@ -52,6 +54,7 @@ export class JournalObserver {
     const labels = { type: followed.type, status: state };
     this.metrics.ended.inc(labels);
     this.metrics.duration.observe(labels, seconds(at - followed.acceptedAt));
+    this.onEnded(state, Math.max(0, at - followed.acceptedAt));
     this.followed.delete(operationId);
   }
 

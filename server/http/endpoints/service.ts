@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { LIMITS } from '../../core/limits';
 import { jsonObject } from '../schemas/fields';
+import { metricsHistoryQuery, metricsHistorySchema } from '../schemas/metrics-history';
 import { operationParams } from '../schemas/operations';
 import {
   aliveSchema,
@@ -67,6 +68,16 @@ export const metrics = endpoint({
   summary: 'Counts of operations, as JSON',
   reply: { status: 200, description: 'The figures', schema: metricsSchema },
   errors: ['DATABASE_UNAVAILABLE'],
+});
+
+export const metricsHistory = endpoint({
+  ...service,
+  path: '/api/v1/metrics/history',
+  summary: 'What charts are drawn from: the last hour, or the last day',
+  description:
+    'Kept in memory since the daemon has started. One value a step; null is not known, which is not zero. Of exports, the latest 64.',
+  query: metricsHistoryQuery,
+  reply: { status: 200, description: 'The series', schema: metricsHistorySchema },
 });
 
 export const prometheus = endpoint({

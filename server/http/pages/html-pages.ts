@@ -20,6 +20,18 @@ const HISTORY = `
     <ul id="history-list" class="stack tight"></ul>
     <p class="more"><button id="history-more" type="button" hidden>Show more</button><span id="history-end" class="quiet" hidden></span></p>`;
 
+function charts(title: string): string {
+  return `
+  <section aria-labelledby="chart-title">
+    <div class="section-head">
+      <h2 id="chart-title">${title}</h2>
+      <form class="filter"><label>Time <select id="chart-span"><option value="hour">last hour</option><option value="day">last day</option></select></label></form>
+    </div>
+    <p id="chart-stale" class="banner stale" role="status" hidden></p>
+    <div id="chart-list" class="charts"></div>
+  </section>`;
+}
+
 /** GET /: the verdict, what goes on, and the history. */
 export const DASHBOARD: Page = dashboardPage({
   title: 'Volume daemon',
@@ -57,7 +69,7 @@ export const DASHBOARD: Page = dashboardPage({
     <p id="device-stale" class="banner stale" role="status" hidden></p>
     <p id="device-empty" class="empty" hidden>No volume is attached.</p>
     <ul id="device-list" class="stack tight"></ul>
-  </section>
+  </section>${charts('Course')}
   <section aria-labelledby="history-title">
     <div class="section-head">
       <h2 id="history-title">History</h2>
@@ -106,7 +118,7 @@ export const VOLUME_PAGE: Page = dashboardPage({
       <p id="export-empty" class="empty" hidden>It is not exported.</p>
       <div id="export-list"></div>
     </section>
-  </div>
+  </div>${charts('What flows')}
   <section aria-labelledby="history-title">
     <h2 id="history-title">Operations</h2>${HISTORY}
   </section>`,
@@ -171,7 +183,7 @@ function dashboardPage({ title, script, instead, content, after = '' }: Dashboar
     policy: POLICY,
     html: page({
       title,
-      head: `<link rel="stylesheet" href="/ui/dashboard.css"><script type="module" src="/ui/${script}.js"></script>`,
+      head: `<link rel="stylesheet" href="/ui/uplot.css"><link rel="stylesheet" href="/ui/dashboard.css"><script type="module" src="/ui/${script}.js"></script>`,
       body: `
 <a class="skip" href="#main">Skip to content</a>
 <header class="top">
