@@ -96,7 +96,10 @@ export class Store {
   }
 
   private async readFailures(): Promise<void> {
-    const since = String(Date.now() - FAILURES_MS);
+    // By the clock of the daemon, once it is known: that of the browser may be wrong.
+    const told = this.live.health?.timestamp;
+    const nowMs = told === undefined ? Date.now() : Date.parse(told);
+    const since = String(nowMs - FAILURES_MS);
     this.state.failures = await api.operations({ status: 'failed', since, limit: FAILURES_MAX });
   }
 

@@ -123,7 +123,7 @@ export function detachAct(target: Target): Act {
     verb: 'Detach',
     role: 'operate',
     consequences: [
-      'Its export is withdrawn, CloudStack detaches the volume, and the daemon waits until the disk has left this guest. The data stays.',
+      'CloudStack detaches the volume; the data stays. On this appliance its export is withdrawn first, and the disk must have left this guest before it is done.',
       'While somebody uses the disk it is refused, unless it is forced: then clients are cut off, and what they have not written is lost.',
     ],
     fields: [{ kind: 'check', name: 'force', label: 'Force: also when the disk is in use' }],

@@ -27,6 +27,7 @@ export function operationView(page: OperationPage): () => void {
     ({ sequence }) => String(sequence),
     entryRow,
   );
+  let shownVersion = '';
   setText(title, `Operation ${shortId(page.id)}`);
   return () => {
     const { operation } = page;
@@ -44,9 +45,12 @@ export function operationView(page: OperationPage): () => void {
     const entries = page.journal;
     steps.update(stepsOf(operation, entries), Date.now());
     buttons.update(operation);
-    byId('operation-facts').replaceChildren(operationFacts(operation));
     journal(entries);
     show(byId('journal-empty'), entries.length === 0);
+    // What is selected stays selected until something has changed.
+    if (shownVersion === operation.updated_at) return;
+    shownVersion = operation.updated_at;
+    byId('operation-facts').replaceChildren(operationFacts(operation));
   };
 }
 

@@ -1,4 +1,5 @@
 import { byteText, rateText } from '../../../cli/output/traffic-text';
+import type { ExportReply } from '../../../server/http/schemas/exports';
 import type { ExportTrafficReply } from '../../../server/http/schemas/traffic';
 import { byId, show } from '../dom';
 import { clockTime } from '../format';
@@ -16,6 +17,7 @@ export function volumeExportView(page: VolumePage): () => void {
   byId('export-state').append(state.element);
   const traffic = trafficView();
   list.before(traffic.element);
+  let shown: ExportReply | null = null;
   return () => {
     const { exported } = page;
     const part = page.live.part('export');
@@ -23,12 +25,12 @@ export function volumeExportView(page: VolumePage): () => void {
     showNotice('export', staleText(part));
     show(state.element, exported !== null);
     traffic.update(exported?.traffic);
-    if (exported === null) {
-      list.replaceChildren();
-      return;
-    }
-    state.update(exported.status);
-    list.replaceChildren(
+    if (exported !== null) state.update(exported.status);
+    if (exported === shown) return;
+    shown = exported;
+    list.replaceChildren();
+    if (exported === null) return;
+    list.append(
       facts([
         ['Name', exported.export_name],
         ['Where', portText(exported)],
