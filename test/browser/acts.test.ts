@@ -61,7 +61,7 @@ async function changes(page: Page, work: () => Promise<unknown>): Promise<Reques
   return sent;
 }
 
-describe('an operator', () => {
+describe('an operator', { timeout: 180_000 }, () => {
   let volume: string;
 
   it('creates a volume: zone and offering are those of CloudStack, and the request carries a key', async () => {
@@ -228,8 +228,8 @@ describe('an operator', () => {
     await submit(page).click();
     await dialog(page).locator('.outcome a').nth(1).waitFor();
     await button(page, 'Close').click();
+    await expect.poll(phantoms, { timeout: PATIENCE_MS }).toBe(0);
     await drift.waitFor({ state: 'detached' });
-    expect(await phantoms()).toBe(0);
     const [attach, detach] = await get<OperationReply[]>(`/api/v1/operations?volume_id=${volumes.database}`);
     expect([attach, detach]).toMatchObject([
       { type: 'attach', status: 'completed' },
@@ -251,7 +251,7 @@ describe('an operator', () => {
   });
 });
 
-describe('a token', () => {
+describe('a token', { timeout: 180_000 }, () => {
   const createdAt = '2026-01-15T12:00:00.000Z';
   const named = (role: 'read' | 'operate') => ({
     name: `the-${role}`,

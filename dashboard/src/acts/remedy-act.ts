@@ -1,7 +1,7 @@
 import type { DriftReply, SyncReply } from '../../../server/http/schemas/service';
 import { api, change, volumePath } from '../api';
 import { shortId } from '../format';
-import { startAll } from './accepted';
+import { type Start, startAll } from './accepted';
 import type { Act, KeyOf, Look, Outcome, Values } from './act';
 import { whyNotKnown } from './look-at-volume';
 import { driftKey, judge, type Remedy, remedyOf } from './remedy';
@@ -52,10 +52,12 @@ async function carryOut(drift: DriftReply, by: Remedy, keyOf: KeyOf): Promise<Ou
   const { volume_id: volumeId, vm_id: vmId } = drift;
   if (by === 'force-sync') return synced(drift, keyOf);
   if (volumeId === null) throw new Error('the drift names no volume');
-  if (by === 'delete')
-    return startAll([{ name: 'delete', method: 'DELETE', path: volumePath(volumeId), body: {} }], keyOf);
-  const here = vmId ?? '';
-  return startAll([detachRequest(volumeId, false), attachRequest(volumeId, here)], keyOf);
+  const starts: readonly Start[] =
+    by === 'delete'
+      ? [{ name: 'delete', method: 'DELETE', path: volumePath(volumeId), body: {} }]
+      : [detachRequest(volumeId, false), attachRequest(volumeId, vmId ?? '')];
+  const { text, operations } = await startAll(starts, keyOf);
+  return { text: `${text} The sync after it tells whether the drift is gone.`, operations };
 }
 
 async function synced(drift: DriftReply, keyOf: KeyOf): Promise<Outcome> {
