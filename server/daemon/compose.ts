@@ -90,9 +90,9 @@ export function compose(ports: Ports, settings: DomainSettings): Domain {
     logger.warn('The clock of this machine was set: nothing is deleted by age for a day', { by_ms: byMs }),
   );
   const traffic = new TrafficMonitor({ counters, clock });
-  const exports = guardPublishing(ports.exports, ports);
+  const exports = guardPublishing(ports.exports, { ...ports, tenure: () => ownership.watchTenure() });
   const shared = { ...ports, exports, events, traffic, clockSteps };
-  const ownership = new Ownership(
+  const ownership: Ownership = new Ownership(
     {
       ledger,
       engineParts: {

@@ -8,30 +8,49 @@ interface GuardParts {
   readonly guest: Pick<Guest, 'holders'>;
   readonly watcher: { scan(): Promise<DeviceSnapshot> };
   readonly clock: Clock;
+  /**
+   * Asked before the look: tells afterwards whether this daemon has owned the appliance all the time. A process
+   * that stood still wakes with what it had decided before, and the next owner may have decided otherwise.
+   */
+  readonly tenure: () => () => boolean;
   /** Told which disks are exported, so that the tools of this system leave them alone. */
   readonly handsOff?: { keep(device: Device): void };
 }
 
 /**
  * The same export server, which publishes no disk that the system uses: whoever publishes, and however long ago
- * the disk was found, its users are looked at right before. A proxy, so that nobody who has the server can go
- * around it and everything else it can do stays as it is.
+ * the disk was found, its users are looked at right before. And only the owner of the appliance changes what is
+ * exported. A proxy, so that nobody who has the server can go around it and everything else it can do stays as
+ * it is.
  *
- * `publish` also throws DEVICE_IN_USE, and DEVICE_IDENTITY_MISMATCH when the disk has gone.
+ * `publish` also throws DEVICE_IN_USE, and DEVICE_IDENTITY_MISMATCH when the disk has gone; `publish` and
+ * `withdraw` LEASE_LOST.
  */
 export function guardPublishing(server: ExportServer, parts: GuardParts): ExportServer {
   const publish = async (target: ExportTarget) => {
+    const isOwner = parts.tenure();
     const device = await requireUnused(parts, target);
+    requireOwner(isOwner, target.name);
     parts.handsOff?.keep(device);
     await server.publish(target);
+  };
+  const withdraw: ExportServer['withdraw'] = async (name, options) => {
+    requireOwner(parts.tenure(), name);
+    await server.withdraw(name, options);
   };
   return new Proxy(server, {
     get(real, key) {
       if (key === 'publish') return publish;
+      if (key === 'withdraw') return withdraw;
       const value: unknown = Reflect.get(real, key);
       return typeof value === 'function' ? value.bind(real) : value;
     },
   });
+}
+
+function requireOwner(isOwner: () => boolean, name: string): void {
+  if (!isOwner())
+    throw new DaemonError('LEASE_LOST', `The lease of the appliance has ended; ${name} stays as it is`);
 }
 
 async function requireUnused({ guest, watcher, clock }: GuardParts, target: ExportTarget): Promise<Device> {

@@ -144,6 +144,7 @@ describe(`${WORLDS} random worlds of users`, () => {
             } as unknown as ExportServer,
             {
               clock,
+              tenure: () => () => true,
               watcher: { scan: async () => look },
               guest: { holders: async () => new Map([[disk.path, present()]]) },
             },
