@@ -228,9 +228,10 @@ describe('an operator', { timeout: 180_000 }, () => {
     await submit(page).click();
     await dialog(page).locator('.outcome a').nth(1).waitFor();
     await button(page, 'Close').click();
+    const started = await get<OperationReply[]>(`/api/v1/operations?volume_id=${volumes.database}&limit=2`);
+    const [attach, detach] = await Promise.all(started.map((operation) => walk.api.end(operation)));
     await expect.poll(phantoms, { timeout: PATIENCE_MS }).toBe(0);
     await drift.waitFor({ state: 'detached' });
-    const [attach, detach] = await get<OperationReply[]>(`/api/v1/operations?volume_id=${volumes.database}`);
     expect([attach, detach]).toMatchObject([
       { type: 'attach', status: 'completed' },
       { type: 'detach', status: 'completed' },
