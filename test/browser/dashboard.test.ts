@@ -1,4 +1,3 @@
-import { fileURLToPath } from 'node:url';
 import type { Browser, BrowserContextOptions, Locator, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { SyncReply } from '~/server/http/schemas/service';
@@ -324,28 +323,3 @@ describe('for everybody', () => {
     await expectClean(watched);
   });
 });
-
-/** SCREENSHOTS=1 npm test -- test/browser makes the pictures of the documents anew. */
-if (process.env.SCREENSHOTS) {
-  const pictures: [string, BrowserContextOptions][] = [
-    ['dashboard-light', { viewport: { width: 1280, height: 860 }, colorScheme: 'light' }],
-    ['dashboard-dark', { viewport: { width: 1280, height: 860 }, colorScheme: 'dark' }],
-    ['dashboard-phone', { viewport: { width: 390, height: 844 }, colorScheme: 'light' }],
-  ];
-  it('pictures', async () => {
-    const { hostile, next } = scene.volumes;
-    await scene.walk.detach(hostile);
-    await scene.holdAttach();
-    for (const [name, options] of pictures) {
-      const { page } = await visit(options);
-      await page.locator('#active-list > li').first().waitFor();
-      await mapRow(page, hostile).waitFor({ state: 'detached' });
-      const path = fileURLToPath(new URL(`../../docs/images/${name}.png`, import.meta.url));
-      await page.screenshot({ path });
-    }
-    scene.release();
-    await expect
-      .poll(() => scene.walk.api.get(`/api/v1/exports/${next}`).catch(() => null), { timeout: 45_000 })
-      .toBeTruthy();
-  });
-}

@@ -72,9 +72,9 @@ const verdict =
   (page) =>
     page.locator('#verdict-word', { hasText: word }).waitFor();
 const shown =
-  (selector: string): Ready =>
+  (...selectors: string[]): Ready =>
   (page) =>
-    page.locator(selector).first().waitFor();
+    Promise.all(selectors.map((selector) => page.locator(selector).first().waitFor()));
 
 async function nothing(browser: Browser): Promise<void> {
   const walk = await Walk.begin();
@@ -110,7 +110,7 @@ async function events(browser: Browser): Promise<void> {
     await scene.makeGhost();
     // A sync does not judge a disk whose serial has not been read yet.
     while ((await force(walk)) === 0);
-    await take('drift', await here(), shown('#drift-list > li'));
+    await take('drift', await here(), shown('#drift-list > li', '#device-list > li', '#history-list > li'));
     await take('volume', await here(`/volumes/${volumes.database}`), shown('.witnesses > li'));
     walk.lab.cloud.model.restart({ downFor: HELD_MS });
     await force(walk);
@@ -128,7 +128,7 @@ async function events(browser: Browser): Promise<void> {
 
 async function busy(scene: Scene, here: () => Promise<Opened>): Promise<void> {
   const attach = await scene.holdAttach();
-  await take('busy', await here(), shown('#active-list > li'));
+  await take('busy', await here(), shown('#active-list > li', '#device-list > li', '#history-list > li'));
   scene.release();
   await scene.walk.api.end(attach);
   await scene.walk.detach(scene.volumes.next);

@@ -76,7 +76,7 @@ function draw(
       cursor: { y: false, drag: { x: false, y: false } },
       scales: { y: { range: (_, __, max) => [0, max > 0 ? max * 1.1 : 1] } },
       axes: [
-        axis,
+        { ...axis, values: (_, ticks) => ticks.map(timeOfDay) },
         {
           ...axis,
           size: 64,
@@ -89,7 +89,7 @@ function draw(
           label,
           stroke: colorOf(swatches[index]),
           width: 1.5,
-          points: { show: false },
+          points: { show: true, size: 4, filter: isolated },
         })),
       ],
       hooks: { setCursor: [({ cursor }) => say(cursor.idx ?? null)] },
@@ -100,6 +100,21 @@ function draw(
   new ResizeObserver(() => made.setSize({ width: plot.clientWidth, height: HEIGHT_PX })).observe(plot);
   window.matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => made.redraw());
   return made;
+}
+
+/** Points with nothing known on either side: a line alone would not show them. */
+function isolated({ data }: uPlot, series: number): number[] {
+  const values = data[series] ?? [];
+  const isKnown = (index: number): boolean => values[index] !== null && values[index] !== undefined;
+  return [...values.keys()].filter((index) => isKnown(index) && !isKnown(index - 1) && !isKnown(index + 1));
+}
+
+function timeOfDay(seconds: number): string {
+  return new Date(seconds * 1000).toLocaleTimeString([], {
+    hour: '2-digit',
+    minute: '2-digit',
+    hour12: false,
+  });
 }
 
 function valueText(value: number | null | undefined, format: (value: number) => string): string {

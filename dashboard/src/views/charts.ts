@@ -12,7 +12,7 @@ const FLOWS = [
 ] as const;
 
 const count = (value: number): string => (Number.isInteger(value) ? String(value) : value.toFixed(1));
-const rate = (value: number): string => `${sizeText(Math.round(value))}/s`;
+const rate = (value: number): string => `${sizeText(value)}/s`;
 
 /** The charts of the first page. */
 export function chartsView(live: Live, charts: ChartHistory): () => void {

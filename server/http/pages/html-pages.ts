@@ -46,7 +46,7 @@ export const DASHBOARD: Page = dashboardPage({
   </section>
   <div class="columns">
     <section aria-labelledby="active-title">
-      <h2 id="active-title">In progress <span id="active-count" class="count"></span></h2>
+      <div class="section-head"><h2 id="active-title">In progress <span id="active-count" class="count"></span></h2></div>
       <p id="active-stale" class="banner stale" role="status" hidden></p>
       <p id="active-empty" class="empty" hidden>Nothing is running.</p>
       <ul id="active-list" class="stack"></ul>
