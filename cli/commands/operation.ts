@@ -1,8 +1,7 @@
 import { choice, flag, option } from '../arguments';
 import { journalSoFar } from '../client/journal';
-import type { Input, Operation } from '../client/operations';
+import { allPages } from '../client/pages';
 import { type Noun, verb } from '../command';
-import type { Context } from '../context';
 import { EXIT } from '../exit';
 import { parseCount } from '../globals';
 import { hasEnded } from '../wait-for-end';
@@ -34,7 +33,7 @@ export const operationNoun: Noun = {
           'only in this status',
           'status',
         ),
-        volume: { ...option('id', 'only of this volume', 'volume_id'), complete: 'volume' },
+        volume: { ...option('volume', 'only of this volume', 'volume_id'), complete: 'volume' },
         vm: option('id', 'only of this VM', 'vm_id'),
         since: option('time', 'only since this time, like 2026-08-19T20:30:00Z', 'since'),
         limit: option('n', `at most so many (default ${LIST_COUNT})`, 'limit'),
@@ -46,13 +45,15 @@ export const operationNoun: Noun = {
         { args: '--status failed --limit 5', what: 'What went wrong lately, and why.' },
         { args: '--volume <id> --all --json', what: 'The whole history of a volume.' },
       ],
-      async run(context, { type, status, volume, vm, since, limit, all }) {
+      async run({ client, out }, { type, status, volume, vm, since, limit, all }) {
         const count = parseCount(limit ?? (all ? PAGE_COUNT : LIST_COUNT), '--limit');
         const query = { type, status, volume_id: volume, vm_id: vm, since, limit: count };
         const found = all
-          ? await allPages(context, query)
-          : await context.client.call('listOperations', { query });
-        context.out.table(OPERATION_COLUMNS, found, 'There is no such operation.');
+          ? await allPages((cursor, options) =>
+              client.call('listOperations', { query: { ...query, cursor } }, options),
+            )
+          : await client.call('listOperations', { query });
+        out.table(OPERATION_COLUMNS, found, 'There is no such operation.');
         return EXIT.OK;
       },
     }),
@@ -136,27 +137,3 @@ export const operationNoun: Noun = {
     }),
   ],
 };
-
-/** Follows the Link headers. */
-async function allPages(
-  { client }: Context,
-  query: NonNullable<Input<'listOperations'>['query']>,
-): Promise<Operation[]> {
-  const all: Operation[] = [];
-  let cursor: string | undefined;
-  do {
-    let link = '';
-    const page = await client.call(
-      'listOperations',
-      { query: { ...query, cursor } },
-      {
-        onHeaders: (headers) => {
-          link = String(headers.link ?? '');
-        },
-      },
-    );
-    all.push(...page);
-    cursor = /[?&]cursor=(\d+)[^>]*>\s*;\s*rel="next"/.exec(link)?.[1];
-  } while (cursor !== undefined);
-  return all;
-}

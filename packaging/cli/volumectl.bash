@@ -19,13 +19,13 @@ _volumectl() {
       continue
     fi
     case "${COMP_WORDS[index]}" in
-      --url|--socket|--token-file|--timeout|--columns|--vm|--name|--size|--offering|--zone|--metadata|--key|--expected|--from|--limit|--type|--status|--volume|--since|--vm-name|--after|--only|--operation|--role|--file) skip=1 ;;
+      --url|--socket|--token-file|--timeout|--columns|--name|--state|--vm|--attached|--project|--size|--offering|--zone|--metadata|--key|--expected|--from|--limit|--type|--status|--volume|--since|--vm-name|--after|--only|--operation|--role|--file) skip=1 ;;
       -*) ;;
       *) words+=("${COMP_WORDS[index]}") ;;
     esac
   done
   case "${words[0]-} ${words[1]-}" in
-    "volume list") options="--vm" ;;
+    "volume list") options="--name --state --vm --attached --project" ;;
     "volume show") options="" ;;
     "volume explain") options="" ;;
     "volume create") options="--name --size --offering --zone --metadata --key -w --wait" ;;
@@ -89,6 +89,7 @@ _volumectl() {
   esac
   if ((skip)); then
     case "${words[0]-} ${words[1]-} $previous" in
+      "volume list"" --attached") wanted="words yes no" ;;
       "operation list"" --type") wanted="words create attach detach delete recover cleanup" ;;
       "operation list"" --status") wanted="words pending executing completed failed cancelled" ;;
       "operation list"" --volume") wanted="volume" ;;

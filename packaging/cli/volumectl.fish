@@ -26,8 +26,12 @@ complete -c volumectl -n 'not __fish_seen_subcommand_from volume device operatio
 complete -c volumectl -n 'not __fish_seen_subcommand_from volume device operation export vm health sync task adopt check events token completion' -a token -d 'Say who may ask the daemon of this machine what'
 complete -c volumectl -n 'not __fish_seen_subcommand_from volume device operation export vm health sync task adopt check events token completion' -a completion -d 'Print the completion for a shell'
 
-complete -c volumectl -n '__fish_seen_subcommand_from volume; and not __fish_seen_subcommand_from list show explain create attach attach-root detach delete recover return device' -a list -d 'List the volumes that are attached somewhere'
-complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from list' -l vm -d 'only those of this VM' -x
+complete -c volumectl -n '__fish_seen_subcommand_from volume; and not __fish_seen_subcommand_from list show explain create attach attach-root detach delete recover return device' -a list -d 'List all volumes that the key sees, with device, export and last operation'
+complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from list' -l name -d 'only names with this part, in any case' -x
+complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from list' -l state -d 'only in this state of CloudStack, like Ready' -x
+complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from list' -l vm -d 'only those attached to this VM' -x
+complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from list' -l attached -d 'only attached, or only detached ones' -x -a 'yes no'
+complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from list' -l project -d 'only those of this project' -x
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and not __fish_seen_subcommand_from list show explain create attach attach-root detach delete recover return device' -a show -d 'Show what CloudStack, the guest and the daemon say of a volume'
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from show' -a '(volumectl volume list --columns volume_id --no-headers --quiet --timeout 2s 2>/dev/null)'
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and not __fish_seen_subcommand_from list show explain create attach attach-root detach delete recover return device' -a explain -d 'Explain what is known of a volume, since when, and what is not known'

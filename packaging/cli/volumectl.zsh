@@ -55,7 +55,7 @@ _volumectl() {
         volume)
           if ((CURRENT == 2)); then
             local -a verbs=(
-              'list:List the volumes that are attached somewhere'
+              'list:List all volumes that the key sees, with device, export and last operation'
               'show:Show what CloudStack, the guest and the daemon say of a volume'
               'explain:Explain what is known of a volume, since when, and what is not known'
               'create:Create a volume in CloudStack'
@@ -75,7 +75,11 @@ _volumectl() {
           case $words[1] in
             list)
               _arguments $common \
-                '--vm[only those of this VM]: : '
+                '--name[only names with this part, in any case]: : ' \
+                '--state[only in this state of CloudStack, like Ready]: : ' \
+                '--vm[only those attached to this VM]: : ' \
+                '--attached[only attached, or only detached ones]: :(yes no)' \
+                '--project[only those of this project]: : '
               ;;
             show)
               _arguments $common \

@@ -3,10 +3,20 @@ import { createServer, request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { DaemonError } from '~/server/core/errors';
 import { setGuardSettings } from '~/server/http/request/guard-settings';
-import { seen } from '~/server/model/evidence';
-import { APPLIANCE, deviceEvent, NOBODY, REMOTE_VOLUME, VOLUME } from '~/test/support/canned';
-import { FakeDaemon } from '~/test/support/fake-daemon';
+import { seen, unknown } from '~/server/model/evidence';
+import {
+  APPLIANCE,
+  cloudVolume,
+  deviceEvent,
+  NOBODY,
+  NOW,
+  OTHER_VM,
+  REMOTE_VOLUME,
+  VOLUME,
+} from '~/test/support/canned';
+import { FakeDaemon, listed } from '~/test/support/fake-daemon';
 import { HttpApp } from '~/test/support/http-app';
 import { tokenAccess } from '~/test/support/token-access';
 import { Volumectl, volumectl } from './process';
@@ -155,6 +165,80 @@ describe('what is sent', () => {
   });
 });
 
+describe('a volume is named by its name or the beginning of its id', () => {
+  it('the request carries the whole id, and people are told which volume that is', async () => {
+    const { code, error } = await ctl('volume', 'detach', 'my-volume');
+    expect(code).toBe(0);
+    expect(error.split('\n')[0]).toBe(`my-volume is volume ${VOLUME} (my-volume, 5 GiB, Ready, on VM oma)`);
+    await ctl('volume', 'detach', '6F1D2C3B', '--quiet');
+    await ctl('volume', 'return', 'other-volume', '--from', OTHER_VM);
+    expect(daemon.requests.map(({ type, request }) => [type, request])).toMatchObject([
+      ['detach', { volume_id: VOLUME }],
+      ['detach', { volume_id: VOLUME }],
+      ['cleanup', { volume_id: REMOTE_VOLUME }],
+    ]);
+  });
+
+  it('what may mean two volumes is refused with both, and nothing is asked for', async () => {
+    daemon.listed.push(listed(cloudVolume(NOBODY, { name: 'my-volume', vmId: null })));
+    const { code, out, error } = await ctl('volume', 'delete', 'my-volume', '--yes');
+    expect([code, out]).toEqual([3, '']);
+    expect(error).toContain(
+      `${VOLUME} (my-volume, Ready, on VM ${APPLIANCE}); ${NOBODY} (my-volume, Ready, detached)`,
+    );
+    expect(daemon.requests).toEqual([]);
+  });
+
+  it('what means none is refused, also by a command that only reads', async () => {
+    for (const verb of ['show', 'explain', 'delete'])
+      expect(await ctl('volume', verb, 'nobody', ...(verb === 'delete' ? ['--yes'] : []))).toMatchObject({
+        code: 3,
+        error: expect.stringContaining('(VOLUME_NOT_VISIBLE)'),
+      });
+    expect(daemon.requests).toEqual([]);
+  });
+
+  it('a whole id is not asked about', async () => {
+    daemon.listed.length = 0;
+    expect((await ctl('volume', 'delete', VOLUME.toUpperCase(), '--yes')).code).toBe(0);
+    expect(daemon.requests).toMatchObject([{ type: 'delete', request: { volume_id: VOLUME } }]);
+  });
+});
+
+describe('volume list', () => {
+  it('shows all volumes, all pages of them, with how old that is', async () => {
+    for (let n = 0; n < 1_200; n += 1) {
+      const id = `f0000000-0000-4000-8000-${String(n).padStart(12, '0')}`;
+      daemon.listed.push(listed(cloudVolume(id, { name: `web-${n}`, vmId: null, vmName: null })));
+    }
+    const { code, out, error } = await ctl('volume', 'list', '--name', 'WEB-', '--attached', 'no');
+    expect([code, error]).toEqual([0, 'As CloudStack was 12.0 s ago.\n']);
+    expect(out.trim().split('\n')).toHaveLength(1_201);
+    const mine = await ctl('volume', 'list', '--vm', APPLIANCE, '--json');
+    expect(JSON.parse(mine.out)).toMatchObject([{ volume_id: VOLUME, export: { status: 'active' } }]);
+  });
+
+  it('6: says why and since when CloudStack could not be asked, and what it does not show', async () => {
+    daemon.freshness = { ...daemon.freshness, unknown: unknown('the key was refused', NOW, 'cloudstack') };
+    daemon.listed.splice(1, 1, { id: VOLUME, volume: unknown('not visible', NOW, 'cloudstack') });
+    const { code, out, error } = await ctl('volume', 'list');
+    expect(code).toBe(6);
+    expect(out).toMatch(new RegExp(`^${VOLUME} .* not shown .* /dev/vdb`, 'm'));
+    expect(error).toMatch(/^Mapped, but not shown by CloudStack to the key: 1/);
+    expect(error).toMatch(/It could not be asked since 2025-08-19 .*: the key was refused/);
+  });
+
+  it('5: nothing is listed when nothing is known', async () => {
+    daemon.failure = new DaemonError('CLOUDSTACK_UNAVAILABLE', 'CloudStack is away', {
+      retryAfterSeconds: 5,
+    });
+    const { code, out, error } = await ctl('volume', 'list');
+    expect(out).toBe('');
+    expect(error).toContain('(CLOUDSTACK_UNAVAILABLE)');
+    expect(code).not.toBe(0);
+  });
+});
+
 describe('what is shown', () => {
   it('--json is what the API answered, for every command that reads', async () => {
     for (const args of [
@@ -184,7 +268,7 @@ describe('what is shown', () => {
 
   it('--columns picks and orders, --no-headers leaves the names out', async () => {
     const { out } = await ctl('volume', 'list', '--columns', 'device_path,volume_id', '--no-headers');
-    expect(out).toMatch(new RegExp(`^/dev/vdb +${VOLUME}\\nremote-vm-\\S+ +${REMOTE_VOLUME}\\n$`));
+    expect(out).toMatch(new RegExp(`^remote-vm-\\S+ +${REMOTE_VOLUME}\\n/dev/vdb +${VOLUME}\\n$`));
     expect((await ctl('volume', 'list', '--columns', 'volume_id')).out.split('\n')[0]).toBe('VOLUME ID');
   });
 

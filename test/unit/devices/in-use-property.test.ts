@@ -145,6 +145,7 @@ describe(`${WORLDS} random worlds of users`, () => {
             {
               clock,
               tenure: () => () => true,
+              isTaken: () => false,
               watcher: { scan: async () => look },
               guest: { holders: async () => new Map([[disk.path, present()]]) },
             },

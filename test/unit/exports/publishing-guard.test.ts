@@ -17,14 +17,17 @@ const target: ExportTarget = {
   diskseq: disk.diskseq,
 };
 
-describe('whoever has lost the appliance changes nothing of what is exported', () => {
+describe('right before an export is changed it is asked who may', () => {
   let server: MemoryServer;
   let isOwner: boolean;
+  /** An operation works on the volume. */
+  let isTaken: boolean;
   /** Called while the users of the disk are looked at. */
   let meanwhile: () => void;
   let exports: ExportServer;
   beforeEach(() => {
     isOwner = true;
+    isTaken = false;
     meanwhile = () => {};
     server = new MemoryServer({
       port: 10_809,
@@ -41,6 +44,7 @@ describe('whoever has lost the appliance changes nothing of what is exported', (
         },
       },
       tenure: () => () => isOwner,
+      isTaken: (volumeId) => volumeId === VOLUME && isTaken,
     });
   });
 
@@ -49,6 +53,15 @@ describe('whoever has lost the appliance changes nothing of what is exported', (
       isOwner = false;
     };
     await expect(exports.publish(target)).rejects.toMatchObject({ code: 'LEASE_LOST' });
+    expect(server.served.size).toBe(0);
+  });
+
+  it('an operation begins on the volume meanwhile: nothing is published, and nothing closed', async () => {
+    meanwhile = () => {
+      isTaken = true;
+    };
+    await expect(exports.publish(target)).rejects.toMatchObject({ code: 'VOLUME_BUSY' });
+    await expect(exports.withdraw(target.name)).rejects.toMatchObject({ code: 'VOLUME_BUSY' });
     expect(server.served.size).toBe(0);
   });
 
