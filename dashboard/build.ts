@@ -23,8 +23,8 @@ const HEADERS = {
 
 /**
  * Builds the dashboard and the API document, and makes Nitro serve them as public assets: our TypeScript as
- * plain files, and the standalone file of @scalar/api-reference. Nothing is downloaded, at build or run
- * time.
+ * plain files (with uPlot, which draws the charts), and the standalone file of @scalar/api-reference. Nothing is downloaded, at build
+ * or run time.
  */
 export const dashboard: NitroModule = {
   name: 'dashboard',
@@ -33,7 +33,12 @@ export const dashboard: NitroModule = {
     await rm(out, { recursive: true, force: true });
     await mkdir(out, { recursive: true });
     await build({
-      entryPoints: { dashboard: join(HERE, 'src/main.ts'), docs: join(HERE, 'src/docs.ts') },
+      entryPoints: {
+        dashboard: join(HERE, 'src/main.ts'),
+        volume: join(HERE, 'src/volume.ts'),
+        operation: join(HERE, 'src/operation.ts'),
+        docs: join(HERE, 'src/docs.ts'),
+      },
       outdir: out,
       bundle: true,
       format: 'esm',
@@ -47,6 +52,7 @@ export const dashboard: NitroModule = {
       require.resolve('@scalar/api-reference').replace(/dist[\\/].*$/, 'dist/browser/standalone.js'),
       join(out, 'api-reference.js'),
     );
+    await copyFile(require.resolve('uplot/dist/uPlot.min.css'), join(out, 'uplot.css'));
     nitro.options.publicAssets.push({ dir: out, baseURL: BASE, fallthrough: true, maxAge: 0 });
     nitro.options.routeRules[`${BASE}/**`] = { headers: HEADERS };
   },

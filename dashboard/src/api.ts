@@ -1,7 +1,9 @@
 import { ApiError, problemIn } from '../../cli/client/errors';
+import type { OfferingReply, ZoneReply } from '../../server/http/schemas/diagnostics';
 import type { ExportReply } from '../../server/http/schemas/exports';
+import type { MetricsHistoryReply } from '../../server/http/schemas/metrics-history';
 import type { OperationReply } from '../../server/http/schemas/operations';
-import type { HealthReply, SyncReply } from '../../server/http/schemas/service';
+import type { CallerReply, HealthReply, SyncReply } from '../../server/http/schemas/service';
 import type { MappingReply, VolumeEvidenceReply, VolumeReply } from '../../server/http/schemas/volumes';
 
 const TOKEN_KEY = 'volume-daemon-token';
@@ -21,15 +23,32 @@ export function headers(more: Readonly<Record<string, string>> = {}): Headers {
   return made;
 }
 
-async function request<T>(method: 'GET' | 'POST', path: string): Promise<T> {
+async function request<T>(method: string, path: string, init: RequestInit = {}): Promise<T> {
   const answer = await fetch(path, {
-    method,
     headers: headers(),
+    ...init,
+    method,
     signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
   });
   const text = await answer.text();
   if (!answer.ok) throw refusal(answer.status, text);
   return JSON.parse(text);
+}
+
+/**
+ * A request that changes something. Sent again with the same key and body, the daemon answers with the operation that it has
+ * already accepted.
+ */
+export function change<T>(
+  method: 'POST' | 'DELETE',
+  path: string,
+  body: Readonly<Record<string, unknown>>,
+  idempotencyKey: string,
+): Promise<T> {
+  return request<T>(method, path, {
+    headers: headers({ 'content-type': 'application/json', 'idempotency-key': idempotencyKey }),
+    body: JSON.stringify(body),
+  });
 }
 
 /** The error that an answer reports. */
@@ -41,21 +60,49 @@ export function refusal(status: number, text: string): Error {
 interface OperationQuery {
   readonly type?: string;
   readonly status?: string;
-  readonly volumeId?: string;
+  readonly find?: string;
+  readonly volume_id?: string;
+  /** Wall clock ms. */
+  readonly since?: string;
   readonly limit: number;
 }
 
+export function volumePath(id: string): string {
+  return `/api/v1/volumes/${encodeURIComponent(id)}`;
+}
+
+export function operationPath(id: string): string {
+  return `/api/v1/operations/${encodeURIComponent(id)}`;
+}
+
 export const api = {
+  whoami: () => request<CallerReply>('GET', '/api/v1/whoami'),
   health: () => request<HealthReply>('GET', '/api/v1/health'),
   document: () => request<object>('GET', '/api/v1/openapi.json'),
   devices: () => request<MappingReply[]>('GET', '/api/v1/devices'),
   exports: () => request<ExportReply[]>('GET', '/api/v1/exports'),
-  volume: (id: string) => request<VolumeReply>('GET', `/api/v1/volumes/${encodeURIComponent(id)}`),
-  evidence: (id: string) =>
-    request<VolumeEvidenceReply>('GET', `/api/v1/volumes/${encodeURIComponent(id)}/evidence`),
-  sync: (dryRun: boolean) => request<SyncReply>('POST', `/api/v1/admin/force-sync?dry_run=${dryRun}`),
-  operations({ type = '', status = '', volumeId = '', limit }: OperationQuery) {
-    const query = new URLSearchParams({ type, status, volume_id: volumeId, limit: String(limit) });
+  zones: () => request<ZoneReply[]>('GET', '/api/v1/admin/zones'),
+  offerings: () => request<OfferingReply[]>('GET', '/api/v1/admin/offerings'),
+  volume: (id: string) => request<VolumeReply>('GET', volumePath(id)),
+  evidence: (id: string) => request<VolumeEvidenceReply>('GET', `${volumePath(id)}/evidence`),
+  /** What the database has of its export; null: none. */
+  exportOf: (id: string) =>
+    request<ExportReply>('GET', `/api/v1/exports/${encodeURIComponent(id)}`).catch(nullWhenNone),
+  operation: (id: string) => request<OperationReply>('GET', operationPath(id)),
+  history: (span: string) => request<MetricsHistoryReply>('GET', `/api/v1/metrics/history?span=${span}`),
+  /** Compares, and changes nothing. */
+  dryRun: () => request<SyncReply>('POST', '/api/v1/admin/force-sync?dry_run=true'),
+  operations({ limit, ...filters }: OperationQuery) {
+    const query = new URLSearchParams({ limit: String(limit) });
+    for (const [name, value] of Object.entries(filters)) {
+      const text = value.trim();
+      if (text !== '') query.set(name, text);
+    }
     return request<OperationReply[]>('GET', `/api/v1/operations?${query}`);
   },
 };
+
+function nullWhenNone(error: unknown): null {
+  if (error instanceof ApiError && error.problem.code === 'EXPORT_NOT_FOUND') return null;
+  throw error;
+}

@@ -1,19 +1,21 @@
 import type { ExportReply } from '../../server/http/schemas/exports';
 import type { OperationReply } from '../../server/http/schemas/operations';
-import type { HealthReply } from '../../server/http/schemas/service';
 import type { MappingReply } from '../../server/http/schemas/volumes';
 import { clockTime } from './format';
 
 export type FeedState = 'connecting' | 'live' | 'lost';
 
-export interface HistoryFilter {
-  readonly type: string;
-  readonly status: string;
-  readonly text: string;
-  readonly limit: number;
-}
-
-export type Part = 'health' | 'operations' | 'resources';
+/** What a page reads, each part by itself: one that cannot be read leaves the others current. */
+export type Part =
+  | 'caller'
+  | 'health'
+  | 'operations'
+  | 'failures'
+  | 'resources'
+  | 'charts'
+  | 'volume'
+  | 'export'
+  | 'operation';
 
 /** Whether what is shown of a part is what the daemon says now. */
 export interface PartState {
@@ -23,22 +25,19 @@ export interface PartState {
   readonly failed: { readonly sinceMs: number; readonly why: string } | null;
 }
 
-/** Everything the page shows. */
+export const UNREAD: PartState = { answeredAtMs: 0, failed: null };
+
+/** What the first page shows beside health. */
 export interface State {
-  connection: FeedState;
-  /** Wall clock time of the last answer of the daemon, 0 before the first. */
-  answeredAtMs: number;
-  needsToken: boolean;
-  parts: Readonly<Record<Part, PartState>>;
-  health: HealthReply | null;
   /** Executing and pending operations, oldest first. */
   active: readonly OperationReply[];
+  /** Operations that failed within the last hour, newest first. */
+  failures: readonly OperationReply[];
   history: readonly OperationReply[];
-  /** The server has more operations than the filter asked for. */
+  /** The server has more operations than were asked for. */
   hasMore: boolean;
   devices: readonly MappingReply[];
   exports: readonly ExportReply[];
-  filter: HistoryFilter;
 }
 
 /** What is shown is what the daemon says now. An empty list means "there is none" only then. */
@@ -50,6 +49,7 @@ export function isCurrent({ answeredAtMs, failed }: PartState): boolean {
 export function staleText({ answeredAtMs, failed }: PartState): string {
   if (failed === null) return '';
   const why = failed.why.replace(/\.?$/, '.');
-  if (answeredAtMs === 0) return `Not known: ${why}`;
-  return `Not known since ${clockTime(failed.sinceMs)}: ${why} Below is how it was at ${clockTime(answeredAtMs)}.`;
+  const since = `Not known since ${clockTime(failed.sinceMs)}`;
+  if (answeredAtMs === 0) return `${since}: ${why}`;
+  return `${since}: ${why} Below is how it was at ${clockTime(answeredAtMs)}.`;
 }

@@ -1,8 +1,8 @@
 import { stateTone } from '../../cli/output/state-tone';
 import type { HealthReply } from '../../server/http/schemas/service';
 import { COMPONENT_NAMES } from './component-names';
-import { plural } from './format';
-import { isCurrent, type State, staleText } from './state';
+import { clockTime, plural } from './format';
+import { type FeedState, isCurrent, type PartState, type State } from './state';
 
 /** The title of the page, its tone, and the sentences after it. */
 export interface Verdict {
@@ -11,20 +11,42 @@ export interface Verdict {
   readonly reasons: readonly string[];
 }
 
-type Shown = Pick<State, 'connection' | 'parts' | 'devices' | 'exports' | 'active'>;
+/** Everything that the first page shows. */
+export interface Shown extends Pick<State, 'devices' | 'exports' | 'active' | 'failures'> {
+  readonly connection: FeedState;
+  readonly lostSinceMs: number | null;
+  readonly health: HealthReply | null;
+  readonly parts: Readonly<Record<'health' | 'operations' | 'failures' | 'resources', PartState>>;
+  /** More failures than were asked for. */
+  readonly manyFailures: boolean;
+}
+
+/** What is wrong; what is not known; what goes on. */
+interface Findings {
+  readonly wrong: readonly string[];
+  readonly unknown: readonly string[];
+}
 
 /**
- * Made of everything that the page shows: it never says that all is in order above a row that is not, nor about what cannot be read
- * now.
+ * Made of everything that the page shows. That all is in order is said only when everything was read and nothing is wrong, waits or
+ * is unknown: never above a row that says otherwise, nor about what cannot be read now.
  */
-export function verdictOf(state: Shown, health: HealthReply): Verdict {
-  const reasons = [...healthReasons(health), ...rowReasons(state), activityOf(state)].filter(Boolean);
-  if (state.connection === 'lost' || state.parts.health.failed !== null)
-    return { word: 'Not known', tone: 'warn', reasons: [staleText(state.parts.health)].filter(Boolean) };
+export function verdictOf(shown: Shown): Verdict {
+  const { health, parts } = shown;
+  if (shown.connection === 'lost' || parts.health.failed !== null) return notKnown(shown);
+  if (health === null) return { word: 'Looking…', tone: 'idle', reasons: [] };
+  const { wrong, unknown } = together(healthFindings(health), rowFindings(shown), readFindings(shown));
+  const reasons = [...wrong, ...unknown, activityOf(shown)].filter(Boolean);
   const phase = PHASE_WORDS[health.details.phase];
   if (phase !== null) return { word: phase, tone: stateTone(health.status), reasons };
-  const status = health.status === 'healthy' && rowReasons(state).length > 0 ? 'degraded' : health.status;
-  return { word: STATUS_WORDS[status], tone: stateTone(status), reasons };
+  if (health.status === 'unhealthy') return { word: 'Not working', tone: 'bad', reasons };
+  if (wrong.length > 0 || health.status === 'degraded')
+    return { word: 'Needs attention', tone: 'warn', reasons };
+  if (unknown.length > 0) return { word: 'Not known', tone: 'warn', reasons };
+  const isRead = Object.values(parts).every(isCurrent);
+  return isRead
+    ? { word: 'Everything is in order', tone: 'good', reasons }
+    : { word: 'Looking…', tone: 'idle', reasons };
 }
 
 const PHASE_WORDS: Readonly<Record<HealthReply['details']['phase'], string | null>> = {
@@ -35,46 +57,88 @@ const PHASE_WORDS: Readonly<Record<HealthReply['details']['phase'], string | nul
   failed: 'Could not start',
 };
 
-const STATUS_WORDS: Readonly<Record<HealthReply['status'], string>> = {
-  healthy: 'Everything is in order',
-  degraded: 'Needs attention',
-  unhealthy: 'Not working',
-};
-
-function healthReasons({ details }: HealthReply): string[] {
-  const { components, drifts, held, phase_reason } = details;
-  const troubled = Object.entries(components)
-    .filter(([, { status }]) => status === 'unhealthy' || status === 'degraded')
-    .map(([name]) => COMPONENT_NAMES[name] ?? name);
-  return [
-    ...(phase_reason ? [`${phase_reason}.`] : []),
-    ...(troubled.length > 0 ? [`Look at: ${troubled.join(', ')}.`] : []),
-    ...(held.length > 0
-      ? [`${plural(held.length, 'operation')} held: retry or abandon (volumectl operation).`]
-      : []),
-    ...(drifts.length > 0 ? [`${plural(drifts.length, 'drift')} for a person to decide.`] : []),
-  ];
+function notKnown({ parts, lostSinceMs }: Shown): Verdict {
+  const sinceMs = parts.health.failed?.sinceMs ?? lostSinceMs;
+  const why = parts.health.failed?.why ?? 'the daemon does not answer';
+  const since = sinceMs === null ? '' : ` since ${clockTime(sinceMs)}`;
+  return { word: 'Not known', tone: 'warn', reasons: [`Not known${since}: ${why.replace(/\.?$/, '.')}`] };
 }
 
-/** What the lists below show that is not in order. */
-function rowReasons({ devices, exports, parts }: Shown): string[] {
+function together(...all: Findings[]): Findings {
+  return { wrong: all.flatMap(({ wrong }) => wrong), unknown: all.flatMap(({ unknown }) => unknown) };
+}
+
+/** `3 volumes without their disk.`, or nothing. */
+function some(count: number, noun: string, rest: string): string[] {
+  return count === 0 ? [] : [`${plural(count, noun)} ${rest}.`];
+}
+
+function healthFindings({ details }: HealthReply): Findings {
+  const { components, drifts, held, phase_reason } = details;
+  const named = (wanted: readonly string[]): string =>
+    Object.entries(components)
+      .filter(([, { status }]) => wanted.includes(status))
+      .map(([name, { since }]) => {
+        const called = COMPONENT_NAMES[name] ?? name;
+        return since === undefined ? called : `${called} (since ${clockTime(since)})`;
+      })
+      .join(', ');
+  const troubled = named(['unhealthy', 'degraded']);
+  const unknown = named(['unknown']);
+  return {
+    wrong: [
+      ...(phase_reason ? [`${phase_reason}.`] : []),
+      ...(troubled === '' ? [] : [`Look at: ${troubled}.`]),
+      ...some(held.length, 'operation', 'held until somebody retries or abandons'),
+      ...some(drifts.length, 'drift', 'for a person to decide'),
+    ],
+    unknown: unknown === '' ? [] : [`Not known: ${unknown}.`],
+  };
+}
+
+/** What the rows below say. */
+function rowFindings({ devices, exports, active, failures, manyFailures }: Shown): Findings {
   const missing = devices.filter(({ linux_state }) => linux_state === 'missing').length;
   const broken = exports.filter(({ status }) => status === 'failed').length;
-  const old = [
-    ...(parts.resources.failed === null ? [] : ['volumes and exports']),
-    ...(parts.operations.failed === null ? [] : ['operations']),
-  ];
-  return [
-    ...(missing > 0 ? [`${plural(missing, 'volume')} without its disk.`] : []),
-    ...(broken > 0 ? [`${plural(broken, 'export')} not served.`] : []),
-    ...(old.length > 0 ? [`Not known now: ${old.join(', ')}.`] : []),
-  ];
+  const waiting = active.filter(
+    ({ wait_reason, held }) => wait_reason !== undefined && held === undefined,
+  ).length;
+  const unseen = exports.filter(({ status, traffic }) => status === 'active' && isUnknown(traffic)).length;
+  const failed = manyFailures ? `${failures.length} or more` : String(failures.length);
+  return {
+    wrong: [
+      ...some(missing, 'volume', 'without its disk'),
+      ...some(broken, 'export', 'not served'),
+      ...(failures.length === 0 ? [] : [`${failed} failed in the last hour.`]),
+      ...some(waiting, 'operation', 'held up'),
+    ],
+    unknown: some(unseen, 'export', 'of which it is not known what flows'),
+  };
 }
 
-function activityOf({ active, parts }: Shown): string {
-  if (!isCurrent(parts.operations)) return '';
+function isUnknown(traffic: State['exports'][number]['traffic']): boolean {
+  return traffic !== undefined && traffic.unknown.length > 0;
+}
+
+/** What could not be read: its rows are not there, or old. */
+function readFindings({ parts }: Shown): Findings {
+  const names = {
+    operations: 'operations',
+    failures: 'what failed',
+    resources: 'volumes and exports',
+  } as const;
+  const unread = (Object.keys(names) as (keyof typeof names)[]).flatMap((name) => {
+    const { failed } = parts[name];
+    return failed === null ? [] : [`${names[name]} (since ${clockTime(failed.sinceMs)})`];
+  });
+  return { wrong: [], unknown: unread.length === 0 ? [] : [`Not known: ${unread.join(', ')}.`] };
+}
+
+function activityOf({ health, active, parts }: Shown): string {
+  if (!isCurrent(parts.operations) || health === null) return '';
+  if (active.length === 0) return 'Nothing is running.';
   const running = active.filter(({ status }) => status === 'executing').length;
-  return active.length === 0
-    ? 'Nothing is running.'
-    : `${running} running, ${active.length - running} waiting.`;
+  // The list is cut off; health counts all.
+  const waiting = Math.max(active.length - running, health.details.pending_operations);
+  return `${Math.max(running, health.details.active_operations)} running, ${waiting} waiting.`;
 }

@@ -1,3 +1,5 @@
+import { isUuid } from '~/server/core/is-uuid';
+import { LIMITS } from '~/server/core/limits';
 import { findOpenJobs } from '~/server/database/journal/open-jobs';
 import { zeros } from '~/server/database/operation-totals';
 import type {
@@ -29,15 +31,17 @@ export class MemoryReads {
   }
 
   async listOperations(filter: OperationFilter): Promise<Operation[]> {
-    const { type, status, volumeId, vmId, since, before, limit } = filter;
-    return this.all()
-      .map(({ operation }) => operation)
+    const { type, status, volumeId, vmId, find, since, before, limit } = filter;
+    const operations = this.all().map(({ operation }) => operation);
+    const isFound = find === undefined ? () => true : finder(operations, find);
+    return operations
       .filter(
         (operation) =>
           (type === undefined || operation.type === type) &&
           (status === undefined || operation.status === status) &&
           (volumeId === undefined || operation.volumeId === volumeId) &&
           (vmId === undefined || operation.vmId === vmId) &&
+          isFound(operation) &&
           (since === undefined || operation.createdAt >= since) &&
           (before === undefined || operation.sequence < before),
       )
@@ -218,4 +222,21 @@ function tally<K extends string>(keys: readonly K[], items: readonly K[]): Recor
 
 function order(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
+}
+
+/** `find` of a filter, as the ledger's port describes it; `operations` oldest first. */
+function finder(operations: readonly Operation[], find: string): (operation: Operation) => boolean {
+  const wanted = find.toLowerCase();
+  if (isUuid(wanted)) return ({ id, volumeId, vmId }) => [id, volumeId, vmId].includes(wanted);
+  const has = (text: string | null | undefined) => text?.toLowerCase().includes(wanted) ?? false;
+  const newest = new Set(operations.slice(-LIMITS.SEARCH_OPERATIONS));
+  const isNamed = (operation: Operation) => operation.type === 'create' && has(operation.request.name);
+  const named = new Set([...newest].filter(isNamed).map(({ volumeId }) => volumeId));
+  named.delete('');
+  return (operation) => {
+    const { id, volumeId, vmId, error, errorCode, actor, requestId } = operation;
+    if (!newest.has(operation)) return false;
+    const texts = [id, volumeId, vmId, error, errorCode, actor, requestId];
+    return isNamed(operation) || named.has(volumeId) || texts.some(has);
+  };
 }

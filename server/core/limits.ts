@@ -28,6 +28,8 @@ export const LIMITS = {
   GROUP_POLL_MS: 1_000,
   METADATA_ENTRIES: 64,
   METADATA_VALUE_CHARACTERS: 1024,
+  // Of the newest operations, those that a search for a text looks through; a whole id is looked for in all
+  SEARCH_OPERATIONS: 10_000,
   LIST_DEFAULT: 100,
   LIST_MAX: 1000,
   LONG_POLL_SECONDS: 25,
@@ -144,6 +146,12 @@ export const LIMITS = {
   TRAFFIC_MAPPINGS_MS: 30_000,
   CLIENT_IDLE_MS: 30_000,
   DISK_FLUSH_MS: 10_000,
+  // Charts: the steps of the last hour and of the last day, over what gap between two looks nothing is counted, and the
+  // exports that are remembered (some 22 KiB each)
+  HISTORY_HOUR_STEP_MS: 20_000,
+  HISTORY_DAY_STEP_MS: 5 * 60_000,
+  HISTORY_GAP_MS: 30_000,
+  HISTORY_EXPORTS: 64,
   // Latest operations that sync and correlation look back at, of a volume or a VM
   RECENT_OPERATIONS: 8,
   // Sync

@@ -6,6 +6,7 @@ import type { Operation, OperationStatus, OperationType } from '../model/operati
 import type { OperationService } from '../operations/operation-service';
 import type { Drift, SyncReport } from '../sync/drift';
 import type { SyncService } from '../sync/sync-service';
+import type { MetricsHistoryReport, SpanName } from './metrics/metrics-history';
 import type { VolumeQueries } from './volumes/volume-queries';
 
 /** The public members of a class, which a test double has to offer. */
@@ -34,6 +35,8 @@ export interface Daemon {
   /** Cheap: uses cached observations and never waits for CloudStack. */
   health(): HealthReport;
   metrics(): Promise<MetricsReport>;
+  /** What charts are drawn from: since this process has begun, at most for the span. */
+  history(span: SpanName): MetricsHistoryReport;
   /** Prometheus text and its content type. */
   prometheus(): Promise<{ contentType: string; body: string }>;
   /** Scans the guest's disks now (Nitro task devices:poll). */
@@ -58,6 +61,8 @@ export type ComponentStatus = 'healthy' | 'degraded' | 'unhealthy' | 'unknown' |
 export interface ComponentHealth {
   readonly status: ComponentStatus;
   readonly message: string;
+  /** Wall clock ms when it was first found in this status, where that is kept. */
+  readonly since?: number;
   readonly details?: Readonly<Record<string, unknown>>;
 }
 

@@ -28,6 +28,12 @@ import { deviceHealth, watchDependencies } from './health/dependencies';
 import { type HealthMonitor, healthReport } from './health/health';
 import { SlotWatch } from './health/slot-watch';
 import { Metrics } from './metrics/metrics';
+import {
+  MetricsHistory,
+  type MetricsHistoryReport,
+  type QueueLook,
+  type SpanName,
+} from './metrics/metrics-history';
 import { metricsReport } from './metrics/metrics-report';
 import { Statistics } from './metrics/statistics';
 import { processInstances } from './process-instance';
@@ -67,7 +73,11 @@ export class VolumeDaemon implements Daemon {
   private readonly monitor: HealthMonitor;
   private readonly statistics: Statistics;
   private readonly slots: SlotWatch;
-  private readonly figures = new Metrics((id) => this.domain.ownership.engine?.find(id) ?? null);
+  private readonly charts = new MetricsHistory(systemClock);
+  private readonly figures = new Metrics(
+    (id) => this.domain.ownership.engine?.find(id) ?? null,
+    this.charts.ended,
+  );
   private migrated = false;
   /** Why the schema could not be prepared yet. */
   private refusal: string | null = null;
@@ -255,8 +265,21 @@ export class VolumeDaemon implements Daemon {
     const scanned = await watcher.scan();
     // CloudStack may be away: nobody waits for it here.
     void this.slots.refresh();
-    await this.traffic.sample();
+    this.charts.sample(this.queue(), await this.traffic.sample());
     return scanned;
+  }
+
+  history(span: SpanName): MetricsHistoryReport {
+    return this.charts.report(span);
+  }
+
+  /** What waits and runs, by the last count; unknown while the database is away or another daemon runs it. */
+  private queue(): QueueLook {
+    const { engine } = this.domain.ownership;
+    const isKnown = engine !== null && this.monitor.of('database').status !== 'unhealthy';
+    return isKnown
+      ? { pending: this.statistics.pending(), executing: engine.status().length }
+      : { pending: null, executing: null };
   }
 
   async reconcile(): Promise<SyncReport | null> {

@@ -1,4 +1,6 @@
 import { type RawBuilder, sql } from 'kysely';
+import { isUuid } from '../core/is-uuid';
+import { LIMITS } from '../core/limits';
 import type { OperationFilter } from '../model/ledger';
 import type { Operation } from '../model/operation';
 import type { Database } from './connection/pool';
@@ -11,9 +13,13 @@ export async function listOperations(database: Database, filter: OperationFilter
   if (filter.status !== undefined) conditions.push(sql`status = ${filter.status}`);
   if (filter.volumeId !== undefined) conditions.push(sql`volume_id = ${filter.volumeId}`);
   if (filter.vmId !== undefined) conditions.push(sql`vm_id = ${filter.vmId}`);
+  const find = filter.find?.toLowerCase();
+  const id = find !== undefined && isUuid(find) ? find : null;
+  if (find !== undefined && id === null) conditions.push(holds(find));
   if (filter.since !== undefined) conditions.push(sql`created_at >= ${new Date(filter.since)}`);
   if (filter.before !== undefined) conditions.push(sql`sequence < ${filter.before}`);
   const where = sql.join(conditions, sql` AND `);
+  if (id !== null) return listOfId(database, id, filter.limit, where);
   const index = indexFor(filter);
   const { rows } = await database.query((db) =>
     (index === null
@@ -25,6 +31,38 @@ export async function listOperations(database: Database, filter: OperationFilter
     ).execute(db),
   );
   return rows.map(toOperation);
+}
+
+/** The operations of this id, as operation, volume or VM: a page of each, from its index, and of these the newest. */
+async function listOfId(
+  database: Database,
+  id: string,
+  limit: number,
+  where: RawBuilder<unknown>,
+): Promise<Operation[]> {
+  const page = (index: string, column: string) =>
+    sql`(SELECT sequence FROM volume_operations FORCE INDEX (${sql.ref(index)})
+      WHERE ${sql.ref(column)} = ${id} AND ${where} ORDER BY sequence DESC LIMIT ${limit})`;
+  const { rows } = await database.query((db) =>
+    sql`SELECT o.* FROM (${page('PRIMARY', 'id')} UNION ${page('operations_by_volume', 'volume_id')}
+        UNION ${page('operations_by_vm', 'vm_id')}) AS found
+      JOIN volume_operations o ON o.sequence = found.sequence ORDER BY o.sequence DESC LIMIT ${limit}`.execute(
+      db,
+    ),
+  );
+  return rows.map(toOperation);
+}
+
+/** Does an operation hold the text (in lower case), or belong to a volume that was created with such a name? See OperationFilter.find. */
+function holds(text: string): RawBuilder<unknown> {
+  const like = `%${text.replace(/[\\%_]/g, '\\$&')}%`;
+  const newest = sql`sequence > (SELECT MAX(m.sequence) FROM volume_operations m) - ${LIMITS.SEARCH_OPERATIONS}`;
+  const named = sql`(type = 'create' AND LOWER(CASE WHEN JSON_VALID(request)
+    THEN JSON_UNQUOTE(JSON_EXTRACT(request, '$.name')) END) LIKE ${like})`;
+  const columns = ['id', 'volume_id', 'vm_id', 'error', 'error_code', 'actor', 'request_id'];
+  const any = columns.map((column) => sql`LOWER(${sql.ref(column)}) LIKE ${like}`);
+  return sql`${newest} AND (${sql.join([...any, named], sql` OR `)} OR volume_id IN (
+    SELECT c.volume_id FROM (SELECT volume_id FROM volume_operations WHERE ${newest} AND volume_id <> '' AND ${named}) AS c))`;
 }
 
 /**

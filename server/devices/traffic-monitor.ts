@@ -21,11 +21,11 @@ export class TrafficMonitor {
 
   constructor(private readonly parts: MonitorParts) {}
 
-  /** Looks at these disks, and forgets all others. */
-  sample(plugs: readonly Plug[]): void {
+  /** Looks at these disks, and forgets all others. What it found, in their order. */
+  sample(plugs: readonly Plug[]): (Seen<Traffic> | Unknown)[] {
     const keys = new Set(plugs.map(keyOf));
     for (const key of this.histories.keys()) if (!keys.has(key)) this.histories.delete(key);
-    for (const plug of plugs) this.look(plug);
+    return plugs.map((plug) => this.look(plug));
   }
 
   /** The traffic of this plug now; unknown when it has left or its counters are not certainly its own. */

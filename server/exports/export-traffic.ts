@@ -36,6 +36,15 @@ export interface ActiveExport {
   readonly activity: ExportActivity;
 }
 
+/** What has flowed to and from the disk of an export since it was plugged in. */
+export interface DiskFlow {
+  readonly volumeId: string;
+  /** Of the plug. */
+  readonly diskseq: number | null;
+  readonly readBytes: number;
+  readonly writtenBytes: number;
+}
+
 /**
  * The traffic of exports. Their disks are sampled by the device poll; which ones they are (an attach exports
  * every disk that it maps) is read from the ledger after a change and every LIMITS.TRAFFIC_MAPPINGS_MS, so a
@@ -63,23 +72,25 @@ export class ExportTraffic {
 
   /**
    * Looks at the disks of all exports; also of withdrawn ones, whose clients may still be connected. Never
-   * throws: while the ledger is away, the disks that were known are looked at.
+   * throws: while the ledger is away, the disks that were known are looked at. Those that could be read.
    */
-  async sample(): Promise<void> {
+  async sample(): Promise<readonly DiskFlow[]> {
     await this.readMappings();
     const disks = this.mappings.flatMap((mapping) => {
       const device = this.deviceOf(mapping);
       return 'kind' in device ? [] : [{ mapping, device }];
     });
-    this.parts.traffic.sample(disks.map(({ device }) => device));
+    const seen = this.parts.traffic.sample(disks.map(({ device }) => device));
+    const flows = disks.flatMap(({ mapping, device }, index) => flowOf(mapping, device, seen[index]));
     const volumes = new Set(disks.map(({ mapping }) => mapping.volumeId));
     for (const volumeId of this.toldAt.keys()) if (!volumes.has(volumeId)) this.toldAt.delete(volumeId);
     for (const volumeId of this.flowing) if (!volumes.has(volumeId)) this.flowing.delete(volumeId);
-    if (this.listeners.size === 0) return;
+    if (this.listeners.size === 0) return flows;
     const due = disks.filter(({ mapping, device }) => this.mustTell(mapping.volumeId, device));
     await mapConcurrent(due, LIMITS.PROBES_AT_ONCE, ({ mapping }) => this.tell(mapping)).catch(
       () => undefined,
     );
+    return flows;
   }
 
   /** The activity of these exports. Throws DATABASE_UNAVAILABLE; what else cannot be read is unknown. */
@@ -156,6 +167,16 @@ export class ExportTraffic {
       this.readAt = null;
     }
   }
+}
+
+function flowOf(
+  { volumeId }: Mapping,
+  { diskseq }: Device,
+  traffic: Evidence<Traffic> | undefined,
+): DiskFlow[] {
+  if (traffic?.kind !== 'seen') return [];
+  const { readBytes, writtenBytes } = traffic.value;
+  return [{ volumeId, diskseq, readBytes, writtenBytes }];
 }
 
 const NO_RATES = { readRate: null, writeRate: null };

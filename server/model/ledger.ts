@@ -321,6 +321,11 @@ export interface OperationFilter {
   readonly status?: OperationStatus | undefined;
   readonly volumeId?: string | undefined;
   readonly vmId?: string | undefined;
+  /**
+   * A whole UUID: of the operation, its volume or its VM. Any other text, without regard to case: a part of an id, the error, its
+   * code, the caller, or the name with which the volume was created, in the newest LIMITS.SEARCH_OPERATIONS.
+   */
+  readonly find?: string | undefined;
   /** Wall clock ms: accepted at or after. */
   readonly since?: number | undefined;
   readonly limit: number;

@@ -1,9 +1,6 @@
-import { setResponseHeader } from 'h3';
 import { docs } from '../http/endpoints/service';
 import { DOCS } from '../http/pages/html-pages';
+import { sendPage } from '../http/pages/send-page';
 import { serve } from '../http/serve';
 
-export default serve(docs, ({ event }) => {
-  setResponseHeader(event, 'Content-Security-Policy', DOCS.policy);
-  return DOCS.html;
-});
+export default serve(docs, ({ event }) => sendPage(event, DOCS));

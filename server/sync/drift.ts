@@ -18,6 +18,13 @@ export const DRIFT_KINDS = [
 ] as const;
 export type DriftKind = (typeof DRIFT_KINDS)[number];
 
+/**
+ * What the daemon does about a drift when a person says so. force-sync: repairs it. reattach: detaches the volume from this
+ * appliance, and attaches it again. delete: deletes the volume.
+ */
+export const DRIFT_REMEDIES = ['force-sync', 'reattach', 'delete'] as const;
+export type DriftRemedy = (typeof DRIFT_REMEDIES)[number];
+
 export interface Drift {
   readonly kind: DriftKind;
   readonly volumeId: string | null;
@@ -27,6 +34,8 @@ export interface Drift {
   readonly message: string;
   /** The exact command or click that repairs it, when the daemon does not. */
   readonly remedy: string;
+  /** The part of the remedy that the daemon does when it is asked to; null: none. */
+  readonly remedyBy: DriftRemedy | null;
   /**
    * repaired: done. planned: would be done (dry run). reported: left to an operator. failed: tried, see
    * message.

@@ -1,6 +1,6 @@
 import type { Device } from '../devices/device';
 import type { MappingEffect } from '../model/ledger';
-import type { Drift, DriftKind } from './drift';
+import type { Drift, DriftKind, DriftRemedy } from './drift';
 
 /**
  * One drift and what to do about it. All steps are safe: they change rows, links and export files. Sync never
@@ -39,15 +39,20 @@ const BY_ITSELF = 'nothing to do: force-sync repairs it';
 
 /** A drift whose steps end it. */
 export function mended(found: Found, steps: readonly RepairStep[], remedy: string = BY_ITSELF): Repair {
-  return { drift: { ...found, remedy, notJudgedSince: null }, steps, mends: true };
+  return { drift: { ...found, remedy, remedyBy: 'force-sync', notJudgedSince: null }, steps, mends: true };
 }
 
 /**
- * A drift that an operator has to end: `remedy` is the exact command or click, the steps only make it
- * harmless.
+ * A drift that an operator has to end: `remedy` is the exact command or click, `remedyBy` what of it the daemon can be asked
+ * to do, the steps only make the drift harmless.
  */
-export function reported(found: Found, remedy: string, steps: readonly RepairStep[] = []): Repair {
-  return { drift: { ...found, remedy, notJudgedSince: null }, steps, mends: false };
+export function reported(
+  found: Found,
+  remedy: string,
+  steps: readonly RepairStep[] = [],
+  remedyBy: DriftRemedy | null = null,
+): Repair {
+  return { drift: { ...found, remedy, remedyBy, notJudgedSince: null }, steps, mends: false };
 }
 
 /**

@@ -81,8 +81,8 @@ it('while the database is away: what was known stays and is marked as old; a new
   await before.locator('#device-stale', { hasText: /Below is how it was at/ }).waitFor();
   expect(await row(before).isVisible()).toBe(true);
   const fresh = await visit();
-  await fresh.locator('#device-stale', { hasText: /^Not known: / }).waitFor();
-  await fresh.locator('#history-stale', { hasText: /^Not known: / }).waitFor();
+  await fresh.locator('#device-stale', { hasText: /^Not known since \d\d:\d\d:\d\d: / }).waitFor();
+  await fresh.locator('#history-stale', { hasText: /^Not known since \d\d:\d\d:\d\d: / }).waitFor();
   for (const empty of ['#device-empty', '#active-empty', '#history-empty'])
     expect(await fresh.locator(empty).isVisible(), empty).toBe(false);
   expect(await fresh.locator('#verdict-reason').textContent()).not.toContain('Nothing is running');

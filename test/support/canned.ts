@@ -1,5 +1,10 @@
 import type { CloudSnapshot, CloudVolume } from '~/server/cloudstack/cloud';
 import type { DaemonPhase, HealthReport, MetricsReport } from '~/server/daemon/daemon';
+import {
+  MetricsHistory,
+  type MetricsHistoryReport,
+  type SpanName,
+} from '~/server/daemon/metrics/metrics-history';
 import type { VolumeEvidence } from '~/server/daemon/volumes/volume-evidence';
 import type { VolumeDescription } from '~/server/daemon/volumes/volume-queries';
 import type { Device, DeviceEvent, DeviceSnapshot } from '~/server/devices/device';
@@ -109,11 +114,19 @@ export function syncReport(dryRun: boolean, reason: string): SyncReport {
         devicePath: '/dev/vdc',
         message: 'the disk of the volume is /dev/vdc',
         remedy: 'nothing to do',
+        remedyBy: 'force-sync',
         action: dryRun ? 'planned' : 'repaired',
         notJudgedSince: null,
       },
     ],
   };
+}
+
+export function metricsHistory(span: SpanName): MetricsHistoryReport {
+  const history = new MetricsHistory({ now: () => NOW, monotonic: () => 4_000, sleep: async () => {} });
+  history.sample({ pending: 3, executing: 1 }, []);
+  history.ended('completed', 1_500);
+  return history.report(span);
 }
 
 export function healthReport(phase: DaemonPhase): HealthReport {

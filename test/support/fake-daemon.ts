@@ -2,6 +2,7 @@ import type { CloudVolume } from '~/server/cloudstack/cloud';
 import { systemClock } from '~/server/core/clock';
 import { DaemonError } from '~/server/core/errors';
 import type { Daemon, DaemonPhase, HealthReport, MetricsReport } from '~/server/daemon/daemon';
+import type { MetricsHistoryReport, SpanName } from '~/server/daemon/metrics/metrics-history';
 import { resolveVolume } from '~/server/daemon/volumes/resolve-volume';
 import { sliceOf, type VolumePage } from '~/server/daemon/volumes/volume-list';
 import type { VolumeDescription } from '~/server/daemon/volumes/volume-queries';
@@ -34,6 +35,7 @@ import {
   healthReport,
   METRICS,
   mapping,
+  metricsHistory,
   NOBODY,
   NOW,
   noEvidence,
@@ -300,6 +302,10 @@ export class FakeDaemon implements Daemon {
 
   async prometheus() {
     return { contentType: 'text/plain; version=0.0.4; charset=utf-8', body: '# HELP up 1\n' };
+  }
+
+  history(span: SpanName): MetricsHistoryReport {
+    return metricsHistory(span);
   }
 
   async poll(): Promise<DeviceSnapshot> {

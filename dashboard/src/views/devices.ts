@@ -1,13 +1,14 @@
 import { sizeText } from '../../../cli/output/units';
 import type { ExportReply } from '../../../server/http/schemas/exports';
 import type { MappingReply } from '../../../server/http/schemas/volumes';
-import { byId, element, keyedList, type Row, setAttribute, setText, show, showCount } from '../dom';
+import { byId, element, type Row, setAttribute, setText, show, showCount } from '../dom';
+import { foldedList } from '../fold';
 import { baseName, shortId } from '../format';
 import { showStale } from '../stale';
 import { isCurrent } from '../state';
 import type { Store } from '../store';
 import { evidenceDetails } from './evidence';
-import { pill } from './parts';
+import { pill, volumeLink } from './parts';
 import { trafficView } from './traffic';
 
 interface Line {
@@ -17,24 +18,28 @@ interface Line {
 
 /** Each volume with its device, the proof that it is the right one, and its export. */
 export function devicesView(store: Store): () => void {
-  const update = keyedList<Line>(
+  const update = foldedList<Line>(
     byId('device-list'),
     ({ mapping }) => mapping.volume_id,
     ({ mapping }) => row(store, mapping.volume_id),
   );
   return () => {
-    const { devices, exports, parts } = store.state;
+    const { devices, exports } = store.state;
+    const part = store.live.part('resources');
     const byVolume = new Map(exports.map((exported) => [exported.volume_id, exported]));
     const lines = devices.map((mapping) => ({ mapping, exported: byVolume.get(mapping.volume_id) ?? null }));
-    update(lines.sort((a, b) => order(a.mapping).localeCompare(order(b.mapping))));
-    showCount('device', devices.length, isCurrent(parts.resources));
-    showStale('device', parts.resources);
+    update(lines.sort((a, b) => order(a).localeCompare(order(b))));
+    showCount('device', devices.length, isCurrent(part));
+    showStale('device', part);
   };
 }
 
-/** Sort key: disks of this appliance first, in the order of their device names. */
-function order({ linux_state, device_path }: MappingReply): string {
-  return `${linux_state === 'n/a' ? 1 : 0} ${String(device_path.length).padStart(4, '0')} ${device_path}`;
+/** Sort key: what is broken first, then disks of this appliance in the order of their device names. */
+function order({ mapping, exported }: Line): string {
+  const { linux_state, device_path } = mapping;
+  const isBroken = linux_state === 'missing' || exported?.status === 'failed';
+  const group = isBroken ? 0 : linux_state === 'n/a' ? 2 : 1;
+  return `${group} ${String(device_path.length).padStart(4, '0')} ${device_path}`;
 }
 
 function row(store: Store, volumeId: string): Row<Line> {
@@ -55,7 +60,12 @@ function row(store: Store, volumeId: string): Row<Line> {
     element: element(
       'li',
       { class: 'card map' },
-      cell('volume', element('h3', { class: 'overline' }, 'Volume'), line(name), line(id)),
+      cell(
+        'volume',
+        element('h3', { class: 'overline' }, 'Volume'),
+        line(volumeLink(volumeId, name)),
+        line(id),
+      ),
       cell(
         'device',
         element('h3', { class: 'overline' }, 'Device'),
@@ -74,7 +84,7 @@ function row(store: Store, volumeId: string): Row<Line> {
     update({ mapping, exported }) {
       const remote = mapping.linux_state === 'n/a';
       setAttribute(this.element, 'data-volume', mapping.volume_id);
-      setText(name, store.nameOf(mapping.volume_id) || `Volume ${shortId(mapping.volume_id)}`);
+      setText(name, store.names.of(mapping.volume_id) || `Volume ${shortId(mapping.volume_id)}`);
       setText(id, mapping.volume_id);
       setText(device, remote ? `VM ${shortId(mapping.vm_id)}` : deviceName(mapping));
       setAttribute(device, 'title', remote ? mapping.vm_id : mapping.device_path);
@@ -98,7 +108,7 @@ const STATE_WORDS: Readonly<Record<MappingReply['linux_state'], string>> = {
   'n/a': 'other VM',
 };
 
-function portText({ port, read_only }: ExportReply): string {
+export function portText({ port, read_only }: ExportReply): string {
   return `port ${port}${read_only ? ' · read-only' : ''}`;
 }
 

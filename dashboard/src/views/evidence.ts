@@ -1,4 +1,5 @@
 import { type WitnessText, witnessTexts } from '../../../cli/evidence-text';
+import type { VolumeEvidenceReply } from '../../../server/http/schemas/volumes';
 import { api } from '../api';
 import { element, keyedList, type Row, setText, show } from '../dom';
 import { clockTime } from '../format';
@@ -7,20 +8,26 @@ import { pill } from './parts';
 /** While it is open, what is known is asked for again after this time. */
 const AGAIN_MS = 15_000;
 
-/**
- * What CloudStack, guest, database and export server say of a volume, each for itself. Asked for when it is opened: CloudStack is not
- * asked for what nobody reads.
- */
-export function evidenceDetails(volumeId: string): { readonly element: HTMLElement; update(): void } {
-  const status = element('p', { class: 'quiet', role: 'status' });
+/** What CloudStack, guest, database and export server say of a volume, each for itself. */
+export function witnessList(): {
+  readonly element: HTMLElement;
+  update(evidence: VolumeEvidenceReply): void;
+} {
   const list = element('ul', { class: 'witnesses' });
   const render = keyedList<WitnessText>(list, ({ witness }) => witness, witnessRow);
+  return { element: list, update: (evidence) => render(witnessTexts(evidence)) };
+}
+
+/** The same, asked for when it is opened: CloudStack is not asked for what nobody reads. */
+export function evidenceDetails(volumeId: string): { readonly element: HTMLElement; update(): void } {
+  const status = element('p', { class: 'quiet', role: 'status' });
+  const list = witnessList();
   const details = element(
     'details',
     { class: 'evidence' },
     element('summary', {}, 'What is known of it'),
     status,
-    list,
+    list.element,
   );
   let askedAtMs = 0;
   const ask = async (): Promise<void> => {
@@ -28,12 +35,12 @@ export function evidenceDetails(volumeId: string): { readonly element: HTMLEleme
     if (status.textContent === '') setText(status, 'Asking…');
     try {
       const evidence = await api.evidence(volumeId);
-      render(witnessTexts(evidence));
+      list.update(evidence);
       setText(status, `As of ${clockTime(evidence.cloudstack.at)}`);
-      list.removeAttribute('data-stale');
+      list.element.removeAttribute('data-stale');
     } catch {
       setText(status, 'The daemon does not answer: what is shown is old.');
-      list.setAttribute('data-stale', '');
+      list.element.setAttribute('data-stale', '');
     }
   };
   details.addEventListener('toggle', () => {

@@ -1,33 +1,38 @@
+import { mayAct } from '../acts/act';
 import { byId, setAttribute, setText, show } from '../dom';
 import { clockTime, shortId } from '../format';
-import type { Store } from '../store';
-import { verdictOf } from '../verdict';
+import type { Live } from '../live';
 
-/** The appliance, whether the page is live, and the verdict in one line. */
-export function headerView(store: Store): () => void {
-  const [appliance, connection, offline] = [byId('appliance'), byId('connection'), byId('offline')];
-  const [verdict, word, reason] = [byId('verdict'), byId('verdict-word'), byId('verdict-reason')];
+/** The appliance, who the page acts for, and whether it is live. The same on every page. */
+export function headerView(live: Live): () => void {
+  const [appliance, caller, connection, offline] = [
+    byId('appliance'),
+    byId('caller'),
+    byId('connection'),
+    byId('offline'),
+  ];
   return () => {
-    const { state } = store;
-    const { health } = state;
-    setText(connection, { live: 'Live', connecting: 'Connecting…', lost: 'Reconnecting…' }[state.connection]);
-    setAttribute(connection, 'data-state', state.connection);
-    show(offline, state.connection === 'lost' && state.answeredAtMs > 0);
+    setText(connection, { live: 'Live', connecting: 'Connecting…', lost: 'Reconnecting…' }[live.connection]);
+    setAttribute(connection, 'data-state', live.connection);
+    show(offline, live.connection === 'lost' && live.answeredAtMs > 0);
     setText(
       offline,
-      `The daemon does not answer. This is how things were at ${clockTime(state.answeredAtMs)}; the page goes on by itself.`,
+      `The daemon does not answer. This is how things were at ${clockTime(live.answeredAtMs)}; the page goes on by itself.`,
     );
-    if (!health) return;
-    const { details } = health;
+    setText(caller, callerText(live));
+    if (!live.health) return;
+    const { details } = live.health;
     const vm = details.appliance.vm_id;
     setText(
       appliance,
       `${vm === null ? 'appliance unknown' : `appliance ${shortId(vm)}`} · v${details.version}`,
     );
     setAttribute(appliance, 'title', vm ?? '');
-    const judged = verdictOf(state, health);
-    setAttribute(verdict, 'data-tone', judged.tone);
-    setText(word, judged.word);
-    setText(reason, judged.reasons.join(' '));
   };
+}
+
+function callerText({ caller }: Live): string {
+  if (caller === null || caller.name === 'anonymous') return '';
+  if (mayAct(caller, 'operate')) return `${caller.name} (${caller.role})`;
+  return `${caller.name} (${caller.role}): this token may look, and change nothing`;
 }

@@ -1,117 +1,51 @@
-import { durationText } from '../../../cli/output/units';
 import type { OperationReply } from '../../../server/http/schemas/operations';
-import { byId, element, keyedList, type Row, setAttribute, setText, show } from '../dom';
-import { clockTime, runningFor } from '../format';
+import { byId, setText, show } from '../dom';
+import { HISTORY_MAX, HISTORY_PAGE } from '../filter';
 import { showStale } from '../stale';
 import { isCurrent } from '../state';
-import { stepsOf } from '../steps';
-import { HISTORY_PAGE, type Store } from '../store';
-import { facts, operationTitle, pill } from './parts';
-import { timeline } from './timeline';
-import { STATUS_WORDS, subject } from './words';
+import type { Store } from '../store';
+import { contextOf } from './context';
+import { historyList } from './history-list';
 
-/** Every operation, newest first; an open one shows its steps. */
+/** Every operation that the filter of the address names, newest first, as the server answers it. */
 export function historyView(store: Store): () => void {
-  const update = keyedList<OperationReply>(
+  const update: (operations: readonly OperationReply[]) => void = historyList(
     byId('history-list'),
-    ({ id }) => id,
-    (operation) => row(store, operation.id),
+    store.live,
+    store.journals,
+    contextOf(store),
   );
   bindFilter(store);
   const more = byId('history-more');
+  const end = byId('history-end');
   more.addEventListener('click', () => store.showMore());
   return () => {
-    const { history, hasMore, parts, filter } = store.state;
-    const shown = history.filter((operation) => matches(store, operation, filter.text));
-    update(shown);
-    show(byId('history-empty'), shown.length === 0 && isCurrent(parts.operations));
-    showStale('history', parts.operations);
-    show(more, hasMore);
+    const { history, hasMore } = store.state;
+    const part = store.live.part('operations');
+    update(history);
+    show(byId('history-empty'), history.length === 0 && isCurrent(part));
+    showStale('history', part);
+    const isCut = store.filter.limit >= HISTORY_MAX && history.length >= HISTORY_MAX;
+    show(more, hasMore && !isCut);
+    show(end, isCut);
+    setText(end, `These are the newest ${HISTORY_MAX}: a filter finds older ones.`);
   };
 }
 
 function bindFilter(store: Store): void {
   const form = byId('history-filter', HTMLFormElement);
+  const inputs = () => [...form.querySelectorAll<HTMLInputElement | HTMLSelectElement>('[name]')];
+  const write = (): void => {
+    const { type, status, find } = store.filter;
+    const values: Readonly<Record<string, string>> = { type, status, find };
+    for (const input of inputs()) input.value = values[input.name] ?? '';
+  };
   const read = (): void => {
-    const data = new FormData(form);
-    const word = (name: string): string => String(data.get(name) ?? '');
-    store.filter({ type: word('type'), status: word('status'), text: word('text'), limit: HISTORY_PAGE });
+    const entered = Object.fromEntries(inputs().map(({ name, value }) => [name, value]));
+    store.setFilter({ ...entered, limit: HISTORY_PAGE });
   };
   form.addEventListener('input', read);
   form.addEventListener('submit', (event) => event.preventDefault());
-}
-
-/** Searches what names the operation. The server also searches for a complete volume id (Store). */
-function matches(store: Store, operation: OperationReply, text: string): boolean {
-  const wanted = text.trim().toLowerCase();
-  if (wanted === '') return true;
-  const { id, volume_id, vm_id = '', error = '', error_code = '' } = operation;
-  return [id, volume_id, vm_id, error, error_code, subject(store, operation)].some((field) =>
-    field.toLowerCase().includes(wanted),
-  );
-}
-
-function row(store: Store, operationId: string): Row<OperationReply> {
-  const status = pill();
-  const title = operationTitle(store);
-  const when = element('span', { class: 'quiet when' });
-  const took = element('span', { class: 'elapsed' });
-  const error = element('span', { class: 'reason bad-text' });
-  const body = element('div', { class: 'details-body' });
-  const steps = timeline();
-  const details = element(
-    'details',
-    {},
-    element(
-      'summary',
-      {},
-      status.element,
-      element('span', { class: 'what' }, ...title.children),
-      when,
-      took,
-      error,
-    ),
-    steps.element,
-    body,
-  );
-  details.addEventListener('toggle', () => {
-    if (details.open) void store.needJournal(operationId);
-  });
-  let shownVersion = '';
-  return {
-    element: element('li', { class: 'history-row', 'data-operation': operationId }, details),
-    update(operation) {
-      setAttribute(this.element, 'data-status', operation.status);
-      status.update(operation.status, STATUS_WORDS[operation.status]);
-      title.update(operation);
-      setText(when, clockTime(operation.created_at));
-      setText(took, timeOf(operation));
-      setText(error, [operation.error_code, operation.error, operation.held].filter(Boolean).join(': '));
-      show(error, error.textContent !== '');
-      if (!details.open) return;
-      steps.update(stepsOf(operation, store.journalOf(operation.id)), Date.now());
-      if (shownVersion === operation.updated_at) return;
-      shownVersion = operation.updated_at;
-      body.replaceChildren(
-        facts([
-          ['Operation', operation.id],
-          ['Volume', operation.volume_id],
-          ['VM', operation.vm_id],
-          ['Accepted', clockTime(operation.created_at)],
-          ['Asked by', operation.actor],
-          ['Request id', operation.request_id],
-          ['Ended', operation.completed_at && clockTime(operation.completed_at)],
-          ['Request', JSON.stringify(operation.request)],
-          ['Response', operation.response && JSON.stringify(operation.response)],
-        ]),
-      );
-    },
-  };
-}
-
-function timeOf({ created_at, completed_at }: OperationReply): string {
-  const begin = Date.parse(created_at);
-  return completed_at === undefined
-    ? runningFor(Date.now() - begin)
-    : durationText(Date.parse(completed_at) - begin);
+  window.addEventListener('popstate', write);
+  write();
 }

@@ -1,19 +1,21 @@
 import { ApiError } from '../../../cli/client/errors';
 import type { SyncReply } from '../../../server/http/schemas/service';
-import { api } from '../api';
+import { mayAct, newKey } from '../acts/act';
+import { api, change } from '../api';
 import { byId, setText, show } from '../dom';
 import { plural } from '../format';
-import type { Store } from '../store';
+import type { Live } from '../live';
 import { driftList } from './drifts';
 
 /** Force sync: always a dry run first. Repairing what it found takes a second click. */
-export function syncView(store: Store): void {
+export function syncView(live: Live): () => void {
   const dialog = byId('sync-dialog', HTMLDialogElement);
   const confirm = byId('sync-confirm', HTMLButtonElement);
   const [title, summary] = [byId('sync-title'), byId('sync-summary')];
   const list = driftList(byId('sync-list'));
   /** Counts runs and closings, so that the answer of an abandoned run is ignored. */
   let currentRun = 0;
+  let key = newKey();
 
   const run = async (dryRun: boolean): Promise<void> => {
     const ownRun = ++currentRun;
@@ -21,12 +23,12 @@ export function syncView(store: Store): void {
     confirm.disabled = true;
     setText(summary, busy);
     try {
-      const reply = await api.sync(dryRun);
+      const reply = await (dryRun ? api.dryRun() : repair(key));
       if (ownRun === currentRun) showReport(reply, dryRun);
     } catch (error) {
       if (ownRun === currentRun) setText(summary, errorText(error));
     }
-    store.refresh();
+    live.refresh();
   };
 
   const showReport = ({ report }: SyncReply, dryRun: boolean): void => {
@@ -43,7 +45,9 @@ export function syncView(store: Store): void {
     confirm.disabled = false;
   };
 
-  byId('sync-open').addEventListener('click', () => {
+  const opener = byId('sync-open');
+  opener.addEventListener('click', () => {
+    key = newKey();
     list([]);
     setText(title, 'Dry run');
     show(confirm, false);
@@ -55,6 +59,11 @@ export function syncView(store: Store): void {
   dialog.addEventListener('close', () => {
     currentRun += 1;
   });
+  return () => show(opener, mayAct(live.caller, 'operate'));
+}
+
+function repair(key: string): Promise<SyncReply> {
+  return change<SyncReply>('POST', '/api/v1/admin/force-sync', {}, key);
 }
 
 /** "Synchronized" only when everything was looked at and nothing is left to do. */
@@ -99,6 +108,6 @@ function skipped({ skipped_volumes }: SyncReply['report']): string {
 }
 
 function errorText(error: unknown): string {
-  if (error instanceof ApiError) return `${error.message}. ${error.problem.fix}`;
+  if (error instanceof ApiError) return `${error.problem.code}: ${error.message}. ${error.problem.fix}`;
   return 'The daemon does not answer. Try again in a moment.';
 }

@@ -1,6 +1,5 @@
 import type { OperationReply } from '../../../server/http/schemas/operations';
 import { shortId } from '../format';
-import type { Store } from '../store';
 
 export const STATUS_WORDS: Readonly<Record<OperationReply['status'], string>> = {
   pending: 'waiting',
@@ -20,17 +19,35 @@ export const TYPE_WORDS: Readonly<Record<OperationReply['type'], string>> = {
   unreadable: 'Not understood',
 };
 
+/** What a page knows that an operation does not say itself. */
+export interface Context {
+  /** Empty while it is unknown. */
+  nameOf(volumeId: string): string;
+  /** null while it is unknown. */
+  applianceId(): string | null;
+}
+
 /** The name of the volume of an operation when it is known, otherwise the start of its id. */
-export function subject(store: Store, { request, volume_id }: OperationReply): string {
+export function subject(context: Context, { request, volume_id }: OperationReply): string {
   if (typeof request.name === 'string') return request.name;
-  return store.nameOf(volume_id) || shortId(volume_id);
+  return context.nameOf(volume_id) || shortId(volume_id);
 }
 
 /** `to this appliance`, `to VM 1a2b3c4d` */
-export function target(store: Store, operation: OperationReply): string {
+export function target(context: Context, operation: OperationReply): string {
   const { type, vm_id } = operation;
   if (type === 'cleanup') return 'from the test VM to this appliance';
   if (type !== 'attach' || vm_id === undefined) return '';
-  const here = store.state.health?.details.appliance.vm_id === vm_id;
-  return here ? 'to this appliance' : `to VM ${shortId(vm_id)}`;
+  return context.applianceId() === vm_id ? 'to this appliance' : `to VM ${shortId(vm_id)}`;
+}
+
+/** Why an operation waits, with its next try; empty when it does not. */
+export function waitText(
+  { held, wait_reason, attempt, next_attempt_at }: OperationReply,
+  clock: (at: string) => string,
+): string {
+  if (held !== undefined) return `Held: ${held}`;
+  if (wait_reason === undefined) return '';
+  const next = next_attempt_at === undefined ? '' : ` Next try at ${clock(next_attempt_at)}.`;
+  return `${wait_reason}${attempt > 0 ? ` (try ${attempt})` : ''}.${next}`.replace(/\.\./g, '.');
 }

@@ -57,8 +57,9 @@ export class HealthMonitor {
       const health = await probe
         .look()
         .catch((error: unknown): ComponentHealth => ({ status: 'unhealthy', message: messageOf(error) }));
-      this.last.set(name, health);
-      if (before?.status !== health.status) this.onChange(name, health);
+      const same = before?.status === health.status;
+      this.last.set(name, { ...health, since: (same ? before.since : undefined) ?? this.clock.now() });
+      if (!same) this.onChange(name, health);
       const pause =
         health.status === 'healthy' || health.status === 'disabled'
           ? probe.every

@@ -3,6 +3,7 @@ import {
   OPERATION_TYPES,
   type Operation,
   type OperationType,
+  type TerminalStatus,
 } from '../../model/operation';
 import type { Catalogue } from './catalogue';
 
@@ -29,6 +30,8 @@ export class JournalObserver {
   constructor(
     private readonly metrics: Pick<Catalogue, 'ended' | 'duration' | 'stepDuration' | 'detection'>,
     private readonly running: (operationId: string) => Operation | null,
+    /** `durationMs` from acceptance to the end. */
+    private readonly onEnded: (status: TerminalStatus, durationMs: number) => void = () => {},
   ) {}
 
   observe(entry: JournalEntry): void {
@@ -57,6 +60,7 @@ export class JournalObserver {
     const labels = { type: followed.type, status: state };
     this.metrics.ended.inc(labels);
     this.metrics.duration.observe(labels, seconds(at - followed.acceptedAt));
+    this.onEnded(state, Math.max(0, at - followed.acceptedAt));
     this.followed.delete(operationId);
   }
 

@@ -3,7 +3,13 @@ import type { DeviceEvent } from '../../devices/device';
 import type { ExportFigures } from '../../exports/export-server';
 import type { ActiveExport } from '../../exports/export-traffic';
 import type { OperationCounts } from '../../model/ledger';
-import { EXPORT_STATUSES, type ExportRecord, type JournalEntry, type Operation } from '../../model/operation';
+import {
+  EXPORT_STATUSES,
+  type ExportRecord,
+  type JournalEntry,
+  type Operation,
+  type TerminalStatus,
+} from '../../model/operation';
 import { DRIFT_KINDS } from '../../sync/drift';
 import type { SyncService } from '../../sync/sync-service';
 import type { HealthReport } from '../daemon';
@@ -35,8 +41,11 @@ export class Metrics {
   private readonly catalogue: Catalogue = createCatalogue();
   private readonly observer: JournalObserver;
 
-  constructor(running: (operationId: string) => Operation | null) {
-    this.observer = new JournalObserver(this.catalogue, running);
+  constructor(
+    running: (operationId: string) => Operation | null,
+    onEnded?: (status: TerminalStatus, durationMs: number) => void,
+  ) {
+    this.observer = new JournalObserver(this.catalogue, running, onEnded);
   }
 
   readonly entry = (entry: JournalEntry): void => this.observer.observe(entry);

@@ -1,8 +1,11 @@
 import { z } from 'zod';
 import { LIMITS } from '../../core/limits';
 import { jsonObject } from '../schemas/fields';
+import { metricsHistoryQuery, metricsHistorySchema } from '../schemas/metrics-history';
+import { operationParams } from '../schemas/operations';
 import {
   aliveSchema,
+  callerSchema,
   healthSchema,
   metricsSchema,
   phaseSchema,
@@ -10,6 +13,7 @@ import {
   syncQuery,
   syncSchema,
 } from '../schemas/service';
+import { volumeParams } from '../schemas/volumes';
 import { endpoint, noInput } from './endpoint';
 
 const service = { ...noInput, tag: 'service', access: 'read', method: 'GET' } as const;
@@ -51,12 +55,29 @@ export const health = endpoint({
   reply: { status: 200, description: 'The report', schema: healthSchema },
 });
 
+export const whoami = endpoint({
+  ...service,
+  path: '/api/v1/whoami',
+  summary: 'Who the caller is, and what it may do',
+  reply: { status: 200, description: 'The token of the request, by its name', schema: callerSchema },
+});
+
 export const metrics = endpoint({
   ...service,
   path: '/api/v1/metrics',
   summary: 'Counts of operations, as JSON',
   reply: { status: 200, description: 'The figures', schema: metricsSchema },
   errors: ['DATABASE_UNAVAILABLE'],
+});
+
+export const metricsHistory = endpoint({
+  ...service,
+  path: '/api/v1/metrics/history',
+  summary: 'What charts are drawn from: the last hour, or the last day',
+  description:
+    'Kept in memory since the daemon has started. One value a step; null is not known, which is not zero. Of exports, the latest 64.',
+  query: metricsHistoryQuery,
+  reply: { status: 200, description: 'The series', schema: metricsHistorySchema },
 });
 
 export const prometheus = endpoint({
@@ -92,5 +113,19 @@ export const openapi = endpoint({
 });
 
 export const index = endpoint({ ...page, path: '/', summary: 'The first page for people' });
+
+export const volumePage = endpoint({
+  ...page,
+  path: '/volumes/{id}',
+  summary: 'The page of a volume',
+  params: volumeParams,
+});
+
+export const operationPage = endpoint({
+  ...page,
+  path: '/operations/{id}',
+  summary: 'The page of an operation',
+  params: operationParams,
+});
 
 export const docs = endpoint({ ...page, path: '/docs', summary: 'This API, as a page' });

@@ -5,21 +5,24 @@ import { LIMITS } from '../../core/limits';
 import type { Access } from '../../daemon/access/access';
 import { type Identity, includesRole, type Role } from '../../daemon/access/tokens';
 import { currentDaemon } from '../../daemon/current';
+import type { AnyEndpoint } from '../endpoints/endpoint';
 import { endpoints } from '../endpoints/registry';
 import { type GuardSettings, guardSettings } from './guard-settings';
 import { methodsOf } from './known-routes';
 import { bodyTooLarge } from './read-json';
 
 /** Need no token. */
-const WITHOUT_TOKEN = new Set(
-  endpoints()
-    .filter(({ access }) => access === 'open')
-    .map(({ path }) => path),
-);
+const WITHOUT_TOKEN = anyOf(({ access }) => access === 'open');
 /** Served before the daemon has been built. */
 const BEFORE_START = new Set(['/health', '/livez']);
 /** Pages for people, which other sites may link to. They contain no data, change nothing and cannot be framed. */
-const PAGES = new Set(['/', '/docs']);
+const PAGES = anyOf(({ reply }) => reply.contentType?.startsWith('text/html') === true);
+
+/** The paths of some endpoints; a parameter is one segment. */
+function anyOf(wanted: (endpoint: AnyEndpoint) => boolean): RegExp {
+  const paths = endpoints().filter(wanted);
+  return new RegExp(`^(?:${paths.map(({ path }) => path.replaceAll(/\{\w+\}/g, '[^/]+')).join('|')})$`);
+}
 
 /**
  * Checks every request before its route: host, origin, token, daemon, declared body size. What the token may
@@ -32,7 +35,7 @@ export function guard(event: H3Event, settings: Readonly<GuardSettings> = guardS
   const host = getRequestHeader(event, 'host');
   checkHost(host, settings.allowedHosts);
   checkOrigin(event, host, path);
-  if (!WITHOUT_TOKEN.has(path))
+  if (!WITHOUT_TOKEN.test(path))
     event.context.identity = identify(getRequestHeader(event, 'authorization'), settings.access);
   if (!BEFORE_START.has(path)) currentDaemon();
   if (Number(getRequestHeader(event, 'content-length') ?? 0) > LIMITS.BODY_BYTES) throw bodyTooLarge();
@@ -86,7 +89,7 @@ function checkOrigin(event: H3Event, host: string | undefined, path: string): vo
   const navigation =
     getRequestHeader(event, 'sec-fetch-mode') === 'navigate' &&
     getRequestHeader(event, 'sec-fetch-dest') === 'document';
-  if (!(navigation && event.method === 'GET' && PAGES.has(path))) refuse();
+  if (!(navigation && event.method === 'GET' && PAGES.test(path))) refuse();
 }
 
 function sameOrigin(origin: string, host: string | undefined): boolean {
@@ -110,13 +113,18 @@ export function identityOf(event: H3Event): Identity | null {
   return identity ?? null;
 }
 
+/** Throws UNAUTHORIZED for a request that did not pass the guard. */
+export function requireIdentity(event: H3Event): Identity {
+  const identity = identityOf(event);
+  if (identity === null) throw new DaemonError('UNAUTHORIZED', 'A bearer token is needed');
+  return identity;
+}
+
 /** Throws FORBIDDEN_ROLE, and UNAUTHORIZED for a request that did not pass the guard. */
 export function requireRole(event: H3Event, needed: 'open' | Role): void {
   if (needed === 'open') return;
-  const identity = identityOf(event);
-  if (identity === null) throw new DaemonError('UNAUTHORIZED', 'A bearer token is needed');
-  if (includesRole(identity.role, needed)) return;
-  const { name, role } = identity;
+  const { name, role } = requireIdentity(event);
+  if (includesRole(role, needed)) return;
   throw new DaemonError(
     'FORBIDDEN_ROLE',
     `This needs a token with the role ${needed}; ${name} has the role ${role}`,

@@ -1,7 +1,15 @@
+import type { Identity } from '../../daemon/access/tokens';
 import type { ComponentHealth, Daemon, HealthReport, MetricsReport } from '../../daemon/daemon';
 import type { Drift, SyncReport } from '../../sync/drift';
-import { aliveSchema, driftSchema, healthSchema, metricsSchema, syncSchema } from '../schemas/service';
-import { replyOf } from './reply-of';
+import {
+  aliveSchema,
+  callerSchema,
+  driftSchema,
+  healthSchema,
+  metricsSchema,
+  syncSchema,
+} from '../schemas/service';
+import { replyOf, timestampOf } from './reply-of';
 
 /** The version is 'starting' until the daemon has been built; callers only look at the status. */
 export function aliveReply(daemon: Daemon | null, now: number) {
@@ -11,6 +19,10 @@ export function aliveReply(daemon: Daemon | null, now: number) {
     service: 'volume-management-daemon',
     version: daemon?.version ?? 'starting',
   });
+}
+
+export function callerReply(identity: Identity) {
+  return replyOf(callerSchema, identity);
 }
 
 /** The keys of the specification at the top, everything else under details. */
@@ -50,8 +62,13 @@ export function healthReply(daemon: Pick<Daemon, 'version' | 'phaseReason'>, rep
   });
 }
 
-function component({ status, message, details }: ComponentHealth) {
-  return { status, message, ...(details && { details: { ...details } }) };
+function component({ status, message, since, details }: ComponentHealth) {
+  return {
+    status,
+    message,
+    ...(since !== undefined && { since: timestampOf(since) }),
+    ...(details && { details: { ...details } }),
+  };
 }
 
 function driftReply(drift: Drift) {

@@ -111,6 +111,7 @@ export const zoneSchema = named('Zone', {
   allocation_state: z.string().nullable(),
   configured: z.boolean().meta({ description: 'the zone of the active row of ossea_configs' }),
 });
+export type ZoneReply = z.infer<typeof zoneSchema>;
 export const zoneListSchema = z.array(zoneSchema).meta({ id: 'ZoneList' });
 
 const offeringSchema = named('DiskOffering', {
@@ -119,6 +120,7 @@ const offeringSchema = named('DiskOffering', {
   customized: z.boolean().meta({ description: 'takes any size' }),
   size_gib: z.number().nullable().meta({ description: 'null when customized' }),
 });
+export type OfferingReply = z.infer<typeof offeringSchema>;
 export const offeringListSchema = z.array(offeringSchema).meta({ id: 'OfferingList' });
 
 export const databaseCheckSchema = named('DatabaseCheck', {

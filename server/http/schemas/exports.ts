@@ -54,6 +54,8 @@ export const exportWithdrawalSchema = named('ExportWithdrawal', {
   existed: z.boolean(),
 });
 
+export type ExportWithdrawalReply = z.infer<typeof exportWithdrawalSchema>;
+
 export const exportValidationSchema = named('ExportValidation', {
   message: z.string(),
   timestamp,

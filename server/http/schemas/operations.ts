@@ -1,6 +1,7 @@
 import { z } from 'zod';
+import { LIMITS } from '../../core/limits';
 import { JOURNAL_STATES, OPERATION_STATUSES, OPERATION_TYPES } from '../../model/operation';
-import { jsonObject, limit, moment, named, oneOf, timestamp, uuid, wholeNumber } from './fields';
+import { cleanText, jsonObject, limit, moment, named, oneOf, timestamp, uuid, wholeNumber } from './fields';
 
 export const operationParams = z.object({ id: uuid('an operation') });
 
@@ -9,6 +10,11 @@ export const operationsQuery = z.object({
   status: oneOf(OPERATION_STATUSES).optional(),
   volume_id: uuid('a volume').optional(),
   vm_id: uuid('a VM').optional(),
+  find: cleanText('a text to look for', LIMITS.NAME_CHARACTERS)
+    .optional()
+    .meta({
+      description: `a whole UUID: of the operation, its volume or its VM; any other text: a part of an id, the error, its code, the caller, or the name with which the volume was created, in the newest ${LIMITS.SEARCH_OPERATIONS} operations`,
+    }),
   since: moment.optional(),
   limit: limit.optional(),
   cursor: wholeNumber('the cursor of a Link header', 1, Number.MAX_SAFE_INTEGER).optional(),

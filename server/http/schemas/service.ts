@@ -1,6 +1,7 @@
 import { z } from 'zod';
+import { ROLES } from '../../daemon/access/tokens';
 import { OPERATION_STATUSES, OPERATION_TYPES } from '../../model/operation';
-import { DRIFT_KINDS } from '../../sync/drift';
+import { DRIFT_KINDS, DRIFT_REMEDIES } from '../../sync/drift';
 import { flag, jsonObject, named, queryFlag, timestamp } from './fields';
 import { operationType } from './operations';
 
@@ -21,6 +22,10 @@ export const driftSchema = named('Drift', {
   device_path: z.string().nullable(),
   message: z.string(),
   remedy: z.string(),
+  remedy_by: z.enum(DRIFT_REMEDIES).nullable().meta({
+    description:
+      'what of the remedy the daemon does when it is asked to: POST /admin/force-sync; reattach: detach from this appliance, then attach again; DELETE of the volume',
+  }),
   action: z.enum(['repaired', 'planned', 'reported', 'failed']),
   not_judged_since: timestamp.nullable().meta({
     description: 'known from an earlier sync, and not judged again since then; null when it was judged now',
@@ -29,7 +34,12 @@ export const driftSchema = named('Drift', {
 export type DriftReply = z.infer<typeof driftSchema>;
 
 const componentStatus = z.enum(['healthy', 'degraded', 'unhealthy', 'unknown', 'disabled']);
-const component = z.object({ status: componentStatus, message: z.string(), details: jsonObject.optional() });
+const component = z.object({
+  status: componentStatus,
+  message: z.string(),
+  since: timestamp.optional().meta({ description: 'when the daemon first found it in this status' }),
+  details: jsonObject.optional(),
+});
 
 export const healthSchema = named('Health', {
   status: z.enum(['healthy', 'degraded', 'unhealthy']),
@@ -79,6 +89,12 @@ export const healthSchema = named('Health', {
   }),
 });
 export type HealthReply = z.infer<typeof healthSchema>;
+
+export const callerSchema = named('Caller', {
+  name: z.string().meta({ description: 'of the token; anonymous where none is needed' }),
+  role: z.enum(ROLES).meta({ description: 'each role includes those before it: read, operate, admin' }),
+});
+export type CallerReply = z.infer<typeof callerSchema>;
 
 export const metricsSchema = named('Metrics', {
   timestamp,

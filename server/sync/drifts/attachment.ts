@@ -148,6 +148,7 @@ function phantom(view: View, volumeId: string, volume: CloudVolume): Repair {
     { kind: 'phantom-attach', volumeId, vmId, devicePath, message },
     remedy,
     mapping ? contain(view, mapping, volume) : [],
+    'reattach',
   );
 }
 

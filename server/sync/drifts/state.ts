@@ -21,9 +21,8 @@ export function judgeState(view: View, volume: CloudVolume): Repair[] {
   const ours = view.mapping(id) !== null || vmId === view.o.applianceVmId;
   if (!ours || !isTransitional(volume) || view.o.stuckBefore.get(id) !== state) return [];
   const message = `CloudStack has kept the volume in state ${state} since an earlier sync: it ${stateOf(volume).means}, and no operation of ours works on it`;
-  return [
-    reported({ kind: 'stuck-state', volumeId: id, vmId, devicePath: null, message }, stuckRemedy(volume)),
-  ];
+  const found = { kind: 'stuck-state' as const, volumeId: id, vmId, devicePath: null, message };
+  return [reported(found, stuckRemedy(volume), [], isHalfDeleted(volume) ? 'delete' : null)];
 }
 
 /**
@@ -31,11 +30,15 @@ export function judgeState(view: View, volume: CloudVolume): Repair[] {
  */
 function stuckRemedy({ id, state, vmId }: CloudVolume): string {
   const ask = `does a job still work on it? cmk list asyncjobs listall=true filter=cmd,jobinstanceid,created | grep ${id}`;
-  if (state === 'Expunging' || state === 'Destroying')
+  if (isHalfDeleted({ state }))
     return `${ask}; if none does: volumectl volume delete ${id} sends the delete again`;
   if (state !== 'Creating' && state !== 'Attaching') return `${ask}; wait for it, or cancel it in CloudStack`;
   const settled = vmId === null && state === 'Creating' ? 'Allocated' : 'Ready';
   return `${ask}; if none does (restart of the management server), as administrator: cmk update volume id=${id} state=${settled}`;
+}
+
+function isHalfDeleted({ state }: Pick<CloudVolume, 'state'>): boolean {
+  return state === 'Expunging' || state === 'Destroying';
 }
 
 /** All other checks depend on which VM this is, and a copied VM often keeps the id of its original. */

@@ -27,6 +27,7 @@ export function judgeUnclaimed(view: View): Repair[] {
     if (typeof volume === 'string' || volume.vmId !== null || view.mapping(volumeId) !== null) return [];
     const message = `the volume may be what an earlier try of operation ${operationId} has left behind; nothing owns it`;
     const remedy = `if nobody needs it: volumectl volume delete ${volumeId}`;
-    return [reported({ kind: 'unclaimed-volume', volumeId, vmId: null, devicePath: null, message }, remedy)];
+    const found = { kind: 'unclaimed-volume' as const, volumeId, vmId: null, devicePath: null, message };
+    return [reported(found, remedy, [], 'delete')];
   });
 }

@@ -93,3 +93,10 @@ describe('who asked', () => {
     expect(json).not.toHaveProperty('traceparent');
   });
 });
+
+it('a caller is told who it is and what it may do', async () => {
+  for (const role of ROLES) {
+    const response = await app.open('GET', '/api/v1/whoami', { headers: bearer(role) });
+    expect((await collect(response)).json).toEqual({ name: `the-${role}`, role });
+  }
+});

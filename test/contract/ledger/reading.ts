@@ -42,6 +42,33 @@ export function describeReading(suite: LedgerSuite): void {
       expect(await ids({ type: 'delete' })).toEqual([]);
     });
 
+    it('finds a whole id wherever it names the operation, its volume or its VM', async () => {
+      const one = await ask(attach(A, APPLIANCE));
+      const two = await ask(attach(B, OTHER_VM));
+      const ids = async (find: string, more: Partial<Parameters<Ledger['listOperations']>[0]> = {}) =>
+        (await ledger.listOperations({ find, limit: 10, ...more })).map(({ id }) => id);
+      expect(await ids(one.id)).toEqual([one.id]);
+      expect(await ids(B)).toEqual([two.id]);
+      expect(await ids(OTHER_VM.toUpperCase())).toEqual([two.id]);
+      expect(await ids(OTHER_VM, { type: 'detach' })).toEqual([]);
+      expect(await ids('00000000-0000-4000-8000-00000000aaaa')).toEqual([]);
+    });
+
+    it('finds a text in ids and names, in any case, and what was done with a volume of such a name', async () => {
+      const made = await executing(create('Web 100%_disk'));
+      await append(made.id, { volumeId: A });
+      await append(made.id, { end: ended() });
+      const attached = await ask(attach(A, APPLIANCE));
+      const other = await ask(create('web 100 xdisk'));
+      const ids = async (find: string, before?: number) =>
+        (await ledger.listOperations({ find, limit: 10, before })).map(({ id }) => id);
+      expect(await ids('WEB')).toEqual([other.id, attached.id, made.id]);
+      expect(await ids('web', attached.sequence)).toEqual([made.id]);
+      expect(await ids('100%_')).toEqual([attached.id, made.id]);
+      expect(await ids(attached.id.slice(0, 13))).toEqual([attached.id]);
+      expect(await ids('\\')).toEqual([]);
+    });
+
     it('feeds the entries of all operations of the appliance in order', async () => {
       const one = await executing(attach(A, APPLIANCE));
       const two = await ask(detach(B));

@@ -1,6 +1,7 @@
 import { type Kysely, sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Mariadb, startMariadb } from '~/lab/mariadb';
+import { LIMITS } from '~/server/core/limits';
 import { silentLogger } from '~/server/core/log/logger';
 import { parseDsn } from '~/server/database/connection/dsn';
 import { type Database, openPool } from '~/server/database/connection/pool';
@@ -96,6 +97,13 @@ describe(`with ${ROWS} operations`, () => {
     expect(await touched((ledger) => ledger.listOperations({ ...filter, limit: LIMIT }))).toBeLessThan(
       10 * LIMIT,
     );
+  });
+
+  it('a whole id is found among all of them, a text in the newest: neither reads them all', async () => {
+    const find = (text: string) => (ledger: MysqlLedger) =>
+      ledger.listOperations({ find: text, limit: LIMIT });
+    expect(await touched(find('aaaaaaaa-0000-4000-8000-000000000000'))).toBeLessThan(10);
+    expect(await touched(find('no such thing'))).toBeLessThan(2.5 * LIMITS.SEARCH_OPERATIONS);
   });
 
   it('an attach does not read the history of its volume', async () => {

@@ -373,6 +373,25 @@ describe('what a person has to do is given as a command', () => {
   });
 });
 
+describe('what the daemon can do about a drift when it is asked to', () => {
+  it.each(TABLE)('%s', (_story, world, kind) => {
+    const BY: Readonly<Partial<Record<DriftKind, string>>> = {
+      'phantom-attach': 'reattach',
+      'unclaimed-volume': 'delete',
+    };
+    for (const { drift, mends } of plan(healthy(world)))
+      expect(drift.remedyBy).toBe(mends ? 'force-sync' : (BY[kind] ?? null));
+  });
+
+  it.each(['Expunging', 'Destroying'])('a volume that is stuck in %s is deleted once more', (state) => {
+    const o = healthy({ volumes: [volume({ state })], stuckBefore: new Map([[VOLUME, state]]) });
+    expect(plan(o).map(({ drift }) => [drift.kind, drift.remedyBy])).toContainEqual([
+      'stuck-state',
+      'delete',
+    ]);
+  });
+});
+
 describe('what is not known is not judged', () => {
   const unread = device({ serial: null, serialState: 'pending' });
   const twins = [device(), device({ name: 'vdc', diskseq: 8 })];

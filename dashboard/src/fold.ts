@@ -1,0 +1,34 @@
+import { element, keyedList, type Row, setAttribute, setText, show } from './dom';
+
+/** A list shows so many rows until somebody asks for the others. */
+const FOLDED_ROWS = 12;
+
+/** A keyed list of which only the beginning is shown, with a button for the rest: what matters most must come first. */
+export function foldedList<T>(
+  parent: HTMLElement,
+  key: (item: T) => string,
+  create: (item: T) => Row<T>,
+  rows = FOLDED_ROWS,
+): (items: readonly T[]) => void {
+  const update = keyedList(parent, key, create);
+  const more = element('button', { type: 'button', 'aria-expanded': 'false', 'aria-controls': parent.id });
+  const place = element('p', { class: 'more' }, more);
+  parent.after(place);
+  let open = false;
+  let latest: readonly T[] = [];
+  const draw = (): void => {
+    const rest = latest.length - rows;
+    update(open ? latest : latest.slice(0, rows));
+    setText(more, open ? `Show the first ${rows} only` : `Show ${rest} more`);
+    setAttribute(more, 'aria-expanded', String(open));
+    show(place, rest > 0);
+  };
+  more.addEventListener('click', () => {
+    open = !open;
+    draw();
+  });
+  return (items) => {
+    latest = items;
+    draw();
+  };
+}

@@ -1,0 +1,38 @@
+import { expect, it } from 'vitest';
+import type { ComponentHealth, ComponentStatus } from '~/server/daemon/daemon';
+import { HealthMonitor } from '~/server/daemon/health/health';
+
+it('a dependency is in its status since it was first found in it, whatever its words are since', async () => {
+  let now = 1_000;
+  const clock = {
+    now: () => now,
+    monotonic: () => now,
+    sleep: async (ms: number) => {
+      now += ms;
+    },
+  };
+  const statuses: ComponentStatus[] = ['healthy', 'unhealthy', 'unhealthy', 'healthy'];
+  const told: [status: ComponentStatus, since: number | undefined][] = [];
+  const never = new Promise<ComponentHealth>(() => undefined);
+  const looked = new Promise<void>((resolve) => {
+    const look = async (): Promise<ComponentHealth> => {
+      const before = monitor.of('database');
+      if (before.status !== 'unknown') told.push([before.status, before.since]);
+      const status = statuses.shift();
+      if (status !== undefined) return { status, message: `look at ${now}` };
+      resolve();
+      return never;
+    };
+    const silent = { every: 60_000, look: () => never };
+    const probes = { database: { every: 500, look }, cloudstack: silent, exportServer: silent };
+    const monitor = new HealthMonitor(clock, probes, () => undefined);
+    monitor.start();
+  });
+  await looked;
+  expect(told).toEqual([
+    ['healthy', 1_000],
+    ['unhealthy', 1_500],
+    ['unhealthy', 1_500],
+    ['healthy', 2_500],
+  ]);
+});
