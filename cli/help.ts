@@ -90,8 +90,9 @@ export function usage(noun: Noun, verb: Verb): string {
 
 /** `--vm <id>`, `-w, --wait` */
 function optionText(name: string, arg: Option | Flag): string {
-  if (arg.type === 'boolean') return `${arg.short === undefined ? '' : `-${arg.short}, `}--${name}`;
-  return `--${name} <${arg.options ? arg.options.join('|') : (arg.valueHint ?? 'value')}>`;
+  const short = arg.short === undefined ? '' : `-${arg.short}, `;
+  if (arg.type === 'boolean') return `${short}--${name}`;
+  return `${short}--${name} <${arg.options ? arg.options.join('|') : (arg.valueHint ?? 'value')}>`;
 }
 
 /** Every option with its description; an option that can be negated has a line for each form. */

@@ -1,5 +1,6 @@
 import type { Noun, Verb } from './command';
 import { adoptNoun } from './commands/adopt';
+import { applianceNoun } from './commands/appliance';
 import { checkNoun } from './commands/check';
 import { completionNoun } from './commands/completion';
 import { deviceNoun } from './commands/device';
@@ -27,6 +28,7 @@ export const NOUNS: readonly Noun[] = [
   checkNoun,
   eventsNoun,
   tokenNoun,
+  applianceNoun,
   completionNoun(() => NOUNS),
 ];
 

@@ -7,6 +7,7 @@ import { ApiError, ConnectionError } from '../client/errors';
 import { loneNoun } from '../command';
 import type { Context } from '../context';
 import { EXIT, Failure, UsageError } from '../exit';
+import { LIST } from '../globals';
 import { DRIFT_COLUMNS } from './columns';
 import { sync } from './service';
 
@@ -19,6 +20,7 @@ export const adoptNoun = loneNoun('adopt', {
   args: {
     plan: flag('show it'),
     undo: flag('how to go back'),
+    ...LIST,
   },
   columns: DRIFT_COLUMNS,
   examples: [
@@ -59,7 +61,7 @@ function planOffline({ out }: Context): number {
     maxBuffer: PLAN_BYTES,
   });
   if (status !== 0) throw new Failure(EXIT.FAILED, stderr.trim() || 'the plan could not be made in time');
-  out.json(JSON.parse(stdout));
+  out.data(JSON.parse(stdout));
   return EXIT.OK;
 }
 

@@ -3,7 +3,7 @@ import type { Volume } from '../client/operations';
 import { type Noun, verb } from '../command';
 import type { Context } from '../context';
 import { EXIT, Failure, UsageError } from '../exit';
-import { parsePairs, parseSize } from '../globals';
+import { LIST, parsePairs, parseSize } from '../globals';
 import type { Column } from '../output/table';
 import { sizeText } from '../output/units';
 import { REQUEST, VOLUME } from './arguments';
@@ -34,7 +34,7 @@ const VOLUME_COLUMNS: readonly Column<Volume>[] = [
   { name: 'zone', value: ({ cloudstack_data: { zonename } }) => zonename },
 ];
 
-const CREATE = '--name disk-1 --size 10GiB --offering <id> --zone <id> --wait';
+const CREATE = '--name disk-1 --size 10Gi --offering <id> --zone <id> --wait';
 
 export const volumeNoun: Noun = {
   name: 'volume',
@@ -45,11 +45,12 @@ export const volumeNoun: Noun = {
       name: 'list',
       summary: 'List the volumes that are attached somewhere',
       details: 'From the mappings of the daemon. CloudStack itself is asked by "volumectl volume show".',
-      args: { vm: option('id', 'only those of this VM', 'vm_id') },
+      args: { vm: option('id', 'only those of this VM', 'vm_id'), ...LIST },
       columns: MAPPING_COLUMNS,
       examples: [
         { args: '', what: 'Which volume is which device.' },
-        { args: '--columns volume_id --no-headers', what: 'Only the ids, for a script.' },
+        { args: '--filter size>=100Gi --sort size', what: 'The large ones, the largest last.' },
+        { args: '-o name', what: 'Only the ids, for a script.' },
       ],
       async run({ client, out }, { vm }) {
         const all = await client.call('listDevices', {});
@@ -88,13 +89,15 @@ export const volumeNoun: Noun = {
         'CloudStack counts whole GiB: other sizes are rounded up, and the size that was made is shown.',
       args: {
         name: requiredOption('text', 'its name', 'name'),
-        size: requiredOption('size', 'like 10GiB, or bytes', 'size'),
-        offering: requiredOption(
-          'id',
-          'id of the disk offering (volumectl check offerings)',
-          'disk_offering_id',
-        ),
-        zone: requiredOption('id', 'id of the zone (volumectl check zones)', 'zone_id'),
+        size: requiredOption('size', 'like 10Gi, or bytes', 'size'),
+        offering: {
+          ...requiredOption('id', 'id of the disk offering (volumectl check offerings)', 'disk_offering_id'),
+          complete: 'offering',
+        },
+        zone: {
+          ...requiredOption('id', 'id of the zone (volumectl check zones)', 'zone_id'),
+          complete: 'zone',
+        },
         metadata: option('key=value,key=value', 'kept with the operation', 'metadata'),
         ...REQUEST,
       },
@@ -128,7 +131,7 @@ export const volumeNoun: Noun = {
         vm: option('id', 'id of another VM', 'vm_id'),
         expected: option(
           'size',
-          'what will be copied into it, like 3GiB: the share written is reckoned with it',
+          'what will be copied into it, like 3Gi: the share written is reckoned with it',
           'expected_bytes',
         ),
         ...REQUEST,
@@ -177,7 +180,8 @@ export const volumeNoun: Noun = {
         { args: '<volume> --yes --wait', what: 'For a script.' },
       ],
       async run(context, args) {
-        if (!args.yes) await requireConfirmation(context, `Delete volume ${args.volume} and its data?`);
+        if (!args.yes && !args['dry-run'])
+          await requireConfirmation(context, `Delete volume ${args.volume} and its data?`);
         return requestOperation(context, args, 'deleteVolume', forcible(args));
       },
     }),
@@ -208,7 +212,7 @@ export const volumeNoun: Noun = {
       examples: [{ args: '<volume> --from <vm> --stop-vm --wait', what: 'The end of a test failover.' }],
       async run(context, args) {
         const deletesVm = args['delete-vm'] ?? false;
-        if (deletesVm && !args.yes)
+        if (deletesVm && !args.yes && !args['dry-run'])
           await requireConfirmation(context, `Delete VM ${args.from} when no disk is left on it?`);
         const body = {
           volume_id: args.volume,
