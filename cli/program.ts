@@ -104,6 +104,8 @@ function contextOf(given: Given, signal: AbortSignal): Context {
     longTimeoutMs: timeoutMs ?? LONG_TIMEOUT_MS,
     signal,
     confirm: (question) => confirm(question, signal),
+    ask:
+      process.stdin.isTTY && process.stderr.isTTY ? (question, typed) => ask(question, typed, signal) : null,
   };
 }
 
@@ -122,11 +124,19 @@ function terminalWidth(): number | null {
 
 async function confirm(question: string, signal: AbortSignal): Promise<boolean | null> {
   if (!process.stdin.isTTY || !process.stderr.isTTY) return null;
-  const terminal = createInterface({ input: process.stdin, output: process.stderr });
+  return /^y(es)?$/i.test(await ask(`${question} [y/N]`, 'shown', signal));
+}
+
+async function ask(question: string, typed: 'shown' | 'hidden', signal: AbortSignal): Promise<string> {
+  // Without an output to echo to, what is typed is not shown.
+  const output = typed === 'shown' ? { output: process.stderr } : {};
+  if (typed === 'hidden') process.stderr.write(`${question} `);
+  const terminal = createInterface({ input: process.stdin, terminal: true, ...output });
   try {
-    return /^y(es)?$/i.test((await terminal.question(`${question} [y/N] `, { signal })).trim());
+    return (await terminal.question(`${question} `, { signal })).trim();
   } finally {
     terminal.close();
+    if (typed === 'hidden') process.stderr.write('\n');
   }
 }
 

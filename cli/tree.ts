@@ -8,6 +8,7 @@ import { eventsNoun } from './commands/events';
 import { exportNoun } from './commands/export';
 import { operationNoun } from './commands/operation';
 import { healthNoun, syncNoun, taskNoun, vmNoun } from './commands/service';
+import { setupNoun } from './commands/setup';
 import { tokenNoun } from './commands/token';
 import { volumeNoun } from './commands/volume';
 
@@ -24,6 +25,7 @@ export const NOUNS: readonly Noun[] = [
   healthNoun,
   syncNoun,
   taskNoun,
+  setupNoun,
   adoptNoun,
   checkNoun,
   eventsNoun,

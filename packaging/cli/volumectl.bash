@@ -22,7 +22,7 @@ _volumectl() {
       continue
     fi
     case "${COMP_WORDS[index]}" in
-      --appliance|--url|--socket|--token-file|--timeout|-o|--output|--columns|--vm|--sort|--filter|--name|--size|--offering|--zone|--metadata|--key|--expected|--from|--limit|--type|--status|--volume|--since|--vm-name|--after|--only|--operation|--role|--file) skip=1 ;;
+      --appliance|--url|--socket|--token-file|--timeout|-o|--output|--columns|--vm|--sort|--filter|--name|--size|--offering|--zone|--metadata|--key|--expected|--from|--limit|--type|--status|--volume|--since|--vm-name|--cloudstack-url|--api-key|--secret-file|--database-admin|--after|--only|--operation|--role|--file) skip=1 ;;
       -*) ;;
       *) words+=("${COMP_WORDS[index]}") ;;
     esac
@@ -60,6 +60,7 @@ _volumectl() {
     "health "*) options="--allow-degraded" ;;
     "sync "*) options="--dry-run --sort --reverse --filter" ;;
     "task run") options="--dry-run --sort --reverse --filter" ;;
+    "setup "*) options="--cloudstack-url --api-key --secret-file --zone --vm --replace --database-admin --dry-run" ;;
     "adopt "*) options="--plan --undo --sort --reverse --filter" ;;
     "check all") options="" ;;
     "check cloudstack") options="" ;;
@@ -85,6 +86,7 @@ _volumectl() {
     health) verbs="" ;;
     sync) verbs="" ;;
     task) verbs="run" ;;
+    setup) verbs="" ;;
     adopt) verbs="" ;;
     check) verbs="all cloudstack zones offerings database exports" ;;
     events) verbs="" ;;
@@ -100,6 +102,7 @@ _volumectl() {
       "operation list"" --status") wanted="words pending executing completed failed cancelled" ;;
       "operation list"" --volume") wanted="volume" ;;
       "export list"" --status") wanted="words pending active failed" ;;
+      "setup "*" --secret-file") wanted="file" ;;
       "events "*" --only") wanted="words operation device appliance traffic" ;;
       "events "*" --operation") wanted="operation" ;;
       "token create"" --role") wanted="words read operate admin" ;;
@@ -116,7 +119,7 @@ _volumectl() {
   elif [[ $current == -* ]]; then
     wanted="words $options --appliance --url --socket --token-file --timeout -o --output --json --columns --no-headers -q --quiet --color --no-color -h --help --version"
   elif ((${#words[@]} == 0)); then
-    wanted="words volume device operation export vm health sync task adopt check events token appliance completion help"
+    wanted="words volume device operation export vm health sync task setup adopt check events token appliance completion help"
   elif [[ -n $verbs ]] && ((${#words[@]} == 1)); then
     wanted="words $verbs"
   else

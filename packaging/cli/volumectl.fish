@@ -14,20 +14,21 @@ complete -c volumectl -l color -d 'colours even when this is no terminal'
 complete -c volumectl -l no-color -d 'no colours (also: NO_COLOR)'
 complete -c volumectl -l help -s h -d 'this text'
 
-complete -c volumectl -n 'not __fish_seen_subcommand_from volume device operation export vm health sync task adopt check events token appliance completion' -a volume -d 'Create, attach, detach and delete volumes'
-complete -c volumectl -n 'not __fish_seen_subcommand_from volume device operation export vm health sync task adopt check events token appliance completion' -a device -d 'See the disks of this guest, and whose they are'
-complete -c volumectl -n 'not __fish_seen_subcommand_from volume device operation export vm health sync task adopt check events token appliance completion' -a operation -d 'See what was asked for, where it is, and cancel it'
-complete -c volumectl -n 'not __fish_seen_subcommand_from volume device operation export vm health sync task adopt check events token appliance completion' -a export -d 'See and change what is exported over NBD'
-complete -c volumectl -n 'not __fish_seen_subcommand_from volume device operation export vm health sync task adopt check events token appliance completion' -a vm -d 'See the volumes of a VM'
-complete -c volumectl -n 'not __fish_seen_subcommand_from volume device operation export vm health sync task adopt check events token appliance completion' -a health -d 'Show how the daemon and everything it depends on are doing'
-complete -c volumectl -n 'not __fish_seen_subcommand_from volume device operation export vm health sync task adopt check events token appliance completion' -a sync -d 'Compare CloudStack, guest, database and exports, and repair what is safe'
-complete -c volumectl -n 'not __fish_seen_subcommand_from volume device operation export vm health sync task adopt check events token appliance completion' -a task -d 'Run a task of the daemon now'
-complete -c volumectl -n 'not __fish_seen_subcommand_from volume device operation export vm health sync task adopt check events token appliance completion' -a adopt -d 'See what taking over the database of the old daemon does, before it is done'
-complete -c volumectl -n 'not __fish_seen_subcommand_from volume device operation export vm health sync task adopt check events token appliance completion' -a check -d 'Find out what is wrong'
-complete -c volumectl -n 'not __fish_seen_subcommand_from volume device operation export vm health sync task adopt check events token appliance completion' -a events -d 'Follow everything that happens'
-complete -c volumectl -n 'not __fish_seen_subcommand_from volume device operation export vm health sync task adopt check events token appliance completion' -a token -d 'Say who may ask the daemon of this machine what'
-complete -c volumectl -n 'not __fish_seen_subcommand_from volume device operation export vm health sync task adopt check events token appliance completion' -a appliance -d 'See which appliances this user has named'
-complete -c volumectl -n 'not __fish_seen_subcommand_from volume device operation export vm health sync task adopt check events token appliance completion' -a completion -d 'Print the completion for a shell'
+complete -c volumectl -n 'not __fish_seen_subcommand_from volume device operation export vm health sync task setup adopt check events token appliance completion' -a volume -d 'Create, attach, detach and delete volumes'
+complete -c volumectl -n 'not __fish_seen_subcommand_from volume device operation export vm health sync task setup adopt check events token appliance completion' -a device -d 'See the disks of this guest, and whose they are'
+complete -c volumectl -n 'not __fish_seen_subcommand_from volume device operation export vm health sync task setup adopt check events token appliance completion' -a operation -d 'See what was asked for, where it is, and cancel it'
+complete -c volumectl -n 'not __fish_seen_subcommand_from volume device operation export vm health sync task setup adopt check events token appliance completion' -a export -d 'See and change what is exported over NBD'
+complete -c volumectl -n 'not __fish_seen_subcommand_from volume device operation export vm health sync task setup adopt check events token appliance completion' -a vm -d 'See the volumes of a VM'
+complete -c volumectl -n 'not __fish_seen_subcommand_from volume device operation export vm health sync task setup adopt check events token appliance completion' -a health -d 'Show how the daemon and everything it depends on are doing'
+complete -c volumectl -n 'not __fish_seen_subcommand_from volume device operation export vm health sync task setup adopt check events token appliance completion' -a sync -d 'Compare CloudStack, guest, database and exports, and repair what is safe'
+complete -c volumectl -n 'not __fish_seen_subcommand_from volume device operation export vm health sync task setup adopt check events token appliance completion' -a task -d 'Run a task of the daemon now'
+complete -c volumectl -n 'not __fish_seen_subcommand_from volume device operation export vm health sync task setup adopt check events token appliance completion' -a setup -d 'Make what a new appliance needs: database, account, tables, and where CloudStack is'
+complete -c volumectl -n 'not __fish_seen_subcommand_from volume device operation export vm health sync task setup adopt check events token appliance completion' -a adopt -d 'See what taking over the database of the old daemon does, before it is done'
+complete -c volumectl -n 'not __fish_seen_subcommand_from volume device operation export vm health sync task setup adopt check events token appliance completion' -a check -d 'Find out what is wrong'
+complete -c volumectl -n 'not __fish_seen_subcommand_from volume device operation export vm health sync task setup adopt check events token appliance completion' -a events -d 'Follow everything that happens'
+complete -c volumectl -n 'not __fish_seen_subcommand_from volume device operation export vm health sync task setup adopt check events token appliance completion' -a token -d 'Say who may ask the daemon of this machine what'
+complete -c volumectl -n 'not __fish_seen_subcommand_from volume device operation export vm health sync task setup adopt check events token appliance completion' -a appliance -d 'See which appliances this user has named'
+complete -c volumectl -n 'not __fish_seen_subcommand_from volume device operation export vm health sync task setup adopt check events token appliance completion' -a completion -d 'Print the completion for a shell'
 
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and not __fish_seen_subcommand_from list show explain create attach attach-root detach delete recover return device' -a list -d 'List the volumes that are attached somewhere'
 complete -c volumectl -n '__fish_seen_subcommand_from volume; and __fish_seen_subcommand_from list' -l vm -d 'only those of this VM' -x
@@ -169,6 +170,14 @@ complete -c volumectl -n '__fish_seen_subcommand_from task; and __fish_seen_subc
 complete -c volumectl -n '__fish_seen_subcommand_from task; and __fish_seen_subcommand_from run' -l reverse -d 'the other way round'
 complete -c volumectl -n '__fish_seen_subcommand_from task; and __fish_seen_subcommand_from run' -l filter -d 'only rows for which this holds, like status=failed,size>10Gi,name~web' -x
 complete -c volumectl -n '__fish_seen_subcommand_from task; and __fish_seen_subcommand_from run' -a 'sync:force'
+complete -c volumectl -n '__fish_seen_subcommand_from setup' -l cloudstack-url -d 'where CloudStack is, like https://cloud.example/client/api' -x
+complete -c volumectl -n '__fish_seen_subcommand_from setup' -l api-key -d 'the API key of the user whose rights are used' -x
+complete -c volumectl -n '__fish_seen_subcommand_from setup' -l secret-file -d 'file with its secret key; - is the standard input' -r -F
+complete -c volumectl -n '__fish_seen_subcommand_from setup' -l zone -d 'id or name of the zone; needed when the key sees several' -x
+complete -c volumectl -n '__fish_seen_subcommand_from setup' -l vm -d 'id of the VM that this is; by default what the hypervisor tells' -x
+complete -c volumectl -n '__fish_seen_subcommand_from setup' -l replace -d 'give an active row of ossea_configs with other values these ones'
+complete -c volumectl -n '__fish_seen_subcommand_from setup' -l database-admin -d 'who may make the database and its account (default root@unix(/run/mysqld/mysqld.sock)/mysql)' -x
+complete -c volumectl -n '__fish_seen_subcommand_from setup' -l dry-run -d 'change nothing: show what would be asked, and what is known of it now'
 complete -c volumectl -n '__fish_seen_subcommand_from adopt' -l plan -d 'show it'
 complete -c volumectl -n '__fish_seen_subcommand_from adopt' -l undo -d 'how to go back'
 complete -c volumectl -n '__fish_seen_subcommand_from adopt' -l sort -d 'order the list by these columns' -x

@@ -50,6 +50,7 @@ _volumectl() {
         'health:Show how the daemon and everything it depends on are doing'
         'sync:Compare CloudStack, guest, database and exports, and repair what is safe'
         'task:Run a task of the daemon now'
+        'setup:Make what a new appliance needs: database, account, tables, and where CloudStack is'
         'adopt:See what taking over the database of the old daemon does, before it is done'
         'check:Find out what is wrong'
         'events:Follow everything that happens'
@@ -380,6 +381,17 @@ _volumectl() {
                 '1: :((sync\\:force))'
               ;;
           esac
+          ;;
+        setup)
+          _arguments $common \
+            '--cloudstack-url[where CloudStack is, like https\://cloud.example/client/api]: : ' \
+            '--api-key[the API key of the user whose rights are used]: : ' \
+            '--secret-file[file with its secret key; - is the standard input]: :_files' \
+            '--zone[id or name of the zone; needed when the key sees several]: : ' \
+            '--vm[id of the VM that this is; by default what the hypervisor tells]: : ' \
+            '--replace[give an active row of ossea_configs with other values these ones]' \
+            '--database-admin[who may make the database and its account (default root@unix(/run/mysqld/mysqld.sock)/mysql)]: : ' \
+            '--dry-run[change nothing\: show what would be asked, and what is known of it now]'
           ;;
         adopt)
           _arguments $common \
