@@ -65,7 +65,7 @@ export function provision(admin: Dsn, wanted: Dsn): Promise<void> {
 }
 
 /** From where the account logs in: this machine under each of its names, or anywhere. */
-export function accountHosts({ socketPath, host }: Pick<Dsn, 'socketPath' | 'host'>): readonly string[] {
+function accountHosts({ socketPath, host }: Pick<Dsn, 'socketPath' | 'host'>): readonly string[] {
   const local = ['localhost', '127.0.0.1', '::1'];
   return socketPath !== null || local.includes(host) ? local : ['%'];
 }
