@@ -42,12 +42,76 @@ mount -t sysfs sysfs "$root/sys" -o ro
 printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d" && chmod 755 "$root/usr/sbin/policy-rc.d"
 cp "$deb" "$root/root/"
 
-say "CloudStack (simulated)"
-node "$here/scripts/run.mjs" lab/cloudstack/main.ts --help >/dev/null
-node "$here/scripts/run.mjs" lab/cloudstack/main.ts >"$root/root/cloudstack.log" 2>&1 &
+say "CloudStack (simulated), with a guest whose disks are files in the root"
+node "$here/scripts/run.mjs" lab/cloudstack/main.ts --guest "$root/guest" >"$root/root/cloudstack.json" &
 pids="$pids $!"
-until grep -q secret "$root/root/cloudstack.log"; do
-	kill -0 $! || { cat "$root/root/cloudstack.log"; fail "the simulator"; }
+until node -e 'JSON.parse(require("fs").readFileSync(process.argv[1]))' "$root/root/cloudstack.json" 2>/dev/null; do
+	kill -0 "${pids##* }" || fail "the simulator"
 	sleep 1
 done
-cat "$root/root/cloudstack.log"
+told() { node -p 'JSON.parse(require("fs").readFileSync(process.argv[1]))[process.argv[2]]' "$root/root/cloudstack.json" "$1"; }
+place() { told "$1" | sed "s#^$root##"; }
+told secretKey >"$root/root/cloudstack-secret" && chmod 600 "$root/root/cloudstack-secret"
+# What systemd would do, and where the disks of the simulated guest are.
+cat >"$root/usr/local/bin/systemctl" <<-END
+	#!/bin/sh
+	case "\$*" in
+	'restart volume-daemon')
+		kill \$(cat /run/vd.pid 2>/dev/null) 2>/dev/null || true
+		set -a && . /root/unit.env && set +a
+		mkdir -p /var/lib/volume-daemon /run/volume-daemon
+		NBD_UNIT= setsid /usr/lib/volume-daemon/bin/node /usr/lib/volume-daemon/server/index.mjs >/var/log/vd.log 2>&1 &
+		echo \$! >/run/vd.pid
+		for second in \$(seq 60); do volumectl health --quiet >/dev/null 2>&1 && exit 0; sleep 1; done
+		tail -n 20 /var/log/vd.log >&2; exit 0 ;;
+	*) exit 0 ;;
+	esac
+END
+chmod 755 "$root/usr/local/bin/systemctl"
+cat >"$root/root/guest.env" <<-END
+	export SYS_BLOCK_DIR=$(place sysBlockDir) DEV_DIR=$(place devDir) PROC_DIR=$(place procDir) DMI_DIR=$(place dmiDir)
+	export CLOUDSTACK_URL=$(told url) API_KEY=$(told apiKey) PATH=/usr/local/bin:\$PATH
+END
+# The unit reads this file literally; a shell needs quotes.
+printf '%s\n' ". /root/guest.env" '. /root/quoted.env' >"$root/root/unit.env"
+quote() { sed -n "s/^\([A-Z_]*\)=\(.*\)/\1='\2'/p" "$root/etc/default/volume-daemon" >"$root/root/quoted.env"; }
+
+run() {
+	echo "\$ $1"
+	[ ! -e "$root/etc/default/volume-daemon" ] || quote
+	inside sh -ec ". /root/guest.env; cd /root; $1" >"$root/root/out" 2>&1 || { tail -n 40 "$root/root/out"; fail "$1"; }
+	case "$1" in volumectl*) cat "$root/root/out" ;; esac
+	# The package starts it; here nobody would.
+	if [ -x "$root/usr/sbin/mariadbd" ] && ! inside mariadb-admin ping >/dev/null 2>&1; then
+		inside install -d -o mysql -g mysql /run/mysqld
+		inside setsid mariadbd --user=mysql --skip-networking --pid-file=/run/mysqld/mysqld.pid >/dev/null 2>&1 &
+		until inside mariadb-admin ping >/dev/null 2>&1; do sleep 1; done
+	fi
+}
+commands() {
+	awk '/^## /{on = ($0 == "## An empty machine")} /^```/{in_block = on && !in_block && $0 == "```sh"; next} on && in_block && !/^#/ && NF' "$here/docs/guides/install.md"
+}
+
+say "the commands of the chapter"
+commands | while read -r line; do run "${line%%  #*}"; done
+say "again: setup changes nothing, and the daemon is healthy"
+run "$(commands | grep '^volumectl setup')"
+! grep -E ' (made|missing) ' "$root/root/out" || fail "setup is not idempotent"
+run "volumectl health --quiet"
+
+enabled() { ls "$root"/etc/rc[2-5].d/S??nbd-server >/dev/null 2>&1; }
+say "a foreign nbd-server: switched off while the package is there, and back when it is not"
+run "apt-get purge -y -q volume-daemon"
+run "apt-get install -y -q nbd-server"
+enabled || fail "nbd-server is not enabled by its own package: nothing can be tried here"
+run "apt-get install -y -q ./$(basename "$deb")"
+! enabled || fail "nbd-server is enabled beside the package"
+run "apt-get remove -y -q volume-daemon"
+enabled || fail "removing the package has not given nbd-server back"
+run "apt-get install -y -q ./$(basename "$deb")"
+! enabled || fail "nbd-server is enabled after installing again"
+run "apt-get purge -y -q volume-daemon"
+enabled || fail "purging the package has not given nbd-server back"
+left=$(cd "$root" && find etc var/lib usr lib -path '*volume-daemon*' ! -path 'var/lib/dpkg/*' ! -path '*/apt/*' 2>/dev/null || true)
+[ -z "$left" ] || fail "left behind by purge: $left"
+say "everything is as it should be ($suite, $(basename "$deb"))"
