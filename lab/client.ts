@@ -22,8 +22,9 @@ export class ApiClient {
     return this.call<T>('GET', path);
   }
 
-  async post<T>(path: string, body?: unknown): Promise<T> {
-    return this.call<T>('POST', path, body);
+  /** `key`: an Idempotency-Key, with which the same request may be sent again. */
+  async post<T>(path: string, body?: unknown, key?: string): Promise<T> {
+    return this.call<T>('POST', path, body, key);
   }
 
   async delete<T>(path: string): Promise<T> {
@@ -41,11 +42,16 @@ export class ApiClient {
     return current;
   }
 
-  private async call<T>(method: string, path: string, body?: unknown): Promise<T> {
-    const init: RequestInit =
-      body === undefined
-        ? { method }
-        : { method, body: JSON.stringify(body), headers: { 'content-type': 'application/json' } };
+  private async call<T>(method: string, path: string, body?: unknown, key?: string): Promise<T> {
+    const headers = {
+      ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+      ...(key === undefined ? {} : { 'idempotency-key': key }),
+    };
+    const init: RequestInit = {
+      method,
+      headers,
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    };
     const answer = await fetch(this.url + path, init);
     const text = await answer.text();
     if (!answer.ok) throw new Error(`${method} ${path}: HTTP ${answer.status}: ${text}`);

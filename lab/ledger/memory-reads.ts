@@ -66,6 +66,24 @@ export class MemoryReads {
     );
   }
 
+  async volumesStillComing(vmId: string): Promise<string[]> {
+    const ended = this.all().filter(
+      ({ operation }) => operation.vmId === vmId && isTerminal(operation.status),
+    );
+    const ids = new Set(ended.map(({ operation }) => operation.id));
+    const open = findOpenJobs(
+      this.store.entries.map(({ entry }) => entry).filter(({ operationId }) => ids.has(operationId)),
+    );
+    const coming = open.filter(({ step }) => step === 'attach-volume').map(({ operationId }) => operationId);
+    return [
+      ...new Set(
+        ended
+          .filter(({ operation }) => coming.includes(operation.id))
+          .map(({ operation }) => operation.volumeId),
+      ),
+    ];
+  }
+
   async busyVolumes(applianceId: string): Promise<Set<string>> {
     const busy = this.mine(applianceId, ['pending', 'executing']).map(({ operation }) => operation.volumeId);
     return new Set(busy.filter((id) => id !== ''));

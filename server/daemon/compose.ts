@@ -86,17 +86,19 @@ export function compose(ports: Ports, settings: DomainSettings): Domain {
   const { ledger, cloud, watcher, counters, clock, logger } = ports;
   const { identity, stopping } = settings;
   const events = new OperationEvents();
-  const clockSteps = new ClockSteps(clock, (byMs) =>
-    logger.warn('The clock of this machine was set: nothing is deleted by age for a day', { by_ms: byMs }),
-  );
+  const clockSteps = watchClock(ports);
   const traffic = new TrafficMonitor({ counters, clock });
-  const exports = guardPublishing(ports.exports, ports);
+  const isBusyWith = (volumeId: string) => ownership.engine?.isBusyWith(volumeId) ?? false;
+  const tenure = () => ownership.watchTenure();
+  const exports = guardPublishing(ports.exports, { ...ports, tenure, isTaken: isBusyWith });
   const shared = { ...ports, exports, events, traffic, clockSteps };
-  const ownership = new Ownership(
+  const ownership: Ownership = new Ownership(
     {
       ledger,
       engineParts: {
         ...shared,
+        // An operation publishes the volume that it works on itself.
+        exports: guardPublishing(ports.exports, { ...ports, tenure, isTaken: () => false }),
         settings: { sizeToleranceBytes: settings.sizeToleranceBytes },
         policy: () => settings.policy(),
         onFatal: (error) => settings.onFatal(error),
@@ -111,7 +113,6 @@ export function compose(ports: Ports, settings: DomainSettings): Domain {
   const applianceId = () => identity.view.vmId ?? '';
   const writer = () => writerOf(ownership, settings);
   const owner = () => ({ epoch: writer().epoch, applianceVmId: identity.require() });
-  const isBusyWith = (volumeId: string) => ownership.engine?.isBusyWith(volumeId) ?? false;
   const exportTraffic = new ExportTraffic({
     ledger: () => settings.ledger(),
     server: exports,
@@ -157,11 +158,16 @@ export function compose(ports: Ports, settings: DomainSettings): Domain {
       identityConflicts: () => identity.view.conflicts,
     }),
     async revokeExports() {
-      const { vmId } = identity.view;
-      if (ownership.engine === null || vmId === null) return;
-      await revokeExports({ ledger, exports, logger, isBusyWith }, vmId, () => watcher.snapshot());
+      const vmId = ownership.engine && identity.view.vmId;
+      if (vmId) await revokeExports({ ledger, exports, logger, isBusyWith }, vmId, () => watcher.snapshot());
     },
   };
+}
+
+function watchClock({ clock, logger }: Pick<Ports, 'clock' | 'logger'>): ClockSteps {
+  return new ClockSteps(clock, (byMs) =>
+    logger.warn('The clock of this machine was set: nothing is deleted by age for a day', { by_ms: byMs }),
+  );
 }
 
 function writerOf(

@@ -51,7 +51,14 @@ export class Ownership {
 
   /** The engine while we own the appliance; judged by the clock whenever it is asked for. */
   get engine(): Engine | null {
-    return this.tenure !== null && this.isHeld(this.tenure) ? this.tenure.engine : null;
+    const { tenure } = this;
+    return tenure !== null && this.isHeld(tenure) ? tenure.engine : null;
+  }
+
+  /** Tells later whether the lease that is held now is held still; what begins without one is never right. */
+  watchTenure(): () => boolean {
+    const { tenure } = this;
+    return () => tenure !== null && this.isHeld(tenure);
   }
 
   /** Why this daemon is not the owner. */

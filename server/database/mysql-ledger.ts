@@ -38,7 +38,7 @@ import { endForeignOperations } from './end-foreign-operations';
 import { appendChange } from './journal/append-change';
 import { claimOperations, resumableOperations } from './journal/claim-operations';
 import { abandonHeld, holdOperation, noteCrash, retryHeld } from './journal/hold-operation';
-import { readOpenJobs, settleOpenJob } from './journal/open-jobs';
+import { readOpenJobs, readVolumesStillComing, settleOpenJob } from './journal/open-jobs';
 import { isWorkedOn, readFeed, readJournal, readNewestEntry } from './journal/read-journal';
 import { requestCancel } from './journal/request-cancel';
 import { readOwner, releaseLease, renewLease, takeOver } from './lease';
@@ -144,6 +144,10 @@ export class MysqlLedger implements Ledger {
 
   openJobs(volumeId: string): Promise<OpenJob[]> {
     return readOpenJobs(this.database, volumeId);
+  }
+
+  volumesStillComing(vmId: string): Promise<string[]> {
+    return readVolumesStillComing(this.database, vmId);
   }
 
   settleOpenJob(epoch: Epoch, job: OpenJob, data: JsonObject): Promise<void> {

@@ -3,35 +3,63 @@ import { DaemonError } from '../core/errors';
 import type { Device, DeviceSnapshot, Guest } from '../devices/device';
 import { describeHolders, settledHolders, systemUsers } from '../devices/disk-users';
 import type { ExportServer, ExportTarget } from './export-server';
+import { volumeIdOf } from './naming';
 
 interface GuardParts {
   readonly guest: Pick<Guest, 'holders'>;
   readonly watcher: { scan(): Promise<DeviceSnapshot> };
   readonly clock: Clock;
+  /**
+   * Asked before the look: tells afterwards whether this daemon has owned the appliance all the time. A process
+   * that stood still wakes with what it had decided before, and the next owner may have decided otherwise.
+   */
+  readonly tenure: () => () => boolean;
+  /** True while an operation works on the volume that is not the one which publishes. */
+  isTaken(volumeId: string): boolean;
   /** Told which disks are exported, so that the tools of this system leave them alone. */
   readonly handsOff?: { keep(device: Device): void };
 }
 
 /**
  * The same export server, which publishes no disk that the system uses: whoever publishes, and however long ago
- * the disk was found, its users are looked at right before. A proxy, so that nobody who has the server can go
- * around it and everything else it can do stays as it is.
+ * the disk was found, its users are looked at right before. The look may take seconds; what else forbids the
+ * change is asked after it: that this daemon owns the appliance still, and that no operation has begun to work on
+ * the volume, perhaps to take its disk away. A proxy, so that nobody who has the server can go around it and
+ * everything else it can do stays as it is.
  *
- * `publish` also throws DEVICE_IN_USE, and DEVICE_IDENTITY_MISMATCH when the disk has gone.
+ * `publish` also throws DEVICE_IN_USE, and DEVICE_IDENTITY_MISMATCH when the disk has gone; `publish` and
+ * `withdraw` LEASE_LOST and VOLUME_BUSY.
  */
 export function guardPublishing(server: ExportServer, parts: GuardParts): ExportServer {
   const publish = async (target: ExportTarget) => {
+    const isOwner = parts.tenure();
     const device = await requireUnused(parts, target);
+    requireFree(parts, isOwner, target.name);
     parts.handsOff?.keep(device);
     await server.publish(target);
+  };
+  const withdraw: ExportServer['withdraw'] = async (name, options) => {
+    requireFree(parts, parts.tenure(), name);
+    await server.withdraw(name, options);
   };
   return new Proxy(server, {
     get(real, key) {
       if (key === 'publish') return publish;
+      if (key === 'withdraw') return withdraw;
       const value: unknown = Reflect.get(real, key);
       return typeof value === 'function' ? value.bind(real) : value;
     },
   });
+}
+
+function requireFree({ isTaken }: GuardParts, isOwner: () => boolean, name: string): void {
+  if (!isOwner())
+    throw new DaemonError('LEASE_LOST', `The lease of the appliance has ended; ${name} stays as it is`);
+  const volumeId = volumeIdOf(name);
+  if (volumeId !== null && isTaken(volumeId))
+    throw new DaemonError('VOLUME_BUSY', `An operation works on volume ${volumeId}; ${name} stays as it is`, {
+      details: { volume_id: volumeId },
+    });
 }
 
 async function requireUnused({ guest, watcher, clock }: GuardParts, target: ExportTarget): Promise<Device> {

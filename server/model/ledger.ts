@@ -107,6 +107,8 @@ export interface Ledger {
    * and every later mutation of the volume waits for them (apache/cloudstack#14214).
    */
   openJobs(volumeId: string): Promise<OpenJob[]>;
+  /** Volumes with such a job that may still attach them to this VM. */
+  volumesStillComing(vmId: string): Promise<string[]>;
   /** Journals how an open job has ended, so that nobody waits for it again. */
   settleOpenJob(epoch: Epoch, job: OpenJob, data: JsonObject): Promise<void>;
 

@@ -126,7 +126,9 @@ async function advance(
     }
   } catch (error) {
     if (error instanceof DaemonError && error.code === 'LEASE_LOST') throw error;
-    progress.failure = messageOf(error);
+    // An operation has begun to work on the volume while the users of its disk were looked at.
+    if (error instanceof DaemonError && error.code === 'VOLUME_BUSY') progress.overtaken = true;
+    else progress.failure = messageOf(error);
   }
 }
 

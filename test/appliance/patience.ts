@@ -15,7 +15,8 @@ export async function until(what: string, condition: () => Promise<boolean>): Pr
 
 /**
  * Repeats a call that was answered with 503: in a starved guest the database is away for a moment now and
- * then. Attach and detach may be repeated: a request identical to one in flight is that one.
+ * then. Attach and detach may be repeated: a request identical to one in flight is that one. A create takes a
+ * key of its own.
  */
 export async function patiently<T>(call: () => Promise<T>): Promise<T> {
   const deadline = performance.now() + PATIENCE;

@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import { copyFileSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -103,7 +103,9 @@ export class World {
   async create(name: string, size = GIB): Promise<string> {
     const { diskOfferingId: disk_offering_id, zoneId: zone_id } = this.cloud;
     const body = { name, size, disk_offering_id, zone_id };
-    return (await this.end(await this.api.post<OperationReply>('/api/v1/volumes', body))).volume_id;
+    const key = randomUUID();
+    const asked = await patiently(() => this.api.post<OperationReply>('/api/v1/volumes', body, key));
+    return (await this.end(asked)).volume_id;
   }
 
   async createMany(count: number): Promise<string[]> {

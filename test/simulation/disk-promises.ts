@@ -76,10 +76,12 @@ export class DiskPromises {
   /** A call of `process` leaves. */
   departs(process: string, what: string, args: readonly unknown[]): void {
     if (what !== 'exports.publish') return;
-    const { volumeId, devicePath, size } = args[0] as ExportTarget;
+    const { name, volumeId, devicePath, size } = args[0] as ExportTarget;
     this.count('no-disk-in-use-is-exported');
     const lookedAt = this.looks.get(process)?.get(devicePath);
-    const users = this.world.guest.usesOf(volumeId);
+    // A disk that has gone is used by nobody here; its publication fails at the letter.
+    const isThere = this.world.guest.devicePath(volumeId) === devicePath;
+    const users = isThere ? this.world.guest.usesOf(volumeId) : [];
     if (lookedAt === undefined || users.some(({ from }) => from < lookedAt))
       this.world.fail(
         'no-disk-in-use-is-exported',
@@ -87,7 +89,9 @@ export class DiskPromises {
       );
     this.count('no-disk-smaller-than-its-volume-is-exported');
     const told = this.told.get(process)?.get(volumeId);
-    if (told !== undefined && size < told && !this.isUnderWay(volumeId))
+    // What is configured already is served again as it was, while CloudStack cannot be asked.
+    const isNew = !this.world.server.served.has(name);
+    if (told !== undefined && size < told && isNew && !this.isUnderWay(volumeId))
       this.world.fail(
         'no-disk-smaller-than-its-volume-is-exported',
         `${devicePath} of ${volumeId} is published with ${size} bytes, and CloudStack has said ${told}`,

@@ -29,6 +29,8 @@ export class SimulatedGuest extends MemoryGuest {
   private readonly shown = new Map<string, string>();
   /** Who has used which disk. */
   readonly uses: Use[] = [];
+  /** It reboots: nobody can begin to use a disk. */
+  private isDown = false;
   /** Volume → bytes of its disk here. */
   private readonly sizes = new Map<string, number>();
 
@@ -60,9 +62,11 @@ export class SimulatedGuest extends MemoryGuest {
     this.changed();
   }
 
-  override reboot(options: Parameters<MemoryGuest['reboot']>[0] = {}): Promise<void> {
+  override async reboot(options: Parameters<MemoryGuest['reboot']>[0] = {}): Promise<void> {
     for (const use of this.uses) use.to ??= this.simulated.clock.monotonic();
-    return super.reboot(options);
+    this.isDown = true;
+    await super.reboot(options);
+    this.isDown = false;
   }
 
   /** Bytes of the disk of a volume, as it was plugged last or resized since. */
@@ -72,6 +76,7 @@ export class SimulatedGuest extends MemoryGuest {
 
   /** Somebody uses the disk of the volume, also when it comes later, until the returned function is called. */
   use(volumeId: string, holder: Holder): () => void {
+    if (this.isDown) return () => {};
     const { clock } = this.simulated;
     const use: Use = { volumeId, holder, from: clock.monotonic(), to: null };
     const show = () =>

@@ -353,10 +353,19 @@ export class Invariants {
       const disk = disks?.get(path);
       if (disk !== undefined && disk !== volumeId)
         this.fail('an-export-serves-its-volume', `${name} leads to ${path}, which is the disk of ${disk}`);
+      // What an operation works on, no sync touches: it may wait for minutes until there is room for a disk.
+      if (world.unmapped.has(volumeId) && this.isBusy(volumeId))
+        world.unmapped.set(volumeId, world.scheduler.time);
       const noticed = !this.isUnnoticed(world.unmapped.get(volumeId), SYNC_GRACE);
       if (noticed && store.mappings.get(volumeId)?.vmId !== applianceVmId)
         this.fail('exports-are-mapped', `${name} is served, and its volume is not mapped to the appliance`);
     }
+  }
+
+  private isBusy(volumeId: string): boolean {
+    return [...this.world.store.operations.values()].some(
+      ({ operation }) => operation.volumeId === volumeId && operation.status === 'executing',
+    );
   }
 
   /** Something happened that no operation asked for, so recently that nobody who watches can have noticed. */

@@ -102,7 +102,10 @@ export class DaemonProcess {
     await this.watcher.start();
     this.watcher.onEvent(() => void this.domain.revokeExports());
     this.domain.ownership.start(this.world.applianceVmId);
-    void this.every(POLL, () => this.watcher.scan());
+    void this.every(POLL, () => {
+      this.domain.clockSteps.look();
+      return this.watcher.scan();
+    });
     void this.every(SWEEP, () => this.domain.ownership.engine?.sweep());
     void this.every(SYNC, () => (this.isOwner ? this.trySync('task') : undefined));
   }

@@ -11,12 +11,14 @@ import { Violation, World } from './world';
 
 /** Virtual ms after the last mishap within which everything must have ended. */
 const HORIZON = 3 * 3_600_000;
+/** By which the small steps back that are drawn (./script.ts) may add up. */
+const CLOCK_STEPS_MS = 2 * 10_000;
 /**
  * Virtual ms until no disk is on its way any more (the latest comes, or leaves, 12 s after its job:
- * hypervisorFault in ./script.ts) and a sync believes what it reads, also after a step of the clock that is too
- * small to be noticed.
+ * hypervisorFault in ./script.ts) and a sync believes what it reads: an operation that ended before the clock
+ * was set back seems to have ended a moment ago, and its volume is left for the next sync.
  */
-const AT_REST_MS = LIMITS.READ_SETTLE_MS + LIMITS.CLOCK_STEP_MS + 1_000;
+const AT_REST_MS = LIMITS.READ_SETTLE_MS + CLOCK_STEPS_MS + LIMITS.CLOCK_STEP_MS + 1_000;
 /** Events after which a schedule counts as running in circles. */
 const EVENTS_MAX = 400_000;
 

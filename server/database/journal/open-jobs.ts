@@ -58,6 +58,21 @@ export async function readOpenJobs(database: Database, volumeId: string): Promis
   return rows.map((row) => ({ operationId: row.operation_id, step: row.step, jobId: row.job_id }));
 }
 
+/** See Ledger.volumesStillComing. */
+export async function readVolumesStillComing(database: Database, vmId: string): Promise<string[]> {
+  const rows = await database.query((db) =>
+    db
+      .selectFrom('straggling_jobs as job')
+      .innerJoin('volume_operations as operation', 'operation.id', 'job.operation_id')
+      .select('job.volume_id')
+      .distinct()
+      .where('job.step', '=', 'attach-volume')
+      .where('operation.vm_id', '=', vmId)
+      .execute(),
+  );
+  return rows.map((row) => row.volume_id);
+}
+
 /** See Ledger.settleOpenJob. */
 export async function settleOpenJob(
   database: Database,

@@ -296,7 +296,10 @@ function mapAndPublish(
   const users = systemUsers(use.holders);
   if (users.length > 0) return usedBySystem(volume, device, users);
   const mapped = s.journal.standing('map', 'unmap') ? s.journal.done('map') : null;
-  const current = mapped !== null && Object.keys(identity).every((key) => mapped[key] === identity[key]);
+  const current =
+    mapped !== null &&
+    mapped.size === device.size &&
+    Object.keys(identity).every((key) => mapped[key] === identity[key]);
   if (!current) {
     const mapping: NewMapping = {
       volumeId: volume.id,
@@ -332,7 +335,14 @@ function mapAndPublish(
       { volume_id: volume.id },
     );
   }
-  if (error) return { do: 'back-off', step: 'publish', reason: error.message, forget: ['publishError'] };
+  // After the pause the volume may have another size, and the letter another disk.
+  if (error)
+    return {
+      do: 'back-off',
+      step: 'publish',
+      reason: error.message,
+      forget: ['publishError', 'volume', 'device', 'use'],
+    };
   return { do: 'publish', volumeId: volume.id, device };
 }
 

@@ -15,7 +15,7 @@ export async function publishDevice(run: RunContext, volumeId: string, device: D
   const snapshot = await run.parts.watcher.scan();
   const now = snapshot.devices.find((candidate) => candidate.name === device.name);
   if (!now || now.diskseq !== device.diskseq || now.serial !== device.serial || now.size !== device.size) {
-    run.forget(['device', 'use', 'published']);
+    run.forget(['volume', 'device', 'use', 'published']);
     return;
   }
   if (!(await tryPublish(run, targetOf(volumeId, now)))) return;
@@ -95,7 +95,7 @@ async function tryPublish(run: RunContext, target: ExportTarget): Promise<boolea
     await run.parts.exports.publish(target);
     return true;
   } catch (error) {
-    if (!(error instanceof DaemonError)) throw error;
+    if (!(error instanceof DaemonError) || error.code === 'LEASE_LOST') throw error;
     run.learn({ publishError: { code: error.code, message: error.message } });
     return false;
   }

@@ -53,26 +53,35 @@ export function readVm(run: RunContext, vmId: string) {
 
 /**
  * A list that does not even show the root disk of the VM proves nothing about its other disks, and neither
- * does one that was made while another operation attaches a disk to it.
+ * does one that was made while another operation, or a job that has outlived its own, attaches a disk to it.
  */
 export async function readVmVolumes(
   run: RunContext,
   vmId: string,
 ): Promise<Evidence<readonly CloudVolume[]>> {
+  const before = comingTo(run, vmId) ?? (await stillComingTo(run, vmId));
+  if (before !== null) return unknown(before, run.parts.clock.now(), 'database');
   const volumes = await run.active(() => run.parts.cloud.listVolumes({ vmId }));
   const at = run.parts.clock.now();
-  const coming = run.otherRuns
-    .attachingDisks()
-    .find((one) => one.vmId === vmId && one.id !== run.operation.id);
-  if (coming)
-    return unknown(
-      `operation ${coming.id} may be attaching volume ${coming.volumeId} to VM ${vmId}`,
-      at,
-      'database',
-    );
+  const meanwhile = comingTo(run, vmId);
+  if (meanwhile !== null) return unknown(meanwhile, at, 'database');
   if (volumes.some(({ type }) => type === 'ROOT'))
     return { kind: 'seen', value: volumes, at, by: 'cloudstack' };
   return unknown(`the list of the disks of VM ${vmId} does not show its root disk`, at, 'cloudstack');
+}
+
+/** What another operation attaches to the VM; null: nothing. */
+function comingTo({ otherRuns, operation }: RunContext, vmId: string): string | null {
+  const coming = otherRuns.attachingDisks().find((one) => one.vmId === vmId && one.id !== operation.id);
+  return coming ? `operation ${coming.id} may be attaching volume ${coming.volumeId} to VM ${vmId}` : null;
+}
+
+/** The same for jobs of operations that have given up on them. */
+async function stillComingTo(run: RunContext, vmId: string): Promise<string | null> {
+  for (const volumeId of await run.active(() => run.parts.ledger.volumesStillComing(vmId)))
+    if ((await countOpenJobs(run, volumeId)) > 0)
+      return `a job of an operation that has ended may still attach volume ${volumeId} to VM ${vmId}`;
+  return null;
 }
 
 /**

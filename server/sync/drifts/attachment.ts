@@ -25,8 +25,9 @@ export function judgeAttachment(view: View, mapping: Mapping): Repair[] {
   if (device === null)
     return volume === 'unseen' ? misleadingExport(view, mapping) : [phantom(view, mapping.volumeId, volume)];
   const used = judgeUse(view, mapping.volumeId, device);
-  if (used !== null) return used;
   const wrongSize = volume === 'unseen' ? null : judgeSize(view, volume, device);
+  // Both are judged: where it is not known who uses a disk, it stays exported, but not with a wrong size.
+  if (used !== null) return [...used, ...(wrongSize ?? [])];
   return wrongSize ?? judgePlace(view, mapping, device) ?? judgeExport(view, mapping, device);
 }
 

@@ -25,6 +25,16 @@ export function judgePlace(view: View, mapping: Mapping, device: Device): Repair
   return [mended({ kind: 'letter-moved', ...found, message }, steps)];
 }
 
+/**
+ * The row that names the disk where it is now, for a volume that is not served: it keeps the last size that
+ * fitted. Empty when the mapping names it already, and as `remap` says.
+ */
+export function followDisk(view: View, mapping: Mapping, device: Device): MappingEffect[] {
+  const fresh = localMapping(view, mapping.volumeId, device, mapping.matchedBy ?? 'serial');
+  const row = isMoved(mapping, fresh) ? rowOf(view, { ...fresh, size: mapping.size }) : null;
+  return row === null ? [] : [row];
+}
+
 /** Attached here, its disk is known and fits, and there is no mapping. */
 export function mapAnew(view: View, volume: CloudVolume, device: Device): Repair[] {
   const found = { volumeId: volume.id, vmId: view.o.applianceVmId, devicePath: device.path };
@@ -45,14 +55,14 @@ function remap(view: View, mapping: NewMapping, device: Device): RepairStep[] | 
 }
 
 /** The row of this mapping, which takes the path from others. Null as for `remap`. */
-export function rowOf(view: View, mapping: NewMapping): MappingEffect | null {
+function rowOf(view: View, mapping: NewMapping): MappingEffect | null {
   const displaces = view.sharingPath(mapping.volumeId, mapping.devicePath);
   if (displaces.some((id) => view.o.busy.has(id))) return null;
   return { kind: 'put-mapping', mapping, displaces };
 }
 
 /** The disk has another path, or is another plug, than the mapping says. */
-export function isMoved(mapping: Mapping, fresh: NewMapping): boolean {
+function isMoved(mapping: Mapping, fresh: NewMapping): boolean {
   return (
     mapping.devicePath !== fresh.devicePath ||
     mapping.linuxState !== fresh.linuxState ||

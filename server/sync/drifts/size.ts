@@ -2,12 +2,10 @@ import type { CloudVolume } from '../../cloudstack/cloud';
 import type { Device } from '../../devices/device';
 import { compareSize, sizeRemedy } from '../../devices/disk-size';
 import { exportName } from '../../exports/naming';
-import type { MappingEffect } from '../../model/ledger';
 import { type Repair, type RepairStep, reported } from '../repair';
-import { localMapping } from '../rows';
 import type { View } from '../view';
 import { leads } from './exports';
-import { isMoved, rowOf } from './place';
+import { followDisk } from './place';
 
 /**
  * The disk of a volume has another size than CloudStack says: resized there and not here, or not the disk
@@ -41,10 +39,7 @@ function contain(view: View, volumeId: string, device: Device): RepairStep[] {
   const active = view.record(volumeId)?.status === 'active';
   if (active || leads(view, volumeId) !== null)
     steps.push({ kind: 'withdraw', exportName: exportName(volumeId) });
-  const effects: MappingEffect[] = [];
-  const fresh = localMapping(view, volumeId, device, mapping.matchedBy ?? 'serial');
-  const row = isMoved(mapping, fresh) ? rowOf(view, { ...fresh, size: mapping.size }) : null;
-  if (row) effects.push(row);
+  const effects = followDisk(view, mapping, device);
   if (active) effects.push({ kind: 'set-export-status', volumeId, status: 'failed' });
   if (effects.length > 0) steps.push({ kind: 'rows', effects });
   return steps;

@@ -1,9 +1,11 @@
 import type { Device, Holder } from '../../devices/device';
 import { describeHolders, systemWriters } from '../../devices/disk-users';
 import { exportName } from '../../exports/naming';
+import type { Mapping } from '../../model/operation';
 import { type Repair, type RepairStep, reported } from '../repair';
 import type { View } from '../view';
 import { leads } from './exports';
+import { followDisk } from './place';
 
 /**
  * A volume's disk that this system uses is neither mapped nor exported; null when nobody uses it. One that is
@@ -24,7 +26,14 @@ export function judgeUse(view: View, volumeId: string, device: Device): Repair[]
   const state = isExported ? (stays ? 'stays exported' : 'gets no new NBD clients') : 'is not exported';
   const message = `${device.path} is used by this system, so the volume ${state}: ${describeHolders(users)}`;
   const found = { kind: 'used-by-system' as const, volumeId, vmId, devicePath: device.path, message };
-  return [reported(found, remedyFor(device, users), stays ? [] : close(view, volumeId))];
+  const steps = [...(stays ? [] : close(view, volumeId)), ...follow(view, mapping, device)];
+  return [reported(found, remedyFor(device, users), steps)];
+}
+
+/** Whoever asks which disk it is is not told of a letter that another disk has by now. */
+function follow(view: View, mapping: Mapping | null, device: Device): RepairStep[] {
+  const effects = mapping?.vmId === view.o.applianceVmId ? followDisk(view, mapping, device) : [];
+  return effects.length === 0 ? [] : [{ kind: 'rows', effects }];
 }
 
 function close(view: View, volumeId: string): RepairStep[] {

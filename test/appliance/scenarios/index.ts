@@ -9,6 +9,7 @@ import { migratedDisks, migratedDisksOnScsi } from './migrated-disks';
 import { ownDisks } from './own-disks';
 import { powerOff, reboot } from './reboot';
 import { removal, service } from './service';
+import { sessions } from './sessions';
 
 /** The longest ones first, so that guests that run side by side end together. */
 export const SCENARIOS: readonly Scenario[] = [
@@ -21,6 +22,7 @@ export const SCENARIOS: readonly Scenario[] = [
   powerOff,
   exportServerRestarted,
   service,
+  sessions,
   eightAtOnce,
   surpriseUnplug,
   mariadbRestarted,

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { Epoch, Ledger } from '~/server/model/ledger';
-import { A, APPLIANCE, attach, B, detach, entry, openJob } from './fixtures';
+import { A, APPLIANCE, attach, B, detach, entry, OTHER_VM, openJob } from './fixtures';
 import type { LedgerSuite } from './ledger-suite';
 
 export function describeOpenJobs(suite: LedgerSuite): void {
@@ -36,6 +36,20 @@ export function describeOpenJobs(suite: LedgerSuite): void {
         expect(await ledger.openJobs(A)).toEqual([{ operationId: id, step, jobId: 'job-1' }]);
       },
     );
+
+    it('tells which volumes such a job may still attach to a VM', async () => {
+      const { id } = await executing(attach(A, OTHER_VM));
+      await append(id, { entries: [entry('attach-volume', 'intent', { job_id: 'job-1' })] });
+      expect(await ledger.volumesStillComing(OTHER_VM)).toEqual([]);
+      await end(id, 'failed');
+      const { id: detached } = await executing(detach(B));
+      await append(detached, { entries: [entry('detach-volume', 'intent', { job_id: 'job-2' })] });
+      await end(detached, 'failed');
+      expect(await ledger.volumesStillComing(OTHER_VM)).toEqual([A]);
+      expect(await ledger.volumesStillComing(APPLIANCE)).toEqual([]);
+      await ledger.settleOpenJob(epoch, { ...openJob(id), step: 'attach-volume' }, { outcome: 'ok' });
+      expect(await ledger.volumesStillComing(OTHER_VM)).toEqual([]);
+    });
 
     it('forgets it once it has been settled, and settles only once', async () => {
       const { id } = await executing(detach(A));

@@ -90,7 +90,10 @@ async function disks(devDir: string): Promise<ExportTarget[]> {
 async function killHolder(nbdkit: Nbdkit, round: number): Promise<void> {
   await nbdkit.untilPaired();
   const holders = await nbdkit.holders();
-  process.kill(holders[round % holders.length] ?? 0, 'SIGKILL');
+  const pid = holders[round % holders.length];
+  // The number 0 would mean this process and its whole group.
+  if (pid === undefined) throw new Error('no holder is left to be killed');
+  process.kill(pid, 'SIGKILL');
 }
 
 describe('the holder of the exports is killed again and again', () => {

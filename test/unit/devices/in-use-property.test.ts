@@ -144,6 +144,8 @@ describe(`${WORLDS} random worlds of users`, () => {
             } as unknown as ExportServer,
             {
               clock,
+              tenure: () => () => true,
+              isTaken: () => false,
               watcher: { scan: async () => look },
               guest: { holders: async () => new Map([[disk.path, present()]]) },
             },

@@ -197,6 +197,22 @@ describe('cleanup of a test VM', () => {
     expect(other.vmId).toBe(vmId);
   });
 
+  it('a VM to which a job may attach a disk whose operation has given up is kept', async () => {
+    const rig = await Rig.start({ model: { latencies: { attach: 90 * MINUTE_MS } } });
+    const vmId = rig.vm('Stopped');
+    const [volume, other] = [await rig.volume(), await rig.volume()];
+    const attach = await rig.run('attach', { volume_id: other.id, vm_id: vmId }, 80 * MINUTE_MS);
+    expect([attach.status, other.vmId]).toEqual(['failed', null]);
+    // From now on they are quick; the job that was given up on still runs.
+    Object.assign(rig.model.latencies, { attach: { accept: 5, job: 150 } });
+    const root = rig.model.volumes.find(({ vmId: of, type }) => of === vmId && type === 'ROOT');
+    const kept = await rig.run('cleanup', cleanup(rig, volume.id, vmId, { delete_vm: true }));
+    expect(kept).toMatchObject({ status: 'completed', response: { vm_deleted: false } });
+    expect(String(kept.response?.message)).toContain(`may still attach volume ${other.id}`);
+    await rig.pass(40 * MINUTE_MS);
+    expect([root?.removed, other.vmId]).toEqual([false, vmId]);
+  });
+
   it('a key that may not expunge destroys, and says so', async () => {
     const rig = await Rig.start({ model: { account: 'plain' } });
     const vmId = rig.vm('Stopped', { account: 'plain' });

@@ -154,3 +154,31 @@ describe('what a create needs', () => {
     expect(rig.calls).toEqual(['createVolume']);
   });
 });
+
+describe('an operation whose type cannot be read', () => {
+  it('counts as an attach where disks have no serial: no other disk is attached while its own may come', async () => {
+    const rig = await Rig.start({
+      guest: { serials: false },
+      model: { latencies: { attach: 20 * SECOND_MS } },
+    });
+    const [first, second] = [await rig.volume(), await rig.volume()];
+    const spoilt = await rig.request('attach', { volume_id: first.id, vm_id: rig.here });
+    await rig.untilSent('attachVolume');
+    const { resumable } = rig.ledger;
+    rig.ledger.resumable = async (epoch) =>
+      (await resumable.call(rig.ledger, epoch)).map((operation) => ({
+        ...operation,
+        type: 'unreadable',
+        request: {},
+        held: 'its type is not known',
+      }));
+    await rig.restart();
+    const id = await rig.request('attach', { volume_id: second.id, vm_id: rig.here });
+    await rig.pass(60 * SECOND_MS);
+    expect(first.vmId).toBe(rig.here);
+    expect(rig.calls).toEqual(['attachVolume']);
+    expect((await rig.operation(id)).waitReason).toBe(
+      `operation ${spoilt} attaches another disk without a serial`,
+    );
+  });
+});

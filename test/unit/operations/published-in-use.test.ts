@@ -171,3 +171,27 @@ describe('a user that is gone in a moment', () => {
     expect(await published(rig, volume)).toEqual(ALL);
   });
 });
+
+describe('while it is looked who uses a disk that is to be published', () => {
+  const doors: readonly [door: string, publish: (rig: Rig, id: string) => Promise<unknown>][] = [
+    ['on request', (rig, id) => rig.domain.exports.publish(id, {})],
+    ['by sync', (rig) => rig.domain.sync.run({ dryRun: false, reason: 'test' })],
+  ];
+
+  it.each(doors)('a detach begins: its disk is not exported again (%s)', async (_door, publish) => {
+    const rig = await Rig.start();
+    const volume = await rig.volume({ vmId: rig.here, mapped: true });
+    rig.server.served.clear();
+    rig.guest.hold(volume.id, [WORKER]);
+    const work = publish(rig, volume.id).catch((error: unknown) => error);
+    await rig.pass(SECOND_MS);
+    rig.onSend = () => expect(rig.exported(volume.id)).toBe(false);
+    const detach = await rig.request('detach', { volume_id: volume.id });
+    await rig.pass(500);
+    rig.guest.hold(volume.id, []);
+    await rig.during(work);
+    expect(await rig.ended(detach)).toMatchObject({ status: 'completed' });
+    expect(rig.calls).toEqual(['detachVolume']);
+    expect(await published(rig, volume)).toEqual(NOTHING);
+  });
+});

@@ -219,7 +219,7 @@ export const found = {
 export const mapped: Step = [
   'map',
   'done',
-  { device_path: '/dev/vdb', serial: expectedSerial(VOLUME), diskseq: 7, boot_id: 'boot' },
+  { device_path: '/dev/vdb', serial: expectedSerial(VOLUME), diskseq: 7, boot_id: 'boot', size: 5 * GIB },
 ];
 
 /** What was read right before the send of job j1. */

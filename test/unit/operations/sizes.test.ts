@@ -34,6 +34,25 @@ describe('a volume that was enlarged in CloudStack and not in the guest', () => 
     expect(volume.vmId).toBe(rig.here);
   });
 
+  it('an attach that waits for the export server looks at the sizes again before it publishes', async () => {
+    const other = await rig.volume();
+    rig.server.portTaken = true;
+    const id = await rig.request('attach', { volume_id: other.id, vm_id: rig.here });
+    await rig.pass(5 * SECOND_MS);
+    expect((await rig.operation(id)).waitReason).toMatch(/port .* is taken/);
+    other.size = 6 * GIB;
+    rig.server.portTaken = false;
+    expect(await rig.ended(id)).toMatchObject({ status: 'failed', errorCode: 'DEVICE_TOO_SMALL' });
+    expect(rig.exported(other.id)).toBe(false);
+  });
+
+  it('is closed also where nobody can see who uses the disk', async () => {
+    rig.guest.hold(volume.id, [{ kind: 'unknown', detail: '/proc/445/fd' }]);
+    expect(told(await rig.sync())).toEqual(['used-by-system reported', 'size-mismatch reported']);
+    expect(rig.exported(volume.id)).toBe(false);
+    expect(told(await rig.sync())).toEqual(['used-by-system reported', 'size-mismatch reported']);
+  });
+
   it('POST /exports refuses it', async () => {
     await expect(publish()).rejects.toMatchObject({
       code: 'DEVICE_TOO_SMALL',

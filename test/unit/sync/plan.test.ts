@@ -114,6 +114,12 @@ const TABLE: readonly [story: string, world: Partial<Observation>, kind: DriftKi
     '',
   ],
   [
+    'a disk whose users cannot be seen has another letter after a reboot: its row follows, and nothing is published',
+    { users: new Map(), guest: guest([device({ name: 'vdc', diskseq: 3 })], 'another boot') },
+    'used-by-system',
+    'withdraw, set-export-status failed, put-mapping detected /dev/vdc',
+  ],
+  [
     'an own disk that somebody has mapped and exported all the same',
     { users: used({ kind: 'own', detail: 'line 1' }) },
     'used-by-system',
