@@ -2,7 +2,10 @@ import { parseArgs } from 'node:util';
 import { nearest } from '~/server/core/nearest';
 import { UsageError } from './exit';
 
-/** What a shell completes a value with: ids that the daemon knows, names of the configuration, or files. */
+/**
+ * What a value names, and so what a shell completes it with: ids that the daemon knows, names of the
+ * configuration, or files. A `volume` may also be named by its name, or by the beginning of its id.
+ */
 export type Candidates = 'volume' | 'operation' | 'device' | 'offering' | 'zone' | 'appliance' | 'file';
 
 interface Described {

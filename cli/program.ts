@@ -11,6 +11,7 @@ import { helpFor } from './help';
 import { type Format, Output } from './output/output';
 import { wantsColor } from './output/text';
 import { reportFailure } from './report-failure';
+import { resolveVolumes } from './resolve-volumes';
 import { findNoun, fullName, loneVerb, NOUNS, PROGRAM } from './tree';
 
 const TIMEOUT_MS = 30_000;
@@ -41,7 +42,7 @@ export async function run(raw: readonly string[], signal: AbortSignal): Promise<
     const context = contextOf(values, signal);
     // Checked before the first request: a complaint about columns must not follow an accepted operation.
     context.out.check(verb.columns ?? []);
-    return await verb.run(context, values);
+    return await verb.run(context, await resolveVolumes(context, verb.args, values));
   } catch (error) {
     return reportFailure(error, { command, args, signal });
   }

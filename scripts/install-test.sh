@@ -18,6 +18,8 @@ here=$(cd "$(dirname "$0")/.." && pwd)
 deb=$(ls "$here"/build/volume-daemon_*_"$(dpkg --print-architecture)".deb)
 # TMPDIR=/dev/shm, where memory is plenty, makes it much faster.
 root=$(mktemp -d "${TMPDIR:-/var/tmp}/volume-install-XXXXXX")
+# The users of the packages have to get in.
+chmod 755 "$root"
 pids=
 finish() {
 	for pid in $pids; do kill "$pid" 2>/dev/null || true; done
@@ -26,7 +28,8 @@ finish() {
 	umount "$root/proc" "$root/sys" 2>/dev/null || true
 	[ "$keep" = yes ] || rm -rf --one-file-system "$root"
 }
-trap finish EXIT INT TERM
+trap finish EXIT
+trap 'exit 130' INT TERM
 say() { echo "== $*"; }
 fail() { echo "FAILED: $*" >&2 && exit 1; }
 # The network of this machine, and nothing else of it. The mirror and its settings are those of this machine's apt.
@@ -87,7 +90,8 @@ run() {
 	if [ -x "$root/usr/sbin/mariadbd" ] && ! inside mariadb-admin ping >/dev/null 2>&1; then
 		inside install -d -o mysql -g mysql /run/mysqld
 		inside setsid mariadbd --user=mysql --skip-networking --pid-file=/run/mysqld/mysqld.pid >/dev/null 2>&1 &
-		until inside mariadb-admin ping >/dev/null 2>&1; do sleep 1; done
+		for second in $(seq 60); do inside mariadb-admin ping >/dev/null 2>&1 && return; sleep 1; done
+		fail "mariadbd does not start"
 	fi
 }
 commands() {

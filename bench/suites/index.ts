@@ -14,10 +14,12 @@ import { soak } from './soak';
 import { start } from './start';
 import { streams } from './streams';
 import { unread } from './unread';
+import { volumes } from './volumes';
 
 export const suites: readonly Suite[] = [
   accept,
   queries,
+  volumes,
   detection,
   devices,
   cycle,

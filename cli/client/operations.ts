@@ -38,6 +38,7 @@ export const OPERATIONS = {
   listExports: ['GET', '/api/v1/exports'],
   listOfferings: ['GET', '/api/v1/admin/offerings'],
   listOperations: ['GET', '/api/v1/operations'],
+  listVolumes: ['GET', '/api/v1/volumes'],
   listVmVolumes: ['GET', '/api/v1/vms/{id}/volumes'],
   listZones: ['GET', '/api/v1/admin/zones'],
   publishExport: ['POST', '/api/v1/exports'],
@@ -48,6 +49,7 @@ export const OPERATIONS = {
   readVolumeDevice: ['GET', '/api/v1/volumes/{id}/device'],
   readVolumeEvidence: ['GET', '/api/v1/volumes/{id}/evidence'],
   recoverVolume: ['POST', '/api/v1/volumes/{id}/recover'],
+  resolveVolume: ['GET', '/api/v1/volumes/resolve'],
   retryOperation: ['POST', '/api/v1/operations/{id}/retry'],
   streamEvents: ['GET', '/api/v1/events'],
   streamOperation: ['GET', '/api/v1/operations/{id}/events'],
@@ -80,6 +82,7 @@ type QueryValues<Query> = { readonly [Key in keyof Query]?: string | number | bo
 
 export type Operation = Reply<'readOperation'>;
 export type Volume = Reply<'readVolume'>;
+export type VolumeSummary = Reply<'listVolumes'>['volumes'][number];
 export type Mapping = Reply<'readVolumeDevice'>;
 export type Export = Reply<'readExport'>;
 export type Health = Reply<'health'>;

@@ -1,7 +1,10 @@
 import { flag, option, positional } from '../arguments';
 
 /** Arguments that several commands take. `meanings` are what completions say of the words. */
-export const VOLUME = { ...positional('id of the volume', 'id'), complete: 'volume' } as const;
+export const VOLUME = {
+  ...positional('id of the volume, the first 8 characters of it, or its name', 'id'),
+  complete: 'volume',
+} as const;
 export const OPERATION = { ...positional('id of the operation', 'id'), complete: 'operation' } as const;
 
 /** Of every command that changes something. */

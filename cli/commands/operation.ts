@@ -1,8 +1,7 @@
 import { choice, flag, option } from '../arguments';
 import { journalSoFar } from '../client/journal';
-import type { Input, Operation } from '../client/operations';
+import { allPages } from '../client/pages';
 import { type Noun, verb } from '../command';
-import type { Context } from '../context';
 import { EXIT } from '../exit';
 import { LIST, parseCount, parseMoment } from '../globals';
 import { hasEnded } from '../wait-for-end';
@@ -48,7 +47,7 @@ export const operationNoun: Noun = {
           'only in this status',
           'status',
         ),
-        volume: { ...option('id', 'only of this volume', 'volume_id'), complete: 'volume' },
+        volume: { ...option('volume', 'only of this volume', 'volume_id'), complete: 'volume' },
         vm: option('id', 'only of this VM', 'vm_id'),
         since: option('time', 'only since then: 1h is an hour ago, or like 2026-08-19T20:30:00Z', 'since'),
         limit: option('n', `at most so many (default ${LIST_COUNT})`, 'limit'),
@@ -62,18 +61,20 @@ export const operationNoun: Noun = {
         { args: '--all --filter reason~quota --sort volume_id', what: 'All that a quota has stopped.' },
         { args: '--volume <id> --all --json', what: 'The whole history of a volume.' },
       ],
-      async run(context, args) {
+      async run({ client, out }, args) {
         const { type, status, volume, vm, all } = args;
         const limit = parseCount(args.limit ?? (all ? PAGE_COUNT : LIST_COUNT), '--limit');
         const since =
           args.since === undefined ? undefined : new Date(parseMoment(args.since, '--since')).toISOString();
         const query = { type, status, volume_id: volume, vm_id: vm, since, limit };
         const found = all
-          ? await allPages(context, query)
-          : await context.client.call('listOperations', { query });
-        context.out.table(OPERATION_COLUMNS, found, 'There is no such operation.');
+          ? await allPages((cursor, options) =>
+              client.call('listOperations', { query: { ...query, cursor } }, options),
+            )
+          : await client.call('listOperations', { query });
+        out.table(OPERATION_COLUMNS, found, 'There is no such operation.');
         if ((args.filter ?? args.sort) !== undefined && !all && found.length === limit)
-          context.out.hint(`Of the newest ${limit} only; --all looks at all of them.`);
+          out.hint(`Of the newest ${limit} only; --all looks at all of them.`);
         return EXIT.OK;
       },
     }),
@@ -166,27 +167,3 @@ export const operationNoun: Noun = {
     }),
   ],
 };
-
-/** Follows the Link headers. */
-async function allPages(
-  { client }: Context,
-  query: NonNullable<Input<'listOperations'>['query']>,
-): Promise<Operation[]> {
-  const all: Operation[] = [];
-  let cursor: string | undefined;
-  do {
-    let link = '';
-    const page = await client.call(
-      'listOperations',
-      { query: { ...query, cursor } },
-      {
-        onHeaders: (headers) => {
-          link = String(headers.link ?? '');
-        },
-      },
-    );
-    all.push(...page);
-    cursor = /[?&]cursor=(\d+)[^>]*>\s*;\s*rel="next"/.exec(link)?.[1];
-  } while (cursor !== undefined);
-  return all;
-}

@@ -3,12 +3,13 @@ import type { Volume } from '../client/operations';
 import { type Noun, verb } from '../command';
 import type { Context } from '../context';
 import { EXIT, Failure, UsageError } from '../exit';
-import { LIST, parsePairs, parseSize } from '../globals';
+import { parsePairs, parseSize } from '../globals';
 import type { Column } from '../output/table';
 import { sizeText } from '../output/units';
 import { REQUEST, VOLUME } from './arguments';
 import { field, MAPPING_COLUMNS, OPERATION_COLUMNS } from './columns';
 import { explainVolume } from './explain-volume';
+import { listVolumes } from './list-volumes';
 import { requestOperation } from './outcome';
 
 const force = flag('also when the device is in use (journaled)', 'force');
@@ -41,24 +42,7 @@ export const volumeNoun: Noun = {
   alias: 'volumes',
   summary: 'Create, attach, detach and delete volumes',
   verbs: [
-    verb({
-      name: 'list',
-      summary: 'List the volumes that are attached somewhere',
-      details: 'From the mappings of the daemon. CloudStack itself is asked by "volumectl volume show".',
-      args: { vm: option('id', 'only those of this VM', 'vm_id'), ...LIST },
-      columns: MAPPING_COLUMNS,
-      examples: [
-        { args: '', what: 'Which volume is which device.' },
-        { args: '--filter size>=100Gi --sort size', what: 'The large ones, the largest last.' },
-        { args: '-o name', what: 'Only the ids, for a script.' },
-      ],
-      async run({ client, out }, { vm }) {
-        const all = await client.call('listDevices', {});
-        const shown = vm === undefined ? all : all.filter(({ vm_id }) => vm_id === vm.toLowerCase());
-        out.table(MAPPING_COLUMNS, shown, 'No volume is attached.');
-        return EXIT.OK;
-      },
-    }),
+    listVolumes,
     verb({
       name: 'show',
       summary: 'Show what CloudStack, the guest and the daemon say of a volume',

@@ -39,7 +39,7 @@ export type Offered = Candidates | readonly Word[] | null;
  * short because a person waits.
  */
 export const ASK: Readonly<Record<Exclude<Candidates, 'file'>, string>> = {
-  volume: ask('volume list --columns volume_id,device_path,size,vm_id'),
+  volume: ask('volume list --columns volume_id,name,device_path,size'),
   operation: ask('operation list --limit 30 --columns id,type,status,volume_id,created_at'),
   device: ask('device list --columns device_path,size,belongs_to'),
   offering: ask('check offerings --columns id,name,size'),

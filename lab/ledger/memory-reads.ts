@@ -6,6 +6,7 @@ import type {
   OpenJob,
   OperationCounts,
   OperationFilter,
+  VolumeRows,
 } from '~/server/model/ledger';
 import {
   type ExportRecord,
@@ -133,6 +134,20 @@ export class MemoryReads {
       )
       .sort((a, b) => order(a.exportName, b.exportName))
       .slice(0, filter.limit);
+  }
+
+  async readVolumeRows(volumeIds: readonly string[]): Promise<Map<string, VolumeRows>> {
+    const found = new Map<string, VolumeRows>();
+    for (const id of volumeIds) {
+      const [lastOperation] = await this.listOperations({ volumeId: id, limit: 1 });
+      const rows = {
+        mapping: await this.readMapping(id),
+        export: await this.readExport(id),
+        lastOperation: lastOperation ?? null,
+      };
+      if (Object.values(rows).some((row) => row !== null)) found.set(id, rows);
+    }
+    return found;
   }
 
   async counts(applianceId?: string): Promise<OperationCounts> {

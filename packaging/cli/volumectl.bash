@@ -2,7 +2,7 @@
 
 _volumectl_ask() {
   case "$1" in
-    volume) "$2" volume list --columns volume_id,device_path,size,vm_id --no-headers --quiet --timeout 2s 2>/dev/null ;;
+    volume) "$2" volume list --columns volume_id,name,device_path,size --no-headers --quiet --timeout 2s 2>/dev/null ;;
     operation) "$2" operation list --limit 30 --columns id,type,status,volume_id,created_at --no-headers --quiet --timeout 2s 2>/dev/null ;;
     device) "$2" device list --columns device_path,size,belongs_to --no-headers --quiet --timeout 2s 2>/dev/null ;;
     offering) "$2" check offerings --columns id,name,size --no-headers --quiet --timeout 2s 2>/dev/null ;;
@@ -22,13 +22,13 @@ _volumectl() {
       continue
     fi
     case "${COMP_WORDS[index]}" in
-      --appliance|--url|--socket|--token-file|--timeout|-o|--output|--columns|--vm|--sort|--filter|--name|--size|--offering|--zone|--metadata|--key|--expected|--from|--limit|--type|--status|--volume|--since|--vm-name|--cloudstack-url|--api-key|--secret-file|--database-admin|--after|--only|--operation|--role|--file) skip=1 ;;
+      --appliance|--url|--socket|--token-file|--timeout|-o|--output|--columns|--name|--state|--vm|--attached|--project|--sort|--filter|--size|--offering|--zone|--metadata|--key|--expected|--from|--limit|--type|--status|--volume|--since|--vm-name|--cloudstack-url|--api-key|--secret-file|--database-admin|--after|--only|--operation|--role|--file) skip=1 ;;
       -*) ;;
       *) words+=("${COMP_WORDS[index]}") ;;
     esac
   done
   case "${words[0]-} ${words[1]-}" in
-    "volume list") options="--vm --sort --reverse --filter" ;;
+    "volume list") options="--name --state --vm --attached --project --sort --reverse --filter" ;;
     "volume show") options="" ;;
     "volume explain") options="" ;;
     "volume create") options="--name --size --offering --zone --metadata --dry-run --key -w --wait" ;;
@@ -96,6 +96,7 @@ _volumectl() {
   esac
   if ((skip)); then
     case "${words[0]-} ${words[1]-} $previous" in
+      "volume list"" --attached") wanted="words yes no" ;;
       "volume create"" --offering") wanted="offering" ;;
       "volume create"" --zone") wanted="zone" ;;
       "operation list"" --type") wanted="words create attach detach delete recover cleanup" ;;

@@ -6,7 +6,7 @@ _volumectl_ask() {
   local line
   # _arguments puts options for compadd before the kind.
   case $@[-1] in
-    volume) lines=(${(f)"$(_call_program volume volumectl volume list --columns volume_id,device_path,size,vm_id --no-headers --quiet --timeout 2s 2>/dev/null)"}) ;;
+    volume) lines=(${(f)"$(_call_program volume volumectl volume list --columns volume_id,name,device_path,size --no-headers --quiet --timeout 2s 2>/dev/null)"}) ;;
     operation) lines=(${(f)"$(_call_program operation volumectl operation list --limit 30 --columns id,type,status,volume_id,created_at --no-headers --quiet --timeout 2s 2>/dev/null)"}) ;;
     device) lines=(${(f)"$(_call_program device volumectl device list --columns device_path,size,belongs_to --no-headers --quiet --timeout 2s 2>/dev/null)"}) ;;
     offering) lines=(${(f)"$(_call_program offering volumectl check offerings --columns id,name,size --no-headers --quiet --timeout 2s 2>/dev/null)"}) ;;
@@ -66,7 +66,7 @@ _volumectl() {
         volume)
           if ((CURRENT == 2)); then
             local -a verbs=(
-              'list:List the volumes that are attached somewhere'
+              'list:List all volumes that the key sees, with device, export and last operation'
               'show:Show what CloudStack, the guest and the daemon say of a volume'
               'explain:Explain what is known of a volume, since when, and what is not known'
               'create:Create a volume in CloudStack'
@@ -86,7 +86,11 @@ _volumectl() {
           case $words[1] in
             list)
               _arguments $common \
-                '--vm[only those of this VM]: : ' \
+                '--name[only names with this part, in any case]: : ' \
+                '--state[only in this state of CloudStack, like Ready]: : ' \
+                '--vm[only those attached to this VM]: : ' \
+                '--attached[only attached, or only detached ones]: :((yes\:"attached to a VM" no\:"detached"))' \
+                '--project[only those of this project]: : ' \
                 '--sort[order the list by these columns]: : ' \
                 '--reverse[the other way round]' \
                 '--filter[only rows for which this holds, like status=failed,size>10Gi,name~web]: : '

@@ -56,6 +56,11 @@ const catalogue = {
     title: 'The volume is not visible to this API key',
     fix: 'It is not known whether it exists. Check which account or project it belongs to: volumectl check cloudstack.',
   },
+  VOLUME_AMBIGUOUS: {
+    status: 409,
+    title: 'More than one volume is meant',
+    fix: 'Name the volume by its whole id: details has the candidates.',
+  },
   VOLUME_STATE: {
     status: 409,
     title: 'The volume is in a state in which this is not possible',

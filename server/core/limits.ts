@@ -193,6 +193,14 @@ export const LIMITS = {
   TEXT_CHARACTERS: 16_000,
   /** How long GET /vms/{id}/volumes waits for CloudStack; its callers give up after 30 s. */
   VM_VOLUMES_LOOK_MS: 10_000,
+  // The catalogue of volumes: older than this (sync has not looked for a while), a reader starts a look itself
+  CATALOGUE_AGE_MS: 75_000,
+  CATALOGUE_RETRY_MS: 5_000,
+  // Volumes read one by one since the last look at all of them
+  CATALOGUE_NOTES: 10_000,
+  // Looks at all volumes for the sake of a name or an id prefix
+  RESOLUTIONS_AT_ONCE: 4,
+  CANDIDATES: 20,
   // Logging (journald cuts lines at 48 KiB; a cut line would lose its priority and its JSON)
   LOG_DEPTH: 8,
   LOG_ENTRIES: 100,

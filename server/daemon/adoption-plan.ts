@@ -11,6 +11,7 @@ import { type OldRows, readOldRows } from '../database/old-rows';
 import type { Drift } from '../sync/drift';
 import { observe } from '../sync/observe';
 import { plan } from '../sync/plan';
+import { readCloud } from '../sync/read-cloud';
 import { planned } from '../sync/sync-service';
 import { type Adapters, createAdapters } from './adapters';
 import type { Configuration } from './configuration/configuration';
@@ -78,7 +79,7 @@ async function firstSync(
   if (vmId === null) return { first_sync: null, not_judged: ['it is not known which VM this is'] };
   const observation = await observe(
     {
-      cloud,
+      catalogue: { look: (appliance, mappings) => readCloud(cloud, appliance, mappings) },
       guest,
       watcher,
       exports,

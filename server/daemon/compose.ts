@@ -20,6 +20,7 @@ import type { Engine } from '../operations/engine';
 import { OperationService } from '../operations/operation-service';
 import { revokeExports } from '../sync/revoke-exports';
 import { SyncService } from '../sync/sync-service';
+import { catalogued, type VolumeCatalogue } from '../sync/volume-catalogue';
 import { admit } from './admission';
 import { Ownership } from './ownership';
 import type { Instances } from './process-instance';
@@ -73,6 +74,9 @@ export interface Domain {
   readonly exports: ExportService;
   readonly traffic: ExportTraffic;
   readonly sync: SyncService;
+  /** What is known of all volumes, for lists; `cloud` notes in it whatever volume is read. */
+  readonly catalogue: VolumeCatalogue;
+  readonly cloud: Cloud;
   /** The engine and epoch of this owner. Throws STOPPING, STARTING, APPLIANCE_UNKNOWN or STANDBY. */
   writer(): { readonly engine: Engine; readonly epoch: Epoch };
   /**
@@ -83,25 +87,25 @@ export interface Domain {
 }
 
 export function compose(ports: Ports, settings: DomainSettings): Domain {
-  const { ledger, cloud, watcher, counters, clock, logger } = ports;
+  const { ledger, watcher, counters, clock, logger } = ports;
   const { identity, stopping } = settings;
+  const applianceVmId = () => identity.view.vmId;
+  const looked = catalogued({ cloud: ports.cloud, clock, ledger: () => settings.ledger(), applianceVmId });
   const events = new OperationEvents();
   const clockSteps = watchClock(ports);
   const traffic = new TrafficMonitor({ counters, clock });
   const isBusyWith = (volumeId: string) => ownership.engine?.isBusyWith(volumeId) ?? false;
-  const tenure = () => ownership.watchTenure();
-  const exports = guardPublishing(ports.exports, { ...ports, tenure, isTaken: isBusyWith });
-  const shared = { ...ports, exports, events, traffic, clockSteps };
+  const guards = { ...ports, tenure: () => ownership.watchTenure() };
+  const exports = guardPublishing(ports.exports, { ...guards, isTaken: isBusyWith });
+  const shared = { ...ports, ...looked, exports, events, traffic, clockSteps };
   const ownership: Ownership = new Ownership(
     {
       ledger,
       engineParts: {
         ...shared,
         // An operation publishes the volume that it works on itself.
-        exports: guardPublishing(ports.exports, { ...ports, tenure, isTaken: () => false }),
-        settings: { sizeToleranceBytes: settings.sizeToleranceBytes },
-        policy: () => settings.policy(),
-        onFatal: (error) => settings.onFatal(error),
+        exports: guardPublishing(ports.exports, { ...guards, isTaken: () => false }),
+        ...engineSettings(settings),
       },
       clock,
       logger,
@@ -110,7 +114,7 @@ export function compose(ports: Ports, settings: DomainSettings): Domain {
     },
     (state) => settings.onOwnershipChanged(state),
   );
-  const applianceId = () => identity.view.vmId ?? '';
+  const applianceId = () => applianceVmId() ?? '';
   const writer = () => writerOf(ownership, settings);
   const owner = () => ({ epoch: writer().epoch, applianceVmId: identity.require() });
   const exportTraffic = new ExportTraffic({
@@ -119,12 +123,13 @@ export function compose(ports: Ports, settings: DomainSettings): Domain {
     watcher,
     traffic,
     clock,
-    applianceVmId: () => identity.view.vmId,
+    applianceVmId,
   });
   events.onEntry(exportTraffic.changed);
   return {
     events,
     clockSteps,
+    ...looked,
     ownership,
     writer,
     operations: new OperationService({
@@ -143,8 +148,7 @@ export function compose(ports: Ports, settings: DomainSettings): Domain {
       events,
       owner,
       isBusyWith,
-      volumeSize: async (volumeId) =>
-        requireVolume(await lookUpVolume(cloud, volumeId, identity.view.vmId), volumeId).size,
+      volumeSize: (volumeId) => sizeOf(looked.cloud, volumeId, applianceVmId()),
       sizeToleranceBytes: settings.sizeToleranceBytes,
     }),
     traffic: exportTraffic,
@@ -158,9 +162,21 @@ export function compose(ports: Ports, settings: DomainSettings): Domain {
       identityConflicts: () => identity.view.conflicts,
     }),
     async revokeExports() {
-      const vmId = ownership.engine && identity.view.vmId;
+      const vmId = ownership.engine && applianceVmId();
       if (vmId) await revokeExports({ ledger, exports, logger, isBusyWith }, vmId, () => watcher.snapshot());
     },
+  };
+}
+
+async function sizeOf(cloud: Cloud, volumeId: string, applianceVmId: string | null) {
+  return requireVolume(await lookUpVolume(cloud, volumeId, applianceVmId), volumeId).size;
+}
+
+function engineSettings(settings: DomainSettings) {
+  return {
+    settings: { sizeToleranceBytes: settings.sizeToleranceBytes },
+    policy: () => settings.policy(),
+    onFatal: (error: unknown) => settings.onFatal(error),
   };
 }
 

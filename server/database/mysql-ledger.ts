@@ -20,6 +20,7 @@ import type {
   Pruned,
   Pruning,
   Release,
+  VolumeRows,
 } from '../model/ledger';
 import type {
   ExportRecord,
@@ -48,6 +49,7 @@ import { countOperations } from './operation-totals';
 import { probe } from './probe';
 import { prune } from './prune';
 import { listExports, readExport } from './read-exports';
+import { readVolumeRows } from './read-volume-rows';
 import { toMapping, toOperation } from './rows';
 
 /** The ledger on MySQL or MariaDB. Whatever takes more than one statement has a file of its own. */
@@ -208,6 +210,10 @@ export class MysqlLedger implements Ledger {
 
   listExports(filter: ExportFilter = {}): Promise<ExportRecord[]> {
     return listExports(this.database, filter);
+  }
+
+  readVolumeRows(volumeIds: readonly string[]): Promise<Map<string, VolumeRows>> {
+    return readVolumeRows(this.database, volumeIds);
   }
 
   async auditedChange(epoch: Epoch, effects: MappingEffect[], audit: NewJournalEntry): Promise<JournalEntry> {

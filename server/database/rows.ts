@@ -252,6 +252,10 @@ const mappingRow = z.object({
   boot_id: z.string().nullable(),
   matched_by: z.enum(['serial', 'size']).nullable().catch(null),
   cloudstack_device_id: nullableCount,
+  vm_context_id: z
+    .string()
+    .nullish()
+    .transform((context) => context ?? undefined),
   last_sync: time,
   created_at: time,
   updated_at: time,

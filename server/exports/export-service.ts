@@ -8,6 +8,7 @@ import type { OperationEvents } from '../model/operation-events';
 import { keptMetadata } from './copy-progress';
 import type { ExportServer, ProbeResult } from './export-server';
 import { accessMetadata, exportName, isReadOnly } from './naming';
+import { findOrphans, type OrphanCleanup, type OrphanReport, withdrawOrphans } from './orphaned-exports';
 
 interface ExportServiceParts {
   ledger(): Ledger;
@@ -152,6 +153,15 @@ export class ExportService {
       });
     }
     return results;
+  }
+
+  /** Exports without a mapping. See ./orphaned-exports.ts. */
+  orphans(): Promise<OrphanReport> {
+    return findOrphans(this.parts);
+  }
+
+  withdrawOrphans(options: { dryRun: boolean; idleSince?: number | null }): Promise<OrphanCleanup> {
+    return withdrawOrphans(this.parts, options);
   }
 
   private async put(epoch: Epoch, record: NewExport, step: string, data: JsonObject): Promise<void> {

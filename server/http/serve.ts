@@ -51,6 +51,8 @@ export function serve<P, Q, B, R>(
   });
 }
 
+const TIMES_OF_A_LOOK: ReadonlySet<string> = new Set(['at', 'age_seconds']);
+
 /** Who asked for a change that is no operation; an operation has it in its own lines. */
 function noteChange(
   endpoint: { readonly method: string; readonly startsOperation?: boolean },
@@ -76,7 +78,9 @@ function respond<P, Q, B, R>(event: H3Event, endpoint: Endpoint<P, Q, B, R>, rep
   }
   if (!endpoint.etag) return body;
   const isWeak = endpoint.etag === 'times-aside';
-  const hashed = isWeak ? JSON.stringify(reply, (name, value) => (name === 'at' ? undefined : value)) : body;
+  const hashed = isWeak
+    ? JSON.stringify(reply, (name, value) => (TIMES_OF_A_LOOK.has(name) ? undefined : value))
+    : body;
   const etag = `"${createHash('sha256').update(hashed).digest('base64url').slice(0, 22)}"`;
   setResponseHeader(event, 'ETag', isWeak ? `W/${etag}` : etag);
   setResponseHeader(event, 'Cache-Control', 'no-cache');

@@ -127,6 +127,14 @@ export interface Ledger {
   /** All mappings, or those of one VM; ordered by device path. */
   listMappings(vmId?: string): Promise<Mapping[]>;
   readExport(volumeId: string): Promise<ExportRecord | null>;
+  /**
+   * What the database has of each of these volumes, for a page of a list; a volume without a row has no entry.
+   *
+   * @example
+   * const rows = await ledger.readVolumeRows([volumeId]);
+   * const path = rows.get(volumeId)?.mapping?.devicePath;
+   */
+  readVolumeRows(volumeIds: readonly string[]): Promise<Map<string, VolumeRows>>;
   listExports(filter?: ExportFilter): Promise<ExportRecord[]>;
   /**
    * A change outside an operation (sync, exports API): applies the effects and journals `audit` in the feed
@@ -236,6 +244,14 @@ export interface Crash {
 /** The reason of an operation that is held because of its crashes. */
 export function crashText(crashes: number, error: string): string {
   return `it has ended the daemon ${crashes} times in a row at the same step: ${error}`;
+}
+
+/** The rows of one volume. */
+export interface VolumeRows {
+  readonly mapping: Mapping | null;
+  readonly export: ExportRecord | null;
+  /** The operation on it that was accepted last. */
+  readonly lastOperation: Operation | null;
 }
 
 export interface ExportFilter {

@@ -217,6 +217,8 @@ export type NewJournalEntry =
 /** The row that ties a volume to a VM and, on the appliance, to a device. */
 export interface Mapping {
   readonly id: string;
+  /** The hub's context of the volume; absent where no hub has written one. Never written by us. */
+  readonly vmContextId?: string | undefined;
   readonly volumeId: string;
   readonly vmId: string;
   /** `/dev/vdX` on the appliance, `remote-vm-<vm id>-<volume id>` elsewhere. */
@@ -236,7 +238,7 @@ export interface Mapping {
   readonly updatedAt: number;
 }
 
-export type NewMapping = Omit<Mapping, 'id' | 'lastSync' | 'createdAt' | 'updatedAt'>;
+export type NewMapping = Omit<Mapping, 'id' | 'vmContextId' | 'lastSync' | 'createdAt' | 'updatedAt'>;
 
 export const EXPORT_STATUSES = ['pending', 'active', 'failed'] as const;
 export type ExportStatus = (typeof EXPORT_STATUSES)[number];

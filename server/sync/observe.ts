@@ -1,4 +1,3 @@
-import type { Cloud, CloudVolume } from '../cloudstack/cloud';
 import type { Clock } from '../core/clock';
 import { mapConcurrent } from '../core/concurrency/map-concurrent';
 import { messageOf } from '../core/errors';
@@ -10,12 +9,14 @@ import type { ConfiguredExport, ExportServer, ProbeResult } from '../exports/exp
 import type { Ledger } from '../model/ledger';
 import type { Mapping } from '../model/operation';
 import type { Observation } from './observation';
+import type { CloudView } from './read-cloud';
 
 /** What an observation asks of the database. */
 export type LedgerReads = Pick<Ledger, 'listMappings' | 'listExports' | 'listOperations' | 'readOwner'>;
 
 export interface ObserveParts {
-  readonly cloud: Cloud;
+  /** Looks at all volumes of CloudStack now. */
+  readonly catalogue: { look(applianceVmId: string, mappings: readonly Mapping[]): Promise<CloudView> };
   readonly ledger: LedgerReads;
   readonly exports: ExportServer;
   readonly clock: Clock;
@@ -52,7 +53,7 @@ export async function observe(
   const before = await parts.busyVolumes();
   const [mappings, exports] = await Promise.all([parts.ledger.listMappings(), parts.ledger.listExports()]);
   const [cloud, guest] = await Promise.all([
-    optional('cloudstack', () => readCloud(parts.cloud, applianceVmId, mappings, unavailable)),
+    optional('cloudstack', () => parts.catalogue.look(applianceVmId, mappings)),
     optional('guest', () => parts.watcher.scan()),
   ]);
   const users = guest ? await optional('users of the disks', () => readUsers(parts, guest, mappings)) : null;
@@ -78,7 +79,7 @@ export async function observe(
     unclaimed: await unclaimedVolumes(parts.ledger),
     stuckBefore,
     sizeToleranceBytes: parts.sizeToleranceBytes,
-    unavailable,
+    unavailable: [...unavailable, ...(cloud?.unavailable ?? [])],
   };
 }
 
@@ -92,52 +93,6 @@ function readUsers(
   const concerned = ({ path, serial, root }: Device) =>
     root !== true && (isVolumeSerial(serial) || mapped.has(path));
   return settledHolders(guest, clock, devices.filter(concerned));
-}
-
-interface CloudView {
-  readonly volumes: CloudVolume[];
-  readonly absent: Map<string, string>;
-  readonly hidden: Map<string, string>;
-}
-
-/**
- * All volumes, and mapped volumes that the list does not show one by one: a list leaves out volumes of
- * projects, and those that moved to an earlier page while it was read. Only CloudStack's answer about the id
- * proves that a volume is gone. A key that does not see our own VM sees none of our volumes: then nothing is
- * checked.
- */
-async function readCloud(
-  cloud: Cloud,
-  applianceVmId: string,
-  mappings: readonly Mapping[],
-  unavailable: string[],
-): Promise<CloudView> {
-  const appliance = await cloud.readVm(applianceVmId);
-  if (appliance.kind !== 'seen') {
-    const why = appliance.kind === 'absent' ? appliance.proof : appliance.why;
-    throw new Error(
-      `this appliance (VM ${applianceVmId}) is not visible to the key, so nothing is judged: ${why}`,
-    );
-  }
-  const volumes = await cloud.listVolumes({});
-  const listed = new Set(volumes.map(({ id }) => id));
-  const unlisted = mappings.map(({ volumeId }) => volumeId).filter((id) => !listed.has(id));
-  const absent = new Map<string, string>();
-  const hidden = new Map<string, string>(
-    unlisted.slice(LIMITS.SYNC_LOOKUPS).map((id) => [id, 'it was not looked up: there are too many like it']),
-  );
-  await mapConcurrent(unlisted.slice(0, LIMITS.SYNC_LOOKUPS), LIMITS.PROBES_AT_ONCE, async (id) => {
-    try {
-      const volume = await cloud.readVolume(id);
-      if (volume.kind === 'seen') volumes.push(volume.value);
-      else if (volume.kind === 'absent') absent.set(id, volume.proof);
-      else hidden.set(id, volume.why);
-    } catch (error) {
-      hidden.set(id, messageOf(error));
-      unavailable.push(`cloudstack: volume ${id}: ${messageOf(error)}`);
-    }
-  });
-  return { volumes, absent, hidden };
 }
 
 /** VMs of mappings on which a daemon has ever run. */

@@ -4,10 +4,20 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { parse } from 'yaml';
+import { DaemonError } from '~/server/core/errors';
 import { setGuardSettings } from '~/server/http/request/guard-settings';
-import { seen } from '~/server/model/evidence';
-import { APPLIANCE, deviceEvent, NOBODY, REMOTE_VOLUME, VOLUME } from '~/test/support/canned';
-import { FakeDaemon } from '~/test/support/fake-daemon';
+import { seen, unknown } from '~/server/model/evidence';
+import {
+  APPLIANCE,
+  cloudVolume,
+  deviceEvent,
+  NOBODY,
+  NOW,
+  OTHER_VM,
+  REMOTE_VOLUME,
+  VOLUME,
+} from '~/test/support/canned';
+import { FakeDaemon, listed } from '~/test/support/fake-daemon';
 import { HttpApp } from '~/test/support/http-app';
 import { tokenAccess } from '~/test/support/token-access';
 import { Volumectl, volumectl } from './process';
@@ -203,6 +213,80 @@ describe('what is sent', () => {
   });
 });
 
+describe('a volume is named by its name or the beginning of its id', () => {
+  it('the request carries the whole id, and people are told which volume that is', async () => {
+    const { code, error } = await ctl('volume', 'detach', 'my-volume');
+    expect(code).toBe(0);
+    expect(error.split('\n')[0]).toBe(`my-volume is volume ${VOLUME} (my-volume, 5 GiB, Ready, on VM oma)`);
+    await ctl('volume', 'detach', '6F1D2C3B', '--quiet');
+    await ctl('volume', 'return', 'other-volume', '--from', OTHER_VM);
+    expect(daemon.requests.map(({ type, request }) => [type, request])).toMatchObject([
+      ['detach', { volume_id: VOLUME }],
+      ['detach', { volume_id: VOLUME }],
+      ['cleanup', { volume_id: REMOTE_VOLUME }],
+    ]);
+  });
+
+  it('what may mean two volumes is refused with both, and nothing is asked for', async () => {
+    daemon.listed.push(listed(cloudVolume(NOBODY, { name: 'my-volume', vmId: null })));
+    const { code, out, error } = await ctl('volume', 'delete', 'my-volume', '--yes');
+    expect([code, out]).toEqual([3, '']);
+    expect(error).toContain(
+      `${VOLUME} (my-volume, Ready, on VM ${APPLIANCE}); ${NOBODY} (my-volume, Ready, detached)`,
+    );
+    expect(daemon.requests).toEqual([]);
+  });
+
+  it('what means none is refused, also by a command that only reads', async () => {
+    for (const verb of ['show', 'explain', 'delete'])
+      expect(await ctl('volume', verb, 'nobody', ...(verb === 'delete' ? ['--yes'] : []))).toMatchObject({
+        code: 3,
+        error: expect.stringContaining('(VOLUME_NOT_VISIBLE)'),
+      });
+    expect(daemon.requests).toEqual([]);
+  });
+
+  it('a whole id is not asked about', async () => {
+    daemon.listed.length = 0;
+    expect((await ctl('volume', 'delete', VOLUME.toUpperCase(), '--yes')).code).toBe(0);
+    expect(daemon.requests).toMatchObject([{ type: 'delete', request: { volume_id: VOLUME } }]);
+  });
+});
+
+describe('volume list', () => {
+  it('shows all volumes, all pages of them, with how old that is', async () => {
+    for (let n = 0; n < 1_200; n += 1) {
+      const id = `f0000000-0000-4000-8000-${String(n).padStart(12, '0')}`;
+      daemon.listed.push(listed(cloudVolume(id, { name: `web-${n}`, vmId: null, vmName: null })));
+    }
+    const { code, out, error } = await ctl('volume', 'list', '--name', 'WEB-', '--attached', 'no');
+    expect([code, error]).toEqual([0, 'As CloudStack was 12.0 s ago.\n']);
+    expect(out.trim().split('\n')).toHaveLength(1_201);
+    const mine = await ctl('volume', 'list', '--vm', APPLIANCE, '--json');
+    expect(JSON.parse(mine.out)).toMatchObject([{ volume_id: VOLUME, export: { status: 'active' } }]);
+  });
+
+  it('6: says why and since when CloudStack could not be asked, and what it does not show', async () => {
+    daemon.freshness = { ...daemon.freshness, unknown: unknown('the key was refused', NOW, 'cloudstack') };
+    daemon.listed.splice(1, 1, { id: VOLUME, volume: unknown('not visible', NOW, 'cloudstack') });
+    const { code, out, error } = await ctl('volume', 'list');
+    expect(code).toBe(6);
+    expect(out).toMatch(new RegExp(`^${VOLUME} .* not shown .* /dev/vdb`, 'm'));
+    expect(error).toMatch(/^Mapped, but not shown by CloudStack to the key: 1/);
+    expect(error).toMatch(/It could not be asked since 2025-08-19 .*: the key was refused/);
+  });
+
+  it('5: nothing is listed when nothing is known', async () => {
+    daemon.failure = new DaemonError('CLOUDSTACK_UNAVAILABLE', 'CloudStack is away', {
+      retryAfterSeconds: 5,
+    });
+    const { code, out, error } = await ctl('volume', 'list');
+    expect(out).toBe('');
+    expect(error).toContain('(CLOUDSTACK_UNAVAILABLE)');
+    expect(code).not.toBe(0);
+  });
+});
+
 describe('what is shown', () => {
   it('--json is what the API answered, for every command that reads', async () => {
     for (const args of [
@@ -233,8 +317,8 @@ describe('what is shown', () => {
   it('-o yaml is the same as JSON, -o name the ids, -o wide every column', async () => {
     const read = async (...args: string[]) => (await ctl('volume', 'list', ...args)).out;
     expect(parse(await read('-o', 'yaml'))).toEqual(JSON.parse(await read('-o', 'json')));
-    expect(await read('-o', 'name')).toBe(`${VOLUME}\n${REMOTE_VOLUME}\n`);
-    expect((await read('--output', 'wide')).split('\n')[0]).toMatch(/SERIAL +DISKSEQ +MATCHED BY/);
+    expect(await read('-o', 'name')).toBe(`${REMOTE_VOLUME}\n${VOLUME}\n`);
+    expect((await read('--output', 'wide')).split('\n')[0]).toMatch(/LAST OPERATION +TYPE +VM ID/);
     const { out } = await ctl('health', '-o', 'yaml');
     expect(parse(out)).toMatchObject({ status: 'healthy', details: { phase: 'ready' } });
   });
@@ -242,13 +326,14 @@ describe('what is shown', () => {
   it('--filter and --sort decide about the rows, as a table and as data', async () => {
     const remote = await ctl('volume', 'list', '--filter', 'device_path~remote', '-o', 'name');
     expect(remote.out).toBe(`${REMOTE_VOLUME}\n`);
-    const sorted = await ctl('volume', 'list', '--sort', 'device_path', '--reverse', '--json');
+    const sorted = await ctl('volume', 'list', '--sort', 'device_path', '--json');
     expect(JSON.parse(sorted.out).map((row: { volume_id: string }) => row.volume_id)).toEqual([
-      REMOTE_VOLUME,
       VOLUME,
+      REMOTE_VOLUME,
     ]);
     const none = await ctl('volume', 'list', '--filter', 'size>900Ti');
-    expect(none).toMatchObject({ code: 0, out: '', error: 'None of 2 is as --filter says.\n' });
+    expect(none).toMatchObject({ code: 0, out: '' });
+    expect(none.error).toContain('None of 2 is as --filter says.');
   });
 
   it('--since 1h is an hour ago; what a filter has not seen is said', async () => {
@@ -256,7 +341,7 @@ describe('what is shown', () => {
       await daemon.operations.request('detach', { volume_id: VOLUME });
     // The operations of the canned daemon are of 2025.
     expect((await ctl('operation', 'list', '--since', '1h', '--json')).out).toBe('[]\n');
-    expect(JSON.parse((await ctl('operation', 'list', '--since', '36500d', '--json')).out)).toHaveLength(3);
+    expect(JSON.parse((await ctl('operation', 'list', '--since', '3650d', '--json')).out)).toHaveLength(3);
     const { error } = await ctl('operation', 'list', '--limit', '2', '--filter', 'status=failed');
     expect(error).toContain('Of the newest 2 only; --all looks at all of them.');
   });
@@ -271,7 +356,7 @@ describe('what is shown', () => {
 
   it('--columns picks and orders, --no-headers leaves the names out', async () => {
     const { out } = await ctl('volume', 'list', '--columns', 'device_path,volume_id', '--no-headers');
-    expect(out).toMatch(new RegExp(`^/dev/vdb +${VOLUME}\\nremote-vm-\\S+ +${REMOTE_VOLUME}\\n$`));
+    expect(out).toMatch(new RegExp(`^remote-vm-\\S+ +${REMOTE_VOLUME}\\n/dev/vdb +${VOLUME}\\n$`));
     expect((await ctl('volume', 'list', '--columns', 'volume_id')).out.split('\n')[0]).toBe('VOLUME ID');
   });
 

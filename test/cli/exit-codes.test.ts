@@ -89,7 +89,7 @@ describe('exit codes', () => {
     expect(code).toBe(2);
     expect(error).toContain('--offering must be the UUID of a disk offering');
     expect(error).toContain('--zone must be the UUID of a zone');
-    expect((await ctl('volume', 'show', 'vdb')).error).toContain('<volume> must be the UUID of a volume');
+    expect((await ctl('vm', 'volumes', 'oma')).error).toContain('<vm> must be the UUID of a VM');
   });
 
   it('2: a wrong column is found before anything is asked of the daemon', async () => {

@@ -227,10 +227,9 @@ export const DATABASE_REPORT: DatabaseReport = {
   owner: { owner: 'oma:8090 pid 1', epoch: 3, since: NOW },
 };
 
-/** What GET /volumes/{id} knows of VOLUME. */
-export function volumeDescription(lastOperation: Operation | null): VolumeDescription {
-  const volume: CloudVolume = {
-    id: VOLUME,
+export function cloudVolume(id: string, fields: Partial<CloudVolume> = {}): CloudVolume {
+  return {
+    id,
     name: 'my-volume',
     type: 'DATADISK',
     state: 'Ready',
@@ -245,7 +244,13 @@ export function volumeDescription(lastOperation: Operation | null): VolumeDescri
     created: null,
     attached: '2025-08-19T20:30:00Z',
     owner: { projectId: null, account: 'admin', domainId: null },
+    ...fields,
   };
+}
+
+/** What GET /volumes/{id} knows of VOLUME. */
+export function volumeDescription(lastOperation: Operation | null): VolumeDescription {
+  const volume = cloudVolume(VOLUME);
   const rows = { mapping: mapping(VOLUME, APPLIANCE), export: exportRecord(VOLUME) };
   return {
     volume,

@@ -1,8 +1,14 @@
+import type { CloudVolume } from '~/server/cloudstack/cloud';
+import { systemClock } from '~/server/core/clock';
 import { DaemonError } from '~/server/core/errors';
 import type { Daemon, DaemonPhase, HealthReport, MetricsReport } from '~/server/daemon/daemon';
+import { resolveVolume } from '~/server/daemon/volumes/resolve-volume';
+import { sliceOf, type VolumePage } from '~/server/daemon/volumes/volume-list';
 import type { VolumeDescription } from '~/server/daemon/volumes/volume-queries';
 import type { DeviceEvent, DeviceSnapshot } from '~/server/devices/device';
 import type { ActiveExport } from '~/server/exports/export-traffic';
+import type { OrphanedExport } from '~/server/exports/orphaned-exports';
+import { seen, unknown } from '~/server/model/evidence';
 import type { OperationFilter } from '~/server/model/ledger';
 import {
   type Caller,
@@ -15,9 +21,11 @@ import {
   type RequestOf,
 } from '~/server/model/operation';
 import type { SyncReport } from '~/server/sync/drift';
+import type { ListedVolume } from '~/server/sync/volume-catalogue';
 import {
   APPLIANCE,
   CLOUD_REPORT,
+  cloudVolume,
   correlationReport,
   DATABASE_REPORT,
   exportActivity,
@@ -50,6 +58,12 @@ export class FakeDaemon implements Daemon {
   readonly deviceEvents: DeviceEvent[] = [];
   readonly mappings: Mapping[] = [mapping(VOLUME, APPLIANCE), mapping(REMOTE_VOLUME, OTHER_VM)];
   readonly records: ExportRecord[] = [exportRecord(VOLUME)];
+  /** What CloudStack shows, by id, and how fresh that is. */
+  readonly listed: ListedVolume[] = [
+    listed(cloudVolume(REMOTE_VOLUME, { name: 'other-volume', vmId: OTHER_VM, vmName: 'migrated' })),
+    listed(cloudVolume(VOLUME)),
+  ];
+  freshness: Pick<VolumePage, 'at' | 'ageMs' | 'unknown'> = { at: NOW, ageMs: 12_000, unknown: null };
   /** When set, thrown by every call. */
   failure: Error | null = null;
   private readonly stop$ = new AbortController();
@@ -104,6 +118,25 @@ export class FakeDaemon implements Daemon {
     devices: async () => this.answer(() => ({ mappings: this.mappings, snapshot: snapshot() })),
     ofVm: async (id) =>
       this.answer(() => ({ volumes: this.mappings.filter(({ vmId }) => vmId === id), incomplete: null })),
+    list: async (filter) =>
+      this.answer(() => {
+        const { volumes, next } = sliceOf(this.listed, filter);
+        const rowsOf = (id: string) => ({
+          mapping: this.mappings.find(({ volumeId }) => volumeId === id) ?? null,
+          export: this.records.find(({ volumeId }) => volumeId === id) ?? null,
+          lastOperation: this.stored.findLast(({ volumeId }) => volumeId === id) ?? null,
+        });
+        return {
+          ...this.freshness,
+          volumes: volumes.map((one) => ({ ...one, rows: rowsOf(one.id) })),
+          next,
+          notShown: this.listed.filter(({ volume }) => volume.kind !== 'seen').length,
+        };
+      }),
+    resolve: async (reference) => {
+      if (this.failure) throw this.failure;
+      return resolveVolume(this.witness(), reference);
+    },
     recentDeviceEvents: () => this.deviceEvents,
     onDeviceEvent: (listener) => {
       this.deviceListeners.add(listener);
@@ -139,6 +172,12 @@ export class FakeDaemon implements Daemon {
       this.requests.push({ type: 'withdraw', request: { volume_id: id, force } });
       return { existed: this.records.some(({ volumeId }) => volumeId === id) };
     },
+    orphans: async () => this.answer(() => ({ configured: 2, orphans: this.orphaned, unserved: [] })),
+    withdrawOrphans: async ({ dryRun, idleSince }) => {
+      this.requests.push({ type: 'withdraw-orphans', request: { dryRun, idleSince: idleSince ?? null } });
+      const withdrawn = dryRun ? [] : this.orphaned.map(({ name }) => name);
+      return { configured: 2, orphans: this.orphaned, unserved: [], withdrawn, failures: [] };
+    },
     validate: async () =>
       this.records.map(({ volumeId, exportName }) => ({
         volumeId,
@@ -149,6 +188,8 @@ export class FakeDaemon implements Daemon {
         expectedSize: 5368709120,
       })),
   };
+
+  readonly orphaned: OrphanedExport[] = [];
 
   readonly traffic: Daemon['traffic'] = {
     describe: async (records) =>
@@ -272,6 +313,26 @@ export class FakeDaemon implements Daemon {
     return this.answer(() => ({ deleted: 3 }));
   }
 
+  /** CloudStack as the resolver asks it. */
+  private witness(): Parameters<typeof resolveVolume>[0] {
+    const volumes = this.listed.flatMap(({ volume }) => (volume.kind === 'seen' ? [volume.value] : []));
+    const evidence = (id: string) =>
+      this.listed.find((one) => one.id === id)?.volume ?? unknown('it is not shown', NOW, 'cloudstack');
+    return {
+      cloud: {
+        listVolumes: async () => volumes,
+        readVolume: async (id) => evidence(id),
+        readVm: async () => unknown('it is not asked for', NOW, 'cloudstack'),
+      },
+      catalogue: {
+        look: async () => ({ volumes, absent: new Map(), hidden: new Map(), unavailable: [] }),
+      },
+      clock: { ...systemClock, now: () => NOW },
+      ledger: () => ({ listMappings: async () => this.mappings }),
+      applianceVmId: () => null,
+    };
+  }
+
   private release(id: string, fields: Partial<Pick<Operation, 'status' | 'errorCode' | 'completedAt'>>) {
     if (this.find(id).held === null)
       throw new DaemonError('OPERATION_NOT_HELD', `Operation ${id} is not held`);
@@ -366,6 +427,10 @@ export class FakeDaemon implements Daemon {
     if (id !== VOLUME) return missing('VOLUME_NOT_FOUND', `Volume ${id} not found in CloudStack`);
     return volumeDescription(this.stored.at(-1) ?? null);
   }
+}
+
+export function listed(volume: CloudVolume): ListedVolume {
+  return { id: volume.id, volume: seen(volume, NOW, 'cloudstack') };
 }
 
 function missing(

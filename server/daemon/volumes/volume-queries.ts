@@ -8,8 +8,11 @@ import type { ExportServer } from '../../exports/export-server';
 import type { Ledger } from '../../model/ledger';
 import type { ExportRecord, Mapping, Operation } from '../../model/operation';
 import { parsePlaceholderPath } from '../../model/placeholder-path';
+import type { VolumeCatalogue } from '../../sync/volume-catalogue';
 import { Unknowns } from '../unknowns';
+import { type ResolvedVolume, resolveVolume } from './resolve-volume';
 import { gatherEvidence, type VolumeEvidence } from './volume-evidence';
+import { sliceOf, type VolumeFilter, type VolumePage } from './volume-list';
 import { type VmVolumes, withUnmapped } from './volumes-of-vm';
 
 interface VolumeParts {
@@ -17,6 +20,7 @@ interface VolumeParts {
   readonly clock: Clock;
   ledger(): Ledger;
   readonly cloud: Cloud;
+  readonly catalogue: VolumeCatalogue;
   readonly watcher: { snapshot(): DeviceSnapshot };
   readonly guest: Pick<Guest, 'holders'>;
   readonly recentEvents: () => readonly DeviceEvent[];
@@ -113,6 +117,30 @@ export class VolumeQueries {
       mappings: mappings.map((mapping) => this.checked(mapping)),
       snapshot: this.parts.watcher.snapshot(),
     };
+  }
+
+  /**
+   * A page of all volumes that the key sees, from the catalogue: with its age, and without a request to
+   * CloudStack once it is there. Throws as `VolumeCatalogue.current`, and DATABASE_UNAVAILABLE.
+   */
+  async list(filter: VolumeFilter): Promise<VolumePage> {
+    const { volumes, ...freshness } = await this.parts.catalogue.current();
+    const slice = sliceOf(volumes, filter);
+    const rows = await this.parts.ledger().readVolumeRows(slice.volumes.map(({ id }) => id));
+    return {
+      ...freshness,
+      volumes: slice.volumes.map((one) => {
+        const { mapping = null, export: record = null, lastOperation = null } = rows.get(one.id) ?? {};
+        return { ...one, rows: { mapping: mapping && this.checked(mapping), export: record, lastOperation } };
+      }),
+      next: slice.next,
+      notShown: volumes.reduce((count, { volume }) => count + (volume.kind === 'seen' ? 0 : 1), 0),
+    };
+  }
+
+  /** The one volume that an id, the beginning of one, or a name means. See ./resolve-volume.ts. */
+  resolve(reference: string): Promise<ResolvedVolume> {
+    return resolveVolume(this.parts, reference);
   }
 
   /**

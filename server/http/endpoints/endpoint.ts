@@ -43,8 +43,8 @@ export interface Endpoint<Params, Query, Body, Reply> {
   /** For what costs more than a query: how many requests are served at a time; others get RATE_LIMITED. */
   readonly maxConcurrent?: number;
   /**
-   * The reply has an ETag, and is 304 when If-None-Match names it. `times-aside`: a field `at` alone makes no
-   * other reply.
+   * The reply has an ETag, and is 304 when If-None-Match names it. `times-aside`: the time of a look (`at`,
+   * `age_seconds`) alone makes no other reply.
    */
   readonly etag?: true | 'times-aside';
 }

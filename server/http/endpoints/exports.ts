@@ -1,12 +1,16 @@
 import { LIMITS } from '../../core/limits';
 import {
+  cleanupExportsBody,
+  cleanupExportsByAgeBody,
   exportBody,
+  exportCleanupSchema,
   exportListSchema,
   exportParams,
   exportSchema,
   exportsQuery,
   exportValidationSchema,
   exportWithdrawalSchema,
+  orphanCountSchema,
   withdrawBody,
   withdrawQuery,
 } from '../schemas/exports';
@@ -89,4 +93,45 @@ export const validateExports = endpoint({
   reply: { status: 200, description: 'One result for each export', schema: exportValidationSchema },
   errors: ['DATABASE_UNAVAILABLE', 'EXPORT_SERVER_UNHEALTHY'],
   maxConcurrent: LIMITS.VALIDATIONS_AT_ONCE,
+});
+
+const orphans = {
+  ...exportEndpoint,
+  errors: ['DATABASE_UNAVAILABLE', 'APPLIANCE_UNKNOWN', 'STANDBY', 'STOPPING', 'EXPORT_SERVER_UNHEALTHY'],
+  maxConcurrent: LIMITS.VALIDATIONS_AT_ONCE,
+} as const;
+
+const cleanup = {
+  ...orphans,
+  access: 'operate',
+  method: 'POST',
+  reply: { status: 200, description: 'What was found, and what was withdrawn', schema: exportCleanupSchema },
+} as const;
+
+export const countOrphans = endpoint({
+  ...orphans,
+  path: '/api/v1/exports/orphaned/count',
+  summary: 'How many exports belong to no mapping of this appliance',
+  description: 'Sync withdraws them by itself.',
+  reply: { status: 200, description: 'The count', schema: orphanCountSchema },
+});
+
+export const cleanUpExports = endpoint({
+  ...cleanup,
+  path: '/api/v1/exports/cleanup',
+  summary: 'Withdraw exports that belong to no mapping of this appliance',
+  description:
+    'A dry run unless dry_run is false. An export with a mapping, with a client, or whose volume is worked on is never touched.',
+  body: cleanupExportsBody,
+  bodyExample: { dry_run: false },
+});
+
+export const cleanUpExportsByAge = endpoint({
+  ...cleanup,
+  path: '/api/v1/exports/cleanup/age',
+  summary: 'Withdraw exports that belong to no mapping, and whose volume was not worked on for so long',
+  description:
+    'A dry run unless dry_run is false. Age alone withdraws nothing: an export with a mapping stays, however old it is.',
+  body: cleanupExportsByAgeBody,
+  bodyExample: { max_age_hours: 24, dry_run: false },
 });

@@ -8,11 +8,15 @@ import {
   forceBody,
   INCOMPLETE_HEADER,
   mappingSchema,
+  resolvedVolumeSchema,
+  resolveQuery,
   vmParams,
   vmVolumeListSchema,
   volumeEvidenceSchema,
+  volumeListSchema,
   volumeParams,
   volumeSchema,
+  volumesQuery,
 } from '../schemas/volumes';
 import { CLOUDSTACK_ERRORS, endpoint, noInput } from './endpoint';
 
@@ -114,6 +118,37 @@ export const cleanupTestFailover = endpoint({
     delete_vm: true,
     force_clean: false,
   },
+});
+
+export const listVolumes = endpoint({
+  ...volumeRead,
+  path: '/api/v1/volumes',
+  summary: 'All volumes that the key sees, with mapping, export and last operation',
+  description:
+    'From what sync and operations have last seen in CloudStack: `cloudstack` says when that was, and whether CloudStack could be asked since. For showing: nothing is decided from it. In the order of the ids; when there are more, a Link header with rel="next" leads to them.',
+  query: volumesQuery,
+  reply: { status: 200, description: 'A page of volumes', schema: volumeListSchema },
+  errors: ['VM_NOT_VISIBLE', ...CLOUDSTACK_ERRORS],
+  maxConcurrent: LIMITS.CLOUDSTACK_READS_AT_ONCE,
+  etag: 'times-aside',
+});
+
+export const resolveVolume = endpoint({
+  ...volumeRead,
+  path: '/api/v1/volumes/resolve',
+  summary: 'The one volume that an id, the beginning of one, or a name means',
+  description:
+    'CloudStack is asked now. A reference that means more than one volume is refused with the candidates, so that what follows can name the whole id.',
+  query: resolveQuery,
+  reply: { status: 200, description: 'The volume', schema: resolvedVolumeSchema },
+  errors: [
+    'VOLUME_AMBIGUOUS',
+    'VOLUME_NOT_FOUND',
+    'VOLUME_NOT_VISIBLE',
+    'VM_NOT_VISIBLE',
+    ...CLOUDSTACK_ERRORS,
+  ],
+  maxConcurrent: LIMITS.RESOLUTIONS_AT_ONCE,
 });
 
 export const readVolume = endpoint({

@@ -27,7 +27,7 @@ export function mappingReply(mapping: Mapping) {
   const here = mapping.linuxState !== 'n/a';
   return replyOf(mappingSchema, {
     ...mapping,
-    vmContextId: null,
+    vmContextId: mapping.vmContextId ?? null,
     volumeUuid: mapping.volumeId,
     operationMode: here ? 'oma' : 'failover',
     requiresDeviceCorrelation: here,
@@ -39,7 +39,7 @@ export function mappingReply(mapping: Mapping) {
  * Existing callers open whatever device_path says and never look at linux_state. When the disk at the path is
  * no longer the volume's, they get the placeholder that sync writes instead: opening it fails.
  */
-function pathOf(mapping: Pick<Mapping, 'linuxState' | 'devicePath' | 'volumeId'>): string {
+export function pathOf(mapping: Pick<Mapping, 'linuxState' | 'devicePath' | 'volumeId'>): string {
   if (mapping.linuxState !== 'missing' || !mapping.devicePath.startsWith('/')) return mapping.devicePath;
   return missingPath(mapping.volumeId);
 }

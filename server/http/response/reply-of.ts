@@ -35,16 +35,39 @@ export function replyOf<Shape extends z.core.$ZodLooseShape>(
   schema: z.ZodObject<Shape>,
   source: Source<Shape>,
 ): z.output<z.ZodObject<Shape>> {
-  const fields = new Map<string, unknown>(Object.entries(source));
   const reply: Record<string, unknown> = {};
-  for (const [name, field] of Object.entries(schema.shape)) {
-    const value = fields.get(name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase()));
-    if (value === null && field instanceof z.ZodOptional) continue;
-    reply[name] = typeof value === 'number' && isTimestamp(field) ? timestampOf(value) : value;
+  for (const { name, from, isOptional, isTime } of fieldsOf(schema)) {
+    const value: unknown = Reflect.get(source, from);
+    if (value === null && isOptional) continue;
+    reply[name] = typeof value === 'number' && isTime ? timestampOf(value) : value;
   }
   // The loop has filled in every key of the shape, which a type cannot follow; HttpApp parses every reply of
   // a test.
   return reply as z.output<z.ZodObject<Shape>>;
+}
+
+interface ReplyField {
+  readonly name: string;
+  /** Its name in the object of the domain. */
+  readonly from: string;
+  readonly isOptional: boolean;
+  readonly isTime: boolean;
+}
+
+/** A page has a thousand objects of one schema. */
+const known = new WeakMap<z.ZodObject, readonly ReplyField[]>();
+
+function fieldsOf(schema: z.ZodObject): readonly ReplyField[] {
+  const before = known.get(schema);
+  if (before) return before;
+  const fields = Object.entries(schema.shape).map(([name, field]) => ({
+    name,
+    from: name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase()),
+    isOptional: field instanceof z.ZodOptional,
+    isTime: isTimestamp(field),
+  }));
+  known.set(schema, fields);
+  return fields;
 }
 
 function isTimestamp(field: unknown): boolean {

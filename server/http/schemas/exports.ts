@@ -69,3 +69,33 @@ export const exportValidationSchema = named('ExportValidation', {
     }),
   ),
 });
+
+const DRY_RUN = 'only say what would be withdrawn; true unless told';
+export const cleanupExportsBody = z.object({ dry_run: flag(DRY_RUN).nullish() });
+const HOURS = expected('a number of hours above 0, at most 87600');
+export const cleanupExportsByAgeBody = cleanupExportsBody.extend({
+  max_age_hours: z.number({ error: HOURS }).positive({ error: HOURS }).max(87_600, { error: HOURS }),
+});
+
+/** Field names of the daemon before this one, whose operators read them. */
+export const exportCleanupSchema = named('ExportCleanup', {
+  dry_run: z.boolean(),
+  total_exports: z.int().meta({ description: 'that the export server has' }),
+  orphaned_exports: z.int(),
+  cleaned_exports: z.int(),
+  failed_cleanups: z.int(),
+  orphaned_export_details: z.array(
+    z.object({
+      volume_id: z.string(),
+      export_name: z.string(),
+      device_path: z.string().nullable().meta({ description: 'where it leads; null: nowhere' }),
+      since: timestamp.nullable().meta({ description: 'of the last operation on the volume' }),
+    }),
+  ),
+  cleanup_errors: z.array(z.string()),
+  config_files_validated: z.int(),
+  database_inconsistencies: z.array(z.string()),
+  operation_time: z.int().meta({ description: 'nanoseconds' }),
+});
+
+export const orphanCountSchema = named('OrphanCount', { orphaned_exports_count: z.int(), timestamp });

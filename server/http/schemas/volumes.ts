@@ -1,12 +1,25 @@
 import { z } from 'zod';
+import { VOLUME_STATES } from '../../cloudstack/volume-states';
 import { LIMITS } from '../../core/limits';
 import { EXPORT_STATUSES, OPERATION_STATUSES } from '../../model/operation';
 import { exportSchema } from './exports';
-import { bytes, cleanText, expected, flag, metadata, named, timestamp, uuid } from './fields';
+import {
+  bytes,
+  cleanText,
+  expected,
+  flag,
+  limit,
+  metadata,
+  named,
+  queryFlag,
+  timestamp,
+  uuid,
+} from './fields';
 import { operationType } from './operations';
 
 export const volumeParams = z.object({ id: uuid('a volume') });
-export const vmParams = z.object({ id: uuid('a VM') });
+/** Existing callers ask for the volumes of a VM that was never made: with no id, there are none. */
+export const vmParams = z.object({ id: z.union([z.literal(''), uuid('a VM')]) });
 
 const SIZE = expected('the size in bytes, a whole number from 1 to 9007199254740991');
 
@@ -48,7 +61,10 @@ export const cleanupBody = z.object({
 
 export const mappingSchema = named('Mapping', {
   id: z.string(),
-  vm_context_id: z.null(),
+  vm_context_id: z
+    .string()
+    .nullable()
+    .meta({ description: "the hub's context of the volume, where its tables are in the same database" }),
   volume_id: z.string(),
   volume_uuid: z.string().meta({ description: 'the same as volume_id, under its older name' }),
   vm_id: z.string(),
@@ -156,6 +172,78 @@ export const volumeEvidenceSchema = named('VolumeEvidence', {
   last_operation: lastOperation,
 });
 export type VolumeEvidenceReply = z.infer<typeof volumeEvidenceSchema>;
+
+/** Only their known states: a mistyped one would be an empty list, which looks like an answer. */
+export const volumesQuery = z.object({
+  name: cleanText('a part of the name', LIMITS.NAME_CHARACTERS).optional(),
+  state: z.enum(VOLUME_STATES, { error: expected(`one of ${VOLUME_STATES.join(', ')}`) }).optional(),
+  vm_id: uuid('a VM').optional(),
+  attached: queryFlag('whether it is attached to a VM'),
+  project: uuid('a project').optional(),
+  limit: limit.optional(),
+  cursor: uuid('the last volume of the page before').optional(),
+});
+
+const volumeSummarySchema = named('VolumeSummary', {
+  volume_id: z.string(),
+  name: z.string().nullable(),
+  type: z.string().nullable().meta({ description: 'DATADISK or ROOT' }),
+  state: z.string().nullable().meta({ description: "CloudStack's state: Allocated, Ready, …" }),
+  state_means: z.string().nullable().meta({ description: 'the end of a sentence: "the volume …"' }),
+  size: bytes.nullable(),
+  size_gib: z.number().nullable().meta({ description: 'the same in GiB' }),
+  vm_id: z.string().nullable().meta({ description: 'where it is attached by CloudStack; null: detached' }),
+  vm_name: z.string().nullable(),
+  attached: z.string().nullable().meta({ description: "CloudStack's time of the attach" }),
+  created: z.string().nullable(),
+  zone_id: z.string().nullable(),
+  zone_name: z.string().nullable(),
+  account: z.string().nullable(),
+  project_id: z.string().nullable(),
+  not_shown: z.string().nullable().meta({
+    description: 'why CloudStack does not show this volume, which has a mapping; then nothing above is known',
+  }),
+  at: timestamp.meta({ description: 'when CloudStack was asked about it' }),
+  mapping: z
+    .object({ vm_id: z.string(), device_path: z.string(), linux_state: mappingSchema.shape.linux_state })
+    .nullable(),
+  export: z
+    .object({ export_name: z.string(), status: z.enum(EXPORT_STATUSES), read_only: z.boolean() })
+    .nullable(),
+  last_operation: lastOperation,
+});
+
+export const volumeListSchema = named('VolumeList', {
+  cloudstack: z.object({
+    kind: z.enum(['seen', 'unknown']).meta({
+      description: 'unknown: CloudStack could not be asked since, so what is shown may have changed',
+    }),
+    at: timestamp.meta({ description: 'when CloudStack was last asked about all volumes' }),
+    age_seconds: z.int().meta({ description: 'how long ago that was; also in the header Age' }),
+    why: z.string().nullable().meta({ description: 'it is unknown' }),
+    unknown_since: timestamp.nullable(),
+    not_shown: z.int().meta({
+      description:
+        'volumes with a mapping that CloudStack does not show to the key; a filter leaves them out, because it is not known whether they match',
+    }),
+  }),
+  volumes: z.array(volumeSummarySchema),
+});
+
+export const resolveQuery = z.object({
+  ref: cleanText('an id, the first 8 or more characters of one, or a name', LIMITS.NAME_CHARACTERS),
+});
+
+export const resolvedVolumeSchema = named('ResolvedVolume', {
+  volume_id: z.string(),
+  matched_by: z.enum(['id', 'id-prefix', 'name']),
+  name: z.string(),
+  state: z.string(),
+  size: bytes.nullable(),
+  vm_id: z.string().nullable(),
+  vm_name: z.string().nullable(),
+  at: timestamp.meta({ description: 'when CloudStack was asked' }),
+});
 
 export const volumeSchema = named('Volume', {
   volume_id: z.string(),

@@ -89,6 +89,8 @@ describe('the Go client', () => {
       }),
     );
     expect(ofVm.parse((await app.get(`/api/v1/vms/${APPLIANCE}/volumes`)).json)).toHaveLength(1);
+    // A failover whose VM was never made.
+    expect(await app.get('/api/v1/vms//volumes')).toMatchObject({ status: 200, json: [] });
     goExport.parse((await app.get(`/api/v1/exports/${VOLUME}`)).json);
     z.array(goExport).parse((await app.get('/api/v1/exports?vm_name=&status=')).json);
     goExport.parse(

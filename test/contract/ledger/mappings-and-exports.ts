@@ -1,7 +1,9 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { Epoch, Ledger, MappingEffect } from '~/server/model/ledger';
-import { A, APPLIANCE, B, mapping, note, OTHER_VM, refusal } from './fixtures';
+import { A, APPLIANCE, attach, B, detach, mapping, note, OTHER_VM, refusal } from './fixtures';
 import type { LedgerSuite } from './ledger-suite';
+
+const NEVER = 'cccccccc-0000-4000-8000-000000000003';
 
 export function describeMappingsAndExports(suite: LedgerSuite): void {
   describe('mappings and exports', () => {
@@ -29,6 +31,28 @@ export function describeMappingsAndExports(suite: LedgerSuite): void {
           metadata,
         },
       }) as const;
+
+    it('reads the rows of many volumes at once: mapping, export, and the operation accepted last', async () => {
+      await repair({ kind: 'put-mapping', mapping: mapping(A) }, exportOf(A));
+      await repair({ kind: 'put-mapping', mapping: mapping(B, { devicePath: '/dev/vdc' }) });
+      await suite.end((await suite.executing(attach(A, APPLIANCE))).id);
+      const last = await suite.ask(detach(A));
+      const never = await suite.ask(detach(NEVER));
+      const rows = await ledger.readVolumeRows([A, B, NEVER, OTHER_VM]);
+      expect([...rows.keys()].sort()).toEqual([A, B, NEVER].sort());
+      expect(rows.get(A)).toEqual({
+        mapping: await ledger.readMapping(A),
+        export: await ledger.readExport(A),
+        lastOperation: await ledger.readOperation(last.id),
+      });
+      expect(rows.get(B)).toMatchObject({
+        mapping: { devicePath: '/dev/vdc' },
+        export: null,
+        lastOperation: null,
+      });
+      expect(rows.get(NEVER)).toMatchObject({ mapping: null, lastOperation: { id: never.id } });
+      expect(await ledger.readVolumeRows([])).toEqual(new Map());
+    });
 
     it('replaces the mapping of a volume and keeps its id and birth', async () => {
       await repair({ kind: 'put-mapping', mapping: mapping(A) });

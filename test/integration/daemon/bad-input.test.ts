@@ -141,6 +141,7 @@ describe('bad input', () => {
       expect(await send(base + path), path).toMatchObject({ status: 404, body: { code } });
     }
     expect((await send(`${base}/vms/${OTHER}/volumes`)).text).toBe('[]');
+    expect((await send(`${base}/vms//volumes`)).text).toBe('[]');
   });
 
   it('only the three accepted requests were written', async () => {

@@ -366,6 +366,7 @@ describe('a live database with ossea_volumes', () => {
     expect(await rows(dsn, `SELECT vm_context_id, operation_mode FROM device_mappings ${where}`)).toEqual([
       { vm_context_id: 'context-1', operation_mode: 'oma' },
     ]);
+    expect(await ledger.readMapping(THIRD)).toMatchObject({ vmContextId: 'context-1' });
     expect(await rows(dsn, `SELECT vm_context_id FROM nbd_exports ${where}`)).toEqual([
       { vm_context_id: 'context-1' },
     ]);

@@ -15,6 +15,7 @@ import { absent } from '~/server/model/evidence';
 import type { NewMapping } from '~/server/model/operation';
 import { OperationEvents } from '~/server/model/operation-events';
 import { SyncService } from '~/server/sync/sync-service';
+import { VolumeCatalogue } from '~/server/sync/volume-catalogue';
 import { ManualClock } from '../devices/manual-clock';
 import { countingRandom } from '../simulator/world';
 import { DriftingExports } from './drifting-exports';
@@ -46,6 +47,7 @@ export class MemoryAppliance {
   whileWaiting: () => Promise<void> = async () => {};
   readonly cloud = new ModelCloud(this.model, this.clock);
   readonly sync: SyncService;
+  readonly catalogue: VolumeCatalogue;
   readonly otherVm: string;
 
   private constructor(readonly epoch: Awaited<ReturnType<MemoryLedger['takeOver']>>['number']) {
@@ -61,8 +63,15 @@ export class MemoryAppliance {
       return this.never.has(id) ? absent('this id names nothing', clock.now(), 'cloudstack') : answer;
     };
     const inventory = createMemoryInventory();
+    this.catalogue = new VolumeCatalogue({
+      cloud,
+      clock,
+      ledger: () => ledger,
+      applianceVmId: () => owned.applianceId,
+    });
     this.sync = new SyncService({
       cloud,
+      catalogue: this.catalogue,
       ledger,
       exports,
       // Waiting takes no time here; what happens meanwhile is the test's business.

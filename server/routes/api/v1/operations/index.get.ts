@@ -11,6 +11,6 @@ export default serve(listOperations, async ({ event, daemon, query }) => {
   // One more than asked for tells whether there is a next page.
   const found = await daemon.operations.list({ ...filter, limit: limit + 1 });
   const { items, next } = pageOf(event.path, found, limit);
-  if (next) setResponseHeader(event, 'Link', `<${next}>; rel="next"`);
+  if (next) setResponseHeader(event, 'Link', next);
   return items.map(operationReply);
 });

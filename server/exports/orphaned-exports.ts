@@ -1,0 +1,116 @@
+import { mapConcurrent } from '../core/concurrency/map-concurrent';
+import { messageOf } from '../core/errors';
+import { LIMITS } from '../core/limits';
+import type { Epoch, Ledger } from '../model/ledger';
+import type { OperationEvents } from '../model/operation-events';
+import type { ConfiguredExport, ExportServer } from './export-server';
+
+export interface OrphanedExport extends ConfiguredExport {
+  /** Wall clock ms of the last operation on the volume; null when none is known, so that its age is not. */
+  readonly since: number | null;
+}
+
+export interface OrphanReport {
+  /** How many exports the export server has. */
+  readonly configured: number;
+  readonly orphans: readonly OrphanedExport[];
+  /** Active rows of which the export server has no export, as sentences; sync publishes them again. */
+  readonly unserved: readonly string[];
+}
+
+export interface OrphanCleanup extends OrphanReport {
+  /** Names of those that are withdrawn; empty in a dry run. */
+  readonly withdrawn: readonly string[];
+  /** Why some were left, as sentences. */
+  readonly failures: readonly string[];
+}
+
+interface Parts {
+  ledger(): Ledger;
+  readonly server: ExportServer;
+  readonly events: Pick<OperationEvents, 'publish'>;
+  owner(): { epoch: Epoch; applianceVmId: string };
+}
+
+/**
+ * Exports that belong to nobody: the export server has them, no mapping to this appliance does, and no
+ * operation works on their volume. Throws DATABASE_UNAVAILABLE and what says that this daemon is not the owner.
+ */
+export async function findOrphans(parts: Parts): Promise<OrphanReport> {
+  const { applianceVmId } = parts.owner();
+  const ledger = parts.ledger();
+  // The exports first: a mapping is written before its export, so none is missed.
+  const configured = await parts.server.list();
+  const [busy, mappings, records] = await Promise.all([
+    ledger.busyVolumes(applianceVmId),
+    ledger.listMappings(applianceVmId),
+    ledger.listExports({ status: 'active' }),
+  ]);
+  const mapped = new Set(mappings.map(({ volumeId }) => volumeId));
+  const orphans = configured.filter(({ volumeId }) => !mapped.has(volumeId) && !busy.has(volumeId));
+  const rows = await ledger.readVolumeRows(orphans.map(({ volumeId }) => volumeId));
+  const served = new Set(configured.map(({ volumeId }) => volumeId));
+  return {
+    configured: configured.length,
+    orphans: orphans.map((orphan) => ({
+      ...orphan,
+      since: rows.get(orphan.volumeId)?.lastOperation?.updatedAt ?? null,
+    })),
+    unserved: records
+      .filter(({ volumeId }) => mapped.has(volumeId) && !served.has(volumeId) && !busy.has(volumeId))
+      .map(
+        ({ exportName }) => `the row of ${exportName} says active, and the export server has no such export`,
+      ),
+  };
+}
+
+/**
+ * Withdraws orphans, as sync does at every run. One that has clients, or that has got a mapping or an
+ * operation meanwhile, is left. With `idleSince` (wall clock ms) also one whose volume was worked on after
+ * that, or at a time that is not known.
+ */
+export async function withdrawOrphans(
+  parts: Parts,
+  { dryRun, idleSince = null }: { readonly dryRun: boolean; readonly idleSince?: number | null },
+): Promise<OrphanCleanup> {
+  const found = await findOrphans(parts);
+  const failures: string[] = [];
+  const orphans = found.orphans.filter(({ name, since }) => {
+    if (idleSince === null) return true;
+    if (since === null) failures.push(`${name} is left: it is not known since when nobody needs it`);
+    return since !== null && since <= idleSince;
+  });
+  const withdrawn: string[] = [];
+  if (!dryRun)
+    await mapConcurrent(orphans, LIMITS.PROBES_AT_ONCE, async (orphan) => {
+      try {
+        const why = await whyKept(parts, orphan);
+        if (why === null) withdrawn.push(await withdraw(parts, orphan));
+        else failures.push(`${orphan.name} is left: ${why}`);
+      } catch (error) {
+        failures.push(`${orphan.name}: ${messageOf(error)}`);
+      }
+    });
+  return { ...found, orphans, withdrawn, failures };
+}
+
+/** Looked at again right before the act. */
+async function whyKept(parts: Parts, { name, volumeId }: OrphanedExport): Promise<string | null> {
+  const { applianceVmId } = parts.owner();
+  const ledger = parts.ledger();
+  if ((await ledger.readMapping(volumeId))?.vmId === applianceVmId) return 'its volume has a mapping now';
+  if ((await ledger.busyVolumes(applianceVmId)).has(volumeId)) return 'an operation works on its volume now';
+  const { count, details } = await parts.server.clients(name);
+  return count === 0 ? null : `clients are connected: ${details.join('; ')}`;
+}
+
+async function withdraw(parts: Parts, { name, volumeId }: OrphanedExport): Promise<string> {
+  const { epoch } = parts.owner();
+  await parts.server.withdraw(name);
+  const data = { volume_id: volumeId, orphan: true };
+  const entry = await parts
+    .ledger()
+    .auditedChange(epoch, [], { step: 'export:withdraw', state: 'note', data });
+  parts.events.publish([entry]);
+  return name;
+}

@@ -1,0 +1,11 @@
+import { systemClock } from '../../../../../core/clock';
+import { cleanUpExports } from '../../../../../http/endpoints/exports';
+import { exportCleanupReply } from '../../../../../http/response/export-cleanup-reply';
+import { serve } from '../../../../../http/serve';
+
+export default serve(cleanUpExports, async ({ daemon, body }) => {
+  const began = systemClock.monotonic();
+  const dryRun = body.dry_run !== false;
+  const found = await daemon.exports.withdrawOrphans({ dryRun });
+  return exportCleanupReply(found, { dryRun, tookMs: systemClock.monotonic() - began });
+});
