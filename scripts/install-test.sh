@@ -48,7 +48,7 @@ printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d" && chmod 755 "$root
 cp "$deb" "$root/root/"
 
 say "CloudStack (simulated), with a guest whose disks are files in the root"
-(cd "$here" && exec node --import tsx lab/cloudstack/main.ts --guest "$root/guest") >"$root/root/cloudstack.json" &
+(cd "$here" && exec node --import tsx lab/cloudstack/main.ts --vm-id 5d0c1f6e-8f0b-4f7e-9b1c-2f6f3f5f8a01 --guest "$root/guest") >"$root/root/cloudstack.json" &
 pids="$pids $!"
 until node -e 'JSON.parse(require("fs").readFileSync(process.argv[1]))' "$root/root/cloudstack.json" 2>/dev/null; do
 	kill -0 "${pids##* }" || fail "the simulator"
@@ -89,7 +89,7 @@ run() {
 	# The package starts it; here nobody would.
 	if [ -x "$root/usr/sbin/mariadbd" ] && ! inside mariadb-admin ping >/dev/null 2>&1; then
 		inside install -d -o mysql -g mysql /run/mysqld
-		inside setsid mariadbd --user=mysql --skip-networking --pid-file=/run/mysqld/mysqld.pid >/dev/null 2>&1 &
+		inside setsid mariadbd --user=mysql --bind-address=127.0.0.1 --pid-file=/run/mysqld/mysqld.pid >/dev/null 2>&1 &
 		for second in $(seq 60); do inside mariadb-admin ping >/dev/null 2>&1 && return; sleep 1; done
 		fail "mariadbd does not start"
 	fi

@@ -140,7 +140,7 @@ async function tried(
 }
 
 const REMEDIES = {
-  guess: 'Name this VM with --vm, if it is not the one; the other words are CloudStack’s',
+  guess: 'Name this VM with --vm, if it is not the one; the other words are those of CloudStack',
   given: 'Correct --vm, or use a key that sees this VM',
 } as const;
 

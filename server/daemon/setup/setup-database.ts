@@ -54,7 +54,7 @@ async function loggedIn(settings: DatabaseSettings, steps: Step[]): Promise<Dsn 
   try {
     login = await tryLogin(dsn);
   } catch (error) {
-    const message = `no server answers for ${named}: ${messageOf(error)}`;
+    const message = `no server answers for ${named}: ${reasonOf(error)}`;
     steps.push({
       name: 'database',
       state: 'missing',
@@ -110,6 +110,11 @@ async function made(settings: DatabaseSettings, login: Login, steps: Step[]): Pr
   const note = text === settings.text ? '' : `; its new password is in ${environmentFile}`;
   steps.push({ name: 'database', state: 'made', message: `${named} and its account ${dsn.user}${note}` });
   return wanted;
+}
+
+/** Several addresses that all refuse make an error without a message of its own. */
+function reasonOf(error: unknown): string {
+  return error instanceof AggregateError ? error.errors.map(messageOf).join('; ') : messageOf(error);
 }
 
 function withNewPassword(text: string): string {
