@@ -65,7 +65,7 @@ cat >"$root/usr/local/bin/systemctl" <<-END
 		kill \$(cat /run/vd.pid 2>/dev/null) 2>/dev/null || true
 		set -a && . /root/unit.env && set +a
 		mkdir -p /var/lib/volume-daemon /run/volume-daemon
-		NBD_UNIT= setsid /usr/lib/volume-daemon/bin/node /usr/lib/volume-daemon/server/index.mjs >/var/log/vd.log 2>&1 &
+		NBD_UNIT= NBD_MANAGE=own NBD_PORT=20809 NBD_READ_ONLY_PORT=20810 setsid /usr/lib/volume-daemon/bin/node /usr/lib/volume-daemon/server/index.mjs >/var/log/vd.log 2>&1 &
 		echo \$! >/run/vd.pid
 		for second in \$(seq 60); do volumectl health --quiet >/dev/null 2>&1 && exit 0; sleep 1; done
 		tail -n 20 /var/log/vd.log >&2; exit 0 ;;
