@@ -18,6 +18,8 @@ export default defineNitroConfig({
   errorHandler: '~/server/http/error-handler',
   experimental: { tasks: true },
   modules: [dashboard, commandLine, nbdHolder],
+  // server/middleware/0.static-files.ts does it: Nitro reads a file whole for each client.
+  serveStatic: false,
   compressPublicAssets: { gzip: true, brotli: false },
   scheduledTasks: {
     '*/2 * * * * *': ['devices:poll'],

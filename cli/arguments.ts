@@ -3,18 +3,20 @@ import { nearest } from '~/server/core/nearest';
 import { UsageError } from './exit';
 
 /**
- * What a value names, and so what a shell completes it with: ids that the daemon knows, or files. A `volume`
- * may also be named by its name, or by the beginning of its id.
+ * What a value names, and so what a shell completes it with: ids that the daemon knows, names of the
+ * configuration, or files. A `volume` may also be named by its name, or by the beginning of its id.
  */
-export type Candidates = 'volume' | 'operation' | 'device' | 'file';
+export type Candidates = 'volume' | 'operation' | 'device' | 'offering' | 'zone' | 'appliance' | 'file';
 
 interface Described {
   readonly description: string;
   readonly complete?: Candidates | readonly string[];
+  /** What each of the words means that it is completed with. */
+  readonly meanings?: Readonly<Record<string, string>>;
   /** The field of the API that this argument fills: the daemon's complaints about it name the argument. */
   readonly field?: string | undefined;
 }
-interface Positional extends Described {
+export interface Positional extends Described {
   readonly type: 'positional';
   /** It may be left out; only the last one can. */
   readonly optional?: true;
@@ -23,6 +25,7 @@ export interface Option extends Described {
   readonly type: 'string';
   readonly required?: boolean;
   readonly valueHint?: string;
+  readonly short?: string;
   /** The only values it takes. */
   readonly options?: readonly string[];
 }
@@ -64,13 +67,14 @@ export function requiredOption(valueHint: string, description: string, field?: s
   return { ...option(valueHint, description, field), required: true } as const satisfies Option;
 }
 
-/** `--name <one of these>` */
+/** `--name <one of these>`: each word with its meaning, which completions show. */
 export function choice<const Word extends string>(
-  options: readonly Word[],
+  meanings: Readonly<Record<Word, string>>,
   description: string,
   field?: string,
 ) {
-  return { type: 'string', options, description, field } as const satisfies Option;
+  const options = Object.keys(meanings) as Word[]; // the keys of a literal are its words
+  return { type: 'string', options, meanings, description, field } as const satisfies Option;
 }
 
 /** `--name` */
@@ -140,8 +144,7 @@ export function parseCommandLine(raw: readonly string[], commands: readonly Args
 }
 
 function parserOption(arg: Option | Flag) {
-  if (arg.type === 'string') return { type: 'string' } as const;
-  return { type: 'boolean', ...(arg.short !== undefined && { short: arg.short }) } as const;
+  return { type: arg.type, ...(arg.short !== undefined && { short: arg.short }) };
 }
 
 /** The values of the arguments of one command. `words` are those after its name. Throws UsageError. */

@@ -6,6 +6,11 @@ import type { NitroModule } from 'nitropack/types';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 
+/** Bundled CommonJS packages load Node's own modules with `require`, which a module does not have. */
+const BANNER = `#!/usr/bin/env node
+import { createRequire } from 'node:module';
+const require = createRequire(import.meta.url);`;
+
 /** Builds volumectl as one file that only needs Node, and its manual page and completions. */
 export const commandLine: NitroModule = {
   name: 'volumectl',
@@ -21,7 +26,7 @@ export const commandLine: NitroModule = {
         platform: 'node',
         format: 'esm',
         target: ['node20.19'],
-        banner: { js: '#!/usr/bin/env node' },
+        banner: { js: BANNER },
         legalComments: 'none',
         logLevel: 'warning',
       });

@@ -1,5 +1,6 @@
 import type { Args, Values } from './arguments';
 import type { Context } from './context';
+import type { NamedColumn } from './output/table';
 
 interface Example {
   /** What follows the name of the command. */
@@ -14,8 +15,8 @@ interface Definition<A extends Args> {
   /** More sentences for its help and the manual. */
   readonly details?: string;
   readonly args: A;
-  /** The columns that --columns may select; absent when the command prints none. */
-  readonly columns?: readonly { readonly name: string }[];
+  /** The columns for --columns, --sort and --filter; absent when the command prints none. */
+  readonly columns?: readonly NamedColumn[];
   readonly examples: readonly Example[];
   /** Resolves with the exit code. */
   run(context: Context, args: Values<A>): Promise<number>;

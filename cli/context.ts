@@ -14,4 +14,6 @@ export interface Context {
   readonly signal: AbortSignal;
   /** Asks on the terminal; null when there is none to ask. */
   confirm(question: string): Promise<boolean | null>;
+  /** Asks for a line on the terminal; null when there is none to ask on. */
+  readonly ask: ((question: string, typed: 'shown' | 'hidden') => Promise<string>) | null;
 }

@@ -97,9 +97,10 @@ function isShort({ options }: Option): boolean {
 
 /** `--vm <id>`, `-w, --wait` */
 function optionText(name: string, arg: Option | Flag): string {
-  if (arg.type === 'boolean') return `${arg.short === undefined ? '' : `-${arg.short}, `}--${name}`;
+  const short = arg.short === undefined ? '' : `-${arg.short}, `;
+  if (arg.type === 'boolean') return `${short}--${name}`;
   const words = isShort(arg) ? arg.options?.join('|') : undefined;
-  return `--${name} <${words ?? arg.valueHint ?? (arg.options ? name : 'value')}>`;
+  return `${short}--${name} <${words ?? arg.valueHint ?? (arg.options ? name : 'value')}>`;
 }
 
 /** Every option with its description; an option that can be negated has a line for each form. */

@@ -6,13 +6,23 @@ import { columnNames, commandOf, optionRows, positionalRows, usage } from './hel
 import { exampleLines, NOUNS, PROGRAM, PURPOSE } from './tree';
 
 const ENVIRONMENT: readonly (readonly [name: string, meaning: string])[] = [
+  [
+    'VOLUMECTL_APPLIANCE',
+    'which appliance of the configuration file is asked, when --appliance is not given',
+  ],
+  ['VOLUMECTL_CONFIG', 'the configuration file, instead of ~/.config/volumectl/config.yaml'],
   ['VOLUMECTL_URL', 'where the daemon listens, when --url is not given'],
   ['VOLUMECTL_SOCKET', 'its unix socket, when --socket is not given'],
   ['VOLUMECTL_TOKEN_FILE', 'file with the bearer token, when --token-file is not given'],
   ['NO_COLOR', 'when not empty: no colours'],
+  ['COLUMNS', 'how long lines may be; without it as long as the terminal is wide, and in a pipe any length'],
 ];
 
 const FILES: readonly (readonly [name: string, meaning: string])[] = [
+  [
+    '~/.config/volumectl/config.yaml',
+    'the appliances of this user, like {default: east, appliances: {east: {url: "http://10.0.0.5:8090", token-file: east.token}}}; url or socket of each, a token-file beside this file or with its path. The token is sent to that appliance only',
+  ],
   [
     '/etc/default/volume-daemon',
     'where HOST, PORT, UNIX_SOCKET and TOKEN_FILE of the daemon are found when nothing else says where it is, and the file may be read',
@@ -20,9 +30,11 @@ const FILES: readonly (readonly [name: string, meaning: string])[] = [
 ];
 
 const BASICS = [
-  'Results go to the standard output: a table, or with --json what the daemon has answered. Progress, hints and errors go to the error output.',
+  'Results go to the standard output: a table, or with --output json or yaml what the daemon has answered. On a terminal tables fit its width. Progress, hints and errors go to the error output.',
+  'Lists are ordered by --sort, and reduced by --filter, which compares sizes and times as such: size>=10Gi, created_at>1h (since an hour ago), status!=active, reason~quota, vm_id=- (none).',
+  'What changes something has --dry-run.',
   'A change is accepted as an operation, which goes on by itself whatever becomes of this program. With --wait the program stays until the operation has ended and names the step it is at; a daemon that restarts meanwhile is waited for.',
-  'Times are written like 30s, 10m or 1h30m. Sizes are written like 10GiB or 512MiB, or as plain bytes.',
+  'Times are written like 30s, 10m, 1h30m or 7d; a moment as so long ago, or like 2026-08-19T20:30:00Z. Sizes are written like 10Gi or 512Mi (also 10GiB, 10G), or as plain bytes.',
 ];
 
 /** volumectl(1), for man. */

@@ -18,6 +18,12 @@ export function readList(): OwnDisks {
   return parseOwnDisks(readText());
 }
 
+/** Whether a line lists the disk. Throws UsageError for what is no identity. */
+export function isListed(word: string): boolean {
+  const line = lineOf(word);
+  return readList().disks.some((disk) => ownDiskText(disk) === line);
+}
+
 /** Adds a line. False when the disk is listed already. Throws UsageError for what is no identity. */
 export function addOwnDisk(word: string): boolean {
   const line = lineOf(word);

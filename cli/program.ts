@@ -6,10 +6,9 @@ import { Client } from './client/client';
 import type { Noun, Verb } from './command';
 import type { Context } from './context';
 import { EXIT, UsageError } from './exit';
-import { findTarget, GLOBALS, parseTime, VERSION } from './globals';
+import { findTarget, GLOBALS, type LIST, parseTime, VERSION } from './globals';
 import { helpFor } from './help';
-import { Output } from './output/output';
-import { pick } from './output/table';
+import { type Format, Output } from './output/output';
 import { wantsColor } from './output/text';
 import { reportFailure } from './report-failure';
 import { resolveVolumes } from './resolve-volumes';
@@ -17,6 +16,8 @@ import { findNoun, fullName, loneVerb, NOUNS, PROGRAM } from './tree';
 
 const TIMEOUT_MS = 30_000;
 const LONG_TIMEOUT_MS = 5 * 60_000;
+/** Texts are not wrapped into less. */
+const MIN_WIDTH_COLUMNS = 40;
 
 /** Runs one command line; resolves with the exit code. `signal` ends commands that follow something. */
 export async function run(raw: readonly string[], signal: AbortSignal): Promise<number> {
@@ -40,7 +41,7 @@ export async function run(raw: readonly string[], signal: AbortSignal): Promise<
     const values = valuesOf({ ...args, ...GLOBALS }, rest, options);
     const context = contextOf(values, signal);
     // Checked before the first request: a complaint about columns must not follow an accepted operation.
-    if (values.columns !== undefined) pick(verb.columns ?? [], values.columns);
+    context.out.check(verb.columns ?? []);
     return await verb.run(context, await resolveVolumes(context, verb.args, values));
   } catch (error) {
     return reportFailure(error, { command, args, signal });
@@ -78,23 +79,25 @@ function didYouMean(word: string, known: readonly string[]): string {
   return near === null ? `The commands are ${known.join(', ')}.` : `Did you mean ${near}?`;
 }
 
-function contextOf(given: Values<typeof GLOBALS>, signal: AbortSignal): Context {
+type Given = Values<typeof GLOBALS> & Partial<Values<typeof LIST>>;
+
+function contextOf(given: Given, signal: AbortSignal): Context {
   const timeoutMs = given.timeout === undefined ? null : parseTime(given.timeout, '--timeout');
   const out = new Output(process.stdout, process.stderr, {
-    json: given.json ?? false,
+    format: formatOf(given),
     columns: given.columns,
+    rows: { sort: given.sort, reverse: given.reverse ?? false, filter: given.filter },
     headers: given.headers ?? true,
     quiet: given.quiet ?? false,
+    width: terminalWidth(),
     colors: {
       out: wantsColor(process.stdout, given.color),
       error: wantsColor(process.stderr, given.color),
     },
     live: process.stderr.isTTY === true && process.env.TERM !== 'dumb',
   });
-  const target = findTarget(
-    { url: given.url, socket: given.socket, tokenFile: given['token-file'] },
-    process.env,
-  );
+  const { appliance, url, socket, 'token-file': tokenFile } = given;
+  const target = findTarget({ appliance, url, socket, tokenFile }, process.env);
   return {
     client: new Client(target, { signal, timeoutMs: timeoutMs ?? TIMEOUT_MS }),
     out,
@@ -102,16 +105,39 @@ function contextOf(given: Values<typeof GLOBALS>, signal: AbortSignal): Context 
     longTimeoutMs: timeoutMs ?? LONG_TIMEOUT_MS,
     signal,
     confirm: (question) => confirm(question, signal),
+    ask:
+      process.stdin.isTTY && process.stderr.isTTY ? (question, typed) => ask(question, typed, signal) : null,
   };
+}
+
+function formatOf({ output, json }: Given): Format {
+  if (json && output !== undefined && output !== 'json')
+    throw new UsageError(`--json and --output ${output} contradict each other`, 'Give only one of them.');
+  return json ? 'json' : (output ?? 'table');
+}
+
+/** Null where lines may have any length: in a pipe, unless COLUMNS says how long they may be. */
+function terminalWidth(): number | null {
+  const asked = Number(process.env.COLUMNS);
+  if (Number.isInteger(asked) && asked >= MIN_WIDTH_COLUMNS) return asked;
+  return process.stdout.isTTY && process.stdout.columns > 0 ? process.stdout.columns : null;
 }
 
 async function confirm(question: string, signal: AbortSignal): Promise<boolean | null> {
   if (!process.stdin.isTTY || !process.stderr.isTTY) return null;
-  const terminal = createInterface({ input: process.stdin, output: process.stderr });
+  return /^y(es)?$/i.test(await ask(`${question} [y/N]`, 'shown', signal));
+}
+
+async function ask(question: string, typed: 'shown' | 'hidden', signal: AbortSignal): Promise<string> {
+  // Without an output to echo to, what is typed is not shown.
+  const output = typed === 'shown' ? { output: process.stderr } : {};
+  if (typed === 'hidden') process.stderr.write(`${question} `);
+  const terminal = createInterface({ input: process.stdin, terminal: true, ...output });
   try {
-    return /^y(es)?$/i.test((await terminal.question(`${question} [y/N] `, { signal })).trim());
+    return (await terminal.question(`${question} `, { signal })).trim();
   } finally {
     terminal.close();
+    if (typed === 'hidden') process.stderr.write('\n');
   }
 }
 

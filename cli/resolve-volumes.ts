@@ -21,7 +21,7 @@ export async function resolveVolumes<Given extends Readonly<Record<string, unkno
     whole[name] = found.volume_id;
     const where = found.vm_id === null ? 'detached' : `on VM ${found.vm_name ?? found.vm_id}`;
     const facts = `${found.name}, ${sizeText(found.size)}, ${found.state}, ${where}`;
-    if (!out.settings.json) out.hint(`${given} is volume ${found.volume_id} (${facts})`);
+    if (!out.isData) out.hint(`${given} is volume ${found.volume_id} (${facts})`);
   }
   return { ...values, ...whole };
 }

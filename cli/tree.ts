@@ -1,5 +1,6 @@
 import type { Noun, Verb } from './command';
 import { adoptNoun } from './commands/adopt';
+import { applianceNoun } from './commands/appliance';
 import { checkNoun } from './commands/check';
 import { completionNoun } from './commands/completion';
 import { deviceNoun } from './commands/device';
@@ -7,6 +8,7 @@ import { eventsNoun } from './commands/events';
 import { exportNoun } from './commands/export';
 import { operationNoun } from './commands/operation';
 import { healthNoun, syncNoun, taskNoun, vmNoun } from './commands/service';
+import { setupNoun } from './commands/setup';
 import { snapshotNoun } from './commands/snapshot';
 import { tokenNoun } from './commands/token';
 import { volumeNoun } from './commands/volume';
@@ -25,10 +27,12 @@ export const NOUNS: readonly Noun[] = [
   healthNoun,
   syncNoun,
   taskNoun,
+  setupNoun,
   adoptNoun,
   checkNoun,
   eventsNoun,
   tokenNoun,
+  applianceNoun,
   completionNoun(() => NOUNS),
 ];
 

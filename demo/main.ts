@@ -40,15 +40,18 @@ async function main(): Promise<void> {
     process.exitCode = 2;
     return;
   }
+  // From the first moment and for every signal: on a terminal Ctrl-C comes twice, from there and from the program
+  // that has started this one, and a second one must not end the clean-up.
+  const interrupted = new Promise<'interrupted'>((resolve) => {
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+      process.on(signal, () => resolve('interrupted'));
+  });
   const screen = new Screen();
   screen.title('Volume Management Daemon: the main job on real parts');
   const lab = await screen.step('database, CloudStack simulator with a guest, nbdkit', () =>
     startAppliance(),
   );
   screen.note(await databaseName(lab));
-  const interrupted = new Promise<'interrupted'>((resolve) => {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve('interrupted'));
-  });
   try {
     const daemon = await screen.step('the daemon (.output), from start to ready', () => lab.startDaemon());
     const outcome = await Promise.race([

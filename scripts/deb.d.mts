@@ -1,8 +1,8 @@
 export interface DebOptions {
   /** Folder that gets the package. */
   readonly out: string;
-  /** Put the Node that runs this into the package. */
-  readonly withNode?: boolean;
+  /** The program of the Node to put into the package; by default none. */
+  readonly node?: string | null;
   readonly compression?: string;
   /** Time of every file, seconds since 1970; by default SOURCE_DATE_EPOCH or the time of the last commit. */
   readonly epoch?: number;

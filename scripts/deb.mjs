@@ -21,6 +21,7 @@ import { gzipSync } from 'node:zlib';
 import { root } from './setup.mjs';
 
 const LIB = 'usr/lib/volume-daemon';
+const SHARE = 'usr/share/volume-daemon';
 const DOC = 'usr/share/doc/volume-daemon';
 const CONFFILES = [
   '/etc/default/volume-daemon',
@@ -28,22 +29,24 @@ const CONFFILES = [
   '/etc/multipath/conf.d/volume-daemon.conf',
 ];
 const OWN_NODE = `/${LIB}/bin/node`;
+/** Below LIB. npm packages have the executable bit on files that are no programs. */
+const EXECUTABLES = ['bin/node', 'is-own-disk', 'cli/volumectl.mjs'];
 
 /**
  * Writes volume-daemon_<version>_<architecture>.deb into `out` and returns its path. A package with Node
- * runs on one architecture and depends on the C++ library; one without runs on all and depends on a
- * packaged Node.
+ * (`node` is its program) runs on one architecture and depends on the C++ library; one without runs on all and
+ * depends on a packaged Node.
  */
-export function packDeb({ out, withNode = false, compression = 'xz', epoch = sourceDate() }) {
+export function packDeb({ out, node = null, compression = 'xz', epoch = sourceDate() }) {
   const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
-  const architecture = withNode ? debianArchitecture() : 'all';
+  const architecture = node ? debianArchitecture() : 'all';
   const tree = mkdtempSync(join(tmpdir(), 'volume-deb-'));
   try {
-    putProgram(tree, withNode ? OWN_NODE : '/usr/bin/node');
-    if (withNode) putNode(tree);
+    putProgram(tree, node ? OWN_NODE : '/usr/bin/node');
+    if (node) putNode(tree, node);
     putConfiguration(tree);
     putDocuments(tree, version, epoch);
-    putControl(tree, { version, architecture, withNode });
+    putControl(tree, { version, architecture, withNode: node !== null });
     settle(tree, epoch);
     const path = join(out, `volume-daemon_${version}_${architecture}.deb`);
     const args = ['--root-owner-group', `-Z${compression}`, ...(compression === 'gzip' ? ['-z1'] : [])];
@@ -69,7 +72,12 @@ function putProgram(tree, node) {
   }
   copy('packaging/udev/59-volume-daemon.rules', tree, 'lib/udev/rules.d/59-volume-daemon.rules');
   copy('packaging/udev/is-own-disk', tree, `${LIB}/is-own-disk`, 0o755);
+  // For whoever runs Prometheus and Grafana, here or elsewhere (docs/guides/monitoring.md).
+  copy('packaging/prometheus/volume-daemon.rules.yml', tree, `${SHARE}/prometheus/volume-daemon.rules.yml`);
+  copy('packaging/grafana/volume-daemon.json', tree, `${SHARE}/grafana/volume-daemon.json`);
   const cli = join(output, 'cli');
+  const program = readFileSync(join(cli, 'volumectl.mjs'), 'utf8').replace(/^#!.*/, `#!${node}`);
+  put(tree, `${LIB}/cli/volumectl.mjs`, program, 0o755);
   put(tree, 'usr/bin/volumectl', `#!/bin/sh\nexec ${node} /${LIB}/cli/volumectl.mjs "$@"\n`, 0o755);
   for (const [from, to] of [
     ['volumectl.bash', 'usr/share/bash-completion/completions/volumectl'],
@@ -80,8 +88,8 @@ function putProgram(tree, node) {
   put(tree, 'usr/share/man/man1/volumectl.1.gz', gzip(readFileSync(join(cli, 'volumectl.1'))));
 }
 
-function putNode(tree) {
-  const program = realpathSync(process.execPath);
+function putNode(tree, node) {
+  const program = realpathSync(node);
   put(tree, OWN_NODE, readFileSync(program), 0o755);
   const prefix = dirname(dirname(program));
   const licence = [join(prefix, 'LICENSE'), join(prefix, 'share/doc/nodejs/LICENSE')].find(existsSync);
@@ -98,8 +106,9 @@ function putConfiguration(tree) {
 
 function putDocuments(tree, version, epoch) {
   copy('packaging/deb/copyright', tree, `${DOC}/copyright`);
+  copy('packaging/deb/lintian-overrides', tree, 'usr/share/lintian/overrides/volume-daemon');
   const date = new Date(epoch * 1000).toUTCString().replace('GMT', '+0000');
-  const entry = `volume-daemon (${version}) unstable; urgency=medium\n\n  * See CHANGELOG.md.\n\n -- The volume-daemon authors <volume-daemon@localhost>  ${date}\n`;
+  const entry = `volume-daemon (${version}) unstable; urgency=medium\n\n  * See CHANGELOG.md.\n\n -- The volume-daemon authors <volume-daemon@example.org>  ${date}\n`;
   put(tree, `${DOC}/changelog.gz`, gzip(Buffer.from(entry)));
   copy('CHANGELOG.md', tree, `${DOC}/CHANGELOG.md`);
   for (const name of readdirSync(join(root, 'docs'), { recursive: true }).filter((one) =>
@@ -176,7 +185,7 @@ function settle(path, epoch) {
     chmodSync(path, 0o755);
     for (const name of readdirSync(path)) settle(join(path, name), epoch);
   } else if (info.isFile() && path.includes(`/${LIB}/`)) {
-    chmodSync(path, info.mode & 0o111 ? 0o755 : 0o644);
+    chmodSync(path, EXECUTABLES.some((name) => path.endsWith(`/${LIB}/${name}`)) ? 0o755 : 0o644);
   }
   lutimesSync(path, epoch, epoch);
 }

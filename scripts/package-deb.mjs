@@ -3,14 +3,15 @@ import { mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { packDeb } from './deb.mjs';
+import { PACKAGED_NODE, packagedNode } from './packaged-node.mjs';
 import { prepare, root, say } from './setup.mjs';
 
 const HELP = `npm run package:deb [-- options]
 
 Builds an installable Debian package of the daemon: build/volume-daemon_<version>_<architecture>.deb
 
-  --with-node            put the Node that runs this command into the package, for systems whose own is older than 20.19
-                         (Debian 12); without it the package depends on nodejs (>= 20.19)
+  --with-node            put Node ${PACKAGED_NODE.version} (fetched from the npm registry) into the package, for systems whose own is older
+                         than 20.19 (Debian 12) or no longer supported; without it the package depends on nodejs (>= 20.19)
   --out <folder>         where to write the package (default: build)
   --compression <name>   xz (default), gzip or none
   --help                 this text
@@ -32,7 +33,8 @@ if (values.help) {
   prepare([]);
   const out = resolve(values.out);
   mkdirSync(out, { recursive: true });
-  say(`packing${values['with-node'] ? ' with Node' : ''} (${values.compression})`);
-  const path = packDeb({ out, withNode: values['with-node'], compression: values.compression });
+  const node = values['with-node'] ? packagedNode() : null;
+  say(`packing${node ? ` with Node ${PACKAGED_NODE.version}` : ''} (${values.compression})`);
+  const path = packDeb({ out, node, compression: values.compression });
   process.stdout.write(`${path}\n`);
 }

@@ -227,7 +227,12 @@ async function readAll(response: IncomingMessage): Promise<string> {
   return Buffer.concat(chunks).toString('utf8');
 }
 
-function pathOf(template: string, { path = {}, query = {} }: Parts, { waitMs }: RequestOptions): string {
+/** The path with its parameters and its query filled in. */
+export function pathOf(
+  template: string,
+  { path = {}, query = {} }: Parts,
+  { waitMs }: RequestOptions,
+): string {
   const filled = template.replace(/\{(\w+)\}/g, (_, name: string) => encodeURIComponent(path[name] ?? ''));
   const search = new URLSearchParams();
   for (const [name, value] of Object.entries(query)) if (value !== undefined) search.set(name, String(value));

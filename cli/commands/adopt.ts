@@ -1,12 +1,11 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { parseEnv } from 'node:util';
 import { flag } from '../arguments';
 import { ApiError, ConnectionError } from '../client/errors';
 import { loneNoun } from '../command';
 import type { Context } from '../context';
+import { daemonEnvironment, daemonProgram } from '../daemon-program';
 import { EXIT, Failure, UsageError } from '../exit';
+import { LIST } from '../globals';
 import { DRIFT_COLUMNS } from './columns';
 import { sync } from './service';
 
@@ -19,6 +18,7 @@ export const adoptNoun = loneNoun('adopt', {
   args: {
     plan: flag('show it'),
     undo: flag('how to go back'),
+    ...LIST,
   },
   columns: DRIFT_COLUMNS,
   examples: [
@@ -43,23 +43,16 @@ export const adoptNoun = loneNoun('adopt', {
   },
 });
 
-const SETTINGS = '/etc/default/volume-daemon';
-
 /** The daemon does not run: its program reads everything and changes nothing. */
 function planOffline({ out }: Context): number {
-  const program = join(dirname(process.argv[1] ?? ''), '../server/index.mjs');
-  if (!existsSync(program))
-    throw new Failure(EXIT.UNREACHABLE, `the daemon does not run, and its program is not at ${program}`);
-  const file = process.env.VOLUMECTL_DEFAULTS ?? SETTINGS;
-  const settings = existsSync(file) ? parseEnv(readFileSync(file, 'utf8')) : {};
-  const { status, stdout, stderr } = spawnSync(process.execPath, [program, '--adopt-plan'], {
-    env: { ...settings, ...process.env },
+  const { status, stdout, stderr } = spawnSync(process.execPath, [daemonProgram(), '--adopt-plan'], {
+    env: daemonEnvironment(),
     encoding: 'utf8',
     timeout: PLAN_TIMEOUT_MS,
     maxBuffer: PLAN_BYTES,
   });
   if (status !== 0) throw new Failure(EXIT.FAILED, stderr.trim() || 'the plan could not be made in time');
-  out.json(JSON.parse(stdout));
+  out.data(JSON.parse(stdout));
   return EXIT.OK;
 }
 

@@ -3,10 +3,11 @@ import type { Reply } from '../client/operations';
 import { type Noun, type Verb, verb } from '../command';
 import type { Context } from '../context';
 import { EXIT } from '../exit';
+import { LIST } from '../globals';
 import type { Column } from '../output/table';
 import { type Tone, timeText } from '../output/text';
 import { durationText, sizeText } from '../output/units';
-import { field } from './columns';
+import { field, sizeColumn } from './columns';
 
 type Checked = Reply<'checkCloudstack'> | Reply<'checkDatabase'>;
 
@@ -93,7 +94,7 @@ const OFFERING: readonly Column<Reply<'listOfferings'>[number]>[] = [
 export const VALIDATION: readonly Column<Reply<'validateExports'>['results'][number]>[] = [
   { name: 'export', value: ({ export_name }) => export_name },
   { name: 'ok', value: ({ ok }) => (ok ? 'yes' : 'no'), tone: ({ ok }) => verdict(ok) },
-  { name: 'size', value: ({ size }) => size !== null && sizeText(size) },
+  { ...sizeColumn('size', ({ size }) => size), value: ({ size }) => size !== null && sizeText(size) },
   { name: 'what', value: ({ message }) => message },
 ];
 
@@ -109,7 +110,7 @@ const cloudstack: Check = async ({ client, out }) => {
   const report = await client.call('checkCloudstack', {});
   const print = () => {
     out.record(CLOUDSTACK, report);
-    if (out.settings.columns !== undefined) return;
+    if (out.isBare) return;
     out.section('What the key may do', COMMAND, report.commands, 'Nothing.');
     out.section('Rights', RIGHT, report.rights, 'None.');
   };
@@ -132,7 +133,7 @@ const database: Check = async ({ client, out }) => {
   const report = await client.call('checkDatabase', {});
   const print = () => {
     out.record(DATABASE, report);
-    if (out.settings.columns === undefined) out.section('Schema', MIGRATION, report.migrations, 'None.');
+    if (!out.isBare) out.section('Schema', MIGRATION, report.migrations, 'None.');
   };
   return { ok: report.ok, report, print };
 };
@@ -140,7 +141,7 @@ const database: Check = async ({ client, out }) => {
 const exports: Check = async ({ client, out, longTimeoutMs }) => {
   const report = await client.call('validateExports', {}, { timeoutMs: longTimeoutMs });
   const print = () => {
-    if (out.settings.json) return out.json(report);
+    if (out.isData) return out.data(report);
     out.table(VALIDATION, report.results, 'Nothing is exported.');
     out.hint(report.message);
   };
@@ -158,11 +159,11 @@ async function all(context: Context): Promise<number> {
     const { ok, report, print } = await check(context).catch((error) => refused(error, context));
     reports[name] = report;
     if (!ok) code = EXIT.FAILED;
-    if (out.settings.json) continue;
+    if (out.isData) continue;
     out.say(`${name === 'cloudstack' ? '' : '\n'}== ${name}`, 'bold');
     print();
   }
-  if (out.settings.json) out.json(reports);
+  if (out.isData) out.data(reports);
   return code;
 }
 
@@ -182,8 +183,8 @@ const single = (check: Check) => async (context: Context) => {
 /** Shared with `volumectl export validate`. */
 export const validation = single(exports);
 
-function checkVerb(check: Check, about: Pick<Verb, 'name' | 'summary' | 'columns'>, what: string): Verb {
-  return verb({ ...about, args: {}, examples: [{ args: '', what }], run: single(check) });
+function checkVerb(check: Check, about: Omit<Verb, 'examples' | 'run'>, what: string): Verb {
+  return verb({ ...about, examples: [{ args: '', what }], run: single(check) });
 }
 
 export const checkNoun: Noun = {
@@ -202,18 +203,19 @@ export const checkNoun: Noun = {
       {
         name: 'cloudstack',
         summary: 'Check CloudStack: version, clock, whose volumes and appliance are, and what the key may do',
+        args: {},
         columns: CLOUDSTACK,
       },
       'After a 401, or a change of ossea_configs.',
     ),
     checkVerb(
       zones,
-      { name: 'zones', summary: 'List the zones of CloudStack', columns: ZONE },
+      { name: 'zones', summary: 'List the zones of CloudStack', args: LIST, columns: ZONE },
       'For --zone of "volume create"; the configured one is marked.',
     ),
     checkVerb(
       offerings,
-      { name: 'offerings', summary: 'List the disk offerings of CloudStack', columns: OFFERING },
+      { name: 'offerings', summary: 'List the disk offerings of CloudStack', args: LIST, columns: OFFERING },
       'For --offering of "volume create".',
     ),
     checkVerb(
@@ -221,6 +223,7 @@ export const checkNoun: Noun = {
       {
         name: 'database',
         summary: 'Check the database: server, schema, clock, and who owns this appliance',
+        args: {},
         columns: DATABASE,
       },
       'Also when it is away: then it says why.',
@@ -230,6 +233,7 @@ export const checkNoun: Noun = {
       {
         name: 'exports',
         summary: 'Ask every NBD export whether it answers, with the right size',
+        args: LIST,
         columns: VALIDATION,
       },
       'A real NBD handshake with each.',

@@ -1,5 +1,6 @@
 import type { JournalEntryReply } from '~/server/http/schemas/operations';
 import type { Drift, Export, Mapping, Operation, Reply } from '../client/operations';
+import { parseMoment, parseSize, parseTime } from '../globals';
 import { entryText } from '../journal-text';
 import { stateTone } from '../output/state-tone';
 import type { Cell, Column } from '../output/table';
@@ -16,8 +17,8 @@ export const OPERATION_COLUMNS: readonly Column<Operation>[] = [
   { ...field('vm_id'), hidden: true },
   { name: 'device_path', value: ({ response }) => text(response?.device_path), hidden: true },
   { name: 'snapshot_id', value: ({ response }) => text(response?.snapshot_id), hidden: true },
-  { name: 'created_at', value: ({ created_at }) => timeText(created_at) },
-  { name: 'completed_at', value: ({ completed_at }) => completed_at && timeText(completed_at), hidden: true },
+  timeColumn('created_at', ({ created_at }) => created_at),
+  { ...timeColumn('completed_at', ({ completed_at }) => completed_at), hidden: true },
   { ...field('attempt'), hidden: true },
   { ...field('actor'), hidden: true },
   { ...field('request_id'), hidden: true },
@@ -39,16 +40,16 @@ export const MAPPING_COLUMNS: readonly Column<Mapping>[] = [
   field('vm_id'),
   field('device_path'),
   state('linux_state'),
-  { name: 'size', value: ({ size }) => sizeText(size) },
+  sizeColumn('size', ({ size }) => size),
   { ...field('serial'), hidden: true },
   { ...field('diskseq'), hidden: true },
   { ...field('matched_by'), hidden: true },
-  { name: 'last_sync', value: ({ last_sync }) => timeText(last_sync), hidden: true },
+  { ...timeColumn('last_sync', ({ last_sync }) => last_sync), hidden: true },
 ];
 
 export const DEVICE_COLUMNS: readonly Column<Reply<'inspectGuest'>['devices'][number]>[] = [
   field('device_path'),
-  { name: 'size', value: ({ size }) => sizeText(size) },
+  sizeColumn('size', ({ size }) => size),
   { name: 'serial', value: ({ serial, serial_state }) => serial ?? serial_state },
   field('diskseq'),
   field('controller'),
@@ -68,18 +69,37 @@ export const EXPORT_COLUMNS: readonly Column<Export>[] = [
   { name: 'access', value: ({ read_only }) => (read_only ? 'read-only' : 'writable') },
   state('status'),
   { name: 'clients', value: ({ traffic }) => traffic?.clients },
-  { name: 'written', value: ({ traffic }) => traffic && writtenText(traffic) },
-  { name: 'rate', value: ({ traffic }) => traffic && rateText(traffic) },
-  { name: 'left', value: ({ traffic }) => traffic && leftText(traffic) },
-  { name: 'read', value: ({ traffic }) => traffic && byteText(traffic.bytes_read), hidden: true },
   {
-    name: 'last_io',
-    value: ({ traffic }) => traffic?.last_io_at && timeText(traffic.last_io_at),
+    ...sizeColumn('written', ({ traffic }) => traffic?.bytes_written),
+    value: ({ traffic }) => traffic && writtenText(traffic),
+  },
+  {
+    ...sizeColumn('rate', ({ traffic }) => rateOf(traffic)),
+    value: ({ traffic }) => traffic && rateText(traffic),
+  },
+  {
+    name: 'left',
+    value: ({ traffic }) => traffic && leftText(traffic),
+    amount: {
+      of: ({ traffic }) => traffic?.seconds_left,
+      parse: (text, option) => parseTime(text, option) / 1000,
+    },
+  },
+  {
+    ...sizeColumn('read', ({ traffic }) => traffic?.bytes_read),
+    value: ({ traffic }) => traffic && byteText(traffic.bytes_read),
     hidden: true,
   },
+  { ...timeColumn('last_io', ({ traffic }) => traffic?.last_io_at), hidden: true },
   { name: 'unknown', value: ({ traffic }) => traffic?.unknown.join('; '), hidden: true },
-  { name: 'created_at', value: ({ created_at }) => timeText(created_at), hidden: true },
+  { ...timeColumn('created_at', ({ created_at }) => created_at), hidden: true },
 ];
+
+/** Bytes a second in both directions. */
+function rateOf(traffic: Export['traffic']): number | null {
+  const { read_bytes_per_second: read = null, written_bytes_per_second: written = null } = traffic ?? {};
+  return read === null || written === null ? null : read + written;
+}
 
 export const DRIFT_COLUMNS: readonly Column<Drift>[] = [
   { name: 'drift', value: ({ kind }) => kind },
@@ -88,11 +108,7 @@ export const DRIFT_COLUMNS: readonly Column<Drift>[] = [
   { ...field('device_path'), hidden: true },
   { ...field('vm_id'), hidden: true },
   { name: 'what', value: ({ message }) => message },
-  {
-    name: 'not_judged_since',
-    value: ({ not_judged_since: since }) => since && timeText(since),
-    hidden: true,
-  },
+  { ...timeColumn('not_judged_since', ({ not_judged_since }) => not_judged_since), hidden: true },
   field('remedy'),
 ];
 
@@ -104,6 +120,28 @@ export function field<Name extends string>(name: Name): Column<{ readonly [Key i
 /** The same, coloured by what the state means. */
 export function state<Name extends string>(name: Name): Column<{ readonly [Key in Name]: string }> {
   return { name, value: (row) => row[name], tone: (row) => stateTone(row[name]) };
+}
+
+/** A size: shown with its unit, compared in bytes. */
+export function sizeColumn<T>(name: string, bytes: (row: T) => number | null | undefined): Column<T> {
+  return {
+    name,
+    value: (row) => sizeText(bytes(row) ?? null),
+    amount: { of: bytes, parse: parseSize },
+  };
+}
+
+/** A moment (RFC 3339 in the answer): compared as time, so that `1h` is an hour ago. */
+export function timeColumn<T>(name: string, at: (row: T) => string | null | undefined): Column<T> {
+  const ms = (time: string | null | undefined) => (time ? Date.parse(time) : null);
+  return {
+    name,
+    value: (row) => {
+      const time = at(row);
+      return time && timeText(time);
+    },
+    amount: { of: (row) => ms(at(row)), parse: parseMoment },
+  };
 }
 
 function text(value: unknown): string | null {

@@ -5,13 +5,13 @@ import { type Noun, verb } from '../command';
 import type { Context } from '../context';
 import { EXIT, UsageError } from '../exit';
 import { followEvents } from '../follow-events';
-import { parseCount } from '../globals';
+import { LIST, parseCount } from '../globals';
 import { stateTone } from '../output/state-tone';
 import type { Column } from '../output/table';
 import { timeText } from '../output/text';
 import { sizeText } from '../output/units';
-import { addOwnDisk, readList, removeOwnDisk } from '../own-disks-file';
-import { VOLUME } from './arguments';
+import { addOwnDisk, isListed, readList, removeOwnDisk } from '../own-disks-file';
+import { DRY_RUN, VOLUME } from './arguments';
 import { DEVICE_COLUMNS, field, MAPPING_COLUMNS } from './columns';
 
 type Explanation = Reply<'explainCorrelation'>;
@@ -74,7 +74,7 @@ export const deviceNoun: Noun = {
     verb({
       name: 'list',
       summary: 'List the disks of this guest as last seen',
-      args: {},
+      args: LIST,
       columns: DEVICE_COLUMNS,
       examples: [{ args: '', what: 'Every disk, and the volume it provably is.' }],
       run: (context) => list(context, false),
@@ -82,7 +82,7 @@ export const deviceNoun: Noun = {
     verb({
       name: 'scan',
       summary: 'Look at the guest now, and list its disks',
-      args: {},
+      args: LIST,
       columns: DEVICE_COLUMNS,
       examples: [{ args: '', what: 'After a change that the list does not show.' }],
       run: (context) => list(context, true),
@@ -112,7 +112,7 @@ export const deviceNoun: Noun = {
           limit,
           wanted: ({ event }) => event === 'device',
           onOpen: async () => {
-            if (!context.out.settings.json) await list(context, true);
+            if (!context.out.isData) await list(context, true);
           },
         });
       },
@@ -124,18 +124,24 @@ export const deviceNoun: Noun = {
         'Disks on the list are never exported and never taken for disks of migrated machines. It is /etc/volume-daemon/own-disks of the machine that runs this command; ' +
         'the daemon is not asked and needs no restart. Disks in use are recognised without it.',
       args: {
-        action: { ...positional('add, remove or list'), complete: ['add', 'remove', 'list'] },
+        action: {
+          ...positional('add, remove or list'),
+          complete: ['add', 'remove', 'list'],
+          meanings: { add: 'a disk is ours', remove: 'a disk is not ours', list: 'which are' },
+        },
         disk: {
           ...positional('a serial, the id of a volume, or a name below /dev/disk/by-path or /dev/disk/by-id'),
           optional: true,
         },
+        ...DRY_RUN,
+        ...LIST,
       },
       columns: OWN_COLUMNS,
       examples: [
         { args: 'list', what: 'What is listed, and lines that are not understood.' },
         { args: 'add 0f3c9a517be24d609a44', what: 'The disk with this serial is ours.' },
       ],
-      run: async (context, { action, disk }) => own(context, action, disk),
+      run: async (context, args) => own(context, args.action, args.disk, args['dry-run'] ?? false),
     }),
     verb({
       name: 'explain',
@@ -148,7 +154,7 @@ export const deviceNoun: Noun = {
       async run({ client, out }, { volume }) {
         const report = await client.call('explainCorrelation', { path: { volume_id: volume } });
         out.record(EXPLANATION, report);
-        if (out.settings.columns === undefined) {
+        if (!out.isBare) {
           out.section('Considered', CONSIDERED, report.considered, 'The guest has no disk.');
           out.section('Recent changes', EVENTS, report.recent_events.slice(-10), 'None.');
         }
@@ -158,12 +164,20 @@ export const deviceNoun: Noun = {
   ],
 };
 
-function own({ out }: Context, action: string, disk: string | undefined): number {
+function own({ out }: Context, action: string, disk: string | undefined, dryRun: boolean): number {
   const isChange = action === 'add' || action === 'remove';
   if (action !== 'list' && !isChange)
     throw new UsageError(`${action} is not known`, 'It is add, remove or list.');
   if (isChange !== (disk !== undefined))
     throw new UsageError(isChange ? `which disk is to be ${action}ed is missing` : 'list takes no disk');
+  if (disk !== undefined && dryRun) {
+    const listed = isListed(disk);
+    const changes = listed === (action === 'remove');
+    out.say(
+      `${disk} is ${listed ? '' : 'not '}listed; ${changes ? `it would be ${action === 'add' ? 'added' : 'removed'}` : 'nothing would change'}`,
+    );
+    return EXIT.OK;
+  }
   if (disk !== undefined) {
     const changed = action === 'add' ? addOwnDisk(disk) : removeOwnDisk(disk);
     const state = action === 'add' ? 'is listed' : 'is not listed';

@@ -12,7 +12,12 @@ export const eventsNoun = loneNoun('events', {
   args: {
     after: option('id', 'begin after this event; 0 for everything there is', 'last_event_id'),
     only: choice(
-      ['operation', 'device', 'appliance', 'traffic'],
+      {
+        operation: 'steps of operations',
+        device: 'disks that come and go',
+        appliance: 'who owns the appliance, and what sync finds',
+        traffic: 'what is copied into which volume',
+      },
       'only events of this kind; traffic comes only when asked for',
     ),
     operation: { ...option('id', 'only those of this operation'), complete: 'operation' },

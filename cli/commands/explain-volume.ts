@@ -12,8 +12,8 @@ export function explainVolume(out: Output, evidence: Reply<'readVolumeEvidence'>
   const witnesses = witnessTexts(evidence);
   const unknown = witnesses.filter(({ kind }) => kind === 'unknown');
   const code = unknown.length === 0 ? EXIT.OK : EXIT.NOT_KNOWN;
-  if (out.settings.json) {
-    out.json(evidence);
+  if (out.isData) {
+    out.data(evidence);
     return code;
   }
   out.say(`Volume ${evidence.volume_id}, as of ${timeText(evidence.cloudstack.at)}`, 'bold');

@@ -4,11 +4,12 @@ import { allPages } from '../client/pages';
 import { verb } from '../command';
 import type { Context } from '../context';
 import { EXIT } from '../exit';
+import { LIST } from '../globals';
 import { stateTone } from '../output/state-tone';
 import type { Column } from '../output/table';
 import { timeText } from '../output/text';
-import { durationText, sizeText } from '../output/units';
-import { field } from './columns';
+import { durationText } from '../output/units';
+import { field, sizeColumn, timeColumn } from './columns';
 
 const PAGE_VOLUMES = 1_000;
 
@@ -20,7 +21,7 @@ const COLUMNS: readonly Column<VolumeSummary>[] = [
     value: ({ state }) => state ?? 'not shown',
     tone: ({ state }) => (state === null ? 'warn' : 'plain'),
   },
-  { name: 'size', value: ({ size }) => sizeText(size) },
+  sizeColumn('size', ({ size }) => size),
   { name: 'vm', value: ({ vm_name, vm_id }) => vm_name ?? vm_id },
   {
     name: 'device_path',
@@ -43,7 +44,7 @@ const COLUMNS: readonly Column<VolumeSummary>[] = [
   { ...field('project_id'), hidden: true },
   { name: 'zone', value: ({ zone_name, zone_id }) => zone_name ?? zone_id, hidden: true },
   { ...field('not_shown'), hidden: true },
-  { name: 'at', value: ({ at }) => timeText(at), hidden: true },
+  { ...timeColumn('at', ({ at }) => at), hidden: true },
 ];
 
 type Freshness = Reply<'listVolumes'>['cloudstack'];
@@ -57,14 +58,20 @@ export const listVolumes = verb({
     name: option('text', 'only names with this part, in any case', 'name'),
     state: option('state', 'only in this state of CloudStack, like Ready', 'state'),
     vm: option('id', 'only those attached to this VM', 'vm_id'),
-    attached: choice(['yes', 'no'], 'only attached, or only detached ones', 'attached'),
+    attached: choice(
+      { yes: 'attached to a VM', no: 'detached' },
+      'only attached, or only detached ones',
+      'attached',
+    ),
     project: option('id', 'only those of this project', 'project'),
+    ...LIST,
   },
   columns: COLUMNS,
   examples: [
     { args: '', what: 'What there is, and which volume is which device.' },
     { args: '--attached no --state Ready', what: 'What nobody uses.' },
-    { args: '--name web --columns volume_id --no-headers', what: 'Only the ids, for a script.' },
+    { args: '--filter size>=100Gi --sort size', what: 'The large ones, the largest last.' },
+    { args: '--name web -o name', what: 'Only the ids, for a script.' },
   ],
   async run({ client, out }, { name, state, vm, attached, project }) {
     const filter = { name, state, vm_id: vm, project, attached: attached && attached === 'yes' };
@@ -84,7 +91,7 @@ export const listVolumes = verb({
 function tellFreshness(out: Context['out'], freshness: Freshness): number {
   const { kind, at, age_seconds, why, unknown_since, not_shown } = freshness;
   const age = `${durationText(age_seconds * 1000)} ago`;
-  const hint = out.settings.json ? () => {} : (text: string) => out.hint(text);
+  const hint = out.isData ? () => {} : (text: string) => out.hint(text);
   if (not_shown > 0)
     hint(`Mapped, but not shown by CloudStack to the key: ${not_shown}; without filters they are listed.`);
   if (kind === 'seen') {

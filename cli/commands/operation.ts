@@ -3,11 +3,12 @@ import { journalSoFar } from '../client/journal';
 import { allPages } from '../client/pages';
 import { type Noun, verb } from '../command';
 import { EXIT } from '../exit';
-import { parseCount } from '../globals';
+import { LIST, parseCount, parseMoment } from '../globals';
 import { hasEnded } from '../wait-for-end';
-import { OPERATION } from './arguments';
+import { DRY_RUN, OPERATION } from './arguments';
 import { JOURNAL_COLUMNS, OPERATION_COLUMNS } from './columns';
 import { printEnd, waitWithHint } from './outcome';
+import { preview } from './preview';
 
 const LIST_COUNT = '20';
 const PAGE_COUNT = '1000';
@@ -24,48 +25,61 @@ export const operationNoun: Noun = {
       summary: 'List operations, newest first',
       args: {
         type: choice(
-          [
-            'create',
-            'attach',
-            'detach',
-            'delete',
-            'recover',
-            'cleanup',
-            'resize',
-            'snapshot',
-            'delete-snapshot',
-            'revert',
-            'snapshot-group',
-          ],
+          {
+            create: 'a volume was made',
+            attach: 'a volume came to a VM',
+            detach: 'a volume left a VM',
+            delete: 'a volume was deleted',
+            recover: 'a volume came back from the trash',
+            cleanup: 'a volume came back from a test VM',
+            resize: 'a volume was made larger',
+            snapshot: 'a snapshot was taken',
+            'delete-snapshot': 'a snapshot was deleted',
+            revert: 'a volume got back the content of a snapshot',
+            'snapshot-group': 'snapshots of several volumes were taken',
+          },
           'only of this type',
           'type',
         ),
         status: choice(
-          ['pending', 'executing', 'completed', 'failed', 'cancelled'],
+          {
+            pending: 'accepted, not begun',
+            executing: 'being done',
+            completed: 'done',
+            failed: 'ended with a reason',
+            cancelled: 'ended before CloudStack was asked',
+          },
           'only in this status',
           'status',
         ),
         volume: { ...option('volume', 'only of this volume', 'volume_id'), complete: 'volume' },
         vm: option('id', 'only of this VM', 'vm_id'),
-        since: option('time', 'only since this time, like 2026-08-19T20:30:00Z', 'since'),
+        since: option('time', 'only since then: 1h is an hour ago, or like 2026-08-19T20:30:00Z', 'since'),
         limit: option('n', `at most so many (default ${LIST_COUNT})`, 'limit'),
         all: flag('all of them, in pages of --limit'),
+        ...LIST,
       },
       columns: OPERATION_COLUMNS,
       examples: [
         { args: '--status executing', what: 'What is going on.' },
-        { args: '--status failed --limit 5', what: 'What went wrong lately, and why.' },
+        { args: '--status failed --since 1h', what: 'What went wrong lately, and why.' },
+        { args: '--all --filter reason~quota --sort volume_id', what: 'All that a quota has stopped.' },
         { args: '--volume <id> --all --json', what: 'The whole history of a volume.' },
       ],
-      async run({ client, out }, { type, status, volume, vm, since, limit, all }) {
-        const count = parseCount(limit ?? (all ? PAGE_COUNT : LIST_COUNT), '--limit');
-        const query = { type, status, volume_id: volume, vm_id: vm, since, limit: count };
+      async run({ client, out }, args) {
+        const { type, status, volume, vm, all } = args;
+        const limit = parseCount(args.limit ?? (all ? PAGE_COUNT : LIST_COUNT), '--limit');
+        const since =
+          args.since === undefined ? undefined : new Date(parseMoment(args.since, '--since')).toISOString();
+        const query = { type, status, volume_id: volume, vm_id: vm, since, limit };
         const found = all
           ? await allPages((cursor, options) =>
               client.call('listOperations', { query: { ...query, cursor } }, options),
             )
           : await client.call('listOperations', { query });
         out.table(OPERATION_COLUMNS, found, 'There is no such operation.');
+        if ((args.filter ?? args.sort) !== undefined && !all && found.length === limit)
+          out.hint(`Of the newest ${limit} only; --all looks at all of them.`);
         return EXIT.OK;
       },
     }),
@@ -85,10 +99,10 @@ export const operationNoun: Noun = {
           },
           hasEnded(found) ? ENDED_IDLE_MS : undefined,
         );
-        if (out.settings.json) out.json({ ...found, journal });
+        if (out.isData) out.data({ ...found, journal });
         else {
           out.record(OPERATION_COLUMNS, found);
-          if (out.settings.columns === undefined) out.section('Steps', JOURNAL_COLUMNS, journal, 'None yet.');
+          if (!out.isBare) out.section('Steps', JOURNAL_COLUMNS, journal, 'None yet.');
         }
         return EXIT.OK;
       },
@@ -111,11 +125,14 @@ export const operationNoun: Noun = {
     verb({
       name: 'cancel',
       summary: 'Cancel an operation that CloudStack has not been asked for yet',
-      args: { operation: OPERATION },
+      args: { operation: OPERATION, ...DRY_RUN },
       columns: OPERATION_COLUMNS,
       examples: [{ args: '<operation>', what: 'Refused when it is too late.' }],
-      async run({ client, out }, args) {
-        const found = await client.call('cancelOperation', { path: { id: args.operation } });
+      async run(context, { operation, 'dry-run': dryRun }) {
+        const { client, out } = context;
+        const input = { path: { id: operation } };
+        if (dryRun) return preview(context, 'cancelOperation', input, { operation });
+        const found = await client.call('cancelOperation', input);
         out.record(OPERATION_COLUMNS, found);
         if (!hasEnded(found)) out.hint('It is asked to stop; it does so before its next call of CloudStack.');
         return EXIT.OK;
@@ -125,11 +142,14 @@ export const operationNoun: Noun = {
       name: 'retry',
       summary: 'Run a held operation again, from where it was',
       details: 'When its row is still not understood, it is held again.',
-      args: { operation: OPERATION },
+      args: { operation: OPERATION, ...DRY_RUN },
       columns: OPERATION_COLUMNS,
       examples: [{ args: '<operation>', what: 'After what was wrong with it has been mended.' }],
-      async run({ client, out }, args) {
-        const found = await client.call('retryOperation', { path: { id: args.operation } });
+      async run(context, { operation, 'dry-run': dryRun }) {
+        const { client, out } = context;
+        const input = { path: { id: operation } };
+        if (dryRun) return preview(context, 'retryOperation', input, { operation });
+        const found = await client.call('retryOperation', input);
         out.record(OPERATION_COLUMNS, found);
         return EXIT.OK;
       },
@@ -137,11 +157,14 @@ export const operationNoun: Noun = {
     verb({
       name: 'abandon',
       summary: 'End a held operation as failed; nothing is undone',
-      args: { operation: OPERATION },
+      args: { operation: OPERATION, ...DRY_RUN },
       columns: OPERATION_COLUMNS,
       examples: [{ args: '<operation>', what: 'Its reason says what it may have left behind.' }],
-      async run({ client, out }, args) {
-        const found = await client.call('abandonOperation', { path: { id: args.operation } });
+      async run(context, { operation, 'dry-run': dryRun }) {
+        const { client, out } = context;
+        const input = { path: { id: operation } };
+        if (dryRun) return preview(context, 'abandonOperation', input, { operation });
+        const found = await client.call('abandonOperation', input);
         out.record(OPERATION_COLUMNS, found);
         out.hint('Look at the volume before it is used: volumectl volume explain.');
         return EXIT.OK;

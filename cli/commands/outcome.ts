@@ -1,23 +1,32 @@
 import { ERRORS } from '~/server/core/errors';
+import type { Values } from '../arguments';
 import type { RequestOptions } from '../client/client';
 import type { Input, Operation, OperationName, Reply } from '../client/operations';
 import type { Context } from '../context';
 import { EXIT } from '../exit';
 import { hasEnded, waitForEnd } from '../wait-for-end';
+import type { REQUEST } from './arguments';
 import { OPERATION_COLUMNS } from './columns';
+import { preview } from './preview';
 
 /** The requests that are accepted as an operation. */
 type OperationRequest = {
   [Name in OperationName]: Reply<Name> extends Operation ? Name : never;
 }[OperationName];
 
-/** Requests an operation and prints it: at once, or with --wait at its end. Resolves with the exit code. */
+/**
+ * Requests an operation and prints it: at once, with --wait at its end, with --dry-run not at all. Resolves
+ * with the exit code.
+ */
 export async function requestOperation<Name extends OperationRequest>(
   context: Context,
-  { key, wait }: { readonly key: string | undefined; readonly wait: boolean | undefined },
+  args: Values<typeof REQUEST> & { readonly volume?: string },
   name: Name,
   input: Input<Name>,
 ): Promise<number> {
+  const { key, wait, volume } = args;
+  if (args['dry-run'])
+    return preview(context, name, input, volume === undefined ? 'something new' : { volume });
   const options: RequestOptions = { idempotencyKey: key };
   const operation: Operation = await context.client.call(name, input, options);
   if (wait) return printEnd(context, await waitWithHint(context, operation));
@@ -53,7 +62,7 @@ export function printEnd(context: Context, operation: Operation): number {
 function printOperation({ out }: Context, operation: Operation): void {
   const isPresent = (value: unknown) => value !== undefined && value !== null && value !== '' && value !== 0;
   const present = OPERATION_COLUMNS.filter(({ value }) => isPresent(value(operation)));
-  out.record(out.settings.columns === undefined ? present : OPERATION_COLUMNS, operation);
+  out.record(!out.isBare ? present : OPERATION_COLUMNS, operation);
 }
 
 function followHint({ id }: Operation): string {

@@ -3,10 +3,10 @@ import type { Health, Reply } from '../client/operations';
 import { loneNoun, type Noun, verb } from '../command';
 import type { Context } from '../context';
 import { EXIT, UsageError } from '../exit';
+import { LIST } from '../globals';
 import type { Column } from '../output/table';
-import { timeText } from '../output/text';
-import { durationText, sizeText } from '../output/units';
-import { DRIFT_COLUMNS, field, state } from './columns';
+import { durationText } from '../output/units';
+import { DRIFT_COLUMNS, field, sizeColumn, state, timeColumn } from './columns';
 
 const HEALTH: readonly Column<Health>[] = [
   state('status'),
@@ -50,8 +50,8 @@ const VM_VOLUME: readonly Column<Reply<'listVmVolumes'>[number]>[] = [
   field('volume_id'),
   field('device_path'),
   field('state'),
-  { name: 'size', value: ({ size }) => sizeText(size) },
-  { name: 'attached_at', value: ({ attached_at }) => timeText(attached_at) },
+  sizeColumn('size', ({ size }) => size),
+  timeColumn('attached_at', ({ attached_at }) => attached_at),
 ];
 
 export const vmNoun: Noun = {
@@ -62,7 +62,7 @@ export const vmNoun: Noun = {
     verb({
       name: 'volumes',
       summary: 'List the volumes of a VM',
-      args: { vm: positional('id of the VM', 'id') },
+      args: { vm: positional('id of the VM', 'id'), ...LIST },
       columns: VM_VOLUME,
       examples: [{ args: '<vm>', what: 'As the daemon has attached them.' }],
       async run({ client, out }, { vm }) {
@@ -76,25 +76,27 @@ export const vmNoun: Noun = {
 
 export const healthNoun = loneNoun('health', {
   summary: 'Show how the daemon and everything it depends on are doing',
-  details: 'Exit code 3 when unhealthy, with --strict also when degraded.',
+  details:
+    'Exit code 3 when it is not healthy; with --allow-degraded only when it is unhealthy. ' +
+    'Degraded: it works, and something needs a person.',
   columns: HEALTH,
-  args: { strict: flag('exit code 3 also when degraded') },
+  args: { 'allow-degraded': flag('exit code 0 also when degraded') },
   examples: [
     { args: '', what: 'Each dependency with the reason, and what waits.' },
-    { args: '--strict --quiet >/dev/null || echo trouble', what: 'For a script.' },
+    { args: '--quiet >/dev/null || echo trouble', what: 'For a script.' },
   ],
-  async run({ client, out }, { strict }) {
+  async run({ client, out }, args) {
     const health = await client.call('health', {});
     const { components, waiting, drifts } = health.details;
     out.record(HEALTH, health);
-    if (out.settings.columns === undefined) {
+    if (!out.isBare) {
       const list = Object.entries(components).map(([name, component]) => ({ name, ...component }));
       out.section('Components', COMPONENT, list, 'None.');
       if (waiting.length > 0) out.section('Waiting operations', WAITING, waiting, '');
       if (drifts.length > 0) out.section('Drifts', DRIFT_COLUMNS, drifts, '');
     }
-    const bad = strict ? health.status !== 'healthy' : health.status === 'unhealthy';
-    return bad ? EXIT.FAILED : EXIT.OK;
+    const good = args['allow-degraded'] ? ['healthy', 'degraded'] : ['healthy'];
+    return good.includes(health.status) ? EXIT.OK : EXIT.FAILED;
   },
 });
 
@@ -104,7 +106,7 @@ export const syncNoun = loneNoun('sync', {
   summary: 'Compare CloudStack, guest, database and exports, and repair what is safe',
   details:
     'Every drift is named with what was done about it, or what you can do. Exit code 3 when a repair has failed, 6 when CloudStack, the guest or the export server could not be read: then nothing was judged, and the drifts shown are those of before.',
-  args: { 'dry-run': dryRun },
+  args: { 'dry-run': dryRun, ...LIST },
   columns: DRIFT_COLUMNS,
   examples: [
     { args: '--dry-run', what: 'What would be done?' },
@@ -125,6 +127,7 @@ export const taskNoun: Noun = {
       args: {
         task: { ...positional('name of the task: sync:force'), complete: ['sync:force'] },
         'dry-run': dryRun,
+        ...LIST,
       },
       columns: DRIFT_COLUMNS,
       examples: [{ args: 'sync:force', what: 'The same as "volumectl sync".' }],
@@ -141,7 +144,7 @@ export async function sync({ client, out, longTimeoutMs }: Context, dryRun: bool
   const query = { dry_run: dryRun };
   const result = await client.call('forceSync', { query }, { timeoutMs: longTimeoutMs });
   const { drifts, judged } = result.report;
-  if (out.settings.json) out.json(result);
+  if (out.isData) out.data(result);
   else {
     out.table(DRIFT_COLUMNS, drifts, '');
     if (judged) out.hint(result.message);

@@ -1,11 +1,20 @@
-import { digestOf, newToken, ROLES, type StoredToken, tokenNameProblem } from '~/server/daemon/access/tokens';
+import {
+  digestOf,
+  newToken,
+  ROLES,
+  type Role,
+  type StoredToken,
+  tokenNameProblem,
+} from '~/server/daemon/access/tokens';
 import { choice, option, positional } from '../arguments';
 import { type Noun, verb } from '../command';
 import { EXIT, Failure, UsageError } from '../exit';
-import { readDefaults } from '../globals';
+import { LIST, readDefaults } from '../globals';
+import type { Output } from '../output/output';
 import type { Column } from '../output/table';
 import { timeText } from '../output/text';
 import { changeTokens, readTokens } from '../tokens-file';
+import { DRY_RUN } from './arguments';
 
 const DEFAULT_PATH = '/etc/volume-daemon/tokens.json';
 
@@ -16,6 +25,12 @@ const FILE = {
   },
 } as const;
 const NAME = positional('the name of the token: who uses it, like prometheus');
+
+const ROLE_MEANINGS: Readonly<Record<Role, string>> = {
+  read: 'everything that changes nothing',
+  operate: 'also volumes, exports and sync',
+  admin: 'also retry and abandon of held operations',
+};
 
 const COLUMNS: readonly Column<StoredToken>[] = [
   { name: 'name', value: ({ name }) => name },
@@ -36,21 +51,22 @@ export const tokenNoun: Noun = {
         'The file holds what the token is recognised by, and not the token. The daemon reads the file again within a second.',
       args: {
         name: NAME,
-        role: { ...choice(ROLES, 'what it may do'), required: true },
+        role: { ...choice(ROLE_MEANINGS, 'what it may do'), required: true },
         ...FILE,
+        ...DRY_RUN,
       },
       examples: [
         { args: 'prometheus --role read', what: 'For monitoring.' },
         { args: 'hub --role operate >hub-token', what: 'Into a file, for the one who uses it.' },
       ],
-      async run({ out }, { name, role: word, file }) {
+      async run({ out }, { name, role: word, file, 'dry-run': dryRun }) {
         const role = ROLES.find((known) => known === word);
         const problem = tokenNameProblem(name);
         if (problem !== null || role === undefined)
           throw new UsageError(problem ?? `there is no role ${word}`);
         const path = file ?? configuredPath() ?? DEFAULT_PATH;
         const token = newToken();
-        changeTokens(path, (tokens) => {
+        const add = (tokens: readonly StoredToken[]) => {
           if (tokens.some((one) => one.name === name))
             throw new Failure(
               EXIT.FAILED,
@@ -58,8 +74,10 @@ export const tokenNoun: Noun = {
               `volumectl token revoke ${name}`,
             );
           return [...tokens, { name, role, sha256: digestOf(token), createdAt: new Date().toISOString() }];
-        });
-        if (out.settings.json) out.json({ name, role, token });
+        };
+        if (dryRun) return nothingWritten(out, `${name} would be added to`, path, add);
+        changeTokens(path, add);
+        if (out.isData) out.data({ name, role, token });
         else out.say(token);
         out.hint(
           'It is shown this once. Send it as Authorization: Bearer, or name its file with --token-file.',
@@ -74,12 +92,12 @@ export const tokenNoun: Noun = {
     verb({
       name: 'list',
       summary: 'List the named tokens and their roles',
-      args: FILE,
+      args: { ...FILE, ...LIST },
       columns: COLUMNS,
       examples: [{ args: '', what: 'Who may do what.' }],
       async run({ out }, { file }) {
         const tokens = readTokens(file ?? configuredPath() ?? DEFAULT_PATH);
-        if (out.settings.json) out.json(tokens.map(({ sha256: _, ...shown }) => shown));
+        if (out.isData) out.data(tokens.map(({ sha256: _, ...shown }) => shown));
         else out.table(COLUMNS, tokens, 'There is no named token.');
         return EXIT.OK;
       },
@@ -89,20 +107,35 @@ export const tokenNoun: Noun = {
       summary: 'Take a named token back',
       details:
         'The daemon refuses it within a second. An event stream that is open goes on until it is reconnected.',
-      args: { name: NAME, ...FILE },
+      args: { name: NAME, ...FILE, ...DRY_RUN },
       examples: [{ args: 'prometheus', what: 'It leaked: create a new one after this.' }],
-      async run({ out }, { name, file }) {
-        changeTokens(file ?? configuredPath() ?? DEFAULT_PATH, (tokens) => {
+      async run({ out }, { name, file, 'dry-run': dryRun }) {
+        const path = file ?? configuredPath() ?? DEFAULT_PATH;
+        const remove = (tokens: readonly StoredToken[]) => {
           const left = tokens.filter((token) => token.name !== name);
           if (left.length === tokens.length) throw new Failure(EXIT.FAILED, `there is no token ${name}`);
           return left;
-        });
+        };
+        if (dryRun) return nothingWritten(out, `${name} would be removed from`, path, remove);
+        changeTokens(path, remove);
         out.say(`${name} is revoked`);
         return EXIT.OK;
       },
     }),
   ],
 };
+
+/** What --dry-run does: everything but to write. */
+function nothingWritten(
+  out: Output,
+  what: string,
+  path: string,
+  change: (tokens: readonly StoredToken[]) => readonly StoredToken[],
+): number {
+  change(readTokens(path));
+  out.say(`${what} ${path}; nothing is done`);
+  return EXIT.OK;
+}
 
 function configuredPath(): string | undefined {
   return process.env.TOKENS_FILE || readDefaults().TOKENS_FILE;

@@ -35,7 +35,7 @@ const VOLUME_COLUMNS: readonly Column<Volume>[] = [
   { name: 'zone', value: ({ cloudstack_data: { zonename } }) => zonename },
 ];
 
-const CREATE = '--name disk-1 --size 10GiB --offering <id> --zone <id> --wait';
+const CREATE = '--name disk-1 --size 10Gi --offering <id> --zone <id> --wait';
 
 export const volumeNoun: Noun = {
   name: 'volume',
@@ -73,13 +73,15 @@ export const volumeNoun: Noun = {
         'CloudStack counts whole GiB: other sizes are rounded up, and the size that was made is shown.',
       args: {
         name: requiredOption('text', 'its name', 'name'),
-        size: requiredOption('size', 'like 10GiB, or bytes', 'size'),
-        offering: requiredOption(
-          'id',
-          'id of the disk offering (volumectl check offerings)',
-          'disk_offering_id',
-        ),
-        zone: requiredOption('id', 'id of the zone (volumectl check zones)', 'zone_id'),
+        size: requiredOption('size', 'like 10Gi, or bytes', 'size'),
+        offering: {
+          ...requiredOption('id', 'id of the disk offering (volumectl check offerings)', 'disk_offering_id'),
+          complete: 'offering',
+        },
+        zone: {
+          ...requiredOption('id', 'id of the zone (volumectl check zones)', 'zone_id'),
+          complete: 'zone',
+        },
         metadata: option('key=value,key=value', 'kept with the operation', 'metadata'),
         ...REQUEST,
       },
@@ -113,7 +115,7 @@ export const volumeNoun: Noun = {
         vm: option('id', 'id of another VM', 'vm_id'),
         expected: option(
           'size',
-          'what will be copied into it, like 3GiB: the share written is reckoned with it',
+          'what will be copied into it, like 3Gi: the share written is reckoned with it',
           'expected_bytes',
         ),
         ...REQUEST,
@@ -162,7 +164,8 @@ export const volumeNoun: Noun = {
         { args: '<volume> --yes --wait', what: 'For a script.' },
       ],
       async run(context, args) {
-        if (!args.yes) await requireConfirmation(context, `Delete volume ${args.volume} and its data?`);
+        if (!args.yes && !args['dry-run'])
+          await requireConfirmation(context, `Delete volume ${args.volume} and its data?`);
         return requestOperation(context, args, 'deleteVolume', forcible(args));
       },
     }),
@@ -226,7 +229,7 @@ export const volumeNoun: Noun = {
       examples: [{ args: '<volume> --from <vm> --stop-vm --wait', what: 'The end of a test failover.' }],
       async run(context, args) {
         const deletesVm = args['delete-vm'] ?? false;
-        if (deletesVm && !args.yes)
+        if (deletesVm && !args.yes && !args['dry-run'])
           await requireConfirmation(context, `Delete VM ${args.from} when no disk is left on it?`);
         const body = {
           volume_id: args.volume,

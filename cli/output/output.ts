@@ -1,13 +1,22 @@
 import type { Writable } from 'node:stream';
+import { stringify } from 'yaml';
 import { UsageError } from '../exit';
-import { type Column, pick, renderRecord, renderTable } from './table';
+import { checkChoice, choose, type RowChoice } from './rows';
+import { type Column, type NamedColumn, pick, renderRecord, renderTable } from './table';
 import { paint, type Tone } from './text';
 
+export const FORMATS = ['table', 'wide', 'name', 'json', 'yaml'] as const;
+export type Format = (typeof FORMATS)[number];
+
 interface OutputSettings {
-  readonly json: boolean;
+  readonly format: Format;
   readonly columns: string | undefined;
+  /** Of lists. */
+  readonly rows: RowChoice;
   readonly headers: boolean;
   readonly quiet: boolean;
+  /** Columns of the terminal that tables are fitted into; null for lines of any length. */
+  readonly width: number | null;
   /** Whether the standard output and the error output may be coloured. */
   readonly colors: { readonly out: boolean; readonly error: boolean };
   /** The error output is a terminal whose line can be rewritten. */
@@ -24,22 +33,42 @@ export class Output {
     private readonly error: Writable,
     readonly settings: OutputSettings,
   ) {
-    if (settings.json && settings.columns !== undefined)
-      throw new UsageError('--json and --columns contradict each other', 'Give only one of them.');
+    if (settings.columns !== undefined && !['table', 'wide'].includes(settings.format))
+      throw new UsageError(
+        `--output ${settings.format} and --columns contradict each other`,
+        'Give only one of them.',
+      );
   }
 
-  /** A list: one line for each row, or the JSON array. */
-  table<T>(columns: readonly Column<T>[], rows: readonly T[], empty: string): void {
-    const picked = pick(columns, this.settings.columns);
-    if (this.settings.json) this.json(rows);
-    else if (rows.length === 0) this.hint(empty);
-    else this.write(renderTable(picked, rows, this.style));
+  /** JSON or YAML: what the daemon answered, for programs. */
+  get isData(): boolean {
+    return this.settings.format === 'json' || this.settings.format === 'yaml';
   }
 
-  /** A list that replaces the one before it: on a terminal in its place; with --json one line each time. */
+  /** Nothing but the result was asked for: no sections after a record. */
+  get isBare(): boolean {
+    return this.settings.columns !== undefined || this.settings.format === 'name';
+  }
+
+  /** Throws UsageError when --columns, --sort or --filter name a column that the command does not print. */
+  check(columns: readonly NamedColumn[]): void {
+    if (this.settings.columns !== undefined) pick(columns, this.settings.columns);
+    checkChoice(columns, this.settings.rows);
+  }
+
+  /** A list: one line for each row, or the array. --sort and --filter apply to both. */
+  table<T>(columns: readonly Column<T>[], all: readonly T[], empty: string): void {
+    const picked = this.pick(columns);
+    const rows = choose(columns, all, this.settings.rows);
+    if (this.isData) this.data(rows);
+    else if (rows.length > 0) this.write(renderTable(picked, rows, this.style));
+    else this.hint(all.length === 0 ? empty : `None of ${all.length} is as --filter says.`);
+  }
+
+  /** A list that replaces the one before it: on a terminal in its place; as data one line each time. */
   again<T>(columns: readonly Column<T>[], rows: readonly T[], empty: string): void {
-    if (this.settings.json) {
-      this.stream(rows, '');
+    if (this.isData) {
+      this.stream(choose(columns, rows, this.settings.rows), '');
       return;
     }
     this.erase();
@@ -48,32 +77,34 @@ export class Output {
     else this.table(columns, rows, empty);
   }
 
-  /** One resource: one line for each column, or the JSON object. */
+  /** One resource: one line for each column, or the object. */
   record<T>(columns: readonly Column<T>[], row: T): void {
-    const picked = this.settings.columns === undefined ? columns : pick(columns, this.settings.columns);
-    if (this.settings.json) this.json(row);
+    const picked = this.isBare ? this.pick(columns) : columns;
+    if (this.isData) this.data(row);
     else this.write(renderRecord(picked, row, this.style));
   }
 
-  /** A table under a heading, as part of a larger report; nothing with --json. */
+  /** A table under a heading, as part of a larger report; nothing as data. */
   section<T>(title: string, columns: readonly Column<T>[], rows: readonly T[], empty: string): void {
-    if (this.settings.json) return;
+    if (this.isData) return;
     this.write(`\n${paint('bold', title, this.settings.colors.out)}\n`);
     this.write(rows.length === 0 ? `${empty}\n` : renderTable(pick(columns, undefined), rows, this.style));
   }
 
-  json(value: unknown): void {
-    this.write(`${JSON.stringify(value, null, 2)}\n`);
+  /** An object or array in the format that was asked for, JSON when none was. */
+  data(value: unknown): void {
+    this.write(this.settings.format === 'yaml' ? yamlText(value) : `${JSON.stringify(value, null, 2)}\n`);
   }
 
-  /** One of a sequence that arrives over time: a line of JSON, or the text. */
+  /** One of a sequence that arrives over time: a line of JSON, a YAML document, or the text. */
   stream(value: unknown, text: string): void {
-    this.write(this.settings.json ? `${JSON.stringify(value)}\n` : `${text}\n`);
+    if (this.settings.format === 'yaml') this.write(`---\n${yamlText(value)}`);
+    else this.write(this.isData ? `${JSON.stringify(value)}\n` : `${text}\n`);
   }
 
-  /** A sentence for people on the standard output; nothing with --json. */
+  /** A sentence for people on the standard output; nothing as data. */
   say(text: string, tone: Tone = 'plain'): void {
-    if (!this.settings.json) this.write(`${paint(tone, text, this.settings.colors.out)}\n`);
+    if (!this.isData) this.write(`${paint(tone, text, this.settings.colors.out)}\n`);
   }
 
   hint(text: string): void {
@@ -108,12 +139,26 @@ export class Output {
     this.shown = 0;
   }
 
+  /** `name` is the first column alone, `wide` is all of them. */
+  private pick<T>(columns: readonly Column<T>[]): readonly Column<T>[] {
+    const { format, columns: wanted } = this.settings;
+    if (format === 'name') return columns.slice(0, 1);
+    return format === 'wide' && wanted === undefined ? columns : pick(columns, wanted);
+  }
+
   private get style() {
-    return { headers: this.settings.headers, color: this.settings.colors.out };
+    const { format, headers, colors, width } = this.settings;
+    return { headers: headers && format !== 'name', color: colors.out, width };
   }
 
   private write(text: string): void {
     this.erase();
     this.out.write(text);
   }
+}
+
+/** Long texts stay on their line, so that programs that read line by line can read it, too. */
+function yamlText(value: unknown): string {
+  // Through JSON: what has no JSON form is left out, and the same object twice is no alias.
+  return stringify(JSON.parse(JSON.stringify(value)), { lineWidth: 0 });
 }

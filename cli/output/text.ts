@@ -34,15 +34,22 @@ export function timeText(time: string): string {
   return time.replace('T', ' ').replace(/\.\d+Z$/, 'Z');
 }
 
-/** Breaks a text between words. */
+/** Breaks a text between words, and words that are longer than a line. */
 export function wrap(text: string, width: number): string[] {
   const result: string[] = [];
   let line = '';
-  for (const word of text.split(' ')) {
+  for (const word of text.split(' ').flatMap((one) => pieces(one, width))) {
     if (line !== '' && line.length + word.length + 1 > width) {
       result.push(line);
       line = word;
     } else line = line === '' ? word : `${line} ${word}`;
   }
   return [...result, line];
+}
+
+function pieces(word: string, width: number): string[] {
+  if (word.length <= width) return [word];
+  return Array.from({ length: Math.ceil(word.length / width) }, (_, index) =>
+    word.slice(index * width, (index + 1) * width),
+  );
 }

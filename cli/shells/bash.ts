@@ -4,7 +4,7 @@ import { ASK, type Completed, type CompletedOption, GLOBAL_OPTIONS } from './mod
 export function bashScript(commands: readonly Completed[]): string {
   const nouns = [...new Set(commands.map(({ noun }) => noun))];
   const all = [...GLOBAL_OPTIONS, ...commands.flatMap(({ options }) => options)];
-  const taking = [...new Set(all.filter(({ value }) => value !== null).map(({ name }) => name))];
+  const taking = [...new Set(all.filter(({ value }) => value !== null).flatMap(namesOf))];
   return `# bash completion for volumectl; made from its commands by "npm run docs"
 
 _volumectl_ask() {
@@ -18,7 +18,7 @@ ${Object.entries(ASK)
 _volumectl() {
   local program="\${COMP_WORDS[0]}" current="\${COMP_WORDS[COMP_CWORD]}" previous="\${COMP_WORDS[COMP_CWORD - 1]}"
   local -a words=()
-  local index skip=0 options="" wanted="" verbs="" own=1
+  local index word meaning skip=0 options="" wanted="" verbs="" own=1
   COMPREPLY=()
   for ((index = 1; index < COMP_CWORD; index++)); do
     if ((skip)); then
@@ -59,7 +59,15 @@ ${argumentCases(commands)}
   case "$wanted" in
     words\\ *) COMPREPLY=($(compgen -W "\${wanted#words }" -- "$current")) ;;
     file) COMPREPLY=($(compgen -f -- "$current")) ;;
-    *) COMPREPLY=($(compgen -W "$(_volumectl_ask "$wanted" "$program")" -- "$current")) ;;
+    *)
+      while read -r word meaning; do
+        [[ $word == "$current"* ]] && COMPREPLY+=("$word\${meaning:+  ($meaning)}")
+      done < <(_volumectl_ask "$wanted" "$program")
+      # What a word means is for a list to choose from, not for the command line: 37 and 42 insert what they list.
+      if ((\${#COMPREPLY[@]} == 1)) || [[ \${COMP_TYPE-} == 37 || \${COMP_TYPE-} == 42 ]]; then
+        COMPREPLY=("\${COMPREPLY[@]%%  *}")
+      fi
+      ;;
   esac
 }
 
@@ -89,9 +97,13 @@ function verbsOf(commands: readonly Completed[], noun: string): string {
 
 function valueCases(commands: readonly Completed[]): string {
   const own = commands.flatMap((command) =>
-    command.options.map(({ name, value }) => valueCase(`${pattern(command)}" ${name}"`, value)),
+    command.options.flatMap((option) =>
+      namesOf(option).map((name) => valueCase(`${pattern(command)}" ${name}"`, option.value)),
+    ),
   );
-  const everywhere = GLOBAL_OPTIONS.map(({ name, value }) => valueCase(`*" ${name}"`, value));
+  const everywhere = GLOBAL_OPTIONS.flatMap((option) =>
+    namesOf(option).map((name) => valueCase(`*" ${name}"`, option.value)),
+  );
   return [...own, ...everywhere].filter((line) => line !== null).join('\n');
 }
 
@@ -110,5 +122,5 @@ function valueCase(found: string, value: CompletedOption['value']): string | nul
 }
 
 function wanted(value: Exclude<CompletedOption['value'], null>): string {
-  return typeof value === 'string' ? value : `words ${value.join(' ')}`;
+  return typeof value === 'string' ? value : `words ${value.map(({ word }) => word).join(' ')}`;
 }

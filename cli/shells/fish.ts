@@ -46,8 +46,13 @@ function optionText({ name, short, summary, value }: CompletedOption): string {
 
 /** Null for files, which fish completes by itself. */
 function candidatesOf(value: Exclude<CompletedOption['value'], null>): string | null {
-  if (typeof value !== 'string') return `-a ${quoted(value.join(' '))}`;
-  return value === 'file' || value === 'any' ? null : `-a ${quoted(`(volumectl ${ASK[value]} 2>/dev/null)`)}`;
+  if (typeof value !== 'string') {
+    const words = value.map(({ word, meaning }) => (meaning === '' ? word : `${word}\\t${quoted(meaning)}`));
+    return `-a ${quoted(words.join(' '))}`;
+  }
+  if (value === 'file' || value === 'any') return null;
+  // A tab separates a word from what it means.
+  return `-a ${quoted(`(volumectl ${ASK[value]} 2>/dev/null | string replace -r '\\s+' '\\t')`)}`;
 }
 
 function line(condition: string, rest: string): string {

@@ -1,4 +1,4 @@
-import { ASK, type Completed, type CompletedOption, GLOBAL_OPTIONS } from './model';
+import { ASK, type Completed, type CompletedOption, GLOBAL_OPTIONS, type Word } from './model';
 
 export function zshScript(commands: readonly Completed[]): string {
   const nouns = [...new Map(commands.map(({ noun, nounSummary }) => [noun, nounSummary]))];
@@ -6,16 +6,19 @@ export function zshScript(commands: readonly Completed[]): string {
 # zsh completion for volumectl; made from its commands by "npm run docs"
 
 _volumectl_ask() {
-  local -a found
-  case $1 in
+  local -a lines candidates
+  local line
+  # _arguments puts options for compadd before the kind.
+  case $@[-1] in
 ${Object.entries(ASK)
   .map(
     ([kind, line]) =>
-      `    ${kind}) found=(\${(f)"$(_call_program ${kind} volumectl ${line} 2>/dev/null)"}) ;;`,
+      `    ${kind}) lines=(\${(f)"$(_call_program ${kind} volumectl ${line} 2>/dev/null)"}) ;;`,
   )
   .join('\n')}
   esac
-  compadd -a found
+  for line in $lines; do candidates+=("\${line%% *}"); done
+  compadd "\${(@)@[1,-2]}" -l -d lines -a candidates
 }
 
 _volumectl() {
@@ -26,7 +29,7 @@ ${GLOBAL_OPTIONS.flatMap(optionSpecs)
   .map((spec) => `    ${spec}`)
   .join('\n')}
   )
-  _arguments -C '1: :->noun' '*:: :->rest' && return
+  _arguments -C $common '1: :->noun' '*:: :->rest' && return
   case $state in
     noun)
       local -a nouns=(
@@ -82,9 +85,15 @@ function optionSpecs({ name, short, summary, value }: CompletedOption): string[]
 }
 
 function action(value: Exclude<CompletedOption['value'], null>): string {
-  if (typeof value !== 'string') return `(${value.map((word) => word.replaceAll(':', '\\:')).join(' ')})`;
+  if (typeof value !== 'string') return `((${value.map(described).join(' ')}))`;
   if (value === 'file') return '_files';
   return value === 'any' ? ' ' : `_volumectl_ask ${value}`;
+}
+
+/** `read\:"what it may do"` */
+function described({ word, meaning }: Word): string {
+  const escaped = word.replaceAll(':', '\\\\:');
+  return meaning === '' ? escaped : `${escaped}\\:"${meaning}"`;
 }
 
 function quoted(text: string): string {

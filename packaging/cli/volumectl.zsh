@@ -2,24 +2,33 @@
 # zsh completion for volumectl; made from its commands by "npm run docs"
 
 _volumectl_ask() {
-  local -a found
-  case $1 in
-    volume) found=(${(f)"$(_call_program volume volumectl volume list --columns volume_id --no-headers --quiet --timeout 2s 2>/dev/null)"}) ;;
-    operation) found=(${(f)"$(_call_program operation volumectl operation list --limit 30 --columns id --no-headers --quiet --timeout 2s 2>/dev/null)"}) ;;
-    device) found=(${(f)"$(_call_program device volumectl device list --columns device_path --no-headers --quiet --timeout 2s 2>/dev/null)"}) ;;
+  local -a lines candidates
+  local line
+  # _arguments puts options for compadd before the kind.
+  case $@[-1] in
+    volume) lines=(${(f)"$(_call_program volume volumectl volume list --columns volume_id,name,device_path,size --no-headers --quiet --timeout 2s 2>/dev/null)"}) ;;
+    operation) lines=(${(f)"$(_call_program operation volumectl operation list --limit 30 --columns id,type,status,volume_id,created_at --no-headers --quiet --timeout 2s 2>/dev/null)"}) ;;
+    device) lines=(${(f)"$(_call_program device volumectl device list --columns device_path,size,belongs_to --no-headers --quiet --timeout 2s 2>/dev/null)"}) ;;
+    offering) lines=(${(f)"$(_call_program offering volumectl check offerings --columns id,name,size --no-headers --quiet --timeout 2s 2>/dev/null)"}) ;;
+    zone) lines=(${(f)"$(_call_program zone volumectl check zones --columns id,name --no-headers --quiet --timeout 2s 2>/dev/null)"}) ;;
+    appliance) lines=(${(f)"$(_call_program appliance volumectl appliance list --columns name,address --no-headers --quiet --timeout 2s 2>/dev/null)"}) ;;
   esac
-  compadd -a found
+  for line in $lines; do candidates+=("${line%% *}"); done
+  compadd "${(@)@[1,-2]}" -l -d lines -a candidates
 }
 
 _volumectl() {
   local context state line
   typeset -A opt_args
   local -a common=(
+    '--appliance[which appliance of the configuration file (VOLUMECTL_APPLIANCE)]: :_volumectl_ask appliance'
     '--url[where the daemon listens (environment\: VOLUMECTL_URL; default http\://127.0.0.1\:8090)]: : '
     '--socket[its unix socket instead (VOLUMECTL_SOCKET)]: :_files'
     '--token-file[file with the bearer token (VOLUMECTL_TOKEN_FILE)]: :_files'
     '--timeout[give up after this long, like 90s or 10m (default 30s for an answer; none while following)]: : '
-    '--json[print what the daemon answered, as JSON]'
+    '--output[how to print the result (default table)]: :((table\:"columns for people" wide\:"every column" name\:"only the first column, which is the id" json\:"what the daemon answered, as JSON" yaml\:"what the daemon answered, as YAML"))'
+    '-o[how to print the result (default table)]: :((table\:"columns for people" wide\:"every column" name\:"only the first column, which is the id" json\:"what the daemon answered, as JSON" yaml\:"what the daemon answered, as YAML"))'
+    '--json[the same as --output json]'
     '--columns[the columns to print, in this order]: : '
     '--no-headers[print no column names]'
     '--quiet[no progress and no hints]'
@@ -29,12 +38,11 @@ _volumectl() {
     '--help[this text]'
     '-h[this text]'
   )
-  _arguments -C '1: :->noun' '*:: :->rest' && return
+  _arguments -C $common '1: :->noun' '*:: :->rest' && return
   case $state in
     noun)
       local -a nouns=(
         'volume:Create, attach, detach and delete volumes'
-        'snapshot:List, take and delete snapshots of volumes'
         'device:See the disks of this guest, and whose they are'
         'operation:See what was asked for, where it is, and cancel it'
         'export:See and change what is exported over NBD'
@@ -42,10 +50,12 @@ _volumectl() {
         'health:Show how the daemon and everything it depends on are doing'
         'sync:Compare CloudStack, guest, database and exports, and repair what is safe'
         'task:Run a task of the daemon now'
+        'setup:Make what a new appliance needs: database, account, tables, and where CloudStack is'
         'adopt:See what taking over the database of the old daemon does, before it is done'
         'check:Find out what is wrong'
         'events:Follow everything that happens'
         'token:Say who may ask the daemon of this machine what'
+        'appliance:See which appliances this user has named'
         'completion:Print the completion for a shell'
         'help:Help about a command'
       )
@@ -65,8 +75,6 @@ _volumectl() {
               'detach:Detach a volume from its VM'
               'delete:Delete a volume and its data, detaching it from this appliance first'
               'recover:Bring a deleted volume back from the trash'
-              'resize:Make a volume larger'
-              'revert:Put a volume back to a snapshot of it'
               'return:Bring a volume back from a test VM to this appliance, as one operation'
               'device:Show which device a volume is on this appliance'
             )
@@ -81,8 +89,11 @@ _volumectl() {
                 '--name[only names with this part, in any case]: : ' \
                 '--state[only in this state of CloudStack, like Ready]: : ' \
                 '--vm[only those attached to this VM]: : ' \
-                '--attached[only attached, or only detached ones]: :(yes no)' \
-                '--project[only those of this project]: : '
+                '--attached[only attached, or only detached ones]: :((yes\:"attached to a VM" no\:"detached"))' \
+                '--project[only those of this project]: : ' \
+                '--sort[order the list by these columns]: : ' \
+                '--reverse[the other way round]' \
+                '--filter[only rows for which this holds, like status=failed,size>10Gi,name~web]: : '
               ;;
             show)
               _arguments $common \
@@ -95,10 +106,11 @@ _volumectl() {
             create)
               _arguments $common \
                 '--name[its name]: : ' \
-                '--size[like 10GiB, or bytes]: : ' \
-                '--offering[id of the disk offering (volumectl check offerings)]: : ' \
-                '--zone[id of the zone (volumectl check zones)]: : ' \
+                '--size[like 10Gi, or bytes]: : ' \
+                '--offering[id of the disk offering (volumectl check offerings)]: :_volumectl_ask offering' \
+                '--zone[id of the zone (volumectl check zones)]: :_volumectl_ask zone' \
                 '--metadata[kept with the operation]: : ' \
+                '--dry-run[change nothing\: show what would be asked, and what is known of it now]' \
                 '--key[Idempotency-Key\: repeated within 24 hours, the same operation is answered]: : ' \
                 '--wait[wait until the operation has ended, naming its step]' \
                 '-w[wait until the operation has ended, naming its step]'
@@ -106,7 +118,8 @@ _volumectl() {
             attach)
               _arguments $common \
                 '--vm[id of another VM]: : ' \
-                '--expected[what will be copied into it, like 3GiB\: the share written is reckoned with it]: : ' \
+                '--expected[what will be copied into it, like 3Gi\: the share written is reckoned with it]: : ' \
+                '--dry-run[change nothing\: show what would be asked, and what is known of it now]' \
                 '--key[Idempotency-Key\: repeated within 24 hours, the same operation is answered]: : ' \
                 '--wait[wait until the operation has ended, naming its step]' \
                 '-w[wait until the operation has ended, naming its step]' \
@@ -115,6 +128,7 @@ _volumectl() {
             attach-root)
               _arguments $common \
                 '--vm[id of the VM]: : ' \
+                '--dry-run[change nothing\: show what would be asked, and what is known of it now]' \
                 '--key[Idempotency-Key\: repeated within 24 hours, the same operation is answered]: : ' \
                 '--wait[wait until the operation has ended, naming its step]' \
                 '-w[wait until the operation has ended, naming its step]' \
@@ -123,6 +137,7 @@ _volumectl() {
             detach)
               _arguments $common \
                 '--force[also when the device is in use (journaled)]' \
+                '--dry-run[change nothing\: show what would be asked, and what is known of it now]' \
                 '--key[Idempotency-Key\: repeated within 24 hours, the same operation is answered]: : ' \
                 '--wait[wait until the operation has ended, naming its step]' \
                 '-w[wait until the operation has ended, naming its step]' \
@@ -133,6 +148,7 @@ _volumectl() {
                 '--yes[do not ask]' \
                 '-y[do not ask]' \
                 '--force[also when the device is in use (journaled)]' \
+                '--dry-run[change nothing\: show what would be asked, and what is known of it now]' \
                 '--key[Idempotency-Key\: repeated within 24 hours, the same operation is answered]: : ' \
                 '--wait[wait until the operation has ended, naming its step]' \
                 '-w[wait until the operation has ended, naming its step]' \
@@ -140,24 +156,7 @@ _volumectl() {
               ;;
             recover)
               _arguments $common \
-                '--key[Idempotency-Key\: repeated within 24 hours, the same operation is answered]: : ' \
-                '--wait[wait until the operation has ended, naming its step]' \
-                '-w[wait until the operation has ended, naming its step]' \
-                '1: :_volumectl_ask volume'
-              ;;
-            resize)
-              _arguments $common \
-                '--size[like 20GiB, or bytes]: : ' \
-                '--key[Idempotency-Key\: repeated within 24 hours, the same operation is answered]: : ' \
-                '--wait[wait until the operation has ended, naming its step]' \
-                '-w[wait until the operation has ended, naming its step]' \
-                '1: :_volumectl_ask volume'
-              ;;
-            revert)
-              _arguments $common \
-                '--to[id of the snapshot (volumectl snapshot list)]: : ' \
-                '--yes[do not ask]' \
-                '-y[do not ask]' \
+                '--dry-run[change nothing\: show what would be asked, and what is known of it now]' \
                 '--key[Idempotency-Key\: repeated within 24 hours, the same operation is answered]: : ' \
                 '--wait[wait until the operation has ended, naming its step]' \
                 '-w[wait until the operation has ended, naming its step]' \
@@ -170,6 +169,7 @@ _volumectl() {
                 '--stop-vm[stop the test VM when it runs]' \
                 '--yes[do not ask before the VM is deleted]' \
                 '-y[do not ask before the VM is deleted]' \
+                '--dry-run[change nothing\: show what would be asked, and what is known of it now]' \
                 '--key[Idempotency-Key\: repeated within 24 hours, the same operation is answered]: : ' \
                 '--wait[wait until the operation has ended, naming its step]' \
                 '-w[wait until the operation has ended, naming its step]' \
@@ -178,52 +178,6 @@ _volumectl() {
             device)
               _arguments $common \
                 '1: :_volumectl_ask volume'
-              ;;
-          esac
-          ;;
-        snapshot)
-          if ((CURRENT == 2)); then
-            local -a verbs=(
-              'list:List the snapshots of a volume, as CloudStack shows them'
-              'create:Take a snapshot of a volume, in use or not'
-              'group:Take a snapshot of several volumes of a VM, all or none'
-              'delete:Delete a snapshot'
-            )
-            _describe command verbs
-            return
-          fi
-          shift words
-          ((CURRENT--))
-          case $words[1] in
-            list)
-              _arguments $common \
-                '1: :_volumectl_ask volume'
-              ;;
-            create)
-              _arguments $common \
-                '--name[what its name begins with]: : ' \
-                '--key[Idempotency-Key\: repeated within 24 hours, the same operation is answered]: : ' \
-                '--wait[wait until the operation has ended, naming its step]' \
-                '-w[wait until the operation has ended, naming its step]' \
-                '1: :_volumectl_ask volume'
-              ;;
-            group)
-              _arguments $common \
-                '--vm[id of the VM]: : ' \
-                '--volumes[ids of its volumes]: : ' \
-                '--name[what their names begin with]: : ' \
-                '--key[Idempotency-Key\: repeated within 24 hours, the same operation is answered]: : ' \
-                '--wait[wait until the operation has ended, naming its step]' \
-                '-w[wait until the operation has ended, naming its step]'
-              ;;
-            delete)
-              _arguments $common \
-                '--yes[do not ask]' \
-                '-y[do not ask]' \
-                '--key[Idempotency-Key\: repeated within 24 hours, the same operation is answered]: : ' \
-                '--wait[wait until the operation has ended, naming its step]' \
-                '-w[wait until the operation has ended, naming its step]' \
-                '1: : '
               ;;
           esac
           ;;
@@ -244,10 +198,16 @@ _volumectl() {
           ((CURRENT--))
           case $words[1] in
             list)
-              _arguments $common 
+              _arguments $common \
+                '--sort[order the list by these columns]: : ' \
+                '--reverse[the other way round]' \
+                '--filter[only rows for which this holds, like status=failed,size>10Gi,name~web]: : '
               ;;
             scan)
-              _arguments $common 
+              _arguments $common \
+                '--sort[order the list by these columns]: : ' \
+                '--reverse[the other way round]' \
+                '--filter[only rows for which this holds, like status=failed,size>10Gi,name~web]: : '
               ;;
             show)
               _arguments $common \
@@ -259,7 +219,11 @@ _volumectl() {
               ;;
             own)
               _arguments $common \
-                '1: :(add remove list)' \
+                '--dry-run[change nothing\: show what would be asked, and what is known of it now]' \
+                '--sort[order the list by these columns]: : ' \
+                '--reverse[the other way round]' \
+                '--filter[only rows for which this holds, like status=failed,size>10Gi,name~web]: : ' \
+                '1: :((add\:"a disk is ours" remove\:"a disk is not ours" list\:"which are"))' \
                 '2: : '
               ;;
             explain)
@@ -286,13 +250,16 @@ _volumectl() {
           case $words[1] in
             list)
               _arguments $common \
-                '--type[only of this type]: :(create attach detach delete recover cleanup resize snapshot delete-snapshot revert snapshot-group)' \
-                '--status[only in this status]: :(pending executing completed failed cancelled)' \
+                '--type[only of this type]: :((create\:"a volume was made" attach\:"a volume came to a VM" detach\:"a volume left a VM" delete\:"a volume was deleted" recover\:"a volume came back from the trash" cleanup\:"a volume came back from a test VM"))' \
+                '--status[only in this status]: :((pending\:"accepted, not begun" executing\:"being done" completed\:"done" failed\:"ended with a reason" cancelled\:"ended before CloudStack was asked"))' \
                 '--volume[only of this volume]: :_volumectl_ask volume' \
                 '--vm[only of this VM]: : ' \
-                '--since[only since this time, like 2026-08-19T20\:30\:00Z]: : ' \
+                '--since[only since then\: 1h is an hour ago, or like 2026-08-19T20\:30\:00Z]: : ' \
                 '--limit[at most so many (default 20)]: : ' \
-                '--all[all of them, in pages of --limit]'
+                '--all[all of them, in pages of --limit]' \
+                '--sort[order the list by these columns]: : ' \
+                '--reverse[the other way round]' \
+                '--filter[only rows for which this holds, like status=failed,size>10Gi,name~web]: : '
               ;;
             show)
               _arguments $common \
@@ -304,14 +271,17 @@ _volumectl() {
               ;;
             cancel)
               _arguments $common \
+                '--dry-run[change nothing\: show what would be asked, and what is known of it now]' \
                 '1: :_volumectl_ask operation'
               ;;
             retry)
               _arguments $common \
+                '--dry-run[change nothing\: show what would be asked, and what is known of it now]' \
                 '1: :_volumectl_ask operation'
               ;;
             abandon)
               _arguments $common \
+                '--dry-run[change nothing\: show what would be asked, and what is known of it now]' \
                 '1: :_volumectl_ask operation'
               ;;
           esac
@@ -333,7 +303,10 @@ _volumectl() {
           case $words[1] in
             list)
               _arguments $common \
-                '--status[only in this status]: :(pending active failed)' \
+                '--status[only in this status]: :((pending\:"not proven yet" active\:"answers as it should" failed\:"does not answer as it should"))' \
+                '--sort[order the list by these columns]: : ' \
+                '--reverse[the other way round]' \
+                '--filter[only rows for which this holds, like status=failed,size>10Gi,name~web]: : ' \
                 '--watch[show it again every 2 seconds]'
               ;;
             show)
@@ -344,15 +317,20 @@ _volumectl() {
               _arguments $common \
                 '--vm-name[kept with the export]: : ' \
                 '--read-only[let nobody write]' \
+                '--dry-run[change nothing\: show what would be asked, and what is known of it now]' \
                 '1: :_volumectl_ask volume'
               ;;
             withdraw)
               _arguments $common \
                 '--force[also while a client is connected]' \
+                '--dry-run[change nothing\: show what would be asked, and what is known of it now]' \
                 '1: :_volumectl_ask volume'
               ;;
             validate)
-              _arguments $common 
+              _arguments $common \
+                '--sort[order the list by these columns]: : ' \
+                '--reverse[the other way round]' \
+                '--filter[only rows for which this holds, like status=failed,size>10Gi,name~web]: : '
               ;;
           esac
           ;;
@@ -369,17 +347,23 @@ _volumectl() {
           case $words[1] in
             volumes)
               _arguments $common \
+                '--sort[order the list by these columns]: : ' \
+                '--reverse[the other way round]' \
+                '--filter[only rows for which this holds, like status=failed,size>10Gi,name~web]: : ' \
                 '1: : '
               ;;
           esac
           ;;
         health)
           _arguments $common \
-            '--strict[exit code 3 also when degraded]'
+            '--allow-degraded[exit code 0 also when degraded]'
           ;;
         sync)
           _arguments $common \
-            '--dry-run[only report]'
+            '--dry-run[only report]' \
+            '--sort[order the list by these columns]: : ' \
+            '--reverse[the other way round]' \
+            '--filter[only rows for which this holds, like status=failed,size>10Gi,name~web]: : '
           ;;
         task)
           if ((CURRENT == 2)); then
@@ -395,14 +379,31 @@ _volumectl() {
             run)
               _arguments $common \
                 '--dry-run[only report]' \
-                '1: :(sync\:force)'
+                '--sort[order the list by these columns]: : ' \
+                '--reverse[the other way round]' \
+                '--filter[only rows for which this holds, like status=failed,size>10Gi,name~web]: : ' \
+                '1: :((sync\\:force))'
               ;;
           esac
+          ;;
+        setup)
+          _arguments $common \
+            '--cloudstack-url[where CloudStack is, like https\://cloud.example/client/api]: : ' \
+            '--api-key[the API key of the user whose rights are used]: : ' \
+            '--secret-file[file with its secret key; - is the standard input]: :_files' \
+            '--zone[id or name of the zone; needed when the key sees several]: : ' \
+            '--vm[id of the VM that this is; by default what the hypervisor tells]: : ' \
+            '--replace[give an active row of ossea_configs with other values these ones]' \
+            '--database-admin[who may make the database and its account (default root@unix(/run/mysqld/mysqld.sock)/mysql)]: : ' \
+            '--dry-run[change nothing\: show what would be asked, and what is known of it now]'
           ;;
         adopt)
           _arguments $common \
             '--plan[show it]' \
-            '--undo[how to go back]'
+            '--undo[how to go back]' \
+            '--sort[order the list by these columns]: : ' \
+            '--reverse[the other way round]' \
+            '--filter[only rows for which this holds, like status=failed,size>10Gi,name~web]: : '
           ;;
         check)
           if ((CURRENT == 2)); then
@@ -427,23 +428,32 @@ _volumectl() {
               _arguments $common 
               ;;
             zones)
-              _arguments $common 
+              _arguments $common \
+                '--sort[order the list by these columns]: : ' \
+                '--reverse[the other way round]' \
+                '--filter[only rows for which this holds, like status=failed,size>10Gi,name~web]: : '
               ;;
             offerings)
-              _arguments $common 
+              _arguments $common \
+                '--sort[order the list by these columns]: : ' \
+                '--reverse[the other way round]' \
+                '--filter[only rows for which this holds, like status=failed,size>10Gi,name~web]: : '
               ;;
             database)
               _arguments $common 
               ;;
             exports)
-              _arguments $common 
+              _arguments $common \
+                '--sort[order the list by these columns]: : ' \
+                '--reverse[the other way round]' \
+                '--filter[only rows for which this holds, like status=failed,size>10Gi,name~web]: : '
               ;;
           esac
           ;;
         events)
           _arguments $common \
             '--after[begin after this event; 0 for everything there is]: : ' \
-            '--only[only events of this kind; traffic comes only when asked for]: :(operation device appliance traffic)' \
+            '--only[only events of this kind; traffic comes only when asked for]: :((operation\:"steps of operations" device\:"disks that come and go" appliance\:"who owns the appliance, and what sync finds" traffic\:"what is copied into which volume"))' \
             '--operation[only those of this operation]: :_volumectl_ask operation' \
             '--limit[end after so many]: : '
           ;;
@@ -462,18 +472,42 @@ _volumectl() {
           case $words[1] in
             create)
               _arguments $common \
-                '--role[what it may do]: :(read operate admin)' \
+                '--role[what it may do]: :((read\:"everything that changes nothing" operate\:"also volumes, exports and sync" admin\:"also retry and abandon of held operations"))' \
                 '--file[the file (default\: TOKENS_FILE of the daemon of this machine, else /etc/volume-daemon/tokens.json)]: :_files' \
+                '--dry-run[change nothing\: show what would be asked, and what is known of it now]' \
                 '1: : '
               ;;
             list)
               _arguments $common \
-                '--file[the file (default\: TOKENS_FILE of the daemon of this machine, else /etc/volume-daemon/tokens.json)]: :_files'
+                '--file[the file (default\: TOKENS_FILE of the daemon of this machine, else /etc/volume-daemon/tokens.json)]: :_files' \
+                '--sort[order the list by these columns]: : ' \
+                '--reverse[the other way round]' \
+                '--filter[only rows for which this holds, like status=failed,size>10Gi,name~web]: : '
               ;;
             revoke)
               _arguments $common \
                 '--file[the file (default\: TOKENS_FILE of the daemon of this machine, else /etc/volume-daemon/tokens.json)]: :_files' \
+                '--dry-run[change nothing\: show what would be asked, and what is known of it now]' \
                 '1: : '
+              ;;
+          esac
+          ;;
+        appliance)
+          if ((CURRENT == 2)); then
+            local -a verbs=(
+              'list:List the appliances of the configuration file'
+            )
+            _describe command verbs
+            return
+          fi
+          shift words
+          ((CURRENT--))
+          case $words[1] in
+            list)
+              _arguments $common \
+                '--sort[order the list by these columns]: : ' \
+                '--reverse[the other way round]' \
+                '--filter[only rows for which this holds, like status=failed,size>10Gi,name~web]: : '
               ;;
           esac
           ;;

@@ -1,4 +1,4 @@
-import { createDecipheriv } from 'node:crypto';
+import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
 
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
@@ -25,4 +25,13 @@ export function readCredential(stored: string, key: Buffer | null): string {
   } catch {
     return value;
   }
+}
+
+/** What `readCredential` reads back: encrypted when a key is set, else as it is. */
+export function storedCredential(value: string, key: Buffer | null): string {
+  if (key === null) return value;
+  const nonce = randomBytes(NONCE_BYTES);
+  const cipher = createCipheriv('aes-256-gcm', key, nonce);
+  const sealed = Buffer.concat([nonce, cipher.update(value, 'utf8'), cipher.final(), cipher.getAuthTag()]);
+  return sealed.toString('base64');
 }

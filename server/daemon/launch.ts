@@ -8,6 +8,7 @@ import { type Access, openAccess } from './access/access';
 import { behindClosedDoor, printAdoptionPlan } from './adoption-plan';
 import type { Configuration } from './configuration/configuration';
 import { ConfigurationError, describeConfiguration, loadConfiguration } from './configuration/configuration';
+import { runSetup } from './setup/setup';
 import { VolumeDaemon } from './volume-daemon';
 
 /**
@@ -20,15 +21,16 @@ const EXIT_SOFTWARE = 70;
 /**
  * Reads the configuration and starts the daemon in the background. All mistakes of the configuration are
  * printed at once, and the process ends with 1. `--check-config` prints the effective configuration, secrets
- * masked, and ends the process; `--adopt-plan` prints what taking over an old database does, likewise.
+ * masked, and ends the process; `--adopt-plan` prints what taking over an old database does, likewise;
+ * `--setup` makes what is missing of a new installation, likewise.
  */
 export function launch(
   env: Readonly<Record<string, string | undefined>>,
   args: readonly string[],
 ): { configuration: Configuration; daemon: VolumeDaemon; logger: Logger; access: Access } {
-  const planOnly = args.includes('--adopt-plan');
+  const errand = ['--adopt-plan', '--setup'].find((one) => args.includes(one));
   const configured = configure(env);
-  const configuration = planOnly ? behindClosedDoor(configured) : configured;
+  const configuration = errand === undefined ? configured : behindClosedDoor(configured);
   if (args.includes('--check-config')) {
     process.stdout.write(`${JSON.stringify(describeConfiguration(configuration), null, 2)}\n`);
     process.exit(0);
@@ -40,9 +42,10 @@ export function launch(
   ]) {
     if (secret) redactor.register(secret);
   }
-  const logger = planOnly
-    ? silentLogger
-    : createLogger({ level: configuration.log.level, format: configuration.log.format, redactor });
+  const logger =
+    errand === undefined
+      ? createLogger({ level: configuration.log.level, format: configuration.log.format, redactor })
+      : silentLogger;
   logger.info(DAEMON_STARTING, { pid: process.pid, node: process.version });
   for (const note of configuration.notes) logger.warn('A setting has no effect', { note });
   const fatal = (error: unknown) => {
@@ -57,7 +60,10 @@ export function launch(
     return { access, daemon: new VolumeDaemon({ configuration, logger, redactor, access, onFatal: fatal }) };
   });
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => void daemon.stop());
-  const run = () => (planOnly ? printAdoptionPlan(configuration) : daemon.start());
+  const run = () => {
+    if (errand === '--setup') return runSetup(configuration, env);
+    return errand === '--adopt-plan' ? printAdoptionPlan(configuration) : daemon.start();
+  };
   run().catch((error: unknown) => {
     logger.error('The daemon could not start', { error, reason: messageOf(error) });
     process.exit(EXIT_CONFIGURATION);

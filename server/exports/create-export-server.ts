@@ -61,7 +61,7 @@ function chooseBackend({ port, logger }: ExportServerOptions): 'nbdkit' | 'nbd-s
 }
 
 /** On the PATH, or where servers live. */
-function isInstalled(program: string): boolean {
+export function isInstalled(program: string): boolean {
   const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/usr/bin'];
   return folders.some((folder) => {
     try {

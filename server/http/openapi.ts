@@ -31,9 +31,7 @@ export function openApiDocument(version: string): Json {
       license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
     },
     servers: [{ url: 'http://localhost:8090' }],
-    tags: (['volumes', 'operations', 'devices', 'exports', 'service', 'diagnostics'] as const).map(
-      (name) => ({ name }),
-    ),
+    tags: Object.entries(TAGS).map(([name, description]) => ({ name, description })),
     paths,
     components: {
       schemas: components(),
@@ -48,6 +46,15 @@ export function openApiDocument(version: string): Json {
     },
   };
 }
+
+const TAGS: Readonly<Record<AnyEndpoint['tag'], string>> = {
+  volumes: 'Create, attach, detach, delete and recover volumes',
+  operations: 'What was asked for, step by step',
+  devices: 'Which disk of this guest is which volume',
+  exports: 'Volumes served over NBD',
+  service: 'Health, metrics, sync and pages',
+  diagnostics: 'What an operator asks when something is wrong',
+};
 
 function operationOf(name: string, endpoint: AnyEndpoint): Json {
   return {
@@ -77,22 +84,32 @@ function parameters(schema: z.ZodType, place: 'path' | 'query'): Json[] {
   }));
 }
 
-function optionalParameters({ startsOperation, waits, etag }: AnyEndpoint): Json[] {
+function optionalParameters({ startsOperation, waits, etag, reply }: AnyEndpoint): Json[] {
   const parameters: Json[] = [];
-  const add = (place: 'header' | 'query', name: string, description: string, pattern?: string) => {
-    const schema = { type: 'string', ...(pattern && { pattern }) };
+  const add = (place: 'header' | 'query', name: string, description: string, more: Json = {}) => {
+    const schema = { type: 'string', ...more };
     parameters.push({ name, in: place, required: false, schema, description });
   };
   if (startsOperation)
-    add('header', 'Idempotency-Key', 'The same key and body give the same operation for 24 hours.');
+    add('header', 'Idempotency-Key', 'The same key and body give the same operation for 24 hours.', {
+      minLength: 1,
+      maxLength: LIMITS.IDEMPOTENCY_KEY_CHARACTERS,
+    });
   if (waits) {
     const maxSeconds = LIMITS.LONG_POLL_SECONDS;
-    add('query', 'wait', `Answer when the operation has ended, at most ${maxSeconds}s.`, '^\\d{1,6}(ms|s)?$');
-    add('header', 'Prefer', 'wait=N, in seconds');
+    add('query', 'wait', `Answer when the operation has ended, at most ${maxSeconds}s.`, {
+      pattern: '^\\d{1,6}(ms|s)?$',
+    });
+    add('header', 'Prefer', 'wait=N, in seconds', { examples: ['wait=10'] });
   }
   if (etag) add('header', 'If-None-Match', 'The ETag of an earlier answer; 304 when nothing has changed.');
+  if (reply.events) add('header', 'Last-Event-ID', 'The id of the last event that was read.', DIGITS);
+  add('header', 'X-Request-Id', 'Kept with the operation and in the log; without it one is made.');
+  add('header', 'traceparent', 'W3C trace context, kept with the operation.');
   return parameters;
 }
+
+const DIGITS: Json = { pattern: '^[0-9]{1,16}$' };
 
 function requestBody({ body, bodyExample }: AnyEndpoint): Json {
   const schema = requestSchema(body);
@@ -103,18 +120,50 @@ function requestBody({ body, bodyExample }: AnyEndpoint): Json {
 }
 
 function responses(endpoint: AnyEndpoint): Json {
-  const { reply, startsOperation, etag } = endpoint;
-  const headers: Record<string, Json> = { 'X-Request-Id': { schema: { type: 'string' } } };
-  if (startsOperation) headers.Location = { schema: { type: 'string' }, description: 'The operation' };
-  if (etag) headers.ETag = { schema: { type: 'string' } };
-  const schema = changesSomething(endpoint)
-    ? { allOf: [reference(reply.schema), reference(ignoredSchema)] }
-    : reference(reply.schema);
-  const content = { [reply.contentType ?? 'application/json']: { schema } };
+  const { reply, startsOperation, waits, etag } = endpoint;
+  const headers = {
+    ...REQUEST_ID,
+    ...(startsOperation && textHeader('Location', 'The operation')),
+    ...(waits && textHeader('Preference-Applied', 'wait=N, when Prefer was heeded')),
+    ...(etag && textHeader('ETag', 'For If-None-Match')),
+    ...Object.assign(
+      {},
+      ...Object.entries(reply.headers ?? {}).map(([name, text]) => textHeader(name, text)),
+    ),
+  };
+  const content = { [reply.contentType ?? 'application/json']: { schema: replySchema(endpoint) } };
   return {
     [reply.status]: { description: reply.description, headers, content },
-    ...(etag && { 304: { description: 'Not changed since the given ETag' } }),
+    ...(etag && { 304: { description: 'Not changed since the given ETag', headers: REQUEST_ID } }),
     ...problems(errorsOf(endpoint)),
+  };
+}
+
+function textHeader(name: string, description: string): Json {
+  return { [name]: { schema: { type: 'string' }, description } };
+}
+
+const REQUEST_ID = textHeader('X-Request-Id', 'Names the request in the log');
+
+function replySchema(endpoint: AnyEndpoint): Json {
+  const { schema, events } = endpoint.reply;
+  if (events) return { oneOf: Object.entries(events).map(([name, data]) => eventSchema(name, data)) };
+  return changesSomething(endpoint)
+    ? { allOf: [reference(schema), reference(ignoredSchema)] }
+    : reference(schema);
+}
+
+/** One event of a stream by the names of its lines; the data is JSON. */
+function eventSchema(name: string, data: z.ZodType): Json {
+  return {
+    type: 'object',
+    title: `event: ${name}`,
+    required: ['event', 'data'],
+    properties: {
+      event: { type: 'string', const: name },
+      id: { type: 'string', ...DIGITS, description: 'for Last-Event-ID; only of events that are kept' },
+      data: { type: 'string', contentMediaType: 'application/json', contentSchema: reference(data) },
+    },
   };
 }
 
@@ -129,14 +178,20 @@ function problems(codes: readonly ErrorCode[]): Json {
         status,
         {
           description: same.map((code) => `${code}: ${ERRORS[code].title}`).join('; '),
-          ...(status === 503 || status === 429
-            ? { headers: { 'Retry-After': { schema: { type: 'integer' }, description: 'seconds' } } }
-            : {}),
+          headers: {
+            ...REQUEST_ID,
+            ...((status === 503 || status === 429) && RETRY_AFTER),
+            ...(status === 401 && textHeader('WWW-Authenticate', 'Bearer')),
+          },
           content: { [PROBLEM_TYPE]: { schema: reference(problemSchema) } },
         },
       ]),
   );
 }
+
+const RETRY_AFTER: Json = {
+  'Retry-After': { schema: { type: 'integer', minimum: 1 }, description: 'seconds' },
+};
 
 function reference(schema: z.ZodType): Json {
   const { id } = schema.meta() ?? {};
@@ -154,7 +209,18 @@ function components(): Json {
 }
 
 function requestSchema(schema: z.ZodType): Json {
-  return bare(z.toJSONSchema(schema, { io: 'input' }));
+  return bare(
+    z.toJSONSchema(schema, {
+      io: 'input',
+      override: ({ jsonSchema }) => {
+        // A query is text for the server, and for everybody else a number or a boolean with its own bounds.
+        if (jsonSchema.type === 'integer' || jsonSchema.type === 'boolean') {
+          delete jsonSchema.pattern;
+          delete jsonSchema.enum;
+        }
+      },
+    }),
+  );
 }
 
 /** Without the keys that only a stand-alone schema has. */

@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util';
 import type { MachineType } from '~/lab/guest/qmp-guest';
 import { wholeNumber } from '~/lab/program-options';
 import { packDeb } from '~/scripts/deb.mjs';
+import { packagedNode } from '~/scripts/packaged-node.mjs';
 import { type GuestImage, guestImage, removeOld, snapshotPath } from './image';
 import { within } from './patience';
 import type { Scenario } from './scenario';
@@ -69,7 +70,7 @@ async function main(): Promise<void> {
     });
   const image = await guestImage(say);
   say('packing the Debian package with Node');
-  const deb = packDeb({ out: dir, withNode: true, compression: 'none', epoch: 0 });
+  const deb = packDeb({ out: dir, node: packagedNode(), compression: 'none', epoch: 0 });
   const { keep, fresh } = values;
   const minutes = wholeNumber('minutes', values.minutes);
   const plans = (['pc', 'q35'] as const)

@@ -3,6 +3,7 @@ import { createServer, request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { parse } from 'yaml';
 import { DaemonError } from '~/server/core/errors';
 import { setGuardSettings } from '~/server/http/request/guard-settings';
 import { seen, unknown } from '~/server/model/evidence';
@@ -123,6 +124,53 @@ describe('what is sent', () => {
   it('options before the command count too', async () => {
     const { out } = await ctl('--json', '--url', env.VOLUMECTL_URL, 'sync', '--dry-run');
     expect(JSON.parse(out)).toMatchObject({ report: { dry_run: true } });
+  });
+
+  it('--dry-run sends nothing that changes something, and shows what is known of the volume', async () => {
+    const { id } = await daemon.operations.request('detach', { volume_id: VOLUME });
+    const published = structuredClone(daemon.records);
+    for (const args of [
+      ['volume', 'create', '--name', 'd', '--size', '1Gi', '--offering', NOBODY, '--zone', NOBODY],
+      ['volume', 'attach', VOLUME],
+      ['volume', 'attach-root', VOLUME, '--vm', NOBODY],
+      ['volume', 'detach', VOLUME, '--force'],
+      ['volume', 'delete', VOLUME],
+      ['volume', 'recover', VOLUME],
+      ['volume', 'return', VOLUME, '--from', NOBODY, '--delete-vm'],
+      ['operation', 'cancel', id],
+      ['operation', 'retry', id],
+      ['operation', 'abandon', id],
+      ['export', 'publish', VOLUME],
+      ['export', 'withdraw', VOLUME],
+    ]) {
+      const { code, out, error } = await ctl(...args, '--dry-run');
+      expect([code, error], args.join(' ')).toEqual([0, '']);
+      expect(out, args.join(' ')).toContain('Nothing is done.');
+    }
+    expect(daemon.requests).toHaveLength(1);
+    expect(daemon.stored).toMatchObject([{ status: 'pending', cancelRequested: false }]);
+    expect(daemon.records).toEqual(published);
+    const detach = await ctl('volume', 'detach', VOLUME, '--force', '--dry-run');
+    expect(detach.out).toContain(`POST /api/v1/volumes/${VOLUME}/detach {"force":true}`);
+    expect(detach.out).toMatch(/^Guest: seen/m);
+    const data = JSON.parse((await ctl('volume', 'delete', VOLUME, '--dry-run', '--json')).out);
+    expect(data).toMatchObject({
+      dry_run: true,
+      request: { method: 'DELETE' },
+      volume: { volume_id: VOLUME },
+    });
+  });
+
+  it('to the appliance that is named, with its token and no other', async () => {
+    writeFileSync(join(dir, 'east.token'), 'sesame\n');
+    const config = join(dir, 'config.yaml');
+    writeFileSync(config, `appliances: { east: { url: "${env.VOLUMECTL_URL}", token-file: east.token } }\n`);
+    setGuardSettings({ allowedHosts: [], access: tokenAccess({ tokenFile: join(dir, 'east.token') }) });
+    const named = { VOLUMECTL_CONFIG: config };
+    expect((await volumectl(['volume', 'list', '--appliance', 'east'], named)).code).toBe(0);
+    expect((await volumectl(['appliance', 'list', '-o', 'name'], named)).out).toBe('east\n');
+    const elsewhere = await volumectl(['volume', 'list', '--url', env.VOLUMECTL_URL], named);
+    expect(elsewhere).toMatchObject({ code: 3, error: expect.stringContaining('UNAUTHORIZED') });
   });
 
   it('the token of the token file', async () => {
@@ -266,6 +314,46 @@ describe('what is shown', () => {
     }
   });
 
+  it('-o yaml is the same as JSON, -o name the ids, -o wide every column', async () => {
+    const read = async (...args: string[]) => (await ctl('volume', 'list', ...args)).out;
+    expect(parse(await read('-o', 'yaml'))).toEqual(JSON.parse(await read('-o', 'json')));
+    expect(await read('-o', 'name')).toBe(`${REMOTE_VOLUME}\n${VOLUME}\n`);
+    expect((await read('--output', 'wide')).split('\n')[0]).toMatch(/LAST OPERATION +TYPE +VM ID/);
+    const { out } = await ctl('health', '-o', 'yaml');
+    expect(parse(out)).toMatchObject({ status: 'healthy', details: { phase: 'ready' } });
+  });
+
+  it('--filter and --sort decide about the rows, as a table and as data', async () => {
+    const remote = await ctl('volume', 'list', '--filter', 'device_path~remote', '-o', 'name');
+    expect(remote.out).toBe(`${REMOTE_VOLUME}\n`);
+    const sorted = await ctl('volume', 'list', '--sort', 'device_path', '--json');
+    expect(JSON.parse(sorted.out).map((row: { volume_id: string }) => row.volume_id)).toEqual([
+      VOLUME,
+      REMOTE_VOLUME,
+    ]);
+    const none = await ctl('volume', 'list', '--filter', 'size>900Ti');
+    expect(none).toMatchObject({ code: 0, out: '' });
+    expect(none.error).toContain('None of 2 is as --filter says.');
+  });
+
+  it('--since 1h is an hour ago; what a filter has not seen is said', async () => {
+    for (let index = 0; index < 3; index += 1)
+      await daemon.operations.request('detach', { volume_id: VOLUME });
+    // The operations of the canned daemon are of 2025.
+    expect((await ctl('operation', 'list', '--since', '1h', '--json')).out).toBe('[]\n');
+    expect(JSON.parse((await ctl('operation', 'list', '--since', '3650d', '--json')).out)).toHaveLength(3);
+    const { error } = await ctl('operation', 'list', '--limit', '2', '--filter', 'status=failed');
+    expect(error).toContain('Of the newest 2 only; --all looks at all of them.');
+  });
+
+  it('health and drifts are readable on 80 columns', async () => {
+    const { out } = await volumectl(['health'], { ...env, COLUMNS: '80' });
+    expect(out).toMatch(/^COMPONENT/m);
+    const sync = await volumectl(['sync', '--dry-run'], { ...env, COLUMNS: '80' });
+    expect(sync.out).toMatch(/^drift +letter-moved$/m);
+    for (const line of `${out}${sync.out}`.split('\n')) expect(line.length, line).toBeLessThanOrEqual(80);
+  });
+
   it('--columns picks and orders, --no-headers leaves the names out', async () => {
     const { out } = await ctl('volume', 'list', '--columns', 'device_path,volume_id', '--no-headers');
     expect(out).toMatch(new RegExp(`^remote-vm-\\S+ +${REMOTE_VOLUME}\\n/dev/vdb +${VOLUME}\\n$`));
@@ -375,7 +463,7 @@ describe('following', () => {
   it('on a terminal in the same place: clients, share, rate and time left', async () => {
     const running = Volumectl.onTerminal(['export', 'list', '--watch'], env);
     await running.until(
-      /\u001b\[H\u001b\[J[\s\S]*2 +1 GiB of 4 GiB \(25 %\) +100 MiB\/s written +31\.0 s[\s\S]*\u001b\[H\u001b\[J/,
+      /\u001b\[H\u001b\[J[\s\S]*1 GiB of 4 GiB \(25 %\)[\s\S]*100 MiB\/s written[\s\S]*31\.0 s[\s\S]*\u001b\[H\u001b\[J/,
     );
     running.child.stdin?.write('\u0003');
     await running.ended;

@@ -63,6 +63,12 @@ describe('exit codes', () => {
     [['operation', 'list', '--limit', 'x'], '--limit x is not a number'],
     [['health', '--columns', 'colour'], 'The columns are status, phase'],
     [['health', '--json', '--columns', 'status'], 'contradict each other'],
+    [['health', '-o', 'xml'], 'It is one of table, wide, name, json, yaml.'],
+    [['health', '--sort', 'status'], 'there is no option --sort'],
+    [['volume', 'list', '--sort', 'colour'], 'The columns are volume_id'],
+    [['volume', 'list', '--filter', 'size>big'], 'Write it like 10Gi'],
+    [['operation', 'list', '--since', 'soon'], 'Write it like 1h or 7d'],
+    [['volume', 'list', '--appliance', 'east'], 'there is no appliance east'],
     [['health', '--timeout', 'soon'], 'Write it like 30s'],
     [['health', '--url', 'ftp://x'], 'Write it like http://127.0.0.1:8090'],
     [['task', 'run', 'sync:slow'], 'The only one is sync:force.'],
@@ -107,6 +113,12 @@ describe('exit codes', () => {
     expect(out).toMatch(/^attachVolume +not known/m);
     expect((await ctl('check', 'all')).code).toBe(3);
     expect((await ctl('check', 'database')).code).toBe(0);
+  });
+
+  it('3: a health that is not healthy; degraded is let through when asked', async () => {
+    expect((await ctl('health')).code).toBe(0);
+    daemon.phase = 'standby';
+    expect([(await ctl('health')).code, (await ctl('health', '--allow-degraded')).code]).toEqual([3, 0]);
   });
 
   it('6: a sync that could not look; what it shows is what was known before', async () => {

@@ -23,12 +23,14 @@ import { optional, secret, withDefault } from './variable';
 const GIB = 1024 ** 3;
 const port = integer(1, 65_535);
 
+export const DEFAULT_DSN = 'oma_user:oma_password@tcp(localhost:3306)/migratekit_oma?parseTime=true';
+
 const SERVER = {
   dsn: secret(
     withDefault(
       'DATABASE_DSN',
       parseDsn,
-      'oma_user:oma_password@tcp(localhost:3306)/migratekit_oma?parseTime=true',
+      DEFAULT_DSN,
       'The database: Go form `user:pass@tcp(host:port)/db`, `user:pass@unix(/path)/db`, or a `mysql://` URL. The nodes of a cluster: `tcp(host1:port,host2:port)`, in the order in which they are tried. Parameters that count: `tls`, `timeout`.',
     ),
   ),

@@ -1,11 +1,10 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { measureEventLoopLag, NEVER_MS } from './event-loop-lag';
 
 /** Operations wait for CloudStack, so they last from a tenth of a second to an hour. */
 const OPERATION_SECONDS = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 900, 3600];
 const CALL = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 const DETECTION = [0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 15, 30];
-/** Interval of event loop samples: a shorter one would cost more than the idle daemon itself. */
-const LOOP_PRECISION_MS = 500;
 
 export type Catalogue = ReturnType<typeof createCatalogue>;
 
@@ -14,7 +13,8 @@ export type Catalogue = ReturnType<typeof createCatalogue>;
  * process and event loop.
  */
 export function createCatalogue(registry: Registry = new Registry()) {
-  collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: LOOP_PRECISION_MS });
+  collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: NEVER_MS });
+  measureEventLoopLag(registry);
   const meters = metersOf(registry);
   return { registry, ...operationMetrics(meters), ...outsideMetrics(meters), ...exportMetrics(meters) };
 }

@@ -29,6 +29,10 @@ export interface Endpoint<Params, Query, Body, Reply> {
     readonly schema: z.ZodType<Reply>;
     /** Default application/json. */
     readonly contentType?: string;
+    /** Of an event stream: the data of its events, by their names. */
+    readonly events?: Readonly<Record<string, z.ZodType>>;
+    /** Headers that do not follow from the other properties, with what they say. */
+    readonly headers?: Readonly<Record<string, string>>;
   };
   /** Codes of the errors that do not follow from the other properties (see `errorsOf`). */
   readonly errors?: readonly ErrorCode[];

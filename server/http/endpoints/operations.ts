@@ -1,11 +1,14 @@
 import { z } from 'zod';
 import {
   eventsQuery,
+  journalEntrySchema,
   operationListSchema,
   operationParams,
   operationSchema,
   operationsQuery,
 } from '../schemas/operations';
+import { deviceEventSchema } from '../schemas/service';
+import { trafficEventSchema } from '../schemas/traffic';
 import { EVENT_STREAM, endpoint, noInput } from './endpoint';
 
 const operationRead = { ...noInput, tag: 'operations', access: 'read', method: 'GET' } as const;
@@ -16,7 +19,12 @@ export const listOperations = endpoint({
   summary: 'Operations, newest first',
   description: 'When there are more, a Link header with rel="next" leads to them.',
   query: operationsQuery,
-  reply: { status: 200, description: 'A list, empty when there are none', schema: operationListSchema },
+  reply: {
+    status: 200,
+    description: 'A list, empty when there are none',
+    schema: operationListSchema,
+    headers: { Link: 'rel="next" leads to those before; absent when there are none' },
+  },
   errors: ['DATABASE_UNAVAILABLE'],
 });
 
@@ -99,7 +107,11 @@ export const streamOperation = endpoint({
   description: 'Begins with what has happened so far and ends with the operation. Honours Last-Event-ID.',
   params: operationParams,
   query: eventsQuery,
-  reply: { ...stream, description: 'Events named operation, with JournalEntry as data' },
+  reply: {
+    ...stream,
+    description: 'Events named operation, with JournalEntry as data',
+    events: { operation: journalEntrySchema },
+  },
   errors: ['DATABASE_UNAVAILABLE', 'OPERATION_NOT_FOUND', 'RATE_LIMITED', 'STOPPING'],
 });
 
@@ -114,6 +126,12 @@ export const streamEvents = endpoint({
     ...stream,
     description:
       'Events named operation and appliance (JournalEntry as data), device (DeviceEvent as data) and, while bytes flow, traffic (TrafficEvent as data, at most one a second for each export)',
+    events: {
+      operation: journalEntrySchema,
+      appliance: journalEntrySchema,
+      device: deviceEventSchema,
+      traffic: trafficEventSchema,
+    },
   },
   errors: ['DATABASE_UNAVAILABLE', 'RATE_LIMITED', 'STOPPING'],
 });

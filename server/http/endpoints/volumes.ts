@@ -264,6 +264,11 @@ export const listVmVolumes = endpoint({
   summary: 'The volumes of a VM',
   description: `The mappings and, on other VMs than the appliance, data volumes that CloudStack shows attached without one. When CloudStack cannot be asked there may be more: then the header ${INCOMPLETE_HEADER} says why.`,
   params: vmParams,
-  reply: { status: 200, description: 'A list, empty when there are none', schema: vmVolumeListSchema },
+  reply: {
+    status: 200,
+    description: 'A list, empty when there are none',
+    schema: vmVolumeListSchema,
+    headers: { [INCOMPLETE_HEADER]: 'Why there may be more; absent when the list is complete' },
+  },
   errors: ['DATABASE_UNAVAILABLE'],
 });

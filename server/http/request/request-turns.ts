@@ -36,8 +36,7 @@ export function takeTurns(server: Server): void {
 
 class Turns {
   private readonly connections = new WeakMap<Socket, Connection>();
-  /** Each for itself: the files of a page do not wait for a database that is away. */
-  private readonly large = { files: new LargeAnswers(), lists: new LargeAnswers() };
+  private readonly large = new LargeAnswers();
   private readonly unread = new UnreadAnswers();
   private waitingInAll = 0;
 
@@ -80,9 +79,8 @@ class Turns {
       this.unread.read(request.socket);
       this.next(request.socket, connection);
     });
-    const kind = largeKind(request.url ?? '');
-    if (kind === null) this.handle(one);
-    else this.large[kind].run(response, () => this.handle(one));
+    if (isLongList(request.url ?? '')) this.large.run(response, () => this.handle(one));
+    else this.handle(one);
   }
 
   private next(socket: Socket, connection: Connection): void {
@@ -97,12 +95,11 @@ class Turns {
   }
 }
 
-/** Files, and lists that are longer than the default. */
-function largeKind(url: string): 'files' | 'lists' | null {
-  if (url.startsWith('/ui/')) return 'files';
+/** Longer than the default. Files are as large, and are read as their clients take them. */
+function isLongList(url: string): boolean {
   const [path, search] = url.split('?');
-  if (!/^\/api\/v1\/operations\/?$/.test(path ?? '')) return null;
-  return Number(new URLSearchParams(search).get('limit')) > LIMITS.LIST_DEFAULT ? 'lists' : null;
+  if (!/^\/api\/v1\/operations\/?$/.test(path ?? '')) return false;
+  return Number(new URLSearchParams(search).get('limit')) > LIMITS.LIST_DEFAULT;
 }
 
 /** A place is taken until the answer has been handed to the connection, however slowly that is read. */

@@ -2,8 +2,16 @@ import { z } from 'zod';
 import { LIMITS } from '../../core/limits';
 
 const UUID = /^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$/;
-/** No control characters and no lone surrogates, which JSON columns refuse. */
-const CLEAN = /^[^\p{Cc}\p{Cs}]*$/u;
+/**
+ * No control characters. Written for every dialect of regular expressions, since the OpenAPI document shows it:
+ * classes like \\p{Cc} are not known to Python, nor to JavaScript without the flag u.
+ */
+const NO_CONTROLS = /^[^\u0000-\u001f\u007f-\u009f]*$/;
+
+/** Lone surrogates are no characters; JSON columns refuse them. */
+function isWellFormed(text: string): boolean {
+  return !/\p{Cs}/u.test(text);
+}
 
 /** The message for an invalid field. It continues the sentence "<field> …" and says what is expected. */
 export function expected(what: string): (issue: { input?: unknown }) => string {
@@ -25,14 +33,11 @@ export function cleanText(what: string, maxCharacters: number) {
     .string({ error })
     .min(1, { error })
     .max(maxCharacters, { error })
-    .regex(CLEAN, { error })
-    .refine((text) => text.trim() !== '', { error });
+    .regex(NO_CONTROLS, { error })
+    .refine((text) => text.trim() !== '' && isWellFormed(text), { error });
 }
 
-const metadataText = z
-  .string()
-  .max(LIMITS.METADATA_VALUE_CHARACTERS)
-  .regex(/^[^\p{Cs}]*$/u);
+const metadataText = z.string().max(LIMITS.METADATA_VALUE_CHARACTERS).refine(isWellFormed);
 const metadataValue = z.union([metadataText, z.number(), z.boolean()], {
   error: expected(
     `a string of at most ${LIMITS.METADATA_VALUE_CHARACTERS} characters, a number or a boolean`,
@@ -41,9 +46,13 @@ const metadataValue = z.union([metadataText, z.number(), z.boolean()], {
 
 /** Existing callers send strings. Numbers and booleans become text; a nil map of Go is null. */
 export const metadata = z
-  .record(z.string().min(1).max(LIMITS.NAME_CHARACTERS).regex(CLEAN), metadataValue.transform(String), {
-    error: 'must be an object whose keys are 1 to 255 characters and whose values are strings',
-  })
+  .record(
+    z.string().min(1).max(LIMITS.NAME_CHARACTERS).regex(NO_CONTROLS).refine(isWellFormed),
+    metadataValue.transform(String),
+    {
+      error: 'must be an object whose keys are 1 to 255 characters and whose values are strings',
+    },
+  )
   .refine((entries) => Object.keys(entries).length <= LIMITS.METADATA_ENTRIES, {
     error: `must have at most ${LIMITS.METADATA_ENTRIES} entries`,
   })
@@ -59,6 +68,7 @@ export function queryFlag(what: string) {
   return z
     .enum(['true', 'false', '1', '0'], { error })
     .transform((text) => text === 'true' || text === '1')
+    .meta({ type: 'boolean', description: what })
     .optional();
 }
 
@@ -76,21 +86,25 @@ export function wholeNumber(what: string, minimum: number, maximum: number) {
     .string({ error })
     .regex(/^\d{1,16}$/, { error })
     .transform(Number)
-    .refine((value) => value >= minimum && value <= maximum, { error });
+    .refine((value) => value >= minimum && value <= maximum, { error })
+    .meta({ type: 'integer', minimum, maximum, description: what });
 }
 
 const RFC3339 = /^\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+ -]\d{2}:\d{2})$/;
 const SINCE = 'a time: RFC 3339 like 2025-08-19T20:30:00Z, or milliseconds since 1970';
 
 /** A time as wall clock ms. An unescaped `+` of a zone offset arrives as a space, which is accepted. */
-export const moment = z.string({ error: expected(SINCE) }).transform((text, context) => {
-  const rfc3339 = RFC3339.test(text) ? Date.parse(normaliseTime(text)) : Number.NaN;
-  const ms = /^\d{10,15}$/.test(text) ? Number(text) : rfc3339;
-  // Up to the year 9999. DATETIME columns end earlier but still compare correctly.
-  if (Number.isFinite(ms) && ms >= 0 && ms <= 253_402_300_799_999) return ms;
-  context.addIssue({ code: 'custom', message: `must be ${SINCE}`, input: text });
-  return z.NEVER;
-});
+export const moment = z
+  .string({ error: expected(SINCE) })
+  .transform((text, context) => {
+    const rfc3339 = RFC3339.test(text) ? Date.parse(normaliseTime(text)) : Number.NaN;
+    const ms = /^\d{10,15}$/.test(text) ? Number(text) : rfc3339;
+    // Up to the year 9999. DATETIME columns end earlier but still compare correctly.
+    if (Number.isFinite(ms) && ms >= 0 && ms <= 253_402_300_799_999) return ms;
+    context.addIssue({ code: 'custom', message: `must be ${SINCE}`, input: text });
+    return z.NEVER;
+  })
+  .meta({ description: SINCE, examples: ['2025-08-19T20:30:00Z'] });
 
 function normaliseTime(text: string): string {
   const zoned = text.replace(/ (\d{2}:\d{2})$/, '+$1').toUpperCase();

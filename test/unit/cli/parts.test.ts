@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { findTarget, parsePairs, parseSize, parseTime } from '~/cli/globals';
+import { findTarget, parseMoment, parsePairs, parseSize, parseTime } from '~/cli/globals';
 import { entryText } from '~/cli/journal-text';
 import { type Column, pick, renderRecord, renderTable } from '~/cli/output/table';
 import { paint, timeText, visible } from '~/cli/output/text';
@@ -39,11 +39,17 @@ describe('where the daemon is', () => {
     expect(place(given, env, content).at).toBe(at);
   });
 
-  it('the token file of the nearest level that has one', () => {
+  it('the token file that is named for it', () => {
     expect(place({}, {}, 'TOKEN_FILE=/etc/t').tokenFile).toBe('/etc/t');
     expect(place({ url: 'http://x' }, { VOLUMECTL_TOKEN_FILE: '/env' }).tokenFile).toBe('/env');
+    expect(place({}, { VOLUMECTL_TOKEN_FILE: '/env' }, 'TOKEN_FILE=/etc/t').tokenFile).toBe('/env');
     expect(place({ tokenFile: '/given' }, { VOLUMECTL_TOKEN_FILE: '/env' }).tokenFile).toBe('/given');
     expect(place({}, {}).tokenFile).toBeNull();
+  });
+
+  it('a token is not sent to a daemon that it was not named for', () => {
+    expect(place({ url: 'http://x' }, {}, 'TOKEN_FILE=/etc/t').tokenFile).toBeNull();
+    expect(place({}, { VOLUMECTL_SOCKET: '/a' }, 'TOKEN_FILE=/etc/t').tokenFile).toBeNull();
   });
 
   it('contradicting options are refused', () => {
@@ -58,17 +64,34 @@ describe('values', () => {
     ['1.5s', 1500],
     ['500ms', 500],
     ['1h30m', 5_400_000],
+    ['2d', 172_800_000],
   ])('the time %s is %d ms', (text, ms) => {
     expect(parseTime(text, '--timeout')).toBe(ms);
   });
 
-  it.each(['', 'soon', '3d', '-1s', '1s x'])('%j is no time', (text) => {
+  it.each(['', 'soon', '3w', '-1s', '1s x'])('%j is no time', (text) => {
     expect(() => parseTime(text, '--timeout')).toThrow('is not a time');
+  });
+
+  const NOW = Date.parse('2026-08-19T20:30:00Z');
+  it.each([
+    ['1h', NOW - 3_600_000],
+    ['7d', NOW - 7 * 86_400_000],
+    ['2026-08-19', Date.parse('2026-08-19T00:00:00Z')],
+    ['2026-08-19T22:00:00+02:00', Date.parse('2026-08-19T20:00:00Z')],
+  ])('the moment %s', (text, at) => {
+    expect(parseMoment(text, '--since', NOW)).toBe(at);
+  });
+
+  it.each(['', 'yesterday', '3', '2026-08-19T20:30:00', '2026-13-01'])('%j is no moment', (text) => {
+    expect(() => parseMoment(text, '--since', NOW)).toThrow('is not a time');
   });
 
   it.each([
     ['1', 1],
+    ['10Gi', 10 * 1024 ** 3],
     ['10GiB', 10 * 1024 ** 3],
+    ['512Mi', 512 * 1024 ** 2],
     ['10 gb', 10 * 1024 ** 3],
     ['512M', 512 * 1024 ** 2],
     ['1.5g', 1.5 * 1024 ** 3],
@@ -112,7 +135,7 @@ describe('tables', () => {
     { name: 'ä', size: 1 },
     { name: 'long name', size: null },
   ];
-  const plain = { headers: true, color: false };
+  const plain = { headers: true, color: false, width: null };
 
   it('are aligned, with a dash for absent values', () => {
     expect(renderTable(pick(columns, undefined), rows, plain)).toBe(
@@ -121,7 +144,11 @@ describe('tables', () => {
   });
 
   it('colours do not change widths', () => {
-    const coloured = renderTable(pick(columns, 'size,name'), rows, { headers: false, color: true });
+    const coloured = renderTable(pick(columns, 'size,name'), rows, {
+      headers: false,
+      color: true,
+      width: null,
+    });
     expect(coloured).toBe('\u001b[31m1\u001b[39m  ä\n\u001b[31m-\u001b[39m  long name\n');
     expect(paint('bad', 'x', false)).toBe('x');
   });

@@ -199,9 +199,9 @@ describe('the completions', () => {
     new URL(`../../../packaging/cli/volumectl.${shell}`, import.meta.url).pathname;
 
   /** What bash offers at the end of a line. `volumectl` is a function here, which prints its arguments. */
-  function offered(line: string): string[] {
+  function offered(line: string, answer = 'asked:$1-$2'): string[] {
     const program = `
-      volumectl() { echo "asked:$1-$2"; }
+      volumectl() { printf '%s\\n' "${answer}"; }
       source '${script('bash')}'
       line="$1"
       COMP_WORDS=($line); [[ $line == *' ' ]] && COMP_WORDS+=('')
@@ -236,9 +236,22 @@ describe('the completions', () => {
     ['volumectl events --only d', ['device']],
     ['volumectl task run ', ['sync:force']],
     ['volumectl completion ', ['bash', 'zsh', 'fish']],
-    ['volumectl health --st', ['--strict']],
+    ['volumectl health --al', ['--allow-degraded']],
+    ['volumectl -o ', ['table', 'wide', 'name', 'json', 'yaml']],
+    ['volumectl health --output y', ['yaml']],
+    ['volumectl health --appliance ', ['asked:appliance-list']],
+    ['volumectl volume create --offering ', ['asked:check-offerings']],
   ])('bash offers for %j: %j', (line, words) => {
     expect(offered(line)).toEqual(expect.arrayContaining(words));
+  });
+
+  it('bash shows what several ids mean, and inserts the only one without it', () => {
+    const two = 'aa-1  /dev/vdb  5 GiB\nab-2  /dev/vdc  7 GiB';
+    expect(offered('volumectl volume attach ', two)).toEqual([
+      'aa-1  (/dev/vdb  5 GiB)',
+      'ab-2  (/dev/vdc  7 GiB)',
+    ]);
+    expect(offered('volumectl volume attach ab', two)).toEqual(['ab-2']);
   });
 
   it.each([

@@ -88,6 +88,47 @@ describe('the OpenAPI document', () => {
     }
   });
 
+  it('has patterns that every dialect of regular expressions reads, and accepts its own examples with them', () => {
+    const patterns = [...JSON.stringify(document).matchAll(/"pattern":("(?:[^"\\\\]|\\\\.)*")/g)].map(
+      ([, text = '""']) => String(JSON.parse(text)),
+    );
+    expect(patterns.length).toBeGreaterThan(20);
+    for (const pattern of new Set(patterns)) {
+      // Unknown to Python, or to JavaScript without the flag u, or meaning something else there.
+      expect(pattern).not.toMatch(/\\p|\\u\{|\(\?[<a-z]|\[\[:/);
+      for (const flags of ['', 'u']) expect(() => new RegExp(pattern, flags)).not.toThrow();
+    }
+    const create = document.paths['/api/v1/volumes'].post.requestBody.content['application/json'];
+    expect(new RegExp(create.schema.properties.name.pattern).test('Datenträger 💾')).toBe(true);
+  });
+
+  it('has numbers and booleans in queries as what they are, with bounds', () => {
+    const inQuery = (path: string, name: string) =>
+      document.paths[path].get.parameters.find((one: { name: string }) => one.name === name).schema;
+    expect(inQuery('/api/v1/operations', 'limit')).toMatchObject({
+      type: 'integer',
+      minimum: 1,
+      maximum: 1000,
+    });
+    expect(inQuery('/api/v1/operations', 'limit')).not.toHaveProperty('pattern');
+    expect(inQuery('/api/v1/admin/devices', 'scan')).toMatchObject({ type: 'boolean' });
+    expect(inQuery('/api/v1/admin/devices', 'scan')).not.toHaveProperty('enum');
+  });
+
+  it('types the events of the streams, and declares the headers of answers', () => {
+    const stream = document.paths['/api/v1/events'].get.responses[200].content['text/event-stream'].schema;
+    const named = stream.oneOf.map(
+      ({ properties }: { properties: Record<string, Record<string, object>> }) => [
+        properties.event?.const,
+        properties.data?.contentSchema,
+      ],
+    );
+    expect(named).toContainEqual(['traffic', { $ref: '#/components/schemas/TrafficEvent' }]);
+    expect(named).toContainEqual(['operation', { $ref: '#/components/schemas/JournalEntry' }]);
+    expect(document.paths['/api/v1/operations'].get.responses[200].headers).toHaveProperty('Link');
+    expect(document.paths['/api/v1/volumes'].post.responses[503].headers).toHaveProperty('Retry-After');
+  });
+
   it('describes the size as a positive whole number and ids as patterns', () => {
     const create = document.paths['/api/v1/volumes'].post.requestBody.content['application/json'].schema;
     expect(create.required).toEqual(['name', 'size', 'disk_offering_id', 'zone_id']);

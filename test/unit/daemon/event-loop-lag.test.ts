@@ -1,0 +1,24 @@
+import { collectDefaultMetrics, Registry } from 'prom-client';
+import { expect, it } from 'vitest';
+import { lagSeconds, measureEventLoopLag, NEVER_MS } from '~/server/daemon/metrics/event-loop-lag';
+
+it.each([
+  [0, 0],
+  [Number.NaN, 0],
+  [500e6, 0],
+  [499e6, 0],
+  [740e6, 0.24],
+])('samples %d ns apart: the lag is %d s, and rest is none', (between, lag) => {
+  expect(lagSeconds(between)).toBeCloseTo(lag, 9);
+});
+
+it('the gauges have the names of prom-client, each once, and a scrape before the first sample reads 0', async () => {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: NEVER_MS });
+  measureEventLoopLag(registry);
+  const text = await registry.metrics();
+  for (const name of ['p50', 'p99', 'max'])
+    expect(text.match(new RegExp(`^nodejs_eventloop_lag_${name}_seconds (.+)$`, 'gm'))).toEqual([
+      `nodejs_eventloop_lag_${name}_seconds 0`,
+    ]);
+});
