@@ -2,11 +2,10 @@ import { flag, option, positional, requiredOption } from '../arguments';
 import type { Reply } from '../client/operations';
 import { type Noun, verb } from '../command';
 import { EXIT } from '../exit';
+import { LIST } from '../globals';
 import type { Column } from '../output/table';
-import { timeText } from '../output/text';
-import { sizeText } from '../output/units';
 import { REQUEST, VOLUME } from './arguments';
-import { field, OPERATION_COLUMNS, state } from './columns';
+import { field, OPERATION_COLUMNS, sizeColumn, state, timeColumn } from './columns';
 import { requestOperation } from './outcome';
 import { requireConfirmation } from './volume';
 
@@ -14,8 +13,8 @@ const SNAPSHOT_COLUMNS: readonly Column<Reply<'listSnapshots'>[number]>[] = [
   field('id'),
   field('name'),
   state('state'),
-  { name: 'size', value: ({ size }) => sizeText(size) },
-  { name: 'created', value: ({ created }) => created && timeText(created) },
+  sizeColumn('size', ({ size }) => size),
+  timeColumn('created', ({ created }) => created),
 ];
 
 export const snapshotNoun: Noun = {
@@ -26,7 +25,7 @@ export const snapshotNoun: Noun = {
     verb({
       name: 'list',
       summary: 'List the snapshots of a volume, as CloudStack shows them',
-      args: { volume: VOLUME },
+      args: { volume: VOLUME, ...LIST },
       columns: SNAPSHOT_COLUMNS,
       examples: [{ args: '<volume>', what: 'Newest first.' }],
       async run({ client, out }, { volume }) {

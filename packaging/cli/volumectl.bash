@@ -22,7 +22,7 @@ _volumectl() {
       continue
     fi
     case "${COMP_WORDS[index]}" in
-      --appliance|--url|--socket|--token-file|--timeout|-o|--output|--columns|--name|--state|--vm|--attached|--project|--sort|--filter|--size|--offering|--zone|--metadata|--key|--expected|--from|--limit|--type|--status|--volume|--since|--vm-name|--cloudstack-url|--api-key|--secret-file|--database-admin|--after|--only|--operation|--role|--file) skip=1 ;;
+      --appliance|--url|--socket|--token-file|--timeout|-o|--output|--columns|--name|--state|--vm|--attached|--project|--sort|--filter|--size|--offering|--zone|--metadata|--key|--expected|--to|--from|--volumes|--limit|--type|--status|--volume|--since|--vm-name|--cloudstack-url|--api-key|--secret-file|--database-admin|--after|--only|--operation|--role|--file) skip=1 ;;
       -*) ;;
       *) words+=("${COMP_WORDS[index]}") ;;
     esac
@@ -37,8 +37,14 @@ _volumectl() {
     "volume detach") options="--force --dry-run --key -w --wait" ;;
     "volume delete") options="-y --yes --force --dry-run --key -w --wait" ;;
     "volume recover") options="--dry-run --key -w --wait" ;;
+    "volume resize") options="--size --dry-run --key -w --wait" ;;
+    "volume revert") options="--to -y --yes --dry-run --key -w --wait" ;;
     "volume return") options="--from --delete-vm --stop-vm -y --yes --dry-run --key -w --wait" ;;
     "volume device") options="" ;;
+    "snapshot list") options="--sort --reverse --filter" ;;
+    "snapshot create") options="--name --dry-run --key -w --wait" ;;
+    "snapshot group") options="--vm --volumes --name --dry-run --key -w --wait" ;;
+    "snapshot delete") options="-y --yes --dry-run --key -w --wait" ;;
     "device list") options="--sort --reverse --filter" ;;
     "device scan") options="--sort --reverse --filter" ;;
     "device show") options="" ;;
@@ -78,7 +84,8 @@ _volumectl() {
     "completion fish") options="" ;;
   esac
   case "${words[0]-}" in
-    volume) verbs="list show explain create attach attach-root detach delete recover return device" ;;
+    volume) verbs="list show explain create attach attach-root detach delete recover resize revert return device" ;;
+    snapshot) verbs="list create group delete" ;;
     device) verbs="list scan show watch own explain" ;;
     operation) verbs="list show watch cancel retry abandon" ;;
     export) verbs="list show publish withdraw validate" ;;
@@ -99,7 +106,7 @@ _volumectl() {
       "volume list"" --attached") wanted="words yes no" ;;
       "volume create"" --offering") wanted="offering" ;;
       "volume create"" --zone") wanted="zone" ;;
-      "operation list"" --type") wanted="words create attach detach delete recover cleanup" ;;
+      "operation list"" --type") wanted="words create attach detach delete recover cleanup resize snapshot delete-snapshot revert snapshot-group" ;;
       "operation list"" --status") wanted="words pending executing completed failed cancelled" ;;
       "operation list"" --volume") wanted="volume" ;;
       "export list"" --status") wanted="words pending active failed" ;;
@@ -120,7 +127,7 @@ _volumectl() {
   elif [[ $current == -* ]]; then
     wanted="words $options --appliance --url --socket --token-file --timeout -o --output --json --columns --no-headers -q --quiet --color --no-color -h --help --version"
   elif ((${#words[@]} == 0)); then
-    wanted="words volume device operation export vm health sync task setup adopt check events token appliance completion help"
+    wanted="words volume snapshot device operation export vm health sync task setup adopt check events token appliance completion help"
   elif [[ -n $verbs ]] && ((${#words[@]} == 1)); then
     wanted="words $verbs"
   else
@@ -134,8 +141,12 @@ _volumectl() {
       "volume detach"" 0") wanted="volume" ;;
       "volume delete"" 0") wanted="volume" ;;
       "volume recover"" 0") wanted="volume" ;;
+      "volume resize"" 0") wanted="volume" ;;
+      "volume revert"" 0") wanted="volume" ;;
       "volume return"" 0") wanted="volume" ;;
       "volume device"" 0") wanted="volume" ;;
+      "snapshot list"" 0") wanted="volume" ;;
+      "snapshot create"" 0") wanted="volume" ;;
       "device show"" 0") wanted="device" ;;
       "device own"" 0") wanted="words add remove list" ;;
       "device explain"" 0") wanted="volume" ;;

@@ -43,6 +43,7 @@ _volumectl() {
     noun)
       local -a nouns=(
         'volume:Create, attach, detach and delete volumes'
+        'snapshot:List, take and delete snapshots of volumes'
         'device:See the disks of this guest, and whose they are'
         'operation:See what was asked for, where it is, and cancel it'
         'export:See and change what is exported over NBD'
@@ -75,6 +76,8 @@ _volumectl() {
               'detach:Detach a volume from its VM'
               'delete:Delete a volume and its data, detaching it from this appliance first'
               'recover:Bring a deleted volume back from the trash'
+              'resize:Make a volume larger'
+              'revert:Put a volume back to a snapshot of it'
               'return:Bring a volume back from a test VM to this appliance, as one operation'
               'device:Show which device a volume is on this appliance'
             )
@@ -162,6 +165,26 @@ _volumectl() {
                 '-w[wait until the operation has ended, naming its step]' \
                 '1: :_volumectl_ask volume'
               ;;
+            resize)
+              _arguments $common \
+                '--size[like 20GiB, or bytes]: : ' \
+                '--dry-run[change nothing\: show what would be asked, and what is known of it now]' \
+                '--key[Idempotency-Key\: repeated within 24 hours, the same operation is answered]: : ' \
+                '--wait[wait until the operation has ended, naming its step]' \
+                '-w[wait until the operation has ended, naming its step]' \
+                '1: :_volumectl_ask volume'
+              ;;
+            revert)
+              _arguments $common \
+                '--to[id of the snapshot (volumectl snapshot list)]: : ' \
+                '--yes[do not ask]' \
+                '-y[do not ask]' \
+                '--dry-run[change nothing\: show what would be asked, and what is known of it now]' \
+                '--key[Idempotency-Key\: repeated within 24 hours, the same operation is answered]: : ' \
+                '--wait[wait until the operation has ended, naming its step]' \
+                '-w[wait until the operation has ended, naming its step]' \
+                '1: :_volumectl_ask volume'
+              ;;
             return)
               _arguments $common \
                 '--from[id of the test VM]: : ' \
@@ -178,6 +201,58 @@ _volumectl() {
             device)
               _arguments $common \
                 '1: :_volumectl_ask volume'
+              ;;
+          esac
+          ;;
+        snapshot)
+          if ((CURRENT == 2)); then
+            local -a verbs=(
+              'list:List the snapshots of a volume, as CloudStack shows them'
+              'create:Take a snapshot of a volume, in use or not'
+              'group:Take a snapshot of several volumes of a VM, all or none'
+              'delete:Delete a snapshot'
+            )
+            _describe command verbs
+            return
+          fi
+          shift words
+          ((CURRENT--))
+          case $words[1] in
+            list)
+              _arguments $common \
+                '--sort[order the list by these columns]: : ' \
+                '--reverse[the other way round]' \
+                '--filter[only rows for which this holds, like status=failed,size>10Gi,name~web]: : ' \
+                '1: :_volumectl_ask volume'
+              ;;
+            create)
+              _arguments $common \
+                '--name[what its name begins with]: : ' \
+                '--dry-run[change nothing\: show what would be asked, and what is known of it now]' \
+                '--key[Idempotency-Key\: repeated within 24 hours, the same operation is answered]: : ' \
+                '--wait[wait until the operation has ended, naming its step]' \
+                '-w[wait until the operation has ended, naming its step]' \
+                '1: :_volumectl_ask volume'
+              ;;
+            group)
+              _arguments $common \
+                '--vm[id of the VM]: : ' \
+                '--volumes[ids of its volumes]: : ' \
+                '--name[what their names begin with]: : ' \
+                '--dry-run[change nothing\: show what would be asked, and what is known of it now]' \
+                '--key[Idempotency-Key\: repeated within 24 hours, the same operation is answered]: : ' \
+                '--wait[wait until the operation has ended, naming its step]' \
+                '-w[wait until the operation has ended, naming its step]'
+              ;;
+            delete)
+              _arguments $common \
+                '--yes[do not ask]' \
+                '-y[do not ask]' \
+                '--dry-run[change nothing\: show what would be asked, and what is known of it now]' \
+                '--key[Idempotency-Key\: repeated within 24 hours, the same operation is answered]: : ' \
+                '--wait[wait until the operation has ended, naming its step]' \
+                '-w[wait until the operation has ended, naming its step]' \
+                '1: : '
               ;;
           esac
           ;;
@@ -250,7 +325,7 @@ _volumectl() {
           case $words[1] in
             list)
               _arguments $common \
-                '--type[only of this type]: :((create\:"a volume was made" attach\:"a volume came to a VM" detach\:"a volume left a VM" delete\:"a volume was deleted" recover\:"a volume came back from the trash" cleanup\:"a volume came back from a test VM"))' \
+                '--type[only of this type]: :((create\:"a volume was made" attach\:"a volume came to a VM" detach\:"a volume left a VM" delete\:"a volume was deleted" recover\:"a volume came back from the trash" cleanup\:"a volume came back from a test VM" resize\:"a volume was made larger" snapshot\:"a snapshot was taken" delete-snapshot\:"a snapshot was deleted" revert\:"a volume got back the content of a snapshot" snapshot-group\:"snapshots of several volumes were taken"))' \
                 '--status[only in this status]: :((pending\:"accepted, not begun" executing\:"being done" completed\:"done" failed\:"ended with a reason" cancelled\:"ended before CloudStack was asked"))' \
                 '--volume[only of this volume]: :_volumectl_ask volume' \
                 '--vm[only of this VM]: : ' \
