@@ -3,7 +3,6 @@ import { DaemonError } from '../core/errors';
 import type { Device, DeviceSnapshot, Guest } from '../devices/device';
 import { describeHolders, settledHolders, systemUsers } from '../devices/disk-users';
 import type { ExportServer, ExportTarget } from './export-server';
-import { volumeIdOf } from './naming';
 
 interface GuardParts {
   readonly guest: Pick<Guest, 'holders'>;
@@ -22,24 +21,26 @@ interface GuardParts {
 
 /**
  * The same export server, which publishes no disk that the system uses: whoever publishes, and however long ago
- * the disk was found, its users are looked at right before. The look may take seconds; what else forbids the
- * change is asked after it: that this daemon owns the appliance still, and that no operation has begun to work on
- * the volume, perhaps to take its disk away. A proxy, so that nobody who has the server can go around it and
- * everything else it can do stays as it is.
+ * the disk was found, its users are looked at right before. The look may take seconds; what else forbids it is
+ * asked afterwards: that this daemon owns the appliance still, and that no operation has begun to work on the
+ * volume, perhaps to take its disk away. A proxy, so that nobody who has the server can go around it and everything
+ * else it can do stays as it is.
  *
- * `publish` also throws DEVICE_IN_USE, and DEVICE_IDENTITY_MISMATCH when the disk has gone; `publish` and
- * `withdraw` LEASE_LOST and VOLUME_BUSY.
+ * `publish` also throws DEVICE_IN_USE, VOLUME_BUSY, and DEVICE_IDENTITY_MISMATCH when the disk has gone; `publish`
+ * and `withdraw` LEASE_LOST.
  */
 export function guardPublishing(server: ExportServer, parts: GuardParts): ExportServer {
   const publish = async (target: ExportTarget) => {
     const isOwner = parts.tenure();
     const device = await requireUnused(parts, target);
-    requireFree(parts, isOwner, target.name);
+    requireOwner(isOwner, target.name);
+    requireFree(parts, target);
     parts.handsOff?.keep(device);
     await server.publish(target);
   };
+  // Also while an operation works on the volume: an export that leads to a wrong disk is closed at once.
   const withdraw: ExportServer['withdraw'] = async (name, options) => {
-    requireFree(parts, parts.tenure(), name);
+    requireOwner(parts.tenure(), name);
     await server.withdraw(name, options);
   };
   return new Proxy(server, {
@@ -52,11 +53,13 @@ export function guardPublishing(server: ExportServer, parts: GuardParts): Export
   });
 }
 
-function requireFree({ isTaken }: GuardParts, isOwner: () => boolean, name: string): void {
+function requireOwner(isOwner: () => boolean, name: string): void {
   if (!isOwner())
     throw new DaemonError('LEASE_LOST', `The lease of the appliance has ended; ${name} stays as it is`);
-  const volumeId = volumeIdOf(name);
-  if (volumeId !== null && isTaken(volumeId))
+}
+
+function requireFree({ isTaken }: GuardParts, { name, volumeId }: ExportTarget): void {
+  if (isTaken(volumeId))
     throw new DaemonError('VOLUME_BUSY', `An operation works on volume ${volumeId}; ${name} stays as it is`, {
       details: { volume_id: volumeId },
     });

@@ -192,7 +192,10 @@ describe('delete decides', () => {
     expect(by({})).toMatchObject({ do: 'read-volume' });
     expect(by({ volume: gone(), gone: true })).toMatchObject({ do: 'complete' });
     expect(by({ volume: hidden(), gone: true })).toMatchObject({ do: 'complete' });
-    expect(by({ volume: seenVolume() })).toMatchObject({ do: 'back-off', forget: ['volume', 'vm'] });
+    expect(by({ volume: seenVolume() })).toMatchObject({
+      do: 'back-off',
+      forget: expect.arrayContaining(['volume', 'vm']),
+    });
   });
 
   it.each(['Destroy', 'Expunging'])('is sent again while the volume stays in %s', (state) => {
