@@ -45,7 +45,7 @@ export function complaintAt(world: World, operation: Operation): string | null {
     case 'snapshot-group': {
       const { volume_ids: wanted } = operation.request;
       const taken = wanted.filter((id) =>
-        wholeSnapshots(world, operation).some((one) => one.volumeId === id),
+        snapshotsOf(world, operation).some((one) => one.volumeId === id && isThere(world, one)),
       );
       return taken.length === wanted.length
         ? null
@@ -64,13 +64,24 @@ export function complaintAt(world: World, operation: Operation): string | null {
   }
 }
 
-/** The snapshots that the parts of a group have taken, and that are still there. */
-function wholeSnapshots({ model, store }: World, { id }: Operation): Snapshot[] {
+/** What the parts of a group have made of snapshots. */
+function snapshotsOf({ model, store }: World, { id }: Operation): Snapshot[] {
   const parts = [...store.operations.values()].filter(
     ({ operation }) => operation.type === 'snapshot' && operation.request.group === id,
   );
-  return model.inventory.snapshots.filter(
-    ({ name, state }) => state === 'BackedUp' && parts.some(({ operation }) => name.endsWith(operation.id)),
+  return model.inventory.snapshots.filter(({ name }) =>
+    parts.some(({ operation }) => name.endsWith(operation.id)),
+  );
+}
+
+/** It is whole, or a caller has asked for its deletion meanwhile. */
+function isThere({ store }: World, { id, state }: Snapshot): boolean {
+  return (
+    state === 'BackedUp' ||
+    [...store.operations.values()].some(
+      ({ operation: { type, request } }) =>
+        type === 'delete-snapshot' && request.snapshot_id === id && request.group === undefined,
+    )
   );
 }
 
@@ -78,7 +89,8 @@ function wholeSnapshots({ model, store }: World, { id }: Operation): Snapshot[] 
 export function leftByGroup(world: World, operation: Operation): string[] {
   if (operation.type !== 'snapshot-group' || operation.status === 'completed') return [];
   const said = JSON.stringify(operation.response?.left ?? []);
-  return wholeSnapshots(world, operation)
+  return snapshotsOf(world, operation)
+    .filter(({ state }) => state === 'BackedUp')
     .filter(({ id, volumeId }) => !said.includes(id) && !said.includes(volumeId))
     .map(({ id }) => id);
 }

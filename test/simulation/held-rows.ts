@@ -56,18 +56,16 @@ export class HeldRows {
     const volumeId = this.volumeOf(operation);
     const held = owner.heldOperations();
     if (held.some((one) => one.id === id || (one.volumeId !== '' && one.volumeId === volumeId))) return true;
-    if (operation.type === 'snapshot-group') return this.waitsForHeld(id, held);
+    if (operation.type === 'snapshot-group')
+      return this.partsOf(id).some((part) => this.isBlocked(part, owner));
     return !this.world.script.world.serials && held.length > 0 && !this.world.ledger.spoilt.has(id);
   }
 
   /** A group waits for its parts, each of which waits as an operation of its own. */
-  private waitsForHeld(id: string, held: readonly Operation[]): boolean {
-    const parts = this.open().filter(
+  private partsOf(id: string): Operation[] {
+    return this.open().filter(
       ({ type, request }) => (type === 'snapshot' || type === 'delete-snapshot') && request.group === id,
     );
-    const isHeld = (part: Operation) =>
-      held.some((one) => one.id === part.id || one.volumeId === this.volumeOf(part));
-    return parts.some(isHeld);
   }
 
   /** The delete of a snapshot has no volume until it has its turn on it. */

@@ -100,8 +100,10 @@ function missing(s: Situation<'snapshot'>, call: Ended, own: readonly CloudSnaps
   if (!hasFailed) {
     const pause = doubtTheRead(s, STEP, call);
     if (pause) return pause;
-    if (call.outcome !== 'refused' && mayHaveWorked(call)) {
-      const message = `CloudStack did not say how the snapshot of volume ${volumeId} ended (job ${call.jobId}), and does not list it; nothing was sent again`;
+    // Also where CloudStack calls it failed: it had a row when the call was accepted, and that row is not shown.
+    if (call.outcome !== 'refused' && (mayHaveWorked(call) || call.snapshotId !== null)) {
+      const how = call.text === null ? 'did not say how it ended' : `said: ${call.text}`;
+      const message = `Of the snapshot of volume ${volumeId} CloudStack ${how} (job ${call.jobId}), and it does not list it; nothing was sent again`;
       return giveUp('CLOUDSTACK_OUTCOME_UNKNOWN', message, { volume_id: volumeId });
     }
   }
