@@ -103,7 +103,10 @@ function optionalParameters({ startsOperation, waits, etag, reply }: AnyEndpoint
     add('header', 'Prefer', 'wait=N, in seconds', { examples: ['wait=10'] });
   }
   if (etag) add('header', 'If-None-Match', 'The ETag of an earlier answer; 304 when nothing has changed.');
-  if (reply.events) add('header', 'Last-Event-ID', 'The id of the last event that was read.', DIGITS);
+  if (reply.events)
+    add('header', 'Last-Event-ID', 'The id of the last event that was read; what is no number is ignored.', {
+      examples: ['42'],
+    });
   add('header', 'X-Request-Id', 'Kept with the operation and in the log; without it one is made.');
   add('header', 'traceparent', 'W3C trace context, kept with the operation.');
   return parameters;

@@ -50,8 +50,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'not-mapped',
     what: 'an attach that finds its volume attached already does not map it',
     file: 'server/operations/decide/attach.ts',
-    find: 'const current = mapped !== null && ',
-    replace: 'const current = s.journal.firstIntent(STEP) === null || mapped !== null && ',
+    find: 'const current =',
+    replace: 'const current = s.journal.firstIntent(STEP) === null ||',
     seed: 47,
   },
   {

@@ -19,7 +19,9 @@ import { operationType } from './operations';
 
 export const volumeParams = z.object({ id: uuid('a volume') });
 /** Existing callers ask for the volumes of a VM that was never made: with no id, there are none. */
-export const vmParams = z.object({ id: z.union([z.literal(''), uuid('a VM')]) });
+export const vmParams = z.object({
+  id: z.union([z.literal(''), uuid('a VM')], { error: 'must be the UUID of a VM' }),
+});
 
 const SIZE = expected('the size in bytes, a whole number from 1 to 9007199254740991');
 

@@ -84,7 +84,7 @@ function brokenTexts({ in: place, schema }: Parameter): string[] {
     (text) => schema.type !== 'integer' || !/^0+$/.test(text) || schema.minimum !== 0,
   );
   // An empty value in the query of a request that only reads is none.
-  if (place === 'query') return sendable.filter((text) => text !== '');
+  if (place === 'query') return sendable.filter((text) => text.trim() !== '');
   return sendable.filter((text) => text.trim() !== '' && !/[\u0000-\u001f\u0080-\uffff]/.test(text));
 }
 

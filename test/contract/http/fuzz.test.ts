@@ -104,6 +104,8 @@ function check(sent: FuzzRequest, answer: Answer, secrets: readonly string[]): v
   const { method, path } = sent;
   const { status, headers, text } = answer;
   expect(status < 500 || status === 503, `${status}`).toBe(true);
+  // A path without parameters may serve fewer methods than its namesake with them.
+  if (status === 405 && endpoints().some((one) => one.path === path.split('?')[0])) return;
   checkDeclared(method, path, answer);
   const found = endpointOf(method === 'HEAD' ? 'GET' : method, path);
   // Event streams have no HEAD.

@@ -30,7 +30,6 @@ const CALLS = [
 
 export const LATER = [
   ['GET', '/api/v1/snapshots/vm/ctx-1'],
-  ['PUT', '/api/v1/snapshots/6f1d2c3b-4a59-4687-9786-a5b4c3d2e1f0'],
   ['DELETE', '/api/v1/snapshots/vm/ctx-1'],
 ] as const;
 

@@ -167,7 +167,11 @@ describe('filters', () => {
   it('lists the allowed words', () => {
     const result = operationsQuery.safeParse({ type: 'move', status: 'done' });
     expect(fieldIssues(result.error ?? neverThere())).toEqual([
-      { field: 'type', message: 'must be one of create, attach, detach, delete, recover, cleanup' },
+      {
+        field: 'type',
+        message:
+          'must be one of create, attach, detach, delete, recover, cleanup, resize, snapshot, delete-snapshot, revert, snapshot-group',
+      },
       { field: 'status', message: 'must be one of pending, executing, completed, failed, cancelled' },
     ]);
   });
