@@ -9,6 +9,7 @@ export class Statistics {
   private cached: OperationCounts | null = null;
   private dirty = true;
   private reading: Promise<OperationCounts> | null = null;
+  private reads = 0;
 
   constructor(
     private readonly ledger: Ledger,
@@ -20,13 +21,18 @@ export class Statistics {
     });
   }
 
-  /** Throws DATABASE_UNAVAILABLE when the ledger must be read and cannot be. */
+  /**
+   * The counts of now: a read that began before the last event is not joined. Throws DATABASE_UNAVAILABLE when
+   * the ledger must be read and cannot be.
+   */
   async counts(): Promise<OperationCounts> {
-    if (this.cached && !this.dirty) return this.cached;
-    this.reading ??= this.read().finally(() => {
-      this.reading = null;
+    if (!this.dirty && this.reading) return this.reading;
+    if (!this.dirty && this.cached) return this.cached;
+    const reading = this.read().finally(() => {
+      if (this.reading === reading) this.reading = null;
     });
-    return this.reading;
+    this.reading = reading;
+    return reading;
   }
 
   /**
@@ -34,15 +40,18 @@ export class Statistics {
    * throws.
    */
   pending(): number {
-    if (this.dirty) this.counts().catch(() => undefined);
+    if (this.dirty && !this.reading) this.counts().catch(() => undefined);
     return this.cached?.byStatus.pending ?? 0;
   }
 
   private async read(): Promise<OperationCounts> {
     this.dirty = false;
+    this.reads += 1;
+    const read = this.reads;
     try {
-      this.cached = await this.ledger.counts(this.applianceId());
-      return this.cached;
+      const counts = await this.ledger.counts(this.applianceId());
+      if (read === this.reads) this.cached = counts;
+      return counts;
     } catch (error) {
       this.dirty = true;
       throw error;
