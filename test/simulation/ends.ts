@@ -85,9 +85,10 @@ function isThere({ store }: World, { id, state }: Snapshot): boolean {
   );
 }
 
-/** A group that has not completed leaves nothing but what it names. */
+/** A group that has not completed leaves nothing but what it names; of an abandoned one nothing is undone. */
 export function leftByGroup(world: World, operation: Operation): string[] {
   if (operation.type !== 'snapshot-group' || operation.status === 'completed') return [];
+  if (operation.errorCode === 'OPERATION_ABANDONED') return [];
   const said = JSON.stringify(operation.response?.left ?? []);
   return snapshotsOf(world, operation)
     .filter(({ state }) => state === 'BackedUp')
