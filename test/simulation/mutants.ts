@@ -320,8 +320,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'snapshot-taken-twice',
     what: 'a snapshot whose end is not known is taken again when it is not listed',
     file: 'server/operations/decide/snapshot.ts',
-    find: "if (call.outcome !== 'refused' && mayHaveWorked(call)) {",
-    replace: "if (call.outcome === 'refused' && mayHaveWorked(call)) {",
+    find: "if (call.outcome !== 'refused' && (mayHaveWorked(call) ||",
+    replace: "if (call.outcome === 'refused' && (mayHaveWorked(call) ||",
     seed: 766,
   },
   {
