@@ -90,16 +90,19 @@ describe('a snapshot', () => {
     expect(ended.response).not.toHaveProperty('warnings');
   });
 
-  it('whose job and whose row are both lost is not taken a second time', async () => {
-    const the = await world();
-    the.rig.model.faults.add({ command: 'createSnapshot', kind: 'job-without-result-after-effect' });
-    the.rig.onSend = ({ name }) => {
-      if (name === 'createSnapshot') the.rig.cloud.listSnapshots = async () => [];
-    };
-    const ended = await the.rig.run('snapshot', { volume_id: the.volume.id }, 5 * MINUTE_MS);
-    expect(ended).toMatchObject({ status: 'failed', errorCode: 'CLOUDSTACK_OUTCOME_UNKNOWN' });
-    expect(the.rig.calls).toEqual(['createSnapshot']);
-  });
+  it.each(['job-without-result-after-effect', 'job-fails-after-effect'] as const)(
+    'whose row is not shown is not taken a second time (%s)',
+    async (kind) => {
+      const the = await world();
+      the.rig.model.faults.add({ command: 'createSnapshot', kind });
+      the.rig.onSend = ({ name }) => {
+        if (name === 'createSnapshot') the.rig.cloud.listSnapshots = async () => [];
+      };
+      const ended = await the.rig.run('snapshot', { volume_id: the.volume.id }, 5 * MINUTE_MS);
+      expect(ended).toMatchObject({ status: 'failed', errorCode: 'CLOUDSTACK_OUTCOME_UNKNOWN' });
+      expect(the.rig.calls).toEqual(['createSnapshot']);
+    },
+  );
 
   it('that CloudStack has marked as failed is taken again, and the failed row is nobody’s', async () => {
     const the = await world();
