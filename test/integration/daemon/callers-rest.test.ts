@@ -229,6 +229,12 @@ describe('the callers that exist, continued', () => {
         status: 404,
         body: { code: 'NOT_FOUND', error: expect.stringContaining('not found') },
       });
+    // Snapshots are known by now; changing one is not.
+    const snapshot = `${walk.daemon.url}/api/v1/snapshots/6f1d2c3b-4a59-4687-9786-a5b4c3d2e1f0`;
+    expect(await send(snapshot, { method: 'PUT' })).toMatchObject({
+      status: 405,
+      body: { code: 'METHOD_NOT_ALLOWED' },
+    });
     console.log(calls.summary());
     expect(calls.missing()).toEqual([]);
   });
