@@ -15,6 +15,11 @@ export const TYPE_WORDS: Readonly<Record<OperationReply['type'], string>> = {
   detach: 'Detach',
   delete: 'Delete',
   recover: 'Recover',
+  resize: 'Resize',
+  snapshot: 'Take a snapshot',
+  'delete-snapshot': 'Delete a snapshot',
+  revert: 'Revert to a snapshot',
+  'snapshot-group': 'Take snapshots of a group',
   cleanup: 'Bring back',
   unreadable: 'Not understood',
 };
