@@ -66,8 +66,11 @@ export class MemoryGuest implements SimulatedGuest, Guest, CounterReader {
     });
   }
 
-  async resize(volumeId: string, size: number): Promise<void> {
-    if (this.plugs.resize(volumeId, size)) this.ring();
+  /** After a reboot that is going on: the hypervisor knows the new size however long the guest boots. */
+  resize(volumeId: string, size: number): Promise<void> {
+    return this.serialised(async () => {
+      if (this.plugs.resize(volumeId, size)) this.ring();
+    });
   }
 
   plugged(): readonly string[] {

@@ -108,6 +108,17 @@ describe('the guest in memory', () => {
     expect((await guest.look()).bootId).not.toBe(before);
   });
 
+  it('a disk resized while the guest reboots comes back with its new size', async () => {
+    const { clock, guest } = make({ bootDelay: 1000 });
+    await guest.plug(disk(1));
+    const rebooted = guest.reboot();
+    await clock.advance(500);
+    const resized = guest.resize('volume-1', 2 * GIB);
+    await clock.advance(500);
+    await Promise.all([rebooted, resized]);
+    expect((await guest.look()).devices[1]).toMatchObject({ size: 2 * GIB });
+  });
+
   it('plugging and unplugging take time, one after the other', async () => {
     const { clock, guest } = make({ latency: { plug: 100, unplug: 100 } });
     const both = Promise.all([guest.plug(disk(1)), guest.unplug('volume-1')]);
