@@ -18,7 +18,7 @@ export default defineNitroConfig({
   errorHandler: '~/server/http/error-handler',
   experimental: { tasks: true },
   modules: [dashboard, commandLine, nbdHolder],
-  // server/middleware/0.static-files.ts does it: Nitro reads a file whole for each client.
+  // server/middleware/enter.ts does it: Nitro reads a file whole for each client.
   serveStatic: false,
   compressPublicAssets: { gzip: true, brotli: false },
   scheduledTasks: {

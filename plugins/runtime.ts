@@ -8,6 +8,7 @@ import { TaskBackup } from '../server/daemon/task-backup';
 import { setHttpLogger } from '../server/http/http-logger';
 import { limitConnections } from '../server/http/request/connection-limits';
 import { fillGuardSettings } from '../server/http/request/guard-settings';
+import { silenceRequestHooks } from '../server/http/silent-hooks';
 
 /**
  * The one plugin: it builds the daemon, which holds what all handlers share (correlation channel, CloudStack
@@ -17,6 +18,7 @@ import { fillGuardSettings } from '../server/http/request/guard-settings';
 export default defineNitroPlugin((nitroApp) => {
   const { configuration, daemon, logger, access } = launch(process.env, process.argv.slice(2));
   limitConnections();
+  silenceRequestHooks(nitroApp.h3App.options);
   prepareListening(configuration.http, process.env);
   setHttpLogger(logger);
   fillGuardSettings(configuration.http, access);

@@ -34,6 +34,7 @@ import type {
 import { OperationInserter } from './accept/operation-inserter';
 import { noteAdoptionShown, readAdoption } from './adoption';
 import { auditedChange } from './audited-change';
+import { compiledOnce } from './compiled-once';
 import type { Database } from './connection/pool';
 import { endForeignOperations } from './end-foreign-operations';
 import { appendChange } from './journal/append-change';
@@ -51,6 +52,13 @@ import { prune } from './prune';
 import { listExports, readExport } from './read-exports';
 import { readVolumeRows } from './read-volume-rows';
 import { toMapping, toOperation } from './rows';
+
+const operationById = compiledOnce((db) =>
+  db.selectFrom('volume_operations').selectAll().where('id', '=', ''),
+);
+const mappingByVolume = compiledOnce((db) =>
+  db.selectFrom('device_mappings').selectAll().where('volume_id', '=', ''),
+);
 
 /** The ledger on MySQL or MariaDB. Whatever takes more than one statement has a file of its own. */
 export class MysqlLedger implements Ledger {
@@ -92,9 +100,7 @@ export class MysqlLedger implements Ledger {
   }
 
   async readOperation(id: string): Promise<Operation | null> {
-    const row = await this.database.query((db) =>
-      db.selectFrom('volume_operations').selectAll().where('id', '=', id).executeTakeFirst(),
-    );
+    const [row] = await this.database.query((db) => operationById(db, [id]));
     return row ? toOperation(row) : null;
   }
 
@@ -178,9 +184,7 @@ export class MysqlLedger implements Ledger {
   }
 
   async readMapping(volumeId: string): Promise<Mapping | null> {
-    const row = await this.database.query((db) =>
-      db.selectFrom('device_mappings').selectAll().where('volume_id', '=', volumeId).executeTakeFirst(),
-    );
+    const [row] = await this.database.query((db) => mappingByVolume(db, [volumeId]));
     return row ? toMapping(row) : null;
   }
 

@@ -27,11 +27,20 @@ type CamelKeys<T> = { [K in keyof T as CamelCase<K & string>]: T[K] };
 
 /** `volume_id` → `volumeId` */
 export function camelKeys<T extends object>(row: T): CamelKeys<T> {
-  const renamed = Object.entries(row).map(([key, value]) => [
-    key.replace(/_([a-z])/g, (_match, letter: string) => letter.toUpperCase()),
-    value,
-  ]);
-  return Object.fromEntries(renamed) as CamelKeys<T>;
+  const renamed: Record<string, unknown> = {};
+  for (const [key, value] of Object.entries(row)) renamed[camelName(key)] = value;
+  return renamed as CamelKeys<T>;
+}
+
+/** The columns of our tables: as many as there are, and every row has them again. */
+const camelNames = new Map<string, string>();
+
+function camelName(column: string): string {
+  const known = camelNames.get(column);
+  if (known !== undefined) return known;
+  const name = column.replace(/_([a-z])/g, (_match, letter: string) => letter.toUpperCase());
+  camelNames.set(column, name);
+  return name;
 }
 
 const count = z.coerce.number();

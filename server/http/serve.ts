@@ -1,12 +1,5 @@
-import { createHash } from 'node:crypto';
-import {
-  defineEventHandler,
-  type EventHandler,
-  getRequestHeader,
-  type H3Event,
-  setResponseHeader,
-  setResponseStatus,
-} from 'h3';
+import { hash } from 'node:crypto';
+import { defineEventHandler, type EventHandler, getRequestHeader, type H3Event } from 'h3';
 import { changesSomething, type Endpoint } from './endpoints/endpoint';
 import { httpLogger } from './http-logger';
 import { callerOf } from './request/caller';
@@ -36,15 +29,17 @@ export function serve<P, Q, B, R>(
     let release = () => {};
     try {
       requireRole(event, endpoint.access);
-      const request = await readRequest(endpoint, event);
+      const checked = readRequest(endpoint, event);
+      const request = checked instanceof Promise ? await checked : checked;
       release = acquireSlot(endpoint);
       noteChange(endpoint, event);
-      const reply = await handle(request);
-      if (reply === ALREADY_SENT) return undefined;
+      const made = handle(request);
+      const reply = made instanceof Promise ? await made : made;
+      if (reply === ALREADY_SENT) return;
       const { ignored } = request;
-      return respond(event, endpoint, ignored.length === 0 ? reply : Object.assign({}, reply, { ignored }));
+      respond(event, endpoint, ignored.length === 0 ? reply : Object.assign({}, reply, { ignored }));
     } catch (error) {
-      return sendProblem(event, error);
+      finish(event, sendProblem(event, error));
     } finally {
       release();
     }
@@ -69,24 +64,33 @@ function noteChange(
   });
 }
 
-function respond<P, Q, B, R>(event: H3Event, endpoint: Endpoint<P, Q, B, R>, reply: unknown): string | null {
+function respond<P, Q, B, R>(event: H3Event, endpoint: Endpoint<P, Q, B, R>, reply: unknown): void {
+  const { res } = event.node;
   const { status, contentType } = endpoint.reply;
   const body = typeof reply === 'string' && contentType !== undefined ? reply : JSON.stringify(reply);
-  setResponseStatus(event, status);
-  if (!event.node.res.hasHeader('content-type')) {
-    setResponseHeader(event, 'Content-Type', contentType ?? 'application/json');
-  }
-  if (!endpoint.etag) return body;
-  const isWeak = endpoint.etag === 'times-aside';
+  res.statusCode = status;
+  if (!res.hasHeader('content-type')) res.setHeader('Content-Type', contentType ?? 'application/json');
+  finish(event, endpoint.etag && isUnchanged(event, endpoint.etag, reply, body) ? null : body);
+}
+
+/** Gives the reply its ETag. When the caller has it already the status is 304, and no body follows. */
+function isUnchanged(event: H3Event, kind: true | 'times-aside', reply: unknown, body: string): boolean {
+  const { res } = event.node;
+  const isWeak = kind === 'times-aside';
   const hashed = isWeak
     ? JSON.stringify(reply, (name, value) => (TIMES_OF_A_LOOK.has(name) ? undefined : value))
     : body;
-  const etag = `"${createHash('sha256').update(hashed).digest('base64url').slice(0, 22)}"`;
-  setResponseHeader(event, 'ETag', isWeak ? `W/${etag}` : etag);
-  setResponseHeader(event, 'Cache-Control', 'no-cache');
-  if (!matches(getRequestHeader(event, 'if-none-match'), etag)) return body;
-  setResponseStatus(event, 304);
-  return null;
+  const etag = `"${hash('sha256', hashed, 'base64url').slice(0, 22)}"`;
+  res.setHeader('ETag', isWeak ? `W/${etag}` : etag);
+  res.setHeader('Cache-Control', 'no-cache');
+  if (!matches(getRequestHeader(event, 'if-none-match'), etag)) return false;
+  res.statusCode = 304;
+  return true;
+}
+
+/** At once: h3 would wait for the next turn of the loop. */
+function finish(event: H3Event, body: string | null): void {
+  if (!event.handled) event.node.res.end(body ?? undefined);
 }
 
 /** If-None-Match of RFC 9110: weak comparison, lists, and `*`. */

@@ -1,4 +1,3 @@
-import { setMaxListeners } from 'node:events';
 import { Socket } from 'node:net';
 import type { MysqlPool, MysqlPoolConnection, MysqlQueryResult } from 'kysely';
 import {
@@ -29,8 +28,10 @@ interface Node {
   readonly address: Address;
   readonly pool: Pool;
   readonly sockets: Set<Socket>;
-  /** Aborted when the node is left. */
-  readonly left: AbortController;
+  readonly options: LaneOptions;
+  /** Who waits for a connection: told when the node is left. */
+  readonly waiting: Set<() => void>;
+  left: boolean;
 }
 
 /**
@@ -53,7 +54,8 @@ export class Lane implements MysqlPool {
     nodes.onMove(() => {
       const before = this.node;
       this.node = this.open();
-      before.left.abort();
+      before.left = true;
+      for (const leave of before.waiting) leave();
       for (const socket of before.sockets) socket.destroy(notTrusted());
       before.pool.end(() => {});
     });
@@ -90,7 +92,7 @@ export class Lane implements MysqlPool {
       try {
         return await this.take(node);
       } catch (error) {
-        const elsewhere = node.left.signal.aborted || (isUnreachable(error) && this.leave(node, error));
+        const elsewhere = node.left || (isUnreachable(error) && this.leave(node, error));
         if (!elsewhere || tries <= 1) throw error;
       }
     }
@@ -100,7 +102,7 @@ export class Lane implements MysqlPool {
     const raw = await connectionOf(node);
     const socket = socketOf(raw);
     if (socket) this.busy.add(socket);
-    const { statementMs, demands } = this.options(node.address);
+    const { statementMs, demands } = node.options;
     if (!this.vetted.has(raw)) {
       try {
         await this.sessions.get(raw);
@@ -131,7 +133,8 @@ export class Lane implements MysqlPool {
 
   private open(): Node {
     const address = this.nodes.current;
-    const { connections, session } = this.options(address);
+    const options = this.options(address);
+    const { connections, session } = options;
     const pool = createPool(connections);
     const sockets = new Set<Socket>();
     pool.on('connection', (connection) => {
@@ -145,10 +148,7 @@ export class Lane implements MysqlPool {
       begun.catch(() => {});
       this.sessions.set(connection, begun);
     });
-    const left = new AbortController();
-    // Whoever waits for a connection listens to it.
-    setMaxListeners(LIMITS.DATABASE_QUEUE + LIMITS.DATABASE_CONNECTIONS, left.signal);
-    return { address, pool, sockets, left };
+    return { address, pool, sockets, options, waiting: new Set(), left: false };
   }
 }
 
@@ -160,14 +160,14 @@ async function beginSession(connection: PoolConnection, statements: readonly str
 }
 
 /** A connection of the node; fails at once when the node is left meanwhile. */
-function connectionOf({ pool, left }: Node): Promise<PoolConnection> {
+function connectionOf(node: Node): Promise<PoolConnection> {
   return new Promise((resolve, reject) => {
     const leave = () => reject(notTrusted());
-    left.signal.addEventListener('abort', leave, { once: true });
-    pool.getConnection((error, connection) => {
-      left.signal.removeEventListener('abort', leave);
+    node.waiting.add(leave);
+    node.pool.getConnection((error, connection) => {
+      node.waiting.delete(leave);
       if (error) reject(error);
-      else if (left.signal.aborted) connection.destroy();
+      else if (node.left) connection.destroy();
       else resolve(connection);
     });
   });

@@ -70,6 +70,10 @@ export function takesBody(endpoint: { readonly body: unknown }): boolean {
   return endpoint.body !== NONE;
 }
 
+export function takesParams(endpoint: { readonly params: unknown }): boolean {
+  return endpoint.params !== NONE;
+}
+
 /** What a request of this method may change must not depend on a name that nobody reads. */
 export function changesSomething(endpoint: { readonly method: string }): boolean {
   return endpoint.method !== 'GET';
@@ -106,8 +110,9 @@ const START_ERRORS = [
 
 /** Every error of an endpoint: what follows from its input, its own, and the common ones. */
 export function errorsOf(endpoint: AnyEndpoint): readonly ErrorCode[] {
-  const { access, params, query, startsOperation, maxConcurrent, errors = [] } = endpoint;
-  const takesInput = params !== NONE || query !== NONE || takesBody(endpoint) || changesSomething(endpoint);
+  const { access, query, startsOperation, maxConcurrent, errors = [] } = endpoint;
+  const takesInput =
+    takesParams(endpoint) || query !== NONE || takesBody(endpoint) || changesSomething(endpoint);
   return [
     ...(takesInput ? (['VALIDATION_FAILED'] as const) : []),
     ...(takesBody(endpoint) ? (['MALFORMED_JSON', 'UNSUPPORTED_MEDIA_TYPE'] as const) : []),

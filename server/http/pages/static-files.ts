@@ -24,6 +24,10 @@ interface StaticFile {
   readonly encoding?: 'gzip';
 }
 
+export function isFilePath(path: string): boolean {
+  return path.startsWith(BASE);
+}
+
 /**
  * Answers with a file of the pages, false when the path is none. It is read as the client takes it: of a file
  * that nobody reads only STATIC_CHUNK_BYTES are in memory, and it is closed when the client leaves.
@@ -32,7 +36,7 @@ export async function serveFile(
   event: H3Event,
   files: () => ReadonlyMap<string, StaticFile>,
 ): Promise<unknown> {
-  if (!event.path.startsWith(BASE)) return false;
+  if (!isFilePath(event.path)) return false;
   return serveStatic(event, {
     fallthrough: true,
     encodings: { gzip: '.gz' },

@@ -1,4 +1,4 @@
-import { getRequestHeader, type H3Event, setResponseHeader } from 'h3';
+import { getRequestHeader, type H3Event } from 'h3';
 import { LIMITS } from '../../core/limits';
 
 const SAFE_ID = new RegExp(`^[A-Za-z0-9._-]{1,${LIMITS.REQUEST_ID_CHARACTERS}}$`);
@@ -11,7 +11,7 @@ export function assignRequestId(event: H3Event): void {
   const given = getRequestHeader(event, 'x-request-id');
   const id = given !== undefined && SAFE_ID.test(given) ? given : crypto.randomUUID();
   event.context.requestId = id;
-  setResponseHeader(event, 'X-Request-Id', id);
+  event.node.res.setHeader('X-Request-Id', id);
 }
 
 /** The id from assignRequestId; '' when the request failed before it. */

@@ -1,5 +1,5 @@
 import { isIP } from 'node:net';
-import { getRequestHeader, type H3Event, setResponseHeaders } from 'h3';
+import { getRequestHeader, type H3Event } from 'h3';
 import { DaemonError } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
 import type { Access } from '../../daemon/access/access';
@@ -31,7 +31,7 @@ function anyOf(wanted: (endpoint: AnyEndpoint) => boolean): RegExp {
  */
 export function guard(event: H3Event, settings: Readonly<GuardSettings> = guardSettings()): void {
   const path = event.path.split('?')[0] ?? '/';
-  setResponseHeaders(event, SECURITY_HEADERS);
+  for (const [name, value] of SECURITY_HEADERS) event.node.res.setHeader(name, value);
   const host = getRequestHeader(event, 'host');
   checkHost(host, settings.allowedHosts);
   checkOrigin(event, host, path);
@@ -43,14 +43,14 @@ export function guard(event: H3Event, settings: Readonly<GuardSettings> = guardS
   if (event.method === 'HEAD' && methodsOf(path).includes('HEAD')) event._method = 'GET';
 }
 
-const SECURITY_HEADERS = {
+const SECURITY_HEADERS = Object.entries({
   'X-Content-Type-Options': 'nosniff',
   'X-Frame-Options': 'DENY',
   'Referrer-Policy': 'no-referrer',
   'Content-Security-Policy': "default-src 'none'; frame-ancestors 'none'",
   'Cross-Origin-Resource-Policy': 'same-origin',
   'Cache-Control': 'no-store',
-} as const;
+});
 
 /**
  * Against DNS rebinding: a hostile page reaches the daemon only under a host name of its own. Accepted are
@@ -59,14 +59,20 @@ const SECURITY_HEADERS = {
  */
 function checkHost(header: string | undefined, allowed: readonly string[]): void {
   if (header === undefined || header === '') return;
+  if (header === accepted.header && allowed === accepted.allowed) return;
   const name = hostName(header);
-  if (name === 'localhost' || name.endsWith('.localhost') || isIP(name) !== 0 || allowed.includes(name))
+  if (name === 'localhost' || name.endsWith('.localhost') || isIP(name) !== 0 || allowed.includes(name)) {
+    accepted = { header, allowed };
     return;
+  }
   throw new DaemonError(
     'FORBIDDEN_HOST',
     `Host ${JSON.stringify(name.slice(0, 80))} is not a name of this daemon`,
   );
 }
+
+/** The Host that was accepted last, under which names: a program sends the same one with every request. */
+let accepted: { readonly header: string; readonly allowed: readonly string[] } = { header: '', allowed: [] };
 
 /** `[::1]:8090` → `::1`, `Localhost:8090` → `localhost`. */
 function hostName(header: string): string {

@@ -25,9 +25,10 @@ export function readQuery(
   path: string,
   issues: FieldIssue[],
 ): Readonly<Record<string, string>> {
-  const known = [...namesOf(endpoint.query), ...(endpoint.waits ? ['wait'] : [])];
   const start = path.indexOf('?');
-  const search = new URLSearchParams(start < 0 ? '' : path.slice(start + 1));
+  if (start < 0) return {};
+  const known = [...namesOf(endpoint.query), ...(endpoint.waits ? ['wait'] : [])];
+  const search = new URLSearchParams(path.slice(start + 1));
   const changes = changesSomething(endpoint);
   const given: Record<string, string> = {};
   for (const name of new Set(search.keys())) {

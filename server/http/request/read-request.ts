@@ -4,7 +4,7 @@ import type { FieldIssue } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
 import { currentDaemon } from '../../daemon/current';
 import type { Daemon } from '../../daemon/daemon';
-import { changesSomething, type Endpoint, takesBody } from '../endpoints/endpoint';
+import { changesSomething, type Endpoint, takesBody, takesParams } from '../endpoints/endpoint';
 import { fieldsOf, ignoredFields, readQuery } from './known-names';
 import { readJson } from './read-json';
 import { fieldIssues, validationError } from './validation-error';
@@ -24,22 +24,42 @@ export interface CheckedRequest<Params, Query, Body> {
   readonly ignored: readonly string[];
 }
 
+/** What is known of a request before its body has been read. */
+interface Head<Params, Query> {
+  readonly params: { readonly value: Params } | null;
+  readonly query: { readonly value: Query } | null;
+  readonly idempotencyKey: string | null;
+  readonly waitMs: number;
+  readonly issues: FieldIssue[];
+}
+
 /**
- * Checks everything a request carries and reports every invalid field at once.
+ * Checks everything a request carries and reports every invalid field at once. A promise only when there may
+ * be a body to wait for.
  * Errors: VALIDATION_FAILED with details.fields, and those of readJson.
  */
-export async function readRequest<P, Q, B, R>(
+export function readRequest<P, Q, B, R>(
   endpoint: Endpoint<P, Q, B, R>,
   event: H3Event,
-): Promise<CheckedRequest<P, Q, B>> {
+): CheckedRequest<P, Q, B> | Promise<CheckedRequest<P, Q, B>> {
   const issues: FieldIssue[] = [];
-  const params = check(endpoint.params, pathParams(event), issues);
+  const params = check(endpoint.params, pathParams(endpoint, event), issues);
   const { wait, ...given } = readQuery(endpoint, event.path, issues);
   const query = check(endpoint.query, given, issues);
   const idempotencyKey = endpoint.startsOperation ? readIdempotencyKey(event, issues) : null;
   const waitMs = endpoint.waits ? readWait(event, wait, issues) : 0;
+  const head = { params, query, idempotencyKey, waitMs, issues };
   // The body is read last, but its fields are reported together with the rest.
-  const json = await readBody(endpoint, event);
+  if (!takesBody(endpoint) && !changesSomething(endpoint)) return whole(endpoint, event, head, {});
+  return readBody(endpoint, event).then((json) => whole(endpoint, event, head, json));
+}
+
+function whole<P, Q, B, R>(
+  endpoint: Endpoint<P, Q, B, R>,
+  event: H3Event,
+  { params, query, idempotencyKey, waitMs, issues }: Head<P, Q>,
+  json: unknown,
+): CheckedRequest<P, Q, B> {
   const body = check(endpoint.body, json, issues);
   const ignored = ignoredFields(endpoint, json, issues);
   if (issues.length > 0 || !params || !query || !body) throw validationError(issues);
@@ -58,12 +78,8 @@ export async function readRequest<P, Q, B, R>(
 }
 
 /** Of an endpoint without a body whatever is sent is accepted: its fields are named as ignored. */
-async function readBody(
-  endpoint: { readonly method: string; readonly body: unknown },
-  event: H3Event,
-): Promise<unknown> {
+async function readBody(endpoint: { readonly body: unknown }, event: H3Event): Promise<unknown> {
   if (takesBody(endpoint)) return (await readJson(event)) ?? {};
-  if (!changesSomething(endpoint)) return {};
   const json = await readJson(event).catch(() => ({}));
   return fieldsOf(json) ?? {};
 }
@@ -76,7 +92,8 @@ function check<T>(schema: z.ZodType<T>, input: unknown, issues: FieldIssue[]): {
 }
 
 /** h3 leaves %2F encoded in path parameters, so they are decoded here: a device path may contain slashes. */
-function pathParams(event: H3Event): Record<string, string> {
+function pathParams(endpoint: { readonly params: unknown }, event: H3Event): Record<string, string> {
+  if (!takesParams(endpoint)) return {};
   return Object.fromEntries(
     Object.entries(getRouterParams(event)).map(([name, value]) => [name, decodeSegment(value)]),
   );

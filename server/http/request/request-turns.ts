@@ -95,11 +95,12 @@ class Turns {
   }
 }
 
+const LIST = /^\/api\/v1\/(?:operations|volumes|devices)\/?\?(.*)$/s;
+
 /** Longer than the default. Files are as large, and are read as their clients take them. */
 function isLongList(url: string): boolean {
-  const [path, search] = url.split('?');
-  if (!/^\/api\/v1\/operations\/?$/.test(path ?? '')) return false;
-  return Number(new URLSearchParams(search).get('limit')) > LIMITS.LIST_DEFAULT;
+  const search = LIST.exec(url)?.[1];
+  return search !== undefined && Number(new URLSearchParams(search).get('limit')) > LIMITS.LIST_DEFAULT;
 }
 
 /** A place is taken until the answer has been handed to the connection, however slowly that is read. */
@@ -158,7 +159,9 @@ class UnreadAnswers {
 
   /** The newest is spared: one answer alone may be larger than the bound. */
   private cut(): void {
-    let bytes = [...this.sockets].reduce((sum, socket) => sum + socket.writableLength, 0);
+    let bytes = 0;
+    for (const { writableLength } of this.sockets) bytes += writableLength;
+    if (bytes <= LIMITS.UNREAD_ALL_BYTES) return;
     let count = 0;
     for (const socket of [...this.sockets].slice(0, -1)) {
       if (bytes <= LIMITS.UNREAD_ALL_BYTES) break;

@@ -1,0 +1,21 @@
+import type { CompiledQuery, Kysely } from 'kysely';
+import type { Tables } from './tables';
+
+/**
+ * A query whose text is built at its first use and kept: later only its values are given. Building one costs
+ * as much as sending it.
+ *
+ * @param build with any values; their order is that of `values`
+ * @example
+ * const byId = compiledOnce((db) => db.selectFrom('device_mappings').selectAll().where('volume_id', '=', ''));
+ * const [row] = await database.query((db) => byId(db, [volumeId]));
+ */
+export function compiledOnce<Row>(
+  build: (db: Kysely<Tables>) => { compile(): CompiledQuery<Row> },
+): (db: Kysely<Tables>, values: readonly unknown[]) => Promise<Row[]> {
+  let compiled: CompiledQuery<Row> | null = null;
+  return async (db, values) => {
+    compiled ??= build(db).compile();
+    return (await db.executeQuery<Row>({ ...compiled, parameters: values })).rows;
+  };
+}
