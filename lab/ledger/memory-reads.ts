@@ -2,6 +2,7 @@ import { isUuid } from '~/server/core/is-uuid';
 import { LIMITS } from '~/server/core/limits';
 import { findOpenJobs } from '~/server/database/journal/open-jobs';
 import { zeros } from '~/server/database/operation-totals';
+import { journalFlaw } from '~/server/model/journal-flaw';
 import type {
   Adoption,
   ExportFilter,
@@ -28,6 +29,12 @@ export class MemoryReads {
 
   async readOperation(id: string): Promise<Operation | null> {
     return this.store.operations.get(id)?.operation ?? null;
+  }
+
+  async readExamined(id: string): Promise<Operation | null> {
+    const operation = await this.readOperation(id);
+    if (!operation || !isTerminal(operation.status) || operation.held !== null) return operation;
+    return { ...operation, held: journalFlaw(await this.readJournal(id)) };
   }
 
   async listOperations(filter: OperationFilter): Promise<Operation[]> {

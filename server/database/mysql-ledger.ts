@@ -41,6 +41,7 @@ import { appendChange } from './journal/append-change';
 import { claimOperations, resumableOperations } from './journal/claim-operations';
 import { abandonHeld, holdOperation, noteCrash, retryHeld } from './journal/hold-operation';
 import { readOpenJobs, readVolumesStillComing, settleOpenJob } from './journal/open-jobs';
+import { readExamined } from './journal/read-examined';
 import { isWorkedOn, readFeed, readJournal, readNewestEntry } from './journal/read-journal';
 import { requestCancel } from './journal/request-cancel';
 import { readOwner, releaseLease, renewLease, takeOver } from './lease';
@@ -102,6 +103,10 @@ export class MysqlLedger implements Ledger {
   async readOperation(id: string): Promise<Operation | null> {
     const [row] = await this.database.query((db) => operationById(db, [id]));
     return row ? toOperation(row) : null;
+  }
+
+  readExamined(id: string): Promise<Operation | null> {
+    return readExamined(this.database, id);
   }
 
   listOperations(filter: OperationFilter): Promise<Operation[]> {

@@ -79,6 +79,11 @@ function isObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
+/** Whether a text is a JSON object. */
+export function isJsonObject(text: string): boolean {
+  return isObject(parseJson(text));
+}
+
 function isErrorCode(text: string): text is ErrorCode {
   return Object.hasOwn(ERRORS, text);
 }

@@ -63,6 +63,11 @@ export interface Ledger {
    */
   accept<T extends OperationType>(epoch: Epoch, input: NewOperation<T>): Promise<Accepted>;
   readOperation(id: string): Promise<Operation | null>;
+  /**
+   * As readOperation; of an operation that has ended, `held` also says what of its journal is not understood
+   * (journalFlaw). Of an open one the engine has said so, and holds it.
+   */
+  readExamined(id: string): Promise<Operation | null>;
   /** Newest first. `before` is the sequence of the last row of the previous page. */
   listOperations(filter: OperationFilter): Promise<Operation[]>;
   /**

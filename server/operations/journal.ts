@@ -1,4 +1,5 @@
 import { saysRemoved } from '../cloudstack/errors';
+import { journalFlaw } from '../model/journal-flaw';
 import type { JournalEntry, JsonObject, MutationStep } from '../model/operation';
 
 export type { MutationStep } from '../model/operation';
@@ -67,8 +68,7 @@ export class Journal {
 
   /** Why this version must not act on this journal, or null. */
   get unreadable(): string | null {
-    const entry = this.entries.find(({ unreadable }) => unreadable !== undefined);
-    return entry?.unreadable === undefined ? null : `journal entry ${entry.sequence}: ${entry.unreadable}`;
+    return journalFlaw(this.entries);
   }
 
   /** Sequence of the last entry that took the operation further; 0 when there is none. */

@@ -14,7 +14,6 @@ import {
 } from '../model/operation';
 import type { OperationEvents } from '../model/operation-events';
 import type { Engine } from './engine';
-import { Journal } from './journal';
 import { aboutRequest } from './new-request';
 
 export interface ServiceParts {
@@ -86,21 +85,19 @@ export class OperationService {
 
   /** Throws OPERATION_NOT_FOUND. */
   async read(id: string): Promise<Operation> {
-    const operation = await this.parts.ledger.readOperation(id);
-    if (!operation)
-      throw new DaemonError('OPERATION_NOT_FOUND', `Operation ${id} not found`, {
-        details: { operation_id: id },
-      });
-    return this.told(operation);
+    return this.found(id, await this.parts.ledger.readOperation(id));
   }
 
-  /**
-   * Adds what of its journal is not understood to an operation that has ended; of an open one the engine has
-   * said so, and holds it.
-   */
-  async examined(operation: Operation): Promise<Operation> {
-    if (!isTerminal(operation.status) || operation.held !== null) return operation;
-    return { ...operation, held: new Journal(await this.parts.ledger.readJournal(operation.id)).unreadable };
+  /** As `read`; of one that has ended, also says what of its journal is not understood. */
+  async examined(id: string): Promise<Operation> {
+    return this.found(id, await this.parts.ledger.readExamined(id));
+  }
+
+  private found(id: string, operation: Operation | null): Operation {
+    if (operation) return this.told(operation);
+    throw new DaemonError('OPERATION_NOT_FOUND', `Operation ${id} not found`, {
+      details: { operation_id: id },
+    });
   }
 
   async list(filter: OperationFilter): Promise<Operation[]> {

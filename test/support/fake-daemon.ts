@@ -82,7 +82,7 @@ export class FakeDaemon implements Daemon {
     request: async (type, request, options = {}) =>
       this.accept(type, request, options.idempotencyKey ?? null, options.caller),
     read: async (id) => this.find(id),
-    examined: async (operation) => operation,
+    examined: async (id) => this.find(id),
     list: async (filter) => this.answer(() => this.filtered(filter)),
     journal: async (id) =>
       this.answer(() => this.entries.filter(({ operationId }) => operationId === this.find(id).id)),

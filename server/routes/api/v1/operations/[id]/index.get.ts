@@ -5,6 +5,7 @@ import { serve } from '../../../../../http/serve';
 
 export default serve(readOperation, async (request) => {
   const { operations } = request.daemon;
-  const operation = await waitAsAsked(request, await operations.read(request.params.id));
-  return operationReply(await operations.examined(operation));
+  const before = await operations.examined(request.params.id);
+  const operation = await waitAsAsked(request, before);
+  return operationReply(operation === before ? before : await operations.examined(operation.id));
 });
