@@ -24,6 +24,14 @@ export function headers(more: Readonly<Record<string, string>> = {}): Headers {
 }
 
 async function request<T>(method: string, path: string, init: RequestInit = {}): Promise<T> {
+  return (await answerTo<T>(method, path, init)).body;
+}
+
+async function answerTo<T>(
+  method: string,
+  path: string,
+  init: RequestInit = {},
+): Promise<{ readonly body: T; readonly headers: Headers }> {
   const answer = await fetch(path, {
     headers: headers(),
     ...init,
@@ -32,7 +40,18 @@ async function request<T>(method: string, path: string, init: RequestInit = {}):
   });
   const text = await answer.text();
   if (!answer.ok) throw refusal(answer.status, text);
-  return JSON.parse(text);
+  return { body: JSON.parse(text), headers: answer.headers };
+}
+
+/** All pages of a list, following the Link headers. */
+async function allOf<T>(path: string): Promise<T[]> {
+  const all: T[] = [];
+  for (let next: string | undefined = path; next !== undefined; ) {
+    const { body, headers }: { body: readonly T[]; headers: Headers } = await answerTo('GET', next);
+    all.push(...body);
+    next = /^<([^>]+)>; rel="next"/.exec(headers.get('link') ?? '')?.[1];
+  }
+  return all;
 }
 
 /**
@@ -79,7 +98,7 @@ export const api = {
   whoami: () => request<CallerReply>('GET', '/api/v1/whoami'),
   health: () => request<HealthReply>('GET', '/api/v1/health'),
   document: () => request<object>('GET', '/api/v1/openapi.json'),
-  devices: () => request<MappingReply[]>('GET', '/api/v1/devices'),
+  devices: () => allOf<MappingReply>('/api/v1/devices'),
   exports: () => request<ExportReply[]>('GET', '/api/v1/exports'),
   zones: () => request<ZoneReply[]>('GET', '/api/v1/admin/zones'),
   offerings: () => request<OfferingReply[]>('GET', '/api/v1/admin/offerings'),

@@ -6,6 +6,7 @@ import { journalFlaw } from '~/server/model/journal-flaw';
 import type {
   Adoption,
   ExportFilter,
+  MappingPlace,
   OpenJob,
   OperationCounts,
   OperationFilter,
@@ -129,6 +130,12 @@ export class MemoryReads {
       (mapping) => vmId === undefined || mapping.vmId === vmId,
     );
     return mappings.sort((a, b) => order(a.devicePath, b.devicePath) || order(a.volumeId, b.volumeId));
+  }
+
+  async pageOfMappings(limit: number, after: MappingPlace | null): Promise<Mapping[]> {
+    const isAfter = ({ devicePath, volumeId }: Mapping) =>
+      after === null || (order(devicePath, after.devicePath) || order(volumeId, after.volumeId)) > 0;
+    return (await this.listMappings()).filter(isAfter).slice(0, limit);
   }
 
   async readExport(volumeId: string): Promise<ExportRecord | null> {

@@ -34,6 +34,10 @@ export const LIMITS = {
   SEARCH_OPERATIONS: 10_000,
   LIST_DEFAULT: 100,
   LIST_MAX: 1000,
+  // A page of mappings unless told: callers that know no pages have dozens
+  MAPPINGS_DEFAULT: 500,
+  // A device path and a volume id of 255 and 64 characters, of up to 4 bytes, as base64
+  CURSOR_CHARACTERS: 1712,
   LONG_POLL_SECONDS: 25,
   // Who does not own the appliance reads so often whether an operation that is waited for has ended
   END_LOOK_MS: 500,

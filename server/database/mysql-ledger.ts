@@ -11,6 +11,7 @@ import type {
   ExportFilter,
   Ledger,
   MappingEffect,
+  MappingPlace,
   NewOperation,
   OpenJob,
   OperationChange,
@@ -209,6 +210,22 @@ export class MysqlLedger implements Ledger {
     const rows = await this.database.query((db) => {
       const all = db.selectFrom('device_mappings').selectAll().orderBy('device_path').orderBy('volume_id');
       return (vmId === undefined ? all : all.where('vm_id', '=', vmId)).execute();
+    });
+    return rows.map(toMapping);
+  }
+
+  async pageOfMappings(limit: number, after: MappingPlace | null): Promise<Mapping[]> {
+    const rows = await this.database.query((db) => {
+      const all = db.selectFrom('device_mappings').selectAll().orderBy('device_path').orderBy('volume_id');
+      const rest =
+        after === null
+          ? all
+          : all
+              .where('device_path', '>=', after.devicePath)
+              .where((is) =>
+                is.or([is('device_path', '>', after.devicePath), is('volume_id', '>', after.volumeId)]),
+              );
+      return rest.limit(limit).execute();
     });
     return rows.map(toMapping);
   }

@@ -31,6 +31,9 @@ import type {
  * const { operation } = await ledger.accept(epoch, input);
  * const [claimed] = await ledger.claim(epoch, 1);
  */
+/** Where a page of mappings ends. */
+export type MappingPlace = Pick<Mapping, 'devicePath' | 'volumeId'>;
+
 export interface Ledger {
   // ---- one writer ---------------------------------------------------------------------------------------
   /**
@@ -131,6 +134,11 @@ export interface Ledger {
   readMappingByDevice(vmId: string, devicePath: string): Promise<Mapping | null>;
   /** All mappings, or those of one VM; ordered by device path. */
   listMappings(vmId?: string): Promise<Mapping[]>;
+  /**
+   * At most `limit` mappings in the order of listMappings: the first, or those after a place, whether a
+   * mapping is still there or not.
+   */
+  pageOfMappings(limit: number, after: MappingPlace | null): Promise<Mapping[]>;
   readExport(volumeId: string): Promise<ExportRecord | null>;
   /**
    * What the database has of each of these volumes, for a page of a list; a volume without a row has no entry.

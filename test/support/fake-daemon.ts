@@ -122,7 +122,13 @@ export class FakeDaemon implements Daemon {
             ({ devicePath }) => devicePath === `/dev/${path.replace(/^\/?dev\//, '')}` || devicePath === path,
           ) ?? missing('MAPPING_NOT_FOUND', `No volume is mapped to ${path}: mapping not found`),
       ),
-    devices: async () => this.answer(() => ({ mappings: this.mappings, snapshot: snapshot() })),
+    devices: async (limit, after) =>
+      this.answer(() => {
+        const from =
+          after === null ? 0 : this.mappings.findIndex(({ volumeId }) => volumeId === after.volumeId) + 1;
+        const mappings = this.mappings.slice(from, from + limit);
+        return { mappings, next: from + limit < this.mappings.length ? (mappings.at(-1) ?? null) : null };
+      }),
     ofVm: async (id) =>
       this.answer(() => ({ volumes: this.mappings.filter(({ vmId }) => vmId === id), incomplete: null })),
     list: async (filter) =>

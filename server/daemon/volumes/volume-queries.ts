@@ -5,7 +5,7 @@ import { DaemonError } from '../../core/errors';
 import type { Device, DeviceEvent, DeviceSnapshot, Guest } from '../../devices/device';
 import { verifiedDevice } from '../../devices/identity';
 import type { ExportServer } from '../../exports/export-server';
-import type { Ledger } from '../../model/ledger';
+import type { Ledger, MappingPlace } from '../../model/ledger';
 import type { ExportRecord, Mapping, Operation } from '../../model/operation';
 import { parsePlaceholderPath } from '../../model/placeholder-path';
 import type { VolumeCatalogue } from '../../sync/volume-catalogue';
@@ -126,13 +126,15 @@ export class VolumeQueries {
     return mapping;
   }
 
-  /** Every device of this guest, and every mapping. */
-  async devices(): Promise<{ mappings: Mapping[]; snapshot: DeviceSnapshot }> {
-    const mappings = await this.parts.ledger().listMappings();
-    return {
-      mappings: mappings.map((mapping) => this.checked(mapping)),
-      snapshot: this.parts.watcher.snapshot(),
-    };
+  /** A page of all mappings, in the order of their paths; `next` is where the following one begins. */
+  async devices(
+    limit: number,
+    after: MappingPlace | null,
+  ): Promise<{ mappings: Mapping[]; next: MappingPlace | null }> {
+    // One more than asked for tells whether there is a next page.
+    const found = await this.parts.ledger().pageOfMappings(limit + 1, after);
+    const mappings = found.slice(0, limit).map((mapping) => this.checked(mapping));
+    return { mappings, next: found.length > limit ? (mappings.at(-1) ?? null) : null };
   }
 
   /**

@@ -1,3 +1,4 @@
+import { devicesQuery } from '../schemas/devices';
 import { deviceParams, mappingListSchema, mappingSchema } from '../schemas/volumes';
 import { endpoint, noInput } from './endpoint';
 
@@ -7,7 +8,14 @@ export const listDevices = endpoint({
   ...deviceRead,
   path: '/api/v1/devices',
   summary: 'Every device mapping',
-  reply: { status: 200, description: 'A list, empty when there are none', schema: mappingListSchema },
+  description: 'When there are more than a page has, a Link header with rel="next" leads to them.',
+  query: devicesQuery,
+  reply: {
+    status: 200,
+    description: 'A list, empty when there are none; 500 unless told, in the order of their paths',
+    schema: mappingListSchema,
+    headers: { Link: 'rel="next" leads to those after; absent when there are none' },
+  },
   errors: ['DATABASE_UNAVAILABLE'],
 });
 

@@ -48,10 +48,36 @@ describe('volumes and devices', () => {
 
   it('all mappings, and those of one VM, are bare arrays', async () => {
     expect((await app.get('/api/v1/devices')).json).toHaveLength(2);
+    expect((await app.get('/api/v1/devices')).headers.link).toBeUndefined();
     expect((await app.get(`/api/v1/vms/${OTHER_VM}/volumes`)).json).toMatchObject([
       { volume_id: REMOTE_VOLUME, vm_id: OTHER_VM, state: 'attached', cloudstack_data: null },
     ]);
     expect((await app.get(`/api/v1/vms/${NOBODY}/volumes`)).json).toEqual([]);
+  });
+
+  it('a list of mappings that is longer than a page leads on', async () => {
+    const first = await app.get('/api/v1/devices?limit=1');
+    const link = /^<([^>]+)>; rel="next"$/.exec(first.headers.link as string)?.[1] ?? '';
+    const second = await app.get(link);
+    expect([first.json, second.json].flat()).toEqual((await app.get('/api/v1/devices')).json);
+    expect(second.headers.link).toBeUndefined();
+  });
+
+  it.each([
+    'limit=0',
+    'limit=1001',
+    'cursor=1',
+    'cursor=%00',
+    'cursor=L2Rldi92ZGI',
+    'cursor=L2Rldi92ZGIKYQ==',
+    `cursor=${'a'.repeat(2000)}`,
+  ])('a page %s is refused, and the field named', async (query) => {
+    const { status, json } = await app.get(`/api/v1/devices?${query}`);
+    const [field] = query.split('=');
+    expect([status, json]).toMatchObject([
+      400,
+      { code: 'VALIDATION_FAILED', details: { fields: [{ field }] } },
+    ]);
   });
 
   it('what does not exist is a 404 with a code, what cannot be read is a 503', async () => {

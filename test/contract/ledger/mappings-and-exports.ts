@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { Epoch, Ledger, MappingEffect } from '~/server/model/ledger';
 import { A, APPLIANCE, attach, B, detach, mapping, note, OTHER_VM, refusal } from './fixtures';
@@ -120,6 +121,22 @@ export function describeMappingsAndExports(suite: LedgerSuite): void {
         `remote-vm-${OTHER_VM}-${B}`,
       ]);
       expect(await ledger.listMappings(APPLIANCE)).toEqual([]);
+    });
+
+    it('gives mappings in pages, also after one that has gone', async () => {
+      const places = [
+        mapping(B, { devicePath: '/dev/vdb' }),
+        mapping(A, { vmId: OTHER_VM, devicePath: '/dev/vdb' }),
+        mapping(randomUUID(), { devicePath: '/dev/vdc' }),
+      ];
+      for (const one of places) await repair({ kind: 'put-mapping', mapping: one });
+      const all = await ledger.listMappings();
+      expect(all.map(({ devicePath }) => devicePath)).toEqual(['/dev/vdb', '/dev/vdb', '/dev/vdc']);
+      const [first, second, third] = all;
+      expect(await ledger.pageOfMappings(2, null)).toEqual([first, second]);
+      expect(await ledger.pageOfMappings(2, first ?? null)).toEqual([second, third]);
+      expect(await ledger.pageOfMappings(2, { devicePath: '/dev/vdb', volumeId: 'zzz' })).toEqual([third]);
+      expect(await ledger.pageOfMappings(2, third ?? null)).toEqual([]);
     });
 
     it('deletes a mapping with its export, but only for the VM it belongs to', async () => {
