@@ -25,19 +25,26 @@ export const bare: Suite = {
       bench.progress('routes');
       const plain = await startBareRoute();
       const n = bench.quick ? 1000 : 10_000;
-      const rounds: Record<'bare' | 'ours', number[]> = { bare: [], ours: [] };
+      const rate = (url: string, path: string) =>
+        load({ url, method: 'GET', path: () => path, connections: 10, amount: n });
+      const rounds: Record<'bare' | 'ours' | 'operation' | 'health', number[]> = {
+        bare: [],
+        ours: [],
+        operation: [],
+        health: [],
+      };
       for (let round = 0; round < ROUNDS; round += 1) {
-        rounds.bare.push(
-          await load({ url: plain.url, method: 'GET', path: () => '/', connections: 10, amount: n }),
-        );
-        rounds.ours.push(
-          await load({ url: daemon.url, method: 'GET', path: () => '/livez', connections: 10, amount: n }),
-        );
+        rounds.bare.push(await rate(plain.url, '/'));
+        rounds.ours.push(await rate(daemon.url, '/livez'));
+        rounds.health.push(await rate(daemon.url, '/health'));
+        rounds.operation.push(await rate(daemon.url, `/api/v1/operations/${id}`));
       }
       await plain.stop();
       const [b, o] = [distribution(rounds.bare).p50, distribution(rounds.ours).p50];
       bench.add('bare h3 route', b, '1/s');
       bench.add('GET /livez', o, '1/s', null, 'with request id, guard, security headers');
+      bench.add('GET /health', distribution(rounds.health).p50, '1/s');
+      bench.add('GET operation', distribution(rounds.operation).p50, '1/s', null, 'one round trip');
       bench.add('bare / ours', b / o, '×', atMost(1.5));
 
       bench.progress('reads');
