@@ -1,5 +1,5 @@
 import { fstatSync } from 'node:fs';
-import { type ConsolaReporter, createConsola } from 'consola';
+import { type ConsolaReporter, createConsola } from 'consola/core';
 import { LIMITS } from '../limits';
 import type { Redactor } from '../redaction';
 import { redactFields } from './log-fields';
