@@ -5,6 +5,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { OperationReply } from '~/lab/client';
 import { digestOf, tokensText } from '~/server/daemon/access/tokens';
 import type { SyncReply } from '~/server/http/schemas/service';
+import { button, confirm as confirmIn, dialog, submit } from './act-dialog';
 import { seriousFindings } from './axe';
 import { openPage, startBrowser, type WatchedPage } from './browser';
 import { type Scene, setScene } from './scene';
@@ -34,21 +35,9 @@ async function visit(path = '/'): Promise<Page> {
   return watched.page;
 }
 
-const dialog = (page: Page) => page.locator('#act-dialog');
-const submit = (page: Page) => dialog(page).locator('button[type=submit]');
-const button = (page: Page, name: string) => page.getByRole('button', { name, exact: true });
 const get = <T>(path: string) => scene.walk.api.get<T>(path);
 const start = (id: string) => id.slice(0, 8);
-
-/** Presses what confirms, and gives the operation that the daemon has accepted, once it has ended. */
-async function confirm(page: Page): Promise<OperationReply> {
-  await submit(page).click();
-  const link = dialog(page).locator('.outcome a').first();
-  const id = (await link.getAttribute('href'))?.replace('/operations/', '');
-  await button(page, 'Close').click();
-  await dialog(page).waitFor({ state: 'detached' });
-  return scene.walk.api.end(await get<OperationReply>(`/api/v1/operations/${id}`));
-}
+const confirm = (page: Page) => confirmIn(scene, page);
 
 async function changes(page: Page, work: () => Promise<unknown>): Promise<Request[]> {
   const sent: Request[] = [];
