@@ -3,7 +3,7 @@ import { Semaphore } from '../core/concurrency/semaphore';
 import { DaemonError, type ErrorCode, messageOf } from '../core/errors';
 import { LIMITS } from '../core/limits';
 import type { Epoch } from '../model/ledger';
-import type { Operation, RunnableOperation } from '../model/operation';
+import type { Caller, Operation, RunnableOperation } from '../model/operation';
 import { JobDenials } from './execute/job-denials';
 import { OperationRun } from './execute/run';
 import type { Waiting } from './execute/run-context';
@@ -121,8 +121,8 @@ export class Engine implements OtherRuns {
   }
 
   /** Tells the run of a cancel that the ledger has noted; the run honours it before its first effect. */
-  noteCancel(operationId: string): void {
-    this.runs.get(operationId)?.run.noteCancel();
+  noteCancel(operationId: string, caller: Caller | null): void {
+    this.runs.get(operationId)?.run.noteCancel(caller);
   }
 
   /** True once CloudStack has accepted anything for the operation: it can no longer be cancelled. */

@@ -22,8 +22,15 @@ import { exportTrafficReply } from './traffic-reply';
 import { volumeEvidenceReply } from './volume-evidence-reply';
 
 /** Absent values are omitted: the Go client expects a string or nothing. */
+const cancelledBy = operationSchema.shape.cancel_requested_by.unwrap();
+
 export function operationReply(operation: Operation) {
-  return replyOf(operationSchema, { ...operation, request: { ...operation.request } });
+  const { request, cancelRequestedBy } = operation;
+  return replyOf(operationSchema, {
+    ...operation,
+    request: { ...request },
+    cancelRequestedBy: cancelRequestedBy && replyOf(cancelledBy, cancelRequestedBy),
+  });
 }
 
 export function journalEntryReply(entry: JournalEntry) {
