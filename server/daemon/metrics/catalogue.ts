@@ -115,9 +115,14 @@ function outsideMetrics({ gauge, counter, histogram }: Meters) {
   };
 }
 
-/** Exports, and the pool of the database. */
+/** Exports, the pool of the database, and traces. */
 function exportMetrics({ gauge, counter }: Meters) {
   return {
+    traceSpans: counter(
+      'trace_spans_total',
+      'Spans of traces that were sent, dropped (too many waited) or failed (the collector has not taken them); absent while no traces are sent.',
+      ['outcome'],
+    ),
     exports: gauge('exports', 'NBD exports in the ledger by status.', ['status']),
     exportClients: gauge('export_clients', 'Clients connected to the NBD exports.'),
     exportConnected: gauge('export_connected_clients', 'Clients connected to this export.', ['volume_id']),
