@@ -44,17 +44,14 @@ async function entry(
   path: string,
   wanted: (entry: JournalEntryReply) => boolean,
 ): Promise<JournalEntryReply> {
-  const stop = new AbortController();
   const answer = await fetch(walk.daemon.url + path, {
     headers: { authorization, 'last-event-id': '0' },
-    signal: AbortSignal.any([stop.signal, AbortSignal.timeout(20_000)]),
+    signal: AbortSignal.timeout(20_000),
   });
   if (!answer.body) throw new Error('no stream');
   for await (const event of readEvents(answer.body)) {
     const found = entryOf(event);
-    if (found === null || !wanted(found)) continue;
-    stop.abort();
-    return found;
+    if (found !== null && wanted(found)) return found;
   }
   throw new Error('the stream has ended without it');
 }
