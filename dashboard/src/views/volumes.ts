@@ -107,12 +107,7 @@ function placeText(summary: Summary, applianceId: string | null): string {
       : vm_id === applianceId
         ? 'attached to this appliance'
         : `attached to ${vm_name ?? `VM ${shortId(vm_id)}`}`;
-  const device =
-    mapping === null
-      ? []
-      : mapping.linux_state === 'detected'
-        ? [`${baseName(mapping.device_path)}, ${DEVICE_STATE_WORDS.detected}`]
-        : [DEVICE_STATE_WORDS[mapping.linux_state]];
+  const device = mapping === null ? '' : deviceText(mapping, not_shown !== null);
   const shown =
     not_shown === null
       ? [
@@ -122,7 +117,17 @@ function placeText(summary: Summary, applianceId: string | null): string {
           ...(zone_name ? [zone_name] : []),
         ]
       : [];
-  return [...shown, ...device].join(' · ');
+  return [...shown, device].filter(Boolean).join(' · ');
+}
+
+/** Where it is attached elsewhere is said already, unless CloudStack does not show it. */
+function deviceText(
+  { linux_state, device_path }: NonNullable<Summary['mapping']>,
+  isNotShown: boolean,
+): string {
+  if (linux_state === 'n/a') return isNotShown ? 'mapped to another VM' : '';
+  const state = DEVICE_STATE_WORDS[linux_state];
+  return linux_state === 'missing' ? state : `${baseName(device_path)}, ${state}`;
 }
 
 /** An id is asked for when it is whole: a part of one would be refused while it is typed. */
