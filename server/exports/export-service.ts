@@ -15,7 +15,13 @@ import type { OperationEvents } from '../model/operation-events';
 import { keptMetadata } from './copy-progress';
 import type { ExportServer, ProbeResult } from './export-server';
 import { accessMetadata, exportName, isReadOnly } from './naming';
-import { findOrphans, type OrphanCleanup, type OrphanReport, withdrawOrphans } from './orphaned-exports';
+import {
+  type CleanupOptions,
+  findOrphans,
+  type OrphanCleanup,
+  type OrphanReport,
+  withdrawOrphans,
+} from './orphaned-exports';
 
 interface ExportServiceParts {
   ledger(): Ledger;
@@ -175,7 +181,7 @@ export class ExportService {
     return findOrphans(this.parts);
   }
 
-  withdrawOrphans(options: { dryRun: boolean; idleSince?: number | null }): Promise<OrphanCleanup> {
+  withdrawOrphans(options: CleanupOptions): Promise<OrphanCleanup> {
     return withdrawOrphans(this.parts, options);
   }
 

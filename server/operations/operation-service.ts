@@ -150,6 +150,7 @@ export class OperationService {
   async retry(id: string, caller: Caller | null = null): Promise<Operation> {
     const { engine, epoch } = this.parts.writer();
     this.released(id, await this.parts.ledger.retryHeld(epoch, id, caller));
+    this.parts.events.publish((await this.parts.ledger.readJournal(id)).slice(-1));
     this.parts.logger.warn('A held operation is run again', { operation_id: id, ...callerNames(caller) });
     await engine.sweep();
     return this.read(id);
