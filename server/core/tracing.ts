@@ -5,8 +5,8 @@ export interface SpanOptions {
   /** server: a request to us. client: a request of ours. internal: neither. */
   readonly kind: 'server' | 'client' | 'internal';
   /**
-   * The W3C `traceparent` of who asked. Without one, or with null, the span belongs to the one in whose
-   * `during` it begins, or begins a trace.
+   * The W3C `traceparent` of who asked; null: nobody who is known, so the span begins a trace. Absent: it belongs
+   * to the span in whose `during` it begins.
    */
   readonly parent?: string | null;
   /** Wall clock ms; default: now. */

@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
+import { hostname } from 'node:os';
 import {
   type Context,
   type Span as OtelSpan,
@@ -64,6 +65,7 @@ export function sendSpans({ endpoint, headers, serviceName, version, logger }: S
     resource: resourceFromAttributes({
       'service.name': serviceName,
       'service.version': version,
+      'host.name': hostname(),
       'process.pid': process.pid,
     }),
     spanLimits: { attributeValueLengthLimit: LIMITS.TRACE_TEXT_CHARACTERS },
@@ -81,7 +83,7 @@ export function sendSpans({ endpoint, headers, serviceName, version, logger }: S
             attributes: given(attributes),
             ...(startMs !== undefined && { startTime: startMs }),
           },
-          placeOf(parent ?? null, current.getStore()),
+          parent === undefined ? placeIn(current.getStore()) : placeBelow(parent),
         ),
       ),
     during: (span, work) => (span instanceof SentSpan ? current.run(span.inner, work) : work()),
@@ -127,10 +129,13 @@ function given(attributes: SpanAttributes): Record<string, string | number | boo
   return named;
 }
 
-function placeOf(parent: string | null, current: OtelSpan | undefined): Context {
-  const remote = parent === null ? null : contextIn(parent);
-  if (remote !== null) return trace.setSpanContext(ROOT_CONTEXT, remote);
+function placeIn(current: OtelSpan | undefined): Context {
   return current === undefined ? ROOT_CONTEXT : trace.setSpan(ROOT_CONTEXT, current);
+}
+
+function placeBelow(parent: string | null): Context {
+  const remote = parent === null ? null : contextIn(parent);
+  return remote === null ? ROOT_CONTEXT : trace.setSpanContext(ROOT_CONTEXT, remote);
 }
 
 const TRACEPARENT = /^00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$/;
