@@ -252,6 +252,7 @@ export const STEPS = [
   'withdraw',
   'released',
   'guard',
+  'begin-parts',
   'parts',
   'undo-parts',
 ] as const;
