@@ -21,9 +21,9 @@ import { replyOf } from './reply-of';
 import { exportTrafficReply } from './traffic-reply';
 import { volumeEvidenceReply } from './volume-evidence-reply';
 
-/** Absent values are omitted: the Go client expects a string or nothing. */
 const cancelledBy = operationSchema.shape.cancel_requested_by.unwrap();
 
+/** Absent values are omitted: the Go client expects a string or nothing. */
 export function operationReply(operation: Operation) {
   const { request, cancelRequestedBy } = operation;
   return replyOf(operationSchema, {
