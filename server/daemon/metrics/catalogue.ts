@@ -118,11 +118,6 @@ function outsideMetrics({ gauge, counter, histogram }: Meters) {
 /** Exports, the pool of the database, and traces. */
 function exportMetrics({ gauge, counter }: Meters) {
   return {
-    traceSpans: counter(
-      'trace_spans_total',
-      'Spans of traces that were sent, dropped (too many waited) or failed (the collector has not taken them); absent while no traces are sent.',
-      ['outcome'],
-    ),
     exports: gauge('exports', 'NBD exports in the ledger by status.', ['status']),
     exportClients: gauge('export_clients', 'Clients connected to the NBD exports.'),
     exportConnected: gauge('export_connected_clients', 'Clients connected to this export.', ['volume_id']),
@@ -152,5 +147,10 @@ function exportMetrics({ gauge, counter }: Meters) {
     probeFailures: counter('export_probe_failures_total', 'NBD handshakes that failed.'),
     poolInUse: gauge('database_connections_in_use', 'Connections of the pool that are at work.'),
     poolWaiting: gauge('database_requests_waiting', 'Requests that wait for a connection of the pool.'),
+    traceSpans: counter(
+      'trace_spans_total',
+      'Spans of traces that were sent, dropped (too many waited) or failed (the collector has not taken them); absent while no traces are sent.',
+      ['outcome'],
+    ),
   };
 }
