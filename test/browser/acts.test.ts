@@ -102,6 +102,7 @@ describe('an operator', { timeout: 180_000 }, () => {
     await dialog(page).locator('.outcome', { hasText: 'answers on port' }).waitFor();
     await button(page, 'Close').click();
     await page.locator('#export-list', { hasText: 'read-only' }).waitFor();
+    await page.locator('#export-list', { hasText: /Asked by\s*anonymous/ }).waitFor();
   });
 
   it('is told code, words and remedy when the daemon refuses, and may send it again', async () => {
@@ -194,6 +195,7 @@ describe('an operator', { timeout: 180_000 }, () => {
     await button(page, 'Close').click();
     await page.locator('#operation-state', { hasText: 'cancelled' }).waitFor();
     await page.locator('#journal-list > li', { hasText: 'cancelled' }).waitFor();
+    await page.locator('#operation-facts', { hasText: /Cancel asked by\s*anonymous/ }).waitFor();
     await button(page, 'Cancel…').waitFor({ state: 'hidden' });
     expect(await seriousFindings(page)).toEqual([]);
     scene.release();
