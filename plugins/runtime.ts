@@ -6,6 +6,7 @@ import { launch } from '../server/daemon/launch';
 import { prepareListening } from '../server/daemon/listening';
 import { TaskBackup } from '../server/daemon/task-backup';
 import { setHttpLogger } from '../server/http/http-logger';
+import { setHttpTracing } from '../server/http/http-tracing';
 import { limitConnections } from '../server/http/request/connection-limits';
 import { fillGuardSettings } from '../server/http/request/guard-settings';
 import { silenceRequestHooks } from '../server/http/silent-hooks';
@@ -16,11 +17,12 @@ import { silenceRequestHooks } from '../server/http/silent-hooks';
  * STARTING.
  */
 export default defineNitroPlugin((nitroApp) => {
-  const { configuration, daemon, logger, access } = launch(process.env, process.argv.slice(2));
+  const { configuration, daemon, logger, access, tracing } = launch(process.env, process.argv.slice(2));
   limitConnections();
   silenceRequestHooks(nitroApp.h3App.options);
   prepareListening(configuration.http, process.env);
   setHttpLogger(logger);
+  setHttpTracing(tracing);
   fillGuardSettings(configuration.http, access);
   setCurrentDaemon(daemon);
   const backup = new TaskBackup(systemClock, (name) => {

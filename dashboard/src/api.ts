@@ -4,7 +4,13 @@ import type { ExportReply } from '../../server/http/schemas/exports';
 import type { MetricsHistoryReply } from '../../server/http/schemas/metrics-history';
 import type { OperationReply } from '../../server/http/schemas/operations';
 import type { CallerReply, HealthReply, SyncReply } from '../../server/http/schemas/service';
-import type { MappingReply, VolumeEvidenceReply, VolumeReply } from '../../server/http/schemas/volumes';
+import type {
+  MappingReply,
+  SnapshotReply,
+  VolumeEvidenceReply,
+  VolumeListReply,
+  VolumeReply,
+} from '../../server/http/schemas/volumes';
 
 const TOKEN_KEY = 'volume-daemon-token';
 /** A daemon that does not answer within this time counts as unavailable. */
@@ -76,6 +82,11 @@ export function refusal(status: number, text: string): Error {
   return problem ? new ApiError(status, problem) : new Error(`HTTP ${status}`);
 }
 
+/** A page of volumes; `next`: there are more after it. */
+export interface VolumeListPage extends VolumeListReply {
+  readonly next: boolean;
+}
+
 interface OperationQuery {
   readonly type?: string;
   readonly status?: string;
@@ -106,7 +117,18 @@ export const api = {
   evidence: (id: string) => request<VolumeEvidenceReply>('GET', `${volumePath(id)}/evidence`),
   /** What the database has of its export; null: none. */
   exportOf: (id: string) =>
-    request<ExportReply>('GET', `/api/v1/exports/${encodeURIComponent(id)}`).catch(nullWhenNone),
+    request<ExportReply>('GET', `/api/v1/exports/${encodeURIComponent(id)}`).catch(
+      unless('EXPORT_NOT_FOUND', null),
+    ),
+  /** Newest first; of a volume that is gone there may be some left. */
+  snapshots: (id: string) =>
+    request<SnapshotReply[]>('GET', `${volumePath(id)}/snapshots`).catch(
+      unless<SnapshotReply[]>('VOLUME_NOT_FOUND', []),
+    ),
+  async volumes(query: URLSearchParams): Promise<VolumeListPage> {
+    const { body, headers } = await answerTo<VolumeListReply>('GET', `/api/v1/volumes?${query}`);
+    return { ...body, next: headers.has('link') };
+  },
   operation: (id: string) => request<OperationReply>('GET', operationPath(id)),
   history: (span: string) => request<MetricsHistoryReply>('GET', `/api/v1/metrics/history?span=${span}`),
   /** Compares, and changes nothing. */
@@ -121,7 +143,10 @@ export const api = {
   },
 };
 
-function nullWhenNone(error: unknown): null {
-  if (error instanceof ApiError && error.problem.code === 'EXPORT_NOT_FOUND') return null;
-  throw error;
+/** The answer instead of this error, which says that there is none. */
+function unless<T>(code: string, none: T): (error: unknown) => T {
+  return (error) => {
+    if (error instanceof ApiError && error.problem.code === code) return none;
+    throw error;
+  };
 }

@@ -1,11 +1,14 @@
 import { hash } from 'node:crypto';
 import { defineEventHandler, type EventHandler, getRequestHeader, type H3Event } from 'h3';
+import type { Span } from '../core/tracing';
 import { changesSomething, type Endpoint } from './endpoints/endpoint';
 import { httpLogger } from './http-logger';
+import { httpTracing } from './http-tracing';
 import { callerOf } from './request/caller';
 import { acquireSlot } from './request/concurrency-limit';
 import { requireRole } from './request/guard';
 import { type CheckedRequest, readRequest } from './request/read-request';
+import { spanOf } from './request/request-span';
 import { sendProblem } from './response/problem';
 
 /** Returned by a handler that has written the response itself (event streams). */
@@ -33,7 +36,7 @@ export function serve<P, Q, B, R>(
       const request = checked instanceof Promise ? await checked : checked;
       release = acquireSlot(endpoint);
       noteChange(endpoint, event);
-      const made = handle(request);
+      const made = httpTracing().during(namedSpan(endpoint, event), () => handle(request));
       const reply = made instanceof Promise ? await made : made;
       if (reply === ALREADY_SENT) return;
       const { ignored } = request;
@@ -44,6 +47,17 @@ export function serve<P, Q, B, R>(
       release();
     }
   });
+}
+
+function namedSpan(
+  { method, path }: { readonly method: string; readonly path: string },
+  event: H3Event,
+): Span {
+  const span = spanOf(event);
+  if (span.traceparent === null) return span;
+  span.rename(`${method} ${path}`);
+  span.set({ 'http.route': path, 'volume_daemon.actor': callerOf(event).actor });
+  return span;
 }
 
 /** In JSON; within a string the quotes of such a name would be escaped. */

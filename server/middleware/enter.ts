@@ -2,6 +2,7 @@ import { defineEventHandler, type H3Event } from 'h3';
 import { builtFiles, isFilePath, serveFile } from '../http/pages/static-files';
 import { assignRequestId } from '../http/request/assign-request-id';
 import { guard } from '../http/request/guard';
+import { beginRequestSpan } from '../http/request/request-span';
 import { sendProblem } from '../http/response/problem';
 
 /**
@@ -16,6 +17,7 @@ export default defineEventHandler((event) => {
 /** Gives the request its id and guards it; nothing when it may go on to its route. */
 function enter(event: H3Event): string | null | undefined {
   assignRequestId(event);
+  beginRequestSpan(event);
   try {
     guard(event);
     return undefined;
