@@ -203,7 +203,8 @@ export class Engine implements OtherRuns {
       if (operation.held === null && operation.type !== 'unreadable') this.launch(operation);
       else await this.hold(operation, operation.held ?? 'its type is not known');
     }
-    if (operations.length > 0) this.pumpAgain = true;
+    // There may be more of them; what waits for another operation is looked for at its end.
+    if (operations.length >= room) this.pumpAgain = true;
     return operations.length;
   }
 
