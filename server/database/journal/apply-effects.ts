@@ -81,14 +81,9 @@ async function putMapping(
     last_sync: at,
     updated_at: at,
   };
-  try {
-    const updated = await tx
-      .updateTable('device_mappings')
-      .set(fields)
-      .where('volume_id', '=', mapping.volumeId)
-      .executeTakeFirstOrThrow();
-    if (updated.numUpdatedRows > 0n) return;
-    await tx
+  // An attach nearly always finds no row.
+  const taken = await insertUnlessTaken(() =>
+    tx
       .insertInto('device_mappings')
       .values({
         id: `mapping-${mapping.volumeId}`,
@@ -98,10 +93,30 @@ async function putMapping(
         created_at: at,
         ...fields,
       })
-      .execute();
+      .execute(),
+  );
+  if (taken === null) return;
+  try {
+    const updated = await tx
+      .updateTable('device_mappings')
+      .set(fields)
+      .where('volume_id', '=', mapping.volumeId)
+      .executeTakeFirstOrThrow();
+    if (updated.numUpdatedRows === 0n) throw pathTaken(mapping, taken);
   } catch (error) {
     if (!isDuplicate(error)) throw error;
     throw pathTaken(mapping, error);
+  }
+}
+
+/** The duplicate that an INSERT has met, or null; only that statement is undone. */
+async function insertUnlessTaken(insert: () => Promise<unknown>): Promise<unknown> {
+  try {
+    await insert();
+    return null;
+  } catch (error) {
+    if (isDuplicate(error)) return error;
+    throw error;
   }
 }
 
@@ -145,27 +160,30 @@ async function putExport(
     .forUpdate()
     .executeTakeFirst();
   if (!mapping) throw noMapping(record.volumeId);
-  // The hub looks its exports up by the context of the mapping; a row of the old daemon may lack it.
-  const context = mapping.vm_context_id;
   const fields = {
     [volumeColumn.nbd_exports]: record.volumeId,
     device_path: record.devicePath,
     port: record.port,
     status: record.status,
     metadata: JSON.stringify(record.metadata),
-    vm_context_id: sql<string | null>`COALESCE(vm_context_id, ${context})`,
     updated_at: at,
   };
+  const { export_name, context } = { export_name: record.exportName, context: mapping.vm_context_id };
+  const taken = await insertUnlessTaken(() =>
+    tx
+      .insertInto('nbd_exports')
+      .values({ ...fields, export_name, vm_context_id: context, created_at: at })
+      .execute(),
+  );
+  if (taken === null) return;
+  // The hub looks its exports up by the context of the mapping; a row of the old daemon may lack it.
+  const vm_context_id = sql<string | null>`COALESCE(vm_context_id, ${context})`;
   const updated = await tx
     .updateTable('nbd_exports')
-    .set(fields)
-    .where('export_name', '=', record.exportName)
+    .set({ ...fields, vm_context_id })
+    .where('export_name', '=', export_name)
     .executeTakeFirstOrThrow();
-  if (updated.numUpdatedRows > 0n) return;
-  await tx
-    .insertInto('nbd_exports')
-    .values({ ...fields, export_name: record.exportName, vm_context_id: context, created_at: at })
-    .execute();
+  if (updated.numUpdatedRows === 0n) throw taken;
 }
 
 export function noMapping(volumeId: string): DaemonError {
