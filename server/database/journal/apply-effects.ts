@@ -81,9 +81,16 @@ async function putMapping(
     last_sync: at,
     updated_at: at,
   };
-  // An attach nearly always finds no row.
-  const taken = await insertUnlessTaken(() =>
-    tx
+  try {
+    // First the update, though there is nearly never a row: a trigger of the old programs refuses to insert
+    // a volume that is mapped.
+    const updated = await tx
+      .updateTable('device_mappings')
+      .set(fields)
+      .where('volume_id', '=', mapping.volumeId)
+      .executeTakeFirstOrThrow();
+    if (updated.numUpdatedRows > 0n) return;
+    await tx
       .insertInto('device_mappings')
       .values({
         id: `mapping-${mapping.volumeId}`,
@@ -93,30 +100,10 @@ async function putMapping(
         created_at: at,
         ...fields,
       })
-      .execute(),
-  );
-  if (taken === null) return;
-  try {
-    const updated = await tx
-      .updateTable('device_mappings')
-      .set(fields)
-      .where('volume_id', '=', mapping.volumeId)
-      .executeTakeFirstOrThrow();
-    if (updated.numUpdatedRows === 0n) throw pathTaken(mapping, taken);
+      .execute();
   } catch (error) {
     if (!isDuplicate(error)) throw error;
     throw pathTaken(mapping, error);
-  }
-}
-
-/** The duplicate that an INSERT has met, or null; only that statement is undone. */
-async function insertUnlessTaken(insert: () => Promise<unknown>): Promise<unknown> {
-  try {
-    await insert();
-    return null;
-  } catch (error) {
-    if (isDuplicate(error)) return error;
-    throw error;
   }
 }
 
@@ -160,30 +147,27 @@ async function putExport(
     .forUpdate()
     .executeTakeFirst();
   if (!mapping) throw noMapping(record.volumeId);
+  // The hub looks its exports up by the context of the mapping; a row of the old daemon may lack it.
+  const context = mapping.vm_context_id;
   const fields = {
     [volumeColumn.nbd_exports]: record.volumeId,
     device_path: record.devicePath,
     port: record.port,
     status: record.status,
     metadata: JSON.stringify(record.metadata),
+    vm_context_id: sql<string | null>`COALESCE(vm_context_id, ${context})`,
     updated_at: at,
   };
-  const { export_name, context } = { export_name: record.exportName, context: mapping.vm_context_id };
-  const taken = await insertUnlessTaken(() =>
-    tx
-      .insertInto('nbd_exports')
-      .values({ ...fields, export_name, vm_context_id: context, created_at: at })
-      .execute(),
-  );
-  if (taken === null) return;
-  // The hub looks its exports up by the context of the mapping; a row of the old daemon may lack it.
-  const vm_context_id = sql<string | null>`COALESCE(vm_context_id, ${context})`;
   const updated = await tx
     .updateTable('nbd_exports')
-    .set({ ...fields, vm_context_id })
-    .where('export_name', '=', export_name)
+    .set(fields)
+    .where('export_name', '=', record.exportName)
     .executeTakeFirstOrThrow();
-  if (updated.numUpdatedRows === 0n) throw taken;
+  if (updated.numUpdatedRows > 0n) return;
+  await tx
+    .insertInto('nbd_exports')
+    .values({ ...fields, export_name: record.exportName, vm_context_id: context, created_at: at })
+    .execute();
 }
 
 export function noMapping(volumeId: string): DaemonError {
