@@ -38,7 +38,9 @@ describe('what an operation writes', () => {
     const { changes } = watch(rig);
     const operation = await rig.ended(await rig.request('attach', { volume_id: id, vm_id: rig.here }));
     expect(operation).toMatchObject({ status: 'completed', waitReason: null, attempt: 0 });
-    const waits = changes.filter(({ waiting }) => waiting !== undefined).map(({ waiting }) => waiting === null);
+    const waits = changes
+      .filter(({ waiting }) => waiting !== undefined)
+      .map(({ waiting }) => waiting === null);
     expect(waits[0]).toBe(false);
     expect(waits[1]).toBe(true);
   });
