@@ -162,8 +162,8 @@ async function aftermath(rig: Rig, pid: number): Promise<string[]> {
     USER,
   ]);
   const open = Number(sessions[0]?.n);
-  // The pool, and the connection that renews the lease.
-  const most = LIMITS.DATABASE_CONNECTIONS + 1;
+  // The pool, and one connection each for the lease and for acceptances.
+  const most = LIMITS.DATABASE_CONNECTIONS + 2;
   if (!(open >= 1 && open <= most))
     wrong.push(`${open} connections are open, at most ${most} are meant to be`);
   return wrong;
