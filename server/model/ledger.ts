@@ -339,7 +339,7 @@ export interface OperationChange {
    */
   readonly after: number;
   readonly entries: NewJournalEntry[];
-  /** Wall clock ms written to updated_at and the entries. */
+  /** Wall clock ms of the entries, and of the row when it changes: an entry by itself leaves the row as it is. */
   readonly at: number;
   /**
    * A create has learned its volume and joins that volume's queue. Refused with VOLUME_BUSY while another

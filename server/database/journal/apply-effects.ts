@@ -82,6 +82,8 @@ async function putMapping(
     updated_at: at,
   };
   try {
+    // First the update, though there is nearly never a row: a trigger of the old programs refuses to insert
+    // a volume that is mapped.
     const updated = await tx
       .updateTable('device_mappings')
       .set(fields)
