@@ -7,7 +7,7 @@ import { silentLogger } from '../core/log/logger';
 import { createRedactor } from '../core/redaction';
 import { describeDsn } from '../database/connection/dsn';
 import { MIGRATIONS } from '../database/migrations/migrations';
-import { type OldRows, readOldRows } from '../database/old-rows';
+import { type OldRows, readOldRows, readOwnOfOld } from '../database/old-rows';
 import type { Drift } from '../sync/drift';
 import { observe } from '../sync/observe';
 import { plan } from '../sync/plan';
@@ -72,7 +72,7 @@ async function adoptionPlan(configuration: Configuration, adapters: Adapters): P
 
 async function firstSync(
   { devices }: Configuration,
-  { cloud, guest, watcher, exports, identity }: Adapters,
+  { cloud, database, guest, watcher, exports, identity }: Adapters,
   old: OldRows,
 ): Promise<Pick<AdoptionPlan, 'first_sync' | 'not_judged'>> {
   const { vmId } = await identity.resolve();
@@ -92,6 +92,7 @@ async function firstSync(
         listExports: async () => [...old.exports],
         listOperations: async () => [],
         readOwner: async () => null,
+        ownVolumes: (ids) => readOwnOfOld(database.kysely, ids),
       },
     },
     vmId,

@@ -46,6 +46,7 @@ import { readOwner, releaseLease, renewLease, takeOver } from './lease';
 import { listOperations } from './list-operations';
 import { Neighbours } from './neighbours';
 import { countOperations } from './operation-totals';
+import { readOwnVolumes } from './own-volumes';
 import { probe } from './probe';
 import { prune } from './prune';
 import { listExports, readExport } from './read-exports';
@@ -214,6 +215,10 @@ export class MysqlLedger implements Ledger {
 
   readVolumeRows(volumeIds: readonly string[]): Promise<Map<string, VolumeRows>> {
     return readVolumeRows(this.database, volumeIds);
+  }
+
+  async ownVolumes(volumeIds: readonly string[]): Promise<Set<string>> {
+    return readOwnVolumes(this.database, volumeIds, (await this.neighbours.look()).hub);
   }
 
   async auditedChange(epoch: Epoch, effects: MappingEffect[], audit: NewJournalEntry): Promise<JournalEntry> {
