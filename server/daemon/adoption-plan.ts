@@ -75,8 +75,13 @@ async function firstSync(
   { cloud, database, guest, watcher, exports, identity }: Adapters,
   old: OldRows,
 ): Promise<Pick<AdoptionPlan, 'first_sync' | 'not_judged'>> {
-  const { vmId } = await identity.resolve();
-  if (vmId === null) return { first_sync: null, not_judged: ['it is not known which VM this is'] };
+  // A database without the hub's table has no key for CloudStack either.
+  const who = await identity.resolve().catch((error: unknown) => ({ vmId: null, why: messageOf(error) }));
+  const { vmId } = who;
+  if (vmId === null) {
+    const why = 'why' in who ? `: ${who.why}` : '';
+    return { first_sync: null, not_judged: [`it is not known which VM this is${why}`] };
+  }
   const observation = await observe(
     {
       catalogue: { look: (appliance, mappings) => readCloud(cloud, appliance, mappings) },
