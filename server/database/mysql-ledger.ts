@@ -209,8 +209,9 @@ export class MysqlLedger implements Ledger {
     return readExport(this.database, volumeId);
   }
 
-  listExports(filter: ExportFilter = {}): Promise<ExportRecord[]> {
-    return listExports(this.database, filter);
+  async listExports(filter: ExportFilter = {}): Promise<ExportRecord[]> {
+    const hasNames = filter.vmName !== undefined && (await this.neighbours.look()).vmNames;
+    return listExports(this.database, filter, hasNames);
   }
 
   readVolumeRows(volumeIds: readonly string[]): Promise<Map<string, VolumeRows>> {

@@ -10,6 +10,8 @@ import { send } from './walk';
 
 const GIB = 1024 ** 3;
 const DATABASE = 'old';
+/** As in the old rows, with serials of their own: the ids of those begin alike. */
+const idOf = (index: number) => `a${index + 1}${(VOLUMES[index] ?? '').slice(2)}`;
 
 /** A volume of the time before this daemon: its disk is in this guest, or on the test VM. */
 type Old = Volume;
@@ -54,17 +56,20 @@ export class OldSite {
         { state: 'Ready', hypervisor: 'KVM', vmId, deviceId: Number(id.slice(-1)) },
       );
     const old = [
-      volume(VOLUMES[0], applianceVmId),
-      volume(VOLUMES[1], applianceVmId),
-      volume(VOLUMES[2], testVm),
+      volume(idOf(0), applianceVmId),
+      volume(idOf(1), applianceVmId),
+      volume(idOf(2), testVm),
     ] as const;
     for (const { id, size } of old.slice(0, 2))
       await lab.guest.plug({ volumeId: id, size, serial: expectedSerial(id) });
     const site = new OldSite(lab, family, [...old], testVm, { ...lab.env, DATABASE_DSN: dsn });
-    for (const statement of statements) await site.sql(statement.replaceAll(VM, applianceVmId));
+    for (const statement of statements) {
+      const withIds = VOLUMES.reduce((text, id, index) => text.replaceAll(id, idOf(index)), statement);
+      await site.sql(withIds.replaceAll(VM, applianceVmId));
+    }
     // Before it was left on the test VM, it was attached here.
     await site.sql(`INSERT INTO volume_operations (id, type, status, volume_id, vm_id, request, created_at, updated_at, completed_at) VALUES
-      ('old-attach', 'attach', 'completed', '${VOLUMES[2]}', '${applianceVmId}', '{}', '2025-08-01 10:00:00', '2025-08-01 10:00:09', '2025-08-01 10:00:09')`);
+      ('old-attach', 'attach', 'completed', '${idOf(2)}', '${applianceVmId}', '{}', '2025-08-01 10:00:00', '2025-08-01 10:00:09', '2025-08-01 10:00:09')`);
     await site.sql(
       'INSERT INTO ossea_configs (name, api_url, api_key, secret_key, zone, is_active) VALUES (?, ?, ?, ?, ?, 1)',
       ['site', lab.cloud.url, lab.cloud.apiKey, lab.cloud.secretKey, lab.cloud.zoneId],

@@ -144,9 +144,29 @@ describe.each(FAMILIES)('an old database: %s', (family, statements) => {
     expect(
       await rows(dsn, `SELECT operation_mode FROM device_mappings WHERE volume_id = '${elsewhere}'`),
     ).toEqual([{ operation_mode: 'failover' }]);
+    // The mode is the hub's, until the volume moves.
+    const mode = () =>
+      rows(dsn, `SELECT operation_mode FROM device_mappings WHERE volume_id = '${volumeId}'`);
+    await rows(dsn, `UPDATE device_mappings SET operation_mode = 'failover' WHERE volume_id = '${volumeId}'`);
+    await ledger.auditedChange(epoch, [{ kind: 'put-mapping', mapping: moved }], note('test'));
+    expect(await mode()).toEqual([{ operation_mode: 'failover' }]);
+    const back = mapping(volumeId, { vmId: APPLIANCE, devicePath: '/dev/vdx' });
+    await ledger.auditedChange(epoch, [{ kind: 'put-mapping', mapping: back }], note('test'));
+    expect(await mode()).toEqual([{ operation_mode: 'oma' }]);
+    await ledger.auditedChange(epoch, [{ kind: 'put-mapping', mapping: moved }], note('test'));
     await ledger.auditedChange(epoch, [{ kind: 'delete-mapping', volumeId, vmId: VM }], note('test'));
     expect(await ledger.readMapping(volumeId)).toBeNull();
     expect(await ledger.readExport(volumeId)).toBeNull();
+  });
+
+  it('refuses TRUNCATE of a table that others point to, the one statement that differs; DELETE empties it', async () => {
+    const dsn = await databaseWith(statements);
+    await begin(dsn);
+    for (const table of ['volume_operations', 'device_mappings']) {
+      await expect(rows(dsn, `TRUNCATE TABLE ${table}`)).rejects.toThrow(/foreign key/i);
+      await rows(dsn, `DELETE FROM ${table}`);
+      expect(await rows(dsn, `SELECT id FROM ${table}`)).toEqual([]);
+    }
   });
 
   it('says until it was shown that it was adopted', async () => {
@@ -213,6 +233,14 @@ describe.each([...FAMILIES, ['empty', []]] as const)(
     });
   },
 );
+
+it('an export of the old daemon is found by the name that the hub gives its VM', async () => {
+  const { ledger } = await begin(await databaseWith(PRODUCTION));
+  const ofVm = async (vmName: string) =>
+    (await ledger.listExports({ vmName })).map(({ volumeId }) => volumeId);
+  expect(await ofVm('vm-one')).toEqual([VOLUMES[0]]);
+  expect(await ofVm('another')).toEqual([]);
+});
 
 it('a fresh database was not adopted', async () => {
   expect(await (await begin(await databaseWith([]))).ledger.readAdoption()).toBeNull();
