@@ -30,7 +30,7 @@ const CONFFILES = [
 ];
 const OWN_NODE = `/${LIB}/bin/node`;
 /** Below LIB. npm packages have the executable bit on files that are no programs. */
-const EXECUTABLES = ['bin/node', 'is-own-disk', 'cli/volumectl.mjs'];
+const EXECUTABLES = ['bin/node', 'is-own-disk'];
 
 /**
  * Writes volume-daemon_<version>_<architecture>.deb into `out` and returns its path. A package with Node
@@ -76,8 +76,9 @@ function putProgram(tree, node) {
   copy('packaging/prometheus/volume-daemon.rules.yml', tree, `${SHARE}/prometheus/volume-daemon.rules.yml`);
   copy('packaging/grafana/volume-daemon.json', tree, `${SHARE}/grafana/volume-daemon.json`);
   const cli = join(output, 'cli');
-  const program = readFileSync(join(cli, 'volumectl.mjs'), 'utf8').replace(/^#!.*/, `#!${node}`);
-  put(tree, `${LIB}/cli/volumectl.mjs`, program, 0o755);
+  // No program of its own here: /usr/bin/volumectl runs it with the Node of this package.
+  const program = readFileSync(join(cli, 'volumectl.mjs'), 'utf8').replace(/^#!.*\n/, '');
+  put(tree, `${LIB}/cli/volumectl.mjs`, program);
   put(tree, 'usr/bin/volumectl', `#!/bin/sh\nexec ${node} /${LIB}/cli/volumectl.mjs "$@"\n`, 0o755);
   for (const [from, to] of [
     ['volumectl.bash', 'usr/share/bash-completion/completions/volumectl'],

@@ -23,7 +23,10 @@ chmod 755 "$root"
 pids=
 finish() {
 	for pid in $pids; do kill "$pid" 2>/dev/null || true; done
-	for pid in $(cat "$root/run/mysqld/mysqld.pid" "$root/run/vd.pid" 2>/dev/null); do kill "$pid" 2>/dev/null || true; done
+	# Whatever runs from that root, the holder of exports among it: it outlives the daemon.
+	for process in /proc/[0-9]*; do
+		[ "$(readlink "$process/root")" != "$root" ] || kill "${process#/proc/}" 2>/dev/null || true
+	done
 	sleep 1
 	umount "$root/proc" "$root/sys" 2>/dev/null || true
 	[ "$keep" = yes ] || rm -rf --one-file-system "$root"

@@ -32,6 +32,7 @@ const LABELS: Readonly<Record<string, string>> = {
   'delete-snapshot': 'CloudStack deletes the snapshot',
   'revert-volume': 'CloudStack reverts',
   parts: 'A snapshot of each',
+  'begin-parts': 'Decide on the snapshots',
   'undo-parts': 'Undo: delete the snapshots',
   'read-back': 'Read back',
   'read-volume': 'Read volume',

@@ -37,17 +37,21 @@ export interface Connection {
 
 /**
  * The process of ours that listens on a port, null when there is none. The pid file is only a hint: it must be
- * such a process, too. If it is wrong, all processes are searched.
+ * such a process, too. If it is wrong, all processes are searched, whatever they are called: Node 24 calls
+ * itself `MainThread`.
  */
-export async function findListener(program: Program, port: number, pidFile: string): Promise<number | null> {
+export async function findListener(
+  isOurs: Program['isOurs'],
+  port: number,
+  pidFile: string,
+): Promise<number | null> {
   const listeners = listeningSockets(port);
   if (listeners.size === 0) return null;
   // A child has the socket of its parent for a moment, and serves a client: it must not be taken for the parent.
-  const isIt = (pid: number) =>
-    program.isOurs(pid) && !program.isOurs(parentOf(pid)) && ownsSocket(pid, listeners) !== false;
+  const isIt = (pid: number) => isOurs(pid) && !isOurs(parentOf(pid)) && ownsSocket(pid, listeners) !== false;
   const hint = pidIn(pidFile);
-  if (hint !== null && runs(hint, program.binary) && isIt(hint)) return hint;
-  return (await pidsNamed(program.binary)).find(isIt) ?? null;
+  if (hint !== null && isIt(hint)) return hint;
+  return (await pidsThat(isIt))[0] ?? null;
 }
 
 /** What a pid file says. */
@@ -157,12 +161,16 @@ export function ownsSocket(pid: number, sockets: ReadonlySet<string>): boolean |
   return socketsOf(pid)?.some((inode) => sockets.has(inode)) ?? null;
 }
 
-/** Processes of a program, by its name. */
-export async function pidsNamed(binary: string): Promise<number[]> {
+/** Processes of a program that does not rename itself, by its name. */
+export function pidsNamed(binary: string): Promise<number[]> {
+  return pidsThat((pid) => runs(pid, binary));
+}
+
+async function pidsThat(isWanted: (pid: number) => boolean): Promise<number[]> {
   const found: number[] = [];
   for (const [index, pid] of pids().entries()) {
     if (index % AT_A_STRETCH === AT_A_STRETCH - 1) await breathe();
-    if (runs(pid, binary)) found.push(pid);
+    if (isWanted(pid)) found.push(pid);
   }
   return found;
 }

@@ -240,6 +240,7 @@ export const STEPS = [
   'withdraw',
   'released',
   'guard',
+  'begin-parts',
   'parts',
   'undo-parts',
 ] as const;

@@ -106,14 +106,14 @@ export class Journal {
   }
 
   /**
-   * True once CloudStack has accepted a call or one may have had an effect, or once operations were begun for
+   * True once CloudStack has accepted a call or one may have had an effect, or once operations are begun for
    * this one: from then on a cancel is too late.
    */
   get hasEffect(): boolean {
     return this.entries.some(
       ({ state, step }) =>
         (step !== 'operation' && (state === 'accepted' || state === 'finished')) ||
-        (step === 'parts' && state === 'done'),
+        (step === 'begin-parts' && state === 'done'),
     );
   }
 

@@ -10,6 +10,7 @@ interface Case {
 
 const on = (name: string, labels = '') => `${name}{instance="appliance:8090"${labels}}`;
 const DETECTIONS = 'volume_daemon_device_detection_seconds_bucket';
+const APPLIANCE = ',appliance="vm-1"';
 const CALL = ',command="listVolumes"';
 
 /** A daemon that works: disks come, calls succeed but for one, syncs end. An hour. */
@@ -17,7 +18,7 @@ export const HEALTHY: Series = {
   [on('up', ',job="volume-daemon"')]: '1x60',
   [on('volume_daemon_dependency_up', ',dependency="database"')]: '1x60',
   [on('volume_daemon_dependency_up', ',dependency="cloudstack"')]: '1x60',
-  [on('volume_daemon_epoch')]: '3x60',
+  [on('volume_daemon_epoch', APPLIANCE)]: '3x60',
   [on('volume_daemon_operations_ended_total', ',type="attach",status="completed"')]: '0+1x60',
   [on('volume_daemon_operations_ended_total', ',type="attach",status="failed"')]: '2x60',
   [on('volume_daemon_operations_held')]: '0x60',
@@ -43,7 +44,7 @@ export const HEALTHY: Series = {
 /** One that has just started, or stands by: what only an owner knows is not there yet. */
 export const IDLE: Series = {
   [on('up', ',job="volume-daemon"')]: '1x60',
-  [on('volume_daemon_epoch')]: '1x60',
+  [on('volume_daemon_epoch', APPLIANCE)]: '1x60',
   [on('volume_daemon_last_sync_judged')]: '1x60',
   [on('volume_daemon_last_sync_timestamp_seconds')]: '0+60x60',
   [on('volume_daemon_operations_held')]: '0x60',
@@ -62,7 +63,11 @@ export const CASES: Readonly<Record<string, Case>> = {
   },
   VolumeDaemonNoOwner: {
     cause: 'nobody owns the appliance',
-    series: { [on('volume_daemon_epoch')]: '3x5 0x55' },
+    // Another appliance of the same Prometheus has its owner.
+    series: {
+      [on('volume_daemon_epoch', APPLIANCE)]: '3x5 0x55',
+      [on('volume_daemon_epoch', ',appliance="vm-2"')]: '7x60',
+    },
   },
   VolumeOperationsFailing: {
     cause: 'one operation after the other fails',

@@ -40,7 +40,7 @@ function operationMetrics({ gauge, counter, histogram }: Meters) {
     info: gauge('info', 'Always 1; the version is in the label.', ['version']),
     phase: gauge('phase', '1 for the phase the daemon is in.', ['phase']),
     dependencyUp: gauge('dependency_up', '1 when the dependency is healthy or switched off.', ['dependency']),
-    epoch: gauge('epoch', 'Epoch of the ownership of the appliance, 0 in standby.'),
+    epoch: gauge('epoch', 'Epoch of the ownership of the appliance, 0 in standby.', ['appliance']),
     operations: gauge('operations', 'Operations in the ledger by status.', ['status']),
     operationsByType: gauge('operations_by_type', 'Operations in the ledger by type.', ['type']),
     oldest: gauge(

@@ -101,7 +101,9 @@ export class Metrics {
     })) {
       dependencyUp.set({ dependency }, state.status === 'healthy' || state.status === 'disabled' ? 1 : 0);
     }
-    epoch.set(health.appliance.epoch ?? 0);
+    // Under the name that the appliance has now; empty until it is known.
+    epoch.reset();
+    epoch.set({ appliance: health.appliance.vmId ?? '' }, health.appliance.epoch ?? 0);
     for (const kind of DRIFT_KINDS) drifts.set({ kind }, 0);
     for (const { kind } of health.drifts) drifts.inc({ kind });
     held.set(health.held.length);

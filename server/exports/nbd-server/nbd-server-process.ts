@@ -55,7 +55,7 @@ export class NbdServerProcess {
 
   /** Pid of the parent process, null when it does not run. */
   mainPid(): Promise<number | null> {
-    return findListener(this.program, this.options.port, this.options.pidFile);
+    return findListener(this.program.isOurs, this.options.port, this.options.pidFile);
   }
 
   /** `nbd-server version 3.24` → "3.24"; null when the program is missing. */

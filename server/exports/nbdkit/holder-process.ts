@@ -43,8 +43,7 @@ export class HolderProcess {
 
   /** One of the processes that hold our socket, null when there is none. */
   async pid(): Promise<number | null> {
-    const program = { binary: process.execPath, isOurs: (pid: number) => this.isOurs(pid) };
-    return findListener(program, this.options.address.port, this.options.pidFile);
+    return findListener((pid) => this.isOurs(pid), this.options.address.port, this.options.pidFile);
   }
 
   /** Resolves when an NBD server answers on our socket. Throws EXPORT_SERVER_UNHEALTHY. */

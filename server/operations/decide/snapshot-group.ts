@@ -21,7 +21,7 @@ const UNKNOWN_ENDS: readonly (string | null)[] = [
 export function decideSnapshotGroup(s: Situation<'snapshot-group'>): Action {
   const { failing } = s.journal;
   if (failing) return undo(s, failing);
-  if (!s.journal.done('parts')) return start(s);
+  if (!s.journal.done('begin-parts')) return begin(s);
   const parts = ended(s, 'parts');
   if (parts.do !== 'done') return parts;
   const bad = parts.result.filter(({ status }) => status !== 'completed');
@@ -41,9 +41,12 @@ export function decideSnapshotGroup(s: Situation<'snapshot-group'>): Action {
   return giveUp(first.errorCode ?? 'CANCELLED', why, { vm_id: vmId, volumes });
 }
 
-/** Nothing begins unless all of them are seen on that VM. */
-function start(s: Situation<'snapshot-group'>): Action {
-  const { vm_id: vmId, volume_ids: volumeIds, name } = s.operation.request;
+/**
+ * Nothing begins unless all of them are seen on that VM. That it begins is recorded before the first part is
+ * accepted: after a crash in between, whatever has changed on that VM, the parts are found again.
+ */
+function begin(s: Situation<'snapshot-group'>): Action {
+  const { vm_id: vmId, volume_ids: volumeIds } = s.operation.request;
   if (s.operation.cancelRequested) return intend(s, 'create-snapshot');
   const { vmVolumes } = s.facts;
   if (!vmVolumes) return { do: 'read-vm-volumes', vmId };
@@ -61,18 +64,23 @@ function start(s: Situation<'snapshot-group'>): Action {
     const message = `Not attached to VM ${vmId}: ${missing.join(', ')}`;
     return giveUp('VOLUME_ATTACHED_ELSEWHERE', message, { vm_id: vmId, volumes: missing });
   }
+  return { do: 'record', step: 'begin-parts', state: 'done', data: {} };
+}
+
+function takeSnapshots({ operation: { id: group, request } }: Situation<'snapshot-group'>): Action {
+  const { volume_ids: volumeIds, name } = request;
   const requests = volumeIds.map((id): PartRequest => {
-    const request = { volume_id: id, ...(name === undefined ? {} : { name }), group: s.operation.id };
-    return { type: 'snapshot', request };
+    return { type: 'snapshot', request: { volume_id: id, ...(name === undefined ? {} : { name }), group } };
   });
   return { do: 'start-parts', step: 'parts', requests };
 }
 
-/** The parts of this step, once all of them have ended. */
+/** The parts of this step, once all of them have ended; those that take the snapshots are begun if they are not. */
 function ended(
   s: Situation<'snapshot-group'>,
   step: 'parts' | 'undo-parts',
 ): Action | Done<readonly Operation[]> {
+  if (!s.journal.done('parts')) return takeSnapshots(s);
   const ids = s.journal.done(step)?.operations;
   const wanted = Array.isArray(ids) ? ids.filter((id) => typeof id === 'string') : [];
   const { parts } = s.facts;
@@ -89,7 +97,7 @@ function ended(
 }
 
 function undo(s: Situation<'snapshot-group'>, failing: Failing): Action {
-  if (!s.journal.done('parts')) return endFailed(failing);
+  if (!s.journal.done('begin-parts')) return endFailed(failing);
   if (!s.journal.done('undo-parts')) {
     const parts = ended(s, 'parts');
     if (parts.do !== 'done') return parts;

@@ -24,6 +24,7 @@ const value = (sample: string) => {
 };
 
 it('reports what has happened and what is there now', () => {
+  const epoch = `epoch{appliance="${walk.appliance}"}`;
   const samples = [
     'operations_ended_total{type="create",status="completed"}',
     'operations_ended_total{type="attach",status="completed"}',
@@ -33,7 +34,7 @@ it('reports what has happened and what is there now', () => {
     'step_duration_seconds_count{type="attach",step="publish"}',
     'mappings',
     'exports{status="active"}',
-    'epoch',
+    epoch,
     'devices',
     'drifts{kind="ghost-disk"}',
     'oldest_operation_age_seconds{status="executing"}',
@@ -53,7 +54,7 @@ it('reports what has happened and what is there now', () => {
     'step_duration_seconds_count{type="attach",step="publish"}': 1,
     mappings: 1,
     'exports{status="active"}': 1,
-    epoch: 1,
+    [epoch]: 1,
     devices: 2,
     'drifts{kind="ghost-disk"}': 0,
     'oldest_operation_age_seconds{status="executing"}': 0,
