@@ -44,7 +44,8 @@ describe.each(FAMILIES)('the callers of the old daemon, on its database: %s', (f
     expect(site.lab.cloud.model.effects).toEqual([]);
   });
 
-  it.each(SEQUENCES)('$letter: $story', async ({ letter, run }) => {
+  const table = SEQUENCES.map(({ letter, story, run }) => [letter, story, run] as const);
+  it.each(table)('%s: %s', async (letter, _story, run) => {
     await run(site);
     replayed.push(letter);
   });
