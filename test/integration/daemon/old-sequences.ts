@@ -61,7 +61,7 @@ export const SEQUENCES: readonly Sequence[] = [
         if (!site.hasHub) continue;
         const rows = await site.sql(
           `SELECT m.device_path, v.device_path AS told, v.status, e.vm_disk_id FROM device_mappings m
-            JOIN ossea_volumes v ON v.volume_id = m.volume_uuid JOIN nbd_exports e ON e.volume_id = m.volume_uuid
+            JOIN ossea_volumes v ON BINARY v.volume_id = BINARY m.volume_uuid JOIN nbd_exports e ON BINARY e.volume_id = BINARY m.volume_uuid
             WHERE m.vm_context_id = ? ORDER BY v.id`,
           [context],
         );
