@@ -1,8 +1,14 @@
 import type { JournalEntryReply } from '~/server/http/schemas/operations';
 import { visible } from './output/text';
 
-/** What a journal entry means, for people. */
-export function entryText({ step, state, data, unreadable }: JournalEntryReply): string {
+/** What a journal entry means, for people, and who asked for it where the entry says so. */
+export function entryText(entry: JournalEntryReply): string {
+  const { actor } = entry.data;
+  const meaning = meaningOf(entry);
+  return typeof actor === 'string' ? `${meaning}, asked for by ${visible(actor)}` : meaning;
+}
+
+function meaningOf({ step, state, data, unreadable }: JournalEntryReply): string {
   const text = (name: string) => (typeof data[name] === 'string' ? visible(data[name]) : '');
   const because = (reason: string) => (reason === '' ? '' : `: ${reason}`);
   const what = step === 'operation' ? '' : `${step}: `;
@@ -25,7 +31,6 @@ export function entryText({ step, state, data, unreadable }: JournalEntryReply):
     case 'note':
       return `${step}${because(text('message') || text('reason') || 'noted')}`;
     case 'pending':
-      return `${what}${state}${text('actor') === '' ? '' : `, asked for by ${text('actor')}`}`;
     case 'executing':
     case 'completed':
     case 'failed':

@@ -35,6 +35,7 @@ export const dashboard: NitroModule = {
     await build({
       entryPoints: {
         dashboard: join(HERE, 'src/main.ts'),
+        volumes: join(HERE, 'src/volumes.ts'),
         volume: join(HERE, 'src/volume.ts'),
         operation: join(HERE, 'src/operation.ts'),
         docs: join(HERE, 'src/docs.ts'),

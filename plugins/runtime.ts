@@ -6,6 +6,7 @@ import { launch } from '../server/daemon/launch';
 import { prepareListening } from '../server/daemon/listening';
 import { TaskBackup } from '../server/daemon/task-backup';
 import { setHttpLogger } from '../server/http/http-logger';
+import { setHttpTracing } from '../server/http/http-tracing';
 import { limitConnections } from '../server/http/request/connection-limits';
 import { fillGuardSettings } from '../server/http/request/guard-settings';
 
@@ -15,10 +16,11 @@ import { fillGuardSettings } from '../server/http/request/guard-settings';
  * STARTING.
  */
 export default defineNitroPlugin((nitroApp) => {
-  const { configuration, daemon, logger, access } = launch(process.env, process.argv.slice(2));
+  const { configuration, daemon, logger, access, tracing } = launch(process.env, process.argv.slice(2));
   limitConnections();
   prepareListening(configuration.http, process.env);
   setHttpLogger(logger);
+  setHttpTracing(tracing);
   fillGuardSettings(configuration.http, access);
   setCurrentDaemon(daemon);
   const backup = new TaskBackup(systemClock, (name) => {

@@ -4,7 +4,13 @@ import type { ExportReply } from '../../server/http/schemas/exports';
 import type { MetricsHistoryReply } from '../../server/http/schemas/metrics-history';
 import type { OperationReply } from '../../server/http/schemas/operations';
 import type { CallerReply, HealthReply, SyncReply } from '../../server/http/schemas/service';
-import type { MappingReply, VolumeEvidenceReply, VolumeReply } from '../../server/http/schemas/volumes';
+import type {
+  MappingReply,
+  SnapshotReply,
+  VolumeEvidenceReply,
+  VolumeListReply,
+  VolumeReply,
+} from '../../server/http/schemas/volumes';
 
 const TOKEN_KEY = 'volume-daemon-token';
 /** A daemon that does not answer within this time counts as unavailable. */
@@ -24,6 +30,14 @@ export function headers(more: Readonly<Record<string, string>> = {}): Headers {
 }
 
 async function request<T>(method: string, path: string, init: RequestInit = {}): Promise<T> {
+  return (await answerTo<T>(method, path, init)).body;
+}
+
+async function answerTo<T>(
+  method: string,
+  path: string,
+  init: RequestInit = {},
+): Promise<{ readonly body: T; readonly headers: Headers }> {
   const answer = await fetch(path, {
     headers: headers(),
     ...init,
@@ -32,7 +46,7 @@ async function request<T>(method: string, path: string, init: RequestInit = {}):
   });
   const text = await answer.text();
   if (!answer.ok) throw refusal(answer.status, text);
-  return JSON.parse(text);
+  return { body: JSON.parse(text), headers: answer.headers };
 }
 
 /**
@@ -55,6 +69,11 @@ export function change<T>(
 export function refusal(status: number, text: string): Error {
   const problem = problemIn(text);
   return problem ? new ApiError(status, problem) : new Error(`HTTP ${status}`);
+}
+
+/** A page of volumes; `next`: there are more after it. */
+export interface VolumeListPage extends VolumeListReply {
+  readonly next: boolean;
 }
 
 interface OperationQuery {
@@ -87,7 +106,18 @@ export const api = {
   evidence: (id: string) => request<VolumeEvidenceReply>('GET', `${volumePath(id)}/evidence`),
   /** What the database has of its export; null: none. */
   exportOf: (id: string) =>
-    request<ExportReply>('GET', `/api/v1/exports/${encodeURIComponent(id)}`).catch(nullWhenNone),
+    request<ExportReply>('GET', `/api/v1/exports/${encodeURIComponent(id)}`).catch(
+      unless('EXPORT_NOT_FOUND', null),
+    ),
+  /** Newest first; of a volume that is gone there may be some left. */
+  snapshots: (id: string) =>
+    request<SnapshotReply[]>('GET', `${volumePath(id)}/snapshots`).catch(
+      unless<SnapshotReply[]>('VOLUME_NOT_FOUND', []),
+    ),
+  async volumes(query: URLSearchParams): Promise<VolumeListPage> {
+    const { body, headers } = await answerTo<VolumeListReply>('GET', `/api/v1/volumes?${query}`);
+    return { ...body, next: headers.has('link') };
+  },
   operation: (id: string) => request<OperationReply>('GET', operationPath(id)),
   history: (span: string) => request<MetricsHistoryReply>('GET', `/api/v1/metrics/history?span=${span}`),
   /** Compares, and changes nothing. */
@@ -102,7 +132,10 @@ export const api = {
   },
 };
 
-function nullWhenNone(error: unknown): null {
-  if (error instanceof ApiError && error.problem.code === 'EXPORT_NOT_FOUND') return null;
-  throw error;
+/** The answer instead of this error, which says that there is none. */
+function unless<T>(code: string, none: T): (error: unknown) => T {
+  return (error) => {
+    if (error instanceof ApiError && error.problem.code === code) return none;
+    throw error;
+  };
 }

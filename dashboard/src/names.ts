@@ -1,5 +1,9 @@
 import type { OperationReply } from '../../server/http/schemas/operations';
 import { api } from './api';
+import { HISTORY_MAX } from './filter';
+
+/** What has a mapping is attached. */
+const ATTACHED = { attached: 'true', limit: String(HISTORY_MAX) };
 
 /** The names of volumes. CloudStack is asked once per volume and page view. */
 export class VolumeNames {
@@ -27,9 +31,22 @@ export class VolumeNames {
     if (this.names.has(volumeId)) return;
     this.names.set(volumeId, '');
     this.asking = this.asking.then(async () => {
+      if (this.of(volumeId) !== '') return;
       const volume = await api.volume(volumeId).catch(() => null);
       if (volume) this.names.set(volumeId, volume.cloudstack_data.name);
       this.changed();
     });
+  }
+
+  /** The list has the names of most of them in one answer, without a call to CloudStack; the others are asked for. */
+  askAll(volumeIds: readonly string[]): void {
+    const unknown = volumeIds.filter((id) => !this.names.has(id));
+    if (unknown.length > 1)
+      this.asking = this.asking.then(async () => {
+        const list = await api.volumes(new URLSearchParams(ATTACHED)).catch(() => null);
+        for (const { volume_id, name } of list?.volumes ?? []) this.learn(volume_id, name ?? '');
+        this.changed();
+      });
+    for (const id of unknown) this.ask(id);
   }
 }

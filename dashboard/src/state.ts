@@ -14,6 +14,8 @@ export type Part =
   | 'resources'
   | 'charts'
   | 'volume'
+  | 'volumes'
+  | 'snapshots'
   | 'export'
   | 'operation';
 

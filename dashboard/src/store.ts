@@ -105,6 +105,6 @@ export class Store {
 
   private async readResources(): Promise<void> {
     [this.state.devices, this.state.exports] = await Promise.all([api.devices(), api.exports()]);
-    for (const { volume_id } of this.state.devices) this.names.ask(volume_id);
+    this.names.askAll(this.state.devices.map(({ volume_id }) => volume_id));
   }
 }

@@ -3,6 +3,7 @@ import { idOfAddress } from './pages/address';
 import { VolumePage } from './pages/volume-page';
 import { flowView } from './views/charts';
 import { headerView } from './views/header';
+import { snapshotsView } from './views/snapshots';
 import { tokenView } from './views/token';
 import { volumeView } from './views/volume';
 import { volumeExportView } from './views/volume-export';
@@ -16,6 +17,7 @@ const views = [
   tokenView(page.live),
   volumeView(page),
   volumeExportView(page),
+  snapshotsView(page),
   flowView(page.live, page.charts, page.id),
   volumeHistoryView(page),
 ];

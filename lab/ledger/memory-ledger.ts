@@ -28,6 +28,8 @@ import {
   whyClocksDiffer,
 } from '~/server/model/ledger';
 import {
+  type Caller,
+  callerNames,
   isTerminal,
   type JournalEntry,
   type JsonObject,
@@ -193,18 +195,32 @@ export class MemoryLedger extends MemoryReads implements Ledger {
     return this.write(epoch.applianceId, operationId, change.after, change.at, entries);
   }
 
-  async requestCancel(epoch: Epoch, operationId: string): Promise<CancelOutcome> {
+  async requestCancel(
+    epoch: Epoch,
+    operationId: string,
+    caller: Caller | null = null,
+  ): Promise<CancelOutcome> {
     this.assertEpoch(epoch);
     const stored = this.store.operations.get(operationId);
     if (!stored || stored.operation.applianceId !== epoch.applianceId) return 'missing';
     const at = this.now();
     if (stored.operation.status === 'executing') {
-      this.patch(stored, { cancelRequested: true, updatedAt: at });
+      const before = stored.operation;
+      const cancelRequestedBy = before.cancelRequested ? before.cancelRequestedBy : caller;
+      this.patch(stored, { cancelRequested: true, cancelRequestedBy, updatedAt: at });
       return 'requested';
     }
     if (isTerminal(stored.operation.status)) return 'ended';
-    this.patch(stored, { status: 'cancelled', cancelRequested: true, updatedAt: at, completedAt: at });
-    this.write(epoch.applianceId, operationId, 1, at, [{ step: 'operation', state: 'cancelled', data: {} }]);
+    this.patch(stored, {
+      status: 'cancelled',
+      cancelRequested: true,
+      cancelRequestedBy: caller,
+      updatedAt: at,
+      completedAt: at,
+    });
+    this.write(epoch.applianceId, operationId, 1, at, [
+      { step: 'operation', state: 'cancelled', data: callerNames(caller) },
+    ]);
     return 'cancelled';
   }
 
@@ -225,19 +241,23 @@ export class MemoryLedger extends MemoryReads implements Ledger {
     this.patch({ ...stored, crashes: { count, progress } }, { held });
   }
 
-  async retryHeld(epoch: Epoch, operationId: string): Promise<Release> {
+  async retryHeld(epoch: Epoch, operationId: string, caller: Caller | null = null): Promise<Release> {
     const held = this.held(epoch, operationId);
     if (typeof held === 'string') return held;
     const { operation, crashes: _forgotten, ...stored } = held;
     const after = this.journal(operationId).at(-1)?.sequence ?? 0;
     this.patch({ ...stored, operation }, { held: null });
     this.write(epoch.applianceId, operationId, after, this.now(), [
-      { step: 'operation', state: 'note', data: { released: 'retry', held: operation.held } },
+      {
+        step: 'operation',
+        state: 'note',
+        data: { released: 'retry', held: operation.held, ...callerNames(caller) },
+      },
     ]);
     return 'released';
   }
 
-  async abandonHeld(epoch: Epoch, operationId: string): Promise<Release> {
+  async abandonHeld(epoch: Epoch, operationId: string, caller: Caller | null = null): Promise<Release> {
     const held = this.held(epoch, operationId);
     if (typeof held === 'string') return held;
     const at = this.now();
@@ -255,7 +275,7 @@ export class MemoryLedger extends MemoryReads implements Ledger {
       waitReason: null,
     });
     this.write(epoch.applianceId, operationId, journal.at(-1)?.sequence ?? 0, at, [
-      { step: 'operation', state: 'failed', data: { error, error_code: errorCode } },
+      { step: 'operation', state: 'failed', data: { error, error_code: errorCode, ...callerNames(caller) } },
     ]);
     return 'released';
   }

@@ -220,4 +220,11 @@ export const LIMITS = {
   LOG_ENTRIES: 100,
   LOG_TEXT_CHARACTERS: 4_000,
   LOG_LINE_BYTES: 40_000,
+  // Traces: spans that wait or are on their way; beyond that they are dropped and counted
+  TRACE_SPANS_MAX: 2_048,
+  TRACE_BATCH: 512,
+  TRACE_DELAY_MS: 2_000,
+  TRACE_SEND_MS: 10_000,
+  TRACE_DRAIN_MS: 2_000,
+  TRACE_TEXT_CHARACTERS: 256,
 } as const;

@@ -4,6 +4,7 @@ import type { Clock, Random } from '../core/clock';
 import { ClockSteps } from '../core/clock-steps';
 import { DaemonError } from '../core/errors';
 import type { Logger } from '../core/log/logger';
+import { noTracing, type Tracing } from '../core/tracing';
 import type { Guest } from '../devices/device';
 import type { DeviceWatcher } from '../devices/device-watcher';
 import type { CounterReader } from '../devices/disk-counters';
@@ -40,6 +41,8 @@ export interface Ports {
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
+  /** Absent: nothing is traced. */
+  readonly tracing?: Tracing;
 }
 
 /** Settings, the identity of this process, and callbacks to what surrounds the domain. */
@@ -87,7 +90,7 @@ export interface Domain {
 }
 
 export function compose(ports: Ports, settings: DomainSettings): Domain {
-  const { ledger, watcher, counters, clock, logger } = ports;
+  const { ledger, watcher, counters, clock, logger, tracing = noTracing } = ports;
   const { identity, stopping } = settings;
   const applianceVmId = () => identity.view.vmId;
   const looked = catalogued({ cloud: ports.cloud, clock, ledger: () => settings.ledger(), applianceVmId });
@@ -95,9 +98,9 @@ export function compose(ports: Ports, settings: DomainSettings): Domain {
   const clockSteps = watchClock(ports);
   const traffic = new TrafficMonitor({ counters, clock });
   const isBusyWith = (volumeId: string) => ownership.engine?.isBusyWith(volumeId) ?? false;
-  const guards = { ...ports, tenure: () => ownership.watchTenure() };
+  const guards = { ...ports, tracing, tenure: () => ownership.watchTenure() };
   const exports = guardPublishing(ports.exports, { ...guards, isTaken: isBusyWith });
-  const shared = { ...ports, ...looked, exports, events, traffic, clockSteps };
+  const shared = { ...ports, ...looked, tracing, exports, events, traffic, clockSteps };
   const ownership: Ownership = new Ownership(
     {
       ledger,

@@ -4,11 +4,14 @@ import { createLogger } from '../core/log/create-logger';
 import { DAEMON_STARTING } from '../core/log/log-events';
 import { type Logger, silentLogger } from '../core/log/logger';
 import { createRedactor } from '../core/redaction';
+import type { Tracing } from '../core/tracing';
+import { VERSION } from '../core/version';
 import { type Access, openAccess } from './access/access';
 import { behindClosedDoor, printAdoptionPlan } from './adoption-plan';
 import type { Configuration } from './configuration/configuration';
 import { ConfigurationError, describeConfiguration, loadConfiguration } from './configuration/configuration';
 import { runSetup } from './setup/setup';
+import { startTracing } from './tracing/start-tracing';
 import { VolumeDaemon } from './volume-daemon';
 
 /**
@@ -27,7 +30,7 @@ const EXIT_SOFTWARE = 70;
 export function launch(
   env: Readonly<Record<string, string | undefined>>,
   args: readonly string[],
-): { configuration: Configuration; daemon: VolumeDaemon; logger: Logger; access: Access } {
+): { configuration: Configuration; daemon: VolumeDaemon; logger: Logger; access: Access; tracing: Tracing } {
   const errand = ['--adopt-plan', '--setup'].find((one) => args.includes(one));
   const configured = configure(env);
   const configuration = errand === undefined ? configured : behindClosedDoor(configured);
@@ -39,6 +42,7 @@ export function launch(
   for (const secret of [
     configuration.database.dsn.password,
     configuration.credentials.encryptionKey?.toString('base64'),
+    ...Object.values(configuration.tracing.headers),
   ]) {
     if (secret) redactor.register(secret);
   }
@@ -55,9 +59,11 @@ export function launch(
   // Nitro only logs these; a daemon in an unknown state must not continue to write.
   process.on('uncaughtException', fatal);
   process.on('unhandledRejection', fatal);
+  const traces = startTracing({ settings: configuration.tracing, version: VERSION, logger });
   const { daemon, access } = built(logger, () => {
     const access = openAccess(configuration.http, { clock: systemClock, logger, redactor });
-    return { access, daemon: new VolumeDaemon({ configuration, logger, redactor, access, onFatal: fatal }) };
+    const parts = { configuration, logger, redactor, access, traces, onFatal: fatal };
+    return { access, daemon: new VolumeDaemon(parts) };
   });
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => void daemon.stop());
   const run = () => {
@@ -68,7 +74,7 @@ export function launch(
     logger.error('The daemon could not start', { error, reason: messageOf(error) });
     process.exit(EXIT_CONFIGURATION);
   });
-  return { configuration, daemon, logger, access };
+  return { configuration, daemon, logger, access, tracing: traces.tracing };
 }
 
 function configure(env: Readonly<Record<string, string | undefined>>): Configuration {

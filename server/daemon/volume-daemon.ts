@@ -38,6 +38,8 @@ import { metricsReport } from './metrics/metrics-report';
 import { Statistics } from './metrics/statistics';
 import { processInstances } from './process-instance';
 import { pruneHistory } from './prune-history';
+import { recordCloudCall } from './tracing/cloud-spans';
+import type { DaemonTracing } from './tracing/start-tracing';
 import { VolumeQueries } from './volumes/volume-queries';
 
 interface Parts {
@@ -45,6 +47,7 @@ interface Parts {
   readonly logger: Logger;
   readonly redactor: Redactor;
   readonly access: Access;
+  readonly traces: DaemonTracing;
   readonly onFatal: (error: unknown) => void;
 }
 
@@ -86,7 +89,10 @@ export class VolumeDaemon implements Daemon {
 
   constructor(private readonly parts: Parts) {
     const { configuration, logger } = parts;
-    this.adapters = createAdapters(configuration, logger, parts.redactor, this.figures.cloudCall);
+    this.adapters = createAdapters(configuration, logger, parts.redactor, (call) => {
+      this.figures.cloudCall(call);
+      recordCloudCall(parts.traces.tracing, call);
+    });
     const { database, cloud, guest, counters, watcher, handsOff, exports, identity } = this.adapters;
     const { ledger } = database;
     this.domain = compose(
@@ -101,6 +107,7 @@ export class VolumeDaemon implements Daemon {
         clock: systemClock,
         random: systemRandom,
         logger,
+        tracing: parts.traces.tracing,
       },
       {
         owner: `${hostname()}:${configuration.http.port} pid ${process.pid}`,
@@ -250,6 +257,7 @@ export class VolumeDaemon implements Daemon {
       clockSkewMs: cloud.statistics().clockSkewMs,
       sync: this.sync,
       pool: database.usage(),
+      spans: this.parts.traces.counts(),
     });
   }
 
@@ -317,6 +325,7 @@ export class VolumeDaemon implements Daemon {
     await this.adapters.watcher.stop();
     await this.adapters.exports.close();
     await this.adapters.database.close().catch(() => undefined);
+    await this.parts.traces.stop();
     this.parts.logger.info('The daemon has stopped; operations continue with the next start', {
       ms: Math.round(systemClock.monotonic() - begun),
       unfinished,

@@ -23,6 +23,7 @@ import type {
   VolumeRows,
 } from '../model/ledger';
 import type {
+  Caller,
   ExportRecord,
   JournalEntry,
   JsonObject,
@@ -125,8 +126,8 @@ export class MysqlLedger implements Ledger {
     return appendChange(this.database, epoch, operationId, change, await this.neighbours.look());
   }
 
-  requestCancel(epoch: Epoch, operationId: string): Promise<CancelOutcome> {
-    return requestCancel(this.database, epoch, operationId, this.now());
+  requestCancel(epoch: Epoch, operationId: string, caller: Caller | null = null): Promise<CancelOutcome> {
+    return requestCancel(this.database, epoch, operationId, { caller, at: this.now() });
   }
 
   hold(epoch: Epoch, operationId: string, reason: string): Promise<void> {
@@ -137,12 +138,12 @@ export class MysqlLedger implements Ledger {
     return noteCrash(this.database, epoch, operationId, crash);
   }
 
-  retryHeld(epoch: Epoch, operationId: string): Promise<Release> {
-    return retryHeld(this.database, epoch, operationId, this.now());
+  retryHeld(epoch: Epoch, operationId: string, caller: Caller | null = null): Promise<Release> {
+    return retryHeld(this.database, epoch, operationId, { caller, at: this.now() });
   }
 
-  abandonHeld(epoch: Epoch, operationId: string): Promise<Release> {
-    return abandonHeld(this.database, epoch, operationId, this.now());
+  abandonHeld(epoch: Epoch, operationId: string, caller: Caller | null = null): Promise<Release> {
+    return abandonHeld(this.database, epoch, operationId, { caller, at: this.now() });
   }
 
   openJobs(volumeId: string): Promise<OpenJob[]> {

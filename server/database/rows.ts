@@ -89,6 +89,9 @@ const operationRow = z.object({
   wait_reason: z.string().nullable().catch(null),
   idempotency_key: z.string().nullable().catch(null),
   cancel_requested: count.transform((value) => value === 1).catch(false),
+  cancel_actor: z.string().nullable().default(null),
+  cancel_request_id: z.string().nullable().default(null),
+  cancel_traceparent: z.string().nullable().default(null),
   created_at: time,
   updated_at: time,
   completed_at: nullableTime,
@@ -161,12 +164,19 @@ export function toOperation(row: unknown): Operation {
     status: storedStatus,
     request: stored,
     held_reason,
+    cancel_actor,
+    cancel_request_id,
+    cancel_traceparent,
     ...rest
   } = operationRow.parse(row);
   const type = OPERATION_TYPES.find((known) => known === storedType);
   const status = OPERATION_STATUSES.find((known) => known === storedStatus);
   const fields = {
     ...camelKeys(rest),
+    cancelRequestedBy:
+      cancel_actor === null
+        ? null
+        : { actor: cancel_actor, requestId: cancel_request_id ?? '', traceparent: cancel_traceparent },
     // Nobody can say that it has ended, unless it has the time of its end.
     status: status ?? (rest.completed_at === null ? ('executing' as const) : ('failed' as const)),
   };

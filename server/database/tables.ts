@@ -34,6 +34,9 @@ interface OperationsTable {
   idempotency_key: ColumnType<string | null, string | null | undefined, string | null>;
   request_hash: ColumnType<string | null, string | null | undefined, string | null>;
   cancel_requested: Generated<number>;
+  cancel_actor: ColumnType<string | null, string | null | undefined, string | null>;
+  cancel_request_id: ColumnType<string | null, string | null | undefined, string | null>;
+  cancel_traceparent: ColumnType<string | null, string | null | undefined, string | null>;
   created_at: Time;
   updated_at: Time;
   completed_at: NullableTime;

@@ -3,12 +3,25 @@ import type { Device, DeviceSnapshot } from '../devices/device';
 import { compareSize, sizeRemedy } from '../devices/disk-size';
 import { verifiedDevice } from '../devices/identity';
 import type { Epoch, ExportFilter, Ledger } from '../model/ledger';
-import type { ExportRecord, JsonObject, Mapping, NewExport } from '../model/operation';
+import {
+  type Caller,
+  callerNames,
+  type ExportRecord,
+  type JsonObject,
+  type Mapping,
+  type NewExport,
+} from '../model/operation';
 import type { OperationEvents } from '../model/operation-events';
 import { keptMetadata } from './copy-progress';
 import type { ExportServer, ProbeResult } from './export-server';
 import { accessMetadata, exportName, isReadOnly } from './naming';
-import { findOrphans, type OrphanCleanup, type OrphanReport, withdrawOrphans } from './orphaned-exports';
+import {
+  type CleanupOptions,
+  findOrphans,
+  type OrphanCleanup,
+  type OrphanReport,
+  withdrawOrphans,
+} from './orphaned-exports';
 
 interface ExportServiceParts {
   ledger(): Ledger;
@@ -64,7 +77,10 @@ export class ExportService {
   async publish(
     volumeId: string,
     metadata: Record<string, string>,
-    { readOnly = false }: { readonly readOnly?: boolean } = {},
+    {
+      readOnly = false,
+      caller = null,
+    }: { readonly readOnly?: boolean; readonly caller?: Caller | null } = {},
   ): Promise<ExportRecord> {
     const { epoch, applianceVmId } = this.parts.owner();
     this.refuseWhileBusy(volumeId);
@@ -100,16 +116,21 @@ export class ExportService {
         ...accessMetadata(readOnly),
         created_by: 'volume-daemon',
         created_via: 'api',
+        ...callerNames(caller),
       },
     };
-    await this.put(epoch, record, 'export:publish', { volume_id: volumeId, read_only: readOnly });
+    const data = { volume_id: volumeId, read_only: readOnly, ...callerNames(caller) };
+    await this.put(epoch, record, 'export:publish', data);
     return this.read(volumeId);
   }
 
   /**
    * Withdraws it; fine when there is none. DEVICE_IN_USE while a client is connected and `force` is false.
    */
-  async withdraw(volumeId: string, { force }: { force: boolean }): Promise<{ existed: boolean }> {
+  async withdraw(
+    volumeId: string,
+    { force, caller = null }: { readonly force: boolean; readonly caller?: Caller | null },
+  ): Promise<{ existed: boolean }> {
     const { epoch } = this.parts.owner();
     const ledger = this.parts.ledger();
     this.refuseWhileBusy(volumeId);
@@ -128,7 +149,7 @@ export class ExportService {
       status: 'pending' as const,
       metadata: { ...record.metadata, withdrawn: 'true' },
     };
-    await this.put(epoch, kept, 'export:withdraw', { volume_id: volumeId, force });
+    await this.put(epoch, kept, 'export:withdraw', { volume_id: volumeId, force, ...callerNames(caller) });
     return { existed: true };
   }
 
@@ -160,7 +181,7 @@ export class ExportService {
     return findOrphans(this.parts);
   }
 
-  withdrawOrphans(options: { dryRun: boolean; idleSince?: number | null }): Promise<OrphanCleanup> {
+  withdrawOrphans(options: CleanupOptions): Promise<OrphanCleanup> {
     return withdrawOrphans(this.parts, options);
   }
 

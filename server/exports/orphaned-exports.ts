@@ -2,6 +2,7 @@ import { mapConcurrent } from '../core/concurrency/map-concurrent';
 import { messageOf } from '../core/errors';
 import { LIMITS } from '../core/limits';
 import type { Epoch, Ledger } from '../model/ledger';
+import { type Caller, callerNames } from '../model/operation';
 import type { OperationEvents } from '../model/operation-events';
 import type { ConfiguredExport, ExportServer } from './export-server';
 
@@ -64,6 +65,14 @@ export async function findOrphans(parts: Parts): Promise<OrphanReport> {
   };
 }
 
+export interface CleanupOptions {
+  readonly dryRun: boolean;
+  /** Wall clock ms. */
+  readonly idleSince?: number | null;
+  /** Who asks, for the journal. */
+  readonly caller?: Caller | null;
+}
+
 /**
  * Withdraws orphans, as sync does at every run. One that has clients, or that has got a mapping or an
  * operation meanwhile, is left. With `idleSince` (wall clock ms) also one whose volume was worked on after
@@ -71,7 +80,7 @@ export async function findOrphans(parts: Parts): Promise<OrphanReport> {
  */
 export async function withdrawOrphans(
   parts: Parts,
-  { dryRun, idleSince = null }: { readonly dryRun: boolean; readonly idleSince?: number | null },
+  { dryRun, idleSince = null, caller = null }: CleanupOptions,
 ): Promise<OrphanCleanup> {
   const found = await findOrphans(parts);
   const failures: string[] = [];
@@ -85,7 +94,7 @@ export async function withdrawOrphans(
     await mapConcurrent(orphans, LIMITS.PROBES_AT_ONCE, async (orphan) => {
       try {
         const why = await whyKept(parts, orphan);
-        if (why === null) withdrawn.push(await withdraw(parts, orphan));
+        if (why === null) withdrawn.push(await withdraw(parts, orphan, caller));
         else failures.push(`${orphan.name} is left: ${why}`);
       } catch (error) {
         failures.push(`${orphan.name}: ${messageOf(error)}`);
@@ -104,10 +113,14 @@ async function whyKept(parts: Parts, { name, volumeId }: OrphanedExport): Promis
   return count === 0 ? null : `clients are connected: ${details.join('; ')}`;
 }
 
-async function withdraw(parts: Parts, { name, volumeId }: OrphanedExport): Promise<string> {
+async function withdraw(
+  parts: Parts,
+  { name, volumeId }: OrphanedExport,
+  caller: Caller | null,
+): Promise<string> {
   const { epoch } = parts.owner();
   await parts.server.withdraw(name);
-  const data = { volume_id: volumeId, orphan: true };
+  const data = { volume_id: volumeId, orphan: true, ...callerNames(caller) };
   const entry = await parts
     .ledger()
     .auditedChange(epoch, [], { step: 'export:withdraw', state: 'note', data });

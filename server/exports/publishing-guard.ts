@@ -1,5 +1,6 @@
 import type { Clock } from '../core/clock';
 import { DaemonError } from '../core/errors';
+import { type Tracing, traced } from '../core/tracing';
 import type { Device, DeviceSnapshot, Guest } from '../devices/device';
 import { describeHolders, settledHolders, systemUsers } from '../devices/disk-users';
 import type { ExportServer, ExportTarget } from './export-server';
@@ -8,6 +9,7 @@ interface GuardParts {
   readonly guest: Pick<Guest, 'holders'>;
   readonly watcher: { scan(): Promise<DeviceSnapshot> };
   readonly clock: Clock;
+  readonly tracing: Tracing;
   /**
    * Asked before the look: tells afterwards whether this daemon has owned the appliance all the time. A process
    * that stood still wakes with what it had decided before, and the next owner may have decided otherwise.
@@ -31,6 +33,13 @@ interface GuardParts {
  */
 export function guardPublishing(server: ExportServer, parts: GuardParts): ExportServer {
   const publish = async (target: ExportTarget) => {
+    const attributes = {
+      'volume_daemon.volume.id': target.volumeId,
+      'volume_daemon.device': target.devicePath,
+    };
+    await traced(parts.tracing, 'export publish', { kind: 'internal', attributes }, () => guarded(target));
+  };
+  const guarded = async (target: ExportTarget) => {
     const isOwner = parts.tenure();
     const device = await requireUnused(parts, target);
     requireOwner(isOwner, target.name);
@@ -41,7 +50,8 @@ export function guardPublishing(server: ExportServer, parts: GuardParts): Export
   // Also while an operation works on the volume: an export that leads to a wrong disk is closed at once.
   const withdraw: ExportServer['withdraw'] = async (name, options) => {
     requireOwner(parts.tenure(), name);
-    await server.withdraw(name, options);
+    const about = { kind: 'internal', attributes: { 'volume_daemon.export': name } } as const;
+    await traced(parts.tracing, 'export withdraw', about, () => server.withdraw(name, options));
   };
   return new Proxy(server, {
     get(real, key) {

@@ -2,6 +2,7 @@ import { setResponseHeader } from 'h3';
 import { isTerminal, type Operation, type OperationType, type RequestOf } from '../model/operation';
 import { callerOf } from './request/caller';
 import type { CheckedRequest } from './request/read-request';
+import { spanOf } from './request/request-span';
 import { operationReply } from './response/replies';
 import type { OperationReply } from './schemas/operations';
 import { connectionClosed } from './serve';
@@ -22,6 +23,7 @@ export async function acceptOperation<T extends OperationType>(
     idempotencyKey,
     caller: callerOf(event),
   });
+  spanOf(event).set({ 'volume_daemon.operation.id': accepted.id });
   setResponseHeader(event, 'Location', `/api/v1/operations/${accepted.id}`);
   return operationReply(await waitAsAsked(request, accepted));
 }

@@ -7,12 +7,15 @@ import {
   setResponseHeader,
   setResponseStatus,
 } from 'h3';
+import type { Span } from '../core/tracing';
 import { changesSomething, type Endpoint } from './endpoints/endpoint';
 import { httpLogger } from './http-logger';
+import { httpTracing } from './http-tracing';
 import { callerOf } from './request/caller';
 import { acquireSlot } from './request/concurrency-limit';
 import { requireRole } from './request/guard';
 import { type CheckedRequest, readRequest } from './request/read-request';
+import { spanOf } from './request/request-span';
 import { sendProblem } from './response/problem';
 
 /** Returned by a handler that has written the response itself (event streams). */
@@ -39,7 +42,7 @@ export function serve<P, Q, B, R>(
       const request = await readRequest(endpoint, event);
       release = acquireSlot(endpoint);
       noteChange(endpoint, event);
-      const reply = await handle(request);
+      const reply = await httpTracing().during(namedSpan(endpoint, event), () => handle(request));
       if (reply === ALREADY_SENT) return undefined;
       const { ignored } = request;
       return respond(event, endpoint, ignored.length === 0 ? reply : Object.assign({}, reply, { ignored }));
@@ -49,6 +52,16 @@ export function serve<P, Q, B, R>(
       release();
     }
   });
+}
+
+function namedSpan(
+  { method, path }: { readonly method: string; readonly path: string },
+  event: H3Event,
+): Span {
+  const span = spanOf(event);
+  span.rename(`${method} ${path}`);
+  span.set({ 'http.route': path, 'volume_daemon.actor': callerOf(event).actor });
+  return span;
 }
 
 const TIMES_OF_A_LOOK: ReadonlySet<string> = new Set(['at', 'age_seconds']);

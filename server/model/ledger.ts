@@ -83,8 +83,8 @@ export interface Ledger {
    * while the row is `executing` under this epoch; otherwise LEASE_LOST and nothing is written.
    */
   append(epoch: Epoch, operationId: string, change: OperationChange): Promise<JournalEntry[]>;
-  /** A pending operation is cancelled at once; of an executing one the request is noted. */
-  requestCancel(epoch: Epoch, operationId: string): Promise<CancelOutcome>;
+  /** A pending operation is cancelled at once; of an executing one the request is noted, with who asked first. */
+  requestCancel(epoch: Epoch, operationId: string, caller?: Caller | null): Promise<CancelOutcome>;
   /**
    * From now on nobody runs this executing operation, until somebody decides (`retryHeld`, `abandonHeld`): its
    * row or its journal is not understood. It goes on blocking its volume, because its effects are not known.
@@ -95,13 +95,13 @@ export interface Ledger {
    * row without progress it is held.
    */
   noteCrash(epoch: Epoch, operationId: string, crash: Crash): Promise<void>;
-  /** A held operation may be run again, from where it was. */
-  retryHeld(epoch: Epoch, operationId: string): Promise<Release>;
+  /** A held operation may be run again, from where it was; its journal says who asked. */
+  retryHeld(epoch: Epoch, operationId: string, caller?: Caller | null): Promise<Release>;
   /**
-   * A held operation ends as `failed` with OPERATION_ABANDONED; its error says what it may have left. Nothing
-   * is undone.
+   * A held operation ends as `failed` with OPERATION_ABANDONED; its error says what it may have left, its
+   * journal who asked. Nothing is undone.
    */
-  abandonHeld(epoch: Epoch, operationId: string): Promise<Release>;
+  abandonHeld(epoch: Epoch, operationId: string, caller?: Caller | null): Promise<Release>;
   /**
    * Jobs on this volume whose end was never journaled, from operations that have ended: they may still act,
    * and every later mutation of the volume waits for them (apache/cloudstack#14214).

@@ -130,6 +130,16 @@ export interface Caller {
   readonly traceparent: string | null;
 }
 
+/** The caller as journal entries and the metadata of exports name it; what is not known is left out. */
+export function callerNames(caller: Nullable<Caller> | null): Record<string, string> {
+  const { actor = null, requestId = null, traceparent = null } = caller ?? {};
+  return {
+    ...(actor !== null && { actor }),
+    ...(requestId !== null && { request_id: requestId }),
+    ...(traceparent !== null && { traceparent }),
+  };
+}
+
 interface OperationFields extends Nullable<Caller> {
   /** UUID v4. */
   readonly id: string;
@@ -155,6 +165,8 @@ interface OperationFields extends Nullable<Caller> {
   readonly waitReason: string | null;
   readonly idempotencyKey: string | null;
   readonly cancelRequested: boolean;
+  /** Who asked for that first; null when nobody has, or it is not known. */
+  readonly cancelRequestedBy: Caller | null;
   readonly createdAt: number;
   readonly updatedAt: number;
   readonly completedAt: number | null;

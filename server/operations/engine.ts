@@ -3,8 +3,9 @@ import { Semaphore } from '../core/concurrency/semaphore';
 import { DaemonError, type ErrorCode, messageOf } from '../core/errors';
 import { LIMITS } from '../core/limits';
 import type { Epoch } from '../model/ledger';
-import type { Operation, RunnableOperation } from '../model/operation';
+import type { Caller, Operation, RunnableOperation } from '../model/operation';
 import { JobDenials } from './execute/job-denials';
+import { tracedRun } from './execute/operation-span';
 import { OperationRun } from './execute/run';
 import type { Waiting } from './execute/run-context';
 import type { EngineParts, OtherRuns } from './parts';
@@ -121,8 +122,8 @@ export class Engine implements OtherRuns {
   }
 
   /** Tells the run of a cancel that the ledger has noted; the run honours it before its first effect. */
-  noteCancel(operationId: string): void {
-    this.runs.get(operationId)?.run.noteCancel();
+  noteCancel(operationId: string, caller: Caller | null): void {
+    this.runs.get(operationId)?.run.noteCancel(caller);
   }
 
   /** True once CloudStack has accepted anything for the operation: it can no longer be cancelled. */
@@ -176,7 +177,7 @@ export class Engine implements OtherRuns {
         type: operation.type,
         volume_id: operation.volumeId,
       });
-      this.launch(operation);
+      this.launch(operation, true);
     }
     return resumed;
   }
@@ -207,9 +208,9 @@ export class Engine implements OtherRuns {
     return operations.length;
   }
 
-  private launch(operation: RunnableOperation): void {
+  private launch(operation: RunnableOperation, resumed = false): void {
     const run = new OperationRun(this.parts, this.epoch, this, this.permits, operation, this.stopping.signal);
-    const ended = this.execute(run)
+    const ended = this.execute(run, resumed)
       .catch((error: unknown) => this.runFailed(run, error))
       .finally(() => {
         this.runs.delete(operation.id);
@@ -218,8 +219,13 @@ export class Engine implements OtherRuns {
     this.runs.set(operation.id, { run, ended });
   }
 
-  private async execute(run: OperationRun): Promise<void> {
-    const ended = await run.toTheEnd();
+  private async execute(run: OperationRun, resumed: boolean): Promise<void> {
+    const { tracing, clock } = this.parts;
+    const begun = { resumed, nowMs: clock.now() };
+    const { ended } = await tracedRun(tracing, run.operation, begun, async () => ({
+      ended: await run.toTheEnd(),
+      held: run.held,
+    }));
     if (run.held !== null) await this.hold(run.operation, run.held);
     if (ended) this.parts.events.ended(ended);
   }

@@ -6,6 +6,7 @@ import type { Logger } from '../core/log/logger';
 import type { Epoch, Ledger, OperationFilter, Release } from '../model/ledger';
 import {
   type Caller,
+  callerNames,
   isTerminal,
   type JournalEntry,
   type Operation,
@@ -113,7 +114,7 @@ export class OperationService {
   }
 
   /** Pending → cancelled; executing → honoured before the next mutation; otherwise TOO_LATE_TO_CANCEL. */
-  async cancel(id: string): Promise<Operation> {
+  async cancel(id: string, caller: Caller | null = null): Promise<Operation> {
     const { engine, epoch } = this.parts.writer();
     const tooLate = () =>
       new DaemonError(
@@ -122,7 +123,7 @@ export class OperationService {
         { details: { operation_id: id } },
       );
     if (engine.isCommitted(id)) throw tooLate();
-    const outcome = await this.parts.ledger.requestCancel(epoch, id);
+    const outcome = await this.parts.ledger.requestCancel(epoch, id, caller);
     switch (outcome) {
       case 'missing':
         throw new DaemonError('OPERATION_NOT_FOUND', `Operation ${id} not found`, {
@@ -131,7 +132,7 @@ export class OperationService {
       case 'ended':
         throw tooLate();
       case 'requested':
-        engine.noteCancel(id);
+        engine.noteCancel(id, caller);
         return this.read(id);
       case 'cancelled': {
         const operation = await this.read(id);
@@ -146,10 +147,11 @@ export class OperationService {
   }
 
   /** A held operation is run again. Throws OPERATION_NOT_FOUND, OPERATION_NOT_HELD. */
-  async retry(id: string): Promise<Operation> {
+  async retry(id: string, caller: Caller | null = null): Promise<Operation> {
     const { engine, epoch } = this.parts.writer();
-    this.released(id, await this.parts.ledger.retryHeld(epoch, id));
-    this.parts.logger.warn('A held operation is run again', { operation_id: id });
+    this.released(id, await this.parts.ledger.retryHeld(epoch, id, caller));
+    this.parts.events.publish((await this.parts.ledger.readJournal(id)).slice(-1));
+    this.parts.logger.warn('A held operation is run again', { operation_id: id, ...callerNames(caller) });
     await engine.sweep();
     return this.read(id);
   }
@@ -158,11 +160,15 @@ export class OperationService {
    * A held operation ends as failed, and its error says what it may have left. Throws OPERATION_NOT_FOUND,
    * OPERATION_NOT_HELD.
    */
-  async abandon(id: string): Promise<Operation> {
+  async abandon(id: string, caller: Caller | null = null): Promise<Operation> {
     const { engine, epoch } = this.parts.writer();
-    this.released(id, await this.parts.ledger.abandonHeld(epoch, id));
+    this.released(id, await this.parts.ledger.abandonHeld(epoch, id, caller));
     const operation = await this.read(id);
-    this.parts.logger.warn('A held operation was abandoned', { operation_id: id, reason: operation.error });
+    this.parts.logger.warn('A held operation was abandoned', {
+      operation_id: id,
+      reason: operation.error,
+      ...callerNames(caller),
+    });
     this.parts.events.publish((await this.parts.ledger.readJournal(id)).slice(-1));
     this.parts.events.ended(operation);
     await engine.sweep();

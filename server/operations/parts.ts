@@ -1,6 +1,7 @@
 import type { Cloud } from '../cloudstack/cloud';
 import type { Clock, Random } from '../core/clock';
 import type { Logger } from '../core/log/logger';
+import type { Tracing } from '../core/tracing';
 import type { DeviceEvent, DeviceSnapshot, Guest } from '../devices/device';
 import type { TrafficMonitor } from '../devices/traffic-monitor';
 import type { ExportServer } from '../exports/export-server';
@@ -23,6 +24,7 @@ export interface EngineParts {
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
+  readonly tracing: Tracing;
   readonly settings: {
     /** How much larger than the volume a device may be. */
     readonly sizeToleranceBytes: number;

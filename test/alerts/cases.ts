@@ -19,6 +19,8 @@ export const HEALTHY: Series = {
   [on('volume_daemon_dependency_up', ',dependency="database"')]: '1x60',
   [on('volume_daemon_dependency_up', ',dependency="cloudstack"')]: '1x60',
   [on('volume_daemon_epoch', APPLIANCE)]: '3x60',
+  // Another appliance of the same Prometheus, which has its owner always.
+  [on('volume_daemon_epoch', ',appliance="vm-2"')]: '7x60',
   [on('volume_daemon_operations_ended_total', ',type="attach",status="completed"')]: '0+1x60',
   [on('volume_daemon_operations_ended_total', ',type="attach",status="failed"')]: '2x60',
   [on('volume_daemon_operations_held')]: '0x60',
@@ -63,11 +65,7 @@ export const CASES: Readonly<Record<string, Case>> = {
   },
   VolumeDaemonNoOwner: {
     cause: 'nobody owns the appliance',
-    // Another appliance of the same Prometheus has its owner.
-    series: {
-      [on('volume_daemon_epoch', APPLIANCE)]: '3x5 0x55',
-      [on('volume_daemon_epoch', ',appliance="vm-2"')]: '7x60',
-    },
+    series: { [on('volume_daemon_epoch', APPLIANCE)]: '3x5 0x55' },
   },
   VolumeOperationsFailing: {
     cause: 'one operation after the other fails',

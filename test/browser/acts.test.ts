@@ -5,6 +5,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { OperationReply } from '~/lab/client';
 import { digestOf, tokensText } from '~/server/daemon/access/tokens';
 import type { SyncReply } from '~/server/http/schemas/service';
+import { button, confirm as confirmIn, dialog, submit } from './act-dialog';
 import { seriousFindings } from './axe';
 import { openPage, startBrowser, type WatchedPage } from './browser';
 import { type Scene, setScene } from './scene';
@@ -34,21 +35,9 @@ async function visit(path = '/'): Promise<Page> {
   return watched.page;
 }
 
-const dialog = (page: Page) => page.locator('#act-dialog');
-const submit = (page: Page) => dialog(page).locator('button[type=submit]');
-const button = (page: Page, name: string) => page.getByRole('button', { name, exact: true });
 const get = <T>(path: string) => scene.walk.api.get<T>(path);
 const start = (id: string) => id.slice(0, 8);
-
-/** Presses what confirms, and gives the operation that the daemon has accepted, once it has ended. */
-async function confirm(page: Page): Promise<OperationReply> {
-  await submit(page).click();
-  const link = dialog(page).locator('.outcome a').first();
-  const id = (await link.getAttribute('href'))?.replace('/operations/', '');
-  await button(page, 'Close').click();
-  await dialog(page).waitFor({ state: 'detached' });
-  return scene.walk.api.end(await get<OperationReply>(`/api/v1/operations/${id}`));
-}
+const confirm = (page: Page) => confirmIn(scene, page);
 
 async function changes(page: Page, work: () => Promise<unknown>): Promise<Request[]> {
   const sent: Request[] = [];
@@ -113,6 +102,7 @@ describe('an operator', { timeout: 180_000 }, () => {
     await dialog(page).locator('.outcome', { hasText: 'answers on port' }).waitFor();
     await button(page, 'Close').click();
     await page.locator('#export-list', { hasText: 'read-only' }).waitFor();
+    await page.locator('#export-list', { hasText: /Asked by\s*anonymous/ }).waitFor();
   });
 
   it('is told code, words and remedy when the daemon refuses, and may send it again', async () => {
@@ -205,6 +195,7 @@ describe('an operator', { timeout: 180_000 }, () => {
     await button(page, 'Close').click();
     await page.locator('#operation-state', { hasText: 'cancelled' }).waitFor();
     await page.locator('#journal-list > li', { hasText: 'cancelled' }).waitFor();
+    await page.locator('#operation-facts', { hasText: /Cancel asked by\s*anonymous/ }).waitFor();
     await button(page, 'Cancel…').waitFor({ state: 'hidden' });
     expect(await seriousFindings(page)).toEqual([]);
     scene.release();

@@ -1,11 +1,9 @@
 import type { LabOptions } from '~/lab/appliance';
 import type { OperationReply } from '~/lab/client';
-import { type Clock, systemClock } from '~/server/core/clock';
 import { Walk } from '../integration/daemon/walk';
+import { HELD_MS, Valve } from '../support/valve';
 
 const GIB = 1024 ** 3;
-/** A job of exactly this length lasts until `release`, ms. */
-const HELD = 3_600_000;
 
 /** A name that becomes a script, an attribute or a line of its own wherever somebody forgets to escape it. */
 export const HOSTILE_NAME = `<img src=x onerror="globalThis.hacked=1"><script>globalThis.hacked=1</script>"'&amp;{{1}}`;
@@ -50,7 +48,7 @@ export async function setScene(options: LabOptions = {}): Promise<Scene> {
       walk,
       volumes,
       holdAttach: () => {
-        model.latencies.attach = { accept: 0, job: HELD };
+        model.latencies.attach = { accept: 0, job: HELD_MS };
         return walk.api.post<OperationReply>(`/api/v1/volumes/${volumes.next}/attach`, {
           vm_id: walk.appliance,
         });
@@ -72,26 +70,5 @@ export async function setScene(options: LabOptions = {}): Promise<Scene> {
   } catch (error) {
     await walk.close();
     throw error;
-  }
-}
-
-/** A clock whose very long waits last until somebody opens it. */
-class Valve {
-  private readonly held = new Set<() => void>();
-  readonly clock: Clock = {
-    ...systemClock,
-    sleep: (ms, signal) => (ms >= HELD / 2 ? this.wait(signal) : systemClock.sleep(ms, signal)),
-  };
-
-  open(): void {
-    for (const release of this.held) release();
-    this.held.clear();
-  }
-
-  private wait(signal?: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
-      this.held.add(resolve);
-      signal?.addEventListener('abort', () => resolve(), { once: true });
-    });
   }
 }

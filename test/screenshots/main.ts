@@ -2,6 +2,7 @@ import { copyFile, mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
+import type { OperationReply } from '~/lab/client';
 import { programOptions } from '~/lab/program-options';
 import type { SyncReply } from '~/server/http/schemas/service';
 import { openPage, startBrowser, type WatchedPage } from '../browser/browser';
@@ -111,7 +112,14 @@ async function events(browser: Browser): Promise<void> {
     // A sync does not judge a disk whose serial has not been read yet.
     while ((await force(walk)) === 0);
     await take('drift', await here(), shown('#drift-list > li', '#device-list > li', '#history-list > li'));
-    await take('volume', await here(`/volumes/${volumes.database}`), shown('.witnesses > li'));
+    await take('volumes', await here('/volumes'), shown('#volumes-list > li'));
+    const snapshots = `/api/v1/volumes/${volumes.database}/snapshots`;
+    await walk.api.end(await walk.api.post<OperationReply>(snapshots, { name: 'before-cutover' }));
+    await take(
+      'volume',
+      await here(`/volumes/${volumes.database}`),
+      shown('.witnesses > li', '#snapshot-list > li'),
+    );
     walk.lab.cloud.model.restart({ downFor: HELD_MS });
     await force(walk);
     await take('cloudstack-away', await here(), shown('#drift-stale:not([hidden])'));

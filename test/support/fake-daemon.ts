@@ -383,6 +383,7 @@ export class FakeDaemon implements Daemon {
       waitReason: null,
       idempotencyKey,
       cancelRequested: false,
+      cancelRequestedBy: null,
       actor: caller?.actor ?? null,
       requestId: caller?.requestId ?? null,
       traceparent: caller?.traceparent ?? null,

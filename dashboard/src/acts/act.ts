@@ -16,7 +16,14 @@ export type Field =
       readonly value?: string;
       readonly hint?: string;
     }
-  | { readonly kind: 'number'; readonly name: string; readonly label: string; readonly value: string }
+  | {
+      readonly kind: 'number';
+      readonly name: string;
+      readonly label: string;
+      readonly value: string;
+      /** Default 1. */
+      readonly min?: number;
+    }
   | { readonly kind: 'check'; readonly name: string; readonly label: string }
   | {
       readonly kind: 'choice';

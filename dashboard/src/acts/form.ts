@@ -31,7 +31,7 @@ function control(field: Exclude<Field, { kind: 'check' }>, id: string): HTMLElem
           type: 'number',
           name,
           id,
-          min: '1',
+          min: String(field.min ?? 1),
           step: '1',
           required: true,
           value: field.value,

@@ -22,7 +22,7 @@ export function whyNotKnown({ cloudstack, guest }: VolumeEvidenceReply): string 
   return `What would be lost is not known while ${unknown.join(' and ')} cannot be asked. Nothing that cannot be undone is sent before that.`;
 }
 
-function evidenceLines(evidence: VolumeEvidenceReply): string[] {
+export function evidenceLines(evidence: VolumeEvidenceReply): string[] {
   return witnessTexts(evidence).map(({ witness, kind, text, unknownSince }) => {
     if (kind !== 'unknown') return `${witness}: ${text}`;
     const since = unknownSince === null ? '' : ` since ${clockTime(unknownSince)}`;

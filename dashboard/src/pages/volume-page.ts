@@ -3,7 +3,7 @@ import type { ExportReply } from '../../../server/http/schemas/exports';
 import type { JournalEntryReply, OperationReply } from '../../../server/http/schemas/operations';
 import type { DriftReply } from '../../../server/http/schemas/service';
 import type { TrafficEventReply } from '../../../server/http/schemas/traffic';
-import type { VolumeEvidenceReply } from '../../../server/http/schemas/volumes';
+import type { SnapshotReply, VolumeEvidenceReply } from '../../../server/http/schemas/volumes';
 import type { Target } from '../acts/volume-acts';
 import { api } from '../api';
 import { ChartHistory } from '../charts/history';
@@ -13,11 +13,14 @@ import { Live } from '../live';
 import { VolumeNames } from '../names';
 
 const INTERVAL_MS = 15_000;
+/** CloudStack is asked for them, and only operations of other programs change them unseen. */
+const SNAPSHOTS_INTERVAL_MS = 60_000;
 
 /** What the page of one volume shows. */
 export class VolumePage {
   evidence: VolumeEvidenceReply | null = null;
   exported: ExportReply | null = null;
+  snapshots: readonly SnapshotReply[] = [];
   operations: readonly OperationReply[] = [];
   hasMore = false;
   private limit = HISTORY_PAGE;
@@ -36,6 +39,7 @@ export class VolumePage {
       readers: {
         volume: { everyMs: INTERVAL_MS, read: () => this.readEvidence() },
         export: { everyMs: INTERVAL_MS, read: () => this.readExport() },
+        snapshots: { everyMs: SNAPSHOTS_INTERVAL_MS, read: () => this.readSnapshots() },
         operations: { everyMs: INTERVAL_MS, read: () => this.readOperations() },
         charts: this.charts.reader,
       },
@@ -71,7 +75,9 @@ export class VolumePage {
       const known = this.operations.some(({ id }) => id === entry.operation_id);
       if (!known && entry.state !== 'pending') return;
       this.live.invalidate('operations');
-      if (entry.state !== 'done' && entry.state !== 'completed' && entry.state !== 'failed') return;
+      const hasEnded = entry.state === 'completed' || entry.state === 'failed';
+      if (hasEnded) this.live.invalidate('snapshots');
+      if (entry.state !== 'done' && !hasEnded) return;
     }
     this.live.invalidate('volume', 'export', 'health');
   }
@@ -79,6 +85,10 @@ export class VolumePage {
   private async readEvidence(): Promise<void> {
     this.evidence = await api.evidence(this.id);
     this.names.learn(this.id, this.evidence.cloudstack.value?.name ?? '');
+  }
+
+  private async readSnapshots(): Promise<void> {
+    this.snapshots = await api.snapshots(this.id);
   }
 
   private async readExport(): Promise<void> {

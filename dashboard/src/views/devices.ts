@@ -88,7 +88,7 @@ function row(store: Store, volumeId: string): Row<Line> {
       setText(id, mapping.volume_id);
       setText(device, remote ? `VM ${shortId(mapping.vm_id)}` : deviceName(mapping));
       setAttribute(device, 'title', remote ? mapping.vm_id : mapping.device_path);
-      state.update(mapping.linux_state, STATE_WORDS[mapping.linux_state]);
+      state.update(mapping.linux_state, DEVICE_STATE_WORDS[mapping.linux_state]);
       setText(proof, `${sizeText(mapping.size)} · ${identity(mapping)}`);
       setText(port, exported ? portText(exported) : remote ? 'not exported from here' : 'no export');
       show(exportState.element, exported !== null);
@@ -102,7 +102,7 @@ function row(store: Store, volumeId: string): Row<Line> {
   };
 }
 
-const STATE_WORDS: Readonly<Record<MappingReply['linux_state'], string>> = {
+export const DEVICE_STATE_WORDS: Readonly<Record<MappingReply['linux_state'], string>> = {
   detected: 'verified',
   missing: 'not there',
   'n/a': 'other VM',

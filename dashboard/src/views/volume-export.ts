@@ -35,6 +35,9 @@ export function volumeExportView(page: VolumePage): () => void {
         ['Name', exported.export_name],
         ['Where', portText(exported)],
         ['Made', clockTime(exported.created_at)],
+        ['Asked by', exported.metadata.actor],
+        ['Request id', exported.metadata.request_id],
+        ['Trace', exported.metadata.traceparent],
         ...trafficFacts(exported.traffic),
       ]),
     );

@@ -1,4 +1,5 @@
 import { actButton } from '../acts/buttons';
+import { resizeAct, snapshotAct } from '../acts/content-acts';
 import { exportOffAct, exportOnAct } from '../acts/export-acts';
 import { attachAct, called, deleteAct, detachAct } from '../acts/volume-acts';
 import { byId, setText, show } from '../dom';
@@ -43,9 +44,13 @@ function volumeButtons(page: VolumePage): () => void {
   });
   const publish = actButton(live, 'Export…', 'operate', () => exportOnAct(page.target));
   const withdraw = actButton(live, 'Withdraw export…', 'operate', () => exportOffAct(page.target));
+  const resize = actButton(live, 'Resize…', 'operate', () => resizeAct(page.target));
+  const snapshot = actButton(live, 'Take a snapshot…', 'operate', () => snapshotAct(page.target));
   const detach = actButton(live, 'Detach…', 'operate', () => detachAct(page.target));
   const remove = actButton(live, 'Delete…', 'operate', () => deleteAct(page.target));
-  byId('volume-acts').append(...[attach, publish, withdraw, detach, remove].map(({ element }) => element));
+  byId('volume-acts').append(
+    ...[attach, publish, withdraw, resize, snapshot, detach, remove].map(({ element }) => element),
+  );
   return () => {
     const { evidence, exported } = page;
     const cloud = evidence?.cloudstack;
@@ -56,6 +61,8 @@ function volumeButtons(page: VolumePage): () => void {
     detach.update(isKnown && cloud.kind !== 'absent' && (cloud.kind === 'unknown' || attachedTo !== null));
     publish.update(isHere && exported?.status !== 'active');
     withdraw.update(exported !== null);
+    resize.update(isKnown && cloud.kind !== 'absent');
+    snapshot.update(isKnown && cloud.kind !== 'absent');
     remove.update(isKnown && cloud.kind !== 'absent');
   };
 }

@@ -32,11 +32,15 @@ export interface Context {
   applianceId(): string | null;
 }
 
-/** The name of the volume of an operation when it is known, otherwise the start of its id. */
-export function subject(context: Context, { request, volume_id }: OperationReply): string {
-  if (typeof request.name === 'string') return request.name;
-  return context.nameOf(volume_id) || shortId(volume_id);
+/** The name of the volume of an operation when it is known, otherwise the start of its id: `of disk-1` after a snapshot. */
+export function subject(context: Context, { type, request, volume_id }: OperationReply): string {
+  const hasItsOwn = type === 'create' || type === 'snapshot-group';
+  if (hasItsOwn && typeof request.name === 'string') return request.name;
+  const name = context.nameOf(volume_id) || shortId(volume_id);
+  return OF_A_VOLUME.has(type) && name !== '' ? `of ${name}` : name;
 }
+
+const OF_A_VOLUME: ReadonlySet<OperationReply['type']> = new Set(['snapshot', 'delete-snapshot', 'revert']);
 
 /** `to this appliance`, `to VM 1a2b3c4d` */
 export function target(context: Context, operation: OperationReply): string {

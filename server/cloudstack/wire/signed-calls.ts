@@ -10,7 +10,7 @@ import { type AskExpiring, ServerClock, type SkewSource } from './server-clock';
 import { type Parameters, signedForm } from './signing';
 import { post, type WireBody } from './transport';
 
-/** Called after every call, for metrics. */
+/** Called after every call, for metrics and traces. */
 export type CloudCallListener = (call: { command: string; ms: number; error: CloudError | null }) => void;
 
 export interface CallParts {

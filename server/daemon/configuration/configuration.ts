@@ -72,6 +72,12 @@ export interface Configuration {
   };
   readonly runDir: string;
   readonly stateDir: string;
+  readonly tracing: {
+    /** null: nothing is traced. */
+    readonly endpoint: string | null;
+    readonly headers: Readonly<Record<string, string>>;
+    readonly serviceName: string;
+  };
   readonly credentials: { readonly encryptionKey: Buffer | null };
   readonly reconcileIntervalMs: number;
   readonly historyDays: number;
@@ -127,8 +133,13 @@ export function describeConfiguration(configuration: Configuration): Record<stri
     },
     ...rest,
     cloudstack: { ...rest.cloudstack, ca: rest.cloudstack.ca && describeCa(rest.cloudstack.ca) },
+    tracing: { ...rest.tracing, headers: masked(rest.tracing.headers) },
     credentials: { encryptionKey: credentials.encryptionKey === null ? null : '***' },
   };
+}
+
+function masked(headers: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.keys(headers).map((name) => [name, '***']));
 }
 
 function describeCa({ path, subjects }: CaFile): Record<string, unknown> {
@@ -273,6 +284,11 @@ function group(read: Read, notes: readonly string[], problems: Problem[]): Confi
     },
     runDir: read(v.runDir),
     stateDir: read(v.stateDir),
+    tracing: {
+      endpoint: read(v.traceEndpoint),
+      headers: read(v.traceHeaders),
+      serviceName: read(v.traceService),
+    },
     credentials: { encryptionKey: read(v.encryptionKey) },
     reconcileIntervalMs: read(v.reconcileIntervalMs),
     historyDays: read(v.historyDays),

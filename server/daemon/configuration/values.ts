@@ -118,6 +118,40 @@ export const hosts: Parse<string[]> = (text) =>
     .filter((item) => item !== '')
     .map(host);
 
+/** The address of an HTTP server, below which paths are appended. */
+export const httpUrl: Parse<string> = (text) => {
+  const url = URL.canParse(text.trim()) ? new URL(text.trim()) : null;
+  if (url === null || (url.protocol !== 'http:' && url.protocol !== 'https:'))
+    throw new Error('is not an http:// or https:// URL');
+  if (url.username !== '' || url.password !== '' || url.search !== '' || url.hash !== '')
+    throw new Error('must be without user, password, query and fragment');
+  return url.href;
+};
+
+/** Headers as OpenTelemetry writes them: `name=value,name=value`, values percent-encoded. Never shows a value. */
+export const headers: Parse<Readonly<Record<string, string>>> = (text) =>
+  Object.fromEntries(
+    text
+      .split(',')
+      .filter((item) => item.trim() !== '')
+      .map((item, index) => {
+        const [, name = '', value = ''] = /^\s*([!#$%&'*+.^`|~\w-]+)\s*=(.*)$/.exec(item) ?? [];
+        const decoded = headerValue(value.trim());
+        if (name === '' || decoded === null) throw new Error(`item ${index + 1} is not name=value`);
+        return [name, decoded];
+      }),
+  );
+
+/** What stands in a header; null when it is not encoded well, or would end the header. */
+function headerValue(text: string): string | null {
+  try {
+    const value = decodeURIComponent(text);
+    return /[\u0000-\u001f\u007f]/.test(value) ? null : value;
+  } catch {
+    return null;
+  }
+}
+
 /** Base64 (either alphabet) of exactly 32 bytes. The message never shows the value. */
 export const key32: Parse<Buffer> = (text) => {
   if (!/^[A-Za-z0-9+/_-]{43}=?$/.test(text.trim()))

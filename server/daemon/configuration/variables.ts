@@ -5,8 +5,10 @@ import {
   duration,
   firstPath,
   flag,
+  headers,
   host,
   hosts,
+  httpUrl,
   integer,
   key32,
   logLevel,
@@ -337,11 +339,42 @@ const KEEPING = {
   ),
 };
 
+/** The names and forms are those of OpenTelemetry. */
+const TRACES = {
+  traceEndpoint: optional(
+    'OTEL_EXPORTER_OTLP_ENDPOINT',
+    httpUrl,
+    'Base URL of an OpenTelemetry collector that takes OTLP over HTTP, such as `http://127.0.0.1:4318`; traces are sent to `v1/traces` below it. Without it nothing is traced.',
+  ),
+  traceHeaders: secret(
+    withDefault(
+      'OTEL_EXPORTER_OTLP_HEADERS',
+      headers,
+      '',
+      'Headers of the requests to the collector: `name=value,name=value`, values percent-encoded.',
+    ),
+  ),
+  traceService: withDefault(
+    'OTEL_SERVICE_NAME',
+    name,
+    'volume-daemon',
+    'What the daemon is called in traces (`service.name`).',
+  ),
+};
+
 /**
  * Every environment variable the daemon reads, in the order of the configuration:
  * docs/reference/configuration.md is generated from this table (`npm run docs`).
  */
-export const VARIABLES = { ...SERVER, ...CLOUDSTACK, ...DEVICES, ...OPERATIONS, ...EXPORTS, ...KEEPING };
+export const VARIABLES = {
+  ...SERVER,
+  ...CLOUDSTACK,
+  ...DEVICES,
+  ...OPERATIONS,
+  ...EXPORTS,
+  ...KEEPING,
+  ...TRACES,
+};
 
 /**
  * Variables that old units set and the daemon does not read: they are mentioned in the notes instead of

@@ -115,7 +115,7 @@ function outsideMetrics({ gauge, counter, histogram }: Meters) {
   };
 }
 
-/** Exports, and the pool of the database. */
+/** Exports, the pool of the database, and traces. */
 function exportMetrics({ gauge, counter }: Meters) {
   return {
     exports: gauge('exports', 'NBD exports in the ledger by status.', ['status']),
@@ -147,5 +147,10 @@ function exportMetrics({ gauge, counter }: Meters) {
     probeFailures: counter('export_probe_failures_total', 'NBD handshakes that failed.'),
     poolInUse: gauge('database_connections_in_use', 'Connections of the pool that are at work.'),
     poolWaiting: gauge('database_requests_waiting', 'Requests that wait for a connection of the pool.'),
+    traceSpans: counter(
+      'trace_spans_total',
+      'Spans of traces that were sent, dropped (too many waited) or failed (the collector has not taken them); absent while no traces are sent.',
+      ['outcome'],
+    ),
   };
 }

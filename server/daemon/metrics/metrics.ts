@@ -13,6 +13,7 @@ import {
 import { DRIFT_KINDS } from '../../sync/drift';
 import type { SyncService } from '../../sync/sync-service';
 import type { HealthReport } from '../daemon';
+import type { SpanCounts } from '../tracing/bounded-spans';
 import { type Catalogue, createCatalogue } from './catalogue';
 import { JournalObserver } from './journal-observer';
 
@@ -31,6 +32,8 @@ export interface Gathered {
   readonly clockSkewMs: number | null;
   readonly sync: Pick<SyncService, 'last' | 'lastJudgedAt'>;
   readonly pool: { readonly inUse: number; readonly waiting: number };
+  /** null: no traces are sent. */
+  readonly spans: SpanCounts | null;
 }
 
 /**
@@ -71,6 +74,7 @@ export class Metrics {
     this.exports(gathered);
     this.traffic(gathered.activeExports);
     this.rest(gathered);
+    this.spans(gathered.spans);
     return { contentType: registry.contentType, body: await registry.metrics() };
   }
 
@@ -154,6 +158,13 @@ export class Metrics {
       const { lastIoAgoMs } = traffic.value;
       if (lastIoAgoMs !== null) exportLastIo.set(volume, (traffic.at - lastIoAgoMs) / 1000);
     }
+  }
+
+  private spans(counts: SpanCounts | null): void {
+    const { traceSpans } = this.catalogue;
+    traceSpans.reset();
+    for (const outcome of ['sent', 'dropped', 'failed'] as const)
+      if (counts !== null) traceSpans.inc({ outcome }, counts[outcome]);
   }
 
   private rest({ devices, freeSlots, clockSkewMs, health, sync, pool }: Gathered): void {

@@ -1,7 +1,7 @@
 import { sql, type Transaction } from 'kysely';
 import { LIMITS } from '../../core/limits';
 import { type Crash, crashText, type Epoch, type Release } from '../../model/ledger';
-import type { JournalEntry } from '../../model/operation';
+import { type Caller, callerNames, type JournalEntry } from '../../model/operation';
 import type { Attempt, Database } from '../connection/pool';
 import { addToTotals } from '../operation-totals';
 import type { Tables } from '../tables';
@@ -62,7 +62,7 @@ export async function retryHeld(
   database: Database,
   epoch: Epoch,
   operationId: string,
-  now: number,
+  { caller, at: now }: { readonly caller: Caller | null; readonly at: number },
 ): Promise<Release> {
   return database.transaction(async (tx, attempt) => {
     const held = await lockHeld(tx, epoch, operationId, attempt);
@@ -73,7 +73,11 @@ export async function retryHeld(
       .where('id', '=', operationId)
       .execute();
     await insertEntries(tx, { ...held, operationId, at: now }, [
-      { step: 'operation', state: 'note', data: { released: 'retry', held: held.reason } },
+      {
+        step: 'operation',
+        state: 'note',
+        data: { released: 'retry', held: held.reason, ...callerNames(caller) },
+      },
     ]);
     return 'released';
   });
@@ -84,7 +88,7 @@ export async function abandonHeld(
   database: Database,
   epoch: Epoch,
   operationId: string,
-  now: number,
+  { caller, at: now }: { readonly caller: Caller | null; readonly at: number },
 ): Promise<Release> {
   return database.transaction(async (tx, attempt) => {
     const held = await lockHeld(tx, epoch, operationId, attempt);
@@ -107,7 +111,11 @@ export async function abandonHeld(
       .where('id', '=', operationId)
       .execute();
     await insertEntries(tx, { ...held, operationId, at: now }, [
-      { step: 'operation', state: 'failed', data: { error, error_code: 'OPERATION_ABANDONED' } },
+      {
+        step: 'operation',
+        state: 'failed',
+        data: { error, error_code: 'OPERATION_ABANDONED', ...callerNames(caller) },
+      },
     ]);
     await addToTotals(tx, operationId);
     await rememberOpenJobs(tx, operationId, held.journal);

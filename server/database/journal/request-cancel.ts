@@ -1,34 +1,45 @@
-import type { Transaction } from 'kysely';
+import type { Transaction, Updateable } from 'kysely';
 import type { CancelOutcome, Epoch } from '../../model/ledger';
+import { type Caller, callerNames } from '../../model/operation';
 import type { Database } from '../connection/pool';
 import { addToTotals } from '../operation-totals';
 import type { Tables } from '../tables';
 import { assertEpoch } from './fencing';
 import { insertEntries } from './write-journal';
 
+/** Who asks, and the wall clock ms of it. */
+interface Asked {
+  readonly caller: Caller | null;
+  readonly at: number;
+}
+
 /** See Ledger.requestCancel. */
 export async function requestCancel(
   database: Database,
   epoch: Epoch,
   operationId: string,
-  now: number,
+  asked: Asked,
 ): Promise<CancelOutcome> {
   return database.transaction(async (tx, attempt) => {
     await assertEpoch(tx, epoch);
     const row = await tx
       .selectFrom('volume_operations')
-      .select(['status', 'epoch'])
+      .select(['status', 'epoch', 'cancel_requested'])
       .where('id', '=', operationId)
       .where('appliance_id', '=', epoch.applianceId)
       .forUpdate()
       .executeTakeFirst();
     if (!row) return 'missing';
-    if (row.status === 'pending') return cancelPending(tx, epoch, operationId, now);
+    if (row.status === 'pending') return cancelPending(tx, epoch, operationId, asked);
     if (row.status !== 'executing')
       return attempt.inDoubt && row.status === 'cancelled' ? 'cancelled' : 'ended';
     await tx
       .updateTable('volume_operations')
-      .set({ cancel_requested: 1, updated_at: new Date(now) })
+      .set({
+        ...(Number(row.cancel_requested) === 0 && callerColumns(asked.caller)),
+        cancel_requested: 1,
+        updated_at: new Date(asked.at),
+      })
       .where('id', '=', operationId)
       .execute();
     return 'requested';
@@ -39,17 +50,31 @@ async function cancelPending(
   tx: Transaction<Tables>,
   epoch: Epoch,
   operationId: string,
-  now: number,
+  asked: Asked,
 ): Promise<'cancelled'> {
-  const at = new Date(now);
+  const at = new Date(asked.at);
   await tx
     .updateTable('volume_operations')
-    .set({ status: 'cancelled', cancel_requested: 1, updated_at: at, completed_at: at })
+    .set({
+      ...callerColumns(asked.caller),
+      status: 'cancelled',
+      cancel_requested: 1,
+      updated_at: at,
+      completed_at: at,
+    })
     .where('id', '=', operationId)
     .execute();
-  await insertEntries(tx, { applianceId: epoch.applianceId, operationId, after: 1, at: now }, [
-    { step: 'operation', state: 'cancelled', data: {} },
+  await insertEntries(tx, { applianceId: epoch.applianceId, operationId, after: 1, at: asked.at }, [
+    { step: 'operation', state: 'cancelled', data: callerNames(asked.caller) },
   ]);
   await addToTotals(tx, operationId);
   return 'cancelled';
+}
+
+function callerColumns(caller: Caller | null): Updateable<Tables['volume_operations']> {
+  return {
+    cancel_actor: caller?.actor ?? null,
+    cancel_request_id: caller?.requestId ?? null,
+    cancel_traceparent: caller?.traceparent ?? null,
+  };
 }

@@ -11,6 +11,7 @@ import { addHeldColumns } from './010-held';
 import { addCallerColumns } from './011-callers';
 import { giveBack } from './012-old-family';
 import { addVolumeLife } from './013-volume-life';
+import { addCancelCallers } from './016-cancel-callers';
 
 export interface Migration {
   readonly id: string;
@@ -32,4 +33,5 @@ export const MIGRATIONS: readonly Migration[] = [
   { id: '011-callers', run: addCallerColumns },
   { id: '012-old-family', run: giveBack },
   { id: '013-volume-life', run: addVolumeLife },
+  { id: '016-cancel-callers', run: addCancelCallers },
 ];

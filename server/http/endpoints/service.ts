@@ -114,6 +114,13 @@ export const openapi = endpoint({
 
 export const index = endpoint({ ...page, path: '/', summary: 'The first page for people' });
 
+export const volumesPage = endpoint({
+  ...page,
+  path: '/volumes',
+  summary: 'The page of all volumes',
+  description: 'Its filters are those of GET /api/v1/volumes, in the address.',
+});
+
 export const volumePage = endpoint({
   ...page,
   path: '/volumes/{id}',

@@ -1,3 +1,4 @@
+import { VOLUME_STATES } from '../../cloudstack/volume-states';
 import { OPERATION_STATUSES, OPERATION_TYPES } from '../../model/operation';
 
 /** A page and its Content-Security-Policy. */
@@ -64,7 +65,7 @@ export const DASHBOARD: Page = dashboardPage({
   <section aria-labelledby="device-title">
     <div class="section-head">
       <h2 id="device-title">Volumes, devices, exports <span id="device-count" class="count"></span></h2>
-      <div id="device-acts" class="acts"></div>
+      <div class="acts"><a class="button" href="/volumes">All volumes</a><div id="device-acts" class="acts"></div></div>
     </div>
     <p id="device-stale" class="banner stale" role="status" hidden></p>
     <p id="device-empty" class="empty" hidden>No volume is attached.</p>
@@ -89,6 +90,32 @@ export const DASHBOARD: Page = dashboardPage({
 </dialog>`,
 });
 
+/** GET /volumes: what CloudStack shows, as the address filters it. */
+export const VOLUMES_PAGE: Page = dashboardPage({
+  title: 'Volumes: volume daemon',
+  script: 'volumes',
+  instead: 'The API has the same: <a href="/api/v1/volumes">GET /api/v1/volumes</a>.',
+  content: `
+  <section aria-labelledby="volumes-title">
+    <p class="trail"><a href="/">Overview</a> › Volumes</p>
+    <div class="section-head">
+      <div><h2 id="volumes-title" class="page-title">Volumes</h2><span id="volumes-as-of" class="quiet"></span></div>
+      <form id="volumes-filter" class="filter" role="search" aria-label="Volumes">
+        <label>Name <input name="name" type="search" placeholder="part of the name" autocomplete="off" spellcheck="false"></label>
+        <label>State <select name="state"><option value="">all</option>${options(VOLUME_STATES)}</select></label>
+        <label>Attached <select name="attached"><option value="">all</option><option value="true">yes</option><option value="false">no</option></select></label>
+        <label>VM <input name="vm_id" type="search" placeholder="id of the VM" autocomplete="off" spellcheck="false"></label>
+        <label>Project <input name="project" type="search" placeholder="id of the project" autocomplete="off" spellcheck="false"></label>
+      </form>
+    </div>
+    <p id="volumes-stale" class="banner stale" role="status" hidden></p>
+    <p id="volumes-hidden" class="banner" role="status" hidden></p>
+    <p id="volumes-empty" class="empty" hidden>No volume matches.</p>
+    <ul id="volumes-list" class="stack tight"></ul>
+    <nav class="more" aria-label="Pages of the list"><a id="volumes-first" class="button" hidden>First page</a> <a id="volumes-next" class="button" hidden>Next page</a></nav>
+  </section>`,
+});
+
 /** GET /volumes/{id} */
 export const VOLUME_PAGE: Page = dashboardPage({
   title: 'Volume: volume daemon',
@@ -96,7 +123,7 @@ export const VOLUME_PAGE: Page = dashboardPage({
   instead: 'The API has the same: GET /api/v1/volumes/{id}/evidence.',
   content: `
   <section aria-labelledby="volume-title">
-    <p class="trail"><a href="/">Overview</a> › Volume</p>
+    <p class="trail"><a href="/">Overview</a> › <a href="/volumes">Volumes</a> › Volume</p>
     <div class="section-head">
       <div><h2 id="volume-title" class="page-title">Volume</h2><code id="volume-id"></code></div>
       <div id="volume-acts" class="acts"></div>
@@ -118,7 +145,13 @@ export const VOLUME_PAGE: Page = dashboardPage({
       <p id="export-empty" class="empty" hidden>It is not exported.</p>
       <div id="export-list"></div>
     </section>
-  </div>${charts('What flows')}
+  </div>
+  <section aria-labelledby="snapshot-title">
+    <h2 id="snapshot-title">Snapshots <span id="snapshot-count" class="count"></span></h2>
+    <p id="snapshot-stale" class="banner stale" role="status" hidden></p>
+    <p id="snapshot-empty" class="empty" hidden>There is none.</p>
+    <ul id="snapshot-list" class="stack tight"></ul>
+  </section>${charts('What flows')}
   <section aria-labelledby="history-title">
     <h2 id="history-title">Operations</h2>${HISTORY}
   </section>`,

@@ -21,9 +21,16 @@ import { replyOf } from './reply-of';
 import { exportTrafficReply } from './traffic-reply';
 import { volumeEvidenceReply } from './volume-evidence-reply';
 
+const cancelledBy = operationSchema.shape.cancel_requested_by.unwrap();
+
 /** Absent values are omitted: the Go client expects a string or nothing. */
 export function operationReply(operation: Operation) {
-  return replyOf(operationSchema, { ...operation, request: { ...operation.request } });
+  const { request, cancelRequestedBy } = operation;
+  return replyOf(operationSchema, {
+    ...operation,
+    request: { ...request },
+    cancelRequestedBy: cancelRequestedBy && replyOf(cancelledBy, cancelRequestedBy),
+  });
 }
 
 export function journalEntryReply(entry: JournalEntry) {

@@ -46,6 +46,10 @@ export const operationSchema = named('Operation', {
       'why nobody runs it (released by retry or abandon), or what of its row is not understood; of one that has ended and is read by its id also what of its journal is not understood',
   }),
   cancel_requested: z.boolean(),
+  cancel_requested_by: z
+    .object({ actor: z.string(), request_id: z.string(), traceparent: z.string().optional() })
+    .optional()
+    .meta({ description: 'who asked for the cancel first' }),
   actor: z.string().optional().meta({
     description: 'who asked: the name of the token, anonymous where none is needed; absent when not known',
   }),

@@ -267,6 +267,7 @@ export const volumeListSchema = named('VolumeList', {
   }),
   volumes: z.array(volumeSummarySchema),
 });
+export type VolumeListReply = z.infer<typeof volumeListSchema>;
 
 export const resolveQuery = z.object({
   ref: cleanText('an id, the first 8 or more characters of one, or a name', LIMITS.NAME_CHARACTERS),

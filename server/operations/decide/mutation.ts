@@ -1,7 +1,7 @@
 import { classifyJobFailure, codeOfNumber, saysFull } from '../../cloudstack/errors';
 import { type ErrorCode, isErrorCode } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
-import type { JsonObject } from '../../model/operation';
+import { callerNames, type JsonObject } from '../../model/operation';
 import {
   type Action,
   type Done,
@@ -156,6 +156,7 @@ export function intend(s: Situation, step: MutationStep, about: JsonObject = {})
       message: 'Cancelled on request before anything was changed',
       details: {},
       cancelled: true,
+      ...callerNames(s.operation.cancelRequestedBy),
     },
   };
 }

@@ -5,6 +5,7 @@ import { DaemonError, type ErrorCode } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
 import { type Epoch, mayRepeat, type OperationChange } from '../../model/ledger';
 import type {
+  Caller,
   JournalEntry,
   JsonObject,
   Operation,
@@ -74,8 +75,13 @@ export class OperationRun implements RunContext {
   }
 
   /** A cancel that the ledger has noted: honoured before the next effect, and at once while the run waits. */
-  noteCancel(): void {
-    this.operation = { ...this.operation, cancelRequested: true };
+  noteCancel(caller: Caller | null): void {
+    const { cancelRequested, cancelRequestedBy } = this.operation;
+    this.operation = {
+      ...this.operation,
+      cancelRequested: true,
+      cancelRequestedBy: cancelRequested ? cancelRequestedBy : caller,
+    };
     this.wake.abort();
     this.wake = new AbortController();
   }

@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { Epoch, Ledger } from '~/server/model/ledger';
-import { A, APPLIANCE, attach } from './fixtures';
+import { callerNames } from '~/server/model/operation';
+import { A, APPLIANCE, ASKER, attach } from './fixtures';
 import type { LedgerSuite } from './ledger-suite';
 
 export function describeCancelling(suite: LedgerSuite): void {
@@ -30,6 +31,29 @@ export function describeCancelling(suite: LedgerSuite): void {
       const { id } = await executing(attach(A, APPLIANCE));
       expect(await ledger.requestCancel(epoch, id)).toBe('requested');
       expect(await ledger.readOperation(id)).toMatchObject({ status: 'executing', cancelRequested: true });
+    });
+
+    it('keeps who asked: of what waited in its journal too, of what executes the first who did', async () => {
+      const waiting = await ask(attach(A, APPLIANCE));
+      await ledger.requestCancel(epoch, waiting.id, ASKER);
+      expect(await ledger.readOperation(waiting.id)).toMatchObject({ cancelRequestedBy: ASKER });
+      expect((await ledger.readJournal(waiting.id)).at(-1)?.data).toEqual(callerNames(ASKER));
+      const running = await executing(attach(A, APPLIANCE));
+      await ledger.requestCancel(epoch, running.id, ASKER);
+      await ledger.requestCancel(epoch, running.id, { ...ASKER, actor: 'late', traceparent: null });
+      expect(await ledger.readOperation(running.id)).toMatchObject({ cancelRequestedBy: ASKER });
+      // Nobody writes into the journal of a run but the run.
+      expect((await ledger.readJournal(running.id)).map(({ state }) => state)).not.toContain('note');
+    });
+
+    it('of one that nobody has cancelled it is not known who did', async () => {
+      const { id } = await executing(attach(A, APPLIANCE));
+      expect((await ledger.readOperation(id))?.cancelRequestedBy).toBeNull();
+      await ledger.requestCancel(epoch, id);
+      expect(await ledger.readOperation(id)).toMatchObject({
+        cancelRequested: true,
+        cancelRequestedBy: null,
+      });
     });
 
     it('says when it is too late or there is nothing', async () => {

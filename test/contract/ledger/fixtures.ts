@@ -3,6 +3,7 @@ import { expect } from 'vitest';
 import { DaemonError, type ErrorCode } from '~/server/core/errors';
 import type { NewOperation, OpenJob } from '~/server/model/ledger';
 import type {
+  Caller,
   JsonObject,
   NewJournalEntry,
   NewMapping,
@@ -15,6 +16,11 @@ export const APPLIANCE = '11111111-1111-4111-8111-111111111111';
 export const OTHER_VM = '22222222-2222-4222-8222-222222222222';
 export const A = 'aaaaaaaa-0000-4000-8000-000000000001';
 export const B = 'bbbbbbbb-0000-4000-8000-000000000002';
+export const ASKER: Caller = {
+  actor: 'hub',
+  requestId: 'r-1',
+  traceparent: '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01',
+};
 export const T0 = Date.UTC(2026, 0, 15, 12, 0, 0, 123);
 
 type Overrides<T extends OperationType> = Partial<

@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { Epoch, Ledger } from '~/server/model/ledger';
-import { A, APPLIANCE, attach, B, detach, entry, OTHER_VM, refusal } from './fixtures';
+import { callerNames } from '~/server/model/operation';
+import { A, APPLIANCE, ASKER, attach, B, detach, entry, OTHER_VM, refusal } from './fixtures';
 import type { LedgerSuite } from './ledger-suite';
 
 export function describeHolding(suite: LedgerSuite): void {
@@ -65,12 +66,12 @@ export function describeHolding(suite: LedgerSuite): void {
     it('retried it may run again, its crashes are forgotten, and the journal says so', async () => {
       const { id } = await executing(detach(A));
       for (const one of [crash, crash]) await ledger.noteCrash(epoch, id, one);
-      expect(await ledger.retryHeld(epoch, id)).toBe('released');
+      expect(await ledger.retryHeld(epoch, id, ASKER)).toBe('released');
       expect(await ledger.resumable(epoch)).toMatchObject([{ id, held: null, status: 'executing' }]);
       expect((await ledger.readJournal(id)).at(-1)).toMatchObject({
         step: 'operation',
         state: 'note',
-        data: { released: 'retry', held: expect.stringContaining('a mistake') },
+        data: { released: 'retry', held: expect.stringContaining('a mistake'), ...callerNames(ASKER) },
       });
       await ledger.noteCrash(epoch, id, crash);
       expect(await heldOf(id)).toBeNull();
@@ -88,7 +89,7 @@ export function describeHolding(suite: LedgerSuite): void {
       });
       const second = await ask(attach(A, APPLIANCE));
       await ledger.hold(epoch, first.id, 'poison');
-      expect(await ledger.abandonHeld(epoch, first.id)).toBe('released');
+      expect(await ledger.abandonHeld(epoch, first.id, ASKER)).toBe('released');
       const ended = await ledger.readOperation(first.id);
       expect(ended).toMatchObject({ status: 'failed', errorCode: 'OPERATION_ABANDONED', held: null });
       expect(ended?.completedAt).not.toBeNull();
@@ -101,6 +102,7 @@ export function describeHolding(suite: LedgerSuite): void {
       expect((await ledger.readJournal(first.id)).at(-1)).toMatchObject({
         step: 'operation',
         state: 'failed',
+        data: callerNames(ASKER),
       });
       expect(await ledger.openJobs(A)).toMatchObject([{ operationId: first.id, jobId: 'job-1' }]);
       expect((await ledger.claim(epoch, 10)).map(({ id }) => id)).toEqual([second.id]);

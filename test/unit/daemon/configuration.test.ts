@@ -170,6 +170,7 @@ describe('an empty environment', () => {
       },
       runDir: '/run/volume-daemon',
       stateDir: '/var/lib/volume-daemon',
+      tracing: { endpoint: null, headers: {}, serviceName: 'volume-daemon' },
       credentials: { encryptionKey: null },
       reconcileIntervalMs: 60_000,
       historyDays: 90,
@@ -291,6 +292,41 @@ describe('values', () => {
     ])
       expect(problemsOf({ MIGRATEKIT_CRED_ENCRYPTION_KEY: form })).toHaveLength(1);
   });
+});
+
+describe('traces', () => {
+  it('headers are name=value, percent-encoded; --check-config shows their names only', () => {
+    const configuration = loadConfiguration({
+      OTEL_EXPORTER_OTLP_ENDPOINT: 'https://collector.example/base/',
+      OTEL_EXPORTER_OTLP_HEADERS: 'authorization=Bearer%20a%2Cb, x-tenant=7',
+    });
+    expect(configuration.tracing).toEqual({
+      endpoint: 'https://collector.example/base/',
+      headers: { authorization: 'Bearer a,b', 'x-tenant': '7' },
+      serviceName: 'volume-daemon',
+    });
+    const { tracing } = describeConfiguration(configuration);
+    expect(tracing).toMatchObject({ headers: { authorization: '***', 'x-tenant': '***' } });
+  });
+
+  it.each(['no value', 'a=%zz', 'a=b,=c', 'a=x%0d%0ay:z'])('the headers %s are refused, unshown', (text) => {
+    const problem = new ConfigurationError([
+      {
+        variable: 'OTEL_EXPORTER_OTLP_HEADERS',
+        message: expect.stringMatching(/^item \d is not name=value$/),
+      },
+    ]);
+    expect(() => loadConfiguration({ OTEL_EXPORTER_OTLP_HEADERS: text })).toThrow(
+      expect.objectContaining({ problems: problem.problems }),
+    );
+  });
+
+  it.each(['collector:4318', 'grpc://x', 'http://me:secret@x', 'http://x/?key=1', 'no url'])(
+    'the endpoint %s is refused',
+    (text) => {
+      expect(() => loadConfiguration({ OTEL_EXPORTER_OTLP_ENDPOINT: text })).toThrow(ConfigurationError);
+    },
+  );
 });
 
 describe('log level', () => {

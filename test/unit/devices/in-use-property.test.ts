@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Clock } from '~/server/core/clock';
+import { noTracing } from '~/server/core/tracing';
 import type { Device, Holder } from '~/server/devices/device';
 import { findHolders } from '~/server/devices/sysfs/holders';
 import type { ExportServer, ExportTarget } from '~/server/exports/export-server';
@@ -144,6 +145,7 @@ describe(`${WORLDS} random worlds of users`, () => {
             } as unknown as ExportServer,
             {
               clock,
+              tracing: noTracing,
               tenure: () => () => true,
               isTaken: () => false,
               watcher: { scan: async () => look },

@@ -56,11 +56,14 @@ describe('orphaned exports', () => {
   it('are only named in a dry run, and withdrawn otherwise, with an entry in the journal', async () => {
     expect(await withdrawOrphans(parts(), { dryRun: true })).toMatchObject({ withdrawn: [], failures: [] });
     expect(a.exports.changes).toEqual([]);
-    const { withdrawn } = await withdrawOrphans(parts(), { dryRun: false });
+    const caller = { actor: 'hub', requestId: 'r-1', traceparent: null };
+    const { withdrawn } = await withdrawOrphans(parts(), { dryRun: false, caller });
     expect([...withdrawn].sort()).toEqual(names([REMOTE, LEFT, OLD]));
     expect([...a.exports.links.keys()]).toEqual(names([MAPPED]));
     const feed = await a.ledger.feed(a.vmId, 0, 100);
-    expect(feed.filter(({ step }) => step === 'export:withdraw')).toHaveLength(3);
+    const entries = feed.filter(({ step }) => step === 'export:withdraw');
+    expect(entries).toHaveLength(3);
+    expect(entries[0]?.data).toMatchObject({ actor: 'hub', request_id: 'r-1' });
   });
 
   it('that got a mapping since they were found, or have a client, are left and named', async () => {

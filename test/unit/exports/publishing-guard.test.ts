@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { MemoryExports, MemoryServer } from '~/lab/exports/memory-exports';
+import { noTracing } from '~/server/core/tracing';
 import type { ExportServer, ExportTarget } from '~/server/exports/export-server';
 import { exportName } from '~/server/exports/naming';
 import { guardPublishing } from '~/server/exports/publishing-guard';
@@ -36,6 +37,7 @@ describe('right before an export is changed it is asked who may', () => {
     });
     exports = guardPublishing(new MemoryExports(server), {
       clock: new ManualClock(),
+      tracing: noTracing,
       watcher: { scan: async () => ({ bootId: 'boot', devices: [disk], scanned: true, at: 0 }) },
       guest: {
         holders: async () => {

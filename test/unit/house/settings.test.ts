@@ -7,6 +7,7 @@ import { makePrivateCa } from '~/lab/certificates';
 import { systemClock } from '~/server/core/clock';
 import { createLogger } from '~/server/core/log/create-logger';
 import { createRedactor } from '~/server/core/redaction';
+import { noTracing } from '~/server/core/tracing';
 import { openAccess } from '~/server/daemon/access/access';
 import {
   type Configuration,
@@ -16,6 +17,8 @@ import {
 import { VARIABLES } from '~/server/daemon/configuration/variables';
 import { prepareListening } from '~/server/daemon/listening';
 import { pruneHistory } from '~/server/daemon/prune-history';
+import type { sendSpans } from '~/server/daemon/tracing/opentelemetry';
+import { startTracing } from '~/server/daemon/tracing/start-tracing';
 import { VolumeDaemon } from '~/server/daemon/volume-daemon';
 import { fillGuardSettings, guardSettings } from '~/server/http/request/guard-settings';
 
@@ -110,6 +113,14 @@ vi.mock('~/server/sync/periodic-sync', async (original) => {
   return { ...real, PeriodicSync };
 });
 
+vi.mock('~/server/daemon/tracing/opentelemetry', () => ({
+  sendSpans: ({ endpoint, headers, serviceName }: Parameters<typeof sendSpans>[0]) => {
+    const options = { endpoint, headers: JSON.stringify(headers), serviceName };
+    built.with.push({ part: 'traces', options });
+    return noTracing;
+  },
+}));
+
 const folder = mkdtempSync(join(tmpdir(), 'settings-'));
 const TOKEN = join(folder, 'token');
 writeFileSync(TOKEN, 'a-token');
@@ -175,6 +186,17 @@ const OTHER: { readonly [K in keyof typeof VARIABLES]: string } = {
   reconcileIntervalMs: '5m',
   historyDays: '7',
   encryptionKey: Buffer.alloc(32, 7).toString('base64'),
+  traceEndpoint: 'http://collector.example:4318',
+  traceHeaders: 'authorization=Bearer%20abc',
+  traceService: 'appliance-7',
+};
+
+/** What a setting needs to count. */
+const NEEDED: Readonly<Partial<Record<keyof typeof VARIABLES, Record<string, string>>>> = {
+  // The permission to listen without a token counts only where one would be needed.
+  allowInsecureBind: { HOST: '0.0.0.0' },
+  traceHeaders: { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:4318' },
+  traceService: { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:4318' },
 };
 
 const KEYS = Object.keys(OTHER) as (keyof typeof VARIABLES)[];
@@ -186,8 +208,7 @@ it('the sample has another value for every documented setting', () => {
 it.each(KEYS.map((key) => [VARIABLES[key].name, key] as const))(
   '%s changes what the daemon does',
   async (name, key) => {
-    // The permission to listen without a token counts only where one would be needed.
-    const base = key === 'allowInsecureBind' ? { HOST: '0.0.0.0' } : {};
+    const base = NEEDED[key] ?? {};
     const before = await consequences(base);
     const after = await consequences({ ...base, [name]: OTHER[key] });
     expect(after).not.toEqual(before);
@@ -210,7 +231,9 @@ async function consequences(env: Record<string, string>): Promise<unknown> {
     throw error;
   };
   const access = openAccess(configuration.http, { clock: systemClock, logger: silent, redactor });
-  const daemon = new VolumeDaemon({ configuration, logger: silent, redactor, access, onFatal });
+  const traces = startTracing({ settings: configuration.tracing, version: '1', logger: silent });
+  await vi.dynamicImportSettled();
+  const daemon = new VolumeDaemon({ configuration, logger: silent, redactor, access, traces, onFatal });
   const listening: Record<string, string> = {};
   prepareListening(configuration.http, listening);
   fillGuardSettings(configuration.http, access);
@@ -272,7 +295,9 @@ const PLACE: Readonly<Record<string, string>> = {
   nbdHost: 'host',
   nbdPort: 'port',
   nbdReadOnlyPort: 'readOnlyPort',
-  jobLostAfterMs: 'jobLostAfterMs',
+  traceEndpoint: 'endpoint',
+  traceHeaders: 'headers',
+  traceService: 'serviceName',
   // Decides the level, inside of the configuration.
   ginMode: 'level',
 };

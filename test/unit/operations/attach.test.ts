@@ -318,10 +318,10 @@ describe('attach decides', () => {
 
   it('honours a cancel while nothing has been accepted, and not after it', () => {
     const facts = { volume: seenVolume(), obstacles: clear, gone: true };
-    expect(decideAttach(situation('attach', here, { facts, cancelRequested: true }))).toMatchObject({
-      state: 'failing',
-      data: { cancelled: true },
-    });
+    const cancelRequestedBy = { actor: 'hub', requestId: 'r-1', traceparent: null };
+    expect(
+      decideAttach(situation('attach', here, { facts, cancelRequested: true, cancelRequestedBy })),
+    ).toMatchObject({ state: 'failing', data: { cancelled: true, actor: 'hub', request_id: 'r-1' } });
     const unsent = { unsent: 'j1', guards: guards({ volume: seenVolume() }) };
     const s = situation('attach', here, { facts: unsent, steps: [intent], cancelRequested: true });
     expect(decideAttach(s)).toMatchObject({ do: 'record', state: 'refused' });

@@ -6,6 +6,7 @@ import { MemoryGuest } from '~/lab/guest/memory-guest';
 import { MemoryLedger } from '~/lab/ledger/memory-ledger';
 import { systemRandom as random } from '~/server/core/clock';
 import { silentLogger as logger } from '~/server/core/log/logger';
+import { noTracing } from '~/server/core/tracing';
 import { DeviceWatcher } from '~/server/devices/device-watcher';
 import { createMemoryInventory } from '~/server/devices/inventory-store';
 import { TrafficMonitor } from '~/server/devices/traffic-monitor';
@@ -46,7 +47,7 @@ async function attachAllToOneVm() {
   };
   const engine = new Engine(
     {
-      ...{ ledger, cloud, guest, watcher, events, clock, random, logger },
+      ...{ ledger, cloud, guest, watcher, events, clock, random, logger, tracing: noTracing },
       exports: noExports(10_809),
       traffic: new TrafficMonitor({ counters: guest, clock }),
       settings: { sizeToleranceBytes: 0 },

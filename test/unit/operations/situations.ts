@@ -11,6 +11,7 @@ import {
   unknown,
 } from '~/server/model/evidence';
 import type {
+  Caller,
   JournalEntry,
   JournalState,
   JsonObject,
@@ -65,6 +66,7 @@ interface Given {
   readonly facts?: Facts;
   readonly policy?: Partial<Policy>;
   readonly cancelRequested?: boolean;
+  readonly cancelRequestedBy?: Caller;
   /** What `elapsed` answers, by stage; 0 = first time. */
   readonly elapsed?: Record<string, number>;
 }
@@ -93,6 +95,7 @@ export function situation<T extends OperationType>(
     actor: null,
     requestId: null,
     traceparent: null,
+    cancelRequestedBy: given.cancelRequestedBy ?? null,
     cancelRequested: given.cancelRequested ?? false,
     createdAt: 0,
     updatedAt: 0,

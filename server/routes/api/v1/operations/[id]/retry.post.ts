@@ -1,7 +1,8 @@
 import { retryOperation } from '../../../../../http/endpoints/operations';
+import { callerOf } from '../../../../../http/request/caller';
 import { operationReply } from '../../../../../http/response/replies';
 import { serve } from '../../../../../http/serve';
 
-export default serve(retryOperation, async ({ daemon, params }) =>
-  operationReply(await daemon.operations.retry(params.id)),
+export default serve(retryOperation, async ({ event, daemon, params }) =>
+  operationReply(await daemon.operations.retry(params.id, callerOf(event))),
 );
