@@ -7,8 +7,8 @@ interface Named {
 }
 
 /**
- * See Ledger.ownVolumes. Operations of the daemon before this one count as well: its attaches name the volume, its creates
- * do not.
+ * See Ledger.ownVolumes. Operations of the daemon before this one count as well: its attaches name the
+ * volume, its creates do not.
  */
 export async function readOwnVolumes(
   database: Database,
@@ -29,7 +29,10 @@ export async function readOwnVolumes(
 
 const BY_VOLUME = sql`FORCE INDEX (operations_by_volume)`;
 
-/** Volumes that a completed operation has created or attached. A database that is not adopted has no index of ours. */
+/**
+ * Volumes that a completed operation has created or attached. A database that is not adopted has no index of
+ * ours.
+ */
 export function namedByOperations(ids: readonly string[], hint = sql``): RawBuilder<Named> {
   return sql<Named>`SELECT DISTINCT volume_id FROM volume_operations ${hint}
     WHERE volume_id IN (${sql.join([...ids])}) AND status = 'completed' AND type IN ('create', 'attach', 'cleanup')`;

@@ -136,8 +136,9 @@ export interface Ledger {
    */
   readVolumeRows(volumeIds: readonly string[]): Promise<Map<string, VolumeRows>>;
   /**
-   * Which of these volumes are proven to be ours: a completed operation in this database, of whatever daemon, has created
-   * or attached them, or the hub has them in its table. A name, an owner or an attempt proves nothing.
+   * Which of these volumes are proven to be ours: a completed operation in this database, of whatever daemon,
+   * has created or attached them, or the hub has them in its table. A name, an owner or an attempt proves
+   * nothing.
    *
    * @example
    * const own = await ledger.ownVolumes([volumeId]);

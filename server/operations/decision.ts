@@ -61,7 +61,9 @@ export interface Policy {
   readonly jobLostAfterMs: number;
 }
 
-/** A disk of a VM. A migrated system disk is attached as its root: CloudStack would expunge it with the VM. */
+/**
+ * A disk of a VM. A migrated system disk is attached as its root: CloudStack would expunge it with the VM.
+ */
 export interface VmDisk extends CloudVolume {
   /** Of a root disk: proven to be ours (see Ledger.ownVolumes). */
   readonly ours?: boolean;

@@ -4,8 +4,8 @@ import type { World } from './world';
 const PROVING: readonly string[] = ['create', 'attach', 'cleanup'];
 
 /**
- * After the last sync, with everything readable: each row says where its volume is, and a volume of ours on the other VM has a
- * row whoever has attached it. The complaint, or null.
+ * After the last sync, with everything readable: each row says where its volume is, and a volume of ours on
+ * the other VM has a row whoever has attached it. The complaint, or null.
  */
 export function rowsAtRest(world: World): string | null {
   const { store, model, otherVmId } = world;

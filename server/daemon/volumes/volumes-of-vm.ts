@@ -28,9 +28,10 @@ interface Parts {
 }
 
 /**
- * Adds the volumes that CloudStack shows attached to the VM and that have no mapping: attached by hand, or left by the daemon
- * before this one. Callers that destroy a VM ask for its volumes first and detach them; one that is missing here would be lost
- * with the VM. A root disk counts only when it is proven to be ours: the one that a VM came with goes with the VM.
+ * Adds the volumes that CloudStack shows attached to the VM and that have no mapping: attached by hand, or
+ * left by the daemon before this one. Callers that destroy a VM ask for its volumes first and detach them;
+ * one that is missing here would be lost with the VM. A root disk counts only when it is proven to be ours:
+ * the one that a VM came with goes with the VM.
  */
 export async function withUnmapped(
   parts: Parts,

@@ -2,7 +2,10 @@ import { DaemonError } from '../../core/errors';
 import { type AnyEndpoint, EVENT_STREAM } from '../endpoints/endpoint';
 import { endpoints } from '../endpoints/registry';
 
-/** The endpoints of a path. Where one has no parameters, those with parameters do not answer: `cleanup` is no volume. */
+/**
+ * The endpoints of a path. Where one has no parameters, those with parameters do not answer: `cleanup` is no
+ * volume.
+ */
 export function endpointsAt(path: string): readonly AnyEndpoint[] {
   const matching = endpoints().filter((endpoint) => patternOf(endpoint.path).test(path));
   const exact = matching.filter((endpoint) => !endpoint.path.includes('{'));
@@ -12,8 +15,8 @@ export function endpointsAt(path: string): readonly AnyEndpoint[] {
 let named: ReadonlyMap<string, readonly string[]> | null = null;
 
 /**
- * The same for a method that such a path does not have. The router would try the routes with parameters, and remember for the path
- * what the first such request has found. Throws METHOD_NOT_ALLOWED.
+ * The same for a method that such a path does not have. The router would try the routes with parameters, and
+ * remember for the path what the first such request has found. Throws METHOD_NOT_ALLOWED.
  */
 export function requireOwnMethod(method: string, path: string): void {
   named ??= new Map(

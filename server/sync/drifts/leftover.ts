@@ -5,9 +5,10 @@ import { remoteMapping } from '../rows';
 import type { View } from '../view';
 
 /**
- * A volume of ours on another VM, without a mapping: left by the daemon before this one, or attached there by hand. Whoever
- * destroys that VM asks first which volumes it has, so the volume gets a row. Without proof that it is ours it gets none, root
- * disk or not: CloudStack shows this key the volumes of other people as well.
+ * A volume of ours on another VM, without a mapping: left by the daemon before this one, or attached there by
+ * hand. Whoever destroys that VM asks first which volumes it has, so the volume gets a row. Without proof
+ * that it is ours it gets none, root disk or not: CloudStack shows this key the volumes of other people as
+ * well.
  */
 export function judgeLeftover(view: View, volume: CloudVolume): Repair[] {
   const { id, vmId } = volume;

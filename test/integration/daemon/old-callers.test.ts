@@ -9,8 +9,9 @@ import { SEQUENCES } from './old-sequences';
 import { OldSite } from './old-site';
 
 /**
- * Everything that the programs around the old daemon do, call by call and with the hub's own SQL in between, on a database of each
- * old family: planned, adopted by the built daemon, used, given to the old daemon's statements, and used again.
+ * Everything that the programs around the old daemon do, call by call and with the hub's own SQL in between,
+ * on a database of each old family: planned, adopted by the built daemon, used, given to the old daemon's
+ * statements, and used again.
  */
 const FAMILIES: readonly (readonly [OldFamily, readonly string[]])[] = [
   ['specification', SPECIFICATION],

@@ -17,8 +17,8 @@ const idOf = (index: number) => `a${index + 1}${(VOLUMES[index] ?? '').slice(2)}
 type Old = Volume;
 
 /**
- * A site that the daemon before this one has left: its database, its volumes in CloudStack and in the guest, a test VM with a
- * volume that has no mapping; and its hub, which goes on writing SQL beside its calls.
+ * A site that the daemon before this one has left: its database, its volumes in CloudStack and in the guest,
+ * a test VM with a volume that has no mapping; and its hub, which goes on writing SQL beside its calls.
  */
 export class OldSite {
   readonly hasHub: boolean;

@@ -5,9 +5,9 @@ const UNIQUE_TEXT = process.env.MYSQLD === undefined ? 'LONGTEXT' : 'VARCHAR(191
 const CASCADE = 'ON DELETE CASCADE';
 
 /**
- * The database of a running appliance with every table of the hub around the daemon's: contexts, jobs and disks whose deletion
- * takes mappings and exports along, texts as unique keys, history and figures that nobody writes (own words; only names, types and
- * keys matter).
+ * The database of a running appliance with every table of the hub around the daemon's: contexts, jobs and
+ * disks whose deletion takes mappings and exports along, texts as unique keys, history and figures that
+ * nobody writes (own words; only names, types and keys matter).
  */
 export const PRODUCTION: readonly string[] = [
   ...LIVE.filter((statement) => /^(CREATE TABLE|INSERT INTO) volume_operations\b/.test(statement)),

@@ -167,7 +167,10 @@ function migrated(volume: string, round: number): OldStatement[] {
   ];
 }
 
-/** What only a database with every table of the hub has. Its rows go with the context that `live` deletes in the end. */
+/**
+ * What only a database with every table of the hub has. Its rows go with the context that `live` deletes in
+ * the end.
+ */
 function production(volume: string, vm: string, round: number): OldStatement[] {
   const context = `whole-${round}`;
   const name = `migration-whole-${round}`;
