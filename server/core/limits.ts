@@ -160,6 +160,8 @@ export const LIMITS = {
   // Sync
   SYNC_LOOKUPS: 50,
   SYNC_CREATES: 200,
+  /** Ids in one statement of Ledger.ownVolumes */
+  OWN_VOLUMES_AT_ONCE: 1_000,
   SYNC_PROBE_AGAIN_MS: 1_000,
   SYNC_RETRY_MS: 5_000,
   SYNC_GRACE_MS: 2 * 60_000,

@@ -135,6 +135,16 @@ export interface Ledger {
    * const path = rows.get(volumeId)?.mapping?.devicePath;
    */
   readVolumeRows(volumeIds: readonly string[]): Promise<Map<string, VolumeRows>>;
+  /**
+   * Which of these volumes are proven to be ours: a completed operation in this database, of whatever daemon,
+   * has created or attached them, or the hub has them in its table. A name, an owner or an attempt proves
+   * nothing.
+   *
+   * @example
+   * const own = await ledger.ownVolumes([volumeId]);
+   * if (own.has(volumeId)) return map(volume);
+   */
+  ownVolumes(volumeIds: readonly string[]): Promise<Set<string>>;
   listExports(filter?: ExportFilter): Promise<ExportRecord[]>;
   /**
    * A change outside an operation (sync, exports API): applies the effects and journals `audit` in the feed
