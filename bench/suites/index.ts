@@ -12,6 +12,7 @@ import { queries } from './queries';
 import { queue } from './queue';
 import { soak } from './soak';
 import { start } from './start';
+import { statements } from './statements';
 import { streams } from './streams';
 import { unread } from './unread';
 import { volumes } from './volumes';
@@ -26,6 +27,7 @@ export const suites: readonly Suite[] = [
   queue,
   footprint,
   start,
+  statements,
   bare,
   streams,
   unread,

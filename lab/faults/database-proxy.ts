@@ -16,6 +16,14 @@ export interface Statement {
   readonly before: readonly string[];
 }
 
+/**
+ * The statements that this one commits, or null: those of its transaction, or an INSERT outside one itself.
+ */
+export function committedBy({ text, before }: Statement): readonly string[] | null {
+  if (/^commit/i.test(text)) return before;
+  return before.length === 0 && /^insert/i.test(text) ? [text] : null;
+}
+
 /** What happens to one statement. A cut loses the connection, and with it the statement or its answer. */
 export interface Ruling {
   /** Resolves when the statement may go on to the server. */

@@ -2,7 +2,7 @@ import { type Random, systemRandom } from '~/server/core/clock';
 import { LIMITS } from '~/server/core/limits';
 import { keyReused, mayJoin, queueFull } from '~/server/database/accept/deduplication';
 import { firstEntry, newOperation, newOperationRow } from '~/server/database/accept/new-operation';
-import { endEntry } from '~/server/database/journal/append-change';
+import { changesRow, endEntry } from '~/server/database/journal/append-change';
 import { leaseLost } from '~/server/database/journal/fencing';
 import { abandonedText } from '~/server/database/journal/hold-operation';
 import { findOpenJobs } from '~/server/database/journal/open-jobs';
@@ -191,7 +191,7 @@ export class MemoryLedger extends MemoryReads implements Ledger {
     if (volumeId !== undefined && volumeId !== stored.operation.volumeId && this.isExecuting(volumeId))
       throw volumeBusy(volumeId);
     applyToStore(this.store, change.effects ?? [], change.at);
-    this.patch(stored, changed(change));
+    if (changesRow(change)) this.patch(stored, changed(change));
     return this.write(epoch.applianceId, operationId, change.after, change.at, entries);
   }
 

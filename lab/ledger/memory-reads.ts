@@ -168,6 +168,15 @@ export class MemoryReads {
     return found;
   }
 
+  async ownVolumes(volumeIds: readonly string[]): Promise<Set<string>> {
+    const asked = new Set(volumeIds);
+    const named = this.all()
+      .map(({ operation }) => operation)
+      .filter(({ status, type }) => status === 'completed' && ['create', 'attach', 'cleanup'].includes(type))
+      .map(({ volumeId }) => volumeId);
+    return new Set(named.filter((id) => asked.has(id)));
+  }
+
   async counts(applianceId?: string): Promise<OperationCounts> {
     const operations = this.all()
       .map(({ operation }) => operation)

@@ -63,6 +63,7 @@ export const LIMITS = {
   ACCEPT_GROUP_SIZE: 64,
   EXECUTING_MAX: 256,
   CLAIM_BATCH: 32,
+  CLAIM_DELAY_MS: 5,
   ACTIVE_STEPS: 8,
   RETRY_BASE_MS: 1_000,
   JOURNALED_WAITS: 12,
@@ -163,6 +164,8 @@ export const LIMITS = {
   // Sync
   SYNC_LOOKUPS: 50,
   SYNC_CREATES: 200,
+  /** Ids in one statement of Ledger.ownVolumes */
+  OWN_VOLUMES_AT_ONCE: 1_000,
   SYNC_PROBE_AGAIN_MS: 1_000,
   SYNC_RETRY_MS: 5_000,
   SYNC_GRACE_MS: 2 * 60_000,

@@ -7,7 +7,7 @@ import { silentLogger } from '../core/log/logger';
 import { createRedactor } from '../core/redaction';
 import { describeDsn } from '../database/connection/dsn';
 import { MIGRATIONS } from '../database/migrations/migrations';
-import { type OldRows, readOldRows } from '../database/old-rows';
+import { type OldRows, readOldRows, readOwnOfOld } from '../database/old-rows';
 import type { Drift } from '../sync/drift';
 import { observe } from '../sync/observe';
 import { plan } from '../sync/plan';
@@ -72,11 +72,16 @@ async function adoptionPlan(configuration: Configuration, adapters: Adapters): P
 
 async function firstSync(
   { devices }: Configuration,
-  { cloud, guest, watcher, exports, identity }: Adapters,
+  { cloud, database, guest, watcher, exports, identity }: Adapters,
   old: OldRows,
 ): Promise<Pick<AdoptionPlan, 'first_sync' | 'not_judged'>> {
-  const { vmId } = await identity.resolve();
-  if (vmId === null) return { first_sync: null, not_judged: ['it is not known which VM this is'] };
+  // A database without the hub's table has no key for CloudStack either.
+  const who = await identity.resolve().catch((error: unknown) => ({ vmId: null, why: messageOf(error) }));
+  const { vmId } = who;
+  if (vmId === null) {
+    const why = 'why' in who ? `: ${who.why}` : '';
+    return { first_sync: null, not_judged: [`it is not known which VM this is${why}`] };
+  }
   const observation = await observe(
     {
       catalogue: { look: (appliance, mappings) => readCloud(cloud, appliance, mappings) },
@@ -92,6 +97,7 @@ async function firstSync(
         listExports: async () => [...old.exports],
         listOperations: async () => [],
         readOwner: async () => null,
+        ownVolumes: (ids) => readOwnOfOld(database.kysely, ids),
       },
     },
     vmId,

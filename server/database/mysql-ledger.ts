@@ -50,6 +50,7 @@ import { readOwner, releaseLease, renewLease, takeOver } from './lease';
 import { listOperations } from './list-operations';
 import { Neighbours } from './neighbours';
 import { countOperations } from './operation-totals';
+import { readOwnVolumes } from './own-volumes';
 import { probe } from './probe';
 import { prune } from './prune';
 import { listExports, readExport } from './read-exports';
@@ -235,12 +236,17 @@ export class MysqlLedger implements Ledger {
     return readExport(this.database, volumeId);
   }
 
-  listExports(filter: ExportFilter = {}): Promise<ExportRecord[]> {
-    return listExports(this.database, filter);
+  async listExports(filter: ExportFilter = {}): Promise<ExportRecord[]> {
+    const hasNames = filter.vmName !== undefined && (await this.neighbours.look()).vmNames;
+    return listExports(this.database, filter, hasNames);
   }
 
   readVolumeRows(volumeIds: readonly string[]): Promise<Map<string, VolumeRows>> {
     return readVolumeRows(this.database, volumeIds);
+  }
+
+  async ownVolumes(volumeIds: readonly string[]): Promise<Set<string>> {
+    return readOwnVolumes(this.database, volumeIds, (await this.neighbours.look()).hub);
   }
 
   async auditedChange(epoch: Epoch, effects: MappingEffect[], audit: NewJournalEntry): Promise<JournalEntry> {

@@ -6,6 +6,8 @@ import type { Tables } from './tables';
 export interface Neighbourhood {
   /** The hub of the appliance has its table of volumes, ossea_volumes. */
   readonly hub: boolean;
+  /** The hub's names of VMs, by the context that exports carry. */
+  readonly vmNames: boolean;
   /**
    * The column of the volume that can be written; the other name is computed from it
    * (migrations/schema.ts, addVolumeAlias).
@@ -38,13 +40,16 @@ export class Neighbours {
       sql<{ place: string; computed: unknown }>`SELECT CONCAT(table_name, '.', column_name) AS place,
           extra LIKE '%GENERATED%' AS computed
         FROM information_schema.columns WHERE table_schema = DATABASE()
-          AND table_name IN ('ossea_volumes', 'device_mappings', 'nbd_exports')`.execute(db),
+          AND table_name IN ('ossea_volumes', 'vm_replication_contexts', 'device_mappings', 'nbd_exports')`.execute(
+        db,
+      ),
     );
     const computed = new Map(rows.map((row) => [row.place.toLowerCase(), Number(row.computed) === 1]));
     const writable = (table: string): VolumeColumn =>
       computed.get(`${table}.volume_id`) === false ? 'volume_id' : 'volume_uuid';
     return {
       hub: HUB_COLUMNS.every((column) => computed.has(`ossea_volumes.${column}`)),
+      vmNames: ['context_id', 'vm_name'].every((column) => computed.has(`vm_replication_contexts.${column}`)),
       volumeColumn: { device_mappings: writable('device_mappings'), nbd_exports: writable('nbd_exports') },
     };
   }

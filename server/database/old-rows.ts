@@ -1,12 +1,15 @@
-import { type Kysely, sql } from 'kysely';
+import { type Kysely, type RawBuilder, sql } from 'kysely';
 import { exportNameOf } from '../model/export-name';
 import type { ExportRecord, Mapping } from '../model/operation';
 import { errorNumber, translate } from './connection/faults';
+import { namedByHub, namedByOperations } from './own-volumes';
 import { toExport, toMapping } from './rows';
 import type { Tables } from './tables';
 
 const NO_SUCH_TABLE = 1146;
 const NO_SUCH_COLUMN = 1054;
+
+type Row = Record<string, unknown>;
 
 /** A database of the old daemon as it is, whether we have adopted it or not. */
 export interface OldRows {
@@ -28,20 +31,20 @@ export interface OldRows {
 /** Only reads. Throws DATABASE_UNAVAILABLE. */
 export async function readOldRows(db: Kysely<Tables>): Promise<OldRows> {
   try {
-    const mappings = (await rowsOf(db, sql`SELECT * FROM device_mappings`)).map((row) =>
+    const mappings = (await rowsOf(db, sql<Row>`SELECT * FROM device_mappings`)).map((row) =>
       toMapping({ ...ADDED, ...named(row) }),
     );
-    const records = (await rowsOf(db, sql`SELECT * FROM nbd_exports`)).map((row) =>
+    const records = (await rowsOf(db, sql<Row>`SELECT * FROM nbd_exports`)).map((row) =>
       toExport({ metadata: null, ...named(row) }),
     );
     const mapped = new Set(mappings.map(({ volumeId }) => volumeId));
     const isOurs = ({ exportName, volumeId }: ExportRecord) =>
       exportName === exportNameOf(volumeId) && mapped.has(volumeId);
-    const applied = await rowsOf(db, sql`SELECT id FROM volume_daemon_migrations ORDER BY id`);
+    const applied = await rowsOf(db, sql<Row>`SELECT id FROM volume_daemon_migrations ORDER BY id`);
     const foreign = applied.length === 0 ? sql`TRUE` : sql`appliance_id = ''`;
     const unfinished = await rowsOf(
       db,
-      sql`SELECT id, type, status, volume_id FROM volume_operations WHERE status IN ('pending', 'executing') AND ${foreign} ORDER BY created_at`,
+      sql<Row>`SELECT id, type, status, volume_id FROM volume_operations WHERE status IN ('pending', 'executing') AND ${foreign} ORDER BY created_at`,
     );
     return {
       mappings,
@@ -60,6 +63,19 @@ export async function readOldRows(db: Kysely<Tables>): Promise<OldRows> {
   }
 }
 
+/** As Ledger.ownVolumes, in a database that may not be adopted yet. Throws DATABASE_UNAVAILABLE. */
+export async function readOwnOfOld(db: Kysely<Tables>, volumeIds: readonly string[]): Promise<Set<string>> {
+  if (volumeIds.length === 0) return new Set();
+  try {
+    const rows = await Promise.all(
+      [namedByOperations(volumeIds), namedByHub(volumeIds)].map((q) => rowsOf(db, q)),
+    );
+    return new Set(rows.flat().map(({ volume_id }) => String(volume_id)));
+  } catch (error) {
+    throw translate(error);
+  }
+}
+
 /** Columns that an old table lacks. */
 const ADDED = {
   controller: null,
@@ -70,14 +86,11 @@ const ADDED = {
   cloudstack_device_id: null,
 };
 
-function named(row: Record<string, unknown>): Record<string, unknown> {
+function named(row: Row): Row {
   return { ...row, volume_id: row.volume_uuid ?? row.volume_id };
 }
 
-async function rowsOf(
-  db: Kysely<Tables>,
-  query: ReturnType<typeof sql<Record<string, unknown>>>,
-): Promise<Record<string, unknown>[]> {
+async function rowsOf<T>(db: Kysely<Tables>, query: RawBuilder<T>): Promise<T[]> {
   try {
     return (await query.execute(db)).rows;
   } catch (error) {

@@ -1,3 +1,4 @@
+import { sql } from 'kysely';
 import { exportNameOf } from '../model/export-name';
 import type { ExportFilter } from '../model/ledger';
 import type { ExportRecord } from '../model/operation';
@@ -16,8 +17,16 @@ export async function readExport(database: Database, volumeId: string): Promise<
   return record ?? null;
 }
 
-/** See Ledger.listExports. */
-export async function listExports(database: Database, filter: ExportFilter): Promise<ExportRecord[]> {
+/**
+ * See Ledger.listExports.
+ *
+ * @param hasNames the hub names VMs; its name counts for exports that it or the old daemon has made
+ */
+export async function listExports(
+  database: Database,
+  filter: ExportFilter,
+  hasNames = false,
+): Promise<ExportRecord[]> {
   const { volumeId, status, vmName, limit } = filter;
   const rows = await database.query((db) => {
     let query = db.selectFrom('nbd_exports').selectAll().orderBy('export_name');
@@ -28,12 +37,23 @@ export async function listExports(database: Database, filter: ExportFilter): Pro
   if (rows.length === 0) return [];
   // Read second: a mapping is written before its export, and both are deleted together.
   const mapped = await mappedVolumes(database, volumeId);
+  const ofVm = hasNames && vmName !== undefined ? await contextsOf(database, vmName) : new Set<unknown>();
   const records = rows
-    .map(toExport)
-    .filter((record) => record.exportName === exportNameOf(record.volumeId) && mapped.has(record.volumeId))
     // There are no more of them than mappings, so the name inside the JSON is compared here.
-    .filter(({ metadata }) => vmName === undefined || metadata.vm_name === vmName);
+    .map((row) => ({ record: toExport(row), isOfVm: ofVm.has(row.vm_context_id) }))
+    .filter(({ record, isOfVm }) => vmName === undefined || isOfVm || record.metadata.vm_name === vmName)
+    .map(({ record }) => record)
+    .filter((record) => record.exportName === exportNameOf(record.volumeId) && mapped.has(record.volumeId));
   return limit === undefined ? records : records.slice(0, limit);
+}
+
+async function contextsOf(database: Database, vmName: string): Promise<Set<unknown>> {
+  const { rows } = await database.query((db) =>
+    sql<{
+      context_id: string;
+    }>`SELECT context_id FROM vm_replication_contexts WHERE vm_name = ${vmName}`.execute(db),
+  );
+  return new Set(rows.map(({ context_id }) => context_id));
 }
 
 async function mappedVolumes(database: Database, volumeId: string | undefined): Promise<Set<string>> {

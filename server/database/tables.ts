@@ -89,8 +89,8 @@ interface MappingsTable {
   cloudstack_device_id: number | null;
   /** The hub's; never written but by ./neighbours.ts. */
   vm_context_id: ColumnType<string | null, never, never>;
-  /** The hub's after the row was made. */
-  operation_mode: ColumnType<string | null, string | undefined, never>;
+  /** The hub's while the volume stays on its VM. */
+  operation_mode: ColumnType<string | null, string | undefined, string>;
   last_sync: Time;
   created_at: Time;
   updated_at: Time;

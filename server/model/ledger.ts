@@ -148,6 +148,16 @@ export interface Ledger {
    * const path = rows.get(volumeId)?.mapping?.devicePath;
    */
   readVolumeRows(volumeIds: readonly string[]): Promise<Map<string, VolumeRows>>;
+  /**
+   * Which of these volumes are proven to be ours: a completed operation in this database, of whatever daemon,
+   * has created or attached them, or the hub has them in its table. A name, an owner or an attempt proves
+   * nothing.
+   *
+   * @example
+   * const own = await ledger.ownVolumes([volumeId]);
+   * if (own.has(volumeId)) return map(volume);
+   */
+  ownVolumes(volumeIds: readonly string[]): Promise<Set<string>>;
   listExports(filter?: ExportFilter): Promise<ExportRecord[]>;
   /**
    * A change outside an operation (sync, exports API): applies the effects and journals `audit` in the feed
@@ -352,7 +362,7 @@ export interface OperationChange {
    */
   readonly after: number;
   readonly entries: NewJournalEntry[];
-  /** Wall clock ms written to updated_at and the entries. */
+  /** Wall clock ms of the entries, and of the row when it changes: an entry by itself leaves the row as it is. */
   readonly at: number;
   /**
    * A create has learned its volume and joins that volume's queue. Refused with VOLUME_BUSY while another

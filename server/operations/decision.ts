@@ -62,6 +62,19 @@ export interface Policy {
 }
 
 /**
+ * A disk of a VM. A migrated system disk is attached as its root: CloudStack would expunge it with the VM.
+ */
+export interface VmDisk extends CloudVolume {
+  /** Of a root disk: proven to be ours (see Ledger.ownVolumes). */
+  readonly ours?: boolean;
+}
+
+/** A VM with such a disk is not destroyed. */
+export function outlivesItsVm({ type, ours }: VmDisk): boolean {
+  return type !== 'ROOT' || ours === true;
+}
+
+/**
  * What was observed in this run. Facts are never durable: a restarted daemon observes again. A fact that an
  * action may have changed is forgotten by that action (see ./execute/actions.ts).
  */
@@ -76,7 +89,7 @@ export interface Facts {
   /** The operations that a step of this one has begun, in the order of their requests. */
   readonly parts?: { readonly step: string; readonly operations: readonly Operation[] };
   /** The disks of the test VM of a cleanup; unknown when the list does not even show its root disk. */
-  readonly vmVolumes?: Evidence<readonly CloudVolume[]>;
+  readonly vmVolumes?: Evidence<readonly VmDisk[]>;
   /**
    * Result of the last query-job; `denied`: CloudStack says that it has no such job, `absent`: it has said so
    * for long enough.
@@ -172,7 +185,7 @@ export interface Taking {
 export interface Guards {
   readonly volume: Evidence<CloudVolume> | null;
   readonly vm: Evidence<CloudVm> | null;
-  readonly vmVolumes: Evidence<readonly CloudVolume[]> | null;
+  readonly vmVolumes: Evidence<readonly VmDisk[]> | null;
   readonly snapshot: Evidence<CloudSnapshot> | null;
   readonly ownSnapshots: readonly CloudSnapshot[] | null;
   readonly mapping: Evidence<Mapping> | null;

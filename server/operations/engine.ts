@@ -39,6 +39,7 @@ export class Engine implements OtherRuns {
   private readonly stopping = new AbortController();
   private pumping: Promise<PumpReport> | null = null;
   private pumpAgain = false;
+  private lookPlanned = false;
   private resumeWanted = false;
   private retrying = false;
   /** Resolves `start`. */
@@ -66,7 +67,20 @@ export class Engine implements OtherRuns {
     return resolveStarted;
   }
 
-  /** Called after every accept and every end, when there may be new work. Never rejects. */
+  /**
+   * Called after every accept. The caller's answer goes out first, and what is accepted in the next moment is
+   * claimed together.
+   */
+  wakeSoon(): void {
+    if (this.lookPlanned) return;
+    this.lookPlanned = true;
+    void this.parts.clock.sleep(LIMITS.CLAIM_DELAY_MS, this.stopping.signal).then(() => {
+      this.lookPlanned = false;
+      return this.wake();
+    });
+  }
+
+  /** Called when there may be new work, as after every end. Never rejects. */
   wake(): Promise<PumpReport> {
     this.pumpAgain = true;
     this.pumping ??= this.pump().finally(() => {
@@ -204,7 +218,8 @@ export class Engine implements OtherRuns {
       if (operation.held === null && operation.type !== 'unreadable') this.launch(operation);
       else await this.hold(operation, operation.held ?? 'its type is not known');
     }
-    if (operations.length > 0) this.pumpAgain = true;
+    // There may be more of them; what waits for another operation is looked for at its end.
+    if (operations.length >= room) this.pumpAgain = true;
     return operations.length;
   }
 

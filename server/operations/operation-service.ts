@@ -80,7 +80,7 @@ export class OperationService {
       outcome,
     });
     if (accepted.entry) this.parts.events.publish([accepted.entry]);
-    void engine.wake();
+    engine.wakeSoon();
     return this.told(operation);
   }
 

@@ -57,19 +57,20 @@ export async function isContradicted(
   applianceVmId: string,
 ): Promise<boolean> {
   const { volumeId } = drift;
-  if (volumeId === null || !CONTRADICTIONS.has(drift.kind)) return false;
+  if (volumeId === null || !isDoubtful(drift, applianceVmId)) return false;
   const [last] = await parts.ledger.listOperations({ volumeId, limit: 1 });
   const settledMs = last ? Math.abs(parts.clock.now() - last.updatedAt) : Number.POSITIVE_INFINITY;
   if (settledMs < LIMITS.READ_SETTLE_MS) return true;
   if (parts.clockSteps.hasSteppedSince(parts.clock.monotonic() - LIMITS.READ_SETTLE_MS)) return true;
   const volume = await lookUpVolume(parts.cloud, volumeId, applianceVmId).catch(() => null);
   if (volume === null || volume.kind === 'unknown') return true;
-  const here = volume.kind === 'seen' && volume.value.vmId === applianceVmId;
-  if (drift.kind !== 'size-mismatch') return here !== (drift.kind === 'phantom-attach');
+  const there = volume.kind === 'seen' && volume.value.vmId === drift.vmId;
+  if (drift.kind === 'ghost-disk' || drift.kind === 'stale-mapping') return there;
+  if (drift.kind !== 'size-mismatch') return !there;
   // The guest shows a resize a moment after CloudStack does.
   const { devices } = await parts.watcher.scan();
   const device = devices.find(({ path }) => path === drift.devicePath);
-  if (!here || !device) return true;
+  if (!there || !device) return true;
   return compareSize(device.size, volume.value.size, parts.sizeToleranceBytes) === 'fits';
 }
 
@@ -79,6 +80,11 @@ const CONTRADICTIONS: ReadonlySet<DriftKind> = new Set([
   'phantom-attach',
   'size-mismatch',
 ]);
+
+/** Of what is attached to another VM nothing but CloudStack's list says so. */
+function isDoubtful({ kind, vmId }: Repair['drift'], applianceVmId: string): boolean {
+  return CONTRADICTIONS.has(kind) || (kind === 'unmapped-volume' && vmId !== applianceVmId);
+}
 
 /** The progress of one repair. */
 interface Progress {

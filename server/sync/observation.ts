@@ -31,6 +31,8 @@ export interface Observation {
   readonly hidden: ReadonlyMap<string, string>;
   /** VMs on which another daemon with this database runs; it takes care of their rows. */
   readonly otherAppliances: ReadonlySet<string>;
+  /** Volumes without a mapping, attached to another VM, that are proven to be ours. */
+  readonly ours: ReadonlySet<string>;
   /** Volumes that an earlier try of a create may have left behind, with the operation that reported them. */
   readonly unclaimed: ReadonlyMap<string, string>;
   /** Volumes in the same transitional state since an earlier sync, with that state. */

@@ -1,3 +1,4 @@
+import type { CloudVolume } from '../cloudstack/cloud';
 import type { Clock } from '../core/clock';
 import { mapConcurrent } from '../core/concurrency/map-concurrent';
 import { messageOf } from '../core/errors';
@@ -12,7 +13,10 @@ import type { Observation } from './observation';
 import type { CloudView } from './read-cloud';
 
 /** What an observation asks of the database. */
-export type LedgerReads = Pick<Ledger, 'listMappings' | 'listExports' | 'listOperations' | 'readOwner'>;
+export type LedgerReads = Pick<
+  Ledger,
+  'listMappings' | 'listExports' | 'listOperations' | 'ownVolumes' | 'readOwner'
+>;
 
 export interface ObserveParts {
   /** Looks at all volumes of CloudStack now. */
@@ -60,6 +64,9 @@ export async function observe(
   const enabled = parts.exports.kind !== 'none';
   const configured = enabled ? await optional('export server', () => parts.exports.list()) : null;
   const probes = await probeAll(parts, configured ?? []);
+  const left = unmappedElsewhere(cloud?.volumes ?? [], applianceVmId, mappings);
+  const ours = await parts.ledger.ownVolumes(left.map(({ id }) => id));
+  const theirVms = left.filter(({ id }) => ours.has(id)).map(({ vmId }) => vmId);
   const after = await parts.busyVolumes();
   return {
     applianceVmId,
@@ -75,7 +82,11 @@ export async function observe(
     busy: new Set([...before, ...after]),
     absent: cloud?.absent ?? new Map(),
     hidden: cloud?.hidden ?? new Map(),
-    otherAppliances: await otherAppliances(parts.ledger, applianceVmId, mappings),
+    otherAppliances: await otherAppliances(parts.ledger, applianceVmId, [
+      ...mappings.map(({ vmId }) => vmId),
+      ...theirVms,
+    ]),
+    ours,
     unclaimed: await unclaimedVolumes(parts.ledger),
     stuckBefore,
     sizeToleranceBytes: parts.sizeToleranceBytes,
@@ -95,14 +106,31 @@ function readUsers(
   return settledHolders(guest, clock, devices.filter(concerned));
 }
 
-/** VMs of mappings on which a daemon has ever run. */
+interface Placed {
+  readonly id: string;
+  readonly vmId: string;
+}
+
+/** Volumes that CloudStack shows attached to other VMs, and that have no mapping. */
+function unmappedElsewhere(
+  volumes: readonly CloudVolume[],
+  applianceVmId: string,
+  mappings: readonly Mapping[],
+): Placed[] {
+  const mapped = new Set(mappings.map(({ volumeId }) => volumeId));
+  return volumes.flatMap(({ id, vmId }) =>
+    vmId === null || vmId === applianceVmId || mapped.has(id) ? [] : [{ id, vmId }],
+  );
+}
+
+/** Those of the VMs on which a daemon has ever run. */
 async function otherAppliances(
   ledger: LedgerReads,
   applianceVmId: string,
-  mappings: readonly Mapping[],
+  vmIds: readonly string[],
 ): Promise<Set<string>> {
   const found = new Set<string>();
-  for (const vmId of new Set(mappings.map((mapping) => mapping.vmId))) {
+  for (const vmId of new Set(vmIds)) {
     if (vmId !== applianceVmId && (await ledger.readOwner(vmId)) !== null) found.add(vmId);
   }
   return found;

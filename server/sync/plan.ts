@@ -1,5 +1,6 @@
 import { judgeAttachment, judgeElsewhere, judgeStrangers, judgeUnmapped } from './drifts/attachment';
 import { judgeOrphans } from './drifts/exports';
+import { judgeLeftover } from './drifts/leftover';
 import { judgeIdentity, judgeState } from './drifts/state';
 import { judgeHidden, judgeUnclaimed } from './drifts/visibility';
 import type { Observation } from './observation';
@@ -21,7 +22,9 @@ export function plan(o: Observation): Repair[] {
     ...mapped.flatMap((mapping) =>
       mapping.vmId === o.applianceVmId ? judgeAttachment(view, mapping) : judgeElsewhere(view, mapping),
     ),
-    ...volumes.filter(({ id }) => view.mapping(id) === null).flatMap((volume) => judgeUnmapped(view, volume)),
+    ...volumes
+      .filter(({ id }) => view.mapping(id) === null)
+      .flatMap((volume) => [...judgeUnmapped(view, volume), ...judgeLeftover(view, volume)]),
     ...volumes.flatMap((volume) => judgeState(view, volume)),
     ...mapped.flatMap((mapping) => judgeHidden(view, mapping)),
     ...judgeUnclaimed(view),

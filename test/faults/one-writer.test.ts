@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { ApiClient, type OperationReply } from '~/lab/client';
 import type { DaemonProcess } from '~/lab/daemon';
+import { committedBy } from '~/lab/faults/database-proxy';
 import { createSysfsGuest } from '~/lab/guest/sysfs-guest';
 import { expectedSerial } from '~/server/devices/correlation';
 import { sleep } from './load/chance';
@@ -126,9 +127,9 @@ describe('two daemons of one appliance', () => {
     await untilAttachJob(volumeId);
     let written = 0;
     let isTakenOver = false;
-    rig.database.judge = ({ text, before }) => {
-      if (text.includes('UPDATE appliances')) return { before: () => Promise.resolve('cut') };
-      const isWrite = /^commit/i.test(text) && before.some((one) => one.includes('volume_operation_steps'));
+    rig.database.judge = (statement) => {
+      if (statement.text.includes('UPDATE appliances')) return { before: () => Promise.resolve('cut') };
+      const isWrite = committedBy(statement)?.some((one) => one.includes('volume_operation_steps')) === true;
       if (isWrite && isTakenOver) written += 1;
       return null;
     };

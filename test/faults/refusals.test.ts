@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import type { Statement } from '~/lab/faults/database-proxy';
+import { committedBy, type Statement } from '~/lab/faults/database-proxy';
 import { sleep } from './load/chance';
 import { Rig } from './rig';
 
@@ -107,7 +107,7 @@ function inject({ where, ...error }: Refused): void {
   const hits = {
     'reading and writing': ({ text }: Statement) => /^\s*(select|insert|update|delete)/i.test(text),
     writing: ({ text }: Statement) => /^\s*(insert|update|delete)/i.test(text),
-    committing: ({ text }: Statement) => /^commit/i.test(text),
+    committing: (statement: Statement) => committedBy(statement) !== null,
   }[where];
   rig.database.judge = (statement) => (hits(statement) ? { refusal: error } : null);
 }

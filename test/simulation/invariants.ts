@@ -326,6 +326,8 @@ export class Invariants {
     const paths = new Map<string, string>();
     const plugs = new Map<string, string>();
     for (const mapping of this.world.store.mappings.values()) {
+      if (this.world.foreign.has(mapping.volumeId))
+        this.fail('foreign-volumes-get-no-row', `${mapping.volumeId} is mapped, and nobody named it`);
       this.claim(paths, `${mapping.vmId} ${mapping.devicePath}`, mapping.volumeId);
       if (mapping.vmId !== this.world.applianceVmId) continue;
       if (mapping.linuxState === 'detected')
@@ -333,6 +335,7 @@ export class Invariants {
       this.checkIdentity(mapping);
     }
     this.count('no-two-mappings-share-a-device');
+    if (this.world.foreign.size > 0) this.count('foreign-volumes-get-no-row');
   }
 
   private claim(taken: Map<string, string>, what: string, volumeId: string): void {

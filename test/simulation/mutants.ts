@@ -349,4 +349,20 @@ export const MUTANTS: readonly Mutant[] = [
     replace: "if (status === 'completed' || typeof id !== 'string') return [];",
     seed: 519,
   },
+  {
+    name: 'foreign-mapped',
+    what: 'a volume on another VM gets a row whether it is proven to be ours or not',
+    file: 'server/sync/drifts/leftover.ts',
+    find: ' || !view.o.ours.has(id)) return [];',
+    replace: ') return [];',
+    seed: 4,
+  },
+  {
+    name: 'leftover-unmapped',
+    what: 'a volume of ours that is on another VM without a row gets none',
+    file: 'server/sync/drifts/leftover.ts',
+    find: "stateOf(volume).phase !== 'rest'",
+    replace: "stateOf(volume).phase === 'rest'",
+    seed: 79,
+  },
 ];

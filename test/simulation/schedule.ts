@@ -6,6 +6,7 @@ import { Invariants } from './invariants';
 import { mend, strike } from './mishaps';
 import type { DaemonProcess } from './process';
 import { Processes } from './processes';
+import { rowsAtRest } from './rows-at-rest';
 import type { Script } from './script-items';
 import { Violation, World } from './world';
 
@@ -142,7 +143,15 @@ class Schedule {
         'sync-converges',
         again.map(({ kind, volumeId, message }) => `${kind} ${volumeId}: ${message}`).join('; '),
       );
+    this.checkRowsAtRest();
     await this.world.disks.atRest();
+  }
+
+  private checkRowsAtRest(): void {
+    const { checks } = this.world;
+    const complaint = rowsAtRest(this.world);
+    if (complaint !== null) throw new Violation('rows-say-where-volumes-are', complaint);
+    checks['rows-say-where-volumes-are'] = (checks['rows-say-where-volumes-are'] ?? 0) + 1;
   }
 
   private async awaitOwner(): Promise<DaemonProcess> {

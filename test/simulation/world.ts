@@ -32,6 +32,8 @@ Object.assign(LIMITS, {
 
 const GIB = 1024 ** 3;
 const PORT = 10_809;
+/** Beyond the device ids that CloudStack gives to volumes of ours. */
+const FOREIGN_SLOT = 20;
 /** Virtual ms until a daemon is started again that a poison operation has ended. */
 const RESTART_MS = 1_000;
 
@@ -315,6 +317,14 @@ export class World {
       zoneId: this.zoneId,
       diskOfferingId,
     });
+    // Every second one of them is on the other VM, beside volumes of ours.
+    if (this.foreign.size % 2 === 1)
+      Object.assign(volume, {
+        state: 'Ready',
+        vmId: this.otherVmId,
+        deviceId: FOREIGN_SLOT + this.foreign.size,
+        attached: volume.created,
+      });
     this.foreign.add(volume.id);
   }
 

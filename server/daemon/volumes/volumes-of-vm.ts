@@ -1,8 +1,10 @@
 import type { Cloud, CloudVolume } from '../../cloudstack/cloud';
+import { lookUpVm } from '../../cloudstack/look-up';
 import type { Clock } from '../../core/clock';
 import { mapConcurrent } from '../../core/concurrency/map-concurrent';
 import { messageOf } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
+import { type Evidence, seen, unknown } from '../../model/evidence';
 import type { Ledger } from '../../model/ledger';
 import { isTerminal, type Mapping } from '../../model/operation';
 import { remotePath } from '../../model/placeholder-path';
@@ -19,15 +21,17 @@ export interface VmVolumes {
 }
 
 interface Parts {
-  readonly cloud: Pick<Cloud, 'listVolumes'>;
-  readonly ledger: Pick<Ledger, 'listOperations'>;
+  readonly cloud: Pick<Cloud, 'listVolumes' | 'readVm'>;
+  readonly ledger: Pick<Ledger, 'listOperations' | 'ownVolumes'>;
   readonly clock: Clock;
+  applianceVmId(): string | null;
 }
 
 /**
- * Adds the data volumes that CloudStack shows attached to the VM and that have no mapping: attached by hand, or
- * left by the daemon before this one. Callers that destroy a VM ask for its volumes first and detach them; one
- * that is missing here would be lost with the VM.
+ * Adds the volumes that CloudStack shows attached to the VM and that have no mapping: attached by hand, or
+ * left by the daemon before this one. Callers that destroy a VM ask for its volumes first and detach them;
+ * one that is missing here would be lost with the VM. A root disk counts only when it is proven to be ours:
+ * the one that a VM came with goes with the VM.
  */
 export async function withUnmapped(
   parts: Parts,
@@ -35,27 +39,46 @@ export async function withUnmapped(
   mappings: readonly Mapping[],
 ): Promise<VmVolumes> {
   const shown = await inTime(parts, vmId);
-  if (typeof shown === 'string') return { volumes: mappings, incomplete: shown };
+  if (shown.kind === 'unknown') return { volumes: mappings, incomplete: shown.why };
+  if (shown.kind === 'absent') return { volumes: mappings, incomplete: null };
   const mapped = new Set(mappings.map(({ volumeId }) => volumeId));
-  const unmapped = shown.filter(
-    (volume) => volume.vmId === vmId && volume.type !== 'ROOT' && !mapped.has(volume.id),
-  );
-  const settled = await mapConcurrent(unmapped, LIMITS.PROBES_AT_ONCE, async (volume) =>
-    (await isSettled(parts, volume.id)) ? [toVmVolume(volume, vmId, parts.clock.now())] : [],
-  );
-  return { volumes: [...mappings, ...settled.flat()], incomplete: null };
+  const unmapped = shown.value.filter((volume) => volume.vmId === vmId && !mapped.has(volume.id));
+  const roots = unmapped.filter(({ type }) => type === 'ROOT').map(({ id }) => id);
+  const own = roots.length === 0 ? new Set() : await parts.ledger.ownVolumes(roots);
+  const wanted = unmapped.filter(({ id, type }) => type !== 'ROOT' || own.has(id));
+  const settled = await mapConcurrent(wanted, LIMITS.PROBES_AT_ONCE, ({ id }) => isSettled(parts, id));
+  const added = wanted.filter((_, index) => settled[index]);
+  const moving = wanted.filter((_, index) => !settled[index]).map(({ id }) => id);
+  return {
+    volumes: [...mappings, ...added.map((volume) => toVmVolume(volume, vmId, parts.clock.now()))],
+    incomplete:
+      moving.length === 0
+        ? null
+        : `CloudStack shows ${moving.join(', ')} there too, with an operation that runs or has just ended: ask again`,
+  };
 }
 
-/** What CloudStack shows, or why that is not known. Callers wait 30 s for an answer, so this waits less. */
-async function inTime({ cloud, clock }: Parts, vmId: string): Promise<CloudVolume[] | string> {
+/** What CloudStack shows of the VM. Callers wait 30 s for an answer, so this waits less. */
+async function inTime(parts: Parts, vmId: string): Promise<Evidence<readonly CloudVolume[]>> {
+  const { clock } = parts;
   const done = new AbortController();
+  const unsaid = (why: string) => unknown(why, clock.now(), 'cloudstack');
   const late = clock
     .sleep(LIMITS.VM_VOLUMES_LOOK_MS, done.signal)
-    .then(() => 'CloudStack has not answered in time');
-  const asked = cloud.listVolumes({ vmId }).catch((error: unknown) => messageOf(error));
+    .then(() => unsaid('CloudStack has not answered in time'));
+  const asked = look(parts, vmId).catch((error: unknown) => unsaid(messageOf(error)));
   const answer = await Promise.race([asked, late]);
   done.abort();
   return answer;
+}
+
+/** The list of a VM that is not visible to the key is empty, whatever it has. Throws CloudError. */
+async function look(
+  { cloud, applianceVmId }: Parts,
+  vmId: string,
+): Promise<Evidence<readonly CloudVolume[]>> {
+  const vm = await lookUpVm(cloud, vmId, applianceVmId());
+  return vm.kind === 'seen' ? seen(await cloud.listVolumes({ vmId }), vm.at, vm.by) : vm;
 }
 
 /** A list may be older than the last operation: one that has just detached the volume is believed. */

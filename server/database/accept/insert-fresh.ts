@@ -19,11 +19,11 @@ export async function insertFresh(
     insertOperation(database, epoch, row),
     insertFirstEntry(database, epoch, input),
   ]);
-  const inserted = await database.packet([lockEpoch(database, epoch), ...statements]);
+  const inserted = await database.packet(statements);
   const accepted = new Map<NewOperation, Accepted>();
   for (const [index, { input, row }] of rows.entries()) {
-    const operation = inserted?.[2 * index + 1];
-    const entry = inserted?.[2 * index + 2];
+    const operation = inserted?.[2 * index];
+    const entry = inserted?.[2 * index + 1];
     if (operation?.rows !== 1 || entry?.rows !== 1) continue;
     accepted.set(input, {
       operation: newOperation(row, operation.id),
@@ -34,12 +34,11 @@ export async function insertFresh(
   return accepted;
 }
 
-/** A take-over waits until the packet has ended; after it, the two INSERTs find another epoch. */
-function lockEpoch({ kysely }: Database, { applianceId }: Epoch): CompiledQuery {
-  return sql`SELECT epoch FROM appliances WHERE id = ${applianceId} LOCK IN SHARE MODE`.compile(kysely);
-}
-
-/** The index is named for the same reason as in the look: statistics lag behind a queue that fills quickly. */
+/**
+ * Writes only under the epoch, whose row it locks: a take-over waits until the packet has ended, and after it
+ * finds another epoch. The index is named for the same reason as in the look: statistics lag behind
+ * a queue that fills quickly.
+ */
 function insertOperation(
   { kysely }: Database,
   epoch: Epoch,
@@ -54,7 +53,8 @@ function insertOperation(
     WHERE a.id = ${epoch.applianceId} AND a.epoch = ${epoch.number} AND NOT EXISTS (
       SELECT 1 FROM volume_operations o FORCE INDEX (${sql.raw(index)})
       WHERE o.${sql.raw(column)} = ${value} AND o.appliance_id = ${epoch.applianceId}
-        AND o.status IN ('pending', 'executing'))`.compile(kysely);
+        AND o.status IN ('pending', 'executing'))
+    LOCK IN SHARE MODE`.compile(kysely);
 }
 
 /** Only after its operation, which may have been left out. */

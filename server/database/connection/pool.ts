@@ -1,6 +1,6 @@
 import { isIP } from 'node:net';
 import { rootCertificates } from 'node:tls';
-import { type CompiledQuery, Kysely, MysqlDialect, type Transaction } from 'kysely';
+import { type CompiledQuery, Kysely, MysqlDialect, type RawBuilder, type Transaction } from 'kysely';
 import type { PoolOptions } from 'mysql2';
 import { DaemonError } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
@@ -67,6 +67,11 @@ export interface Database {
    */
   transaction<T>(work: (tx: Transaction<Tables>, attempt: Attempt) => Promise<T>): Promise<T>;
   /**
+   * One INSERT that decides by itself whether it writes and commits by itself, tried once; on the connections
+   * of `query`. Null when whether it took effect has to be looked up.
+   */
+  once(insert: RawBuilder<unknown>): Promise<Inserted | null>;
+  /**
    * INSERTs as one transaction in one round trip, on a connection of their own, tried once; see sendPacket.
    * Null when whether they took effect has to be looked up.
    */
@@ -101,6 +106,7 @@ export function openPool(dsn: Dsn, logger: Logger = silentLogger, onAway: () => 
     kysely,
     query: (ask) => noticing(onAway, () => query(kysely, ask, nodes.count)),
     transaction: (write) => noticing(onAway, () => transaction(kysely, write, nodes.count)),
+    once: (insert) => once(kysely, insert, logger),
     packet: (statements) => sendPacket(packets, statements, logger),
     urgent: (ask) =>
       ask(quick).catch((error: unknown) => {
@@ -187,6 +193,21 @@ async function query<T>(
       const tries = isRefusalOfNode(error) ? nodes : faultOf(error) === 'lost' ? 2 : 1;
       if (attempt >= tries) throw translate(error);
     }
+  }
+}
+
+async function once(
+  kysely: Kysely<Tables>,
+  insert: RawBuilder<unknown>,
+  logger: Logger,
+): Promise<Inserted | null> {
+  try {
+    const { numAffectedRows = 0n, insertId = 0n } = await insert.execute(kysely);
+    return { rows: Number(numAffectedRows), id: Number(insertId) };
+  } catch (error) {
+    if (faultOf(error) === 'other')
+      logger.warn('A single INSERT was refused; it is done in steps', { error });
+    return null;
   }
 }
 

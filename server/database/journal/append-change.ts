@@ -8,11 +8,15 @@ import type { Neighbourhood } from '../neighbours';
 import { addToTotals } from '../operation-totals';
 import type { Tables } from '../tables';
 import { applyEffects } from './apply-effects';
-import { assertEpoch, leaseLost } from './fencing';
+import { assertEpoch, leaseLost, lockOwn } from './fencing';
 import { rememberOpenJobs } from './open-jobs';
-import { entriesAfter, insertEntries, sameEntries } from './write-journal';
+import { entriesAfter, insertEntries, insertOwnEntry, sameEntries } from './write-journal';
 
-/** Journal entries, row and effects in one transaction (see Ledger.append). */
+/**
+ * Journal entries, row and effects together (see Ledger.append). A single entry that changes nothing else,
+ * which most steps are, is one statement that commits by itself. Whatever that leaves out (another owner, an
+ * entry that is there already, a lost answer) goes as a transaction, which looks and decides.
+ */
 export async function appendChange(
   database: Database,
   epoch: Epoch,
@@ -21,27 +25,57 @@ export async function appendChange(
   parts: Neighbourhood,
 ): Promise<JournalEntry[]> {
   const entries = [...change.entries, ...endEntry(change)];
+  const where = { applianceId: epoch.applianceId, operationId, after: change.after, at: change.at };
+  const [only, ...others] = entries;
+  if (only && others.length === 0 && !changesRow(change) && (change.effects ?? []).length === 0) {
+    const entry = await insertOwnEntry(database, epoch, where, only);
+    if (entry) return [entry];
+  }
   return database.transaction(async (tx) => {
-    await assertEpoch(tx, epoch);
-    const updated = await patch(tx, epoch, operationId, change);
-    // An end looks at the whole journal: a job in it may still be running.
-    const journal = await entriesAfter(tx, operationId, change.end ? 0 : change.after);
-    const there = journal.filter(({ sequence }) => sequence > change.after);
-    if (there.length > 0) {
-      // An earlier try of the same change was committed and its answer was lost.
-      if (sameEntries(there, entries)) return there;
-      throw leaseLost();
-    }
-    if (!updated) throw leaseLost();
+    const owned = changesRow(change)
+      ? await patch(tx, epoch, operationId, change)
+      : await lockOwn(tx, epoch, operationId);
+    const written = owned ? await insertUnlessThere(tx, where, entries) : null;
+    if (!written) return writtenBefore(tx, operationId, change.after, entries);
     await applyEffects(tx, change.effects ?? [], change.at, parts);
-    const where = { applianceId: epoch.applianceId, operationId, after: change.after, at: change.at };
-    const written = await insertEntries(tx, where, entries);
     if (change.end) {
       await addToTotals(tx, operationId);
-      await rememberOpenJobs(tx, operationId, [...journal, ...written]);
+      // A job anywhere in its journal may still be running.
+      await rememberOpenJobs(tx, operationId, await entriesAfter(tx, operationId, 0));
     }
     return written;
   });
+}
+
+/** Does the row change, too? A journal entry by itself leaves it as it is. */
+export function changesRow({ volumeId, waiting, end }: OperationChange): boolean {
+  return volumeId !== undefined || waiting !== undefined || end !== undefined;
+}
+
+/** An earlier try of the same change was committed and its answer was lost; otherwise LEASE_LOST. */
+async function writtenBefore(
+  tx: Transaction<Tables>,
+  operationId: string,
+  after: number,
+  entries: readonly NewJournalEntry[],
+): Promise<JournalEntry[]> {
+  const there = await entriesAfter(tx, operationId, after);
+  if (sameEntries(there, entries)) return there;
+  throw leaseLost();
+}
+
+/** Null when there are entries with these sequences; only the statement that met them is undone. */
+async function insertUnlessThere(
+  tx: Transaction<Tables>,
+  where: Parameters<typeof insertEntries>[1],
+  entries: readonly NewJournalEntry[],
+): Promise<JournalEntry[] | null> {
+  try {
+    return await insertEntries(tx, where, entries);
+  } catch (error) {
+    if (isDuplicate(error)) return null;
+    throw error;
+  }
 }
 
 /** The row lock of this update serialises writers; its WHERE proves the ownership. */
@@ -51,6 +85,7 @@ async function patch(
   operationId: string,
   change: OperationChange,
 ): Promise<boolean> {
+  await assertEpoch(tx, epoch);
   try {
     const updated = await tx
       .updateTable('volume_operations')

@@ -81,10 +81,16 @@ async function putMapping(
     last_sync: at,
     updated_at: at,
   };
+  // As the old daemon: the hub looks for volumes on other VMs by it.
+  const mode = mapping.linuxState === 'n/a' ? 'failover' : 'oma';
+  const kept = sql<string>`IF(vm_id = ${mapping.vmId}, operation_mode, ${mode})`;
   try {
+    // First the update, though there is nearly never a row: a trigger of the old programs refuses to insert
+    // a volume that is mapped.
     const updated = await tx
       .updateTable('device_mappings')
-      .set(fields)
+      // Assigned in this order: the mode goes by the VM before.
+      .set({ operation_mode: kept, ...fields })
       .where('volume_id', '=', mapping.volumeId)
       .executeTakeFirstOrThrow();
     if (updated.numUpdatedRows > 0n) return;
@@ -93,8 +99,7 @@ async function putMapping(
       .values({
         id: `mapping-${mapping.volumeId}`,
         [volumeColumn.device_mappings]: mapping.volumeId,
-        // As the old daemon: the hub looks for volumes on other VMs by it.
-        operation_mode: mapping.linuxState === 'n/a' ? 'failover' : 'oma',
+        operation_mode: mode,
         created_at: at,
         ...fields,
       })

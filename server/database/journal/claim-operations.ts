@@ -22,8 +22,8 @@ interface Claim {
  */
 export async function claimOperations(database: Database, epoch: Epoch, parts: Claim): Promise<Operation[]> {
   const { rows } = await database.query((db) =>
-    sql<{ id: string }>`
-      SELECT o.id FROM volume_operations o FORCE INDEX (operations_owner)
+    sql<Candidate>`
+      SELECT o.* FROM volume_operations o FORCE INDEX (operations_owner)
       WHERE o.appliance_id = ${epoch.applianceId} AND o.status = 'pending'
         AND (o.volume_id = '' OR (
           NOT EXISTS (SELECT 1 FROM volume_operations x FORCE INDEX (unique_executing_volume)
@@ -34,40 +34,64 @@ export async function claimOperations(database: Database, epoch: Epoch, parts: C
       ORDER BY o.sequence LIMIT ${parts.limit}`.execute(db),
   );
   if (rows.length === 0) return [];
-  return database.transaction(async (tx, attempt) => {
+  const ids = rows.map(({ id }) => id);
+  const mine = await database.transaction(async (tx, attempt) => {
     await assertEpoch(tx, epoch);
-    const claimed: string[] = [];
-    const mine: string[] = [];
-    for (const { id } of rows) {
-      if (await claimOne(tx, epoch, id, parts)) claimed.push(id);
-      else if (attempt.inDoubt && (await isMine(tx, id, parts.token))) mine.push(id);
-    }
+    const claimed = await claimAll(tx, epoch, ids, parts);
     await journalClaims(tx, epoch, claimed, parts);
-    const ids = [...claimed, ...mine];
-    if (ids.length === 0) return [];
-    const now = await tx
-      .selectFrom('volume_operations')
-      .selectAll()
-      .where('id', 'in', ids)
-      .orderBy('sequence')
-      .execute();
-    return now.map(toOperation);
+    const before = attempt.inDoubt ? ids.filter((id) => !claimed.includes(id)) : [];
+    for (const id of before) if (await isMine(tx, id, parts.token)) claimed.push(id);
+    return claimed;
   });
+  // Of a row that is still pending nothing else changes.
+  return rows
+    .filter(({ id }) => mine.includes(id))
+    .map((row) => toOperation({ ...row, status: 'executing', updated_at: new Date(parts.at) }));
 }
 
-/** False when somebody was faster, or the volume is executing already: the unique key decides. */
-async function claimOne(tx: Transaction<Tables>, epoch: Epoch, id: string, parts: Claim): Promise<boolean> {
+interface Candidate {
+  readonly id: string;
+}
+
+/** All at once, which nearly always works; one by one when a volume of theirs is executing already. */
+async function claimAll(
+  tx: Transaction<Tables>,
+  epoch: Epoch,
+  ids: readonly string[],
+  parts: Claim,
+): Promise<string[]> {
+  const all = await setExecuting(tx, epoch, ids, parts);
+  if (all === ids.length) return [...ids];
+  if (all === null) {
+    const claimed: string[] = [];
+    for (const id of ids) if ((await setExecuting(tx, epoch, [id], parts)) === 1) claimed.push(id);
+    return claimed;
+  }
+  // Somebody was faster with some of them, and has journaled it; nobody has journaled ours yet.
+  const { rows } = await sql<{ id: string }>`SELECT o.id FROM volume_operations o
+    WHERE o.id IN (${sql.join(ids)}) AND o.status = 'executing' AND o.epoch = ${epoch.number} AND NOT EXISTS (
+      SELECT 1 FROM volume_operation_steps s WHERE s.operation_id = o.id AND s.sequence = 2)`.execute(tx);
+  return rows.map(({ id }) => id);
+}
+
+/** How many were pending; null when a volume is executing already, by its unique key: then nothing is changed. */
+async function setExecuting(
+  tx: Transaction<Tables>,
+  epoch: Epoch,
+  ids: readonly string[],
+  parts: Claim,
+): Promise<number | null> {
   try {
     const updated = await tx
       .updateTable('volume_operations')
       .set({ status: 'executing', epoch: epoch.number, updated_at: new Date(parts.at) })
-      .where('id', '=', id)
+      .where('id', 'in', ids)
       .where('status', '=', 'pending')
       .executeTakeFirstOrThrow();
-    return updated.numUpdatedRows > 0n;
+    return Number(updated.numUpdatedRows);
   } catch (error) {
     // Only this statement is undone; the transaction goes on.
-    if (isDuplicate(error)) return false;
+    if (isDuplicate(error)) return null;
     throw error;
   }
 }

@@ -1,4 +1,4 @@
-import { sql, type Transaction } from 'kysely';
+import { type RawBuilder, sql, type Transaction } from 'kysely';
 import { DaemonError } from '../../core/errors';
 import type { Epoch } from '../../model/ledger';
 import type { Tables } from '../tables';
@@ -15,4 +15,20 @@ export async function assertEpoch(tx: Transaction<Tables>, epoch: Epoch): Promis
   const { rows } = await sql<{ epoch: number }>`
     SELECT epoch FROM appliances WHERE id = ${epoch.applianceId} LOCK IN SHARE MODE`.execute(tx);
   if (Number(rows[0]?.epoch) !== epoch.number) throw leaseLost();
+}
+
+/** The same for a write to an operation whose row stays as it is. False when the operation is not executed under this epoch. */
+export async function lockOwn(tx: Transaction<Tables>, epoch: Epoch, operationId: string): Promise<boolean> {
+  const { rows } = await sql<{ epoch: number; own: string | null }>`
+    SELECT a.epoch, o.id AS own FROM appliances a
+    LEFT JOIN volume_operations o ON ${ownOperation(epoch, operationId)}
+    WHERE a.id = ${epoch.applianceId} LOCK IN SHARE MODE`.execute(tx);
+  const [row] = rows;
+  if (Number(row?.epoch) !== epoch.number) throw leaseLost();
+  return row?.own === operationId;
+}
+
+/** Of the row `o`: it is executed under this epoch. */
+export function ownOperation({ applianceId, number }: Epoch, operationId: string): RawBuilder<unknown> {
+  return sql`o.id = ${operationId} AND o.status = 'executing' AND o.epoch = ${number} AND o.appliance_id = ${applianceId}`;
 }

@@ -1,8 +1,11 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { Insertable, Transaction } from 'kysely';
+import { type Insertable, sql, type Transaction } from 'kysely';
+import type { Epoch } from '../../model/ledger';
 import type { JournalEntry, NewJournalEntry } from '../../model/operation';
+import type { Database } from '../connection/pool';
 import { toEntry } from '../rows';
 import type { Tables } from '../tables';
+import { ownOperation } from './fencing';
 
 /** The row of an entry. */
 export function entryRow(
@@ -44,6 +47,28 @@ export async function insertEntries(
     });
   }
   return result;
+}
+
+/**
+ * One entry of an operation that is executed under this epoch, in a statement that commits by itself and holds
+ * the locks of `assertEpoch` until then. Null when nothing is certain: it was left out, or its answer was lost.
+ */
+export async function insertOwnEntry(
+  database: Database,
+  epoch: Epoch,
+  where: { applianceId: string; operationId: string; after: number; at: number },
+  entry: NewJournalEntry,
+): Promise<JournalEntry | null> {
+  const { operationId, at } = where;
+  const sequence = where.after + 1;
+  const row = entryRow({ ...where, sequence }, entry);
+  const inserted = await database.once(
+    sql`INSERT INTO volume_operation_steps (${sql.join(Object.keys(row).map((name) => sql.ref(name)))})
+      SELECT ${sql.join(Object.values(row))} FROM appliances a JOIN volume_operations o
+        ON ${ownOperation(epoch, operationId)}
+      WHERE a.id = ${epoch.applianceId} AND a.epoch = ${epoch.number} LOCK IN SHARE MODE`,
+  );
+  return inserted?.rows === 1 ? { id: inserted.id, operationId, sequence, at, ...entry } : null;
 }
 
 /** Entries after a sequence, in order. */

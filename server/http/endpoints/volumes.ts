@@ -262,7 +262,7 @@ export const listVmVolumes = endpoint({
   ...volumeRead,
   path: '/api/v1/vms/{id}/volumes',
   summary: 'The volumes of a VM',
-  description: `The mappings and, on other VMs than the appliance, data volumes that CloudStack shows attached without one. When CloudStack cannot be asked there may be more: then the header ${INCOMPLETE_HEADER} says why.`,
+  description: `The mappings and, on other VMs than the appliance, volumes that CloudStack shows attached without one: data volumes, and a root disk that this daemon, the one before it or the hub knows as its own. There may be more when CloudStack cannot be asked, does not show the VM to the key, or an operation moves such a volume just now: then the header ${INCOMPLETE_HEADER} says why.`,
   params: vmParams,
   reply: {
     status: 200,

@@ -8,7 +8,7 @@ import { currentDaemon } from '../../daemon/current';
 import type { AnyEndpoint } from '../endpoints/endpoint';
 import { endpoints } from '../endpoints/registry';
 import { type GuardSettings, guardSettings } from './guard-settings';
-import { methodsOf } from './known-routes';
+import { methodsOf, requireOwnMethod } from './known-routes';
 import { bodyTooLarge } from './read-json';
 
 /** Need no token. */
@@ -27,7 +27,8 @@ function anyOf(wanted: (endpoint: AnyEndpoint) => boolean): RegExp {
 /**
  * Checks every request before its route: host, origin, token, daemon, declared body size. What the token may
  * do is checked with the endpoint (`requireRole`).
- * Errors: FORBIDDEN_HOST, FORBIDDEN_ORIGIN, UNAUTHORIZED, STARTING, BODY_TOO_LARGE.
+ * Errors: FORBIDDEN_HOST, FORBIDDEN_ORIGIN, UNAUTHORIZED, STARTING, BODY_TOO_LARGE,
+ * METHOD_NOT_ALLOWED.
  */
 export function guard(event: H3Event, settings: Readonly<GuardSettings> = guardSettings()): void {
   const path = event.path.split('?')[0] ?? '/';
@@ -39,6 +40,7 @@ export function guard(event: H3Event, settings: Readonly<GuardSettings> = guardS
     event.context.identity = identify(getRequestHeader(event, 'authorization'), settings.access);
   if (!BEFORE_START.has(path)) currentDaemon();
   if (Number(getRequestHeader(event, 'content-length') ?? 0) > LIMITS.BODY_BYTES) throw bodyTooLarge();
+  requireOwnMethod(event.method, path);
   // Node sends no body to a HEAD request, so the GET route answers it.
   if (event.method === 'HEAD' && methodsOf(path).includes('HEAD')) event._method = 'GET';
 }

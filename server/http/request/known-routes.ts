@@ -2,11 +2,30 @@ import { DaemonError } from '../../core/errors';
 import { type AnyEndpoint, EVENT_STREAM } from '../endpoints/endpoint';
 import { endpoints } from '../endpoints/registry';
 
-/** The endpoints of a path. As in the router, one without parameters wins, and the others answer the methods that it does not have. */
+/**
+ * The endpoints of a path. Where one has no parameters, those with parameters do not answer: `cleanup` is no
+ * volume.
+ */
 export function endpointsAt(path: string): readonly AnyEndpoint[] {
   const matching = endpoints().filter((endpoint) => patternOf(endpoint.path).test(path));
   const exact = matching.filter((endpoint) => !endpoint.path.includes('{'));
-  return [...exact, ...matching.filter((endpoint) => !exact.includes(endpoint))];
+  return exact.length > 0 ? exact : matching;
+}
+
+let named: ReadonlyMap<string, readonly string[]> | null = null;
+
+/**
+ * The same for a method that such a path does not have. The router would try the routes with parameters, and
+ * remember for the path what the first such request has found. Throws METHOD_NOT_ALLOWED.
+ */
+export function requireOwnMethod(method: string, path: string): void {
+  named ??= new Map(
+    endpoints()
+      .filter((endpoint) => !endpoint.path.includes('{'))
+      .map((endpoint) => [endpoint.path, methodsOf(endpoint.path)]),
+  );
+  const methods = named.get(path.replace(/(.)\/$/, '$1'));
+  if (methods && !methods.includes(method)) throw noSuchRoute(method, path);
 }
 
 /** The methods of a path, empty when there is no such path. GET implies HEAD, except for event streams. */

@@ -1,6 +1,6 @@
 import { vmPhase } from '../../cloudstack/vm-states';
 import { LIMITS } from '../../core/limits';
-import { type Action, type Done, done, giveUp, type Situation } from '../decision';
+import { type Action, type Done, done, giveUp, outlivesItsVm, type Situation } from '../decision';
 import { type AttachGoal, attach, waitForObstacles } from './attach';
 import { detach } from './detach';
 import { endFailed } from './failure';
@@ -158,7 +158,7 @@ function removeVm(s: Situation<'cleanup'>): Action | Done<Removed> {
     const why = vmVolumes.kind === 'unknown' ? vmVolumes.why : vmVolumes.proof;
     return kept(`the VM was kept, because it is not certain which disks it has: ${why}`);
   }
-  const disks = vmVolumes.value.filter(({ type }) => type !== 'ROOT').length;
+  const disks = vmVolumes.value.filter(outlivesItsVm).length;
   if (disks > 0) return kept(`the VM was kept because ${disks} disk(s) are still attached to it`);
   return { do: 'intend', step: 'destroy-vm', data: { vm_id: vmId } };
 }

@@ -8,7 +8,15 @@ import { describeHolders } from '../../devices/disk-users';
 import { isIdle } from '../../devices/traffic-monitor';
 import type { Evidence } from '../../model/evidence';
 import type { JsonObject } from '../../model/operation';
-import type { DiskUse, Guards, Intent, Mutation, Policy, Taking } from '../decision';
+import {
+  type DiskUse,
+  type Guards,
+  type Intent,
+  type Mutation,
+  outlivesItsVm,
+  type Policy,
+  type Taking,
+} from '../decision';
 import { permitDeleteSnapshot, permitResize, permitRevert, permitSnapshot } from './permit-content';
 import {
   elsewhere,
@@ -192,7 +200,7 @@ function permitStop(vmId: string, intent: Intent, guards: Guards, policy: Policy
   return permitVm(guards.vm, vmId, ['running']);
 }
 
-/** Only a stopped VM whose disk list shows the root disk and no other disk. */
+/** Only a stopped VM whose disk list shows its own root disk and no other disk. */
 function permitDestroy(vmId: string, intent: Intent, guards: Guards, policy: Policy): Permit {
   const named = namedVm(vmId, intent, policy);
   if (named) return named;
@@ -205,13 +213,17 @@ function permitDestroy(vmId: string, intent: Intent, guards: Guards, policy: Pol
     return refuse('VM_NOT_VISIBLE', `It is not certain which disks VM ${vmId} has${whyUnknown(disks)}`, {
       vm_id: vmId,
     });
-  const data = disks.value.filter(({ type }) => type !== 'ROOT');
+  const data = disks.value.filter(outlivesItsVm);
   if (data.length === 0) return GO;
   const ids = data.map(({ id }) => id);
-  return refuse('VM_HAS_DISKS', `VM ${vmId} still has ${data.length} data disk(s): ${ids.join(', ')}`, {
-    vm_id: vmId,
-    volumes: ids,
-  });
+  return refuse(
+    'VM_HAS_DISKS',
+    `VM ${vmId} still has ${data.length} disk(s) that would go with it: ${ids.join(', ')}`,
+    {
+      vm_id: vmId,
+      volumes: ids,
+    },
+  );
 }
 
 function namedVm(vmId: string, intent: Intent, policy: Policy): Permit | null {

@@ -37,7 +37,7 @@ export async function awaitDevice(
     attempt: 0,
     nextAttemptAt: null,
   };
-  const answer = await correlateUntil(run, volume, run.parts.clock.monotonic() + timeoutMs);
+  const { answer, mappings } = await correlateUntil(run, volume, run.parts.clock.monotonic() + timeoutMs);
   if (answer === null || answer.kind === 'waiting') {
     const reason = answer?.reason ?? 'the devices of the guest could not be read';
     logger.warn(NO_DEVICE, { ...fields, reason });
@@ -59,15 +59,18 @@ export async function awaitDevice(
     serial: answer.device.serial,
     diskseq: answer.device.diskseq,
   });
-  return foundFact(run, volume, answer);
+  return foundFact(run, volume, answer, mappings);
 }
 
-/** The last answer before the deadline (monotonic ms); null when the guest could not be read. */
+/**
+ * The last answer before the deadline (monotonic ms), null when the guest could not be read; and the mappings
+ * that it was found with.
+ */
 async function correlateUntil(
   run: RunContext,
   volume: CloudVolume,
   deadline: number,
-): Promise<Correlation | null> {
+): Promise<{ answer: Correlation | null; mappings: World['mappings'] }> {
   const { watcher, clock } = run.parts;
   // The guest shows a resize tens of ms after CloudStack has ended it.
   const resizedBy = Math.min(deadline, clock.monotonic() + LIMITS.RESIZE_SETTLE_MS);
@@ -83,7 +86,7 @@ async function correlateUntil(
     );
     // The other volume that the disk may belong to may be about to be detached.
     const again = settled?.kind === 'waiting' && clock.monotonic() < deadline && !run.signal.aborted;
-    if (!again) return settled ?? last;
+    if (!again) return { answer: settled ?? last, mappings: expected.mappings };
     await clock.sleep(LIMITS.CONTESTED_DISK_POLL_MS, run.signal);
   }
 }
@@ -96,10 +99,15 @@ function isSettled(answer: Correlation, patient: boolean): boolean {
 
 /**
  * A mapping of another volume with the same path can only be stale, because the device there is provably this
- * volume's: that mapping loses the path (it becomes `missing`, and sync finds its disk).
+ * volume's: that mapping loses the path (it becomes `missing`, and sync finds its disk). One that has come since
+ * they were read is refused when ours is written, and they are read again.
  */
-async function foundFact(run: RunContext, volume: CloudVolume, found: Found): Promise<DeviceFact> {
-  const mappings = await readMappings(run);
+function foundFact(
+  run: RunContext,
+  volume: CloudVolume,
+  found: Found,
+  mappings: World['mappings'],
+): DeviceFact {
   const displaces = mappings
     .filter((mapping) => mapping.devicePath === found.device.path && mapping.volumeId !== volume.id)
     .map((mapping) => mapping.volumeId);

@@ -6,7 +6,7 @@ import { absent, type Evidence, seen, unknown } from '../../model/evidence';
 import type { OpenJob } from '../../model/ledger';
 import type { Mapping } from '../../model/operation';
 import { intentOf } from '../decide/intent';
-import type { Guards, Mutation } from '../decision';
+import type { Guards, Mutation, VmDisk } from '../decision';
 import type { MutationStep } from '../journal';
 import { readUse } from './disk-use';
 import type { RunContext } from './run-context';
@@ -83,18 +83,17 @@ export async function readMapping(run: RunContext, volumeId: string): Promise<Ev
  * A list that does not even show the root disk of the VM proves nothing about its other disks, and neither
  * does one that was made while another operation, or a job that has outlived its own, attaches a disk to it.
  */
-export async function readVmVolumes(
-  run: RunContext,
-  vmId: string,
-): Promise<Evidence<readonly CloudVolume[]>> {
+export async function readVmVolumes(run: RunContext, vmId: string): Promise<Evidence<readonly VmDisk[]>> {
   const before = comingTo(run, vmId) ?? (await stillComingTo(run, vmId));
   if (before !== null) return unknown(before, run.parts.clock.now(), 'database');
   const volumes = await run.active(() => run.parts.cloud.listVolumes({ vmId }));
   const at = run.parts.clock.now();
   const meanwhile = comingTo(run, vmId);
   if (meanwhile !== null) return unknown(meanwhile, at, 'database');
-  if (volumes.some(({ type }) => type === 'ROOT'))
-    return { kind: 'seen', value: volumes, at, by: 'cloudstack' };
+  const roots = volumes.filter(({ type }) => type === 'ROOT').map(({ id }) => id);
+  const own = await run.active(() => run.parts.ledger.ownVolumes(roots));
+  const disks = volumes.map((volume) => ({ ...volume, ours: own.has(volume.id) }));
+  if (roots.length > 0) return seen(disks, at, 'cloudstack');
   return unknown(`the list of the disks of VM ${vmId} does not show its root disk`, at, 'cloudstack');
 }
 

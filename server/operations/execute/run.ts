@@ -44,6 +44,8 @@ export class OperationRun implements RunContext {
   /** Ends the pause between two tries. */
   private wake = new AbortController();
   private readonly intended = new Map<string, number>();
+  /** The row may say that this operation waits. */
+  private waitIsStored: boolean;
 
   constructor(
     readonly parts: EngineParts,
@@ -54,6 +56,7 @@ export class OperationRun implements RunContext {
     readonly signal: AbortSignal,
   ) {
     this.operation = operation;
+    this.waitIsStored = operation.waitReason !== null || operation.nextAttemptAt !== null;
   }
 
   /** The ended operation, or null when the engine stops first or it is held. Throws LEASE_LOST and programming errors. */
@@ -279,7 +282,11 @@ export class OperationRun implements RunContext {
     }
   }
 
-  private async append(change: Omit<OperationChange, 'at' | 'after'>): Promise<JournalEntry[]> {
+  private async append(wanted: Omit<OperationChange, 'at' | 'after'>): Promise<JournalEntry[]> {
+    const { waiting, ...others } = wanted;
+    // The end of a wait that the row does not know of is not written: nearly every step would write its row.
+    const change: typeof wanted = waiting === null && !this.waitIsStored ? others : wanted;
+    if (change.waiting) this.waitIsStored = true;
     const full = { ...change, after: this.journal.lastSequence, at: this.parts.clock.now() };
     const entries = await this.permits.use(() =>
       this.parts.ledger.append(this.epoch, this.operation.id, full),
@@ -288,6 +295,7 @@ export class OperationRun implements RunContext {
       if (state === 'intent' && this.journal.firstIntent(step) === null)
         this.intended.set(step, this.parts.clock.monotonic());
     this.journal = this.journal.with(entries);
+    if (change.waiting === null) this.waitIsStored = false;
     if (change.volumeId !== undefined) this.operation = { ...this.operation, volumeId: change.volumeId };
     this.parts.events.publish(entries);
     return entries;

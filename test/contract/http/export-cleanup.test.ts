@@ -35,6 +35,16 @@ describe('the endpoints of operators for orphaned exports', () => {
     expect(app.daemon.requests).toEqual([{ type: 'withdraw-orphans', request: { dryRun, idleSince: null } }]);
   });
 
+  it.each(['/api/v1/exports/cleanup', '/api/v1/exports/validate', '/api/v1/snapshots/group'])(
+    'answer no method but their own, whatever was asked before: %s',
+    async (path) => {
+      for (const method of ['PUT', 'DELETE', 'GET', 'HEAD', 'DELETE', 'PUT']) {
+        const { status, headers } = await app.send(method, path);
+        expect([method, status, headers.allow]).toEqual([method, 405, 'POST']);
+      }
+    },
+  );
+
   it('by age are a dry run too, and need the age', async () => {
     await app.post('/api/v1/exports/cleanup/age', { max_age_hours: 24 });
     expect(app.daemon.requests).toMatchObject([{ request: { dryRun: true, idleSince: expect.any(Number) } }]);

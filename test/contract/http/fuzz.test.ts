@@ -104,10 +104,8 @@ function check(sent: FuzzRequest, answer: Answer, secrets: readonly string[]): v
   const { method, path } = sent;
   const { status, headers, text } = answer;
   expect(status < 500 || status === 503, `${status}`).toBe(true);
-  // A path without parameters may serve fewer methods than its namesake with them.
-  const isNamesake = status === 405 && endpoints().some((one) => one.path === path.split('?')[0]);
-  if (!isNamesake) checkDeclared(method, path, answer);
-  const found = isNamesake ? undefined : endpointOf(method === 'HEAD' ? 'GET' : method, path);
+  checkDeclared(method, path, answer);
+  const found = endpointOf(method === 'HEAD' ? 'GET' : method, path);
   // Event streams have no HEAD.
   const endpoint = method === 'HEAD' && found?.reply.contentType === 'text/event-stream' ? undefined : found;
   const promised = endpoint && document.paths[endpoint.path]?.[endpoint.method.toLowerCase()]?.responses;

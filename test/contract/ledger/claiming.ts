@@ -49,6 +49,12 @@ export function describeClaiming(suite: LedgerSuite): void {
       expect((await ledger.claim(epoch, 100)).map(({ id }) => id)).toEqual([second.id]);
     });
 
+    it('tells what it has claimed as it is read later', async () => {
+      for (const input of [detach(A), detach(B), create('one')]) await ask(input);
+      for (const operation of await ledger.claim(epoch, 100))
+        expect(await ledger.readOperation(operation.id)).toEqual(operation);
+    });
+
     it('journals the claim', async () => {
       const { id } = await executing(detach(A));
       const journal = await ledger.readJournal(id);

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { Epoch, Ledger, MappingEffect } from '~/server/model/ledger';
-import { A, APPLIANCE, attach, B, detach, mapping, note, OTHER_VM, refusal } from './fixtures';
+import { A, APPLIANCE, attach, B, create, detach, mapping, note, OTHER_VM, refusal } from './fixtures';
 import type { LedgerSuite } from './ledger-suite';
 
 const NEVER = 'cccccccc-0000-4000-8000-000000000003';
@@ -53,6 +53,22 @@ export function describeMappingsAndExports(suite: LedgerSuite): void {
       });
       expect(rows.get(NEVER)).toMatchObject({ mapping: null, lastOperation: { id: never.id } });
       expect(await ledger.readVolumeRows([])).toEqual(new Map());
+    });
+
+    it('knows volumes as ours by what has completed, by nothing that was only asked for', async () => {
+      const made = await suite.executing(create('one'));
+      await suite.append(made.id, { volumeId: A });
+      await suite.end(made.id);
+      const [attached, failed, asked] = ['1', '2', '3'].map((n) => `dddddddd-0000-4000-8000-00000000000${n}`);
+      await suite.end((await suite.executing(attach(String(attached), OTHER_VM))).id);
+      await suite.end((await suite.executing(attach(String(failed), OTHER_VM))).id, 'failed');
+      await suite.ask(attach(String(asked), OTHER_VM));
+      // A detach of somebody else's volume that was not attached succeeds as well.
+      await suite.end((await suite.executing(detach(NEVER))).id);
+      const all = [A, B, NEVER, String(attached), String(failed), String(asked)];
+      expect(await ledger.ownVolumes(all)).toEqual(new Set([A, attached]));
+      expect(await ledger.ownVolumes([B])).toEqual(new Set());
+      expect(await ledger.ownVolumes([])).toEqual(new Set());
     });
 
     it('replaces the mapping of a volume and keeps its id and birth', async () => {

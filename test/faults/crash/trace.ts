@@ -1,5 +1,5 @@
 import type { Call, CallRuling } from '~/lab/faults/cloud-proxy';
-import type { Ruling, Statement } from '~/lab/faults/database-proxy';
+import { committedBy, type Ruling, type Statement } from '~/lab/faults/database-proxy';
 import { type Insert, parseInsert } from './insert';
 
 /**
@@ -49,8 +49,7 @@ export class Trace {
 
   /** The journal write that this commit makes, as a boundary of this operation; null when it makes none. */
   journalWrite(statement: Statement): { what: string; nth: number } | null {
-    if (!/^commit/i.test(statement.text)) return null;
-    const names = statement.before.flatMap((text) => {
+    const names = (committedBy(statement) ?? []).flatMap((text) => {
       const insert = parseInsert(text);
       if (insert?.table === 'volume_operations') this.recognise(insert);
       return insert?.table === 'volume_operation_steps' ? this.entriesIn(insert) : [];

@@ -1,4 +1,4 @@
-import type { Ruling, Statement } from '~/lab/faults/database-proxy';
+import { committedBy, type Ruling, type Statement } from '~/lab/faults/database-proxy';
 import { LIMITS } from '~/server/core/limits';
 import type { Rig } from '../rig';
 import { Chance, percentile, sleep } from './chance';
@@ -12,7 +12,7 @@ const USER = 'oma_user';
 /** ms within which a fault that waits for a statement must have found one. */
 const STRIKE = 10_000;
 
-const isCommit = ({ text }: Statement) => /(^|; )commit$/i.test(text);
+const isCommit = (statement: Statement) => committedBy(statement) !== null;
 const isInTransaction = ({ before }: Statement) => before.length > 0;
 const any = () => true;
 
@@ -162,8 +162,8 @@ async function aftermath(rig: Rig, pid: number): Promise<string[]> {
     USER,
   ]);
   const open = Number(sessions[0]?.n);
-  // The pool, and the connection that renews the lease.
-  const most = LIMITS.DATABASE_CONNECTIONS + 1;
+  // The pool, and one connection each for the lease and for acceptances.
+  const most = LIMITS.DATABASE_CONNECTIONS + 2;
   if (!(open >= 1 && open <= most))
     wrong.push(`${open} connections are open, at most ${most} are meant to be`);
   return wrong;

@@ -65,6 +65,8 @@ export class CuttingProxy {
 function isCommit(data: Buffer): boolean {
   return (
     data[4] === 3 &&
-    /^(commit$|update appliances|start transaction;.* commit$)/is.test(data.subarray(5).toString('latin1'))
+    /^(commit$|update appliances|start transaction;.* commit$|insert into volume_operation_steps .*lock in share mode$)/is.test(
+      data.subarray(5).toString('latin1'),
+    )
   );
 }

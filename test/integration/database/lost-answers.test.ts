@@ -127,6 +127,28 @@ describe.each(['before', 'after'] as const)(
       expect(await truth.readMapping(VOLUME)).toMatchObject({ devicePath: '/dev/vdb' });
     });
 
+    it('so is a single entry, which commits by itself', async () => {
+      const id = await executing();
+      const entries: OperationChange['entries'] = [
+        { step: 'attach-volume', state: 'intent', data: { job_id: 'j' } },
+      ];
+      proxy.cut = moment;
+      const written = await ledger.append(epoch, id, { after: 2, at: T0 + 5, entries });
+      expect(proxy.cuts).toBe(1);
+      expect((await truth.readJournal(id)).slice(2)).toEqual(written);
+    });
+
+    it('several operations are claimed exactly once', async () => {
+      const ids = ['one', 'two', 'three'];
+      for (const [n, id] of ids.entries())
+        await ledger.accept(epoch, { ...request(id), volumeId: `a0000000-0000-4000-8000-00000000010${n}` });
+      proxy.cut = moment;
+      expect((await ledger.claim(epoch, 10)).map(({ id }) => id)).toEqual(ids);
+      expect(proxy.cuts).toBe(1);
+      for (const id of ids)
+        expect((await truth.readJournal(id)).map(({ state }) => state)).toEqual(['pending', 'executing']);
+    });
+
     it('a repair is journaled exactly once', async () => {
       proxy.cut = moment;
       await ledger.auditedChange(epoch, [{ kind: 'put-mapping', mapping }], {

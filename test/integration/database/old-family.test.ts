@@ -10,8 +10,9 @@ import type { Epoch, Ledger } from '~/server/model/ledger';
 import { volumectl } from '../../cli/process';
 import { mapping, note } from '../../contract/ledger/fixtures';
 import { MIGRATED } from './family-b';
+import { PRODUCTION } from './family-c';
 import { LIVE, SPECIFICATION, VM, VOLUMES } from './old-databases';
-import { oldStatements } from './old-statements';
+import { type OldFamily, oldStatements } from './old-statements';
 
 const APPLIANCE = 'd0000000-0000-4000-8000-00000000000d';
 const OPERATIONS = 100;
@@ -19,8 +20,8 @@ const FAMILIES = [
   ['specification', SPECIFICATION],
   ['migrated', MIGRATED],
   ['live', LIVE],
+  ['production', PRODUCTION],
 ] as const;
-type Family = (typeof FAMILIES)[number][0];
 
 let server: Mariadb;
 let databases = 0;
@@ -45,7 +46,7 @@ async function rows(dsn: Dsn, sql: string): Promise<Record<string, unknown>[]> {
 }
 
 /** Which statements were refused, and why. */
-async function refusals(dsn: Dsn, family: Family, round: number): Promise<Map<string, string>> {
+async function refusals(dsn: Dsn, family: OldFamily, round: number): Promise<Map<string, string>> {
   const refused = new Map<string, string>();
   for (const { by, what, sql } of oldStatements(family, round))
     await server
@@ -143,9 +144,29 @@ describe.each(FAMILIES)('an old database: %s', (family, statements) => {
     expect(
       await rows(dsn, `SELECT operation_mode FROM device_mappings WHERE volume_id = '${elsewhere}'`),
     ).toEqual([{ operation_mode: 'failover' }]);
+    // The mode is the hub's, until the volume moves.
+    const mode = () =>
+      rows(dsn, `SELECT operation_mode FROM device_mappings WHERE volume_id = '${volumeId}'`);
+    await rows(dsn, `UPDATE device_mappings SET operation_mode = 'failover' WHERE volume_id = '${volumeId}'`);
+    await ledger.auditedChange(epoch, [{ kind: 'put-mapping', mapping: moved }], note('test'));
+    expect(await mode()).toEqual([{ operation_mode: 'failover' }]);
+    const back = mapping(volumeId, { vmId: APPLIANCE, devicePath: '/dev/vdx' });
+    await ledger.auditedChange(epoch, [{ kind: 'put-mapping', mapping: back }], note('test'));
+    expect(await mode()).toEqual([{ operation_mode: 'oma' }]);
+    await ledger.auditedChange(epoch, [{ kind: 'put-mapping', mapping: moved }], note('test'));
     await ledger.auditedChange(epoch, [{ kind: 'delete-mapping', volumeId, vmId: VM }], note('test'));
     expect(await ledger.readMapping(volumeId)).toBeNull();
     expect(await ledger.readExport(volumeId)).toBeNull();
+  });
+
+  it('refuses TRUNCATE of a table that others point to, the one statement that differs; DELETE empties it', async () => {
+    const dsn = await databaseWith(statements);
+    await begin(dsn);
+    for (const table of ['volume_operations', 'device_mappings']) {
+      await expect(rows(dsn, `TRUNCATE TABLE ${table}`)).rejects.toThrow(/foreign key/i);
+      await rows(dsn, `DELETE FROM ${table}`);
+      expect(await rows(dsn, `SELECT id FROM ${table}`)).toEqual([]);
+    }
   });
 
   it('says until it was shown that it was adopted', async () => {
@@ -156,24 +177,69 @@ describe.each(FAMILIES)('an old database: %s', (family, statements) => {
   });
 });
 
-it('volumectl adopt --plan shows what will be done, and changes nothing', async () => {
-  const dsn = await databaseWith(LIVE);
-  const before = await rows(dsn, 'SHOW TABLES');
-  const { code, out, error } = await volumectl(['adopt', '--plan', '--url', 'http://127.0.0.1:9'], {
-    DATABASE_DSN: `${dsn.user}:${dsn.password}@tcp(${server.host}:${server.port})/${dsn.database}`,
-    OMA_VM_ID: VM,
-    NBD_BACKEND: 'none',
-  });
-  expect({ code, error }).toEqual({ code: 0, error: '' });
-  expect(JSON.parse(out)).toMatchObject({
-    adopted: false,
-    mappings: 2,
-    exports: 1,
-    other_exports: ['migration-old-name', `migration-vol-${VOLUMES[2]}`],
-    ends_as_failed: [{ id: 'aa-third' }, { id: 'bb-fourth' }, { id: 'cc-fifth' }],
-    not_judged: [expect.stringContaining('cloudstack')],
-  });
-  expect(await rows(dsn, 'SHOW TABLES')).toEqual(before);
+/** Definitions and rows of all tables, with triggers, views and routines: whatever a change would show in. */
+async function wholeDatabase(dsn: Dsn): Promise<unknown> {
+  const found: unknown[] = [];
+  for (const table of await rows(dsn, 'SHOW FULL TABLES')) {
+    const [name, kind] = Object.values(table).map(String);
+    found.push(await rows(dsn, `SHOW CREATE TABLE ${name}`));
+    if (kind === 'BASE TABLE') found.push(await rows(dsn, `SELECT * FROM ${name}`));
+  }
+  for (const [what, schema] of [
+    ['triggers', 'trigger_schema'],
+    ['routines', 'routine_schema'],
+  ])
+    found.push(await rows(dsn, `SELECT * FROM information_schema.${what} WHERE ${schema} = DATABASE()`));
+  return found;
+}
+
+describe.each([...FAMILIES, ['empty', []]] as const)(
+  'volumectl adopt, before anything is done: %s',
+  (family, statements) => {
+    const elsewhere = ['--url', 'http://127.0.0.1:9'];
+    const environment = ({ user, password, database }: Dsn) => ({
+      DATABASE_DSN: `${user}:${password}@tcp(${server.host}:${server.port})/${database}`,
+      OMA_VM_ID: VM,
+      NBD_BACKEND: 'none',
+    });
+
+    it('--plan shows what will be done, and changes nothing', async () => {
+      const dsn = await databaseWith(statements);
+      const before = await wholeDatabase(dsn);
+      const { code, out, error } = await volumectl(['adopt', '--plan', ...elsewhere], environment(dsn));
+      expect({ code, error }).toEqual({ code: 0, error: '' });
+      const unfinished = family === 'empty' ? [] : ['aa-third', 'bb-fourth', 'cc-fifth'];
+      const hasExports = family !== 'empty' && family !== 'specification';
+      const hasOthers = family === 'live' || family === 'production';
+      expect(JSON.parse(out)).toMatchObject({
+        adopted: false,
+        mappings: family === 'empty' ? 0 : 2,
+        exports: hasExports ? 1 : 0,
+        other_exports: hasOthers ? ['migration-old-name', `migration-vol-${VOLUMES[2]}`] : [],
+        ends_as_failed: unfinished.map((id) => ({ id })),
+        not_judged: [expect.stringContaining(family === 'empty' ? 'which VM this is' : 'cloudstack')],
+      });
+      expect(await wholeDatabase(dsn)).toEqual(before);
+    });
+
+    it('--undo says that there is nothing to undo, and changes nothing of an adopted database', async () => {
+      const dsn = await databaseWith(statements);
+      await begin(dsn);
+      const before = await wholeDatabase(dsn);
+      const { code, error } = await volumectl(['adopt', '--undo', ...elsewhere], environment(dsn));
+      expect(code).toBe(0);
+      expect(error).toContain('Nothing to undo');
+      expect(await wholeDatabase(dsn)).toEqual(before);
+    });
+  },
+);
+
+it('an export of the old daemon is found by the name that the hub gives its VM', async () => {
+  const { ledger } = await begin(await databaseWith(PRODUCTION));
+  const ofVm = async (vmName: string) =>
+    (await ledger.listExports({ vmName })).map(({ volumeId }) => volumeId);
+  expect(await ofVm('vm-one')).toEqual([VOLUMES[0]]);
+  expect(await ofVm('another')).toEqual([]);
 });
 
 it('a fresh database was not adopted', async () => {

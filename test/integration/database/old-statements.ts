@@ -7,16 +7,21 @@ export interface OldStatement {
 
 const T = "'2025-10-01 10:00:00'";
 
+export type OldFamily = 'specification' | 'migrated' | 'live' | 'production';
+
 /** Ids of one round; rounds never share rows. */
-export function oldStatements(family: 'specification' | 'migrated' | 'live', round: number): OldStatement[] {
+export function oldStatements(family: OldFamily, round: number): OldStatement[] {
   const volume = `e0000000-0000-4000-8000-0000000000${String(round).padStart(2, '0')}`;
   const vm = `f0000000-0000-4000-8000-0000000000${String(round).padStart(2, '0')}`;
   const shared = operations(volume, vm, round);
-  if (family === 'specification') return [...shared, ...specification(volume, vm)];
+  if (family === 'specification') return [...shared, ...configuration(round), ...specification(volume, vm)];
   return [
     ...shared,
+    ...configuration(round),
     ...mappings(volume, vm),
-    ...(family === 'migrated' ? migrated(volume) : live(volume, round)),
+    ...(family === 'migrated' ? migrated(volume, round) : []),
+    ...(family === 'live' ? live(volume, round) : []),
+    ...(family === 'production' ? [...production(volume, vm, round), ...live(volume, round)] : []),
     {
       by: 'daemon',
       what: 'removes a mapping',
@@ -49,7 +54,36 @@ function operations(volume: string, vm: string, round: number): OldStatement[] {
   ];
 }
 
+/** The daemon reads it before each operation, and the hub writes it when an operator saves. */
+function configuration(round: number): OldStatement[] {
+  const name = `saved-${round}`;
+  return [
+    {
+      by: 'daemon',
+      what: 'reads its configuration',
+      sql: 'SELECT id, name, api_url, api_key, secret_key, domain, zone, is_active FROM ossea_configs WHERE is_active = true LIMIT 1',
+    },
+    {
+      by: 'hub',
+      what: 'ends the configuration of that name',
+      sql: `UPDATE ossea_configs SET is_active = false WHERE name = '${name}'`,
+    },
+    {
+      by: 'hub',
+      what: 'saves a configuration',
+      sql: `INSERT INTO ossea_configs (name, api_url, api_key, secret_key, domain, zone, is_active)
+        VALUES ('${name}', 'http://127.0.0.1:9', 'k', 's', 'ROOT', 'z', false)`,
+    },
+    {
+      by: 'hub',
+      what: 'changes a configuration',
+      sql: `UPDATE ossea_configs SET api_url = 'http://127.0.0.1:9/client/api' WHERE name = '${name}'`,
+    },
+  ];
+}
+
 function mappings(volume: string, vm: string): OldStatement[] {
+  const failedOver = `${volume.slice(0, -4)}f0${volume.slice(-2)}`;
   return [
     {
       by: 'daemon',
@@ -65,6 +99,33 @@ function mappings(volume: string, vm: string): OldStatement[] {
     },
     {
       by: 'daemon',
+      what: 'reads every mapping of a VM',
+      sql: `SELECT volume_uuid, vm_id, device_path, cloudstack_state, linux_state, size, last_sync, created_at, updated_at
+        FROM device_mappings WHERE vm_id = '${vm}'`,
+    },
+    {
+      by: 'daemon',
+      what: 'finds the volume of a device',
+      sql: `SELECT volume_uuid FROM device_mappings WHERE device_path = '/dev/vdy'`,
+    },
+    {
+      by: 'daemon',
+      what: 'maps a volume of a failover VM, without its id',
+      sql: `INSERT INTO device_mappings (id, volume_uuid, vm_id, operation_mode, requires_device_correlation, device_path, cloudstack_state, linux_state, size)
+        VALUES (uuid(), '${failedOver}', '${vm}', 'failover', 0, 'remote-vm-${vm}', 'attached', 'n/a', 0)`,
+    },
+    {
+      by: 'daemon',
+      what: 'removes the mapping of a failover VM',
+      sql: `DELETE FROM device_mappings WHERE volume_uuid = '${failedOver}'`,
+    },
+    {
+      by: 'operator',
+      what: 'moves a mapping to the name by id',
+      sql: `UPDATE device_mappings SET device_path = '/dev/disk/by-id/virtio-${volume.replaceAll('-', '').slice(0, 18)}${volume.slice(-2)}' WHERE volume_uuid = '${volume}'`,
+    },
+    {
+      by: 'daemon',
       what: 'moves a mapping',
       sql: `UPDATE device_mappings SET device_path = '/dev/vdy-${volume.slice(-2)}', linux_state = 'detected', updated_at = ${T} WHERE volume_uuid = '${volume}'`,
     },
@@ -76,7 +137,7 @@ function mappings(volume: string, vm: string): OldStatement[] {
   ];
 }
 
-function migrated(volume: string): OldStatement[] {
+function migrated(volume: string, round: number): OldStatement[] {
   return [
     {
       by: 'daemon',
@@ -87,6 +148,130 @@ function migrated(volume: string): OldStatement[] {
     { by: 'operator', what: 'looks at the health view', sql: 'SELECT * FROM device_mapping_health' },
     { by: 'operator', what: 'looks at the statistics', sql: 'SELECT * FROM volume_daemon_statistics' },
     { by: 'operator', what: 'cleans up exports', sql: 'CALL CleanupOrphanedNBDExports()' },
+    { by: 'operator', what: 'cleans up operations', sql: 'CALL CleanupOrphanedOperations()' },
+    {
+      by: 'operator',
+      what: 'keeps a history',
+      sql: `INSERT INTO volume_operation_history (operation_id, details) VALUES ('go-attach-${round}', '{}')`,
+    },
+    {
+      by: 'daemon',
+      what: 'reads an export',
+      sql: `SELECT id, volume_uuid, export_name, device_path, port, status, metadata FROM nbd_exports WHERE volume_uuid = '${volume}'`,
+    },
+    {
+      by: 'daemon',
+      what: 'removes an export',
+      sql: `DELETE FROM nbd_exports WHERE export_name = 'migration-vol-${volume}'`,
+    },
+  ];
+}
+
+/**
+ * What only a database with every table of the hub has. Its rows go with the context that `live` deletes in
+ * the end.
+ */
+function production(volume: string, vm: string, round: number): OldStatement[] {
+  const context = `whole-${round}`;
+  const name = `migration-whole-${round}`;
+  const disk = 1_000 + round;
+  return [
+    {
+      by: 'daemon',
+      what: 'accepts a cleanup',
+      sql: `INSERT INTO volume_operations (id, type, status, volume_id, vm_id, request, created_at, updated_at)
+        VALUES ('go-cleanup-${round}', 'cleanup', 'pending', '${volume}', '${vm}', '{}', ${T}, ${T})`,
+    },
+    {
+      by: 'operator',
+      what: 'ends stuck operations',
+      sql: `UPDATE volume_operations SET status = 'failed', error = 'stuck' WHERE id = 'go-cleanup-${round}' AND status IN ('pending', 'executing')`,
+    },
+    {
+      by: 'operator',
+      what: 'keeps a history',
+      sql: `INSERT INTO volume_operation_history (operation_id, previous_status, new_status, details) VALUES ('go-cleanup-${round}', 'pending', 'failed', '{}')`,
+    },
+    {
+      by: 'operator',
+      what: 'keeps figures',
+      sql: `INSERT INTO volume_daemon_metrics (total_operations, operations_by_type, average_response_time_ms) VALUES (1, '{}', 1.5)`,
+    },
+    {
+      by: 'hub',
+      what: 'discovers a VM',
+      sql: `INSERT INTO vm_replication_contexts (context_id, vm_name) VALUES ('${context}', 'vm')`,
+    },
+    {
+      by: 'hub',
+      what: 'starts a job',
+      sql: `INSERT INTO replication_jobs (id, vm_context_id, status) VALUES ('whole-${round}', '${context}', 'running')`,
+    },
+    {
+      by: 'hub',
+      what: 'records the volume that was created',
+      sql: `INSERT INTO ossea_volumes (vm_context_id, volume_id, volume_name, size_gb, status, created_at) VALUES ('${context}', '${volume}', 'n', 6, 'creating', ${T})`,
+    },
+    {
+      by: 'hub',
+      what: 'records its disk',
+      sql: `INSERT INTO vm_disks (id, vm_context_id, job_id, disk_id) VALUES (${disk}, '${context}', 'whole-${round}', '2000')`,
+    },
+    {
+      by: 'hub',
+      what: 'ties the disk to the volume',
+      sql: `UPDATE vm_disks SET ossea_volume_id = (SELECT id FROM ossea_volumes WHERE volume_id = '${volume}') WHERE id = ${disk}`,
+    },
+    {
+      by: 'hub',
+      what: 'records the snapshot of a volume',
+      sql: `UPDATE ossea_volumes SET snapshot_id = 's', snapshot_status = 'ready', snapshot_created_at = ${T} WHERE volume_id = '${volume}'`,
+    },
+    {
+      by: 'daemon',
+      what: 'tracks a snapshot and a name',
+      sql: `UPDATE device_mappings SET ossea_snapshot_id = 's', snapshot_created_at = ${T}, snapshot_status = 'ready',
+          persistent_device_name = 'vol', symlink_path = '/dev/mapper/vol' WHERE volume_uuid = '${volume}'`,
+    },
+    {
+      by: 'daemon',
+      what: 'reads the snapshots of a VM',
+      sql: `SELECT volume_uuid, vm_context_id, device_path, operation_mode, ossea_snapshot_id, snapshot_created_at, snapshot_status
+        FROM device_mappings WHERE vm_context_id = '${context}'`,
+    },
+    {
+      by: 'daemon',
+      what: 'records an export of a job',
+      sql: `INSERT INTO nbd_exports (job_id, vm_context_id, volume_id, export_name, port, device_path, config_path, status, created_at, updated_at)
+        VALUES ('whole-${round}', '${context}', '${volume}', '${name}', 10809, '/dev/vdy', '/etc/nbd-server/conf.d/z.conf', 'pending', ${T}, ${T})`,
+    },
+    {
+      by: 'hub',
+      what: 'ties the export to its disk and mapping',
+      sql: `UPDATE nbd_exports SET vm_disk_id = ${disk}, device_mapping_uuid = '${volume}' WHERE export_name = '${name}' AND volume_id = '${volume}'`,
+    },
+    {
+      by: 'daemon',
+      what: 'lists exports',
+      sql: `SELECT volume_id, export_name, port, device_path, config_path, status, created_at, updated_at, job_id FROM nbd_exports WHERE status = 'active' LIMIT 10`,
+    },
+    {
+      by: 'operator',
+      what: 'moves an export to the name by id',
+      sql: `UPDATE nbd_exports SET device_path = '/dev/disk/by-id/virtio-x' WHERE volume_id = '${volume}'`,
+    },
+    { by: 'hub', what: 'deletes the disk, with its export', sql: `DELETE FROM vm_disks WHERE id = ${disk}` },
+    { by: 'hub', what: 'deletes the job', sql: `DELETE FROM replication_jobs WHERE id = 'whole-${round}'` },
+    {
+      by: 'daemon',
+      what: 'forgets where a volume is',
+      sql: `UPDATE ossea_volumes SET device_path = NULL, status = 'detached', updated_at = NOW() WHERE volume_id = '${volume}'`,
+    },
+    {
+      by: 'hub',
+      what: 'deletes the VM with its volumes',
+      sql: `DELETE FROM vm_replication_contexts WHERE context_id = '${context}'`,
+    },
   ];
 }
 
@@ -112,7 +297,7 @@ function live(volume: string, round: number): OldStatement[] {
     {
       by: 'hub',
       what: 'ties the export to its disk',
-      sql: `UPDATE nbd_exports SET vm_disk_id = ${round} WHERE export_name = 'migration-vol-${volume}' AND volume_id = '${volume}'`,
+      sql: `UPDATE nbd_exports SET vm_disk_id = (SELECT MIN(vm_disk_id) FROM (SELECT vm_disk_id FROM nbd_exports) known) WHERE export_name = 'migration-vol-${volume}' AND volume_id = '${volume}'`,
     },
     {
       by: 'hub',

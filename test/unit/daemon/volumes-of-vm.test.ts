@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import type { CloudVolume } from '~/server/cloudstack/cloud';
+import type { CloudVm, CloudVolume } from '~/server/cloudstack/cloud';
 import { LIMITS } from '~/server/core/limits';
 import { withUnmapped } from '~/server/daemon/volumes/volumes-of-vm';
+import { absent, type Evidence, seen, unknown } from '~/server/model/evidence';
 import type { Mapping, Operation } from '~/server/model/operation';
 import { mapping } from '../../contract/ledger/fixtures';
 
@@ -14,10 +15,23 @@ const shown = (id: string, fields: Partial<CloudVolume> = {}) =>
   ({ id, type: 'DATADISK', vmId: VM, size: 7, attached: null, created: null, ...fields }) as CloudVolume;
 const row: Mapping = { ...mapping(MAPPED, { vmId: VM }), id: 'm', lastSync: 0, createdAt: 0, updatedAt: 0 };
 
-function ask(volumes: () => Promise<CloudVolume[]>, last?: Pick<Operation, 'status' | 'updatedAt'>) {
+interface World {
+  readonly last?: Pick<Operation, 'status' | 'updatedAt'>;
+  readonly own?: string;
+  readonly vm?: Evidence<CloudVm>;
+  readonly appliance?: Evidence<CloudVm>;
+}
+
+const here = seen({} as CloudVm, NOW, 'cloudstack');
+
+function ask(volumes: () => Promise<CloudVolume[]>, { last, own, vm = here, appliance = here }: World = {}) {
   const parts = {
-    cloud: { listVolumes: volumes },
-    ledger: { listOperations: async () => (last ? [last as Operation] : []) },
+    cloud: { listVolumes: volumes, readVm: async (id: string) => (id === VM ? vm : appliance) },
+    ledger: {
+      listOperations: async () => (last ? [last as Operation] : []),
+      ownVolumes: async (ids: readonly string[]) => new Set(ids.filter((id) => id === own)),
+    },
+    applianceVmId: () => 'appliance',
     // Waiting takes no time here.
     clock: {
       now: () => NOW,
@@ -48,9 +62,31 @@ describe('the volumes of another VM', () => {
   ] as const)(
     'with an operation %s: the list of CloudStack may be older than that',
     async (_, last, count) => {
-      expect((await ask(async () => [shown(LEFT)], last)).volumes).toHaveLength(count);
+      const { volumes, incomplete } = await ask(async () => [shown(LEFT)], { last });
+      expect(volumes).toHaveLength(count);
+      expect(incomplete).toEqual(count === 2 ? null : expect.stringContaining(LEFT));
     },
   );
+
+  it('have the root disk that is proven to be ours: it would go with the VM', async () => {
+    const root = shown(LEFT, { type: 'ROOT' });
+    expect((await ask(async () => [root], { own: LEFT })).volumes.map(({ volumeId }) => volumeId)).toEqual([
+      MAPPED,
+      LEFT,
+    ]);
+    expect((await ask(async () => [root])).volumes).toEqual([row]);
+  });
+
+  it('are said to be incomplete when the VM is not shown: its list is empty, whatever it has', async () => {
+    const hidden = unknown('it is in a project that this key does not see', NOW, 'cloudstack');
+    const nothing = async () => [];
+    expect(await ask(nothing, { vm: hidden })).toEqual({ volumes: [row], incomplete: hidden.why });
+    const gone = absent('this id names nothing', NOW, 'cloudstack');
+    expect(await ask(nothing, { vm: gone })).toEqual({ volumes: [row], incomplete: null });
+    // A key that does not see the appliance either proves nothing.
+    const { incomplete } = await ask(nothing, { vm: gone, appliance: hidden });
+    expect(incomplete).toContain('nothing is concluded');
+  });
 
   it.each([
     ['refuses', () => Promise.reject(new Error('no right to list')), 'no right to list'],

@@ -46,7 +46,7 @@ describe('the registry of endpoints', () => {
   it('knows the methods of a path', () => {
     expect(methodsOf('/api/v1/volumes')).toEqual(['GET', 'HEAD', 'POST']);
     expect(methodsOf('/api/v1/volumes/x')).toEqual(['DELETE', 'GET', 'HEAD']);
-    expect(methodsOf('/api/v1/exports/validate')).toEqual(['DELETE', 'GET', 'HEAD', 'POST']);
+    expect(methodsOf('/api/v1/exports/validate')).toEqual(['POST']);
     expect(methodsOf('/api/v1/devices/dev/vdb/volume')).toEqual(['GET', 'HEAD']);
     expect(methodsOf('/api/v1/events')).toEqual(['GET']);
     expect(methodsOf('/api/v1/volumes/x/y')).toEqual([]);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { unknown } from '~/server/model/evidence';
+import { seen, unknown } from '~/server/model/evidence';
 import { permit } from '~/server/operations/decide/permit';
 import type { Guards, Intent, Mutation } from '~/server/operations/decision';
 import {
@@ -41,7 +41,7 @@ type Row = [
   story: string,
   command: Mutation,
   about: Intent,
-  seen: Partial<Guards>,
+  looked: Partial<Guards>,
   verdict: 'go' | 'wait' | 'settled' | `refuse ${string}` | `wait ${string}`,
 ];
 
@@ -382,6 +382,16 @@ const ROWS: readonly Row[] = [
     destroy(),
     intent(),
     { vm: seenVm(), vmVolumes: disks(volume({ vmId: OTHER_VM })) },
+    'refuse VM_HAS_DISKS',
+  ],
+  [
+    'destroy: its root disk is a volume of ours, attached as such',
+    destroy(),
+    intent(),
+    {
+      vm: seenVm(),
+      vmVolumes: seen([{ ...volume({ vmId: OTHER_VM, type: 'ROOT' }), ours: true }], 0, 'cloudstack'),
+    },
     'refuse VM_HAS_DISKS',
   ],
   [

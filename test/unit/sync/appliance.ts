@@ -193,6 +193,28 @@ export class MemoryAppliance {
     });
   }
 
+  /** An attach of ours that has completed by now, and whose mapping is not there any more. */
+  async attachedOnce(volumeId: string): Promise<void> {
+    const id = this.random.uuid();
+    await this.ledger.accept(this.owned, {
+      id,
+      type: 'attach',
+      volumeId,
+      vmId: this.vmId,
+      request: { volume_id: volumeId, vm_id: this.vmId },
+      idempotencyKey: null,
+      requestHash: id,
+      at: this.clock.now(),
+    });
+    await this.ledger.claim(this.owned, 1);
+    await this.ledger.append(this.owned, id, {
+      after: 2,
+      at: this.clock.now(),
+      entries: [],
+      end: { status: 'completed', response: {}, error: null, errorCode: null },
+    });
+  }
+
   /** Everything that sync could write to, as one comparable value. */
   everything(): unknown {
     const { mappings, exports, entries, operations } = this.store;

@@ -128,6 +128,7 @@ export function healthy(fields: Partial<Observation> = {}): Observation {
     absent: new Map(),
     hidden: new Map(),
     otherAppliances: new Set(),
+    ours: new Set(),
     unclaimed: new Map(),
     stuckBefore: new Map(),
     sizeToleranceBytes: 3 * GIB,

@@ -164,6 +164,28 @@ const TABLE: readonly [story: string, world: Partial<Observation>, kind: DriftKi
     'put-mapping detected /dev/vdb, publish /dev/vdb',
   ],
   [
+    'a volume of ours on another VM: it gets a row and no export',
+    {
+      ...nothing,
+      volumes: [volume({ vmId: OTHER_VM })],
+      guest: guest([]),
+      ours: new Set([VOLUME]),
+    },
+    'unmapped-volume',
+    'put-mapping n/a',
+  ],
+  [
+    'the same as the root disk of that VM, while this guest cannot be looked at',
+    {
+      ...nothing,
+      volumes: [volume({ vmId: OTHER_VM, type: 'ROOT', deviceId: 0 })],
+      guest: null,
+      ours: new Set([VOLUME]),
+    },
+    'unmapped-volume',
+    'put-mapping n/a',
+  ],
+  [
     'attached by hand with a disk that is too small',
     { ...nothing, guest: guest([device({ size: 5 * GIB - 512 })]) },
     'size-mismatch',
@@ -397,6 +419,29 @@ describe('what is not known is not judged', () => {
   const twins = [device(), device({ name: 'vdc', diskseq: 8 })];
   const SILENCES: readonly [story: string, world: Partial<Observation>][] = [
     ['CloudStack is away and everything else fits', { volumes: null }],
+    [
+      'a volume on another VM that nothing proves to be ours: it gets no row',
+      { ...nothing, volumes: [volume({ vmId: OTHER_VM })], guest: guest([]) },
+    ],
+    [
+      'a volume of ours on the VM of another daemon: that one maps it',
+      {
+        ...nothing,
+        volumes: [volume({ vmId: OTHER_VM })],
+        guest: guest([]),
+        ours: new Set([VOLUME]),
+        otherAppliances: new Set([OTHER_VM]),
+      },
+    ],
+    [
+      'a volume of ours that CloudStack attaches or deletes on another VM just now',
+      {
+        ...nothing,
+        volumes: ['Attaching', 'Expunging'].map((state) => volume({ vmId: OTHER_VM, state })),
+        guest: guest([]),
+        ours: new Set([VOLUME]),
+      },
+    ],
     [
       'CloudStack is away: gone is not yet a phantom',
       { volumes: null, guest: guest([]), configured: served(null) },

@@ -35,6 +35,84 @@ describe('rows that an old daemon has left', () => {
   });
 });
 
+describe('a volume on another VM without a mapping', () => {
+  /** Attached there by hand; `own`: an attach of ours completed long ago. */
+  async function leftover(own: boolean) {
+    const appliance = await MemoryAppliance.start();
+    const { id } = appliance.addVolume({ vmId: appliance.otherVm });
+    if (own) await appliance.attachedOnce(id);
+    await appliance.clock.advance(60_000);
+    return { appliance, id, place: async () => (await appliance.ledger.readMapping(id))?.vmId ?? null };
+  }
+  const move = (appliance: MemoryAppliance, id: string, vmId: string | null) =>
+    Object.assign(appliance.model.volumes.find((one) => one.id === id) ?? {}, {
+      vmId,
+      deviceId: vmId === null ? null : 1,
+    });
+
+  it('is mapped once, without a device and without an export, and nothing is left to do', async () => {
+    const { appliance, id } = await leftover(true);
+    expect(told(await run(appliance))).toEqual(['unmapped-volume repaired']);
+    expect(await appliance.ledger.readMapping(id)).toMatchObject({
+      vmId: appliance.otherVm,
+      devicePath: `remote-vm-${appliance.otherVm}-${id}`,
+      linuxState: 'n/a',
+      serial: null,
+    });
+    expect(appliance.exports.changes).toEqual([]);
+    expect(told(await run(appliance))).toEqual([]);
+  });
+
+  it('gets no row when nothing proves that it is ours', async () => {
+    const { appliance, place } = await leftover(false);
+    expect(told(await run(appliance))).toEqual([]);
+    expect(await place()).toBeNull();
+  });
+
+  it('is followed wherever it goes: its row never says what CloudStack does not', async () => {
+    const { appliance, id, place } = await leftover(true);
+    await run(appliance);
+    const third = appliance.model.addVm({ name: 'third' }).id;
+    move(appliance, id, third);
+    expect(told(await run(appliance))).toEqual(['stale-mapping repaired']);
+    expect(await place()).toBe(third);
+    appliance.model.conditions.add({ kind: 'hidden', id });
+    expect(told(await run(appliance))).toEqual(['not-visible reported']);
+    expect(await place()).toBe(third);
+    appliance.model.conditions.clear();
+    move(appliance, id, appliance.vmId);
+    await appliance.plug(id);
+    expect(told(await run(appliance))).toEqual(['unmapped-volume repaired']);
+    expect(await appliance.ledger.readMapping(id)).toMatchObject({
+      vmId: appliance.vmId,
+      linuxState: 'detected',
+    });
+    await appliance.guest.unplug(id);
+    move(appliance, id, null);
+    expect(told(await run(appliance))).toEqual(['stale-mapping repaired']);
+    expect(await place()).toBeNull();
+  });
+
+  it('gets no row from a list that is older than its detach', async () => {
+    const { appliance, id, place } = await leftover(true);
+    const { listVolumes } = appliance.cloud;
+    appliance.cloud.listVolumes = async (filter) => {
+      const volumes = await listVolumes.call(appliance.cloud, filter);
+      move(appliance, id, null);
+      return volumes;
+    };
+    expect(told(await run(appliance))).toEqual([]);
+    expect(await place()).toBeNull();
+  });
+
+  it('on the VM of another daemon is that daemon’s', async () => {
+    const { appliance, place } = await leftover(true);
+    await appliance.ledger.takeOver(appliance.otherVm, 'their daemon');
+    expect(told(await run(appliance))).toEqual([]);
+    expect(await place()).toBeNull();
+  });
+});
+
 describe('what happens while sync looks and repairs', () => {
   it('an operation that ended after the look takes precedence', async () => {
     const { appliance, id } = await withUnmapped();

@@ -1,0 +1,30 @@
+import type { World } from './world';
+
+/** What a completed operation of these has proven to be ours. */
+const PROVING: readonly string[] = ['create', 'attach', 'cleanup'];
+
+/**
+ * After the last sync, with everything readable: each row says where its volume is, and a volume of ours on
+ * the other VM has a row whoever has attached it. The complaint, or null.
+ */
+export function rowsAtRest(world: World): string | null {
+  const { store, model, otherVmId } = world;
+  for (const { volumeId, vmId } of store.mappings.values()) {
+    const volume = world.volume(volumeId);
+    if (!volume || volume.removed) return `${volumeId} has a row, and does not exist`;
+    if (volume.vmId !== vmId) return `the row of ${volumeId} says VM ${vmId}, it is at ${volume.vmId}`;
+  }
+  const own = new Set(
+    [...store.operations.values()]
+      .map(({ operation }) => operation)
+      .filter(({ type, status }) => status === 'completed' && PROVING.includes(type))
+      .map(({ volumeId }) => volumeId),
+  );
+  const there = model.volumes.filter(
+    ({ id, vmId, removed }) => !removed && vmId === otherVmId && own.has(id),
+  );
+  const lost = there.filter(({ id, state }) => state === 'Ready' && !store.mappings.has(id));
+  if (lost.length > 0)
+    return `${lost.map(({ id }) => id).join(', ')}: on the other VM, ours, and without a row`;
+  return null;
+}

@@ -1,0 +1,57 @@
+import { describe, expect, it } from 'vitest';
+import { changesRow } from '~/server/database/journal/append-change';
+import type { OperationChange } from '~/server/model/ledger';
+import { Rig } from './rig';
+
+/** What the engine asks the ledger for, besides what it asks for itself. */
+function watch({ ledger }: Rig) {
+  const changes: OperationChange[] = [];
+  const claims: number[] = [];
+  const { append, claim } = ledger;
+  ledger.append = (epoch, id, change) => {
+    changes.push(change);
+    return append.call(ledger, epoch, id, change);
+  };
+  ledger.claim = async (epoch, limit) => {
+    const claimed = await claim.call(ledger, epoch, limit);
+    claims.push(claimed.length);
+    return claimed;
+  };
+  return { changes, claims };
+}
+
+describe('what an operation writes', () => {
+  it('its row changes only at the end when it never had to wait', async () => {
+    const rig = await Rig.start();
+    const { id } = await rig.volume();
+    const { changes } = watch(rig);
+    const ended = await rig.ended(await rig.request('attach', { volume_id: id, vm_id: rig.here }));
+    expect(ended.status).toBe('completed');
+    expect(changes.length).toBeGreaterThan(3);
+    expect(changes.filter(changesRow)).toEqual([expect.objectContaining({ end: expect.anything() })]);
+  });
+
+  it('a wait that the row tells of is taken back with the next step', async () => {
+    const rig = await Rig.start();
+    const { id } = await rig.volume();
+    rig.model.faults.add({ command: 'attachVolume', kind: 'vm-busy', times: 1 });
+    const { changes } = watch(rig);
+    const operation = await rig.ended(await rig.request('attach', { volume_id: id, vm_id: rig.here }));
+    expect(operation).toMatchObject({ status: 'completed', waitReason: null, attempt: 0 });
+    const waits = changes
+      .filter(({ waiting }) => waiting !== undefined)
+      .map(({ waiting }) => waiting === null);
+    expect(waits[0]).toBe(false);
+    expect(waits[1]).toBe(true);
+  });
+
+  it('what is accepted in the same moment is claimed together', async () => {
+    const rig = await Rig.start();
+    const volumes = await Promise.all(Array.from({ length: 5 }, (_, n) => rig.volume({ name: `data ${n}` })));
+    const { claims } = watch(rig);
+    const { operations } = rig.domain;
+    const asked = volumes.map(({ id }) => operations.request('detach', { volume_id: id }));
+    for (const { id } of await rig.during(Promise.all(asked))) await rig.ended(id);
+    expect(claims.filter((n) => n > 0)).toEqual([5]);
+  });
+});
