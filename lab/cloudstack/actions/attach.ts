@@ -144,6 +144,8 @@ interface Plugging {
   readonly run: Run;
 }
 
+const RETRY_PLUG_MS = 100;
+
 /** The disk goes into the guest, unless a fault keeps it out or late. Throws 530 when the guest refuses. */
 async function plug(
   parts: ModelParts,
@@ -153,11 +155,14 @@ async function plug(
   const guest = parts.inventory.guestOf(vm);
   if (!guest || unless?.kind === 'no-device') return;
   if (unless?.kind === 'late-device') {
-    parts.later(unless.ms ?? 1000, async () => {
-      // Whatever the hypervisor was asked for since has overtaken it.
+    const arrive = async () => {
+      // The hypervisor does one thing after the other with a disk.
+      if (volume.jobId !== null && volume.jobId !== run.job.id) return parts.later(RETRY_PLUG_MS, arrive);
+      // Whatever it was asked for since has overtaken it.
       const last = parts.history.effects.findLast(({ volumeId }) => volumeId === volume.id);
       if (volume.vmId === vm.id && last?.jobId === run.job.id) await guest.plug(diskOf(volume, vm));
-    });
+    };
+    parts.later(unless.ms ?? 1000, arrive);
     return;
   }
   try {
