@@ -167,14 +167,22 @@ describe('somebody else writes into the database', () => {
   it('a mapping that is deleted while its attach goes on is made again', async () => {
     const volumeId = await newVolume('meddled-with');
     await rig.lab.database.query(
-      `CREATE TRIGGER meddler AFTER INSERT ON volume_operation_steps FOR EACH ROW
-       IF NEW.step = 'map' AND NEW.sequence < 8 THEN
-         DELETE FROM device_mappings WHERE volume_id = '${volumeId}'; END IF`,
+      // A trigger cannot delete from its own table: the first row is turned into one of another volume.
+      `CREATE TRIGGER meddler BEFORE INSERT ON device_mappings FOR EACH ROW
+       IF NEW.volume_id = '${volumeId}' AND (
+         SELECT COUNT(*) FROM volume_operation_steps s JOIN volume_operations o ON o.id = s.operation_id
+         WHERE o.volume_id = '${volumeId}' AND s.step = 'map') < 2
+       THEN SET NEW.volume_id = 'somebody else', NEW.device_path = 'nowhere'; END IF`,
       [],
       DATABASE,
     );
     const end = await rig.follow(attachOf(volumeId));
     await rig.lab.database.query('DROP TRIGGER meddler', [], DATABASE);
+    await rig.lab.database.query(
+      "DELETE FROM device_mappings WHERE volume_id = 'somebody else'",
+      [],
+      DATABASE,
+    );
     expect(end.status).toBe('completed');
     const maps = await rig.rows(
       "SELECT state FROM volume_operation_steps WHERE operation_id = ? AND step = 'map'",

@@ -35,11 +35,14 @@ export function judgeAttachment(view: View, mapping: Mapping): Repair[] {
 export function judgeElsewhere(view: View, mapping: Mapping): Repair[] {
   const volume = view.volume(mapping.volumeId);
   if (volume === 'unseen') return [];
-  if (volume === 'absent') return [stale(mapping, volume, rowsWithout(mapping, volume))];
+  const rows = rowsWithout(view, mapping, volume);
+  if (volume === 'absent') return [stale(mapping, volume, rows)];
   if (view.isMoving(volume)) return [];
   const here = judgeUnmapped(view, volume);
-  const right = volume.vmId === mapping.vmId || volume.vmId === view.o.applianceVmId;
-  return right ? here : [stale(mapping, volume, rowsWithout(mapping, volume)), ...here];
+  if (volume.vmId === mapping.vmId) return here;
+  // A volume that has come here gets its row here, unless nothing may be said of its disk.
+  const mendsRow = here.some(({ steps }) => steps.some(({ kind }) => kind === 'rows'));
+  return volume.vmId === view.o.applianceVmId && mendsRow ? here : [stale(mapping, volume, rows), ...here];
 }
 
 /** A volume without a mapping to this guest: attached here, or the ghost of one that is not. */
@@ -64,16 +67,16 @@ function judgeGone(view: View, mapping: Mapping, volume: CloudVolume | 'absent')
   }
   const steps: RepairStep[] = [
     { kind: 'withdraw', exportName: exportName(mapping.volumeId) },
-    ...rowsWithout(mapping, volume),
+    ...rowsWithout(view, mapping, volume),
   ];
   if (device !== null && device !== 'unknown') return [ghost(view, mapping.volumeId, device, volume, steps)];
   return [stale(mapping, volume, steps)];
 }
 
 /** Deletes only the row for that VM: a new row for another VM may have been written meanwhile. */
-function rowsWithout({ volumeId, vmId }: Mapping, volume: CloudVolume | 'absent'): RepairStep[] {
+function rowsWithout(view: View, { volumeId, vmId }: Mapping, volume: CloudVolume | 'absent'): RepairStep[] {
   const effects: MappingEffect[] = [{ kind: 'delete-mapping', volumeId, vmId }];
-  if (volume !== 'absent' && volume.vmId !== null)
+  if (volume !== 'absent' && volume.vmId !== null && volume.vmId !== view.o.applianceVmId)
     effects.push({ kind: 'put-mapping', mapping: remoteMapping(volume, volume.vmId) });
   return [{ kind: 'rows', effects }];
 }

@@ -73,7 +73,7 @@ describe('cleanup of a test VM', () => {
     rig.loseThen('destroyVirtualMachine', () => rig.plugInto(stranger, vmId));
     const operation = await rig.run('cleanup', cleanup(rig, volume.id, vmId, { delete_vm: true }));
     expect(operation).toMatchObject({ status: 'completed', response: { vm_deleted: false } });
-    expect(String(operation.response?.message)).toContain('data disk');
+    expect(String(operation.response?.message)).toContain('1 disk(s) that would go with it');
     expect(rig.calls).toEqual(['detachVolume', 'attachVolume', 'destroyVirtualMachine']);
     expect([stranger.vmId, rig.model.inventory.vm('', '', vmId).state]).toEqual([vmId, 'Stopped']);
   });

@@ -414,6 +414,17 @@ describe('what the daemon can do about a drift when it is asked to', () => {
   });
 });
 
+describe('a volume that has come here from another VM by hand', () => {
+  it.each([
+    ['this system uses its disk', { users: used({ kind: 'own', detail: 'line 1' }) }, 'used-by-system'],
+    ['its disk has another size', { guest: guest([device({ size: GIB })]) }, 'size-mismatch'],
+  ])('%s: the row does not say the other VM any more', (_story, world, kind) => {
+    const o = healthy({ ...nothing, mappings: [remote()], ...world });
+    expect(plan(o).map(({ drift }) => drift.kind)).toEqual(['stale-mapping', kind]);
+    expect(steps(o)).toEqual(['delete-mapping', '']);
+  });
+});
+
 describe('what is not known is not judged', () => {
   const unread = device({ serial: null, serialState: 'pending' });
   const twins = [device(), device({ name: 'vdc', diskseq: 8 })];
