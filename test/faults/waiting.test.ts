@@ -172,7 +172,7 @@ describe('somebody else writes into the database', () => {
        IF NEW.volume_id = '${volumeId}' AND (
          SELECT COUNT(*) FROM volume_operation_steps s JOIN volume_operations o ON o.id = s.operation_id
          WHERE o.volume_id = '${volumeId}' AND s.step = 'map') < 2
-       THEN SET NEW.volume_id = 'somebody else', NEW.device_path = 'nowhere'; END IF`,
+       THEN SET NEW.id = 'somebody else', NEW.volume_id = 'somebody else', NEW.device_path = 'nowhere'; END IF`,
       [],
       DATABASE,
     );
