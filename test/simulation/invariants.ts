@@ -16,6 +16,15 @@ const SYNC_GRACE = 130_000;
 /** An attach may be undone and done again; these leave something behind each time. */
 const ONCE_PER_OPERATION: ReadonlySet<EffectKind> = new Set(['snapshot', 'revert', 'delete-snapshot']);
 
+/** CloudStack has done it, and the daemon has no usable answer. */
+const ANSWERS_LOST = [
+  'drop-reply-after-effect',
+  'status-after-effect',
+  'garbage',
+  'slow-bytes',
+  'late-reply',
+] as const;
+
 /** What is known of an operation from its journal alone. */
 export interface Story {
   sequence: number;
@@ -24,6 +33,8 @@ export interface Story {
   begunAt: number;
   /** Job id → step, of every intent. */
   readonly intents: Map<string, string>;
+  /** Job id → when CloudStack has last made a volume under it, virtual ms. */
+  readonly madeAt: Map<string, number>;
   /** Jobs that CloudStack is known to have accepted, and of which no end is journaled. */
   readonly accepted: Set<string>;
   ended: Operation | null;
@@ -153,6 +164,7 @@ export class Invariants {
       volumeId: null,
       begunAt: 0,
       intents: new Map(),
+      madeAt: new Map(),
       accepted: new Set(),
       ended: null,
     };
@@ -198,16 +210,27 @@ export class Invariants {
         'no-effect-without-intent',
         `${kind} of ${volumeId || vmId}: no intent of job ${jobId ?? 'none'}`,
       );
-    else if (kind === 'create') this.checkCreate(operation[0], operation[1]);
+    else if (kind === 'create') this.checkCreate(operation[0], operation[1], jobId ?? '');
     else if (ONCE_PER_OPERATION.has(kind)) this.checkOnce(kind, operation[0], operation[1]);
   }
 
-  /** A create whose answer and whose job are both lost is sent again: the only effect that may come twice, and it is named. */
-  private checkCreate(operationId: string, story: Story): void {
+  /**
+   * A create whose answer and whose job are both lost is sent again, once its job has been denied for long
+   * enough since that send: the only effect that may come twice, and it is named.
+   */
+  private checkCreate(operationId: string, story: Story, jobId: string): void {
+    const { scheduler, model } = this.world;
     const made = this.madeBy(story);
-    const jobsLost = this.world.model.faults.struck['lose-job'] ?? 0;
-    if (made.length > 1 + jobsLost)
+    const lost = [...ANSWERS_LOST, 'lose-job' as const].map((kind) => model.faults.struck[kind] ?? 0);
+    if (made.length > 1 + lost.reduce((sum, times) => sum + times, 0))
       this.fail('each-effect-once', `operation ${operationId} has created ${made.join(' and ')}`);
+    const before = story.madeAt.get(jobId);
+    story.madeAt.set(jobId, scheduler.time);
+    if (before !== undefined && scheduler.time - before < this.world.policy.jobLostAfterMs)
+      this.fail(
+        'each-effect-once',
+        `operation ${operationId} has created ${made.join(' and ')} within ${scheduler.time - before} ms`,
+      );
   }
 
   /** No try of an operation repeats what an earlier try of it has done. */

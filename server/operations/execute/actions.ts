@@ -91,9 +91,10 @@ async function send(run: RunContext, action: Send): Promise<void> {
   const { guards } = run.facts;
   if (guards?.jobId !== action.jobId)
     throw new Error(`${action.command.name} of job ${action.jobId} was to be sent without its guards`);
-  // From here on the call may have been sent; only a certain "not started" makes it unsent again. A job that
-  // was queried before says nothing about this send.
+  // From here on the call may have been sent; only a certain "not started" makes it unsent again. What was said
+  // of its job before says nothing about this send.
   run.forget(['unsent', 'job', 'guards']);
+  run.otherRuns.denials.forget(action.jobId);
   const { command } = action;
   if (isSynchronous(command)) return callAndWait(run, action, command);
   return callWithJob(run, action, command);

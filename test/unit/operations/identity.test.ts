@@ -41,6 +41,18 @@ describe('whose volume it is, when a create is lost beside a namesake of the sam
     });
   });
 
+  it('every lost send waits for its own denials of the job: those of the send before say nothing of it', async () => {
+    const rig = await Rig.start();
+    rig.model.faults.add({ command: 'createVolume', kind: 'fail-before-effect', times: 3 });
+    const sentAt: number[] = [];
+    rig.onSend = () => void sentAt.push(rig.clock.monotonic());
+    const operation = await rig.ended(await create(rig), 10 * MINUTE_MS);
+    expect(operation.status).toBe('completed');
+    expect(sentAt).toHaveLength(4);
+    for (const [index, at] of sentAt.slice(1).entries())
+      expect(at - (sentAt[index] ?? 0)).toBeGreaterThanOrEqual(30 * SECOND_MS);
+  });
+
   /** Namesakes of every kind, none of which the lost call can have made. */
   async function strangers(rig: Rig): Promise<string[]> {
     const { id: accountId } = rig.model.accounts.require('other');
