@@ -208,7 +208,15 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'server/daemon/fenced-cloud.ts',
     find: '    isOwner()\n      ? send()',
     replace: '    isOwner() || send !== null\n      ? send()',
-    seed: 491,
+    seed: 14602,
+  },
+  {
+    name: 'denials-of-the-send-before',
+    what: 'what CloudStack has said of a job before a call was sent again counts for the new send',
+    file: 'server/operations/execute/actions.ts',
+    find: '  run.otherRuns.denials.forget(action.jobId);\n',
+    replace: '',
+    seed: 91048606,
   },
   {
     name: 'one-clock-forgets-keys',
