@@ -40,9 +40,10 @@ export function judgeElsewhere(view: View, mapping: Mapping): Repair[] {
   if (view.isMoving(volume)) return [];
   const here = judgeUnmapped(view, volume);
   if (volume.vmId === mapping.vmId) return here;
-  // A volume that has come here gets its row here, unless nothing may be said of its disk.
-  const mendsRow = here.some(({ steps }) => steps.some(({ kind }) => kind === 'rows'));
-  return volume.vmId === view.o.applianceVmId && mendsRow ? here : [stale(mapping, volume, rows), ...here];
+  if (volume.vmId !== view.o.applianceVmId) return [stale(mapping, volume, rows), ...here];
+  // A volume that has come here gets its row here, at once or with a later look, unless its disk forbids it.
+  const forbidden = here.length > 0 && !here.some(({ steps }) => steps.some(({ kind }) => kind === 'rows'));
+  return forbidden ? [stale(mapping, volume, rows), ...here] : here;
 }
 
 /** A volume without a mapping to this guest: attached here, or the ghost of one that is not. */

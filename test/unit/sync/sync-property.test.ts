@@ -114,7 +114,8 @@ class Oracle {
   private async tooSmall(subject: Subject, was: State, now: Device): Promise<Expected> {
     const unsafe = 'size-mismatch' as const;
     const local = subject.row !== 'none' && subject.row !== 'remote';
-    if (!local) return { row: was.row, record: null, target: null, unsafe };
+    // A row for another VM is wrong in any case, and there is no disk that one for here could name.
+    if (!local) return { row: null, record: null, target: null, unsafe };
     const record = was.record?.status === 'active' ? { status: 'failed' as const } : was.record;
     const kept = { row: was.row, record, target: null };
     if (this.isBlocked(subject)) return { ...(this.losesPath(subject, was) ? lost(kept) : kept), unsafe };
@@ -227,7 +228,7 @@ async function check(drawn: DrawnWorld): Promise<void> {
     const one = expected.get(id);
     if (!one?.unsafe) return [];
     // Its row was what the volume was looked up for: without it nobody knows whose disk that is.
-    const forgotten = one.unsafe === 'ghost-disk' && one.row === null && (!listed || cloud === 'absent');
+    const forgotten = one.row === null && (!listed || cloud === 'absent');
     return [forgotten ? 'not-visible' : one.unsafe];
   });
   expect(second.drifts.map(({ kind }) => kind).sort()).toEqual(unsafe.sort());
