@@ -1,5 +1,5 @@
 import type { NewOperation } from '../../model/ledger';
-import type { JsonObject, NewJournalEntry, Operation } from '../../model/operation';
+import { callerNames, type NewJournalEntry, type Operation } from '../../model/operation';
 import { toOperation } from '../rows';
 
 /* What both ledgers store for a request. */
@@ -9,7 +9,12 @@ export function firstEntry(input: NewOperation): NewJournalEntry {
   return {
     step: 'operation',
     state: 'pending',
-    data: { type: input.type, volume_id: input.volumeId, vm_id: input.vmId, ...known(callerColumns(input)) },
+    data: {
+      type: input.type,
+      volume_id: input.volumeId,
+      vm_id: input.vmId,
+      ...callerNames(input.caller ?? null),
+    },
   };
 }
 
@@ -19,10 +24,6 @@ function callerColumns({ caller }: NewOperation) {
     request_id: caller?.requestId ?? null,
     traceparent: caller?.traceparent ?? null,
   };
-}
-
-function known(columns: Readonly<Record<string, string | null>>): JsonObject {
-  return Object.fromEntries(Object.entries(columns).filter(([, value]) => value !== null));
 }
 
 /** The row of a request; its other columns have defaults. */

@@ -17,7 +17,10 @@ export async function assertEpoch(tx: Transaction<Tables>, epoch: Epoch): Promis
   if (Number(rows[0]?.epoch) !== epoch.number) throw leaseLost();
 }
 
-/** The same for a write to an operation whose row stays as it is. False when the operation is not executed under this epoch. */
+/**
+ * The same for a write to an operation whose row stays as it is. False when the operation is not executed
+ * under this epoch.
+ */
 export async function lockOwn(tx: Transaction<Tables>, epoch: Epoch, operationId: string): Promise<boolean> {
   const { rows } = await sql<{ epoch: number; own: string | null }>`
     SELECT a.epoch, o.id AS own FROM appliances a
