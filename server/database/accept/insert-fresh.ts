@@ -19,7 +19,7 @@ export async function insertFresh(
     insertOperation(database, epoch, row),
     insertFirstEntry(database, epoch, input),
   ]);
-  const inserted = await database.packet(statements);
+  const inserted = await database.packet('acceptance', statements);
   const accepted = new Map<NewOperation, Accepted>();
   for (const [index, { input, row }] of rows.entries()) {
     const operation = inserted?.[2 * index];
