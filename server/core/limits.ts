@@ -141,6 +141,7 @@ export const LIMITS = {
   HOLDER_DESCRIPTORS: 262_144,
   // Processes such as a worker of udev let go of a disk within moments.
   HOLDER_PASSES_MS: 5_000,
+  HOLDER_AGAIN_FIRST_MS: 10,
   HOLDER_AGAIN_MS: 200,
   OWN_DISKS: 256,
   OWN_DISKS_BYTES: 64 * 1024,

@@ -244,8 +244,8 @@ export type Action =
       readonly toAppliance: boolean;
       readonly needsSlot: boolean;
     }
-  /** `patient`: users that may be gone in a moment are waited for. */
-  | { readonly do: 'read-holders'; readonly volumeId: string; readonly patient: boolean }
+  /** Whose use is not ignored is waited for, while it may be gone in a moment. */
+  | { readonly do: 'read-holders'; readonly volumeId: string; readonly taking: Taking }
   /** Who uses this device, which was found for the volume and is not mapped yet. */
   | { readonly do: 'read-device-users'; readonly device: Device }
   /** `since`: wall clock ms of the first try. */

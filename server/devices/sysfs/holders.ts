@@ -3,7 +3,7 @@ import { constants, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf } from '../../core/errors';
 import { hasCode } from '../../core/has-code';
-import type { Device, Holder } from '../device';
+import type { ClientState, Device, Holder } from '../device';
 import type { OwnDisks } from '../own-disks';
 import { type BlockTarget, blockTarget, statOf } from './block-target';
 import { type ConfiguredUse, configuredUsesOf, isOn, readConfiguredUses } from './configured-use';
@@ -25,7 +25,7 @@ export interface HolderSources {
    * Processes that serve a client of our exports (`processIdentity`). Whoever else has a disk open is a user, an
    * export server of somebody else, too.
    */
-  readonly exportClients: () => Promise<ReadonlySet<string>>;
+  readonly exportClients: () => Promise<ReadonlyMap<string, ClientState>>;
 }
 
 /**

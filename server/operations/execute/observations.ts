@@ -73,7 +73,7 @@ export async function observe(run: RunContext, action: Observation): Promise<voi
     case 'read-obstacles':
       return readObstacles(run, action);
     case 'read-holders':
-      return run.learn({ use: await readUse(run, action.volumeId, action) });
+      return run.learn({ use: await readUse(run, action.volumeId, action.taking) });
     case 'read-device-users':
       return run.learn({ use: await readUseOf(run, action.device) });
     case 'await-device':
