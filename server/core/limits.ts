@@ -94,6 +94,8 @@ export const LIMITS = {
   LEASE_RETRY_MS: 250,
   LEASE_LOOK_MS: 500,
   LEASE_STATEMENT_MS: 1_000,
+  // In a row, before another node of a cluster is tried. One may be the load of a moment.
+  UNANSWERED_WRITES: 2,
   HEALTH_RETRY_MS: 2_000,
   HEALTH_CLOUDSTACK_MS: 30_000,
   HEALTH_DATABASE_MS: 5_000,

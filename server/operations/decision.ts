@@ -109,7 +109,7 @@ export interface Facts {
   readonly obstacles?: {
     /** Jobs of earlier operations on the volume that may still have an effect. */
     readonly openJobs: number;
-    /** A running operation that attaches another disk without a serial. */
+    /** A running operation that attaches another disk, without a serial or with the same. */
     readonly conflictingOperation: string | null;
     /** Set when this VM takes no more disks. */
     readonly full?: FullVm;

@@ -31,7 +31,7 @@ export interface Subject {
 export async function findDescriptors(
   { procDir, ignoredPids, exportClients }: Sources,
   subjects: readonly Subject[],
-  remoteMounts: readonly string[],
+  isRemotePath: (path: string) => boolean,
   gaps: Gaps,
 ): Promise<void> {
   const closed: Gaps = [];
@@ -47,7 +47,7 @@ export async function findDescriptors(
       break;
     }
     for (const descriptor of descriptors) {
-      const status = await opened(join(dir, descriptor), remoteMounts);
+      const status = await opened(join(dir, descriptor), isRemotePath);
       if (status instanceof Error) closed.push(status.message);
       // One that may not be followed says that none of this process may.
       if (status instanceof Error) break;
@@ -69,13 +69,14 @@ export async function findDescriptors(
  * What a descriptor leads to; null when it has no path, is closed meanwhile, or is not ours to touch; the error
  * when it may not be followed.
  */
-async function opened(link: string, remoteMounts: readonly string[]): Promise<BigIntStats | Error | null> {
+async function opened(
+  link: string,
+  isRemotePath: (path: string) => boolean,
+): Promise<BigIntStats | Error | null> {
   try {
     const path = readlinkSync(link);
     // Sockets, pipes and anonymous inodes have no path; a file on a server that hangs is not ours to touch.
-    if (!path.startsWith('/')) return null;
-    if (remoteMounts.some((mount) => path === mount || path.startsWith(`${mount.replace(/\/$/, '')}/`)))
-      return null;
+    if (!path.startsWith('/') || isRemotePath(path)) return null;
     // Follows the descriptor itself, not its path: right for deleted nodes, other mount namespaces and links.
     return await stat(link, { bigint: true });
   } catch (error) {
