@@ -150,8 +150,8 @@ export interface Ledger {
   readVolumeRows(volumeIds: readonly string[]): Promise<Map<string, VolumeRows>>;
   /**
    * Which of these volumes are proven to be ours: a completed operation in this database, of whatever daemon,
-   * has created or attached them, or the hub has them in its table. A name, an owner or an attempt proves
-   * nothing.
+   * has created or attached them, a mapping or an export names them, or the hub has them in its table. A name,
+   * an owner or an attempt proves nothing. `prune` keeps what proves it.
    *
    * @example
    * const own = await ledger.ownVolumes([volumeId]);
@@ -172,7 +172,13 @@ export interface Ledger {
 
   // ---- figures and housekeeping -------------------------------------------------------------------------
   counts(applianceId?: string): Promise<OperationCounts>;
-  /** Deletes operations that ended long ago, at most `limit`; nothing when the clocks do not agree. */
+  /**
+   * Deletes operations that ended long ago, at most `limit`; nothing when the clocks do not agree. Kept is what
+   * is still relied on, whatever its age:
+   * - what was accepted after an operation that has not ended: it may wait for it, or hold its key
+   * - operations with a job that may still act (`openJobs`)
+   * - of every volume the last proof that it is ours (`ownVolumes`), until its deletion has become old as well
+   */
   prune(epoch: Epoch, pruning: Pruning): Promise<Pruned>;
   /** Cheap round trip; throws DATABASE_UNAVAILABLE. */
   ping(): Promise<void>;

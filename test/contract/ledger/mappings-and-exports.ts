@@ -71,6 +71,14 @@ export function describeMappingsAndExports(suite: LedgerSuite): void {
       expect(await ledger.ownVolumes([])).toEqual(new Set());
     });
 
+    it('knows volumes as ours by their mapping, and no longer once it has gone', async () => {
+      await repair({ kind: 'put-mapping', mapping: mapping(A) }, exportOf(A));
+      await repair({ kind: 'put-mapping', mapping: mapping(B, { vmId: OTHER_VM }) });
+      expect(await ledger.ownVolumes([A, B, NEVER])).toEqual(new Set([A, B]));
+      await repair({ kind: 'delete-mapping', volumeId: A, vmId: APPLIANCE });
+      expect(await ledger.ownVolumes([A, B])).toEqual(new Set([B]));
+    });
+
     it('replaces the mapping of a volume and keeps its id and birth', async () => {
       await repair({ kind: 'put-mapping', mapping: mapping(A) });
       const first = await ledger.readMapping(A);
