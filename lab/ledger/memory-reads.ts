@@ -178,6 +178,12 @@ export class MemoryReads {
     return new Set(named.filter((id) => asked.has(id)));
   }
 
+  async volumesOfSerials(serials: readonly string[]): Promise<string[]> {
+    const ids = new Set(this.all().map(({ operation }) => operation.volumeId));
+    const begins = (id: string) => serials.some((serial) => id.replaceAll('-', '').startsWith(serial));
+    return [...ids].filter(begins);
+  }
+
   async counts(applianceId?: string): Promise<OperationCounts> {
     const operations = this.all()
       .map(({ operation }) => operation)

@@ -34,6 +34,33 @@ export async function readOwnVolumes(
 
 export const BY_VOLUME = sql`FORCE INDEX (operations_by_volume)`;
 
+/** See Ledger.volumesOfSerials. */
+export async function readVolumesOfSerials(
+  database: Database,
+  serials: readonly string[],
+  hub: boolean,
+): Promise<string[]> {
+  const found = new Set<string>();
+  for (const serial of serials) {
+    const begins = sql`volume_id LIKE ${`${dashed(serial)}%`}`;
+    const sources = [
+      sql<Named>`SELECT DISTINCT volume_id FROM volume_operations ${BY_VOLUME} WHERE ${begins}`,
+      ...(hub ? [sql<Named>`SELECT volume_id FROM ossea_volumes WHERE ${begins}`] : []),
+    ];
+    for (const source of sources) {
+      const { rows } = await database.query((db) => source.execute(db));
+      for (const { volume_id } of rows) found.add(volume_id.toLowerCase());
+    }
+  }
+  return [...found];
+}
+
+/** `0123456789abcdef0123` → `01234567-89ab-cdef-0123` */
+function dashed(serial: string): string {
+  const parts = /^(.{8})(.{4})(.{4})(.{0,4})(.*)$/.exec(serial);
+  return parts === null ? serial : parts.slice(1).filter(Boolean).join('-');
+}
+
 /** Types of operations that prove, once completed, that their volume is ours. */
 export const PROOFS = sql`('create', 'attach', 'cleanup')`;
 

@@ -158,6 +158,14 @@ export interface Ledger {
    * if (own.has(volumeId)) return map(volume);
    */
   ownVolumes(volumeIds: readonly string[]): Promise<Set<string>>;
+  /**
+   * Volumes that this database knows, from operations or from the hub, and whose id begins with one of these
+   * serials (hexadecimal, without dashes).
+   *
+   * @example
+   * const [volumeId] = await ledger.volumesOfSerials(['0123456789abcdef0123']);
+   */
+  volumesOfSerials(serials: readonly string[]): Promise<string[]>;
   listExports(filter?: ExportFilter): Promise<ExportRecord[]>;
   /**
    * A change outside an operation (sync, exports API): applies the effects and journals `audit` in the feed
