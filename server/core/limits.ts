@@ -83,6 +83,8 @@ export const LIMITS = {
   // Half of EXECUTING_MAX: the detaches that make room must find a place to run
   SLOT_WAITERS_MAX: 128,
   VM_MOVING_DEADLINE_MS: 10 * 60_000,
+  // Between the `created` of a VM and that of the root disk that it came with
+  MADE_WITH_VM_MS: 60_000,
   AUTH_RETRY_DEADLINE_MS: 5 * 60_000,
   QUIET_WAIT_MS: 2_000,
   DRAIN_MS: 9_000,
