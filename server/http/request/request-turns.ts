@@ -2,6 +2,7 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { LIMITS } from '../../core/limits';
 import { httpLogger } from '../http-logger';
+import { isFilePath } from '../pages/static-files';
 
 interface Waiting {
   readonly request: IncomingMessage;
@@ -74,7 +75,8 @@ class Turns {
   private begin(one: Waiting, connection: Connection): void {
     const { request, response } = one;
     connection.busy = true;
-    response.once('prefinish', () => this.unread.written(request.socket));
+    // What is unread of a file costs nothing: all who read it share its bytes.
+    if (!isFilePath(request.url ?? '')) response.once('prefinish', () => this.unread.written(request.socket));
     response.once('close', () => {
       this.unread.read(request.socket);
       this.next(request.socket, connection);
@@ -97,7 +99,7 @@ class Turns {
 
 const LIST = /^\/api\/v1\/(?:operations|volumes|devices)\/?\?(.*)$/s;
 
-/** Longer than the default. Files are as large, and are read as their clients take them. */
+/** Longer than the default. Files are as large, and are shared by all who read them. */
 function isLongList(url: string): boolean {
   const search = LIST.exec(url)?.[1];
   return search !== undefined && Number(new URLSearchParams(search).get('limit')) > LIMITS.LIST_DEFAULT;
