@@ -13,11 +13,12 @@ export const LIMITS = {
   PIPELINED_ALL_MAX: 8_192,
   // Answers that clients have not read, in all connections: beyond it the one that waits longest is cut
   UNREAD_ALL_BYTES: 16 * 1024 * 1024,
-  // Of a file, what is read before the client has taken what was read before
-  STATIC_CHUNK_BYTES: 16 * 1024,
-  // Long lists that are being made at a time; the next ones wait for them and for the pause
+  // Of a file, what is written before the client has taken what was written before; and in a turn of the event loop
+  STATIC_CHUNK_BYTES: 64 * 1024,
+  STATIC_CHUNKS_A_TURN: 8,
+  // Long lists that are being made at a time; between two of them there is a pause as long as the first took
   LARGE_ANSWERS_AT_ONCE: 1,
-  LARGE_ANSWER_PAUSE_MS: 10,
+  LARGE_ANSWER_PAUSE_MAX_MS: 500,
   SYNCS_AT_ONCE: 4,
   VALIDATIONS_AT_ONCE: 2,
   CLOUDSTACK_READS_AT_ONCE: 64,
