@@ -112,6 +112,8 @@ export interface Facts {
   /** What was read for this send; discarded once it has been used. */
   readonly guards?: { readonly jobId: string } & Guards;
   readonly mapping?: Evidence<Mapping>;
+  /** Read with the mapping: an export of the volume leads to a disk of this guest, whatever the rows say. */
+  readonly exported?: boolean;
   readonly obstacles?: {
     /** Jobs of earlier operations on the volume that may still have an effect. */
     readonly openJobs: number;
@@ -195,6 +197,8 @@ export interface Guards {
   readonly snapshot: Evidence<CloudSnapshot> | null;
   readonly ownSnapshots: readonly CloudSnapshot[] | null;
   readonly mapping: Evidence<Mapping> | null;
+  /** See Facts.exported. */
+  readonly exported: boolean | null;
   /** Jobs of other operations on the volume that may still have an effect. */
   readonly openJobs: number;
   readonly use: DiskUse | null;

@@ -221,7 +221,8 @@ function finishElsewhere(s: Situation, goal: AttachGoal, volume: CloudVolume): A
   const before = s.facts.mapping;
   if (before === undefined) return { do: 'read-mapping', volumeId: volume.id };
   // Somebody has moved it from here: an export that is left would lead to a disk that another VM writes to.
-  const left = before.kind === 'seen' && before.value.vmId === s.policy.applianceVmId;
+  const mapped = before.kind === 'seen' && before.value.vmId === s.policy.applianceVmId;
+  const left = mapped || s.facts.exported === true;
   if (left && !s.journal.done('withdraw')) return { do: 'withdraw', volumeId: volume.id, force: true };
   const mapping: NewMapping = {
     volumeId: volume.id,

@@ -68,7 +68,8 @@ export function decideDetach(s: Situation<'detach'>): Action {
 /**
  * Leads to "detached in CloudStack, gone from the guest, no mapping, no export". Shared by detach, delete and
  * cleanup. Order: read → in-use check → withdraw → intent → guards → send → job → read back → gone → unmap. A
- * detach from another VM touches no export, file or signal of this appliance (specification v1.2.1).
+ * detach from another VM touches no export, file or signal of this appliance (specification v1.2.1), unless an
+ * export of this very volume was left here.
  */
 export function detach(s: Situation, goal: DetachGoal): Action | Done<Detached> {
   const { volumeId } = goal;
@@ -178,7 +179,7 @@ function cleanUp(s: Situation, goal: DetachGoal, absent: boolean): Action | Done
  * null: all done.
  */
 function leaveGuest(s: Situation, goal: DetachGoal, mapping: Mapping | null): Action | null {
-  if (mapping && !s.journal.standing('withdraw', 'republish'))
+  if ((mapping || s.facts.exported) && !s.journal.standing('withdraw', 'republish'))
     return { do: 'withdraw', volumeId: goal.volumeId, force: true };
   if (s.facts.gone === undefined)
     return { do: 'await-gone', volumeId: goal.volumeId, timeoutMs: LIMITS.DEVICE_GONE_DEADLINE_MS };

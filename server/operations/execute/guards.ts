@@ -9,6 +9,7 @@ import { intentOf } from '../decide/intent';
 import type { Guards, Mutation, VmDisk } from '../decision';
 import type { MutationStep } from '../journal';
 import { readUse } from './disk-use';
+import { exportedDevice } from './exports';
 import type { RunContext } from './run-context';
 
 /**
@@ -32,6 +33,7 @@ export async function readGuards(
       : null;
   const reverts = command.name === 'revertSnapshot';
   const mapping = reverts ? await readMapping(run, command.volumeId) : null;
+  const exported = reverts ? (await exportedDevice(run, command.volumeId)) !== null : null;
   // What changes most is read last.
   const named = target === null ? null : await readVm(run, target);
   const volume = 'volumeId' in command ? await readVolume(run, command.volumeId) : null;
@@ -45,7 +47,7 @@ export async function readGuards(
   // While users were waited for, everything that was read before them has grown old.
   const waitedMs = run.parts.clock.monotonic() - since;
   if (!hasWaited && waitedMs >= LIMITS.HOLDER_AGAIN_MS) return readGuards(run, { step, command }, true);
-  return { volume, vm, vmVolumes, snapshot, ownSnapshots, mapping, openJobs, use };
+  return { volume, vm, vmVolumes, snapshot, ownSnapshots, mapping, exported, openJobs, use };
 }
 
 export function readVolume(run: RunContext, volumeId: string): Promise<Evidence<CloudVolume>> {

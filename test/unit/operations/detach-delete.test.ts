@@ -117,6 +117,14 @@ describe('detach decides', () => {
     });
   });
 
+  it('an export of the volume that was left here is withdrawn, whatever the rows say', () => {
+    const over = { volume: seenVolume(), mapping: noRow, gone: true };
+    const decided = (exported: boolean) =>
+      decideDetach(situation('detach', request, { facts: { ...over, exported } }));
+    expect(decided(true)).toMatchObject({ do: 'withdraw', force: true });
+    expect(decided(false)).toMatchObject({ do: 'complete' });
+  });
+
   it('is done when it is already detached: the rest is cleaned up, CloudStack is not asked again', () => {
     const detached = { volume: seenVolume(), mapping: local };
     expect(decideDetach(situation('detach', request, { facts: detached }))).toMatchObject({ do: 'withdraw' });

@@ -132,6 +132,7 @@ function guards(state: string): Guards {
     snapshot: null,
     ownSnapshots: null,
     mapping: null,
+    exported: null,
     openJobs: 0,
     use: null,
   };
