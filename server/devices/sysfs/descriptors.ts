@@ -1,6 +1,7 @@
 import { type BigIntStats, existsSync, readlinkSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setImmediate as breathe } from 'node:timers/promises';
 import { mapConcurrent } from '../../core/concurrency/map-concurrent';
 import { messageOf } from '../../core/errors';
 import { hasCode } from '../../core/has-code';
@@ -32,11 +33,11 @@ export interface Subject {
 export async function findDescriptors(
   { procDir, ignoredPids, exportClients }: Sources,
   subjects: readonly Subject[],
-  remoteMounts: readonly string[],
+  isRemotePath: (path: string) => boolean,
   gaps: Gaps,
 ): Promise<void> {
   const closed: Gaps = [];
-  const paths = withPaths({ procDir, ignoredPids }, remoteMounts, closed, gaps);
+  const paths = await withPaths({ procDir, ignoredPids }, isRemotePath, closed, gaps);
   // Asking one after another costs a turn of the thread pool each; not all at once, since one may hang.
   const statuses = await mapConcurrent(paths, LIMITS.DESCRIPTORS_AT_ONCE, ({ link }) => opened(link));
   const forbidden = new Map<string, string>();
@@ -66,16 +67,21 @@ interface OpenPath {
 }
 
 /** The descriptors that have a path. Nothing but /proc is touched. */
-function withPaths(
+async function withPaths(
   { procDir, ignoredPids }: Pick<Sources, 'procDir' | 'ignoredPids'>,
-  remoteMounts: readonly string[],
+  isRemotePath: (path: string) => boolean,
   closed: Gaps,
   gaps: Gaps,
-): OpenPath[] {
+): Promise<OpenPath[]> {
   const found: OpenPath[] = [];
   let budget: number = LIMITS.HOLDER_DESCRIPTORS;
+  let turn = budget;
   for (const pid of processes(procDir, gaps)) {
     if (ignoredPids.has(Number(pid))) continue;
+    if (turn - budget > LIMITS.DESCRIPTORS_AT_A_STRETCH) {
+      await breathe();
+      turn = budget;
+    }
     const dir = join(procDir, pid, 'fd');
     const descriptors = listFolder(dir, closed);
     budget -= descriptors.length;
@@ -90,9 +96,7 @@ function withPaths(
       // One that may not be followed says that none of this process may.
       if (path instanceof Error) break;
       // Sockets, pipes and anonymous inodes have no path; a file on a server that hangs is not ours to touch.
-      if (!path?.startsWith('/')) continue;
-      if (remoteMounts.some((mount) => path === mount || path.startsWith(`${mount.replace(/\/$/, '')}/`)))
-        continue;
+      if (path === null || !path.startsWith('/') || isRemotePath(path)) continue;
       found.push({ pid, descriptor, link });
     }
   }

@@ -27,6 +27,8 @@ export interface SysfsOptions {
   readonly dmiDir: string;
   /** `/etc` */
   readonly etcDir: string;
+  /** `/run`; undefined in a guest without systemd and udev of its own. */
+  readonly runDir?: string | undefined;
   /** Processes that serve a client of our exports (`processIdentity`). */
   readonly exportClients: () => Promise<ReadonlyMap<string, ClientState>>;
   readonly clock: Clock;

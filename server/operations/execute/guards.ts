@@ -90,7 +90,7 @@ export async function readVmVolumes(run: RunContext, vmId: string): Promise<Evid
   const at = run.parts.clock.now();
   const meanwhile = comingTo(run, vmId);
   if (meanwhile !== null) return unknown(meanwhile, at, 'database');
-  const roots = volumes.filter(({ type }) => type === 'ROOT').map(({ id }) => id);
+  const roots = volumes.filter((one) => one.type === 'ROOT' && one.vmId === vmId).map(({ id }) => id);
   const own = await run.active(() => run.parts.ledger.ownVolumes(roots));
   const disks = volumes.map((volume) => ({ ...volume, ours: own.has(volume.id) }));
   if (roots.length > 0) return seen(disks, at, 'cloudstack');
