@@ -134,5 +134,6 @@ function guards(state: string): Guards {
     mapping: null,
     openJobs: 0,
     use: null,
+    neighbour: null,
   };
 }

@@ -241,6 +241,7 @@ export function guards(fields: Partial<Guards> = {}): { jobId: string } & Guards
     mapping: null,
     openJobs: 0,
     use: null,
+    neighbour: null,
     ...fields,
   };
 }
