@@ -13,11 +13,12 @@ export const LIMITS = {
   PIPELINED_ALL_MAX: 8_192,
   // Answers that clients have not read, in all connections: beyond it the one that waits longest is cut
   UNREAD_ALL_BYTES: 16 * 1024 * 1024,
-  // Of a file, what is read before the client has taken what was read before
-  STATIC_CHUNK_BYTES: 16 * 1024,
-  // Long lists that are being made at a time; the next ones wait for them and for the pause
+  // Of a file, what is written before the client has taken what was written before; and in a turn of the event loop
+  STATIC_CHUNK_BYTES: 64 * 1024,
+  STATIC_CHUNKS_A_TURN: 8,
+  // Long lists that are being made at a time; between two of them there is a pause as long as the first took
   LARGE_ANSWERS_AT_ONCE: 1,
-  LARGE_ANSWER_PAUSE_MS: 10,
+  LARGE_ANSWER_PAUSE_MAX_MS: 500,
   SYNCS_AT_ONCE: 4,
   VALIDATIONS_AT_ONCE: 2,
   CLOUDSTACK_READS_AT_ONCE: 64,
@@ -61,6 +62,7 @@ export const LIMITS = {
   // Operations
   PENDING_MAX: 100_000,
   ACCEPT_GROUP_SIZE: 64,
+  JOURNAL_GROUP_SIZE: 32,
   EXECUTING_MAX: 256,
   CLAIM_BATCH: 32,
   CLAIM_DELAY_MS: 5,
@@ -96,6 +98,8 @@ export const LIMITS = {
   LEASE_RETRY_MS: 250,
   LEASE_LOOK_MS: 500,
   LEASE_STATEMENT_MS: 1_000,
+  // In a row, before another node of a cluster is tried. One may be the load of a moment.
+  UNANSWERED_WRITES: 2,
   HEALTH_RETRY_MS: 2_000,
   HEALTH_CLOUDSTACK_MS: 30_000,
   HEALTH_DATABASE_MS: 5_000,
@@ -143,6 +147,7 @@ export const LIMITS = {
   HOLDER_DESCRIPTORS: 262_144,
   // Processes such as a worker of udev let go of a disk within moments.
   HOLDER_PASSES_MS: 5_000,
+  HOLDER_AGAIN_FIRST_MS: 10,
   HOLDER_AGAIN_MS: 200,
   OWN_DISKS: 256,
   OWN_DISKS_BYTES: 64 * 1024,
@@ -193,7 +198,8 @@ export const LIMITS = {
   EXPORT_RELOAD_SETTLE_MS: 2_000,
   // Database
   DATABASE_RETRIES: 5,
-  DATABASE_CONNECTIONS: 10,
+  DATABASE_CONNECTIONS: 8,
+  DATABASE_EFFECT_CONNECTIONS: 2,
   DATABASE_QUEUE: 1_000,
   DATABASE_CONNECT_TIMEOUT_MS: 5_000,
   DATABASE_BACKOFF_BASE_MS: 250,

@@ -27,6 +27,11 @@ export function serialNames(volumeId: string, serial: string | null): boolean {
   return whole.startsWith(reported) || reported.startsWith(whole);
 }
 
+/** Do two volumes have ids that begin alike, so that their disks show one serial? Ids that CloudStack makes do not. */
+export function shareSerial(volumeId: string, otherId: string): boolean {
+  return volumeId !== otherId && expectedSerial(volumeId) === expectedSerial(otherId);
+}
+
 /** Could this serial be one that CloudStack made from a volume's UUID? */
 export function isVolumeSerial(serial: string | null): serial is string {
   const hex = plainSerial(serial ?? '');

@@ -75,7 +75,8 @@ export interface Ledger {
   listOperations(filter: OperationFilter): Promise<Operation[]>;
   /**
    * Every operation of this appliance that is `executing`, re-leased to this epoch, in order of acceptance:
-   * of an earlier owner, or claimed without an answer. The caller knows which of them it already runs.
+   * of an earlier owner, or claimed without an answer. The caller knows which of them it already runs. One whose
+   * status is not understood is held first, and is among them.
    */
   resumable(epoch: Epoch): Promise<Operation[]>;
   /**

@@ -115,7 +115,7 @@ export interface Facts {
   readonly obstacles?: {
     /** Jobs of earlier operations on the volume that may still have an effect. */
     readonly openJobs: number;
-    /** A running operation that attaches another disk without a serial. */
+    /** A running operation that attaches another disk, without a serial or with the same. */
     readonly conflictingOperation: string | null;
     /** Set when this VM takes no more disks. */
     readonly full?: FullVm;
@@ -259,8 +259,8 @@ export type Action =
       readonly toAppliance: boolean;
       readonly needsSlot: boolean;
     }
-  /** `patient`: users that may be gone in a moment are waited for. */
-  | { readonly do: 'read-holders'; readonly volumeId: string; readonly patient: boolean }
+  /** Whose use is not ignored is waited for, while it may be gone in a moment. */
+  | { readonly do: 'read-holders'; readonly volumeId: string; readonly taking: Taking }
   /** Who uses this device, which was found for the volume and is not mapped yet. */
   | { readonly do: 'read-device-users'; readonly device: Device }
   /** `since`: wall clock ms of the first try. */

@@ -165,7 +165,7 @@ function describeTraffic({ holders, traffic }: DiskUse): string[] {
 }
 
 function clientCount(holders: readonly Holder[]): number {
-  return holders.filter(({ kind }) => kind === 'nbd-client').length;
+  return holders.filter(({ kind, leaving }) => kind === 'nbd-client' && !leaving).length;
 }
 
 function lastIoAt(traffic: Evidence<Traffic>): string | null {

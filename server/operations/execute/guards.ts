@@ -38,13 +38,13 @@ export async function readGuards(
   const attachedTo = volume?.kind === 'seen' ? volume.value.vmId : null;
   const vm = reverts && attachedTo !== null ? await readVm(run, attachedTo) : named;
   const detachesHere = command.name === 'detachVolume' && attachedTo !== null && attachedTo === applianceVmId;
-  // Users that the intent ignores are not waited for.
-  const patient = !hasWaited && !intentOf(run.journal.intent(step), false).taking.users;
+  const { taking } = intentOf(run.journal.intent(step), false);
   const since = run.parts.clock.monotonic();
-  const use = detachesHere || reverts ? await readUse(run, command.volumeId, { patient }) : null;
+  const use =
+    detachesHere || reverts ? await readUse(run, command.volumeId, hasWaited ? null : taking) : null;
   // While users were waited for, everything that was read before them has grown old.
   const waitedMs = run.parts.clock.monotonic() - since;
-  if (patient && waitedMs >= LIMITS.HOLDER_AGAIN_MS) return readGuards(run, { step, command }, true);
+  if (!hasWaited && waitedMs >= LIMITS.HOLDER_AGAIN_MS) return readGuards(run, { step, command }, true);
   const actsOn = command.name === 'detachVolume' ? attachedTo : target;
   const neighbour = actsOn === null || actsOn === applianceVmId ? null : await readNeighbour(run, actsOn);
   return { volume, vm, vmVolumes, snapshot, ownSnapshots, mapping, openJobs, use, neighbour };

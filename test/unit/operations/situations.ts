@@ -179,6 +179,7 @@ export function usedBy(...holders: readonly Holder[]): DiskUse {
 
 export const MOUNT: Holder = { kind: 'mount', detail: '/mnt/data' };
 export const CLIENT: Holder = { kind: 'nbd-client', detail: '10.0.0.7' };
+export const LEAVING: Holder = { kind: 'nbd-client', detail: '10.0.0.8, which has left', leaving: true };
 
 export function device(fields: Partial<Device> = {}): Device {
   return {
