@@ -202,6 +202,15 @@ export interface Guards {
   /** Jobs of other operations on the volume that may still have an effect. */
   readonly openJobs: number;
   readonly use: DiskUse | null;
+  /** Whose appliance the VM is that the call acts on, with this database; null: nobody's, or this daemon's own. */
+  readonly neighbour: Neighbour | null;
+}
+
+/** A daemon that runs on another VM, or ran there once. */
+export interface Neighbour {
+  readonly vmId: string;
+  readonly owner: string;
+  readonly runs: boolean;
 }
 
 /** Calls that CloudStack answers only when they are done: they have no job that could be queried. */

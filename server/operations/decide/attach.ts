@@ -17,7 +17,7 @@ import {
 import { endFailed } from './failure';
 import { intend, mutate, tryAgainOrGiveUp } from './mutation';
 import { undoAttach } from './undo-attach';
-import { doubtTheRead, knownVolume, waitWhileBusy } from './volume';
+import { doubtTheRead, knownVolume, waitForOpenJobs, waitWhileBusy } from './volume';
 
 const STEP = 'attach-volume';
 
@@ -155,18 +155,7 @@ export function waitForObstacles(s: Situation, goal: AttachGoal, isDetached: boo
       needsSlot: toAppliance && isDetached,
     };
   const { openJobs, conflictingOperation, full } = obstacles;
-  if (openJobs > 0) {
-    const details = { volume_id: goal.volumeId };
-    if (s.elapsed('open-jobs') > LIMITS.VOLUME_BUSY_DEADLINE_MS)
-      return giveUp('VOLUME_BUSY', 'An earlier job of this volume does not end in CloudStack', details);
-    return {
-      do: 'pause',
-      ms: LIMITS.JOB_POLL_MAX_MS,
-      step: STEP,
-      reason: 'an earlier job of this volume may still be running in CloudStack',
-      forget: ['obstacles', 'volume'],
-    };
-  }
+  if (openJobs > 0) return waitForOpenJobs(s, STEP, goal.volumeId);
   if (conflictingOperation === null) return full ? waitForSlot(s, goal, full) : null;
   return {
     do: 'pause',

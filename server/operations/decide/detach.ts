@@ -17,7 +17,7 @@ import { intentOf, plugData } from './intent';
 import { intend, mutate, tryAgainOrGiveUp } from './mutation';
 import { inTheWay, inUseCode, inUseDetails, inUseMessage } from './permit';
 import { samePlug } from './permit-parts';
-import { doubtTheRead, knownVolume, waitWhileBusy } from './volume';
+import { doubtTheRead, knownVolume, waitForOpenJobs, waitWhileBusy } from './volume';
 
 const STEP = 'detach-volume';
 
@@ -102,6 +102,17 @@ export function detach(s: Situation, goal: DetachGoal): Action | Done<Detached> 
 }
 
 /**
+ * Before the volume is called detached without a call of ours: an attach whose operation has given up on its
+ * job may still attach it. null: none.
+ */
+function waitForAttach(s: Situation, volumeId: string): Action | null {
+  if (s.journal.mutation(STEP).at !== 'none') return null;
+  const { obstacles } = s.facts;
+  if (!obstacles) return { do: 'read-obstacles', volumeId, toAppliance: false, needsSlot: false };
+  return obstacles.openJobs > 0 ? waitForOpenJobs(s, STEP, volumeId) : null;
+}
+
+/**
  * Fails when somebody else has attached the volume again since the intent was written: that plug is not ours
  * to end.
  */
@@ -167,7 +178,7 @@ function cleanUp(s: Situation, goal: DetachGoal, absent: boolean): Action | Done
     return asked ? unmap(mapping) : done({ devicePath: mapping.devicePath, absent });
   }
   if (goal.onlyFromVm === null) {
-    const left = leaveGuest(s, goal, mapping);
+    const left = leaveGuest(s, goal, mapping) ?? (absent ? null : waitForAttach(s, goal.volumeId));
     if (left) return left;
   }
   const path = s.journal.done('unmap')?.device_path;

@@ -251,3 +251,23 @@ describe('the job of an attach to this appliance', () => {
     expect(await rig.ended(operation)).toMatchObject({ status: 'completed' });
   });
 });
+
+describe('an attach that was given up while its job ran', () => {
+  it('a detach waits for that job, and takes the volume away again', async () => {
+    const hours = LIMITS.JOB_DEADLINE_MS + 10 * MINUTE_MS;
+    const rig = await Rig.start({ model: { latencies: { attach: hours } } });
+    const { id } = await rig.volume();
+    const attach = await rig.run('attach', { volume_id: id, vm_id: rig.vm('Running') }, hours);
+    expect(attach).toMatchObject({ status: 'failed', errorCode: 'STEP_DEADLINE' });
+    // CloudStack does not show that it works on the volume.
+    const volume = rig.model.inventory.volume('', '', id);
+    volume.state = 'Ready';
+    const detach = await rig.request('detach', { volume_id: id });
+    await rig.pass(MINUTE_MS);
+    expect(await rig.operation(detach)).toMatchObject({
+      waitReason: 'an earlier job of this volume may still be running in CloudStack',
+    });
+    expect(await rig.ended(detach, 20 * MINUTE_MS)).toMatchObject({ status: 'completed' });
+    expect([rig.calls, volume.vmId]).toEqual([['attachVolume', 'detachVolume'], null]);
+  });
+});

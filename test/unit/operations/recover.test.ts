@@ -135,5 +135,6 @@ function guards(state: string): Guards {
     exported: null,
     openJobs: 0,
     use: null,
+    neighbour: null,
   };
 }

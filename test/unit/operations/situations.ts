@@ -243,6 +243,7 @@ export function guards(fields: Partial<Guards> = {}): { jobId: string } & Guards
     exported: null,
     openJobs: 0,
     use: null,
+    neighbour: null,
     ...fields,
   };
 }
