@@ -172,11 +172,18 @@ export class MemoryReads {
 
   async ownVolumes(volumeIds: readonly string[]): Promise<Set<string>> {
     const asked = new Set(volumeIds);
-    const named = this.all()
+    const completed = this.all()
       .map(({ operation }) => operation)
-      .filter(({ status, type }) => status === 'completed' && ['create', 'attach', 'cleanup'].includes(type))
+      .filter(provesOurs)
       .map(({ volumeId }) => volumeId);
+    const named = [...completed, ...this.store.mappings.keys(), ...this.store.exports.keys()];
     return new Set(named.filter((id) => asked.has(id)));
+  }
+
+  async volumesOfSerials(serials: readonly string[]): Promise<string[]> {
+    const ids = new Set(this.all().map(({ operation }) => operation.volumeId));
+    const begins = (id: string) => serials.some((serial) => id.replaceAll('-', '').startsWith(serial));
+    return [...ids].filter(begins);
   }
 
   async counts(applianceId?: string): Promise<OperationCounts> {
@@ -237,6 +244,10 @@ export class MemoryReads {
       .filter(({ entry }) => entry.operationId === operationId)
       .map(({ entry }) => entry);
   }
+}
+
+export function provesOurs({ status, type }: Operation): boolean {
+  return status === 'completed' && ['create', 'attach', 'cleanup'].includes(type);
 }
 
 function tally<K extends string>(keys: readonly K[], items: readonly K[]): Record<K, number> {

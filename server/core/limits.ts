@@ -62,6 +62,7 @@ export const LIMITS = {
   // Operations
   PENDING_MAX: 100_000,
   ACCEPT_GROUP_SIZE: 64,
+  JOURNAL_GROUP_SIZE: 32,
   EXECUTING_MAX: 256,
   CLAIM_BATCH: 32,
   CLAIM_DELAY_MS: 5,
@@ -84,6 +85,8 @@ export const LIMITS = {
   // Half of EXECUTING_MAX: the detaches that make room must find a place to run
   SLOT_WAITERS_MAX: 128,
   VM_MOVING_DEADLINE_MS: 10 * 60_000,
+  // Between the `created` of a VM and that of the root disk that it came with
+  MADE_WITH_VM_MS: 60_000,
   AUTH_RETRY_DEADLINE_MS: 5 * 60_000,
   QUIET_WAIT_MS: 2_000,
   DRAIN_MS: 9_000,
@@ -95,6 +98,8 @@ export const LIMITS = {
   LEASE_RETRY_MS: 250,
   LEASE_LOOK_MS: 500,
   LEASE_STATEMENT_MS: 1_000,
+  // In a row, before another node of a cluster is tried. One may be the load of a moment.
+  UNANSWERED_WRITES: 2,
   HEALTH_RETRY_MS: 2_000,
   HEALTH_CLOUDSTACK_MS: 30_000,
   HEALTH_DATABASE_MS: 5_000,
@@ -142,6 +147,7 @@ export const LIMITS = {
   HOLDER_DESCRIPTORS: 262_144,
   // Processes such as a worker of udev let go of a disk within moments.
   HOLDER_PASSES_MS: 5_000,
+  HOLDER_AGAIN_FIRST_MS: 10,
   HOLDER_AGAIN_MS: 200,
   OWN_DISKS: 256,
   OWN_DISKS_BYTES: 64 * 1024,
@@ -192,7 +198,8 @@ export const LIMITS = {
   EXPORT_RELOAD_SETTLE_MS: 2_000,
   // Database
   DATABASE_RETRIES: 5,
-  DATABASE_CONNECTIONS: 10,
+  DATABASE_CONNECTIONS: 8,
+  DATABASE_EFFECT_CONNECTIONS: 2,
   DATABASE_QUEUE: 1_000,
   DATABASE_CONNECT_TIMEOUT_MS: 5_000,
   DATABASE_BACKOFF_BASE_MS: 250,

@@ -42,6 +42,7 @@ import { endForeignOperations } from './end-foreign-operations';
 import { appendChange } from './journal/append-change';
 import { claimOperations, resumableOperations } from './journal/claim-operations';
 import { abandonHeld, holdOperation, noteCrash, retryHeld } from './journal/hold-operation';
+import { JournalWriter } from './journal/journal-writer';
 import { readOpenJobs, readVolumesStillComing, settleOpenJob } from './journal/open-jobs';
 import { readExamined } from './journal/read-examined';
 import { isWorkedOn, readFeed, readJournal, readNewestEntry } from './journal/read-journal';
@@ -50,7 +51,7 @@ import { readOwner, releaseLease, renewLease, takeOver } from './lease';
 import { listOperations } from './list-operations';
 import { Neighbours } from './neighbours';
 import { countOperations } from './operation-totals';
-import { readOwnVolumes } from './own-volumes';
+import { readOwnVolumes, readVolumesOfSerials } from './own-volumes';
 import { probe } from './probe';
 import { prune } from './prune';
 import { listExports, readExport } from './read-exports';
@@ -68,6 +69,7 @@ const mappingByVolume = compiledOnce((db) =>
 export class MysqlLedger implements Ledger {
   private readonly inserter: OperationInserter;
   private readonly neighbours: Neighbours;
+  private readonly parts: { readonly database: Database; readonly writer: JournalWriter };
   /** The number of the epoch that has ended what the old daemon left. */
   private foreignEnded = 0;
 
@@ -79,6 +81,7 @@ export class MysqlLedger implements Ledger {
   ) {
     this.inserter = new OperationInserter(database, limits.pendingMax);
     this.neighbours = new Neighbours(database);
+    this.parts = { database, writer: new JournalWriter(database) };
   }
 
   async takeOver(applianceId: string, owner: string, claim?: Claim): Promise<Epoch> {
@@ -135,7 +138,7 @@ export class MysqlLedger implements Ledger {
   }
 
   async append(epoch: Epoch, operationId: string, change: OperationChange): Promise<JournalEntry[]> {
-    return appendChange(this.database, epoch, operationId, change, await this.neighbours.look());
+    return appendChange(this.parts, epoch, operationId, change, await this.neighbours.look());
   }
 
   requestCancel(epoch: Epoch, operationId: string, caller: Caller | null = null): Promise<CancelOutcome> {
@@ -247,6 +250,10 @@ export class MysqlLedger implements Ledger {
 
   async ownVolumes(volumeIds: readonly string[]): Promise<Set<string>> {
     return readOwnVolumes(this.database, volumeIds, (await this.neighbours.look()).hub);
+  }
+
+  async volumesOfSerials(serials: readonly string[]): Promise<string[]> {
+    return readVolumesOfSerials(this.database, serials, (await this.neighbours.look()).hub);
   }
 
   async auditedChange(epoch: Epoch, effects: MappingEffect[], audit: NewJournalEntry): Promise<JournalEntry> {

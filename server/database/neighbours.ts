@@ -1,4 +1,4 @@
-import { sql, type Transaction } from 'kysely';
+import { type CompiledQuery, type Kysely, type RawBuilder, sql } from 'kysely';
 import type { Database } from './connection/pool';
 import type { Tables } from './tables';
 
@@ -61,22 +61,27 @@ const HUB_COLUMNS = ['volume_id', 'vm_context_id', 'device_path', 'status'];
  * The hub expects that a mapping carries the `vm_context_id` of its volume, and that the volume's row says
  * where the volume is. Volumes unknown to the hub are fine. After a mapping was written.
  */
-export async function noteAttached(
-  tx: Transaction<Tables>,
+export function noteAttached(
+  db: Kysely<Tables>,
   volumeId: string,
   devicePath: string,
   at: Date,
-): Promise<void> {
-  await sql`UPDATE device_mappings m JOIN ossea_volumes v ON v.volume_id = ${volumeId} SET m.vm_context_id = v.vm_context_id
-    WHERE m.volume_id = ${volumeId} AND v.vm_context_id IS NOT NULL`.execute(tx);
-  await sql`UPDATE ossea_volumes SET device_path = ${devicePath}, status = 'attached', updated_at = ${at} WHERE volume_id = ${volumeId}`.execute(
-    tx,
-  );
+): CompiledQuery[] {
+  return [
+    sql`UPDATE device_mappings m JOIN ossea_volumes v ON v.volume_id = ${volumeId} SET m.vm_context_id = v.vm_context_id
+      WHERE m.volume_id = ${volumeId} AND v.vm_context_id IS NOT NULL`.compile(db),
+    sql`UPDATE ossea_volumes SET device_path = ${devicePath}, status = 'attached', updated_at = ${at}
+      WHERE volume_id = ${volumeId}`.compile(db),
+  ];
 }
 
-/** After a mapping was removed. */
-export async function noteDetached(tx: Transaction<Tables>, volumeId: string, at: Date): Promise<void> {
-  await sql`UPDATE ossea_volumes SET device_path = NULL, status = 'detached', updated_at = ${at} WHERE volume_id = ${volumeId}`.execute(
-    tx,
-  );
+/** With the end of a mapping, of which `condition` says whether it comes. */
+export function noteDetached(
+  db: Kysely<Tables>,
+  volumeId: string,
+  at: Date,
+  condition: RawBuilder<unknown>,
+): CompiledQuery {
+  return sql`UPDATE ossea_volumes SET device_path = NULL, status = 'detached', updated_at = ${at}
+    WHERE ossea_volumes.volume_id = ${volumeId} AND ${condition}`.compile(db);
 }

@@ -1,4 +1,4 @@
-import { sql, type Transaction } from 'kysely';
+import { type RawBuilder, sql, type Transaction } from 'kysely';
 import type { OperationCounts } from '../model/ledger';
 import { OPERATION_STATUSES, OPERATION_TYPES } from '../model/operation';
 import type { Database } from './connection/pool';
@@ -71,11 +71,16 @@ export function zeros<K extends string>(keys: readonly K[]): Record<K, number> {
 
 /** Counts an operation that ends in this transaction. */
 export async function addToTotals(tx: Transaction<Tables>, operationId: string): Promise<void> {
-  await sql`INSERT INTO volume_operation_totals (appliance_id, type, status, operations, response_us)
+  await totalsStatement(operationId).execute(tx);
+}
+
+/** What `addToTotals` sends, after the operation's row. */
+export function totalsStatement(operationId: string): RawBuilder<unknown> {
+  return sql`INSERT INTO volume_operation_totals (appliance_id, type, status, operations, response_us)
     SELECT o.appliance_id, o.type, o.status, 1, TIMESTAMPDIFF(MICROSECOND, o.created_at, o.completed_at)
     FROM volume_operations o WHERE o.id = ${operationId}
     ON DUPLICATE KEY UPDATE operations = operations + 1,
-      response_us = response_us + TIMESTAMPDIFF(MICROSECOND, o.created_at, o.completed_at)`.execute(tx);
+      response_us = response_us + TIMESTAMPDIFF(MICROSECOND, o.created_at, o.completed_at)`;
 }
 
 /**

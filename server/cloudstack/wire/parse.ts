@@ -115,16 +115,19 @@ const snapshot = z
     }),
   );
 
-const vm = z.object({ id, name: text, state: text, zoneid: text, hypervisor: text, ...owner }).transform(
-  (v): CloudVm => ({
-    id: v.id.toLowerCase(),
-    name: v.name ?? '',
-    state: v.state ?? 'Unknown',
-    zoneId: v.zoneid,
-    hypervisor: v.hypervisor,
-    owner: ownerOf(v),
-  }),
-);
+const vm = z
+  .object({ id, name: text, state: text, zoneid: text, hypervisor: text, created: date, ...owner })
+  .transform(
+    (v): CloudVm => ({
+      id: v.id.toLowerCase(),
+      name: v.name ?? '',
+      state: v.state ?? 'Unknown',
+      zoneId: v.zoneid,
+      hypervisor: v.hypervisor,
+      created: v.created,
+      owner: ownerOf(v),
+    }),
+  );
 const zone = z
   .object({ id, name: text, allocationstate: text })
   .transform(

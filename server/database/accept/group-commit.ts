@@ -1,3 +1,4 @@
+import { Batcher, type Waiting } from '../../core/concurrency/batcher';
 import { DaemonError } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
 import type { Accepted, Epoch, NewOperation } from '../../model/ledger';
@@ -5,11 +6,9 @@ import type { Accepted, Epoch, NewOperation } from '../../model/ledger';
 /** What became of one request of a group. */
 export type Answer = Accepted | DaemonError;
 
-interface Waiting {
+interface Request {
   readonly epoch: Epoch;
   readonly input: NewOperation;
-  readonly resolve: (accepted: Accepted) => void;
-  readonly reject: (error: unknown) => void;
 }
 
 /**
@@ -18,47 +17,40 @@ interface Waiting {
  * the count of waiting operations exact and the order of arrival.
  */
 export class GroupCommit {
-  private waiting: Waiting[] = [];
-  private running = false;
+  private readonly batcher = new Batcher<Request, Accepted>(
+    (batch) => this.settleAll(batch),
+    LIMITS.ACCEPT_GROUP_SIZE,
+  );
 
   /** `store` is one transaction; its answers have the order of the requests. */
   constructor(private readonly store: (epoch: Epoch, inputs: readonly NewOperation[]) => Promise<Answer[]>) {}
 
-  add(epoch: Epoch, input: NewOperation): Promise<Accepted> {
-    if (this.waiting.length >= LIMITS.DATABASE_QUEUE)
-      return Promise.reject(
-        new DaemonError(
-          'DATABASE_UNAVAILABLE',
-          `The database is slow: ${LIMITS.DATABASE_QUEUE} requests wait already`,
-          { retryAfterSeconds: 5 },
-        ),
-      );
-    return new Promise((resolve, reject) => {
-      this.waiting.push({ epoch, input, resolve, reject });
-      this.next();
-    });
+  async add(epoch: Epoch, input: NewOperation): Promise<Accepted> {
+    if (this.batcher.waiting < LIMITS.DATABASE_QUEUE) return this.batcher.add({ epoch, input });
+    throw new DaemonError(
+      'DATABASE_UNAVAILABLE',
+      `The database is slow: ${LIMITS.DATABASE_QUEUE} requests wait already`,
+      { retryAfterSeconds: 5 },
+    );
   }
 
-  private next(): void {
-    const [first] = this.waiting;
-    if (!first || this.running) return;
-    // A group has one epoch; a take-over may come between two requests.
-    const end = this.waiting.findIndex(({ epoch }) => epoch.number !== first.epoch.number);
-    const group = this.waiting.splice(0, Math.min(end < 0 ? Infinity : end, LIMITS.ACCEPT_GROUP_SIZE));
-    this.running = true;
-    void this.settle(group).finally(() => {
-      this.running = false;
-      this.next();
-    });
+  /** A group has one epoch; a take-over may come between two requests. */
+  private async settleAll(batch: readonly Waiting<Request, Accepted>[]): Promise<void> {
+    const [first] = batch;
+    if (!first) return;
+    const isFirst = ({ input }: Waiting<Request, Accepted>) =>
+      input.epoch.number === first.input.epoch.number;
+    await this.settle(batch.filter(isFirst));
+    await this.settleAll(batch.filter((one) => !isFirst(one)));
   }
 
-  private async settle(group: readonly Waiting[]): Promise<void> {
+  private async settle(group: readonly Waiting<Request, Accepted>[]): Promise<void> {
     const [first] = group;
     if (!first) return;
     try {
       const answers = await this.store(
-        first.epoch,
-        group.map(({ input }) => input),
+        first.input.epoch,
+        group.map(({ input }) => input.input),
       );
       for (const [index, { resolve, reject }] of group.entries()) {
         const answer = answers[index];

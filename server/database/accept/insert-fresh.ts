@@ -1,6 +1,7 @@
 import { type CompiledQuery, sql } from 'kysely';
 import type { Accepted, Epoch, NewOperation } from '../../model/ledger';
 import type { Database } from '../connection/pool';
+import { insertSelect } from '../insert-select';
 import { entryRow } from '../journal/write-journal';
 import { firstEntry, newOperation, newOperationRow } from './new-operation';
 
@@ -19,7 +20,7 @@ export async function insertFresh(
     insertOperation(database, epoch, row),
     insertFirstEntry(database, epoch, input),
   ]);
-  const inserted = await database.packet(statements);
+  const inserted = await database.packet('acceptance', statements);
   const accepted = new Map<NewOperation, Accepted>();
   for (const [index, { input, row }] of rows.entries()) {
     const operation = inserted?.[2 * index];
@@ -48,18 +49,23 @@ function insertOperation(
     row.volume_id === ''
       ? ['operations_by_body', 'request_hash', row.request_hash]
       : ['operations_volume_queue', 'volume_id', row.volume_id];
-  return sql`INSERT INTO volume_operations (${sql.join(Object.keys(row).map((name) => sql.ref(name)))})
-    SELECT ${sql.join(Object.values(row))} FROM appliances a
-    WHERE a.id = ${epoch.applianceId} AND a.epoch = ${epoch.number} AND NOT EXISTS (
+  return insertSelect(
+    'volume_operations',
+    row,
+    sql`appliances a WHERE a.id = ${epoch.applianceId} AND a.epoch = ${epoch.number} AND NOT EXISTS (
       SELECT 1 FROM volume_operations o FORCE INDEX (${sql.raw(index)})
       WHERE o.${sql.raw(column)} = ${value} AND o.appliance_id = ${epoch.applianceId}
         AND o.status IN ('pending', 'executing'))
-    LOCK IN SHARE MODE`.compile(kysely);
+    LOCK IN SHARE MODE`,
+  ).compile(kysely);
 }
 
 /** Only after its operation, which may have been left out. */
 function insertFirstEntry({ kysely }: Database, { applianceId }: Epoch, input: NewOperation): CompiledQuery {
   const row = entryRow({ applianceId, operationId: input.id, sequence: 1, at: input.at }, firstEntry(input));
-  return sql`INSERT INTO volume_operation_steps (${sql.join(Object.keys(row).map((name) => sql.ref(name)))})
-    SELECT ${sql.join(Object.values(row))} FROM volume_operations o WHERE o.id = ${input.id}`.compile(kysely);
+  return insertSelect(
+    'volume_operation_steps',
+    row,
+    sql`volume_operations o WHERE o.id = ${input.id}`,
+  ).compile(kysely);
 }

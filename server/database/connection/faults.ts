@@ -99,6 +99,11 @@ export function isDuplicate(error: unknown): boolean {
   return faultOf(error) === 'duplicate';
 }
 
+/** A subquery found nothing for a column that must not be NULL (1048): how a statement refuses its transaction. */
+export function isLeftOut(error: unknown): boolean {
+  return error instanceof Error && 'errno' in error && error.errno === 1048;
+}
+
 /** The same error as the domain knows it. Errors of ours and programming errors pass unchanged. */
 export function translate(error: unknown): unknown {
   if (error instanceof DaemonError) return error;

@@ -1,7 +1,7 @@
 import type { CompiledQuery, MysqlPoolConnection } from 'kysely';
 import { z } from 'zod';
 import type { Logger } from '../../core/log/logger';
-import { faultOf } from './faults';
+import { faultOf, isLeftOut } from './faults';
 import type { Lane } from './lane';
 
 /** What one statement of a packet wrote. */
@@ -22,8 +22,8 @@ const BEGIN = 'START TRANSACTION';
 const COMMIT = 'COMMIT';
 
 /**
- * Runs statements as one transaction in one packet, so that a caller waits for one round trip. An INSERT must
- * decide by itself, by the SELECT that it inserts from, whether it writes; what else is read is for its locks.
+ * Runs statements as one transaction in one packet, so that a caller waits for one round trip. A statement must
+ * decide by itself whether it writes, or fail and take the others along; what is read is for its locks.
  *
  * Null when nothing of it is certain: it was refused and rolled back (a proxy on the way may refuse several
  * statements in a text), or its answer was lost, after which it may have become true. Whoever asked has to
@@ -43,7 +43,7 @@ export async function sendPacket(
     return inserted(answers, statements.length);
   } catch (error) {
     if (connection) await ask(connection, 'ROLLBACK', []).catch(() => {});
-    if (faultOf(error) === 'other')
+    if (faultOf(error) === 'other' && !isLeftOut(error))
       logger.warn('Several statements in one packet were refused; they go one by one', { error });
     return null;
   } finally {

@@ -1,6 +1,6 @@
 import { isIP } from 'node:net';
 import { rootCertificates } from 'node:tls';
-import { type CompiledQuery, Kysely, MysqlDialect, type RawBuilder, type Transaction } from 'kysely';
+import { type CompiledQuery, Kysely, MysqlDialect, type Transaction } from 'kysely';
 import type { PoolOptions } from 'mysql2';
 import { DaemonError } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
@@ -67,15 +67,10 @@ export interface Database {
    */
   transaction<T>(work: (tx: Transaction<Tables>, attempt: Attempt) => Promise<T>): Promise<T>;
   /**
-   * One INSERT that decides by itself whether it writes and commits by itself, tried once; on the connections
-   * of `query`. Null when whether it took effect has to be looked up.
+   * Statements as one transaction in one round trip, tried once; see sendPacket. Each lane has connections of its
+   * own, so that none waits for another. Null when whether they took effect has to be looked up.
    */
-  once(insert: RawBuilder<unknown>): Promise<Inserted | null>;
-  /**
-   * INSERTs as one transaction in one round trip, on a connection of their own, tried once; see sendPacket.
-   * Null when whether they took effect has to be looked up.
-   */
-  packet(statements: readonly CompiledQuery[]): Promise<readonly Inserted[] | null>;
+  packet(lane: PacketLane, statements: readonly CompiledQuery[]): Promise<readonly Inserted[] | null>;
   /**
    * A query that must not wait for others, on a connection of its own: answered within
    * LIMITS.LEASE_STATEMENT_MS or failed, and tried once. Throws DATABASE_UNAVAILABLE.
@@ -88,6 +83,9 @@ export interface Database {
   close(): Promise<void>;
 }
 
+/** Acceptances; journal entries and rows of operations; changes of what other programs change as well. */
+type PacketLane = 'acceptance' | 'journal' | 'effects';
+
 export interface PoolUsage {
   readonly inUse: number;
   readonly waiting: number;
@@ -98,16 +96,21 @@ export function openPool(dsn: Dsn, logger: Logger = silentLogger, onAway: () => 
   const nodes = new ClusterNodes(addressesOf(dsn), logger);
   const work = new Lane(nodes, (address) => workLane(dsn, address, nodes.count));
   const urgent = new Lane(nodes, (address) => urgentLane(dsn, address, nodes.count));
-  const packets = new Lane(nodes, (address) => packetLane(dsn, address, nodes.count));
-  const lanes = [work, urgent, packets];
+  const packetsOf = (connections: number) =>
+    new Lane(nodes, (address) => packetLane(dsn, address, nodes.count, connections));
+  const packets: Readonly<Record<PacketLane, Lane>> = {
+    acceptance: packetsOf(1),
+    journal: packetsOf(1),
+    effects: packetsOf(LIMITS.DATABASE_EFFECT_CONNECTIONS),
+  };
+  const lanes = [work, urgent, ...Object.values(packets)];
   const kysely = new Kysely<Tables>({ dialect: new MysqlDialect({ pool: work }) });
   const quick = new Kysely<Tables>({ dialect: new MysqlDialect({ pool: urgent }) });
   return {
     kysely,
     query: (ask) => noticing(onAway, () => query(kysely, ask, nodes.count)),
     transaction: (write) => noticing(onAway, () => transaction(kysely, write, nodes.count)),
-    once: (insert) => once(kysely, insert, logger),
-    packet: (statements) => sendPacket(packets, statements, logger),
+    packet: (lane, statements) => sendPacket(packets[lane], statements, logger),
     urgent: (ask) =>
       ask(quick).catch((error: unknown) => {
         throw translate(error);
@@ -147,10 +150,10 @@ function workLane(dsn: Dsn, address: Address, nodes: number): LaneOptions {
   };
 }
 
-/** Several statements in a text are allowed on this one connection only; their values are escaped like all. */
-function packetLane(dsn: Dsn, address: Address, nodes: number): LaneOptions {
+/** Several statements in a text are allowed on such a connection only; their values are escaped like all. */
+function packetLane(dsn: Dsn, address: Address, nodes: number, connectionLimit: number): LaneOptions {
   const lane = workLane(dsn, address, nodes);
-  return { ...lane, connections: { ...lane.connections, connectionLimit: 1, multipleStatements: true } };
+  return { ...lane, connections: { ...lane.connections, connectionLimit, multipleStatements: true } };
 }
 
 /** The lease's own connection. What it reads may be old: it is only acted on by conditional writes. */
@@ -193,21 +196,6 @@ async function query<T>(
       const tries = isRefusalOfNode(error) ? nodes : faultOf(error) === 'lost' ? 2 : 1;
       if (attempt >= tries) throw translate(error);
     }
-  }
-}
-
-async function once(
-  kysely: Kysely<Tables>,
-  insert: RawBuilder<unknown>,
-  logger: Logger,
-): Promise<Inserted | null> {
-  try {
-    const { numAffectedRows = 0n, insertId = 0n } = await insert.execute(kysely);
-    return { rows: Number(numAffectedRows), id: Number(insertId) };
-  } catch (error) {
-    if (faultOf(error) === 'other')
-      logger.warn('A single INSERT was refused; it is done in steps', { error });
-    return null;
   }
 }
 

@@ -1,50 +1,92 @@
-import type { Transaction, Updateable } from 'kysely';
+import type { Kysely, RawBuilder, Transaction, Updateable } from 'kysely';
 import { LIMITS } from '../../core/limits';
 import { type Epoch, type OperationChange, volumeBusy } from '../../model/ledger';
 import type { JournalEntry, NewJournalEntry } from '../../model/operation';
 import { isDuplicate } from '../connection/faults';
 import type { Database } from '../connection/pool';
 import type { Neighbourhood } from '../neighbours';
-import { addToTotals } from '../operation-totals';
+import { addToTotals, totalsStatement } from '../operation-totals';
 import type { Tables } from '../tables';
 import { applyEffects } from './apply-effects';
+import { effectStatements, needsMapping } from './effect-statements';
 import { assertEpoch, leaseLost, lockOwn } from './fencing';
-import { rememberOpenJobs } from './open-jobs';
-import { entriesAfter, insertEntries, insertOwnEntry, sameEntries } from './write-journal';
+import type { JournalWriter, PlannedWrite } from './journal-writer';
+import { openJobStatements, rememberOpenJobs } from './open-jobs';
+import { entriesAfter, fencedEntry, insertEntries, sameEntries } from './write-journal';
 
 /**
- * Journal entries, row and effects together (see Ledger.append). A single entry that changes nothing else,
- * which most steps are, is one statement that commits by itself. Whatever that leaves out (another owner, an
- * entry that is there already, a lost answer) goes as a transaction, which looks and decides.
+ * Journal entries, row and effects together (see Ledger.append), in one packet that others may share. Whatever
+ * that leaves out (another owner, an entry that is there already, a lost answer, a refused effect) goes as a
+ * transaction, which looks and decides.
  */
 export async function appendChange(
-  database: Database,
+  { database, writer }: { readonly database: Database; readonly writer: JournalWriter },
   epoch: Epoch,
   operationId: string,
   change: OperationChange,
   parts: Neighbourhood,
 ): Promise<JournalEntry[]> {
   const entries = [...change.entries, ...endEntry(change)];
-  const where = { applianceId: epoch.applianceId, operationId, after: change.after, at: change.at };
-  const [only, ...others] = entries;
-  if (only && others.length === 0 && !changesRow(change) && (change.effects ?? []).length === 0) {
-    const entry = await insertOwnEntry(database, epoch, where, only);
-    if (entry) return [entry];
-  }
+  const planned = await planWrite(database, epoch, operationId, change, entries, parts);
+  const written = planned && (await writer.write(planned));
+  if (written)
+    return entries.map((entry, index) => ({
+      id: written[index]?.id ?? 0,
+      operationId,
+      sequence: change.after + index + 1,
+      at: change.at,
+      ...entry,
+    }));
   return database.transaction(async (tx) => {
     const owned = changesRow(change)
       ? await patch(tx, epoch, operationId, change)
       : await lockOwn(tx, epoch, operationId);
-    const written = owned ? await insertUnlessThere(tx, where, entries) : null;
-    if (!written) return writtenBefore(tx, operationId, change.after, entries);
+    const where = { applianceId: epoch.applianceId, operationId, after: change.after, at: change.at };
+    const inserted = owned ? await insertUnlessThere(tx, where, entries) : null;
+    if (!inserted) return writtenBefore(tx, operationId, change.after, entries);
     await applyEffects(tx, change.effects ?? [], change.at, parts);
     if (change.end) {
       await addToTotals(tx, operationId);
       // A job anywhere in its journal may still be running.
       await rememberOpenJobs(tx, operationId, await entriesAfter(tx, operationId, 0));
     }
-    return written;
+    return inserted;
   });
+}
+
+/** The entries first: they fail where nothing of it may be written. Null for a change that has none. */
+async function planWrite(
+  { kysely, query }: Database,
+  epoch: Epoch,
+  operationId: string,
+  change: OperationChange,
+  entries: readonly NewJournalEntry[],
+  parts: Neighbourhood,
+): Promise<PlannedWrite | null> {
+  const effects = change.effects ?? [];
+  const [mapped = null, ...others] = effects.map(needsMapping).filter((id) => id !== null);
+  if (entries.length === 0 || others.length > 0) return null;
+  const at = { operationId, at: change.at };
+  const inserts = entries.map((entry, index) =>
+    fencedEntry(epoch, { ...at, sequence: change.after + index + 1 }, entry, mapped).compile(kysely),
+  );
+  const row = changesRow(change) ? [rowUpdate(kysely, epoch, operationId, change).compile()] : [];
+  const effected = effects.flatMap((effect) => effectStatements(kysely, effect, new Date(change.at), parts));
+  let ended: readonly RawBuilder<unknown>[] = [];
+  if (change.end) {
+    // A job anywhere in its journal may still be running. An entry that came after this look has the sequence
+    // of ours, which then fails.
+    const before = await query((db) => entriesAfter(db, operationId, 0));
+    const journal = [...before, ...entries.map((entry) => ({ operationId, ...entry }))];
+    ended = [totalsStatement(operationId), ...openJobStatements(operationId, journal)];
+  }
+  const statements = [
+    ...inserts,
+    ...row,
+    ...effected,
+    ...ended.map((statement) => statement.compile(kysely)),
+  ];
+  return { epoch, operationId, statements, alone: effects.length > 0 };
 }
 
 /** Does the row change, too? A journal entry by itself leaves it as it is. */
@@ -87,19 +129,22 @@ async function patch(
 ): Promise<boolean> {
   await assertEpoch(tx, epoch);
   try {
-    const updated = await tx
-      .updateTable('volume_operations')
-      .set(rowPatch(change))
-      .where('id', '=', operationId)
-      .where('status', '=', 'executing')
-      .where('epoch', '=', epoch.number)
-      .where('appliance_id', '=', epoch.applianceId)
-      .executeTakeFirstOrThrow();
+    const updated = await rowUpdate(tx, epoch, operationId, change).executeTakeFirstOrThrow();
     return updated.numUpdatedRows > 0n;
   } catch (error) {
     if (isDuplicate(error) && change.volumeId !== undefined) throw volumeBusy(change.volumeId, error);
     throw error;
   }
+}
+
+function rowUpdate(db: Kysely<Tables>, epoch: Epoch, operationId: string, change: OperationChange) {
+  return db
+    .updateTable('volume_operations')
+    .set(rowPatch(change))
+    .where('id', '=', operationId)
+    .where('status', '=', 'executing')
+    .where('epoch', '=', epoch.number)
+    .where('appliance_id', '=', epoch.applianceId);
 }
 
 /** The journal entry that an end writes by itself. */

@@ -1,12 +1,13 @@
-import { sql, type Transaction } from 'kysely';
+import { type Kysely, type RawBuilder, sql, type Transaction } from 'kysely';
 import type { Epoch } from '../../model/ledger';
-import type { Operation } from '../../model/operation';
+import { OPERATION_STATUSES, type Operation } from '../../model/operation';
 import { isDuplicate } from '../connection/faults';
 import type { Database } from '../connection/pool';
-import { toOperation } from '../rows';
+import { insertSelect } from '../insert-select';
+import { toEntry, toOperation } from '../rows';
 import type { Tables } from '../tables';
-import { assertEpoch } from './fencing';
-import { entriesAfter, entryRow } from './write-journal';
+import { appliance, assertEpoch, lockAppliance } from './fencing';
+import { entryRow } from './write-journal';
 
 interface Claim {
   readonly limit: number;
@@ -35,14 +36,8 @@ export async function claimOperations(database: Database, epoch: Epoch, parts: C
   );
   if (rows.length === 0) return [];
   const ids = rows.map(({ id }) => id);
-  const mine = await database.transaction(async (tx, attempt) => {
-    await assertEpoch(tx, epoch);
-    const claimed = await claimAll(tx, epoch, ids, parts);
-    await journalClaims(tx, epoch, claimed, parts);
-    const before = attempt.inDoubt ? ids.filter((id) => !claimed.includes(id)) : [];
-    for (const id of before) if (await isMine(tx, id, parts.token)) claimed.push(id);
-    return claimed;
-  });
+  const mine =
+    (await claimAtOnce(database, epoch, ids, parts)) ?? (await claimInSteps(database, epoch, ids, parts));
   // Of a row that is still pending nothing else changes.
   return rows
     .filter(({ id }) => mine.includes(id))
@@ -53,78 +48,101 @@ interface Candidate {
   readonly id: string;
 }
 
-/** All at once, which nearly always works; one by one when a volume of theirs is executing already. */
+/**
+ * In one packet, which nearly always works. Null when not all are certain: one was cancelled meanwhile, a volume
+ * of theirs is executing already, another owner has taken over, or the answer was lost.
+ */
+async function claimAtOnce(
+  database: Database,
+  epoch: Epoch,
+  ids: readonly string[],
+  parts: Claim,
+): Promise<readonly string[] | null> {
+  const { kysely } = database;
+  const written = await database.packet('journal', [
+    lockAppliance(epoch).compile(kysely),
+    setExecuting(kysely, epoch, ids, parts)
+      .where(sql<boolean>`EXISTS (${appliance(epoch)} AND epoch = ${epoch.number})`)
+      .compile(),
+    journalClaims(epoch, ids, parts).compile(kysely),
+  ]);
+  return written?.slice(1).every(({ rows }) => rows === ids.length) ? ids : null;
+}
+
+/** The rest of them; it also finds what the packet has claimed. */
+function claimInSteps(
+  database: Database,
+  epoch: Epoch,
+  ids: readonly string[],
+  parts: Claim,
+): Promise<readonly string[]> {
+  return database.transaction(async (tx) => {
+    await assertEpoch(tx, epoch);
+    await claimAll(tx, epoch, ids, parts);
+    await journalClaims(epoch, ids, parts).execute(tx);
+    return claimedWith(tx, ids, parts);
+  });
+}
+
+/** All at once; one by one when a volume of theirs is executing already, by its unique key. */
 async function claimAll(
   tx: Transaction<Tables>,
   epoch: Epoch,
   ids: readonly string[],
   parts: Claim,
-): Promise<string[]> {
-  const all = await setExecuting(tx, epoch, ids, parts);
-  if (all === ids.length) return [...ids];
-  if (all === null) {
-    const claimed: string[] = [];
-    for (const id of ids) if ((await setExecuting(tx, epoch, [id], parts)) === 1) claimed.push(id);
-    return claimed;
-  }
-  // Somebody was faster with some of them, and has journaled it; nobody has journaled ours yet.
-  const { rows } = await sql<{ id: string }>`SELECT o.id FROM volume_operations o
-    WHERE o.id IN (${sql.join(ids)}) AND o.status = 'executing' AND o.epoch = ${epoch.number} AND NOT EXISTS (
-      SELECT 1 FROM volume_operation_steps s WHERE s.operation_id = o.id AND s.sequence = 2)`.execute(tx);
-  return rows.map(({ id }) => id);
-}
-
-/** How many were pending; null when a volume is executing already, by its unique key: then nothing is changed. */
-async function setExecuting(
-  tx: Transaction<Tables>,
-  epoch: Epoch,
-  ids: readonly string[],
-  parts: Claim,
-): Promise<number | null> {
-  try {
-    const updated = await tx
-      .updateTable('volume_operations')
-      .set({ status: 'executing', epoch: epoch.number, updated_at: new Date(parts.at) })
-      .where('id', 'in', ids)
-      .where('status', '=', 'pending')
-      .executeTakeFirstOrThrow();
-    return Number(updated.numUpdatedRows);
-  } catch (error) {
-    // Only this statement is undone; the transaction goes on.
-    if (isDuplicate(error)) return null;
-    throw error;
-  }
-}
-
-/** The second entry of every journal. */
-async function journalClaims(
-  tx: Transaction<Tables>,
-  epoch: Epoch,
-  ids: readonly string[],
-  parts: Claim,
 ): Promise<void> {
-  if (ids.length === 0) return;
+  try {
+    await setExecuting(tx, epoch, ids, parts).execute();
+  } catch (error) {
+    if (!isDuplicate(error)) throw error;
+    // Only that statement is undone; the transaction goes on.
+    if (ids.length > 1) for (const id of ids) await claimAll(tx, epoch, [id], parts);
+  }
+}
+
+function setExecuting(db: Kysely<Tables>, epoch: Epoch, ids: readonly string[], parts: Claim) {
+  return db
+    .updateTable('volume_operations')
+    .set({ status: 'executing', epoch: epoch.number, updated_at: new Date(parts.at) })
+    .where('id', 'in', ids)
+    .where('status', '=', 'pending');
+}
+
+/** The second entry of every journal, for those that this epoch executes and that nobody has journaled yet. */
+function journalClaims(epoch: Epoch, ids: readonly string[], parts: Claim): RawBuilder<unknown> {
   const { applianceId } = epoch;
   const data = { epoch: epoch.number, claim: parts.token };
-  const rows = ids.map((operationId) =>
-    entryRow(
-      { applianceId, operationId, sequence: 2, at: parts.at },
-      { step: 'operation', state: 'executing', data },
-    ),
+  const entry = { step: 'operation', state: 'executing', data } as const;
+  return insertSelect(
+    'volume_operation_steps',
+    {
+      ...entryRow({ applianceId, operationId: '', sequence: 2, at: parts.at }, entry),
+      operation_id: sql`o.id`,
+    },
+    sql`volume_operations o
+      WHERE o.id IN (${sql.join(ids)}) AND o.status = 'executing' AND o.epoch = ${epoch.number} AND NOT EXISTS (
+        SELECT 1 FROM volume_operation_steps s WHERE s.operation_id = o.id AND s.sequence = 2)
+      ORDER BY o.sequence`,
   );
-  await tx.insertInto('volume_operation_steps').values(rows).execute();
 }
 
-/** An earlier run of this very claim was committed and its answer was lost. */
-async function isMine(tx: Transaction<Tables>, id: string, token: string): Promise<boolean> {
-  const [entry] = await entriesAfter(tx, id, 1);
-  return entry?.state === 'executing' && entry.data.claim === token;
+/** Those whose claim has this token. */
+async function claimedWith(db: Kysely<Tables>, ids: readonly string[], { token }: Claim): Promise<string[]> {
+  const rows = await db
+    .selectFrom('volume_operation_steps')
+    .selectAll()
+    .where('operation_id', 'in', ids)
+    .where('sequence', '=', 2)
+    .execute();
+  const mine = rows.map(toEntry).filter(({ state, data }) => state === 'executing' && data.claim === token);
+  return mine.map(({ operationId }) => operationId);
 }
 
 /** Everything of this appliance that is executing, re-leased to this epoch (see Ledger.resumable). */
 export async function resumableOperations(database: Database, epoch: Epoch): Promise<Operation[]> {
   return database.transaction(async (tx) => {
     await assertEpoch(tx, epoch);
+    await holdUnknownStatuses(tx, epoch);
     await tx
       .updateTable('volume_operations')
       .set({ epoch: epoch.number })
@@ -141,4 +159,24 @@ export async function resumableOperations(database: Database, epoch: Epoch): Pro
       .execute();
     return rows.map(toOperation);
   });
+}
+
+/**
+ * An unfinished operation whose status this version does not know (another version or another program wrote it; ''
+ * is what a lax session makes of a wrong word) is claimed by nobody and blocks nobody: nobody would hear of it. It
+ * is held like any other row that is not understood. The statuses come from the index alone. IGNORE: while another
+ * operation executes on its volume it has to wait for that one's end.
+ */
+async function holdUnknownStatuses(tx: Transaction<Tables>, { applianceId }: Epoch): Promise<void> {
+  const { rows } = await sql<{ status: string }>`SELECT DISTINCT status FROM volume_operations
+    WHERE appliance_id = ${applianceId}`.execute(tx);
+  const known: readonly string[] = OPERATION_STATUSES;
+  const unknown = rows.map(({ status }) => status).filter((status) => !known.includes(status));
+  if (unknown.length === 0) return;
+  await sql`UPDATE IGNORE volume_operations SET held_at = CURRENT_TIMESTAMP(3),
+      held_reason = COALESCE(held_reason, CONCAT('its status "', status, '" is not known to this version')),
+      status = 'executing'
+    WHERE appliance_id = ${applianceId} AND status IN (${sql.join(unknown)}) AND completed_at IS NULL`.execute(
+    tx,
+  );
 }

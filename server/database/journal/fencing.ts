@@ -12,9 +12,18 @@ export function leaseLost(): DaemonError {
  * that a take-over waits for the write, and a write after the take-over is refused.
  */
 export async function assertEpoch(tx: Transaction<Tables>, epoch: Epoch): Promise<void> {
-  const { rows } = await sql<{ epoch: number }>`
-    SELECT epoch FROM appliances WHERE id = ${epoch.applianceId} LOCK IN SHARE MODE`.execute(tx);
+  const { rows } = await lockAppliance(epoch).execute(tx);
   if (Number(rows[0]?.epoch) !== epoch.number) throw leaseLost();
+}
+
+/** The lock of `assertEpoch`, for those who compare the epoch themselves. */
+export function lockAppliance(epoch: Epoch): RawBuilder<{ epoch: number }> {
+  return sql`${appliance(epoch)} LOCK IN SHARE MODE`;
+}
+
+/** The appliance's row, whatever its epoch is by now. */
+export function appliance({ applianceId }: Epoch): RawBuilder<unknown> {
+  return sql`SELECT epoch FROM appliances WHERE id = ${applianceId}`;
 }
 
 /**

@@ -1,4 +1,4 @@
-import { sql, type Transaction } from 'kysely';
+import { type RawBuilder, sql, type Transaction } from 'kysely';
 import type { Epoch, OpenJob } from '../../model/ledger';
 import type { JournalEntry, JsonObject, MutationStep } from '../../model/operation';
 import type { Database } from '../connection/pool';
@@ -19,10 +19,13 @@ const STEPS_WITH_JOBS: readonly MutationStep[] = [
   'revert-volume',
 ];
 
+/** What tells of jobs. */
+export type JobEntry = Pick<JournalEntry, 'operationId' | 'step' | 'state' | 'data'>;
+
 type OpenMutation = OpenJob & { readonly step: MutationStep };
 
 /** Jobs that were intended and whose end was never journaled. Pure; entries in order, of any steps. */
-export function findOpenJobs(entries: readonly JournalEntry[]): OpenMutation[] {
+export function findOpenJobs(entries: readonly JobEntry[]): OpenMutation[] {
   const open = new Map<string, OpenMutation>();
   const latest = new Map<string, string>();
   for (const { operationId, step: written, state, data } of entries) {
@@ -47,11 +50,15 @@ export async function rememberOpenJobs(
   operationId: string,
   journal: readonly JournalEntry[],
 ): Promise<void> {
-  for (const { step, jobId } of findOpenJobs(journal))
-    await sql`INSERT INTO straggling_jobs (operation_id, step, job_id, volume_id)
-      SELECT id, ${step}, ${jobId}, volume_id FROM volume_operations WHERE id = ${operationId} AND volume_id <> ''`.execute(
-      tx,
-    );
+  for (const statement of openJobStatements(operationId, journal)) await statement.execute(tx);
+}
+
+/** What `rememberOpenJobs` sends, after the operation's row. */
+export function openJobStatements(operationId: string, journal: readonly JobEntry[]): RawBuilder<unknown>[] {
+  return findOpenJobs(journal).map(
+    ({ step, jobId }) => sql`INSERT INTO straggling_jobs (operation_id, step, job_id, volume_id)
+      SELECT id, ${step}, ${jobId}, volume_id FROM volume_operations WHERE id = ${operationId} AND volume_id <> ''`,
+  );
 }
 
 /** See Ledger.openJobs. */

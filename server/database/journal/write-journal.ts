@@ -1,8 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
-import { type Insertable, sql, type Transaction } from 'kysely';
+import { type Insertable, type Kysely, type RawBuilder, sql, type Transaction } from 'kysely';
 import type { Epoch } from '../../model/ledger';
 import type { JournalEntry, NewJournalEntry } from '../../model/operation';
-import type { Database } from '../connection/pool';
 import { toEntry } from '../rows';
 import type { Tables } from '../tables';
 import { ownOperation } from './fencing';
@@ -50,34 +49,33 @@ export async function insertEntries(
 }
 
 /**
- * One entry of an operation that is executed under this epoch, in a statement that commits by itself and holds
- * the locks of `assertEpoch` until then. Null when nothing is certain: it was left out, or its answer was lost.
+ * The INSERT of an entry that fails unless its operation is executed under this epoch, and with `mapped` unless
+ * that volume has a mapping: nothing is found then for a column that must not be NULL. Their rows are locked by
+ * whoever sends it.
  */
-export async function insertOwnEntry(
-  database: Database,
+export function fencedEntry(
   epoch: Epoch,
-  where: { applianceId: string; operationId: string; after: number; at: number },
+  where: { operationId: string; sequence: number; at: number },
   entry: NewJournalEntry,
-): Promise<JournalEntry | null> {
-  const { operationId, at } = where;
-  const sequence = where.after + 1;
-  const row = entryRow({ ...where, sequence }, entry);
-  const inserted = await database.once(
-    sql`INSERT INTO volume_operation_steps (${sql.join(Object.keys(row).map((name) => sql.ref(name)))})
-      SELECT ${sql.join(Object.values(row))} FROM appliances a JOIN volume_operations o
-        ON ${ownOperation(epoch, operationId)}
-      WHERE a.id = ${epoch.applianceId} AND a.epoch = ${epoch.number} LOCK IN SHARE MODE`,
-  );
-  return inserted?.rows === 1 ? { id: inserted.id, operationId, sequence, at, ...entry } : null;
+  mapped: string | null,
+): RawBuilder<unknown> {
+  const { applianceId, number } = epoch;
+  const row = entryRow({ ...where, applianceId }, entry);
+  const mapping = mapped === null ? sql`` : sql` JOIN device_mappings m ON m.volume_id = ${mapped}`;
+  const owner = sql`(SELECT a.id FROM appliances a JOIN volume_operations o
+    ON ${ownOperation(epoch, where.operationId)}${mapping} WHERE a.id = ${applianceId} AND a.epoch = ${number})`;
+  const fenced = { ...row, appliance_id: owner };
+  return sql`INSERT INTO volume_operation_steps (${sql.join(Object.keys(fenced).map((name) => sql.ref(name)))})
+    VALUES (${sql.join(Object.values(fenced))})`;
 }
 
 /** Entries after a sequence, in order. */
 export async function entriesAfter(
-  tx: Transaction<Tables>,
+  db: Kysely<Tables>,
   operationId: string,
   after: number,
 ): Promise<JournalEntry[]> {
-  const rows = await tx
+  const rows = await db
     .selectFrom('volume_operation_steps')
     .selectAll()
     .where('operation_id', '=', operationId)

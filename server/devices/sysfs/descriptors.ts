@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { messageOf } from '../../core/errors';
 import { hasCode } from '../../core/has-code';
 import { LIMITS } from '../../core/limits';
-import type { Holder } from '../device';
+import type { ClientState, Holder } from '../device';
 import type { BlockTarget } from './block-target';
 import { type Gaps, labelIn, listFolder, processes, processIdentity, readTable } from './kernel-files';
 
@@ -15,7 +15,7 @@ interface Sources {
   readonly procDir: string;
   readonly ignoredPids: ReadonlySet<number>;
   /** Processes that serve a client of our exports (`processIdentity`). */
-  readonly exportClients: () => Promise<ReadonlySet<string>>;
+  readonly exportClients: () => Promise<ReadonlyMap<string, ClientState>>;
 }
 
 /** One disk of a look, and what has been found so far. */
@@ -31,7 +31,7 @@ export interface Subject {
 export async function findDescriptors(
   { procDir, ignoredPids, exportClients }: Sources,
   subjects: readonly Subject[],
-  remoteMounts: readonly string[],
+  isRemotePath: (path: string) => boolean,
   gaps: Gaps,
 ): Promise<void> {
   const closed: Gaps = [];
@@ -47,7 +47,7 @@ export async function findDescriptors(
       break;
     }
     for (const descriptor of descriptors) {
-      const status = await opened(join(dir, descriptor), remoteMounts);
+      const status = await opened(join(dir, descriptor), isRemotePath);
       if (status instanceof Error) closed.push(status.message);
       // One that may not be followed says that none of this process may.
       if (status instanceof Error) break;
@@ -57,7 +57,7 @@ export async function findDescriptors(
     }
   }
   // Asked last, so that a client who came during the look is known; most disks are open nowhere.
-  const serving = holding.length === 0 ? new Set<string>() : await exportClients();
+  const serving = holding.length === 0 ? new Map<string, ClientState>() : await exportClients();
   for (const { found, pid, descriptor } of holding)
     if (existsSync(join(procDir, pid, 'fd', descriptor)))
       found.push(describe(procDir, pid, descriptor, serving));
@@ -69,13 +69,14 @@ export async function findDescriptors(
  * What a descriptor leads to; null when it has no path, is closed meanwhile, or is not ours to touch; the error
  * when it may not be followed.
  */
-async function opened(link: string, remoteMounts: readonly string[]): Promise<BigIntStats | Error | null> {
+async function opened(
+  link: string,
+  isRemotePath: (path: string) => boolean,
+): Promise<BigIntStats | Error | null> {
   try {
     const path = readlinkSync(link);
     // Sockets, pipes and anonymous inodes have no path; a file on a server that hangs is not ours to touch.
-    if (!path.startsWith('/')) return null;
-    if (remoteMounts.some((mount) => path === mount || path.startsWith(`${mount.replace(/\/$/, '')}/`)))
-      return null;
+    if (!path.startsWith('/') || isRemotePath(path)) return null;
     // Follows the descriptor itself, not its path: right for deleted nodes, other mount namespaces and links.
     return await stat(link, { bigint: true });
   } catch (error) {
@@ -84,10 +85,18 @@ async function opened(link: string, remoteMounts: readonly string[]): Promise<Bi
   }
 }
 
-function describe(procDir: string, pid: string, descriptor: string, serving: ReadonlySet<string>): Holder {
+function describe(
+  procDir: string,
+  pid: string,
+  descriptor: string,
+  serving: ReadonlyMap<string, ClientState>,
+): Holder {
   const command = labelIn(join(procDir, pid, 'comm'));
   const detail = `pid ${pid} (${command === '' ? 'unknown' : command})`;
-  if (serving.has(processIdentity(procDir, Number(pid)))) return { kind: 'nbd-client', detail };
+  const client = serving.get(processIdentity(procDir, Number(pid)));
+  if (client === 'leaving')
+    return { kind: 'nbd-client', detail: `${detail}, whose client has left`, leaving: true };
+  if (client === 'connected') return { kind: 'nbd-client', detail };
   const info = readTable(join(procDir, pid, 'fdinfo', descriptor), []) ?? '';
   const flags = /^flags:\s*([0-7]+)$/m.exec(info)?.[1];
   const isReader = flags !== undefined && (Number.parseInt(flags, 8) & ACCESS_MODE) === 0;

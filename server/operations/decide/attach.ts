@@ -172,7 +172,7 @@ export function waitForObstacles(s: Situation, goal: AttachGoal, isDetached: boo
     do: 'pause',
     ms: 250,
     step: STEP,
-    reason: `operation ${conflictingOperation} attaches another disk without a serial`,
+    reason: `operation ${conflictingOperation} attaches another disk, which could not be told from this one`,
     forget: ['obstacles', 'volume'],
   };
 }

@@ -158,8 +158,11 @@ function removeVm(s: Situation<'cleanup'>): Action | Done<Removed> {
     const why = vmVolumes.kind === 'unknown' ? vmVolumes.why : vmVolumes.proof;
     return kept(`the VM was kept, because it is not certain which disks it has: ${why}`);
   }
-  const disks = vmVolumes.value.filter(outlivesItsVm).length;
-  if (disks > 0) return kept(`the VM was kept because ${disks} disk(s) are still attached to it`);
+  const disks = vmVolumes.value.filter((disk) => outlivesItsVm(disk, vm.value)).map(({ id }) => id);
+  if (disks.length > 0)
+    return kept(
+      `the VM was kept because ${disks.length} disk(s) are still attached to it that it did not come with: ${disks.join(', ')}`,
+    );
   return { do: 'intend', step: 'destroy-vm', data: { vm_id: vmId } };
 }
 

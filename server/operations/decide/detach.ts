@@ -132,7 +132,7 @@ const CLIENTS_IGNORED: Readonly<Record<Policy['detachConnected'], Taking['client
 /** On the appliance: nobody may be using the disk, and no client may reach it any more. null: go on. */
 function releaseDevice(s: Situation, goal: DetachGoal, volume: CloudVolume): Action | null {
   const { use } = s.facts;
-  if (!use) return { do: 'read-holders', volumeId: volume.id, patient: !taking(s, goal).users };
+  if (!use) return { do: 'read-holders', volumeId: volume.id, taking: taking(s, goal) };
   if (inTheWay(use, taking(s, goal)).length > 0) {
     return giveUp(inUseCode(use), inUseMessage(volume.id, use), inUseDetails(volume.id, use));
   }

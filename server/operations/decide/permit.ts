@@ -162,7 +162,7 @@ function describeTraffic({ holders, traffic }: DiskUse): string[] {
 }
 
 function clientCount(holders: readonly Holder[]): number {
-  return holders.filter(({ kind }) => kind === 'nbd-client').length;
+  return holders.filter(({ kind, leaving }) => kind === 'nbd-client' && !leaving).length;
 }
 
 function lastIoAt(traffic: Evidence<Traffic>): string | null {
@@ -213,7 +213,8 @@ function permitDestroy(vmId: string, intent: Intent, guards: Guards, policy: Pol
     return refuse('VM_NOT_VISIBLE', `It is not certain which disks VM ${vmId} has${whyUnknown(disks)}`, {
       vm_id: vmId,
     });
-  const data = disks.value.filter(outlivesItsVm);
+  const created = guards.vm?.kind === 'seen' ? guards.vm.value.created : null;
+  const data = disks.value.filter((disk) => outlivesItsVm(disk, { created }));
   if (data.length === 0) return GO;
   const ids = data.map(({ id }) => id);
   return refuse(

@@ -38,13 +38,13 @@ export async function readGuards(
   const attachedTo = volume?.kind === 'seen' ? volume.value.vmId : null;
   const vm = reverts && attachedTo !== null ? await readVm(run, attachedTo) : named;
   const detachesHere = command.name === 'detachVolume' && attachedTo !== null && attachedTo === applianceVmId;
-  // Users that the intent ignores are not waited for.
-  const patient = !hasWaited && !intentOf(run.journal.intent(step), false).taking.users;
+  const { taking } = intentOf(run.journal.intent(step), false);
   const since = run.parts.clock.monotonic();
-  const use = detachesHere || reverts ? await readUse(run, command.volumeId, { patient }) : null;
+  const use =
+    detachesHere || reverts ? await readUse(run, command.volumeId, hasWaited ? null : taking) : null;
   // While users were waited for, everything that was read before them has grown old.
   const waitedMs = run.parts.clock.monotonic() - since;
-  if (patient && waitedMs >= LIMITS.HOLDER_AGAIN_MS) return readGuards(run, { step, command }, true);
+  if (!hasWaited && waitedMs >= LIMITS.HOLDER_AGAIN_MS) return readGuards(run, { step, command }, true);
   return { volume, vm, vmVolumes, snapshot, ownSnapshots, mapping, openJobs, use };
 }
 
@@ -90,7 +90,7 @@ export async function readVmVolumes(run: RunContext, vmId: string): Promise<Evid
   const at = run.parts.clock.now();
   const meanwhile = comingTo(run, vmId);
   if (meanwhile !== null) return unknown(meanwhile, at, 'database');
-  const roots = volumes.filter(({ type }) => type === 'ROOT').map(({ id }) => id);
+  const roots = volumes.filter((one) => one.type === 'ROOT' && one.vmId === vmId).map(({ id }) => id);
   const own = await run.active(() => run.parts.ledger.ownVolumes(roots));
   const disks = volumes.map((volume) => ({ ...volume, ours: own.has(volume.id) }));
   if (roots.length > 0) return seen(disks, at, 'cloudstack');

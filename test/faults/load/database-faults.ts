@@ -162,8 +162,8 @@ async function aftermath(rig: Rig, pid: number): Promise<string[]> {
     USER,
   ]);
   const open = Number(sessions[0]?.n);
-  // The pool, and one connection each for the lease and for acceptances.
-  const most = LIMITS.DATABASE_CONNECTIONS + 2;
+  // The pool, those for effects, and one each for the lease, acceptances and the journal.
+  const most = LIMITS.DATABASE_CONNECTIONS + LIMITS.DATABASE_EFFECT_CONNECTIONS + 3;
   if (!(open >= 1 && open <= most))
     wrong.push(`${open} connections are open, at most ${most} are meant to be`);
   return wrong;

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { Volume } from '~/lab/cloudstack/records';
 import type { RequestOf } from '~/server/model/operation';
 import { MINUTE_MS, Rig, SECOND_MS } from './rig';
 
@@ -66,6 +67,61 @@ describe('a disk that this guest still has', () => {
 });
 
 describe('cleanup of a test VM', () => {
+  describe('whose root disk is a migrated one', () => {
+    /** The disk is migrated here, and later becomes the root disk of a VM that was made without one. */
+    async function migrated() {
+      const rig = await Rig.start();
+      const root = await rig.volume({ vmId: rig.here, mapped: true });
+      await rig.pass(10 * MINUTE_MS);
+      const vmId = rig.vm('Stopped');
+      const own = rig.model.volumes.find((one) => one.vmId === vmId);
+      if (own) rig.unplug(own);
+      await rig.run('detach', { volume_id: root.id });
+      const clean = async () => {
+        const data = await rig.volume({ vmId });
+        return rig.run('cleanup', cleanup(rig, data.id, vmId, { delete_vm: true }));
+      };
+      return { rig, root, vmId, clean };
+    }
+    /** Every operation is forgotten, as after HISTORY_DAYS. */
+    const forget = (rig: Rig) => rig.ledger.store.operations.clear();
+    const becomeRoot = (root: Volume, vmId: string) =>
+      Object.assign(root, { vmId, deviceId: 0, type: 'ROOT' });
+
+    it.each(['remembered', 'forgotten'])('attached by us, %s: the VM is kept with it', async (history) => {
+      const { rig, root, vmId, clean } = await migrated();
+      await rig.run('attach', { volume_id: root.id, vm_id: vmId, device_id: 0 });
+      expect(root).toMatchObject({ type: 'ROOT', vmId });
+      if (history === 'forgotten') forget(rig);
+      expect(await clean()).toMatchObject({ status: 'completed', response: { vm_deleted: false } });
+      expect(rig.calls).not.toContain('destroyVirtualMachine');
+    });
+
+    it('attached by hand, and nothing here has ever known it: the VM is kept with it', async () => {
+      const { rig, root, vmId, clean } = await migrated();
+      becomeRoot(root, vmId);
+      await rig.sync();
+      forget(rig);
+      rig.ledger.store.mappings.clear();
+      const operation = await clean();
+      expect(operation).toMatchObject({ status: 'completed', response: { vm_deleted: false } });
+      expect(String(operation.response?.message)).toContain(root.id);
+      expect(rig.calls).not.toContain('destroyVirtualMachine');
+    });
+  });
+
+  it('whose list of disks is that of another VM: it is kept', async () => {
+    const rig = await Rig.start();
+    const [vmId, other] = [rig.vm('Stopped'), rig.vm('Stopped')];
+    const { id } = await rig.volume({ vmId });
+    const listVolumes = rig.cloud.listVolumes.bind(rig.cloud);
+    rig.cloud.listVolumes = (filter) =>
+      listVolumes({ ...filter, ...('vmId' in filter ? { vmId: other } : {}) });
+    const operation = await rig.run('cleanup', cleanup(rig, id, vmId, { delete_vm: true }));
+    expect(operation).toMatchObject({ status: 'completed', response: { vm_deleted: false } });
+    expect(rig.calls).not.toContain('destroyVirtualMachine');
+  });
+
   it('the destroy was lost, and the VM got a disk back: it is not sent again', async () => {
     const rig = await Rig.start();
     const vmId = rig.vm('Stopped');
