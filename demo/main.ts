@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { createReadStream } from 'node:fs';
 import { lstat, readdir, readlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -42,9 +43,12 @@ async function main(): Promise<void> {
   }
   // From the first moment and for every signal: on a terminal Ctrl-C comes twice, from there and from the program
   // that has started this one, and a second one must not end the clean-up.
-  const interrupted = new Promise<'interrupted'>((resolve) => {
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
-      process.on(signal, () => resolve('interrupted'));
+  const interruption = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+    process.on(signal, () => interruption.abort());
+  const interrupted = once(interruption.signal, 'abort').then(() => {
+    process.stdout.write('\nCleaning up…\n');
+    return 'interrupted' as const;
   });
   const screen = new Screen();
   screen.title('Volume Management Daemon: the main job on real parts');
@@ -54,10 +58,12 @@ async function main(): Promise<void> {
   screen.note(await databaseName(lab));
   try {
     const daemon = await screen.step('the daemon (.output), from start to ready', () => lab.startDaemon());
-    const outcome = await Promise.race([
-      mainJob(screen, lab, new ApiClient(daemon.url)).then(() => 'done' as const),
-      interrupted,
-    ]);
+    // The daemon gets the Ctrl-C of the terminal as well, so that the job fails then.
+    const job = mainJob(screen, lab, new ApiClient(daemon.url)).then(
+      () => 'done' as const,
+      (error: unknown) => (interruption.signal.aborted ? interrupted : Promise.reject(error)),
+    );
+    const outcome = await Promise.race([job, interrupted]);
     if (outcome === 'done') screen.summary();
     if (outcome === 'done' && args.includes('--keep')) await keep(lab, daemon.url, interrupted);
     process.exitCode = outcome === 'done' ? 0 : 130;

@@ -1,3 +1,4 @@
+import { mkdtempSync, rmSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -29,10 +30,12 @@ export interface Nbdkit {
 
 let built: Promise<string> | null = null;
 
-/** Once for each test process. */
+/** Once for each process, which removes it when it ends. */
 function holderProgram(): Promise<string> {
   built ??= (async () => {
-    const path = join(tmpdir(), `volume-nbd-holder-${process.pid}`, 'nbd-holder.mjs');
+    const dir = mkdtempSync(join(tmpdir(), 'volume-nbd-holder-'));
+    process.once('exit', () => rmSync(dir, { recursive: true, force: true }));
+    const path = join(dir, 'nbd-holder.mjs');
     await buildHolder(path);
     return path;
   })();

@@ -64,7 +64,7 @@ async function looks(bench: Bench, count: number): Promise<void> {
   const { sysBlockDir, devDir, procDir, dmiDir } = files;
   const places = { sysBlockDir, devDir, procDir, dmiDir, etcDir: dir };
   const guest = createSysfsGuest({
-    exportClients: async () => new Set(),
+    exportClients: async () => new Map(),
     ...places,
     clock: systemClock,
   });

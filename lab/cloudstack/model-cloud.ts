@@ -305,8 +305,9 @@ export class ModelCloud implements Cloud {
     return { id, name, volumeId, state, size, created: wholeSeconds(created), owner };
   }
 
-  private vm({ id, name, state, zoneId, hypervisor, accountId }: Vm): CloudVm {
-    return { id, name, state, zoneId, hypervisor, owner: this.owner(accountId) };
+  private vm({ id, name, state, zoneId, hypervisor, created, accountId }: Vm): CloudVm {
+    const owner = this.owner(accountId);
+    return { id, name, state, zoneId, hypervisor, created: wholeSeconds(created), owner };
   }
 
   private owner(accountId: string): CloudOwner {

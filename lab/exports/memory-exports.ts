@@ -2,6 +2,7 @@ import { dirname } from 'node:path';
 import { DaemonError } from '~/server/core/errors';
 import type {
   ConfiguredExport,
+  ExportClients,
   ExportFigures,
   ExportServer,
   ExportServerHealth,
@@ -160,14 +161,14 @@ export class MemoryExports implements ExportServer {
     return { ok: false, reason: disk, message: `export ${name}: ${disk}`, ms: 0 };
   }
 
-  async clients(name: string): Promise<{ count: number; details: string[] }> {
+  async clients(name: string): Promise<ExportClients> {
     const connected = [...this.server.clients].filter((client) => client.name === name);
-    return { count: connected.length, details: connected.map(({ disk }) => `client of ${disk}`) };
+    return { connected: connected.map(({ disk }) => `client of ${disk}`), leaving: [] };
   }
 
   /** It serves nobody outside this process. */
-  async clientProcesses(): Promise<ReadonlySet<string>> {
-    return new Set();
+  async clientProcesses() {
+    return new Map();
   }
 
   async health(): Promise<ExportServerHealth> {

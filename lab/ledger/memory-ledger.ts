@@ -37,7 +37,7 @@ import {
   type Operation,
   type OperationType,
 } from '~/server/model/operation';
-import { MemoryReads } from './memory-reads';
+import { MemoryReads, provesOurs } from './memory-reads';
 import { applyToStore, MemoryStore, type StoredOperation, type StoredOwner } from './memory-store';
 
 interface MemoryLedgerParts {
@@ -332,9 +332,13 @@ export class MemoryLedger extends MemoryReads implements Ledger {
     );
     const entries = this.store.entries.filter(({ applianceId }) => applianceId === epoch.applianceId);
     const keptEntries = new Set(keepNewest === 0 ? [] : entries.slice(-keepNewest));
+    const [open] = this.mine(epoch.applianceId, ['pending', 'executing']);
+    const isOld = ({ completedAt }: Operation) => completedAt !== null && completedAt < olderThanMs;
     const old = this.mine(epoch.applianceId, ['completed', 'failed', 'cancelled'])
       .map(({ operation }) => operation)
-      .filter(({ id, completedAt }) => !kept.has(id) && completedAt !== null && completedAt < olderThanMs)
+      .filter((operation) => !kept.has(operation.id) && isOld(operation))
+      .filter(({ sequence }) => open === undefined || sequence < open.operation.sequence)
+      .filter((operation) => !this.isReliedOn(operation, isOld))
       .sort((a, b) => (a.completedAt ?? 0) - (b.completedAt ?? 0))
       .slice(0, limit);
     const gone = new Set(old.map(({ id }) => id));
@@ -345,6 +349,21 @@ export class MemoryLedger extends MemoryReads implements Ledger {
       return applianceId !== epoch.applianceId || keptEntries.has(stored) || entry.at >= olderThanMs;
     });
     return { deleted: old.length, refused: null };
+  }
+
+  /** See Ledger.prune. */
+  private isReliedOn(operation: Operation, isOld: (later: Operation) => boolean): boolean {
+    const { id, volumeId, sequence } = operation;
+    if (volumeId === '') return false;
+    if (findOpenJobs(this.journal(id)).length > 0) return true;
+    if (!provesOurs(operation)) return false;
+    return !this.all().some(
+      ({ operation: later }) =>
+        later.volumeId === volumeId &&
+        later.sequence > sequence &&
+        isOld(later) &&
+        (provesOurs(later) || (later.type === 'delete' && later.status === 'completed')),
+    );
   }
 
   private assertEpoch(epoch: Epoch): void {

@@ -157,11 +157,13 @@ export class MemoryReads {
   async readVolumeRows(volumeIds: readonly string[]): Promise<Map<string, VolumeRows>> {
     const found = new Map<string, VolumeRows>();
     for (const id of volumeIds) {
-      const [lastOperation] = await this.listOperations({ volumeId: id, limit: 1 });
+      const [last] = await this.listOperations({ volumeId: id, limit: 1 });
       const rows = {
         mapping: await this.readMapping(id),
         export: await this.readExport(id),
-        lastOperation: lastOperation ?? null,
+        lastOperation: last
+          ? { id: last.id, type: last.type, status: last.status, updatedAt: last.updatedAt }
+          : null,
       };
       if (Object.values(rows).some((row) => row !== null)) found.set(id, rows);
     }
@@ -170,11 +172,18 @@ export class MemoryReads {
 
   async ownVolumes(volumeIds: readonly string[]): Promise<Set<string>> {
     const asked = new Set(volumeIds);
-    const named = this.all()
+    const completed = this.all()
       .map(({ operation }) => operation)
-      .filter(({ status, type }) => status === 'completed' && ['create', 'attach', 'cleanup'].includes(type))
+      .filter(provesOurs)
       .map(({ volumeId }) => volumeId);
+    const named = [...completed, ...this.store.mappings.keys(), ...this.store.exports.keys()];
     return new Set(named.filter((id) => asked.has(id)));
+  }
+
+  async volumesOfSerials(serials: readonly string[]): Promise<string[]> {
+    const ids = new Set(this.all().map(({ operation }) => operation.volumeId));
+    const begins = (id: string) => serials.some((serial) => id.replaceAll('-', '').startsWith(serial));
+    return [...ids].filter(begins);
   }
 
   async counts(applianceId?: string): Promise<OperationCounts> {
@@ -235,6 +244,10 @@ export class MemoryReads {
       .filter(({ entry }) => entry.operationId === operationId)
       .map(({ entry }) => entry);
   }
+}
+
+export function provesOurs({ status, type }: Operation): boolean {
+  return status === 'completed' && ['create', 'attach', 'cleanup'].includes(type);
 }
 
 function tally<K extends string>(keys: readonly K[], items: readonly K[]): Record<K, number> {

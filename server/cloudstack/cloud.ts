@@ -152,6 +152,8 @@ export interface CloudVm {
   readonly state: string;
   readonly zoneId: string | null;
   readonly hypervisor: string | null;
+  /** RFC 3339, to the second, as that of a volume. */
+  readonly created: string | null;
   readonly owner: CloudOwner;
 }
 

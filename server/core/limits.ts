@@ -13,11 +13,12 @@ export const LIMITS = {
   PIPELINED_ALL_MAX: 8_192,
   // Answers that clients have not read, in all connections: beyond it the one that waits longest is cut
   UNREAD_ALL_BYTES: 16 * 1024 * 1024,
-  // Of a file, what is read before the client has taken what was read before
-  STATIC_CHUNK_BYTES: 16 * 1024,
-  // Long lists that are being made at a time; the next ones wait for them and for the pause
+  // Of a file, what is written before the client has taken what was written before; and in a turn of the event loop
+  STATIC_CHUNK_BYTES: 64 * 1024,
+  STATIC_CHUNKS_A_TURN: 8,
+  // Long lists that are being made at a time; between two of them there is a pause as long as the first took
   LARGE_ANSWERS_AT_ONCE: 1,
-  LARGE_ANSWER_PAUSE_MS: 10,
+  LARGE_ANSWER_PAUSE_MAX_MS: 500,
   SYNCS_AT_ONCE: 4,
   VALIDATIONS_AT_ONCE: 2,
   CLOUDSTACK_READS_AT_ONCE: 64,
@@ -84,6 +85,8 @@ export const LIMITS = {
   // Half of EXECUTING_MAX: the detaches that make room must find a place to run
   SLOT_WAITERS_MAX: 128,
   VM_MOVING_DEADLINE_MS: 10 * 60_000,
+  // Between the `created` of a VM and that of the root disk that it came with
+  MADE_WITH_VM_MS: 60_000,
   AUTH_RETRY_DEADLINE_MS: 5 * 60_000,
   QUIET_WAIT_MS: 2_000,
   DRAIN_MS: 9_000,
@@ -95,6 +98,8 @@ export const LIMITS = {
   LEASE_RETRY_MS: 250,
   LEASE_LOOK_MS: 500,
   LEASE_STATEMENT_MS: 1_000,
+  // In a row, before another node of a cluster is tried. One may be the load of a moment.
+  UNANSWERED_WRITES: 2,
   HEALTH_RETRY_MS: 2_000,
   HEALTH_CLOUDSTACK_MS: 30_000,
   HEALTH_DATABASE_MS: 5_000,
@@ -140,8 +145,11 @@ export const LIMITS = {
   HINT_RETRY_MS: 5_000,
   SCAN_STALE_MS: 30_000,
   HOLDER_DESCRIPTORS: 262_144,
+  DESCRIPTORS_AT_ONCE: 16,
+  DESCRIPTORS_AT_A_STRETCH: 2_048,
   // Processes such as a worker of udev let go of a disk within moments.
   HOLDER_PASSES_MS: 5_000,
+  HOLDER_AGAIN_FIRST_MS: 10,
   HOLDER_AGAIN_MS: 200,
   OWN_DISKS: 256,
   OWN_DISKS_BYTES: 64 * 1024,

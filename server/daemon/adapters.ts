@@ -65,7 +65,14 @@ export function createAdapters(
     clock,
     logger,
   });
-  const guest = createSysfsGuest({ ...devices, exportClients: () => exports.clientProcesses(), clock });
+  // A laboratory has no udev of its own: that of the machine it runs on knows other disks.
+  const isReal = devices.devDir === '/dev';
+  const guest = createSysfsGuest({
+    ...devices,
+    runDir: isReal ? '/run' : undefined,
+    exportClients: () => exports.clientProcesses(),
+    clock,
+  });
   const counters = createSysfsCounters({ sysBlockDir: devices.sysBlockDir, clock });
   const watcher = new DeviceWatcher({
     guest,
@@ -74,8 +81,6 @@ export function createAdapters(
     inventory: createInventoryStore(join(configuration.stateDir, 'inventory')),
     uptime: () => uptime() * 1_000,
   });
-  // A laboratory has no udev of its own: that of the machine it runs on knows other disks.
-  const isReal = devices.devDir === '/dev';
   const handsOff = new HandsOff({
     marksDir: join(configuration.stateDir, 'hands-off'),
     udevDir: isReal ? '/run/udev/data' : join(devices.devDir, 'no-udev'),

@@ -84,7 +84,7 @@ async function firstSync(
   }
   const observation = await observe(
     {
-      catalogue: { look: (appliance, mappings) => readCloud(cloud, appliance, mappings) },
+      catalogue: { look: (appliance, volumeIds) => readCloud(cloud, appliance, volumeIds) },
       guest,
       watcher,
       exports,
@@ -97,6 +97,7 @@ async function firstSync(
         listExports: async () => [...old.exports],
         listOperations: async () => [],
         readOwner: async () => null,
+        volumesOfSerials: async () => [],
         ownVolumes: (ids) => readOwnOfOld(database.kysely, ids),
       },
     },

@@ -145,10 +145,9 @@ export function compose(ports: Ports, settings: DomainSettings): Domain {
       admit: (type, request) => admit(type, request, () => identity.require()),
     }),
     exports: new ExportService({
+      ...shared,
       ledger: () => settings.ledger(),
       server: exports,
-      watcher,
-      events,
       owner,
       isBusyWith,
       volumeSize: (volumeId) => sizeOf(looked.cloud, volumeId, applianceVmId()),

@@ -8,6 +8,7 @@ import type { Tracing } from '../core/tracing';
 import { VERSION } from '../core/version';
 import { type Access, openAccess } from './access/access';
 import { behindClosedDoor, printAdoptionPlan } from './adoption-plan';
+import { type Errand, readArguments } from './arguments';
 import type { Configuration } from './configuration/configuration';
 import { ConfigurationError, describeConfiguration, loadConfiguration } from './configuration/configuration';
 import { runSetup } from './setup/setup';
@@ -15,29 +16,29 @@ import { startTracing } from './tracing/start-tracing';
 import { VolumeDaemon } from './volume-daemon';
 
 /**
- * Exit codes: 0 drained, 1 configuration or start failed, 70 programming error (EX_SOFTWARE; systemd starts
- * us again).
+ * Exit codes: 0 drained, 1 configuration or start failed, 2 wrong arguments, 70 programming error (EX_SOFTWARE;
+ * systemd starts us again).
  */
 const EXIT_CONFIGURATION = 1;
+const EXIT_USAGE = 2;
 const EXIT_SOFTWARE = 70;
 
 /**
  * Reads the configuration and starts the daemon in the background. All mistakes of the configuration are
- * printed at once, and the process ends with 1. `--check-config` prints the effective configuration, secrets
- * masked, and ends the process; `--adopt-plan` prints what taking over an old database does, likewise;
- * `--setup` makes what is missing of a new installation, likewise.
+ * printed at once, and the process ends with 1. With an argument it does what that asks for and ends the
+ * process instead (./arguments.ts).
  */
 export function launch(
   env: Readonly<Record<string, string | undefined>>,
   args: readonly string[],
 ): { configuration: Configuration; daemon: VolumeDaemon; logger: Logger; access: Access; tracing: Tracing } {
-  const errand = ['--adopt-plan', '--setup'].find((one) => args.includes(one));
+  const errand = errandOf(args);
   const configured = configure(env);
-  const configuration = errand === undefined ? configured : behindClosedDoor(configured);
-  if (args.includes('--check-config')) {
-    process.stdout.write(`${JSON.stringify(describeConfiguration(configuration), null, 2)}\n`);
+  if (errand === '--check-config') {
+    process.stdout.write(`${JSON.stringify(describeConfiguration(configured), null, 2)}\n`);
     process.exit(0);
   }
+  const configuration = errand === null ? configured : behindClosedDoor(configured);
   const redactor = createRedactor();
   for (const secret of [
     configuration.database.dsn.password,
@@ -47,7 +48,7 @@ export function launch(
     if (secret) redactor.register(secret);
   }
   const logger =
-    errand === undefined
+    errand === null
       ? createLogger({ level: configuration.log.level, format: configuration.log.format, redactor })
       : silentLogger;
   logger.info(DAEMON_STARTING, { pid: process.pid, node: process.version });
@@ -75,6 +76,23 @@ export function launch(
     process.exit(EXIT_CONFIGURATION);
   });
   return { configuration, daemon, logger, access, tracing: traces.tracing };
+}
+
+/** Ends the process when the arguments ask for a text, or are wrong. */
+function errandOf(args: readonly string[]): Errand | null {
+  const asked = readArguments(args);
+  switch (asked.kind) {
+    case 'run':
+      return asked.errand;
+    case 'print':
+      process.stdout.write(asked.text);
+      return process.exit(0);
+    case 'mistake':
+      process.stderr.write(asked.text);
+      return process.exit(EXIT_USAGE);
+    default:
+      return asked satisfies never;
+  }
 }
 
 function configure(env: Readonly<Record<string, string | undefined>>): Configuration {

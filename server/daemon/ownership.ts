@@ -200,8 +200,9 @@ export class Ownership {
   }
 
   private failed(applianceId: string, error: unknown): number {
-    // Somebody else was faster; the next look says who.
-    if (isLeaseLost(error)) return 0;
+    // Somebody else was faster; the next look says who. Not at once: a proxy may let us read of a replica that lags,
+    // where the row is not yet as it is, or never again.
+    if (isLeaseLost(error)) return LIMITS.LEASE_RETRY_MS;
     this.trouble = messageOf(error);
     this.parts.logger.warn('The ownership of the appliance could not be settled', {
       appliance: applianceId,

@@ -8,6 +8,12 @@ import { leaseLost } from './journal/fencing';
 /** The lease in the row of the appliance. All its times are the database's own. */
 const IN_A_LEASE = sql`NOW(3) + INTERVAL ${sql.lit(LIMITS.LEASE_MS * 1000)} MICROSECOND`;
 
+/**
+ * Its end as it is compared. Somebody may have written a date of zeros, which is no time and equal to nothing that a
+ * driver can send: it counts as released.
+ */
+const LEASE_UNTIL = sql`IF(TO_DAYS(lease_until) > 0, lease_until, NULL)`;
+
 /** See Ledger.readOwner. */
 export async function readOwner(database: Database, applianceId: string): Promise<Owner | null> {
   const { rows } = await database.urgent((db) =>
@@ -19,7 +25,7 @@ export async function readOwner(database: Database, applianceId: string): Promis
       lease_until: Date | null;
       left: unknown;
     }>`
-      SELECT owner, epoch, since, instance, lease_until,
+      SELECT owner, epoch, since, instance, ${LEASE_UNTIL} AS lease_until,
         TIMESTAMPDIFF(MICROSECOND, NOW(3), lease_until) AS \`left\`
       FROM appliances WHERE id = ${applianceId}`.execute(db),
   );
@@ -57,7 +63,7 @@ export async function takeOver(
   const { numAffectedRows } = await database.urgent((db) =>
     sql`UPDATE appliances SET epoch = epoch + 1, owner = ${owner}, since = ${since}, instance = ${instance},
         lease_until = ${IN_A_LEASE}
-      WHERE id = ${applianceId} AND epoch = ${seen.epoch} AND lease_until <=> ${until}`.execute(db),
+      WHERE id = ${applianceId} AND epoch = ${seen.epoch} AND ${LEASE_UNTIL} <=> ${until}`.execute(db),
   );
   if (numAffectedRows !== 1n) throw leaseLost();
   return { applianceId, number: seen.epoch + 1 };

@@ -51,7 +51,7 @@ import { readOwner, releaseLease, renewLease, takeOver } from './lease';
 import { listOperations } from './list-operations';
 import { Neighbours } from './neighbours';
 import { countOperations } from './operation-totals';
-import { readOwnVolumes } from './own-volumes';
+import { readOwnVolumes, readVolumesOfSerials } from './own-volumes';
 import { probe } from './probe';
 import { prune } from './prune';
 import { listExports, readExport } from './read-exports';
@@ -250,6 +250,10 @@ export class MysqlLedger implements Ledger {
 
   async ownVolumes(volumeIds: readonly string[]): Promise<Set<string>> {
     return readOwnVolumes(this.database, volumeIds, (await this.neighbours.look()).hub);
+  }
+
+  async volumesOfSerials(serials: readonly string[]): Promise<string[]> {
+    return readVolumesOfSerials(this.database, serials, (await this.neighbours.look()).hub);
   }
 
   async auditedChange(epoch: Epoch, effects: MappingEffect[], audit: NewJournalEntry): Promise<JournalEntry> {

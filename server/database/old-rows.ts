@@ -2,7 +2,7 @@ import { type Kysely, type RawBuilder, sql } from 'kysely';
 import { exportNameOf } from '../model/export-name';
 import type { ExportRecord, Mapping } from '../model/operation';
 import { errorNumber, translate } from './connection/faults';
-import { namedByHub, namedByOperations } from './own-volumes';
+import { namedByExports, namedByHub, namedByOperations } from './own-volumes';
 import { toExport, toMapping } from './rows';
 import type { Tables } from './tables';
 
@@ -63,14 +63,19 @@ export async function readOldRows(db: Kysely<Tables>): Promise<OldRows> {
   }
 }
 
-/** As Ledger.ownVolumes, in a database that may not be adopted yet. Throws DATABASE_UNAVAILABLE. */
+/**
+ * As Ledger.ownVolumes of volumes without a mapping, in a database that may not be adopted yet. Throws
+ * DATABASE_UNAVAILABLE.
+ */
 export async function readOwnOfOld(db: Kysely<Tables>, volumeIds: readonly string[]): Promise<Set<string>> {
   if (volumeIds.length === 0) return new Set();
   try {
     const rows = await Promise.all(
-      [namedByOperations(volumeIds), namedByHub(volumeIds)].map((q) => rowsOf(db, q)),
+      [namedByOperations(volumeIds), namedByExports(volumeIds), namedByHub(volumeIds)].map((q) =>
+        rowsOf(db, q),
+      ),
     );
-    return new Set(rows.flat().map(({ volume_id }) => String(volume_id)));
+    return new Set(rows.flat().map(({ volume_id }) => String(volume_id).toLowerCase()));
   } catch (error) {
     throw translate(error);
   }

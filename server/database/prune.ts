@@ -3,6 +3,7 @@ import { type Epoch, type Pruned, type Pruning, whyClocksDiffer } from '../model
 import type { Database } from './connection/pool';
 import { assertEpoch } from './journal/fencing';
 import { correctTotals } from './operation-totals';
+import { BY_VOLUME, PROOFS } from './own-volumes';
 import type { Tables } from './tables';
 
 /**
@@ -18,14 +19,12 @@ export async function prune(database: Database, epoch: Epoch, pruning: Pruning):
     if (refused !== null) return { deleted: 0, refused };
     const before = new Date(nowMs - ageMs);
     let deleted = 0;
-    const { rows: newest } = await sql<{ sequence: number }>`SELECT sequence FROM volume_operations
-      ORDER BY sequence DESC LIMIT 1 OFFSET ${keepNewest}`.execute(tx);
-    for (const appliance of newest[0] ? [epoch.applianceId, ''] : []) {
-      const { numAffectedRows } = await sql`DELETE FROM volume_operations
-        WHERE appliance_id = ${appliance} AND completed_at < ${before} AND sequence <= ${newest[0]?.sequence}
-          AND status IN ('completed', 'failed', 'cancelled')
-        ORDER BY completed_at LIMIT ${limit - deleted}`.execute(tx);
-      deleted += Number(numAffectedRows ?? 0n);
+    const upTo = await lastToPrune(tx, epoch, keepNewest);
+    for (const appliance of upTo === null ? [] : [epoch.applianceId, '']) {
+      const ids = await needless(tx, { appliance, before, upTo, limit: limit - deleted });
+      if (ids.length === 0) continue;
+      await sql`DELETE FROM volume_operations WHERE id IN (${sql.join(ids)})`.execute(tx);
+      deleted += ids.length;
     }
     await pruneEntries(tx, epoch, before, pruning);
     if (deleted < limit) {
@@ -33,6 +32,52 @@ export async function prune(database: Database, epoch: Epoch, pruning: Pruning):
     }
     return { deleted, refused: null };
   });
+}
+
+/**
+ * The sequence up to which operations may be deleted; null: none. What was accepted after an operation that
+ * has not ended, held ones included, may be a part of it that it still asks about.
+ */
+async function lastToPrune(
+  tx: Transaction<Tables>,
+  { applianceId }: Epoch,
+  keepNewest: number,
+): Promise<number | null> {
+  const { rows } = await sql<{ sequence: number }>`SELECT sequence FROM volume_operations
+    ORDER BY sequence DESC LIMIT 1 OFFSET ${keepNewest}`.execute(tx);
+  const { rows: open } = await sql<{ sequence: number | null }>`SELECT MIN(sequence) AS sequence
+    FROM volume_operations
+    WHERE appliance_id = ${applianceId} AND status IN ('pending', 'executing')`.execute(tx);
+  const newest = rows[0]?.sequence;
+  if (newest === undefined) return null;
+  const oldestOpen = open[0]?.sequence ?? null;
+  return oldestOpen === null ? Number(newest) : Math.min(Number(newest), Number(oldestOpen) - 1);
+}
+
+/**
+ * Ids of old operations that no guard relies on any more, oldest first. An operation that proves a volume to be
+ * ours is needed until another one proves it, or has deleted the volume, and is old as well: a root disk
+ * without that proof would go with its VM.
+ */
+async function needless(
+  tx: Transaction<Tables>,
+  old: {
+    readonly appliance: string;
+    readonly before: Date;
+    readonly upTo: number | null;
+    readonly limit: number;
+  },
+): Promise<string[]> {
+  const { rows } = await sql<{ id: string }>`SELECT o.id FROM volume_operations o
+    WHERE o.appliance_id = ${old.appliance} AND o.completed_at < ${old.before} AND o.sequence <= ${old.upTo}
+      AND o.status IN ('completed', 'failed', 'cancelled')
+      AND NOT EXISTS (SELECT 1 FROM straggling_jobs j WHERE j.operation_id = o.id)
+      AND (o.status <> 'completed' OR o.type NOT IN ${PROOFS} OR o.volume_id = '' OR EXISTS (
+        SELECT 1 FROM volume_operations later ${BY_VOLUME}
+        WHERE later.volume_id = o.volume_id AND later.sequence > o.sequence AND later.status = 'completed'
+          AND (later.type IN ${PROOFS} OR later.type = 'delete') AND later.completed_at < ${old.before}))
+    ORDER BY o.completed_at LIMIT ${old.limit}`.execute(tx);
+  return rows.map(({ id }) => id);
 }
 
 /** Entries of no operation (sync, exports API). */

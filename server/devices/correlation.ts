@@ -158,6 +158,13 @@ function bySerial(world: World, judged: readonly Judged[]): Answer | null {
   const unread = judged.filter(({ standing }) => standing === 'unread');
   if (unread.length > 0 && arrivalOf(world, only.device) !== 'new') return waitForSerials(unread);
   const { device } = only;
+  const expected = [
+    ...world.mappings.map(({ volumeId }) => volumeId),
+    ...world.attachedHere.map(({ id }) => id),
+  ];
+  const namesake = expected.find((id) => id !== world.volume.id && serialNames(id, device.serial));
+  if (namesake !== undefined)
+    return ambiguous(`${told}, which is that of volume ${namesake} as well: their ids begin alike`);
   return { kind: 'found', device, matchedBy: 'serial', reason: `serial ${device.serial ?? ''}` };
 }
 

@@ -111,7 +111,15 @@ export interface Holder {
   readonly detail: string;
   /** Only of `open`: the process has it open for reading only. */
   readonly readOnly?: true;
+  /** Only of `nbd-client`: see ClientState. */
+  readonly leaving?: true;
 }
+
+/**
+ * Of a process that serves a client of an export: the client's connection stands, or the client has certainly
+ * left and the process is about to end. What cannot be seen counts as connected.
+ */
+export type ClientState = 'connected' | 'leaving';
 
 export type DeviceEventType = 'added' | 'removed' | 'changed';
 

@@ -36,7 +36,7 @@ const LINK = /^\/dev\/disk\/by-(?:path|id)\/[A-Za-z0-9#+.:=@_\\-]{1,200}$/;
 export function parseOwnDisks(text: string): OwnDisks {
   const disks: OwnDisk[] = [];
   const problems: string[] = [];
-  for (const [index, whole] of text.split('\n').entries()) {
+  for (const [index, whole] of text.split(/\r?\n/).entries()) {
     const line = index + 1;
     const words = whole.replace(/(^|\s)#.*$/, '').trim();
     if (words === '') continue;

@@ -21,16 +21,26 @@ export function expectedSerial(volumeId: string): string {
  */
 export function serialNames(volumeId: string, serial: string | null): boolean {
   if (serial === null) return false;
-  const reported = serial.trim().toLowerCase().replaceAll('-', '');
+  const reported = plainSerial(serial);
   const whole = volumeId.toLowerCase().replaceAll('-', '');
   if (reported.length < SHORTEST || whole.length < SHORTEST) return false;
   return whole.startsWith(reported) || reported.startsWith(whole);
 }
 
+/** Do two volumes have ids that begin alike, so that their disks show one serial? Ids that CloudStack makes do not. */
+export function shareSerial(volumeId: string, otherId: string): boolean {
+  return volumeId !== otherId && expectedSerial(volumeId) === expectedSerial(otherId);
+}
+
 /** Could this serial be one that CloudStack made from a volume's UUID? */
-export function isVolumeSerial(serial: string | null): boolean {
-  const hex = serial?.trim().toLowerCase().replaceAll('-', '') ?? '';
+export function isVolumeSerial(serial: string | null): serial is string {
+  const hex = plainSerial(serial ?? '');
   return hex.length >= SHORTEST && /^[0-9a-f]+$/.test(hex);
+}
+
+/** Lower case, without padding and dashes. */
+export function plainSerial(serial: string): string {
+  return serial.trim().toLowerCase().replaceAll('-', '');
 }
 
 /** No disk of this guest shows a serial: its disks are told apart by size and time alone. */

@@ -2,9 +2,10 @@ import { basename } from 'node:path';
 import type { Clock } from '../core/clock';
 import { LIMITS } from '../core/limits';
 import type { Logger } from '../core/log/logger';
+import type { ClientState } from '../devices/device';
 import { processIdentity } from '../devices/sysfs/kernel-files';
-import type { ProbeResult } from './export-server';
-import { type Connection, connectionsTo, nodesBehind, type Program, processesOf } from './process-table';
+import type { ExportClients, ProbeResult } from './export-server';
+import { type Connection, connectionsOf, nodesBehind, type Program } from './process-table';
 import { type ProbeOptions, probeExport, type ReadTls } from './protocol/handshake';
 
 /**
@@ -43,24 +44,27 @@ export class ConnectedClients {
     );
   }
 
-  /** Processes that serve a client of ours at the moment (`processIdentity`), our own handshakes included. */
-  async processes(): Promise<ReadonlySet<string>> {
-    return new Set((await processesOf(this.serving)).map((pid) => processIdentity('/proc', pid)));
+  /** The processes of all connections (`processIdentity`). */
+  async processes(): Promise<ReadonlyMap<string, ClientState>> {
+    const all = await this.connections();
+    return new Map(all.map(({ pid, state }) => [processIdentity('/proc', pid), state]));
   }
 
-  /** How many clients there are in all. */
-  count(): Promise<number> {
-    return this.without(async () => (await processesOf(this.serving)).length);
+  /** How many clients are connected in all. */
+  async count(): Promise<number> {
+    return (await this.connections()).filter(({ state }) => state === 'connected').length;
   }
 
   /** Who is connected to a device, in words. */
-  async describe(target: string): Promise<{ count: number; details: string[] }> {
-    const found = await this.to(target);
-    const details = found.map(
-      ({ pid, peer }) =>
-        `pid ${pid} (${basename(this.serving.binary)})${peer === null ? '' : ` for ${peer}`}`,
-    );
-    return { count: found.length, details };
+  async describe(target: string): Promise<ExportClients> {
+    const found = await this.connections(target);
+    const who = ({ pid, peer }: Connection) =>
+      `pid ${pid} (${basename(this.serving.binary)})${peer === null ? '' : ` for ${peer}`}`;
+    const inState = (wanted: ClientState) => found.filter(({ state }) => state === wanted).map(who);
+    return {
+      connected: inState('connected'),
+      leaving: inState('leaving').map((whose) => `${whose}, which has left`),
+    };
   }
 
   /** Ends the clients of a device and waits until they have let go of it. */
@@ -72,7 +76,7 @@ export class ConnectedClients {
     const deadline = clock.monotonic() + LIMITS.EXPORT_RELOAD_SETTLE_MS;
     const ended = new Set<number>();
     for (;;) {
-      const left = await this.to(target);
+      const left = await this.connections(target);
       if (left.length === 0 || clock.monotonic() > deadline) return;
       for (const { pid, peer } of left) {
         if (ended.has(pid)) continue;
@@ -84,8 +88,9 @@ export class ConnectedClients {
     }
   }
 
-  private to(target: string): Promise<Connection[]> {
-    return this.without(() => connectionsTo(target, this.serving));
+  /** To one device, or to all of them. Never one of our own handshakes, unless its process still ends. */
+  private connections(target?: string): Promise<Connection[]> {
+    return this.without(() => connectionsOf(this.serving, target));
   }
 
   /** Runs `work` while no handshake of ours is under way; one after another. */

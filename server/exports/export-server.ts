@@ -1,3 +1,5 @@
+import type { ClientState } from '../devices/device';
+
 /**
  * The export server port: nbdkit, nbd-server or none. An export is named after the *volume* and
  * its target follows the volume through a link, never the letter (docs/reference/exports.md).
@@ -48,17 +50,24 @@ export interface ExportServer {
   list(): Promise<ConfiguredExport[]>;
   /** One handshake for one name. Never throws for a broken server: that is an answer. */
   probe(name: string): Promise<ProbeResult>;
-  /** Client connections open on this export (0 when unknown to the backend), with a detail for people. */
-  clients(name: string): Promise<{ count: number; details: string[] }>;
+  /** Who is connected to this export. */
+  clients(name: string): Promise<ExportClients>;
   /**
-   * The processes that serve a client of any export now, our own handshakes included, as pid and time of their
-   * start (`processIdentity`): one that has got the number of another is nobody's.
+   * The processes that serve a client of any export now, as pid and time of their start (`processIdentity`):
+   * one that has got the number of another is nobody's.
    */
-  clientProcesses(): Promise<ReadonlySet<string>>;
+  clientProcesses(): Promise<ReadonlyMap<string, ClientState>>;
   health(): Promise<ExportServerHealth>;
   /** What it has done since it was made, for metrics; absent where there is nothing to count. */
   readonly figures?: ExportFigures;
   close(): Promise<void>;
+}
+
+/** Clients of an export, each in words. */
+export interface ExportClients {
+  readonly connected: readonly string[];
+  /** Those who have left, while what served them still ends and has the disk open. */
+  readonly leaving: readonly string[];
 }
 
 export interface ConfiguredExport {

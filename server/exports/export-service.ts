@@ -1,3 +1,4 @@
+import type { Clock } from '../core/clock';
 import { DaemonError } from '../core/errors';
 import type { Device, DeviceSnapshot } from '../devices/device';
 import { compareSize, sizeRemedy } from '../devices/disk-size';
@@ -22,11 +23,13 @@ import {
   type OrphanReport,
   withdrawOrphans,
 } from './orphaned-exports';
+import { whoStays } from './who-stays';
 
 interface ExportServiceParts {
   ledger(): Ledger;
   readonly server: ExportServer;
   readonly watcher: { scan(): Promise<DeviceSnapshot> };
+  readonly clock: Clock;
   /** Who is told of what was changed. */
   readonly events: Pick<OperationEvents, 'publish'>;
   /** Throws STANDBY, STARTING, STOPPING or APPLIANCE_UNKNOWN. */
@@ -137,6 +140,8 @@ export class ExportService {
     const record = await ledger.readExport(volumeId);
     const name = exportName(volumeId);
     if (!force) await this.refuseConnected(name);
+    // Clients who leave may have taken their time: meanwhile an operation may have begun on the volume.
+    this.refuseWhileBusy(volumeId);
     await this.parts.server.withdraw(name, { force });
     if (!record || isWithdrawn(record)) return { existed: false };
     // The row stays and remembers that somebody wanted this, so that sync does not bring the export back.
@@ -192,12 +197,12 @@ export class ExportService {
   }
 
   private async refuseConnected(name: string): Promise<void> {
-    const { count, details } = await this.parts.server.clients(name);
-    if (count === 0) return;
+    const clients = await whoStays(this.parts.server, this.parts.clock, name);
+    if (clients.length === 0) return;
     throw new DaemonError(
       'DEVICE_IN_USE',
-      `Export ${name} has ${count} connected client(s): ${details.join('; ')}`,
-      { details: { clients: details } },
+      `Export ${name} has ${clients.length} connected client(s): ${clients.join('; ')}`,
+      { details: { clients: [...clients] } },
     );
   }
 

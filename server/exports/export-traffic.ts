@@ -121,7 +121,7 @@ export class ExportTraffic {
   private async clientsOf(exportName: string): Promise<Evidence<number>> {
     const { server, clock } = this.parts;
     try {
-      return seen((await server.clients(exportName)).count, clock.now(), 'export-server');
+      return seen((await server.clients(exportName)).connected.length, clock.now(), 'export-server');
     } catch (error) {
       const why = `the clients of ${exportName} cannot be counted: ${messageOf(error)}`;
       return unknown(why, clock.now(), 'export-server');

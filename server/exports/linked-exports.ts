@@ -2,11 +2,13 @@ import type { Clock } from '../core/clock';
 import { KeyedMutex } from '../core/concurrency/keyed-mutex';
 import { DaemonError } from '../core/errors';
 import type { Logger } from '../core/log/logger';
+import type { ClientState } from '../devices/device';
 import type { ConnectedClients } from './connected-clients';
 import { notTheDevice, unhealthy } from './export-errors';
 import type { ExportLinks } from './export-links';
 import type {
   ConfiguredExport,
+  ExportClients,
   ExportFigures,
   ExportServer,
   ExportServerHealth,
@@ -127,12 +129,12 @@ export abstract class LinkedExports implements ExportServer {
     return this.nbdClients.probe(name, this.portOf({ readOnly: await this.links.isReadOnly(name) }));
   }
 
-  async clients(name: string): Promise<{ count: number; details: string[] }> {
+  async clients(name: string): Promise<ExportClients> {
     const target = await this.lastTarget(name);
-    return target === null ? { count: 0, details: [] } : this.nbdClients.describe(target);
+    return target === null ? { connected: [], leaving: [] } : this.nbdClients.describe(target);
   }
 
-  clientProcesses(): Promise<ReadonlySet<string>> {
+  clientProcesses(): Promise<ReadonlyMap<string, ClientState>> {
     return this.nbdClients.processes();
   }
 

@@ -15,8 +15,8 @@ export function noExports(port: number): ExportServer {
       message: 'exports are off (NBD_BACKEND=none)',
       ms: 0,
     }),
-    clients: async () => ({ count: 0, details: [] }),
-    clientProcesses: async () => new Set(),
+    clients: async () => ({ connected: [], leaving: [] }),
+    clientProcesses: async () => new Map(),
     health: async () => ({
       status: 'disabled',
       message: 'exports are off (NBD_BACKEND=none)',

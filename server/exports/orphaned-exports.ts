@@ -1,3 +1,4 @@
+import type { Clock } from '../core/clock';
 import { mapConcurrent } from '../core/concurrency/map-concurrent';
 import { messageOf } from '../core/errors';
 import { LIMITS } from '../core/limits';
@@ -5,6 +6,7 @@ import type { Epoch, Ledger } from '../model/ledger';
 import { type Caller, callerNames } from '../model/operation';
 import type { OperationEvents } from '../model/operation-events';
 import type { ConfiguredExport, ExportServer } from './export-server';
+import { whoStays } from './who-stays';
 
 export interface OrphanedExport extends ConfiguredExport {
   /** Wall clock ms of the last operation on the volume; null when none is known, so that its age is not. */
@@ -29,6 +31,7 @@ export interface OrphanCleanup extends OrphanReport {
 interface Parts {
   ledger(): Ledger;
   readonly server: ExportServer;
+  readonly clock: Clock;
   readonly events: Pick<OperationEvents, 'publish'>;
   owner(): { epoch: Epoch; applianceVmId: string };
 }
@@ -105,12 +108,14 @@ export async function withdrawOrphans(
 
 /** Looked at again right before the act. */
 async function whyKept(parts: Parts, { name, volumeId }: OrphanedExport): Promise<string | null> {
+  const clients = await whoStays(parts.server, parts.clock, name);
+  if (clients.length > 0) return `clients are connected: ${clients.join('; ')}`;
   const { applianceVmId } = parts.owner();
   const ledger = parts.ledger();
   if ((await ledger.readMapping(volumeId))?.vmId === applianceVmId) return 'its volume has a mapping now';
-  if ((await ledger.busyVolumes(applianceVmId)).has(volumeId)) return 'an operation works on its volume now';
-  const { count, details } = await parts.server.clients(name);
-  return count === 0 ? null : `clients are connected: ${details.join('; ')}`;
+  return (await ledger.busyVolumes(applianceVmId)).has(volumeId)
+    ? 'an operation works on its volume now'
+    : null;
 }
 
 async function withdraw(

@@ -2,6 +2,7 @@ import { type BigIntStats, readdirSync, readFileSync, readlinkSync, statSync } f
 import { basename, join } from 'node:path';
 import { setImmediate as breathe } from 'node:timers/promises';
 import { hasCode } from '../core/has-code';
+import type { ClientState } from '../devices/device';
 
 /*
  * What /proc tells about export servers. Each client has a process of its own, which has the client's
@@ -15,6 +16,7 @@ const COMMAND_CHARACTERS = 15;
 const AT_A_STRETCH = 256;
 /** Up to here are no disks: input, output and errors, which may be a file. */
 const STANDARD_DESCRIPTORS = 2;
+const ESTABLISHED = '01';
 const LISTENING = '0A';
 
 /** A program, and which of its processes are ours. */
@@ -25,6 +27,8 @@ export interface Program {
    * command line names our folder of exports or our configuration, and everybody may read it.
    */
   readonly isOurs: (pid: number) => boolean;
+  /** Where clients reach it. */
+  readonly ports: readonly number[];
 }
 
 /** One client of an export server. */
@@ -33,6 +37,7 @@ export interface Connection {
   readonly pid: number;
   /** `address:port` of the client, null when unknown (a unix socket, or a process we may not look into). */
   readonly peer: string | null;
+  readonly state: ClientState;
 }
 
 /**
@@ -64,24 +69,32 @@ function parentOf(pid: number): number {
   return Number(/^PPid:\s*(\d+)/m.exec(text(`/proc/${pid}/status`))?.[1] ?? 0);
 }
 
-/** Processes of ours that run now. */
-export async function processesOf({ binary, isOurs }: Program): Promise<number[]> {
-  return (await pidsNamed(binary)).filter(isOurs);
-}
-
 /**
- * Clients that processes of ours connect to this disk. A process that may not be looked into counts: an
- * unknown client is a client.
+ * Clients that processes of ours connect to this disk, or to any. A process that may not be looked into counts:
+ * an unknown client is a client.
  */
-export async function connectionsTo(target: string, serving: Program): Promise<Connection[]> {
-  const wanted = statOf(target);
-  const peers = new Map(socketTable().map(({ inode, remote }) => [inode, remote]));
-  return (await processesOf(serving)).flatMap((pid) => {
-    const sockets = socketsOf(pid);
-    if (sockets === null) return [{ pid, peer: null }];
-    if (!hasOpen(pid, target, wanted)) return [];
-    const peer = sockets.map((inode) => peers.get(inode)).find((address) => address !== undefined);
-    return [{ pid, peer: peer === undefined ? null : readableAddress(peer) }];
+export async function connectionsOf(
+  { binary, isOurs, ports }: Program,
+  target?: string,
+): Promise<Connection[]> {
+  const wanted = target === undefined ? null : statOf(target);
+  const serving = (await pidsNamed(binary))
+    .filter(isOurs)
+    .map((pid) => ({ pid, sockets: socketsOf(pid) }))
+    .filter(({ pid, sockets }) => sockets === null || target === undefined || hasOpen(pid, target, wanted));
+  if (serving.length === 0) return [];
+  // Read after the sockets of the processes, so that a connection which is in neither table is closed.
+  const [tcp, unix] = [socketTable(), unixServers()];
+  const showsOurs = ports.some((port) => tcp.some(({ local }) => local.endsWith(portEnd(port))));
+  return serving.map(({ pid, sockets }) => {
+    const own = tcp.filter(({ inode, state }) => state !== LISTENING && sockets?.includes(inode));
+    const stands = own.some(({ state }) => state === ESTABLISHED);
+    // Where the client cannot be seen: a unix socket does not tell whether its other end is there, and the
+    // connections of another network are not in our table.
+    const isHidden = sockets === null || sockets.some((inode) => unix.has(inode)) || !showsOurs;
+    const hasLeft = !stands && (own.length > 0 || !isHidden);
+    const peer = own[0] === undefined ? null : readableAddress(own[0].remote);
+    return { pid, peer, state: hasLeft ? 'leaving' : 'connected' };
   });
 }
 
@@ -243,6 +256,14 @@ function socketTable(): SocketLine[] {
         const [, local = '', remote = '', state = '', , , , , , inode = ''] = line.trim().split(/\s+/);
         return { local, remote, state, inode };
       }),
+  );
+}
+
+/** Inodes of the unix sockets that have the address of a server: its clients' connections inherit it. */
+function unixServers(): ReadonlySet<string> {
+  const lines = text('/proc/net/unix').split('\n').slice(1, -1);
+  return new Set(
+    lines.map((line) => line.trim().split(/\s+/)).flatMap((words) => (words[7] ? (words[6] ?? []) : [])),
   );
 }
 

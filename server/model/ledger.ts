@@ -75,7 +75,8 @@ export interface Ledger {
   listOperations(filter: OperationFilter): Promise<Operation[]>;
   /**
    * Every operation of this appliance that is `executing`, re-leased to this epoch, in order of acceptance:
-   * of an earlier owner, or claimed without an answer. The caller knows which of them it already runs.
+   * of an earlier owner, or claimed without an answer. The caller knows which of them it already runs. One whose
+   * status is not understood is held first, and is among them.
    */
   resumable(epoch: Epoch): Promise<Operation[]>;
   /**
@@ -150,14 +151,22 @@ export interface Ledger {
   readVolumeRows(volumeIds: readonly string[]): Promise<Map<string, VolumeRows>>;
   /**
    * Which of these volumes are proven to be ours: a completed operation in this database, of whatever daemon,
-   * has created or attached them, or the hub has them in its table. A name, an owner or an attempt proves
-   * nothing.
+   * has created or attached them, a mapping or an export names them, or the hub has them in its table. A name,
+   * an owner or an attempt proves nothing. `prune` keeps what proves it.
    *
    * @example
    * const own = await ledger.ownVolumes([volumeId]);
    * if (own.has(volumeId)) return map(volume);
    */
   ownVolumes(volumeIds: readonly string[]): Promise<Set<string>>;
+  /**
+   * Volumes that this database knows, from operations or from the hub, and whose id begins with one of these
+   * serials (hexadecimal, without dashes).
+   *
+   * @example
+   * const [volumeId] = await ledger.volumesOfSerials(['0123456789abcdef0123']);
+   */
+  volumesOfSerials(serials: readonly string[]): Promise<string[]>;
   listExports(filter?: ExportFilter): Promise<ExportRecord[]>;
   /**
    * A change outside an operation (sync, exports API): applies the effects and journals `audit` in the feed
@@ -172,7 +181,13 @@ export interface Ledger {
 
   // ---- figures and housekeeping -------------------------------------------------------------------------
   counts(applianceId?: string): Promise<OperationCounts>;
-  /** Deletes operations that ended long ago, at most `limit`; nothing when the clocks do not agree. */
+  /**
+   * Deletes operations that ended long ago, at most `limit`; nothing when the clocks do not agree. Kept is what
+   * is still relied on, whatever its age:
+   * - what was accepted after an operation that has not ended: it may wait for it, or hold its key
+   * - operations with a job that may still act (`openJobs`)
+   * - of every volume the last proof that it is ours (`ownVolumes`), until its deletion has become old as well
+   */
   prune(epoch: Epoch, pruning: Pruning): Promise<Pruned>;
   /** Cheap round trip; throws DATABASE_UNAVAILABLE. */
   ping(): Promise<void>;
@@ -274,8 +289,11 @@ export interface VolumeRows {
   readonly mapping: Mapping | null;
   readonly export: ExportRecord | null;
   /** The operation on it that was accepted last. */
-  readonly lastOperation: Operation | null;
+  readonly lastOperation: LastOperation | null;
 }
+
+/** What a list says of an operation. */
+export type LastOperation = Pick<Operation, 'id' | 'type' | 'status' | 'updatedAt'>;
 
 export interface ExportFilter {
   readonly volumeId?: string | undefined;

@@ -9,6 +9,7 @@ import type {
   CloudZone,
 } from '../cloudstack/cloud';
 import type { ErrorCode } from '../core/errors';
+import { LIMITS } from '../core/limits';
 import type { Device, Holder, OtherDisk } from '../devices/device';
 import type { Traffic } from '../devices/disk-traffic';
 import type { Evidence } from '../model/evidence';
@@ -69,9 +70,14 @@ export interface VmDisk extends CloudVolume {
   readonly ours?: boolean;
 }
 
-/** A VM with such a disk is not destroyed. */
-export function outlivesItsVm({ type, ours }: VmDisk): boolean {
-  return type !== 'ROOT' || ours === true;
+/**
+ * A VM with such a disk is not destroyed. Its root disk goes with it only when it came with it: CloudStack makes
+ * both in one step, while a migrated disk is older than the VM that gets it. That no row names a root disk
+ * proves nothing, because the rows may have been pruned, or be in another database.
+ */
+export function outlivesItsVm({ type, ours, created }: VmDisk, vm: Pick<CloudVm, 'created'>): boolean {
+  if (type !== 'ROOT' || ours === true || created === null || vm.created === null) return true;
+  return Math.abs(Date.parse(created) - Date.parse(vm.created)) > LIMITS.MADE_WITH_VM_MS;
 }
 
 /**
@@ -106,10 +112,12 @@ export interface Facts {
   /** What was read for this send; discarded once it has been used. */
   readonly guards?: { readonly jobId: string } & Guards;
   readonly mapping?: Evidence<Mapping>;
+  /** Read with the mapping: an export of the volume leads to a disk of this guest, whatever the rows say. */
+  readonly exported?: boolean;
   readonly obstacles?: {
     /** Jobs of earlier operations on the volume that may still have an effect. */
     readonly openJobs: number;
-    /** A running operation that attaches another disk without a serial. */
+    /** A running operation that attaches another disk, without a serial or with the same. */
     readonly conflictingOperation: string | null;
     /** Set when this VM takes no more disks. */
     readonly full?: FullVm;
@@ -189,9 +197,20 @@ export interface Guards {
   readonly snapshot: Evidence<CloudSnapshot> | null;
   readonly ownSnapshots: readonly CloudSnapshot[] | null;
   readonly mapping: Evidence<Mapping> | null;
+  /** See Facts.exported. */
+  readonly exported: boolean | null;
   /** Jobs of other operations on the volume that may still have an effect. */
   readonly openJobs: number;
   readonly use: DiskUse | null;
+  /** Whose appliance the VM is that the call acts on, with this database; null: nobody's, or this daemon's own. */
+  readonly neighbour: Neighbour | null;
+}
+
+/** A daemon that runs on another VM, or ran there once. */
+export interface Neighbour {
+  readonly vmId: string;
+  readonly owner: string;
+  readonly runs: boolean;
 }
 
 /** Calls that CloudStack answers only when they are done: they have no job that could be queried. */
@@ -244,8 +263,8 @@ export type Action =
       readonly toAppliance: boolean;
       readonly needsSlot: boolean;
     }
-  /** `patient`: users that may be gone in a moment are waited for. */
-  | { readonly do: 'read-holders'; readonly volumeId: string; readonly patient: boolean }
+  /** Whose use is not ignored is waited for, while it may be gone in a moment. */
+  | { readonly do: 'read-holders'; readonly volumeId: string; readonly taking: Taking }
   /** Who uses this device, which was found for the volume and is not mapped yet. */
   | { readonly do: 'read-device-users'; readonly device: Device }
   /** `since`: wall clock ms of the first try. */

@@ -23,10 +23,10 @@ export interface Observation {
   readonly probes: ReadonlyMap<string, ProbeResult>;
   /** Volumes with an operation in flight: never touched. */
   readonly busy: ReadonlySet<string>;
-  /** Mapped volumes that CloudStack says do not exist, with its text. */
+  /** Volumes with a mapping or a disk here that CloudStack says do not exist, with its text. */
   readonly absent: ReadonlyMap<string, string>;
   /**
-   * Mapped volumes that CloudStack does not show to this key or that could not be read, and why: left alone.
+   * Volumes with a mapping or a disk here that CloudStack does not show to this key or that could not be read, and why: left alone.
    */
   readonly hidden: ReadonlyMap<string, string>;
   /** VMs on which another daemon with this database runs; it takes care of their rows. */

@@ -5,7 +5,7 @@ import { messageOf } from '../core/errors';
 import { LIMITS } from '../core/limits';
 import type { Device, DeviceSnapshot, Guest, Holder } from '../devices/device';
 import { settledHolders } from '../devices/disk-users';
-import { isVolumeSerial } from '../devices/serial';
+import { isVolumeSerial, plainSerial, serialNames } from '../devices/serial';
 import type { ConfiguredExport, ExportServer, ProbeResult } from '../exports/export-server';
 import type { Ledger } from '../model/ledger';
 import type { Mapping } from '../model/operation';
@@ -15,12 +15,12 @@ import type { CloudView } from './read-cloud';
 /** What an observation asks of the database. */
 export type LedgerReads = Pick<
   Ledger,
-  'listMappings' | 'listExports' | 'listOperations' | 'ownVolumes' | 'readOwner'
+  'listMappings' | 'listExports' | 'listOperations' | 'ownVolumes' | 'readOwner' | 'volumesOfSerials'
 >;
 
 export interface ObserveParts {
   /** Looks at all volumes of CloudStack now. */
-  readonly catalogue: { look(applianceVmId: string, mappings: readonly Mapping[]): Promise<CloudView> };
+  readonly catalogue: { look(applianceVmId: string, volumeIds: readonly string[]): Promise<CloudView> };
   readonly ledger: LedgerReads;
   readonly exports: ExportServer;
   readonly clock: Clock;
@@ -56,10 +56,12 @@ export async function observe(
   };
   const before = await parts.busyVolumes();
   const [mappings, exports] = await Promise.all([parts.ledger.listMappings(), parts.ledger.listExports()]);
-  const [cloud, guest] = await Promise.all([
-    optional('cloudstack', () => parts.catalogue.look(applianceVmId, mappings)),
-    optional('guest', () => parts.watcher.scan()),
-  ]);
+  const guest = await optional('guest', () => parts.watcher.scan());
+  const mapped = mappings.map(({ volumeId }) => volumeId);
+  const plugged = await parts.ledger.volumesOfSerials(guest ? unmappedSerials(guest, mapped) : []);
+  const cloud = await optional('cloudstack', () =>
+    parts.catalogue.look(applianceVmId, [...mapped, ...plugged]),
+  );
   const users = guest ? await optional('users of the disks', () => readUsers(parts, guest, mappings)) : null;
   const enabled = parts.exports.kind !== 'none';
   const configured = enabled ? await optional('export server', () => parts.exports.list()) : null;
@@ -92,6 +94,13 @@ export async function observe(
     sizeToleranceBytes: parts.sizeToleranceBytes,
     unavailable: [...unavailable, ...(cloud?.unavailable ?? [])],
   };
+}
+
+/** Serials of disks that may be volumes' and that no mapping names: a list of volumes need not show theirs. */
+function unmappedSerials({ devices }: DeviceSnapshot, mapped: readonly string[]): string[] {
+  return devices.flatMap(({ serial }) =>
+    isVolumeSerial(serial) && !mapped.some((id) => serialNames(id, serial)) ? [plainSerial(serial)] : [],
+  );
 }
 
 /** Of every disk that may be a volume's: it has the serial of one, or a mapping has its path. */
@@ -136,7 +145,10 @@ async function otherAppliances(
   return found;
 }
 
-/** Volumes that finished creates have reported as possibly left behind by an earlier try. */
+/**
+ * Volumes that finished creates have reported as possibly left behind by an earlier try, and that nobody has
+ * put to use since.
+ */
 async function unclaimedVolumes(ledger: LedgerReads): Promise<Map<string, string>> {
   const creates = await ledger.listOperations({ type: 'create', limit: LIMITS.SYNC_CREATES });
   const found = new Map<string, string>();
@@ -145,6 +157,7 @@ async function unclaimedVolumes(ledger: LedgerReads): Promise<Map<string, string
     if (!Array.isArray(named)) continue;
     for (const volumeId of named) if (typeof volumeId === 'string') found.set(volumeId, id);
   }
+  for (const volumeId of await ledger.ownVolumes([...found.keys()])) found.delete(volumeId);
   return found;
 }
 

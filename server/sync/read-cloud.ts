@@ -2,33 +2,32 @@ import type { Cloud, CloudVolume } from '../cloudstack/cloud';
 import { mapConcurrent } from '../core/concurrency/map-concurrent';
 import { DaemonError, messageOf } from '../core/errors';
 import { LIMITS } from '../core/limits';
-import type { Mapping } from '../model/operation';
 
 /** What CloudStack shows of all volumes. */
 export interface CloudView {
   readonly volumes: readonly CloudVolume[];
-  /** Mapped volumes that CloudStack says do not exist, with its text. */
+  /** Asked for by id: those that CloudStack says do not exist, with its text. */
   readonly absent: ReadonlyMap<string, string>;
-  /** Mapped volumes that CloudStack does not show to this key or that could not be read, and why. */
+  /** Asked for by id: those that it does not show to this key or that could not be read, and why. */
   readonly hidden: ReadonlyMap<string, string>;
   /** Volumes that could not be read, and why. */
   readonly unavailable: readonly string[];
 }
 
 /**
- * All volumes, and mapped volumes that the list does not show one by one: a list leaves out volumes of
+ * All volumes, and those of `volumeIds` that the list does not show one by one: a list leaves out volumes of
  * projects, and those that moved to an earlier page while it was read. Only CloudStack's answer about the id
  * proves that a volume is gone. Throws CloudError, and VM_NOT_VISIBLE as `requireAppliance`.
  */
 export async function readCloud(
   cloud: Pick<Cloud, 'readVm' | 'listVolumes' | 'readVolume'>,
   applianceVmId: string | null,
-  mappings: readonly Mapping[],
+  volumeIds: readonly string[],
 ): Promise<CloudView> {
   await requireAppliance(cloud, applianceVmId);
   const volumes = await cloud.listVolumes({});
   const listed = new Set(volumes.map(({ id }) => id));
-  const unlisted = mappings.map(({ volumeId }) => volumeId).filter((id) => !listed.has(id));
+  const unlisted = [...new Set(volumeIds)].filter((id) => !listed.has(id));
   const absent = new Map<string, string>();
   const unavailable: string[] = [];
   const hidden = new Map<string, string>(

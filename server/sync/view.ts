@@ -60,14 +60,18 @@ export class View {
 
   /**
    * The disk of a volume in this guest: exactly one with its serial; else the mapping's own identity.
-   * `unknown` while the serial of a device is not read yet, when two devices have it, or when the device that
-   * has it is the system's or provably another volume's: then nothing is checked.
+   * `unknown` while the serial of a device is not read yet, when two devices have it, when another volume that
+   * should be here has it, or when the device that has it is the system's or provably another volume's: then
+   * nothing is checked.
    */
   deviceOf(volumeId: string): Device | null | 'unknown' {
     const devices = this.o.guest?.devices ?? [];
     const named = devices.filter((device) => serialNames(volumeId, device.serial));
     const [only] = named;
-    if (only) return named.length > 1 || this.isTaken(only, volumeId) ? 'unknown' : only;
+    if (only)
+      return named.length > 1 || this.hasNamesake(only, volumeId) || this.isTaken(only, volumeId)
+        ? 'unknown'
+        : only;
     const mapping = this.mapping(volumeId);
     if (mapping?.matchedBy === 'size') {
       const { device } = verifiedDevice(mapping, { devices, bootId: this.bootId });
@@ -99,6 +103,15 @@ export class View {
           mapping.volumeId !== volumeId,
       )
       .map((mapping) => mapping.volumeId);
+  }
+
+  /** Does the serial name another volume as well that should be here? Their ids begin alike. */
+  private hasNamesake({ serial }: Device, volumeId: string): boolean {
+    const here = [...this.volumes.values(), ...this.mappings.values()].filter(
+      ({ vmId }) => vmId === this.o.applianceVmId,
+    );
+    const ids = here.map((one) => ('volumeId' in one ? one.volumeId : one.id));
+    return ids.some((id) => id !== volumeId && serialNames(id, serial));
   }
 
   private isTaken(device: Device, volumeId: string): boolean {

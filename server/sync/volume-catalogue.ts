@@ -4,10 +4,9 @@ import { DaemonError, messageOf } from '../core/errors';
 import { LIMITS } from '../core/limits';
 import { absent, type Evidence, seen, type Unknown, unknown } from '../model/evidence';
 import type { Ledger } from '../model/ledger';
-import type { Mapping } from '../model/operation';
 import { type CloudView, readCloud } from './read-cloud';
 
-/** A volume that CloudStack has shown, or one that has a mapping and is not shown. */
+/** A volume that CloudStack has shown, or one that has a mapping or a disk here and is not shown. */
 export interface ListedVolume {
   readonly id: string;
   readonly volume: Evidence<CloudVolume>;
@@ -85,12 +84,15 @@ export class VolumeCatalogue {
     };
   }
 
-  /** Looks at all volumes now and remembers what was shown. Throws as `readCloud`. */
-  async look(applianceVmId: string | null, mappings: readonly Mapping[]): Promise<CloudView> {
+  /**
+   * Looks at all volumes now, at these whether they are listed or not, and remembers what was shown. Throws as
+   * `readCloud`.
+   */
+  async look(applianceVmId: string | null, volumeIds: readonly string[]): Promise<CloudView> {
     const { cloud, clock } = this.parts;
     const begun = { at: clock.now(), monotonic: clock.monotonic() };
     try {
-      const view = await readCloud(cloud, applianceVmId, mappings);
+      const view = await readCloud(cloud, applianceVmId, volumeIds);
       this.remember({ view, ...begun });
       return view;
     } catch (error) {
@@ -137,7 +139,13 @@ export class VolumeCatalogue {
 
   private ownLook(): Promise<CloudView> {
     const { ledger, applianceVmId } = this.parts;
-    const read = async () => this.look(applianceVmId(), await ledger().listMappings());
+    const read = async () => {
+      const mappings = await ledger().listMappings();
+      return this.look(
+        applianceVmId(),
+        mappings.map(({ volumeId }) => volumeId),
+      );
+    };
     this.looking = read().finally(() => {
       this.looking = null;
     });

@@ -69,6 +69,36 @@ describe('size and content of a volume', { timeout: 180_000 }, () => {
     expect(await seriousFindings(page)).toEqual([]);
   });
 
+  it('is snapshotted with the others of its VM: those that are chosen, all or none', async () => {
+    const { database, files, hostile } = scene.volumes;
+    const page = await visit(`/volumes/${files}`);
+    await button(page, 'Take snapshots of its VM…').click();
+    await dialog(page)
+      .locator('.consequences', { hasText: 'the snapshots of the others are deleted' })
+      .waitFor();
+    const choice = (name: string | RegExp) => dialog(page).getByRole('checkbox', { name });
+    await choice(/^fileserver-disk-1 · /).waitFor();
+    expect(await choice(/^erp-db-disk-0 · /).isChecked()).toBe(true);
+    expect(await choice(/ROOT$/).isChecked(), 'its own disk only when it is chosen').toBe(false);
+    expect(await seriousFindings(page)).toEqual([]);
+    await choice(/onerror/).uncheck();
+    await dialog(page)
+      .getByLabel(/^What their names begin with/)
+      .fill('before-failover');
+    const ended = await confirm(scene, page);
+    expect(ended).toMatchObject({ type: 'snapshot-group', status: 'completed' });
+    for (const [volume, count] of [
+      [database, 2],
+      [files, 1],
+      [hostile, 0],
+    ] as const)
+      expect(await snapshotsOf(volume), volume).toHaveLength(count);
+    const [made] = await snapshotsOf(files);
+    await page.locator('#snapshot-list > li', { hasText: made?.name ?? '' }).waitFor();
+    const [of] = (await snapshotsOf(database)).filter(({ name }) => name.startsWith('before-failover'));
+    await scene.walk.api.end(await scene.walk.api.delete<OperationReply>(`/api/v1/snapshots/${of?.id}`));
+  });
+
   it('cannot be reverted while this guest has its disk; detached, only after typing what it is', async () => {
     const { database } = scene.volumes;
     const page = await visit(`/volumes/${database}`);
@@ -122,6 +152,27 @@ describe('size and content of a volume', { timeout: 180_000 }, () => {
     expect(await confirm(scene, page)).toMatchObject({ type: 'delete-snapshot', status: 'completed' });
     await page.locator('#snapshot-empty').waitFor();
     expect(await snapshotsOf(database)).toEqual([]);
+  });
+});
+
+describe('a volume in the trash of CloudStack', { timeout: 180_000 }, () => {
+  it('is brought back from its page, which says what will happen', async () => {
+    const { cloud } = scene.walk.lab;
+    const id = await scene.walk.create('deleted-by-mistake', 2 * GIB);
+    const page = await visit(`/volumes/${id}`);
+    await button(page, 'Attach…').waitFor();
+    expect(await button(page, 'Recover…').isVisible()).toBe(false);
+    // As a delete with DELETE_MODE=trash leaves it.
+    const volume = cloud.model.volumes.find((one) => one.id === id);
+    if (volume) volume.state = 'Destroy';
+    await page.reload();
+    await button(page, 'Recover…').click();
+    await dialog(page).locator('.consequences', { hasText: 'out of its trash' }).waitFor();
+    await dialog(page).locator('.found', { hasText: 'CloudStack' }).waitFor();
+    expect(await seriousFindings(page)).toEqual([]);
+    expect(await confirm(scene, page)).toMatchObject({ type: 'recover', status: 'completed' });
+    await button(page, 'Recover…').waitFor({ state: 'hidden' });
+    await page.locator('.witnesses > li', { hasText: 'Ready' }).first().waitFor();
   });
 });
 

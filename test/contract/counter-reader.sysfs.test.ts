@@ -18,7 +18,7 @@ describe('the counter reader contract: files as sysfs shows them', () => {
     const files = await createFiles({ dir: join(folder, String(guests)) });
     const { sysBlockDir } = files;
     const guest = createSysfsGuest({
-      exportClients: async () => new Set(),
+      exportClients: async () => new Map(),
       ...folders(files),
       etcDir: join(files.procDir, 'no-etc'),
       clock: systemClock,

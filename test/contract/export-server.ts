@@ -105,7 +105,7 @@ export function exportServerContract(start: (options: ExportLabOptions) => Promi
 
   async function connect(name: string) {
     const client = await lab.client.begin(name);
-    await until(async () => (await server.clients(name)).count > 0);
+    await until(async () => (await server.clients(name)).connected.length > 0);
     return client;
   }
 
@@ -311,19 +311,18 @@ export function exportServerContract(start: (options: ExportLabOptions) => Promi
       const busy = target(1, await plug('vdb', 0x77, 64 * MIB), 64 * MIB);
       const idle = target(2, await plug('vdc', 0x78, 64 * MIB), 64 * MIB);
       await Promise.all([server.publish(busy), server.publish(idle)]);
-      expect(await server.clients(busy.name)).toEqual({ count: 0, details: [] });
+      expect(await server.clients(busy.name)).toEqual({ connected: [], leaving: [] });
       const client = await connect(busy.name);
       server = lab.create();
       for (let round = 0; round < 5; round += 1) {
         const [, count] = await Promise.all([server.probe(idle.name), server.clients(idle.name)]);
-        expect(count).toEqual({ count: 0, details: [] });
+        expect(count).toEqual({ connected: [], leaving: [] });
       }
       const seen = await server.clients(busy.name);
-      expect(seen.count).toBe(1);
-      expect(seen.details).toHaveLength(1);
+      expect(seen.connected).toHaveLength(1);
       expect((await server.probe(idle.name)).ok).toBe(true);
       expect(await client.finish()).toEqual({ bytes: busy.size, complete: true });
-      await until(async () => (await server.clients(busy.name)).count === 0);
+      await until(async () => (await server.clients(busy.name)).connected.length === 0);
     });
 
     it('carry on while other exports come and go', async () => {

@@ -32,6 +32,12 @@ beforeAll(async () => {
     [],
     DATABASE,
   );
+  await rig.lab.database.query(
+    `ALTER TABLE volume_operations MODIFY COLUMN status
+      ENUM('pending','executing','completed','failed','cancelled','paused') NOT NULL DEFAULT 'pending'`,
+    [],
+    DATABASE,
+  );
 });
 afterAll(() => rig?.close());
 
@@ -62,9 +68,13 @@ function attachOf(volumeId: string): Ask {
   return { method: 'POST', path: `/api/v1/volumes/${volumeId}/attach`, body: { vm_id: rig.appliance } };
 }
 
-/** As another program may write: MariaDB's own check of JSON columns is not asked. */
+/** As another program may write: neither strict, nor is MariaDB's own check of JSON columns asked. */
 async function write(sql: string, values: readonly unknown[]): Promise<void> {
-  await rig.lab.database.query(`SET STATEMENT check_constraint_checks = 0 FOR ${sql}`, values, DATABASE);
+  await rig.lab.database.query(
+    `SET STATEMENT check_constraint_checks = 0, sql_mode = '' FOR ${sql}`,
+    values,
+    DATABASE,
+  );
 }
 
 async function release(id: string, how: 'retry' | 'abandon'): Promise<{ status: number; body: Listed }> {
@@ -120,6 +130,18 @@ const DAMAGES: readonly Damage[] = [
     reason: /its request is not a JSON object/,
     spoil: `${ROW} request = 'nonsense' WHERE id = ?`,
     mend: `${ROW} request = '{"volume_id": "VOLUME", "vm_id": "VM"}' WHERE id = ?`,
+  },
+  {
+    kind: 'a status of another version',
+    reason: /its status "paused" is not known/,
+    spoil: `${ROW} status = 'paused' WHERE id = ?`,
+    mend: `${ROW} wait_reason = NULL WHERE id = ?`,
+  },
+  {
+    kind: 'a status that is no word of the column',
+    reason: /its status "" is not known/,
+    spoil: `${ROW} status = 'on hold' WHERE id = ?`,
+    mend: `${ROW} wait_reason = NULL WHERE id = ?`,
   },
 ];
 

@@ -24,7 +24,13 @@ export type Field =
       /** Default 1. */
       readonly min?: number;
     }
-  | { readonly kind: 'check'; readonly name: string; readonly label: string }
+  | {
+      readonly kind: 'check';
+      readonly name: string;
+      readonly label: string;
+      /** At first; default false. */
+      readonly checked?: boolean;
+    }
   | {
       readonly kind: 'choice';
       readonly name: string;

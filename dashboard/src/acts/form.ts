@@ -8,7 +8,7 @@ export function fieldElement(field: Field): HTMLElement {
     return element(
       'label',
       { class: 'check' },
-      element('input', { type: 'checkbox', name: field.name, id }),
+      element('input', { type: 'checkbox', name: field.name, id, checked: field.checked ?? false }),
       element('span', {}, field.label),
     );
   return element('p', { class: 'field' }, element('label', { for: id }, field.label), ...control(field, id));

@@ -133,6 +133,24 @@ export function detachAct(target: Target): Act {
   };
 }
 
+export function recoverAct(target: Target): Act {
+  return {
+    title: `Recover ${called(target)}`,
+    verb: 'Bring it back',
+    role: 'operate',
+    consequences: [
+      `CloudStack takes the volume ${target.id} out of its trash, with everything on it. It is attached to nothing and exported nowhere afterwards.`,
+      'Until CloudStack expunges it, and only where the key may recover volumes.',
+    ],
+    look: () => lookAtVolume(target.id),
+    send: (_, keyOf) =>
+      startAll(
+        [{ name: 'recover', method: 'POST', path: `${volumePath(target.id)}/recover`, body: {} }],
+        keyOf,
+      ),
+  };
+}
+
 export function deleteAct(target: Target): Act {
   return {
     title: `Delete ${called(target)}`,

@@ -1,7 +1,9 @@
+import { stateOf } from '../../../server/cloudstack/volume-states';
 import { actButton } from '../acts/buttons';
 import { resizeAct, snapshotAct } from '../acts/content-acts';
 import { exportOffAct, exportOnAct } from '../acts/export-acts';
-import { attachAct, called, deleteAct, detachAct } from '../acts/volume-acts';
+import { snapshotGroupAct } from '../acts/snapshot-group-act';
+import { attachAct, called, deleteAct, detachAct, recoverAct } from '../acts/volume-acts';
 import { byId, setText, show } from '../dom';
 import { clockTime } from '../format';
 import type { VolumePage } from '../pages/volume-page';
@@ -46,23 +48,33 @@ function volumeButtons(page: VolumePage): () => void {
   const withdraw = actButton(live, 'Withdraw export…', 'operate', () => exportOffAct(page.target));
   const resize = actButton(live, 'Resize…', 'operate', () => resizeAct(page.target));
   const snapshot = actButton(live, 'Take a snapshot…', 'operate', () => snapshotAct(page.target));
+  const group = actButton(live, 'Take snapshots of its VM…', 'operate', () => {
+    const vmId = page.evidence?.cloudstack.value?.vm_id ?? null;
+    return vmId === null ? null : snapshotGroupAct(vmId);
+  });
+  const recover = actButton(live, 'Recover…', 'operate', () => recoverAct(page.target));
   const detach = actButton(live, 'Detach…', 'operate', () => detachAct(page.target));
   const remove = actButton(live, 'Delete…', 'operate', () => deleteAct(page.target));
   byId('volume-acts').append(
-    ...[attach, publish, withdraw, resize, snapshot, detach, remove].map(({ element }) => element),
+    ...[recover, attach, publish, withdraw, resize, snapshot, group, detach, remove].map(
+      ({ element }) => element,
+    ),
   );
   return () => {
     const { evidence, exported } = page;
     const cloud = evidence?.cloudstack;
     const isKnown = cloud !== undefined;
     const attachedTo = cloud?.value?.vm_id ?? null;
+    const state = cloud?.value?.state ?? null;
     const isHere = attachedTo !== null && attachedTo === applianceId();
+    recover.update(state !== null && stateOf({ state }).recover === 'act');
     attach.update(isKnown && cloud.kind !== 'absent' && attachedTo === null && applianceId() !== null);
     detach.update(isKnown && cloud.kind !== 'absent' && (cloud.kind === 'unknown' || attachedTo !== null));
     publish.update(isHere && exported?.status !== 'active');
     withdraw.update(exported !== null);
     resize.update(isKnown && cloud.kind !== 'absent');
     snapshot.update(isKnown && cloud.kind !== 'absent');
+    group.update(attachedTo !== null);
     remove.update(isKnown && cloud.kind !== 'absent');
   };
 }

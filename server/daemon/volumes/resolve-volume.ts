@@ -65,9 +65,10 @@ export async function resolveVolume(parts: Parts, reference: string): Promise<Re
 
 /** Eight hexadecimal characters may be a name as well, so both meanings count. */
 async function byPrefix(parts: Parts, reference: string): Promise<Candidate[]> {
+  const mappings = await parts.ledger().listMappings();
   const { volumes, hidden, absent } = await parts.catalogue.look(
     parts.applianceVmId(),
-    await parts.ledger().listMappings(),
+    mappings.map(({ volumeId }) => volumeId),
   );
   const prefix = reference.toLowerCase();
   const shown = volumes.flatMap((volume): Candidate[] => {

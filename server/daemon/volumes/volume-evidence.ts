@@ -135,6 +135,6 @@ async function fromExportServer(
   const name = exportName(volumeId);
   const found = (await exports.list()).find((one) => one.name === name);
   if (!found) return absent('it has no export of this name', clock.now(), 'export-server');
-  const { count } = await exports.clients(name);
-  return seen({ target: found.target, clients: count }, clock.now(), 'export-server');
+  const { connected } = await exports.clients(name);
+  return seen({ target: found.target, clients: connected.length }, clock.now(), 'export-server');
 }

@@ -1,3 +1,5 @@
+import { messageOf } from '../../core/errors';
+import { LIMITS } from '../../core/limits';
 import type { Logger } from '../../core/log/logger';
 import { type Address, describeAddress } from './dsn';
 import { errorNumber, faultOf } from './faults';
@@ -10,6 +12,8 @@ export class ClusterNodes {
   private index = 0;
   private readonly listeners: (() => void)[] = [];
   private readonly silenceListeners: (() => void)[] = [];
+  /** Writes in a row that the node in use has not answered. */
+  private unanswered = 0;
   /** Why a node was left, as logged; while none works, each is tried again and again. */
   private readonly said = new Map<Address, string>();
 
@@ -46,10 +50,25 @@ export class ClusterNodes {
     for (const listener of this.silenceListeners) listener();
   }
 
+  /**
+   * A write that this node has not answered. Reads may be answered all the while (a backup that holds the global
+   * read lock, a full disk): a node that leaves one write after the other unanswered is left.
+   */
+  writeUnanswered(address: Address): void {
+    if (address !== this.current) return;
+    this.unanswered += 1;
+    if (this.unanswered >= LIMITS.UNANSWERED_WRITES) this.leave(address, 'it answers reads, and no writes');
+  }
+
+  writeAnswered(): void {
+    this.unanswered = 0;
+  }
+
   /** Goes to the next node, unless this one has been left already. False when there is no other. */
   leave(address: Address, reason: string): boolean {
     if (this.count === 1) return false;
     if (address !== this.current) return true;
+    this.unanswered = 0;
     this.index = (this.index + 1) % this.count;
     if (this.said.get(address) !== reason)
       this.logger.warn('A node of the database is left for the next', {
@@ -63,20 +82,37 @@ export class ClusterNodes {
   }
 }
 
-/** What a node says when it does not do its work while another one may: of itself, not of us. */
-const NODE_REFUSALS: ReadonlySet<number> = new Set([
-  1021, // disk full
-  1047, // Galera: not primary, joining, or wsrep_reject_queries
-  1053, // shutting down
-  1114, // table full
-  1290, // --read-only
-  1792, // only read-only transactions
-  1836, // read only mode
+/**
+ * What every node would say: of the account and its rights, the schema, a statement that is too large or that a
+ * trigger refuses. Whatever else a node may refuse is an open set (disks, tables, read-only modes, clusters, the
+ * next version's inventions), and another node may do it.
+ */
+const REFUSALS_OF_ALL: ReadonlySet<number> = new Set([
+  1044, // no right to the database
+  1045, // access denied
+  1049, // no such database
+  1054, // no such column
+  1142, // no right to the table
+  1143, // no right to the column
+  1146, // no such table
+  1153, // larger than max_allowed_packet
+  1227, // no such privilege
+  1370, // no right to a routine
+  1644, // SIGNAL of a trigger
+  1698, // access denied
+  1820, // the password must be changed
+  1862, // the password has expired
 ]);
+/** Galera has several numbers for it. */
+const TOO_LARGE = /write ?set size|message too long/i;
+const SHUTTING_DOWN = 1053;
 
 /** Was a statement refused by this node alone? */
 export function isRefusalOfNode(error: unknown): boolean {
-  return NODE_REFUSALS.has(errorNumber(error) ?? 0);
+  const number = errorNumber(error) ?? 0;
+  if (number === SHUTTING_DOWN) return true;
+  if (number <= 0 || faultOf(error) !== 'away') return false;
+  return !REFUSALS_OF_ALL.has(number) && !TOO_LARGE.test(messageOf(error));
 }
 
 /** Could no connection be had from this node? Not when the pool itself is full or closed. */

@@ -120,6 +120,10 @@ export class Lane implements MysqlPool {
         if (isRefusalOfNode(error)) this.leave(node, error);
         if (isSilence(error)) this.nodes.silent();
       },
+      wrote: (error) => {
+        if (error && isSilence(error)) this.nodes.writeUnanswered(node.address);
+        else if (!error || !breaksConnection(error)) this.nodes.writeAnswered();
+      },
       returned: () => {
         if (socket) this.busy.delete(socket);
         this.usage.inUse -= 1;
@@ -188,6 +192,8 @@ function notTrusted(): Error {
   return Object.assign(new Error('the connection is not trusted any more'), { code: 'ECONNRESET' });
 }
 
+const WRITES = /^\s*(insert|update|delete|commit)\b/i;
+
 /** A pooled connection whose statements cannot hang, destroyed instead of released once it is broken. */
 class GuardedConnection implements MysqlPoolConnection {
   private broken: unknown = null;
@@ -195,7 +201,12 @@ class GuardedConnection implements MysqlPoolConnection {
   constructor(
     private readonly raw: PoolConnection,
     private readonly statementMs: number,
-    private readonly tell: { failed(error: unknown): void; returned(): void },
+    private readonly tell: {
+      failed(error: unknown): void;
+      /** A statement that writes has been answered, or not. */
+      wrote(error: unknown): void;
+      returned(): void;
+    },
   ) {}
 
   query(text: string, parameters: unknown[]): never;
@@ -221,6 +232,7 @@ class GuardedConnection implements MysqlPoolConnection {
         this.broken = error;
         this.tell.failed(error);
       }
+      if (WRITES.test(text)) this.tell.wrote(error);
       callback(error, error ? [] : result);
     });
   }

@@ -1,6 +1,6 @@
 import { type Kysely, type RawBuilder, sql, type Transaction } from 'kysely';
 import type { Epoch } from '../../model/ledger';
-import type { Operation } from '../../model/operation';
+import { OPERATION_STATUSES, type Operation } from '../../model/operation';
 import { isDuplicate } from '../connection/faults';
 import type { Database } from '../connection/pool';
 import { insertSelect } from '../insert-select';
@@ -142,6 +142,7 @@ async function claimedWith(db: Kysely<Tables>, ids: readonly string[], { token }
 export async function resumableOperations(database: Database, epoch: Epoch): Promise<Operation[]> {
   return database.transaction(async (tx) => {
     await assertEpoch(tx, epoch);
+    await holdUnknownStatuses(tx, epoch);
     await tx
       .updateTable('volume_operations')
       .set({ epoch: epoch.number })
@@ -158,4 +159,24 @@ export async function resumableOperations(database: Database, epoch: Epoch): Pro
       .execute();
     return rows.map(toOperation);
   });
+}
+
+/**
+ * An unfinished operation whose status this version does not know (another version or another program wrote it; ''
+ * is what a lax session makes of a wrong word) is claimed by nobody and blocks nobody: nobody would hear of it. It
+ * is held like any other row that is not understood. The statuses come from the index alone. IGNORE: while another
+ * operation executes on its volume it has to wait for that one's end.
+ */
+async function holdUnknownStatuses(tx: Transaction<Tables>, { applianceId }: Epoch): Promise<void> {
+  const { rows } = await sql<{ status: string }>`SELECT DISTINCT status FROM volume_operations
+    WHERE appliance_id = ${applianceId}`.execute(tx);
+  const known: readonly string[] = OPERATION_STATUSES;
+  const unknown = rows.map(({ status }) => status).filter((status) => !known.includes(status));
+  if (unknown.length === 0) return;
+  await sql`UPDATE IGNORE volume_operations SET held_at = CURRENT_TIMESTAMP(3),
+      held_reason = COALESCE(held_reason, CONCAT('its status "', status, '" is not known to this version')),
+      status = 'executing'
+    WHERE appliance_id = ${applianceId} AND status IN (${sql.join(unknown)}) AND completed_at IS NULL`.execute(
+    tx,
+  );
 }

@@ -73,6 +73,23 @@ export function statOf(path: string): BigIntStats | null {
   }
 }
 
+/** Does this path lead to the disk or one of its partitions, by name, link or device number? */
+export function leadsTo(path: string, target: BlockTarget): boolean {
+  if (target.nameOf(path) !== null) return true;
+  try {
+    if (target.nameOf(realpathSync(path)) !== null) return true;
+  } catch {
+    return false;
+  }
+  const status = statOf(path);
+  return status?.isBlockDevice() === true && target.isNode(status);
+}
+
+/** Is there nothing of this name? A name that cannot be followed for another reason is none of a disk either. */
+export function isDangling(path: string): boolean {
+  return statOf(path) === null;
+}
+
 /** Only below /dev, so that nothing on a remote file system is followed. */
 function realPath(path: string): string {
   try {

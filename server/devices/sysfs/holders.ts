@@ -1,31 +1,42 @@
-import { statSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { constants, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf } from '../../core/errors';
 import { hasCode } from '../../core/has-code';
-import type { Device, Holder } from '../device';
+import type { ClientState, Device, Holder } from '../device';
 import type { OwnDisks } from '../own-disks';
 import { type BlockTarget, blockTarget, statOf } from './block-target';
-import { type ConfiguredUse, configuredUsesOf, isOn, readConfiguredUses } from './configured-use';
+import {
+  type ConfiguredUse,
+  configuredUsesOf,
+  danglingUses,
+  isOn,
+  readConfiguredUses,
+} from './configured-use';
 import { findDescriptors, type Subject } from './descriptors';
 import { type Gaps, isGone, labelIn, listFolder, processes, readNumber, readTable } from './kernel-files';
-import { isRemote, type Mount, parseMountinfo, parseMounts, unescapeOctal } from './mounts';
-import { ownershipOf, readOwnDisks } from './own-disks-file';
+import { type KernelTarget, readKernelTargets, servedBy } from './kernel-targets';
+import { type Mount, parseMountinfo, parseMounts, remotePaths, unescapeOctal } from './mounts';
+import { danglingLinks, ownershipOf, readOwnDisks } from './own-disks-file';
+
+const CAP_SYS_PTRACE = 1n << 19n;
 
 export interface HolderSources {
   /** `/sys/block`; btrfs shows its file systems in `../fs/btrfs`. */
   readonly sysBlockDir: string;
   readonly devDir: string;
   readonly procDir: string;
-  /** `/etc`: fstab, crypttab, LVM's list of devices, the list of own disks. */
+  /** `/etc`: fstab, crypttab, units, LVM's list of devices, the list of own disks. */
   readonly etcDir: string;
+  /** `/run`; undefined in a guest without systemd and udev of its own. */
+  readonly runDir?: string | undefined;
   /** Processes whose descriptors do not count: our own. */
   readonly ignoredPids: ReadonlySet<number>;
   /**
    * Processes that serve a client of our exports (`processIdentity`). Whoever else has a disk open is a user, an
    * export server of somebody else, too.
    */
-  readonly exportClients: () => Promise<ReadonlySet<string>>;
+  readonly exportClients: () => Promise<ReadonlyMap<string, ClientState>>;
 }
 
 /**
@@ -44,7 +55,7 @@ export async function findHolders(
     const target = blockTarget(sources, device, gaps);
     return { device, target, found: usersIn(tables, sources, device, target, gaps) };
   });
-  await findDescriptors(sources, subjects, tables.remote, gaps);
+  await findDescriptors(sources, subjects, tables.isRemotePath, gaps);
   const result = new Map<string, Holder[]>();
   for (const subject of subjects) result.set(subject.device.path, await conclude(sources, subject, gaps));
   return result;
@@ -53,26 +64,32 @@ export async function findHolders(
 /** What is read once for all disks of a look. */
 interface Tables {
   readonly spaces: readonly MountSpace[];
-  /** Mount points of file systems whose server may hang. */
-  readonly remote: readonly string[];
+  readonly isRemotePath: (path: string) => boolean;
   readonly swaps: readonly string[];
   /** A loop device holds its file inside the kernel: neither a holder nor a descriptor shows it. */
   readonly loops: readonly { readonly name: string; readonly path: string }[];
   /** Mounted btrfs file systems with all their disks; only one of these is the source of the mount. */
   readonly btrfs: readonly { readonly name: string; readonly members: readonly string[] }[];
+  readonly served: readonly KernelTarget[];
   readonly configured: readonly ConfiguredUse[];
   readonly own: OwnDisks;
+  /** What names a disk that is not here, or whose links udev has not made yet, for people. */
+  readonly dangling: readonly string[];
 }
 
 interface MountSpace {
   readonly mounts: readonly Mount[];
   /** '' for our own; otherwise whose namespace it is. */
   readonly where: string;
+  /** That of the machine, where it is not ours: a service may have one of its own. */
+  readonly isMachine: boolean;
 }
 
 function readTables(sources: HolderSources, gaps: Gaps): Tables {
-  const { sysBlockDir, procDir } = sources;
+  const { sysBlockDir, procDir, etcDir, devDir } = sources;
   const spaces = mountNamespaces(procDir, gaps);
+  const configured = readConfiguredUses(sources, gaps);
+  const own = readOwnDisks(etcDir, gaps);
   const loops = listFolder(sysBlockDir, gaps).flatMap((name) => {
     const path = labelIn(join(sysBlockDir, name, 'loop/backing_file')).replace(/ \(deleted\)$/, '');
     return path === '' ? [] : [{ name, path }];
@@ -85,7 +102,7 @@ function readTables(sources: HolderSources, gaps: Gaps): Tables {
   });
   return {
     spaces,
-    remote: [...new Set(spaces.flatMap(({ mounts }) => mounts.filter(isRemote).map(({ target }) => target)))],
+    isRemotePath: remotePaths(spaces.flatMap(({ mounts }) => mounts)),
     swaps: (readTable(join(procDir, 'swaps'), gaps) ?? '')
       .split('\n')
       .slice(1)
@@ -93,8 +110,13 @@ function readTables(sources: HolderSources, gaps: Gaps): Tables {
       .filter((path) => path !== ''),
     loops,
     btrfs,
-    configured: readConfiguredUses(sources, gaps),
-    own: readOwnDisks(sources.etcDir, gaps),
+    served: readKernelTargets(join(sysBlockDir, '../kernel/config'), devDir, gaps),
+    configured,
+    own,
+    dangling: [
+      ...danglingUses(configured).map(({ text }) => text),
+      ...danglingLinks(own, devDir).map(({ value }) => value),
+    ],
   };
 }
 
@@ -104,7 +126,8 @@ function mountNamespaces(procDir: string, gaps: Gaps): MountSpace[] {
   const older = own === null ? readTable(join(procDir, 'mounts'), gaps) : null;
   if (own === null && older === null) gaps.push(`${procDir} does not tell what is mounted`);
   const mounts = own === null ? parseMounts(older ?? '') : parseMountinfo(own);
-  const spaces: MountSpace[] = [{ mounts, where: '' }];
+  if (hidesProcesses(procDir, mounts)) gaps.push(`${procDir} hides processes of other users (hidepid)`);
+  const spaces: MountSpace[] = [{ mounts, where: '', isMachine: false }];
   const seen = new Set([namespaceOf(procDir, 'self', [])]);
   const closed: Gaps = [];
   for (const pid of processes(procDir, [])) {
@@ -112,11 +135,23 @@ function mountNamespaces(procDir: string, gaps: Gaps): MountSpace[] {
     if (namespace === null || seen.has(namespace)) continue;
     seen.add(namespace);
     const where = ` in the mount namespace of pid ${pid} (${labelIn(join(procDir, pid, 'comm'))})`;
-    spaces.push({ mounts: parseMountinfo(readTable(join(procDir, pid, 'mountinfo'), closed) ?? ''), where });
+    const theirs = parseMountinfo(readTable(join(procDir, pid, 'mountinfo'), closed) ?? '');
+    spaces.push({ mounts: theirs, where, isMachine: pid === '1' });
   }
   const [first] = closed;
   if (first !== undefined) gaps.push(`mounts of ${closed.length} process(es) cannot be seen: ${first}`);
   return spaces;
+}
+
+/**
+ * Is /proc mounted so that it does not list all processes? What is not listed cannot be refused: it would look as
+ * if nobody were there. Whoever may trace processes sees all.
+ */
+function hidesProcesses(procDir: string, mounts: readonly Mount[]): boolean {
+  const options = mounts.findLast(({ type, target }) => type === 'proc' && target === procDir)?.options ?? '';
+  if (!/(^|,)hidepid=(1|2|4|noaccess|invisible|ptraceable)(,|$)/.test(options)) return false;
+  const capabilities = /^CapEff:\s*([0-9a-f]+)$/m.exec(labelIn(join(procDir, 'self/status')))?.[1] ?? '0';
+  return (BigInt(`0x${capabilities}`) & CAP_SYS_PTRACE) === 0n;
 }
 
 function namespaceOf(procDir: string, pid: string, closed: Gaps): string | null {
@@ -131,12 +166,13 @@ function namespaceOf(procDir: string, pid: string, closed: Gaps): string | null 
 /** All users but processes. */
 function usersIn(
   tables: Tables,
-  { devDir }: HolderSources,
+  { devDir, runDir }: HolderSources,
   device: Device,
   target: BlockTarget,
   gaps: Gaps,
 ): Holder[] {
-  const { spaces, swaps, loops, btrfs, configured, own } = tables;
+  const { spaces, swaps, loops, btrfs, served, configured, own, dangling } = tables;
+  const machine = spaces.find(({ isMachine }) => isMachine) ?? spaces[0];
   const mounted = spaces.flatMap(({ mounts, where }) =>
     mounts
       .filter((mount) => isOn(mount, target))
@@ -152,9 +188,24 @@ function usersIn(
       return on === null ? [] : [holder('holder', `${name} on ${on}`)];
     }),
     ...member.map(({ name }) => holder('holder', `btrfs ${name}`)),
-    ...configuredUsesOf(device, target, configured, spaces[0]?.mounts ?? []),
-    ...ownershipOf(device, own, devDir),
+    ...servedBy(served, target),
+    ...configuredUsesOf(device, target, configured, machine?.mounts ?? []),
+    ...ownershipOf(device, target, own, devDir),
+    ...namedLater(target, dangling, runDir),
   ];
+}
+
+/**
+ * A link under which a disk is configured or listed is made by udev, some time after the kernel shows the disk.
+ * Until udev is done with it, a link that leads nowhere may be this disk's.
+ */
+function namedLater(target: BlockTarget, dangling: readonly string[], runDir: string | undefined): Holder[] {
+  const [link] = dangling;
+  if (link === undefined || runDir === undefined) return [];
+  const records = join(runDir, 'udev/data');
+  const early = target.nodes.find(({ dev }) => dev !== null && !existsSync(join(records, `b${dev}`)));
+  if (early === undefined || !existsSync(records)) return [];
+  return [holder('unknown', `udev is not done with ${early.path}, which may be that of: ${link}`)];
 }
 
 /** LVM, dm-crypt, md, bcache: the kernel lists what is stacked on a disk or partition. */
@@ -174,8 +225,9 @@ async function conclude(
   gaps: Gaps,
 ): Promise<Holder[]> {
   const all = [...found];
-  // Clients of an export do not claim a disk, so behind them the claim of somebody else may hide.
-  if (all.every(({ kind }) => kind === 'nbd-client')) all.push(...(await claims(target)));
+  // Clients of an export do not claim a disk, nor do readers: behind them the claim of somebody else may hide.
+  if (all.every(({ kind, readOnly }) => kind === 'nbd-client' || readOnly === true))
+    all.push(...(await claims(target)));
   all.push(...gaps.map((gap) => holder('unknown', gap)));
   if (device.diskseq !== null && readNumber(join(sysBlockDir, device.name, 'diskseq')) !== device.diskseq)
     all.push(holder('unknown', `${device.path} was unplugged or replaced during the look`));

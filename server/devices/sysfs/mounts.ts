@@ -33,8 +33,32 @@ export function parseMounts(text: string): Mount[] {
   });
 }
 
-export function isRemote(mount: Mount): boolean {
+function isRemote(mount: Mount): boolean {
   return REMOTE.test(mount.type);
+}
+
+/**
+ * Whether a path lies on a file system whose server may hang: what counts is the innermost mount around it. Where
+ * `/` itself is remote (NFS, 9p, fuse-overlayfs), /dev is not.
+ */
+export function remotePaths(mounts: readonly Mount[]): (path: string) => boolean {
+  const targets = (of: readonly Mount[]) => [...new Set(of.map(({ target }) => target))];
+  const remote = targets(mounts.filter(isRemote));
+  const local = targets(mounts.filter((mount) => !isRemote(mount)));
+  const innermost = (among: readonly string[], path: string) =>
+    among.reduce(
+      (longest, target) => (isBelow(path, target) ? Math.max(longest, target.length) : longest),
+      0,
+    );
+  return (path) => {
+    const around = innermost(remote, path);
+    return around > 0 && innermost(local, path) <= around;
+  };
+}
+
+/** Is the path the folder or in it? */
+export function isBelow(path: string, folder: string): boolean {
+  return path === folder || path.startsWith(folder === '/' ? '/' : `${folder}/`);
 }
 
 /** The kernel writes blanks, tabs, line feeds and backslashes as three octal digits. */

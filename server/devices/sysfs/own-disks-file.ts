@@ -1,4 +1,3 @@
-import { realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import { messageOf } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
@@ -12,6 +11,8 @@ import {
   ownDiskText,
   parseOwnDisks,
 } from '../own-disks';
+import { isVolumeSerial } from '../serial';
+import { type BlockTarget, isDangling, leadsTo } from './block-target';
 import { type Gaps, isGone } from './kernel-files';
 
 /**
@@ -27,26 +28,36 @@ export function readOwnDisks(etcDir: string, gaps: Gaps): OwnDisks {
   }
 }
 
-/** The entries that name this disk. `devDir` stands for /dev. */
-export function ownershipOf(device: Device, { disks }: OwnDisks, devDir: string): Holder[] {
+/** The entries that name this disk or a part of it. `devDir` stands for /dev. */
+export function ownershipOf(
+  device: Device,
+  target: BlockTarget,
+  { disks }: OwnDisks,
+  devDir: string,
+): Holder[] {
   return disks
-    .filter((disk) => names(disk, device, devDir))
+    .filter((disk) =>
+      disk.by === 'serial'
+        ? isOwnSerial(disk.value, device.serial)
+        : leadsTo(nodeOf(disk, devDir), target) || holdsSerial(disk.value, device.serial),
+    )
     .map((disk) => ({
       kind: 'own' as const,
       detail: `line ${disk.line} of the list of own disks: ${ownDiskText(disk)}`,
     }));
 }
 
-function names({ by, value }: OwnDisk, device: Device, devDir: string): boolean {
-  if (by === 'serial') return isOwnSerial(value, device.serial);
-  const link = resolved(join(devDir, value.slice('/dev/'.length)));
-  return link !== null && link === resolved(device.path);
+/** The links of the list that lead nowhere: their disk is not here, or udev has not made them yet. */
+export function danglingLinks({ disks }: OwnDisks, devDir: string): OwnDisk[] {
+  return disks.filter((disk) => disk.by === 'link' && isDangling(nodeOf(disk, devDir)));
 }
 
-function resolved(path: string): string | null {
-  try {
-    return realpathSync(path);
-  } catch {
-    return null;
-  }
+function nodeOf({ value }: OwnDisk, devDir: string): string {
+  return join(devDir, value.slice('/dev/'.length));
+}
+
+/** `/dev/disk/by-id/virtio-<serial>`: said of the disk even where no udev makes the link. */
+function holdsSerial(link: string, serial: string | null): boolean {
+  const isNamed = serial !== null && isVolumeSerial(serial) && link.startsWith('/dev/disk/by-id/');
+  return isNamed && link.replace(/-part\d+$/, '').endsWith(serial);
 }

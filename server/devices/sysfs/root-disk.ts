@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { DEVICE_NAME } from './device-names';
 import { type Gaps, listFolder, readSmall, readTable } from './kernel-files';
-import { type Mount, parseMountinfo, unescapeOctal } from './mounts';
+import { isBelow, type Mount, parseMountinfo, unescapeOctal } from './mounts';
 
 /** How deep device-mapper, md and overlays may be stacked below `/`. */
 const STACK_DEPTH = 8;
@@ -55,7 +55,7 @@ class Walk {
     const folders = layersOf(overlay.options);
     const each = folders.map((folder) => {
       const holder = this.mounts
-        .filter((one) => one !== overlay && isInside(folder, one.target))
+        .filter((one) => one !== overlay && isBelow(folder, one.target))
         .reduce<Mount | null>(
           (best, one) => (best && best.target.length > one.target.length ? best : one),
           null,
@@ -108,8 +108,4 @@ function layersOf(options: string): string[] {
     const folders = name === 'upperdir' ? [value] : split(value, ':');
     return folders.filter((one) => one !== '').map((one) => unescapeOctal(one).replace(/\\([:,])/g, '$1'));
   });
-}
-
-function isInside(path: string, folder: string): boolean {
-  return path === folder || path.startsWith(folder === '/' ? '/' : `${folder}/`);
 }

@@ -6,7 +6,7 @@ import { messageOf } from '../../core/errors';
 import { isUuid } from '../../core/is-uuid';
 import { LIMITS } from '../../core/limits';
 import { seen, unknown } from '../../model/evidence';
-import type { Device, DiskBus, Guest } from '../device';
+import type { ClientState, Device, DiskBus, Guest } from '../device';
 import { watchNodes } from './dev-watch';
 import { byName, DEVICE_NAME } from './device-names';
 import { type Connection, connectionOf } from './disk-bus';
@@ -27,8 +27,10 @@ export interface SysfsOptions {
   readonly dmiDir: string;
   /** `/etc` */
   readonly etcDir: string;
+  /** `/run`; undefined in a guest without systemd and udev of its own. */
+  readonly runDir?: string | undefined;
   /** Processes that serve a client of our exports (`processIdentity`). */
-  readonly exportClients: () => Promise<ReadonlySet<string>>;
+  readonly exportClients: () => Promise<ReadonlyMap<string, ClientState>>;
   readonly clock: Clock;
 }
 

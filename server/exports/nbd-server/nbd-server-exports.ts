@@ -46,7 +46,7 @@ export class NbdServerExports extends LinkedExports {
     const links = new ExportLinks(runDir, { apart: false }, options.devDir, options.diskseq);
     // The children that serve clients keep the command line of their parent, and outlive it.
     const isOurs = (pid: number) => hasOurConfiguration(pid, baseConfig) && pid !== pidIn(pidFile);
-    const clients = new ConnectedClients({ binary, isOurs }, host);
+    const clients = new ConnectedClients({ binary, isOurs, ports: [port] }, host);
     super({ links, clients, clock, logger });
     this.files = new ExportFiles(options, (name) => links.path({ name }));
     this.loadedNames = new LoadedNames({

@@ -6,9 +6,9 @@ import { KeyedMutex } from '../../core/concurrency/keyed-mutex';
 import { LIMITS } from '../../core/limits';
 import type { Logger } from '../../core/log/logger';
 import { unhealthy } from '../export-errors';
-import { commandLine, findListener, isListening, type Program, servesPort } from '../process-table';
+import { commandLine, findListener, isListening, servesPort } from '../process-table';
 import { greets, type NbdAddress } from '../protocol/handshake';
-import { startServer, systemctl, waitUntil } from '../start-server';
+import { startNbdServer, systemctl, waitUntil } from '../start-server';
 
 const run = promisify(execFile);
 
@@ -42,20 +42,18 @@ interface ProcessOptions {
 export class NbdServerProcess {
   private readonly queue = new KeyedMutex();
   private readonly gate: RetryGate;
-  private readonly program: Program;
 
   constructor(private readonly options: ProcessOptions) {
     this.gate = new RetryGate(options.clock, {
       baseMs: LIMITS.NBD_REVIVE_BASE_MS,
       capMs: LIMITS.NBD_REVIVE_CAP_MS,
     });
-    const { binary, baseConfig } = options;
-    this.program = { binary, isOurs: (pid) => hasOurConfiguration(pid, baseConfig) };
   }
 
   /** Pid of the parent process, null when it does not run. */
   mainPid(): Promise<number | null> {
-    return findListener(this.program.isOurs, this.options.port, this.options.pidFile);
+    const { baseConfig, port, pidFile } = this.options;
+    return findListener((pid) => hasOurConfiguration(pid, baseConfig), port, pidFile);
   }
 
   /** `nbd-server version 3.24` → "3.24"; null when the program is missing. */
@@ -118,13 +116,8 @@ export class NbdServerProcess {
   }
 
   private start(): Promise<void> {
-    const { binary, baseConfig, pidFile, unit } = this.options;
-    if (unit !== null) return systemctl('start', unit);
-    return startServer(binary, ['-C', baseConfig, '-p', pidFile], {
-      runtimeFile: pidFile,
-      package: 'nbd-server',
-      failure: `it does not start with ${baseConfig}`,
-    });
+    const { unit } = this.options;
+    return unit === null ? startNbdServer(this.options) : systemctl('start', unit);
   }
 
   /**

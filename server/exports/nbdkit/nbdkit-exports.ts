@@ -56,7 +56,8 @@ export class NbdkitExports extends LinkedExports {
     const links = new ExportLinks(runDir, { apart: true }, options.devDir, options.diskseq);
     const isOurs = (pid: number) => servesFolder(pid, links.writable) || servesFolder(pid, links.readOnly);
     const readTls = tls === 'off' ? null : () => readTlsClient(tlsDir);
-    super({ links, clients: new ConnectedClients({ binary, isOurs }, host, readTls), clock, logger });
+    const serving = { binary, isOurs, ports: [port, options.readOnlyPort] };
+    super({ links, clients: new ConnectedClients(serving, host, readTls), clock, logger });
     this.holder = new HolderProcess({
       address: { host, port },
       unit: options.manage === 'own' ? null : options.unit,

@@ -1,8 +1,8 @@
-import { createReadStream, readdirSync, statSync } from 'node:fs';
+import { readdirSync, statSync } from 'node:fs';
 import { dirname, extname, join } from 'node:path';
 import { type H3Event, serveStatic } from 'h3';
 import { hasCode } from '../../core/has-code';
-import { LIMITS } from '../../core/limits';
+import { SharedFiles } from './shared-files';
 
 /** Below this path are the files of the pages. They contain no data and need no token. */
 const BASE = '/ui/';
@@ -28,13 +28,13 @@ export function isFilePath(path: string): boolean {
   return path.startsWith(BASE);
 }
 
-/**
- * Answers with a file of the pages, false when the path is none. It is read as the client takes it: of a file
- * that nobody reads only STATIC_CHUNK_BYTES are in memory, and it is closed when the client leaves.
- */
+const sharedFiles = new SharedFiles();
+
+/** Answers with a file of the pages, false when the path is none. */
 export async function serveFile(
   event: H3Event,
   files: () => ReadonlyMap<string, StaticFile>,
+  shared: SharedFiles = sharedFiles,
 ): Promise<unknown> {
   if (!isFilePath(event.path)) return false;
   return serveStatic(event, {
@@ -44,9 +44,10 @@ export async function serveFile(
     getMeta: (id) => files().get(id),
     getContents: (id) => {
       const file = files().get(id);
-      if (file === undefined) return undefined;
-      const stream = createReadStream(file.path, { highWaterMark: LIMITS.STATIC_CHUNK_BYTES });
-      event.node.res.once('close', () => stream.destroy());
+      const { res } = event.node;
+      if (file === undefined || res.closed) return undefined;
+      const stream = shared.stream(file.path);
+      res.once('close', () => stream.destroy());
       return stream;
     },
   });

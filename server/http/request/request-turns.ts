@@ -2,6 +2,7 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { LIMITS } from '../../core/limits';
 import { httpLogger } from '../http-logger';
+import { isFilePath } from '../pages/static-files';
 
 interface Waiting {
   readonly request: IncomingMessage;
@@ -74,7 +75,8 @@ class Turns {
   private begin(one: Waiting, connection: Connection): void {
     const { request, response } = one;
     connection.busy = true;
-    response.once('prefinish', () => this.unread.written(request.socket));
+    // What is unread of a file costs nothing: all who read it share its bytes.
+    if (!isFilePath(request.url ?? '')) response.once('prefinish', () => this.unread.written(request.socket));
     response.once('close', () => {
       this.unread.read(request.socket);
       this.next(request.socket, connection);
@@ -97,31 +99,36 @@ class Turns {
 
 const LIST = /^\/api\/v1\/(?:operations|volumes|devices)\/?\?(.*)$/s;
 
-/** Longer than the default. Files are as large, and are read as their clients take them. */
+/** Longer than the default. Files are as large, and are shared by all who read them. */
 function isLongList(url: string): boolean {
   const search = LIST.exec(url)?.[1];
   return search !== undefined && Number(new URLSearchParams(search).get('limit')) > LIMITS.LIST_DEFAULT;
 }
 
-/** A place is taken until the answer has been handed to the connection, however slowly that is read. */
+/**
+ * A place is taken until the answer has been handed to the connection, however slowly that is read. While others
+ * wait for it, it stays free as long as it was taken, so that at least half of the time is everybody else's.
+ */
 class LargeAnswers {
   private readonly queue: { readonly response: ServerResponse; readonly work: () => void }[] = [];
   private running = 0;
 
   run(response: ServerResponse, work: () => void): void {
-    if (this.running < LIMITS.LARGE_ANSWERS_AT_ONCE) this.start(response, work);
-    else this.queue.push({ response, work });
+    if (this.running < LIMITS.LARGE_ANSWERS_AT_ONCE) {
+      this.running += 1;
+      this.start(response, work);
+    } else this.queue.push({ response, work });
   }
 
   private start(response: ServerResponse, work: () => void): void {
-    this.running += 1;
+    const begun = performance.now();
     let taken = true;
     const release = () => {
       if (!taken) return;
       taken = false;
-      this.running -= 1;
-      // After a pause, so that other connections are served between two of them.
-      setTimeout(() => this.advance(), LIMITS.LARGE_ANSWER_PAUSE_MS);
+      const pauseMs = Math.min(performance.now() - begun, LIMITS.LARGE_ANSWER_PAUSE_MAX_MS);
+      if (this.queue.length > 0) setTimeout(() => this.advance(), pauseMs);
+      else this.running -= 1;
     };
     response.once('prefinish', release).once('close', release);
     work();
@@ -129,11 +136,10 @@ class LargeAnswers {
 
   /** Clients that have left while they waited are passed over. */
   private advance(): void {
-    while (this.running < LIMITS.LARGE_ANSWERS_AT_ONCE) {
-      const next = this.queue.shift();
-      if (!next) return;
-      if (!next.response.destroyed) this.start(next.response, next.work);
-    }
+    let next = this.queue.shift();
+    while (next?.response.destroyed) next = this.queue.shift();
+    if (next) this.start(next.response, next.work);
+    else this.running -= 1;
   }
 }
 

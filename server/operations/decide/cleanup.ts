@@ -6,7 +6,7 @@ import { detach } from './detach';
 import { endFailed } from './failure';
 import { intend, mutate, tryAgainOrGiveUp } from './mutation';
 import { undoAttach } from './undo-attach';
-import { knownVolume } from './volume';
+import { doubtTheRead, knownVolume } from './volume';
 
 /**
  * cleanup: detach from the test VM → attach to the appliance, as one durable operation (POST
@@ -119,7 +119,7 @@ function stillness(
     return giveUp('VM_NOT_STOPPED', `VM ${vmId} is ${vmState}; stop it first or set force_clean`, details);
   if (phase === null) return giveUp('VM_STATE', `VM ${vmId} is ${vmState}`, details);
   return state.at === 'ended'
-    ? tryAgainOrGiveUp(s, 'stop-vm', state, 'VM stop', { vm_id: vmId })
+    ? (doubtTheRead(s, 'stop-vm', state) ?? tryAgainOrGiveUp(s, 'stop-vm', state, 'VM stop', { vm_id: vmId }))
     : intend(s, 'stop-vm', { vm_id: vmId });
 }
 
@@ -158,8 +158,11 @@ function removeVm(s: Situation<'cleanup'>): Action | Done<Removed> {
     const why = vmVolumes.kind === 'unknown' ? vmVolumes.why : vmVolumes.proof;
     return kept(`the VM was kept, because it is not certain which disks it has: ${why}`);
   }
-  const disks = vmVolumes.value.filter(outlivesItsVm).length;
-  if (disks > 0) return kept(`the VM was kept because ${disks} disk(s) are still attached to it`);
+  const disks = vmVolumes.value.filter((disk) => outlivesItsVm(disk, vm.value)).map(({ id }) => id);
+  if (disks.length > 0)
+    return kept(
+      `the VM was kept because ${disks.length} disk(s) are still attached to it that it did not come with: ${disks.join(', ')}`,
+    );
   return { do: 'intend', step: 'destroy-vm', data: { vm_id: vmId } };
 }
 

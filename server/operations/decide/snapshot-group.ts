@@ -58,7 +58,7 @@ function begin(s: Situation<'snapshot-group'>): Action {
       });
     return { do: 'back-off', step: 'read-vm-volumes', reason: why, forget: ['vmVolumes'] };
   }
-  const there = new Set(vmVolumes.value.map(({ id }) => id));
+  const there = new Set(vmVolumes.value.filter((one) => one.vmId === vmId).map(({ id }) => id));
   const missing = volumeIds.filter((id) => !there.has(id));
   if (missing.length > 0) {
     const message = `Not attached to VM ${vmId}: ${missing.join(', ')}`;

@@ -1,24 +1,21 @@
 import { rootDevices } from '../../devices/correlation';
 import type { Device, DeviceSnapshot, Holder } from '../../devices/device';
-import { describeHolders, settledHolders, systemUsers } from '../../devices/disk-users';
+import { describeHolders, mayPass, settled, settledHolders, systemUsers } from '../../devices/disk-users';
 import { type RecordedIdentity, verifiedDevice } from '../../devices/identity';
 import { serialNames } from '../../devices/serial';
+import type { ExportClients } from '../../exports/export-server';
 import { exportName } from '../../exports/naming';
 import type { Mapping } from '../../model/operation';
-import type { DiskUse } from '../decision';
+import type { DiskUse, Taking } from '../decision';
 import type { RunContext } from './run-context';
 
 /**
  * Who uses the disk of a volume. Where the disk is not known, the users of every disk that may be it: only if
- * none of them is in use does it not matter which one it is. `patient`: users that may be gone in a moment are
- * waited for.
+ * none of them is in use does it not matter which one it is. Whose use is not ignored by `taking` is waited for
+ * while it may be gone in a moment; null: nobody is waited for.
  */
-export async function readUse(
-  run: RunContext,
-  volumeId: string,
-  { patient }: { readonly patient: boolean },
-): Promise<DiskUse> {
-  const { ledger, watcher, exports, traffic } = run.parts;
+export async function readUse(run: RunContext, volumeId: string, taking: Taking | null): Promise<DiskUse> {
+  const { ledger, watcher, guest, exports, traffic, clock } = run.parts;
   const { applianceVmId } = run.parts.policy();
   const mappings = applianceVmId === null ? [] : await run.active(() => ledger.listMappings(applianceVmId));
   const snapshot = await watcher.scan();
@@ -30,42 +27,59 @@ export async function readUse(
   const namesakes = snapshot.devices.filter(({ serial }) => serialNames(volumeId, serial));
   const candidates =
     namesakes.length > 0 ? namesakes : device ? [device] : suspects(snapshot, volumeId, mappings);
-  const users = await usersOf(run, candidates, patient);
-  const found = [...users].flatMap(([path, holders]) => (device ? holders : holders.map(named(path))));
-  const clients = await exports.clients(exportName(volumeId));
-  const seen = found.filter((holder) => holder.kind === 'nbd-client').length;
+  const look = async () => {
+    const users = candidates.length === 0 ? [] : [...(await guest.holders(candidates))];
+    const found = users.flatMap(([path, holders]) => (device ? holders : holders.map(named(path))));
+    // The export server also knows clients of a disk that is not found.
+    const served = clientHolders(await exports.clients(exportName(volumeId)));
+    const seen = found.filter((holder) => holder.kind === 'nbd-client');
+    return served.length <= seen.length ? found : [...systemUsers(found), ...served];
+  };
+  const passing = (holders: readonly Holder[]) => passingUsers(holders, taking);
+  const holders = await settled(clock, look, passing, patience(run));
   const disk = device ? 'found' : candidates.length === 0 ? 'not-there' : 'unclear';
-  const details = clients.details.length > 0 ? clients.details : [`${clients.count} connection(s)`];
-  const served = details.map((detail) => ({ kind: 'nbd-client' as const, detail }));
-  const holders = clients.count <= seen ? found : [...systemUsers(found), ...served];
   const isServed = holders.some(({ kind }) => kind === 'nbd-client');
   // Two disks with one serial: nobody knows which one the clients use.
   if (!isServed || device === null || candidates.length !== 1) return { disk, holders };
   return { disk, holders, traffic: await traffic.settled(device) };
 }
 
+/** Who is waited for: those in the way, when all of them may be gone in a moment. Pure. */
+function passingUsers(holders: readonly Holder[], taking: Taking | null): readonly Holder[] {
+  if (taking === null) return [];
+  const { users, clients } = taking;
+  // Whether a connected client is in the way may depend on what flows; one that has left flows no more.
+  const inTheWay = holders.filter(({ kind, leaving }) => {
+    if (kind !== 'nbd-client') return !users;
+    return clients === 'when-idle' ? leaving === true : !clients;
+  });
+  return mayPass(inTheWay) ? inTheWay : [];
+}
+
+function clientHolders({ connected, leaving }: ExportClients): Holder[] {
+  return [
+    ...connected.map((detail) => ({ kind: 'nbd-client' as const, detail })),
+    ...leaving.map((detail) => ({ kind: 'nbd-client' as const, detail, leaving: true as const })),
+  ];
+}
+
 /** Who uses this device, after users that may be gone in a moment have been waited for. */
 export async function readUseOf(run: RunContext, device: Device): Promise<DiskUse> {
-  const users = await usersOf(run, [device], true);
+  const { guest, clock } = run.parts;
+  const users = await settledHolders(guest, clock, [device], patience(run));
   return { disk: 'found', holders: users.get(device.path) ?? [] };
 }
 
-async function usersOf(
-  run: RunContext,
-  devices: readonly Device[],
-  patient: boolean,
-): Promise<ReadonlyMap<string, readonly Holder[]>> {
-  const { guest, clock } = run.parts;
-  if (!patient) return guest.holders(devices);
-  return settledHolders(guest, clock, devices, {
+function patience(run: RunContext) {
+  return {
     signal: run.signal,
-    onWait: (users) =>
+    onWait: (users: readonly Holder[]) =>
       run.announce('in-use', `the disk is in use, perhaps for a moment: ${describeHolders(users)}`),
-  });
+  };
 }
 
 function named(path: string): (holder: Holder) => Holder {
-  return ({ kind, detail }) => ({ kind, detail: `${path}: ${detail}` });
+  return (holder) => ({ ...holder, detail: `${path}: ${holder.detail}` });
 }
 
 /** The guest's disk of a volume: found by its serial, or by the mapping where disks have none. */

@@ -6,9 +6,10 @@ import { absent, type Evidence, seen, unknown } from '../../model/evidence';
 import type { OpenJob } from '../../model/ledger';
 import type { Mapping } from '../../model/operation';
 import { intentOf } from '../decide/intent';
-import type { Guards, Mutation, VmDisk } from '../decision';
+import type { Guards, Mutation, Neighbour, VmDisk } from '../decision';
 import type { MutationStep } from '../journal';
 import { readUse } from './disk-use';
+import { exportedDevice } from './exports';
 import type { RunContext } from './run-context';
 
 /**
@@ -32,20 +33,28 @@ export async function readGuards(
       : null;
   const reverts = command.name === 'revertSnapshot';
   const mapping = reverts ? await readMapping(run, command.volumeId) : null;
+  const exported = reverts ? (await exportedDevice(run, command.volumeId)) !== null : null;
   // What changes most is read last.
   const named = target === null ? null : await readVm(run, target);
   const volume = 'volumeId' in command ? await readVolume(run, command.volumeId) : null;
   const attachedTo = volume?.kind === 'seen' ? volume.value.vmId : null;
   const vm = reverts && attachedTo !== null ? await readVm(run, attachedTo) : named;
   const detachesHere = command.name === 'detachVolume' && attachedTo !== null && attachedTo === applianceVmId;
-  // Users that the intent ignores are not waited for.
-  const patient = !hasWaited && !intentOf(run.journal.intent(step), false).taking.users;
+  const { taking } = intentOf(run.journal.intent(step), false);
   const since = run.parts.clock.monotonic();
-  const use = detachesHere || reverts ? await readUse(run, command.volumeId, { patient }) : null;
+  const use =
+    detachesHere || reverts ? await readUse(run, command.volumeId, hasWaited ? null : taking) : null;
   // While users were waited for, everything that was read before them has grown old.
   const waitedMs = run.parts.clock.monotonic() - since;
-  if (patient && waitedMs >= LIMITS.HOLDER_AGAIN_MS) return readGuards(run, { step, command }, true);
-  return { volume, vm, vmVolumes, snapshot, ownSnapshots, mapping, openJobs, use };
+  if (!hasWaited && waitedMs >= LIMITS.HOLDER_AGAIN_MS) return readGuards(run, { step, command }, true);
+  const actsOn = command.name === 'detachVolume' ? attachedTo : target;
+  const neighbour = actsOn === null || actsOn === applianceVmId ? null : await readNeighbour(run, actsOn);
+  return { volume, vm, vmVolumes, snapshot, ownSnapshots, mapping, exported, openJobs, use, neighbour };
+}
+
+async function readNeighbour(run: RunContext, vmId: string): Promise<Neighbour | null> {
+  const row = await run.active(() => run.parts.ledger.readOwner(vmId));
+  return row && { vmId, owner: row.owner, runs: row.lease !== null && row.lease.leftMs > 0 };
 }
 
 export function readVolume(run: RunContext, volumeId: string): Promise<Evidence<CloudVolume>> {
@@ -90,7 +99,7 @@ export async function readVmVolumes(run: RunContext, vmId: string): Promise<Evid
   const at = run.parts.clock.now();
   const meanwhile = comingTo(run, vmId);
   if (meanwhile !== null) return unknown(meanwhile, at, 'database');
-  const roots = volumes.filter(({ type }) => type === 'ROOT').map(({ id }) => id);
+  const roots = volumes.filter((one) => one.type === 'ROOT' && one.vmId === vmId).map(({ id }) => id);
   const own = await run.active(() => run.parts.ledger.ownVolumes(roots));
   const disks = volumes.map((volume) => ({ ...volume, ours: own.has(volume.id) }));
   if (roots.length > 0) return seen(disks, at, 'cloudstack');

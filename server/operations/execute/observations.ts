@@ -2,7 +2,7 @@ import { type CloudOwner, sameOwner } from '../../cloudstack/cloud';
 import { lookUpVm } from '../../cloudstack/look-up';
 import { isLeaving } from '../../cloudstack/volume-states';
 import { LIMITS } from '../../core/limits';
-import { lacksSerials } from '../../devices/serial';
+import { lacksSerials, shareSerial } from '../../devices/serial';
 import type { Operation } from '../../model/operation';
 import { namesakes, ownerIn } from '../decide/create';
 import type { Action, FullVm } from '../decision';
@@ -10,6 +10,7 @@ import { capacityOf, capacityText, freeSlots, lookAtSlots } from '../slots';
 import { awaitDevice } from './await-device';
 import { awaitGone } from './await-gone';
 import { readUse, readUseOf } from './disk-use';
+import { exportedDevice } from './exports';
 import {
   askForJob,
   countOpenJobs,
@@ -55,7 +56,10 @@ export async function observe(run: RunContext, action: Observation): Promise<voi
     case 'read-vm-volumes':
       return run.learn({ vmVolumes: await readVmVolumes(run, action.vmId) });
     case 'read-mapping':
-      return run.learn({ mapping: await readMapping(run, action.volumeId) });
+      return run.learn({
+        mapping: await readMapping(run, action.volumeId),
+        exported: (await exportedDevice(run, action.volumeId)) !== null,
+      });
     case 'query-job':
       return run.learn({ job: { jobId: action.jobId, found: await askForJob(run, action.jobId) } });
     case 'read-snapshot':
@@ -73,7 +77,7 @@ export async function observe(run: RunContext, action: Observation): Promise<voi
     case 'read-obstacles':
       return readObstacles(run, action);
     case 'read-holders':
-      return run.learn({ use: await readUse(run, action.volumeId, action) });
+      return run.learn({ use: await readUse(run, action.volumeId, action.taking) });
     case 'read-device-users':
       return run.learn({ use: await readUseOf(run, action.device) });
     case 'await-device':
@@ -202,15 +206,18 @@ function attachesTo(operation: Operation, vmId: string | null): boolean {
 
 /**
  * Where disks have no serial only the size tells them apart, so one disk at a time is attached to this guest:
- * other attaches wait until that operation has ended. Checking and taking the turn happen in one synchronous
- * step, so no two operations take it at once.
+ * other attaches wait until that operation has ended. So do those of a volume with the same serial. Checking and
+ * taking the turn happen in one synchronous step, so no two operations take it at once.
  */
 function conflictingAttach(run: RunContext): string | null {
-  if (!lacksSerials(run.parts.watcher.snapshot().devices)) return null;
+  const { id, volumeId } = run.operation;
+  const isAlike = lacksSerials(run.parts.watcher.snapshot().devices)
+    ? () => true
+    : (other: Operation) => shareSerial(volumeId, other.volumeId);
   const { applianceVmId } = run.parts.policy();
   const other = run.otherRuns
     .attachingDisks()
-    .find((one) => one.id !== run.operation.id && attachesTo(one, applianceVmId));
+    .find((one) => one.id !== id && isAlike(one) && attachesTo(one, applianceVmId));
   if (!other) run.allowDisk();
   return other?.id ?? null;
 }

@@ -126,13 +126,28 @@ export function judgeStrangers(view: View): Repair[] {
   return guest.devices
     .filter(({ name, serial }) => !view.isRoot(name) && isVolumeSerial(serial))
     .filter(({ serial }) => !known.some((id) => serialNames(id, serial)))
-    .map(({ path, serial }) => {
+    .map((device) => {
+      const { path, serial } = device;
+      const named = (id: string) => serialNames(id, serial);
+      const gone = [...view.o.absent.keys()].find(named);
+      if (gone !== undefined) return ghost(view, gone, device, 'absent', []);
+      const hidden = [...view.o.hidden.keys()].find(named);
+      if (hidden !== undefined) return hiddenDisk(view, hidden, device);
       const message = `the guest has the disk ${path} (serial ${serial ?? ''}), and CloudStack shows no volume with that serial to this key`;
       const remedy =
         `find its volume with a key that may: cmk list volumes listall=true projectid=-1 virtualmachineid=${vmId}; let the key of ` +
         'ossea_configs see it. Only when it is certain that the volume was deleted is the disk a ghost (see docs/guides/runbooks.md)';
       return reported({ kind: 'not-visible', volumeId: null, vmId, devicePath: path, message }, remedy);
     });
+}
+
+/** A disk of a volume that an operation here has named, and that CloudStack does not show. */
+function hiddenDisk(view: View, volumeId: string, { path, serial }: Device): Repair {
+  const vmId = view.o.applianceVmId;
+  const why = view.o.hidden.get(volumeId) ?? '';
+  const message = `the guest has the disk ${path} (serial ${serial ?? ''}) of volume ${volumeId}, which is not visible to this key: ${why}`;
+  const remedy = `look at it with a key that may: cmk list volumes id=${volumeId} listall=true projectid=-1; let the key of ossea_configs see it`;
+  return reported({ kind: 'not-visible', volumeId, vmId, devicePath: path, message }, remedy);
 }
 
 /**

@@ -1,7 +1,20 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { Epoch, Ledger } from '~/server/model/ledger';
 import { OPERATION_TYPES, type Operation } from '~/server/model/operation';
-import { A, APPLIANCE, attach, B, create, detach, mapping, note, T0 } from './fixtures';
+import {
+  A,
+  APPLIANCE,
+  attach,
+  B,
+  create,
+  detach,
+  entry,
+  mapping,
+  note,
+  OTHER_VM,
+  remove,
+  T0,
+} from './fixtures';
 import type { LedgerSuite } from './ledger-suite';
 
 export function describeCountsAndPruning(suite: LedgerSuite): void {
@@ -93,6 +106,61 @@ export function describeCountsAndPruning(suite: LedgerSuite): void {
           .reverse()
           .map(({ id }) => id),
       );
+    });
+
+    const left = async () => (await ledger.listOperations({ limit: 100 })).map(({ id }) => id).reverse();
+    const ended = async (operation: Promise<Operation>, daysAgo: number, status?: 'completed' | 'failed') => {
+      const { id } = await operation;
+      await end(id, status, Date.now() - daysAgo * DAY_MS);
+      return id;
+    };
+
+    it('keeps of every volume what proves last that it is ours', async () => {
+      const made = await executing(create('one'));
+      await suite.append(made.id, { volumeId: A });
+      await end(made.id, 'completed', Date.now() - 300 * DAY_MS);
+      const first = await ended(executing(attach(A, APPLIANCE)), 200);
+      await ended(executing(detach(A)), 190);
+      await ended(executing(attach(A, OTHER_VM)), 180, 'failed');
+      const last = await ended(executing(attach(A, OTHER_VM)), 10);
+      await ledger.prune(epoch, pruning());
+      expect(await left(), 'until the one that proves it as well is old').toEqual([first, last]);
+      expect(await ledger.ownVolumes([A])).toEqual(new Set([A]));
+    });
+
+    it('forgets whose a volume was when its deletion is old', async () => {
+      for (const [volumeId, deletedDaysAgo] of [
+        [A, 95],
+        [B, 80],
+      ] as const) {
+        await ended(executing(attach(volumeId, APPLIANCE)), 200);
+        await ended(executing(remove(volumeId)), deletedDaysAgo);
+      }
+      await ledger.prune(epoch, pruning());
+      expect(await ledger.ownVolumes([A, B])).toEqual(new Set([B]));
+      expect(await left()).toHaveLength(2);
+    });
+
+    it('keeps what was accepted after an operation that has not ended: it may be a part of that', async () => {
+      const before = await ended(executing(detach(B)), 200);
+      const group = await executing(attach(B, OTHER_VM));
+      const part = await ended(executing(detach(A)), 150);
+      expect(await ledger.prune(epoch, pruning())).toMatchObject({ deleted: 1 });
+      expect(await left()).toEqual([group.id, part]);
+      expect(await ledger.readOperation(before)).toBeNull();
+      await end(group.id, 'failed', Date.now() - 100 * DAY_MS);
+      expect(await ledger.prune(epoch, pruning())).toMatchObject({ deleted: 2 });
+    });
+
+    it('keeps an operation whose job may still act, until it is known how that ended', async () => {
+      const { id } = await executing(detach(A));
+      await suite.append(id, { entries: [entry('detach-volume', 'accepted', { job_id: 'job-1' })] });
+      await end(id, 'failed', Date.now() - 200 * DAY_MS);
+      await ledger.prune(epoch, pruning());
+      const [job] = await ledger.openJobs(A);
+      expect(job).toMatchObject({ operationId: id, jobId: 'job-1' });
+      if (job) await ledger.settleOpenJob(epoch, job, { outcome: 'ok' });
+      expect(await ledger.prune(epoch, pruning())).toMatchObject({ deleted: 1 });
     });
 
     it.each([-400 * DAY_MS, -7_200_000, -360_000, 360_000, 7_200_000, 400 * DAY_MS])(

@@ -61,6 +61,9 @@ export const attach = (volumeId: string, vmId: string, overrides: Overrides<'att
 export const detach = (volumeId: string, overrides: Overrides<'detach'> = {}) =>
   operation('detach', volumeId, null, { volume_id: volumeId }, overrides);
 
+export const remove = (volumeId: string, overrides: Overrides<'delete'> = {}) =>
+  operation('delete', volumeId, null, { volume_id: volumeId }, overrides);
+
 function hash(type: string, body: unknown): string {
   return createHash('sha256')
     .update(`${type} ${JSON.stringify(body)}`)

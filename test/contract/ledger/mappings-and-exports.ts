@@ -44,7 +44,7 @@ export function describeMappingsAndExports(suite: LedgerSuite): void {
       expect(rows.get(A)).toEqual({
         mapping: await ledger.readMapping(A),
         export: await ledger.readExport(A),
-        lastOperation: await ledger.readOperation(last.id),
+        lastOperation: { id: last.id, type: 'detach', status: 'pending', updatedAt: last.updatedAt },
       });
       expect(rows.get(B)).toMatchObject({
         mapping: { devicePath: '/dev/vdc' },
@@ -70,6 +70,29 @@ export function describeMappingsAndExports(suite: LedgerSuite): void {
       expect(await ledger.ownVolumes([B])).toEqual(new Set());
       expect(await ledger.ownVolumes([])).toEqual(new Set());
     });
+
+    it('knows volumes as ours by their mapping, and no longer once it has gone', async () => {
+      await repair({ kind: 'put-mapping', mapping: mapping(A) }, exportOf(A));
+      await repair({ kind: 'put-mapping', mapping: mapping(B, { vmId: OTHER_VM }) });
+      expect(await ledger.ownVolumes([A, B, NEVER])).toEqual(new Set([A, B]));
+      await repair({ kind: 'delete-mapping', volumeId: A, vmId: APPLIANCE });
+      expect(await ledger.ownVolumes([A, B])).toEqual(new Set([B]));
+    });
+
+    it.each([16, 20, 32])(
+      'finds a volume that it knows by the %i characters of its serial',
+      async (length) => {
+        const known = '0f1e2d3c-4b5a-4978-8695-a4b3c2d1e0f9';
+        const serial = known.replaceAll('-', '').slice(0, length);
+        expect(await ledger.volumesOfSerials([serial])).toEqual([]);
+        await suite.end((await suite.executing(detach(known))).id, 'failed');
+        await suite.ask(detach(known));
+        await suite.ask(detach(A));
+        const never = NEVER.replaceAll('-', '').slice(0, length);
+        expect(await ledger.volumesOfSerials([never, serial])).toEqual([known]);
+        expect(await ledger.volumesOfSerials([])).toEqual([]);
+      },
+    );
 
     it('replaces the mapping of a volume and keeps its id and birth', async () => {
       await repair({ kind: 'put-mapping', mapping: mapping(A) });

@@ -4,7 +4,7 @@ import { systemClock } from '~/server/core/clock';
 import { createSysfsGuest } from '~/server/devices/sysfs/sysfs-guest';
 
 const guest = createSysfsGuest({
-  exportClients: async () => new Set(),
+  exportClients: async () => new Map(),
   sysBlockDir: '/sys/block',
   devDir: '/dev',
   procDir: '/proc',

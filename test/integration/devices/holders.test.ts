@@ -14,7 +14,7 @@ import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { Device, Holder } from '~/server/devices/device';
+import type { ClientState, Device, Holder } from '~/server/devices/device';
 import { findHolders } from '~/server/devices/sysfs/holders';
 import { processIdentity } from '~/server/devices/sysfs/kernel-files';
 
@@ -71,7 +71,7 @@ function itOrSay(
 
 let dir: string;
 /** Processes that serve clients of our exports. */
-let ours: ReadonlySet<string> = new Set();
+let ours: ReadonlyMap<string, ClientState> = new Map();
 let loop: string;
 let device: Device;
 const undo: (() => void)[] = [];
@@ -363,9 +363,9 @@ describe('the in-use guard on a real disk', () => {
       const detail = `pid ${server.pid} (nbd-server)`;
       const [foreign] = await holdersWhen((now) => now.length > 0);
       expect(foreign).toMatchObject({ kind: 'open', detail });
-      ours = new Set([processIdentity('/proc', server.pid ?? 0)]);
+      ours = new Map([[processIdentity('/proc', server.pid ?? 0), 'connected']]);
       undo.push(() => {
-        ours = new Set();
+        ours = new Map();
       });
       expect(await holders()).toEqual([{ kind: 'nbd-client', detail }]);
       socket.destroy();

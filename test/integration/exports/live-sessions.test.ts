@@ -58,7 +58,7 @@ describe.each(BACKENDS)('a client of %s in the middle of a copy', (kind) => {
 
   async function begin(name: string) {
     const copy = await clients.begin(name);
-    await until(async () => (await server.clients(name)).count > 0);
+    await until(async () => (await server.clients(name)).connected.length > 0);
     return copy;
   }
 
@@ -83,7 +83,7 @@ describe.each(BACKENDS)('a client of %s in the middle of a copy', (kind) => {
     const copy = spawn('nbdcopy', ['--connections=1', '--', clients.uri(one.name), '-'], {
       stdio: ['ignore', 'pipe', 'ignore'],
     });
-    await until(async () => (await server.clients(one.name)).count > 0);
+    await until(async () => (await server.clients(one.name)).connected.length > 0);
     await rm(one.devicePath);
     await server.withdraw(one.name);
     const two = await disk(2, 'vdb');
@@ -117,7 +117,7 @@ describe('an upgrade of the package under a copy', () => {
       const [one, two] = [await disk(1, 'vdb'), await disk(2, 'vdc')];
       await server.publish(one);
       const copies = [await clients.begin(one.name)];
-      await until(async () => (await server.clients(one.name)).count === 1);
+      await until(async () => (await server.clients(one.name)).connected.length === 1);
       await expect(server.publish({ ...two, readOnly: true })).rejects.toMatchObject({
         code: 'EXPORT_SERVER_UNHEALTHY',
         message: expect.stringMatching(
@@ -129,7 +129,7 @@ describe('an upgrade of the package under a copy', () => {
       for (const pid of await nbdkit.holders()) process.kill(pid, 'SIGKILL');
       expect(await clients.size(one.name)).toBe(SIZE);
       copies.push(await clients.begin(one.name));
-      await until(async () => (await server.clients(one.name)).count === 2);
+      await until(async () => (await server.clients(one.name)).connected.length === 2);
       // `systemctl restart` of the socket unit, whose new version has two ports.
       await end(socket);
       for (const pid of await nbdkit.holders()) process.kill(pid, 'SIGKILL');

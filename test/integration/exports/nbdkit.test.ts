@@ -121,7 +121,7 @@ describe('who is let in', () => {
     ).rejects.toThrow();
     expect(await firstByteOf(stays)).toBe(1);
     expect(await firstByteOf(other)).toBe(2);
-    expect((await server.clients(one.name)).count).toBe(1);
+    expect((await server.clients(one.name)).connected.length).toBe(1);
     await Promise.all([stays.close(), other.close()]);
   });
 
@@ -130,7 +130,7 @@ describe('who is let in', () => {
     const one = await disk(0);
     await server.publish(one);
     const socket = await silent();
-    expect((await server.clients(one.name)).count).toBe(0);
+    expect((await server.clients(one.name)).connected.length).toBe(0);
     await once(socket, 'close');
   });
 
@@ -157,7 +157,7 @@ describe('the holder', () => {
       const next = await open(one);
       expect(await firstByteOf(next)).toBe(1);
       await next.close();
-      expect((await server.clients(one.name)).count).toBe(1);
+      expect((await server.clients(one.name)).connected.length).toBe(1);
     }
     expect(await firstByteOf(client)).toBe(1);
     await client.close();
@@ -172,7 +172,7 @@ describe('the holder', () => {
     await until(async () => (await nbdkit.holders()).length === 0);
     expect(await firstByteOf(client)).toBe(1);
     await create().publish(one);
-    expect((await server.clients(one.name)).count).toBe(1);
+    expect((await server.clients(one.name)).connected.length).toBe(1);
     await client.close();
   });
 
@@ -202,11 +202,11 @@ describe('whose process it is', () => {
     await once(foreign, 'spawn');
     const outsider = spawn('nbdinfo', ['--size', `nbd+unix:///?socket=${join(dir, 'foreign.sock')}`]);
     await once(outsider, 'exit');
-    expect(await server.clientProcesses()).toEqual(new Set());
+    expect(await server.clientProcesses()).toEqual(new Map());
     const client = await open(one);
     const [pid = 0] = await nbdkit.servers();
-    expect(await server.clientProcesses()).toEqual(new Set([processIdentity('/proc', pid)]));
-    expect((await server.clients(one.name)).count).toBe(1);
+    expect(await server.clientProcesses()).toEqual(new Map([[processIdentity('/proc', pid), 'connected']]));
+    expect((await server.clients(one.name)).connected.length).toBe(1);
     await client.close();
     await until(async () => (await server.clientProcesses()).size === 0);
     foreign.kill();
@@ -240,7 +240,7 @@ describe('a read-only export', () => {
     expect(await firstByteOf(next)).toBe(1);
     expect(await create().probe(one.name)).toMatchObject({ ok: true, readOnly: true });
     expect(await firstByteOf(client)).toBe(1);
-    expect((await create().clients(one.name)).count).toBe(2);
+    expect((await create().clients(one.name)).connected.length).toBe(2);
     await Promise.all([client.close(), next.close()]);
   });
 });

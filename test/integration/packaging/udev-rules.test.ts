@@ -59,6 +59,16 @@ describe('the udev rules, judged by udev itself', () => {
     ['a disk that is there at boot', '', false],
     ['an own disk that is plugged in', `${plugged}; ${own}`, false],
     ['an own disk, whatever was exported before', `${marked}; ${own}`, false],
+    [
+      'an own disk in a list written on Windows',
+      `${plugged}; printf '# ours\\r\\nserial ${SERIAL}\\r\\n' > /etc/volume-daemon/own-disks`,
+      false,
+    ],
+    [
+      'an own disk of which a partition is listed',
+      `${plugged}; echo /dev/disk/by-id/virtio-${SERIAL}-part1 > /etc/volume-daemon/own-disks`,
+      false,
+    ],
   ])('%s', ([, setUp, handsOff], { skip }) => {
     if (missing !== null) skip(missing);
     const said = judge(setUp);

@@ -41,6 +41,7 @@ function resolve(reference: string, { volumes, hidden = [], sees = true }: World
                   state: 'Running',
                   zoneId: null,
                   hypervisor: null,
+                  created: null,
                   owner: volumes[0]?.owner ?? NOBODY,
                 },
                 0,

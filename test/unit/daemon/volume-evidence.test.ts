@@ -61,7 +61,7 @@ async function gather({
           if (exports) throw exports;
           return [];
         },
-        clients: async () => ({ count: 0, details: [] }),
+        clients: async () => ({ connected: [], leaving: [] }),
       },
       clock: { now: () => NOW, monotonic: () => 0, sleep: async () => undefined },
       unknowns: new Unknowns(),

@@ -14,6 +14,7 @@ const VM = {
   state: 'Running',
   zoneId: null,
   hypervisor: 'KVM',
+  created: null,
   owner: { projectId: null, account: 'ours', domainId: null },
 };
 

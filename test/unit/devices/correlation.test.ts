@@ -303,3 +303,22 @@ describe('the root disk', () => {
     expect(rootDevices({ devices: [disk({ name: 'vda' }), disk()] }).size).toBe(0);
   });
 });
+
+describe('two volumes whose ids begin alike show one serial', () => {
+  const ALIKE = `${VOLUME.slice(0, 24)}000000000000`;
+
+  it.each([
+    ['mapped', { mappings: [mappingTo(disk({ name: 'vdz' }), { volumeId: ALIKE })] }],
+    ['attached', { attachedHere: [{ id: ALIKE, size: null }] }],
+  ])("so the only disk with it is nobody's while the other is %s here", (_, others) => {
+    const answer = correlate(world([disk()], others));
+    expect(answer).toMatchObject({ kind: 'refused', code: 'DEVICE_AMBIGUOUS' });
+    expect(answer.reason).toContain(ALIKE);
+  });
+
+  it('a bus that shows the whole id tells them apart', () => {
+    const whole = disk({ name: 'sdb', serial: VOLUME.replaceAll('-', ''), bus: 'virtio-scsi' });
+    const answer = correlate(world([whole], { attachedHere: [{ id: ALIKE, size: null }] }));
+    expect(answer).toMatchObject({ kind: 'found', device: { name: 'sdb' } });
+  });
+});

@@ -1,6 +1,7 @@
 import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import type { ClientState } from '~/server/devices/device';
 import { BOOT } from './worlds';
 
 export interface DiskFiles {
@@ -28,7 +29,7 @@ export class GuestTree {
   readonly dmiDir = join(this.root, 'dmi');
   readonly etcDir = join(this.root, 'etc');
   /** Nobody, unless a test says otherwise. */
-  exportClients = async (): Promise<ReadonlySet<string>> => new Set();
+  exportClients = async (): Promise<ReadonlyMap<string, ClientState>> => new Map();
   private staged = 0;
 
   constructor() {

@@ -103,8 +103,11 @@ describe('a disk in use', () => {
   it('has a connected NBD client: the process that serves it has it open, and the export server knows that one', async () => {
     process(41, 'nbdkit', [join(tree.devDir, 'vdb')]);
     tree.write('proc/41/stat', stat(41, 'nbdkit', 700));
-    tree.exportClients = async () => new Set(['41@700']);
+    tree.exportClients = async () => new Map([['41@700', 'connected']]);
     expect(await holders()).toEqual([{ kind: 'nbd-client', detail: 'pid 41 (nbdkit)' }]);
+    tree.exportClients = async () => new Map([['41@700', 'leaving']]);
+    const detail = 'pid 41 (nbdkit), whose client has left';
+    expect(await holders()).toEqual([{ kind: 'nbd-client', detail, leaving: true }]);
   });
 
   it.each([
@@ -114,7 +117,7 @@ describe('a disk in use', () => {
     for (const server of ['nbdkit', 'nbd-server', 'a) R (b']) {
       process(41, server, [join(tree.devDir, 'vdb')]);
       tree.write('proc/41/stat', stat(41, server, 700));
-      tree.exportClients = async () => new Set(known);
+      tree.exportClients = async () => new Map(known.map((one) => [one, 'connected']));
       expect(await holders()).toEqual([{ kind: 'open', detail: `pid 41 (${server})` }]);
       rmSync(join(tree.procDir, '41'), { recursive: true });
     }

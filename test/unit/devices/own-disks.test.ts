@@ -19,6 +19,17 @@ describe('the list of own disks', () => {
     });
   });
 
+  it('may have been written on Windows: comments end with the line, too', () => {
+    const text = '\ufeff# ours\r\nserial ABC123 # database\r\n/dev/disk/by-id/virtio-x#y\r\n#\r\n';
+    expect(parseOwnDisks(text)).toEqual({
+      disks: [
+        { by: 'serial', value: 'ABC123', line: 2 },
+        { by: 'link', value: '/dev/disk/by-id/virtio-x#y', line: 3 },
+      ],
+      problems: [],
+    });
+  });
+
   it.each([
     '/dev/vdb',
     'vdb',
@@ -86,6 +97,21 @@ describe('a disk on the list', () => {
     expect(await users()).toEqual([]);
     tree.link('dev/disk/by-path/pci-0000:00:07.0', '../../vdb');
     expect(await users()).toMatchObject([{ kind: 'own' }]);
+  });
+
+  it('is in use by a link to one of its partitions', async () => {
+    tree.write('sys/vdb/vdb1/dev', '253:17\n');
+    tree.write('dev/vdb1', '');
+    tree.link('dev/disk/by-path/pci-0000:00:07.0-part1', '../../vdb1');
+    write('/dev/disk/by-path/pci-0000:00:07.0-part1\n');
+    expect(await users()).toMatchObject([{ kind: 'own' }]);
+  });
+
+  it.each(['', '-part2'])('is in use by a link with its serial that nobody made%s', async (part) => {
+    write(`/dev/disk/by-id/virtio-${disk().serial}${part}\n`);
+    expect(await users()).toMatchObject([{ kind: 'own' }]);
+    write(`/dev/disk/by-id/virtio-${disk().serial}0\n`);
+    expect(await users()).toEqual([]);
   });
 
   it('may be any disk when the list cannot be read', async () => {

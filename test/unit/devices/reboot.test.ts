@@ -16,7 +16,7 @@ it('a look during or after a reboot shows no serial twice, and each disk with it
   for (const volumeId of ids) await lab.plug({ volumeId, size: 1024 ** 2, serial: expectedSerial(volumeId) });
   const { sysBlockDir, devDir, procDir, dmiDir, etcDir } = lab;
   const guest = createSysfsGuest({
-    exportClients: async () => new Set(),
+    exportClients: async () => new Map(),
     sysBlockDir,
     devDir,
     procDir,

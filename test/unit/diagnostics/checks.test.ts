@@ -43,6 +43,7 @@ const vm = (owner: CloudOwner): CloudVm => ({
   state: 'Running',
   zoneId: null,
   hypervisor: 'KVM',
+  created: null,
   owner,
 });
 

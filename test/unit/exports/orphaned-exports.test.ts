@@ -38,6 +38,7 @@ const parts = () => ({
         ),
     }),
   server: a.exports,
+  clock: a.clock,
   events: new OperationEvents(),
   owner: () => ({ epoch: { applianceId: a.vmId, number: 1 }, applianceVmId: a.vmId }),
 });
@@ -71,10 +72,12 @@ describe('orphaned exports', () => {
     a.ledger.readMapping = async (id) =>
       id === LEFT ? ({ ...(await readMapping(MAPPED)), volumeId: LEFT } as never) : readMapping(id);
     a.exports.clients = async (name?: string) =>
-      name === exportName(OLD) ? { count: 1, details: ['127.0.0.1:4711'] } : { count: 0, details: [] };
+      name === exportName(OLD)
+        ? { connected: ['127.0.0.1:4711'], leaving: [] }
+        : { connected: [], leaving: [] };
     const { withdrawn, failures } = await withdrawOrphans(parts(), { dryRun: false });
     expect(withdrawn).toEqual(names([REMOTE]));
-    expect(failures).toEqual([
+    expect([...failures].sort()).toEqual([
       `${exportName(LEFT)} is left: its volume has a mapping now`,
       `${exportName(OLD)} is left: clients are connected: 127.0.0.1:4711`,
     ]);

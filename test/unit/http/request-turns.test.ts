@@ -196,3 +196,21 @@ it('long lists are made one at a time, everything else meanwhile', async () => {
   await until(5);
   expect(urls(4)).toEqual(['/api/v1/operations?limit=999']);
 });
+
+it('a client that sends one long list after the other waits behind those of the others', async () => {
+  const { begun, until, open } = await serve();
+  const list = (n: number) => `/api/v1/operations?limit=${n}`;
+  (await open(list(1000), list(999))).resume();
+  await until(1);
+  (await open(list(500))).resume();
+  (await open('/health')).resume();
+  await until(2);
+  const first = begun[0]?.response as ServerResponse;
+  const closed = once(first, 'close');
+  first.end();
+  await closed;
+  await until(3);
+  begun[2]?.response.end();
+  await until(4);
+  expect(begun.map(({ url }) => url)).toEqual([list(1000), '/health', list(500), list(999)]);
+});

@@ -1,12 +1,4 @@
-import {
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readlinkSync,
-  rmSync,
-  truncateSync,
-  writeFileSync,
-} from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -15,6 +7,7 @@ import { gzipSync } from 'node:zlib';
 import { createApp, defineEventHandler, toNodeListener } from 'h3';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { LIMITS } from '~/server/core/limits';
+import { SharedFiles } from '~/server/http/pages/shared-files';
 import { filesIn, serveFile } from '~/server/http/pages/static-files';
 
 const dir = mkdtempSync(join(tmpdir(), 'static-files-'));
@@ -22,6 +15,7 @@ const BIG = join(dir, 'ui/big.js');
 /** Far more than the kernel buffers between two sockets. */
 const BIG_BYTES = 64 * 1024 * 1024;
 const CLIENTS = 20;
+const shared = new SharedFiles();
 
 let server: Server;
 let url: string;
@@ -36,7 +30,7 @@ beforeAll(async () => {
   const app = createApp();
   app.use(
     defineEventHandler(async (event) => {
-      const served = await serveFile(event, () => files);
+      const served = await serveFile(event, () => files, shared);
       return served === false ? 'another handler' : served;
     }),
   );
@@ -50,15 +44,6 @@ afterAll(() => {
   server.close();
   rmSync(dir, { recursive: true, force: true });
 });
-
-const openFiles = () =>
-  readdirSync('/proc/self/fd').filter((fd) => {
-    try {
-      return readlinkSync(`/proc/self/fd/${fd}`) === BIG;
-    } catch {
-      return false; // closed meanwhile
-    }
-  }).length;
 
 it('a file is sent whole, compressed for who can read that, and not again to who has it', async () => {
   const answer = await fetch(`${url}/ui/page.js`);
@@ -80,21 +65,57 @@ it.each(['/', '/ui/', '/ui/none.js', '/ui/..%2f..%2fetc/passwd', '/ui/%2e%2e/pag
   },
 );
 
-it('clients that do not read cost a chunk each, and their files are closed when they leave', async () => {
+function ask(path: string): Socket {
+  const socket = connect(Number(new URL(url).port), '127.0.0.1');
+  socket.write(`GET ${path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`);
+  return socket;
+}
+
+it('clients that do not read share the bytes of the file, which are let go when they leave', async () => {
   accepted.length = 0;
-  const port = Number(new URL(url).port);
-  const clients = Array.from({ length: CLIENTS }, () => {
-    const socket = connect(port, '127.0.0.1');
-    socket.pause();
-    socket.write('GET /ui/big.js HTTP/1.1\r\nHost: localhost\r\n\r\n');
-    return socket;
-  });
+  const before = process.memoryUsage().arrayBuffers;
+  const clients = Array.from({ length: CLIENTS }, () => ask('/ui/big.js').pause());
   await expect
     .poll(() => accepted.filter((socket) => socket.writableNeedDrain).length, { timeout: 30_000 })
     .toBe(CLIENTS);
-  expect(openFiles()).toBe(CLIENTS);
+  expect(shared.count).toBe(1);
+  expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(2 * BIG_BYTES);
   const unread = accepted.reduce((sum, socket) => sum + socket.writableLength, 0);
   expect(unread).toBeLessThanOrEqual(CLIENTS * 4 * LIMITS.STATIC_CHUNK_BYTES);
   for (const client of clients) client.destroy();
-  await expect.poll(openFiles, { timeout: 30_000 }).toBe(0);
+  await expect.poll(() => shared.count, { timeout: 30_000 }).toBe(0);
+});
+
+it('a client that reads gets the whole file beside clients that do not', async () => {
+  accepted.length = 0;
+  const clients = Array.from({ length: CLIENTS }, () => ask('/ui/big.js').pause());
+  await expect.poll(() => accepted.length, { timeout: 30_000 }).toBe(CLIENTS);
+  const answer = await fetch(`${url}/ui/big.js`);
+  expect((await answer.arrayBuffer()).byteLength).toBe(BIG_BYTES);
+  for (const client of clients) client.destroy();
+  await expect.poll(() => shared.count, { timeout: 30_000 }).toBe(0);
+});
+
+it('between a few chunks of files everybody else has a turn', async () => {
+  let chunks = 0;
+  const streams = Array.from({ length: CLIENTS }, () => shared.stream(BIG).on('data', () => (chunks += 1)));
+  const turn = () => new Promise((resolve) => setImmediate(resolve));
+  const inTurns: number[] = [];
+  while (chunks < 10 * CLIENTS) {
+    const before = chunks;
+    await turn();
+    inTurns.push(chunks - before);
+  }
+  // Of the two turns either may come first, so that one of ours may see two of theirs.
+  expect(Math.max(...inTurns)).toBeLessThanOrEqual(2 * LIMITS.STATIC_CHUNKS_A_TURN);
+  for (const stream of streams) stream.destroy();
+  await expect.poll(() => shared.count).toBe(0);
+});
+
+it('a file that cannot be read ends the connection and is not kept', async () => {
+  const gone = join(dir, 'ui/gone.js');
+  const stream = shared.stream(gone);
+  stream.resume();
+  await expect(new Promise((_, reject) => stream.once('error', reject))).rejects.toThrow('ENOENT');
+  await expect.poll(() => shared.count).toBe(0);
 });

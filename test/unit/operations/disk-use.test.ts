@@ -1,10 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import type { Volume } from '~/lab/cloudstack/records';
 import { LIMITS } from '~/server/core/limits';
+import type { Holder } from '~/server/devices/device';
 import { expectedSerial } from '~/server/devices/serial';
 import type { OperationType } from '~/server/model/operation';
 import { GIB, Rig } from './rig';
-import { CLIENT, MOUNT } from './situations';
+import { CLIENT, LEAVING, MOUNT } from './situations';
 
 describe('who uses the disk counts at the moment of the act', () => {
   it.each<[OperationType & ('detach' | 'delete'), string]>([
@@ -49,6 +50,54 @@ describe('who uses the disk counts at the moment of the act', () => {
     await rig.run('detach', { volume_id: id });
     expect(rig.calls).toEqual([...calls]);
   });
+
+  describe.each(['when-idle', 'refuse'] as const)(
+    'a client that has left, DETACH_CONNECTED=%s',
+    (detachConnected) => {
+      async function left(...holders: Holder[]) {
+        const rig = await Rig.start({ policy: { detachConnected } });
+        const { id } = await rig.volume({ vmId: rig.here, mapped: true });
+        rig.guest.hold(id, holders);
+        return { rig, id, begun: rig.clock.monotonic() };
+      }
+
+      it('is waited for while its process ends, and then the disk is detached', async () => {
+        const { rig, id } = await left(LEAVING);
+        const operation = await rig.request('detach', { volume_id: id });
+        await rig.pass(LIMITS.HOLDER_PASSES_MS - 1_000);
+        expect([rig.calls, rig.exported(id)]).toEqual([[], true]);
+        rig.guest.hold(id, []);
+        expect(await rig.ended(operation)).toMatchObject({ status: 'completed' });
+        expect(rig.calls).toEqual(['detachVolume']);
+      });
+
+      it('whose process does not end holds the disk: refused after a while, with who it is', async () => {
+        const { rig, id, begun } = await left(LEAVING);
+        const operation = await rig.run('detach', { volume_id: id });
+        expect(operation).toMatchObject({ status: 'failed', errorCode: 'DEVICE_IN_USE' });
+        expect(operation.error).toContain(LEAVING.detail);
+        expect(rig.clock.monotonic() - begun).toBeGreaterThanOrEqual(LIMITS.HOLDER_PASSES_MS);
+        expect([rig.calls, rig.exported(id)]).toEqual([[], true]);
+      });
+
+      it.each([
+        ['a client who stays', [CLIENT]],
+        ['a mount beside one that has left', [LEAVING, MOUNT]],
+      ])('%s is not waited for', async (_who, holders) => {
+        const { rig, id, begun } = await left(...holders);
+        expect(await rig.run('detach', { volume_id: id })).toMatchObject({ errorCode: 'DEVICE_IN_USE' });
+        expect(rig.clock.monotonic() - begun).toBeLessThan(LIMITS.HOLDER_PASSES_MS);
+      });
+
+      it('is not waited for by a request that forces it', async () => {
+        const { rig, id, begun } = await left(LEAVING);
+        expect(await rig.run('detach', { volume_id: id, force: true })).toMatchObject({
+          status: 'completed',
+        });
+        expect(rig.clock.monotonic() - begun).toBeLessThan(LIMITS.HOLDER_PASSES_MS);
+      });
+    },
+  );
 
   describe('a connected client with DETACH_CONNECTED=when-idle', () => {
     /** A client is connected, and the device poll has looked at its disk for `ms` while nothing flowed. */

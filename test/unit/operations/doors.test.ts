@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { Volume } from '~/lab/cloudstack/records';
 import type { RequestOf } from '~/server/model/operation';
 import { MINUTE_MS, Rig, SECOND_MS } from './rig';
 
@@ -43,6 +44,45 @@ describe('the appliance itself', () => {
   });
 });
 
+describe('the appliance of another daemon with this database', () => {
+  const taken = async (state: string) => {
+    const rig = await Rig.start();
+    const vmId = rig.vm(state);
+    await rig.ledger.takeOver(vmId, 'their daemon');
+    return { rig, vmId };
+  };
+
+  it('as the test VM of a cleanup: it is neither stopped nor destroyed', async () => {
+    for (const state of ['Running', 'Stopped']) {
+      const { rig, vmId } = await taken(state);
+      const { id } = await rig.volume({ vmId });
+      await rig.pass(MINUTE_MS);
+      const more = { delete_vm: true, force_clean: true };
+      const operation = await rig.run('cleanup', cleanup(rig, id, vmId, more));
+      expect(JSON.stringify(operation)).toContain('their daemon');
+      expect(rig.calls.filter((name) => name.includes('VirtualMachine'))).toEqual([]);
+      expect(rig.model.inventory.vm('', '', vmId).state).toBe(state);
+    }
+  });
+
+  it('its disks come and go by that daemon, which alone sees who uses them', async () => {
+    const { rig, vmId } = await taken('Running');
+    const [theirs, ours] = [await rig.volume({ vmId }), await rig.volume()];
+    const detached = await rig.run('detach', { volume_id: theirs.id, force: true });
+    expect(detached).toMatchObject({ status: 'failed', errorCode: 'APPLIANCE_PROTECTED' });
+    const attached = await rig.run('attach', { volume_id: ours.id, vm_id: vmId });
+    expect(attached).toMatchObject({ status: 'failed', errorCode: 'APPLIANCE_PROTECTED' });
+    expect([rig.calls, theirs.vmId, ours.vmId]).toEqual([[], vmId, null]);
+  });
+
+  it('whose daemon has stopped for good gives its disks back', async () => {
+    const { rig, vmId } = await taken('Running');
+    const { id } = await rig.volume({ vmId });
+    await rig.pass(MINUTE_MS);
+    expect(await rig.run('detach', { volume_id: id })).toMatchObject({ status: 'completed' });
+  });
+});
+
 describe('a disk that this guest still has', () => {
   it('its volume is not given to another VM', async () => {
     const rig = await Rig.start();
@@ -66,6 +106,61 @@ describe('a disk that this guest still has', () => {
 });
 
 describe('cleanup of a test VM', () => {
+  describe('whose root disk is a migrated one', () => {
+    /** The disk is migrated here, and later becomes the root disk of a VM that was made without one. */
+    async function migrated() {
+      const rig = await Rig.start();
+      const root = await rig.volume({ vmId: rig.here, mapped: true });
+      await rig.pass(10 * MINUTE_MS);
+      const vmId = rig.vm('Stopped');
+      const own = rig.model.volumes.find((one) => one.vmId === vmId);
+      if (own) rig.unplug(own);
+      await rig.run('detach', { volume_id: root.id });
+      const clean = async () => {
+        const data = await rig.volume({ vmId });
+        return rig.run('cleanup', cleanup(rig, data.id, vmId, { delete_vm: true }));
+      };
+      return { rig, root, vmId, clean };
+    }
+    /** Every operation is forgotten, as after HISTORY_DAYS. */
+    const forget = (rig: Rig) => rig.ledger.store.operations.clear();
+    const becomeRoot = (root: Volume, vmId: string) =>
+      Object.assign(root, { vmId, deviceId: 0, type: 'ROOT' });
+
+    it.each(['remembered', 'forgotten'])('attached by us, %s: the VM is kept with it', async (history) => {
+      const { rig, root, vmId, clean } = await migrated();
+      await rig.run('attach', { volume_id: root.id, vm_id: vmId, device_id: 0 });
+      expect(root).toMatchObject({ type: 'ROOT', vmId });
+      if (history === 'forgotten') forget(rig);
+      expect(await clean()).toMatchObject({ status: 'completed', response: { vm_deleted: false } });
+      expect(rig.calls).not.toContain('destroyVirtualMachine');
+    });
+
+    it('attached by hand, and nothing here has ever known it: the VM is kept with it', async () => {
+      const { rig, root, vmId, clean } = await migrated();
+      becomeRoot(root, vmId);
+      await rig.sync();
+      forget(rig);
+      rig.ledger.store.mappings.clear();
+      const operation = await clean();
+      expect(operation).toMatchObject({ status: 'completed', response: { vm_deleted: false } });
+      expect(String(operation.response?.message)).toContain(root.id);
+      expect(rig.calls).not.toContain('destroyVirtualMachine');
+    });
+  });
+
+  it('whose list of disks is that of another VM: it is kept', async () => {
+    const rig = await Rig.start();
+    const [vmId, other] = [rig.vm('Stopped'), rig.vm('Stopped')];
+    const { id } = await rig.volume({ vmId });
+    const listVolumes = rig.cloud.listVolumes.bind(rig.cloud);
+    rig.cloud.listVolumes = (filter) =>
+      listVolumes({ ...filter, ...('vmId' in filter ? { vmId: other } : {}) });
+    const operation = await rig.run('cleanup', cleanup(rig, id, vmId, { delete_vm: true }));
+    expect(operation).toMatchObject({ status: 'completed', response: { vm_deleted: false } });
+    expect(rig.calls).not.toContain('destroyVirtualMachine');
+  });
+
   it('the destroy was lost, and the VM got a disk back: it is not sent again', async () => {
     const rig = await Rig.start();
     const vmId = rig.vm('Stopped');

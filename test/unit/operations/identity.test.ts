@@ -190,7 +190,38 @@ describe('an operation whose type cannot be read', () => {
     expect(first.vmId).toBe(rig.here);
     expect(rig.calls).toEqual(['attachVolume']);
     expect((await rig.operation(id)).waitReason).toBe(
-      `operation ${spoilt} attaches another disk without a serial`,
+      `operation ${spoilt} attaches another disk, which could not be told from this one`,
     );
+  });
+});
+
+describe('two volumes whose ids begin alike, so that their disks have one serial', () => {
+  const IDS = ['7d21b6e0-93fa-4c18-8b57-a9b8c7d6e5f4', '7d21b6e0-93fa-4c18-8b57-000000000000'] as const;
+
+  it('attached at once: the second waits for the first, and never gets the disk of either', async () => {
+    const rig = await Rig.start({ model: { latencies: { attach: 2 * SECOND_MS } } });
+    const [first, second] = [await rig.volume({ id: IDS[0] }), await rig.volume({ id: IDS[1] })];
+    const requests = [first, second].map(({ id }) =>
+      rig.request('attach', { volume_id: id, vm_id: rig.here }),
+    );
+    const ids = await Promise.all(requests);
+    const ended = await Promise.all(ids.map((id) => rig.ended(id)));
+    expect(ended).toMatchObject([
+      { status: 'completed' },
+      { status: 'failed', errorCode: 'DEVICE_STILL_PRESENT' },
+    ]);
+    const mappings = await rig.ledger.listMappings(rig.here);
+    expect(mappings.map(({ volumeId }) => volumeId)).toEqual([first.id]);
+    expect(mappings[0]?.devicePath).toBe(rig.guest.devicePath(first.id));
+  });
+
+  it('attached by hand, while only the disk of one has come: sync takes it for nobody’s', async () => {
+    const rig = await Rig.start();
+    const first = await rig.volume({ id: IDS[0] });
+    const second = await rig.volume({ id: IDS[1], vmId: rig.here });
+    rig.plugInto(first, rig.here);
+    await rig.sync();
+    expect(await rig.ledger.listMappings(rig.here)).toEqual([]);
+    expect(second.vmId).toBe(rig.here);
   });
 });

@@ -1,7 +1,7 @@
 import type { CloudSnapshot } from '~/server/cloudstack/cloud';
 import { seen } from '~/server/model/evidence';
 import type { DiskUse, Intent, Mutation } from '~/server/operations/decision';
-import { APPLIANCE, OFFERING, OTHER_VM, seenVolume, VOLUME, volume, ZONE } from './situations';
+import { APPLIANCE, MADE, OFFERING, OTHER_VM, seenVolume, VOLUME, volume, ZONE } from './situations';
 
 /** Every mutation there is, and what an intent names, for the tests of what may leave. */
 export const attach = (vmId = APPLIANCE, deviceId: number | null = null): Mutation => ({
@@ -58,6 +58,6 @@ export const fromHere = intent({ vmId: APPLIANCE, plug });
 export const here = seenVolume({ vmId: APPLIANCE, ...plug });
 export const there = seenVolume({ vmId: OTHER_VM, ...plug });
 export const free = seenVolume();
-const ROOT = volume({ id: 'root', type: 'ROOT', vmId: OTHER_VM });
+const ROOT = volume({ id: 'root', type: 'ROOT', vmId: OTHER_VM, created: MADE });
 export const disks = (...more: ReturnType<typeof volume>[]) => seen([ROOT, ...more], 0, 'cloudstack');
 export const unclear = (...holders: DiskUse['holders']): DiskUse => ({ disk: 'unclear', holders });

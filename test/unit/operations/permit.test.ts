@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { seen, unknown } from '~/server/model/evidence';
 import { permit } from '~/server/operations/decide/permit';
-import type { Guards, Intent, Mutation } from '~/server/operations/decision';
+import type { Guards, Intent, Mutation, VmDisk } from '~/server/operations/decision';
 import {
   ATTACHED_AT,
   attach,
@@ -28,6 +28,7 @@ import {
   gone,
   guards,
   hidden,
+  MADE,
   MOUNT,
   OTHER_VM,
   policy,
@@ -390,8 +391,71 @@ const ROWS: readonly Row[] = [
     intent(),
     {
       vm: seenVm(),
-      vmVolumes: seen([{ ...volume({ vmId: OTHER_VM, type: 'ROOT' }), ours: true }], 0, 'cloudstack'),
+      vmVolumes: rootOf({ created: MADE, ours: true }),
     },
+    'refuse VM_HAS_DISKS',
+  ],
+  ...([true, false] as const).flatMap((runs): Row[] => {
+    const neighbour = { vmId: OTHER_VM, owner: 'their daemon', runs };
+    const how = runs ? 'runs' : 'ran once';
+    const verdict = runs ? 'refuse APPLIANCE_PROTECTED' : 'go';
+    return [
+      [
+        `attach: to a VM where another daemon ${how}`,
+        attach(OTHER_VM),
+        intent(),
+        { volume: seenVolume(), vm: seenVm(), neighbour },
+        verdict,
+      ],
+      [
+        `detach: from a VM where another daemon ${how}`,
+        detach,
+        intent({ plug }),
+        { volume: seenVolume({ vmId: OTHER_VM, ...plug }), neighbour },
+        verdict,
+      ],
+      [
+        `stop: a VM where another daemon ${how}`,
+        stop(),
+        intent(),
+        { vm: seenVm({ state: 'Running' }), neighbour },
+        'refuse APPLIANCE_PROTECTED',
+      ],
+      [
+        `destroy: a VM where another daemon ${how}`,
+        destroy(),
+        intent(),
+        { vm: seenVm(), vmVolumes: disks(), neighbour },
+        'refuse APPLIANCE_PROTECTED',
+      ],
+    ];
+  }),
+  [
+    'destroy: no row names its root disk, which was made before the VM, as every migrated disk is',
+    destroy(),
+    intent(),
+    { vm: seenVm(), vmVolumes: rootOf({ created: '2026-01-15T11:58:00.000Z', ours: false }) },
+    'refuse VM_HAS_DISKS',
+  ],
+  [
+    'destroy: its root disk was put in its place later',
+    destroy(),
+    intent(),
+    { vm: seenVm(), vmVolumes: rootOf({ created: '2026-03-01T00:00:00.000Z', ours: false }) },
+    'refuse VM_HAS_DISKS',
+  ],
+  [
+    'destroy: CloudStack does not say when its root disk was made',
+    destroy(),
+    intent(),
+    { vm: seenVm(), vmVolumes: rootOf({ created: null, ours: false }) },
+    'refuse VM_HAS_DISKS',
+  ],
+  [
+    'destroy: CloudStack does not say when it was made',
+    destroy(),
+    intent(),
+    { vm: seenVm({ created: null }), vmVolumes: disks() },
     'refuse VM_HAS_DISKS',
   ],
   [
@@ -435,6 +499,11 @@ const ROWS: readonly Row[] = [
     'refuse APPLIANCE_PROTECTED',
   ],
 ];
+
+/** The VM's root disk and no other. */
+function rootOf(fields: Required<Pick<VmDisk, 'created' | 'ours'>>): Guards['vmVolumes'] {
+  return seen([{ ...volume({ vmId: OTHER_VM, type: 'ROOT' }), ...fields }], 0, 'cloudstack');
+}
 
 function told(command: Mutation, about: Intent, looked: Partial<Guards>): string {
   const answer = permit(command, about, guards(looked), policy);

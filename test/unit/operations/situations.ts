@@ -132,6 +132,9 @@ export function volume(fields: Partial<CloudVolume> = {}): CloudVolume {
   };
 }
 
+/** When the other VM was made, and the root disk that it came with. */
+export const MADE = '2026-01-15T12:00:00.000Z';
+
 function vm(fields: Partial<CloudVm> = {}): CloudVm {
   return {
     id: OTHER_VM,
@@ -139,6 +142,7 @@ function vm(fields: Partial<CloudVm> = {}): CloudVm {
     state: 'Stopped',
     zoneId: ZONE,
     hypervisor: 'KVM',
+    created: MADE,
     owner: OURS,
     ...fields,
   };
@@ -175,6 +179,7 @@ export function usedBy(...holders: readonly Holder[]): DiskUse {
 
 export const MOUNT: Holder = { kind: 'mount', detail: '/mnt/data' };
 export const CLIENT: Holder = { kind: 'nbd-client', detail: '10.0.0.7' };
+export const LEAVING: Holder = { kind: 'nbd-client', detail: '10.0.0.8, which has left', leaving: true };
 
 export function device(fields: Partial<Device> = {}): Device {
   return {
@@ -235,8 +240,10 @@ export function guards(fields: Partial<Guards> = {}): { jobId: string } & Guards
     snapshot: null,
     ownSnapshots: null,
     mapping: null,
+    exported: null,
     openJobs: 0,
     use: null,
+    neighbour: null,
     ...fields,
   };
 }

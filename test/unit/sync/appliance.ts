@@ -215,6 +215,29 @@ export class MemoryAppliance {
     });
   }
 
+  /** A create that has completed, and has named what an earlier try of it may have left behind. */
+  async createdOnce(volumeId: string, unclaimed: readonly string[]): Promise<void> {
+    const id = this.random.uuid();
+    await this.ledger.accept(this.owned, {
+      id,
+      type: 'create',
+      volumeId: '',
+      vmId: null,
+      request: { name: 'data', size: 5 * GIB, disk_offering_id: 'offering', zone_id: 'zone' },
+      idempotencyKey: null,
+      requestHash: id,
+      at: this.clock.now(),
+    });
+    await this.ledger.claim(this.owned, 1);
+    await this.ledger.append(this.owned, id, {
+      after: 2,
+      at: this.clock.now(),
+      entries: [],
+      volumeId,
+      end: { status: 'completed', response: { unclaimed: [...unclaimed] }, error: null, errorCode: null },
+    });
+  }
+
   /** Everything that sync could write to, as one comparable value. */
   everything(): unknown {
     const { mappings, exports, entries, operations } = this.store;

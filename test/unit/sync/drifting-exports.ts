@@ -1,5 +1,6 @@
 import type {
   ConfiguredExport,
+  ExportClients,
   ExportServer,
   ExportTarget,
   ProbeResult,
@@ -49,16 +50,16 @@ export class DriftingExports implements ExportServer {
     return { ok: true, size, readOnly: false, flush: true, fua: true, ms: 0 };
   }
 
-  async clients(): Promise<{ count: number; details: string[] }> {
-    return { count: 0, details: [] };
+  async clients(): Promise<ExportClients> {
+    return { connected: [], leaving: [] };
   }
 
   portOf(): number {
     return this.port;
   }
 
-  async clientProcesses(): Promise<ReadonlySet<string>> {
-    return new Set();
+  async clientProcesses() {
+    return new Map();
   }
 
   async health() {

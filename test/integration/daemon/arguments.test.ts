@@ -1,0 +1,32 @@
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { expect, it } from 'vitest';
+import { version } from '../../../package.json';
+
+const ENTRY = fileURLToPath(new URL('../../../.output/server/index.mjs', import.meta.url));
+
+/** With a configuration that is wrong: who only asks for a text needs none. */
+function run(...args: string[]) {
+  const env = { PATH: process.env.PATH, PORT: 'none' };
+  const { status, stdout, stderr } = spawnSync(process.execPath, [ENTRY, ...args], {
+    env,
+    encoding: 'utf8',
+    timeout: 30_000,
+  });
+  return { status, stdout, stderr };
+}
+
+it('the built daemon prints its version and its help, and ends', () => {
+  expect(run('--version')).toEqual({ status: 0, stdout: `volume-daemon ${version}\n`, stderr: '' });
+  const help = run('--help');
+  expect(help).toMatchObject({ status: 0, stderr: '' });
+  expect(help.stdout).toContain('DATABASE_DSN');
+});
+
+it('the built daemon does not start with an argument that it does not know', () => {
+  const refused = run('--port=9000');
+  expect(refused).toMatchObject({ status: 2, stdout: '' });
+  expect(refused.stderr).toBe(
+    'volume-daemon: unknown argument --port=9000; settings are environment variables, see --help\n',
+  );
+});

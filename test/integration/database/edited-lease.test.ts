@@ -1,0 +1,70 @@
+import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
+import { type Mariadb, startMariadb } from '~/lab/mariadb';
+import { silentLogger } from '~/server/core/log/logger';
+import { judgeLease } from '~/server/daemon/lease';
+import { parseDsn } from '~/server/database/connection/dsn';
+import { type Database, openPool } from '~/server/database/connection/pool';
+import { migrate } from '~/server/database/migrations/migrate';
+import { MysqlLedger } from '~/server/database/mysql-ledger';
+
+const HERE = 'appliance';
+let server: Mariadb;
+let pool: Database;
+let ledger: MysqlLedger;
+
+beforeAll(async () => {
+  server = await startMariadb();
+  const dsn = parseDsn(server.dsn);
+  await migrate(dsn, silentLogger);
+  pool = openPool(dsn);
+  ledger = new MysqlLedger(pool, Date.now);
+});
+afterAll(async () => {
+  await pool.close();
+  await server.stop();
+});
+
+/** As somebody does it by hand, without the checks that our own sessions ask for. */
+const edit = (text: string) =>
+  server.query(`SET STATEMENT sql_mode = '' FOR ${text}`, [], parseDsn(server.dsn).database);
+
+beforeEach(async () => {
+  await edit('DELETE FROM appliances');
+  await ledger.takeOver(HERE, 'first', { seen: null, instance: 'a' });
+});
+
+/** Takes over by the rules, after a lease without a renewal. Returns the new epoch. */
+async function takeOver(): Promise<number> {
+  const seen = await ledger.readOwner(HERE);
+  expect(judgeLease({ owner: seen, unchangedMs: 60_000, hasEnded: false }).free).toBe(true);
+  return (await ledger.takeOver(HERE, 'second', { seen, instance: 'b' })).number;
+}
+
+it.each([
+  ["lease_until = '0000-00-00'", 2],
+  ["lease_until = '2024-00-00'", 2],
+  ["lease_until = '9999-12-31 23:59:59.999'", 2],
+  ["lease_until = '1000-01-01'", 2],
+  ['lease_until = NULL', 2],
+  ["since = '0000-00-00'", 2],
+  ["owner = '', instance = ''", 2],
+  ['epoch = 0', 1],
+  ['epoch = -5', -4],
+])(
+  'a row of the appliance that somebody has edited (%s) does not keep it from being owned',
+  async (change, epoch) => {
+    await edit(`UPDATE appliances SET ${change}`);
+    if (/since|owner|epoch/.test(change)) await edit('UPDATE appliances SET lease_until = NOW(3)');
+    expect(await takeOver()).toBe(epoch);
+    await ledger.renewLease({ applianceId: HERE, number: epoch });
+    expect((await ledger.readOwner(HERE))?.lease?.leftMs).toBeGreaterThan(0);
+  },
+);
+
+it('a row that somebody has deleted is made again, and the old owner is told', async () => {
+  await edit('DELETE FROM appliances');
+  await expect(ledger.renewLease({ applianceId: HERE, number: 1 })).rejects.toMatchObject({
+    code: 'LEASE_LOST',
+  });
+  expect(await takeOver()).toBe(1);
+});

@@ -1,0 +1,93 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { DatabaseProxy, type Ruling } from '~/lab/faults/database-proxy';
+import { type Mariadb, startMariadb } from '~/lab/mariadb';
+import { LIMITS } from '~/server/core/limits';
+import { silentLogger } from '~/server/core/log/logger';
+import { type Dsn, parseDsn } from '~/server/database/connection/dsn';
+import { type Database, openPool } from '~/server/database/connection/pool';
+import { migrate } from '~/server/database/migrations/migrate';
+import { MysqlLedger } from '~/server/database/mysql-ledger';
+import type { Epoch } from '~/server/model/ledger';
+
+/** Two ways to one server stand for two nodes of a cluster: what is written on one is there on the other. */
+const APPLIANCE = 'appliance';
+let server: Mariadb;
+let sick: DatabaseProxy;
+let sound: DatabaseProxy;
+let dsn: Dsn;
+let pool: Database;
+let ledger: MysqlLedger;
+let epoch: Epoch;
+
+beforeAll(async () => {
+  server = await startMariadb();
+  const direct = parseDsn(server.dsn);
+  await migrate(direct, silentLogger);
+  sick = new DatabaseProxy(direct);
+  sound = new DatabaseProxy(direct);
+  const [first, second] = [await sick.listen(), await sound.listen()];
+  const alternatives = [{ host: '127.0.0.1', port: second, socketPath: null }];
+  dsn = { ...direct, host: '127.0.0.1', port: first, alternatives };
+});
+afterAll(async () => {
+  await sick.stop();
+  await sound.stop();
+  await server.stop();
+});
+beforeEach(async () => {
+  pool = openPool(dsn);
+  ledger = new MysqlLedger(pool, Date.now);
+  epoch = await ledger.takeOver(APPLIANCE, 'here');
+  await ledger.probe(epoch);
+});
+afterEach(async () => {
+  sick.judge = () => null;
+  sound.judge = () => null;
+  await pool.close();
+});
+
+const writes = /^(insert|update|delete|commit)/i;
+
+describe('a node that answers reads and refuses or swallows every write', () => {
+  it.each([
+    [1030, 'HY000', 'Got error 28 "No space left on device" from storage engine'],
+    [1026, 'HY000', "Error writing file '/var/lib/mysql/binlog' (Errcode: 28)"],
+    [1036, 'HY000', "Table 'appliances' is read only"],
+    [1194, 'HY000', "Table 'appliances' is marked as crashed and should be repaired"],
+    [1290, 'HY000', 'The server is running with the --read-only option'],
+    [1815, 'HY000', 'Internal error: something new'],
+    [3100, 'HY000', "Error on observer while running replication hook 'before_commit'."],
+    [3675, 'HY000', 'Create table/tablespace failed, as disk is full.'],
+  ])('refused with %i: the next node does it, in the same call', async (number, state, text) => {
+    sick.judge = (statement) => (writes.test(statement.text) ? { refusal: { number, state, text } } : null);
+    await ledger.probe(epoch);
+    await ledger.renewLease(epoch);
+  });
+
+  it('unanswered: after two of them the next node does it', async () => {
+    const swallow: Ruling = { before: () => new Promise(() => {}) };
+    sick.judge = (statement) => (writes.test(statement.text) ? swallow : null);
+    for (let unanswered = 0; unanswered < LIMITS.UNANSWERED_WRITES; unanswered += 1) {
+      await expect(ledger.renewLease(epoch)).rejects.toMatchObject({ code: 'DATABASE_UNAVAILABLE' });
+      // Reads are answered all the while.
+      await ledger.readOperation('none');
+    }
+    await ledger.renewLease(epoch);
+    await ledger.probe(epoch);
+  });
+});
+
+describe('what every node would say is no reason to leave one', () => {
+  it.each([
+    [1142, '42000', "UPDATE command denied to user 'u'@'%' for table 'appliances'"],
+    [1644, '45000', 'A trigger does not want this'],
+    [1180, 'HY000', 'Got error 90 "Message too long" during COMMIT'],
+  ])('%i', async (number, state, text) => {
+    sick.judge = (statement) => (writes.test(statement.text) ? { refusal: { number, state, text } } : null);
+    await expect(ledger.renewLease(epoch)).rejects.toMatchObject({ code: 'DATABASE_UNAVAILABLE' });
+    sick.judge = () => null;
+    sound.judge = () => ({ refusal: { number: 1105, state: 'HY000', text: 'nobody comes here' } });
+    await ledger.renewLease(epoch);
+    await ledger.probe(epoch);
+  });
+});

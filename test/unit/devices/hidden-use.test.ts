@@ -1,0 +1,77 @@
+import { dirname, join } from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { findHolders } from '~/server/devices/sysfs/holders';
+import { remotePaths } from '~/server/devices/sysfs/mounts';
+import { GuestTree } from './guest-tree';
+import { disk } from './worlds';
+
+let tree: GuestTree;
+beforeEach(() => {
+  tree = new GuestTree();
+  tree.plug('vdb', { dev: '253:16' });
+  tree.write('sys/vdb/vdb1/dev', '253:17\n');
+});
+afterEach(() => tree.remove());
+
+const line = (dev: string, source: string, target: string, type: string, options = 'rw') =>
+  `36 35 ${dev} / ${target} rw - ${type} ${source} ${options}\n`;
+
+async function users() {
+  const device = disk({ path: join(tree.devDir, 'vdb'), dev: '253:16' });
+  return (await findHolders({ ...tree, ignoredPids: new Set() }, [device])).get(device.path) ?? [];
+}
+
+it.each([
+  ['target/core/fileio_0/backup/udev_path', '/dev/vdb', '/dev/vdc'],
+  ['nvmet/subsystems/nqn.x/namespaces/1/device_path', '/dev/vdb1', '/srv/disk.img'],
+  ['usb_gadget/g1/functions/mass_storage.0/lun.0/file', '/dev/vdb', ''],
+])('a disk that the kernel serves itself shows no process and no claim: %s', async (file, ours, other) => {
+  tree.write(`kernel/config/${file}`, `${other}\n`);
+  expect(await users()).toEqual([]);
+  tree.write(`kernel/config/${file}`, `${ours}\n`);
+  expect(await users()).toEqual([
+    { kind: 'holder', detail: expect.stringMatching(`serves .*${ours} as ${dirname(file)}`) },
+  ]);
+});
+
+it.each([
+  ['hidepid=2', '0000000000000000', true],
+  ['gid=4,hidepid=invisible', '0000000000000004', true],
+  ['hidepid=ptraceable', 'nonsense', true],
+  ['hidepid=2', '0000000000080004', false],
+  ['hidepid=0', '0000000000000000', false],
+  ['hidepid=off', '0000000000000000', false],
+])('a /proc with %s lists not all processes, unless we may trace them (%s)', async (options, held, hides) => {
+  tree.write('proc/self/mountinfo', line('0:5', 'proc', tree.procDir, 'proc', `rw,${options}`));
+  tree.write('proc/self/status', `Name:\tnode\nCapEff:\t${held}\n`);
+  const unknown = [{ kind: 'unknown', detail: expect.stringContaining('hidepid') }];
+  expect(await users()).toEqual(hides ? unknown : []);
+});
+
+it('a process is seen also where / itself comes from a server, because /dev does not', async () => {
+  tree.write(
+    'proc/self/mountinfo',
+    line('0:20', 'server:/root', '/', 'nfs4') + line('0:6', 'udev', tree.devDir, 'devtmpfs'),
+  );
+  tree.write('proc/40/comm', 'dd\n');
+  tree.link('proc/40/fd/3', join(tree.devDir, 'vdb'));
+  expect(await users()).toEqual([{ kind: 'open', detail: 'pid 40 (dd)' }]);
+});
+
+it('the innermost mount says whether a path is on a server; in doubt it is', () => {
+  const mount = (target: string, type: string) => ({ dev: null, target, type, source: 'x', options: '' });
+  const isRemote = remotePaths([
+    mount('/', 'fuse.fuse-overlayfs'),
+    mount('/dev', 'devtmpfs'),
+    mount('/dev/remote', '9p'),
+    mount('/both', 'ext4'),
+    mount('/both', 'nfs'),
+  ]);
+  expect(['/x', '/dev/vdb', '/device', '/dev/remote/x', '/both/x'].map(isRemote)).toEqual([
+    true,
+    false,
+    true,
+    true,
+    true,
+  ]);
+});
