@@ -1,6 +1,8 @@
 import { type BigIntStats, existsSync, readlinkSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setImmediate as breathe } from 'node:timers/promises';
+import { mapConcurrent } from '../../core/concurrency/map-concurrent';
 import { messageOf } from '../../core/errors';
 import { hasCode } from '../../core/has-code';
 import { LIMITS } from '../../core/limits';
@@ -35,27 +37,19 @@ export async function findDescriptors(
   gaps: Gaps,
 ): Promise<void> {
   const closed: Gaps = [];
-  const holding: { readonly found: Holder[]; readonly pid: string; readonly descriptor: string }[] = [];
-  let budget: number = LIMITS.HOLDER_DESCRIPTORS;
-  for (const pid of processes(procDir, gaps)) {
-    if (ignoredPids.has(Number(pid))) continue;
-    const dir = join(procDir, pid, 'fd');
-    const descriptors = listFolder(dir, closed);
-    budget -= descriptors.length;
-    if (budget < 0) {
-      gaps.push(`more than ${LIMITS.HOLDER_DESCRIPTORS} files are open, not all were looked at`);
-      break;
-    }
-    for (const descriptor of descriptors) {
-      const status = await opened(join(dir, descriptor), isRemotePath);
-      if (status instanceof Error) closed.push(status.message);
-      // One that may not be followed says that none of this process may.
-      if (status instanceof Error) break;
-      if (status === null) continue;
-      for (const { target, found } of subjects)
-        if (target.isNode(status)) holding.push({ found, pid, descriptor });
-    }
-  }
+  const paths = await withPaths({ procDir, ignoredPids }, isRemotePath, closed, gaps);
+  // Asking one after another costs a turn of the thread pool each; not all at once, since one may hang.
+  const statuses = await mapConcurrent(paths, LIMITS.DESCRIPTORS_AT_ONCE, ({ link }) => opened(link));
+  const forbidden = new Map<string, string>();
+  const holding = paths.flatMap(({ pid, descriptor }, index) => {
+    const status = statuses[index] ?? null;
+    if (status instanceof Error) forbidden.set(pid, status.message);
+    if (status === null || status instanceof Error) return [];
+    return subjects
+      .filter(({ target }) => target.isNode(status))
+      .map(({ found }) => ({ found, pid, descriptor }));
+  });
+  closed.push(...forbidden.values());
   // Asked last, so that a client who came during the look is known; most disks are open nowhere.
   const serving = holding.length === 0 ? new Map<string, ClientState>() : await exportClients();
   for (const { found, pid, descriptor } of holding)
@@ -65,24 +59,74 @@ export async function findDescriptors(
   if (first !== undefined) gaps.push(`open files of ${closed.length} process(es) cannot be seen: ${first}`);
 }
 
-/**
- * What a descriptor leads to; null when it has no path, is closed meanwhile, or is not ours to touch; the error
- * when it may not be followed.
- */
-async function opened(
-  link: string,
+interface OpenPath {
+  readonly pid: string;
+  readonly descriptor: string;
+  /** `/proc/<pid>/fd/<descriptor>` */
+  readonly link: string;
+}
+
+/** The descriptors that have a path. Nothing but /proc is touched. */
+async function withPaths(
+  { procDir, ignoredPids }: Pick<Sources, 'procDir' | 'ignoredPids'>,
   isRemotePath: (path: string) => boolean,
-): Promise<BigIntStats | Error | null> {
+  closed: Gaps,
+  gaps: Gaps,
+): Promise<OpenPath[]> {
+  const found: OpenPath[] = [];
+  let budget: number = LIMITS.HOLDER_DESCRIPTORS;
+  let turn = budget;
+  for (const pid of processes(procDir, gaps)) {
+    if (ignoredPids.has(Number(pid))) continue;
+    if (turn - budget > LIMITS.DESCRIPTORS_AT_A_STRETCH) {
+      await breathe();
+      turn = budget;
+    }
+    const dir = join(procDir, pid, 'fd');
+    const descriptors = listFolder(dir, closed);
+    budget -= descriptors.length;
+    if (budget < 0) {
+      gaps.push(`more than ${LIMITS.HOLDER_DESCRIPTORS} files are open, not all were looked at`);
+      break;
+    }
+    for (const descriptor of descriptors) {
+      const link = join(dir, descriptor);
+      const path = pathOf(link);
+      if (path instanceof Error) closed.push(path.message);
+      // One that may not be followed says that none of this process may.
+      if (path instanceof Error) break;
+      // Sockets, pipes and anonymous inodes have no path; a file on a server that hangs is not ours to touch.
+      if (path === null || !path.startsWith('/') || isRemotePath(path)) continue;
+      found.push({ pid, descriptor, link });
+    }
+  }
+  return found;
+}
+
+/** The text of the link; null when it is closed meanwhile, the error when it may not be read. */
+function pathOf(link: string): string | Error | null {
   try {
-    const path = readlinkSync(link);
-    // Sockets, pipes and anonymous inodes have no path; a file on a server that hangs is not ours to touch.
-    if (!path.startsWith('/') || isRemotePath(path)) return null;
-    // Follows the descriptor itself, not its path: right for deleted nodes, other mount namespaces and links.
+    return readlinkSync(link);
+  } catch (error) {
+    return forbids(error);
+  }
+}
+
+/**
+ * What a descriptor leads to; null when it is closed meanwhile, the error when it may not be followed. It follows
+ * the descriptor itself, not its path: right for deleted nodes, other mount namespaces and links.
+ */
+async function opened(link: string): Promise<BigIntStats | Error | null> {
+  try {
     return await stat(link, { bigint: true });
   } catch (error) {
     // Other errors are those of a file on a file system that has failed: a descriptor on a disk answers.
-    return hasCode(error, 'EACCES', 'EPERM') ? new Error(messageOf(error)) : null;
+    return forbids(error);
   }
+}
+
+function forbids(error: unknown): Error | null {
+  return hasCode(error, 'EACCES', 'EPERM') ? new Error(messageOf(error)) : null;
 }
 
 function describe(
