@@ -4,7 +4,10 @@ import { GIB } from './lab';
 
 /** Rows that a long life leaves behind, written by the database itself: a million takes about a minute. */
 
-/** Ended operations numbered `from` … `to` − 1 with one journal entry each; a fiftieth of them failed. */
+/**
+ * Ended operations numbered `from` … `to` − 1 with one journal entry each; a fiftieth of them failed. The ids of their
+ * volumes begin differently, as those of CloudStack do: a disk names its volume by the beginning.
+ */
 export async function addOperations(
   lab: LabAppliance,
   { from, to }: { from: number; to: number },
@@ -16,7 +19,7 @@ export async function addOperations(
   await lab.database.query(
     `INSERT INTO volume_operations (id, type, status, volume_id, vm_id, request, response, created_at, updated_at, completed_at, appliance_id, epoch)
      SELECT CONCAT('00000000-0000-4000-9000-', LPAD(seq, 12, '0')), ELT(1 + seq % 4, 'create', 'attach', 'detach', 'delete'),
-       IF(seq % 50 = 1, 'failed', 'completed'), CONCAT('00000000-0000-4000-8000-', LPAD(seq DIV 4 % 10000, 12, '0')), '${appliance}',
+       IF(seq % 50 = 1, 'failed', 'completed'), CONCAT(LPAD(seq DIV 4 % 10000, 8, '0'), '-0000-4000-8000-000000000000'), '${appliance}',
        '{"name":"a volume of a long life"}', '{"device_path":"/dev/vdb"}', ${at}, ${at} + INTERVAL 3 SECOND, ${at} + INTERVAL 3 SECOND, '${appliance}', 1
      FROM seq_${from + 1}_to_${to}`,
     [],
