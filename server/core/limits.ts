@@ -126,6 +126,8 @@ export const LIMITS = {
   CLOCK_MEASURE_CAP_MS: 3_600_000,
   CLOCK_PROBE_TIMEOUT_MS: 5_000,
   JOB_POLL_FIRST_MS: 50,
+  // Once the guest has shown the disk come or go
+  JOB_POLL_RUNG_MS: 10,
   JOB_POLL_MAX_MS: 2_000,
   // Devices
   CHANNEL_CAPACITY: 100,

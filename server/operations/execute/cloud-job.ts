@@ -108,6 +108,7 @@ function pauses(
   bell: Bell,
 ): () => Promise<void> {
   let poll = 0;
+  let hasRung = false;
   let since = clock.monotonic();
   return async () => {
     if (!first.aborted) {
@@ -115,9 +116,12 @@ function pauses(
       if (!first.aborted || signal.aborted) return;
       since = clock.monotonic();
     }
-    const rang = await bell.pause(clock, jobPollDelayMs(poll, clock.monotonic() - since), signal);
-    poll = rang ? 0 : poll + 1;
-    if (rang) since = clock.monotonic();
+    const ms = jobPollDelayMs(poll, clock.monotonic() - since);
+    const soonMs = hasRung ? LIMITS.JOB_POLL_RUNG_MS * 1.5 ** poll : ms;
+    const rings = await bell.pause(clock, Math.min(ms, soonMs), signal);
+    hasRung ||= rings;
+    poll = rings ? 0 : poll + 1;
+    if (rings) since = clock.monotonic();
   };
 }
 
