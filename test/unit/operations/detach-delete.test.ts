@@ -118,7 +118,8 @@ describe('detach decides', () => {
   });
 
   it('an export of the volume that was left here is withdrawn, whatever the rows say', () => {
-    const over = { volume: seenVolume(), mapping: noRow, gone: true };
+    const obstacles = { openJobs: 0, conflictingOperation: null };
+    const over = { volume: seenVolume(), mapping: noRow, gone: true, obstacles };
     const decided = (exported: boolean) =>
       decideDetach(situation('detach', request, { facts: { ...over, exported } }));
     expect(decided(true)).toMatchObject({ do: 'withdraw', force: true });
