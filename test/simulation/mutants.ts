@@ -90,7 +90,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'turn-by-acceptance',
     what: 'without serials an attach waits for those that were accepted before it, not for those that are under way',
     file: 'server/operations/execute/observations.ts',
-    find: '.find((one) => one.id !== run.operation.id &&',
+    find: '.find((one) => one.id !== id &&',
     replace: '.find((one) => one.sequence < run.operation.sequence &&',
     seed: 3995,
   },
