@@ -37,10 +37,9 @@ export async function findDescriptors(
   const closed: Gaps = [];
   const holding: { readonly found: Holder[]; readonly pid: string; readonly descriptor: string }[] = [];
   let budget: number = LIMITS.HOLDER_DESCRIPTORS;
-  for (const pid of processes(procDir, gaps)) {
-    if (ignoredPids.has(Number(pid))) continue;
+  const pids = processes(procDir, gaps).filter((pid) => !ignoredPids.has(Number(pid)));
+  for (const { task: pid, descriptors } of pids.flatMap((one) => tablesOf(procDir, one, closed))) {
     const dir = join(procDir, pid, 'fd');
-    const descriptors = listFolder(dir, closed);
     budget -= descriptors.length;
     if (budget < 0) {
       gaps.push(`more than ${LIMITS.HOLDER_DESCRIPTORS} files are open, not all were looked at`);
@@ -63,6 +62,18 @@ export async function findDescriptors(
       found.push(describe(procDir, pid, descriptor, serving));
   const [first] = closed;
   if (first !== undefined) gaps.push(`open files of ${closed.length} process(es) cannot be seen: ${first}`);
+}
+
+/**
+ * The open files of a process, by the folder that shows them. A process whose first thread has ended shows none,
+ * while its other threads go on with them.
+ */
+function tablesOf(procDir: string, pid: string, closed: Gaps): { task: string; descriptors: string[] }[] {
+  const table = (task: string) => ({ task, descriptors: listFolder(join(procDir, task, 'fd'), closed) });
+  const own = table(pid);
+  if (own.descriptors.length > 0) return [own];
+  const threads = listFolder(join(procDir, pid, 'task'), closed).filter((thread) => thread !== pid);
+  return threads.map((thread) => table(join(pid, 'task', thread)));
 }
 
 /**

@@ -231,7 +231,13 @@ async function conclude(
   all.push(...gaps.map((gap) => holder('unknown', gap)));
   if (device.diskseq !== null && readNumber(join(sysBlockDir, device.name, 'diskseq')) !== device.diskseq)
     all.push(holder('unknown', `${device.path} was unplugged or replaced during the look`));
-  return [...new Map(all.map((one) => [`${one.kind} ${one.detail}`, one])).values()];
+  return withoutRepeats(all);
+}
+
+/** Each user once. A process that has the disk open twice and writes through one of them is a writer. */
+function withoutRepeats(all: readonly Holder[]): Holder[] {
+  const readersFirst = [...all].sort((a, b) => Number(b.readOnly ?? false) - Number(a.readOnly ?? false));
+  return [...new Map(readersFirst.map((one) => [`${one.kind} ${one.detail}`, one])).values()];
 }
 
 /**
