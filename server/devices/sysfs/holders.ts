@@ -171,7 +171,7 @@ function usersIn(
   target: BlockTarget,
   gaps: Gaps,
 ): Holder[] {
-  const { spaces, swaps, loops, btrfs, served, configured, own, dangling } = tables;
+  const { spaces, isRemotePath, swaps, loops, btrfs, served, configured, own, dangling } = tables;
   const machine = spaces.find(({ isMachine }) => isMachine) ?? spaces[0];
   const mounted = spaces.flatMap(({ mounts, where }) =>
     mounts
@@ -184,7 +184,7 @@ function usersIn(
     ...swaps.filter((path) => isNode(path, target)).map((path) => holder('swap', path)),
     ...stackedOn(target, gaps),
     ...loops.flatMap(({ name, path }) => {
-      const on = target.nameOf(path) ?? (path.startsWith('/dev/') && isNode(path, target) ? path : null);
+      const on = target.nameOf(path) ?? (!isRemotePath(path) && isNode(path, target) ? path : null);
       return on === null ? [] : [holder('holder', `${name} on ${on}`)];
     }),
     ...member.map(({ name }) => holder('holder', `btrfs ${name}`)),
