@@ -157,11 +157,13 @@ export class MemoryReads {
   async readVolumeRows(volumeIds: readonly string[]): Promise<Map<string, VolumeRows>> {
     const found = new Map<string, VolumeRows>();
     for (const id of volumeIds) {
-      const [lastOperation] = await this.listOperations({ volumeId: id, limit: 1 });
+      const [last] = await this.listOperations({ volumeId: id, limit: 1 });
       const rows = {
         mapping: await this.readMapping(id),
         export: await this.readExport(id),
-        lastOperation: lastOperation ?? null,
+        lastOperation: last
+          ? { id: last.id, type: last.type, status: last.status, updatedAt: last.updatedAt }
+          : null,
       };
       if (Object.values(rows).some((row) => row !== null)) found.set(id, rows);
     }

@@ -15,7 +15,7 @@ import {
   type CloudVolume,
   type CloudZone,
 } from './cloud';
-import { cleanText, saysJobIdTaken, saysNoSuchEntity, saysRemoved } from './errors';
+import { badAnswer, cleanText, saysJobIdTaken, saysNoSuchEntity, saysRemoved } from './errors';
 import type { ActiveSettings } from './settings';
 import { Lists } from './wire/lists';
 import * as parse from './wire/parse';
@@ -87,7 +87,7 @@ export class HttpCloud implements Cloud {
   async listSnapshots({ volumeId, name }: { volumeId: string; name?: string }): Promise<CloudSnapshot[]> {
     const named = name === undefined ? {} : { name };
     const listed = await this.lists.ofOwners(parse.SNAPSHOT, { volumeid: volumeId, ...named });
-    return listed.filter(({ state }) => state !== 'Destroyed');
+    return listed.filter((one) => one.volumeId === volumeId.toLowerCase() && one.state !== 'Destroyed');
   }
 
   readVm(id: string): Promise<Evidence<CloudVm>> {
@@ -171,7 +171,9 @@ export class HttpCloud implements Cloud {
         parse.accepted,
         await this.calls.call(name, { ...parameters, customjobid: jobId }),
       );
-      const made = answer.id?.toLowerCase() ?? null;
+      // An answer that names another job is that to another call, and so is the object that it names.
+      const isOurs = answer.jobid.toLowerCase() === jobId.toLowerCase();
+      const made = isOurs ? (answer.id?.toLowerCase() ?? null) : null;
       return {
         jobId: answer.jobid,
         volumeId: command.name === 'createVolume' ? made : null,
@@ -221,6 +223,8 @@ export class HttpCloud implements Cloud {
         parse.job,
         await this.calls.call('queryAsyncJobResult', { jobid: jobId }),
       );
+      if (job.jobId.toLowerCase() !== jobId.toLowerCase())
+        throw badAnswer('queryAsyncJobResult', 200, `it is about job ${job.jobId}, not ${jobId}`);
       return { ...job, errorText: job.errorText === null ? null : cleanText(job.errorText) };
     } catch (error) {
       if (error instanceof CloudError && saysNoSuchEntity(error, 'jobid', jobId)) return null;

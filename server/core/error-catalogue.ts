@@ -252,8 +252,8 @@ const catalogue = {
   },
   APPLIANCE_PROTECTED: {
     status: 409,
-    title: 'This would act on the appliance itself',
-    fix: 'Name another VM: the daemon never stops, destroys or changes the system disk of the VM it runs on.',
+    title: 'This would act on an appliance',
+    fix: 'Name another VM: the daemon never stops, destroys or changes the system disk of the VM it runs on, nor that of another daemon with this database. Disks of such a VM are attached and detached by its own daemon.',
   },
   VM_NOT_STOPPED: {
     status: 409,

@@ -145,6 +145,8 @@ export const LIMITS = {
   HINT_RETRY_MS: 5_000,
   SCAN_STALE_MS: 30_000,
   HOLDER_DESCRIPTORS: 262_144,
+  DESCRIPTORS_AT_ONCE: 16,
+  DESCRIPTORS_AT_A_STRETCH: 2_048,
   // Processes such as a worker of udev let go of a disk within moments.
   HOLDER_PASSES_MS: 5_000,
   HOLDER_AGAIN_FIRST_MS: 10,

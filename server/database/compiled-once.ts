@@ -13,9 +13,17 @@ import type { Tables } from './tables';
 export function compiledOnce<Row>(
   build: (db: Kysely<Tables>) => { compile(): CompiledQuery<Row> },
 ): (db: Kysely<Tables>, values: readonly unknown[]) => Promise<Row[]> {
+  const statement = statementOnce((db) => build(db).compile());
+  return async (db, values) => (await db.executeQuery<Row>(statement(db, values))).rows;
+}
+
+/** The same for a statement that is sent with others (see Database.packet). */
+export function statementOnce<Row>(
+  build: (db: Kysely<Tables>) => CompiledQuery<Row>,
+): (db: Kysely<Tables>, values: readonly unknown[]) => CompiledQuery<Row> {
   let compiled: CompiledQuery<Row> | null = null;
-  return async (db, values) => {
-    compiled ??= build(db).compile();
-    return (await db.executeQuery<Row>({ ...compiled, parameters: values })).rows;
+  return (db, values) => {
+    compiled ??= build(db);
+    return { ...compiled, parameters: values };
   };
 }

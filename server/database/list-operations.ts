@@ -60,7 +60,8 @@ function holds(text: string): RawBuilder<unknown> {
   const named = sql`(type = 'create' AND LOWER(CASE WHEN JSON_VALID(request)
     THEN JSON_UNQUOTE(JSON_EXTRACT(request, '$.name')) END) LIKE ${like})`;
   const columns = ['id', 'volume_id', 'vm_id', 'error', 'error_code', 'actor', 'request_id'];
-  const any = columns.map((column) => sql`LOWER(${sql.ref(column)}) LIKE ${like}`);
+  // Columns of ids are ASCII, and the database refuses to compare these with a text that is not.
+  const any = columns.map((column) => sql`LOWER(CONVERT(${sql.ref(column)} USING utf8mb4)) LIKE ${like}`);
   return sql`${newest} AND (${sql.join([...any, named], sql` OR `)} OR volume_id IN (
     SELECT c.volume_id FROM (SELECT volume_id FROM volume_operations WHERE ${newest} AND volume_id <> '' AND ${named}) AS c))`;
 }

@@ -2,7 +2,7 @@ import { sql } from 'kysely';
 import { exportNameOf } from '../model/export-name';
 import type { VolumeRows } from '../model/ledger';
 import type { Database } from './connection/pool';
-import { toExport, toMapping, toOperation } from './rows';
+import { toExport, toLastOperation, toMapping } from './rows';
 
 /**
  * See Ledger.readVolumeRows: three statements for a whole page. The exports are read first, for a mapping is
@@ -18,7 +18,7 @@ export async function readVolumeRows(
   const { exports, mappings, operations } = await database.query(async (db) => ({
     exports: await db.selectFrom('nbd_exports').selectAll().where('volume_id', 'in', ids).execute(),
     mappings: await db.selectFrom('device_mappings').selectAll().where('volume_id', 'in', ids).execute(),
-    operations: await sql`SELECT o.* FROM
+    operations: await sql`SELECT o.id, o.volume_id, o.type, o.status, o.updated_at, o.completed_at FROM
         (SELECT MAX(sequence) AS sequence FROM volume_operations FORCE INDEX (operations_by_volume)
          WHERE volume_id IN (${sql.join(ids)}) GROUP BY volume_id) AS last
       JOIN volume_operations o ON o.sequence = last.sequence`.execute(db),
@@ -31,7 +31,7 @@ export async function readVolumeRows(
   for (const record of exports.map(toExport))
     if (record.exportName === exportNameOf(record.volumeId) && found.get(record.volumeId)?.mapping)
       put(record.volumeId, { export: record });
-  for (const operation of operations.rows.map(toOperation))
-    put(operation.volumeId, { lastOperation: operation });
+  for (const { volumeId, ...lastOperation } of operations.rows.map(toLastOperation))
+    put(volumeId, { lastOperation });
   return found;
 }

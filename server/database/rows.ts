@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { ERRORS, type ErrorCode } from '../core/errors';
 import { LIMITS } from '../core/limits';
+import type { LastOperation } from '../model/ledger';
 import {
   EXPORT_STATUSES,
   type ExportRecord,
@@ -13,6 +14,7 @@ import {
   OPERATION_STATUSES,
   OPERATION_TYPES,
   type Operation,
+  type OperationStatus,
   type OperationType,
   STEPS,
   type Step,
@@ -184,15 +186,14 @@ export function toOperation(row: unknown): Operation {
     ...rest
   } = operationRow.parse(row);
   const type = OPERATION_TYPES.find((known) => known === storedType);
-  const status = OPERATION_STATUSES.find((known) => known === storedStatus);
+  const status = knownStatus(storedStatus);
   const fields = {
     ...camelKeys(rest),
     cancelRequestedBy:
       cancel_actor === null
         ? null
         : { actor: cancel_actor, requestId: cancel_request_id ?? '', traceparent: cancel_traceparent },
-    // Nobody can say that it has ended, unless it has the time of its end.
-    status: status ?? (rest.completed_at === null ? ('executing' as const) : ('failed' as const)),
+    status: status ?? statusByEnd(rest.completed_at),
   };
   // The volume is a column of its own; old rows may name it only there.
   const named = { volume_id: fields.volumeId, vm_id: fields.vmId ?? '' };
@@ -206,6 +207,34 @@ export function toOperation(row: unknown): Operation {
   ];
   const held = held_reason ?? (problems.length === 0 ? null : problems.join('; '));
   return runnable({ ...fields, held }, type, request ?? {});
+}
+
+function knownStatus(stored: string): OperationStatus | undefined {
+  return OPERATION_STATUSES.find((known) => known === stored);
+}
+
+/** Nobody can say that it has ended, unless it has the time of its end. */
+function statusByEnd(completedAt: number | null): OperationStatus {
+  return completedAt === null ? 'executing' : 'failed';
+}
+
+const lastOperationRow = z.object({
+  id: z.string(),
+  volume_id: z.string(),
+  type: z.string(),
+  status: z.string(),
+  updated_at: time,
+  completed_at: nullableTime,
+});
+
+/** What a list says of an operation, from these columns of its row. */
+export function toLastOperation(row: unknown): LastOperation & { readonly volumeId: string } {
+  const { type, status, completed_at, ...rest } = lastOperationRow.parse(row);
+  return {
+    ...camelKeys(rest),
+    type: OPERATION_TYPES.find((known) => known === type) ?? 'unreadable',
+    status: knownStatus(status) ?? statusByEnd(completed_at),
+  };
 }
 
 /** Only of what has not ended: old rows that have may name less. */

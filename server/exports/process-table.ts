@@ -82,6 +82,7 @@ export async function connectionsOf(
     .filter(isOurs)
     .map((pid) => ({ pid, sockets: socketsOf(pid) }))
     .filter(({ pid, sockets }) => sockets === null || target === undefined || hasOpen(pid, target, wanted));
+  if (serving.length === 0) return [];
   // Read after the sockets of the processes, so that a connection which is in neither table is closed.
   const [tcp, unix] = [socketTable(), unixServers()];
   const showsOurs = ports.some((port) => tcp.some(({ local }) => local.endsWith(portEnd(port))));

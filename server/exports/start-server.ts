@@ -9,30 +9,25 @@ import { saidBy, unhealthy } from './export-errors';
 
 const run = promisify(execFile);
 
-/** Starts a server that daemonizes. Throws EXPORT_SERVER_UNHEALTHY with what the program said. */
-export async function startServer(
-  binary: string,
-  args: readonly string[],
-  {
-    runtimeFile,
-    package: name,
-    failure,
-  }: {
-    /** A file that it creates; its folder is made first. */
-    readonly runtimeFile: string;
-    /** The Debian package of the program. */
-    readonly package: string;
-    /** What to say when it does not start. */
-    readonly failure: string;
-  },
-): Promise<void> {
+/** It daemonizes by itself. Throws EXPORT_SERVER_UNHEALTHY with what it said. */
+export async function startNbdServer({
+  binary,
+  baseConfig,
+  pidFile,
+}: {
+  readonly binary: string;
+  readonly baseConfig: string;
+  readonly pidFile: string;
+}): Promise<void> {
   try {
-    await mkdir(dirname(runtimeFile), { recursive: true });
-    await run(binary, args, { timeout: LIMITS.NBD_START_TIMEOUT_MS });
+    await mkdir(dirname(pidFile), { recursive: true });
+    await run(binary, ['-C', baseConfig, '-p', pidFile], { timeout: LIMITS.NBD_START_TIMEOUT_MS });
   } catch (error) {
     const missing = hasCode(error, 'ENOENT');
     throw unhealthy(
-      missing ? `${binary} is not installed (apt-get install ${name})` : `${failure}: ${saidBy(error)}`,
+      missing
+        ? `${binary} is not installed (apt-get install nbd-server)`
+        : `it does not start with ${baseConfig}: ${saidBy(error)}`,
       error,
     );
   }

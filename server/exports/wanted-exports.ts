@@ -22,10 +22,6 @@ export class WantedExports {
     return mine;
   }
 
-  get(name: string): ExportTarget | null {
-    return this.byName.get(name) ?? null;
-  }
-
   withdraw(name: string): void {
     this.byName.delete(name);
   }

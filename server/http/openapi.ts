@@ -65,7 +65,7 @@ function operationOf(name: string, endpoint: AnyEndpoint): Json {
     ...(endpoint.description && { description: endpoint.description }),
     parameters: [
       ...parameters(endpoint.params, 'path'),
-      ...parameters(endpoint.query, 'query'),
+      ...parameters(endpoint.query, 'query', !changesSomething(endpoint)),
       ...optionalParameters(endpoint),
     ],
     ...(takesBody(endpoint) && { requestBody: requestBody(endpoint) }),
@@ -73,25 +73,38 @@ function operationOf(name: string, endpoint: AnyEndpoint): Json {
   };
 }
 
-function parameters(schema: z.ZodType, place: 'path' | 'query'): Json[] {
+function parameters(schema: z.ZodType, place: 'path' | 'query', isRead = false): Json[] {
   const { properties, required } = requestSchema(schema);
   if (!isJson(properties)) return [];
-  return Object.entries(properties).map(([name, property]) => ({
-    name,
-    in: place,
-    required: place === 'path' || (Array.isArray(required) && required.includes(name)),
-    schema: property,
-  }));
+  return Object.entries(properties).map(([name, property]) => {
+    const isRequired = place === 'path' || (Array.isArray(required) && required.includes(name));
+    return { name, in: place, required: isRequired, schema: property, ...(isRead && emptyValue(isRequired)) };
+  });
 }
 
-function optionalParameters({ startsOperation, waits, etag, reply }: AnyEndpoint): Json[] {
+/** A read takes a query without a value, like `status=`, as not given. */
+function emptyValue(isRequired: boolean): Json {
+  return isRequired ? {} : { allowEmptyValue: true };
+}
+
+function optionalParameters(endpoint: AnyEndpoint): Json[] {
+  const { startsOperation, waits, etag, reply } = endpoint;
   const parameters: Json[] = [];
   const add = (place: 'header' | 'query', name: string, description: string, more: Json = {}) => {
     const schema = { type: 'string', ...more };
-    parameters.push({ name, in: place, required: false, schema, description });
+    const mayBeEmpty = place === 'query' && !changesSomething(endpoint);
+    parameters.push({
+      name,
+      in: place,
+      required: false,
+      schema,
+      description,
+      ...(mayBeEmpty && emptyValue(false)),
+    });
   };
   if (startsOperation)
     add('header', 'Idempotency-Key', 'The same key and body give the same operation for 24 hours.', {
+      pattern: '^[\\x21-\\x7e][\\x20-\\x7e]*$',
       minLength: 1,
       maxLength: LIMITS.IDEMPOTENCY_KEY_CHARACTERS,
     });
@@ -114,12 +127,13 @@ function optionalParameters({ startsOperation, waits, etag, reply }: AnyEndpoint
 
 const DIGITS: Json = { pattern: '^[0-9]{1,16}$' };
 
+/** Where nothing has to be sent, null counts as nothing. */
 function requestBody({ body, bodyExample }: AnyEndpoint): Json {
   const schema = requestSchema(body);
-  return {
-    required: Array.isArray(schema.required) && schema.required.length > 0,
-    content: { 'application/json': { schema, ...(bodyExample !== undefined && { example: bodyExample }) } },
-  };
+  const required = Array.isArray(schema.required) && schema.required.length > 0;
+  const whole = required ? schema : { ...schema, type: [schema.type, 'null'] };
+  const example = bodyExample !== undefined && { example: bodyExample };
+  return { required, content: { 'application/json': { schema: whole, ...example } } };
 }
 
 function responses(endpoint: AnyEndpoint): Json {
@@ -198,14 +212,25 @@ const RETRY_AFTER: Json = {
 
 function reference(schema: z.ZodType): Json {
   const { id } = schema.meta() ?? {};
-  return id ? { $ref: `#/components/schemas/${id}` } : bare(z.toJSONSchema(schema, { io: 'output' }));
+  return id ? { $ref: `#/components/schemas/${id}` } : bare(z.toJSONSchema(schema, REPLIES));
 }
+
+/**
+ * Replies may get further fields: a later version adds some, and `ignored` joins those of every change, which a
+ * schema that is closed would forbid.
+ */
+const REPLIES = {
+  io: 'output',
+  override: ({ jsonSchema }: { readonly jsonSchema: z.core.JSONSchema.BaseSchema }) => {
+    if (jsonSchema.additionalProperties === false) delete jsonSchema.additionalProperties;
+  },
+} as const;
 
 /** Every schema with an id: zod's global registry holds them. */
 function components(): Json {
   const { schemas } = z.toJSONSchema(z.globalRegistry, {
     uri: (id) => `#/components/schemas/${id}`,
-    io: 'output',
+    ...REPLIES,
   });
   const sorted = Object.entries(schemas).sort(([a], [b]) => (a < b ? -1 : 1));
   return Object.fromEntries(sorted.map(([name, schema]) => [name, bare(schema)]));

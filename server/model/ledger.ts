@@ -289,8 +289,11 @@ export interface VolumeRows {
   readonly mapping: Mapping | null;
   readonly export: ExportRecord | null;
   /** The operation on it that was accepted last. */
-  readonly lastOperation: Operation | null;
+  readonly lastOperation: LastOperation | null;
 }
+
+/** What a list says of an operation. */
+export type LastOperation = Pick<Operation, 'id' | 'type' | 'status' | 'updatedAt'>;
 
 export interface ExportFilter {
   readonly volumeId?: string | undefined;

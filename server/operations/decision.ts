@@ -112,6 +112,8 @@ export interface Facts {
   /** What was read for this send; discarded once it has been used. */
   readonly guards?: { readonly jobId: string } & Guards;
   readonly mapping?: Evidence<Mapping>;
+  /** Read with the mapping: an export of the volume leads to a disk of this guest, whatever the rows say. */
+  readonly exported?: boolean;
   readonly obstacles?: {
     /** Jobs of earlier operations on the volume that may still have an effect. */
     readonly openJobs: number;
@@ -195,9 +197,20 @@ export interface Guards {
   readonly snapshot: Evidence<CloudSnapshot> | null;
   readonly ownSnapshots: readonly CloudSnapshot[] | null;
   readonly mapping: Evidence<Mapping> | null;
+  /** See Facts.exported. */
+  readonly exported: boolean | null;
   /** Jobs of other operations on the volume that may still have an effect. */
   readonly openJobs: number;
   readonly use: DiskUse | null;
+  /** Whose appliance the VM is that the call acts on, with this database; null: nobody's, or this daemon's own. */
+  readonly neighbour: Neighbour | null;
+}
+
+/** A daemon that runs on another VM, or ran there once. */
+export interface Neighbour {
+  readonly vmId: string;
+  readonly owner: string;
+  readonly runs: boolean;
 }
 
 /** Calls that CloudStack answers only when they are done: they have no job that could be queried. */

@@ -45,6 +45,8 @@ export interface Watcher {
   ): Promise<T | null>;
   /** The events still in the correlation channel, oldest first. */
   recentEvents(): readonly DeviceEvent[];
+  /** Called with every event. Returns the unsubscribe function. */
+  onEvent(listener: (event: DeviceEvent) => void): () => void;
 }
 
 /** What an operation must know of the others that run in this process. */

@@ -10,6 +10,7 @@ import {
   type CloudJob,
   type CloudOwner,
 } from '~/server/cloudstack/cloud';
+import { LIMITS } from '~/server/core/limits';
 import type { Evidence } from '~/server/model/evidence';
 import { content } from './cloud-content';
 
@@ -156,11 +157,22 @@ function reads(the: () => World): void {
       state: 'Running',
       zoneId: model.inventory.firstZone().id,
       hypervisor: 'KVM',
+      created: expect.any(String),
       owner: ownerOf(model.account),
     };
     const found = { kind: 'seen', value: vm, at: expect.any(Number), by: 'cloudstack' };
     expect([await cloud.readVm(id), await cloud.readVm(id.toUpperCase())]).toEqual([found, found]);
     expect(await cloud.readVm(NOBODY)).toMatchObject({ kind: 'absent', by: 'cloudstack' });
+  });
+
+  it('a VM and the root disk that it came with were made at the same time', async () => {
+    const { cloud, model } = the();
+    const vm = await cloud.readVm(model.applianceVmId);
+    const [root] = await cloud.listVolumes({ vmId: model.applianceVmId });
+    if (vm.kind !== 'seen') throw new Error('it is not seen');
+    expect(root?.type).toBe('ROOT');
+    const [made, madeWith] = [root?.created, vm.value.created].map((at) => Date.parse(at ?? ''));
+    expect(Math.abs((made ?? 0) - (madeWith ?? 0))).toBeLessThanOrEqual(LIMITS.MADE_WITH_VM_MS);
   });
 
   it('a volume that never was is absent, a job that never was is denied', async () => {

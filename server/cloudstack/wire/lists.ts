@@ -3,7 +3,7 @@ import { LIMITS } from '../../core/limits';
 import { absent, type Evidence, seen, unknown } from '../../model/evidence';
 import { CloudError } from '../cloud';
 import { badAnswer, largestPage, saysNoSuchEntity } from '../errors';
-import { items, type ListItem } from './parse';
+import { countOf, items, type ListItem } from './parse';
 import type { SignedCalls } from './signed-calls';
 import type { Parameters } from './signing';
 
@@ -53,9 +53,10 @@ export class Lists {
   }
 
   /** An object without an owner, by its id; empty when there is none. */
-  async byId<T>(item: ListItem<T>, id: string): Promise<T[]> {
+  async byId<T extends Identified>(item: ListItem<T>, id: string): Promise<T[]> {
     try {
-      return items(item, await this.calls.call(item.command, { id, listall: 'true' }));
+      const shown = items(item, await this.calls.call(item.command, { id, listall: 'true' }));
+      return shown.filter((one) => one.id === id.toLowerCase());
     } catch (error) {
       if (error instanceof CloudError && saysNoSuchEntity(error, 'id', id)) return [];
       throw error;
@@ -110,8 +111,12 @@ export class Lists {
     const all = new Map<string, T>();
     for (let page = 1; page <= LIMITS.CLOUDSTACK_PAGES; page += 1) {
       const shown = { ...parameters, listall: 'true', page: String(page), pagesize: String(pageSize) };
-      const found = items(item, await this.calls.call(item.command, shown));
+      const body = await this.calls.call(item.command, shown);
+      const found = items(item, body);
       for (const one of found) all.set(one.id, one);
+      // A server may give smaller pages than asked for, without a word but the count.
+      const isCut = page === 1 && found.length > 0 && found.length < (countOf(body) ?? 0);
+      if (isCut && found.length < pageSize) return this.pages(item, parameters, found.length);
       if (found.length < pageSize) return [...all.values()];
     }
     throw badAnswer(item.command, 200, `there are more than ${LIMITS.CLOUDSTACK_PAGES} pages`);

@@ -26,9 +26,8 @@ const number = z.coerce.number();
 const optionalNumber = z
   .union([z.number(), z.string()])
   .nullish()
-  .transform((value) =>
-    value === null || value === undefined || Number.isNaN(Number(value)) ? null : Number(value),
-  );
+  .transform((value) => (value === null || value === undefined || value === '' ? Number.NaN : Number(value)))
+  .transform((value) => (Number.isNaN(value) ? null : value));
 const boolean = z
   .union([z.boolean(), z.string()])
   .nullish()
@@ -177,6 +176,13 @@ export function items<T>(item: ListItem<T>, body: WireBody): T[] {
   return content(item.command, z.array(item.schema), body[item.key] ?? []);
 }
 
+const counted = z.object({ count: optionalNumber }).transform(({ count }) => count);
+
+/** How many items a list's answer says that there are, on all pages; null when it does not say. */
+export function countOf(body: WireBody): number | null {
+  return counted.safeParse(body).data ?? null;
+}
+
 /** The content of an answer in our shape. Throws CloudError for anything else, whose meaning is not known. */
 export function content<T>(command: string, schema: z.ZodType<T>, body: unknown): T {
   const result = schema.safeParse(body);
@@ -242,7 +248,7 @@ export const job = z
     const failed = v.jobstatus >= 2;
     return {
       jobId: v.jobid,
-      status: v.jobstatus === 0 ? 'pending' : failed ? 'failed' : 'succeeded',
+      status: v.jobstatus === 1 ? 'succeeded' : failed ? 'failed' : 'pending',
       errorCode: failed ? ((error.success ? error.data.errorcode : null) ?? v.jobresultcode) : null,
       errorText: failed && error.success ? error.data.errortext : null,
       volumeId: (made.success ? made.data.volume.id : instance('Volume'))?.toLowerCase() ?? null,

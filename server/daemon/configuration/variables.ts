@@ -328,7 +328,7 @@ const KEEPING = {
     'HISTORY_DAYS',
     integer(1, 36_500),
     '90',
-    'Ended operations older than this many days are deleted.',
+    'Ended operations older than this many days are deleted, unless something still relies on them.',
   ),
   encryptionKey: secret(
     optional(

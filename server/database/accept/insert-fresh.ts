@@ -1,8 +1,10 @@
-import { type CompiledQuery, sql } from 'kysely';
+import { type CompiledQuery, type Kysely, sql } from 'kysely';
 import type { Accepted, Epoch, NewOperation } from '../../model/ledger';
+import { statementOnce } from '../compiled-once';
 import type { Database } from '../connection/pool';
 import { insertSelect } from '../insert-select';
 import { entryRow } from '../journal/write-journal';
+import type { Tables } from '../tables';
 import { firstEntry, newOperation, newOperationRow } from './new-operation';
 
 /**
@@ -15,10 +17,11 @@ export async function insertFresh(
   epoch: Epoch,
   inputs: readonly NewOperation[],
 ): Promise<Map<NewOperation, Accepted>> {
+  const { kysely } = database;
   const rows = inputs.map((input) => ({ input, row: newOperationRow(epoch.applianceId, input) }));
   const statements = rows.flatMap(({ input, row }) => [
-    insertOperation(database, epoch, row),
-    insertFirstEntry(database, epoch, input),
+    insertOperation(kysely, epoch, row),
+    insertFirstEntry(kysely, epoch, input),
   ]);
   const inserted = await database.packet('acceptance', statements);
   const accepted = new Map<NewOperation, Accepted>();
@@ -35,37 +38,62 @@ export async function insertFresh(
   return accepted;
 }
 
+type OperationRow = ReturnType<typeof newOperationRow>;
+
+function insertOperation(
+  db: Kysely<Tables>,
+  { applianceId, number }: Epoch,
+  row: OperationRow,
+): CompiledQuery {
+  const insert = row.volume_id === '' ? ofBody : ofVolume;
+  const same = row.volume_id === '' ? row.request_hash : row.volume_id;
+  return insert(db, [...Object.values(row), applianceId, number, same, applianceId]);
+}
+
+/** Any request: the texts below are made with it. */
+const ANY: NewOperation<'detach'> = {
+  id: '',
+  type: 'detach',
+  volumeId: '',
+  vmId: null,
+  request: { volume_id: '' },
+  idempotencyKey: null,
+  requestHash: '',
+  at: 0,
+};
+
+const ofVolume = insertUnlessUnfinished('operations_volume_queue', 'volume_id');
+const ofBody = insertUnlessUnfinished('operations_by_body', 'request_hash');
+
 /**
  * Writes only under the epoch, whose row it locks: a take-over waits until the packet has ended, and after it
  * finds another epoch. The index is named for the same reason as in the look: statistics lag behind
  * a queue that fills quickly.
  */
-function insertOperation(
-  { kysely }: Database,
-  epoch: Epoch,
-  row: ReturnType<typeof newOperationRow>,
-): CompiledQuery {
-  const [index, column, value] =
-    row.volume_id === ''
-      ? ['operations_by_body', 'request_hash', row.request_hash]
-      : ['operations_volume_queue', 'volume_id', row.volume_id];
-  return insertSelect(
-    'volume_operations',
-    row,
-    sql`appliances a WHERE a.id = ${epoch.applianceId} AND a.epoch = ${epoch.number} AND NOT EXISTS (
-      SELECT 1 FROM volume_operations o FORCE INDEX (${sql.raw(index)})
-      WHERE o.${sql.raw(column)} = ${value} AND o.appliance_id = ${epoch.applianceId}
-        AND o.status IN ('pending', 'executing'))
-    LOCK IN SHARE MODE`,
-  ).compile(kysely);
+function insertUnlessUnfinished(index: string, column: 'volume_id' | 'request_hash') {
+  return statementOnce((db) =>
+    insertSelect(
+      'volume_operations',
+      newOperationRow('', ANY),
+      sql`appliances a WHERE a.id = ${''} AND a.epoch = ${0} AND NOT EXISTS (
+        SELECT 1 FROM volume_operations o FORCE INDEX (${sql.raw(index)})
+        WHERE o.${sql.raw(column)} = ${''} AND o.appliance_id = ${''}
+          AND o.status IN ('pending', 'executing'))
+      LOCK IN SHARE MODE`,
+    ).compile(db),
+  );
 }
 
 /** Only after its operation, which may have been left out. */
-function insertFirstEntry({ kysely }: Database, { applianceId }: Epoch, input: NewOperation): CompiledQuery {
+function insertFirstEntry(db: Kysely<Tables>, { applianceId }: Epoch, input: NewOperation): CompiledQuery {
   const row = entryRow({ applianceId, operationId: input.id, sequence: 1, at: input.at }, firstEntry(input));
-  return insertSelect(
-    'volume_operation_steps',
-    row,
-    sql`volume_operations o WHERE o.id = ${input.id}`,
-  ).compile(kysely);
+  return ofOperation(db, [...Object.values(row), input.id]);
 }
+
+const ofOperation = statementOnce((db) =>
+  insertSelect(
+    'volume_operation_steps',
+    entryRow({ applianceId: '', operationId: '', sequence: 1, at: 0 }, firstEntry(ANY)),
+    sql`volume_operations o WHERE o.id = ${''}`,
+  ).compile(db),
+);

@@ -68,7 +68,7 @@ async function planWrite(
   if (entries.length === 0 || others.length > 0) return null;
   const at = { operationId, at: change.at };
   const inserts = entries.map((entry, index) =>
-    fencedEntry(epoch, { ...at, sequence: change.after + index + 1 }, entry, mapped).compile(kysely),
+    fencedEntry(kysely, epoch, { ...at, sequence: change.after + index + 1 }, entry, mapped),
   );
   const row = changesRow(change) ? [rowUpdate(kysely, epoch, operationId, change).compile()] : [];
   const effected = effects.flatMap((effect) => effectStatements(kysely, effect, new Date(change.at), parts));

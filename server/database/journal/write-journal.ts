@@ -1,7 +1,15 @@
 import { isDeepStrictEqual } from 'node:util';
-import { type Insertable, type Kysely, type RawBuilder, sql, type Transaction } from 'kysely';
+import {
+  type CompiledQuery,
+  type Insertable,
+  type Kysely,
+  type RawBuilder,
+  sql,
+  type Transaction,
+} from 'kysely';
 import type { Epoch } from '../../model/ledger';
 import type { JournalEntry, NewJournalEntry } from '../../model/operation';
+import { statementOnce } from '../compiled-once';
 import { toEntry } from '../rows';
 import type { Tables } from '../tables';
 import { ownOperation } from './fencing';
@@ -54,19 +62,41 @@ export async function insertEntries(
  * whoever sends it.
  */
 export function fencedEntry(
+  db: Kysely<Tables>,
   epoch: Epoch,
   where: { operationId: string; sequence: number; at: number },
   entry: NewJournalEntry,
   mapped: string | null,
-): RawBuilder<unknown> {
+): CompiledQuery {
   const { applianceId, number } = epoch;
-  const row = entryRow({ ...where, applianceId }, entry);
-  const mapping = mapped === null ? sql`` : sql` JOIN device_mappings m ON m.volume_id = ${mapped}`;
-  const owner = sql`(SELECT a.id FROM appliances a JOIN volume_operations o
-    ON ${ownOperation(epoch, where.operationId)}${mapping} WHERE a.id = ${applianceId} AND a.epoch = ${number})`;
-  const fenced = { ...row, appliance_id: owner };
-  return sql`INSERT INTO volume_operation_steps (${sql.join(Object.keys(fenced).map((name) => sql.ref(name)))})
-    VALUES (${sql.join(Object.values(fenced))})`;
+  const { appliance_id, ...others } = entryRow({ ...where, applianceId }, entry);
+  const owner = [
+    where.operationId,
+    number,
+    applianceId,
+    ...(mapped === null ? [] : [mapped]),
+    appliance_id,
+    number,
+  ];
+  return (mapped === null ? ofOwner : ofOwnerAndMapping)(db, [...owner, ...Object.values(others)]);
+}
+
+const ofOwner = fencedInsert(sql``);
+const ofOwnerAndMapping = fencedInsert(sql` JOIN device_mappings m ON m.volume_id = ${''}`);
+
+function fencedInsert(mapping: RawBuilder<unknown>) {
+  return statementOnce((db) => {
+    const epoch = { applianceId: '', number: 0 };
+    const { appliance_id: _, ...others } = entryRow(
+      { applianceId: '', operationId: '', sequence: 0, at: 0 },
+      { step: '', state: 'note', data: {} },
+    );
+    const columns = ['appliance_id', ...Object.keys(others)].map((name) => sql.ref(name));
+    const owner = sql`(SELECT a.id FROM appliances a JOIN volume_operations o ON ${ownOperation(epoch, '')}${mapping}
+      WHERE a.id = ${''} AND a.epoch = ${0})`;
+    return sql`INSERT INTO volume_operation_steps (${sql.join(columns)})
+      VALUES (${sql.join([owner, ...Object.values(others)])})`.compile(db);
+  });
 }
 
 /** Entries after a sequence, in order. */

@@ -1,6 +1,8 @@
 import { type BigIntStats, existsSync, readlinkSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setImmediate as breathe } from 'node:timers/promises';
+import { mapConcurrent } from '../../core/concurrency/map-concurrent';
 import { messageOf } from '../../core/errors';
 import { hasCode } from '../../core/has-code';
 import { LIMITS } from '../../core/limits';
@@ -35,26 +37,19 @@ export async function findDescriptors(
   gaps: Gaps,
 ): Promise<void> {
   const closed: Gaps = [];
-  const holding: { readonly found: Holder[]; readonly pid: string; readonly descriptor: string }[] = [];
-  let budget: number = LIMITS.HOLDER_DESCRIPTORS;
-  const pids = processes(procDir, gaps).filter((pid) => !ignoredPids.has(Number(pid)));
-  for (const { task: pid, descriptors } of pids.flatMap((one) => tablesOf(procDir, one, closed))) {
-    const dir = join(procDir, pid, 'fd');
-    budget -= descriptors.length;
-    if (budget < 0) {
-      gaps.push(`more than ${LIMITS.HOLDER_DESCRIPTORS} files are open, not all were looked at`);
-      break;
-    }
-    for (const descriptor of descriptors) {
-      const status = await opened(join(dir, descriptor), isRemotePath);
-      if (status instanceof Error) closed.push(status.message);
-      // One that may not be followed says that none of this process may.
-      if (status instanceof Error) break;
-      if (status === null) continue;
-      for (const { target, found } of subjects)
-        if (target.isNode(status)) holding.push({ found, pid, descriptor });
-    }
-  }
+  const paths = await withPaths({ procDir, ignoredPids }, isRemotePath, closed, gaps);
+  // Asking one after another costs a turn of the thread pool each; not all at once, since one may hang.
+  const statuses = await mapConcurrent(paths, LIMITS.DESCRIPTORS_AT_ONCE, ({ link }) => opened(link));
+  const forbidden = new Map<string, string>();
+  const holding = paths.flatMap(({ pid, descriptor }, index) => {
+    const status = statuses[index] ?? null;
+    if (status instanceof Error) forbidden.set(pid, status.message);
+    if (status === null || status instanceof Error) return [];
+    return subjects
+      .filter(({ target }) => target.isNode(status))
+      .map(({ found }) => ({ found, pid, descriptor }));
+  });
+  closed.push(...forbidden.values());
   // Asked last, so that a client who came during the look is known; most disks are open nowhere.
   const serving = holding.length === 0 ? new Map<string, ClientState>() : await exportClients();
   for (const { found, pid, descriptor } of holding)
@@ -64,36 +59,92 @@ export async function findDescriptors(
   if (first !== undefined) gaps.push(`open files of ${closed.length} process(es) cannot be seen: ${first}`);
 }
 
-/**
- * The open files of a process, by the folder that shows them. A process whose first thread has ended shows none,
- * while its other threads go on with them.
- */
-function tablesOf(procDir: string, pid: string, closed: Gaps): { task: string; descriptors: string[] }[] {
-  const table = (task: string) => ({ task, descriptors: listFolder(join(procDir, task, 'fd'), closed) });
-  const own = table(pid);
-  if (own.descriptors.length > 0) return [own];
-  const threads = listFolder(join(procDir, pid, 'task'), closed).filter((thread) => thread !== pid);
-  return threads.map((thread) => table(join(pid, 'task', thread)));
+interface OpenPath {
+  readonly pid: string;
+  readonly descriptor: string;
+  /** `/proc/<pid>/fd/<descriptor>` */
+  readonly link: string;
+}
+
+/** The descriptors that have a path. Nothing but /proc is touched. */
+async function withPaths(
+  { procDir, ignoredPids }: Pick<Sources, 'procDir' | 'ignoredPids'>,
+  isRemotePath: (path: string) => boolean,
+  closed: Gaps,
+  gaps: Gaps,
+): Promise<OpenPath[]> {
+  const found: OpenPath[] = [];
+  let budget: number = LIMITS.HOLDER_DESCRIPTORS;
+  let turn = budget;
+  const pids = processes(procDir, gaps).filter((pid) => !ignoredPids.has(Number(pid)));
+  for (const { task: pid, descriptors } of tablesOf(procDir, pids, closed)) {
+    if (turn - budget > LIMITS.DESCRIPTORS_AT_A_STRETCH) {
+      await breathe();
+      turn = budget;
+    }
+    const dir = join(procDir, pid, 'fd');
+    budget -= descriptors.length;
+    if (budget < 0) {
+      gaps.push(`more than ${LIMITS.HOLDER_DESCRIPTORS} files are open, not all were looked at`);
+      break;
+    }
+    for (const descriptor of descriptors) {
+      const link = join(dir, descriptor);
+      const path = pathOf(link);
+      if (path instanceof Error) closed.push(path.message);
+      // One that may not be followed says that none of this process may.
+      if (path instanceof Error) break;
+      // Sockets, pipes and anonymous inodes have no path; a file on a server that hangs is not ours to touch.
+      if (path === null || !path.startsWith('/') || isRemotePath(path)) continue;
+      found.push({ pid, descriptor, link });
+    }
+  }
+  return found;
 }
 
 /**
- * What a descriptor leads to; null when it has no path, is closed meanwhile, or is not ours to touch; the error
- * when it may not be followed.
+ * The open files of each process, read as they are asked for. A process whose first thread has ended shows none,
+ * while its other threads go on with them: then those of the threads.
  */
-async function opened(
-  link: string,
-  isRemotePath: (path: string) => boolean,
-): Promise<BigIntStats | Error | null> {
+function* tablesOf(
+  procDir: string,
+  pids: readonly string[],
+  closed: Gaps,
+): Generator<{ readonly task: string; readonly descriptors: readonly string[] }> {
+  const table = (task: string) => ({ task, descriptors: listFolder(join(procDir, task, 'fd'), closed) });
+  for (const pid of pids) {
+    const own = table(pid);
+    yield own;
+    if (own.descriptors.length > 0) continue;
+    for (const thread of listFolder(join(procDir, pid, 'task'), closed))
+      if (thread !== pid) yield table(join(pid, 'task', thread));
+  }
+}
+
+/** The text of the link; null when it is closed meanwhile, the error when it may not be read. */
+function pathOf(link: string): string | Error | null {
   try {
-    const path = readlinkSync(link);
-    // Sockets, pipes and anonymous inodes have no path; a file on a server that hangs is not ours to touch.
-    if (!path.startsWith('/') || isRemotePath(path)) return null;
-    // Follows the descriptor itself, not its path: right for deleted nodes, other mount namespaces and links.
+    return readlinkSync(link);
+  } catch (error) {
+    return forbids(error);
+  }
+}
+
+/**
+ * What a descriptor leads to; null when it is closed meanwhile, the error when it may not be followed. It follows
+ * the descriptor itself, not its path: right for deleted nodes, other mount namespaces and links.
+ */
+async function opened(link: string): Promise<BigIntStats | Error | null> {
+  try {
     return await stat(link, { bigint: true });
   } catch (error) {
     // Other errors are those of a file on a file system that has failed: a descriptor on a disk answers.
-    return hasCode(error, 'EACCES', 'EPERM') ? new Error(messageOf(error)) : null;
+    return forbids(error);
   }
+}
+
+function forbids(error: unknown): Error | null {
+  return hasCode(error, 'EACCES', 'EPERM') ? new Error(messageOf(error)) : null;
 }
 
 function describe(

@@ -8,7 +8,7 @@ import type { Logger } from '../../core/log/logger';
 import { unhealthy } from '../export-errors';
 import { commandLine, findListener, isListening, servesPort } from '../process-table';
 import { greets, type NbdAddress } from '../protocol/handshake';
-import { startServer, systemctl, waitUntil } from '../start-server';
+import { startNbdServer, systemctl, waitUntil } from '../start-server';
 
 const run = promisify(execFile);
 
@@ -116,13 +116,8 @@ export class NbdServerProcess {
   }
 
   private start(): Promise<void> {
-    const { binary, baseConfig, pidFile, unit } = this.options;
-    if (unit !== null) return systemctl('start', unit);
-    return startServer(binary, ['-C', baseConfig, '-p', pidFile], {
-      runtimeFile: pidFile,
-      package: 'nbd-server',
-      failure: `it does not start with ${baseConfig}`,
-    });
+    const { unit } = this.options;
+    return unit === null ? startNbdServer(this.options) : systemctl('start', unit);
   }
 
   /**

@@ -8,8 +8,9 @@ import { currentDaemon } from '../../daemon/current';
 import type { AnyEndpoint } from '../endpoints/endpoint';
 import { endpoints } from '../endpoints/registry';
 import { type GuardSettings, guardSettings } from './guard-settings';
-import { methodsOf, requireOwnMethod } from './known-routes';
+import { methodsOf, pathNotFound, requireOwnMethod } from './known-routes';
 import { bodyTooLarge } from './read-json';
+import { validationError } from './validation-error';
 
 /** Need no token. */
 const WITHOUT_TOKEN = anyOf(({ access }) => access === 'open');
@@ -28,7 +29,7 @@ function anyOf(wanted: (endpoint: AnyEndpoint) => boolean): RegExp {
  * Checks every request before its route: host, origin, token, daemon, declared body size. What the token may
  * do is checked with the endpoint (`requireRole`).
  * Errors: FORBIDDEN_HOST, FORBIDDEN_ORIGIN, UNAUTHORIZED, STARTING, BODY_TOO_LARGE,
- * METHOD_NOT_ALLOWED.
+ * METHOD_NOT_ALLOWED, VALIDATION_FAILED, NOT_FOUND.
  */
 export function guard(event: H3Event, settings: Readonly<GuardSettings> = guardSettings()): void {
   const path = event.path.split('?')[0] ?? '/';
@@ -40,9 +41,20 @@ export function guard(event: H3Event, settings: Readonly<GuardSettings> = guardS
     event.context.identity = identify(getRequestHeader(event, 'authorization'), settings.access);
   if (!BEFORE_START.has(path)) currentDaemon();
   if (Number(getRequestHeader(event, 'content-length') ?? 0) > LIMITS.BODY_BYTES) throw bodyTooLarge();
+  const [asWritten = ''] = (event.node.req.url ?? '').split('?');
+  if (/%3f/i.test(asWritten)) throw noQuestionMark(asWritten);
   requireOwnMethod(event.method, path);
   // Node sends no body to a HEAD request, so the GET route answers it.
   if (event.method === 'HEAD' && methodsOf(path).includes('HEAD')) event._method = 'GET';
+}
+
+/**
+ * A question mark that is encoded in a path belongs to a name, and no name here has one. The router decodes it first
+ * and would take what follows for the query: the volume of one device would become the list of all.
+ */
+function noQuestionMark(path: string): DaemonError {
+  if (methodsOf(path).length === 0) return pathNotFound();
+  return validationError([{ field: 'path', message: 'must not have an encoded question mark in it' }]);
 }
 
 const SECURITY_HEADERS = Object.entries({

@@ -76,6 +76,7 @@ function namesOf(schema: z.ZodType): readonly string[] {
   return schema instanceof z.ZodObject ? Object.keys(schema.shape) : [];
 }
 
+/** Half a character is none: many readers refuse a whole answer that has one. */
 function shown(name: string): string {
-  return name === '' ? '(empty name)' : name.slice(0, SHOWN_CHARACTERS);
+  return name === '' ? '(empty name)' : name.slice(0, SHOWN_CHARACTERS).replace(/\p{Cs}/gu, '\ufffd');
 }

@@ -43,6 +43,10 @@ export function noSuchRoute(method: string, path: string): DaemonError {
     const message = `${method.slice(0, 20)} is not allowed here; allowed: ${allow.join(', ')}`;
     return new DaemonError('METHOD_NOT_ALLOWED', message, { details: { allow } });
   }
+  return pathNotFound();
+}
+
+export function pathNotFound(): DaemonError {
   return new DaemonError(
     'NOT_FOUND',
     'There is no such path: not found. GET /api/v1/openapi.json lists them all',

@@ -1,3 +1,4 @@
+import type { z } from 'zod';
 import { stateOf } from '../../cloudstack/volume-states';
 import type { ResolvedVolume } from '../../daemon/volumes/resolve-volume';
 import type { VolumePage, VolumeSummary } from '../../daemon/volumes/volume-list';
@@ -35,11 +36,26 @@ const NOTHING_SHOWN = {
   zoneName: null,
 } as const;
 
-function summaryReply({ id, volume: evidence, rows }: VolumeSummary) {
-  const volume = evidence.kind === 'seen' ? evidence.value : null;
+function summaryReply({ id, volume, rows }: VolumeSummary) {
   const { mapping, export: record, lastOperation } = rows;
   const { mapping: mappingShape, export: exportShape, last_operation } = listed.shape;
-  return replyOf(listed, {
+  return {
+    ...shownReply(id, volume),
+    mapping: mapping && replyOf(mappingShape.unwrap(), { ...mapping, devicePath: pathOf(mapping) }),
+    export: record && replyOf(exportShape.unwrap(), { ...record, readOnly: isReadOnly(record) }),
+    last_operation: lastOperation && replyOf(last_operation.unwrap(), lastOperation),
+  };
+}
+
+const shownSchema = listed.omit({ mapping: true, export: true, last_operation: true });
+/** What was seen of a volume stays the same object until it is looked at again. */
+const made = new WeakMap<VolumeSummary['volume'], z.infer<typeof shownSchema>>();
+
+function shownReply(id: string, evidence: VolumeSummary['volume']): z.infer<typeof shownSchema> {
+  const before = made.get(evidence);
+  if (before?.volume_id === id) return before;
+  const volume = evidence.kind === 'seen' ? evidence.value : null;
+  const reply = replyOf(shownSchema, {
     ...(volume ?? NOTHING_SHOWN),
     volumeId: id,
     stateMeans: volume && stateOf(volume).means,
@@ -48,10 +64,9 @@ function summaryReply({ id, volume: evidence, rows }: VolumeSummary) {
     projectId: volume?.owner.projectId ?? null,
     notShown: whyNotShown(evidence),
     at: evidence.at,
-    mapping: mapping && replyOf(mappingShape.unwrap(), { ...mapping, devicePath: pathOf(mapping) }),
-    export: record && replyOf(exportShape.unwrap(), { ...record, readOnly: isReadOnly(record) }),
-    lastOperation: lastOperation && replyOf(last_operation.unwrap(), lastOperation),
   });
+  made.set(evidence, reply);
+  return reply;
 }
 
 function whyNotShown(evidence: VolumeSummary['volume']): string | null {

@@ -7,6 +7,8 @@ const UUID = /^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a
  * classes like \\p{Cc} are not known to Python, nor to JavaScript without the flag u.
  */
 const NO_CONTROLS = /^[^\u0000-\u001f\u007f-\u009f]*$/;
+/** The same, and not only spaces. */
+const WORDS = /^[^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f][^\u0000-\u001f\u007f-\u009f]*$/;
 
 /** Lone surrogates are no characters; JSON columns refuse them. */
 function isWellFormed(text: string): boolean {
@@ -33,7 +35,7 @@ export function cleanText(what: string, maxCharacters: number) {
     .string({ error })
     .min(1, { error })
     .max(maxCharacters, { error })
-    .regex(NO_CONTROLS, { error })
+    .regex(WORDS, { error })
     .refine((text) => text.trim() !== '' && isWellFormed(text), { error });
 }
 
@@ -93,18 +95,27 @@ export function wholeNumber(what: string, minimum: number, maximum: number) {
 const RFC3339 = /^\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+ -]\d{2}:\d{2})$/;
 const SINCE = 'a time: RFC 3339 like 2025-08-19T20:30:00Z, or milliseconds since 1970';
 
-/** A time as wall clock ms. An unescaped `+` of a zone offset arrives as a space, which is accepted. */
+/** The end of the year 9999. DATETIME columns end earlier but still compare correctly. */
+const LAST_MS = 253_402_300_799_999;
+
+/**
+ * A time as wall clock ms, from 1970 to 9999: what lies outside means their ends. An unescaped `+` of a zone offset
+ * arrives as a space, which is accepted.
+ */
 export const moment = z
   .string({ error: expected(SINCE) })
   .transform((text, context) => {
     const rfc3339 = RFC3339.test(text) ? Date.parse(normaliseTime(text)) : Number.NaN;
     const ms = /^\d{10,15}$/.test(text) ? Number(text) : rfc3339;
-    // Up to the year 9999. DATETIME columns end earlier but still compare correctly.
-    if (Number.isFinite(ms) && ms >= 0 && ms <= 253_402_300_799_999) return ms;
+    if (Number.isFinite(ms)) return Math.min(Math.max(ms, 0), LAST_MS);
     context.addIssue({ code: 'custom', message: `must be ${SINCE}`, input: text });
     return z.NEVER;
   })
-  .meta({ description: SINCE, examples: ['2025-08-19T20:30:00Z'] });
+  .meta({
+    description: SINCE,
+    examples: ['2025-08-19T20:30:00Z'],
+    anyOf: [{ format: 'date-time' }, { pattern: '^[0-9]{10,15}$' }],
+  });
 
 function normaliseTime(text: string): string {
   const zoned = text.replace(/ (\d{2}:\d{2})$/, '+$1').toUpperCase();

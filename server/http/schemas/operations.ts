@@ -56,7 +56,10 @@ export const operationSchema = named('Operation', {
   request_id: z.string().optional().meta({ description: 'X-Request-Id of the request that was accepted' }),
   traceparent: z.string().optional().meta({ description: 'of that request (W3C Trace Context)' }),
   created_at: timestamp,
-  updated_at: timestamp,
+  updated_at: timestamp.meta({
+    description:
+      'RFC 3339, UTC, milliseconds: when the operation itself last changed (begun, waiting, its volume learned, a cancel asked for, held, ended). Its steps do not move it: they are in its journal',
+  }),
   completed_at: timestamp.optional(),
 });
 export type OperationReply = z.infer<typeof operationSchema>;

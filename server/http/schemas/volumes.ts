@@ -71,7 +71,8 @@ export const snapshotGroupBody = snapshotBody.extend({
     .array(uuid('a volume'), { error: VOLUMES })
     .min(1, { error: VOLUMES })
     .max(LIMITS.GROUP_VOLUMES, { error: VOLUMES })
-    .refine((ids) => new Set(ids).size === ids.length, { error: VOLUMES }),
+    .refine((ids) => new Set(ids).size === ids.length, { error: VOLUMES })
+    .meta({ uniqueItems: true }),
 });
 
 export const revertBody = z.object({ snapshot_id: uuid('a snapshot of this volume') });

@@ -17,7 +17,7 @@ import {
 import { endFailed } from './failure';
 import { intend, mutate, tryAgainOrGiveUp } from './mutation';
 import { undoAttach } from './undo-attach';
-import { doubtTheRead, knownVolume, waitWhileBusy } from './volume';
+import { doubtTheRead, knownVolume, waitForOpenJobs, waitWhileBusy } from './volume';
 
 const STEP = 'attach-volume';
 
@@ -155,18 +155,7 @@ export function waitForObstacles(s: Situation, goal: AttachGoal, isDetached: boo
       needsSlot: toAppliance && isDetached,
     };
   const { openJobs, conflictingOperation, full } = obstacles;
-  if (openJobs > 0) {
-    const details = { volume_id: goal.volumeId };
-    if (s.elapsed('open-jobs') > LIMITS.VOLUME_BUSY_DEADLINE_MS)
-      return giveUp('VOLUME_BUSY', 'An earlier job of this volume does not end in CloudStack', details);
-    return {
-      do: 'pause',
-      ms: LIMITS.JOB_POLL_MAX_MS,
-      step: STEP,
-      reason: 'an earlier job of this volume may still be running in CloudStack',
-      forget: ['obstacles', 'volume'],
-    };
-  }
+  if (openJobs > 0) return waitForOpenJobs(s, STEP, goal.volumeId);
   if (conflictingOperation === null) return full ? waitForSlot(s, goal, full) : null;
   return {
     do: 'pause',
@@ -221,7 +210,8 @@ function finishElsewhere(s: Situation, goal: AttachGoal, volume: CloudVolume): A
   const before = s.facts.mapping;
   if (before === undefined) return { do: 'read-mapping', volumeId: volume.id };
   // Somebody has moved it from here: an export that is left would lead to a disk that another VM writes to.
-  const left = before.kind === 'seen' && before.value.vmId === s.policy.applianceVmId;
+  const mapped = before.kind === 'seen' && before.value.vmId === s.policy.applianceVmId;
+  const left = mapped || s.facts.exported === true;
   if (left && !s.journal.done('withdraw')) return { do: 'withdraw', volumeId: volume.id, force: true };
   const mapping: NewMapping = {
     volumeId: volume.id,

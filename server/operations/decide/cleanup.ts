@@ -6,7 +6,7 @@ import { detach } from './detach';
 import { endFailed } from './failure';
 import { intend, mutate, tryAgainOrGiveUp } from './mutation';
 import { undoAttach } from './undo-attach';
-import { knownVolume } from './volume';
+import { doubtTheRead, knownVolume } from './volume';
 
 /**
  * cleanup: detach from the test VM → attach to the appliance, as one durable operation (POST
@@ -119,7 +119,7 @@ function stillness(
     return giveUp('VM_NOT_STOPPED', `VM ${vmId} is ${vmState}; stop it first or set force_clean`, details);
   if (phase === null) return giveUp('VM_STATE', `VM ${vmId} is ${vmState}`, details);
   return state.at === 'ended'
-    ? tryAgainOrGiveUp(s, 'stop-vm', state, 'VM stop', { vm_id: vmId })
+    ? (doubtTheRead(s, 'stop-vm', state) ?? tryAgainOrGiveUp(s, 'stop-vm', state, 'VM stop', { vm_id: vmId }))
     : intend(s, 'stop-vm', { vm_id: vmId });
 }
 

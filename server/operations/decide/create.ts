@@ -141,6 +141,15 @@ export function ownerIn({ owner }: JsonObject): CloudOwner | null {
 
 function finish(s: Situation<'create'>, volume: CloudVolume, tries: number, checked: JsonObject): Action {
   const { phase, means } = stateOf(volume);
+  const { size: wanted } = s.operation.request;
+  if (volume.size !== null && volume.size < wanted) {
+    const message = `The new volume ${volume.id} has ${volume.size} bytes, less than the ${wanted} asked for`;
+    return giveUp('VOLUME_STATE', message, {
+      volume_id: volume.id,
+      size: volume.size,
+      size_requested: wanted,
+    });
+  }
   if (phase === 'rest') {
     // A try that was sent may have made a volume although its job is lost.
     const since = s.journal.firstIntent(STEP)?.at ?? 0;

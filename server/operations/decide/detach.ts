@@ -17,7 +17,7 @@ import { intentOf, plugData } from './intent';
 import { intend, mutate, tryAgainOrGiveUp } from './mutation';
 import { inTheWay, inUseCode, inUseDetails, inUseMessage } from './permit';
 import { samePlug } from './permit-parts';
-import { doubtTheRead, knownVolume, waitWhileBusy } from './volume';
+import { doubtTheRead, knownVolume, waitForOpenJobs, waitWhileBusy } from './volume';
 
 const STEP = 'detach-volume';
 
@@ -68,7 +68,8 @@ export function decideDetach(s: Situation<'detach'>): Action {
 /**
  * Leads to "detached in CloudStack, gone from the guest, no mapping, no export". Shared by detach, delete and
  * cleanup. Order: read → in-use check → withdraw → intent → guards → send → job → read back → gone → unmap. A
- * detach from another VM touches no export, file or signal of this appliance (specification v1.2.1).
+ * detach from another VM touches no export, file or signal of this appliance (specification v1.2.1), unless an
+ * export of this very volume was left here.
  */
 export function detach(s: Situation, goal: DetachGoal): Action | Done<Detached> {
   const { volumeId } = goal;
@@ -98,6 +99,17 @@ export function detach(s: Situation, goal: DetachGoal): Action | Done<Detached> 
   return state.at === 'ended'
     ? tryAgainOrGiveUp(s, STEP, state, 'volume detach', about)
     : intend(s, STEP, about);
+}
+
+/**
+ * Before the volume is called detached without a call of ours: an attach whose operation has given up on its
+ * job may still attach it. null: none.
+ */
+function waitForAttach(s: Situation, volumeId: string): Action | null {
+  if (s.journal.mutation(STEP).at !== 'none') return null;
+  const { obstacles } = s.facts;
+  if (!obstacles) return { do: 'read-obstacles', volumeId, toAppliance: false, needsSlot: false };
+  return obstacles.openJobs > 0 ? waitForOpenJobs(s, STEP, volumeId) : null;
 }
 
 /**
@@ -166,7 +178,7 @@ function cleanUp(s: Situation, goal: DetachGoal, absent: boolean): Action | Done
     return asked ? unmap(mapping) : done({ devicePath: mapping.devicePath, absent });
   }
   if (goal.onlyFromVm === null) {
-    const left = leaveGuest(s, goal, mapping);
+    const left = leaveGuest(s, goal, mapping) ?? (absent ? null : waitForAttach(s, goal.volumeId));
     if (left) return left;
   }
   const path = s.journal.done('unmap')?.device_path;
@@ -178,7 +190,7 @@ function cleanUp(s: Situation, goal: DetachGoal, absent: boolean): Action | Done
  * null: all done.
  */
 function leaveGuest(s: Situation, goal: DetachGoal, mapping: Mapping | null): Action | null {
-  if (mapping && !s.journal.standing('withdraw', 'republish'))
+  if ((mapping || s.facts.exported) && !s.journal.standing('withdraw', 'republish'))
     return { do: 'withdraw', volumeId: goal.volumeId, force: true };
   if (s.facts.gone === undefined)
     return { do: 'await-gone', volumeId: goal.volumeId, timeoutMs: LIMITS.DEVICE_GONE_DEADLINE_MS };

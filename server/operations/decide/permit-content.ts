@@ -135,15 +135,16 @@ function permitSource(
   return refuse('SNAPSHOT_STATE', message, { snapshot_id: snapshotId, state });
 }
 
-/** null when this appliance has nothing to do with the volume: no attachment, no mapping, no disk, no client. */
-function permitAway(volume: CloudVolume, { mapping, use }: Guards, policy: Policy): Permit | null {
+/** null when this appliance has nothing to do with the volume: no attachment, no mapping, no export, no disk, no client. */
+function permitAway(volume: CloudVolume, { mapping, exported, use }: Guards, policy: Policy): Permit | null {
   const details = { volume_id: volume.id };
   const mapped = mapping?.kind === 'seen' && mapping.value.vmId === policy.applianceVmId;
-  if (policy.applianceVmId === null || mapping === null || mapping.kind === 'unknown' || use === null)
+  const read = mapping !== null && mapping.kind !== 'unknown' && exported !== null && use !== null;
+  if (policy.applianceVmId === null || !read)
     return wait('DEVICE_NOT_IDENTIFIED', 'the disks and mappings of this appliance were not read');
-  if (volume.vmId === policy.applianceVmId || mapped) {
-    const how = volume.vmId === policy.applianceVmId ? 'attached' : 'mapped';
-    const message = `Volume ${volume.id} is ${how} to this appliance, detach it first: its content is not replaced under an export`;
+  if (volume.vmId === policy.applianceVmId || mapped || exported) {
+    const how = volume.vmId === policy.applianceVmId ? 'attached to' : mapped ? 'mapped to' : 'exported by';
+    const message = `Volume ${volume.id} is ${how} this appliance, detach it first: its content is not replaced under an export`;
     return refuse('VOLUME_ATTACHED_HERE', message, details);
   }
   if (use.disk === 'found') {

@@ -4,7 +4,7 @@ import { type StateCall, stateOf } from '../../cloudstack/volume-states';
 import type { ErrorCode } from '../../core/errors';
 import type { Evidence } from '../../model/evidence';
 import type { JsonObject } from '../../model/operation';
-import type { Guards, Plug } from '../decision';
+import type { Guards, Neighbour, Plug } from '../decision';
 
 /**
  * go: the call may be sent. wait: not now, read again. settled: the wanted state holds already, or the call
@@ -83,6 +83,17 @@ export function permitVm(vm: Evidence<CloudVm> | null, vmId: string, phases: rea
   if (phase === 'moving') return wait('VM_STATE', `VM ${vmId} is ${state}`);
   const code = phase === 'running' ? 'VM_NOT_STOPPED' : 'VM_STATE';
   return refuse(code, `VM ${vmId} is ${state}`, { vm_id: vmId, state });
+}
+
+/** Only the daemon of that VM sees who uses its disks, and which of them is new; null: none runs there. */
+export function permitNeighbour(neighbour: Neighbour | null): Permit | null {
+  if (neighbour === null || !neighbour.runs) return null;
+  const { vmId, owner } = neighbour;
+  return refuse(
+    'APPLIANCE_PROTECTED',
+    `VM ${vmId} is an appliance of its own, whose disks only its daemon (${owner}) attaches and detaches`,
+    { vm_id: vmId, owner },
+  );
 }
 
 export function protectedAppliance(what: string): Permit {

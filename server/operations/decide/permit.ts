@@ -22,6 +22,7 @@ import {
   elsewhere,
   GO,
   type Permit,
+  permitNeighbour,
   permitVm,
   protectedAppliance,
   refuse,
@@ -82,6 +83,8 @@ function permitAttach(
   if (state) return state;
   if (vmId === policy.applianceVmId)
     return deviceId === 0 ? protectedAppliance('become the root disk of') : GO;
+  const neighbour = permitNeighbour(guards.neighbour);
+  if (neighbour) return neighbour;
   return permitVm(guards.vm, vmId, deviceId === 0 ? ['still'] : ['running', 'still']);
 }
 
@@ -100,7 +103,7 @@ function permitDetach(volumeId: string, intent: Intent, guards: Guards, policy: 
   }
   const state = wrongState(volume, 'detach');
   if (state) return state;
-  if (volume.vmId !== policy.applianceVmId) return GO;
+  if (volume.vmId !== policy.applianceVmId) return permitNeighbour(guards.neighbour) ?? GO;
   if (volume.type === 'ROOT') return protectedAppliance('be taken from');
   return permitTaking(volume, intent, guards.use);
 }
@@ -193,7 +196,7 @@ function permitRecover(volumeId: string, guards: Guards): Permit {
 }
 
 function permitStop(vmId: string, intent: Intent, guards: Guards, policy: Policy): Permit {
-  const named = namedVm(vmId, intent, policy);
+  const named = namedVm(vmId, intent, guards, policy);
   if (named) return named;
   const phase = guards.vm?.kind === 'seen' ? vmPhase(guards.vm.value.state) : null;
   if (phase === 'still' || phase === 'gone') return { verdict: 'settled', reason: 'the VM does not run' };
@@ -202,7 +205,7 @@ function permitStop(vmId: string, intent: Intent, guards: Guards, policy: Policy
 
 /** Only a stopped VM whose disk list shows its own root disk and no other disk. */
 function permitDestroy(vmId: string, intent: Intent, guards: Guards, policy: Policy): Permit {
-  const named = namedVm(vmId, intent, policy);
+  const named = namedVm(vmId, intent, guards, policy);
   if (named) return named;
   if (guards.vm?.kind === 'seen' && vmPhase(guards.vm.value.state) === 'gone')
     return { verdict: 'settled', reason: 'the VM is destroyed already' };
@@ -227,9 +230,15 @@ function permitDestroy(vmId: string, intent: Intent, guards: Guards, policy: Pol
   );
 }
 
-function namedVm(vmId: string, intent: Intent, policy: Policy): Permit | null {
+/** An appliance is never stopped or destroyed, this one or another one, whether its daemon runs or not. */
+function namedVm(vmId: string, intent: Intent, { neighbour }: Guards, policy: Policy): Permit | null {
   if (vmId === policy.applianceVmId)
     return refuse('APPLIANCE_PROTECTED', `VM ${vmId} is the appliance that this daemon runs on`);
+  if (neighbour !== null)
+    return refuse(
+      'APPLIANCE_PROTECTED',
+      `VM ${vmId} is the appliance of another daemon (${neighbour.owner})`,
+    );
   if (intent.vmId !== vmId)
     return refuse('APPLIANCE_PROTECTED', `VM ${vmId} is not the one that this operation names`);
   return null;

@@ -48,6 +48,20 @@ export function mayHaveWorked({ outcome, code, text }: Extract<MutationState, { 
   return outcome === 'ok' || classifyJobFailure(code, text) === 'unknown';
 }
 
+/** A job that an earlier operation has given up on may still change the volume. */
+export function waitForOpenJobs(s: Situation, step: MutationStep, volumeId: string): Action {
+  const details = { volume_id: volumeId };
+  if (s.elapsed('open-jobs') > LIMITS.VOLUME_BUSY_DEADLINE_MS)
+    return giveUp('VOLUME_BUSY', 'An earlier job of this volume does not end in CloudStack', details);
+  return {
+    do: 'pause',
+    ms: LIMITS.JOB_POLL_MAX_MS,
+    step,
+    reason: 'an earlier job of this volume may still be running in CloudStack',
+    forget: ['obstacles', 'volume'],
+  };
+}
+
 /**
  * Waits while CloudStack is busy with the volume, fails when it never accepts the call in this state; null
  * when it can be sent now.

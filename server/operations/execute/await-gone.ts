@@ -4,6 +4,7 @@ import type { RecordedIdentity } from '../../devices/identity';
 import { lacksSerials } from '../../devices/serial';
 import type { JsonObject } from '../../model/operation';
 import { deviceOfVolume } from './disk-use';
+import { exportedDevice } from './exports';
 import type { RunContext } from './run-context';
 
 /**
@@ -28,15 +29,27 @@ export async function awaitGone(run: RunContext, volumeId: string, timeoutMs: nu
   return (await watcher.waitFor(gone, { timeoutMs: timeoutMs - quickMs, signal: run.signal })) ?? false;
 }
 
-/** What the database knows of the volume's disk in this guest: its mapping, or the one of its last ghost. */
+/** What is known of the volume's disk in this guest: its mapping, its export, or the one of its last ghost. */
 async function recordedDisk(
   run: RunContext,
   volumeId: string,
-  { devices }: DeviceSnapshot,
+  snapshot: DeviceSnapshot,
 ): Promise<RecordedIdentity | null> {
   const mapping = await run.active(() => run.parts.ledger.readMapping(volumeId));
   if (mapping) return mapping.vmId === run.parts.policy().applianceVmId ? mapping : null;
-  return lacksSerials(devices) ? ghostLeftBy(run, volumeId) : null;
+  if (!lacksSerials(snapshot.devices)) return null;
+  return (await exportedDisk(run, volumeId, snapshot)) ?? ghostLeftBy(run, volumeId);
+}
+
+/** The disk that the volume's export leads to: it was verified when it was published, and a link of a changed disk is closed. */
+async function exportedDisk(
+  run: RunContext,
+  volumeId: string,
+  { devices, bootId }: DeviceSnapshot,
+): Promise<RecordedIdentity | null> {
+  const path = await exportedDevice(run, volumeId);
+  const device = devices.find((one) => one.path === path);
+  return device ? { devicePath: device.path, serial: device.serial, diskseq: device.diskseq, bootId } : null;
 }
 
 /**

@@ -1,5 +1,5 @@
 import { jobPollDelayMs } from '../../cloudstack/polling';
-import { sleepUntilAny } from '../../core/clock';
+import { type Clock, sleepUntilAny } from '../../core/clock';
 import { LIMITS } from '../../core/limits';
 import type { JsonObject, Operation } from '../../model/operation';
 import type { Action } from '../decision';
@@ -17,9 +17,13 @@ export async function awaitJob(
   action: Extract<Action, { do: 'await-job' }>,
 ): Promise<Operation | null> {
   const place = run.otherRuns.vmJobs.join(action.vmId);
+  const { policy, watcher } = run.parts;
+  const bell = new Bell();
+  const silence = action.vmId === policy().applianceVmId ? watcher.onEvent(() => bell.ring()) : null;
   try {
-    return await untilEnded(run, action, place.first);
+    return await untilEnded(run, action, place.first, bell);
   } finally {
+    silence?.();
     place.leave();
   }
 }
@@ -28,10 +32,11 @@ async function untilEnded(
   run: RunContext,
   { step, jobId, volumeId }: Extract<Action, { do: 'await-job' }>,
   first: AbortSignal,
+  bell: Bell,
 ): Promise<Operation | null> {
   const { clock } = run.parts;
   const begun = clock.monotonic();
-  const pause = pauses(run, first);
+  const pause = pauses(run, first, bell);
   run.waiting = { step, reason: `CloudStack job ${jobId} is running`, attempt: 0, nextAttemptAt: null };
   // A job behind others of its VM has not begun, so it is queried at once only when it is first.
   if (!first.aborted) await pause();
@@ -76,8 +81,32 @@ async function tell(run: RunContext, step: MutationStep, reason: string): Promis
   if (run.waiting?.reason !== reason) await run.announce(step, reason);
 }
 
+/**
+ * Rings when a disk has come to this guest or left it. CloudStack ends the job of an attach or a detach moments
+ * after that, so it is asked at once, and often again. Only a hint: what counts is CloudStack's answer.
+ */
+class Bell {
+  private rung = new AbortController();
+
+  ring(): void {
+    this.rung.abort();
+  }
+
+  /** Ends early when it rings, and at once when it has rung since the last pause. Returns whether it has. */
+  async pause(clock: Clock, ms: number, signal: AbortSignal): Promise<boolean> {
+    await sleepUntilAny(clock, ms, [signal, this.rung.signal]);
+    const { aborted } = this.rung.signal;
+    if (aborted) this.rung = new AbortController();
+    return aborted;
+  }
+}
+
 /** The pause between two polls of the job; long while other jobs of the VM are ahead of this one. */
-function pauses({ parts: { clock }, signal }: RunContext, first: AbortSignal): () => Promise<void> {
+function pauses(
+  { parts: { clock }, signal }: RunContext,
+  first: AbortSignal,
+  bell: Bell,
+): () => Promise<void> {
   let poll = 0;
   let since = clock.monotonic();
   return async () => {
@@ -86,8 +115,9 @@ function pauses({ parts: { clock }, signal }: RunContext, first: AbortSignal): (
       if (!first.aborted || signal.aborted) return;
       since = clock.monotonic();
     }
-    await clock.sleep(jobPollDelayMs(poll, clock.monotonic() - since), signal);
-    poll += 1;
+    const rang = await bell.pause(clock, jobPollDelayMs(poll, clock.monotonic() - since), signal);
+    poll = rang ? 0 : poll + 1;
+    if (rang) since = clock.monotonic();
   };
 }
 

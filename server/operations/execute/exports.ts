@@ -90,6 +90,15 @@ export async function withdraw(run: RunContext, volumeId: string, force: boolean
   run.forget(['use', 'published']);
 }
 
+/**
+ * The device path that an export of this volume leads to, or null. A row may have been deleted by somebody
+ * else; the link is what clients get.
+ */
+export async function exportedDevice(run: RunContext, volumeId: string): Promise<string | null> {
+  const configured = await run.parts.exports.list();
+  return configured.find((one) => one.volumeId === volumeId)?.target ?? null;
+}
+
 async function tryPublish(run: RunContext, target: ExportTarget): Promise<boolean> {
   try {
     await run.parts.exports.publish(target);

@@ -6,9 +6,10 @@ import { absent, type Evidence, seen, unknown } from '../../model/evidence';
 import type { OpenJob } from '../../model/ledger';
 import type { Mapping } from '../../model/operation';
 import { intentOf } from '../decide/intent';
-import type { Guards, Mutation, VmDisk } from '../decision';
+import type { Guards, Mutation, Neighbour, VmDisk } from '../decision';
 import type { MutationStep } from '../journal';
 import { readUse } from './disk-use';
+import { exportedDevice } from './exports';
 import type { RunContext } from './run-context';
 
 /**
@@ -32,6 +33,7 @@ export async function readGuards(
       : null;
   const reverts = command.name === 'revertSnapshot';
   const mapping = reverts ? await readMapping(run, command.volumeId) : null;
+  const exported = reverts ? (await exportedDevice(run, command.volumeId)) !== null : null;
   // What changes most is read last.
   const named = target === null ? null : await readVm(run, target);
   const volume = 'volumeId' in command ? await readVolume(run, command.volumeId) : null;
@@ -45,7 +47,14 @@ export async function readGuards(
   // While users were waited for, everything that was read before them has grown old.
   const waitedMs = run.parts.clock.monotonic() - since;
   if (!hasWaited && waitedMs >= LIMITS.HOLDER_AGAIN_MS) return readGuards(run, { step, command }, true);
-  return { volume, vm, vmVolumes, snapshot, ownSnapshots, mapping, openJobs, use };
+  const actsOn = command.name === 'detachVolume' ? attachedTo : target;
+  const neighbour = actsOn === null || actsOn === applianceVmId ? null : await readNeighbour(run, actsOn);
+  return { volume, vm, vmVolumes, snapshot, ownSnapshots, mapping, exported, openJobs, use, neighbour };
+}
+
+async function readNeighbour(run: RunContext, vmId: string): Promise<Neighbour | null> {
+  const row = await run.active(() => run.parts.ledger.readOwner(vmId));
+  return row && { vmId, owner: row.owner, runs: row.lease !== null && row.lease.leftMs > 0 };
 }
 
 export function readVolume(run: RunContext, volumeId: string): Promise<Evidence<CloudVolume>> {

@@ -10,6 +10,7 @@ import { capacityOf, capacityText, freeSlots, lookAtSlots } from '../slots';
 import { awaitDevice } from './await-device';
 import { awaitGone } from './await-gone';
 import { readUse, readUseOf } from './disk-use';
+import { exportedDevice } from './exports';
 import {
   askForJob,
   countOpenJobs,
@@ -55,7 +56,10 @@ export async function observe(run: RunContext, action: Observation): Promise<voi
     case 'read-vm-volumes':
       return run.learn({ vmVolumes: await readVmVolumes(run, action.vmId) });
     case 'read-mapping':
-      return run.learn({ mapping: await readMapping(run, action.volumeId) });
+      return run.learn({
+        mapping: await readMapping(run, action.volumeId),
+        exported: (await exportedDevice(run, action.volumeId)) !== null,
+      });
     case 'query-job':
       return run.learn({ job: { jobId: action.jobId, found: await askForJob(run, action.jobId) } });
     case 'read-snapshot':

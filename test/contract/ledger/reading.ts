@@ -69,6 +69,15 @@ export function describeReading(suite: LedgerSuite): void {
       expect(await ids('\\')).toEqual([]);
     });
 
+    it('finds a text in any script, beside ids that have none of it', async () => {
+      const made = await ask(create('Größe 漢字 🗄'));
+      await ask(attach(A, APPLIANCE));
+      const ids = async (find: string) =>
+        (await ledger.listOperations({ find, limit: 10 })).map(({ id }) => id);
+      for (const find of ['GRÖß', '漢字', '🗄']) expect(await ids(find), find).toEqual([made.id]);
+      expect(await ids('ÁĐ')).toEqual([]);
+    });
+
     it('feeds the entries of all operations of the appliance in order', async () => {
       const one = await executing(attach(A, APPLIANCE));
       const two = await ask(detach(B));

@@ -61,12 +61,10 @@ export class CuttingProxy {
   }
 }
 
-/** A COM_QUERY packet (0x03 behind the four bytes of its header) that commits, also by itself. */
+/** A COM_QUERY packet (0x03 behind the four bytes of its header) that commits. */
 function isCommit(data: Buffer): boolean {
   return (
     data[4] === 3 &&
-    /^(commit$|update appliances|start transaction;.* commit$|insert into volume_operation_steps .*lock in share mode$)/is.test(
-      data.subarray(5).toString('latin1'),
-    )
+    /^(commit$|update appliances|start transaction;.* commit$)/is.test(data.subarray(5).toString('latin1'))
   );
 }

@@ -127,7 +127,7 @@ describe.each(['before', 'after'] as const)(
       expect(await truth.readMapping(VOLUME)).toMatchObject({ devicePath: '/dev/vdb' });
     });
 
-    it('so is a single entry, which commits by itself', async () => {
+    it('so is a single entry', async () => {
       const id = await executing();
       const entries: OperationChange['entries'] = [
         { step: 'attach-volume', state: 'intent', data: { job_id: 'j' } },
@@ -136,6 +136,33 @@ describe.each(['before', 'after'] as const)(
       const written = await ledger.append(epoch, id, { after: 2, at: T0 + 5, entries });
       expect(proxy.cuts).toBe(1);
       expect((await truth.readJournal(id)).slice(2)).toEqual(written);
+    });
+
+    it('so are the entries of several operations that share a packet, one of them an end', async () => {
+      const ids = ['one', 'two', 'three', 'four'];
+      for (const [n, id] of ids.entries())
+        await ledger.accept(epoch, { ...request(id), volumeId: `a0000000-0000-4000-8000-00000000010${n}` });
+      await ledger.claim(epoch, 10);
+      const intent: OperationChange = {
+        after: 2,
+        at: T0 + 5,
+        entries: [{ step: 'attach-volume', state: 'intent', data: { job_id: 'j' } }],
+      };
+      const end = { status: 'failed' as const, response: null, error: 'x', errorCode: null };
+      // The first is on its way by itself when the others come.
+      const first = ledger.append(epoch, 'one', intent);
+      await Promise.resolve();
+      proxy.cut = moment;
+      const written = await Promise.all([
+        first,
+        ledger.append(epoch, 'two', intent),
+        ledger.append(epoch, 'three', { ...intent, end }),
+        ledger.append(epoch, 'four', intent),
+      ]);
+      expect(proxy.cuts).toBe(1);
+      for (const [index, id] of ids.entries())
+        expect((await truth.readJournal(id)).slice(2)).toEqual(written[index]);
+      expect((await truth.counts(APPLIANCE)).byStatus.failed).toBe(1);
     });
 
     it('several operations are claimed exactly once', async () => {

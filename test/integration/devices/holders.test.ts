@@ -214,7 +214,7 @@ describe('the in-use guard on a real disk', () => {
 
   itOrSay('a loop device on a node of the disk outside /dev is found', ['mknod'], async () => {
     const [major = '', minor = ''] = (device.dev ?? '').split(':');
-    const node = join(dir, 'elsewhere');
+    const node = join(dir, 'second-node');
     run('mknod', node, 'b', major, minor);
     const above = run('losetup', '--find', '--show', node);
     undo.push(() => run('losetup', '--detach', above));

@@ -202,10 +202,10 @@ describe('whose process it is', () => {
     await once(foreign, 'spawn');
     const outsider = spawn('nbdinfo', ['--size', `nbd+unix:///?socket=${join(dir, 'foreign.sock')}`]);
     await once(outsider, 'exit');
-    expect(await server.clientProcesses()).toEqual(new Set());
+    expect(await server.clientProcesses()).toEqual(new Map());
     const client = await open(one);
     const [pid = 0] = await nbdkit.servers();
-    expect(await server.clientProcesses()).toEqual(new Set([processIdentity('/proc', pid)]));
+    expect(await server.clientProcesses()).toEqual(new Map([[processIdentity('/proc', pid), 'connected']]));
     expect((await server.clients(one.name)).connected.length).toBe(1);
     await client.close();
     await until(async () => (await server.clientProcesses()).size === 0);

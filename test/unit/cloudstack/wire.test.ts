@@ -139,6 +139,37 @@ describe('lists', () => {
     expect(server.requests.map(({ parameters }) => parameters.get('pagesize'))).toEqual(['500', '20', '20']);
   });
 
+  it.each([
+    ['by the size that it gives', true],
+    ['by the size that is asked for', false],
+  ])('a server that cuts pages without a word and counts %s is read to the end', async (_how, byOwn) => {
+    const rows = Array.from({ length: 45 }, (_, index) => volume(index));
+    server.script = ({ parameters }) => {
+      const [page, asked] = [Number(parameters.get('page')), Number(parameters.get('pagesize'))];
+      const from = (page - 1) * (byOwn ? Math.min(asked, 20) : asked);
+      return ok('listVolumes', { count: rows.length, volume: rows.slice(from, from + Math.min(asked, 20)) });
+    };
+    expect(await client.cloud.listVolumes({})).toHaveLength(rows.length);
+  });
+
+  it('a count that is too large ends the list all the same', async () => {
+    server.script = ({ parameters }) =>
+      ok('listVolumes', { count: 9, volume: parameters.get('page') === '1' ? [volume(1), volume(2)] : [] });
+    expect(await client.cloud.listVolumes({})).toHaveLength(2);
+    expect(server.requests).toHaveLength(3);
+  });
+
+  it('what was not asked for is not taken: an offering of another id, a snapshot of another volume', async () => {
+    const other = { id: VM, name: 'other', iscustomized: true };
+    say(ok('listDiskOfferings', { count: 1, diskoffering: [other] }));
+    expect(await client.cloud.readDiskOffering(VOLUME)).toBeNull();
+    expect(await client.cloud.readDiskOffering(VM.toUpperCase())).toMatchObject({ name: 'other' });
+    const snapshots = [VOLUME, VM, undefined].map((volumeid, index) => ({ id: `s-${index}`, volumeid }));
+    say(ok('listSnapshots', { count: 3, snapshot: snapshots }));
+    const listed = await client.cloud.listSnapshots({ volumeId: VOLUME.toUpperCase() });
+    expect(listed.map(({ id }) => id)).toEqual(['s-0']);
+  });
+
   it('a list that never ends is given up', async () => {
     const full = Array.from({ length: LIMITS.CLOUDSTACK_PAGE_SIZE }, (_, index) => volume(index));
     say(ok('listZones', { count: 1e6, zone: full }));
@@ -609,6 +640,24 @@ describe('jobs', () => {
       }),
     );
     expect((await client.cloud.queryJob(JOB))?.volumeId).toBeNull();
+  });
+
+  it('of another id is no answer: it may be about another volume', async () => {
+    say(job({ jobid: JOB.toUpperCase(), jobstatus: 1 }));
+    expect((await client.cloud.queryJob(JOB))?.status).toBe('succeeded');
+    say(job({ jobid: VM, jobstatus: 1 }));
+    expect(await refused(client.cloud.queryJob(JOB))).toMatchObject({ outcome: 'unknown', transient: true });
+    say(ok('createVolume', { id: VOLUME, jobid: VM }));
+    const create = { volumeName: 'v', zoneId: VM, diskOfferingId: VM, sizeGiB: 1, owner: null };
+    const accepted = await client.cloud.submit({ name: 'createVolume', ...create }, JOB);
+    expect(accepted.volumeId).toBeNull();
+  });
+
+  it('a status that no version has is not the end of it', async () => {
+    for (const jobstatus of [-1, 0.5, '']) {
+      say(job({ jobstatus }));
+      expect((await client.cloud.queryJob(JOB))?.status).toBe('pending');
+    }
   });
 
   it('unknown only when the server says that this very job does not exist', async () => {

@@ -44,6 +44,23 @@ describe('hosts', () => {
   });
 });
 
+describe('a question mark that is encoded in a path', () => {
+  it.each([
+    ['/api/v1/devices/%3Fvdb/volume', 400, 'VALIDATION_FAILED'],
+    [`/api/v1/volumes/${VOLUME}%3fforce=true`, 400, 'VALIDATION_FAILED'],
+    ['/api/v1/operations%3Flimit=1', 404, 'NOT_FOUND'],
+    ['/health%3F', 404, 'NOT_FOUND'],
+  ])('begins no query: %s is %i', async (path, status, code) => {
+    const answer = await app.get(path);
+    expect([answer.status, answer.json]).toMatchObject([status, { code }]);
+    expect(app.daemon.requests).toEqual([]);
+  });
+
+  it('is text in a query', async () => {
+    expect((await app.get('/api/v1/operations?find=%3F')).status).toBe(200);
+  });
+});
+
 describe('web pages', () => {
   it.each([
     ['another site', { origin: 'https://evil.example' }],

@@ -12,6 +12,7 @@ import {
   mapped,
   mapping,
   OTHER_VM,
+  rowOf,
   type Step,
   seenVolume,
   situation,
@@ -314,6 +315,22 @@ describe('attach decides', () => {
     });
     const steps: Step[] = [['withdraw', 'done', {}]];
     expect(decideAttach(situation('attach', there, { facts, steps }))).toMatchObject({ step: 'map' });
+  });
+
+  it('nor is one whose row here somebody has deleted', () => {
+    const there = { volume_id: VOLUME, vm_id: OTHER_VM };
+    const facts = {
+      volume: seenVolume({ vmId: OTHER_VM, deviceId: 1 }),
+      obstacles: clear,
+      mapping: rowOf(null),
+    };
+    expect(decideAttach(situation('attach', there, { facts: { ...facts, exported: true } }))).toMatchObject({
+      do: 'withdraw',
+      force: true,
+    });
+    expect(decideAttach(situation('attach', there, { facts: { ...facts, exported: false } }))).toMatchObject({
+      step: 'map',
+    });
   });
 
   it('honours a cancel while nothing has been accepted, and not after it', () => {

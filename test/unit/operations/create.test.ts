@@ -171,6 +171,21 @@ describe('create decides', () => {
     });
   });
 
+  it('a volume that is smaller than asked for is no success: what is copied to it would not fit', () => {
+    const made: Step = ['create-volume', 'finished', { job_id: 'j1', volume_id: VOLUME, outcome: 'ok' }];
+    const of = (size: number | null) =>
+      decideCreate(
+        situation('create', request, {
+          steps: [checked, intent, made],
+          facts: { volume: seenVolume({ size }) },
+        }),
+      );
+    expect(of(GIB)).toMatchObject({
+      data: { code: 'VOLUME_STATE', details: { volume_id: VOLUME, size: GIB } },
+    });
+    for (const size of [2 * GIB, 5 * GIB, null]) expect(of(size)).toMatchObject({ do: 'complete' });
+  });
+
   it('ends with the quota text of CloudStack when the quota is reached', () => {
     const refused: Step = [
       'create-volume',

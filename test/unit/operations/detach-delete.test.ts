@@ -117,6 +117,15 @@ describe('detach decides', () => {
     });
   });
 
+  it('an export of the volume that was left here is withdrawn, whatever the rows say', () => {
+    const obstacles = { openJobs: 0, conflictingOperation: null };
+    const over = { volume: seenVolume(), mapping: noRow, gone: true, obstacles };
+    const decided = (exported: boolean) =>
+      decideDetach(situation('detach', request, { facts: { ...over, exported } }));
+    expect(decided(true)).toMatchObject({ do: 'withdraw', force: true });
+    expect(decided(false)).toMatchObject({ do: 'complete' });
+  });
+
   it('is done when it is already detached: the rest is cleaned up, CloudStack is not asked again', () => {
     const detached = { volume: seenVolume(), mapping: local };
     expect(decideDetach(situation('detach', request, { facts: detached }))).toMatchObject({ do: 'withdraw' });
@@ -129,14 +138,22 @@ describe('detach decides', () => {
       decideDetach(situation('detach', request, { facts: { ...detached, gone: true }, steps: [withdrawn] })),
     ).toMatchObject({ do: 'record', step: 'unmap' });
     const unmapped: Step = ['unmap', 'done', { device_path: '/dev/vdb' }];
-    expect(
+    const then = (openJobs?: number) =>
       decideDetach(
         situation('detach', request, {
-          facts: { volume: seenVolume(), mapping: noRow, gone: true },
+          facts: {
+            ...{ volume: seenVolume(), mapping: noRow, gone: true },
+            ...(openJobs === undefined ? {} : { obstacles: { openJobs, conflictingOperation: null } }),
+          },
           steps: [withdrawn, unmapped],
         }),
-      ),
-    ).toMatchObject({ do: 'complete', response: { device_path: '/dev/vdb' } });
+      );
+    expect(then()).toMatchObject({ do: 'read-obstacles' });
+    expect(then(1), 'a job may still attach it').toMatchObject({
+      do: 'pause',
+      forget: ['obstacles', 'volume'],
+    });
+    expect(then(0)).toMatchObject({ do: 'complete', response: { device_path: '/dev/vdb' } });
   });
 
   it('never completes while the guest still has the disk', () => {

@@ -44,6 +44,45 @@ describe('the appliance itself', () => {
   });
 });
 
+describe('the appliance of another daemon with this database', () => {
+  const taken = async (state: string) => {
+    const rig = await Rig.start();
+    const vmId = rig.vm(state);
+    await rig.ledger.takeOver(vmId, 'their daemon');
+    return { rig, vmId };
+  };
+
+  it('as the test VM of a cleanup: it is neither stopped nor destroyed', async () => {
+    for (const state of ['Running', 'Stopped']) {
+      const { rig, vmId } = await taken(state);
+      const { id } = await rig.volume({ vmId });
+      await rig.pass(MINUTE_MS);
+      const more = { delete_vm: true, force_clean: true };
+      const operation = await rig.run('cleanup', cleanup(rig, id, vmId, more));
+      expect(JSON.stringify(operation)).toContain('their daemon');
+      expect(rig.calls.filter((name) => name.includes('VirtualMachine'))).toEqual([]);
+      expect(rig.model.inventory.vm('', '', vmId).state).toBe(state);
+    }
+  });
+
+  it('its disks come and go by that daemon, which alone sees who uses them', async () => {
+    const { rig, vmId } = await taken('Running');
+    const [theirs, ours] = [await rig.volume({ vmId }), await rig.volume()];
+    const detached = await rig.run('detach', { volume_id: theirs.id, force: true });
+    expect(detached).toMatchObject({ status: 'failed', errorCode: 'APPLIANCE_PROTECTED' });
+    const attached = await rig.run('attach', { volume_id: ours.id, vm_id: vmId });
+    expect(attached).toMatchObject({ status: 'failed', errorCode: 'APPLIANCE_PROTECTED' });
+    expect([rig.calls, theirs.vmId, ours.vmId]).toEqual([[], vmId, null]);
+  });
+
+  it('whose daemon has stopped for good gives its disks back', async () => {
+    const { rig, vmId } = await taken('Running');
+    const { id } = await rig.volume({ vmId });
+    await rig.pass(MINUTE_MS);
+    expect(await rig.run('detach', { volume_id: id })).toMatchObject({ status: 'completed' });
+  });
+});
+
 describe('a disk that this guest still has', () => {
   it('its volume is not given to another VM', async () => {
     const rig = await Rig.start();

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { LIMITS } from '~/server/core/limits';
 import type { OperationType } from '~/server/model/operation';
 import { JobDenials } from '~/server/operations/execute/job-denials';
-import { MINUTE_MS, Rig, SECOND_MS } from './rig';
+import { GIB, MINUTE_MS, Rig, SECOND_MS } from './rig';
 
 const ASKED = { command: 'queryAsyncJobResult', kind: 'unknown-job' } as const;
 
@@ -227,5 +227,47 @@ describe('a second call that queues behind the first', () => {
     await rig.ended(first);
     await rig.ended(second);
     expect(rig.calls).toEqual(['detachVolume']);
+  });
+});
+
+describe('the job of an attach to this appliance', () => {
+  it('is asked again at once when the guest shows the disk, however long its pause would have been', async () => {
+    const rig = await Rig.start({ model: { latencies: { attach: 61_000 } } });
+    const { id } = await rig.volume();
+    const { id: operation } = await rig.run('attach', { volume_id: id, vm_id: rig.here });
+    const ended = rig.model.history.events().findLast(({ what }) => what === 'job-ended');
+    const heard = (await rig.journal(operation)).find(({ state }) => state === 'finished');
+    expect((heard?.at ?? 0) - (ended?.at ?? 0)).toBeLessThan(LIMITS.JOB_POLL_FIRST_MS);
+  });
+
+  it('goes on to be asked when other disks come and go, and ends by what CloudStack says', async () => {
+    const rig = await Rig.start({ model: { latencies: { attach: 5_000 } } });
+    const { id } = await rig.volume();
+    const operation = await rig.request('attach', { volume_id: id, vm_id: rig.here });
+    await rig.pass(1_000);
+    await rig.guest.plug({ volumeId: 'by hand', size: GIB, serial: 'by-hand' });
+    await rig.pass(1_000);
+    expect(await rig.operation(operation)).toMatchObject({ status: 'executing' });
+    expect(await rig.ended(operation)).toMatchObject({ status: 'completed' });
+  });
+});
+
+describe('an attach that was given up while its job ran', () => {
+  it('a detach waits for that job, and takes the volume away again', async () => {
+    const hours = LIMITS.JOB_DEADLINE_MS + 10 * MINUTE_MS;
+    const rig = await Rig.start({ model: { latencies: { attach: hours } } });
+    const { id } = await rig.volume();
+    const attach = await rig.run('attach', { volume_id: id, vm_id: rig.vm('Running') }, hours);
+    expect(attach).toMatchObject({ status: 'failed', errorCode: 'STEP_DEADLINE' });
+    // CloudStack does not show that it works on the volume.
+    const volume = rig.model.inventory.volume('', '', id);
+    volume.state = 'Ready';
+    const detach = await rig.request('detach', { volume_id: id });
+    await rig.pass(MINUTE_MS);
+    expect(await rig.operation(detach)).toMatchObject({
+      waitReason: 'an earlier job of this volume may still be running in CloudStack',
+    });
+    expect(await rig.ended(detach, 20 * MINUTE_MS)).toMatchObject({ status: 'completed' });
+    expect([rig.calls, volume.vmId]).toEqual([['attachVolume', 'detachVolume'], null]);
   });
 });

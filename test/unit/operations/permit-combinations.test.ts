@@ -122,7 +122,8 @@ function* looks({ name }: Mutation): Generator<Partial<Guards>> {
   for (const one of about)
     for (const ownSnapshots of name === 'createSnapshot' ? OWN : [null])
       for (const row of name === 'revertSnapshot' ? MAPPINGS : [null])
-        yield { snapshot: one, ownSnapshots, mapping: row };
+        for (const exported of name === 'revertSnapshot' ? [false, true] : [null])
+          yield { snapshot: one, ownSnapshots, mapping: row, exported };
 }
 
 describe('in every combination of what can be read', () => {
@@ -206,7 +207,8 @@ function promised(command: Mutation, { vmId, taking, sentBefore }: Intent, world
     case 'revertSnapshot': {
       const of = world.snapshot?.kind === 'seen' ? world.snapshot.value : null;
       const row = world.mapping?.kind === 'seen' ? world.mapping.value.vmId : null;
-      const away = shown?.vmId !== APPLIANCE && row !== APPLIANCE && world.mapping?.kind !== 'unknown';
+      const mapped = row === APPLIANCE || world.mapping?.kind === 'unknown';
+      const away = shown?.vmId !== APPLIANCE && !mapped && world.exported === false;
       const free = shown?.vmId === null || (world.vm?.kind === 'seen' && world.vm.value.state === 'Stopped');
       const unused = world.use !== null && world.use.disk !== 'found' && world.use.holders.length === 0;
       const same = shown?.vmId === vmId && (shown?.vmId === null || shown?.attached === ATTACHED_AT);

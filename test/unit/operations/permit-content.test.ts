@@ -45,6 +45,7 @@ const away = (volume: Guards['volume']): Partial<Guards> => ({
   volume,
   snapshot: seenSnapshot(),
   mapping: rowOf(null),
+  exported: false,
   use: { disk: 'not-there', holders: [] },
 });
 
@@ -160,6 +161,20 @@ const ROWS: readonly Row[] = [
     intent({ vmId: null }),
     { ...away(free), mapping: rowOf(mapping()) },
     'refuse VOLUME_ATTACHED_HERE',
+  ],
+  [
+    'revert: exported here, though its row was deleted by somebody else',
+    revert,
+    intent({ vmId: null }),
+    { ...away(free), exported: true },
+    'refuse VOLUME_ATTACHED_HERE',
+  ],
+  [
+    'revert: nobody has asked the export server',
+    revert,
+    intent({ vmId: null }),
+    { ...away(free), exported: null },
+    'wait DEVICE_NOT_IDENTIFIED',
   ],
   [
     'revert: its disk is still in this guest',

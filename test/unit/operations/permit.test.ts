@@ -395,6 +395,41 @@ const ROWS: readonly Row[] = [
     },
     'refuse VM_HAS_DISKS',
   ],
+  ...([true, false] as const).flatMap((runs): Row[] => {
+    const neighbour = { vmId: OTHER_VM, owner: 'their daemon', runs };
+    const how = runs ? 'runs' : 'ran once';
+    const verdict = runs ? 'refuse APPLIANCE_PROTECTED' : 'go';
+    return [
+      [
+        `attach: to a VM where another daemon ${how}`,
+        attach(OTHER_VM),
+        intent(),
+        { volume: seenVolume(), vm: seenVm(), neighbour },
+        verdict,
+      ],
+      [
+        `detach: from a VM where another daemon ${how}`,
+        detach,
+        intent({ plug }),
+        { volume: seenVolume({ vmId: OTHER_VM, ...plug }), neighbour },
+        verdict,
+      ],
+      [
+        `stop: a VM where another daemon ${how}`,
+        stop(),
+        intent(),
+        { vm: seenVm({ state: 'Running' }), neighbour },
+        'refuse APPLIANCE_PROTECTED',
+      ],
+      [
+        `destroy: a VM where another daemon ${how}`,
+        destroy(),
+        intent(),
+        { vm: seenVm(), vmVolumes: disks(), neighbour },
+        'refuse APPLIANCE_PROTECTED',
+      ],
+    ];
+  }),
   [
     'destroy: no row names its root disk, which was made before the VM, as every migrated disk is',
     destroy(),

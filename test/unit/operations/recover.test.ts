@@ -132,7 +132,9 @@ function guards(state: string): Guards {
     snapshot: null,
     ownSnapshots: null,
     mapping: null,
+    exported: null,
     openJobs: 0,
     use: null,
+    neighbour: null,
   };
 }

@@ -240,8 +240,10 @@ export function guards(fields: Partial<Guards> = {}): { jobId: string } & Guards
     snapshot: null,
     ownSnapshots: null,
     mapping: null,
+    exported: null,
     openJobs: 0,
     use: null,
+    neighbour: null,
     ...fields,
   };
 }

@@ -115,3 +115,27 @@ describe('sync beside a read that is old', () => {
     expect(rig.exported(id)).toBe(true);
   });
 });
+
+describe('a VM that was stopped, and is still shown as running', () => {
+  it('is not stopped again: what contradicts the job is read again first', async () => {
+    const rig = await Rig.start();
+    const vmId = rig.vm('Running');
+    const { id } = await rig.volume({ vmId });
+    const readVm = rig.cloud.readVm.bind(rig.cloud);
+    let until: number | null = null;
+    rig.onSend = ({ name }) => {
+      if (name === 'stopVirtualMachine') until ??= rig.clock.monotonic() + 10 * SECOND_MS;
+    };
+    rig.cloud.readVm = async (of) => {
+      const shown = await readVm(of);
+      const isOld = of === vmId && until !== null && rig.clock.monotonic() < until;
+      return isOld && shown.kind === 'seen'
+        ? { ...shown, value: { ...shown.value, state: 'Running' } }
+        : shown;
+    };
+    const request = { volume_id: id, test_vm_id: vmId, oma_vm_id: rig.here, delete_vm: false };
+    const operation = await rig.run('cleanup', { ...request, force_clean: true });
+    expect(operation).toMatchObject({ status: 'completed' });
+    expect(rig.calls).toEqual(['stopVirtualMachine', 'detachVolume', 'attachVolume']);
+  });
+});
