@@ -76,14 +76,13 @@ async function withPaths(
   const found: OpenPath[] = [];
   let budget: number = LIMITS.HOLDER_DESCRIPTORS;
   let turn = budget;
-  for (const pid of processes(procDir, gaps)) {
-    if (ignoredPids.has(Number(pid))) continue;
+  const pids = processes(procDir, gaps).filter((pid) => !ignoredPids.has(Number(pid)));
+  for (const { task: pid, descriptors } of tablesOf(procDir, pids, closed)) {
     if (turn - budget > LIMITS.DESCRIPTORS_AT_A_STRETCH) {
       await breathe();
       turn = budget;
     }
     const dir = join(procDir, pid, 'fd');
-    const descriptors = listFolder(dir, closed);
     budget -= descriptors.length;
     if (budget < 0) {
       gaps.push(`more than ${LIMITS.HOLDER_DESCRIPTORS} files are open, not all were looked at`);
@@ -101,6 +100,25 @@ async function withPaths(
     }
   }
   return found;
+}
+
+/**
+ * The open files of each process, read as they are asked for. A process whose first thread has ended shows none,
+ * while its other threads go on with them: then those of the threads.
+ */
+function* tablesOf(
+  procDir: string,
+  pids: readonly string[],
+  closed: Gaps,
+): Generator<{ readonly task: string; readonly descriptors: readonly string[] }> {
+  const table = (task: string) => ({ task, descriptors: listFolder(join(procDir, task, 'fd'), closed) });
+  for (const pid of pids) {
+    const own = table(pid);
+    yield own;
+    if (own.descriptors.length > 0) continue;
+    for (const thread of listFolder(join(procDir, pid, 'task'), closed))
+      if (thread !== pid) yield table(join(pid, 'task', thread));
+  }
 }
 
 /** The text of the link; null when it is closed meanwhile, the error when it may not be read. */

@@ -171,7 +171,7 @@ function usersIn(
   target: BlockTarget,
   gaps: Gaps,
 ): Holder[] {
-  const { spaces, swaps, loops, btrfs, served, configured, own, dangling } = tables;
+  const { spaces, isRemotePath, swaps, loops, btrfs, served, configured, own, dangling } = tables;
   const machine = spaces.find(({ isMachine }) => isMachine) ?? spaces[0];
   const mounted = spaces.flatMap(({ mounts, where }) =>
     mounts
@@ -184,7 +184,7 @@ function usersIn(
     ...swaps.filter((path) => isNode(path, target)).map((path) => holder('swap', path)),
     ...stackedOn(target, gaps),
     ...loops.flatMap(({ name, path }) => {
-      const on = target.nameOf(path) ?? (path.startsWith('/dev/') && isNode(path, target) ? path : null);
+      const on = target.nameOf(path) ?? (!isRemotePath(path) && isNode(path, target) ? path : null);
       return on === null ? [] : [holder('holder', `${name} on ${on}`)];
     }),
     ...member.map(({ name }) => holder('holder', `btrfs ${name}`)),
@@ -231,7 +231,13 @@ async function conclude(
   all.push(...gaps.map((gap) => holder('unknown', gap)));
   if (device.diskseq !== null && readNumber(join(sysBlockDir, device.name, 'diskseq')) !== device.diskseq)
     all.push(holder('unknown', `${device.path} was unplugged or replaced during the look`));
-  return [...new Map(all.map((one) => [`${one.kind} ${one.detail}`, one])).values()];
+  return withoutRepeats(all);
+}
+
+/** Each user once. A process that has the disk open twice and writes through one of them is a writer. */
+function withoutRepeats(all: readonly Holder[]): Holder[] {
+  const readersFirst = [...all].sort((a, b) => Number(b.readOnly ?? false) - Number(a.readOnly ?? false));
+  return [...new Map(readersFirst.map((one) => [`${one.kind} ${one.detail}`, one])).values()];
 }
 
 /**

@@ -1,6 +1,7 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import {
   closeSync,
+  constants,
   existsSync,
   ftruncateSync,
   mkdirSync,
@@ -210,6 +211,41 @@ describe('the in-use guard on a real disk', () => {
       detail: `${basename(above)} on ${basename(loop)}`,
     });
   });
+
+  itOrSay('a loop device on a node of the disk outside /dev is found', ['mknod'], async () => {
+    const [major = '', minor = ''] = (device.dev ?? '').split(':');
+    const node = join(dir, 'second-node');
+    run('mknod', node, 'b', major, minor);
+    const above = run('losetup', '--find', '--show', node);
+    undo.push(() => run('losetup', '--detach', above));
+    expect(await holders()).toContainEqual({ kind: 'holder', detail: `${basename(above)} on ${node}` });
+  });
+
+  itOrSay('who only reads does not hide that somebody has claimed the disk', ['sleep'], async () => {
+    const file = openSync(loop, constants.O_RDONLY | constants.O_EXCL);
+    const child = spawn('sleep', ['600'], { stdio: ['ignore', 'ignore', 'ignore', file] });
+    closeSync(file);
+    undo.push(() => child.kill('SIGKILL'));
+    const found = await holdersWhen((now) => now.some(({ detail }) => detail.includes('sleep')));
+    expect(found).toMatchObject([{ kind: 'open', readOnly: true }, { kind: 'claimed' }]);
+  });
+
+  itOrSay(
+    'a process whose first thread has ended is found by another of its threads',
+    ['python3'],
+    async () => {
+      const script =
+        'import ctypes, os, sys, threading, time\nos.open(sys.argv[1], os.O_RDWR)\n' +
+        'threading.Thread(target=time.sleep, args=(600,)).start()\nctypes.CDLL(None).pthread_exit(None)';
+      const child = spawn('python3', ['-c', script, loop]);
+      undo.push(() => child.kill('SIGKILL'));
+      const found = await holdersWhen((now) => now.some(({ detail }) => detail.includes('task')));
+      expect(found).toContainEqual({
+        kind: 'open',
+        detail: expect.stringMatching(new RegExp(`^pid ${child.pid}/task/\\d+ \\(python3\\)$`)),
+      });
+    },
+  );
 
   itOrSay(
     'a device-mapper device on the disk is found by its name, and one on top of that does not hide it',

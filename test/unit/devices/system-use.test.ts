@@ -132,6 +132,28 @@ describe('a process that only reads', () => {
   });
 });
 
+describe('a process that shows less than it does', () => {
+  it('has it open for reading first and for writing, in any order: it writes', async () => {
+    tree.write('proc/40/comm', 'parted\n');
+    for (const [descriptor, flags] of [
+      ['3', '0100002'],
+      ['4', '0100000'],
+    ] as const) {
+      tree.link(`proc/40/fd/${descriptor}`, at('vdb'));
+      tree.write(`proc/40/fdinfo/${descriptor}`, `flags:\t${flags}\n`);
+    }
+    expect(await users()).toEqual([{ kind: 'open', detail: 'pid 40 (parted)' }]);
+  });
+
+  it('its first thread has ended, and the others go on', async () => {
+    mkdirSync(join(tree.procDir, '40/fd'), { recursive: true });
+    mkdirSync(join(tree.procDir, '40/task/40/fd'), { recursive: true });
+    tree.write('proc/40/task/41/comm', 'worker\n');
+    tree.link('proc/40/task/41/fd/3', at('vdb'));
+    expect(await users()).toEqual([{ kind: 'open', detail: 'pid 40/task/41 (worker)' }]);
+  });
+});
+
 describe('the disks that hold /', () => {
   const roots = () => {
     const found = findRootDisks(tree);
