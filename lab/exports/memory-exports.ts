@@ -10,6 +10,7 @@ import type {
   ProbeResult,
 } from '~/server/exports/export-server';
 import { volumeIdOf } from '~/server/exports/naming';
+import { WantedExports } from '~/server/exports/wanted-exports';
 
 /** What lies under a device path at the moment. */
 export interface MemoryDisk {
@@ -91,6 +92,7 @@ export class MemoryExports implements ExportServer {
   readonly kind = 'nbd-server' as const;
   readonly port: number;
   private readonly counters = { reloads: 0, restarts: 0, probes: 0, probeFailures: 0 };
+  private readonly wanted = new WantedExports();
   private chain: Promise<unknown> = Promise.resolve();
 
   constructor(private readonly server: MemoryServer) {
@@ -106,6 +108,7 @@ export class MemoryExports implements ExportServer {
   }
 
   publish(target: ExportTarget): Promise<void> {
+    this.wanted.want(target);
     return this.inTurn(async () => {
       const { name, volumeId, devicePath, size, readOnly = false } = target;
       if (volumeIdOf(name) === null) throw unhealthy(`${name} is not the name of an export`);
@@ -127,7 +130,10 @@ export class MemoryExports implements ExportServer {
     });
   }
 
-  withdraw(name: string, options: { force?: boolean } = {}): Promise<void> {
+  withdraw(name: string, options: { force?: boolean; published?: ExportTarget | null } = {}): Promise<void> {
+    const { published } = options;
+    if (published !== undefined && published !== this.wanted.current(name)) return Promise.resolve();
+    this.wanted.withdraw(name);
     return this.inTurn(async () => {
       this.server.served.delete(name);
       if (!options.force) return;
@@ -141,7 +147,12 @@ export class MemoryExports implements ExportServer {
 
   list(): Promise<ConfiguredExport[]> {
     return this.inTurn(async () =>
-      [...this.server.served].map(([name, { volumeId, path }]) => ({ name, volumeId, target: path })),
+      [...this.server.served].map(([name, { volumeId, path }]) => ({
+        name,
+        volumeId,
+        target: path,
+        published: this.wanted.current(name),
+      })),
     );
   }
 

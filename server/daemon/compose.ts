@@ -165,7 +165,7 @@ export function compose(ports: Ports, settings: DomainSettings): Domain {
     }),
     async revokeExports() {
       const vmId = ownership.engine && applianceVmId();
-      if (vmId) await revokeExports({ ledger, exports, logger, isBusyWith }, vmId, () => watcher.snapshot());
+      if (vmId) await revokeExports({ ledger, exports, logger }, vmId, () => watcher.snapshot());
     },
   };
 }

@@ -44,8 +44,11 @@ export interface ExportServer {
    * EXPORT_CONFIG_FAILED or EXPORT_SERVER_UNHEALTHY no wrong disk can be served.
    */
   publish(target: ExportTarget): Promise<void>;
-  /** New connections fail once this resolves. Idempotent, also for a missing export. `force` cuts clients. */
-  withdraw(name: string, options?: { force?: boolean }): Promise<void>;
+  /**
+   * New connections fail once this resolves. Idempotent, also for a missing export. `force` cuts clients; with
+   * `published`, of `list`, nothing is done when the name was published for something else since then.
+   */
+  withdraw(name: string, options?: { force?: boolean; published?: ExportTarget | null }): Promise<void>;
   /** What is configured (links, and files of nbd-server), whether or not the server answers. */
   list(): Promise<ConfiguredExport[]>;
   /** One handshake for one name. Never throws for a broken server: that is an answer. */
@@ -75,6 +78,8 @@ export interface ConfiguredExport {
   readonly volumeId: string;
   /** Where the link points now, null when there is no link (fails closed). */
   readonly target: string | null;
+  /** What this process has published it for; null: an earlier one has. */
+  readonly published: ExportTarget | null;
 }
 
 export type ProbeResult =

@@ -102,8 +102,12 @@ export abstract class LinkedExports implements ExportServer {
     }
   }
 
-  async withdraw(name: string, options: { force?: boolean } = {}): Promise<void> {
+  async withdraw(
+    name: string,
+    { force, published }: { force?: boolean; published?: ExportTarget | null } = {},
+  ): Promise<void> {
     if (volumeIdOf(name) === null) return;
+    if (published !== undefined && published !== this.wanted.current(name)) return;
     this.wanted.withdraw(name);
     this.cache.drop();
     const target = await this.byName.run(name, async () => {
@@ -113,14 +117,18 @@ export abstract class LinkedExports implements ExportServer {
     });
     if (target === null) return;
     this.last.set(name, target);
-    if (options.force) await this.nbdClients.cut(name, target, this.parts);
+    if (force) await this.nbdClients.cut(name, target, this.parts);
   }
 
   async list(): Promise<ConfiguredExport[]> {
     return Promise.all(
       (await this.configured()).flatMap((name) => {
         const volumeId = volumeIdOf(name);
-        return volumeId === null ? [] : [this.target(name).then((target) => ({ name, volumeId, target }))];
+        // Read first: a link that is newer than what is said to be published only leads to a later look.
+        const published = this.wanted.current(name);
+        return volumeId === null
+          ? []
+          : [this.target(name).then((target) => ({ name, volumeId, target, published }))];
       }),
     );
   }

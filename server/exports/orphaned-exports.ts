@@ -120,11 +120,11 @@ async function whyKept(parts: Parts, { name, volumeId }: OrphanedExport): Promis
 
 async function withdraw(
   parts: Parts,
-  { name, volumeId }: OrphanedExport,
+  { name, volumeId, published }: OrphanedExport,
   caller: Caller | null,
 ): Promise<string> {
   const { epoch } = parts.owner();
-  await parts.server.withdraw(name);
+  await parts.server.withdraw(name, { published });
   const data = { volume_id: volumeId, orphan: true, ...callerNames(caller) };
   const entry = await parts
     .ledger()

@@ -22,6 +22,11 @@ export class WantedExports {
     return mine;
   }
 
+  /** What was last published under this name by this process and not withdrawn, or null. */
+  current(name: string): ExportTarget | null {
+    return this.byName.get(name) ?? null;
+  }
+
   withdraw(name: string): void {
     this.byName.delete(name);
   }

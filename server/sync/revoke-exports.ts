@@ -1,23 +1,22 @@
 import { messageOf } from '../core/errors';
 import type { Logger } from '../core/log/logger';
-import type { DeviceSnapshot } from '../devices/device';
+import type { Device, DeviceSnapshot } from '../devices/device';
 import { verifiedDevice } from '../devices/identity';
 import { serialNames } from '../devices/serial';
-import type { ExportServer } from '../exports/export-server';
-import { exportName } from '../exports/naming';
+import type { ExportServer, ExportTarget } from '../exports/export-server';
 import type { Ledger } from '../model/ledger';
 
 interface SurpriseParts {
-  readonly ledger: Ledger;
+  readonly ledger: Pick<Ledger, 'listMappings'>;
   readonly exports: ExportServer;
   readonly logger: Logger;
-  isBusyWith(volumeId: string): boolean;
 }
 
 /**
  * Called when disks have come or gone and when this daemon has become the owner: closes every export that
- * leads to a disk other than its volume's. Never throws. `snapshot` is a function so that it is read late
- * enough to include what operations have published meanwhile.
+ * leads to a disk other than its volume's, also of a volume that an operation works on: it may wait for long,
+ * or be held. Never throws. `snapshot` is a function so that it is read after the exports it is compared with; an
+ * export that an operation publishes meanwhile is left alone.
  */
 export async function revokeExports(
   parts: SurpriseParts,
@@ -26,7 +25,7 @@ export async function revokeExports(
 ): Promise<void> {
   try {
     await closeWrongLinks(parts, snapshot);
-    await revokeUnproven(parts, applianceVmId, snapshot());
+    await revokeUnproven(parts, applianceVmId, snapshot);
   } catch (error) {
     parts.logger.warn('Vanished devices could not be looked at', { reason: messageOf(error) });
   }
@@ -34,24 +33,30 @@ export async function revokeExports(
 
 /**
  * An export whose device is gone would lead to the next disk that gets the device name; one whose device has
- * another volume's serial already leads to the wrong disk. Needs neither the database nor CloudStack, which
- * may be away, and includes volumes that operations are working on.
+ * another volume's serial, or none and was plugged after the export was published, already leads to the wrong
+ * disk. Needs neither the database nor CloudStack, which may be away.
  */
 async function closeWrongLinks(
   { exports, logger }: SurpriseParts,
   snapshot: () => DeviceSnapshot,
 ): Promise<void> {
-  for (const { name, volumeId, target } of await exports.list()) {
+  for (const { name, volumeId, target, published } of await exports.list()) {
     if (target === null || !snapshot().scanned) continue;
     const device = snapshot().devices.find(({ path }) => path === target);
-    if (device && (device.serial === null || serialNames(volumeId, device.serial))) continue;
+    if (device && isStill(device, volumeId, published)) continue;
     logger.warn('An export leads to no disk or to that of another volume; it is withdrawn', {
       volume_id: volumeId,
       device_path: target,
       serial: device?.serial ?? null,
     });
-    await exports.withdraw(name);
+    await exports.withdraw(name, { published });
   }
+}
+
+/** As far as the guest tells by itself: a disk without a serial by its plug, where this process has published it. */
+function isStill(device: Device, volumeId: string, published: ExportTarget | null): boolean {
+  if (device.serial !== null) return serialNames(volumeId, device.serial);
+  return published?.diskseq == null || device.diskseq === null || device.diskseq === published.diskseq;
 }
 
 /**
@@ -62,24 +67,30 @@ async function closeWrongLinks(
 export async function revokeUnproven(
   parts: SurpriseParts,
   applianceVmId: string,
-  snapshot: DeviceSnapshot,
+  snapshot: () => DeviceSnapshot,
 ): Promise<number> {
   let withdrawn = 0;
-  for (const mapping of await parts.ledger.listMappings(applianceVmId)) {
-    if (mapping.linuxState !== 'detected' || parts.isBusyWith(mapping.volumeId)) continue;
-    const { device, reason } = verifiedDevice(mapping, snapshot);
+  // A mapping is written before its export is published: read in this order, no mapping is older than its export.
+  const listed = await parts.exports.list();
+  const mappings = new Map(
+    (await parts.ledger.listMappings(applianceVmId)).map((mapping) => [mapping.volumeId, mapping]),
+  );
+  for (const { name, volumeId, published } of listed) {
+    const mapping = mappings.get(volumeId);
+    if (mapping?.linuxState !== 'detected') continue;
+    const { device, reason } = verifiedDevice(mapping, snapshot());
     if (device && device.size >= mapping.size) continue;
     parts.logger.warn('Device of a mapped volume is gone, another or smaller; its export is withdrawn', {
-      volume_id: mapping.volumeId,
+      volume_id: volumeId,
       device_path: mapping.devicePath,
       reason: reason ?? `${mapping.devicePath} has become smaller`,
     });
     try {
-      await parts.exports.withdraw(exportName(mapping.volumeId));
+      await parts.exports.withdraw(name, { published });
       withdrawn += 1;
     } catch (error) {
       parts.logger.error('The export of a vanished device could not be withdrawn', {
-        volume_id: mapping.volumeId,
+        volume_id: volumeId,
         reason: messageOf(error),
       });
     }

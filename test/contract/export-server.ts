@@ -121,8 +121,8 @@ export function exportServerContract(start: (options: ExportLabOptions) => Promi
         fua: true,
       });
       expect(await lab.client.size(disk.name)).toBe(disk.size);
-      expect(await server.list()).toEqual([
-        { name: disk.name, volumeId: disk.volumeId, target: disk.devicePath },
+      expect(await server.list()).toMatchObject([
+        { name: disk.name, volumeId: disk.volumeId, target: disk.devicePath, published: { size: disk.size } },
       ]);
       expect(await server.health()).toMatchObject({ status: 'healthy' });
     });
@@ -271,6 +271,19 @@ export function exportServerContract(start: (options: ExportLabOptions) => Promi
       await server.withdraw(disk.name);
       await server.withdraw(exportName('00000000-0000-4000-8000-0000000000ff'));
       await server.withdraw('somebody-elses');
+    });
+
+    it('of what was published before leaves alone what has been published since', async () => {
+      const disk = target(1, await plug('vdb', 0x11));
+      await server.publish(disk);
+      const [before] = await server.list();
+      const other = target(1, await plug('vdc', 0x22));
+      await server.publish(other);
+      await server.withdraw(disk.name, { published: before?.published ?? null });
+      expect(await server.list()).toMatchObject([{ name: disk.name, target: other.devicePath }]);
+      const [now] = await server.list();
+      await server.withdraw(disk.name, { published: now?.published ?? null });
+      expect(await server.list()).toEqual([]);
     });
 
     it('before any server was ever started', async () => {

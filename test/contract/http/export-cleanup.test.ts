@@ -4,7 +4,8 @@ import { useHttpApp } from '~/test/support/use-http-app';
 
 const app = useHttpApp();
 beforeEach(() => {
-  app.daemon.orphaned.push({ name: `migration-vol-${NOBODY}`, volumeId: NOBODY, target: null, since: null });
+  const name = `migration-vol-${NOBODY}`;
+  app.daemon.orphaned.push({ name, volumeId: NOBODY, target: null, published: null, since: null });
 });
 
 describe('the endpoints of operators for orphaned exports', () => {

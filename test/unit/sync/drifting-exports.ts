@@ -6,6 +6,7 @@ import type {
   ProbeResult,
 } from '~/server/exports/export-server';
 import { volumeIdOf } from '~/server/exports/naming';
+import { WantedExports } from '~/server/exports/wanted-exports';
 
 /**
  * An export server that can be wrong in every way (lab/exports/memory-exports.ts, like the real ones,
@@ -22,11 +23,14 @@ export class DriftingExports implements ExportServer {
   readonly sick = new Set<string>();
   /** Every change that was asked for, in order. */
   readonly changes: string[] = [];
+  private readonly wanted = new WantedExports();
 
   /** Bytes of the disk at a path, null when there is none. */
   constructor(private readonly sizeAt: (path: string) => Promise<number | null>) {}
 
-  async publish({ name, devicePath, size }: ExportTarget): Promise<void> {
+  async publish(target: ExportTarget): Promise<void> {
+    const { name, devicePath, size } = target;
+    this.wanted.want(target);
     this.changes.push(`publish ${name} ${devicePath}`);
     this.links.set(name, devicePath);
     this.sick.delete(name);
@@ -34,13 +38,20 @@ export class DriftingExports implements ExportServer {
     if (!answer.ok || answer.size !== size) throw new Error(`${name} does not answer with ${size} bytes`);
   }
 
-  async withdraw(name: string): Promise<void> {
+  async withdraw(name: string, { published }: { published?: ExportTarget | null } = {}): Promise<void> {
+    if (published !== undefined && published !== this.wanted.current(name)) return;
+    this.wanted.withdraw(name);
     this.changes.push(`withdraw ${name}`);
     this.links.delete(name);
   }
 
   async list(): Promise<ConfiguredExport[]> {
-    return [...this.links].map(([name, target]) => ({ name, volumeId: volumeIdOf(name) ?? '', target }));
+    return [...this.links].map(([name, target]) => ({
+      name,
+      volumeId: volumeIdOf(name) ?? '',
+      target,
+      published: this.wanted.current(name),
+    }));
   }
 
   async probe(name: string): Promise<ProbeResult> {

@@ -122,7 +122,7 @@ export function healthy(fields: Partial<Observation> = {}): Observation {
     mappings: [mapping()],
     exports: [record()],
     exportsEnabled: true,
-    configured: [{ name: exportName(VOLUME), volumeId: VOLUME, target: '/dev/vdb' }],
+    configured: [{ name: exportName(VOLUME), volumeId: VOLUME, target: '/dev/vdb', published: null }],
     probes: new Map([[exportName(VOLUME), answers()]]),
     busy: new Set(),
     absent: new Map(),

@@ -23,7 +23,7 @@ import {
 } from './observations';
 
 const NAME = exportName(VOLUME);
-const served = (target: string | null) => [{ name: NAME, volumeId: VOLUME, target }];
+const served = (target: string | null) => [{ name: NAME, volumeId: VOLUME, target, published: null }];
 const nothing: Partial<Observation> = { mappings: [], exports: [], configured: [], probes: new Map() };
 const detached = { volumes: [volume({ vmId: null, deviceId: null })] };
 const proven = new Map([[VOLUME, 'CloudStack says that this id names nothing']]);

@@ -14,10 +14,10 @@ async function make() {
   for (const id of ids) await appliance.plug(id);
   await appliance.sync.run({ dryRun: false, reason: 'test' });
   const [first = '', second = ''] = ids;
-  const surprise = async (isBusyWith: (id: string) => boolean = () => false) => {
+  const surprise = async () => {
     const { ledger, exports, vmId, clock } = appliance;
     const snapshot = { ...(await appliance.guest.look()), at: clock.now(), scanned: true };
-    return revokeUnproven({ ledger, exports, logger: silentLogger, isBusyWith }, vmId, snapshot);
+    return revokeUnproven({ ledger, exports, logger: silentLogger }, vmId, () => snapshot);
   };
   const served = () => ids.filter((id) => appliance.exports.links.has(exportName(id)));
   return { appliance, first, second, surprise, served };
@@ -49,10 +49,20 @@ describe('a disk that disappears or changes without an operation', () => {
     expect(served()).toEqual([second]);
   });
 
-  it('an operation in flight deals with its disk itself', async () => {
+  it('an export that is published for another disk meanwhile is left alone', async () => {
     const { appliance, surprise, served, first, second } = await make();
+    const path = appliance.guest.devicePath(first) ?? '';
     appliance.guest.surpriseUnplug(first);
-    expect(await surprise((id) => id === first)).toBe(0);
+    const { listMappings } = appliance.ledger;
+    appliance.ledger.listMappings = async (vmId) => {
+      const before = await listMappings.call(appliance.ledger, vmId);
+      await appliance.plug(first);
+      const again = (await appliance.guest.look()).devices.find((one) => one.path === path);
+      const target = { name: exportName(first), volumeId: first, devicePath: path, size: again?.size ?? 0 };
+      await appliance.exports.publish({ ...target, dev: again?.dev ?? '', diskseq: again?.diskseq ?? null });
+      return before;
+    };
+    await surprise();
     expect(served()).toEqual([first, second]);
   });
 
@@ -95,7 +105,7 @@ describe('an export that leads to a wrong disk, or to none', () => {
     const away = Object.assign(Object.create(ledger), {
       listMappings: () => Promise.reject(new Error('away')),
     });
-    const parts = { ledger: away, exports, logger: silentLogger, isBusyWith: () => true };
+    const parts = { ledger: away, exports, logger: silentLogger };
     await revokeExports(parts, vmId, () => snapshot);
   }
 
@@ -110,6 +120,15 @@ describe('an export that leads to a wrong disk, or to none', () => {
     const made = await make();
     made.appliance.guest.surpriseUnplug(made.first);
     await made.appliance.plug(made.appliance.addVolume({ vmId: made.appliance.vmId }).id);
+    await close(made);
+    expect(made.served()).toEqual([made.second]);
+  });
+
+  it('is closed when a disk without a serial has the letter now, whatever the database says', async () => {
+    const made = await make();
+    made.appliance.guest.surpriseUnplug(made.first);
+    const { id, size } = made.appliance.addVolume({ vmId: made.appliance.vmId });
+    await made.appliance.guest.plug({ volumeId: id, size, serial: '' });
     await close(made);
     expect(made.served()).toEqual([made.second]);
   });
