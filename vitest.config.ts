@@ -9,5 +9,7 @@ export default defineConfig({
     testTimeout: 60_000,
     hookTimeout: 120_000,
     pool: 'forks',
+    // By default one on two processors; most files wait for servers most of the time.
+    maxWorkers: 2,
   },
 });
