@@ -56,7 +56,7 @@ async function points(args: readonly string[]): Promise<void> {
   try {
     for (let n = wholeNumber('appliances', options.appliances); n > 0; n -= 1)
       benches.push(await openBench());
-    const report = await runCrashPoints(benches, { questions: true, onProgress: progress });
+    const report = await runCrashPoints(benches, { questions: true, oneOf: 1, onProgress: progress });
     print(options.json, report, textOfPoints(report));
     process.exitCode = report.wrong.length === 0 && report.missed.length === 0 ? 0 : 1;
   } finally {

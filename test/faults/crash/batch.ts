@@ -57,26 +57,21 @@ export async function runBatch({ rig, tracer, disks }: Bench, trials: readonly T
 }
 
 /**
- * What is held while it holds up everybody else comes last: a claim keeps others from being claimed, an
- * acceptance from being accepted.
+ * What is held while it holds up everybody else comes last: a journal write keeps the writes of others waiting,
+ * a claim keeps others from being claimed, an acceptance from being accepted.
  */
-const TURNS = ['at once', 'claim', 'accept'] as const;
+const TURNS = ['at once', 'journal', 'claim', 'accept'] as const;
 
 function turnOf({ point }: Trial): (typeof TURNS)[number] {
-  if (point?.what === 'journal operation:pending') return 'accept';
-  return point?.what === 'journal operation:executing' ? 'claim' : 'at once';
+  if (!point?.what.startsWith('journal ')) return 'at once';
+  if (point.what === 'journal operation:pending') return 'accept';
+  return point.what === 'journal operation:executing' ? 'claim' : 'journal';
 }
 
-/**
- * Of trials with the same obstacle only one can be held at a time: besides, the end of an operation holds the
- * row of the totals of its type.
- */
+/** Of trials with the same obstacle only one can be held at a time. */
 export function obstacleOf(trial: Trial): string | null {
   const turn = turnOf(trial);
-  if (turn !== 'at once') return turn;
-  return /operation:(completed|failed)/.test(trial.point?.what ?? '')
-    ? `end of ${trial.scenario.type}`
-    : null;
+  return turn === 'at once' ? null : turn;
 }
 
 async function begin(rig: Rig, disks: Disks, trial: Trial): Promise<Going> {

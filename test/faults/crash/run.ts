@@ -26,6 +26,8 @@ export interface CrashReport {
 export interface CrashOptions {
   /** Also at calls that only ask: they leave nothing behind, so the short form does without. */
   readonly questions: boolean;
+  /** One of so many points is died at; 1 for all. */
+  readonly oneOf: number;
   readonly onProgress?: (text: string) => void;
 }
 
@@ -35,7 +37,7 @@ export interface CrashOptions {
  */
 export async function runCrashPoints(
   benches: readonly Bench[],
-  { questions, onProgress = () => {} }: CrashOptions,
+  { questions, oneOf, onProgress = () => {} }: CrashOptions,
 ): Promise<CrashReport> {
   const dry = await onAll(
     benches,
@@ -43,9 +45,11 @@ export async function runCrashPoints(
     onProgress,
   );
   const expected = new Map<Scenario, EndState>(dry.map(({ trial, end }) => [trial.scenario, end]));
-  const trials = dry.flatMap(({ trial: { scenario }, seen }) =>
-    pointsOf(seen, questions).map((point) => ({ scenario, point })),
-  );
+  const trials = dry
+    .flatMap(({ trial: { scenario }, seen }) =>
+      pointsOf(seen, questions).map((point) => ({ scenario, point })),
+    )
+    .filter((_, index) => index % oneOf === 0);
   const outcomes = await onAll(benches, trials, onProgress);
   const named = (trial: Trial) =>
     `${trial.scenario.name}: ${trial.point ? textOf(trial.point) : 'uninterrupted'}`;
