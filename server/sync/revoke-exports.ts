@@ -6,7 +6,7 @@ import { serialNames } from '../devices/serial';
 import type { ExportServer, ExportTarget } from '../exports/export-server';
 import type { Ledger } from '../model/ledger';
 
-interface SurpriseParts {
+interface RevokeParts {
   readonly ledger: Pick<Ledger, 'listMappings'>;
   readonly exports: ExportServer;
   readonly logger: Logger;
@@ -19,7 +19,7 @@ interface SurpriseParts {
  * export that an operation publishes meanwhile is left alone.
  */
 export async function revokeExports(
-  parts: SurpriseParts,
+  parts: RevokeParts,
   applianceVmId: string,
   snapshot: () => DeviceSnapshot,
 ): Promise<void> {
@@ -37,7 +37,7 @@ export async function revokeExports(
  * disk. Needs neither the database nor CloudStack, which may be away.
  */
 async function closeWrongLinks(
-  { exports, logger }: SurpriseParts,
+  { exports, logger }: RevokeParts,
   snapshot: () => DeviceSnapshot,
 ): Promise<void> {
   for (const { name, volumeId, target, published } of await exports.list()) {
@@ -65,7 +65,7 @@ function isStill(device: Device, volumeId: string, published: ExportTarget | nul
  * change here; the rows follow with the next sync, which has all four views.
  */
 export async function revokeUnproven(
-  parts: SurpriseParts,
+  parts: RevokeParts,
   applianceVmId: string,
   snapshot: () => DeviceSnapshot,
 ): Promise<number> {
