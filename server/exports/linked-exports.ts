@@ -124,7 +124,7 @@ export abstract class LinkedExports implements ExportServer {
     return Promise.all(
       (await this.configured()).flatMap((name) => {
         const volumeId = volumeIdOf(name);
-        // Read first: a link that is newer than what is said to be published only leads to a later look.
+        // Read first: a link that is newer than this is not withdrawn by whoever judges it.
         const published = this.wanted.current(name);
         return volumeId === null
           ? []

@@ -26,7 +26,8 @@ export interface Observation {
   /** Volumes with a mapping or a disk here that CloudStack says do not exist, with its text. */
   readonly absent: ReadonlyMap<string, string>;
   /**
-   * Volumes with a mapping or a disk here that CloudStack does not show to this key or that could not be read, and why: left alone.
+   * Volumes with a mapping or a disk here that CloudStack does not show to this key or that could not be read,
+   * and why: left alone.
    */
   readonly hidden: ReadonlyMap<string, string>;
   /** VMs on which another daemon with this database runs; it takes care of their rows. */

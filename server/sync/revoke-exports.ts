@@ -23,6 +23,8 @@ export async function revokeExports(
   applianceVmId: string,
   snapshot: () => DeviceSnapshot,
 ): Promise<void> {
+  // A guest that has not been read yet has lost no disk.
+  if (!snapshot().scanned) return;
   try {
     await closeWrongLinks(parts, snapshot);
     await revokeUnproven(parts, applianceVmId, snapshot);
@@ -41,7 +43,7 @@ async function closeWrongLinks(
   snapshot: () => DeviceSnapshot,
 ): Promise<void> {
   for (const { name, volumeId, target, published } of await exports.list()) {
-    if (target === null || !snapshot().scanned) continue;
+    if (target === null) continue;
     const device = snapshot().devices.find(({ path }) => path === target);
     if (device && isStill(device, volumeId, published)) continue;
     logger.warn('An export leads to no disk or to that of another volume; it is withdrawn', {
@@ -53,16 +55,16 @@ async function closeWrongLinks(
   }
 }
 
-/** As far as the guest tells by itself: a disk without a serial by its plug, where this process has published it. */
+/** As far as the guest tells by itself: by the serial, else by the plug, where this process has published it. */
 function isStill(device: Device, volumeId: string, published: ExportTarget | null): boolean {
   if (device.serial !== null) return serialNames(volumeId, device.serial);
   return published?.diskseq == null || device.diskseq === null || device.diskseq === published.diskseq;
 }
 
 /**
- * Closes the export of every mapping whose disk is gone, another one, or has become smaller. This cannot wait for the next sync:
- * until then the export would serve whatever disk gets the device name. Only the link and the export file
- * change here; the rows follow with the next sync, which has all four views.
+ * Closes the export of every mapping whose disk is gone, another one, or has become smaller. This cannot wait
+ * for the next sync: until then the export would serve whatever disk gets the device name. Only the link and the
+ * export file change here; the rows follow with the next sync, which has all four views.
  */
 export async function revokeUnproven(
   parts: RevokeParts,
@@ -70,7 +72,7 @@ export async function revokeUnproven(
   snapshot: () => DeviceSnapshot,
 ): Promise<number> {
   let withdrawn = 0;
-  // A mapping is written before its export is published: read in this order, no mapping is older than its export.
+  // A mapping is written before its export is published: read in this order, none is older than its export.
   const listed = await parts.exports.list();
   const mappings = new Map(
     (await parts.ledger.listMappings(applianceVmId)).map((mapping) => [mapping.volumeId, mapping]),

@@ -135,7 +135,7 @@ function permitSource(
   return refuse('SNAPSHOT_STATE', message, { snapshot_id: snapshotId, state });
 }
 
-/** null when this appliance has nothing to do with the volume: no attachment, no mapping, no export, no disk, no client. */
+/** null when this appliance has nothing to do with the volume: no attachment, mapping, export, disk or client. */
 function permitAway(volume: CloudVolume, { mapping, exported, use }: Guards, policy: Policy): Permit | null {
   const details = { volume_id: volume.id };
   const mapped = mapping?.kind === 'seen' && mapping.value.vmId === policy.applianceVmId;

@@ -41,7 +41,10 @@ async function recordedDisk(
   return (await exportedDisk(run, volumeId, snapshot)) ?? ghostLeftBy(run, volumeId);
 }
 
-/** The disk that the volume's export leads to: it was verified when it was published, and a link of a changed disk is closed. */
+/**
+ * The disk that the volume's export leads to: it was verified when it was published, and the link of a disk that
+ * has changed is closed (sync/revoke-exports.ts).
+ */
 async function exportedDisk(
   run: RunContext,
   volumeId: string,

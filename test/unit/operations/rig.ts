@@ -4,6 +4,7 @@ import type { Volume } from '~/lab/cloudstack/records';
 import { MemoryExports, MemoryServer } from '~/lab/exports/memory-exports';
 import { MemoryGuest, type MemoryGuestOptions } from '~/lab/guest/memory-guest';
 import { MemoryLedger } from '~/lab/ledger/memory-ledger';
+import { MemoryStore } from '~/lab/ledger/memory-store';
 import { silentLogger as logger } from '~/server/core/log/logger';
 import { compose, type Domain } from '~/server/daemon/compose';
 import { DeviceWatcher } from '~/server/devices/device-watcher';
@@ -43,6 +44,8 @@ export class Rig {
   readonly guest: MemoryGuest;
   readonly model: CloudModel;
   readonly cloud: ModelCloud;
+  /** What the database holds, for those who change it by hand. */
+  readonly store = new MemoryStore();
   readonly ledger: MemoryLedger;
   readonly server: MemoryServer;
   /** Every mutation that left, in order, sent again or not. */
@@ -68,7 +71,7 @@ export class Rig {
     });
     this.cloud = new ModelCloud(this.model, clock);
     this.watchSends();
-    this.ledger = new MemoryLedger({ now: () => clock.now(), random });
+    this.ledger = new MemoryLedger({ store: this.store, now: () => clock.now(), random });
     this.server = new MemoryServer({ port: PORT, devDir: '/dev', disk: (path) => this.diskAt(path) });
     this.domain = this.begin();
   }

@@ -242,6 +242,16 @@ describe('waits', () => {
     expect(rig.exported(id)).toBe(false);
   });
 
+  it('no other VM gets a volume whose ghost is still exported here, though somebody has deleted its row', async () => {
+    const rig = await Rig.start({ guest: { serials: false } });
+    const { id } = await rig.volume();
+    await rig.run('attach', { volume_id: id, vm_id: rig.here });
+    rig.store.mappings.delete(id);
+    Object.assign(rig.model.inventory.volume('', '', id), { vmId: null, deviceId: null });
+    const moved = await rig.run('attach', { volume_id: id, vm_id: rig.vm('Running') });
+    expect(moved).toMatchObject({ status: 'failed', errorCode: 'DEVICE_STILL_PRESENT' });
+  });
+
   it.each([true, false])(
     'and so does every detach after it, until the disk has left (serials: %s)',
     async (serials) => {

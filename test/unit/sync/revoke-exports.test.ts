@@ -133,6 +133,14 @@ describe('an export that leads to a wrong disk, or to none', () => {
     expect(made.served()).toEqual([made.second]);
   });
 
+  it('stays while the guest has not been read yet', async () => {
+    const { appliance, served, first, second } = await make();
+    const { ledger, exports, vmId, clock } = appliance;
+    const stored = { bootId: null, devices: [], at: clock.now(), scanned: false };
+    await revokeExports({ ledger, exports, logger: silentLogger }, vmId, () => stored);
+    expect(served()).toEqual([first, second]);
+  });
+
   it('stays when its disk is back by the time it is judged', async () => {
     const made = await make();
     made.appliance.guest.surpriseUnplug(made.first);
