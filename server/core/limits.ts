@@ -127,7 +127,7 @@ export const LIMITS = {
   CLOCK_PROBE_TIMEOUT_MS: 5_000,
   JOB_POLL_FIRST_MS: 50,
   // Once the guest has shown the disk come or go
-  JOB_POLL_RUNG_MS: 10,
+  JOB_POLL_RUNG_MS: 5,
   JOB_POLL_MAX_MS: 2_000,
   // Devices
   CHANNEL_CAPACITY: 100,
@@ -143,7 +143,7 @@ export const LIMITS = {
   SERIAL_RETRY_CAP_MS: 30_000,
   SYSFS_FILE_BYTES: 512,
   PROC_FILE_BYTES: 4 * 1024 * 1024,
-  HINT_DEBOUNCE_MS: 5,
+  HINT_DEBOUNCE_MS: 2,
   HINT_RETRY_MS: 5_000,
   SCAN_STALE_MS: 30_000,
   HOLDER_DESCRIPTORS: 262_144,
@@ -184,6 +184,8 @@ export const LIMITS = {
   STUCK_STATE_MS: 50_000,
   // Exports
   NBD_HANDSHAKE_TIMEOUT_MS: 3_000,
+  // How long a greeted connection waits for what is to be proved; shorter than a handshake may take
+  NBD_STANDBY_MS: 2_000,
   NBD_LIST_ENTRIES: 10_000,
   PROBES_AT_ONCE: 8,
   METRICS_EXPORTS: 64,

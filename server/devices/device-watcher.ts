@@ -51,6 +51,8 @@ export class DeviceWatcher {
   private queued: Promise<DeviceSnapshot> | null = null;
   private trouble: string | null = null;
   private unsaved: string | null = null;
+  private saving: Promise<void> | null = null;
+  private saveAgain = false;
   private failures = 0;
   private events = 0;
   private lastSuccess: number | null = null;
@@ -77,11 +79,12 @@ export class DeviceWatcher {
     await this.tryScan();
   }
 
-  /** Ends every wait and the scan that runs. */
+  /** Ends every wait and the scan that runs, and keeps the last inventory. */
   async stop(): Promise<void> {
     this.stopping.abort();
     this.silence();
     await Promise.allSettled([this.fast, this.scanning, this.queued]);
+    await this.saving;
   }
 
   /** The last look; before the first one the stored inventory, with `scanned` false. */
@@ -227,7 +230,7 @@ export class DeviceWatcher {
       logger.info('The guest has been rebooted; every device is looked at anew', { boot_id: look.bootId });
     }
     for (const change of changes) this.announce(change);
-    if (changes.length > 0 || !before.scanned || serialsChanged(before, this.current)) await this.save();
+    if (changes.length > 0 || !before.scanned || serialsChanged(before, this.current)) this.saveSoon();
     return this.current;
   }
 
@@ -256,6 +259,21 @@ export class DeviceWatcher {
       controller: device.controller,
     });
     for (const listener of [...this.listeners]) listener(event);
+  }
+
+  /** Nobody who looks waits for the file. Always the last look, however many were made meanwhile. */
+  private saveSoon(): void {
+    this.saveAgain = true;
+    this.saving ??= this.saveAll().finally(() => {
+      this.saving = null;
+    });
+  }
+
+  private async saveAll(): Promise<void> {
+    while (this.saveAgain) {
+      this.saveAgain = false;
+      await this.save();
+    }
   }
 
   /**

@@ -5,8 +5,15 @@ import type { Logger } from '../core/log/logger';
 import type { ClientState } from '../devices/device';
 import { processIdentity } from '../devices/sysfs/kernel-files';
 import type { ExportClients, ProbeResult } from './export-server';
-import { type Connection, connectionsOf, nodesBehind, type Program } from './process-table';
-import { type ProbeOptions, probeExport, type ReadTls } from './protocol/handshake';
+import {
+  type Connection,
+  connectionsOf,
+  openNodes,
+  type Program,
+  pids,
+  processBehind,
+} from './process-table';
+import { probeExport, type ReadTls } from './protocol/handshake';
 
 /**
  * Who is connected to an export server that gives each client a process of its own. Our own handshakes are
@@ -17,6 +24,13 @@ export class ConnectedClients {
   readonly figures = { probes: 0, probeFailures: 0 };
   private readonly probing = new Set<Promise<unknown>>();
   private counting: Promise<unknown> = Promise.resolve();
+  /** A connection that has been greeted, or will be, and waits for the name of an export. */
+  private standby: {
+    readonly port: number;
+    /** null: ends it. */
+    readonly ask: (name: string | null) => void;
+    readonly answer: Promise<ProbeResult>;
+  } | null = null;
 
   constructor(
     /** The processes that serve clients of ours. */
@@ -26,22 +40,71 @@ export class ConnectedClients {
   ) {}
 
   /** One handshake. Never throws. */
-  async probe(name: string, port: number, inspect?: ProbeOptions['inspect']): Promise<ProbeResult> {
-    await this.counting;
-    const options = { tls: this.tls, ...(inspect && { inspect }) };
-    const probe = probeExport({ host: this.host, port }, name, options);
-    this.probing.add(probe);
-    const result = await probe.finally(() => this.probing.delete(probe));
+  async probe(name: string, port: number): Promise<ProbeResult> {
+    return this.count(await this.connect(name, port));
+  }
+
+  /**
+   * One handshake that also finds out which disk the server has open for it. A connection that stands by for it is
+   * used; where that leads to nothing, another one decides. Never throws.
+   */
+  async prove(name: string, port: number): Promise<ProbeResult> {
+    const { standby } = this;
+    if (standby?.port === port) {
+      standby.ask(name);
+      const result = await standby.answer;
+      if (result.ok) return this.count(result);
+    }
+    return this.count(await this.connect(name, port, true));
+  }
+
+  /**
+   * Something will be proved in a moment: the server starts a process for us and greets, which takes longer than
+   * all that follows. It is asked for nothing, so it has no disk open.
+   */
+  standBy(port: number): void {
+    if (this.standby !== null) return;
+    let ask: (name: string | null) => void = () => {};
+    const asked = new Promise<string | null>((resolve) => {
+      ask = (name) => {
+        clearTimeout(timer);
+        this.standby = null;
+        resolve(name);
+      };
+    });
+    const timer = setTimeout(() => ask(null), LIMITS.NBD_STANDBY_MS);
+    this.standby = { port, ask, answer: this.connect(asked, port, true) };
+  }
+
+  private count(result: ProbeResult): ProbeResult {
     this.figures.probes += 1;
     if (!result.ok) this.figures.probeFailures += 1;
     return result;
   }
 
-  /** One handshake that also finds out which disk the server has open for it. Never throws. */
-  prove(name: string, port: number): Promise<ProbeResult> {
-    return this.probe(name, port, (clientPort) =>
-      nodesBehind(this.serving.binary, { serverPort: port, clientPort }),
-    );
+  private async connect(
+    name: string | Promise<string | null>,
+    port: number,
+    inspects = false,
+  ): Promise<ProbeResult> {
+    await this.counting;
+    const earlier = new Set(inspects ? pids() : []);
+    const inspect = async (clientPort: number) => {
+      const pid = await processBehind(this.serving, { serverPort: port, clientPort, earlier });
+      return () => (pid === null ? null : openNodes(pid));
+    };
+    let parting: Promise<void> | undefined;
+    const probe = probeExport({ host: this.host, port }, name, {
+      tls: this.tls,
+      ...(inspects && { inspect }),
+      // Nobody but those who count clients has to wait until the server has hung up.
+      onParting: (end) => {
+        parting = end;
+      },
+    });
+    const gone = probe.then(() => parting).finally(() => this.probing.delete(gone));
+    this.probing.add(gone);
+    return probe;
   }
 
   /** The processes of all connections (`processIdentity`). */
@@ -51,7 +114,7 @@ export class ConnectedClients {
   }
 
   /** How many clients are connected in all. */
-  async count(): Promise<number> {
+  async total(): Promise<number> {
     return (await this.connections()).filter(({ state }) => state === 'connected').length;
   }
 
@@ -96,6 +159,7 @@ export class ConnectedClients {
   /** Runs `work` while no handshake of ours is under way; one after another. */
   private without<T>(work: () => Promise<T>): Promise<T> {
     const turn = this.counting.then(async () => {
+      this.standby?.ask(null);
       await Promise.all(this.probing);
       return work();
     });

@@ -49,6 +49,8 @@ export interface ExportServer {
    * `published`, of `list`, nothing is done when the name was published for something else since then.
    */
   withdraw(name: string, options?: { force?: boolean; published?: ExportTarget | null }): Promise<void>;
+  /** A hint that something will be published in a moment. Does nothing that could be noticed, and never throws. */
+  anticipate?(): void;
   /** What is configured (links, and files of nbd-server), whether or not the server answers. */
   list(): Promise<ConfiguredExport[]>;
   /** One handshake for one name. Never throws for a broken server: that is an answer. */

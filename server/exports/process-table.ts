@@ -98,22 +98,27 @@ export async function connectionsOf(
   });
 }
 
-/**
- * The disks that the process at the other end of our own connection has open (`nodeKey`), null when the
- * kernel does not show them.
- */
-export async function nodesBehind(
-  binary: string,
-  { serverPort, clientPort }: { readonly serverPort: number; readonly clientPort: number },
-): Promise<readonly string[] | null> {
+/** A connection of ours to an export server, and the processes that there were before it was made. */
+export interface OwnConnection {
+  readonly serverPort: number;
+  readonly clientPort: number;
+  readonly earlier: ReadonlySet<number>;
+}
+
+/** The process at the other end of our own connection, null when the kernel does not show it. */
+export async function processBehind(
+  { binary, isOurs }: Program,
+  { serverPort, clientPort, earlier }: OwnConnection,
+): Promise<number | null> {
+  // It was started for this connection. Only when others have connected meanwhile, the table of sockets has to
+  // tell which one it is: to read that takes the kernel milliseconds, however few there are.
+  const [started, ...more] = pids().filter((pid) => !earlier.has(pid) && runs(pid, binary) && isOurs(pid));
+  if (started !== undefined && more.length === 0) return started;
   const [local, remote] = [portEnd(serverPort), portEnd(clientPort)];
   const isIt = (line: SocketLine) => line.local.endsWith(local) && line.remote.endsWith(remote);
   const inode = socketTable().find(isIt)?.inode;
   if (inode === undefined) return null;
-  // The process was started for us a moment ago, so it is probably among the last ones.
-  for (const pid of (await pidsNamed(binary)).reverse())
-    if (socketsOf(pid)?.includes(inode)) return openNodes(pid);
-  return null;
+  return (await pidsNamed(binary)).findLast((pid) => socketsOf(pid)?.includes(inode)) ?? null;
 }
 
 /** Block devices, and files of a laboratory, that a process has open; null when it may not be looked into. */
@@ -188,7 +193,8 @@ async function pidsThat(isWanted: (pid: number) => boolean): Promise<number[]> {
   return found;
 }
 
-function pids(): number[] {
+/** All processes. */
+export function pids(): number[] {
   return readdirSync('/proc').map(Number).filter(Number.isInteger);
 }
 

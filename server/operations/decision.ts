@@ -310,7 +310,13 @@ export type Action =
       readonly requests: readonly PartRequest[];
       readonly data?: JsonObject;
     }
-  | { readonly do: 'publish'; readonly volumeId: string; readonly device: Device }
+  | {
+      readonly do: 'publish';
+      readonly volumeId: string;
+      readonly device: Device;
+      /** The response of the operation that ends with it, in the same commit; absent: it goes on. */
+      readonly completes?: JsonObject;
+    }
   | { readonly do: 'republish'; readonly volumeId: string }
   | { readonly do: 'withdraw'; readonly volumeId: string; readonly force: boolean }
   | {

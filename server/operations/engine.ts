@@ -69,12 +69,13 @@ export class Engine implements OtherRuns {
 
   /**
    * Called after every accept. The caller's answer goes out first, and what is accepted in the next moment is
-   * claimed together.
+   * claimed together; an engine at rest claims at once.
    */
   wakeSoon(): void {
     if (this.lookPlanned) return;
     this.lookPlanned = true;
-    void this.parts.clock.sleep(LIMITS.CLAIM_DELAY_MS, this.stopping.signal).then(() => {
+    const delayMs = this.runs.size === 0 ? 0 : LIMITS.CLAIM_DELAY_MS;
+    void this.parts.clock.sleep(delayMs, this.stopping.signal).then(() => {
       this.lookPlanned = false;
       return this.wake();
     });

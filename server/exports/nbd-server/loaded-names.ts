@@ -160,7 +160,7 @@ export class LoadedNames {
       throw unhealthy(
         `nbd-server ${this.version ?? ''} must be restarted to learn the export, and NBD_RESTART=never forbids it`,
       );
-    if (restartPolicy === 'when-idle' && (await clients.count()) > 0)
+    if (restartPolicy === 'when-idle' && (await clients.total()) > 0)
       throw unhealthy(
         'nbd-server must be restarted to learn the export; NBD_RESTART=when-idle waits for its clients to leave',
       );

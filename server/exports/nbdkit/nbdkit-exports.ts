@@ -74,6 +74,10 @@ export class NbdkitExports extends LinkedExports {
     return readOnly ? this.options.readOnlyPort : this.options.port;
   }
 
+  anticipate(): void {
+    this.nbdClients.standBy(this.port);
+  }
+
   protected async declare(target: ExportTarget): Promise<Declared> {
     this.wanted.assertCurrent(target);
     const node = await this.links.verify(target);
@@ -87,7 +91,12 @@ export class NbdkitExports extends LinkedExports {
     _: Declared,
     prove: () => Promise<ProbeResult>,
   ): Promise<ProbeResult> {
-    const probe = await prove();
+    // Whoever has the verified disk open for us serves it. Otherwise the holder is looked at, and started.
+    const first = await prove();
+    if (first.ok && first.nodes) return first;
+    await this.links.makeFolders();
+    await this.holder.ensureRunning();
+    const probe = first.ok ? first : await prove();
     const { readOnlyPort } = this.options;
     if (probe.ok || !target.readOnly || isListening(readOnlyPort)) return probe;
     const message = `nothing listens on port ${readOnlyPort} for read-only exports (NBD_READ_ONLY_PORT): ${await this.holder.howToListen()}`;
@@ -102,7 +111,7 @@ export class NbdkitExports extends LinkedExports {
     return this.links.names();
   }
 
-  /** Each time: keys, and somebody who accepts. Throws EXPORT_SERVER_UNHEALTHY. */
+  /** Each time: keys. Throws EXPORT_SERVER_UNHEALTHY. */
   protected override async prepare(): Promise<void> {
     const { tls, tlsDir } = this.options;
     if (tls !== 'off')
@@ -110,8 +119,6 @@ export class NbdkitExports extends LinkedExports {
         throw unhealthy(`TLS has no keys: ${messageOf(error)}`, error);
       });
     await super.prepare();
-    await this.links.makeFolders();
-    await this.holder.ensureRunning();
   }
 
   protected async prepareOnce(): Promise<void> {
@@ -122,6 +129,7 @@ export class NbdkitExports extends LinkedExports {
       },
     );
     this.version = /\d+\.\d+(?:\.\d+)?/.exec(stdout)?.[0] ?? null;
+    await this.links.makeFolders();
   }
 
   protected async look(): Promise<ExportServerHealth> {

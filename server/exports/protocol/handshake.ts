@@ -35,17 +35,21 @@ export interface ProbeOptions {
   readonly timeoutMs?: number;
   readonly tls?: ReadTls;
   /**
-   * Called with our port while the server has the export open for us: which disks has it open (`nodeKey`)?
+   * Called with our port when the server has greeted us, and what it returned while the server has the export
+   * open for us: which disks has it open (`nodeKey`)?
    */
-  readonly inspect?: (clientPort: number) => Promise<readonly string[] | null>;
+  readonly inspect?: (clientPort: number) => Promise<() => readonly string[] | null>;
+  /** Called with what resolves when the server has hung up; without it, that is waited for. */
+  readonly onParting?: (end: Promise<void>) => void;
 }
 
 /**
- * Asks for one export: is it there, how large, with which flags. Never throws; a broken server is an answer.
+ * Asks for one export: is it there, how large, with which flags. A name that is not known yet is waited for after
+ * the greeting; null: nothing is asked. Never throws; a broken server is an answer.
  */
 export async function probeExport(
   address: NbdAddress,
-  name: string,
+  name: string | Promise<string | null>,
   options: ProbeOptions = {},
 ): Promise<ProbeResult> {
   const begun = performance.now();
@@ -57,13 +61,17 @@ export async function probeExport(
       options.timeoutMs ?? LIMITS.NBD_HANDSHAKE_TIMEOUT_MS,
       async (session) => {
         await greet(session);
-        if (tls) await startTls(session, tls);
-        const found = await go(session, name);
         const port = session.clientPort;
-        const nodes = port === null ? null : ((await options.inspect?.(port)) ?? null);
+        const look = port === null ? undefined : await options.inspect?.(port);
+        const wanted = await name;
+        if (wanted === null) throw new NbdError('refused', 'it was not asked for anything');
+        if (tls) await startTls(session, tls);
+        const found = await go(session, wanted);
+        const nodes = look?.() ?? null;
         session.send(disconnect());
         return { ...found, nodes };
       },
+      options.onParting,
     );
     return {
       ok: true,

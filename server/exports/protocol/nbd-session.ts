@@ -99,12 +99,14 @@ export class NbdSession {
 
 /**
  * Runs one exchange on a connection of its own within `timeoutMs`. Resolves when the server has hung up, too
- * (or half a second later): by then it has closed the disk, and nobody takes us for a client.
+ * (or half a second later): by then it has closed the disk, and nobody takes us for a client. `onParting` gets
+ * that end instead of its being waited for.
  */
 export async function withNbdServer<T>(
   address: NbdAddress,
   timeoutMs: number,
   work: (session: NbdSession) => Promise<T>,
+  onParting?: (end: Promise<void>) => void,
 ): Promise<T> {
   // A handshake is many small writes; none may wait for the acknowledgement of the one before.
   const socket = connect({ ...address, noDelay: true });
@@ -113,20 +115,23 @@ export async function withNbdServer<T>(
     () => session.end(new NbdError('timeout', `no answer within ${timeoutMs} ms`)),
     timeoutMs,
   );
+  let end: Promise<void> | null = null;
   try {
     const result = await work(session);
-    await farewell(socket);
+    end = farewell(socket);
+    if (onParting) onParting(end);
+    else await end;
     return result;
   } finally {
     clearTimeout(timer);
-    socket.destroy();
+    if (end === null) socket.destroy();
   }
 }
 
 function farewell(socket: Socket): Promise<void> {
   if (socket.destroyed) return Promise.resolve();
   return new Promise((resolve) => {
-    const timer = setTimeout(resolve, FAREWELL_MS);
+    const timer = setTimeout(() => socket.destroy(), FAREWELL_MS);
     socket.once('close', () => {
       clearTimeout(timer);
       resolve();

@@ -49,8 +49,11 @@ export function decideAttach(s: Situation<'attach'>): Action {
     return undone.do === 'done' ? endFailed(failing, undone.result) : undone;
   }
   const step = attach(s, goal);
-  if (step.do !== 'done') return step;
-  return completeAttach(goal, step.result);
+  if (step.do === 'done') return { do: 'complete', response: attachResponse(goal, step.result) };
+  if (step.do !== 'publish' || s.facts.volume?.kind !== 'seen') return step;
+  // The last step: what it has done and the end of the operation are one commit.
+  const result = { devicePath: step.device.path, volume: s.facts.volume.value, exported: true };
+  return { ...step, completes: attachResponse(goal, result) };
 }
 
 /** The response of a finished attach; existing callers read `device_path`. */
@@ -64,10 +67,6 @@ function attachResponse(goal: AttachGoal, result: Attached): JsonObject {
     size: result.volume.size,
     message: 'Volume attached successfully',
   };
-}
-
-function completeAttach(goal: AttachGoal, result: Attached): Action {
-  return { do: 'complete', response: attachResponse(goal, result) };
 }
 
 /**

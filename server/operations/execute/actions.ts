@@ -44,13 +44,14 @@ export async function perform(run: RunContext, action: Performable): Promise<Ope
     run.forget(ABOUT_THE_VOLUME);
     return ended;
   }
+  if (action.do === 'publish') return publishDevice(run, action);
   await performStep(run, action);
   return null;
 }
 
 async function performStep(
   run: RunContext,
-  action: Exclude<Performable, { do: 'await-job' }>,
+  action: Exclude<Performable, { do: 'await-job' | 'publish' }>,
 ): Promise<void> {
   switch (action.do) {
     case 'intend':
@@ -59,8 +60,6 @@ async function performStep(
       return run.learn({ guards: { jobId: action.jobId, ...(await readGuards(run, action)) } });
     case 'send':
       return send(run, action);
-    case 'publish':
-      return publishDevice(run, action.volumeId, action.device);
     case 'republish':
       return republish(run, action.volumeId);
     case 'withdraw':

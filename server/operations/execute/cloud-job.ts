@@ -1,6 +1,7 @@
 import { jobPollDelayMs } from '../../cloudstack/polling';
 import { type Clock, sleepUntilAny } from '../../core/clock';
 import { LIMITS } from '../../core/limits';
+import type { DeviceEvent } from '../../devices/device';
 import type { JsonObject, Operation } from '../../model/operation';
 import type { Action } from '../decision';
 import type { MutationStep } from '../journal';
@@ -17,9 +18,13 @@ export async function awaitJob(
   action: Extract<Action, { do: 'await-job' }>,
 ): Promise<Operation | null> {
   const place = run.otherRuns.vmJobs.join(action.vmId);
-  const { policy, watcher } = run.parts;
+  const { policy, watcher, exports } = run.parts;
   const bell = new Bell();
-  const silence = action.vmId === policy().applianceVmId ? watcher.onEvent(() => bell.ring()) : null;
+  const heard = ({ type }: DeviceEvent) => {
+    bell.ring();
+    if (action.step === 'attach-volume' && type === 'added') exports.anticipate?.();
+  };
+  const silence = action.vmId === policy().applianceVmId ? watcher.onEvent(heard) : null;
   try {
     return await untilEnded(run, action, place.first, bell);
   } finally {

@@ -5,37 +5,41 @@ import { verifiedDevice } from '../../devices/identity';
 import { expectedMetadata } from '../../exports/copy-progress';
 import type { ExportTarget } from '../../exports/export-server';
 import { exportName, isReadOnly } from '../../exports/naming';
+import type { Operation } from '../../model/operation';
+import type { Action } from '../decision';
 import type { RunContext } from './run-context';
 
 /**
  * Publishes a device that was correlated for this volume, after one more scan of the guest: if another disk
- * has the path by now, nothing is exported and the device is correlated again.
+ * has the path by now, nothing is exported and the device is correlated again. Returns the operation when it has
+ * ended with it.
  */
-export async function publishDevice(run: RunContext, volumeId: string, device: Device): Promise<void> {
+export async function publishDevice(
+  run: RunContext,
+  { volumeId, device, completes }: Extract<Action, { do: 'publish' }>,
+): Promise<Operation | null> {
   const snapshot = await run.parts.watcher.scan();
   const now = snapshot.devices.find((candidate) => candidate.name === device.name);
   if (!now || now.diskseq !== device.diskseq || now.serial !== device.serial || now.size !== device.size) {
     run.forget(['volume', 'device', 'use', 'published']);
-    return;
+    return null;
   }
-  if (!(await tryPublish(run, targetOf(volumeId, now)))) return;
+  if (!(await tryPublish(run, targetOf(volumeId, now)))) return null;
+  const data = { export_name: exportName(volumeId), device_path: now.path };
+  const change = {
+    entries: [{ step: 'publish' as const, state: 'done' as const, data }],
+    effects: [{ kind: 'put-export' as const, record: exportRecord(run, volumeId, now.path) }],
+  };
   try {
-    await run.record({
-      entries: [
-        {
-          step: 'publish',
-          state: 'done',
-          data: { export_name: exportName(volumeId), device_path: now.path },
-        },
-      ],
-      effects: [{ kind: 'put-export', record: exportRecord(run, volumeId, now.path) }],
-      waiting: null,
-    });
+    if (completes) return await run.complete(completes, change);
+    await run.record({ ...change, waiting: null });
   } catch (error) {
     if (!(error instanceof DaemonError) || error.code !== 'MAPPING_NOT_FOUND') throw error;
-    return mapAgain(run);
+    await mapAgain(run);
+    return null;
   }
   run.learn({ published: true });
+  return null;
 }
 
 /**

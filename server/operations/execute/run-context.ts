@@ -1,6 +1,6 @@
 import type { ErrorCode } from '../../core/errors';
 import type { Epoch, OperationChange } from '../../model/ledger';
-import type { JournalEntry, Operation } from '../../model/operation';
+import type { JournalEntry, JsonObject, Operation } from '../../model/operation';
 import type { Facts } from '../decision';
 import type { Journal } from '../journal';
 import type { EngineParts, OtherRuns } from '../parts';
@@ -41,6 +41,11 @@ export interface RunContext {
   active<T>(work: () => Promise<T>): Promise<T>;
   learn(more: Facts): void;
   forget(keys: readonly (keyof Facts)[]): void;
+  /** Writes this change with the end of the operation. Throws as `record`; then it has not ended. */
+  complete(
+    response: JsonObject | null,
+    change: Pick<OperationChange, 'entries' | 'effects'>,
+  ): Promise<Operation | null>;
   /** Makes the operation fail with this code, after its undo. */
   giveUp(code: ErrorCode, message: string): Promise<Operation | null>;
   /** From now on, and until it ends, this run may attach a disk to the guest. */

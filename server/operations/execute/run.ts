@@ -138,7 +138,7 @@ export class OperationRun implements RunContext {
   private async act(action: Action): Promise<Operation | null> {
     switch (action.do) {
       case 'complete':
-        return this.end('completed', action.response, null, null, action.effects);
+        return this.complete(action.response, { entries: [], effects: action.effects ?? [] });
       case 'fail':
         return this.end('failed', action.response ?? null, action.message, action.code);
       case 'cancel':
@@ -324,15 +324,22 @@ export class OperationRun implements RunContext {
     return since === undefined ? 0 : now - since;
   }
 
+  complete(
+    response: JsonObject | null,
+    change: Pick<OperationChange, 'entries' | 'effects'>,
+  ): Promise<Operation | null> {
+    return this.end('completed', response, null, null, change);
+  }
+
   private async end(
     status: TerminalStatus,
     response: JsonObject | null,
     error: string | null,
     errorCode: ErrorCode | null,
-    effects: OperationChange['effects'] = [],
+    change: Pick<OperationChange, 'entries' | 'effects'> = { entries: [] },
   ): Promise<Operation | null> {
     const before = this.operation;
-    await this.record({ entries: [], end: { status, response, error, errorCode }, effects, waiting: null });
+    await this.record({ ...change, end: { status, response, error, errorCode }, waiting: null });
     const ended = (await this.parts.ledger.readOperation(before.id).catch(() => null)) ?? before;
     if (ended.type !== 'unreadable') this.operation = ended;
     logEnd(this, status, error);

@@ -68,6 +68,53 @@ async function silent(): Promise<Socket> {
   return socket;
 }
 
+describe('a connection that stands by for the next publish', () => {
+  /** Its process. */
+  async function standBy(): Promise<number> {
+    await server.health();
+    await until(async () => (await nbdkit.servers()).length === 0);
+    server.anticipate();
+    await until(async () => (await nbdkit.servers()).length === 1);
+    return (await nbdkit.servers())[0] ?? 0;
+  }
+
+  it('is all that the publish needs', async () => {
+    const one = await disk(0);
+    const pid = await standBy();
+    await server.publish(one);
+    expect(server.figures).toMatchObject({ probes: 1, probeFailures: 0 });
+    await until(async () => !(await nbdkit.servers()).includes(pid));
+    expect(await complaintOf(one)).toBe('');
+  });
+
+  it('is no client, and is ended when clients are counted', async () => {
+    const one = await disk(0);
+    await server.publish(one);
+    await standBy();
+    expect(await server.clients(one.name)).toEqual({ connected: [], leaving: [] });
+    expect(await nbdkit.servers()).toEqual([]);
+    await server.publish(one);
+  });
+
+  it('is replaced where it has died', async () => {
+    const one = await disk(0);
+    process.kill(await standBy(), 'SIGKILL');
+    await server.publish(one);
+    expect(await complaintOf(one)).toBe('');
+  });
+
+  it('proves the disk that is there when it is asked, not when it was made', async () => {
+    const [one, other] = [await disk(0), await disk(1)];
+    await server.publish(one);
+    await standBy();
+    await rename(other.devicePath, one.devicePath);
+    await server.publish(one);
+    const client = await open(one);
+    expect(await firstByteOf(client)).toBe(2);
+    await client.close();
+  });
+});
+
 describe('a holder that somebody else has started, as systemd does after a boot', () => {
   it('serves the first export although nobody has made the folder of exports yet', async () => {
     await mkdir(nbdkit.runDir, { recursive: true });

@@ -229,7 +229,7 @@ describe('attach decides', () => {
     });
   });
 
-  it('maps in one transaction before it publishes, and completes only after the publish', () => {
+  it('maps in one transaction before it publishes, and completes with the publish', () => {
     const facts = { volume: attached, device: found, use: usedBy() };
     expect(decideAttach(situation('attach', here, { steps: [intent, accepted, ok], facts }))).toMatchObject({
       do: 'record',
@@ -240,6 +240,7 @@ describe('attach decides', () => {
     expect(decideAttach(situation('attach', here, { steps, facts }))).toMatchObject({
       do: 'publish',
       volumeId: VOLUME,
+      completes: { device_path: '/dev/vdb', export_name: `migration-vol-${VOLUME}` },
     });
     expect(
       decideAttach(situation('attach', here, { steps, facts: { ...facts, published: true } })),
