@@ -13,7 +13,7 @@ type Inputs = {
 
 const SHOWN_CHARACTERS = 64;
 /** Fields without which a request does more than was asked for: almost writing one is a mistake. */
-const PREVENTING = ['dry_run'];
+const PREVENTING = ['dry_run', 'read_only'];
 
 /**
  * The query of a request. A request that changes something is refused for every name that is not known, given
