@@ -26,6 +26,8 @@ export interface Option extends Described {
   readonly required?: boolean;
   readonly valueHint?: string;
   readonly short?: string;
+  /** Its value is a list, with commas between. */
+  readonly several?: true;
   /** The only values it takes. */
   readonly options?: readonly string[];
 }

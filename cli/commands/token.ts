@@ -106,7 +106,7 @@ export const tokenNoun: Noun = {
       name: 'revoke',
       summary: 'Take a named token back',
       details:
-        'The daemon refuses it within a second. An event stream that is open goes on until it is reconnected.',
+        'The daemon refuses it within a second. An event stream that is open with it ends at its next event, at the latest after 15 seconds.',
       args: { name: NAME, ...FILE, ...DRY_RUN },
       examples: [{ args: 'prometheus', what: 'It leaked: create a new one after this.' }],
       async run({ out }, { name, file, 'dry-run': dryRun }) {

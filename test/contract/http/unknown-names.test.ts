@@ -119,14 +119,17 @@ describe('POST /api/v1/admin/force-sync', () => {
 });
 
 describe('POST /api/v1/exports', () => {
-  it.each(['readonly', 'readOnly', 'read-only', 'Read_Only'])('refuses %s: it would be writable', async (typed) => {
-    const answer = await app.post('/api/v1/exports', { volume_id: VOLUME, [typed]: true });
-    expect(answer.json).toMatchObject({
-      code: 'VALIDATION_FAILED',
-      details: { fields: [{ field: typed, nearest: 'read_only' }] },
-    });
-    expect(app.daemon.requests).toEqual([]);
-  });
+  it.each(['readonly', 'readOnly', 'read-only', 'Read_Only'])(
+    'refuses %s: it would be writable',
+    async (typed) => {
+      const answer = await app.post('/api/v1/exports', { volume_id: VOLUME, [typed]: true });
+      expect(answer.json).toMatchObject({
+        code: 'VALIDATION_FAILED',
+        details: { fields: [{ field: typed, nearest: 'read_only' }] },
+      });
+      expect(app.daemon.requests).toEqual([]);
+    },
+  );
 });
 
 it('covers every endpoint that is not a GET', () => {
