@@ -1,7 +1,7 @@
 import { createInterface } from 'node:readline/promises';
 import { nearest } from '~/server/core/nearest';
 import { version } from '../package.json';
-import { type Args, parseCommandLine, type Values, valuesOf } from './arguments';
+import { type Args, parseCommandLine, requireOneValue, type Values, valuesOf } from './arguments';
 import { Client } from './client/client';
 import type { Noun, Verb } from './command';
 import type { Context } from './context';
@@ -39,6 +39,8 @@ export async function run(raw: readonly string[], signal: AbortSignal): Promise<
     args = verb.args;
     const rest = words.slice(verb.name === '' ? 1 : 2);
     const values = valuesOf({ ...args, ...GLOBALS }, rest, options);
+    // Of the options of every command the last one counts, so that an alias can be overridden.
+    requireOneValue(args, options);
     const context = contextOf(values, signal);
     // Checked before the first request: a complaint about columns must not follow an accepted operation.
     context.out.check(verb.columns ?? []);

@@ -58,6 +58,8 @@ describe('exit codes', () => {
     [['volume', 'list', '--vmm', 'x'], 'there is no option --vmm; did you mean --vm?'],
     [['volume', 'create', '--name', 'x'], '--size is missing'],
     [['volume', 'attach', VOLUME, '--vm'], '--vm needs a value'],
+    [['volume', 'attach', VOLUME, '--vm', 'a', '--vm=b'], '--vm is given twice: a and b'],
+    [['volume', 'list', '--filter', 'size>1Gi', '--filter', 'state=Ready'], '--filter is given twice'],
     [['volume', 'list', '--json=yes'], '--json takes no value'],
     [['operation', 'list', '--status', 'done'], 'It is one of pending, executing, completed'],
     [['operation', 'list', '--limit', 'x'], '--limit x is not a number'],
