@@ -102,7 +102,7 @@ export class SimulatedGuest extends MemoryGuest {
     this.changedAt = this.simulated.clock.monotonic();
   }
 
-  override async look(): Promise<{ bootId: string; devices: Device[] }> {
+  override async look(): ReturnType<MemoryGuest['look']> {
     const seen = await super.look();
     const byPath = this.volumesByPath();
     for (const { path, diskseq } of seen.devices) {
