@@ -18,6 +18,8 @@ const TIMEOUT_MS = 30_000;
 const LONG_TIMEOUT_MS = 5 * 60_000;
 /** Texts are not wrapped into less. */
 const MIN_WIDTH_COLUMNS = 40;
+/** The options that name another daemon than the one of this machine. */
+const ELSEWHERE = ['appliance', 'url', 'socket'] as const;
 
 /** Runs one command line; resolves with the exit code. `signal` ends commands that follow something. */
 export async function run(raw: readonly string[], signal: AbortSignal): Promise<number> {
@@ -41,6 +43,12 @@ export async function run(raw: readonly string[], signal: AbortSignal): Promise<
     const values = valuesOf({ ...args, ...GLOBALS }, rest, options);
     // Of the options of every command the last one counts, so that an alias can be overridden.
     requireOneValue(args, options);
+    const elsewhere = ELSEWHERE.find((name) => given.has(name));
+    if (verb.onThisMachine && elsewhere !== undefined)
+      throw new UsageError(
+        `${command} is about the machine that it runs on, not about --${elsewhere}`,
+        'Run it there.',
+      );
     const context = contextOf(values, signal);
     // Checked before the first request: a complaint about columns must not follow an accepted operation.
     context.out.check(verb.columns ?? []);
@@ -106,6 +114,7 @@ function contextOf(given: Given, signal: AbortSignal): Context {
     timeoutMs,
     longTimeoutMs: timeoutMs ?? LONG_TIMEOUT_MS,
     signal,
+    namesAppliance: target.isNamed,
     confirm: (question) => confirm(question, signal),
     ask:
       process.stdin.isTTY && process.stderr.isTTY ? (question, typed) => ask(question, typed, signal) : null,

@@ -49,6 +49,7 @@ export const ownDisks = verb({
     ...LIST,
   },
   columns: COLUMNS,
+  onThisMachine: true,
   examples: [
     { args: 'list', what: 'What is listed, which disk that is now, and lines that are not understood.' },
     { args: 'add /dev/vdb', what: 'The disk that is vdb now is ours, whatever it is called later.' },

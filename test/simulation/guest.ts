@@ -1,6 +1,6 @@
 import type { Disk } from '~/lab/guest/guest';
 import { MemoryGuest, type MemoryGuestOptions } from '~/lab/guest/memory-guest';
-import type { Device, Holder } from '~/server/devices/device';
+import type { Holder } from '~/server/devices/device';
 
 /** From when to when somebody used a disk, virtual ms. */
 export interface Use {
