@@ -25,7 +25,7 @@ const queries = new VolumeQueries({
 } as unknown as ConstructorParameters<typeof VolumeQueries>[0]);
 
 describe.each([
-  ['of a volume', async () => [await queries.mapping(VOLUME, APPLIANCE)]],
+  ['of a volume', async () => [await queries.mapping(VOLUME)]],
   ['of a device', async () => [await queries.mappingByDevice('vdb')]],
   ['in the list', async () => (await queries.devices(10, null)).mappings],
   ['of the VM', async () => (await queries.ofVm(APPLIANCE)).volumes],
@@ -43,5 +43,5 @@ describe.each([
 it('a mapping to another VM needs no look at this guest', async () => {
   guest = { ...snapshot(), scanned: false };
   row = mapping(VOLUME, OTHER_VM);
-  expect(await queries.mapping(VOLUME, APPLIANCE)).toEqual(row);
+  expect(await queries.mapping(VOLUME)).toEqual(row);
 });
