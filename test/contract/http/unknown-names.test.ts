@@ -85,6 +85,22 @@ describe.each(CHANGES)('$method $path', (change) => {
     }
   });
 
+  it('refuses a body that asks for a dry run where there is none, and does nothing', async () => {
+    const body = { ...change.example, dryRun: true };
+    expect(await refusedFields(change, '', body)).toContainEqual(
+      expect.objectContaining({ field: 'dryRun' }),
+    );
+    if ('dry_run' in change.example || /force-sync|exports\/cleanup/.test(change.path)) return;
+    expect(await refusedFields(change, '', { ...change.example, dry_run: true })).toEqual([
+      { field: 'dry_run', message: 'is not known here: this request has no dry_run' },
+    ]);
+    if (/retry|abandon/.test(change.path)) return;
+    const real = await app.send(change.method, addressOf(change), {
+      body: { ...change.example, dry_run: false },
+    });
+    expect([real.status < 300, real.json]).toMatchObject([true, { ignored: ['dry_run'] }]);
+  });
+
   it('accepts unknown fields of the body, and names them in the answer', async () => {
     if (/retry|abandon/.test(change.path)) app.daemon.move(operation, { held: 'its row is not understood' });
     const body = { ...change.example, nonsense: 1, Force_Now: null, 'half\ud800': 1 };
