@@ -114,7 +114,7 @@ describe('an operator', { timeout: 180_000 }, () => {
     const problem = dialog(page).locator('.problem');
     await problem.locator('strong', { hasText: 'VOLUME_NOT_VISIBLE' }).waitFor();
     expect(await problem.textContent()).toMatch(/is named "no such volume"/);
-    expect(await problem.locator('p').count()).toBeGreaterThanOrEqual(4);
+    expect(await problem.locator('p').count()).toBeGreaterThanOrEqual(3);
     expect(await submit(page).isEnabled()).toBe(true);
     await named.fill('fileserver-disk-1');
     expect(await confirm(page)).toMatchObject({ type: 'attach', volume_id: scene.volumes.files });
