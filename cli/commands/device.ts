@@ -7,7 +7,7 @@ import { followEvents } from '../follow-events';
 import { LIST, parseCount } from '../globals';
 import { stateTone } from '../output/state-tone';
 import type { Column } from '../output/table';
-import { timeText } from '../output/text';
+import { timeText, visible } from '../output/text';
 import { sizeText } from '../output/units';
 import { VOLUME } from './arguments';
 import { DEVICE_COLUMNS, field, MAPPING_COLUMNS } from './columns';
@@ -123,7 +123,12 @@ export const deviceNoun: Noun = {
         const report = await client.call('explainCorrelation', { path: { volume_id: volume } });
         out.record(EXPLANATION, report);
         if (!out.isBare) {
-          out.section('Considered', CONSIDERED, report.considered, 'The guest has no disk.');
+          out.section(
+            'Considered',
+            CONSIDERED,
+            report.considered,
+            'No disk is on a bus on which volumes come.',
+          );
           out.section('Recent changes', EVENTS, report.recent_events.slice(-10), 'None.');
         }
         return report.answer === 'refused' ? EXIT.FAILED : EXIT.OK;
@@ -133,7 +138,14 @@ export const deviceNoun: Noun = {
 };
 
 async function list({ client, out }: Context, scan: boolean): Promise<number> {
-  const { devices } = await client.call('inspectGuest', { query: { scan } });
-  out.table(DEVICE_COLUMNS, devices, 'The guest has no disk.');
-  return EXIT.OK;
+  const { devices, others, scanned, scanned_at } = await client.call('inspectGuest', { query: { scan } });
+  out.table(DEVICE_COLUMNS, devices, 'The guest has no disk on a bus on which volumes come.');
+  const elsewhere = others.map(({ device_path, bus }) => `${device_path} (${bus})`).join(', ');
+  if (elsewhere !== '' && !out.isData) out.hint(`On buses on which no volumes come: ${visible(elsewhere)}.`);
+  if (scanned) return EXIT.OK;
+  out.complain(
+    `As of ${timeText(scanned_at)}: the guest could not be read since the daemon was started.`,
+    'warn',
+  );
+  return EXIT.NOT_KNOWN;
 }

@@ -303,6 +303,30 @@ describe('volume list', () => {
   });
 });
 
+describe('device list', () => {
+  it('names disks on buses on which no volumes come', async () => {
+    const [disk] = daemon.guest.devices;
+    if (disk === undefined) throw new Error('the canned guest has a disk');
+    const others = [{ ...disk, name: 'sda', path: '/dev/sda', bus: 'sata or ide' }];
+    daemon.guest = { ...daemon.guest, devices: [], others };
+    const { code, out, error } = await ctl('device', 'list');
+    expect([code, out]).toEqual([0, '']);
+    expect(error).toBe(
+      'The guest has no disk on a bus on which volumes come.\nOn buses on which no volumes come: /dev/sda (sata or ide).\n',
+    );
+    expect(JSON.parse((await ctl('device', 'list', '--json')).out)).toHaveLength(0);
+  });
+
+  it('6: says that what it shows is of before the start', async () => {
+    daemon.guest = { ...daemon.guest, scanned: false };
+    const { code, error } = await ctl('device', 'list');
+    expect([code, error]).toEqual([
+      6,
+      expect.stringContaining('could not be read since the daemon was started'),
+    ]);
+  });
+});
+
 describe('vm volumes', () => {
   it('6: says why when there may be more than are listed', async () => {
     expect(await ctl('vm', 'volumes', NOBODY)).toEqual({

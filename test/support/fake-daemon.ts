@@ -60,6 +60,7 @@ export class FakeDaemon implements Daemon {
   readonly entries: JournalEntry[] = [];
   readonly deviceEvents: DeviceEvent[] = [];
   readonly mappings: Mapping[] = [mapping(VOLUME, APPLIANCE), mapping(REMOTE_VOLUME, OTHER_VM)];
+  guest = snapshot();
   /** Why the volumes of a VM may not be all; null: they are. */
   incomplete: string | null = null;
   readonly records: ExportRecord[] = [exportRecord(VOLUME)];
@@ -230,7 +231,7 @@ export class FakeDaemon implements Daemon {
   readonly diagnostics: Daemon['diagnostics'] = {
     guest: async () =>
       this.answer(() => ({
-        snapshot: snapshot(),
+        snapshot: this.guest,
         owners: new Map([['/dev/vdb', mapping(VOLUME, APPLIANCE)]]),
         rootDevices: new Set(['vda']),
       })),
