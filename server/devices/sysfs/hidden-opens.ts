@@ -56,18 +56,22 @@ export function registeredFiles(
   descriptor: string,
   closed: Gaps,
 ): HiddenOpen[] {
+  let told = false;
   for (let attempt = 0; attempt < RING_TRIES; attempt += 1) {
     const text = readTable(join(procDir, task, 'fdinfo', descriptor), closed);
     if (text === null) return [];
-    const [, rows] = /^UserFiles:\s*\d+\n((?:\s+\d+: .*\n)*)/m.exec(text) ?? [];
+    const [, count, rows] = /^UserFiles:\s*(\d+)\n((?:\s+\d+: .*\n)*)/m.exec(text) ?? [];
     if (rows === undefined) continue;
+    // A number without files is a ring at work, on older kernels, or a table whose places are all free.
+    told = true;
+    if (rows === '' && Number(count) > 0) continue;
     return [...rows.matchAll(/^\s+\d+: (.*)$/gm)].map(([, file = '']) => ({
       file,
       how: 'registered with io_uring',
       readOnly: false,
     }));
   }
-  closed.push(`a ring of io_uring of process ${task} does not tell what is registered with it`);
+  if (!told) closed.push(`a ring of io_uring of process ${task} does not tell what is registered with it`);
   return [];
 }
 

@@ -70,6 +70,8 @@ it.each([
     ring('    0: <none>\n', row(used));
     expect(await users()).toEqual([{ kind: 'open', detail: 'pid 40 (fio), registered with io_uring' }]);
   }
+  ring();
+  expect(await users(), 'a table whose places are all free').toEqual([]);
   tree.write('proc/40/fdinfo/3', 'pos:\t0\nflags:\t02000002\n');
   expect(await users()).toEqual([
     { kind: 'unknown', detail: expect.stringContaining('a ring of io_uring of process 40 does not tell') },
