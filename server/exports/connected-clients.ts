@@ -72,7 +72,7 @@ export class ConnectedClients {
         resolve(name);
       };
     });
-    const timer = setTimeout(() => ask(null), LIMITS.NBD_STANDBY_MS);
+    const timer = setTimeout(() => ask(null), LIMITS.NBD_STANDBY_MS).unref();
     this.standby = { port, ask, answer: this.connect(asked, port, true) };
   }
 

@@ -1,10 +1,5 @@
 import type { ExportTarget, ProbeResult } from './export-server';
 
-/** Is this the answer of an export that is as it should be? */
-export function isRight(probe: ProbeResult, target: ExportTarget, node: string): boolean {
-  return complaint(target, probe, node) === null;
-}
-
 /**
  * What is wrong with an answer, in words; null when it is right. `node` is the disk that was verified
  * (`nodeKey`): the process that answered must have that one open. Where the kernel does not show what it has

@@ -18,6 +18,7 @@ import type {
 import { HealthCache } from './health-cache';
 import { complaint, servesAnother } from './judge-probe';
 import { volumeIdOf } from './naming';
+import { versionOf } from './server-process';
 import { WantedExports } from './wanted-exports';
 
 /** What was there when a publish began. */
@@ -31,6 +32,8 @@ export interface Declared {
 }
 
 interface Parts {
+  /** The program that serves clients, and what it is installed with. */
+  readonly program: { readonly binary: string; readonly versionOption: string; readonly packageName: string };
   readonly links: ExportLinks;
   readonly clients: ConnectedClients;
   readonly clock: Clock;
@@ -48,6 +51,7 @@ export abstract class LinkedExports implements ExportServer {
   protected readonly nbdClients: ConnectedClients;
   protected readonly byName = new KeyedMutex();
   protected readonly wanted = new WantedExports();
+  protected version: string | null = null;
   private readonly cache: HealthCache;
   /** Where withdrawn exports led, until another export takes the device: their clients may still be there. */
   private readonly last = new Map<string, string>();
@@ -155,8 +159,6 @@ export abstract class LinkedExports implements ExportServer {
     await this.cache.idle();
   }
 
-  protected abstract readonly version: string | null;
-
   /** Once, repeated until it works. */
   protected abstract prepareOnce(): Promise<void>;
 
@@ -186,7 +188,12 @@ export abstract class LinkedExports implements ExportServer {
 
   /** Leftovers of a crash, the version, and whatever `prepareOnce` adds. */
   protected prepare(): Promise<void> {
-    this.prepared ??= this.prepareOnce()
+    const { binary, versionOption, packageName } = this.parts.program;
+    this.prepared ??= versionOf(binary, versionOption, packageName)
+      .then((version) => {
+        this.version = version;
+        return this.prepareOnce();
+      })
       .then(() => this.links.sweep())
       .then((removed) => {
         if (removed.length > 0)

@@ -77,11 +77,10 @@ export async function connectionsOf(
   { binary, isOurs, ports }: Program,
   target?: string,
 ): Promise<Connection[]> {
-  const wanted = target === undefined ? null : statOf(target);
   const serving = (await pidsNamed(binary))
     .filter(isOurs)
     .map((pid) => ({ pid, sockets: socketsOf(pid) }))
-    .filter(({ pid, sockets }) => sockets === null || target === undefined || hasOpen(pid, target, wanted));
+    .filter(({ pid, sockets }) => sockets === null || target === undefined || hasOpen(pid, target));
   if (serving.length === 0) return [];
   // Read after the sockets of the processes, so that a connection which is in neither table is closed.
   const [tcp, unix] = [socketTable(), unixServers()];
@@ -226,17 +225,14 @@ function socketsOf(pid: number): string[] | null {
 }
 
 /**
- * By device and inode of the opened node: right for a letter that belongs to another disk by now (udev makes
- * a new node for it). Where the node is gone already, by the path it had.
+ * By the opened node: right for a letter that belongs to another disk by now (udev makes a new node for it). Where
+ * the node is gone already, by the path it had.
  */
-function hasOpen(pid: number, target: string, wanted: BigIntStats | null): boolean {
+function hasOpen(pid: number, target: string): boolean {
+  const wanted = statOf(target);
+  if (wanted !== null) return openNodes(pid)?.includes(nodeKey(wanted)) ?? false;
   try {
-    return descriptorsOf(pid).some(({ path, link }) => {
-      if (!link.startsWith('/')) return false;
-      if (wanted === null) return link === target || link === `${target} (deleted)`;
-      const file = statOf(path);
-      return file !== null && file.dev === wanted.dev && file.ino === wanted.ino;
-    });
+    return descriptorsOf(pid).some(({ link }) => link === target || link === `${target} (deleted)`);
   } catch {
     return false; // it has ended
   }

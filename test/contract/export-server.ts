@@ -150,6 +150,8 @@ export function exportServerContract(start: (options: ExportLabOptions) => Promi
     it('twice is the same as once: nothing is restarted, and a client in between carries on', async () => {
       const disk = target(1, await plug('vdb', 0x12, 64 * MIB), 64 * MIB);
       await server.publish(disk);
+      // Our own handshake has left.
+      await server.clientProcesses();
       const pids = await lab.pids();
       const client = await connect(disk.name);
       await server.publish(disk);

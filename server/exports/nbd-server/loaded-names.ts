@@ -8,15 +8,17 @@ import { unhealthy } from '../export-errors';
 import type { ExportServerHealth, ProbeResult } from '../export-server';
 import { volumeIdOf } from '../naming';
 import { greets, listExports } from '../protocol/handshake';
+import type { ServerProcess } from '../server-process';
 import type { Described, ExportFiles } from './export-files';
-import type { NbdServerProcess } from './nbd-server-process';
 
 export interface LoadedNamesParts {
   readonly host: string;
   readonly port: number;
-  readonly binary: string;
+  readonly version: () => string | null;
+  /** systemd's to start, or null: ours. */
+  readonly unit: string | null;
   readonly restartPolicy: 'preserve' | 'when-idle' | 'never';
-  readonly process: NbdServerProcess;
+  readonly process: ServerProcess;
   readonly clients: ConnectedClients;
   readonly files: ExportFiles;
   readonly clock: Clock;
@@ -37,20 +39,12 @@ export class LoadedNames {
     restarts: 0,
     lastRestartMs: null,
   };
-  version: string | null = null;
   /** What the process `loadedBy` has from our files, by name. */
   private readonly loaded = new Map<string, Described>();
   private loadedBy: string | null = null;
   private restarting: Promise<void> | null = null;
 
   constructor(private readonly parts: LoadedNamesParts) {}
-
-  /** Throws EXPORT_SERVER_UNHEALTHY when the program is missing. */
-  async readVersion(): Promise<void> {
-    this.version = await this.parts.process.version();
-    if (this.version === null)
-      throw unhealthy(`${this.parts.binary} is not installed (apt-get install nbd-server)`);
-  }
 
   /** Has the process that runs now learned this name from our file? */
   async isLoaded({ name, readOnly = false }: Described): Promise<boolean> {
@@ -69,7 +63,7 @@ export class LoadedNames {
    */
   async load(names: ReadonlySet<string>): Promise<void> {
     const { process, restartPolicy, clients, port } = this.parts;
-    if ((await process.mainPid()) === null) {
+    if ((await process.pid()) === null) {
       await process.ensureRunning();
     } else {
       const probes = await mapConcurrent([...names], LIMITS.PROBES_AT_ONCE, (name) =>
@@ -94,14 +88,15 @@ export class LoadedNames {
 
   /** For the health report; starts a dead server that is ours to start. Throws EXPORT_SERVER_UNHEALTHY. */
   async look(): Promise<ExportServerHealth> {
-    const { process, port, files } = this.parts;
+    const { process, port, files, unit } = this.parts;
+    const version = this.parts.version();
     let known = await this.knownNames();
-    if (known instanceof Error) {
+    if (known instanceof Error && unit === null && process.isDue) {
       await process.revive();
       known = await this.knownNames();
     }
     if (known instanceof Error) throw unhealthy([known.message, ...files.problems].join('; '));
-    const pid = await process.mainPid();
+    const pid = await process.pid();
     const configured = new Set(await files.names());
     const remembered = known ?? ((await this.isSameProcess()) ? [...this.loaded.keys()] : []);
     const complaints = [
@@ -110,8 +105,8 @@ export class LoadedNames {
     ];
     return {
       status: pid === null ? 'unhealthy' : 'healthy',
-      message: [`nbd-server ${this.version ?? '?'} on port ${port}`, ...complaints].join('; '),
-      version: this.version,
+      message: [`nbd-server ${version ?? '?'} on port ${port}`, ...complaints].join('; '),
+      version,
       pid,
       staleUntilRestart: remembered.filter((name) => volumeIdOf(name) !== null && !configured.has(name))
         .length,
@@ -130,7 +125,8 @@ export class LoadedNames {
   }
 
   private diesOfSighup(): boolean {
-    return this.version === null || DIES_OF_SIGHUP.test(this.version);
+    const version = this.parts.version();
+    return version === null || DIES_OF_SIGHUP.test(version);
   }
 
   /** SIGHUP, then handshakes until every name is known; a restart when that does not happen. */
@@ -147,7 +143,7 @@ export class LoadedNames {
         return !probe || !(probe.ok || probe.reason === 'denied');
       });
       if (left.length === 0) return;
-      if (clock.monotonic() > deadline || (await process.mainPid()) === null) break;
+      if (clock.monotonic() > deadline || (await process.pid()) === null) break;
       await clock.sleep(LIMITS.NBD_START_POLL_MS);
     }
     logger.warn('nbd-server did not take a reload and is restarted', { exports: left });
@@ -158,7 +154,7 @@ export class LoadedNames {
     const { restartPolicy, process, logger, clock, clients } = this.parts;
     if (restartPolicy === 'never')
       throw unhealthy(
-        `nbd-server ${this.version ?? ''} must be restarted to learn the export, and NBD_RESTART=never forbids it`,
+        `nbd-server ${this.parts.version() ?? ''} must be restarted to learn the export, and NBD_RESTART=never forbids it`,
       );
     if (restartPolicy === 'when-idle' && (await clients.total()) > 0)
       throw unhealthy(
@@ -172,12 +168,15 @@ export class LoadedNames {
     this.figures.restarts += 1;
     this.figures.lastRestartMs = ms;
     await this.noteLoaded(new Set(written));
-    logger.info('nbd-server was restarted; connected clients carry on', { ms, version: this.version });
+    logger.info('nbd-server was restarted; connected clients carry on', {
+      ms,
+      version: this.parts.version(),
+    });
   }
 
   private async noteLoaded(names: ReadonlySet<string>): Promise<void> {
     if (!(await this.isSameProcess())) this.loaded.clear();
-    const pid = await this.parts.process.mainPid();
+    const pid = await this.parts.process.pid();
     this.loadedBy = pid === null ? null : processIdentity('/proc', pid);
     for (const name of names) {
       // A file that somebody else wrote under one of our names does not count.
@@ -187,7 +186,7 @@ export class LoadedNames {
   }
 
   private async isSameProcess(): Promise<boolean> {
-    const pid = await this.parts.process.mainPid();
+    const pid = await this.parts.process.pid();
     return pid !== null && this.loadedBy === processIdentity('/proc', pid);
   }
 }

@@ -3,13 +3,13 @@ import type { Logger } from '../../core/log/logger';
 import { ConnectedClients } from '../connected-clients';
 import { ExportLinks } from '../export-links';
 import type { ExportFigures, ExportServerHealth, ExportTarget, ProbeResult } from '../export-server';
-import { isRight } from '../judge-probe';
+import { complaint } from '../judge-probe';
 import { type Declared, LinkedExports } from '../linked-exports';
 import { pidIn } from '../process-table';
 import { Coalescer } from './coalescer';
 import { ExportFiles } from './export-files';
 import { LoadedNames } from './loaded-names';
-import { hasOurConfiguration, NbdServerProcess } from './nbd-server-process';
+import { hasOurConfiguration, nbdServerProcess } from './nbd-server-process';
 
 export interface NbdServerOptions {
   readonly host: string;
@@ -47,15 +47,15 @@ export class NbdServerExports extends LinkedExports {
     // The children that serve clients keep the command line of their parent, and outlive it.
     const isOurs = (pid: number) => hasOurConfiguration(pid, baseConfig) && pid !== pidIn(pidFile);
     const clients = new ConnectedClients({ binary, isOurs, ports: [port] }, host);
-    super({ links, clients, clock, logger });
+    const program = { binary, versionOption: '-V', packageName: 'nbd-server' };
+    super({ program, links, clients, clock, logger });
+    const unit = options.manage === 'own' ? null : options.unit;
     this.files = new ExportFiles(options, (name) => links.path({ name }));
     this.loadedNames = new LoadedNames({
       ...options,
-      process: new NbdServerProcess({
-        ...options,
-        address: { host, port },
-        unit: options.manage === 'own' ? null : options.unit,
-      }),
+      unit,
+      version: () => this.version,
+      process: nbdServerProcess({ ...options, address: { host, port }, unit }),
       clients,
       files: this.files,
     });
@@ -74,13 +74,8 @@ export class NbdServerExports extends LinkedExports {
     await this.changes.idle();
   }
 
-  protected get version(): string | null {
-    return this.loadedNames.version;
-  }
-
-  protected async prepareOnce(): Promise<void> {
-    await this.loadedNames.readVersion();
-    await this.files.prepare(this.options.logger);
+  protected prepareOnce(): Promise<void> {
+    return this.files.prepare(this.options.logger);
   }
 
   /**
@@ -147,5 +142,5 @@ export class NbdServerExports extends LinkedExports {
 
 /** Right, or closed: the server knows the name but cannot open the target, and no restart would change that. */
 function isSettled(probe: ProbeResult, target: ExportTarget, node: string): boolean {
-  return isRight(probe, target, node) || (!probe.ok && probe.reason === 'denied');
+  return complaint(target, probe, node) === null || (!probe.ok && probe.reason === 'denied');
 }

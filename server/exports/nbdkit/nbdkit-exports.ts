@@ -1,9 +1,6 @@
-import { execFile } from 'node:child_process';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import type { Clock } from '../../core/clock';
 import { messageOf } from '../../core/errors';
-import { LIMITS } from '../../core/limits';
 import type { Logger } from '../../core/log/logger';
 import { ConnectedClients } from '../connected-clients';
 import { unhealthy } from '../export-errors';
@@ -12,10 +9,9 @@ import type { ExportServerHealth, ExportTarget, ProbeResult } from '../export-se
 import { type Declared, LinkedExports } from '../linked-exports';
 import { isListening } from '../process-table';
 import { readTlsClient } from '../protocol/tls';
-import { HolderProcess } from './holder-process';
+import type { ServerProcess } from '../server-process';
+import { holderProcess } from './holder-process';
 import { servesFolder } from './sessions';
-
-const run = promisify(execFile);
 
 export interface NbdkitOptions {
   readonly host: string;
@@ -48,8 +44,7 @@ export interface NbdkitOptions {
  */
 export class NbdkitExports extends LinkedExports {
   readonly kind = 'nbdkit' as const;
-  protected version: string | null = null;
-  private readonly holder: HolderProcess;
+  private readonly holder: ServerProcess;
 
   constructor(private readonly options: NbdkitOptions) {
     const { host, port, runDir, binary, tls, tlsDir, clock, logger } = options;
@@ -57,8 +52,9 @@ export class NbdkitExports extends LinkedExports {
     const isOurs = (pid: number) => servesFolder(pid, links.writable) || servesFolder(pid, links.readOnly);
     const readTls = tls === 'off' ? null : () => readTlsClient(tlsDir);
     const serving = { binary, isOurs, ports: [port, options.readOnlyPort] };
-    super({ links, clients: new ConnectedClients(serving, host, readTls), clock, logger });
-    this.holder = new HolderProcess({
+    const program = { binary, versionOption: '--version', packageName: 'nbdkit' };
+    super({ program, links, clients: new ConnectedClients(serving, host, readTls), clock, logger });
+    this.holder = holderProcess({
       address: { host, port },
       unit: options.manage === 'own' ? null : options.unit,
       program: options.holder,
@@ -99,8 +95,16 @@ export class NbdkitExports extends LinkedExports {
     const probe = first.ok ? first : await prove();
     const { readOnlyPort } = this.options;
     if (probe.ok || !target.readOnly || isListening(readOnlyPort)) return probe;
-    const message = `nothing listens on port ${readOnlyPort} for read-only exports (NBD_READ_ONLY_PORT): ${await this.holder.howToListen()}`;
+    const message = `nothing listens on port ${readOnlyPort} for read-only exports (NBD_READ_ONLY_PORT): ${await this.howToListen()}`;
     return { ...probe, message };
+  }
+
+  /** What has to be done where the holder has fewer sockets than this daemon expects: it is older, or its unit is. */
+  private async howToListen(): Promise<string> {
+    const { unit, manage } = this.options;
+    return unit === null || manage === 'own'
+      ? `end process ${(await this.holder.pid()) ?? '?'}, a holder from before the upgrade (nobody who is connected is cut), and publish again`
+      : `give ${unit} a second ListenStream= with it, then systemctl restart ${unit} (nobody who is connected is cut)`;
   }
 
   protected remove(name: string): Promise<void> {
@@ -121,15 +125,8 @@ export class NbdkitExports extends LinkedExports {
     await super.prepare();
   }
 
-  protected async prepareOnce(): Promise<void> {
-    const { binary } = this.options;
-    const { stdout } = await run(binary, ['--version'], { timeout: LIMITS.NBD_HANDSHAKE_TIMEOUT_MS }).catch(
-      (error: unknown) => {
-        throw unhealthy(`${binary} is not installed (apt-get install nbdkit)`, error);
-      },
-    );
-    this.version = /\d+\.\d+(?:\.\d+)?/.exec(stdout)?.[0] ?? null;
-    await this.links.makeFolders();
+  protected prepareOnce(): Promise<void> {
+    return this.links.makeFolders();
   }
 
   protected async look(): Promise<ExportServerHealth> {

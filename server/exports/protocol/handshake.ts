@@ -56,7 +56,7 @@ export async function probeExport(
   const ms = () => Math.round((performance.now() - begun) * 10) / 10;
   try {
     const tls = (await options.tls?.()) ?? null;
-    const { size, flags, nodes } = await withNbdServer(
+    const found = await withNbdServer(
       address,
       options.timeoutMs ?? LIMITS.NBD_HANDSHAKE_TIMEOUT_MS,
       async (session) => {
@@ -64,15 +64,20 @@ export async function probeExport(
         const port = session.clientPort;
         const look = port === null ? undefined : await options.inspect?.(port);
         const wanted = await name;
-        if (wanted === null) throw new NbdError('refused', 'it was not asked for anything');
+        if (wanted === null) {
+          session.send(option(OPTION.ABORT, Buffer.alloc(0)));
+          return null;
+        }
         if (tls) await startTls(session, tls);
-        const found = await go(session, wanted);
+        const answer = await go(session, wanted);
         const nodes = look?.() ?? null;
         session.send(disconnect());
-        return { ...found, nodes };
+        return { ...answer, nodes };
       },
       options.onParting,
     );
+    if (found === null) return { ok: false, reason: 'refused', message: 'nothing was asked for', ms: ms() };
+    const { size, flags, nodes } = found;
     return {
       ok: true,
       size,

@@ -1,7 +1,6 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ConnectionOptions } from 'node:tls';
-import { hasCode } from '../../core/has-code';
+import { readIfThere } from '../durable-files';
 
 /** In NBD_TLS_DIR: `name:hexadecimal key` lines, as psktool writes them. */
 const PSK_FILE = 'keys.psk';
@@ -39,15 +38,6 @@ function preSharedKey(content: string, path: string): ConnectionOptions {
     maxVersion: 'TLSv1.2',
     checkServerIdentity: () => undefined,
   };
-}
-
-async function readIfThere(path: string): Promise<string | null> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch (error) {
-    if (hasCode(error, 'ENOENT')) return null;
-    throw error;
-  }
 }
 
 /**

@@ -92,15 +92,21 @@ async function firstByte(name: string): Promise<number | string> {
   }
 }
 
+/** Once our own handshakes have left. */
+async function pidsAtRest(): Promise<number[]> {
+  await server.clientProcesses();
+  return nbd.pids();
+}
+
 describe('exports through the real nbd-server', () => {
   it('a withdrawn name leads to nothing, even after another disk took the letter; nobody has restarted the server', async () => {
     const first = target(1, await plug('vdb', 0x11));
     await server.publish(first);
-    const pids = await nbd.pids();
+    const pids = await pidsAtRest();
     await server.withdraw(first.name);
     await rm(join(devDir, 'vdb'));
     await plug('vdb', 0x22);
-    expect(await nbd.pids()).toEqual(pids);
+    expect(await pidsAtRest()).toEqual(pids);
     expect(await firstByte(first.name)).toMatch(/policy prevents|no export named/);
     expect(await server.probe(first.name)).toMatchObject({ ok: false });
     expect((await server.health()).staleUntilRestart).toBe(1);
@@ -146,11 +152,11 @@ describe('exports through the real nbd-server', () => {
   it('follows the volume to another letter without a reload', async () => {
     const disk = target(1, await plug('vdb', 0x33));
     await server.publish(disk);
-    const pids = await nbd.pids();
+    const pids = await pidsAtRest();
     await link(join(devDir, 'vdb'), join(devDir, 'vdf'));
     await server.publish({ ...disk, devicePath: join(devDir, 'vdf') });
     expect(await server.list()).toMatchObject([{ target: join(devDir, 'vdf') }]);
-    expect(await nbd.pids()).toEqual(pids);
+    expect(await pidsAtRest()).toEqual(pids);
     expect(await firstByte(disk.name)).toBe(0x33);
   });
 

@@ -1,0 +1,197 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { RetryGate } from '../core/back-off';
+import type { Clock } from '../core/clock';
+import { KeyedMutex } from '../core/concurrency/keyed-mutex';
+import { LIMITS } from '../core/limits';
+import type { Logger } from '../core/log/logger';
+import { saidBy, unhealthy } from './export-errors';
+import { findListener, isListening } from './process-table';
+import { greets, type NbdAddress } from './protocol/handshake';
+
+const run = promisify(execFile);
+
+export interface ServerProcessOptions {
+  /** For messages. */
+  readonly name: string;
+  readonly address: NbdAddress;
+  /** systemd unit, or null: the daemon starts the process itself. A socket has the port before any process runs. */
+  readonly unit: string | null;
+  readonly pidFile: string;
+  readonly isOurs: (pid: number) => boolean;
+  /** Starts it so that it outlives this daemon. Throws EXPORT_SERVER_UNHEALTHY. */
+  readonly launch: () => Promise<void>;
+  /** ms from the start until the process has the port; later it counts as ended. */
+  readonly appearsMs: number;
+  /** Does a child of its killed predecessor still have the port? */
+  readonly lingers?: () => boolean;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/**
+ * The process that listens for clients of exports and outlives this daemon: it is found again by its pid file or
+ * its command line, started where it is missing, and restarted without cutting clients. Signals go only to a
+ * process that is certainly it: a pid file may be wrong (docs/reference/exports.md).
+ */
+export class ServerProcess {
+  private readonly queue = new KeyedMutex();
+  private readonly gate: RetryGate;
+  /** The process that last answered as an NBD server, and when (monotonic ms). */
+  private answered: { readonly pid: number | null; readonly at: number } | null = null;
+
+  constructor(private readonly options: ServerProcessOptions) {
+    this.gate = new RetryGate(options.clock, {
+      baseMs: LIMITS.NBD_REVIVE_BASE_MS,
+      capMs: LIMITS.NBD_REVIVE_CAP_MS,
+    });
+  }
+
+  /** The process that listens, one of them where several share the socket; null when there is none. */
+  pid(): Promise<number | null> {
+    const { isOurs, address, pidFile } = this.options;
+    return findListener(isOurs, address.port, pidFile);
+  }
+
+  /** Resolves when it answers; started when it does not run. Throws EXPORT_SERVER_UNHEALTHY. */
+  ensureRunning(): Promise<void> {
+    return this.alone(() => this.untilServing());
+  }
+
+  /** May `revive` try again? After failures there is a growing pause. */
+  get isDue(): boolean {
+    return this.gate.isOpen;
+  }
+
+  /** For the health check: `ensureRunning` that is not tried too often. Throws EXPORT_SERVER_UNHEALTHY. */
+  async revive(): Promise<void> {
+    if (await this.isServing()) return;
+    if (!this.isDue) throw unhealthy(this.silence);
+    await this.gate.run(() => this.ensureRunning());
+  }
+
+  /** SIGHUP, once it answers: during start-up it kills an nbd-server. Throws EXPORT_SERVER_UNHEALTHY. */
+  hangUp(): Promise<void> {
+    return this.alone(async () => {
+      await this.untilServing();
+      const pid = await this.pid();
+      if (pid === null) throw unhealthy('it is not running');
+      process.kill(pid, 'SIGHUP');
+    });
+  }
+
+  /**
+   * A new process while those that serve clients carry on. Only this one is killed, and with SIGKILL: on SIGTERM
+   * an nbd-server ends its children, too. Resolves when the port answers. Throws EXPORT_SERVER_UNHEALTHY.
+   */
+  restart(): Promise<void> {
+    return this.alone(async () => {
+      const before = await this.pid();
+      if (this.options.unit !== null) await systemctl('restart', this.options.unit);
+      else if (before !== null) {
+        process.kill(before, 'SIGKILL');
+        await this.until(async () => (await this.pid()) !== before, 'the old process did not end');
+      }
+      await this.untilServing();
+    });
+  }
+
+  private alone<T>(task: () => Promise<T>): Promise<T> {
+    return this.queue.run('process', task);
+  }
+
+  /**
+   * Starts it until it is there: an nbd-server reports success before it binds, and then ends silently when the
+   * port is taken, as it is for a moment by a child that its killed predecessor had just forked.
+   */
+  private untilServing(): Promise<void> {
+    const { unit, launch, logger, name } = this.options;
+    let isBegun = false;
+    return this.until(async () => {
+      if (await this.isServing()) return true;
+      if ((await this.pid()) !== null || (isBegun && this.isActivated)) return false;
+      if (!this.isActivated && (await this.isPortTaken())) return false;
+      await (unit === null ? launch() : systemctl('start', unit));
+      isBegun = true;
+      await this.appears();
+      const serves = await this.isServing();
+      if (serves) logger.info(`${name} has been started`, { pid: await this.pid() });
+      return serves;
+    }, this.silence);
+  }
+
+  /** A handshake may cost a process; whoever answered lately and still has the socket is believed. */
+  private async isServing(): Promise<boolean> {
+    const { address, clock } = this.options;
+    if (!(await this.isThere())) return false;
+    const pid = await this.pid();
+    const known = this.answered;
+    if (known?.pid === pid && clock.monotonic() - known.at < LIMITS.NBD_BELIEVED_MS) return true;
+    if ((await greets(address)) !== null) return false;
+    const now = await this.pid();
+    this.answered = { pid: now, at: clock.monotonic() };
+    return now !== null;
+  }
+
+  /** Does a process of ours listen, or systemd for it? */
+  private async isThere(): Promise<boolean> {
+    return (await this.pid()) !== null || (this.isActivated && isListening(this.options.address.port));
+  }
+
+  /** systemd starts it for the first client. */
+  private get isActivated(): boolean {
+    return this.options.unit?.endsWith('.socket') ?? false;
+  }
+
+  /** Throws when it is somebody else's: nbd-server would overwrite the pid file, end, and report success. */
+  private async isPortTaken(): Promise<boolean> {
+    const { address, name, lingers } = this.options;
+    if (!isListening(address.port)) return false;
+    const isPassing = lingers?.() === true && (await greets(address, LIMITS.NBD_APPEARS_MS)) !== null;
+    if (isPassing) return true;
+    if ((await this.pid()) !== null) return false;
+    throw unhealthy(
+      `port ${address.port} is taken by another process than ${name}: stop it, or set NBD_PORT`,
+    );
+  }
+
+  /** Looking too early would start a second one. */
+  private async appears(): Promise<void> {
+    const { clock, appearsMs } = this.options;
+    const deadline = clock.monotonic() + appearsMs;
+    while (!(await this.isThere()) && clock.monotonic() < deadline)
+      await clock.sleep(LIMITS.NBD_START_POLL_MS);
+  }
+
+  private get silence(): string {
+    return `nothing of ours speaks NBD on port ${this.options.address.port} (is the port taken?)`;
+  }
+
+  private async until(condition: () => Promise<boolean>, complaint: string): Promise<void> {
+    const { clock } = this.options;
+    const deadline = clock.monotonic() + LIMITS.NBD_START_TIMEOUT_MS;
+    while (!(await condition())) {
+      if (clock.monotonic() > deadline) throw unhealthy(complaint);
+      await clock.sleep(LIMITS.NBD_START_POLL_MS);
+    }
+  }
+}
+
+/** Throws EXPORT_SERVER_UNHEALTHY. */
+async function systemctl(verb: 'start' | 'restart', unit: string): Promise<void> {
+  try {
+    await run('systemctl', [verb, '--', unit], { timeout: LIMITS.NBD_START_TIMEOUT_MS });
+  } catch (error) {
+    throw unhealthy(`systemctl ${verb} ${unit} failed: ${saidBy(error)}`, error);
+  }
+}
+
+/** Of a program: "3.24". Throws EXPORT_SERVER_UNHEALTHY where it is not installed. */
+export async function versionOf(binary: string, option: string, packageName: string): Promise<string | null> {
+  const answer = await run(binary, [option], { timeout: LIMITS.NBD_HANDSHAKE_TIMEOUT_MS }).catch(
+    (error: unknown) => {
+      throw unhealthy(`${binary} is not installed (apt-get install ${packageName})`, error);
+    },
+  );
+  return /\b\d+\.\d+(?:\.\d+)?\b/.exec(`${answer.stdout} ${answer.stderr}`)?.[0] ?? null;
+}
