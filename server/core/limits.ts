@@ -115,6 +115,9 @@ export const LIMITS = {
   IDENTITY_RECHECK_MS: 5 * 60_000,
   // CloudStack
   CLOUDSTACK_TIMEOUT_MS: 30_000,
+  CLOUDSTACK_CONNECT_TIMEOUT_MS: 10_000,
+  // Jetty ends an idle connection after 30 s, and what stands before it perhaps sooner
+  CLOUDSTACK_IDLE_MS: 4_000,
   CLOUDSTACK_DELETE_TIMEOUT_MS: 10 * 60_000,
   CLOUDSTACK_ANSWER_BYTES: 32 * 1024 * 1024,
   CLOUDSTACK_PAGE_SIZE: 500,
