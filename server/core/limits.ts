@@ -67,6 +67,8 @@ export const LIMITS = {
   CLAIM_BATCH: 32,
   CLAIM_DELAY_MS: 5,
   ACTIVE_STEPS: 8,
+  // Running operations stand back for callers at most so long
+  TURNS_HELD_MS: 5,
   RETRY_BASE_MS: 1_000,
   JOURNALED_WAITS: 12,
   CRASHES_UNTIL_HELD: 2,
