@@ -1,7 +1,13 @@
-import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http';
+import {
+  Agent as HttpAgent,
+  request as httpRequest,
+  type IncomingMessage,
+  type RequestOptions,
+} from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import { pipeline, type Readable } from 'node:stream';
 import { rootCertificates } from 'node:tls';
+import { urlToHttpOptions } from 'node:url';
 import { createUnzip } from 'node:zlib';
 import { LIMITS } from '../../core/limits';
 import { CONNECT_TIMEOUT } from '../errors';
@@ -28,11 +34,18 @@ export function createAgents(ca: string | null = null): Agents {
  * each call, because it makes a stream of everything, and cannot be given CAs without the undici package.
  */
 export function fetchThrough(agents: Agents): typeof fetch {
+  // There is one CloudStack, so its address is taken apart once.
+  let known: { readonly url: string; readonly address: RequestOptions } = { url: '', address: {} };
+  const addressOf = (url: string) => {
+    if (known.url !== url) known = { url, address: urlToHttpOptions(new URL(url)) };
+    return known.address;
+  };
   return (url, { method = 'GET', headers, body, signal } = {}) =>
     new Promise((resolve, reject) => {
-      const address = new URL(String(url));
+      const address = addressOf(String(url));
       const content = typeof body === 'string' ? body : '';
       const options = {
+        ...address,
         method,
         headers: {
           ...Object.fromEntries(new Headers(headers)),
@@ -43,8 +56,8 @@ export function fetchThrough(agents: Agents): typeof fetch {
       };
       const sent =
         address.protocol === 'https:'
-          ? httpsRequest(address, { ...options, agent: agents.https })
-          : httpRequest(address, { ...options, agent: agents.http });
+          ? httpsRequest({ ...options, agent: agents.https })
+          : httpRequest({ ...options, agent: agents.http });
       sent.on('response', (answer) => {
         read(answer)
           .then((text) => resolve(new ReadResponse(text, answer)))
