@@ -69,6 +69,8 @@ export const LIMITS = {
   ACTIVE_STEPS: 8,
   // Running operations stand back for callers at most so long
   TURNS_HELD_MS: 5,
+  // So soon after a caller the next one may come
+  TURNS_FLOW_MS: 50,
   RETRY_BASE_MS: 1_000,
   JOURNALED_WAITS: 12,
   CRASHES_UNTIL_HELD: 2,

@@ -2,11 +2,12 @@ import type { Clock } from '../clock';
 import { LIMITS } from '../limits';
 
 /**
- * Shares the one event loop between work that somebody waits for and work in the background. Before each of its
- * short pieces background work asks for a turn: it gets one in each round of the loop, and none while urgent work
- * is under way. So urgent work waits for one piece at most, however many are ready.
+ * Shares the one event loop between work that somebody waits for and work in the background, which asks for a turn
+ * before each of its short pieces. Otherwise every round of the loop has all the pieces that are ready.
  *
- * Neither starves the other: when turns have been held for TURNS_HELD_MS, there is one in each round for as long.
+ * While urgent work is under way there are no turns. From its end until TURNS_FLOW_MS later, when the next may come
+ * at any moment, there is one in each round; apart from that everybody who asks has one at once. Neither starves the
+ * other: when turns have been held for TURNS_HELD_MS, there is one in each round for as long.
  *
  * @example
  * const accepted = await turns.urgently(() => ledger.accept(request)); // somebody waits
@@ -16,8 +17,10 @@ export class TurnGate {
   private readonly waiting: (() => void)[] = [];
   /** How much urgent work is under way. */
   private urgent = 0;
-  /** Turns are being held; another object for each time. */
-  private hold: object | null = null;
+  /** Monotonic ms; until then more urgent work is expected. */
+  private flowsUntil = Number.NEGATIVE_INFINITY;
+  /** Turns are being held, or have been for long enough; another object for each time. */
+  private hold: { over: boolean } | null = null;
   /** Monotonic ms; until then turns are not held. */
   private freeUntil = Number.NEGATIVE_INFINITY;
   private planned = false;
@@ -30,6 +33,7 @@ export class TurnGate {
 
   /** Resolves when the background may go on, in the order of asking. */
   next(): Promise<void> {
+    if (this.isQuiet() && this.waiting.length === 0) return Promise.resolve();
     return new Promise((resolve) => {
       this.waiting.push(resolve);
       this.plan();
@@ -43,8 +47,13 @@ export class TurnGate {
       return await work();
     } finally {
       this.urgent -= 1;
+      this.flowsUntil = this.clock.monotonic() + LIMITS.TURNS_FLOW_MS;
       this.plan();
     }
+  }
+
+  private isQuiet(): boolean {
+    return this.urgent === 0 && this.clock.monotonic() >= this.flowsUntil;
   }
 
   private plan(): void {
@@ -52,23 +61,26 @@ export class TurnGate {
     this.planned = true;
     this.soon(() => {
       this.planned = false;
-      if (this.urgent === 0 || this.clock.monotonic() < this.freeUntil) this.give();
+      const now = this.clock.monotonic();
+      // From now on, and not from the end of the hold: a slow round must not use it up.
+      if (this.hold?.over) this.freeUntil = now + LIMITS.TURNS_HELD_MS;
+      if (this.urgent === 0 || now < this.freeUntil) this.give();
       else if (this.hold === null) this.beginHold();
     });
   }
 
   private give(): void {
     this.hold = null;
-    this.waiting.shift()?.();
+    const count = this.isQuiet() ? this.waiting.length : 1;
+    for (const go of this.waiting.splice(0, count)) go();
     this.plan();
   }
 
   private beginHold(): void {
-    const hold = {};
+    const hold = { over: false };
     this.hold = hold;
     void this.clock.sleep(LIMITS.TURNS_HELD_MS).then(() => {
-      if (this.hold !== hold) return;
-      this.freeUntil = this.clock.monotonic() + LIMITS.TURNS_HELD_MS;
+      hold.over = true;
       this.plan();
     });
   }
