@@ -23,11 +23,15 @@ chmod 755 "$root"
 pids=
 finish() {
 	for pid in $pids; do kill "$pid" 2>/dev/null || true; done
-	# Whatever runs from that root, the holder of exports among it: it outlives the daemon.
-	for process in /proc/[0-9]*; do
-		[ "$(readlink "$process/root")" != "$root" ] || kill "${process#/proc/}" 2>/dev/null || true
+	# Whatever runs from that root, the holder of exports among it: it outlives the daemon. The database takes its time.
+	for signal in TERM TERM TERM TERM TERM TERM TERM TERM TERM KILL; do
+		left=
+		for process in /proc/[0-9]*; do
+			[ "$(readlink "$process/root")" != "$root" ] || { kill -s "$signal" "${process#/proc/}" 2>/dev/null && left=yes; } || true
+		done
+		[ -n "$left" ] || break
+		sleep 1
 	done
-	sleep 1
 	umount "$root/proc" "$root/sys" 2>/dev/null || true
 	[ "$keep" = yes ] || rm -rf --one-file-system "$root"
 }

@@ -1,5 +1,6 @@
 import { sql } from 'kysely';
 import { type Random, systemRandom } from '../core/clock';
+import { mapInTurns } from '../core/concurrency/map-in-turns';
 import { LIMITS } from '../core/limits';
 import type {
   Accepted,
@@ -216,7 +217,7 @@ export class MysqlLedger implements Ledger {
       const all = db.selectFrom('device_mappings').selectAll().orderBy('device_path').orderBy('volume_id');
       return (vmId === undefined ? all : all.where('vm_id', '=', vmId)).execute();
     });
-    return rows.map(toMapping);
+    return mapInTurns(rows, toMapping);
   }
 
   async pageOfMappings(limit: number, after: MappingPlace | null): Promise<Mapping[]> {
@@ -232,7 +233,7 @@ export class MysqlLedger implements Ledger {
               );
       return rest.limit(limit).execute();
     });
-    return rows.map(toMapping);
+    return mapInTurns(rows, toMapping);
   }
 
   readExport(volumeId: string): Promise<ExportRecord | null> {
