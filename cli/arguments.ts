@@ -26,6 +26,8 @@ export interface Option extends Described {
   readonly required?: boolean;
   readonly valueHint?: string;
   readonly short?: string;
+  /** Its value is a list, with commas between. */
+  readonly several?: true;
   /** The only values it takes. */
   readonly options?: readonly string[];
 }
@@ -193,6 +195,16 @@ function optionValues(args: Args, options: readonly GivenOption[]): Record<strin
     }
   }
   return values;
+}
+
+/** Throws UsageError for one of these options with two values: which of them counts is not for us to say. */
+export function requireOneValue(args: Args, options: readonly GivenOption[]): void {
+  for (const { name, typed, value } of options) {
+    if (args[name]?.type !== 'string') continue;
+    const other = options.find((one) => one.name === name && one.value !== value);
+    if (other !== undefined)
+      throw new UsageError(`${typed} is given twice: ${value} and ${other.value}`, 'Give it only once.');
+  }
 }
 
 const OPTIONS_HINT = 'Its options are listed by --help.';

@@ -18,6 +18,8 @@ interface Definition<A extends Args> {
   /** The columns for --columns, --sort and --filter; absent when the command prints none. */
   readonly columns?: readonly NamedColumn[];
   readonly examples: readonly Example[];
+  /** It reads or changes files of the machine that it runs on: naming another appliance is refused. */
+  readonly onThisMachine?: true;
   /** Resolves with the exit code. */
   run(context: Context, args: Values<A>): Promise<number>;
 }

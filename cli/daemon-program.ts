@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, realpathSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { parseEnv } from 'node:util';
 import { EXIT, Failure } from './exit';
@@ -14,9 +14,12 @@ export function daemonEnvironment(): NodeJS.ProcessEnv {
   return { ...(existsSync(file) ? parseEnv(readFileSync(file, 'utf8')) : {}), ...process.env };
 }
 
-/** The program of the daemon, beside which volumectl is installed. Throws Failure when it is not there. */
+/**
+ * The program of the daemon, beside which volumectl is installed, also where a link on the PATH leads to it. Throws
+ * Failure when it is not there.
+ */
 export function daemonProgram(): string {
-  const program = join(dirname(process.argv[1] ?? ''), '../server/index.mjs');
+  const program = join(dirname(realpathSync(process.argv[1] ?? '.')), '../server/index.mjs');
   if (existsSync(program)) return program;
   throw new Failure(EXIT.UNREACHABLE, `the program of the daemon is not at ${program}`);
 }

@@ -19,7 +19,7 @@ export const EXIT_MEANINGS: readonly (readonly [code: number, meaning: string])[
   [EXIT.UNREACHABLE, 'the daemon cannot be reached, or does not take requests now'],
   [
     EXIT.NOT_KNOWN,
-    'something is not known: a sync could not look, or a volume cannot be explained in full; nothing was concluded',
+    'something is not known: a sync could not look, a list may lack volumes, or one cannot be explained in full; nothing was concluded',
   ],
   [EXIT.SOFTWARE, 'a mistake in volumectl itself'],
 ];

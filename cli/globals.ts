@@ -62,9 +62,10 @@ type Address = Partial<Record<keyof Appliance, string | null | undefined>>;
  * VOLUMECTL_APPLIANCE. A URL, a socket and an appliance at the same level contradict each other.
  *
  * The token that a file names for an appliance is for that appliance alone, and not sent anywhere else. One
- * that is named by the command line or the environment is for whatever these name.
+ * that is named by the command line or the environment is for whatever these name. `isNamed`: it is an appliance
+ * of the configuration file.
  */
-export function findTarget(given: Given, env: NodeJS.ProcessEnv): Target {
+export function findTarget(given: Given, env: NodeJS.ProcessEnv): Target & { readonly isNamed: boolean } {
   const variables: Given = {
     appliance: env.VOLUMECTL_APPLIANCE,
     url: env.VOLUMECTL_URL,
@@ -81,6 +82,7 @@ export function findTarget(given: Given, env: NodeJS.ProcessEnv): Target {
     url: address.socket ? new URL('http://localhost') : parseUrl(address.url || 'http://127.0.0.1:8090'),
     socket: address.socket || null,
     tokenFile: tokenFile ?? null,
+    isNamed: named !== null,
   };
 }
 

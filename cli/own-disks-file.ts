@@ -8,6 +8,7 @@ import {
   parseOwnDisks,
 } from '~/server/devices/own-disks';
 import { EXIT, Failure, UsageError } from './exit';
+import { type DiskIdentity, diskCalled, identityOf, isLetter, isNamed, type LocalDisk } from './local-disks';
 
 /** The list that the daemon of this machine reads; it needs no restart. */
 function listPath(): string {
@@ -18,24 +19,24 @@ export function readList(): OwnDisks {
   return parseOwnDisks(readText());
 }
 
-/** Whether a line lists the disk. Throws UsageError for what is no identity. */
-export function isListed(word: string): boolean {
-  const line = lineOf(word);
+/** Whether a line says just this. */
+export function isListed(identity: DiskIdentity): boolean {
+  const line = ownDiskText(identity);
   return readList().disks.some((disk) => ownDiskText(disk) === line);
 }
 
-/** Adds a line. False when the disk is listed already. Throws UsageError for what is no identity. */
-export function addOwnDisk(word: string): boolean {
-  const line = lineOf(word);
+/** Adds a line. False when it is there already. */
+export function addOwnDisk(identity: DiskIdentity): boolean {
+  const line = ownDiskText(identity);
   const text = readText();
   if (parseOwnDisks(text).disks.some((disk) => ownDiskText(disk) === line)) return false;
   write(`${text}${text === '' || text.endsWith('\n') ? '' : '\n'}${line}\n`);
   return true;
 }
 
-/** Removes every line that lists the disk. False when there is none. */
-export function removeOwnDisk(word: string): boolean {
-  const line = lineOf(word);
+/** Removes every line that says just this. False when there is none. */
+export function removeOwnDisk(identity: DiskIdentity): boolean {
+  const line = ownDiskText(identity);
   const text = readText();
   const listed = new Set(
     parseOwnDisks(text)
@@ -52,14 +53,26 @@ export function removeOwnDisk(word: string): boolean {
   return true;
 }
 
-/** A link below /dev/disk as it is; anything else is a serial or the id of a volume, but for a letter. */
-function lineOf(word: string): string {
-  const isLetter = /^(vd|sd|xvd)[a-z]+\d*$/.test(word);
-  const identity = parseIdentity(word.startsWith('/') || isLetter ? word : `serial ${word}`);
-  if (typeof identity === 'string')
-    throw new UsageError(identity, 'volumectl device list shows the serials.');
-  return ownDiskText(identity);
+/**
+ * What a word of the command line names for good: a link below /dev/disk as it is; a letter (`/dev/vdb`, `vdb1`)
+ * by the serial or place that this disk has now; anything else is a serial or the id of a volume. Throws UsageError.
+ */
+export function identityFor(word: string, disks: readonly LocalDisk[]): DiskIdentity {
+  const serial = parseIdentity(`serial ${word}`);
+  if (typeof serial !== 'string' && disks.some((disk) => isNamed(serial, disk))) return serial;
+  if (isLetter(word)) {
+    const disk = diskCalled(word, disks);
+    if (disk === null) throw new UsageError(`this machine has no disk ${word}`, SERIALS);
+    const identity = identityOf(disk);
+    if (identity !== null) return identity;
+    throw new UsageError(`${disk.path} has neither a serial nor a place that name it for good`);
+  }
+  const identity = word.startsWith('/') ? parseIdentity(word) : serial;
+  if (typeof identity === 'string') throw new UsageError(identity, SERIALS);
+  return identity;
 }
+
+const SERIALS = 'volumectl device list shows the disks with their serials.';
 
 function readText(): string {
   try {

@@ -1,7 +1,7 @@
 import { createInterface } from 'node:readline/promises';
 import { nearest } from '~/server/core/nearest';
 import { version } from '../package.json';
-import { type Args, parseCommandLine, type Values, valuesOf } from './arguments';
+import { type Args, parseCommandLine, requireOneValue, type Values, valuesOf } from './arguments';
 import { Client } from './client/client';
 import type { Noun, Verb } from './command';
 import type { Context } from './context';
@@ -18,6 +18,8 @@ const TIMEOUT_MS = 30_000;
 const LONG_TIMEOUT_MS = 5 * 60_000;
 /** Texts are not wrapped into less. */
 const MIN_WIDTH_COLUMNS = 40;
+/** The options that name another daemon than the one of this machine. */
+const ELSEWHERE = ['appliance', 'url', 'socket'] as const;
 
 /** Runs one command line; resolves with the exit code. `signal` ends commands that follow something. */
 export async function run(raw: readonly string[], signal: AbortSignal): Promise<number> {
@@ -39,6 +41,14 @@ export async function run(raw: readonly string[], signal: AbortSignal): Promise<
     args = verb.args;
     const rest = words.slice(verb.name === '' ? 1 : 2);
     const values = valuesOf({ ...args, ...GLOBALS }, rest, options);
+    // Of the options of every command the last one counts, so that an alias can be overridden.
+    requireOneValue(args, options);
+    const elsewhere = ELSEWHERE.find((name) => given.has(name));
+    if (verb.onThisMachine && elsewhere !== undefined)
+      throw new UsageError(
+        `${command} is about the machine that it runs on, not about --${elsewhere}`,
+        'Run it there.',
+      );
     const context = contextOf(values, signal);
     // Checked before the first request: a complaint about columns must not follow an accepted operation.
     context.out.check(verb.columns ?? []);
@@ -104,6 +114,7 @@ function contextOf(given: Given, signal: AbortSignal): Context {
     timeoutMs,
     longTimeoutMs: timeoutMs ?? LONG_TIMEOUT_MS,
     signal,
+    namesAppliance: target.isNamed,
     confirm: (question) => confirm(question, signal),
     ask:
       process.stdin.isTTY && process.stderr.isTTY ? (question, typed) => ask(question, typed, signal) : null,

@@ -37,7 +37,8 @@ export const adoptNoun = loneNoun('adopt', {
       return await sync(context, true);
     } catch (error) {
       const away = error instanceof ConnectionError || (error instanceof ApiError && error.notReady);
-      if (!away) throw error;
+      // The database of this machine is not that of a named appliance.
+      if (!away || context.namesAppliance) throw error;
       return planOffline(context);
     }
   },

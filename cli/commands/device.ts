@@ -1,18 +1,17 @@
-import type { OwnDisk } from '~/server/devices/own-disks';
 import { option, positional } from '../arguments';
 import type { Reply } from '../client/operations';
 import { type Noun, verb } from '../command';
 import type { Context } from '../context';
-import { EXIT, UsageError } from '../exit';
+import { EXIT } from '../exit';
 import { followEvents } from '../follow-events';
 import { LIST, parseCount } from '../globals';
 import { stateTone } from '../output/state-tone';
 import type { Column } from '../output/table';
-import { timeText } from '../output/text';
+import { timeText, visible } from '../output/text';
 import { sizeText } from '../output/units';
-import { addOwnDisk, isListed, readList, removeOwnDisk } from '../own-disks-file';
-import { DRY_RUN, VOLUME } from './arguments';
+import { VOLUME } from './arguments';
 import { DEVICE_COLUMNS, field, MAPPING_COLUMNS } from './columns';
+import { ownDisks } from './own-disks';
 
 type Explanation = Reply<'explainCorrelation'>;
 
@@ -58,12 +57,6 @@ const EVENTS: readonly Column<Explanation['recent_events'][number]>[] = [
   field('device_path'),
   { name: 'size', value: ({ size }) => sizeText(size) },
   field('serial'),
-];
-
-const OWN_COLUMNS: readonly Column<OwnDisk>[] = [
-  { name: 'line', value: ({ line }) => line },
-  { name: 'by', value: ({ by }) => by },
-  { name: 'value', value: ({ value }) => value },
 ];
 
 export const deviceNoun: Noun = {
@@ -117,32 +110,7 @@ export const deviceNoun: Noun = {
         });
       },
     }),
-    verb({
-      name: 'own',
-      summary: "List the disks that are this system's for good, or change the list",
-      details:
-        'Disks on the list are never exported and never taken for disks of migrated machines. It is /etc/volume-daemon/own-disks of the machine that runs this command; ' +
-        'the daemon is not asked and needs no restart. Disks in use are recognised without it.',
-      args: {
-        action: {
-          ...positional('add, remove or list'),
-          complete: ['add', 'remove', 'list'],
-          meanings: { add: 'a disk is ours', remove: 'a disk is not ours', list: 'which are' },
-        },
-        disk: {
-          ...positional('a serial, the id of a volume, or a name below /dev/disk/by-path or /dev/disk/by-id'),
-          optional: true,
-        },
-        ...DRY_RUN,
-        ...LIST,
-      },
-      columns: OWN_COLUMNS,
-      examples: [
-        { args: 'list', what: 'What is listed, and lines that are not understood.' },
-        { args: 'add 0f3c9a517be24d609a44', what: 'The disk with this serial is ours.' },
-      ],
-      run: async (context, args) => own(context, args.action, args.disk, args['dry-run'] ?? false),
-    }),
+    ownDisks,
     verb({
       name: 'explain',
       summary: 'Explain which disk a volume is, or why none',
@@ -155,7 +123,12 @@ export const deviceNoun: Noun = {
         const report = await client.call('explainCorrelation', { path: { volume_id: volume } });
         out.record(EXPLANATION, report);
         if (!out.isBare) {
-          out.section('Considered', CONSIDERED, report.considered, 'The guest has no disk.');
+          out.section(
+            'Considered',
+            CONSIDERED,
+            report.considered,
+            'No disk is on a bus on which volumes come.',
+          );
           out.section('Recent changes', EVENTS, report.recent_events.slice(-10), 'None.');
         }
         return report.answer === 'refused' ? EXIT.FAILED : EXIT.OK;
@@ -164,34 +137,15 @@ export const deviceNoun: Noun = {
   ],
 };
 
-function own({ out }: Context, action: string, disk: string | undefined, dryRun: boolean): number {
-  const isChange = action === 'add' || action === 'remove';
-  if (action !== 'list' && !isChange)
-    throw new UsageError(`${action} is not known`, 'It is add, remove or list.');
-  if (isChange !== (disk !== undefined))
-    throw new UsageError(isChange ? `which disk is to be ${action}ed is missing` : 'list takes no disk');
-  if (disk !== undefined && dryRun) {
-    const listed = isListed(disk);
-    const changes = listed === (action === 'remove');
-    out.say(
-      `${disk} is ${listed ? '' : 'not '}listed; ${changes ? `it would be ${action === 'add' ? 'added' : 'removed'}` : 'nothing would change'}`,
-    );
-    return EXIT.OK;
-  }
-  if (disk !== undefined) {
-    const changed = action === 'add' ? addOwnDisk(disk) : removeOwnDisk(disk);
-    const state = action === 'add' ? 'is listed' : 'is not listed';
-    out.say(`${disk} ${state}${changed ? '' : ' already'}; udevadm trigger --action=change tells udev`);
-    return changed || action === 'add' ? EXIT.OK : EXIT.FAILED;
-  }
-  const { disks, problems } = readList();
-  out.table(OWN_COLUMNS, disks, 'No disk is listed. Disks in use are recognised without the list.');
-  for (const problem of problems) out.hint(problem);
-  return problems.length === 0 ? EXIT.OK : EXIT.FAILED;
-}
-
 async function list({ client, out }: Context, scan: boolean): Promise<number> {
-  const { devices } = await client.call('inspectGuest', { query: { scan } });
-  out.table(DEVICE_COLUMNS, devices, 'The guest has no disk.');
-  return EXIT.OK;
+  const { devices, others, scanned, scanned_at } = await client.call('inspectGuest', { query: { scan } });
+  out.table(DEVICE_COLUMNS, devices, 'The guest has no disk on a bus on which volumes come.');
+  const elsewhere = others.map(({ device_path, bus }) => `${device_path} (${bus})`).join(', ');
+  if (elsewhere !== '' && !out.isData) out.hint(`On buses on which no volumes come: ${visible(elsewhere)}.`);
+  if (scanned) return EXIT.OK;
+  out.complain(
+    `As of ${timeText(scanned_at)}: the guest could not be read since the daemon was started.`,
+    'warn',
+  );
+  return EXIT.NOT_KNOWN;
 }

@@ -1,3 +1,5 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import type { INCOMPLETE_HEADER } from '~/server/http/schemas/volumes';
 import { flag, positional } from '../arguments';
 import type { Health, Reply } from '../client/operations';
 import { loneNoun, type Noun, verb } from '../command';
@@ -5,6 +7,7 @@ import type { Context } from '../context';
 import { EXIT, UsageError } from '../exit';
 import { LIST } from '../globals';
 import type { Column } from '../output/table';
+import { visible } from '../output/text';
 import { durationText } from '../output/units';
 import { DRIFT_COLUMNS, field, sizeColumn, state, timeColumn } from './columns';
 
@@ -46,6 +49,8 @@ const WAITING: readonly Column<Health['details']['waiting'][number]>[] = [
   field('reason'),
 ];
 
+const INCOMPLETE: Lowercase<typeof INCOMPLETE_HEADER> = 'volumes-incomplete';
+
 const VM_VOLUME: readonly Column<Reply<'listVmVolumes'>[number]>[] = [
   field('volume_id'),
   field('device_path'),
@@ -64,11 +69,19 @@ export const vmNoun: Noun = {
       summary: 'List the volumes of a VM',
       args: { vm: positional('id of the VM', 'id'), ...LIST },
       columns: VM_VOLUME,
-      examples: [{ args: '<vm>', what: 'As the daemon has attached them.' }],
+      details: 'Exit code 6 when there may be more than are listed: the reason is on the error output.',
+      examples: [{ args: '<vm>', what: 'What is attached to it.' }],
       async run({ client, out }, { vm }) {
-        const volumes = await client.call('listVmVolumes', { path: { id: vm } });
-        out.table(VM_VOLUME, volumes, 'The daemon knows of no volume of this VM.');
-        return EXIT.OK;
+        let incomplete: string | undefined;
+        const onHeaders = (headers: IncomingHttpHeaders) => {
+          incomplete = headers[INCOMPLETE]?.toString();
+        };
+        const volumes = await client.call('listVmVolumes', { path: { id: vm } }, { onHeaders });
+        const empty = incomplete === undefined ? 'This VM has no volume.' : '';
+        out.table(VM_VOLUME, volumes, empty);
+        if (incomplete === undefined) return EXIT.OK;
+        out.complain(`There may be more volumes than these: ${visible(incomplete)}`, 'warn');
+        return EXIT.NOT_KNOWN;
       },
     }),
   ],

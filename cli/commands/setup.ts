@@ -46,6 +46,7 @@ export const setupNoun = loneNoun('setup', {
     'On a terminal it asks for what is not given. Exit code 3 when something is missing: it is named, with what to do.',
   args: ARGS,
   columns: COLUMNS,
+  onThisMachine: true,
   examples: [
     { args: '', what: 'Asks for what it needs.' },
     {

@@ -59,14 +59,18 @@ export const snapshotNoun: Noun = {
         'One operation for each volume; when one fails, the snapshots of the others are deleted. They are taken side by side, not at one moment.',
       args: {
         vm: requiredOption('id', 'id of the VM', 'vm_id'),
-        volumes: requiredOption('id,id', 'ids of its volumes', 'volume_ids'),
+        volumes: {
+          ...requiredOption('volume,volume', 'its volumes, each named like any volume', 'volume_ids'),
+          complete: 'volume',
+          several: true,
+        },
         name: option('text', 'what their names begin with', 'name'),
         ...REQUEST,
       },
       columns: OPERATION_COLUMNS,
-      examples: [{ args: '--vm <id> --volumes <id>,<id> --wait', what: 'Before a failover.' }],
+      examples: [{ args: '--vm <id> --volumes <volume>,<volume> --wait', what: 'Before a failover.' }],
       run(context, { vm, volumes, name, ...args }) {
-        const volume_ids = volumes.split(',').map((id) => id.trim());
+        const volume_ids = volumes.split(',');
         return requestOperation(context, args, 'createSnapshotGroup', {
           body: { vm_id: vm, volume_ids, name },
         });
@@ -84,7 +88,7 @@ export const snapshotNoun: Noun = {
       columns: OPERATION_COLUMNS,
       examples: [{ args: '<snapshot> --yes --wait', what: 'For a script.' }],
       async run(context, args) {
-        if (!args.yes) await requireConfirmation(context, `Delete snapshot ${args.snapshot}?`);
+        await requireConfirmation(context, args, `Delete snapshot ${args.snapshot}?`);
         return requestOperation(context, args, 'deleteSnapshot', { path: { id: args.snapshot } });
       },
     }),

@@ -45,6 +45,7 @@ export const tokenNoun: Noun = {
   verbs: [
     verb({
       name: 'create',
+      onThisMachine: true,
       summary: 'Make a named token, and print it once',
       details:
         'Roles: read (everything that changes nothing), operate (also volumes, exports and sync), admin (also retry and abandon of held operations). ' +
@@ -91,6 +92,7 @@ export const tokenNoun: Noun = {
     }),
     verb({
       name: 'list',
+      onThisMachine: true,
       summary: 'List the named tokens and their roles',
       args: { ...FILE, ...LIST },
       columns: COLUMNS,
@@ -104,9 +106,10 @@ export const tokenNoun: Noun = {
     }),
     verb({
       name: 'revoke',
+      onThisMachine: true,
       summary: 'Take a named token back',
       details:
-        'The daemon refuses it within a second. An event stream that is open goes on until it is reconnected.',
+        'The daemon refuses it within a second. An event stream that is open with it ends at its next event, at the latest after 15 seconds.',
       args: { name: NAME, ...FILE, ...DRY_RUN },
       examples: [{ args: 'prometheus', what: 'It leaked: create a new one after this.' }],
       async run({ out }, { name, file, 'dry-run': dryRun }) {

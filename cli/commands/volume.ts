@@ -164,8 +164,7 @@ export const volumeNoun: Noun = {
         { args: '<volume> --yes --wait', what: 'For a script.' },
       ],
       async run(context, args) {
-        if (!args.yes && !args['dry-run'])
-          await requireConfirmation(context, `Delete volume ${args.volume} and its data?`);
+        await requireConfirmation(context, args, `Delete volume ${args.volume} and its data?`);
         return requestOperation(context, args, 'deleteVolume', forcible(args));
       },
     }),
@@ -206,8 +205,8 @@ export const volumeNoun: Noun = {
       columns: OPERATION_COLUMNS,
       examples: [{ args: '<volume> --to <snapshot> --yes --wait', what: 'For a script.' }],
       async run(context, args) {
-        if (!args.yes)
-          await requireConfirmation(context, `Replace the content of volume ${args.volume} by its snapshot?`);
+        const question = `Replace the content of volume ${args.volume} by its snapshot?`;
+        await requireConfirmation(context, args, question);
         const input = { path: { id: args.volume }, body: { snapshot_id: args.to } };
         return requestOperation(context, args, 'revertVolume', input);
       },
@@ -229,8 +228,8 @@ export const volumeNoun: Noun = {
       examples: [{ args: '<volume> --from <vm> --stop-vm --wait', what: 'The end of a test failover.' }],
       async run(context, args) {
         const deletesVm = args['delete-vm'] ?? false;
-        if (deletesVm && !args.yes && !args['dry-run'])
-          await requireConfirmation(context, `Delete VM ${args.from} when no disk is left on it?`);
+        if (deletesVm)
+          await requireConfirmation(context, args, `Delete VM ${args.from} when no disk is left on it?`);
         const body = {
           volume_id: args.volume,
           test_vm_id: args.from,
@@ -270,7 +269,13 @@ async function thisAppliance({ client }: Context): Promise<string> {
   );
 }
 
-export async function requireConfirmation(context: Context, question: string): Promise<void> {
+/** Asks a person, unless --yes has answered or --dry-run does nothing. Throws when the answer is not yes. */
+export async function requireConfirmation(
+  context: Context,
+  args: { readonly yes: boolean | undefined; readonly 'dry-run': boolean | undefined },
+  question: string,
+): Promise<void> {
+  if (args.yes || args['dry-run']) return;
   const answer = await context.confirm(question);
   if (answer === null) throw new UsageError('there is no terminal to ask on', 'Repeat with --yes.');
   if (!answer) throw new Failure(EXIT.FAILED, 'nothing was done');

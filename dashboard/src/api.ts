@@ -6,6 +6,7 @@ import type { OperationReply } from '../../server/http/schemas/operations';
 import type { CallerReply, HealthReply, SyncReply } from '../../server/http/schemas/service';
 import type {
   MappingReply,
+  ResolvedVolumeReply,
   SnapshotReply,
   VolumeEvidenceReply,
   VolumeListReply,
@@ -113,6 +114,9 @@ export const api = {
   exports: () => request<ExportReply[]>('GET', '/api/v1/exports'),
   zones: () => request<ZoneReply[]>('GET', '/api/v1/admin/zones'),
   offerings: () => request<OfferingReply[]>('GET', '/api/v1/admin/offerings'),
+  /** The one volume that a name, or the beginning of an id, means. */
+  resolve: (reference: string) =>
+    request<ResolvedVolumeReply>('GET', `/api/v1/volumes/resolve?${new URLSearchParams({ ref: reference })}`),
   volume: (id: string) => request<VolumeReply>('GET', volumePath(id)),
   evidence: (id: string) => request<VolumeEvidenceReply>('GET', `${volumePath(id)}/evidence`),
   /** What the database has of its export; null: none. */

@@ -28,6 +28,11 @@ export class Feed {
     void this.run(this.stopped.signal);
   }
 
+  /** Until the next start, which goes on where this has ended. */
+  stop(): void {
+    this.stopped.abort();
+  }
+
   private async run(stopped: AbortSignal): Promise<void> {
     let retryMs = RETRY_MIN_MS;
     while (!stopped.aborted) {

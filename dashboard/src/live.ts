@@ -19,6 +19,8 @@ interface LivePage {
 
 const HEALTH_INTERVAL_MS = 5_000;
 const CALLER_INTERVAL_MS = 60_000;
+/** Whoever looks elsewhere for a moment finds the page as it was. */
+const HIDDEN_MS = 10_000;
 /** A burst of events causes one refresh in this time. */
 const REFRESH_DELAY_MS = 250;
 
@@ -40,6 +42,8 @@ export class Live {
   private readonly dirty = new Set<Part>();
   private readonly refreshing = new Set<Part>();
   private timer: number | null = null;
+  private hiding: number | null = null;
+  private paused = false;
   private readonly feed: Feed;
 
   constructor(private readonly page: LivePage) {
@@ -66,7 +70,26 @@ export class Live {
     this.feed.start();
     this.refresh();
     for (const [part, { everyMs }] of this.readers) window.setInterval(() => this.invalidate(part), everyMs);
-    document.addEventListener('visibilitychange', () => this.schedule());
+    document.addEventListener('visibilitychange', () => this.visibilityChanged());
+  }
+
+  /**
+   * A browser has six connections for all pages of an appliance: streams of hidden pages would leave none for one
+   * more page. What has happened meanwhile comes with the next connection.
+   */
+  private visibilityChanged(): void {
+    if (this.hiding !== null) window.clearTimeout(this.hiding);
+    this.hiding = null;
+    if (document.hidden) {
+      this.hiding = window.setTimeout(() => {
+        this.paused = true;
+        this.feed.stop();
+      }, HIDDEN_MS);
+      return;
+    }
+    if (this.paused && !this.needsToken) this.feed.start();
+    this.paused = false;
+    this.schedule();
   }
 
   part(part: Part): PartState {

@@ -1,5 +1,5 @@
 import type { Clock, Random } from '~/server/core/clock';
-import type { Device, DiskBus, Guest, Holder, PciSlots } from '~/server/devices/device';
+import type { Device, DiskBus, Guest, Holder, OtherDisk, PciSlots } from '~/server/devices/device';
 import type { CounterReader, DiskCounters, Plug } from '~/server/devices/disk-counters';
 import { absent, type Evidence, seen, unknown } from '~/server/model/evidence';
 import { type Disk, ROOT_DISK, type SimulatedGuest } from './guest';
@@ -16,6 +16,8 @@ export interface MemoryGuestOptions {
   readonly holdSerials?: boolean;
   /** The bus of all disks; virtio by default. A SCSI disk shows its serial whole, a Xen disk shows none. */
   readonly bus?: DiskBus;
+  /** The data disks are on this bus instead (`sata or ide`), on which no volume is looked for. */
+  readonly otherBus?: string;
   /** PCI slots for data disks; without it the guest takes any number. */
   readonly slots?: number;
   /** Set false for a guest that has slots and does not show them. */
@@ -139,12 +141,18 @@ export class MemoryGuest implements SimulatedGuest, Guest, CounterReader {
 
   // ---- the daemon's side --------------------------------------------------------------------------------------------
 
-  async look(): Promise<{ bootId: string; devices: Device[] }> {
+  async look(): Promise<{ bootId: string; devices: Device[]; others: OtherDisk[] }> {
     if (this.unreadable) throw this.unreadable;
-    const devices = this.plugs.all().map((slot) => this.deviceOf(slot));
     const byName = (a: Device, b: Device) =>
       a.name.length - b.name.length || (a.name < b.name ? -1 : a.name > b.name ? 1 : 0);
-    return { bootId: this.bootId, devices: devices.sort(byName) };
+    const all = this.plugs
+      .all()
+      .map((slot) => this.deviceOf(slot))
+      .sort(byName);
+    const { otherBus: bus } = this.options;
+    if (bus === undefined) return { bootId: this.bootId, devices: all, others: [] };
+    const others = all.filter(({ root }) => !root).map(({ root: _, ...disk }) => ({ ...disk, bus }));
+    return { bootId: this.bootId, devices: all.filter(({ root }) => root), others };
   }
 
   onHint(ring: () => void): () => void {

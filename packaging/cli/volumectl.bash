@@ -106,6 +106,7 @@ _volumectl() {
       "volume list"" --attached") wanted="words yes no" ;;
       "volume create"" --offering") wanted="offering" ;;
       "volume create"" --zone") wanted="zone" ;;
+      "snapshot group"" --volumes") wanted="volume" ;;
       "operation list"" --type") wanted="words create attach detach delete recover cleanup resize snapshot delete-snapshot revert snapshot-group" ;;
       "operation list"" --status") wanted="words pending executing completed failed cancelled" ;;
       "operation list"" --volume") wanted="volume" ;;
@@ -149,6 +150,7 @@ _volumectl() {
       "snapshot create"" 0") wanted="volume" ;;
       "device show"" 0") wanted="device" ;;
       "device own"" 0") wanted="words add remove list" ;;
+      "device own"" 1") wanted="device" ;;
       "device explain"" 0") wanted="volume" ;;
       "operation show"" 0") wanted="operation" ;;
       "operation watch"" 0") wanted="operation" ;;

@@ -121,7 +121,7 @@ complete -c volumectl -n '__fish_seen_subcommand_from snapshot; and __fish_seen_
 complete -c volumectl -n '__fish_seen_subcommand_from snapshot; and __fish_seen_subcommand_from create' -a '(volumectl volume list --columns volume_id,name,device_path,size --no-headers --quiet --timeout 2s 2>/dev/null | string replace -r \'\\s+\' \'\\t\')'
 complete -c volumectl -n '__fish_seen_subcommand_from snapshot; and not __fish_seen_subcommand_from list create group delete' -a group -d 'Take a snapshot of several volumes of a VM, all or none'
 complete -c volumectl -n '__fish_seen_subcommand_from snapshot; and __fish_seen_subcommand_from group' -l vm -d 'id of the VM' -x
-complete -c volumectl -n '__fish_seen_subcommand_from snapshot; and __fish_seen_subcommand_from group' -l volumes -d 'ids of its volumes' -x
+complete -c volumectl -n '__fish_seen_subcommand_from snapshot; and __fish_seen_subcommand_from group' -l volumes -d 'its volumes, each named like any volume' -x -a '(volumectl volume list --columns volume_id,name,device_path,size --no-headers --quiet --timeout 2s 2>/dev/null | string replace -r \'\\s+\' \'\\t\')'
 complete -c volumectl -n '__fish_seen_subcommand_from snapshot; and __fish_seen_subcommand_from group' -l name -d 'what their names begin with' -x
 complete -c volumectl -n '__fish_seen_subcommand_from snapshot; and __fish_seen_subcommand_from group' -l dry-run -d 'change nothing: show what would be asked, and what is known of it now'
 complete -c volumectl -n '__fish_seen_subcommand_from snapshot; and __fish_seen_subcommand_from group' -l key -d 'Idempotency-Key: repeated within 24 hours, the same operation is answered' -x
@@ -149,6 +149,7 @@ complete -c volumectl -n '__fish_seen_subcommand_from device; and __fish_seen_su
 complete -c volumectl -n '__fish_seen_subcommand_from device; and __fish_seen_subcommand_from own' -l reverse -d 'the other way round'
 complete -c volumectl -n '__fish_seen_subcommand_from device; and __fish_seen_subcommand_from own' -l filter -d 'only rows for which this holds, like status=failed,size>10Gi,name~web' -x
 complete -c volumectl -n '__fish_seen_subcommand_from device; and __fish_seen_subcommand_from own' -a 'add\\t\'a disk is ours\' remove\\t\'a disk is not ours\' list\\t\'which are\''
+complete -c volumectl -n '__fish_seen_subcommand_from device; and __fish_seen_subcommand_from own' -a '(volumectl device list --columns device_path,size,belongs_to --no-headers --quiet --timeout 2s 2>/dev/null | string replace -r \'\\s+\' \'\\t\')'
 complete -c volumectl -n '__fish_seen_subcommand_from device; and not __fish_seen_subcommand_from list scan show watch own explain' -a explain -d 'Explain which disk a volume is, or why none'
 complete -c volumectl -n '__fish_seen_subcommand_from device; and __fish_seen_subcommand_from explain' -a '(volumectl volume list --columns volume_id,name,device_path,size --no-headers --quiet --timeout 2s 2>/dev/null | string replace -r \'\\s+\' \'\\t\')'
 complete -c volumectl -n '__fish_seen_subcommand_from operation; and not __fish_seen_subcommand_from list show watch cancel retry abandon' -a list -d 'List operations, newest first'

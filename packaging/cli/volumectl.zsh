@@ -237,7 +237,7 @@ _volumectl() {
             group)
               _arguments $common \
                 '--vm[id of the VM]: : ' \
-                '--volumes[ids of its volumes]: : ' \
+                '--volumes[its volumes, each named like any volume]: :_volumectl_ask volume' \
                 '--name[what their names begin with]: : ' \
                 '--dry-run[change nothing\: show what would be asked, and what is known of it now]' \
                 '--key[Idempotency-Key\: repeated within 24 hours, the same operation is answered]: : ' \
@@ -299,7 +299,7 @@ _volumectl() {
                 '--reverse[the other way round]' \
                 '--filter[only rows for which this holds, like status=failed,size>10Gi,name~web]: : ' \
                 '1: :((add\:"a disk is ours" remove\:"a disk is not ours" list\:"which are"))' \
-                '2: : '
+                '2: :_volumectl_ask device'
               ;;
             explain)
               _arguments $common \

@@ -85,7 +85,10 @@ export type ConfigValues = Pick<OsseaConfigRow, 'apiUrl' | 'apiKey' | 'secretKey
   readonly zone: string;
 };
 
-/** A new active row of ossea_configs, or other values for the one with this id. */
+/**
+ * A new active row of ossea_configs, or other values for the one with this id. A row that setup has made before and
+ * that somebody has switched off is used again: its name is taken.
+ */
 export function writeConfig(dsn: Dsn, id: string | null, values: ConfigValues): Promise<void> {
   const columns = {
     api_url: values.apiUrl,
@@ -96,9 +99,10 @@ export function writeConfig(dsn: Dsn, id: string | null, values: ConfigValues): 
   };
   return using(dsn, async (connection) => {
     if (id === null)
-      await connection.query('INSERT INTO ossea_configs SET ?, is_active = 1', [
-        { name: CONFIG_NAME, ...columns },
-      ]);
+      await connection.query(
+        'INSERT INTO ossea_configs SET ?, is_active = 1 ON DUPLICATE KEY UPDATE ?, is_active = 1',
+        [{ name: CONFIG_NAME, ...columns }, columns],
+      );
     else await connection.query('UPDATE ossea_configs SET ? WHERE id = ?', [columns, id]);
   });
 }

@@ -28,13 +28,18 @@ export interface Device {
   readonly root?: boolean;
 }
 
-/** A disk on a bus on which no volume is looked for: named when the disk of a volume does not come. */
-export interface OtherDisk {
-  readonly path: string;
-  /** Bytes. */
-  readonly size: number;
+/**
+ * A disk on a bus on which no volume is looked for: never mapped or exported. It is named when the disk of a
+ * volume does not come, and nobody takes it away while it is used: a volume may have come there by hand.
+ */
+export interface OtherDisk extends Omit<Device, 'bus' | 'root'> {
   /** `sata or ide`, `nvme`, … */
   readonly bus: string;
+}
+
+/** As a device that can be looked at. */
+export function asDevice({ bus: _, ...disk }: OtherDisk): Device {
+  return disk;
 }
 
 export interface DeviceSnapshot {

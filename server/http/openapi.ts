@@ -153,8 +153,14 @@ function responses(endpoint: AnyEndpoint): Json {
     [reply.status]: { description: reply.description, headers, content },
     ...(etag && { 304: { description: 'Not changed since the given ETag', headers: REQUEST_ID } }),
     ...problems(errorsOf(endpoint)),
+    ...TOO_LONG,
   };
 }
+
+/** Before there is a request that we could answer. */
+const TOO_LONG: Json = {
+  431: { description: 'Address and headers together are longer than 16 KiB; without a body' },
+};
 
 function textHeader(name: string, description: string): Json {
   return { [name]: { schema: { type: 'string' }, description } };

@@ -1,7 +1,7 @@
 import type { CloudVolume } from '../cloudstack/cloud';
 import { stateOf } from '../cloudstack/volume-states';
 import { rootDevices } from '../devices/correlation';
-import type { Device, Holder } from '../devices/device';
+import type { Device, Holder, OtherDisk } from '../devices/device';
 import { systemUsers } from '../devices/disk-users';
 import { verifiedDevice, verifyIdentity } from '../devices/identity';
 import { serialNames } from '../devices/serial';
@@ -81,6 +81,11 @@ export class View {
       ({ serialState }) => serialState === 'pending' || serialState === 'unreadable',
     );
     return silent ? 'unknown' : null;
+  }
+
+  /** The disk with the serial of the volume on a bus on which no volume is looked for; null: none is there. */
+  onOtherBus(volumeId: string): OtherDisk | null {
+    return this.o.guest?.others?.find(({ serial }) => serialNames(volumeId, serial)) ?? null;
   }
 
   /** Users that forbid publishing the disk. */

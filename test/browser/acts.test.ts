@@ -108,13 +108,16 @@ describe('an operator', { timeout: 180_000 }, () => {
   it('is told code, words and remedy when the daemon refuses, and may send it again', async () => {
     const page = await visit();
     await button(page, 'Attach a volume…').click();
-    await dialog(page).getByLabel('Id of the volume').fill('not an id');
+    const named = dialog(page).getByLabel('The volume: its name');
+    await named.fill('no such volume');
     await submit(page).click();
     const problem = dialog(page).locator('.problem');
-    await problem.locator('strong', { hasText: 'VALIDATION_FAILED' }).waitFor();
-    expect(await problem.textContent()).toMatch(/must be the UUID of a volume/);
-    expect(await problem.locator('p').count()).toBeGreaterThanOrEqual(4);
+    await problem.locator('strong', { hasText: 'VOLUME_NOT_VISIBLE' }).waitFor();
+    expect(await problem.textContent()).toMatch(/is named "no such volume"/);
+    expect(await problem.locator('p').count()).toBeGreaterThanOrEqual(3);
     expect(await submit(page).isEnabled()).toBe(true);
+    await named.fill('fileserver-disk-1');
+    expect(await confirm(page)).toMatchObject({ type: 'attach', volume_id: scene.volumes.files });
   });
 
   it('whose answer is lost sends again under the same key: one operation', async () => {

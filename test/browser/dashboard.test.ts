@@ -1,4 +1,4 @@
-import type { Browser, BrowserContextOptions, Locator, Page } from 'playwright-core';
+import type { Browser, BrowserContextOptions, Locator, Page, Request } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { SyncReply } from '~/server/http/schemas/service';
 import { seriousFindings } from './axe';
@@ -205,6 +205,31 @@ describe('alive', () => {
     expect(watched.errors.filter((text) => !/Failed to load resource|net::ERR_/.test(text))).toEqual([]);
     await scene.walk.detach(next);
     await mapRow(page, next).waitFor({ state: 'detached' });
+  });
+
+  it('holds no connection while it is hidden, and then goes on where it was', async () => {
+    const watched = await visit();
+    const { page } = watched;
+    const hide = (hidden: boolean) =>
+      page.evaluate(
+        `Object.defineProperty(document, 'hidden', { configurable: true, value: ${hidden} });
+         document.dispatchEvent(new Event('visibilitychange'))`,
+      );
+    const isFeed = (request: Request) => request.url().endsWith('/api/v1/events');
+    await scene.walk.create('made-while-seen', GIB);
+    await page.locator('#history-list', { hasText: 'made-while-seen' }).waitFor();
+    const ended = page.waitForEvent('requestfailed', { predicate: isFeed });
+    await hide(true);
+    await ended;
+    const name = 'made-while-hidden';
+    await scene.walk.create(name, GIB);
+    expect(await shown(page.locator('#history-list'))).not.toContain(name);
+    const resumed = page.waitForRequest(isFeed);
+    await hide(false);
+    expect(Number((await resumed).headers()['last-event-id'])).toBeGreaterThan(0);
+    await page.locator('#history-list', { hasText: name }).waitFor();
+    await connection(page, 'Live');
+    expect(watched.strayed).toEqual([]);
   });
 
   const ghosts = async () => {

@@ -136,7 +136,12 @@ describe('what is sent', () => {
       ['volume', 'detach', VOLUME, '--force'],
       ['volume', 'delete', VOLUME],
       ['volume', 'recover', VOLUME],
+      ['volume', 'resize', VOLUME, '--size', '9Gi'],
+      ['volume', 'revert', VOLUME, '--to', NOBODY],
       ['volume', 'return', VOLUME, '--from', NOBODY, '--delete-vm'],
+      ['snapshot', 'create', VOLUME],
+      ['snapshot', 'group', '--vm', APPLIANCE, '--volumes', VOLUME],
+      ['snapshot', 'delete', NOBODY],
       ['operation', 'cancel', id],
       ['operation', 'retry', id],
       ['operation', 'abandon', id],
@@ -227,6 +232,17 @@ describe('a volume is named by its name or the beginning of its id', () => {
     ]);
   });
 
+  it('in a list of volumes too', async () => {
+    const args = ['snapshot', 'group', '--vm', APPLIANCE, '--volumes'];
+    expect((await ctl(...args, `my-volume, ${NOBODY}`)).code).toBe(0);
+    expect(daemon.requests).toMatchObject([{ request: { volume_ids: [VOLUME, NOBODY] } }]);
+    expect(await ctl(...args, 'my-volume,')).toMatchObject({
+      code: 2,
+      error: expect.stringContaining('--volumes names a volume without a name'),
+    });
+    expect(daemon.requests).toHaveLength(1);
+  });
+
   it('what may mean two volumes is refused with both, and nothing is asked for', async () => {
     daemon.listed.push(listed(cloudVolume(NOBODY, { name: 'my-volume', vmId: null })));
     const { code, out, error } = await ctl('volume', 'delete', 'my-volume', '--yes');
@@ -284,6 +300,46 @@ describe('volume list', () => {
     expect(out).toBe('');
     expect(error).toContain('(CLOUDSTACK_UNAVAILABLE)');
     expect(code).not.toBe(0);
+  });
+});
+
+describe('device list', () => {
+  it('names disks on buses on which no volumes come', async () => {
+    const [disk] = daemon.guest.devices;
+    if (disk === undefined) throw new Error('the canned guest has a disk');
+    const others = [{ ...disk, name: 'sda', path: '/dev/sda', bus: 'sata or ide' }];
+    daemon.guest = { ...daemon.guest, devices: [], others };
+    const { code, out, error } = await ctl('device', 'list');
+    expect([code, out]).toEqual([0, '']);
+    expect(error).toBe(
+      'The guest has no disk on a bus on which volumes come.\nOn buses on which no volumes come: /dev/sda (sata or ide).\n',
+    );
+    expect(JSON.parse((await ctl('device', 'list', '--json')).out)).toHaveLength(0);
+  });
+
+  it('6: says that what it shows is of before the start', async () => {
+    daemon.guest = { ...daemon.guest, scanned: false };
+    const { code, error } = await ctl('device', 'list');
+    expect([code, error]).toEqual([
+      6,
+      expect.stringContaining('could not be read since the daemon was started'),
+    ]);
+  });
+});
+
+describe('vm volumes', () => {
+  it('6: says why when there may be more than are listed', async () => {
+    expect(await ctl('vm', 'volumes', NOBODY)).toEqual({
+      code: 0,
+      out: '',
+      error: 'This VM has no volume.\n',
+    });
+    daemon.incomplete = 'CloudStack has not answered in time';
+    const reason = 'There may be more volumes than these: CloudStack has not answered in time\n';
+    expect(await ctl('vm', 'volumes', NOBODY)).toEqual({ code: 6, out: '', error: reason });
+    const some = await ctl('vm', 'volumes', APPLIANCE, '--json', '--quiet');
+    expect(some).toMatchObject({ code: 6, error: reason });
+    expect(JSON.parse(some.out)).toMatchObject([{ volume_id: VOLUME }]);
   });
 });
 

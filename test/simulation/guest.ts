@@ -1,6 +1,6 @@
 import type { Disk } from '~/lab/guest/guest';
 import { MemoryGuest, type MemoryGuestOptions } from '~/lab/guest/memory-guest';
-import type { Device, Holder } from '~/server/devices/device';
+import type { Holder } from '~/server/devices/device';
 
 /** From when to when somebody used a disk, virtual ms. */
 export interface Use {
@@ -102,7 +102,7 @@ export class SimulatedGuest extends MemoryGuest {
     this.changedAt = this.simulated.clock.monotonic();
   }
 
-  override async look(): Promise<{ bootId: string; devices: Device[] }> {
+  override async look(): ReturnType<MemoryGuest['look']> {
     const seen = await super.look();
     const byPath = this.volumesByPath();
     for (const { path, diskseq } of seen.devices) {

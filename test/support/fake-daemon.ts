@@ -60,6 +60,9 @@ export class FakeDaemon implements Daemon {
   readonly entries: JournalEntry[] = [];
   readonly deviceEvents: DeviceEvent[] = [];
   readonly mappings: Mapping[] = [mapping(VOLUME, APPLIANCE), mapping(REMOTE_VOLUME, OTHER_VM)];
+  guest = snapshot();
+  /** Why the volumes of a VM may not be all; null: they are. */
+  incomplete: string | null = null;
   readonly records: ExportRecord[] = [exportRecord(VOLUME)];
   /** What CloudStack shows, by id, and how fresh that is. */
   readonly listed: ListedVolume[] = [
@@ -130,7 +133,10 @@ export class FakeDaemon implements Daemon {
         return { mappings, next: from + limit < this.mappings.length ? (mappings.at(-1) ?? null) : null };
       }),
     ofVm: async (id) =>
-      this.answer(() => ({ volumes: this.mappings.filter(({ vmId }) => vmId === id), incomplete: null })),
+      this.answer(() => ({
+        volumes: this.mappings.filter(({ vmId }) => vmId === id),
+        incomplete: this.incomplete,
+      })),
     list: async (filter) =>
       this.answer(() => {
         const { volumes, next } = sliceOf(this.listed, filter);
@@ -225,7 +231,7 @@ export class FakeDaemon implements Daemon {
   readonly diagnostics: Daemon['diagnostics'] = {
     guest: async () =>
       this.answer(() => ({
-        snapshot: snapshot(),
+        snapshot: this.guest,
         owners: new Map([['/dev/vdb', mapping(VOLUME, APPLIANCE)]]),
         rootDevices: new Set(['vda']),
       })),

@@ -1,3 +1,4 @@
+import { isUuid } from '../../../server/core/is-uuid';
 import { api, volumePath } from '../api';
 import { shortId } from '../format';
 import { startAll } from './accepted';
@@ -89,7 +90,15 @@ export function attachAct(target: Target | null, applianceId: string): Act {
       'On this appliance its disk is then found by its serial and exported over NBD; when it cannot be told which disk it is, the operation fails.',
     ],
     fields: [
-      ...(target === null ? [{ kind: 'text', name: 'volume_id', label: 'Id of the volume' } as const] : []),
+      ...(target === null
+        ? [
+            {
+              kind: 'text',
+              name: 'volume',
+              label: 'The volume: its name, its id, or the first 8 characters',
+            } as const,
+          ]
+        : []),
       {
         kind: 'text',
         name: 'vm_id',
@@ -98,9 +107,17 @@ export function attachAct(target: Target | null, applianceId: string): Act {
       },
     ],
     ...(target !== null && { look: () => lookAtVolume(target.id) }),
-    send: ({ volume_id, vm_id }, keyOf) =>
-      startAll([attachRequest(target?.id ?? String(volume_id), String(vm_id) || applianceId)], keyOf),
+    send: async ({ volume, vm_id }, keyOf) => {
+      const volumeId = target?.id ?? (await wholeId(String(volume)));
+      return startAll([attachRequest(volumeId, String(vm_id) || applianceId)], keyOf);
+    },
   };
+}
+
+/** What may mean two volumes is refused. */
+async function wholeId(named: string): Promise<string> {
+  const reference = named.trim();
+  return isUuid(reference.toLowerCase()) ? reference : (await api.resolve(reference)).volume_id;
 }
 
 export function attachRequest(volumeId: string, vmId: string) {

@@ -32,7 +32,8 @@ export async function setUpDatabase(settings: DatabaseSettings, steps: Step[]): 
       name: 'tables',
       state: 'missing',
       message: `${named} is of the old daemon: it is adopted by the first start, not by setup`,
-      remedy: 'volumectl adopt --plan shows what that does; docs/guides/first-migration.md',
+      remedy:
+        'volumectl adopt --plan shows what that does; docs/guides/runbooks.md, Moving from the Go daemon',
     });
     return dsn;
   }

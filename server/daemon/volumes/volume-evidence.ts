@@ -2,7 +2,7 @@ import type { Cloud, CloudVolume } from '../../cloudstack/cloud';
 import { knowOwnDelete, lookUpVolume } from '../../cloudstack/look-up';
 import type { Clock } from '../../core/clock';
 import { messageOf } from '../../core/errors';
-import type { Device, DeviceSnapshot, Guest, Holder } from '../../devices/device';
+import { asDevice, type Device, type DeviceSnapshot, type Guest, type Holder } from '../../devices/device';
 import { verifiedDevice } from '../../devices/identity';
 import { serialNames } from '../../devices/serial';
 import type { ExportServer } from '../../exports/export-server';
@@ -103,12 +103,13 @@ async function lastOperationOn({ ledger }: EvidenceParts, volumeId: string): Pro
 
 /** The disk with the serial of the volume; where disks have none, the one that the mapping verifies. */
 function fromGuest(
-  { devices, bootId, at, scanned }: DeviceSnapshot,
+  { devices, others = [], bootId, at, scanned }: DeviceSnapshot,
   volumeId: string,
   mapping: Mapping | null,
 ): Evidence<Device> {
   if (!scanned) return unknown('the disks of this guest were not read yet', at, 'guest');
-  const [only, other] = devices.filter(({ serial }) => serialNames(volumeId, serial));
+  const disks = [...devices, ...others.map(asDevice)];
+  const [only, other] = disks.filter(({ serial }) => serialNames(volumeId, serial));
   if (only && other) return unknown(`${only.path} and ${other.path} have its serial`, at, 'guest');
   if (only) return seen(only, at, 'guest');
   const mapped = mapping && verifiedDevice(mapping, { devices, bootId }).device;

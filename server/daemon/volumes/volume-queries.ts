@@ -40,7 +40,10 @@ export interface VolumeDescription {
   readonly evidence: VolumeEvidence;
 }
 
-/** Queries about volumes, devices and mappings. The identity of a device is verified for every answer. */
+/**
+ * Queries about volumes, devices and mappings. The identity of a device is verified for every answer; while the
+ * guest was not read yet, answers about disks of this appliance throw DEVICES_UNREADABLE.
+ */
 export class VolumeQueries {
   private readonly unknowns = new Unknowns();
 
@@ -186,10 +189,18 @@ export class VolumeQueries {
     return verifiedDevice(mapping, this.parts.watcher.snapshot()).device;
   }
 
-  /** A mapping whose device is another disk (or gone) is reported as missing, never as the volume's. */
+  /**
+   * A mapping whose device is another disk (or gone) is reported as missing, never as the volume's. Callers open
+   * the path that they are told: before the first look after a start, a letter of the last boot is not told.
+   */
   private checked(mapping: Mapping): Mapping {
     if (mapping.linuxState !== 'detected' || mapping.vmId !== this.parts.applianceVmId()) return mapping;
-    if (!this.parts.watcher.snapshot().scanned) return mapping;
+    if (!this.parts.watcher.snapshot().scanned)
+      throw new DaemonError(
+        'DEVICES_UNREADABLE',
+        `The disks of this guest were not read yet, so it is not known which one is volume ${mapping.volumeId}`,
+        { retryAfterSeconds: 2 },
+      );
     return this.deviceOf(mapping) ? mapping : { ...mapping, linuxState: 'missing' };
   }
 

@@ -6,7 +6,7 @@ import { messageOf } from '../../core/errors';
 import { isUuid } from '../../core/is-uuid';
 import { LIMITS } from '../../core/limits';
 import { seen, unknown } from '../../model/evidence';
-import type { ClientState, Device, DiskBus, Guest } from '../device';
+import type { ClientState, Device, Guest } from '../device';
 import { watchNodes } from './dev-watch';
 import { byName, DEVICE_NAME } from './device-names';
 import { type Connection, connectionOf } from './disk-bus';
@@ -76,22 +76,21 @@ export function createSysfsGuest(options: SysfsOptions): Guest {
       const watched = disks.filter(({ connection }) => connection.bus !== null);
       for (const plug of known.keys()) if (!plugs.has(plug)) known.delete(plug);
       const ask = ({ device, plug }: Seen): SerialAnswer =>
-        serials.ask(plug, `${options.sysBlockDir}/${device.name}/${serialFile(device.bus)}`);
+        serials.ask(plug, `${options.sysBlockDir}/${device.name}/${serialFile(device)}`);
       serials.keepOnly(plugs);
       // A healthy disk answers in well under a millisecond, so most looks know a new serial at once.
-      if (watched.map(ask).some(({ serialState }) => serialState === 'pending')) {
+      if (disks.map(ask).some(({ serialState }) => serialState === 'pending')) {
         await serials.settle(LIMITS.SERIAL_GRACE_MS);
       }
       const rootDisks = root(bootId);
       const devices = watched.map((one): Device => {
-        const { serial, serialState } = ask(one);
-        const device = { ...one.device, serial, serialState };
+        const device = { ...one.device, ...serialOf(ask(one)) };
         const isRoot = rootDisks?.disks.has(device.name) === true;
         return isRoot || rootDisks?.complete ? { ...device, root: isRoot } : device;
       });
       const others = disks
         .filter(({ connection, device }) => connection.bus === null && !rootDisks?.disks.has(device.name))
-        .map(({ connection, device: { path, size } }) => ({ path, size, bus: connection.label }));
+        .map((one) => ({ ...one.device, ...serialOf(ask(one)), bus: one.connection.label }));
       return { bootId, devices, others };
     },
     onHint: (ring) => {
@@ -211,8 +210,14 @@ function plugOf(dir: string, prefix: string): { key: string; diskseq: number | n
 }
 
 /** A Xen disk has no such file, and so no serial. */
-function serialFile(bus: DiskBus | undefined): string {
-  return bus === 'virtio-scsi' ? 'device/vpd_pg80' : 'serial';
+function serialFile({ name, bus }: Pick<Device, 'name' | 'bus'>): string {
+  if (name.startsWith('nvme')) return 'device/serial';
+  return bus === 'virtio-scsi' || (bus === undefined && name.startsWith('sd')) ? 'device/vpd_pg80' : 'serial';
+}
+
+/** Only these two of what is remembered of a serial. */
+function serialOf({ serial, serialState }: SerialAnswer): SerialAnswer {
+  return { serial, serialState };
 }
 
 /** The disks behind `/` are looked up once per boot: they do not change while the system runs. */

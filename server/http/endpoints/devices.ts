@@ -16,7 +16,7 @@ export const listDevices = endpoint({
     schema: mappingListSchema,
     headers: { Link: 'rel="next" leads to those after; absent when there are none' },
   },
-  errors: ['DATABASE_UNAVAILABLE'],
+  errors: ['DATABASE_UNAVAILABLE', 'DEVICES_UNREADABLE'],
 });
 
 export const readDeviceVolume = endpoint({
@@ -26,6 +26,6 @@ export const readDeviceVolume = endpoint({
   description: 'The path may be vdb, dev%2Fvdb, %2Fdev%2Fvdb or plain dev/vdb.',
   params: deviceParams,
   reply: { status: 200, description: 'The mapping', schema: mappingSchema },
-  errors: ['NOT_FOUND', 'MAPPING_NOT_FOUND', 'DATABASE_UNAVAILABLE'],
+  errors: ['NOT_FOUND', 'MAPPING_NOT_FOUND', 'DATABASE_UNAVAILABLE', 'DEVICES_UNREADABLE'],
   etag: true,
 });

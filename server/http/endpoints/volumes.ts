@@ -190,7 +190,7 @@ export const listVolumes = endpoint({
     'From what sync and operations have last seen in CloudStack: `cloudstack` says when that was, and whether CloudStack could be asked since. For showing: nothing is decided from it. In the order of the ids; when there are more, a Link header with rel="next" leads to them.',
   query: volumesQuery,
   reply: { status: 200, description: 'A page of volumes', schema: volumeListSchema },
-  errors: ['VM_NOT_VISIBLE', ...CLOUDSTACK_ERRORS],
+  errors: ['VM_NOT_VISIBLE', 'DEVICES_UNREADABLE', ...CLOUDSTACK_ERRORS],
   maxConcurrent: LIMITS.CLOUDSTACK_READS_AT_ONCE,
   etag: 'times-aside',
 });
@@ -219,7 +219,7 @@ export const readVolume = endpoint({
   summary: 'What CloudStack, the guest and the daemon say of a volume',
   params: volumeParams,
   reply: { status: 200, description: 'The volume', schema: volumeSchema },
-  errors: ['VOLUME_NOT_FOUND', 'VOLUME_NOT_VISIBLE', ...CLOUDSTACK_ERRORS],
+  errors: ['VOLUME_NOT_FOUND', 'VOLUME_NOT_VISIBLE', 'DEVICES_UNREADABLE', ...CLOUDSTACK_ERRORS],
   maxConcurrent: LIMITS.CLOUDSTACK_READS_AT_ONCE,
   etag: 'times-aside',
 });
@@ -254,7 +254,7 @@ export const readVolumeDevice = endpoint({
   description: '404 means that there is none; a database that is away is 503.',
   params: volumeParams,
   reply: { status: 200, description: 'The mapping', schema: mappingSchema },
-  errors: ['MAPPING_NOT_FOUND', 'DATABASE_UNAVAILABLE'],
+  errors: ['MAPPING_NOT_FOUND', 'DATABASE_UNAVAILABLE', 'DEVICES_UNREADABLE'],
   etag: true,
 });
 
@@ -270,5 +270,5 @@ export const listVmVolumes = endpoint({
     schema: vmVolumeListSchema,
     headers: { [INCOMPLETE_HEADER]: 'Why there may be more; absent when the list is complete' },
   },
-  errors: ['DATABASE_UNAVAILABLE'],
+  errors: ['DATABASE_UNAVAILABLE', 'DEVICES_UNREADABLE'],
 });

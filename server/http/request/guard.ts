@@ -37,8 +37,7 @@ export function guard(event: H3Event, settings: Readonly<GuardSettings> = guardS
   const host = getRequestHeader(event, 'host');
   checkHost(host, settings.allowedHosts);
   checkOrigin(event, host, path);
-  if (!WITHOUT_TOKEN.test(path))
-    event.context.identity = identify(getRequestHeader(event, 'authorization'), settings.access);
+  if (!WITHOUT_TOKEN.test(path)) event.context.identity = identify(event, settings.access);
   if (!BEFORE_START.has(path)) currentDaemon();
   if (Number(getRequestHeader(event, 'content-length') ?? 0) > LIMITS.BODY_BYTES) throw bodyTooLarge();
   const [asWritten = ''] = (event.node.req.url ?? '').split('?');
@@ -117,8 +116,13 @@ function sameOrigin(origin: string, host: string | undefined): boolean {
   return host !== undefined && match?.[1]?.toLowerCase() === host.toLowerCase();
 }
 
-function identify(header: string | undefined, access: Access): Identity {
-  const given = /^Bearer +(.+)$/i.exec(header ?? '')?.[1]?.trim();
+function bearerOf(event: H3Event): string | undefined {
+  const header = getRequestHeader(event, 'authorization');
+  return /^Bearer +(.+)$/i.exec(header ?? '')?.[1]?.trim();
+}
+
+function identify(event: H3Event, access: Access): Identity {
+  const given = bearerOf(event);
   const identity = access.identify(given);
   if (identity !== null) return identity;
   throw new DaemonError(
@@ -131,6 +135,11 @@ function identify(header: string | undefined, access: Access): Identity {
 export function identityOf(event: H3Event): Identity | null {
   const identity: Identity | undefined = event.context.identity;
   return identity ?? null;
+}
+
+/** Of a request that lasts: is its token still accepted? */
+export function isStillAccepted(event: H3Event): boolean {
+  return guardSettings().access.identify(bearerOf(event)) !== null;
 }
 
 /** Throws UNAUTHORIZED for a request that did not pass the guard. */

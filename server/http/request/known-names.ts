@@ -13,7 +13,7 @@ type Inputs = {
 
 const SHOWN_CHARACTERS = 64;
 /** Fields without which a request does more than was asked for: almost writing one is a mistake. */
-const PREVENTING = ['dry_run'];
+const PREVENTING = ['dry_run', 'read_only'];
 
 /**
  * The query of a request. A request that changes something is refused for every name that is not known, given
@@ -42,14 +42,21 @@ export function readQuery(
   return given;
 }
 
-/** Fields of the body that the endpoint does not know: accepted, and named in the answer. */
+/**
+ * Fields of the body that the endpoint does not know: accepted, and named in the answer. Refused are those that
+ * should have prevented something, mistyped or not: a request that has no dry run would do it for real.
+ */
 export function ignoredFields(endpoint: Inputs, json: unknown, issues: FieldIssue[]): readonly string[] {
   if (!changesSomething(endpoint)) return [];
   const known = namesOf(endpoint.body);
-  const unknown = Object.keys(fieldsOf(json) ?? {}).filter((name) => !known.includes(name));
-  for (const name of unknown) {
-    const meant = nearest(shown(name), known);
-    if (meant !== null && PREVENTING.includes(meant)) issues.push(unknownName(name, known, []));
+  const given = Object.entries(fieldsOf(json) ?? {}).filter(([name]) => !known.includes(name));
+  const unknown = given.map(([name]) => name);
+  for (const [name, value] of given) {
+    const meant = nearest(shown(name), PREVENTING);
+    if (meant === null) continue;
+    if (known.includes(meant)) issues.push(unknownName(name, known, []));
+    else if (value !== false && value !== null)
+      issues.push({ field: shown(name), message: `is not known here: this request has no ${meant}` });
   }
   return unknown.slice(0, LIMITS.FIELD_ISSUES).map(shown);
 }

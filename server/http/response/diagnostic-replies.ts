@@ -29,7 +29,10 @@ export function guestReply({ snapshot, owners, rootDevices }: GuestReport) {
       volumeId: owners.get(device.path)?.volumeId ?? null,
     }),
   );
-  return replyOf(guestSchema, { ...snapshot, scannedAt: snapshot.at, devices });
+  const others = (snapshot.others ?? []).map((disk) =>
+    replyOf(guestSchema.shape.others.element, { ...disk, devicePath: disk.path }),
+  );
+  return replyOf(guestSchema, { ...snapshot, scannedAt: snapshot.at, devices, others });
 }
 
 export function correlationReply(report: CorrelationReport) {

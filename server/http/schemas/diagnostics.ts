@@ -22,6 +22,16 @@ export const guestSchema = named('Guest', {
   scanned: z.boolean().meta({ description: 'false until the first look after the start' }),
   boot_id: z.string().nullable(),
   devices: z.array(guestDeviceSchema),
+  others: z
+    .array(
+      z.object({
+        device_path: z.string(),
+        size: bytes,
+        bus: z.string().meta({ description: 'like "sata or ide"' }),
+        serial: z.string().nullable(),
+      }),
+    )
+    .meta({ description: 'on buses on which no volume is looked for: never mapped or exported' }),
 });
 
 export const correlationParams = z.object({ volume_id: uuid('a volume') });

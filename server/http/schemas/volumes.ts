@@ -284,6 +284,7 @@ export const resolvedVolumeSchema = named('ResolvedVolume', {
   vm_name: z.string().nullable(),
   at: timestamp.meta({ description: 'when CloudStack was asked' }),
 });
+export type ResolvedVolumeReply = z.infer<typeof resolvedVolumeSchema>;
 
 export const volumeSchema = named('Volume', {
   volume_id: z.string(),

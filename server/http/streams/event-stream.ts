@@ -4,6 +4,7 @@ import type { H3Event } from 'h3';
 import { DaemonError } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
 import { EVENT_STREAM } from '../endpoints/endpoint';
+import { isStillAccepted } from '../request/guard';
 
 interface StreamEvent {
   /** Journal id, which Last-Event-ID refers to; absent for events that are not replayed. */
@@ -21,7 +22,8 @@ export function openStreams(): number {
 
 /**
  * One stream of server-sent events. It writes to the response directly because h3's own stream has no bound:
- * a client that does not read is disconnected after STREAM_BUFFER_BYTES, and reconnects with Last-Event-ID.
+ * a client that does not read is disconnected after STREAM_BUFFER_BYTES, and reconnects with Last-Event-ID. One whose
+ * token is revoked is disconnected before the next event or heartbeat.
  */
 export class EventStream {
   private readonly response: ServerResponse;
@@ -29,10 +31,12 @@ export class EventStream {
   private ended = false;
   private notified = false;
   private wake = (): void => {};
+  /** Monotonic ms of the last look whether the token of the client still counts. */
+  private acceptedAt = performance.now();
 
   /** Throws RATE_LIMITED when too many streams are open, STOPPING when the daemon is stopping. */
   constructor(
-    event: H3Event,
+    private readonly event: H3Event,
     private readonly stopping: AbortSignal,
   ) {
     if (stopping.aborted)
@@ -102,8 +106,20 @@ export class EventStream {
     this.notify();
   };
 
+  /** A client whose token was revoked gets nothing more; it is told why when it connects again. */
+  private isAccepted(): boolean {
+    const now = performance.now();
+    if (now - this.acceptedAt < LIMITS.TOKENS_LOOK_MS) return true;
+    this.acceptedAt = now;
+    return isStillAccepted(this.event);
+  }
+
   private write(text: string): void {
     if (this.ended) return;
+    if (!this.isAccepted()) {
+      this.close();
+      return;
+    }
     if (this.response.writableLength > LIMITS.STREAM_BUFFER_BYTES) {
       this.response.destroy();
       this.close();

@@ -1,7 +1,7 @@
 import { LIMITS } from '../../core/limits';
 import type { DeviceSnapshot } from '../../devices/device';
 import type { RecordedIdentity } from '../../devices/identity';
-import { lacksSerials } from '../../devices/serial';
+import { lacksSerials, serialNames } from '../../devices/serial';
 import type { JsonObject } from '../../model/operation';
 import { deviceOfVolume } from './disk-use';
 import { exportedDevice } from './exports';
@@ -19,7 +19,8 @@ export async function awaitGone(run: RunContext, volumeId: string, timeoutMs: nu
   // fails.
   const gone = (snapshot: DeviceSnapshot) => {
     const untold = snapshot.devices.some(({ serialState }) => serialState === 'pending');
-    return untold || deviceOfVolume(snapshot, volumeId, disk) !== null ? null : true;
+    const elsewhere = snapshot.others?.some(({ serial }) => serialNames(volumeId, serial)) === true;
+    return untold || elsewhere || deviceOfVolume(snapshot, volumeId, disk) !== null ? null : true;
   };
   if (gone(first)) return true;
   const quickMs = Math.min(timeoutMs, LIMITS.QUIET_WAIT_MS);

@@ -1,8 +1,8 @@
 import { rootDevices } from '../../devices/correlation';
-import type { Device, DeviceSnapshot, Holder } from '../../devices/device';
+import { asDevice, type Device, type DeviceSnapshot, type Holder } from '../../devices/device';
 import { describeHolders, mayPass, settled, settledHolders, systemUsers } from '../../devices/disk-users';
 import { type RecordedIdentity, verifiedDevice } from '../../devices/identity';
-import { serialNames } from '../../devices/serial';
+import { isVolumeSerial, serialNames } from '../../devices/serial';
 import type { ExportClients } from '../../exports/export-server';
 import { exportName } from '../../exports/naming';
 import type { Mapping } from '../../model/operation';
@@ -12,21 +12,29 @@ import type { RunContext } from './run-context';
 /**
  * Who uses the disk of a volume. Where the disk is not known, the users of every disk that may be it: only if
  * none of them is in use does it not matter which one it is. Whose use is not ignored by `taking` is waited for
- * while it may be gone in a moment; null: nobody is waited for.
+ * while it may be gone in a moment; null: nobody is waited for. `attachedHere`: CloudStack says so; then a disk on
+ * a bus on which no volume is looked for may be it, unless it shows whose it is.
  */
-export async function readUse(run: RunContext, volumeId: string, taking: Taking | null): Promise<DiskUse> {
+export async function readUse(
+  run: RunContext,
+  volumeId: string,
+  { taking, attachedHere }: { readonly taking: Taking | null; readonly attachedHere: boolean },
+): Promise<DiskUse> {
   const { ledger, watcher, guest, exports, traffic, clock } = run.parts;
   const { applianceVmId } = run.parts.policy();
   const mappings = applianceVmId === null ? [] : await run.active(() => ledger.listMappings(applianceVmId));
   const snapshot = await watcher.scan();
-  const device = deviceOfVolume(
-    snapshot,
-    volumeId,
-    mappings.find((one) => one.volumeId === volumeId) ?? null,
-  );
-  const namesakes = snapshot.devices.filter(({ serial }) => serialNames(volumeId, serial));
+  const others = (snapshot.others ?? []).map(asDevice);
+  const namesakes = [...snapshot.devices, ...others].filter(({ serial }) => serialNames(volumeId, serial));
+  const mapping = mappings.find((one) => one.volumeId === volumeId) ?? null;
+  const device = deviceOfVolume(snapshot, volumeId, mapping) ?? namesakes[0] ?? null;
+  const silent = attachedHere ? others.filter(({ serial }) => !isVolumeSerial(serial)) : [];
   const candidates =
-    namesakes.length > 0 ? namesakes : device ? [device] : suspects(snapshot, volumeId, mappings);
+    namesakes.length > 0
+      ? namesakes
+      : device
+        ? [device]
+        : [...suspects(snapshot, volumeId, mappings), ...silent];
   const look = async () => {
     const users = candidates.length === 0 ? [] : [...(await guest.holders(candidates))];
     const found = users.flatMap(([path, holders]) => (device ? holders : holders.map(named(path))));

@@ -42,8 +42,8 @@ export async function readGuards(
   const detachesHere = command.name === 'detachVolume' && attachedTo !== null && attachedTo === applianceVmId;
   const { taking } = intentOf(run.journal.intent(step), false);
   const since = run.parts.clock.monotonic();
-  const use =
-    detachesHere || reverts ? await readUse(run, command.volumeId, hasWaited ? null : taking) : null;
+  const looking = { taking: hasWaited ? null : taking, attachedHere: detachesHere };
+  const use = detachesHere || reverts ? await readUse(run, command.volumeId, looking) : null;
   // While users were waited for, everything that was read before them has grown old.
   const waitedMs = run.parts.clock.monotonic() - since;
   if (!hasWaited && waitedMs >= LIMITS.HOLDER_AGAIN_MS) return readGuards(run, { step, command }, true);

@@ -77,7 +77,9 @@ export async function observe(run: RunContext, action: Observation): Promise<voi
     case 'read-obstacles':
       return readObstacles(run, action);
     case 'read-holders':
-      return run.learn({ use: await readUse(run, action.volumeId, action.taking) });
+      return run.learn({
+        use: await readUse(run, action.volumeId, { taking: action.taking, attachedHere: true }),
+      });
     case 'read-device-users':
       return run.learn({ use: await readUseOf(run, action.device) });
     case 'await-device':

@@ -158,17 +158,23 @@ function phantom(view: View, volumeId: string, volume: CloudVolume): Repair {
   const vmId = view.o.applianceVmId;
   const mapping = view.mapping(volumeId);
   const serial = mapping?.serial ?? expectedSerial(volumeId);
+  const restart = `stop and start this VM: cmk stop virtualmachine id=${vmId}, cmk start virtualmachine id=${vmId}`;
+  const devicePath = mapping?.vmId === vmId ? mapping.devicePath : null;
+  const found = { kind: 'phantom-attach' as const, volumeId, vmId, devicePath };
+  const steps = mapping ? contain(view, mapping, volume) : [];
+  const other = view.onOtherBus(volumeId);
+  if (other) {
+    const message = `the disk of the volume is ${other.path} (${other.bus}), on a bus on which no volume is served`;
+    const remedy =
+      'set dataDiskController=virtio or scsi (rootDiskController where that is not set) in the details of the VM or its template, then ' +
+      restart;
+    return reported({ ...found, message }, remedy, steps);
+  }
   const message = `CloudStack says attached here, but this guest has no disk with serial ${serial}`;
   const remedy =
     `detach and attach the volume again: POST /api/v1/volumes/${volumeId}/detach, then POST /api/v1/volumes/${volumeId}/attach with {"vm_id":"${vmId}"}; ` +
-    `or stop and start this VM: cmk stop virtualmachine id=${vmId}, cmk start virtualmachine id=${vmId}`;
-  const devicePath = mapping?.vmId === vmId ? mapping.devicePath : null;
-  return reported(
-    { kind: 'phantom-attach', volumeId, vmId, devicePath, message },
-    remedy,
-    mapping ? contain(view, mapping, volume) : [],
-    'reattach',
-  );
+    `or ${restart}`;
+  return reported({ ...found, message }, remedy, steps, 'reattach');
 }
 
 function contain(view: View, mapping: Mapping, volume: CloudVolume): RepairStep[] {

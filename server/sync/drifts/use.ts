@@ -47,9 +47,8 @@ function close(view: View, volumeId: string): RepairStep[] {
 function remedyFor({ path, serial }: Device, users: readonly Holder[]): string {
   if (users.every(({ kind }) => kind === 'unknown'))
     return 'let the daemon see what it names: it runs as root with the capabilities of its own unit (systemctl cat volume-daemon)';
-  const keep = serial ?? 'its name below /dev/disk/by-path';
   return (
-    `if ${path} is a disk of this appliance itself: volumectl device own add ${keep}; ` +
+    `if ${path} is a disk of this appliance itself: volumectl device own add ${serial ?? path}; ` +
     'if it is a migrated one, free it (umount, swapoff, vgchange -an, mdadm --stop), and the next sync exports it'
   );
 }

@@ -85,6 +85,22 @@ describe.each(CHANGES)('$method $path', (change) => {
     }
   });
 
+  it('refuses a body that asks for a dry run where there is none, and does nothing', async () => {
+    const body = { ...change.example, dryRun: true };
+    expect(await refusedFields(change, '', body)).toContainEqual(
+      expect.objectContaining({ field: 'dryRun' }),
+    );
+    if ('dry_run' in change.example || /force-sync|exports\/cleanup/.test(change.path)) return;
+    expect(await refusedFields(change, '', { ...change.example, dry_run: true })).toEqual([
+      { field: 'dry_run', message: 'is not known here: this request has no dry_run' },
+    ]);
+    if (/retry|abandon/.test(change.path)) return;
+    const real = await app.send(change.method, addressOf(change), {
+      body: { ...change.example, dry_run: false },
+    });
+    expect([real.status < 300, real.json]).toMatchObject([true, { ignored: ['dry_run'] }]);
+  });
+
   it('accepts unknown fields of the body, and names them in the answer', async () => {
     if (/retry|abandon/.test(change.path)) app.daemon.move(operation, { held: 'its row is not understood' });
     const body = { ...change.example, nonsense: 1, Force_Now: null, 'half\ud800': 1 };
@@ -116,6 +132,20 @@ describe('POST /api/v1/admin/force-sync', () => {
   ])('%s %o is a dry run', async (query, body) => {
     expect((await app.post(`${sync}${query}`, body)).json).toMatchObject({ report: { dry_run: true } });
   });
+});
+
+describe('POST /api/v1/exports', () => {
+  it.each(['readonly', 'readOnly', 'read-only', 'Read_Only'])(
+    'refuses %s: it would be writable',
+    async (typed) => {
+      const answer = await app.post('/api/v1/exports', { volume_id: VOLUME, [typed]: true });
+      expect(answer.json).toMatchObject({
+        code: 'VALIDATION_FAILED',
+        details: { fields: [{ field: typed, nearest: 'read_only' }] },
+      });
+      expect(app.daemon.requests).toEqual([]);
+    },
+  );
 });
 
 it('covers every endpoint that is not a GET', () => {

@@ -129,6 +129,17 @@ describe('what is there', () => {
     expect((await setup(dsn, { cloudstack: null })).steps.filter(({ state }) => state !== 'ok')).toEqual([]);
   });
 
+  it('a row of ours that somebody has switched off is taken up again', async () => {
+    const dsn = dsnInFile();
+    await database.query('UPDATE ossea_configs SET is_active = 0, api_key = ?', ['old'], 'fresh_db');
+    const { states } = await setup(dsn);
+    expect(states.ossea_configs).toBe('made');
+    expect(await configRows('fresh')).toEqual([
+      expect.objectContaining({ api_key: cloud.apiKey, is_active: 1 }),
+    ]);
+    expect((await setup(dsn)).states.ossea_configs).toBe('ok');
+  });
+
   it('a database of the old daemon is not adopted by it', async () => {
     await database.query('CREATE DATABASE old_db');
     await database.query('CREATE TABLE volume_operations (id VARCHAR(64) PRIMARY KEY)', [], 'old_db');

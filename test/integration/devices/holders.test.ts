@@ -70,6 +70,16 @@ function itOrSay(
   it.skipIf(reason !== null)(name, test);
 }
 
+/** io_uring_setup, then io_uring_register with the disk, which is closed; fails where the kernel has no io_uring. */
+const RING = `
+import ctypes, os, sys, time
+libc = ctypes.CDLL(None)
+disk = os.open(sys.argv[1], os.O_RDWR)
+ring = libc.syscall(425, 8, ctypes.create_string_buffer(120))
+files = (ctypes.c_int * 2)(-1, disk)
+if ring < 0 or libc.syscall(427, ring, 2, files, 2) < 0: sys.exit(1)
+os.close(disk)`;
+
 let dir: string;
 /** Processes that serve clients of our exports. */
 let ours: ReadonlyMap<string, ClientState> = new Map();
@@ -245,6 +255,32 @@ describe('the in-use guard on a real disk', () => {
         detail: expect.stringMatching(new RegExp(`^pid ${child.pid}/task/\\d+ \\(python3\\)$`)),
       });
     },
+  );
+
+  itOrSay('a process that has the disk in its memory, and closed it, is found', ['python3'], async () => {
+    const script =
+      'import mmap, os, sys, time\ndisk = os.open(sys.argv[1], os.O_RDWR)\n' +
+      'kept = mmap.mmap(disk, 4096)\nos.close(disk)\nos.closerange(3, 64)\nprint("ready", flush=True)\ntime.sleep(600)';
+    const child = spawn('python3', ['-c', script, loop]);
+    undo.push(() => child.kill('SIGKILL'));
+    await firstOutput(child);
+    const found = await holdersWhen((now) => now.length > 0);
+    expect(found).toEqual([{ kind: 'open', detail: `pid ${child.pid} (python3), mapped into memory` }]);
+  });
+
+  itOrSay(
+    'a process that has registered the disk with io_uring, and closed it, is found',
+    ['python3'],
+    async () => {
+      const child = spawn('python3', ['-c', `${RING}\nprint("ready", flush=True)\ntime.sleep(600)`, loop]);
+      undo.push(() => child.kill('SIGKILL'));
+      await firstOutput(child);
+      const found = await holdersWhen((now) => now.length > 0);
+      expect(found).toEqual([
+        { kind: 'open', detail: `pid ${child.pid} (python3), registered with io_uring` },
+      ]);
+    },
+    ['python3', '-c', RING, '/dev/null'],
   );
 
   itOrSay(

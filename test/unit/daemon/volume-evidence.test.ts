@@ -97,6 +97,17 @@ describe('what the witnesses say of a volume', () => {
     });
   });
 
+  it('a disk on a bus on which no volume is served is its disk, too', async () => {
+    const { devices, ...rest } = snapshot();
+    const others = devices.map((disk) => ({ ...disk, bus: 'nvme' }));
+    expect(await kinds({ guest: { ...rest, devices: [], others } })).toEqual([
+      'seen',
+      'seen',
+      'seen',
+      'absent',
+    ]);
+  });
+
   it('all away: four times unknown, and no error', async () => {
     const guest = { ...snapshot(), scanned: false };
     expect(await kinds({ cloud: away, database: away, exports: away, guest })).toEqual(

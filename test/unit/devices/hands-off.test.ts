@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Device } from '~/server/devices/device';
+import { isOwnSerial } from '~/server/devices/own-disks';
 import { expectedSerial } from '~/server/devices/serial';
 import { HandsOff } from '~/server/devices/sysfs/hands-off';
 import { disk, VOLUME } from './worlds';
@@ -137,5 +138,21 @@ describe('the helper of the udev rules', () => {
     ['serial $(touch /tmp/x)\n*\n', [SERIAL], false],
   ])('%j %j: %s', (list, args, own) => {
     expect(asked(list, ...args)).toBe(own);
+  });
+
+  it('knows the serials of a disk on whatever bus, as the daemon does', () => {
+    const whole = VOLUME.replaceAll('-', '');
+    const forms = [
+      SERIAL,
+      VOLUME,
+      whole,
+      VOLUME.slice(0, 20),
+      SERIAL.toUpperCase(),
+      SERIAL.slice(0, 15),
+      'abc',
+    ];
+    for (const listed of forms)
+      for (const shown of [...forms, `f${SERIAL.slice(1)}`])
+        expect(asked(`serial ${listed}\n`, shown), `${listed} ${shown}`).toBe(isOwnSerial(listed, shown));
   });
 });

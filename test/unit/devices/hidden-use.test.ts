@@ -35,6 +35,50 @@ it.each([
 });
 
 it.each([
+  ['rw-s', false],
+  ['r--s', true],
+  ['rw-p', true],
+])(
+  'a process that has the disk in its memory (%s) needs no descriptor any more',
+  async (access, readOnly) => {
+    tree.write('proc/40/comm', 'dd\n');
+    tree.write('proc/40/fd/.keep', '');
+    const map = (path: string) =>
+      `7f3a10000000-7f3a10001000 r-xp 00000000 fd:01 77    /usr/lib/libc.so.6\n7f3a20000000-7f3a20001000 ${access} 00000000 00:06 321    ${path}\n`;
+    tree.write('proc/40/maps', map(join(tree.devDir, 'vdb10')));
+    expect(await users()).toEqual([]);
+    tree.write('proc/40/maps', map(join(tree.devDir, 'vdb1')));
+    expect(await users()).toEqual([
+      { kind: 'open', detail: 'pid 40 (dd), mapped into memory', ...(readOnly && { readOnly: true }) },
+    ]);
+  },
+);
+
+it.each([
+  ['vdb', 'vdb1'],
+  ['/dev/vdb', '/dev/vdb1'],
+])('nor does one that has registered %s with io_uring', async (whole, partition) => {
+  tree.write('proc/40/comm', 'fio\n');
+  tree.link('proc/40/fd/3', 'anon_inode:[io_uring]');
+  const ring = (...rows: string[]) =>
+    tree.write('proc/40/fdinfo/3', `pos:\t0\nUserFiles:\t9\n${rows.join('')}UserBufs:\t1\n    0: 0x7f/512\n`);
+  const at = (path: string) => path.replace('/dev', tree.devDir);
+  const row = (path: string) => `    1: ${at(path)}\n`;
+  ring('    0: <none>\n', row('vdc'), row('/dev/vdb10'));
+  expect(await users()).toEqual([]);
+  for (const used of [whole, partition]) {
+    ring('    0: <none>\n', row(used));
+    expect(await users()).toEqual([{ kind: 'open', detail: 'pid 40 (fio), registered with io_uring' }]);
+  }
+  ring();
+  expect(await users(), 'a table whose places are all free').toEqual([]);
+  tree.write('proc/40/fdinfo/3', 'pos:\t0\nflags:\t02000002\n');
+  expect(await users()).toEqual([
+    { kind: 'unknown', detail: expect.stringContaining('a ring of io_uring of process 40 does not tell') },
+  ]);
+});
+
+it.each([
   ['hidepid=2', '0000000000000000', true],
   ['gid=4,hidepid=invisible', '0000000000000004', true],
   ['hidepid=ptraceable', 'nonsense', true],

@@ -87,13 +87,14 @@ describe('a look at the guest', () => {
     plugScsi('sdb', '0000:00:1f.2/ata1/host0', {});
     plugScsi('sdc', '0000:00:08.0/host7', { vpd_pg80: page(0x80, Buffer.from(WHOLE)) });
     tree.plug('nvme0n1', { serial: null, controller: 'nvme0' });
+    tree.write('devices/pci0000:00/nvme0/serial', 'nvme-1              \n');
     tree.plug('sdd', { controller: 'virtio9' });
     const { devices, others } = await settledLook();
     expect(devices.map(({ name, bus }) => [name, bus])).toEqual([['sdd', 'virtio']]);
-    expect(others?.map(({ path, bus }) => [path.slice(tree.devDir.length), bus])).toEqual([
-      ['/sdb', 'sata or ide'],
-      ['/sdc', 'scsi'],
-      ['/nvme0n1', 'nvme'],
+    expect(others?.map(({ path, bus, serial }) => [path.slice(tree.devDir.length), bus, serial])).toEqual([
+      ['/sdb', 'sata or ide', null],
+      ['/sdc', 'scsi', WHOLE],
+      ['/nvme0n1', 'nvme', 'nvme-1'],
     ]);
   });
 

@@ -2,6 +2,8 @@ import type { IncomingMessage } from 'node:http';
 import { createParser } from 'eventsource-parser';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { LIMITS } from '~/server/core/limits';
+import { OPEN } from '~/server/daemon/access/access';
+import { setGuardSettings } from '~/server/http/request/guard-settings';
 import { trafficEventSchema } from '~/server/http/schemas/traffic';
 import { openStreams } from '~/server/http/streams/event-stream';
 import { deviceEvent, NOBODY, VOLUME } from '~/test/support/canned';
@@ -157,6 +159,32 @@ describe('GET /events', () => {
     expect(openStreams()).toBe(0);
     response.destroy();
   });
+
+  it.each(['event', 'heartbeat'])(
+    'ends at the first %s after its token was revoked, without it',
+    async (first) => {
+      const tokens = new Set(['sesame', 'other']);
+      const identify = (token?: string) =>
+        token !== undefined && tokens.has(token) ? ({ name: 'hub', role: 'read' } as const) : null;
+      setGuardSettings({ allowedHosts: [], access: { ...OPEN, identify } });
+      const heartbeat = first === 'heartbeat' ? 20 : 3_600_000;
+      await withLimits({ TOKENS_LOOK_MS: 0, STREAM_HEARTBEAT_MS: heartbeat }, async () => {
+        const bearer = { authorization: 'Bearer sesame' };
+        const reader = await Reader.open('/api/v1/events', bearer);
+        const kept = await Reader.open('/api/v1/events', { authorization: 'Bearer other' });
+        await vi.waitFor(() => expect(app.daemon.listening).toBe(2));
+        tokens.delete('sesame');
+        if (first === 'event') {
+          await accept();
+          await kept.until(1);
+        }
+        await reader.end();
+        expect(reader.events).toEqual([]);
+        expect((await app.get('/api/v1/events', bearer)).json).toMatchObject({ code: 'UNAUTHORIZED' });
+        kept.leave();
+      });
+    },
+  );
 
   it('refuses one stream too many with 429', async () => {
     const readers = await Promise.all(

@@ -5,7 +5,18 @@ import { GIB, Rig, SECOND_MS } from './rig';
 import { APPLIANCE, seenVolume, situation, VOLUME } from './situations';
 
 it('a disk that came on another bus is named, with what to set in CloudStack', () => {
-  const others = [{ path: '/dev/sdb', size: 5 * GIB, bus: 'sata or ide' }];
+  const named = { path: '/dev/sdb', size: 5 * GIB, bus: 'sata or ide' };
+  const others = [
+    {
+      ...named,
+      name: 'sdb',
+      serial: null,
+      serialState: 'absent' as const,
+      diskseq: 3,
+      dev: '8:16',
+      controller: null,
+    },
+  ];
   const facts = {
     volume: seenVolume({ vmId: APPLIANCE }),
     obstacles: { openJobs: 0, conflictingOperation: null },
@@ -17,7 +28,7 @@ it('a disk that came on another bus is named, with what to set in CloudStack', (
     data: {
       code: 'DEVICE_NOT_DETECTED',
       message: expect.stringMatching(/\/dev\/sdb \(sata or ide\).*dataDiskController=virtio or scsi/),
-      details: { other_disks: others },
+      details: { other_disks: [named] },
     },
   });
 });
@@ -78,5 +89,69 @@ describe.each(DISK_BUSES)('a guest whose disks are on %s', (bus) => {
       else expect(mapping?.devicePath).toBe(rig.guest.devicePath(id));
       expect(rig.exported(id)).toBe(bus !== 'xen');
     }
+  });
+});
+
+describe('a volume that came on a bus on which none is served', () => {
+  const MOUNTED = { kind: 'mount' as const, detail: '/dev/vdb1 on /data (ext4)' };
+  const onSata = (serials = true) => Rig.start({ guest: { otherBus: 'sata or ide', serials } });
+
+  it.each(['detach', 'delete'] as const)('is not taken away while it is used: %s', async (type) => {
+    const rig = await onSata();
+    const { id } = await rig.volume({ vmId: rig.here });
+    rig.guest.hold(id, [MOUNTED]);
+    expect(await rig.run(type, { volume_id: id })).toMatchObject({
+      status: 'failed',
+      errorCode: 'DEVICE_IN_USE',
+      error: expect.stringContaining(MOUNTED.detail),
+    });
+    expect(rig.calls).toEqual([]);
+    rig.guest.hold(id, []);
+    expect(await rig.run(type, { volume_id: id })).toMatchObject({ status: 'completed' });
+  });
+
+  it('without a serial any such disk may be it: one in use forbids, until it is forced', async () => {
+    const rig = await onSata(false);
+    const { id } = await rig.volume({ vmId: rig.here });
+    rig.guest.hold(id, [MOUNTED]);
+    expect(await rig.run('detach', { volume_id: id })).toMatchObject({
+      errorCode: 'DEVICE_NOT_IDENTIFIED',
+      error: expect.stringContaining(`/dev/vdb: ${MOUNTED.detail}`),
+    });
+    expect(rig.calls).toEqual([]);
+    expect(await rig.run('detach', { volume_id: id, force: true })).toMatchObject({ status: 'completed' });
+  });
+
+  it('one with the serial of another volume is none of its business', async () => {
+    const rig = await onSata();
+    const [gone, used] = [await rig.volume({ vmId: rig.here }), await rig.volume({ vmId: rig.here })];
+    rig.guest.surpriseUnplug(gone.id);
+    rig.guest.hold(used.id, [MOUNTED]);
+    expect(await rig.run('detach', { volume_id: gone.id })).toMatchObject({ status: 'completed' });
+  });
+
+  it('goes to no other VM while this guest has its disk', async () => {
+    const rig = await onSata();
+    const { id, size } = await rig.volume();
+    await rig.guest.plug({ volumeId: id, size, serial: id.replaceAll('-', '').slice(0, 20) });
+    const vm = rig.model.addVm({ name: 'other' }).id;
+    expect(await rig.run('attach', { volume_id: id, vm_id: vm })).toMatchObject({
+      errorCode: 'DEVICE_STILL_PRESENT',
+    });
+    expect(rig.calls).toEqual([]);
+  });
+
+  it('is named by sync with what to set, and no remedy detaches it', async () => {
+    const rig = await onSata();
+    const { id } = await rig.volume({ vmId: rig.here });
+    expect((await rig.sync()).drifts).toMatchObject([
+      {
+        kind: 'phantom-attach',
+        volumeId: id,
+        message: expect.stringContaining('/dev/vdb (sata or ide)'),
+        remedy: expect.stringContaining('dataDiskController=virtio or scsi'),
+        remedyBy: null,
+      },
+    ]);
   });
 });

@@ -1,0 +1,47 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+import { VolumeQueries } from '~/server/daemon/volumes/volume-queries';
+import type { DeviceSnapshot } from '~/server/devices/device';
+import type { Mapping } from '~/server/model/operation';
+import { APPLIANCE, mapping, OTHER_VM, snapshot, VOLUME } from '~/test/support/canned';
+
+/** What callers are told of a disk before the guest was read for the first time after a start. */
+let guest: DeviceSnapshot;
+let row: Mapping;
+beforeEach(() => {
+  guest = snapshot();
+  row = mapping(VOLUME, APPLIANCE);
+});
+
+const ledger = {
+  readMapping: async () => row,
+  readMappingByDevice: async () => row,
+  listMappings: async () => [row],
+  pageOfMappings: async () => [row],
+};
+const parts = { ledger: () => ledger, watcher: { snapshot: () => guest }, devDir: '/dev' };
+const queries = new VolumeQueries({
+  ...parts,
+  applianceVmId: () => APPLIANCE,
+} as unknown as ConstructorParameters<typeof VolumeQueries>[0]);
+
+describe.each([
+  ['of a volume', async () => [await queries.mapping(VOLUME)]],
+  ['of a device', async () => [await queries.mappingByDevice('vdb')]],
+  ['in the list', async () => (await queries.devices(10, null)).mappings],
+  ['of the VM', async () => (await queries.ofVm(APPLIANCE)).volumes],
+])('the mapping %s', (_, ask) => {
+  it('is told when the guest shows that disk', async () => {
+    expect(await ask()).toMatchObject([{ devicePath: '/dev/vdb', linuxState: 'detected' }]);
+  });
+
+  it('is not told by the letter of the last boot: 503, not 404', async () => {
+    guest = { ...snapshot(), scanned: false };
+    await expect(ask()).rejects.toMatchObject({ code: 'DEVICES_UNREADABLE' });
+  });
+});
+
+it('a mapping to another VM needs no look at this guest', async () => {
+  guest = { ...snapshot(), scanned: false };
+  row = mapping(VOLUME, OTHER_VM);
+  expect(await queries.mapping(VOLUME)).toEqual(row);
+});
