@@ -582,6 +582,18 @@ describe('the connection', () => {
     expect([server.requests.length, ports.size]).toEqual([2, 1]);
   });
 
+  const IDLE_MS = 10;
+  it('of a call that is slow to be answered is not taken for one that is left alone', async () => {
+    say({
+      socket: (response) =>
+        void setTimeout(() => response.end(ok('attachVolume', { jobid: JOB }).body), 10 * IDLE_MS),
+    });
+    await withLimits({ CLOUDSTACK_IDLE_MS: IDLE_MS }, async () => {
+      await expect(call(server.url)).resolves.toEqual({ jobid: JOB });
+    });
+    expect(server.requests).toHaveLength(1);
+  });
+
   const BREAKS: readonly [what: string, socket: CannedAnswer['socket']][] = [
     ['reset after the request was read', (response) => void response.socket?.resetAndDestroy()],
     ['closed after the request was read', (response) => void response.socket?.destroy()],
