@@ -32,6 +32,7 @@ export const accept: Suite = {
         'accept, 1 client',
         (await times(bench.quick ? 200 : 2000, 1, detach)).samples,
         atMost(10),
+        atMost(1.2),
       );
       bench.addTimes(
         'bare INSERT + COMMIT, 1 connection',

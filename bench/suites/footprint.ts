@@ -22,9 +22,9 @@ export const footprint: Suite = {
           `idle CPU ${label}`,
           (cpuTime(daemon.pid) - before) / (seconds * 10),
           '% of a core',
-          atMost(0.5),
+          atMost(0.2),
         );
-        bench.add(`resident memory ${label}`, residentMiB(daemon.pid), 'MiB', atMost(120));
+        bench.add(`resident memory ${label}`, residentMiB(daemon.pid), 'MiB', atMost(90));
         bench.add(`open descriptors ${label}`, openHandles(daemon.pid), '');
       };
       await idle('after the start');

@@ -104,7 +104,7 @@ async function timeMappingUpdates(bench: Bench, lab: LabAppliance, label: string
   };
   await times(20, 1, update);
   const { samples } = await times(bench.quick ? 100 : 1000, 1, update);
-  bench.addTimes(`mapping update, ${label} operations`, samples, atMost(5));
+  bench.addTimes(`mapping update, ${label} operations`, samples, atMost(3));
   await pool.close();
 }
 

@@ -1,7 +1,16 @@
+import { randomUUID } from 'node:crypto';
 import type { LabAppliance } from '~/lab/appliance';
 import { ApiClient, type OperationReply } from '~/lab/client';
+import { createCloud, type HttpCloud } from '~/server/cloudstack/http-cloud';
+import { jobPollDelayMs } from '~/server/cloudstack/polling';
+import { CloudSettings } from '~/server/cloudstack/settings';
+import { systemClock } from '~/server/core/clock';
+import { silentLogger } from '~/server/core/log/logger';
+import { parseDsn } from '~/server/database/connection/dsn';
+import { openPool } from '~/server/database/connection/pool';
+import { readOsseaConfigs } from '~/server/database/ossea-configs';
 import { atMost, type Bench, type Suite } from '../bench';
-import { existingVolume, withLab } from '../lab';
+import { existingVolume, GIB, pause, withLab } from '../lab';
 
 const VMS = 20;
 /** ms of a CloudStack job: far quicker than any real one, and a quick real one. */
@@ -9,12 +18,13 @@ const JOBS = [150, 1000];
 
 export const queue: Suite = {
   name: 'queue',
-  about: '200 attaches and 200 detaches queued at once over 20 VMs, beside the schedule CloudStack allows',
+  about: '200 attaches and 200 detaches at once over 20 VMs, and 200 creates, beside what CloudStack allows',
   run: async (bench) => {
     for (const job of JOBS)
-      await withLab({ cloud: { latencies: { attach: job, detach: job } } }, (lab) =>
-        measure(bench, lab, job),
-      );
+      await withLab({ cloud: { latencies: { attach: job, detach: job, create: job } } }, async (lab) => {
+        await measure(bench, lab, job);
+        await measureCreates(bench, lab, job);
+      });
   },
 };
 
@@ -67,4 +77,62 @@ function countJobs(lab: LabAppliance, pairs: readonly { volumeId: string }[]): n
     (sum, { volumeId }) => sum + model.effectsOf(volumeId, 'attach') + model.effectsOf(volumeId, 'detach'),
     0,
   );
+}
+
+/** As many creates at once through the daemon, and asked of CloudStack directly: what it allows on this machine. */
+async function measureCreates(bench: Bench, lab: LabAppliance, job: number): Promise<void> {
+  const count = bench.quick ? 20 : 200;
+  const daemon = await lab.startDaemon();
+  const api = new ApiClient(daemon.url);
+  const { zoneId, diskOfferingId } = lab.cloud;
+  const body = () => ({ name: randomUUID(), size: GIB, zone_id: zoneId, disk_offering_id: diskOfferingId });
+  const create = () => api.post<OperationReply>('/api/v1/volumes', body());
+  const ours = async () => {
+    for (const operation of await atOnce(count, create)) await api.end(operation);
+  };
+  await ours();
+  bench.progress(`${count} creates, jobs of ${job} ms`);
+  const took = await timeOf(ours);
+  await daemon.stop();
+  const pool = openPool(parseDsn(lab.database.dsn));
+  const cloud = directCloud(() => readOsseaConfigs(pool.kysely));
+  const bare = () => atOnce(count, () => createDirectly(cloud, { zoneId, diskOfferingId }));
+  await bare();
+  const ideal = await timeOf(bare);
+  await pool.close();
+  const detail = `${count} creates; asked of CloudStack directly ${ideal.toFixed(0)} ms`;
+  bench.add(`all creates ended, jobs of ${job} ms`, took, 'ms', null, detail);
+  bench.add(`creates beside what CloudStack allows, jobs of ${job} ms`, took / ideal, '×', atMost(1.15));
+}
+
+const atOnce = <T>(count: number, work: () => Promise<T>) =>
+  Promise.all(Array.from({ length: count }, () => work()));
+
+async function timeOf(work: () => Promise<unknown>): Promise<number> {
+  const begun = performance.now();
+  await work();
+  return performance.now() - begun;
+}
+
+function directCloud(readRows: ConstructorParameters<typeof CloudSettings>[0]['readRows']): HttpCloud {
+  const parts = { clock: systemClock, logger: silentLogger };
+  const settings = new CloudSettings({ ...parts, readRows, encryptionKey: null, register: () => {} });
+  return createCloud({ ...parts, settings });
+}
+
+/** The call that makes a volume, and the questions whether its job has ended, as often as the daemon asks. */
+async function createDirectly(
+  cloud: HttpCloud,
+  { zoneId, diskOfferingId }: { readonly zoneId: string; readonly diskOfferingId: string },
+): Promise<void> {
+  const jobId = randomUUID();
+  const volume = { volumeName: jobId, zoneId, diskOfferingId, sizeGiB: 1, owner: null };
+  await cloud.submit({ name: 'createVolume', ...volume }, jobId);
+  const begun = performance.now();
+  for (let poll = 0; ; poll += 1) {
+    await pause(jobPollDelayMs(poll, performance.now() - begun));
+    const job = await cloud.queryJob(jobId);
+    if (job?.status === 'succeeded') return;
+    if (job?.status !== 'pending') throw new Error(`the job of a create has ended as ${job?.status}`);
+  }
 }

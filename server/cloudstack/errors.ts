@@ -119,6 +119,9 @@ const UNTRUSTED = new Set([
   'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
 ]);
 
+/** Of the transport: no connection came about in time. */
+export const CONNECT_TIMEOUT = 'ERR_CONNECT_TIMEOUT';
+
 /** Failures before the connection was established: the request certainly did not arrive. */
 const NEVER_SENT = new Set([
   ...UNTRUSTED,
@@ -128,7 +131,7 @@ const NEVER_SENT = new Set([
   'EHOSTUNREACH',
   'ENETUNREACH',
   'EHOSTDOWN',
-  'UND_ERR_CONNECT_TIMEOUT',
+  CONNECT_TIMEOUT,
   'ERR_TLS_CERT_ALTNAME_INVALID',
 ]);
 

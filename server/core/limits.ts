@@ -67,6 +67,10 @@ export const LIMITS = {
   CLAIM_BATCH: 32,
   CLAIM_DELAY_MS: 5,
   ACTIVE_STEPS: 8,
+  // Running operations stand back for callers at most so long
+  TURNS_HELD_MS: 5,
+  // So soon after a caller the next one may come
+  TURNS_FLOW_MS: 50,
   RETRY_BASE_MS: 1_000,
   JOURNALED_WAITS: 12,
   CRASHES_UNTIL_HELD: 2,
@@ -115,6 +119,9 @@ export const LIMITS = {
   IDENTITY_RECHECK_MS: 5 * 60_000,
   // CloudStack
   CLOUDSTACK_TIMEOUT_MS: 30_000,
+  CLOUDSTACK_CONNECT_TIMEOUT_MS: 10_000,
+  // Jetty ends an idle connection after 30 s, and what stands before it perhaps sooner
+  CLOUDSTACK_IDLE_MS: 4_000,
   CLOUDSTACK_DELETE_TIMEOUT_MS: 10 * 60_000,
   CLOUDSTACK_ANSWER_BYTES: 32 * 1024 * 1024,
   CLOUDSTACK_PAGE_SIZE: 500,

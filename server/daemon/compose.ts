@@ -2,6 +2,7 @@ import type { Cloud } from '../cloudstack/cloud';
 import { lookUpVolume, requireVolume } from '../cloudstack/look-up';
 import type { Clock, Random } from '../core/clock';
 import { ClockSteps } from '../core/clock-steps';
+import { TurnGate } from '../core/concurrency/turn-gate';
 import { DaemonError } from '../core/errors';
 import type { Logger } from '../core/log/logger';
 import { noTracing, type Tracing } from '../core/tracing';
@@ -39,6 +40,8 @@ export interface Ports {
   /** Absent where no udev has to be kept away from the disks. */
   readonly handsOff?: HandsOff;
   readonly clock: Clock;
+  /** Runs something in the next round of the event loop. Absent: of the real one. */
+  readonly soon?: (work: () => void) => void;
   readonly random: Random;
   readonly logger: Logger;
   /** Absent: nothing is traced. */
@@ -96,11 +99,12 @@ export function compose(ports: Ports, settings: DomainSettings): Domain {
   const looked = catalogued({ cloud: ports.cloud, clock, ledger: () => settings.ledger(), applianceVmId });
   const events = new OperationEvents();
   const clockSteps = watchClock(ports);
+  const turns = new TurnGate(clock, ports.soon);
   const traffic = new TrafficMonitor({ counters, clock });
   const isBusyWith = (volumeId: string) => ownership.engine?.isBusyWith(volumeId) ?? false;
   const guards = { ...ports, tracing, tenure: () => ownership.watchTenure() };
   const exports = guardPublishing(ports.exports, { ...guards, isTaken: isBusyWith });
-  const shared = { ...ports, ...looked, tracing, exports, events, traffic, clockSteps };
+  const shared = { ...ports, ...looked, tracing, exports, events, traffic, clockSteps, turns };
   const ownership: Ownership = new Ownership(
     {
       ledger,

@@ -1,9 +1,9 @@
 import { setMaxListeners } from 'node:events';
-import { Semaphore } from '../core/concurrency/semaphore';
 import { DaemonError, type ErrorCode, messageOf } from '../core/errors';
 import { LIMITS } from '../core/limits';
 import type { Epoch } from '../model/ledger';
 import type { Caller, Operation, RunnableOperation } from '../model/operation';
+import { ActiveSteps } from './active-steps';
 import { JobDenials } from './execute/job-denials';
 import { tracedRun } from './execute/operation-span';
 import { OperationRun } from './execute/run';
@@ -33,7 +33,7 @@ export class Engine implements OtherRuns {
   private readonly runs = new Map<string, { run: OperationRun; ended: Promise<void> }>();
   /** Executing operations that nobody may run, as of the last sweep. */
   private readonly held = new Map<string, Operation>();
-  private readonly permits = new Semaphore(LIMITS.ACTIVE_STEPS);
+  private readonly steps: ActiveSteps;
   readonly vmJobs = new VmJobQueue();
   readonly denials = new JobDenials();
   private readonly stopping = new AbortController();
@@ -51,6 +51,7 @@ export class Engine implements OtherRuns {
     /** Called when a write was refused because another owner has taken over. */
     private readonly onLeaseLost: () => void,
   ) {
+    this.steps = new ActiveSteps(parts.turns);
     // Every waiting operation listens to it.
     setMaxListeners(LIMITS.EXECUTING_MAX * 2, this.stopping.signal);
   }
@@ -174,7 +175,7 @@ export class Engine implements OtherRuns {
   }
 
   private async resume(): Promise<number> {
-    const executing = await this.permits.use(() => this.parts.ledger.resumable(this.epoch));
+    const executing = await this.steps.use(() => this.parts.ledger.resumable(this.epoch));
     this.resumeWanted = false;
     const there = new Set(executing.map(({ id }) => id));
     for (const id of this.held.keys()) if (!there.has(id)) this.held.delete(id);
@@ -199,7 +200,7 @@ export class Engine implements OtherRuns {
 
   /** Everybody else goes on; what this one has done is not known, so its volume stays blocked. */
   private async hold(operation: Operation, reason: string): Promise<void> {
-    await this.permits.use(() => this.parts.ledger.hold(this.epoch, operation.id, reason));
+    await this.steps.use(() => this.parts.ledger.hold(this.epoch, operation.id, reason));
     if (!this.held.has(operation.id))
       this.parts.logger.error('An operation is held: a person has to decide about it', {
         operation_id: operation.id,
@@ -214,7 +215,7 @@ export class Engine implements OtherRuns {
   private async claim(): Promise<number> {
     const room = Math.min(LIMITS.EXECUTING_MAX - this.runs.size, LIMITS.CLAIM_BATCH);
     if (room <= 0) return 0;
-    const operations = await this.permits.use(() => this.parts.ledger.claim(this.epoch, room));
+    const operations = await this.steps.use(() => this.parts.ledger.claim(this.epoch, room));
     for (const operation of operations) {
       if (operation.held === null && operation.type !== 'unreadable') this.launch(operation);
       else await this.hold(operation, operation.held ?? 'its type is not known');
@@ -225,7 +226,7 @@ export class Engine implements OtherRuns {
   }
 
   private launch(operation: RunnableOperation, resumed = false): void {
-    const run = new OperationRun(this.parts, this.epoch, this, this.permits, operation, this.stopping.signal);
+    const run = new OperationRun(this.parts, this.epoch, this, this.steps, operation, this.stopping.signal);
     const ended = this.execute(run, resumed)
       .catch((error: unknown) => this.runFailed(run, error))
       .finally(() => {

@@ -1,5 +1,6 @@
 import { type Clock, type Random, sleepUntilAny } from '../core/clock';
 import type { ClockSteps } from '../core/clock-steps';
+import type { TurnGate } from '../core/concurrency/turn-gate';
 import { DaemonError } from '../core/errors';
 import { LIMITS } from '../core/limits';
 import type { Logger } from '../core/log/logger';
@@ -21,6 +22,7 @@ export interface ServiceParts {
   readonly ledger: Ledger;
   readonly events: OperationEvents;
   readonly clock: Clock;
+  readonly turns: TurnGate;
   readonly clockSteps: ClockSteps;
   readonly random: Random;
   readonly logger: Logger;
@@ -58,16 +60,17 @@ export class OperationService {
     const { engine, epoch } = this.parts.writer();
     this.parts.admit(type, request);
     const id = this.parts.random.uuid();
-    const accepted = await this.parts.ledger.accept(epoch, {
-      ...aboutRequest(type, request),
-      id,
-      idempotencyKey: options.idempotencyKey ?? null,
-      caller: options.caller ?? null,
-      at: this.parts.clock.now(),
-      clockStepped: this.parts.clockSteps.hasSteppedSince(
-        this.parts.clock.monotonic() - LIMITS.IDEMPOTENCY_TTL_MS,
-      ),
-    });
+    const { ledger, turns, clock, clockSteps } = this.parts;
+    const accepted = await turns.urgently(() =>
+      ledger.accept(epoch, {
+        ...aboutRequest(type, request),
+        id,
+        idempotencyKey: options.idempotencyKey ?? null,
+        caller: options.caller ?? null,
+        at: clock.now(),
+        clockStepped: clockSteps.hasSteppedSince(clock.monotonic() - LIMITS.IDEMPOTENCY_TTL_MS),
+      }),
+    );
     const { operation, outcome } = accepted;
     this.parts.logger.info(outcome === 'accepted' ? 'Operation accepted' : 'Request joined an operation', {
       operation_id: operation.id,

@@ -66,6 +66,7 @@ export class DaemonProcess {
         watcher: this.watcher,
         exports: server,
         clock,
+        soon: (work) => void clock.sleep(0).then(work),
         random: world.random,
         logger,
       },

@@ -1,14 +1,13 @@
-import { Agent } from 'node:https';
-import { rootCertificates } from 'node:tls';
 import type { Clock } from '../../core/clock';
 import { LIMITS } from '../../core/limits';
 import type { Logger } from '../../core/log/logger';
 import { CloudError } from '../cloud';
 import type { ActiveSettings, CloudSettings } from '../settings';
 import { skewText } from './clock-skew';
+import { createAgents } from './fetch-through';
 import { type AskExpiring, ServerClock, type SkewSource } from './server-clock';
 import { type Parameters, signedForm } from './signing';
-import { post, type WireBody } from './transport';
+import { createSender, post, type WireBody } from './transport';
 
 /** Called after every call, for metrics and traces. */
 export type CloudCallListener = (call: { command: string; ms: number; error: CloudError | null }) => void;
@@ -47,11 +46,11 @@ export class SignedCalls {
   private calls = 0;
   private errors = 0;
   private readonly time: ServerClock;
-  private readonly agent: Agent | null;
+  private readonly sender: ReturnType<typeof createSender>;
 
   constructor(private readonly parts: CallParts) {
     this.time = new ServerClock(parts.clock);
-    this.agent = parts.ca ? new Agent({ ca: [...rootCertificates, parts.ca], keepAlive: true }) : null;
+    this.sender = createSender(createAgents(parts.ca));
   }
 
   statistics(): CallStatistics {
@@ -135,13 +134,12 @@ export class SignedCalls {
       const timeoutMs = LIMITS.CLOCK_PROBE_TIMEOUT_MS;
       this.calls += 1;
       try {
-        await post({
+        await post(this.sender, {
           endpoint: settings.endpoint,
           command,
           form,
           timeoutMs,
           onServerTime: () => {},
-          agent: this.agent,
         });
         return 'taken';
       } catch (error) {
@@ -174,7 +172,7 @@ export class SignedCalls {
     this.calls += 1;
     let failure: CloudError | null = null;
     try {
-      return await post({ endpoint, command, form, timeoutMs, onServerTime, agent: this.agent });
+      return await post(this.sender, { endpoint, command, form, timeoutMs, onServerTime });
     } catch (error) {
       this.errors += 1;
       failure = error instanceof CloudError ? error : null;

@@ -18,8 +18,12 @@ export function stringToSign(parameters: Parameters): string {
     .toLowerCase();
 }
 
+const PLAIN = /^[\w.*-]*$/;
+
 /** URLSearchParams leaves exactly what Java's URLEncoder leaves (`* - . _`), unlike encodeURIComponent. */
 function encode(value: string): string {
+  // Most values: several times as fast.
+  if (PLAIN.test(value)) return value;
   return new URLSearchParams({ v: value }).toString().slice(2).replaceAll('+', '%20');
 }
 
@@ -42,7 +46,6 @@ export function signedForm(
     signatureversion: '3',
     expires,
   };
-  const form = new URLSearchParams(all);
-  form.set('signature', signature(all, credentials.secretKey));
-  return form.toString();
+  const form = Object.entries(all).map(([name, value]) => `${encode(name)}=${encode(value)}`);
+  return `${form.join('&')}&signature=${encode(signature(all, credentials.secretKey))}`;
 }

@@ -1,10 +1,7 @@
-import type { Agent } from 'node:https';
-import { ofetch } from 'ofetch';
+import { type $Fetch, createFetch, FetchError } from 'ofetch';
 import { z } from 'zod';
-import { LIMITS } from '../../core/limits';
-import { CloudError } from '../cloud';
 import { apiError, badAnswer, networkError } from '../errors';
-import { fetchThrough } from './fetch-through';
+import { type Agents, fetchThrough } from './fetch-through';
 
 const errorBody = z.object({
   errorcode: z.coerce.number(),
@@ -15,6 +12,14 @@ const envelope = z.record(z.string(), z.unknown());
 
 /** The content of the `<command>response` envelope. */
 export type WireBody = Readonly<Record<string, unknown>>;
+
+/** Sends calls over these connections. No retries: the caller knows what is safe. */
+export function createSender(agents: Agents): $Fetch {
+  return createFetch({
+    fetch: fetchThrough(agents),
+    defaults: { retry: false, ignoreResponseError: true, redirect: 'manual' },
+  });
+}
 
 export interface WireCall {
   readonly endpoint: string;
@@ -28,8 +33,6 @@ export interface WireCall {
    * errors.
    */
   readonly onServerTime: (at: number) => void;
-  /** For https to a server whose certificate was signed by a private CA. */
-  readonly agent?: Agent | null;
 }
 
 const HEADERS = {
@@ -38,51 +41,24 @@ const HEADERS = {
 };
 
 /**
- * One signed POST. No redirects (they would carry the signature elsewhere), no retries (the caller knows what
- * is safe), a limit on time and size. Throws CloudError.
+ * One signed POST. No redirects (they would carry the signature elsewhere), a limit on time and size. Throws
+ * CloudError.
  */
-export async function post(call: WireCall): Promise<WireBody> {
+export async function post(send: $Fetch, call: WireCall): Promise<WireBody> {
   const { command } = call;
-  let response: Response;
-  let text: string;
   const signal = AbortSignal.timeout(call.timeoutMs);
+  let response: Response;
   try {
-    const init = { method: 'POST', body: call.form, headers: HEADERS, signal };
-    response =
-      call.agent && call.endpoint.startsWith('https:')
-        ? await fetchThrough(call.agent, call.endpoint, init)
-        : await ofetch.native(call.endpoint, { ...init, redirect: 'manual' });
-    text = await readBounded(response, command);
+    response = await send.raw(call.endpoint, { method: 'POST', body: call.form, headers: HEADERS, signal });
   } catch (error) {
-    if (error instanceof CloudError) throw error;
-    throw networkError(signal.aborted ? signal.reason : error, command);
+    if (signal.aborted) throw networkError(signal.reason, command);
+    throw networkError(error instanceof FetchError ? error.cause : error, command);
   }
   if (response.status >= 300 && response.status < 400)
     throw badAnswer(command, response.status, 'redirects are not followed; correct api_url');
   const date = Date.parse(response.headers.get('date') ?? '');
   if (!Number.isNaN(date)) call.onServerTime(date);
-  return unwrap(command, response, text);
-}
-
-async function readBounded(response: Response, command: string): Promise<string> {
-  if (!response.body) return '';
-  // An uncompressed answer with a Content-Length cannot be longer, and is much cheaper to read at once.
-  const announced = Number(response.headers.get('content-length') ?? Number.NaN);
-  if (announced <= LIMITS.CLOUDSTACK_ANSWER_BYTES && !response.headers.has('content-encoding'))
-    return response.text();
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  for await (const chunk of response.body) {
-    size += chunk.byteLength;
-    if (size > LIMITS.CLOUDSTACK_ANSWER_BYTES)
-      throw badAnswer(
-        command,
-        response.status,
-        `the answer is larger than ${LIMITS.CLOUDSTACK_ANSWER_BYTES} bytes`,
-      );
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString('utf8');
+  return unwrap(command, response, await response.text());
 }
 
 function unwrap(command: string, { status, headers }: Response, text: string): WireBody {

@@ -1,6 +1,5 @@
 import { backOffMs, jitteredBackOffMs } from '../../core/back-off';
 import { sleepUntilAny } from '../../core/clock';
-import type { Semaphore } from '../../core/concurrency/semaphore';
 import { DaemonError, type ErrorCode } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
 import { type Epoch, mayRepeat, type OperationChange } from '../../model/ledger';
@@ -12,6 +11,7 @@ import type {
   RunnableOperation,
   TerminalStatus,
 } from '../../model/operation';
+import type { ActiveSteps } from '../active-steps';
 import { decide } from '../decide';
 import type { Action, Facts } from '../decision';
 import { Journal } from '../journal';
@@ -51,7 +51,7 @@ export class OperationRun implements RunContext {
     readonly parts: EngineParts,
     readonly epoch: Epoch,
     readonly otherRuns: OtherRuns,
-    private readonly permits: Semaphore,
+    private readonly steps: ActiveSteps,
     operation: RunnableOperation,
     readonly signal: AbortSignal,
   ) {
@@ -116,7 +116,7 @@ export class OperationRun implements RunContext {
   private async readJournal(): Promise<void> {
     while (!this.signal.aborted) {
       try {
-        const entries = await this.permits.use(() => this.parts.ledger.readJournal(this.operation.id));
+        const entries = await this.steps.use(() => this.parts.ledger.readJournal(this.operation.id));
         this.journal = new Journal(entries);
         this.held = this.journal.unreadable;
         this.journalRead = true;
@@ -288,9 +288,7 @@ export class OperationRun implements RunContext {
     const change: typeof wanted = waiting === null && !this.waitIsStored ? others : wanted;
     if (change.waiting) this.waitIsStored = true;
     const full = { ...change, after: this.journal.lastSequence, at: this.parts.clock.now() };
-    const entries = await this.permits.use(() =>
-      this.parts.ledger.append(this.epoch, this.operation.id, full),
-    );
+    const entries = await this.steps.use(() => this.parts.ledger.append(this.epoch, this.operation.id, full));
     for (const { step, state } of entries)
       if (state === 'intent' && this.journal.firstIntent(step) === null)
         this.intended.set(step, this.parts.clock.monotonic());
@@ -303,7 +301,7 @@ export class OperationRun implements RunContext {
 
   /** Runs a call to the outside; the number of concurrent calls is limited. */
   active<T>(work: () => Promise<T>): Promise<T> {
-    return this.permits.use(work);
+    return this.steps.use(work);
   }
 
   learn(more: Facts): void {

@@ -29,8 +29,8 @@ function processesOfTheDemo() {
     });
 }
 
-/** But what the compiler of TypeScript keeps for the next time. */
-const leftovers = () => readdirSync(dir).filter((name) => !name.startsWith('tsx-'));
+/** But what the compiler of TypeScript, and npm on newer Nodes, keep for the next time. */
+const leftovers = () => readdirSync(dir).filter((name) => !/^(tsx-|node-compile-cache$)/.test(name));
 
 it('Ctrl-C on a terminal ends npm run demo -- --keep, with all its processes and files', async () => {
   // A terminal of its own, as an operator has: the key reaches npm, the demo, the daemon and the database at once.

@@ -1,9 +1,12 @@
-import { createServer } from 'node:net';
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { CloudError } from '~/server/cloudstack/cloud';
-import { post } from '~/server/cloudstack/wire/transport';
+import { createAgents } from '~/server/cloudstack/wire/fetch-through';
+import { createSender, post } from '~/server/cloudstack/wire/transport';
 import { LIMITS } from '~/server/core/limits';
+import { withLimits } from '~/test/support/with-limits';
 import {
   type CannedAnswer,
   type CannedClient,
@@ -526,7 +529,7 @@ describe('invalid answers', () => {
 
 describe('the connection', () => {
   const call = (endpoint: string, timeoutMs = 30_000) =>
-    post({
+    post(createSender(createAgents()), {
       endpoint,
       command: 'attachVolume',
       form: 'command=attachVolume',
@@ -550,6 +553,45 @@ describe('the connection', () => {
 
   it('no such host: certainly not started', async () => {
     expect((await refused(call('http://no-such-host.invalid/client/api'))).outcome).toBe('not-started');
+  });
+
+  it('a server that takes the connection and speaks no TLS: certainly not started', async () => {
+    const silent = createServer().listen(0, '127.0.0.1');
+    await once(silent, 'listening');
+    const { port } = silent.address() as AddressInfo;
+    await withLimits({ CLOUDSTACK_CONNECT_TIMEOUT_MS: 50 }, async () => {
+      const error = await refused(call(`https://127.0.0.1:${port}/client/api`));
+      expect([error.outcome, error.message]).toEqual([
+        'not-started',
+        'CloudStack did not answer attachVolume: ERR_CONNECT_TIMEOUT',
+      ]);
+    });
+    silent.close();
+  });
+
+  it('is used again by the next call', async () => {
+    const ports = new Set<number | undefined>();
+    say({
+      socket: (response) => {
+        ports.add(response.socket?.remotePort);
+        response.end(ok('attachVolume', { jobid: JOB }).body);
+      },
+    });
+    await attach();
+    await attach();
+    expect([server.requests.length, ports.size]).toEqual([2, 1]);
+  });
+
+  const IDLE_MS = 10;
+  it('of a call that is slow to be answered is not taken for one that is left alone', async () => {
+    say({
+      socket: (response) =>
+        void setTimeout(() => response.end(ok('attachVolume', { jobid: JOB }).body), 10 * IDLE_MS),
+    });
+    await withLimits({ CLOUDSTACK_IDLE_MS: IDLE_MS }, async () => {
+      await expect(call(server.url)).resolves.toEqual({ jobid: JOB });
+    });
+    expect(server.requests).toHaveLength(1);
   });
 
   const BREAKS: readonly [what: string, socket: CannedAnswer['socket']][] = [

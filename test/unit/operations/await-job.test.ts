@@ -5,6 +5,7 @@ import { ModelCloud } from '~/lab/cloudstack/model-cloud';
 import { MemoryGuest } from '~/lab/guest/memory-guest';
 import { MemoryLedger } from '~/lab/ledger/memory-ledger';
 import { systemRandom as random } from '~/server/core/clock';
+import { TurnGate } from '~/server/core/concurrency/turn-gate';
 import { silentLogger as logger } from '~/server/core/log/logger';
 import { noTracing } from '~/server/core/tracing';
 import { DeviceWatcher } from '~/server/devices/device-watcher';
@@ -48,6 +49,7 @@ async function attachAllToOneVm() {
   const engine = new Engine(
     {
       ...{ ledger, cloud, guest, watcher, events, clock, random, logger, tracing: noTracing },
+      turns: new TurnGate(clock, queueMicrotask),
       exports: noExports(10_809),
       traffic: new TrafficMonitor({ counters: guest, clock }),
       settings: { sizeToleranceBytes: 0 },

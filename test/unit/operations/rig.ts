@@ -229,6 +229,8 @@ export class Rig {
       {
         ...{ ledger, cloud, guest, watcher, clock, random, logger },
         counters: guest,
+        // Time stands still until it is told to pass, and so would rounds of the event loop.
+        soon: queueMicrotask,
         exports: new MemoryExports(this.server),
       },
       {

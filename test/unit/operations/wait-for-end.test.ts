@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { MemoryLedger } from '~/lab/ledger/memory-ledger';
 import { systemRandom } from '~/server/core/clock';
 import { ClockSteps } from '~/server/core/clock-steps';
+import { TurnGate } from '~/server/core/concurrency/turn-gate';
 import { DaemonError } from '~/server/core/errors';
 import { silentLogger } from '~/server/core/log/logger';
 import { OperationEvents } from '~/server/model/operation-events';
@@ -47,6 +48,7 @@ async function waiting(isOwner: () => boolean, onSleep: (nth: number) => Promise
     ledger,
     events: new OperationEvents(),
     clock,
+    turns: new TurnGate(clock),
     clockSteps: new ClockSteps(clock),
     random: systemRandom,
     logger: silentLogger,
