@@ -4,6 +4,7 @@ import { ApiClient, type OperationReply } from '~/lab/client';
 import { parseDsn } from '~/server/database/connection/dsn';
 import { connectionOptions } from '~/server/database/connection/pool';
 import { atLeast, atMost, type Suite } from '../bench';
+import { Caller } from '../caller';
 import { stallCloud, withLab } from '../lab';
 import { distribution, load, times } from '../measure';
 
@@ -28,9 +29,12 @@ export const accept: Suite = {
       await pool.query('CREATE TABLE bench_bare (id CHAR(36) PRIMARY KEY, data VARCHAR(500)) ENGINE=InnoDB');
       const insert = () =>
         pool.query('INSERT INTO bench_bare VALUES (?, ?)', [randomUUID(), 'x'.repeat(300)]);
+      const caller = new Caller();
       bench.addTimes(
         'accept, 1 client',
-        (await times(bench.quick ? 200 : 2000, 1, detach)).samples,
+        await caller.post(
+          Array.from({ length: bench.quick ? 200 : 2000 }, () => ({ url: daemon.url + path(), body: {} })),
+        ),
         atMost(10),
         atMost(1.2),
       );
@@ -39,6 +43,7 @@ export const accept: Suite = {
         (await times(bench.quick ? 200 : 2000, 1, insert)).samples,
       );
 
+      await caller.stop();
       bench.progress('50 clients, beside bare INSERT + COMMIT on 50 connections');
       await times(500, 50, insert);
       const n = bench.quick ? 500 : 4000;

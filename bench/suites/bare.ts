@@ -73,7 +73,7 @@ export const bare: Suite = {
 /**
  * A h3 app with one route and nothing else, in a thread of its own as the daemon is in a process of its own.
  */
-async function startBareRoute(): Promise<{ url: string; stop(): Promise<number> }> {
+export async function startBareRoute(): Promise<{ url: string; stop(): Promise<number> }> {
   const port = await freePort();
   const source = `
     const { createServer } = require('node:http');

@@ -1,16 +1,23 @@
 import { randomUUID } from 'node:crypto';
+import { createPool } from 'mysql2/promise';
 import { z } from 'zod';
 import type { LabAppliance } from '~/lab/appliance';
 import { ApiClient, type OperationReply } from '~/lab/client';
+import { parseDsn } from '~/server/database/connection/dsn';
+import { connectionOptions } from '~/server/database/connection/pool';
 import { atMost, type Bench, type Suite } from '../bench';
+import { Caller } from '../caller';
 import { GIB, pause, settled, withLab } from '../lab';
 import { times } from '../measure';
+import { startBareRoute } from './bare';
 
 /** ms that the simulated jobs take. */
 const JOB = 150;
 const LATENCIES = { create: JOB, attach: JOB, detach: JOB, remove: JOB };
 /** ms within which an operation has certainly ended. Nobody asks for it: the questions would count. */
 const OPERATION = 1_200;
+/** ms between two requests of a caller that asks now and then. */
+const PACE = 350;
 
 export const statements: Suite = {
   name: 'statements',
@@ -84,23 +91,37 @@ function kinds(texts: readonly string[]): string {
 async function acceptWhileRunning(bench: Bench, lab: LabAppliance): Promise<void> {
   const daemon = await lab.startDaemon();
   const api = new ApiClient(daemon.url);
-  const create = () => api.post<OperationReply>('/api/v1/volumes', volumeOf(lab));
+  const caller = new Caller();
+  const requests = (url: string, n: number) =>
+    Array.from({ length: n }, () => ({ url, body: volumeOf(lab) }));
+  const creates = (n: number, pauseMs = 0) =>
+    caller.post(requests(`${daemon.url}/api/v1/volumes`, n), pauseMs);
   bench.progress('one client back to back, its creates running meanwhile');
-  await times(100, 1, create);
+  await creates(100);
   await settled(api);
   const n = bench.quick ? 50 : 400;
   const begun = performance.now();
-  const { samples } = await times(n, 1, create);
-  bench.addTimes('accept, 1 client, its creates running', samples, atMost(10), atMost(2));
+  bench.addTimes('accept, 1 client, its creates running', await creates(n), atMost(10), atMost(2));
   await settled(api);
   bench.add('until all have ended', performance.now() - begun, 'ms', null, `${n} creates, jobs of ${JOB} ms`);
 
-  bench.progress('one every 350 ms');
-  const single: number[] = [];
+  bench.progress(`one every ${PACE} ms`);
+  const bare = await startBareRoute();
+  const pool = createPool({ ...connectionOptions(parseDsn(lab.database.dsn)), connectionLimit: 1 });
+  await pool.query('CREATE TABLE bench_bare (id CHAR(36) PRIMARY KEY, data VARCHAR(500)) ENGINE=InnoDB');
+  const insert = () => pool.query('INSERT INTO bench_bare VALUES (?, ?)', [randomUUID(), 'x'.repeat(300)]);
+  const single: Record<'ours' | 'route' | 'insert', number[]> = { ours: [], route: [], insert: [] };
   for (let run = 0; run < (bench.quick ? 5 : 40); run += 1) {
-    await pause(350);
-    single.push(...(await times(1, 1, create)).samples);
+    single.ours.push(...(await creates(1, PACE)));
+    single.route.push(...(await caller.post(requests(bare.url, 1), PACE)));
+    await pause(PACE);
+    single.insert.push(...(await times(1, 1, insert)).samples);
   }
-  bench.addTimes('accept, one every 350 ms', single, null, atMost(2));
+  bench.addTimes(`accept, one every ${PACE} ms`, single.ours, null, atMost(2));
+  bench.addTimes(`bare h3 route, one every ${PACE} ms`, single.route);
+  bench.addTimes(`bare INSERT + COMMIT, one every ${PACE} ms`, single.insert);
+  await pool.end();
+  await bare.stop();
+  await caller.stop();
   await daemon.stop();
 }
