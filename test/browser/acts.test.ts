@@ -237,10 +237,10 @@ describe('an operator', { timeout: 180_000 }, () => {
     const answered = page.waitForResponse(/\/api\/v1\/operations\?.*find=fileserver/);
     await page.getByLabel('Find').fill('fileserver');
     expect((await answered).status()).toBe(200);
-    await page.locator('#history-list > li', { hasText: 'fileserver-disk-1' }).waitFor();
+    await page.locator('#history-list > li', { hasText: 'fileserver-disk-1' }).first().waitFor();
     expect(page.url()).toMatch(/\/\?type=attach&find=fileserver$/);
     await page.reload();
-    await page.locator('#history-list > li', { hasText: 'Attach fileserver-disk-1' }).waitFor();
+    await page.locator('#history-list > li', { hasText: 'Attach fileserver-disk-1' }).first().waitFor();
     expect(await page.getByLabel('Find').inputValue()).toBe('fileserver');
     expect(await page.getByLabel('Type').inputValue()).toBe('attach');
   });
