@@ -109,8 +109,8 @@ export async function processBehind(
   { binary, isOurs }: Program,
   { serverPort, clientPort, earlier }: OwnConnection,
 ): Promise<number | null> {
-  // It was started for this connection. Only when others have connected meanwhile, the table of sockets has to
-  // tell which one it is: to read that takes the kernel milliseconds, however few there are.
+  // It was started for this connection and has greeted, so it is among the new ones. Only when others have
+  // connected meanwhile, the table of sockets has to tell which one it is: to read that takes the kernel milliseconds, however few there are.
   const [started, ...more] = pids().filter((pid) => !earlier.has(pid) && runs(pid, binary) && isOurs(pid));
   if (started !== undefined && more.length === 0) return started;
   const [local, remote] = [portEnd(serverPort), portEnd(clientPort)];
