@@ -3,7 +3,8 @@ import { readdir, readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buildHolder } from '~/scripts/nbd-holder';
-import { listeningSockets, ownsSocket } from '~/server/exports/process-table';
+import { ownsSocket } from '~/server/devices/sysfs/process-table';
+import { listeningSockets } from '~/server/devices/sysfs/socket-table';
 import { ensurePackages } from './packages';
 import { freePort } from './ports';
 

@@ -2,11 +2,11 @@ import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { LIMITS } from '../core/limits';
 import { readNumber } from '../devices/sysfs/kernel-files';
+import { servesPort } from '../devices/sysfs/socket-table';
 import type { ExportServer } from './export-server';
 import { NbdServerExports, type NbdServerOptions } from './nbd-server/nbd-server-exports';
 import { NbdkitExports, type NbdkitOptions } from './nbdkit/nbdkit-exports';
 import { noExports } from './no-exports';
-import { servesPort } from './process-table';
 
 export interface ExportServerOptions
   extends Omit<NbdServerOptions, 'binary' | 'diskseq'>,

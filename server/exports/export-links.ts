@@ -3,11 +3,11 @@ import { basename, dirname, join } from 'node:path';
 import { DaemonError, messageOf } from '../core/errors';
 import { hasCode } from '../core/has-code';
 import { deviceNumber } from '../devices/sysfs/block-target';
+import { nodeKey } from '../devices/sysfs/process-table';
 import { namesIn } from './durable-files';
 import { notTheDevice } from './export-errors';
 import type { ExportTarget } from './export-server';
 import { volumeIdOf } from './naming';
-import { nodeKey } from './process-table';
 
 const REAL_DEVICES = '/dev';
 

@@ -5,8 +5,8 @@ import type { Clock } from '../core/clock';
 import { KeyedMutex } from '../core/concurrency/keyed-mutex';
 import { LIMITS } from '../core/limits';
 import type { Logger } from '../core/log/logger';
+import { findListener, isListening } from '../devices/sysfs/socket-table';
 import { saidBy, unhealthy } from './export-errors';
-import { findListener, isListening } from './process-table';
 import { greets, type NbdAddress } from './protocol/handshake';
 
 const run = promisify(execFile);

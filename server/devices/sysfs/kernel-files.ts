@@ -91,3 +91,12 @@ export function processIdentity(procDir: string, pid: number): string {
       ?.split(' ') ?? [];
   return `${pid}@${fields[19] ?? '?'}`;
 }
+
+/** The whole text of a file however long; '' when it cannot be read. */
+export function textIn(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
+}

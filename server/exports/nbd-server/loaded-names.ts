@@ -156,7 +156,7 @@ export class LoadedNames {
       throw unhealthy(
         `nbd-server ${this.parts.version() ?? ''} must be restarted to learn the export, and NBD_RESTART=never forbids it`,
       );
-    if (restartPolicy === 'when-idle' && (await clients.total()) > 0)
+    if (restartPolicy === 'when-idle' && [...(await clients.processes()).values()].includes('connected'))
       throw unhealthy(
         'nbd-server must be restarted to learn the export; NBD_RESTART=when-idle waits for its clients to leave',
       );

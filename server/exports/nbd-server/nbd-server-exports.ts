@@ -1,11 +1,11 @@
 import type { Clock } from '../../core/clock';
 import type { Logger } from '../../core/log/logger';
+import { pidIn } from '../../devices/sysfs/process-table';
 import { ConnectedClients } from '../connected-clients';
 import { ExportLinks } from '../export-links';
 import type { ExportFigures, ExportServerHealth, ExportTarget, ProbeResult } from '../export-server';
 import { complaint } from '../judge-probe';
 import { type Declared, LinkedExports } from '../linked-exports';
-import { pidIn } from '../process-table';
 import { Coalescer } from './coalescer';
 import { ExportFiles } from './export-files';
 import { LoadedNames } from './loaded-names';

@@ -3,8 +3,9 @@ import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { promisify } from 'node:util';
 import { LIMITS } from '../../core/limits';
+import { commandLine } from '../../devices/sysfs/process-table';
+import { servesPort } from '../../devices/sysfs/socket-table';
 import { saidBy, unhealthy } from '../export-errors';
-import { commandLine, servesPort } from '../process-table';
 import { ServerProcess, type ServerProcessOptions } from '../server-process';
 
 const run = promisify(execFile);

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { LIMITS } from '../../core/limits';
-import { commandLine } from '../process-table';
+import { commandLine } from '../../devices/sysfs/process-table';
 import { ServerProcess, type ServerProcessOptions } from '../server-process';
 
 interface HolderProgram

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createServer, type ListenOptions, type Server, type Socket } from 'node:net';
-import { pidsNamed } from '../process-table';
+import { end, pidsNamed } from '../../devices/sysfs/process-table';
 import { refuse } from './refusal';
 import {
   type Door,
@@ -112,19 +112,11 @@ export class Holder {
       this.reviewing = null;
       for (const { pid, reason } of this.sessions.review(performance.now())) {
         this.options.log(`ended the client of nbdkit ${pid}: ${reason}`);
-        end(pid);
+        // The whole group: shell and nbdkit.
+        end(-pid);
       }
       if (this.sessions.areUndecided) this.reviewSoon();
     }, REVIEW_MS);
-  }
-}
-
-function end(pid: number): void {
-  try {
-    // The whole group: shell and nbdkit.
-    process.kill(-pid, 'SIGKILL');
-  } catch {
-    // It has left by itself.
   }
 }
 

@@ -1,4 +1,4 @@
-import { childrenOfProcess, commandLine, openNodes } from '../process-table';
+import { childrenOfProcess, commandLine, openNodes } from '../../devices/sysfs/process-table';
 
 /** The kernel does not show it: such a client counts in all, but for no export. */
 const UNKNOWN_DISK = '?';

@@ -1,7 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { afterEach, expect, it } from 'vitest';
-import { commandLine, findListener } from '~/server/exports/process-table';
+import { commandLine } from '~/server/devices/sysfs/process-table';
+import { findListener } from '~/server/devices/sysfs/socket-table';
 
 /** A server that calls itself something else, as Node 24 does, and says its port. */
 const RENAMED = `

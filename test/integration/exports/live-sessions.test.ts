@@ -9,10 +9,11 @@ import { BACKENDS, type Backend, NBDKIT_DEFAULTS, startBackend } from '~/lab/exp
 import { nbdClients } from '~/lab/exports/clients';
 import { startNbdkit } from '~/lab/nbdkit';
 import { findProgram } from '~/lab/packages';
+import { ownsSocket } from '~/server/devices/sysfs/process-table';
+import { listeningSockets } from '~/server/devices/sysfs/socket-table';
 import type { ExportServer, ExportTarget } from '~/server/exports/export-server';
 import { exportName } from '~/server/exports/naming';
 import { NbdkitExports } from '~/server/exports/nbdkit/nbdkit-exports';
-import { listeningSockets, ownsSocket } from '~/server/exports/process-table';
 
 /*
  * What becomes of a client in the middle of a copy (nbdcopy, which stands still because nobody reads what it
