@@ -8,7 +8,7 @@ import { LiveClient } from '~/lab/exports/live-client';
 import { ensurePackages } from '~/lab/packages';
 import { freePort } from '~/lab/ports';
 import type { ExportFigures, ExportServer, ExportTarget } from '~/server/exports/export-server';
-import { exportName } from '~/server/exports/naming';
+import { exportName } from '~/server/model/export-name';
 import { atLeast, atMost, type Bench, type Goal, type Suite } from '../bench';
 import { distribution, residentMiB } from '../measure';
 

@@ -9,8 +9,8 @@ import type {
   ExportTarget,
   ProbeResult,
 } from '~/server/exports/export-server';
-import { volumeIdOf } from '~/server/exports/naming';
 import { WantedExports } from '~/server/exports/wanted-exports';
+import { volumeIdOf } from '~/server/model/export-name';
 
 /** What lies under a device path at the moment. */
 export interface MemoryDisk {

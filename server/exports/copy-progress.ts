@@ -1,5 +1,6 @@
 import type { Traffic } from '../devices/disk-traffic';
 import type { Evidence } from '../model/evidence';
+import { expectedBytesOf } from '../model/export-metadata';
 import type { ExportRecord } from '../model/operation';
 
 /** How far the copy into an export is, as far as the bytes written to its disk tell. */
@@ -13,29 +14,15 @@ export interface CopyProgress {
   readonly secondsLeft: number | null;
 }
 
-const EXPECTED = 'expected_bytes';
-
-/** What an attach request says about the copy, kept with its export. */
-export function expectedMetadata(expectedBytes: number | undefined): Record<string, string> {
-  return expectedBytes === undefined ? {} : { [EXPECTED]: String(expectedBytes) };
-}
-
-/** The same of an export that is published again through the API; only an attach changes it. */
-export function keptMetadata(metadata: Readonly<Record<string, string>>): Record<string, string> {
-  const expected = metadata[EXPECTED];
-  return expected === undefined ? {} : { [EXPECTED]: expected };
-}
-
-/** Pure. Rows may come from other programs: what is no number of bytes is ignored. */
+/** Pure. */
 export function progressOf(
-  { metadata }: Pick<ExportRecord, 'metadata'>,
+  record: Pick<ExportRecord, 'metadata'>,
   volumeBytes: number | null,
   traffic: Evidence<Traffic>,
 ): CopyProgress {
-  const asked = /^\d{1,16}$/.test(metadata[EXPECTED] ?? '') ? Number(metadata[EXPECTED]) : null;
-  const isAsked = asked !== null && asked > 0 && Number.isSafeInteger(asked);
-  const expectedBytes = isAsked ? asked : volumeBytes;
-  const expectedFrom = isAsked ? 'request' : volumeBytes === null ? null : 'volume';
+  const asked = expectedBytesOf(record);
+  const expectedBytes = asked ?? volumeBytes;
+  const expectedFrom = asked !== null ? 'request' : volumeBytes === null ? null : 'volume';
   if (traffic.kind !== 'seen' || expectedBytes === null || expectedBytes === 0)
     return { expectedBytes, expectedFrom, shareWritten: null, secondsLeft: null };
   const { writtenBytes, writeRate } = traffic.value;

@@ -1,5 +1,5 @@
-import { accessSync, constants } from 'node:fs';
-import { delimiter, join } from 'node:path';
+import { join } from 'node:path';
+import { isInstalled } from '../core/is-installed';
 import { LIMITS } from '../core/limits';
 import { readNumber } from '../devices/sysfs/kernel-files';
 import { servesPort } from '../devices/sysfs/socket-table';
@@ -58,17 +58,4 @@ function chooseBackend({ port, logger }: ExportServerOptions): 'nbdkit' | 'nbd-s
     return 'nbd-server';
   }
   return isInstalled('nbdkit') ? 'nbdkit' : 'nbd-server';
-}
-
-/** On the PATH, or where servers live. */
-export function isInstalled(program: string): boolean {
-  const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/usr/bin'];
-  return folders.some((folder) => {
-    try {
-      accessSync(join(folder, program), constants.X_OK);
-      return folder !== '';
-    } catch {
-      return false;
-    }
-  });
 }

@@ -1,15 +1,22 @@
 import { lstat, mkdir, readlink, rename, stat, symlink, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { DaemonError, messageOf } from '../core/errors';
+import { namesIn } from '../core/durable-files';
+import { messageOf } from '../core/errors';
 import { hasCode } from '../core/has-code';
 import { deviceNumber } from '../devices/sysfs/block-target';
 import { nodeKey } from '../devices/sysfs/process-table';
-import { namesIn } from './durable-files';
-import { notTheDevice } from './export-errors';
+import { volumeIdOf } from '../model/export-name';
+import { configFailed, notTheDevice } from './export-errors';
 import type { ExportTarget } from './export-server';
-import { volumeIdOf } from './naming';
 
 const REAL_DEVICES = '/dev';
+
+export interface Places {
+  readonly runDir: string;
+  readonly devDir: string;
+  /** Which plug of the disk a device of this name is now; null where the kernel does not count plugs. */
+  readonly diskseq: (deviceName: string) => number | null;
+}
 
 /** What of a target says which disk it is. */
 type Disk = Pick<ExportTarget, 'devicePath' | 'dev' | 'diskseq'>;
@@ -26,12 +33,10 @@ export class ExportLinks {
   readonly readOnly: string;
 
   constructor(
-    runDir: string,
+    private readonly places: Places,
     { apart }: { readonly apart: boolean },
-    private readonly devDir: string,
-    /** Which plug of the disk a device of this name is now; null where the kernel does not count plugs. */
-    private readonly diskseq: (name: string) => number | null,
   ) {
+    const { runDir } = places;
     this.writable = join(runDir, 'exports');
     this.readOnly = apart ? join(runDir, 'exports-read-only') : this.writable;
   }
@@ -75,7 +80,7 @@ export class ExportLinks {
         await unlinkIfThere(this.path({ name, readOnly: !readOnly }));
       await rename(temporary, path);
     } catch (error) {
-      throw linkFailed(path, 'made', error);
+      configFailed(path, 'made')(error);
     }
   }
 
@@ -87,7 +92,7 @@ export class ExportLinks {
 
   /** Names of our exports that have a link. */
   async names(): Promise<string[]> {
-    const names = await Promise.all(this.folders().map(namesIn));
+    const names = await Promise.all(this.folders().map(entries));
     return names.flat().filter((name) => volumeIdOf(name) !== null);
   }
 
@@ -97,9 +102,7 @@ export class ExportLinks {
    */
   async makeFolders(): Promise<void> {
     for (const folder of this.folders())
-      await mkdir(folder, { recursive: true }).catch((error: unknown) => {
-        throw linkFailed(folder, 'made', error);
-      });
+      await mkdir(folder, { recursive: true }).catch(configFailed(folder, 'made'));
   }
 
   /**
@@ -109,9 +112,10 @@ export class ExportLinks {
   async sweep(): Promise<string[]> {
     const removed: string[] = [];
     for (const folder of this.folders()) {
-      for (const name of await namesIn(folder)) {
+      for (const name of await entries(folder)) {
         const path = join(folder, name);
-        if (await this.isGood(name, path)) continue;
+        const isOurs = volumeIdOf(name) !== null && (await this.follow(path)) !== null;
+        if (isOurs && (await stat(path).catch(() => null)) !== null) continue;
         if ((await lstat(path).catch(() => null))?.isDirectory()) continue;
         await unlinkIfThere(path);
         removed.push(name);
@@ -127,33 +131,23 @@ export class ExportLinks {
    */
   async verify({ devicePath, dev, diskseq = null }: Disk): Promise<string> {
     if (!this.isDevicePath(devicePath))
-      throw notTheDevice(devicePath, `it is not directly inside ${this.devDir}`);
+      throw notTheDevice(devicePath, `it is not directly inside ${this.places.devDir}`);
     // lstat: a node that is itself a link could be turned round after this check.
     const node = await lstat(devicePath, { bigint: true }).catch((error: unknown) => {
       throw notTheDevice(devicePath, messageOf(error));
     });
     if (node.isSymbolicLink()) throw notTheDevice(devicePath, 'it is a link');
-    const plug = this.diskseq(basename(devicePath));
+    const plug = this.places.diskseq(basename(devicePath));
     if (diskseq !== null && plug !== null && plug !== diskseq)
       throw notTheDevice(
         devicePath,
         `another disk was plugged there (diskseq ${plug} instead of ${diskseq})`,
       );
-    if (this.devDir !== REAL_DEVICES) return nodeKey(node);
+    if (this.places.devDir !== REAL_DEVICES) return nodeKey(node);
     if (!node.isBlockDevice()) throw notTheDevice(devicePath, 'it is not a block device');
     if (dev !== null && deviceNumber(node.rdev) !== dev)
       throw notTheDevice(devicePath, `the node is ${deviceNumber(node.rdev)}, the device is ${dev}`);
     return nodeKey(node);
-  }
-
-  /**
-   * After a handshake that was right: is it still the disk that was verified before it? With `nodes` of the
-   * probe this proves the export: the server has that very node open, and the node is that disk. Throws
-   * DEVICE_IDENTITY_MISMATCH.
-   */
-  async verifyAgain(target: ExportTarget, node: string): Promise<void> {
-    if ((await this.verify(target)) !== node)
-      throw notTheDevice(target.devicePath, 'another disk took its place meanwhile');
   }
 
   private folders(): string[] {
@@ -166,30 +160,19 @@ export class ExportLinks {
   }
 
   private isDevicePath(path: string): boolean {
-    const name = path.slice(this.devDir.length + 1);
+    const name = path.slice(this.places.devDir.length + 1);
     return (
-      path === join(this.devDir, name) && dirname(path) === this.devDir && !['', '.', '..'].includes(name)
+      path === join(this.places.devDir, name) &&
+      dirname(path) === this.places.devDir &&
+      !['', '.', '..'].includes(name)
     );
-  }
-
-  private async isGood(name: string, path: string): Promise<boolean> {
-    if (volumeIdOf(name) === null || (await this.follow(path)) === null) return false;
-    return (await stat(path).catch(() => null)) !== null;
   }
 }
 
 async function unlinkIfThere(path: string): Promise<void> {
-  try {
-    await unlink(path);
-  } catch (error) {
-    if (!hasCode(error, 'ENOENT')) throw linkFailed(path, 'removed', error);
-  }
+  await unlink(path).catch((error: unknown) => {
+    if (!hasCode(error, 'ENOENT')) configFailed(path, 'removed')(error);
+  });
 }
 
-function linkFailed(path: string, what: string, cause: unknown): DaemonError {
-  return new DaemonError(
-    'EXPORT_CONFIG_FAILED',
-    `${path} (links of exports) could not be ${what}: ${messageOf(cause)}`,
-    { cause, details: { path } },
-  );
-}
+const entries = (folder: string) => namesIn(folder).catch(configFailed(folder, 'read'));

@@ -3,6 +3,8 @@ import { DaemonError } from '../core/errors';
 import type { Device, DeviceSnapshot } from '../devices/device';
 import { compareSize, sizeRemedy } from '../devices/disk-size';
 import { verifiedDevice } from '../devices/identity';
+import { accessMetadata, isReadOnly, isWithdrawn, keptMetadata } from '../model/export-metadata';
+import { exportName } from '../model/export-name';
 import type { Epoch, ExportFilter, Ledger } from '../model/ledger';
 import {
   type Caller,
@@ -13,9 +15,7 @@ import {
   type NewExport,
 } from '../model/operation';
 import type { OperationEvents } from '../model/operation-events';
-import { keptMetadata } from './copy-progress';
 import type { ExportServer, ProbeResult } from './export-server';
-import { accessMetadata, exportName, isReadOnly } from './naming';
 import {
   type CleanupOptions,
   findOrphans,
@@ -249,9 +249,4 @@ function messageOn(probe: ProbeResult, expectedSize: number): string {
   if (!probe.ok) return probe.message;
   if (probe.size === expectedSize) return 'answers with the right size';
   return `answers with ${probe.size} bytes instead of ${expectedSize}`;
-}
-
-/** Withdrawn on purpose (DELETE /exports/{id}); sync leaves it so until it is published or attached again. */
-export function isWithdrawn(record: ExportRecord): boolean {
-  return record.metadata.withdrawn === 'true';
 }

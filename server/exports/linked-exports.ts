@@ -3,6 +3,7 @@ import { KeyedMutex } from '../core/concurrency/keyed-mutex';
 import { DaemonError } from '../core/errors';
 import type { Logger } from '../core/log/logger';
 import type { ClientState } from '../devices/device';
+import { volumeIdOf } from '../model/export-name';
 import type { ConnectedClients } from './connected-clients';
 import { notTheDevice, unhealthy } from './export-errors';
 import type { ExportLinks } from './export-links';
@@ -17,7 +18,6 @@ import type {
 } from './export-server';
 import { HealthCache } from './health-cache';
 import { complaint, servesAnother } from './judge-probe';
-import { volumeIdOf } from './naming';
 import { versionOf } from './server-process';
 import { WantedExports } from './wanted-exports';
 
@@ -97,8 +97,10 @@ export abstract class LinkedExports implements ExportServer {
       const wrong = complaint(mine, probe, before.node);
       if (servesAnother(probe, before.node)) throw notTheDevice(devicePath, wrong ?? '');
       if (wrong !== null) throw unhealthy(wrong);
-      // The disk is still the one that was verified, and nobody has asked for something else.
-      await this.links.verifyAgain(mine, before.node);
+      // The server has that very node open; what is left is that the node is still that disk, and nobody has asked
+      // for something else.
+      if ((await this.links.verify(mine)) !== before.node)
+        throw notTheDevice(devicePath, 'another disk took its place meanwhile');
       this.wanted.assertCurrent(mine);
     } catch (error) {
       await this.undo(mine, before, seen);

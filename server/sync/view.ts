@@ -6,7 +6,7 @@ import { systemUsers } from '../devices/disk-users';
 import { verifiedDevice, verifyIdentity } from '../devices/identity';
 import { serialNames } from '../devices/serial';
 import type { ConfiguredExport } from '../exports/export-server';
-import { exportName } from '../exports/naming';
+import { exportName } from '../model/export-name';
 import type { ExportRecord, Mapping } from '../model/operation';
 import type { Observation } from './observation';
 

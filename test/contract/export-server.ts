@@ -16,7 +16,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { hasCode } from '~/server/core/has-code';
 import type { ExportServer, ExportTarget } from '~/server/exports/export-server';
-import { exportName } from '~/server/exports/naming';
+import { exportName } from '~/server/model/export-name';
 
 const MIB = 1024 ** 2;
 

@@ -1,4 +1,4 @@
-import { exportName } from '~/server/exports/naming';
+import { exportName } from '~/server/model/export-name';
 import type { OperationType, RequestOf } from '~/server/model/operation';
 import type { DaemonProcess } from './process';
 import type { Ask } from './script-items';

@@ -2,7 +2,7 @@ import type { CloudModel } from '~/lab/cloudstack/model';
 import type { MemoryStore } from '~/lab/ledger/memory-store';
 import type { Device } from '~/server/devices/device';
 import type { ExportTarget } from '~/server/exports/export-server';
-import { exportName } from '~/server/exports/naming';
+import { exportName } from '~/server/model/export-name';
 import type { JournalEntry, Operation } from '~/server/model/operation';
 import type { SimulatedGuest, Use } from './guest';
 import type { Script } from './script-items';

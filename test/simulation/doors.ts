@@ -2,7 +2,7 @@ import type { CloudModel } from '~/lab/cloudstack/model';
 import type { Job, Volume } from '~/lab/cloudstack/records';
 import type { MemoryStore } from '~/lab/ledger/memory-store';
 import type { CloudCommand } from '~/server/cloudstack/cloud';
-import { exportName } from '~/server/exports/naming';
+import { exportName } from '~/server/model/export-name';
 import { isTerminal, type Mapping, type Operation } from '~/server/model/operation';
 
 /** The part of the world that the doors lead to. */

@@ -1,5 +1,5 @@
 import type { Snapshot } from '~/lab/cloudstack/records';
-import { exportName } from '~/server/exports/naming';
+import { exportName } from '~/server/model/export-name';
 import type { Operation } from '~/server/model/operation';
 import { STALE_MAX_MS } from './doors';
 import type { World } from './world';

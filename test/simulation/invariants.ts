@@ -1,7 +1,7 @@
 import type { Effect, EffectKind } from '~/lab/cloudstack/history';
 import type { StoredEntry } from '~/lab/ledger/memory-store';
 import { expectedSerial } from '~/server/devices/serial';
-import { exportName, volumeIdOf } from '~/server/exports/naming';
+import { exportName, volumeIdOf } from '~/server/model/export-name';
 import { isTerminal, type JournalEntry, type Mapping, type Operation } from '~/server/model/operation';
 import { complaintAt, isDisturbed, leftByGroup } from './ends';
 import type { World } from './world';

@@ -1,4 +1,5 @@
-import { existsSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { statSync } from 'node:fs';
+import { readIfThere, writeDurably } from '../../core/durable-files';
 
 /** The password of the DSN that the package comes with. Everybody knows it, so no account is made with it. */
 export const PUBLIC_PASSWORD = 'oma_password';
@@ -14,10 +15,8 @@ export function withDsn(content: string, dsn: string): string {
 }
 
 /** Replaces the DSN in the file at once, and keeps its owner and mode; a new file is for root alone. */
-export function writeDsn(path: string, dsn: string): void {
-  const before = existsSync(path) ? readFileSync(path, 'utf8') : '';
+export async function writeDsn(path: string, dsn: string): Promise<void> {
+  const before = (await readIfThere(path)) ?? '';
   const mode = statSync(path, { throwIfNoEntry: false })?.mode ?? 0o600;
-  const next = `${path}.new`;
-  writeFileSync(next, withDsn(before, dsn), { mode: mode & 0o640, flush: true });
-  renameSync(next, path);
+  await writeDurably(path, withDsn(before, dsn), mode & 0o640);
 }

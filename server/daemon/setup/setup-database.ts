@@ -104,7 +104,7 @@ async function made(settings: DatabaseSettings, login: Login, steps: Step[]): Pr
     steps.push({ name: 'database', state: 'planned', message: `${named} and its account ${dsn.user}` });
     return null;
   }
-  if (text !== settings.text) writeDsn(environmentFile, text);
+  if (text !== settings.text) await writeDsn(environmentFile, text);
   await provision(admin, wanted);
   const now = await tryLogin(wanted);
   if (now !== 'works') throw new Error(`the new account ${dsn.user} does not get in (${now})`);

@@ -1,9 +1,9 @@
 import { text } from 'node:stream/consumers';
 import { messageOf } from '../../core/errors';
+import { isInstalled } from '../../core/is-installed';
 import { silentLogger } from '../../core/log/logger';
 import { createRedactor } from '../../core/redaction';
 import { describeDsn } from '../../database/connection/dsn';
-import { isInstalled } from '../../exports/create-export-server';
 import { createAdapters } from '../adapters';
 import type { Configuration } from '../configuration/configuration';
 import { DEFAULT_DSN } from '../configuration/variables';

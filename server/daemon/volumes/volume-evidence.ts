@@ -6,8 +6,8 @@ import { asDevice, type Device, type DeviceSnapshot, type Guest, type Holder } f
 import { verifiedDevice } from '../../devices/identity';
 import { serialNames } from '../../devices/serial';
 import type { ExportServer } from '../../exports/export-server';
-import { exportName } from '../../exports/naming';
 import { absent, type Evidence, seen, unknown, type Witness } from '../../model/evidence';
+import { exportName } from '../../model/export-name';
 import type { Ledger } from '../../model/ledger';
 import type { ExportRecord, Mapping, Operation } from '../../model/operation';
 import type { UnknownSince, Unknowns } from '../unknowns';

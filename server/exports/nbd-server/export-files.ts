@@ -1,8 +1,9 @@
 import { join } from 'node:path';
+import { namesIn, readIfThere, removeDurably, writeDurably } from '../../core/durable-files';
 import type { Logger } from '../../core/log/logger';
-import { namesIn, readIfThere, removeDurably, removeLeftovers, writeDurably } from '../durable-files';
+import { volumeIdOf } from '../../model/export-name';
+import { configFailed } from '../export-errors';
 import type { ExportTarget } from '../export-server';
-import { volumeIdOf } from '../naming';
 import { baseConfig, baseProblems, exportSection, serialize } from './nbd-config';
 
 const SUFFIX = '.conf';
@@ -36,11 +37,12 @@ export class ExportFiles {
   async prepare(logger: Logger): Promise<void> {
     const { baseConfig: path, configDir, port, host } = this.options;
     const wanted = { port, configDir, listen: host === LOOPBACK ? host : null };
-    await removeLeftovers(configDir);
-    const there = await readIfThere(path);
+    for (const name of await namesIn(configDir).catch(configFailed(configDir, 'read')))
+      if (/^migration-vol-.*\.tmp$/.test(name)) await remove(join(configDir, name));
+    const there = await read(path);
     if (there === null) {
       logger.info('The base configuration of nbd-server is made', { path });
-      await writeDurably(path, baseConfig(wanted));
+      await write(path, baseConfig(wanted));
       return;
     }
     this.problems = baseProblems(there, wanted).map((problem) => `${path}: ${problem}`);
@@ -50,7 +52,8 @@ export class ExportFiles {
 
   /** Names of our exports that have a file. */
   async names(): Promise<string[]> {
-    return (await namesIn(this.options.configDir))
+    const { configDir } = this.options;
+    return (await namesIn(configDir).catch(configFailed(configDir, 'read')))
       .filter((file) => file.endsWith(SUFFIX))
       .map((file) => file.slice(0, -SUFFIX.length))
       .filter((name) => volumeIdOf(name) !== null);
@@ -58,24 +61,24 @@ export class ExportFiles {
 
   /** Is the file there, with exactly the content that we would write? */
   async isRight(described: Described): Promise<boolean> {
-    return (await readIfThere(this.path(described.name))) === this.content(described);
+    return (await read(this.path(described.name))) === this.content(described);
   }
 
   /** The export that a file of ours describes; null when there is none, or somebody else wrote it. */
   async read(name: string): Promise<Described | null> {
-    const text = await readIfThere(this.path(name));
+    const text = await read(this.path(name));
     const found = [false, true].find((readOnly) => text === this.content({ name, readOnly }));
     return found === undefined ? null : { name, readOnly: found };
   }
 
   /** Throws EXPORT_CONFIG_FAILED. */
-  async write(described: Described): Promise<void> {
-    await writeDurably(this.path(described.name), this.content(described));
+  write(described: Described): Promise<void> {
+    return write(this.path(described.name), this.content(described));
   }
 
   /** A missing file is fine. Throws EXPORT_CONFIG_FAILED. */
-  async remove(name: string): Promise<void> {
-    await removeDurably(this.path(name));
+  remove(name: string): Promise<void> {
+    return remove(this.path(name));
   }
 
   private content({ name, readOnly = false }: Described): string {
@@ -86,3 +89,7 @@ export class ExportFiles {
     return join(this.options.configDir, `${name}${SUFFIX}`);
   }
 }
+
+const read = (path: string) => readIfThere(path).catch(configFailed(path, 'read'));
+const write = (path: string, text: string) => writeDurably(path, text).catch(configFailed(path, 'written'));
+const remove = (path: string) => removeDurably(path).catch(configFailed(path, 'removed'));

@@ -1,5 +1,5 @@
 import { DaemonError } from '../../core/errors';
-import { volumeIdOf } from '../naming';
+import { volumeIdOf } from '../../model/export-name';
 
 /** One section of nbd-server's configuration. Values are text; what they mean is nbd-server's business. */
 export interface Section {

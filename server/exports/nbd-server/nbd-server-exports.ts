@@ -42,8 +42,8 @@ export class NbdServerExports extends LinkedExports {
   private readonly changes: Coalescer;
 
   constructor(private readonly options: NbdServerOptions) {
-    const { host, port, runDir, binary, pidFile, baseConfig, clock, logger } = options;
-    const links = new ExportLinks(runDir, { apart: false }, options.devDir, options.diskseq);
+    const { host, port, binary, pidFile, baseConfig, clock, logger } = options;
+    const links = new ExportLinks(options, { apart: false });
     // The children that serve clients keep the command line of their parent, and outlive it.
     const isOurs = (pid: number) => hasOurConfiguration(pid, baseConfig) && pid !== pidIn(pidFile);
     const clients = new ConnectedClients({ binary, isOurs, ports: [port] }, host);

@@ -48,7 +48,7 @@ export class NbdkitExports extends LinkedExports {
 
   constructor(private readonly options: NbdkitOptions) {
     const { host, port, runDir, binary, tls, tlsDir, clock, logger } = options;
-    const links = new ExportLinks(runDir, { apart: true }, options.devDir, options.diskseq);
+    const links = new ExportLinks(options, { apart: true });
     const isOurs = (pid: number) => servesFolder(pid, links.writable) || servesFolder(pid, links.readOnly);
     const readTls = tls === 'off' ? null : () => readTlsClient(tlsDir);
     const serving = { binary, isOurs, ports: [port, options.readOnlyPort] };

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { ConnectionOptions } from 'node:tls';
-import { readIfThere } from '../durable-files';
+import { readIfThere } from '../../core/durable-files';
 
 /** In NBD_TLS_DIR: `name:hexadecimal key` lines, as psktool writes them. */
 const PSK_FILE = 'keys.psk';

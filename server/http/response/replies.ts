@@ -4,7 +4,7 @@ import type { VmVolumes } from '../../daemon/volumes/volumes-of-vm';
 import type { DeviceEvent } from '../../devices/device';
 import type { ExportValidation } from '../../exports/export-service';
 import type { ExportActivity } from '../../exports/export-traffic';
-import { isReadOnly } from '../../exports/naming';
+import { isReadOnly } from '../../model/export-metadata';
 import type { ExportRecord, JournalEntry, Mapping, Operation } from '../../model/operation';
 import { missingPath } from '../../model/placeholder-path';
 import { exportSchema, exportValidationSchema } from '../schemas/exports';

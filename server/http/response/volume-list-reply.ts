@@ -2,7 +2,7 @@ import type { z } from 'zod';
 import { stateOf } from '../../cloudstack/volume-states';
 import type { ResolvedVolume } from '../../daemon/volumes/resolve-volume';
 import type { VolumePage, VolumeSummary } from '../../daemon/volumes/volume-list';
-import { isReadOnly } from '../../exports/naming';
+import { isReadOnly } from '../../model/export-metadata';
 import { resolvedVolumeSchema, volumeListSchema } from '../schemas/volumes';
 import { pathOf } from './replies';
 import { replyOf } from './reply-of';

@@ -2,7 +2,7 @@ import type { CloudVolume } from '../../cloudstack/cloud';
 import { LIMITS } from '../../core/limits';
 import type { Device, Holder } from '../../devices/device';
 import { describeHolders, systemUsers } from '../../devices/disk-users';
-import { exportName } from '../../exports/naming';
+import { exportName } from '../../model/export-name';
 import type { JsonObject, NewMapping } from '../../model/operation';
 import { remotePath } from '../../model/placeholder-path';
 import {

@@ -4,7 +4,7 @@ import { describeHolders, mayPass, settled, settledHolders, systemUsers } from '
 import { type RecordedIdentity, verifiedDevice } from '../../devices/identity';
 import { isVolumeSerial, serialNames } from '../../devices/serial';
 import type { ExportClients } from '../../exports/export-server';
-import { exportName } from '../../exports/naming';
+import { exportName } from '../../model/export-name';
 import type { Mapping } from '../../model/operation';
 import type { DiskUse, Taking } from '../decision';
 import type { RunContext } from './run-context';

@@ -1,7 +1,7 @@
 import type { CloudVolume } from '../../cloudstack/cloud';
 import type { Device } from '../../devices/device';
 import { expectedSerial, isVolumeSerial, serialNames } from '../../devices/serial';
-import { exportName } from '../../exports/naming';
+import { exportName } from '../../model/export-name';
 import type { MappingEffect } from '../../model/ledger';
 import type { Mapping } from '../../model/operation';
 import { mended, type Repair, type RepairStep, reported } from '../repair';

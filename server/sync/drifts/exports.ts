@@ -1,7 +1,7 @@
 import type { Device } from '../../devices/device';
 import { compareSize } from '../../devices/disk-size';
-import { isWithdrawn } from '../../exports/export-service';
-import { exportName } from '../../exports/naming';
+import { isWithdrawn } from '../../model/export-metadata';
+import { exportName } from '../../model/export-name';
 import type { Mapping } from '../../model/operation';
 import type { DriftKind } from '../drift';
 import { mended, type Repair, type RepairStep } from '../repair';

@@ -1,7 +1,7 @@
 import type { CloudVolume } from '../../cloudstack/cloud';
 import type { Device } from '../../devices/device';
 import { compareSize, sizeRemedy } from '../../devices/disk-size';
-import { exportName } from '../../exports/naming';
+import { exportName } from '../../model/export-name';
 import { type Repair, type RepairStep, reported } from '../repair';
 import type { View } from '../view';
 import { leads } from './exports';

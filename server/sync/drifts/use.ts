@@ -1,6 +1,6 @@
 import type { Device, Holder } from '../../devices/device';
 import { describeHolders, systemWriters } from '../../devices/disk-users';
-import { exportName } from '../../exports/naming';
+import { exportName } from '../../model/export-name';
 import type { Mapping } from '../../model/operation';
 import { type Repair, type RepairStep, reported } from '../repair';
 import type { View } from '../view';

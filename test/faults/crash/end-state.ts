@@ -2,7 +2,7 @@ import { lstat, readdir, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { OperationReply } from '~/lab/client';
 import { expectedSerial } from '~/server/devices/correlation';
-import { exportName } from '~/server/exports/naming';
+import { exportName } from '~/server/model/export-name';
 import type { Rig } from '../rig';
 import type { Subject } from './scenarios';
 

@@ -2,7 +2,7 @@ import { link, open, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { LiveClient } from '~/lab/exports/live-client';
 import type { ExportServer, ExportTarget } from '~/server/exports/export-server';
-import { exportName } from '~/server/exports/naming';
+import { exportName } from '~/server/model/export-name';
 
 const MIB = 1024 ** 2;
 const BLOCK = 4096;

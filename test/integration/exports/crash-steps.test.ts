@@ -10,9 +10,9 @@ import { type NbdServer, startNbdServer } from '~/lab/nbd-server';
 import { systemClock } from '~/server/core/clock';
 import { silentLogger } from '~/server/core/log/logger';
 import type { ExportServer, ExportTarget } from '~/server/exports/export-server';
-import { exportName } from '~/server/exports/naming';
 import { parse } from '~/server/exports/nbd-server/nbd-config';
 import { NbdServerExports } from '~/server/exports/nbd-server/nbd-server-exports';
+import { exportName } from '~/server/model/export-name';
 
 /*
  * The daemon dies before any step that it makes on the way through three change sets. Whatever it leaves: the

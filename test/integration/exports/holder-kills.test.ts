@@ -6,8 +6,8 @@ import { NBDKIT_DEFAULTS } from '~/lab/exports/backends';
 import { LiveClient } from '~/lab/exports/live-client';
 import { type Nbdkit, startNbdkit } from '~/lab/nbdkit';
 import type { ExportTarget } from '~/server/exports/export-server';
-import { exportName } from '~/server/exports/naming';
 import { NbdkitExports } from '~/server/exports/nbdkit/nbdkit-exports';
+import { exportName } from '~/server/model/export-name';
 
 /*
  * HOLDER_KILLS=50 npm test -- test/integration/exports/holder-kills

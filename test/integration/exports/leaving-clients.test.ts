@@ -6,7 +6,7 @@ import { BACKENDS, type Backend, startBackend } from '~/lab/exports/backends';
 import { LiveClient } from '~/lab/exports/live-client';
 import { processIdentity } from '~/server/devices/sysfs/kernel-files';
 import type { ExportServer, ExportTarget } from '~/server/exports/export-server';
-import { exportName } from '~/server/exports/naming';
+import { exportName } from '~/server/model/export-name';
 
 /*
  * The process that served a client ends some time after the client has gone. A busy machine is played by a

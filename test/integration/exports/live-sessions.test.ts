@@ -12,8 +12,8 @@ import { findProgram } from '~/lab/packages';
 import { ownsSocket } from '~/server/devices/sysfs/process-table';
 import { listeningSockets } from '~/server/devices/sysfs/socket-table';
 import type { ExportServer, ExportTarget } from '~/server/exports/export-server';
-import { exportName } from '~/server/exports/naming';
 import { NbdkitExports } from '~/server/exports/nbdkit/nbdkit-exports';
+import { exportName } from '~/server/model/export-name';
 
 /*
  * What becomes of a client in the middle of a copy (nbdcopy, which stands still because nobody reads what it

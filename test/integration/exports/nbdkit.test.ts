@@ -11,8 +11,8 @@ import { LiveClient } from '~/lab/exports/live-client';
 import { type Nbdkit, startNbdkit } from '~/lab/nbdkit';
 import { processIdentity } from '~/server/devices/sysfs/kernel-files';
 import type { ExportTarget } from '~/server/exports/export-server';
-import { exportName } from '~/server/exports/naming';
 import { NbdkitExports, type NbdkitOptions } from '~/server/exports/nbdkit/nbdkit-exports';
+import { exportName } from '~/server/model/export-name';
 
 /** The real nbdkit and its holder: bounds, deaths, and what live clients notice. */
 const run = promisify(execFile);

@@ -8,8 +8,8 @@ import { NBDKIT_DEFAULTS } from '~/lab/exports/backends';
 import { type Nbdkit, startNbdkit } from '~/lab/nbdkit';
 import { ensurePackages } from '~/lab/packages';
 import type { ExportTarget } from '~/server/exports/export-server';
-import { exportName } from '~/server/exports/naming';
 import { NbdkitExports } from '~/server/exports/nbdkit/nbdkit-exports';
+import { exportName } from '~/server/model/export-name';
 
 /** Encrypted exports, as docs/reference/exports.md shows them, with independent clients. */
 const run = promisify(execFile);

@@ -10,8 +10,8 @@ import { type NbdServer, startNbdServer } from '~/lab/nbd-server';
 import { systemClock } from '~/server/core/clock';
 import { silentLogger } from '~/server/core/log/logger';
 import type { ExportTarget } from '~/server/exports/export-server';
-import { exportName } from '~/server/exports/naming';
 import { NbdServerExports, type NbdServerOptions } from '~/server/exports/nbd-server/nbd-server-exports';
+import { exportName } from '~/server/model/export-name';
 
 /**
  * A full disk, a read-only folder, no permission, no server, a wrong pid: told clearly, undone, and over when

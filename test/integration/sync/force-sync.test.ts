@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Volume } from '~/lab/cloudstack/records';
 import { expectedSerial } from '~/server/devices/correlation';
-import { exportName } from '~/server/exports/naming';
+import { exportName } from '~/server/model/export-name';
 import { Walk } from '../daemon/walk';
 
 /**

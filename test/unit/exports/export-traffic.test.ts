@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { LIMITS } from '~/server/core/limits';
 import { TrafficMonitor } from '~/server/devices/traffic-monitor';
-import { keptMetadata, progressOf } from '~/server/exports/copy-progress';
+import { progressOf } from '~/server/exports/copy-progress';
 import { type ActiveExport, ExportTraffic } from '~/server/exports/export-traffic';
 import { seen, unknown } from '~/server/model/evidence';
+import { keptMetadata } from '~/server/model/export-metadata';
 import { GIB, Rig } from '../operations/rig';
 import { CLIENT } from '../operations/situations';
 

@@ -1,6 +1,5 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { exportName, volumeIdOf } from '~/server/exports/naming';
 import {
   baseConfig,
   exportSection,
@@ -8,6 +7,7 @@ import {
   type Section,
   serialize,
 } from '~/server/exports/nbd-server/nbd-config';
+import { exportName, volumeIdOf } from '~/server/model/export-name';
 
 const UUID = '3e53e747-3185-466a-9654-92e3aa214a19';
 

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { exportName } from '~/server/exports/naming';
 import { findOrphans, withdrawOrphans } from '~/server/exports/orphaned-exports';
+import { exportName } from '~/server/model/export-name';
 import type { Operation } from '~/server/model/operation';
 import { OperationEvents } from '~/server/model/operation-events';
 import { MemoryAppliance } from '../sync/appliance';

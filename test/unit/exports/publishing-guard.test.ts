@@ -2,8 +2,8 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { MemoryExports, MemoryServer } from '~/lab/exports/memory-exports';
 import { noTracing } from '~/server/core/tracing';
 import type { ExportServer, ExportTarget } from '~/server/exports/export-server';
-import { exportName } from '~/server/exports/naming';
 import { guardPublishing } from '~/server/exports/publishing-guard';
+import { exportName } from '~/server/model/export-name';
 import { ManualClock } from '../devices/manual-clock';
 import { device } from '../operations/situations';
 

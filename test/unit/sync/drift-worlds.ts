@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { exportName } from '~/server/exports/naming';
+import { exportName } from '~/server/model/export-name';
 import type { NewMapping } from '~/server/model/operation';
 import { GIB, MemoryAppliance } from './appliance';
 

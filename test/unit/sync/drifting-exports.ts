@@ -5,8 +5,8 @@ import type {
   ExportTarget,
   ProbeResult,
 } from '~/server/exports/export-server';
-import { volumeIdOf } from '~/server/exports/naming';
 import { WantedExports } from '~/server/exports/wanted-exports';
+import { volumeIdOf } from '~/server/model/export-name';
 
 /**
  * An export server that can be wrong in every way (lab/exports/memory-exports.ts, like the real ones,

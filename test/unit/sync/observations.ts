@@ -2,7 +2,7 @@ import type { CloudVolume } from '~/server/cloudstack/cloud';
 import type { Device, DeviceSnapshot } from '~/server/devices/device';
 import { expectedSerial } from '~/server/devices/serial';
 import type { ProbeResult } from '~/server/exports/export-server';
-import { exportName } from '~/server/exports/naming';
+import { exportName } from '~/server/model/export-name';
 import type { ExportRecord, Mapping } from '~/server/model/operation';
 import type { Observation } from '~/server/sync/observation';
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Holder } from '~/server/devices/device';
-import { exportName } from '~/server/exports/naming';
+import { exportName } from '~/server/model/export-name';
 import { DRIFT_KINDS, type DriftKind } from '~/server/sync/drift';
 import type { Observation } from '~/server/sync/observation';
 import { plan } from '~/server/sync/plan';

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { silentLogger } from '~/server/core/log/logger';
-import { exportName } from '~/server/exports/naming';
+import { exportName } from '~/server/model/export-name';
 import { revokeExports, revokeUnproven } from '~/server/sync/revoke-exports';
 import { GIB, MemoryAppliance } from './appliance';
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { CloudError } from '~/server/cloudstack/cloud';
 import { LIMITS } from '~/server/core/limits';
-import { exportName } from '~/server/exports/naming';
+import { exportName } from '~/server/model/export-name';
 import type { SyncReport } from '~/server/sync/drift';
 import { mapping } from '../../contract/ledger/fixtures';
 import { MemoryAppliance } from './appliance';

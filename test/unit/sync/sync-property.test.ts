@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Device } from '~/server/devices/device';
-import { exportName } from '~/server/exports/naming';
+import { exportName } from '~/server/model/export-name';
 import type { ExportRecord, Mapping } from '~/server/model/operation';
 import type { SyncReport } from '~/server/sync/drift';
 import type { MemoryAppliance } from './appliance';
