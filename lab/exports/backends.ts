@@ -22,14 +22,12 @@ export const BACKENDS = ['nbdkit', 'nbd-server'] as const;
 /** What a laboratory without settings uses. */
 export const NBDKIT_DEFAULTS = {
   binary: 'nbdkit',
-  manage: 'own',
   unit: null,
   tls: 'off',
   tlsDir: '/etc/volume-daemon/tls',
   maxConnections: 64,
   maxPerExport: 16,
   maxBytesPerSecond: 0,
-  handshakeMs: 10_000,
   diskseq: () => null,
   clock: systemClock,
   logger: silentLogger,

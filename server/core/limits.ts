@@ -202,7 +202,6 @@ export const LIMITS = {
   NBD_START_POLL_MS: 5,
   NBD_REVIVE_BASE_MS: 1_000,
   NBD_REVIVE_CAP_MS: 30_000,
-  EXPORT_HEALTH_CACHE_MS: 1_900,
   // A holder that still has its socket is not asked for a handshake again before this time
   NBD_BELIEVED_MS: 30_000,
   // A client of nbdkit that has not asked for an export by then gives up its place

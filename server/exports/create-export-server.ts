@@ -1,6 +1,5 @@
 import { join } from 'node:path';
 import { isInstalled } from '../core/is-installed';
-import { LIMITS } from '../core/limits';
 import { readNumber } from '../devices/sysfs/kernel-files';
 import { servesPort } from '../devices/sysfs/socket-table';
 import type { ExportServer } from './export-server';
@@ -9,11 +8,11 @@ import { NbdkitExports, type NbdkitOptions } from './nbdkit/nbdkit-exports';
 import { noExports } from './no-exports';
 
 export interface ExportServerOptions
-  extends Omit<NbdServerOptions, 'binary' | 'diskseq'>,
-    Omit<NbdkitOptions, 'binary' | 'diskseq' | 'handshakeMs'> {
+  extends Omit<NbdServerOptions & NbdkitOptions, 'binary' | 'diskseq' | 'handshakeMs'> {
   readonly backend: 'auto' | 'nbdkit' | 'nbd-server' | 'none';
   /** Program to run; null = the one the backend is called after. */
   readonly binary: string | null;
+  readonly manage: 'auto' | 'systemd' | 'own';
   /** `/sys/block` */
   readonly sysBlockDir: string;
 }
@@ -21,28 +20,16 @@ export interface ExportServerOptions
 /** The export server that NBD_BACKEND names. */
 export function createExportServer(options: ExportServerOptions): ExportServer {
   const backend = options.backend === 'auto' ? chooseBackend(options) : options.backend;
-  const diskseq = (name: string) => readNumber(join(options.sysBlockDir, name, 'diskseq'));
-  switch (backend) {
-    case 'nbdkit':
-      return new NbdkitExports({
-        ...options,
-        binary: options.binary ?? 'nbdkit',
-        diskseq,
-        handshakeMs: LIMITS.NBD_CLIENT_HANDSHAKE_MS,
-      });
-    case 'nbd-server':
-      return new NbdServerExports({
-        ...options,
-        binary: options.binary ?? 'nbd-server',
-        // The socket of nbdkit's holder is no unit of an nbd-server that was found here.
-        unit: options.unit?.endsWith('.socket') ? null : options.unit,
-        diskseq,
-      });
-    case 'none':
-      return noExports(options.port);
-    default:
-      return backend satisfies never;
-  }
+  if (backend === 'none') return noExports(options.port);
+  const given = {
+    ...options,
+    binary: options.binary ?? backend,
+    unit: options.manage === 'own' ? null : options.unit,
+    diskseq: (name: string) => readNumber(join(options.sysBlockDir, name, 'diskseq')),
+  };
+  if (backend === 'nbdkit') return new NbdkitExports(given);
+  // The socket of nbdkit's holder is no unit of an nbd-server that was found here.
+  return new NbdServerExports(given.unit?.endsWith('.socket') ? { ...given, unit: null } : given);
 }
 
 /**

@@ -36,9 +36,3 @@ export function configFailed(path: string, what: 'made' | 'read' | 'removed' | '
     throw new DaemonError('EXPORT_CONFIG_FAILED', message, { cause, details: { path } });
   };
 }
-
-/** What a program itself said, without the command line that Node puts before it. */
-export function saidBy(error: unknown): string {
-  const said = error instanceof Error && 'stderr' in error ? String(error.stderr).trim() : '';
-  return (said === '' ? messageOf(error) : said).split('\n').slice(0, 3).join(' ');
-}

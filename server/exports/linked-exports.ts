@@ -1,12 +1,12 @@
 import type { Clock } from '../core/clock';
 import { KeyedMutex } from '../core/concurrency/keyed-mutex';
-import { DaemonError } from '../core/errors';
+import { messageOf } from '../core/errors';
 import type { Logger } from '../core/log/logger';
 import type { ClientState } from '../devices/device';
 import { volumeIdOf } from '../model/export-name';
 import type { ConnectedClients } from './connected-clients';
 import { notTheDevice, unhealthy } from './export-errors';
-import type { ExportLinks } from './export-links';
+import type { ExportLinks, Places } from './export-links';
 import type {
   ConfiguredExport,
   ExportClients,
@@ -16,10 +16,21 @@ import type {
   ExportTarget,
   ProbeResult,
 } from './export-server';
-import { HealthCache } from './health-cache';
 import { complaint, servesAnother } from './judge-probe';
 import { versionOf } from './server-process';
 import { WantedExports } from './wanted-exports';
+
+/** What all of them are told. */
+export interface LinkedOptions extends Places {
+  readonly host: string;
+  readonly port: number;
+  /** The program that serves clients. */
+  readonly binary: string;
+  /** systemd's to start, or null: ours. */
+  readonly unit: string | null;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
 
 /** What was there when a publish began. */
 export interface Declared {
@@ -31,15 +42,6 @@ export interface Declared {
   readonly trusted: boolean;
 }
 
-interface Parts {
-  /** The program that serves clients, and what it is installed with. */
-  readonly program: { readonly binary: string; readonly versionOption: string; readonly packageName: string };
-  readonly links: ExportLinks;
-  readonly clients: ConnectedClients;
-  readonly clock: Clock;
-  readonly logger: Logger;
-}
-
 /**
  * What export servers have in common that open the link of a volume for every client anew and give each client
  * a process of its own. Publish: verify the disk, make the link, prove it by a handshake. Withdraw: remove the
@@ -47,30 +49,26 @@ interface Parts {
  */
 export abstract class LinkedExports implements ExportServer {
   abstract readonly kind: 'nbdkit' | 'nbd-server';
-  protected readonly links: ExportLinks;
-  protected readonly nbdClients: ConnectedClients;
   protected readonly byName = new KeyedMutex();
   protected readonly wanted = new WantedExports();
   protected version: string | null = null;
-  private readonly cache: HealthCache;
   /** Where withdrawn exports led, until another export takes the device: their clients may still be there. */
   private readonly last = new Map<string, string>();
   private prepared: Promise<void> | null = null;
+  private staleUntilRestart = 0;
 
-  protected constructor(private readonly parts: Parts) {
-    this.links = parts.links;
-    this.nbdClients = parts.clients;
-    this.cache = new HealthCache(
-      parts.clock,
-      () => this.look(),
-      () => this.version,
-    );
-  }
-
-  abstract portOf(access: { readonly readOnly?: boolean }): number;
+  protected constructor(
+    private readonly common: LinkedOptions,
+    protected readonly links: ExportLinks,
+    protected readonly nbdClients: ConnectedClients,
+  ) {}
 
   get port(): number {
-    return this.portOf({});
+    return this.common.port;
+  }
+
+  portOf(_: { readonly readOnly?: boolean }): number {
+    return this.port;
   }
 
   get figures(): ExportFigures {
@@ -80,7 +78,6 @@ export abstract class LinkedExports implements ExportServer {
   async publish(target: ExportTarget): Promise<void> {
     const { name, devicePath } = target;
     if (volumeIdOf(name) === null) throw unhealthy(`${name} is not the name of an export`);
-    this.cache.drop();
     // Before anything is waited for: a withdraw that is called after us must find it.
     const mine = this.wanted.want(target);
     for (const [other, device] of this.last) if (device === devicePath) this.last.delete(other);
@@ -97,8 +94,7 @@ export abstract class LinkedExports implements ExportServer {
       const wrong = complaint(mine, probe, before.node);
       if (servesAnother(probe, before.node)) throw notTheDevice(devicePath, wrong ?? '');
       if (wrong !== null) throw unhealthy(wrong);
-      // The server has that very node open; what is left is that the node is still that disk, and nobody has asked
-      // for something else.
+      // The server has that very node open. Is the node still that disk, and has nobody asked for something else?
       if ((await this.links.verify(mine)) !== before.node)
         throw notTheDevice(devicePath, 'another disk took its place meanwhile');
       this.wanted.assertCurrent(mine);
@@ -115,7 +111,6 @@ export abstract class LinkedExports implements ExportServer {
     if (volumeIdOf(name) === null) return;
     if (published !== undefined && published !== this.wanted.current(name)) return;
     this.wanted.withdraw(name);
-    this.cache.drop();
     const target = await this.byName.run(name, async () => {
       const last = await this.lastTarget(name);
       await this.remove(name);
@@ -123,7 +118,7 @@ export abstract class LinkedExports implements ExportServer {
     });
     if (target === null) return;
     this.last.set(name, target);
-    if (force) await this.nbdClients.cut(name, target, this.parts);
+    if (force) await this.nbdClients.cut(name, target, this.common);
   }
 
   async list(): Promise<ConfiguredExport[]> {
@@ -152,14 +147,19 @@ export abstract class LinkedExports implements ExportServer {
     return this.nbdClients.processes();
   }
 
-  health(): Promise<ExportServerHealth> {
-    return this.cache.get();
+  async health(): Promise<ExportServerHealth> {
+    try {
+      const health = await this.look();
+      this.staleUntilRestart = health.staleUntilRestart;
+      return { ...health, version: this.version };
+    } catch (error) {
+      const { version, staleUntilRestart } = this;
+      return { status: 'unhealthy', message: messageOf(error), version, pid: null, staleUntilRestart };
+    }
   }
 
   /** The server goes on without us: its clients are in the middle of copying. */
-  async close(): Promise<void> {
-    await this.cache.idle();
-  }
+  async close(): Promise<void> {}
 
   /** Once, repeated until it works. */
   protected abstract prepareOnce(): Promise<void>;
@@ -181,7 +181,7 @@ export abstract class LinkedExports implements ExportServer {
   protected abstract configured(): Promise<string[]>;
 
   /** Throws when the server is unhealthy. */
-  protected abstract look(): Promise<ExportServerHealth>;
+  protected abstract look(): Promise<Omit<ExportServerHealth, 'version'>>;
 
   /** Where a client of this name gets to; null: nowhere. */
   protected target(name: string): Promise<string | null> {
@@ -190,22 +190,19 @@ export abstract class LinkedExports implements ExportServer {
 
   /** Leftovers of a crash, the version, and whatever `prepareOnce` adds. */
   protected prepare(): Promise<void> {
-    const { binary, versionOption, packageName } = this.parts.program;
-    this.prepared ??= versionOf(binary, versionOption, packageName)
-      .then((version) => {
-        this.version = version;
-        return this.prepareOnce();
-      })
-      .then(() => this.links.sweep())
-      .then((removed) => {
-        if (removed.length > 0)
-          this.parts.logger.warn('Export links that led nowhere were removed', { removed });
-      })
-      .catch((error: unknown) => {
-        this.prepared = null;
-        throw error;
-      });
+    this.prepared ??= this.prepareFirst().catch((error: unknown) => {
+      this.prepared = null;
+      throw error;
+    });
     return this.prepared;
+  }
+
+  private async prepareFirst(): Promise<void> {
+    this.version = await versionOf(this.common.binary, this.kind);
+    await this.prepareOnce();
+    const removed = await this.links.sweep();
+    if (removed.length > 0)
+      this.common.logger.warn('Export links that led nowhere were removed', { removed });
   }
 
   /**
@@ -215,15 +212,12 @@ export abstract class LinkedExports implements ExportServer {
   private async undo(target: ExportTarget, before: Declared | null, seen: ProbeResult | null): Promise<void> {
     const { name } = target;
     if (!this.wanted.giveUp(target) || before === null || (before.wasThere && !seen?.ok)) return;
-    try {
-      await this.byName.run(name, () => this.remove(name));
-    } catch (error) {
-      if (!(error instanceof DaemonError)) throw error;
-      this.parts.logger.error('A failed publish could not be undone', {
-        export: name,
-        reason: error.message,
+    await this.byName
+      .run(name, () => this.remove(name))
+      .catch((error: unknown) => {
+        const reason = messageOf(error);
+        this.common.logger.error('A failed publish could not be undone', { export: name, reason });
       });
-    }
   }
 
   private async lastTarget(name: string): Promise<string | null> {

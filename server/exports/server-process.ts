@@ -1,20 +1,22 @@
 import { execFile } from 'node:child_process';
+import { mkdir } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { promisify } from 'node:util';
 import { RetryGate } from '../core/back-off';
 import type { Clock } from '../core/clock';
 import { KeyedMutex } from '../core/concurrency/keyed-mutex';
+import { messageOf } from '../core/errors';
 import { LIMITS } from '../core/limits';
 import type { Logger } from '../core/log/logger';
 import { findListener, isListening } from '../devices/sysfs/socket-table';
-import { saidBy, unhealthy } from './export-errors';
+import { unhealthy } from './export-errors';
 import { greets, type NbdAddress } from './protocol/handshake';
 
 const run = promisify(execFile);
 
-export interface ServerProcessOptions {
+export interface ServerProcessOptions extends NbdAddress {
   /** For messages. */
   readonly name: string;
-  readonly address: NbdAddress;
   /** systemd unit, or null: the daemon starts the process itself. A socket has the port before any process runs. */
   readonly unit: string | null;
   readonly pidFile: string;
@@ -49,13 +51,13 @@ export class ServerProcess {
 
   /** The process that listens, one of them where several share the socket; null when there is none. */
   pid(): Promise<number | null> {
-    const { isOurs, address, pidFile } = this.options;
-    return findListener(isOurs, address.port, pidFile);
+    const { isOurs, port, pidFile } = this.options;
+    return findListener(isOurs, port, pidFile);
   }
 
   /** Resolves when it answers; started when it does not run. Throws EXPORT_SERVER_UNHEALTHY. */
   ensureRunning(): Promise<void> {
-    return this.alone(() => this.untilServing());
+    return this.queue.run('process', () => this.untilServing());
   }
 
   /** May `revive` try again? After failures there is a growing pause. */
@@ -72,7 +74,7 @@ export class ServerProcess {
 
   /** SIGHUP, once it answers: during start-up it kills an nbd-server. Throws EXPORT_SERVER_UNHEALTHY. */
   hangUp(): Promise<void> {
-    return this.alone(async () => {
+    return this.queue.run('process', async () => {
       await this.untilServing();
       const pid = await this.pid();
       if (pid === null) throw unhealthy('it is not running');
@@ -85,7 +87,7 @@ export class ServerProcess {
    * an nbd-server ends its children, too. Resolves when the port answers. Throws EXPORT_SERVER_UNHEALTHY.
    */
   restart(): Promise<void> {
-    return this.alone(async () => {
+    return this.queue.run('process', async () => {
       const before = await this.pid();
       if (this.options.unit !== null) await systemctl('restart', this.options.unit);
       else if (before !== null) {
@@ -96,22 +98,22 @@ export class ServerProcess {
     });
   }
 
-  private alone<T>(task: () => Promise<T>): Promise<T> {
-    return this.queue.run('process', task);
-  }
-
   /**
    * Starts it until it is there: an nbd-server reports success before it binds, and then ends silently when the
    * port is taken, as it is for a moment by a child that its killed predecessor had just forked.
    */
   private untilServing(): Promise<void> {
-    const { unit, launch, logger, name } = this.options;
+    const { unit, pidFile, logger, name } = this.options;
     let isBegun = false;
     return this.until(async () => {
       if (await this.isServing()) return true;
       if ((await this.pid()) !== null || (isBegun && this.isActivated)) return false;
       if (!this.isActivated && (await this.isPortTaken())) return false;
-      await (unit === null ? launch() : systemctl('start', unit));
+      if (unit !== null) await systemctl('start', unit);
+      else {
+        await mkdir(dirname(pidFile), { recursive: true });
+        await this.options.launch();
+      }
       isBegun = true;
       await this.appears();
       const serves = await this.isServing();
@@ -122,12 +124,12 @@ export class ServerProcess {
 
   /** A handshake may cost a process; whoever answered lately and still has the socket is believed. */
   private async isServing(): Promise<boolean> {
-    const { address, clock } = this.options;
+    const { clock } = this.options;
     if (!(await this.isThere())) return false;
     const pid = await this.pid();
     const known = this.answered;
     if (known?.pid === pid && clock.monotonic() - known.at < LIMITS.NBD_BELIEVED_MS) return true;
-    if ((await greets(address)) !== null) return false;
+    if ((await greets(this.options)) !== null) return false;
     const now = await this.pid();
     this.answered = { pid: now, at: clock.monotonic() };
     return now !== null;
@@ -135,7 +137,7 @@ export class ServerProcess {
 
   /** Does a process of ours listen, or systemd for it? */
   private async isThere(): Promise<boolean> {
-    return (await this.pid()) !== null || (this.isActivated && isListening(this.options.address.port));
+    return (await this.pid()) !== null || (this.isActivated && isListening(this.options.port));
   }
 
   /** systemd starts it for the first client. */
@@ -145,14 +147,12 @@ export class ServerProcess {
 
   /** Throws when it is somebody else's: nbd-server would overwrite the pid file, end, and report success. */
   private async isPortTaken(): Promise<boolean> {
-    const { address, name, lingers } = this.options;
-    if (!isListening(address.port)) return false;
-    const isPassing = lingers?.() === true && (await greets(address, LIMITS.NBD_APPEARS_MS)) !== null;
+    const { port, name, lingers } = this.options;
+    if (!isListening(port)) return false;
+    const isPassing = lingers?.() === true && (await greets(this.options, LIMITS.NBD_APPEARS_MS)) !== null;
     if (isPassing) return true;
     if ((await this.pid()) !== null) return false;
-    throw unhealthy(
-      `port ${address.port} is taken by another process than ${name}: stop it, or set NBD_PORT`,
-    );
+    throw unhealthy(`port ${port} is taken by another process than ${name}: stop it, or set NBD_PORT`);
   }
 
   /** Looking too early would start a second one. */
@@ -164,7 +164,7 @@ export class ServerProcess {
   }
 
   private get silence(): string {
-    return `nothing of ours speaks NBD on port ${this.options.address.port} (is the port taken?)`;
+    return `nothing of ours speaks NBD on port ${this.options.port} (is the port taken?)`;
   }
 
   private async until(condition: () => Promise<boolean>, complaint: string): Promise<void> {
@@ -178,20 +178,28 @@ export class ServerProcess {
 }
 
 /** Throws EXPORT_SERVER_UNHEALTHY. */
-async function systemctl(verb: 'start' | 'restart', unit: string): Promise<void> {
-  try {
-    await run('systemctl', [verb, '--', unit], { timeout: LIMITS.NBD_START_TIMEOUT_MS });
-  } catch (error) {
-    throw unhealthy(`systemctl ${verb} ${unit} failed: ${saidBy(error)}`, error);
-  }
+function systemctl(verb: 'start' | 'restart', unit: string) {
+  return runProgram('systemctl', [verb, '--', unit], `systemctl ${verb} ${unit} failed`);
 }
 
 /** Of a program: "3.24". Throws EXPORT_SERVER_UNHEALTHY where it is not installed. */
-export async function versionOf(binary: string, option: string, packageName: string): Promise<string | null> {
-  const answer = await run(binary, [option], { timeout: LIMITS.NBD_HANDSHAKE_TIMEOUT_MS }).catch(
-    (error: unknown) => {
-      throw unhealthy(`${binary} is not installed (apt-get install ${packageName})`, error);
-    },
-  );
-  return /\b\d+\.\d+(?:\.\d+)?\b/.exec(`${answer.stdout} ${answer.stderr}`)?.[0] ?? null;
+export async function versionOf(binary: string, packageName: string): Promise<string | null> {
+  const absent = `${binary} is not installed (apt-get install ${packageName})`;
+  const { stdout, stderr } = await runProgram(binary, ['-V'], absent, LIMITS.NBD_HANDSHAKE_TIMEOUT_MS);
+  return /\b\d+\.\d+(?:\.\d+)?\b/.exec(`${stdout} ${stderr}`)?.[0] ?? null;
+}
+
+/** Resolves when it has ended well. Throws EXPORT_SERVER_UNHEALTHY with what it said. */
+export async function runProgram(
+  program: string,
+  args: readonly string[],
+  complaint: string,
+  timeout: number = LIMITS.NBD_START_TIMEOUT_MS,
+) {
+  return run(program, args, { timeout }).catch((error: unknown) => {
+    // Without the command line that Node puts before it.
+    const stderr = error instanceof Error && 'stderr' in error ? String(error.stderr).trim() : '';
+    const said = (stderr === '' ? messageOf(error) : stderr).split('\n').slice(0, 3).join(' ');
+    throw unhealthy(`${complaint}: ${said}`, error);
+  });
 }

@@ -11,7 +11,7 @@ export interface Waiting<In, Out> {
  */
 export class Batcher<In, Out> {
   private readonly queue: Waiting<In, Out>[] = [];
-  private running = false;
+  private running: Promise<void> | null = null;
 
   /**
    * @param run settles every item of the batch; when it throws, those that are left are rejected with its error
@@ -34,16 +34,20 @@ export class Batcher<In, Out> {
     });
   }
 
+  /** Resolves when nothing is under way. */
+  async idle(): Promise<void> {
+    while (this.running) await this.running;
+  }
+
   private next(): void {
     if (this.running || this.queue.length === 0) return;
     const batch = this.queue.splice(0, this.size);
-    this.running = true;
-    void this.run(batch)
+    this.running = this.run(batch)
       .catch((error: unknown) => {
         for (const { reject } of batch) reject(error);
       })
       .finally(() => {
-        this.running = false;
+        this.running = null;
         this.next();
       });
   }

@@ -1,28 +1,21 @@
-import type { Clock } from '../../core/clock';
 import { mapConcurrent } from '../../core/concurrency/map-concurrent';
 import { LIMITS } from '../../core/limits';
-import type { Logger } from '../../core/log/logger';
 import { processIdentity } from '../../devices/sysfs/kernel-files';
 import { volumeIdOf } from '../../model/export-name';
 import type { ConnectedClients } from '../connected-clients';
 import { unhealthy } from '../export-errors';
-import type { ExportServerHealth, ProbeResult } from '../export-server';
+import type { ExportServerHealth } from '../export-server';
+import type { LinkedOptions } from '../linked-exports';
 import { greets, listExports } from '../protocol/handshake';
 import type { ServerProcess } from '../server-process';
 import type { Described, ExportFiles } from './export-files';
 
-export interface LoadedNamesParts {
-  readonly host: string;
-  readonly port: number;
+interface Parts extends LinkedOptions {
   readonly version: () => string | null;
-  /** systemd's to start, or null: ours. */
-  readonly unit: string | null;
   readonly restartPolicy: 'preserve' | 'when-idle' | 'never';
   readonly process: ServerProcess;
   readonly clients: ConnectedClients;
   readonly files: ExportFiles;
-  readonly clock: Clock;
-  readonly logger: Logger;
 }
 
 /** Versions whose parent dies of SIGHUP, or drops every new connection after it (fixed in 3.25). */
@@ -34,17 +27,13 @@ const DIES_OF_SIGHUP = /^3\.2[0-4](\.|$)/;
  * file.
  */
 export class LoadedNames {
-  readonly figures: { reloads: number; restarts: number; lastRestartMs: number | null } = {
-    reloads: 0,
-    restarts: 0,
-    lastRestartMs: null,
-  };
+  readonly figures = { reloads: 0, restarts: 0, lastRestartMs: null as number | null };
   /** What the process `loadedBy` has from our files, by name. */
   private readonly loaded = new Map<string, Described>();
   private loadedBy: string | null = null;
   private restarting: Promise<void> | null = null;
 
-  constructor(private readonly parts: LoadedNamesParts) {}
+  constructor(private readonly parts: Parts) {}
 
   /** Has the process that runs now learned this name from our file? */
   async isLoaded({ name, readOnly = false }: Described): Promise<boolean> {
@@ -62,18 +51,16 @@ export class LoadedNames {
    * Throws EXPORT_SERVER_UNHEALTHY.
    */
   async load(names: ReadonlySet<string>): Promise<void> {
-    const { process, restartPolicy, clients, port } = this.parts;
+    const { process, restartPolicy } = this.parts;
     if ((await process.pid()) === null) {
       await process.ensureRunning();
     } else {
-      const probes = await mapConcurrent([...names], LIMITS.PROBES_AT_ONCE, (name) =>
-        clients.probe(name, port),
-      );
-      const unknown = probes.filter(isUnknown).length;
-      const closed = probes.filter((probe) => !probe.ok && probe.reason === 'denied').length;
-      const suspicious = probes.length - unknown - closed > 0 || (closed > 0 && restartPolicy === 'preserve');
-      if (suspicious || (unknown > 0 && this.diesOfSighup())) await this.restart();
-      else if (unknown > 0) await this.reload(names);
+      const answers = new Set((await this.probeAll(names)).map(({ answer }) => answer));
+      const unknown = answers.delete('unknown-export');
+      const closed = answers.delete('denied');
+      const suspicious = answers.size > 0 || (closed && restartPolicy === 'preserve');
+      if (suspicious || (unknown && this.diesOfSighup())) await this.restart();
+      else if (unknown) await this.reload(names);
     }
     await this.noteLoaded(names);
   }
@@ -87,7 +74,7 @@ export class LoadedNames {
   }
 
   /** For the health report; starts a dead server that is ours to start. Throws EXPORT_SERVER_UNHEALTHY. */
-  async look(): Promise<ExportServerHealth> {
+  async look(): Promise<Omit<ExportServerHealth, 'version'>> {
     const { process, port, files, unit } = this.parts;
     const version = this.parts.version();
     let known = await this.knownNames();
@@ -106,7 +93,6 @@ export class LoadedNames {
     return {
       status: pid === null ? 'unhealthy' : 'healthy',
       message: [`nbd-server ${version ?? '?'} on port ${port}`, ...complaints].join('; '),
-      version,
       pid,
       staleUntilRestart: remembered.filter((name) => volumeIdOf(name) !== null && !configured.has(name))
         .length,
@@ -131,23 +117,28 @@ export class LoadedNames {
 
   /** SIGHUP, then handshakes until every name is known; a restart when that does not happen. */
   private async reload(names: ReadonlySet<string>): Promise<void> {
-    const { process, clock, clients, logger, port } = this.parts;
+    const { process, clock, logger } = this.parts;
     await process.hangUp();
     this.figures.reloads += 1;
     const deadline = clock.monotonic() + LIMITS.EXPORT_RELOAD_SETTLE_MS;
     let left = [...names];
     for (;;) {
-      const probes = await mapConcurrent(left, LIMITS.PROBES_AT_ONCE, (name) => clients.probe(name, port));
-      left = left.filter((_, index) => {
-        const probe = probes[index];
-        return !probe || !(probe.ok || probe.reason === 'denied');
-      });
+      const answers = await this.probeAll(left);
+      left = answers.filter(({ answer }) => answer !== 'ok' && answer !== 'denied').map(({ name }) => name);
       if (left.length === 0) return;
       if (clock.monotonic() > deadline || (await process.pid()) === null) break;
       await clock.sleep(LIMITS.NBD_START_POLL_MS);
     }
     logger.warn('nbd-server did not take a reload and is restarted', { exports: left });
     await this.restart();
+  }
+
+  private probeAll(names: Iterable<string>) {
+    const { clients, port } = this.parts;
+    return mapConcurrent([...names], LIMITS.PROBES_AT_ONCE, async (name) => {
+      const probe = await clients.probe(name, port);
+      return { name, answer: probe.ok ? 'ok' : probe.reason };
+    });
   }
 
   private async restartNow(): Promise<void> {
@@ -189,8 +180,4 @@ export class LoadedNames {
     const pid = await this.parts.process.pid();
     return pid !== null && this.loadedBy === processIdentity('/proc', pid);
   }
-}
-
-function isUnknown(probe: ProbeResult): boolean {
-  return !probe.ok && probe.reason === 'unknown-export';
 }

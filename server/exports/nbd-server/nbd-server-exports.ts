@@ -1,33 +1,25 @@
-import type { Clock } from '../../core/clock';
-import type { Logger } from '../../core/log/logger';
-import { pidIn } from '../../devices/sysfs/process-table';
+import { Batcher } from '../../core/concurrency/batcher';
+import { LIMITS } from '../../core/limits';
+import { commandLine, pidIn } from '../../devices/sysfs/process-table';
+import { servesPort } from '../../devices/sysfs/socket-table';
 import { ConnectedClients } from '../connected-clients';
 import { ExportLinks } from '../export-links';
-import type { ExportFigures, ExportServerHealth, ExportTarget, ProbeResult } from '../export-server';
+import type { ExportFigures, ExportTarget, ProbeResult } from '../export-server';
 import { complaint } from '../judge-probe';
-import { type Declared, LinkedExports } from '../linked-exports';
-import { Coalescer } from './coalescer';
+import { type Declared, LinkedExports, type LinkedOptions } from '../linked-exports';
+import { runProgram, ServerProcess } from '../server-process';
 import { ExportFiles } from './export-files';
 import { LoadedNames } from './loaded-names';
-import { hasOurConfiguration, nbdServerProcess } from './nbd-server-process';
 
-export interface NbdServerOptions {
-  readonly host: string;
-  readonly port: number;
+const DEFAULT_CONFIG = '/etc/nbd-server/config';
+
+export interface NbdServerOptions extends LinkedOptions {
   /** Folder of the export files; only `migration-vol-*.conf` in it are ours. */
   readonly configDir: string;
   /** Made when it is missing, never changed. */
   readonly baseConfig: string;
   readonly pidFile: string;
-  readonly runDir: string;
-  readonly devDir: string;
-  readonly binary: string;
-  readonly manage: 'auto' | 'systemd' | 'own';
-  readonly unit: string | null;
   readonly restartPolicy: 'preserve' | 'when-idle' | 'never';
-  readonly diskseq: (deviceName: string) => number | null;
-  readonly clock: Clock;
-  readonly logger: Logger;
 }
 
 /**
@@ -39,39 +31,45 @@ export class NbdServerExports extends LinkedExports {
   readonly kind = 'nbd-server' as const;
   private readonly files: ExportFiles;
   private readonly loadedNames: LoadedNames;
-  private readonly changes: Coalescer;
+  /** Many exports at once cost one reload: who comes while one is under way shares the next. */
+  private readonly changes = new Batcher<string, void>(async (batch) => {
+    await this.loadedNames.load(new Set(batch.map(({ input }) => input)));
+    for (const { resolve } of batch) resolve();
+  }, Number.POSITIVE_INFINITY);
 
   constructor(private readonly options: NbdServerOptions) {
-    const { host, port, binary, pidFile, baseConfig, clock, logger } = options;
+    const { host, port, binary, pidFile, baseConfig } = options;
     const links = new ExportLinks(options, { apart: false });
+    const isOurs = (pid: number) => hasOurConfiguration(pid, baseConfig);
     // The children that serve clients keep the command line of their parent, and outlive it.
-    const isOurs = (pid: number) => hasOurConfiguration(pid, baseConfig) && pid !== pidIn(pidFile);
-    const clients = new ConnectedClients({ binary, isOurs, ports: [port] }, host);
-    const program = { binary, versionOption: '-V', packageName: 'nbd-server' };
-    super({ program, links, clients, clock, logger });
-    const unit = options.manage === 'own' ? null : options.unit;
+    const isChild = (pid: number) => isOurs(pid) && pid !== pidIn(pidFile);
+    const clients = new ConnectedClients({ binary, isOurs: isChild, ports: [port] }, host);
+    super(options, links, clients);
     this.files = new ExportFiles(options, (name) => links.path({ name }));
-    this.loadedNames = new LoadedNames({
+    const process = new ServerProcess({
       ...options,
-      unit,
-      version: () => this.version,
-      process: nbdServerProcess({ ...options, address: { host, port }, unit }),
-      clients,
-      files: this.files,
+      name: `the nbd-server of ${baseConfig}`,
+      isOurs,
+      // It daemonizes by itself, and writes the pid file a moment later.
+      launch: async () =>
+        void (await runProgram(
+          binary,
+          ['-C', baseConfig, '-p', pidFile],
+          `it does not start with ${baseConfig}`,
+        )),
+      appearsMs: LIMITS.NBD_APPEARS_MS,
+      lingers: () => servesPort(binary, port),
     });
-    this.changes = new Coalescer((names) => this.loadedNames.load(names));
-  }
-
-  portOf(): number {
-    return this.options.port;
+    const version = () => this.version;
+    this.loadedNames = new LoadedNames({ ...options, version, process, clients, files: this.files });
   }
 
   override get figures(): ExportFigures {
     return { ...this.loadedNames.figures, ...this.nbdClients.figures };
   }
 
-  override async close(): Promise<void> {
-    await this.changes.idle();
+  override close(): Promise<void> {
+    return this.changes.idle();
   }
 
   protected prepareOnce(): Promise<void> {
@@ -134,10 +132,18 @@ export class NbdServerExports extends LinkedExports {
   }
 
   /** Starts the server again when it is dead and ours to start. */
-  protected async look(): Promise<ExportServerHealth> {
+  protected async look() {
     await this.prepare();
     return this.loadedNames.look();
   }
+}
+
+/** Was this process started with that configuration? Children keep the command line of their parent. */
+function hasOurConfiguration(pid: number, baseConfig: string): boolean {
+  const words = commandLine(pid);
+  const at = words.findIndex((word) => word === '-C' || word === '--config-file');
+  // A process that is gone has no words.
+  return words.length > 1 && (at < 0 ? DEFAULT_CONFIG : words[at + 1]) === baseConfig;
 }
 
 /** Right, or closed: the server knows the name but cannot open the target, and no restart would change that. */

@@ -1,30 +1,23 @@
+import { spawn } from 'node:child_process';
 import { join } from 'node:path';
-import type { Clock } from '../../core/clock';
 import { messageOf } from '../../core/errors';
-import type { Logger } from '../../core/log/logger';
+import { LIMITS } from '../../core/limits';
+import { commandLine } from '../../devices/sysfs/process-table';
 import { isListening } from '../../devices/sysfs/socket-table';
 import { ConnectedClients } from '../connected-clients';
 import { unhealthy } from '../export-errors';
 import { ExportLinks } from '../export-links';
-import type { ExportServerHealth, ExportTarget, ProbeResult } from '../export-server';
-import { type Declared, LinkedExports } from '../linked-exports';
+import type { ExportTarget, ProbeResult } from '../export-server';
+import { type Declared, LinkedExports, type LinkedOptions } from '../linked-exports';
 import { readTlsClient } from '../protocol/tls';
-import type { ServerProcess } from '../server-process';
-import { holderProcess } from './holder-process';
+import { ServerProcess } from '../server-process';
 import { servesFolder } from './sessions';
 
-export interface NbdkitOptions {
-  readonly host: string;
-  readonly port: number;
+export interface NbdkitOptions extends LinkedOptions {
   /** The port of exports that cannot be written: nbdkit must know before a client says which export it wants. */
   readonly readOnlyPort: number;
-  readonly runDir: string;
-  readonly devDir: string;
-  readonly binary: string;
   /** The holder's program, a file that Node runs. */
   readonly holder: string;
-  readonly manage: 'auto' | 'systemd' | 'own';
-  readonly unit: string | null;
   readonly tls: 'off' | 'on' | 'require';
   readonly tlsDir: string;
   readonly maxConnections: number;
@@ -32,10 +25,7 @@ export interface NbdkitOptions {
   /** Bytes a second of one export; 0: no limit. */
   readonly maxBytesPerSecond: number;
   /** ms that a client may take to ask for an export. */
-  readonly handshakeMs: number;
-  readonly diskseq: (deviceName: string) => number | null;
-  readonly clock: Clock;
-  readonly logger: Logger;
+  readonly handshakeMs?: number;
 }
 
 /**
@@ -47,27 +37,32 @@ export class NbdkitExports extends LinkedExports {
   private readonly holder: ServerProcess;
 
   constructor(private readonly options: NbdkitOptions) {
-    const { host, port, runDir, binary, tls, tlsDir, clock, logger } = options;
+    const { host, port, readOnlyPort, binary, tls, tlsDir } = options;
     const links = new ExportLinks(options, { apart: true });
     const isOurs = (pid: number) => servesFolder(pid, links.writable) || servesFolder(pid, links.readOnly);
     const readTls = tls === 'off' ? null : () => readTlsClient(tlsDir);
-    const serving = { binary, isOurs, ports: [port, options.readOnlyPort] };
-    const program = { binary, versionOption: '--version', packageName: 'nbdkit' };
-    super({ program, links, clients: new ConnectedClients(serving, host, readTls), clock, logger });
-    this.holder = holderProcess({
-      address: { host, port },
-      unit: options.manage === 'own' ? null : options.unit,
-      program: options.holder,
-      args: holderArguments(options, links),
-      exportsDir: links.writable,
-      pidFile: join(runDir, 'nbd-holder.pid'),
-      clock,
-      logger,
+    super(
+      options,
+      links,
+      new ConnectedClients({ binary, isOurs, ports: [port, readOnlyPort] }, host, readTls),
+    );
+    const pidFile = join(options.runDir, 'nbd-holder.pid');
+    const [exports, ...others] = holderArguments(options, links, pidFile);
+    this.holder = new ServerProcess({
+      ...options,
+      name: 'our holder of exports',
+      pidFile,
+      isOurs: (pid) => {
+        const words = commandLine(pid);
+        return words.includes(options.holder) && words.includes(exports);
+      },
+      launch: async () => launch(options, [exports, ...others]),
+      appearsMs: LIMITS.NBD_START_TIMEOUT_MS,
     });
   }
 
-  portOf({ readOnly = false }: { readonly readOnly?: boolean }): number {
-    return readOnly ? this.options.readOnlyPort : this.options.port;
+  override portOf({ readOnly = false }: { readonly readOnly?: boolean }): number {
+    return readOnly ? this.options.readOnlyPort : this.port;
   }
 
   anticipate(): void {
@@ -101,8 +96,8 @@ export class NbdkitExports extends LinkedExports {
 
   /** What has to be done where the holder has fewer sockets than this daemon expects: it is older, or its unit is. */
   private async howToListen(): Promise<string> {
-    const { unit, manage } = this.options;
-    return unit === null || manage === 'own'
+    const { unit } = this.options;
+    return unit === null
       ? `end process ${(await this.holder.pid()) ?? '?'}, a holder from before the upgrade (nobody who is connected is cut), and publish again`
       : `give ${unit} a second ListenStream= with it, then systemctl restart ${unit} (nobody who is connected is cut)`;
   }
@@ -129,22 +124,34 @@ export class NbdkitExports extends LinkedExports {
     return this.links.makeFolders();
   }
 
-  protected async look(): Promise<ExportServerHealth> {
+  protected async look() {
     if (this.version === null) await this.prepare();
     await this.holder.revive();
-    return {
-      status: 'healthy',
-      message: `nbdkit ${this.version ?? '?'} on port ${this.port}, a process for each client`,
-      version: this.version,
-      pid: await this.holder.pid(),
-      staleUntilRestart: 0,
-    };
+    const message = `nbdkit ${this.version ?? '?'} on port ${this.port}, a process for each client`;
+    return { status: 'healthy', message, pid: await this.holder.pid(), staleUntilRestart: 0 } as const;
   }
 }
 
-function holderArguments(options: NbdkitOptions, links: ExportLinks): string[] {
-  const { host, readOnlyPort } = options;
+/** It is no child of ours in any way that matters: it lives on, whatever ends us. */
+function launch({ holder, logger }: NbdkitOptions, args: readonly string[]): void {
+  const child = spawn(process.execPath, [holder, ...args], {
+    stdio: 'ignore',
+    detached: true,
+    env: { PATH: process.env.PATH },
+  });
+  child.on('error', ({ message }) =>
+    logger.error('The holder of exports does not start', { reason: message }),
+  );
+  child.unref();
+}
+
+/** The first one tells a holder from those of other daemons. */
+function holderArguments(options: NbdkitOptions, links: ExportLinks, pidFile: string): [string, ...string[]] {
+  const { host, port, readOnlyPort } = options;
   return [
+    `--exports=${links.writable}`,
+    `--listen=${host}:${port}`,
+    `--pid-file=${pidFile}`,
     `--exports-read-only=${links.readOnly}`,
     `--listen-read-only=${host}:${readOnlyPort}`,
     `--nbdkit=${options.binary}`,
@@ -153,6 +160,6 @@ function holderArguments(options: NbdkitOptions, links: ExportLinks): string[] {
     `--max-connections=${options.maxConnections}`,
     `--max-per-export=${options.maxPerExport}`,
     `--max-bytes-per-second=${options.maxBytesPerSecond}`,
-    `--handshake-ms=${options.handshakeMs}`,
+    `--handshake-ms=${options.handshakeMs ?? LIMITS.NBD_CLIENT_HANDSHAKE_MS}`,
   ];
 }

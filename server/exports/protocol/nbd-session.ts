@@ -103,13 +103,13 @@ export class NbdSession {
  * that end instead of its being waited for.
  */
 export async function withNbdServer<T>(
-  address: NbdAddress,
+  { host, port }: NbdAddress,
   timeoutMs: number,
   work: (session: NbdSession) => Promise<T>,
   onParting?: (end: Promise<void>) => void,
 ): Promise<T> {
   // A handshake is many small writes; none may wait for the acknowledgement of the one before.
-  const socket = connect({ ...address, noDelay: true });
+  const socket = connect({ host, port, noDelay: true });
   const session = new NbdSession(socket);
   const timer = setTimeout(
     () => session.end(new NbdError('timeout', `no answer within ${timeoutMs} ms`)),

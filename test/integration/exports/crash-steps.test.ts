@@ -131,7 +131,6 @@ describe('a daemon that dies before any of its steps', () => {
         runDir: join(dir, 'run'),
         devDir,
         binary: 'nbd-server',
-        manage: 'own',
         unit: null,
         restartPolicy: 'preserve',
         diskseq: () => null,

@@ -110,7 +110,6 @@ describe('an upgrade of the package under a copy', () => {
       ...NBDKIT_DEFAULTS,
       ...nbdkit,
       devDir,
-      manage: 'systemd',
       unit: 'lab.socket',
     });
     let socket = await activate(port);

@@ -43,7 +43,6 @@ function create(options: Partial<NbdServerOptions> = {}): NbdServerExports {
     runDir: join(dir, 'run'),
     devDir,
     binary: 'nbd-server',
-    manage: 'own',
     unit: null,
     restartPolicy: 'preserve',
     diskseq: () => null,
