@@ -4,38 +4,10 @@ import { LIMITS } from '../core/limits';
 import type { Logger } from '../core/log/logger';
 import type { ClientState } from '../devices/device';
 import { processIdentity } from '../devices/sysfs/kernel-files';
-import { end, hasOpen, openNodes, pids, pidsNamed, runs, socketsOf } from '../devices/sysfs/process-table';
-import {
-  ESTABLISHED,
-  LISTENING,
-  portEnd,
-  readableAddress,
-  socketTable,
-  unixServers,
-} from '../devices/sysfs/socket-table';
+import { end, openNodes, pids } from '../devices/sysfs/process-table';
+import { type Connection, connectionsOf, type Program, processBehind } from '../devices/sysfs/socket-table';
 import type { ExportClients, ProbeResult } from './export-server';
 import { probeExport, type ReadTls } from './protocol/handshake';
-
-/** A program, and which of its processes are ours. */
-export interface Program {
-  readonly binary: string;
-  /**
-   * Was this process started for our exports? Its name proves nothing, since others run the same programs; its
-   * command line names our folder of exports or our configuration, and everybody may read it.
-   */
-  readonly isOurs: (pid: number) => boolean;
-  /** Where clients reach it. */
-  readonly ports: readonly number[];
-}
-
-/** One client of an export server. */
-interface Connection {
-  /** The process that serves it. */
-  readonly pid: number;
-  /** `address:port` of the client, null when unknown (a unix socket, or a process we may not look into). */
-  readonly peer: string | null;
-  readonly state: ClientState;
-}
 
 /**
  * Who is connected to an export server that gives each client a process of its own. Our own handshakes are
@@ -178,50 +150,4 @@ export class ConnectedClients {
     this.counting = turn.catch(() => undefined);
     return turn;
   }
-}
-
-/**
- * Clients that processes of ours connect to this disk, or to any. A process that may not be looked into counts:
- * an unknown client is a client.
- */
-async function connectionsOf({ binary, isOurs, ports }: Program, target?: string): Promise<Connection[]> {
-  const serving = (await pidsNamed(binary))
-    .filter(isOurs)
-    .map((pid) => ({ pid, sockets: socketsOf(pid) }))
-    .filter(({ pid, sockets }) => sockets === null || target === undefined || hasOpen(pid, target));
-  if (serving.length === 0) return [];
-  // Read after the sockets of the processes, so that a connection which is in neither table is closed.
-  const [tcp, unix] = [socketTable(), unixServers()];
-  const showsOurs = ports.some((port) => tcp.some(({ local }) => local.endsWith(portEnd(port))));
-  return serving.map(({ pid, sockets }) => {
-    const own = tcp.filter(({ inode, state }) => state !== LISTENING && sockets?.includes(inode));
-    const stands = own.some(({ state }) => state === ESTABLISHED);
-    // Where the client cannot be seen: a unix socket does not tell whether its other end is there, and the
-    // connections of another network are not in our table.
-    const isHidden = sockets === null || sockets.some((inode) => unix.has(inode)) || !showsOurs;
-    const hasLeft = !stands && (own.length > 0 || !isHidden);
-    const peer = own[0] === undefined ? null : readableAddress(own[0].remote);
-    return { pid, peer, state: hasLeft ? 'leaving' : 'connected' };
-  });
-}
-
-/**
- * The process at the other end of our own connection, null when the kernel does not show it. `earlier`: those that
- * there were before it was made.
- */
-async function processBehind(
-  { binary, isOurs }: Program,
-  serverPort: number,
-  clientPort: number,
-  earlier: ReadonlySet<number>,
-): Promise<number | null> {
-  // It was started for this connection and has greeted, so it is among the new ones. Only when others have
-  // connected meanwhile, the table of sockets has to tell which one it is.
-  const [started, ...more] = pids().filter((pid) => !earlier.has(pid) && runs(pid, binary) && isOurs(pid));
-  if (started !== undefined && more.length === 0) return started;
-  const [ours, theirs] = [portEnd(clientPort), portEnd(serverPort)];
-  const line = socketTable().find(({ local, remote }) => local.endsWith(theirs) && remote.endsWith(ours));
-  const inode = line?.inode;
-  if (inode === undefined) return null;
-  return (await pidsNamed(binary)).findLast((pid) => socketsOf(pid)?.includes(inode)) ?? null;
 }

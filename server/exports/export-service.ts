@@ -80,10 +80,7 @@ export class ExportService {
   async publish(
     volumeId: string,
     metadata: Record<string, string>,
-    {
-      readOnly = false,
-      caller = null,
-    }: { readonly readOnly?: boolean; readonly caller?: Caller | null } = {},
+    { readOnly = false, caller = null }: { readOnly?: boolean; caller?: Caller | null } = {},
   ): Promise<ExportRecord> {
     const { epoch, applianceVmId } = this.parts.owner();
     this.refuseWhileBusy(volumeId);
@@ -132,7 +129,7 @@ export class ExportService {
    */
   async withdraw(
     volumeId: string,
-    { force, caller = null }: { readonly force: boolean; readonly caller?: Caller | null },
+    { force, caller = null }: { force: boolean; caller?: Caller | null },
   ): Promise<{ existed: boolean }> {
     const { epoch } = this.parts.owner();
     const ledger = this.parts.ledger();
@@ -145,50 +142,33 @@ export class ExportService {
     await this.parts.server.withdraw(name, { force });
     if (!record || isWithdrawn(record)) return { existed: false };
     // The row stays and remembers that somebody wanted this, so that sync does not bring the export back.
-    const { volumeId: id, exportName: exported, devicePath, port } = record;
-    const kept = {
-      volumeId: id,
-      exportName: exported,
-      devicePath,
-      port,
-      status: 'pending' as const,
-      metadata: { ...record.metadata, withdrawn: 'true' },
-    };
+    const metadata = { ...record.metadata, withdrawn: 'true' };
+    const kept: NewExport = { ...record, status: 'pending', metadata };
     await this.put(epoch, kept, 'export:withdraw', { volume_id: volumeId, force, ...callerNames(caller) });
     return { existed: true };
   }
 
   async validate(): Promise<ExportValidation[]> {
-    const ledger = this.parts.ledger();
-    const records = await this.list({});
     const results: ExportValidation[] = [];
-    for (const record of records) {
+    for (const { volumeId, exportName } of await this.list({})) {
       const [mapping, probe] = await Promise.all([
-        ledger.readMapping(record.volumeId),
-        this.parts.server.probe(record.exportName),
+        this.parts.ledger().readMapping(volumeId),
+        this.parts.server.probe(exportName),
       ]);
       const expectedSize = mapping?.size ?? 0;
       const size = probe.ok ? probe.size : null;
-      results.push({
-        volumeId: record.volumeId,
-        exportName: record.exportName,
-        ok: size === expectedSize,
-        message: messageOn(probe, expectedSize),
-        size,
-        expectedSize,
-      });
+      const ok = size === expectedSize;
+      const message = messageOn(probe, expectedSize);
+      results.push({ volumeId, exportName, ok, message, size, expectedSize });
     }
     return results;
   }
 
-  /** Exports without a mapping. See ./orphaned-exports.ts. */
-  orphans(): Promise<OrphanReport> {
-    return findOrphans(this.parts);
-  }
+  /** Exports without a mapping. */
+  readonly orphans = (): Promise<OrphanReport> => findOrphans(this.parts);
 
-  withdrawOrphans(options: CleanupOptions): Promise<OrphanCleanup> {
-    return withdrawOrphans(this.parts, options);
-  }
+  readonly withdrawOrphans = (options: CleanupOptions): Promise<OrphanCleanup> =>
+    withdrawOrphans(this.parts, options);
 
   private async put(epoch: Epoch, record: NewExport, step: string, data: JsonObject): Promise<void> {
     const audit = { step, state: 'note' as const, data };
@@ -197,7 +177,7 @@ export class ExportService {
   }
 
   private async refuseConnected(name: string): Promise<void> {
-    const clients = await whoStays(this.parts.server, this.parts.clock, name);
+    const clients = await whoStays(this.parts, name);
     if (clients.length === 0) return;
     throw new DaemonError(
       'DEVICE_IN_USE',

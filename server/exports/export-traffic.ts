@@ -2,11 +2,11 @@ import type { Clock } from '../core/clock';
 import { mapConcurrent } from '../core/concurrency/map-concurrent';
 import { messageOf } from '../core/errors';
 import { LIMITS } from '../core/limits';
-import type { Device, DeviceSnapshot } from '../devices/device';
+import type { DeviceSnapshot } from '../devices/device';
 import type { Traffic } from '../devices/disk-traffic';
 import { verifiedDevice } from '../devices/identity';
 import type { TrafficMonitor } from '../devices/traffic-monitor';
-import { type Evidence, seen, type Unknown, unknown } from '../model/evidence';
+import { type Evidence, seen, unknown } from '../model/evidence';
 import type { Ledger } from '../model/ledger';
 import type { ExportRecord, Mapping } from '../model/operation';
 import { type CopyProgress, progressOf } from './copy-progress';
@@ -37,12 +37,10 @@ export interface ActiveExport {
 }
 
 /** What has flowed to and from the disk of an export since it was plugged in. */
-export interface DiskFlow {
+export interface DiskFlow extends Pick<Traffic, 'readBytes' | 'writtenBytes'> {
   readonly volumeId: string;
   /** Of the plug. */
   readonly diskseq: number | null;
-  readonly readBytes: number;
-  readonly writtenBytes: number;
 }
 
 /**
@@ -53,8 +51,8 @@ export interface DiskFlow {
 export class ExportTraffic {
   private mappings: readonly Mapping[] = [];
   private readAt: number | null = null;
-  private readonly flowing = new Set<string>();
-  private readonly toldAt = new Map<string, number>();
+  /** When listeners were last told of a volume, and whether bytes flowed then. */
+  private readonly told = new Map<string, { readonly at: number; readonly flows: boolean }>();
   private readonly listeners = new Set<(active: ActiveExport) => void>();
 
   constructor(private readonly parts: Parts) {}
@@ -76,21 +74,25 @@ export class ExportTraffic {
    */
   async sample(): Promise<readonly DiskFlow[]> {
     await this.readMappings();
+    const snapshot = this.parts.watcher.snapshot();
     const disks = this.mappings.flatMap((mapping) => {
-      const device = this.deviceOf(mapping);
-      return 'kind' in device ? [] : [{ mapping, device }];
+      const { device } = verifiedDevice(mapping, snapshot);
+      return device === null ? [] : [{ mapping, device }];
     });
-    const seen = this.parts.traffic.sample(disks.map(({ device }) => device));
-    const flows = disks.flatMap(({ mapping, device }, index) => flowOf(mapping, device, seen[index]));
+    const looks = this.parts.traffic.sample(disks.map(({ device }) => device));
     const volumes = new Set(disks.map(({ mapping }) => mapping.volumeId));
-    for (const volumeId of this.toldAt.keys()) if (!volumes.has(volumeId)) this.toldAt.delete(volumeId);
-    for (const volumeId of this.flowing) if (!volumes.has(volumeId)) this.flowing.delete(volumeId);
-    if (this.listeners.size === 0) return flows;
-    const due = disks.filter(({ mapping, device }) => this.mustTell(mapping.volumeId, device));
-    await mapConcurrent(due, LIMITS.PROBES_AT_ONCE, ({ mapping }) => this.tell(mapping)).catch(
-      () => undefined,
-    );
-    return flows;
+    for (const volumeId of this.told.keys()) if (!volumes.has(volumeId)) this.told.delete(volumeId);
+    if (this.listeners.size > 0) {
+      const due = disks.filter(({ mapping }, index) => this.mustTell(mapping.volumeId, looks[index]));
+      const telling = mapConcurrent(due, LIMITS.PROBES_AT_ONCE, ({ mapping }) => this.tell(mapping));
+      await telling.catch(() => undefined);
+    }
+    return disks.flatMap(({ mapping: { volumeId }, device: { diskseq } }, index) => {
+      const look = looks[index];
+      if (look?.kind !== 'seen') return [];
+      const { readBytes, writtenBytes } = look.value;
+      return [{ volumeId, diskseq, readBytes, writtenBytes }];
+    });
   }
 
   /** The activity of these exports. Throws DATABASE_UNAVAILABLE; what else cannot be read is unknown. */
@@ -113,8 +115,10 @@ export class ExportTraffic {
       return { clients: why, traffic: why, progress: progressOf(record, null, why) };
     }
     const clients = await this.clientsOf(record.exportName);
-    const device = this.deviceOf(mapping);
-    const traffic = 'kind' in device ? device : this.parts.traffic.look(device);
+    const { device, reason } = verifiedDevice(mapping, this.parts.watcher.snapshot());
+    const traffic = device
+      ? this.parts.traffic.look(device)
+      : unknown(reason, this.parts.clock.now(), 'guest');
     return { clients, traffic, progress: progressOf(record, mapping.size, traffic) };
   }
 
@@ -128,22 +132,13 @@ export class ExportTraffic {
     }
   }
 
-  private deviceOf(mapping: Mapping): Device | Unknown {
-    const { device, reason } = verifiedDevice(mapping, this.parts.watcher.snapshot());
-    return device ?? unknown(reason, this.parts.clock.now(), 'guest');
-  }
-
-  private mustTell(volumeId: string, device: Device): boolean {
-    const traffic = this.parts.traffic.look(device);
-    const { readRate, writeRate } = traffic.kind === 'seen' ? traffic.value : NO_RATES;
-    const flows = (readRate ?? 0) > 0 || (writeRate ?? 0) > 0;
-    if (!flows && !this.flowing.has(volumeId)) return false;
-    const now = this.parts.clock.monotonic();
-    const told = this.toldAt.get(volumeId);
-    if (told !== undefined && now - told < LIMITS.TRAFFIC_EVENT_MS) return false;
-    this.toldAt.set(volumeId, now);
-    if (flows) this.flowing.add(volumeId);
-    else this.flowing.delete(volumeId);
+  private mustTell(volumeId: string, look: Evidence<Traffic> | undefined): boolean {
+    const rates = look?.kind === 'seen' ? look.value : null;
+    const flows = (rates?.readRate ?? 0) > 0 || (rates?.writeRate ?? 0) > 0;
+    const told = this.told.get(volumeId);
+    const at = this.parts.clock.monotonic();
+    if (!(flows || told?.flows) || (told && at - told.at < LIMITS.TRAFFIC_EVENT_MS)) return false;
+    this.told.set(volumeId, { at, flows });
     return true;
   }
 
@@ -168,15 +163,3 @@ export class ExportTraffic {
     }
   }
 }
-
-function flowOf(
-  { volumeId }: Mapping,
-  { diskseq }: Device,
-  traffic: Evidence<Traffic> | undefined,
-): DiskFlow[] {
-  if (traffic?.kind !== 'seen') return [];
-  const { readBytes, writtenBytes } = traffic.value;
-  return [{ volumeId, diskseq, readBytes, writtenBytes }];
-}
-
-const NO_RATES = { readRate: null, writeRate: null };

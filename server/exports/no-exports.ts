@@ -1,5 +1,7 @@
 import type { ExportServer } from './export-server';
 
+const message = 'exports are off (NBD_BACKEND=none)';
+
 /** NBD_BACKEND=none: hosts without NBD. Attach completes without an export. */
 export function noExports(port: number): ExportServer {
   return {
@@ -9,21 +11,10 @@ export function noExports(port: number): ExportServer {
     publish: async () => {},
     withdraw: async () => {},
     list: async () => [],
-    probe: async () => ({
-      ok: false,
-      reason: 'disabled',
-      message: 'exports are off (NBD_BACKEND=none)',
-      ms: 0,
-    }),
+    probe: async () => ({ ok: false, reason: 'disabled', message, ms: 0 }),
     clients: async () => ({ connected: [], leaving: [] }),
     clientProcesses: async () => new Map(),
-    health: async () => ({
-      status: 'disabled',
-      message: 'exports are off (NBD_BACKEND=none)',
-      version: null,
-      pid: null,
-      staleUntilRestart: 0,
-    }),
+    health: async () => ({ status: 'disabled', message, version: null, pid: null, staleUntilRestart: 0 }),
     close: async () => {},
   };
 }

@@ -108,7 +108,7 @@ export async function withdrawOrphans(
 
 /** Looked at again right before the act. */
 async function whyKept(parts: Parts, { name, volumeId }: OrphanedExport): Promise<string | null> {
-  const clients = await whoStays(parts.server, parts.clock, name);
+  const clients = await whoStays(parts, name);
   if (clients.length > 0) return `clients are connected: ${clients.join('; ')}`;
   const { applianceVmId } = parts.owner();
   const ledger = parts.ledger();
@@ -126,9 +126,7 @@ async function withdraw(
   const { epoch } = parts.owner();
   await parts.server.withdraw(name, { published });
   const data = { volume_id: volumeId, orphan: true, ...callerNames(caller) };
-  const entry = await parts
-    .ledger()
-    .auditedChange(epoch, [], { step: 'export:withdraw', state: 'note', data });
-  parts.events.publish([entry]);
+  const note = { step: 'export:withdraw', state: 'note', data } as const;
+  parts.events.publish([await parts.ledger().auditedChange(epoch, [], note)]);
   return name;
 }

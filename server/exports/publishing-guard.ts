@@ -32,26 +32,29 @@ interface GuardParts {
  * and `withdraw` LEASE_LOST.
  */
 export function guardPublishing(server: ExportServer, parts: GuardParts): ExportServer {
-  const publish = async (target: ExportTarget) => {
-    const attributes = {
-      'volume_daemon.volume.id': target.volumeId,
-      'volume_daemon.device': target.devicePath,
-    };
-    await traced(parts.tracing, 'export publish', { kind: 'internal', attributes }, () => guarded(target));
-  };
-  const guarded = async (target: ExportTarget) => {
-    const isOwner = parts.tenure();
-    const device = await requireUnused(parts, target);
-    requireOwner(isOwner, target.name);
-    requireFree(parts, target);
-    parts.handsOff?.keep(device);
-    await server.publish(target);
+  const { tracing, tenure, isTaken, handsOff } = parts;
+  const publish: ExportServer['publish'] = async (target) => {
+    const { name, volumeId, devicePath } = target;
+    const attributes = { 'volume_daemon.volume.id': volumeId, 'volume_daemon.device': devicePath };
+    await traced(tracing, 'export publish', { kind: 'internal', attributes }, async () => {
+      const isOwner = tenure();
+      const device = await requireUnused(parts, target);
+      requireOwner(isOwner, name);
+      if (isTaken(volumeId))
+        throw new DaemonError(
+          'VOLUME_BUSY',
+          `An operation works on volume ${volumeId}; ${name} stays as it is`,
+          { details: { volume_id: volumeId } },
+        );
+      handsOff?.keep(device);
+      await server.publish(target);
+    });
   };
   // Also while an operation works on the volume: an export that leads to a wrong disk is closed at once.
   const withdraw: ExportServer['withdraw'] = async (name, options) => {
-    requireOwner(parts.tenure(), name);
+    requireOwner(tenure(), name);
     const about = { kind: 'internal', attributes: { 'volume_daemon.export': name } } as const;
-    await traced(parts.tracing, 'export withdraw', about, () => server.withdraw(name, options));
+    await traced(tracing, 'export withdraw', about, () => server.withdraw(name, options));
   };
   return new Proxy(server, {
     get(real, key) {
@@ -66,13 +69,6 @@ export function guardPublishing(server: ExportServer, parts: GuardParts): Export
 function requireOwner(isOwner: () => boolean, name: string): void {
   if (!isOwner())
     throw new DaemonError('LEASE_LOST', `The lease of the appliance has ended; ${name} stays as it is`);
-}
-
-function requireFree({ isTaken }: GuardParts, { name, volumeId }: ExportTarget): void {
-  if (isTaken(volumeId))
-    throw new DaemonError('VOLUME_BUSY', `An operation works on volume ${volumeId}; ${name} stays as it is`, {
-      details: { volume_id: volumeId },
-    });
 }
 
 async function requireUnused({ guest, watcher, clock }: GuardParts, target: ExportTarget): Promise<Device> {

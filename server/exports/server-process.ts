@@ -10,7 +10,8 @@ import { LIMITS } from '../core/limits';
 import type { Logger } from '../core/log/logger';
 import { findListener, isListening } from '../devices/sysfs/socket-table';
 import { unhealthy } from './export-errors';
-import { greets, type NbdAddress } from './protocol/handshake';
+import { greets } from './protocol/handshake';
+import type { NbdAddress } from './protocol/nbd-session';
 
 const run = promisify(execFile);
 
@@ -115,7 +116,8 @@ export class ServerProcess {
         await this.options.launch();
       }
       isBegun = true;
-      await this.appears();
+      // Looking too early would start a second one.
+      await this.becomes(() => this.isThere(), this.options.appearsMs);
       const serves = await this.isServing();
       if (serves) logger.info(`${name} has been started`, { pid: await this.pid() });
       return serves;
@@ -126,13 +128,12 @@ export class ServerProcess {
   private async isServing(): Promise<boolean> {
     const { clock } = this.options;
     if (!(await this.isThere())) return false;
-    const pid = await this.pid();
     const known = this.answered;
-    if (known?.pid === pid && clock.monotonic() - known.at < LIMITS.NBD_BELIEVED_MS) return true;
+    const isLate = known === null || clock.monotonic() - known.at >= LIMITS.NBD_BELIEVED_MS;
+    if (!isLate && known.pid === (await this.pid())) return true;
     if ((await greets(this.options)) !== null) return false;
-    const now = await this.pid();
-    this.answered = { pid: now, at: clock.monotonic() };
-    return now !== null;
+    this.answered = { pid: await this.pid(), at: clock.monotonic() };
+    return this.answered.pid !== null;
   }
 
   /** Does a process of ours listen, or systemd for it? */
@@ -155,25 +156,23 @@ export class ServerProcess {
     throw unhealthy(`port ${port} is taken by another process than ${name}: stop it, or set NBD_PORT`);
   }
 
-  /** Looking too early would start a second one. */
-  private async appears(): Promise<void> {
-    const { clock, appearsMs } = this.options;
-    const deadline = clock.monotonic() + appearsMs;
-    while (!(await this.isThere()) && clock.monotonic() < deadline)
-      await clock.sleep(LIMITS.NBD_START_POLL_MS);
-  }
-
   private get silence(): string {
     return `nothing of ours speaks NBD on port ${this.options.port} (is the port taken?)`;
   }
 
   private async until(condition: () => Promise<boolean>, complaint: string): Promise<void> {
+    if (!(await this.becomes(condition, LIMITS.NBD_START_TIMEOUT_MS))) throw unhealthy(complaint);
+  }
+
+  /** Does it become true in that time? */
+  private async becomes(condition: () => Promise<boolean>, ms: number): Promise<boolean> {
     const { clock } = this.options;
-    const deadline = clock.monotonic() + LIMITS.NBD_START_TIMEOUT_MS;
+    const deadline = clock.monotonic() + ms;
     while (!(await condition())) {
-      if (clock.monotonic() > deadline) throw unhealthy(complaint);
+      if (clock.monotonic() > deadline) return false;
       await clock.sleep(LIMITS.NBD_START_POLL_MS);
     }
+    return true;
   }
 }
 

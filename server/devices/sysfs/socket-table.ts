@@ -1,52 +1,91 @@
+import type { ClientState } from '../device';
 import { textIn } from './kernel-files';
-import { ownsSocket, parentOf, pidIn, pids, pidsThat, runs } from './process-table';
+import {
+  hasOpen,
+  ownsSocket,
+  parentOf,
+  pidIn,
+  pids,
+  pidsNamed,
+  pidsThat,
+  runs,
+  socketsOf,
+} from './process-table';
+
+/* What /proc tells about who listens and who is connected. */
 
 /** The states of a TCP connection, as the kernel writes them. */
-export const ESTABLISHED = '01';
-export const LISTENING = '0A';
+const ESTABLISHED = '01';
+const LISTENING = '0A';
 
-interface SocketLine {
-  readonly local: string;
-  readonly remote: string;
-  readonly state: string;
-  readonly inode: string;
+/** A server program, and which of its processes are ours. */
+export interface Program {
+  readonly binary: string;
+  /**
+   * Was this process started for us? Its name proves nothing, since others run the same programs; its command
+   * line names our folder or our configuration, and everybody may read it.
+   */
+  readonly isOurs: (pid: number) => boolean;
+  /** Where clients reach it. */
+  readonly ports: readonly number[];
 }
 
-/** The TCP sockets of this network. To read them takes the kernel milliseconds, however few there are. */
-export function socketTable(): SocketLine[] {
-  return ['/proc/net/tcp', '/proc/net/tcp6'].flatMap((table) =>
-    textIn(table)
-      .split('\n')
-      .slice(1, -1)
-      .map((line) => {
-        const [, local = '', remote = '', state = '', , , , , , inode = ''] = line.trim().split(/\s+/);
-        return { local, remote, state, inode };
-      }),
-  );
+/** One client of a server that gives each a process of its own. */
+export interface Connection {
+  /** The process that serves it. */
+  readonly pid: number;
+  /** `address:port` of the client, null when unknown (a unix socket, or a process we may not look into). */
+  readonly peer: string | null;
+  readonly state: ClientState;
 }
 
-/** Inodes of the unix sockets that have the address of a server: its clients' connections inherit it. */
-export function unixServers(): ReadonlySet<string> {
-  const lines = textIn('/proc/net/unix').split('\n').slice(1, -1);
-  return new Set(
-    lines.map((line) => line.trim().split(/\s+/)).flatMap((words) => (words[7] ? (words[6] ?? []) : [])),
-  );
+/**
+ * Clients that processes of ours connect to this disk, or to any. A process that may not be looked into counts:
+ * an unknown client is a client.
+ */
+export async function connectionsOf(
+  { binary, isOurs, ports }: Program,
+  target?: string,
+): Promise<Connection[]> {
+  const serving = (await pidsNamed(binary))
+    .filter(isOurs)
+    .map((pid) => ({ pid, sockets: socketsOf(pid) }))
+    .filter(({ pid, sockets }) => sockets === null || target === undefined || hasOpen(pid, target));
+  if (serving.length === 0) return [];
+  // Read after the sockets of the processes, so that a connection which is in neither table is closed.
+  const [tcp, unix] = [socketTable(), unixServers()];
+  const showsOurs = ports.some((port) => tcp.some(({ local }) => local.endsWith(portEnd(port))));
+  return serving.map(({ pid, sockets }) => {
+    const own = tcp.filter(({ inode, state }) => state !== LISTENING && sockets?.includes(inode));
+    const stands = own.some(({ state }) => state === ESTABLISHED);
+    // Where the client cannot be seen: a unix socket does not tell whether its other end is there, and the
+    // connections of another network are not in our table.
+    const isHidden = sockets === null || sockets.some((inode) => unix.has(inode)) || !showsOurs;
+    const hasLeft = !stands && (own.length > 0 || !isHidden);
+    const peer = own[0] === undefined ? null : readableAddress(own[0].remote);
+    return { pid, peer, state: hasLeft ? 'leaving' : 'connected' };
+  });
 }
 
-/** How the addresses of a port end in the kernel's table. */
-export function portEnd(port: number): string {
-  return `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
-}
-
-/** `0100007F:A86E` → `127.0.0.1:43118`: addresses are words in little-endian order. */
-export function readableAddress(hex: string): string {
-  const [address = '', port = ''] = hex.split(':');
-  const bytes = Buffer.from(address, 'hex').swap32();
-  const number = Number.parseInt(port, 16);
-  const isMapped = bytes.length === 16 && bytes.toString('hex').startsWith('00000000000000000000ffff');
-  if (bytes.length === 4 || isMapped) return `${bytes.subarray(-4).join('.')}:${number}`;
-  const groups = bytes.toString('hex').match(/.{4}/g) ?? [];
-  return `[${groups.map((group) => Number.parseInt(group, 16).toString(16)).join(':')}]:${number}`;
+/**
+ * The process at the other end of our own connection, null when the kernel does not show it. `earlier`: those that
+ * there were before it was made.
+ */
+export async function processBehind(
+  { binary, isOurs }: Program,
+  serverPort: number,
+  clientPort: number,
+  earlier: ReadonlySet<number>,
+): Promise<number | null> {
+  // It was started for this connection and has greeted, so it is among the new ones. Only when others have
+  // connected meanwhile, the table of sockets has to tell which one it is.
+  const [started, ...more] = pids().filter((pid) => !earlier.has(pid) && runs(pid, binary) && isOurs(pid));
+  if (started !== undefined && more.length === 0) return started;
+  const [ours, theirs] = [portEnd(clientPort), portEnd(serverPort)];
+  const line = socketTable().find(({ local, remote }) => local.endsWith(theirs) && remote.endsWith(ours));
+  const inode = line?.inode;
+  if (inode === undefined) return null;
+  return (await pidsNamed(binary)).findLast((pid) => socketsOf(pid)?.includes(inode)) ?? null;
 }
 
 /** Inodes of the sockets that listen on a TCP port. */
@@ -86,4 +125,48 @@ export async function findListener(
   const hint = pidIn(pidFile);
   if (hint !== null && isIt(hint)) return hint;
   return (await pidsThat(isIt))[0] ?? null;
+}
+
+interface SocketLine {
+  readonly local: string;
+  readonly remote: string;
+  readonly state: string;
+  readonly inode: string;
+}
+
+/** The TCP sockets of this network. To read them takes the kernel milliseconds, however few there are. */
+function socketTable(): SocketLine[] {
+  return ['/proc/net/tcp', '/proc/net/tcp6'].flatMap((table) =>
+    textIn(table)
+      .split('\n')
+      .slice(1, -1)
+      .map((line) => {
+        const [, local = '', remote = '', state = '', , , , , , inode = ''] = line.trim().split(/\s+/);
+        return { local, remote, state, inode };
+      }),
+  );
+}
+
+/** Inodes of the unix sockets that have the address of a server: its clients' connections inherit it. */
+function unixServers(): ReadonlySet<string> {
+  const lines = textIn('/proc/net/unix').split('\n').slice(1, -1);
+  return new Set(
+    lines.map((line) => line.trim().split(/\s+/)).flatMap((words) => (words[7] ? (words[6] ?? []) : [])),
+  );
+}
+
+/** How the addresses of a port end in the kernel's table. */
+function portEnd(port: number): string {
+  return `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
+}
+
+/** `0100007F:A86E` → `127.0.0.1:43118`: addresses are words in little-endian order. */
+function readableAddress(hex: string): string {
+  const [address = '', port = ''] = hex.split(':');
+  const bytes = Buffer.from(address, 'hex').swap32();
+  const number = Number.parseInt(port, 16);
+  const isMapped = bytes.length === 16 && bytes.toString('hex').startsWith('00000000000000000000ffff');
+  if (bytes.length === 4 || isMapped) return `${bytes.subarray(-4).join('.')}:${number}`;
+  const groups = bytes.toString('hex').match(/.{4}/g) ?? [];
+  return `[${groups.map((group) => Number.parseInt(group, 16).toString(16)).join(':')}]:${number}`;
 }

@@ -4,19 +4,16 @@ import type { Logger } from '../../core/log/logger';
 import { volumeIdOf } from '../../model/export-name';
 import { configFailed } from '../export-errors';
 import type { ExportTarget } from '../export-server';
-import { baseConfig, baseProblems, exportSection, serialize } from './nbd-config';
+import { type BaseOptions, baseConfig, baseProblems, exportSection, serialize } from './nbd-config';
 
 const SUFFIX = '.conf';
-const LOOPBACK = '127.0.0.1';
 
 /** What of an export its file says, besides the link. */
 export type Described = Pick<ExportTarget, 'name' | 'readOnly'>;
 
-export interface FileOptions {
-  readonly configDir: string;
+export interface FileOptions extends BaseOptions {
+  /** Made when it is missing, never changed. */
   readonly baseConfig: string;
-  readonly host: string;
-  readonly port: number;
 }
 
 /**
@@ -35,17 +32,16 @@ export class ExportFiles {
 
   /** Removes leftovers of a crash and creates a missing base configuration. Throws EXPORT_CONFIG_FAILED. */
   async prepare(logger: Logger): Promise<void> {
-    const { baseConfig: path, configDir, port, host } = this.options;
-    const wanted = { port, configDir, listen: host === LOOPBACK ? host : null };
+    const { baseConfig: path, configDir } = this.options;
     for (const name of await namesIn(configDir).catch(configFailed(configDir, 'read')))
       if (/^migration-vol-.*\.tmp$/.test(name)) await remove(join(configDir, name));
     const there = await read(path);
     if (there === null) {
       logger.info('The base configuration of nbd-server is made', { path });
-      await write(path, baseConfig(wanted));
+      await write(path, baseConfig(this.options));
       return;
     }
-    this.problems = baseProblems(there, wanted).map((problem) => `${path}: ${problem}`);
+    this.problems = baseProblems(there, this.options).map((problem) => `${path}: ${problem}`);
     if (this.problems.length > 0)
       logger.warn('The base configuration of nbd-server does not fit', { problems: this.problems });
   }

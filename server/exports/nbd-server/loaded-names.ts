@@ -106,7 +106,7 @@ export class LoadedNames {
       return await listExports({ host, port });
     } catch {
       const complaint = await greets({ host, port });
-      return complaint === null ? null : new Error(complaint);
+      return complaint === null ? null : new Error(`port ${port}: ${complaint}`);
     }
   }
 

@@ -8,37 +8,23 @@ export interface Section {
 }
 
 /**
- * A server that runs as root reads this file, and an injected line could run a command (`prerun`). So a name
- * is [A-Za-z0-9._-]{1,128}, a value has no control characters, and only the keys that we write are allowed.
+ * A server that runs as root reads this file, and an injected line could run a command (`prerun`). So a name is
+ * [A-Za-z0-9._-]{1,128}, a value has no control characters, and only the keys that we write are allowed.
  */
 const NAME = /^[A-Za-z0-9._-]{1,128}$/;
-const KEYS: ReadonlySet<string> = new Set([
-  'exportname',
-  'readonly',
-  'multifile',
-  'copyonwrite',
-  'flush',
-  'fua',
-  'listenaddr',
-  'port',
-  'allowlist',
-  'includedir',
-]);
+const KEY = /^(exportname|readonly|multifile|copyonwrite|flush|fua|listenaddr|port|allowlist|includedir)$/;
 const VALUE_LENGTH = 4096;
 const HEADING = '# Written by volume-daemon; changes are overwritten.\n';
 
 /** The text of these sections. Throws EXPORT_CONFIG_FAILED when anything could be read as something else. */
 export function serialize(sections: readonly Section[]): string {
-  const names = sections.map(({ name }) => name);
-  const twice = names.find((name, index) => names.indexOf(name) !== index);
-  if (twice !== undefined) throw refuse('the second section', twice);
   return HEADING + sections.map(section).join('\n');
 }
 
 function section({ name, values }: Section): string {
   if (!NAME.test(name)) throw refuse('the export name', name);
   const lines = Object.entries(values).map(([key, value]) => {
-    if (!KEYS.has(key)) throw refuse('the key', key);
+    if (!KEY.test(key)) throw refuse('the key', key);
     if (!isPlain(value)) throw refuse(`the value of ${key}`, value);
     return `\t${key} = ${value}\n`;
   });
@@ -108,18 +94,21 @@ export function exportSection(name: string, linkPath: string, readOnly = false):
 }
 
 export interface BaseOptions {
+  /** It listens on all addresses unless this is loopback's. */
+  readonly host: string;
   readonly port: number;
+  /** Folder of the export files; only `migration-vol-*.conf` in it are ours. */
   readonly configDir: string;
-  /** Address to listen on, null for all. */
-  readonly listen: string | null;
 }
+
+const LOOPBACK = '127.0.0.1';
 
 /**
  * A base configuration that nbd-server starts with although nothing is exported yet: it refuses an empty one.
  */
-export function baseConfig({ port, configDir, listen }: BaseOptions): string {
+export function baseConfig({ host, port, configDir }: BaseOptions): string {
   const generic = {
-    ...(listen === null ? {} : { listenaddr: listen }),
+    ...(host === LOOPBACK && { listenaddr: host }),
     port: String(port),
     allowlist: 'true',
     includedir: configDir,

@@ -5,19 +5,14 @@ import { servesPort } from '../../devices/sysfs/socket-table';
 import { ConnectedClients } from '../connected-clients';
 import { ExportLinks } from '../export-links';
 import type { ExportFigures, ExportTarget, ProbeResult } from '../export-server';
-import { complaint } from '../judge-probe';
-import { type Declared, LinkedExports, type LinkedOptions } from '../linked-exports';
+import { complaint, type Declared, LinkedExports, type LinkedOptions } from '../linked-exports';
 import { runProgram, ServerProcess } from '../server-process';
-import { ExportFiles } from './export-files';
+import { ExportFiles, type FileOptions } from './export-files';
 import { LoadedNames } from './loaded-names';
 
 const DEFAULT_CONFIG = '/etc/nbd-server/config';
 
-export interface NbdServerOptions extends LinkedOptions {
-  /** Folder of the export files; only `migration-vol-*.conf` in it are ours. */
-  readonly configDir: string;
-  /** Made when it is missing, never changed. */
-  readonly baseConfig: string;
+export interface NbdServerOptions extends LinkedOptions, FileOptions {
   readonly pidFile: string;
   readonly restartPolicy: 'preserve' | 'when-idle' | 'never';
 }

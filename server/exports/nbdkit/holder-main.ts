@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { renameSync, writeFileSync } from 'node:fs';
 import { Server } from 'node:net';
 import { parseArgs } from 'node:util';
+import { writeDurably } from '../../core/durable-files';
 import { tlsArguments } from '../protocol/tls';
 import { Holder } from './holder';
 import { rateOfClient } from './sessions';
@@ -51,14 +51,10 @@ function fail(reason: string): never {
   process.exit(1);
 }
 
-function number(
-  name: 'max-connections' | 'max-per-export' | 'max-bytes-per-second' | 'handshake-ms',
-  least = 1,
-): number {
+function number(name: keyof typeof values, least = 1): number {
   const value = Number(values[name]);
-  return Number.isInteger(value) && value >= least
-    ? value
-    : fail(`--${name} must be a number from ${least} on`);
+  if (!Number.isInteger(value) || value < least) fail(`--${name} must be a number from ${least} on`);
+  return value;
 }
 
 function tlsMode(): 'off' | 'on' | 'require' {
@@ -110,7 +106,7 @@ async function listenWithTwin(addresses: readonly (string | undefined)[]): Promi
       /^\[?([^\]]+)\]?:(\d+)$/.exec(address ?? '') ?? fail(`${address ?? 'nothing'} is no address:port`);
     await listen(door, { host, port: Number(port) });
   }
-  writePid();
+  await writePid();
   startTwin();
 }
 
@@ -124,8 +120,7 @@ function beTwin(parent: Pick<ChildProcess, 'send'>): void {
   process.on('disconnect', () => {
     // Killed before it could send the socket: the daemon starts anew.
     if (!holder.isListening) fail('the other holder is gone, and the socket with it');
-    writePid();
-    startTwin();
+    void writePid().then(startTwin);
   });
   parent.send(READY);
 }
@@ -161,10 +156,7 @@ function hear(message: unknown): void {
   if (message === STOP) process.exit(0);
 }
 
-/** A hint for the daemon; renamed into place, so that nobody reads half a number. */
-function writePid(): void {
-  const path = values['pid-file'];
-  if (path === undefined) return;
-  writeFileSync(`${path}.new`, `${process.pid}\n`);
-  renameSync(`${path}.new`, path);
+/** A hint for the daemon, which never reads half a number. */
+async function writePid(): Promise<void> {
+  if (values['pid-file'] !== undefined) await writeDurably(values['pid-file'], `${process.pid}\n`);
 }

@@ -60,9 +60,9 @@ export class Sessions {
 
   /** Why nobody more is let in, null while there is room. */
   refusal(): string | null {
-    if (this.sessions.size < this.bounds.connections) return null;
-    this.forgetEnded();
-    return this.sessions.size < this.bounds.connections
+    const { connections } = this.bounds;
+    if (this.sessions.size >= connections) this.forgetEnded();
+    return this.sessions.size < connections
       ? null
       : `${this.sessions.size} clients are connected, more are not allowed (NBD_MAX_CONNECTIONS); try again later`;
   }
@@ -75,29 +75,22 @@ export class Sessions {
   /** Looks what the new ones have opened; returns those that are too many, or take too long. */
   review(now: number): Surplus[] {
     this.forgetEnded();
-    const perDisk = new Map<string, number>();
-    for (const { disk } of this.sessions.values())
-      if (disk !== null) perDisk.set(disk, (perDisk.get(disk) ?? 0) + 1);
-    const surplus: Surplus[] = [];
-    for (const [pid, session] of this.sessions) {
-      if (session.disk !== null) continue;
+    const undecided = [...this.sessions].filter(([, { disk }]) => disk === null);
+    return undecided.flatMap(([pid, session]) => {
       session.disk = this.processes.diskOf(pid);
-      if (session.disk === null) {
-        const { handshakeMs } = this.bounds;
-        if (now - session.since > handshakeMs)
-          surplus.push({ pid, reason: `it has not asked for an export within ${handshakeMs} ms` });
-        continue;
-      }
-      if (session.disk === UNKNOWN_DISK) continue;
-      const count = (perDisk.get(session.disk) ?? 0) + 1;
-      perDisk.set(session.disk, count);
-      if (count > this.bounds.perExport)
-        surplus.push({
-          pid,
-          reason: `${this.bounds.perExport} clients of this export are connected already (NBD_MAX_PER_EXPORT)`,
-        });
-    }
-    return surplus;
+      const reason = this.tooMuch(session, now);
+      return reason === null ? [] : [{ pid, reason }];
+    });
+  }
+
+  private tooMuch({ disk, since }: Session, now: number): string | null {
+    const { handshakeMs, perExport } = this.bounds;
+    if (disk === null)
+      return now - since > handshakeMs ? `it has not asked for an export within ${handshakeMs} ms` : null;
+    const sharing = [...this.sessions.values()].filter((other) => other.disk === disk).length;
+    return disk === UNKNOWN_DISK || sharing <= perExport
+      ? null
+      : `${perExport} clients of this export are connected already (NBD_MAX_PER_EXPORT)`;
   }
 
   private forgetEnded(): void {

@@ -4,8 +4,6 @@ import { LIMITS } from '../../core/limits';
 import type { ProbeResult } from '../export-server';
 import { type NbdAddress, NbdError, type NbdSession, type Reason, withNbdServer } from './nbd-session';
 
-export type { NbdAddress } from './nbd-session';
-
 /*
  * An NBD client that goes no further than the handshake (fixed newstyle; NBD protocol document, "Newstyle
  * negotiation"). The other side may be hostile or silent: one deadline for the whole exchange; lengths and

@@ -88,9 +88,9 @@ describe('the Debian package', () => {
 
   it('has a base configuration for nbd-server that the daemon accepts', () => {
     const text = plain.read('etc/volume-daemon/nbd-server.conf');
-    expect(baseProblems(text, { port: 10_809, configDir: '/etc/nbd-server/conf.d', listen: null })).toEqual(
-      [],
-    );
+    expect(
+      baseProblems(text, { port: 10_809, configDir: '/etc/nbd-server/conf.d', host: '0.0.0.0' }),
+    ).toEqual([]);
     expect(plain.read('lib/systemd/system/volume-daemon-nbd-server.service')).toContain(
       '-C /etc/volume-daemon/nbd-server.conf ',
     );

@@ -28,7 +28,9 @@ describe('the configuration of nbd-server', () => {
   });
 
   it('a base configuration has the folder and a placeholder: nbd-server refuses an empty one', () => {
-    const sections = parse(baseConfig({ port: 10809, configDir: '/etc/nbd-server/conf.d', listen: null }));
+    const sections = parse(
+      baseConfig({ port: 10809, configDir: '/etc/nbd-server/conf.d', host: '10.0.0.1' }),
+    );
     expect(sections.map(({ name }) => name)).toEqual(['generic', 'placeholder']);
     expect(sections[0]?.values).toMatchObject({ includedir: '/etc/nbd-server/conf.d', port: '10809' });
   });
