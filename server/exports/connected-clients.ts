@@ -120,11 +120,7 @@ export class ConnectedClients {
   }
 
   /** Ends the clients of a device and waits until they have let go of it. */
-  async cut(
-    name: string,
-    target: string,
-    { clock, logger }: { clock: Clock; logger: Logger },
-  ): Promise<void> {
+  async cut(name: string, target: string, clock: Clock, logger: Logger): Promise<void> {
     const deadline = clock.monotonic() + LIMITS.EXPORT_RELOAD_SETTLE_MS;
     const ended = new Set<number>();
     for (;;) {

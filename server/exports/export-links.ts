@@ -36,9 +36,8 @@ export class ExportLinks {
     private readonly places: Places,
     { apart }: { readonly apart: boolean },
   ) {
-    const { runDir } = places;
-    this.writable = join(runDir, 'exports');
-    this.readOnly = apart ? join(runDir, 'exports-read-only') : this.writable;
+    this.writable = join(places.runDir, 'exports');
+    this.readOnly = apart ? join(places.runDir, 'exports-read-only') : this.writable;
   }
 
   path({ name, readOnly = false }: { readonly name: string; readonly readOnly?: boolean }): string {

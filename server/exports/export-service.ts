@@ -1,11 +1,10 @@
-import type { Clock } from '../core/clock';
 import { DaemonError } from '../core/errors';
 import type { Device, DeviceSnapshot } from '../devices/device';
 import { compareSize, sizeRemedy } from '../devices/disk-size';
 import { verifiedDevice } from '../devices/identity';
 import { accessMetadata, isReadOnly, isWithdrawn, keptMetadata } from '../model/export-metadata';
 import { exportName } from '../model/export-name';
-import type { Epoch, ExportFilter, Ledger } from '../model/ledger';
+import type { Epoch, ExportFilter } from '../model/ledger';
 import {
   type Caller,
   callerNames,
@@ -14,26 +13,19 @@ import {
   type Mapping,
   type NewExport,
 } from '../model/operation';
-import type { OperationEvents } from '../model/operation-events';
-import type { ExportServer, ProbeResult } from './export-server';
+import type { ProbeResult } from './export-server';
 import {
   type CleanupOptions,
   findOrphans,
   type OrphanCleanup,
+  type OrphanParts,
   type OrphanReport,
   withdrawOrphans,
 } from './orphaned-exports';
 import { whoStays } from './who-stays';
 
-interface ExportServiceParts {
-  ledger(): Ledger;
-  readonly server: ExportServer;
+interface ExportServiceParts extends OrphanParts {
   readonly watcher: { scan(): Promise<DeviceSnapshot> };
-  readonly clock: Clock;
-  /** Who is told of what was changed. */
-  readonly events: Pick<OperationEvents, 'publish'>;
-  /** Throws STANDBY, STARTING, STOPPING or APPLIANCE_UNKNOWN. */
-  owner(): { epoch: Epoch; applianceVmId: string };
   isBusyWith(volumeId: string): boolean;
   /**
    * Bytes that the volume has in CloudStack now; null when it does not say. Throws CloudError,

@@ -41,6 +41,9 @@ export interface Declared {
   readonly trusted: boolean;
 }
 
+/** A handshake for what was declared. */
+export type Prove = () => Promise<ProbeResult>;
+
 /**
  * What export servers have in common that open the link of a volume for every client anew and give each client
  * a process of its own. Publish: verify the disk, make the link, prove it by a handshake. Withdraw: remove the
@@ -82,7 +85,7 @@ export abstract class LinkedExports implements ExportServer {
     for (const [other, device] of this.last) if (device === devicePath) this.last.delete(other);
     let before: Declared | null = null;
     let seen: ProbeResult | null = null;
-    const prove = async () => {
+    const prove: Prove = async () => {
       seen = await this.nbdClients.prove(name, this.portOf(mine));
       return seen;
     };
@@ -117,7 +120,7 @@ export abstract class LinkedExports implements ExportServer {
     });
     if (target === null) return;
     this.last.set(name, target);
-    if (force) await this.nbdClients.cut(name, target, this.common);
+    if (force) await this.nbdClients.cut(name, target, this.common.clock, this.common.logger);
   }
 
   async list(): Promise<ConfiguredExport[]> {
@@ -167,11 +170,7 @@ export abstract class LinkedExports implements ExportServer {
   protected abstract declare(target: ExportTarget): Promise<Declared>;
 
   /** Makes the server serve what was declared, and returns the last answer to `prove`. */
-  protected abstract serve(
-    target: ExportTarget,
-    declared: Declared,
-    prove: () => Promise<ProbeResult>,
-  ): Promise<ProbeResult>;
+  protected abstract serve(target: ExportTarget, declared: Declared, prove: Prove): Promise<ProbeResult>;
 
   /** From here on nobody new gets in, whatever the server remembers. */
   protected abstract remove(name: string): Promise<void>;

@@ -28,11 +28,13 @@ export interface OrphanCleanup extends OrphanReport {
   readonly failures: readonly string[];
 }
 
-interface Parts {
+export interface OrphanParts {
   ledger(): Ledger;
   readonly server: ExportServer;
   readonly clock: Clock;
+  /** Who is told of what was changed. */
   readonly events: Pick<OperationEvents, 'publish'>;
+  /** Throws STANDBY, STARTING, STOPPING or APPLIANCE_UNKNOWN. */
   owner(): { epoch: Epoch; applianceVmId: string };
 }
 
@@ -40,7 +42,7 @@ interface Parts {
  * Exports that belong to nobody: the export server has them, no mapping to this appliance does, and no
  * operation works on their volume. Throws DATABASE_UNAVAILABLE and what says that this daemon is not the owner.
  */
-export async function findOrphans(parts: Parts): Promise<OrphanReport> {
+export async function findOrphans(parts: OrphanParts): Promise<OrphanReport> {
   const { applianceVmId } = parts.owner();
   const ledger = parts.ledger();
   // The exports first: a mapping is written before its export, so none is missed.
@@ -82,7 +84,7 @@ export interface CleanupOptions {
  * that, or at a time that is not known.
  */
 export async function withdrawOrphans(
-  parts: Parts,
+  parts: OrphanParts,
   { dryRun, idleSince = null, caller = null }: CleanupOptions,
 ): Promise<OrphanCleanup> {
   const found = await findOrphans(parts);
@@ -107,7 +109,7 @@ export async function withdrawOrphans(
 }
 
 /** Looked at again right before the act. */
-async function whyKept(parts: Parts, { name, volumeId }: OrphanedExport): Promise<string | null> {
+async function whyKept(parts: OrphanParts, { name, volumeId }: OrphanedExport): Promise<string | null> {
   const clients = await whoStays(parts, name);
   if (clients.length > 0) return `clients are connected: ${clients.join('; ')}`;
   const { applianceVmId } = parts.owner();
@@ -119,7 +121,7 @@ async function whyKept(parts: Parts, { name, volumeId }: OrphanedExport): Promis
 }
 
 async function withdraw(
-  parts: Parts,
+  parts: OrphanParts,
   { name, volumeId, published }: OrphanedExport,
   caller: Caller | null,
 ): Promise<string> {

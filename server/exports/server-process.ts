@@ -23,7 +23,7 @@ export interface ServerProcessOptions extends NbdAddress {
   readonly pidFile: string;
   readonly isOurs: (pid: number) => boolean;
   /** Starts it so that it outlives this daemon. Throws EXPORT_SERVER_UNHEALTHY. */
-  readonly launch: () => Promise<void>;
+  readonly launch: () => Promise<unknown>;
   /** ms from the start until the process has the port; later it counts as ended. */
   readonly appearsMs: number;
   /** Does a child of its killed predecessor still have the port? */

@@ -33,18 +33,14 @@ export class WantedExports {
 
   /** Ends a wish that could not be met; false when another one has overtaken it. */
   giveUp(target: ExportTarget): boolean {
-    return this.isCurrent(target) && this.byName.delete(target.name);
+    return this.current(target.name) === target && this.byName.delete(target.name);
   }
 
   /**
    * Throws EXPORT_SERVER_UNHEALTHY when the export was withdrawn, or published for another disk, meanwhile.
    */
   assertCurrent(target: ExportTarget): void {
-    if (!this.isCurrent(target))
+    if (this.current(target.name) !== target)
       throw unhealthy(`export ${target.name} was withdrawn while it was being published`);
-  }
-
-  private isCurrent(target: ExportTarget): boolean {
-    return this.byName.get(target.name) === target;
   }
 }

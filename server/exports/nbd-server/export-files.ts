@@ -33,7 +33,7 @@ export class ExportFiles {
   /** Removes leftovers of a crash and creates a missing base configuration. Throws EXPORT_CONFIG_FAILED. */
   async prepare(logger: Logger): Promise<void> {
     const { baseConfig: path, configDir } = this.options;
-    for (const name of await namesIn(configDir).catch(configFailed(configDir, 'read')))
+    for (const name of await list(configDir))
       if (/^migration-vol-.*\.tmp$/.test(name)) await remove(join(configDir, name));
     const there = await read(path);
     if (there === null) {
@@ -48,8 +48,7 @@ export class ExportFiles {
 
   /** Names of our exports that have a file. */
   async names(): Promise<string[]> {
-    const { configDir } = this.options;
-    return (await namesIn(configDir).catch(configFailed(configDir, 'read')))
+    return (await list(this.options.configDir))
       .filter((file) => file.endsWith(SUFFIX))
       .map((file) => file.slice(0, -SUFFIX.length))
       .filter((name) => volumeIdOf(name) !== null);
@@ -86,6 +85,7 @@ export class ExportFiles {
   }
 }
 
+const list = (folder: string) => namesIn(folder).catch(configFailed(folder, 'read'));
 const read = (path: string) => readIfThere(path).catch(configFailed(path, 'read'));
 const write = (path: string, text: string) => writeDurably(path, text).catch(configFailed(path, 'written'));
 const remove = (path: string) => removeDurably(path).catch(configFailed(path, 'removed'));

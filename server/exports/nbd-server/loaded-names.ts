@@ -52,6 +52,7 @@ export class LoadedNames {
    */
   async load(names: ReadonlySet<string>): Promise<void> {
     const { process, restartPolicy } = this.parts;
+    const version = this.parts.version();
     if ((await process.pid()) === null) {
       await process.ensureRunning();
     } else {
@@ -59,7 +60,8 @@ export class LoadedNames {
       const unknown = answers.delete('unknown-export');
       const closed = answers.delete('denied');
       const suspicious = answers.size > 0 || (closed && restartPolicy === 'preserve');
-      if (suspicious || (unknown && this.diesOfSighup())) await this.restart();
+      const diesOfSighup = version === null || DIES_OF_SIGHUP.test(version);
+      if (suspicious || (unknown && diesOfSighup)) await this.restart();
       else if (unknown) await this.reload(names);
     }
     await this.noteLoaded(names);
@@ -110,11 +112,6 @@ export class LoadedNames {
     }
   }
 
-  private diesOfSighup(): boolean {
-    const version = this.parts.version();
-    return version === null || DIES_OF_SIGHUP.test(version);
-  }
-
   /** SIGHUP, then handshakes until every name is known; a restart when that does not happen. */
   private async reload(names: ReadonlySet<string>): Promise<void> {
     const { process, clock, logger } = this.parts;
@@ -143,9 +140,10 @@ export class LoadedNames {
 
   private async restartNow(): Promise<void> {
     const { restartPolicy, process, logger, clock, clients } = this.parts;
+    const version = this.parts.version();
     if (restartPolicy === 'never')
       throw unhealthy(
-        `nbd-server ${this.parts.version() ?? ''} must be restarted to learn the export, and NBD_RESTART=never forbids it`,
+        `nbd-server ${version ?? ''} must be restarted to learn the export, and NBD_RESTART=never forbids it`,
       );
     if (restartPolicy === 'when-idle' && [...(await clients.processes()).values()].includes('connected'))
       throw unhealthy(
@@ -158,17 +156,14 @@ export class LoadedNames {
     const ms = Math.round(clock.monotonic() - begun);
     this.figures.restarts += 1;
     this.figures.lastRestartMs = ms;
-    await this.noteLoaded(new Set(written));
-    logger.info('nbd-server was restarted; connected clients carry on', {
-      ms,
-      version: this.parts.version(),
-    });
+    await this.noteLoaded(written);
+    logger.info('nbd-server was restarted; connected clients carry on', { ms, version });
   }
 
-  private async noteLoaded(names: ReadonlySet<string>): Promise<void> {
-    if (!(await this.isSameProcess())) this.loaded.clear();
-    const pid = await this.parts.process.pid();
-    this.loadedBy = pid === null ? null : processIdentity('/proc', pid);
+  private async noteLoaded(names: Iterable<string>): Promise<void> {
+    const running = await this.running();
+    if (running !== this.loadedBy) this.loaded.clear();
+    this.loadedBy = running;
     for (const name of names) {
       // A file that somebody else wrote under one of our names does not count.
       const described = await this.parts.files.read(name);
@@ -177,7 +172,13 @@ export class LoadedNames {
   }
 
   private async isSameProcess(): Promise<boolean> {
+    const running = await this.running();
+    return running !== null && running === this.loadedBy;
+  }
+
+  /** The process that runs now (`processIdentity`). */
+  private async running(): Promise<string | null> {
     const pid = await this.parts.process.pid();
-    return pid !== null && this.loadedBy === processIdentity('/proc', pid);
+    return pid === null ? null : processIdentity('/proc', pid);
   }
 }

@@ -5,7 +5,7 @@ import { servesPort } from '../../devices/sysfs/socket-table';
 import { ConnectedClients } from '../connected-clients';
 import { ExportLinks } from '../export-links';
 import type { ExportFigures, ExportTarget, ProbeResult } from '../export-server';
-import { complaint, type Declared, LinkedExports, type LinkedOptions } from '../linked-exports';
+import { complaint, type Declared, LinkedExports, type LinkedOptions, type Prove } from '../linked-exports';
 import { runProgram, ServerProcess } from '../server-process';
 import { ExportFiles, type FileOptions } from './export-files';
 import { LoadedNames } from './loaded-names';
@@ -46,12 +46,8 @@ export class NbdServerExports extends LinkedExports {
       name: `the nbd-server of ${baseConfig}`,
       isOurs,
       // It daemonizes by itself, and writes the pid file a moment later.
-      launch: async () =>
-        void (await runProgram(
-          binary,
-          ['-C', baseConfig, '-p', pidFile],
-          `it does not start with ${baseConfig}`,
-        )),
+      launch: () =>
+        runProgram(binary, ['-C', baseConfig, '-p', pidFile], `it does not start with ${baseConfig}`),
       appearsMs: LIMITS.NBD_APPEARS_MS,
       lingers: () => servesPort(binary, port),
     });
@@ -89,11 +85,8 @@ export class NbdServerExports extends LinkedExports {
     return { node, wasThere: trusted && existed, trusted };
   }
 
-  protected async serve(
-    target: ExportTarget,
-    { trusted, node }: Declared,
-    prove: () => Promise<ProbeResult>,
-  ): Promise<ProbeResult> {
+  protected async serve(target: ExportTarget, declared: Declared, prove: Prove): Promise<ProbeResult> {
+    const { trusted, node } = declared;
     const { name } = target;
     const first = trusted ? await prove() : null;
     if (first && isSettled(first, target, node)) return first;

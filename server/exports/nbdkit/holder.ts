@@ -74,14 +74,14 @@ export class Holder {
   onStart: (pid: number) => void = () => {};
 
   private accept(socket: Socket, door: Door): void {
+    const { nbdkit, log } = this.options;
+    const peer = `${socket.remoteAddress ?? '?'}:${socket.remotePort ?? '?'}`;
     const reason = this.sessions.refusal();
     if (reason !== null) {
-      this.options.log(`refused ${peerOf(socket)}: ${reason}`);
+      log(`refused ${peer}: ${reason}`);
       refuse(socket, reason);
       return;
     }
-    const { nbdkit, log } = this.options;
-    const peer = peerOf(socket);
     socket.on('error', () => socket.destroy());
     const [program = '', ...words] = sessionCommand(this.options, door);
     const child = spawn(program, words, {
@@ -118,8 +118,4 @@ export class Holder {
       if (this.sessions.areUndecided) this.reviewSoon();
     }, REVIEW_MS);
   }
-}
-
-function peerOf({ remoteAddress, remotePort }: Socket): string {
-  return `${remoteAddress ?? '?'}:${remotePort ?? '?'}`;
 }

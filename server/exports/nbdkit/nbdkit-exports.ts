@@ -8,7 +8,7 @@ import { ConnectedClients } from '../connected-clients';
 import { unhealthy } from '../export-errors';
 import { ExportLinks } from '../export-links';
 import type { ExportTarget, ProbeResult } from '../export-server';
-import { type Declared, LinkedExports, type LinkedOptions } from '../linked-exports';
+import { type Declared, LinkedExports, type LinkedOptions, type Prove } from '../linked-exports';
 import { readTlsClient } from '../protocol/tls';
 import { ServerProcess } from '../server-process';
 import { servesFolder } from './sessions';
@@ -77,11 +77,7 @@ export class NbdkitExports extends LinkedExports {
     return { node, wasThere, trusted: true };
   }
 
-  protected async serve(
-    target: ExportTarget,
-    _: Declared,
-    prove: () => Promise<ProbeResult>,
-  ): Promise<ProbeResult> {
+  protected async serve(target: ExportTarget, _: Declared, prove: Prove): Promise<ProbeResult> {
     // Whoever has the verified disk open for us serves it. Otherwise the holder is looked at, and started.
     const first = await prove();
     if (first.ok && first.nodes) return first;

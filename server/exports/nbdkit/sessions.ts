@@ -28,12 +28,6 @@ export interface SessionProcesses {
   diskOf(pid: number): string | null;
 }
 
-/** A session that must end, and why. */
-export interface Surplus {
-  readonly pid: number;
-  readonly reason: string;
-}
-
 /**
  * Who is connected: a process each. Processes that another holder has started count, too: they outlive their
  * holder.
@@ -72,8 +66,8 @@ export class Sessions {
     return [...this.sessions.values()].some(({ disk }) => disk === null);
   }
 
-  /** Looks what the new ones have opened; returns those that are too many, or take too long. */
-  review(now: number): Surplus[] {
+  /** Looks what the new ones have opened; returns those that must end, because they are too many or take too long. */
+  review(now: number): { readonly pid: number; readonly reason: string }[] {
     this.forgetEnded();
     const undecided = [...this.sessions].filter(([, { disk }]) => disk === null);
     return undecided.flatMap(([pid, session]) => {
