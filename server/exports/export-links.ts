@@ -49,11 +49,9 @@ export class ExportLinks {
     return (await this.follow(this.path({ name }))) ?? this.follow(this.path({ name, readOnly: true }));
   }
 
-  /** Is there a link in the folder of exports that cannot be written? */
+  /** Does the link that there is lie in a folder of exports that cannot be written? */
   async isReadOnly(name: string): Promise<boolean> {
-    return (
-      this.readOnly !== this.writable && (await this.follow(this.path({ name, readOnly: true }))) !== null
-    );
+    return (await this.follow(this.path({ name }))) === null && (await this.read(name)) !== null;
   }
 
   /** Does the export exist already, as it should be? */

@@ -1,4 +1,6 @@
-import type { ClientState } from '../devices/device';
+import type { ClientState, Device } from '../devices/device';
+import { exportName } from '../model/export-name';
+import type { NewExport } from '../model/operation';
 
 /**
  * The export server port: nbdkit, nbd-server or none. An export is named after the *volume* and
@@ -18,6 +20,18 @@ export interface ExportTarget {
   readonly diskseq?: number | null;
   /** Nobody can write through this export. Default: false. */
   readonly readOnly?: boolean;
+}
+
+/** What to publish for a volume whose disk was verified. */
+export function targetOf(volumeId: string, device: Device, readOnly = false): ExportTarget {
+  const { path: devicePath, size, dev, diskseq } = device;
+  return { name: exportName(volumeId), volumeId, devicePath, size, dev, diskseq, readOnly };
+}
+
+/** The row of what was published. */
+export function rowOf(target: ExportTarget, port: number, metadata: NewExport['metadata']): NewExport {
+  const { name: exportName, volumeId, devicePath } = target;
+  return { volumeId, exportName, devicePath, port, status: 'active', metadata };
 }
 
 /** What an export server has done since it was made: for metrics, tests and the bench. */

@@ -13,7 +13,7 @@ import {
   type Mapping,
   type NewExport,
 } from '../model/operation';
-import type { ProbeResult } from './export-server';
+import { type ProbeResult, rowOf, targetOf } from './export-server';
 import {
   type CleanupOptions,
   findOrphans,
@@ -83,34 +83,19 @@ export class ExportService {
     const mapping = await this.requireMapping(volumeId, applianceVmId);
     const device = await this.verifiedDevice(mapping);
     this.refuseWrongSize(volumeId, device, volumeSize);
-    const name = exportName(volumeId);
+    const target = targetOf(volumeId, device, readOnly);
     const before = await this.parts.ledger().readExport(volumeId);
     // Who is connected keeps the access that it has: a writer would go on writing to a read-only export.
-    if (before && isReadOnly(before) !== readOnly) await this.refuseConnected(name);
-    await this.parts.server.publish({
-      name,
-      volumeId,
-      devicePath: device.path,
-      size: device.size,
-      dev: device.dev,
-      diskseq: device.diskseq,
-      readOnly,
+    if (before && isReadOnly(before) !== readOnly) await this.refuseConnected(target.name);
+    await this.parts.server.publish(target);
+    const record = rowOf(target, this.parts.server.portOf(target), {
+      ...keptMetadata(before?.metadata ?? {}),
+      ...metadata,
+      ...accessMetadata(readOnly),
+      created_by: 'volume-daemon',
+      created_via: 'api',
+      ...callerNames(caller),
     });
-    const record = {
-      volumeId,
-      exportName: name,
-      devicePath: device.path,
-      port: this.parts.server.portOf({ readOnly }),
-      status: 'active' as const,
-      metadata: {
-        ...keptMetadata(before?.metadata ?? {}),
-        ...metadata,
-        ...accessMetadata(readOnly),
-        created_by: 'volume-daemon',
-        created_via: 'api',
-        ...callerNames(caller),
-      },
-    };
     const data = { volume_id: volumeId, read_only: readOnly, ...callerNames(caller) };
     await this.put(epoch, record, 'export:publish', data);
     return this.read(volumeId);

@@ -93,7 +93,8 @@ export class ServerProcess {
       if (this.options.unit !== null) await systemctl('restart', this.options.unit);
       else if (before !== null) {
         process.kill(before, 'SIGKILL');
-        await this.until(async () => (await this.pid()) !== before, 'the old process did not end');
+        const hasEnded = async () => (await this.pid()) !== before;
+        if (!(await this.becomes(hasEnded))) throw unhealthy('the old process did not end');
       }
       await this.untilServing();
     });
@@ -103,10 +104,10 @@ export class ServerProcess {
    * Starts it until it is there: an nbd-server reports success before it binds, and then ends silently when the
    * port is taken, as it is for a moment by a child that its killed predecessor had just forked.
    */
-  private untilServing(): Promise<void> {
+  private async untilServing(): Promise<void> {
     const { unit, pidFile, logger, name } = this.options;
     let isBegun = false;
-    return this.until(async () => {
+    const serves = await this.becomes(async () => {
       if (await this.isServing()) return true;
       if ((await this.pid()) !== null || (isBegun && this.isActivated)) return false;
       if (!this.isActivated && (await this.isPortTaken())) return false;
@@ -118,10 +119,11 @@ export class ServerProcess {
       isBegun = true;
       // Looking too early would start a second one.
       await this.becomes(() => this.isThere(), this.options.appearsMs);
-      const serves = await this.isServing();
-      if (serves) logger.info(`${name} has been started`, { pid: await this.pid() });
-      return serves;
-    }, this.silence);
+      const isServing = await this.isServing();
+      if (isServing) logger.info(`${name} has been started`, { pid: await this.pid() });
+      return isServing;
+    });
+    if (!serves) throw unhealthy(this.silence);
   }
 
   /** A handshake may cost a process; whoever answered lately and still has the socket is believed. */
@@ -160,12 +162,11 @@ export class ServerProcess {
     return `nothing of ours speaks NBD on port ${this.options.port} (is the port taken?)`;
   }
 
-  private async until(condition: () => Promise<boolean>, complaint: string): Promise<void> {
-    if (!(await this.becomes(condition, LIMITS.NBD_START_TIMEOUT_MS))) throw unhealthy(complaint);
-  }
-
   /** Does it become true in that time? */
-  private async becomes(condition: () => Promise<boolean>, ms: number): Promise<boolean> {
+  private async becomes(
+    condition: () => Promise<boolean>,
+    ms: number = LIMITS.NBD_START_TIMEOUT_MS,
+  ): Promise<boolean> {
     const { clock } = this.options;
     const deadline = clock.monotonic() + ms;
     while (!(await condition())) {

@@ -8,7 +8,7 @@ import { LIMITS } from '../core/limits';
 import type { DeviceSnapshot } from '../devices/device';
 import { compareSize } from '../devices/disk-size';
 import { verifyIdentity } from '../devices/identity';
-import type { ExportServer } from '../exports/export-server';
+import { type ExportServer, rowOf, targetOf } from '../exports/export-server';
 import { isReadOnly, isWithdrawn } from '../model/export-metadata';
 import { exportName } from '../model/export-name';
 import type { Epoch, Ledger, MappingEffect } from '../model/ledger';
@@ -185,30 +185,16 @@ async function publish(
 ) {
   const before = await ledger.readExport(volumeId);
   if (before && isWithdrawn(before)) return null;
-  const name = exportName(volumeId);
   const readOnly = before !== null && isReadOnly(before);
   const now = await watcher.scan();
   const found = now.devices.find(({ path }) => path === device.path);
   const identity = verifyIdentity({ ...device, devicePath: device.path, bootId }, found, now.bootId);
   if (!identity.ok || found?.size !== device.size) {
     const reason = identity.ok ? `${device.path} has another size now` : identity.reason;
-    throw new DaemonError('DEVICE_IDENTITY_MISMATCH', `${name} is not published: ${reason}`);
+    throw new DaemonError('DEVICE_IDENTITY_MISMATCH', `${exportName(volumeId)} is not published: ${reason}`);
   }
-  await exports.publish({
-    name,
-    volumeId,
-    devicePath: device.path,
-    size: device.size,
-    dev: device.dev,
-    diskseq: device.diskseq,
-    readOnly,
-  });
-  return {
-    volumeId,
-    exportName: name,
-    devicePath: device.path,
-    port: exports.portOf({ readOnly }),
-    status: 'active' as const,
-    metadata: before?.metadata ?? { created_by: 'volume-daemon', created_via: 'sync' },
-  };
+  const target = targetOf(volumeId, device, readOnly);
+  await exports.publish(target);
+  const metadata = before?.metadata ?? { created_by: 'volume-daemon', created_via: 'sync' };
+  return rowOf(target, exports.portOf(target), metadata);
 }

@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { createServer, type ListenOptions, type Server, type Socket } from 'node:net';
 import { end, pidsNamed } from '../../devices/sysfs/process-table';
 import { refuse } from './refusal';
@@ -94,17 +94,15 @@ export class Holder {
       log(`no ${nbdkit} for ${peer}: ${error.message}`);
       socket.destroy();
     });
-    child.once('spawn', () => this.started(child, socket));
-  }
-
-  private started(child: ChildProcess, socket: Socket): void {
-    // Ours is a copy: closing it leaves the connection to nbdkit.
-    socket.destroy();
-    const { pid } = child;
-    if (pid === undefined) return;
-    child.once('exit', () => this.sessions.ended(pid));
-    this.know(pid);
-    this.onStart(pid);
+    child.once('spawn', () => {
+      // Ours is a copy: closing it leaves the connection to nbdkit.
+      socket.destroy();
+      const { pid } = child;
+      if (pid === undefined) return;
+      child.once('exit', () => this.sessions.ended(pid));
+      this.know(pid);
+      this.onStart(pid);
+    });
   }
 
   private reviewSoon(): void {

@@ -130,11 +130,8 @@ export class NbdkitExports extends LinkedExports {
 
 /** It is no child of ours in any way that matters: it lives on, whatever ends us. */
 function launch({ holder, logger }: NbdkitOptions, args: readonly string[]): void {
-  const child = spawn(process.execPath, [holder, ...args], {
-    stdio: 'ignore',
-    detached: true,
-    env: { PATH: process.env.PATH },
-  });
+  const env = { PATH: process.env.PATH };
+  const child = spawn(process.execPath, [holder, ...args], { stdio: 'ignore', detached: true, env });
   child.on('error', ({ message }) =>
     logger.error('The holder of exports does not start', { reason: message }),
   );

@@ -92,19 +92,14 @@ export async function probeExport(
 }
 
 /** Does an NBD server answer there? Null when it does, else what is wrong. */
-export async function greets(
+export function greets(
   address: NbdAddress,
   timeoutMs: number = LIMITS.NBD_HANDSHAKE_TIMEOUT_MS,
 ): Promise<string | null> {
-  try {
-    await withNbdServer(address, timeoutMs, async (session) => {
-      await greet(session);
-      session.send(option(OPTION.ABORT, Buffer.alloc(0)));
-    });
-    return null;
-  } catch (error) {
-    return messageOf(error);
-  }
+  return withNbdServer(address, timeoutMs, async (session) => {
+    await greet(session);
+    session.send(option(OPTION.ABORT, Buffer.alloc(0)));
+  }).then(() => null, messageOf);
 }
 
 /**

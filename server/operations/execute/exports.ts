@@ -1,8 +1,7 @@
 import { DaemonError } from '../../core/errors';
-import type { Device } from '../../devices/device';
 import { compareSize } from '../../devices/disk-size';
 import { verifiedDevice } from '../../devices/identity';
-import type { ExportTarget } from '../../exports/export-server';
+import { type ExportTarget, rowOf, targetOf } from '../../exports/export-server';
 import { expectedMetadata, isReadOnly } from '../../model/export-metadata';
 import { exportName } from '../../model/export-name';
 import type { Operation } from '../../model/operation';
@@ -24,11 +23,12 @@ export async function publishDevice(
     run.forget(['volume', 'device', 'use', 'published']);
     return null;
   }
-  if (!(await tryPublish(run, targetOf(volumeId, now)))) return null;
-  const data = { export_name: exportName(volumeId), device_path: now.path };
+  const target = targetOf(volumeId, now);
+  if (!(await tryPublish(run, target))) return null;
+  const data = { export_name: target.name, device_path: now.path };
   const change = {
     entries: [{ step: 'publish' as const, state: 'done' as const, data }],
-    effects: [{ kind: 'put-export' as const, record: exportRecord(run, volumeId, now.path) }],
+    effects: [{ kind: 'put-export' as const, record: exportRecord(run, target) }],
   };
   try {
     if (completes) return await run.complete(completes, change);
@@ -75,7 +75,7 @@ export async function republish(run: RunContext, volumeId: string): Promise<void
   }
   const record = await run.parts.ledger.readExport(volumeId);
   const readOnly = record !== null && isReadOnly(record);
-  if (!(await tryPublish(run, { ...targetOf(volumeId, device), readOnly }))) return;
+  if (!(await tryPublish(run, targetOf(volumeId, device, readOnly)))) return;
   await run.record({
     entries: [{ step: 'republish', state: 'done', data: { export_name: exportName(volumeId) } }],
     effects: [{ kind: 'set-export-status', volumeId, status: 'active' }],
@@ -114,27 +114,9 @@ async function tryPublish(run: RunContext, target: ExportTarget): Promise<boolea
   }
 }
 
-function targetOf(volumeId: string, device: Device): ExportTarget {
-  return {
-    name: exportName(volumeId),
-    volumeId,
-    devicePath: device.path,
-    size: device.size,
-    dev: device.dev,
-    diskseq: device.diskseq,
-  };
-}
-
-function exportRecord(run: RunContext, volumeId: string, devicePath: string) {
-  const { port } = run.parts.exports;
+function exportRecord(run: RunContext, target: ExportTarget) {
   const { operation } = run;
   const expectedBytes = operation.type === 'attach' ? operation.request.expected_bytes : undefined;
-  return {
-    volumeId,
-    exportName: exportName(volumeId),
-    devicePath,
-    port,
-    status: 'active' as const,
-    metadata: { created_by: 'volume-daemon', created_via: 'attach', ...expectedMetadata(expectedBytes) },
-  };
+  const metadata = { created_by: 'volume-daemon', created_via: 'attach', ...expectedMetadata(expectedBytes) };
+  return rowOf(target, run.parts.exports.portOf(target), metadata);
 }
