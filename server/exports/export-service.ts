@@ -109,9 +109,8 @@ export class ExportService {
     { force, caller = null }: { force: boolean; caller?: Caller | null },
   ): Promise<{ existed: boolean }> {
     const { epoch } = this.parts.owner();
-    const ledger = this.parts.ledger();
     this.refuseWhileBusy(volumeId);
-    const record = await ledger.readExport(volumeId);
+    const record = await this.parts.ledger().readExport(volumeId);
     const name = exportName(volumeId);
     if (!force) await this.refuseConnected(name);
     // Clients who leave may have taken their time: meanwhile an operation may have begun on the volume.

@@ -44,10 +44,8 @@ export class ServerProcess {
   private answered: { readonly pid: number | null; readonly at: number } | null = null;
 
   constructor(private readonly options: ServerProcessOptions) {
-    this.gate = new RetryGate(options.clock, {
-      baseMs: LIMITS.NBD_REVIVE_BASE_MS,
-      capMs: LIMITS.NBD_REVIVE_CAP_MS,
-    });
+    const { NBD_REVIVE_BASE_MS: baseMs, NBD_REVIVE_CAP_MS: capMs } = LIMITS;
+    this.gate = new RetryGate(options.clock, { baseMs, capMs });
   }
 
   /** The process that listens, one of them where several share the socket; null when there is none. */

@@ -298,7 +298,9 @@ export function exportServerContract(start: (options: ExportLabOptions) => Promi
       const disk = target(1, await plug('vdb', 0x11));
       await server.publish(disk);
       await server.withdraw(disk.name);
-      // A process of our own handshake may end, and close a descriptor, while it is looked at.
+      // Our own handshake has left; nobody else waits for that.
+      await server.clientProcesses();
+      // Its process may end, and close a descriptor, while it is looked at.
       const gone = (error: unknown) => {
         if (!hasCode(error, 'ENOENT')) throw error;
       };

@@ -120,7 +120,8 @@ function beTwin(parent: Pick<ChildProcess, 'send'>): void {
   process.on('disconnect', () => {
     // Killed before it could send the socket: the daemon starts anew.
     if (!holder.isListening) fail('the other holder is gone, and the socket with it');
-    void writePid().then(startTwin);
+    startTwin();
+    void writePid();
   });
   parent.send(READY);
 }
