@@ -2,7 +2,14 @@ import type { ConnectionOptions } from 'node:tls';
 import { messageOf } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
 import type { ProbeResult } from '../export-server';
-import { type NbdAddress, NbdError, type NbdSession, type Reason, withNbdServer } from './nbd-session';
+import {
+  type ExchangeOptions,
+  type NbdAddress,
+  NbdError,
+  type NbdSession,
+  type Reason,
+  withNbdServer,
+} from './nbd-session';
 
 /*
  * An NBD client that goes no further than the handshake (fixed newstyle; NBD protocol document, "Newstyle
@@ -28,17 +35,13 @@ const INFO_REPLIES = 64;
 /** Reads what a TLS client needs; null: the server is spoken to without TLS. */
 export type ReadTls = (() => Promise<ConnectionOptions>) | null;
 
-export interface ProbeOptions {
-  /** For the whole exchange. */
-  readonly timeoutMs?: number;
+export interface ProbeOptions extends ExchangeOptions {
   readonly tls?: ReadTls;
   /**
    * Called with our port when the server has greeted us, and what it returned while the server has the export
    * open for us: which disks has it open (`nodeKey`)?
    */
   readonly inspect?: (clientPort: number) => Promise<() => readonly string[] | null>;
-  /** Called with what resolves when the server has hung up; without it, that is waited for. */
-  readonly onParting?: (end: Promise<void>) => void;
 }
 
 /**
@@ -54,26 +57,21 @@ export async function probeExport(
   const ms = () => Math.round((performance.now() - begun) * 10) / 10;
   try {
     const tls = (await options.tls?.()) ?? null;
-    const found = await withNbdServer(
-      address,
-      options.timeoutMs ?? LIMITS.NBD_HANDSHAKE_TIMEOUT_MS,
-      async (session) => {
-        await greet(session);
-        const port = session.clientPort;
-        const look = port === null ? undefined : await options.inspect?.(port);
-        const wanted = await name;
-        if (wanted === null) {
-          session.send(option(OPTION.ABORT, Buffer.alloc(0)));
-          return null;
-        }
-        if (tls) await startTls(session, tls);
-        const answer = await go(session, wanted);
-        const nodes = look?.() ?? null;
-        session.send(disconnect());
-        return { ...answer, nodes };
-      },
-      options.onParting,
-    );
+    const found = await withNbdServer(address, options, async (session) => {
+      await greet(session);
+      const port = session.clientPort;
+      const look = port === null ? undefined : await options.inspect?.(port);
+      const wanted = await name;
+      if (wanted === null) {
+        session.send(option(OPTION.ABORT));
+        return null;
+      }
+      if (tls) await startTls(session, tls);
+      const answer = await go(session, wanted);
+      const nodes = look?.() ?? null;
+      session.send(disconnect());
+      return { ...answer, nodes };
+    });
     if (found === null) return { ok: false, reason: 'refused', message: 'nothing was asked for', ms: ms() };
     const { size, flags, nodes } = found;
     return {
@@ -92,26 +90,20 @@ export async function probeExport(
 }
 
 /** Does an NBD server answer there? Null when it does, else what is wrong. */
-export function greets(
-  address: NbdAddress,
-  timeoutMs: number = LIMITS.NBD_HANDSHAKE_TIMEOUT_MS,
-): Promise<string | null> {
-  return withNbdServer(address, timeoutMs, async (session) => {
+export function greets(address: NbdAddress, timeoutMs?: number): Promise<string | null> {
+  return withNbdServer(address, { timeoutMs }, async (session) => {
     await greet(session);
-    session.send(option(OPTION.ABORT, Buffer.alloc(0)));
+    session.send(option(OPTION.ABORT));
   }).then(() => null, messageOf);
 }
 
 /**
  * Names the server offers. Throws NbdError when it does not answer properly, or forbids listing (`denied`).
  */
-export function listExports(
-  address: NbdAddress,
-  timeoutMs: number = LIMITS.NBD_HANDSHAKE_TIMEOUT_MS,
-): Promise<string[]> {
-  return withNbdServer(address, timeoutMs, async (session) => {
+export function listExports(address: NbdAddress, timeoutMs?: number): Promise<string[]> {
+  return withNbdServer(address, { timeoutMs }, async (session) => {
     await greet(session);
-    session.send(option(OPTION.LIST, Buffer.alloc(0)));
+    session.send(option(OPTION.LIST));
     const names: string[] = [];
     for (;;) {
       const reply = await readReply(session, OPTION.LIST);
@@ -123,7 +115,7 @@ export function listExports(
       if (names.push(reply.data.toString('utf8', 4, 4 + length)) > LIMITS.NBD_LIST_ENTRIES)
         throw new NbdError('protocol', 'an endless list of exports');
     }
-    session.send(option(OPTION.ABORT, Buffer.alloc(0)));
+    session.send(option(OPTION.ABORT));
     return names;
   });
 }
@@ -140,7 +132,7 @@ async function greet(session: NbdSession): Promise<void> {
 }
 
 async function startTls(session: NbdSession, options: ConnectionOptions): Promise<void> {
-  session.send(option(OPTION.STARTTLS, Buffer.alloc(0)));
+  session.send(option(OPTION.STARTTLS));
   const { type, data } = await readReply(session, OPTION.STARTTLS);
   if (type !== REPLY.ACK) throw refusal(type, 'TLS', data);
   await session.secure(options);
@@ -202,7 +194,7 @@ function refusal(type: number, what: string, data: Buffer): NbdError {
   return new NbdError(reason, `${what} was refused: ${name} (error ${number}): ${remedy}${words}`);
 }
 
-function option(code: number, data: Buffer): Buffer {
+function option(code: number, data = Buffer.alloc(0)): Buffer {
   const head = Buffer.alloc(16);
   OPTION_MAGIC.copy(head, 0);
   head.writeUInt32BE(code, 8);

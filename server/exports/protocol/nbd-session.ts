@@ -1,5 +1,6 @@
 import { connect, type Socket } from 'node:net';
 import { type ConnectionOptions, connect as connectTls, TLSSocket } from 'node:tls';
+import { LIMITS } from '../../core/limits';
 import type { ProbeResult } from '../export-server';
 
 /** Where an NBD server listens. */
@@ -97,16 +98,21 @@ export class NbdSession {
   }
 }
 
+export interface ExchangeOptions {
+  /** For the whole exchange. */
+  readonly timeoutMs?: number | undefined;
+  /** Called with what resolves when the server has hung up; without it, that is waited for. */
+  readonly onParting?: (end: Promise<void>) => void;
+}
+
 /**
- * Runs one exchange on a connection of its own within `timeoutMs`. Resolves when the server has hung up, too
- * (or half a second later): by then it has closed the disk, and nobody takes us for a client. `onParting` gets
- * that end instead of its being waited for.
+ * Runs one exchange on a connection of its own. Resolves when the server has hung up, too (or half a second
+ * later): by then it has closed the disk, and nobody takes us for a client.
  */
 export async function withNbdServer<T>(
   { host, port }: NbdAddress,
-  timeoutMs: number,
+  { timeoutMs = LIMITS.NBD_HANDSHAKE_TIMEOUT_MS, onParting }: ExchangeOptions,
   work: (session: NbdSession) => Promise<T>,
-  onParting?: (end: Promise<void>) => void,
 ): Promise<T> {
   // A handshake is many small writes; none may wait for the acknowledgement of the one before.
   const socket = connect({ host, port, noDelay: true });
