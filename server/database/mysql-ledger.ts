@@ -139,11 +139,19 @@ export class MysqlLedger implements Ledger {
   }
 
   async append(epoch: Epoch, operationId: string, change: OperationChange): Promise<JournalEntry[]> {
-    return appendChange(this.parts, epoch, operationId, change, await this.neighbours.look());
+    const written = await appendChange(this.parts, epoch, operationId, change, await this.neighbours.look());
+    if (change.end) this.inserter.ended(operationId);
+    return written;
   }
 
-  requestCancel(epoch: Epoch, operationId: string, caller: Caller | null = null): Promise<CancelOutcome> {
-    return requestCancel(this.database, epoch, operationId, { caller, at: this.now() });
+  async requestCancel(
+    epoch: Epoch,
+    operationId: string,
+    caller: Caller | null = null,
+  ): Promise<CancelOutcome> {
+    const outcome = await requestCancel(this.database, epoch, operationId, { caller, at: this.now() });
+    if (outcome === 'cancelled') this.inserter.ended(operationId);
+    return outcome;
   }
 
   hold(epoch: Epoch, operationId: string, reason: string): Promise<void> {
@@ -158,8 +166,10 @@ export class MysqlLedger implements Ledger {
     return retryHeld(this.database, epoch, operationId, { caller, at: this.now() });
   }
 
-  abandonHeld(epoch: Epoch, operationId: string, caller: Caller | null = null): Promise<Release> {
-    return abandonHeld(this.database, epoch, operationId, { caller, at: this.now() });
+  async abandonHeld(epoch: Epoch, operationId: string, caller: Caller | null = null): Promise<Release> {
+    const outcome = await abandonHeld(this.database, epoch, operationId, { caller, at: this.now() });
+    if (outcome === 'released') this.inserter.ended(operationId);
+    return outcome;
   }
 
   openJobs(volumeId: string): Promise<OpenJob[]> {

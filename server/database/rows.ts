@@ -175,16 +175,23 @@ const NEEDED: Readonly<Record<OperationType, readonly string[]>> = {
  * store become empty.
  */
 export function toOperation(row: unknown): Operation {
-  const {
-    type: storedType,
-    status: storedStatus,
-    request: stored,
-    held_reason,
-    cancel_actor,
-    cancel_request_id,
-    cancel_traceparent,
-    ...rest
-  } = operationRow.parse(row);
+  return operationOf(operationRow.parse(row));
+}
+
+/** The columns of an operation, as they are understood: times in ms, JSON parsed. */
+export type OperationColumns = z.output<typeof operationRow>;
+
+/** `toOperation` of columns that this process has just written. */
+export function operationOf({
+  type: storedType,
+  status: storedStatus,
+  request: stored,
+  held_reason,
+  cancel_actor,
+  cancel_request_id,
+  cancel_traceparent,
+  ...rest
+}: OperationColumns): Operation {
   const type = OPERATION_TYPES.find((known) => known === storedType);
   const status = knownStatus(storedStatus);
   const fields = {

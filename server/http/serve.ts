@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import { defineEventHandler, type EventHandler, getRequestHeader, type H3Event } from 'h3';
+import { defineEventHandler, type EventHandler, type H3Event } from 'h3';
 import type { Span } from '../core/tracing';
 import { changesSomething, type Endpoint } from './endpoints/endpoint';
 import { httpLogger } from './http-logger';
@@ -8,6 +8,7 @@ import { callerOf } from './request/caller';
 import { acquireSlot } from './request/concurrency-limit';
 import { requireRole } from './request/guard';
 import { type CheckedRequest, readRequest } from './request/read-request';
+import { requestHeader } from './request/request-header';
 import { spanOf } from './request/request-span';
 import { sendProblem } from './response/problem';
 
@@ -96,7 +97,7 @@ function isUnchanged(event: H3Event, kind: true | 'times-aside', body: string): 
   const etag = `"${hash('sha256', hashed, 'base64url').slice(0, 22)}"`;
   res.setHeader('ETag', isWeak ? `W/${etag}` : etag);
   res.setHeader('Cache-Control', 'no-cache');
-  if (!matches(getRequestHeader(event, 'if-none-match'), etag)) return false;
+  if (!matches(requestHeader(event, 'if-none-match'), etag)) return false;
   res.statusCode = 304;
   return true;
 }

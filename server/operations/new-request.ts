@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { OperationType, RequestOf } from '../model/operation';
 
 /** What a request of this type is about, and the hash by which requests are compared. */
@@ -23,9 +23,7 @@ function vmOf(type: OperationType, request: RequestOf[OperationType]): string | 
 
 /** SHA-256 of the request with sorted keys: idempotency keys and joins compare requests by it. */
 function hashOf(type: OperationType, request: RequestOf[OperationType]): string {
-  return createHash('sha256')
-    .update(`${type}\n${canonical(request)}`)
-    .digest('hex');
+  return hash('sha256', `${type}\n${canonical(request)}`);
 }
 
 function canonical(value: unknown): string {

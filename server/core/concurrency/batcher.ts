@@ -1,24 +1,28 @@
-/** One item and the promise of its answer. */
-export interface Waiting<In, Out> {
-  readonly input: In;
+interface Waiting<In, Out> {
+  readonly item: In;
   readonly resolve: (value: Out) => void;
   readonly reject: (error: unknown) => void;
 }
 
 /**
  * Runs one batch at a time: what arrives meanwhile goes together in the next one, in order of arrival. An item
- * by itself does not wait.
+ * by itself does not wait. The next batch is begun before the results of one are handed out, so that what follows
+ * from them does not hold it up.
+ *
+ * @example
+ * const batcher = new Batcher<number, string>(async (items) => items.map((n) => fulfilled(String(n))), 64);
+ * await batcher.add(7); // '7'
  */
 export class Batcher<In, Out> {
   private readonly queue: Waiting<In, Out>[] = [];
   private running: Promise<void> | null = null;
 
   /**
-   * @param run settles every item of the batch; when it throws, those that are left are rejected with its error
+   * @param run one result for each item, in their order; when it throws, all items of the batch meet its error
    * @param size of a batch at most
    */
   constructor(
-    private readonly run: (batch: readonly Waiting<In, Out>[]) => Promise<void>,
+    private readonly run: (items: readonly In[]) => Promise<readonly PromiseSettledResult<Out>[]>,
     private readonly size: number,
   ) {}
 
@@ -27,9 +31,9 @@ export class Batcher<In, Out> {
     return this.queue.length;
   }
 
-  add(input: In): Promise<Out> {
+  add(item: In): Promise<Out> {
     return new Promise((resolve, reject) => {
-      this.queue.push({ input, resolve, reject });
+      this.queue.push({ item, resolve, reject });
       this.next();
     });
   }
@@ -42,13 +46,36 @@ export class Batcher<In, Out> {
   private next(): void {
     if (this.running || this.queue.length === 0) return;
     const batch = this.queue.splice(0, this.size);
-    this.running = this.run(batch)
-      .catch((error: unknown) => {
-        for (const { reject } of batch) reject(error);
-      })
-      .finally(() => {
-        this.running = null;
-        this.next();
-      });
+    const over = (settle: () => void) => {
+      this.running = null;
+      this.next();
+      settle();
+    };
+    this.running = this.run(batch.map(({ item }) => item)).then(
+      (results) => over(() => handOut(batch, results)),
+      (error: unknown) =>
+        over(() => {
+          for (const { reject } of batch) reject(error);
+        }),
+    );
   }
+}
+
+function handOut<In, Out>(
+  batch: readonly Waiting<In, Out>[],
+  results: readonly PromiseSettledResult<Out>[],
+): void {
+  for (const [index, { resolve, reject }] of batch.entries()) {
+    const result = results[index];
+    if (result?.status === 'fulfilled') resolve(result.value);
+    else reject(result?.reason ?? new Error('a batch has answered fewer items than it has'));
+  }
+}
+
+export function fulfilled<T>(value: T): PromiseFulfilledResult<T> {
+  return { status: 'fulfilled', value };
+}
+
+export function rejected(reason: unknown): PromiseRejectedResult {
+  return { status: 'rejected', reason };
 }

@@ -1,4 +1,4 @@
-import { Batcher, type Waiting } from '../../core/concurrency/batcher';
+import { Batcher, fulfilled, rejected } from '../../core/concurrency/batcher';
 import { DaemonError } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
 import type { Accepted, Epoch, NewOperation } from '../../model/ledger';
@@ -11,6 +11,8 @@ interface Request {
   readonly input: NewOperation;
 }
 
+type Result = PromiseSettledResult<Accepted>;
+
 /**
  * Stores requests that arrive during a transaction together in the next one, so that under load many share
  * its round trips and its wait for the disk. A single request does not wait. One transaction at a time keeps
@@ -18,7 +20,7 @@ interface Request {
  */
 export class GroupCommit {
   private readonly batcher = new Batcher<Request, Accepted>(
-    (batch) => this.settleAll(batch),
+    (requests) => this.settleAll(requests),
     LIMITS.ACCEPT_GROUP_SIZE,
   );
 
@@ -35,32 +37,32 @@ export class GroupCommit {
   }
 
   /** A group has one epoch; a take-over may come between two requests. */
-  private async settleAll(batch: readonly Waiting<Request, Accepted>[]): Promise<void> {
-    const [first] = batch;
-    if (!first) return;
-    const isFirst = ({ input }: Waiting<Request, Accepted>) =>
-      input.epoch.number === first.input.epoch.number;
-    await this.settle(batch.filter(isFirst));
-    await this.settleAll(batch.filter((one) => !isFirst(one)));
+  private async settleAll(requests: readonly Request[]): Promise<readonly Result[]> {
+    const [first] = requests;
+    if (!first) return [];
+    const change = requests.findIndex(({ epoch }) => epoch.number !== first.epoch.number);
+    if (change === -1) return this.settle(requests);
+    return [
+      ...(await this.settle(requests.slice(0, change))),
+      ...(await this.settleAll(requests.slice(change))),
+    ];
   }
 
-  private async settle(group: readonly Waiting<Request, Accepted>[]): Promise<void> {
-    const [first] = group;
-    if (!first) return;
+  private async settle(group: readonly Request[]): Promise<readonly Result[]> {
+    const [first, ...others] = group;
+    if (!first) return [];
     try {
       const answers = await this.store(
-        first.input.epoch,
-        group.map(({ input }) => input.input),
+        first.epoch,
+        group.map(({ input }) => input),
       );
-      for (const [index, { resolve, reject }] of group.entries()) {
-        const answer = answers[index];
-        if (answer === undefined || answer instanceof DaemonError) reject(answer);
-        else resolve(answer);
-      }
+      return answers.map((answer) => (answer instanceof DaemonError ? rejected(answer) : fulfilled(answer)));
     } catch (error) {
       // A fault of the database or the epoch concerns all; any other is found by storing one by one.
-      if (group.length === 1 || concernsAll(error)) for (const { reject } of group) reject(error);
-      else for (const one of group) await this.settle([one]);
+      if (others.length === 0 || concernsAll(error)) return group.map(() => rejected(error));
+      const results: Result[] = [];
+      for (const one of group) results.push(...(await this.settle([one])));
+      return results;
     }
   }
 }

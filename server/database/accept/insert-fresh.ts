@@ -1,54 +1,54 @@
 import { type CompiledQuery, type Kysely, sql } from 'kysely';
+import { z } from 'zod';
 import type { Accepted, Epoch, NewOperation } from '../../model/ledger';
 import { statementOnce } from '../compiled-once';
+import type { Inserted } from '../connection/packet';
 import type { Database } from '../connection/pool';
-import { insertSelect } from '../insert-select';
 import { entryRow } from '../journal/write-journal';
 import type { Tables } from '../tables';
 import { firstEntry, newOperation, newOperationRow } from './new-operation';
 
 /**
- * Stores those of the requests that repeat nothing, in one round trip: nearly all of them. The others (an
- * operation on the volume is unfinished, the Idempotency-Key is used, another owner has taken over) are not
- * in the answer and have written nothing; neither are those of a packet that failed, which may be stored.
+ * Stores requests of which it is known that they repeat no unfinished one, in one round trip: nearly all requests.
+ * Null when none is certain to be stored: another owner has taken over, an Idempotency-Key is used, or the answer
+ * was lost, after which they may be there. Whoever asked has to look.
  */
 export async function insertFresh(
-  database: Database,
+  { kysely, packet }: Database,
   epoch: Epoch,
   inputs: readonly NewOperation[],
-): Promise<Map<NewOperation, Accepted>> {
-  const { kysely } = database;
-  const rows = inputs.map((input) => ({ input, row: newOperationRow(epoch.applianceId, input) }));
-  const statements = rows.flatMap(({ input, row }) => [
-    insertOperation(kysely, epoch, row),
-    insertFirstEntry(kysely, epoch, input),
+): Promise<Map<NewOperation, Accepted> | null> {
+  const [first] = inputs;
+  if (!first) return new Map();
+  const rows = inputs.map((input) => newOperationRow(epoch.applianceId, input));
+  const written = await packet('acceptance', [
+    insertOperations(kysely, epoch, rows),
+    insertFirstEntries(kysely, epoch, inputs),
+    ...(inputs.length === 1 ? [] : [readNumbers(kysely, inputs)]),
   ]);
-  const inserted = await database.packet('acceptance', statements);
-  const accepted = new Map<NewOperation, Accepted>();
-  for (const [index, { input, row }] of rows.entries()) {
-    const operation = inserted?.[2 * index];
-    const entry = inserted?.[2 * index + 1];
-    if (operation?.rows !== 1 || entry?.rows !== 1) continue;
-    accepted.set(input, {
-      operation: newOperation(row, operation.id),
-      outcome: 'accepted',
-      entry: { id: entry.id, operationId: input.id, sequence: 1, at: input.at, ...firstEntry(input) },
-    });
-  }
-  return accepted;
+  if (!written) return null;
+  const numbers = numbersOf(written, inputs);
+  return new Map(
+    inputs.flatMap((input, index) => {
+      const row = rows[index];
+      const given = numbers.get(input.id);
+      if (!row || !given) return [];
+      const entry = { id: given.entryId, operationId: input.id, sequence: 1, at: input.at };
+      return [
+        [
+          input,
+          {
+            operation: newOperation(row, given.sequence),
+            outcome: 'accepted',
+            entry: { ...entry, ...firstEntry(input) },
+          },
+        ] as const,
+      ];
+    }),
+  );
 }
 
 type OperationRow = ReturnType<typeof newOperationRow>;
-
-function insertOperation(
-  db: Kysely<Tables>,
-  { applianceId, number }: Epoch,
-  row: OperationRow,
-): CompiledQuery {
-  const insert = row.volume_id === '' ? ofBody : ofVolume;
-  const same = row.volume_id === '' ? row.request_hash : row.volume_id;
-  return insert(db, [...Object.values(row), applianceId, number, same, applianceId]);
-}
 
 /** Any request: the texts below are made with it. */
 const ANY: NewOperation<'detach'> = {
@@ -62,38 +62,81 @@ const ANY: NewOperation<'detach'> = {
   at: 0,
 };
 
-const ofVolume = insertUnlessUnfinished('operations_volume_queue', 'volume_id');
-const ofBody = insertUnlessUnfinished('operations_by_body', 'request_hash');
-
 /**
- * Writes only under the epoch, whose row it locks: a take-over waits until the packet has ended, and after it
- * finds another epoch. The index is named for the same reason as in the look: statistics lag behind
- * a queue that fills quickly.
+ * The rows in order of arrival, only under the epoch: otherwise nothing is found for the appliance of the first,
+ * which must not be NULL. Until the packet has ended a take-over waits for the lock on that row.
  */
-function insertUnlessUnfinished(index: string, column: 'volume_id' | 'request_hash') {
-  return statementOnce((db) =>
-    insertSelect(
-      'volume_operations',
-      newOperationRow('', ANY),
-      sql`appliances a WHERE a.id = ${''} AND a.epoch = ${0} AND NOT EXISTS (
-        SELECT 1 FROM volume_operations o FORCE INDEX (${sql.raw(index)})
-        WHERE o.${sql.raw(column)} = ${''} AND o.appliance_id = ${''}
-          AND o.status IN ('pending', 'executing'))
-      LOCK IN SHARE MODE`,
-    ).compile(db),
+function insertOperations(
+  db: Kysely<Tables>,
+  { number }: Epoch,
+  rows: readonly OperationRow[],
+): CompiledQuery {
+  const values = rows.flatMap(({ appliance_id, ...others }, index) => [
+    ...(index === 0 ? [appliance_id, number] : [appliance_id]),
+    ...Object.values(others),
+  ]);
+  return withRows(firstOperation(db, values), rows.length, OPERATION_COLUMNS);
+}
+
+const { appliance_id: _, ...ANY_ROW } = newOperationRow('', ANY);
+const OPERATION_COLUMNS = Object.keys(ANY_ROW).length + 1;
+
+const firstOperation = statementOnce((db) => {
+  const columns = ['appliance_id', ...Object.keys(ANY_ROW)].map((name) => sql.ref(name));
+  const owned = sql`(SELECT a.id FROM appliances a WHERE a.id = ${''} AND a.epoch = ${0} LOCK IN SHARE MODE)`;
+  return sql`INSERT INTO volume_operations (${sql.join(columns)})
+    VALUES (${sql.join([owned, ...Object.values(ANY_ROW)])})`.compile(db);
+});
+
+function insertFirstEntries(
+  db: Kysely<Tables>,
+  { applianceId }: Epoch,
+  inputs: readonly NewOperation[],
+): CompiledQuery {
+  const values = inputs.flatMap((input) =>
+    Object.values(
+      entryRow({ applianceId, operationId: input.id, sequence: 1, at: input.at }, firstEntry(input)),
+    ),
+  );
+  return withRows(ofFirstEntry(db, values), inputs.length, values.length / inputs.length);
+}
+
+const ofFirstEntry = statementOnce((db) =>
+  db
+    .insertInto('volume_operation_steps')
+    .values(entryRow({ applianceId: '', operationId: '', sequence: 1, at: 0 }, firstEntry(ANY)))
+    .compile(),
+);
+
+/** The INSERT of one row as one of several, whose values follow those of the first. */
+function withRows(insert: CompiledQuery, rows: number, columns: number): CompiledQuery {
+  const row = `, (?${', ?'.repeat(columns - 1)})`;
+  return { ...insert, sql: insert.sql + row.repeat(rows - 1) };
+}
+
+/** The numbers that the database gave: those of an INSERT of several rows need not be consecutive. */
+function readNumbers(db: Kysely<Tables>, inputs: readonly NewOperation[]): CompiledQuery {
+  const numbers = ofNumbers(
+    db,
+    inputs.map(({ id }) => id),
+  );
+  return { ...numbers, sql: numbers.sql.replace('(?)', `(?${', ?'.repeat(inputs.length - 1)})`) };
+}
+
+const ofNumbers = statementOnce((db) =>
+  sql`SELECT o.id, o.sequence, s.id AS entry FROM volume_operations o
+    JOIN volume_operation_steps s ON s.operation_id = o.id WHERE o.id IN (${''})`.compile(db),
+);
+
+const NUMBERS = z.array(z.object({ id: z.string(), sequence: z.coerce.number(), entry: z.coerce.number() }));
+
+function numbersOf(
+  [operation, entry, numbers]: readonly Inserted[],
+  [first]: readonly NewOperation[],
+): Map<string, { sequence: number; entryId: number }> {
+  if (!first || !operation || !entry) return new Map();
+  if (!numbers) return new Map([[first.id, { sequence: operation.id, entryId: entry.id }]]);
+  return new Map(
+    NUMBERS.parse(numbers.found).map(({ id, sequence, entry: entryId }) => [id, { sequence, entryId }]),
   );
 }
-
-/** Only after its operation, which may have been left out. */
-function insertFirstEntry(db: Kysely<Tables>, { applianceId }: Epoch, input: NewOperation): CompiledQuery {
-  const row = entryRow({ applianceId, operationId: input.id, sequence: 1, at: input.at }, firstEntry(input));
-  return ofOperation(db, [...Object.values(row), input.id]);
-}
-
-const ofOperation = statementOnce((db) =>
-  insertSelect(
-    'volume_operation_steps',
-    entryRow({ applianceId: '', operationId: '', sequence: 1, at: 0 }, firstEntry(ANY)),
-    sql`volume_operations o WHERE o.id = ${''}`,
-  ).compile(db),
-);

@@ -1,6 +1,6 @@
 import type { NewOperation } from '../../model/ledger';
 import { callerNames, type NewJournalEntry, type Operation } from '../../model/operation';
-import { toOperation } from '../rows';
+import { type OperationColumns, operationOf } from '../rows';
 
 /* What both ledgers store for a request. */
 
@@ -45,19 +45,31 @@ export function newOperationRow(applianceId: string, input: NewOperation) {
   };
 }
 
-const DEFAULTS = {
+/** The columns of a row that was just inserted and has nothing in them yet. */
+const EMPTY = {
   response: null,
   error: null,
   error_code: null,
   attempt: 0,
   next_attempt_at: null,
   wait_reason: null,
-  cancel_requested: 0,
+  cancel_requested: false,
+  cancel_actor: null,
+  cancel_request_id: null,
+  cancel_traceparent: null,
   completed_at: null,
   held_reason: null,
-};
+} satisfies Partial<OperationColumns>;
 
 /** The operation of a row that was just inserted. */
 export function newOperation(row: ReturnType<typeof newOperationRow>, sequence: number): Operation {
-  return toOperation({ ...DEFAULTS, ...row, sequence });
+  const { request_hash: _, created_at, updated_at, request, ...columns } = row;
+  return operationOf({
+    ...EMPTY,
+    ...columns,
+    sequence,
+    created_at: created_at.getTime(),
+    updated_at: updated_at.getTime(),
+    request: JSON.parse(request),
+  });
 }

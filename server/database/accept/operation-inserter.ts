@@ -12,8 +12,8 @@ import type { Tables } from '../tables';
 import { keyReused, mayJoin } from './deduplication';
 import { type Answer, GroupCommit } from './group-commit';
 import { insertFresh } from './insert-fresh';
+import { KnownQueue, type UnfinishedRequest } from './known-queue';
 import { firstEntry, newOperation, newOperationRow } from './new-operation';
-import { PendingQuota } from './pending-quota';
 
 /** Stores requests, or finds the operations they repeat (see Ledger.accept). */
 export class OperationInserter {
@@ -23,13 +23,13 @@ export class OperationInserter {
    */
   private readonly mutex = new KeyedMutex();
   private readonly group: GroupCommit;
-  private readonly quota: PendingQuota;
+  private readonly queue: KnownQueue;
 
   constructor(
     private readonly database: Database,
     pendingMax: number,
   ) {
-    this.quota = new PendingQuota(pendingMax);
+    this.queue = new KnownQueue(pendingMax);
     this.group = new GroupCommit((epoch, inputs) => this.acceptGroup(epoch, inputs));
   }
 
@@ -46,20 +46,38 @@ export class OperationInserter {
     });
   }
 
+  /** The end of an operation is durable: a request like its own begins a new one. */
+  ended(operationId: string): void {
+    this.queue.ended(operationId);
+  }
+
   /** What repeats nothing goes as one packet; for the rest a transaction looks first. */
   private async acceptGroup(epoch: Epoch, inputs: readonly NewOperation[]): Promise<Answer[]> {
-    const { database, quota } = this;
-    // Without a count it is not known whether there is a place: so the first of an epoch look.
-    const answers = new Map<NewOperation, Answer>(
-      quota.isKnown(epoch, inputs.length) ? await insertFresh(database, epoch, inputs) : [],
-    );
-    quota.taken(answers.size);
-    const others = inputs.filter((input) => !answers.has(input));
-    if (others.length > 0) {
-      const found = await database.transaction((tx) => acceptAll(tx, epoch, others, quota));
-      for (const [input, answer] of found) answers.set(input, answer);
+    const { database, queue } = this;
+    try {
+      const answers = new Map<NewOperation, Answer>(await this.insertUnrepeated(epoch, inputs));
+      const others = inputs.filter((input) => !answers.has(input));
+      if (others.length > 0) {
+        const found = await database.transaction((tx) => acceptAll(tx, epoch, others, queue));
+        for (const [input, answer] of found) answers.set(input, answer);
+      }
+      return inputs.map((input) => answers.get(input) ?? leaseLost());
+    } catch (error) {
+      // What is stored is not known.
+      queue.forget();
+      throw error;
     }
-    return inputs.map((input) => answers.get(input) ?? leaseLost());
+  }
+
+  /** Those of which it is known that they repeat nothing: none before the first look of an epoch. */
+  private async insertUnrepeated(
+    epoch: Epoch,
+    inputs: readonly NewOperation[],
+  ): Promise<ReadonlyMap<NewOperation, Accepted>> {
+    const { database, queue } = this;
+    if (!queue.isKnown(epoch, inputs.length)) return new Map();
+    const fresh = inputs.filter((input) => !queue.mayRepeat(input) && queue.take(input));
+    return (await insertFresh(database, epoch, fresh)) ?? new Map();
   }
 }
 
@@ -68,21 +86,30 @@ async function acceptAll(
   tx: Transaction<Tables>,
   epoch: Epoch,
   inputs: readonly NewOperation[],
-  quota: PendingQuota,
+  queue: KnownQueue,
 ): Promise<Map<NewOperation, Answer>> {
-  const known = quota.isKnown(epoch, inputs.length);
+  const known = queue.isKnown(epoch, inputs.length);
   const seen = await look(tx, epoch, inputs, !known);
-  if (seen.waiting !== null) quota.counted(epoch, seen.waiting);
+  if (seen.waiting !== null) queue.count(epoch, seen.waiting);
+  if (!queue.knowsRequests(epoch)) queue.learn(epoch, await readUnfinished(tx, epoch));
   const answers = new Map<NewOperation, Answer>();
   const fresh: NewOperation[] = [];
   for (const input of inputs) {
     const earlier = await repeated(tx, seen.rows, input);
     if (earlier) answers.set(input, earlier);
-    else if (quota.take()) fresh.push(input);
-    else answers.set(input, quota.full);
+    else if (queue.take(input)) fresh.push(input);
+    else answers.set(input, queue.full);
   }
   for (const [input, accepted] of await insert(tx, epoch, fresh)) answers.set(input, accepted);
   return answers;
+}
+
+/** The requests that an identical one may join. */
+async function readUnfinished(tx: Transaction<Tables>, { applianceId }: Epoch): Promise<UnfinishedRequest[]> {
+  const { rows } = await sql<UnfinishedRequest>`
+    SELECT o.id, o.request_hash AS hash FROM volume_operations o FORCE INDEX (operations_owner)
+    WHERE o.appliance_id = ${applianceId} AND o.status IN ('pending', 'executing')`.execute(tx);
+  return rows;
 }
 
 /** What the look finds about an earlier operation. */

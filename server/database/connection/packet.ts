@@ -4,18 +4,22 @@ import type { Logger } from '../../core/log/logger';
 import { faultOf, isLeftOut } from './faults';
 import type { Lane } from './lane';
 
-/** What one statement of a packet wrote. */
+/** What one statement of a packet wrote, or found. */
 export interface Inserted {
   /** 0 when its SELECT found nothing. */
   readonly rows: number;
-  /** The number that the table gave to the row; 0 without one. */
+  /** The number that the table gave to the first row; 0 without one. */
   readonly id: number;
+  /** The rows of a SELECT. */
+  readonly found: readonly unknown[];
 }
 
 /** mysql2 answers with a header for a write, with rows for a SELECT. */
 const ANSWER = z.union([
-  z.object({ affectedRows: z.number(), insertId: z.coerce.number() }),
-  z.array(z.unknown()).transform(() => ({ affectedRows: 0, insertId: 0 })),
+  z
+    .object({ affectedRows: z.number(), insertId: z.coerce.number() })
+    .transform(({ affectedRows, insertId }) => ({ rows: affectedRows, id: insertId, found: [] })),
+  z.array(z.unknown()).transform((found) => ({ rows: 0, id: 0, found })),
 ]);
 
 const BEGIN = 'START TRANSACTION';
@@ -69,6 +73,5 @@ function inserted(answers: unknown, count: number): Inserted[] {
     .array(ANSWER)
     .length(count + 2)
     .parse(answers)
-    .slice(1, -1)
-    .map(({ affectedRows, insertId }) => ({ rows: affectedRows, id: insertId }));
+    .slice(1, -1);
 }

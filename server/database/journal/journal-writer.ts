@@ -1,5 +1,5 @@
 import { type CompiledQuery, sql } from 'kysely';
-import { Batcher, type Waiting } from '../../core/concurrency/batcher';
+import { Batcher, fulfilled } from '../../core/concurrency/batcher';
 import { LIMITS } from '../../core/limits';
 import type { Epoch } from '../../model/ledger';
 import type { Inserted } from '../connection/packet';
@@ -25,7 +25,7 @@ export type Written = readonly Inserted[] | null;
  */
 export class JournalWriter {
   private readonly batcher = new Batcher<PlannedWrite, Written>(
-    (batch) => this.sendAll(batch),
+    (writes) => this.sendAll(writes),
     LIMITS.JOURNAL_GROUP_SIZE,
   );
 
@@ -36,17 +36,16 @@ export class JournalWriter {
     return this.send('effects', [planned]).then((written) => written?.slice(1) ?? null);
   }
 
-  private async sendAll(batch: readonly Waiting<PlannedWrite, Written>[]): Promise<void> {
-    const written = await this.send(
-      'journal',
-      batch.map(({ input }) => input),
-    );
+  private async sendAll(
+    writes: readonly PlannedWrite[],
+  ): Promise<readonly PromiseFulfilledResult<Written>[]> {
+    const written = await this.send('journal', writes);
     let next = 1;
-    for (const { input, resolve } of batch) {
-      const end = next + input.statements.length;
-      resolve(written?.slice(next, end) ?? null);
-      next = end;
-    }
+    return writes.map(({ statements }) => {
+      const begin = next;
+      next += statements.length;
+      return fulfilled(written?.slice(begin, next) ?? null);
+    });
   }
 
   private send(lane: 'journal' | 'effects', writes: readonly PlannedWrite[]): Promise<Written> {

@@ -1,4 +1,4 @@
-import { Batcher } from '../../core/concurrency/batcher';
+import { Batcher, fulfilled } from '../../core/concurrency/batcher';
 import { LIMITS } from '../../core/limits';
 import { commandLine, pidIn } from '../../devices/sysfs/process-table';
 import { servesPort } from '../../devices/sysfs/socket-table';
@@ -27,9 +27,9 @@ export class NbdServerExports extends LinkedExports {
   private readonly files: ExportFiles;
   private readonly loadedNames: LoadedNames;
   /** Many exports at once cost one reload: who comes while one is under way shares the next. */
-  private readonly changes = new Batcher<string, void>(async (batch) => {
-    await this.loadedNames.load(new Set(batch.map(({ input }) => input)));
-    for (const { resolve } of batch) resolve();
+  private readonly changes = new Batcher<string, void>(async (names) => {
+    await this.loadedNames.load(new Set(names));
+    return names.map(() => fulfilled(undefined));
   }, Number.POSITIVE_INFINITY);
 
   constructor(private readonly options: NbdServerOptions) {

@@ -1,5 +1,6 @@
-import { getRequestHeader, type H3Event } from 'h3';
+import type { H3Event } from 'h3';
 import { LIMITS } from '../../core/limits';
+import { requestHeader } from './request-header';
 
 const SAFE_ID = new RegExp(`^[A-Za-z0-9._-]{1,${LIMITS.REQUEST_ID_CHARACTERS}}$`);
 
@@ -8,7 +9,7 @@ const SAFE_ID = new RegExp(`^[A-Za-z0-9._-]{1,${LIMITS.REQUEST_ID_CHARACTERS}}$`
  * new UUID. The response has it in X-Request-Id.
  */
 export function assignRequestId(event: H3Event): void {
-  const given = getRequestHeader(event, 'x-request-id');
+  const given = requestHeader(event, 'x-request-id');
   const id = given !== undefined && SAFE_ID.test(given) ? given : crypto.randomUUID();
   event.context.requestId = id;
   event.node.res.setHeader('X-Request-Id', id);

@@ -1,5 +1,5 @@
 import { isIP } from 'node:net';
-import { getRequestHeader, type H3Event } from 'h3';
+import type { H3Event } from 'h3';
 import { DaemonError } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
 import type { Access } from '../../daemon/access/access';
@@ -10,6 +10,7 @@ import { endpoints } from '../endpoints/registry';
 import { type GuardSettings, guardSettings } from './guard-settings';
 import { methodsOf, pathNotFound, requireOwnMethod } from './known-routes';
 import { bodyTooLarge } from './read-json';
+import { requestHeader } from './request-header';
 import { validationError } from './validation-error';
 
 /** Need no token. */
@@ -34,12 +35,12 @@ function anyOf(wanted: (endpoint: AnyEndpoint) => boolean): RegExp {
 export function guard(event: H3Event, settings: Readonly<GuardSettings> = guardSettings()): void {
   const path = event.path.split('?')[0] ?? '/';
   for (const [name, value] of SECURITY_HEADERS) event.node.res.setHeader(name, value);
-  const host = getRequestHeader(event, 'host');
+  const host = requestHeader(event, 'host');
   checkHost(host, settings.allowedHosts);
   checkOrigin(event, host, path);
   if (!WITHOUT_TOKEN.test(path)) event.context.identity = identify(event, settings.access);
   if (!BEFORE_START.has(path)) currentDaemon();
-  if (Number(getRequestHeader(event, 'content-length') ?? 0) > LIMITS.BODY_BYTES) throw bodyTooLarge();
+  if (Number(requestHeader(event, 'content-length') ?? 0) > LIMITS.BODY_BYTES) throw bodyTooLarge();
   const [asWritten = ''] = (event.node.req.url ?? '').split('?');
   if (/%3f/i.test(asWritten)) throw noQuestionMark(asWritten);
   requireOwnMethod(event.method, path);
@@ -102,12 +103,12 @@ function checkOrigin(event: H3Event, host: string | undefined, path: string): vo
   const refuse = () => {
     throw new DaemonError('FORBIDDEN_ORIGIN', 'Requests from foreign web pages are refused');
   };
-  const origin = getRequestHeader(event, 'origin');
+  const origin = requestHeader(event, 'origin');
   if (origin !== undefined && !sameOrigin(origin, host)) refuse();
-  if (getRequestHeader(event, 'sec-fetch-site') !== 'cross-site') return;
+  if (requestHeader(event, 'sec-fetch-site') !== 'cross-site') return;
   const navigation =
-    getRequestHeader(event, 'sec-fetch-mode') === 'navigate' &&
-    getRequestHeader(event, 'sec-fetch-dest') === 'document';
+    requestHeader(event, 'sec-fetch-mode') === 'navigate' &&
+    requestHeader(event, 'sec-fetch-dest') === 'document';
   if (!(navigation && event.method === 'GET' && PAGES.test(path))) refuse();
 }
 
@@ -117,7 +118,7 @@ function sameOrigin(origin: string, host: string | undefined): boolean {
 }
 
 function bearerOf(event: H3Event): string | undefined {
-  const header = getRequestHeader(event, 'authorization');
+  const header = requestHeader(event, 'authorization');
   return /^Bearer +(.+)$/i.exec(header ?? '')?.[1]?.trim();
 }
 

@@ -1,7 +1,8 @@
 import type { IncomingMessage } from 'node:http';
-import { getRequestHeader, type H3Event } from 'h3';
+import type { H3Event } from 'h3';
 import { DaemonError } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
+import { requestHeader } from './request-header';
 
 /**
  * The JSON body of a request, or undefined when there is none. The content type is mostly ignored: existing
@@ -11,8 +12,8 @@ import { LIMITS } from '../../core/limits';
  * Errors: BODY_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, MALFORMED_JSON.
  */
 export async function readJson(event: H3Event): Promise<unknown> {
-  const type = (getRequestHeader(event, 'content-type') ?? '').toLowerCase();
-  const encoding = (getRequestHeader(event, 'content-encoding') ?? 'identity').toLowerCase();
+  const type = (requestHeader(event, 'content-type') ?? '').toLowerCase();
+  const encoding = (requestHeader(event, 'content-encoding') ?? 'identity').toLowerCase();
   const raw = await readBytes(event.node.req, LIMITS.BODY_BYTES);
   if (raw.length === 0) return undefined;
   if (encoding !== 'identity')

@@ -1,4 +1,4 @@
-import { getRequestHeader, getRouterParams, type H3Event } from 'h3';
+import { getRouterParams, type H3Event } from 'h3';
 import type { z } from 'zod';
 import type { FieldIssue } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
@@ -7,6 +7,7 @@ import type { Daemon } from '../../daemon/daemon';
 import { changesSomething, type Endpoint, takesBody, takesParams } from '../endpoints/endpoint';
 import { fieldsOf, ignoredFields, readQuery } from './known-names';
 import { readJson } from './read-json';
+import { requestHeader } from './request-header';
 import { fieldIssues, validationError } from './validation-error';
 
 /** A request whose parameters, query and body have passed the schemas of its endpoint. */
@@ -110,7 +111,7 @@ function decodeSegment(value: string): string {
 const KEY = new RegExp(`^[\\x21-\\x7e][\\x20-\\x7e]{0,${LIMITS.IDEMPOTENCY_KEY_CHARACTERS - 1}}$`);
 
 function readIdempotencyKey(event: H3Event, issues: FieldIssue[]): string | null {
-  const key = getRequestHeader(event, 'idempotency-key');
+  const key = requestHeader(event, 'idempotency-key');
   if (key === undefined) return null;
   if (KEY.test(key)) return key;
   issues.push({
@@ -134,7 +135,7 @@ function readWait(event: H3Event, wait: string | undefined, issues: FieldIssue[]
   }
   // RFC 7240: a preference that cannot be parsed is ignored.
   const preferred = /(?:^|[,;\s])wait\s*=\s*"?(\d{1,6})"?(?:$|[,;\s])/i.exec(
-    getRequestHeader(event, 'prefer') ?? '',
+    requestHeader(event, 'prefer') ?? '',
   );
   return preferred ? Math.min(maxMs, Number(preferred[1]) * 1000) : 0;
 }

@@ -1,4 +1,4 @@
-import { getRequestHeader, type H3Event } from 'h3';
+import type { H3Event } from 'h3';
 import { messageOf } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
 import type { Daemon } from '../../daemon/daemon';
@@ -6,6 +6,7 @@ import type { ActiveExport } from '../../exports/export-traffic';
 import { isTerminal, type JournalEntry } from '../../model/operation';
 import { httpLogger } from '../http-logger';
 import { requestIdOf } from '../request/assign-request-id';
+import { requestHeader } from '../request/request-header';
 import { deviceEventReply, journalEntryReply } from '../response/replies';
 import { trafficEventReply } from '../response/traffic-reply';
 import { ALREADY_SENT, connectionClosed } from '../serve';
@@ -13,7 +14,7 @@ import { EventStream } from './event-stream';
 
 /** Where a client continues: by the header EventSource sends, or the query of its first visit. */
 export function lastEventId(event: H3Event, query: { last_event_id?: number | undefined }): number | null {
-  const header = getRequestHeader(event, 'last-event-id');
+  const header = requestHeader(event, 'last-event-id');
   if (header !== undefined && /^\d{1,15}$/.test(header)) return Number(header);
   return query.last_event_id ?? null;
 }

@@ -145,6 +145,32 @@ export function describeAccepting(suite: LedgerSuite): void {
       expect((await ledger.accept(epoch, detach(A))).outcome).toBe('accepted');
     });
 
+    it('begins a new operation when the identical one was cancelled or abandoned', async () => {
+      const cancelled = await ask(detach(A));
+      await ledger.requestCancel(epoch, cancelled.id);
+      expect((await ledger.accept(epoch, detach(A))).outcome).toBe('accepted');
+      const held = await executing(detach(B));
+      await ledger.hold(epoch, held.id, 'a test');
+      expect((await ledger.accept(epoch, detach(B))).operation.id).toBe(held.id);
+      await ledger.abandonHeld(epoch, held.id);
+      expect((await ledger.accept(epoch, detach(B))).outcome).toBe('accepted');
+    });
+
+    it('joins what an earlier owner has accepted, and nothing that it has ended', async () => {
+      const [waits, ends] = [await ask(detach(A)), await executing(detach(B))];
+      await end(ends.id);
+      const next = world.open();
+      const later = await next.takeOver(APPLIANCE, 'next');
+      expect(await next.accept(later, detach(A))).toMatchObject({
+        outcome: 'joined',
+        operation: { id: waits.id },
+      });
+      expect((await next.accept(later, detach(B))).outcome).toBe('accepted');
+      await refusal(ledger.accept(epoch, detach(B)), 'LEASE_LOST');
+      const again = await ledger.takeOver(APPLIANCE, 'first again');
+      expect((await ledger.accept(again, detach(B))).outcome).toBe('joined');
+    });
+
     it('joins creates by their body, whatever was created in between', async () => {
       const first = await ask(create('one'));
       await ask(create('two'));

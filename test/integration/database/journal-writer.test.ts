@@ -149,6 +149,20 @@ it('a take-over waits for a packet, and after it nothing of the old epoch is wri
     });
 });
 
+it('a take-over waits for acceptances under way, and after it none of the old epoch is stored', async () => {
+  const next = new MysqlLedger(past, () => T0);
+  await ledger.accept(epoch, attach(volume(9), APPLIANCE));
+  const many = (from: number) =>
+    Array.from({ length: 4 }, (_, n) => ledger.accept(epoch, attach(volume(from + n), APPLIANCE)));
+  const all = await Promise.allSettled([...many(0), next.takeOver(APPLIANCE, 'next'), ...many(4)]);
+  const stored = all.filter(({ status }) => status === 'fulfilled').length - 1;
+  for (const one of all)
+    if (one.status === 'rejected') expect(one).toMatchObject({ reason: { code: 'LEASE_LOST' } });
+  expect(await next.listOperations({ limit: 20 })).toHaveLength(stored + 1);
+  await expect(Promise.all(many(0))).rejects.toMatchObject({ code: 'LEASE_LOST' });
+  expect(await next.listOperations({ limit: 20 })).toHaveLength(stored + 1);
+});
+
 function put(): MappingEffect {
   return { kind: 'put-mapping', mapping: mapping(volume(0)) };
 }

@@ -248,7 +248,8 @@ it('a proxy that refuses several statements in a text costs time, and no request
   };
   const through = openPool({ ...dsn, port: await between.listen() });
   const careful = new MysqlLedger(through, () => T0);
-  await careful.accept(epoch, { ...request('first'), volumeId: 'a0000000-0000-4000-8000-000000000002' });
+  const other = { volumeId: 'a0000000-0000-4000-8000-000000000002', requestHash: 'b'.repeat(64) };
+  await careful.accept(epoch, { ...request('first'), ...other });
   expect(await careful.accept(epoch, request('one'))).toMatchObject({ outcome: 'accepted' });
   expect(refused).toBe(1);
   expect(await truth.listOperations({ limit: 10 })).toHaveLength(2);

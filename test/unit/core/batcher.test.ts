@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Batcher } from '~/server/core/concurrency/batcher';
+import { Batcher, fulfilled } from '~/server/core/concurrency/batcher';
 
 /** A batcher whose batches end when they are told to. */
 function held(size: number) {
@@ -8,12 +8,8 @@ function held(size: number) {
     (batch) =>
       new Promise((resolve, reject) => {
         batches.push({
-          items: batch.map(({ input }) => input),
-          end: (error) => {
-            if (error) return reject(error);
-            for (const { input, resolve: answer } of batch) answer(`done ${input}`);
-            resolve();
-          },
+          items: [...batch],
+          end: (error) => (error ? reject(error) : resolve(batch.map((n) => fulfilled(`done ${n}`)))),
         });
       }),
     size,
@@ -35,6 +31,21 @@ describe('batcher', () => {
     expect(batcher.waiting).toBe(0);
   });
 
+  it('is idle when what came meanwhile is done, too', async () => {
+    const { batcher, batches } = held(10);
+    const answers = Promise.all([batcher.add(1), batcher.add(2)]);
+    let isIdle = false;
+    const idle = batcher.idle().then(() => {
+      isIdle = true;
+    });
+    batches[0]?.end();
+    await expect.poll(() => batches.length).toBe(2);
+    expect(isIdle).toBe(false);
+    batches[1]?.end();
+    await idle;
+    expect(await answers).toEqual(['done 1', 'done 2']);
+  });
+
   it('takes no more than its size at once', async () => {
     const { batcher, batches } = held(2);
     const answers = [1, 2, 3, 4].map((n) => batcher.add(n));
@@ -44,6 +55,21 @@ describe('batcher', () => {
     }
     await Promise.all(answers);
     expect(batches.map(({ items }) => items)).toEqual([[1], [2, 3], [4]]);
+  });
+
+  it('begins the next batch before it hands out the results of one', async () => {
+    const { batcher, batches } = held(10);
+    const first = batcher.add(1).then(() => batches.length);
+    const second = batcher.add(2);
+    batches[0]?.end();
+    expect(await first).toBe(2);
+    batches[1]?.end();
+    await second;
+  });
+
+  it('a batch that answers fewer items than it has fails the others', async () => {
+    const batcher = new Batcher<number, string>(async () => [], 10);
+    await expect(batcher.add(1)).rejects.toThrow('fewer');
   });
 
   it('a batch that fails concerns its own items only', async () => {

@@ -1,0 +1,86 @@
+import { createHash } from 'node:crypto';
+import { describe, expect, it } from 'vitest';
+import { KnownQueue } from '~/server/database/accept/known-queue';
+import type { NewOperation } from '~/server/model/ledger';
+import { SeededRandom } from '../../contract/http/fuzz/seeded-random';
+
+const epoch = { applianceId: 'appliance', number: 3 };
+const hashOf = (body: string) => createHash('sha256').update(body).digest('hex');
+const request = (id: string, body: string): NewOperation<'detach'> => ({
+  id,
+  type: 'detach',
+  volumeId: body,
+  vmId: null,
+  request: { volume_id: body },
+  idempotencyKey: null,
+  requestHash: hashOf(body),
+  at: 0,
+});
+
+function known(max = 10): KnownQueue {
+  const queue = new KnownQueue(max);
+  queue.learn(epoch, []);
+  queue.count(epoch, 0);
+  return queue;
+}
+
+describe('what is known of the queue', () => {
+  it('is nothing before the first look of an epoch, and after it was forgotten', () => {
+    const queue = new KnownQueue(10);
+    expect(queue.isKnown(epoch, 1)).toBe(false);
+    queue.learn(epoch, []);
+    expect(queue.isKnown(epoch, 1)).toBe(false);
+    queue.count(epoch, 9);
+    expect([1, 2].map((places) => queue.isKnown(epoch, places))).toEqual([true, false]);
+    expect(queue.isKnown({ ...epoch, number: 4 }, 1)).toBe(false);
+    queue.forget();
+    expect(queue.isKnown(epoch, 1)).toBe(false);
+  });
+
+  it('a request takes one place, however often it is tried', () => {
+    const queue = known(1);
+    const one = request('one', 'A');
+    expect([queue.take(one), queue.take(one), queue.take(request('two', 'B'))]).toEqual([true, true, false]);
+  });
+
+  it('rows without a hash repeat nothing', () => {
+    const queue = known();
+    queue.learn(epoch, [
+      { id: 'old', hash: null },
+      { id: 'new', hash: hashOf('A') },
+    ]);
+    expect(['A', 'B'].map((body) => queue.mayRepeat(request('x', body)))).toEqual([true, false]);
+  });
+
+  it('never misses an unfinished request, in any order of requests, ends and looks', () => {
+    for (let seed = 1; seed <= 200; seed += 1) {
+      const random = new SeededRandom(seed);
+      const pick = (count: number) => random.below(count);
+      const queue = known(1000);
+      const unfinished = new Map<string, string>();
+      for (let step = 0; step < 60; step += 1) {
+        const [id, body] = [`operation ${pick(20)}`, `volume ${pick(4)}`];
+        switch (pick(4)) {
+          case 0:
+          case 1:
+            if (unfinished.has(id)) break;
+            queue.take(request(id, body));
+            unfinished.set(id, body);
+            break;
+          case 2:
+            unfinished.delete(id);
+            queue.ended(id);
+            break;
+          default:
+            queue.learn(
+              epoch,
+              [...unfinished].map(([known, its]) => ({ id: known, hash: hashOf(its) })),
+            );
+        }
+        const there = new Set(unfinished.values());
+        for (let n = 0; n < 4; n += 1)
+          expect(queue.mayRepeat(request('x', `volume ${n}`)), `seed ${seed}`).toBe(there.has(`volume ${n}`));
+      }
+    }
+  });
+});
