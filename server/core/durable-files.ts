@@ -6,7 +6,7 @@ import { hasCode } from './has-code';
 const TEMPORARY = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW;
 
 /**
- * Writes a file so that readers and a power cut find the old content or the new: temporary file (`<path>.tmp`),
+ * Writes a file so that readers and a power cut find the old content or the new: temporary file, `<path>.tmp`,
  * fsync, rename, fsync of the folder, which is made where it is missing. Throws what the system says.
  *
  * @example

@@ -96,7 +96,7 @@ export abstract class LinkedExports implements ExportServer {
       const wrong = complaint(mine, probe, before.node);
       if (servesAnother(probe, before.node)) throw notTheDevice(devicePath, wrong ?? '');
       if (wrong !== null) throw unhealthy(wrong);
-      // The server has that very node open. Is the node still that disk, and has nobody asked for something else?
+      // The server has that very node open. Is it still that disk, and has nobody asked for something else?
       if ((await this.links.verify(mine)) !== before.node)
         throw notTheDevice(devicePath, 'another disk took its place meanwhile');
       this.wanted.assertCurrent(mine);

@@ -34,7 +34,7 @@ export function keptMetadata(metadata: Metadata): Metadata {
   return expected === undefined ? {} : { [EXPECTED]: expected };
 }
 
-/** Bytes that the attach request expected to be copied; null: it did not say, or what it says is no such number. */
+/** Bytes that the attach request expected to be copied; null: it did not say, or no such number. */
 export function expectedBytesOf({ metadata }: Described): number | null {
   const bytes = /^\d{1,16}$/.test(metadata[EXPECTED] ?? '') ? Number(metadata[EXPECTED]) : 0;
   return bytes > 0 && Number.isSafeInteger(bytes) ? bytes : null;

@@ -5,8 +5,8 @@ import { hasCode } from '../../core/has-code';
 import { textIn } from './kernel-files';
 
 /*
- * What /proc tells about processes that run now. Read synchronously, which is many times faster than the thread
- * pool. Who looks for the users of a disk asks ./descriptors.ts, which tells what it could not see, too.
+ * What /proc tells about processes that run now. Read synchronously, which is many times faster than the
+ * thread pool. Who looks for the users of a disk asks ./descriptors.ts, which tells what it could not see, too.
  */
 
 /** The kernel keeps 15 characters of a program's name. */
@@ -114,8 +114,8 @@ export function socketsOf(pid: number): string[] | null {
 }
 
 /**
- * Has the process this disk open? By the opened node: right for a letter that belongs to another disk by now (udev
- * makes a new node for it). Where the node is gone already, by the path it had.
+ * Has the process this disk open? By the opened node: right for a letter that belongs to another disk by now
+ * (udev makes a new node for it). Where the node is gone already, by the path it had.
  */
 export function hasOpen(pid: number, target: string): boolean {
   const wanted = statOf(target);

@@ -40,8 +40,8 @@ export interface Connection {
 }
 
 /**
- * Clients that processes of ours connect to this disk, or to any. A process that may not be looked into counts:
- * an unknown client is a client.
+ * Clients that processes of ours connect to this disk, or to any. A process that may not be looked into
+ * counts: an unknown client is a client.
  */
 export async function connectionsOf(
   { binary, isOurs, ports }: Program,
@@ -68,8 +68,8 @@ export async function connectionsOf(
 }
 
 /**
- * The process at the other end of our own connection, null when the kernel does not show it. `earlier`: those that
- * there were before it was made.
+ * The process at the other end of our own connection, null when the kernel does not show it. `earlier`: those
+ * that there were before it was made.
  */
 export async function processBehind(
   { binary, isOurs }: Program,

@@ -8,8 +8,8 @@ export interface Section {
 }
 
 /**
- * A server that runs as root reads this file, and an injected line could run a command (`prerun`). So a name is
- * [A-Za-z0-9._-]{1,128}, a value has no control characters, and only the keys that we write are allowed.
+ * A server that runs as root reads this file, and an injected line could run a command (`prerun`). So a name
+ * is [A-Za-z0-9._-]{1,128}, a value has no control characters, and only the keys that we write are allowed.
  */
 const NAME = /^[A-Za-z0-9._-]{1,128}$/;
 const KEY = /^(exportname|readonly|multifile|copyonwrite|flush|fua|listenaddr|port|allowlist|includedir)$/;

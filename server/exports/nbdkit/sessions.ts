@@ -66,7 +66,7 @@ export class Sessions {
     return [...this.sessions.values()].some(({ disk }) => disk === null);
   }
 
-  /** Looks what the new ones have opened; returns those that must end, because they are too many or take too long. */
+  /** Looks what the new ones have opened; returns those that must end: too many of them, or too slow. */
   review(now: number): { readonly pid: number; readonly reason: string }[] {
     this.forgetEnded();
     const undecided = [...this.sessions].filter(([, { disk }]) => disk === null);
