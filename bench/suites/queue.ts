@@ -96,7 +96,7 @@ async function measureCreates(bench: Bench, lab: LabAppliance, job: number): Pro
   await daemon.stop();
   const pool = openPool(parseDsn(lab.database.dsn));
   const cloud = directCloud(() => readOsseaConfigs(pool.kysely));
-  const bare = () => atOnce(count, () => createDirectly(cloud, { zoneId, diskOfferingId }));
+  const bare = () => atOnce(count, () => createDirectly(cloud, { zoneId, diskOfferingId }, count));
   await bare();
   const ideal = await timeOf(bare);
   await pool.close();
@@ -124,13 +124,14 @@ function directCloud(readRows: ConstructorParameters<typeof CloudSettings>[0]['r
 async function createDirectly(
   cloud: HttpCloud,
   { zoneId, diskOfferingId }: { readonly zoneId: string; readonly diskOfferingId: string },
+  count: number,
 ): Promise<void> {
   const jobId = randomUUID();
   const volume = { volumeName: jobId, zoneId, diskOfferingId, sizeGiB: 1, owner: null };
   await cloud.submit({ name: 'createVolume', ...volume }, jobId);
   const begun = performance.now();
   for (let poll = 0; ; poll += 1) {
-    await pause(jobPollDelayMs(poll, performance.now() - begun));
+    await pause(jobPollDelayMs(poll, performance.now() - begun, count));
     const job = await cloud.queryJob(jobId);
     if (job?.status === 'succeeded') return;
     if (job?.status !== 'pending') throw new Error(`the job of a create has ended as ${job?.status}`);

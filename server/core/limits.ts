@@ -133,6 +133,7 @@ export const LIMITS = {
   CLOCK_MEASURE_CAP_MS: 3_600_000,
   CLOCK_PROBE_TIMEOUT_MS: 5_000,
   JOB_POLL_FIRST_MS: 50,
+  JOB_POLL_SPACING_MS: 1,
   // Once the guest has shown the disk come or go
   JOB_POLL_RUNG_MS: 5,
   JOB_POLL_MAX_MS: 2_000,

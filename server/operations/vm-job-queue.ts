@@ -14,13 +14,25 @@ export interface Place {
  */
 export class VmJobQueue {
   private readonly lines = new Map<string, AbortController[]>();
+  private alone = 0;
+
+  /** How many jobs have none of ours ahead of them: those that are polled. */
+  get polled(): number {
+    return this.lines.size + this.alone;
+  }
 
   /** `vmId` null: a job that waits for no other. */
   join(vmId: string | null): Place {
     const mine = new AbortController();
     if (vmId === null) {
       mine.abort();
-      return { first: mine.signal, leave: () => {} };
+      this.alone += 1;
+      return {
+        first: mine.signal,
+        leave: () => {
+          this.alone -= 1;
+        },
+      };
     }
     const line = this.lines.get(vmId) ?? [];
     this.lines.set(vmId, line);

@@ -108,7 +108,7 @@ class Bell {
 
 /** The pause between two polls of the job; long while other jobs of the VM are ahead of this one. */
 function pauses(
-  { parts: { clock }, signal }: RunContext,
+  { parts: { clock }, otherRuns: { vmJobs }, signal }: RunContext,
   first: AbortSignal,
   bell: Bell,
 ): () => Promise<void> {
@@ -121,7 +121,7 @@ function pauses(
       if (!first.aborted || signal.aborted) return;
       since = clock.monotonic();
     }
-    const ms = jobPollDelayMs(poll, clock.monotonic() - since);
+    const ms = jobPollDelayMs(poll, clock.monotonic() - since, vmJobs.polled);
     const soonMs = hasRung ? LIMITS.JOB_POLL_RUNG_MS * 1.5 ** poll : ms;
     const rings = await bell.pause(clock, Math.min(ms, soonMs), signal);
     hasRung ||= rings;

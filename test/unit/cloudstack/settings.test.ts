@@ -204,14 +204,20 @@ describe('a connection that fails', () => {
 
 describe('small things', () => {
   it('jobs are polled quickly at first, and never more often than every tenth of their age', () => {
-    expect(jobPollDelayMs(0, 0)).toBe(LIMITS.JOB_POLL_FIRST_MS);
-    expect(jobPollDelayMs(1_000, 10 * 60_000)).toBe(LIMITS.JOB_POLL_MAX_MS);
+    expect(jobPollDelayMs(0, 0, 1)).toBe(LIMITS.JOB_POLL_FIRST_MS);
+    expect(jobPollDelayMs(1_000, 10 * 60_000, 1)).toBe(LIMITS.JOB_POLL_MAX_MS);
     let elapsed = 0;
     for (let poll = 0; poll < 50; poll += 1) {
-      const delay = jobPollDelayMs(poll, elapsed);
+      const delay = jobPollDelayMs(poll, elapsed, 1);
       expect(delay).toBeLessThanOrEqual(Math.max(LIMITS.JOB_POLL_FIRST_MS, elapsed / 10));
       elapsed += delay;
     }
+  });
+
+  it('many jobs are polled less often, so that CloudStack is asked no more often for all of them', () => {
+    expect(jobPollDelayMs(0, 0, 200)).toBe(200 * LIMITS.JOB_POLL_SPACING_MS);
+    expect(jobPollDelayMs(9, 60_000, 200)).toBe(jobPollDelayMs(9, 60_000, 1));
+    expect(jobPollDelayMs(0, 0, 1_000_000)).toBe(LIMITS.JOB_POLL_MAX_MS);
   });
 
   it('a text is cut, cleaned and loses credentials wherever they stand', () => {
