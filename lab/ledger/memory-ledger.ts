@@ -1,7 +1,7 @@
 import { type Random, systemRandom } from '~/server/core/clock';
 import { LIMITS } from '~/server/core/limits';
 import { keyReused, mayJoin, queueFull } from '~/server/database/accept/deduplication';
-import { firstEntry, newOperation, newOperationRow } from '~/server/database/accept/new-operation';
+import { firstEntry, newOperation } from '~/server/database/accept/new-operation';
 import { changesRow, endEntry } from '~/server/database/journal/append-change';
 import { leaseLost } from '~/server/database/journal/fencing';
 import { abandonedText } from '~/server/database/journal/hold-operation';
@@ -112,8 +112,7 @@ export class MemoryLedger extends MemoryReads implements Ledger {
     const repeated = this.byIdempotencyKey(epoch, input) ?? this.identicalLast(epoch, input);
     if (repeated) return repeated;
     if (this.mine(epoch.applianceId, ['pending']).length >= this.pendingMax) throw queueFull(this.pendingMax);
-    const row = newOperationRow(epoch.applianceId, input);
-    const operation = newOperation(row, this.store.nextSequence());
+    const operation = newOperation(epoch.applianceId, input, this.store.nextSequence());
     this.store.operations.set(input.id, { operation, requestHash: input.requestHash, epoch: 0 });
     const [entry] = this.write(epoch.applianceId, input.id, 0, input.at, [firstEntry(input)]);
     return { operation, outcome: 'accepted', ...(entry ? { entry } : {}) };

@@ -175,23 +175,16 @@ const NEEDED: Readonly<Record<OperationType, readonly string[]>> = {
  * store become empty.
  */
 export function toOperation(row: unknown): Operation {
-  return operationOf(operationRow.parse(row));
-}
-
-/** The columns of an operation, as they are understood: times in ms, JSON parsed. */
-export type OperationColumns = z.output<typeof operationRow>;
-
-/** `toOperation` of columns that this process has just written. */
-export function operationOf({
-  type: storedType,
-  status: storedStatus,
-  request: stored,
-  held_reason,
-  cancel_actor,
-  cancel_request_id,
-  cancel_traceparent,
-  ...rest
-}: OperationColumns): Operation {
+  const {
+    type: storedType,
+    status: storedStatus,
+    request: stored,
+    held_reason,
+    cancel_actor,
+    cancel_request_id,
+    cancel_traceparent,
+    ...rest
+  } = operationRow.parse(row);
   const type = OPERATION_TYPES.find((known) => known === storedType);
   const status = knownStatus(storedStatus);
   const fields = {
@@ -202,10 +195,7 @@ export function operationOf({
         : { actor: cancel_actor, requestId: cancel_request_id ?? '', traceparent: cancel_traceparent },
     status: status ?? statusByEnd(rest.completed_at),
   };
-  // The volume is a column of its own; old rows may name it only there.
-  const named = { volume_id: fields.volumeId, vm_id: fields.vmId ?? '' };
-  const namesIt = type !== 'create' && type !== 'delete-snapshot' && type !== 'snapshot-group';
-  const request = isObject(stored) ? { ...(namesIt ? named : {}), ...stored } : null;
+  const request = isObject(stored) ? { ...namesOf(type, fields), ...stored } : null;
   const problems = [
     ...(status === undefined ? [`its status ${quote(storedStatus)} is not known to this version`] : []),
     ...(type === undefined ? [`its type ${quote(storedType)} is not known to this version`] : []),
@@ -214,6 +204,24 @@ export function operationOf({
   ];
   const held = held_reason ?? (problems.length === 0 ? null : problems.join('; '));
   return runnable({ ...fields, held }, type, request ?? {});
+}
+
+/** The operation of a request that was just stored, in the fields of its row. */
+export function pendingOperation(
+  fields: Omit<Operation, 'type' | 'request'>,
+  type: OperationType,
+  stored: JsonObject,
+): Operation {
+  return runnable(fields, type, { ...namesOf(type, fields), ...stored });
+}
+
+/** The volume and the VM are columns of their own; old rows may name them only there. */
+function namesOf(
+  type: OperationType | undefined,
+  { volumeId, vmId }: Pick<Operation, 'volumeId' | 'vmId'>,
+): JsonObject {
+  if (type === 'create' || type === 'delete-snapshot' || type === 'snapshot-group') return {};
+  return { volume_id: volumeId, vm_id: vmId ?? '' };
 }
 
 function knownStatus(stored: string): OperationStatus | undefined {

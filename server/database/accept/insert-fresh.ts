@@ -29,16 +29,15 @@ export async function insertFresh(
   if (!written) return null;
   const numbers = numbersOf(written, inputs);
   return new Map(
-    inputs.flatMap((input, index) => {
-      const row = rows[index];
+    inputs.flatMap((input) => {
       const given = numbers.get(input.id);
-      if (!row || !given) return [];
+      if (!given) return [];
       const entry = { id: given.entryId, operationId: input.id, sequence: 1, at: input.at };
       return [
         [
           input,
           {
-            operation: newOperation(row, given.sequence),
+            operation: newOperation(epoch.applianceId, input, given.sequence),
             outcome: 'accepted',
             entry: { ...entry, ...firstEntry(input) },
           },

@@ -1,6 +1,6 @@
 import type { NewOperation } from '../../model/ledger';
 import { callerNames, type NewJournalEntry, type Operation } from '../../model/operation';
-import { type OperationColumns, operationOf } from '../rows';
+import { pendingOperation } from '../rows';
 
 /* What both ledgers store for a request. */
 
@@ -45,31 +45,32 @@ export function newOperationRow(applianceId: string, input: NewOperation) {
   };
 }
 
-/** The columns of a row that was just inserted and has nothing in them yet. */
-const EMPTY = {
-  response: null,
-  error: null,
-  error_code: null,
-  attempt: 0,
-  next_attempt_at: null,
-  wait_reason: null,
-  cancel_requested: false,
-  cancel_actor: null,
-  cancel_request_id: null,
-  cancel_traceparent: null,
-  completed_at: null,
-  held_reason: null,
-} satisfies Partial<OperationColumns>;
-
-/** The operation of a row that was just inserted. */
-export function newOperation(row: ReturnType<typeof newOperationRow>, sequence: number): Operation {
-  const { request_hash: _, created_at, updated_at, request, ...columns } = row;
-  return operationOf({
-    ...EMPTY,
-    ...columns,
+/** The operation of a request that was just stored, as its row would be read. */
+export function newOperation(applianceId: string, input: NewOperation, sequence: number): Operation {
+  const { id, type, volumeId, vmId, idempotencyKey, caller, at } = input;
+  const fields = {
+    id,
     sequence,
-    created_at: created_at.getTime(),
-    updated_at: updated_at.getTime(),
-    request: JSON.parse(request),
-  });
+    applianceId,
+    status: 'pending',
+    volumeId,
+    vmId,
+    response: null,
+    error: null,
+    errorCode: null,
+    attempt: 0,
+    nextAttemptAt: null,
+    waitReason: null,
+    idempotencyKey,
+    cancelRequested: false,
+    cancelRequestedBy: null,
+    createdAt: at,
+    updatedAt: at,
+    completedAt: null,
+    held: null,
+    actor: caller?.actor ?? null,
+    requestId: caller?.requestId ?? null,
+    traceparent: caller?.traceparent ?? null,
+  } as const;
+  return pendingOperation(fields, type, JSON.parse(JSON.stringify(input.request)));
 }

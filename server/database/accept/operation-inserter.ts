@@ -219,14 +219,13 @@ async function insert(
       ? new Map([[only.id, { sequence: Number(operation.insertId), entryId: Number(entry.insertId) }]])
       : await readNumbers(tx, inputs);
   return new Map(
-    inputs.map((input, index) => {
+    inputs.map((input) => {
       const given = numbers.get(input.id);
-      const row = rows[index];
-      if (!given || !row) throw new Error(`operation ${input.id} is gone within its own transaction`);
+      if (!given) throw new Error(`operation ${input.id} is gone within its own transaction`);
       return [
         input,
         {
-          operation: newOperation(row, given.sequence),
+          operation: newOperation(applianceId, input, given.sequence),
           outcome: 'accepted',
           entry: {
             id: given.entryId,
