@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { freePort } from './ports';
 
 /** As packaging/systemd/volume-daemon.service starts it. */
-export const NODE_FLAGS = ['--max-semi-space-size=4', '--max-old-space-size=384'];
+export const NODE_FLAGS = ['--max-semi-space-size=8', '--max-old-space-size=384'];
 export const NODE_ENVIRONMENT = { NODE_ENV: 'production', MALLOC_ARENA_MAX: '1' };
 const ENTRY = fileURLToPath(new URL('../.output/server/index.mjs', import.meta.url));
 

@@ -48,7 +48,7 @@ export function fetchThrough(agents: Agents): typeof fetch {
         ...address,
         method,
         headers: {
-          ...Object.fromEntries(new Headers(headers)),
+          ...Object.fromEntries(headers instanceof Headers ? headers : new Headers(headers)),
           'accept-encoding': 'identity',
           'content-length': Buffer.byteLength(content),
         },
@@ -80,15 +80,19 @@ export function fetchThrough(agents: Agents): typeof fetch {
     });
 }
 
+/** The headers of an answer that anybody looks at: every further one costs each call. */
+const HEARD = ['date', 'retry-after'] as const;
+
 /** A response that has been read: no stream is made for its text. */
 class ReadResponse extends Response {
   constructor(
     private readonly content: string,
     { statusCode, headers }: IncomingMessage,
   ) {
-    const fields = Object.entries(headers).flatMap(([name, value]): [string, string][] =>
-      value === undefined ? [] : [[name, String(value)]],
-    );
+    const fields = HEARD.flatMap((name): [string, string][] => {
+      const value = headers[name];
+      return value === undefined ? [] : [[name, value]];
+    });
     super(null, { status: statusCode ?? 0, headers: fields });
   }
 

@@ -6,8 +6,8 @@ interface Waiting<In, Out> {
 
 /**
  * Runs one batch at a time: what arrives meanwhile goes together in the next one, in order of arrival. An item
- * by itself does not wait. The next batch is begun before the results of one are handed out, so that what follows
- * from them does not hold it up.
+ * by itself does not wait. When a batch has ended, the next one is on its way before its results are handed out, so
+ * that what follows from them does not hold it up.
  *
  * @example
  * const batcher = new Batcher<number, string>(async (items) => items.map((n) => fulfilled(String(n))), 64);
@@ -49,7 +49,8 @@ export class Batcher<In, Out> {
     const over = (settle: () => void) => {
       this.running = null;
       this.next();
-      settle();
+      if (this.running) setImmediate(settle);
+      else settle();
     };
     this.running = this.run(batch.map(({ item }) => item)).then(
       (results) => over(() => handOut(batch, results)),

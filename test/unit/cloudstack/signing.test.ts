@@ -109,4 +109,18 @@ describe('signing', () => {
     expect(sent).toBe(signature(rest, SECRET));
     expect([...form.keys()].every((name) => name === name.toLowerCase())).toBe(true);
   });
+
+  it('encodes every text as the form encoding of the platform does, but for the space', () => {
+    const characters = [
+      ...Array.from({ length: 0x17f }, (_, n) => String.fromCharCode(n)),
+      '磁',
+      '🚀',
+      '\ud83d',
+      '\ude80',
+    ];
+    for (const value of [...characters, characters.join(''), ...characters.map((one) => `a${one}b`)]) {
+      const byPlatform = new URLSearchParams({ v: value }).toString().slice(2).replaceAll('+', '%20');
+      expect(stringToSign({ v: value })).toBe(`v=${byPlatform}`.toLowerCase());
+    }
+  });
 });
