@@ -332,6 +332,11 @@ export interface Epoch {
   readonly number: number;
 }
 
+/** The numbers of two appliances may be equal. */
+export function isSameEpoch(one: Epoch, other: Epoch): boolean {
+  return one.number === other.number && one.applianceId === other.applianceId;
+}
+
 export interface NewOperation<T extends OperationType = OperationType> {
   readonly id: string;
   readonly type: T;

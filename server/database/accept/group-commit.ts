@@ -1,7 +1,7 @@
 import { Batcher, fulfilled, rejected } from '../../core/concurrency/batcher';
 import { DaemonError } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
-import type { Accepted, Epoch, NewOperation } from '../../model/ledger';
+import { type Accepted, type Epoch, isSameEpoch, type NewOperation } from '../../model/ledger';
 
 /** What became of one request of a group. */
 export type Answer = Accepted | DaemonError;
@@ -40,7 +40,7 @@ export class GroupCommit {
   private async settleAll(requests: readonly Request[]): Promise<readonly Result[]> {
     const [first] = requests;
     if (!first) return [];
-    const change = requests.findIndex(({ epoch }) => epoch.number !== first.epoch.number);
+    const change = requests.findIndex(({ epoch }) => !isSameEpoch(epoch, first.epoch));
     if (change === -1) return this.settle(requests);
     return [
       ...(await this.settle(requests.slice(0, change))),

@@ -1,5 +1,5 @@
 import type { DaemonError } from '../../core/errors';
-import type { Epoch, NewOperation } from '../../model/ledger';
+import { type Epoch, isSameEpoch, type NewOperation } from '../../model/ledger';
 import { queueFull } from './deduplication';
 
 /** A request that waits or executes. */
@@ -18,8 +18,8 @@ export interface UnfinishedRequest {
  */
 export class KnownQueue {
   /** The epochs in which the places were counted, and the requests read. */
-  private counted = 0;
-  private learned = 0;
+  private counted: Epoch | null = null;
+  private learned: Epoch | null = null;
   private left = 0;
   private readonly hashes = new Map<string, number>();
   private readonly counts = new Map<number, number>();
@@ -28,29 +28,30 @@ export class KnownQueue {
 
   /** Is it certain, without another look, that `places` more may wait, and what they may repeat? */
   isKnown(epoch: Epoch, places: number): boolean {
-    return this.knowsRequests(epoch) && this.counted === epoch.number && this.left >= places;
+    const { counted, left } = this;
+    return this.knowsRequests(epoch) && counted !== null && isSameEpoch(counted, epoch) && left >= places;
   }
 
-  knowsRequests({ number }: Epoch): boolean {
-    return this.learned === number;
+  knowsRequests(epoch: Epoch): boolean {
+    return this.learned !== null && isSameEpoch(this.learned, epoch);
   }
 
   /** Notes a fresh count of the operations that wait. */
-  count({ number }: Epoch, waiting: number): void {
-    this.counted = number;
+  count(epoch: Epoch, waiting: number): void {
+    this.counted = epoch;
     this.left = Math.max(0, this.max - waiting);
   }
 
   /** Notes the requests that a look has found, and no others. */
-  learn({ number }: Epoch, unfinished: readonly UnfinishedRequest[]): void {
+  learn(epoch: Epoch, unfinished: readonly UnfinishedRequest[]): void {
     this.forget();
-    this.learned = number;
-    for (const { id, hash } of unfinished) if (hash !== null) this.note(id, hash);
+    this.learned = epoch;
+    for (const { id, hash } of unfinished) if (hash !== null) this.add(id, hash);
   }
 
   /** From now on it is not known which requests are unfinished. */
   forget(): void {
-    this.learned = 0;
+    this.learned = null;
     this.hashes.clear();
     this.counts.clear();
   }
@@ -60,13 +61,21 @@ export class KnownQueue {
     return this.counts.has(fingerprint(requestHash));
   }
 
-  /** Takes a place for a request that is about to be stored, once; false when there is none. */
-  take({ id, requestHash }: NewOperation): boolean {
-    if (this.hashes.has(id)) return true;
+  /** A request that is about to be stored. */
+  note({ id, requestHash }: NewOperation): void {
+    this.add(id, requestHash);
+  }
+
+  /** Takes a place; false when there is none. */
+  take(): boolean {
     if (this.left === 0) return false;
     this.left -= 1;
-    this.note(id, requestHash);
     return true;
+  }
+
+  /** Places were taken by requests that are stored. */
+  taken(places: number): void {
+    this.left = Math.max(0, this.left - places);
   }
 
   /** The end of the operation is durable, or its request was not stored. */
@@ -83,7 +92,8 @@ export class KnownQueue {
     return queueFull(this.max);
   }
 
-  private note(id: string, requestHash: string): void {
+  private add(id: string, requestHash: string): void {
+    if (this.hashes.has(id)) return;
     const hash = fingerprint(requestHash);
     this.hashes.set(id, hash);
     this.counts.set(hash, (this.counts.get(hash) ?? 0) + 1);

@@ -76,8 +76,11 @@ export class OperationInserter {
   ): Promise<ReadonlyMap<NewOperation, Accepted>> {
     const { database, queue } = this;
     if (!queue.isKnown(epoch, inputs.length)) return new Map();
-    const fresh = inputs.filter((input) => !queue.mayRepeat(input) && queue.take(input));
-    return (await insertFresh(database, epoch, fresh)) ?? new Map();
+    const fresh = inputs.filter((input) => !queue.mayRepeat(input));
+    for (const input of fresh) queue.note(input);
+    const stored = (await insertFresh(database, epoch, fresh)) ?? new Map<NewOperation, Accepted>();
+    queue.taken(stored.size);
+    return stored;
   }
 }
 
@@ -96,9 +99,15 @@ async function acceptAll(
   const fresh: NewOperation[] = [];
   for (const input of inputs) {
     const earlier = await repeated(tx, seen.rows, input);
+    const isStored = earlier !== null && 'outcome' in earlier && earlier.outcome === 'accepted';
+    if (isStored) queue.taken(1);
+    else queue.ended(input.id);
     if (earlier) answers.set(input, earlier);
-    else if (queue.take(input)) fresh.push(input);
-    else answers.set(input, queue.full);
+    else if (!queue.take()) answers.set(input, queue.full);
+    else {
+      queue.note(input);
+      fresh.push(input);
+    }
   }
   for (const [input, accepted] of await insert(tx, epoch, fresh)) answers.set(input, accepted);
   return answers;

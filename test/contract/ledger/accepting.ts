@@ -252,6 +252,22 @@ export function describeAccepting(suite: LedgerSuite): void {
       expect((await ledger.accept(theirs, detach(A))).outcome).toBe('accepted');
     });
 
+    it('keeps two appliances with the same epoch apart, also when their requests come together', async () => {
+      const theirs = await ledger.takeOver(OTHER_VM, 'them');
+      expect(theirs.number).toBe(epoch.number);
+      await ledger.accept(theirs, detach(A));
+      const both = [epoch, theirs, epoch, theirs];
+      const inputs = [detach(A), detach(A), create('ours'), create('theirs')];
+      const answers = await Promise.all(inputs.map((input, n) => ledger.accept(both[n] ?? epoch, input)));
+      expect(answers.map(({ outcome }) => outcome)).toEqual(['accepted', 'joined', 'accepted', 'accepted']);
+      expect(answers.map(({ operation }) => operation.applianceId)).toEqual([
+        APPLIANCE,
+        OTHER_VM,
+        APPLIANCE,
+        OTHER_VM,
+      ]);
+    });
+
     it('takes a hundred requests at once: each gets its own operation, numbers, and first entry', async () => {
       const inputs = Array.from({ length: 100 }, (_, n) => create(`volume ${n}`));
       const answers = await Promise.all(inputs.map((input) => ledger.accept(epoch, input)));
