@@ -141,6 +141,8 @@ describe('who is let in', () => {
     server = create({ maxConnections: 2 });
     const one = await disk(0);
     await server.publish(one);
+    // Nobody waits for the farewell of our own handshake.
+    await until(async () => (await nbdkit.servers()).length === 0);
     const clients = [await open(one), await open(one)];
     expect(await complaintOf(one)).toMatch(/server policy prevents/);
     expect(await server.probe(one.name)).toMatchObject({
