@@ -2,7 +2,7 @@ import { type CompiledQuery, type Kysely, sql } from 'kysely';
 import { z } from 'zod';
 import type { Accepted, Epoch, NewOperation } from '../../model/ledger';
 import { statementOnce } from '../compiled-once';
-import type { Inserted } from '../connection/packet';
+import type { StatementResult } from '../connection/packet';
 import type { Database } from '../connection/pool';
 import { entryRow } from '../journal/write-journal';
 import type { Tables } from '../tables';
@@ -130,7 +130,7 @@ const ofNumbers = statementOnce((db) =>
 const NUMBERS = z.array(z.object({ id: z.string(), sequence: z.coerce.number(), entry: z.coerce.number() }));
 
 function numbersOf(
-  [operation, entry, numbers]: readonly Inserted[],
+  [operation, entry, numbers]: readonly StatementResult[],
   [first]: readonly NewOperation[],
 ): Map<string, { sequence: number; entryId: number }> {
   if (!first || !operation || !entry) return new Map();

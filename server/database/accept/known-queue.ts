@@ -1,5 +1,5 @@
 import type { DaemonError } from '../../core/errors';
-import { type Epoch, isSameEpoch, type NewOperation } from '../../model/ledger';
+import { type Epoch, isSameEpoch } from '../../model/ledger';
 import { queueFull } from './deduplication';
 
 /** A request that waits or executes. */
@@ -21,7 +21,9 @@ export class KnownQueue {
   private counted: Epoch | null = null;
   private learned: Epoch | null = null;
   private left = 0;
+  /** By id: the fingerprint of its request. */
   private readonly hashes = new Map<string, number>();
+  /** By fingerprint: how many have it. */
   private readonly counts = new Map<number, number>();
 
   constructor(private readonly max: number) {}
@@ -46,7 +48,7 @@ export class KnownQueue {
   learn(epoch: Epoch, unfinished: readonly UnfinishedRequest[]): void {
     this.forget();
     this.learned = epoch;
-    for (const { id, hash } of unfinished) if (hash !== null) this.add(id, hash);
+    for (const { id, hash } of unfinished) if (hash !== null) this.note(id, hash);
   }
 
   /** From now on it is not known which requests are unfinished. */
@@ -57,13 +59,16 @@ export class KnownQueue {
   }
 
   /** May an identical request be unfinished? */
-  mayRepeat({ requestHash }: NewOperation): boolean {
+  mayRepeat(requestHash: string): boolean {
     return this.counts.has(fingerprint(requestHash));
   }
 
-  /** A request that is about to be stored. */
-  note({ id, requestHash }: NewOperation): void {
-    this.add(id, requestHash);
+  /** A request that is about to be stored, or is. */
+  note(id: string, requestHash: string): void {
+    if (this.hashes.has(id)) return;
+    const hash = fingerprint(requestHash);
+    this.hashes.set(id, hash);
+    this.counts.set(hash, (this.counts.get(hash) ?? 0) + 1);
   }
 
   /** Takes a place; false when there is none. */
@@ -90,13 +95,6 @@ export class KnownQueue {
 
   get full(): DaemonError {
     return queueFull(this.max);
-  }
-
-  private add(id: string, requestHash: string): void {
-    if (this.hashes.has(id)) return;
-    const hash = fingerprint(requestHash);
-    this.hashes.set(id, hash);
-    this.counts.set(hash, (this.counts.get(hash) ?? 0) + 1);
   }
 }
 

@@ -76,8 +76,8 @@ export class OperationInserter {
   ): Promise<ReadonlyMap<NewOperation, Accepted>> {
     const { database, queue } = this;
     if (!queue.isKnown(epoch, inputs.length)) return new Map();
-    const fresh = inputs.filter((input) => !queue.mayRepeat(input));
-    for (const input of fresh) queue.note(input);
+    const fresh = inputs.filter((input) => !queue.mayRepeat(input.requestHash));
+    for (const { id, requestHash } of fresh) queue.note(id, requestHash);
     const stored = (await insertFresh(database, epoch, fresh)) ?? new Map<NewOperation, Accepted>();
     queue.taken(stored.size);
     return stored;
@@ -105,7 +105,7 @@ async function acceptAll(
     if (earlier) answers.set(input, earlier);
     else if (!queue.take()) answers.set(input, queue.full);
     else {
-      queue.note(input);
+      queue.note(input.id, input.requestHash);
       fresh.push(input);
     }
   }

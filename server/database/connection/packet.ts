@@ -5,7 +5,7 @@ import { faultOf, isLeftOut } from './faults';
 import type { Lane } from './lane';
 
 /** What one statement of a packet wrote, or found. */
-export interface Inserted {
+export interface StatementResult {
   /** 0 when its SELECT found nothing. */
   readonly rows: number;
   /** The number that the table gave to the first row; 0 without one. */
@@ -37,14 +37,14 @@ export async function sendPacket(
   lane: Lane,
   statements: readonly CompiledQuery[],
   logger: Logger,
-): Promise<readonly Inserted[] | null> {
+): Promise<readonly StatementResult[] | null> {
   const text = [BEGIN, ...statements.map(({ sql }) => sql), COMMIT].join('; ');
   const values = statements.flatMap(({ parameters }) => parameters);
   let connection: MysqlPoolConnection | null = null;
   try {
     connection = await connect(lane);
     const answers = await ask(connection, text, values);
-    return inserted(answers, statements.length);
+    return resultsOf(answers, statements.length);
   } catch (error) {
     if (connection) await ask(connection, 'ROLLBACK', []).catch(() => {});
     if (faultOf(error) === 'other' && !isLeftOut(error))
@@ -68,7 +68,7 @@ function ask(connection: MysqlPoolConnection, text: string, values: readonly unk
 }
 
 /** The first answer is that of START TRANSACTION, the last that of COMMIT. */
-function inserted(answers: unknown, count: number): Inserted[] {
+function resultsOf(answers: unknown, count: number): StatementResult[] {
   return z
     .array(ANSWER)
     .length(count + 2)

@@ -10,7 +10,7 @@ import { ClusterNodes, isRefusalOfNode } from './cluster-nodes';
 import { type Address, addressesOf, type Dsn } from './dsn';
 import { faultOf, translate } from './faults';
 import { Lane, type LaneOptions } from './lane';
-import { type Inserted, sendPacket } from './packet';
+import { type StatementResult, sendPacket } from './packet';
 import { sessionStatements } from './session';
 
 /** A certificate for another name is refused; for an address the driver has no name to compare. */
@@ -70,7 +70,7 @@ export interface Database {
    * Statements as one transaction in one round trip, tried once; see sendPacket. Each lane has connections of its
    * own, so that none waits for another. Null when whether they took effect has to be looked up.
    */
-  packet(lane: PacketLane, statements: readonly CompiledQuery[]): Promise<readonly Inserted[] | null>;
+  packet(lane: PacketLane, statements: readonly CompiledQuery[]): Promise<readonly StatementResult[] | null>;
   /**
    * A query that must not wait for others, on a connection of its own: answered within
    * LIMITS.LEASE_STATEMENT_MS or failed, and tried once. Throws DATABASE_UNAVAILABLE.

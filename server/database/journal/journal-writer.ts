@@ -2,7 +2,7 @@ import { type CompiledQuery, sql } from 'kysely';
 import { Batcher, fulfilled } from '../../core/concurrency/batcher';
 import { LIMITS } from '../../core/limits';
 import type { Epoch } from '../../model/ledger';
-import type { Inserted } from '../connection/packet';
+import type { StatementResult } from '../connection/packet';
 import type { Database } from '../connection/pool';
 
 /** What is to be written for one operation, in the order in which it is sent. */
@@ -16,7 +16,7 @@ export interface PlannedWrite {
 }
 
 /** What each statement wrote; null when it has to be looked up whether any of it was written. */
-export type Written = readonly Inserted[] | null;
+export type Written = readonly StatementResult[] | null;
 
 /**
  * Sends what running operations write. What comes while a packet is under way goes together in the next one:

@@ -121,7 +121,7 @@ function beTwin(parent: Pick<ChildProcess, 'send'>): void {
     // Killed before it could send the socket: the daemon starts anew.
     if (!holder.isListening) fail('the other holder is gone, and the socket with it');
     startTwin();
-    void writePid();
+    writePid().catch((error: unknown) => log(`the pid file could not be written: ${String(error)}`));
   });
   parent.send(READY);
 }
