@@ -2,15 +2,17 @@ import { type Random, systemRandom } from '~/server/core/clock';
 import { LIMITS } from '~/server/core/limits';
 import { keyReused, mayJoin, queueFull } from '~/server/database/accept/deduplication';
 import { firstEntry, newOperation } from '~/server/database/accept/new-operation';
-import { changesRow, endEntry } from '~/server/database/journal/append-change';
+import { endEntry } from '~/server/database/journal/append-change';
 import { leaseLost } from '~/server/database/journal/fencing';
 import { abandonedText } from '~/server/database/journal/hold-operation';
 import { findOpenJobs } from '~/server/database/journal/open-jobs';
 import { sameEntries } from '~/server/database/journal/write-journal';
+import { changedOperation } from '~/server/model/changed-operation';
 import {
   type Accepted,
   type CancelOutcome,
   type Claim,
+  type Claimed,
   type Crash,
   crashText,
   type Epoch,
@@ -151,7 +153,7 @@ export class MemoryLedger extends MemoryReads implements Ledger {
     return executing.map(({ operation }) => operation);
   }
 
-  async claim(epoch: Epoch, limit: number): Promise<Operation[]> {
+  async claim(epoch: Epoch, limit: number): Promise<Claimed[]> {
     const waiting = new Set<string>();
     const candidates = this.mine(epoch.applianceId, ['pending']).filter(({ operation: { volumeId } }) => {
       const first = volumeId === '' || (!waiting.has(volumeId) && !this.isExecuting(volumeId));
@@ -167,7 +169,7 @@ export class MemoryLedger extends MemoryReads implements Ledger {
       this.write(epoch.applianceId, operation.id, 1, at, [
         { step: 'operation', state: 'executing', data: { epoch: epoch.number, claim } },
       ]);
-      return operation;
+      return { operation, journal: this.journal(operation.id) };
     });
   }
 
@@ -190,7 +192,7 @@ export class MemoryLedger extends MemoryReads implements Ledger {
     if (volumeId !== undefined && volumeId !== stored.operation.volumeId && this.isExecuting(volumeId))
       throw volumeBusy(volumeId);
     applyToStore(this.store, change.effects ?? [], change.at);
-    if (changesRow(change)) this.patch(stored, changed(change));
+    this.patch(stored, changedOperation(stored.operation, change));
     return this.write(epoch.applianceId, operationId, change.after, change.at, entries);
   }
 
@@ -398,34 +400,6 @@ export class MemoryLedger extends MemoryReads implements Ledger {
 function isAsSeen(row: StoredOwner | undefined, seen: Owner | null): boolean {
   if (row === undefined || seen === null) return row === undefined && seen === null;
   return row.epoch === seen.epoch && row.leaseUntil === (seen.lease?.until ?? null);
-}
-
-function changed({
-  end,
-  waiting,
-  volumeId,
-  at,
-}: OperationChange): Partial<Omit<Operation, 'type' | 'request'>> {
-  return {
-    updatedAt: at,
-    ...(volumeId === undefined ? {} : { volumeId }),
-    ...(waiting === undefined
-      ? {}
-      : waiting === null
-        ? { attempt: 0, nextAttemptAt: null, waitReason: null }
-        : { attempt: waiting.attempt, nextAttemptAt: waiting.nextAttemptAt, waitReason: waiting.reason }),
-    ...(end
-      ? {
-          status: end.status,
-          response: end.response,
-          error: end.error,
-          errorCode: end.errorCode,
-          completedAt: at,
-          nextAttemptAt: null,
-          waitReason: null,
-        }
-      : {}),
-  };
 }
 
 /** A copy that shares nothing with the writer's objects, as a row would be. */

@@ -7,6 +7,7 @@ import type {
   Adoption,
   CancelOutcome,
   Claim,
+  Claimed,
   Crash,
   Epoch,
   ExportFilter,
@@ -126,7 +127,7 @@ export class MysqlLedger implements Ledger {
     return resumableOperations(this.database, epoch);
   }
 
-  claim(epoch: Epoch, limit: number): Promise<Operation[]> {
+  claim(epoch: Epoch, limit: number): Promise<Claimed[]> {
     return claimOperations(this.database, epoch, { limit, at: this.now(), token: this.random.uuid() });
   }
 

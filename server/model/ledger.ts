@@ -29,7 +29,7 @@ import type {
  * @example
  * const epoch = await ledger.takeOver(applianceId, 'host:1234');
  * const { operation } = await ledger.accept(epoch, input);
- * const [claimed] = await ledger.claim(epoch, 1);
+ * const [{ operation, journal }] = await ledger.claim(epoch, 1);
  */
 /** Where a page of mappings ends. */
 export type MappingPlace = Pick<Mapping, 'devicePath' | 'volumeId'>;
@@ -83,7 +83,7 @@ export interface Ledger {
    * Moves up to `limit` operations from pending to executing: per volume only the first unfinished one, in
    * order of acceptance. A volume on which an operation executes is skipped.
    */
-  claim(epoch: Epoch, limit: number): Promise<Operation[]>;
+  claim(epoch: Epoch, limit: number): Promise<Claimed[]>;
   readJournal(operationId: string): Promise<JournalEntry[]>;
   /** Entries of all operations of the appliance with id > after, oldest first. */
   feed(applianceId: string, after: number, limit: number): Promise<JournalEntry[]>;
@@ -362,6 +362,12 @@ export interface Accepted {
   readonly outcome: 'accepted' | 'joined' | 'replayed';
 }
 
+/** An operation that was moved to executing, and its journal up to then. */
+export interface Claimed {
+  readonly operation: Operation;
+  readonly journal: readonly JournalEntry[];
+}
+
 export interface OperationFilter {
   readonly type?: OperationType | undefined;
   readonly status?: OperationStatus | undefined;
@@ -385,6 +391,8 @@ export interface OperationChange {
    */
   readonly after: number;
   readonly entries: NewJournalEntry[];
+  /** All entries up to `after`, from a writer that has them: an end need not read them again. */
+  readonly journal?: readonly JournalEntry[];
   /** Wall clock ms of the entries, and of the row when it changes: an entry by itself leaves the row as it is. */
   readonly at: number;
   /**

@@ -2,7 +2,7 @@ import { setMaxListeners } from 'node:events';
 import { DaemonError, type ErrorCode, messageOf } from '../core/errors';
 import { LIMITS } from '../core/limits';
 import type { Epoch } from '../model/ledger';
-import type { Caller, Operation, RunnableOperation } from '../model/operation';
+import type { Caller, JournalEntry, Operation, RunnableOperation } from '../model/operation';
 import { ActiveSteps } from './active-steps';
 import { JobDenials } from './execute/job-denials';
 import { tracedRun } from './execute/operation-span';
@@ -193,7 +193,7 @@ export class Engine implements OtherRuns {
         type: operation.type,
         volume_id: operation.volumeId,
       });
-      this.launch(operation, true);
+      this.launch(operation, null);
     }
     return resumed;
   }
@@ -215,19 +215,21 @@ export class Engine implements OtherRuns {
   private async claim(): Promise<number> {
     const room = Math.min(LIMITS.EXECUTING_MAX - this.runs.size, LIMITS.CLAIM_BATCH);
     if (room <= 0) return 0;
-    const operations = await this.steps.use(() => this.parts.ledger.claim(this.epoch, room));
-    for (const operation of operations) {
-      if (operation.held === null && operation.type !== 'unreadable') this.launch(operation);
+    const claimed = await this.steps.use(() => this.parts.ledger.claim(this.epoch, room));
+    for (const { operation, journal } of claimed) {
+      if (operation.held === null && operation.type !== 'unreadable') this.launch(operation, journal);
       else await this.hold(operation, operation.held ?? 'its type is not known');
     }
     // There may be more of them; what waits for another operation is looked for at its end.
-    if (operations.length >= room) this.pumpAgain = true;
-    return operations.length;
+    if (claimed.length >= room) this.pumpAgain = true;
+    return claimed.length;
   }
 
-  private launch(operation: RunnableOperation, resumed = false): void {
-    const run = new OperationRun(this.parts, this.epoch, this, this.steps, operation, this.stopping.signal);
-    const ended = this.execute(run, resumed)
+  /** `claimed`: the journal of one that was just claimed; null: it is resumed. */
+  private launch(operation: RunnableOperation, claimed: readonly JournalEntry[] | null): void {
+    const { parts, epoch, steps } = this;
+    const run = new OperationRun(parts, epoch, this, steps, operation, this.stopping.signal, claimed);
+    const ended = this.execute(run, claimed === null)
       .catch((error: unknown) => this.runFailed(run, error))
       .finally(() => {
         this.runs.delete(operation.id);

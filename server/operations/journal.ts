@@ -51,7 +51,8 @@ export interface Failing {
  * state, so a restarted daemon decides like the one before it.
  */
 export class Journal {
-  private readonly entries: JournalEntry[];
+  /** In order. */
+  readonly entries: readonly JournalEntry[];
 
   constructor(entries: readonly JournalEntry[]) {
     this.entries = [...entries].sort((a, b) => a.sequence - b.sequence);

@@ -63,7 +63,9 @@ describe('size and content of a volume', { timeout: 180_000 }, () => {
       .fill('before-cutover');
     expect(await confirm(scene, page)).toMatchObject({ type: 'snapshot', status: 'completed' });
     // The page may still show how it stood while it was made: what counts is that it follows.
-    const row = page.locator('#snapshot-list > li', { hasText: 'before-cutover' }).filter({ hasText: 'BackedUp' });
+    const row = page
+      .locator('#snapshot-list > li', { hasText: 'before-cutover' })
+      .filter({ hasText: 'BackedUp' });
     await row.waitFor();
     expect(await row.textContent()).toContain('40 GiB · ');
     expect(await page.locator('#snapshot-count').textContent()).toBe('1');

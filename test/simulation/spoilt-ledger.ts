@@ -1,5 +1,5 @@
 import { MemoryLedger } from '~/lab/ledger/memory-ledger';
-import type { Epoch, OperationChange, OperationFilter } from '~/server/model/ledger';
+import type { Claimed, Epoch, OperationChange, OperationFilter } from '~/server/model/ledger';
 import type { JournalEntry, Operation } from '~/server/model/operation';
 import type { SpoiltRow } from './script-items';
 
@@ -33,14 +33,21 @@ export class SpoiltLedger extends MemoryLedger {
     return (await super.resumable(epoch)).map((operation) => this.asRead(operation));
   }
 
-  override async claim(epoch: Epoch, limit: number): Promise<Operation[]> {
-    return (await super.claim(epoch, limit)).map((operation) => this.asRead(operation));
+  override async claim(epoch: Epoch, limit: number): Promise<Claimed[]> {
+    const claimed = await super.claim(epoch, limit);
+    return claimed.map(({ operation, journal }) => ({
+      operation: this.asRead(operation),
+      journal: this.entriesAsRead(operation.id, journal),
+    }));
   }
 
   override async readJournal(id: string): Promise<JournalEntry[]> {
-    const entries = await super.readJournal(id);
+    return this.entriesAsRead(id, await super.readJournal(id));
+  }
+
+  private entriesAsRead(id: string, entries: readonly JournalEntry[]): JournalEntry[] {
     const last = entries.at(-1);
-    if (this.spoilt.get(id)?.how !== 'journal' || !last) return entries;
+    if (this.spoilt.get(id)?.how !== 'journal' || !last) return [...entries];
     this.notUnderstood.add(id);
     const note = { ...last, state: 'note', unreadable: 'its state "hibernating" is not known' } as const;
     return [...entries.slice(0, -1), note];

@@ -1,5 +1,5 @@
 import type { Kysely, RawBuilder, Transaction, Updateable } from 'kysely';
-import { LIMITS } from '../../core/limits';
+import { changesRow, storedText } from '../../model/changed-operation';
 import { type Epoch, type OperationChange, volumeBusy } from '../../model/ledger';
 import type { JournalEntry, NewJournalEntry } from '../../model/operation';
 import { isDuplicate } from '../connection/faults';
@@ -74,9 +74,9 @@ async function planWrite(
   const effected = effects.flatMap((effect) => effectStatements(kysely, effect, new Date(change.at), parts));
   let ended: readonly RawBuilder<unknown>[] = [];
   if (change.end) {
-    // A job anywhere in its journal may still be running. An entry that came after this look has the sequence
-    // of ours, which then fails.
-    const before = await query((db) => entriesAfter(db, operationId, 0));
+    // A job anywhere in its journal may still be running. An entry that is not among these has the sequence of
+    // ours, which then fails.
+    const before = isWhole(change) ? change.journal : await query((db) => entriesAfter(db, operationId, 0));
     const journal = [...before, ...entries.map((entry) => ({ operationId, ...entry }))];
     ended = [totalsStatement(operationId), ...openJobStatements(operationId, journal)];
   }
@@ -89,9 +89,10 @@ async function planWrite(
   return { epoch, operationId, statements, alone: effects.length > 0 };
 }
 
-/** Does the row change, too? A journal entry by itself leaves it as it is. */
-export function changesRow({ volumeId, waiting, end }: OperationChange): boolean {
-  return volumeId !== undefined || waiting !== undefined || end !== undefined;
+/** Does the writer know every entry up to the last it has seen? Sequences are unique, so there are no others. */
+function isWhole(change: OperationChange): change is OperationChange & { journal: readonly JournalEntry[] } {
+  const { journal, after } = change;
+  return journal?.length === after && journal.every(({ sequence }, index) => sequence === index + 1);
 }
 
 /** An earlier try of the same change was committed and its answer was lost; otherwise LEASE_LOST. */
@@ -165,7 +166,7 @@ function rowPatch(change: OperationChange): Updateable<Tables['volume_operations
       ? {
           status: end.status,
           response: end.response === null ? null : JSON.stringify(end.response),
-          error: cut(end.error),
+          error: storedText(end.error),
           error_code: end.errorCode,
           completed_at: at,
           next_attempt_at: null,
@@ -182,13 +183,6 @@ function waitingColumns(
   return {
     attempt: waiting.attempt,
     next_attempt_at: new Date(waiting.nextAttemptAt),
-    wait_reason: cut(waiting.reason),
+    wait_reason: storedText(waiting.reason),
   };
-}
-
-/** TEXT columns hold 64 KiB; a text that does not fit must not keep an operation from ending. */
-function cut<T extends string | null>(text: T): T | string {
-  return text !== null && text.length > LIMITS.TEXT_CHARACTERS
-    ? `${text.slice(0, LIMITS.TEXT_CHARACTERS)}…`
-    : text;
 }

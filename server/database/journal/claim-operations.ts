@@ -1,6 +1,6 @@
 import { type Kysely, type RawBuilder, sql, type Transaction } from 'kysely';
-import type { Epoch } from '../../model/ledger';
-import { OPERATION_STATUSES, type Operation } from '../../model/operation';
+import type { Claimed, Epoch } from '../../model/ledger';
+import { type JournalEntry, OPERATION_STATUSES, type Operation } from '../../model/operation';
 import { isDuplicate } from '../connection/faults';
 import type { Database } from '../connection/pool';
 import { insertSelect } from '../insert-select';
@@ -21,7 +21,7 @@ interface Claim {
  * Per volume the first unfinished operation, if it is pending (see Ledger.claim). The indexes are named,
  * because statistics lag behind a queue that fills quickly, and the wrong index makes this quadratic.
  */
-export async function claimOperations(database: Database, epoch: Epoch, parts: Claim): Promise<Operation[]> {
+export async function claimOperations(database: Database, epoch: Epoch, parts: Claim): Promise<Claimed[]> {
   const { rows } = await database.query((db) =>
     sql<Candidate>`
       SELECT o.* FROM volume_operations o FORCE INDEX (operations_owner)
@@ -36,12 +36,17 @@ export async function claimOperations(database: Database, epoch: Epoch, parts: C
   );
   if (rows.length === 0) return [];
   const ids = rows.map(({ id }) => id);
-  const mine =
+  const entries =
     (await claimAtOnce(database, epoch, ids, parts)) ?? (await claimInSteps(database, epoch, ids, parts));
-  // Of a row that is still pending nothing else changes.
-  return rows
-    .filter(({ id }) => mine.includes(id))
-    .map((row) => toOperation({ ...row, status: 'executing', updated_at: new Date(parts.at) }));
+  const journals = new Map<string, JournalEntry[]>(ids.map((id) => [id, []]));
+  for (const entry of entries) journals.get(entry.operationId)?.push(entry);
+  return rows.flatMap((row) => {
+    const journal = journals.get(row.id) ?? [];
+    if (!journal.some(({ state, data }) => state === 'executing' && data.claim === parts.token)) return [];
+    // Of a row that is still pending nothing else changes.
+    const operation = toOperation({ ...row, status: 'executing', updated_at: new Date(parts.at) });
+    return [{ operation, journal }];
+  });
 }
 
 interface Candidate {
@@ -49,7 +54,7 @@ interface Candidate {
 }
 
 /**
- * In one packet, which nearly always works. Null when not all are certain: one was cancelled meanwhile, a volume
+ * In one packet, which nearly always works; their journals. Null when not all are certain: one was cancelled meanwhile, a volume
  * of theirs is executing already, another owner has taken over, or the answer was lost.
  */
 async function claimAtOnce(
@@ -57,7 +62,7 @@ async function claimAtOnce(
   epoch: Epoch,
   ids: readonly string[],
   parts: Claim,
-): Promise<readonly string[] | null> {
+): Promise<readonly JournalEntry[] | null> {
   const { kysely } = database;
   const written = await database.packet('journal', [
     lockAppliance(epoch).compile(kysely),
@@ -65,22 +70,25 @@ async function claimAtOnce(
       .where(sql<boolean>`EXISTS (${appliance(epoch)} AND epoch = ${epoch.number})`)
       .compile(),
     journalClaims(epoch, ids, parts).compile(kysely),
+    journalsOf(kysely, ids).compile(),
   ]);
-  return written?.slice(1).every(({ rows }) => rows === ids.length) ? ids : null;
+  const [, moved, journaled, journals] = written ?? [];
+  const isAll = moved?.rows === ids.length && journaled?.rows === ids.length;
+  return isAll && journals ? journals.found.map(toEntry) : null;
 }
 
-/** The rest of them; it also finds what the packet has claimed. */
+/** The rest of them; it also finds what the packet has claimed. Their journals. */
 function claimInSteps(
   database: Database,
   epoch: Epoch,
   ids: readonly string[],
   parts: Claim,
-): Promise<readonly string[]> {
+): Promise<readonly JournalEntry[]> {
   return database.transaction(async (tx) => {
     await assertEpoch(tx, epoch);
     await claimAll(tx, epoch, ids, parts);
     await journalClaims(epoch, ids, parts).execute(tx);
-    return claimedWith(tx, ids, parts);
+    return (await journalsOf(tx, ids).execute()).map(toEntry);
   });
 }
 
@@ -126,16 +134,13 @@ function journalClaims(epoch: Epoch, ids: readonly string[], parts: Claim): RawB
   );
 }
 
-/** Those whose claim has this token. */
-async function claimedWith(db: Kysely<Tables>, ids: readonly string[], { token }: Claim): Promise<string[]> {
-  const rows = await db
+function journalsOf(db: Kysely<Tables>, ids: readonly string[]) {
+  return db
     .selectFrom('volume_operation_steps')
     .selectAll()
     .where('operation_id', 'in', ids)
-    .where('sequence', '=', 2)
-    .execute();
-  const mine = rows.map(toEntry).filter(({ state, data }) => state === 'executing' && data.claim === token);
-  return mine.map(({ operationId }) => operationId);
+    .orderBy('operation_id')
+    .orderBy('sequence');
 }
 
 /** Everything of this appliance that is executing, re-leased to this epoch (see Ledger.resumable). */

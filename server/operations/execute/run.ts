@@ -2,6 +2,7 @@ import { backOffMs, jitteredBackOffMs } from '../../core/back-off';
 import { sleepUntilAny } from '../../core/clock';
 import { DaemonError, type ErrorCode } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
+import { changedOperation } from '../../model/changed-operation';
 import { type Epoch, mayRepeat, type OperationChange } from '../../model/ledger';
 import type {
   Caller,
@@ -54,6 +55,8 @@ export class OperationRun implements RunContext {
     private readonly steps: ActiveSteps,
     operation: RunnableOperation,
     readonly signal: AbortSignal,
+    /** Of one that was just claimed; null: it has to be read. */
+    private readonly claimed: readonly JournalEntry[] | null = null,
   ) {
     this.operation = operation;
     this.waitIsStored = operation.waitReason !== null || operation.nextAttemptAt !== null;
@@ -61,7 +64,8 @@ export class OperationRun implements RunContext {
 
   /** The ended operation, or null when the engine stops first or it is held. Throws LEASE_LOST and programming errors. */
   async toTheEnd(): Promise<Operation | null> {
-    await this.readJournal();
+    if (this.claimed === null) await this.readJournal();
+    else this.begin(this.claimed);
     if (this.held !== null) return null;
     while (!this.signal.aborted) {
       const action = decide({
@@ -116,12 +120,7 @@ export class OperationRun implements RunContext {
   private async readJournal(): Promise<void> {
     while (!this.signal.aborted) {
       try {
-        const entries = await this.steps.use(() => this.parts.ledger.readJournal(this.operation.id));
-        this.journal = new Journal(entries);
-        this.held = this.journal.unreadable;
-        this.journalRead = true;
-        this.publishClaim(entries);
-        return;
+        return this.begin(await this.steps.use(() => this.parts.ledger.readJournal(this.operation.id)));
       } catch (error) {
         await this.waitForDatabase(error, 1);
       }
@@ -129,7 +128,10 @@ export class OperationRun implements RunContext {
   }
 
   /** The claim writes the second entry of a journal, which is published here, when the run begins. */
-  private publishClaim(entries: readonly JournalEntry[]): void {
+  private begin(entries: readonly JournalEntry[]): void {
+    this.journal = new Journal(entries);
+    this.held = this.journal.unreadable;
+    this.journalRead = true;
     const [, claimed, later] = entries;
     if (claimed?.data.epoch === this.epoch.number && later === undefined)
       this.parts.events.publish([claimed]);
@@ -287,14 +289,16 @@ export class OperationRun implements RunContext {
     // The end of a wait that the row does not know of is not written: nearly every step would write its row.
     const change: typeof wanted = waiting === null && !this.waitIsStored ? others : wanted;
     if (change.waiting) this.waitIsStored = true;
-    const full = { ...change, after: this.journal.lastSequence, at: this.parts.clock.now() };
+    const { entries: journal, lastSequence: after } = this.journal;
+    const full = { ...change, after, journal, at: this.parts.clock.now() };
     const entries = await this.steps.use(() => this.parts.ledger.append(this.epoch, this.operation.id, full));
     for (const { step, state } of entries)
       if (state === 'intent' && this.journal.firstIntent(step) === null)
         this.intended.set(step, this.parts.clock.monotonic());
     this.journal = this.journal.with(entries);
     if (change.waiting === null) this.waitIsStored = false;
-    if (change.volumeId !== undefined) this.operation = { ...this.operation, volumeId: change.volumeId };
+    // Of an earlier try whose answer was lost, when that was written.
+    this.operation = changedOperation(this.operation, { ...full, at: entries.at(-1)?.at ?? full.at });
     this.parts.events.publish(entries);
     return entries;
   }
@@ -336,11 +340,8 @@ export class OperationRun implements RunContext {
     errorCode: ErrorCode | null,
     change: Pick<OperationChange, 'entries' | 'effects'> = { entries: [] },
   ): Promise<Operation | null> {
-    const before = this.operation;
     await this.record({ ...change, end: { status, response, error, errorCode }, waiting: null });
-    const ended = (await this.parts.ledger.readOperation(before.id).catch(() => null)) ?? before;
-    if (ended.type !== 'unreadable') this.operation = ended;
     logEnd(this, status, error);
-    return ended;
+    return this.operation;
   }
 }

@@ -135,7 +135,7 @@ export function describeAccepting(suite: LedgerSuite): void {
         ).outcome,
       ).toBe('accepted');
       await end(first.id);
-      await end((await ledger.claim(epoch, 1))[0]?.id ?? '');
+      await end((await ledger.claim(epoch, 1))[0]?.operation.id ?? '');
       expect((await ledger.accept(epoch, attach(A, APPLIANCE))).outcome).toBe('accepted');
     });
 

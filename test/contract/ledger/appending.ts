@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { beforeEach, describe, expect, it } from 'vitest';
+import { changedOperation } from '~/server/model/changed-operation';
 import { type Epoch, type Ledger, mayRepeat, type OperationChange } from '~/server/model/ledger';
 import {
   A,
@@ -88,6 +89,20 @@ export function describeAppending(suite: LedgerSuite): void {
         nextAttemptAt: null,
         waitReason: null,
       });
+    });
+
+    it.each<[string, Partial<OperationChange>]>([
+      ['an entry by itself', { entries: [note('seen')] }],
+      ['a volume that it has learned', { entries: [note('made')], volumeId: B }],
+      ['a wait', { waiting: { attempt: 2, nextAttemptAt: T0 + 5000, reason: 'x'.repeat(20_000) } }],
+      ['the end of a wait', { waiting: null }],
+      ['an end', { waiting: null, end: { ...ended(), status: 'failed', error: 'é'.repeat(20_000) } }],
+      ['an end with a response', { end: { ...ended(), response: { b: 1, a: [null, { c: 'ü' }] } } }],
+    ])('what is known of an operation after %s is what is read', async (_, some) => {
+      const before = await executing(detach(A));
+      const change = { after: 2, at: T0 + 9, entries: [], ...some };
+      await ledger.append(epoch, before.id, change);
+      expect(changedOperation(before, change)).toEqual(await ledger.readOperation(before.id));
     });
 
     it('writes nothing at all when an effect is refused', async () => {
@@ -189,7 +204,7 @@ export function describeAppending(suite: LedgerSuite): void {
       expect((await ledger.readOperation(id))?.volumeId).toBe(A);
       expect(await ledger.claim(epoch, 10)).toEqual([]);
       await end(id);
-      expect((await ledger.claim(epoch, 10)).map((operation) => operation.id)).toEqual([next]);
+      expect((await ledger.claim(epoch, 10)).map(({ operation }) => operation.id)).toEqual([next]);
     });
 
     it('makes a create wait for the operation that already executes on its volume', async () => {
@@ -208,7 +223,7 @@ export function describeAppending(suite: LedgerSuite): void {
       const VOLUMES = Array.from({ length: 12 }, () => randomUUID());
       const many = async () => {
         for (const volumeId of VOLUMES) await ask(detach(volumeId));
-        return (await ledger.claim(epoch, 100)).map(({ id }) => id);
+        return (await ledger.claim(epoch, 100)).map(({ operation }) => operation.id);
       };
       const entriesFor = (id: string) => [note('one', { id }), note('two', { id })];
       const change = (id: string, more: Partial<OperationChange> = {}) => ({

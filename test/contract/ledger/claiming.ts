@@ -18,13 +18,13 @@ export function describeClaiming(suite: LedgerSuite): void {
       const inputs = [detach(A), attach(A, APPLIANCE), detach(B), create('one'), create('two')];
       for (const input of inputs) await ask(input);
       const claimed = await ledger.claim(epoch, 100);
-      expect(claimed.map(({ id }) => id)).toEqual([
+      expect(claimed.map(({ operation }) => operation.id)).toEqual([
         inputs[0]?.id,
         inputs[2]?.id,
         inputs[3]?.id,
         inputs[4]?.id,
       ]);
-      expect(claimed.every(({ status }) => status === 'executing')).toBe(true);
+      expect(claimed.every(({ operation }) => operation.status === 'executing')).toBe(true);
       expect(await ledger.claim(epoch, 100)).toEqual([]);
     });
 
@@ -39,20 +39,24 @@ export function describeClaiming(suite: LedgerSuite): void {
       const second = await ask(attach(A, APPLIANCE));
       expect(await ledger.claim(epoch, 100)).toEqual([]);
       await end(first.id);
-      expect((await ledger.claim(epoch, 100)).map(({ id }) => id)).toEqual([second.id]);
+      expect((await ledger.claim(epoch, 100)).map(({ operation }) => operation.id)).toEqual([second.id]);
     });
 
     it('claims the next one when the one before was cancelled while it waited', async () => {
       const first = await ask(detach(A));
       const second = await ask(attach(A, APPLIANCE));
       await ledger.requestCancel(epoch, first.id);
-      expect((await ledger.claim(epoch, 100)).map(({ id }) => id)).toEqual([second.id]);
+      expect((await ledger.claim(epoch, 100)).map(({ operation }) => operation.id)).toEqual([second.id]);
     });
 
     it('tells what it has claimed as it is read later', async () => {
       for (const input of [detach(A), detach(B), create('one')]) await ask(input);
-      for (const operation of await ledger.claim(epoch, 100))
+      const claimed = await ledger.claim(epoch, 100);
+      expect(claimed).toHaveLength(3);
+      for (const { operation, journal } of claimed) {
         expect(await ledger.readOperation(operation.id)).toEqual(operation);
+        expect(await ledger.readJournal(operation.id)).toEqual(journal);
+      }
     });
 
     it('journals the claim', async () => {
@@ -73,7 +77,7 @@ export function describeClaiming(suite: LedgerSuite): void {
         world.open().claim(epoch, 100),
         ledger.claim(epoch, 100),
       ]);
-      const ids = claims.flat().map(({ id }) => id);
+      const ids = claims.flat().map(({ operation }) => operation.id);
       expect(ids).toHaveLength(13);
       expect(new Set(ids).size).toBe(13);
     });

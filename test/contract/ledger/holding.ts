@@ -105,7 +105,7 @@ export function describeHolding(suite: LedgerSuite): void {
         data: callerNames(ASKER),
       });
       expect(await ledger.openJobs(A)).toMatchObject([{ operationId: first.id, jobId: 'job-1' }]);
-      expect((await ledger.claim(epoch, 10)).map(({ id }) => id)).toEqual([second.id]);
+      expect((await ledger.claim(epoch, 10)).map(({ operation }) => operation.id)).toEqual([second.id]);
       expect((await ledger.counts(APPLIANCE)).byStatus).toMatchObject({ failed: 1, executing: 1 });
     });
 

@@ -50,9 +50,9 @@ export class LedgerSuite {
   /** Accepts and claims. */
   readonly executing = async <T extends OperationType>(input: NewOperation<T>): Promise<Operation> => {
     const { id } = await this.ask(input);
-    const claimed = (await this.ledger.claim(this.epoch, 100)).find((operation) => operation.id === id);
+    const claimed = (await this.ledger.claim(this.epoch, 100)).find(({ operation }) => operation.id === id);
     if (!claimed) throw new Error('not claimed');
-    return claimed;
+    return claimed.operation;
   };
 
   readonly append = async (id: string, change: Partial<OperationChange>): Promise<void> => {

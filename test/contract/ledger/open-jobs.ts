@@ -1,7 +1,23 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { Epoch, Ledger } from '~/server/model/ledger';
-import { A, APPLIANCE, attach, B, detach, entry, OTHER_VM, openJob } from './fixtures';
+import type { JournalEntry } from '~/server/model/operation';
+import {
+  A,
+  APPLIANCE,
+  attach,
+  B,
+  detach,
+  ended,
+  entry,
+  note,
+  OTHER_VM,
+  openJob,
+  refusal,
+  T0,
+} from './fixtures';
 import type { LedgerSuite } from './ledger-suite';
+
+const failed = { ...ended(), status: 'failed' as const };
 
 export function describeOpenJobs(suite: LedgerSuite): void {
   const { executing, append, end } = suite;
@@ -25,6 +41,34 @@ export function describeOpenJobs(suite: LedgerSuite): void {
       await end(id, 'failed');
       expect(await ledger.openJobs(A)).toEqual([{ operationId: id, step: 'detach-volume', jobId: 'job-1' }]);
       expect(await ledger.openJobs(B)).toEqual([]);
+    });
+
+    it.each([
+      ['all of it', (journal: JournalEntry[]) => journal],
+      ['not its beginning', (journal: JournalEntry[]) => journal.slice(-1)],
+      [
+        'nothing but other entries',
+        (journal: JournalEntry[]) => journal.map((one) => ({ ...one, sequence: 9 })),
+      ],
+    ])('the same when the writer of the end knows of the journal %s', async (_, known) => {
+      const { id } = await executing(detach(A));
+      await append(id, { entries: [entry('detach-volume', 'intent', { job_id: 'job-1' })] });
+      await append(id, { entries: [note('later')] });
+      const journal = await ledger.readJournal(id);
+      await ledger.append(epoch, id, {
+        ...{ after: 4, at: T0 + 9, entries: [], end: failed },
+        journal: known(journal),
+      });
+      expect(await ledger.openJobs(A)).toEqual([{ operationId: id, step: 'detach-volume', jobId: 'job-1' }]);
+    });
+
+    it('an end by a writer who has missed an entry is refused', async () => {
+      const { id } = await executing(detach(A));
+      const journal = await ledger.readJournal(id);
+      await append(id, { entries: [entry('detach-volume', 'intent', { job_id: 'job-1' })] });
+      const end = { after: 2, at: T0 + 9, entries: [], journal, end: failed };
+      await refusal(ledger.append(epoch, id, end), 'LEASE_LOST');
+      expect(await ledger.readOperation(id)).toMatchObject({ status: 'executing' });
     });
 
     it.each(['create-volume', 'attach-volume', 'undo-detach-volume', 'delete-volume'] as const)(

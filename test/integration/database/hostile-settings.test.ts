@@ -122,8 +122,8 @@ describe('a server with hostile settings', () => {
     expect(Math.min(...listed.map(({ createdAt }) => createdAt))).toBeGreaterThanOrEqual(before);
     const claimed = await ledger.claim(epoch, 10);
     expect(claimed).toHaveLength(5);
-    for (const { id } of claimed)
-      await ledger.append(epoch, id, {
+    for (const { operation } of claimed)
+      await ledger.append(epoch, operation.id, {
         after: 2,
         at: Date.now(),
         entries: [],

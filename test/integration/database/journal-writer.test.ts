@@ -53,7 +53,7 @@ afterEach(async () => {
 
 async function executing(count: number): Promise<string[]> {
   for (let n = 0; n < count; n += 1) await ledger.accept(epoch, attach(volume(n), APPLIANCE));
-  const ids = (await ledger.claim(epoch, count)).map(({ id }) => id);
+  const ids = (await ledger.claim(epoch, count)).map(({ operation }) => operation.id);
   expect(ids).toHaveLength(count);
   proxy.judge = ({ text, before }) => {
     if (/^commit/i.test(text)) commits.push(before);

@@ -100,7 +100,7 @@ describe.each(['before', 'after'] as const)(
     it('an operation is claimed exactly once', async () => {
       await ledger.accept(epoch, request('one'));
       proxy.cut = moment;
-      expect((await ledger.claim(epoch, 1)).map(({ id }) => id)).toEqual(['one']);
+      expect((await ledger.claim(epoch, 1)).map(({ operation }) => operation.id)).toEqual(['one']);
       expect(proxy.cuts).toBe(1);
       expect(await truth.claim(epoch, 1)).toEqual([]);
       expect((await truth.readJournal('one')).map(({ state }) => state)).toEqual(['pending', 'executing']);
@@ -170,7 +170,7 @@ describe.each(['before', 'after'] as const)(
       for (const [n, id] of ids.entries())
         await ledger.accept(epoch, { ...request(id), volumeId: `a0000000-0000-4000-8000-00000000010${n}` });
       proxy.cut = moment;
-      expect((await ledger.claim(epoch, 10)).map(({ id }) => id)).toEqual(ids);
+      expect((await ledger.claim(epoch, 10)).map(({ operation }) => operation.id)).toEqual(ids);
       expect(proxy.cuts).toBe(1);
       for (const id of ids)
         expect((await truth.readJournal(id)).map(({ state }) => state)).toEqual(['pending', 'executing']);

@@ -253,7 +253,7 @@ describe.each([
         force_clean: false,
       },
     });
-    expect((await ledger.claim(epoch, 10)).map(({ id }) => id)).toEqual([operation.id]);
+    expect((await ledger.claim(epoch, 10)).map(({ operation }) => operation.id)).toEqual([operation.id]);
     await ledger.append(epoch, operation.id, {
       after: 2,
       at,

@@ -76,7 +76,7 @@ async function work({ ledger, epoch }: { ledger: Ledger; epoch: Epoch }, from: n
     const request = { volume_id: volumeId, vm_id: APPLIANCE };
     const parts = { vmId: APPLIANCE, request, idempotencyKey: null, requestHash: id };
     await ledger.accept(epoch, { ...parts, id, type: 'attach', volumeId, at: Date.now() });
-    expect((await ledger.claim(epoch, 1)).map((one) => one.id)).toEqual([id]);
+    expect((await ledger.claim(epoch, 1)).map(({ operation }) => operation.id)).toEqual([id]);
     const devicePath = `/dev/vd-${n}`;
     const record = {
       volumeId,

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { changesRow } from '~/server/database/journal/append-change';
+import { changesRow } from '~/server/model/changed-operation';
 import type { OperationChange } from '~/server/model/ledger';
 import { Rig } from './rig';
 
