@@ -1,4 +1,4 @@
-import { sql, type Transaction } from 'kysely';
+import { type Kysely, sql, type Transaction } from 'kysely';
 import { type Epoch, type Pruned, type Pruning, whyClocksDiffer } from '../model/ledger';
 import type { Database } from './connection/pool';
 import { assertEpoch } from './journal/fencing';
@@ -96,7 +96,7 @@ async function pruneEntries(
 }
 
 /** Wall clock ms of the database server. */
-export async function databaseNow(tx: Transaction<Tables>): Promise<number> {
+export async function databaseNow(tx: Kysely<Tables>): Promise<number> {
   const { rows } = await sql<{ now: Date }>`SELECT CURRENT_TIMESTAMP(3) AS now`.execute(tx);
   return rows[0]?.now.getTime() ?? Number.NaN;
 }

@@ -274,8 +274,16 @@ export type Action =
   | { readonly do: 'await-device'; readonly volume: CloudVolume; readonly timeoutMs: number }
   | { readonly do: 'await-gone'; readonly volumeId: string; readonly timeoutMs: number }
   // Calls to CloudStack, each between a journaled intent and a journaled answer
-  /** `data` says what the call is about; the guards of every send are compared with it. */
-  | { readonly do: 'intend'; readonly step: MutationStep; readonly data?: JsonObject }
+  /**
+   * `data` says what the call is about; the guards of every send are compared with it. `checked` is the result
+   * of a step `check` that is journaled with it.
+   */
+  | {
+      readonly do: 'intend';
+      readonly step: MutationStep;
+      readonly data?: JsonObject;
+      readonly checked?: JsonObject;
+    }
   /** Reads what the call depends on, right before every send, first or repeated. */
   | {
       readonly do: 'read-guards';

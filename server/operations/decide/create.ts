@@ -4,7 +4,7 @@ import { LIMITS } from '../../core/limits';
 import type { JsonObject, OperationOf } from '../../model/operation';
 import { type Action, giveUp, type Offer, type Situation } from '../decision';
 import { endFailed } from './failure';
-import { mutate, tryAgainOrGiveUp } from './mutation';
+import { intend, mutate, tryAgainOrGiveUp } from './mutation';
 import { doubtTheRead, knownVolume } from './volume';
 
 const GIB = 1024 ** 3;
@@ -83,13 +83,10 @@ function check(s: Situation<'create'>): Action {
   const sizeGiB = offer.offering.customized ? wanted : null;
   // Volumes that exist before the call cannot have been left behind by it.
   const sameName = offer.sameName.map(({ id }) => id);
-  const data = { size_gib: sizeGiB, zone_id: offer.zone.id, ...ownerData(offer.owner) };
-  return {
-    do: 'record',
-    step: 'check',
-    state: 'done',
-    data: sameName.length === 0 ? data : { ...data, same_name: sameName },
-  };
+  const checked = { size_gib: sizeGiB, zone_id: offer.zone.id, ...ownerData(offer.owner) };
+  const next = intend(s, STEP);
+  if (next.do !== 'intend') return next;
+  return { ...next, checked: sameName.length === 0 ? checked : { ...checked, same_name: sameName } };
 }
 
 function sameNameTaken(name: string, offer: Offer): Action | null {

@@ -31,6 +31,9 @@ const ABOUT_THE_VOLUME: readonly (keyof Facts)[] = [
 
 type Send = Extract<Action, { do: 'send' }>;
 
+/** What changes anything but the journal. */
+const ACTS: ReadonlySet<Action['do']> = new Set(['send', 'publish', 'republish', 'withdraw', 'start-parts']);
+
 type Performable = Exclude<Action, { do: 'complete' | 'fail' | 'cancel' | 'pause' | 'back-off' }>;
 
 /**
@@ -39,6 +42,7 @@ type Performable = Exclude<Action, { do: 'complete' | 'fail' | 'cancel' | 'pause
  * the operation when it has ended.
  */
 export async function perform(run: RunContext, action: Performable): Promise<Operation | null> {
+  if (ACTS.has(action.do)) await run.written();
   if (action.do === 'await-job') {
     const ended = await awaitJob(run, action);
     run.forget(ABOUT_THE_VOLUME);
@@ -55,7 +59,7 @@ async function performStep(
 ): Promise<void> {
   switch (action.do) {
     case 'intend':
-      return intend(run, action.step, action.data ?? {});
+      return intend(run, action);
     case 'read-guards':
       return run.learn({ guards: { jobId: action.jobId, ...(await readGuards(run, action)) } });
     case 'send':
@@ -73,11 +77,16 @@ async function performStep(
   }
 }
 
-async function intend(run: RunContext, step: MutationStep, data: JsonObject): Promise<void> {
+async function intend(
+  run: RunContext,
+  { step, data = {}, checked }: Extract<Action, { do: 'intend' }>,
+): Promise<void> {
   const jobId = run.parts.random.uuid();
   // The disks that are here without this attach.
   const seen = step === 'attach-volume' ? rememberDisks(await run.parts.watcher.scan()) : {};
-  await run.record({ entries: [{ step, state: 'intent', data: { ...data, ...seen, job_id: jobId } }] });
+  const intent = { step, state: 'intent' as const, data: { ...data, ...seen, job_id: jobId } };
+  const check = checked && { step: 'check' as const, state: 'done' as const, data: checked };
+  await run.record({ entries: check ? [check, intent] : [intent] });
   run.forget(['job', 'guards']);
   run.learn({ unsent: jobId });
 }

@@ -1,6 +1,6 @@
 import type { ErrorCode } from '../../core/errors';
 import type { Epoch, OperationChange } from '../../model/ledger';
-import type { JournalEntry, JsonObject, Operation } from '../../model/operation';
+import type { JournalEntry, JsonObject, NewJournalEntry, Operation } from '../../model/operation';
 import type { Facts } from '../decision';
 import type { Journal } from '../journal';
 import type { EngineParts, OtherRuns } from '../parts';
@@ -35,6 +35,13 @@ export interface RunContext {
     change: Omit<OperationChange, 'at' | 'after'>,
     waitsFor?: 'database' | 'database-and-volume',
   ): Promise<JournalEntry[]>;
+  /**
+   * Journals what was seen, and lets the run go on meanwhile: a run that finds no such entry sees it again. The next
+   * change waits for it, and so does whatever changes the world (`written`).
+   */
+  noteSeen(entry: NewJournalEntry): void;
+  /** Resolves when everything noted is durable. Throws LEASE_LOST, and once the engine stops DATABASE_UNAVAILABLE. */
+  written(): Promise<void>;
   /** Logs and journals what this run is waiting for. */
   announce(step: string, reason: string): Promise<void>;
   /** Runs a call to the outside; the number of concurrent calls is limited. */

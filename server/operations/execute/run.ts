@@ -8,6 +8,7 @@ import type {
   Caller,
   JournalEntry,
   JsonObject,
+  NewJournalEntry,
   Operation,
   RunnableOperation,
   TerminalStatus,
@@ -47,6 +48,8 @@ export class OperationRun implements RunContext {
   private readonly intended = new Map<string, number>();
   /** The row may say that this operation waits. */
   private waitIsStored: boolean;
+  /** What was noted, and is being written. */
+  private behind: Promise<void> = Promise.resolve();
 
   constructor(
     readonly parts: EngineParts,
@@ -78,6 +81,7 @@ export class OperationRun implements RunContext {
       const end = await this.act(action);
       if (end) return end;
     }
+    await this.written();
     return null;
   }
 
@@ -285,21 +289,57 @@ export class OperationRun implements RunContext {
   }
 
   private async append(wanted: Omit<OperationChange, 'at' | 'after'>): Promise<JournalEntry[]> {
+    await this.written();
+    const change = this.changeOf(wanted);
+    const entries = await this.write(change);
+    for (const { step, state } of entries)
+      if (state === 'intent' && this.journal.firstIntent(step) === null)
+        this.intended.set(step, this.parts.clock.monotonic());
+    this.journal = this.journal.with(entries);
+    return entries;
+  }
+
+  noteSeen(entry: NewJournalEntry): void {
+    const change = this.changeOf({ entries: [entry], waiting: null });
+    // Its number in the feed is not known yet; nothing is decided by it.
+    const place = { id: 0, operationId: this.operation.id, sequence: change.after + 1, at: change.at };
+    this.journal = this.journal.with([{ ...place, ...entry }]);
+    this.behind = this.behind.then(() => this.writeSeen(change));
+    // Whoever waits for it hears of it.
+    this.behind.catch(() => {});
+  }
+
+  written(): Promise<void> {
+    return this.behind;
+  }
+
+  private async writeSeen(change: OperationChange): Promise<void> {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        await this.write(change);
+        return;
+      } catch (error) {
+        await this.waitForDatabase(error, attempt);
+      }
+    }
+  }
+
+  private changeOf(wanted: Omit<OperationChange, 'at' | 'after'>): OperationChange {
     const { waiting, ...others } = wanted;
     // The end of a wait that the row does not know of is not written: nearly every step would write its row.
     const change: typeof wanted = waiting === null && !this.waitIsStored ? others : wanted;
     if (change.waiting) this.waitIsStored = true;
     const { entries: journal, lastSequence: after } = this.journal;
-    const full = { ...change, after, journal, at: this.parts.clock.now() };
-    const entries = await this.steps.use(() => this.parts.ledger.append(this.epoch, this.operation.id, full));
-    for (const { step, state } of entries)
-      if (state === 'intent' && this.journal.firstIntent(step) === null)
-        this.intended.set(step, this.parts.clock.monotonic());
-    this.journal = this.journal.with(entries);
+    return { ...change, after, journal, at: this.parts.clock.now() };
+  }
+
+  private async write(change: OperationChange): Promise<JournalEntry[]> {
+    const { ledger, events } = this.parts;
+    const entries = await this.steps.use(() => ledger.append(this.epoch, this.operation.id, change));
     if (change.waiting === null) this.waitIsStored = false;
     // Of an earlier try whose answer was lost, when that was written.
-    this.operation = changedOperation(this.operation, { ...full, at: entries.at(-1)?.at ?? full.at });
-    this.parts.events.publish(entries);
+    this.operation = changedOperation(this.operation, { ...change, at: entries.at(-1)?.at ?? change.at });
+    events.publish(entries);
     return entries;
   }
 

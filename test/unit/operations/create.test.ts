@@ -28,8 +28,8 @@ describe('create decides', () => {
     expect(by('unique')).toMatchObject({
       data: { code: 'VOLUME_NAME_EXISTS', details: { volume_id: VOLUME } },
     });
-    expect(by('warn')).toMatchObject({ step: 'check', state: 'done', data: { same_name: [VOLUME] } });
-    expect(by('any')).toMatchObject({ step: 'check', state: 'done', data: { same_name: [VOLUME] } });
+    expect(by('warn')).toMatchObject({ do: 'intend', checked: { same_name: [VOLUME] } });
+    expect(by('any')).toMatchObject({ do: 'intend', checked: { same_name: [VOLUME] } });
     const ended: Step = ['create-volume', 'finished', { job_id: 'j1', volume_id: 'new', outcome: 'ok' }];
     const before: Step = ['check', 'done', { size_gib: 2, zone_id: ZONE, same_name: [VOLUME] }];
     const told = (volumeNames: 'warn' | 'any') =>
@@ -50,12 +50,12 @@ describe('create decides', () => {
       decideCreate(situation('create', request, { facts, policy: { volumeNames } }));
     expect(by('unique')).toMatchObject({ do: 'pause', forget: ['offer'] });
     for (const names of ['warn', 'any'] as const)
-      expect(by(names)).toMatchObject({ step: 'check', state: 'done' });
+      expect(by(names)).toMatchObject({ do: 'intend', checked: { zone_id: ZONE } });
   });
 
   it('rounds bytes up to whole GiB and refuses a fixed offering that is too small', () => {
     expect(decideCreate(situation('create', request, { facts: { offer } }))).toMatchObject({
-      data: { size_gib: 2 },
+      checked: { size_gib: 2 },
     });
     const fixed = { ...offering, customized: false, sizeGiB: 1 };
     expect(
@@ -68,7 +68,7 @@ describe('create decides', () => {
     const data = { account: 'migration', domain_id: 'd1', project_id: null };
     expect(
       decideCreate(situation('create', request, { facts: { offer: { ...offer, owner } } })),
-    ).toMatchObject({ step: 'check', state: 'done', data: { owner: data } });
+    ).toMatchObject({ do: 'intend', checked: { owner: data } });
     const ofCheck: Step = ['check', 'done', { size_gib: 2, zone_id: ZONE, owner: data }];
     const by = (check: Step) =>
       decideCreate(
