@@ -60,24 +60,28 @@ export class ExportLinks {
   }
 
   /**
-   * Points the link at a device, atomically. Throws DEVICE_IDENTITY_MISMATCH when the node is not the device
-   * that sysfs spoke of, EXPORT_CONFIG_FAILED when the link cannot be made.
+   * Verifies the device and points the link at it, atomically. Returns and throws as `verify`; EXPORT_CONFIG_FAILED
+   * when the link cannot be made.
    */
-  async point(target: ExportTarget): Promise<void> {
+  async point(target: ExportTarget): Promise<string> {
     const { name, devicePath, readOnly = false } = target;
-    await this.verify(target);
+    const node = await this.verify(target);
     const path = this.path(target);
     const temporary = join(dirname(path), `.${name}.new`);
     try {
-      await mkdir(dirname(path), { recursive: true });
-      await unlink(temporary).catch(() => undefined);
-      await symlink(devicePath, temporary);
+      await symlink(devicePath, temporary).catch(async () => {
+        // Nobody has made the folder yet, or a crash has left this behind.
+        await mkdir(dirname(path), { recursive: true });
+        await unlinkIfThere(temporary);
+        await symlink(devicePath, temporary);
+      });
       // First the other one, so that an export is never both.
       if (this.path({ name, readOnly: !readOnly }) !== path)
         await unlinkIfThere(this.path({ name, readOnly: !readOnly }));
       await rename(temporary, path);
+      return node;
     } catch (error) {
-      configFailed(path, 'made')(error);
+      return configFailed(path, 'made')(error);
     }
   }
 

@@ -71,9 +71,8 @@ export class NbdkitExports extends LinkedExports {
 
   protected async declare(target: ExportTarget): Promise<Declared> {
     this.wanted.assertCurrent(target);
-    const node = await this.links.verify(target);
     const wasThere = await this.links.isRight(target);
-    if (!wasThere) await this.links.point(target);
+    const node = await (wasThere ? this.links.verify(target) : this.links.point(target));
     return { node, wasThere, trusted: true };
   }
 
