@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { z } from 'zod';
 
@@ -47,11 +48,10 @@ export class Caller {
 
   /** ms of each request. Throws when one is not answered with success. */
   async post(requests: readonly PostRequest[], pauseMs = 0): Promise<number[]> {
-    const answered = new Promise((resolve, reject) => {
-      this.worker.once('message', resolve).once('error', reject);
-    });
+    // Rejects when the worker has an error instead.
+    const answered = once(this.worker, 'message');
     this.worker.postMessage({ requests, pauseMs });
-    const answer = ANSWER.parse(await answered);
+    const [answer] = z.tuple([ANSWER]).parse(await answered);
     if ('error' in answer) throw new Error(answer.error);
     return answer.samples;
   }

@@ -30,14 +30,16 @@ export const accept: Suite = {
       const insert = () =>
         pool.query('INSERT INTO bench_bare VALUES (?, ?)', [randomUUID(), 'x'.repeat(300)]);
       const caller = new Caller();
+      const requests = (count: number) =>
+        Array.from({ length: count }, () => ({ url: daemon.url + path(), body: {} }));
+      // A daemon lives for months: what counts is its code once it is compiled.
+      const first = bench.quick ? 200 : 1500;
       bench.addTimes(
-        'accept, 1 client',
-        await caller.post(
-          Array.from({ length: bench.quick ? 200 : 2000 }, () => ({ url: daemon.url + path(), body: {} })),
-        ),
-        atMost(10),
-        atMost(1.2),
+        `accept, 1 client, the first ${first} after the start`,
+        await caller.post(requests(first)),
       );
+      const accepted = await caller.post(requests(bench.quick ? 200 : 2000));
+      bench.addTimes('accept, 1 client', accepted, atMost(10), atMost(1.2));
       bench.addTimes(
         'bare INSERT + COMMIT, 1 connection',
         (await times(bench.quick ? 200 : 2000, 1, insert)).samples,

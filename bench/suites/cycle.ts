@@ -1,6 +1,7 @@
 import type { LabAppliance } from '~/lab/appliance';
 import { ApiClient, type OperationReply } from '~/lab/client';
 import { atMost, type Suite } from '../bench';
+import { DiskWatch } from '../disk-watch';
 import { GIB, timeIn, withLab } from '../lab';
 
 /** ms that the simulated jobs take. */
@@ -35,6 +36,7 @@ export const cycle: Suite = {
           return ended;
         };
         bench.progress('create, attach, detach, delete');
+        const disk = new DiskWatch(lab.database.dir);
         for (let run = 0; run < (bench.quick ? 5 : 60); run += 1) {
           const { volume_id } = await measure('/api/v1/volumes', 'post', {
             name: `bench ${run}`,
@@ -47,6 +49,7 @@ export const cycle: Suite = {
           await measure(`${path}/detach`, 'post');
           await measure(path, 'delete');
         }
+        bench.addTimes('a durable write of 4 KiB meanwhile', await disk.stop());
         for (const [type, samples] of added)
           bench.addTimes(`${type}: added by us`, samples, atMost(100), type === 'attach' ? atMost(40) : null);
         await daemon.stop();

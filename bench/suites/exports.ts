@@ -41,7 +41,7 @@ export const exports: Suite = {
   about: 'nbdkit and nbd-server: adding, removing, what clients notice, throughput',
   run: async (bench) => {
     ensurePackages(['nbdcopy']);
-    const size = bench.quick ? 64 : 2048;
+    const size = bench.quick ? 64 : 4096;
     const sides: Side[] = [];
     try {
       for (const kind of BACKENDS) sides.push(await begin(kind));
@@ -220,7 +220,7 @@ interface Taker {
 async function throughput(bench: Bench, sides: readonly Side[], mebibytes: number): Promise<void> {
   const [first] = sides;
   if (!first) return;
-  const copies = bench.quick ? 1 : 3;
+  const copies = bench.quick ? 1 : 5;
   const source = join(first.dir, 'source');
   await writeFile(source, Buffer.alloc(mebibytes * MIB, 0x5a));
   const target = await disk(first, 3000, mebibytes * MIB);
