@@ -1,11 +1,18 @@
 import { expect, it } from 'vitest';
 import { DaemonError } from '~/server/core/errors';
-import type { JournalEntry } from '~/server/model/operation';
+import { exportName } from '~/server/model/export-name';
+import type { AttachRequest, JournalEntry } from '~/server/model/operation';
 import { MINUTE_MS, Rig, SECOND_MS } from './rig';
 
+async function toHere(rig: Rig): Promise<AttachRequest> {
+  const { id } = await rig.volume();
+  return { volume_id: id, vm_id: rig.here };
+}
+
 /** An attach whose job has ended, while that is being written; and what it does, in order. */
-async function begin() {
+async function begin(prepare: (rig: Rig) => Promise<AttachRequest> = toHere) {
   const rig = await Rig.start();
+  const request = await prepare(rig);
   const told: string[] = [];
   /** The write of how the job of an attach has ended, until it is let through or refused. */
   let held: { through(): void; refuse(error: unknown): void } | null = null;
@@ -26,12 +33,11 @@ async function begin() {
     if (held) told.push('looked at the volume');
     return readVolume.call(rig.cloud, id);
   };
-  const { id: volumeId } = await rig.volume();
-  const id = await rig.request('attach', { volume_id: volumeId, vm_id: rig.here });
+  const id = await rig.request('attach', request);
   while (held === null) await rig.pass(10);
   const { through, refuse } = held as { through(): void; refuse(error: unknown): void };
   holding = false;
-  return { rig, told, id, volumeId, through, refuse };
+  return { rig, told, id, volumeId: request.volume_id, through, refuse };
 }
 
 const names = (journal: readonly JournalEntry[]) => journal.map(({ step, state }) => `${step} ${state}`);
@@ -55,6 +61,21 @@ it('while the end of a job is written the volume is looked at, and nothing else 
   ]);
   const sequences = (await rig.journal(id)).map(({ sequence }) => sequence);
   expect(sequences).toEqual(sequences.map((_, index) => index + 1));
+});
+
+it('an export that was left here is not withdrawn before it is written', async () => {
+  const { rig, told, id, volumeId, through } = await begin(async (rig) => {
+    const { id: volumeId } = await rig.volume();
+    const left = { volumeId, path: '/dev/vdz', key: '1', readOnly: false };
+    rig.server.served.set(exportName(volumeId), left);
+    return { volume_id: volumeId, vm_id: rig.vm('Running') };
+  });
+  await rig.pass(10 * SECOND_MS);
+  expect(told).toContain('looked at the volume');
+  expect(rig.exported(volumeId)).toBe(true);
+  through();
+  expect(await rig.ended(id)).toMatchObject({ status: 'completed' });
+  expect(rig.exported(volumeId)).toBe(false);
 });
 
 it('while the database is away it is written again and again, and the rest follows', async () => {
