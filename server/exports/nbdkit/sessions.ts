@@ -98,6 +98,8 @@ export class Sessions {
  */
 export const SHELL = 'sh';
 const SCRIPT = '"$0" "$@"; exit';
+/** Requests of one connection that are worked on at once: nbdkit's own 16 read no quicker (docs/decisions/0008). */
+const THREADS = ['-t', '8'];
 
 /** A socket, and the folder of links that is its table of exports. */
 export interface Door {
@@ -116,7 +118,7 @@ export interface SessionOptions {
 
 /** What the holder starts for a client. */
 export function sessionCommand({ nbdkit, args, rate }: SessionOptions, door: Door): string[] {
-  const options = [rate === null ? [] : '--filter=rate', args, door.readOnly ? '-r' : []].flat(2);
+  const options = [THREADS, rate === null ? [] : '--filter=rate', args, door.readOnly ? '-r' : []].flat(2);
   const parameters = [`dir=${door.exportsDir}`, rate === null ? [] : `rate=${rate}`].flat();
   return [SHELL, '-c', SCRIPT, nbdkit, ...options, '-s', 'file', ...parameters];
 }

@@ -91,10 +91,11 @@ describe('what a client may take', () => {
   it('nbdkit is told before it says a word to the client', () => {
     const door = { exportsDir: '/run/exports', readOnly: true };
     expect(sessionCommand({ nbdkit: 'nbdkit', args: ['--tls=on'], rate: 8_000 }, door).slice(3)).toEqual([
-      ...['nbdkit', '--filter=rate', '--tls=on', '-r', '-s', 'file', 'dir=/run/exports', 'rate=8000'],
+      ...['nbdkit', '-t', '8', '--filter=rate', '--tls=on', '-r', '-s', 'file'],
+      ...['dir=/run/exports', 'rate=8000'],
     ]);
     expect(sessionCommand({ nbdkit: 'nbdkit', args: [], rate: null }, door).slice(3)).toEqual([
-      ...['nbdkit', '-r', '-s', 'file', 'dir=/run/exports'],
+      ...['nbdkit', '-t', '8', '-r', '-s', 'file', 'dir=/run/exports'],
     ]);
   });
 });
