@@ -17,9 +17,12 @@ import type {
   TerminalStatus,
 } from './operation';
 
+/** Where a page of mappings ends. */
+export type MappingPlace = Pick<Mapping, 'devicePath' | 'volumeId'>;
+
 /**
  * The ledger port: everything durable that the domain needs. Implemented by MySQL/MariaDB
- * (../database/mysql-ledger.ts) and in memory (../database/memory/memory-ledger.ts); one contract suite tests
+ * (../database/mysql-ledger.ts) and, for tests and simulation, in memory (lab/ledger); one contract suite tests
  * both.
  *
  * Errors: DATABASE_UNAVAILABLE when the database is away, VOLUME_BUSY (of `append`) while another operation
@@ -31,9 +34,6 @@ import type {
  * const { operation } = await ledger.accept(epoch, input);
  * const [{ operation, journal }] = await ledger.claim(epoch, 1);
  */
-/** Where a page of mappings ends. */
-export type MappingPlace = Pick<Mapping, 'devicePath' | 'volumeId'>;
-
 export interface Ledger {
   // ---- one writer ---------------------------------------------------------------------------------------
   /**

@@ -54,8 +54,9 @@ interface Candidate {
 }
 
 /**
- * In one packet, which nearly always works; their journals. Null when not all are certain: one was cancelled meanwhile, a volume
- * of theirs is executing already, another owner has taken over, or the answer was lost.
+ * Claims them in one packet, which nearly always works, and reads their journals. Null when not all are certain: one
+ * was cancelled meanwhile, a volume of theirs is executing already, another owner has taken over, or the answer was
+ * lost.
  */
 async function claimAtOnce(
   database: Database,
@@ -77,7 +78,7 @@ async function claimAtOnce(
   return isAll && journals ? journals.found.map(toEntry) : null;
 }
 
-/** The rest of them; it also finds what the packet has claimed. Their journals. */
+/** Claims the rest of them; the journals also tell what the packet has claimed. */
 function claimInSteps(
   database: Database,
   epoch: Epoch,
