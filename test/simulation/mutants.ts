@@ -208,7 +208,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'server/daemon/fenced-cloud.ts',
     find: '    isOwner()\n      ? send()',
     replace: '    isOwner() || send !== null\n      ? send()',
-    seed: 20418,
+    seed: 6612046,
   },
   {
     name: 'denials-of-the-send-before',
@@ -216,7 +216,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'server/operations/execute/actions.ts',
     find: '  run.otherRuns.denials.forget(action.jobId);\n',
     replace: '',
-    seed: 2433486,
+    seed: 32901018,
   },
   {
     name: 'one-clock-forgets-keys',
