@@ -170,12 +170,13 @@ export async function resumableOperations(database: Database, epoch: Epoch): Pro
 /**
  * An unfinished operation whose status this version does not know (another version or another program wrote it; ''
  * is what a lax session makes of a wrong word) is claimed by nobody and blocks nobody: nobody would hear of it. It
- * is held like any other row that is not understood. The statuses come from the index alone. IGNORE: while another
+ * is held like any other row that is not understood. Those that have ended are not looked at. IGNORE: while another
  * operation executes on its volume it has to wait for that one's end.
  */
 async function holdUnknownStatuses(tx: Transaction<Tables>, { applianceId }: Epoch): Promise<void> {
-  const { rows } = await sql<{ status: string }>`SELECT DISTINCT status FROM volume_operations
-    WHERE appliance_id = ${applianceId}`.execute(tx);
+  const { rows } = await sql<{ status: string }>`SELECT DISTINCT status
+    FROM volume_operations FORCE INDEX (operations_ended)
+    WHERE appliance_id = ${applianceId} AND completed_at IS NULL`.execute(tx);
   const known: readonly string[] = OPERATION_STATUSES;
   const unknown = rows.map(({ status }) => status).filter((status) => !known.includes(status));
   if (unknown.length === 0) return;

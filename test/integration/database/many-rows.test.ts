@@ -62,7 +62,12 @@ async function touched(work: (ledger: MysqlLedger) => Promise<unknown>): Promise
 }
 
 function onOneConnection(db: Kysely<Tables>): Database {
-  return { ...pool, kysely: db, query: (work) => work(db) };
+  return {
+    ...pool,
+    kysely: db,
+    query: (work) => work(db),
+    transaction: (work) => db.transaction().execute((tx) => work(tx, { inDoubt: false })),
+  };
 }
 
 async function reads(db: Kysely<Tables>): Promise<number> {
@@ -111,6 +116,15 @@ describe(`with ${ROWS} operations`, () => {
       expect(await ledger.openJobs('volume-6')).toMatchObject([{ step: 'detach-volume' }]);
     });
     expect(await asked).toBeLessThan(10);
+  });
+
+  it('a start and every sweep look at unfinished operations only', async () => {
+    const swept = touched(async (ledger) => {
+      const epoch = await ledger.takeOver(APPLIANCE, 'sweep');
+      expect(await ledger.resumable(epoch)).toEqual([]);
+      expect(await ledger.claim(epoch, 10)).toEqual([]);
+    });
+    expect(await swept).toBeLessThan(100);
   });
 
   it('the metrics do not count them one by one', async () => {
