@@ -235,15 +235,14 @@ async function throughput(bench: Bench, sides: readonly Side[], mebibytes: numbe
       takers.push({ name: kind, uri: `nbd://127.0.0.1:${server.port}/${target.name}` });
     }
     const speeds = new Map(takers.map(({ name }) => [name, { write: [] as number[], read: [] as number[] }]));
+    const speedOf = async (work: () => Promise<unknown>) => (mebibytes / (await timed(work))) * 1000;
     for (let copy = 0; copy < copies; copy += 1) {
       for (const [index] of takers.entries()) {
         const taker = takers[(index + copy) % takers.length];
         const speed = speeds.get(taker?.name ?? '');
         if (!taker || !speed) continue;
-        const write = await timed(() => run('nbdcopy', ['--flush', source, taker.uri]));
-        const read = await timed(() => run('nbdcopy', [taker.uri, 'null:']));
-        speed.write.push((mebibytes / write) * 1000);
-        speed.read.push((mebibytes / read) * 1000);
+        speed.write.push(await speedOf(() => run('nbdcopy', ['--flush', source, taker.uri])));
+        speed.read.push(await speedOf(() => run('nbdcopy', [taker.uri, 'null:'])));
       }
     }
     const label = `nbdcopy of ${mebibytes} MiB, median of ${copies}`;
@@ -271,8 +270,10 @@ async function startBareServers(
     `[generic]\nlistenaddr = 127.0.0.1\nport = ${classic}\n[bare]\nexportname = ${device}\nflush = true\nfua = true\n`,
   );
   const pidFile = join(dir, 'bare.pid');
+  // A session of its own, as a service has: the kernel shares out processor time by session (docs/decisions/0008).
   const nbdkit = spawn('nbdkit', ['-f', '-i', '127.0.0.1', '-p', String(kit), 'file', device], {
     stdio: 'ignore',
+    detached: true,
   });
   await run('nbd-server', ['-C', config, '-p', pidFile]);
   const takers = [

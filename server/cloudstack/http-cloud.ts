@@ -1,3 +1,4 @@
+import { SharedReads } from '../core/concurrency/shared-reads';
 import { messageOf } from '../core/errors';
 import { LIMITS } from '../core/limits';
 import { absent, type Evidence, seen, unknown } from '../model/evidence';
@@ -36,9 +37,18 @@ export class HttpCloud implements Cloud {
 
   private readonly limits = new Map<string, { readonly limit: Evidence<number>; readonly until: number }>();
 
+  // What many operations that begin at the same time ask for: two hundred creates name one zone, offering and VM.
+  private readonly vms: SharedReads<Evidence<CloudVm>>;
+  private readonly zones: SharedReads<CloudZone | null>;
+  private readonly offerings: SharedReads<CloudDiskOffering | null>;
+
   constructor(private readonly parts: CallParts) {
+    const { clock } = parts;
     this.calls = new SignedCalls(parts);
-    this.lists = new Lists(this.calls, parts.clock);
+    this.lists = new Lists(this.calls, clock);
+    this.vms = new SharedReads(clock, (id) => this.lists.lookUp(parse.VM, id, { details: 'min' }));
+    this.zones = new SharedReads(clock, (id) => this.askForZone(id));
+    this.offerings = new SharedReads(clock, (id) => this.askForOffering(id));
   }
 
   statistics(): CallStatistics {
@@ -91,7 +101,7 @@ export class HttpCloud implements Cloud {
   }
 
   readVm(id: string): Promise<Evidence<CloudVm>> {
-    return this.lists.lookUp(parse.VM, id, { details: 'min' });
+    return this.vms.read(id);
   }
 
   async dataDiskLimit(vmId: string): Promise<Evidence<number>> {
@@ -122,13 +132,21 @@ export class HttpCloud implements Cloud {
     return seen(Math.max(...limits), at, 'cloudstack');
   }
 
+  readZone(id: string): Promise<CloudZone | null> {
+    return this.zones.read(id);
+  }
+
+  readDiskOffering(id: string): Promise<CloudDiskOffering | null> {
+    return this.offerings.read(id);
+  }
+
   /** By id, or by name: the hub stores either in ossea_configs.zone. */
-  async readZone(id: string): Promise<CloudZone | null> {
+  private async askForZone(id: string): Promise<CloudZone | null> {
     const zones = id.length === UUID_LENGTH ? await this.lists.byId(parse.ZONE, id) : await this.listZones();
     return zones.find((zone) => zone.id === id.toLowerCase() || zone.name === id) ?? null;
   }
 
-  async readDiskOffering(id: string): Promise<CloudDiskOffering | null> {
+  private async askForOffering(id: string): Promise<CloudDiskOffering | null> {
     const [offering] = await this.lists.byId(parse.DISK_OFFERING, id);
     return offering ?? null;
   }

@@ -127,6 +127,8 @@ export const LIMITS = {
   CLOUDSTACK_PAGE_SIZE: 500,
   CLOUDSTACK_PAGES: 200,
   DISK_LIMIT_CACHE_MS: 5 * 60_000,
+  /** Longer than any healthy read of one object takes. */
+  SHARED_READ_WAIT_MS: 250,
   SIGNATURE_LIFETIME_MS: 10 * 60_000,
   CLOCK_SKEW_WARN_MS: 60_000,
   CLOCK_MEASURE_PAUSE_MS: 60_000,
