@@ -2,7 +2,7 @@ import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { Gauge, type Registry } from 'prom-client';
 
 /** Interval of the samples: a shorter one would cost more than the idle daemon itself. */
-const INTERVAL_MS = 500;
+const INTERVAL_MS = 1000;
 /** prom-client samples too, and counts its interval as lag: its gauges are replaced, and it samples never. */
 export const NEVER_MS = 2 ** 31 - 1;
 
