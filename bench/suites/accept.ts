@@ -33,7 +33,7 @@ export const accept: Suite = {
       const requests = (count: number) =>
         Array.from({ length: count }, () => ({ url: daemon.url + path(), body: {} }));
       // A daemon lives for months: what counts is its code once it is compiled.
-      const first = bench.quick ? 200 : 1500;
+      const first = bench.quick ? 200 : 4000;
       bench.addTimes(
         `accept, 1 client, the first ${first} after the start`,
         await caller.post(requests(first)),
