@@ -17,6 +17,18 @@ export function compiledOnce<Row>(
   return async (db, values) => (await db.executeQuery<Row>(statement(db, values))).rows;
 }
 
+/** The same for a list of ids of any length, which is all that the query is given. */
+export function compiledForIds<Row>(
+  build: (db: Kysely<Tables>) => { compile(): CompiledQuery<Row> },
+): (db: Kysely<Tables>, ids: readonly string[]) => Promise<Row[]> {
+  const statement = statementOnce((db) => build(db).compile());
+  return async (db, ids) => {
+    const one = statement(db, ids);
+    const sql = one.sql.replace('in (?)', `in (?${', ?'.repeat(ids.length - 1)})`);
+    return (await db.executeQuery<Row>({ ...one, sql })).rows;
+  };
+}
+
 /** The same for a statement that is sent with others (see Database.packet). */
 export function statementOnce<Row>(
   build: (db: Kysely<Tables>) => CompiledQuery<Row>,

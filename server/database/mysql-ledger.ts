@@ -38,15 +38,14 @@ import type {
 import { OperationInserter } from './accept/operation-inserter';
 import { noteAdoptionShown, readAdoption } from './adoption';
 import { auditedChange } from './audited-change';
-import { compiledOnce } from './compiled-once';
 import type { Database } from './connection/pool';
 import { endForeignOperations } from './end-foreign-operations';
 import { appendChange } from './journal/append-change';
 import { claimOperations, resumableOperations } from './journal/claim-operations';
+import { ExaminedOperations } from './journal/examined-operations';
 import { abandonHeld, holdOperation, noteCrash, retryHeld } from './journal/hold-operation';
 import { JournalWriter } from './journal/journal-writer';
 import { readOpenJobs, readVolumesStillComing, settleOpenJob } from './journal/open-jobs';
-import { readExamined } from './journal/read-examined';
 import { isWorkedOn, readFeed, readJournal, readNewestEntry } from './journal/read-journal';
 import { requestCancel } from './journal/request-cancel';
 import { readOwner, releaseLease, renewLease, takeOver } from './lease';
@@ -56,21 +55,31 @@ import { countOperations } from './operation-totals';
 import { readOwnVolumes, readVolumesOfSerials } from './own-volumes';
 import { probe } from './probe';
 import { prune } from './prune';
+import { ReadById } from './read-by-id';
 import { listExports, readExport } from './read-exports';
 import { readVolumeRows } from './read-volume-rows';
 import { toMapping, toOperation } from './rows';
 
-const operationById = compiledOnce((db) =>
-  db.selectFrom('volume_operations').selectAll().where('id', '=', ''),
-);
-const mappingByVolume = compiledOnce((db) =>
-  db.selectFrom('device_mappings').selectAll().where('volume_id', '=', ''),
-);
+const operationRows = (database: Database) =>
+  new ReadById(
+    database,
+    (db) => db.selectFrom('volume_operations').selectAll().where('id', 'in', ['']),
+    ({ id }) => id,
+  );
+const mappingRows = (database: Database) =>
+  new ReadById(
+    database,
+    (db) => db.selectFrom('device_mappings').selectAll().where('volume_id', 'in', ['']),
+    (row) => row.volume_id,
+  );
 
 /** The ledger on MySQL or MariaDB. Whatever takes more than one statement has a file of its own. */
 export class MysqlLedger implements Ledger {
   private readonly inserter: OperationInserter;
   private readonly neighbours: Neighbours;
+  private readonly operations: ReturnType<typeof operationRows>;
+  private readonly examined: ExaminedOperations;
+  private readonly mappings: ReturnType<typeof mappingRows>;
   private readonly parts: { readonly database: Database; readonly writer: JournalWriter };
   /** The number of the epoch that has ended what the old daemon left. */
   private foreignEnded = 0;
@@ -83,6 +92,9 @@ export class MysqlLedger implements Ledger {
   ) {
     this.inserter = new OperationInserter(database, limits.pendingMax);
     this.neighbours = new Neighbours(database);
+    this.operations = operationRows(database);
+    this.examined = new ExaminedOperations(database);
+    this.mappings = mappingRows(database);
     this.parts = { database, writer: new JournalWriter(database) };
   }
 
@@ -109,12 +121,12 @@ export class MysqlLedger implements Ledger {
   }
 
   async readOperation(id: string): Promise<Operation | null> {
-    const [row] = await this.database.query((db) => operationById(db, [id]));
+    const row = await this.operations.read(id);
     return row ? toOperation(row) : null;
   }
 
   readExamined(id: string): Promise<Operation | null> {
-    return readExamined(this.database, id);
+    return this.examined.read(id);
   }
 
   listOperations(filter: OperationFilter): Promise<Operation[]> {
@@ -207,7 +219,7 @@ export class MysqlLedger implements Ledger {
   }
 
   async readMapping(volumeId: string): Promise<Mapping | null> {
-    const [row] = await this.database.query((db) => mappingByVolume(db, [volumeId]));
+    const row = await this.mappings.read(volumeId);
     return row ? toMapping(row) : null;
   }
 

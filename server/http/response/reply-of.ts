@@ -21,9 +21,13 @@ type Source<Shape> = {
   readonly [Name in keyof Shape & string as CamelCase<Name>]: SourceField<Shape[Name]>;
 };
 
+/** The latest that was written: many replies say what time it is, within the same ms. */
+let latest = { ms: 0, text: '1970-01-01T00:00:00.000Z' };
+
 /** Wall clock ms → RFC 3339, UTC, milliseconds. */
 export function timestampOf(ms: number): string {
-  return new Date(ms).toISOString();
+  if (ms !== latest.ms) latest = { ms, text: new Date(ms).toISOString() };
+  return latest.text;
 }
 
 /**
