@@ -2,22 +2,14 @@ import type { CompiledQuery, Kysely } from 'kysely';
 import type { Tables } from './tables';
 
 /**
- * A query whose text is built at its first use and kept: later only its values are given. Building one costs
- * as much as sending it.
+ * A query whose text is built at its first use and kept: later only the ids are given that it looks for, as many as
+ * there are. Building one costs as much as sending it.
  *
- * @param build with any values; their order is that of `values`
+ * @param build with a list of one id, any, and no other values
  * @example
- * const byId = compiledOnce((db) => db.selectFrom('device_mappings').selectAll().where('volume_id', '=', ''));
- * const [row] = await database.query((db) => byId(db, [volumeId]));
+ * const byId = compiledForIds((db) => db.selectFrom('device_mappings').selectAll().where('volume_id', 'in', ['']));
+ * const rows = await database.query((db) => byId(db, volumeIds));
  */
-export function compiledOnce<Row>(
-  build: (db: Kysely<Tables>) => { compile(): CompiledQuery<Row> },
-): (db: Kysely<Tables>, values: readonly unknown[]) => Promise<Row[]> {
-  const statement = statementOnce((db) => build(db).compile());
-  return async (db, values) => (await db.executeQuery<Row>(statement(db, values))).rows;
-}
-
-/** The same for a list of ids of any length, which is all that the query is given. */
 export function compiledForIds<Row>(
   build: (db: Kysely<Tables>) => { compile(): CompiledQuery<Row> },
 ): (db: Kysely<Tables>, ids: readonly string[]) => Promise<Row[]> {
@@ -29,7 +21,11 @@ export function compiledForIds<Row>(
   };
 }
 
-/** The same for a statement that is sent with others (see Database.packet). */
+/**
+ * The same for a statement that is sent with others (see Database.packet).
+ *
+ * @param build with any values; their order is that of `values`
+ */
 export function statementOnce<Row>(
   build: (db: Kysely<Tables>) => CompiledQuery<Row>,
 ): (db: Kysely<Tables>, values: readonly unknown[]) => CompiledQuery<Row> {
