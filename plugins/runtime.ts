@@ -1,6 +1,6 @@
 import { defineNitroPlugin, runTask } from 'nitropack/runtime';
 import { systemClock } from '../server/core/clock';
-import { LIMITS } from '../server/core/limits';
+import { everySecond } from '../server/core/every-second';
 import { setCurrentDaemon } from '../server/daemon/current';
 import { launch } from '../server/daemon/launch';
 import { prepareListening } from '../server/daemon/listening';
@@ -28,9 +28,9 @@ export default defineNitroPlugin((nitroApp) => {
   const backup = new TaskBackup(systemClock, (name) => {
     runTask(name).catch((cause: unknown) => logger.error('A task has failed', { task: name, error: cause }));
   });
-  const ticking = setInterval(() => backup.tick(), LIMITS.TASK_BACKUP_MS);
+  const endBackup = everySecond(() => backup.tick());
   nitroApp.hooks.hook('close', () => {
-    clearInterval(ticking);
+    endBackup();
     return daemon.stop();
   });
 });

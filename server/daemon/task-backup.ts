@@ -17,7 +17,7 @@ const TASKS = Object.keys(TASK_PERIODS_MS) as TaskName[];
  *
  * @example
  * const backup = new TaskBackup(systemClock, (task) => void runTask(task));
- * setInterval(() => backup.tick(), LIMITS.TASK_BACKUP_MS);
+ * everySecond(() => backup.tick());
  */
 export class TaskBackup {
   /** The latest wall clock ms seen: up to then the schedule has had its runs. */

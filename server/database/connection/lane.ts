@@ -28,6 +28,8 @@ interface Node {
   readonly address: Address;
   readonly pool: Pool;
   readonly sockets: Set<Socket>;
+  /** Monotonic ms when each was handed back. */
+  readonly idleSince: WeakMap<Socket, number>;
   readonly options: LaneOptions;
   /** Who waits for a connection: told when the node is left. */
   readonly waiting: Set<() => void>;
@@ -102,6 +104,7 @@ export class Lane implements MysqlPool {
     const raw = await connectionOf(node);
     const socket = socketOf(raw);
     if (socket) this.busy.add(socket);
+    this.closeIdle(node);
     const { statementMs, demands } = node.options;
     if (!this.vetted.has(raw)) {
       try {
@@ -125,10 +128,23 @@ export class Lane implements MysqlPool {
         else if (!error || !breaksConnection(error)) this.nodes.writeAnswered();
       },
       returned: () => {
-        if (socket) this.busy.delete(socket);
+        if (socket) {
+          this.busy.delete(socket);
+          node.idleSince.set(socket, performance.now());
+        }
         this.usage.inUse -= 1;
       },
     });
+  }
+
+  /**
+   * Before the server does it: a connection is not closed just as it is taken. The one that was handed back last is
+   * taken first, and there is one at least every few seconds, so that mysql2 need not look for them every second.
+   */
+  private closeIdle({ sockets, idleSince }: Node): void {
+    const latest = performance.now() - LIMITS.DATABASE_IDLE_MS / 2;
+    for (const socket of sockets)
+      if (!this.busy.has(socket) && (idleSince.get(socket) ?? latest) < latest) socket.destroy(notTrusted());
   }
 
   private leave({ address }: Node, error: unknown): boolean {
@@ -141,6 +157,7 @@ export class Lane implements MysqlPool {
     const { connections, session } = options;
     const pool = createPool(connections);
     const sockets = new Set<Socket>();
+    const idleSince = new WeakMap<Socket, number>();
     pool.on('connection', (connection) => {
       const socket = socketOf(connection);
       if (socket) {
@@ -152,7 +169,7 @@ export class Lane implements MysqlPool {
       begun.catch(() => {});
       this.sessions.set(connection, begun);
     });
-    return { address, pool, sockets, options, waiting: new Set(), left: false };
+    return { address, pool, sockets, idleSince, options, waiting: new Set(), left: false };
   }
 }
 

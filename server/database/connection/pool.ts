@@ -136,9 +136,6 @@ function workLane(dsn: Dsn, address: Address, nodes: number): LaneOptions {
       ...connectionOptions(dsn, address),
       connectionLimit: LIMITS.DATABASE_CONNECTIONS,
       queueLimit: LIMITS.DATABASE_QUEUE,
-      maxIdle: LIMITS.DATABASE_CONNECTIONS - 1,
-      // Before the server does it: a connection is not closed just as it is taken.
-      idleTimeout: LIMITS.DATABASE_IDLE_MS / 2,
     },
     session: sessionStatements(LIMITS.DATABASE_IDLE_MS),
     statementMs: LIMITS.DATABASE_STATEMENT_MS,
