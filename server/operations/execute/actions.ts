@@ -9,7 +9,7 @@ import { awaitJob } from './cloud-job';
 import { rememberDisks } from './disks-before';
 import { publishDevice, republish, withdraw } from './exports';
 import { readGuards } from './guards';
-import { observe } from './observations';
+import { type Observation, observe } from './observations';
 import { startParts } from './parts-of-group';
 import type { RunContext } from './run-context';
 
@@ -31,10 +31,20 @@ const ABOUT_THE_VOLUME: readonly (keyof Facts)[] = [
 
 type Send = Extract<Action, { do: 'send' }>;
 
-/** What changes anything but the journal. */
-const ACTS: ReadonlySet<Action['do']> = new Set(['send', 'publish', 'republish', 'withdraw', 'start-parts']);
-
 type Performable = Exclude<Action, { do: 'complete' | 'fail' | 'cancel' | 'pause' | 'back-off' }>;
+
+/** What changes anything but the journal: every action that neither looks nor writes the journal must be named. */
+type Acting = Exclude<
+  Performable['do'],
+  Observation['do'] | 'read-guards' | 'await-job' | 'intend' | 'record'
+>;
+const ACTS: Readonly<Record<Acting, true>> = {
+  send: true,
+  publish: true,
+  republish: true,
+  withdraw: true,
+  'start-parts': true,
+};
 
 /**
  * Performs a decided action. Nothing here decides what an operation does next: it journals an intent before
@@ -42,7 +52,7 @@ type Performable = Exclude<Action, { do: 'complete' | 'fail' | 'cancel' | 'pause
  * the operation when it has ended.
  */
 export async function perform(run: RunContext, action: Performable): Promise<Operation | null> {
-  if (ACTS.has(action.do)) await run.written();
+  if (Object.hasOwn(ACTS, action.do)) await run.written();
   if (action.do === 'await-job') {
     const ended = await awaitJob(run, action);
     run.forget(ABOUT_THE_VOLUME);

@@ -24,7 +24,7 @@ import {
 import { readParts } from './parts-of-group';
 import type { RunContext } from './run-context';
 
-type Observation = Extract<
+export type Observation = Extract<
   Action,
   {
     do:
