@@ -1,6 +1,14 @@
 import { collectDefaultMetrics, Registry } from 'prom-client';
-import { expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { lagSeconds, measureEventLoopLag, NEVER_MS } from '~/server/daemon/metrics/event-loop-lag';
+
+// One timer samples for all: the first test that measures makes it.
+beforeAll(() => {
+  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+});
+afterAll(() => {
+  vi.useRealTimers();
+});
 
 it.each([
   [0, 0],
@@ -21,4 +29,20 @@ it('the gauges have the names of prom-client, each once, and a scrape before the
     expect(text.match(new RegExp(`^nodejs_eventloop_lag_${name}_seconds (.+)$`, 'gm'))).toEqual([
       `nodejs_eventloop_lag_${name}_seconds 0`,
     ]);
+});
+
+it('a second that takes longer is told once, by the next scrape', async () => {
+  const now = vi.spyOn(performance, 'now').mockReturnValue(5_000);
+  try {
+    const registry = new Registry();
+    measureEventLoopLag(registry);
+    now.mockReturnValue(6_240);
+    vi.advanceTimersByTime(1_000);
+    const longest = async () =>
+      Number(/^nodejs_eventloop_lag_max_seconds (.+)$/m.exec(await registry.metrics())?.[1]);
+    expect(await longest()).toBeCloseTo(0.24, 2);
+    expect(await longest()).toBe(0);
+  } finally {
+    now.mockRestore();
+  }
 });
