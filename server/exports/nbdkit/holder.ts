@@ -8,6 +8,7 @@ import {
   type SessionOptions,
   type SessionProcesses,
   Sessions,
+  SESSION_ENVIRONMENT,
   SHELL,
   sessionCommand,
   sessionsOf,
@@ -88,7 +89,7 @@ export class Holder {
       stdio: [socket, socket, 'inherit'],
       // Its own session and process group: what ends the holder does not end it.
       detached: true,
-      env: { PATH: process.env.PATH },
+      env: { PATH: process.env.PATH, ...SESSION_ENVIRONMENT },
     });
     child.once('error', (error) => {
       log(`no ${nbdkit} for ${peer}: ${error.message}`);

@@ -60,6 +60,16 @@ async function until(condition: () => Promise<boolean>): Promise<void> {
   while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 10));
 }
 
+/** What the heaps of a process's threads have in use, bytes: with glibc each begins at a multiple of 64 MiB. */
+async function threadHeapBytes(pid: number): Promise<number[]> {
+  const maps = await readFile(`/proc/${pid}/maps`, 'utf8');
+  const writable = maps.matchAll(/^([0-9a-f]+)-([0-9a-f]+) rw-p 0+ 00:00 0\s*$/gm);
+  return [...writable]
+    .map(([, start, end]) => ({ start: Number(`0x${start}`), end: Number(`0x${end}`) }))
+    .filter(({ start }) => start % (64 * 1024 ** 2) === 0)
+    .map(({ start, end }) => end - start);
+}
+
 /** A client that has connected and says nothing. */
 async function silent(): Promise<Socket> {
   const socket = connect(nbdkit.port, '127.0.0.1');
@@ -191,6 +201,19 @@ describe('who is let in', () => {
     await expect(cut.read(0, 512)).rejects.toThrow();
     expect(await firstByteOf(stays)).toBe(2);
     await stays.close();
+  });
+});
+
+describe('the memory of a session', () => {
+  it('the buffers of requests lie in the heap, where copies are quick, from the first client on', async () => {
+    const one = await disk(0);
+    await server.publish(one);
+    await until(async () => (await nbdkit.servers()).length === 0);
+    const client = await open(one);
+    await client.read(0, SIZE);
+    const [pid = 0] = await nbdkit.servers();
+    expect(Math.max(...(await threadHeapBytes(pid)))).toBeGreaterThan(SIZE);
+    await client.close();
   });
 });
 
