@@ -4,11 +4,11 @@ import { end, pidsNamed } from '../../devices/sysfs/process-table';
 import { refuse } from './refusal';
 import {
   type Door,
+  SESSION_ENVIRONMENT,
   type SessionBounds,
   type SessionOptions,
   type SessionProcesses,
   Sessions,
-  SESSION_ENVIRONMENT,
   SHELL,
   sessionCommand,
   sessionsOf,
