@@ -40,6 +40,18 @@ export const systemRandom: Random = {
 };
 
 /**
+ * How long to sleep for a pause of about `ms` (at least 1,000): up to half a second more or less, so that it ends
+ * with a whole second of the wall clock, as the pauses of scheduled tasks do. What an idle daemon does again and
+ * again is then done in one wake-up; each of its own would cost more than the work.
+ *
+ * @example
+ * untilWholeSecond(5_000, 12_300); // 4,700: at 17,000
+ */
+export function untilWholeSecond(ms: number, nowMs: number): number {
+  return Math.round((nowMs + ms) / 1_000) * 1_000 - nowMs;
+}
+
+/**
  * Like Clock.sleep, until the first of several signals. Not AbortSignal.any: in Node 20 each of its signals
  * stays referenced by every source that is never aborted, and one of ours lives as long as the daemon.
  */

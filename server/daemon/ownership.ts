@@ -1,4 +1,4 @@
-import type { Clock } from '../core/clock';
+import { type Clock, untilWholeSecond } from '../core/clock';
 import { DaemonError, messageOf } from '../core/errors';
 import { LIMITS } from '../core/limits';
 import type { Logger } from '../core/log/logger';
@@ -153,20 +153,20 @@ export class Ownership {
   private async renew(tenure: Tenure): Promise<void> {
     const { clock, ledger, logger } = this.parts;
     const { over, engine } = tenure;
-    let pauseMs: number = LIMITS.LEASE_RENEW_MS;
+    let failing = false;
     for (;;) {
+      const pauseMs = failing ? LIMITS.LEASE_RETRY_MS : untilWholeSecond(LIMITS.LEASE_RENEW_MS, clock.now());
       await clock.sleep(pauseMs, over.signal);
       if (over.signal.aborted) return;
       const sentAt = clock.monotonic();
       try {
         await ledger.renewLease(engine.epoch);
         tenure.until = Math.max(tenure.until, sentAt + LIMITS.LEASE_HOLD_MS);
-        pauseMs = LIMITS.LEASE_RENEW_MS;
+        failing = false;
       } catch (error) {
         if (isLeaseLost(error)) return this.lose(tenure, 'another owner has taken over');
-        if (pauseMs !== LIMITS.LEASE_RETRY_MS)
-          logger.warn('The lease of the appliance was not renewed', { reason: messageOf(error) });
-        pauseMs = LIMITS.LEASE_RETRY_MS;
+        if (!failing) logger.warn('The lease of the appliance was not renewed', { reason: messageOf(error) });
+        failing = true;
       }
     }
   }

@@ -1,4 +1,4 @@
-import { type Clock, sleepUntilAny } from '../../core/clock';
+import { type Clock, sleepUntilAny, untilWholeSecond } from '../../core/clock';
 import { messageOf } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
 import type { Engine, RunningOperation } from '../../operations/engine';
@@ -66,7 +66,8 @@ export class HealthMonitor {
           : Math.min(probe.every, LIMITS.HEALTH_RETRY_MS);
       const paused = new AbortController();
       this.pauses.set(name, paused);
-      await sleepUntilAny(this.clock, pause, [paused.signal, this.stopping.signal]);
+      const pauseMs = untilWholeSecond(pause, this.clock.now());
+      await sleepUntilAny(this.clock, pauseMs, [paused.signal, this.stopping.signal]);
     }
   }
 }

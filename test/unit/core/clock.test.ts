@@ -1,6 +1,6 @@
 import { getEventListeners } from 'node:events';
 import { describe, expect, it } from 'vitest';
-import { sleepUntilAny, systemClock } from '~/server/core/clock';
+import { sleepUntilAny, systemClock, untilWholeSecond } from '~/server/core/clock';
 
 /** ms that nobody waits for. */
 const LONG = 3_600_000;
@@ -25,5 +25,18 @@ describe('sleepUntilAny', () => {
     const alive = new AbortController();
     await sleepUntilAny(systemClock, 1, [alive.signal]);
     expect(alive.signal.aborted).toBe(false);
+  });
+});
+
+describe('untilWholeSecond', () => {
+  it.each([
+    [1_000, 12_000, 1_000, 'from a whole second'],
+    [1_000, 12_005, 995, 'a little after one'],
+    [1_000, 11_999, 1_001, 'woken too early: not a ms later again'],
+    [1_000, 12_499, 501, 'half a second less at most'],
+    [1_000, 12_500, 1_500, 'half a second more at most'],
+    [5_000, 12_300, 4_700, 'several seconds'],
+  ])('about %i ms from %i: %i (%s)', (ms, now, pause) => {
+    expect(untilWholeSecond(ms, now)).toBe(pause);
   });
 });

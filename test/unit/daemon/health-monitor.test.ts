@@ -24,15 +24,15 @@ it('a dependency is in its status since it was first found in it, whatever its w
       return never;
     };
     const silent = { every: 60_000, look: () => never };
-    const probes = { database: { every: 500, look }, cloudstack: silent, exportServer: silent };
+    const probes = { database: { every: 1_000, look }, cloudstack: silent, exportServer: silent };
     const monitor = new HealthMonitor(clock, probes, () => undefined);
     monitor.start();
   });
   await looked;
   expect(told).toEqual([
     ['healthy', 1_000],
-    ['unhealthy', 1_500],
-    ['unhealthy', 1_500],
-    ['healthy', 2_500],
+    ['unhealthy', 2_000],
+    ['unhealthy', 2_000],
+    ['healthy', 4_000],
   ]);
 });
