@@ -174,9 +174,13 @@ export class Ownership {
   /** Ends the tenure before its lease can have ended for others. */
   private async stopInTime(tenure: Tenure): Promise<void> {
     const { clock } = this.parts;
-    // Whole ms: the rest after rounding could be too short for a clock to show.
-    while (this.isHeld(tenure))
-      await clock.sleep(Math.ceil(tenure.until - clock.monotonic()), tenure.over.signal);
+    while (this.isHeld(tenure)) {
+      // Whole ms: the rest after rounding could be too short for a clock to show.
+      const leftMs = Math.ceil(tenure.until - clock.monotonic());
+      // Until the last moment only where nothing renews it.
+      const pauseMs = leftMs < 1_500 ? leftMs : untilWholeSecond(leftMs - 500, clock.now());
+      await clock.sleep(pauseMs, tenure.over.signal);
+    }
     this.lose(tenure, 'its lease could not be renewed in time');
   }
 

@@ -9,21 +9,23 @@ import { databaseNow } from './prune';
  * ours is not its business: a database that says no to an old epoch works. Each statement is its own transaction.
  */
 export async function probe(database: Database, epoch: Epoch | null): Promise<number> {
-  for (const statement of [writeOwn(epoch), ...WRITE_NOTHING])
+  for (const statement of [update(epoch), INSERT_NOTHING])
     await database.query((db) => statement.execute(db));
   return database.query(databaseNow);
 }
 
-function writeOwn(epoch: Epoch | null) {
-  if (epoch === null) return sql`UPDATE appliances SET owner = owner WHERE id = ''`;
-  const { applianceId, number } = epoch;
-  return sql`UPDATE appliances SET probed_at = CURRENT_TIMESTAMP(3) WHERE id = ${applianceId} AND epoch = ${number}`;
+/** One statement for three tables: each is a wake-up of an idle daemon. Of the others no row matches. */
+function update(epoch: Epoch | null) {
+  const own =
+    epoch === null
+      ? sql`own.owner = own.owner WHERE own.id = ''`
+      : sql`own.probed_at = CURRENT_TIMESTAMP(3) WHERE own.id = ${epoch.applianceId} AND own.epoch = ${epoch.number}`;
+  return sql`UPDATE appliances own
+    LEFT JOIN volume_operations operation ON operation.id = ''
+    LEFT JOIN device_mappings mapping ON mapping.volume_id = ''
+    SET operation.updated_at = operation.updated_at, mapping.updated_at = mapping.updated_at, ${own}`;
 }
 
-/** These match nothing; the server checks rights and modes all the same. */
-const WRITE_NOTHING = [
-  sql`UPDATE volume_operations SET updated_at = updated_at WHERE id = ''`,
-  sql`INSERT INTO volume_operation_steps (appliance_id, sequence, step, state, data)
-    SELECT '', 0, '', '', '{}' FROM appliances WHERE id = ''`,
-  sql`UPDATE device_mappings SET updated_at = updated_at WHERE volume_id = ''`,
-];
+/** It matches nothing; the server checks rights and modes all the same. */
+const INSERT_NOTHING = sql`INSERT INTO volume_operation_steps (appliance_id, sequence, step, state, data)
+  SELECT '', 0, '', '', '{}' FROM appliances WHERE id = ''`;
