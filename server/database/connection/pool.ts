@@ -56,8 +56,8 @@ export interface Attempt {
 export interface Database {
   readonly kysely: Kysely<Tables>;
   /**
-   * Runs a query outside a transaction, once more when its connection turns out to be dead. Throws
-   * DATABASE_UNAVAILABLE.
+   * Runs a query outside a transaction, once more when its connection turns out to be dead, or after a deadlock
+   * or a lock timeout. So `work` sends one statement, which may be repeated. Throws DATABASE_UNAVAILABLE.
    */
   query<T>(work: (db: Kysely<Tables>) => Promise<T>): Promise<T>;
   /**
@@ -190,7 +190,9 @@ async function query<T>(
     try {
       return await work(kysely);
     } catch (error) {
-      const tries = isRefusalOfNode(error) ? nodes : faultOf(error) === 'lost' ? 2 : 1;
+      const fault = faultOf(error);
+      const again = fault === 'lost' || fault === 'rolled-back';
+      const tries = isRefusalOfNode(error) ? nodes : again ? 2 : 1;
       if (attempt >= tries) throw translate(error);
     }
   }

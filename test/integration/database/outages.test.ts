@@ -129,6 +129,26 @@ describe('conflicting transactions', () => {
     ]);
   });
 
+  it.each([
+    ['the victim of a deadlock', 1213],
+    ['a statement that waited too long for a lock', 1205],
+  ])('%s outside a transaction has changed nothing, and is sent once more', async (_what, errno) => {
+    let runs = 0;
+    const refusedTimes = (times: number) => {
+      runs = 0;
+      return pool.query((db) => {
+        runs += 1;
+        return runs > times
+          ? sql`SELECT 1`.execute(db)
+          : sql`SIGNAL SQLSTATE '40001' SET MYSQL_ERRNO = ${sql.lit(errno)}`.execute(db);
+      });
+    };
+    await refusedTimes(1);
+    expect(runs).toBe(2);
+    await expect(refusedTimes(2)).rejects.toMatchObject(away);
+    expect(runs).toBe(2);
+  });
+
   it('an error of the work itself rolls back and is thrown as it is', async () => {
     const epochOf = async () => (await ledger.readOwner(APPLIANCE))?.epoch;
     const before = await epochOf();
