@@ -115,7 +115,12 @@ export class MemoryLedger extends MemoryReads implements Ledger {
     if (repeated) return repeated;
     if (this.mine(epoch.applianceId, ['pending']).length >= this.pendingMax) throw queueFull(this.pendingMax);
     const operation = newOperation(epoch.applianceId, input, this.store.nextSequence());
-    this.store.operations.set(input.id, { operation, requestHash: input.requestHash, epoch: 0 });
+    this.store.operations.set(input.id, {
+      operation,
+      requestHash: input.requestHash,
+      acceptedAt: this.databaseNow(),
+      epoch: 0,
+    });
     const [entry] = this.write(epoch.applianceId, input.id, 0, input.at, [firstEntry(input)]);
     return { operation, outcome: 'accepted', ...(entry ? { entry } : {}) };
   }
@@ -127,7 +132,8 @@ export class MemoryLedger extends MemoryReads implements Ledger {
         operation.applianceId === epoch.applianceId && operation.idempotencyKey === input.idempotencyKey,
     );
     if (!found) return null;
-    if (hasKeyExpired(found.operation.createdAt, this.databaseNow(), input)) {
+    const acceptedAt = { localMs: found.operation.createdAt, databaseMs: found.acceptedAt };
+    if (hasKeyExpired(acceptedAt, this.databaseNow(), input)) {
       this.patch(found, { idempotencyKey: null });
       return null;
     }

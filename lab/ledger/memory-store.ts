@@ -14,6 +14,8 @@ import { missingPath } from '~/server/model/placeholder-path';
 export interface StoredOperation {
   readonly operation: Operation;
   readonly requestHash: string;
+  /** Wall clock ms of the database. */
+  readonly acceptedAt: number;
   readonly epoch: number;
   /** How often it has ended its process in a row, and with how much progress. */
   readonly crashes?: { readonly count: number; readonly progress: number };

@@ -230,17 +230,24 @@ export function whyClocksDiffer(databaseNowMs: number, localNowMs: number): stri
   return `the clock of the database (${theirs}) and of this machine (${ours}) do not agree`;
 }
 
+/** When an operation was accepted, ms, by the clock of the machine and by that of the database (null: not known). */
+export interface AcceptedAt {
+  readonly localMs: number;
+  readonly databaseMs: number | null;
+}
+
 /**
  * May an Idempotency-Key be forgotten, with the operation that it named? Only when its age is certain: by both
- * clocks, which agree, and neither was set meanwhile.
+ * clocks, then and now, which agree, and neither was set meanwhile.
  */
 export function hasKeyExpired(
-  createdAtMs: number,
+  { localMs, databaseMs }: AcceptedAt,
   databaseNowMs: number,
   { at, clockStepped }: Pick<NewOperation, 'at' | 'clockStepped'>,
 ): boolean {
   if (clockStepped === true || whyClocksDiffer(databaseNowMs, at) !== null) return false;
-  return createdAtMs <= Math.min(databaseNowMs, at) - LIMITS.IDEMPOTENCY_TTL_MS;
+  const youngest = Math.max(localMs, databaseMs ?? localMs);
+  return youngest <= Math.min(databaseNowMs, at) - LIMITS.IDEMPOTENCY_TTL_MS;
 }
 
 /** Who owns an appliance. */

@@ -23,6 +23,9 @@ describeLedger('MariaDB', async () => {
         pendingMax: options?.pendingMax ?? LIMITS.PENDING_MAX,
       });
     },
+    agreeOnTimes: async () => {
+      await server.query('UPDATE volume_operations SET accepted_at = created_at', [], dsn.database);
+    },
     reset: async () => {
       for (const table of [
         'volume_operation_steps',

@@ -6,6 +6,10 @@ describeLedger('in memory', async () => {
   let store = new MemoryStore();
   return {
     open: (options) => new MemoryLedger({ store, now: Date.now, ...options }),
+    agreeOnTimes: async () => {
+      for (const [id, stored] of store.operations)
+        store.operations.set(id, { ...stored, acceptedAt: stored.operation.createdAt });
+    },
     reset: async () => {
       store = new MemoryStore();
     },

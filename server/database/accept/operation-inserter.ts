@@ -288,7 +288,11 @@ async function byIdempotencyKey(
   const row = await readRow(tx, id);
   if (!row) return null;
   const operation = toOperation(row);
-  if (hasKeyExpired(operation.createdAt, await databaseNow(tx), input)) {
+  const acceptedAt = {
+    localMs: operation.createdAt,
+    databaseMs: row.accepted_at?.getTime() ?? null,
+  };
+  if (hasKeyExpired(acceptedAt, await databaseNow(tx), input)) {
     await tx
       .updateTable('volume_operations')
       .set({ idempotency_key: null })

@@ -12,6 +12,7 @@ import { addCallerColumns } from './011-callers';
 import { giveBack } from './012-old-family';
 import { addVolumeLife } from './013-volume-life';
 import { addCancelCallers } from './016-cancel-callers';
+import { addAcceptedAt } from './017-accepted-at';
 
 export interface Migration {
   readonly id: string;
@@ -34,4 +35,5 @@ export const MIGRATIONS: readonly Migration[] = [
   { id: '012-old-family', run: giveBack },
   { id: '013-volume-life', run: addVolumeLife },
   { id: '016-cancel-callers', run: addCancelCallers },
+  { id: '017-accepted-at', run: addAcceptedAt },
 ];

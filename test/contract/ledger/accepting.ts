@@ -213,6 +213,7 @@ export function describeAccepting(suite: LedgerSuite): void {
       const at = now - LIMITS.IDEMPOTENCY_TTL_MS;
       const first = await executing(create('one', { idempotencyKey: 'k', at }));
       await end(first.id);
+      await world.agreeOnTimes();
       const later = await ledger.accept(epoch, create('two', { idempotencyKey: 'k', at: now }));
       expect(later.outcome).toBe('accepted');
       expect((await ledger.readOperation(first.id))?.idempotencyKey).toBeNull();
@@ -236,8 +237,22 @@ export function describeAccepting(suite: LedgerSuite): void {
       const at = now - 2 * LIMITS.IDEMPOTENCY_TTL_MS;
       const first = await executing(create('one', { idempotencyKey: 'k', at }));
       await end(first.id);
+      await world.agreeOnTimes();
       const again = { ...create('one', { idempotencyKey: 'k', at: now }), clockStepped: true };
       expect(await ledger.accept(epoch, again)).toMatchObject({ outcome: 'replayed' });
+    });
+
+    it('remembers it where the clock was two days behind when it was accepted, whoever knows of that', async () => {
+      const now = Date.now();
+      const first = await executing(
+        create('one', { idempotencyKey: 'k', at: now - 2 * LIMITS.IDEMPOTENCY_TTL_MS }),
+      );
+      await end(first.id);
+      // As after a restart: nothing remembers that the clock was set since.
+      expect(await ledger.accept(epoch, create('one', { idempotencyKey: 'k', at: now }))).toMatchObject({
+        outcome: 'replayed',
+        operation: { id: first.id },
+      });
     });
 
     it('lets two appliances use the same Idempotency-Key', async () => {

@@ -6,6 +6,8 @@ import { APPLIANCE, T0 } from './fixtures';
 /** One database; `open` gives another ledger on it, as another process would have. */
 export interface LedgerWorld {
   open(options?: { pendingMax?: number }): Ledger;
+  /** Everything was accepted when the machine's clock said so: by the clock of the database as well. */
+  agreeOnTimes(): Promise<void>;
   /** Empties every table. */
   reset(): Promise<void>;
   close(): Promise<void>;
