@@ -27,9 +27,11 @@ export function decideCreate(s: Situation<'create'>): Action {
   const step = mutate(s, STEP, commandOf(s.operation, checked));
   if (step.do !== 'done') return step;
   const end = step.result;
-  const volumeId = end.volumeId ?? s.operation.volumeId;
-  if (volumeId === '')
-    return end.outcome === 'unknown' ? lost(s, end.jobId) : tryAgainOrGiveUp(s, STEP, end, 'volume creation');
+  const { volumeId, outcome } = end;
+  if (volumeId === null) {
+    const mayHaveMade = outcome === 'ok' || outcome === 'unknown';
+    return mayHaveMade ? lost(s, end.jobId) : tryAgainOrGiveUp(s, STEP, end, 'volume creation');
+  }
   const pause = s.facts.volume && !isShown(s) ? doubtTheRead(s, STEP, end) : null;
   if (pause) return pause;
   const known = knownVolume(s, volumeId);
@@ -38,7 +40,10 @@ export function decideCreate(s: Situation<'create'>): Action {
   return finish(s, known.result.value, end.tries, checked);
 }
 
-/** CloudStack has had the job, and does not know it any more: there is a volume, and nothing says which. No other one is made. */
+/**
+ * CloudStack has had the job, and does not know it any more, or says that it has succeeded: there is a volume, and
+ * nothing says which. No other one is made.
+ */
 function lost(s: Situation, jobId: string): Action {
   const { unclaimed } = s.facts;
   if (!unclaimed) return { do: 'find-unclaimed', since: s.journal.firstIntent(STEP)?.at ?? 0, volumeId: '' };

@@ -117,6 +117,29 @@ describe('create decides', () => {
     });
   });
 
+  it('a success that names no volume is no reason to make another one: what it may be is named', () => {
+    const nameless: Step[] = [
+      ['create-volume', 'accepted', { job_id: 'j1' }],
+      ['create-volume', 'finished', { job_id: 'j1', outcome: 'ok' }],
+    ];
+    const gaveUp = { data: { code: 'CLOUDSTACK_OUTCOME_UNKNOWN', details: { unclaimed: ['stray'] } } };
+    const steps = [checked, intent, ...nameless];
+    const first = situation('create', request, { steps });
+    expect(decideCreate(first)).toMatchObject({ do: 'find-unclaimed' });
+    const seen = situation('create', request, { steps, facts: { unclaimed: ['stray'] } });
+    expect(decideCreate(seen)).toMatchObject(gaveUp);
+
+    // The volume of an earlier try, known to be gone, is not the one that this try has made.
+    const earlier: Step = ['create-volume', 'finished', { job_id: 'j0', volume_id: VOLUME, outcome: 'ok' }];
+    const again = situation('create', request, {
+      steps: [checked, intent, earlier, intent, ...nameless],
+      facts: { volume: gone(), unclaimed: ['stray'] },
+      elapsed: { 'contradiction:create-volume:2': 16_000, 'create-volume:2': 1 },
+    });
+    const named = { ...again, operation: { ...again.operation, volumeId: VOLUME } };
+    expect(decideCreate(named)).toMatchObject(gaveUp);
+  });
+
   it('names what an earlier try may have left behind, and owns none of it', () => {
     const resent: Step = ['create-volume', 'accepted', { job_id: 'j1', volume_id: VOLUME, resent: true }];
     const ended: Step = ['create-volume', 'finished', { job_id: 'j1', volume_id: VOLUME, outcome: 'ok' }];
