@@ -168,6 +168,8 @@ export class Engine implements OtherRuns {
         report.claimed += await this.claim();
       }
     } catch (error) {
+      // Nothing is claimed before another look.
+      this.resumeWanted = true;
       this.failed(error);
     }
     this.resolveStarted();
@@ -175,11 +177,14 @@ export class Engine implements OtherRuns {
   }
 
   private async resume(): Promise<number> {
-    const executing = await this.steps.use(() => this.parts.ledger.resumable(this.epoch));
+    // Who asks for a sweep from now on wants another look: for what has broken off since this one began.
     this.resumeWanted = false;
+    // A run may end while the answer is under way, which then still names its operation. None begins meanwhile.
+    const running = new Set(this.runs.keys());
+    const executing = await this.steps.use(() => this.parts.ledger.resumable(this.epoch));
     const there = new Set(executing.map(({ id }) => id));
     for (const id of this.held.keys()) if (!there.has(id)) this.held.delete(id);
-    const orphans = executing.filter((operation) => !this.runs.has(operation.id));
+    const orphans = executing.filter(({ id }) => !running.has(id));
     let resumed = 0;
     for (const operation of orphans) {
       if (operation.held !== null || operation.type === 'unreadable') {
