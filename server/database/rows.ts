@@ -20,6 +20,7 @@ import {
   type Step,
   TELLING_STATES,
 } from '../model/operation';
+import { readRequest } from './stored-request';
 
 /* Rows as the drivers return them, checked because other programs write these tables, too. */
 type CamelCase<S extends string> = S extends `${infer Head}_${infer Tail}`
@@ -119,56 +120,6 @@ const operationRow = z.object({
   request: json,
 });
 
-const text = z.string().catch('');
-const createRequest = z.looseObject({
-  name: text,
-  size: z.coerce.number().catch(0),
-  disk_offering_id: text,
-  zone_id: text,
-});
-const attachRequest = z.looseObject({
-  volume_id: text,
-  vm_id: text,
-  device_id: z.number().exactOptional(),
-  attach_as: z.literal('root').exactOptional(),
-});
-const volumeRequest = z.looseObject({ volume_id: text, force: z.boolean().exactOptional() });
-const resizeRequest = z.looseObject({ volume_id: text, size: z.coerce.number().catch(0) });
-const snapshotRequest = z.looseObject({
-  volume_id: text,
-  name: z.string().exactOptional(),
-  group: z.string().exactOptional(),
-});
-const deleteSnapshotRequest = z.looseObject({ snapshot_id: text, group: z.string().exactOptional() });
-const groupRequest = z.looseObject({
-  vm_id: text,
-  volume_ids: z.array(z.string()).catch([]),
-  name: z.string().exactOptional(),
-});
-const revertRequest = z.looseObject({ volume_id: text, snapshot_id: text });
-const cleanupRequest = z.looseObject({
-  volume_id: text,
-  test_vm_id: text,
-  oma_vm_id: text,
-  delete_vm: z.boolean().catch(false),
-  force_clean: z.boolean().catch(false),
-});
-
-/** What a request must name before anything is done about it. */
-const NEEDED: Readonly<Record<OperationType, readonly string[]>> = {
-  create: ['name', 'size', 'disk_offering_id', 'zone_id'],
-  attach: ['volume_id', 'vm_id'],
-  detach: ['volume_id'],
-  delete: ['volume_id'],
-  recover: ['volume_id'],
-  cleanup: ['volume_id', 'test_vm_id', 'oma_vm_id'],
-  resize: ['volume_id', 'size'],
-  snapshot: ['volume_id'],
-  'delete-snapshot': ['snapshot_id'],
-  revert: ['volume_id', 'snapshot_id'],
-  'snapshot-group': ['vm_id', 'volume_ids'],
-};
-
 /**
  * An operation from its row. A row that this version does not understand (another version or another program
  * wrote it) never throws: it is `held`, with what is readable of it. Fields that an older daemon did not
@@ -195,15 +146,20 @@ export function toOperation(row: unknown): Operation {
         : { actor: cancel_actor, requestId: cancel_request_id ?? '', traceparent: cancel_traceparent },
     status: status ?? statusByEnd(rest.completed_at),
   };
-  const request = isObject(stored) ? { ...namesOf(type, fields), ...stored } : null;
+  const request = isObject(stored) ? stored : {};
+  const { typed, strange, lacking } = readRequest(type, { ...namesOf(type, fields), ...request });
   const problems = [
     ...(status === undefined ? [`its status ${quote(storedStatus)} is not known to this version`] : []),
     ...(type === undefined ? [`its type ${quote(storedType)} is not known to this version`] : []),
-    ...(request === null ? ['its request is not a JSON object'] : []),
-    ...(type && request && !isTerminal(fields.status) ? missing(type, request) : []),
+    ...(isObject(stored) ? [] : ['its request is not a JSON object']),
+    ...(strange.length > 0 ? [`its request is not understood in ${strange.join(', ')}`] : []),
+    // Old rows that have ended may name less.
+    ...(lacking.length > 0 && !isTerminal(fields.status)
+      ? [`its request does not name ${lacking.join(', ')}`]
+      : []),
   ];
   const held = held_reason ?? (problems.length === 0 ? null : problems.join('; '));
-  return runnable({ ...fields, held }, type, request ?? {});
+  return { ...fields, held, ...typed };
 }
 
 /** The operation of a request that was just stored, in the fields of its row. */
@@ -212,7 +168,7 @@ export function pendingOperation(
   type: OperationType,
   stored: JsonObject,
 ): Operation {
-  return runnable(fields, type, { ...namesOf(type, fields), ...stored });
+  return { ...fields, ...readRequest(type, { ...namesOf(type, fields), ...stored }).typed };
 }
 
 /** The volume and the VM are columns of their own; old rows may name them only there. */
@@ -252,48 +208,8 @@ export function toLastOperation(row: unknown): LastOperation & { readonly volume
   };
 }
 
-/** Only of what has not ended: old rows that have may name less. */
-function missing(type: OperationType, request: JsonObject): string[] {
-  const lacks = NEEDED[type].filter((name) => request[name] === undefined || request[name] === '');
-  return lacks.length === 0 ? [] : [`its request does not name ${lacks.join(', ')}`];
-}
-
 function quote(text: string): string {
   return JSON.stringify(text.slice(0, 64));
-}
-
-function runnable(
-  fields: Omit<Operation, 'type' | 'request'>,
-  type: OperationType | undefined,
-  request: JsonObject,
-): Operation {
-  switch (type) {
-    case undefined:
-      return { ...fields, type: 'unreadable', request };
-    case 'create':
-      return { ...fields, type, request: createRequest.parse(request) };
-    case 'attach':
-      return { ...fields, type, request: attachRequest.parse(request) };
-    case 'detach':
-    case 'delete':
-      return { ...fields, type, request: volumeRequest.parse(request) };
-    case 'recover':
-      return { ...fields, type, request: volumeRequest.parse(request) };
-    case 'cleanup':
-      return { ...fields, type, request: cleanupRequest.parse(request) };
-    case 'resize':
-      return { ...fields, type, request: resizeRequest.parse(request) };
-    case 'snapshot':
-      return { ...fields, type, request: snapshotRequest.parse(request) };
-    case 'delete-snapshot':
-      return { ...fields, type, request: deleteSnapshotRequest.parse(request) };
-    case 'revert':
-      return { ...fields, type, request: revertRequest.parse(request) };
-    case 'snapshot-group':
-      return { ...fields, type, request: groupRequest.parse(request) };
-    default:
-      return type satisfies never;
-  }
 }
 
 const stepRow = z.object({

@@ -77,6 +77,11 @@ async function write(sql: string, values: readonly unknown[]): Promise<void> {
   );
 }
 
+/** Of this volume and the appliance. */
+function about(statement: string, volume: string): string {
+  return statement.replace('VOLUME', volume).replace('VM', rig.appliance);
+}
+
 async function release(id: string, how: 'retry' | 'abandon'): Promise<{ status: number; body: Listed }> {
   const answer = await fetch(`${rig.daemon.url}/api/v1/operations/${id}/${how}`, { method: 'POST' });
   return { status: answer.status, body: JSON.parse(await answer.text()) };
@@ -132,6 +137,12 @@ const DAMAGES: readonly Damage[] = [
     mend: `${ROW} request = '{"volume_id": "VOLUME", "vm_id": "VM"}' WHERE id = ?`,
   },
   {
+    kind: 'a request with a field of another version',
+    reason: /its request is not understood in attach_as/,
+    spoil: `${ROW} request = '{"volume_id": "VOLUME", "vm_id": "VM", "attach_as": "data"}' WHERE id = ?`,
+    mend: `${ROW} request = '{"volume_id": "VOLUME", "vm_id": "VM"}' WHERE id = ?`,
+  },
+  {
     kind: 'a status of another version',
     reason: /its status "paused" is not known/,
     spoil: `${ROW} status = 'paused' WHERE id = ?`,
@@ -155,7 +166,7 @@ describe('rows that this version does not understand', () => {
       await until<Listed>(operation(id), ({ wait_reason }) => wait_reason !== undefined);
       await rig.daemon.stop();
       rig.model.faults.clear();
-      await write(damage.spoil, [id]);
+      await write(about(damage.spoil, volume), [id]);
       await rig.restart();
       const health = await until<Health>('/api/v1/health', (one) => heldIn(one).includes(id));
       expect(health).toMatchObject({ status: 'degraded', details: { phase: 'ready' } });
@@ -176,7 +187,7 @@ describe('rows that this version does not understand', () => {
       // What the held one has done is not known, so its volume waits, and says for what.
       const behind = await rig.accepted({ method: 'POST', path: `/api/v1/volumes/${volume}/detach` });
       expect((await read<Listed>(operation(behind.id))).wait_reason).toContain(id);
-      await write(damage.mend.replace('VOLUME', volume).replace('VM', rig.appliance), [id]);
+      await write(about(damage.mend, volume), [id]);
       expect((await release(id, 'retry')).status).toBe(200);
       for (const one of [id, behind.id]) {
         const ended = await until<Listed>(
@@ -193,7 +204,7 @@ describe('rows that this version does not understand', () => {
   it.each(DAMAGES)('$kind, of an operation that has ended: lists answer and name it', async (damage) => {
     const volume = await newVolume('ended');
     const { id } = await rig.follow(attachOf(volume));
-    await write(damage.spoil, [id]);
+    await write(about(damage.spoil, volume), [id]);
     const listed = await read<Listed[]>(`/api/v1/operations?volume_id=${volume}`);
     expect(listed.map((one) => one.id)).toContain(id);
     if (damage.spoil.startsWith(ROW))
