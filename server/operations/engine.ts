@@ -37,6 +37,8 @@ export class Engine implements OtherRuns {
   readonly vmJobs = new VmJobQueue();
   readonly denials = new JobDenials();
   private readonly stopping = new AbortController();
+  /** Cancels that were noted while no run has their operation: it may have been read before that. */
+  private readonly cancels = new Map<string, Caller | null>();
   private pumping: Promise<PumpReport> | null = null;
   private pumpAgain = false;
   private lookPlanned = false;
@@ -87,6 +89,9 @@ export class Engine implements OtherRuns {
     this.pumpAgain = true;
     this.pumping ??= this.pump().finally(() => {
       this.pumping = null;
+      this.cancels.clear();
+      // Asked for after the last look and before now.
+      if (this.pumpAgain && !this.stopping.signal.aborted) void this.wake();
     });
     return this.pumping;
   }
@@ -139,7 +144,9 @@ export class Engine implements OtherRuns {
 
   /** Tells the run of a cancel that the ledger has noted; the run honours it before its first effect. */
   noteCancel(operationId: string, caller: Caller | null): void {
-    this.runs.get(operationId)?.run.noteCancel(caller);
+    const run = this.runs.get(operationId)?.run;
+    if (run) run.noteCancel(caller);
+    else this.cancels.set(operationId, caller);
   }
 
   /** True once CloudStack has accepted anything for the operation: it can no longer be cancelled. */
@@ -163,6 +170,7 @@ export class Engine implements OtherRuns {
     try {
       while (this.pumpAgain && !this.stopping.signal.aborted) {
         this.pumpAgain = false;
+        this.cancels.clear();
         if (this.resumeWanted) report.resumed += await this.resume();
         this.resolveStarted();
         report.claimed += await this.claim();
@@ -241,6 +249,8 @@ export class Engine implements OtherRuns {
         void this.wake();
       });
     this.runs.set(operation.id, { run, ended });
+    const cancel = this.cancels.get(operation.id);
+    if (cancel !== undefined) run.noteCancel(cancel);
   }
 
   private async execute(run: OperationRun, resumed: boolean): Promise<void> {

@@ -79,3 +79,23 @@ it('an operation whose run breaks off while the sweep looks for orphans is resum
   expect(await rig.ended(id)).toMatchObject({ status: 'completed' });
   expect(rig.calls).toEqual(['attachVolume']);
 });
+
+it('a cancel that is noted while the answer to a claim is under way is honoured', async () => {
+  const rig = await Rig.start();
+  const { claim } = rig.ledger;
+  let through = () => {};
+  const answer = new Promise<void>((resolve) => {
+    through = resolve;
+  });
+  rig.ledger.claim = async (epoch, limit) => {
+    const claimed = await claim.call(rig.ledger, epoch, limit);
+    await answer;
+    return claimed;
+  };
+  const id = await attach(rig);
+  await rig.pass(10);
+  await rig.during(rig.domain.operations.cancel(id));
+  through();
+  expect(await rig.ended(id)).toMatchObject({ status: 'cancelled' });
+  expect(rig.calls).toEqual([]);
+});
