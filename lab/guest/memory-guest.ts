@@ -37,6 +37,8 @@ export class MemoryGuest implements SimulatedGuest, Guest, CounterReader {
   private readonly rings = new Set<() => void>();
   /** diskseq of the disks whose serial does not come. */
   private readonly held = new Set<number>();
+  /** diskseq of the disks whose serial cannot be read any more. */
+  private readonly mute = new Set<number>();
   private readonly inUse = new Map<string, Holder[]>();
   /** What was transferred, and what is still in the page cache, by diskseq. */
   private readonly counted = new Map<number, DiskCounters>();
@@ -91,7 +93,8 @@ export class MemoryGuest implements SimulatedGuest, Guest, CounterReader {
   reboot({ shuffle = reversed }: { readonly shuffle?: Shuffle } = {}): Promise<void> {
     return this.serialised(async () => {
       const [root, ...data] = this.plugs.clear();
-      for (const remembered of [this.held, this.inUse, this.counted, this.cached]) remembered.clear();
+      for (const remembered of [this.held, this.mute, this.inUse, this.counted, this.cached])
+        remembered.clear();
       this.bootId = this.options.random.uuid();
       await this.wait(this.options.bootDelay);
       for (const disk of [...(root ? [root] : []), ...shuffle(data)]) this.plugNow(disk);
@@ -102,6 +105,14 @@ export class MemoryGuest implements SimulatedGuest, Guest, CounterReader {
   releaseSerial(volumeId: string): void {
     const slot = this.plugs.find(volumeId);
     if (slot && this.held.delete(slot.diskseq)) this.ring();
+  }
+
+  /** The disk hangs: until the next boot its serial cannot be read. */
+  spoilSerial(volumeId: string): void {
+    const slot = this.plugs.find(volumeId);
+    if (!slot) throw new Error(`${volumeId} is not plugged`);
+    this.mute.add(slot.diskseq);
+    this.ring();
   }
 
   /** What `holders` answers for the volume's device from now on. */
@@ -210,13 +221,13 @@ export class MemoryGuest implements SimulatedGuest, Guest, CounterReader {
   private deviceOf(slot: Slot): Device {
     const { name, disk, diskseq, dev, controller } = slot;
     const serial = this.serialOf(disk);
-    const pending = this.held.has(diskseq);
+    const state = this.held.has(diskseq) ? 'pending' : this.mute.has(diskseq) ? 'unreadable' : null;
     return {
       name,
       path: `/dev/${name}`,
       size: disk.size,
-      serial: pending || serial === '' ? null : serial,
-      serialState: pending ? 'pending' : serial === '' ? 'absent' : 'read',
+      serial: state !== null || serial === '' ? null : serial,
+      serialState: state ?? (serial === '' ? 'absent' : 'read'),
       diskseq,
       dev,
       controller,

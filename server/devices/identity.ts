@@ -53,6 +53,18 @@ export function verifyIdentity(
   return plug === 'other' ? no(`${device.path} was plugged again (${was})`) : { ok: true };
 }
 
+/**
+ * Is it certain that this plug of the disk is in the guest no more? A diskseq is given once per boot. False where
+ * plugs are not numbered, and after a reboot: the disk may have come back under another number. Pure.
+ */
+export function plugHasLeft(
+  { diskseq, bootId }: Pick<RecordedIdentity, 'diskseq' | 'bootId'>,
+  snapshot: Pick<DeviceSnapshot, 'devices' | 'bootId'>,
+): boolean {
+  if (diskseq === null || bootId === null || bootId !== snapshot.bootId) return false;
+  return snapshot.devices.every((device) => device.diskseq !== null && device.diskseq !== diskseq);
+}
+
 /** `unknown` without a diskseq (kernel before 5.15) and after a reboot, when diskseq starts anew. */
 function comparePlug(
   mapping: RecordedIdentity,

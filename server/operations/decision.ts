@@ -272,7 +272,16 @@ export type Action =
   | { readonly do: 'query-job'; readonly jobId: string }
   | { readonly do: 'read-parts'; readonly step: Step; readonly operationIds: readonly string[] }
   | { readonly do: 'await-device'; readonly volume: CloudVolume; readonly timeoutMs: number }
-  | { readonly do: 'await-gone'; readonly volumeId: string; readonly timeoutMs: number }
+  /**
+   * `leaves`: the volume is to be nowhere, or at another VM. Then a disk that may be it counts as well; one that is
+   * attached here is told from an older disk by its arrival.
+   */
+  | {
+      readonly do: 'await-gone';
+      readonly volumeId: string;
+      readonly timeoutMs: number;
+      readonly leaves: boolean;
+    }
   // Calls to CloudStack, each between a journaled intent and a journaled answer
   /**
    * `data` says what the call is about; the guards of every send are compared with it. `checked` is the result

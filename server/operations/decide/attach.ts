@@ -194,7 +194,12 @@ function waitForSlot(s: Situation, goal: AttachGoal, full: FullVm): Action {
  */
 function waitForGhost(s: Situation, goal: AttachGoal): Action | null {
   if (s.facts.gone === undefined)
-    return { do: 'await-gone', volumeId: goal.volumeId, timeoutMs: LIMITS.DEVICE_GONE_DEADLINE_MS };
+    return {
+      do: 'await-gone',
+      volumeId: goal.volumeId,
+      timeoutMs: LIMITS.DEVICE_GONE_DEADLINE_MS,
+      leaves: goal.vmId !== s.policy.applianceVmId,
+    };
   if (s.facts.gone) return null;
   return giveUp(
     'DEVICE_STILL_PRESENT',

@@ -136,7 +136,7 @@ function again(s: Situation, volumeId: string, call: Extract<Call, { at: 'ended'
  */
 function deleted(s: Situation, volumeId: string, byUs: boolean): Action {
   if (byUs && s.facts.gone === undefined)
-    return { do: 'await-gone', volumeId, timeoutMs: LIMITS.DEVICE_GONE_DEADLINE_MS };
+    return { do: 'await-gone', volumeId, timeoutMs: LIMITS.DEVICE_GONE_DEADLINE_MS, leaves: true };
   if (byUs && !s.facts.gone)
     return giveUp(
       'DEVICE_STILL_PRESENT',

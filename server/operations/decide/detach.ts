@@ -193,7 +193,12 @@ function leaveGuest(s: Situation, goal: DetachGoal, mapping: Mapping | null): Ac
   if ((mapping || s.facts.exported) && !s.journal.standing('withdraw', 'republish'))
     return { do: 'withdraw', volumeId: goal.volumeId, force: true };
   if (s.facts.gone === undefined)
-    return { do: 'await-gone', volumeId: goal.volumeId, timeoutMs: LIMITS.DEVICE_GONE_DEADLINE_MS };
+    return {
+      do: 'await-gone',
+      volumeId: goal.volumeId,
+      timeoutMs: LIMITS.DEVICE_GONE_DEADLINE_MS,
+      leaves: true,
+    };
   if (mapping) return unmap(mapping);
   if (s.facts.gone) return null;
   return giveUp(

@@ -61,7 +61,7 @@ function undoCall(s: Situation, goal: Connection): Action | Done<string[]> {
       `the volume is still attached to this appliance in CloudStack (detach failed: ${state.text ?? 'no answer'})`,
     ]);
   }
-  if (s.facts.gone === undefined) return { do: 'await-gone', volumeId, timeoutMs: 0 };
+  if (s.facts.gone === undefined) return { do: 'await-gone', volumeId, timeoutMs: 0, leaves: false };
   if (!s.facts.gone)
     return done(['the disk is present in the guest, so the volume stays attached; force-sync maps it']);
   return { do: 'intend', step: UNDO, data: plugData(volume.value) };

@@ -106,12 +106,21 @@ export function deviceOfVolume(
  */
 function suspects(snapshot: DeviceSnapshot, volumeId: string, mappings: readonly Mapping[]): Device[] {
   const roots = rootDevices(snapshot);
-  const taken = new Set(
+  const taken = namesOfOthers(snapshot, volumeId, mappings);
+  return snapshot.devices.filter(
+    ({ name, serial }) => serial === null && !roots.has(name) && !taken.has(name),
+  );
+}
+
+/** The names of the disks that are proven to be other volumes'. */
+export function namesOfOthers(
+  snapshot: DeviceSnapshot,
+  volumeId: string,
+  mappings: readonly Mapping[],
+): Set<string> {
+  return new Set(
     mappings
       .filter((mapping) => mapping.volumeId !== volumeId)
       .flatMap((mapping) => deviceOfVolume(snapshot, mapping.volumeId, mapping)?.name ?? []),
-  );
-  return snapshot.devices.filter(
-    ({ name, serial }) => serial === null && !roots.has(name) && !taken.has(name),
   );
 }

@@ -85,7 +85,7 @@ export async function observe(run: RunContext, action: Observation): Promise<voi
     case 'await-device':
       return run.learn({ device: await awaitDevice(run, action.volume, action.timeoutMs) });
     case 'await-gone':
-      return run.learn({ gone: await awaitGone(run, action.volumeId, action.timeoutMs) });
+      return run.learn({ gone: await awaitGone(run, action) });
     default:
       return action satisfies never;
   }

@@ -266,4 +266,60 @@ describe('waits', () => {
       expect(await rig.run('detach', { volume_id: id })).toMatchObject({ status: 'completed' });
     },
   );
+
+  it.each([true, false])(
+    'nor does a ghost that hangs leave by a restart of the daemon (serials: %s)',
+    async (serials) => {
+      const rig = await Rig.start({ guest: { serials } });
+      const { id } = await rig.volume();
+      await rig.run('attach', { volume_id: id, vm_id: rig.here });
+      rig.model.faults.add({ command: 'detachVolume', kind: 'ghost-disk' });
+      const still = { status: 'failed', errorCode: 'DEVICE_STILL_PRESENT' };
+      expect(await rig.run('detach', { volume_id: id })).toMatchObject(still);
+      await rig.restart();
+      rig.guest.spoilSerial(id);
+      await rig.volume({ vmId: rig.here });
+      expect(await rig.run('detach', { volume_id: id })).toMatchObject(still);
+      const sent = [...rig.calls];
+      expect(await rig.run('attach', { volume_id: id, vm_id: rig.vm('Running') })).toMatchObject(still);
+      expect(rig.calls).toEqual(sent);
+      await rig.guest.unplug(id);
+      expect(await rig.run('detach', { volume_id: id })).toMatchObject({ status: 'completed' });
+    },
+  );
+});
+
+describe('a disk whose serial cannot be read', () => {
+  async function make() {
+    const rig = await Rig.start();
+    const volume = await rig.volume({ vmId: rig.here });
+    rig.guest.spoilSerial(volume.id);
+    return { rig, hung: volume };
+  }
+
+  it('may be the ghost of a volume that nothing is known of: it goes to no other VM', async () => {
+    const { rig, hung } = await make();
+    rig.unplug(hung);
+    const moved = await rig.run('attach', { volume_id: hung.id, vm_id: rig.vm('Running') });
+    expect(moved).toMatchObject({ status: 'failed', errorCode: 'DEVICE_STILL_PRESENT' });
+    expect(rig.calls).toEqual([]);
+  });
+
+  it('is nobody else’s once its mapping proves whose it is', async () => {
+    const rig = await Rig.start();
+    const mapped = await rig.volume({ vmId: rig.here, mapped: true });
+    rig.guest.spoilSerial(mapped.id);
+    const { id } = await rig.volume();
+    expect(await rig.run('attach', { volume_id: id, vm_id: rig.vm('Running') })).toMatchObject({
+      status: 'completed',
+    });
+  });
+
+  it('keeps no other volume from being attached here, and none whose own disk has left', async () => {
+    const { rig } = await make();
+    const { id } = await rig.volume();
+    const done = { status: 'completed' };
+    expect(await rig.run('attach', { volume_id: id, vm_id: rig.here })).toMatchObject(done);
+    expect(await rig.run('detach', { volume_id: id })).toMatchObject(done);
+  });
 });
