@@ -10,8 +10,8 @@ export interface MemoryGuestOptions {
   readonly random: Random;
   /** SMBIOS UUID; null by default. */
   readonly productUuid?: string;
-  /** Set false to model hypervisors that set no serial. */
-  readonly serials?: boolean;
+  /** Set false to model hypervisors that set no serial, `root` for those that set one on the root disk only. */
+  readonly serials?: boolean | 'root';
   /** The serial of a new disk is `pending` until `releaseSerial`. */
   readonly holdSerials?: boolean;
   /** The bus of all disks; virtio by default. A SCSI disk shows its serial whole, a Xen disk shows none. */
@@ -214,7 +214,9 @@ export class MemoryGuest implements SimulatedGuest, Guest, CounterReader {
 
   /** virtio carries 20 bytes. */
   private serialOf({ serial, volumeId }: Disk): string {
-    if (this.options.serials === false || this.bus === 'xen' || serial === '') return '';
+    const { serials = true } = this.options;
+    const isTold = serials === 'root' ? volumeId === ROOT_DISK.volumeId : serials;
+    if (!isTold || this.bus === 'xen' || serial === '') return '';
     return this.bus === 'virtio' ? serial.slice(0, 20) : volumeId.replaceAll('-', '');
   }
 

@@ -2,7 +2,7 @@ import type { Mapping } from '../model/operation';
 import type { Device, DeviceEvent, DeviceSnapshot } from './device';
 import { compareSize } from './disk-size';
 import { verifiedDevice, verifyIdentity } from './identity';
-import { serialNames } from './serial';
+import { lacksSerials, serialNames } from './serial';
 
 export { expectedSerial, serialNames } from './serial';
 
@@ -116,7 +116,7 @@ export function rootDevices(snapshot: Pick<DeviceSnapshot, 'devices'>): Set<stri
 /**
  * Finds the device of a volume: the device, a reason to wait, or a refusal; never a guess and never the first
  * of several, because writing to the wrong disk destroys data. Serial first; size only where no disk of this
- * guest reports a serial. Pure, never throws.
+ * guest but the system's own reports a serial. Pure, never throws.
  */
 export function correlate(world: World): Correlation {
   const judged = world.devices.map((device) => judge(world, device));
@@ -172,8 +172,8 @@ function bySize(world: World, judged: readonly Judged[]): Answer {
   const unread = judged.filter(({ standing }) => standing === 'unread');
   if (unread.length > 0) return waitForSerials(unread);
   // A guest that shows serials shows them for every disk of CloudStack: one without is nobody's that we know.
-  const strange = judged.some(({ device, standing }) => standing !== 'root' && device.serial !== null);
-  if (strange) return { kind: 'waiting', reason: 'no device reports the serial of the volume' };
+  const others = judged.filter(({ standing }) => standing !== 'root').map(({ device }) => device);
+  if (!lacksSerials(others)) return { kind: 'waiting', reason: 'no device reports the serial of the volume' };
   const own = judged.find(({ standing }) => standing === 'own');
   const candidates = judged.filter(({ standing }) => standing === 'candidate');
   const [only, second] = candidates;

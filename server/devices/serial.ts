@@ -43,7 +43,10 @@ export function plainSerial(serial: string): string {
   return serial.trim().toLowerCase().replaceAll('-', '');
 }
 
-/** No disk of this guest shows a serial: its disks are told apart by size and time alone. */
-export function lacksSerials(devices: readonly Pick<Device, 'serial'>[]): boolean {
-  return devices.every(({ serial }) => serial === null);
+/**
+ * No disk of this guest that could be a volume's shows a serial: its disks are told apart by size and time alone. The
+ * system's own disk proves nothing: it may come from a template with a serial where volumes get none.
+ */
+export function lacksSerials(devices: readonly Pick<Device, 'serial' | 'root'>[]): boolean {
+  return devices.every(({ serial, root }) => root === true || serial === null);
 }

@@ -36,6 +36,12 @@ describe('which volumes a new disk without a serial may be', () => {
     expect(await ids(absent('it has no such id', 0, 'cloudstack'))).toEqual([listed]);
   });
 
+  it('is asked though the system’s own disk shows a serial: it proves nothing for others', async () => {
+    const guest = { devices: [device({ name: 'vda', path: '/dev/vda', root: true }), ...mute.devices] };
+    const shown = unknown('not shown', 0, 'cloudstack');
+    expect((await attachedHere(parts(shown), guest, APPLIANCE)).map(({ id }) => id)).toEqual([VOLUME, OTHER]);
+  });
+
   it('nothing is asked where disks have serials', async () => {
     const refuse = () => Promise.reject(new Error('asked'));
     const cloud = { listVolumes: refuse, readVolume: refuse, readVm: refuse };
