@@ -14,7 +14,7 @@ export interface MemoryGuestOptions {
   readonly serials?: boolean | 'root';
   /** The serial of a new disk is `pending` until `releaseSerial`. */
   readonly holdSerials?: boolean;
-  /** The bus of all disks; virtio by default. A SCSI disk shows its serial whole, a Xen disk shows none. */
+  /** The bus of all disks; virtio by default. A SCSI disk shows the serial of its volume whole, a Xen disk shows none. */
   readonly bus?: DiskBus;
   /** The data disks are on this bus instead (`sata or ide`), on which no volume is looked for. */
   readonly otherBus?: string;
@@ -217,7 +217,9 @@ export class MemoryGuest implements SimulatedGuest, Guest, CounterReader {
     const { serials = true } = this.options;
     const isTold = serials === 'root' ? volumeId === ROOT_DISK.volumeId : serials;
     if (!isTold || this.bus === 'xen' || serial === '') return '';
-    return this.bus === 'virtio' ? serial.slice(0, 20) : volumeId.replaceAll('-', '');
+    if (this.bus === 'virtio') return serial.slice(0, 20);
+    const whole = volumeId.replaceAll('-', '');
+    return whole.startsWith(serial) ? whole : serial;
   }
 
   private deviceOf(slot: Slot): Device {

@@ -102,13 +102,14 @@ export function deviceOfVolume(
 }
 
 /**
- * Disks that may be this volume: without a serial, not the system's, and not proven to be another volume's.
+ * Disks that may be this volume: without the serial of a volume (a text of the emulator names nobody), not the
+ * system's, and not proven to be another volume's.
  */
 function suspects(snapshot: DeviceSnapshot, volumeId: string, mappings: readonly Mapping[]): Device[] {
   const roots = rootDevices(snapshot);
   const taken = namesOfOthers(snapshot, volumeId, mappings);
   return snapshot.devices.filter(
-    ({ name, serial }) => serial === null && !roots.has(name) && !taken.has(name),
+    ({ name, serial }) => !isVolumeSerial(serial) && !roots.has(name) && !taken.has(name),
   );
 }
 

@@ -214,6 +214,15 @@ describe('a disk that is not identified', () => {
     });
   }
 
+  it('the serial that it shows is the emulator’s own text, and it is mounted', async () => {
+    const rig = await Rig.start({ guest: { bus: 'virtio-scsi' } });
+    const { id } = await rig.volume({ vmId: rig.here, serial: 'drive-scsi0-0-0-1' });
+    rig.guest.hold(id, [MOUNT]);
+    const operation = await rig.run('detach', { volume_id: id });
+    expect(operation).toMatchObject({ status: 'failed', errorCode: 'DEVICE_NOT_IDENTIFIED' });
+    expect(rig.calls).toEqual([]);
+  });
+
   it('two disks have its serial, and the second one is mounted', async () => {
     const rig = await Rig.start();
     const { id, size } = await rig.volume({ vmId: rig.here, mapped: true });

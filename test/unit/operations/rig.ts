@@ -92,10 +92,13 @@ export class Rig {
   }
 
   /**
-   * A data volume that has storage; attached where `vmId` says, with its disk in the guest of the appliance.
+   * A data volume that has storage; attached where `vmId` says, with its disk in the guest of the appliance, which
+   * shows the serial of the volume or the one named.
    */
-  async volume(fields: Partial<Volume> & { readonly mapped?: boolean } = {}): Promise<Volume> {
-    const { mapped, ...rest } = fields;
+  async volume(
+    fields: Partial<Volume> & { readonly mapped?: boolean; readonly serial?: string } = {},
+  ): Promise<Volume> {
+    const { mapped, serial, ...rest } = fields;
     const [offering] = this.model.offerings;
     const zoneId = this.model.inventory.firstZone().id;
     const made = this.model.inventory.addVolume({
@@ -108,7 +111,11 @@ export class Rig {
     Object.assign(made, { state: 'Ready' }, rest);
     if (rest.vmId !== undefined && rest.vmId !== null) this.plugInto(made, rest.vmId);
     if (made.vmId === this.here)
-      await this.guest.plug({ volumeId: made.id, size: made.size, serial: expectedSerial(made.id) });
+      await this.guest.plug({
+        volumeId: made.id,
+        size: made.size,
+        serial: serial ?? expectedSerial(made.id),
+      });
     if (mapped) await this.sync();
     return made;
   }
