@@ -8,7 +8,7 @@ import {
   rootDevices,
   type World,
 } from '../../devices/correlation';
-import type { DeviceSnapshot } from '../../devices/device';
+import type { Device, DeviceSnapshot } from '../../devices/device';
 import type { JsonObject } from '../../model/operation';
 import { attachedHere } from '../attached-here';
 import type { DeviceFact } from '../decision';
@@ -64,7 +64,8 @@ export async function awaitDevice(
 
 /**
  * The last answer before the deadline (monotonic ms), null when the guest could not be read; and the mappings
- * that it was found with.
+ * that it was found with. A disk that is found by its size is believed only by what was read after it had appeared:
+ * somebody else may have attached another volume while this one was waited for.
  */
 async function correlateUntil(
   run: RunContext,
@@ -74,6 +75,7 @@ async function correlateUntil(
   const { watcher, clock } = run.parts;
   // The guest shows a resize tens of ms after CloudStack has ended it.
   const resizedBy = Math.min(deadline, clock.monotonic() + LIMITS.RESIZE_SETTLE_MS);
+  let known: Device | null = null;
   for (;;) {
     const expected = await readExpected(run);
     let last: Correlation | null = null;
@@ -84,11 +86,20 @@ async function correlateUntil(
       },
       { timeoutMs: deadline - clock.monotonic(), signal: run.signal },
     );
+    if (settled?.kind === 'found' && settled.matchedBy === 'size' && !isSamePlug(settled.device, known)) {
+      known = settled.device;
+      continue;
+    }
     // The other volume that the disk may belong to may be about to be detached.
     const again = settled?.kind === 'waiting' && clock.monotonic() < deadline && !run.signal.aborted;
     if (!again) return { answer: settled ?? last, mappings: expected.mappings };
     await clock.sleep(LIMITS.CONTESTED_DISK_POLL_MS, run.signal);
   }
+}
+
+/** A disk without a diskseq is never found by size. */
+function isSamePlug(device: Device, other: Device | null): boolean {
+  return device.name === other?.name && device.diskseq === other.diskseq;
 }
 
 /** `patient`: a resize has had the time to reach the guest. */

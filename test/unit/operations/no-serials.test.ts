@@ -16,4 +16,19 @@ describe('a guest whose data disks show no serial', () => {
         expect(devicePath, volumeId).toBe(rig.guest.devicePath(volumeId));
     },
   );
+
+  it('a disk that somebody else attaches meanwhile is not taken for the one that does not come', async () => {
+    const rig = await Rig.start({ guest: { serials: false } });
+    const { id, size } = await rig.volume();
+    rig.model.faults.add({ command: 'attachVolume', kind: 'no-device' });
+    const operation = await rig.request('attach', { volume_id: id, vm_id: rig.here });
+    await rig.untilSent('attachVolume');
+    await rig.pass(5 * SECOND_MS);
+    const other = await rig.volume({ vmId: rig.here, size });
+    await rig.pass(5 * SECOND_MS);
+    expect((await rig.ledger.listMappings(rig.here)).map(({ volumeId }) => volumeId)).not.toContain(id);
+    expect(await rig.ended(operation)).toMatchObject({ status: 'failed', errorCode: 'DEVICE_NOT_DETECTED' });
+    expect(rig.exported(id)).toBe(false);
+    expect(other.vmId).toBe(rig.here);
+  });
 });
