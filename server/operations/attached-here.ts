@@ -9,14 +9,16 @@ import type { Ledger } from '../model/ledger';
 
 interface Witnesses {
   readonly cloud: Pick<Cloud, 'listVolumes' | 'readVolume' | 'readVm'>;
-  readonly ledger: Pick<Ledger, 'listOperations'>;
+  readonly ledger: Pick<Ledger, 'listOperations' | 'volumesStillComing'>;
 }
 
 /**
  * The data volumes that may be attached to this guest: a new disk without a serial may be any of them. They
- * are those that CloudStack lists, and those that an operation of ours asked for without a good end while
- * CloudStack does not show them: a list that leaves a volume out is no proof that its disk will not come. The
- * size of a volume that is not shown is not known. Not read where disks have serials. Throws CloudError and DATABASE_UNAVAILABLE.
+ * are those that CloudStack lists, those that an operation of ours asked for without a good end while CloudStack
+ * does not show them, because a list that leaves a volume out is no proof that its disk will not come, and those
+ * whose attach was given up while its job is open, because it may still plug their disk whatever CloudStack shows
+ * of them. The size of a volume that is not shown is not known. Not read where disks have serials. Throws
+ * CloudError and DATABASE_UNAVAILABLE.
  */
 export async function attachedHere(
   { cloud, ledger }: Witnesses,
@@ -24,15 +26,22 @@ export async function attachedHere(
   applianceVmId: string | null,
 ): Promise<World['attachedHere']> {
   if (applianceVmId === null || !lacksSerials(devices)) return [];
+  // Before the list: a job that ends in between has attached its volume by then.
+  const coming = new Set(await ledger.volumesStillComing(applianceVmId));
   const volumes = await cloud.listVolumes({ vmId: applianceVmId });
   const listed = volumes.filter(({ type }) => type !== 'ROOT').map(({ id, size }) => ({ id, size }));
   const shown = new Set(listed.map(({ id }) => id));
-  const asked = (await askedFor(ledger, applianceVmId)).filter((id) => !shown.has(id));
-  const found = await mapConcurrent(asked, LIMITS.PROBES_AT_ONCE, async (id) =>
-    knowOwnDelete(ledger, id, await lookUpVolume(cloud, id, applianceVmId)),
-  );
-  const hidden = asked.filter((_, index) => found[index]?.kind === 'unknown');
-  return [...listed, ...hidden.map((id) => ({ id, size: null }))];
+  const asked = new Set([...coming, ...(await askedFor(ledger, applianceVmId))]);
+  const hidden = [...asked].filter((id) => !shown.has(id));
+  const found = await mapConcurrent(hidden, LIMITS.PROBES_AT_ONCE, async (id) => ({
+    id,
+    volume: await knowOwnDelete(ledger, id, await lookUpVolume(cloud, id, applianceVmId)),
+  }));
+  const awaited = found.filter(({ id, volume }) => coming.has(id) || volume.kind === 'unknown');
+  return [
+    ...listed,
+    ...awaited.map(({ id, volume }) => ({ id, size: volume.kind === 'seen' ? volume.value.size : null })),
+  ];
 }
 
 /** Volumes of the latest operations on this guest that have ended without success. */

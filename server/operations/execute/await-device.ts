@@ -9,10 +9,12 @@ import {
   type World,
 } from '../../devices/correlation';
 import type { Device, DeviceSnapshot } from '../../devices/device';
+import { lacksSerials } from '../../devices/serial';
 import type { JsonObject } from '../../model/operation';
 import { attachedHere } from '../attached-here';
 import type { DeviceFact } from '../decision';
 import { disksBefore } from './disks-before';
+import { stillComing } from './guards';
 import type { RunContext } from './run-context';
 
 /** The volumes whose disks should be in the guest. */
@@ -138,8 +140,12 @@ async function readMappings(run: RunContext) {
 
 async function readExpected(run: RunContext): Promise<Expected> {
   const { watcher, policy } = run.parts;
+  const { applianceVmId } = policy();
   const mappings = await readMappings(run);
-  const here = () => attachedHere(run.parts, watcher.snapshot(), policy().applianceVmId);
+  // A job that has ended claims no disk any more: CloudStack shows what has become of its volume.
+  if (applianceVmId !== null && lacksSerials(watcher.snapshot().devices))
+    await stillComing(run, applianceVmId);
+  const here = () => attachedHere(run.parts, watcher.snapshot(), applianceVmId);
   return { mappings, attachedHere: await run.active(here) };
 }
 

@@ -114,10 +114,20 @@ function comingTo({ otherRuns, operation }: RunContext, vmId: string): string | 
 
 /** The same for jobs of operations that have given up on them. */
 async function stillComingTo(run: RunContext, vmId: string): Promise<string | null> {
+  const [volumeId] = await stillComing(run, vmId);
+  if (volumeId === undefined) return null;
+  return `a job of an operation that has ended may still attach volume ${volumeId} to VM ${vmId}`;
+}
+
+/**
+ * The volumes that a job whose operation has given up on it may still attach to the VM. Each job is asked first; one
+ * that has ended is settled.
+ */
+export async function stillComing(run: RunContext, vmId: string): Promise<string[]> {
+  const coming: string[] = [];
   for (const volumeId of await run.active(() => run.parts.ledger.volumesStillComing(vmId)))
-    if ((await countOpenJobs(run, volumeId)) > 0)
-      return `a job of an operation that has ended may still attach volume ${volumeId} to VM ${vmId}`;
-  return null;
+    if ((await countOpenJobs(run, volumeId)) > 0) coming.push(volumeId);
+  return coming;
 }
 
 /**

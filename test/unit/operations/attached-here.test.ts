@@ -7,7 +7,10 @@ const OTHER = '9b9d3c1e-0000-4000-8000-0000000000aa';
 const mute = { devices: [device({ serial: null, serialState: 'absent' })] };
 
 /** `shown`: what CloudStack says of the volume that a failed attach has asked for. */
-const parts = (shown: Awaited<ReturnType<Parameters<typeof attachedHere>[0]['cloud']['readVolume']>>) => ({
+const parts = (
+  shown: Awaited<ReturnType<Parameters<typeof attachedHere>[0]['cloud']['readVolume']>>,
+  coming: readonly string[] = [],
+) => ({
   cloud: {
     listVolumes: async () => [volume({ vmId: APPLIANCE })],
     readVolume: async () => shown,
@@ -18,6 +21,7 @@ const parts = (shown: Awaited<ReturnType<Parameters<typeof attachedHere>[0]['clo
       status === 'failed'
         ? [{ ...situation('attach', { volume_id: OTHER, vm_id: APPLIANCE }).operation, volumeId: OTHER }]
         : [],
+    volumesStillComing: async () => [...coming],
   },
 });
 
@@ -36,6 +40,13 @@ describe('which volumes a new disk without a serial may be', () => {
     expect(await ids(absent('it has no such id', 0, 'cloudstack'))).toEqual([listed]);
   });
 
+  it('what is seen detached or attaching, while the job of an attach that was given up is open', async () => {
+    const shown = seen(volume({ id: OTHER, vmId: null, state: 'Attaching' }), 0, 'cloudstack');
+    const found = await attachedHere(parts(shown, [OTHER]), mute, APPLIANCE);
+    expect(found).toEqual([listed, { id: OTHER, size: volume({}).size }]);
+    expect((await attachedHere(parts(shown), mute, APPLIANCE)).map(({ id }) => id)).toEqual([VOLUME]);
+  });
+
   it('is asked though the system’s own disk shows a serial: it proves nothing for others', async () => {
     const guest = { devices: [device({ name: 'vda', path: '/dev/vda', root: true }), ...mute.devices] };
     const shown = unknown('not shown', 0, 'cloudstack');
@@ -46,6 +57,7 @@ describe('which volumes a new disk without a serial may be', () => {
     const refuse = () => Promise.reject(new Error('asked'));
     const cloud = { listVolumes: refuse, readVolume: refuse, readVm: refuse };
     const guest = { devices: [device({})] };
-    expect(await attachedHere({ cloud, ledger: { listOperations: refuse } }, guest, APPLIANCE)).toEqual([]);
+    const ledger = { listOperations: refuse, volumesStillComing: refuse };
+    expect(await attachedHere({ cloud, ledger }, guest, APPLIANCE)).toEqual([]);
   });
 });
