@@ -1,4 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import { latenciesFrom } from '~/lab/cloudstack/latency';
+import { LIMITS } from '~/server/core/limits';
 import { MINUTE_MS, Rig, SECOND_MS } from './rig';
 
 describe('a guest whose data disks show no serial', () => {
@@ -30,5 +32,36 @@ describe('a guest whose data disks show no serial', () => {
     expect(await rig.ended(operation)).toMatchObject({ status: 'failed', errorCode: 'DEVICE_NOT_DETECTED' });
     expect(rig.exported(id)).toBe(false);
     expect(other.vmId).toBe(rig.here);
+  });
+
+  describe('while the job of an attach that was given up is open', () => {
+    async function make() {
+      const attach = LIMITS.JOB_DEADLINE_MS + 10 * MINUTE_MS;
+      const rig = await Rig.start({ guest: { serials: false }, model: { latencies: { attach } } });
+      const [late, next] = [await rig.volume(), await rig.volume()];
+      const given = await rig.run('attach', { volume_id: late.id, vm_id: rig.here }, attach);
+      expect(given).toMatchObject({ status: 'failed', errorCode: 'STEP_DEADLINE' });
+      // CloudStack does not show that it works on the volume.
+      late.state = 'Ready';
+      Object.assign(rig.model.latencies, latenciesFrom({ attach: 100 }));
+      return { rig, late, next };
+    }
+
+    it('another volume of its size does not get its disk', async () => {
+      const { rig, next } = await make();
+      await rig.run('attach', { volume_id: next.id, vm_id: rig.here }, 20 * MINUTE_MS);
+      for (const { volumeId, devicePath } of await rig.ledger.listMappings(rig.here))
+        expect(devicePath, volumeId).toBe(rig.guest.devicePath(volumeId));
+    });
+
+    it('once that job has ended it stands in nobody’s way', async () => {
+      const { rig, late, next } = await make();
+      await rig.pass(15 * MINUTE_MS);
+      rig.unplug(late);
+      await rig.guest.unplug(late.id);
+      expect(await rig.run('attach', { volume_id: next.id, vm_id: rig.here })).toMatchObject({
+        status: 'completed',
+      });
+    });
   });
 });
