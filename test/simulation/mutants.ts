@@ -33,7 +33,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'gone-not-awaited',
     what: 'a detach is done when CloudStack says so, whatever the guest still has',
     file: 'server/operations/decide/detach.ts',
-    find: "    return { do: 'await-gone', volumeId: goal.volumeId, timeoutMs: LIMITS.DEVICE_GONE_DEADLINE_MS };\n  if (mapping) return unmap(mapping);\n  if (s.facts.gone) return null;",
+    find: "    return {\n      do: 'await-gone',\n      volumeId: goal.volumeId,\n      timeoutMs: LIMITS.DEVICE_GONE_DEADLINE_MS,\n      leaves: true,\n    };\n  if (mapping) return unmap(mapping);\n  if (s.facts.gone) return null;",
     replace: '    return mapping ? unmap(mapping) : null;\n  if (s.facts.gone) return null;',
     seed: 122,
   },
