@@ -96,14 +96,20 @@ async function ghostLeftBy(run: RunContext, volumeId: string): Promise<RecordedI
   const ours = run.journal.done('unmap');
   if (ours) return identityIn(ours);
   const { ledger } = run.parts;
-  const ended = { volumeId, status: 'failed', limit: LIMITS.RECENT_OPERATIONS } as const;
-  for (const { id, errorCode } of await run.active(() => ledger.listOperations(ended))) {
-    if (errorCode !== 'DEVICE_STILL_PRESENT') continue;
-    const entries = await run.active(() => ledger.readJournal(id));
-    const unmapped = entries.findLast(({ step, state }) => step === 'unmap' && state === 'done');
-    if (unmapped) return identityIn(unmapped.data);
+  const limit = LIMITS.RECENT_OPERATIONS;
+  // All of them: those that were tried in vain since do not name the disk.
+  for (let before: number | undefined; ; ) {
+    const filter = { volumeId, status: 'failed', limit, before } as const;
+    const ended = await run.active(() => ledger.listOperations(filter));
+    for (const { id, errorCode } of ended) {
+      if (errorCode !== 'DEVICE_STILL_PRESENT') continue;
+      const entries = await run.active(() => ledger.readJournal(id));
+      const unmapped = entries.findLast(({ step, state }) => step === 'unmap' && state === 'done');
+      if (unmapped) return identityIn(unmapped.data);
+    }
+    before = ended.at(-1)?.sequence;
+    if (ended.length < limit || before === undefined) return null;
   }
-  return null;
 }
 
 function identityIn(data: JsonObject): RecordedIdentity {

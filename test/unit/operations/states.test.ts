@@ -260,7 +260,7 @@ describe('waits', () => {
       await rig.run('attach', { volume_id: id, vm_id: rig.here });
       rig.model.faults.add({ command: 'detachVolume', kind: 'ghost-disk' });
       const still = { status: 'failed', errorCode: 'DEVICE_STILL_PRESENT' };
-      for (let time = 0; time < 3; time += 1)
+      for (let time = 0; time < LIMITS.RECENT_OPERATIONS + 2; time += 1)
         expect(await rig.run('detach', { volume_id: id }), `time ${time}`).toMatchObject(still);
       await rig.guest.unplug(id);
       expect(await rig.run('detach', { volume_id: id })).toMatchObject({ status: 'completed' });
