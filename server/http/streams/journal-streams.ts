@@ -72,21 +72,21 @@ export async function streamOperation(
   const live = new LiveEntries(daemon, stream, (entry) => entry.operationId === operationId);
   await runStream(event, stream, live, async () => {
     const sent = new Set<number>();
-    const send = (entries: readonly JournalEntry[]) => {
+    const send = async (entries: readonly JournalEntry[]) => {
       for (const entry of entries) {
         if (entry.id <= after || sent.has(entry.id)) continue;
         sent.add(entry.id);
-        sendEntry(stream, entry);
+        await sendStored(stream, entry);
       }
     };
     const end = watchEnd(daemon, stream, operationId, connectionClosed(event));
-    send(await daemon.operations.journal(operationId));
+    await send(await daemon.operations.journal(operationId));
     while (!stream.closed && !end.reached) {
-      send(live.take());
+      await send(live.take());
       await stream.wait(LIMITS.STREAM_TICK_MS);
     }
     // Read once more: the journal holds every entry, in order.
-    if (!stream.closed) send(await daemon.operations.journal(operationId));
+    if (!stream.closed) await send(await daemon.operations.journal(operationId));
   });
   return ALREADY_SENT;
 }
@@ -133,16 +133,24 @@ async function replay(stream: EventStream, daemon: Daemon, after: number): Promi
   for (let full = true; full && !stream.closed; ) {
     const page = await daemon.operations.feed(cursor, LIMITS.STREAM_REPLAY_PAGE);
     for (const entry of page) {
-      sendEntry(stream, entry);
+      await sendStored(stream, entry);
       sent.add(entry.id);
       cursor = entry.id;
     }
     if (sent.size > LIMITS.STREAM_QUEUE * 2)
       for (const id of [...sent].slice(0, LIMITS.STREAM_QUEUE)) sent.delete(id);
     full = page.length === LIMITS.STREAM_REPLAY_PAGE;
-    await stream.drained();
   }
   return sent;
+}
+
+/**
+ * Sends what the journal holds, at the speed of the client. Within one turn of the event loop Node hands nothing
+ * to the socket: many entries at once would look like a client that does not read.
+ */
+async function sendStored(stream: EventStream, entry: JournalEntry): Promise<void> {
+  sendEntry(stream, entry);
+  await stream.drained();
 }
 
 function sendEntry(stream: EventStream, entry: JournalEntry): void {

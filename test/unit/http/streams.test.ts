@@ -105,6 +105,30 @@ describe('GET /events', () => {
     reader.leave();
   });
 
+  it('replays pages that are larger than the buffer of a stream', async () => {
+    const { id } = await accept();
+    const count = LIMITS.STREAM_REPLAY_PAGE + 50;
+    for (let note = 1; note < count; note += 1)
+      app.daemon.journal(id, 'note', 'note', { text: 'x'.repeat(1_000) });
+    const reader = await Reader.open('/api/v1/events?last_event_id=0');
+    const events = await reader.until(count);
+    expect(events.map((event) => Number(event.id))).toEqual(events.map((_, index) => index + 1));
+    reader.leave();
+  });
+
+  it('disconnects a client that does not read its replay once too much has happened since', async () => {
+    const { id } = await accept();
+    const big = { text: 'x'.repeat(64 * 1024) };
+    for (let note = 0; note < LIMITS.STREAM_REPLAY_PAGE; note += 1)
+      app.daemon.journal(id, 'note', 'note', big);
+    const response = await app.open('GET', '/api/v1/events?last_event_id=0');
+    response.pause();
+    await vi.waitFor(() => expect(app.daemon.listening).toBe(1));
+    for (let note = 0; note <= LIMITS.STREAM_QUEUE; note += 1) app.daemon.journal(id, 'note', 'note');
+    await vi.waitFor(() => expect(openStreams()).toBe(0));
+    response.destroy();
+  });
+
   it('sends device events, and what the appliance itself did', async () => {
     const reader = await Reader.open('/api/v1/events');
     await vi.waitFor(() => expect(app.daemon.listening).toBe(1));
@@ -217,6 +241,16 @@ describe('GET /operations/{id}/events', () => {
       { operation_id: id, sequence: 3, state: 'executing' },
       { operation_id: id, sequence: 4, state: 'completed' },
     ]);
+  });
+
+  it('sends a journal that is larger than the buffer of a stream', async () => {
+    const { id } = await accept();
+    for (let note = 1; note < 550; note += 1)
+      app.daemon.journal(id, 'note', 'note', { text: 'x'.repeat(1_000) });
+    app.daemon.move(id, { status: 'cancelled' });
+    const reader = await Reader.open(`/api/v1/operations/${id}/events`);
+    await reader.end();
+    expect(reader.events).toHaveLength(551);
   });
 
   it('of an ended operation ends at once, and skips what the client has seen', async () => {
