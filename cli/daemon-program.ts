@@ -1,6 +1,6 @@
 import { existsSync, readFileSync, realpathSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { parseEnv } from 'node:util';
+import { parseEnvironmentFile } from './environment-file';
 import { EXIT, Failure } from './exit';
 
 /** The environment file of the daemon of this machine. */
@@ -11,7 +11,7 @@ export function environmentFile(): string {
 /** What the daemon of this machine would run with. */
 export function daemonEnvironment(): NodeJS.ProcessEnv {
   const file = environmentFile();
-  return { ...(existsSync(file) ? parseEnv(readFileSync(file, 'utf8')) : {}), ...process.env };
+  return { ...(existsSync(file) ? parseEnvironmentFile(readFileSync(file, 'utf8')) : {}), ...process.env };
 }
 
 /**

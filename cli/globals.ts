@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { type Appliance, findAppliance } from './appliances-file';
 import { type Args, choice, flag, option } from './arguments';
 import type { Target } from './client/client';
+import { parseEnvironmentFile } from './environment-file';
 import { UsageError } from './exit';
 import type { Format } from './output/output';
 
@@ -98,7 +99,7 @@ function parseUrl(text: string): URL {
   throw new UsageError(`--url ${text} is not a URL`, 'Write it like http://127.0.0.1:8090.');
 }
 
-/** What the daemon of this machine is told about itself, as far as it concerns its callers. */
+/** What the daemon of this machine is told; nothing where this user may not read it. */
 export function readDefaults(
   path = process.env.VOLUMECTL_DEFAULTS ?? DEFAULTS_FILE,
 ): Readonly<Record<string, string | undefined>> {
@@ -108,12 +109,10 @@ export function readDefaults(
   } catch {
     return {}; // no daemon on this machine, or not readable for this user
   }
-  const entries = content.split('\n').flatMap((line) => {
-    const [, name, value] =
-      /^\s*(HOST|PORT|UNIX_SOCKET|TOKEN_FILE|TOKENS_FILE)\s*=\s*["']?([^"']*?)["']?\s*$/.exec(line) ?? [];
-    return name && value ? [[name, value]] : [];
-  });
-  return Object.fromEntries(entries);
+  // An empty variable counts as unset, for the daemon too.
+  return Object.fromEntries(
+    Object.entries(parseEnvironmentFile(content)).filter(([, value]) => value !== ''),
+  );
 }
 
 function urlOf({ HOST, PORT }: Readonly<Record<string, string | undefined>>): string | undefined {

@@ -1,0 +1,62 @@
+const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
+/** A comment, a name with what stands before its value, or a line without `=`, which systemd ignores, too. */
+const LINE = /\s*(?:[#;][^\n\r]*|([^=\n\r]*)(=?))/y;
+/** A part in quotes, which may span lines. One that is never closed goes to the end of the file. */
+const QUOTED = /[ \t]*(?:'([^']*)(?:'|$)|"((?:\\[\s\S]|[^"\\])*)(?:"|\\?$))/y;
+/** The rest of the line, and of the next one where a backslash ends it. */
+const UNQUOTED = /[ \t]*((?:\\[\s\S]|[^\n\r\\])*?)[ \t]*(?:\\?$|(?=[\n\r]))/y;
+
+/**
+ * The variables of an EnvironmentFile, as systemd reads it (systemd.exec(5)): the daemon must be given the same
+ * by whoever starts it. Unlike in a shell and in .env files, `#` begins a comment only at the start of a line.
+ *
+ * ```ts
+ * parseEnvironmentFile('DATABASE_DSN=oma:pa#ss@tcp(h)/db'); // { DATABASE_DSN: 'oma:pa#ss@tcp(h)/db' }
+ * ```
+ */
+export function parseEnvironmentFile(content: string): Record<string, string> {
+  const variables: Record<string, string> = {};
+  for (let at = 0; at < content.length; ) {
+    const [line = '', name = '', assigned] = matchAt(LINE, content, at) ?? [];
+    // Nothing is left to match only at a line break, which belongs to no line.
+    at += line.length || 1;
+    if (!assigned) continue;
+    const { value, end } = readValue(content, at);
+    at = end;
+    if (NAME.test(name.trimEnd())) variables[name.trimEnd()] = value;
+  }
+  return variables;
+}
+
+function readValue(content: string, start: number): { value: string; end: number } {
+  let value = '';
+  let at = start;
+  for (let part = matchAt(QUOTED, content, at); part; part = matchAt(QUOTED, content, at)) {
+    value += part[1] ?? unescapeQuoted(part[2] ?? '');
+    at += part[0].length;
+  }
+  const [rest = '', text = ''] = matchAt(UNQUOTED, content, at) ?? [];
+  return { value: value + unescapeUnquoted(text), end: at + rest.length };
+}
+
+function matchAt(pattern: RegExp, content: string, at: number): RegExpExecArray | null {
+  pattern.lastIndex = at;
+  return pattern.exec(content);
+}
+
+/** A backslash keeps what follows it as it is, and joins two lines. */
+function unescapeUnquoted(text: string): string {
+  return text.replace(/\\([\s\S])/g, (_, next: string) => (isLineBreak(next) ? '' : next));
+}
+
+/** In double quotes a backslash has a meaning only before a few characters. */
+function unescapeQuoted(text: string): string {
+  return text.replace(/\\([\s\S])/g, (whole, next: string) => {
+    if (isLineBreak(next)) return '';
+    return '"\\`$'.includes(next) ? next : whole;
+  });
+}
+
+function isLineBreak(character: string): boolean {
+  return character === '\n' || character === '\r';
+}

@@ -1,0 +1,54 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { daemonEnvironment } from '~/cli/daemon-program';
+import { parseEnvironmentFile } from '~/cli/environment-file';
+import { readDefaults } from '~/cli/globals';
+
+describe('an environment file is read as systemd reads it', () => {
+  it.each([
+    ['# in the password', 'A=oma:pa#ss@tcp(h)/db', 'oma:pa#ss@tcp(h)/db'],
+    ['# after a space', 'A=one # two', 'one # two'],
+    ['spaces inside and around', 'A =  one  two \t', 'one  two'],
+    ['no value', 'A=', ''],
+    ['a value with =', 'A=b=c', 'b=c'],
+    ['quotes inside', "A=it\"s 'so'", "it\"s 'so'"],
+    ['single quotes', "A=' a\\b #\"c ' ", ' a\\b #"c '],
+    ['double quotes', 'A=" a\\"b\\\\c\\$d\\x\'e " ', ' a"b\\c$d\\x\'e '],
+    ['quotes over lines', 'A="one\ntwo\\\nthree"', 'one\ntwothree'],
+    ['quotes, then more', 'A="one "two \nB=1', 'one two'],
+    ['quotes that are never closed', 'A="one', 'one'],
+    ['and end in a backslash', 'A="one\\', 'one'],
+    ['a backslash', 'A=a\\b\\\\c\\ ', 'ab\\c '],
+    ['a backslash at the end', 'A=a\\', 'a'],
+    ['a line that goes on', 'A=one \\\n two\nB=1', 'one  two'],
+    ['the last one counts', 'A=1\nA=2', '2'],
+    ['line ends of Windows', 'A=1\r\nB=2\r\n', '1'],
+    ['after what is no assignment', '\n  # A=0\n;A=0\nnothing\n=0\n\n  A=1', '1'],
+    ['after an empty one', 'B=\nA=1', '1'],
+  ])('%s: %j', (_, content, value) => {
+    expect(parseEnvironmentFile(content).A).toBe(value);
+  });
+
+  it('leaves out what is no name, and comments', () => {
+    expect(parseEnvironmentFile('export A=1\n1B=2\n#C=3\\\nD=4\n A-B=5\n')).toEqual({ D: '4' });
+  });
+});
+
+describe('what is read from it', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'environment-file-'));
+  const file = join(folder, 'volume-daemon');
+  afterEach(() => {
+    vi.unstubAllEnvs();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  it('is the environment of the daemon, and where it listens', () => {
+    writeFileSync(file, 'DATABASE_DSN=oma:pa#ss@tcp(h)/db\nUNIX_SOCKET="/run/a b"\nHOST=\n');
+    vi.stubEnv('VOLUMECTL_DEFAULTS', file);
+    expect(daemonEnvironment()).toMatchObject({ DATABASE_DSN: 'oma:pa#ss@tcp(h)/db' });
+    expect(readDefaults()).toMatchObject({ UNIX_SOCKET: '/run/a b' });
+    expect(readDefaults().HOST).toBeUndefined();
+  });
+});
