@@ -1,9 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { Server } from 'node:net';
-import { parseArgs } from 'node:util';
 import { writeDurably } from '../../core/durable-files';
 import { tlsArguments } from '../protocol/tls';
 import { Holder } from './holder';
+import { type HolderOptions, readHolderOptions } from './holder-options';
 import { rateOfClient } from './sessions';
 
 /*
@@ -14,22 +14,6 @@ import { rateOfClient } from './sessions';
  *   other starts a new twin: the socket is never without somebody who accepts.
  */
 
-const { values } = parseArgs({
-  options: {
-    exports: { type: 'string' },
-    listen: { type: 'string' },
-    'exports-read-only': { type: 'string' },
-    'listen-read-only': { type: 'string' },
-    'pid-file': { type: 'string' },
-    nbdkit: { type: 'string', default: 'nbdkit' },
-    tls: { type: 'string', default: 'off' },
-    'tls-dir': { type: 'string', default: '/etc/volume-daemon/tls' },
-    'max-connections': { type: 'string', default: '64' },
-    'max-per-export': { type: 'string', default: '16' },
-    'max-bytes-per-second': { type: 'string', default: '0' },
-    'handshake-ms': { type: 'string', default: '10000' },
-  },
-});
 /** systemd passes sockets from this descriptor on, in the order of its unit. */
 const SYSTEMD_SOCKET = 3;
 /** A twin that dies at once again and again must not take all of the processor. */
@@ -51,32 +35,19 @@ function fail(reason: string): never {
   process.exit(1);
 }
 
-function number(name: keyof typeof values, least = 1): number {
-  const value = Number(values[name]);
-  if (!Number.isInteger(value) || value < least) fail(`--${name} must be a number from ${least} on`);
-  return value;
-}
-
-function tlsMode(): 'off' | 'on' | 'require' {
-  const { tls } = values;
-  return tls === 'off' || tls === 'on' || tls === 'require' ? tls : fail('--tls must be off, on or require');
-}
-
+const options = readOptions();
 const holder = new Holder({
-  nbdkit: values.nbdkit,
-  args: await tlsArguments(tlsMode(), values['tls-dir']),
-  rate: rateOfClient(number('max-bytes-per-second', 0), number('max-per-export')),
+  nbdkit: options.nbdkit,
+  args: await tlsArguments(options.tls, options.tlsDir),
+  rate: rateOfClient(options.maxBytesPerSecond, options.maxPerExport),
   doors: [
-    { exportsDir: values.exports ?? fail('--exports is missing'), readOnly: false },
-    {
-      exportsDir: values['exports-read-only'] ?? fail('--exports-read-only is missing'),
-      readOnly: true,
-    },
+    { exportsDir: options.exportsDir, readOnly: false },
+    { exportsDir: options.readOnlyDir, readOnly: true },
   ],
   bounds: {
-    connections: number('max-connections'),
-    perExport: number('max-per-export'),
-    handshakeMs: number('handshake-ms'),
+    connections: options.maxConnections,
+    perExport: options.maxPerExport,
+    handshakeMs: options.handshakeMs,
   },
   log,
 });
@@ -94,7 +65,15 @@ if (passed > 0)
     if (door < passed) await listen(door, { fd: SYSTEMD_SOCKET + door });
   }
 else if (process.send) beTwin({ send: process.send.bind(process) });
-else await listenWithTwin([values.listen, values['listen-read-only']]);
+else await listenWithTwin(options.listen);
+
+function readOptions(): HolderOptions {
+  try {
+    return readHolderOptions(process.argv.slice(2));
+  } catch (error) {
+    return fail(error instanceof Error ? error.message : String(error));
+  }
+}
 
 function listen(...where: Parameters<Holder['listen']>): Promise<void> {
   return holder.listen(...where).catch((error: unknown) => fail(`it cannot listen: ${String(error)}`));
@@ -159,5 +138,5 @@ function hear(message: unknown): void {
 
 /** A hint for the daemon, which never reads half a number. */
 async function writePid(): Promise<void> {
-  if (values['pid-file'] !== undefined) await writeDurably(values['pid-file'], `${process.pid}\n`);
+  if (options.pidFile !== undefined) await writeDurably(options.pidFile, `${process.pid}\n`);
 }
