@@ -1,7 +1,7 @@
-import { isIP } from 'node:net';
 import type { CloudOwner } from '../../cloudstack/cloud';
 import { type Dsn, describeDsn, trusting } from '../../database/connection/dsn';
 import type { CaFile } from './ca-file';
+import { checkTogether, type Problem } from './check-together';
 import type { Variable } from './variable';
 import { NOT_READ, VARIABLES } from './variables';
 
@@ -85,12 +85,6 @@ export interface Configuration {
   readonly notes: readonly string[];
 }
 
-/** One mistake: the variable and what is wrong with it. Never contains the value of a secret. */
-export interface Problem {
-  readonly variable: string;
-  readonly message: string;
-}
-
 /** All mistakes at once. */
 export class ConfigurationError extends Error {
   constructor(readonly problems: readonly Problem[]) {
@@ -114,8 +108,7 @@ export function loadConfiguration(env: Environment): Configuration {
     notesOn(env, problems),
     problems,
   );
-  checkBind(configuration.http, problems);
-  checkNbdkitOnly(configuration.exports, problems);
+  checkTogether(configuration, problems);
   if (problems.length > 0) throw new ConfigurationError(problems);
   return configuration;
 }
@@ -168,36 +161,6 @@ function notesOn(env: Environment, problems: Problem[]): string[] {
     else notes.push(`${name} is not read; the daemon uses ${instead}`);
   }
   return notes;
-}
-
-/**
- * Without a token anybody who can connect may detach and delete volumes, so then only loopback is allowed by
- * default.
- */
-function checkBind(http: Configuration['http'], problems: Problem[]): void {
-  const asksForToken = http.tokenFile !== null || http.tokensFile !== null;
-  if (http.socketPath !== null || isLoopback(http.host) || asksForToken || http.allowInsecureBind) return;
-  problems.push({
-    variable: 'HOST',
-    message: `${http.host} is not a loopback address: set TOKENS_FILE or TOKEN_FILE, or ALLOW_INSECURE_BIND=true if the network is trusted`,
-  });
-}
-
-/** An export that was to be encrypted, or slowed down, must not come up otherwise because another server was chosen. */
-function checkNbdkitOnly(
-  { backend, tls, maxBytesPerSecond }: Configuration['exports'],
-  problems: Problem[],
-): void {
-  if (backend === 'nbdkit') return;
-  const needs = `needs NBD_BACKEND=nbdkit (it is ${backend}): the daemon gives no other export server`;
-  if (tls !== 'off') problems.push({ variable: 'NBD_TLS', message: `${tls} ${needs} keys` });
-  if (maxBytesPerSecond > 0)
-    problems.push({ variable: 'NBD_MAX_BYTES_PER_SECOND', message: `${maxBytesPerSecond} ${needs} a limit` });
-}
-
-/** Only addresses count, not names that look like one: anybody can own `127.example.com`. */
-function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
 }
 
 /** LOG_LEVEL, else what GIN_MODE implies, else info. */

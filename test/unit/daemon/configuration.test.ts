@@ -3,11 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { makePrivateCa } from '~/lab/certificates';
+import type { Problem } from '~/server/daemon/configuration/check-together';
 import {
   ConfigurationError,
   describeConfiguration,
   loadConfiguration,
-  type Problem,
 } from '~/server/daemon/configuration/configuration';
 import type { Variable } from '~/server/daemon/configuration/variable';
 import { VARIABLES } from '~/server/daemon/configuration/variables';
@@ -388,6 +388,23 @@ describe('mistakes', () => {
         { variable: 'NBD_MAX_BYTES_PER_SECOND', message: expect.stringContaining('NBD_BACKEND=nbdkit') },
       ]);
     expect(problemsOf({ NBD_BACKEND: 'nbdkit', NBD_MAX_BYTES_PER_SECOND: '1' })).toEqual([]);
+  });
+
+  it('two of the ports are the same, where nbdkit listens on both of its own', () => {
+    const nbdkit = { NBD_BACKEND: 'nbdkit' };
+    const taken = (variable: string, by: string) => ({
+      variable,
+      message: expect.stringContaining(` ${by} `),
+    });
+    expect(problemsOf({ ...nbdkit, NBD_PORT: '10810' })).toEqual([taken('NBD_READ_ONLY_PORT', 'NBD_PORT')]);
+    expect(problemsOf({ ...nbdkit, PORT: '10809' })).toEqual([taken('NBD_PORT', 'PORT')]);
+    expect(problemsOf({ ...nbdkit, NBD_READ_ONLY_PORT: '8090', NBD_HOST: 'localhost' })).toEqual([
+      taken('NBD_READ_ONLY_PORT', 'PORT'),
+    ]);
+    // nbd-server has one port, and another address has ports of its own.
+    expect(problemsOf({ NBD_BACKEND: 'nbd-server', NBD_PORT: '10810' })).toEqual([]);
+    expect(problemsOf({ ...nbdkit, NBD_PORT: '8090', NBD_HOST: '10.0.0.5' })).toEqual([]);
+    expect(problemsOf({ ...nbdkit, NBD_PORT: '8090', UNIX_SOCKET: '/run/vd.sock' })).toEqual([]);
   });
 
   it('never show a secret', () => {

@@ -166,7 +166,7 @@ const OTHER: { readonly [K in keyof typeof VARIABLES]: string } = {
   jobLostAfterMs: '45s',
   backend: 'none',
   nbdHost: '127.0.0.2',
-  nbdPort: '10810',
+  nbdPort: '10812',
   nbdReadOnlyPort: '10811',
   configDir: '/lab/conf.d',
   baseConfig: '/lab/nbd.conf',
