@@ -8,7 +8,7 @@ import { EXIT } from './exit';
 import { entryText } from './journal-text';
 import { OutageTimer } from './outage-timer';
 import type { Output } from './output/output';
-import { timeText, visible } from './output/text';
+import { timeText } from './output/text';
 import { leftText, rateText, writtenText } from './output/traffic-text';
 import { sizeText } from './output/units';
 
@@ -79,11 +79,11 @@ function print(out: Output, message: EventSourceMessage): void {
   } else if (event === 'traffic') {
     const flow: TrafficEventReply = JSON.parse(data);
     out.stream({ event, ...flow }, flowText(flow));
-  } else out.stream({ event, data: JSON.parse(data) }, `${NO_ID}  ${event}  ${visible(data)}`);
+  } else out.stream({ event, data: JSON.parse(data) }, `${NO_ID}  ${event}  ${data}`);
 }
 
 function deviceText({ at, type, device_path, size, serial, diskseq, controller }: DeviceEventReply): string {
-  const what = [sizeText(size), serial === null ? 'no serial' : `serial ${visible(serial)}`];
+  const what = [sizeText(size), serial === null ? 'no serial' : `serial ${serial}`];
   if (diskseq !== null) what.push(`diskseq ${diskseq}`);
   if (controller !== null) what.push(controller);
   return `${NO_ID}  ${timeText(at)}  ${device_path} ${type}  ${what.join(', ')}`;

@@ -1,7 +1,7 @@
 import type { Args } from './arguments';
 import { ApiError, ConnectionError, TimeoutError } from './client/errors';
 import { EXIT, Failure, UsageError } from './exit';
-import { paint, wantsColor } from './output/text';
+import { paint, visible, wantsColor } from './output/text';
 import { PROGRAM } from './tree';
 
 /** The command that failed. */
@@ -23,9 +23,14 @@ export function reportFailure(error: unknown, failed: Failed): number {
   if (failed.signal.aborted) return EXIT.INTERRUPTED;
   const { code, message, fixes } = reportOf(error, failed);
   const color = wantsColor(process.stderr, undefined);
-  process.stderr.write(`${paint('bad', `${PROGRAM}: ${message}`, color)}\n`);
-  for (const fix of fixes) process.stderr.write(`  ${fix}\n`);
+  process.stderr.write(`${paint('bad', `${PROGRAM}: ${visibleLines(message)}`, color)}\n`);
+  for (const fix of fixes) process.stderr.write(`  ${visible(fix)}\n`);
   return code;
+}
+
+/** What another program said may have several lines. */
+function visibleLines(text: string): string {
+  return text.split('\n').map(visible).join('\n');
 }
 
 function reportOf(error: unknown, { command, args }: Failed): Report {
@@ -37,7 +42,7 @@ function reportOf(error: unknown, { command, args }: Failed): Report {
   }
   if (error instanceof ApiError && error.fields.length > 0) {
     const named = error.fields.map(({ field, message }) => `${argumentOf(field, args)} ${message}`);
-    return { code: EXIT.USAGE, message: named.join('; '), fixes: [seeHelp] };
+    return { code: EXIT.USAGE, message: visible(named.join('; ')), fixes: [seeHelp] };
   }
   if (error instanceof ApiError) return refusal(error);
   if (error instanceof TimeoutError) return { code: EXIT.TIMEOUT, message: error.message, fixes: [] };
@@ -60,7 +65,8 @@ function refusal({ problem, notReady }: ApiError): Report {
   const retry = notReady ? ['It is there, but takes no requests now; try again.'] : [];
   return {
     code: notReady ? EXIT.UNREACHABLE : EXIT.FAILED,
-    message: `${problem.detail} (${problem.code})`,
+    // One line: a name in it must not begin another.
+    message: visible(`${problem.detail} (${problem.code})`),
     fixes: [`fix: ${problem.fix}`, ...details, ...retry],
   };
 }

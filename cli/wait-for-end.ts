@@ -5,7 +5,6 @@ import type { Operation } from './client/operations';
 import type { Context } from './context';
 import { entryText } from './journal-text';
 import { OutageTimer, RETRY_DELAY_MS } from './outage-timer';
-import { visible } from './output/text';
 import { durationText } from './output/units';
 
 const HEALTH_INTERVAL_MS = 1000;
@@ -60,7 +59,7 @@ async function pollUntilEnded(
       const options = { waitMs, timeoutMs: waitMs + LONG_POLL_MARGIN_MS };
       last = await context.client.call('readOperation', { path }, options);
       outage.end();
-      if (last.wait_reason !== undefined) progress.say(`waiting: ${visible(last.wait_reason)}`);
+      if (last.wait_reason !== undefined) progress.say(`waiting: ${last.wait_reason}`);
     } catch (error) {
       await outage.pauseOrThrow(error, context.signal);
       progress.say('the daemon does not answer; waiting for it');
@@ -110,7 +109,7 @@ class Progress {
       await delay(HEALTH_INTERVAL_MS, undefined, { signal }).catch(() => undefined);
       const health = await this.context.client.call('health', {}, { signal }).catch(() => null);
       const waiting = health?.details.waiting.find(({ id }) => id === this.operation.id);
-      if (waiting && !signal.aborted) this.say(`${waiting.step}: waiting: ${visible(waiting.reason)}`);
+      if (waiting && !signal.aborted) this.say(`${waiting.step}: waiting: ${waiting.reason}`);
     }
   }
 

@@ -160,7 +160,8 @@ async function all(context: Context): Promise<number> {
     reports[name] = report;
     if (!ok) code = EXIT.FAILED;
     if (out.isData) continue;
-    out.say(`${name === 'cloudstack' ? '' : '\n'}== ${name}`, 'bold');
+    if (name !== 'cloudstack') out.say('');
+    out.say(`== ${name}`, 'bold');
     print();
   }
   if (out.isData) out.data(reports);

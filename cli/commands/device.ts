@@ -7,7 +7,7 @@ import { followEvents } from '../follow-events';
 import { LIST, parseCount } from '../globals';
 import { stateTone } from '../output/state-tone';
 import type { Column } from '../output/table';
-import { timeText, visible } from '../output/text';
+import { timeText } from '../output/text';
 import { sizeText } from '../output/units';
 import { VOLUME } from './arguments';
 import { DEVICE_COLUMNS, field, MAPPING_COLUMNS } from './columns';
@@ -141,7 +141,7 @@ async function list({ client, out }: Context, scan: boolean): Promise<number> {
   const { devices, others, scanned, scanned_at } = await client.call('inspectGuest', { query: { scan } });
   out.table(DEVICE_COLUMNS, devices, 'The guest has no disk on a bus on which volumes come.');
   const elsewhere = others.map(({ device_path, bus }) => `${device_path} (${bus})`).join(', ');
-  if (elsewhere !== '' && !out.isData) out.hint(`On buses on which no volumes come: ${visible(elsewhere)}.`);
+  if (elsewhere !== '' && !out.isData) out.hint(`On buses on which no volumes come: ${elsewhere}.`);
   if (scanned) return EXIT.OK;
   out.complain(
     `As of ${timeText(scanned_at)}: the guest could not be read since the daemon was started.`,

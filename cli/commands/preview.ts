@@ -2,7 +2,6 @@ import { pathOf } from '../client/client';
 import { type Input, OPERATIONS, type OperationName } from '../client/operations';
 import type { Context } from '../context';
 import { EXIT } from '../exit';
-import { visible } from '../output/text';
 import { OPERATION_COLUMNS } from './columns';
 import { explainVolume } from './explain-volume';
 
@@ -26,7 +25,7 @@ export async function preview<Name extends OperationName>(
   const request = { method, path: pathOf(template, input, {}), body };
   const say = () => {
     out.say('Nothing is done. Without --dry-run this would be asked of the daemon:', 'bold');
-    out.say(`  ${method} ${request.path}${body === null ? '' : ` ${visible(JSON.stringify(body))}`}`);
+    out.say(`  ${method} ${request.path}${body === null ? '' : ` ${JSON.stringify(body)}`}`);
   };
   if (subject === 'something new') {
     if (out.isData) out.data({ dry_run: true, request });

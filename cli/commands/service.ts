@@ -7,7 +7,6 @@ import type { Context } from '../context';
 import { EXIT, UsageError } from '../exit';
 import { LIST } from '../globals';
 import type { Column } from '../output/table';
-import { visible } from '../output/text';
 import { durationText } from '../output/units';
 import { DRIFT_COLUMNS, field, sizeColumn, state, timeColumn } from './columns';
 
@@ -80,7 +79,7 @@ export const vmNoun: Noun = {
         const empty = incomplete === undefined ? 'This VM has no volume.' : '';
         out.table(VM_VOLUME, volumes, empty);
         if (incomplete === undefined) return EXIT.OK;
-        out.complain(`There may be more volumes than these: ${visible(incomplete)}`, 'warn');
+        out.complain(`There may be more volumes than these: ${incomplete}`, 'warn');
         return EXIT.NOT_KNOWN;
       },
     }),

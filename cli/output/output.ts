@@ -3,7 +3,7 @@ import { stringify } from 'yaml';
 import { UsageError } from '../exit';
 import { checkChoice, choose, type RowChoice } from './rows';
 import { type Column, type NamedColumn, pick, renderRecord, renderTable } from './table';
-import { paint, type Tone } from './text';
+import { paint, type Tone, visible } from './text';
 
 export const FORMATS = ['table', 'wide', 'name', 'json', 'yaml'] as const;
 export type Format = (typeof FORMATS)[number];
@@ -23,7 +23,10 @@ interface OutputSettings {
   readonly live: boolean;
 }
 
-/** Writes results to the standard output, and progress, hints and errors to the error output. */
+/**
+ * Writes results to the standard output, and progress, hints and errors to the error output. What is for people is
+ * escaped here, whoever names are from; what is for programs stays as the daemon sent it.
+ */
 export class Output {
   private shown = 0;
   private last = '';
@@ -99,12 +102,12 @@ export class Output {
   /** One of a sequence that arrives over time: a line of JSON, a YAML document, or the text. */
   stream(value: unknown, text: string): void {
     if (this.settings.format === 'yaml') this.write(`---\n${yamlText(value)}`);
-    else this.write(this.isData ? `${JSON.stringify(value)}\n` : `${text}\n`);
+    else this.write(this.isData ? `${JSON.stringify(value)}\n` : `${visible(text)}\n`);
   }
 
-  /** A sentence for people on the standard output; nothing as data. */
+  /** A line for people on the standard output; nothing as data. */
   say(text: string, tone: Tone = 'plain'): void {
-    if (!this.isData) this.write(`${paint(tone, text, this.settings.colors.out)}\n`);
+    if (!this.isData) this.write(`${paint(tone, visible(text), this.settings.colors.out)}\n`);
   }
 
   hint(text: string): void {
@@ -114,13 +117,14 @@ export class Output {
   /** On the error output, also with --quiet. */
   complain(text: string, tone: Tone = 'plain'): void {
     this.erase();
-    this.error.write(`${paint(tone, text, this.settings.colors.error)}\n`);
+    this.error.write(`${paint(tone, visible(text), this.settings.colors.error)}\n`);
   }
 
   /** The current progress: one line that is rewritten on a terminal, a line for each change elsewhere. */
-  progress(text: string, marker = ''): void {
+  progress(given: string, marker = ''): void {
     const { quiet, live, colors } = this.settings;
     if (quiet) return;
+    const text = visible(given);
     if (!live) {
       if (text !== this.last) this.error.write(`${text}\n`);
       this.last = text;
