@@ -3,6 +3,7 @@ import type { DeviceEventReply } from '~/server/http/schemas/service';
 import type { TrafficEventReply } from '~/server/http/schemas/traffic';
 import { ConnectionError } from './client/errors';
 import { entryOf } from './client/journal';
+import { timeLimit } from './client/time-limit';
 import type { Context } from './context';
 import { EXIT } from './exit';
 import { entryText } from './journal-text';
@@ -32,7 +33,7 @@ interface Following {
  */
 export async function followEvents(context: Context, following: Following): Promise<number> {
   const { client, timeoutMs, out } = context;
-  const timer = timeoutMs === null ? new AbortController().signal : AbortSignal.timeout(timeoutMs);
+  const timer = timeLimit(timeoutMs);
   const signal = AbortSignal.any([context.signal, timer]);
   const outage = new OutageTimer();
   let { after } = following;

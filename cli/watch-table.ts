@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { timeLimit } from './client/time-limit';
 import type { Context } from './context';
 import { EXIT } from './exit';
 import { OutageTimer } from './outage-timer';
@@ -17,7 +18,7 @@ export async function watchTable<T>(
   empty: string,
   read: (signal: AbortSignal) => Promise<readonly T[]>,
 ): Promise<number> {
-  const timer = timeoutMs === null ? new AbortController().signal : AbortSignal.timeout(timeoutMs);
+  const timer = timeLimit(timeoutMs);
   const signal = AbortSignal.any([interrupted, timer]);
   const outage = new OutageTimer();
   while (!signal.aborted) {

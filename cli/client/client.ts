@@ -5,6 +5,7 @@ import type { EventSourceMessage } from 'eventsource-parser';
 import { ApiError, ConnectionError, problemIn, TimeoutError } from './errors';
 import { readEvents } from './event-stream';
 import { type Input, OPERATIONS, type OperationName, type Reply, type StreamName } from './operations';
+import { timerMs } from './time-limit';
 
 export interface Target {
   /** `http://127.0.0.1:8090`, or https behind a proxy; with a socket only its path prefix counts. */
@@ -37,8 +38,6 @@ interface Parts {
 }
 
 const TIMEOUT_MS = 30_000;
-/** setTimeout fires at once for longer times. */
-const TIMER_MAX_MS = 2 ** 31 - 1;
 /** Answers of this API are small; anything larger comes from another program. */
 const ANSWER_MAX_BYTES = 64 * 1024 * 1024;
 
@@ -119,7 +118,7 @@ export class Client {
     const own = new AbortController();
     const late = () =>
       own.abort(new TimeoutError(`no answer from ${this.name} within ${timeoutMs / 1000} s`));
-    const timer = setTimeout(late, Math.min(timeoutMs, TIMER_MAX_MS));
+    const timer = setTimeout(late, timerMs(timeoutMs));
     return {
       options: { ...options, signal: signal ? AbortSignal.any([signal, own.signal]) : own.signal },
       timer,

@@ -482,6 +482,20 @@ describe('following', () => {
     expect((await ctl('events', '--timeout', '300ms')).code).toBe(0);
   });
 
+  it.each(['30d', '60d'])(
+    '--timeout %s, which no timer can wait, does not end it at once',
+    async (timeout) => {
+      const following = Volumectl.start(['events', '--limit', '1', '--timeout', timeout], env);
+      const watching = Volumectl.start(['export', 'list', '--watch', '--json', '--timeout', timeout], env);
+      await vi.waitFor(() => expect(daemon.listening).toBe(1), { timeout: 30_000 });
+      await watching.until(/\n[\s\S]*\n/);
+      watching.child.kill('SIGINT');
+      daemon.journal('', 'one', 'note');
+      expect(await following.ended).toMatchObject({ code: 0, error: '' });
+      expect(await watching.ended).toMatchObject({ code: 0, error: '' });
+    },
+  );
+
   it('disks come and go under the list of those that are there', async () => {
     const running = Volumectl.start(['device', 'watch', '--limit', '1'], env);
     await running.until(/belongs to|BELONGS TO/);
