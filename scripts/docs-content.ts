@@ -21,7 +21,8 @@ function configurationDoc(): string {
 ${NOTE}
 
 The daemon is configured by environment variables only (\`/etc/default/volume-daemon\` with the packaged unit). All mistakes are reported at once and the
-daemon exits with 1. \`node .output/server/index.mjs --check-config\` prints what is in force, secrets masked. CloudStack's URL and keys are in the database
+daemon exits with 1. \`node .output/server/index.mjs --check-config\` prints what is in force in its own environment, secrets masked; what the packaged unit would run with is shown by
+\`systemd-run --pipe --wait --quiet -p EnvironmentFile=/etc/default/volume-daemon /usr/bin/node /usr/lib/volume-daemon/server/index.mjs --check-config\`. CloudStack's URL and keys are in the database
 table \`ossea_configs\` and take effect within 5 seconds of a change, without a restart.
 
 Durations: \`2s\`, \`500ms\`, \`1m30s\`; a plain number is milliseconds. Sizes: \`3GiB\`, \`512MiB\`, or plain bytes. An empty variable is an unset one.
