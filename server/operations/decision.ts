@@ -199,6 +199,8 @@ export interface Guards {
   readonly mapping: Evidence<Mapping> | null;
   /** See Facts.exported. */
   readonly exported: boolean | null;
+  /** For a revert: may a disk of this guest be the volume's, also one that cannot be read? null: not read. */
+  readonly ghost: boolean | null;
   /** Jobs of other operations on the volume that may still have an effect. */
   readonly openJobs: number;
   readonly use: DiskUse | null;

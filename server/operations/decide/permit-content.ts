@@ -136,10 +136,10 @@ function permitSource(
 }
 
 /** null when this appliance has nothing to do with the volume: no attachment, mapping, export, disk or client. */
-function permitAway(volume: CloudVolume, { mapping, exported, use }: Guards, policy: Policy): Permit | null {
+function permitAway(volume: CloudVolume, { mapping, exported, ghost, use }: Guards, policy: Policy): Permit | null {
   const details = { volume_id: volume.id };
   const mapped = mapping?.kind === 'seen' && mapping.value.vmId === policy.applianceVmId;
-  const read = mapping !== null && mapping.kind !== 'unknown' && exported !== null && use !== null;
+  const read = mapping !== null && mapping.kind !== 'unknown' && exported !== null && ghost !== null && use !== null;
   if (policy.applianceVmId === null || !read)
     return wait('DEVICE_NOT_IDENTIFIED', 'the disks and mappings of this appliance were not read');
   if (volume.vmId === policy.applianceVmId || mapped || exported) {
@@ -147,8 +147,8 @@ function permitAway(volume: CloudVolume, { mapping, exported, use }: Guards, pol
     const message = `Volume ${volume.id} is ${how} this appliance, detach it first: its content is not replaced under an export`;
     return refuse('VOLUME_ATTACHED_HERE', message, details);
   }
-  if (use.disk === 'found') {
-    const message = `This guest still has the disk of volume ${volume.id} (ghost disk), so its content is not replaced`;
+  if (use.disk === 'found' || ghost) {
+    const message = `This guest still has the disk of volume ${volume.id} (ghost disk), or has a disk that cannot be read and may be it, so its content is not replaced`;
     return refuse('DEVICE_STILL_PRESENT', message, details);
   }
   return use.holders.length === 0

@@ -8,6 +8,7 @@ import type { Mapping } from '../../model/operation';
 import { intentOf } from '../decide/intent';
 import type { Guards, Mutation, Neighbour, VmDisk } from '../decision';
 import type { MutationStep } from '../journal';
+import { awaitGone } from './await-gone';
 import { readUse } from './disk-use';
 import { exportedDevice } from './exports';
 import type { RunContext } from './run-context';
@@ -34,6 +35,7 @@ export async function readGuards(
   const reverts = command.name === 'revertSnapshot';
   const mapping = reverts ? await readMapping(run, command.volumeId) : null;
   const exported = reverts ? (await exportedDevice(run, command.volumeId)) !== null : null;
+  const ghost = reverts ? await mayHaveStayed(run, command.volumeId) : null;
   // What changes most is read last.
   const named = target === null ? null : await readVm(run, target);
   const volume = 'volumeId' in command ? await readVolume(run, command.volumeId) : null;
@@ -49,7 +51,13 @@ export async function readGuards(
   if (!hasWaited && waitedMs >= LIMITS.HOLDER_AGAIN_MS) return readGuards(run, { step, command }, true);
   const actsOn = command.name === 'detachVolume' ? attachedTo : target;
   const neighbour = actsOn === null || actsOn === applianceVmId ? null : await readNeighbour(run, actsOn);
-  return { volume, vm, vmVolumes, snapshot, ownSnapshots, mapping, exported, openJobs, use, neighbour };
+  return { volume, vm, vmVolumes, snapshot, ownSnapshots, mapping, exported, ghost, openJobs, use, neighbour };
+}
+
+/** May a disk of this guest be the volume's? One that was just plugged in has the time to tell. */
+async function mayHaveStayed(run: RunContext, volumeId: string): Promise<boolean> {
+  const timeoutMs = LIMITS.SERIAL_READ_TIMEOUT_MS;
+  return !(await awaitGone(run, { do: 'await-gone', volumeId, timeoutMs, leaves: true }));
 }
 
 async function readNeighbour(run: RunContext, vmId: string): Promise<Neighbour | null> {

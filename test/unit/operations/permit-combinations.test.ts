@@ -123,7 +123,8 @@ function* looks({ name }: Mutation): Generator<Partial<Guards>> {
     for (const ownSnapshots of name === 'createSnapshot' ? OWN : [null])
       for (const row of name === 'revertSnapshot' ? MAPPINGS : [null])
         for (const exported of name === 'revertSnapshot' ? [false, true] : [null])
-          yield { snapshot: one, ownSnapshots, mapping: row, exported };
+          for (const ghost of name === 'revertSnapshot' ? [false, true] : [null])
+            yield { snapshot: one, ownSnapshots, mapping: row, exported, ghost };
 }
 
 describe('in every combination of what can be read', () => {
@@ -211,6 +212,7 @@ function promised(command: Mutation, { vmId, taking, sentBefore }: Intent, world
       const away = shown?.vmId !== APPLIANCE && !mapped && world.exported === false;
       const free = shown?.vmId === null || (world.vm?.kind === 'seen' && world.vm.value.state === 'Stopped');
       const unused = world.use !== null && world.use.disk !== 'found' && world.use.holders.length === 0;
+      const gone = world.ghost === false;
       const same = shown?.vmId === vmId && (shown?.vmId === null || shown?.attached === ATTACHED_AT);
       return (
         of?.volumeId === VOLUME &&
@@ -219,6 +221,7 @@ function promised(command: Mutation, { vmId, taking, sentBefore }: Intent, world
         away &&
         free &&
         unused &&
+        gone &&
         same
       );
     }

@@ -46,6 +46,7 @@ const away = (volume: Guards['volume']): Partial<Guards> => ({
   snapshot: seenSnapshot(),
   mapping: rowOf(null),
   exported: false,
+  ghost: false,
   use: { disk: 'not-there', holders: [] },
 });
 
@@ -181,6 +182,13 @@ const ROWS: readonly Row[] = [
     revert,
     intent({ vmId: null }),
     { ...away(free), use: usedBy() },
+    'refuse DEVICE_STILL_PRESENT',
+  ],
+  [
+    'revert: a disk of this guest that cannot be read may be it',
+    revert,
+    intent({ vmId: null }),
+    { ...away(free), ghost: true },
     'refuse DEVICE_STILL_PRESENT',
   ],
   [

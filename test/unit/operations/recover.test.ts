@@ -133,6 +133,7 @@ function guards(state: string): Guards {
     ownSnapshots: null,
     mapping: null,
     exported: null,
+    ghost: null,
     openJobs: 0,
     use: null,
     neighbour: null,

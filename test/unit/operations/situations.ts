@@ -241,6 +241,7 @@ export function guards(fields: Partial<Guards> = {}): { jobId: string } & Guards
     ownSnapshots: null,
     mapping: null,
     exported: null,
+    ghost: null,
     openJobs: 0,
     use: null,
     neighbour: null,

@@ -229,6 +229,26 @@ describe('a revert', () => {
     expect(ghost.rig.calls).toEqual([]);
   });
 
+  it.each([true, false])(
+    'never happens to the ghost of a disk that hangs, after a restart (serials: %s)',
+    async (serials) => {
+      const rig = await Rig.start({ guest: { serials } });
+      const the = { rig, volume: await rig.volume({ hypervisor: 'KVM' }) };
+      await rig.run('attach', { volume_id: the.volume.id, vm_id: rig.here });
+      const snapshotId = await taken(the);
+      rig.model.faults.add({ command: 'detachVolume', kind: 'ghost-disk' });
+      await rig.run('detach', { volume_id: the.volume.id });
+      await rig.restart();
+      rig.guest.spoilSerial(the.volume.id);
+      await rig.volume({ vmId: rig.here });
+      rig.sent.length = 0;
+      expect((await revert(the, snapshotId)).errorCode).toBe('DEVICE_STILL_PRESENT');
+      expect(rig.calls).toEqual([]);
+      await rig.guest.unplug(the.volume.id);
+      expect((await revert(the, snapshotId)).status).toBe('completed');
+    },
+  );
+
   it('never happens under a running VM, also when it is started after the decision', async () => {
     const the = await world();
     const snapshotId = await taken(the);
