@@ -90,8 +90,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'turn-by-acceptance',
     what: 'without serials an attach waits for those that were accepted before it, not for those that are under way',
     file: 'server/operations/execute/observations.ts',
-    find: '.find((one) => one.id !== id &&',
-    replace: '.find((one) => one.sequence < run.operation.sequence &&',
+    find: '.find((one) => isAlike(one) && !goesFirst(one));',
+    replace: '.find((one) => one.sequence < run.operation.sequence && isAlike(one));\n  void goesFirst;',
     seed: 3995,
   },
   {
@@ -222,8 +222,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'one-clock-forgets-keys',
     what: "an Idempotency-Key is forgotten when the database's clock alone says that it is old",
     file: 'server/model/ledger.ts',
-    find: 'return false;\n  return createdAtMs <= Math.min(databaseNowMs, at) - LIMITS.IDEMPOTENCY_TTL_MS;',
-    replace: 'void at;\n  return createdAtMs <= databaseNowMs - LIMITS.IDEMPOTENCY_TTL_MS;',
+    find: 'return false;\n  const youngest = Math.max(localMs, databaseMs ?? localMs);\n  return youngest <= Math.min(databaseNowMs, at) - LIMITS.IDEMPOTENCY_TTL_MS;',
+    replace: 'void at;\n  void databaseMs;\n  return localMs <= databaseNowMs - LIMITS.IDEMPOTENCY_TTL_MS;',
     seed: 60,
   },
   {

@@ -136,10 +136,15 @@ function permitSource(
 }
 
 /** null when this appliance has nothing to do with the volume: no attachment, mapping, export, disk or client. */
-function permitAway(volume: CloudVolume, { mapping, exported, ghost, use }: Guards, policy: Policy): Permit | null {
+function permitAway(
+  volume: CloudVolume,
+  { mapping, exported, ghost, use }: Guards,
+  policy: Policy,
+): Permit | null {
   const details = { volume_id: volume.id };
   const mapped = mapping?.kind === 'seen' && mapping.value.vmId === policy.applianceVmId;
-  const read = mapping !== null && mapping.kind !== 'unknown' && exported !== null && ghost !== null && use !== null;
+  const read =
+    mapping !== null && mapping.kind !== 'unknown' && exported !== null && ghost !== null && use !== null;
   if (policy.applianceVmId === null || !read)
     return wait('DEVICE_NOT_IDENTIFIED', 'the disks and mappings of this appliance were not read');
   if (volume.vmId === policy.applianceVmId || mapped || exported) {

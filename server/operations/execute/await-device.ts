@@ -15,6 +15,7 @@ import { attachedHere } from '../attached-here';
 import type { DeviceFact } from '../decision';
 import { disksBefore } from './disks-before';
 import { stillComing } from './guards';
+import { otherAttaches } from './other-attaches';
 import type { RunContext } from './run-context';
 
 /** The volumes whose disks should be in the guest. */
@@ -146,7 +147,17 @@ async function readExpected(run: RunContext): Promise<Expected> {
   if (applianceVmId !== null && lacksSerials(watcher.snapshot().devices))
     await stillComing(run, applianceVmId);
   const here = () => attachedHere(run.parts, watcher.snapshot(), applianceVmId);
-  return { mappings, attachedHere: await run.active(here) };
+  const shown = await run.active(here);
+  return { mappings, attachedHere: [...shown, ...underWay(run, shown)] };
+}
+
+/** Where disks lack serials, volumes that others are attaching now: CloudStack may show them later than the guest. */
+function underWay(run: RunContext, shown: World['attachedHere']): World['attachedHere'] {
+  if (!lacksSerials(run.parts.watcher.snapshot().devices)) return [];
+  const known = new Set(shown.map(({ id }) => id));
+  return otherAttaches(run)
+    .filter(({ volumeId }) => volumeId !== run.operation.volumeId && !known.has(volumeId))
+    .map(({ volumeId }) => ({ id: volumeId, size: null }));
 }
 
 function worldOf(run: RunContext, volume: CloudVolume, snapshot: DeviceSnapshot, expected: Expected): World {

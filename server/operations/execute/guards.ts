@@ -51,7 +51,19 @@ export async function readGuards(
   if (!hasWaited && waitedMs >= LIMITS.HOLDER_AGAIN_MS) return readGuards(run, { step, command }, true);
   const actsOn = command.name === 'detachVolume' ? attachedTo : target;
   const neighbour = actsOn === null || actsOn === applianceVmId ? null : await readNeighbour(run, actsOn);
-  return { volume, vm, vmVolumes, snapshot, ownSnapshots, mapping, exported, ghost, openJobs, use, neighbour };
+  return {
+    volume,
+    vm,
+    vmVolumes,
+    snapshot,
+    ownSnapshots,
+    mapping,
+    exported,
+    ghost,
+    openJobs,
+    use,
+    neighbour,
+  };
 }
 
 /** May a disk of this guest be the volume's? One that was just plugged in has the time to tell. */

@@ -21,6 +21,7 @@ import {
   readVmVolumes,
   readVolume,
 } from './guards';
+import { attachesTo, otherAttaches } from './other-attaches';
 import { readParts } from './parts-of-group';
 import type { RunContext } from './run-context';
 
@@ -200,26 +201,20 @@ async function takeSlot(run: RunContext): Promise<FullVm | null> {
   return { reason, crowded: waiting >= LIMITS.SLOT_WAITERS_MAX };
 }
 
-/** An operation whose type cannot be read may be an attach. */
-function attachesTo(operation: Operation, vmId: string | null): boolean {
-  if (operation.type === 'unreadable' || operation.type === 'cleanup') return true;
-  return operation.type === 'attach' && operation.request.vm_id === vmId;
-}
-
 /**
  * Where disks have no serial only the size tells them apart, so one disk at a time is attached to this guest:
  * other attaches wait until that operation has ended. So do those of a volume with the same serial. Checking and
- * taking the turn happen in one synchronous step, so no two operations take it at once.
+ * taking the turn happen in one synchronous step, so no two operations take it at once. Of two that are under way
+ * already, because a disk that showed its serial was there when they began, the one that was accepted first goes
+ * on: they must not wait for each other.
  */
 function conflictingAttach(run: RunContext): string | null {
-  const { id, volumeId } = run.operation;
+  const { volumeId } = run.operation;
   const isAlike = lacksSerials(run.parts.watcher.snapshot().devices)
     ? () => true
     : (other: Operation) => shareSerial(volumeId, other.volumeId);
-  const { applianceVmId } = run.parts.policy();
-  const other = run.otherRuns
-    .attachingDisks()
-    .find((one) => one.id !== id && isAlike(one) && attachesTo(one, applianceVmId));
+  const goesFirst = (other: Operation) => run.mayAttachDisk && run.operation.sequence < other.sequence;
+  const other = otherAttaches(run).find((one) => isAlike(one) && !goesFirst(one));
   if (!other) run.allowDisk();
   return other?.id ?? null;
 }

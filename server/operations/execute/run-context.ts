@@ -57,6 +57,8 @@ export interface RunContext {
   giveUp(code: ErrorCode, message: string): Promise<Operation | null>;
   /** From now on, and until it ends, this run may attach a disk to the guest. */
   allowDisk(): void;
+  /** True also where it is not known yet. */
+  readonly mayAttachDisk: boolean;
   /** A slot of the guest is this run's, until it ends. */
   takeSlot(): void;
   readonly hasSlot: boolean;
