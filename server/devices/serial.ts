@@ -45,8 +45,13 @@ export function plainSerial(serial: string): string {
 
 /**
  * No disk of this guest that could be a volume's shows a serial: its disks are told apart by size and time alone. The
- * system's own disk proves nothing: it may come from a template with a serial where volumes get none.
+ * system's own disk proves nothing about others: it may have a serial where they get none. While no other has told
+ * whether it has one, the system's is asked all the same: does it show one that CloudStack makes?
  */
-export function lacksSerials(devices: readonly Pick<Device, 'serial' | 'root'>[]): boolean {
-  return devices.every(({ serial, root }) => root === true || serial === null);
+export function lacksSerials(devices: readonly Pick<Device, 'serial' | 'serialState' | 'root'>[]): boolean {
+  const told = devices.filter(
+    ({ root, serialState }) => root !== true && (serialState === 'read' || serialState === 'absent'),
+  );
+  if (told.length > 0) return told.every(({ serial }) => serial === null);
+  return !devices.some(({ serial }) => isVolumeSerial(serial));
 }

@@ -48,8 +48,8 @@ export class HeldRows {
   }
 
   /**
-   * It is held, or waits for one that is. While no data disk shows a serial an attach waits for every disk that may
-   * still come, so there the spoilt ones alone are asked about.
+   * It is held, or waits for one that is. Without serials an attach waits for every disk that may still come,
+   * so there the spoilt ones alone are asked about.
    */
   private isBlocked(operation: Operation, owner: DaemonProcess): boolean {
     const { id } = operation;
@@ -58,8 +58,7 @@ export class HeldRows {
     if (held.some((one) => one.id === id || (one.volumeId !== '' && one.volumeId === volumeId))) return true;
     if (operation.type === 'snapshot-group')
       return this.partsOf(id).some((part) => this.isBlocked(part, owner));
-    const isMute = !this.world.script.world.serials || this.world.guest.plugged().length === 0;
-    return isMute && held.length > 0 && !this.world.ledger.spoilt.has(id);
+    return !this.world.script.world.serials && held.length > 0 && !this.world.ledger.spoilt.has(id);
   }
 
   /** A group waits for its parts, each of which waits as an operation of its own. */
