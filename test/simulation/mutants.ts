@@ -208,7 +208,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'server/daemon/fenced-cloud.ts',
     find: '    isOwner()\n      ? send()',
     replace: '    isOwner() || send !== null\n      ? send()',
-    seed: 6612046,
+    seed: 9025280,
   },
   {
     name: 'denials-of-the-send-before',
