@@ -88,11 +88,11 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'turn-by-acceptance',
-    what: 'without serials an attach waits for those that were accepted before it, not for those that are under way',
-    file: 'server/operations/execute/observations.ts',
-    find: '.find((one) => isAlike(one) && !goesFirst(one));',
-    replace: '.find((one) => one.sequence < run.operation.sequence && isAlike(one));\n  void goesFirst;',
-    seed: 3995,
+    what: 'without serials an attach heeds those that were accepted before it, not those that are under way',
+    file: 'server/operations/execute/other-attaches.ts',
+    find: '.filter((one) => one.id !== operation.id &&',
+    replace: '.filter((one) => one.sequence < operation.sequence &&',
+    seed: 20017453,
   },
   {
     name: 'sent-for-ever',
