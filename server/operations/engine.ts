@@ -37,7 +37,7 @@ export class Engine implements OtherRuns {
   readonly vmJobs = new VmJobQueue();
   readonly denials = new JobDenials();
   private readonly stopping = new AbortController();
-  /** Cancels that were noted while no run has their operation: it may have been read before that. */
+  /** Cancels noted since the last look began, of operations without a run: it may have read them before that. */
   private readonly cancels = new Map<string, Caller | null>();
   private pumping: Promise<PumpReport> | null = null;
   private pumpAgain = false;
@@ -89,7 +89,6 @@ export class Engine implements OtherRuns {
     this.pumpAgain = true;
     this.pumping ??= this.pump().finally(() => {
       this.pumping = null;
-      this.cancels.clear();
       // Asked for after the last look and before now.
       if (this.pumpAgain && !this.stopping.signal.aborted) void this.wake();
     });

@@ -102,11 +102,10 @@ const SCRIPT = '"$0" "$@"; exit';
 const THREADS = ['-t', '8'];
 
 /**
- * What a client's nbdkit has in its environment. glibc gives a buffer of more than 128 KiB pages of its own,
- * 16 bytes after whose start it lies: copies from pages of the disk's cache to such an address are slow (loads
- * wait for stores whose addresses end in the same 12 bits). A server that lives long gets away from that, since
- * glibc raises the limit when the first client leaves; ours, which serve one client each, are told at the start.
- * 32 MiB is the most that glibc takes. Other C libraries pass it over.
+ * What a client's nbdkit has in its environment. glibc gives a buffer of more than 128 KiB pages of its own, and
+ * reads from the page cache into such buffers were measured to be slower by a tenth (docs/decisions/0008). A server
+ * that lives long gets away from that, since glibc raises the limit when the first client leaves; ours, which serve
+ * one client each, are told at the start. 32 MiB is the most that glibc takes. Other C libraries pass it over.
  */
 export const SESSION_ENVIRONMENT = {
   GLIBC_TUNABLES: `glibc.malloc.mmap_threshold=${32 * 1024 * 1024}`,

@@ -35,6 +35,23 @@ describe('a guest whose data disks show no serial', () => {
     expect(other.vmId).toBe(rig.here);
   });
 
+  it('two that began while a disk showed its serial do not wait for each other once it has left', async () => {
+    const rig = await Rig.start({ guest: { slots: 2 }, policy: { slots: 'wait' } });
+    const telling = await rig.volume({ vmId: rig.here });
+    await rig.volume({ vmId: rig.here, serial: '' });
+    const volumes = [await rig.volume(), await rig.volume()];
+    const operations = [];
+    for (const { id } of volumes)
+      operations.push(await rig.request('attach', { volume_id: id, vm_id: rig.here }));
+    // The VM is full: both have had their turn, and wait for a slot.
+    await rig.pass(5 * SECOND_MS);
+    rig.unplug(telling);
+    await rig.guest.unplug(telling.id);
+    const [first = ''] = operations;
+    expect(await rig.ended(first, 10 * MINUTE_MS)).toMatchObject({ type: 'attach' });
+    expect(rig.calls).toContain('attachVolume');
+  });
+
   describe('while the job of an attach that was given up is open', () => {
     async function make() {
       const attach = LIMITS.JOB_DEADLINE_MS + 10 * MINUTE_MS;
