@@ -6,7 +6,7 @@ import { systemUsers } from '../devices/disk-users';
 import { verifiedDevice, verifyIdentity } from '../devices/identity';
 import { serialNames } from '../devices/serial';
 import type { ConfiguredExport } from '../exports/export-server';
-import { exportName } from '../model/export-name';
+import { exportNameOf } from '../model/export-name';
 import type { ExportRecord, Mapping } from '../model/operation';
 import type { Observation } from './observation';
 
@@ -44,9 +44,9 @@ export class View {
     return this.records.get(volumeId) ?? null;
   }
 
-  /** The export as the server has it configured. */
+  /** The export as the server has it configured; null also for an id of another program's row that is no UUID. */
   served(volumeId: string): ConfiguredExport | null {
-    return this.configured.get(exportName(volumeId)) ?? null;
+    return this.configured.get(exportNameOf(volumeId)) ?? null;
   }
 
   isRoot(name: string): boolean {

@@ -1,7 +1,7 @@
 import type { CloudVolume } from '../../cloudstack/cloud';
 import type { Device } from '../../devices/device';
 import { expectedSerial, isVolumeSerial, serialNames } from '../../devices/serial';
-import { exportName } from '../../model/export-name';
+import { exportName, exportNameOf } from '../../model/export-name';
 import type { MappingEffect } from '../../model/ledger';
 import type { Mapping } from '../../model/operation';
 import { mended, type Repair, type RepairStep, reported } from '../repair';
@@ -67,7 +67,8 @@ function judgeGone(view: View, mapping: Mapping, volume: CloudVolume | 'absent')
     return right ? [] : misleadingExport(view, mapping);
   }
   const steps: RepairStep[] = [
-    { kind: 'withdraw', exportName: exportName(mapping.volumeId) },
+    // The row of another program may name no UUID: then there is no such export, and nothing is withdrawn.
+    { kind: 'withdraw', exportName: exportNameOf(mapping.volumeId) },
     ...rowsWithout(view, mapping, volume),
   ];
   if (device !== null && device !== 'unknown') return [ghost(view, mapping.volumeId, device, volume, steps)];

@@ -33,6 +33,13 @@ describe('rows that an old daemon has left', () => {
     expect(told(await run(appliance))).toEqual(['stale-mapping repaired']);
     expect(await appliance.ledger.readMapping(id)).toBeNull();
   });
+
+  it('one that names no UUID is judged like any other, and keeps no other from being judged', async () => {
+    const { appliance, id } = await withUnmapped();
+    await appliance.putRow(mapping('test-disk-1', { vmId: appliance.vmId, devicePath: '/dev/vdx' }));
+    expect(told(await run(appliance))).toEqual(['stale-mapping repaired', 'unmapped-volume repaired']);
+    expect((await appliance.ledger.listMappings()).map(({ volumeId }) => volumeId)).toEqual([id]);
+  });
 });
 
 describe('a volume on another VM without a mapping', () => {
