@@ -4,6 +4,7 @@ import { DaemonError } from '../core/errors';
 import { LIMITS } from '../core/limits';
 import { compiledForIds } from './compiled-once';
 import type { Database } from './connection/pool';
+import { plainId } from './rows';
 import type { Tables } from './tables';
 
 /**
@@ -26,8 +27,8 @@ export class ReadById<Row> {
     const query = compiledForIds(build);
     this.batcher = new Batcher(async (ids) => {
       const rows = await database.query((db) => query(db, [...new Set(ids)]));
-      const found = new Map(rows.map((row) => [plain(idOf(row)), row]));
-      return ids.map((id) => fulfilled(found.get(plain(id))));
+      const found = new Map(rows.map((row) => [plainId(idOf(row)), row]));
+      return ids.map((id) => fulfilled(found.get(plainId(id))));
     }, LIMITS.READ_GROUP_SIZE);
   }
 
@@ -40,9 +41,4 @@ export class ReadById<Row> {
       { retryAfterSeconds: 5 },
     );
   }
-}
-
-/** As the database compares ids: rows of other daemons may have them in capitals. */
-function plain(id: string): string {
-  return id.trimEnd().toLowerCase();
 }

@@ -3,7 +3,7 @@ import { exportNameOf } from '../model/export-name';
 import type { ExportFilter } from '../model/ledger';
 import type { ExportRecord } from '../model/operation';
 import type { Database } from './connection/pool';
-import { toExport } from './rows';
+import { plainId, toExport } from './rows';
 
 /*
  * Other programs have rows of their own in nbd_exports. Ours has the name of its volume, and a mapping: an
@@ -61,5 +61,5 @@ async function mappedVolumes(database: Database, volumeId: string | undefined): 
     const all = db.selectFrom('device_mappings').select('volume_id');
     return (volumeId === undefined ? all : all.where('volume_id', '=', volumeId)).execute();
   });
-  return new Set(rows.map((row) => row.volume_id));
+  return new Set(rows.map((row) => plainId(row.volume_id)));
 }

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { ERRORS, type ErrorCode } from '../core/errors';
 import { LIMITS } from '../core/limits';
+import { exportNameOf } from '../model/export-name';
 import type { LastOperation } from '../model/ledger';
 import {
   EXPORT_STATUSES,
@@ -58,6 +59,8 @@ const nullableTime = z
   .nullable()
   .catch(null)
   .transform((date) => date?.getTime() ?? null);
+/** Of a volume or a VM. */
+const id = z.string().transform(plainId);
 /** JSON columns come as text (MariaDB) or parsed (MySQL). */
 const json = z
   .unknown()
@@ -69,6 +72,14 @@ const errorCode = z
   .transform((value): ErrorCode | null =>
     value !== null && isErrorCode(value) ? value : value === null ? null : 'INTERNAL',
   );
+
+/**
+ * As the database compares ids: another program may have written one in capitals, or with blanks at its end. It names
+ * the same object, and CloudStack shows its ids in lower case.
+ */
+export function plainId(text: string): string {
+  return text.trimEnd().toLowerCase();
+}
 
 function parseJson(text: string): unknown {
   try {
@@ -191,7 +202,7 @@ function statusByEnd(completedAt: number | null): OperationStatus {
 
 const lastOperationRow = z.object({
   id: z.string(),
-  volume_id: z.string(),
+  volume_id: id,
   type: z.string(),
   status: z.string(),
   updated_at: time,
@@ -253,8 +264,8 @@ function isStep(step: string): step is Step {
 
 const mappingRow = z.object({
   id: z.string(),
-  volume_id: z.string(),
-  vm_id: z.string(),
+  volume_id: id,
+  vm_id: id,
   device_path: z.string(),
   cloudstack_state: z.enum(['attached', 'detached']).catch('attached'),
   linux_state: z.enum(['detected', 'missing', 'n/a']).catch('missing'),
@@ -280,7 +291,7 @@ export function toMapping(row: unknown): Mapping {
 
 const exportRow = z.object({
   id: z.union([z.string(), z.number()]).transform(String),
-  volume_id: z.string(),
+  volume_id: id,
   export_name: z.string(),
   device_path: z.string(),
   port: count,
@@ -293,5 +304,7 @@ const exportRow = z.object({
 });
 
 export function toExport(row: unknown): ExportRecord {
-  return camelKeys(exportRow.parse(row));
+  const record = camelKeys(exportRow.parse(row));
+  const ours = exportNameOf(record.volumeId);
+  return plainId(record.exportName) === ours ? { ...record, exportName: ours } : record;
 }

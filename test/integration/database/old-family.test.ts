@@ -159,6 +159,32 @@ describe.each(FAMILIES)('an old database: %s', (family, statements) => {
     expect(await ledger.readExport(volumeId)).toBeNull();
   });
 
+  it('knows the volume of a row whose ids are in capitals or end with a blank', async () => {
+    const dsn = await databaseWith(statements);
+    const { ledger, epoch } = await begin(dsn);
+    const [volumeId, other] = VOLUMES;
+    const real = (await rows(dsn, "SHOW COLUMNS FROM device_mappings LIKE 'volume_%id'")).find(
+      ({ Extra }) => !String(Extra).includes('GENERATED'),
+    );
+    await rows(
+      dsn,
+      `UPDATE device_mappings SET ${String(real?.Field)} = UPPER(${String(real?.Field)}), vm_id = CONCAT(UPPER(vm_id), ' ')`,
+    );
+    const record = { volumeId, exportName: `migration-vol-${volumeId}`, devicePath: '/dev/vdb', port: 10809 };
+    const effect = { kind: 'put-export', record: { ...record, status: 'active', metadata: {} } } as const;
+    await ledger.auditedChange(epoch, [effect], note('test'));
+    const of = { volumeId, vmId: VM, devicePath: '/dev/vdb' };
+    expect(await ledger.readMapping(volumeId)).toMatchObject(of);
+    const mappings = await ledger.listMappings(VM);
+    expect(mappings.map((one) => one.volumeId).sort()).toEqual([volumeId, other]);
+    expect(mappings.every(({ vmId }) => vmId === VM)).toBe(true);
+    expect((await ledger.listExports()).map((one) => one.volumeId)).toContain(volumeId);
+    expect((await ledger.readVolumeRows([volumeId])).get(volumeId)).toMatchObject({
+      mapping: of,
+      export: record,
+    });
+  });
+
   it('refuses TRUNCATE of a table that others point to, the one statement that differs; DELETE empties it', async () => {
     const dsn = await databaseWith(statements);
     await begin(dsn);
