@@ -1,30 +1,20 @@
-import type { Cloud } from '../cloudstack/cloud';
-import { lookUpVolume } from '../cloudstack/look-up';
-import type { Clock } from '../core/clock';
-import type { ClockSteps } from '../core/clock-steps';
 import { mapConcurrent } from '../core/concurrency/map-concurrent';
 import { DaemonError, messageOf } from '../core/errors';
 import { LIMITS } from '../core/limits';
 import type { DeviceSnapshot } from '../devices/device';
-import { compareSize } from '../devices/disk-size';
 import { verifyIdentity } from '../devices/identity';
 import { type ExportServer, rowOf, targetOf } from '../exports/export-server';
 import { isReadOnly, isWithdrawn } from '../model/export-metadata';
 import { exportName } from '../model/export-name';
 import type { Epoch, Ledger, MappingEffect } from '../model/ledger';
 import type { OperationEvents } from '../model/operation-events';
-import type { Drift, DriftKind } from './drift';
+import type { Drift } from './drift';
 import type { Repair, RepairStep } from './repair';
 
 export interface ApplyParts {
   readonly ledger: Ledger;
-  readonly cloud: Cloud;
-  readonly clock: Clock;
-  readonly clockSteps: ClockSteps;
   readonly exports: ExportServer;
   readonly watcher: { scan(): Promise<DeviceSnapshot> };
-  /** How much larger than its volume a device may be. */
-  readonly sizeToleranceBytes: number;
   /** Receives every repair. */
   readonly events: Pick<OperationEvents, 'publish'>;
   isBusyWith(volumeId: string): boolean;
@@ -44,46 +34,6 @@ export async function isOvertaken(
   const { volumeId } = drift;
   if (volumeId === null) return false;
   return parts.isBusyWith(volumeId) || parts.ledger.isWorkedOn(volumeId, sinceEntry);
-}
-
-/**
- * For drifts that say that CloudStack disagrees with the guest or the row: a list may be older than the last
- * job. The volume is read again by its id, and a volume with an operation that ended in the last seconds is
- * left for the next sync.
- */
-export async function isContradicted(
-  parts: ApplyParts,
-  { drift }: Repair,
-  applianceVmId: string,
-): Promise<boolean> {
-  const { volumeId } = drift;
-  if (volumeId === null || !isDoubtful(drift, applianceVmId)) return false;
-  const [last] = await parts.ledger.listOperations({ volumeId, limit: 1 });
-  const settledMs = last ? Math.abs(parts.clock.now() - last.updatedAt) : Number.POSITIVE_INFINITY;
-  if (settledMs < LIMITS.READ_SETTLE_MS) return true;
-  if (parts.clockSteps.hasSteppedSince(parts.clock.monotonic() - LIMITS.READ_SETTLE_MS)) return true;
-  const volume = await lookUpVolume(parts.cloud, volumeId, applianceVmId).catch(() => null);
-  if (volume === null || volume.kind === 'unknown') return true;
-  const there = volume.kind === 'seen' && volume.value.vmId === drift.vmId;
-  if (drift.kind === 'ghost-disk' || drift.kind === 'stale-mapping') return there;
-  if (drift.kind !== 'size-mismatch') return !there;
-  // The guest shows a resize a moment after CloudStack does.
-  const { devices } = await parts.watcher.scan();
-  const device = devices.find(({ path }) => path === drift.devicePath);
-  if (!there || !device) return true;
-  return compareSize(device.size, volume.value.size, parts.sizeToleranceBytes) === 'fits';
-}
-
-const CONTRADICTIONS: ReadonlySet<DriftKind> = new Set([
-  'ghost-disk',
-  'stale-mapping',
-  'phantom-attach',
-  'size-mismatch',
-]);
-
-/** Of what is attached to another VM nothing but CloudStack's list says so. */
-function isDoubtful({ kind, vmId }: Repair['drift'], applianceVmId: string): boolean {
-  return CONTRADICTIONS.has(kind) || (kind === 'unmapped-volume' && vmId !== applianceVmId);
 }
 
 /** The progress of one repair. */

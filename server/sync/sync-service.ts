@@ -1,15 +1,16 @@
 import { LIMITS } from '../core/limits';
 import type { Logger } from '../core/log/logger';
 import type { Epoch, Ledger } from '../model/ledger';
-import { type ApplyParts, applyAll, isContradicted, isOvertaken } from './apply';
+import { type ApplyParts, applyAll, isOvertaken } from './apply';
 import type { Drift, SyncReport } from './drift';
 import { isTransitional } from './drifts/state';
 import type { Observation } from './observation';
 import { type ObserveParts, observe } from './observe';
 import { plan } from './plan';
 import { type Repair, spareRows } from './repair';
+import { lookAgain, type SecondLookParts } from './second-look';
 
-export interface SyncParts extends ObserveParts, ApplyParts {
+export interface SyncParts extends ObserveParts, ApplyParts, SecondLookParts {
   readonly ledger: Ledger;
   readonly logger: Logger;
   /** Throws STANDBY, STARTING, STOPPING or APPLIANCE_UNKNOWN when this daemon must not repair anything. */
@@ -52,12 +53,18 @@ export class SyncService {
     const observation = await observe(this.parts, applianceVmId, this.stuck());
     const skipped = new Set([...observation.busy, ...observation.hidden.keys()]);
     const repairs: Repair[] = [];
+    const unavailable = [...observation.unavailable];
+    const unseen = new Set<string>();
     for (const repair of plan(observation)) {
-      const left =
-        (await isOvertaken(this.parts, repair, sinceEntry)) ||
-        (await isContradicted(this.parts, repair, applianceVmId));
-      if (!left) repairs.push(isShown ? repair : spareRows(repair));
-      else if (repair.drift.volumeId !== null) skipped.add(repair.drift.volumeId);
+      const { volumeId } = repair.drift;
+      const again = (await isOvertaken(this.parts, repair, sinceEntry))
+        ? null
+        : await lookAgain(this.parts, repair, applianceVmId);
+      if (again?.kind === 'stands') repairs.push(isShown ? repair : spareRows(repair));
+      else if (volumeId !== null) skipped.add(volumeId);
+      if (again?.kind !== 'unknown') continue;
+      unavailable.push(`volume ${volumeId ?? ''} could not be looked at again: ${again.why}`);
+      unseen.add(keyOf(repair.drift));
     }
     const found = dryRun ? repairs.map(planned) : await applyAll(this.parts, epoch, repairs, sinceEntry);
     const report: SyncReport = {
@@ -72,8 +79,8 @@ export class SyncService {
         exports: observation.exports.length,
       },
       judged: isComplete(observation),
-      unavailable: [...observation.unavailable],
-      drifts: [...found, ...this.notJudged(observation, found)],
+      unavailable,
+      drifts: [...found, ...this.notJudged(observation, found, unseen)],
       skippedVolumes: skipped.size,
     };
     if (!dryRun) {
@@ -100,13 +107,17 @@ export class SyncService {
     return this.adoptionShown;
   }
 
-  /** Drifts that were known before and could not be checked this time. */
-  private notJudged(observation: Observation, found: readonly Drift[]): Drift[] {
-    if (isComplete(observation) || this.last === null) return [];
+  /**
+   * Drifts that were known before and could not be checked this time: a view is missing, or the second look at one
+   * (`unseen`, by key) could not be made.
+   */
+  private notJudged(observation: Observation, found: readonly Drift[], unseen: ReadonlySet<string>): Drift[] {
+    if (this.last === null) return [];
+    const isUnseen = isComplete(observation) ? (drift: Drift) => unseen.has(keyOf(drift)) : () => true;
     const again = new Set(found.map(keyOf));
     const since = this.last.judged ? this.last.finishedAt : null;
     return this.last.drifts
-      .filter((drift) => drift.action !== 'repaired' && !again.has(keyOf(drift)))
+      .filter((drift) => drift.action !== 'repaired' && !again.has(keyOf(drift)) && isUnseen(drift))
       .map((drift) => ({
         ...drift,
         notJudgedSince: drift.notJudgedSince ?? since ?? this.last?.finishedAt ?? null,
@@ -170,6 +181,6 @@ function isComplete({ volumes, guest, configured, exportsEnabled }: Observation)
   return volumes !== null && guest !== null && (configured !== null || !exportsEnabled);
 }
 
-function keyOf({ kind, volumeId, devicePath }: Drift): string {
+function keyOf({ kind, volumeId, devicePath }: Omit<Drift, 'action'>): string {
   return `${kind} ${volumeId ?? ''} ${volumeId === null ? (devicePath ?? '') : ''}`;
 }

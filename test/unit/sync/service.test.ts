@@ -199,6 +199,71 @@ describe('what happens while sync looks and repairs', () => {
   });
 });
 
+describe('the second look at what seems wrong', () => {
+  /** The list of CloudStack, and what happens before it is judged. */
+  const afterTheList = (appliance: MemoryAppliance, happens: () => Promise<void> | void) => {
+    const { listVolumes } = appliance.cloud;
+    appliance.cloud.listVolumes = async (filter) => {
+      const volumes = await listVolumes.call(appliance.cloud, filter);
+      appliance.cloud.listVolumes = listVolumes;
+      await happens();
+      return volumes;
+    };
+  };
+  const place = (appliance: MemoryAppliance, id: string, vmId: string | null) =>
+    Object.assign(appliance.model.volumes.find((one) => one.id === id) ?? {}, {
+      vmId,
+      deviceId: vmId === null ? null : 1,
+    });
+
+  it('a disk that came while CloudStack was read is no phantom, and keeps its row', async () => {
+    const { appliance, id } = await withUnmapped();
+    await run(appliance);
+    await appliance.guest.unplug(id);
+    afterTheList(appliance, () => appliance.plug(id));
+    expect(told(await run(appliance))).toEqual([]);
+    expect(await appliance.ledger.readMapping(id)).toMatchObject({ linuxState: 'detected' });
+    expect(told(await run(appliance))).toEqual(['letter-moved repaired']);
+  });
+
+  it('a disk that left while CloudStack was read is no ghost', async () => {
+    const { appliance, id } = await withUnmapped();
+    await run(appliance);
+    place(appliance, id, null);
+    afterTheList(appliance, () => appliance.guest.unplug(id));
+    expect(told(await run(appliance))).toEqual([]);
+    expect(told(await run(appliance))).toEqual(['stale-mapping repaired']);
+  });
+
+  it('a row names no VM that the volume has left since the list', async () => {
+    const appliance = await MemoryAppliance.start();
+    const [third, fourth] = ['third', 'fourth'].map((name) => appliance.model.addVm({ name }).id);
+    const { id } = appliance.addVolume({ vmId: third ?? null });
+    await appliance.putRow(appliance.remoteRow(id));
+    afterTheList(appliance, () => void place(appliance, id, fourth ?? null));
+    expect(told(await run(appliance))).toEqual([]);
+    expect(await appliance.ledger.readMapping(id)).toMatchObject({ vmId: appliance.otherVm });
+    expect(told(await run(appliance))).toEqual(['stale-mapping repaired']);
+    expect(await appliance.ledger.readMapping(id)).toMatchObject({ vmId: fourth });
+  });
+
+  it('one that cannot be made leaves what was known, with since when, and says so', async () => {
+    const { appliance, id } = await withUnmapped();
+    await run(appliance);
+    place(appliance, id, null);
+    const first = await run(appliance);
+    expect(told(first)).toEqual(['ghost-disk reported']);
+    await appliance.clock.advance(60_000);
+    appliance.cloud.readVolume = async () => {
+      throw new CloudError('too many requests', { kind: 'rate-limit', outcome: 'not-started' });
+    };
+    const second = await run(appliance);
+    expect(second.drifts).toEqual([{ ...first.drifts[0], notJudgedSince: first.finishedAt }]);
+    expect(second).toMatchObject({ judged: true, skippedVolumes: 1 });
+    expect(second.unavailable).toEqual([expect.stringMatching(new RegExp(`${id}.*too many requests`))]);
+  });
+});
+
 describe('the order of repairs', () => {
   it('what leads to a wrong disk is closed before anything is written, and exports are published at once', async () => {
     const { appliance } = await withUnmapped();

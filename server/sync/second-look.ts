@@ -1,0 +1,101 @@
+import type { Cloud } from '../cloudstack/cloud';
+import { lookUpVolume } from '../cloudstack/look-up';
+import type { Clock } from '../core/clock';
+import type { ClockSteps } from '../core/clock-steps';
+import { messageOf } from '../core/errors';
+import { LIMITS } from '../core/limits';
+import type { Device, DeviceSnapshot } from '../devices/device';
+import { compareSize } from '../devices/disk-size';
+import { serialNames } from '../devices/serial';
+import type { Ledger } from '../model/ledger';
+import type { DriftKind } from './drift';
+import type { Repair } from './repair';
+
+/** What a second look asks. */
+export interface SecondLookParts {
+  readonly ledger: Pick<Ledger, 'listOperations'>;
+  readonly cloud: Pick<Cloud, 'readVolume' | 'readVm'>;
+  readonly clock: Clock;
+  readonly clockSteps: ClockSteps;
+  readonly watcher: { scan(): Promise<DeviceSnapshot> };
+  /** How much larger than its volume a device may be. */
+  readonly sizeToleranceBytes: number;
+}
+
+/**
+ * stands: it is as it was observed. contradicted: it is not any more, or the next sync knows better. unknown: it
+ * could not be looked at, and why.
+ */
+type SecondLook =
+  | { readonly kind: 'stands' }
+  | { readonly kind: 'contradicted' }
+  | { readonly kind: 'unknown'; readonly why: string };
+
+/**
+ * For drifts that say that CloudStack disagrees with the guest or the row: a list may be older than the last
+ * job, and the guest was read before the list. The volume is read again by its id, and the guest after it; a volume
+ * with an operation that ended in the last seconds is left for the next sync. Throws DATABASE_UNAVAILABLE.
+ */
+export async function lookAgain(
+  parts: SecondLookParts,
+  repair: Repair,
+  applianceVmId: string,
+): Promise<SecondLook> {
+  const { drift } = repair;
+  const { volumeId } = drift;
+  if (volumeId === null || !isDoubtful(drift, applianceVmId)) return { kind: 'stands' };
+  const [last] = await parts.ledger.listOperations({ volumeId, limit: 1 });
+  const settledMs = last ? Math.abs(parts.clock.now() - last.updatedAt) : Number.POSITIVE_INFINITY;
+  if (settledMs < LIMITS.READ_SETTLE_MS) return { kind: 'contradicted' };
+  if (parts.clockSteps.hasSteppedSince(parts.clock.monotonic() - LIMITS.READ_SETTLE_MS))
+    return { kind: 'contradicted' };
+  try {
+    const volume = await lookUpVolume(parts.cloud, volumeId, applianceVmId);
+    if (volume.kind === 'unknown') return { kind: 'unknown', why: volume.why };
+    const { vmId, size } = volume.kind === 'seen' ? volume.value : { vmId: null, size: null };
+    const stands = isPlace(repair, vmId) && (await isInGuest(parts, repair, volumeId, size));
+    return { kind: stands ? 'stands' : 'contradicted' };
+  } catch (error) {
+    return { kind: 'unknown', why: messageOf(error) };
+  }
+}
+
+const CONTRADICTIONS: ReadonlySet<DriftKind> = new Set([
+  'ghost-disk',
+  'stale-mapping',
+  'phantom-attach',
+  'size-mismatch',
+]);
+
+/** Of what is attached to another VM nothing but CloudStack's list says so. */
+function isDoubtful({ kind, vmId }: Repair['drift'], applianceVmId: string): boolean {
+  return CONTRADICTIONS.has(kind) || (kind === 'unmapped-volume' && vmId !== applianceVmId);
+}
+
+/** The volume is where the drift says, and a row that the repair writes says the same. */
+function isPlace({ drift, steps }: Repair, vmId: string | null): boolean {
+  const isAway = drift.kind === 'ghost-disk' || drift.kind === 'stale-mapping';
+  const effects = steps.flatMap((step) => (step.kind === 'rows' ? step.effects : []));
+  return (
+    (vmId === drift.vmId) !== isAway &&
+    effects.every((effect) => effect.kind !== 'put-mapping' || effect.mapping.vmId === vmId)
+  );
+}
+
+/** The guest still says what the drift says of it. Throws DEVICES_UNREADABLE. */
+async function isInGuest(
+  { watcher, sizeToleranceBytes }: SecondLookParts,
+  { drift: { kind, devicePath } }: Repair,
+  volumeId: string,
+  size: number | null,
+): Promise<boolean> {
+  if (kind !== 'ghost-disk' && kind !== 'phantom-attach' && kind !== 'size-mismatch') return true;
+  const { devices } = await watcher.scan();
+  const isNamed = ({ serial }: Device) => serialNames(volumeId, serial);
+  if (kind === 'phantom-attach') return !devices.some(isNamed);
+  const device = devices.find(({ path }) => path === devicePath);
+  if (!device) return false;
+  if (kind === 'ghost-disk') return device.serial === null || isNamed(device);
+  // The guest shows a resize a moment after CloudStack does.
+  return compareSize(device.size, size, sizeToleranceBytes) !== 'fits';
+}
