@@ -8,6 +8,7 @@ import type { Device, DeviceSnapshot } from '../devices/device';
 import { compareSize } from '../devices/disk-size';
 import { serialNames } from '../devices/serial';
 import type { Ledger } from '../model/ledger';
+import type { Operation } from '../model/operation';
 import type { DriftKind } from './drift';
 import type { Repair } from './repair';
 
@@ -45,8 +46,7 @@ export async function lookAgain(
   const { volumeId } = drift;
   if (volumeId === null || !isDoubtful(drift, applianceVmId)) return { kind: 'stands' };
   const [last] = await parts.ledger.listOperations({ volumeId, limit: 1 });
-  const settledMs = last ? Math.abs(parts.clock.now() - last.updatedAt) : Number.POSITIVE_INFINITY;
-  if (settledMs < LIMITS.READ_SETTLE_MS) return { kind: 'contradicted' };
+  if (last && !hasSettled(last, parts.clock.now(), applianceVmId)) return { kind: 'contradicted' };
   if (parts.clockSteps.hasSteppedSince(parts.clock.monotonic() - LIMITS.READ_SETTLE_MS))
     return { kind: 'contradicted' };
   try {
@@ -58,6 +58,19 @@ export async function lookAgain(
   } catch (error) {
     return { kind: 'unknown', why: messageOf(error) };
   }
+}
+
+/**
+ * The time in its row was written by the clock of the appliance whose operation it is: another one's clock may be
+ * ahead of ours or behind it. Rows of the daemon before this one name no appliance.
+ */
+function hasSettled(
+  { applianceId, updatedAt }: Pick<Operation, 'applianceId' | 'updatedAt'>,
+  now: number,
+  applianceVmId: string,
+): boolean {
+  const differMs = applianceId === applianceVmId || applianceId === '' ? 0 : LIMITS.CLOCKS_AGREE_MS;
+  return Math.abs(now - updatedAt) >= LIMITS.READ_SETTLE_MS + differMs;
 }
 
 const CONTRADICTIONS: ReadonlySet<DriftKind> = new Set([

@@ -370,6 +370,28 @@ describe('two appliances on one database, with keys of two accounts', () => {
     expect(await appliance.ledger.readMapping(id)).not.toBeNull();
   });
 
+  it('an operation of the other one has just ended, whose clock is a minute ahead: its row is not undone by an old answer', async () => {
+    const appliance = await MemoryAppliance.start();
+    const third = appliance.model.addVm({ name: 'third' }).id;
+    const other = await appliance.ledger.takeOver(third, 'their daemon');
+    const { id } = appliance.addVolume();
+    await appliance.putRow(appliance.remoteRow(id));
+    await appliance.begin(id, other);
+    const [operation] = await appliance.ledger.listOperations({ volumeId: id, limit: 1 });
+    await appliance.ledger.claim(other, 1);
+    await appliance.ledger.append(other, operation?.id ?? '', {
+      after: 2,
+      at: appliance.clock.now() + 60_000,
+      entries: [],
+      end: { status: 'completed', response: {}, error: null, errorCode: null },
+    });
+    await appliance.clock.advance(5_000);
+    expect(told(await run(appliance))).toEqual([]);
+    expect(await appliance.ledger.readMapping(id)).not.toBeNull();
+    await appliance.clock.advance(LIMITS.CLOCKS_AGREE_MS + 2 * 60_000);
+    expect(told(await run(appliance))).toEqual(['stale-mapping repaired']);
+  });
+
   it('a row of a VM on which no daemon ever ran is ours to mend', async () => {
     const appliance = await MemoryAppliance.start();
     const { id } = appliance.addVolume();
