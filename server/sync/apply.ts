@@ -3,10 +3,11 @@ import { DaemonError, messageOf } from '../core/errors';
 import { LIMITS } from '../core/limits';
 import type { DeviceSnapshot } from '../devices/device';
 import { verifyIdentity } from '../devices/identity';
-import { type ExportServer, rowOf, targetOf } from '../exports/export-server';
+import { type ExportServer, type ExportTarget, rowOf, targetOf } from '../exports/export-server';
 import { isReadOnly, isWithdrawn } from '../model/export-metadata';
 import { exportName } from '../model/export-name';
 import type { Epoch, Ledger, MappingEffect } from '../model/ledger';
+import type { NewExport } from '../model/operation';
 import type { OperationEvents } from '../model/operation-events';
 import type { Drift } from './drift';
 import type { Repair, RepairStep } from './repair';
@@ -126,25 +127,39 @@ async function applyStep(
 }
 
 /**
- * Publishes and returns the export's row; null when it was withdrawn on purpose meanwhile. Throws
+ * Publishes and returns the export's row; null when it was withdrawn on purpose meanwhile. To publish takes seconds:
+ * whoever has withdrawn the export by then, or given it another access, has the last word. Throws
  * DEVICE_IDENTITY_MISMATCH.
  */
 async function publish(
-  { ledger, exports, watcher }: ApplyParts,
+  parts: ApplyParts,
+  step: Extract<RepairStep, { kind: 'publish' }>,
+): Promise<NewExport | null> {
+  const { ledger, exports } = parts;
+  for (let published: ExportTarget | null = null; ; ) {
+    const row = await ledger.readExport(step.volumeId);
+    if (row && isWithdrawn(row)) {
+      if (published !== null) await exports.withdraw(published.name);
+      return null;
+    }
+    const readOnly = row !== null && isReadOnly(row);
+    const metadata = row?.metadata ?? { created_by: 'volume-daemon', created_via: 'sync' };
+    if (published !== null && published.readOnly === readOnly)
+      return rowOf(published, exports.portOf(published), metadata);
+    await requireSameDisk(parts, step);
+    published = targetOf(step.volumeId, step.device, readOnly);
+    await exports.publish(published);
+  }
+}
+
+async function requireSameDisk(
+  { watcher }: ApplyParts,
   { volumeId, device, bootId }: Extract<RepairStep, { kind: 'publish' }>,
-) {
-  const before = await ledger.readExport(volumeId);
-  if (before && isWithdrawn(before)) return null;
-  const readOnly = before !== null && isReadOnly(before);
+): Promise<void> {
   const now = await watcher.scan();
   const found = now.devices.find(({ path }) => path === device.path);
   const identity = verifyIdentity({ ...device, devicePath: device.path, bootId }, found, now.bootId);
-  if (!identity.ok || found?.size !== device.size) {
-    const reason = identity.ok ? `${device.path} has another size now` : identity.reason;
-    throw new DaemonError('DEVICE_IDENTITY_MISMATCH', `${exportName(volumeId)} is not published: ${reason}`);
-  }
-  const target = targetOf(volumeId, device, readOnly);
-  await exports.publish(target);
-  const metadata = before?.metadata ?? { created_by: 'volume-daemon', created_via: 'sync' };
-  return rowOf(target, exports.portOf(target), metadata);
+  if (identity.ok && found?.size === device.size) return;
+  const reason = identity.ok ? `${device.path} has another size now` : identity.reason;
+  throw new DaemonError('DEVICE_IDENTITY_MISMATCH', `${exportName(volumeId)} is not published: ${reason}`);
 }

@@ -166,6 +166,7 @@ export class MemoryAppliance {
     volumeId: string,
     devicePath: string,
     status: 'active' | 'failed' | 'withdrawn',
+    more: Readonly<Record<string, string>> = {},
   ): Promise<void> {
     const withdrawn = status === 'withdrawn';
     const record = {
@@ -174,7 +175,7 @@ export class MemoryAppliance {
       devicePath,
       port: this.exports.port,
       status: withdrawn ? ('pending' as const) : status,
-      metadata: { vm_name: 'kept', ...(withdrawn ? { withdrawn: 'true' } : {}) },
+      metadata: { vm_name: 'kept', ...(withdrawn ? { withdrawn: 'true' } : {}), ...more },
     };
     await this.ledger.auditedChange(this.owned, [{ kind: 'put-export', record }], NOTE);
   }

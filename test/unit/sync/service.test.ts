@@ -199,6 +199,40 @@ describe('what happens while sync looks and repairs', () => {
   });
 });
 
+describe('somebody decides about an export while sync publishes it', () => {
+  /** Not exported yet; `meanwhile` happens once a publish of sync has begun. */
+  async function publishing(meanwhile: (appliance: MemoryAppliance, id: string) => Promise<void>) {
+    const { appliance, id } = await withUnmapped();
+    const { publish } = appliance.exports;
+    appliance.exports.publish = async (target) => {
+      appliance.exports.publish = publish;
+      await meanwhile(appliance, id);
+      await publish.call(appliance.exports, target);
+    };
+    await run(appliance);
+    return { appliance, id };
+  }
+
+  it('who has withdrawn it has withdrawn it', async () => {
+    const { appliance, id } = await publishing((found, volumeId) =>
+      found.putExport(volumeId, '/dev/vdb', 'withdrawn'),
+    );
+    expect(appliance.exports.links.has(exportName(id))).toBe(false);
+    expect(await appliance.ledger.readExport(id)).toMatchObject({ metadata: { withdrawn: 'true' } });
+    expect(told(await run(appliance))).toEqual([]);
+  });
+
+  it('who has published it for reading only is not given one that can be written', async () => {
+    const { appliance, id } = await publishing((found, volumeId) =>
+      found.putExport(volumeId, '/dev/vdb', 'active', { read_only: 'true' }),
+    );
+    expect(await appliance.exports.list()).toMatchObject([
+      { target: '/dev/vdb', published: { readOnly: true } },
+    ]);
+    expect(await appliance.ledger.readExport(id)).toMatchObject({ metadata: { read_only: 'true' } });
+  });
+});
+
 describe('the second look at what seems wrong', () => {
   /** The list of CloudStack, and what happens before it is judged. */
   const afterTheList = (appliance: MemoryAppliance, happens: () => Promise<void> | void) => {
