@@ -10,11 +10,12 @@ import { serialNames } from '../devices/serial';
 import type { Ledger } from '../model/ledger';
 import type { Operation } from '../model/operation';
 import type { DriftKind } from './drift';
+import type { Observation } from './observation';
 import type { Repair } from './repair';
 
 /** What a second look asks. */
 export interface SecondLookParts {
-  readonly ledger: Pick<Ledger, 'listOperations'>;
+  readonly ledger: Pick<Ledger, 'listOperations' | 'readExport'>;
   readonly cloud: Pick<Cloud, 'readVolume' | 'readVm'>;
   readonly clock: Clock;
   readonly clockSteps: ClockSteps;
@@ -35,16 +36,20 @@ type SecondLook =
 /**
  * For drifts that say that CloudStack disagrees with the guest or the row: a list may be older than the last
  * job, and the guest was read before the list. The volume is read again by its id, and the guest after it; a volume
- * with an operation that ended in the last seconds is left for the next sync. Throws DATABASE_UNAVAILABLE.
+ * with an operation that ended in the last seconds is left for the next sync, and so is an export whose row has been
+ * changed. Throws DATABASE_UNAVAILABLE.
  */
 export async function lookAgain(
   parts: SecondLookParts,
   repair: Repair,
-  applianceVmId: string,
+  { applianceVmId, exports }: Pick<Observation, 'applianceVmId' | 'exports'>,
 ): Promise<SecondLook> {
   const { drift } = repair;
   const { volumeId } = drift;
-  if (volumeId === null || !isDoubtful(drift, applianceVmId)) return { kind: 'stands' };
+  if (volumeId === null) return { kind: 'stands' };
+  if (drift.kind === 'unhealthy-export' && (await isChanged(parts, volumeId, exports)))
+    return { kind: 'contradicted' };
+  if (!isDoubtful(drift, applianceVmId)) return { kind: 'stands' };
   const [last] = await parts.ledger.listOperations({ volumeId, limit: 1 });
   if (last && !hasSettled(last, parts.clock.now(), applianceVmId)) return { kind: 'contradicted' };
   if (parts.clockSteps.hasSteppedSince(parts.clock.monotonic() - LIMITS.READ_SETTLE_MS))
@@ -58,6 +63,19 @@ export async function lookAgain(
   } catch (error) {
     return { kind: 'unknown', why: messageOf(error) };
   }
+}
+
+/**
+ * The rows are read before CloudStack and the export server: an export that somebody has published meanwhile would
+ * look like one that they have withdrawn and that is still open.
+ */
+async function isChanged(
+  { ledger }: Pick<SecondLookParts, 'ledger'>,
+  volumeId: string,
+  observed: Observation['exports'],
+): Promise<boolean> {
+  const before = observed.find((record) => record.volumeId === volumeId);
+  return (await ledger.readExport(volumeId))?.updatedAt !== before?.updatedAt;
 }
 
 /**

@@ -59,7 +59,7 @@ export class SyncService {
       const { volumeId } = repair.drift;
       const again = (await isOvertaken(this.parts, repair, sinceEntry))
         ? null
-        : await lookAgain(this.parts, repair, applianceVmId);
+        : await lookAgain(this.parts, repair, observation);
       if (again?.kind === 'stands') repairs.push(isShown ? repair : spareRows(repair));
       else if (volumeId !== null) skipped.add(volumeId);
       if (again?.kind !== 'unknown') continue;

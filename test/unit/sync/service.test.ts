@@ -281,6 +281,18 @@ describe('the second look at what seems wrong', () => {
     expect(await appliance.ledger.readMapping(id)).toMatchObject({ vmId: fourth });
   });
 
+  it('an export that somebody has published again while CloudStack was read stays open', async () => {
+    const { appliance, id } = await withUnmapped();
+    await run(appliance);
+    await appliance.putExport(id, '/dev/vdb', 'withdrawn');
+    afterTheList(appliance, async () => {
+      await appliance.clock.advance(1);
+      await appliance.putExport(id, '/dev/vdb', 'active');
+    });
+    expect(told(await run(appliance))).toEqual([]);
+    expect(appliance.exports.links.get(exportName(id))).toBe('/dev/vdb');
+  });
+
   it('one that cannot be made leaves what was known, with since when, and says so', async () => {
     const { appliance, id } = await withUnmapped();
     await run(appliance);
