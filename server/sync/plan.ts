@@ -1,4 +1,10 @@
-import { judgeAttachment, judgeElsewhere, judgeStrangers, judgeUnmapped } from './drifts/attachment';
+import {
+  judgeAttachment,
+  judgeElsewhere,
+  judgeGhost,
+  judgeStrangers,
+  judgeUnmapped,
+} from './drifts/attachment';
 import { judgeOrphans } from './drifts/exports';
 import { judgeLeftover } from './drifts/leftover';
 import { judgeIdentity, judgeState } from './drifts/state';
@@ -25,6 +31,10 @@ export function plan(o: Observation): Repair[] {
     ...volumes
       .filter(({ id }) => view.mapping(id) === null)
       .flatMap((volume) => [...judgeUnmapped(view, volume), ...judgeLeftover(view, volume)]),
+    // The row is another daemon's, and the disk is in this guest all the same: nobody else sees it.
+    ...volumes
+      .filter(({ id }) => o.otherAppliances.has(view.mapping(id)?.vmId ?? ''))
+      .flatMap((volume) => judgeGhost(view, volume)),
     ...volumes.flatMap((volume) => judgeState(view, volume)),
     ...mapped.flatMap((mapping) => judgeHidden(view, mapping)),
     ...judgeUnclaimed(view),

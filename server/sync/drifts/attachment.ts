@@ -48,15 +48,22 @@ export function judgeElsewhere(view: View, mapping: Mapping): Repair[] {
 
 /** A volume without a mapping to this guest: attached here, or the ghost of one that is not. */
 export function judgeUnmapped(view: View, volume: CloudVolume): Repair[] {
+  if (volume.vmId !== view.o.applianceVmId) return judgeGhost(view, volume);
   if (view.o.guest === null || volume.type === 'ROOT' || view.isMoving(volume)) return [];
   const device = view.deviceOf(volume.id);
   if (device === 'unknown') return [];
-  if (volume.vmId !== view.o.applianceVmId)
-    return device === null ? [] : [ghost(view, volume.id, device, volume, [])];
   if (device === null) return [phantom(view, volume.id, volume)];
   return (
     judgeUse(view, volume.id, device) ?? judgeSize(view, volume, device) ?? mapAnew(view, volume, device)
   );
+}
+
+/** A volume that is attached elsewhere or nowhere: its disk may have stayed in this guest. */
+export function judgeGhost(view: View, volume: CloudVolume): Repair[] {
+  const isHere = volume.vmId === view.o.applianceVmId;
+  if (isHere || view.o.guest === null || volume.type === 'ROOT' || view.isMoving(volume)) return [];
+  const device = view.deviceOf(volume.id);
+  return device === null || device === 'unknown' ? [] : [ghost(view, volume.id, device, volume, [])];
 }
 
 /** CloudStack says that the volume is not attached here (any more). */

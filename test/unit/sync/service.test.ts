@@ -416,6 +416,18 @@ describe('two appliances on one database, with keys of two accounts', () => {
     expect(await appliance.ledger.readMapping(id)).not.toBeNull();
   });
 
+  it('a ghost stays reported after the other one has attached and mapped its volume', async () => {
+    const appliance = await MemoryAppliance.start();
+    const { id } = appliance.addVolume();
+    await appliance.plug(id);
+    await appliance.ledger.takeOver(appliance.otherVm, 'their daemon');
+    expect(told(await run(appliance))).toEqual(['ghost-disk reported']);
+    Object.assign(appliance.model.inventory.volume('', '', id), { vmId: appliance.otherVm, deviceId: 1 });
+    await appliance.putRow(appliance.remoteRow(id));
+    expect(told(await run(appliance))).toEqual(['ghost-disk reported']);
+    expect(await appliance.ledger.readMapping(id)).toMatchObject({ vmId: appliance.otherVm });
+  });
+
   it('an operation of the other one has just ended, whose clock is a minute ahead: its row is not undone by an old answer', async () => {
     const appliance = await MemoryAppliance.start();
     const third = appliance.model.addVm({ name: 'third' }).id;
