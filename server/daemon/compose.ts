@@ -86,8 +86,8 @@ export interface Domain {
   /** The engine and epoch of this owner. Throws STOPPING, STARTING, APPLIANCE_UNKNOWN or STANDBY. */
   writer(): { readonly engine: Engine; readonly epoch: Epoch };
   /**
-   * Closes every export that does not lead to the disk of its volume; nothing while we are not the owner.
-   * Never throws.
+   * Closes every export that does not lead to the disk of its volume. Nothing while another process owns the
+   * appliance; while nobody is known to, as when the database is away, by what the guest shows alone. Never throws.
    */
   revokeExports(): Promise<void>;
 }
@@ -167,11 +167,23 @@ export function compose(ports: Ports, settings: DomainSettings): Domain {
       busyVolumes: () => ledger.busyVolumes(applianceId()),
       identityConflicts: () => identity.view.conflicts,
     }),
-    async revokeExports() {
-      const vmId = ownership.engine && applianceVmId();
-      if (vmId) await revokeExports({ ledger, exports, logger }, vmId, () => watcher.snapshot());
-    },
+    revokeExports: () => revokeMisleading(ports, ownership, exports, applianceVmId()),
   };
+}
+
+/** @param guarded the exports of `ports` behind the guard, which lets the owner through only */
+async function revokeMisleading(
+  { ledger, watcher, logger, exports }: Ports,
+  { engine, otherOwner }: Ownership,
+  guarded: ExportServer,
+  applianceVmId: string | null,
+): Promise<void> {
+  const snapshot = () => watcher.snapshot();
+  if (engine !== null && applianceVmId !== null)
+    return revokeExports({ ledger, exports: guarded, logger }, applianceVmId, snapshot);
+  // A database that is away for seconds ends our lease; the links are ours still, and lead to whatever disk gets the
+  // letter.
+  if (otherOwner === null) await revokeExports({ ledger, exports, logger }, null, snapshot);
 }
 
 async function sizeOf(cloud: Cloud, volumeId: string, applianceVmId: string | null) {

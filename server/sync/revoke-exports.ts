@@ -17,15 +17,18 @@ interface RevokeParts {
  * leads to a disk other than its volume's, also of a volume that an operation works on: it may wait for long,
  * or be held. Never throws. `snapshot` is a function so that it is read after the exports it is compared with; an
  * export that an operation publishes meanwhile is left alone.
+ *
+ * @param applianceVmId null while nobody is known to own the appliance: then only what the guest itself shows counts
  */
 export async function revokeExports(
   parts: RevokeParts,
-  applianceVmId: string,
+  applianceVmId: string | null,
   snapshot: () => DeviceSnapshot,
 ): Promise<void> {
   // A guest that has not been read yet has lost no disk.
   if (!snapshot().scanned) return;
   try {
+    if (applianceVmId === null) return await closeWrongLinks(parts, snapshot);
     await closeWrongLinks(parts, snapshot);
     await revokeUnproven(parts, applianceVmId, snapshot);
   } catch (error) {

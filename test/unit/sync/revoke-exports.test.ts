@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest';
+import { DaemonError } from '~/server/core/errors';
 import { silentLogger } from '~/server/core/log/logger';
 import { exportName } from '~/server/model/export-name';
 import { revokeExports, revokeUnproven } from '~/server/sync/revoke-exports';
+import { Rig, SECOND_MS } from '../operations/rig';
 import { GIB, MemoryAppliance } from './appliance';
 
 /**
@@ -147,4 +149,26 @@ describe('an export that leads to a wrong disk, or to none', () => {
     await close(made, () => made.appliance.plug(made.first));
     expect(made.served()).toEqual([made.first, made.second]);
   });
+});
+
+it('is closed also when the database is away for so long that the lease has ended; not when another process owns the appliance', async () => {
+  const rig = await Rig.start();
+  const [first, second] = [
+    await rig.volume({ vmId: rig.here, mapped: true }),
+    await rig.volume({ vmId: rig.here, mapped: true }),
+  ];
+  const away = () => Promise.reject(new DaemonError('DATABASE_UNAVAILABLE', 'away'));
+  Object.assign(rig.ledger, { readOwner: away, renewLease: away, listMappings: away });
+  await rig.pass(10 * SECOND_MS);
+  expect(rig.domain.ownership.engine).toBeNull();
+  rig.guest.surpriseUnplug(first.id);
+  await rig.volume({ vmId: rig.here });
+  await rig.pass(SECOND_MS);
+  await rig.domain.revokeExports();
+  expect([rig.exported(first.id), rig.exported(second.id)]).toEqual([false, true]);
+  rig.domain.ownership.otherOwner = 'theirs';
+  rig.guest.surpriseUnplug(second.id);
+  await rig.pass(SECOND_MS);
+  await rig.domain.revokeExports();
+  expect(rig.exported(second.id)).toBe(true);
 });
