@@ -114,7 +114,7 @@ function fromGuest(
   if (only) return seen(only, at, 'guest');
   const mapped = mapping && verifiedDevice(mapping, { devices, bootId }).device;
   if (mapped) return seen(mapped, at, 'guest');
-  const silent = devices.filter(({ serial }) => serial === null).map(({ path }) => path);
+  const silent = disks.filter(({ serial }) => serial === null).map(({ path }) => path);
   if (silent.length === 0) return absent('every disk of this guest has the serial of another', at, 'guest');
   return unknown(`no disk has its serial, and these do not tell theirs: ${silent.join(', ')}`, at, 'guest');
 }

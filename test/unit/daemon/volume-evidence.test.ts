@@ -108,6 +108,13 @@ describe('what the witnesses say of a volume', () => {
     ]);
   });
 
+  it('a disk on such a bus that does not tell its serial may be its disk: nothing is proven', async () => {
+    const { devices, ...rest } = snapshot();
+    const others = devices.map((disk) => ({ ...disk, path: '/dev/sda', serial: null, bus: 'sata or ide' }));
+    const { guest } = await gather({ guest: { ...rest, devices: [], others } });
+    expect(guest).toMatchObject({ kind: 'unknown', why: expect.stringContaining('/dev/sda') });
+  });
+
   it('all away: four times unknown, and no error', async () => {
     const guest = { ...snapshot(), scanned: false };
     expect(await kinds({ cloud: away, database: away, exports: away, guest })).toEqual(
