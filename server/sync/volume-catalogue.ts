@@ -101,14 +101,22 @@ export class VolumeCatalogue {
     }
   }
 
-  /** One volume was read. A delete of ours is proof; that the volume is not shown afterwards is none. */
+  /**
+   * One volume was read. A delete of ours is proof; that the volume is not shown afterwards is none. An id that was
+   * never shown becomes no line because somebody has asked for it.
+   */
   note(id: string, volume: Evidence<CloudVolume>): void {
-    if (volume.kind === 'unknown' && this.notes.get(id)?.volume.kind === 'absent') return;
+    const before = this.notes.get(id);
+    if (volume.kind === 'unknown' && (before ? before.volume.kind === 'absent' : !this.isListed(id))) return;
     this.notes.delete(id);
     this.notes.set(id, { volume, monotonic: this.parts.clock.monotonic() });
     this.sorted = null;
     const [oldest] = this.notes.keys();
     if (oldest !== undefined && this.notes.size > LIMITS.CATALOGUE_NOTES) this.notes.delete(oldest);
+  }
+
+  private isListed(id: string): boolean {
+    return this.last !== null && this.entries(this.last).some((one) => one.id === id);
   }
 
   private remember(look: Look): void {
@@ -206,7 +214,9 @@ function notedCloud(cloud: Cloud, catalogue: VolumeCatalogue, clock: Pick<Clock,
     recoverVolume: (id) => cloud.recoverVolume(id),
     async readVolume(id) {
       const volume = await cloud.readVolume(id);
-      catalogue.note(id, volume);
+      // Whoever decides by a denial asks whether the key sees this appliance; here nobody has.
+      const isDenied = volume.kind === 'absent';
+      catalogue.note(id, isDenied ? unknown(volume.proof, volume.at, volume.by) : volume);
       return volume;
     },
     async deleteVolume(id) {

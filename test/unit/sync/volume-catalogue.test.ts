@@ -71,6 +71,30 @@ describe('the catalogue of volumes', () => {
     expect(await listed()).toBeNull();
   });
 
+  it('a denial proves nothing there, and an id that nobody has ever shown becomes no line', async () => {
+    const [volume, foreign] = [a.addVolume(), a.addVolume()];
+    a.model.conditions.add({ kind: 'hidden', id: foreign.id });
+    const { cloud, catalogue } = catalogued({
+      cloud: a.cloud,
+      clock: a.clock,
+      ledger: () => a.ledger,
+      applianceVmId: () => a.vmId,
+    });
+    const before = (await catalogue.current()).volumes.map(({ id }) => id);
+    const mistyped = a.random.uuid();
+    for (const id of [volume.id, mistyped]) {
+      a.never.add(id);
+      expect((await cloud.readVolume(id)).kind).toBe('absent');
+    }
+    expect((await cloud.readVolume(foreign.id)).kind).toBe('unknown');
+    const { volumes } = await catalogue.current();
+    expect(volumes.map(({ id }) => id)).toEqual(before);
+    expect(volumes.find(({ id }) => id === volume.id)?.volume).toMatchObject({
+      kind: 'unknown',
+      why: 'this id names nothing',
+    });
+  });
+
   it('a look that began before a single read does not undo it', async () => {
     const volume = a.addVolume();
     await sync();
