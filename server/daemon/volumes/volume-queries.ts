@@ -191,17 +191,22 @@ export class VolumeQueries {
 
   /**
    * A mapping whose device is another disk (or gone) is reported as missing, never as the volume's. Callers open
-   * the path that they are told: before the first look after a start, a letter of the last boot is not told.
+   * the path that they are told: before the first look after a start, a letter of the last boot is not told. Nor is
+   * it called missing while the serial of the disk there is being read.
    */
   private checked(mapping: Mapping): Mapping {
     if (mapping.linuxState !== 'detected' || mapping.vmId !== this.parts.applianceVmId()) return mapping;
-    if (!this.parts.watcher.snapshot().scanned)
+    const { scanned, devices } = this.parts.watcher.snapshot();
+    if (scanned && this.deviceOf(mapping)) return mapping;
+    const isPending = ({ path, serialState }: Device) =>
+      path === mapping.devicePath && serialState === 'pending';
+    if (!scanned || devices.some(isPending))
       throw new DaemonError(
         'DEVICES_UNREADABLE',
         `The disks of this guest were not read yet, so it is not known which one is volume ${mapping.volumeId}`,
         { retryAfterSeconds: 2 },
       );
-    return this.deviceOf(mapping) ? mapping : { ...mapping, linuxState: 'missing' };
+    return { ...mapping, linuxState: 'missing' };
   }
 
   private async remoteByPath(path: string): Promise<Mapping | null> {

@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
+import { DaemonError } from '~/server/core/errors';
 import { VolumeQueries } from '~/server/daemon/volumes/volume-queries';
 import type { DeviceSnapshot } from '~/server/devices/device';
 import type { Mapping } from '~/server/model/operation';
@@ -37,6 +38,20 @@ describe.each([
   it('is not told by the letter of the last boot: 503, not 404', async () => {
     guest = { ...snapshot(), scanned: false };
     await expect(ask()).rejects.toMatchObject({ code: 'DEVICES_UNREADABLE' });
+  });
+
+  it('is not called missing while the serial of the disk is being read after a boot: 503, not 404', async () => {
+    const [disk] = guest.devices;
+    const pending = { ...(disk ?? expect.unreachable()), serial: null, serialState: 'pending' as const };
+    guest = { ...guest, bootId: 'the next', devices: [pending] };
+    await expect(ask()).rejects.toMatchObject({ code: 'DEVICES_UNREADABLE' });
+    guest = { ...guest, devices: [{ ...pending, serial: 'another', serialState: 'read' }] };
+    const told = await ask().catch((error: unknown) => error);
+    expect(told).toEqual(
+      told instanceof DaemonError
+        ? expect.objectContaining({ code: 'MAPPING_NOT_FOUND' })
+        : [expect.objectContaining({ linuxState: 'missing' })],
+    );
   });
 });
 
