@@ -167,14 +167,20 @@ export function compose(ports: Ports, settings: DomainSettings): Domain {
       busyVolumes: () => ledger.busyVolumes(applianceId()),
       identityConflicts: () => identity.view.conflicts,
     }),
-    revokeExports: () => revokeMisleading(ports, ownership, exports, applianceVmId()),
+    revokeExports: () => revokeMisleading({ ...ports, ownership, stopping }, exports, applianceVmId()),
   };
 }
 
 /** @param guarded the exports of `ports` behind the guard, which lets the owner through only */
 async function revokeMisleading(
-  { ledger, watcher, logger, exports }: Ports,
-  { engine, otherOwner }: Ownership,
+  {
+    ownership: { engine, otherOwner },
+    stopping,
+    ledger,
+    watcher,
+    logger,
+    exports,
+  }: Ports & { readonly ownership: Ownership; readonly stopping: AbortSignal },
   guarded: ExportServer,
   applianceVmId: string | null,
 ): Promise<void> {
@@ -182,8 +188,9 @@ async function revokeMisleading(
   if (engine !== null && applianceVmId !== null)
     return revokeExports({ ledger, exports: guarded, logger }, applianceVmId, snapshot);
   // A database that is away for seconds ends our lease; the links are ours still, and lead to whatever disk gets the
-  // letter.
-  if (otherOwner === null) await revokeExports({ ledger, exports, logger }, null, snapshot);
+  // letter. Whoever is stopping leaves them to the next owner, who may have made new ones by now.
+  if (otherOwner === null && !stopping.aborted)
+    await revokeExports({ ledger, exports, logger }, null, snapshot);
 }
 
 async function sizeOf(cloud: Cloud, volumeId: string, applianceVmId: string | null) {
