@@ -110,7 +110,7 @@ export const GONE = 'CloudStack says that the volume was removed before';
  */
 function again(s: Situation, volumeId: string, call: Extract<Call, { at: 'ended' }>, why: string): Action {
   if (call.withheld !== null || call.outcome === 'refused')
-    return tryAgainOrGiveUp(s, STEP, call, 'volume deletion');
+    return tryAgainOrGiveUp(s, STEP, call, 'volume deletion', about(s, volumeId));
   if (s.elapsed('deleting') > LIMITS.DELETE_DEADLINE_MS) {
     const words = call.text === null ? '' : `; its last answer: ${failureMessage(call, 'volume deletion')}`;
     return giveUp('STEP_DEADLINE', `Volume ${volumeId} is not proven to be deleted: ${why}${words}`, {

@@ -175,8 +175,7 @@ export function tryAgainOrGiveUp(
   if (end.withheld !== null)
     return giveUp(isErrorCode(end.withheld) ? end.withheld : 'INTERNAL', end.text ?? '', end.details);
   if (isCancelled(s)) return intend(s, step);
-  if (end.settled)
-    return { do: 'back-off', step, reason: end.text ?? 'the world has changed', forget: [...REREAD] };
+  if (end.settled) return settledNoLonger(s, step, end, about);
   if (verdictOf(end) === 'final' || end.tries >= LIMITS.MUTATION_TRIES) {
     return giveUp(failureCode(end), failureMessage(end, what), {
       tries: end.tries,
@@ -193,6 +192,21 @@ export function tryAgainOrGiveUp(
     };
   }
   return intend(s, step, about);
+}
+
+/**
+ * The last look before the call found nothing left to do, and now the wanted state does not hold: either this read is
+ * old, or somebody has changed it back. What lasts is tried again, and the guards look again.
+ */
+function settledNoLonger(s: Situation, step: MutationStep, end: Ended, about: JsonObject): Action {
+  const found = end.text ?? 'nothing was left to do';
+  if (s.elapsed(`settled:${step}:${end.tries}`) <= LIMITS.READ_SETTLE_MS) {
+    const reason = `nothing was sent, because ${found}; CloudStack does not show that any more`;
+    return { do: 'back-off', step, reason, forget: [...REREAD, 'gone'] };
+  }
+  if (end.tries < LIMITS.MUTATION_TRIES) return intend(s, step, about);
+  const message = `CloudStack contradicts itself, so nothing was sent: ${found}, and afterwards it is not so`;
+  return giveUp('CLOUDSTACK_OUTCOME_UNKNOWN', message, { tries: end.tries });
 }
 
 const REREAD = ['volume', 'vm', 'snapshot', 'ownSnapshots', 'job', 'use'] as const;

@@ -112,6 +112,23 @@ describe('a snapshot', () => {
     expect(ended.response?.snapshot_id).toBe(snapshots(the)[1]?.id);
   });
 
+  it('whose answer and job are lost, and that fails after it was seen, is taken again', async () => {
+    const the = await world();
+    the.rig.model.faults.add({ command: 'createSnapshot', kind: 'drop-reply-after-effect' });
+    the.rig.model.faults.add({ command: 'createSnapshot', kind: 'lose-job' });
+    const id = await the.rig.request('snapshot', { volume_id: the.volume.id });
+    await the.rig.untilSent('createSnapshot');
+    await the.rig.pass(500);
+    const [first] = snapshots(the);
+    if (first) first.state = 'BackingUp';
+    const isSettled = async () => (await the.rig.journal(id)).some(({ data }) => data.settled === true);
+    while (!(await isSettled())) await the.rig.pass(1_000);
+    if (first) first.state = 'Error';
+    const ended = await the.rig.ended(id);
+    expect(ended).toMatchObject({ status: 'completed', response: { snapshot_id: snapshots(the)[1]?.id } });
+    expect(the.rig.calls).toEqual(['createSnapshot', 'createSnapshot']);
+  });
+
   it('whose job fails after its effect is not taken a second time', async () => {
     const the = await world();
     the.rig.model.faults.add({ command: 'createSnapshot', kind: 'job-fails-after-effect' });
