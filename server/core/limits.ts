@@ -79,6 +79,8 @@ export const LIMITS = {
   RESOURCE_RETRY_DEADLINE_MS: 15 * 60_000,
   MUTATION_TRIES: 3,
   JOB_DEADLINE_MS: 60 * 60_000,
+  // CloudStack deletes unfinished jobs after an hour and finished ones after a day, unless told otherwise
+  JOB_SURELY_KEPT_MS: 30 * 60_000,
   VOLUME_BUSY_DEADLINE_MS: 30 * 60_000,
   EXPORT_DEADLINE_MS: 60_000,
   DEVICE_GONE_DEADLINE_MS: 60_000,

@@ -70,8 +70,18 @@ function resume(s: Situation, step: MutationStep, state: Intended, command: Muta
         forget: ['job'],
       };
     case 'absent':
+    case 'forgotten':
       // Both the reply and the job are lost: only reading the volume can show what happened.
-      return s.facts.taken === jobId ? lostJob(step, jobId) : send(s, step, jobId, command, true);
+      if (s.facts.taken === jobId)
+        return lostJob(step, jobId, 'CloudStack took the job and does not know it any more');
+      // Nothing but its job shows that it has happened, and what was written since then would be lost.
+      if (found === 'forgotten' && command.name === 'revertSnapshot')
+        return lostJob(
+          step,
+          jobId,
+          'the answer was lost, and CloudStack may have deleted the job since then',
+        );
+      return send(s, step, jobId, command, true);
     default: {
       const made = {
         found: true,
@@ -134,8 +144,7 @@ function withhold(step: MutationStep, jobId: string, why: JsonObject): Action {
   return { do: 'record', step, state: 'refused', data: { job_id: jobId, ...why } };
 }
 
-function lostJob(step: MutationStep, jobId: string): Action {
-  const text = 'CloudStack took the job and does not know it any more';
+function lostJob(step: MutationStep, jobId: string, text: string): Action {
   return { do: 'record', step, state: 'finished', data: { job_id: jobId, outcome: 'unknown', text } };
 }
 

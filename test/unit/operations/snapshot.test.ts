@@ -318,6 +318,32 @@ describe('a revert', () => {
     for (const the of [found, lost]) expect(the.rig.model.effectsOf(the.volume.id, 'revert')).toBe(1);
   });
 
+  it('whose answer is lost is not sent again once CloudStack may have deleted its job', async () => {
+    const the = await world();
+    const snapshotId = await taken(the);
+    the.rig.model.faults.add({ command: 'revertSnapshot', kind: 'drop-reply-after-effect' });
+    const request = { volume_id: the.volume.id, snapshot_id: snapshotId };
+    const id = await the.rig.request('revert', request);
+    await the.rig.untilSent('revertSnapshot');
+    // Somebody uses the volume while the daemon is down, and has detached it by the time that it is back.
+    await the.rig.restart(25 * 60 * MINUTE_MS);
+    const ended = await the.rig.ended(id);
+    expect(ended).toMatchObject({ status: 'failed', errorCode: 'CLOUDSTACK_OUTCOME_UNKNOWN' });
+    expect(ended.error).toContain('may have deleted the job');
+    expect(the.rig.model.effectsOf(the.volume.id, 'revert')).toBe(1);
+  });
+
+  it('that was lost on its way is sent again after a restart', async () => {
+    const the = await world();
+    const snapshotId = await taken(the);
+    the.rig.model.faults.add({ command: 'revertSnapshot', kind: 'fail-before-effect' });
+    const id = await the.rig.request('revert', { volume_id: the.volume.id, snapshot_id: snapshotId });
+    await the.rig.untilSent('revertSnapshot');
+    await the.rig.restart(MINUTE_MS);
+    expect((await the.rig.ended(id)).status).toBe('completed');
+    expect(the.rig.model.effectsOf(the.volume.id, 'revert')).toBe(1);
+  });
+
   it('on another hypervisor than KVM ends with the words of CloudStack', async () => {
     const the = await world();
     const snapshotId = await taken(the);
