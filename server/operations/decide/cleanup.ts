@@ -1,6 +1,9 @@
+import type { CloudVm } from '../../cloudstack/cloud';
 import { vmPhase } from '../../cloudstack/vm-states';
 import { LIMITS } from '../../core/limits';
+import type { Evidence } from '../../model/evidence';
 import { type Action, type Done, done, giveUp, outlivesItsVm, type Situation } from '../decision';
+import type { MutationState } from '../journal';
 import { type AttachGoal, attach, waitForObstacles } from './attach';
 import { detach } from './detach';
 import { endFailed } from './failure';
@@ -141,7 +144,7 @@ function removeVm(s: Situation<'cleanup'>): Action | Done<Removed> {
       });
     if (expunge && /permission for expunging/i.test(state.text ?? ''))
       return { do: 'intend', step: 'destroy-vm', data: { vm_id: vmId, expunge: false } };
-    return kept(`the VM could not be deleted: ${state.text ?? 'no answer'}`);
+    return judgeRemoval(s, vmId, state);
   }
   if (state.at !== 'none') {
     const command = { name: 'destroyVirtualMachine', vmId, expunge } as const;
@@ -150,8 +153,7 @@ function removeVm(s: Situation<'cleanup'>): Action | Done<Removed> {
   }
   const { vm, vmVolumes } = s.facts;
   if (!vm) return { do: 'read-vm', vmId };
-  if (vm.kind === 'absent' || (vm.kind === 'seen' && vmPhase(vm.value.state) === 'gone'))
-    return done({ deleted: true, note: '; the VM was already gone' });
+  if (vm.kind === 'absent' || isGone(vm)) return done({ deleted: true, note: '; the VM was already gone' });
   if (vm.kind === 'unknown') return kept(`the VM was kept, because it is not visible: ${vm.why}`);
   if (!vmVolumes) return { do: 'read-vm-volumes', vmId };
   if (vmVolumes.kind !== 'seen') {
@@ -164,6 +166,29 @@ function removeVm(s: Situation<'cleanup'>): Action | Done<Removed> {
       `the VM was kept because ${disks.length} disk(s) are still attached to it that it did not come with: ${disks.join(', ')}`,
     );
   return { do: 'intend', step: 'destroy-vm', data: { vm_id: vmId } };
+}
+
+/** The call may have had its effect although it did not end well: what has become of the VM decides. */
+function judgeRemoval(
+  s: Situation<'cleanup'>,
+  vmId: string,
+  state: Extract<MutationState, { at: 'ended' }>,
+): Action | Done<Removed> {
+  const { vm } = s.facts;
+  if (!vm) return { do: 'read-vm', vmId };
+  const said = state.text ?? 'no answer';
+  // A user's key does not see its destroyed VMs; the guards may have seen this one on its way out.
+  if (isGone(vm) || (vm.kind === 'unknown' && state.settled))
+    return done({ deleted: true, note: `; the VM is gone (${said})` });
+  const pause = doubtTheRead(s, 'destroy-vm', state);
+  if (pause) return pause;
+  if (vm.kind === 'unknown' && state.outcome !== 'refused')
+    return kept(`it is not known whether the VM was deleted (${said}): ${vm.why}`);
+  return kept(`the VM could not be deleted: ${said}`);
+}
+
+function isGone(vm: Evidence<CloudVm>): boolean {
+  return vm.kind === 'absent' || (vm.kind === 'seen' && vmPhase(vm.value.state) === 'gone');
 }
 
 function kept(why: string): Done<Removed> {
