@@ -21,6 +21,8 @@ export function decideCleanup(s: Situation<'cleanup'>): Action {
   const goal: AttachGoal = { volumeId: request.volume_id, vmId: request.oma_vm_id, deviceId: null };
   const failing = s.journal.failing;
   if (failing) {
+    const left = leftByRemoval(s);
+    if (left) return endFailed(failing, left);
     const undone = undoAttach(s, goal);
     return undone.do === 'done' ? endFailed(failing, undone.result) : undone;
   }
@@ -50,6 +52,19 @@ export function decideCleanup(s: Situation<'cleanup'>): Action {
       message: `Test failover cleaned up successfully${removed.result.note}`,
     },
   };
+}
+
+/**
+ * What stays when the removal of the VM cannot go on: by then the volume is attached and exported here, and its users
+ * must not lose it. null: it has not come so far.
+ */
+function leftByRemoval(s: Situation<'cleanup'>): string[] | null {
+  const { at } = s.journal.mutation('destroy-vm');
+  if (at === 'none' && !s.journal.standing('publish', 'unmap')) return null;
+  const { volume_id: volumeId, test_vm_id: vmId } = s.operation.request;
+  const here = `volume ${volumeId} stays attached to this appliance`;
+  const isOpen = at === 'intended' || at === 'accepted';
+  return isOpen ? [here, `VM ${vmId} may still be deleted`] : [here];
 }
 
 /** Detaches the volume from the test VM, which must be stopped, or is stopped with force_clean. */
