@@ -4,7 +4,7 @@ import type { JsonObject } from '../../model/operation';
 import { type Action, giveUp, type Mutation, type Situation } from '../decision';
 import type { MutationState } from '../journal';
 import { type DetachGoal, detach, undoDetach } from './detach';
-import { endFailed } from './failure';
+import { endFailed, openCall } from './failure';
 import { failureMessage, intend, mutate, tryAgainOrGiveUp, verdictOf } from './mutation';
 import { doubtTheRead, knownVolume, waitWhileBusy } from './volume';
 
@@ -26,7 +26,7 @@ export function decideDelete(s: Situation<'delete'>): Action {
   const failing = s.journal.failing;
   if (failing) {
     const undone = undoDetach(s, goal);
-    return undone.do === 'done' ? endFailed(failing, undone.result) : undone;
+    return undone.do === 'done' ? endFailed(failing, [...undone.result, ...openCall(s, STEP)]) : undone;
   }
   const call = s.journal.mutation(STEP);
   if (call.at !== 'none') return deleteDetached(s, goal.volumeId, call);

@@ -333,6 +333,16 @@ describe('a revert', () => {
     expect(the.rig.model.effectsOf(the.volume.id, 'revert')).toBe(1);
   });
 
+  it('that is given up without an answer says that it may have happened', async () => {
+    const the = await world();
+    const snapshotId = await taken(the);
+    the.rig.model.faults.add({ command: 'revertSnapshot', kind: 'status', code: 503, times: 1_000 });
+    const request = { volume_id: the.volume.id, snapshot_id: snapshotId };
+    const ended = await the.rig.run('revert', request, 60 * MINUTE_MS);
+    expect(ended).toMatchObject({ status: 'failed', errorCode: 'CLOUDSTACK_UNAVAILABLE' });
+    expect(ended.error).toContain('may have taken effect');
+  });
+
   it('that was lost on its way is sent again after a restart', async () => {
     const the = await world();
     const snapshotId = await taken(the);
