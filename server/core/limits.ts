@@ -76,6 +76,8 @@ export const LIMITS = {
   CRASHES_UNTIL_HELD: 2,
   CRASH_NOTE_MS: 2_000,
   RETRY_CAP_MS: 30_000,
+  // However long CloudStack, or something in front of it, asks to wait
+  RETRY_AFTER_CAP_MS: 5 * 60_000,
   RESOURCE_RETRY_DEADLINE_MS: 15 * 60_000,
   MUTATION_TRIES: 3,
   JOB_DEADLINE_MS: 60 * 60_000,

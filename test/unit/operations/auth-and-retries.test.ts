@@ -208,6 +208,21 @@ describe('one call fails alone while every other answers', () => {
     expect(pauses.slice(0, 5)).toEqual([...pauses.slice(0, 5)].sort((a, b) => a - b));
     expect(pauses[5] ?? 0).toBeGreaterThan(8 * (pauses[0] ?? 0));
   });
+
+  it('a pause is as long as CloudStack asks for, within reason', async () => {
+    for (const [asked, waited] of [
+      [90 * SECOND_MS, 90 * SECOND_MS],
+      [11 * 24 * 60 * MINUTE_MS, LIMITS.RETRY_AFTER_CAP_MS],
+    ] as const) {
+      const rig = await Rig.start();
+      const at: number[] = [];
+      rig.onSend = () => void at.push(rig.clock.monotonic());
+      rig.model.faults.add({ command: 'attachVolume', kind: 'status', code: 429, ms: asked });
+      const operation = await rig.ended(await attach(rig, (await rig.volume()).id), 20 * MINUTE_MS);
+      expect(operation.status).toBe('completed');
+      expect((at[1] ?? 0) - (at[0] ?? 0)).toBeGreaterThanOrEqual(waited);
+    }
+  });
 });
 
 describe('431 that means "not now"', () => {
