@@ -64,7 +64,8 @@ function deleteDetached(s: Situation<'delete'>, volumeId: string, call: Call): A
   const { volume } = s.facts;
   if (!volume) return { do: 'read-volume', volumeId };
   // CloudStack has said that our delete succeeded, and does not list the volume any more.
-  if (volume.kind === 'unknown' && proven) return deleted(s, volumeId, true);
+  if (volume.kind === 'unknown' && proven)
+    return command.name === 'destroyVolume' ? trashed(volumeId) : deleted(s, volumeId, true);
   // The delete was sent and may have succeeded: CloudStack's answer to another one of the same id proves it.
   if (volume.kind === 'unknown' && call.at === 'ended') return again(s, volumeId, call, volume.why);
   const known = knownVolume(s, volumeId);

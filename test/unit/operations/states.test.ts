@@ -211,6 +211,23 @@ describe('DELETE_MODE=trash', () => {
     expect([volume.state, volume.removed, rig.sent]).toMatchObject(['Destroy', false, [{ expunge: false }]]);
   });
 
+  it('a volume that is shown no more once it is in the trash is not taken for gone', async () => {
+    const rig = await Rig.start({ policy: { deleteMode: 'trash' } });
+    const volume = await rig.volume();
+    const { queryJob } = rig.cloud;
+    rig.cloud.queryJob = (jobId) => {
+      rig.hide(volume.id);
+      return queryJob.call(rig.cloud, jobId);
+    };
+    const operation = await rig.run('delete', { volume_id: volume.id });
+    expect(operation).toMatchObject({ status: 'completed', response: { recoverable: true } });
+    // Somebody brings it back, and a VM uses it.
+    Object.assign(volume, { state: 'Ready' });
+    rig.plugInto(volume, rig.vm('Running'));
+    const again = await rig.run('delete', { volume_id: volume.id });
+    expect(again).toMatchObject({ status: 'failed', errorCode: 'VOLUME_NOT_VISIBLE' });
+  });
+
   it.each(['Allocated', 'Uploaded'])('a volume in %s has nothing to recover: expunged', async (state) => {
     const rig = await Rig.start({ policy: { deleteMode: 'trash' } });
     const volume = await rig.volume({ state });
