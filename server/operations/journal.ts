@@ -142,6 +142,11 @@ export class Journal {
     );
   }
 
+  /** True when CloudStack took a try of this step, or may have. */
+  wasAccepted(step: MutationStep): boolean {
+    return this.entries.some((one) => one.step === step && ['accepted', 'finished'].includes(one.state));
+  }
+
   /** How often this step was intended. */
   mutationTries(step: MutationStep): number {
     const state = this.mutation(step);
