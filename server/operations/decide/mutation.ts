@@ -149,13 +149,21 @@ function lostJob(step: MutationStep, jobId: string, text: string): Action {
 }
 
 /** True when a cancel was requested and nothing has had an effect yet. */
-function isCancelled(s: Situation): boolean {
+function isCancelled(s: Pick<Situation, 'operation' | 'journal'>): boolean {
   return s.operation.cancelRequested && !s.journal.hasEffect && !s.journal.failing;
 }
 
 /** Begins a new try; a cancel is honoured while nothing has had an effect. */
 export function intend(s: Situation, step: MutationStep, about: JsonObject = {}): Action {
-  if (!isCancelled(s)) return { do: 'intend', step, data: about };
+  return isCancelled(s) ? endCancelled(s) : { do: 'intend', step, data: about };
+}
+
+/** The end of an operation that is to be cancelled and has changed nothing; null: it goes on. */
+export function cancelled(s: Pick<Situation, 'operation' | 'journal'>): Action | null {
+  return isCancelled(s) && !s.journal.hasChanged ? endCancelled(s) : null;
+}
+
+function endCancelled(s: Pick<Situation, 'operation'>): Action {
   return {
     do: 'record',
     step: 'operation',

@@ -48,6 +48,7 @@ describe('401', () => {
     const other = await attach(rig, second.id);
     await rig.pass(MINUTE_MS);
     await rig.during(rig.domain.operations.cancel(other));
+    expect((await rig.ended(other, SECOND_MS)).status).toBe('cancelled');
     expect(rig.calls).toEqual([]);
   });
 

@@ -5,7 +5,7 @@ import { LIMITS } from '~/server/core/limits';
 import { decideAttach } from '~/server/operations/decide/attach';
 import { decideDelete } from '~/server/operations/decide/delete';
 import { decideDetach } from '~/server/operations/decide/detach';
-import { MINUTE_MS, Rig, SECOND_MS } from './rig';
+import { GIB, MINUTE_MS, Rig, SECOND_MS } from './rig';
 import { APPLIANCE, OTHER_VM, rowOf, seenVolume, situation, VOLUME } from './situations';
 
 type Verdict = 'act' | 'wait' | 'refuse';
@@ -246,6 +246,26 @@ describe('waits', () => {
     expect((await rig.journal(operation)).filter(({ state }) => state === 'waiting')).toHaveLength(1);
     volume.state = 'Ready';
     expect(await rig.ended(operation)).toMatchObject({ status: 'completed' });
+  });
+
+  it.each([
+    ['attach', 'Migrating'],
+    ['detach', 'Migrating'],
+    ['delete', 'Migrating'],
+    ['recover', 'Destroying'],
+    ['resize', 'Migrating'],
+    ['snapshot', 'Migrating'],
+  ] as const)('%s of a volume in %s that is cancelled ends at once', async (type, state) => {
+    const rig = await Rig.start();
+    const isHere = type === 'detach';
+    const volume = await rig.volume(isHere ? { vmId: rig.here, mapped: true } : {});
+    volume.state = state;
+    const request = { volume_id: volume.id, vm_id: rig.here, size: 8 * GIB };
+    const operation = await rig.request(type, request);
+    await rig.pass(10 * SECOND_MS);
+    await rig.during(rig.domain.operations.cancel(operation));
+    expect(await rig.ended(operation, SECOND_MS)).toMatchObject({ status: 'cancelled' });
+    expect([rig.calls, rig.exported(volume.id)]).toEqual([[], isHere]);
   });
 
   it('a detach whose disk stays in the guest says what it waits for, and ends with a code', async () => {
