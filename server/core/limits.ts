@@ -129,6 +129,7 @@ export const LIMITS = {
   CLOUDSTACK_ANSWER_BYTES: 32 * 1024 * 1024,
   CLOUDSTACK_PAGE_SIZE: 500,
   CLOUDSTACK_PAGES: 200,
+  CLOUDSTACK_LIST_READS: 3,
   DISK_LIMIT_CACHE_MS: 5 * 60_000,
   /** Longer than any healthy read of one object takes. */
   SHARED_READ_WAIT_MS: 250,
