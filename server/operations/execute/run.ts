@@ -351,6 +351,7 @@ export class OperationRun implements RunContext {
 
   learn(more: Facts): void {
     if (more.volume?.kind === 'seen') this.stages.delete('not-visible');
+    if (more.snapshot?.kind === 'seen') this.stages.delete('snapshot-not-visible');
     this.facts = { ...this.facts, ...more };
   }
 

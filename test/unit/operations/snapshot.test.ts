@@ -193,6 +193,20 @@ describe('the delete of a snapshot', () => {
     }
   });
 
+  it('of one that is out of sight for a moment, twice, goes on', async () => {
+    const the = await world();
+    const snapshotId = await taken(the);
+    const [snapshot] = snapshots(the);
+    if (snapshot) snapshot.state = 'BackingUp';
+    the.rig.hide(snapshotId, 5_000);
+    const id = await the.rig.request('delete-snapshot', { snapshot_id: snapshotId });
+    await the.rig.pass(MINUTE_MS);
+    the.rig.hide(snapshotId, 5_000);
+    await the.rig.pass(MINUTE_MS);
+    if (snapshot) snapshot.state = 'BackedUp';
+    expect((await the.rig.ended(id)).status).toBe('completed');
+  });
+
   it('of one that is not shown concludes nothing; one that never was is absent', async () => {
     const the = await world();
     const snapshotId = await taken(the);
