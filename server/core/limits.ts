@@ -76,9 +76,13 @@ export const LIMITS = {
   CRASHES_UNTIL_HELD: 2,
   CRASH_NOTE_MS: 2_000,
   RETRY_CAP_MS: 30_000,
+  // However long CloudStack, or something in front of it, asks to wait
+  RETRY_AFTER_CAP_MS: 5 * 60_000,
   RESOURCE_RETRY_DEADLINE_MS: 15 * 60_000,
   MUTATION_TRIES: 3,
   JOB_DEADLINE_MS: 60 * 60_000,
+  // CloudStack deletes unfinished jobs after an hour and finished ones after a day, unless told otherwise
+  JOB_SURELY_KEPT_MS: 30 * 60_000,
   VOLUME_BUSY_DEADLINE_MS: 30 * 60_000,
   EXPORT_DEADLINE_MS: 60_000,
   DEVICE_GONE_DEADLINE_MS: 60_000,
@@ -125,6 +129,7 @@ export const LIMITS = {
   CLOUDSTACK_ANSWER_BYTES: 32 * 1024 * 1024,
   CLOUDSTACK_PAGE_SIZE: 500,
   CLOUDSTACK_PAGES: 200,
+  CLOUDSTACK_LIST_READS: 3,
   DISK_LIMIT_CACHE_MS: 5 * 60_000,
   /** Longer than any healthy read of one object takes. */
   SHARED_READ_WAIT_MS: 250,

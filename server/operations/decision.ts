@@ -98,9 +98,9 @@ export interface Facts {
   readonly vmVolumes?: Evidence<readonly VmDisk[]>;
   /**
    * Result of the last query-job; `denied`: CloudStack says that it has no such job, `absent`: it has said so
-   * for long enough.
+   * for long enough; `forgotten`: the same so long after the intent that CloudStack may have deleted the job.
    */
-  readonly job?: { readonly jobId: string; readonly found: CloudJob | 'denied' | 'absent' };
+  readonly job?: { readonly jobId: string; readonly found: CloudJob | 'denied' | 'absent' | 'forgotten' };
   /** After a create that was sent more than once: newer volumes of its name that belong to no operation. */
   readonly unclaimed?: readonly string[];
   /**

@@ -1,6 +1,6 @@
 import { saysRemoved } from '../cloudstack/errors';
 import { journalFlaw } from '../model/journal-flaw';
-import type { JournalEntry, JsonObject, MutationStep } from '../model/operation';
+import type { JournalEntry, JournalState, JsonObject, MutationStep } from '../model/operation';
 
 export type { MutationStep } from '../model/operation';
 
@@ -37,6 +37,9 @@ export type MutationState =
 
 /** States that take an operation further. An intent that is sent again and again does not. */
 const PROGRESS: readonly JournalEntry['state'][] = ['accepted', 'refused', 'finished', 'done', 'failing'];
+
+/** What is journaled of a call. */
+const CALL_STATES: readonly JournalState[] = ['intent', 'accepted', 'refused', 'finished'];
 
 /** Why the operation fails; every later step is part of the undo. */
 export interface Failing {
@@ -118,6 +121,17 @@ export class Journal {
     );
   }
 
+  /**
+   * True once something may have changed that a cancel does not take back: a call that may have been sent, operations
+   * that were begun, or a mapping that was written or deleted.
+   */
+  get hasChanged(): boolean {
+    const calls = new Map<string, JournalState>();
+    for (const { step, state } of this.entries) if (CALL_STATES.includes(state)) calls.set(step, state);
+    const isOpen = [...calls.values()].includes('intent');
+    return this.hasEffect || isOpen || this.done('map') !== null || this.done('unmap') !== null;
+  }
+
   /** The data of the latest intent of this step; null when there is none. */
   intent(step: MutationStep): JsonObject | null {
     return this.last(step, 'intent')?.data ?? null;
@@ -140,6 +154,11 @@ export class Journal {
     return this.entries.some(
       (entry) => entry.state === 'waiting' && entry.step === step && entry.data.reason === reason,
     );
+  }
+
+  /** True when CloudStack took a try of this step, or may have. */
+  wasAccepted(step: MutationStep): boolean {
+    return this.entries.some((one) => one.step === step && ['accepted', 'finished'].includes(one.state));
   }
 
   /** How often this step was intended. */

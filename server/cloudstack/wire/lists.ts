@@ -102,21 +102,30 @@ export class Lists {
     return found;
   }
 
-  /** Objects made or deleted between two pages shift the others by one; duplicates are removed. */
+  /**
+   * Objects made or deleted between two pages shift the others by one. Duplicates are removed; where there are fewer
+   * than before, one may have moved to a page that was read already, so all are read again, a few times.
+   */
   private async pages<T extends Identified>(
     item: ListItem<T>,
     parameters: Parameters,
     pageSize: number,
+    reads = 1,
   ): Promise<T[]> {
     const all = new Map<string, T>();
+    let most = 0;
     for (let page = 1; page <= LIMITS.CLOUDSTACK_PAGES; page += 1) {
       const shown = { ...parameters, listall: 'true', page: String(page), pagesize: String(pageSize) };
       const body = await this.calls.call(item.command, shown);
       const found = items(item, body);
+      const count = countOf(body);
+      if (count !== null && count < most && reads < LIMITS.CLOUDSTACK_LIST_READS)
+        return this.pages(item, parameters, pageSize, reads + 1);
+      most = count ?? most;
       for (const one of found) all.set(one.id, one);
       // A server may give smaller pages than asked for, without a word but the count.
-      const isCut = page === 1 && found.length > 0 && found.length < (countOf(body) ?? 0);
-      if (isCut && found.length < pageSize) return this.pages(item, parameters, found.length);
+      const isCut = page === 1 && found.length > 0 && found.length < (count ?? 0);
+      if (isCut && found.length < pageSize) return this.pages(item, parameters, found.length, reads);
       if (found.length < pageSize) return [...all.values()];
     }
     throw badAnswer(item.command, 200, `there are more than ${LIMITS.CLOUDSTACK_PAGES} pages`);

@@ -100,7 +100,7 @@ export function attach(s: Situation, goal: AttachGoal): Action | Done<Attached> 
       { volume_id: volume.id, vm_id: volume.vmId },
     );
   }
-  if (state.at === 'ended' && state.outcome === 'refused')
+  if (state.at === 'ended' && state.outcome === 'refused' && !state.settled)
     return tryAgainOrGiveUp(s, STEP, state, 'volume attachment');
   const pause = doubtTheRead(s, STEP, state) ?? waitWhileBusy(s, volume, 'attach');
   if (pause) return pause;

@@ -1,6 +1,9 @@
+import type { CloudVm } from '../../cloudstack/cloud';
 import { vmPhase } from '../../cloudstack/vm-states';
 import { LIMITS } from '../../core/limits';
+import type { Evidence } from '../../model/evidence';
 import { type Action, type Done, done, giveUp, outlivesItsVm, type Situation } from '../decision';
+import type { MutationState } from '../journal';
 import { type AttachGoal, attach, waitForObstacles } from './attach';
 import { detach } from './detach';
 import { endFailed } from './failure';
@@ -18,6 +21,8 @@ export function decideCleanup(s: Situation<'cleanup'>): Action {
   const goal: AttachGoal = { volumeId: request.volume_id, vmId: request.oma_vm_id, deviceId: null };
   const failing = s.journal.failing;
   if (failing) {
+    const left = leftByRemoval(s);
+    if (left) return endFailed(failing, left);
     const undone = undoAttach(s, goal);
     return undone.do === 'done' ? endFailed(failing, undone.result) : undone;
   }
@@ -47,6 +52,19 @@ export function decideCleanup(s: Situation<'cleanup'>): Action {
       message: `Test failover cleaned up successfully${removed.result.note}`,
     },
   };
+}
+
+/**
+ * What stays when the removal of the VM cannot go on: by then the volume is attached and exported here, and its users
+ * must not lose it. null: it has not come so far.
+ */
+function leftByRemoval(s: Situation<'cleanup'>): string[] | null {
+  const { at } = s.journal.mutation('destroy-vm');
+  if (at === 'none' && !s.journal.standing('publish', 'unmap')) return null;
+  const { volume_id: volumeId, test_vm_id: vmId } = s.operation.request;
+  const here = `volume ${volumeId} stays attached to this appliance`;
+  const isOpen = at === 'intended' || at === 'accepted';
+  return isOpen ? [here, `VM ${vmId} may still be deleted`] : [here];
 }
 
 /** Detaches the volume from the test VM, which must be stopped, or is stopped with force_clean. */
@@ -141,7 +159,7 @@ function removeVm(s: Situation<'cleanup'>): Action | Done<Removed> {
       });
     if (expunge && /permission for expunging/i.test(state.text ?? ''))
       return { do: 'intend', step: 'destroy-vm', data: { vm_id: vmId, expunge: false } };
-    return kept(`the VM could not be deleted: ${state.text ?? 'no answer'}`);
+    return judgeRemoval(s, vmId, state);
   }
   if (state.at !== 'none') {
     const command = { name: 'destroyVirtualMachine', vmId, expunge } as const;
@@ -150,8 +168,7 @@ function removeVm(s: Situation<'cleanup'>): Action | Done<Removed> {
   }
   const { vm, vmVolumes } = s.facts;
   if (!vm) return { do: 'read-vm', vmId };
-  if (vm.kind === 'absent' || (vm.kind === 'seen' && vmPhase(vm.value.state) === 'gone'))
-    return done({ deleted: true, note: '; the VM was already gone' });
+  if (vm.kind === 'absent' || isGone(vm)) return done({ deleted: true, note: '; the VM was already gone' });
   if (vm.kind === 'unknown') return kept(`the VM was kept, because it is not visible: ${vm.why}`);
   if (!vmVolumes) return { do: 'read-vm-volumes', vmId };
   if (vmVolumes.kind !== 'seen') {
@@ -164,6 +181,29 @@ function removeVm(s: Situation<'cleanup'>): Action | Done<Removed> {
       `the VM was kept because ${disks.length} disk(s) are still attached to it that it did not come with: ${disks.join(', ')}`,
     );
   return { do: 'intend', step: 'destroy-vm', data: { vm_id: vmId } };
+}
+
+/** The call may have had its effect although it did not end well: what has become of the VM decides. */
+function judgeRemoval(
+  s: Situation<'cleanup'>,
+  vmId: string,
+  state: Extract<MutationState, { at: 'ended' }>,
+): Action | Done<Removed> {
+  const { vm } = s.facts;
+  if (!vm) return { do: 'read-vm', vmId };
+  const said = state.text ?? 'no answer';
+  // A user's key does not see its destroyed VMs; the guards may have seen this one on its way out.
+  if (isGone(vm) || (vm.kind === 'unknown' && state.settled))
+    return done({ deleted: true, note: `; the VM is gone (${said})` });
+  const pause = doubtTheRead(s, 'destroy-vm', state);
+  if (pause) return pause;
+  if (vm.kind === 'unknown' && state.outcome !== 'refused')
+    return kept(`it is not known whether the VM was deleted (${said}): ${vm.why}`);
+  return kept(`the VM could not be deleted: ${said}`);
+}
+
+function isGone(vm: Evidence<CloudVm>): boolean {
+  return vm.kind === 'absent' || (vm.kind === 'seen' && vmPhase(vm.value.state) === 'gone');
 }
 
 function kept(why: string): Done<Removed> {

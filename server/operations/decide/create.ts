@@ -3,7 +3,7 @@ import { stateOf } from '../../cloudstack/volume-states';
 import { LIMITS } from '../../core/limits';
 import type { JsonObject, OperationOf } from '../../model/operation';
 import { type Action, giveUp, type Offer, type Situation } from '../decision';
-import { endFailed } from './failure';
+import { endFailed, openCall } from './failure';
 import { intend, mutate, tryAgainOrGiveUp } from './mutation';
 import { doubtTheRead, knownVolume } from './volume';
 
@@ -20,7 +20,7 @@ const STEP = 'create-volume';
  */
 export function decideCreate(s: Situation<'create'>): Action {
   const failing = s.journal.failing;
-  if (failing) return endFailed(failing);
+  if (failing) return endFailed(failing, openCall(s, STEP));
   const checked = s.journal.done('check');
   if (!checked) return check(s);
 

@@ -4,7 +4,7 @@ import { snapshotPhase } from '../../cloudstack/snapshot-states';
 import { LIMITS } from '../../core/limits';
 import type { Absent, Seen } from '../../model/evidence';
 import { type Action, type Done, done, giveUp, type Situation } from '../decision';
-import { endFailed } from './failure';
+import { endFailed, openCall } from './failure';
 import { intend, mutate, tryAgainOrGiveUp } from './mutation';
 import { doubtTheRead } from './volume';
 
@@ -18,7 +18,7 @@ export function decideDeleteSnapshot(s: Situation<'delete-snapshot'>): Action {
   const { snapshot_id: snapshotId } = s.operation.request;
   const { volumeId } = s.operation;
   const { failing } = s.journal;
-  if (failing) return endFailed(failing);
+  if (failing) return endFailed(failing, openCall(s, STEP));
   const call = s.journal.mutation(STEP);
   if (call.at === 'intended' || call.at === 'accepted') {
     const step = mutate(s, STEP, { name: 'deleteSnapshot', volumeId, snapshotId });

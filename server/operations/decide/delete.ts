@@ -4,7 +4,7 @@ import type { JsonObject } from '../../model/operation';
 import { type Action, giveUp, type Mutation, type Situation } from '../decision';
 import type { MutationState } from '../journal';
 import { type DetachGoal, detach, undoDetach } from './detach';
-import { endFailed } from './failure';
+import { endFailed, openCall } from './failure';
 import { failureMessage, intend, mutate, tryAgainOrGiveUp, verdictOf } from './mutation';
 import { doubtTheRead, knownVolume, waitWhileBusy } from './volume';
 
@@ -26,7 +26,7 @@ export function decideDelete(s: Situation<'delete'>): Action {
   const failing = s.journal.failing;
   if (failing) {
     const undone = undoDetach(s, goal);
-    return undone.do === 'done' ? endFailed(failing, undone.result) : undone;
+    return undone.do === 'done' ? endFailed(failing, [...undone.result, ...openCall(s, STEP)]) : undone;
   }
   const call = s.journal.mutation(STEP);
   if (call.at !== 'none') return deleteDetached(s, goal.volumeId, call);
@@ -64,7 +64,8 @@ function deleteDetached(s: Situation<'delete'>, volumeId: string, call: Call): A
   const { volume } = s.facts;
   if (!volume) return { do: 'read-volume', volumeId };
   // CloudStack has said that our delete succeeded, and does not list the volume any more.
-  if (volume.kind === 'unknown' && proven) return deleted(s, volumeId, true);
+  if (volume.kind === 'unknown' && proven)
+    return command.name === 'destroyVolume' ? trashed(volumeId) : deleted(s, volumeId, true);
   // The delete was sent and may have succeeded: CloudStack's answer to another one of the same id proves it.
   if (volume.kind === 'unknown' && call.at === 'ended') return again(s, volumeId, call, volume.why);
   const known = knownVolume(s, volumeId);
@@ -110,7 +111,7 @@ export const GONE = 'CloudStack says that the volume was removed before';
  */
 function again(s: Situation, volumeId: string, call: Extract<Call, { at: 'ended' }>, why: string): Action {
   if (call.withheld !== null || call.outcome === 'refused')
-    return tryAgainOrGiveUp(s, STEP, call, 'volume deletion');
+    return tryAgainOrGiveUp(s, STEP, call, 'volume deletion', about(s, volumeId));
   if (s.elapsed('deleting') > LIMITS.DELETE_DEADLINE_MS) {
     const words = call.text === null ? '' : `; its last answer: ${failureMessage(call, 'volume deletion')}`;
     return giveUp('STEP_DEADLINE', `Volume ${volumeId} is not proven to be deleted: ${why}${words}`, {

@@ -89,7 +89,7 @@ export function detach(s: Situation, goal: DetachGoal): Action | Done<Detached> 
     return tryAgainOrGiveUp(s, STEP, state, 'volume detach');
   const moved = movedMeanwhile(s, volume);
   if (moved) return moved;
-  if (state.at === 'ended' && state.outcome === 'refused')
+  if (state.at === 'ended' && state.outcome === 'refused' && !state.settled)
     return tryAgainOrGiveUp(s, STEP, state, 'volume detach');
   const pause = doubtTheRead(s, STEP, state) ?? waitWhileBusy(s, volume, 'detach');
   if (pause) return pause;

@@ -1,6 +1,6 @@
 import { isErrorCode } from '../../core/errors';
-import type { Action } from '../decision';
-import type { Failing } from '../journal';
+import type { Action, Situation } from '../decision';
+import type { Failing, MutationStep } from '../journal';
 
 /**
  * Ends an operation whose undo is finished (or that had nothing to undo). `left` says what could not be
@@ -16,4 +16,12 @@ export function endFailed(failing: Failing, left: readonly string[] = []): Actio
     message,
     response: left.length === 0 ? failing.details : { ...failing.details, left: [...left] },
   };
+}
+
+/** What cannot be undone of a call that may have been sent and whose end is not known. */
+export function openCall(s: Situation, step: MutationStep): string[] {
+  const call = s.journal.mutation(step);
+  if (call.at !== 'intended' && call.at !== 'accepted') return [];
+  if (s.facts.unsent === call.jobId) return [];
+  return [`${step} (job ${call.jobId}) may have taken effect, or may still do so`];
 }

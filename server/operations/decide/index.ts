@@ -6,6 +6,7 @@ import { decideCreate } from './create';
 import { decideDelete } from './delete';
 import { decideDeleteSnapshot } from './delete-snapshot';
 import { decideDetach } from './detach';
+import { cancelled } from './mutation';
 import { decideRecover } from './recover';
 import { decideResize } from './resize';
 import { decideRevert } from './revert';
@@ -14,6 +15,25 @@ import { decideSnapshotGroup } from './snapshot-group';
 
 /** The next action of an operation. Pure: the same situation gives the same action. */
 export function decide(s: AnySituation): Action {
+  const action = decideByType(s);
+  return ENDS_BY_CANCEL.includes(action.do) ? (cancelled(s) ?? action) : action;
+}
+
+/** What an operation that has changed nothing waits with, or asks a CloudStack for that may be away. */
+const ENDS_BY_CANCEL: readonly Action['do'][] = [
+  'pause',
+  'back-off',
+  'read-volume',
+  'read-offer',
+  'read-snapshot',
+  'read-vm',
+  'read-vm-volumes',
+  'read-obstacles',
+  'read-holders',
+  'await-gone',
+];
+
+function decideByType(s: AnySituation): Action {
   switch (s.operation.type) {
     case 'create':
       return decideCreate({ ...s, operation: s.operation });

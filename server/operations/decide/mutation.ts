@@ -70,8 +70,18 @@ function resume(s: Situation, step: MutationStep, state: Intended, command: Muta
         forget: ['job'],
       };
     case 'absent':
+    case 'forgotten':
       // Both the reply and the job are lost: only reading the volume can show what happened.
-      return s.facts.taken === jobId ? lostJob(step, jobId) : send(s, step, jobId, command, true);
+      if (s.facts.taken === jobId)
+        return lostJob(step, jobId, 'CloudStack took the job and does not know it any more');
+      // Nothing but its job shows that it has happened, and what was written since then would be lost.
+      if (found === 'forgotten' && command.name === 'revertSnapshot')
+        return lostJob(
+          step,
+          jobId,
+          'the answer was lost, and CloudStack may have deleted the job since then',
+        );
+      return send(s, step, jobId, command, true);
     default: {
       const made = {
         found: true,
@@ -134,19 +144,26 @@ function withhold(step: MutationStep, jobId: string, why: JsonObject): Action {
   return { do: 'record', step, state: 'refused', data: { job_id: jobId, ...why } };
 }
 
-function lostJob(step: MutationStep, jobId: string): Action {
-  const text = 'CloudStack took the job and does not know it any more';
+function lostJob(step: MutationStep, jobId: string, text: string): Action {
   return { do: 'record', step, state: 'finished', data: { job_id: jobId, outcome: 'unknown', text } };
 }
 
 /** True when a cancel was requested and nothing has had an effect yet. */
-function isCancelled(s: Situation): boolean {
+function isCancelled(s: Pick<Situation, 'operation' | 'journal'>): boolean {
   return s.operation.cancelRequested && !s.journal.hasEffect && !s.journal.failing;
 }
 
 /** Begins a new try; a cancel is honoured while nothing has had an effect. */
 export function intend(s: Situation, step: MutationStep, about: JsonObject = {}): Action {
-  if (!isCancelled(s)) return { do: 'intend', step, data: about };
+  return isCancelled(s) ? endCancelled(s) : { do: 'intend', step, data: about };
+}
+
+/** The end of an operation that is to be cancelled and has changed nothing; null: it goes on. */
+export function cancelled(s: Pick<Situation, 'operation' | 'journal'>): Action | null {
+  return isCancelled(s) && !s.journal.hasChanged ? endCancelled(s) : null;
+}
+
+function endCancelled(s: Pick<Situation, 'operation'>): Action {
   return {
     do: 'record',
     step: 'operation',
@@ -175,8 +192,7 @@ export function tryAgainOrGiveUp(
   if (end.withheld !== null)
     return giveUp(isErrorCode(end.withheld) ? end.withheld : 'INTERNAL', end.text ?? '', end.details);
   if (isCancelled(s)) return intend(s, step);
-  if (end.settled)
-    return { do: 'back-off', step, reason: end.text ?? 'the world has changed', forget: [...REREAD] };
+  if (end.settled) return settledNoLonger(s, step, end, about);
   if (verdictOf(end) === 'final' || end.tries >= LIMITS.MUTATION_TRIES) {
     return giveUp(failureCode(end), failureMessage(end, what), {
       tries: end.tries,
@@ -193,6 +209,21 @@ export function tryAgainOrGiveUp(
     };
   }
   return intend(s, step, about);
+}
+
+/**
+ * The last look before the call found nothing left to do, and now the wanted state does not hold: either this read is
+ * old, or somebody has changed it back. What lasts is tried again, and the guards look again.
+ */
+function settledNoLonger(s: Situation, step: MutationStep, end: Ended, about: JsonObject): Action {
+  const found = end.text ?? 'nothing was left to do';
+  if (s.elapsed(`settled:${step}:${end.tries}`) <= LIMITS.READ_SETTLE_MS) {
+    const reason = `nothing was sent, because ${found}; CloudStack does not show that any more`;
+    return { do: 'back-off', step, reason, forget: [...REREAD, 'gone'] };
+  }
+  if (end.tries < LIMITS.MUTATION_TRIES) return intend(s, step, about);
+  const message = `CloudStack contradicts itself, so nothing was sent: ${found}, and afterwards it is not so`;
+  return giveUp('CLOUDSTACK_OUTCOME_UNKNOWN', message, { tries: end.tries });
 }
 
 const REREAD = ['volume', 'vm', 'snapshot', 'ownSnapshots', 'job', 'use'] as const;

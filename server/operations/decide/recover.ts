@@ -1,6 +1,6 @@
 import { stateOf } from '../../cloudstack/volume-states';
 import { type Action, giveUp, type Situation } from '../decision';
-import { endFailed } from './failure';
+import { endFailed, openCall } from './failure';
 import { intend, mutate, tryAgainOrGiveUp } from './mutation';
 import { doubtTheRead, knownVolume, waitWhileBusy } from './volume';
 
@@ -13,7 +13,7 @@ const STEP = 'recover-volume';
 export function decideRecover(s: Situation<'recover'>): Action {
   const { volume_id: volumeId } = s.operation.request;
   const { failing } = s.journal;
-  if (failing) return endFailed(failing);
+  if (failing) return endFailed(failing, openCall(s, STEP));
   const call = s.journal.mutation(STEP);
   if (call.at === 'intended' || call.at === 'accepted') {
     const step = mutate(s, STEP, { name: 'recoverVolume', volumeId });

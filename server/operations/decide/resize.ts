@@ -2,7 +2,7 @@ import type { CloudVolume } from '../../cloudstack/cloud';
 import { LIMITS } from '../../core/limits';
 import type { JsonObject } from '../../model/operation';
 import { type Action, giveUp, type Situation } from '../decision';
-import { endFailed } from './failure';
+import { endFailed, openCall } from './failure';
 import { followSize } from './follow-size';
 import { intend, mutate, tryAgainOrGiveUp } from './mutation';
 import { doubtTheRead, knownVolume, waitWhileBusy } from './volume';
@@ -18,7 +18,7 @@ const STEP = 'resize-volume';
 export function decideResize(s: Situation<'resize'>): Action {
   const { volume_id: volumeId, size } = s.operation.request;
   const { failing } = s.journal;
-  if (failing) return endFailed(failing);
+  if (failing) return endFailed(failing, openCall(s, STEP));
   const sizeGiB = Math.ceil(size / GIB);
   const call = s.journal.mutation(STEP);
   if (call.at === 'intended' || call.at === 'accepted') {

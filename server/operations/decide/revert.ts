@@ -2,7 +2,7 @@ import type { CloudVolume } from '../../cloudstack/cloud';
 import { type Action, giveUp, type Situation } from '../decision';
 import type { MutationState } from '../journal';
 import { knownSnapshot, waitForSnapshot } from './delete-snapshot';
-import { endFailed } from './failure';
+import { endFailed, openCall } from './failure';
 import { followSize } from './follow-size';
 import { plugData } from './intent';
 import { failureCode, intend, mutate, tryAgainOrGiveUp } from './mutation';
@@ -21,7 +21,7 @@ type Ended = Extract<MutationState, { at: 'ended' }>;
 export function decideRevert(s: Situation<'revert'>): Action {
   const { volume_id: volumeId, snapshot_id: snapshotId } = s.operation.request;
   const { failing } = s.journal;
-  if (failing) return endFailed(failing);
+  if (failing) return endFailed(failing, openCall(s, STEP));
   const call = s.journal.mutation(STEP);
   if (call.at === 'intended' || call.at === 'accepted') {
     const step = mutate(s, STEP, { name: 'revertSnapshot', volumeId, snapshotId });

@@ -107,7 +107,7 @@ function undo(s: Situation<'snapshot-group'>, failing: Failing): Action {
       return [{ type: 'delete-snapshot', request: { snapshot_id: id, group: s.operation.id } }];
     });
     const unknown = parts.result
-      .filter(({ errorCode }) => UNKNOWN_ENDS.includes(errorCode))
+      .filter(({ errorCode, response }) => UNKNOWN_ENDS.includes(errorCode) || Array.isArray(response?.left))
       .map(({ id, volumeId }) => `volume ${volumeId} may have a snapshot of operation ${id}`);
     return { do: 'start-parts', step: 'undo-parts', requests, data: { unknown } };
   }

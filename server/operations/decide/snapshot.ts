@@ -4,7 +4,7 @@ import { LIMITS } from '../../core/limits';
 import type { JsonObject, OperationOf } from '../../model/operation';
 import { type Action, type Done, done, giveUp, type Situation } from '../decision';
 import type { MutationState } from '../journal';
-import { endFailed } from './failure';
+import { endFailed, openCall } from './failure';
 import { intend, mutate, tryAgainOrGiveUp } from './mutation';
 import { doubtTheRead, knownVolume, mayHaveWorked, waitWhileBusy } from './volume';
 
@@ -21,7 +21,7 @@ type Ended = Extract<MutationState, { at: 'ended' }>;
 export function decideSnapshot(s: Situation<'snapshot'>): Action {
   const { volume_id: volumeId } = s.operation.request;
   const { failing } = s.journal;
-  if (failing) return endFailed(failing);
+  if (failing) return endFailed(failing, openCall(s, STEP));
   const call = s.journal.mutation(STEP);
   if (call.at === 'intended' || call.at === 'accepted') {
     const step = mutate(s, STEP, {

@@ -36,6 +36,11 @@ export function undoAttach(s: Situation, goal: Connection): Action | Done<string
   // A deadline never leads to a detach: the attach job may still be running.
   if (attached.at === 'intended' || attached.at === 'accepted')
     return done([`the attach job ${attached.jobId} may still end; force-sync shows what it did`]);
+  // No call of ours is known to have attached it: somebody else may have.
+  if (!s.journal.wasAccepted(ATTACH))
+    return done(
+      attached.settled ? ['it is not known who has attached the volume: it stays as CloudStack has it'] : [],
+    );
   if (s.policy.attachRollback === 'keep')
     return done(['ATTACH_ROLLBACK=keep: the volume stays as CloudStack has it']);
   return undoCall(s, goal);

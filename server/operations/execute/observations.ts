@@ -5,7 +5,7 @@ import { LIMITS } from '../../core/limits';
 import { lacksSerials, shareSerial } from '../../devices/serial';
 import type { Operation } from '../../model/operation';
 import { namesakes, ownerIn } from '../decide/create';
-import type { Action, FullVm } from '../decision';
+import type { Action, Facts, FullVm } from '../decision';
 import { capacityOf, capacityText, freeSlots, lookAtSlots } from '../slots';
 import { awaitDevice } from './await-device';
 import { awaitGone } from './await-gone';
@@ -62,7 +62,7 @@ export async function observe(run: RunContext, action: Observation): Promise<voi
         exported: (await exportedDevice(run, action.volumeId)) !== null,
       });
     case 'query-job':
-      return run.learn({ job: { jobId: action.jobId, found: await askForJob(run, action.jobId) } });
+      return run.learn({ job: { jobId: action.jobId, found: await findJob(run, action.jobId) } });
     case 'read-snapshot':
       return run.learn({ snapshot: await readSnapshot(run, action.snapshotId) });
     case 'find-snapshots':
@@ -90,6 +90,17 @@ export async function observe(run: RunContext, action: Observation): Promise<voi
     default:
       return action satisfies never;
   }
+}
+
+async function findJob(run: RunContext, jobId: string): Promise<NonNullable<Facts['job']>['found']> {
+  const found = await askForJob(run, jobId);
+  return found === 'absent' && mayBeDeleted(run, jobId) ? 'forgotten' : found;
+}
+
+/** By the wall clock, because the intent may be from before a restart; one that was set far leaves the age unknown. */
+function mayBeDeleted({ journal, parts: { clock } }: RunContext, jobId: string): boolean {
+  const intent = journal.entries.find(({ state, data }) => state === 'intent' && data.job_id === jobId);
+  return intent === undefined || Math.abs(clock.now() - intent.at) > LIMITS.JOB_SURELY_KEPT_MS;
 }
 
 async function readOffer(run: RunContext): Promise<void> {

@@ -210,7 +210,8 @@ export class OperationRun implements RunContext {
     const attempt = (this.attempts.get(call) ?? 0) + 1;
     this.attempts.set(call, attempt);
     const delayMs = jitteredBackOffMs(RETRIES, attempt, this.parts.random);
-    await this.wait(step, reason, Math.max(delayMs, retryAfterMs ?? 0), attempt);
+    const askedMs = Math.min(retryAfterMs ?? 0, LIMITS.RETRY_AFTER_CAP_MS);
+    await this.wait(step, reason, Math.max(delayMs, askedMs), attempt);
     return null;
   }
 
@@ -350,6 +351,7 @@ export class OperationRun implements RunContext {
 
   learn(more: Facts): void {
     if (more.volume?.kind === 'seen') this.stages.delete('not-visible');
+    if (more.snapshot?.kind === 'seen') this.stages.delete('snapshot-not-visible');
     this.facts = { ...this.facts, ...more };
   }
 

@@ -132,6 +132,31 @@ describe('lists', () => {
     expect(await client.cloud.listVolumes({})).toHaveLength(size + 1);
   });
 
+  it('a row that moves to a page that was read already is not left out', async () => {
+    const size = LIMITS.CLOUDSTACK_PAGE_SIZE;
+    const rows = Array.from({ length: size + 2 }, (_, index) => volume(index));
+    server.script = ({ parameters }, index) => {
+      // Somebody deletes the first one after the first page was read.
+      const now = index === 0 ? rows : rows.slice(1);
+      const from = (Number(parameters.get('page')) - 1) * size;
+      return ok('listVolumes', { count: now.length, volume: now.slice(from, from + size) });
+    };
+    const ids = (await client.cloud.listVolumes({})).map(({ id }) => id);
+    expect(ids).toEqual(rows.slice(1).map(({ id }) => id));
+  });
+
+  it('a count that shrinks with every page does not make it read without end', async () => {
+    const size = LIMITS.CLOUDSTACK_PAGE_SIZE;
+    const rows = Array.from({ length: size + 2 }, (_, index) => volume(index));
+    server.script = ({ parameters }) => {
+      const from = (Number(parameters.get('page')) - 1) * size;
+      const shown = rows.slice(from, from + size);
+      return ok('listVolumes', { count: shown.length, volume: shown });
+    };
+    expect(await client.cloud.listVolumes({})).toHaveLength(rows.length);
+    expect(server.requests).toHaveLength(2 * LIMITS.CLOUDSTACK_LIST_READS);
+  });
+
   it('a server with a smaller page size is asked again with its own, and from then on', async () => {
     server.script = ({ parameters }) =>
       Number(parameters.get('pagesize')) > 20

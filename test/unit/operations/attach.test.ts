@@ -380,6 +380,18 @@ describe('an attach that cannot go on takes back what it did', () => {
     });
   });
 
+  it('never detaches what somebody else has attached: no call of ours was taken', () => {
+    const facts = { volume: attached, gone: true };
+    for (const [settled, message] of [
+      [false, 'nothing came'],
+      [true, 'not known who has attached'],
+    ] as const) {
+      const refused: Step = ['attach-volume', 'refused', { job_id: 'j1', text: 'not now', settled }];
+      const action = decideAttach(situation('attach', here, { steps: [intent, refused, failing], facts }));
+      expect(action).toMatchObject({ do: 'fail', message: expect.stringContaining(message) });
+    }
+  });
+
   it('never detaches anything from another VM', () => {
     const there = { volume_id: VOLUME, vm_id: OTHER_VM };
     const facts = { volume: seenVolume({ vmId: OTHER_VM, deviceId: 1 }), gone: true };

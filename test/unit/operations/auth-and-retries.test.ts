@@ -48,6 +48,7 @@ describe('401', () => {
     const other = await attach(rig, second.id);
     await rig.pass(MINUTE_MS);
     await rig.during(rig.domain.operations.cancel(other));
+    expect((await rig.ended(other, SECOND_MS)).status).toBe('cancelled');
     expect(rig.calls).toEqual([]);
   });
 
@@ -207,6 +208,21 @@ describe('one call fails alone while every other answers', () => {
     expect(pauses).toHaveLength(8);
     expect(pauses.slice(0, 5)).toEqual([...pauses.slice(0, 5)].sort((a, b) => a - b));
     expect(pauses[5] ?? 0).toBeGreaterThan(8 * (pauses[0] ?? 0));
+  });
+
+  it('a pause is as long as CloudStack asks for, within reason', async () => {
+    for (const [asked, waited] of [
+      [90 * SECOND_MS, 90 * SECOND_MS],
+      [11 * 24 * 60 * MINUTE_MS, LIMITS.RETRY_AFTER_CAP_MS],
+    ] as const) {
+      const rig = await Rig.start();
+      const at: number[] = [];
+      rig.onSend = () => void at.push(rig.clock.monotonic());
+      rig.model.faults.add({ command: 'attachVolume', kind: 'status', code: 429, ms: asked });
+      const operation = await rig.ended(await attach(rig, (await rig.volume()).id), 20 * MINUTE_MS);
+      expect(operation.status).toBe('completed');
+      expect((at[1] ?? 0) - (at[0] ?? 0)).toBeGreaterThanOrEqual(waited);
+    }
   });
 });
 

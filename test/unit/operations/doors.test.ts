@@ -308,6 +308,56 @@ describe('cleanup of a test VM', () => {
     expect([root?.removed, other.vmId]).toEqual([false, vmId]);
   });
 
+  it.each(['job-without-result-after-effect', 'job-fails-after-effect', 'lose-job'] as const)(
+    'that was expunged although its job does not say so (%s): it is not called kept',
+    async (kind) => {
+      const rig = await Rig.start();
+      const vmId = rig.vm('Stopped');
+      const volume = await rig.volume({ vmId });
+      rig.model.faults.add({ command: 'destroyVirtualMachine', kind });
+      const operation = await rig.run('cleanup', cleanup(rig, volume.id, vmId, { delete_vm: true }));
+      expect(operation).toMatchObject({ status: 'completed', response: { vm_deleted: false } });
+      expect(String(operation.response?.message)).toContain('not known whether the VM was deleted');
+      expect(rig.model.inventory.vms.find(({ id }) => id === vmId)?.removed).toBe(true);
+    },
+  );
+
+  it('that is destroyed although its job failed is reported as deleted, with what CloudStack said', async () => {
+    const rig = await Rig.start();
+    const vmId = rig.vm('Stopped');
+    const volume = await rig.volume({ vmId });
+    rig.model.faults.add({ command: 'destroyVirtualMachine', kind: 'agent-fails', text: 'no agent' });
+    const operation = await rig.run('cleanup', cleanup(rig, volume.id, vmId, { delete_vm: true }));
+    expect(operation).toMatchObject({ status: 'completed', response: { vm_deleted: true } });
+    expect(String(operation.response?.message)).toContain('the VM is gone (no agent)');
+  });
+
+  it('whose destroy does not end in time fails it, and the volume stays mapped and exported here', async () => {
+    const rig = await Rig.start();
+    const vmId = rig.vm('Stopped');
+    const volume = await rig.volume({ vmId });
+    rig.model.faults.add({ command: 'destroyVirtualMachine', kind: 'agent-fails', ms: 90 * MINUTE_MS });
+    const request = cleanup(rig, volume.id, vmId, { delete_vm: true });
+    const operation = await rig.run('cleanup', request, 80 * MINUTE_MS);
+    expect(operation).toMatchObject({ status: 'failed', errorCode: 'STEP_DEADLINE' });
+    expect(operation.error).toContain(`VM ${vmId} may still be deleted`);
+    expect((await rig.ledger.readMapping(volume.id))?.vmId).toBe(rig.here);
+    expect(rig.exported(volume.id)).toBe(true);
+  });
+
+  it('whose destroy cannot be sent fails it, and the volume stays mapped and exported here', async () => {
+    const rig = await Rig.start();
+    const vmId = rig.vm('Stopped');
+    const volume = await rig.volume({ vmId });
+    const never = { command: 'destroyVirtualMachine', kind: 'status', code: 503, times: 1_000 } as const;
+    rig.model.faults.add(never);
+    const request = cleanup(rig, volume.id, vmId, { delete_vm: true });
+    const operation = await rig.run('cleanup', request, 60 * MINUTE_MS);
+    expect(operation).toMatchObject({ status: 'failed', errorCode: 'CLOUDSTACK_UNAVAILABLE' });
+    expect((await rig.ledger.readMapping(volume.id))?.vmId).toBe(rig.here);
+    expect(rig.exported(volume.id)).toBe(true);
+  });
+
   it('a key that may not expunge destroys, and says so', async () => {
     const rig = await Rig.start({ model: { account: 'plain' } });
     const vmId = rig.vm('Stopped', { account: 'plain' });

@@ -50,6 +50,14 @@ describe('a snapshot of several volumes', () => {
     expect(the.rig.calls).toEqual([]);
   });
 
+  it('names those whose calls were given up without an answer, because they may have been taken', async () => {
+    const the = await world();
+    the.rig.model.faults.add({ command: 'createSnapshot', kind: 'status', code: 503, times: 1_000 });
+    const ended = await the.rig.run('snapshot-group', request(the), 60 * MINUTE_MS);
+    expect(ended).toMatchObject({ status: 'failed', errorCode: 'CLOUDSTACK_UNAVAILABLE' });
+    for (const { id } of the.volumes) expect(ended.error).toContain(`volume ${id} may have a snapshot`);
+  });
+
   it('leaves none when one cannot be taken, and says why', async () => {
     const the = await world();
     the.rig.model.faults.add({ command: 'createSnapshot', kind: 'status', code: 431, text: 'Not this one' });

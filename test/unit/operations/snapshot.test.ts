@@ -112,6 +112,23 @@ describe('a snapshot', () => {
     expect(ended.response?.snapshot_id).toBe(snapshots(the)[1]?.id);
   });
 
+  it('whose answer and job are lost, and that fails after it was seen, is taken again', async () => {
+    const the = await world();
+    the.rig.model.faults.add({ command: 'createSnapshot', kind: 'drop-reply-after-effect' });
+    the.rig.model.faults.add({ command: 'createSnapshot', kind: 'lose-job' });
+    const id = await the.rig.request('snapshot', { volume_id: the.volume.id });
+    await the.rig.untilSent('createSnapshot');
+    await the.rig.pass(500);
+    const [first] = snapshots(the);
+    if (first) first.state = 'BackingUp';
+    const isSettled = async () => (await the.rig.journal(id)).some(({ data }) => data.settled === true);
+    while (!(await isSettled())) await the.rig.pass(1_000);
+    if (first) first.state = 'Error';
+    const ended = await the.rig.ended(id);
+    expect(ended).toMatchObject({ status: 'completed', response: { snapshot_id: snapshots(the)[1]?.id } });
+    expect(the.rig.calls).toEqual(['createSnapshot', 'createSnapshot']);
+  });
+
   it('whose job fails after its effect is not taken a second time', async () => {
     const the = await world();
     the.rig.model.faults.add({ command: 'createSnapshot', kind: 'job-fails-after-effect' });
@@ -174,6 +191,20 @@ describe('the delete of a snapshot', () => {
       expect([kinds, ended.status]).toEqual([kinds, 'completed']);
       expect(the.rig.model.effectsOf(the.volume.id, 'delete-snapshot')).toBe(1);
     }
+  });
+
+  it('of one that is out of sight for a moment, twice, goes on', async () => {
+    const the = await world();
+    const snapshotId = await taken(the);
+    const [snapshot] = snapshots(the);
+    if (snapshot) snapshot.state = 'BackingUp';
+    the.rig.hide(snapshotId, 5_000);
+    const id = await the.rig.request('delete-snapshot', { snapshot_id: snapshotId });
+    await the.rig.pass(MINUTE_MS);
+    the.rig.hide(snapshotId, 5_000);
+    await the.rig.pass(MINUTE_MS);
+    if (snapshot) snapshot.state = 'BackedUp';
+    expect((await the.rig.ended(id)).status).toBe('completed');
   });
 
   it('of one that is not shown concludes nothing; one that never was is absent', async () => {
@@ -299,6 +330,42 @@ describe('a revert', () => {
     lost.rig.model.faults.add({ command: 'revertSnapshot', kind: 'lose-job' });
     expect((await revert(lost, two)).errorCode).toBe('CLOUDSTACK_OUTCOME_UNKNOWN');
     for (const the of [found, lost]) expect(the.rig.model.effectsOf(the.volume.id, 'revert')).toBe(1);
+  });
+
+  it('whose answer is lost is not sent again once CloudStack may have deleted its job', async () => {
+    const the = await world();
+    const snapshotId = await taken(the);
+    the.rig.model.faults.add({ command: 'revertSnapshot', kind: 'drop-reply-after-effect' });
+    const request = { volume_id: the.volume.id, snapshot_id: snapshotId };
+    const id = await the.rig.request('revert', request);
+    await the.rig.untilSent('revertSnapshot');
+    // Somebody uses the volume while the daemon is down, and has detached it by the time that it is back.
+    await the.rig.restart(25 * 60 * MINUTE_MS);
+    const ended = await the.rig.ended(id);
+    expect(ended).toMatchObject({ status: 'failed', errorCode: 'CLOUDSTACK_OUTCOME_UNKNOWN' });
+    expect(ended.error).toContain('may have deleted the job');
+    expect(the.rig.model.effectsOf(the.volume.id, 'revert')).toBe(1);
+  });
+
+  it('that is given up without an answer says that it may have happened', async () => {
+    const the = await world();
+    const snapshotId = await taken(the);
+    the.rig.model.faults.add({ command: 'revertSnapshot', kind: 'status', code: 503, times: 1_000 });
+    const request = { volume_id: the.volume.id, snapshot_id: snapshotId };
+    const ended = await the.rig.run('revert', request, 60 * MINUTE_MS);
+    expect(ended).toMatchObject({ status: 'failed', errorCode: 'CLOUDSTACK_UNAVAILABLE' });
+    expect(ended.error).toContain('may have taken effect');
+  });
+
+  it('that was lost on its way is sent again after a restart', async () => {
+    const the = await world();
+    const snapshotId = await taken(the);
+    the.rig.model.faults.add({ command: 'revertSnapshot', kind: 'fail-before-effect' });
+    const id = await the.rig.request('revert', { volume_id: the.volume.id, snapshot_id: snapshotId });
+    await the.rig.untilSent('revertSnapshot');
+    await the.rig.restart(MINUTE_MS);
+    expect((await the.rig.ended(id)).status).toBe('completed');
+    expect(the.rig.model.effectsOf(the.volume.id, 'revert')).toBe(1);
   });
 
   it('on another hypervisor than KVM ends with the words of CloudStack', async () => {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { LIMITS } from '~/server/core/limits';
+import { absent } from '~/server/model/evidence';
 import { GIB, Rig, SECOND_MS } from './rig';
 
 const STALE_MS = 8 * SECOND_MS;
@@ -137,5 +138,103 @@ describe('a VM that was stopped, and is still shown as running', () => {
     const operation = await rig.run('cleanup', { ...request, force_clean: true });
     expect(operation).toMatchObject({ status: 'completed' });
     expect(rig.calls).toEqual(['stopVirtualMachine', 'detachVolume', 'attachVolume']);
+  });
+});
+
+describe('what the last look before a call found settled, and is so no longer', () => {
+  /** Somebody changes the volume right before the second look at it, and takes that back after it. */
+  function duringTheLastLook(rig: Rig, id: string, change: () => void, back: () => void): void {
+    const { readVolume } = rig.cloud;
+    let looks = 0;
+    rig.cloud.readVolume = async (asked) => {
+      if (asked === id) looks += 1;
+      const isLast = asked === id && looks === 2;
+      if (isLast) change();
+      const shown = await readVolume.call(rig.cloud, asked);
+      if (isLast) back();
+      return shown;
+    };
+  }
+
+  it('attach: somebody attaches it by hand and takes it away again', async () => {
+    const rig = await Rig.start();
+    const [volume, vmId] = [await rig.volume(), rig.vm('Running')];
+    duringTheLastLook(
+      rig,
+      volume.id,
+      () => rig.plugInto(volume, vmId),
+      () => rig.unplug(volume),
+    );
+    expect(await rig.run('attach', { volume_id: volume.id, vm_id: vmId })).toMatchObject({
+      status: 'completed',
+    });
+    expect([rig.calls, volume.vmId]).toEqual([['attachVolume'], vmId]);
+  });
+
+  it('detach: one look shows it on no VM', async () => {
+    const rig = await Rig.start();
+    const vmId = rig.vm('Running');
+    const volume = await rig.volume({ vmId });
+    const { deviceId, attached } = volume;
+    duringTheLastLook(
+      rig,
+      volume.id,
+      () => rig.unplug(volume),
+      () => Object.assign(volume, { vmId, deviceId, attached }),
+    );
+    expect(await rig.run('detach', { volume_id: volume.id })).toMatchObject({ status: 'completed' });
+    expect([rig.calls, volume.vmId]).toEqual([['detachVolume'], null]);
+  });
+
+  it('recover: somebody recovers it and deletes it again', async () => {
+    const rig = await Rig.start();
+    const volume = await rig.volume({ state: 'Destroy' });
+    duringTheLastLook(
+      rig,
+      volume.id,
+      () => Object.assign(volume, { state: 'Ready' }),
+      () => Object.assign(volume, { state: 'Destroy' }),
+    );
+    expect(await rig.run('recover', { volume_id: volume.id })).toMatchObject({ status: 'completed' });
+    expect(volume.state).toBe('Ready');
+  });
+
+  it('delete into the trash: it stays a delete into the trash', async () => {
+    const rig = await Rig.start({ policy: { deleteMode: 'trash' } });
+    const volume = await rig.volume();
+    const { readVolume } = rig.cloud;
+    let looks = 0;
+    rig.cloud.readVolume = async (asked) => {
+      if (asked === volume.id) looks += 1;
+      const shown = await readVolume.call(rig.cloud, asked);
+      return asked === volume.id && looks === 2 ? absent('it was removed', 0, 'cloudstack') : shown;
+    };
+    expect(await rig.run('delete', { volume_id: volume.id })).toMatchObject({
+      response: { recoverable: true },
+    });
+    expect(rig.calls).toEqual(['destroyVolume']);
+  });
+
+  it('what stays contradictory ends, and says so', async () => {
+    const rig = await Rig.start();
+    const [volume, vmId] = [await rig.volume(), rig.vm('Running')];
+    const { readVm } = rig.cloud;
+    // The guards of an attach are the only ones who read that VM.
+    let isGuard = false;
+    rig.cloud.readVm = async (id) => {
+      isGuard ||= id === vmId;
+      return readVm.call(rig.cloud, id);
+    };
+    const { readVolume } = rig.cloud;
+    rig.cloud.readVolume = async (id) => {
+      const shown = await readVolume.call(rig.cloud, id);
+      if (!isGuard || shown.kind !== 'seen') return shown;
+      isGuard = false;
+      return { ...shown, value: { ...shown.value, vmId } };
+    };
+    const operation = await rig.run('attach', { volume_id: volume.id, vm_id: vmId });
+    expect(operation).toMatchObject({ status: 'failed', errorCode: 'CLOUDSTACK_OUTCOME_UNKNOWN' });
+    expect(operation.error).toContain('attached there already');
+    expect([rig.calls, volume.vmId]).toEqual([[], null]);
   });
 });

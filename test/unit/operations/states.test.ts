@@ -5,7 +5,7 @@ import { LIMITS } from '~/server/core/limits';
 import { decideAttach } from '~/server/operations/decide/attach';
 import { decideDelete } from '~/server/operations/decide/delete';
 import { decideDetach } from '~/server/operations/decide/detach';
-import { MINUTE_MS, Rig, SECOND_MS } from './rig';
+import { GIB, MINUTE_MS, Rig, SECOND_MS } from './rig';
 import { APPLIANCE, OTHER_VM, rowOf, seenVolume, situation, VOLUME } from './situations';
 
 type Verdict = 'act' | 'wait' | 'refuse';
@@ -211,6 +211,23 @@ describe('DELETE_MODE=trash', () => {
     expect([volume.state, volume.removed, rig.sent]).toMatchObject(['Destroy', false, [{ expunge: false }]]);
   });
 
+  it('a volume that is shown no more once it is in the trash is not taken for gone', async () => {
+    const rig = await Rig.start({ policy: { deleteMode: 'trash' } });
+    const volume = await rig.volume();
+    const { queryJob } = rig.cloud;
+    rig.cloud.queryJob = (jobId) => {
+      rig.hide(volume.id);
+      return queryJob.call(rig.cloud, jobId);
+    };
+    const operation = await rig.run('delete', { volume_id: volume.id });
+    expect(operation).toMatchObject({ status: 'completed', response: { recoverable: true } });
+    // Somebody brings it back, and a VM uses it.
+    Object.assign(volume, { state: 'Ready' });
+    rig.plugInto(volume, rig.vm('Running'));
+    const again = await rig.run('delete', { volume_id: volume.id });
+    expect(again).toMatchObject({ status: 'failed', errorCode: 'VOLUME_NOT_VISIBLE' });
+  });
+
   it.each(['Allocated', 'Uploaded'])('a volume in %s has nothing to recover: expunged', async (state) => {
     const rig = await Rig.start({ policy: { deleteMode: 'trash' } });
     const volume = await rig.volume({ state });
@@ -229,6 +246,26 @@ describe('waits', () => {
     expect((await rig.journal(operation)).filter(({ state }) => state === 'waiting')).toHaveLength(1);
     volume.state = 'Ready';
     expect(await rig.ended(operation)).toMatchObject({ status: 'completed' });
+  });
+
+  it.each([
+    ['attach', 'Migrating'],
+    ['detach', 'Migrating'],
+    ['delete', 'Migrating'],
+    ['recover', 'Destroying'],
+    ['resize', 'Migrating'],
+    ['snapshot', 'Migrating'],
+  ] as const)('%s of a volume in %s that is cancelled ends at once', async (type, state) => {
+    const rig = await Rig.start();
+    const isHere = type === 'detach';
+    const volume = await rig.volume(isHere ? { vmId: rig.here, mapped: true } : {});
+    volume.state = state;
+    const request = { volume_id: volume.id, vm_id: rig.here, size: 8 * GIB };
+    const operation = await rig.request(type, request);
+    await rig.pass(10 * SECOND_MS);
+    await rig.during(rig.domain.operations.cancel(operation));
+    expect(await rig.ended(operation, SECOND_MS)).toMatchObject({ status: 'cancelled' });
+    expect([rig.calls, rig.exported(volume.id)]).toEqual([[], isHere]);
   });
 
   it('a detach whose disk stays in the guest says what it waits for, and ends with a code', async () => {
