@@ -6,6 +6,7 @@ import { type Dsn, parseDsn } from '~/server/database/connection/dsn';
 import { type Database, openPool } from '~/server/database/connection/pool';
 import { migrate } from '~/server/database/migrations/migrate';
 import { MysqlLedger } from '~/server/database/mysql-ledger';
+import { readOldRows } from '~/server/database/old-rows';
 import type { Epoch, Ledger } from '~/server/model/ledger';
 import { volumectl } from '../../cli/process';
 import { mapping, note } from '../../contract/ledger/fixtures';
@@ -241,6 +242,27 @@ it('an export of the old daemon is found by the name that the hub gives its VM',
   expect(await ofVm('vm-one')).toEqual([VOLUMES[0]]);
   expect(await ofVm('another')).toEqual([]);
 });
+
+it.each([
+  ['live', LIVE],
+  ['production', PRODUCTION],
+] as const)(
+  'an export of another program that names no volume keeps none of ours from being read: %s',
+  async (_, statements) => {
+    const dsn = await databaseWith(statements);
+    await rows(
+      dsn,
+      "INSERT INTO nbd_exports (job_id, volume_id, export_name, port, device_path) VALUES ('job-1', NULL, 'migration-job-1', 10809, '/dev/vdb')",
+    );
+    const before = openPool(dsn);
+    pools.push(before);
+    const old = await readOldRows(before.kysely);
+    expect(old.exports.map(({ volumeId }) => volumeId)).toEqual([VOLUMES[0]]);
+    expect(old.otherExports).toContain('migration-job-1');
+    const { ledger } = await begin(dsn);
+    expect((await ledger.listExports()).map(({ volumeId }) => volumeId)).toEqual([VOLUMES[0]]);
+  },
+);
 
 it('a fresh database was not adopted', async () => {
   expect(await (await begin(await databaseWith([]))).ledger.readAdoption()).toBeNull();
