@@ -369,7 +369,7 @@ export class MemoryLedger extends MemoryReads implements Ledger {
         later.volumeId === volumeId &&
         later.sequence > sequence &&
         isOld(later) &&
-        (provesOurs(later) || (later.type === 'delete' && later.status === 'completed')),
+        (provesOurs(later) || hasDeleted(later)),
     );
   }
 
@@ -401,6 +401,11 @@ export class MemoryLedger extends MemoryReads implements Ledger {
     for (const entry of written) this.store.entries.push({ applianceId, entry });
     return written;
   }
+}
+
+/** A delete into the trash has not: the volume may have been recovered. */
+function hasDeleted({ type, status, response }: Operation): boolean {
+  return type === 'delete' && status === 'completed' && response?.recoverable !== true;
 }
 
 function isAsSeen(row: StoredOwner | undefined, seen: Owner | null): boolean {

@@ -186,7 +186,8 @@ export interface Ledger {
    * is still relied on, whatever its age:
    * - what was accepted after an operation that has not ended: it may wait for it, or hold its key
    * - operations with a job that may still act (`openJobs`)
-   * - of every volume the last proof that it is ours (`ownVolumes`), until its deletion has become old as well
+   * - of every volume the last proof that it is ours (`ownVolumes`), until its deletion has become old as well;
+   *   one into the trash is none
    */
   prune(epoch: Epoch, pruning: Pruning): Promise<Pruned>;
   /** Cheap round trip; throws DATABASE_UNAVAILABLE. */
