@@ -9,7 +9,7 @@ import { MysqlLedger } from '~/server/database/mysql-ledger';
 import { readOldRows } from '~/server/database/old-rows';
 import type { Epoch, Ledger } from '~/server/model/ledger';
 import { volumectl } from '../../cli/process';
-import { mapping, note } from '../../contract/ledger/fixtures';
+import { attach, mapping, note } from '../../contract/ledger/fixtures';
 import { MIGRATED } from './family-b';
 import { PRODUCTION } from './family-c';
 import { LIVE, SPECIFICATION, VM, VOLUMES } from './old-databases';
@@ -261,6 +261,21 @@ it.each([
     expect(old.otherExports).toContain('migration-job-1');
     const { ledger } = await begin(dsn);
     expect((await ledger.listExports()).map(({ volumeId }) => volumeId)).toEqual([VOLUMES[0]]);
+  },
+);
+
+it.each(['utf8mb4_unicode_ci', 'utf8mb4_bin', 'latin1_swedish_ci'])(
+  'its operations are counted with ours, whatever collation its tables have: %s',
+  async (collation) => {
+    const collated = (statement: string) =>
+      statement.startsWith('CREATE TABLE') ? `${statement} COLLATE=${collation}` : statement;
+    const { ledger, epoch } = await begin(await databaseWith(SPECIFICATION.map(collated)));
+    const before = (await ledger.counts(APPLIANCE)).byStatus;
+    await ledger.accept(epoch, attach(VOLUMES[2], APPLIANCE));
+    await ledger.accept(epoch, attach(VOLUMES[1], APPLIANCE));
+    await ledger.claim(epoch, 1);
+    const { byStatus } = await ledger.counts(APPLIANCE);
+    expect(byStatus).toEqual({ ...before, pending: before.pending + 1, executing: before.executing + 1 });
   },
 );
 
