@@ -268,12 +268,14 @@ export function describeAccepting(suite: LedgerSuite): void {
     });
 
     it('keeps two appliances with the same epoch apart, also when their requests come together', async () => {
-      const theirs = await ledger.takeOver(OTHER_VM, 'them');
-      expect(theirs.number).toBe(epoch.number);
+      let ours = epoch;
+      let theirs = await ledger.takeOver(OTHER_VM, 'them');
+      while (theirs.number < ours.number) theirs = await ledger.takeOver(OTHER_VM, 'them');
+      while (ours.number < theirs.number) ours = await ledger.takeOver(APPLIANCE, 'we');
       await ledger.accept(theirs, detach(A));
-      const both = [epoch, theirs, epoch, theirs];
+      const both = [ours, theirs, ours, theirs];
       const inputs = [detach(A), detach(A), create('ours'), create('theirs')];
-      const answers = await Promise.all(inputs.map((input, n) => ledger.accept(both[n] ?? epoch, input)));
+      const answers = await Promise.all(inputs.map((input, n) => ledger.accept(both[n] ?? ours, input)));
       expect(answers.map(({ outcome }) => outcome)).toEqual(['accepted', 'joined', 'accepted', 'accepted']);
       expect(answers.map(({ operation }) => operation.applianceId)).toEqual([
         APPLIANCE,
