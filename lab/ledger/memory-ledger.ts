@@ -146,9 +146,11 @@ export class MemoryLedger extends MemoryReads implements Ledger {
     const last = unfinished.findLast(({ operation, requestHash }) =>
       input.volumeId === '' ? requestHash === input.requestHash : operation.volumeId === input.volumeId,
     );
-    return last && mayJoin(last.operation, last.requestHash, input)
-      ? { operation: last.operation, outcome: 'joined' }
-      : null;
+    if (!last || !mayJoin(last.operation, last.requestHash, input)) return null;
+    // It takes the key of the request when it has none; see Ledger.accept.
+    const idempotencyKey = last.operation.idempotencyKey ?? input.idempotencyKey;
+    this.patch(last, { idempotencyKey });
+    return { operation: { ...last.operation, idempotencyKey }, outcome: 'joined' };
   }
 
   async resumable(epoch: Epoch): Promise<Operation[]> {

@@ -171,6 +171,22 @@ export function describeAccepting(suite: LedgerSuite): void {
       expect((await ledger.accept(again, detach(B))).outcome).toBe('joined');
     });
 
+    it('gives the key of a request that joins the operation that it joined, also when that has ended', async () => {
+      const first = await ledger.accept(epoch, create('one'));
+      const keyed = create('one', { idempotencyKey: 'key' });
+      expect(await ledger.accept(epoch, keyed)).toMatchObject({
+        outcome: 'joined',
+        operation: { id: first.operation.id },
+      });
+      await ledger.claim(epoch, 10);
+      await suite.end(first.operation.id);
+      expect(await ledger.accept(epoch, create('one', { idempotencyKey: 'key' }))).toMatchObject({
+        outcome: 'replayed',
+        operation: { id: first.operation.id, status: 'completed' },
+      });
+      await refusal(ledger.accept(epoch, create('two', { idempotencyKey: 'key' })), 'IDEMPOTENCY_KEY_REUSED');
+    });
+
     it('joins creates by their body, whatever was created in between', async () => {
       const first = await ask(create('one'));
       await ask(create('two'));
