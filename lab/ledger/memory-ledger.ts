@@ -146,9 +146,11 @@ export class MemoryLedger extends MemoryReads implements Ledger {
     const last = unfinished.findLast(({ operation, requestHash }) =>
       input.volumeId === '' ? requestHash === input.requestHash : operation.volumeId === input.volumeId,
     );
-    return last && mayJoin(last.operation, last.requestHash, input)
-      ? { operation: last.operation, outcome: 'joined' }
-      : null;
+    if (!last || !mayJoin(last.operation, last.requestHash, input)) return null;
+    // It takes the key of the request when it has none; see Ledger.accept.
+    const idempotencyKey = last.operation.idempotencyKey ?? input.idempotencyKey;
+    this.patch(last, { idempotencyKey });
+    return { operation: { ...last.operation, idempotencyKey }, outcome: 'joined' };
   }
 
   async resumable(epoch: Epoch): Promise<Operation[]> {
@@ -369,7 +371,7 @@ export class MemoryLedger extends MemoryReads implements Ledger {
         later.volumeId === volumeId &&
         later.sequence > sequence &&
         isOld(later) &&
-        (provesOurs(later) || (later.type === 'delete' && later.status === 'completed')),
+        (provesOurs(later) || hasDeleted(later)),
     );
   }
 
@@ -401,6 +403,11 @@ export class MemoryLedger extends MemoryReads implements Ledger {
     for (const entry of written) this.store.entries.push({ applianceId, entry });
     return written;
   }
+}
+
+/** A delete into the trash has not: the volume may have been recovered. */
+function hasDeleted({ type, status, response }: Operation): boolean {
+  return type === 'delete' && status === 'completed' && response?.recoverable !== true;
 }
 
 function isAsSeen(row: StoredOwner | undefined, seen: Owner | null): boolean {

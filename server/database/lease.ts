@@ -49,15 +49,16 @@ export async function takeOver(
 ): Promise<Epoch> {
   const since = new Date(at);
   if (seen === null) {
+    const number = firstEpoch(at);
     await database
       .urgent((db) =>
         sql`INSERT INTO appliances (id, epoch, owner, since, instance, lease_until)
-          VALUES (${applianceId}, 1, ${owner}, ${since}, ${instance}, ${IN_A_LEASE})`.execute(db),
+          VALUES (${applianceId}, ${number}, ${owner}, ${since}, ${instance}, ${IN_A_LEASE})`.execute(db),
       )
       .catch((error: unknown) => {
         throw isDuplicate(error) ? leaseLost() : error;
       });
-    return { applianceId, number: 1 };
+    return { applianceId, number };
   }
   const until = seen.lease && new Date(seen.lease.until);
   const { numAffectedRows } = await database.urgent((db) =>
@@ -67,6 +68,14 @@ export async function takeOver(
   );
   if (numAffectedRows !== 1n) throw leaseLost();
   return { applianceId, number: seen.epoch + 1 };
+}
+
+/**
+ * Not always 1: somebody may have deleted the row of an owner who is still there, and whoever makes it anew must not
+ * get the number that this one renews and writes under. One take-over a second would be needed to get there.
+ */
+function firstEpoch(at: number): number {
+  return Math.max(1, Math.floor(at / 1000));
 }
 
 /** See Ledger.renewLease. */

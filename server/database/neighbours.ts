@@ -1,4 +1,5 @@
 import { type CompiledQuery, type Kysely, type RawBuilder, sql } from 'kysely';
+import { missingPath } from '../model/placeholder-path';
 import type { Database } from './connection/pool';
 import type { Tables } from './tables';
 
@@ -73,6 +74,17 @@ export function noteAttached(
     sql`UPDATE ossea_volumes SET device_path = ${devicePath}, status = 'attached', updated_at = ${at}
       WHERE volume_id = ${volumeId}`.compile(db),
   ];
+}
+
+/** With the loss of a path, which is another volume's from now on; `condition` says whether it comes. */
+export function noteMissing(
+  db: Kysely<Tables>,
+  volumeId: string,
+  at: Date,
+  condition: RawBuilder<unknown>,
+): CompiledQuery {
+  return sql`UPDATE ossea_volumes SET device_path = ${missingPath(volumeId)}, updated_at = ${at}
+    WHERE ossea_volumes.volume_id = ${volumeId} AND ${condition}`.compile(db);
 }
 
 /** With the end of a mapping, of which `condition` says whether it comes. */

@@ -34,9 +34,11 @@ export async function readOldRows(db: Kysely<Tables>): Promise<OldRows> {
     const mappings = (await rowsOf(db, sql<Row>`SELECT * FROM device_mappings`)).map((row) =>
       toMapping({ ...ADDED, ...named(row) }),
     );
-    const records = (await rowsOf(db, sql<Row>`SELECT * FROM nbd_exports`)).map((row) =>
-      toExport({ metadata: null, ...named(row) }),
-    );
+    const exportRows = (await rowsOf(db, sql<Row>`SELECT * FROM nbd_exports`)).map(named);
+    const records = exportRows
+      .filter(({ volume_id }) => volume_id !== null)
+      .map((row) => toExport({ metadata: null, ...row }));
+    const nameless = exportRows.filter(({ volume_id }) => volume_id === null);
     const mapped = new Set(mappings.map(({ volumeId }) => volumeId));
     const isOurs = ({ exportName, volumeId }: ExportRecord) =>
       exportName === exportNameOf(volumeId) && mapped.has(volumeId);
@@ -49,7 +51,10 @@ export async function readOldRows(db: Kysely<Tables>): Promise<OldRows> {
     return {
       mappings,
       exports: records.filter(isOurs),
-      otherExports: records.filter((record) => !isOurs(record)).map(({ exportName }) => exportName),
+      otherExports: [
+        ...records.filter((record) => !isOurs(record)).map(({ exportName }) => exportName),
+        ...nameless.map(({ export_name }) => String(export_name)),
+      ],
       unfinished: unfinished.map(({ id, type, status, volume_id }) => ({
         id: String(id),
         type: String(type),

@@ -12,7 +12,10 @@ interface Group {
   readonly oldest: Date | null;
 }
 
-/** Ended operations are summed up in a table. Rows of the previous daemon count for every appliance. */
+/**
+ * Ended operations are summed up in a table. Rows of the previous daemon count for every appliance. An adopted table
+ * may have another collation than that of the totals, so its words are converted.
+ */
 export async function countOperations(
   database: Database,
   applianceId: string | undefined,
@@ -22,7 +25,7 @@ export async function countOperations(
     database.query((db) =>
       sql<Group>`SELECT type, status, SUM(operations) AS n, SUM(response_us) AS us, NULL AS oldest
         FROM volume_operation_totals WHERE ${whose} GROUP BY type, status
-        UNION ALL SELECT type, status, COUNT(*), 0, MIN(created_at)
+        UNION ALL SELECT CONVERT(type USING utf8mb4), CONVERT(status USING utf8mb4), COUNT(*), 0, MIN(created_at)
         FROM volume_operations WHERE ${whose} AND status IN ('pending', 'executing') GROUP BY type, status`.execute(
         db,
       ),

@@ -54,6 +54,10 @@ async function lastToPrune(
   return oldestOpen === null ? Number(newest) : Math.min(Number(newest), Number(oldestOpen) - 1);
 }
 
+/** A delete into the trash has not deleted anything yet: the volume may have been recovered, also by others. */
+const HAS_DELETED = sql`(later.type = 'delete' AND COALESCE(
+  CASE WHEN JSON_VALID(later.response) THEN JSON_CONTAINS(later.response, 'true', '$.recoverable') END, 0) = 0)`;
+
 /**
  * Ids of old operations that no guard relies on any more, oldest first. An operation that proves a volume to be
  * ours is needed until another one proves it, or has deleted the volume, and is old as well: a root disk
@@ -75,7 +79,7 @@ async function needless(
       AND (o.status <> 'completed' OR o.type NOT IN ${PROOFS} OR o.volume_id = '' OR EXISTS (
         SELECT 1 FROM volume_operations later ${BY_VOLUME}
         WHERE later.volume_id = o.volume_id AND later.sequence > o.sequence AND later.status = 'completed'
-          AND (later.type IN ${PROOFS} OR later.type = 'delete') AND later.completed_at < ${old.before}))
+          AND (later.type IN ${PROOFS} OR ${HAS_DELETED}) AND later.completed_at < ${old.before}))
     ORDER BY o.completed_at LIMIT ${old.limit}`.execute(tx);
   return rows.map(({ id }) => id);
 }

@@ -34,11 +34,13 @@ export async function listExports(
     if (status !== undefined) query = query.where('status', '=', status);
     return query.execute();
   });
-  if (rows.length === 0) return [];
+  // A row of another program may name no volume: it must not keep ours from being read.
+  const named = rows.filter((row) => row.volume_id !== null);
+  if (named.length === 0) return [];
   // Read second: a mapping is written before its export, and both are deleted together.
   const mapped = await mappedVolumes(database, volumeId);
   const ofVm = hasNames && vmName !== undefined ? await contextsOf(database, vmName) : new Set<unknown>();
-  const records = rows
+  const records = named
     // There are no more of them than mappings, so the name inside the JSON is compared here.
     .map((row) => ({ record: toExport(row), isOfVm: ofVm.has(row.vm_context_id) }))
     .filter(({ record, isOfVm }) => vmName === undefined || isOfVm || record.metadata.vm_name === vmName)

@@ -61,7 +61,8 @@ export interface Ledger {
    * - same idempotency key, same body hash → `replayed`; other hash → IDEMPOTENCY_KEY_REUSED
    * - identical (type, VM and body) to the *last* unfinished operation on that volume → `joined` (only the
    *   last: detach → attach → detach must stay three operations); a create joins any unfinished create with
-   *   the same body; an operation whose cancellation was requested is not joined
+   *   the same body; an operation whose cancellation was requested is not joined; one without a key takes that of
+   *   the request
    * - LIMITS.PENDING_MAX waiting already → QUEUE_FULL
    */
   accept<T extends OperationType>(epoch: Epoch, input: NewOperation<T>): Promise<Accepted>;
@@ -186,7 +187,8 @@ export interface Ledger {
    * is still relied on, whatever its age:
    * - what was accepted after an operation that has not ended: it may wait for it, or hold its key
    * - operations with a job that may still act (`openJobs`)
-   * - of every volume the last proof that it is ours (`ownVolumes`), until its deletion has become old as well
+   * - of every volume the last proof that it is ours (`ownVolumes`), until its deletion has become old as well;
+   *   one into the trash is none
    */
   prune(epoch: Epoch, pruning: Pruning): Promise<Pruned>;
   /** Cheap round trip; throws DATABASE_UNAVAILABLE. */

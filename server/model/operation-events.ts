@@ -1,3 +1,4 @@
+import { LIMITS } from '../core/limits';
 import type { JournalEntry, Operation } from './operation';
 
 type EntryListener = (entry: JournalEntry) => void;
@@ -7,9 +8,26 @@ type EndListener = (operation: Operation) => void;
 export class OperationEvents {
   private readonly entryListeners = new Set<EntryListener>();
   private readonly endListeners = new Map<string, Set<EndListener>>();
+  /** The greatest id that was published. */
+  private newest = 0;
+  /** The latest entries that were published after one with a greater id, and the greatest before them. */
+  private readonly late: { readonly entry: JournalEntry; readonly newest: number }[] = [];
 
   publish(entries: readonly JournalEntry[]): void {
-    for (const entry of entries) for (const listener of this.entryListeners) listener(entry);
+    for (const entry of entries) {
+      if (entry.id < this.newest) this.late.push({ entry, newest: this.newest });
+      if (this.late.length > LIMITS.STREAM_OVERTAKEN) this.late.shift();
+      this.newest = Math.max(this.newest, entry.id);
+      for (const listener of this.entryListeners) listener(entry);
+    }
+  }
+
+  /**
+   * The entries below this id that a reader who got no further may not have seen: ids are given before a write is
+   * committed, and one that had to wait for a lock is published after others with greater ids.
+   */
+  overtaken(id: number): JournalEntry[] {
+    return this.late.filter(({ entry, newest }) => entry.id < id && id <= newest).map(({ entry }) => entry);
   }
 
   ended(operation: Operation): void {

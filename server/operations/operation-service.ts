@@ -237,6 +237,11 @@ export class OperationService {
     return this.parts.ledger.feed(this.parts.applianceId(), after, limit);
   }
 
+  /** Entries below `after` that a reader who goes on from there may not have seen; see OperationEvents. */
+  overtaken(after: number): JournalEntry[] {
+    return this.parts.events.overtaken(after);
+  }
+
   subscribe(listener: (entry: JournalEntry) => void): () => void {
     return this.parts.events.onEntry(listener);
   }

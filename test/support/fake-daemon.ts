@@ -58,6 +58,8 @@ export class FakeDaemon implements Daemon {
   readonly requests: { type: string; request: object; idempotencyKey?: string | null }[] = [];
   readonly stored: Operation[] = [];
   readonly entries: JournalEntry[] = [];
+  /** Ids of entries that were published after greater ones. */
+  readonly late: number[] = [];
   readonly deviceEvents: DeviceEvent[] = [];
   readonly mappings: Mapping[] = [mapping(VOLUME, APPLIANCE), mapping(REMOTE_VOLUME, OTHER_VM)];
   guest = snapshot();
@@ -98,6 +100,7 @@ export class FakeDaemon implements Daemon {
     abandon: async (id) =>
       this.release(id, { status: 'failed', errorCode: 'OPERATION_ABANDONED', completedAt: NOW }),
     waitForEnd: (id, timeoutMs, signal) => this.waitForEnd(id, timeoutMs, signal),
+    overtaken: (after) => this.entries.filter(({ id }) => id < after && this.late.includes(id)),
     feed: async (after, limit) => this.entries.filter((entry) => entry.id > after).slice(0, limit),
     subscribe: (listener) => {
       this.listeners.add(listener);

@@ -312,5 +312,14 @@ async function identicalLast(
   const row = await readRow(tx, id);
   if (!row) return null;
   const last = toOperation(row);
-  return mayJoin(last, row.request_hash, input) ? { operation: last, outcome: 'joined' } : null;
+  if (!mayJoin(last, row.request_hash, input)) return null;
+  const { idempotencyKey } = input;
+  if (idempotencyKey === null || last.idempotencyKey !== null) return { operation: last, outcome: 'joined' };
+  // The same key must give this operation after its end as well; joined alone, it would begin another one then.
+  await tx
+    .updateTable('volume_operations')
+    .set({ idempotency_key: idempotencyKey, updated_at: row.updated_at })
+    .where('id', '=', row.id)
+    .execute();
+  return { operation: { ...last, idempotencyKey }, outcome: 'joined' };
 }

@@ -246,8 +246,8 @@ function noteOn(name: string): string | null {
     throw new DsnError(`the parameter ${name} is not known; name the nodes as tcp(host1:port,host2:port)`);
   const known = Object.hasOwn(PARAMETERS, name) ? PARAMETERS[name] : undefined;
   if (known !== undefined) return known;
-  // Whoever asked for encryption under another driver's name must not get a plain connection.
-  if (/^(use)?ssl/i.test(name))
+  // Whoever asked for encryption in the words of another driver, or in capitals, must not get a plain connection.
+  if (/^(use)?(ssl|tls)/i.test(name))
     throw new DsnError(`the parameter ${name} is not known; use tls=true or tls=skip-verify`);
   return `the parameter ${name} is not known and ignored`;
 }

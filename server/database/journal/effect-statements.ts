@@ -4,7 +4,7 @@ import type { MappingEffect } from '../../model/ledger';
 import type { ExportStatus, NewExport, NewMapping } from '../../model/operation';
 import { missingPath } from '../../model/placeholder-path';
 import { insertSelect } from '../insert-select';
-import { type Neighbourhood, noteAttached, noteDetached } from '../neighbours';
+import { type Neighbourhood, noteAttached, noteDetached, noteMissing } from '../neighbours';
 import type { Tables } from '../tables';
 
 /**
@@ -20,7 +20,7 @@ export function effectStatements(
   switch (effect.kind) {
     case 'put-mapping':
       return [
-        ...(effect.displaces ?? []).flatMap((volumeId) => displace(db, volumeId, effect.mapping, at)),
+        ...(effect.displaces ?? []).flatMap((volumeId) => displace(db, volumeId, effect.mapping, at, parts)),
         ...putMapping(db, effect.mapping, at, parts),
         ...(parts.hub ? noteAttached(db, effect.mapping.volumeId, effect.mapping.devicePath, at) : []),
       ];
@@ -118,15 +118,23 @@ function putMapping(
   ];
 }
 
-/** The volume loses the path, and its export is no longer reported as served. */
-function displace(db: Kysely<Tables>, volumeId: string, by: NewMapping, at: Date): CompiledQuery[] {
+/** The volume loses the path, also for the hub, and its export is no longer reported as served. */
+function displace(
+  db: Kysely<Tables>,
+  volumeId: string,
+  by: NewMapping,
+  at: Date,
+  { hub }: Neighbourhood,
+): CompiledQuery[] {
   if (volumeId === by.volumeId) return [];
   const place = sql`volume_id = ${volumeId} AND vm_id = ${by.vmId} AND device_path = ${by.devicePath}`;
+  const isThere = sql`EXISTS (SELECT 1 FROM device_mappings WHERE ${place})`;
   return [
     sql`SELECT 1 FROM device_mappings WHERE ${place} FOR UPDATE`.compile(db),
     sql`UPDATE nbd_exports SET status = 'failed', updated_at = ${at}
       WHERE export_name = ${exportNameOf(volumeId)} AND status = 'active'
-        AND EXISTS (SELECT 1 FROM device_mappings WHERE ${place})`.compile(db),
+        AND ${isThere}`.compile(db),
+    ...(hub ? [noteMissing(db, volumeId, at, isThere)] : []),
     sql`UPDATE device_mappings SET device_path = ${missingPath(volumeId)}, linux_state = 'missing', updated_at = ${at}
       WHERE ${place}`.compile(db),
   ];

@@ -54,13 +54,14 @@ export class JournalWriter {
 
   /**
    * Shared on the rows of the appliance and the operations until COMMIT: a take-over and a reader of the feed
-   * wait for the packet, and what the entries look at stays as it is. By the key: no other row is waited for.
+   * wait for the packet, and what the entries look at stays as it is. By the key: no other row is waited for. Columns
+   * are not compared: in an adopted database the two tables may have collations that the server does not mix.
    */
   private lock(writes: readonly PlannedWrite[]): CompiledQuery {
-    const appliances = [...new Set(writes.map(({ epoch }) => epoch.applianceId))];
-    const operations = writes.map(({ operationId }) => operationId);
+    const appliances = sql.join([...new Set(writes.map(({ epoch }) => epoch.applianceId))]);
+    const operations = sql.join(writes.map(({ operationId }) => operationId));
     return sql`SELECT a.epoch FROM appliances a JOIN volume_operations o FORCE INDEX (PRIMARY)
-      ON o.appliance_id = a.id AND o.id IN (${sql.join(operations)})
-      WHERE a.id IN (${sql.join(appliances)}) LOCK IN SHARE MODE`.compile(this.database.kysely);
+      ON o.appliance_id IN (${appliances}) AND o.id IN (${operations})
+      WHERE a.id IN (${appliances}) LOCK IN SHARE MODE`.compile(this.database.kysely);
   }
 }

@@ -129,6 +129,10 @@ async function runStream(
 /** Sends the journal page by page. Returns the ids that may come again as live entries. */
 async function replay(stream: EventStream, daemon: Daemon, after: number): Promise<Set<number>> {
   const sent = new Set<number>();
+  for (const entry of daemon.operations.overtaken(after)) {
+    await sendStored(stream, entry);
+    sent.add(entry.id);
+  }
   let cursor = after;
   for (let full = true; full && !stream.closed; ) {
     const page = await daemon.operations.feed(cursor, LIMITS.STREAM_REPLAY_PAGE);

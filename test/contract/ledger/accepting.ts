@@ -171,6 +171,22 @@ export function describeAccepting(suite: LedgerSuite): void {
       expect((await ledger.accept(again, detach(B))).outcome).toBe('joined');
     });
 
+    it('gives the key of a request that joins the operation that it joined, also when that has ended', async () => {
+      const first = await ledger.accept(epoch, create('one'));
+      const keyed = create('one', { idempotencyKey: 'key' });
+      expect(await ledger.accept(epoch, keyed)).toMatchObject({
+        outcome: 'joined',
+        operation: { id: first.operation.id },
+      });
+      await ledger.claim(epoch, 10);
+      await suite.end(first.operation.id);
+      expect(await ledger.accept(epoch, create('one', { idempotencyKey: 'key' }))).toMatchObject({
+        outcome: 'replayed',
+        operation: { id: first.operation.id, status: 'completed' },
+      });
+      await refusal(ledger.accept(epoch, create('two', { idempotencyKey: 'key' })), 'IDEMPOTENCY_KEY_REUSED');
+    });
+
     it('joins creates by their body, whatever was created in between', async () => {
       const first = await ask(create('one'));
       await ask(create('two'));
@@ -268,12 +284,14 @@ export function describeAccepting(suite: LedgerSuite): void {
     });
 
     it('keeps two appliances with the same epoch apart, also when their requests come together', async () => {
-      const theirs = await ledger.takeOver(OTHER_VM, 'them');
-      expect(theirs.number).toBe(epoch.number);
+      let ours = epoch;
+      let theirs = await ledger.takeOver(OTHER_VM, 'them');
+      while (theirs.number < ours.number) theirs = await ledger.takeOver(OTHER_VM, 'them');
+      while (ours.number < theirs.number) ours = await ledger.takeOver(APPLIANCE, 'we');
       await ledger.accept(theirs, detach(A));
-      const both = [epoch, theirs, epoch, theirs];
+      const both = [ours, theirs, ours, theirs];
       const inputs = [detach(A), detach(A), create('ours'), create('theirs')];
-      const answers = await Promise.all(inputs.map((input, n) => ledger.accept(both[n] ?? epoch, input)));
+      const answers = await Promise.all(inputs.map((input, n) => ledger.accept(both[n] ?? ours, input)));
       expect(answers.map(({ outcome }) => outcome)).toEqual(['accepted', 'joined', 'accepted', 'accepted']);
       expect(answers.map(({ operation }) => operation.applianceId)).toEqual([
         APPLIANCE,

@@ -141,6 +141,17 @@ export function describeCountsAndPruning(suite: LedgerSuite): void {
       expect(await left()).toHaveLength(2);
     });
 
+    it('a volume that was deleted into the trash may have been recovered: it stays ours', async () => {
+      const proof = await ended(executing(attach(A, APPLIANCE)), 200);
+      const { id } = await executing(remove(A));
+      const response = { volume_id: A, recoverable: true, message: 'in the trash' };
+      const end = { status: 'completed', response, error: null, errorCode: null } as const;
+      await suite.append(id, { at: Date.now() - 95 * DAY_MS, end });
+      await ledger.prune(epoch, pruning());
+      expect(await ledger.ownVolumes([A])).toEqual(new Set([A]));
+      expect(await left()).toEqual([proof]);
+    });
+
     it('keeps what was accepted after an operation that has not ended: it may be a part of that', async () => {
       const before = await ended(executing(detach(B)), 200);
       const group = await executing(attach(B, OTHER_VM));

@@ -11,13 +11,16 @@ const HERE = 'appliance';
 let server: Mariadb;
 let pool: Database;
 let ledger: MysqlLedger;
+/** Of the first owner of the row; and the wall clock of this machine, ms. */
+let first: number;
+let now = Date.now();
 
 beforeAll(async () => {
   server = await startMariadb();
   const dsn = parseDsn(server.dsn);
   await migrate(dsn, silentLogger);
   pool = openPool(dsn);
-  ledger = new MysqlLedger(pool, Date.now);
+  ledger = new MysqlLedger(pool, () => now);
 });
 afterAll(async () => {
   await pool.close();
@@ -30,7 +33,7 @@ const edit = (text: string) =>
 
 beforeEach(async () => {
   await edit('DELETE FROM appliances');
-  await ledger.takeOver(HERE, 'first', { seen: null, instance: 'a' });
+  first = (await ledger.takeOver(HERE, 'first', { seen: null, instance: 'a' })).number;
 });
 
 /** Takes over by the rules, after a lease without a renewal. Returns the new epoch. */
@@ -41,18 +44,19 @@ async function takeOver(): Promise<number> {
 }
 
 it.each([
-  ["lease_until = '0000-00-00'", 2],
-  ["lease_until = '2024-00-00'", 2],
-  ["lease_until = '9999-12-31 23:59:59.999'", 2],
-  ["lease_until = '1000-01-01'", 2],
-  ['lease_until = NULL', 2],
-  ["since = '0000-00-00'", 2],
-  ["owner = '', instance = ''", 2],
+  ["lease_until = '0000-00-00'", null],
+  ["lease_until = '2024-00-00'", null],
+  ["lease_until = '9999-12-31 23:59:59.999'", null],
+  ["lease_until = '1000-01-01'", null],
+  ['lease_until = NULL', null],
+  ["since = '0000-00-00'", null],
+  ["owner = '', instance = ''", null],
   ['epoch = 0', 1],
   ['epoch = -5', -4],
 ])(
   'a row of the appliance that somebody has edited (%s) does not keep it from being owned',
-  async (change, epoch) => {
+  async (change, edited) => {
+    const epoch = edited ?? first + 1;
     await edit(`UPDATE appliances SET ${change}`);
     if (/since|owner|epoch/.test(change)) await edit('UPDATE appliances SET lease_until = NOW(3)');
     expect(await takeOver()).toBe(epoch);
@@ -63,8 +67,10 @@ it.each([
 
 it('a row that somebody has deleted is made again, and the old owner is told', async () => {
   await edit('DELETE FROM appliances');
-  await expect(ledger.renewLease({ applianceId: HERE, number: 1 })).rejects.toMatchObject({
-    code: 'LEASE_LOST',
-  });
-  expect(await takeOver()).toBe(1);
+  const renewing = () => ledger.renewLease({ applianceId: HERE, number: first });
+  await expect(renewing()).rejects.toMatchObject({ code: 'LEASE_LOST' });
+  // Another one has been quicker than the next renewal: it must not have the same number.
+  now += 1_000;
+  expect(await takeOver()).not.toBe(first);
+  await expect(renewing()).rejects.toMatchObject({ code: 'LEASE_LOST' });
 });

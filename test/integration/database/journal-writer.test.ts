@@ -8,11 +8,13 @@ import { migrate } from '~/server/database/migrations/migrate';
 import { MysqlLedger } from '~/server/database/mysql-ledger';
 import type { Epoch, MappingEffect, OperationChange } from '~/server/model/ledger';
 import { APPLIANCE, attach, ended, entry, mapping, T0 } from '../../contract/ledger/fixtures';
+import { SPECIFICATION } from './old-databases';
 
 const volume = (n: number) => `a0000000-0000-4000-8000-00000000000${n}`;
 
 let server: Mariadb;
 let proxy: DatabaseProxy;
+let port: number;
 let pool: Database;
 let past: Database;
 let ledger: MysqlLedger;
@@ -26,7 +28,8 @@ beforeAll(async () => {
   const dsn = parseDsn(server.dsn);
   await migrate(dsn, silentLogger);
   proxy = new DatabaseProxy(server);
-  pool = openPool({ ...dsn, port: await proxy.listen() });
+  port = await proxy.listen();
+  pool = openPool({ ...dsn, port });
   past = openPool(dsn);
 });
 afterAll(async () => {
@@ -102,6 +105,27 @@ it('the end of an operation is one packet, with its open job and its place in th
   expect(await ledger.openJobs(volume(0))).toEqual([{ operationId: id, step: 'attach-volume', jobId: 'j' }]);
   expect((await ledger.counts(APPLIANCE)).byStatus.completed).toBe(1);
 });
+
+it.each(['utf8mb4_unicode_ci', 'utf8mb4_bin'])(
+  'also in an adopted database, whose tables have another collation than those made now: %s',
+  async (collation) => {
+    const dsn = parseDsn((await server.createDatabase(`adopted_${collation}`)).dsn);
+    for (const statement of SPECIFICATION) {
+      const isTable = statement.startsWith('CREATE TABLE');
+      const text = isTable ? `${statement} DEFAULT CHARSET=utf8mb4 COLLATE=${collation}` : statement;
+      await server.query(text, [], dsn.database);
+    }
+    await migrate(dsn, silentLogger);
+    const adopted = openPool({ ...dsn, port });
+    ledger = new MysqlLedger(adopted, () => T0);
+    epoch = await ledger.takeOver(APPLIANCE, 'test');
+    const [id = ''] = await executing(1);
+    await ledger.append(epoch, id, intent);
+    expect(begun).toEqual([]);
+    expect(commits).toHaveLength(1);
+    await adopted.close();
+  },
+);
 
 it('one that is refused takes nobody along', async () => {
   const ids = await executing(4);

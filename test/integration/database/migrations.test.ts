@@ -383,6 +383,14 @@ describe('a live database with ossea_volumes', () => {
     expect(await rows(dsn, `SELECT operation_mode FROM device_mappings ${where}`)).toEqual([
       { operation_mode: 'failover' },
     ]);
+    // Another volume has the path now: nobody may take it for this one's any more.
+    const other = { kind: 'put-mapping', mapping: mapping(FIRST, '/dev/vde'), displaces: [THIRD] } as const;
+    await ledger.auditedChange(epoch, [other], note);
+    const told = `SELECT volume_id FROM ossea_volumes WHERE device_path = '/dev/vde'`;
+    expect(await rows(dsn, told)).toEqual([{ volume_id: FIRST }]);
+    expect(await rows(dsn, `SELECT device_path, status FROM ossea_volumes ${where}`)).toEqual([
+      { device_path: `missing-${THIRD}`, status: 'attached' },
+    ]);
     await ledger.auditedChange(epoch, [{ kind: 'delete-mapping', volumeId: THIRD, vmId: APPLIANCE }], note);
     expect(await rows(dsn, `SELECT device_path, status FROM ossea_volumes ${where}`)).toEqual([
       { device_path: null, status: 'detached' },

@@ -6,9 +6,10 @@ import { type Dsn, parseDsn } from '~/server/database/connection/dsn';
 import { type Database, openPool } from '~/server/database/connection/pool';
 import { migrate } from '~/server/database/migrations/migrate';
 import { MysqlLedger } from '~/server/database/mysql-ledger';
+import { readOldRows } from '~/server/database/old-rows';
 import type { Epoch, Ledger } from '~/server/model/ledger';
 import { volumectl } from '../../cli/process';
-import { mapping, note } from '../../contract/ledger/fixtures';
+import { attach, mapping, note } from '../../contract/ledger/fixtures';
 import { MIGRATED } from './family-b';
 import { PRODUCTION } from './family-c';
 import { LIVE, SPECIFICATION, VM, VOLUMES } from './old-databases';
@@ -267,6 +268,42 @@ it('an export of the old daemon is found by the name that the hub gives its VM',
   expect(await ofVm('vm-one')).toEqual([VOLUMES[0]]);
   expect(await ofVm('another')).toEqual([]);
 });
+
+it.each([
+  ['live', LIVE],
+  ['production', PRODUCTION],
+] as const)(
+  'an export of another program that names no volume keeps none of ours from being read: %s',
+  async (_, statements) => {
+    const dsn = await databaseWith(statements);
+    await rows(
+      dsn,
+      "INSERT INTO nbd_exports (job_id, volume_id, export_name, port, device_path) VALUES ('job-1', NULL, 'migration-job-1', 10809, '/dev/vdb')",
+    );
+    const before = openPool(dsn);
+    pools.push(before);
+    const old = await readOldRows(before.kysely);
+    expect(old.exports.map(({ volumeId }) => volumeId)).toEqual([VOLUMES[0]]);
+    expect(old.otherExports).toContain('migration-job-1');
+    const { ledger } = await begin(dsn);
+    expect((await ledger.listExports()).map(({ volumeId }) => volumeId)).toEqual([VOLUMES[0]]);
+  },
+);
+
+it.each(['utf8mb4_unicode_ci', 'utf8mb4_bin', 'latin1_swedish_ci'])(
+  'its operations are counted with ours, whatever collation its tables have: %s',
+  async (collation) => {
+    const collated = (statement: string) =>
+      statement.startsWith('CREATE TABLE') ? `${statement} COLLATE=${collation}` : statement;
+    const { ledger, epoch } = await begin(await databaseWith(SPECIFICATION.map(collated)));
+    const before = (await ledger.counts(APPLIANCE)).byStatus;
+    await ledger.accept(epoch, attach(VOLUMES[2], APPLIANCE));
+    await ledger.accept(epoch, attach(VOLUMES[1], APPLIANCE));
+    await ledger.claim(epoch, 1);
+    const { byStatus } = await ledger.counts(APPLIANCE);
+    expect(byStatus).toEqual({ ...before, pending: before.pending + 1, executing: before.executing + 1 });
+  },
+);
 
 it('a fresh database was not adopted', async () => {
   expect(await (await begin(await databaseWith([]))).ledger.readAdoption()).toBeNull();

@@ -157,7 +157,8 @@ describe('parameters', () => {
   });
 
   it('a request for encryption in the words of another driver is refused, not ignored', () => {
-    for (const query of ['ssl=true', 'ssl-mode=REQUIRED', 'sslmode=require', 'useSSL=true'])
+    const others = ['ssl=true', 'ssl-mode=REQUIRED', 'sslmode=require', 'useSSL=true'];
+    for (const query of [...others, 'TLS=true', 'Tls=skip-verify', 'tls-mode=required', 'useTLS=1'])
       expect(() => withParameters(query)).toThrow(/use tls=true/);
   });
 

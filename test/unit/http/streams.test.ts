@@ -95,6 +95,14 @@ describe('GET /events', () => {
     reader.leave();
   });
 
+  it('also sends what greater ids have overtaken: the reader may have left before it came', async () => {
+    for (let count = 0; count < 4; count += 1) await accept();
+    app.daemon.late.push(2);
+    const reader = await Reader.open('/api/v1/events', { 'last-event-id': '3' });
+    expect((await reader.until(2)).map(({ id }) => id)).toEqual(['2', '4']);
+    reader.leave();
+  });
+
   it('replays more than a page, from the start when asked by query', async () => {
     const { id } = await accept();
     for (let count = 1; count < LIMITS.STREAM_REPLAY_PAGE + 50; count += 1)
