@@ -98,8 +98,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'sent-for-ever',
     what: 'a call whose reply and whose job are both lost is sent again and again, although CloudStack says that it has had it',
     file: 'server/operations/decide/mutation.ts',
-    find: 'return s.facts.taken === jobId ? lostJob(',
-    replace: "return s.facts.taken === '' ? lostJob(",
+    find: 'if (s.facts.taken === jobId)',
+    replace: "if (s.facts.taken === '')",
     seed: 2096,
   },
   {
