@@ -131,7 +131,7 @@ export abstract class LinkedExports implements ExportServer {
         const published = this.wanted.current(name);
         return volumeId === null
           ? []
-          : [this.target(name).then((target) => ({ name, volumeId, target, published }))];
+          : [this.links.read(name).then((target) => ({ name, volumeId, target, published }))];
       }),
     );
   }
@@ -180,11 +180,6 @@ export abstract class LinkedExports implements ExportServer {
 
   /** Throws when the server is unhealthy. */
   protected abstract look(): Promise<Omit<ExportServerHealth, 'version'>>;
-
-  /** Where a client of this name gets to; null: nowhere. */
-  protected target(name: string): Promise<string | null> {
-    return this.links.read(name);
-  }
 
   /** Leftovers of a crash, the version, and whatever `prepareOnce` adds. */
   protected prepare(): Promise<void> {

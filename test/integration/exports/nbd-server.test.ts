@@ -169,6 +169,14 @@ describe('exports through the real nbd-server', () => {
     expect(await firstByte(disk.name)).toBe(0x66);
   });
 
+  it('an export whose file somebody has removed is listed with the disk that its clients get to, so that it can be closed', async () => {
+    const disk = target(1, await plug('vdb', 0x66));
+    await server.publish(disk);
+    await rm(join(nbd.configDir, `${disk.name}.conf`));
+    expect(await firstByte(disk.name)).toBe(0x66);
+    expect(await server.list()).toMatchObject([{ name: disk.name, target: disk.devicePath }]);
+  });
+
   it('leftovers of a crash between temporary file and rename are removed; files of others are not touched', async () => {
     await writeFile(
       join(nbd.configDir, `${exportName('00000000-0000-4000-8000-000000000009')}.conf.tmp`),
