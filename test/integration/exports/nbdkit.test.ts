@@ -204,6 +204,53 @@ describe('who is let in', () => {
   });
 });
 
+describe('an export that is closed after its device has become that of another one', () => {
+  it('has no clients any more, and force cuts none of the other', async () => {
+    const [gone, other] = [await disk(0), await disk(1)];
+    await server.publish(gone);
+    await rename(other.devicePath, gone.devicePath);
+    const moved = { ...other, devicePath: gone.devicePath };
+    await server.publish(moved);
+    const client = await open(moved);
+    await server.withdraw(gone.name);
+    expect((await server.clients(gone.name)).connected).toEqual([]);
+    await server.withdraw(gone.name, { force: true });
+    expect(await firstByteOf(client)).toBe(2);
+    expect((await server.clients(moved.name)).connected).toHaveLength(1);
+    await server.withdraw(moved.name, { force: true });
+    await expect(client.read(0, 512)).rejects.toThrow();
+  });
+});
+
+describe('the clients of an export that was closed under them', () => {
+  it('are known to a daemon that was restarted, which cuts them by force', async () => {
+    const one = await disk(0);
+    await server.publish(one);
+    const client = await open(one);
+    await server.withdraw(one.name);
+    const next = create();
+    expect((await next.clients(one.name)).connected).toHaveLength(1);
+    expect(await firstByteOf(client)).toBe(1);
+    await create().withdraw(one.name, { force: true });
+    await expect(client.read(0, 512)).rejects.toThrow();
+  });
+
+  it('are not those of the export that has the device now, also for a daemon that was restarted', async () => {
+    const [gone, other] = [await disk(0), await disk(1)];
+    await server.publish(gone);
+    await server.withdraw(gone.name);
+    await rename(other.devicePath, gone.devicePath);
+    const moved = { ...other, devicePath: gone.devicePath };
+    await server.publish(moved);
+    const client = await open(moved);
+    const next = create();
+    await next.withdraw(gone.name, { force: true });
+    expect((await next.clients(gone.name)).connected).toEqual([]);
+    expect(await firstByteOf(client)).toBe(2);
+    await client.close();
+  });
+});
+
 describe('the memory of a session', () => {
   it('the buffers of requests lie in the heap, where copies are quick, from the first client on', async () => {
     const one = await disk(0);
