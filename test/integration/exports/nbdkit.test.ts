@@ -9,6 +9,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { NBDKIT_DEFAULTS } from '~/lab/exports/backends';
 import { LiveClient } from '~/lab/exports/live-client';
 import { type Nbdkit, startNbdkit } from '~/lab/nbdkit';
+import { freePort } from '~/lab/ports';
 import { processIdentity } from '~/server/devices/sysfs/kernel-files';
 import type { ExportTarget } from '~/server/exports/export-server';
 import { NbdkitExports, type NbdkitOptions } from '~/server/exports/nbdkit/nbdkit-exports';
@@ -293,6 +294,25 @@ describe('the holder', () => {
     await create().publish(one);
     expect((await server.clients(one.name)).connected.length).toBe(1);
     await client.close();
+  });
+
+  it('is replaced by a daemon that was restarted with other settings, wherever it listens; nobody is cut', async () => {
+    const one = await disk(0);
+    await server.publish(one);
+    const client = await open(one);
+    await nbdkit.untilPaired();
+    const before = await nbdkit.holders();
+    const port = await freePort();
+    const next = create({ maxConnections: 2, port });
+    expect((await next.health()).status).toBe('healthy');
+    for (const pid of before) expect(await nbdkit.holders()).not.toContain(pid);
+    await expect(open(one)).rejects.toThrow();
+    await next.publish(one);
+    expect(await firstByteOf(client)).toBe(1);
+    const second = await LiveClient.open(port, one.name);
+    await until(async () => (await nbdkit.servers()).length === 2);
+    await expect(LiveClient.open(port, one.name)).rejects.toThrow();
+    await Promise.all([client.close(), second.close()]);
   });
 
   it('is found again by a daemon that was restarted, also when the pid file names somebody else', async () => {
