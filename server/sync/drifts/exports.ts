@@ -50,6 +50,8 @@ function problemOf(
   if (probe?.ok && probe.readOnly !== isReadOnly(record))
     return sick(`the export ${probe.readOnly ? 'is read-only' : 'can be written'}, its row says otherwise`);
   if (record.status !== 'active') return sick(`the export row says ${record.status}`);
+  const port = view.o.exportPorts[isReadOnly(record) ? 'readOnly' : 'writable'];
+  if (record.port !== port) return sick(`the export row says port ${record.port} instead of ${port}`);
   return record.devicePath === device.path
     ? null
     : sick(`the export row says ${record.devicePath} instead of ${device.path}`);

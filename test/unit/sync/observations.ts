@@ -122,6 +122,7 @@ export function healthy(fields: Partial<Observation> = {}): Observation {
     mappings: [mapping()],
     exports: [record()],
     exportsEnabled: true,
+    exportPorts: { writable: 10809, readOnly: 10810 },
     configured: [{ name: exportName(VOLUME), volumeId: VOLUME, target: '/dev/vdb', published: null }],
     probes: new Map([[exportName(VOLUME), answers()]]),
     busy: new Set(),

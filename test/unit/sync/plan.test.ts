@@ -303,6 +303,12 @@ const TABLE: readonly [story: string, world: Partial<Observation>, kind: DriftKi
     'publish /dev/vdb',
   ],
   [
+    'its row names another port',
+    { exports: [record({ port: 10809 })], exportPorts: { writable: 11809, readOnly: 11810 } },
+    'unhealthy-export',
+    'publish /dev/vdb',
+  ],
+  [
     'withdrawn on purpose, and served all the same',
     { exports: [record({ status: 'pending', metadata: { withdrawn: 'true' } })] },
     'unhealthy-export',
