@@ -9,6 +9,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { NBDKIT_DEFAULTS } from '~/lab/exports/backends';
 import { LiveClient } from '~/lab/exports/live-client';
 import { type Nbdkit, startNbdkit } from '~/lab/nbdkit';
+import { findProgram } from '~/lab/packages';
 import { freePort } from '~/lab/ports';
 import { processIdentity } from '~/server/devices/sysfs/kernel-files';
 import type { ExportTarget } from '~/server/exports/export-server';
@@ -144,6 +145,35 @@ describe('a holder that somebody else has started, as systemd does after a boot'
     const target = await disk(0);
     await server.publish(target);
     expect(await complaintOf(target)).toBe('');
+  });
+});
+
+describe('a holder that may not look into the processes of the one before it', () => {
+  it('does not take their clients for some that never ask for an export', async ({ skip }) => {
+    if (process.getuid?.() !== 0 || !findProgram('setpriv')) skip('it takes root and setpriv');
+    const one = await disk(0);
+    await server.publish(one);
+    const client = await open(one);
+    await nbdkit.untilPaired();
+    process.kill((await nbdkit.holders())[0] ?? 0, 'SIGTERM');
+    await until(async () => (await nbdkit.holders()).length === 0);
+    const folder = join(nbdkit.runDir, 'exports');
+    const words = [
+      `--exports=${folder}`,
+      `--exports-read-only=${folder}-read-only`,
+      `--listen=127.0.0.1:${nbdkit.port}`,
+      `--listen-read-only=127.0.0.1:${nbdkit.readOnlyPort}`,
+      '--handshake-ms=300',
+    ];
+    // As in the sandbox of the unit: root without any capability.
+    spawn('setpriv', ['--bounding-set=-all', '--inh-caps=-all', process.execPath, nbdkit.holder, ...words], {
+      stdio: ['ignore', 'ignore', 'inherit'],
+    });
+    await nbdkit.untilPaired();
+    // By now the time of those who never ask has passed, for all that were there before.
+    await once(await silent(), 'close');
+    expect(await firstByteOf(client)).toBe(1);
+    await client.close();
   });
 });
 
@@ -309,6 +339,8 @@ describe('the holder', () => {
     await expect(open(one)).rejects.toThrow();
     await next.publish(one);
     expect(await firstByteOf(client)).toBe(1);
+    // Nobody waits for the farewell of our own handshake.
+    await until(async () => (await nbdkit.servers()).length === 1);
     const second = await LiveClient.open(port, one.name);
     await until(async () => (await nbdkit.servers()).length === 2);
     await expect(LiveClient.open(port, one.name)).rejects.toThrow();
