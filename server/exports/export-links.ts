@@ -151,13 +151,14 @@ export class ExportLinks {
     return nodeKey(node);
   }
 
-  private folders(): string[] {
-    return [...new Set([this.writable, this.readOnly])];
-  }
-
-  private async follow(path: string): Promise<string | null> {
+  /** The device that this link names; null when it is none, or leads out of the device folder. */
+  async follow(path: string): Promise<string | null> {
     const target = await readlink(path).catch(() => null);
     return target !== null && this.isDevicePath(target) ? target : null;
+  }
+
+  private folders(): string[] {
+    return [...new Set([this.writable, this.readOnly])];
   }
 
   private isDevicePath(path: string): boolean {

@@ -1,9 +1,11 @@
+import { join } from 'node:path';
 import type { Clock } from '../core/clock';
 import { KeyedMutex } from '../core/concurrency/keyed-mutex';
 import { messageOf } from '../core/errors';
 import type { Logger } from '../core/log/logger';
 import type { ClientState } from '../devices/device';
 import { volumeIdOf } from '../model/export-name';
+import { ClosedExports } from './closed-exports';
 import type { ConnectedClients } from './connected-clients';
 import { notTheDevice, unhealthy } from './export-errors';
 import type { ExportLinks, Places } from './export-links';
@@ -54,8 +56,7 @@ export abstract class LinkedExports implements ExportServer {
   protected readonly byName = new KeyedMutex();
   protected readonly wanted = new WantedExports();
   protected version: string | null = null;
-  /** Where withdrawn exports led, until another export takes the device: their clients may still be there. */
-  private readonly last = new Map<string, string>();
+  private readonly closed: ClosedExports;
   private prepared: Promise<void> | null = null;
   private staleUntilRestart = 0;
 
@@ -63,7 +64,9 @@ export abstract class LinkedExports implements ExportServer {
     private readonly common: LinkedOptions,
     protected readonly links: ExportLinks,
     protected readonly nbdClients: ConnectedClients,
-  ) {}
+  ) {
+    this.closed = new ClosedExports(join(common.runDir, 'exports-closed'), links, common.logger);
+  }
 
   get port(): number {
     return this.common.port;
@@ -82,7 +85,6 @@ export abstract class LinkedExports implements ExportServer {
     if (volumeIdOf(name) === null) throw unhealthy(`${name} is not the name of an export`);
     // Before anything is waited for: a withdraw that is called after us must find it.
     const mine = this.wanted.want(target);
-    for (const [other, device] of this.last) if (device === devicePath) this.last.delete(other);
     let before: Declared | null = null;
     let seen: ProbeResult | null = null;
     const prove: Prove = async () => {
@@ -113,14 +115,9 @@ export abstract class LinkedExports implements ExportServer {
     if (volumeIdOf(name) === null) return;
     if (published !== undefined && published !== this.wanted.current(name)) return;
     this.wanted.withdraw(name);
-    const target = await this.byName.run(name, async () => {
-      const last = await this.lastTarget(name);
-      await this.remove(name);
-      return last;
-    });
-    if (target === null) return;
-    this.last.set(name, target);
-    if (force) await this.nbdClients.cut(name, target, this.common.clock, this.common.logger);
+    const target = await this.byName.run(name, () => this.shut(name));
+    if (force && target !== null)
+      await this.nbdClients.cut(name, target, this.common.clock, this.common.logger);
   }
 
   async list(): Promise<ConfiguredExport[]> {
@@ -131,7 +128,7 @@ export abstract class LinkedExports implements ExportServer {
         const published = this.wanted.current(name);
         return volumeId === null
           ? []
-          : [this.target(name).then((target) => ({ name, volumeId, target, published }))];
+          : [this.links.read(name).then((target) => ({ name, volumeId, target, published }))];
       }),
     );
   }
@@ -181,11 +178,6 @@ export abstract class LinkedExports implements ExportServer {
   /** Throws when the server is unhealthy. */
   protected abstract look(): Promise<Omit<ExportServerHealth, 'version'>>;
 
-  /** Where a client of this name gets to; null: nowhere. */
-  protected target(name: string): Promise<string | null> {
-    return this.links.read(name);
-  }
-
   /** Leftovers of a crash, the version, and whatever `prepareOnce` adds. */
   protected prepare(): Promise<void> {
     this.prepared ??= this.prepareFirst().catch((error: unknown) => {
@@ -211,15 +203,26 @@ export abstract class LinkedExports implements ExportServer {
     const { name } = target;
     if (!this.wanted.giveUp(target) || before === null || (before.wasThere && !seen?.ok)) return;
     await this.byName
-      .run(name, () => this.remove(name))
+      .run(name, () => this.shut(name))
       .catch((error: unknown) => {
         const reason = messageOf(error);
         this.common.logger.error('A failed publish could not be undone', { export: name, reason });
       });
   }
 
+  /**
+   * Removes what lets clients in. Returns the device on which those are who were let in; null where it is the device
+   * of another export by now. It is noted first: what fails here is tried again, perhaps by another process.
+   */
+  private async shut(name: string): Promise<string | null> {
+    const link = await this.links.read(name);
+    if (link !== null) await this.closed.add(name, link);
+    await this.remove(name);
+    return this.closed.read(name);
+  }
+
   private async lastTarget(name: string): Promise<string | null> {
-    return (await this.links.read(name)) ?? this.last.get(name) ?? null;
+    return (await this.links.read(name)) ?? (await this.closed.read(name));
   }
 }
 

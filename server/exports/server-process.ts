@@ -8,6 +8,7 @@ import { KeyedMutex } from '../core/concurrency/keyed-mutex';
 import { messageOf } from '../core/errors';
 import { LIMITS } from '../core/limits';
 import type { Logger } from '../core/log/logger';
+import { end, parentOf, pidsThat } from '../devices/sysfs/process-table';
 import { findListener, isListening } from '../devices/sysfs/socket-table';
 import { unhealthy } from './export-errors';
 import { greets } from './protocol/handshake';
@@ -26,6 +27,8 @@ export interface ServerProcessOptions extends NbdAddress {
   readonly launch: () => Promise<unknown>;
   /** ms from the start until the process has the port; later it counts as ended. */
   readonly appearsMs: number;
+  /** Does it run with other settings than ours, and was it started by a daemon like this one? */
+  readonly isOutdated?: (pid: number) => boolean;
   /** Does a child of its killed predecessor still have the port? */
   readonly lingers?: () => boolean;
   readonly clock: Clock;
@@ -78,6 +81,26 @@ export class ServerProcess {
       const pid = await this.pid();
       if (pid === null) throw unhealthy('it is not running');
       process.kill(pid, 'SIGHUP');
+    });
+  }
+
+  /**
+   * Replaces those that an earlier daemon has started with other settings, on whatever port: they would keep a door
+   * open that was to be closed. Asked to end, a process ends its twin, and no client. Throws EXPORT_SERVER_UNHEALTHY.
+   */
+  replaceOutdated(): Promise<void> {
+    return this.queue.run('process', async () => {
+      const { isOutdated = () => false, logger, name } = this.options;
+      const outdated = await pidsThat(isOutdated);
+      if (outdated.length === 0) return;
+      logger.info(`${name} has other settings and is replaced; connected clients carry on`, {
+        pids: outdated,
+      });
+      for (const pid of outdated) if (!isOutdated(parentOf(pid))) end(pid, 'SIGTERM');
+      const haveEnded = async () => (await pidsThat(isOutdated)).length === 0;
+      if (!(await this.becomes(haveEnded)))
+        throw unhealthy(`${name} has other settings and does not end: end process ${outdated.join(', ')}`);
+      await this.untilServing();
     });
   }
 

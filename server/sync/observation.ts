@@ -18,6 +18,8 @@ export interface Observation {
   readonly mappings: readonly Mapping[];
   readonly exports: readonly ExportRecord[];
   readonly exportsEnabled: boolean;
+  /** The ports on which clients reach exports. */
+  readonly exportPorts: { readonly writable: number; readonly readOnly: number };
   readonly configured: readonly ConfiguredExport[] | null;
   /** By export name; only exports that should answer were probed. */
   readonly probes: ReadonlyMap<string, ProbeResult>;

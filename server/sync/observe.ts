@@ -79,6 +79,10 @@ export async function observe(
     mappings,
     exports,
     exportsEnabled: enabled,
+    exportPorts: {
+      writable: parts.exports.portOf({ readOnly: false }),
+      readOnly: parts.exports.portOf({ readOnly: true }),
+    },
     configured,
     probes,
     busy: new Set([...before, ...after]),

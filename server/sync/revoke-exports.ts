@@ -54,7 +54,15 @@ async function closeWrongLinks(
       device_path: target,
       serial: device?.serial ?? null,
     });
-    await exports.withdraw(name, { published });
+    try {
+      await exports.withdraw(name, { published });
+    } catch (error) {
+      // The others lead to wrong disks all the same.
+      logger.error('An export that leads to a wrong disk could not be withdrawn', {
+        volume_id: volumeId,
+        reason: messageOf(error),
+      });
+    }
   }
 }
 

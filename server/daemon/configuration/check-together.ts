@@ -1,4 +1,5 @@
 import { isIP } from 'node:net';
+import { isLoopback } from '../../core/is-loopback';
 
 /** One mistake: the variable and what is wrong with it. Never contains the value of a secret. */
 export interface Problem {
@@ -56,11 +57,6 @@ function checkNbdkitOnly(
   if (tls !== 'off') problems.push({ variable: 'NBD_TLS', message: `${tls} ${needs} keys` });
   if (maxBytesPerSecond > 0)
     problems.push({ variable: 'NBD_MAX_BYTES_PER_SECOND', message: `${maxBytesPerSecond} ${needs} a limit` });
-}
-
-/** Only addresses count, not names that look like one: anybody can own `127.example.com`. */
-function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
 }
 
 /** The port that is taken already is refused to the second one only when it starts to listen, and with less to go by. */

@@ -131,10 +131,10 @@ function statOf(path: string): BigIntStats | null {
   return statSync(path, { bigint: true, throwIfNoEntry: false }) ?? null;
 }
 
-/** Ends a process at once, or with a negative number its group; one that has left by itself is fine. */
-export function end(pid: number): void {
+/** Ends a process, or with a negative number its group; one that has left by itself is fine. Default: at once. */
+export function end(pid: number, signal: 'SIGKILL' | 'SIGTERM' = 'SIGKILL'): void {
   try {
-    process.kill(pid, 'SIGKILL');
+    process.kill(pid, signal);
   } catch {
     // It has left by itself.
   }

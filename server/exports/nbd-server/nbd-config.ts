@@ -1,4 +1,5 @@
 import { DaemonError } from '../../core/errors';
+import { isLoopback } from '../../core/is-loopback';
 import { volumeIdOf } from '../../model/export-name';
 
 /** One section of nbd-server's configuration. Values are text; what they mean is nbd-server's business. */
@@ -101,14 +102,12 @@ export interface BaseOptions {
   readonly configDir: string;
 }
 
-const LOOPBACK = '127.0.0.1';
-
 /**
  * A base configuration that nbd-server starts with although nothing is exported yet: it refuses an empty one.
  */
 export function baseConfig({ host, port, configDir }: BaseOptions): string {
   const generic = {
-    ...(host === LOOPBACK && { listenaddr: host }),
+    ...(isLoopback(host) && { listenaddr: host }),
     port: String(port),
     allowlist: 'true',
     includedir: configDir,

@@ -115,10 +115,6 @@ export class NbdServerExports extends LinkedExports {
     return [...new Set([...(await this.files.names()), ...(await this.links.names())])];
   }
 
-  protected override async target(name: string): Promise<string | null> {
-    return (await this.files.names()).includes(name) ? this.links.read(name) : null;
-  }
-
   /** Starts the server again when it is dead and ours to start. */
   protected async look() {
     await this.prepare();

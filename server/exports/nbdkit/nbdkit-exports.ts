@@ -47,16 +47,21 @@ export class NbdkitExports extends LinkedExports {
       new ConnectedClients({ binary, isOurs, ports: [port, readOnlyPort] }, host, readTls),
     );
     const pidFile = join(options.runDir, 'nbd-holder.pid');
-    const [exports, ...others] = holderArguments(options, links, pidFile);
+    const settings = holderArguments(options, links, pidFile);
+    const [exports, marked] = settings;
+    const isHolder = (words: readonly string[]) => words.includes(options.holder) && words.includes(exports);
     this.holder = new ServerProcess({
       ...options,
       name: 'our holder of exports',
       pidFile,
-      isOurs: (pid) => {
+      isOurs: (pid) => isHolder(commandLine(pid)),
+      // systemd's is started anew with its unit.
+      isOutdated: (pid) => {
+        if (options.unit !== null) return false;
         const words = commandLine(pid);
-        return words.includes(options.holder) && words.includes(exports);
+        return isHolder(words) && words.includes(marked) && !settings.every((one) => words.includes(one));
       },
-      launch: async () => launch(options, [exports, ...others]),
+      launch: async () => launch(options, settings),
       appearsMs: LIMITS.NBD_START_TIMEOUT_MS,
     });
   }
@@ -115,8 +120,9 @@ export class NbdkitExports extends LinkedExports {
     await super.prepare();
   }
 
-  protected prepareOnce(): Promise<void> {
-    return this.links.makeFolders();
+  protected async prepareOnce(): Promise<void> {
+    await this.links.makeFolders();
+    await this.holder.replaceOutdated();
   }
 
   protected async look() {
@@ -137,13 +143,17 @@ function launch({ holder, logger }: NbdkitOptions, args: readonly string[]): voi
   child.unref();
 }
 
-/** The first one tells a holder from those of other daemons. */
-function holderArguments(options: NbdkitOptions, links: ExportLinks, pidFile: string): [string, ...string[]] {
+/** The first one tells a holder from those of other daemons, the second one which of them a daemon has started. */
+function holderArguments(
+  options: NbdkitOptions,
+  links: ExportLinks,
+  pidFile: string,
+): [string, string, ...string[]] {
   const { host, port, readOnlyPort } = options;
   return [
     `--exports=${links.writable}`,
-    `--listen=${host}:${port}`,
     `--pid-file=${pidFile}`,
+    `--listen=${host}:${port}`,
     `--exports-read-only=${links.readOnly}`,
     `--listen-read-only=${host}:${readOnlyPort}`,
     `--nbdkit=${options.binary}`,

@@ -1,4 +1,4 @@
-import { childrenOfProcess, commandLine, openNodes } from '../../devices/sysfs/process-table';
+import { childrenOfProcess, commandLine, openNodes, socketsOf } from '../../devices/sysfs/process-table';
 
 /** The kernel does not show it: such a client counts in all, but for no export. */
 const UNKNOWN_DISK = '?';
@@ -147,10 +147,10 @@ export function sessionsOf(exportsDirs: readonly string[]): SessionProcesses {
     isServing: (pid) => exportsDirs.some((exportsDir) => servesFolder(pid, exportsDir)),
     diskOf: (pid) => {
       const children = childrenOfProcess(pid);
-      // A kernel that does not tell must not look like a client that never asks for an export.
-      return children === null
-        ? UNKNOWN_DISK
-        : (children.flatMap((child) => openNodes(child) ?? [])[0] ?? null);
+      // A kernel that does not tell must not look like a client that never asks for an export, nor must a process that
+      // may not be looked into: one that a holder with more capabilities has started.
+      if (children === null || children.some((child) => socketsOf(child) === null)) return UNKNOWN_DISK;
+      return children.flatMap((child) => openNodes(child) ?? [])[0] ?? null;
     },
   };
 }

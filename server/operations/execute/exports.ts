@@ -2,7 +2,7 @@ import { DaemonError } from '../../core/errors';
 import { compareSize } from '../../devices/disk-size';
 import { verifiedDevice } from '../../devices/identity';
 import { type ExportTarget, rowOf, targetOf } from '../../exports/export-server';
-import { expectedMetadata, isReadOnly } from '../../model/export-metadata';
+import { expectedMetadata, isReadOnly, isWithdrawn } from '../../model/export-metadata';
 import { exportName } from '../../model/export-name';
 import type { Operation } from '../../model/operation';
 import type { Action } from '../decision';
@@ -52,8 +52,17 @@ async function mapAgain(run: RunContext): Promise<void> {
   run.forget(['device', 'use', 'mapping', 'published']);
 }
 
-/** Publishes the export of a volume that is still attached again (undo of `withdraw`). */
+/**
+ * Publishes the export of a volume that is still attached again (undo of `withdraw`); not one that somebody had
+ * withdrawn on purpose.
+ */
 export async function republish(run: RunContext, volumeId: string): Promise<void> {
+  const record = await run.parts.ledger.readExport(volumeId);
+  if (record !== null && isWithdrawn(record)) {
+    const data = { export_name: exportName(volumeId), withdrawn: true };
+    await run.record({ entries: [{ step: 'republish', state: 'done', data }] });
+    return;
+  }
   const mapping = await run.parts.ledger.readMapping(volumeId);
   const snapshot = await run.parts.watcher.scan();
   const { device, reason } = mapping
@@ -73,7 +82,6 @@ export async function republish(run: RunContext, volumeId: string): Promise<void
     });
     return;
   }
-  const record = await run.parts.ledger.readExport(volumeId);
   const readOnly = record !== null && isReadOnly(record);
   if (!(await tryPublish(run, targetOf(volumeId, device, readOnly)))) return;
   await run.record({

@@ -1,6 +1,6 @@
 import type { Device } from '../../devices/device';
 import { compareSize } from '../../devices/disk-size';
-import { isWithdrawn } from '../../model/export-metadata';
+import { isReadOnly, isWithdrawn } from '../../model/export-metadata';
 import { exportName } from '../../model/export-name';
 import type { Mapping } from '../../model/operation';
 import type { DriftKind } from '../drift';
@@ -46,7 +46,12 @@ function problemOf(
   if (probe && !probe.ok) return sick(`the export does not answer: ${probe.message}`);
   if (probe?.ok && probe.size !== device.size)
     return sick(`the export answers with ${probe.size} bytes, the device has ${device.size}`);
+  // Another export server has taken over, or a daemon ended between the export and its row.
+  if (probe?.ok && probe.readOnly !== isReadOnly(record))
+    return sick(`the export ${probe.readOnly ? 'is read-only' : 'can be written'}, its row says otherwise`);
   if (record.status !== 'active') return sick(`the export row says ${record.status}`);
+  const port = view.o.exportPorts[isReadOnly(record) ? 'readOnly' : 'writable'];
+  if (record.port !== port) return sick(`the export row says port ${record.port} instead of ${port}`);
   return record.devicePath === device.path
     ? null
     : sick(`the export row says ${record.devicePath} instead of ${device.path}`);

@@ -15,6 +15,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { LiveClient } from '~/lab/exports/live-client';
 import { type NbdServer, startNbdServer } from '~/lab/nbd-server';
 import { systemClock } from '~/server/core/clock';
 import { silentLogger } from '~/server/core/log/logger';
@@ -167,6 +168,42 @@ describe('exports through the real nbd-server', () => {
     await rm(foreign);
     await server.publish(disk);
     expect(await firstByte(disk.name)).toBe(0x66);
+  });
+
+  it('an export whose file somebody has removed is listed with the disk that its clients get to, so that it can be closed', async () => {
+    const disk = target(1, await plug('vdb', 0x66));
+    await server.publish(disk);
+    await rm(join(nbd.configDir, `${disk.name}.conf`));
+    expect(await firstByte(disk.name)).toBe(0x66);
+    expect(await server.list()).toMatchObject([{ name: disk.name, target: disk.devicePath }]);
+  });
+
+  it('a withdraw that fails half way does not forget who is connected: the next one cuts them', async () => {
+    const disk = target(1, await plug('vdb', 0x66));
+    await server.publish(disk);
+    const client = await LiveClient.open(nbd.port, disk.name);
+    const file = join(nbd.configDir, `${disk.name}.conf`);
+    await rm(file);
+    await mkdir(file);
+    await expect(server.withdraw(disk.name, { force: true })).rejects.toMatchObject({
+      code: 'EXPORT_CONFIG_FAILED',
+    });
+    expect((await server.clients(disk.name)).connected).toHaveLength(1);
+    await rm(file, { recursive: true });
+    await server.withdraw(disk.name, { force: true });
+    await expect(client.read(0, 512)).rejects.toThrow();
+  });
+
+  it('a publish that ends in a withdrawal does not forget who is connected', async () => {
+    const disk = target(1, await plug('vdb', 0x66));
+    await server.publish(disk);
+    const client = await LiveClient.open(nbd.port, disk.name);
+    await expect(server.publish({ ...disk, size: 8 * MIB })).rejects.toMatchObject({
+      code: 'EXPORT_SERVER_UNHEALTHY',
+    });
+    expect(await server.list()).toEqual([]);
+    expect((await server.clients(disk.name)).connected).toHaveLength(1);
+    await client.close();
   });
 
   it('leftovers of a crash between temporary file and rename are removed; files of others are not touched', async () => {

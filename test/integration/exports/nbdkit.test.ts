@@ -9,6 +9,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { NBDKIT_DEFAULTS } from '~/lab/exports/backends';
 import { LiveClient } from '~/lab/exports/live-client';
 import { type Nbdkit, startNbdkit } from '~/lab/nbdkit';
+import { findProgram } from '~/lab/packages';
+import { freePort } from '~/lab/ports';
 import { processIdentity } from '~/server/devices/sysfs/kernel-files';
 import type { ExportTarget } from '~/server/exports/export-server';
 import { NbdkitExports, type NbdkitOptions } from '~/server/exports/nbdkit/nbdkit-exports';
@@ -146,6 +148,35 @@ describe('a holder that somebody else has started, as systemd does after a boot'
   });
 });
 
+describe('a holder that may not look into the processes of the one before it', () => {
+  it('does not take their clients for some that never ask for an export', async ({ skip }) => {
+    if (process.getuid?.() !== 0 || !findProgram('setpriv')) skip('it takes root and setpriv');
+    const one = await disk(0);
+    await server.publish(one);
+    const client = await open(one);
+    await nbdkit.untilPaired();
+    process.kill((await nbdkit.holders())[0] ?? 0, 'SIGTERM');
+    await until(async () => (await nbdkit.holders()).length === 0);
+    const folder = join(nbdkit.runDir, 'exports');
+    const words = [
+      `--exports=${folder}`,
+      `--exports-read-only=${folder}-read-only`,
+      `--listen=127.0.0.1:${nbdkit.port}`,
+      `--listen-read-only=127.0.0.1:${nbdkit.readOnlyPort}`,
+      '--handshake-ms=300',
+    ];
+    // As in the sandbox of the unit: root without any capability.
+    spawn('setpriv', ['--bounding-set=-all', '--inh-caps=-all', process.execPath, nbdkit.holder, ...words], {
+      stdio: ['ignore', 'ignore', 'inherit'],
+    });
+    await nbdkit.untilPaired();
+    // By now the time of those who never ask has passed, for all that were there before.
+    await once(await silent(), 'close');
+    expect(await firstByteOf(client)).toBe(1);
+    await client.close();
+  });
+});
+
 describe('who is let in', () => {
   it('one client more than all exports together may have is told so in its own language, and gets in later', async () => {
     server = create({ maxConnections: 2 });
@@ -204,6 +235,53 @@ describe('who is let in', () => {
   });
 });
 
+describe('an export that is closed after its device has become that of another one', () => {
+  it('has no clients any more, and force cuts none of the other', async () => {
+    const [gone, other] = [await disk(0), await disk(1)];
+    await server.publish(gone);
+    await rename(other.devicePath, gone.devicePath);
+    const moved = { ...other, devicePath: gone.devicePath };
+    await server.publish(moved);
+    const client = await open(moved);
+    await server.withdraw(gone.name);
+    expect((await server.clients(gone.name)).connected).toEqual([]);
+    await server.withdraw(gone.name, { force: true });
+    expect(await firstByteOf(client)).toBe(2);
+    expect((await server.clients(moved.name)).connected).toHaveLength(1);
+    await server.withdraw(moved.name, { force: true });
+    await expect(client.read(0, 512)).rejects.toThrow();
+  });
+});
+
+describe('the clients of an export that was closed under them', () => {
+  it('are known to a daemon that was restarted, which cuts them by force', async () => {
+    const one = await disk(0);
+    await server.publish(one);
+    const client = await open(one);
+    await server.withdraw(one.name);
+    const next = create();
+    expect((await next.clients(one.name)).connected).toHaveLength(1);
+    expect(await firstByteOf(client)).toBe(1);
+    await create().withdraw(one.name, { force: true });
+    await expect(client.read(0, 512)).rejects.toThrow();
+  });
+
+  it('are not those of the export that has the device now, also for a daemon that was restarted', async () => {
+    const [gone, other] = [await disk(0), await disk(1)];
+    await server.publish(gone);
+    await server.withdraw(gone.name);
+    await rename(other.devicePath, gone.devicePath);
+    const moved = { ...other, devicePath: gone.devicePath };
+    await server.publish(moved);
+    const client = await open(moved);
+    const next = create();
+    await next.withdraw(gone.name, { force: true });
+    expect((await next.clients(gone.name)).connected).toEqual([]);
+    expect(await firstByteOf(client)).toBe(2);
+    await client.close();
+  });
+});
+
 describe('the memory of a session', () => {
   it('the buffers of requests lie in the heap, where copies are quick, from the first client on', async () => {
     const one = await disk(0);
@@ -246,6 +324,27 @@ describe('the holder', () => {
     await create().publish(one);
     expect((await server.clients(one.name)).connected.length).toBe(1);
     await client.close();
+  });
+
+  it('is replaced by a daemon that was restarted with other settings, wherever it listens; nobody is cut', async () => {
+    const one = await disk(0);
+    await server.publish(one);
+    const client = await open(one);
+    await nbdkit.untilPaired();
+    const before = await nbdkit.holders();
+    const port = await freePort();
+    const next = create({ maxConnections: 2, port });
+    expect((await next.health()).status).toBe('healthy');
+    for (const pid of before) expect(await nbdkit.holders()).not.toContain(pid);
+    await expect(open(one)).rejects.toThrow();
+    await next.publish(one);
+    expect(await firstByteOf(client)).toBe(1);
+    // Nobody waits for the farewell of our own handshake.
+    await until(async () => (await nbdkit.servers()).length === 1);
+    const second = await LiveClient.open(port, one.name);
+    await until(async () => (await nbdkit.servers()).length === 2);
+    await expect(LiveClient.open(port, one.name)).rejects.toThrow();
+    await Promise.all([client.close(), second.close()]);
   });
 
   it('is found again by a daemon that was restarted, also when the pid file names somebody else', async () => {

@@ -35,6 +35,14 @@ describe('the configuration of nbd-server', () => {
     expect(sections[0]?.values).toMatchObject({ includedir: '/etc/nbd-server/conf.d', port: '10809' });
   });
 
+  it.each(['127.0.0.1', 'localhost', '::1', '127.0.0.2'])(
+    'lets only this machine in where the host is %s',
+    (host) => {
+      const text = baseConfig({ port: 10809, configDir: '/etc/nbd-server/conf.d', host });
+      expect(parse(text)[0]?.values).toMatchObject({ listenaddr: host });
+    },
+  );
+
   it('20,000 hostile sections: written and read back the same, or refused; never another section or key', () => {
     const nasty = fc.oneof(
       fc.string({ unit: 'binary', maxLength: 40 }),

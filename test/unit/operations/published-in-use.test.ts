@@ -195,3 +195,17 @@ describe('while it is looked who uses a disk that is to be published', () => {
     expect(await published(rig, volume)).toEqual(NOTHING);
   });
 });
+
+describe('an export that somebody has withdrawn on purpose', () => {
+  it('is not opened again by a detach that fails', async () => {
+    const rig = await Rig.start();
+    const volume = await rig.volume({ vmId: rig.here, mapped: true });
+    await rig.during(rig.domain.exports.withdraw(volume.id, { force: false }));
+    rig.model.faults.add({ command: 'detachVolume', kind: 'job-fails', code: 431, text: 'no' });
+    const failed = await rig.run('detach', { volume_id: volume.id });
+    expect(failed).toMatchObject({ status: 'failed' });
+    expect(failed.error).not.toMatch(/published again/);
+    expect(rig.exported(volume.id)).toBe(false);
+    expect((await rig.sync()).drifts).toEqual([]);
+  });
+});

@@ -102,8 +102,8 @@ export function record(fields: Partial<ExportRecord> = {}): ExportRecord {
   };
 }
 
-export function answers(size = 5 * GIB): ProbeResult {
-  return { ok: true, size, readOnly: false, flush: true, fua: true, ms: 1 };
+export function answers(size = 5 * GIB, { readOnly = false } = {}): ProbeResult {
+  return { ok: true, size, readOnly, flush: true, fua: true, ms: 1 };
 }
 
 export const SILENT: ProbeResult = { ok: false, reason: 'timeout', message: 'no answer', ms: 3000 };
@@ -122,6 +122,7 @@ export function healthy(fields: Partial<Observation> = {}): Observation {
     mappings: [mapping()],
     exports: [record()],
     exportsEnabled: true,
+    exportPorts: { writable: 10809, readOnly: 10810 },
     configured: [{ name: exportName(VOLUME), volumeId: VOLUME, target: '/dev/vdb', published: null }],
     probes: new Map([[exportName(VOLUME), answers()]]),
     busy: new Set(),

@@ -279,6 +279,18 @@ const TABLE: readonly [story: string, world: Partial<Observation>, kind: DriftKi
     'publish /dev/vdb',
   ],
   [
+    'it can be written, and must not be',
+    { exports: [record({ metadata: { read_only: 'true' } })] },
+    'unhealthy-export',
+    'publish /dev/vdb',
+  ],
+  [
+    'it cannot be written, and was to be',
+    { probes: new Map([[NAME, answers(undefined, { readOnly: true })]]) },
+    'unhealthy-export',
+    'publish /dev/vdb',
+  ],
+  [
     'its row says failed',
     { exports: [record({ status: 'failed' })] },
     'unhealthy-export',
@@ -287,6 +299,12 @@ const TABLE: readonly [story: string, world: Partial<Observation>, kind: DriftKi
   [
     'its row names another device',
     { exports: [record({ devicePath: '/dev/vdz' })] },
+    'unhealthy-export',
+    'publish /dev/vdb',
+  ],
+  [
+    'its row names another port',
+    { exports: [record({ port: 10809 })], exportPorts: { writable: 11809, readOnly: 11810 } },
     'unhealthy-export',
     'publish /dev/vdb',
   ],

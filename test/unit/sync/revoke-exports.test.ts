@@ -135,6 +135,19 @@ describe('an export that leads to a wrong disk, or to none', () => {
     expect(made.served()).toEqual([made.second]);
   });
 
+  it('is closed although another one cannot be', async () => {
+    const made = await make();
+    const { appliance, first, second } = made;
+    for (const id of [first, second]) appliance.guest.surpriseUnplug(id);
+    const { withdraw } = appliance.exports;
+    appliance.exports.withdraw = async (name) => {
+      if (name === exportName(first)) throw new Error('read-only file system');
+      await withdraw.call(appliance.exports, name);
+    };
+    await close(made);
+    expect(made.served()).toEqual([first]);
+  });
+
   it('stays while the guest has not been read yet', async () => {
     const { appliance, served, first, second } = await make();
     const { ledger, exports, vmId, clock } = appliance;
