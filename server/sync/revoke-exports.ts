@@ -28,9 +28,8 @@ export async function revokeExports(
   // A guest that has not been read yet has lost no disk.
   if (!snapshot().scanned) return;
   try {
-    if (applianceVmId === null) return await closeWrongLinks(parts, snapshot);
     await closeWrongLinks(parts, snapshot);
-    await revokeUnproven(parts, applianceVmId, snapshot);
+    if (applianceVmId !== null) await revokeUnproven(parts, applianceVmId, snapshot);
   } catch (error) {
     parts.logger.warn('Vanished devices could not be looked at', { reason: messageOf(error) });
   }
