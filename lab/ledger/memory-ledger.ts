@@ -7,7 +7,7 @@ import { leaseLost } from '~/server/database/journal/fencing';
 import { abandonedText } from '~/server/database/journal/hold-operation';
 import { findOpenJobs } from '~/server/database/journal/open-jobs';
 import { sameEntries } from '~/server/database/journal/write-journal';
-import { changedOperation } from '~/server/model/changed-operation';
+import { changedOperation, storedText } from '~/server/model/changed-operation';
 import {
   type Accepted,
   type CancelOutcome,
@@ -237,7 +237,7 @@ export class MemoryLedger extends MemoryReads implements Ledger {
     this.assertEpoch(epoch);
     const stored = this.store.operations.get(operationId);
     if (stored?.operation.status === 'executing' && stored.operation.held === null)
-      this.patch(stored, { held: reason });
+      this.patch(stored, { held: storedText(reason) });
   }
 
   async noteCrash(epoch: Epoch, operationId: string, { progress, error }: Crash): Promise<void> {
@@ -246,7 +246,8 @@ export class MemoryLedger extends MemoryReads implements Ledger {
     if (stored?.operation.status !== 'executing' || stored.epoch !== epoch.number) return;
     const before = stored.crashes;
     const count = before?.progress === progress ? before.count + 1 : 1;
-    const held = count >= LIMITS.CRASHES_UNTIL_HELD ? crashText(count, error) : stored.operation.held;
+    const held =
+      count >= LIMITS.CRASHES_UNTIL_HELD ? storedText(crashText(count, error)) : stored.operation.held;
     this.patch({ ...stored, crashes: { count, progress } }, { held });
   }
 

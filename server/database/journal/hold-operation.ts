@@ -1,5 +1,6 @@
 import { sql, type Transaction } from 'kysely';
 import { LIMITS } from '../../core/limits';
+import { storedText } from '../../model/changed-operation';
 import { type Crash, crashText, type Epoch, type Release } from '../../model/ledger';
 import { type Caller, callerNames, type JournalEntry } from '../../model/operation';
 import type { Attempt, Database } from '../connection/pool';
@@ -19,7 +20,7 @@ export async function holdOperation(
 ): Promise<void> {
   await database.transaction(async (tx) => {
     await assertEpoch(tx, epoch);
-    await sql`UPDATE volume_operations SET held_reason = ${reason}, held_at = CURRENT_TIMESTAMP(3)
+    await sql`UPDATE volume_operations SET held_reason = ${storedText(reason)}, held_at = CURRENT_TIMESTAMP(3)
       WHERE id = ${operationId} AND appliance_id = ${epoch.applianceId} AND status = 'executing'
         AND held_reason IS NULL`.execute(tx);
   });
@@ -50,7 +51,9 @@ export async function noteCrash(
       .set({
         crashes,
         crash_sequence: progress,
-        ...(held ? { held_reason: crashText(crashes, error), held_at: sql<Date>`CURRENT_TIMESTAMP(3)` } : {}),
+        ...(held
+          ? { held_reason: storedText(crashText(crashes, error)), held_at: sql<Date>`CURRENT_TIMESTAMP(3)` }
+          : {}),
       })
       .where('id', '=', operationId)
       .execute();
@@ -124,7 +127,9 @@ export async function abandonHeld(
 }
 
 export function abandonedText(reason: string, journal: readonly JournalEntry[]): string {
-  return `Abandoned while it was held (${reason}). What it has left: ${whatIsLeft(journal)}. Look at the volume before it is used.`;
+  return storedText(
+    `Abandoned while it was held (${reason}). What it has left: ${whatIsLeft(journal)}. Look at the volume before it is used.`,
+  );
 }
 
 interface Held {

@@ -51,6 +51,20 @@ export function describeHolding(suite: LedgerSuite): void {
       expect(await heldOf(id)).toBe('it has ended the daemon 2 times in a row at the same step: a mistake');
     });
 
+    it('is held also when the reason is longer than its column', async () => {
+      const long = 'x'.repeat(100_000);
+      const crashed = await executing(detach(A));
+      for (const one of [crash, crash]) await ledger.noteCrash(epoch, crashed.id, { ...one, error: long });
+      expect(await heldOf(crashed.id)).toMatch(
+        /^it has ended the daemon 2 times in a row at the same step: x+…$/,
+      );
+      const unread = await executing(detach(B));
+      await ledger.hold(epoch, unread.id, long);
+      expect(await heldOf(unread.id)).toMatch(/^x+…$/);
+      expect(await ledger.abandonHeld(epoch, unread.id)).toBe('released');
+      expect((await ledger.readOperation(unread.id))?.error).toMatch(/^Abandoned while it was held \(x+…$/);
+    });
+
     it('a crash of an earlier owner is not noted: the operation is somebody else’s now', async () => {
       const { id } = await executing(detach(A));
       await ledger.noteCrash(epoch, id, crash);
