@@ -1,5 +1,13 @@
 import type { Connection } from 'mysql2/promise';
-import { addColumns, addIndex, alter, charsetClause, columnsOf, preciseTimes } from './schema';
+import {
+  addColumns,
+  addIndex,
+  alter,
+  charsetClause,
+  columnsOf,
+  preciseTimes,
+  takeAnyLanguage,
+} from './schema';
 
 const TABLE = 'volume_operations';
 const TYPES = "ENUM('create', 'attach', 'detach', 'delete', 'cleanup') NOT NULL";
@@ -52,9 +60,7 @@ async function widen(connection: Connection): Promise<void> {
   if (!columns.get('type')?.type.includes("'cleanup'")) changes.push(`MODIFY COLUMN type ${TYPES}`);
   if (!columns.get('completed_at')?.type.includes('(3)'))
     changes.push('MODIFY COLUMN completed_at TIMESTAMP(3) NULL');
-  // CloudStack's texts come in any language.
-  if (columns.get('error')?.charset !== 'utf8mb4')
-    changes.push('MODIFY COLUMN error TEXT CHARACTER SET utf8mb4 NULL');
+  changes.push(...takeAnyLanguage(columns, { request: 'LONGTEXT', response: 'LONGTEXT', error: 'TEXT' }));
   await alter(connection, TABLE, changes);
 }
 

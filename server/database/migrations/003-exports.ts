@@ -10,6 +10,7 @@ import {
   isReal,
   preciseTimes,
   relax,
+  takeAnyLanguage,
 } from './schema';
 
 const TABLE = 'nbd_exports';
@@ -42,6 +43,7 @@ export async function adoptExports(connection: Connection): Promise<void> {
     vm_context_id: 'VARCHAR(64) NULL',
   });
   const changes = await preciseTimes(connection, TABLE, ['created_at', 'updated_at']);
+  changes.push(...takeAnyLanguage(await columnsOf(connection, TABLE), { metadata: 'LONGTEXT' }));
   await alter(connection, TABLE, [...changes, ...(await giveIds(connection, TABLE))]);
   await relax(connection, TABLE, OURS);
   await addVolumeAlias(connection, TABLE);

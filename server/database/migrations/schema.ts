@@ -51,6 +51,22 @@ export async function addColumns(
   );
 }
 
+/**
+ * Changes after which these columns take text in any language, as CloudStack and callers give it: the server refuses
+ * what the character set of an adopted table does not have, and then the row cannot be written at all. JSON columns
+ * have no character set of their own, or utf8mb4.
+ */
+export function takeAnyLanguage(
+  columns: ReadonlyMap<string, Column>,
+  types: Readonly<Record<string, string>>,
+): string[] {
+  return Object.entries(types).flatMap(([name, type]) => {
+    const { charset = null, nullable = true } = columns.get(name) ?? {};
+    if (charset === null || charset === 'utf8mb4') return [];
+    return [`MODIFY COLUMN ${name} ${type} CHARACTER SET utf8mb4 ${nullable ? 'NULL' : 'NOT NULL'}`];
+  });
+}
+
 /** One ALTER TABLE with these changes, or nothing when there are none. */
 export async function alter(
   connection: Connection,

@@ -258,10 +258,16 @@ describe.each([
       after: 2,
       at,
       entries: [{ step: 'check', state: 'done', data: {} }],
-      end: { status: 'failed', response: null, error: '磁盘 is full', errorCode: 'CLOUDSTACK_REJECTED' },
+      end: {
+        status: 'failed',
+        response: { left: ['磁盘'] },
+        error: '磁盘 is full',
+        errorCode: 'CLOUDSTACK_REJECTED',
+      },
     });
     expect(await ledger.readOperation('new-one')).toMatchObject({
       status: 'failed',
+      response: { left: ['磁盘'] },
       error: '磁盘 is full',
       createdAt: at,
       completedAt: at,

@@ -62,9 +62,11 @@ export const SPECIFICATION: readonly string[] = [
   `INSERT INTO device_mappings VALUES ('m2', '${VOLUMES[1]}', '${VM}', '/dev/vdc', 'attached', 'detected', 107374182400, '2025-08-19 20:00:00', '2025-08-19 20:00:00', '2025-08-19 20:00:00')`,
 ];
 
-/** The same in a database whose texts are latin1. */
+/** The same in a database whose texts are latin1, also those that hold JSON. */
 export const SPECIFICATION_LATIN1: readonly string[] = SPECIFICATION.map((statement) =>
-  statement.startsWith('CREATE TABLE') ? `${statement} DEFAULT CHARSET=latin1` : statement,
+  statement.startsWith('CREATE TABLE')
+    ? `${statement.replaceAll(' JSON ', ' LONGTEXT ')} DEFAULT CHARSET=latin1`
+    : statement,
 );
 
 export const LIVE: readonly string[] = [
