@@ -67,18 +67,22 @@ export class ExportLinks {
     const { name, devicePath, readOnly = false } = target;
     const node = await this.verify(target);
     const path = this.path(target);
-    const temporary = join(dirname(path), `.${name}.new`);
-    try {
-      await symlink(devicePath, temporary).catch(async () => {
-        // Nobody has made the folder yet, or a crash has left this behind.
-        await mkdir(dirname(path), { recursive: true });
-        await unlinkIfThere(temporary);
-        await symlink(devicePath, temporary);
-      });
+    // Made where nothing is served from: a crash may leave it there, and it leads to whatever disk gets the letter.
+    const temporary = join(this.places.runDir, `.${name}.new`);
+    const make = async () => {
+      await symlink(devicePath, temporary);
       // First the other one, so that an export is never both.
       if (this.path({ name, readOnly: !readOnly }) !== path)
         await unlinkIfThere(this.path({ name, readOnly: !readOnly }));
       await rename(temporary, path);
+    };
+    try {
+      await make().catch(async () => {
+        // Nobody has made the folder yet, or this was left behind.
+        await mkdir(dirname(path), { recursive: true });
+        await unlinkIfThere(temporary);
+        await make();
+      });
       return node;
     } catch (error) {
       return configFailed(path, 'made')(error);

@@ -1,6 +1,6 @@
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -79,6 +79,20 @@ async function silent(): Promise<Socket> {
   await once(socket, 'data');
   return socket;
 }
+
+describe('a link that cannot be put in its place', () => {
+  it('is not served under another name', async () => {
+    const target = await disk(0);
+    const path = join(nbdkit.runDir, 'exports', target.name);
+    await mkdir(join(path, 'in the way'), { recursive: true });
+    await expect(server.publish(target)).rejects.toMatchObject({ code: 'EXPORT_CONFIG_FAILED' });
+    expect(await readdir(join(nbdkit.runDir, 'exports'))).toEqual([target.name]);
+    expect(await complaintOf({ ...target, name: `.${target.name}.new` })).not.toBe('');
+    await rm(path, { recursive: true });
+    await server.publish(target);
+    expect(await complaintOf(target)).toBe('');
+  });
+});
 
 describe('a connection that stands by for the next publish', () => {
   /** Its process. */
