@@ -66,7 +66,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'vanished-export-stays',
     what: 'the export of a disk that vanished is left until the next sync',
     file: 'server/sync/revoke-exports.ts',
-    find: 'await closeWrongLinks(parts, snapshot);\n    await revokeUnproven(parts, applianceVmId, snapshot);',
+    find: 'await closeWrongLinks(parts, snapshot);\n    if (applianceVmId !== null) await revokeUnproven(parts, applianceVmId, snapshot);',
     replace: 'snapshot();',
     seed: 8,
   },

@@ -44,7 +44,7 @@ export class DaemonProcess {
     const ledger = gate.port('ledger', world.ledger, ['store']);
     this.ledger = ledger;
     const cloud = gate.port('cloud', world.cloud);
-    const server = gate.port('exports', world.exportServer(), ['connected']);
+    const server = gate.port('exports', world.exportServer(), ['connected', 'portOf']);
     const guest = {
       look: () => gate.call('guest.look', () => world.guest.look()),
       holders: (devices: Parameters<typeof world.guest.holders>[0]) =>
