@@ -24,7 +24,7 @@ pids=
 finish() {
 	for pid in $pids; do kill "$pid" 2>/dev/null || true; done
 	# Whatever runs from that root, the holder of exports among it: it outlives the daemon. The database takes its time.
-	for signal in TERM TERM TERM TERM TERM TERM TERM TERM TERM KILL; do
+	for signal in TERM TERM TERM TERM TERM TERM TERM TERM TERM KILL KILL KILL; do
 		left=
 		for process in /proc/[0-9]*; do
 			[ "$(readlink "$process/root")" != "$root" ] || { kill -s "$signal" "${process#/proc/}" 2>/dev/null && left=yes; } || true
