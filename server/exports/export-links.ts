@@ -79,8 +79,8 @@ export class ExportLinks {
     try {
       await make().catch(async () => {
         // Nobody has made the folder yet, or this was left behind.
-        await mkdir(dirname(path), { recursive: true });
         await unlinkIfThere(temporary);
+        await mkdir(dirname(path), { recursive: true });
         await make();
       });
       return node;
