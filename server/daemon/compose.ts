@@ -20,6 +20,7 @@ import { OperationEvents } from '../model/operation-events';
 import type { Policy } from '../operations/decision';
 import type { Engine } from '../operations/engine';
 import { OperationService } from '../operations/operation-service';
+import { OrphanedExports } from '../sync/orphaned-exports';
 import { revokeExports } from '../sync/revoke-exports';
 import { SyncService } from '../sync/sync-service';
 import { catalogued, type VolumeCatalogue } from '../sync/volume-catalogue';
@@ -78,6 +79,7 @@ export interface Domain {
   readonly ownership: Ownership;
   readonly operations: OperationService;
   readonly exports: ExportService;
+  readonly orphanedExports: OrphanedExports;
   readonly traffic: ExportTraffic;
   readonly sync: SyncService;
   /** What is known of all volumes, for lists; `cloud` notes in it whatever volume is read. */
@@ -133,6 +135,7 @@ export function compose(ports: Ports, settings: DomainSettings): Domain {
     applianceVmId,
   });
   events.onEntry(exportTraffic.changed);
+  const aboutExports = { ...shared, ledger: () => settings.ledger(), server: exports, owner };
   return {
     events,
     clockSteps,
@@ -149,14 +152,12 @@ export function compose(ports: Ports, settings: DomainSettings): Domain {
       admit: (type, request) => admit(type, request, () => identity.require()),
     }),
     exports: new ExportService({
-      ...shared,
-      ledger: () => settings.ledger(),
-      server: exports,
-      owner,
+      ...aboutExports,
       isBusyWith,
       volumeSize: (volumeId) => sizeOf(looked.cloud, volumeId, applianceVmId()),
       sizeToleranceBytes: settings.sizeToleranceBytes,
     }),
+    orphanedExports: new OrphanedExports(aboutExports),
     traffic: exportTraffic,
     sync: new SyncService({
       ...shared,

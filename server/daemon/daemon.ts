@@ -5,6 +5,7 @@ import type { ExportTraffic } from '../exports/export-traffic';
 import type { Operation, OperationStatus, OperationType } from '../model/operation';
 import type { OperationService } from '../operations/operation-service';
 import type { Drift, SyncReport } from '../sync/drift';
+import type { OrphanedExports } from '../sync/orphaned-exports';
 import type { SyncService } from '../sync/sync-service';
 import type { MetricsHistoryReport, SpanName } from './metrics/metrics-history';
 import type { VolumeQueries } from './volumes/volume-queries';
@@ -28,6 +29,7 @@ export interface Daemon {
   readonly operations: PublicOf<OperationService>;
   readonly volumes: PublicOf<VolumeQueries>;
   readonly exports: PublicOf<ExportService>;
+  readonly orphanedExports: PublicOf<OrphanedExports>;
   /** Who is connected to the exports, and what flows. */
   readonly traffic: Pick<ExportTraffic, 'describe' | 'onFlow'>;
   readonly sync: Pick<SyncService, 'run' | 'last' | 'lastJudgedAt'>;

@@ -16,6 +16,7 @@ import type { Policy } from '../operations/decision';
 import type { OperationService } from '../operations/operation-service';
 import { freeSlots } from '../operations/slots';
 import type { SyncReport } from '../sync/drift';
+import type { OrphanedExports } from '../sync/orphaned-exports';
 import { PeriodicSync } from '../sync/periodic-sync';
 import type { SyncService } from '../sync/sync-service';
 import type { Access } from './access/access';
@@ -62,6 +63,7 @@ export class VolumeDaemon implements Daemon {
   readonly operations: OperationService;
   readonly volumes: VolumeQueries;
   readonly exports: ExportService;
+  readonly orphanedExports: OrphanedExports;
   readonly traffic: ExportTraffic;
   readonly sync: SyncService;
   readonly diagnostics: Diagnostics;
@@ -124,6 +126,7 @@ export class VolumeDaemon implements Daemon {
     this.domain.events.onEntry(this.figures.entry);
     this.operations = this.domain.operations;
     this.exports = this.domain.exports;
+    this.orphanedExports = this.domain.orphanedExports;
     this.traffic = this.domain.traffic;
     this.sync = this.domain.sync;
     this.volumes = new VolumeQueries({

@@ -1,10 +1,11 @@
+import type { Clock } from '../core/clock';
 import { DaemonError } from '../core/errors';
 import type { Device, DeviceSnapshot } from '../devices/device';
 import { compareSize, sizeRemedy } from '../devices/disk-size';
 import { verifiedDevice } from '../devices/identity';
 import { accessMetadata, isReadOnly, isWithdrawn, keptMetadata } from '../model/export-metadata';
 import { exportName } from '../model/export-name';
-import type { Epoch, ExportFilter } from '../model/ledger';
+import type { Epoch, ExportFilter, Ledger } from '../model/ledger';
 import {
   type Caller,
   callerNames,
@@ -13,18 +14,18 @@ import {
   type Mapping,
   type NewExport,
 } from '../model/operation';
-import { type ProbeResult, rowOf, targetOf } from './export-server';
-import {
-  type CleanupOptions,
-  findOrphans,
-  type OrphanCleanup,
-  type OrphanParts,
-  type OrphanReport,
-  withdrawOrphans,
-} from './orphaned-exports';
+import type { OperationEvents } from '../model/operation-events';
+import { type ExportServer, type ProbeResult, rowOf, targetOf } from './export-server';
 import { whoStays } from './who-stays';
 
-interface ExportServiceParts extends OrphanParts {
+interface ExportServiceParts {
+  ledger(): Ledger;
+  readonly server: ExportServer;
+  readonly clock: Clock;
+  /** Who is told of what was changed. */
+  readonly events: Pick<OperationEvents, 'publish'>;
+  /** Throws STANDBY, STARTING, STOPPING or APPLIANCE_UNKNOWN. */
+  owner(): { epoch: Epoch; applianceVmId: string };
   readonly watcher: { scan(): Promise<DeviceSnapshot> };
   isBusyWith(volumeId: string): boolean;
   /**
@@ -139,12 +140,6 @@ export class ExportService {
     }
     return results;
   }
-
-  /** Exports without a mapping. */
-  readonly orphans = (): Promise<OrphanReport> => findOrphans(this.parts);
-
-  readonly withdrawOrphans = (options: CleanupOptions): Promise<OrphanCleanup> =>
-    withdrawOrphans(this.parts, options);
 
   private async put(epoch: Epoch, record: NewExport, step: string, data: JsonObject): Promise<void> {
     const audit = { step, state: 'note' as const, data };

@@ -8,7 +8,6 @@ import { sliceOf, type VolumePage } from '~/server/daemon/volumes/volume-list';
 import type { VolumeDescription } from '~/server/daemon/volumes/volume-queries';
 import type { DeviceEvent, DeviceSnapshot } from '~/server/devices/device';
 import type { ActiveExport } from '~/server/exports/export-traffic';
-import type { OrphanedExport } from '~/server/exports/orphaned-exports';
 import { seen, unknown } from '~/server/model/evidence';
 import type { OperationFilter } from '~/server/model/ledger';
 import {
@@ -22,6 +21,7 @@ import {
   type RequestOf,
 } from '~/server/model/operation';
 import type { SyncReport } from '~/server/sync/drift';
+import type { OrphanedExport } from '~/server/sync/orphaned-exports';
 import type { ListedVolume } from '~/server/sync/volume-catalogue';
 import {
   APPLIANCE,
@@ -194,12 +194,6 @@ export class FakeDaemon implements Daemon {
       this.requests.push({ type: 'withdraw', request: { volume_id: id, force } });
       return { existed: this.records.some(({ volumeId }) => volumeId === id) };
     },
-    orphans: async () => this.answer(() => ({ configured: 2, orphans: this.orphaned, unserved: [] })),
-    withdrawOrphans: async ({ dryRun, idleSince }) => {
-      this.requests.push({ type: 'withdraw-orphans', request: { dryRun, idleSince: idleSince ?? null } });
-      const withdrawn = dryRun ? [] : this.orphaned.map(({ name }) => name);
-      return { configured: 2, orphans: this.orphaned, unserved: [], withdrawn, failures: [] };
-    },
     validate: async () =>
       this.records.map(({ volumeId, exportName }) => ({
         volumeId,
@@ -212,6 +206,15 @@ export class FakeDaemon implements Daemon {
   };
 
   readonly orphaned: OrphanedExport[] = [];
+
+  readonly orphanedExports: Daemon['orphanedExports'] = {
+    find: async () => this.answer(() => ({ configured: 2, orphans: this.orphaned, unserved: [] })),
+    withdraw: async ({ dryRun, idleSince }) => {
+      this.requests.push({ type: 'withdraw-orphans', request: { dryRun, idleSince: idleSince ?? null } });
+      const withdrawn = dryRun ? [] : this.orphaned.map(({ name }) => name);
+      return { configured: 2, orphans: this.orphaned, unserved: [], withdrawn, failures: [] };
+    },
+  };
 
   readonly traffic: Daemon['traffic'] = {
     describe: async (records) =>

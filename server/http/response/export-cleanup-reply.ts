@@ -1,4 +1,4 @@
-import type { OrphanCleanup, OrphanReport } from '../../exports/orphaned-exports';
+import type { OrphanCleanup, OrphanReport } from '../../sync/orphaned-exports';
 import { exportCleanupSchema, orphanCountSchema } from '../schemas/exports';
 import { replyOf } from './reply-of';
 

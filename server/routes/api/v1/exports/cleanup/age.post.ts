@@ -10,6 +10,6 @@ export default serve(cleanUpExportsByAge, async ({ event, daemon, body }) => {
   const began = systemClock.monotonic();
   const dryRun = body.dry_run !== false;
   const idleSince = systemClock.now() - body.max_age_hours * HOUR_MS;
-  const found = await daemon.exports.withdrawOrphans({ dryRun, idleSince, caller: callerOf(event) });
+  const found = await daemon.orphanedExports.withdraw({ dryRun, idleSince, caller: callerOf(event) });
   return exportCleanupReply(found, { dryRun, tookMs: systemClock.monotonic() - began });
 });

@@ -7,6 +7,6 @@ import { serve } from '../../../../../http/serve';
 export default serve(cleanUpExports, async ({ event, daemon, body }) => {
   const began = systemClock.monotonic();
   const dryRun = body.dry_run !== false;
-  const found = await daemon.exports.withdrawOrphans({ dryRun, caller: callerOf(event) });
+  const found = await daemon.orphanedExports.withdraw({ dryRun, caller: callerOf(event) });
   return exportCleanupReply(found, { dryRun, tookMs: systemClock.monotonic() - began });
 });

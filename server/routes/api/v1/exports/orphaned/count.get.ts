@@ -4,5 +4,5 @@ import { orphanCountReply } from '../../../../../http/response/export-cleanup-re
 import { serve } from '../../../../../http/serve';
 
 export default serve(countOrphans, async ({ daemon }) =>
-  orphanCountReply(await daemon.exports.orphans(), systemClock.now()),
+  orphanCountReply(await daemon.orphanedExports.find(), systemClock.now()),
 );

@@ -1,8 +1,8 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { findOrphans, withdrawOrphans } from '~/server/exports/orphaned-exports';
 import { exportName } from '~/server/model/export-name';
 import type { Operation } from '~/server/model/operation';
 import { OperationEvents } from '~/server/model/operation-events';
+import { findOrphans, withdrawOrphans } from '~/server/sync/orphaned-exports';
 import { MemoryAppliance } from '../sync/appliance';
 
 const MAPPED = '10000000-0000-4000-8000-000000000001';

@@ -2,11 +2,11 @@ import type { Clock } from '../core/clock';
 import { mapConcurrent } from '../core/concurrency/map-concurrent';
 import { messageOf } from '../core/errors';
 import { LIMITS } from '../core/limits';
+import type { ConfiguredExport, ExportServer } from '../exports/export-server';
+import { whoStays } from '../exports/who-stays';
 import type { Epoch, Ledger } from '../model/ledger';
 import { type Caller, callerNames } from '../model/operation';
 import type { OperationEvents } from '../model/operation-events';
-import type { ConfiguredExport, ExportServer } from './export-server';
-import { whoStays } from './who-stays';
 
 export interface OrphanedExport extends ConfiguredExport {
   /** Wall clock ms of the last operation on the volume; null when none is known, so that its age is not. */
@@ -36,6 +36,16 @@ export interface OrphanParts {
   readonly events: Pick<OperationEvents, 'publish'>;
   /** Throws STANDBY, STARTING, STOPPING or APPLIANCE_UNKNOWN. */
   owner(): { epoch: Epoch; applianceVmId: string };
+}
+
+/** What operators ask of exports that belong to nobody; sync withdraws them by itself. */
+export class OrphanedExports {
+  constructor(private readonly parts: OrphanParts) {}
+
+  readonly find = (): Promise<OrphanReport> => findOrphans(this.parts);
+
+  readonly withdraw = (options: CleanupOptions): Promise<OrphanCleanup> =>
+    withdrawOrphans(this.parts, options);
 }
 
 /**
