@@ -18,7 +18,7 @@ import type { OperationEvents } from '../model/operation-events';
 import { type ExportServer, type ProbeResult, rowOf, targetOf } from './export-server';
 import { whoStays } from './who-stays';
 
-interface ExportServiceParts {
+export interface ExportServiceParts {
   ledger(): Ledger;
   readonly server: ExportServer;
   readonly clock: Clock;

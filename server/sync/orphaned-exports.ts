@@ -1,12 +1,10 @@
-import type { Clock } from '../core/clock';
 import { mapConcurrent } from '../core/concurrency/map-concurrent';
 import { messageOf } from '../core/errors';
 import { LIMITS } from '../core/limits';
-import type { ConfiguredExport, ExportServer } from '../exports/export-server';
+import type { ConfiguredExport } from '../exports/export-server';
+import type { ExportServiceParts } from '../exports/export-service';
 import { whoStays } from '../exports/who-stays';
-import type { Epoch, Ledger } from '../model/ledger';
 import { type Caller, callerNames } from '../model/operation';
-import type { OperationEvents } from '../model/operation-events';
 
 export interface OrphanedExport extends ConfiguredExport {
   /** Wall clock ms of the last operation on the volume; null when none is known, so that its age is not. */
@@ -28,15 +26,7 @@ export interface OrphanCleanup extends OrphanReport {
   readonly failures: readonly string[];
 }
 
-export interface OrphanParts {
-  ledger(): Ledger;
-  readonly server: ExportServer;
-  readonly clock: Clock;
-  /** Who is told of what was changed. */
-  readonly events: Pick<OperationEvents, 'publish'>;
-  /** Throws STANDBY, STARTING, STOPPING or APPLIANCE_UNKNOWN. */
-  owner(): { epoch: Epoch; applianceVmId: string };
-}
+export type OrphanParts = Pick<ExportServiceParts, 'ledger' | 'server' | 'clock' | 'events' | 'owner'>;
 
 /** What operators ask of exports that belong to nobody; sync withdraws them by itself. */
 export class OrphanedExports {
