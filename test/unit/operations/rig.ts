@@ -216,9 +216,14 @@ export class Rig {
   }
 
   /** The process dies without a word; another one begins on what it has left behind. */
-  async restart(downMs = 0): Promise<void> {
+  /** The daemon stops; `restart` begins another one. */
+  async stop(): Promise<void> {
     this.stopping.abort();
     await this.during(this.domain.ownership.stop());
+  }
+
+  async restart(downMs = 0): Promise<void> {
+    await this.stop();
     await this.pass(downMs);
     this.stopping = new AbortController();
     this.domain = this.begin();

@@ -185,3 +185,16 @@ it('is closed also when the database is away for so long that the lease has ende
   await rig.domain.revokeExports();
   expect(rig.exported(second.id)).toBe(true);
 });
+
+it('is left to the next owner by a daemon that has stopped: it may have made a new one by now', async () => {
+  const rig = await Rig.start();
+  const { id } = await rig.volume({ vmId: rig.here, mapped: true });
+  await rig.stop();
+  rig.guest.surpriseUnplug(id);
+  await rig.pass(SECOND_MS);
+  await rig.domain.revokeExports();
+  expect(rig.exported(id)).toBe(true);
+  await rig.restart();
+  await rig.domain.revokeExports();
+  expect(rig.exported(id)).toBe(false);
+});
