@@ -5,6 +5,7 @@ import { parseDsn } from '~/server/database/connection/dsn';
 import { openPool } from '~/server/database/connection/pool';
 import { MysqlLedger } from '~/server/database/mysql-ledger';
 import type { NewMapping } from '~/server/model/operation';
+import { aboutRequest } from '~/server/operations/new-request';
 import { atMost, type Bench, type Suite } from '../bench';
 import { existingVolume, GIB, pause, withLab } from '../lab';
 import { times } from '../measure';
@@ -104,19 +105,34 @@ async function answer(url: string): Promise<string> {
   return (await fetch(url)).text();
 }
 
-/** The transaction alone, as the engine makes it. */
+/** The write alone, as an operation makes it (with its journal entry), and as sync does. */
 async function timeMappingUpdates(bench: Bench, lab: LabAppliance, label: string, { vm, volumes }: Rows) {
   const pool = openPool(parseDsn(lab.database.dsn));
   const ledger = new MysqlLedger(pool, Date.now);
   const epoch = await ledger.takeOver(lab.cloud.applianceVmId, 'bench');
-  const update = (index: number) => {
-    const volumeId = volumes[index % volumes.length] ?? '';
-    const effect = { kind: 'put-mapping' as const, mapping: mappingOf(volumeId, vm) };
-    return ledger.auditedChange(epoch, [effect], { step: 'bench', state: 'note', data: {} });
+  const about = aboutRequest('detach', { volume_id: randomUUID() });
+  const request = { id: randomUUID(), at: Date.now(), idempotencyKey: null, ...about };
+  const { operation } = await ledger.accept(epoch, request);
+  const [claimed] = await ledger.claim(epoch, 1);
+  if (claimed?.operation.id !== operation.id) throw new Error('another operation was claimed');
+  const effectsOf = (index: number) => {
+    const mapping = mappingOf(volumes[index % volumes.length] ?? '', vm);
+    return [{ kind: 'put-mapping' as const, mapping }];
   };
-  await times(20, 1, update);
-  const { samples } = await times(bench.quick ? 100 : 1000, 1, update);
-  bench.addTimes(`mapping update, ${label} operations`, samples, atMost(3));
+  const entry = { step: 'bench', state: 'note' as const, data: {} };
+  let after = claimed.journal.length;
+  const byOperation = async (index: number) => {
+    const change = { after, at: Date.now(), entries: [entry], effects: effectsOf(index) };
+    after += (await ledger.append(epoch, operation.id, change)).length;
+  };
+  const bySync = (index: number) => ledger.auditedChange(epoch, effectsOf(index), entry);
+  const n = bench.quick ? 100 : 1000;
+  await times(n, 1, byOperation);
+  bench.addTimes(`mapping update, ${label} operations`, (await times(n, 1, byOperation)).samples, atMost(3));
+  await times(20, 1, bySync);
+  bench.addTimes(`mapping update by sync, ${label} operations`, (await times(n, 1, bySync)).samples);
+  const end = { status: 'completed' as const, response: {}, error: null, errorCode: null };
+  await ledger.append(epoch, operation.id, { after, at: Date.now(), entries: [], end });
   await pool.close();
 }
 
