@@ -48,10 +48,14 @@ export class JournalObserver {
     const type = known?.type ?? typeOf(given);
     if (type === null || type === 'unreadable') return null;
     const followed = { type, acceptedAt: known?.createdAt ?? entry.at, since: entry.at, attachedAt: null };
-    const [oldest] = this.followed.keys();
-    if (this.followed.size >= FOLLOWED_MAX && oldest !== undefined) this.followed.delete(oldest);
+    if (this.followed.size >= FOLLOWED_MAX) this.forgetOldest();
     this.followed.set(entry.operationId, followed);
     return followed;
+  }
+
+  private forgetOldest(): void {
+    const [oldest] = this.followed.keys();
+    if (oldest !== undefined) this.followed.delete(oldest);
   }
 
   private status({ operationId, state, at }: JournalEntry, followed: Followed): void {
