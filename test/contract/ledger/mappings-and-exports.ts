@@ -139,6 +139,12 @@ export function describeMappingsAndExports(suite: LedgerSuite): void {
       expect(await ledger.readMappingByDevice(APPLIANCE, '/dev/vdb')).toMatchObject({ volumeId: B });
     });
 
+    it('finds the mapping of a device by its very path: capitals make another one', async () => {
+      await repair({ kind: 'put-mapping', mapping: mapping(A) });
+      expect(await ledger.readMappingByDevice(APPLIANCE, '/dev/vdb')).toMatchObject({ volumeId: A });
+      expect(await ledger.readMappingByDevice(APPLIANCE, '/dev/VDB')).toBeNull();
+    });
+
     it('displaces nobody who is somewhere else', async () => {
       await repair({ kind: 'put-mapping', mapping: mapping(A, { devicePath: '/dev/vdc' }) });
       await repair({ kind: 'put-mapping', mapping: mapping(B), displaces: [A] });
