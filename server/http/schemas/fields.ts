@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { isCalendarDay } from '../../core/calendar-day';
 import { LIMITS } from '../../core/limits';
 
 const UUID = /^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$/;
@@ -105,7 +106,8 @@ const LAST_MS = 253_402_300_799_999;
 export const moment = z
   .string({ error: expected(SINCE) })
   .transform((text, context) => {
-    const rfc3339 = RFC3339.test(text) ? Date.parse(normaliseTime(text)) : Number.NaN;
+    const isTime = RFC3339.test(text) && isCalendarDay(text);
+    const rfc3339 = isTime ? Date.parse(normaliseTime(text)) : Number.NaN;
     const ms = /^\d{10,15}$/.test(text) ? Number(text) : rfc3339;
     if (Number.isFinite(ms)) return Math.min(Math.max(ms, 0), LAST_MS);
     context.addIssue({ code: 'custom', message: `must be ${SINCE}`, input: text });
