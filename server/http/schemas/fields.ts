@@ -22,11 +22,11 @@ export function expected(what: string): (issue: { input?: unknown }) => string {
 }
 
 /** A UUID of any version (CloudStack does not promise one), lower-cased. */
-export function uuid(of: string) {
+export function uuid(of: string, form = UUID) {
   const error = expected(`the UUID of ${of}, like 0a1b2c3d-0a1b-4c3d-8e9f-0a1b2c3d4e5f`);
   return z
     .string({ error })
-    .regex(UUID, { error })
+    .regex(form, { error })
     .transform((text) => text.toLowerCase());
 }
 

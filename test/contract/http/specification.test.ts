@@ -91,10 +91,11 @@ describe('volumes and devices', () => {
       status: 404,
       code: 'MAPPING_NOT_FOUND',
     });
-    expect(await code(`/api/v1/operations/${NOBODY}`)).toMatchObject({
-      status: 404,
-      code: 'OPERATION_NOT_FOUND',
-    });
+    for (const id of [NOBODY, 'op-12345678-1234-1234-1234-123456789012'])
+      expect(await code(`/api/v1/operations/${id}`)).toMatchObject({
+        status: 404,
+        code: 'OPERATION_NOT_FOUND',
+      });
     expect(await code(`/api/v1/exports/${NOBODY}`)).toMatchObject({ status: 404, code: 'EXPORT_NOT_FOUND' });
     app.daemon.failure = new DaemonError('DATABASE_UNAVAILABLE', 'The database is away');
     expect(await code(`${V}/device`)).toMatchObject({ status: 503, code: 'DATABASE_UNAVAILABLE' });
