@@ -41,9 +41,11 @@ export function cleanText(what: string, maxCharacters: number) {
 }
 
 const metadataText = z.string().max(LIMITS.METADATA_VALUE_CHARACTERS).refine(isWellFormed);
-const metadataValue = z.union([metadataText, z.number(), z.boolean()], {
+/** A larger number has been rounded when it was read, and would become another text than was sent. */
+const exact = z.number().min(Number.MIN_SAFE_INTEGER).max(Number.MAX_SAFE_INTEGER);
+const metadataValue = z.union([metadataText, exact, z.boolean()], {
   error: expected(
-    `a string of at most ${LIMITS.METADATA_VALUE_CHARACTERS} characters, a number or a boolean`,
+    `a string of at most ${LIMITS.METADATA_VALUE_CHARACTERS} characters, a number up to ${Number.MAX_SAFE_INTEGER} or a boolean`,
   ),
 });
 

@@ -88,6 +88,10 @@ describe('creating a volume', () => {
     expect(wrong(createBody, { ...CREATE, metadata: many })).toEqual(['metadata']);
     expect(wrong(createBody, { ...CREATE, metadata: { k: 'v'.repeat(1025) } })).toEqual(['metadata.k']);
     expect(wrong(createBody, { ...CREATE, metadata: { '\u0001': 'v' } })).toEqual(['metadata.\u0001']);
+    // It was rounded before anybody saw it: 12345678901234567000 is not what was sent.
+    expect(wrong(createBody, { ...CREATE, metadata: JSON.parse('{"id":12345678901234567890}') })).toEqual([
+      'metadata.id',
+    ]);
     createBody.safeParse(JSON.parse(`{"metadata":{"__proto__":{"polluted":"yes"}}}`));
     expect({}).not.toHaveProperty('polluted');
   });
