@@ -40,14 +40,19 @@ export function cleanText(what: string, maxCharacters: number) {
     .refine((text) => text.trim() !== '' && isWellFormed(text), { error });
 }
 
-const metadataText = z.string().max(LIMITS.METADATA_VALUE_CHARACTERS).refine(isWellFormed);
+const METADATA = expected(
+  `a string of at most ${LIMITS.METADATA_VALUE_CHARACTERS} characters, a number up to ${Number.MAX_SAFE_INTEGER} or a boolean`,
+);
+const metadataText = z
+  .string()
+  .max(LIMITS.METADATA_VALUE_CHARACTERS, { error: METADATA })
+  .refine(isWellFormed, { error: METADATA });
 /** A larger number has been rounded when it was read, and would become another text than was sent. */
-const exact = z.number().min(Number.MIN_SAFE_INTEGER).max(Number.MAX_SAFE_INTEGER);
-const metadataValue = z.union([metadataText, exact, z.boolean()], {
-  error: expected(
-    `a string of at most ${LIMITS.METADATA_VALUE_CHARACTERS} characters, a number up to ${Number.MAX_SAFE_INTEGER} or a boolean`,
-  ),
-});
+const exact = z
+  .number()
+  .min(Number.MIN_SAFE_INTEGER, { error: METADATA })
+  .max(Number.MAX_SAFE_INTEGER, { error: METADATA });
+const metadataValue = z.union([metadataText, exact, z.boolean()], { error: METADATA });
 
 /** Existing callers send strings. Numbers and booleans become text; a nil map of Go is null. */
 export const metadata = z

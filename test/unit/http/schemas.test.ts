@@ -1,5 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { z } from 'zod';
+import { namedEndpoints } from '~/server/http/endpoints/registry';
 import { fieldIssues, validationError } from '~/server/http/request/validation-error';
 import { exportBody, exportsQuery } from '~/server/http/schemas/exports';
 import { operationsQuery } from '~/server/http/schemas/operations';
@@ -238,6 +240,26 @@ describe('other bodies', () => {
     expect(exportBody.safeParse({ volume_id: UUID, disk_number: -1 }).success).toBe(false);
   });
 });
+
+/** Each is wrong for most fields. */
+const ODD: readonly unknown[] = [
+  ...['', ' ', 'x', 'a\u0000', '\ud800', 'x'.repeat(5000), UUID],
+  ...[0, -1, 1.5, 1e21, true, null, [], {}, [1], [null], [{}], Array(100).fill(UUID)],
+  ...[{ a: null }, { a: [] }, { a: 1e21 }, { a: 'x'.repeat(2000) }, { a: '\ud800' }, { '': 'x' }],
+];
+
+it.each(namedEndpoints())(
+  'every refusal of a field of $name says what is expected, in our own words',
+  (one) => {
+    for (const schema of [one.endpoint.params, one.endpoint.query, one.endpoint.body])
+      for (const field of schema instanceof z.ZodObject ? Object.keys(schema.shape) : [])
+        for (const odd of ODD)
+          for (const { message } of fieldIssues(
+            schema.safeParse({ [field]: odd }).error ?? new z.ZodError([]),
+          ))
+            expect(message, `${field} = ${JSON.stringify(odd)}`).toMatch(/^(must|is required)\b/);
+  },
+);
 
 it('a validation error lists the first fields in its message and all of them in details', () => {
   const issues = Array.from({ length: 70 }, (_, index) => ({ field: `f${index}`, message: 'must be right' }));
