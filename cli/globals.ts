@@ -183,14 +183,15 @@ export function parseSize(text: string, option: string): number {
 
 /** `a=1,b=two` as an object of strings. */
 export function parsePairs(text: string, option: string): Record<string, string> {
-  return Object.fromEntries(
-    text.split(',').map((pair) => {
-      const at = pair.indexOf('=');
-      if (at < 1)
-        throw new UsageError(`${option} ${pair} has no value`, 'Write it like key=value,key=value.');
-      return [pair.slice(0, at), pair.slice(at + 1)];
-    }),
-  );
+  const pairs = new Map<string, string>();
+  for (const pair of text.split(',')) {
+    const at = pair.indexOf('=');
+    if (at < 1) throw new UsageError(`${option} ${pair} has no value`, 'Write it like key=value,key=value.');
+    const key = pair.slice(0, at);
+    if (pairs.has(key)) throw new UsageError(`${option} gives ${key} twice`, 'Give it only once.');
+    pairs.set(key, pair.slice(at + 1));
+  }
+  return Object.fromEntries(pairs);
 }
 
 /** A whole number of at least 1. */

@@ -110,6 +110,7 @@ describe('values', () => {
   it('pairs keep everything after the first =', () => {
     expect(parsePairs('a=1,b=x=y,c=', '--metadata')).toEqual({ a: '1', b: 'x=y', c: '' });
     expect(() => parsePairs('a', '--metadata')).toThrow('has no value');
+    expect(() => parsePairs('a=1,b=2,a=3', '--metadata')).toThrow('--metadata gives a twice');
   });
 
   it('sizes and times for people', () => {
