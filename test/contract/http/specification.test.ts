@@ -127,11 +127,15 @@ describe('exports', () => {
       existed: true,
     });
     expect((await app.send('DELETE', `/api/v1/exports/${NOBODY}`)).json).toMatchObject({ existed: false });
+    await app.send('DELETE', `/api/v1/exports/${VOLUME}?force=true`, { body: { force: false } });
+    await app.send('DELETE', `/api/v1/exports/${VOLUME}`, { body: { force: true } });
     expect(
       app.daemon.requests.filter(({ type }) => type === 'withdraw').map(({ request }) => request),
     ).toEqual([
       { volume_id: VOLUME, force: true },
       { volume_id: NOBODY, force: false },
+      { volume_id: VOLUME, force: false },
+      { volume_id: VOLUME, force: true },
     ]);
     expect((await app.post('/api/v1/exports/validate')).json).toMatchObject({
       valid: true,
