@@ -51,8 +51,13 @@ export interface ExportValidation {
 export class ExportService {
   constructor(private readonly parts: ExportServiceParts) {}
 
-  async list(filter: ExportFilter): Promise<ExportRecord[]> {
-    return (await this.parts.ledger().listExports(filter)).filter((record) => !isWithdrawn(record));
+  async list({
+    limit,
+    ...filter
+  }: ExportFilter & { readonly limit?: number | undefined }): Promise<ExportRecord[]> {
+    const records = await this.parts.ledger().listExports(filter);
+    // Cut last: the rows of exports that were withdrawn stay, and are not shown.
+    return records.filter((record) => !isWithdrawn(record)).slice(0, limit);
   }
 
   /** EXPORT_NOT_FOUND. */

@@ -309,7 +309,6 @@ export interface ExportFilter {
   readonly status?: ExportStatus | undefined;
   /** metadata.vm_name */
   readonly vmName?: string | undefined;
-  readonly limit?: number | undefined;
 }
 
 /** Another operation executes on the volume: the writer waits for its end. */

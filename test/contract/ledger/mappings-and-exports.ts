@@ -226,7 +226,6 @@ export function describeMappingsAndExports(suite: LedgerSuite): void {
       expect(await ids({ volumeId: B })).toEqual([B]);
       expect(await ids({ status: 'active' })).toEqual([A]);
       expect(await ids({ vmName: 'mail' })).toEqual([B]);
-      expect(await ids({ limit: 1 })).toEqual([A]);
     });
 
     it('journals repairs in the feed of the appliance', async () => {
