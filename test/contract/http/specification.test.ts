@@ -104,6 +104,15 @@ describe('volumes and devices', () => {
 });
 
 describe('exports', () => {
+  // HttpApp.send fails for a code that the document does not name.
+  it.each(['CLOUDSTACK_UNAVAILABLE', 'CLOUDSTACK_AUTH', 'VOLUME_NOT_VISIBLE', 'DEVICE_TOO_SMALL'] as const)(
+    'the document says that publishing may end with %s: the size of the volume is asked for',
+    async (code) => {
+      app.daemon.failure = new DaemonError(code, 'as the export service says it');
+      expect((await app.post('/api/v1/exports', { volume_id: VOLUME })).json).toMatchObject({ code });
+    },
+  );
+
   it('are listed, read, published, withdrawn and validated', async () => {
     expect((await app.get('/api/v1/exports?status=active&vm_name=')).json).toMatchObject([
       { volume_id: VOLUME, port: 10809 },
