@@ -3,7 +3,7 @@ import { DaemonError } from '../core/errors';
 import type { Device, DeviceSnapshot } from '../devices/device';
 import { compareSize, sizeRemedy } from '../devices/disk-size';
 import { verifiedDevice } from '../devices/identity';
-import { accessMetadata, isReadOnly, isWithdrawn, keptMetadata } from '../model/export-metadata';
+import { accessMetadata, isReadOnly, isWithdrawn, keptMetadata, shownExport } from '../model/export-metadata';
 import { exportName } from '../model/export-name';
 import type { Epoch, ExportFilter, Ledger } from '../model/ledger';
 import {
@@ -62,8 +62,8 @@ export class ExportService {
 
   /** EXPORT_NOT_FOUND. */
   async read(volumeId: string): Promise<ExportRecord> {
-    const record = await this.parts.ledger().readExport(volumeId);
-    if (!record || isWithdrawn(record))
+    const record = shownExport(await this.parts.ledger().readExport(volumeId));
+    if (record === null)
       throw new DaemonError('EXPORT_NOT_FOUND', `Export of volume ${volumeId} not found`, {
         details: { volume_id: volumeId },
       });
