@@ -67,7 +67,7 @@ function rowText({ vm_id, device_path, linux_state, mapped_since, export_status 
     vm_id === null
       ? 'no mapping'
       : `mapped to ${device_path ?? '?'} of VM ${vm_id}${linux_state === 'missing' ? ', whose disk is missing' : ''}${since(mapped_since)}`;
-  return `${mapping}; ${export_status === null ? 'no export row' : `export row ${export_status}`}`;
+  return `${mapping}; ${export_status === null ? 'no export' : `export ${export_status}`}`;
 }
 
 function since(time: string | null): string {

@@ -1,7 +1,7 @@
 /** Exit codes, as in the manual. */
 export const EXIT = {
   OK: 0,
-  /** A bug in volumectl itself. */
+  /** A bug in volumectl itself, or no place for what it prints. */
   SOFTWARE: 1,
   USAGE: 2,
   FAILED: 3,
@@ -21,7 +21,7 @@ export const EXIT_MEANINGS: readonly (readonly [code: number, meaning: string])[
     EXIT.NOT_KNOWN,
     'something is not known: a sync could not look, a list may lack volumes, or one cannot be explained in full; nothing was concluded',
   ],
-  [EXIT.SOFTWARE, 'a mistake in volumectl itself'],
+  [EXIT.SOFTWARE, 'a mistake in volumectl itself, or its output cannot be written'],
 ];
 
 /** Ends the command with this exit code. */

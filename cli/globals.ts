@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { isCalendarDay } from '~/server/core/calendar-day';
 import { type Appliance, findAppliance } from './appliances-file';
 import { type Args, choice, flag, option } from './arguments';
 import type { Target } from './client/client';
@@ -141,9 +142,11 @@ export function parseTime(text: string, option: string): number {
 /** A moment as Unix time in ms: `1h` is an hour before `now`, anything else is a date with a time zone. */
 export function parseMoment(text: string, option: string, now = Date.now()): number {
   const ago = durationOf(text);
-  if (ago !== null) return now - ago;
+  // Longer ago than a date can say: since ever.
+  if (ago !== null) return Math.max(0, now - ago);
   // Without a zone, the reader's and the daemon's could be different ones.
-  const at = /^\d{4}-\d\d-\d\d(T.*(Z|[+-]\d\d:\d\d))?$/.test(text) ? Date.parse(text) : Number.NaN;
+  const isTime = /^\d{4}-\d\d-\d\d(T.*(Z|[+-]\d\d:\d\d))?$/.test(text) && isCalendarDay(text);
+  const at = isTime ? Date.parse(text) : Number.NaN;
   if (Number.isFinite(at)) return at;
   throw new UsageError(
     `${option} ${text} is not a time`,
@@ -180,14 +183,15 @@ export function parseSize(text: string, option: string): number {
 
 /** `a=1,b=two` as an object of strings. */
 export function parsePairs(text: string, option: string): Record<string, string> {
-  return Object.fromEntries(
-    text.split(',').map((pair) => {
-      const at = pair.indexOf('=');
-      if (at < 1)
-        throw new UsageError(`${option} ${pair} has no value`, 'Write it like key=value,key=value.');
-      return [pair.slice(0, at), pair.slice(at + 1)];
-    }),
-  );
+  const pairs = new Map<string, string>();
+  for (const pair of text.split(',')) {
+    const at = pair.indexOf('=');
+    if (at < 1) throw new UsageError(`${option} ${pair} has no value`, 'Write it like key=value,key=value.');
+    const key = pair.slice(0, at);
+    if (pairs.has(key)) throw new UsageError(`${option} gives ${key} twice`, 'Give it only once.');
+    pairs.set(key, pair.slice(at + 1));
+  }
+  return Object.fromEntries(pairs);
 }
 
 /** A whole number of at least 1. */

@@ -1,3 +1,5 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { EXIT } from './exit';
 import { run } from './program';
 
 /**
@@ -6,9 +8,10 @@ import { run } from './program';
  */
 const stop = new AbortController();
 let unread = false;
+let lost: Error | null = null;
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error;
-  unread = true;
+  if (error.code === 'EPIPE') unread = true;
+  else lost = error;
   stop.abort();
 });
 process.stderr.on('error', () => undefined);
@@ -20,5 +23,13 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
 }
 
 const code = await run(process.argv.slice(2), stop.signal);
-// Pipes, files and terminals are written synchronously on Linux, so nothing is lost here.
-process.exit(unread && code === 130 ? 0 : code);
+// Pipes, files and terminals are written synchronously on Linux, so nothing is on its way here. That the last write has
+// failed (a full disk) is told a turn later: a token that is printed once must not be lost with exit code 0.
+await nextTurn();
+process.exit(endOf(code));
+
+function endOf(code: number): number {
+  if (lost === null) return unread && code === EXIT.INTERRUPTED ? EXIT.OK : code;
+  process.stderr.write(`volumectl: the output cannot be written: ${lost.message}\n`);
+  return EXIT.SOFTWARE;
+}

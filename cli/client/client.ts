@@ -185,6 +185,9 @@ export class Client {
     } catch (error) {
       throw new ConnectionError(`the token file cannot be read: ${messageOf(error)}`);
     }
+    // What no header can carry: lines, or a file of another kind.
+    if (/[^\t\x20-\x7e\x80-\xff]/.test(this.token))
+      throw new ConnectionError(`the token file ${tokenFile} holds something else than one token`);
     return this.token;
   }
 

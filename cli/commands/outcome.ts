@@ -3,7 +3,7 @@ import type { Values } from '../arguments';
 import type { RequestOptions } from '../client/client';
 import type { Input, Operation, OperationName, Reply } from '../client/operations';
 import type { Context } from '../context';
-import { EXIT } from '../exit';
+import { EXIT, UsageError } from '../exit';
 import { hasEnded, waitForEnd } from '../wait-for-end';
 import type { REQUEST } from './arguments';
 import { OPERATION_COLUMNS } from './columns';
@@ -25,6 +25,12 @@ export async function requestOperation<Name extends OperationRequest>(
   input: Input<Name>,
 ): Promise<number> {
   const { key, wait, volume } = args;
+  // A header cannot carry it, so the daemon could not say so.
+  if (key !== undefined && /[^ -~]/.test(key))
+    throw new UsageError(
+      '--key must be printable ASCII characters',
+      'Write letters, digits and signs, like attach-1.',
+    );
   if (args['dry-run'])
     return preview(context, name, input, volume === undefined ? 'something new' : { volume });
   const options: RequestOptions = { idempotencyKey: key };

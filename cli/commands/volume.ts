@@ -148,7 +148,7 @@ export const volumeNoun: Noun = {
       args: { volume: VOLUME, force, ...REQUEST },
       columns: OPERATION_COLUMNS,
       examples: [
-        { args: '<volume> --wait', what: 'Refused while anything uses the device.' },
+        { args: '<volume> --wait', what: 'Refused while something uses the device, or a client copies.' },
         { args: '<volume> --force --wait', what: 'Also then: its users get errors.' },
       ],
       run: (context, args) => requestOperation(context, args, 'detachVolume', forcible(args)),

@@ -150,8 +150,7 @@ export class MemoryReads {
           (filter.status === undefined || record.status === filter.status) &&
           (filter.vmName === undefined || record.metadata.vm_name === filter.vmName),
       )
-      .sort((a, b) => order(a.exportName, b.exportName))
-      .slice(0, filter.limit);
+      .sort((a, b) => order(a.exportName, b.exportName));
   }
 
   async readVolumeRows(volumeIds: readonly string[]): Promise<Map<string, VolumeRows>> {

@@ -232,7 +232,8 @@ export class MysqlLedger implements Ledger {
         .where('device_path', '=', devicePath)
         .executeTakeFirst(),
     );
-    return row ? toMapping(row) : null;
+    // The collation of the column takes capitals for small letters, and a path with others is another device.
+    return row?.device_path === devicePath ? toMapping(row) : null;
   }
 
   async listMappings(vmId?: string): Promise<Mapping[]> {

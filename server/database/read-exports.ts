@@ -27,7 +27,7 @@ export async function listExports(
   filter: ExportFilter,
   hasNames = false,
 ): Promise<ExportRecord[]> {
-  const { volumeId, status, vmName, limit } = filter;
+  const { volumeId, status, vmName } = filter;
   const rows = await database.query((db) => {
     let query = db.selectFrom('nbd_exports').selectAll().orderBy('export_name');
     if (volumeId !== undefined) query = query.where('volume_id', '=', volumeId);
@@ -40,13 +40,14 @@ export async function listExports(
   // Read second: a mapping is written before its export, and both are deleted together.
   const mapped = await mappedVolumes(database, volumeId);
   const ofVm = hasNames && vmName !== undefined ? await contextsOf(database, vmName) : new Set<unknown>();
-  const records = named
-    // There are no more of them than mappings, so the name inside the JSON is compared here.
-    .map((row) => ({ record: toExport(row), isOfVm: ofVm.has(row.vm_context_id) }))
-    .filter(({ record, isOfVm }) => vmName === undefined || isOfVm || record.metadata.vm_name === vmName)
-    .map(({ record }) => record)
-    .filter((record) => record.exportName === exportNameOf(record.volumeId) && mapped.has(record.volumeId));
-  return limit === undefined ? records : records.slice(0, limit);
+  return (
+    named
+      // There are no more of them than mappings, so the name inside the JSON is compared here.
+      .map((row) => ({ record: toExport(row), isOfVm: ofVm.has(row.vm_context_id) }))
+      .filter(({ record, isOfVm }) => vmName === undefined || isOfVm || record.metadata.vm_name === vmName)
+      .map(({ record }) => record)
+      .filter((record) => record.exportName === exportNameOf(record.volumeId) && mapped.has(record.volumeId))
+  );
 }
 
 async function contextsOf(database: Database, vmName: string): Promise<Set<unknown>> {

@@ -182,13 +182,25 @@ export function pendingOperation(
   return { ...fields, ...readRequest(type, { ...namesOf(type, fields), ...stored }).typed };
 }
 
-/** The volume and the VM are columns of their own; old rows may name them only there. */
+/**
+ * The volume and the VM are columns of their own; old rows may name them only there. Only what a request of this
+ * type has: nobody has asked for a detach from a VM.
+ */
 function namesOf(
   type: OperationType | undefined,
   { volumeId, vmId }: Pick<Operation, 'volumeId' | 'vmId'>,
 ): JsonObject {
-  if (type === 'create' || type === 'delete-snapshot' || type === 'snapshot-group') return {};
-  return { volume_id: volumeId, vm_id: vmId ?? '' };
+  switch (type) {
+    case undefined:
+    case 'create':
+    case 'delete-snapshot':
+    case 'snapshot-group':
+      return {};
+    case 'attach':
+      return { volume_id: volumeId, vm_id: vmId ?? '' };
+    default:
+      return { volume_id: volumeId };
+  }
 }
 
 function knownStatus(stored: string): OperationStatus | undefined {

@@ -3,7 +3,7 @@ import { DaemonError } from '../core/errors';
 import type { Device, DeviceSnapshot } from '../devices/device';
 import { compareSize, sizeRemedy } from '../devices/disk-size';
 import { verifiedDevice } from '../devices/identity';
-import { accessMetadata, isReadOnly, isWithdrawn, keptMetadata } from '../model/export-metadata';
+import { accessMetadata, isReadOnly, isWithdrawn, keptMetadata, shownExport } from '../model/export-metadata';
 import { exportName } from '../model/export-name';
 import type { Epoch, ExportFilter, Ledger } from '../model/ledger';
 import {
@@ -51,14 +51,19 @@ export interface ExportValidation {
 export class ExportService {
   constructor(private readonly parts: ExportServiceParts) {}
 
-  async list(filter: ExportFilter): Promise<ExportRecord[]> {
-    return (await this.parts.ledger().listExports(filter)).filter((record) => !isWithdrawn(record));
+  async list({
+    limit,
+    ...filter
+  }: ExportFilter & { readonly limit?: number | undefined }): Promise<ExportRecord[]> {
+    const records = await this.parts.ledger().listExports(filter);
+    // Cut last: the rows of exports that were withdrawn stay, and are not shown.
+    return records.filter((record) => !isWithdrawn(record)).slice(0, limit);
   }
 
   /** EXPORT_NOT_FOUND. */
   async read(volumeId: string): Promise<ExportRecord> {
-    const record = await this.parts.ledger().readExport(volumeId);
-    if (!record || isWithdrawn(record))
+    const record = shownExport(await this.parts.ledger().readExport(volumeId));
+    if (record === null)
       throw new DaemonError('EXPORT_NOT_FOUND', `Export of volume ${volumeId} not found`, {
         details: { volume_id: volumeId },
       });

@@ -151,7 +151,7 @@ function responses(endpoint: AnyEndpoint): Json {
   const content = { [reply.contentType ?? 'application/json']: { schema: replySchema(endpoint) } };
   return {
     [reply.status]: { description: reply.description, headers, content },
-    ...(etag && { 304: { description: 'Not changed since the given ETag', headers: REQUEST_ID } }),
+    ...(etag && { 304: { description: 'Not changed since the given ETag', headers } }),
     ...problems(errorsOf(endpoint)),
     ...TOO_LONG,
   };

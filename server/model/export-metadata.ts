@@ -23,6 +23,11 @@ export function isWithdrawn({ metadata }: Described): boolean {
   return metadata.withdrawn === 'true';
 }
 
+/** The export as answers show it: one that was withdrawn on purpose is none, though its row remembers that. */
+export function shownExport(record: ExportRecord | null): ExportRecord | null {
+  return record === null || isWithdrawn(record) ? null : record;
+}
+
 /** What an attach request says about the copy, kept with its export. */
 export function expectedMetadata(expectedBytes: number | undefined): Metadata {
   return expectedBytes === undefined ? {} : { [EXPECTED]: String(expectedBytes) };

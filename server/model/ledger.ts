@@ -61,8 +61,8 @@ export interface Ledger {
    * - same idempotency key, same body hash → `replayed`; other hash → IDEMPOTENCY_KEY_REUSED
    * - identical (type, VM and body) to the *last* unfinished operation on that volume → `joined` (only the
    *   last: detach → attach → detach must stay three operations); a create joins any unfinished create with
-   *   the same body; an operation whose cancellation was requested is not joined; one without a key takes that of
-   *   the request
+   *   the same body; an operation whose cancellation was requested is not joined, nor one under another key; one
+   *   without a key takes that of the request
    * - LIMITS.PENDING_MAX waiting already → QUEUE_FULL
    */
   accept<T extends OperationType>(epoch: Epoch, input: NewOperation<T>): Promise<Accepted>;
@@ -309,7 +309,6 @@ export interface ExportFilter {
   readonly status?: ExportStatus | undefined;
   /** metadata.vm_name */
   readonly vmName?: string | undefined;
-  readonly limit?: number | undefined;
 }
 
 /** Another operation executes on the volume: the writer waits for its end. */

@@ -95,6 +95,10 @@ describe('--wait', () => {
 describe('what is sent', () => {
   it('attach without --vm is for this appliance, and carries the key', async () => {
     expect((await ctl('volume', 'attach', VOLUME, '--key', 'k-1')).code).toBe(0);
+    expect(await ctl('volume', 'attach', VOLUME, '--key', 'schlüssel')).toMatchObject({
+      code: 2,
+      error: expect.stringContaining('--key must be printable ASCII characters'),
+    });
     expect(daemon.requests).toMatchObject([
       { type: 'attach', request: { volume_id: VOLUME, vm_id: APPLIANCE }, idempotencyKey: 'k-1' },
     ]);
@@ -185,6 +189,9 @@ describe('what is sent', () => {
     expect((await ctl('volume', 'list', '--token-file', join(dir, 'token'))).code).toBe(0);
     const missing = await ctl('volume', 'list', '--token-file', join(dir, 'no-token'));
     expect(missing).toMatchObject({ code: 5, error: expect.stringContaining('token file cannot be read') });
+    writeFileSync(join(dir, 'token'), 'sesame\nopen\n');
+    const lines = await ctl('volume', 'list', '--token-file', join(dir, 'token'));
+    expect(lines).toMatchObject({ code: 5, error: expect.stringContaining('something else than one token') });
   });
 
   it('through the unix socket of the daemon', async () => {

@@ -8,7 +8,7 @@ import { freePort } from '~/lab/ports';
 import { NOBODY, OTHER_VM, syncReport, VOLUME } from '~/test/support/canned';
 import { FakeDaemon } from '~/test/support/fake-daemon';
 import { HttpApp } from '~/test/support/http-app';
-import { volumectl } from './process';
+import { Volumectl, volumectl } from './process';
 
 vi.mock('nitropack/runtime', async () => (await import('~/test/support/nitro-runtime')).nitroRuntime);
 
@@ -41,6 +41,19 @@ async function impostor(listener: RequestListener, work: (url: string) => Promis
 }
 
 describe('exit codes', () => {
+  it('1: what it prints has no place, and it says so', async () => {
+    for (const args of [
+      ['volume', 'list', '--json'],
+      ['--help'],
+      ['events', '--after', '0', '--limit', '1'],
+    ]) {
+      await daemon.operations.request('attach', { volume_id: VOLUME, vm_id: OTHER_VM });
+      const ended = await Volumectl.ontoFullDisk(args, env).ended;
+      expect(ended, args.join(' ')).toMatchObject({ code: 1, out: '' });
+      expect(ended.error).toMatch(/^volumectl: the output cannot be written: ENOSPC/m);
+    }
+  });
+
   it('0: the answer is on the standard output, and nothing on the other', async () => {
     const { code, out, error } = await ctl('volume', 'show', VOLUME);
     expect([code, error]).toEqual([0, '']);

@@ -40,6 +40,12 @@ export class Volumectl {
     );
   }
 
+  /** With an output that has no room left. */
+  static ontoFullDisk(args: readonly string[], env: Environment = {}): Volumectl {
+    const line = ['-c', 'exec "$@" >/dev/full', 'sh', process.execPath, PROGRAM, ...args];
+    return new Volumectl(spawn('sh', line, { env: environment(env), stdio: ['ignore', 'pipe', 'pipe'] }));
+  }
+
   /** On a terminal of its own (script of util-linux); both outputs are the terminal. What is typed comes from `typed`. */
   static onTerminal(args: readonly string[], env: Environment = {}): Volumectl {
     const line = [process.execPath, PROGRAM, ...args].map((word) => `'${word}'`).join(' ');

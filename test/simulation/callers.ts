@@ -129,7 +129,7 @@ export class Callers {
     }
   }
 
-  /** Everybody asks once more: the keys of operations whose answer is another one. Who has joined one gave it no key. */
+  /** Everybody whose key is still kept asks once more: the keys of those whose answer is another operation. */
   async forgotten(process: DaemonProcess): Promise<string[]> {
     const keys: string[] = [];
     for (const [key, id] of this.answered) {

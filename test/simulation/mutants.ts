@@ -19,7 +19,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'server/operations/decide/mutation.ts',
     find: "if (s.facts.job?.jobId !== jobId) return { do: 'query-job', jobId };",
     replace: 'if (s.facts.job?.jobId !== jobId) return intend(s, step, s.journal.intent(step) ?? {});',
-    seed: 78,
+    seed: 136,
   },
   {
     name: 'unjournaled-job',
@@ -35,7 +35,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'server/operations/decide/detach.ts',
     find: "    return {\n      do: 'await-gone',\n      volumeId: goal.volumeId,\n      timeoutMs: LIMITS.DEVICE_GONE_DEADLINE_MS,\n      leaves: true,\n    };\n  if (mapping) return unmap(mapping);\n  if (s.facts.gone) return null;",
     replace: '    return mapping ? unmap(mapping) : null;\n  if (s.facts.gone) return null;',
-    seed: 122,
+    seed: 17,
   },
   {
     name: 'letter-is-identity',
@@ -44,7 +44,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'if (!device) return no(`${mapping.devicePath} is gone`);',
     replace:
       'if (!device) return no(`${mapping.devicePath} is gone`);\n  if (device.path === mapping.devicePath) return { ok: true };',
-    seed: 135,
+    seed: 78,
   },
   {
     name: 'not-mapped',
@@ -134,7 +134,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'server/operations/execute/patience.ts',
     find: 'return accepted ? Number.POSITIVE_INFINITY : LIMITS.AUTH_RETRY_DEADLINE_MS;',
     replace: 'return -1;',
-    seed: 289,
+    seed: 36,
   },
   {
     name: 'other-plug-ended',
@@ -184,7 +184,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'if (!(error instanceof CloudError)) throw error;\n    await answered(run, step, jobId, error);',
     replace:
       "if (!(error instanceof CloudError)) throw error;\n    const [like] = command.name === 'createVolume' ? await run.parts.cloud.listVolumes({ name: command.volumeName }) : [];\n    if (like) {\n      await run.record({ entries: [{ step, state: 'finished', data: { job_id: jobId, volume_id: like.id, outcome: 'ok' } }], volumeId: like.id });\n      return;\n    }\n    await answered(run, step, jobId, error);",
-    seed: 163,
+    seed: 219,
   },
   {
     name: 'lease-outlived',
@@ -192,7 +192,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'server/daemon/ownership.ts',
     find: 'tenure.until = Math.max(tenure.until, sentAt + LIMITS.LEASE_HOLD_MS);',
     replace: 'tenure.until = sentAt + 3 * LIMITS.LEASE_MS;',
-    seed: 151,
+    seed: 261,
   },
   {
     name: 'one-clock-believed',
@@ -200,7 +200,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'server/daemon/lease.ts',
     find: 'if (unheardMs > 0) return',
     replace: 'if (unheardMs > LIMITS.LEASE_MS) return',
-    seed: 23,
+    seed: 49,
   },
   {
     name: 'woken-and-sends',
@@ -290,7 +290,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'server/exports/publishing-guard.ts',
     find: 'if (users.length === 0) return device;',
     replace: 'if (users.length >= 0) return device;',
-    seed: 30,
+    seed: 72,
   },
   {
     name: 'passing-user-refuses',

@@ -182,6 +182,7 @@ export class FakeDaemon implements Daemon {
           missing('EXPORT_NOT_FOUND', 'Export not found'),
       ),
     publish: async (id, metadata) => {
+      if (this.failure) throw this.failure;
       this.requests.push({ type: 'publish', request: { volume_id: id, metadata } });
       if (id !== VOLUME)
         return missing(

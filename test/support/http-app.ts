@@ -13,6 +13,7 @@ import {
   changesSomething,
   errorsOf,
 } from '~/server/http/endpoints/endpoint';
+import { openApiDocument } from '~/server/http/openapi';
 import { setGuardSettings } from '~/server/http/request/guard-settings';
 import { endpointsAt } from '~/server/http/request/known-routes';
 import { sendProblem } from '~/server/http/response/problem';
@@ -131,11 +132,25 @@ export function checkDeclared(method: string, path: string, { status, headers, j
     return;
   }
   expect(endpoint, `${method} ${path} is in the registry`).toBeDefined();
+  if (endpoint) checkHeaders(endpoint, status, headers);
   if (status === 304 || method === 'HEAD' || !endpoint || endpoint.reply.contentType) return;
   expect(status).toBe(endpoint.reply.status);
   const { schema } = endpoint.reply;
   const described = changesSomething(endpoint) ? schema.and(ignoredSchema) : schema;
   expect(described.parse(json), 'exactly what the schema describes').toEqual(json);
+}
+
+/** Headers that say something about an answer; the others are those of every answer, or of HTTP itself. */
+const TELLING = ['age', 'etag', 'link', 'location', 'preference-applied', 'volumes-incomplete'];
+const document = openApiDocument('test') as {
+  paths: Record<string, Record<string, { responses: Record<string, { headers?: object }> }>>;
+};
+
+function checkHeaders({ path, method }: AnyEndpoint, status: number, headers: IncomingHttpHeaders): void {
+  const declared = document.paths[path]?.[method.toLowerCase()]?.responses[status]?.headers ?? {};
+  const names = Object.keys(declared).map((name) => name.toLowerCase());
+  for (const name of TELLING)
+    if (headers[name] !== undefined) expect(names, `${method} ${path} ${status}`).toContain(name);
 }
 
 export function endpointOf(method: string, path: string): AnyEndpoint | undefined {

@@ -7,6 +7,7 @@ import { verifiedDevice } from '../../devices/identity';
 import { serialNames } from '../../devices/serial';
 import type { ExportServer } from '../../exports/export-server';
 import { absent, type Evidence, seen, unknown, type Witness } from '../../model/evidence';
+import { shownExport } from '../../model/export-metadata';
 import { exportName } from '../../model/export-name';
 import type { Ledger } from '../../model/ledger';
 import type { ExportRecord, Mapping, Operation } from '../../model/operation';
@@ -88,7 +89,7 @@ async function fromDatabase(
     ledger().readExport(volumeId),
   ]);
   if (!mapping && !record) return absent('there is no row of this volume', clock.now(), 'database');
-  return seen({ mapping, export: record }, clock.now(), 'database');
+  return seen({ mapping, export: shownExport(record) }, clock.now(), 'database');
 }
 
 /** The newest operation on the volume; null also while the database is away. */

@@ -5,6 +5,7 @@ import { DaemonError } from '../../core/errors';
 import type { Device, DeviceEvent, DeviceSnapshot, Guest } from '../../devices/device';
 import { verifiedDevice } from '../../devices/identity';
 import type { ExportServer } from '../../exports/export-server';
+import { shownExport } from '../../model/export-metadata';
 import type { Ledger, MappingPlace } from '../../model/ledger';
 import type { ExportRecord, Mapping, Operation } from '../../model/operation';
 import { parsePlaceholderPath } from '../../model/placeholder-path';
@@ -147,12 +148,13 @@ export class VolumeQueries {
   async list(filter: VolumeFilter): Promise<VolumePage> {
     const { volumes, ...freshness } = await this.parts.catalogue.current();
     const slice = sliceOf(volumes, filter);
-    const rows = await this.parts.ledger().readVolumeRows(slice.volumes.map(({ id }) => id));
+    const found = await this.parts.ledger().readVolumeRows(slice.volumes.map(({ id }) => id));
     return {
       ...freshness,
       volumes: slice.volumes.map((one) => {
-        const { mapping = null, export: record = null, lastOperation = null } = rows.get(one.id) ?? {};
-        return { ...one, rows: { mapping: mapping && this.checked(mapping), export: record, lastOperation } };
+        const { mapping = null, export: record = null, lastOperation = null } = found.get(one.id) ?? {};
+        const checked = mapping && this.checked(mapping);
+        return { ...one, rows: { mapping: checked, export: shownExport(record), lastOperation } };
       }),
       next: slice.next,
       notShown: volumes.reduce((count, { volume }) => count + (volume.kind === 'seen' ? 0 : 1), 0),

@@ -314,7 +314,7 @@ async function identicalLast(
   const last = toOperation(row);
   if (!mayJoin(last, row.request_hash, input)) return null;
   const { idempotencyKey } = input;
-  if (idempotencyKey === null || last.idempotencyKey !== null) return { operation: last, outcome: 'joined' };
+  if (idempotencyKey === null) return { operation: last, outcome: 'joined' };
   // The same key must give this operation after its end as well; joined alone, it would begin another one then.
   await tx
     .updateTable('volume_operations')

@@ -14,7 +14,7 @@ import {
   withdrawBody,
   withdrawQuery,
 } from '../schemas/exports';
-import { endpoint, noInput } from './endpoint';
+import { CLOUDSTACK_ERRORS, endpoint, noInput } from './endpoint';
 
 const exportEndpoint = { ...noInput, tag: 'exports', access: 'read', method: 'GET' } as const;
 
@@ -54,9 +54,15 @@ export const publishExport = endpoint({
   errors: [
     ...CHANGE_ERRORS,
     'MAPPING_NOT_FOUND',
+    'EXPORT_NOT_FOUND',
     'DEVICE_IDENTITY_MISMATCH',
+    'DEVICE_TOO_SMALL',
     'DEVICE_IN_USE',
     'DEVICES_UNREADABLE',
+    // How large the volume is now is asked before its disk is shown to anybody.
+    'VOLUME_NOT_FOUND',
+    'VOLUME_NOT_VISIBLE',
+    ...CLOUDSTACK_ERRORS,
   ],
 });
 

@@ -189,7 +189,15 @@ export const listVolumes = endpoint({
   description:
     'From what sync and operations have last seen in CloudStack: `cloudstack` says when that was, and whether CloudStack could be asked since. For showing: nothing is decided from it. In the order of the ids; when there are more, a Link header with rel="next" leads to them.',
   query: volumesQuery,
-  reply: { status: 200, description: 'A page of volumes', schema: volumeListSchema },
+  reply: {
+    status: 200,
+    description: 'A page of volumes',
+    schema: volumeListSchema,
+    headers: {
+      Link: 'rel="next" leads to those after; absent when there are none',
+      Age: 'Seconds since CloudStack was asked about all volumes',
+    },
+  },
   errors: ['VM_NOT_VISIBLE', 'DEVICES_UNREADABLE', ...CLOUDSTACK_ERRORS],
   maxConcurrent: LIMITS.CLOUDSTACK_READS_AT_ONCE,
   etag: 'times-aside',

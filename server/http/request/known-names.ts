@@ -84,6 +84,6 @@ function namesOf(schema: z.ZodType): readonly string[] {
 }
 
 /** Half a character is none: many readers refuse a whole answer that has one. */
-function shown(name: string): string {
+export function shown(name: string): string {
   return name === '' ? '(empty name)' : name.slice(0, SHOWN_CHARACTERS).replace(/\p{Cs}/gu, '\ufffd');
 }

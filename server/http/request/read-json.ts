@@ -2,28 +2,37 @@ import type { IncomingMessage } from 'node:http';
 import type { H3Event } from 'h3';
 import { DaemonError } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
+import { repeatedNames } from './repeated-names';
 import { requestHeader } from './request-header';
 
+interface Json {
+  /** Undefined when there is no body. */
+  readonly value: unknown;
+  /** Names that are given more than once. */
+  readonly repeated: readonly string[];
+}
+
+export const NO_JSON: Json = { value: undefined, repeated: [] };
+
 /**
- * The JSON body of a request, or undefined when there is none. The content type is mostly ignored: existing
+ * The JSON body of a request. The content type is mostly ignored: existing
  * callers send JSON as `application/x-www-form-urlencoded` (curl -d) or without any type. 415 is for what is
  * clearly not JSON: multipart, compressed bodies, and text that neither parses nor claims to be JSON or a
  * plain form.
  * Errors: BODY_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, MALFORMED_JSON.
  */
-export async function readJson(event: H3Event): Promise<unknown> {
+export async function readJson(event: H3Event): Promise<Json> {
   const type = (requestHeader(event, 'content-type') ?? '').toLowerCase();
   const encoding = (requestHeader(event, 'content-encoding') ?? 'identity').toLowerCase();
   const raw = await readBytes(event.node.req, LIMITS.BODY_BYTES);
-  if (raw.length === 0) return undefined;
+  if (raw.length === 0) return NO_JSON;
   if (encoding !== 'identity')
     throw unsupported(`content encoding ${encoding.slice(0, 40)} is not supported`);
   if (type.startsWith('multipart/')) throw unsupported('a multipart body is not supported');
   const text = decode(raw);
-  if (text.trim() === '') return undefined;
+  if (text.trim() === '') return NO_JSON;
   try {
-    const parsed: unknown = JSON.parse(text);
-    return parsed;
+    return { value: JSON.parse(text), repeated: repeatedNames(text) };
   } catch {
     if (claimsAnotherType(type)) throw unsupported('the body is not JSON and does not say it is');
     throw new DaemonError('MALFORMED_JSON', 'The body is not valid JSON');

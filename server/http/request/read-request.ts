@@ -5,8 +5,8 @@ import { LIMITS } from '../../core/limits';
 import { currentDaemon } from '../../daemon/current';
 import type { Daemon } from '../../daemon/daemon';
 import { changesSomething, type Endpoint, takesBody, takesParams } from '../endpoints/endpoint';
-import { fieldsOf, ignoredFields, readQuery } from './known-names';
-import { readJson } from './read-json';
+import { fieldsOf, ignoredFields, readQuery, shown } from './known-names';
+import { NO_JSON, readJson } from './read-json';
 import { requestHeader } from './request-header';
 import { fieldIssues, validationError } from './validation-error';
 
@@ -52,7 +52,7 @@ export function readRequest<P, Q, B, R>(
   const head = { params, query, idempotencyKey, waitMs, issues };
   // The body is read last, but its fields are reported together with the rest.
   if (!takesBody(endpoint) && !changesSomething(endpoint)) return whole(endpoint, event, head, {});
-  return readBody(endpoint, event).then((json) => whole(endpoint, event, head, json));
+  return readBody(endpoint, event, issues).then((json) => whole(endpoint, event, head, json));
 }
 
 function whole<P, Q, B, R>(
@@ -79,10 +79,15 @@ function whole<P, Q, B, R>(
 }
 
 /** Of an endpoint without a body whatever is sent is accepted: its fields are named as ignored. */
-async function readBody(endpoint: { readonly body: unknown }, event: H3Event): Promise<unknown> {
-  if (takesBody(endpoint)) return (await readJson(event)) ?? {};
-  const json = await readJson(event).catch(() => ({}));
-  return fieldsOf(json) ?? {};
+async function readBody(
+  endpoint: { readonly body: unknown },
+  event: H3Event,
+  issues: FieldIssue[],
+): Promise<unknown> {
+  const isRead = takesBody(endpoint);
+  const { value, repeated } = await (isRead ? readJson(event) : readJson(event).catch(() => NO_JSON));
+  for (const name of repeated) issues.push({ field: shown(name), message: 'must be given only once' });
+  return (isRead ? value : fieldsOf(value)) ?? {};
 }
 
 function check<T>(schema: z.ZodType<T>, input: unknown, issues: FieldIssue[]): { value: T } | null {

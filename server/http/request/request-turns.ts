@@ -97,12 +97,25 @@ class Turns {
   }
 }
 
-const LIST = /^\/api\/v1\/(?:operations|volumes|devices)\/?\?(.*)$/s;
+const LIST = /^\/api\/v1\/(?:operations|volumes|devices)\/?$/;
 
-/** Longer than the default. Files are as large, and are shared by all who read them. */
+/**
+ * Longer than the default, however it is written: the router takes `%6f` for `o`, and an empty limit counts as none.
+ * Files are as large, and are shared by all who read them.
+ */
 function isLongList(url: string): boolean {
-  const search = LIST.exec(url)?.[1];
-  return search !== undefined && Number(new URLSearchParams(search).get('limit')) > LIMITS.LIST_DEFAULT;
+  const start = url.indexOf('?');
+  if (start < 0 || !LIST.test(decoded(url.slice(0, start)))) return false;
+  const limits = new URLSearchParams(url.slice(start + 1)).getAll('limit');
+  return limits.some((limit) => Number(limit) > LIMITS.LIST_DEFAULT);
+}
+
+function decoded(path: string): string {
+  try {
+    return decodeURIComponent(path);
+  } catch {
+    return path;
+  }
 }
 
 /**

@@ -7,15 +7,28 @@ import { exportTrafficSchema } from './traffic';
 export const exportParams = z.object({ volume_id: uuid('a volume') });
 
 const note = (what: string) => cleanText(what, LIMITS.NAME_CHARACTERS);
-const DISK_NUMBER = expected('a disk number');
+/** Existing callers send an empty text for what they do not know. */
+const noteOrEmpty = (what: string) =>
+  z.union([z.literal(''), note(what)], {
+    error: expected(`${what}, of at most ${LIMITS.NAME_CHARACTERS} characters, or empty`),
+  });
+const DISK_NUMBER = expected('a disk number: a whole number, not negative');
 
 /** Fields as existing callers name them; all but volume_id and read_only go into the metadata of the export. */
 export const exportBody = z.object({
   volume_id: uuid('a volume'),
-  vm_name: z.union([z.literal(''), note('the name of the VM')]).nullish(),
-  vm_id: z.union([z.literal(''), note('the id of the VM')]).nullish(),
+  vm_name: noteOrEmpty('the name of the VM').nullish(),
+  vm_id: noteOrEmpty('the id of the VM').nullish(),
   disk_number: z
-    .union([z.int().nonnegative(), z.string().regex(/^\d{1,6}$/)], { error: DISK_NUMBER })
+    .union(
+      [
+        z.int({ error: DISK_NUMBER }).nonnegative({ error: DISK_NUMBER }),
+        z.string().regex(/^\d{1,6}$/, { error: DISK_NUMBER }),
+      ],
+      {
+        error: DISK_NUMBER,
+      },
+    )
     .transform(String)
     .nullish(),
   read_only: flag('let nobody write').nullish(),

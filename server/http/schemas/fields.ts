@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { isCalendarDay } from '../../core/calendar-day';
 import { LIMITS } from '../../core/limits';
 
 const UUID = /^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$/;
@@ -21,11 +22,11 @@ export function expected(what: string): (issue: { input?: unknown }) => string {
 }
 
 /** A UUID of any version (CloudStack does not promise one), lower-cased. */
-export function uuid(of: string) {
+export function uuid(of: string, form = UUID) {
   const error = expected(`the UUID of ${of}, like 0a1b2c3d-0a1b-4c3d-8e9f-0a1b2c3d4e5f`);
   return z
     .string({ error })
-    .regex(UUID, { error })
+    .regex(form, { error })
     .transform((text) => text.toLowerCase());
 }
 
@@ -39,12 +40,19 @@ export function cleanText(what: string, maxCharacters: number) {
     .refine((text) => text.trim() !== '' && isWellFormed(text), { error });
 }
 
-const metadataText = z.string().max(LIMITS.METADATA_VALUE_CHARACTERS).refine(isWellFormed);
-const metadataValue = z.union([metadataText, z.number(), z.boolean()], {
-  error: expected(
-    `a string of at most ${LIMITS.METADATA_VALUE_CHARACTERS} characters, a number or a boolean`,
-  ),
-});
+const METADATA = expected(
+  `a string of at most ${LIMITS.METADATA_VALUE_CHARACTERS} characters, a number up to ${Number.MAX_SAFE_INTEGER} or a boolean`,
+);
+const metadataText = z
+  .string()
+  .max(LIMITS.METADATA_VALUE_CHARACTERS, { error: METADATA })
+  .refine(isWellFormed, { error: METADATA });
+/** A larger number has been rounded when it was read, and would become another text than was sent. */
+const exact = z
+  .number()
+  .min(Number.MIN_SAFE_INTEGER, { error: METADATA })
+  .max(Number.MAX_SAFE_INTEGER, { error: METADATA });
+const metadataValue = z.union([metadataText, exact, z.boolean()], { error: METADATA });
 
 /** Existing callers send strings. Numbers and booleans become text; a nil map of Go is null. */
 export const metadata = z
@@ -105,7 +113,8 @@ const LAST_MS = 253_402_300_799_999;
 export const moment = z
   .string({ error: expected(SINCE) })
   .transform((text, context) => {
-    const rfc3339 = RFC3339.test(text) ? Date.parse(normaliseTime(text)) : Number.NaN;
+    const isTime = RFC3339.test(text) && isCalendarDay(text);
+    const rfc3339 = isTime ? Date.parse(normaliseTime(text)) : Number.NaN;
     const ms = /^\d{10,15}$/.test(text) ? Number(text) : rfc3339;
     if (Number.isFinite(ms)) return Math.min(Math.max(ms, 0), LAST_MS);
     context.addIssue({ code: 'custom', message: `must be ${SINCE}`, input: text });

@@ -3,7 +3,10 @@ import { LIMITS } from '../../core/limits';
 import { JOURNAL_STATES, OPERATION_STATUSES, OPERATION_TYPES } from '../../model/operation';
 import { cleanText, jsonObject, limit, moment, named, oneOf, timestamp, uuid, wholeNumber } from './fields';
 
-export const operationParams = z.object({ id: uuid('an operation') });
+/** With `op-` as the specification writes them: an adopted database may have such, and they stay readable. */
+const OPERATION_ID = /^(?:op-)?[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$/;
+
+export const operationParams = z.object({ id: uuid('an operation', OPERATION_ID) });
 
 export const operationsQuery = z.object({
   type: oneOf(OPERATION_TYPES).optional(),

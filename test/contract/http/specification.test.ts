@@ -91,10 +91,11 @@ describe('volumes and devices', () => {
       status: 404,
       code: 'MAPPING_NOT_FOUND',
     });
-    expect(await code(`/api/v1/operations/${NOBODY}`)).toMatchObject({
-      status: 404,
-      code: 'OPERATION_NOT_FOUND',
-    });
+    for (const id of [NOBODY, 'op-12345678-1234-1234-1234-123456789012'])
+      expect(await code(`/api/v1/operations/${id}`)).toMatchObject({
+        status: 404,
+        code: 'OPERATION_NOT_FOUND',
+      });
     expect(await code(`/api/v1/exports/${NOBODY}`)).toMatchObject({ status: 404, code: 'EXPORT_NOT_FOUND' });
     app.daemon.failure = new DaemonError('DATABASE_UNAVAILABLE', 'The database is away');
     expect(await code(`${V}/device`)).toMatchObject({ status: 503, code: 'DATABASE_UNAVAILABLE' });
@@ -103,6 +104,15 @@ describe('volumes and devices', () => {
 });
 
 describe('exports', () => {
+  // HttpApp.send fails for a code that the document does not name.
+  it.each(['CLOUDSTACK_UNAVAILABLE', 'CLOUDSTACK_AUTH', 'VOLUME_NOT_VISIBLE', 'DEVICE_TOO_SMALL'] as const)(
+    'the document says that publishing may end with %s: the size of the volume is asked for',
+    async (code) => {
+      app.daemon.failure = new DaemonError(code, 'as the export service says it');
+      expect((await app.post('/api/v1/exports', { volume_id: VOLUME })).json).toMatchObject({ code });
+    },
+  );
+
   it('are listed, read, published, withdrawn and validated', async () => {
     expect((await app.get('/api/v1/exports?status=active&vm_name=')).json).toMatchObject([
       { volume_id: VOLUME, port: 10809 },
@@ -126,11 +136,15 @@ describe('exports', () => {
       existed: true,
     });
     expect((await app.send('DELETE', `/api/v1/exports/${NOBODY}`)).json).toMatchObject({ existed: false });
+    await app.send('DELETE', `/api/v1/exports/${VOLUME}?force=true`, { body: { force: false } });
+    await app.send('DELETE', `/api/v1/exports/${VOLUME}`, { body: { force: true } });
     expect(
       app.daemon.requests.filter(({ type }) => type === 'withdraw').map(({ request }) => request),
     ).toEqual([
       { volume_id: VOLUME, force: true },
       { volume_id: NOBODY, force: false },
+      { volume_id: VOLUME, force: false },
+      { volume_id: VOLUME, force: true },
     ]);
     expect((await app.post('/api/v1/exports/validate')).json).toMatchObject({
       valid: true,

@@ -101,6 +101,23 @@ describe.each(CHANGES)('$method $path', (change) => {
     expect([real.status < 300, real.json]).toMatchObject([true, { ignored: ['dry_run'] }]);
   });
 
+  it('refuses a body that gives a name twice, wherever in it, and does nothing', async () => {
+    for (const [field, twice] of [
+      ['nonsense', '"nonsense":1,"nonsense":1'],
+      ['dry_run', String.raw`"dry_run":null,"x":"}\\\"{","dry_\u0072un" : null`],
+      ['nonsense.b', '"nonsense":[{"a":"b"},{"a":["b"]}, {"b":{},"a":0,"b":[]}]'],
+    ] as const) {
+      const body = `${JSON.stringify({ ...change.example, y: 1 }).slice(0, -1)},${twice}}`;
+      const answer = await app.send(change.method, addressOf(change), { body });
+      expect([answer.status, answer.json], body).toMatchObject([400, { code: 'VALIDATION_FAILED' }]);
+      expect((answer.json as { details: { fields: object[] } }).details.fields).toContainEqual({
+        field,
+        message: 'must be given only once',
+      });
+      expect(app.daemon.requests).toEqual([]);
+    }
+  });
+
   it('accepts unknown fields of the body, and names them in the answer', async () => {
     if (/retry|abandon/.test(change.path)) app.daemon.move(operation, { held: 'its row is not understood' });
     const body = { ...change.example, nonsense: 1, Force_Now: null, 'half\ud800': 1 };

@@ -187,6 +187,23 @@ export function describeAccepting(suite: LedgerSuite): void {
       await refusal(ledger.accept(epoch, create('two', { idempotencyKey: 'key' })), 'IDEMPOTENCY_KEY_REUSED');
     });
 
+    it('does not join a request to one under another Idempotency-Key: whoever names both asks for two', async () => {
+      const first = await ledger.accept(epoch, create('one', { idempotencyKey: 'job 1' }));
+      const second = await ledger.accept(epoch, create('one', { idempotencyKey: 'job 2' }));
+      expect([second.outcome, second.operation.id === first.operation.id]).toEqual(['accepted', false]);
+      const ids = [first.operation.id, second.operation.id];
+      for (const [index, key] of ['job 1', 'job 2'].entries())
+        expect(await ledger.accept(epoch, create('one', { idempotencyKey: key }))).toMatchObject({
+          outcome: 'replayed',
+          operation: { id: ids[index] },
+        });
+      const detached = await ledger.accept(epoch, detach(A, { idempotencyKey: 'job 3' }));
+      const again = await ledger.accept(epoch, detach(A, { idempotencyKey: 'job 4' }));
+      expect([again.outcome, again.operation.id === detached.operation.id]).toEqual(['accepted', false]);
+      // Without a key nobody says that it is another one.
+      expect((await ledger.accept(epoch, detach(A))).operation.id).toBe(again.operation.id);
+    });
+
     it('joins creates by their body, whatever was created in between', async () => {
       const first = await ask(create('one'));
       await ask(create('two'));

@@ -79,13 +79,17 @@ describe('values', () => {
     ['7d', NOW - 7 * 86_400_000],
     ['2026-08-19', Date.parse('2026-08-19T00:00:00Z')],
     ['2026-08-19T22:00:00+02:00', Date.parse('2026-08-19T20:00:00Z')],
+    ['999999999d', 0],
   ])('the moment %s', (text, at) => {
     expect(parseMoment(text, '--since', NOW)).toBe(at);
   });
 
-  it.each(['', 'yesterday', '3', '2026-08-19T20:30:00', '2026-13-01'])('%j is no moment', (text) => {
-    expect(() => parseMoment(text, '--since', NOW)).toThrow('is not a time');
-  });
+  it.each(['', 'yesterday', '3', '2026-08-19T20:30:00', '2026-13-01', '2026-02-30'])(
+    '%j is no moment',
+    (text) => {
+      expect(() => parseMoment(text, '--since', NOW)).toThrow('is not a time');
+    },
+  );
 
   it.each([
     ['1', 1],
@@ -106,6 +110,7 @@ describe('values', () => {
   it('pairs keep everything after the first =', () => {
     expect(parsePairs('a=1,b=x=y,c=', '--metadata')).toEqual({ a: '1', b: 'x=y', c: '' });
     expect(() => parsePairs('a', '--metadata')).toThrow('has no value');
+    expect(() => parsePairs('a=1,b=2,a=3', '--metadata')).toThrow('--metadata gives a twice');
   });
 
   it('sizes and times for people', () => {

@@ -56,9 +56,16 @@ const STRANGE = TYPES.flatMap((type) =>
 );
 
 describe('the request of an operation', () => {
-  it.each(TYPES)('%s: read whole, with what else it says', (type) => {
-    const stored = { ...WHOLE[type], more: [1] };
-    expect(toOperation(row(type, stored))).toMatchObject({ type, held: null, request: stored });
+  it.each([...TYPES, 'of another version'])(
+    '%s: read whole, with what else it says, and nothing more',
+    (type) => {
+      const stored = { ...WHOLE[TYPES.find((known) => known === type) ?? 'detach'], more: [1] };
+      expect(toOperation(row(type, stored)).request).toEqual(stored);
+    },
+  );
+
+  it.each(TYPES)('%s: a whole one is not held', (type) => {
+    expect(toOperation(row(type, { ...WHOLE[type], more: [1] }))).toMatchObject({ type, held: null });
   });
 
   it.each(STRANGE)('$type with $field: $value: held while it is open, and it names it', (one) => {

@@ -214,3 +214,17 @@ it('a client that sends one long list after the other waits behind those of the 
   await until(4);
   expect(begun.map(({ url }) => url)).toEqual([list(1000), '/health', list(500), list(999)]);
 });
+
+it('a long list is one however its address is written', async () => {
+  const { begun, until, open } = await serve();
+  const lists = [
+    '/api/v1/operations?limit=1000',
+    '/api/v1/%6fperations?limit=1000',
+    '/api/v1/volumes/?limit=&limit=%31000',
+  ];
+  for (const url of lists) await open(url);
+  await open('/api/v1/operations?limit=100');
+  // The short one has come after the others, two of which wait.
+  await until(2);
+  expect(begun.map(({ url }) => url)).toEqual([lists[0], '/api/v1/operations?limit=100']);
+});
