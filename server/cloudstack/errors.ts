@@ -60,7 +60,7 @@ const NOT_NOW =
   /either running or stopped|snapshot operations? in progress|is being (snapshotted|migrated|copied|resized)|being migrated|migration is in progress|try again|not in the right state at (this|the) moment/i;
 
 function kindOf(code: number, text: string): CloudErrorKind {
-  if (code === 431 && NOT_NOW.test(text)) return 'busy';
+  if (code === 431 && saysNotNow(text)) return 'busy';
   return KINDS[code] ?? 'internal';
 }
 
@@ -194,6 +194,11 @@ const FULL =
 const LASTING =
   /does not have permission|different accounts|deviceid should be|is used by vm|not authorized|only for kvm/i;
 
+/** The job was refused because its object is in transition: it is worth as much patience as a call so refused. */
+export function saysNotNow(text: string | null): boolean {
+  return text !== null && NOT_NOW.test(text);
+}
+
 /**
  * What a failed job says about trying again. `final`: CloudStack refused for good. `retry`: it may work
  * later; an internal error of unknown text is tried a few times. `unknown`: only the volume can tell. In
@@ -205,7 +210,7 @@ export function classifyJobFailure(code: number | null, text: string | null): 'f
   if (/already attached to a vm|that is not attached to any vm|volume is not attached to a vm/i.test(text))
     return 'unknown';
   if (saysFull(text)) return 'final';
-  if (PASSING.test(text) || NOT_NOW.test(text)) return 'retry';
+  if (PASSING.test(text) || saysNotNow(text)) return 'retry';
   const kind = KINDS[code] ?? 'internal';
   if (kind === 'capacity' || kind === 'resource') return 'retry';
   return kind === 'internal' && !LASTING.test(text) ? 'retry' : 'final';

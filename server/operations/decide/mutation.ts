@@ -1,4 +1,4 @@
-import { classifyJobFailure, codeOfNumber, saysFull } from '../../cloudstack/errors';
+import { classifyJobFailure, codeOfNumber, saysFull, saysNotNow } from '../../cloudstack/errors';
 import { type ErrorCode, isErrorCode } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
 import { callerNames, type JsonObject } from '../../model/operation';
@@ -180,7 +180,8 @@ function endCancelled(s: Pick<Situation, 'operation'>): Action {
 
 /**
  * What to do after a try that ended while a fresh read shows that the wanted state does not hold. A final
- * answer ends the operation with CloudStack's text; anything else is tried again, a limited number of times.
+ * answer ends the operation with CloudStack's text; anything else is tried again, a limited number of times, or
+ * for a limited time while CloudStack says that the VM or the volume is in transition: a live migration takes minutes.
  */
 export function tryAgainOrGiveUp(
   s: Situation,
@@ -193,7 +194,10 @@ export function tryAgainOrGiveUp(
     return giveUp(isErrorCode(end.withheld) ? end.withheld : 'INTERNAL', end.text ?? '', end.details);
   if (isCancelled(s)) return intend(s, step);
   if (end.settled) return settledNoLonger(s, step, end, about);
-  if (verdictOf(end) === 'final' || end.tries >= LIMITS.MUTATION_TRIES) {
+  const isOver = saysNotNow(end.text)
+    ? s.elapsed(`in-transition:${step}`) > LIMITS.RESOURCE_RETRY_DEADLINE_MS
+    : end.tries >= LIMITS.MUTATION_TRIES;
+  if (verdictOf(end) === 'final' || isOver) {
     return giveUp(failureCode(end), failureMessage(end, what), {
       tries: end.tries,
       cloudstack_code: end.code,

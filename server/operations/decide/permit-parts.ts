@@ -63,6 +63,12 @@ export function wrongState(volume: CloudVolume, what: StateCall): Permit | null 
   });
 }
 
+/** null unless the VM of the volume is changing its state: CloudStack refuses to touch its disks until then. */
+export function vmMoves({ vmId, vmState }: CloudVolume): Permit | null {
+  const moves = vmState !== null && vmPhase(vmState) === 'moving';
+  return moves ? wait('VM_STATE', `VM ${vmId ?? ''} is ${vmState}`) : null;
+}
+
 export function elsewhere(volume: CloudVolume, expected: string): Permit {
   return refuse(
     'VOLUME_ATTACHED_ELSEWHERE',

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Volume } from '~/lab/cloudstack/records';
+import { LIMITS } from '~/server/core/limits';
 import type { RequestOf } from '~/server/model/operation';
 import { MINUTE_MS, Rig, SECOND_MS } from './rig';
 
@@ -389,6 +390,49 @@ describe('the wanted state is all of it', () => {
     rig.setVmState(vmId, 'Running');
     expect(await rig.ended(operation)).toMatchObject({ status: 'completed' });
     expect(rig.calls).toEqual(['attachVolume']);
+  });
+
+  it.each(['Stopping', 'Migrating'])('detach from a VM that is %s waits for it', async (state) => {
+    const rig = await Rig.start();
+    const vmId = rig.vm(state);
+    const volume = await rig.volume({ vmId });
+    const operation = await rig.request('detach', { volume_id: volume.id });
+    await rig.pass(MINUTE_MS);
+    expect([rig.calls, (await rig.operation(operation)).waitReason]).toEqual([[], `VM ${vmId} is ${state}`]);
+    rig.setVmState(vmId, 'Running');
+    expect(await rig.ended(operation)).toMatchObject({ status: 'completed' });
+    expect(rig.calls).toEqual(['detachVolume']);
+  });
+
+  it('while this appliance is migrated live, what attaches and detaches its disks waits', async () => {
+    const rig = await Rig.start();
+    const [comes, leaves] = [await rig.volume(), await rig.volume({ vmId: rig.here, mapped: true })];
+    rig.setVmState(rig.here, 'Migrating');
+    const operations = [
+      await rig.request('attach', { volume_id: comes.id, vm_id: rig.here }),
+      await rig.request('delete', { volume_id: leaves.id }),
+    ];
+    await rig.pass(5 * MINUTE_MS);
+    rig.setVmState(rig.here, 'Running');
+    for (const one of operations) expect(await rig.ended(one)).toMatchObject({ status: 'completed' });
+    expect([comes.vmId, leaves.removed]).toEqual([rig.here, true]);
+  });
+
+  it('an appliance that stays between two states: they end with a code, and the disk is exported again', async () => {
+    const rig = await Rig.start();
+    const [comes, leaves] = [await rig.volume(), await rig.volume({ vmId: rig.here, mapped: true })];
+    rig.setVmState(rig.here, 'Migrating');
+    const withinMs = LIMITS.RESOURCE_RETRY_DEADLINE_MS + 3 * MINUTE_MS;
+    const attach = await rig.request('attach', { volume_id: comes.id, vm_id: rig.here });
+    const detach = await rig.request('detach', { volume_id: leaves.id });
+    expect(await rig.ended(attach, withinMs)).toMatchObject({
+      status: 'failed',
+      errorCode: 'CLOUDSTACK_JOB_FAILED',
+      error: expect.stringContaining('either running or stopped'),
+    });
+    expect(await rig.ended(detach)).toMatchObject({ status: 'failed', errorCode: 'VM_STATE' });
+    expect(rig.exported(leaves.id)).toBe(true);
+    expect(rig.calls.length).toBeLessThan(60);
   });
 
   it.each([
