@@ -31,7 +31,7 @@ export function decideDelete(s: Situation<'delete'>): Action {
   const call = s.journal.mutation(STEP);
   if (call.at !== 'none') return deleteDetached(s, goal.volumeId, call);
   if (s.journal.mutation('detach-volume').at === 'none') {
-    const refused = refuseElsewhere(s, goal.volumeId);
+    const refused = refuseAttached(s, goal.volumeId);
     if (refused) return refused;
   }
   const released = detach(s, goal);
@@ -39,17 +39,24 @@ export function decideDelete(s: Situation<'delete'>): Action {
   return deleteDetached(s, goal.volumeId, call);
 }
 
-function refuseElsewhere(s: Situation, volumeId: string): Action | null {
+function refuseAttached(s: Situation, volumeId: string): Action | null {
   const known = knownVolume(s, volumeId);
   if (known.do !== 'done') return known;
   if (known.result.kind === 'absent') return null;
-  const { vmId, vmName } = known.result.value;
-  if (vmId === null || vmId === s.policy.applianceVmId) return null;
+  const { vmId, vmName, deleteProtection } = known.result.value;
+  if (vmId === null) return null;
+  if (vmId === s.policy.applianceVmId) return deleteProtection ? refuseProtected(volumeId) : null;
   return giveUp(
     'VOLUME_ATTACHED_ELSEWHERE',
     `Volume ${volumeId} is attached to another VM, detach it first: ${vmName ?? ''} (${vmId})`,
     { volume_id: volumeId, vm_id: vmId },
   );
+}
+
+/** CloudStack would refuse the delete after the disk had been taken from its users. */
+function refuseProtected(volumeId: string): Action {
+  const message = `Volume ${volumeId} has delete protection enabled in CloudStack and cannot be deleted, so it was not detached`;
+  return giveUp('CLOUDSTACK_REJECTED', message, { volume_id: volumeId });
 }
 
 function deleteDetached(s: Situation<'delete'>, volumeId: string, call: Call): Action {

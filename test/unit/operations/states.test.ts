@@ -200,6 +200,15 @@ describe('a delete that CloudStack does not finish', () => {
     expect(operation).toMatchObject({ status: 'failed', errorCode: 'CLOUDSTACK_REJECTED' });
     expect(operation.error).toContain('delete protection');
   });
+
+  it('is protected and attached here: nothing is detached, and its export stays', async () => {
+    const rig = await Rig.start();
+    const volume = await rig.volume({ vmId: rig.here, mapped: true, deleteProtection: true });
+    const operation = await rig.run('delete', { volume_id: volume.id, force: true });
+    expect(operation).toMatchObject({ status: 'failed', errorCode: 'CLOUDSTACK_REJECTED' });
+    expect(operation.error).toContain('delete protection');
+    expect([rig.calls, volume.vmId, rig.exported(volume.id)]).toEqual([[], rig.here, true]);
+  });
 });
 
 describe('DELETE_MODE=trash', () => {
