@@ -1,4 +1,5 @@
-import { isLeaving } from '../../cloudstack/volume-states';
+import type { CloudVolume } from '../../cloudstack/cloud';
+import { isLeaving, stateOf } from '../../cloudstack/volume-states';
 import { LIMITS } from '../../core/limits';
 import type { JsonObject } from '../../model/operation';
 import { type Action, giveUp, type Mutation, type Situation } from '../decision';
@@ -95,11 +96,16 @@ function deleteDetached(s: Situation<'delete'>, volumeId: string, call: Call): A
   return tryAgainOrGiveUp(s, STEP, call, 'volume deletion', about(s, volumeId));
 }
 
-/** What the intent records. A volume that never had storage can only be expunged. */
+/** What the intent records. */
 function about(s: Situation, volumeId: string): JsonObject {
   const { volume } = s.facts;
-  const stored = volume?.kind !== 'seen' || !['Allocated', 'Uploaded'].includes(volume.value.state);
-  return { volume_id: volumeId, expunge: s.policy.deleteMode === 'expunge' || !stored };
+  const kept = s.policy.deleteMode === 'trash' && (volume?.kind !== 'seen' || canBeRecovered(volume.value));
+  return { volume_id: volumeId, expunge: !kept };
+}
+
+/** Not one that has no content yet or any more: nothing of it would come back. */
+function canBeRecovered({ state }: CloudVolume): boolean {
+  return !['Allocated', 'Uploaded', 'Expunging'].includes(state) && stateOf({ state }).phase !== 'upload';
 }
 
 /** deleteVolume expunges; destroyVolume without expunge leaves a volume that can be recovered. */

@@ -237,12 +237,17 @@ describe('DELETE_MODE=trash', () => {
     expect(again).toMatchObject({ status: 'failed', errorCode: 'VOLUME_NOT_VISIBLE' });
   });
 
-  it.each(['Allocated', 'Uploaded'])('a volume in %s has nothing to recover: expunged', async (state) => {
-    const rig = await Rig.start({ policy: { deleteMode: 'trash' } });
-    const volume = await rig.volume({ state });
-    expect(await rig.run('delete', { volume_id: volume.id })).toMatchObject({ status: 'completed' });
-    expect([volume.removed, rig.calls]).toEqual([true, ['deleteVolume']]);
-  });
+  it.each(['Allocated', 'Uploaded', 'Expunging', 'UploadError', 'UploadAbandoned', 'NotUploaded'])(
+    'a volume in %s has nothing to recover: expunged',
+    async (state) => {
+      const rig = await Rig.start({ policy: { deleteMode: 'trash' } });
+      const volume = await rig.volume({ state });
+      const operation = await rig.run('delete', { volume_id: volume.id });
+      expect(operation).toMatchObject({ status: 'completed' });
+      expect(operation.response).not.toHaveProperty('recoverable');
+      expect([volume.removed, rig.calls]).toEqual([true, ['deleteVolume']]);
+    },
+  );
 });
 
 describe('waits', () => {
