@@ -17,7 +17,7 @@ import {
 import { endFailed } from './failure';
 import { intend, mutate, tryAgainOrGiveUp } from './mutation';
 import { undoAttach } from './undo-attach';
-import { doubtTheRead, knownVolume, waitForOpenJobs, waitWhileBusy } from './volume';
+import { doubtTheRead, knownVolume, leaveToNeighbour, waitForOpenJobs, waitWhileBusy } from './volume';
 
 const STEP = 'attach-volume';
 
@@ -201,6 +201,8 @@ function waitForGhost(s: Situation, goal: AttachGoal): Action | null {
       leaves: goal.vmId !== s.policy.applianceVmId,
     };
   if (s.facts.gone) return null;
+  const theirs = s.facts.neighbour ? leaveToNeighbour(s, s.facts.neighbour.vmId) : null;
+  if (theirs) return theirs;
   return giveUp(
     'DEVICE_STILL_PRESENT',
     `CloudStack says volume ${goal.volumeId} is detached, but this guest still has its disk (ghost disk)`,
@@ -217,6 +219,9 @@ function finishElsewhere(s: Situation, goal: AttachGoal, volume: CloudVolume): A
   const mapped = before.kind === 'seen' && before.value.vmId === s.policy.applianceVmId;
   const left = mapped || s.facts.exported === true;
   if (left && !s.journal.done('withdraw')) return { do: 'withdraw', volumeId: volume.id, force: true };
+  // The guards of a call of ours have asked.
+  const theirs = s.journal.mutation(STEP).at === 'none' ? leaveToNeighbour(s, goal.vmId) : null;
+  if (theirs) return theirs;
   const mapping: NewMapping = {
     volumeId: volume.id,
     vmId: goal.vmId,

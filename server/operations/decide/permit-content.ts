@@ -8,6 +8,7 @@ import {
   elsewhere,
   GO,
   type Permit,
+  permitNeighbour,
   permitVm,
   protectedAppliance,
   refuse,
@@ -104,7 +105,7 @@ export function permitRevert(
   const volume = known.value;
   const ready = permitSource(volumeId, snapshotId, guards.snapshot);
   if (ready) return ready;
-  const here = permitAway(volume, guards, policy);
+  const here = permitAway(volume, guards, policy) ?? permitNeighbour(guards.neighbour);
   if (here) return here;
   if (volume.vmId !== intent.vmId) return elsewhere(volume, intent.vmId ?? 'detached');
   if (intent.plug !== null && !samePlug(intent.plug, volume))

@@ -22,13 +22,15 @@ export type Permit =
       readonly details: JsonObject;
     };
 
+type Refusal = Extract<Permit, { verdict: 'refuse' }>;
+
 export const GO: Permit = { verdict: 'go' };
 
 export function wait(code: ErrorCode, reason: string): Permit {
   return { verdict: 'wait', reason, code };
 }
 
-export function refuse(code: ErrorCode, message: string, details: JsonObject = {}): Permit {
+export function refuse(code: ErrorCode, message: string, details: JsonObject = {}): Refusal {
   return { verdict: 'refuse', code, message, details };
 }
 
@@ -92,7 +94,7 @@ export function permitVm(vm: Evidence<CloudVm> | null, vmId: string, phases: rea
 }
 
 /** Only the daemon of that VM sees who uses its disks, and which of them is new; null: none runs there. */
-export function permitNeighbour(neighbour: Neighbour | null): Permit | null {
+export function permitNeighbour(neighbour: Neighbour | null): Refusal | null {
   if (neighbour === null || !neighbour.runs) return null;
   const { vmId, owner } = neighbour;
   return refuse(

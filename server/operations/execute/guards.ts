@@ -6,11 +6,12 @@ import { absent, type Evidence, seen, unknown } from '../../model/evidence';
 import type { OpenJob } from '../../model/ledger';
 import type { Mapping } from '../../model/operation';
 import { intentOf } from '../decide/intent';
-import type { Guards, Mutation, Neighbour, VmDisk } from '../decision';
+import type { Guards, Mutation, VmDisk } from '../decision';
 import type { MutationStep } from '../journal';
 import { awaitGone } from './await-gone';
 import { readUse } from './disk-use';
 import { exportedDevice } from './exports';
+import { readNeighbour } from './neighbour';
 import type { RunContext } from './run-context';
 
 /**
@@ -49,7 +50,8 @@ export async function readGuards(
   // While users were waited for, everything that was read before them has grown old.
   const waitedMs = run.parts.clock.monotonic() - since;
   if (!hasWaited && waitedMs >= LIMITS.HOLDER_AGAIN_MS) return readGuards(run, { step, command }, true);
-  const actsOn = command.name === 'detachVolume' ? attachedTo : target;
+  const mappedTo = mapping?.kind === 'seen' ? mapping.value.vmId : null;
+  const actsOn = command.name === 'detachVolume' ? attachedTo : reverts ? mappedTo : target;
   const neighbour = actsOn === null || actsOn === applianceVmId ? null : await readNeighbour(run, actsOn);
   return {
     volume,
@@ -70,11 +72,6 @@ export async function readGuards(
 async function mayHaveStayed(run: RunContext, volumeId: string): Promise<boolean> {
   const timeoutMs = LIMITS.SERIAL_READ_TIMEOUT_MS;
   return !(await awaitGone(run, { do: 'await-gone', volumeId, timeoutMs, leaves: true }));
-}
-
-async function readNeighbour(run: RunContext, vmId: string): Promise<Neighbour | null> {
-  const row = await run.active(() => run.parts.ledger.readOwner(vmId));
-  return row && { vmId, owner: row.owner, runs: row.lease !== null && row.lease.leftMs > 0 };
 }
 
 export function readVolume(run: RunContext, volumeId: string): Promise<Evidence<CloudVolume>> {

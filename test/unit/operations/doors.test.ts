@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import type { Volume } from '~/lab/cloudstack/records';
 import { LIMITS } from '~/server/core/limits';
-import type { RequestOf } from '~/server/model/operation';
-import { MINUTE_MS, Rig, SECOND_MS } from './rig';
+import { expectedSerial } from '~/server/devices/serial';
+import type { NewMapping, Operation, RequestOf } from '~/server/model/operation';
+import { GIB, MINUTE_MS, Rig, SECOND_MS } from './rig';
 
 const cleanup = (rig: Rig, volumeId: string, testVmId: string, more: Partial<RequestOf['cleanup']> = {}) => ({
   volume_id: volumeId,
@@ -49,8 +50,8 @@ describe('the appliance of another daemon with this database', () => {
   const taken = async (state: string) => {
     const rig = await Rig.start();
     const vmId = rig.vm(state);
-    await rig.ledger.takeOver(vmId, 'their daemon');
-    return { rig, vmId };
+    const epoch = await rig.ledger.takeOver(vmId, 'their daemon');
+    return { rig, vmId, epoch };
   };
 
   it('as the test VM of a cleanup: it is neither stopped nor destroyed', async () => {
@@ -74,6 +75,64 @@ describe('the appliance of another daemon with this database', () => {
     const attached = await rig.run('attach', { volume_id: ours.id, vm_id: vmId });
     expect(attached).toMatchObject({ status: 'failed', errorCode: 'APPLIANCE_PROTECTED' });
     expect([rig.calls, theirs.vmId, ours.vmId]).toEqual([[], vmId, null]);
+  });
+
+  describe('which has mapped and exports a volume', () => {
+    const mapped = async () => {
+      const { rig, vmId, epoch } = await taken('Running');
+      const volume = await rig.volume();
+      const row: NewMapping = {
+        volumeId: volume.id,
+        vmId,
+        devicePath: '/dev/vdb',
+        cloudstackState: 'attached',
+        linuxState: 'detected',
+        size: volume.size,
+        controller: 'virtio3',
+        serial: expectedSerial(volume.id),
+        diskseq: 7,
+        bootId: null,
+        matchedBy: 'serial',
+        cloudstackDeviceId: 1,
+      };
+      await rig.ledger.auditedChange(epoch, [{ kind: 'put-mapping', mapping: row }], {
+        step: 'sync:unmapped-volume',
+        state: 'note',
+        data: {},
+      });
+      return { rig, vmId, volume, before: await rig.ledger.readMapping(volume.id) };
+    };
+
+    it('and CloudStack calls detached: its guest may still have the disk, so it is neither deleted nor given away', async () => {
+      const requests: ((rig: Rig, volumeId: string) => Promise<Operation>)[] = [
+        (rig, volume_id) => rig.run('detach', { volume_id }),
+        (rig, volume_id) => rig.run('delete', { volume_id }),
+        (rig, volume_id) => rig.run('attach', { volume_id, vm_id: rig.here }),
+        (rig, volume_id) => rig.run('attach', { volume_id, vm_id: rig.vm('Running') }),
+      ];
+      for (const request of requests) {
+        const { rig, volume, before } = await mapped();
+        const operation = await request(rig, volume.id);
+        expect(operation).toMatchObject({ status: 'failed', errorCode: 'APPLIANCE_PROTECTED' });
+        expect([rig.calls, await rig.ledger.readMapping(volume.id)]).toEqual([[], before]);
+      }
+    });
+
+    it('and has attached: an attach there again leaves its row alone', async () => {
+      const { rig, vmId, volume, before } = await mapped();
+      rig.plugInto(volume, vmId);
+      const operation = await rig.run('attach', { volume_id: volume.id, vm_id: vmId });
+      expect(operation).toMatchObject({ status: 'failed', errorCode: 'APPLIANCE_PROTECTED' });
+      expect(await rig.ledger.readMapping(volume.id)).toEqual(before);
+    });
+
+    it('which is made larger: the row follows what its guest shows', async () => {
+      const { rig, vmId, volume, before } = await mapped();
+      rig.plugInto(volume, vmId);
+      const operation = await rig.run('resize', { volume_id: volume.id, size: 9 * GIB });
+      expect(operation).toMatchObject({ status: 'completed' });
+      expect([volume.size, await rig.ledger.readMapping(volume.id)]).toEqual([9 * GIB, before]);
+    });
   });
 
   it('whose daemon has stopped for good gives its disks back', async () => {
