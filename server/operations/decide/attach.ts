@@ -122,13 +122,8 @@ function attachCall(s: Situation, goal: AttachGoal): Action | Done<Attached> {
 
 /** The volume is attached to the VM of the request; a requested device id must match as well. */
 function finish(s: Situation, goal: AttachGoal, volume: CloudVolume): Action | Done<Attached> {
-  if (goal.deviceId !== null && volume.deviceId !== null && volume.deviceId !== goal.deviceId) {
-    return giveUp(
-      'VOLUME_ATTACHED_ELSEWHERE',
-      `Volume ${volume.id} is already attached to VM ${goal.vmId}, as device ${volume.deviceId} and not as device ${goal.deviceId}; detach it first`,
-      { volume_id: volume.id, vm_id: goal.vmId, device_id: volume.deviceId },
-    );
-  }
+  const otherDevice = refuseOtherDevice(s, goal, volume);
+  if (otherDevice) return otherDevice;
   if (goal.vmId !== s.policy.applianceVmId) return finishElsewhere(s, goal, volume);
   if (volume.type === 'ROOT') {
     return giveUp('APPLIANCE_PROTECTED', `Volume ${volume.id} is the root disk of this appliance`, {
@@ -136,6 +131,23 @@ function finish(s: Situation, goal: AttachGoal, volume: CloudVolume): Action | D
     });
   }
   return finishHere(s, goal, volume);
+}
+
+/** null: it is the device that was asked for, or none was. One that CloudStack does not name may be any. */
+function refuseOtherDevice(s: Situation, goal: AttachGoal, volume: CloudVolume): Action | null {
+  if (goal.deviceId === null || volume.deviceId === goal.deviceId) return null;
+  const details = { volume_id: volume.id, vm_id: goal.vmId, device_id: volume.deviceId };
+  if (volume.deviceId !== null) {
+    return giveUp(
+      'VOLUME_ATTACHED_ELSEWHERE',
+      `Volume ${volume.id} is already attached to VM ${goal.vmId}, as device ${volume.deviceId} and not as device ${goal.deviceId}; detach it first`,
+      details,
+    );
+  }
+  const reason = `CloudStack does not say as which device volume ${volume.id} is attached to VM ${goal.vmId}; device ${goal.deviceId} was asked for`;
+  return s.elapsed('device-unknown') > LIMITS.READ_SETTLE_MS
+    ? giveUp('CLOUDSTACK_OUTCOME_UNKNOWN', reason, details)
+    : { do: 'back-off', step: 'read-volume', reason, forget: ['volume'] };
 }
 
 /**

@@ -440,6 +440,22 @@ describe('the wanted state is all of it', () => {
     expect(rig.calls).toEqual([]);
   });
 
+  it('attach-root of a volume whose device CloudStack does not name: waited for, and then not called device 0', async () => {
+    for (const named of [null, 0]) {
+      const rig = await Rig.start();
+      const vmId = rig.vm('Stopped');
+      const volume = await rig.volume({ vmId });
+      volume.deviceId = null;
+      const request = { volume_id: volume.id, vm_id: vmId, device_id: 0 };
+      const operation = await rig.request('attach', request);
+      await rig.pass(3 * SECOND_MS);
+      expect((await rig.operation(operation)).waitReason).toContain('as which device');
+      volume.deviceId = named;
+      const ended = named === null ? 'CLOUDSTACK_OUTCOME_UNKNOWN' : null;
+      expect(await rig.ended(operation)).toMatchObject({ errorCode: ended });
+    }
+  });
+
   it.each(['Stopping', 'Starting', 'Migrating'])('attach to a VM that is %s waits for it', async (state) => {
     const rig = await Rig.start();
     const [volume, vmId] = [await rig.volume(), rig.vm(state)];
