@@ -6,7 +6,7 @@ import { type Action, type Done, done, giveUp, outlivesItsVm, type Situation } f
 import type { MutationState } from '../journal';
 import { type AttachGoal, attach, waitForObstacles } from './attach';
 import { detach } from './detach';
-import { endFailed } from './failure';
+import { detachedBefore, endFailed } from './failure';
 import { intend, mutate, tryAgainOrGiveUp } from './mutation';
 import { undoAttach } from './undo-attach';
 import { doubtTheRead, knownVolume } from './volume';
@@ -24,7 +24,8 @@ export function decideCleanup(s: Situation<'cleanup'>): Action {
     const left = leftByRemoval(s);
     if (left) return endFailed(failing, left);
     const undone = undoAttach(s, goal);
-    return undone.do === 'done' ? endFailed(failing, undone.result) : undone;
+    const taken = s.journal.done('released') ? detachedBefore(s) : [];
+    return undone.do === 'done' ? endFailed(failing, [...taken, ...undone.result]) : undone;
   }
   if (s.journal.mutation('attach-volume').at === 'none' && !s.journal.done('released')) {
     const released = release(s, goal);

@@ -5,7 +5,7 @@ import type { JsonObject } from '../../model/operation';
 import { type Action, giveUp, type Mutation, type Situation } from '../decision';
 import type { MutationState } from '../journal';
 import { type DetachGoal, detach, undoDetach } from './detach';
-import { endFailed, openCall } from './failure';
+import { detachedBefore, endFailed, openCall } from './failure';
 import { failureMessage, intend, mutate, tryAgainOrGiveUp, verdictOf } from './mutation';
 import { doubtTheRead, knownVolume, waitWhileBusy } from './volume';
 
@@ -27,7 +27,10 @@ export function decideDelete(s: Situation<'delete'>): Action {
   const failing = s.journal.failing;
   if (failing) {
     const undone = undoDetach(s, goal);
-    return undone.do === 'done' ? endFailed(failing, [...undone.result, ...openCall(s, STEP)]) : undone;
+    const taken = s.journal.mutation(STEP).at === 'none' ? [] : detachedBefore(s);
+    return undone.do === 'done'
+      ? endFailed(failing, [...taken, ...undone.result, ...openCall(s, STEP)])
+      : undone;
   }
   const call = s.journal.mutation(STEP);
   if (call.at !== 'none') return deleteDetached(s, goal.volumeId, call);

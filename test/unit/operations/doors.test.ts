@@ -316,6 +316,22 @@ describe('cleanup of a test VM', () => {
     expect(rig.calls).toEqual(['detachVolume', 'attachVolume']);
   });
 
+  it('whose disk cannot be attached here: the failure says from where it was taken', async () => {
+    const rig = await Rig.start();
+    const vmId = rig.vm('Stopped');
+    const volume = await rig.volume({ vmId });
+    rig.model.faults.add({
+      ...{ command: 'attachVolume', kind: 'job-fails', code: 530 },
+      text: 'they belong to different accounts',
+    });
+    const operation = await rig.run('cleanup', cleanup(rig, volume.id, vmId));
+    expect(operation).toMatchObject({
+      status: 'failed',
+      response: { left: [`volume ${volume.id} was detached from VM ${vmId}`] },
+    });
+    expect([rig.calls, volume.vmId]).toEqual([['detachVolume', 'attachVolume'], null]);
+  });
+
   it.each(['Stopping', 'Migrating'])('a VM that is %s is waited for', async (state) => {
     const rig = await Rig.start();
     const vmId = rig.vm(state);

@@ -201,6 +201,17 @@ describe('a delete that CloudStack does not finish', () => {
     expect(operation.error).toContain('delete protection');
   });
 
+  it('is refused after its disk was detached: the failure says so', async () => {
+    const rig = await Rig.start();
+    const volume = await rig.volume({ vmId: rig.here, mapped: true });
+    rig.onSend = ({ name }) => {
+      if (name === 'deleteVolume') volume.deleteProtection = true;
+    };
+    const operation = await rig.run('delete', { volume_id: volume.id });
+    expect(operation).toMatchObject({ status: 'failed', errorCode: 'CLOUDSTACK_REJECTED' });
+    expect(operation.error).toContain(`volume ${volume.id} was detached from VM ${rig.here}`);
+  });
+
   it('is protected and attached here: nothing is detached, and its export stays', async () => {
     const rig = await Rig.start();
     const volume = await rig.volume({ vmId: rig.here, mapped: true, deleteProtection: true });
