@@ -55,9 +55,12 @@ const KINDS: Readonly<Record<number, CloudErrorKind>> = {
   536: 'resource',
 };
 
-/** 431 whose text says that the object is in transition: the same call will be accepted later. */
+/**
+ * Texts, mostly of 431, that say that the object is in transition: the same call will be accepted later. A guest that is
+ * asked to give a disk up may take minutes over it (apache/cloudstack#7316).
+ */
 const NOT_NOW =
-  /either running or stopped|snapshot operations? in progress|is being (snapshotted|migrated|copied|resized)|being migrated|migration is in progress|try again|not in the right state at (this|the) moment/i;
+  /either running or stopped|in the process of unplug|snapshot operations? in progress|is being (snapshotted|migrated|copied|resized)|being migrated|migration is in progress|try again|not in the right state at (this|the) moment/i;
 
 function kindOf(code: number, text: string): CloudErrorKind {
   if (code === 431 && saysNotNow(text)) return 'busy';
@@ -180,7 +183,7 @@ function errorCode(error: unknown): string | null {
  * restart.
  */
 const PASSING =
-  /in the process of unplug|after sending the command and waiting for|try again in a couple|agent|unreachable|timed? ?out|concurrent|is in \w+\. it should be|suitable primary storage|unable to schedule async job|no remote endpoint|shutdown has been triggered/i;
+  /after sending the command and waiting for|agent|unreachable|timed? ?out|concurrent|is in \w+\. it should be|suitable primary storage|unable to schedule async job|no remote endpoint|shutdown has been triggered/i;
 
 /** The VM has as many disks as CloudStack, or the machine that the hypervisor gave it, allows. */
 export function saysFull(text: string | null): boolean {
