@@ -183,7 +183,7 @@ function errorCode(error: unknown): string | null {
  * restart.
  */
 const PASSING =
-  /after sending the command and waiting for|agent|unreachable|timed? ?out|concurrent|is in \w+\. it should be|suitable primary storage|unable to schedule async job|no remote endpoint|shutdown has been triggered/i;
+  /after sending the command and waiting for|agent|unreachable|timed? ?out|concurrent|is in \w+\. it should be|shutdown has been triggered/i;
 
 /** The VM has as many disks as CloudStack, or the machine that the hypervisor gave it, allows. */
 export function saysFull(text: string | null): boolean {
@@ -196,6 +196,14 @@ const FULL =
 /** Failures with code 530, or a number that CloudStack does not define, that would repeat. */
 const LASTING =
   /does not have permission|different accounts|deviceid should be|is used by vm|not authorized|only for kvm/i;
+
+/** A server that has just started says so, and so does one that really has no storage. */
+const STARTING = /suitable primary storage|no remote endpoint|unable to schedule async job/i;
+
+/** The job met a server whose hosts or storage are not connected, perhaps not yet. */
+export function saysStarting(text: string | null): boolean {
+  return text !== null && STARTING.test(text);
+}
 
 /** The job was refused because its object is in transition: it is worth as much patience as a call so refused. */
 export function saysNotNow(text: string | null): boolean {
@@ -213,7 +221,7 @@ export function classifyJobFailure(code: number | null, text: string | null): 'f
   if (/already attached to a vm|that is not attached to any vm|volume is not attached to a vm/i.test(text))
     return 'unknown';
   if (saysFull(text)) return 'final';
-  if (PASSING.test(text) || saysNotNow(text)) return 'retry';
+  if (PASSING.test(text) || saysNotNow(text) || saysStarting(text)) return 'retry';
   const kind = KINDS[code] ?? 'internal';
   if (kind === 'capacity' || kind === 'resource') return 'retry';
   return kind === 'internal' && !LASTING.test(text) ? 'retry' : 'final';

@@ -1,4 +1,10 @@
-import { classifyJobFailure, codeOfNumber, saysFull, saysNotNow } from '../../cloudstack/errors';
+import {
+  classifyJobFailure,
+  codeOfNumber,
+  saysFull,
+  saysNotNow,
+  saysStarting,
+} from '../../cloudstack/errors';
 import { type ErrorCode, isErrorCode } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
 import { callerNames, type JsonObject } from '../../model/operation';
@@ -180,8 +186,7 @@ function endCancelled(s: Pick<Situation, 'operation'>): Action {
 
 /**
  * What to do after a try that ended while a fresh read shows that the wanted state does not hold. A final
- * answer ends the operation with CloudStack's text; anything else is tried again, a limited number of times, or
- * for a limited time while CloudStack says that the VM or the volume is in transition: a live migration takes minutes.
+ * answer ends the operation with CloudStack's text; anything else is tried again, as long as `isTriedEnough` allows.
  */
 export function tryAgainOrGiveUp(
   s: Situation,
@@ -194,10 +199,7 @@ export function tryAgainOrGiveUp(
     return giveUp(isErrorCode(end.withheld) ? end.withheld : 'INTERNAL', end.text ?? '', end.details);
   if (isCancelled(s)) return intend(s, step);
   if (end.settled) return settledNoLonger(s, step, end, about);
-  const isOver = saysNotNow(end.text)
-    ? s.elapsed(`in-transition:${step}`) > LIMITS.RESOURCE_RETRY_DEADLINE_MS
-    : end.tries >= LIMITS.MUTATION_TRIES;
-  if (verdictOf(end) === 'final' || isOver) {
+  if (verdictOf(end) === 'final' || isTriedEnough(s, step, end)) {
     return giveUp(failureCode(end), failureMessage(end, what), {
       tries: end.tries,
       cloudstack_code: end.code,
@@ -213,6 +215,16 @@ export function tryAgainOrGiveUp(
     };
   }
   return intend(s, step, about);
+}
+
+/**
+ * A few tries, or for some time where CloudStack says why it cannot be done now: the VM or the volume is in transition (a
+ * live migration takes minutes), or the server has just started.
+ */
+function isTriedEnough(s: Situation, step: MutationStep, { text, tries }: Ended): boolean {
+  if (saysNotNow(text)) return s.elapsed(`in-transition:${step}`) > LIMITS.RESOURCE_RETRY_DEADLINE_MS;
+  const waited = saysStarting(text) ? s.elapsed(`server-starts:${step}`) : Number.POSITIVE_INFINITY;
+  return tries >= LIMITS.MUTATION_TRIES && waited > LIMITS.SERVER_START_MS;
 }
 
 /**
