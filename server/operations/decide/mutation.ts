@@ -221,7 +221,7 @@ export function tryAgainOrGiveUp(
  * A few tries, or for some time where CloudStack says why it cannot be done now: the VM or the volume is in transition (a
  * live migration takes minutes), or the server has just started.
  */
-function isTriedEnough(s: Situation, step: MutationStep, { text, tries }: Ended): boolean {
+export function isTriedEnough(s: Situation, step: MutationStep, { text, tries }: Ended): boolean {
   if (saysNotNow(text)) return s.elapsed(`in-transition:${step}`) > LIMITS.RESOURCE_RETRY_DEADLINE_MS;
   const waited = saysStarting(text) ? s.elapsed(`server-starts:${step}`) : Number.POSITIVE_INFINITY;
   return tries >= LIMITS.MUTATION_TRIES && waited > LIMITS.SERVER_START_MS;

@@ -316,6 +316,42 @@ describe('cleanup of a test VM', () => {
     expect(rig.calls).toEqual(['detachVolume', 'attachVolume']);
   });
 
+  it.each([
+    ['the management server is restarted', { kind: 'restart', ms: 5 * SECOND_MS }, true],
+    ['CloudStack loses the result', { kind: 'job-without-result' }, true],
+    ['the VM is between two states', { kind: 'vm-busy' }, true],
+    [
+      'CloudStack refuses for good',
+      { kind: 'job-fails', code: 431, text: 'VM has delete protection enabled' },
+      false,
+    ],
+  ] as const)('whose removal fails because %s', async (_story, fault, goesAgain) => {
+    const rig = await Rig.start();
+    const vmId = rig.vm('Stopped');
+    const volume = await rig.volume({ vmId });
+    rig.model.faults.add({ command: 'destroyVirtualMachine', ...fault });
+    const operation = await rig.run('cleanup', cleanup(rig, volume.id, vmId, { delete_vm: true }));
+    expect(operation).toMatchObject({ status: 'completed', response: { vm_deleted: goesAgain } });
+    expect(rig.calls.filter((name) => name === 'destroyVirtualMachine')).toHaveLength(goesAgain ? 2 : 1);
+  });
+
+  it('whose removal never works is kept after a few tries, and a disk that it gets meanwhile keeps it', async () => {
+    for (const getsDisk of [false, true]) {
+      const rig = await Rig.start();
+      const vmId = rig.vm('Stopped');
+      const [volume, other] = [await rig.volume({ vmId }), await rig.volume()];
+      rig.model.faults.add({ command: 'destroyVirtualMachine', kind: 'job-without-result', times: 10 });
+      if (getsDisk)
+        rig.onSend = ({ name }) => {
+          if (name === 'destroyVirtualMachine') rig.plugInto(other, vmId);
+        };
+      const operation = await rig.run('cleanup', cleanup(rig, volume.id, vmId, { delete_vm: true }));
+      expect(operation).toMatchObject({ status: 'completed', response: { vm_deleted: false } });
+      const tries = rig.calls.filter((name) => name === 'destroyVirtualMachine').length;
+      expect(tries).toBe(getsDisk ? 1 : LIMITS.MUTATION_TRIES);
+    }
+  });
+
   it('whose disk cannot be attached here: the failure says from where it was taken', async () => {
     const rig = await Rig.start();
     const vmId = rig.vm('Stopped');
