@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest';
 import type { Volume } from '~/lab/cloudstack/records';
 import { LIMITS } from '~/server/core/limits';
 import { expectedSerial } from '~/server/devices/serial';
-import type { NewMapping, Operation, RequestOf } from '~/server/model/operation';
+import { exportName } from '~/server/model/export-name';
+import type { NewExport, NewMapping, Operation, RequestOf } from '~/server/model/operation';
 import { GIB, MINUTE_MS, Rig, SECOND_MS } from './rig';
 
 const cleanup = (rig: Rig, volumeId: string, testVmId: string, more: Partial<RequestOf['cleanup']> = {}) => ({
@@ -100,7 +101,7 @@ describe('the appliance of another daemon with this database', () => {
         state: 'note',
         data: {},
       });
-      return { rig, vmId, volume, before: await rig.ledger.readMapping(volume.id) };
+      return { rig, vmId, epoch, volume, before: await rig.ledger.readMapping(volume.id) };
     };
 
     it('and CloudStack calls detached: its guest may still have the disk, so it is neither deleted nor given away', async () => {
@@ -116,6 +117,27 @@ describe('the appliance of another daemon with this database', () => {
         expect(operation).toMatchObject({ status: 'failed', errorCode: 'APPLIANCE_PROTECTED' });
         expect([rig.calls, await rig.ledger.readMapping(volume.id)]).toEqual([[], before]);
       }
+    });
+
+    it('its export is closed there only, where it is known who is connected', async () => {
+      const { rig, epoch, volume } = await mapped();
+      const record: NewExport = {
+        volumeId: volume.id,
+        exportName: exportName(volume.id),
+        devicePath: '/dev/vdb',
+        port: 10_809,
+        status: 'active',
+        metadata: {},
+      };
+      await rig.ledger.auditedChange(epoch, [{ kind: 'put-export', record }], {
+        step: 'sync:missing-export',
+        state: 'note',
+        data: {},
+      });
+      const before = await rig.ledger.readExport(volume.id);
+      const answer = rig.during(rig.domain.exports.withdraw(volume.id, { force: false }));
+      expect(await answer).toEqual({ existed: false });
+      expect(await rig.ledger.readExport(volume.id)).toEqual(before);
     });
 
     it('and has attached: an attach there again leaves its row alone', async () => {
