@@ -120,7 +120,7 @@ function send(s: Situation, step: MutationStep, jobId: string, command: Mutation
   if (isCancelled(s)) return withhold(step, jobId, { text: 'cancelled before it was sent' });
   const { guards } = s.facts;
   if (guards?.jobId !== jobId) return { do: 'read-guards', step, jobId, command };
-  const intent = intentOf(s.journal.intent(step), s.journal.mutationTries(step) > 1);
+  const intent = intentOf(s.journal.intent(step), s.journal.wasAccepted(step));
   const answer = permit(command, intent, guards, s.policy);
   switch (answer.verdict) {
     case 'go':
