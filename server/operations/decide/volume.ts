@@ -19,9 +19,12 @@ export function knownVolume(s: Situation, volumeId: string): Action | Done<Seen<
   const proof = s.journal.removalProof;
   if (proof !== null) return done(absent(proof, volume.at, volume.by));
   if (s.elapsed('not-visible') > LIMITS.READ_SETTLE_MS) {
+    const left = s.journal.hasEffect
+      ? 'so it is not known what the calls that CloudStack has taken have done'
+      : 'so nothing was concluded and nothing changed';
     return giveUp(
       'VOLUME_NOT_VISIBLE',
-      `Volume ${volumeId} is not visible to this key, so nothing was concluded and nothing changed: ${volume.why}`,
+      `Volume ${volumeId} is not visible to this key, ${left}: ${volume.why}`,
       { volume_id: volumeId },
     );
   }
