@@ -215,9 +215,12 @@ function waitForGhost(s: Situation, goal: AttachGoal): Action | null {
   if (s.facts.gone) return null;
   const theirs = s.facts.neighbour ? leaveToNeighbour(s, s.facts.neighbour.vmId) : null;
   if (theirs) return theirs;
+  // The disk may be what a failed attach has left: its words would be lost otherwise.
+  const call = s.journal.mutation(STEP);
+  const said = call.at === 'ended' && call.text !== null ? `; the attach ended with: ${call.text}` : '';
   return giveUp(
     'DEVICE_STILL_PRESENT',
-    `CloudStack says volume ${goal.volumeId} is detached, but this guest still has its disk (ghost disk)`,
+    `CloudStack says volume ${goal.volumeId} is detached, but this guest still has its disk (ghost disk)${said}`,
     { volume_id: goal.volumeId },
   );
 }

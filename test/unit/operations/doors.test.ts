@@ -166,6 +166,15 @@ describe('the appliance of another daemon with this database', () => {
 });
 
 describe('a disk that this guest still has', () => {
+  it('because an attach has failed half-way: its end names both, the disk and what CloudStack said', async () => {
+    const rig = await Rig.start();
+    const { id } = await rig.volume();
+    rig.model.faults.add({ command: 'attachVolume', kind: 'ghost-disk' });
+    const operation = await rig.run('attach', { volume_id: id, vm_id: rig.here });
+    expect(operation).toMatchObject({ status: 'failed', errorCode: 'DEVICE_STILL_PRESENT' });
+    expect(operation.error).toContain('the agent was disconnected');
+  });
+
   it('its volume is not given to another VM', async () => {
     const rig = await Rig.start();
     const volume = await rig.volume({ vmId: rig.here, mapped: true });
