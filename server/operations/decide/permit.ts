@@ -82,8 +82,10 @@ function permitAttach(
   if (volume.vmId !== null) return elsewhere(volume, 'detached');
   const state = wrongState(volume, 'attach');
   if (state) return state;
-  if (vmId === policy.applianceVmId)
-    return deviceId === 0 ? protectedAppliance('become the root disk of') : GO;
+  if (vmId === policy.applianceVmId) {
+    if (deviceId === 0) return protectedAppliance('become the root disk of');
+    return guards.vm === null ? GO : permitVm(guards.vm, vmId, ['running', 'still']);
+  }
   const neighbour = permitNeighbour(guards.neighbour);
   if (neighbour) return neighbour;
   return permitVm(guards.vm, vmId, deviceId === 0 ? ['still'] : ['running', 'still']);

@@ -25,7 +25,10 @@ export async function readGuards(
 ): Promise<Guards> {
   const { applianceVmId } = run.parts.policy();
   const vmId = 'vmId' in command ? command.vmId : null;
-  const target = vmId !== null && (command.name !== 'attachVolume' || vmId !== applianceVmId) ? vmId : null;
+  // That this VM runs is not asked for every disk; CloudStack may not think so, or be moving it, where a try has failed.
+  const isTakenForRunning =
+    command.name === 'attachVolume' && vmId === applianceVmId && !run.journal.wasAccepted(step);
+  const target = isTakenForRunning ? null : vmId;
   const vmVolumes = command.name === 'destroyVirtualMachine' ? await readVmVolumes(run, command.vmId) : null;
   const openJobs = 'volumeId' in command ? await countOpenJobs(run, command.volumeId) : 0;
   const snapshot = 'snapshotId' in command ? await readSnapshot(run, command.snapshotId) : null;
