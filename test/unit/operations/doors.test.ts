@@ -513,6 +513,23 @@ describe('cleanup of a test VM', () => {
 });
 
 describe('the wanted state is all of it', () => {
+  it('an attach of what is attached, while the export server has failed: mapping and export are not taken away', async () => {
+    const rig = await Rig.start();
+    const volume = await rig.volume({ vmId: rig.here, mapped: true });
+    const [mapping, record] = [
+      await rig.ledger.readMapping(volume.id),
+      await rig.ledger.readExport(volume.id),
+    ];
+    rig.server.portTaken = true;
+    const operation = await rig.run('attach', { volume_id: volume.id, vm_id: rig.here });
+    expect(operation).toMatchObject({ status: 'failed', errorCode: 'EXPORT_SERVER_UNHEALTHY' });
+    expect(await rig.ledger.readMapping(volume.id)).toMatchObject({ devicePath: mapping?.devicePath });
+    expect(await rig.ledger.readExport(volume.id)).toEqual(record);
+    rig.server.portTaken = false;
+    await rig.sync();
+    expect(rig.exported(volume.id)).toBe(true);
+  });
+
   it('attach-root of a volume that is a data disk of that VM: not completed, and it says which device it is', async () => {
     const rig = await Rig.start();
     const vmId = rig.vm('Stopped');
