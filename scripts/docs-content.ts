@@ -75,7 +75,7 @@ to do, and it completes. A state that is not in this table is waited for.
 ${rows.join('\n')}
 
 With \`DELETE_MODE=trash\` a delete leaves the volume in \`Destroy\`, and \`POST /api/v1/volumes/{id}/recover\` brings it back until CloudStack expunges it
-(\`storage.cleanup.delay\`, a day by default). A volume that never had storage (\`Allocated\`, \`Uploaded\`) cannot be kept: CloudStack only expunges it. A user's key may recover
+(\`storage.cleanup.delay\`, a day by default). A volume without content (\`Allocated\`, \`Uploaded\`, an upload that failed, \`Expunging\`) is not kept: it is expunged. A user's key may recover
 only where \`allow.user.expunge.recover.volume\` is set (\`allowuserexpungerecovervolume\` of listCapabilities). \`Destroy\` is also what an expunge leaves behind that
 failed half-way: look at the content of a volume that was not deleted with \`DELETE_MODE=trash\` before you use it again.
 `;

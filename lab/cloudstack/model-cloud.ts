@@ -296,6 +296,7 @@ export class ModelCloud implements Cloud {
       deviceId: shown ? volume.deviceId : null,
       created: wholeSeconds(volume.created),
       attached: volume.attached === null ? null : wholeSeconds(volume.attached),
+      deleteProtection: volume.deleteProtection,
       owner: this.owner(volume.accountId),
     };
   }

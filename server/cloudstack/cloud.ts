@@ -128,6 +128,8 @@ export interface CloudVolume {
   /** RFC 3339 as normalised by the client, null when unparsable. */
   readonly created: string | null;
   readonly attached: string | null;
+  /** CloudStack refuses to delete it until that is switched off (4.20 and later). */
+  readonly deleteProtection: boolean;
   readonly owner: CloudOwner;
 }
 

@@ -55,12 +55,15 @@ const KINDS: Readonly<Record<number, CloudErrorKind>> = {
   536: 'resource',
 };
 
-/** 431 whose text says that the object is in transition: the same call will be accepted later. */
+/**
+ * Texts, mostly of 431, that say that the object is in transition: the same call will be accepted later. A guest that is
+ * asked to give a disk up may take minutes over it (apache/cloudstack#7316).
+ */
 const NOT_NOW =
-  /either running or stopped|snapshot operations? in progress|is being (snapshotted|migrated|copied|resized)|being migrated|migration is in progress|try again|not in the right state at (this|the) moment/i;
+  /either running or stopped|in the process of unplug|snapshot operations? in progress|is being (snapshotted|migrated|copied|resized)|being migrated|migration is in progress|try again|not in the right state at (this|the) moment/i;
 
 function kindOf(code: number, text: string): CloudErrorKind {
-  if (code === 431 && NOT_NOW.test(text)) return 'busy';
+  if (code === 431 && saysNotNow(text)) return 'busy';
   return KINDS[code] ?? 'internal';
 }
 
@@ -180,7 +183,7 @@ function errorCode(error: unknown): string | null {
  * restart.
  */
 const PASSING =
-  /in the process of unplug|after sending the command and waiting for|try again in a couple|agent|unreachable|timed? ?out|concurrent|is in \w+\. it should be|suitable primary storage|unable to schedule async job|no remote endpoint|shutdown has been triggered/i;
+  /after sending the command and waiting for|agent|unreachable|timed? ?out|concurrent|is in \w+\. it should be|shutdown has been triggered/i;
 
 /** The VM has as many disks as CloudStack, or the machine that the hypervisor gave it, allows. */
 export function saysFull(text: string | null): boolean {
@@ -194,6 +197,19 @@ const FULL =
 const LASTING =
   /does not have permission|different accounts|deviceid should be|is used by vm|not authorized|only for kvm/i;
 
+/** A server that has just started says so, and so does one that really has no storage. */
+const STARTING = /suitable primary storage|no remote endpoint|unable to schedule async job/i;
+
+/** The job met a server whose hosts or storage are not connected, perhaps not yet. */
+export function saysStarting(text: string | null): boolean {
+  return text !== null && STARTING.test(text);
+}
+
+/** The job was refused because its object is in transition: it is worth as much patience as a call so refused. */
+export function saysNotNow(text: string | null): boolean {
+  return text !== null && NOT_NOW.test(text);
+}
+
 /**
  * What a failed job says about trying again. `final`: CloudStack refused for good. `retry`: it may work
  * later; an internal error of unknown text is tried a few times. `unknown`: only the volume can tell. In
@@ -205,7 +221,7 @@ export function classifyJobFailure(code: number | null, text: string | null): 'f
   if (/already attached to a vm|that is not attached to any vm|volume is not attached to a vm/i.test(text))
     return 'unknown';
   if (saysFull(text)) return 'final';
-  if (PASSING.test(text) || NOT_NOW.test(text)) return 'retry';
+  if (PASSING.test(text) || saysNotNow(text) || saysStarting(text)) return 'retry';
   const kind = KINDS[code] ?? 'internal';
   if (kind === 'capacity' || kind === 'resource') return 'retry';
   return kind === 'internal' && !LASTING.test(text) ? 'retry' : 'final';

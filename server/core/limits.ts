@@ -81,6 +81,8 @@ export const LIMITS = {
   RETRY_AFTER_CAP_MS: 5 * 60_000,
   RESOURCE_RETRY_DEADLINE_MS: 15 * 60_000,
   MUTATION_TRIES: 3,
+  // A management server answers before its hosts and storage are connected
+  SERVER_START_MS: 60_000,
   JOB_DEADLINE_MS: 60 * 60_000,
   // CloudStack deletes unfinished jobs after an hour and finished ones after a day, unless told otherwise
   JOB_SURELY_KEPT_MS: 30 * 60_000,

@@ -114,15 +114,16 @@ export class ExportService {
     volumeId: string,
     { force, caller = null }: { force: boolean; caller?: Caller | null },
   ): Promise<{ existed: boolean }> {
-    const { epoch } = this.parts.owner();
+    const { epoch, applianceVmId } = this.parts.owner();
     this.refuseWhileBusy(volumeId);
     const record = await this.parts.ledger().readExport(volumeId);
+    const isTheirs = await this.isOfAnother(volumeId, applianceVmId);
     const name = exportName(volumeId);
     if (!force) await this.refuseConnected(name);
     // Clients who leave may have taken their time: meanwhile an operation may have begun on the volume.
     this.refuseWhileBusy(volumeId);
     await this.parts.server.withdraw(name, { force });
-    if (!record || isWithdrawn(record)) return { existed: false };
+    if (!record || isWithdrawn(record) || isTheirs) return { existed: false };
     // The row stays and remembers that somebody wanted this, so that sync does not bring the export back.
     const metadata = { ...record.metadata, withdrawn: 'true' };
     const kept: NewExport = { ...record, status: 'pending', metadata };
@@ -178,6 +179,17 @@ export class ExportService {
       `Volume ${volumeId} is not attached to this appliance: mapping not found`,
       { details: { volume_id: volumeId } },
     );
+  }
+
+  /**
+   * Is the volume mapped to the appliance of another daemon with this database? Then the row is that of its export, and
+   * only there is it known who is connected.
+   */
+  private async isOfAnother(volumeId: string, applianceVmId: string): Promise<boolean> {
+    const ledger = this.parts.ledger();
+    const mapping = await ledger.readMapping(volumeId);
+    if (mapping === null || mapping.vmId === applianceVmId) return false;
+    return (await ledger.readOwner(mapping.vmId)) !== null;
   }
 
   private refuseWrongSize(id: string, device: Device, size: number | null): void {

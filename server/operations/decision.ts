@@ -114,6 +114,8 @@ export interface Facts {
   readonly mapping?: Evidence<Mapping>;
   /** Read with the mapping: an export of the volume leads to a disk of this guest, whatever the rows say. */
   readonly exported?: boolean;
+  /** The daemon of this VM, if one ever ran there: see Guards.neighbour. */
+  readonly neighbour?: { readonly vmId: string; readonly daemon: Neighbour | null };
   readonly obstacles?: {
     /** Jobs of earlier operations on the volume that may still have an effect. */
     readonly openJobs: number;
@@ -204,7 +206,10 @@ export interface Guards {
   /** Jobs of other operations on the volume that may still have an effect. */
   readonly openJobs: number;
   readonly use: DiskUse | null;
-  /** Whose appliance the VM is that the call acts on, with this database; null: nobody's, or this daemon's own. */
+  /**
+   * Whose appliance the VM is that the call acts on, or for a revert the VM that the mapping names, with this database;
+   * null: nobody's, or this daemon's own.
+   */
   readonly neighbour: Neighbour | null;
 }
 
@@ -258,6 +263,8 @@ export type Action =
   | { readonly do: 'read-vm'; readonly vmId: string }
   | { readonly do: 'read-vm-volumes'; readonly vmId: string }
   | { readonly do: 'read-mapping'; readonly volumeId: string }
+  /** Whose rows those of the volumes on this VM are. */
+  | { readonly do: 'read-neighbour'; readonly vmId: string }
   /** `needsSlot`: a slot of this guest is taken for the disk, if one is free. */
   | {
       readonly do: 'read-obstacles';

@@ -161,12 +161,6 @@ export class Journal {
     return this.entries.some((one) => one.step === step && ['accepted', 'finished'].includes(one.state));
   }
 
-  /** How often this step was intended. */
-  mutationTries(step: MutationStep): number {
-    const state = this.mutation(step);
-    return state.at === 'none' ? 0 : state.tries;
-  }
-
   /**
    * CloudStack's text that the volume was removed, if it answered a call of this operation with it; else
    * null.

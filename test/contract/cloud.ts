@@ -247,6 +247,7 @@ function volumes(the: () => World): void {
       owner: ownerOf(world.model.account),
       created: new Date(Math.floor((truth?.created ?? 0) / 1000) * 1000).toISOString(),
       attached: null,
+      deleteProtection: false,
     });
   });
 

@@ -336,9 +336,9 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'revert-sent-again',
     what: 'a revert whose end is not known is sent again',
     file: 'server/operations/decide/revert.ts',
-    find: "if (call.outcome !== 'ok') return notProven(volume, snapshotId, call);",
+    find: "if (call.outcome !== 'ok') return notProven(volume.id, snapshotId, call);",
     replace:
-      "if (call.outcome !== 'ok' && call.tries < 2) return intend(s, STEP, { ...plugData(volume), snapshot_id: snapshotId });\n  if (call.outcome !== 'ok') return notProven(volume, snapshotId, call);",
+      "if (call.outcome !== 'ok' && call.tries < 2) return intend(s, STEP, { ...plugData(volume), snapshot_id: snapshotId });\n  if (call.outcome !== 'ok') return notProven(volume.id, snapshotId, call);",
     seed: 580,
   },
   {

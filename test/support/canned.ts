@@ -268,6 +268,7 @@ export function cloudVolume(id: string, fields: Partial<CloudVolume> = {}): Clou
     deviceId: 1,
     created: null,
     attached: '2025-08-19T20:30:00Z',
+    deleteProtection: false,
     owner: { projectId: null, account: 'admin', domainId: null },
     ...fields,
   };

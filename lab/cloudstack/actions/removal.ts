@@ -92,7 +92,8 @@ export function destroyVolume(parts: ModelParts, asked: DestroyVolume, by: Accou
         throw refused('The volume in Allocated/Uploaded state can only be expunged not destroyed/recovered');
     },
     work: async () => {
-      volume.state = 'Destroy';
+      // One that is being removed stays as it is, and the call succeeds.
+      if (!GOING.includes(volume.state)) volume.state = 'Destroy';
       const shown = { ...volume };
       if (asked.expunge) await expungeVolume(parts, 'destroyVolume', volume, by);
       else parts.history.effect('trash', { volumeId: volume.id, jobId: job.id });

@@ -69,6 +69,7 @@ const volume = z
     deviceid: optionalNumber,
     created: date,
     attached: date,
+    deleteprotection: boolean,
     ...owner,
   })
   .transform(
@@ -88,6 +89,7 @@ const volume = z
       deviceId: v.virtualmachineid === null ? null : v.deviceid,
       created: v.created,
       attached: v.attached,
+      deleteProtection: v.deleteprotection,
       owner: ownerOf(v),
     }),
   );

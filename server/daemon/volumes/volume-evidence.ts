@@ -4,7 +4,7 @@ import type { Clock } from '../../core/clock';
 import { messageOf } from '../../core/errors';
 import { asDevice, type Device, type DeviceSnapshot, type Guest, type Holder } from '../../devices/device';
 import { verifiedDevice } from '../../devices/identity';
-import { serialNames } from '../../devices/serial';
+import { isVolumeSerial, serialNames } from '../../devices/serial';
 import type { ExportServer } from '../../exports/export-server';
 import { absent, type Evidence, seen, unknown, type Witness } from '../../model/evidence';
 import { shownExport } from '../../model/export-metadata';
@@ -115,9 +115,16 @@ function fromGuest(
   if (only) return seen(only, at, 'guest');
   const mapped = mapping && verifiedDevice(mapping, { devices, bootId }).device;
   if (mapped) return seen(mapped, at, 'guest');
-  const silent = disks.filter(({ serial }) => serial === null).map(({ path }) => path);
+  // A text of the emulator (`QM00003`) names no volume either.
+  const silent = disks
+    .filter(({ serial, root }) => root !== true && !isVolumeSerial(serial))
+    .map(({ path }) => path);
   if (silent.length === 0) return absent('every disk of this guest has the serial of another', at, 'guest');
-  return unknown(`no disk has its serial, and these do not tell theirs: ${silent.join(', ')}`, at, 'guest');
+  return unknown(
+    `no disk has its serial, and these do not tell whose they are: ${silent.join(', ')}`,
+    at,
+    'guest',
+  );
 }
 
 async function withUsers(

@@ -49,12 +49,19 @@ export async function withUnmapped(
   const settled = await mapConcurrent(wanted, LIMITS.PROBES_AT_ONCE, ({ id }) => isSettled(parts, id));
   const added = wanted.filter((_, index) => settled[index]);
   const moving = wanted.filter((_, index) => !settled[index]).map(({ id }) => id);
+  // The same list that a cleanup does not believe: a key that does not see the root disk may not see others either.
+  const hasRoot = shown.value.some(({ type, vmId: on }) => type === 'ROOT' && on === vmId);
+  const doubts = [
+    ...(moving.length === 0
+      ? []
+      : [
+          `CloudStack shows ${moving.join(', ')} there too, with an operation that runs or has just ended: ask again`,
+        ]),
+    ...(hasRoot ? [] : ['CloudStack does not show the root disk of the VM, so it may leave out others']),
+  ];
   return {
     volumes: [...mappings, ...added.map((volume) => toVmVolume(volume, vmId, parts.clock.now()))],
-    incomplete:
-      moving.length === 0
-        ? null
-        : `CloudStack shows ${moving.join(', ')} there too, with an operation that runs or has just ended: ask again`,
+    incomplete: doubts.length === 0 ? null : doubts.join('; '),
   };
 }
 

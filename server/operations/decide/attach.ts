@@ -17,7 +17,7 @@ import {
 import { endFailed } from './failure';
 import { intend, mutate, tryAgainOrGiveUp } from './mutation';
 import { undoAttach } from './undo-attach';
-import { doubtTheRead, knownVolume, waitForOpenJobs, waitWhileBusy } from './volume';
+import { doubtTheRead, knownVolume, leaveToNeighbour, waitForOpenJobs, waitWhileBusy } from './volume';
 
 const STEP = 'attach-volume';
 
@@ -122,13 +122,8 @@ function attachCall(s: Situation, goal: AttachGoal): Action | Done<Attached> {
 
 /** The volume is attached to the VM of the request; a requested device id must match as well. */
 function finish(s: Situation, goal: AttachGoal, volume: CloudVolume): Action | Done<Attached> {
-  if (goal.deviceId !== null && volume.deviceId !== null && volume.deviceId !== goal.deviceId) {
-    return giveUp(
-      'VOLUME_ATTACHED_ELSEWHERE',
-      `Volume ${volume.id} is already attached to VM ${goal.vmId}, as device ${volume.deviceId} and not as device ${goal.deviceId}; detach it first`,
-      { volume_id: volume.id, vm_id: goal.vmId, device_id: volume.deviceId },
-    );
-  }
+  const otherDevice = refuseOtherDevice(s, goal, volume);
+  if (otherDevice) return otherDevice;
   if (goal.vmId !== s.policy.applianceVmId) return finishElsewhere(s, goal, volume);
   if (volume.type === 'ROOT') {
     return giveUp('APPLIANCE_PROTECTED', `Volume ${volume.id} is the root disk of this appliance`, {
@@ -136,6 +131,23 @@ function finish(s: Situation, goal: AttachGoal, volume: CloudVolume): Action | D
     });
   }
   return finishHere(s, goal, volume);
+}
+
+/** null: it is the device that was asked for, or none was. One that CloudStack does not name may be any. */
+function refuseOtherDevice(s: Situation, goal: AttachGoal, volume: CloudVolume): Action | null {
+  if (goal.deviceId === null || volume.deviceId === goal.deviceId) return null;
+  const details = { volume_id: volume.id, vm_id: goal.vmId, device_id: volume.deviceId };
+  if (volume.deviceId !== null) {
+    return giveUp(
+      'VOLUME_ATTACHED_ELSEWHERE',
+      `Volume ${volume.id} is already attached to VM ${goal.vmId}, as device ${volume.deviceId} and not as device ${goal.deviceId}; detach it first`,
+      details,
+    );
+  }
+  const reason = `CloudStack does not say as which device volume ${volume.id} is attached to VM ${goal.vmId}; device ${goal.deviceId} was asked for`;
+  return s.elapsed('device-unknown') > LIMITS.READ_SETTLE_MS
+    ? giveUp('CLOUDSTACK_OUTCOME_UNKNOWN', reason, details)
+    : { do: 'back-off', step: 'read-volume', reason, forget: ['volume'] };
 }
 
 /**
@@ -201,9 +213,14 @@ function waitForGhost(s: Situation, goal: AttachGoal): Action | null {
       leaves: goal.vmId !== s.policy.applianceVmId,
     };
   if (s.facts.gone) return null;
+  const theirs = s.facts.neighbour ? leaveToNeighbour(s, s.facts.neighbour.vmId) : null;
+  if (theirs) return theirs;
+  // The disk may be what a failed attach has left: its words would be lost otherwise.
+  const call = s.journal.mutation(STEP);
+  const said = call.at === 'ended' && call.text !== null ? `; the attach ended with: ${call.text}` : '';
   return giveUp(
     'DEVICE_STILL_PRESENT',
-    `CloudStack says volume ${goal.volumeId} is detached, but this guest still has its disk (ghost disk)`,
+    `CloudStack says volume ${goal.volumeId} is detached, but this guest still has its disk (ghost disk)${said}`,
     { volume_id: goal.volumeId },
   );
 }
@@ -217,6 +234,9 @@ function finishElsewhere(s: Situation, goal: AttachGoal, volume: CloudVolume): A
   const mapped = before.kind === 'seen' && before.value.vmId === s.policy.applianceVmId;
   const left = mapped || s.facts.exported === true;
   if (left && !s.journal.done('withdraw')) return { do: 'withdraw', volumeId: volume.id, force: true };
+  // The guards of a call of ours have asked.
+  const theirs = s.journal.mutation(STEP).at === 'none' ? leaveToNeighbour(s, goal.vmId) : null;
+  if (theirs) return theirs;
   const mapping: NewMapping = {
     volumeId: volume.id,
     vmId: goal.vmId,

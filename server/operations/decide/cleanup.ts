@@ -6,8 +6,8 @@ import { type Action, type Done, done, giveUp, outlivesItsVm, type Situation } f
 import type { MutationState } from '../journal';
 import { type AttachGoal, attach, waitForObstacles } from './attach';
 import { detach } from './detach';
-import { endFailed } from './failure';
-import { intend, mutate, tryAgainOrGiveUp } from './mutation';
+import { detachedBefore, endFailed } from './failure';
+import { intend, isTriedEnough, mutate, tryAgainOrGiveUp, verdictOf } from './mutation';
 import { undoAttach } from './undo-attach';
 import { doubtTheRead, knownVolume } from './volume';
 
@@ -24,7 +24,8 @@ export function decideCleanup(s: Situation<'cleanup'>): Action {
     const left = leftByRemoval(s);
     if (left) return endFailed(failing, left);
     const undone = undoAttach(s, goal);
-    return undone.do === 'done' ? endFailed(failing, undone.result) : undone;
+    const taken = s.journal.done('released') ? detachedBefore(s) : [];
+    return undone.do === 'done' ? endFailed(failing, [...taken, ...undone.result]) : undone;
   }
   if (s.journal.mutation('attach-volume').at === 'none' && !s.journal.done('released')) {
     const released = release(s, goal);
@@ -199,7 +200,26 @@ function judgeRemoval(
   if (pause) return pause;
   if (vm.kind === 'unknown' && state.outcome !== 'refused')
     return kept(`it is not known whether the VM was deleted (${said}): ${vm.why}`);
-  return kept(`the VM could not be deleted: ${said}`);
+  return removeAgain(s, vmId, state) ?? kept(`the VM could not be deleted: ${said}`);
+}
+
+/** null: it would end the same way. The guards judge the VM and its disks anew. */
+function removeAgain(
+  s: Situation<'cleanup'>,
+  vmId: string,
+  state: Extract<MutationState, { at: 'ended' }>,
+): Action | null {
+  if (verdictOf(state) === 'final' || isTriedEnough(s, 'destroy-vm', state)) return null;
+  if (s.elapsed(`destroy-vm:${state.tries}`) > 0) {
+    const { expunge = true } = s.journal.intent('destroy-vm') ?? {};
+    return { do: 'intend', step: 'destroy-vm', data: { vm_id: vmId, expunge } };
+  }
+  return {
+    do: 'back-off',
+    step: 'destroy-vm',
+    reason: `the VM was not deleted: ${state.text ?? 'CloudStack did not say why'}`,
+    forget: ['vm', 'vmVolumes'],
+  };
 }
 
 function isGone(vm: Evidence<CloudVm>): boolean {

@@ -3,12 +3,15 @@ import { stateOf } from '../../cloudstack/volume-states';
 import { LIMITS } from '../../core/limits';
 import type { JsonObject, OperationOf } from '../../model/operation';
 import { type Action, giveUp, type Offer, type Situation } from '../decision';
+import type { MutationState } from '../journal';
 import { endFailed, openCall } from './failure';
-import { intend, mutate, tryAgainOrGiveUp } from './mutation';
+import { failureCode, failureMessage, intend, mutate, tryAgainOrGiveUp } from './mutation';
 import { doubtTheRead, knownVolume } from './volume';
 
 const GIB = 1024 ** 3;
 const STEP = 'create-volume';
+
+type Ended = Extract<MutationState, { at: 'ended' }>;
 
 /**
  * create: check zone and offering → intent → send → job → read back → record size → done. CloudStack sizes
@@ -34,6 +37,9 @@ export function decideCreate(s: Situation<'create'>): Action {
   }
   const pause = s.facts.volume && !isShown(s) ? doubtTheRead(s, STEP, end) : null;
   if (pause) return pause;
+  const { volume } = s.facts;
+  if (volume?.kind === 'unknown' && s.elapsed('not-visible') > LIMITS.READ_SETTLE_MS)
+    return notShown(volumeId, end, volume.why);
   const known = knownVolume(s, volumeId);
   if (known.do !== 'done') return known;
   if (known.result.kind === 'absent') return tryAgainOrGiveUp(s, STEP, end, 'volume creation');
@@ -50,6 +56,19 @@ function lost(s: Situation, jobId: string): Action {
   const seen = unclaimed.length === 0 ? 'none is seen' : `it may be ${unclaimed.join(' or ')}`;
   const message = `CloudStack took the creation (job ${jobId}) and did not say which volume it made: ${seen}; nothing was created again`;
   return giveUp('CLOUDSTACK_OUTCOME_UNKNOWN', message, { unclaimed: [...unclaimed] });
+}
+
+/** There may be a volume of ours that this key does not see: the caller is told which, and how the creation has ended. */
+function notShown(volumeId: string, end: Ended, why: string): Action {
+  const isMade = end.outcome === 'ok';
+  const said = isMade
+    ? `CloudStack says that the creation has succeeded (job ${end.jobId})`
+    : failureMessage(end, 'volume creation');
+  return giveUp(
+    isMade ? 'VOLUME_NOT_VISIBLE' : failureCode(end),
+    `${said}; its volume ${volumeId} is not visible to this key: ${why}. Nothing was created again`,
+    { volume_id: volumeId, cloudstack_code: end.code, cloudstack_text: end.text },
+  );
 }
 
 function isShown(s: Situation): boolean {

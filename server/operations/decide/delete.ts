@@ -1,10 +1,11 @@
-import { isLeaving } from '../../cloudstack/volume-states';
+import type { CloudVolume } from '../../cloudstack/cloud';
+import { isLeaving, stateOf } from '../../cloudstack/volume-states';
 import { LIMITS } from '../../core/limits';
 import type { JsonObject } from '../../model/operation';
 import { type Action, giveUp, type Mutation, type Situation } from '../decision';
 import type { MutationState } from '../journal';
 import { type DetachGoal, detach, undoDetach } from './detach';
-import { endFailed, openCall } from './failure';
+import { detachedBefore, endFailed, openCall } from './failure';
 import { failureMessage, intend, mutate, tryAgainOrGiveUp, verdictOf } from './mutation';
 import { doubtTheRead, knownVolume, waitWhileBusy } from './volume';
 
@@ -26,12 +27,15 @@ export function decideDelete(s: Situation<'delete'>): Action {
   const failing = s.journal.failing;
   if (failing) {
     const undone = undoDetach(s, goal);
-    return undone.do === 'done' ? endFailed(failing, [...undone.result, ...openCall(s, STEP)]) : undone;
+    const taken = s.journal.mutation(STEP).at === 'none' ? [] : detachedBefore(s);
+    return undone.do === 'done'
+      ? endFailed(failing, [...taken, ...undone.result, ...openCall(s, STEP)])
+      : undone;
   }
   const call = s.journal.mutation(STEP);
   if (call.at !== 'none') return deleteDetached(s, goal.volumeId, call);
   if (s.journal.mutation('detach-volume').at === 'none') {
-    const refused = refuseElsewhere(s, goal.volumeId);
+    const refused = refuseAttached(s, goal.volumeId);
     if (refused) return refused;
   }
   const released = detach(s, goal);
@@ -39,17 +43,24 @@ export function decideDelete(s: Situation<'delete'>): Action {
   return deleteDetached(s, goal.volumeId, call);
 }
 
-function refuseElsewhere(s: Situation, volumeId: string): Action | null {
+function refuseAttached(s: Situation, volumeId: string): Action | null {
   const known = knownVolume(s, volumeId);
   if (known.do !== 'done') return known;
   if (known.result.kind === 'absent') return null;
-  const { vmId, vmName } = known.result.value;
-  if (vmId === null || vmId === s.policy.applianceVmId) return null;
+  const { vmId, vmName, deleteProtection } = known.result.value;
+  if (vmId === null) return null;
+  if (vmId === s.policy.applianceVmId) return deleteProtection ? refuseProtected(volumeId) : null;
   return giveUp(
     'VOLUME_ATTACHED_ELSEWHERE',
     `Volume ${volumeId} is attached to another VM, detach it first: ${vmName ?? ''} (${vmId})`,
     { volume_id: volumeId, vm_id: vmId },
   );
+}
+
+/** CloudStack would refuse the delete after the disk had been taken from its users. */
+function refuseProtected(volumeId: string): Action {
+  const message = `Volume ${volumeId} has delete protection enabled in CloudStack and cannot be deleted, so it was not detached`;
+  return giveUp('CLOUDSTACK_REJECTED', message, { volume_id: volumeId });
 }
 
 function deleteDetached(s: Situation<'delete'>, volumeId: string, call: Call): Action {
@@ -88,11 +99,16 @@ function deleteDetached(s: Situation<'delete'>, volumeId: string, call: Call): A
   return tryAgainOrGiveUp(s, STEP, call, 'volume deletion', about(s, volumeId));
 }
 
-/** What the intent records. A volume that never had storage can only be expunged. */
+/** What the intent records. */
 function about(s: Situation, volumeId: string): JsonObject {
   const { volume } = s.facts;
-  const stored = volume?.kind !== 'seen' || !['Allocated', 'Uploaded'].includes(volume.value.state);
-  return { volume_id: volumeId, expunge: s.policy.deleteMode === 'expunge' || !stored };
+  const kept = s.policy.deleteMode === 'trash' && (volume?.kind !== 'seen' || canBeRecovered(volume.value));
+  return { volume_id: volumeId, expunge: !kept };
+}
+
+/** Not one that has no content yet or any more: nothing of it would come back. */
+function canBeRecovered({ state }: CloudVolume): boolean {
+  return !['Allocated', 'Uploaded', 'Expunging'].includes(state) && stateOf({ state }).phase !== 'upload';
 }
 
 /** deleteVolume expunges; destroyVolume without expunge leaves a volume that can be recovered. */

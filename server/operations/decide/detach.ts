@@ -17,7 +17,7 @@ import { intentOf, plugData } from './intent';
 import { intend, mutate, tryAgainOrGiveUp } from './mutation';
 import { inTheWay, inUseCode, inUseDetails, inUseMessage } from './permit';
 import { samePlug } from './permit-parts';
-import { doubtTheRead, knownVolume, waitForOpenJobs, waitWhileBusy } from './volume';
+import { doubtTheRead, knownVolume, leaveToNeighbour, waitForOpenJobs, waitWhileBusy } from './volume';
 
 const STEP = 'detach-volume';
 
@@ -175,7 +175,10 @@ function cleanUp(s: Situation, goal: DetachGoal, absent: boolean): Action | Done
   const mapping = s.facts.mapping?.kind === 'seen' ? s.facts.mapping.value : null;
   if (mapping && mapping.vmId !== s.policy.applianceVmId) {
     const asked = goal.onlyFromVm === null || mapping.vmId === goal.onlyFromVm;
-    return asked ? unmap(mapping) : done({ devicePath: mapping.devicePath, absent });
+    if (!asked) return done({ devicePath: mapping.devicePath, absent });
+    // The guards of a call of ours have asked.
+    const theirs = s.journal.mutation(STEP).at === 'none' ? leaveToNeighbour(s, mapping.vmId) : null;
+    return theirs ?? unmap(mapping);
   }
   if (goal.onlyFromVm === null) {
     const left = leaveGuest(s, goal, mapping) ?? (absent ? null : waitForAttach(s, goal.volumeId));

@@ -18,6 +18,16 @@ export function endFailed(failing: Failing, left: readonly string[] = []): Actio
   };
 }
 
+/**
+ * The detach that was done before the part that failed. The disk is not given back: that its old place is still the
+ * right one is not known.
+ */
+export function detachedBefore({ journal, operation }: Situation): string[] {
+  if (!journal.wasAccepted('detach-volume')) return [];
+  const vmId = journal.intent('detach-volume')?.vm_id;
+  return [`volume ${operation.volumeId} was detached from VM ${typeof vmId === 'string' ? vmId : ''}`];
+}
+
 /** What cannot be undone of a call that may have been sent and whose end is not known. */
 export function openCall(s: Situation, step: MutationStep): string[] {
   const call = s.journal.mutation(step);

@@ -22,8 +22,7 @@ export function followSize(s: Situation, volume: CloudVolume): Action | Done<Fol
   // A mapping to another VM is sync's to judge.
   if (known.kind !== 'seen' || known.value.vmId !== volume.vmId) return done(NOTHING);
   const mapping = known.value;
-  if (mapping.vmId !== s.policy.applianceVmId)
-    return done(volume.size === null ? NOTHING : resized(mapping, volume.size));
+  if (mapping.vmId !== s.policy.applianceVmId) return followElsewhere(s, mapping, volume.size);
   // Without a serial its size is part of how a disk is told from others.
   if (mapping.serial === null) return done(NOTHING);
   if (!fact) return { do: 'await-device', volume, timeoutMs: LIMITS.RESIZE_SETTLE_MS };
@@ -34,6 +33,13 @@ export function followSize(s: Situation, volume: CloudVolume): Action | Done<Fol
   const { path, diskseq, size } = fact.device;
   const isSame = path === mapping.devicePath && diskseq === mapping.diskseq && fact.bootId === mapping.bootId;
   return done(isSame ? resized(mapping, size) : NOTHING);
+}
+
+/** The row of a disk that another daemon serves has the size that its guest shows: it follows by itself. */
+function followElsewhere(s: Situation, mapping: Mapping, size: number | null): Action | Done<Followed> {
+  const { neighbour } = s.facts;
+  if (neighbour?.vmId !== mapping.vmId) return { do: 'read-neighbour', vmId: mapping.vmId };
+  return done(size === null || neighbour.daemon?.runs === true ? NOTHING : resized(mapping, size));
 }
 
 function resized(mapping: Mapping, size: number): Followed {

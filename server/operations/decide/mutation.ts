@@ -1,4 +1,10 @@
-import { classifyJobFailure, codeOfNumber, saysFull } from '../../cloudstack/errors';
+import {
+  classifyJobFailure,
+  codeOfNumber,
+  saysFull,
+  saysNotNow,
+  saysStarting,
+} from '../../cloudstack/errors';
 import { type ErrorCode, isErrorCode } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
 import { callerNames, type JsonObject } from '../../model/operation';
@@ -114,7 +120,7 @@ function send(s: Situation, step: MutationStep, jobId: string, command: Mutation
   if (isCancelled(s)) return withhold(step, jobId, { text: 'cancelled before it was sent' });
   const { guards } = s.facts;
   if (guards?.jobId !== jobId) return { do: 'read-guards', step, jobId, command };
-  const intent = intentOf(s.journal.intent(step), s.journal.mutationTries(step) > 1);
+  const intent = intentOf(s.journal.intent(step), s.journal.wasAccepted(step));
   const answer = permit(command, intent, guards, s.policy);
   switch (answer.verdict) {
     case 'go':
@@ -180,7 +186,7 @@ function endCancelled(s: Pick<Situation, 'operation'>): Action {
 
 /**
  * What to do after a try that ended while a fresh read shows that the wanted state does not hold. A final
- * answer ends the operation with CloudStack's text; anything else is tried again, a limited number of times.
+ * answer ends the operation with CloudStack's text; anything else is tried again, as long as `isTriedEnough` allows.
  */
 export function tryAgainOrGiveUp(
   s: Situation,
@@ -193,7 +199,7 @@ export function tryAgainOrGiveUp(
     return giveUp(isErrorCode(end.withheld) ? end.withheld : 'INTERNAL', end.text ?? '', end.details);
   if (isCancelled(s)) return intend(s, step);
   if (end.settled) return settledNoLonger(s, step, end, about);
-  if (verdictOf(end) === 'final' || end.tries >= LIMITS.MUTATION_TRIES) {
+  if (verdictOf(end) === 'final' || isTriedEnough(s, step, end)) {
     return giveUp(failureCode(end), failureMessage(end, what), {
       tries: end.tries,
       cloudstack_code: end.code,
@@ -209,6 +215,16 @@ export function tryAgainOrGiveUp(
     };
   }
   return intend(s, step, about);
+}
+
+/**
+ * A few tries, or for some time where CloudStack says why it cannot be done now: the VM or the volume is in transition (a
+ * live migration takes minutes), or the server has just started.
+ */
+export function isTriedEnough(s: Situation, step: MutationStep, { text, tries }: Ended): boolean {
+  if (saysNotNow(text)) return s.elapsed(`in-transition:${step}`) > LIMITS.RESOURCE_RETRY_DEADLINE_MS;
+  const waited = saysStarting(text) ? s.elapsed(`server-starts:${step}`) : Number.POSITIVE_INFINITY;
+  return tries >= LIMITS.MUTATION_TRIES && waited > LIMITS.SERVER_START_MS;
 }
 
 /**

@@ -1,6 +1,5 @@
 import type { CloudSnapshot, CloudVolume } from '../../cloudstack/cloud';
 import { snapshotPhase } from '../../cloudstack/snapshot-states';
-import { vmPhase } from '../../cloudstack/vm-states';
 import { stateOf } from '../../cloudstack/volume-states';
 import { describeHolders } from '../../devices/disk-users';
 import type { Evidence } from '../../model/evidence';
@@ -9,11 +8,13 @@ import {
   elsewhere,
   GO,
   type Permit,
+  permitNeighbour,
   permitVm,
   protectedAppliance,
   refuse,
   samePlug,
   seenVolume,
+  vmMoves,
   wait,
   wrongState,
 } from './permit-parts';
@@ -38,9 +39,7 @@ export function permitResize(
   if (volume.vmId !== intent.vmId) return elsewhere(volume, intent.vmId ?? 'detached');
   if (volume.vmId !== null && volume.vmId === policy.applianceVmId && volume.type === 'ROOT')
     return protectedAppliance('be resized under');
-  if (volume.vmState !== null && vmPhase(volume.vmState) === 'moving')
-    return wait('VM_STATE', `VM ${volume.vmId ?? ''} is ${volume.vmState}`);
-  return wrongState(volume, 'resize') ?? GO;
+  return vmMoves(volume) ?? wrongState(volume, 'resize') ?? GO;
 }
 
 /** Taken of a disk in use, too. No second one while one of this operation stands. */
@@ -106,7 +105,7 @@ export function permitRevert(
   const volume = known.value;
   const ready = permitSource(volumeId, snapshotId, guards.snapshot);
   if (ready) return ready;
-  const here = permitAway(volume, guards, policy);
+  const here = permitAway(volume, guards, policy) ?? permitNeighbour(guards.neighbour);
   if (here) return here;
   if (volume.vmId !== intent.vmId) return elsewhere(volume, intent.vmId ?? 'detached');
   if (intent.plug !== null && !samePlug(intent.plug, volume))

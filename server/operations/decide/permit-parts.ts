@@ -22,13 +22,15 @@ export type Permit =
       readonly details: JsonObject;
     };
 
+type Refusal = Extract<Permit, { verdict: 'refuse' }>;
+
 export const GO: Permit = { verdict: 'go' };
 
 export function wait(code: ErrorCode, reason: string): Permit {
   return { verdict: 'wait', reason, code };
 }
 
-export function refuse(code: ErrorCode, message: string, details: JsonObject = {}): Permit {
+export function refuse(code: ErrorCode, message: string, details: JsonObject = {}): Refusal {
   return { verdict: 'refuse', code, message, details };
 }
 
@@ -63,6 +65,12 @@ export function wrongState(volume: CloudVolume, what: StateCall): Permit | null 
   });
 }
 
+/** null unless the VM of the volume is changing its state: CloudStack refuses to touch its disks until then. */
+export function vmMoves({ vmId, vmState }: CloudVolume): Permit | null {
+  const moves = vmState !== null && vmPhase(vmState) === 'moving';
+  return moves ? wait('VM_STATE', `VM ${vmId ?? ''} is ${vmState}`) : null;
+}
+
 export function elsewhere(volume: CloudVolume, expected: string): Permit {
   return refuse(
     'VOLUME_ATTACHED_ELSEWHERE',
@@ -86,7 +94,7 @@ export function permitVm(vm: Evidence<CloudVm> | null, vmId: string, phases: rea
 }
 
 /** Only the daemon of that VM sees who uses its disks, and which of them is new; null: none runs there. */
-export function permitNeighbour(neighbour: Neighbour | null): Permit | null {
+export function permitNeighbour(neighbour: Neighbour | null): Refusal | null {
   if (neighbour === null || !neighbour.runs) return null;
   const { vmId, owner } = neighbour;
   return refuse(

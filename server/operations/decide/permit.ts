@@ -28,6 +28,7 @@ import {
   refuse,
   samePlug,
   seenVolume,
+  vmMoves,
   wait,
   wrongState,
 } from './permit-parts';
@@ -81,8 +82,10 @@ function permitAttach(
   if (volume.vmId !== null) return elsewhere(volume, 'detached');
   const state = wrongState(volume, 'attach');
   if (state) return state;
-  if (vmId === policy.applianceVmId)
-    return deviceId === 0 ? protectedAppliance('become the root disk of') : GO;
+  if (vmId === policy.applianceVmId) {
+    if (deviceId === 0) return protectedAppliance('become the root disk of');
+    return guards.vm === null ? GO : permitVm(guards.vm, vmId, ['running', 'still']);
+  }
   const neighbour = permitNeighbour(guards.neighbour);
   if (neighbour) return neighbour;
   return permitVm(guards.vm, vmId, deviceId === 0 ? ['still'] : ['running', 'still']);
@@ -103,9 +106,22 @@ function permitDetach(volumeId: string, intent: Intent, guards: Guards, policy: 
   }
   const state = wrongState(volume, 'detach');
   if (state) return state;
-  if (volume.vmId !== policy.applianceVmId) return permitNeighbour(guards.neighbour) ?? GO;
+  if (volume.vmId !== policy.applianceVmId)
+    return permitNeighbour(guards.neighbour) ?? vmForbids(volume) ?? GO;
   if (volume.type === 'ROOT') return protectedAppliance('be taken from');
-  return permitTaking(volume, intent, guards.use);
+  return vmForbids(volume) ?? permitTaking(volume, intent, guards.use);
+}
+
+/** null unless CloudStack refuses a detach from a VM in this state; one that it does not say is its to judge. */
+function vmForbids(volume: CloudVolume): Permit | null {
+  const { id, vmId, vmState } = volume;
+  const moves = vmMoves(volume);
+  if (moves || vmState === null || vmPhase(vmState) !== null) return moves;
+  return refuse('VM_STATE', `VM ${vmId ?? ''} is ${vmState}, so volume ${id} was not detached from it`, {
+    volume_id: id,
+    vm_id: vmId,
+    state: vmState,
+  });
 }
 
 /** On the appliance: nobody may be using the disk, unless the request or a setting ignores it. */

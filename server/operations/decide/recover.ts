@@ -30,10 +30,9 @@ export function decideRecover(s: Situation<'recover'>): Action {
     );
   const volume = known.result.value;
   if (stateOf(volume).recover === 'needless') {
+    // It was seen deleted before a call was made, whichever request has brought it back.
     const message =
-      call.at === 'ended' && call.outcome !== 'refused'
-        ? 'Volume recovered'
-        : 'Volume was not deleted: nothing had to be recovered';
+      call.at === 'ended' ? 'Volume recovered' : 'Volume was not deleted: nothing had to be recovered';
     return { do: 'complete', response: { ...details, state: volume.state, message } };
   }
   const pause = doubtTheRead(s, STEP, call) ?? waitWhileBusy(s, volume, 'recover');

@@ -1,4 +1,5 @@
 import type { CloudVolume } from '../../cloudstack/cloud';
+import { LIMITS } from '../../core/limits';
 import { type Action, giveUp, type Situation } from '../decision';
 import type { MutationState } from '../journal';
 import { knownSnapshot, waitForSnapshot } from './delete-snapshot';
@@ -29,6 +30,9 @@ export function decideRevert(s: Situation<'revert'>): Action {
   }
   if (call.at === 'ended' && call.outcome === 'refused' && !call.settled)
     return tryAgainOrGiveUp(s, STEP, call, 'revert');
+  const { volume: shown } = s.facts;
+  if (call.at === 'ended' && !call.settled && shown?.kind === 'unknown' && isHidden(s))
+    return call.outcome === 'ok' ? completeUnseen(s, shown.why) : notProven(volumeId, snapshotId, call);
   const known = knownVolume(s, volumeId);
   if (known.do !== 'done') return known;
   if (known.result.kind === 'absent') {
@@ -51,11 +55,29 @@ export function decideRevert(s: Situation<'revert'>): Action {
   );
 }
 
+function isHidden(s: Situation): boolean {
+  return s.elapsed('not-visible') > LIMITS.READ_SETTLE_MS;
+}
+
+/** Its job is the proof; that the volume is not shown any more takes nothing from it. */
+function completeUnseen({ operation: { request } }: Situation<'revert'>, why: string): Action {
+  return {
+    do: 'complete',
+    response: {
+      volume_id: request.volume_id,
+      snapshot_id: request.snapshot_id,
+      size: null,
+      message: 'Volume reverted to the snapshot successfully',
+      warnings: [`the volume is not visible to this key, so its size is not known: ${why}`],
+    },
+  };
+}
+
 function end(s: Situation<'revert'>, volume: CloudVolume, call: Ended): Action {
   const { snapshot_id: snapshotId } = s.operation.request;
   const busy = waitWhileBusy(s, volume, 'revert');
   if (busy) return busy;
-  if (call.outcome !== 'ok') return notProven(volume, snapshotId, call);
+  if (call.outcome !== 'ok') return notProven(volume.id, snapshotId, call);
   const followed = followSize(s, volume);
   if (followed.do !== 'done') return followed;
   return {
@@ -70,16 +92,16 @@ function end(s: Situation<'revert'>, volume: CloudVolume, call: Ended): Action {
   };
 }
 
-function notProven(volume: CloudVolume, snapshotId: string, call: Ended): Action {
+function notProven(volumeId: string, snapshotId: string, call: Ended): Action {
   const said =
     call.text === null
       ? 'CloudStack did not say how it ended'
       : `CloudStack API error ${call.code ?? 530}: ${call.text}`;
   return giveUp(
     failureCode(call),
-    `CloudStack revert failed (job ${call.jobId}): ${said}. Nothing was sent again; check the content of volume ${volume.id} before it is used`,
+    `CloudStack revert failed (job ${call.jobId}): ${said}. Nothing was sent again; check the content of volume ${volumeId} before it is used`,
     {
-      volume_id: volume.id,
+      volume_id: volumeId,
       snapshot_id: snapshotId,
       cloudstack_code: call.code,
       cloudstack_text: call.text,

@@ -1,3 +1,4 @@
+import type { ErrorCode } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
 import { type Action, type Done, done, type Situation } from '../decision';
 import { plugData } from './intent';
@@ -6,6 +7,12 @@ import { doubtTheRead } from './volume';
 
 const ATTACH = 'attach-volume';
 const UNDO = 'undo-detach-volume';
+
+/** Says nothing of the disk: what was here before this attach, its mapping and the row of its export, is not taken away. */
+const EXPORT_TROUBLE: ReadonlySet<string> = new Set<ErrorCode>([
+  'EXPORT_CONFIG_FAILED',
+  'EXPORT_SERVER_UNHEALTHY',
+]);
 
 /** What the attach was to connect. */
 interface Connection {
@@ -20,6 +27,10 @@ interface Connection {
  */
 export function undoAttach(s: Situation, goal: Connection): Action | Done<string[]> {
   const here = goal.vmId === s.policy.applianceVmId;
+  if (s.journal.mutation(ATTACH).at === 'none' && EXPORT_TROUBLE.has(s.journal.failing?.code ?? ''))
+    return done([
+      'the volume was attached before and stays so, with its mapping; sync will publish its export',
+    ]);
   if (here && s.journal.standing('map', 'unmap')) {
     if (!s.journal.standing('withdraw', 'map'))
       return { do: 'withdraw', volumeId: goal.volumeId, force: false };

@@ -5,6 +5,7 @@ import { LIMITS } from '../../core/limits';
 import { type Absent, absent, type Seen } from '../../model/evidence';
 import { type Action, type Done, done, giveUp, type Situation } from '../decision';
 import type { MutationState, MutationStep } from '../journal';
+import { permitNeighbour } from './permit-parts';
 
 /**
  * The volume as CloudStack shows it, or the proof that there is none. A volume that is merely not shown is
@@ -18,9 +19,12 @@ export function knownVolume(s: Situation, volumeId: string): Action | Done<Seen<
   const proof = s.journal.removalProof;
   if (proof !== null) return done(absent(proof, volume.at, volume.by));
   if (s.elapsed('not-visible') > LIMITS.READ_SETTLE_MS) {
+    const left = s.journal.hasEffect
+      ? 'so it is not known what the calls that CloudStack has taken have done'
+      : 'so nothing was concluded and nothing changed';
     return giveUp(
       'VOLUME_NOT_VISIBLE',
-      `Volume ${volumeId} is not visible to this key, so nothing was concluded and nothing changed: ${volume.why}`,
+      `Volume ${volumeId} is not visible to this key, ${left}: ${volume.why}`,
       { volume_id: volumeId },
     );
   }
@@ -46,6 +50,17 @@ export function doubtTheRead(s: Situation, step: MutationStep, state: MutationSt
 /** True when CloudStack reported success, reported nothing, or reported an error that implies the effect. */
 export function mayHaveWorked({ outcome, code, text }: Extract<MutationState, { at: 'ended' }>): boolean {
   return outcome === 'ok' || classifyJobFailure(code, text) === 'unknown';
+}
+
+/**
+ * Ends the operation where another daemon that runs looks after the disks of this VM: it alone sees whether its guest
+ * still has one, and keeps their rows. null: none does.
+ */
+export function leaveToNeighbour(s: Situation, vmId: string): Action | null {
+  const { neighbour } = s.facts;
+  if (neighbour?.vmId !== vmId) return { do: 'read-neighbour', vmId };
+  const refusal = permitNeighbour(neighbour.daemon);
+  return refusal && giveUp(refusal.code, refusal.message, refusal.details);
 }
 
 /** A job that an earlier operation has given up on may still change the volume. */

@@ -24,6 +24,7 @@ const ABOUT_THE_VOLUME: readonly (keyof Facts)[] = [
   'guards',
   'device',
   'use',
+  'neighbour',
   'gone',
   'obstacles',
   'published',

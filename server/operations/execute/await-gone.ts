@@ -6,6 +6,7 @@ import type { JsonObject, Mapping } from '../../model/operation';
 import type { Action } from '../decision';
 import { deviceOfVolume, namesOfOthers } from './disk-use';
 import { exportedDevice } from './exports';
+import { readNeighbour } from './neighbour';
 import type { RunContext } from './run-context';
 
 type AwaitGone = Extract<Action, { do: 'await-gone' }>;
@@ -26,7 +27,9 @@ export async function awaitGone(run: RunContext, action: AwaitGone): Promise<boo
   const { watcher } = run.parts;
   const { timeoutMs } = action;
   const first = await watcher.scan();
-  const clues = await readClues(run, action.volumeId, first);
+  const row = await run.active(() => run.parts.ledger.readMapping(action.volumeId));
+  if (await isInTheirs(run, row)) return false;
+  const clues = await readClues(run, action.volumeId, row, first);
   const gone = (snapshot: DeviceSnapshot) => (isGone(snapshot, action, clues) ? true : null);
   if (gone(first)) return true;
   const quickMs = Math.min(timeoutMs, LIMITS.QUIET_WAIT_MS);
@@ -34,6 +37,14 @@ export async function awaitGone(run: RunContext, action: AwaitGone): Promise<boo
   if (timeoutMs <= quickMs || run.signal.aborted) return false;
   await run.announce('await-gone', 'CloudStack has detached the volume, and this guest still has its disk');
   return (await watcher.waitFor(gone, { timeoutMs: timeoutMs - quickMs, signal: run.signal })) ?? false;
+}
+
+/** Does another daemon that runs still count the disk as its own? Nobody else sees that guest. */
+async function isInTheirs(run: RunContext, row: Mapping | null): Promise<boolean> {
+  if (row === null || row.vmId === run.parts.policy().applianceVmId) return false;
+  const daemon = await readNeighbour(run, row.vmId);
+  run.learn({ neighbour: { vmId: row.vmId, daemon } });
+  return daemon?.runs === true;
 }
 
 function isGone(snapshot: DeviceSnapshot, { volumeId, leaves }: AwaitGone, clues: Clues): boolean {
@@ -62,10 +73,14 @@ function mayHideIt(snapshot: DeviceSnapshot, volumeId: string, { disk, mappings 
  * mapping to another VM says nothing about a disk that has stayed here. Where every disk tells whose it is, there
  * is nothing to look up.
  */
-async function readClues(run: RunContext, volumeId: string, snapshot: DeviceSnapshot): Promise<Clues> {
+async function readClues(
+  run: RunContext,
+  volumeId: string,
+  row: Mapping | null,
+  snapshot: DeviceSnapshot,
+): Promise<Clues> {
   const { ledger, policy } = run.parts;
   const { applianceVmId } = policy();
-  const row = await run.active(() => ledger.readMapping(volumeId));
   const mapping = row?.vmId === applianceVmId ? row : null;
   const allTell = snapshot.devices.every(({ root, serial }) => root === true || isVolumeSerial(serial));
   if (allTell || applianceVmId === null) return { disk: mapping, mappings: [] };

@@ -6,11 +6,12 @@ import { absent, type Evidence, seen, unknown } from '../../model/evidence';
 import type { OpenJob } from '../../model/ledger';
 import type { Mapping } from '../../model/operation';
 import { intentOf } from '../decide/intent';
-import type { Guards, Mutation, Neighbour, VmDisk } from '../decision';
+import type { Guards, Mutation, VmDisk } from '../decision';
 import type { MutationStep } from '../journal';
 import { awaitGone } from './await-gone';
 import { readUse } from './disk-use';
 import { exportedDevice } from './exports';
+import { readNeighbour } from './neighbour';
 import type { RunContext } from './run-context';
 
 /**
@@ -24,7 +25,10 @@ export async function readGuards(
 ): Promise<Guards> {
   const { applianceVmId } = run.parts.policy();
   const vmId = 'vmId' in command ? command.vmId : null;
-  const target = vmId !== null && (command.name !== 'attachVolume' || vmId !== applianceVmId) ? vmId : null;
+  // That this VM runs is not asked for every disk; CloudStack may not think so, or be moving it, where a try has failed.
+  const isTakenForRunning =
+    command.name === 'attachVolume' && vmId === applianceVmId && !run.journal.wasAccepted(step);
+  const target = isTakenForRunning ? null : vmId;
   const vmVolumes = command.name === 'destroyVirtualMachine' ? await readVmVolumes(run, command.vmId) : null;
   const openJobs = 'volumeId' in command ? await countOpenJobs(run, command.volumeId) : 0;
   const snapshot = 'snapshotId' in command ? await readSnapshot(run, command.snapshotId) : null;
@@ -49,7 +53,8 @@ export async function readGuards(
   // While users were waited for, everything that was read before them has grown old.
   const waitedMs = run.parts.clock.monotonic() - since;
   if (!hasWaited && waitedMs >= LIMITS.HOLDER_AGAIN_MS) return readGuards(run, { step, command }, true);
-  const actsOn = command.name === 'detachVolume' ? attachedTo : target;
+  const mappedTo = mapping?.kind === 'seen' ? mapping.value.vmId : null;
+  const actsOn = command.name === 'detachVolume' ? attachedTo : reverts ? mappedTo : target;
   const neighbour = actsOn === null || actsOn === applianceVmId ? null : await readNeighbour(run, actsOn);
   return {
     volume,
@@ -70,11 +75,6 @@ export async function readGuards(
 async function mayHaveStayed(run: RunContext, volumeId: string): Promise<boolean> {
   const timeoutMs = LIMITS.SERIAL_READ_TIMEOUT_MS;
   return !(await awaitGone(run, { do: 'await-gone', volumeId, timeoutMs, leaves: true }));
-}
-
-async function readNeighbour(run: RunContext, vmId: string): Promise<Neighbour | null> {
-  const row = await run.active(() => run.parts.ledger.readOwner(vmId));
-  return row && { vmId, owner: row.owner, runs: row.lease !== null && row.lease.leftMs > 0 };
 }
 
 export function readVolume(run: RunContext, volumeId: string): Promise<Evidence<CloudVolume>> {

@@ -21,6 +21,7 @@ import {
   readVmVolumes,
   readVolume,
 } from './guards';
+import { readNeighbour } from './neighbour';
 import { attachesTo, otherAttaches } from './other-attaches';
 import { readParts } from './parts-of-group';
 import type { RunContext } from './run-context';
@@ -37,6 +38,7 @@ export type Observation = Extract<
       | 'read-vm'
       | 'read-vm-volumes'
       | 'read-mapping'
+      | 'read-neighbour'
       | 'read-obstacles'
       | 'read-holders'
       | 'read-device-users'
@@ -60,6 +62,10 @@ export async function observe(run: RunContext, action: Observation): Promise<voi
       return run.learn({
         mapping: await readMapping(run, action.volumeId),
         exported: (await exportedDevice(run, action.volumeId)) !== null,
+      });
+    case 'read-neighbour':
+      return run.learn({
+        neighbour: { vmId: action.vmId, daemon: await readNeighbour(run, action.vmId) },
       });
     case 'query-job':
       return run.learn({ job: { jobId: action.jobId, found: await findJob(run, action.jobId) } });

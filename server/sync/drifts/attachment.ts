@@ -58,12 +58,18 @@ export function judgeUnmapped(view: View, volume: CloudVolume): Repair[] {
   );
 }
 
-/** A volume that is attached elsewhere or nowhere: its disk may have stayed in this guest. */
+/**
+ * A volume that is attached elsewhere or nowhere: its disk may have stayed in this guest. So may that of a migrated
+ * system disk, which is the root disk of its new VM. Where the guest does not tell what `/` stands on, a root disk may be
+ * our own, under an id of this VM that is wrong.
+ */
 export function judgeGhost(view: View, volume: CloudVolume): Repair[] {
   const isHere = volume.vmId === view.o.applianceVmId;
-  if (isHere || view.o.guest === null || volume.type === 'ROOT' || view.isMoving(volume)) return [];
+  if (isHere || view.o.guest === null || view.isMoving(volume)) return [];
   const device = view.deviceOf(volume.id);
-  return device === null || device === 'unknown' ? [] : [ghost(view, volume.id, device, volume, [])];
+  if (device === null || device === 'unknown') return [];
+  const mayBeOurs = volume.type === 'ROOT' && device.root !== false;
+  return mayBeOurs ? [] : [ghost(view, volume.id, device, volume, [])];
 }
 
 /** CloudStack says that the volume is not attached here (any more). */

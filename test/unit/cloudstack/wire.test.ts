@@ -220,6 +220,7 @@ describe('lists', () => {
             created: '2024-11-04T09:00:00+0100',
             deviceid: 3,
             zoneid: 9,
+            deleteprotection: 'true',
             surprise: {},
           },
         ],
@@ -243,6 +244,7 @@ describe('lists', () => {
       deviceId: null,
       created: '2024-11-04T08:00:00.000Z',
       attached: null,
+      deleteProtection: true,
     });
   });
 

@@ -108,11 +108,20 @@ describe('what the witnesses say of a volume', () => {
     ]);
   });
 
-  it('a disk on such a bus that does not tell its serial may be its disk: nothing is proven', async () => {
+  it.each([null, 'QM00003'])(
+    'a disk on such a bus with serial %s may be its disk: nothing is proven',
+    async (serial) => {
+      const { devices, ...rest } = snapshot();
+      const others = devices.map((disk) => ({ ...disk, path: '/dev/sda', serial, bus: 'sata or ide' }));
+      const { guest } = await gather({ guest: { ...rest, devices: [], others } });
+      expect(guest).toMatchObject({ kind: 'unknown', why: expect.stringContaining('/dev/sda') });
+    },
+  );
+
+  it('the disk of the system itself is another one, whatever it tells', async () => {
     const { devices, ...rest } = snapshot();
-    const others = devices.map((disk) => ({ ...disk, path: '/dev/sda', serial: null, bus: 'sata or ide' }));
-    const { guest } = await gather({ guest: { ...rest, devices: [], others } });
-    expect(guest).toMatchObject({ kind: 'unknown', why: expect.stringContaining('/dev/sda') });
+    const system = devices.map((disk) => ({ ...disk, path: '/dev/vda', serial: null, root: true }));
+    expect((await gather({ guest: { ...rest, devices: system } })).guest.kind).toBe('absent');
   });
 
   it('all away: four times unknown, and no error', async () => {

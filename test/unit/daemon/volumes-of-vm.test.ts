@@ -13,6 +13,7 @@ const NOW = 1_000_000;
 
 const shown = (id: string, fields: Partial<CloudVolume> = {}) =>
   ({ id, type: 'DATADISK', vmId: VM, size: 7, attached: null, created: null, ...fields }) as CloudVolume;
+const root = shown('root', { type: 'ROOT' });
 const row: Mapping = { ...mapping(MAPPED, { vmId: VM }), id: 'm', lastSync: 0, createdAt: 0, updatedAt: 0 };
 
 interface World {
@@ -47,7 +48,7 @@ describe('the volumes of another VM', () => {
     const { volumes, incomplete } = await ask(async () => [
       shown(MAPPED),
       shown(LEFT),
-      shown('root', { type: 'ROOT' }),
+      root,
       shown('elsewhere', { vmId: 'other' }),
     ]);
     expect(volumes.map(({ volumeId }) => volumeId)).toEqual([MAPPED, LEFT]);
@@ -62,19 +63,24 @@ describe('the volumes of another VM', () => {
   ] as const)(
     'with an operation %s: the list of CloudStack may be older than that',
     async (_, last, count) => {
-      const { volumes, incomplete } = await ask(async () => [shown(LEFT)], { last });
+      const { volumes, incomplete } = await ask(async () => [shown(LEFT), root], { last });
       expect(volumes).toHaveLength(count);
       expect(incomplete).toEqual(count === 2 ? null : expect.stringContaining(LEFT));
     },
   );
 
   it('have the root disk that is proven to be ours: it would go with the VM', async () => {
-    const root = shown(LEFT, { type: 'ROOT' });
-    expect((await ask(async () => [root], { own: LEFT })).volumes.map(({ volumeId }) => volumeId)).toEqual([
-      MAPPED,
-      LEFT,
-    ]);
-    expect((await ask(async () => [root])).volumes).toEqual([row]);
+    const migrated = shown(LEFT, { type: 'ROOT' });
+    expect(
+      (await ask(async () => [migrated], { own: LEFT })).volumes.map(({ volumeId }) => volumeId),
+    ).toEqual([MAPPED, LEFT]);
+    expect((await ask(async () => [migrated])).volumes).toEqual([row]);
+  });
+
+  it('are said to be incomplete when not even its root disk is shown: others may be left out as well', async () => {
+    for (const list of [[], [shown(LEFT)], [shown('root', { type: 'ROOT', vmId: 'other' })]])
+      expect((await ask(async () => list)).incomplete).toContain('does not show the root disk');
+    expect((await ask(async () => [root])).incomplete).toBeNull();
   });
 
   it('are said to be incomplete when the VM is not shown: its list is empty, whatever it has', async () => {

@@ -49,6 +49,21 @@ const UNSEEN: readonly [why: string, options: RigOptions, hide: (rig: Rig, id: s
   ],
 ];
 
+describe('a volume that is not shown any more once CloudStack has taken a call', () => {
+  it('is not said to be unchanged', async () => {
+    const rig = await Rig.start();
+    const { id } = await rig.volume({ vmId: rig.vm('Running') });
+    const { queryJob } = rig.cloud;
+    rig.cloud.queryJob = (jobId) => {
+      rig.hide(id);
+      return queryJob.call(rig.cloud, jobId);
+    };
+    const operation = await rig.run('detach', { volume_id: id });
+    expect(operation).toMatchObject({ status: 'failed', errorCode: 'VOLUME_NOT_VISIBLE' });
+    expect(operation.error).not.toContain('nothing changed');
+  });
+});
+
 describe('a live volume that is not shown', () => {
   for (const door of DOORS) {
     it.each(UNSEEN)(

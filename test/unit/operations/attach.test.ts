@@ -288,7 +288,12 @@ describe('attach decides', () => {
     const there = { volume_id: VOLUME, vm_id: OTHER_VM };
     const known = { volume: seenVolume({ vmId: OTHER_VM, deviceId: 1 }), obstacles: clear };
     expect(decideAttach(situation('attach', there, { facts: known }))).toMatchObject({ do: 'read-mapping' });
-    const facts = { ...known, mapping: absent('no row', 0, 'database') };
+    const asking = { ...known, mapping: absent('no row', 0, 'database') };
+    expect(decideAttach(situation('attach', there, { facts: asking }))).toEqual({
+      do: 'read-neighbour',
+      vmId: OTHER_VM,
+    });
+    const facts = { ...asking, neighbour: { vmId: OTHER_VM, daemon: null } };
     expect(decideAttach(situation('attach', there, { facts }))).toMatchObject({
       do: 'record',
       effects: [
@@ -309,6 +314,7 @@ describe('attach decides', () => {
       volume: seenVolume({ vmId: OTHER_VM, deviceId: 1 }),
       obstacles: clear,
       mapping: seen(mapping(), 0, 'database'),
+      neighbour: { vmId: OTHER_VM, daemon: null },
     };
     expect(decideAttach(situation('attach', there, { facts }))).toMatchObject({
       do: 'withdraw',
@@ -324,6 +330,7 @@ describe('attach decides', () => {
       volume: seenVolume({ vmId: OTHER_VM, deviceId: 1 }),
       obstacles: clear,
       mapping: rowOf(null),
+      neighbour: { vmId: OTHER_VM, daemon: null },
     };
     expect(decideAttach(situation('attach', there, { facts: { ...facts, exported: true } }))).toMatchObject({
       do: 'withdraw',

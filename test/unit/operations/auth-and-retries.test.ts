@@ -244,6 +244,41 @@ describe('431 that means "not now"', () => {
     expect(rig.model.effectsOf(id, 'attach')).toBe(1);
   });
 
+  it.each(['no-storage', 'no-endpoint', 'not-scheduled'] as const)(
+    'its job finds a server that has just started (%s): tried for a minute',
+    async (kind) => {
+      for (const times of [5, 1_000]) {
+        const rig = await Rig.start();
+        const { id } = await rig.volume();
+        rig.model.faults.add({ command: 'attachVolume', kind, times });
+        const begun = rig.clock.monotonic();
+        const { status } = await rig.ended(await attach(rig, id));
+        expect(status).toBe(times === 5 ? 'completed' : 'failed');
+        const withinMs = LIMITS.SERVER_START_MS + LIMITS.RETRY_CAP_MS + SECOND_MS;
+        expect(rig.clock.monotonic() - begun).toBeLessThan(withinMs);
+        expect(rig.calls.length).toBeLessThan(12);
+      }
+    },
+  );
+
+  it.each([30 * SECOND_MS, 5 * MINUTE_MS])(
+    'a guest gives the disk up only after %i ms: the detach goes on asking, and its export stays closed',
+    async (ms) => {
+      const rig = await Rig.start({ model: { latencies: { detach: 10 * SECOND_MS } } });
+      const volume = await rig.volume({ vmId: rig.here, mapped: true });
+      rig.model.faults.add({ command: 'detachVolume', kind: 'detach-timeout', ms });
+      const operation = await rig.request('detach', { volume_id: volume.id });
+      await rig.untilSent('detachVolume');
+      await rig.pass(ms);
+      expect([(await rig.operation(operation)).status, rig.exported(volume.id)]).toEqual([
+        'executing',
+        false,
+      ]);
+      expect(await rig.ended(operation)).toMatchObject({ status: 'completed' });
+      expect(volume.vmId).toBeNull();
+    },
+  );
+
   it.each([
     [
       'another 431',

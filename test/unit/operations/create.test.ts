@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { decideCreate } from '~/server/operations/decide/create';
+import { Rig } from './rig';
 import { gone, guards, OFFERING, type Step, seenVolume, situation, VOLUME, volume, ZONE } from './situations';
 
 const GIB = 1024 ** 3;
@@ -9,6 +10,42 @@ const offering = { id: OFFERING, name: 'Custom', customized: true, sizeGiB: 0 };
 const offer = { zone, offering, owner: null, sameName: [], conflictingOperation: null };
 const checked: Step = ['check', 'done', { size_gib: 2, zone_id: ZONE }];
 const intent: Step = ['create-volume', 'intent', { job_id: 'j1' }];
+
+describe('a create whose volume is not shown to the key', () => {
+  it.each([
+    ['says so when it was made', null, 'VOLUME_NOT_VISIBLE', 'the creation has succeeded'],
+    [
+      'ends with the words of CloudStack when it was not',
+      { kind: 'job-fails', code: 535, text: 'Maximum number of volumes' },
+      'CLOUDSTACK_QUOTA',
+      'Maximum number of volumes',
+    ],
+    [
+      'ends as unknown when nobody knows',
+      { kind: 'job-without-result' },
+      'CLOUDSTACK_OUTCOME_UNKNOWN',
+      'did not say how',
+    ],
+  ] as const)('%s, names it, and makes no other', async (_story, fault, errorCode, words) => {
+    const rig = await Rig.start();
+    if (fault) rig.model.faults.add({ command: 'createVolume', ...fault });
+    const { readVolume } = rig.cloud;
+    rig.cloud.readVolume = (id) => {
+      rig.hide(id);
+      return readVolume.call(rig.cloud, id);
+    };
+    const operation = await rig.run('create', {
+      name: 'data',
+      size: 5 * GIB,
+      zone_id: rig.model.inventory.firstZone().id,
+      disk_offering_id: rig.model.offerings[0]?.id ?? '',
+    });
+    expect(operation).toMatchObject({ status: 'failed', errorCode });
+    expect(operation.error).toContain(words);
+    expect(operation.error).toContain(operation.volumeId);
+    expect(rig.calls).toEqual(['createVolume']);
+  });
+});
 
 describe('create decides', () => {
   it('checks zone, offering and name before the first intent, and names what is wrong', () => {

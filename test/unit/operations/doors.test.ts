@@ -1,7 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import type { Volume } from '~/lab/cloudstack/records';
-import type { RequestOf } from '~/server/model/operation';
-import { MINUTE_MS, Rig, SECOND_MS } from './rig';
+import { LIMITS } from '~/server/core/limits';
+import { expectedSerial } from '~/server/devices/serial';
+import { exportName } from '~/server/model/export-name';
+import type { NewExport, NewMapping, Operation, RequestOf } from '~/server/model/operation';
+import { GIB, MINUTE_MS, Rig, SECOND_MS } from './rig';
 
 const cleanup = (rig: Rig, volumeId: string, testVmId: string, more: Partial<RequestOf['cleanup']> = {}) => ({
   volume_id: volumeId,
@@ -48,8 +51,8 @@ describe('the appliance of another daemon with this database', () => {
   const taken = async (state: string) => {
     const rig = await Rig.start();
     const vmId = rig.vm(state);
-    await rig.ledger.takeOver(vmId, 'their daemon');
-    return { rig, vmId };
+    const epoch = await rig.ledger.takeOver(vmId, 'their daemon');
+    return { rig, vmId, epoch };
   };
 
   it('as the test VM of a cleanup: it is neither stopped nor destroyed', async () => {
@@ -75,6 +78,85 @@ describe('the appliance of another daemon with this database', () => {
     expect([rig.calls, theirs.vmId, ours.vmId]).toEqual([[], vmId, null]);
   });
 
+  describe('which has mapped and exports a volume', () => {
+    const mapped = async () => {
+      const { rig, vmId, epoch } = await taken('Running');
+      const volume = await rig.volume();
+      const row: NewMapping = {
+        volumeId: volume.id,
+        vmId,
+        devicePath: '/dev/vdb',
+        cloudstackState: 'attached',
+        linuxState: 'detected',
+        size: volume.size,
+        controller: 'virtio3',
+        serial: expectedSerial(volume.id),
+        diskseq: 7,
+        bootId: null,
+        matchedBy: 'serial',
+        cloudstackDeviceId: 1,
+      };
+      await rig.ledger.auditedChange(epoch, [{ kind: 'put-mapping', mapping: row }], {
+        step: 'sync:unmapped-volume',
+        state: 'note',
+        data: {},
+      });
+      return { rig, vmId, epoch, volume, before: await rig.ledger.readMapping(volume.id) };
+    };
+
+    it('and CloudStack calls detached: its guest may still have the disk, so it is neither deleted nor given away', async () => {
+      const requests: ((rig: Rig, volumeId: string) => Promise<Operation>)[] = [
+        (rig, volume_id) => rig.run('detach', { volume_id }),
+        (rig, volume_id) => rig.run('delete', { volume_id }),
+        (rig, volume_id) => rig.run('attach', { volume_id, vm_id: rig.here }),
+        (rig, volume_id) => rig.run('attach', { volume_id, vm_id: rig.vm('Running') }),
+      ];
+      for (const request of requests) {
+        const { rig, volume, before } = await mapped();
+        const operation = await request(rig, volume.id);
+        expect(operation).toMatchObject({ status: 'failed', errorCode: 'APPLIANCE_PROTECTED' });
+        expect([rig.calls, await rig.ledger.readMapping(volume.id)]).toEqual([[], before]);
+      }
+    });
+
+    it('its export is closed there only, where it is known who is connected', async () => {
+      const { rig, epoch, volume } = await mapped();
+      const record: NewExport = {
+        volumeId: volume.id,
+        exportName: exportName(volume.id),
+        devicePath: '/dev/vdb',
+        port: 10_809,
+        status: 'active',
+        metadata: {},
+      };
+      await rig.ledger.auditedChange(epoch, [{ kind: 'put-export', record }], {
+        step: 'sync:missing-export',
+        state: 'note',
+        data: {},
+      });
+      const before = await rig.ledger.readExport(volume.id);
+      const answer = rig.during(rig.domain.exports.withdraw(volume.id, { force: false }));
+      expect(await answer).toEqual({ existed: false });
+      expect(await rig.ledger.readExport(volume.id)).toEqual(before);
+    });
+
+    it('and has attached: an attach there again leaves its row alone', async () => {
+      const { rig, vmId, volume, before } = await mapped();
+      rig.plugInto(volume, vmId);
+      const operation = await rig.run('attach', { volume_id: volume.id, vm_id: vmId });
+      expect(operation).toMatchObject({ status: 'failed', errorCode: 'APPLIANCE_PROTECTED' });
+      expect(await rig.ledger.readMapping(volume.id)).toEqual(before);
+    });
+
+    it('which is made larger: the row follows what its guest shows', async () => {
+      const { rig, vmId, volume, before } = await mapped();
+      rig.plugInto(volume, vmId);
+      const operation = await rig.run('resize', { volume_id: volume.id, size: 9 * GIB });
+      expect(operation).toMatchObject({ status: 'completed' });
+      expect([volume.size, await rig.ledger.readMapping(volume.id)]).toEqual([9 * GIB, before]);
+    });
+  });
+
   it('whose daemon has stopped for good gives its disks back', async () => {
     const { rig, vmId } = await taken('Running');
     const { id } = await rig.volume({ vmId });
@@ -84,6 +166,15 @@ describe('the appliance of another daemon with this database', () => {
 });
 
 describe('a disk that this guest still has', () => {
+  it('because an attach has failed half-way: its end names both, the disk and what CloudStack said', async () => {
+    const rig = await Rig.start();
+    const { id } = await rig.volume();
+    rig.model.faults.add({ command: 'attachVolume', kind: 'ghost-disk' });
+    const operation = await rig.run('attach', { volume_id: id, vm_id: rig.here });
+    expect(operation).toMatchObject({ status: 'failed', errorCode: 'DEVICE_STILL_PRESENT' });
+    expect(operation.error).toContain('the agent was disconnected');
+  });
+
   it('its volume is not given to another VM', async () => {
     const rig = await Rig.start();
     const volume = await rig.volume({ vmId: rig.here, mapped: true });
@@ -256,6 +347,58 @@ describe('cleanup of a test VM', () => {
     expect(rig.calls).toEqual(['detachVolume', 'attachVolume']);
   });
 
+  it.each([
+    ['the management server is restarted', { kind: 'restart', ms: 5 * SECOND_MS }, true],
+    ['CloudStack loses the result', { kind: 'job-without-result' }, true],
+    ['the VM is between two states', { kind: 'vm-busy' }, true],
+    [
+      'CloudStack refuses for good',
+      { kind: 'job-fails', code: 431, text: 'VM has delete protection enabled' },
+      false,
+    ],
+  ] as const)('whose removal fails because %s', async (_story, fault, goesAgain) => {
+    const rig = await Rig.start();
+    const vmId = rig.vm('Stopped');
+    const volume = await rig.volume({ vmId });
+    rig.model.faults.add({ command: 'destroyVirtualMachine', ...fault });
+    const operation = await rig.run('cleanup', cleanup(rig, volume.id, vmId, { delete_vm: true }));
+    expect(operation).toMatchObject({ status: 'completed', response: { vm_deleted: goesAgain } });
+    expect(rig.calls.filter((name) => name === 'destroyVirtualMachine')).toHaveLength(goesAgain ? 2 : 1);
+  });
+
+  it('whose removal never works is kept after a few tries, and a disk that it gets meanwhile keeps it', async () => {
+    for (const getsDisk of [false, true]) {
+      const rig = await Rig.start();
+      const vmId = rig.vm('Stopped');
+      const [volume, other] = [await rig.volume({ vmId }), await rig.volume()];
+      rig.model.faults.add({ command: 'destroyVirtualMachine', kind: 'job-without-result', times: 10 });
+      if (getsDisk)
+        rig.onSend = ({ name }) => {
+          if (name === 'destroyVirtualMachine') rig.plugInto(other, vmId);
+        };
+      const operation = await rig.run('cleanup', cleanup(rig, volume.id, vmId, { delete_vm: true }));
+      expect(operation).toMatchObject({ status: 'completed', response: { vm_deleted: false } });
+      const tries = rig.calls.filter((name) => name === 'destroyVirtualMachine').length;
+      expect(tries).toBe(getsDisk ? 1 : LIMITS.MUTATION_TRIES);
+    }
+  });
+
+  it('whose disk cannot be attached here: the failure says from where it was taken', async () => {
+    const rig = await Rig.start();
+    const vmId = rig.vm('Stopped');
+    const volume = await rig.volume({ vmId });
+    rig.model.faults.add({
+      ...{ command: 'attachVolume', kind: 'job-fails', code: 530 },
+      text: 'they belong to different accounts',
+    });
+    const operation = await rig.run('cleanup', cleanup(rig, volume.id, vmId));
+    expect(operation).toMatchObject({
+      status: 'failed',
+      response: { left: [`volume ${volume.id} was detached from VM ${vmId}`] },
+    });
+    expect([rig.calls, volume.vmId]).toEqual([['detachVolume', 'attachVolume'], null]);
+  });
+
   it.each(['Stopping', 'Migrating'])('a VM that is %s is waited for', async (state) => {
     const rig = await Rig.start();
     const vmId = rig.vm(state);
@@ -370,6 +513,23 @@ describe('cleanup of a test VM', () => {
 });
 
 describe('the wanted state is all of it', () => {
+  it('an attach of what is attached, while the export server has failed: mapping and export are not taken away', async () => {
+    const rig = await Rig.start();
+    const volume = await rig.volume({ vmId: rig.here, mapped: true });
+    const [mapping, record] = [
+      await rig.ledger.readMapping(volume.id),
+      await rig.ledger.readExport(volume.id),
+    ];
+    rig.server.portTaken = true;
+    const operation = await rig.run('attach', { volume_id: volume.id, vm_id: rig.here });
+    expect(operation).toMatchObject({ status: 'failed', errorCode: 'EXPORT_SERVER_UNHEALTHY' });
+    expect(await rig.ledger.readMapping(volume.id)).toMatchObject({ devicePath: mapping?.devicePath });
+    expect(await rig.ledger.readExport(volume.id)).toEqual(record);
+    rig.server.portTaken = false;
+    await rig.sync();
+    expect(rig.exported(volume.id)).toBe(true);
+  });
+
   it('attach-root of a volume that is a data disk of that VM: not completed, and it says which device it is', async () => {
     const rig = await Rig.start();
     const vmId = rig.vm('Stopped');
@@ -378,6 +538,22 @@ describe('the wanted state is all of it', () => {
     expect(operation).toMatchObject({ status: 'failed', errorCode: 'VOLUME_ATTACHED_ELSEWHERE' });
     expect(operation.error).toMatch(/as device 1 and not as device 0/);
     expect(rig.calls).toEqual([]);
+  });
+
+  it('attach-root of a volume whose device CloudStack does not name: waited for, and then not called device 0', async () => {
+    for (const named of [null, 0]) {
+      const rig = await Rig.start();
+      const vmId = rig.vm('Stopped');
+      const volume = await rig.volume({ vmId });
+      volume.deviceId = null;
+      const request = { volume_id: volume.id, vm_id: vmId, device_id: 0 };
+      const operation = await rig.request('attach', request);
+      await rig.pass(3 * SECOND_MS);
+      expect((await rig.operation(operation)).waitReason).toContain('as which device');
+      volume.deviceId = named;
+      const ended = named === null ? 'CLOUDSTACK_OUTCOME_UNKNOWN' : null;
+      expect(await rig.ended(operation)).toMatchObject({ errorCode: ended });
+    }
   });
 
   it.each(['Stopping', 'Starting', 'Migrating'])('attach to a VM that is %s waits for it', async (state) => {
@@ -389,6 +565,58 @@ describe('the wanted state is all of it', () => {
     rig.setVmState(vmId, 'Running');
     expect(await rig.ended(operation)).toMatchObject({ status: 'completed' });
     expect(rig.calls).toEqual(['attachVolume']);
+  });
+
+  it.each(['Stopping', 'Migrating'])('detach from a VM that is %s waits for it', async (state) => {
+    const rig = await Rig.start();
+    const vmId = rig.vm(state);
+    const volume = await rig.volume({ vmId });
+    const operation = await rig.request('detach', { volume_id: volume.id });
+    await rig.pass(MINUTE_MS);
+    expect([rig.calls, (await rig.operation(operation)).waitReason]).toEqual([[], `VM ${vmId} is ${state}`]);
+    rig.setVmState(vmId, 'Running');
+    expect(await rig.ended(operation)).toMatchObject({ status: 'completed' });
+    expect(rig.calls).toEqual(['detachVolume']);
+  });
+
+  it('while this appliance is migrated live, what attaches and detaches its disks waits', async () => {
+    const rig = await Rig.start();
+    const [comes, leaves] = [await rig.volume(), await rig.volume({ vmId: rig.here, mapped: true })];
+    rig.setVmState(rig.here, 'Migrating');
+    const operations = [
+      await rig.request('attach', { volume_id: comes.id, vm_id: rig.here }),
+      await rig.request('delete', { volume_id: leaves.id }),
+    ];
+    await rig.pass(5 * MINUTE_MS);
+    rig.setVmState(rig.here, 'Running');
+    for (const one of operations) expect(await rig.ended(one)).toMatchObject({ status: 'completed' });
+    expect([comes.vmId, leaves.removed]).toEqual([rig.here, true]);
+  });
+
+  it.each(['Error', 'Unknown'])(
+    'an appliance that CloudStack calls %s: nobody waits for that',
+    async (state) => {
+      const rig = await Rig.start();
+      const [comes, leaves] = [await rig.volume(), await rig.volume({ vmId: rig.here, mapped: true })];
+      rig.setVmState(rig.here, state);
+      const attach = await rig.run('attach', { volume_id: comes.id, vm_id: rig.here });
+      const detach = await rig.run('detach', { volume_id: leaves.id });
+      for (const { status, errorCode } of [attach, detach])
+        expect([status, errorCode]).toEqual(['failed', 'VM_STATE']);
+      expect([rig.calls, rig.exported(leaves.id)]).toEqual([['attachVolume'], true]);
+    },
+  );
+
+  it('an appliance that stays between two states: they end with a code, and the disk is exported again', async () => {
+    const rig = await Rig.start();
+    const [comes, leaves] = [await rig.volume(), await rig.volume({ vmId: rig.here, mapped: true })];
+    rig.setVmState(rig.here, 'Migrating');
+    const withinMs = LIMITS.RESOURCE_RETRY_DEADLINE_MS + 3 * MINUTE_MS;
+    const attach = await rig.request('attach', { volume_id: comes.id, vm_id: rig.here });
+    const detach = await rig.request('detach', { volume_id: leaves.id });
+    expect(await rig.ended(attach, withinMs)).toMatchObject({ status: 'failed', errorCode: 'VM_STATE' });
+    expect(await rig.ended(detach)).toMatchObject({ status: 'failed', errorCode: 'VM_STATE' });
+    expect([rig.calls, rig.exported(leaves.id)]).toEqual([['attachVolume'], true]);
   });
 
   it.each([

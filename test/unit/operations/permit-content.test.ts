@@ -157,6 +157,13 @@ const ROWS: readonly Row[] = [
     'refuse VOLUME_ATTACHED_HERE',
   ],
   [
+    'revert: another daemon that runs has mapped it, and its guest may have the disk',
+    revert,
+    intent({ vmId: null }),
+    { ...away(free), neighbour: { vmId: OTHER_VM, owner: 'their daemon', runs: true } },
+    'refuse APPLIANCE_PROTECTED',
+  ],
+  [
     'revert: mapped to the appliance',
     revert,
     intent({ vmId: null }),

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { absent, unknown } from '~/server/model/evidence';
 import { MINUTE_MS, Rig, SECOND_MS } from './rig';
 
 describe('a call that was lost is not sent again into another world', () => {
@@ -88,6 +89,27 @@ describe('a call that was lost is not sent again into another world', () => {
     const operation = await rig.run('delete', { volume_id: volume.id });
     expect(operation).toMatchObject({ status: 'failed', errorCode: 'VOLUME_ATTACHED_ELSEWHERE' });
     expect([rig.calls, volume.vmId, volume.removed]).toEqual([['detachVolume'], to, false]);
+  });
+
+  it('delete: nothing was sent, because one odd answer called the volume gone, and now it is not shown: still nothing is', async () => {
+    const rig = await Rig.start();
+    const { id } = await rig.volume();
+    const { readVolume } = rig.cloud;
+    let intended = false;
+    let denied = false;
+    rig.domain.events.onEntry(({ state }) => {
+      intended ||= state === 'intent';
+    });
+    rig.cloud.readVolume = async (volumeId) => {
+      if (!intended) return readVolume.call(rig.cloud, volumeId);
+      const answer = denied ? unknown('it is not shown', 0, 'cloudstack') : absent('gone', 0, 'cloudstack');
+      denied = true;
+      return answer;
+    };
+    const operation = await rig.request('delete', { volume_id: id });
+    const ended = await rig.ended(operation, 40 * MINUTE_MS);
+    expect([ended.status, rig.calls]).toEqual(['failed', []]);
+    expect(ended.errorCode).toBe('VOLUME_NOT_VISIBLE');
   });
 
   it('attach: meanwhile another VM has it', async () => {

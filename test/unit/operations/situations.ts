@@ -127,6 +127,7 @@ export function volume(fields: Partial<CloudVolume> = {}): CloudVolume {
     deviceId: null,
     created: null,
     attached: null,
+    deleteProtection: false,
     owner: OURS,
     ...fields,
   };

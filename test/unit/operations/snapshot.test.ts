@@ -318,6 +318,25 @@ describe('a revert', () => {
     },
   );
 
+  it('whose volume is not shown any more ends as its job did: what was replaced is not called unchanged', async () => {
+    for (const [fault, ends] of [
+      [null, { status: 'completed', response: { size: null, warnings: [expect.any(String)] } }],
+      [{ kind: 'job-without-result' }, { status: 'failed', errorCode: 'CLOUDSTACK_OUTCOME_UNKNOWN' }],
+    ] as const) {
+      const the = await world();
+      const snapshotId = await taken(the);
+      if (fault) the.rig.model.faults.add({ command: 'revertSnapshot', ...fault });
+      const { queryJob } = the.rig.cloud;
+      the.rig.cloud.queryJob = (jobId) => {
+        the.rig.hide(the.volume.id);
+        return queryJob.call(the.rig.cloud, jobId);
+      };
+      const ended = await revert(the, snapshotId);
+      expect(ended).toMatchObject(ends);
+      expect(`${ended.error}`).not.toContain('nothing changed');
+    }
+  });
+
   it('whose answer is lost is found by its job; whose job is lost, too, reverts no second time', async () => {
     const found = await world();
     const one = await taken(found);

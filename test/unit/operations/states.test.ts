@@ -200,6 +200,26 @@ describe('a delete that CloudStack does not finish', () => {
     expect(operation).toMatchObject({ status: 'failed', errorCode: 'CLOUDSTACK_REJECTED' });
     expect(operation.error).toContain('delete protection');
   });
+
+  it('is refused after its disk was detached: the failure says so', async () => {
+    const rig = await Rig.start();
+    const volume = await rig.volume({ vmId: rig.here, mapped: true });
+    rig.onSend = ({ name }) => {
+      if (name === 'deleteVolume') volume.deleteProtection = true;
+    };
+    const operation = await rig.run('delete', { volume_id: volume.id });
+    expect(operation).toMatchObject({ status: 'failed', errorCode: 'CLOUDSTACK_REJECTED' });
+    expect(operation.error).toContain(`volume ${volume.id} was detached from VM ${rig.here}`);
+  });
+
+  it('is protected and attached here: nothing is detached, and its export stays', async () => {
+    const rig = await Rig.start();
+    const volume = await rig.volume({ vmId: rig.here, mapped: true, deleteProtection: true });
+    const operation = await rig.run('delete', { volume_id: volume.id, force: true });
+    expect(operation).toMatchObject({ status: 'failed', errorCode: 'CLOUDSTACK_REJECTED' });
+    expect(operation.error).toContain('delete protection');
+    expect([rig.calls, volume.vmId, rig.exported(volume.id)]).toEqual([[], rig.here, true]);
+  });
 });
 
 describe('DELETE_MODE=trash', () => {
@@ -228,12 +248,17 @@ describe('DELETE_MODE=trash', () => {
     expect(again).toMatchObject({ status: 'failed', errorCode: 'VOLUME_NOT_VISIBLE' });
   });
 
-  it.each(['Allocated', 'Uploaded'])('a volume in %s has nothing to recover: expunged', async (state) => {
-    const rig = await Rig.start({ policy: { deleteMode: 'trash' } });
-    const volume = await rig.volume({ state });
-    expect(await rig.run('delete', { volume_id: volume.id })).toMatchObject({ status: 'completed' });
-    expect([volume.removed, rig.calls]).toEqual([true, ['deleteVolume']]);
-  });
+  it.each(['Allocated', 'Uploaded', 'Expunging', 'UploadError', 'UploadAbandoned', 'NotUploaded'])(
+    'a volume in %s has nothing to recover: expunged',
+    async (state) => {
+      const rig = await Rig.start({ policy: { deleteMode: 'trash' } });
+      const volume = await rig.volume({ state });
+      const operation = await rig.run('delete', { volume_id: volume.id });
+      expect(operation).toMatchObject({ status: 'completed' });
+      expect(operation.response).not.toHaveProperty('recoverable');
+      expect([volume.removed, rig.calls]).toEqual([true, ['deleteVolume']]);
+    },
+  );
 });
 
 describe('waits', () => {

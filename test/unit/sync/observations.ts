@@ -29,6 +29,7 @@ export function volume(fields: Partial<CloudVolume> = {}): CloudVolume {
     deviceId: 1,
     created: null,
     attached: null,
+    deleteProtection: false,
     owner: { projectId: null, account: null, domainId: null },
     ...fields,
   };

@@ -25,6 +25,7 @@ import {
 const NAME = exportName(VOLUME);
 const served = (target: string | null) => [{ name: NAME, volumeId: VOLUME, target, published: null }];
 const nothing: Partial<Observation> = { mappings: [], exports: [], configured: [], probes: new Map() };
+const { root: _, ...untold } = device();
 const detached = { volumes: [volume({ vmId: null, deviceId: null })] };
 const proven = new Map([[VOLUME, 'CloudStack says that this id names nothing']]);
 const missing = mapping({ linuxState: 'missing', devicePath: `missing-${VOLUME}` });
@@ -34,6 +35,12 @@ const used = (holder: Holder) => new Map([['/dev/vdb', [holder]]]);
 const TABLE: readonly [story: string, world: Partial<Observation>, kind: DriftKind, steps: string][] = [
   ['the guest kept the disk of a detached volume', detached, 'ghost-disk', 'withdraw, delete-mapping'],
   ['the same without a row: there is nothing to repair', { ...nothing, ...detached }, 'ghost-disk', ''],
+  [
+    'the guest kept the system disk of a migrated machine, which another VM runs from now',
+    { ...nothing, volumes: [volume({ vmId: OTHER_VM, type: 'ROOT', deviceId: 0 })] },
+    'ghost-disk',
+    '',
+  ],
   [
     'the guest kept the disk of a volume that is on another VM now',
     { ...nothing, volumes: [volume({ vmId: OTHER_VM })], mappings: [remote()] },
@@ -491,6 +498,14 @@ describe('what is not known is not judged', () => {
       { ...nothing, guest: { ...guest([]), devices: [{ ...ROOT, ...device({ name: 'vda' }), root: true }] } },
     ],
     ['the root volume of the appliance', { ...nothing, volumes: [volume({ type: 'ROOT' })] }],
+    [
+      'the root volume of another VM, in a guest that does not tell what `/` stands on: it may be our own',
+      {
+        ...nothing,
+        volumes: [volume({ vmId: OTHER_VM, type: 'ROOT', deviceId: 0 })],
+        guest: guest([untold]),
+      },
+    ],
     ['the export server cannot be read', { configured: null, probes: new Map() }],
     ['exports are off', { exportsEnabled: false, configured: null, exports: [], probes: new Map() }],
     [
