@@ -8,7 +8,7 @@ import { NbdkitExports, type NbdkitOptions } from './nbdkit/nbdkit-exports';
 import { noExports } from './no-exports';
 
 export interface ExportServerOptions
-  extends Omit<NbdServerOptions & NbdkitOptions, 'binary' | 'diskseq' | 'handshakeMs'> {
+  extends Omit<NbdServerOptions & NbdkitOptions, 'binary' | 'diskseq' | 'handshakeMs' | 'notToStart'> {
   readonly backend: 'auto' | 'nbdkit' | 'nbd-server' | 'none';
   /** Program to run; null = the one the backend is called after. */
   readonly binary: string | null;
@@ -29,7 +29,21 @@ export function createExportServer(options: ExportServerOptions): ExportServer {
   };
   if (backend === 'nbdkit') return new NbdkitExports(given);
   // The socket of nbdkit's holder is no unit of an nbd-server that was found here.
-  return new NbdServerExports(given.unit?.endsWith('.socket') ? { ...given, unit: null } : given);
+  return new NbdServerExports(
+    given.unit?.endsWith('.socket') ? { ...given, unit: null, notToStart: withoutUnit(given.unit) } : given,
+  );
+}
+
+/**
+ * Where systemd is to have the exports, this daemon runs in a sandbox that opens no disk for writing, and its end is
+ * that of all it has started: an nbd-server of its own would serve everybody read-only, and cut its clients.
+ */
+function withoutUnit(socket: string): string {
+  return (
+    'the nbd-server that has, or had, the port of the exports has no unit that may be started anew; to move to nbdkit when no client is ' +
+    `connected: stop it, systemctl enable --now ${socket}, systemctl restart volume-daemon; to stay: NBD_BACKEND=nbd-server and ` +
+    'NBD_UNIT=volume-daemon-nbd-server.service'
+  );
 }
 
 /**

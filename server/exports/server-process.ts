@@ -25,6 +25,8 @@ export interface ServerProcessOptions extends NbdAddress {
   readonly isOurs: (pid: number) => boolean;
   /** Starts it so that it outlives this daemon. Throws EXPORT_SERVER_UNHEALTHY. */
   readonly launch: () => Promise<unknown>;
+  /** Why this daemon must neither start it nor start it anew, with what to do instead; null: it may. */
+  readonly notToStart?: string | null;
   /** ms from the start until the process has the port; later it counts as ended. */
   readonly appearsMs: number;
   /** Does it run with other settings than ours, and was it started by a daemon like this one? */
@@ -110,6 +112,7 @@ export class ServerProcess {
    */
   restart(): Promise<void> {
     return this.queue.run('process', async () => {
+      this.requireStartable();
       const before = await this.pid();
       if (this.options.unit !== null) await systemctl('restart', this.options.unit);
       else if (before !== null) {
@@ -131,6 +134,7 @@ export class ServerProcess {
     const serves = await this.becomes(async () => {
       if (await this.isServing()) return true;
       if ((await this.pid()) !== null || (isBegun && this.isActivated)) return false;
+      this.requireStartable();
       if (!this.isActivated && (await this.isPortTaken())) return false;
       if (unit !== null) await systemctl('start', unit);
       else {
@@ -167,6 +171,11 @@ export class ServerProcess {
   /** systemd starts it for the first client. */
   private get isActivated(): boolean {
     return this.options.unit?.endsWith('.socket') ?? false;
+  }
+
+  private requireStartable(): void {
+    const { notToStart = null } = this.options;
+    if (notToStart !== null) throw unhealthy(notToStart);
   }
 
   /** Throws when it is somebody else's: nbd-server would overwrite the pid file, end, and report success. */

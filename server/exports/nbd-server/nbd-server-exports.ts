@@ -15,6 +15,8 @@ const DEFAULT_CONFIG = '/etc/nbd-server/config';
 export interface NbdServerOptions extends LinkedOptions, FileOptions {
   readonly pidFile: string;
   readonly restartPolicy: 'preserve' | 'when-idle' | 'never';
+  /** Why the daemon must not start it; null: it may. */
+  readonly notToStart?: string | null;
 }
 
 /**
