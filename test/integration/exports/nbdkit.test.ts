@@ -178,6 +178,31 @@ describe('a holder of systemd that was not started anew after a change of the se
   });
 });
 
+describe('a holder of systemd that cannot run with its settings', () => {
+  it('says why in one line, and not ten times a second: systemd starts it again at once', async () => {
+    const keys = join(dir, 'tls');
+    await mkdir(join(keys, 'keys.psk'), { recursive: true });
+    const folder = join(nbdkit.runDir, 'exports');
+    const words = [
+      `--exports=${folder}`,
+      `--exports-read-only=${folder}-read-only`,
+      '--tls=on',
+      `--tls-dir=${keys}`,
+    ];
+    const begun = performance.now();
+    const holder = spawn(process.execPath, [nbdkit.holder, ...words], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+      env: { ...process.env, LISTEN_FDS: '2' },
+    });
+    const said: Buffer[] = [];
+    holder.stderr.on('data', (chunk: Buffer) => said.push(chunk));
+    const [code] = await once(holder, 'close');
+    expect(code).toBe(1);
+    expect(performance.now() - begun).toBeGreaterThan(1_500);
+    expect(Buffer.concat(said).toString()).toMatch(/^[^\n]*keys\.psk[^\n]*\n$/);
+  });
+});
+
 describe('a holder that may not look into the processes of the one before it', () => {
   it('does not take their clients for some that never ask for an export', async ({ skip }) => {
     if (process.getuid?.() !== 0 || !findProgram('setpriv')) skip('it takes root and setpriv');
