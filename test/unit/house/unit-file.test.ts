@@ -25,3 +25,8 @@ it('whoever accepts the clients of exports gets no secret of the environment fil
   const unset = /^UnsetEnvironment=(.*)$/m.exec(unitFile('volume-daemon-nbd.service'))?.[1]?.split(' ');
   expect(unset).toEqual(expect.arrayContaining(secrets));
 });
+
+it('the daemon starts after an nbd-server of the system: who has the port of the exports decides which server is used', () => {
+  const after = /^After=(.*)$/m.exec(unitFile('volume-daemon.service'))?.[1]?.split(' ');
+  expect(after).toContain('nbd-server.service');
+});
