@@ -25,8 +25,8 @@ export interface ServerProcessOptions extends NbdAddress {
   readonly isOurs: (pid: number) => boolean;
   /** Starts it so that it outlives this daemon. Throws EXPORT_SERVER_UNHEALTHY. */
   readonly launch: () => Promise<unknown>;
-  /** Why this daemon must neither start it nor start it anew, with what to do instead; null: it may. */
-  readonly notToStart?: string | null;
+  /** Why this daemon must now neither start it nor start it anew, with what to do instead; null: it may. */
+  readonly notToStart?: () => string | null;
   /** ms from the start until the process has the port; later it counts as ended. */
   readonly appearsMs: number;
   /** Does it run with other settings than ours, and was it started by a daemon like this one? */
@@ -46,7 +46,7 @@ export class ServerProcess {
   private readonly queue = new KeyedMutex();
   private readonly gate: RetryGate;
   /** The process that last answered as an NBD server, and when (monotonic ms). */
-  private answered: { readonly pid: number | null; readonly at: number } | null = null;
+  private answered: { readonly pid: number; readonly at: number } | null = null;
 
   constructor(private readonly options: ServerProcessOptions) {
     const { NBD_REVIVE_BASE_MS: baseMs, NBD_REVIVE_CAP_MS: capMs } = LIMITS;
@@ -159,8 +159,10 @@ export class ServerProcess {
     const isLate = known === null || clock.monotonic() - known.at >= LIMITS.NBD_BELIEVED_MS;
     if (!isLate && known.pid === (await this.pid())) return true;
     if ((await greets(this.options)) !== null) return false;
-    this.answered = { pid: await this.pid(), at: clock.monotonic() };
-    return this.answered.pid !== null;
+    // None of ours: whoever has greeted is somebody else's, now and the next time.
+    const pid = await this.pid();
+    this.answered = pid === null ? null : { pid, at: clock.monotonic() };
+    return pid !== null;
   }
 
   /** Does a process of ours listen, or systemd for it? */
@@ -174,8 +176,8 @@ export class ServerProcess {
   }
 
   private requireStartable(): void {
-    const { notToStart = null } = this.options;
-    if (notToStart !== null) throw unhealthy(notToStart);
+    const reason = this.options.notToStart?.() ?? null;
+    if (reason !== null) throw unhealthy(reason);
   }
 
   /** Throws when it is somebody else's: nbd-server would overwrite the pid file, end, and report success. */

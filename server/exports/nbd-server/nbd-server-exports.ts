@@ -45,6 +45,7 @@ export class NbdServerExports extends LinkedExports {
     this.files = new ExportFiles(options, (name) => links.path({ name }));
     const process = new ServerProcess({
       ...options,
+      notToStart: () => options.notToStart ?? null,
       name: `the nbd-server of ${baseConfig}`,
       isOurs,
       // It daemonizes by itself, and writes the pid file a moment later.

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { messageOf } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
 import { commandLine } from '../../devices/sysfs/process-table';
-import { isListening } from '../../devices/sysfs/socket-table';
+import { isListening, servesPort } from '../../devices/sysfs/socket-table';
 import { ConnectedClients } from '../connected-clients';
 import { unhealthy } from '../export-errors';
 import { ExportLinks } from '../export-links';
@@ -63,6 +63,7 @@ export class NbdkitExports extends LinkedExports {
         return isHolder(words) && words.includes(marked) && !settings.every((one) => words.includes(one));
       },
       launch: async () => launch(options, settings),
+      notToStart: () => conflictingServer(options),
       appearsMs: LIMITS.NBD_START_TIMEOUT_MS,
     });
   }
@@ -151,6 +152,12 @@ export class NbdkitExports extends LinkedExports {
     // One that has ended meanwhile has no words.
     return at < 0 ? [] : differingSettings(words.slice(at + 1).filter(Boolean), this.options);
   }
+}
+
+/** systemd ends an nbd-server, and with it whoever is connected, when it starts the socket of the same port. */
+function conflictingServer({ unit, port }: NbdkitOptions): string | null {
+  if (!unit?.endsWith('.socket') || !servesPort('nbd-server', port)) return null;
+  return `an nbd-server has port ${port}, and the start of ${unit} would end it: stop it when no client is connected to it`;
 }
 
 /** It is no child of ours in any way that matters: it lives on, whatever ends us. */

@@ -1,9 +1,9 @@
 import { execFile } from 'node:child_process';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { NBDKIT_DEFAULTS } from '~/lab/exports/backends';
 import { type NbdServer, startNbdServer } from '~/lab/nbd-server';
 import { isListening } from '~/server/devices/sysfs/socket-table';
@@ -29,7 +29,17 @@ beforeEach(async () => {
   await writeFile(nbd.baseConfig, baseConfig(nbd));
   await run('nbd-server', ['-C', nbd.baseConfig, '-p', nbd.pidFile]);
   while (!isListening(nbd.port)) await new Promise((resolve) => setImmediate(resolve));
-  exports = createExportServer({
+  exports = create('auto');
+});
+afterEach(async () => {
+  vi.unstubAllEnvs();
+  await exports.close();
+  await nbd.stop();
+  await rm(dir, { recursive: true, force: true });
+});
+
+function create(backend: 'auto' | 'nbdkit'): ExportServer {
+  return createExportServer({
     ...NBDKIT_DEFAULTS,
     ...nbd,
     readOnlyPort: nbd.port + 1,
@@ -37,18 +47,13 @@ beforeEach(async () => {
     runDir: join(dir, 'run'),
     devDir,
     sysBlockDir: join(dir, 'sys'),
-    backend: 'auto',
+    backend,
     binary: null,
     manage: 'auto',
     unit: 'volume-daemon-nbd.socket',
     restartPolicy: 'preserve',
   });
-});
-afterEach(async () => {
-  await exports.close();
-  await nbd.stop();
-  await rm(dir, { recursive: true, force: true });
-});
+}
 
 async function plug(): Promise<ExportTarget> {
   const devicePath = join(devDir, 'vdb');
@@ -78,5 +83,21 @@ describe('an nbd-server that was here before the package', () => {
     });
     expect(await nbd.pids()).toEqual([]);
     expect(isListening(nbd.port)).toBe(false);
+  });
+
+  it('is not ended with its clients by the start of nbdkit’s socket, which systemd lets nobody share a port with', async () => {
+    const calls = join(dir, 'systemctl-calls');
+    await writeFile(join(dir, 'systemctl'), `#!/bin/sh\necho "$@" >>${calls}\n`);
+    await chmod(join(dir, 'systemctl'), 0o755);
+    vi.stubEnv('PATH', `${dir}:${process.env.PATH}`);
+    const chosen = create('nbdkit');
+    const target = await plug();
+    const refusal = {
+      code: 'EXPORT_SERVER_UNHEALTHY',
+      message: expect.stringContaining('nbd-server has port'),
+    };
+    await expect(chosen.publish(target)).rejects.toMatchObject(refusal);
+    expect(await chosen.health()).toMatchObject({ status: 'unhealthy', message: refusal.message });
+    await expect(readFile(calls)).rejects.toMatchObject({ code: 'ENOENT' });
   });
 });
