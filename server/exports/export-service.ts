@@ -26,6 +26,8 @@ export interface ExportServiceParts {
   readonly events: Pick<OperationEvents, 'publish'>;
   /** Throws STANDBY, STARTING, STOPPING or APPLIANCE_UNKNOWN. */
   owner(): { epoch: Epoch; applianceVmId: string };
+  /** null while it is not known which VM this is. */
+  applianceVmId(): string | null;
   readonly watcher: { scan(): Promise<DeviceSnapshot> };
   isBusyWith(volumeId: string): boolean;
   /**
@@ -103,7 +105,8 @@ export class ExportService {
   }
 
   /**
-   * Withdraws it; fine when there is none. DEVICE_IN_USE while a client is connected and `force` is false.
+   * Withdraws it; fine when there is none, and when it is another appliance's: only its own daemon closes that one.
+   * DEVICE_IN_USE while a client is connected and `force` is false.
    */
   async withdraw(
     volumeId: string,
@@ -118,6 +121,7 @@ export class ExportService {
     this.refuseWhileBusy(volumeId);
     await this.parts.server.withdraw(name, { force });
     if (!record || isWithdrawn(record)) return { existed: false };
+    if (await this.isOfAnother(await this.parts.ledger().readMapping(volumeId))) return { existed: false };
     // The row stays and remembers that somebody wanted this, so that sync does not bring the export back.
     const metadata = { ...record.metadata, withdrawn: 'true' };
     const kept: NewExport = { ...record, status: 'pending', metadata };
@@ -125,13 +129,13 @@ export class ExportService {
     return { existed: true };
   }
 
+  /** Of this appliance. Throws DATABASE_UNAVAILABLE. */
   async validate(): Promise<ExportValidation[]> {
     const results: ExportValidation[] = [];
     for (const { volumeId, exportName } of await this.list({})) {
-      const [mapping, probe] = await Promise.all([
-        this.parts.ledger().readMapping(volumeId),
-        this.parts.server.probe(exportName),
-      ]);
+      const mapping = await this.parts.ledger().readMapping(volumeId);
+      if (await this.isOfAnother(mapping)) continue;
+      const probe = await this.parts.server.probe(exportName);
       const expectedSize = mapping?.size ?? 0;
       const size = probe.ok ? probe.size : null;
       const ok = size === expectedSize;
@@ -155,6 +159,13 @@ export class ExportService {
       `Export ${name} has ${clients.length} connected client(s): ${clients.join('; ')}`,
       { details: { clients: [...clients] } },
     );
+  }
+
+  /** Is the volume mapped to the VM of another daemon with the same database? */
+  private async isOfAnother(mapping: Mapping | null): Promise<boolean> {
+    const vmId = this.parts.applianceVmId();
+    if (mapping === null || vmId === null || mapping.vmId === vmId) return false;
+    return (await this.parts.ledger().readOwner(mapping.vmId)) !== null;
   }
 
   private refuseWhileBusy(volumeId: string): void {
