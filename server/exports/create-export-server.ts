@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { isInstalled } from '../core/is-installed';
 import { readNumber } from '../devices/sysfs/kernel-files';
 import { servesPort } from '../devices/sysfs/socket-table';
+import { ExportLinks } from './export-links';
 import type { ExportServer } from './export-server';
 import { NbdServerExports, type NbdServerOptions } from './nbd-server/nbd-server-exports';
 import { NbdkitExports, type NbdkitOptions } from './nbdkit/nbdkit-exports';
@@ -20,12 +21,14 @@ export interface ExportServerOptions
 /** The export server that NBD_BACKEND names. */
 export function createExportServer(options: ExportServerOptions): ExportServer {
   const backend = options.backend === 'auto' ? chooseBackend(options) : options.backend;
-  if (backend === 'none') return noExports(options.port);
+  const diskseq = (name: string) => readNumber(join(options.sysBlockDir, name, 'diskseq'));
+  if (backend === 'none')
+    return noExports(options.port, new ExportLinks({ ...options, diskseq }, { apart: true }));
   const given = {
     ...options,
     binary: options.binary ?? backend,
     unit: options.manage === 'own' ? null : options.unit,
-    diskseq: (name: string) => readNumber(join(options.sysBlockDir, name, 'diskseq')),
+    diskseq,
   };
   if (backend === 'nbdkit') return new NbdkitExports(given);
   // The socket of nbdkit's holder is no unit of an nbd-server that was found here.
