@@ -1,4 +1,5 @@
 import { lstatSync, rmSync } from 'node:fs';
+import { setTimeout as pause } from 'node:timers/promises';
 import { LIMITS } from '../core/limits';
 import type { Configuration } from './configuration/configuration';
 
@@ -19,4 +20,26 @@ export function prepareListening(
   if (http.socketPath === null) return;
   env.NITRO_UNIX_SOCKET = http.socketPath;
   if (lstatSync(http.socketPath, { throwIfNoEntry: false })?.isSocket()) rmSync(http.socketPath);
+}
+
+/**
+ * Resolves when Nitro's server listens, which begins after its plugins have run; where that fails, the process ends
+ * (`isListenError`). A daemon whose port another one has, such as the daemon before this one, must not take its
+ * operations over first. Goes on after a while where the runtime does not tell.
+ */
+export async function untilListening({
+  socketPath,
+}: Pick<Configuration['http'], 'socketPath'>): Promise<void> {
+  const listens = () =>
+    socketPath === null
+      ? process.getActiveResourcesInfo().includes('TCPServerWrap')
+      : lstatSync(socketPath, { throwIfNoEntry: false })?.isSocket() === true;
+  const deadline = performance.now() + LIMITS.LISTEN_WAIT_MS;
+  do await pause(LIMITS.LISTEN_POLL_MS);
+  while (!listens() && performance.now() < deadline);
+}
+
+/** Did a server fail to take its address? */
+export function isListenError(error: unknown): boolean {
+  return error instanceof Error && 'syscall' in error && error.syscall === 'listen';
 }
