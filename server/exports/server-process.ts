@@ -72,6 +72,7 @@ export class ServerProcess {
   /** For the health check: `ensureRunning` that is not tried too often. Throws EXPORT_SERVER_UNHEALTHY. */
   async revive(): Promise<void> {
     if (await this.isServing()) return;
+    this.requireStartable();
     if (!this.isDue) throw unhealthy(this.silence);
     await this.gate.run(() => this.ensureRunning());
   }
