@@ -48,6 +48,13 @@ const WAITING: readonly Column<Health['details']['waiting'][number]>[] = [
   field('reason'),
 ];
 
+const HELD: readonly Column<Health['details']['held'][number]>[] = [
+  { name: 'operation', value: ({ id }) => id },
+  field('type'),
+  { name: 'volume', value: ({ volume_id }) => volume_id },
+  field('reason'),
+];
+
 const INCOMPLETE: Lowercase<typeof INCOMPLETE_HEADER> = 'volumes-incomplete';
 
 const VM_VOLUME: readonly Column<Reply<'listVmVolumes'>[number]>[] = [
@@ -94,17 +101,23 @@ export const healthNoun = loneNoun('health', {
   columns: HEALTH,
   args: { 'allow-degraded': flag('exit code 0 also when degraded') },
   examples: [
-    { args: '', what: 'Each dependency with the reason, and what waits.' },
+    { args: '', what: 'Each dependency with the reason, what waits, and what needs a person.' },
     { args: '--quiet >/dev/null || echo trouble', what: 'For a script.' },
   ],
   async run({ client, out }, args) {
     const health = await client.call('health', {});
-    const { components, waiting, drifts } = health.details;
+    const { components, waiting, held, drifts } = health.details;
     out.record(HEALTH, health);
     if (!out.isBare) {
       const list = Object.entries(components).map(([name, component]) => ({ name, ...component }));
       out.section('Components', COMPONENT, list, 'None.');
       if (waiting.length > 0) out.section('Waiting operations', WAITING, waiting, '');
+      if (held.length > 0) {
+        out.section('Held operations', HELD, held, '');
+        out.say(
+          'A person has to decide: volumectl operation retry <operation>, or volumectl operation abandon <operation>.',
+        );
+      }
       if (drifts.length > 0) out.section('Drifts', DRIFT_COLUMNS, drifts, '');
     }
     const good = args['allow-degraded'] ? ['healthy', 'degraded'] : ['healthy'];

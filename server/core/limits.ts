@@ -101,6 +101,10 @@ export const LIMITS = {
   AUTH_RETRY_DEADLINE_MS: 5 * 60_000,
   QUIET_WAIT_MS: 2_000,
   DRAIN_MS: 9_000,
+  // For answers that are under way when the daemon is ended, and for the rest of its end: systemd kills it after 20 s
+  HTTP_DRAIN_MS: 15_000,
+  LISTEN_POLL_MS: 1,
+  LISTEN_WAIT_MS: 5_000,
   // Ownership: how long a renewal counts for others, and for the owner itself; the difference is for clocks that
   // do not run equally fast and for an answer that is on its way
   LEASE_MS: 4_000,

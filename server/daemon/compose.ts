@@ -153,6 +153,7 @@ export function compose(ports: Ports, settings: DomainSettings): Domain {
     }),
     exports: new ExportService({
       ...aboutExports,
+      applianceVmId,
       isBusyWith,
       volumeSize: (volumeId) => sizeOf(looked.cloud, volumeId, applianceVmId()),
       sizeToleranceBytes: settings.sizeToleranceBytes,

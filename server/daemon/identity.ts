@@ -59,7 +59,7 @@ export class ApplianceIdentity {
     if (vmId === null) return this.view;
     try {
       const vm = await this.parts.cloud.readVm(vmId);
-      if (vm.kind === 'absent')
+      if (vm.kind === 'absent' && this.view.verdict !== 'refuted')
         this.parts.logger.error('CloudStack has no VM with the id of this appliance', {
           vm_id: vmId,
           source: this.view.source,

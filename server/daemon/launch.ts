@@ -11,6 +11,7 @@ import { behindClosedDoor, printAdoptionPlan } from './adoption-plan';
 import { type Errand, readArguments } from './arguments';
 import type { Configuration } from './configuration/configuration';
 import { ConfigurationError, describeConfiguration, loadConfiguration } from './configuration/configuration';
+import { isListenError, untilListening } from './listening';
 import { runSetup } from './setup/setup';
 import { startTracing } from './tracing/start-tracing';
 import { VolumeDaemon } from './volume-daemon';
@@ -54,6 +55,13 @@ export function launch(
   logger.info(DAEMON_STARTING, { pid: process.pid, node: process.version });
   for (const note of configuration.notes) logger.warn('A setting has no effect', { note });
   const fatal = (error: unknown) => {
+    if (isListenError(error)) {
+      logger.error(
+        'The daemon cannot listen: another process has its address, or it is not one of this machine',
+        { reason: messageOf(error) },
+      );
+      process.exit(EXIT_CONFIGURATION);
+    }
     logger.error('A programming error ended the daemon; the next start continues every operation', { error });
     process.exit(EXIT_SOFTWARE);
   };
@@ -67,9 +75,11 @@ export function launch(
     return { access, daemon: new VolumeDaemon(parts) };
   });
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => void daemon.stop());
-  const run = () => {
+  const run = async () => {
     if (errand === '--setup') return runSetup(configuration, env);
-    return errand === '--adopt-plan' ? printAdoptionPlan(configuration) : daemon.start();
+    if (errand === '--adopt-plan') return printAdoptionPlan(configuration);
+    await untilListening(configuration.http);
+    if (!daemon.stopping.aborted) await daemon.start();
   };
   run().catch((error: unknown) => {
     logger.error('The daemon could not start', { error, reason: messageOf(error) });

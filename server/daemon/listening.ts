@@ -1,11 +1,14 @@
 import { lstatSync, rmSync } from 'node:fs';
+import { setTimeout as pause } from 'node:timers/promises';
+import { LIMITS } from '../core/limits';
 import type { Configuration } from './configuration/configuration';
 
 /**
  * Nitro's server reads the address from the environment when it starts to listen, which is after its plugins
  * have run; without these variables it would use all interfaces and port 3000. They are set to the address
  * that was checked. A socket that an earlier run left behind is removed (it would be EADDRINUSE for ever);
- * anything else at that path is left alone, and listening fails. Throws what the file system says.
+ * anything else at that path is left alone, and listening fails. How long an answer that waits for CloudStack may hold
+ * the end of the process is read from there, too: 30 s without a word. Throws what the file system says.
  */
 export function prepareListening(
   http: Pick<Configuration['http'], 'host' | 'port' | 'socketPath'>,
@@ -13,7 +16,30 @@ export function prepareListening(
 ): void {
   env.HOST = http.host;
   env.PORT = String(http.port);
+  env.NITRO_SHUTDOWN_TIMEOUT = String(LIMITS.HTTP_DRAIN_MS);
   if (http.socketPath === null) return;
   env.NITRO_UNIX_SOCKET = http.socketPath;
   if (lstatSync(http.socketPath, { throwIfNoEntry: false })?.isSocket()) rmSync(http.socketPath);
+}
+
+/**
+ * Resolves when Nitro's server listens, which begins after its plugins have run; where that fails, the process ends
+ * (`isListenError`). A daemon whose port another one has, such as the daemon before this one, must not take its
+ * operations over first. Goes on after a while where the runtime does not tell.
+ */
+export async function untilListening({
+  socketPath,
+}: Pick<Configuration['http'], 'socketPath'>): Promise<void> {
+  const listens = () =>
+    socketPath === null
+      ? process.getActiveResourcesInfo().includes('TCPServerWrap')
+      : lstatSync(socketPath, { throwIfNoEntry: false })?.isSocket() === true;
+  const deadline = performance.now() + LIMITS.LISTEN_WAIT_MS;
+  do await pause(LIMITS.LISTEN_POLL_MS);
+  while (!listens() && performance.now() < deadline);
+}
+
+/** Did a server fail to take its address? */
+export function isListenError(error: unknown): boolean {
+  return error instanceof Error && 'syscall' in error && error.syscall === 'listen';
 }

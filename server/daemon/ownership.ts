@@ -10,7 +10,7 @@ import { judgeLease, LeaseWatch } from './lease';
 import type { Instances } from './process-instance';
 
 export interface OwnershipParts {
-  readonly ledger: Ledger;
+  readonly ledger: Pick<Ledger, 'readOwner' | 'takeOver' | 'renewLease' | 'releaseLease'>;
   readonly engineParts: EngineParts;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -207,11 +207,14 @@ export class Ownership {
     // Somebody else was faster; the next look says who. Not at once: a proxy may let us read of a replica that lags,
     // where the row is not yet as it is, or never again.
     if (isLeaseLost(error)) return LIMITS.LEASE_RETRY_MS;
+    const isNew = this.trouble === null;
     this.trouble = messageOf(error);
-    this.parts.logger.warn('The ownership of the appliance could not be settled', {
-      appliance: applianceId,
-      reason: this.trouble,
-    });
+    // Twice a second for as long as the database is away: health tells the reason that there is now.
+    if (isNew)
+      this.parts.logger.warn('The ownership of the appliance could not be settled', {
+        appliance: applianceId,
+        reason: this.trouble,
+      });
     this.onChange('standby');
     return LIMITS.LEASE_LOOK_MS;
   }

@@ -324,7 +324,7 @@ export class VolumeDaemon implements Daemon {
     this.stageReason = 'the daemon is stopping';
     this.stop$.abort();
     const { unfinished } = await this.domain.ownership.stop();
-    await this.monitor.stop();
+    this.monitor.stop();
     await this.adapters.watcher.stop();
     await this.adapters.exports.close();
     await this.adapters.database.close().catch(() => undefined);

@@ -32,12 +32,17 @@ export class ExportLinks {
   /** Of exports that cannot, for servers that decide by the folder; the same folder for others. */
   readonly readOnly: string;
 
+  /** Of a server before this one that decided by the folder; null: this one does. */
+  private readonly abandoned: string | null;
+
   constructor(
     private readonly places: Places,
     { apart }: { readonly apart: boolean },
   ) {
+    const readOnly = join(places.runDir, 'exports-read-only');
     this.writable = join(places.runDir, 'exports');
-    this.readOnly = apart ? join(places.runDir, 'exports-read-only') : this.writable;
+    this.readOnly = apart ? readOnly : this.writable;
+    this.abandoned = apart ? null : readOnly;
   }
 
   path({ name, readOnly = false }: { readonly name: string; readonly readOnly?: boolean }): string {
@@ -112,14 +117,16 @@ export class ExportLinks {
 
   /**
    * At start: removes leftovers of a crash, links out of the device folder or to nothing, and whatever is no
-   * link. Links to existing devices stay: a client may reconnect at any moment, and sync checks them.
+   * link. Links to existing devices stay: a client may reconnect at any moment, and sync checks them. Not those of a
+   * folder that nobody looks at any more.
    */
   async sweep(): Promise<string[]> {
     const removed: string[] = [];
-    for (const folder of this.folders()) {
+    for (const folder of [...this.folders(), ...(this.abandoned === null ? [] : [this.abandoned])]) {
       for (const name of await entries(folder)) {
         const path = join(folder, name);
-        const isOurs = volumeIdOf(name) !== null && (await this.follow(path)) !== null;
+        const isOurs =
+          folder !== this.abandoned && volumeIdOf(name) !== null && (await this.follow(path)) !== null;
         if (isOurs && (await stat(path).catch(() => null)) !== null) continue;
         if ((await lstat(path).catch(() => null))?.isDirectory()) continue;
         await unlinkIfThere(path);

@@ -120,7 +120,8 @@ export type ProbeResult =
     };
 
 export interface ExportServerHealth {
-  readonly status: 'healthy' | 'unhealthy' | 'disabled';
+  /** degraded: it serves, and not as it was told to. */
+  readonly status: 'healthy' | 'degraded' | 'unhealthy' | 'disabled';
   readonly message: string;
   readonly version: string | null;
   readonly pid: number | null;

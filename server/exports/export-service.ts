@@ -26,6 +26,8 @@ export interface ExportServiceParts {
   readonly events: Pick<OperationEvents, 'publish'>;
   /** Throws STANDBY, STARTING, STOPPING or APPLIANCE_UNKNOWN. */
   owner(): { epoch: Epoch; applianceVmId: string };
+  /** null while it is not known which VM this is. */
+  applianceVmId(): string | null;
   readonly watcher: { scan(): Promise<DeviceSnapshot> };
   isBusyWith(volumeId: string): boolean;
   /**
@@ -108,22 +110,23 @@ export class ExportService {
   }
 
   /**
-   * Withdraws it; fine when there is none. DEVICE_IN_USE while a client is connected and `force` is false.
+   * Withdraws it; fine when there is none, and when it is another appliance's: only its own daemon closes that one.
+   * DEVICE_IN_USE while a client is connected and `force` is false.
    */
   async withdraw(
     volumeId: string,
     { force, caller = null }: { force: boolean; caller?: Caller | null },
   ): Promise<{ existed: boolean }> {
-    const { epoch, applianceVmId } = this.parts.owner();
+    const { epoch } = this.parts.owner();
     this.refuseWhileBusy(volumeId);
     const record = await this.parts.ledger().readExport(volumeId);
-    const isTheirs = await this.isOfAnother(volumeId, applianceVmId);
     const name = exportName(volumeId);
     if (!force) await this.refuseConnected(name);
     // Clients who leave may have taken their time: meanwhile an operation may have begun on the volume.
     this.refuseWhileBusy(volumeId);
     await this.parts.server.withdraw(name, { force });
-    if (!record || isWithdrawn(record) || isTheirs) return { existed: false };
+    if (!record || isWithdrawn(record)) return { existed: false };
+    if (await this.isOfAnother(await this.parts.ledger().readMapping(volumeId))) return { existed: false };
     // The row stays and remembers that somebody wanted this, so that sync does not bring the export back.
     const metadata = { ...record.metadata, withdrawn: 'true' };
     const kept: NewExport = { ...record, status: 'pending', metadata };
@@ -131,13 +134,13 @@ export class ExportService {
     return { existed: true };
   }
 
+  /** Of this appliance. Throws DATABASE_UNAVAILABLE. */
   async validate(): Promise<ExportValidation[]> {
     const results: ExportValidation[] = [];
     for (const { volumeId, exportName } of await this.list({})) {
-      const [mapping, probe] = await Promise.all([
-        this.parts.ledger().readMapping(volumeId),
-        this.parts.server.probe(exportName),
-      ]);
+      const mapping = await this.parts.ledger().readMapping(volumeId);
+      if (await this.isOfAnother(mapping)) continue;
+      const probe = await this.parts.server.probe(exportName);
       const expectedSize = mapping?.size ?? 0;
       const size = probe.ok ? probe.size : null;
       const ok = size === expectedSize;
@@ -163,6 +166,13 @@ export class ExportService {
     );
   }
 
+  /** Is the volume mapped to the VM of another daemon with the same database? */
+  private async isOfAnother(mapping: Mapping | null): Promise<boolean> {
+    const vmId = this.parts.applianceVmId();
+    if (mapping === null || vmId === null || mapping.vmId === vmId) return false;
+    return (await this.parts.ledger().readOwner(mapping.vmId)) !== null;
+  }
+
   private refuseWhileBusy(volumeId: string): void {
     if (!this.parts.isBusyWith(volumeId)) return;
     throw new DaemonError('VOLUME_BUSY', `An operation on volume ${volumeId} is in flight`, {
@@ -179,17 +189,6 @@ export class ExportService {
       `Volume ${volumeId} is not attached to this appliance: mapping not found`,
       { details: { volume_id: volumeId } },
     );
-  }
-
-  /**
-   * Is the volume mapped to the appliance of another daemon with this database? Then the row is that of its export, and
-   * only there is it known who is connected.
-   */
-  private async isOfAnother(volumeId: string, applianceVmId: string): Promise<boolean> {
-    const ledger = this.parts.ledger();
-    const mapping = await ledger.readMapping(volumeId);
-    if (mapping === null || mapping.vmId === applianceVmId) return false;
-    return (await ledger.readOwner(mapping.vmId)) !== null;
   }
 
   private refuseWrongSize(id: string, device: Device, size: number | null): void {

@@ -25,6 +25,8 @@ export interface ServerProcessOptions extends NbdAddress {
   readonly isOurs: (pid: number) => boolean;
   /** Starts it so that it outlives this daemon. Throws EXPORT_SERVER_UNHEALTHY. */
   readonly launch: () => Promise<unknown>;
+  /** Why this daemon must now neither start it nor start it anew, with what to do instead; null: it may. */
+  readonly notToStart?: () => string | null;
   /** ms from the start until the process has the port; later it counts as ended. */
   readonly appearsMs: number;
   /** Does it run with other settings than ours, and was it started by a daemon like this one? */
@@ -44,7 +46,7 @@ export class ServerProcess {
   private readonly queue = new KeyedMutex();
   private readonly gate: RetryGate;
   /** The process that last answered as an NBD server, and when (monotonic ms). */
-  private answered: { readonly pid: number | null; readonly at: number } | null = null;
+  private answered: { readonly pid: number; readonly at: number } | null = null;
 
   constructor(private readonly options: ServerProcessOptions) {
     const { NBD_REVIVE_BASE_MS: baseMs, NBD_REVIVE_CAP_MS: capMs } = LIMITS;
@@ -70,6 +72,7 @@ export class ServerProcess {
   /** For the health check: `ensureRunning` that is not tried too often. Throws EXPORT_SERVER_UNHEALTHY. */
   async revive(): Promise<void> {
     if (await this.isServing()) return;
+    this.requireStartable();
     if (!this.isDue) throw unhealthy(this.silence);
     await this.gate.run(() => this.ensureRunning());
   }
@@ -110,6 +113,7 @@ export class ServerProcess {
    */
   restart(): Promise<void> {
     return this.queue.run('process', async () => {
+      this.requireStartable();
       const before = await this.pid();
       if (this.options.unit !== null) await systemctl('restart', this.options.unit);
       else if (before !== null) {
@@ -131,6 +135,7 @@ export class ServerProcess {
     const serves = await this.becomes(async () => {
       if (await this.isServing()) return true;
       if ((await this.pid()) !== null || (isBegun && this.isActivated)) return false;
+      this.requireStartable();
       if (!this.isActivated && (await this.isPortTaken())) return false;
       if (unit !== null) await systemctl('start', unit);
       else {
@@ -155,8 +160,10 @@ export class ServerProcess {
     const isLate = known === null || clock.monotonic() - known.at >= LIMITS.NBD_BELIEVED_MS;
     if (!isLate && known.pid === (await this.pid())) return true;
     if ((await greets(this.options)) !== null) return false;
-    this.answered = { pid: await this.pid(), at: clock.monotonic() };
-    return this.answered.pid !== null;
+    // None of ours: whoever has greeted is somebody else's, now and the next time.
+    const pid = await this.pid();
+    this.answered = pid === null ? null : { pid, at: clock.monotonic() };
+    return pid !== null;
   }
 
   /** Does a process of ours listen, or systemd for it? */
@@ -167,6 +174,11 @@ export class ServerProcess {
   /** systemd starts it for the first client. */
   private get isActivated(): boolean {
     return this.options.unit?.endsWith('.socket') ?? false;
+  }
+
+  private requireStartable(): void {
+    const reason = this.options.notToStart?.() ?? null;
+    if (reason !== null) throw unhealthy(reason);
   }
 
   /** Throws when it is somebody else's: nbd-server would overwrite the pid file, end, and report success. */

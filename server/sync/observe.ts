@@ -64,8 +64,8 @@ export async function observe(
   );
   const users = guest ? await optional('users of the disks', () => readUsers(parts, guest, mappings)) : null;
   const enabled = parts.exports.kind !== 'none';
-  const configured = enabled ? await optional('export server', () => parts.exports.list()) : null;
-  const probes = await probeAll(parts, configured ?? []);
+  const configured = await optional('export server', () => parts.exports.list());
+  const probes = await probeAll(parts, enabled ? (configured ?? []) : []);
   const left = unmappedElsewhere(cloud?.volumes ?? [], applianceVmId, mappings);
   const ours = await parts.ledger.ownVolumes(left.map(({ id }) => id));
   const theirVms = left.filter(({ id }) => ours.has(id)).map(({ vmId }) => vmId);

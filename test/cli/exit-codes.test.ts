@@ -139,6 +139,18 @@ describe('exit codes', () => {
     expect([(await ctl('health')).code, (await ctl('health', '--allow-degraded')).code]).toEqual([3, 0]);
   });
 
+  it('3: a health with a held operation names it, why, and what a person can do', async () => {
+    const held = [
+      { id: NOBODY, type: 'attach', volumeId: VOLUME, reason: 'its journal is of another version' },
+    ] as const;
+    const report = daemon.health();
+    daemon.health = () => ({ ...report, status: 'degraded', held });
+    const { code, out } = await ctl('health');
+    expect(code).toBe(3);
+    expect(out).toMatch(new RegExp(`^${NOBODY} +attach +${VOLUME} +its journal is of another version$`, 'm'));
+    expect(out).toContain('volumectl operation retry');
+  });
+
   it('6: a sync that could not look; what it shows is what was known before', async () => {
     const report = { ...syncReport(true, 'x'), judged: false, unavailable: ['cloudstack: away'] };
     daemon.sync.run = async () => report;

@@ -22,7 +22,6 @@ type ProbeName = 'cloudstack' | 'database' | 'exportServer';
 export class HealthMonitor {
   private readonly last = new Map<ProbeName, ComponentHealth>();
   private readonly stopping = new AbortController();
-  private loops: Promise<void>[] = [];
   /** Ends the pause of a dependency. */
   private readonly pauses = new Map<ProbeName, AbortController>();
 
@@ -33,12 +32,12 @@ export class HealthMonitor {
   ) {}
 
   start(): void {
-    this.loops = [this.watch('cloudstack'), this.watch('database'), this.watch('exportServer')];
+    for (const name of ['cloudstack', 'database', 'exportServer'] as const) void this.watch(name);
   }
 
-  async stop(): Promise<void> {
+  /** No look that is under way is waited for: a dependency that does not answer must not hold the end of the daemon. */
+  stop(): void {
     this.stopping.abort();
-    await Promise.all(this.loops);
   }
 
   /** There is news of it: unless it is known to be away, which is looked at often anyway, it is looked at now. */
@@ -57,6 +56,7 @@ export class HealthMonitor {
       const health = await probe
         .look()
         .catch((error: unknown): ComponentHealth => ({ status: 'unhealthy', message: messageOf(error) }));
+      if (this.stopping.signal.aborted) return;
       const same = before?.status === health.status;
       this.last.set(name, { ...health, since: (same ? before.since : undefined) ?? this.clock.now() });
       if (!same) this.onChange(name, health);

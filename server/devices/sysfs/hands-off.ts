@@ -38,33 +38,36 @@ function markOf({ serial, bus, controller, size }: Device): string | null {
  * to the udev rules of the package and looks whether the rules have worked. It never deactivates anything.
  */
 export class HandsOff {
-  /** Why the last mark could not be set; null when it could. */
-  private trouble: string | null = null;
+  /** Marks that could not be set, and why. */
+  private readonly unnamed = new Map<string, string>();
 
   constructor(private readonly places: Places) {}
 
   /** From now on this disk is a migrated one, until it is unplugged. Never throws: `state` tells. */
   keep(device: Device): void {
     const mark = markOf(device);
-    if (mark === null) return;
-    this.change(() => {
-      mkdirSync(this.places.marksDir, { recursive: true });
-      writeFileSync(join(this.places.marksDir, mark), '');
-    });
+    if (mark !== null) this.set(mark);
   }
 
   /**
    * Drops the marks of disks that are not among these any more: nothing else ends one, because a migrated disk
    * stays one when its export is withdrawn. While the serial of any disk is not known, none is dropped: it may be
-   * that disk's. Should it come back, it is plugged in again, which is reason enough for the rules. Never throws.
+   * that disk's. Should it come back, it is plugged in again, which is reason enough for the rules: a mark that cannot
+   * be removed does no harm. One that could not be set is set now. Never throws.
    */
   dropUnplugged(devices: readonly Device[]): void {
     if (devices.some(({ serialState }) => serialState === 'pending' || serialState === 'unreadable')) return;
     const plugged = new Set(devices.map(markOf));
-    this.change(() => {
+    for (const mark of this.unnamed.keys()) {
+      if (plugged.has(mark)) this.set(mark);
+      else this.unnamed.delete(mark);
+    }
+    try {
       for (const mark of this.marks())
         if (!plugged.has(mark)) rmSync(join(this.places.marksDir, mark), { force: true });
-    });
+    } catch {
+      // They stay.
+    }
   }
 
   /** Of the exported disks among these. Reads a small file per disk. */
@@ -73,9 +76,15 @@ export class HandsOff {
     if (!existsSync(udevDir)) return { answer: 'unknown', reason: 'udev does not run here' };
     if (!rulesDirs.some((dir) => existsSync(join(dir, RULES))))
       return { answer: 'no', reason: `${RULES} of the package is not installed` };
-    if (this.trouble !== null)
-      return { answer: 'no', reason: `an exported disk could not be named to udev: ${this.trouble}` };
-    const marks = new Set(this.marks());
+    const [trouble] = this.unnamed.values();
+    if (trouble !== undefined)
+      return { answer: 'no', reason: `an exported disk could not be named to udev: ${trouble}` };
+    let marks: ReadonlySet<string>;
+    try {
+      marks = new Set(this.marks());
+    } catch (error) {
+      return { answer: 'unknown', reason: messageOf(error) };
+    }
     const exported = devices.filter((device) => marks.has(markOf(device) ?? ''));
     const gaps: Gaps = [];
     const touched = exported.filter(({ dev }) => {
@@ -96,12 +105,13 @@ export class HandsOff {
     return existsSync(this.places.marksDir) ? readdirSync(this.places.marksDir) : [];
   }
 
-  private change(work: () => void): void {
+  private set(mark: string): void {
     try {
-      work();
-      this.trouble = null;
+      mkdirSync(this.places.marksDir, { recursive: true });
+      writeFileSync(join(this.places.marksDir, mark), '');
+      this.unnamed.delete(mark);
     } catch (error) {
-      this.trouble = messageOf(error);
+      this.unnamed.set(mark, messageOf(error));
     }
   }
 }

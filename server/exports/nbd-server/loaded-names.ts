@@ -13,6 +13,7 @@ import type { Described, ExportFiles } from './export-files';
 interface Parts extends LinkedOptions {
   readonly version: () => string | null;
   readonly restartPolicy: 'preserve' | 'when-idle' | 'never';
+  readonly notToStart?: string | null;
   readonly process: ServerProcess;
   readonly clients: ConnectedClients;
   readonly files: ExportFiles;
@@ -77,10 +78,10 @@ export class LoadedNames {
 
   /** For the health report; starts a dead server that is ours to start. Throws EXPORT_SERVER_UNHEALTHY. */
   async look(): Promise<Omit<ExportServerHealth, 'version'>> {
-    const { process, port, files, unit } = this.parts;
+    const { process, port, files, unit, notToStart } = this.parts;
     const version = this.parts.version();
     let known = await this.knownNames();
-    if (known instanceof Error && unit === null && process.isDue) {
+    if (known instanceof Error && unit === null && (process.isDue || notToStart)) {
       await process.revive();
       known = await this.knownNames();
     }
@@ -90,6 +91,7 @@ export class LoadedNames {
     const remembered = known ?? ((await this.isSameProcess()) ? [...this.loaded.keys()] : []);
     const complaints = [
       ...(pid === null ? [`port ${port} speaks NBD, but it is not our nbd-server that listens there`] : []),
+      ...(pid === null && notToStart ? [notToStart] : []),
       ...files.problems,
     ];
     return {

@@ -15,6 +15,8 @@ const DEFAULT_CONFIG = '/etc/nbd-server/config';
 export interface NbdServerOptions extends LinkedOptions, FileOptions {
   readonly pidFile: string;
   readonly restartPolicy: 'preserve' | 'when-idle' | 'never';
+  /** Why the daemon must not start it; null: it may. */
+  readonly notToStart?: string | null;
 }
 
 /**
@@ -43,6 +45,7 @@ export class NbdServerExports extends LinkedExports {
     this.files = new ExportFiles(options, (name) => links.path({ name }));
     const process = new ServerProcess({
       ...options,
+      notToStart: () => options.notToStart ?? null,
       name: `the nbd-server of ${baseConfig}`,
       isOurs,
       // It daemonizes by itself, and writes the pid file a moment later.

@@ -1,9 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { Server } from 'node:net';
+import { setTimeout as pause } from 'node:timers/promises';
 import { writeDurably } from '../../core/durable-files';
 import { tlsArguments } from '../protocol/tls';
 import { Holder } from './holder';
-import { type HolderOptions, readHolderOptions } from './holder-options';
+import { readHolderOptions } from './holder-options';
 import { rateOfClient } from './sessions';
 
 /*
@@ -18,6 +19,8 @@ import { rateOfClient } from './sessions';
 const SYSTEMD_SOCKET = 3;
 /** A twin that dies at once again and again must not take all of the processor. */
 const TWIN_PAUSE_MS = 100;
+/** Until a program that was started with settings it cannot run with ends. */
+const FAILED_START_PAUSE_MS = 2_000;
 /** What one tells the other before it ends on purpose. */
 const STOP = 'stop';
 /**
@@ -35,10 +38,12 @@ function fail(reason: string): never {
   process.exit(1);
 }
 
-const options = readOptions();
+/** Sockets that systemd has handed over. */
+const passed = Number(process.env.LISTEN_FDS ?? 0);
+const options = await settled(() => readHolderOptions(process.argv.slice(2)));
 const holder = new Holder({
   nbdkit: options.nbdkit,
-  args: await tlsArguments(options.tls, options.tlsDir),
+  args: await settled(() => tlsArguments(options.tls, options.tlsDir)),
   rate: rateOfClient(options.maxBytesPerSecond, options.maxPerExport),
   doors: [
     { exportsDir: options.exportsDir, readOnly: false },
@@ -58,7 +63,6 @@ holder.onStart = (pid) => void other?.send(pid, () => {});
 process.on('SIGTERM', () => (other ? other.send(STOP, () => process.exit(0)) : process.exit(0)));
 
 await holder.adopt();
-const passed = Number(process.env.LISTEN_FDS ?? 0);
 if (passed > 0)
   for (const door of holder.sockets.keys()) {
     // A unit that was changed to one socket has no read-only exports.
@@ -67,11 +71,15 @@ if (passed > 0)
 else if (process.send) beTwin({ send: process.send.bind(process) });
 else await listenWithTwin(options.listen);
 
-function readOptions(): HolderOptions {
+/** What the settings lead to. Where they lead to nothing, this program ends, and says why. */
+async function settled<T>(read: () => T | Promise<T>): Promise<T> {
   try {
-    return readHolderOptions(process.argv.slice(2));
+    return await read();
   } catch (error) {
-    return fail(error instanceof Error ? error.message : String(error));
+    log(error instanceof Error ? error.message : String(error));
+    // systemd starts it again at once, because whoever connects waits meanwhile: the same words would fill the journal.
+    if (passed > 0) await pause(FAILED_START_PAUSE_MS);
+    process.exit(1);
   }
 }
 

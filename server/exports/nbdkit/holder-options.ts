@@ -50,6 +50,24 @@ export function readHolderOptions(args: readonly string[]): HolderOptions {
   };
 }
 
+/** What a daemon and the holder of its exports must agree on. */
+type SharedSettings = Pick<
+  HolderOptions,
+  'tls' | 'tlsDir' | 'maxConnections' | 'maxPerExport' | 'maxBytesPerSecond'
+>;
+
+/** The variables that a holder with this command line was given other values of. */
+export function differingSettings(args: readonly string[], wanted: SharedSettings): string[] {
+  const given = readHolderOptions(args);
+  return [
+    ...(given.tls === wanted.tls ? [] : ['NBD_TLS']),
+    ...(wanted.tls === 'off' || given.tlsDir.replace(/\/+$/, '') === wanted.tlsDir ? [] : ['NBD_TLS_DIR']),
+    ...(given.maxConnections === wanted.maxConnections ? [] : ['NBD_MAX_CONNECTIONS']),
+    ...(given.maxPerExport === wanted.maxPerExport ? [] : ['NBD_MAX_PER_EXPORT']),
+    ...(given.maxBytesPerSecond === wanted.maxBytesPerSecond ? [] : ['NBD_MAX_BYTES_PER_SECOND']),
+  ];
+}
+
 const OPTIONS = {
   exports: { type: 'string' },
   listen: { type: 'string' },

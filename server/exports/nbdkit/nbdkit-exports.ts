@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { messageOf } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
 import { commandLine } from '../../devices/sysfs/process-table';
-import { isListening } from '../../devices/sysfs/socket-table';
+import { isListening, servesPort } from '../../devices/sysfs/socket-table';
 import { ConnectedClients } from '../connected-clients';
 import { unhealthy } from '../export-errors';
 import { ExportLinks } from '../export-links';
@@ -11,6 +11,7 @@ import type { ExportTarget, ProbeResult } from '../export-server';
 import { type Declared, LinkedExports, type LinkedOptions, type Prove } from '../linked-exports';
 import { readTlsClient } from '../protocol/tls';
 import { ServerProcess } from '../server-process';
+import { differingSettings } from './holder-options';
 import { servesFolder } from './sessions';
 
 export interface NbdkitOptions extends LinkedOptions {
@@ -62,6 +63,7 @@ export class NbdkitExports extends LinkedExports {
         return isHolder(words) && words.includes(marked) && !settings.every((one) => words.includes(one));
       },
       launch: async () => launch(options, settings),
+      notToStart: () => conflictingServer(options),
       appearsMs: LIMITS.NBD_START_TIMEOUT_MS,
     });
   }
@@ -129,8 +131,33 @@ export class NbdkitExports extends LinkedExports {
     if (this.version === null) await this.prepare();
     await this.holder.revive();
     const message = `nbdkit ${this.version ?? '?'} on port ${this.port}, a process for each client`;
-    return { status: 'healthy', message, pid: await this.holder.pid(), staleUntilRestart: 0 } as const;
+    const pid = await this.holder.pid();
+    const differing = this.differingSettings(pid);
+    const found = { pid, staleUntilRestart: 0 };
+    if (differing.length === 0) return { ...found, status: 'healthy', message } as const;
+    const service = this.options.unit?.replace(/\.socket$/, '.service');
+    const fix = `systemctl restart ${service ?? ''} (nobody who is connected is cut)`;
+    return {
+      ...found,
+      status: 'degraded',
+      message: `${message}; its holder runs with other settings (${differing.join(', ')}): ${fix}`,
+    } as const;
   }
+
+  /** systemd starts its holder anew with its unit only: who restarts this daemon alone has the old settings there. */
+  private differingSettings(pid: number | null): string[] {
+    const { unit, holder } = this.options;
+    const words = pid === null || unit === null ? [] : commandLine(pid);
+    const at = words.indexOf(holder);
+    // One that has ended meanwhile has no words.
+    return at < 0 ? [] : differingSettings(words.slice(at + 1).filter(Boolean), this.options);
+  }
+}
+
+/** systemd ends an nbd-server, and with it whoever is connected, when it starts the socket of the same port. */
+function conflictingServer({ unit, port }: NbdkitOptions): string | null {
+  if (!unit?.endsWith('.socket') || !servesPort('nbd-server', port)) return null;
+  return `an nbd-server has port ${port}, and the start of ${unit} would end it: stop it when no client is connected to it`;
 }
 
 /** It is no child of ours in any way that matters: it lives on, whatever ends us. */

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { ConnectionOptions } from 'node:tls';
 import { readIfThere } from '../../core/durable-files';
+import { messageOf } from '../../core/errors';
 
 /** In NBD_TLS_DIR: `name:hexadecimal key` lines, as psktool writes them. */
 const PSK_FILE = 'keys.psk';
@@ -42,11 +43,13 @@ function preSharedKey(content: string, path: string): ConnectionOptions {
 
 /**
  * The server's options of nbdkit for the same folder: pre-shared keys where there are some, else
- * certificates.
+ * certificates. Throws an Error that names the file.
  */
 export async function tlsArguments(mode: 'off' | 'on' | 'require', folder: string): Promise<string[]> {
   if (mode === 'off') return ['--tls=off'];
-  const psk = await readIfThere(join(folder, PSK_FILE));
+  const psk = await readIfThere(join(folder, PSK_FILE)).catch((error: unknown) => {
+    throw new Error(`${join(folder, PSK_FILE)} cannot be read: ${messageOf(error)}`);
+  });
   if (psk !== null) return [`--tls=${mode}`, `--tls-psk=${join(folder, PSK_FILE)}`];
   const mutual = (await readIfThere(join(folder, 'client-cert.pem'))) !== null;
   return [`--tls=${mode}`, `--tls-certificates=${folder}`, ...(mutual ? ['--tls-verify-peer'] : [])];

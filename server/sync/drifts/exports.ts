@@ -67,18 +67,28 @@ export function misleadingExport(view: View, mapping: Mapping): Repair[] {
   return [mended(found, [{ kind: 'withdraw', exportName: exportName(volumeId) }])];
 }
 
-/** Export files of ours whose volume has no mapping to this guest are withdrawn, so that they fail closed. */
+/**
+ * Export files of ours whose volume has no mapping to this guest are withdrawn, so that they fail closed; all of them
+ * while exports are switched off, because nobody watches where they lead.
+ */
 export function judgeOrphans(view: View, claimed: ReadonlySet<string>): Repair[] {
-  const { applianceVmId: vmId, busy, configured } = view.o;
+  const { applianceVmId: vmId, busy, configured, exportsEnabled } = view.o;
+  const why = exportsEnabled ? 'belongs to no mapping' : 'is from before exports were switched off';
   return (configured ?? [])
     .filter(
       ({ volumeId }) =>
-        !busy.has(volumeId) && !claimed.has(volumeId) && view.mapping(volumeId)?.vmId !== vmId,
+        !busy.has(volumeId) &&
+        !claimed.has(volumeId) &&
+        (!exportsEnabled || view.mapping(volumeId)?.vmId !== vmId),
     )
     .map(({ name, volumeId, target }) => {
-      const message = `the export ${name} belongs to no mapping`;
+      const message = `the export ${name} ${why}`;
       const found = { kind: 'orphan-export' as const, volumeId, vmId, devicePath: target, message };
-      return mended(found, [{ kind: 'withdraw', exportName: name }]);
+      const steps: RepairStep[] = [{ kind: 'withdraw', exportName: name }];
+      // Of a mapping: who reads the row is not sent to an export that is not there.
+      if (!exportsEnabled && view.record(volumeId)?.status === 'active')
+        steps.push({ kind: 'rows', effects: [{ kind: 'set-export-status', volumeId, status: 'pending' }] });
+      return mended(found, steps);
     });
 }
 

@@ -9,6 +9,7 @@ import {
   readFile,
   rename,
   rm,
+  symlink,
   writeFile,
 } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -115,6 +116,14 @@ describe('exports through the real nbd-server', () => {
     expect(await firstByte(second.name)).toBe(0x22);
     expect(await firstByte(first.name)).toMatch(/policy prevents|no export named/);
     expect((await server.health()).staleUntilRestart).toBe(0);
+  });
+
+  it('read-only exports that nbdkit has left are closed: nobody watches that folder any more, and its holder may still run', async () => {
+    const folder = join(dir, 'run/exports-read-only');
+    await mkdir(folder, { recursive: true });
+    await symlink(await plug('vdb', 0x11), join(folder, target(1, 'vdb').name));
+    await server.health();
+    expect(await readdir(folder)).toEqual([]);
   });
 
   it('a disk that is swapped for another of the same size before the server opens it is noticed', async () => {

@@ -162,6 +162,47 @@ describe('a holder that somebody else has started, as systemd does after a boot'
   });
 });
 
+describe('a holder of systemd that was not started anew after a change of the settings', () => {
+  it('is named by health with what differs: it lets in whom the new settings would not', async () => {
+    await server.publish(await disk(0));
+    await nbdkit.untilPaired();
+    const same = create({ unit: 'lab.socket' });
+    expect(await same.health()).toMatchObject({ status: 'healthy' });
+    const changed = create({ unit: 'lab.socket', maxConnections: 8, maxBytesPerSecond: 1_000_000 });
+    expect(await changed.health()).toMatchObject({
+      status: 'degraded',
+      message: expect.stringMatching(
+        /NBD_MAX_CONNECTIONS, NBD_MAX_BYTES_PER_SECOND.*systemctl restart lab\.service/,
+      ),
+    });
+  });
+});
+
+describe('a holder of systemd that cannot run with its settings', () => {
+  it('says why in one line, and not ten times a second: systemd starts it again at once', async () => {
+    const keys = join(dir, 'tls');
+    await mkdir(join(keys, 'keys.psk'), { recursive: true });
+    const folder = join(nbdkit.runDir, 'exports');
+    const words = [
+      `--exports=${folder}`,
+      `--exports-read-only=${folder}-read-only`,
+      '--tls=on',
+      `--tls-dir=${keys}`,
+    ];
+    const begun = performance.now();
+    const holder = spawn(process.execPath, [nbdkit.holder, ...words], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+      env: { ...process.env, LISTEN_FDS: '2' },
+    });
+    const said: Buffer[] = [];
+    holder.stderr.on('data', (chunk: Buffer) => said.push(chunk));
+    const [code] = await once(holder, 'close');
+    expect(code).toBe(1);
+    expect(performance.now() - begun).toBeGreaterThan(1_500);
+    expect(Buffer.concat(said).toString()).toMatch(/^[^\n]*keys\.psk[^\n]*\n$/);
+  });
+});
+
 describe('a holder that may not look into the processes of the one before it', () => {
   it('does not take their clients for some that never ask for an export', async ({ skip }) => {
     if (process.getuid?.() !== 0 || !findProgram('setpriv')) skip('it takes root and setpriv');

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { findProgram } from '~/lab/packages';
 import { freePort } from '~/lab/ports';
@@ -185,6 +185,13 @@ describe('the Debian package', () => {
     expect(restarts('process', open, free)).toBe('restart volume-daemon-nbd.socket');
     expect(restarts('control-group', open, free)).toBe('');
     server.close();
+  });
+
+  it('removing stops every unit, and leaves no link behind which nobody watches any more', () => {
+    const script = plain.read('DEBIAN/prerm');
+    for (const path of units(plain.tree)) expect(script).toContain(` ${basename(path)}`);
+    for (const folder of ['exports', 'exports-read-only'])
+      expect(script).toMatch(new RegExp(`^\\s*rm -rf .*/run/volume-daemon/${folder}(?: |$)`, 'm'));
   });
 
   it('includes Node and its licence on request, and runs with that Node', () => {

@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest';
+import { systemClock } from '~/server/core/clock';
 import type { ComponentHealth, ComponentStatus } from '~/server/daemon/daemon';
 import { HealthMonitor } from '~/server/daemon/health/health';
 
@@ -35,4 +36,21 @@ it('a dependency is in its status since it was first found in it, whatever its w
     ['unhealthy', 2_000],
     ['healthy', 4_000],
   ]);
+});
+
+it('is stopped although a dependency does not answer, and tells nothing of an answer that comes later', async () => {
+  const told: string[] = [];
+  let answer: (health: ComponentHealth) => void = () => {};
+  const answered = new Promise<ComponentHealth>((resolve) => {
+    answer = resolve;
+  });
+  const silent = { every: 60_000, look: () => answered };
+  const probes = { database: silent, cloudstack: silent, exportServer: silent };
+  const monitor = new HealthMonitor(systemClock, probes, (name) => told.push(name));
+  monitor.start();
+  monitor.stop();
+  answer({ status: 'unhealthy', message: 'timeout' });
+  await answered;
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(told).toEqual([]);
 });

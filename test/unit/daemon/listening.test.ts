@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,7 +15,15 @@ describe('the address the server takes', () => {
   it('is the one that was checked, not the default of all interfaces', () => {
     const env: Record<string, string | undefined> = {};
     prepareListening({ host: '127.0.0.1', port: 8090, socketPath: null }, env);
-    expect(env).toEqual({ HOST: '127.0.0.1', PORT: '8090' });
+    expect(env).toMatchObject({ HOST: '127.0.0.1', PORT: '8090' });
+  });
+
+  it('an answer that waits for CloudStack does not hold the end of the process until systemd kills it', () => {
+    const env: Record<string, string | undefined> = {};
+    prepareListening({ host: '127.0.0.1', port: 8090, socketPath: null }, env);
+    const unit = readFileSync('packaging/systemd/volume-daemon.service', 'utf8');
+    const killedAfterMs = Number(/^TimeoutStopSec=(\d+)$/m.exec(unit)?.[1]) * 1_000;
+    expect(Number(env.NITRO_SHUTDOWN_TIMEOUT)).toBeLessThan(killedAfterMs);
   });
 
   it('a socket that a killed daemon left behind does not keep the next one from listening', async () => {

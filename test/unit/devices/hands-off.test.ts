@@ -74,6 +74,40 @@ describe('whether the tools of this system leave exported disks alone', () => {
   });
 });
 
+describe('a folder of marks that could not be written for a while', () => {
+  it('no, until the disk could be named: that another disk has gone, and its mark with it, is no answer', () => {
+    install();
+    writeFileSync(at('marks'), 'a file in place of the folder');
+    handsOff.keep(EXPORTED);
+    const other = { ...disk(), serial: 'bbbbbbbb-2222-2222-2' };
+    rmSync(at('marks'));
+    handsOff.keep(other);
+    expect(handsOff.state([EXPORTED])).toMatchObject({ answer: 'no' });
+    handsOff.dropUnplugged([EXPORTED]);
+    expect(readdirSync(at('marks'))).toEqual([SERIAL]);
+    writeFileSync(at('udev/b253:16'), 'E:VOLUME_DAEMON_HANDS_OFF=1\n');
+    expect(handsOff.state([EXPORTED])).toMatchObject({ answer: 'yes' });
+  });
+
+  it('is forgotten with the disk', () => {
+    install();
+    writeFileSync(at('marks'), 'a file in place of the folder');
+    handsOff.keep(EXPORTED);
+    handsOff.dropUnplugged([]);
+    rmSync(at('marks'));
+    expect(handsOff.state([])).toMatchObject({ answer: 'yes' });
+  });
+
+  it('is not known when it cannot be read: health says so instead of failing', () => {
+    install();
+    writeFileSync(at('marks'), 'a file in place of the folder');
+    expect(handsOff.state([disk()])).toMatchObject({
+      answer: 'unknown',
+      reason: expect.stringContaining('ENOTDIR'),
+    });
+  });
+});
+
 describe('the marks of exported disks', () => {
   const other: Device = { ...disk(), name: 'sda', path: '/dev/sda', serial: 'bbbbbbbb-2222-2222-2' };
   const marks = () => (existsSync(at('marks')) ? readdirSync(at('marks')).sort() : []);

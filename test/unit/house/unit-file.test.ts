@@ -1,12 +1,15 @@
 import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import { NODE_ENVIRONMENT, NODE_FLAGS } from '~/lab/daemon';
+import type { Variable } from '~/server/daemon/configuration/variable';
+import { VARIABLES } from '~/server/daemon/configuration/variables';
+
+function unitFile(name: string): string {
+  return readFileSync(new URL(`../../../packaging/systemd/${name}`, import.meta.url), 'utf8');
+}
 
 it('the laboratory starts the daemon with the flags and the environment of the packaged unit, so that its figures are the operator’s', () => {
-  const unit = readFileSync(
-    new URL('../../../packaging/systemd/volume-daemon.service', import.meta.url),
-    'utf8',
-  );
+  const unit = unitFile('volume-daemon.service');
   const command = /^ExecStart=(.*)$/m.exec(unit)?.[1]?.split(' ');
   expect(command?.slice(1, -1)).toEqual(NODE_FLAGS);
   const environment = [...unit.matchAll(/^Environment=(\w+)=(.*)$/gm)].map(([, name, value]) => [
@@ -14,4 +17,16 @@ it('the laboratory starts the daemon with the flags and the environment of the p
     value,
   ]);
   expect(Object.fromEntries(environment)).toEqual(NODE_ENVIRONMENT);
+});
+
+it('whoever accepts the clients of exports gets no secret of the environment file that it shares with the daemon', () => {
+  const variables: readonly Variable<unknown>[] = Object.values(VARIABLES);
+  const secrets = variables.filter(({ secret }) => secret).map(({ name }) => name);
+  const unset = /^UnsetEnvironment=(.*)$/m.exec(unitFile('volume-daemon-nbd.service'))?.[1]?.split(' ');
+  expect(unset).toEqual(expect.arrayContaining(secrets));
+});
+
+it('the daemon starts after an nbd-server of the system: who has the port of the exports decides which server is used', () => {
+  const after = /^After=(.*)$/m.exec(unitFile('volume-daemon.service'))?.[1]?.split(' ');
+  expect(after).toContain('nbd-server.service');
 });

@@ -271,6 +271,12 @@ const TABLE: readonly [story: string, world: Partial<Observation>, kind: DriftKi
     'withdraw',
   ],
   [
+    'an export that was there when exports were switched off, although its mapping is right',
+    { exportsEnabled: false, probes: new Map() },
+    'orphan-export',
+    'withdraw, set-export-status pending',
+  ],
+  [
     'an export of a volume on another VM',
     { volumes: [volume({ vmId: OTHER_VM })], guest: guest([]), mappings: [remote()], exports: [] },
     'orphan-export',
@@ -507,7 +513,7 @@ describe('what is not known is not judged', () => {
       },
     ],
     ['the export server cannot be read', { configured: null, probes: new Map() }],
-    ['exports are off', { exportsEnabled: false, configured: null, exports: [], probes: new Map() }],
+    ['exports are off', { exportsEnabled: false, configured: [], exports: [], probes: new Map() }],
     [
       'withdrawn on purpose',
       {
