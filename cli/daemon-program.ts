@@ -1,5 +1,6 @@
-import { existsSync, readFileSync, realpathSync } from 'node:fs';
+import { existsSync, realpathSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { readShared } from './change-file';
 import { parseEnvironmentFile } from './environment-file';
 import { EXIT, Failure } from './exit';
 
@@ -8,10 +9,10 @@ export function environmentFile(): string {
   return process.env.VOLUMECTL_DEFAULTS ?? '/etc/default/volume-daemon';
 }
 
-/** What the daemon of this machine would run with. */
+/** What the daemon of this machine would run with. Throws Failure when this user may not know it. */
 export function daemonEnvironment(): NodeJS.ProcessEnv {
-  const file = environmentFile();
-  return { ...(existsSync(file) ? parseEnvironmentFile(readFileSync(file, 'utf8')) : {}), ...process.env };
+  const content = readShared({ path: environmentFile(), what: 'the settings of the daemon' });
+  return { ...parseEnvironmentFile(content ?? ''), ...process.env };
 }
 
 /**
