@@ -455,6 +455,21 @@ describe('what is shown', () => {
   });
 });
 
+describe('on a terminal', () => {
+  it.each([
+    ['Ctrl-C', '\u0003'],
+    ['Ctrl-D', '\u0004'],
+  ])('130: %s at a question does nothing, and is no mistake', async (_, key) => {
+    const running = Volumectl.onTerminal(['volume', 'delete', VOLUME], env);
+    await running.until(/\[y\/N\]/);
+    running.child.stdin?.write(key);
+    const { code, out } = await running.ended;
+    expect([code, out]).toEqual([130, expect.stringContaining('interrupted; nothing more was done')]);
+    expect(out).not.toContain('mistake');
+    expect(daemon.stored).toEqual([]);
+  });
+});
+
 describe('following', () => {
   it('events come as they happen, one JSON a line, and are taken up where a break was', async () => {
     const { id } = await daemon.operations.request('detach', { volume_id: VOLUME });
@@ -480,6 +495,8 @@ describe('following', () => {
   it('4: the limit was not reached in time', async () => {
     expect((await ctl('events', '--limit', '1', '--timeout', '300ms')).code).toBe(4);
     expect((await ctl('events', '--timeout', '300ms')).code).toBe(0);
+    // 1004.9999999999999 ms: a timer takes whole ones only.
+    expect(await ctl('events', '--limit', '1', '--timeout', '1.005')).toMatchObject({ code: 4, error: '' });
   });
 
   it.each(['30d', '60d'])(
