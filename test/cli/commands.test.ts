@@ -55,6 +55,29 @@ describe('--wait', () => {
     expect(out).toMatch(/^status +completed$/m);
   });
 
+  it('through a restart of the daemon: the steps are named again, and what was said of it meanwhile is not said any more', async () => {
+    const running = Volumectl.start(['volume', 'detach', VOLUME, '--wait'], env);
+    await running.until(/: pending/, 'error');
+    const id = daemon.stored[0]?.id ?? '';
+    daemon.journal(id, 'detach-volume', 'intent');
+    await running.until(/: detach-volume: CloudStack is asked/, 'error');
+    const { port } = app;
+    // A daemon that stops ends its streams as if there were nothing more to come.
+    daemon.stop();
+    await app.close();
+    await running.until(/the daemon does not answer/, 'error');
+    const next = new FakeDaemon();
+    next.stored.push(...daemon.stored);
+    next.entries.push(...daemon.entries);
+    daemon = next;
+    app = await HttpApp.start(daemon, port);
+    await running.until(/does not answer[^]*: detach-volume: CloudStack is asked/, 'error');
+    daemon.journal(id, 'detach-volume', 'accepted');
+    await running.until(/: detach-volume: CloudStack works on it/, 'error');
+    daemon.move(id, { status: 'completed', response: {}, completedAt: 1 });
+    expect((await running.ended).code).toBe(0);
+  });
+
   it('3: a failed operation gives its reason, its code and what to do', async () => {
     const running = Volumectl.start(['volume', 'detach', VOLUME, '--wait', '--json'], env);
     await running.until(/: pending/, 'error');
