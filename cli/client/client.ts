@@ -6,6 +6,7 @@ import { ApiError, ConnectionError, problemIn, TimeoutError } from './errors';
 import { readEvents } from './event-stream';
 import { type Input, OPERATIONS, type OperationName, type Reply, type StreamName } from './operations';
 import { timerMs } from './time-limit';
+import { STREAM_SILENCE_MS } from './watchdog';
 
 export interface Target {
   /** `http://127.0.0.1:8090`, or https behind a proxy; with a socket only its path prefix counts. */
@@ -28,6 +29,8 @@ export interface RequestOptions {
   readonly onHeaders?: (headers: IncomingHttpHeaders) => void;
   /** Called when an event stream is open, before its first event. */
   readonly onOpen?: () => Promise<void>;
+  /** An open event stream on which nothing arrives for so long, not even a heartbeat, is given up. Default 40 s. */
+  readonly silenceMs?: number;
 }
 
 /** The parts of a request that differ between operations. */
@@ -87,7 +90,7 @@ export class Client {
 
   /**
    * Follows an event stream until the server ends it, the signal aborts or the caller leaves the loop. Throws
-   * the errors of `call`; the timeout applies until the stream is open.
+   * the errors of `call`; the timeout applies until the stream is open, and after that ConnectionError when it falls silent.
    *
    * ```ts
    * for await (const { id, event, data } of client.events('streamEvents', { query: { last_event_id: 0 } }))
@@ -104,6 +107,11 @@ export class Client {
       const response = await this.open(name, input, request.options);
       clearTimeout(request.timer);
       await request.options.onOpen?.();
+      const { silenceMs = STREAM_SILENCE_MS } = request.options;
+      // A machine that has lost its power or its network ends no connection.
+      response.setTimeout(silenceMs, () =>
+        response.destroy(new ConnectionError(`nothing came from ${this.name} for ${silenceMs / 1000} s`)),
+      );
       yield* readEvents(response);
     } catch (error) {
       throw this.explain(error, request.options.signal);
