@@ -191,7 +191,7 @@ export class Client {
     try {
       this.token ??= readFileSync(tokenFile, 'utf8').trim();
     } catch (error) {
-      throw new ConnectionError(`the token file cannot be read: ${messageOf(error)}`);
+      throw new ConnectionError(`the token file cannot be read: ${messageOf(error)}`, false);
     }
     return this.token;
   }
@@ -219,7 +219,7 @@ export class Client {
   private explain(error: unknown, signal: AbortSignal): unknown {
     if (error instanceof ApiError || error instanceof ConnectionError) return error;
     if (signal.aborted) return signal.reason;
-    return new ConnectionError(`no connection to ${this.name}: ${messageOf(error)}`);
+    return new ConnectionError(`no connection to ${this.name}: ${messageOf(error)}`, !wasConnecting(error));
   }
 }
 
@@ -250,6 +250,14 @@ export function pathOf(
 /** `[::1]` → `::1`. */
 function withoutBrackets(hostname: string): string {
   return hostname.replace(/^\[|\]$/g, '');
+}
+
+/** No connection was made, so that nothing has been sent. */
+function wasConnecting(error: unknown): boolean {
+  if (error instanceof AggregateError) return error.errors.every(wasConnecting);
+  return (
+    error instanceof Error && 'syscall' in error && ['connect', 'getaddrinfo'].includes(String(error.syscall))
+  );
 }
 
 /** An AggregateError (several addresses, all refused) has no message of its own. */

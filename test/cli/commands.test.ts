@@ -71,7 +71,7 @@ describe('--wait', () => {
     next.entries.push(...daemon.entries);
     daemon = next;
     app = await HttpApp.start(daemon, port);
-    await running.until(/does not answer[^]*: detach-volume: CloudStack is asked/, 'error');
+    await running.until(/does not answer[\s\S]*: detach-volume: CloudStack is asked/, 'error');
     daemon.journal(id, 'detach-volume', 'accepted');
     await running.until(/: detach-volume: CloudStack works on it/, 'error');
     daemon.move(id, { status: 'completed', response: {}, completedAt: 1 });
