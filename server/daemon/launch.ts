@@ -2,7 +2,7 @@ import { systemClock } from '../core/clock';
 import { messageOf } from '../core/errors';
 import { createLogger } from '../core/log/create-logger';
 import { DAEMON_STARTING } from '../core/log/log-events';
-import { type Logger, silentLogger } from '../core/log/logger';
+import type { Logger } from '../core/log/logger';
 import { createRedactor } from '../core/redaction';
 import type { Tracing } from '../core/tracing';
 import { VERSION } from '../core/version';
@@ -47,10 +47,11 @@ export function launch(
   ]) {
     if (secret) redactor.register(secret);
   }
+  // The standard output of an errand is for its result, the other one for why there is none.
   const logger =
     errand === null
       ? createLogger({ level: configuration.log.level, format: configuration.log.format, redactor })
-      : silentLogger;
+      : createLogger({ level: 'error', format: 'pretty', colours: false, redactor, write: complain });
   logger.info(DAEMON_STARTING, { pid: process.pid, node: process.version });
   for (const note of configuration.notes) logger.warn('A setting has no effect', { note });
   const fatal = (error: unknown) => {
@@ -76,6 +77,10 @@ export function launch(
     process.exit(EXIT_CONFIGURATION);
   });
   return { configuration, daemon, logger, access, tracing: traces.tracing };
+}
+
+function complain(line: string): void {
+  process.stderr.write(`${line}\n`);
 }
 
 /** Ends the process when the arguments ask for a text, or are wrong. */
