@@ -114,7 +114,7 @@ function contextOf(given: Given, signal: AbortSignal): Context {
     timeoutMs,
     longTimeoutMs: timeoutMs ?? LONG_TIMEOUT_MS,
     signal,
-    namesAppliance: target.isNamed,
+    isElsewhere: target.isElsewhere,
     confirm: (question) => confirm(question, signal),
     ask:
       process.stdin.isTTY && process.stderr.isTTY ? (question, typed) => ask(question, typed, signal) : null,

@@ -36,8 +36,8 @@ export const adoptNoun = loneNoun('adopt', {
       return await sync(context, true);
     } catch (error) {
       const away = error instanceof ConnectionError || (error instanceof ApiError && error.notReady);
-      // The database of this machine is not that of a named appliance.
-      if (!away || context.namesAppliance) throw error;
+      // The settings and the guest of this machine are not those of another one.
+      if (!away || context.isElsewhere) throw error;
       return planOffline(context);
     }
   },

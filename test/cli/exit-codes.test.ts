@@ -233,6 +233,17 @@ describe('exit codes', () => {
     expect((await volumectl(['events', '--url', `http://127.0.0.1:${await freePort()}`])).code).toBe(5);
   });
 
+  it('5: nothing is planned for another machine with what this one has', async () => {
+    const port = await freePort();
+    const { code, out } = await volumectl([
+      'adopt',
+      '--plan',
+      '--url',
+      `http://127.0.0.1.nip.invalid:${port}`,
+    ]);
+    expect([code, out]).toEqual([5, '']);
+  });
+
   it('5: somebody else listens', async () => {
     await impostor(
       (_, response) => response.end('<html>hello</html>'),
