@@ -11,6 +11,7 @@ import { behindClosedDoor, printAdoptionPlan } from './adoption-plan';
 import { type Errand, readArguments } from './arguments';
 import type { Configuration } from './configuration/configuration';
 import { ConfigurationError, describeConfiguration, loadConfiguration } from './configuration/configuration';
+import { listenProblem } from './listening';
 import { runSetup } from './setup/setup';
 import { startTracing } from './tracing/start-tracing';
 import { VolumeDaemon } from './volume-daemon';
@@ -55,6 +56,11 @@ export function launch(
   logger.info(DAEMON_STARTING, { pid: process.pid, node: process.version });
   for (const note of configuration.notes) logger.warn('A setting has no effect', { note });
   const fatal = (error: unknown) => {
+    const reason = listenProblem(error, configuration.http);
+    if (reason !== null) {
+      logger.error('The daemon cannot listen where it is told to', { reason });
+      process.exit(EXIT_CONFIGURATION);
+    }
     logger.error('A programming error ended the daemon; the next start continues every operation', { error });
     process.exit(EXIT_SOFTWARE);
   };

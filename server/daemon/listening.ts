@@ -1,4 +1,5 @@
 import { lstatSync, rmSync } from 'node:fs';
+import { hasCode } from '../core/has-code';
 import type { Configuration } from './configuration/configuration';
 
 /**
@@ -16,4 +17,18 @@ export function prepareListening(
   if (http.socketPath === null) return;
   env.NITRO_UNIX_SOCKET = http.socketPath;
   if (lstatSync(http.socketPath, { throwIfNoEntry: false })?.isSocket()) rmSync(http.socketPath);
+}
+
+/** Why the server cannot listen, with the setting that says where; null for every other error. */
+export function listenProblem(
+  error: unknown,
+  { host, port, socketPath }: Pick<Configuration['http'], 'host' | 'port' | 'socketPath'>,
+): string | null {
+  if (!(error instanceof Error) || !('syscall' in error) || error.syscall !== 'listen') return null;
+  if (socketPath !== null) return `UNIX_SOCKET: ${error.message}`;
+  if (hasCode(error, 'EADDRINUSE'))
+    return `PORT: ${error.message}; ss -ltnp 'sport = :${port}' names the program that has it`;
+  return hasCode(error, 'EACCES')
+    ? `PORT: ${error.message}; those below 1024 need a right of their own`
+    : `HOST: ${error.message}; ip address shows what ${host} may be`;
 }

@@ -44,3 +44,15 @@ it.each(['--setup', '--adopt-plan'])(
     expect(stderr).toContain('TOKEN_FILE cannot be read');
   },
 );
+
+it('a daemon that cannot listen names the setting, and is no programming error', () => {
+  const settings = {
+    UNIX_SOCKET: '/nonexistent/socket',
+    NBD_BACKEND: 'none',
+    DATABASE_DSN: 'u@tcp(127.0.0.1:1)/d',
+  };
+  const { status, stdout } = runWith(settings);
+  expect(status).toBe(1);
+  expect(stdout).toContain('"reason":"UNIX_SOCKET: listen E');
+  expect(stdout).not.toContain('programming error');
+});
