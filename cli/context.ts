@@ -12,8 +12,8 @@ export interface Context {
   readonly longTimeoutMs: number;
   /** Aborted when the user interrupts, or nobody reads the output any more. */
   readonly signal: AbortSignal;
-  /** The daemon is that of an appliance of the configuration file, which need not be this machine. */
-  readonly namesAppliance: boolean;
+  /** The daemon may be that of another machine. */
+  readonly isElsewhere: boolean;
   /** Asks on the terminal; null when there is none to ask. */
   confirm(question: string): Promise<boolean | null>;
   /** Asks for a line on the terminal; null when there is none to ask on. */

@@ -1,5 +1,9 @@
-import { existsSync, readFileSync, realpathSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { existsSync, realpathSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { messageOf } from '~/server/core/errors';
+import { hasCode } from '~/server/core/has-code';
+import { readShared } from './change-file';
 import { parseEnvironmentFile } from './environment-file';
 import { EXIT, Failure } from './exit';
 
@@ -8,17 +12,42 @@ export function environmentFile(): string {
   return process.env.VOLUMECTL_DEFAULTS ?? '/etc/default/volume-daemon';
 }
 
-/** What the daemon of this machine would run with. */
+/** What the daemon of this machine would run with. Throws Failure when this user may not know it. */
 export function daemonEnvironment(): NodeJS.ProcessEnv {
-  const file = environmentFile();
-  return { ...(existsSync(file) ? parseEnvironmentFile(readFileSync(file, 'utf8')) : {}), ...process.env };
+  const content = readShared({ path: environmentFile(), what: 'the settings of the daemon' });
+  return { ...parseEnvironmentFile(content ?? ''), ...process.env };
 }
 
+interface Errand {
+  readonly name: '--setup' | '--adopt-plan';
+  /** For its standard input: arguments and environment can be seen by others. */
+  readonly input?: string;
+  readonly timeoutMs: number;
+}
+
+const ANSWER_MAX_BYTES = 64 * 1024 ** 2;
+
 /**
- * The program of the daemon, beside which volumectl is installed, also where a link on the PATH leads to it. Throws
- * Failure when it is not there.
+ * Lets the program of the daemon, beside which volumectl is installed, do an errand with the settings of the daemon. Returns
+ * what it has printed. Throws Failure with its words.
  */
-export function daemonProgram(): string {
+export function runErrand({ name, input, timeoutMs }: Errand): string {
+  const { status, signal, stdout, stderr, error } = spawnSync(process.execPath, [daemonProgram(), name], {
+    env: daemonEnvironment(),
+    input,
+    encoding: 'utf8',
+    timeout: timeoutMs,
+    maxBuffer: ANSWER_MAX_BYTES,
+  });
+  if (status === 0) return stdout;
+  const end = hasCode(error, 'ETIMEDOUT')
+    ? `did not end within ${timeoutMs / 1000} s`
+    : `ended with ${status ?? signal ?? messageOf(error)}`;
+  throw new Failure(EXIT.FAILED, stderr.trim() || `the program of the daemon ${end}, and said nothing`);
+}
+
+/** Also where a link on the PATH leads to volumectl. Throws Failure when it is not there. */
+function daemonProgram(): string {
   const program = join(dirname(realpathSync(process.argv[1] ?? '.')), '../server/index.mjs');
   if (existsSync(program)) return program;
   throw new Failure(EXIT.UNREACHABLE, `the program of the daemon is not at ${program}`);

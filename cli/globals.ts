@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { isCalendarDay } from '~/server/core/calendar-day';
+import { isLoopback } from '~/server/core/is-loopback';
 import { type Appliance, findAppliance } from './appliances-file';
 import { type Args, choice, flag, option } from './arguments';
 import type { Target } from './client/client';
@@ -64,10 +65,10 @@ type Address = Partial<Record<keyof Appliance, string | null | undefined>>;
  * VOLUMECTL_APPLIANCE. A URL, a socket and an appliance at the same level contradict each other.
  *
  * The token that a file names for an appliance is for that appliance alone, and not sent anywhere else. One
- * that is named by the command line or the environment is for whatever these name. `isNamed`: it is an appliance
- * of the configuration file.
+ * that is named by the command line or the environment is for whatever these name. `isElsewhere`: it may be
+ * that of another machine, because an appliance of the configuration file was named, or a URL that is not this machine.
  */
-export function findTarget(given: Given, env: NodeJS.ProcessEnv): Target & { readonly isNamed: boolean } {
+export function findTarget(given: Given, env: NodeJS.ProcessEnv): Target & { readonly isElsewhere: boolean } {
   const variables: Given = {
     appliance: env.VOLUMECTL_APPLIANCE,
     url: env.VOLUMECTL_URL,
@@ -80,11 +81,12 @@ export function findTarget(given: Given, env: NodeJS.ProcessEnv): Target & { rea
   const named = asked?.url || asked?.socket ? null : findAppliance(asked?.appliance, env);
   const address: Address = named ?? asked ?? ofThisMachine(env);
   const tokenFile = [given, named ?? variables, address].map((level) => level.tokenFile).find(Boolean);
+  const url = address.socket ? new URL('http://localhost') : parseUrl(address.url || 'http://127.0.0.1:8090');
   return {
-    url: address.socket ? new URL('http://localhost') : parseUrl(address.url || 'http://127.0.0.1:8090'),
+    url,
     socket: address.socket || null,
     tokenFile: tokenFile ?? null,
-    isNamed: named !== null,
+    isElsewhere: named !== null || (asked !== undefined && !isLoopback(url.hostname.replace(/^\[|\]$/g, ''))),
   };
 }
 

@@ -33,7 +33,7 @@ const BASICS = [
   'Results go to the standard output: a table, or with --output json or yaml what the daemon has answered. On a terminal tables fit its width. Progress, hints and errors go to the error output.',
   'Lists are ordered by --sort, and reduced by --filter, which compares sizes and times as such: size>=10Gi, created_at>1h (since an hour ago), status!=active, reason~quota, vm_id=- (none).',
   'What changes something has --dry-run.',
-  'A change is accepted as an operation, which goes on by itself whatever becomes of this program. With --wait the program stays until the operation has ended and names the step it is at; a daemon that restarts meanwhile is waited for.',
+  'A change is accepted as an operation, which goes on by itself whatever becomes of this program. With --wait the program stays until the operation has ended and names the step it is at; a daemon that restarts meanwhile is waited for. When the answer is lost, it may have been accepted: the key is told with which the same command asks again (--key) without doing it twice.',
   'Times are written like 30s, 10m, 1h30m or 7d; a moment as so long ago, or like 2026-08-19T20:30:00Z. Sizes are written like 10Gi or 512Mi (also 10GiB, 10G), or as plain bytes.',
 ];
 

@@ -1,5 +1,4 @@
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import {
   OWN_DISKS_FILE,
   type OwnDisks,
@@ -7,50 +6,59 @@ import {
   parseIdentity,
   parseOwnDisks,
 } from '~/server/devices/own-disks';
+import { changeShared, readShared } from './change-file';
 import { EXIT, Failure, UsageError } from './exit';
 import { type DiskIdentity, diskCalled, identityOf, isLetter, isNamed, type LocalDisk } from './local-disks';
 
-/** The list that the daemon of this machine reads; it needs no restart. */
-function listPath(): string {
-  return join(process.env.ETC_DIR ?? '/etc', OWN_DISKS_FILE);
+/** The list that the daemon of this machine reads; it needs no restart. Secret is nothing of it, and udev reads it too. */
+function listFile() {
+  const path = join(process.env.ETC_DIR ?? '/etc', OWN_DISKS_FILE);
+  return { path, what: 'the list', mode: 0o644, mostMode: 0o644 } as const;
 }
 
 export function readList(): OwnDisks {
-  return parseOwnDisks(readText());
+  return parseOwnDisks(readShared(listFile()) ?? '');
 }
 
 /** Whether a line says just this. */
 export function isListed(identity: DiskIdentity): boolean {
-  const line = ownDiskText(identity);
-  return readList().disks.some((disk) => ownDiskText(disk) === line);
+  return linesOf(identity, readList()).length > 0;
 }
 
 /** Adds a line. False when it is there already. */
 export function addOwnDisk(identity: DiskIdentity): boolean {
-  const line = ownDiskText(identity);
-  const text = readText();
-  if (parseOwnDisks(text).disks.some((disk) => ownDiskText(disk) === line)) return false;
-  write(`${text}${text === '' || text.endsWith('\n') ? '' : '\n'}${line}\n`);
-  return true;
+  let added = false;
+  changeShared(listFile(), (before) => {
+    const text = before ?? '';
+    if (linesOf(identity, parseOwnDisks(text)).length > 0) return null;
+    added = true;
+    const next = `${text}${text === '' || text.endsWith('\n') ? '' : '\n'}${ownDiskText(identity)}\n`;
+    // A line that the daemon does not read protects nothing, and looks as if it did.
+    const { disks, problems } = parseOwnDisks(next);
+    if (linesOf(identity, { disks }).length === 0)
+      throw new Failure(EXIT.FAILED, `the list takes no more: ${problems.join('; ')}`);
+    return next;
+  });
+  return added;
 }
 
 /** Removes every line that says just this. False when there is none. */
 export function removeOwnDisk(identity: DiskIdentity): boolean {
+  let removed = false;
+  changeShared(listFile(), (before) => {
+    const text = before ?? '';
+    const listed = new Set(linesOf(identity, parseOwnDisks(text)));
+    removed = listed.size > 0;
+    const left = text.split('\n').filter((_line, index) => !listed.has(index + 1));
+    return removed ? left.join('\n') : null;
+  });
+  return removed;
+}
+
+/** The numbers of the lines that say just this. */
+function linesOf(identity: DiskIdentity, { disks }: Pick<OwnDisks, 'disks'>): number[] {
   const line = ownDiskText(identity);
-  const text = readText();
-  const listed = new Set(
-    parseOwnDisks(text)
-      .disks.filter((disk) => ownDiskText(disk) === line)
-      .map((disk) => disk.line),
-  );
-  if (listed.size === 0) return false;
-  write(
-    text
-      .split('\n')
-      .filter((_line, index) => !listed.has(index + 1))
-      .join('\n'),
-  );
-  return true;
+  return disks.filter((disk) => ownDiskText(disk) === line).map((disk) => disk.line);
 }
 
 /**
@@ -73,28 +81,3 @@ export function identityFor(word: string, disks: readonly LocalDisk[]): DiskIden
 }
 
 const SERIALS = 'volumectl device list shows the disks with their serials.';
-
-function readText(): string {
-  try {
-    return readFileSync(listPath(), 'utf8');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return '';
-    throw new Failure(EXIT.FAILED, `the list cannot be read: ${(error as Error).message}`);
-  }
-}
-
-/** Beside it and renamed: the daemon and udev see the old list or the new one. */
-function write(text: string): void {
-  const path = listPath();
-  try {
-    mkdirSync(dirname(path), { recursive: true });
-    writeFileSync(`${path}.new`, text, { mode: 0o644, flush: true });
-    renameSync(`${path}.new`, path);
-  } catch (error) {
-    throw new Failure(
-      EXIT.FAILED,
-      `the list cannot be written: ${(error as Error).message}`,
-      'Run it as root.',
-    );
-  }
-}

@@ -5,7 +5,7 @@ import { type Args, parseCommandLine, requireOneValue, type Values, valuesOf } f
 import { Client } from './client/client';
 import type { Noun, Verb } from './command';
 import type { Context } from './context';
-import { EXIT, UsageError } from './exit';
+import { EXIT, Failure, UsageError } from './exit';
 import { findTarget, GLOBALS, type LIST, parseTime, VERSION } from './globals';
 import { helpFor } from './help';
 import { type Format, Output } from './output/output';
@@ -114,7 +114,7 @@ function contextOf(given: Given, signal: AbortSignal): Context {
     timeoutMs,
     longTimeoutMs: timeoutMs ?? LONG_TIMEOUT_MS,
     signal,
-    namesAppliance: target.isNamed,
+    isElsewhere: target.isElsewhere,
     confirm: (question) => confirm(question, signal),
     ask:
       process.stdin.isTTY && process.stderr.isTTY ? (question, typed) => ask(question, typed, signal) : null,
@@ -146,6 +146,12 @@ async function ask(question: string, typed: 'shown' | 'hidden', signal: AbortSig
   const terminal = createInterface({ input: process.stdin, terminal: true, ...output });
   try {
     return (await terminal.question(`${question} `, { signal })).trim();
+  } catch (error) {
+    if (typed === 'shown') process.stderr.write('\n');
+    // While it asks, Ctrl-C and Ctrl-D are keys of the terminal, and no signals.
+    if (error instanceof Error && error.name === 'AbortError')
+      throw new Failure(EXIT.INTERRUPTED, 'interrupted; nothing more was done');
+    throw error;
   } finally {
     terminal.close();
     if (typed === 'hidden') process.stderr.write('\n');

@@ -48,20 +48,25 @@ async function pollUntilEnded(
   const deadlineMs = performance.now() + (context.timeoutMs ?? Number.POSITIVE_INFINITY);
   const outage = new OutageTimer();
   let last = operation;
+  let isAway = false;
   while (!hasEnded(last)) {
     const leftMs = deadlineMs - performance.now();
     if (leftMs <= 0)
       throw new TimeoutError(
         `operation ${operation.id} has not ended within ${durationText(context.timeoutMs ?? 0)}`,
       );
-    const waitMs = Math.min(LONG_POLL_MS, Math.ceil(leftMs));
+    // One that was away answers at once, so that nothing else is said of it for long.
+    const waitMs = isAway ? 1 : Math.min(LONG_POLL_MS, Math.ceil(leftMs));
     try {
       const options = { waitMs, timeoutMs: waitMs + LONG_POLL_MARGIN_MS };
       last = await context.client.call('readOperation', { path }, options);
       outage.end();
+      if (isAway) progress.back();
+      isAway = false;
       if (last.wait_reason !== undefined) progress.say(`waiting: ${last.wait_reason}`);
     } catch (error) {
       await outage.pauseOrThrow(error, context.signal);
+      isAway = true;
       progress.say('the daemon does not answer; waiting for it');
     }
   }
@@ -73,6 +78,8 @@ class Progress {
   private readonly begunMs = performance.now();
   private readonly timer: NodeJS.Timeout | null;
   private text: string;
+  /** The last that is known of the operation itself. */
+  private step: string;
   private frame = 0;
 
   constructor(
@@ -80,6 +87,7 @@ class Progress {
     private readonly operation: Operation,
   ) {
     this.text = operation.status;
+    this.step = operation.status;
     this.timer = context.out.settings.live ? setInterval(() => this.draw(), SPINNER_INTERVAL_MS) : null;
     this.draw();
   }
@@ -93,13 +101,15 @@ class Progress {
         for await (const event of this.context.client.events('streamOperation', input, { signal })) {
           after = event.id ?? after;
           const entry = entryOf(event);
-          if (entry) this.say(entryText(entry));
+          if (entry === null) continue;
+          this.step = entryText(entry);
+          this.say(this.step);
         }
-        return;
       } catch {
         // Whether the daemon stays away is decided by the long poll.
-        await delay(RETRY_DELAY_MS, undefined, { signal }).catch(() => undefined);
       }
+      // A daemon that stops ends the stream as the end of the operation does, which the long poll tells.
+      await delay(RETRY_DELAY_MS, undefined, { signal }).catch(() => undefined);
     }
   }
 
@@ -117,6 +127,11 @@ class Progress {
     if (text === this.text) return;
     this.text = text;
     this.draw();
+  }
+
+  /** The daemon answers again. */
+  back(): void {
+    this.say(this.step);
   }
 
   end(): void {

@@ -6,6 +6,7 @@ import { ApiError, ConnectionError, problemIn, TimeoutError } from './errors';
 import { readEvents } from './event-stream';
 import { type Input, OPERATIONS, type OperationName, type Reply, type StreamName } from './operations';
 import { timerMs } from './time-limit';
+import { STREAM_SILENCE_MS } from './watchdog';
 
 export interface Target {
   /** `http://127.0.0.1:8090`, or https behind a proxy; with a socket only its path prefix counts. */
@@ -28,6 +29,8 @@ export interface RequestOptions {
   readonly onHeaders?: (headers: IncomingHttpHeaders) => void;
   /** Called when an event stream is open, before its first event. */
   readonly onOpen?: () => Promise<void>;
+  /** An open event stream on which nothing arrives for so long, not even a heartbeat, is given up. Default 40 s. */
+  readonly silenceMs?: number;
 }
 
 /** The parts of a request that differ between operations. */
@@ -87,7 +90,7 @@ export class Client {
 
   /**
    * Follows an event stream until the server ends it, the signal aborts or the caller leaves the loop. Throws
-   * the errors of `call`; the timeout applies until the stream is open.
+   * the errors of `call`; the timeout applies until the stream is open, and after that ConnectionError when it falls silent.
    *
    * ```ts
    * for await (const { id, event, data } of client.events('streamEvents', { query: { last_event_id: 0 } }))
@@ -104,6 +107,11 @@ export class Client {
       const response = await this.open(name, input, request.options);
       clearTimeout(request.timer);
       await request.options.onOpen?.();
+      const { silenceMs = STREAM_SILENCE_MS } = request.options;
+      // A machine that has lost its power or its network ends no connection.
+      response.setTimeout(silenceMs, () =>
+        response.destroy(new ConnectionError(`nothing came from ${this.name} for ${silenceMs / 1000} s`)),
+      );
       yield* readEvents(response);
     } catch (error) {
       throw this.explain(error, request.options.signal);
@@ -183,7 +191,7 @@ export class Client {
     try {
       this.token ??= readFileSync(tokenFile, 'utf8').trim();
     } catch (error) {
-      throw new ConnectionError(`the token file cannot be read: ${messageOf(error)}`);
+      throw new ConnectionError(`the token file cannot be read: ${messageOf(error)}`, false);
     }
     // What no header can carry: lines, or a file of another kind.
     if (/[^\t\x20-\x7e\x80-\xff]/.test(this.token))
@@ -214,7 +222,7 @@ export class Client {
   private explain(error: unknown, signal: AbortSignal): unknown {
     if (error instanceof ApiError || error instanceof ConnectionError) return error;
     if (signal.aborted) return signal.reason;
-    return new ConnectionError(`no connection to ${this.name}: ${messageOf(error)}`);
+    return new ConnectionError(`no connection to ${this.name}: ${messageOf(error)}`, !wasConnecting(error));
   }
 }
 
@@ -245,6 +253,14 @@ export function pathOf(
 /** `[::1]` → `::1`. */
 function withoutBrackets(hostname: string): string {
   return hostname.replace(/^\[|\]$/g, '');
+}
+
+/** No connection was made, so that nothing has been sent. */
+function wasConnecting(error: unknown): boolean {
+  if (error instanceof AggregateError) return error.errors.every(wasConnecting);
+  return (
+    error instanceof Error && 'syscall' in error && ['connect', 'getaddrinfo'].includes(String(error.syscall))
+  );
 }
 
 /** An AggregateError (several addresses, all refused) has no message of its own. */

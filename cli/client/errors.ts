@@ -25,6 +25,13 @@ export class ApiError extends Error {
 /** No connection, or the other end is not a volume daemon. */
 export class ConnectionError extends Error {
   override readonly name = 'ConnectionError';
+  constructor(
+    message: string,
+    /** False when the request has certainly reached nobody. */
+    readonly mayHaveArrived = true,
+  ) {
+    super(message);
+  }
 }
 
 /** No answer within the time limit. */

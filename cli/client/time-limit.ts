@@ -1,9 +1,9 @@
 /** Node's timers fire at once for longer times, and AbortSignal.timeout refuses much longer ones. */
 const TIMER_MAX_MS = 2 ** 31 - 1;
 
-/** A time that a timer can wait: what is longer than 24 days ends then. */
+/** A time that a timer can wait: whole ms (1.005 s is not), and what is longer than 24 days ends then. */
 export function timerMs(ms: number): number {
-  return Math.min(ms, TIMER_MAX_MS);
+  return Math.min(Math.ceil(ms), TIMER_MAX_MS);
 }
 
 /** Aborts after the time; never when there is none. */

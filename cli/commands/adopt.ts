@@ -1,10 +1,9 @@
-import { spawnSync } from 'node:child_process';
 import { flag } from '../arguments';
 import { ApiError, ConnectionError } from '../client/errors';
 import { loneNoun } from '../command';
 import type { Context } from '../context';
-import { daemonEnvironment, daemonProgram } from '../daemon-program';
-import { EXIT, Failure, UsageError } from '../exit';
+import { runErrand } from '../daemon-program';
+import { EXIT, UsageError } from '../exit';
 import { LIST } from '../globals';
 import { DRIFT_COLUMNS } from './columns';
 import { sync } from './service';
@@ -37,8 +36,8 @@ export const adoptNoun = loneNoun('adopt', {
       return await sync(context, true);
     } catch (error) {
       const away = error instanceof ConnectionError || (error instanceof ApiError && error.notReady);
-      // The database of this machine is not that of a named appliance.
-      if (!away || context.namesAppliance) throw error;
+      // The settings and the guest of this machine are not those of another one.
+      if (!away || context.isElsewhere) throw error;
       return planOffline(context);
     }
   },
@@ -46,16 +45,8 @@ export const adoptNoun = loneNoun('adopt', {
 
 /** The daemon does not run: its program reads everything and changes nothing. */
 function planOffline({ out }: Context): number {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [daemonProgram(), '--adopt-plan'], {
-    env: daemonEnvironment(),
-    encoding: 'utf8',
-    timeout: PLAN_TIMEOUT_MS,
-    maxBuffer: PLAN_BYTES,
-  });
-  if (status !== 0) throw new Failure(EXIT.FAILED, stderr.trim() || 'the plan could not be made in time');
-  out.data(JSON.parse(stdout));
+  out.data(JSON.parse(runErrand({ name: '--adopt-plan', timeoutMs: PLAN_TIMEOUT_MS })));
   return EXIT.OK;
 }
 
 const PLAN_TIMEOUT_MS = 5 * 60_000;
-const PLAN_BYTES = 64 * 1024 ** 2;

@@ -1,6 +1,8 @@
+import { randomUUID } from 'node:crypto';
 import { ERRORS } from '~/server/core/errors';
 import type { Values } from '../arguments';
 import type { RequestOptions } from '../client/client';
+import { ConnectionError, TimeoutError } from '../client/errors';
 import type { Input, Operation, OperationName, Reply } from '../client/operations';
 import type { Context } from '../context';
 import { EXIT, UsageError } from '../exit';
@@ -33,12 +35,33 @@ export async function requestOperation<Name extends OperationRequest>(
     );
   if (args['dry-run'])
     return preview(context, name, input, volume === undefined ? 'something new' : { volume });
-  const options: RequestOptions = { idempotencyKey: key };
-  const operation: Operation = await context.client.call(name, input, options);
+  const operation = await accepted(context, name, input, key ?? randomUUID());
   if (wait) return printEnd(context, await waitWithHint(context, operation));
   printOperation(context, operation);
   if (!hasEnded(operation)) context.out.hint(`It goes on by itself; ${followHint(operation)}`);
   return EXIT.OK;
+}
+
+/** An answer that is lost says nothing about the request: sent again under its key it is not done twice. */
+async function accepted<Name extends OperationRequest>(
+  { client, out }: Context,
+  name: Name,
+  input: Input<Name>,
+  idempotencyKey: string,
+): Promise<Operation> {
+  try {
+    const options: RequestOptions = { idempotencyKey };
+    return await client.call(name, input, options);
+  } catch (error) {
+    const isLost =
+      error instanceof TimeoutError || (error instanceof ConnectionError && error.mayHaveArrived);
+    if (isLost)
+      out.complain(
+        `It may have been accepted all the same. To ask again without doing it twice: the same command with --key ${idempotencyKey}`,
+        'warn',
+      );
+    throw error;
+  }
 }
 
 /** Waits for the end; when the waiting is over before it, says how to resume it. */

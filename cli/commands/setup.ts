@@ -1,11 +1,10 @@
-import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import type { SetupReport, SetupRequest, Step } from '~/server/daemon/setup/steps';
 import { flag, option, type Values } from '../arguments';
 import { loneNoun } from '../command';
 import type { Context } from '../context';
-import { daemonEnvironment, daemonProgram, environmentFile } from '../daemon-program';
-import { EXIT, Failure, UsageError } from '../exit';
+import { environmentFile, runErrand } from '../daemon-program';
+import { EXIT, UsageError } from '../exit';
 import { stateTone } from '../output/state-tone';
 import type { Column } from '../output/table';
 import { DRY_RUN } from './arguments';
@@ -107,16 +106,8 @@ function readSecret(path: string): string {
 
 /** Runs the program of the daemon, which knows databases and CloudStack, for this one errand. */
 function setUp(request: SetupRequest): SetupReport {
-  const { status, stdout, stderr, error } = spawnSync(process.execPath, [daemonProgram(), '--setup'], {
-    env: daemonEnvironment(),
-    // The secrets go through a pipe: arguments and environment can be seen by others.
-    input: JSON.stringify(request),
-    encoding: 'utf8',
-    timeout: SETUP_TIMEOUT_MS,
-  });
-  if (status !== 0)
-    throw new Failure(EXIT.FAILED, stderr.trim() || error?.message || 'setup did not end in time');
-  return JSON.parse(stdout);
+  const input = JSON.stringify(request);
+  return JSON.parse(runErrand({ name: '--setup', input, timeoutMs: SETUP_TIMEOUT_MS }));
 }
 
 async function askCloudstack(ask: NonNullable<Context['ask']>): Promise<SetupRequest['cloudstack']> {

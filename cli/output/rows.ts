@@ -87,6 +87,8 @@ function isMet<T>({ column, operator, value, amount }: Condition<Column<T>>, row
   if (isNone(value)) return isAbsent(given) === (operator === '=');
   if (isAbsent(given)) return operator === '!=';
   if (typeof given === 'number') return holds(given - (amount ?? Number(value)), operator);
+  // The order of numbers within names says that web-1 and web-01 are level: they are not the same.
+  if (operator === '=' || operator === '!=') return (text === value) === (operator === '=');
   return holds(compare(text, value, false), operator);
 }
 

@@ -1,5 +1,5 @@
 import type { EventSourceMessage } from 'eventsource-parser';
-import { Watchdog } from '../../cli/client/watchdog';
+import { STREAM_SILENCE_MS, Watchdog } from '../../cli/client/watchdog';
 import { openStream } from './event-stream';
 import type { FeedState } from './state';
 
@@ -12,8 +12,6 @@ interface FeedListener {
 
 const RETRY_MIN_MS = 500;
 const RETRY_MAX_MS = 5_000;
-/** The server sends a heartbeat every 15 s; after more than two missing ones the connection is dead. */
-const SILENCE_MAX_MS = 40_000;
 
 /** Follows GET /events and reconnects with Last-Event-ID, so that no journal entry is missed. */
 export class Feed {
@@ -52,7 +50,7 @@ export class Feed {
 
   /** Reads one connection until it ends or falls silent. */
   private async readConnection(stopped: AbortSignal, onOpen: () => void): Promise<void> {
-    const silence = new Watchdog(SILENCE_MAX_MS);
+    const silence = new Watchdog(STREAM_SILENCE_MS);
     const events = openStream('/api/v1/events', {
       headers: this.lastId === null ? {} : { 'last-event-id': this.lastId },
       signal: AbortSignal.any([stopped, silence.signal]),
@@ -60,7 +58,7 @@ export class Feed {
         onOpen();
         this.listener.onState('live');
       },
-      onData: () => silence.renew(SILENCE_MAX_MS),
+      onData: () => silence.renew(STREAM_SILENCE_MS),
     });
     try {
       for await (const event of events) {

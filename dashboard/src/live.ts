@@ -67,7 +67,9 @@ export class Live {
   }
 
   start(): void {
-    this.feed.start();
+    // A tab that is opened behind another one is seen later, or never.
+    this.paused = document.hidden;
+    if (!this.paused) this.feed.start();
     this.refresh();
     for (const [part, { everyMs }] of this.readers) window.setInterval(() => this.invalidate(part), everyMs);
     document.addEventListener('visibilitychange', () => this.visibilityChanged());

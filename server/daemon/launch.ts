@@ -2,7 +2,7 @@ import { systemClock } from '../core/clock';
 import { messageOf } from '../core/errors';
 import { createLogger } from '../core/log/create-logger';
 import { DAEMON_STARTING } from '../core/log/log-events';
-import { type Logger, silentLogger } from '../core/log/logger';
+import type { Logger } from '../core/log/logger';
 import { createRedactor } from '../core/redaction';
 import type { Tracing } from '../core/tracing';
 import { VERSION } from '../core/version';
@@ -11,7 +11,7 @@ import { behindClosedDoor, printAdoptionPlan } from './adoption-plan';
 import { type Errand, readArguments } from './arguments';
 import type { Configuration } from './configuration/configuration';
 import { ConfigurationError, describeConfiguration, loadConfiguration } from './configuration/configuration';
-import { isListenError, untilListening } from './listening';
+import { listenProblem, untilListening } from './listening';
 import { runSetup } from './setup/setup';
 import { startTracing } from './tracing/start-tracing';
 import { VolumeDaemon } from './volume-daemon';
@@ -48,18 +48,17 @@ export function launch(
   ]) {
     if (secret) redactor.register(secret);
   }
+  // The standard output of an errand is for its result, the other one for why there is none.
   const logger =
     errand === null
       ? createLogger({ level: configuration.log.level, format: configuration.log.format, redactor })
-      : silentLogger;
+      : createLogger({ level: 'error', format: 'pretty', colours: false, redactor, write: complain });
   logger.info(DAEMON_STARTING, { pid: process.pid, node: process.version });
   for (const note of configuration.notes) logger.warn('A setting has no effect', { note });
   const fatal = (error: unknown) => {
-    if (isListenError(error)) {
-      logger.error(
-        'The daemon cannot listen: another process has its address, or it is not one of this machine',
-        { reason: messageOf(error) },
-      );
+    const reason = listenProblem(error, configuration.http);
+    if (reason !== null) {
+      logger.error('The daemon cannot listen where it is told to', { reason });
       process.exit(EXIT_CONFIGURATION);
     }
     logger.error('A programming error ended the daemon; the next start continues every operation', { error });
@@ -86,6 +85,10 @@ export function launch(
     process.exit(EXIT_CONFIGURATION);
   });
   return { configuration, daemon, logger, access, tracing: traces.tracing };
+}
+
+function complain(line: string): void {
+  process.stderr.write(`${line}\n`);
 }
 
 /** Ends the process when the arguments ask for a text, or are wrong. */

@@ -1,5 +1,6 @@
 import { lstatSync, rmSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
+import { hasCode } from '../core/has-code';
 import { LIMITS } from '../core/limits';
 import type { Configuration } from './configuration/configuration';
 
@@ -24,7 +25,7 @@ export function prepareListening(
 
 /**
  * Resolves when Nitro's server listens, which begins after its plugins have run; where that fails, the process ends
- * (`isListenError`). A daemon whose port another one has, such as the daemon before this one, must not take its
+ * (`listenProblem`). A daemon whose port another one has, such as the daemon before this one, must not take its
  * operations over first. Goes on after a while where the runtime does not tell.
  */
 export async function untilListening({
@@ -39,7 +40,16 @@ export async function untilListening({
   while (!listens() && performance.now() < deadline);
 }
 
-/** Did a server fail to take its address? */
-export function isListenError(error: unknown): boolean {
-  return error instanceof Error && 'syscall' in error && error.syscall === 'listen';
+/** Why the server cannot listen, with the setting that says where; null for every other error. */
+export function listenProblem(
+  error: unknown,
+  { host, port, socketPath }: Pick<Configuration['http'], 'host' | 'port' | 'socketPath'>,
+): string | null {
+  if (!(error instanceof Error) || !('syscall' in error) || error.syscall !== 'listen') return null;
+  if (socketPath !== null) return `UNIX_SOCKET: ${error.message}`;
+  if (hasCode(error, 'EADDRINUSE'))
+    return `PORT: ${error.message}; ss -ltnp 'sport = :${port}' names the program that has it`;
+  return hasCode(error, 'EACCES')
+    ? `PORT: ${error.message}; those below 1024 need a right of their own`
+    : `HOST: ${error.message}; ip address shows what ${host} may be`;
 }

@@ -232,6 +232,21 @@ describe('alive', () => {
     expect(watched.strayed).toEqual([]);
   });
 
+  it('holds no connection when it is opened behind another page, until it is seen', async () => {
+    const { page, close } = await openPage(browser, 'about:blank');
+    const hidden = (value: boolean) =>
+      `Object.defineProperty(document, 'hidden', { configurable: true, value: ${value} });`;
+    await page.addInitScript(hidden(true));
+    const asked: string[] = [];
+    page.on('request', (request) => asked.push(new URL(request.url()).pathname));
+    await page.goto(scene.walk.daemon.url, { waitUntil: 'load' });
+    expect(asked).not.toContain('/api/v1/events');
+    await page.evaluate(`${hidden(false)} document.dispatchEvent(new Event('visibilitychange'))`);
+    await connection(page, 'Live');
+    await page.locator('#health-list > li').nth(4).waitFor();
+    await close();
+  });
+
   const ghosts = async () => {
     const { report } = await scene.walk.api.post<SyncReply>('/api/v1/admin/force-sync');
     return report.drifts.filter(({ kind }) => kind === 'ghost-disk').length;

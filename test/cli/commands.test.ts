@@ -55,6 +55,29 @@ describe('--wait', () => {
     expect(out).toMatch(/^status +completed$/m);
   });
 
+  it('through a restart of the daemon: the steps are named again, and what was said of it meanwhile is not said any more', async () => {
+    const running = Volumectl.start(['volume', 'detach', VOLUME, '--wait'], env);
+    await running.until(/: pending/, 'error');
+    const id = daemon.stored[0]?.id ?? '';
+    daemon.journal(id, 'detach-volume', 'intent');
+    await running.until(/: detach-volume: CloudStack is asked/, 'error');
+    const { port } = app;
+    // A daemon that stops ends its streams as if there were nothing more to come.
+    daemon.stop();
+    await app.close();
+    await running.until(/the daemon does not answer/, 'error');
+    const next = new FakeDaemon();
+    next.stored.push(...daemon.stored);
+    next.entries.push(...daemon.entries);
+    daemon = next;
+    app = await HttpApp.start(daemon, port);
+    await running.until(/does not answer[\s\S]*: detach-volume: CloudStack is asked/, 'error');
+    daemon.journal(id, 'detach-volume', 'accepted');
+    await running.until(/: detach-volume: CloudStack works on it/, 'error');
+    daemon.move(id, { status: 'completed', response: {}, completedAt: 1 });
+    expect((await running.ended).code).toBe(0);
+  });
+
   it('3: a failed operation gives its reason, its code and what to do', async () => {
     const running = Volumectl.start(['volume', 'detach', VOLUME, '--wait', '--json'], env);
     await running.until(/: pending/, 'error');
@@ -462,6 +485,21 @@ describe('what is shown', () => {
   });
 });
 
+describe('on a terminal', () => {
+  it.each([
+    ['Ctrl-C', '\u0003'],
+    ['Ctrl-D', '\u0004'],
+  ])('130: %s at a question does nothing, and is no mistake', async (_, key) => {
+    const running = Volumectl.onTerminal(['volume', 'delete', VOLUME], env);
+    await running.until(/\[y\/N\]/);
+    running.child.stdin?.write(key);
+    const { code, out } = await running.ended;
+    expect([code, out]).toEqual([130, expect.stringContaining('interrupted; nothing more was done')]);
+    expect(out).not.toContain('mistake');
+    expect(daemon.stored).toEqual([]);
+  });
+});
+
 describe('following', () => {
   it('events come as they happen, one JSON a line, and are taken up where a break was', async () => {
     const { id } = await daemon.operations.request('detach', { volume_id: VOLUME });
@@ -487,6 +525,8 @@ describe('following', () => {
   it('4: the limit was not reached in time', async () => {
     expect((await ctl('events', '--limit', '1', '--timeout', '300ms')).code).toBe(4);
     expect((await ctl('events', '--timeout', '300ms')).code).toBe(0);
+    // 1004.9999999999999 ms: a timer takes whole ones only.
+    expect(await ctl('events', '--limit', '1', '--timeout', '1.005')).toMatchObject({ code: 4, error: '' });
   });
 
   it.each(['30d', '60d'])(

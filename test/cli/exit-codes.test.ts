@@ -182,7 +182,7 @@ describe('exit codes', () => {
   it('0: a recover is accepted like every operation', async () => {
     expect((await ctl('volume', 'recover', VOLUME)).code).toBe(0);
     expect(daemon.requests).toEqual([
-      { type: 'recover', request: { volume_id: VOLUME }, idempotencyKey: null },
+      { type: 'recover', request: { volume_id: VOLUME }, idempotencyKey: expect.any(String) },
     ]);
   });
 
@@ -222,6 +222,33 @@ describe('exit codes', () => {
     expect(error).toContain(`volumectl operation watch ${operation?.id}`);
   });
 
+  it('4 and 5: a lost answer is not taken for a refusal: the key under which it may be asked for again is told', async () => {
+    const create = ['volume', 'create', '--name', 'a', '--size', '1Gi', '--offering', 'o', '--zone', 'z'];
+    const keys: unknown[] = [];
+    const again = async (listener: RequestListener, args: readonly string[] = []) => {
+      let said = '';
+      await impostor(
+        (request, response) => {
+          keys.push(request.headers['idempotency-key']);
+          listener(request, response);
+        },
+        async (url) => {
+          const { code, error } = await volumectl([...create, ...args, '--url', url]);
+          expect(code).toBe(args.length > 0 ? 4 : 5);
+          said = error;
+        },
+      );
+      return /with --key (\S+)$/m.exec(said)?.[1];
+    };
+    const cut = await again((request) => request.socket.destroy());
+    const late = await again(() => undefined, ['--timeout', '300ms']);
+    const proxied = await again((_, response) => response.writeHead(504).end(), []);
+    expect([cut, late, proxied]).toEqual(keys);
+    expect(new Set(keys).size).toBe(3);
+    const nobody = await volumectl([...create, '--url', `http://127.0.0.1:${await freePort()}`]);
+    expect(nobody.error).not.toContain('accepted');
+  });
+
   it('5: nobody listens, on a port or a socket', async () => {
     const nobody = await volumectl(['health', '--url', `http://127.0.0.1:${await freePort()}`]);
     expect(nobody.code).toBe(5);
@@ -229,6 +256,17 @@ describe('exit codes', () => {
     expect(nobody.error).toContain('systemctl status volume-daemon');
     expect((await volumectl(['health', '--socket', join(dir, 'none')])).code).toBe(5);
     expect((await volumectl(['events', '--url', `http://127.0.0.1:${await freePort()}`])).code).toBe(5);
+  });
+
+  it('5: nothing is planned for another machine with what this one has', async () => {
+    const port = await freePort();
+    const { code, out } = await volumectl([
+      'adopt',
+      '--plan',
+      '--url',
+      `http://127.0.0.1.nip.invalid:${port}`,
+    ]);
+    expect([code, out]).toEqual([5, '']);
   });
 
   it('5: somebody else listens', async () => {

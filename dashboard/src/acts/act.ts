@@ -80,20 +80,18 @@ export function mayAct(caller: Pick<CallerReply, 'role'> | null, needed: Role): 
   return caller !== null && ROLES.indexOf(caller.role) >= ROLES.indexOf(needed);
 }
 
-/** Keys of one dialog. What is asked for anew, with other values, gets new ones. */
+/** Keys of one dialog. What is asked for with other values has other ones; what is asked for again has those that it had. */
 export class Keys {
-  private body: string | null = null;
   private readonly keys = new Map<string, string>();
 
   constructor(private readonly make: () => string) {}
 
   for(values: Values): KeyOf {
     const body = JSON.stringify(values);
-    if (this.body !== body) this.keys.clear();
-    this.body = body;
     return (name) => {
-      const key = this.keys.get(name) ?? this.make();
-      this.keys.set(name, key);
+      const request = `${name} ${body}`;
+      const key = this.keys.get(request) ?? this.make();
+      this.keys.set(request, key);
       return key;
     };
   }

@@ -63,8 +63,13 @@ export const CLOSED: Access = {
 };
 
 function readSingle(path: string): string {
-  const token = readFileSync(path, 'utf8').trim();
-  if (token === '') throw new Error(`The token file ${path} is empty`);
+  let token: string;
+  try {
+    token = readFileSync(path, 'utf8').trim();
+  } catch (error) {
+    throw new Error(`TOKEN_FILE cannot be read: ${messageOf(error)}`);
+  }
+  if (token === '') throw new Error(`TOKEN_FILE ${path} is empty`);
   return token;
 }
 

@@ -83,6 +83,17 @@ export const path: Parse<string> = (text) => {
   return text.replace(/\/+$/, '') || '/';
 };
 
+/** What `sun_path` holds. A longer path is cut, and the socket is somewhere else. */
+const SOCKET_PATH_BYTES = 107;
+
+export const socketPath: Parse<string> = (text) => {
+  const value = path(text);
+  const bytes = Buffer.byteLength(value);
+  if (bytes > SOCKET_PATH_BYTES)
+    throw new Error(`${quote(text)} has ${bytes} bytes; a unix socket has at most ${SOCKET_PATH_BYTES}`);
+  return value;
+};
+
 /** systemd passes several directories separated by colons; the first is used. */
 export const firstPath: Parse<string> = (text) => path(text.split(':')[0] ?? '');
 

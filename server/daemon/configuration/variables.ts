@@ -17,6 +17,7 @@ import {
   path,
   program,
   retired,
+  socketPath,
   uuid,
   word,
 } from './values';
@@ -50,7 +51,7 @@ const SERVER = {
   port: withDefault('PORT', port, '8090', 'TCP port to listen on.'),
   socketPath: optional(
     'UNIX_SOCKET',
-    path,
+    socketPath,
     'Listen on this unix socket instead of HOST and PORT; a socket left there by an earlier run is replaced.',
   ),
   tokenFile: optional(

@@ -232,7 +232,7 @@ function dashboardPage({ title, script, instead, content, after = '' }: Dashboar
   <p id="offline" class="banner" role="alert" hidden></p>
   <form id="token-form" class="card token" hidden>
     <label for="token">This daemon wants a token. It is kept in this tab only.</label>
-    <span class="row"><input id="token" type="password" autocomplete="off" required><button type="submit">Open</button></span>
+    <span class="row"><input id="token" type="password" autocomplete="off" required pattern="[ -~]+" title="A token has letters, digits and signs of ASCII only"><button type="submit">Open</button></span>
   </form>${content}
 </main>${after}`,
     }),

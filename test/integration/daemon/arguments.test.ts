@@ -7,7 +7,11 @@ const ENTRY = fileURLToPath(new URL('../../../.output/server/index.mjs', import.
 
 /** With a configuration that is wrong: who only asks for a text needs none. */
 function run(...args: string[]) {
-  const env = { PATH: process.env.PATH, PORT: 'none' };
+  return runWith({ PORT: 'none' }, ...args);
+}
+
+function runWith(settings: Readonly<Record<string, string>>, ...args: string[]) {
+  const env = { PATH: process.env.PATH, ...settings };
   const { status, stdout, stderr } = spawnSync(process.execPath, [ENTRY, ...args], {
     env,
     encoding: 'utf8',
@@ -29,4 +33,26 @@ it('the built daemon does not start with an argument that it does not know', () 
   expect(refused.stderr).toBe(
     'volume-daemon: unknown argument --port=9000; settings are environment variables, see --help\n',
   );
+});
+
+it.each(['--setup', '--adopt-plan'])(
+  '%s says on the error output why the daemon cannot be built',
+  (errand) => {
+    const settings = { TOKEN_FILE: '/nonexistent/token', NBD_BACKEND: 'none' };
+    const { status, stdout, stderr } = runWith(settings, errand);
+    expect([status, stdout]).toEqual([1, '']);
+    expect(stderr).toContain('TOKEN_FILE cannot be read');
+  },
+);
+
+it('a daemon that cannot listen names the setting, and is no programming error', () => {
+  const settings = {
+    UNIX_SOCKET: '/nonexistent/socket',
+    NBD_BACKEND: 'none',
+    DATABASE_DSN: 'u@tcp(127.0.0.1:1)/d',
+  };
+  const { status, stdout } = runWith(settings);
+  expect(status).toBe(1);
+  expect(stdout).toContain('"reason":"UNIX_SOCKET: listen E');
+  expect(stdout).not.toContain('programming error');
 });

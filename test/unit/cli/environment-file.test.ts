@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { daemonEnvironment } from '~/cli/daemon-program';
 import { parseEnvironmentFile } from '~/cli/environment-file';
+import { Failure } from '~/cli/exit';
 import { readDefaults } from '~/cli/globals';
 
 describe('an environment file is read as systemd reads it', () => {
@@ -50,5 +51,12 @@ describe('what is read from it', () => {
     expect(daemonEnvironment()).toMatchObject({ DATABASE_DSN: 'oma:pa#ss@tcp(h)/db' });
     expect(readDefaults()).toMatchObject({ UNIX_SOCKET: '/run/a b' });
     expect(readDefaults().HOST).toBeUndefined();
+  });
+
+  it('is a matter for root where this user may not read it, and no mistake of volumectl', () => {
+    vi.stubEnv('VOLUMECTL_DEFAULTS', tmpdir());
+    expect(daemonEnvironment).toThrow(Failure);
+    vi.stubEnv('VOLUMECTL_DEFAULTS', join(tmpdir(), 'nonexistent'));
+    expect(daemonEnvironment()).toMatchObject({ PATH: process.env.PATH });
   });
 });

@@ -1,9 +1,19 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { isNamed, localDisks } from '~/cli/local-disks';
 import { addOwnDisk, identityFor, readList, removeOwnDisk } from '~/cli/own-disks-file';
+import { LIMITS } from '~/server/core/limits';
 
 let dir: string;
 const path = () => join(dir, 'volume-daemon/own-disks');
@@ -42,6 +52,39 @@ describe('volumectl device own', () => {
     expect(removeOwnDisk(abc)).toBe(true);
     expect(removeOwnDisk(abc)).toBe(false);
     expect(readFileSync(path(), 'utf8')).toBe('# ours\nnonsense\n/dev/disk/by-path/pci-1\n');
+  });
+
+  it('two changes at the same time do not lose one of them: the second is refused, and says so', () => {
+    addOwnDisk(named('abc'));
+    writeFileSync(`${path()}.new`, '');
+    for (const change of [addOwnDisk, removeOwnDisk])
+      expect(() => change(named('abd'))).toThrow('somebody else is changing the list');
+    expect(readFileSync(path(), 'utf8')).toBe('serial abc\n');
+    rmSync(`${path()}.new`);
+    expect(addOwnDisk(named('abc'))).toBe(false);
+    expect(addOwnDisk(named('abd'))).toBe(true);
+  });
+
+  it('the mode that the operator gave it stays, and a new one can be read by everybody whatever the umask', () => {
+    const umask = process.umask(0o077);
+    try {
+      addOwnDisk(named('abc'));
+      expect(statSync(path()).mode & 0o777).toBe(0o644);
+      chmodSync(path(), 0o600);
+      addOwnDisk(named('abd'));
+      expect(statSync(path()).mode & 0o777).toBe(0o600);
+    } finally {
+      process.umask(umask);
+    }
+  });
+
+  it('a line that would not be read is not said to be listed', () => {
+    put(
+      'volume-daemon/own-disks',
+      Array.from({ length: LIMITS.OWN_DISKS }, (_, n) => `serial s${n}\n`).join(''),
+    );
+    expect(() => addOwnDisk(named('abc'))).toThrow('disks can be listed');
+    expect(readList().disks).toHaveLength(LIMITS.OWN_DISKS);
   });
 
   it('a letter is listed by what names the disk for good: its serial, on each bus, else its place', () => {

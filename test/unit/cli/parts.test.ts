@@ -52,6 +52,17 @@ describe('where the daemon is', () => {
     expect(place({}, { VOLUMECTL_SOCKET: '/a' }, 'TOKEN_FILE=/etc/t').tokenFile).toBeNull();
   });
 
+  it.each([
+    [{}, {}, false],
+    [{ url: 'http://127.0.0.1:9' }, {}, false],
+    [{ url: 'http://[::1]:9' }, {}, false],
+    [{ socket: '/a' }, {}, false],
+    [{ url: 'http://10.0.0.5:8090' }, {}, true],
+    [{}, { VOLUMECTL_URL: 'http://east:8090' }, true],
+  ])('given %j, environment %j: that of another machine, %j', (given, env, isElsewhere) => {
+    expect(findTarget(given, { ...nowhere, ...env }).isElsewhere).toBe(isElsewhere);
+  });
+
   it('contradicting options are refused', () => {
     expect(() => place({ url: 'http://x', socket: '/a' }, {})).toThrow('contradict');
     expect(() => place({ url: 'mailto:x' }, {})).toThrow('is not a URL');

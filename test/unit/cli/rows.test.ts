@@ -44,6 +44,17 @@ describe('--sort', () => {
   });
 });
 
+it.each([
+  ['name=web-1', 'web-1'],
+  ['name!=web-1', 'web-01 web-001'],
+  ['name=web-01', 'web-01'],
+])('--filter %s: a name with other zeros is another name', (filter, names) => {
+  const rows = ['web-1', 'web-01', 'web-001'].map((name) => ({ name }));
+  const columns: readonly Column<{ readonly name: string }>[] = [{ name: 'name', value: ({ name }) => name }];
+  const found = choose(columns, rows, { sort: undefined, filter, reverse: false });
+  expect(found.map(({ name }) => name).join(' ')).toBe(names);
+});
+
 describe('--filter', () => {
   it.each([
     ['id=VDB', 'vdb'],

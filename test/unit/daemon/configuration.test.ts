@@ -263,6 +263,15 @@ describe('values', () => {
     ).toMatchObject({ appliance: { vmId: VM }, devices: { devDir: '/lab/dev' }, runDir: '/run/a' });
   });
 
+  it('a unix socket has a path that is not cut: it would be somewhere else', () => {
+    const path = (bytes: number) => `/${'s'.repeat(bytes - 1)}`;
+    expect(problemsOf({ UNIX_SOCKET: path(107) })).toEqual([]);
+    expect(problemsOf({ UNIX_SOCKET: path(108) })).toEqual([
+      { variable: 'UNIX_SOCKET', message: expect.stringContaining('has 108 bytes') },
+    ]);
+    expect(problemsOf({ UNIX_SOCKET: `/${'ü'.repeat(60)}` })).toHaveLength(1);
+  });
+
   it('the export server is a name on the PATH or an absolute path, nothing that a shell would split', () => {
     expect(loadConfiguration({ NBD_BINARY: '/opt/nbd/bin/nbd-server' }).exports.binary).toBe(
       '/opt/nbd/bin/nbd-server',

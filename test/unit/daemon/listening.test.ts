@@ -1,9 +1,9 @@
 import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { type AddressInfo, createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { prepareListening } from '~/server/daemon/listening';
+import { listenProblem, prepareListening } from '~/server/daemon/listening';
 
 let folder: string;
 beforeEach(() => {
@@ -46,5 +46,33 @@ describe('the address the server takes', () => {
     writeFileSync(socketPath, 'data');
     prepareListening({ host: '127.0.0.1', port: 8090, socketPath }, {});
     expect(existsSync(socketPath)).toBe(true);
+  });
+});
+
+describe('that the server cannot listen', () => {
+  const http = { host: '127.0.0.1', port: 8090, socketPath: null };
+  const listening = (port: number) =>
+    new Promise<{ server: Server; error: Error | null }>((resolve) => {
+      const server = createServer();
+      server.once('error', (error) => resolve({ server, error }));
+      server.listen(port, '127.0.0.1', () => resolve({ server, error: null }));
+    });
+
+  it('because the port is taken names the setting, and how to find out by whom', async () => {
+    const { server } = await listening(0);
+    const { port } = server.address() as AddressInfo;
+    const { error } = await listening(port);
+    expect(listenProblem(error, { ...http, port })).toMatch(
+      new RegExp(`^PORT: listen EADDRINUSE.*127.0.0.1:${port}; ss -ltnp 'sport = :${port}'`),
+    );
+    server.close();
+  });
+
+  it('names the setting that says where, and is told from every other error', () => {
+    const error = (code: string) => Object.assign(new Error(`listen ${code}`), { code, syscall: 'listen' });
+    expect(listenProblem(error('EADDRNOTAVAIL'), http)).toMatch(/^HOST: /);
+    expect(listenProblem(error('EACCES'), { ...http, port: 80 })).toMatch(/^PORT: .*1024/);
+    expect(listenProblem(error('EACCES'), { ...http, socketPath: '/none/x' })).toMatch(/^UNIX_SOCKET: /);
+    expect(listenProblem(new TypeError('x is undefined'), http)).toBeNull();
   });
 });

@@ -36,6 +36,12 @@ describe('the keys of one dialog', () => {
     const before = keys.for({ force: false })('detach');
     expect(keys.for({ force: true })('detach')).not.toBe(before);
   });
+
+  it('are those of before when the first is asked for once more: its answer may have been lost', () => {
+    const before = keys.for({ name: 'a' })('create');
+    keys.for({ name: 'b' })('create');
+    expect(keys.for({ name: 'a' })('create')).toBe(before);
+  });
 });
 
 describe('the remedy of a drift', () => {
