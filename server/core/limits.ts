@@ -153,6 +153,8 @@ export const LIMITS = {
   POLL_SLACK_MS: 250,
   SERIAL_READ_TIMEOUT_MS: 2_000,
   SERIAL_GRACE_MS: 10,
+  // Before kernel 4.20 virtio makes the file after the partitions of the disk have been read.
+  SERIAL_FILE_LATE_MS: 1_000,
   SERIAL_READS_AT_ONCE: 2,
   SERIAL_STUCK_MAX: 8,
   SERIAL_RETRY_CAP_MS: 30_000,

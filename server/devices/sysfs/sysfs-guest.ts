@@ -42,7 +42,7 @@ const LOOK_TRIES = 10;
 
 /** What the last look read of a plug; dev and controller never change while the disk stays plugged. */
 interface Known {
-  readonly dev: string | null;
+  readonly dev: string;
   readonly connection: Connection;
   readonly sectors: number;
 }
@@ -76,7 +76,9 @@ export function createSysfsGuest(options: SysfsOptions): Guest {
       const watched = disks.filter(({ connection }) => connection.bus !== null);
       for (const plug of known.keys()) if (!plugs.has(plug)) known.delete(plug);
       const ask = ({ device, plug }: Seen): SerialAnswer =>
-        serials.ask(plug, `${options.sysBlockDir}/${device.name}/${serialFile(device)}`);
+        serials.ask(plug, `${options.sysBlockDir}/${device.name}/${serialFile(device)}`, {
+          comesLate: device.bus === 'virtio',
+        });
       serials.keepOnly(plugs);
       // A healthy disk answers in well under a millisecond, so most looks know a new serial at once.
       if (disks.map(ask).some(({ serialState }) => serialState === 'pending')) {
@@ -181,7 +183,8 @@ function lookAt(
       const dev = facts ? facts.dev : readSmall(join(dir, 'dev'));
       const connection = facts ? facts.connection : connectionOf(dir);
       if (plugOf(dir, prefix)?.key !== plug.key) continue;
-      if (sectors === null || connection === null) return null;
+      // The kernel gives a disk its number last, and takes it away first.
+      if (sectors === null || connection === null || dev === null) return null;
       facts = { dev, connection, sectors };
       known.set(plug.key, facts);
     }
