@@ -5,7 +5,7 @@ import { messageOf } from '../../core/errors';
 import { hasCode } from '../../core/has-code';
 import type { ClientState, Device, Holder } from '../device';
 import type { OwnDisks } from '../own-disks';
-import { type BlockTarget, blockTarget, statOf } from './block-target';
+import { type BlockTarget, blockTarget, deviceNumber, statOf } from './block-target';
 import {
   type ConfiguredUse,
   configuredUsesOf,
@@ -245,10 +245,15 @@ function withoutRepeats(all: readonly Holder[]): Holder[] {
  * a partition of it. Nodes of a laboratory are plain files, which nothing claims.
  */
 async function claims(target: BlockTarget): Promise<Holder[]> {
-  for (const { path } of target.nodes) {
+  for (const { path, dev } of target.nodes) {
     const status = statOf(path);
     if (status === null && path === target.nodes[0]?.path) return [holder('unknown', `there is no ${path}`)];
     if (status?.isBlockDevice() !== true) continue;
+    // Whatever the kernel says of that node is said of another disk.
+    if (!target.isNode(status)) {
+      const [is, should] = [deviceNumber(status.rdev), dev ?? 'an unknown one'];
+      return [holder('unknown', `${path} leads to device ${is} and not to ${should}`)];
+    }
     try {
       const file = await open(path, constants.O_RDONLY | constants.O_EXCL | constants.O_NONBLOCK);
       await file.close();
