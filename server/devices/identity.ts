@@ -65,6 +65,14 @@ export function plugHasLeft(
   return snapshot.devices.every((device) => device.diskseq !== null && device.diskseq !== diskseq);
 }
 
+/** The device as it is now; null when it has left, was replaced or resized since it was looked at. Pure. */
+export function unchanged(device: Device, { devices }: Pick<DeviceSnapshot, 'devices'>): Device | null {
+  const now = devices.find(({ name }) => name === device.name);
+  if (now?.diskseq !== device.diskseq || now.serial !== device.serial || now.size !== device.size)
+    return null;
+  return now;
+}
+
 /**
  * Is this very plug of the disk in the guest, whatever it shows for a serial? The kernel shows none for a virtio disk
  * that fails every request. False where that cannot be known. Pure.
