@@ -168,7 +168,9 @@ export function answerOf(bytes: Buffer): SerialAnswer {
   return answerOfText((end === -1 ? text : text.slice(0, end)).trim());
 }
 
-function answerOfText(serial: string | null): SerialAnswer {
+/** A SCSI disk may show 252 characters: more than a mapping holds, and than identify a disk. */
+function answerOfText(text: string | null): SerialAnswer {
+  const serial = text?.slice(0, LIMITS.SERIAL_CHARACTERS).trim();
   return serial ? { serial, serialState: 'read' } : { serial: null, serialState: 'absent' };
 }
 
