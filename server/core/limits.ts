@@ -172,6 +172,9 @@ export const LIMITS = {
   HOLDER_PASSES_MS: 5_000,
   HOLDER_AGAIN_FIRST_MS: 10,
   HOLDER_AGAIN_MS: 200,
+  EXCLUSIVE_OPEN_MS: 2_000,
+  // Of the four threads that Node has for files.
+  EXCLUSIVE_OPENS_STUCK_MAX: 2,
   OWN_DISKS: 256,
   OWN_DISKS_BYTES: 64 * 1024,
   DEVICES_MAX: 1_024,

@@ -10,6 +10,7 @@ import type { ClientState, Device, Guest } from '../device';
 import { watchNodes } from './dev-watch';
 import { byName, DEVICE_NAME } from './device-names';
 import { type Connection, connectionOf } from './disk-bus';
+import { ExclusiveOpens } from './exclusive-open';
 import { findHolders } from './holders';
 import { isGone, readNumber, readSmall } from './kernel-files';
 import { readPciSlots } from './pci-slots';
@@ -69,6 +70,7 @@ export function createSysfsGuest(options: SysfsOptions): Guest {
   const known = new Map<string, Known>();
   const looks = new KeyedMutex();
   const ignoredPids = new Set([process.pid]);
+  const opens = new ExclusiveOpens(options.clock);
   return {
     look: async () => {
       const { bootId, disks } = lookAtRest(options, known);
@@ -104,7 +106,8 @@ export function createSysfsGuest(options: SysfsOptions): Guest {
       };
     },
     // One look at a time: an exclusive open of ours would make another one fail.
-    holders: (devices) => looks.run('holders', () => findHolders({ ...options, ignoredPids }, devices)),
+    holders: (devices) =>
+      looks.run('holders', () => findHolders({ ...options, ignoredPids, opens }, devices)),
     slots: async () => {
       const at = options.clock.now();
       try {
