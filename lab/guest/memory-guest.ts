@@ -37,8 +37,8 @@ export class MemoryGuest implements SimulatedGuest, Guest, CounterReader {
   private readonly rings = new Set<() => void>();
   /** diskseq of the disks whose serial does not come. */
   private readonly held = new Set<number>();
-  /** diskseq of the disks whose serial cannot be read any more. */
-  private readonly mute = new Set<number>();
+  /** What has become of the serial of disks, by diskseq. */
+  private readonly mute = new Map<number, 'unreadable' | 'absent'>();
   private readonly inUse = new Map<string, Holder[]>();
   /** What was transferred, and what is still in the page cache, by diskseq. */
   private readonly counted = new Map<number, DiskCounters>();
@@ -107,11 +107,14 @@ export class MemoryGuest implements SimulatedGuest, Guest, CounterReader {
     if (slot && this.held.delete(slot.diskseq)) this.ring();
   }
 
-  /** The disk hangs: until the next boot its serial cannot be read. */
-  spoilSerial(volumeId: string): void {
+  /**
+   * Until the next boot the serial of the disk cannot be read, because it hangs, or is empty, because it fails every
+   * request: the kernel shows that as none.
+   */
+  spoilSerial(volumeId: string, becomes: 'unreadable' | 'absent' = 'unreadable'): void {
     const slot = this.plugs.find(volumeId);
     if (!slot) throw new Error(`${volumeId} is not plugged`);
-    this.mute.add(slot.diskseq);
+    this.mute.set(slot.diskseq, becomes);
     this.ring();
   }
 
@@ -225,7 +228,7 @@ export class MemoryGuest implements SimulatedGuest, Guest, CounterReader {
   private deviceOf(slot: Slot): Device {
     const { name, disk, diskseq, dev, controller } = slot;
     const serial = this.serialOf(disk);
-    const state = this.held.has(diskseq) ? 'pending' : this.mute.has(diskseq) ? 'unreadable' : null;
+    const state = this.held.has(diskseq) ? 'pending' : (this.mute.get(diskseq) ?? null);
     return {
       name,
       path: `/dev/${name}`,

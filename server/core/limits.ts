@@ -159,9 +159,13 @@ export const LIMITS = {
   POLL_SLACK_MS: 250,
   SERIAL_READ_TIMEOUT_MS: 2_000,
   SERIAL_GRACE_MS: 10,
+  // Before kernel 4.20 virtio makes the file after the partitions of the disk have been read.
+  SERIAL_FILE_LATE_MS: 1_000,
   SERIAL_READS_AT_ONCE: 2,
   SERIAL_STUCK_MAX: 8,
   SERIAL_RETRY_CAP_MS: 30_000,
+  // device_mappings.serial
+  SERIAL_CHARACTERS: 64,
   SYSFS_FILE_BYTES: 512,
   PROC_FILE_BYTES: 4 * 1024 * 1024,
   HINT_DEBOUNCE_MS: 2,
@@ -174,6 +178,9 @@ export const LIMITS = {
   HOLDER_PASSES_MS: 5_000,
   HOLDER_AGAIN_FIRST_MS: 10,
   HOLDER_AGAIN_MS: 200,
+  EXCLUSIVE_OPEN_MS: 2_000,
+  // Of the four threads that Node has for files.
+  EXCLUSIVE_OPENS_STUCK_MAX: 2,
   OWN_DISKS: 256,
   OWN_DISKS_BYTES: 64 * 1024,
   DEVICES_MAX: 1_024,

@@ -65,6 +65,26 @@ export function plugHasLeft(
   return snapshot.devices.every((device) => device.diskseq !== null && device.diskseq !== diskseq);
 }
 
+/** The device as it is now; null when it has left, was replaced or resized since it was looked at. Pure. */
+export function unchanged(device: Device, { devices }: Pick<DeviceSnapshot, 'devices'>): Device | null {
+  const now = devices.find(({ name }) => name === device.name);
+  if (now?.diskseq !== device.diskseq || now.serial !== device.serial || now.size !== device.size)
+    return null;
+  return now;
+}
+
+/**
+ * Is this very plug of the disk in the guest, whatever it shows for a serial? The kernel shows none for a virtio disk
+ * that fails every request. False where that cannot be known. Pure.
+ */
+export function plugIsHere(
+  { diskseq, bootId }: Pick<RecordedIdentity, 'diskseq' | 'bootId'>,
+  snapshot: Pick<DeviceSnapshot, 'devices' | 'bootId'>,
+): boolean {
+  if (diskseq === null || bootId === null || bootId !== snapshot.bootId) return false;
+  return snapshot.devices.some((device) => device.diskseq === diskseq);
+}
+
 /** `unknown` without a diskseq (kernel before 5.15) and after a reboot, when diskseq starts anew. */
 function comparePlug(
   mapping: RecordedIdentity,

@@ -3,6 +3,7 @@ import { DaemonError } from '../core/errors';
 import { type Tracing, traced } from '../core/tracing';
 import type { Device, DeviceSnapshot, Guest } from '../devices/device';
 import { describeHolders, settledHolders, systemUsers } from '../devices/disk-users';
+import { serialNames } from '../devices/serial';
 import type { ExportServer, ExportTarget } from './export-server';
 
 interface GuardParts {
@@ -72,19 +73,34 @@ function requireOwner(isOwner: () => boolean, name: string): void {
 }
 
 async function requireUnused({ guest, watcher, clock }: GuardParts, target: ExportTarget): Promise<Device> {
-  const { name, volumeId, devicePath, diskseq } = target;
-  const { devices } = await watcher.scan();
-  const device = devices.find(({ path }) => path === devicePath);
-  if (!device || (diskseq !== undefined && device.diskseq !== diskseq))
-    throw new DaemonError('DEVICE_IDENTITY_MISMATCH', `${name} is not published: ${devicePath} has gone`, {
-      details: { volume_id: volumeId },
-    });
+  const { name, volumeId, devicePath } = target;
+  const device = requireDisk(target, await watcher.scan());
   const holders = (await settledHolders(guest, clock, [device])).get(devicePath);
   const users = systemUsers(holders ?? [{ kind: 'unknown', detail: 'its users were not looked at' }]);
+  // The look may have lasted. Numbered plugs are compared again where the link is made.
+  if (users.length > 0 || device.diskseq === null) requireDisk(target, await watcher.scan());
   if (users.length === 0) return device;
   throw new DaemonError(
     'DEVICE_IN_USE',
     `${name} is not published, because ${devicePath} is used by this system: ${describeHolders(users)}`,
     { details: { volume_id: volumeId, holders: users.map(({ kind, detail }) => ({ kind, detail })) } },
+  );
+}
+
+/** The disk that was verified; where plugs are not numbered, only its serial tells it from the next one there. */
+function requireDisk(
+  { name, volumeId, devicePath, diskseq }: ExportTarget,
+  { devices }: Pick<DeviceSnapshot, 'devices'>,
+): Device {
+  const device = devices.find(({ path }) => path === devicePath);
+  const isNumbered = device?.diskseq != null;
+  const isSame = isNumbered
+    ? diskseq === undefined || device.diskseq === diskseq
+    : device !== undefined && serialNames(volumeId, device.serial);
+  if (device && isSame) return device;
+  throw new DaemonError(
+    'DEVICE_IDENTITY_MISMATCH',
+    `${name} is not published: the disk that was ${devicePath} has gone`,
+    { details: { volume_id: volumeId } },
   );
 }

@@ -65,10 +65,14 @@ async function closeWrongLinks(
   }
 }
 
-/** As far as the guest tells by itself: by the serial, else by the plug, where this process has published it. */
+/**
+ * As far as the guest tells by itself: by the serial, else by the plug, where this process has published it. Where
+ * plugs are not numbered it was published by its serial: a disk that shows none is another plug.
+ */
 function isStill(device: Device, volumeId: string, published: ExportTarget | null): boolean {
   if (device.serial !== null) return serialNames(volumeId, device.serial);
-  return published?.diskseq == null || device.diskseq === null || device.diskseq === published.diskseq;
+  if (published?.diskseq === undefined) return true;
+  return published.diskseq !== null && device.diskseq === published.diskseq;
 }
 
 /**

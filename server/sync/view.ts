@@ -77,10 +77,16 @@ export class View {
       const { device } = verifiedDevice(mapping, { devices, bootId: this.bootId });
       if (device) return device;
     }
-    const silent = devices.some(
-      ({ serialState }) => serialState === 'pending' || serialState === 'unreadable',
-    );
-    return silent ? 'unknown' : null;
+    return this.hasSilentDisk ? 'unknown' : null;
+  }
+
+  /**
+   * May the disk with the serial of the volume be the ghost of an earlier plug, because another one has not told
+   * whose it is? Not the one that the mapping names.
+   */
+  mayBeGhost(device: Device, mapping: Mapping | null): boolean {
+    const isProven = mapping !== null && verifyIdentity(mapping, device, this.bootId).ok;
+    return !isProven && this.hasSilentDisk;
   }
 
   /** The disk with the serial of the volume on a bus on which no volume is looked for; null: none is there. */
@@ -108,6 +114,11 @@ export class View {
           mapping.volumeId !== volumeId,
       )
       .map((mapping) => mapping.volumeId);
+  }
+
+  private get hasSilentDisk(): boolean {
+    const devices = this.o.guest?.devices ?? [];
+    return devices.some(({ serialState }) => serialState === 'pending' || serialState === 'unreadable');
   }
 
   /** Does the serial name another volume as well that should be here? Their ids begin alike. */

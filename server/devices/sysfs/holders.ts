@@ -1,11 +1,10 @@
 import { existsSync, statSync } from 'node:fs';
-import { constants, open } from 'node:fs/promises';
 import { join } from 'node:path';
+import { systemClock } from '../../core/clock';
 import { messageOf } from '../../core/errors';
-import { hasCode } from '../../core/has-code';
 import type { ClientState, Device, Holder } from '../device';
 import type { OwnDisks } from '../own-disks';
-import { type BlockTarget, blockTarget, statOf } from './block-target';
+import { type BlockTarget, blockTarget, deviceNumber, statOf } from './block-target';
 import {
   type ConfiguredUse,
   configuredUsesOf,
@@ -14,6 +13,7 @@ import {
   readConfiguredUses,
 } from './configured-use';
 import { findDescriptors, type Subject } from './descriptors';
+import { ExclusiveOpens } from './exclusive-open';
 import { type Gaps, isGone, labelIn, listFolder, processes, readNumber, readTable } from './kernel-files';
 import { type KernelTarget, readKernelTargets, servedBy } from './kernel-targets';
 import { type Mount, parseMountinfo, parseMounts, remotePaths, unescapeOctal } from './mounts';
@@ -37,6 +37,8 @@ export interface HolderSources {
    * export server of somebody else, too.
    */
   readonly exportClients: () => Promise<ReadonlyMap<string, ClientState>>;
+  /** Remembers disks that hang from look to look. */
+  readonly opens?: ExclusiveOpens;
 }
 
 /**
@@ -220,14 +222,14 @@ function stackedOn(target: BlockTarget, gaps: Gaps): Holder[] {
 
 /** The kernel's word, what could not be seen, and whether it was the same disk to the end. */
 async function conclude(
-  { sysBlockDir }: HolderSources,
+  { sysBlockDir, opens = new ExclusiveOpens(systemClock) }: HolderSources,
   { device, target, found }: Subject & { readonly device: Device },
   gaps: Gaps,
 ): Promise<Holder[]> {
   const all = [...found];
   // Clients of an export do not claim a disk, nor do readers: behind them the claim of somebody else may hide.
   if (all.every(({ kind, readOnly }) => kind === 'nbd-client' || readOnly === true))
-    all.push(...(await claims(target)));
+    all.push(...(await claims(target, opens)));
   all.push(...gaps.map((gap) => holder('unknown', gap)));
   if (device.diskseq !== null && readNumber(join(sysBlockDir, device.name, 'diskseq')) !== device.diskseq)
     all.push(holder('unknown', `${device.path} was unplugged or replaced during the look`));
@@ -244,19 +246,20 @@ function withoutRepeats(all: readonly Holder[]): Holder[] {
  * The last word is the kernel's: O_EXCL on a block device fails while anything in the kernel has claimed it or
  * a partition of it. Nodes of a laboratory are plain files, which nothing claims.
  */
-async function claims(target: BlockTarget): Promise<Holder[]> {
-  for (const { path } of target.nodes) {
+async function claims(target: BlockTarget, opens: ExclusiveOpens): Promise<Holder[]> {
+  for (const { path, dev } of target.nodes) {
     const status = statOf(path);
     if (status === null && path === target.nodes[0]?.path) return [holder('unknown', `there is no ${path}`)];
     if (status?.isBlockDevice() !== true) continue;
-    try {
-      const file = await open(path, constants.O_RDONLY | constants.O_EXCL | constants.O_NONBLOCK);
-      await file.close();
-    } catch (error) {
-      if (hasCode(error, 'EBUSY'))
-        return [holder('claimed', `the kernel refuses an exclusive open of ${path} (in use)`)];
-      return [holder('unknown', `${path} cannot be opened: ${messageOf(error)}`)];
+    // Whatever the kernel says of that node is said of another disk.
+    if (!target.isNode(status)) {
+      const [is, should] = [deviceNumber(status.rdev), dev ?? 'an unknown one'];
+      return [holder('unknown', `${path} leads to device ${is} and not to ${should}`)];
     }
+    const answer = await opens.ask(path);
+    if (answer === 'claimed')
+      return [holder('claimed', `the kernel refuses an exclusive open of ${path} (in use)`)];
+    if (answer !== 'free') return [holder('unknown', answer.unknown)];
   }
   return [];
 }

@@ -14,15 +14,22 @@ export type SerialAnswer = Pick<Device, 'serial' | 'serialState'>;
 /** Reads a small file that may block as long as its disk is dying. Rejects with an ErrnoException. */
 type ReadSerialFile = (path: string) => Promise<Buffer>;
 
+interface Reading extends SerialAnswer {
+  /** There is no such file. */
+  readonly isMissing?: true;
+}
+
 interface Known extends SerialAnswer {
   /** Monotonic ms of the next try of an unreadable one. */
   readonly retryAt: number;
   readonly failures: number;
   /** A read is under way or waits for its turn. */
   readonly busy: boolean;
+  /** Monotonic ms until which a missing file proves nothing: the kernel may still make it. */
+  readonly mayComeUntil: number;
 }
 
-const PENDING: Known = { serial: null, serialState: 'pending', retryAt: 0, failures: 0, busy: true };
+const PENDING = { serial: null, serialState: 'pending', retryAt: 0, failures: 0, busy: true } as const;
 const BACK_OFF = { baseMs: LIMITS.RETRY_BASE_MS, capMs: LIMITS.SERIAL_RETRY_CAP_MS };
 
 /**
@@ -48,16 +55,21 @@ export class SerialReader {
     private readonly readElsewhere: ReadSerialFile = readByChild,
   ) {}
 
-  /** What is known of the plug; starts the first read, or the next try of a failed one. */
-  ask(key: string, path: string): SerialAnswer {
+  /**
+   * What is known of the plug; starts the first read, or the next try of a failed one. `comesLate`: every disk of
+   * this kind has the file, some time after the disk itself is shown.
+   */
+  ask(key: string, path: string, { comesLate = false } = {}): SerialAnswer {
     const known = this.known.get(key);
+    const now = this.clock.monotonic();
     if (!known) {
-      this.known.set(key, PENDING);
+      this.known.set(key, { ...PENDING, mayComeUntil: comesLate ? now + LIMITS.SERIAL_FILE_LATE_MS : now });
       void this.readInTurn(key, path);
       return PENDING;
     }
-    if (known.serialState === 'unreadable' && !known.busy && this.clock.monotonic() >= known.retryAt) {
-      // It stays `unreadable` meanwhile: `pending` is said of a new plug only (diffSnapshots relies on that).
+    const isOpen = known.serialState === 'unreadable' || known.serialState === 'pending';
+    if (isOpen && !known.busy && now >= known.retryAt) {
+      // It stays as it is meanwhile: `pending` is said of a new plug only (diffSnapshots relies on that).
       this.known.set(key, { ...known, busy: true });
       void this.readInTurn(key, path);
     }
@@ -91,12 +103,23 @@ export class SerialReader {
     for (const wake of this.quiet.splice(0)) wake();
   }
 
-  private note(key: string, answer: SerialAnswer): void {
+  private note(key: string, { isMissing, ...answer }: Reading): void {
     const known = this.known.get(key);
     if (!known) return;
+    const now = this.clock.monotonic();
+    const { mayComeUntil } = known;
+    if (isMissing && now < mayComeUntil) {
+      this.known.set(key, { ...known, retryAt: now, busy: false });
+      return;
+    }
     const failures = answer.serialState === 'unreadable' ? known.failures + 1 : 0;
-    const retryAt = this.clock.monotonic() + backOffMs(BACK_OFF, failures);
-    this.known.set(key, { ...answer, failures, retryAt, busy: false });
+    this.known.set(key, {
+      ...answer,
+      failures,
+      retryAt: now + backOffMs(BACK_OFF, failures),
+      busy: false,
+      mayComeUntil,
+    });
     if (answer.serialState !== known.serialState) this.onKnown();
   }
 
@@ -104,7 +127,7 @@ export class SerialReader {
    * One read within LIMITS.SERIAL_READ_TIMEOUT_MS. Node has four threads for files: once two may be stuck, a
    * child process reads instead. Beyond LIMITS.SERIAL_STUCK_MAX nothing is read until one comes back.
    */
-  private async read(path: string): Promise<SerialAnswer> {
+  private async read(path: string): Promise<Reading> {
     if (this.stuck >= LIMITS.SERIAL_STUCK_MAX) return { serial: null, serialState: 'unreadable' };
     const done = new AbortController();
     const late = this.clock.sleep(LIMITS.SERIAL_READ_TIMEOUT_MS, done.signal).then(() => 'late' as const);
@@ -123,7 +146,7 @@ export class SerialReader {
 }
 
 /** The name of the file says its format. A SCSI disk without page 0x80 may have its serial in page 0x83. */
-async function readAll(reader: ReadSerialFile, path: string): Promise<SerialAnswer> {
+async function readAll(reader: ReadSerialFile, path: string): Promise<Reading> {
   switch (basename(path)) {
     case 'vpd_pg80': {
       const unit = await reader(path).then((page) => answerOfText(unitSerial(page)), answerOfError);
@@ -145,13 +168,16 @@ export function answerOf(bytes: Buffer): SerialAnswer {
   return answerOfText((end === -1 ? text : text.slice(0, end)).trim());
 }
 
-function answerOfText(serial: string | null): SerialAnswer {
+/** A SCSI disk may show 252 characters: more than a mapping holds, and than identify a disk. */
+function answerOfText(text: string | null): SerialAnswer {
+  const serial = text?.slice(0, LIMITS.SERIAL_CHARACTERS).trim();
   return serial ? { serial, serialState: 'read' } : { serial: null, serialState: 'absent' };
 }
 
-function answerOfError(error: unknown): SerialAnswer {
+function answerOfError(error: unknown): Reading {
   // No serial file at all is a fact (a driver without one); anything else is a device in trouble.
-  return { serial: null, serialState: hasCode(error, 'ENOENT') ? 'absent' : 'unreadable' };
+  if (hasCode(error, 'ENOENT')) return { serial: null, serialState: 'absent', isMissing: true };
+  return { serial: null, serialState: 'unreadable' };
 }
 
 async function readSmallFile(path: string): Promise<Buffer> {

@@ -10,6 +10,7 @@ import type { ClientState, Device, Guest } from '../device';
 import { watchNodes } from './dev-watch';
 import { byName, DEVICE_NAME } from './device-names';
 import { type Connection, connectionOf } from './disk-bus';
+import { ExclusiveOpens } from './exclusive-open';
 import { findHolders } from './holders';
 import { isGone, readNumber, readSmall } from './kernel-files';
 import { readPciSlots } from './pci-slots';
@@ -42,7 +43,7 @@ const LOOK_TRIES = 10;
 
 /** What the last look read of a plug; dev and controller never change while the disk stays plugged. */
 interface Known {
-  readonly dev: string | null;
+  readonly dev: string;
   readonly connection: Connection;
   readonly sectors: number;
 }
@@ -69,6 +70,7 @@ export function createSysfsGuest(options: SysfsOptions): Guest {
   const known = new Map<string, Known>();
   const looks = new KeyedMutex();
   const ignoredPids = new Set([process.pid]);
+  const opens = new ExclusiveOpens(options.clock);
   return {
     look: async () => {
       const { bootId, disks } = lookAtRest(options, known);
@@ -76,7 +78,9 @@ export function createSysfsGuest(options: SysfsOptions): Guest {
       const watched = disks.filter(({ connection }) => connection.bus !== null);
       for (const plug of known.keys()) if (!plugs.has(plug)) known.delete(plug);
       const ask = ({ device, plug }: Seen): SerialAnswer =>
-        serials.ask(plug, `${options.sysBlockDir}/${device.name}/${serialFile(device)}`);
+        serials.ask(plug, `${options.sysBlockDir}/${device.name}/${serialFile(device)}`, {
+          comesLate: device.bus === 'virtio',
+        });
       serials.keepOnly(plugs);
       // A healthy disk answers in well under a millisecond, so most looks know a new serial at once.
       if (disks.map(ask).some(({ serialState }) => serialState === 'pending')) {
@@ -102,7 +106,8 @@ export function createSysfsGuest(options: SysfsOptions): Guest {
       };
     },
     // One look at a time: an exclusive open of ours would make another one fail.
-    holders: (devices) => looks.run('holders', () => findHolders({ ...options, ignoredPids }, devices)),
+    holders: (devices) =>
+      looks.run('holders', () => findHolders({ ...options, ignoredPids, opens }, devices)),
     slots: async () => {
       const at = options.clock.now();
       try {
@@ -181,7 +186,8 @@ function lookAt(
       const dev = facts ? facts.dev : readSmall(join(dir, 'dev'));
       const connection = facts ? facts.connection : connectionOf(dir);
       if (plugOf(dir, prefix)?.key !== plug.key) continue;
-      if (sectors === null || connection === null) return null;
+      // The kernel gives a disk its number last, and takes it away first.
+      if (sectors === null || connection === null || dev === null) return null;
       facts = { dev, connection, sectors };
       known.set(plug.key, facts);
     }

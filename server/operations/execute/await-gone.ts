@@ -1,6 +1,6 @@
 import { LIMITS } from '../../core/limits';
 import type { DeviceSnapshot } from '../../devices/device';
-import { plugHasLeft, type RecordedIdentity } from '../../devices/identity';
+import { plugHasLeft, plugIsHere, type RecordedIdentity } from '../../devices/identity';
 import { isVolumeSerial, serialNames } from '../../devices/serial';
 import type { JsonObject, Mapping } from '../../model/operation';
 import type { Action } from '../decision';
@@ -49,6 +49,7 @@ async function isInTheirs(run: RunContext, row: Mapping | null): Promise<boolean
 
 function isGone(snapshot: DeviceSnapshot, { volumeId, leaves }: AwaitGone, clues: Clues): boolean {
   if (deviceOfVolume(snapshot, volumeId, clues.disk) !== null) return false;
+  if (clues.disk !== null && plugIsHere(clues.disk, snapshot)) return false;
   if (snapshot.others?.some(({ serial }) => serialNames(volumeId, serial)) === true) return false;
   // A disk whose serial is not read yet may be this one; within LIMITS.SERIAL_READ_TIMEOUT_MS it is read or fails.
   if (snapshot.devices.some(({ serialState }) => serialState === 'pending')) return false;

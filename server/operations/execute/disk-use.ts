@@ -20,36 +20,59 @@ export async function readUse(
   volumeId: string,
   { taking, attachedHere }: { readonly taking: Taking | null; readonly attachedHere: boolean },
 ): Promise<DiskUse> {
-  const { ledger, watcher, guest, exports, traffic, clock } = run.parts;
+  const { ledger, traffic, clock } = run.parts;
   const { applianceVmId } = run.parts.policy();
   const mappings = applianceVmId === null ? [] : await run.active(() => ledger.listMappings(applianceVmId));
-  const snapshot = await watcher.scan();
+  // The disk, too, is looked for again each time: it may leave meanwhile.
+  const look = async () => {
+    const candidates = await candidatesFor(run, volumeId, mappings, attachedHere);
+    return { ...candidates, holders: await holdersOf(run, volumeId, candidates) };
+  };
+  const passing = (found: { readonly holders: readonly Holder[] }) => passingUsers(found.holders, taking);
+  const { device, disks, holders } = await settled(clock, look, passing, patience(run));
+  const disk = device ? 'found' : disks.length === 0 ? 'not-there' : 'unclear';
+  const isServed = holders.some(({ kind }) => kind === 'nbd-client');
+  // Two disks with one serial: nobody knows which one the clients use.
+  if (!isServed || device === null || disks.length !== 1) return { disk, holders };
+  return { disk, holders, traffic: await traffic.settled(device) };
+}
+
+interface Candidates {
+  /** The disk of the volume; null when it is not known. */
+  readonly device: Device | null;
+  /** All that may be it. */
+  readonly disks: readonly Device[];
+}
+
+async function candidatesFor(
+  run: RunContext,
+  volumeId: string,
+  mappings: readonly Mapping[],
+  attachedHere: boolean,
+): Promise<Candidates> {
+  const snapshot = await run.parts.watcher.scan();
   const others = (snapshot.others ?? []).map(asDevice);
   const namesakes = [...snapshot.devices, ...others].filter(({ serial }) => serialNames(volumeId, serial));
   const mapping = mappings.find((one) => one.volumeId === volumeId) ?? null;
   const device = deviceOfVolume(snapshot, volumeId, mapping) ?? namesakes[0] ?? null;
+  if (namesakes.length > 0) return { device, disks: namesakes };
+  if (device) return { device, disks: [device] };
   const silent = attachedHere ? others.filter(({ serial }) => !isVolumeSerial(serial)) : [];
-  const candidates =
-    namesakes.length > 0
-      ? namesakes
-      : device
-        ? [device]
-        : [...suspects(snapshot, volumeId, mappings), ...silent];
-  const look = async () => {
-    const users = candidates.length === 0 ? [] : [...(await guest.holders(candidates))];
-    const found = users.flatMap(([path, holders]) => (device ? holders : holders.map(named(path))));
-    // The export server also knows clients of a disk that is not found.
-    const served = clientHolders(await exports.clients(exportName(volumeId)));
-    const seen = found.filter((holder) => holder.kind === 'nbd-client');
-    return served.length <= seen.length ? found : [...systemUsers(found), ...served];
-  };
-  const passing = (holders: readonly Holder[]) => passingUsers(holders, taking);
-  const holders = await settled(clock, look, passing, patience(run));
-  const disk = device ? 'found' : candidates.length === 0 ? 'not-there' : 'unclear';
-  const isServed = holders.some(({ kind }) => kind === 'nbd-client');
-  // Two disks with one serial: nobody knows which one the clients use.
-  if (!isServed || device === null || candidates.length !== 1) return { disk, holders };
-  return { disk, holders, traffic: await traffic.settled(device) };
+  return { device, disks: [...suspects(snapshot, volumeId, mappings), ...silent] };
+}
+
+async function holdersOf(
+  run: RunContext,
+  volumeId: string,
+  { device, disks }: Candidates,
+): Promise<readonly Holder[]> {
+  const { guest, exports } = run.parts;
+  const users = disks.length === 0 ? [] : [...(await guest.holders(disks))];
+  const found = users.flatMap(([path, holders]) => (device ? holders : holders.map(named(path))));
+  // The export server also knows clients of a disk that is not found.
+  const served = clientHolders(await exports.clients(exportName(volumeId)));
+  const seen = found.filter((holder) => holder.kind === 'nbd-client');
+  return served.length <= seen.length ? found : [...systemUsers(found), ...served];
 }
 
 /** Who is waited for: those in the way, when all of them may be gone in a moment. Pure. */

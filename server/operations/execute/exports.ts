@@ -1,6 +1,6 @@
 import { DaemonError } from '../../core/errors';
 import { compareSize } from '../../devices/disk-size';
-import { verifiedDevice } from '../../devices/identity';
+import { unchanged, verifiedDevice } from '../../devices/identity';
 import { type ExportTarget, rowOf, targetOf } from '../../exports/export-server';
 import { expectedMetadata, isReadOnly, isWithdrawn } from '../../model/export-metadata';
 import { exportName } from '../../model/export-name';
@@ -17,9 +17,8 @@ export async function publishDevice(
   run: RunContext,
   { volumeId, device, completes }: Extract<Action, { do: 'publish' }>,
 ): Promise<Operation | null> {
-  const snapshot = await run.parts.watcher.scan();
-  const now = snapshot.devices.find((candidate) => candidate.name === device.name);
-  if (!now || now.diskseq !== device.diskseq || now.serial !== device.serial || now.size !== device.size) {
+  const now = unchanged(device, await run.parts.watcher.scan());
+  if (now === null) {
     run.forget(['volume', 'device', 'use', 'published']);
     return null;
   }

@@ -2,6 +2,9 @@ import { type CloudOwner, sameOwner } from '../../cloudstack/cloud';
 import { lookUpVm } from '../../cloudstack/look-up';
 import { isLeaving } from '../../cloudstack/volume-states';
 import { LIMITS } from '../../core/limits';
+import type { Device } from '../../devices/device';
+import { systemUsers } from '../../devices/disk-users';
+import { unchanged } from '../../devices/identity';
 import { lacksSerials, shareSerial } from '../../devices/serial';
 import type { Operation } from '../../model/operation';
 import { namesakes, ownerIn } from '../decide/create';
@@ -88,7 +91,7 @@ export async function observe(run: RunContext, action: Observation): Promise<voi
         use: await readUse(run, action.volumeId, { taking: action.taking, attachedHere: true }),
       });
     case 'read-device-users':
-      return run.learn({ use: await readUseOf(run, action.device) });
+      return readDeviceUsers(run, action.device);
     case 'await-device':
       return run.learn({ device: await awaitDevice(run, action.volume, action.timeoutMs) });
     case 'await-gone':
@@ -96,6 +99,14 @@ export async function observe(run: RunContext, action: Observation): Promise<voi
     default:
       return action satisfies never;
   }
+}
+
+/** The look may have lasted: who used a disk that has left says nothing of the one that is there now. */
+async function readDeviceUsers(run: RunContext, device: Device): Promise<void> {
+  const use = await readUseOf(run, device);
+  if (systemUsers(use.holders).length > 0 && unchanged(device, await run.parts.watcher.scan()) === null)
+    return run.forget(['volume', 'device', 'use']);
+  run.learn({ use });
 }
 
 async function findJob(run: RunContext, jobId: string): Promise<NonNullable<Facts['job']>['found']> {

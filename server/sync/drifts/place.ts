@@ -13,6 +13,7 @@ export function judgePlace(view: View, mapping: Mapping, device: Device): Repair
   const fresh = localMapping(view, volumeId, device, mapping.matchedBy ?? 'serial');
   const moved = isMoved(mapping, fresh);
   if (!moved && device.size === mapping.size) return null;
+  if (moved && view.mayBeGhost(device, mapping)) return [];
   const steps = remap(view, fresh, device);
   if (steps === null) return [];
   const found = { volumeId, vmId: view.o.applianceVmId, devicePath: device.path };
@@ -37,6 +38,7 @@ export function followDisk(view: View, mapping: Mapping, device: Device): Mappin
 
 /** Attached here, its disk is known and fits, and there is no mapping. */
 export function mapAnew(view: View, volume: CloudVolume, device: Device): Repair[] {
+  if (view.mayBeGhost(device, null)) return [];
   const found = { volumeId: volume.id, vmId: view.o.applianceVmId, devicePath: device.path };
   const steps = remap(view, localMapping(view, volume.id, device, 'serial'), device);
   if (steps === null) return [];

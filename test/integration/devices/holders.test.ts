@@ -403,6 +403,22 @@ describe('the in-use guard on a real disk', () => {
     },
   );
 
+  itOrSay('a node that leads to another disk tells nothing of this one', ['mknod'], async () => {
+    const other = attach('other.img');
+    undo.push(() => run('losetup', '-d', other));
+    const numbers = readFileSync(`/sys/block/${basename(other)}/dev`, 'utf8').trim();
+    const node = join(dir, basename(loop));
+    run('mknod', node, 'b', ...numbers.split(':'));
+    const sources = { sysBlockDir: '/sys/block', devDir: dir, procDir: '/proc', etcDir: dir };
+    const found = await findHolders({ ...sources, ignoredPids: new Set(), exportClients: async () => ours }, [
+      { ...device, path: node },
+    ]);
+    expect(found.get(node)).toContainEqual({
+      kind: 'unknown',
+      detail: `${node} leads to device ${numbers} and not to ${device.dev}`,
+    });
+  });
+
   itOrSay('a node with another name and place is still the disk', ['mknod', 'sleep'], async () => {
     const [major = '', minor = ''] = (device.dev ?? '').split(':');
     const node = join(dir, 'hidden');

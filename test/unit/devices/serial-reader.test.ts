@@ -129,6 +129,11 @@ describe('what a disk answers', () => {
     ['a shorter one, padded with NULs', 'abc\0\0\0\0', 'abc'],
     ['garbage behind the NUL', 'abc\0xyz', 'abc'],
     ['padded with blanks and a line feed', '  abc  \n', 'abc'],
+    [
+      'more than a mapping holds',
+      `0f3c9a517be24d609a44c1d2e3f40516${'x'.repeat(200)}`,
+      `0f3c9a517be24d609a44c1d2e3f40516${'x'.repeat(32)}`,
+    ],
     ['nothing', '', null],
     ['only NULs', '\0\0\0\0', null],
     ['only blanks', '   \n', null],

@@ -108,6 +108,23 @@ describe('a look at the guest', () => {
     ]);
   });
 
+  it('does not take the serial of a disk that is still being made for none', async () => {
+    // Before kernel 4.20 virtio makes the file once the partitions are read.
+    tree.plug('vdb', { serial: null, diskseq: null });
+    expect((await guest.look()).devices[0]).toMatchObject({ serial: null, serialState: 'pending' });
+    expect((await guest.look()).devices[0]).toMatchObject({ serial: null, serialState: 'pending' });
+    tree.write('sys/vdb/serial', '0f3c9a517be24d609a44');
+    expect((await settledLook()).devices[0]).toMatchObject({ serial: '0f3c9a517be24d609a44' });
+  });
+
+  it('leaves out a disk that has no number yet, which the kernel gives it last', async () => {
+    tree.plug('vdb');
+    rmSync(join(tree.sysBlockDir, 'vdb', 'dev'));
+    expect((await guest.look()).devices).toEqual([]);
+    tree.write('sys/vdb/dev', '253:16\n');
+    expect((await settledLook()).devices).toMatchObject([{ name: 'vdb', dev: '253:16' }]);
+  });
+
   it('reads the serial again when the letter is plugged again', async () => {
     tree.plug('vdb', { serial: 'first' });
     await settledLook();

@@ -1,6 +1,8 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { MemoryExports, MemoryServer } from '~/lab/exports/memory-exports';
+import { LIMITS } from '~/server/core/limits';
 import { noTracing } from '~/server/core/tracing';
+import type { Device, Holder } from '~/server/devices/device';
 import type { ExportServer, ExportTarget } from '~/server/exports/export-server';
 import { guardPublishing } from '~/server/exports/publishing-guard';
 import { exportName } from '~/server/model/export-name';
@@ -26,8 +28,14 @@ describe('right before an export is changed it is asked who may', () => {
   /** Called while the users of the disk are looked at. */
   let meanwhile: () => void;
   let exports: ExportServer;
+  let devices: Device[];
+  let users: Holder[];
+  let clock: ManualClock;
   beforeEach(() => {
     isOwner = true;
+    devices = [disk];
+    users = [];
+    clock = new ManualClock();
     isTaken = false;
     meanwhile = () => {};
     server = new MemoryServer({
@@ -36,13 +44,13 @@ describe('right before an export is changed it is asked who may', () => {
       disk: async () => ({ size: disk.size, key: 'the disk' }),
     });
     exports = guardPublishing(new MemoryExports(server), {
-      clock: new ManualClock(),
+      clock,
       tracing: noTracing,
-      watcher: { scan: async () => ({ bootId: 'boot', devices: [disk], scanned: true, at: 0 }) },
+      watcher: { scan: async () => ({ bootId: 'boot', devices, scanned: true, at: 0 }) },
       guest: {
         holders: async () => {
           meanwhile();
-          return new Map([[disk.path, []]]);
+          return new Map([[disk.path, users]]);
         },
       },
       tenure: () => () => isOwner,
@@ -67,6 +75,51 @@ describe('right before an export is changed it is asked who may', () => {
     server.served.set(target.name, { volumeId: VOLUME, path: '/dev/vdc', key: 'another', readOnly: false });
     await exports.withdraw(target.name);
     expect(server.served.size).toBe(0);
+  });
+
+  describe('another disk gets the device name while it looks who uses the disk', () => {
+    const OTHER = device({ path: '/dev/vdb', serial: '99999999222243338444' });
+
+    it('and the kernel does not number plugs: nothing is published', async () => {
+      const old = { ...disk, diskseq: null };
+      devices = [old];
+      await exports.publish({ ...target, diskseq: null });
+      expect(server.served.size).toBe(1);
+      await exports.withdraw(target.name);
+      meanwhile = () => {
+        devices = [{ ...OTHER, diskseq: null }];
+      };
+      await expect(exports.publish({ ...target, diskseq: null })).rejects.toMatchObject({
+        code: 'DEVICE_IDENTITY_MISMATCH',
+      });
+      meanwhile = () => {
+        devices = [{ ...old, serial: null, serialState: 'pending' }];
+      };
+      devices = [old];
+      await expect(exports.publish({ ...target, diskseq: null })).rejects.toMatchObject({
+        code: 'DEVICE_IDENTITY_MISMATCH',
+      });
+      expect(server.served.size).toBe(0);
+    });
+
+    it('and it was gone before: nothing is published', async () => {
+      devices = [{ ...OTHER, diskseq: null }];
+      await expect(exports.publish({ ...target, diskseq: null })).rejects.toMatchObject({
+        code: 'DEVICE_IDENTITY_MISMATCH',
+      });
+      expect(server.served.size).toBe(0);
+    });
+
+    it('is not said to be in use', async () => {
+      users = [{ kind: 'unknown', detail: 'the disk was unplugged or replaced during the look' }];
+      meanwhile = () => {
+        devices = [];
+      };
+      const publishing = exports.publish(target);
+      publishing.catch(() => {});
+      await clock.advance(2 * LIMITS.HOLDER_PASSES_MS);
+      await expect(publishing).rejects.toMatchObject({ code: 'DEVICE_IDENTITY_MISMATCH' });
+    });
   });
 
   it('an export that the next owner has published is not closed, and its clients are not cut', async () => {

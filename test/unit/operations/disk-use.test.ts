@@ -28,6 +28,18 @@ describe('who uses the disk counts at the moment of the act', () => {
     },
   );
 
+  it('a disk that leaves while its users are looked at is used by nobody', async () => {
+    const rig = await Rig.start();
+    const { id } = await rig.volume({ vmId: rig.here, mapped: true });
+    rig.guest.holders = async (devices) => {
+      if (rig.guest.plugged().includes(id)) rig.guest.surpriseUnplug(id);
+      const left: Holder = { kind: 'unknown', detail: 'it was unplugged or replaced during the look' };
+      return new Map(devices.map(({ path }) => [path, [left]]));
+    };
+    expect(await rig.run('detach', { volume_id: id })).toMatchObject({ status: 'completed' });
+    expect(rig.calls).toEqual(['detachVolume']);
+  });
+
   it.each([
     ['a mount', MOUNT, false],
     ['a mount, and the request forces it', MOUNT, true],

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Volume } from '~/lab/cloudstack/records';
 import type { Holder } from '~/server/devices/device';
+import { expectedSerial } from '~/server/devices/serial';
 import { Rig, SECOND_MS } from './rig';
 import { CLIENT, MOUNT } from './situations';
 
@@ -80,6 +81,49 @@ describe('a disk that arrives by an attach and is taken by the system meanwhile'
     await rig.pass(20 * SECOND_MS);
     await rig.sync();
     expect(await published(rig, volume)).toEqual(ALL);
+  });
+});
+
+describe('a disk that leaves while its users are looked at', () => {
+  /** As the kernel's guest answers: whoever asks for the users of a plug that has left is told that it has. */
+  async function make(meanwhile: (rig: Rig, volume: Volume) => Promise<unknown>) {
+    const rig = await Rig.start();
+    const volume = await rig.volume();
+    const holders = rig.guest.holders.bind(rig.guest);
+    let isFirst = true;
+    rig.guest.holders = async (devices) => {
+      if (isFirst) await meanwhile(rig, volume);
+      isFirst = false;
+      const found = await holders(devices);
+      const { devices: now } = await rig.guest.look();
+      const left = devices.filter((one) => !now.some(({ diskseq }) => diskseq === one.diskseq));
+      for (const { path } of left)
+        found.set(path, [{ kind: 'unknown', detail: `${path} was unplugged or replaced during the look` }]);
+      return found;
+    };
+    return { rig, volume };
+  }
+
+  it('and comes back is found again, and exported', async () => {
+    const { rig, volume } = await make(async ({ guest }, { id, size }) => {
+      await guest.unplug(id);
+      await guest.plug({ volumeId: id, size: size ?? 0, serial: expectedSerial(id) });
+    });
+    const attach = await rig.run('attach', { volume_id: volume.id, vm_id: rig.here });
+    expect(attach).toMatchObject({ status: 'completed' });
+    const mapping = await rig.ledger.readMapping(volume.id);
+    const { devices } = await rig.guest.look();
+    expect(devices.find(({ diskseq }) => diskseq === mapping?.diskseq)?.serial).toBe(
+      expectedSerial(volume.id),
+    );
+    expect(await published(rig, volume)).toEqual(ALL);
+  });
+
+  it('and stays away is not said to be in use', async () => {
+    const { rig, volume } = await make(({ guest }, { id }) => guest.unplug(id));
+    const attach = await rig.run('attach', { volume_id: volume.id, vm_id: rig.here });
+    expect(attach).toMatchObject({ status: 'failed', errorCode: 'DEVICE_NOT_DETECTED' });
+    expect(await published(rig, volume)).toEqual(NOTHING);
   });
 });
 

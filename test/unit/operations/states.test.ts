@@ -329,9 +329,13 @@ describe('waits', () => {
     },
   );
 
-  it.each([true, false])(
-    'nor does a ghost that hangs leave by a restart of the daemon (serials: %s)',
-    async (serials) => {
+  it.each([
+    [true, 'unreadable'],
+    [false, 'unreadable'],
+    [true, 'absent'],
+  ] as const)(
+    'nor does a ghost that hangs or fails leave by a restart of the daemon (serials: %s, then %s)',
+    async (serials, becomes) => {
       const rig = await Rig.start({ guest: { serials } });
       const { id } = await rig.volume();
       await rig.run('attach', { volume_id: id, vm_id: rig.here });
@@ -339,7 +343,7 @@ describe('waits', () => {
       const still = { status: 'failed', errorCode: 'DEVICE_STILL_PRESENT' };
       expect(await rig.run('detach', { volume_id: id })).toMatchObject(still);
       await rig.restart();
-      rig.guest.spoilSerial(id);
+      rig.guest.spoilSerial(id, becomes);
       await rig.volume({ vmId: rig.here });
       expect(await rig.run('detach', { volume_id: id })).toMatchObject(still);
       const sent = [...rig.calls];

@@ -458,6 +458,7 @@ describe('a volume that has come here from another VM by hand', () => {
 
 describe('what is not known is not judged', () => {
   const unread = device({ serial: null, serialState: 'pending' });
+  const hung = device({ serial: null, serialState: 'unreadable' });
   const twins = [device(), device({ name: 'vdc', diskseq: 8 })];
   const SILENCES: readonly [story: string, world: Partial<Observation>][] = [
     ['CloudStack is away and everything else fits', { volumes: null }],
@@ -497,6 +498,17 @@ describe('what is not known is not judged', () => {
     [
       'a disk has not told its serial yet and the volume is detached',
       { ...nothing, ...detached, guest: guest([unread]) },
+    ],
+    [
+      'a disk has its serial, and another one, which may be its new plug, has not told',
+      { ...nothing, guest: guest([device(), device({ ...unread, name: 'vdc', diskseq: 8 })]) },
+    ],
+    [
+      'the same of a mapping whose plug has left',
+      {
+        guest: guest([device({ diskseq: 8 }), device({ ...hung, name: 'vdc', diskseq: 9 })]),
+        configured: served(null),
+      },
     ],
     ['two disks claim the volume', { ...nothing, guest: guest(twins) }],
     [

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { DaemonError } from '~/server/core/errors';
 import { silentLogger } from '~/server/core/log/logger';
+import { targetOf } from '~/server/exports/export-server';
 import { exportName } from '~/server/model/export-name';
 import { revokeExports, revokeUnproven } from '~/server/sync/revoke-exports';
 import { Rig, SECOND_MS } from '../operations/rig';
@@ -134,6 +135,36 @@ describe('an export that leads to a wrong disk, or to none', () => {
     await close(made);
     expect(made.served()).toEqual([made.second]);
   });
+
+  it.each(['pending', 'absent'] as const)(
+    'is closed where plugs are not numbered and the serial of the disk that has the letter now is %s',
+    async (serialState) => {
+      const made = await make();
+      const { appliance, first, second } = made;
+      const look = appliance.guest.look.bind(appliance.guest);
+      const publishedFirst = appliance.guest.devicePath(first);
+      let isReplaced = false;
+      appliance.guest.look = async () => {
+        const seen = await look();
+        const unread = { serial: null, serialState };
+        const devices = seen.devices.map((device) => ({
+          ...device,
+          diskseq: null,
+          ...(isReplaced && device.path === publishedFirst ? unread : {}),
+        }));
+        return { ...seen, devices };
+      };
+      for (const device of (await appliance.guest.look()).devices)
+        for (const id of [first, second])
+          if (device.path === appliance.guest.devicePath(id))
+            await appliance.exports.publish(targetOf(id, device));
+      await close(made);
+      expect(made.served()).toEqual([first, second]);
+      isReplaced = true;
+      await close(made);
+      expect(made.served()).toEqual([second]);
+    },
+  );
 
   it('is closed although another one cannot be', async () => {
     const made = await make();
