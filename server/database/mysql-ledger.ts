@@ -59,6 +59,7 @@ import { ReadById } from './read-by-id';
 import { listExports, readExport } from './read-exports';
 import { readVolumeRows } from './read-volume-rows';
 import { toMapping, toOperation } from './rows';
+import { storedTime } from './stored-time';
 
 const operationRows = (database: Database) =>
   new ReadById(
@@ -81,15 +82,17 @@ export class MysqlLedger implements Ledger {
   private readonly examined: ExaminedOperations;
   private readonly mappings: ReturnType<typeof mappingRows>;
   private readonly parts: { readonly database: Database; readonly writer: JournalWriter };
+  private readonly now: () => number;
   /** The number of the epoch that has ended what the old daemon left. */
   private foreignEnded = 0;
 
   constructor(
     private readonly database: Database,
-    private readonly now: () => number,
+    now: () => number,
     private readonly random: Random = systemRandom,
     limits: { readonly pendingMax: number } = { pendingMax: LIMITS.PENDING_MAX },
   ) {
+    this.now = () => storedTime(now());
     this.inserter = new OperationInserter(database, limits.pendingMax);
     this.neighbours = new Neighbours(database);
     this.operations = operationRows(database);
@@ -117,7 +120,7 @@ export class MysqlLedger implements Ledger {
   }
 
   accept<T extends OperationType>(epoch: Epoch, input: NewOperation<T>): Promise<Accepted> {
-    return this.inserter.accept(epoch, input);
+    return this.inserter.accept(epoch, { ...input, at: storedTime(input.at) });
   }
 
   async readOperation(id: string): Promise<Operation | null> {
@@ -151,7 +154,8 @@ export class MysqlLedger implements Ledger {
     return readFeed(this.database, applianceId, after, limit);
   }
 
-  async append(epoch: Epoch, operationId: string, change: OperationChange): Promise<JournalEntry[]> {
+  async append(epoch: Epoch, operationId: string, wanted: OperationChange): Promise<JournalEntry[]> {
+    const change = { ...wanted, at: storedTime(wanted.at) };
     const written = await appendChange(this.parts, epoch, operationId, change, await this.neighbours.look());
     if (change.end) this.inserter.ended(operationId);
     return written;

@@ -6,6 +6,7 @@ import { isDuplicate } from '../connection/faults';
 import type { Database } from '../connection/pool';
 import type { Neighbourhood } from '../neighbours';
 import { addToTotals, totalsStatement } from '../operation-totals';
+import { storedTime } from '../stored-time';
 import type { Tables } from '../tables';
 import { applyEffects } from './apply-effects';
 import { effectStatements, needsMapping } from './effect-statements';
@@ -182,7 +183,7 @@ function waitingColumns(
   if (waiting === null) return { attempt: 0, next_attempt_at: null, wait_reason: null };
   return {
     attempt: waiting.attempt,
-    next_attempt_at: new Date(waiting.nextAttemptAt),
+    next_attempt_at: new Date(storedTime(waiting.nextAttemptAt)),
     wait_reason: storedText(waiting.reason),
   };
 }

@@ -1,0 +1,61 @@
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { type Mariadb, startMariadb } from '~/lab/mariadb';
+import { silentLogger } from '~/server/core/log/logger';
+import { parseDsn } from '~/server/database/connection/dsn';
+import { type Database, openPool } from '~/server/database/connection/pool';
+import { migrate } from '~/server/database/migrations/migrate';
+import { MysqlLedger } from '~/server/database/mysql-ledger';
+import { A, B, create, detach, ended, entry, mapping, note } from '../../contract/ledger/fixtures';
+
+let server: Mariadb;
+let pool: Database;
+
+beforeAll(async () => {
+  server = await startMariadb();
+  const dsn = parseDsn(server.dsn);
+  await migrate(dsn, silentLogger);
+  pool = openPool(dsn);
+});
+afterAll(async () => {
+  await pool.close();
+  await server.stop();
+});
+
+it.each(['1960-01-01', '1970-01-01', '2038-01-19T03:14:08Z', '2040-01-01', '2110-01-01', '+012000-01-01'])(
+  'a clock that says %s, which no TIMESTAMP can hold, keeps nothing from being written',
+  async (date) => {
+    const at = Date.parse(date);
+    const ledger = new MysqlLedger(pool, () => at);
+    const epoch = await ledger.takeOver(date, 'first', { seen: null, instance: '' });
+    await ledger.renewLease(epoch);
+    await ledger.accept(epoch, create('one', { at, idempotencyKey: 'key' }));
+    await ledger.accept(epoch, create('one', { at, idempotencyKey: 'other' }));
+    await ledger.accept(epoch, detach(A, { at }));
+    const { operation: cancelled } = await ledger.accept(epoch, detach(B, { at }));
+    expect(await ledger.requestCancel(epoch, cancelled.id)).toBe('cancelled');
+    const [made, held] = (await ledger.claim(epoch, 2)).map(({ operation }) => operation.id);
+    if (made === undefined || held === undefined) throw new Error('not claimed');
+    const waiting = { attempt: 1, nextAttemptAt: at + 30_000, reason: 'a test' };
+    await ledger.append(epoch, made, { after: 2, at, entries: [note('wait')], waiting });
+    const effects = [{ kind: 'put-mapping' as const, mapping: mapping(A, { vmId: date }) }];
+    await ledger.append(epoch, made, { after: 3, at, entries: [note('map')], effects });
+    await ledger.append(epoch, made, { after: 4, at, entries: [], end: ended() });
+    await ledger.auditedChange(epoch, [{ kind: 'delete-mapping', volumeId: A, vmId: date }], note('sync'));
+    await ledger.append(epoch, held, {
+      after: 2,
+      at,
+      entries: [entry('detach-volume', 'accepted', { job_id: 'job' })],
+    });
+    await ledger.hold(epoch, held, 'a test');
+    await ledger.retryHeld(epoch, held);
+    await ledger.hold(epoch, held, 'a test');
+    await ledger.abandonHeld(epoch, held);
+    const [job] = await ledger.openJobs(A);
+    if (job) await ledger.settleOpenJob(epoch, job, {});
+    expect(await ledger.readOperation(made)).toMatchObject({ status: 'completed' });
+    expect(await ledger.listOperations({ since: at - 1_000, limit: 10 })).toBeInstanceOf(Array);
+    expect(await ledger.prune(epoch, { ageMs: 0, localNowMs: at, keepNewest: 0, limit: 1 })).toMatchObject({
+      refused: expect.stringContaining('do not agree'),
+    });
+  },
+);
