@@ -10,7 +10,7 @@ import type { Owner } from '../model/ledger';
  *   Standby --> Standby: the row has changed since the last look, or its lease has not ended
  *   Standby --> Taking: judgeLease says free
  *   Taking --> Standby: the row is not as it was judged (LEASE_LOST), or no answer
- *   Taking --> Owner: epoch + 1 is committed
+ *   Taking --> Owner: a greater epoch is committed
  *   Owner --> Owner: renewed, LEASE_HOLD_MS more from the moment the renewal was sent
  *   Owner --> Standby: another epoch (LEASE_LOST)
  *   Owner --> Standby: LEASE_HOLD_MS have passed since the last good renewal was sent

@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
 import { LIMITS } from '../core/limits';
-import type { Claim, Epoch, Owner } from '../model/ledger';
+import { type Claim, type Epoch, nextEpoch, type Owner } from '../model/ledger';
 import { isDuplicate } from './connection/faults';
 import type { Database } from './connection/pool';
 import { leaseLost } from './journal/fencing';
@@ -48,8 +48,8 @@ export async function takeOver(
   { owner, instance, seen, at }: Claim & { owner: string; at: number },
 ): Promise<Epoch> {
   const since = new Date(at);
+  const number = nextEpoch(seen, at);
   if (seen === null) {
-    const number = firstEpoch(at);
     await database
       .urgent((db) =>
         sql`INSERT INTO appliances (id, epoch, owner, since, instance, lease_until)
@@ -62,20 +62,12 @@ export async function takeOver(
   }
   const until = seen.lease && new Date(seen.lease.until);
   const { numAffectedRows } = await database.urgent((db) =>
-    sql`UPDATE appliances SET epoch = epoch + 1, owner = ${owner}, since = ${since}, instance = ${instance},
+    sql`UPDATE appliances SET epoch = ${number}, owner = ${owner}, since = ${since}, instance = ${instance},
         lease_until = ${IN_A_LEASE}
       WHERE id = ${applianceId} AND epoch = ${seen.epoch} AND ${LEASE_UNTIL} <=> ${until}`.execute(db),
   );
   if (numAffectedRows !== 1n) throw leaseLost();
-  return { applianceId, number: seen.epoch + 1 };
-}
-
-/**
- * Not always 1: somebody may have deleted the row of an owner who is still there, and whoever makes it anew must not
- * get the number that this one renews and writes under. One take-over a second would be needed to get there.
- */
-function firstEpoch(at: number): number {
-  return Math.max(1, Math.floor(at / 1000));
+  return { applianceId, number };
 }
 
 /** See Ledger.renewLease. */

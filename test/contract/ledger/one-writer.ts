@@ -33,8 +33,9 @@ export function describeOneWriter(suite: LedgerSuite): void {
     });
 
     it('raises the epoch with every take-over and says who owns the appliance', async () => {
-      const number = epoch.number + 1;
-      expect(await ledger.takeOver(APPLIANCE, 'second')).toEqual({ applianceId: APPLIANCE, number });
+      const { applianceId, number } = await ledger.takeOver(APPLIANCE, 'second');
+      expect(applianceId).toBe(APPLIANCE);
+      expect(number).toBeGreaterThan(epoch.number);
       expect(await ledger.readOwner(APPLIANCE)).toMatchObject({ owner: 'second', epoch: number });
       expect(await ledger.readOwner('nobody')).toBeNull();
     });
@@ -49,8 +50,7 @@ export function describeOneWriter(suite: LedgerSuite): void {
       await ledger.releaseLease(epoch);
       await refusal(ledger.takeOver(APPLIANCE, 'second', beforeRelease), 'LEASE_LOST');
       const [third, fourth] = [await claim(), await claim()];
-      const number = epoch.number + 1;
-      expect(await ledger.takeOver(APPLIANCE, 'third', third)).toEqual({ applianceId: APPLIANCE, number });
+      expect((await ledger.takeOver(APPLIANCE, 'third', third)).number).toBeGreaterThan(epoch.number);
       await refusal(ledger.takeOver(APPLIANCE, 'fourth', fourth), 'LEASE_LOST');
       expect(await ledger.readOwner(APPLIANCE)).toMatchObject({ owner: 'third', instance: 'machine/1/2' });
     });

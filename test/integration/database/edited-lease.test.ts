@@ -51,15 +51,17 @@ it.each([
   ['lease_until = NULL', null],
   ["since = '0000-00-00'", null],
   ["owner = '', instance = ''", null],
-  ['epoch = 0', 1],
-  ['epoch = -5', -4],
+  ['epoch = 0', null],
+  ['epoch = -5', null],
+  ['epoch = epoch + 1000', 1001],
 ])(
   'a row of the appliance that somebody has edited (%s) does not keep it from being owned',
-  async (change, edited) => {
-    const epoch = edited ?? first + 1;
+  async (change, further) => {
+    now += 1_000;
     await edit(`UPDATE appliances SET ${change}`);
     if (/since|owner|epoch/.test(change)) await edit('UPDATE appliances SET lease_until = NOW(3)');
-    expect(await takeOver()).toBe(epoch);
+    const epoch = await takeOver();
+    expect(epoch).toBe(first + (further ?? 1));
     await ledger.renewLease({ applianceId: HERE, number: epoch });
     expect((await ledger.readOwner(HERE))?.lease?.leftMs).toBeGreaterThan(0);
   },
@@ -73,4 +75,16 @@ it('a row that somebody has deleted is made again, and the old owner is told', a
   now += 1_000;
   expect(await takeOver()).not.toBe(first);
   await expect(renewing()).rejects.toMatchObject({ code: 'LEASE_LOST' });
+});
+
+it('a row that was brought back from a backup gives nobody the number of the owner who is still there', async () => {
+  await edit('UPDATE appliances SET lease_until = NULL');
+  now += 5_000;
+  const running = await takeOver();
+  await edit(`UPDATE appliances SET epoch = ${first}, owner = 'first', lease_until = NULL`);
+  now += 1_000;
+  const standby = await takeOver();
+  expect(standby).not.toBe(running);
+  const renewing = ledger.renewLease({ applianceId: HERE, number: running });
+  await expect(renewing).rejects.toMatchObject({ code: 'LEASE_LOST' });
 });
