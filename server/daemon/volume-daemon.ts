@@ -144,7 +144,12 @@ export class VolumeDaemon implements Daemon {
     });
     this.periodicSync = new PeriodicSync(this.sync, configuration.reconcileIntervalMs, systemClock);
     this.diagnostics = createDiagnostics(this.adapters, () => this.readable(), configuration);
-    this.statistics = new Statistics(ledger, () => identity.view.vmId ?? undefined, this.domain.events);
+    this.statistics = new Statistics(
+      ledger,
+      () => identity.view.vmId ?? undefined,
+      this.domain.events,
+      () => this.domain.ownership.engine !== null,
+    );
     this.slots = new SlotWatch({
       cloud,
       guest,

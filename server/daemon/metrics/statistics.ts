@@ -3,7 +3,7 @@ import type { OperationEvents } from '../../model/operation-events';
 
 /**
  * Operation counts for metrics, cached: they are read from the ledger again only when something has happened
- * since the last read.
+ * since the last read. While another process may own the appliance nobody tells this one what happens.
  */
 export class Statistics {
   private cached: OperationCounts | null = null;
@@ -15,6 +15,7 @@ export class Statistics {
     private readonly ledger: Ledger,
     private readonly applianceId: () => string | undefined,
     events: OperationEvents,
+    private readonly isOwner: () => boolean,
   ) {
     events.onEntry(() => {
       this.dirty = true;
@@ -26,6 +27,7 @@ export class Statistics {
    * the ledger must be read and cannot be.
    */
   async counts(): Promise<OperationCounts> {
+    if (!this.isOwner()) this.dirty = true;
     if (!this.dirty && this.reading) return this.reading;
     if (!this.dirty && this.cached) return this.cached;
     const reading = this.read().finally(() => {
@@ -40,6 +42,7 @@ export class Statistics {
    * throws.
    */
   pending(): number {
+    if (!this.isOwner()) this.dirty = true;
     if (this.dirty && !this.reading) this.counts().catch(() => undefined);
     return this.cached?.byStatus.pending ?? 0;
   }
