@@ -299,15 +299,15 @@ export class MemoryLedger extends MemoryReads implements Ledger {
     return status === 'executing' && held !== null ? stored : 'not-held';
   }
 
-  async settleOpenJob(epoch: Epoch, job: OpenJob, data: JsonObject): Promise<void> {
+  async settleOpenJob(epoch: Epoch, job: OpenJob, data: JsonObject): Promise<JournalEntry[]> {
     this.assertEpoch(epoch);
     const { operationId, step, jobId } = job;
     const journal = this.journal(operationId);
     const open = findOpenJobs(journal).find((one) => one.step === step && one.jobId === jobId);
-    if (open)
-      this.write(epoch.applianceId, operationId, journal.at(-1)?.sequence ?? 0, this.now(), [
-        { step: open.step, state: 'finished', data: { job_id: jobId, ...data } },
-      ]);
+    if (!open) return [];
+    return this.write(epoch.applianceId, operationId, journal.at(-1)?.sequence ?? 0, this.now(), [
+      { step: open.step, state: 'finished', data: { job_id: jobId, ...data } },
+    ]);
   }
 
   async auditedChange(epoch: Epoch, effects: MappingEffect[], audit: NewJournalEntry): Promise<JournalEntry> {

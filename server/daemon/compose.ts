@@ -3,7 +3,8 @@ import { lookUpVolume, requireVolume } from '../cloudstack/look-up';
 import type { Clock, Random } from '../core/clock';
 import { ClockSteps } from '../core/clock-steps';
 import { TurnGate } from '../core/concurrency/turn-gate';
-import { DaemonError } from '../core/errors';
+import { DaemonError, messageOf } from '../core/errors';
+import { LIMITS } from '../core/limits';
 import type { Logger } from '../core/log/logger';
 import { noTracing, type Tracing } from '../core/tracing';
 import type { Guest } from '../devices/device';
@@ -92,6 +93,8 @@ export interface Domain {
    * appliance; while nobody is known to, as when the database is away, by what the guest shows alone. Never throws.
    */
   revokeExports(): Promise<void>;
+  /** Tells listeners to events of journal entries that nobody was told of. Never throws. */
+  tellMissed(): Promise<void>;
 }
 
 export function compose(ports: Ports, settings: DomainSettings): Domain {
@@ -169,8 +172,25 @@ export function compose(ports: Ports, settings: DomainSettings): Domain {
       busyVolumes: () => ledger.busyVolumes(applianceId()),
       identityConflicts: () => identity.view.conflicts,
     }),
+    tellMissed: () => tellWhatWasMissed({ ...ports, events }, applianceId()),
     revokeExports: () => revokeMisleading({ ...ports, ownership, stopping }, exports, applianceVmId()),
   };
+}
+
+/** Entries whose writer was not answered before it was stopped, or whose caller was told that the database is away. */
+async function tellWhatWasMissed(
+  { ledger, logger, events }: Pick<Ports, 'ledger' | 'logger'> & { readonly events: OperationEvents },
+  applianceId: string,
+): Promise<void> {
+  try {
+    for (let isFull = true; isFull && events.toldUpTo !== null; ) {
+      const page = await ledger.feed(applianceId, events.toldUpTo, LIMITS.STREAM_REPLAY_PAGE);
+      events.catchUp(page);
+      isFull = page.length === LIMITS.STREAM_REPLAY_PAGE;
+    }
+  } catch (error) {
+    logger.warn('Listeners to events have not been told of all of them yet', { reason: messageOf(error) });
+  }
 }
 
 /** @param guarded the exports of `ports` behind the guard, which lets the owner through only */

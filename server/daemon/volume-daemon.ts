@@ -303,7 +303,11 @@ export class VolumeDaemon implements Daemon {
   }
 
   async sweep(): Promise<{ resumed: number; claimed: number }> {
-    return (await this.domain.ownership.engine?.sweep()) ?? { resumed: 0, claimed: 0 };
+    const { engine } = this.domain.ownership;
+    if (engine === null) return { resumed: 0, claimed: 0 };
+    const swept = await engine.sweep();
+    await this.domain.tellMissed();
+    return swept;
   }
 
   async prune(): Promise<{ deleted: number }> {
@@ -380,7 +384,10 @@ export class VolumeDaemon implements Daemon {
     const was = this.stage;
     this.stage = state === 'owner' ? 'ready' : 'standby';
     this.stageReason = state === 'owner' ? null : this.domain.ownership.reason;
-    if (state === 'owner' && was !== 'ready') void this.firstSync();
+    if (state === 'owner' && was !== 'ready') {
+      void this.domain.tellMissed();
+      void this.firstSync();
+    }
     // What kept the lease from being renewed may have broken the other connections too, without a word.
     if (state === 'standby' && was === 'ready') this.adapters.database.distrust();
   }

@@ -197,7 +197,7 @@ export class MysqlLedger implements Ledger {
     return readVolumesStillComing(this.database, vmId);
   }
 
-  settleOpenJob(epoch: Epoch, job: OpenJob, data: JsonObject): Promise<void> {
+  settleOpenJob(epoch: Epoch, job: OpenJob, data: JsonObject): Promise<JournalEntry[]> {
     return settleOpenJob(this.database, epoch, { ...job, data, at: this.now() });
   }
 

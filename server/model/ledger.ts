@@ -119,8 +119,8 @@ export interface Ledger {
   openJobs(volumeId: string): Promise<OpenJob[]>;
   /** Volumes with such a job that may still attach them to this VM. */
   volumesStillComing(vmId: string): Promise<string[]>;
-  /** Journals how an open job has ended, so that nobody waits for it again. */
-  settleOpenJob(epoch: Epoch, job: OpenJob, data: JsonObject): Promise<void>;
+  /** Journals how an open job has ended, so that nobody waits for it again; returns the entry, if it is a new one. */
+  settleOpenJob(epoch: Epoch, job: OpenJob, data: JsonObject): Promise<JournalEntry[]>;
 
   // ---- mappings and exports -----------------------------------------------------------------------------
   /** Volumes of this appliance with an operation that has not ended. */

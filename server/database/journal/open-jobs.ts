@@ -89,25 +89,26 @@ export async function settleOpenJob(
   database: Database,
   epoch: Epoch,
   parts: OpenJob & { readonly data: JsonObject; readonly at: number },
-): Promise<void> {
+): Promise<JournalEntry[]> {
   const { operationId, step, jobId, data, at } = parts;
-  await database.transaction(async (tx) => {
+  return database.transaction(async (tx) => {
     await assertEpoch(tx, epoch);
     // Waits for others who settle it, and for an earlier run of this one, before the next sequence is chosen.
     await sql`SELECT id FROM volume_operations WHERE id = ${operationId} FOR UPDATE`.execute(tx);
     const journal = await entriesAfter(tx, operationId, 0);
     const open = findOpenJobs(journal).find((one) => one.step === step && one.jobId === jobId);
-    if (open) {
-      const after = journal.at(-1)?.sequence ?? 0;
-      await insertEntries(tx, { applianceId: epoch.applianceId, operationId, after, at }, [
-        { step: open.step, state: 'finished', data: { job_id: jobId, ...data } },
-      ]);
-    }
+    const after = journal.at(-1)?.sequence ?? 0;
+    const settled = open
+      ? await insertEntries(tx, { applianceId: epoch.applianceId, operationId, after, at }, [
+          { step: open.step, state: 'finished', data: { job_id: jobId, ...data } },
+        ])
+      : [];
     await tx
       .deleteFrom('straggling_jobs')
       .where('operation_id', '=', operationId)
       .where('step', '=', step)
       .where('job_id', '=', jobId)
       .execute();
+    return settled;
   });
 }

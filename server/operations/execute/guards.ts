@@ -168,7 +168,8 @@ export async function countOpenJobs(run: RunContext, volumeId: string): Promise<
 
 async function settle(run: RunContext, job: OpenJob, found: CloudJob | 'absent'): Promise<void> {
   const outcome = found === 'absent' ? 'unknown' : found.status === 'succeeded' ? 'ok' : 'failed';
-  await run.active(() => run.parts.ledger.settleOpenJob(run.epoch, job, { outcome, straggler: true }));
+  const { ledger, events } = run.parts;
+  events.publish(await run.active(() => ledger.settleOpenJob(run.epoch, job, { outcome, straggler: true })));
   run.otherRuns.denials.forget(job.jobId);
   // The job may have ended after the volume was read.
   run.forget(['volume']);

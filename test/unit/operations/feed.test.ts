@@ -1,0 +1,82 @@
+import { describe, expect, it } from 'vitest';
+import { MemoryLedger } from '~/lab/ledger/memory-ledger';
+import { DaemonError } from '~/server/core/errors';
+import type { JournalEntry } from '~/server/model/operation';
+import { GIB, MINUTE_MS, Rig, SECOND_MS } from './rig';
+
+const away = () => Promise.reject(new DaemonError('DATABASE_UNAVAILABLE', 'The database is away: a test'));
+const USED = ['append', 'claim', 'feed', 'readOwner', 'renewLease', 'resumable', 'takeOver'] as const;
+
+/** From now on nothing is answered; call what is returned to bring it back. */
+function takeDatabaseAway({ ledger }: Rig): () => void {
+  for (const name of USED) ledger[name] = away;
+  return () => {
+    for (const name of USED) Reflect.deleteProperty(ledger, name);
+  };
+}
+
+/** What everybody who listens hears. */
+function listen(rig: Rig): JournalEntry[] {
+  const heard: JournalEntry[] = [];
+  rig.domain.operations.subscribe((entry) => heard.push(entry));
+  return heard;
+}
+
+function requestCreate(rig: Rig): Promise<string> {
+  const [zone, [offering]] = [rig.model.inventory.firstZone(), rig.model.offerings];
+  const request = { name: 'new', size: GIB, disk_offering_id: offering?.id ?? '', zone_id: zone.id };
+  return rig.request('create', request);
+}
+
+const idsOf = (entries: readonly JournalEntry[]) => entries.map(({ id }) => id).sort((a, b) => a - b);
+const written = (rig: Rig) => rig.ledger.feed(rig.here, 0, 100);
+
+describe('whoever listens to the events hears of every entry, and of each once', () => {
+  it('also of an end whose COMMIT was not answered before the lease was lost', async () => {
+    const rig = await Rig.start();
+    const heard = listen(rig);
+    let bringBack = () => {};
+    rig.ledger.append = async (...change) => {
+      const entries = await MemoryLedger.prototype.append.apply(rig.ledger, change);
+      if (!change[2].end) return entries;
+      bringBack = takeDatabaseAway(rig);
+      return away();
+    };
+    const id = await requestCreate(rig);
+    expect(await rig.ended(id)).toMatchObject({ status: 'completed' });
+    await rig.pass(6 * SECOND_MS);
+    expect(rig.domain.ownership.engine).toBeNull();
+    bringBack();
+    await rig.pass(6 * SECOND_MS);
+    await rig.domain.tellMissed();
+    expect(heard.map(({ step, state }) => `${step} ${state}`)).toContain('operation completed');
+    expect(idsOf(heard)).toEqual(idsOf(await written(rig)));
+  });
+
+  it('also of an acceptance and a cancel that their callers were not told of', async () => {
+    const rig = await Rig.start();
+    const heard = listen(rig);
+    await rig.ended(await requestCreate(rig));
+    const { id: volume_id } = await rig.volume();
+    rig.ledger.accept = async (...request) => {
+      await MemoryLedger.prototype.accept.apply(rig.ledger, request);
+      return away();
+    };
+    await expect(rig.request('delete', { volume_id })).rejects.toThrow('The database is away');
+    await rig.pass(SECOND_MS);
+    await rig.domain.tellMissed();
+    expect(idsOf(heard)).toEqual(idsOf(await written(rig)));
+  });
+
+  it('also of the end of a job that has outlived its operation', async () => {
+    const rig = await Rig.start({ model: { latencies: { detach: 70 * MINUTE_MS } } });
+    const heard = listen(rig);
+    const { id: volume_id } = await rig.volume({ vmId: rig.here, mapped: true });
+    const outlived = await rig.run('detach', { volume_id }, 65 * MINUTE_MS);
+    expect(outlived).toMatchObject({ status: 'failed' });
+    await rig.run('detach', { volume_id }, 30 * MINUTE_MS);
+    const settled = (await rig.journal(outlived.id)).at(-1);
+    expect(settled).toMatchObject({ state: 'finished', data: { straggler: true } });
+    expect(heard).toContainEqual(settled);
+  });
+});
