@@ -11,6 +11,7 @@ import {
   type CloudVm,
   type CloudVolume,
   type CloudZone,
+  type Departure,
 } from '~/server/cloudstack/cloud';
 import { saysJobIdTaken, saysRemoved } from '~/server/cloudstack/errors';
 import type { Clock } from '~/server/core/clock';
@@ -171,7 +172,8 @@ export class ModelCloud implements Cloud {
     );
   }
 
-  submit(command: CloudCommand, jobId: string): Promise<CloudAccepted> {
+  async submit(command: CloudCommand, jobId: string, departs?: Departure): Promise<CloudAccepted> {
+    departs?.();
     return this.call(command.name, () => {
       try {
         return this.start(command, jobId);
@@ -186,7 +188,8 @@ export class ModelCloud implements Cloud {
     });
   }
 
-  deleteVolume(id: string): Promise<'deleted' | 'gone'> {
+  async deleteVolume(id: string, departs?: Departure): Promise<'deleted' | 'gone'> {
+    departs?.();
     const work = async () => {
       try {
         await this.model.deleteVolume(id, this.account);
@@ -199,7 +202,8 @@ export class ModelCloud implements Cloud {
     return this.call('deleteVolume', work, LIMITS.CLOUDSTACK_DELETE_TIMEOUT_MS);
   }
 
-  recoverVolume(id: string): Promise<void> {
+  async recoverVolume(id: string, departs?: Departure): Promise<void> {
+    departs?.();
     return this.call('recoverVolume', () => void this.model.recoverVolume(id, this.account));
   }
 

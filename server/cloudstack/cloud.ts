@@ -1,6 +1,12 @@
 import type { Evidence } from '../model/evidence';
 
 /**
+ * Asked at the very moment a call that changes something leaves, every time that it does: before it the credentials are
+ * read, and after a 401 perhaps once more. What it throws keeps the call back.
+ */
+export type Departure = () => void;
+
+/**
  * The CloudStack port: the calls the daemon makes, in terms of the domain. Implemented over HTTP
  * (./http-cloud.ts) and, for tests and the simulation, directly on the simulator's model.
  */
@@ -39,18 +45,18 @@ export interface Cloud {
    * Starts an asynchronous command under a job id of our choosing (customjobid). Resolves when CloudStack has
    * accepted it. A CloudError says whether it certainly had no effect or whether that is unknown.
    */
-  submit(command: CloudCommand, jobId: string): Promise<CloudAccepted>;
+  submit(command: CloudCommand, jobId: string, departs?: Departure): Promise<CloudAccepted>;
   /**
    * deleteVolume is synchronous in CloudStack and may block for minutes. `deleted`: success:true. `gone`:
    * CloudStack says that the volume was removed before.
    */
-  deleteVolume(id: string): Promise<'deleted' | 'gone'>;
+  deleteVolume(id: string, departs?: Departure): Promise<'deleted' | 'gone'>;
   /**
    * Brings a volume back that was destroyed without being expunged. Synchronous; CloudStack accepts it in
    * state Destroy only, and from users only where `allowuserexpungerecovervolume` of its capabilities is
    * true.
    */
-  recoverVolume(id: string): Promise<void>;
+  recoverVolume(id: string, departs?: Departure): Promise<void>;
   /**
    * null: CloudStack has denied knowing this job once. It was never accepted, was purged after a day, or
    * another management server answered that does not see it yet, so one denial is never acted on (see

@@ -15,6 +15,7 @@ import {
   type CloudVm,
   type CloudVolume,
   type CloudZone,
+  type Departure,
 } from './cloud';
 import { badAnswer, cleanText, saysJobIdTaken, saysNoSuchEntity, saysRemoved } from './errors';
 import type { ActiveSettings } from './settings';
@@ -181,13 +182,13 @@ export class HttpCloud implements Cloud {
     return (await this.isAdministrator(settings)) ? { projectId, account, domainId } : null;
   }
 
-  async submit(command: CloudCommand, jobId: string): Promise<CloudAccepted> {
+  async submit(command: CloudCommand, jobId: string, departs?: Departure): Promise<CloudAccepted> {
     const { name, parameters } = wireCommand(command);
     try {
       const answer = parse.content(
         name,
         parse.accepted,
-        await this.calls.call(name, { ...parameters, customjobid: jobId }),
+        await this.calls.call(name, { ...parameters, customjobid: jobId }, { departs }),
       );
       // An answer that names another job is that to another call, and so is the object that it names.
       const isOurs = answer.jobid.toLowerCase() === jobId.toLowerCase();
@@ -213,9 +214,10 @@ export class HttpCloud implements Cloud {
     }
   }
 
-  async deleteVolume(id: string): Promise<'deleted' | 'gone'> {
+  async deleteVolume(id: string, departs?: Departure): Promise<'deleted' | 'gone'> {
     try {
-      const answer = await this.calls.call('deleteVolume', { id }, LIMITS.CLOUDSTACK_DELETE_TIMEOUT_MS);
+      const sending = { timeoutMs: LIMITS.CLOUDSTACK_DELETE_TIMEOUT_MS, departs };
+      const answer = await this.calls.call('deleteVolume', { id }, sending);
       const { success, displaytext } = parse.content('deleteVolume', parse.success, answer);
       if (success) return 'deleted';
       const reason = cleanText(displaytext ?? 'no reason given');
@@ -230,8 +232,8 @@ export class HttpCloud implements Cloud {
     }
   }
 
-  async recoverVolume(id: string): Promise<void> {
-    await this.calls.call('recoverVolume', { id });
+  async recoverVolume(id: string, departs?: Departure): Promise<void> {
+    await this.calls.call('recoverVolume', { id }, { departs });
   }
 
   async queryJob(jobId: string): Promise<CloudJob | null> {

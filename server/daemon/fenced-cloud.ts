@@ -1,21 +1,22 @@
-import type { Cloud } from '../cloudstack/cloud';
+import type { Cloud, Departure } from '../cloudstack/cloud';
 import { DaemonError } from '../core/errors';
 
 /**
  * CloudStack knows no epoch. So that an owner whose process stood still (SIGSTOP, a paused VM, a long pause
- * of the machine) does not send on what it had decided before, what changes something leaves only while the
- * lease is held. Throws LEASE_LOST; nothing was sent.
+ * of the machine), or waited for the database that has its credentials, does not send on what it had decided before,
+ * what changes something leaves only while the lease is held at that very moment. Throws LEASE_LOST; nothing was sent.
  */
 export function fencedCloud(cloud: Cloud, isOwner: () => boolean): Cloud {
-  const fenced = <T>(send: () => Promise<T>): Promise<T> =>
-    isOwner()
-      ? send()
-      : Promise.reject(
-          new DaemonError(
-            'LEASE_LOST',
-            'The lease of the appliance has ended; nothing was sent to CloudStack',
-          ),
+  const fenced =
+    (departs: Departure = () => {}): Departure =>
+    () => {
+      if (!isOwner())
+        throw new DaemonError(
+          'LEASE_LOST',
+          'The lease of the appliance has ended; nothing was sent to CloudStack',
         );
+      departs();
+    };
   return {
     capabilities: () => cloud.capabilities(),
     readVolume: (id) => cloud.readVolume(id),
@@ -30,8 +31,8 @@ export function fencedCloud(cloud: Cloud, isOwner: () => boolean): Cloud {
     listDiskOfferings: () => cloud.listDiskOfferings(),
     newVolumeOwner: (appliance) => cloud.newVolumeOwner(appliance),
     queryJob: (jobId) => cloud.queryJob(jobId),
-    submit: (command, jobId) => fenced(() => cloud.submit(command, jobId)),
-    deleteVolume: (id) => fenced(() => cloud.deleteVolume(id)),
-    recoverVolume: (id) => fenced(() => cloud.recoverVolume(id)),
+    submit: (command, jobId, departs) => cloud.submit(command, jobId, fenced(departs)),
+    deleteVolume: (id, departs) => cloud.deleteVolume(id, fenced(departs)),
+    recoverVolume: (id, departs) => cloud.recoverVolume(id, fenced(departs)),
   };
 }

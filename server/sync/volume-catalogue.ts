@@ -210,8 +210,8 @@ function notedCloud(cloud: Cloud, catalogue: VolumeCatalogue, clock: Pick<Clock,
     listDiskOfferings: () => cloud.listDiskOfferings(),
     newVolumeOwner: (appliance) => cloud.newVolumeOwner(appliance),
     queryJob: (jobId) => cloud.queryJob(jobId),
-    submit: (command, jobId) => cloud.submit(command, jobId),
-    recoverVolume: (id) => cloud.recoverVolume(id),
+    submit: (command, jobId, departs) => cloud.submit(command, jobId, departs),
+    recoverVolume: (id, departs) => cloud.recoverVolume(id, departs),
     async readVolume(id) {
       const volume = await cloud.readVolume(id);
       // Whoever decides by a denial asks whether the key sees this appliance; here nobody has.
@@ -219,8 +219,8 @@ function notedCloud(cloud: Cloud, catalogue: VolumeCatalogue, clock: Pick<Clock,
       catalogue.note(id, isDenied ? unknown(volume.proof, volume.at, volume.by) : volume);
       return volume;
     },
-    async deleteVolume(id) {
-      const deleted = await cloud.deleteVolume(id);
+    async deleteVolume(id, departs) {
+      const deleted = await cloud.deleteVolume(id, departs);
       catalogue.note(id, absent('CloudStack has deleted it', clock.now(), 'cloudstack'));
       return deleted;
     },

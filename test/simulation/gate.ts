@@ -163,8 +163,18 @@ export class Gate {
         const value: unknown = Reflect.get(object, key);
         if (typeof value !== 'function' || plain.includes(String(key))) return value;
         const what = `${name}.${String(key)}`;
-        const wrapped = (...args: unknown[]) =>
-          this.call(what, () => Reflect.apply(value, object, args), args);
+        const call = (args: unknown[]) => this.call(what, () => Reflect.apply(value, object, args), args);
+        const wrapped = (...args: unknown[]) => {
+          const departs = name === 'cloud' ? args.at(-1) : undefined;
+          if (typeof departs !== 'function') return call(args);
+          // It is asked by the process when the call leaves, not when it arrives.
+          try {
+            departs();
+          } catch (error) {
+            return Promise.reject(error);
+          }
+          return call(args.slice(0, -1));
+        };
         made.set(key, wrapped);
         return wrapped;
       },

@@ -206,8 +206,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'woken-and-sends',
     what: 'an owner that stood still for longer than its lease sends to CloudStack what it had decided before',
     file: 'server/daemon/fenced-cloud.ts',
-    find: '    isOwner()\n      ? send()',
-    replace: '    isOwner() || send !== null\n      ? send()',
+    find: 'if (!isOwner())',
+    replace: 'if (!isOwner() && departs === null)',
     seed: 9025280,
   },
   {

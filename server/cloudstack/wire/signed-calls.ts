@@ -1,7 +1,7 @@
 import type { Clock } from '../../core/clock';
 import { LIMITS } from '../../core/limits';
 import type { Logger } from '../../core/log/logger';
-import { CloudError } from '../cloud';
+import { CloudError, type Departure } from '../cloud';
 import type { ActiveSettings, CloudSettings } from '../settings';
 import { skewText } from './clock-skew';
 import { createAgents } from './fetch-through';
@@ -28,6 +28,11 @@ export interface CallStatistics {
   readonly clockSkewMs: number | null;
   /** How the skew became known. */
   readonly clockSkewSource: SkewSource | null;
+}
+
+interface Sending {
+  readonly timeoutMs?: number;
+  readonly departs?: Departure | undefined;
 }
 
 interface Signed {
@@ -62,15 +67,11 @@ export class SignedCalls {
    * One call. A 401 never had an effect, so the call is sent once more when the cause may be ours: the
    * credentials have changed, or CloudStack's clock differs from the one that we signed by.
    */
-  async call(
-    command: string,
-    parameters: Parameters,
-    timeoutMs: number = LIMITS.CLOUDSTACK_TIMEOUT_MS,
-  ): Promise<WireBody> {
+  async call(command: string, parameters: Parameters, sending: Sending = {}): Promise<WireBody> {
     const settings = await this.parts.settings.require();
     const signed = this.begin();
     try {
-      return await this.send(settings, command, parameters, signed, timeoutMs);
+      return await this.send(settings, command, parameters, signed, sending);
     } catch (error) {
       if (!(error instanceof CloudError) || error.kind !== 'authentication') throw error;
       const fresh = await this.parts.settings.reload();
@@ -79,9 +80,9 @@ export class SignedCalls {
         (fresh.apiKey !== settings.apiKey ||
           fresh.secretKey !== settings.secretKey ||
           fresh.endpoint !== settings.endpoint);
-      if (changed) return this.send(fresh, command, parameters, this.begin(), timeoutMs);
+      if (changed) return this.send(fresh, command, parameters, this.begin(), sending);
       if (!(await this.correctClock(settings, signed))) throw this.explain(error);
-      return this.sendCorrected(settings, command, parameters, timeoutMs);
+      return this.sendCorrected(settings, command, parameters, sending);
     }
   }
 
@@ -98,10 +99,10 @@ export class SignedCalls {
     settings: ActiveSettings,
     command: string,
     parameters: Parameters,
-    timeoutMs: number,
+    sending: Sending,
   ): Promise<WireBody> {
     try {
-      return await this.send(settings, command, parameters, this.begin(), timeoutMs);
+      return await this.send(settings, command, parameters, this.begin(), sending);
     } catch (error) {
       if (!(error instanceof CloudError) || error.kind !== 'authentication') throw error;
       this.time.distrust();
@@ -159,7 +160,7 @@ export class SignedCalls {
     command: string,
     parameters: Parameters,
     signed: Signed,
-    timeoutMs: number,
+    { timeoutMs = LIMITS.CLOUDSTACK_TIMEOUT_MS, departs = () => {} }: Sending,
   ): Promise<WireBody> {
     const { clock } = this.parts;
     const { endpoint } = settings;
@@ -168,6 +169,7 @@ export class SignedCalls {
       signed.dated = true;
       this.time.heard(at);
     };
+    departs();
     const begun = clock.monotonic();
     this.calls += 1;
     let failure: CloudError | null = null;

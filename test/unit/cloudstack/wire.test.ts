@@ -406,6 +406,50 @@ describe('errors of CloudStack', () => {
   });
 });
 
+describe('a call that changes something', () => {
+  const kept = new Error('the lease has ended');
+  /** Each of them, asked whether it may leave. */
+  const CALLS: readonly [string, (departs: () => void) => Promise<unknown>][] = [
+    ['submit', (departs) => client.cloud.submit({ name: 'detachVolume', volumeId: VOLUME }, JOB, departs)],
+    ['deleteVolume', (departs) => client.cloud.deleteVolume(VOLUME, departs)],
+    ['recoverVolume', (departs) => client.cloud.recoverVolume(VOLUME, departs)],
+  ];
+
+  it.each(CALLS)(
+    'is kept back when it may not leave any more once the credentials were read: %s',
+    async (_name, call) => {
+      say(fails('any', 530, 'it was sent'));
+      let mayLeave = true;
+      const { settings } = client;
+      const require = settings.require.bind(settings);
+      settings.require = async () => {
+        const active = await require();
+        mayLeave = false;
+        return active;
+      };
+      const departs = () => {
+        if (!mayLeave) throw kept;
+      };
+      await expect(call(departs)).rejects.toBe(kept);
+      expect(server.requests).toEqual([]);
+    },
+  );
+
+  it.each(CALLS)('nor is it sent again after a 401 then: %s', async (_name, call) => {
+    say(fails('any', 401, 'unable to verify user credentials'));
+    let asked = 0;
+    client.rows = [configRow({ apiUrl: server.url, apiKey: 'another' })];
+    const departs = () => {
+      asked += 1;
+      if (asked > 1) throw kept;
+    };
+    await client.settings.require();
+    client.rows = [configRow({ apiUrl: server.url, apiKey: 'a third' })];
+    await expect(call(departs)).rejects.toBe(kept);
+    expect(server.requests).toHaveLength(1);
+  });
+});
+
 describe('401', () => {
   const unauthorized = fails(
     'listCapabilities',

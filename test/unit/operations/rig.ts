@@ -269,11 +269,13 @@ export class Rig {
       this.sent.push(command);
       this.onSend(command);
     };
-    this.cloud.submit = (command, jobId) => {
+    this.cloud.submit = async (command, jobId, departs) => {
+      departs?.();
       tell(command);
       return submit.call(this.cloud, command, jobId);
     };
-    this.cloud.deleteVolume = (volumeId) => {
+    this.cloud.deleteVolume = async (volumeId, departs) => {
+      departs?.();
       tell({ name: 'deleteVolume', volumeId });
       return deleteVolume.call(this.cloud, volumeId);
     };
