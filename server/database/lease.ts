@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
 import { LIMITS } from '../core/limits';
-import { type Claim, type Epoch, nextEpoch, type Owner } from '../model/ledger';
+import type { Claim, Epoch, Owner } from '../model/ledger';
 import { isDuplicate } from './connection/faults';
 import type { Database } from './connection/pool';
 import { leaseLost } from './journal/fencing';
@@ -68,6 +68,15 @@ export async function takeOver(
   );
   if (numAffectedRows !== 1n) throw leaseLost();
   return { applianceId, number };
+}
+
+/**
+ * The number of a take-over at this wall clock ms: greater than the last one, and one that nobody had. Not simply one
+ * more: somebody may have deleted the row of an owner who is still there, or have brought back that of a backup or of
+ * a replica that lagged, and whoever takes over then must not get the number that this one renews and writes under.
+ */
+function nextEpoch(seen: Owner | null, at: number): number {
+  return Math.max((seen?.epoch ?? 0) + 1, Math.floor(at / 1000));
 }
 
 /** See Ledger.renewLease. */

@@ -269,15 +269,6 @@ export interface Owner {
   } | null;
 }
 
-/**
- * The number of a take-over at this wall clock ms: greater than the last one, and one that nobody had. Not simply one
- * more: somebody may have deleted the row of an owner who is still there, or have brought back that of a backup or of
- * a replica that lagged, and whoever takes over then must not get the number that this one renews and writes under.
- */
-export function nextEpoch(seen: Pick<Owner, 'epoch'> | null, at: number): number {
-  return Math.max((seen?.epoch ?? 0) + 1, Math.floor(at / 1000));
-}
-
 /** What a take-over stands on: the row as it was judged, and who takes it. */
 export interface Claim {
   readonly seen: Owner | null;
