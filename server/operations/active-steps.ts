@@ -11,7 +11,8 @@ export class ActiveSteps {
 
   constructor(private readonly turns: TurnGate) {}
 
-  use<T>(call: () => Promise<T>): Promise<T> {
+  /** `goesAhead`: what it is about has been looked at already, and must not grow old. */
+  use<T>(call: () => Promise<T>, goesAhead = false): Promise<T> {
     return this.permits.use(async () => {
       await this.turns.next();
       try {
@@ -19,6 +20,6 @@ export class ActiveSteps {
       } finally {
         await this.turns.next();
       }
-    });
+    }, goesAhead);
   }
 }

@@ -54,6 +54,7 @@ const ACTS: Readonly<Record<Acting, true>> = {
  */
 export async function perform(run: RunContext, action: Performable): Promise<Operation | null> {
   if (Object.hasOwn(ACTS, action.do)) await run.written();
+  if (action.do !== 'send') run.goAhead(false);
   if (action.do === 'await-job') {
     const ended = await awaitJob(run, action);
     run.forget(ABOUT_THE_VOLUME);
@@ -72,9 +73,10 @@ async function performStep(
     case 'intend':
       return intend(run, action);
     case 'read-guards':
+      run.goAhead(true);
       return run.learn({ guards: { jobId: action.jobId, ...(await readGuards(run, action)) } });
     case 'send':
-      return send(run, action);
+      return send(run, action).finally(() => run.goAhead(false));
     case 'republish':
       return republish(run, action.volumeId);
     case 'withdraw':

@@ -39,6 +39,8 @@ export class OperationRun implements RunContext {
   waiting: Waiting | null = null;
   private journalRead = false;
   private disksPermitted = false;
+  /** `next`: once its next call has had its turn. */
+  private ahead: 'no' | 'next' | 'yes' = 'no';
   private slotTaken = false;
   /** By call: how often it has failed in a row. Another call's success does not reset it. */
   private readonly attempts = new Map<string, number>();
@@ -346,7 +348,14 @@ export class OperationRun implements RunContext {
 
   /** Runs a call to the outside; the number of concurrent calls is limited. */
   active<T>(work: () => Promise<T>): Promise<T> {
-    return this.steps.use(work);
+    return this.steps.use(() => {
+      if (this.ahead === 'next') this.ahead = 'yes';
+      return work();
+    }, this.ahead === 'yes');
+  }
+
+  goAhead(wanted: boolean): void {
+    this.ahead = wanted ? 'next' : 'no';
   }
 
   learn(more: Facts): void {

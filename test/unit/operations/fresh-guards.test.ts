@@ -1,0 +1,41 @@
+import { describe, expect, it } from 'vitest';
+import { GIB, MINUTE_MS, Rig, SECOND_MS } from './rig';
+
+/** So many requests come now. */
+function crowd(rig: Rig, creates: number): void {
+  const [zone, [offering]] = [rig.model.inventory.firstZone(), rig.model.offerings];
+  const about = { size: GIB, disk_offering_id: offering?.id ?? '', zone_id: zone.id };
+  for (let n = 0; n < creates; n += 1)
+    void rig.domain.operations.request('create', { ...about, name: `volume ${n}` });
+}
+
+describe('what forbids a call is looked at right before it', () => {
+  it('also when many operations wait for answers of CloudStack: nobody gets in between', async () => {
+    const rig = await Rig.start();
+    const { id: volume_id } = await rig.volume({ vmId: rig.here, mapped: true });
+    const { clock, cloud, guest } = rig;
+    const { readZone } = cloud;
+    cloud.readZone = async (id) => {
+      await clock.sleep(5 * SECOND_MS);
+      return readZone.call(cloud, id);
+    };
+    const { holders } = guest;
+    let looks = 0;
+    let lookedAt = 0;
+    guest.holders = async (devices) => {
+      looks += 1;
+      // Before the intent, with the guards, and with these once more because time has passed.
+      if (looks === 3) crowd(rig, 100);
+      await clock.sleep(100);
+      lookedAt = clock.monotonic();
+      return holders.call(guest, devices);
+    };
+    let sentAfterMs: number | null = null;
+    rig.onSend = ({ name }) => {
+      if (name === 'detachVolume') sentAfterMs ??= clock.monotonic() - lookedAt;
+    };
+    const detach = await rig.request('detach', { volume_id });
+    expect(await rig.ended(detach, 30 * MINUTE_MS)).toMatchObject({ status: 'completed' });
+    expect(sentAfterMs).toBeLessThanOrEqual(5 * SECOND_MS);
+  });
+});
