@@ -11,7 +11,7 @@ import { errorNumber, faultOf } from './faults';
 export class ClusterNodes {
   private index = 0;
   private readonly listeners: (() => void)[] = [];
-  private readonly silenceListeners: (() => void)[] = [];
+  private readonly idleListeners: (() => void)[] = [];
   /** Writes in a row that the node in use has not answered. */
   private unanswered = 0;
   /** Why a node was left, as logged; while none works, each is tried again and again. */
@@ -41,13 +41,16 @@ export class ClusterNodes {
     this.listeners.push(listener);
   }
 
-  onSilence(listener: () => void): void {
-    this.silenceListeners.push(listener);
+  onCloseIdle(listener: () => void): void {
+    this.idleListeners.push(listener);
   }
 
-  /** A statement was not answered in time: what lies idle may lead nowhere as well, and costs little to make anew. */
-  silent(): void {
-    for (const listener of this.silenceListeners) listener();
+  /**
+   * A statement was not answered in time: what lies idle may lead nowhere as well, and costs little to make anew. Or it
+   * takes the place of a connection that matters more.
+   */
+  closeIdle(): void {
+    for (const listener of this.idleListeners) listener();
   }
 
   /**
@@ -113,6 +116,11 @@ export function isRefusalOfNode(error: unknown): boolean {
   if (number === SHUTTING_DOWN) return true;
   if (number <= 0 || faultOf(error) !== 'away') return false;
   return !REFUSALS_OF_ALL.has(number) && !TOO_LARGE.test(messageOf(error));
+}
+
+/** Has the server, or the account, as many connections as it may have? */
+export function isFull(error: unknown): boolean {
+  return [1040, 1203, 1226].includes(errorNumber(error) ?? 0);
 }
 
 /** Could no connection be had from this node? Not when the pool itself is full or closed. */

@@ -10,7 +10,14 @@ import {
 } from 'mysql2';
 import { messageOf } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
-import { type ClusterNodes, type Demands, isRefusalOfNode, isUnreachable, vet } from './cluster-nodes';
+import {
+  type ClusterNodes,
+  type Demands,
+  isFull,
+  isRefusalOfNode,
+  isUnreachable,
+  vet,
+} from './cluster-nodes';
 import type { Address } from './dsn';
 import { breaksConnection, isSilence, unavailable } from './faults';
 
@@ -21,6 +28,8 @@ export interface LaneOptions {
   /** ms; a statement that takes longer breaks its connection. */
   readonly statementMs: number;
   readonly demands: Demands;
+  /** Where there is no connection left to be had, those of ours that lie idle are closed. */
+  readonly comesFirst?: boolean;
 }
 
 /** The connections to one node; a lane has those of the node in use. */
@@ -61,7 +70,7 @@ export class Lane implements MysqlPool {
       for (const socket of before.sockets) socket.destroy(notTrusted());
       before.pool.end(() => {});
     });
-    nodes.onSilence(() => {
+    nodes.onCloseIdle(() => {
       for (const socket of this.node.sockets) if (!this.busy.has(socket)) socket.destroy(notTrusted());
     });
   }
@@ -94,6 +103,7 @@ export class Lane implements MysqlPool {
       try {
         return await this.take(node);
       } catch (error) {
+        if (node.options.comesFirst && isFull(error)) this.nodes.closeIdle();
         const elsewhere = node.left || (isUnreachable(error) && this.leave(node, error));
         if (!elsewhere || tries <= 1) throw error;
       }
@@ -121,7 +131,7 @@ export class Lane implements MysqlPool {
     return new GuardedConnection(raw, statementMs, {
       failed: (error) => {
         if (isRefusalOfNode(error)) this.leave(node, error);
-        if (isSilence(error)) this.nodes.silent();
+        if (isSilence(error)) this.nodes.closeIdle();
       },
       wrote: (error) => {
         if (error && isSilence(error)) this.nodes.writeUnanswered(node.address);

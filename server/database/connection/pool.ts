@@ -169,6 +169,7 @@ function urgentLane(dsn: Dsn, address: Address, nodes: number): LaneOptions {
     session: sessionStatements(LIMITS.DATABASE_IDLE_MS),
     statementMs: LIMITS.LEASE_STATEMENT_MS,
     demands: { writable: nodes > 1, causal: false, timeoutMs: LIMITS.LEASE_STATEMENT_MS },
+    comesFirst: true,
   };
 }
 

@@ -59,6 +59,7 @@ const BY_NUMBER: ReadonlyMap<number, string> = new Map([
 const BY_TEXT: readonly (readonly [RegExp, string])[] = [
   [/write ?set/i, WRITE_SET],
   [/(error|errno:?) 28\b|no space left/i, SPACE],
+  [/max_user_connections/i, CONNECTIONS],
   [/insecure transport|secure_transport/i, BY_NUMBER.get(3159) ?? ''],
 ];
 
