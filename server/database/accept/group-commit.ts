@@ -2,6 +2,7 @@ import { Batcher, fulfilled, rejected } from '../../core/concurrency/batcher';
 import { DaemonError } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
 import { type Accepted, type Epoch, isSameEpoch, type NewOperation } from '../../model/ledger';
+import { isTooLarge } from '../connection/cluster-nodes';
 
 /** What became of one request of a group. */
 export type Answer = Accepted | DaemonError;
@@ -58,7 +59,8 @@ export class GroupCommit {
       );
       return answers.map((answer) => (answer instanceof DaemonError ? rejected(answer) : fulfilled(answer)));
     } catch (error) {
-      // A fault of the database or the epoch concerns all; any other is found by storing one by one.
+      // A fault of the database or the epoch concerns all; any other is found by storing one by one, and what is too
+      // large together may be taken so.
       if (others.length === 0 || concernsAll(error)) return group.map(() => rejected(error));
       const results: Result[] = [];
       for (const one of group) results.push(...(await this.settle([one])));
@@ -69,6 +71,7 @@ export class GroupCommit {
 
 function concernsAll(error: unknown): boolean {
   return (
-    error instanceof DaemonError && (error.code === 'LEASE_LOST' || error.code === 'DATABASE_UNAVAILABLE')
+    error instanceof DaemonError &&
+    (error.code === 'LEASE_LOST' || (error.code === 'DATABASE_UNAVAILABLE' && !isTooLarge(error)))
   );
 }

@@ -110,6 +110,11 @@ const REFUSALS_OF_ALL: ReadonlySet<number> = new Set([
 const TOO_LARGE = /write ?set size|message too long/i;
 const SHUTTING_DOWN = 1053;
 
+/** Is what was sent too large for the server or its cluster? A part of it may be taken. */
+export function isTooLarge(error: unknown): boolean {
+  return errorNumber(error) === 1153 || TOO_LARGE.test(messageOf(error));
+}
+
 /** Was a statement refused by this node alone? */
 export function isRefusalOfNode(error: unknown): boolean {
   const number = errorNumber(error) ?? 0;

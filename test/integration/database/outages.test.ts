@@ -104,6 +104,30 @@ describe('the database goes away', () => {
   });
 });
 
+describe('a server that takes small packets only', () => {
+  it('stores requests one by one that are too large together', async () => {
+    const epoch = await ledger.takeOver(APPLIANCE, 'test');
+    await server.query('SET GLOBAL max_allowed_packet = 8192');
+    pool.distrust();
+    const accept = (n: number) => {
+      const id = `large-${n}`;
+      const request = { name: 'x'.repeat(2_000), size: n + 1, disk_offering_id: 'o', zone_id: 'z' };
+      return ledger.accept(epoch, {
+        ...{ id, type: 'create', volumeId: '', vmId: null, request, idempotencyKey: null },
+        requestHash: n.toString(16).padStart(64, '0'),
+        at: Date.now(),
+      });
+    };
+    try {
+      const answers = await Promise.all(Array.from({ length: 20 }, (_, n) => accept(n)));
+      expect(new Set(answers.map(({ operation }) => operation.id)).size).toBe(20);
+    } finally {
+      await server.query('SET GLOBAL max_allowed_packet = 16777216');
+      pool.distrust();
+    }
+  });
+});
+
 describe('conflicting transactions', () => {
   it('the victim of a deadlock is run again, and both transactions commit', async () => {
     await server.query(
