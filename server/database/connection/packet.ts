@@ -22,6 +22,9 @@ const ANSWER = z.union([
   z.array(z.unknown()).transform((found) => ({ rows: 0, id: 0, found })),
 ]);
 
+/** Lanes whose last packets were refused: said once, for a proxy refuses every one of them. */
+const refusing = new WeakSet<Lane>();
+
 const BEGIN = 'START TRANSACTION';
 const COMMIT = 'COMMIT';
 
@@ -44,11 +47,15 @@ export async function sendPacket(
   try {
     connection = await connect(lane);
     const answers = await ask(connection, text, values);
+    refusing.delete(lane);
     return resultsOf(answers, statements.length);
   } catch (error) {
     if (connection) await ask(connection, 'ROLLBACK', []).catch(() => {});
-    if (faultOf(error) === 'other' && !isLeftOut(error))
-      logger.warn('Several statements in one packet were refused; they go one by one', { error });
+    if (faultOf(error) === 'other' && !isLeftOut(error)) {
+      if (!refusing.has(lane))
+        logger.warn('Several statements in one packet were refused; they go one by one', { error });
+      refusing.add(lane);
+    }
     return null;
   } finally {
     connection?.release();

@@ -238,7 +238,7 @@ const mapping: NewMapping = {
   cloudstackDeviceId: null,
 };
 
-it('a proxy that refuses several statements in a text costs time, and no request', async () => {
+it('a proxy that refuses several statements in a text costs time, no request, and one line of the log', async () => {
   const between = new DatabaseProxy({ host: '127.0.0.1', port: server.port });
   let refused = 0;
   between.judge = ({ before }) => {
@@ -246,13 +246,19 @@ it('a proxy that refuses several statements in a text costs time, and no request
     refused += 1;
     return { refusal: { number: 1064, state: '42000', text: 'You have an error in your SQL syntax' } };
   };
-  const through = openPool({ ...dsn, port: await between.listen() });
+  const said: string[] = [];
+  const logger = { ...silentLogger, warn: (message: string) => void said.push(message) };
+  const through = openPool({ ...dsn, port: await between.listen() }, logger);
   const careful = new MysqlLedger(through, () => T0);
   const other = { volumeId: 'a0000000-0000-4000-8000-000000000002', requestHash: 'b'.repeat(64) };
   await careful.accept(epoch, { ...request('first'), ...other });
   expect(await careful.accept(epoch, request('one'))).toMatchObject({ outcome: 'accepted' });
   expect(refused).toBe(1);
-  expect(await truth.listOperations({ limit: 10 })).toHaveLength(2);
+  const third = { volumeId: 'a0000000-0000-4000-8000-000000000003', requestHash: 'c'.repeat(64) };
+  await careful.accept(epoch, { ...request('third'), ...third });
+  expect(refused).toBe(2);
+  expect(said).toEqual([expect.stringContaining('Several statements in one packet were refused')]);
+  expect(await truth.listOperations({ limit: 10 })).toHaveLength(3);
   await through.close();
   await between.stop();
 });
