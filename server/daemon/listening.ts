@@ -2,6 +2,7 @@ import { lstatSync, rmSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import { hasCode } from '../core/has-code';
 import { LIMITS } from '../core/limits';
+import { isListeningAt } from '../devices/sysfs/socket-table';
 import type { Configuration } from './configuration/configuration';
 
 /**
@@ -20,7 +21,8 @@ export function prepareListening(
   env.NITRO_SHUTDOWN_TIMEOUT = String(LIMITS.HTTP_DRAIN_MS);
   if (http.socketPath === null) return;
   env.NITRO_UNIX_SOCKET = http.socketPath;
-  if (lstatSync(http.socketPath, { throwIfNoEntry: false })?.isSocket()) rmSync(http.socketPath);
+  const isThere = lstatSync(http.socketPath, { throwIfNoEntry: false })?.isSocket();
+  if (isThere && !isListeningAt(http.socketPath)) rmSync(http.socketPath);
 }
 
 /**

@@ -137,14 +137,16 @@ export class ExportService {
   /** Of this appliance. Throws DATABASE_UNAVAILABLE. */
   async validate(): Promise<ExportValidation[]> {
     const results: ExportValidation[] = [];
-    for (const { volumeId, exportName } of await this.list({})) {
+    for (const record of await this.list({})) {
+      const { volumeId, exportName } = record;
       const mapping = await this.parts.ledger().readMapping(volumeId);
       if (await this.isOfAnother(mapping)) continue;
       const probe = await this.parts.server.probe(exportName);
       const expectedSize = mapping?.size ?? 0;
       const size = probe.ok ? probe.size : null;
-      const ok = size === expectedSize;
-      const message = messageOn(probe, expectedSize);
+      const isRight = probe.ok && probe.readOnly === isReadOnly(record);
+      const ok = isRight && size === expectedSize;
+      const message = messageOn(probe, expectedSize, isRight);
       results.push({ volumeId, exportName, ok, message, size, expectedSize });
     }
     return results;
@@ -212,8 +214,10 @@ export class ExportService {
   }
 }
 
-function messageOn(probe: ProbeResult, expectedSize: number): string {
+/** `isRight`: it can be written or not, as its row says. */
+function messageOn(probe: ProbeResult, expectedSize: number, isRight: boolean): string {
   if (!probe.ok) return probe.message;
+  if (!isRight) return `${probe.readOnly ? 'is read-only' : 'can be written'}, its row says otherwise`;
   if (probe.size === expectedSize) return 'answers with the right size';
   return `answers with ${probe.size} bytes instead of ${expectedSize}`;
 }

@@ -17,6 +17,8 @@ import {
 /** The states of a TCP connection, as the kernel writes them. */
 const ESTABLISHED = '01';
 const LISTENING = '0A';
+/** The flags of a unix socket that listens. */
+const ACCEPTS = '00010000';
 
 /** A server program, and which of its processes are ours. */
 export interface Program {
@@ -145,6 +147,12 @@ function socketTable(): SocketLine[] {
         return { local, remote, state, inode };
       }),
   );
+}
+
+/** Does a process of this network listen on the unix socket of this path? */
+export function isListeningAt(path: string): boolean {
+  const lines = textIn('/proc/net/unix').split('\n').slice(1, -1);
+  return lines.some((line) => line.split(/\s+/)[3] === ACCEPTS && line.endsWith(` ${path}`));
 }
 
 /** Inodes of the unix sockets that have the address of a server: its clients' connections inherit it. */

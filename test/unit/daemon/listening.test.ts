@@ -41,6 +41,15 @@ describe('the address the server takes', () => {
     expect(existsSync(socketPath)).toBe(false);
   });
 
+  it('the socket of a daemon that runs is left alone: whoever is started beside it ends, and takes nobody from it', async () => {
+    const socketPath = join(folder, 'api.sock');
+    const alive = createServer();
+    await new Promise<void>((resolve) => alive.listen(socketPath, resolve));
+    prepareListening({ host: '127.0.0.1', port: 8090, socketPath }, {});
+    expect(existsSync(socketPath)).toBe(true);
+    await new Promise((resolve) => alive.close(resolve));
+  });
+
   it('a file that is no socket is never removed', () => {
     const socketPath = join(folder, 'precious');
     writeFileSync(socketPath, 'data');

@@ -48,3 +48,13 @@ describe('the exports of another appliance with the same database', () => {
     expect((await service.validate()).map(({ volumeId }) => volumeId)).toEqual([OURS]);
   });
 });
+
+describe('the validation of an export', () => {
+  it('finds one that can be written although somebody has made it read-only', async () => {
+    expect(await service.validate()).toMatchObject([{ ok: true, message: 'answers with the right size' }]);
+    await a.putExport(OURS, '/dev/vdb', 'active', { read_only: 'true' });
+    expect(await service.validate()).toMatchObject([
+      { ok: false, message: 'can be written, its row says otherwise' },
+    ]);
+  });
+});
