@@ -19,6 +19,11 @@ interface Reading extends SerialAnswer {
   readonly isMissing?: true;
 }
 
+interface Circumstances {
+  readonly comesLate?: boolean;
+  readonly isStill?: () => boolean;
+}
+
 interface Known extends SerialAnswer {
   /** Monotonic ms of the next try of an unreadable one. */
   readonly retryAt: number;
@@ -30,6 +35,7 @@ interface Known extends SerialAnswer {
 }
 
 const PENDING = { serial: null, serialState: 'pending', retryAt: 0, failures: 0, busy: true } as const;
+const always = () => true;
 const BACK_OFF = { baseMs: LIMITS.RETRY_BASE_MS, capMs: LIMITS.SERIAL_RETRY_CAP_MS };
 
 /**
@@ -57,21 +63,22 @@ export class SerialReader {
 
   /**
    * What is known of the plug; starts the first read, or the next try of a failed one. `comesLate`: every disk of
-   * this kind has the file, some time after the disk itself is shown.
+   * this kind has the file, some time after the disk itself is shown. `isStill`: is the plug still the one with this
+   * name? A read may wait for its turn, and what it finds then is the serial of another disk.
    */
-  ask(key: string, path: string, { comesLate = false } = {}): SerialAnswer {
+  ask(key: string, path: string, { comesLate = false, isStill = always }: Circumstances = {}): SerialAnswer {
     const known = this.known.get(key);
     const now = this.clock.monotonic();
     if (!known) {
       this.known.set(key, { ...PENDING, mayComeUntil: comesLate ? now + LIMITS.SERIAL_FILE_LATE_MS : now });
-      void this.readInTurn(key, path);
+      void this.readInTurn(key, path, isStill);
       return PENDING;
     }
     const isOpen = known.serialState === 'unreadable' || known.serialState === 'pending';
     if (isOpen && !known.busy && now >= known.retryAt) {
       // It stays as it is meanwhile: `pending` is said of a new plug only (diffSnapshots relies on that).
       this.known.set(key, { ...known, busy: true });
-      void this.readInTurn(key, path);
+      void this.readInTurn(key, path, isStill);
     }
     return known;
   }
@@ -89,29 +96,31 @@ export class SerialReader {
     await this.clock.sleep(timeoutMs, done.signal);
   }
 
-  private async readInTurn(key: string, path: string): Promise<void> {
+  private async readInTurn(key: string, path: string, isStill: () => boolean): Promise<void> {
     this.outstanding += 1;
     await this.slots.use(async () => {
       if (!this.known.has(key)) return;
       this.active += 1;
       const answer = await this.read(path);
       this.active -= 1;
-      this.note(key, answer);
+      this.note(key, isStill() ? answer : null);
     });
     this.outstanding -= 1;
     if (this.outstanding > 0) return;
     for (const wake of this.quiet.splice(0)) wake();
   }
 
-  private note(key: string, { isMissing, ...answer }: Reading): void {
+  /** `null`: nothing was found out. */
+  private note(key: string, reading: Reading | null): void {
     const known = this.known.get(key);
     if (!known) return;
     const now = this.clock.monotonic();
     const { mayComeUntil } = known;
-    if (isMissing && now < mayComeUntil) {
+    if (reading === null || (reading.isMissing && now < mayComeUntil)) {
       this.known.set(key, { ...known, retryAt: now, busy: false });
       return;
     }
+    const { isMissing: _, ...answer } = reading;
     const failures = answer.serialState === 'unreadable' ? known.failures + 1 : 0;
     this.known.set(key, {
       ...answer,

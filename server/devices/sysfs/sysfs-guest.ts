@@ -80,6 +80,7 @@ export function createSysfsGuest(options: SysfsOptions): Guest {
       const ask = ({ device, plug }: Seen): SerialAnswer =>
         serials.ask(plug, `${options.sysBlockDir}/${device.name}/${serialFile(device)}`, {
           comesLate: device.bus === 'virtio',
+          isStill: () => isStill(`${options.sysBlockDir}/${device.name}`, plug),
         });
       serials.keepOnly(plugs);
       // A healthy disk answers in well under a millisecond, so most looks know a new serial at once.
@@ -212,6 +213,14 @@ function plugOf(dir: string, prefix: string): { key: string; diskseq: number | n
   } catch (error) {
     if (isGone(error)) return null;
     throw error;
+  }
+}
+
+function isStill(dir: string, plug: string): boolean {
+  try {
+    return plugOf(dir, plug.replace(/[#@]\d+$/, ''))?.key === plug;
+  } catch {
+    return false;
   }
 }
 

@@ -63,6 +63,20 @@ describe('reading a serial', () => {
     expect(reader.ask('vdb#7', 'b')).toMatchObject({ serialState: 'pending' });
   });
 
+  it('whose name has gone to another disk meanwhile says nothing of it', async () => {
+    const { here, reader, rings } = setUp();
+    let isStill = false;
+    const plug = { isStill: () => isStill };
+    reader.ask('vdb#7', 'b', plug);
+    here.answer('b', Buffer.from('of another'));
+    await settle();
+    expect([reader.ask('vdb#7', 'b', plug).serialState, rings()]).toEqual(['pending', 0]);
+    isStill = true;
+    here.answer('b', Buffer.from('its own'));
+    await settle();
+    expect(reader.ask('vdb#7', 'b', plug)).toMatchObject({ serial: 'its own', serialState: 'read' });
+  });
+
   it('a missing file is the fact that there is none; any other error is trouble', async () => {
     const { here, reader } = setUp();
     reader.ask('vdb#7', 'b');

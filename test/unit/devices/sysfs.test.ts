@@ -21,7 +21,8 @@ afterEach(() => tree.remove());
 async function settledLook() {
   for (;;) {
     const look = await guest.look();
-    if (look.devices.every(({ serialState }) => serialState !== 'pending')) return look;
+    const disks = [...look.devices, ...(look.others ?? [])];
+    if (disks.every(({ serialState }) => serialState !== 'pending')) return look;
   }
 }
 
