@@ -88,6 +88,8 @@ export interface Facts {
   readonly volume?: Evidence<CloudVolume>;
   readonly offer?: Offer;
   readonly vm?: Evidence<CloudVm>;
+  /** This VM, as CloudStack shows it. */
+  readonly appliance?: Evidence<CloudVm>;
   /** The snapshot that the request names. */
   readonly snapshot?: Evidence<CloudSnapshot>;
   /** The snapshots of the volume that have the name of this operation, which nobody else gives. */
@@ -261,6 +263,7 @@ export type Action =
   | { readonly do: 'read-snapshot'; readonly snapshotId: string }
   | { readonly do: 'find-snapshots'; readonly volumeId: string; readonly name: string }
   | { readonly do: 'read-vm'; readonly vmId: string }
+  | { readonly do: 'read-appliance'; readonly vmId: string }
   | { readonly do: 'read-vm-volumes'; readonly vmId: string }
   | { readonly do: 'read-mapping'; readonly volumeId: string }
   /** Whose rows those of the volumes on this VM are. */

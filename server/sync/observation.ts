@@ -32,8 +32,11 @@ export interface Observation {
    * and why: left alone.
    */
   readonly hidden: ReadonlyMap<string, string>;
-  /** VMs on which another daemon with this database runs; it takes care of their rows. */
-  readonly otherAppliances: ReadonlySet<string>;
+  /**
+   * VMs on which another daemon with this database has ever run, and whether it does now: its rows are left to it. One that
+   * does not run hands nothing over, though.
+   */
+  readonly otherAppliances: ReadonlyMap<string, { readonly runs: boolean }>;
   /** Volumes without a mapping, attached to another VM, that are proven to be ours. */
   readonly ours: ReadonlySet<string>;
   /** Volumes that an earlier try of a create may have left behind, with the operation that reported them. */

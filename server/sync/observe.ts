@@ -141,10 +141,11 @@ async function otherAppliances(
   ledger: LedgerReads,
   applianceVmId: string,
   vmIds: readonly string[],
-): Promise<Set<string>> {
-  const found = new Set<string>();
+): Promise<Map<string, { runs: boolean }>> {
+  const found = new Map<string, { runs: boolean }>();
   for (const vmId of new Set(vmIds)) {
-    if (vmId !== applianceVmId && (await ledger.readOwner(vmId)) !== null) found.add(vmId);
+    const owner = vmId === applianceVmId ? null : await ledger.readOwner(vmId);
+    if (owner !== null) found.set(vmId, { runs: owner.lease !== null && owner.lease.leftMs > 0 });
   }
   return found;
 }

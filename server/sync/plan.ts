@@ -1,3 +1,4 @@
+import type { Mapping } from '../model/operation';
 import {
   judgeAttachment,
   judgeElsewhere,
@@ -31,6 +32,10 @@ export function plan(o: Observation): Repair[] {
     ...volumes
       .filter(({ id }) => view.mapping(id) === null)
       .flatMap((volume) => [...judgeUnmapped(view, volume), ...judgeLeftover(view, volume)]),
+    // It has come here from an appliance whose daemon runs no more, and will not take its row away.
+    ...volumes
+      .filter(({ id, vmId }) => vmId === o.applianceVmId && isLeftBehind(o, view.mapping(id)))
+      .flatMap((volume) => judgeUnmapped(view, volume)),
     // The row is another daemon's, and the disk is in this guest all the same: nobody else sees it.
     ...volumes
       .filter(({ id }) => o.otherAppliances.has(view.mapping(id)?.vmId ?? ''))
@@ -43,6 +48,10 @@ export function plan(o: Observation): Repair[] {
   // An export that is about to be repaired is no orphan.
   const claimed = new Set(repairs.flatMap(({ steps }) => steps.flatMap(publishes)));
   return [...repairs, ...judgeOrphans(view, claimed)];
+}
+
+function isLeftBehind({ otherAppliances }: Observation, mapping: Mapping | null): boolean {
+  return mapping !== null && otherAppliances.get(mapping.vmId)?.runs === false;
 }
 
 function publishes(step: RepairStep): string[] {

@@ -8,6 +8,7 @@ import { type AttachGoal, attach, waitForObstacles } from './attach';
 import { detach } from './detach';
 import { detachedBefore, endFailed } from './failure';
 import { intend, isTriedEnough, mutate, tryAgainOrGiveUp, verdictOf } from './mutation';
+import { permitVm } from './permit-parts';
 import { undoAttach } from './undo-attach';
 import { doubtTheRead, knownVolume } from './volume';
 
@@ -79,14 +80,33 @@ function release(s: Situation<'cleanup'>, goal: AttachGoal): Action | Done<true>
   return step.do === 'done' ? done(true) : step;
 }
 
-/** Nothing is stopped or detached before this VM has a slot for the disk; it is held until the end. */
+/**
+ * Nothing is stopped or detached before this VM has a slot for the disk, which is held until the end, and CloudStack shows
+ * it in a state in which it takes one: the disk would be left with nobody.
+ */
 function takePlace(s: Situation<'cleanup'>, goal: AttachGoal): Action | null {
   if (s.journal.mutation('stop-vm').at !== 'none') return null;
   const known = knownVolume(s, goal.volumeId);
   if (known.do !== 'done') return known;
   const hasDisk =
     known.result.kind !== 'absent' && known.result.value.vmId === s.operation.request.test_vm_id;
-  return hasDisk ? waitForObstacles(s, goal, true) : null;
+  return hasDisk ? (waitForObstacles(s, goal, true) ?? waitForAppliance(s, goal.vmId)) : null;
+}
+
+function waitForAppliance(s: Situation<'cleanup'>, vmId: string): Action | null {
+  const { appliance } = s.facts;
+  if (!appliance) return { do: 'read-appliance', vmId };
+  const may = permitVm(appliance, vmId, ['running', 'still']);
+  switch (may.verdict) {
+    case 'refuse':
+      return giveUp(may.code, may.message, may.details);
+    case 'wait':
+      return s.elapsed('appliance') > LIMITS.VM_MOVING_DEADLINE_MS
+        ? giveUp(may.code, may.reason, { vm_id: vmId })
+        : { do: 'back-off', step: 'read-vm', reason: may.reason, forget: ['appliance', 'volume'] };
+    default:
+      return null;
+  }
 }
 
 function stopVm(s: Situation<'cleanup'>): Action | null {

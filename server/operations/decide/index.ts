@@ -27,6 +27,7 @@ const ENDS_BY_CANCEL: readonly Action['do'][] = [
   'read-offer',
   'read-snapshot',
   'read-vm',
+  'read-appliance',
   'read-vm-volumes',
   'read-obstacles',
   'read-holders',

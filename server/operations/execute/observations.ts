@@ -39,6 +39,7 @@ export type Observation = Extract<
       | 'find-snapshots'
       | 'read-parts'
       | 'read-vm'
+      | 'read-appliance'
       | 'read-vm-volumes'
       | 'read-mapping'
       | 'read-neighbour'
@@ -59,6 +60,8 @@ export async function observe(run: RunContext, action: Observation): Promise<voi
       return run.learn({ volume: await readVolume(run, action.volumeId) });
     case 'read-vm':
       return run.learn({ vm: await readVm(run, action.vmId) });
+    case 'read-appliance':
+      return run.learn({ appliance: await readVm(run, action.vmId) });
     case 'read-vm-volumes':
       return run.learn({ vmVolumes: await readVmVolumes(run, action.vmId) });
     case 'read-mapping':

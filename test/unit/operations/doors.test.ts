@@ -383,6 +383,28 @@ describe('cleanup of a test VM', () => {
     }
   });
 
+  it.each([
+    ['is being migrated', (rig: Rig) => rig.setVmState(rig.here, 'Migrating')],
+    ['is not shown to the key', (rig: Rig) => rig.hide(rig.here)],
+  ] as const)('keeps its disk while this appliance %s', async (_story, change) => {
+    for (const passes of [true, false]) {
+      const rig = await Rig.start();
+      const vmId = rig.vm('Running');
+      const volume = await rig.volume({ vmId });
+      change(rig);
+      const request = cleanup(rig, volume.id, vmId, { force_clean: true });
+      const operation = await rig.request('cleanup', request);
+      await rig.pass(MINUTE_MS);
+      expect([rig.calls, volume.vmId]).toEqual([[], vmId]);
+      if (passes) {
+        rig.setVmState(rig.here, 'Running');
+        rig.model.conditions.clear('hidden');
+      }
+      const ended = await rig.ended(operation, 20 * MINUTE_MS);
+      expect([ended.status, volume.vmId]).toEqual(passes ? ['completed', rig.here] : ['failed', vmId]);
+    }
+  });
+
   it('whose disk cannot be attached here: the failure says from where it was taken', async () => {
     const rig = await Rig.start();
     const vmId = rig.vm('Stopped');

@@ -129,7 +129,7 @@ export function healthy(fields: Partial<Observation> = {}): Observation {
     busy: new Set(),
     absent: new Map(),
     hidden: new Map(),
-    otherAppliances: new Set(),
+    otherAppliances: new Map(),
     ours: new Set(),
     unclaimed: new Map(),
     stuckBefore: new Map(),

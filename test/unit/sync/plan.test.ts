@@ -171,6 +171,16 @@ const TABLE: readonly [story: string, world: Partial<Observation>, kind: DriftKi
     'put-mapping detected /dev/vdb, publish /dev/vdb',
   ],
   [
+    'attached here, the row names an appliance whose daemon runs no more',
+    {
+      ...nothing,
+      mappings: [remote()],
+      otherAppliances: new Map([[OTHER_VM, { runs: false }]]),
+    },
+    'unmapped-volume',
+    'put-mapping detected /dev/vdb, publish /dev/vdb',
+  ],
+  [
     'a volume of ours on another VM: it gets a row and no export',
     {
       ...nothing,
@@ -473,7 +483,15 @@ describe('what is not known is not judged', () => {
         volumes: [volume({ vmId: OTHER_VM })],
         guest: guest([]),
         ours: new Set([VOLUME]),
-        otherAppliances: new Set([OTHER_VM]),
+        otherAppliances: new Map([[OTHER_VM, { runs: false }]]),
+      },
+    ],
+    [
+      'attached here, the row names an appliance whose daemon runs: that one hands it over',
+      {
+        ...nothing,
+        mappings: [remote()],
+        otherAppliances: new Map([[OTHER_VM, { runs: true }]]),
       },
     ],
     [
@@ -572,7 +590,7 @@ describe('what is not known is not judged', () => {
         absent: proven,
         mappings: [remote()],
         guest: guest([]),
-        otherAppliances: new Set([OTHER_VM]),
+        otherAppliances: new Map([[OTHER_VM, { runs: false }]]),
       },
     ],
     [
