@@ -25,8 +25,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'unjournaled-job',
     what: 'CloudStack is given another job id than the one in the intent',
     file: 'server/operations/execute/actions.ts',
-    find: 'run.parts.cloud.submit(command, jobId)',
-    replace: 'run.parts.cloud.submit(command, run.parts.random.uuid())',
+    find: 'run.parts.cloud.submit(command, jobId, ',
+    replace: 'run.parts.cloud.submit(command, run.parts.random.uuid(), ',
     seed: 1,
   },
   {

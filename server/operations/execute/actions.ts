@@ -1,4 +1,4 @@
-import { type CloudCommand, CloudError } from '../../cloudstack/cloud';
+import { type CloudCommand, CloudError, type Departure } from '../../cloudstack/cloud';
 import { DaemonError } from '../../core/errors';
 import { VOLUME_CREATING } from '../../core/log/log-events';
 import type { JournalState, JsonObject, Operation } from '../../model/operation';
@@ -133,8 +133,9 @@ async function callWithJob(
       size_gib: command.sizeGiB,
     });
   }
+  const way = new WayOut();
   try {
-    const accepted = await run.active(() => run.parts.cloud.submit(command, jobId));
+    const accepted = await run.active(() => run.parts.cloud.submit(command, jobId, way.departs));
     const { volumeId, snapshotId } = accepted;
     const data = {
       job_id: jobId,
@@ -148,9 +149,23 @@ async function callWithJob(
       waiting: null,
     });
   } catch (error) {
-    if (!(error instanceof CloudError)) throw error;
+    if (!(error instanceof CloudError)) throw way.hasLeft ? error : unsent(run, jobId, error);
     await answered(run, step, jobId, error);
   }
+}
+
+/** Whether a call has left. */
+class WayOut {
+  hasLeft = false;
+  readonly departs = () => {
+    this.hasLeft = true;
+  };
+}
+
+/** The database with its credentials was away, for one: CloudStack knows nothing of the call. Returns the error. */
+function unsent(run: RunContext, jobId: string, error: unknown): unknown {
+  run.learn({ unsent: jobId });
+  return error;
 }
 
 /**
@@ -192,10 +207,11 @@ async function answered(
 async function callAndWait(run: RunContext, { step, jobId }: Send, call: SynchronousCall): Promise<void> {
   const finish = (data: JsonObject) =>
     run.record({ entries: [{ step, state: 'finished', data: { job_id: jobId, ...data } }], waiting: null });
+  const way = new WayOut();
   try {
-    await finish({ outcome: 'ok', ...(await run.active(() => execute(run, call))) });
+    await finish({ outcome: 'ok', ...(await run.active(() => execute(run, call, way.departs))) });
   } catch (error) {
-    if (!(error instanceof CloudError)) throw error;
+    if (!(error instanceof CloudError)) throw way.hasLeft ? error : unsent(run, jobId, error);
     if (error.outcome !== 'unknown') await answered(run, step, jobId, error);
     else await finish({ outcome: 'unknown', code: error.code, text: error.text });
   } finally {
@@ -207,12 +223,13 @@ async function callAndWait(run: RunContext, { step, jobId }: Send, call: Synchro
 async function execute(
   { parts: { cloud } }: RunContext,
   { name, volumeId }: SynchronousCall,
+  departs: Departure,
 ): Promise<JsonObject> {
   switch (name) {
     case 'deleteVolume':
-      return (await cloud.deleteVolume(volumeId)) === 'gone' ? { text: GONE } : {};
+      return (await cloud.deleteVolume(volumeId, departs)) === 'gone' ? { text: GONE } : {};
     case 'recoverVolume':
-      await cloud.recoverVolume(volumeId);
+      await cloud.recoverVolume(volumeId, departs);
       return {};
     default:
       return name satisfies never;

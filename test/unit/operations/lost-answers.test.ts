@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Fault } from '~/lab/cloudstack/faults';
+import { DaemonError } from '~/server/core/errors';
 import { LIMITS } from '~/server/core/limits';
 import type { OperationType, RequestOf } from '~/server/model/operation';
 import type { Mutation } from '~/server/operations/decision';
@@ -211,4 +212,41 @@ describe('a deadline', () => {
     expect(rig.calls, 'nothing was sent beside it').toEqual(['destroyVolume']);
     expect(ended).toMatchObject({ status: 'failed', errorCode: 'VOLUME_BUSY' });
   });
+});
+
+describe('a call that has never left, because the database with its credentials was away', () => {
+  it.each(CALLS.map((call) => [call.command, call] as const))(
+    '%s leaves when that is back: nobody waits for a job that CloudStack cannot know',
+    async (command, { prepare, effects }) => {
+      const rig = await Rig.start();
+      const [type, request] = await prepare(rig);
+      const { cloud } = rig;
+      const { submit, deleteVolume, queryJob } = cloud;
+      let refusals = 0;
+      const refuse = (name: Mutation['name']) => {
+        if (name !== command || refusals > 0) return;
+        refusals += 1;
+        throw new DaemonError('DATABASE_UNAVAILABLE', 'The database is away: a test');
+      };
+      cloud.submit = async (asked, ...others) => {
+        refuse(asked.name);
+        return submit.call(cloud, asked, ...others);
+      };
+      cloud.deleteVolume = async (...asked) => {
+        refuse('deleteVolume');
+        return deleteVolume.apply(cloud, asked);
+      };
+      let denied = 0;
+      cloud.queryJob = async (jobId) => {
+        const job = await queryJob.call(cloud, jobId);
+        if (job === null) denied += 1;
+        return job;
+      };
+      const operation = await rig.run(type, request as never, 25 * SECOND_MS);
+      expect(operation).toMatchObject({ status: 'completed' });
+      expect([refusals, effects(rig), denied]).toEqual([1, 1, 0]);
+      const journal = await rig.journal(operation.id);
+      expect(journal.filter(({ data }) => data.outcome === 'unknown')).toEqual([]);
+    },
+  );
 });
