@@ -33,6 +33,15 @@ describe('the address the server takes', () => {
     expect(existsSync(socketPath)).toBe(false);
   });
 
+  it('a socket that another daemon listens on stays: nobody would find that one any more', async () => {
+    const socketPath = join(folder, 'api.sock');
+    const other = createServer();
+    await new Promise<void>((resolve) => other.listen(socketPath, resolve));
+    prepareListening({ host: '127.0.0.1', port: 8090, socketPath }, {});
+    expect(existsSync(socketPath)).toBe(true);
+    await new Promise((resolve) => other.close(resolve));
+  });
+
   it('a file that is no socket is never removed', () => {
     const socketPath = join(folder, 'precious');
     writeFileSync(socketPath, 'data');
