@@ -12,10 +12,13 @@ export function environmentFile(): string {
   return process.env.VOLUMECTL_DEFAULTS ?? '/etc/default/volume-daemon';
 }
 
-/** What the daemon of this machine would run with. Throws Failure when this user may not know it. */
+/**
+ * What the daemon of this machine would run with: what its file says counts, whatever the shell has exported under these
+ * names, for systemd does not know the shell. Throws Failure when this user may not read it.
+ */
 export function daemonEnvironment(): NodeJS.ProcessEnv {
   const content = readShared({ path: environmentFile(), what: 'the settings of the daemon' });
-  return { ...parseEnvironmentFile(content ?? ''), ...process.env };
+  return { ...process.env, ...parseEnvironmentFile(content ?? '') };
 }
 
 interface Errand {

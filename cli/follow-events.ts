@@ -15,6 +15,8 @@ import { sizeText } from './output/units';
 
 /** Time limit for opening the stream; --timeout limits how long it is followed. */
 const OPEN_TIMEOUT_MS = 30_000;
+const MAY_LACK =
+  'The connection was broken before a first step had come: what happened meanwhile may be missing here.';
 /** As wide as the ids of journal entries, for events without one. */
 const NO_ID = ' '.repeat(6);
 
@@ -23,7 +25,7 @@ interface Following {
   readonly after: string | undefined;
   readonly limit: number | null;
   wanted(event: EventSourceMessage): boolean;
-  /** Called once, when the stream is open and before its first event is printed. */
+  /** Called whenever the stream is open, before its first event is printed. */
   onOpen?(): Promise<void>;
 }
 
@@ -41,8 +43,10 @@ export async function followEvents(context: Context, following: Following): Prom
   let opened = false;
   const onOpen = async () => {
     outage.end();
+    // Only steps are replayed, and only after one that was seen.
+    if (opened && after === undefined) out.complain(MAY_LACK, 'warn');
     // Lists the devices only now, so that no change can be missed between the list and the stream.
-    if (!opened) await following.onOpen?.();
+    await following.onOpen?.();
     opened = true;
   };
   while (left > 0 && !signal.aborted) {

@@ -8,7 +8,7 @@ import { parseCount } from '../globals';
 export const eventsNoun = loneNoun('events', {
   summary: 'Follow everything that happens',
   details:
-    'Begins now, or with --after at an event of the past: the first column is its id. A connection that breaks is taken up again where it broke, so that no step is missed. Ends with Ctrl-C.',
+    'Begins now, or with --after at an event of the past: the first column is its id. A connection that breaks is taken up again after the last step that came, so that none is missed; before the first one it is said that some may be. Ends with Ctrl-C.',
   args: {
     after: option('id', 'begin after this event; 0 for everything there is', 'last_event_id'),
     only: choice(

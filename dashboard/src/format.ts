@@ -13,6 +13,12 @@ export function clockTime(instant: string | number, now: Date = new Date()): str
   return `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())} ${time}`;
 }
 
+/** An instant → `00:05`, local, by 24 hours: what browsers make of `hour12: false` may be `24:05`. */
+export function minuteOfDay(instant: number): string {
+  const date = new Date(instant);
+  return `${two(date.getHours())}:${two(date.getMinutes())}`;
+}
+
 /** The first block of a UUID; whole ids are in the title and in the details. */
 export function shortId(id: string): string {
   return /^[0-9a-f]{8}-/.test(id) ? id.slice(0, 8) : id;

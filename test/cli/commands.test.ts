@@ -522,6 +522,19 @@ describe('following', () => {
     ).toEqual([1, 2, 3]);
   });
 
+  it('a break before anything has come is told: what happened meanwhile cannot be asked for', async () => {
+    const running = Volumectl.start(['events', '--json', '--limit', '1'], env);
+    await vi.waitFor(() => expect(daemon.listening).toBe(1), { timeout: 30_000 });
+    const { port } = app;
+    await app.close();
+    daemon.journal('', 'unseen', 'note');
+    app = await HttpApp.start(daemon, port);
+    await running.until(/what happened meanwhile may be missing/, 'error');
+    daemon.journal('', 'seen', 'note');
+    const { code, out } = await running.ended;
+    expect([code, out]).toEqual([0, expect.stringContaining('"step":"seen"')]);
+  });
+
   it('4: the limit was not reached in time', async () => {
     expect((await ctl('events', '--limit', '1', '--timeout', '300ms')).code).toBe(4);
     expect((await ctl('events', '--timeout', '300ms')).code).toBe(0);
@@ -551,6 +564,17 @@ describe('following', () => {
     const { code, out } = await running.ended;
     expect(code).toBe(0);
     expect(out).toMatch(/\/dev\/vdb added {2}5 GiB, serial 6f1d2c3b4a5946879786, diskseq 7/);
+  });
+
+  it('after a break the disks are listed again: no change of that time is sent any more', async () => {
+    const running = Volumectl.start(['device', 'watch', '--limit', '1'], env);
+    await vi.waitFor(() => expect(daemon.listeningToDevices).toBe(1), { timeout: 30_000 });
+    const { port } = app;
+    await app.close();
+    app = await HttpApp.start(daemon, port);
+    await running.until(/BELONGS TO[\s\S]*BELONGS TO/);
+    daemon.device(deviceEvent(1));
+    expect((await running.ended).code).toBe(0);
   });
 
   it('traffic comes when it is asked for, and only then', async () => {

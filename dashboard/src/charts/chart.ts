@@ -1,6 +1,6 @@
 import uPlot from 'uplot';
 import { element, setAttribute, setText } from '../dom';
-import { clockTime } from '../format';
+import { clockTime, minuteOfDay } from '../format';
 
 export interface ChartSeries {
   readonly label: string;
@@ -76,7 +76,7 @@ function draw(
       cursor: { y: false, drag: { x: false, y: false } },
       scales: { y: { range: (_, __, max) => [0, max > 0 ? max * 1.1 : 1] } },
       axes: [
-        { ...axis, values: (_, ticks) => ticks.map(timeOfDay) },
+        { ...axis, values: (_, ticks) => ticks.map((seconds) => minuteOfDay(seconds * 1000)) },
         {
           ...axis,
           size: 64,
@@ -107,14 +107,6 @@ function isolated({ data }: uPlot, series: number): number[] {
   const values = data[series] ?? [];
   const isKnown = (index: number): boolean => values[index] !== null && values[index] !== undefined;
   return [...values.keys()].filter((index) => isKnown(index) && !isKnown(index - 1) && !isKnown(index + 1));
-}
-
-function timeOfDay(seconds: number): string {
-  return new Date(seconds * 1000).toLocaleTimeString([], {
-    hour: '2-digit',
-    minute: '2-digit',
-    hour12: false,
-  });
 }
 
 function valueText(value: number | null | undefined, format: (value: number) => string): string {

@@ -38,7 +38,9 @@ export async function setUpCloudstack(
   const key = parts.configuration.credentials.encryptionKey;
   const values = { ...wanted, zone };
   const kept = active !== null && !request.replace;
-  if (active !== null && isSame(active, values, key)) {
+  // The row may hold the name of its zone: it means the same.
+  const asked = { ...values, zone: wanted.zone === active?.zone ? (wanted.zone ?? zone) : zone };
+  if (active !== null && isSame(active, asked, key)) {
     steps.push({ name: 'ossea_configs', state: 'ok', message: `row ${active.name}` });
   } else if (kept) {
     steps.push({

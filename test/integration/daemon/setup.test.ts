@@ -129,6 +129,15 @@ describe('what is there', () => {
     expect((await setup(dsn, { cloudstack: null })).steps.filter(({ state }) => state !== 'ok')).toEqual([]);
   });
 
+  it('a row that names its zone by name has no other values', async () => {
+    const dsn = dsnInFile();
+    const name = cloud.model.zones[0]?.name ?? '';
+    await database.query('UPDATE ossea_configs SET zone = ?', [name], 'fresh_db');
+    const { states } = await setup(dsn, { vm_id: null });
+    expect(states.ossea_configs).toBe('ok');
+    await database.query('UPDATE ossea_configs SET zone = ?', [cloud.zoneId], 'fresh_db');
+  });
+
   it('a row of ours that somebody has switched off is taken up again', async () => {
     const dsn = dsnInFile();
     await database.query('UPDATE ossea_configs SET is_active = 0, api_key = ?', ['old'], 'fresh_db');

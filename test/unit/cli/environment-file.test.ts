@@ -48,6 +48,8 @@ describe('what is read from it', () => {
   it('is the environment of the daemon, and where it listens', () => {
     writeFileSync(file, 'DATABASE_DSN=oma:pa#ss@tcp(h)/db\nUNIX_SOCKET="/run/a b"\nHOST=\n');
     vi.stubEnv('VOLUMECTL_DEFAULTS', file);
+    // The shell of whoever asks may have another database in mind; the service does not know it.
+    vi.stubEnv('DATABASE_DSN', 'hub:x@tcp(elsewhere)/other');
     expect(daemonEnvironment()).toMatchObject({ DATABASE_DSN: 'oma:pa#ss@tcp(h)/db' });
     expect(readDefaults()).toMatchObject({ UNIX_SOCKET: '/run/a b' });
     expect(readDefaults().HOST).toBeUndefined();
