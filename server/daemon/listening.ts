@@ -9,8 +9,9 @@ import type { Configuration } from './configuration/configuration';
  * Nitro's server reads the address from the environment when it starts to listen, which is after its plugins
  * have run; without these variables it would use all interfaces and port 3000. They are set to the address
  * that was checked. A socket that an earlier run left behind is removed (it would be EADDRINUSE for ever);
- * anything else at that path is left alone, one that somebody listens on too, and listening fails. How long an answer that waits for CloudStack may hold
- * the end of the process is read from there, too: 30 s without a word. Throws what the file system says.
+ * anything else at that path is left alone, one that somebody listens on too, and listening fails. How long an
+ * answer that waits for CloudStack may hold the end of the process is read from there as well: 30 s without a word.
+ * Throws what the file system says.
  */
 export function prepareListening(
   http: Pick<Configuration['http'], 'host' | 'port' | 'socketPath'>,
