@@ -183,14 +183,15 @@ export class DiskPromises {
     const { devices } = await guest.look();
     // Nobody knows whose a disk is whose serial never comes: after a reboot none does where they come late.
     const told = new Set(devices.filter((one) => one.serialState !== 'pending').map(({ path }) => path));
+    const allTell = script.world.serials && told.size === devices.length;
     for (const { id, vmId, size } of model.volumes) {
       const path = vmId === applianceVmId ? guest.devicePath(id) : null;
-      if (path !== null && told.has(path)) this.checkAtRest(id, path, size);
+      if (path !== null && told.has(path)) this.checkAtRest(id, path, size, allTell);
     }
   }
 
-  private checkAtRest(volumeId: string, path: string, volumeBytes: number): void {
-    const { guest, server, store, script } = this.world;
+  private checkAtRest(volumeId: string, path: string, volumeBytes: number, allTell: boolean): void {
+    const { guest, server, store } = this.world;
     const bytes = guest.sizeOf(volumeId);
     const users = guest.usesOf(volumeId);
     const isServed = server.served.has(exportName(volumeId));
@@ -202,8 +203,9 @@ export class DiskPromises {
       this.world.fail(AT_REST[1], `${path} of ${volumeId} is exported: ${said(users)}`);
     const isLarger = bytes > volumeBytes + SIZE_TOLERANCE_BYTES;
     const mapping = store.mappings.get(volumeId);
-    // Without serials the disk of a volume may not be known; then there is no mapping, and nothing to export.
-    const isKnown = script.world.serials || mapping?.linuxState === 'detected';
+    // Without serials the disk of a volume may not be known, and a disk with its serial may be the ghost of one that has
+    // not told its own; then there is no mapping, and nothing to export.
+    const isKnown = allTell || mapping?.linuxState === 'detected';
     const isWithdrawn = store.exports.get(volumeId)?.metadata.withdrawn === 'true';
     if (isSmaller || isLarger || users.length > 0 || !isKnown || isWithdrawn) return;
     if (!isServed)
