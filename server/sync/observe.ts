@@ -7,7 +7,7 @@ import type { Device, DeviceSnapshot, Guest, Holder } from '../devices/device';
 import { settledHolders } from '../devices/disk-users';
 import { isVolumeSerial, plainSerial, serialNames } from '../devices/serial';
 import type { ConfiguredExport, ExportServer, ProbeResult } from '../exports/export-server';
-import type { Ledger } from '../model/ledger';
+import { holdsLease, type Ledger } from '../model/ledger';
 import type { Mapping } from '../model/operation';
 import type { Observation } from './observation';
 import type { CloudView } from './read-cloud';
@@ -145,7 +145,7 @@ async function otherAppliances(
   const found = new Map<string, { runs: boolean }>();
   for (const vmId of new Set(vmIds)) {
     const owner = vmId === applianceVmId ? null : await ledger.readOwner(vmId);
-    if (owner !== null) found.set(vmId, { runs: owner.lease !== null && owner.lease.leftMs > 0 });
+    if (owner !== null) found.set(vmId, { runs: holdsLease(owner) });
   }
   return found;
 }

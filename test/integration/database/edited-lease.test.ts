@@ -1,11 +1,10 @@
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
-import { type Mariadb, startMariadb } from '~/lab/mariadb';
-import { silentLogger } from '~/server/core/log/logger';
+import type { Mariadb } from '~/lab/mariadb';
 import { judgeLease } from '~/server/daemon/lease';
 import { parseDsn } from '~/server/database/connection/dsn';
 import { type Database, openPool } from '~/server/database/connection/pool';
-import { migrate } from '~/server/database/migrations/migrate';
 import { MysqlLedger } from '~/server/database/mysql-ledger';
+import { startMigrated } from './start-migrated';
 
 const HERE = 'appliance';
 let server: Mariadb;
@@ -16,9 +15,9 @@ let first: number;
 let now = Date.now();
 
 beforeAll(async () => {
-  server = await startMariadb();
-  const dsn = parseDsn(server.dsn);
-  await migrate(dsn, silentLogger);
+  const migrated = await startMigrated();
+  server = migrated.server;
+  const { dsn } = migrated;
   pool = openPool(dsn);
   ledger = new MysqlLedger(pool, () => now);
 });

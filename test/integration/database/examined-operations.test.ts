@@ -1,22 +1,20 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { type Mariadb, startMariadb } from '~/lab/mariadb';
-import { silentLogger } from '~/server/core/log/logger';
+import type { Mariadb } from '~/lab/mariadb';
 import { parseDsn } from '~/server/database/connection/dsn';
 import { type Database, openPool } from '~/server/database/connection/pool';
-import { migrate } from '~/server/database/migrations/migrate';
 import { MysqlLedger } from '~/server/database/mysql-ledger';
 import { journalFlaw } from '~/server/model/journal-flaw';
+import { startMigrated } from './start-migrated';
 
 let server: Mariadb;
 let pool: Database;
 let ledger: MysqlLedger;
 
 beforeAll(async () => {
-  server = await startMariadb();
-  const dsn = parseDsn(server.dsn);
-  await migrate(dsn, silentLogger);
-  pool = openPool(dsn);
+  const migrated = await startMigrated();
+  server = migrated.server;
+  pool = openPool(migrated.dsn);
   ledger = new MysqlLedger(pool, Date.now);
 });
 

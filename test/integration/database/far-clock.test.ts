@@ -1,20 +1,17 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { type Mariadb, startMariadb } from '~/lab/mariadb';
-import { silentLogger } from '~/server/core/log/logger';
-import { parseDsn } from '~/server/database/connection/dsn';
+import type { Mariadb } from '~/lab/mariadb';
 import { type Database, openPool } from '~/server/database/connection/pool';
-import { migrate } from '~/server/database/migrations/migrate';
 import { MysqlLedger } from '~/server/database/mysql-ledger';
 import { A, B, create, detach, ended, entry, mapping, note } from '../../contract/ledger/fixtures';
+import { startMigrated } from './start-migrated';
 
 let server: Mariadb;
 let pool: Database;
 
 beforeAll(async () => {
-  server = await startMariadb();
-  const dsn = parseDsn(server.dsn);
-  await migrate(dsn, silentLogger);
-  pool = openPool(dsn);
+  const migrated = await startMigrated();
+  server = migrated.server;
+  pool = openPool(migrated.dsn);
 });
 afterAll(async () => {
   await pool.close();

@@ -1,21 +1,19 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { type Mariadb, startMariadb } from '~/lab/mariadb';
+import type { Mariadb } from '~/lab/mariadb';
 import { LIMITS } from '~/server/core/limits';
-import { silentLogger } from '~/server/core/log/logger';
-import { parseDsn } from '~/server/database/connection/dsn';
 import { type Database, openPool } from '~/server/database/connection/pool';
-import { migrate } from '~/server/database/migrations/migrate';
 import { MysqlLedger } from '~/server/database/mysql-ledger';
+import { startMigrated } from './start-migrated';
 
 let server: Mariadb;
 let pool: Database;
 let ledger: MysqlLedger;
 
 beforeAll(async () => {
-  server = await startMariadb();
-  const dsn = parseDsn(server.dsn);
-  await migrate(dsn, silentLogger);
+  const migrated = await startMigrated();
+  server = migrated.server;
+  const { dsn } = migrated;
   // One less than we make, and they count from now on.
   await server.query(
     `ALTER USER 'oma_user'@'%' WITH MAX_USER_CONNECTIONS ${LIMITS.DATABASE_CONNECTIONS + 1}`,

@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import { DatabaseProxy } from '~/lab/faults/database-proxy';
-import { type Mariadb, startMariadb } from '~/lab/mariadb';
+import type { Mariadb } from '~/lab/mariadb';
 import { silentLogger } from '~/server/core/log/logger';
 import { parseDsn } from '~/server/database/connection/dsn';
 import { type Database, openPool } from '~/server/database/connection/pool';
@@ -9,6 +9,7 @@ import { MysqlLedger } from '~/server/database/mysql-ledger';
 import type { Epoch, MappingEffect, OperationChange } from '~/server/model/ledger';
 import { APPLIANCE, attach, ended, entry, mapping, T0 } from '../../contract/ledger/fixtures';
 import { SPECIFICATION } from './old-databases';
+import { startMigrated } from './start-migrated';
 
 const volume = (n: number) => `a0000000-0000-4000-8000-00000000000${n}`;
 
@@ -24,9 +25,9 @@ let commits: (readonly string[])[];
 let begun: string[];
 
 beforeAll(async () => {
-  server = await startMariadb();
-  const dsn = parseDsn(server.dsn);
-  await migrate(dsn, silentLogger);
+  const migrated = await startMigrated();
+  server = migrated.server;
+  const { dsn } = migrated;
   proxy = new DatabaseProxy(server);
   port = await proxy.listen();
   pool = openPool({ ...dsn, port });

@@ -1,14 +1,12 @@
 import { type Kysely, sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Mariadb, startMariadb } from '~/lab/mariadb';
+import type { Mariadb } from '~/lab/mariadb';
 import { LIMITS } from '~/server/core/limits';
-import { silentLogger } from '~/server/core/log/logger';
-import { parseDsn } from '~/server/database/connection/dsn';
 import { type Database, openPool } from '~/server/database/connection/pool';
-import { migrate } from '~/server/database/migrations/migrate';
 import { MysqlLedger } from '~/server/database/mysql-ledger';
 import type { Tables } from '~/server/database/tables';
 import type { OperationFilter } from '~/server/model/ledger';
+import { startMigrated } from './start-migrated';
 
 const ROWS = 20_000;
 const APPLIANCE = 'd0000000-0000-4000-8000-00000000000d';
@@ -18,9 +16,9 @@ let server: Mariadb;
 let pool: Database;
 
 beforeAll(async () => {
-  server = await startMariadb();
-  const dsn = parseDsn(server.dsn);
-  await migrate(dsn, silentLogger);
+  const migrated = await startMigrated();
+  server = migrated.server;
+  const { dsn } = migrated;
   pool = openPool(dsn);
   // One second apart. Creates never fail, one VM has half of all rows, and nothing is pending.
   await server.query(

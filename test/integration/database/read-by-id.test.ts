@@ -1,14 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
-import { type Mariadb, startMariadb } from '~/lab/mariadb';
+import type { Mariadb } from '~/lab/mariadb';
 import { DaemonError } from '~/server/core/errors';
 import { LIMITS } from '~/server/core/limits';
-import { silentLogger } from '~/server/core/log/logger';
-import { parseDsn } from '~/server/database/connection/dsn';
 import { type Database, openPool } from '~/server/database/connection/pool';
-import { migrate } from '~/server/database/migrations/migrate';
 import { ReadById } from '~/server/database/read-by-id';
+import { startMigrated } from './start-migrated';
 
 let server: Mariadb;
 let pool: Database;
@@ -30,10 +28,9 @@ const rows = () =>
   );
 
 beforeAll(async () => {
-  server = await startMariadb();
-  const dsn = parseDsn(server.dsn);
-  await migrate(dsn, silentLogger);
-  pool = openPool(dsn);
+  const migrated = await startMigrated();
+  server = migrated.server;
+  pool = openPool(migrated.dsn);
   for (const [index, id] of ids.entries())
     await sql`INSERT INTO volume_operations (id, type, status, volume_id, request)
       VALUES (${id}, 'detach', 'completed', ${`volume-${index}`}, '{}')`.execute(pool.kysely);

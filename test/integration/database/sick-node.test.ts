@@ -1,13 +1,12 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { DatabaseProxy, type Ruling } from '~/lab/faults/database-proxy';
-import { type Mariadb, startMariadb } from '~/lab/mariadb';
+import type { Mariadb } from '~/lab/mariadb';
 import { LIMITS } from '~/server/core/limits';
-import { silentLogger } from '~/server/core/log/logger';
-import { type Dsn, parseDsn } from '~/server/database/connection/dsn';
+import type { Dsn } from '~/server/database/connection/dsn';
 import { type Database, openPool } from '~/server/database/connection/pool';
-import { migrate } from '~/server/database/migrations/migrate';
 import { MysqlLedger } from '~/server/database/mysql-ledger';
 import type { Epoch } from '~/server/model/ledger';
+import { startMigrated } from './start-migrated';
 
 /** Two ways to one server stand for two nodes of a cluster: what is written on one is there on the other. */
 const APPLIANCE = 'appliance';
@@ -20,9 +19,9 @@ let ledger: MysqlLedger;
 let epoch: Epoch;
 
 beforeAll(async () => {
-  server = await startMariadb();
-  const direct = parseDsn(server.dsn);
-  await migrate(direct, silentLogger);
+  const migrated = await startMigrated();
+  server = migrated.server;
+  const direct = migrated.dsn;
   sick = new DatabaseProxy(direct);
   sound = new DatabaseProxy(direct);
   const [first, second] = [await sick.listen(), await sound.listen()];

@@ -27,6 +27,21 @@ const PORT = 10_809;
 export const SECOND_MS = 1_000;
 export const MINUTE_MS = 60_000;
 
+/** The request of a cleanup that brings a volume back here, and does nothing else unless `more` says so. */
+export const cleanup = (
+  rig: Rig,
+  volumeId: string,
+  testVmId: string,
+  more: Partial<RequestOf['cleanup']> = {},
+) => ({
+  volume_id: volumeId,
+  test_vm_id: testVmId,
+  oma_vm_id: rig.here,
+  delete_vm: false,
+  force_clean: false,
+  ...more,
+});
+
 export interface RigOptions {
   readonly model?: Partial<ModelOptions>;
   readonly guest?: Partial<MemoryGuestOptions>;

@@ -1,0 +1,342 @@
+import { describe, expect, it } from 'vitest';
+import type { Volume } from '~/lab/cloudstack/records';
+import { LIMITS } from '~/server/core/limits';
+import { cleanup, MINUTE_MS, Rig, SECOND_MS } from './rig';
+
+describe('cleanup of a test VM', () => {
+  describe('whose root disk is a migrated one', () => {
+    /** The disk is migrated here, and later becomes the root disk of a VM that was made without one. */
+    async function migrated() {
+      const rig = await Rig.start();
+      const root = await rig.volume({ vmId: rig.here, mapped: true });
+      await rig.pass(10 * MINUTE_MS);
+      const vmId = rig.vm('Stopped');
+      const own = rig.model.volumes.find((one) => one.vmId === vmId);
+      if (own) rig.unplug(own);
+      await rig.run('detach', { volume_id: root.id });
+      const clean = async () => {
+        const data = await rig.volume({ vmId });
+        return rig.run('cleanup', cleanup(rig, data.id, vmId, { delete_vm: true }));
+      };
+      return { rig, root, vmId, clean };
+    }
+    /** Every operation is forgotten, as after HISTORY_DAYS. */
+    const forget = (rig: Rig) => rig.ledger.store.operations.clear();
+    const becomeRoot = (root: Volume, vmId: string) =>
+      Object.assign(root, { vmId, deviceId: 0, type: 'ROOT' });
+
+    it.each(['remembered', 'forgotten'])('attached by us, %s: the VM is kept with it', async (history) => {
+      const { rig, root, vmId, clean } = await migrated();
+      await rig.run('attach', { volume_id: root.id, vm_id: vmId, device_id: 0 });
+      expect(root).toMatchObject({ type: 'ROOT', vmId });
+      if (history === 'forgotten') forget(rig);
+      expect(await clean()).toMatchObject({ status: 'completed', response: { vm_deleted: false } });
+      expect(rig.calls).not.toContain('destroyVirtualMachine');
+    });
+
+    it('attached by hand, and nothing here has ever known it: the VM is kept with it', async () => {
+      const { rig, root, vmId, clean } = await migrated();
+      becomeRoot(root, vmId);
+      await rig.sync();
+      forget(rig);
+      rig.ledger.store.mappings.clear();
+      const operation = await clean();
+      expect(operation).toMatchObject({ status: 'completed', response: { vm_deleted: false } });
+      expect(String(operation.response?.message)).toContain(root.id);
+      expect(rig.calls).not.toContain('destroyVirtualMachine');
+    });
+  });
+
+  it('whose list of disks is that of another VM: it is kept', async () => {
+    const rig = await Rig.start();
+    const [vmId, other] = [rig.vm('Stopped'), rig.vm('Stopped')];
+    const { id } = await rig.volume({ vmId });
+    const listVolumes = rig.cloud.listVolumes.bind(rig.cloud);
+    rig.cloud.listVolumes = (filter) =>
+      listVolumes({ ...filter, ...('vmId' in filter ? { vmId: other } : {}) });
+    const operation = await rig.run('cleanup', cleanup(rig, id, vmId, { delete_vm: true }));
+    expect(operation).toMatchObject({ status: 'completed', response: { vm_deleted: false } });
+    expect(rig.calls).not.toContain('destroyVirtualMachine');
+  });
+
+  it('the destroy was lost, and the VM got a disk back: it is not sent again', async () => {
+    const rig = await Rig.start();
+    const vmId = rig.vm('Stopped');
+    const [volume, stranger] = [await rig.volume({ vmId }), await rig.volume()];
+    rig.loseThen('destroyVirtualMachine', () => rig.plugInto(stranger, vmId));
+    const operation = await rig.run('cleanup', cleanup(rig, volume.id, vmId, { delete_vm: true }));
+    expect(operation).toMatchObject({ status: 'completed', response: { vm_deleted: false } });
+    expect(String(operation.response?.message)).toContain('1 disk(s) that would go with it');
+    expect(rig.calls).toEqual(['detachVolume', 'attachVolume', 'destroyVirtualMachine']);
+    expect([stranger.vmId, rig.model.inventory.vm('', '', vmId).state]).toEqual([vmId, 'Stopped']);
+  });
+
+  it('the destroy was lost, and the VM runs by then', async () => {
+    const rig = await Rig.start();
+    const vmId = rig.vm('Stopped');
+    const volume = await rig.volume({ vmId });
+    rig.loseThen('destroyVirtualMachine', () => rig.setVmState(vmId, 'Running'));
+    const operation = await rig.run('cleanup', cleanup(rig, volume.id, vmId, { delete_vm: true }));
+    expect(operation).toMatchObject({ status: 'completed', response: { vm_deleted: false } });
+    expect(rig.calls.filter((name) => name === 'destroyVirtualMachine')).toHaveLength(1);
+    expect(rig.model.inventory.vm('', '', vmId).state).toBe('Running');
+  });
+
+  it('the stop was lost, and the VM is Stopped by then: nothing is left to stop', async () => {
+    const rig = await Rig.start();
+    const vmId = rig.vm('Running');
+    const volume = await rig.volume({ vmId });
+    rig.loseThen('stopVirtualMachine', () => rig.setVmState(vmId, 'Stopped'));
+    const operation = await rig.run('cleanup', cleanup(rig, volume.id, vmId, { force_clean: true }));
+    expect(operation.status).toBe('completed');
+    expect(rig.calls).toEqual(['stopVirtualMachine', 'detachVolume', 'attachVolume']);
+  });
+
+  it('the appliance takes no more disks: nothing is stopped and nothing detached', async () => {
+    const rig = await Rig.start({ guest: { slots: 0 } });
+    const vmId = rig.vm('Running');
+    const volume = await rig.volume({ vmId });
+    const operation = await rig.run('cleanup', cleanup(rig, volume.id, vmId, { force_clean: true }));
+    expect(operation).toMatchObject({ status: 'failed', errorCode: 'NO_FREE_SLOT' });
+    expect([rig.calls, volume.vmId]).toEqual([[], vmId]);
+  });
+
+  it('the appliance takes no more disks, SLOTS=wait: it begins when a slot is free', async () => {
+    const rig = await Rig.start({ guest: { slots: 1 }, policy: { slots: 'wait' } });
+    const vmId = rig.vm('Stopped');
+    const [volume, first] = [await rig.volume({ vmId }), await rig.volume()];
+    await rig.run('attach', { volume_id: first.id, vm_id: rig.here });
+    const id = await rig.request('cleanup', cleanup(rig, volume.id, vmId));
+    await rig.pass(MINUTE_MS);
+    expect((await rig.operation(id)).status).toBe('executing');
+    expect(rig.calls).toEqual(['attachVolume']);
+    await rig.run('detach', { volume_id: first.id });
+    await rig.pass(MINUTE_MS);
+    expect(await rig.operation(id)).toMatchObject({ status: 'completed' });
+    expect(volume.vmId).toBe(rig.here);
+  });
+
+  it('a running VM keeps its disk unless it may be stopped', async () => {
+    const rig = await Rig.start();
+    const vmId = rig.vm('Running');
+    const volume = await rig.volume({ vmId });
+    const operation = await rig.run('cleanup', cleanup(rig, volume.id, vmId));
+    expect(operation).toMatchObject({ status: 'failed', errorCode: 'VM_NOT_STOPPED' });
+    expect(rig.calls).toEqual([]);
+  });
+
+  it('a VM that is not visible does not count as stopped', async () => {
+    const rig = await Rig.start();
+    const vmId = rig.vm('Running');
+    const volume = await rig.volume({ vmId });
+    rig.hide(vmId);
+    for (const force_clean of [false, true]) {
+      const operation = await rig.run(
+        'cleanup',
+        cleanup(rig, volume.id, vmId, { force_clean, delete_vm: true }),
+        20 * MINUTE_MS,
+      );
+      expect(operation.status).toBe('failed');
+      expect(['VM_NOT_VISIBLE', 'VM_NOT_STOPPED']).toContain(operation.errorCode);
+    }
+    expect([rig.calls, volume.vmId]).toEqual([[], vmId]);
+  });
+
+  it('a VM whose disks are not listed is kept', async () => {
+    const rig = await Rig.start();
+    const vmId = rig.vm('Stopped');
+    const [volume, other] = [await rig.volume({ vmId }), await rig.volume({ vmId })];
+    rig.hide(other.id);
+    const root = rig.model.volumes.find(({ vmId: of, type }) => of === vmId && type === 'ROOT');
+    rig.hide(root?.id ?? '');
+    const operation = await rig.run('cleanup', cleanup(rig, volume.id, vmId, { delete_vm: true }));
+    expect(operation).toMatchObject({ status: 'completed', response: { vm_deleted: false } });
+    expect(rig.calls).toEqual(['detachVolume', 'attachVolume']);
+  });
+
+  it.each([
+    ['the management server is restarted', { kind: 'restart', ms: 5 * SECOND_MS }, true],
+    ['CloudStack loses the result', { kind: 'job-without-result' }, true],
+    ['the VM is between two states', { kind: 'vm-busy' }, true],
+    [
+      'CloudStack refuses for good',
+      { kind: 'job-fails', code: 431, text: 'VM has delete protection enabled' },
+      false,
+    ],
+  ] as const)('whose removal fails because %s', async (_story, fault, goesAgain) => {
+    const rig = await Rig.start();
+    const vmId = rig.vm('Stopped');
+    const volume = await rig.volume({ vmId });
+    rig.model.faults.add({ command: 'destroyVirtualMachine', ...fault });
+    const operation = await rig.run('cleanup', cleanup(rig, volume.id, vmId, { delete_vm: true }));
+    expect(operation).toMatchObject({ status: 'completed', response: { vm_deleted: goesAgain } });
+    expect(rig.calls.filter((name) => name === 'destroyVirtualMachine')).toHaveLength(goesAgain ? 2 : 1);
+  });
+
+  it('whose removal never works is kept after a few tries, and a disk that it gets meanwhile keeps it', async () => {
+    for (const getsDisk of [false, true]) {
+      const rig = await Rig.start();
+      const vmId = rig.vm('Stopped');
+      const [volume, other] = [await rig.volume({ vmId }), await rig.volume()];
+      rig.model.faults.add({ command: 'destroyVirtualMachine', kind: 'job-without-result', times: 10 });
+      if (getsDisk)
+        rig.onSend = ({ name }) => {
+          if (name === 'destroyVirtualMachine') rig.plugInto(other, vmId);
+        };
+      const operation = await rig.run('cleanup', cleanup(rig, volume.id, vmId, { delete_vm: true }));
+      expect(operation).toMatchObject({ status: 'completed', response: { vm_deleted: false } });
+      const tries = rig.calls.filter((name) => name === 'destroyVirtualMachine').length;
+      expect(tries).toBe(getsDisk ? 1 : LIMITS.MUTATION_TRIES);
+    }
+  });
+
+  it.each([
+    ['is being migrated', (rig: Rig) => rig.setVmState(rig.here, 'Migrating')],
+    ['is not shown to the key', (rig: Rig) => rig.hide(rig.here)],
+  ] as const)('keeps its disk while this appliance %s', async (_story, change) => {
+    for (const passes of [true, false]) {
+      const rig = await Rig.start();
+      const vmId = rig.vm('Running');
+      const volume = await rig.volume({ vmId });
+      change(rig);
+      const request = cleanup(rig, volume.id, vmId, { force_clean: true });
+      const operation = await rig.request('cleanup', request);
+      await rig.pass(MINUTE_MS);
+      expect([rig.calls, volume.vmId]).toEqual([[], vmId]);
+      if (passes) {
+        rig.setVmState(rig.here, 'Running');
+        rig.model.conditions.clear('hidden');
+      }
+      const ended = await rig.ended(operation, 20 * MINUTE_MS);
+      expect([ended.status, volume.vmId]).toEqual(passes ? ['completed', rig.here] : ['failed', vmId]);
+    }
+  });
+
+  it('whose disk cannot be attached here: the failure says from where it was taken', async () => {
+    const rig = await Rig.start();
+    const vmId = rig.vm('Stopped');
+    const volume = await rig.volume({ vmId });
+    rig.model.faults.add({
+      ...{ command: 'attachVolume', kind: 'job-fails', code: 530 },
+      text: 'they belong to different accounts',
+    });
+    const operation = await rig.run('cleanup', cleanup(rig, volume.id, vmId));
+    expect(operation).toMatchObject({
+      status: 'failed',
+      response: { left: [`volume ${volume.id} was detached from VM ${vmId}`] },
+    });
+    expect([rig.calls, volume.vmId]).toEqual([['detachVolume', 'attachVolume'], null]);
+  });
+
+  it.each(['Stopping', 'Migrating'])('a VM that is %s is waited for', async (state) => {
+    const rig = await Rig.start();
+    const vmId = rig.vm(state);
+    const volume = await rig.volume({ vmId });
+    const operation = await rig.request('cleanup', cleanup(rig, volume.id, vmId));
+    await rig.pass(30 * SECOND_MS);
+    expect(await rig.operation(operation)).toMatchObject({
+      status: 'executing',
+      waitReason: expect.stringContaining(state),
+    });
+    rig.setVmState(vmId, 'Stopped');
+    expect(await rig.ended(operation)).toMatchObject({ status: 'completed' });
+  });
+
+  it('a VM that stays Stopping ends it with a code', async () => {
+    const rig = await Rig.start();
+    const vmId = rig.vm('Stopping');
+    const volume = await rig.volume({ vmId });
+    const operation = await rig.run('cleanup', cleanup(rig, volume.id, vmId), 20 * MINUTE_MS);
+    expect(operation).toMatchObject({ status: 'failed', errorCode: 'VM_STATE' });
+    expect(rig.calls).toEqual([]);
+  });
+
+  it('a VM to which another operation attaches a disk is kept, although no list shows that disk yet', async () => {
+    const rig = await Rig.start();
+    const vmId = rig.vm('Stopped');
+    const [volume, other] = [await rig.volume({ vmId }), await rig.volume()];
+    rig.model.faults.add({ command: 'attachVolume', kind: 'late-reply', ms: 5 * SECOND_MS, times: 1 });
+    const attach = await rig.request('attach', { volume_id: other.id, vm_id: vmId });
+    const operation = await rig.run('cleanup', cleanup(rig, volume.id, vmId, { delete_vm: true }));
+    expect(operation).toMatchObject({ status: 'completed', response: { vm_deleted: false } });
+    expect(String(operation.response?.message)).toContain(`operation ${attach}`);
+    expect(await rig.ended(attach)).toMatchObject({ status: 'completed' });
+    expect(other.vmId).toBe(vmId);
+  });
+
+  it('a VM to which a job may attach a disk whose operation has given up is kept', async () => {
+    const rig = await Rig.start({ model: { latencies: { attach: 90 * MINUTE_MS } } });
+    const vmId = rig.vm('Stopped');
+    const [volume, other] = [await rig.volume(), await rig.volume()];
+    const attach = await rig.run('attach', { volume_id: other.id, vm_id: vmId }, 80 * MINUTE_MS);
+    expect([attach.status, other.vmId]).toEqual(['failed', null]);
+    // From now on they are quick; the job that was given up on still runs.
+    Object.assign(rig.model.latencies, { attach: { accept: 5, job: 150 } });
+    const root = rig.model.volumes.find(({ vmId: of, type }) => of === vmId && type === 'ROOT');
+    const kept = await rig.run('cleanup', cleanup(rig, volume.id, vmId, { delete_vm: true }));
+    expect(kept).toMatchObject({ status: 'completed', response: { vm_deleted: false } });
+    expect(String(kept.response?.message)).toContain(`may still attach volume ${other.id}`);
+    await rig.pass(40 * MINUTE_MS);
+    expect([root?.removed, other.vmId]).toEqual([false, vmId]);
+  });
+
+  it.each(['job-without-result-after-effect', 'job-fails-after-effect', 'lose-job'] as const)(
+    'that was expunged although its job does not say so (%s): it is not called kept',
+    async (kind) => {
+      const rig = await Rig.start();
+      const vmId = rig.vm('Stopped');
+      const volume = await rig.volume({ vmId });
+      rig.model.faults.add({ command: 'destroyVirtualMachine', kind });
+      const operation = await rig.run('cleanup', cleanup(rig, volume.id, vmId, { delete_vm: true }));
+      expect(operation).toMatchObject({ status: 'completed', response: { vm_deleted: false } });
+      expect(String(operation.response?.message)).toContain('not known whether the VM was deleted');
+      expect(rig.model.inventory.vms.find(({ id }) => id === vmId)?.removed).toBe(true);
+    },
+  );
+
+  it('that is destroyed although its job failed is reported as deleted, with what CloudStack said', async () => {
+    const rig = await Rig.start();
+    const vmId = rig.vm('Stopped');
+    const volume = await rig.volume({ vmId });
+    rig.model.faults.add({ command: 'destroyVirtualMachine', kind: 'agent-fails', text: 'no agent' });
+    const operation = await rig.run('cleanup', cleanup(rig, volume.id, vmId, { delete_vm: true }));
+    expect(operation).toMatchObject({ status: 'completed', response: { vm_deleted: true } });
+    expect(String(operation.response?.message)).toContain('the VM is gone (no agent)');
+  });
+
+  it('whose destroy does not end in time fails it, and the volume stays mapped and exported here', async () => {
+    const rig = await Rig.start();
+    const vmId = rig.vm('Stopped');
+    const volume = await rig.volume({ vmId });
+    rig.model.faults.add({ command: 'destroyVirtualMachine', kind: 'agent-fails', ms: 90 * MINUTE_MS });
+    const request = cleanup(rig, volume.id, vmId, { delete_vm: true });
+    const operation = await rig.run('cleanup', request, 80 * MINUTE_MS);
+    expect(operation).toMatchObject({ status: 'failed', errorCode: 'STEP_DEADLINE' });
+    expect(operation.error).toContain(`VM ${vmId} may still be deleted`);
+    expect((await rig.ledger.readMapping(volume.id))?.vmId).toBe(rig.here);
+    expect(rig.exported(volume.id)).toBe(true);
+  });
+
+  it('whose destroy cannot be sent fails it, and the volume stays mapped and exported here', async () => {
+    const rig = await Rig.start();
+    const vmId = rig.vm('Stopped');
+    const volume = await rig.volume({ vmId });
+    const never = { command: 'destroyVirtualMachine', kind: 'status', code: 503, times: 1_000 } as const;
+    rig.model.faults.add(never);
+    const request = cleanup(rig, volume.id, vmId, { delete_vm: true });
+    const operation = await rig.run('cleanup', request, 60 * MINUTE_MS);
+    expect(operation).toMatchObject({ status: 'failed', errorCode: 'CLOUDSTACK_UNAVAILABLE' });
+    expect((await rig.ledger.readMapping(volume.id))?.vmId).toBe(rig.here);
+    expect(rig.exported(volume.id)).toBe(true);
+  });
+
+  it('a key that may not expunge destroys, and says so', async () => {
+    const rig = await Rig.start({ model: { account: 'plain' } });
+    const vmId = rig.vm('Stopped', { account: 'plain' });
+    const volume = await rig.volume({ vmId });
+    const operation = await rig.run('cleanup', cleanup(rig, volume.id, vmId, { delete_vm: true }));
+    expect(operation).toMatchObject({ status: 'completed', response: { vm_deleted: true } });
+    expect(String(operation.response?.message)).toContain('expunges it later');
+    expect(rig.sent.slice(-2)).toMatchObject([{ expunge: true }, { expunge: false }]);
+  });
+});
