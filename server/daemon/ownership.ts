@@ -2,11 +2,11 @@ import { type Clock, untilWholeSecond } from '../core/clock';
 import { DaemonError, messageOf } from '../core/errors';
 import { LIMITS } from '../core/limits';
 import type { Logger } from '../core/log/logger';
+import { judgeLease, LeaseWatch } from '../model/lease';
 import type { Epoch, Ledger, Owner } from '../model/ledger';
 import { Engine } from '../operations/engine';
 import type { EngineParts } from '../operations/parts';
 import { fencedCloud } from './fenced-cloud';
-import { judgeLease, LeaseWatch } from './lease';
 import type { Instances } from './process-instance';
 
 export interface OwnershipParts {

@@ -269,14 +269,6 @@ export interface Owner {
   } | null;
 }
 
-/**
- * Does the daemon of this appliance run, as far as its lease tells? By the clock of the database alone: for who may take
- * over see `judgeLease`.
- */
-export function holdsLease({ lease }: Owner): boolean {
-  return lease !== null && lease.leftMs > 0;
-}
-
 /** What a take-over stands on: the row as it was judged, and who takes it. */
 export interface Claim {
   readonly seen: Owner | null;

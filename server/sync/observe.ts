@@ -7,7 +7,8 @@ import type { Device, DeviceSnapshot, Guest, Holder } from '../devices/device';
 import { settledHolders } from '../devices/disk-users';
 import { isVolumeSerial, plainSerial, serialNames } from '../devices/serial';
 import type { ConfiguredExport, ExportServer, ProbeResult } from '../exports/export-server';
-import { holdsLease, type Ledger } from '../model/ledger';
+import type { Ledger } from '../model/ledger';
+import type { Neighbours } from '../model/neighbours';
 import type { Mapping } from '../model/operation';
 import type { Observation } from './observation';
 import type { CloudView } from './read-cloud';
@@ -15,13 +16,15 @@ import type { CloudView } from './read-cloud';
 /** What an observation asks of the database. */
 export type LedgerReads = Pick<
   Ledger,
-  'listMappings' | 'listExports' | 'listOperations' | 'ownVolumes' | 'readOwner' | 'volumesOfSerials'
+  'listMappings' | 'listExports' | 'listOperations' | 'ownVolumes' | 'volumesOfSerials'
 >;
 
 export interface ObserveParts {
   /** Looks at all volumes of CloudStack now. */
   readonly catalogue: { look(applianceVmId: string, volumeIds: readonly string[]): Promise<CloudView> };
   readonly ledger: LedgerReads;
+  /** The daemons of other appliances. */
+  readonly neighbours: Pick<Neighbours, 'look'>;
   readonly exports: ExportServer;
   readonly clock: Clock;
   readonly watcher: { scan(): Promise<DeviceSnapshot> };
@@ -88,7 +91,7 @@ export async function observe(
     busy: new Set([...before, ...after]),
     absent: cloud?.absent ?? new Map(),
     hidden: cloud?.hidden ?? new Map(),
-    otherAppliances: await otherAppliances(parts.ledger, applianceVmId, [
+    otherAppliances: await otherAppliances(parts.neighbours, applianceVmId, [
       ...mappings.map(({ vmId }) => vmId),
       ...theirVms,
     ]),
@@ -136,16 +139,16 @@ function unmappedElsewhere(
   );
 }
 
-/** Those of the VMs on which a daemon has ever run. */
+/** Those of the VMs on which a daemon has ever run. Of which it is not known yet whether it runs, it does until the next sync. */
 async function otherAppliances(
-  ledger: LedgerReads,
+  neighbours: Pick<Neighbours, 'look'>,
   applianceVmId: string,
   vmIds: readonly string[],
 ): Promise<Map<string, { runs: boolean }>> {
   const found = new Map<string, { runs: boolean }>();
   for (const vmId of new Set(vmIds)) {
-    const owner = vmId === applianceVmId ? null : await ledger.readOwner(vmId);
-    if (owner !== null) found.set(vmId, { runs: holdsLease(owner) });
+    const daemon = vmId === applianceVmId ? null : await neighbours.look(vmId);
+    if (daemon !== null) found.set(vmId, daemon);
   }
   return found;
 }

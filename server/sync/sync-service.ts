@@ -1,6 +1,7 @@
 import { LIMITS } from '../core/limits';
 import type { Logger } from '../core/log/logger';
 import type { Epoch, Ledger } from '../model/ledger';
+import { Neighbours } from '../model/neighbours';
 import { type ApplyParts, applyAll, isOvertaken } from './apply';
 import type { Drift, SyncReport } from './drift';
 import { isTransitional } from './drifts/state';
@@ -10,7 +11,7 @@ import { plan } from './plan';
 import { type Repair, spareRows } from './repair';
 import { lookAgain, type SecondLookParts } from './second-look';
 
-export interface SyncParts extends ObserveParts, ApplyParts, SecondLookParts {
+export interface SyncParts extends Omit<ObserveParts, 'neighbours'>, ApplyParts, SecondLookParts {
   readonly ledger: Ledger;
   readonly logger: Logger;
   /** Throws STANDBY, STARTING, STOPPING or APPLIANCE_UNKNOWN when this daemon must not repair anything. */
@@ -31,7 +32,11 @@ export class SyncService {
   /** By volume: its transitional state, and since when (monotonic ms) it has been seen in it. */
   private transitional = new Map<string, { readonly state: string; readonly since: number }>();
 
-  constructor(private readonly parts: SyncParts) {}
+  private readonly neighbours: Neighbours;
+
+  constructor(private readonly parts: SyncParts) {
+    this.neighbours = new Neighbours(parts.ledger, parts.clock);
+  }
 
   /** Runs of different kinds queue, so that a dry run is never answered with a real one. */
   run(options: { dryRun: boolean; reason: string }): Promise<SyncReport> {
@@ -50,7 +55,11 @@ export class SyncService {
     const isShown = dryRun || (await this.isAdoptionShown());
     // Before everything that is observed, so that nothing which is written meanwhile is missed.
     const sinceEntry = await this.parts.ledger.newestEntry();
-    const observation = await observe(this.parts, applianceVmId, this.stuck());
+    const observation = await observe(
+      { ...this.parts, neighbours: this.neighbours },
+      applianceVmId,
+      this.stuck(),
+    );
     const skipped = new Set([...observation.busy, ...observation.hidden.keys()]);
     const repairs: Repair[] = [];
     const unavailable = [...observation.unavailable];

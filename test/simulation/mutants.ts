@@ -197,7 +197,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'one-clock-believed',
     what: "a standby takes over when the database's clock says so, whatever it has seen",
-    file: 'server/daemon/lease.ts',
+    file: 'server/model/lease.ts',
     find: 'if (unheardMs > 0) return',
     replace: 'if (unheardMs > LIMITS.LEASE_MS) return',
     seed: 49,

@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import type { Mariadb } from '~/lab/mariadb';
-import { judgeLease } from '~/server/daemon/lease';
 import { parseDsn } from '~/server/database/connection/dsn';
 import { type Database, openPool } from '~/server/database/connection/pool';
 import { MysqlLedger } from '~/server/database/mysql-ledger';
+import { judgeLease } from '~/server/model/lease';
 import { startMigrated } from './start-migrated';
 
 const HERE = 'appliance';

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { MemoryLedger } from '~/lab/ledger/memory-ledger';
 import { LIMITS } from '~/server/core/limits';
 import { expectedSerial } from '~/server/devices/serial';
 import { exportName } from '~/server/model/export-name';
@@ -66,6 +67,54 @@ describe('the appliance of another daemon with this database', () => {
     const attached = await rig.run('attach', { volume_id: ours.id, vm_id: vmId });
     expect(attached).toMatchObject({ status: 'failed', errorCode: 'APPLIANCE_PROTECTED' });
     expect([rig.calls, theirs.vmId, ours.vmId]).toEqual([[], vmId, null]);
+  });
+
+  describe('and the clock of the database says that its lease has ended', () => {
+    it('long ago, and it renews it on another node: its disks stay its own', async () => {
+      const { rig, vmId, epoch } = await taken('Running');
+      const { clock, random, store } = rig;
+      const theirs = new MemoryLedger({ store, now: () => clock.now(), random });
+      const ended = new AbortController();
+      const renewing = (async () => {
+        while (!ended.signal.aborted) {
+          await theirs.renewLease(epoch);
+          await clock.sleep(SECOND_MS, ended.signal);
+        }
+      })();
+      rig.databaseAheadMs = MINUTE_MS;
+      const { id } = await rig.volume({ vmId });
+      const detach = await rig.run('detach', { volume_id: id, force: true });
+      const attach = await rig.run('attach', { volume_id: (await rig.volume()).id, vm_id: vmId });
+      for (const operation of [detach, attach])
+        expect(operation).toMatchObject({ status: 'failed', errorCode: 'APPLIANCE_PROTECTED' });
+      expect(rig.calls).toEqual([]);
+      ended.abort();
+      await renewing;
+    });
+
+    it('and nobody renews it: they are free once that was seen for as long as a lease lasts', async () => {
+      const { rig, vmId } = await taken('Running');
+      const { id } = await rig.volume({ vmId });
+      await rig.pass(LIMITS.LEASE_MS);
+      const begun = rig.clock.monotonic();
+      const first = await rig.run('detach', { volume_id: id, force: true });
+      expect(first.status).toBe('completed');
+      expect(rig.clock.monotonic() - begun).toBeGreaterThanOrEqual(LIMITS.LEASE_MS);
+      const again = rig.clock.monotonic();
+      expect((await rig.run('attach', { volume_id: id, vm_id: vmId })).status).toBe('completed');
+      expect(rig.clock.monotonic() - again).toBeLessThan(LIMITS.LEASE_MS);
+    });
+
+    it('and a restart comes while that is watched: it is watched again', async () => {
+      const { rig, vmId } = await taken('Running');
+      const { id } = await rig.volume({ vmId });
+      await rig.pass(LIMITS.LEASE_MS);
+      const operationId = await rig.request('detach', { volume_id: id, force: true });
+      await rig.pass(SECOND_MS);
+      await rig.restart();
+      expect(await rig.operation(operationId)).toMatchObject({ status: 'executing' });
+      expect((await rig.ended(operationId)).status).toBe('completed');
+    });
   });
 
   describe('which has mapped and exports a volume', () => {

@@ -62,6 +62,8 @@ export class Rig {
   /** What the database holds, for those who change it by hand. */
   readonly store = new MemoryStore();
   readonly ledger: MemoryLedger;
+  /** How far the clock of the database is ahead of the others. */
+  databaseAheadMs = 0;
   readonly server: MemoryServer;
   /** Every mutation that left, in order, sent again or not. */
   readonly sent: Mutation[] = [];
@@ -86,7 +88,8 @@ export class Rig {
     });
     this.cloud = new ModelCloud(this.model, clock);
     this.watchSends();
-    this.ledger = new MemoryLedger({ store: this.store, now: () => clock.now(), random });
+    const databaseNow = () => clock.now() + this.databaseAheadMs;
+    this.ledger = new MemoryLedger({ store: this.store, now: () => clock.now(), databaseNow, random });
     this.server = new MemoryServer({ port: PORT, devDir: '/dev', disk: (path) => this.diskAt(path) });
     this.domain = this.begin();
   }

@@ -416,6 +416,20 @@ describe('two appliances on one database, with keys of two accounts', () => {
     expect(await appliance.ledger.readMapping(id)).not.toBeNull();
   });
 
+  it('it may still run when its lease has ended: its volume, attached here, is mapped here once that was watched', async () => {
+    const appliance = await MemoryAppliance.start();
+    const { id } = appliance.addVolume();
+    await appliance.putRow(appliance.remoteRow(id));
+    await appliance.ledger.takeOver(appliance.otherVm, 'their daemon');
+    await appliance.plug(id);
+    Object.assign(appliance.model.inventory.volume('', '', id), { vmId: appliance.vmId, deviceId: 1 });
+    await appliance.clock.advance(LIMITS.LEASE_MS);
+    expect(told(await run(appliance))).toEqual([]);
+    await appliance.clock.advance(LIMITS.LEASE_MS);
+    await run(appliance);
+    expect(await appliance.ledger.readMapping(id)).toMatchObject({ vmId: appliance.vmId });
+  });
+
   it('a ghost stays reported after the other one has attached and mapped its volume', async () => {
     const appliance = await MemoryAppliance.start();
     const { id } = appliance.addVolume();

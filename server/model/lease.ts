@@ -1,5 +1,5 @@
 import { LIMITS } from '../core/limits';
-import type { Owner } from '../model/ledger';
+import type { Owner } from './ledger';
 
 /**
  * Who may own the appliance: a lease in its row, renewed by the owner.
