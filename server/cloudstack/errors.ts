@@ -126,22 +126,24 @@ const UNTRUSTED = new Set([
 export const CONNECT_TIMEOUT = 'ERR_CONNECT_TIMEOUT';
 
 /** Failures before the connection was established: the request certainly did not arrive. */
-const NEVER_SENT = new Set([
-  ...UNTRUSTED,
+const NEVER_SENT = new Set([...UNTRUSTED, CONNECT_TIMEOUT, 'ERR_TLS_CERT_ALTNAME_INVALID']);
+
+/** The same, when the attempt to connect has met them. */
+const NO_CONNECTION = new Set([
   'ECONNREFUSED',
   'ENOTFOUND',
   'EAI_AGAIN',
   'EHOSTUNREACH',
   'ENETUNREACH',
   'EHOSTDOWN',
-  CONNECT_TIMEOUT,
-  'ERR_TLS_CERT_ALTNAME_INVALID',
 ]);
+const CONNECTING = new Set(['connect', 'getaddrinfo']);
 
 /** Anything that fetch throws, or an answer that is not CloudStack's. */
 export function networkError(error: unknown, command: string): CloudError {
-  const code = errorCode(error);
-  const outcome = code !== null && NEVER_SENT.has(code) ? 'not-started' : 'unknown';
+  const failure = systemError(error);
+  const code = failure?.code ?? null;
+  const outcome = failure !== null && wasNeverSent(failure) ? 'not-started' : 'unknown';
   const what =
     error instanceof Error && error.name === 'TimeoutError'
       ? 'timeout'
@@ -165,15 +167,33 @@ export function badAnswer(command: string, httpStatus: number, reason: string): 
   });
 }
 
-/** The system error code somewhere in the chain of causes. */
-function errorCode(error: unknown): string | null {
+interface SystemError {
+  readonly code: string;
+  /** What failed: connect, read, write, …; null: it is not said. */
+  readonly syscall: string | null;
+}
+
+/**
+ * A connection that stands ends with the same codes as one that does not come about, when the kernel gives up on a
+ * peer that something on the way calls unreachable: then CloudStack may have had the request long before.
+ */
+function wasNeverSent({ code, syscall }: SystemError): boolean {
+  return NEVER_SENT.has(code) || (NO_CONNECTION.has(code) && syscall !== null && CONNECTING.has(syscall));
+}
+
+/** The error with a system error code somewhere in the chain of causes. */
+function systemError(error: unknown): SystemError | null {
   for (
     let current: unknown = error, depth = 0;
     current instanceof Error && depth < 5;
     current = current.cause, depth += 1
   ) {
-    if ('code' in current && typeof current.code === 'string') return current.code;
-    if (current instanceof AggregateError && current.errors.length > 0) return errorCode(current.errors[0]);
+    // Of a host with several addresses: one for each of them.
+    if (current instanceof AggregateError && current.errors.length > 0) return systemError(current.errors[0]);
+    if ('code' in current && typeof current.code === 'string') {
+      const syscall = 'syscall' in current && typeof current.syscall === 'string' ? current.syscall : null;
+      return { code: current.code, syscall };
+    }
   }
   return null;
 }

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
 import { describe, expect, it } from 'vitest';
+import { networkError } from '~/server/cloudstack/errors';
 import { createAgents } from '~/server/cloudstack/wire/fetch-through';
 import { createSender, post } from '~/server/cloudstack/wire/transport';
 import { withLimits } from '~/test/support/with-limits';
@@ -94,6 +95,41 @@ describe('the connection', () => {
     const error = await refused(canned.attach());
     expect([error.kind, error.outcome, error.transient]).toEqual(['network', 'unknown', true]);
     expect(canned.server.requests, 'a POST is never repeated by the transport').toHaveLength(1);
+  });
+
+  const UNREACHABLE = ['EHOSTUNREACH', 'ENETUNREACH', 'EHOSTDOWN', 'ECONNREFUSED'];
+  it.each(UNREACHABLE)(
+    'that stands and ends with %s, once the machine of CloudStack cannot be reached: it may have happened',
+    async (code) => {
+      const agents = createAgents();
+      // What the kernel says of a connection whose peer has not answered for too long.
+      const lost = Object.assign(new Error(`read ${code}`), { code, syscall: 'read' });
+      canned.say({
+        socket: () => {
+          for (const socket of Object.values(agents.http.sockets).flat()) socket?.destroy(lost);
+        },
+      });
+      const sending = { endpoint: canned.server.url, command: 'createVolume', form: 'command=createVolume' };
+      const error = await refused(
+        post(createSender(agents), { ...sending, timeoutMs: 30_000, onServerTime: () => {} }),
+      );
+      expect([error.outcome, error.message]).toEqual([
+        'unknown',
+        `CloudStack did not answer createVolume: ${code}`,
+      ]);
+      expect(canned.server.requests, 'it had arrived').toHaveLength(1);
+    },
+  );
+
+  it('none of the addresses of a host can be reached: certainly not started', () => {
+    const refusals = ['::1', '127.0.0.1'].map((address) =>
+      Object.assign(new Error(`connect ECONNREFUSED ${address}`), {
+        code: 'ECONNREFUSED',
+        syscall: 'connect',
+      }),
+    );
+    const all = Object.assign(new AggregateError(refusals), { code: 'ECONNREFUSED' });
+    expect(networkError(all, 'attachVolume').outcome).toBe('not-started');
   });
 
   it('a server that does not answer in time: it may have happened', async () => {

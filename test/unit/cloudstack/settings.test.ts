@@ -180,7 +180,8 @@ describe('what a failed job says about trying again', () => {
 });
 
 describe('a connection that fails', () => {
-  const failed = (code: string) => networkError(Object.assign(new Error('x'), { code }), 'listZones');
+  const failed = (code: string, syscall?: string) =>
+    networkError(Object.assign(new Error('x'), { code, ...(syscall ? { syscall } : {}) }), 'listZones');
 
   it.each(['DEPTH_ZERO_SELF_SIGNED_CERT', 'SELF_SIGNED_CERT_IN_CHAIN', 'UNABLE_TO_VERIFY_LEAF_SIGNATURE'])(
     '%s: nothing was sent, and it names the setting',
@@ -192,13 +193,15 @@ describe('a connection that fails', () => {
   );
 
   it.each([
-    ['ECONNREFUSED', 'not-started'],
-    ['ENOTFOUND', 'not-started'],
-    ['ECONNRESET', 'unknown'],
-    ['ETIMEDOUT', 'unknown'],
-    ['EPIPE', 'unknown'],
-  ])('%s: %s', (code, outcome) => {
-    expect(failed(code)).toMatchObject({ kind: 'network', outcome, transient: true });
+    ['ECONNREFUSED', 'connect', 'not-started'],
+    ['ENOTFOUND', 'getaddrinfo', 'not-started'],
+    ['EHOSTUNREACH', 'connect', 'not-started'],
+    ['EHOSTUNREACH', 'write', 'unknown'],
+    ['ECONNRESET', 'read', 'unknown'],
+    ['ETIMEDOUT', 'read', 'unknown'],
+    ['EPIPE', 'write', 'unknown'],
+  ])('%s of %s: %s', (code, syscall, outcome) => {
+    expect(failed(code, syscall)).toMatchObject({ kind: 'network', outcome, transient: true });
   });
 });
 
