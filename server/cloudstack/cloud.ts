@@ -1,8 +1,8 @@
 import type { Evidence } from '../model/evidence';
 
 /**
- * Asked at the very moment a call that changes something leaves, every time that it does: before it the credentials are
- * read, and after a 401 perhaps once more. What it throws keeps the call back.
+ * Asked at the very moment a call that changes something leaves: before it the credentials are read. What it throws
+ * keeps the call back.
  */
 export type Departure = () => void;
 

@@ -32,6 +32,7 @@ export interface CallStatistics {
 
 interface Sending {
   readonly timeoutMs?: number;
+  /** Of a call that changes something. */
   readonly departs?: Departure | undefined;
 }
 
@@ -64,8 +65,10 @@ export class SignedCalls {
   }
 
   /**
-   * One call. A 401 never had an effect, so the call is sent once more when the cause may be ours: the
-   * credentials have changed, or CloudStack's clock differs from the one that we signed by.
+   * One call. A 401 never had an effect, so a call that only reads is sent once more when the cause may be ours: the
+   * credentials have changed, or CloudStack's clock differs from the one that we signed by. One that changes something
+   * is not: the 401 and its correction may have taken a minute, and whoever sends it has to look again at what may
+   * forbid it. The next call is signed by what was learned.
    */
   async call(command: string, parameters: Parameters, sending: Sending = {}): Promise<WireBody> {
     const settings = await this.parts.settings.require();
@@ -80,8 +83,9 @@ export class SignedCalls {
         (fresh.apiKey !== settings.apiKey ||
           fresh.secretKey !== settings.secretKey ||
           fresh.endpoint !== settings.endpoint);
+      if (!changed && !(await this.correctClock(settings, signed))) throw this.explain(error);
+      if (sending.departs) throw error;
       if (changed) return this.send(fresh, command, parameters, this.begin(), sending);
-      if (!(await this.correctClock(settings, signed))) throw this.explain(error);
       return this.sendCorrected(settings, command, parameters, sending);
     }
   }

@@ -193,19 +193,45 @@ describe('a call that changes something', () => {
     },
   );
 
-  it.each(CALLS)('nor is it sent again after a 401 then: %s', async (_name, call) => {
-    canned.say(fails('any', 401, 'unable to verify user credentials'));
-    let asked = 0;
-    canned.client.rows = [configRow({ apiUrl: canned.server.url, apiKey: 'another' })];
-    const departs = () => {
-      asked += 1;
-      if (asked > 1) throw kept;
-    };
-    await canned.client.settings.require();
-    canned.client.rows = [configRow({ apiUrl: canned.server.url, apiKey: 'a third' })];
-    await expect(call(departs)).rejects.toBe(kept);
-    expect(canned.server.requests).toHaveLength(1);
-  });
+  /** The first answer is a 401, after which the next call can be signed as it has to be. */
+  const CORRECTED: readonly [string, () => CannedAnswer][] = [
+    [
+      'the credentials were changed',
+      () => {
+        canned.client.rows = [configRow({ apiUrl: canned.server.url, apiKey: 'the-new-key' })];
+        return fails('any', 401, 'unable to verify user credentials');
+      },
+    ],
+    [
+      'the clocks differ',
+      () => {
+        const date = new Date(Date.now() + 3_600_000).toUTCString();
+        return { ...fails('any', 401, 'unable to verify user credentials'), headers: { date } };
+      },
+    ],
+  ];
+
+  it.each(
+    CORRECTED.flatMap(([why, answer]) => CALLS.map(([name, call]) => [why, name, answer, call] as const)),
+  )(
+    'is not sent again by itself after a 401 because %s: what may forbid it was looked at before that: %s',
+    async (_why, _name, answer, call) => {
+      let answers = 0;
+      canned.server.script = () => {
+        answers += 1;
+        return answers === 1 ? answer() : fails('any', 530, 'it was sent again');
+      };
+      const error = await refused(call(() => {}));
+      expect([error.kind, error.outcome, error.transient]).toEqual(['authentication', 'not-started', true]);
+      expect(canned.server.requests).toHaveLength(1);
+      const again = await refused(call(() => {}));
+      expect(again.text, 'and the next one is signed by what was learned').toBe('it was sent again');
+      const [before, after] = canned.server.requests.map(({ parameters: signed }) =>
+        [signed.get('apikey'), signed.get('expires')?.slice(0, 13)].join(),
+      );
+      expect(after).not.toBe(before);
+    },
+  );
 });
 
 describe('401', () => {
