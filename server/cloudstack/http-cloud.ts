@@ -35,6 +35,10 @@ export class HttpCloud implements Cloud {
   private readonly lists: Lists;
   /** Whether a key is an administrator's, once known. */
   private administrator: { readonly apiKey: string; readonly is: boolean } | null = null;
+  /** By API key: what is being asked of it. */
+  private readonly asking = new Map<string, Promise<boolean>>();
+  /** The last answer to listApis was a 401. */
+  private isListRefused = false;
 
   private readonly limits = new Map<string, { readonly limit: Evidence<number>; readonly until: number }>();
 
@@ -161,8 +165,8 @@ export class HttpCloud implements Cloud {
   }
 
   /**
-   * The names of the commands that the key may call. Throws CloudError `unsupported` or `parameter` where
-   * listApis is switched off.
+   * The names of the commands that the key may call. Throws CloudError `unsupported`, `parameter` or
+   * `authentication` where listApis is switched off.
    */
   async allowedCommands(): Promise<ReadonlySet<string>> {
     const items = parse.items(parse.API, await this.calls.call('listApis', {}));
@@ -255,26 +259,39 @@ export class HttpCloud implements Cloud {
   /**
    * Whether the key is an administrator's, who may create for others. Its capabilities can show that it is a
    * user's; otherwise (a server may give every user the same) the list of its commands decides, which is
-   * large and therefore read once per key.
+   * large and therefore read once per key. All who ask at the same time share the answer.
    */
   private async isAdministrator({ apiKey }: ActiveSettings): Promise<boolean> {
     if (this.administrator?.apiKey === apiKey) return this.administrator.is;
+    const asking =
+      this.asking.get(apiKey) ?? this.askForRole(apiKey).finally(() => this.asking.delete(apiKey));
+    this.asking.set(apiKey, asking);
+    return asking;
+  }
+
+  private async askForRole(apiKey: string): Promise<boolean> {
     const { mayExpungeVms, seesDestroyedVms } = await this.capabilities();
-    const is = mayExpungeVms !== false && seesDestroyedVms !== false && (await this.mayUpdateVolumes());
-    this.administrator = { apiKey, is };
-    return is;
+    const is = mayExpungeVms !== false && seesDestroyedVms !== false ? await this.mayUpdateVolumes() : false;
+    if (is !== null) this.administrator = { apiKey, is };
+    return is === true;
   }
 
   /**
    * The role of a user lacks updateVolume. Without listApis the key is taken for a user's, because naming an
-   * owner would be refused.
+   * owner would be refused. null: a 401 again, and only to this command. A server without listApis gives it, and so
+   * does one that cannot read its own database at that moment, so it is believed this once.
    */
-  private async mayUpdateVolumes(): Promise<boolean> {
+  private async mayUpdateVolumes(): Promise<boolean | null> {
     try {
-      return (await this.allowedCommands()).has('updateVolume');
+      const allowed = (await this.allowedCommands()).has('updateVolume');
+      this.isListRefused = false;
+      return allowed;
     } catch (error) {
-      if (!(error instanceof CloudError) || error.kind === 'network' || error.kind === 'rate-limit')
-        throw error;
+      if (!(error instanceof CloudError)) throw error;
+      const wasRefused = this.isListRefused;
+      this.isListRefused = error.kind === 'authentication';
+      if (this.isListRefused && wasRefused) return null;
+      if (error.transient) throw error;
       return false;
     }
   }

@@ -63,6 +63,40 @@ describe('who is named as the owner of a new volume', () => {
     await expect(cloudOf().newVolumeOwner(ACCOUNT)).rejects.toMatchObject({ kind: 'network' });
   });
 
+  it.each([
+    [401, 'unable to verify user credentials and/or request signature', 'authentication'],
+    [530, 'Internal error executing command, please contact your system administrator', 'internal'],
+  ])(
+    "an error of a moment (%i) does not make an administrator's key that of a user: it is asked again",
+    async (code, text, kind) => {
+      const cloud = cloudOf();
+      keyOf(ADMIN, ['updateVolume']);
+      const { script } = server;
+      server.script = (request, ...more) =>
+        request.parameters.get('command') === 'listApis'
+          ? fails('listApis', code, text)
+          : script(request, ...more);
+      const both = await Promise.allSettled([cloud.newVolumeOwner(ACCOUNT), cloud.newVolumeOwner(ACCOUNT)]);
+      expect(both).toMatchObject([{ reason: { kind } }, { reason: { kind } }]);
+      server.script = script;
+      expect(await cloud.newVolumeOwner(ACCOUNT)).toEqual(ACCOUNT);
+    },
+  );
+
+  it('a server that has no listApis answers 401 to it every time: nobody is named, and nothing kept', async () => {
+    const cloud = cloudOf();
+    keyOf(ADMIN, ['updateVolume']);
+    const { script } = server;
+    server.script = (request, ...more) =>
+      request.parameters.get('command') === 'listApis'
+        ? fails('listApis', 401, 'unable to')
+        : script(request, ...more);
+    await expect(cloud.newVolumeOwner(ACCOUNT)).rejects.toMatchObject({ kind: 'authentication' });
+    expect([await cloud.newVolumeOwner(ACCOUNT), await cloud.newVolumeOwner(ACCOUNT)]).toEqual([null, null]);
+    server.script = script;
+    expect(await cloud.newVolumeOwner(ACCOUNT)).toEqual(ACCOUNT);
+  });
+
   it('a project needs no right, and what is configured wins: nothing is asked', async () => {
     expect(await cloudOf().newVolumeOwner({ ...PROJECT, domainId: 'd1' })).toEqual(PROJECT);
     expect(await cloudOf({ projectId: 'p1' }).newVolumeOwner(ACCOUNT)).toEqual(PROJECT);
