@@ -259,17 +259,19 @@ export function saysNoSuchEntity(error: CloudError, parameter: string, value: st
 
 /**
  * The one text that proves that an object was removed: 431 `Unable to find UUID for id [23] of type
- * [Volume]`, the synchronous answer to every change of it.
+ * [Volume]`, the synchronous answer to every change of it. Nothing but this text: others repeat names, which anybody
+ * may choose.
  */
 export function saysRemoved(text: string | null, type: 'Volume' | 'VirtualMachine'): boolean {
   return (
-    text !== null && new RegExp(`unable to find uuid for id \\[\\d+\\] of type \\[${type}\\]`, 'i').test(text)
+    text !== null &&
+    new RegExp(`^unable to find uuid for id \\[\\d+\\] of type \\[${type}\\]$`, 'i').test(text)
   );
 }
 
-/** The job of a second deleteSnapshot: 431 `Snapshot with id: 3 is already destroyed`. */
+/** The job of a second deleteSnapshot: 431 `Snapshot with id: 3 is already destroyed`, and nothing but that. */
 export function saysSnapshotDestroyed(text: string | null): boolean {
-  return text !== null && /snapshot with id: \d+ is already destroyed/i.test(text);
+  return text !== null && /^snapshot with id: \d+ is already destroyed$/i.test(text);
 }
 
 /**

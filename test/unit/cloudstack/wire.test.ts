@@ -492,6 +492,17 @@ describe('deleteVolume', () => {
   it("the sentence about an object that was removed says that it is gone; somebody else's is not", async () => {
     canned.say(fails('deleteVolume', 431, 'Unable to find UUID for id [23] of type [Volume]'));
     await expect(canned.client.cloud.deleteVolume(VOLUME)).resolves.toBe('gone');
+    const named = 'name = Unable to find UUID for id [23] of type [Volume]';
+    canned.say(
+      fails(
+        'deleteVolume',
+        431,
+        `Volume [id = ${VOLUME}, ${named}] has delete protection enabled and cannot be deleted.`,
+      ),
+    );
+    expect((await refused(canned.client.cloud.deleteVolume(VOLUME))).outcome, 'a name proves nothing').toBe(
+      'final',
+    );
     canned.say(fails('deleteVolume', 431, 'Unable to find UUID for id [23] of type [VirtualMachine]'));
     expect((await refused(canned.client.cloud.deleteVolume(VOLUME))).outcome).toBe('final');
     canned.say(fails('deleteVolume', 531, 'Acct does not have permission to operate with resource'));
