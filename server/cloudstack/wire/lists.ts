@@ -104,13 +104,14 @@ export class Lists {
 
   /**
    * Objects made or deleted between two pages shift the others by one. Duplicates are removed; where there are fewer
-   * than before, one may have moved to a page that was read already, so all are read again, a few times.
+   * than before, one may have moved to a page that was read already, so all are read again, a few times. A page may also
+   * lack rows that are counted and not shown: it ends the list only where the count says so, or when it is empty.
    */
   private async pages<T extends Identified>(
     item: ListItem<T>,
     parameters: Parameters,
     pageSize: number,
-    reads = 1,
+    { reads, isCut }: { readonly reads: number; readonly isCut: boolean } = { reads: 1, isCut: false },
   ): Promise<T[]> {
     const all = new Map<string, T>();
     let most = 0;
@@ -120,13 +121,15 @@ export class Lists {
       const found = items(item, body);
       const count = countOf(body);
       if (count !== null && count < most && reads < LIMITS.CLOUDSTACK_LIST_READS)
-        return this.pages(item, parameters, pageSize, reads + 1);
+        return this.pages(item, parameters, pageSize, { reads: reads + 1, isCut });
       most = count ?? most;
       for (const one of found) all.set(one.id, one);
-      // A server may give smaller pages than asked for, without a word but the count.
-      const isCut = page === 1 && found.length > 0 && found.length < (count ?? 0);
-      if (isCut && found.length < pageSize) return this.pages(item, parameters, found.length, reads);
-      if (found.length < pageSize) return [...all.values()];
+      const isShort = found.length < pageSize;
+      // A server may give smaller pages than asked for, without a word but the count. One that gives fewer of these
+      // again cuts nothing.
+      const mayBeCut = page === 1 && !isCut && found.length > 0 && found.length < (count ?? 0);
+      if (isShort && mayBeCut) return this.pages(item, parameters, found.length, { reads, isCut: true });
+      if (found.length === 0 || (isShort && page * pageSize >= (count ?? 0))) return [...all.values()];
     }
     throw badAnswer(item.command, 200, `there are more than ${LIMITS.CLOUDSTACK_PAGES} pages`);
   }

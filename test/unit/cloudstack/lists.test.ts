@@ -96,6 +96,25 @@ describe('lists', () => {
     expect(await canned.client.cloud.listVolumes({})).toHaveLength(rows.length);
   });
 
+  it.each([
+    ['the first of a few', 10, 0],
+    ['the last of a few', 10, 9],
+    [
+      'one of the second of three pages',
+      2 * LIMITS.CLOUDSTACK_PAGE_SIZE + 100,
+      LIMITS.CLOUDSTACK_PAGE_SIZE + 7,
+    ],
+  ])('%s that is counted and not shown hides no other one', async (_which, total, hidden) => {
+    const rows = Array.from({ length: total }, (_, index) => volume(index));
+    canned.server.script = ({ parameters }) => {
+      const [page, size] = [Number(parameters.get('page')), Number(parameters.get('pagesize'))];
+      const shown = rows.slice((page - 1) * size, page * size).filter((row) => row !== rows[hidden]);
+      return ok('listVolumes', shown.length === 0 ? { count: total } : { count: total, volume: shown });
+    };
+    expect(await canned.client.cloud.listVolumes({})).toHaveLength(total - 1);
+    expect(canned.server.requests.length).toBeLessThanOrEqual(3);
+  });
+
   it('a count that is too large ends the list all the same', async () => {
     canned.server.script = ({ parameters }) =>
       ok('listVolumes', { count: 9, volume: parameters.get('page') === '1' ? [volume(1), volume(2)] : [] });
