@@ -107,11 +107,21 @@ export interface CloudOwner {
   readonly domainId: string | null;
 }
 
-/** False only when both owners are known and differ. */
+/**
+ * False only when both owners are known and differ. An owner that a person has configured may be written in another
+ * case: CloudStack takes it.
+ */
 export function sameOwner(a: CloudOwner, b: CloudOwner): boolean {
-  if (a.projectId !== null || b.projectId !== null) return a.projectId === b.projectId;
+  if (a.projectId !== null || b.projectId !== null) return sameText(a.projectId, b.projectId);
   if (a.account === null || b.account === null) return true;
-  return a.account === b.account && (a.domainId === b.domainId || a.domainId === null || b.domainId === null);
+  return (
+    sameText(a.account, b.account) &&
+    (sameText(a.domainId, b.domainId) || a.domainId === null || b.domainId === null)
+  );
+}
+
+function sameText(a: string | null, b: string | null): boolean {
+  return a?.toLowerCase() === b?.toLowerCase();
 }
 
 export interface CloudVolume {

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { sameOwner } from '~/server/cloudstack/cloud';
 import { CloudSettings } from '~/server/cloudstack/settings';
 import { systemClock } from '~/server/core/clock';
 import { silentLogger } from '~/server/core/log/logger';
@@ -151,6 +152,17 @@ describe('the configured owner', () => {
     ).toMatchObject({
       owner: PROJECT,
     });
+  });
+
+  it('is the one that CloudStack shows, also where the row has it in capitals', async () => {
+    const settings = await read({ account: 'Migration', domainId: 'D1' });
+    expect(sameOwner(settings?.owner ?? PROJECT, ACCOUNT)).toBe(true);
+    expect(sameOwner((await read({ projectId: 'P1' }))?.owner ?? ACCOUNT, PROJECT)).toBe(true);
+    expect([sameOwner({ ...ACCOUNT, account: 'Migration2' }, ACCOUNT), sameOwner(PROJECT, ACCOUNT)]).toEqual([
+      false,
+      false,
+    ]);
+    expect(sameOwner({ ...ACCOUNT, domainId: 'd2' }, ACCOUNT)).toBe(false);
   });
 
   it.each([
