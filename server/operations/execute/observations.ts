@@ -1,4 +1,4 @@
-import { type CloudOwner, sameOwner } from '../../cloudstack/cloud';
+import { type CloudOwner, type CloudVolume, sameOwner } from '../../cloudstack/cloud';
 import { lookUpVm } from '../../cloudstack/look-up';
 import { isLeaving } from '../../cloudstack/volume-states';
 import { LIMITS } from '../../core/limits';
@@ -173,21 +173,33 @@ async function findUnclaimed(run: RunContext, since: number, volumeId: string): 
   const { cloud, ledger } = run.parts;
   const volumes = await run.active(() => cloud.listVolumes({ name: request.name, zoneId: request.zone_id }));
   const checked = run.journal.done('check') ?? {};
-  const owner =
-    volumes.find(({ id }) => id === volumeId)?.owner ?? ownerIn(checked) ?? (await ownerOfAppliance(run));
+  const own = volumes.find(({ id }) => id === volumeId);
+  const owner = own?.owner ?? ownerIn(checked) ?? (await ownerOfAppliance(run));
+  const begun = own ? beginThere(run, own, since) : since;
   const before = new Set(namesakes(checked));
   const unclaimed: string[] = [];
   for (const volume of volumes) {
     if (owner && !sameOwner(volume.owner, owner)) continue;
     if (volume.name !== request.name || before.has(volume.id)) continue;
-    // The clocks of CloudStack and of this machine may differ by less than a signature's lifetime.
     const made =
-      volume.created === null || Date.parse(volume.created) >= since - LIMITS.SIGNATURE_LIFETIME_MS;
+      volume.created === null || Date.parse(volume.created) >= begun - LIMITS.SIGNATURE_LIFETIME_MS;
     if (volume.id === volumeId || volume.vmId !== null || isLeaving(volume) || !made) continue;
     const owners = await run.active(() => ledger.listOperations({ volumeId: volume.id, limit: 1 }));
     if (owners.length === 0) unclaimed.push(volume.id);
   }
   run.learn({ unclaimed });
+}
+
+/**
+ * When the first try began, by CloudStack's clock, which a wrong one of this machine is no measure of: as long before it
+ * made our volume as the tries have taken here.
+ */
+function beginThere({ journal }: RunContext, { created }: CloudVolume, since: number): number {
+  const taken = journal.entries.findLast(
+    ({ step, state }) => step === 'create-volume' && state === 'accepted',
+  );
+  if (created === null || taken === undefined) return since;
+  return Date.parse(created) - Math.max(0, taken.at - since);
 }
 
 async function ownerOfAppliance(run: RunContext): Promise<CloudOwner | null> {
