@@ -5,13 +5,14 @@ const TEXT_LIMIT = 1_000;
 
 /**
  * Removes control characters and credentials and limits the length: the text goes into logs, replies and
- * rows.
+ * rows. Half of a character, which a cut may leave, is refused by the JSON columns of MySQL.
  */
 export function cleanText(text: string): string {
   return text
     .replace(/[\u0000-\u001f\u007f]+/g, ' ')
     .replace(/\b(apikey|signature)=[^&\s"']+/gi, '$1=***')
     .slice(0, TEXT_LIMIT)
+    .replace(/\p{Cs}/gu, '\ufffd')
     .trim();
 }
 

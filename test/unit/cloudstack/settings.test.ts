@@ -228,4 +228,11 @@ describe('small things', () => {
       'see http://c/?apiKey=***&signature=***" now',
     );
   });
+
+  it('a text is not cut in the middle of a character: a JSON column would refuse the rest', () => {
+    const said = cleanText(`${'x'.repeat(999)}\u{1f600} is in the way`);
+    expect(said).toHaveLength(1_000);
+    expect(Buffer.from(said).toString(), 'it has a UTF-8 form').toBe(said);
+    expect(cleanText('disk \u{1f600} is in the way')).toBe('disk \u{1f600} is in the way');
+  });
 });
