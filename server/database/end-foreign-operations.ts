@@ -3,6 +3,7 @@ import type { Epoch } from '../model/ledger';
 import type { Database } from './connection/pool';
 import { assertEpoch } from './journal/fencing';
 import { correctTotals } from './operation-totals';
+import { noteReturn } from './return-from-old';
 
 /** Rows of the old daemon belong to no appliance. */
 const UNFINISHED = sql`appliance_id = '' AND status IN ('pending', 'executing')`;
@@ -15,6 +16,7 @@ const UNFINISHED = sql`appliance_id = '' AND status IN ('pending', 'executing')`
 export async function endForeignOperations(database: Database, epoch: Epoch): Promise<void> {
   await database.transaction(async (tx) => {
     await assertEpoch(tx, epoch);
+    await noteReturn(tx);
     const { rows } = await sql<{ id: string; status: string }>`SELECT id, status FROM volume_operations
       WHERE ${UNFINISHED} FOR UPDATE`.execute(tx);
     for (const { id, status } of rows) {

@@ -202,6 +202,19 @@ describe.each(FAMILIES)('an old database: %s', (family, statements) => {
     await ledger.noteAdoptionShown(epoch);
     expect(await ledger.readAdoption()).toMatchObject({ shownAt: expect.any(Number) });
   });
+
+  it('says so again when the old daemon has worked in between, until that was shown as well', async () => {
+    const dsn = await databaseWith(statements);
+    const { ledger, epoch } = await begin(dsn);
+    await ledger.noteAdoptionShown(epoch);
+    const adoption = async () => (await begin(dsn)).ledger.readAdoption();
+    expect(await adoption(), 'a restart alone').toMatchObject({ shownAt: expect.any(Number) });
+    await refusals(dsn, family, 1);
+    expect(await adoption()).toMatchObject({ shownAt: null });
+    const later = await begin(dsn);
+    await later.ledger.noteAdoptionShown(later.epoch);
+    expect(await adoption(), 'shown').toMatchObject({ shownAt: expect.any(Number) });
+  });
 });
 
 /** Definitions and rows of all tables, with triggers, views and routines: whatever a change would show in. */
@@ -305,8 +318,13 @@ it.each(['utf8mb4_unicode_ci', 'utf8mb4_bin', 'latin1_swedish_ci'])(
   },
 );
 
-it('a fresh database was not adopted', async () => {
-  expect(await (await begin(await databaseWith([]))).ledger.readAdoption()).toBeNull();
+it('a fresh database was not adopted, before the old daemon has worked with it', async () => {
+  const dsn = await databaseWith([]);
+  const { ledger, epoch } = await begin(dsn);
+  await ledger.accept(epoch, attach(VOLUMES[0], APPLIANCE));
+  expect(await (await begin(dsn)).ledger.readAdoption()).toBeNull();
+  await refusals(dsn, 'specification', 1);
+  expect(await (await begin(dsn)).ledger.readAdoption()).toMatchObject({ shownAt: null });
 });
 
 it.each([
