@@ -134,7 +134,7 @@ const catalogue = {
   },
   OPERATION_ABANDONED: {
     status: 409,
-    title: 'A person has abandoned the held operation',
+    title: 'The operation was abandoned by a person, or waited while the previous daemon worked',
     fix: 'Its error says what it may have left; look at the volume, then repeat the request if it is wanted.',
   },
   LEASE_LOST: {

@@ -3,7 +3,7 @@ import type { Epoch } from '../model/ledger';
 import type { Database } from './connection/pool';
 import { assertEpoch } from './journal/fencing';
 import { correctTotals } from './operation-totals';
-import { noteReturn } from './return-from-old';
+import { settleReturn } from './return-from-old';
 
 /** Rows of the old daemon belong to no appliance. */
 const UNFINISHED = sql`appliance_id = '' AND status IN ('pending', 'executing')`;
@@ -12,11 +12,13 @@ const UNFINISHED = sql`appliance_id = '' AND status IN ('pending', 'executing')`
  * Ends what the old daemon left unfinished as failed, with a note of what it was (docs/decisions/0002): nobody
  * knows what it has done of it. At every take-over, because somebody may have gone back to the old daemon for
  * a while.
+ *
+ * @param at wall clock ms
  */
-export async function endForeignOperations(database: Database, epoch: Epoch): Promise<void> {
+export async function endForeignOperations(database: Database, epoch: Epoch, at: number): Promise<void> {
   await database.transaction(async (tx) => {
     await assertEpoch(tx, epoch);
-    await noteReturn(tx);
+    await settleReturn(tx, epoch, at);
     const { rows } = await sql<{ id: string; status: string }>`SELECT id, status FROM volume_operations
       WHERE ${UNFINISHED} FOR UPDATE`.execute(tx);
     for (const { id, status } of rows) {

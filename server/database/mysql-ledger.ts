@@ -137,7 +137,7 @@ export class MysqlLedger implements Ledger {
   }
 
   async resumable(epoch: Epoch): Promise<Operation[]> {
-    if (this.foreignEnded !== epoch.number) await endForeignOperations(this.database, epoch);
+    if (this.foreignEnded !== epoch.number) await endForeignOperations(this.database, epoch, this.now());
     this.foreignEnded = epoch.number;
     return resumableOperations(this.database, epoch);
   }

@@ -1,15 +1,55 @@
 import { sql, type Transaction } from 'kysely';
+import type { Epoch } from '../model/ledger';
 import { OPERATION_STATUSES } from '../model/operation';
+import { insertEntries } from './journal/write-journal';
+import { addToTotals } from './operation-totals';
 import type { Tables } from './tables';
 
 /**
  * Somebody may have gone back to the old daemon for a while: what it has written since is adopted anew, so that sync
- * deletes none of it before somebody has seen which (./adoption.ts).
+ * deletes none of it before somebody has seen which (./adoption.ts). And what had not ended here by then is not gone on
+ * with by itself: the volume may serve something else by now.
+ *
+ * @param at wall clock ms
  */
-export async function noteReturn(tx: Transaction<Tables>): Promise<void> {
-  if ((await newestOfOld(tx)) === null) return;
+export async function settleReturn(tx: Transaction<Tables>, epoch: Epoch, at: number): Promise<void> {
+  const newest = await newestOfOld(tx);
+  if (newest === null) return;
   await sql`INSERT INTO volume_daemon_adoption (id, adopted_at, shown_at) VALUES (1, CURRENT_TIMESTAMP(3), NULL)
     ON DUPLICATE KEY UPDATE adopted_at = CURRENT_TIMESTAMP(3), shown_at = NULL`.execute(tx);
+  await endWaiting(tx, epoch, newest, at);
+  await sql`UPDATE volume_operations SET held_at = CURRENT_TIMESTAMP(3),
+      held_reason = 'the previous daemon has worked here since this was accepted, and its volume may serve something else by now'
+    WHERE appliance_id = ${epoch.applianceId} AND status = 'executing' AND held_reason IS NULL
+      AND sequence < ${newest}`.execute(tx);
+}
+
+/** Nothing was done of these, so each of them ends: one by one they would be claimed behind what is held. */
+async function endWaiting(
+  tx: Transaction<Tables>,
+  { applianceId }: Epoch,
+  newest: number,
+  at: number,
+): Promise<void> {
+  const { rows } = await sql<{ id: string }>`SELECT id FROM volume_operations
+    WHERE appliance_id = ${applianceId} AND status = 'pending' AND sequence < ${newest} FOR UPDATE`.execute(
+    tx,
+  );
+  const error =
+    'abandoned: it was waiting when somebody went back to the previous daemon, which has worked here since. Nothing was done of it; repeat the request if it is still wanted';
+  const ended = { error, error_code: 'OPERATION_ABANDONED' };
+  for (const { id } of rows) {
+    const now = new Date(at);
+    await tx
+      .updateTable('volume_operations')
+      .set({ ...ended, status: 'failed', updated_at: now, completed_at: now })
+      .where('id', '=', id)
+      .execute();
+    await insertEntries(tx, { applianceId, operationId: id, after: 1, at }, [
+      { step: 'operation', state: 'failed', data: ended },
+    ]);
+    await addToTotals(tx, id);
+  }
 }
 
 /**

@@ -9,7 +9,7 @@ import { MysqlLedger } from '~/server/database/mysql-ledger';
 import { readOldRows } from '~/server/database/old-rows';
 import type { Epoch, Ledger } from '~/server/model/ledger';
 import { volumectl } from '../../cli/process';
-import { attach, mapping, note } from '../../contract/ledger/fixtures';
+import { attach, detach, mapping, note, remove } from '../../contract/ledger/fixtures';
 import { MIGRATED } from './family-b';
 import { PRODUCTION } from './family-c';
 import { LIVE, SPECIFICATION, VM, VOLUMES } from './old-databases';
@@ -214,6 +214,59 @@ describe.each(FAMILIES)('an old database: %s', (family, statements) => {
     const later = await begin(dsn);
     await later.ledger.noteAdoptionShown(later.epoch);
     expect(await adoption(), 'shown').toMatchObject({ shownAt: expect.any(Number) });
+  });
+});
+
+describe('operations of ours that had not ended when somebody went back to the old daemon', () => {
+  const [A, B] = VOLUMES;
+  /** One that executes on A, one that waits behind it, and one that waits on B. */
+  async function unfinished(dsn: Dsn): Promise<{ executing: string; waiting: readonly string[] }> {
+    const { ledger, epoch } = await begin(dsn);
+    const begun = detach(A);
+    await ledger.accept(epoch, begun);
+    await ledger.claim(epoch, 1);
+    const waiting = [remove(A), detach(B)];
+    for (const input of waiting) await ledger.accept<'delete' | 'detach'>(epoch, input);
+    return { executing: begun.id, waiting: waiting.map(({ id }) => id) };
+  }
+
+  it('go on while it has accepted nothing', async () => {
+    const dsn = await databaseWith(SPECIFICATION);
+    const { executing, waiting } = await unfinished(dsn);
+    const { ledger, epoch } = await begin(dsn);
+    expect(await ledger.resumable(epoch)).toMatchObject([{ id: executing, held: null }]);
+    expect((await ledger.claim(epoch, 9)).map(({ operation }) => operation.id)).toEqual([waiting[1]]);
+  });
+
+  it('are not gone on with after it has worked: what was begun is held, what waited ends', async () => {
+    const dsn = await databaseWith(SPECIFICATION);
+    const { executing, waiting } = await unfinished(dsn);
+    await refusals(dsn, 'specification', 1);
+
+    const { ledger, epoch } = await begin(dsn);
+    const held = expect.stringContaining('the previous daemon has worked here since');
+    expect(await ledger.resumable(epoch)).toMatchObject([{ id: executing, held }]);
+    expect(await ledger.claim(epoch, 9)).toEqual([]);
+    for (const id of waiting) {
+      const error = expect.stringContaining('Nothing was done of it');
+      expect(await ledger.readOperation(id)).toMatchObject({
+        status: 'failed',
+        errorCode: 'OPERATION_ABANDONED',
+        error,
+        completedAt: expect.any(Number),
+      });
+      expect((await ledger.readJournal(id)).at(-1)).toMatchObject({ state: 'failed', data: { error } });
+    }
+    expect((await ledger.counts(APPLIANCE)).byStatus.pending).toBe(0);
+
+    // What a person has released goes on, whoever owns the appliance later; so does what was accepted since.
+    await ledger.retryHeld(epoch, executing);
+    const fresh = detach(B);
+    await ledger.accept(epoch, fresh);
+    const next = await begin(dsn);
+    expect(await next.ledger.resumable(next.epoch)).toMatchObject([{ id: executing, held: null }]);
+    const claimed = await next.ledger.claim(next.epoch, 9);
+    expect(claimed.map(({ operation }) => operation.id)).toEqual([fresh.id]);
   });
 });
 
