@@ -345,6 +345,7 @@ export class MemoryLedger extends MemoryReads implements Ledger {
     const [open] = this.mine(epoch.applianceId, ['pending', 'executing']);
     const isOld = ({ completedAt }: Operation) => completedAt !== null && completedAt < olderThanMs;
     const old = this.mine(epoch.applianceId, ['completed', 'failed', 'cancelled'])
+      .filter(({ acceptedAt }) => acceptedAt < olderThanMs)
       .map(({ operation }) => operation)
       .filter((operation) => !kept.has(operation.id) && isOld(operation))
       .filter(({ sequence }) => open === undefined || sequence < open.operation.sequence)

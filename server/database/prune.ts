@@ -61,7 +61,8 @@ const HAS_DELETED = sql`(later.type = 'delete' AND COALESCE(
 /**
  * Ids of old operations that no guard relies on any more, oldest first. An operation that proves a volume to be
  * ours is needed until another one proves it, or has deleted the volume, and is old as well: a root disk
- * without that proof would go with its VM.
+ * without that proof would go with its VM. Old is what both clocks say is: `completed_at` is of the machine, which may
+ * have been years behind, and with the operation its Idempotency-Key is forgotten.
  */
 async function needless(
   tx: Transaction<Tables>,
@@ -74,6 +75,7 @@ async function needless(
 ): Promise<string[]> {
   const { rows } = await sql<{ id: string }>`SELECT o.id FROM volume_operations o
     WHERE o.appliance_id = ${old.appliance} AND o.completed_at < ${old.before} AND o.sequence <= ${old.upTo}
+      AND (o.accepted_at IS NULL OR o.accepted_at < ${old.before})
       AND o.status IN ('completed', 'failed', 'cancelled')
       AND NOT EXISTS (SELECT 1 FROM straggling_jobs j WHERE j.operation_id = o.id)
       AND (o.status <> 'completed' OR o.type NOT IN ${PROOFS} OR o.volume_id = '' OR EXISTS (

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import type { Epoch, Ledger } from '~/server/model/ledger';
+import type { Epoch, Ledger, Pruning } from '~/server/model/ledger';
 import { OPERATION_TYPES, type Operation } from '~/server/model/operation';
 import {
   A,
@@ -70,6 +70,12 @@ export function describeCountsAndPruning(suite: LedgerSuite): void {
     const DAY_MS = 86_400_000;
     const pruning = () => ({ ageMs: 90 * DAY_MS, localNowMs: Date.now(), keepNewest: 0, limit: 100 });
 
+    /** Of operations that the database took when the clock of the machine said so. */
+    const prune = async (parts: Partial<Pruning> = {}) => {
+      await suite.world.agreeOnTimes();
+      return ledger.prune(epoch, { ...pruning(), ...parts });
+    };
+
     /** Operations that ended 100 days ago, oldest first. */
     async function oldOnes(count: number): Promise<Operation[]> {
       const old: Operation[] = [];
@@ -86,19 +92,26 @@ export function describeCountsAndPruning(suite: LedgerSuite): void {
       const fresh = await executing(create('fresh'));
       await end(fresh.id, 'failed', Date.now() - 80 * DAY_MS);
       const open = await ask(detach(A, { at: Date.now() - 200 * DAY_MS }));
-      const two = { ...pruning(), limit: 2 };
-      expect(await ledger.prune(epoch, two)).toEqual({ deleted: 2, refused: null });
-      expect(await ledger.prune(epoch, two)).toEqual({ deleted: 1, refused: null });
-      expect(await ledger.prune(epoch, two)).toEqual({ deleted: 0, refused: null });
+      expect(await prune({ limit: 2 })).toEqual({ deleted: 2, refused: null });
+      expect(await prune({ limit: 2 })).toEqual({ deleted: 1, refused: null });
+      expect(await prune({ limit: 2 })).toEqual({ deleted: 0, refused: null });
       expect((await ledger.listOperations({ limit: 10 })).map(({ id }) => id)).toEqual([open.id, fresh.id]);
       expect(await ledger.readJournal(old[0]?.id ?? '')).toEqual([]);
       expect(await ledger.readJournal(fresh.id)).not.toEqual([]);
     });
 
+    it('keeps what the database took lately, however far behind the clock of the machine was', async () => {
+      const { id } = await executing(create('one', { at: T0 - 20_000 * DAY_MS, idempotencyKey: 'key' }));
+      await end(id, 'completed', T0 - 20_000 * DAY_MS);
+      expect(await ledger.prune(epoch, pruning())).toEqual({ deleted: 0, refused: null });
+      expect(await left()).toEqual([id]);
+      expect(await prune()).toEqual({ deleted: 1, refused: null });
+    });
+
     it('the newest stay, whatever their age', async () => {
       const old = await oldOnes(5);
-      expect(await ledger.prune(epoch, { ...pruning(), keepNewest: 3 })).toMatchObject({ deleted: 2 });
-      expect(await ledger.prune(epoch, { ...pruning(), keepNewest: 3 })).toMatchObject({ deleted: 0 });
+      expect(await prune({ keepNewest: 3 })).toMatchObject({ deleted: 2 });
+      expect(await prune({ keepNewest: 3 })).toMatchObject({ deleted: 0 });
       const left = (await ledger.listOperations({ limit: 10 })).map(({ id }) => id);
       expect(left).toEqual(
         old
@@ -123,7 +136,7 @@ export function describeCountsAndPruning(suite: LedgerSuite): void {
       await ended(executing(detach(A)), 190);
       await ended(executing(attach(A, OTHER_VM)), 180, 'failed');
       const last = await ended(executing(attach(A, OTHER_VM)), 10);
-      await ledger.prune(epoch, pruning());
+      await prune();
       expect(await left(), 'until the one that proves it as well is old').toEqual([first, last]);
       expect(await ledger.ownVolumes([A])).toEqual(new Set([A]));
     });
@@ -136,7 +149,7 @@ export function describeCountsAndPruning(suite: LedgerSuite): void {
         await ended(executing(attach(volumeId, APPLIANCE)), 200);
         await ended(executing(remove(volumeId)), deletedDaysAgo);
       }
-      await ledger.prune(epoch, pruning());
+      await prune();
       expect(await ledger.ownVolumes([A, B])).toEqual(new Set([B]));
       expect(await left()).toHaveLength(2);
     });
@@ -147,7 +160,7 @@ export function describeCountsAndPruning(suite: LedgerSuite): void {
       const response = { volume_id: A, recoverable: true, message: 'in the trash' };
       const end = { status: 'completed', response, error: null, errorCode: null } as const;
       await suite.append(id, { at: Date.now() - 95 * DAY_MS, end });
-      await ledger.prune(epoch, pruning());
+      await prune();
       expect(await ledger.ownVolumes([A])).toEqual(new Set([A]));
       expect(await left()).toEqual([proof]);
     });
@@ -156,22 +169,22 @@ export function describeCountsAndPruning(suite: LedgerSuite): void {
       const before = await ended(executing(detach(B)), 200);
       const group = await executing(attach(B, OTHER_VM));
       const part = await ended(executing(detach(A)), 150);
-      expect(await ledger.prune(epoch, pruning())).toMatchObject({ deleted: 1 });
+      expect(await prune()).toMatchObject({ deleted: 1 });
       expect(await left()).toEqual([group.id, part]);
       expect(await ledger.readOperation(before)).toBeNull();
       await end(group.id, 'failed', Date.now() - 100 * DAY_MS);
-      expect(await ledger.prune(epoch, pruning())).toMatchObject({ deleted: 2 });
+      expect(await prune()).toMatchObject({ deleted: 2 });
     });
 
     it('keeps an operation whose job may still act, until it is known how that ended', async () => {
       const { id } = await executing(detach(A));
       await suite.append(id, { entries: [entry('detach-volume', 'accepted', { job_id: 'job-1' })] });
       await end(id, 'failed', Date.now() - 200 * DAY_MS);
-      await ledger.prune(epoch, pruning());
+      await prune();
       const [job] = await ledger.openJobs(A);
       expect(job).toMatchObject({ operationId: id, jobId: 'job-1' });
       if (job) await ledger.settleOpenJob(epoch, job, { outcome: 'ok' });
-      expect(await ledger.prune(epoch, pruning())).toMatchObject({ deleted: 1 });
+      expect(await prune()).toMatchObject({ deleted: 1 });
     });
 
     it.each([-400 * DAY_MS, -7_200_000, -360_000, 360_000, 7_200_000, 400 * DAY_MS])(
@@ -179,7 +192,7 @@ export function describeCountsAndPruning(suite: LedgerSuite): void {
       async (off) => {
         await oldOnes(2);
         const now = Date.now() + off;
-        const pruned = await ledger.prune(epoch, { ...pruning(), localNowMs: now });
+        const pruned = await prune({ localNowMs: now });
         expect(pruned).toEqual({ deleted: 0, refused: expect.stringContaining('do not agree') });
         expect(await ledger.listOperations({ limit: 10 })).toHaveLength(2);
       },

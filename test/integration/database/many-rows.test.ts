@@ -22,10 +22,10 @@ beforeAll(async () => {
   pool = openPool(dsn);
   // One second apart. Creates never fail, one VM has half of all rows, and nothing is pending.
   await server.query(
-    `INSERT INTO volume_operations (id, type, status, volume_id, vm_id, request, created_at, updated_at, completed_at, appliance_id, epoch)
+    `INSERT INTO volume_operations (id, type, status, volume_id, vm_id, request, created_at, updated_at, completed_at, accepted_at, appliance_id, epoch)
      SELECT UUID(), ELT(1 + seq % 4, 'create', 'attach', 'detach', 'delete'), IF(seq % 100 = 1, 'failed', 'completed'), CONCAT('volume-', seq % 500),
        IF(seq % 2 = 0, 'vm-1', CONCAT('vm-', seq % 50)), '{}', FROM_UNIXTIME(${START / 1000} + seq), FROM_UNIXTIME(${START / 1000} + seq + 3),
-       FROM_UNIXTIME(${START / 1000} + seq + 3), '${APPLIANCE}', 1 FROM seq_1_to_${ROWS}`,
+       FROM_UNIXTIME(${START / 1000} + seq + 3), FROM_UNIXTIME(${START / 1000} + seq), '${APPLIANCE}', 1 FROM seq_1_to_${ROWS}`,
     [],
     dsn.database,
   );
