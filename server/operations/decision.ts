@@ -279,8 +279,7 @@ export type Action =
   | { readonly do: 'read-holders'; readonly volumeId: string; readonly taking: Taking }
   /** Who uses this device, which was found for the volume and is not mapped yet. */
   | { readonly do: 'read-device-users'; readonly device: Device }
-  /** `since`: wall clock ms of the first try. */
-  | { readonly do: 'find-unclaimed'; readonly since: number; readonly volumeId: string }
+  | { readonly do: 'find-unclaimed'; readonly volumeId: string }
   | { readonly do: 'query-job'; readonly jobId: string }
   | { readonly do: 'read-parts'; readonly step: Step; readonly operationIds: readonly string[] }
   | { readonly do: 'await-device'; readonly volume: CloudVolume; readonly timeoutMs: number }

@@ -52,7 +52,7 @@ export function decideCreate(s: Situation<'create'>): Action {
  */
 function lost(s: Situation, jobId: string): Action {
   const { unclaimed } = s.facts;
-  if (!unclaimed) return { do: 'find-unclaimed', since: s.journal.firstIntent(STEP)?.at ?? 0, volumeId: '' };
+  if (!unclaimed) return { do: 'find-unclaimed', volumeId: '' };
   const seen = unclaimed.length === 0 ? 'none is seen' : `it may be ${unclaimed.join(' or ')}`;
   const message = `CloudStack took the creation (job ${jobId}) and did not say which volume it made: ${seen}; nothing was created again`;
   return giveUp('CLOUDSTACK_OUTCOME_UNKNOWN', message, { unclaimed: [...unclaimed] });
@@ -173,10 +173,9 @@ function finish(s: Situation<'create'>, volume: CloudVolume, tries: number, chec
   }
   if (phase === 'rest') {
     // A try that was sent may have made a volume although its job is lost.
-    const since = s.journal.firstIntent(STEP)?.at ?? 0;
     const sentTwice = tries > 1 || s.journal.mayHaveDoubled(STEP);
     const { unclaimed } = s.facts;
-    if (sentTwice && !unclaimed) return { do: 'find-unclaimed', since, volumeId: volume.id };
+    if (sentTwice && !unclaimed) return { do: 'find-unclaimed', volumeId: volume.id };
     return complete(s, volume, unclaimed ?? [], checked);
   }
   if (phase === 'leaving' || s.elapsed('settle') > LIMITS.VOLUME_BUSY_DEADLINE_MS) {

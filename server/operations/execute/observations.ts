@@ -1,4 +1,4 @@
-import { type CloudOwner, type CloudVolume, sameOwner } from '../../cloudstack/cloud';
+import { type CloudOwner, sameOwner } from '../../cloudstack/cloud';
 import { lookUpVm } from '../../cloudstack/look-up';
 import { isLeaving } from '../../cloudstack/volume-states';
 import { LIMITS } from '../../core/limits';
@@ -86,7 +86,7 @@ export async function observe(run: RunContext, action: Observation): Promise<voi
     case 'read-offer':
       return readOffer(run);
     case 'find-unclaimed':
-      return findUnclaimed(run, action.since, action.volumeId);
+      return findUnclaimed(run, action.volumeId);
     case 'read-obstacles':
       return readObstacles(run, action);
     case 'read-holders':
@@ -165,9 +165,10 @@ async function readOffer(run: RunContext): Promise<void> {
 
 /**
  * After a create that was sent more than once: volumes of its name that an earlier try may have made. They
- * are reported, never adopted, because a name proves nothing.
+ * are reported, never adopted, because a name proves nothing. What was there before the first try is known by its ids,
+ * not by times: CloudStack's clock and that of this machine may be hours apart.
  */
-async function findUnclaimed(run: RunContext, since: number, volumeId: string): Promise<void> {
+async function findUnclaimed(run: RunContext, volumeId: string): Promise<void> {
   if (run.operation.type !== 'create') return;
   const { request } = run.operation;
   const { cloud, ledger } = run.parts;
@@ -175,31 +176,16 @@ async function findUnclaimed(run: RunContext, since: number, volumeId: string): 
   const checked = run.journal.done('check') ?? {};
   const own = volumes.find(({ id }) => id === volumeId);
   const owner = own?.owner ?? ownerIn(checked) ?? (await ownerOfAppliance(run));
-  const begun = own ? beginThere(run, own, since) : since;
   const before = new Set(namesakes(checked));
   const unclaimed: string[] = [];
   for (const volume of volumes) {
     if (owner && !sameOwner(volume.owner, owner)) continue;
     if (volume.name !== request.name || before.has(volume.id)) continue;
-    const made =
-      volume.created === null || Date.parse(volume.created) >= begun - LIMITS.SIGNATURE_LIFETIME_MS;
-    if (volume.id === volumeId || volume.vmId !== null || isLeaving(volume) || !made) continue;
+    if (volume.id === volumeId || volume.vmId !== null || isLeaving(volume)) continue;
     const owners = await run.active(() => ledger.listOperations({ volumeId: volume.id, limit: 1 }));
     if (owners.length === 0) unclaimed.push(volume.id);
   }
   run.learn({ unclaimed });
-}
-
-/**
- * When the first try began, by CloudStack's clock, which a wrong one of this machine is no measure of: as long before it
- * made our volume as the tries have taken here.
- */
-function beginThere({ journal }: RunContext, { created }: CloudVolume, since: number): number {
-  const taken = journal.entries.findLast(
-    ({ step, state }) => step === 'create-volume' && state === 'accepted',
-  );
-  if (created === null || taken === undefined) return since;
-  return Date.parse(created) - Math.max(0, taken.at - since);
 }
 
 async function ownerOfAppliance(run: RunContext): Promise<CloudOwner | null> {

@@ -93,6 +93,27 @@ describe('whose volume it is, when a create is lost beside a namesake of the sam
     expect(rig.calls).not.toContain('deleteVolume');
   });
 
+  it('names what the calls left behind also when the clock of this machine was hours ahead', async () => {
+    const rig = await Rig.start();
+    const others = await strangers(rig);
+    rig.model.faults.add({ command: 'createVolume', kind: 'drop-reply-after-effect' });
+    rig.model.faults.add({ command: 'createVolume', kind: 'lose-job' });
+    rig.clock.set(120 * MINUTE_MS);
+    // Set right before CloudStack, whose clock was, makes the volume.
+    rig.onSend = () => {
+      rig.onSend = () => {};
+      rig.clock.set(-120 * MINUTE_MS);
+    };
+    const operation = await rig.ended(await create(rig), 10 * MINUTE_MS);
+    expect(operation.errorCode).toBe('CLOUDSTACK_OUTCOME_UNKNOWN');
+    const left = rig.model.volumes
+      .filter(({ name, id, type }) => name === 'data' && type === 'DATADISK' && !others.includes(id))
+      .map(({ id }) => id);
+    expect(left.length).toBeGreaterThan(0);
+    expect(operation.response?.unclaimed).toEqual(expect.arrayContaining(left));
+    expect(operation.response?.unclaimed).toHaveLength(left.length);
+  });
+
   it('a daemon that dies between the call and its answer finds the volume by its job, not by its name', async () => {
     const rig = await Rig.start();
     await rig.volume({ size: 2 * GIB, state: 'Allocated' });
