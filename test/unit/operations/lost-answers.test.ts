@@ -124,39 +124,6 @@ describe('something on the way sends a call twice', () => {
   });
 });
 
-describe('what an earlier try of a create has left', () => {
-  it.each([-60 * MINUTE_MS, 60 * MINUTE_MS])(
-    "is named also where CloudStack's clock is %i ms from this one; a namesake that is older is not",
-    async (skewMs) => {
-      const rig = await Rig.start();
-      const [zone, [offering]] = [rig.model.inventory.firstZone(), rig.model.offerings];
-      const old = await rig.volume({ name: 'new', size: GIB });
-      await rig.pass(60 * MINUTE_MS);
-      let lists = 0;
-      const { listVolumes } = rig.cloud;
-      rig.cloud.listVolumes = async (filter) => {
-        if (filter.name !== undefined) lists += 1;
-        // The first one, before the create, is older than the namesake.
-        const shown = (await listVolumes.call(rig.cloud, filter)).filter(
-          ({ id }) => lists > 1 || id !== old.id,
-        );
-        return shown.map((one) => ({
-          ...one,
-          created: new Date(Date.parse(one.created ?? '') + skewMs).toISOString(),
-        }));
-      };
-      rig.model.faults.add({ command: 'createVolume', kind: 'duplicate-request' });
-      const request = { name: 'new', size: GIB, disk_offering_id: offering?.id ?? '', zone_id: zone.id };
-      const operation = await rig.run('create', request);
-      const left = rig.model.volumes.filter(
-        ({ name, id }) => name === 'new' && id !== operation.volumeId && id !== old.id,
-      );
-      expect(left).toHaveLength(1);
-      expect(operation.response?.unclaimed).toEqual(left.map(({ id }) => id));
-    },
-  );
-});
-
 describe('after CloudStack has accepted', () => {
   it.each([
     ['nothing answers for two hours', { command: '*', kind: 'html', code: 503 }],
