@@ -25,7 +25,7 @@ interface OutputSettings {
 
 /**
  * Writes results to the standard output, and progress, hints and errors to the error output. What is for people is
- * escaped here, whoever names are from; what is for programs stays as the daemon sent it.
+ * escaped here, whoever names are from; what is for programs means what the daemon sent, whatever else reads it.
  */
 export class Output {
   private shown = 0;
@@ -96,13 +96,13 @@ export class Output {
 
   /** An object or array in the format that was asked for, JSON when none was. */
   data(value: unknown): void {
-    this.write(this.settings.format === 'yaml' ? yamlText(value) : `${JSON.stringify(value, null, 2)}\n`);
+    this.write(this.settings.format === 'yaml' ? yamlText(value) : `${jsonText(value, 2)}\n`);
   }
 
   /** One of a sequence that arrives over time: a line of JSON, a YAML document, or the text. */
   stream(value: unknown, text: string): void {
     if (this.settings.format === 'yaml') this.write(`---\n${yamlText(value)}`);
-    else this.write(this.isData ? `${JSON.stringify(value)}\n` : `${visible(text)}\n`);
+    else this.write(this.isData ? `${jsonText(value)}\n` : `${visible(text)}\n`);
   }
 
   /** A line for people on the standard output; nothing as data. */
@@ -161,8 +161,23 @@ export class Output {
   }
 }
 
+function jsonText(value: unknown, indent = 0): string {
+  return escaped(JSON.stringify(value, null, indent));
+}
+
 /** Long texts stay on their line, so that programs that read line by line can read it, too. */
 function yamlText(value: unknown): string {
   // Through JSON: what has no JSON form is left out, and the same object twice is no alias.
-  return stringify(JSON.parse(JSON.stringify(value)), { lineWidth: 0 });
+  return escaped(stringify(JSON.parse(JSON.stringify(value)), { lineWidth: 0 }));
+}
+
+/**
+ * The control characters that JSON and YAML leave as they are, and a terminal obeys (U+009B begins a command). Both have them
+ * in double quotes only, where the escape is the same character.
+ */
+function escaped(text: string): string {
+  return text.replace(
+    /[\u007f-\u009f]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
 }

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { parse } from 'yaml';
 import { cloudVolume, VOLUME } from '~/test/support/canned';
 import { FakeDaemon, listed } from '~/test/support/fake-daemon';
 import { HttpApp } from '~/test/support/http-app';
@@ -36,7 +37,7 @@ it('in what the daemon refuses with', async () => {
   expect(error).not.toContain('\u202e');
 });
 
-it('in the error of an operation; programs get it as it is', async () => {
+it('in the error of an operation; programs get the same text', async () => {
   const { id } = await daemon.operations.request('detach', { volume_id: VOLUME });
   daemon.move(id, { status: 'failed', error: HOSTILE, errorCode: 'DEVICE_IN_USE', completedAt: 1 });
   const forPeople = await ctl('operation', 'watch', id);
@@ -44,4 +45,8 @@ it('in the error of an operation; programs get it as it is', async () => {
   expect(forPeople.out + forPeople.error).not.toMatch(/[\u009b\u202e\u001b]/);
   const { out } = await ctl('operation', 'watch', id, '--json');
   expect(JSON.parse(out)).toMatchObject({ error: HOSTILE });
+  expect(out).not.toMatch(/[\u009b\u001b]/);
+  const yaml = (await ctl('operation', 'show', id, '-o', 'yaml')).out;
+  expect(parse(yaml)).toMatchObject({ error: HOSTILE });
+  expect(yaml).not.toMatch(/[\u009b\u001b]/);
 });
