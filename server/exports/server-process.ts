@@ -222,14 +222,17 @@ export async function versionOf(binary: string, packageName: string): Promise<st
   return /\b\d+\.\d+(?:\.\d+)?\b/.exec(`${stdout} ${stderr}`)?.[0] ?? null;
 }
 
-/** Resolves when it has ended well. Throws EXPORT_SERVER_UNHEALTHY with what it said. */
+/**
+ * Resolves when it has ended well. Throws EXPORT_SERVER_UNHEALTHY with what it said. Nothing of the environment but the PATH
+ * reaches it: an nbd-server that is started so lives on and speaks with strangers, and the secrets of the daemon are there.
+ */
 export async function runProgram(
   program: string,
   args: readonly string[],
   complaint: string,
   timeout: number = LIMITS.NBD_START_TIMEOUT_MS,
 ) {
-  return run(program, args, { timeout }).catch((error: unknown) => {
+  return run(program, args, { timeout, env: { PATH: process.env.PATH } }).catch((error: unknown) => {
     // Without the command line that Node puts before it.
     const stderr = error instanceof Error && 'stderr' in error ? String(error.stderr).trim() : '';
     const said = (stderr === '' ? messageOf(error) : stderr).split('\n').slice(0, 3).join(' ');

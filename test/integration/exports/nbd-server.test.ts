@@ -15,7 +15,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { LiveClient } from '~/lab/exports/live-client';
 import { type NbdServer, startNbdServer } from '~/lab/nbd-server';
 import { systemClock } from '~/server/core/clock';
@@ -116,6 +116,16 @@ describe('exports through the real nbd-server', () => {
     expect(await firstByte(second.name)).toBe(0x22);
     expect(await firstByte(first.name)).toMatch(/policy prevents|no export named/);
     expect((await server.health()).staleUntilRestart).toBe(0);
+  });
+
+  it('the process that serves clients is not given the secrets in the environment of the daemon', async () => {
+    vi.stubEnv('MIGRATEKIT_CRED_ENCRYPTION_KEY', 'canary-of-the-environment');
+    await server.publish(target(1, await plug('vdb', 0x11))).finally(() => vi.unstubAllEnvs());
+    const environments = await Promise.all(
+      (await pidsAtRest()).map((pid) => readFile(`/proc/${pid}/environ`, 'utf8')),
+    );
+    expect(environments.length).toBeGreaterThan(0);
+    expect(environments.filter((text) => text.includes('canary-of-the-environment'))).toEqual([]);
   });
 
   it('read-only exports that nbdkit has left are closed: nobody watches that folder any more, and its holder may still run', async () => {
