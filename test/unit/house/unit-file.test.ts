@@ -30,3 +30,8 @@ it('the daemon starts after an nbd-server of the system: who has the port of the
   const after = /^After=(.*)$/m.exec(unitFile('volume-daemon.service'))?.[1]?.split(' ');
   expect(after).toContain('nbd-server.service');
 });
+
+it('a client of an export does not choose how urgent a line of the journal is: nbdkit prints names as they are asked for', () => {
+  const settings = unitFile('volume-daemon-nbd.service');
+  expect(settings).toMatch(/^SyslogLevelPrefix=no$/m);
+});
