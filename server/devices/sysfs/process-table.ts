@@ -45,6 +45,15 @@ export function nodeKey({ dev, ino, rdev }: Pick<BigIntStats, 'dev' | 'ino' | 'r
   return `${dev}:${ino}:${rdev}`;
 }
 
+/**
+ * Has the user that runs this process started that one? Names and command lines prove nothing: everybody may give any to a
+ * process. Nor does the user whose rights it has: a program may have those of root whoever starts it.
+ */
+export function isOfThisUser(pid: number): boolean {
+  const real = /^Uid:\s*(\d+)/m.exec(textIn(`/proc/${pid}/status`))?.[1];
+  return real !== undefined && Number(real) === process.getuid?.();
+}
+
 /** Processes that this one has started and not lost; null when the kernel does not tell. */
 export function childrenOfProcess(pid: number): readonly number[] | null {
   try {

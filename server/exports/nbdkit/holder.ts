@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { createServer, type ListenOptions, type Server, type Socket } from 'node:net';
-import { end, pidsNamed } from '../../devices/sysfs/process-table';
+import { end, isOfThisUser, pidsNamed } from '../../devices/sysfs/process-table';
 import { refuse } from './refusal';
 import {
   type Door,
@@ -60,9 +60,13 @@ export class Holder {
     return this.sessions.pids();
   }
 
-  /** Counts the clients that processes of an earlier holder serve. */
+  /**
+   * Counts the clients that processes of an earlier holder serve. What another user has made look like one would take the
+   * place of a client, and could not be ended.
+   */
   async adopt(): Promise<void> {
-    for (const pid of await pidsNamed(SHELL)) if (this.processes.isServing(pid)) this.know(pid);
+    for (const pid of await pidsNamed(SHELL))
+      if (this.processes.isServing(pid) && isOfThisUser(pid)) this.know(pid);
   }
 
   /** A client that another holder has let in. */

@@ -251,6 +251,23 @@ describe('who is let in', () => {
     await clients[1]?.close();
   });
 
+  it('processes of other users that look like clients take nobody’s place', async ({ skip }) => {
+    if (process.getuid?.() !== 0) skip('it takes root');
+    server = create({ maxConnections: 2 });
+    const words = ['-c', 'read -r line; exit', 'nbdkit', `dir=${join(nbdkit.runDir, 'exports')}`];
+    const likenesses = [1, 2].map(() => spawn('sh', words, { uid: 65_534, gid: 65_534 }));
+    try {
+      await Promise.all(likenesses.map((one) => once(one, 'spawn')));
+      const one = await disk(0);
+      await server.publish(one);
+      const client = await open(one);
+      expect(await firstByteOf(client)).toBe(1);
+      await client.close();
+    } finally {
+      for (const one of likenesses) one.kill('SIGKILL');
+    }
+  });
+
   it('one client more than an export may have is ended; the others, and those of other exports, carry on', async () => {
     server = create({ maxPerExport: 1 });
     const [one, two] = [await disk(0), await disk(1)];
