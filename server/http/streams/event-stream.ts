@@ -61,6 +61,9 @@ export class EventStream {
     this.heartbeat.unref();
     this.response.flushHeaders();
     this.write('retry: 1000\n\n');
+    // Who has left while something was read for the stream does not close it a second time: it would be open until its
+    // operation ends, and take the place of another.
+    if (this.response.closed) this.close();
   }
 
   get closed(): boolean {

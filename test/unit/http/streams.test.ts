@@ -1,4 +1,7 @@
-import type { IncomingMessage } from 'node:http';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import { once } from 'node:events';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { connect } from 'node:net';
 import { createParser } from 'eventsource-parser';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { LIMITS } from '~/server/core/limits';
@@ -249,6 +252,31 @@ describe('GET /operations/{id}/events', () => {
       { operation_id: id, sequence: 3, state: 'executing' },
       { operation_id: id, sequence: 4, state: 'completed' },
     ]);
+  });
+
+  it('takes no place when its client has left while the operation was read', async () => {
+    const { id } = await accept();
+    const { operations } = app.daemon;
+    const responses: ServerResponse[] = [];
+    const note = (message: unknown) => responses.push((message as { response: ServerResponse }).response);
+    subscribe('http.server.request.start', note);
+    const client = connect(app.port, '127.0.0.1');
+    const original = operations.read.bind(operations);
+    const read = vi.spyOn(operations, 'read').mockImplementationOnce(async (wanted) => {
+      client.destroy();
+      await Promise.all(responses.map((response) => once(response, 'close')));
+      return original(wanted);
+    });
+    try {
+      client.write(`GET /api/v1/operations/${id}/events HTTP/1.1\r\nHost: localhost\r\n\r\n`);
+      await vi.waitFor(() => expect(read).toHaveResolved(), { timeout: 10_000 });
+      await new Promise((resolve) => setImmediate(resolve));
+      expect([responses.length, openStreams()]).toEqual([1, 0]);
+    } finally {
+      unsubscribe('http.server.request.start', note);
+      // Of a stream that were open still, so that it fails alone.
+      app.daemon.move(id, { status: 'completed' });
+    }
   });
 
   it('sends a journal that is larger than the buffer of a stream', async () => {
