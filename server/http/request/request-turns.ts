@@ -162,6 +162,8 @@ class UnreadAnswers {
   private planned = false;
 
   written(socket: Socket): void {
+    // The client has left before its answer was made: nobody would take this connection out again.
+    if (socket.destroyed) return;
     this.sockets.add(socket);
     if (this.planned) return;
     this.planned = true;

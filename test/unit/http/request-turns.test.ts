@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type ServerResponse } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { takeTurns } from '~/server/http/request/request-turns';
 import { withLimits } from '~/test/support/with-limits';
 
@@ -141,6 +141,27 @@ describe('pipelined requests', () => {
 });
 
 describe('answers that are not read', () => {
+  it('of a client that left before its answer was made is not waited for, and its connection is not kept', async () => {
+    const { begun, until, open } = await serve();
+    const client = await open('/slow');
+    await until(1);
+    const response = begun[0]?.response;
+    const connection = response?.req.socket;
+    client.destroy();
+    if (response === undefined || connection === undefined) throw new Error('nothing was begun');
+    await once(response, 'close');
+    response.end('too late');
+    const lookedAt = vi.fn(() => 0);
+    Object.defineProperty(connection, 'writableLength', { get: lookedAt });
+    const other = await open('/other');
+    await until(2);
+    const heard = heardBy(other);
+    begun[1]?.response.end('in time');
+    while (!heard.text.includes('in time')) await once(other, 'data');
+    expect(lookedAt).not.toHaveBeenCalled();
+    other.destroy();
+  });
+
   it('beyond the bound of all cost the client its connection that waits longest', async () => {
     await withLimits({ UNREAD_ALL_BYTES: 1024 }, async () => {
       const { begun, until, open } = await serve();
