@@ -86,7 +86,7 @@ export function deviceHealth(
     message: [message, capacityText(capacity), ...attention].join('; '),
     details: {
       device_count: devices,
-      last_scan_at: lastScanAt,
+      last_scan_at: lastScanAt === null ? null : new Date(lastScanAt).toISOString(),
       events_processed: eventsProcessed,
       free_slots: freeSlots(capacity),
       hands_off: `${handsOff.answer}: ${handsOff.reason}`,

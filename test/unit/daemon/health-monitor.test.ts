@@ -1,7 +1,9 @@
 import { expect, it } from 'vitest';
 import { systemClock } from '~/server/core/clock';
 import type { ComponentHealth, ComponentStatus } from '~/server/daemon/daemon';
+import { deviceHealth } from '~/server/daemon/health/dependencies';
 import { HealthMonitor } from '~/server/daemon/health/health';
+import { unknown } from '~/server/model/evidence';
 
 it('a dependency is in its status since it was first found in it, whatever its words are since', async () => {
   let now = 1_000;
@@ -53,4 +55,19 @@ it('is stopped although a dependency does not answer, and tells nothing of an an
   await answered;
   await new Promise((resolve) => setImmediate(resolve));
   expect(told).toEqual([]);
+});
+
+it('the time of the last look at the disks is written like every other time of the API', () => {
+  const unlooked = unknown('nobody has looked', 0, 'guest');
+  const keeping = {
+    capacity: { guest: unlooked, cloudstack: unlooked },
+    handsOff: { answer: 'yes', reason: '' },
+    ownDisks: { disks: [], problems: [] },
+  } as const;
+  const watcher = { status: 'healthy', message: '', devices: 0, eventsProcessed: 0, failedScans: 0 } as const;
+  const lastScanAt = Date.UTC(2026, 7, 19, 20, 30, 0, 7);
+  const timeOf = (at: number | null) =>
+    deviceHealth({ ...watcher, lastScanAt: at }, keeping).details?.last_scan_at;
+  expect(timeOf(lastScanAt)).toBe('2026-08-19T20:30:00.007Z');
+  expect(timeOf(null)).toBeNull();
 });
