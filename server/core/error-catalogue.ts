@@ -178,7 +178,7 @@ const catalogue = {
     title: 'CloudStack did not say how the call ended',
     fix: 'Look at the volume in CloudStack; force-sync reports differences.',
   },
-  ZONE_NOT_FOUND: { status: 404, title: 'Zone not found', fix: 'List zones with volumectl check offerings.' },
+  ZONE_NOT_FOUND: { status: 404, title: 'Zone not found', fix: 'List zones with volumectl check zones.' },
   DISK_OFFERING_NOT_FOUND: {
     status: 404,
     title: 'Disk offering not found',
