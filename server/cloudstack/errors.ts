@@ -113,9 +113,8 @@ function delayIn(text: string): number | null {
   return match?.[1] ? Number(match[1]) : null;
 }
 
-/** Certificates that this machine does not trust. Nothing was sent. */
+/** Certificates of a CA that the daemon does not know. Nothing was sent. */
 const UNTRUSTED = new Set([
-  'CERT_HAS_EXPIRED',
   'DEPTH_ZERO_SELF_SIGNED_CERT',
   'SELF_SIGNED_CERT_IN_CHAIN',
   'UNABLE_TO_GET_ISSUER_CERT',
@@ -123,11 +122,19 @@ const UNTRUSTED = new Set([
   'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
 ]);
 
+/** Certificates that no setting of the daemon mends: the CA may well be known. Nothing was sent. */
+const OUT_OF_DATE = new Set(['CERT_HAS_EXPIRED', 'CERT_NOT_YET_VALID']);
+
 /** Of the transport: no connection came about in time. */
 export const CONNECT_TIMEOUT = 'ERR_CONNECT_TIMEOUT';
 
 /** Failures before the connection was established: the request certainly did not arrive. */
-const NEVER_SENT = new Set([...UNTRUSTED, CONNECT_TIMEOUT, 'ERR_TLS_CERT_ALTNAME_INVALID']);
+const NEVER_SENT = new Set([
+  ...UNTRUSTED,
+  ...OUT_OF_DATE,
+  CONNECT_TIMEOUT,
+  'ERR_TLS_CERT_ALTNAME_INVALID',
+]);
 
 /** The same, when the attempt to connect has met them. */
 const NO_CONNECTION = new Set([
@@ -140,6 +147,15 @@ const NO_CONNECTION = new Set([
 ]);
 const CONNECTING = new Set(['connect', 'getaddrinfo']);
 
+/** What mends a certificate that was refused. */
+function certificateHint(code: string): string | null {
+  if (UNTRUSTED.has(code))
+    return 'the daemon does not trust its certificate: name the CA in CLOUDSTACK_CA_FILE';
+  if (OUT_OF_DATE.has(code))
+    return 'its certificate is not valid by the clock of this machine: renew it, or set the clock';
+  return null;
+}
+
 /** Anything that fetch throws, or an answer that is not CloudStack's. */
 export function networkError(error: unknown, command: string): CloudError {
   const failure = systemError(error);
@@ -149,11 +165,8 @@ export function networkError(error: unknown, command: string): CloudError {
     error instanceof Error && error.name === 'TimeoutError'
       ? 'timeout'
       : (code ?? (error instanceof Error ? cleanText(error.message) : 'no answer'));
-  const hint =
-    code !== null && UNTRUSTED.has(code)
-      ? ' (this machine does not trust its certificate: name the CA in CLOUDSTACK_CA_FILE)'
-      : '';
-  return new CloudError(`CloudStack did not answer ${command}: ${what}${hint}`, {
+  const hint = code === null ? null : certificateHint(code);
+  return new CloudError(`CloudStack did not answer ${command}: ${what}${hint === null ? '' : ` (${hint})`}`, {
     kind: 'network',
     outcome,
     cause: error,

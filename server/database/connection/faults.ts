@@ -136,10 +136,14 @@ function reasonOf(error: unknown): string {
 function certificateHint(error: unknown): string {
   const text = messageOf(error);
   if (errorCode(error) !== 'HANDSHAKE_SSL_ERROR' && !/altname/i.test(text)) return '';
-  const name = /does not match certificate/i.test(text);
-  return name
-    ? `: ${text} (connect to a name that the certificate is for)`
-    : `: ${text} (if this machine does not trust its certificate: name the CA in DATABASE_CA_FILE)`;
+  return `: ${text} (${certificateRemedy(text)})`;
+}
+
+function certificateRemedy(text: string): string {
+  if (/does not match certificate/i.test(text)) return 'connect to a name that the certificate is for';
+  if (/certificate (?:has expired|is not yet valid)/i.test(text))
+    return 'renew the certificate, or set the clock of this machine';
+  return 'if the daemon does not trust its certificate: name the CA in DATABASE_CA_FILE';
 }
 
 /** The server's number of an error, also of the cause of a DATABASE_UNAVAILABLE. */

@@ -7,7 +7,7 @@ import { makePrivateCa, type PrivateCa } from '~/lab/certificates';
 import { type Mariadb, startMariadb } from '~/lab/mariadb';
 import { messageOf } from '~/server/core/errors';
 import { parseDsn, trusting } from '~/server/database/connection/dsn';
-import { faultOf, translate } from '~/server/database/connection/faults';
+import { faultOf, translate, unavailable } from '~/server/database/connection/faults';
 import { openPool } from '~/server/database/connection/pool';
 
 /** A MariaDB that takes TLS only, with a certificate of a CA that nobody knows. */
@@ -79,6 +79,16 @@ it('a plain connection to a server that takes TLS only is refused; MySQL says wh
   );
   expect(messageOf(translate(refusal))).toContain('add tls=true to DATABASE_DSN');
 });
+
+it.each(['certificate has expired', 'certificate is not yet valid'])(
+  '%s: what mends it is said, and not a CA that would not',
+  (text) => {
+    const refusal = Object.assign(new Error(text), { code: 'HANDSHAKE_SSL_ERROR' });
+    const told = messageOf(unavailable(refusal));
+    expect(told).toContain(`${text} (renew the certificate, or set the clock of this machine)`);
+    expect(told).not.toContain('DATABASE_CA_FILE');
+  },
+);
 
 it('tls=skip-verify still connects to anybody, also with a CA, which is then not used', async () => {
   const skip = (dsn: string) => `${dsn}&tls=skip-verify`;

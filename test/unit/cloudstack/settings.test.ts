@@ -192,6 +192,16 @@ describe('a connection that fails', () => {
     },
   );
 
+  it.each(['CERT_HAS_EXPIRED', 'CERT_NOT_YET_VALID'])(
+    '%s: nothing was sent, and no CA is asked for that would not help',
+    (code) => {
+      const error = failed(code);
+      expect(error.outcome).toBe('not-started');
+      expect(error.message).toContain('renew it, or set the clock');
+      expect(error.message).not.toContain('CLOUDSTACK_CA_FILE');
+    },
+  );
+
   it.each([
     ['ECONNREFUSED', 'connect', 'not-started'],
     ['ENOTFOUND', 'getaddrinfo', 'not-started'],
