@@ -22,7 +22,8 @@ ${NOTE}
 
 The daemon is configured by environment variables only (\`/etc/default/volume-daemon\` with the packaged unit). All mistakes are reported at once and the
 daemon exits with 1. \`node .output/server/index.mjs --check-config\` prints what is in force in its own environment, secrets masked; what the packaged unit would run with is shown by
-\`systemd-run --pipe --wait --quiet -p EnvironmentFile=/etc/default/volume-daemon /usr/bin/node /usr/lib/volume-daemon/server/index.mjs --check-config\`. CloudStack's URL and keys are in the database
+\`systemd-run --pipe --wait --quiet -p EnvironmentFile=/etc/default/volume-daemon /usr/bin/node /usr/lib/volume-daemon/server/index.mjs --check-config\`
+(a package that has its own Node: \`/usr/lib/volume-daemon/bin/node\`). CloudStack's URL and keys are in the database
 table \`ossea_configs\` and take effect within 5 seconds of a change, without a restart.
 
 Durations: \`2s\`, \`500ms\`, \`1m30s\`; a plain number is milliseconds. Sizes: \`3GiB\`, \`512MiB\`, or plain bytes. An empty variable is an unset one.
