@@ -59,6 +59,10 @@ function reportOf(error: unknown, { command, args }: Failed): Report {
   return { code: EXIT.SOFTWARE, message: `a mistake in ${PROGRAM} itself: ${text}`, fixes: [] };
 }
 
+/** How that is done here; what the daemon says is for those who write the request themselves. */
+const NAME_A_TOKEN =
+  'name the file of a token that is not revoked with --token-file or VOLUMECTL_TOKEN_FILE; volumectl token create makes one';
+
 /** The message, code, fix and details of the daemon. */
 function refusal({ problem, notReady }: ApiError): Report {
   const details = problem.details === undefined ? [] : [`details: ${JSON.stringify(problem.details)}`];
@@ -67,7 +71,7 @@ function refusal({ problem, notReady }: ApiError): Report {
     code: notReady ? EXIT.UNREACHABLE : EXIT.FAILED,
     // One line: a name in it must not begin another.
     message: visible(`${problem.detail} (${problem.code})`),
-    fixes: [`fix: ${problem.fix}`, ...details, ...retry],
+    fixes: [`fix: ${problem.code === 'UNAUTHORIZED' ? NAME_A_TOKEN : problem.fix}`, ...details, ...retry],
   };
 }
 

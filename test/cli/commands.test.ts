@@ -208,7 +208,10 @@ describe('what is sent', () => {
   it('the token of the token file', async () => {
     writeFileSync(join(dir, 'token'), 'sesame\n');
     setGuardSettings({ allowedHosts: [], access: tokenAccess({ tokenFile: join(dir, 'token') }) });
-    expect(await ctl('sync')).toMatchObject({ code: 3, error: expect.stringContaining('UNAUTHORIZED') });
+    const refused = await ctl('sync');
+    expect(refused).toMatchObject({ code: 3, error: expect.stringContaining('UNAUTHORIZED') });
+    expect(refused.error).toContain('--token-file or VOLUMECTL_TOKEN_FILE');
+    expect(refused.error).not.toContain('Authorization: Bearer');
     expect((await ctl('volume', 'list', '--token-file', join(dir, 'token'))).code).toBe(0);
     const missing = await ctl('volume', 'list', '--token-file', join(dir, 'no-token'));
     expect(missing).toMatchObject({ code: 5, error: expect.stringContaining('token file cannot be read') });
