@@ -6,6 +6,7 @@ import { DOCUMENTS } from '~/scripts/docs-content';
 import { vmPhase } from '~/server/cloudstack/vm-states';
 import { ERRORS } from '~/server/core/errors';
 import { neededCommands } from '~/server/diagnostics/needs';
+import { DRIFT_KINDS } from '~/server/sync/drift';
 
 const read = (path: string) => readFileSync(new URL(`../../../${path}`, import.meta.url), 'utf8');
 
@@ -63,6 +64,12 @@ it('every command and option of volumectl that a document or an error names is t
     return !verb || options.some((name) => !(name in verb.args || name in GLOBALS || name === 'no-headers'));
   });
   expect(unknown.map(([from, [line]]) => `${from}: ${line}`)).toEqual([]);
+});
+
+it('docs/reference/correlation.md has a row for every drift', () => {
+  const text = read('docs/reference/correlation.md');
+  const first = new Set([...text.matchAll(/^\| `([a-z-]+)`/gm)].map(([, word = '']) => word));
+  expect(DRIFT_KINDS.filter((kind) => !first.has(kind))).toEqual([]);
 });
 
 describe('documents made from code', () => {
