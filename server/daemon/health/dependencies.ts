@@ -77,13 +77,17 @@ export function deviceHealth(
   { capacity, handsOff, ownDisks }: DiskKeeping,
 ): ComponentHealth {
   const { status, message, devices, lastScanAt, eventsProcessed } = health;
-  const attention = [
-    ...(handsOff.answer === 'no' ? [`hands off migrated disks: no, ${handsOff.reason}`] : []),
-    ...ownDisks.problems.map((problem) => `list of own disks, ${problem}`),
-  ];
+  const problems = ownDisks.problems.map((problem) => `list of own disks, ${problem}`);
+  const needsPerson = handsOff.answer === 'no' || problems.length > 0;
   return {
-    status: status === 'healthy' && attention.length > 0 ? 'degraded' : status,
-    message: [message, capacityText(capacity), ...attention].join('; '),
+    status: status === 'healthy' && needsPerson ? 'degraded' : status,
+    // Whatever the answer: who reads nothing of it takes that for a yes.
+    message: [
+      message,
+      capacityText(capacity),
+      `hands off migrated disks: ${handsOff.answer}, ${handsOff.reason}`,
+      ...problems,
+    ].join('; '),
     details: {
       device_count: devices,
       last_scan_at: lastScanAt === null ? null : new Date(lastScanAt).toISOString(),

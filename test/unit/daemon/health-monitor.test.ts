@@ -1,4 +1,4 @@
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { systemClock } from '~/server/core/clock';
 import type { ComponentHealth, ComponentStatus } from '~/server/daemon/daemon';
 import { deviceHealth } from '~/server/daemon/health/dependencies';
@@ -57,17 +57,32 @@ it('is stopped although a dependency does not answer, and tells nothing of an an
   expect(told).toEqual([]);
 });
 
-it('the time of the last look at the disks is written like every other time of the API', () => {
+describe('the health of the device watcher', () => {
   const unlooked = unknown('nobody has looked', 0, 'guest');
   const keeping = {
     capacity: { guest: unlooked, cloudstack: unlooked },
-    handsOff: { answer: 'yes', reason: '' },
+    handsOff: { answer: 'yes', reason: '0 exported disk(s) are left alone' },
     ownDisks: { disks: [], problems: [] },
   } as const;
-  const watcher = { status: 'healthy', message: '', devices: 0, eventsProcessed: 0, failedScans: 0 } as const;
+  const seen = { status: 'healthy', message: '', devices: 0, eventsProcessed: 0, failedScans: 0 } as const;
   const lastScanAt = Date.UTC(2026, 7, 19, 20, 30, 0, 7);
-  const timeOf = (at: number | null) =>
-    deviceHealth({ ...watcher, lastScanAt: at }, keeping).details?.last_scan_at;
-  expect(timeOf(lastScanAt)).toBe('2026-08-19T20:30:00.007Z');
-  expect(timeOf(null)).toBeNull();
+
+  it('the time of the last look is written like every other time of the API', () => {
+    const timeOf = (at: number | null) =>
+      deviceHealth({ ...seen, lastScanAt: at }, keeping).details?.last_scan_at;
+    expect(timeOf(lastScanAt)).toBe('2026-08-19T20:30:00.007Z');
+    expect(timeOf(null)).toBeNull();
+  });
+
+  it.each([
+    ['yes', '0 exported disk(s) are left alone', 'healthy'],
+    ['unknown', 'udev does not run here', 'healthy'],
+    ['no', 'the rules are not installed', 'degraded'],
+  ] as const)('whether the udev rules work is said, also when it is "%s"', (answer, reason, status) => {
+    const health = deviceHealth({ ...seen, lastScanAt }, { ...keeping, handsOff: { answer, reason } });
+    expect(health).toMatchObject({
+      status,
+      message: expect.stringContaining(`hands off migrated disks: ${answer}, ${reason}`),
+    });
+  });
 });
