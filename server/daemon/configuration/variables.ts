@@ -79,7 +79,7 @@ const SERVER = {
   logLevel: optional(
     'LOG_LEVEL',
     logLevel,
-    'Least severe level that is logged: `debug`, `info`, `warn` or `error`. Without it GIN_MODE decides, else `info`.',
+    'Least severe level that is logged: `debug`, `info`, `warn` or `error` (`trace`, `warning` and `fatal` of the Go daemon are understood). Without it GIN_MODE decides, else `info`.',
   ),
   logFormat: withDefault(
     'LOG_FORMAT',
@@ -273,7 +273,7 @@ const EXPORTS = {
     'NBD_TLS',
     oneOf('off', 'on', 'require'),
     'off',
-    'TLS of the exports (nbdkit only): `off`, `on` (clients may use it), `require` (no client without it). The daemon checks its exports through TLS unless it is `off`.',
+    'TLS of the exports (needs NBD_BACKEND=nbdkit; `auto` is not enough): `off`, `on` (clients may use it), `require` (no client without it). The daemon checks its exports through TLS unless it is `off`.',
   ),
   tlsDir: withDefault(
     'NBD_TLS_DIR',
@@ -297,7 +297,7 @@ const EXPORTS = {
     'NBD_MAX_BYTES_PER_SECOND',
     integer(0, 1_000_000_000_000),
     '0',
-    'Limit of one export, bytes a second, for reading and for writing each (nbdkit only); 0: none. Each client gets its share of NBD_MAX_PER_EXPORT.',
+    'Limit of one export, bytes a second, for reading and for writing each (needs NBD_BACKEND=nbdkit; `auto` is not enough); 0: none. Each client gets its share of NBD_MAX_PER_EXPORT.',
   ),
   holder: optional(
     'NBD_HOLDER',

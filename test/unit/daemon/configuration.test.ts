@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -24,6 +24,17 @@ function problemsOf(env: Record<string, string | undefined>): readonly Problem[]
   }
   return [];
 }
+
+it('what the packaged file suggests can be switched on, and it says which line others need', () => {
+  const text = readFileSync(new URL('../../../packaging/deb/volume-daemon.default', import.meta.url), 'utf8');
+  const suggested = [...text.matchAll(/^#?([A-Z_]+)=(.*)$/gm)].map(([, name = '', value]) => [name, value]);
+  const { CLOUDSTACK_CA_FILE: _, ...all } = Object.fromEntries(suggested);
+  expect(Object.keys(all).length).toBeGreaterThan(8);
+  expect(problemsOf(all)).toEqual([]);
+  const { NBD_BACKEND: backend, ...others } = all;
+  expect(problemsOf(others).map(({ variable }) => variable)).toEqual(['NBD_TLS', 'NBD_MAX_BYTES_PER_SECOND']);
+  expect(backend).toBe('nbdkit');
+});
 
 describe('the owner of new volumes', () => {
   it('is a project, or an account with its domain', () => {
