@@ -28,6 +28,8 @@ const CONFFILES = [
   '/etc/volume-daemon/nbd-server.conf',
   '/etc/multipath/conf.d/volume-daemon.conf',
 ];
+/** As `engines` of package.json. */
+const PACKAGED_BY_OTHERS = 'nodejs (>= 20.19), nodejs (<< 21) | nodejs (>= 22.12)';
 const OWN_NODE = `/${LIB}/bin/node`;
 /** Below LIB. npm packages have the executable bit on files that are no programs. */
 const EXECUTABLES = ['bin/node', 'is-own-disk'];
@@ -134,7 +136,7 @@ function putControl(tree, { version, architecture, withNode }) {
     .replace('@VERSION@', version)
     .replace('@ARCHITECTURE@', architecture)
     .replace('@INSTALLED_SIZE@', String(sizeKiB))
-    .replace('@NODE@', withNode ? 'libc6 (>= 2.28), libstdc++6 (>= 9)' : 'nodejs (>= 20.19)');
+    .replace('@NODE@', withNode ? 'libc6 (>= 2.28), libstdc++6 (>= 9)' : PACKAGED_BY_OTHERS);
   put(tree, 'DEBIAN/control', control);
 }
 

@@ -11,7 +11,7 @@ const HELP = `npm run package:deb [-- options]
 Builds an installable Debian package of the daemon: build/volume-daemon_<version>_<architecture>.deb
 
   --with-node            put Node ${PACKAGED_NODE.version} (fetched from the npm registry) into the package, for systems whose own is older
-                         than 20.19 (Debian 12) or no longer supported; without it the package depends on nodejs (>= 20.19)
+                         than 20.19 (Debian 12) or no longer supported; without it the package depends on nodejs of 20.19 or 22.12
   --out <folder>         where to write the package (default: build)
   --compression <name>   xz (default), gzip or none
   --help                 this text

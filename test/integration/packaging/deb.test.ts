@@ -57,7 +57,9 @@ describe('the Debian package', () => {
   it('depends on a Node that is new enough, and on the export server', () => {
     const control = plain.read('DEBIAN/control');
     expect(control).toMatch(/^Architecture: all$/m);
-    expect(control).toMatch(/^Depends: nodejs \(>= 20\.19\), nbdkit$/m);
+    expect(control).toMatch(
+      /^Depends: nodejs \(>= 20\.19\), nodejs \(<< 21\) \| nodejs \(>= 22\.12\), nbdkit$/m,
+    );
     const { version } = JSON.parse(readFileSync('package.json', 'utf8'));
     expect(control).toContain(`\nVersion: ${version}\n`);
   });
