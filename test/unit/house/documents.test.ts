@@ -5,6 +5,7 @@ import { findNoun, loneVerb } from '~/cli/tree';
 import { DOCUMENTS } from '~/scripts/docs-content';
 import { vmPhase } from '~/server/cloudstack/vm-states';
 import { ERRORS } from '~/server/core/errors';
+import * as LOG_EVENTS from '~/server/core/log/log-events';
 import { neededCommands } from '~/server/diagnostics/needs';
 import { DRIFT_KINDS } from '~/server/sync/drift';
 
@@ -70,6 +71,22 @@ it('docs/reference/correlation.md has a row for every drift', () => {
   const text = read('docs/reference/correlation.md');
   const first = new Set([...text.matchAll(/^\| `([a-z-]+)`/gm)].map(([, word = '']) => word));
   expect(DRIFT_KINDS.filter((kind) => !first.has(kind))).toEqual([]);
+});
+
+it('docs/guides/monitoring.md quotes lines of the log that there are, all of the specification among them', () => {
+  const [, chapter = ''] = read('docs/guides/monitoring.md').split('## The log');
+  const [rows = ''] = chapter.split('## Traces');
+  const cells = [...rows.matchAll(/^\| (`.+`) \| /gm)].flatMap(([, cell = '']) =>
+    cell.slice(1, -1).split('`, `'),
+  );
+  const quoted = cells.filter((text) => text !== 'msg');
+  const folder = new URL('../../../server', import.meta.url);
+  const sources = readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .filter((path) => path.endsWith('.ts'))
+    .map((path) => read(`server/${path}`))
+    .join('\n');
+  expect(quoted.filter((text) => !sources.includes(`'${text}'`))).toEqual([]);
+  expect(quoted).toEqual(expect.arrayContaining(Object.values(LOG_EVENTS)));
 });
 
 describe('documents made from code', () => {
