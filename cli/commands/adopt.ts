@@ -13,7 +13,7 @@ export const adoptNoun = loneNoun('adopt', {
   details:
     'With --plan: while the daemon does not run, reads the database, CloudStack, the guest and the exports with the settings of /etc/default/volume-daemon, changes nothing, and prints as JSON which operations end as failed, ' +
     'which rows stay as they are, and what the first sync will do. While the daemon runs, the same as "volumectl sync --dry-run"; from then on sync may delete rows that the old daemon has left. ' +
-    'With --undo: there is nothing to undo. Adoption adds columns and indexes and renames nothing: stop this daemon and start the old one.',
+    'With --undo: there is nothing to undo in the database. Adoption adds columns and indexes and renames nothing: stop this daemon and the socket of its exports, and start nbd-server and the old daemon.',
   args: {
     plan: flag('show it'),
     undo: flag('how to go back'),
@@ -27,7 +27,7 @@ export const adoptNoun = loneNoun('adopt', {
   async run(context, { plan, undo }) {
     if (undo) {
       context.out.hint(
-        'Nothing to undo: every statement of the old daemon works on the database as it is. systemctl disable --now volume-daemon, then start the old daemon.',
+        'Nothing to undo in the database: every statement of the old daemon works on it as it is. systemctl disable --now volume-daemon volume-daemon-nbd.socket (which has the port of the exports), then start nbd-server and the old daemon.',
       );
       return EXIT.OK;
     }

@@ -322,6 +322,7 @@ describe.each([...FAMILIES, ['empty', []]] as const)(
       const { code, error } = await volumectl(['adopt', '--undo', ...elsewhere], environment(dsn));
       expect(code).toBe(0);
       expect(error).toContain('Nothing to undo');
+      expect(error).toContain('systemctl disable --now volume-daemon volume-daemon-nbd.socket');
       expect(await wholeDatabase(dsn)).toEqual(before);
     });
   },
