@@ -7,6 +7,7 @@ import { stateOf, VOLUME_STATES } from '~/server/cloudstack/volume-states';
 import { ERRORS } from '~/server/core/errors';
 import type { Variable } from '~/server/daemon/configuration/variable';
 import { VARIABLES } from '~/server/daemon/configuration/variables';
+import { endpoints } from '~/server/http/endpoints/registry';
 
 const NOTE = '<!-- Made from the code by `npm run docs`; edit the code instead. -->';
 
@@ -82,18 +83,28 @@ failed half-way: look at the content of a volume that was not deleted with \`DEL
 `;
 }
 
-/** A document that is written by hand, with one part of it made from the kept run of `npm run bench`. */
-function withFigures(path: string, mark: string, figures: () => string): string {
-  const from = `<!-- ${mark}: from bench/baseline.json by \`npm run docs\` -->`;
+/** Every request, from the endpoint table. */
+function requestTable(): string {
+  const rows = endpoints().map(
+    ({ method, path, access, summary }) => `| \`${method} ${path}\` | ${access} | ${summary} |`,
+  );
+  return ['| request | role | what |', '| --- | --- | --- |', ...rows].join('\n');
+}
+
+/** A document that is written by hand, with one part of it made from `source`. */
+function withPart(path: string, mark: string, source: string, part: () => string): string {
+  const from = `<!-- ${mark}: from ${source} by \`npm run docs\` -->`;
   const to = `<!-- end of ${mark} -->`;
   const [before, rest] = readFileSync(new URL(`../${path}`, import.meta.url), 'utf8').split(from);
   const after = rest?.split(to)[1];
   if (after === undefined) throw new Error(`${path} has lost its marks: ${from} … ${to}`);
-  return `${before}${from}\n\n${figures()}\n\n${to}${after}`;
+  return `${before}${from}\n\n${part()}\n\n${to}${after}`;
 }
 
+const API = 'docs/reference/api.md';
 const PERFORMANCE = 'docs/proofs/performance.md';
 const RESULTS = 'bench/results.md';
+const BASELINE = 'bench/baseline.json';
 
 /** Every file that is made from code, and how. */
 export const DOCUMENTS: readonly (readonly [path: string, content: () => string])[] = [
@@ -101,8 +112,9 @@ export const DOCUMENTS: readonly (readonly [path: string, content: () => string]
   ['docs/reference/errors.md', errorsDoc],
   ['docs/reference/cli.md', cliDoc],
   ['docs/reference/volume-states.md', volumeStatesDoc],
-  [PERFORMANCE, () => withFigures(PERFORMANCE, 'headline', baselineHeadline)],
-  [RESULTS, () => withFigures(RESULTS, 'tables', baselineTables)],
+  [API, () => withPart(API, 'requests', 'the endpoint table', requestTable)],
+  [PERFORMANCE, () => withPart(PERFORMANCE, 'headline', BASELINE, baselineHeadline)],
+  [RESULTS, () => withPart(RESULTS, 'tables', BASELINE, baselineTables)],
   ['packaging/cli/volumectl.1', manualPage],
   ...SHELLS.map(({ name, script }) => [`packaging/cli/volumectl.${name}`, () => script(NOUNS)] as const),
 ];

@@ -129,12 +129,7 @@ const OUT_OF_DATE = new Set(['CERT_HAS_EXPIRED', 'CERT_NOT_YET_VALID']);
 export const CONNECT_TIMEOUT = 'ERR_CONNECT_TIMEOUT';
 
 /** Failures before the connection was established: the request certainly did not arrive. */
-const NEVER_SENT = new Set([
-  ...UNTRUSTED,
-  ...OUT_OF_DATE,
-  CONNECT_TIMEOUT,
-  'ERR_TLS_CERT_ALTNAME_INVALID',
-]);
+const NEVER_SENT = new Set([...UNTRUSTED, ...OUT_OF_DATE, CONNECT_TIMEOUT, 'ERR_TLS_CERT_ALTNAME_INVALID']);
 
 /** The same, when the attempt to connect has met them. */
 const NO_CONNECTION = new Set([

@@ -107,7 +107,7 @@ export const forceSync = endpoint({
 export const openapi = endpoint({
   ...service,
   path: '/api/v1/openapi.json',
-  summary: 'This document',
+  summary: 'The OpenAPI document',
   reply: { status: 200, description: 'OpenAPI 3.1', schema: jsonObject },
   etag: true,
 });
