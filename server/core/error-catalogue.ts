@@ -253,7 +253,7 @@ const catalogue = {
   APPLIANCE_PROTECTED: {
     status: 409,
     title: 'This would act on an appliance',
-    fix: 'Name another VM: the daemon never stops, destroys or changes the system disk of the VM it runs on, nor that of another daemon with this database. Disks of such a VM are attached and detached by its own daemon, which also removes the row of one that CloudStack has detached, within a minute.',
+    fix: 'Name another VM: the daemon never stops, destroys or changes the system disk of the VM it runs on, nor that of another daemon with this database. Disks of such a VM are attached and detached by its own daemon, which also removes the row of one that CloudStack has detached or given to another VM, within a minute.',
   },
   VM_NOT_STOPPED: {
     status: 409,

@@ -91,7 +91,8 @@ export function detach(s: Situation, goal: DetachGoal): Action | Done<Detached> 
   if (moved) return moved;
   if (state.at === 'ended' && state.outcome === 'refused' && !state.settled)
     return tryAgainOrGiveUp(s, STEP, state, 'volume detach');
-  const pause = doubtTheRead(s, STEP, state) ?? waitWhileBusy(s, volume, 'detach');
+  const pause =
+    doubtTheRead(s, STEP, state) ?? waitWhileBusy(s, volume, 'detach') ?? leaveTheirRow(s, volume);
   if (pause) return pause;
   const ready = volume.vmId === s.policy.applianceVmId ? releaseDevice(s, goal, volume) : null;
   if (ready) return ready;
@@ -125,6 +126,17 @@ function movedMeanwhile(s: Situation, volume: CloudVolume): Action | null {
     `Volume ${volume.id} was attached again meanwhile: to VM ${volume.vmName ?? ''} (${volume.vmId ?? ''}), device ${volume.deviceId ?? '?'}`,
     { volume_id: volume.id, vm_id: volume.vmId },
   );
+}
+
+/**
+ * The row may say that the volume is on another appliance than CloudStack does: somebody has moved it, and the daemon
+ * there, which alone sees whether its guest still has the disk, has not taken its row away yet. null: go on.
+ */
+function leaveTheirRow(s: Situation, volume: CloudVolume): Action | null {
+  const { mapping } = s.facts;
+  if (s.journal.mutation(STEP).at !== 'none' || mapping?.kind !== 'seen') return null;
+  const { vmId } = mapping.value;
+  return vmId === s.policy.applianceVmId || vmId === volume.vmId ? null : leaveToNeighbour(s, vmId);
 }
 
 /** Whose use of the disk the request or a setting ignores. */
@@ -176,7 +188,7 @@ function cleanUp(s: Situation, goal: DetachGoal, absent: boolean): Action | Done
   if (mapping && mapping.vmId !== s.policy.applianceVmId) {
     const asked = goal.onlyFromVm === null || mapping.vmId === goal.onlyFromVm;
     if (!asked) return done({ devicePath: mapping.devicePath, absent });
-    // The guards of a call of ours have asked.
+    // Before a call of ours it was asked.
     const theirs = s.journal.mutation(STEP).at === 'none' ? leaveToNeighbour(s, mapping.vmId) : null;
     return theirs ?? unmap(mapping);
   }

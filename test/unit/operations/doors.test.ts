@@ -158,6 +158,32 @@ describe('the appliance of another daemon with this database', () => {
       }
     });
 
+    it('and somebody has moved: until its daemon has taken its row away it is not detached, deleted or exported here', async () => {
+      const requests: ((rig: Rig, volumeId: string) => Promise<Operation>)[] = [
+        (rig, volume_id) => rig.run('detach', { volume_id, force: true }),
+        (rig, volume_id) => rig.run('delete', { volume_id, force: true }),
+        (rig, volume_id) => rig.run('attach', { volume_id, vm_id: rig.here }),
+      ];
+      for (const request of requests) {
+        const { rig, volume, before } = await mapped();
+        rig.plugInto(volume, rig.here);
+        await rig.guest.plug({ volumeId: volume.id, size: volume.size, serial: expectedSerial(volume.id) });
+        const operation = await request(rig, volume.id);
+        expect(operation).toMatchObject({ status: 'failed', errorCode: 'APPLIANCE_PROTECTED' });
+        expect([rig.calls, volume.vmId, volume.removed]).toEqual([[], rig.here, false]);
+        expect(await rig.ledger.readMapping(volume.id)).toEqual(before);
+      }
+    });
+
+    it('and somebody has moved to a third VM: a detach from there leaves its row alone', async () => {
+      const { rig, volume, before } = await mapped();
+      const third = rig.vm('Running');
+      rig.plugInto(volume, third);
+      const operation = await rig.run('detach', { volume_id: volume.id });
+      expect(operation).toMatchObject({ status: 'failed', errorCode: 'APPLIANCE_PROTECTED' });
+      expect([rig.calls, volume.vmId, await rig.ledger.readMapping(volume.id)]).toEqual([[], third, before]);
+    });
+
     it('its export is closed there only, where it is known who is connected', async () => {
       const { rig, epoch, volume } = await mapped();
       const record: NewExport = {
