@@ -64,6 +64,11 @@ export type Correlation =
       readonly kind: 'found';
       readonly device: Device;
       readonly matchedBy: 'serial' | 'size';
+      /**
+       * It did not come with this attach, and no mapping of this boot names it: read again which volumes are here,
+       * for one whose id begins alike may have no mapping.
+       */
+      readonly unproven?: boolean;
       readonly reason: string;
       readonly considered: readonly Considered[];
     }
@@ -165,7 +170,20 @@ function bySerial(world: World, judged: readonly Judged[]): Answer | null {
   const namesake = expected.find((id) => id !== world.volume.id && serialNames(id, device.serial));
   if (namesake !== undefined)
     return ambiguous(`${told}, which is that of volume ${namesake} as well: their ids begin alike`);
-  return { kind: 'found', device, matchedBy: 'serial', reason: `serial ${device.serial ?? ''}` };
+  const unproven = arrivalOf(world, device) !== 'new' && !isMappedPlug(world, device);
+  return { kind: 'found', device, matchedBy: 'serial', unproven, reason: `serial ${device.serial ?? ''}` };
+}
+
+/** Does the mapping of the volume name this very plug? */
+function isMappedPlug({ volume, mappings, bootId }: World, { path, diskseq }: Device): boolean {
+  return mappings.some(
+    (mapping) =>
+      mapping.volumeId === volume.id &&
+      mapping.devicePath === path &&
+      mapping.diskseq !== null &&
+      mapping.diskseq === diskseq &&
+      mapping.bootId === bootId,
+  );
 }
 
 function bySize(world: World, judged: readonly Judged[]): Answer {

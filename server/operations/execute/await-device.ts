@@ -9,7 +9,7 @@ import {
   type World,
 } from '../../devices/correlation';
 import type { Device, DeviceSnapshot } from '../../devices/device';
-import { lacksSerials } from '../../devices/serial';
+import { lacksSerials, shareSerial } from '../../devices/serial';
 import type { JsonObject } from '../../model/operation';
 import { attachedHere } from '../attached-here';
 import type { DeviceFact } from '../decision';
@@ -79,8 +79,10 @@ async function correlateUntil(
   // The guest shows a resize tens of ms after CloudStack has ended it.
   const resizedBy = Math.min(deadline, clock.monotonic() + LIMITS.RESIZE_SETTLE_MS);
   let known: Device | null = null;
+  let alike: World['attachedHere'] | null = null;
   for (;;) {
-    const expected = await readExpected(run);
+    const read = await readExpected(run);
+    const expected = { ...read, attachedHere: [...read.attachedHere, ...(alike ?? [])] };
     let last: Correlation | null = null;
     const settled = await watcher.waitFor(
       (snapshot) => {
@@ -93,11 +95,24 @@ async function correlateUntil(
       known = settled.device;
       continue;
     }
+    if (settled?.kind === 'found' && settled.unproven === true && alike === null) {
+      alike = await readAlike(run, volume.id);
+      continue;
+    }
     // The other volume that the disk may belong to may be about to be detached.
     const again = settled?.kind === 'waiting' && clock.monotonic() < deadline && !run.signal.aborted;
     if (!again) return { answer: settled ?? last, mappings: expected.mappings };
     await clock.sleep(LIMITS.CONTESTED_DISK_POLL_MS, run.signal);
   }
+}
+
+/** The volumes that CloudStack says are here whose disks have the same serial, mapped or not. */
+async function readAlike(run: RunContext, volumeId: string): Promise<World['attachedHere']> {
+  const { cloud, policy } = run.parts;
+  const { applianceVmId } = policy();
+  if (applianceVmId === null) return [];
+  const here = await run.active(() => cloud.listVolumes({ vmId: applianceVmId }));
+  return here.filter(({ id }) => id !== volumeId && shareSerial(id, volumeId));
 }
 
 /** A disk without a diskseq is never found by size. */

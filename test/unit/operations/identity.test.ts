@@ -236,6 +236,17 @@ describe('two volumes whose ids begin alike, so that their disks have one serial
     expect(mappings[0]?.devicePath).toBe(rig.guest.devicePath(first.id));
   });
 
+  it('attached by hand, while only the disk of one has come: an attach of the other is not given that one', async () => {
+    const rig = await Rig.start();
+    const first = await rig.volume({ id: IDS[0] });
+    const second = await rig.volume({ id: IDS[1], vmId: rig.here });
+    rig.plugInto(first, rig.here);
+    const operation = await rig.run('attach', { volume_id: first.id, vm_id: rig.here });
+    expect(operation).toMatchObject({ status: 'failed', errorCode: 'DEVICE_AMBIGUOUS' });
+    expect(await rig.ledger.listMappings(rig.here)).toEqual([]);
+    expect(second.vmId).toBe(rig.here);
+  });
+
   it('attached by hand, while only the disk of one has come: sync takes it for nobody’s', async () => {
     const rig = await Rig.start();
     const first = await rig.volume({ id: IDS[0] });
