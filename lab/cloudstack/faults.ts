@@ -37,6 +37,8 @@ export const JOB_FAULTS = [
   /** Failed with `code` and `text`. */
   'job-fails',
   'job-fails-after-effect',
+  /** Succeeded, and nothing was done. */
+  'job-without-effect',
   /** 530: no primary storage fits, or none is known yet; what a first attach says seconds after a start of the server. */
   'no-storage',
   /** 530: no host can be reached that would make the disk; likewise. */

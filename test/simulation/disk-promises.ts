@@ -1,11 +1,12 @@
 import type { CloudModel } from '~/lab/cloudstack/model';
 import type { MemoryStore } from '~/lab/ledger/memory-store';
+import type { CloudCommand } from '~/server/cloudstack/cloud';
 import type { Device } from '~/server/devices/device';
 import type { ExportTarget } from '~/server/exports/export-server';
 import { exportName } from '~/server/model/export-name';
 import type { JournalEntry, Operation } from '~/server/model/operation';
 import type { SimulatedGuest, Use } from './guest';
-import type { Script } from './script-items';
+import { allTellSerials, type Script } from './script-items';
 
 /** How much larger than its volume a disk may be. */
 export const SIZE_TOLERANCE_BYTES = 3 * 1024 ** 3;
@@ -13,6 +14,8 @@ export const SIZE_TOLERANCE_BYTES = 3 * 1024 ** 3;
 const PASSES_MS = 4_000;
 /** Virtual ms within which an operation may go by the size that it has read before a resize. */
 const RESIZE_SEEN_MS = 60_000;
+/** Virtual ms after which every daemon that watches has seen what has happened. */
+const SHAKEN_MS = 3_000;
 /** Virtual ms for which an operation that has ended may still count for others. */
 const ENDED_MS = 2_000;
 
@@ -25,6 +28,9 @@ interface DisksWorld {
   readonly guest: SimulatedGuest;
   readonly server: { readonly served: ReadonlyMap<string, unknown> };
   readonly applianceVmId: string;
+  readonly forced: ReadonlySet<string>;
+  readonly muted: ReadonlySet<string>;
+  readonly disturbed: ReadonlyMap<string, number>;
   fail(invariant: string, message: string): void;
 }
 
@@ -75,7 +81,45 @@ export class DiskPromises {
 
   /** A call of `process` leaves. */
   departs(process: string, what: string, args: readonly unknown[]): void {
-    if (what !== 'exports.publish') return;
+    if (what === 'exports.publish') this.checkPublish(process, args);
+    if (what !== 'cloud.submit' || !isCommand(args[0])) return;
+    const [command, jobId] = args;
+    if (command.name === 'detachVolume' && typeof jobId === 'string')
+      this.checkTaking(process, command.volumeId, jobId);
+    if (command.name === 'attachVolume') this.checkLeft(command.volumeId, command.vmId);
+  }
+
+  /** Nobody who was there at the last look loses the disk, but on request. */
+  private checkTaking(process: string, volumeId: string, jobId: string): void {
+    const { guest, model, applianceVmId, forced } = this.world;
+    const path = guest.devicePath(volumeId);
+    const volume = model.volumes.find(({ id }) => id === volumeId);
+    if (path === null || volume?.vmId !== applianceVmId || forced.has(jobId) || this.isShaken(volumeId))
+      return;
+    this.count('no-disk-in-use-is-taken');
+    const lookedAt = this.looks.get(process)?.get(path);
+    const users = guest.usesOf(volumeId).filter(({ from }) => lookedAt === undefined || from < lookedAt);
+    if (users.length > 0)
+      this.world.fail('no-disk-in-use-is-taken', `${path} of ${volumeId} is taken: ${said(users)}`);
+  }
+
+  /** What still has its disk here is given to no other VM, where disks tell whose they are. */
+  private checkLeft(volumeId: string, vmId: string): void {
+    const { guest, applianceVmId, script, muted } = this.world;
+    if (vmId === applianceVmId || !allTellSerials(script.world) || muted.has(volumeId)) return;
+    this.count('no-second-vm-gets-a-disk');
+    const path = guest.devicePath(volumeId);
+    if (path === null || this.isShaken(volumeId)) return;
+    this.world.fail('no-second-vm-gets-a-disk', `${volumeId} goes to VM ${vmId}, and is ${path} here`);
+  }
+
+  /** So much has just happened that the last look may not have seen it. */
+  private isShaken(volumeId: string): boolean {
+    const at = Math.max(this.world.guest.changedAt, this.world.disturbed.get(volumeId) ?? 0);
+    return this.now - at < SHAKEN_MS;
+  }
+
+  private checkPublish(process: string, args: readonly unknown[]): void {
     const { name, volumeId, devicePath, size } = args[0] as ExportTarget;
     this.count('no-disk-in-use-is-exported');
     const lookedAt = this.looks.get(process)?.get(devicePath);
@@ -154,7 +198,7 @@ export class DiskPromises {
 
   /** Whoever was refused was refused for a reason that was there while he asked. */
   ended({ status, errorCode, id, type }: Operation, { begunAt }: Story): void {
-    const { serials } = this.world.script.world;
+    const serials = allTellSerials(this.world.script.world);
     // Without serials nobody can tell whose disk it is that somebody uses, or that takes a slot.
     if (status !== 'failed' || !serials || type !== 'attach') return;
     if (errorCode === 'NO_FREE_SLOT') {
@@ -181,9 +225,10 @@ export class DiskPromises {
     const { script, model, applianceVmId, guest } = this.world;
     if (!script.world.exports) return;
     const { devices } = await guest.look();
-    // Nobody knows whose a disk is whose serial never comes: after a reboot none does where they come late.
+    // Nobody knows whose a disk is whose serial never comes: after a reboot none does where they come late. Nor is
+    // a disk given to anybody by sync while another one does not tell, or has failed.
     const told = new Set(devices.filter((one) => one.serialState !== 'pending').map(({ path }) => path));
-    const allTell = script.world.serials && told.size === devices.length;
+    const allTell = allTellSerials(script.world) && devices.every((one) => one.serialState === 'read');
     for (const { id, vmId, size } of model.volumes) {
       const path = vmId === applianceVmId ? guest.devicePath(id) : null;
       if (path !== null && told.has(path)) this.checkAtRest(id, path, size, allTell);
@@ -205,9 +250,11 @@ export class DiskPromises {
     const mapping = store.mappings.get(volumeId);
     // Without serials the disk of a volume may not be known, and a disk with its serial may be the ghost of one that has
     // not told its own; then there is no mapping, and nothing to export.
-    const isKnown = allTell || mapping?.linuxState === 'detected';
+    const isTold = this.world.script.world.twins !== true && mapping?.linuxState === 'detected';
+    const isKnown = allTell || isTold;
+    const isTheirs = mapping !== undefined && mapping.vmId !== this.world.applianceVmId;
     const isWithdrawn = store.exports.get(volumeId)?.metadata.withdrawn === 'true';
-    if (isSmaller || isLarger || users.length > 0 || !isKnown || isWithdrawn) return;
+    if (isSmaller || isLarger || users.length > 0 || !isKnown || isWithdrawn || isTheirs) return;
     if (!isServed)
       this.world.fail(
         AT_REST[2],
@@ -240,6 +287,10 @@ function entryOf(maps: Map<string, Map<string, number>>, process: string): Map<s
   const known = maps.get(process) ?? new Map<string, number>();
   maps.set(process, known);
   return known;
+}
+
+function isCommand(value: unknown): value is CloudCommand {
+  return typeof value === 'object' && value !== null && 'name' in value;
 }
 
 function isSeen(value: unknown): value is { value: { id: string; size: number | null } } {

@@ -4,6 +4,7 @@ import type { MemoryStore } from '~/lab/ledger/memory-store';
 import type { CloudCommand } from '~/server/cloudstack/cloud';
 import { exportName } from '~/server/model/export-name';
 import { isTerminal, type Mapping, type Operation } from '~/server/model/operation';
+import type { Script } from './script-items';
 
 /** The part of the world that the doors lead to. */
 interface DoorsWorld {
@@ -19,6 +20,8 @@ interface DoorsWorld {
   readonly disturbed: ReadonlyMap<string, number>;
   readonly unmapped: ReadonlyMap<string, number>;
   readonly server: { readonly served: ReadonlyMap<string, unknown> };
+  readonly script: Script;
+  readonly neighbourEndedAt: number | null;
   readonly disks: { resizedAtOf(volumeId: string): number | undefined };
   volume(id: string): Volume | undefined;
   fail(invariant: string, message: string): void;
@@ -32,6 +35,13 @@ const FRESH_MS = 2_000;
 
 /** The longest that a list shows an old world (./script.ts, ./scenes.ts). */
 export const STALE_MAX_MS = 12_000;
+/** What may not be done to a disk that another guest may have. */
+const NEIGHBOURS_FORBID: ReadonlySet<string> = new Set([
+  'attachVolume',
+  'detachVolume',
+  'destroyVolume',
+  'revertSnapshot',
+]);
 /** Ends that say themselves that a job may still run: the next operation of the volume waits for it. */
 const GIVEN_UP: ReadonlySet<string> = new Set(['STEP_DEADLINE', 'OPERATION_ABANDONED']);
 
@@ -63,18 +73,36 @@ export class Doors {
 
   /** A call of `process` leaves. */
   departs(process: string, what: string, args: readonly unknown[]): void {
-    if (what === 'cloud.deleteVolume' && typeof args[0] === 'string')
+    if (what === 'cloud.deleteVolume' && typeof args[0] === 'string') {
+      this.checkNeighbour(args[0], null);
       this.volumeCall(process, what, args[0], null);
+    }
     if (what !== 'cloud.submit' || !isCommand(args[0])) return;
     const [command, jobId] = args;
     if (command.name === 'attachVolume' || command.name === 'detachVolume')
       this.oldRead(command.volumeId, command.name === 'attachVolume' ? command.vmId : null);
+    if (NEIGHBOURS_FORBID.has(command.name) && 'volumeId' in command)
+      this.checkNeighbour(command.volumeId, 'vmId' in command ? command.vmId : null);
     if ('volumeId' in command)
       this.volumeCall(process, command.name, command.volumeId, typeof jobId === 'string' ? jobId : null);
     if (command.name === 'resizeVolume') this.checkGrows(command.volumeId, command.sizeGiB);
     if (command.name === 'revertSnapshot') this.checkRevert(command.volumeId, command.snapshotId);
     if (command.name === 'stopVirtualMachine' || command.name === 'destroyVirtualMachine')
       this.vmCall(process, command.name, command.vmId);
+  }
+
+  /** What the daemon of another VM looks after is left to it while it runs. */
+  private checkNeighbour(volumeId: string, toVmId: string | null): void {
+    const { script, neighbourEndedAt, store, otherVmId, scheduler, disturbed, unmapped } = this.world;
+    if (script.world.neighbour === undefined) return;
+    this.count('a-neighbour-keeps-its-disks');
+    const knownMs = scheduler.time - (disturbed.get(volumeId) ?? Number.NEGATIVE_INFINITY);
+    const shownAfterMs = this.world.volume(volumeId)?.stale ? STALE_MAX_MS : FRESH_MS;
+    if (neighbourEndedAt !== null || knownMs < shownAfterMs || unmapped.has(volumeId)) return;
+    const isTheirs = store.mappings.get(volumeId)?.vmId === otherVmId;
+    const isThere = toVmId === otherVmId || this.world.volume(volumeId)?.vmId === otherVmId;
+    if (isTheirs || isThere)
+      this.world.fail('a-neighbour-keeps-its-disks', `${volumeId} is changed, and their daemon runs`);
   }
 
   private volumeCall(process: string, what: string, volumeId: string, jobId: string | null): void {
@@ -176,6 +204,8 @@ export class Doors {
   private vmCall(process: string, what: string, vmId: string): void {
     const { world } = this;
     this.count('the-appliance-is-never-touched');
+    if (world.script.world.neighbour !== undefined)
+      world.fail('the-appliance-is-never-touched', `${what} of the appliance of another daemon`);
     if (vmId === world.applianceVmId)
       world.fail('the-appliance-is-never-touched', `${what} of the appliance`);
     const vm = world.model.vms.find((one) => one.id === vmId);

@@ -2,6 +2,7 @@ import type { Snapshot } from '~/lab/cloudstack/records';
 import { exportName } from '~/server/model/export-name';
 import type { Operation } from '~/server/model/operation';
 import { STALE_MAX_MS } from './doors';
+import { allTellSerials } from './script-items';
 import type { World } from './world';
 
 interface Begun {
@@ -144,7 +145,7 @@ function detached(world: World, volumeId: string): string | null {
   const { struck } = world.model.faults;
   const ghosts = (struck['ghost-disk'] ?? 0) + (struck['late-device'] ?? 0);
   const byHand = (world.struck['management-restart'] ?? 0) + (world.struck['moved-by-hand'] ?? 0);
-  const invisible = !world.script.world.serials && ghosts + byHand > 0;
+  const invisible = (!allTellSerials(world.script.world) && ghosts + byHand > 0) || world.muted.has(volumeId);
   if (!invisible && world.guest.devicePath(volumeId) !== null) return 'it still has a disk in the guest';
   if (world.store.mappings.has(volumeId)) return 'it still has a mapping';
   return world.server.served.has(exportName(volumeId)) ? 'it is still exported' : null;

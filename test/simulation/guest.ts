@@ -14,6 +14,8 @@ export interface SimulatedGuestOptions extends MemoryGuestOptions {
   /** ms until the serial of a new disk can be read; null = at once. */
   readonly serialDelay: (() => number) | null;
   readonly later: (ms: number, work: () => void) => void;
+  /** Whether a disk that is plugged now gets a serial. */
+  readonly givesSerials: () => boolean;
 }
 
 /**
@@ -39,7 +41,7 @@ export class SimulatedGuest extends MemoryGuest {
   }
 
   override async plug(disk: Disk): Promise<void> {
-    await super.plug(disk);
+    await super.plug(this.simulated.givesSerials() ? disk : { ...disk, serial: '' });
     this.sizes.set(disk.volumeId, disk.size);
     this.changed();
     const { serialDelay, later } = this.simulated;

@@ -2,7 +2,7 @@ import { isTerminal, type Operation } from '~/server/model/operation';
 import { mend } from './mishaps';
 import type { DaemonProcess } from './process';
 import type { Processes } from './processes';
-import type { SpoiltRow } from './script-items';
+import { allTellSerials, type SpoiltRow } from './script-items';
 import { Violation, type World } from './world';
 
 /** Virtual ms within which everybody else must have ended although an operation is held. */
@@ -48,7 +48,7 @@ export class HeldRows {
   }
 
   /**
-   * It is held, or waits for one that is. Without serials an attach waits for every disk that may still come,
+   * It is held, or waits for one that is. Where disks do not tell whose they are an attach waits for every disk that may still come,
    * so there the spoilt ones alone are asked about.
    */
   private isBlocked(operation: Operation, owner: DaemonProcess): boolean {
@@ -58,7 +58,9 @@ export class HeldRows {
     if (held.some((one) => one.id === id || (one.volumeId !== '' && one.volumeId === volumeId))) return true;
     if (operation.type === 'snapshot-group')
       return this.partsOf(id).some((part) => this.isBlocked(part, owner));
-    return !this.world.script.world.serials && held.length > 0 && !this.world.ledger.spoilt.has(id);
+    const { script, muted, ledger } = this.world;
+    const tells = allTellSerials(script.world) && muted.size === 0;
+    return !tells && held.length > 0 && !ledger.spoilt.has(id);
   }
 
   /** A group waits for its parts, each of which waits as an operation of its own. */

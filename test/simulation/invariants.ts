@@ -4,6 +4,7 @@ import { expectedSerial } from '~/server/devices/serial';
 import { exportName, volumeIdOf } from '~/server/model/export-name';
 import { isTerminal, type JournalEntry, type Mapping, type Operation } from '~/server/model/operation';
 import { complaintAt, isDisturbed, leftByGroup } from './ends';
+import { rowsOfTheirs } from './neighbour';
 import type { World } from './world';
 
 /**
@@ -130,6 +131,7 @@ export class Invariants {
       this.checkNoOtherJob(story, entry, jobId);
       this.world.disks.intended(story, entry);
       story.intents.set(jobId, step);
+      if (data.ignore_users === true) this.world.forced.add(jobId);
       if (typeof data.vm_id === 'string') this.world.intendedVms.set(jobId, data.vm_id);
     }
     if (
@@ -349,15 +351,18 @@ export class Invariants {
     const paths = new Map<string, string>();
     const plugs = new Map<string, string>();
     for (const mapping of this.world.store.mappings.values()) {
-      if (this.world.foreign.has(mapping.volumeId))
+      if (this.world.foreign.has(mapping.volumeId) && !this.world.visitors.has(mapping.volumeId))
         this.fail('foreign-volumes-get-no-row', `${mapping.volumeId} is mapped, and nobody named it`);
       this.claim(paths, `${mapping.vmId} ${mapping.devicePath}`, mapping.volumeId);
       if (mapping.vmId !== this.world.applianceVmId) continue;
-      if (mapping.linuxState === 'detected')
+      if (mapping.linuxState === 'detected' && mapping.diskseq !== null)
         this.claim(plugs, `${mapping.bootId} ${mapping.diskseq}`, mapping.volumeId);
       this.checkIdentity(mapping);
     }
     this.count('no-two-mappings-share-a-device');
+    const theirs = rowsOfTheirs(this.world);
+    if (theirs !== null) this.fail('rows-of-a-neighbour-stay', theirs);
+    if (this.world.theirs.size > 0) this.count('rows-of-a-neighbour-stay');
     if (this.world.foreign.size > 0) this.count('foreign-volumes-get-no-row');
   }
 

@@ -1,12 +1,22 @@
-import { ApiError, type Volume } from '~/lab/cloudstack/records';
 import { isTerminal } from '~/server/model/operation';
+import { byHand, moveByHand, muteSerial, visit } from './by-hand';
+import { restoreRows, writeRow } from './foreign-rows';
 import { resize, use } from './guest-mishaps';
 import type { Processes } from './processes';
 import type { Ambiguity, Mishap, SpoiltRow } from './script-items';
 import type { World } from './world';
 
 /** Counted where they strike: they may find nothing that they could strike. */
-const TOLD_THERE: ReadonlySet<Mishap['kind']> = new Set(['cloudstack', 'resized', 'used', 'row-spoilt']);
+const TOLD_THERE: ReadonlySet<Mishap['kind']> = new Set([
+  'cloudstack',
+  'resized',
+  'used',
+  'row-spoilt',
+  'by-hand',
+  'visitor',
+  'serial-muted',
+  'row-written',
+]);
 
 /** Lets a mishap strike. */
 export function strike(world: World, processes: Processes, mishap: Mishap): void {
@@ -69,6 +79,24 @@ export function strike(world: World, processes: Processes, mishap: Mishap): void
     case 'used':
       use(world, mishap);
       return;
+    case 'by-hand':
+      byHand(world, mishap);
+      return;
+    case 'visitor':
+      visit(world, mishap);
+      return;
+    case 'serial-muted':
+      muteSerial(world, processes, mishap);
+      return;
+    case 'row-written':
+      writeRow(world, mishap);
+      return;
+    case 'rows-restored':
+      restoreRows(world, mishap);
+      return;
+    case 'cold-start':
+      processes.coldStart(mishap.ms);
+      return;
     case 'snapshot-hidden': {
       const id = model.inventory.snapshots.at(-1 - mishap.which)?.id;
       if (id !== undefined) model.conditions.add({ kind: 'hidden', id, ms: mishap.ms });
@@ -114,7 +142,7 @@ function ambiguity(world: World, what: Ambiguity): void {
       return;
     case 'moved-by-hand': {
       const volume = world.volume(world.volumes[what.volume] ?? '');
-      if (volume) void moveByHand(world, volume);
+      if (volume) void moveByHand(world, volume, world.otherVmId);
       return;
     }
     case 'other-vm-runs': {
@@ -127,29 +155,6 @@ function ambiguity(world: World, what: Ambiguity): void {
     default:
       what satisfies never;
   }
-}
-
-/** Somebody takes the volume from where it is, and gives it to the other VM. */
-async function moveByHand(world: World, volume: Volume): Promise<void> {
-  const { model, random, scheduler } = world;
-  const job = (): string => {
-    const id = random.uuid();
-    world.byHand.add(id);
-    return id;
-  };
-  const ended = async (id: string) => {
-    while (model.jobs.get(id)?.status === 0 && !world.over) await scheduler.sleep(200);
-  };
-  world.disturb(volume.id);
-  try {
-    if (volume.vmId !== null) await ended(model.detachVolume({ id: volume.id, jobId: job() }).id);
-    world.disturb(volume.id);
-    const attach = { id: volume.id, vmId: world.otherVmId, deviceId: null, jobId: job() };
-    if (!world.over) await ended(model.attachVolume(attach).id);
-  } catch (error) {
-    if (!(error instanceof ApiError)) throw error;
-  }
-  world.disturb(volume.id);
 }
 
 /** Strikes when an operation is open. */

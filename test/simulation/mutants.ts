@@ -373,4 +373,20 @@ export const MUTANTS: readonly Mutant[] = [
     replace: "stateOf(volume).phase === 'rest'",
     seed: 79,
   },
+  {
+    name: 'their-row-deleted',
+    what: 'detaches a volume that was moved here, whose row another daemon that runs still keeps',
+    file: 'server/operations/decide/detach.ts',
+    find: ' ?? leaveTheirRow(s, volume);',
+    replace: ';',
+    seed: 130263,
+  },
+  {
+    name: 'their-row-taken',
+    what: 'maps and exports a volume that was moved here, whose row another daemon that runs still keeps',
+    file: 'server/operations/decide/attach.ts',
+    find: "return (state.at === 'none' ? leaveTheirRow(s, goal) : null) ?? finish(s, goal, volume);",
+    replace: 'return finish(s, goal, volume);',
+    seed: 140191,
+  },
 ];

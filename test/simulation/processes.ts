@@ -1,3 +1,4 @@
+import { ApiError } from '~/lab/cloudstack/records';
 import type { CrashPoint } from './gate';
 import { DaemonProcess } from './process';
 import type { World } from './world';
@@ -76,24 +77,64 @@ export class Processes {
     return this.slots.find(({ process }) => process?.isOwner)?.process ?? null;
   }
 
+  /** The appliance is stopped and started by somebody: ghosts go, and what CloudStack has for it comes. */
+  coldStart(ms: number): void {
+    const { world } = this;
+    const { model, scheduler, applianceVmId } = world;
+    if (world.booting) return;
+    this.goDown();
+    const until = async (state: string, act: (jobId: string) => { id: string }) => {
+      while (model.vms.find(({ id }) => id === applianceVmId)?.state !== state && !world.over) {
+        await this.byHand(act);
+        await scheduler.sleep(200);
+      }
+    };
+    void until('Stopped', (jobId) => model.stopVm(applianceVmId, jobId))
+      .then(() => until('Running', (jobId) => model.startVm(applianceVmId, jobId)))
+      .then(() => world.guest.reboot({ shuffle: (disks) => disks }))
+      .then(() => this.comeUp(ms));
+  }
+
+  /** Resolves when the job has ended, or CloudStack has refused it. */
+  private async byHand(act: (jobId: string) => { id: string }): Promise<void> {
+    const { world } = this;
+    const { model, random, scheduler, byHand } = world;
+    const jobId = random.uuid();
+    byHand.add(jobId);
+    try {
+      act(jobId);
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+    }
+    while (model.jobs.get(jobId)?.status === 0 && !world.over) await scheduler.sleep(200);
+  }
+
   /** The appliance restarts: every process dies, /run is empty, the letters are dealt anew. */
   reboot(ms: number): void {
     const { world } = this;
     if (world.booting) return;
+    this.goDown();
+    const shuffle = <T>(disks: readonly T[]) => world.random.shuffle(disks);
+    void world.guest.reboot({ shuffle }).then(() => this.comeUp(ms));
+  }
+
+  private goDown(): void {
+    const { world } = this;
     world.booting = true;
     for (const slot of this.slots) slot.kill();
     world.server.served.clear();
     world.server.clients.clear();
     for (const volumeId of world.volumes) world.disturb(volumeId);
-    const shuffle = <T>(disks: readonly T[]) => world.random.shuffle(disks);
-    void world.guest.reboot({ shuffle }).then(() => {
-      for (const volumeId of world.volumes) world.disturb(volumeId);
-      world.bootedAt = world.scheduler.time;
-      world.guest.changed();
-      world.scheduler.after(ms, () => {
-        world.booting = false;
-        this.startAll();
-      });
+  }
+
+  private comeUp(ms: number): void {
+    const { world } = this;
+    for (const volumeId of world.volumes) world.disturb(volumeId);
+    world.bootedAt = world.scheduler.time;
+    world.guest.changed();
+    world.scheduler.after(ms, () => {
+      world.booting = false;
+      this.startAll();
     });
   }
 }

@@ -4,6 +4,7 @@ import { Callers } from './callers';
 import { HeldRows } from './held-rows';
 import { Invariants } from './invariants';
 import { mend, strike } from './mishaps';
+import { moveIn } from './neighbour';
 import type { DaemonProcess } from './process';
 import { Processes } from './processes';
 import { rowsAtRest } from './rows-at-rest';
@@ -36,6 +37,7 @@ export interface Outcome {
 /** Runs one schedule to its end. The same script always has the same outcome. */
 export async function runSchedule(script: Script, options: { trace?: boolean } = {}): Promise<Outcome> {
   const world = new World(script, options.trace ?? false);
+  moveIn(world);
   const run = new Schedule(world);
   await run.toTheEnd();
   const { violation, scheduler, struck, lines } = world;
@@ -135,6 +137,8 @@ class Schedule {
     const process = await this.awaitOwner();
     const timeout = () => scheduler.sleep(60_000).then(() => null);
     await Promise.race([process.trySync('end'), timeout()]);
+    // The row of one that has left is an obstacle to the other, and goes first.
+    if (this.world.script.world.twins === true) await Promise.race([process.trySync('end'), timeout()]);
     const second = await Promise.race([process.trySync('end again'), timeout()]);
     if (!second) throw new Violation('everything-ends', 'the last sync has not ended');
     const again = second?.drifts.filter(({ action }) => action === 'repaired' || action === 'failed') ?? [];

@@ -65,6 +65,26 @@ export type Mishap =
     }
   /** This system uses the disk of a volume for `ms`, null: from then on. */
   | { readonly kind: 'used'; readonly volume: number; readonly by: Holder; readonly ms: number | null }
+  /** Somebody moves a volume: to this guest, to the other VM, to none, or out and back where it was. */
+  | {
+      readonly kind: 'by-hand';
+      readonly volume: number;
+      readonly to: 'here' | 'elsewhere' | 'nowhere' | 'back';
+    }
+  /** Somebody plugs a volume that nobody names into this guest for `ms`, null: for good. */
+  | { readonly kind: 'visitor'; readonly bytes: number; readonly ms: number | null }
+  /** Until the next boot. */
+  | {
+      readonly kind: 'serial-muted';
+      readonly volume: number;
+      readonly becomes: 'unreadable' | 'absent';
+    }
+  /** Another program writes a row of a volume that has none, which says nothing but that it is this disk. */
+  | { readonly kind: 'row-written'; readonly volume: number; readonly letter: number }
+  /** Mappings and exports are what they were, `ms` later. */
+  | { readonly kind: 'rows-restored'; readonly ms: number }
+  /** The appliance is stopped and started: its disks are those that CloudStack has for it. */
+  | { readonly kind: 'cold-start'; readonly ms: number }
   | { readonly kind: 'snapshot-hidden'; readonly which: number; readonly ms: number }
   | { readonly kind: 'row-spoilt'; readonly row: SpoiltRow };
 
@@ -96,6 +116,11 @@ export type Ambiguity =
 
 export type Item = { readonly at: number } & ({ readonly ask: Ask } | { readonly mishap: Mishap });
 
+/** Every disk tells, and tells one volume from all others. */
+export function allTellSerials({ serials, serialsFrom, twins }: Script['world']): boolean {
+  return serials && serialsFrom === undefined && twins !== true;
+}
+
 /** Everything about a schedule that is not decided while it runs. */
 export interface Script {
   readonly seed: number;
@@ -105,12 +130,18 @@ export interface Script {
     readonly equalSizes: boolean;
     readonly serials: boolean;
     readonly slowSerials: boolean;
+    /** Disks that were plugged before have none; virtual ms. */
+    readonly serialsFrom?: number;
+    /** The ids of the first two volumes begin alike, and so do the serials of their disks. */
+    readonly twins?: boolean;
     readonly daemons: 1 | 2;
     readonly rollback: 'detach' | 'keep';
     readonly exports: boolean;
     /** Volumes on the other VM at the beginning. */
     readonly elsewhere: number;
     readonly otherVmRuns: boolean;
+    /** The other VM is an appliance, whose daemon runs until then; virtual ms, null: for ever. */
+    readonly neighbour?: { readonly until: number | null };
     /** Of the guest; `shown`: the daemon can see how many are free. Without it any number of disks fits. */
     readonly slots?: { readonly count: number; readonly shown: boolean; readonly wait: boolean };
   };

@@ -1,6 +1,8 @@
 import type { Fault } from '~/lab/cloudstack/faults';
 import { withContent } from './content';
 import { withGuestTrouble } from './guest-trouble';
+import { withNeighbour } from './neighbour';
+import { withOtherPeople } from './other-people';
 import { SeededRandom } from './random';
 import { anyScene, spoiltRowScene } from './scenes';
 import type { Ambiguity, Ask, Mishap, Script } from './script-items';
@@ -37,7 +39,8 @@ type MishapClass = (typeof MISHAPS)[number] | 'reply' | 'job' | 'hypervisor' | '
  * frequent ones.
  */
 export function scriptOf(seed: number): Script {
-  return withContent(withGuestTrouble(withSpoiltRow(firstScriptOf(seed))));
+  const alone = withContent(withGuestTrouble(withSpoiltRow(firstScriptOf(seed))));
+  return withNeighbour(withOtherPeople(alone));
 }
 
 /** Without what has joined since seeds were kept: what was found with it is found in it for ever. */

@@ -98,10 +98,20 @@ export class World {
   answerLost = false;
   /** Volumes that no request names: likenesses of ours, other people's. */
   readonly foreign = new Set<string>();
+  /** Those of them that somebody plugs into this guest: what is here with a certain disk is mapped. */
+  readonly visitors = new Set<string>();
+  /** Volumes of which a disk has failed every request: it looks like one that never had a serial. */
+  readonly muted = new Set<string>();
   /** Jobs that somebody started by hand, past the daemon. */
   readonly byHand = new Set<string>();
   /** Job id → the VM that its intent names. */
   readonly intendedVms = new Map<string, string>();
+  /** Volumes that the daemon of the other VM has mapped. */
+  readonly theirs = new Set<string>();
+  /** Virtual ms; null while it runs, or where there is none. */
+  neighbourEndedAt: number | null = null;
+  /** Jobs whose intent ignores who uses the disk. */
+  readonly forced = new Set<string>();
   /** Virtual ms since when somebody has the other VM running again. */
   otherVmStartedAt = Number.POSITIVE_INFINITY;
   readonly doors = new Doors(this);
@@ -144,6 +154,7 @@ export class World {
       holdSerials: world.slowSerials,
       serialDelay: world.slowSerials ? () => random.between(10, 3_000) : null,
       later: (ms, work) => void scheduler.after(ms, work),
+      givesSerials: () => scheduler.time >= (world.serialsFrom ?? 0),
       latency: { plug: random.between(1, 300), unplug: random.between(1, 300) },
       bootDelay: random.between(1_000, 5_000),
       ...(world.slots ? { slots: world.slots.count, showsSlots: world.slots.shown } : {}),
@@ -328,10 +339,33 @@ export class World {
     this.foreign.add(volume.id);
   }
 
+  /** A volume of somebody else that is about to come into this guest. */
+  addVisitor(sizeBytes: number): Volume {
+    const [offering] = this.model.offerings;
+    const volume = this.model.inventory.addVolume({
+      name: `visitor-${this.visitors.size}`,
+      size: sizeBytes,
+      zoneId: this.zoneId,
+      diskOfferingId: offering?.id ?? null,
+    });
+    Object.assign(volume, { state: 'Ready', hypervisor: 'KVM' });
+    this.foreign.add(volume.id);
+    this.visitors.add(volume.id);
+    return volume;
+  }
+
+  /** An id that begins as that of the first volume, for the second one. */
+  private twinOf(index: number): { id: string } | Record<string, never> {
+    const [first] = this.volumes;
+    if (this.script.world.twins !== true || index !== 1 || first === undefined) return {};
+    return { id: `${first.slice(0, -12)}${this.random.uuid().slice(-12)}` };
+  }
+
   private addVolume(index: number): void {
     const { world } = this.script;
     const [offering] = this.model.offerings;
     const volume = this.model.inventory.addVolume({
+      ...this.twinOf(index),
       name: `volume-${index}`,
       size: (world.equalSizes ? 5 : 5 + index) * GIB,
       zoneId: this.zoneId,

@@ -192,6 +192,7 @@ function preventsWork(fault: Fault<JobFault> | null): boolean {
     case 'job-without-result':
     case 'job-code-0':
     case 'job-fails':
+    case 'job-without-effect':
     case 'no-storage':
     case 'no-endpoint':
     case 'not-scheduled':
@@ -228,6 +229,7 @@ function endOf(
     case 'vm-busy':
       return failureOf(new ApiError(431, VM_NEITHER));
     case 'lose-job':
+    case 'job-without-effect':
     case null:
       return { status: 1, resultCode: 0, result };
     default:

@@ -1,0 +1,67 @@
+import { ApiError, type Volume } from '~/lab/cloudstack/records';
+import type { Processes } from './processes';
+import type { Mishap } from './script-items';
+import type { World } from './world';
+
+type ByHand = Extract<Mishap, { kind: 'by-hand' }>;
+
+/** Virtual ms between two looks of a person at a job. */
+const LOOK_MS = 200;
+
+/** Somebody takes the volume from where it is, and gives it to the VM; null: to none. */
+export async function moveByHand(world: World, volume: Volume, vmId: string | null): Promise<void> {
+  const { model, random, scheduler } = world;
+  const job = (): string => {
+    const id = random.uuid();
+    world.byHand.add(id);
+    return id;
+  };
+  const ended = async (id: string) => {
+    while (model.jobs.get(id)?.status === 0 && !world.over) await scheduler.sleep(LOOK_MS);
+  };
+  world.disturb(volume.id);
+  try {
+    if (volume.vmId !== null) await ended(model.detachVolume({ id: volume.id, jobId: job() }).id);
+    world.disturb(volume.id);
+    if (!world.over && vmId !== null)
+      await ended(model.attachVolume({ id: volume.id, vmId, deviceId: null, jobId: job() }).id);
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+  }
+  world.disturb(volume.id);
+}
+
+/** A volume of the schedule goes somewhere, at any moment of what the daemon does with it. */
+export function byHand(world: World, { volume: index, to }: ByHand): void {
+  const volume = world.volume(world.volumes[index] ?? '');
+  if (!volume || volume.removed) return;
+  world.strike(`by-hand-${to}`);
+  const vmIds = { here: world.applianceVmId, elsewhere: world.otherVmId, nowhere: null, back: volume.vmId };
+  void moveByHand(world, volume, vmIds[to]);
+}
+
+/** Somebody plugs a volume that no request names into this guest; null: it stays. */
+export function visit(world: World, { bytes, ms }: Extract<Mishap, { kind: 'visitor' }>): void {
+  world.strike('visitor');
+  const volume = world.addVisitor(bytes);
+  const come = moveByHand(world, volume, world.applianceVmId);
+  if (ms !== null) world.scheduler.after(ms, () => void come.then(() => moveByHand(world, volume, null)));
+}
+
+/**
+ * The disk of a volume does not tell its serial any more: it hangs, or it fails every request. A daemon reads each
+ * serial once, so every daemon starts anew.
+ */
+export function muteSerial(
+  world: World,
+  processes: Processes,
+  { volume: index, becomes }: Extract<Mishap, { kind: 'serial-muted' }>,
+): void {
+  const volumeId = world.volumes[index];
+  if (volumeId === undefined || world.guest.devicePath(volumeId) === null) return;
+  world.strike(`serial-${becomes}`);
+  for (const slot of processes.slots) slot.kill();
+  world.guest.spoilSerial(volumeId, becomes);
+  if (becomes === 'absent') world.muted.add(volumeId);
+  processes.startAll();
+}
