@@ -92,7 +92,10 @@ export class Processes {
     void until('Stopped', (jobId) => model.stopVm(applianceVmId, jobId))
       .then(() => until('Running', (jobId) => model.startVm(applianceVmId, jobId)))
       .then(() => world.guest.reboot({ shuffle: (disks) => disks }))
-      .then(() => this.comeUp(ms));
+      .then(() => {
+        for (const volumeId of world.guest.plugged()) world.guest.releaseSerial(volumeId);
+        this.comeUp(ms);
+      });
   }
 
   /** Resolves when the job has ended, or CloudStack has refused it. */
