@@ -98,7 +98,7 @@ export async function observe(run: RunContext, action: Observation): Promise<voi
     case 'await-device':
       return run.learn({ device: await awaitDevice(run, action.volume, action.timeoutMs) });
     case 'await-gone':
-      return run.learn({ gone: await awaitGone(run, action) });
+      return waitUntilGone(run, action);
     default:
       return action satisfies never;
   }
@@ -121,6 +121,13 @@ async function findJob(run: RunContext, jobId: string): Promise<NonNullable<Fact
 function mayBeDeleted({ journal, parts: { clock } }: RunContext, jobId: string): boolean {
   const intent = journal.entries.find(({ state, data }) => state === 'intent' && data.job_id === jobId);
   return intent === undefined || Math.abs(clock.now() - intent.at) > LIMITS.JOB_SURELY_KEPT_MS;
+}
+
+async function waitUntilGone(run: RunContext, action: Extract<Action, { do: 'await-gone' }>): Promise<void> {
+  const since = run.parts.clock.monotonic();
+  run.learn({ gone: await awaitGone(run, action) });
+  // While the disk was waited for, somebody may have attached the volume again.
+  if (run.parts.clock.monotonic() - since >= LIMITS.HOLDER_AGAIN_MS) run.forget(['volume']);
 }
 
 async function readOffer(run: RunContext): Promise<void> {

@@ -67,6 +67,23 @@ describe('the first reads after a finished job are old', () => {
     expect(rig.calls).toEqual(['detachVolume', 'attachVolume']);
   });
 
+  it.each(['detach', 'delete'] as const)(
+    '%s: what was read before a minute of waiting for the disk is not believed: somebody has attached the volume again',
+    async (type) => {
+      const rig = await Rig.start();
+      const volume = await rig.volume({ vmId: rig.here, mapped: true });
+      const { id } = volume;
+      // Its disk has stayed in the guest.
+      Object.assign(volume, { vmId: null, deviceId: null, attached: null });
+      const operation = await rig.request(type, { volume_id: id, force: true });
+      await rig.pass(10 * SECOND_MS);
+      rig.plugInto(volume, rig.here);
+      expect(await rig.ended(operation)).toMatchObject({ status: 'completed' });
+      expect(rig.calls).toEqual(type === 'detach' ? ['detachVolume'] : ['detachVolume', 'deleteVolume']);
+      expect(await rig.ledger.readMapping(id)).toBeNull();
+    },
+  );
+
   it('a read that stays old is believed in the end, and ends the operation with a code', async () => {
     const rig = await Rig.start();
     const { id } = await rig.volume({ vmId: rig.here, mapped: true });
