@@ -60,8 +60,8 @@ export class Scene {
     this.clocks.database.set(baseMs);
     await this.rig.rows('DELETE FROM volume_operations');
     await this.rig.rows(
-      `INSERT INTO volume_operations (id, type, status, volume_id, request, created_at, updated_at, completed_at, appliance_id, epoch)
-       SELECT UUID(), 'detach', 'completed', CONCAT('volume-', seq), '{}', NOW(3) - INTERVAL ${days} DAY,
+      `INSERT INTO volume_operations (id, type, status, volume_id, request, accepted_at, created_at, updated_at, completed_at, appliance_id, epoch)
+       SELECT UUID(), 'detach', 'completed', CONCAT('volume-', seq), '{}', NOW(3) - INTERVAL ${days} DAY, NOW(3) - INTERVAL ${days} DAY,
          NOW(3) - INTERVAL ${days} DAY, NOW(3) - INTERVAL ${days} DAY, '${this.rig.appliance}', 1 FROM seq_1_to_${ROWS}`,
     );
     await this.rig.restart();

@@ -1,3 +1,4 @@
+import { LIMITS } from '~/server/core/limits';
 import { expectedSerial } from '~/server/devices/serial';
 import { exportName } from '~/server/model/export-name';
 import type { Mapping } from '~/server/model/operation';
@@ -9,8 +10,6 @@ import type { World } from './world';
 const STREAM = 8;
 /** ms within which it happens, as in ./script.ts. */
 const SPAN = 15_000;
-/** A lease that no clock of the database reaches. */
-const FOR_EVER = Number.MAX_SAFE_INTEGER;
 const PORT = 10_809;
 
 /**
@@ -55,15 +54,16 @@ export function moveIn(world: World): void {
   const { neighbour, elsewhere } = script.world;
   if (neighbour === undefined) return;
   const now = scheduler.clock().now();
-  const lease = (leaseUntil: number | null) =>
-    store.appliances.set(otherVmId, {
-      epoch: 1,
-      owner: 'their daemon',
-      since: now,
-      instance: '',
-      leaseUntil,
-    });
-  lease(FOR_EVER);
+  store.appliances.set(otherVmId, {
+    epoch: 1,
+    owner: 'their daemon',
+    since: now,
+    instance: '',
+    /** Renewed at every moment, until it is released. */
+    get leaseUntil() {
+      return world.neighbourEndedAt === null ? scheduler.clock().now() + LIMITS.LEASE_MS : null;
+    },
+  });
   for (const [index, volumeId] of volumes.slice(0, elsewhere).entries()) {
     const devicePath = `/dev/vd${String.fromCharCode('b'.charCodeAt(0) + index)}`;
     const times = { createdAt: now, updatedAt: now };
@@ -99,7 +99,6 @@ export function moveIn(world: World): void {
   }
   if (neighbour.until === null) return;
   scheduler.after(neighbour.until, () => {
-    lease(null);
     world.neighbourEndedAt = scheduler.time;
   });
 }
