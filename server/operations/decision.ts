@@ -116,8 +116,8 @@ export interface Facts {
   readonly mapping?: Evidence<Mapping>;
   /** Read with the mapping: an export of the volume leads to a disk of this guest, whatever the rows say. */
   readonly exported?: boolean;
-  /** The daemon of this VM, if one ever ran there: see Guards.neighbour. */
-  readonly neighbour?: { readonly vmId: string; readonly daemon: Neighbour | null };
+  /** By VM, of those that were asked about: its daemon, or null when none ever ran there; see Guards.neighbour. */
+  readonly neighbours?: ReadonlyMap<string, Neighbour | null>;
   readonly obstacles?: {
     /** Jobs of earlier operations on the volume that may still have an effect. */
     readonly openJobs: number;

@@ -31,7 +31,9 @@ export function localMapping(
 
 /** Attached here according to CloudStack, but the guest has no disk of it. */
 export function missingMapping(view: View, volumeId: string, size: number): NewMapping {
-  const before = view.mapping(volumeId);
+  const row = view.mapping(volumeId);
+  // The plug in a row of another guest says nothing of a disk of this one.
+  const before = row?.vmId === view.o.applianceVmId ? row : null;
   const volume = view.volume(volumeId);
   const deviceId = typeof volume === 'string' ? null : volume.deviceId;
   return {

@@ -93,7 +93,7 @@ export function attach(s: Situation, goal: AttachGoal): Action | Done<Attached> 
   const obstacle = volume.vmId !== null && state.at === 'none' ? waitForObstacles(s, goal, false) : null;
   if (obstacle) return obstacle;
   if (volume.vmId === goal.vmId)
-    return (state.at === 'none' ? leaveTheirRow(s, goal) : null) ?? finish(s, goal, volume);
+    return (s.journal.wasAccepted(STEP) ? null : leaveTheirRow(s, goal)) ?? finish(s, goal, volume);
   if (volume.vmId !== null) {
     return giveUp(
       'VOLUME_ATTACHED_ELSEWHERE',
@@ -112,7 +112,7 @@ export function attach(s: Situation, goal: AttachGoal): Action | Done<Attached> 
 
 /**
  * Somebody has moved the volume there from another appliance: while the daemon of that one keeps its row, its guest
- * may still have the disk, and nobody else sees that. Before a call of ours it was asked. null: go on.
+ * may still have the disk, and nobody else sees that. null: go on.
  */
 function leaveTheirRow(s: Situation, { volumeId, vmId }: AttachGoal): Action | null {
   const { mapping } = s.facts;
@@ -226,8 +226,11 @@ function waitForGhost(s: Situation, goal: AttachGoal): Action | null {
       leaves: goal.vmId !== s.policy.applianceVmId,
     };
   if (s.facts.gone) return null;
-  const theirs = s.facts.neighbour ? leaveToNeighbour(s, s.facts.neighbour.vmId) : null;
-  if (theirs) return theirs;
+  // It may be in the guest of another daemon, which was asked about then.
+  for (const vmId of s.facts.neighbours?.keys() ?? []) {
+    const theirs = leaveToNeighbour(s, vmId);
+    if (theirs) return theirs;
+  }
   // The disk may be what a failed attach has left: its words would be lost otherwise.
   const call = s.journal.mutation(STEP);
   const said = call.at === 'ended' && call.text !== null ? `; the attach ended with: ${call.text}` : '';
@@ -247,8 +250,8 @@ function finishElsewhere(s: Situation, goal: AttachGoal, volume: CloudVolume): A
   const mapped = before.kind === 'seen' && before.value.vmId === s.policy.applianceVmId;
   const left = mapped || s.facts.exported === true;
   if (left && !s.journal.done('withdraw')) return { do: 'withdraw', volumeId: volume.id, force: true };
-  // The guards of a call of ours have asked.
-  const theirs = s.journal.mutation(STEP).at === 'none' ? leaveToNeighbour(s, goal.vmId) : null;
+  // The guards of a call of ours that left have asked.
+  const theirs = s.journal.wasAccepted(STEP) ? null : leaveToNeighbour(s, goal.vmId);
   if (theirs) return theirs;
   const mapping: NewMapping = {
     volumeId: volume.id,

@@ -134,7 +134,7 @@ function movedMeanwhile(s: Situation, volume: CloudVolume): Action | null {
  */
 function leaveTheirRow(s: Situation, volume: CloudVolume): Action | null {
   const { mapping } = s.facts;
-  if (s.journal.mutation(STEP).at !== 'none' || mapping?.kind !== 'seen') return null;
+  if (s.journal.wasAccepted(STEP) || mapping?.kind !== 'seen') return null;
   const { vmId } = mapping.value;
   return vmId === s.policy.applianceVmId || vmId === volume.vmId ? null : leaveToNeighbour(s, vmId);
 }
@@ -188,8 +188,8 @@ function cleanUp(s: Situation, goal: DetachGoal, absent: boolean): Action | Done
   if (mapping && mapping.vmId !== s.policy.applianceVmId) {
     const asked = goal.onlyFromVm === null || mapping.vmId === goal.onlyFromVm;
     if (!asked) return done({ devicePath: mapping.devicePath, absent });
-    // Before a call of ours it was asked.
-    const theirs = s.journal.mutation(STEP).at === 'none' ? leaveToNeighbour(s, mapping.vmId) : null;
+    // Before a call of ours left it was asked; one that found nothing to detach never did.
+    const theirs = s.journal.wasAccepted(STEP) ? null : leaveToNeighbour(s, mapping.vmId);
     return theirs ?? unmap(mapping);
   }
   if (goal.onlyFromVm === null) {

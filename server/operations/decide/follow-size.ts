@@ -37,9 +37,9 @@ export function followSize(s: Situation, volume: CloudVolume): Action | Done<Fol
 
 /** The row of a disk that another daemon serves has the size that its guest shows: it follows by itself. */
 function followElsewhere(s: Situation, mapping: Mapping, size: number | null): Action | Done<Followed> {
-  const { neighbour } = s.facts;
-  if (neighbour?.vmId !== mapping.vmId) return { do: 'read-neighbour', vmId: mapping.vmId };
-  return done(size === null || neighbour.daemon?.runs === true ? NOTHING : resized(mapping, size));
+  const daemon = s.facts.neighbours?.get(mapping.vmId);
+  if (daemon === undefined) return { do: 'read-neighbour', vmId: mapping.vmId };
+  return done(size === null || daemon?.runs === true ? NOTHING : resized(mapping, size));
 }
 
 function resized(mapping: Mapping, size: number): Followed {

@@ -57,9 +57,9 @@ export function mayHaveWorked({ outcome, code, text }: Extract<MutationState, { 
  * still has one, and keeps their rows. null: none does.
  */
 export function leaveToNeighbour(s: Situation, vmId: string): Action | null {
-  const { neighbour } = s.facts;
-  if (neighbour?.vmId !== vmId) return { do: 'read-neighbour', vmId };
-  const refusal = permitNeighbour(neighbour.daemon);
+  const daemon = s.facts.neighbours?.get(vmId);
+  if (daemon === undefined) return { do: 'read-neighbour', vmId };
+  const refusal = permitNeighbour(daemon);
   return refusal && giveUp(refusal.code, refusal.message, refusal.details);
 }
 

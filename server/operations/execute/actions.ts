@@ -24,7 +24,7 @@ const ABOUT_THE_VOLUME: readonly (keyof Facts)[] = [
   'guards',
   'device',
   'use',
-  'neighbour',
+  'neighbours',
   'gone',
   'obstacles',
   'published',

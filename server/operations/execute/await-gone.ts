@@ -6,7 +6,7 @@ import type { JsonObject, Mapping } from '../../model/operation';
 import type { Action } from '../decision';
 import { deviceOfVolume, namesOfOthers } from './disk-use';
 import { exportedDevice } from './exports';
-import { readNeighbour } from './neighbour';
+import { learnNeighbour } from './neighbour';
 import type { RunContext } from './run-context';
 
 type AwaitGone = Extract<Action, { do: 'await-gone' }>;
@@ -42,9 +42,7 @@ export async function awaitGone(run: RunContext, action: AwaitGone): Promise<boo
 /** Does another daemon that runs still count the disk as its own? Nobody else sees that guest. */
 async function isInTheirs(run: RunContext, row: Mapping | null): Promise<boolean> {
   if (row === null || row.vmId === run.parts.policy().applianceVmId) return false;
-  const daemon = await readNeighbour(run, row.vmId);
-  run.learn({ neighbour: { vmId: row.vmId, daemon } });
-  return daemon?.runs === true;
+  return (await learnNeighbour(run, row.vmId))?.runs === true;
 }
 
 function isGone(snapshot: DeviceSnapshot, { volumeId, leaves }: AwaitGone, clues: Clues): boolean {

@@ -24,3 +24,10 @@ export async function readNeighbour(run: RunContext, vmId: string): Promise<Neig
   const second = await look();
   return second && { vmId, owner: second.owner, runs: second.runs };
 }
+
+/** The same, for the decisions that follow. */
+export async function learnNeighbour(run: RunContext, vmId: string): Promise<Neighbour | null> {
+  const daemon = await readNeighbour(run, vmId);
+  run.learn({ neighbours: new Map([...(run.facts.neighbours ?? []), [vmId, daemon]]) });
+  return daemon;
+}

@@ -24,7 +24,7 @@ import {
   readVmVolumes,
   readVolume,
 } from './guards';
-import { readNeighbour } from './neighbour';
+import { learnNeighbour } from './neighbour';
 import { attachesTo, otherAttaches } from './other-attaches';
 import { readParts } from './parts-of-group';
 import type { RunContext } from './run-context';
@@ -70,9 +70,8 @@ export async function observe(run: RunContext, action: Observation): Promise<voi
         exported: (await exportedDevice(run, action.volumeId)) !== null,
       });
     case 'read-neighbour':
-      return run.learn({
-        neighbour: { vmId: action.vmId, daemon: await readNeighbour(run, action.vmId) },
-      });
+      await learnNeighbour(run, action.vmId);
+      return;
     case 'query-job':
       return run.learn({ job: { jobId: action.jobId, found: await findJob(run, action.jobId) } });
     case 'read-snapshot':

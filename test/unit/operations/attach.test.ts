@@ -293,7 +293,7 @@ describe('attach decides', () => {
       do: 'read-neighbour',
       vmId: OTHER_VM,
     });
-    const facts = { ...asking, neighbour: { vmId: OTHER_VM, daemon: null } };
+    const facts = { ...asking, neighbours: new Map([[OTHER_VM, null]]) };
     expect(decideAttach(situation('attach', there, { facts }))).toMatchObject({
       do: 'record',
       effects: [
@@ -314,7 +314,7 @@ describe('attach decides', () => {
       volume: seenVolume({ vmId: OTHER_VM, deviceId: 1 }),
       obstacles: clear,
       mapping: seen(mapping(), 0, 'database'),
-      neighbour: { vmId: OTHER_VM, daemon: null },
+      neighbours: new Map([[OTHER_VM, null]]),
     };
     expect(decideAttach(situation('attach', there, { facts }))).toMatchObject({
       do: 'withdraw',
@@ -330,7 +330,7 @@ describe('attach decides', () => {
       volume: seenVolume({ vmId: OTHER_VM, deviceId: 1 }),
       obstacles: clear,
       mapping: rowOf(null),
-      neighbour: { vmId: OTHER_VM, daemon: null },
+      neighbours: new Map([[OTHER_VM, null]]),
     };
     expect(decideAttach(situation('attach', there, { facts: { ...facts, exported: true } }))).toMatchObject({
       do: 'withdraw',

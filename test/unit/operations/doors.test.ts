@@ -184,6 +184,31 @@ describe('the appliance of another daemon with this database', () => {
       expect([rig.calls, volume.vmId, await rig.ledger.readMapping(volume.id)]).toEqual([[], third, before]);
     });
 
+    it('whose call had found nothing to detach, because somebody detached it meanwhile: its row stays', async () => {
+      const { rig, vmId, volume, before } = await mapped();
+      const { ledger } = rig;
+      const { append } = ledger;
+      rig.plugInto(volume, vmId);
+      ledger.append = async (epoch, id, change) => {
+        const done = await append.call(ledger, epoch, id, change);
+        if (change.entries.some(({ state }) => state === 'intent')) Object.assign(volume, { vmId: null });
+        return done;
+      };
+      const operation = await rig.run('detach', { volume_id: volume.id, force: true });
+      expect(operation).toMatchObject({ status: 'failed', errorCode: 'APPLIANCE_PROTECTED' });
+      expect([rig.calls, await rig.ledger.readMapping(volume.id)]).toEqual([[], before]);
+    });
+
+    it('and whose daemon has stopped, and somebody has moved to the VM of a third one: an attach there ends', async () => {
+      const { rig, epoch, volume } = await mapped();
+      await rig.ledger.releaseLease(epoch);
+      const third = rig.vm('Running');
+      rig.plugInto(volume, third);
+      const operation = await rig.run('attach', { volume_id: volume.id, vm_id: third });
+      expect(operation).toMatchObject({ status: 'completed' });
+      expect(await rig.ledger.readMapping(volume.id)).toMatchObject({ vmId: third });
+    });
+
     it('its export is closed there only, where it is known who is connected', async () => {
       const { rig, epoch, volume } = await mapped();
       const record: NewExport = {
