@@ -52,7 +52,8 @@ export async function readGuards(
   const use = detachesHere || reverts ? await readUse(run, command.volumeId, looking) : null;
   const mappedTo = mapping?.kind === 'seen' ? mapping.value.vmId : null;
   const actsOn = command.name === 'detachVolume' ? attachedTo : reverts ? mappedTo : target;
-  const neighbour = actsOn === null || actsOn === applianceVmId ? null : await readNeighbour(run, actsOn);
+  const neighbour =
+    actsOn === null || actsOn === applianceVmId ? null : await readNeighbour(run, actsOn, !hasWaited);
   // While users, or a daemon elsewhere, were waited for, everything that was read before them has grown old.
   const waitedMs = run.parts.clock.monotonic() - since;
   if (!hasWaited && waitedMs >= LIMITS.HOLDER_AGAIN_MS) return readGuards(run, { step, command }, true);

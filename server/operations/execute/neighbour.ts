@@ -4,15 +4,19 @@ import type { RunContext } from './run-context';
 /**
  * The daemon that runs on this VM, or ran there once, with this database; null: none ever did. Where one look does not
  * tell, it looks again after as long as a lease lasts: one that has renewed its lease meanwhile runs. When the engine
- * stops before that, it counts as one that runs.
+ * stops before that, and where there is no time to wait, it counts as one that runs.
  */
-export async function readNeighbour(run: RunContext, vmId: string): Promise<Neighbour | null> {
+export async function readNeighbour(
+  run: RunContext,
+  vmId: string,
+  mayWait = true,
+): Promise<Neighbour | null> {
   const { clock } = run.parts;
   const look = () => run.active(() => run.otherRuns.neighbours.look(vmId));
   const first = await look();
   if (first === null) return null;
   const { owner, runs, toldInMs } = first;
-  if (toldInMs === 0) return { vmId, owner, runs };
+  if (toldInMs === 0 || !mayWait) return { vmId, owner, runs };
   run.waiting = {
     step: 'read-neighbour',
     reason: `whether the daemon of VM ${vmId} (${owner}) still runs is not known yet`,
