@@ -156,6 +156,8 @@ export const LIMITS = {
   CONTEMPORARY_WINDOW_MS: 5_000,
   FAST_SCAN_MS: 75,
   CONTESTED_DISK_POLL_MS: 500,
+  // CloudStack shows a volume as attached some time after the guest has its disk: when the agent has answered.
+  SHOWN_AFTER_PLUG_MS: 2_000,
   RESIZE_SETTLE_MS: 2_000,
   POLL_SLACK_MS: 250,
   SERIAL_READ_TIMEOUT_MS: 2_000,

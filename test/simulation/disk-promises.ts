@@ -229,6 +229,8 @@ export class DiskPromises {
     // a disk given to anybody by sync while another one does not tell, or has failed.
     const told = new Set(devices.filter((one) => one.serialState !== 'pending').map(({ path }) => path));
     const allTell = allTellSerials(script.world) && devices.every((one) => one.serialState === 'read');
+    // Where one hangs, sync judges none; an export whose disk is in use lets no new client in all the same.
+    if (devices.some((one) => one.serialState === 'unreadable')) return;
     for (const { id, vmId, size } of model.volumes) {
       const path = vmId === applianceVmId ? guest.devicePath(id) : null;
       if (path !== null && told.has(path)) this.checkAtRest(id, path, size, allTell);

@@ -18,6 +18,7 @@ export function writeRow(
   if (!volume || volume.removed || isTaken || store.mappings.has(volume.id)) return;
   world.strike('row-written');
   world.disturb(volume.id);
+  world.rowsOfOthers.add(volume.id);
   const now = scheduler.clock().now();
   const mapping: Mapping = {
     id: world.random.uuid(),

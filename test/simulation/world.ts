@@ -100,6 +100,8 @@ export class World {
   readonly foreign = new Set<string>();
   /** Those of them that somebody plugs into this guest: what is here with a certain disk is mapped. */
   readonly visitors = new Set<string>();
+  /** Volumes for which another program has written a row. */
+  readonly rowsOfOthers = new Set<string>();
   /** Volumes of which a disk has failed every request: it looks like one that never had a serial. */
   readonly muted = new Set<string>();
   /** Jobs that somebody started by hand, past the daemon. */

@@ -68,7 +68,8 @@ export async function awaitDevice(
 /**
  * The last answer before the deadline (monotonic ms), null when the guest could not be read; and the mappings
  * that it was found with. A disk that is found by its size is believed only by what was read after it had appeared:
- * somebody else may have attached another volume while this one was waited for.
+ * somebody else may have attached another volume while this one was waited for. One that comes after the job has ended may
+ * be that of somebody else, whose volume CloudStack shows a little later.
  */
 async function correlateUntil(
   run: RunContext,
@@ -78,6 +79,7 @@ async function correlateUntil(
   const { watcher, clock } = run.parts;
   // The guest shows a resize tens of ms after CloudStack has ended it.
   const resizedBy = Math.min(deadline, clock.monotonic() + LIMITS.RESIZE_SETTLE_MS);
+  const early = watcher.snapshot().devices;
   let known: Device | null = null;
   let alike: World['attachedHere'] | null = null;
   for (;;) {
@@ -92,7 +94,10 @@ async function correlateUntil(
       { timeoutMs: deadline - clock.monotonic(), signal: run.signal },
     );
     if (settled?.kind === 'found' && settled.matchedBy === 'size' && !isSamePlug(settled.device, known)) {
-      known = settled.device;
+      const { device } = settled;
+      known = device;
+      if (!early.some((one) => isSamePlug(one, device)))
+        await clock.sleep(LIMITS.SHOWN_AFTER_PLUG_MS, run.signal);
       continue;
     }
     if (settled?.kind === 'found' && settled.unproven === true && alike === null) {

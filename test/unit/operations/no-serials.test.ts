@@ -35,6 +35,21 @@ describe('a guest whose data disks show no serial', () => {
     expect(other.vmId).toBe(rig.here);
   });
 
+  it('nor one that the guest shows a second before CloudStack does', async () => {
+    const rig = await Rig.start({ guest: { serials: false } });
+    const { id, size } = await rig.volume();
+    rig.model.faults.add({ command: 'attachVolume', kind: 'no-device' });
+    const operation = await rig.request('attach', { volume_id: id, vm_id: rig.here });
+    await rig.untilSent('attachVolume');
+    await rig.pass(5 * SECOND_MS);
+    const other = await rig.volume({ size });
+    await rig.guest.plug({ volumeId: other.id, size, serial: '' });
+    await rig.pass(SECOND_MS);
+    rig.plugInto(other, rig.here);
+    expect(await rig.ended(operation)).toMatchObject({ status: 'failed', errorCode: 'DEVICE_NOT_DETECTED' });
+    expect(await rig.ledger.readMapping(id)).toBeNull();
+  });
+
   it('two that began while a disk showed its serial do not wait for each other once it has left', async () => {
     const rig = await Rig.start({ guest: { slots: 2 }, policy: { slots: 'wait' } });
     const telling = await rig.volume({ vmId: rig.here });
