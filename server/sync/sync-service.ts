@@ -26,8 +26,6 @@ export class SyncService {
   lastJudgedAt: number | null = null;
   /** The same moment in monotonic ms: how long ago that was. */
   lastJudgedMonotonic: number | null = null;
-  /** It never becomes false again. */
-  private adoptionShown = false;
   private running: Promise<unknown> = Promise.resolve();
   /** By volume: its transitional state, and since when (monotonic ms) it has been seen in it. */
   private transitional = new Map<string, { readonly state: string; readonly since: number }>();
@@ -107,13 +105,13 @@ export class SyncService {
     return report;
   }
 
-  /** False while nobody has seen what sync would delete of the rows that an old daemon has left. */
+  /**
+   * False while nobody has seen what sync would delete of the rows that an old daemon has left. Asked every time: the old
+   * daemon may have worked again.
+   */
   private async isAdoptionShown(): Promise<boolean> {
-    if (!this.adoptionShown) {
-      const adoption = await this.parts.ledger.readAdoption();
-      this.adoptionShown = adoption === null || adoption.shownAt !== null;
-    }
-    return this.adoptionShown;
+    const adoption = await this.parts.ledger.readAdoption();
+    return adoption === null || adoption.shownAt !== null;
   }
 
   /**

@@ -34,6 +34,17 @@ describe('rows that an old daemon has left', () => {
     expect(await appliance.ledger.readMapping(id)).toBeNull();
   });
 
+  it('the same again when it has worked meanwhile, also for a daemon that has deleted such rows before', async () => {
+    const appliance = await MemoryAppliance.start();
+    const { id } = appliance.addVolume();
+    await appliance.putRow(mapping(id, { vmId: appliance.vmId }));
+    expect(told(await run(appliance))).toEqual(['stale-mapping repaired']);
+    appliance.ledger.store.adoption = { adoptedAt: 1, shownAt: null };
+    await appliance.putRow(mapping(id, { vmId: appliance.vmId }));
+    expect(told(await run(appliance))).toEqual(['stale-mapping reported']);
+    expect(await appliance.ledger.readMapping(id)).not.toBeNull();
+  });
+
   it('one that names no UUID is judged like any other, and keeps no other from being judged', async () => {
     const { appliance, id } = await withUnmapped();
     await appliance.putRow(mapping('test-disk-1', { vmId: appliance.vmId, devicePath: '/dev/vdx' }));
