@@ -13,15 +13,21 @@ import type { Tables } from './tables';
  * @param at wall clock ms
  */
 export async function settleReturn(tx: Transaction<Tables>, epoch: Epoch, at: number): Promise<void> {
-  const newest = await newestOfOld(tx);
+  const newest = await newestOfOld(tx, epoch);
   if (newest === null) return;
+  const { applianceId } = epoch;
+  const { sequence, accepted_at: acceptedAt } = newest;
+  // Another appliance may have noted it before, and somebody may have been shown it since.
   await sql`INSERT INTO volume_daemon_adoption (id, adopted_at, shown_at) VALUES (1, CURRENT_TIMESTAMP(3), NULL)
-    ON DUPLICATE KEY UPDATE adopted_at = CURRENT_TIMESTAMP(3), shown_at = NULL`.execute(tx);
-  await endWaiting(tx, epoch, newest, at);
+    ON DUPLICATE KEY UPDATE shown_at = IF(adopted_at < ${acceptedAt}, NULL, shown_at),
+      adopted_at = IF(adopted_at < ${acceptedAt}, CURRENT_TIMESTAMP(3), adopted_at)`.execute(tx);
+  await sql`INSERT INTO volume_daemon_returns (appliance_id, sequence) VALUES (${applianceId}, ${sequence})
+    ON DUPLICATE KEY UPDATE sequence = ${sequence}`.execute(tx);
+  await endWaiting(tx, epoch, sequence, at);
   await sql`UPDATE volume_operations SET held_at = CURRENT_TIMESTAMP(3),
       held_reason = 'the previous daemon has worked here since this was accepted, and its volume may serve something else by now'
-    WHERE appliance_id = ${epoch.applianceId} AND status = 'executing' AND held_reason IS NULL
-      AND sequence < ${newest}`.execute(tx);
+    WHERE appliance_id = ${applianceId} AND status = 'executing' AND held_reason IS NULL
+      AND sequence < ${sequence}`.execute(tx);
 }
 
 /** Nothing was done of these, so each of them ends: one by one they would be claimed behind what is held. */
@@ -52,21 +58,25 @@ async function endWaiting(
   }
 }
 
+interface OfOld {
+  readonly sequence: number;
+  readonly accepted_at: Date;
+}
+
 /**
- * The sequence of the newest operation that the old daemon has accepted since the adoption; null: none. Both times are
- * the database's own. By status, as the index has them: there may be a million rows.
+ * The newest operation that the old daemon has accepted since the adoption; null: none, or this appliance has settled
+ * that. By status, as the index has them: there may be a million rows.
  */
-async function newestOfOld(tx: Transaction<Tables>): Promise<number | null> {
+async function newestOfOld(tx: Transaction<Tables>, { applianceId }: Epoch): Promise<OfOld | null> {
   const newest = OPERATION_STATUSES.map(
     (status) => sql`(SELECT sequence, accepted_at FROM volume_operations FORCE INDEX (operations_owner)
       WHERE appliance_id = '' AND status = ${status} ORDER BY sequence DESC LIMIT 1)`,
   );
-  const { rows } = await sql<{
-    sequence: number;
-  }>`SELECT f.sequence FROM (${sql.join(newest, sql` UNION ALL `)}) f
-    WHERE f.accepted_at IS NOT NULL
-      AND NOT EXISTS (SELECT 1 FROM volume_daemon_adoption a WHERE a.adopted_at >= f.accepted_at)
+  // Rows of before the adoption have no time of that kind.
+  const { rows } =
+    await sql<OfOld>`SELECT f.sequence, f.accepted_at FROM (${sql.join(newest, sql` UNION ALL `)}) f
+    WHERE f.accepted_at IS NOT NULL AND NOT EXISTS (SELECT 1 FROM volume_daemon_returns r
+      WHERE r.appliance_id = ${applianceId} AND r.sequence >= f.sequence)
     ORDER BY f.sequence DESC LIMIT 1`.execute(tx);
-  const [row] = rows;
-  return row ? Number(row.sequence) : null;
+  return rows[0] ?? null;
 }

@@ -13,6 +13,7 @@ import { giveBack } from './012-old-family';
 import { addVolumeLife } from './013-volume-life';
 import { addCancelCallers } from './016-cancel-callers';
 import { addAcceptedAt } from './017-accepted-at';
+import { addReturns } from './018-returns';
 
 export interface Migration {
   readonly id: string;
@@ -36,4 +37,5 @@ export const MIGRATIONS: readonly Migration[] = [
   { id: '013-volume-life', run: addVolumeLife },
   { id: '016-cancel-callers', run: addCancelCallers },
   { id: '017-accepted-at', run: addAcceptedAt },
+  { id: '018-returns', run: addReturns },
 ];

@@ -23,6 +23,7 @@ const TABLES = [
   'appliances',
   'volume_operation_totals',
   'straggling_jobs',
+  'volume_daemon_returns',
 ];
 
 let server: Mariadb;

@@ -57,12 +57,12 @@ async function refusals(dsn: Dsn, family: OldFamily, round: number): Promise<Map
 }
 
 /** The daemon starts: schema, ownership, what is left. */
-async function begin(dsn: Dsn): Promise<{ ledger: Ledger; epoch: Epoch }> {
+async function begin(dsn: Dsn, appliance = APPLIANCE): Promise<{ ledger: Ledger; epoch: Epoch }> {
   await migrate(dsn, silentLogger);
   const pool = openPool(dsn);
   pools.push(pool);
   const ledger = new MysqlLedger(pool, Date.now);
-  const epoch = await ledger.takeOver(APPLIANCE, 'test');
+  const epoch = await ledger.takeOver(appliance, 'test');
   await ledger.resumable(epoch);
   return { ledger, epoch };
 }
@@ -267,6 +267,23 @@ describe('operations of ours that had not ended when somebody went back to the o
     expect(await next.ledger.resumable(next.epoch)).toMatchObject([{ id: executing, held: null }]);
     const claimed = await next.ledger.claim(next.epoch, 9);
     expect(claimed.map(({ operation }) => operation.id)).toEqual([fresh.id]);
+  });
+
+  it('are not gone on with either where another appliance with the same database was started in between', async () => {
+    const dsn = await databaseWith(SPECIFICATION);
+    const { executing, waiting } = await unfinished(dsn);
+    await refusals(dsn, 'specification', 1);
+
+    const other = await begin(dsn, 'another-appliance');
+    expect(await other.ledger.readAdoption()).toMatchObject({ shownAt: null });
+    await other.ledger.noteAdoptionShown(other.epoch);
+    const { ledger, epoch } = await begin(dsn);
+    const held = expect.stringContaining('the previous daemon has worked here since');
+    expect(await ledger.resumable(epoch)).toMatchObject([{ id: executing, held }]);
+    expect(await ledger.claim(epoch, 9)).toEqual([]);
+    for (const id of waiting)
+      expect(await ledger.readOperation(id)).toMatchObject({ errorCode: 'OPERATION_ABANDONED' });
+    expect(await ledger.readAdoption(), 'shown is shown').toMatchObject({ shownAt: expect.any(Number) });
   });
 });
 
