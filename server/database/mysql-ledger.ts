@@ -290,8 +290,10 @@ export class MysqlLedger implements Ledger {
     return auditedChange(this.database, epoch, change, await this.neighbours.look());
   }
 
-  readAdoption(): Promise<Adoption | null> {
-    return readAdoption(this.database);
+  async readAdoption(epoch: Epoch): Promise<Adoption | null> {
+    const adoption = await readAdoption(this.database);
+    if (this.foreignEnded === epoch.number) return adoption;
+    return { adoptedAt: adoption?.adoptedAt ?? this.now(), shownAt: null };
   }
 
   noteAdoptionShown(epoch: Epoch): Promise<void> {

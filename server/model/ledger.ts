@@ -175,8 +175,11 @@ export interface Ledger {
    */
   auditedChange(epoch: Epoch, effects: MappingEffect[], audit: NewJournalEntry): Promise<JournalEntry>;
 
-  /** When rows of the old daemon were adopted and shown to a person; null when there were none. */
-  readAdoption(): Promise<Adoption | null>;
+  /**
+   * When rows of the old daemon were adopted and shown to a person; null when there were none. Not shown before this epoch
+   * has asked for what is `resumable`: what the old daemon has written since is found there.
+   */
+  readAdoption(epoch: Epoch): Promise<Adoption | null>;
   /** A person has seen what sync would delete of the adopted rows. */
   noteAdoptionShown(epoch: Epoch): Promise<void>;
 

@@ -50,7 +50,7 @@ export class SyncService {
     const { clock } = this.parts;
     const { epoch, applianceVmId } = this.parts.owner();
     const startedAt = clock.now();
-    const isShown = dryRun || (await this.isAdoptionShown());
+    const isShown = dryRun || (await this.isAdoptionShown(epoch));
     // Before everything that is observed, so that nothing which is written meanwhile is missed.
     const sinceEntry = await this.parts.ledger.newestEntry();
     const observation = await observe(
@@ -99,7 +99,7 @@ export class SyncService {
       }
     }
     // Whoever asks for a dry run sees what would be deleted.
-    if (dryRun && report.judged && !(await this.isAdoptionShown()))
+    if (dryRun && report.judged && !(await this.isAdoptionShown(epoch)))
       await this.parts.ledger.noteAdoptionShown(epoch);
     this.log(report);
     return report;
@@ -109,8 +109,8 @@ export class SyncService {
    * False while nobody has seen what sync would delete of the rows that an old daemon has left. Asked every time: the old
    * daemon may have worked again.
    */
-  private async isAdoptionShown(): Promise<boolean> {
-    const adoption = await this.parts.ledger.readAdoption();
+  private async isAdoptionShown(epoch: Epoch): Promise<boolean> {
+    const adoption = await this.parts.ledger.readAdoption(epoch);
     return adoption === null || adoption.shownAt !== null;
   }
 

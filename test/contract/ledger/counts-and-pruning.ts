@@ -28,9 +28,10 @@ export function describeCountsAndPruning(suite: LedgerSuite): void {
     });
 
     it('was not adopted from an old daemon, and being shown changes nothing', async () => {
-      expect(await ledger.readAdoption()).toBeNull();
+      await ledger.resumable(epoch);
+      expect(await ledger.readAdoption(epoch)).toBeNull();
       await ledger.noteAdoptionShown(epoch);
-      expect(await ledger.readAdoption()).toBeNull();
+      expect(await ledger.readAdoption(epoch)).toBeNull();
     });
 
     it('counts by type and status, and averages the time of what was completed', async () => {

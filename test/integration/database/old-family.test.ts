@@ -198,16 +198,19 @@ describe.each(FAMILIES)('an old database: %s', (family, statements) => {
 
   it('says until it was shown that it was adopted', async () => {
     const { ledger, epoch } = await begin(await databaseWith(statements));
-    expect(await ledger.readAdoption()).toMatchObject({ shownAt: null });
+    expect(await ledger.readAdoption(epoch)).toMatchObject({ shownAt: null });
     await ledger.noteAdoptionShown(epoch);
-    expect(await ledger.readAdoption()).toMatchObject({ shownAt: expect.any(Number) });
+    expect(await ledger.readAdoption(epoch)).toMatchObject({ shownAt: expect.any(Number) });
   });
 
   it('says so again when the old daemon has worked in between, until that was shown as well', async () => {
     const dsn = await databaseWith(statements);
     const { ledger, epoch } = await begin(dsn);
     await ledger.noteAdoptionShown(epoch);
-    const adoption = async () => (await begin(dsn)).ledger.readAdoption();
+    const adoption = async () => {
+      const now = await begin(dsn);
+      return now.ledger.readAdoption(now.epoch);
+    };
     expect(await adoption(), 'a restart alone').toMatchObject({ shownAt: expect.any(Number) });
     await refusals(dsn, family, 1);
     expect(await adoption()).toMatchObject({ shownAt: null });
@@ -275,7 +278,7 @@ describe('operations of ours that had not ended when somebody went back to the o
     await refusals(dsn, 'specification', 1);
 
     const other = await begin(dsn, 'another-appliance');
-    expect(await other.ledger.readAdoption()).toMatchObject({ shownAt: null });
+    expect(await other.ledger.readAdoption(other.epoch)).toMatchObject({ shownAt: null });
     await other.ledger.noteAdoptionShown(other.epoch);
     const { ledger, epoch } = await begin(dsn);
     const held = expect.stringContaining('the previous daemon has worked here since');
@@ -283,7 +286,7 @@ describe('operations of ours that had not ended when somebody went back to the o
     expect(await ledger.claim(epoch, 9)).toEqual([]);
     for (const id of waiting)
       expect(await ledger.readOperation(id)).toMatchObject({ errorCode: 'OPERATION_ABANDONED' });
-    expect(await ledger.readAdoption(), 'shown is shown').toMatchObject({ shownAt: expect.any(Number) });
+    expect(await ledger.readAdoption(epoch), 'shown is shown').toMatchObject({ shownAt: expect.any(Number) });
   });
 });
 
@@ -393,9 +396,16 @@ it('a fresh database was not adopted, before the old daemon has worked with it',
   const dsn = await databaseWith([]);
   const { ledger, epoch } = await begin(dsn);
   await ledger.accept(epoch, attach(VOLUMES[0], APPLIANCE));
-  expect(await (await begin(dsn)).ledger.readAdoption()).toBeNull();
+  const adoption = async () => {
+    const now = await begin(dsn);
+    return now.ledger.readAdoption(now.epoch);
+  };
+  expect(await adoption()).toBeNull();
   await refusals(dsn, 'specification', 1);
-  expect(await (await begin(dsn)).ledger.readAdoption()).toMatchObject({ shownAt: null });
+  const early = new MysqlLedger(pools.at(-1) ?? openPool(dsn), Date.now);
+  const epochOf = await early.takeOver(APPLIANCE, 'test');
+  expect(await early.readAdoption(epochOf), 'nobody has looked yet').toMatchObject({ shownAt: null });
+  expect(await adoption()).toMatchObject({ shownAt: null });
 });
 
 it.each([
