@@ -247,6 +247,26 @@ describe('the appliance of another daemon with this database', () => {
     });
   });
 
+  it('none runs where the row says, nor where the volume is by now: an attach there ends with its row', async () => {
+    const rig = await Rig.start();
+    const [was, is] = [rig.vm('Running'), rig.vm('Running')];
+    const volume = await rig.volume({ vmId: was });
+    expect(await rig.run('attach', { volume_id: volume.id, vm_id: was })).toMatchObject({
+      status: 'completed',
+    });
+    rig.plugInto(volume, is);
+    const { readOwner } = rig.ledger;
+    let looks = 0;
+    rig.ledger.readOwner = async (vmId) => {
+      looks += 1;
+      if (looks > 20) throw new Error('it looks without end');
+      return readOwner.call(rig.ledger, vmId);
+    };
+    const operation = await rig.run('attach', { volume_id: volume.id, vm_id: is });
+    expect(operation).toMatchObject({ status: 'completed' });
+    expect([(await rig.ledger.readMapping(volume.id))?.vmId, rig.calls]).toEqual([is, []]);
+  });
+
   it('whose daemon has stopped for good gives its disks back', async () => {
     const { rig, vmId } = await taken('Running');
     const { id } = await rig.volume({ vmId });
