@@ -111,9 +111,9 @@ export class Lists {
     item: ListItem<T>,
     parameters: Parameters,
     pageSize: number,
-    { reads, isCut }: { readonly reads: number; readonly isCut: boolean } = { reads: 1, isCut: false },
+    { reads, cut }: { readonly reads: number; readonly cut: readonly T[] } = { reads: 1, cut: [] },
   ): Promise<T[]> {
-    const all = new Map<string, T>();
+    const all = new Map(cut.map((one) => [one.id, one]));
     let most = 0;
     for (let page = 1; page <= LIMITS.CLOUDSTACK_PAGES; page += 1) {
       const shown = { ...parameters, listall: 'true', page: String(page), pagesize: String(pageSize) };
@@ -121,14 +121,14 @@ export class Lists {
       const found = items(item, body);
       const count = countOf(body);
       if (count !== null && count < most && reads < LIMITS.CLOUDSTACK_LIST_READS)
-        return this.pages(item, parameters, pageSize, { reads: reads + 1, isCut });
+        return this.pages(item, parameters, pageSize, { reads: reads + 1, cut });
       most = count ?? most;
       for (const one of found) all.set(one.id, one);
       const isShort = found.length < pageSize;
       // A server may give smaller pages than asked for, without a word but the count. One that gives fewer of these
-      // again cuts nothing.
-      const mayBeCut = page === 1 && !isCut && found.length > 0 && found.length < (count ?? 0);
-      if (isShort && mayBeCut) return this.pages(item, parameters, found.length, { reads, isCut: true });
+      // again cuts nothing, and may show none of what it has just shown.
+      const mayBeCut = page === 1 && cut.length === 0 && found.length > 0 && found.length < (count ?? 0);
+      if (isShort && mayBeCut) return this.pages(item, parameters, found.length, { reads, cut: found });
       if (found.length === 0 || (isShort && page * pageSize >= (count ?? 0))) return [...all.values()];
     }
     throw badAnswer(item.command, 200, `there are more than ${LIMITS.CLOUDSTACK_PAGES} pages`);

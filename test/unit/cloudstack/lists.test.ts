@@ -97,6 +97,7 @@ describe('lists', () => {
   });
 
   it.each([
+    ['the first of two', 2, 0],
     ['the first of a few', 10, 0],
     ['the last of a few', 10, 9],
     [
