@@ -302,6 +302,19 @@ describe('401', () => {
     expect(Math.round((last - Date.now()) / 60_000), 'by our own clock again').toBe(10);
   });
 
+  it('nor is it when a call that changes something has led to it: the next refusal ends that', async () => {
+    const headers = { date: new Date(Date.now() - 3_600_000).toUTCString() };
+    canned.say({ ...unauthorized, headers });
+    await refused(canned.client.cloud.recoverVolume(VOLUME, () => {}));
+    const isByOurClock = (expires: string | null) => Date.parse(expires ?? '') > Date.now();
+    canned.server.script = ({ parameters }) => ({
+      ...(isByOurClock(parameters.get('expires')) ? capable : unauthorized),
+      headers,
+    });
+    await refused(canned.client.cloud.capabilities());
+    expect((await canned.client.cloud.capabilities()).version).toBe('4.20.0.0');
+  });
+
   it('a 401 page of something in between is a 401', async () => {
     canned.say({ status: 401, body: '<html>proxy login</html>' });
     expect((await refused(canned.client.cloud.capabilities())).kind).toBe('authentication');
