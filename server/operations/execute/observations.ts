@@ -70,8 +70,7 @@ export async function observe(run: RunContext, action: Observation): Promise<voi
         exported: (await exportedDevice(run, action.volumeId)) !== null,
       });
     case 'read-neighbour':
-      await learnNeighbour(run, action.vmId);
-      return;
+      return outlast(run, () => learnNeighbour(run, action.vmId));
     case 'query-job':
       return run.learn({ job: { jobId: action.jobId, found: await findJob(run, action.jobId) } });
     case 'read-snapshot':
@@ -97,7 +96,7 @@ export async function observe(run: RunContext, action: Observation): Promise<voi
     case 'await-device':
       return run.learn({ device: await awaitDevice(run, action.volume, action.timeoutMs) });
     case 'await-gone':
-      return waitUntilGone(run, action);
+      return outlast(run, async () => run.learn({ gone: await awaitGone(run, action) }));
     default:
       return action satisfies never;
   }
@@ -122,10 +121,10 @@ function mayBeDeleted({ journal, parts: { clock } }: RunContext, jobId: string):
   return intent === undefined || Math.abs(clock.now() - intent.at) > LIMITS.JOB_SURELY_KEPT_MS;
 }
 
-async function waitUntilGone(run: RunContext, action: Extract<Action, { do: 'await-gone' }>): Promise<void> {
+/** While a disk, or what tells of a daemon elsewhere, was waited for, somebody may have moved the volume. */
+async function outlast(run: RunContext, wait: () => Promise<unknown>): Promise<void> {
   const since = run.parts.clock.monotonic();
-  run.learn({ gone: await awaitGone(run, action) });
-  // While the disk was waited for, somebody may have attached the volume again.
+  await wait();
   if (run.parts.clock.monotonic() - since >= LIMITS.HOLDER_AGAIN_MS) run.forget(['volume']);
 }
 

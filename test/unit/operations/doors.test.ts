@@ -105,6 +105,17 @@ describe('the appliance of another daemon with this database', () => {
       expect(rig.clock.monotonic() - again).toBeLessThan(LIMITS.LEASE_MS);
     });
 
+    it('and somebody moves the volume while that is watched: what was read before it is read again', async () => {
+      const { rig, vmId } = await taken('Running');
+      const volume = await rig.volume({ vmId });
+      await rig.pass(LIMITS.LEASE_MS);
+      const attach = await rig.request('attach', { volume_id: volume.id, vm_id: vmId });
+      await rig.pass(SECOND_MS);
+      rig.unplug(volume);
+      expect(await rig.ended(attach)).toMatchObject({ status: 'completed' });
+      expect([rig.calls, volume.vmId]).toEqual([['attachVolume'], vmId]);
+    });
+
     it('and a restart comes while that is watched: it is watched again', async () => {
       const { rig, vmId } = await taken('Running');
       const { id } = await rig.volume({ vmId });
