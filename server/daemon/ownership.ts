@@ -30,7 +30,7 @@ interface Tenure {
 
 /**
  * One writer per appliance: two daemons would send the same mutation twice. Takes the lease in the row of the
- * appliance (./lease.ts has the rules), renews it, and runs the engine of that epoch. When the lease has
+ * appliance (../model/lease.ts has the rules), renews it, and runs the engine of that epoch. When the lease has
  * ended or somebody else has it, the engine stops at once; and because every write is checked against the
  * epoch, none of its late writes is accepted.
  */
