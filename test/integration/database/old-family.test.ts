@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { type Mariadb, startMariadb } from '~/lab/mariadb';
 import { messageOf } from '~/server/core/errors';
 import { silentLogger } from '~/server/core/log/logger';
@@ -30,10 +30,9 @@ const pools: Database[] = [];
 beforeAll(async () => {
   server = await startMariadb();
 });
-afterAll(async () => {
-  await Promise.all(pools.map((pool) => pool.close()));
-  await server.stop();
-});
+// The server has room for the connections of a few pools.
+afterEach(() => Promise.all(pools.splice(0).map((pool) => pool.close())));
+afterAll(() => server.stop());
 
 async function databaseWith(statements: readonly string[]): Promise<Dsn> {
   databases += 1;
