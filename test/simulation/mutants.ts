@@ -60,7 +60,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'server/operations/decide/delete.ts',
     find: "if (call.at === 'ended' && (call.text === GONE ||",
     replace: "if (call.at === 'ended' && (call.outcome === 'unknown' || call.text === GONE ||",
-    seed: 56,
+    seed: 227,
   },
   {
     name: 'vanished-export-stays',
@@ -68,7 +68,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'server/sync/revoke-exports.ts',
     find: 'await closeWrongLinks(parts, snapshot);\n    if (applianceVmId !== null) await revokeUnproven(parts, applianceVmId, snapshot);',
     replace: 'snapshot();',
-    seed: 8,
+    seed: 336,
   },
   {
     name: 'mapping-stays',
@@ -76,7 +76,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'server/operations/decide/detach.ts',
     find: 'if (mapping) return unmap(mapping);',
     replace: 'if (mapping) return null;',
-    seed: 1,
+    seed: 3,
   },
   {
     name: 'not-published',
@@ -84,7 +84,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'server/operations/decide/attach.ts',
     find: 'if (!s.policy.exportsEnabled) return done(',
     replace: 'if (fact) return done(',
-    seed: 1,
+    seed: 2,
   },
   {
     name: 'turn-by-acceptance',
@@ -100,7 +100,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'server/operations/decide/mutation.ts',
     find: 'if (s.facts.taken === jobId)',
     replace: "if (s.facts.taken === '')",
-    seed: 2096,
+    seed: 1122,
   },
   {
     name: 'hidden-is-gone',
@@ -109,7 +109,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: "if (volume.kind !== 'unknown') return done(volume);",
     replace:
       "return done(volume.kind === 'unknown' ? absent('it is not listed', volume.at, volume.by) : volume);",
-    seed: 51,
+    seed: 76,
   },
   {
     name: 'one-denial-believed',
@@ -117,7 +117,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'server/operations/execute/job-denials.ts',
     find: 'return denial.answers >= ANSWERS_MIN && now - denial.since >= windowMs;',
     replace: 'return denial.answers >= 1 && now >= 0 && windowMs >= 0 && ANSWERS_MIN > 0;',
-    seed: 383,
+    seed: 138,
   },
   {
     name: 'guards-remembered',
@@ -142,7 +142,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'server/operations/decide/permit.ts',
     find: "if (volume.vmId !== intent.vmId) return elsewhere(volume, intent.vmId ?? 'the VM of the intent');\n  if (intent.plug !== null && !samePlug(intent.plug, volume)) {",
     replace: "if (volume.vmId === '') {",
-    seed: 3,
+    seed: 51,
   },
   {
     name: 'deleted-once',
@@ -151,7 +151,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'if (isLeaving(found)) return again(',
     replace:
       'if (isLeaving(found)) return deleted(s, volumeId, true);\n  if (isLeaving(found)) return again(',
-    seed: 56,
+    seed: 227,
   },
   {
     name: 'first-read-believed',
@@ -159,7 +159,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'server/operations/decide/volume.ts',
     find: "state.outcome === 'refused' || !mayHaveWorked(state)) return null;",
     replace: "state.outcome !== 'refused' || !mayHaveWorked(state)) return null;",
-    seed: 22,
+    seed: 5,
   },
   {
     name: 'running-vm-destroyed',
@@ -167,7 +167,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'server/operations/decide/permit.ts',
     find: "const state = permitVm(guards.vm, vmId, ['still']);\n  if (state.verdict !== 'go') return state;\n  const disks",
     replace: 'const disks',
-    seed: 93,
+    seed: 2,
   },
   {
     name: 'export-stays',
@@ -175,7 +175,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'server/operations/decide/detach.ts',
     find: "return { do: 'withdraw', volumeId: volume.id, force: taking(s, goal).clients === true };",
     replace: 'return null;',
-    seed: 3,
+    seed: 13,
   },
   {
     name: 'likeness-adopted',
@@ -347,7 +347,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'server/operations/decide/permit-content.ts',
     find: "const vm = volume.vmId === null ? GO : permitVm(guards.vm, volume.vmId, ['still']);",
     replace: 'const vm = volume.vmId === null || permitVm !== null ? GO : GO;',
-    seed: 1275,
+    seed: 130,
   },
   {
     name: 'group-keeps-some',
@@ -363,7 +363,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'server/sync/drifts/leftover.ts',
     find: ' || !view.o.ours.has(id)) return [];',
     replace: ') return [];',
-    seed: 4,
+    seed: 21,
   },
   {
     name: 'leftover-unmapped',
@@ -385,7 +385,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'their-row-taken',
     what: 'maps and exports a volume that was moved here, whose row another daemon that runs still keeps',
     file: 'server/operations/decide/attach.ts',
-    find: "return (state.at === 'none' ? leaveTheirRow(s, goal) : null) ?? finish(s, goal, volume);",
+    find: 'return (s.journal.wasAccepted(STEP) ? null : leaveTheirRow(s, goal)) ?? finish(s, goal, volume);',
     replace: 'return finish(s, goal, volume);',
     seed: 140191,
   },
