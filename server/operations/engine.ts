@@ -2,7 +2,7 @@ import { setMaxListeners } from 'node:events';
 import { DaemonError, type ErrorCode, messageOf } from '../core/errors';
 import { LIMITS } from '../core/limits';
 import type { Epoch } from '../model/ledger';
-import { Neighbours } from '../model/neighbours';
+import { NeighbourDaemons } from '../model/neighbour-daemons';
 import type { Caller, JournalEntry, Operation, RunnableOperation } from '../model/operation';
 import { ActiveSteps } from './active-steps';
 import { JobDenials } from './execute/job-denials';
@@ -37,7 +37,7 @@ export class Engine implements OtherRuns {
   private readonly steps: ActiveSteps;
   readonly vmJobs = new VmJobQueue();
   readonly denials = new JobDenials();
-  readonly neighbours: Neighbours;
+  readonly neighbours: NeighbourDaemons;
   private readonly stopping = new AbortController();
   /** Cancels noted since the last look began, of operations without a run: it may have read them before that. */
   private readonly cancels = new Map<string, Caller | null>();
@@ -56,7 +56,7 @@ export class Engine implements OtherRuns {
     private readonly onLeaseLost: () => void,
   ) {
     this.steps = new ActiveSteps(parts.turns);
-    this.neighbours = new Neighbours(parts.ledger, parts.clock);
+    this.neighbours = new NeighbourDaemons(parts.ledger, parts.clock);
     // Every waiting operation listens to it.
     setMaxListeners(LIMITS.EXECUTING_MAX * 2, this.stopping.signal);
   }

@@ -7,7 +7,7 @@ import type { DeviceEvent, DeviceSnapshot, Guest } from '../devices/device';
 import type { TrafficMonitor } from '../devices/traffic-monitor';
 import type { ExportServer } from '../exports/export-server';
 import type { Ledger } from '../model/ledger';
-import type { Neighbours } from '../model/neighbours';
+import type { NeighbourDaemons } from '../model/neighbour-daemons';
 import type { Operation } from '../model/operation';
 import type { OperationEvents } from '../model/operation-events';
 import type { Policy } from './decision';
@@ -62,7 +62,7 @@ export interface OtherRuns {
   /** Jobs that CloudStack has denied knowing. */
   readonly denials: JobDenials;
   /** The daemons of other appliances. */
-  readonly neighbours: Pick<Neighbours, 'look'>;
+  readonly neighbours: Pick<NeighbourDaemons, 'look'>;
   /** Operations that may be bringing a disk into this guest; see OperationRun.mayAttachDisk. */
   attachingDisks(): readonly Operation[];
   /** Operations that have a slot of this guest, or have sent an attach that has not failed. */

@@ -8,7 +8,7 @@ import { settledHolders } from '../devices/disk-users';
 import { isVolumeSerial, plainSerial, serialNames } from '../devices/serial';
 import type { ConfiguredExport, ExportServer, ProbeResult } from '../exports/export-server';
 import type { Ledger } from '../model/ledger';
-import type { Neighbours } from '../model/neighbours';
+import type { NeighbourDaemons } from '../model/neighbour-daemons';
 import type { Mapping } from '../model/operation';
 import type { Observation } from './observation';
 import type { CloudView } from './read-cloud';
@@ -24,7 +24,7 @@ export interface ObserveParts {
   readonly catalogue: { look(applianceVmId: string, volumeIds: readonly string[]): Promise<CloudView> };
   readonly ledger: LedgerReads;
   /** The daemons of other appliances. */
-  readonly neighbours: Pick<Neighbours, 'look'>;
+  readonly neighbours: Pick<NeighbourDaemons, 'look'>;
   readonly exports: ExportServer;
   readonly clock: Clock;
   readonly watcher: { scan(): Promise<DeviceSnapshot> };
@@ -141,7 +141,7 @@ function unmappedElsewhere(
 
 /** Those of the VMs on which a daemon has ever run. Of which it is not known yet whether it runs, it does until the next sync. */
 async function otherAppliances(
-  neighbours: Pick<Neighbours, 'look'>,
+  neighbours: Pick<NeighbourDaemons, 'look'>,
   applianceVmId: string,
   vmIds: readonly string[],
 ): Promise<Map<string, { runs: boolean }>> {

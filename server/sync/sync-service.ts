@@ -1,7 +1,7 @@
 import { LIMITS } from '../core/limits';
 import type { Logger } from '../core/log/logger';
 import type { Epoch, Ledger } from '../model/ledger';
-import { Neighbours } from '../model/neighbours';
+import { NeighbourDaemons } from '../model/neighbour-daemons';
 import { type ApplyParts, applyAll, isOvertaken } from './apply';
 import type { Drift, SyncReport } from './drift';
 import { isTransitional } from './drifts/state';
@@ -30,10 +30,10 @@ export class SyncService {
   /** By volume: its transitional state, and since when (monotonic ms) it has been seen in it. */
   private transitional = new Map<string, { readonly state: string; readonly since: number }>();
 
-  private readonly neighbours: Neighbours;
+  private readonly neighbours: NeighbourDaemons;
 
   constructor(private readonly parts: SyncParts) {
-    this.neighbours = new Neighbours(parts.ledger, parts.clock);
+    this.neighbours = new NeighbourDaemons(parts.ledger, parts.clock);
   }
 
   /** Runs of different kinds queue, so that a dry run is never answered with a real one. */

@@ -17,7 +17,14 @@ import {
 import { endFailed } from './failure';
 import { intend, mutate, tryAgainOrGiveUp } from './mutation';
 import { undoAttach } from './undo-attach';
-import { doubtTheRead, knownVolume, leaveToNeighbour, waitForOpenJobs, waitWhileBusy } from './volume';
+import {
+  doubtTheRead,
+  knownVolume,
+  leaveTheirRow,
+  leaveToNeighbour,
+  waitForOpenJobs,
+  waitWhileBusy,
+} from './volume';
 
 const STEP = 'attach-volume';
 
@@ -92,8 +99,7 @@ export function attach(s: Situation, goal: AttachGoal): Action | Done<Attached> 
   // arriving.
   const obstacle = volume.vmId !== null && state.at === 'none' ? waitForObstacles(s, goal, false) : null;
   if (obstacle) return obstacle;
-  if (volume.vmId === goal.vmId)
-    return (s.journal.wasAccepted(STEP) ? null : leaveTheirRow(s, goal)) ?? finish(s, goal, volume);
+  if (volume.vmId === goal.vmId) return leaveTheirRow(s, STEP, volume) ?? finish(s, goal, volume);
   if (volume.vmId !== null) {
     return giveUp(
       'VOLUME_ATTACHED_ELSEWHERE',
@@ -108,18 +114,6 @@ export function attach(s: Situation, goal: AttachGoal): Action | Done<Attached> 
   const ghost = waitForGhost(s, goal);
   if (state.at === 'none') return waitForObstacles(s, goal, true) ?? ghost ?? attachCall(s, goal);
   return ghost ?? tryAgainOrGiveUp(s, STEP, state, 'volume attachment', about(goal));
-}
-
-/**
- * Somebody has moved the volume there from another appliance: while the daemon of that one keeps its row, its guest
- * may still have the disk, and nobody else sees that. null: go on.
- */
-function leaveTheirRow(s: Situation, { volumeId, vmId }: AttachGoal): Action | null {
-  const { mapping } = s.facts;
-  if (mapping === undefined) return { do: 'read-mapping', volumeId };
-  if (mapping.kind !== 'seen') return null;
-  const isOwn = mapping.value.vmId === s.policy.applianceVmId || mapping.value.vmId === vmId;
-  return isOwn ? null : leaveToNeighbour(s, mapping.value.vmId);
 }
 
 function about(goal: AttachGoal): JsonObject {

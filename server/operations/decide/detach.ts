@@ -17,7 +17,14 @@ import { intentOf, plugData } from './intent';
 import { intend, mutate, tryAgainOrGiveUp } from './mutation';
 import { inTheWay, inUseCode, inUseDetails, inUseMessage } from './permit';
 import { samePlug } from './permit-parts';
-import { doubtTheRead, knownVolume, leaveToNeighbour, waitForOpenJobs, waitWhileBusy } from './volume';
+import {
+  doubtTheRead,
+  knownVolume,
+  leaveTheirRow,
+  leaveToNeighbour,
+  waitForOpenJobs,
+  waitWhileBusy,
+} from './volume';
 
 const STEP = 'detach-volume';
 
@@ -92,7 +99,7 @@ export function detach(s: Situation, goal: DetachGoal): Action | Done<Detached> 
   if (state.at === 'ended' && state.outcome === 'refused' && !state.settled)
     return tryAgainOrGiveUp(s, STEP, state, 'volume detach');
   const pause =
-    doubtTheRead(s, STEP, state) ?? waitWhileBusy(s, volume, 'detach') ?? leaveTheirRow(s, volume);
+    doubtTheRead(s, STEP, state) ?? waitWhileBusy(s, volume, 'detach') ?? leaveTheirRow(s, STEP, volume);
   if (pause) return pause;
   const ready = volume.vmId === s.policy.applianceVmId ? releaseDevice(s, goal, volume) : null;
   if (ready) return ready;
@@ -126,17 +133,6 @@ function movedMeanwhile(s: Situation, volume: CloudVolume): Action | null {
     `Volume ${volume.id} was attached again meanwhile: to VM ${volume.vmName ?? ''} (${volume.vmId ?? ''}), device ${volume.deviceId ?? '?'}`,
     { volume_id: volume.id, vm_id: volume.vmId },
   );
-}
-
-/**
- * The row may say that the volume is on another appliance than CloudStack does: somebody has moved it, and the daemon
- * there, which alone sees whether its guest still has the disk, has not taken its row away yet. null: go on.
- */
-function leaveTheirRow(s: Situation, volume: CloudVolume): Action | null {
-  const { mapping } = s.facts;
-  if (s.journal.wasAccepted(STEP) || mapping?.kind !== 'seen') return null;
-  const { vmId } = mapping.value;
-  return vmId === s.policy.applianceVmId || vmId === volume.vmId ? null : leaveToNeighbour(s, vmId);
 }
 
 /** Whose use of the disk the request or a setting ignores. */

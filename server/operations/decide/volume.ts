@@ -63,6 +63,20 @@ export function leaveToNeighbour(s: Situation, vmId: string): Action | null {
   return refusal && giveUp(refusal.code, refusal.message, refusal.details);
 }
 
+/**
+ * The row may say that the volume is on another appliance than CloudStack does: somebody has moved it, and the daemon
+ * there, which alone sees whether its guest still has the disk, has not taken its row away yet. null: go on; once a
+ * call of this step was accepted it was asked before.
+ */
+export function leaveTheirRow(s: Situation, step: MutationStep, { id, vmId }: CloudVolume): Action | null {
+  if (s.journal.wasAccepted(step)) return null;
+  const { mapping } = s.facts;
+  if (mapping === undefined) return { do: 'read-mapping', volumeId: id };
+  if (mapping.kind !== 'seen') return null;
+  const told = mapping.value.vmId;
+  return told === s.policy.applianceVmId || told === vmId ? null : leaveToNeighbour(s, told);
+}
+
 /** A job that an earlier operation has given up on may still change the volume. */
 export function waitForOpenJobs(s: Situation, step: MutationStep, volumeId: string): Action {
   const details = { volume_id: volumeId };

@@ -3,6 +3,17 @@ import { latenciesFrom } from '~/lab/cloudstack/latency';
 import { LIMITS } from '~/server/core/limits';
 import { MINUTE_MS, Rig, SECOND_MS } from './rig';
 
+/** An attach whose disk does not come. */
+async function awaited() {
+  const rig = await Rig.start({ guest: { serials: false } });
+  const { id, size } = await rig.volume();
+  rig.model.faults.add({ command: 'attachVolume', kind: 'no-device' });
+  const operation = await rig.request('attach', { volume_id: id, vm_id: rig.here });
+  await rig.untilSent('attachVolume');
+  await rig.pass(5 * SECOND_MS);
+  return { rig, id, size, operation };
+}
+
 describe('a guest whose data disks show no serial', () => {
   it.each([false, 'root'] as const)(
     'two of one size attached at once, the first disk comes late: none gets the other’s (serials: %s)',
@@ -21,12 +32,7 @@ describe('a guest whose data disks show no serial', () => {
   );
 
   it('a disk that somebody else attaches meanwhile is not taken for the one that does not come', async () => {
-    const rig = await Rig.start({ guest: { serials: false } });
-    const { id, size } = await rig.volume();
-    rig.model.faults.add({ command: 'attachVolume', kind: 'no-device' });
-    const operation = await rig.request('attach', { volume_id: id, vm_id: rig.here });
-    await rig.untilSent('attachVolume');
-    await rig.pass(5 * SECOND_MS);
+    const { rig, id, size, operation } = await awaited();
     const other = await rig.volume({ vmId: rig.here, size });
     await rig.pass(5 * SECOND_MS);
     expect((await rig.ledger.listMappings(rig.here)).map(({ volumeId }) => volumeId)).not.toContain(id);
@@ -36,12 +42,7 @@ describe('a guest whose data disks show no serial', () => {
   });
 
   it('nor one that the guest shows a second before CloudStack does', async () => {
-    const rig = await Rig.start({ guest: { serials: false } });
-    const { id, size } = await rig.volume();
-    rig.model.faults.add({ command: 'attachVolume', kind: 'no-device' });
-    const operation = await rig.request('attach', { volume_id: id, vm_id: rig.here });
-    await rig.untilSent('attachVolume');
-    await rig.pass(5 * SECOND_MS);
+    const { rig, id, size, operation } = await awaited();
     const other = await rig.volume({ size });
     await rig.guest.plug({ volumeId: other.id, size, serial: '' });
     await rig.pass(SECOND_MS);

@@ -441,6 +441,25 @@ describe('two appliances on one database, with keys of two accounts', () => {
     expect(await appliance.ledger.readMapping(id)).toMatchObject({ vmId: appliance.vmId });
   });
 
+  it('its row lends its plug to no disk of this guest, where the volume is said to be now', async () => {
+    const appliance = await MemoryAppliance.start();
+    const { id } = appliance.addVolume({ vmId: appliance.vmId });
+    await appliance.putRow({
+      ...appliance.remoteRow(id),
+      serial: 'theirs',
+      diskseq: 7,
+      bootId: appliance.otherVm,
+    });
+    await run(appliance);
+    expect(await appliance.ledger.readMapping(id)).toMatchObject({
+      vmId: appliance.vmId,
+      linuxState: 'missing',
+      serial: null,
+      diskseq: null,
+      bootId: null,
+    });
+  });
+
   it('a ghost stays reported after the other one has attached and mapped its volume', async () => {
     const appliance = await MemoryAppliance.start();
     const { id } = appliance.addVolume();

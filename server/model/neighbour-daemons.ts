@@ -20,7 +20,7 @@ export interface NeighbourLook {
  * const daemon = await neighbours.look(vmId);
  * if (daemon?.runs === true) return refuse('APPLIANCE_PROTECTED', ...);
  */
-export class Neighbours {
+export class NeighbourDaemons {
   /** By VM; only of those with a row, which are appliances. */
   private readonly watches = new Map<string, LeaseWatch>();
 

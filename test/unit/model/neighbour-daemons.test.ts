@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { MemoryLedger } from '~/lab/ledger/memory-ledger';
 import { LIMITS } from '~/server/core/limits';
-import { Neighbours } from '~/server/model/neighbours';
+import { NeighbourDaemons } from '~/server/model/neighbour-daemons';
 import { ManualClock } from '../devices/manual-clock';
 
 const THEIRS = 'bbbbbbbb-0000-4000-8000-000000000002';
@@ -13,7 +13,7 @@ async function withNeighbour() {
   const now = () => clock.now();
   const ledger = new MemoryLedger({ now, databaseNow: () => now() + database.aheadMs });
   const epoch = await ledger.takeOver(THEIRS, 'their daemon');
-  return { clock, database, ledger, epoch, neighbours: new Neighbours(ledger, clock) };
+  return { clock, database, ledger, epoch, neighbours: new NeighbourDaemons(ledger, clock) };
 }
 
 describe('whether the daemon of another appliance runs', () => {
