@@ -6,6 +6,7 @@ import type { LastOperation } from '../model/ledger';
 import {
   EXPORT_STATUSES,
   type ExportRecord,
+  isObject,
   isTerminal,
   JOURNAL_STATES,
   type JournalEntry,
@@ -87,10 +88,6 @@ function parseJson(text: string): unknown {
   } catch {
     return null;
   }
-}
-
-function isObject(value: unknown): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /** Whether a text is a JSON object. */

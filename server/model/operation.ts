@@ -30,6 +30,11 @@ export function isTerminal(status: OperationStatus): status is TerminalStatus {
 export type JsonValue = string | number | boolean | null | JsonValue[] | { [key: string]: JsonValue };
 export type JsonObject = { [key: string]: JsonValue };
 
+/** Of a value that came from JSON. */
+export function isObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
 /** Also of what was accepted before this was stored. */
 type Nullable<T> = { readonly [K in keyof T]: T[K] | null };
 

@@ -1,6 +1,12 @@
 import { saysRemoved } from '../cloudstack/errors';
 import { journalFlaw } from '../model/journal-flaw';
-import type { JournalEntry, JournalState, JsonObject, MutationStep } from '../model/operation';
+import {
+  isObject,
+  type JournalEntry,
+  type JournalState,
+  type JsonObject,
+  type MutationStep,
+} from '../model/operation';
 
 export type { MutationStep } from '../model/operation';
 
@@ -235,8 +241,4 @@ function outcomeOf(value: unknown): 'ok' | 'failed' | 'unknown' {
 
 function textOr<T extends string | null>(value: unknown, fallback: T): string | T {
   return typeof value === 'string' ? value : fallback;
-}
-
-function isObject(value: unknown): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

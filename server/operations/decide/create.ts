@@ -1,7 +1,7 @@
 import type { CloudOwner, CloudVolume } from '../../cloudstack/cloud';
 import { stateOf } from '../../cloudstack/volume-states';
 import { LIMITS } from '../../core/limits';
-import type { JsonObject, OperationOf } from '../../model/operation';
+import { isObject, type JsonObject, type OperationOf } from '../../model/operation';
 import { type Action, giveUp, type Offer, type Situation } from '../decision';
 import type { MutationState } from '../journal';
 import { endFailed, openCall } from './failure';
@@ -33,7 +33,7 @@ export function decideCreate(s: Situation<'create'>): Action {
   const { volumeId, outcome } = end;
   if (volumeId === null) {
     const mayHaveMade = outcome === 'ok' || outcome === 'unknown';
-    return mayHaveMade ? lost(s, end.jobId) : tryAgainOrGiveUp(s, STEP, end, 'volume creation');
+    return mayHaveMade ? lost(s, end.jobId) : withoutVolume(s, end);
   }
   const pause = s.facts.volume && !isShown(s) ? doubtTheRead(s, STEP, end) : null;
   if (pause) return pause;
@@ -42,8 +42,26 @@ export function decideCreate(s: Situation<'create'>): Action {
     return notShown(volumeId, end, volume.why);
   const known = knownVolume(s, volumeId);
   if (known.do !== 'done') return known;
-  if (known.result.kind === 'absent') return tryAgainOrGiveUp(s, STEP, end, 'volume creation');
+  if (known.result.kind === 'absent') return withoutVolume(s, end);
   return finish(s, known.result.value, end.tries, checked);
+}
+
+/** Tries again, or ends; an end says what an earlier try whose answer was lost may have left behind. */
+function withoutVolume(s: Situation, end: Ended): Action {
+  const next = tryAgainOrGiveUp(s, STEP, end, 'volume creation');
+  const isEnd = next.do === 'record' && next.state === 'failing';
+  if (!isEnd || !s.journal.mayHaveDoubled(STEP)) return next;
+  const { unclaimed } = s.facts;
+  if (!unclaimed) return { do: 'find-unclaimed', volumeId: '' };
+  const { message, details, cancelled } = next.data;
+  const said = cancelled === true ? 'Cancelled on request' : message;
+  const left = `the answer to an earlier try was lost, and whether it made a volume is not known: ${seenOf(unclaimed)}`;
+  const named = { ...(isObject(details) ? details : {}), unclaimed: [...unclaimed] };
+  return { ...next, data: { ...next.data, message: `${said}; ${left}`, details: named } };
+}
+
+function seenOf(unclaimed: readonly string[]): string {
+  return unclaimed.length === 0 ? 'none is seen' : `it may be ${unclaimed.join(' or ')}`;
 }
 
 /**
@@ -53,8 +71,7 @@ export function decideCreate(s: Situation<'create'>): Action {
 function lost(s: Situation, jobId: string): Action {
   const { unclaimed } = s.facts;
   if (!unclaimed) return { do: 'find-unclaimed', volumeId: '' };
-  const seen = unclaimed.length === 0 ? 'none is seen' : `it may be ${unclaimed.join(' or ')}`;
-  const message = `CloudStack took the creation (job ${jobId}) and did not say which volume it made: ${seen}; nothing was created again`;
+  const message = `CloudStack took the creation (job ${jobId}) and did not say which volume it made: ${seenOf(unclaimed)}; nothing was created again`;
   return giveUp('CLOUDSTACK_OUTCOME_UNKNOWN', message, { unclaimed: [...unclaimed] });
 }
 
@@ -151,7 +168,7 @@ function ownerData(owner: CloudOwner | null): JsonObject {
 
 /** For whom the checked create makes its volume; null: for the account of the key. */
 export function ownerIn({ owner }: JsonObject): CloudOwner | null {
-  if (typeof owner !== 'object' || owner === null || Array.isArray(owner)) return null;
+  if (!isObject(owner)) return null;
   const text = (value: unknown) => (typeof value === 'string' ? value : null);
   return {
     projectId: text(owner.project_id),

@@ -117,7 +117,8 @@ function resumeSynchronous(s: Situation, step: MutationStep, { jobId }: Intended
  * send passes here, first or repeated.
  */
 function send(s: Situation, step: MutationStep, jobId: string, command: Mutation, resent: boolean): Action {
-  if (isCancelled(s)) return withhold(step, jobId, { text: 'cancelled before it was sent' });
+  const withhold = (why: JsonObject): Action => withheld(step, jobId, resent ? { ...why, resent } : why);
+  if (isCancelled(s)) return withhold({ text: `cancelled before it was sent${resent ? ' again' : ''}` });
   const { guards } = s.facts;
   if (guards?.jobId !== jobId) return { do: 'read-guards', step, jobId, command };
   const intent = intentOf(s.journal.intent(step), s.journal.wasAccepted(step));
@@ -127,15 +128,15 @@ function send(s: Situation, step: MutationStep, jobId: string, command: Mutation
       return { do: 'send', step, jobId, command, resent };
     case 'wait':
       if (s.elapsed(`not-now:${jobId}`) > LIMITS.RESOURCE_RETRY_DEADLINE_MS)
-        return withhold(step, jobId, {
+        return withhold({
           text: `nothing was sent within ${LIMITS.RESOURCE_RETRY_DEADLINE_MS / 60_000} minutes: ${answer.reason}`,
           withheld: answer.code,
         });
       return { do: 'back-off', step, reason: answer.reason, forget: ['guards', 'volume', 'vm'] };
     case 'settled':
-      return withhold(step, jobId, { text: answer.reason, settled: true });
+      return withhold({ text: answer.reason, settled: true });
     case 'refuse':
-      return withhold(step, jobId, {
+      return withhold({
         text: answer.message,
         withheld: answer.code,
         details: answer.details,
@@ -145,8 +146,8 @@ function send(s: Situation, step: MutationStep, jobId: string, command: Mutation
   }
 }
 
-/** Ends an intent whose call was certainly not accepted and will not be sent. */
-function withhold(step: MutationStep, jobId: string, why: JsonObject): Action {
+/** Ends an intent whose call will not be sent; unless it was `resent`, it certainly was not accepted. */
+function withheld(step: MutationStep, jobId: string, why: JsonObject): Action {
   return { do: 'record', step, state: 'refused', data: { job_id: jobId, ...why } };
 }
 

@@ -149,8 +149,8 @@ async function callWithJob(
       waiting: null,
     });
   } catch (error) {
-    if (!(error instanceof CloudError)) throw way.hasLeft ? error : unsent(run, jobId, error);
-    await answered(run, step, jobId, error);
+    if (!(error instanceof CloudError)) throw way.hasLeft || resent ? error : unsent(run, jobId, error);
+    await answered(run, step, jobId, error, resent);
   }
 }
 
@@ -177,16 +177,18 @@ async function answered(
   step: MutationStep,
   jobId: string,
   error: CloudError,
+  resent = false,
 ): Promise<void> {
   switch (error.outcome) {
-    case 'final':
-      await run.record({
-        entries: [{ step, state: 'refused', data: { job_id: jobId, code: error.code, text: error.text } }],
-      });
+    case 'final': {
+      const data = { job_id: jobId, code: error.code, text: error.text, ...(resent ? { resent } : {}) };
+      await run.record({ entries: [{ step, state: 'refused', data }] });
       run.forget(ABOUT_THE_VOLUME);
       return;
+    }
     case 'not-started':
-      run.learn({ unsent: jobId });
+      // An earlier send may have arrived all the same.
+      if (!resent) run.learn({ unsent: jobId });
       throw error;
     case 'unknown':
       // The reply is lost: the next decision asks CloudStack for this very job.

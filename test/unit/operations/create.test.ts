@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
+import type { JsonObject } from '~/server/model/operation';
 import { decideCreate } from '~/server/operations/decide/create';
-import { Rig } from './rig';
+import type { Facts } from '~/server/operations/decision';
+import { MINUTE_MS, Rig } from './rig';
 import { gone, guards, OFFERING, type Step, seenVolume, situation, VOLUME, volume, ZONE } from './situations';
 
 const GIB = 1024 ** 3;
@@ -43,6 +45,25 @@ describe('a create whose volume is not shown to the key', () => {
     expect(operation).toMatchObject({ status: 'failed', errorCode });
     expect(operation.error).toContain(words);
     expect(operation.error).toContain(operation.volumeId);
+    expect(rig.calls).toEqual(['createVolume']);
+  });
+});
+
+describe('a create whose answer is lost, and that is cancelled before it is sent again', () => {
+  it('names the volume that the lost try may have made', async () => {
+    const rig = await Rig.start();
+    rig.model.faults.add({ command: 'createVolume', kind: 'fail-before-effect' });
+    const operation = await rig.request('create', {
+      name: 'data',
+      size: 5 * GIB,
+      zone_id: rig.model.inventory.firstZone().id,
+      disk_offering_id: rig.model.offerings[0]?.id ?? '',
+    });
+    await rig.untilSent('createVolume');
+    const { id: stray } = await rig.volume({ name: 'data' });
+    await rig.during(rig.domain.operations.cancel(operation));
+    const ended = await rig.ended(operation, 10 * MINUTE_MS);
+    expect(ended).toMatchObject({ status: 'cancelled', error: expect.stringContaining(stray) });
     expect(rig.calls).toEqual(['createVolume']);
   });
 });
@@ -175,6 +196,41 @@ describe('create decides', () => {
     });
     const named = { ...again, operation: { ...again.operation, volumeId: VOLUME } };
     expect(decideCreate(named)).toMatchObject(gaveUp);
+  });
+
+  it('an end without a volume says what a try whose answer was lost may have left behind', () => {
+    const refused = { job_id: 'j1', code: 535, text: 'Maximum number of volumes' };
+    const decided = (cancelRequested: boolean, data: JsonObject, facts: Facts = {}) => {
+      const s = situation('create', request, {
+        steps: [checked, intent, ['create-volume', 'refused', data]],
+        facts,
+      });
+      return decideCreate({ ...s, operation: { ...s.operation, cancelRequested } });
+    };
+    const ends = (code: string, message: string) => ({
+      data: { code, message: expect.stringMatching(message) },
+    });
+    const resent = { ...refused, resent: true };
+    expect(decided(false, resent)).toMatchObject({ do: 'find-unclaimed' });
+    const found = decided(false, resent, { unclaimed: ['stray'] });
+    expect(found).toMatchObject(ends('CLOUDSTACK_QUOTA', 'Maximum .*it may be stray'));
+    expect(found).toMatchObject({ data: { details: { cloudstack_code: 535, unclaimed: ['stray'] } } });
+
+    expect(decided(true, resent)).toMatchObject({ do: 'find-unclaimed' });
+    expect(decided(true, resent, { unclaimed: [] })).toMatchObject(
+      ends('CANCELLED', '^Cancelled on request; the answer .* was lost.*none is seen'),
+    );
+    expect(decided(true, refused)).toMatchObject(ends('CANCELLED', 'before anything was changed'));
+  });
+
+  it('a repeated send that is given up is remembered as one', () => {
+    const facts = { job: { jobId: 'j1', found: 'absent' as const } };
+    const s = situation('create', request, { steps: [checked, intent], facts });
+    const cancelled = { ...s, operation: { ...s.operation, cancelRequested: true } };
+    expect(decideCreate(cancelled)).toMatchObject({
+      state: 'refused',
+      data: { job_id: 'j1', text: 'cancelled before it was sent again', resent: true },
+    });
   });
 
   it('names what an earlier try may have left behind, and owns none of it', () => {
