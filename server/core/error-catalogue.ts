@@ -130,7 +130,7 @@ const catalogue = {
   OPERATION_NOT_HELD: {
     status: 409,
     title: 'The operation is not held',
-    fix: 'Only a held operation can be retried or abandoned; see held in GET /api/v1/operations/{id}.',
+    fix: 'Only a held operation can be retried or abandoned (see held in GET /api/v1/operations/{id}), or abandoned where its appliance has no daemon any more.',
   },
   OPERATION_ABANDONED: {
     status: 409,

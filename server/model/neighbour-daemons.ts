@@ -5,6 +5,8 @@ import type { Ledger, Owner } from './ledger';
 /** The daemon that runs on another VM, or ran there once. */
 export interface NeighbourLook {
   readonly owner: string;
+  /** The row that was judged: a take-over names it. */
+  readonly row: Owner;
   /** False only where both clocks say that its lease has ended, as for a take-over, or it was released. */
   readonly runs: boolean;
   /** ms from now until a second look can tell; 0: this one did. */
@@ -38,7 +40,7 @@ export class NeighbourDaemons {
     const unchangedMs = watch.unchangedMs(row, this.clock.monotonic());
     const verdict = judgeLease({ owner: row, unchangedMs, hasEnded: false });
     const toldInMs = verdict.free || holdsLease(row) ? 0 : verdict.waitMs;
-    return { owner: row.owner, runs: !verdict.free, toldInMs };
+    return { owner: row.owner, row, runs: !verdict.free, toldInMs };
   }
 }
 

@@ -15,6 +15,7 @@ import {
   type RequestOf,
 } from '../model/operation';
 import type { OperationEvents } from '../model/operation-events';
+import { abandonElsewhere } from './abandon-elsewhere';
 import type { Engine } from './engine';
 import { aboutRequest } from './new-request';
 
@@ -35,6 +36,8 @@ export interface ServiceParts {
   isOwner(): boolean;
   /** The held operation that blocks this volume, or null. */
   heldOn(volumeId: string): Operation | null;
+  /** Whether an operation of this appliance executes on the volume, or is held. */
+  isBusyWith(volumeId: string): boolean;
   /** The appliance whose journal is the feed. */
   applianceId(): string;
   /** Throws APPLIANCE_UNKNOWN when requests of this type cannot be served, or why this request is refused. */
@@ -97,8 +100,8 @@ export class OperationService {
     return this.found(id, await this.parts.ledger.readExamined(id));
   }
 
-  private found(id: string, operation: Operation | null): Operation {
-    if (operation) return this.told(operation);
+  private async found(id: string, operation: Operation | null): Promise<Operation> {
+    if (operation) return this.toldOfOthers(this.told(operation));
     throw new DaemonError('OPERATION_NOT_FOUND', `Operation ${id} not found`, {
       details: { operation_id: id },
     });
@@ -157,19 +160,28 @@ export class OperationService {
   }
 
   /**
-   * A held operation ends as failed, and its error says what it may have left. Throws OPERATION_NOT_FOUND,
-   * OPERATION_NOT_HELD.
+   * A held operation ends as failed, and its error says what it may have left; so does one that an appliance without a
+   * daemon was executing. Throws OPERATION_NOT_FOUND, OPERATION_NOT_HELD.
    */
   async abandon(id: string, caller: Caller | null = null): Promise<Operation> {
     const { engine, epoch } = this.parts.writer();
-    this.released(id, await this.parts.ledger.abandonHeld(epoch, id, caller));
+    const { ledger } = this.parts;
+    const asked = await this.read(id);
+    const isHere = asked.applianceId === epoch.applianceId;
+    if (isHere) this.released(id, await ledger.abandonHeld(epoch, id, caller));
+    else {
+      const parts = { ...this.parts, neighbours: engine.neighbours };
+      this.released(id, await abandonElsewhere(parts, asked, caller));
+    }
     const operation = await this.read(id);
     this.parts.logger.warn('A held operation was abandoned', {
       operation_id: id,
+      ...(isHere ? {} : { appliance: asked.applianceId }),
       reason: operation.error,
       ...callerNames(caller),
     });
-    this.parts.events.publish((await this.parts.ledger.readJournal(id)).slice(-1));
+    // The feed is that of this appliance.
+    if (isHere) this.parts.events.publish((await ledger.readJournal(id)).slice(-1));
     this.parts.events.ended(operation);
     await engine.sweep();
     return operation;
@@ -201,6 +213,17 @@ export class OperationService {
     if (blocker === null) return operation;
     const waitReason = `operation ${blocker.id} on this volume is held: retry or abandon that one first`;
     return { ...operation, waitReason };
+  }
+
+  /** The same for one that waits behind an operation of another appliance, which may never come back. */
+  private async toldOfOthers(operation: Operation): Promise<Operation> {
+    const { status, waitReason, volumeId, applianceId } = operation;
+    const waits = status === 'pending' && waitReason === null && volumeId !== '';
+    if (!waits || this.parts.isBusyWith(volumeId)) return operation;
+    const [blocker] = await this.parts.ledger.listOperations({ volumeId, status: 'executing', limit: 1 });
+    if (!blocker || blocker.applianceId === applianceId) return operation;
+    const told = `operation ${blocker.id} of appliance ${blocker.applianceId} executes on this volume; where that appliance is gone for good, abandon that one`;
+    return { ...operation, waitReason: told };
   }
 
   /**

@@ -58,6 +58,7 @@ async function waiting(isOwner: () => boolean, onSleep: (nth: number) => Promise
     },
     isOwner,
     heldOn: () => null,
+    isBusyWith: () => false,
     applianceId: () => APPLIANCE,
     admit: () => {},
   });

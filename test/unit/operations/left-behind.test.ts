@@ -1,0 +1,76 @@
+import { describe, expect, it } from 'vitest';
+import { LIMITS } from '~/server/core/limits';
+import { aboutRequest } from '~/server/operations/new-request';
+import { MINUTE_MS, Rig, SECOND_MS } from './rig';
+
+/** An appliance that was executing a detach when its VM went away, and an attach that is asked of the new one. */
+async function leftBehind() {
+  const rig = await Rig.start();
+  const { ledger } = rig;
+  const vmId = rig.vm('Running');
+  const { id } = await rig.volume();
+  const epoch = await ledger.takeOver(vmId, 'their daemon');
+  const request = aboutRequest('detach', { volume_id: id });
+  const fresh = { id: rig.random.uuid(), idempotencyKey: null, at: rig.clock.now() };
+  const { operation: theirs } = await ledger.accept(epoch, { ...request, ...fresh });
+  await ledger.claim(epoch, 1);
+  const ours = await rig.request('attach', { volume_id: id, vm_id: rig.here });
+  const { operations } = rig.domain;
+  const abandon = () => rig.during(operations.abandon(theirs.id));
+  return { rig, ledger, operations, vmId, volumeId: id, epoch, theirs: theirs.id, ours, abandon };
+}
+
+describe('an operation that another appliance was executing', () => {
+  it('keeps ours waiting, which says for which one, and of which appliance', async () => {
+    const { rig, operations, ours, theirs, vmId } = await leftBehind();
+    await rig.pass(MINUTE_MS);
+    const told = await operations.read(ours);
+    expect(told).toMatchObject({ status: 'pending', waitReason: expect.stringContaining(theirs) });
+    expect(told.waitReason).toContain(vmId);
+    expect(rig.calls).toEqual([]);
+  });
+
+  it('is not ended while the daemon there runs', async () => {
+    const { theirs, operations, abandon } = await leftBehind();
+    await expect(abandon()).rejects.toMatchObject({
+      code: 'OPERATION_NOT_HELD',
+      message: expect.stringContaining('their daemon'),
+    });
+    expect((await operations.read(theirs)).status).toBe('executing');
+  });
+
+  it('nor while it renews the lease that has ended by the clock of the database alone', async () => {
+    const { rig, ledger, epoch, theirs, operations } = await leftBehind();
+    rig.databaseAheadMs = 60 * MINUTE_MS;
+    const asked = operations.abandon(theirs);
+    asked.catch(() => {});
+    await rig.pass(SECOND_MS);
+    await ledger.renewLease(epoch);
+    await rig.pass(LIMITS.LEASE_MS);
+    await expect(asked).rejects.toMatchObject({ code: 'OPERATION_NOT_HELD' });
+    expect((await operations.read(theirs)).status).toBe('executing');
+  });
+
+  it('is ended by a person once it does not run: ours goes on, and that daemon writes nothing late', async () => {
+    const { rig, ledger, epoch, theirs, ours, abandon } = await leftBehind();
+    await rig.pass(LIMITS.LEASE_MS + 1);
+    expect(await abandon()).toMatchObject({
+      status: 'failed',
+      errorCode: 'OPERATION_ABANDONED',
+      error: expect.stringContaining('no daemon runs for its appliance'),
+    });
+    expect(await rig.ended(ours)).toMatchObject({ status: 'completed' });
+    const late = { after: 2, at: rig.clock.now(), entries: [] };
+    await expect(ledger.append(epoch, theirs, late)).rejects.toMatchObject({ code: 'LEASE_LOST' });
+    expect((await ledger.readOwner(epoch.applianceId))?.lease).toBeNull();
+  });
+
+  it('that has ended by itself is left alone, and so is the lease of its appliance', async () => {
+    const { ledger, epoch, theirs, abandon } = await leftBehind();
+    const end = { status: 'completed' as const, response: null, error: null, errorCode: null };
+    await ledger.append(epoch, theirs, { after: 2, at: 0, entries: [], end });
+    await ledger.releaseLease(epoch);
+    await expect(abandon()).rejects.toMatchObject({ code: 'OPERATION_NOT_HELD' });
+    expect((await ledger.readOwner(epoch.applianceId))?.epoch).toBe(epoch.number);
+  });
+});
