@@ -92,6 +92,8 @@ export const LIMITS = {
   DEVICE_GONE_DEADLINE_MS: 60_000,
   DELETE_DEADLINE_MS: 15 * 60_000,
   READ_SETTLE_MS: 15_000,
+  // Between the last look at what may forbid a call and its departure; usually some ms.
+  GUARDS_AGE_MAX_MS: 2_000,
   SLOT_POLL_MS: 1_000,
   SLOT_WAIT_DEADLINE_MS: 24 * 3_600_000,
   // Half of EXECUTING_MAX: the detaches that make room must find a place to run

@@ -112,7 +112,7 @@ export interface Facts {
   /** The job id that CloudStack says it has seen before. */
   readonly taken?: string;
   /** What was read for this send; discarded once it has been used. */
-  readonly guards?: { readonly jobId: string } & Guards;
+  readonly guards?: ReadGuards;
   readonly mapping?: Evidence<Mapping>;
   /** Read with the mapping: an export of the volume leads to a disk of this guest, whatever the rows say. */
   readonly exported?: boolean;
@@ -171,6 +171,13 @@ export interface Plug {
   readonly deviceId: number | null;
   /** When CloudStack attached it, RFC 3339; null when it does not say. */
   readonly attached: string | null;
+}
+
+/** The guards of one send. */
+export interface ReadGuards extends Guards {
+  readonly jobId: string;
+  /** Monotonic ms at which they were all read. */
+  readonly readAtMs: number;
 }
 
 /** What an intent says the call is about. The guards are compared with it before every send. */

@@ -1,5 +1,7 @@
 import { type CloudCommand, CloudError, type Departure } from '../../cloudstack/cloud';
+import type { Clock } from '../../core/clock';
 import { DaemonError } from '../../core/errors';
+import { LIMITS } from '../../core/limits';
 import { VOLUME_CREATING } from '../../core/log/log-events';
 import type { JournalState, JsonObject, Operation } from '../../model/operation';
 import { GONE } from '../decide/delete';
@@ -74,7 +76,7 @@ async function performStep(
       return intend(run, action);
     case 'read-guards':
       run.goAhead(true);
-      return run.learn({ guards: { jobId: action.jobId, ...(await readGuards(run, action)) } });
+      return learnGuards(run, action);
     case 'send':
       return send(run, action).finally(() => run.goAhead(false));
     case 'republish':
@@ -104,6 +106,11 @@ async function intend(
   run.learn({ unsent: jobId });
 }
 
+async function learnGuards(run: RunContext, action: Extract<Action, { do: 'read-guards' }>): Promise<void> {
+  const guards = await readGuards(run, action);
+  run.learn({ guards: { ...guards, jobId: action.jobId, readAtMs: run.parts.clock.monotonic() } });
+}
+
 /**
  * The only place that sends mutations to CloudStack, and only with guards read for this send (judged by
  * decide/permit.ts).
@@ -117,14 +124,16 @@ async function send(run: RunContext, action: Send): Promise<void> {
   run.forget(['unsent', 'job', 'guards']);
   run.otherRuns.denials.forget(action.jobId);
   const { command } = action;
-  if (isSynchronous(command)) return callAndWait(run, action, command);
-  return callWithJob(run, action, command);
+  const way = new WayOut(run.parts.clock, guards.readAtMs);
+  if (isSynchronous(command)) return callAndWait(run, action, command, way);
+  return callWithJob(run, action, command, way);
 }
 
 async function callWithJob(
   run: RunContext,
   { step, jobId, resent }: Send,
   command: CloudCommand,
+  way: WayOut,
 ): Promise<void> {
   if (command.name === 'createVolume') {
     run.parts.logger.info(VOLUME_CREATING, {
@@ -133,7 +142,6 @@ async function callWithJob(
       size_gib: command.sizeGiB,
     });
   }
-  const way = new WayOut();
   try {
     const accepted = await run.active(() => run.parts.cloud.submit(command, jobId, way.departs));
     const { volumeId, snapshotId } = accepted;
@@ -154,10 +162,24 @@ async function callWithJob(
   }
 }
 
-/** Whether a call has left. */
+/**
+ * Whether a call has left. It does not when the credentials had to be waited for (the database is slow): what may
+ * forbid the call was looked at too long ago by then, and is looked at again.
+ */
 class WayOut {
   hasLeft = false;
+
+  constructor(
+    private readonly clock: Clock,
+    private readonly guardsReadAtMs: number,
+  ) {}
+
   readonly departs = () => {
+    const ageMs = this.clock.monotonic() - this.guardsReadAtMs;
+    if (ageMs > LIMITS.GUARDS_AGE_MAX_MS) {
+      const message = `What may forbid the call was looked at ${Math.round(ageMs)} ms ago; nothing was sent, it is looked at again`;
+      throw new CloudError(message, { kind: 'internal', outcome: 'not-started' });
+    }
     this.hasLeft = true;
   };
 }
@@ -206,10 +228,14 @@ async function answered(
 }
 
 /** A call without a job: it ends with its answer. */
-async function callAndWait(run: RunContext, { step, jobId }: Send, call: SynchronousCall): Promise<void> {
+async function callAndWait(
+  run: RunContext,
+  { step, jobId }: Send,
+  call: SynchronousCall,
+  way: WayOut,
+): Promise<void> {
   const finish = (data: JsonObject) =>
     run.record({ entries: [{ step, state: 'finished', data: { job_id: jobId, ...data } }], waiting: null });
-  const way = new WayOut();
   try {
     await finish({ outcome: 'ok', ...(await run.active(() => execute(run, call, way.departs))) });
   } catch (error) {

@@ -38,4 +38,39 @@ describe('what forbids a call is looked at right before it', () => {
     expect(await rig.ended(detach, 30 * MINUTE_MS)).toMatchObject({ status: 'completed' });
     expect(sentAfterMs).toBeLessThanOrEqual(5 * SECOND_MS);
   });
+
+  it('also when the call waits for its credentials: meanwhile somebody has moved the volume', async () => {
+    const rig = await Rig.start();
+    const [from, to] = [rig.vm('Running'), rig.vm('Running')];
+    const volume = await rig.volume({ vmId: from });
+    const { clock, cloud } = rig;
+    const { submit } = cloud;
+    cloud.submit = async (command, jobId, departs) => {
+      cloud.submit = submit;
+      await clock.sleep(5 * SECOND_MS);
+      rig.plugInto(volume, to);
+      return submit(command, jobId, departs);
+    };
+    const detach = await rig.request('detach', { volume_id: volume.id });
+    expect(await rig.ended(detach, 30 * MINUTE_MS)).toMatchObject({
+      status: 'failed',
+      errorCode: 'VOLUME_ATTACHED_ELSEWHERE',
+    });
+    expect([rig.calls, volume.vmId]).toEqual([[], to]);
+  });
+
+  it('and sent after another look when nothing has changed', async () => {
+    const rig = await Rig.start();
+    const { id } = await rig.volume();
+    const { clock, cloud } = rig;
+    const { submit } = cloud;
+    cloud.submit = async (command, jobId, departs) => {
+      cloud.submit = submit;
+      await clock.sleep(5 * SECOND_MS);
+      return submit(command, jobId, departs);
+    };
+    const attach = await rig.request('attach', { volume_id: id, vm_id: rig.here });
+    expect(await rig.ended(attach)).toMatchObject({ status: 'completed' });
+    expect(rig.calls).toEqual(['attachVolume']);
+  });
 });

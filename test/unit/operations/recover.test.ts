@@ -93,7 +93,9 @@ describe('recover decides', () => {
   it('leaves through the gate that every mutation passes', () => {
     const unsent = { unsent: 'j', volume: inState('Destroy') };
     expect(decided(unsent, [intent])).toMatchObject({ do: 'read-guards', jobId: 'j' });
-    expect(decided({ ...unsent, guards: { jobId: 'j', ...guards('Destroy') } }, [intent])).toMatchObject({
+    expect(
+      decided({ ...unsent, guards: { jobId: 'j', readAtMs: 0, ...guards('Destroy') } }, [intent]),
+    ).toMatchObject({
       do: 'send',
       command: { name: 'recoverVolume', volumeId: VOLUME },
     });

@@ -20,7 +20,7 @@ import type {
   OperationType,
   RequestOf,
 } from '~/server/model/operation';
-import type { DiskUse, Facts, Guards, Policy, Situation } from '~/server/operations/decision';
+import type { DiskUse, Facts, Guards, Policy, ReadGuards, Situation } from '~/server/operations/decision';
 import { Journal } from '~/server/operations/journal';
 
 export const VOLUME = '11111111-2222-4333-8444-555555555555';
@@ -232,9 +232,10 @@ export const mapped: Step = [
 ];
 
 /** What was read right before the send of job j1. */
-export function guards(fields: Partial<Guards> = {}): { jobId: string } & Guards {
+export function guards(fields: Partial<Guards> = {}): ReadGuards {
   return {
     jobId: 'j1',
+    readAtMs: 0,
     volume: null,
     vm: null,
     vmVolumes: null,
