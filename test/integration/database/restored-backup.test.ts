@@ -1,0 +1,50 @@
+import { readFile } from 'node:fs/promises';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import type { Mariadb } from '~/lab/mariadb';
+import { type Database, openPool } from '~/server/database/connection/pool';
+import { MysqlLedger } from '~/server/database/mysql-ledger';
+import { A, APPLIANCE, attach, create, detach, ended } from '../../contract/ledger/fixtures';
+import { startMigrated } from './start-migrated';
+
+const RUNBOOKS = new URL('../../../docs/guides/runbooks.md', import.meta.url);
+
+let server: Mariadb;
+let pool: Database;
+let database: string;
+
+beforeAll(async () => {
+  const migrated = await startMigrated();
+  server = migrated.server;
+  pool = openPool(migrated.dsn);
+  database = migrated.dsn.database;
+});
+afterAll(async () => {
+  await pool.close();
+  await server.stop();
+});
+
+it('after the statement of the runbook nothing of the backup is done again by itself', async () => {
+  const ledger = new MysqlLedger(pool, Date.now);
+  const before = await ledger.takeOver(APPLIANCE, 'before the backup', { seen: null, instance: '' });
+  const { operation: done } = await ledger.accept(before, create('done'));
+  const { operation: executing } = await ledger.accept(before, detach(A));
+  await ledger.claim(before, 2);
+  await ledger.append(before, done.id, { after: 2, at: Date.now(), entries: [], end: ended() });
+  const { operation: pending } = await ledger.accept(before, create('pending'));
+  const { operation: behind } = await ledger.accept(before, attach(A, APPLIANCE));
+
+  const section = (await readFile(RUNBOOKS, 'utf8')).split('## The database was restored from a backup')[1];
+  const statement = /```sql\n([^`]+)```/.exec(section ?? '')?.[1] ?? '';
+  await server.query(statement, [], database);
+
+  const seen = await ledger.readOwner(APPLIANCE);
+  const after = await ledger.takeOver(APPLIANCE, 'after it', { seen, instance: '' });
+  const held = 'the database was restored from a backup';
+  expect(await ledger.resumable(after)).toMatchObject([{ id: executing.id, held }]);
+  expect(await ledger.claim(after, 10)).toMatchObject([{ operation: { id: pending.id, held } }]);
+  expect(await ledger.readOperation(behind.id)).toMatchObject({ status: 'pending' });
+  expect(await ledger.readOperation(done.id)).toMatchObject({ status: 'completed', held: null });
+  expect(await ledger.abandonHeld(after, pending.id)).toBe('released');
+  expect(await ledger.abandonHeld(after, executing.id)).toBe('released');
+  expect(await ledger.claim(after, 10)).toMatchObject([{ operation: { id: behind.id, held } }]);
+});
