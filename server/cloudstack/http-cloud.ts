@@ -33,8 +33,9 @@ const UUID_LENGTH = 36;
 export class HttpCloud implements Cloud {
   private readonly calls: SignedCalls;
   private readonly lists: Lists;
-  /** Whether a key is an administrator's, once known. */
-  private administrator: { readonly apiKey: string; readonly is: boolean } | null = null;
+  /** Whether a key is an administrator's, once known, and until when that counts (monotonic ms). */
+  private administrator: { readonly apiKey: string; readonly is: boolean; readonly until: number } | null =
+    null;
   /** By API key: what is being asked of it. */
   private readonly asking = new Map<string, Promise<boolean>>();
   /** The last answer to listApis was a 401. */
@@ -259,10 +260,12 @@ export class HttpCloud implements Cloud {
   /**
    * Whether the key is an administrator's, who may create for others. Its capabilities can show that it is a
    * user's; otherwise (a server may give every user the same) the list of its commands decides, which is
-   * large and therefore read once per key. All who ask at the same time share the answer.
+   * large and therefore read once an hour: a key may be given another role. All who ask at the same time share the
+   * answer.
    */
   private async isAdministrator({ apiKey }: ActiveSettings): Promise<boolean> {
-    if (this.administrator?.apiKey === apiKey) return this.administrator.is;
+    const known = this.administrator;
+    if (known?.apiKey === apiKey && this.parts.clock.monotonic() < known.until) return known.is;
     const asking =
       this.asking.get(apiKey) ?? this.askForRole(apiKey).finally(() => this.asking.delete(apiKey));
     this.asking.set(apiKey, asking);
@@ -272,7 +275,8 @@ export class HttpCloud implements Cloud {
   private async askForRole(apiKey: string): Promise<boolean> {
     const { mayExpungeVms, seesDestroyedVms } = await this.capabilities();
     const is = mayExpungeVms !== false && seesDestroyedVms !== false ? await this.mayUpdateVolumes() : false;
-    if (is !== null) this.administrator = { apiKey, is };
+    const until = this.parts.clock.monotonic() + LIMITS.ROLE_CACHE_MS;
+    if (is !== null) this.administrator = { apiKey, is, until };
     return is === true;
   }
 

@@ -141,6 +141,7 @@ export const LIMITS = {
   CLOUDSTACK_PAGES: 200,
   CLOUDSTACK_LIST_READS: 3,
   DISK_LIMIT_CACHE_MS: 5 * 60_000,
+  ROLE_CACHE_MS: 60 * 60_000,
   /** Longer than any healthy read of one object takes. */
   SHARED_READ_WAIT_MS: 250,
   SIGNATURE_LIFETIME_MS: 10 * 60_000,

@@ -4,6 +4,7 @@ import { CloudSettings } from '~/server/cloudstack/settings';
 import { systemClock } from '~/server/core/clock';
 import { silentLogger } from '~/server/core/log/logger';
 import type { OsseaConfigRow } from '~/server/model/ossea-config';
+import { ManualClock } from '../devices/manual-clock';
 import { type CannedServer, cannedClient, configRow, fails, ok, startCannedServer } from './canned-server';
 
 const VM = 'aaaaaaaa-1111-4111-8111-aaaaaaaaaaaa';
@@ -50,6 +51,18 @@ describe('who is named as the owner of a new volume', () => {
       ACCOUNT,
     ]);
     expect(sent()).toEqual(['listCapabilities', 'listApis']);
+  });
+
+  it('a key that was given another role is asked about again after an hour', async () => {
+    keyOf(ADMIN, ['updateVolume']);
+    const clock = new ManualClock();
+    const { cloud } = cannedClient([configRow({ apiUrl: server.url })], null, { clock });
+    expect(await cloud.newVolumeOwner(ACCOUNT)).toEqual(ACCOUNT);
+    keyOf(USER, []);
+    await clock.advance(60 * 60_000 - 1);
+    expect(await cloud.newVolumeOwner(ACCOUNT)).toEqual(ACCOUNT);
+    await clock.advance(1);
+    expect(await cloud.newVolumeOwner(ACCOUNT)).toBeNull();
   });
 
   it('a server that lets every user expunge: the commands decide', async () => {
