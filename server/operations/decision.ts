@@ -188,6 +188,8 @@ export interface Intent {
   readonly plug: Plug | null;
   /** Whose use of the disk the request or a setting ignores. */
   readonly taking: Taking;
+  /** The VM must not run: its guest would lose a disk that it uses. */
+  readonly stillOnly: boolean;
   /** True when an earlier try of the same step was sent, after the volume had been seen. */
   readonly sentBefore: boolean;
 }

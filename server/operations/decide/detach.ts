@@ -103,7 +103,9 @@ export function detach(s: Situation, goal: DetachGoal): Action | Done<Detached> 
   if (pause) return pause;
   const ready = volume.vmId === s.policy.applianceVmId ? releaseDevice(s, goal, volume) : null;
   if (ready) return ready;
-  const about = plugData(volume, taking(s, goal));
+  // A cleanup takes the disk of a VM that it has seen stopped, which somebody may start before the call leaves.
+  const stillOnly = goal.onlyFromVm === null ? {} : { still_only: true };
+  const about = { ...plugData(volume, taking(s, goal)), ...stillOnly };
   return state.at === 'ended'
     ? tryAgainOrGiveUp(s, STEP, state, 'volume detach', about)
     : intend(s, STEP, about);

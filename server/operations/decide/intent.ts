@@ -27,6 +27,7 @@ export function intentOf(data: JsonObject | null, sentBefore: boolean): Intent {
     vmId: typeof data?.vm_id === 'string' ? data.vm_id : null,
     plug: deviceId === null && attached === null ? null : { deviceId, attached },
     taking: { users: data?.ignore_users === true, clients: clientsOf(data?.ignore_clients) },
+    stillOnly: data?.still_only === true,
     sentBefore,
   };
 }

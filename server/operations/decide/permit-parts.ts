@@ -85,7 +85,11 @@ export function permitVm(vm: Evidence<CloudVm> | null, vmId: string, phases: rea
     return refuse('VM_NOT_FOUND', `VM ${vmId} not found in CloudStack: ${vm.proof}`, { vm_id: vmId });
   if (vm?.kind !== 'seen')
     return wait('VM_NOT_VISIBLE', `VM ${vmId} is not visible to this key: ${vm?.why ?? 'it was not read'}`);
-  const { state } = vm.value;
+  return permitVmState(vm.value.state, vmId, phases);
+}
+
+/** The same, where its state is what is known of it. */
+export function permitVmState(state: string, vmId: string, phases: readonly string[]): Permit {
   const phase = vmPhase(state);
   if (phase !== null && phases.includes(phase)) return GO;
   if (phase === 'moving') return wait('VM_STATE', `VM ${vmId} is ${state}`);

@@ -24,6 +24,7 @@ import {
   type Permit,
   permitNeighbour,
   permitVm,
+  permitVmState,
   protectedAppliance,
   refuse,
   samePlug,
@@ -107,7 +108,7 @@ function permitDetach(volumeId: string, intent: Intent, guards: Guards, policy: 
   const state = wrongState(volume, 'detach');
   if (state) return state;
   if (volume.vmId !== policy.applianceVmId)
-    return permitNeighbour(guards.neighbour) ?? vmForbids(volume) ?? GO;
+    return permitNeighbour(guards.neighbour) ?? vmForbids(volume) ?? vmRuns(volume, intent, guards) ?? GO;
   if (volume.type === 'ROOT') return protectedAppliance('be taken from');
   return vmForbids(volume) ?? permitTaking(volume, intent, guards.use);
 }
@@ -122,6 +123,17 @@ function vmForbids(volume: CloudVolume): Permit | null {
     vm_id: vmId,
     state: vmState,
   });
+}
+
+/** null unless the disk may be taken only while no guest runs in its VM, and that is not what is seen. */
+function vmRuns(volume: CloudVolume, { stillOnly }: Intent, { vm }: Guards): Permit | null {
+  const { vmId, vmState } = volume;
+  if (!stillOnly || vmId === null) return null;
+  // A user's key does not see its destroyed VMs; the VM's state in the volume's answer counts as well.
+  const isShown = vm?.kind === 'seen' || vmState === null;
+  const phases = ['still', 'gone'];
+  const answer = isShown ? permitVm(vm, vmId, phases) : permitVmState(vmState, vmId, phases);
+  return answer.verdict === 'go' ? null : answer;
 }
 
 /** On the appliance: nobody may be using the disk, unless the request or a setting ignores it. */

@@ -44,9 +44,9 @@ export async function readGuards(
   const named = target === null ? null : await readVm(run, target);
   const volume = 'volumeId' in command ? await readVolume(run, command.volumeId) : null;
   const attachedTo = volume?.kind === 'seen' ? volume.value.vmId : null;
-  const vm = reverts && attachedTo !== null ? await readVm(run, attachedTo) : named;
+  const { taking, stillOnly } = intentOf(run.journal.intent(step), false);
+  const vm = (reverts || stillOnly) && attachedTo !== null ? await readVm(run, attachedTo) : named;
   const detachesHere = command.name === 'detachVolume' && attachedTo !== null && attachedTo === applianceVmId;
-  const { taking } = intentOf(run.journal.intent(step), false);
   const since = run.parts.clock.monotonic();
   const looking = { taking: hasWaited ? null : taking, attachedHere: detachesHere };
   const use = detachesHere || reverts ? await readUse(run, command.volumeId, looking) : null;

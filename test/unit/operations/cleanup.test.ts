@@ -82,6 +82,23 @@ describe('cleanup of a test VM', () => {
     expect(rig.model.inventory.vm('', '', vmId).state).toBe('Running');
   });
 
+  it.each([
+    ['was lost', 'fail-before-effect'],
+    ['has failed', 'job-fails'],
+  ] as const)('the detach %s, and the VM runs by then: it keeps its disk', async (_how, kind) => {
+    const rig = await Rig.start();
+    const vmId = rig.vm('Stopped');
+    const volume = await rig.volume({ vmId });
+    rig.model.faults.add({
+      command: 'detachVolume',
+      ...(kind === 'job-fails' ? { kind, code: 530, text: 'no' } : { kind }),
+    });
+    rig.onSend = () => rig.setVmState(vmId, 'Running');
+    const operation = await rig.run('cleanup', cleanup(rig, volume.id, vmId));
+    expect(operation).toMatchObject({ status: 'failed', errorCode: 'VM_NOT_STOPPED' });
+    expect([rig.calls, volume.vmId]).toEqual([['detachVolume'], vmId]);
+  });
+
   it('the stop was lost, and the VM is Stopped by then: nothing is left to stop', async () => {
     const rig = await Rig.start();
     const vmId = rig.vm('Running');

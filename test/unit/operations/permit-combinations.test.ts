@@ -108,6 +108,7 @@ const INTENTS = [null, APPLIANCE, OTHER_VM].flatMap((vmId) =>
     ),
   ),
 );
+const STILL_ONLY = [APPLIANCE, OTHER_VM].map((vmId) => intent({ vmId, plug, stillOnly: true }));
 
 /** Of a revert, which depends on more than any other, a few states stand for all. */
 function volumesFor({ name }: Mutation): typeof VOLUMES {
@@ -151,10 +152,10 @@ describe('in every combination of what can be read', () => {
     let looked = 0;
     const broken: unknown[] = [];
     for (const command of COMMANDS)
-      for (const about of INTENTS)
+      for (const about of command.name === 'detachVolume' ? [...INTENTS, ...STILL_ONLY] : INTENTS)
         for (const openJobs of [0, 1])
           for (const of of VOLUMES)
-            for (const vm of 'vmId' in command ? VMS : [null])
+            for (const vm of 'vmId' in command || about.stillOnly ? VMS : [null])
               for (const vmVolumes of command.name === 'destroyVirtualMachine' ? DISKS : [null])
                 for (const use of command.name === 'detachVolume' ? USES : [null]) {
                   looked += 1;
@@ -168,7 +169,8 @@ describe('in every combination of what can be read', () => {
 });
 
 /** The promises, said once more from the outside. */
-function promised(command: Mutation, { vmId, taking, sentBefore }: Intent, world: Guards): boolean {
+function promised(command: Mutation, about: Intent, world: Guards): boolean {
+  const { vmId, taking, stillOnly, sentBefore } = about;
   const shown = world.volume?.kind === 'seen' ? world.volume.value : null;
   if ('volumeId' in command && world.openJobs > 0) return false;
   switch (command.name) {
@@ -184,7 +186,10 @@ function promised(command: Mutation, { vmId, taking, sentBefore }: Intent, world
     case 'detachVolume': {
       if (!shown || shown.vmId === null || shown.vmId !== vmId || shown.attached !== ATTACHED_AT)
         return false;
-      if (shown.vmId !== APPLIANCE) return true;
+      if (shown.vmId !== APPLIANCE)
+        return (
+          !stillOnly || (world.vm?.kind === 'seen' && ['Stopped', 'Destroyed'].includes(world.vm.value.state))
+        );
       return shown.type !== 'ROOT' && world.use !== null && (world.use.holders.length === 0 || taking.users);
     }
     case 'deleteVolume':

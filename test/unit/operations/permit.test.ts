@@ -240,6 +240,39 @@ const ROWS: readonly Row[] = [
     { volume: seenVolume({ vmId: OTHER_VM, state: 'Expunging' }) },
     'refuse VOLUME_STATE',
   ],
+  ...(
+    [
+      ['is stopped', { vm: seenVm() }, null, 'go'],
+      ['is destroyed', { vm: seenVm({ state: 'Destroyed' }) }, null, 'go'],
+      ['runs by now', { vm: seenVm({ state: 'Running' }) }, null, 'refuse VM_NOT_STOPPED'],
+      [
+        'runs by now, as an older list does not say',
+        { vm: seenVm({ state: 'Running' }) },
+        'Stopped',
+        'refuse VM_NOT_STOPPED',
+      ],
+      ['starts', { vm: seenVm({ state: 'Starting' }) }, null, 'wait VM_STATE'],
+      ['is in a state that says nothing', { vm: seenVm({ state: 'Unknown' }) }, null, 'refuse VM_STATE'],
+      ['is not shown', { vm: hidden() }, null, 'wait VM_NOT_VISIBLE'],
+      ['is not shown, and its disk names it as destroyed', { vm: hidden() }, 'Destroyed', 'go'],
+      [
+        'is not shown, and its disk names it as running',
+        { vm: hidden() },
+        'Running',
+        'refuse VM_NOT_STOPPED',
+      ],
+      ['was not read', {}, null, 'wait VM_NOT_VISIBLE'],
+    ] as const
+  ).map(([how, looked, vmState, verdict]): Row => {
+    const volume = seenVolume({ vmId: OTHER_VM, vmState, ...plug });
+    return [
+      `detach: only from a VM that does not run, which ${how}`,
+      detach,
+      intent({ plug, stillOnly: true }),
+      { volume, ...looked },
+      verdict,
+    ];
+  }),
   ['detach: from here, nobody uses it', detach, fromHere, { volume: here, use: usedBy() }, 'go'],
   [
     'detach: from here, the disk is not there',

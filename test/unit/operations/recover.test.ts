@@ -3,6 +3,7 @@ import { absent, seen, unknown } from '~/server/model/evidence';
 import { permit } from '~/server/operations/decide/permit';
 import { decideRecover } from '~/server/operations/decide/recover';
 import type { Facts, Guards } from '~/server/operations/decision';
+import { intent as intentOf } from './mutations';
 import { type Step, situation, VOLUME, volume } from './situations';
 
 const request = { volume_id: VOLUME };
@@ -122,8 +123,8 @@ describe('the permit of a recover', () => {
 
 function permitted(read: Guards): string {
   const { policy } = situation('recover', request);
-  const intent = { vmId: null, plug: null, taking: { users: false, clients: false }, sentBefore: false };
-  return permit({ name: 'recoverVolume', volumeId: VOLUME }, intent, read, policy).verdict;
+  const about = intentOf({ vmId: null });
+  return permit({ name: 'recoverVolume', volumeId: VOLUME }, about, read, policy).verdict;
 }
 
 function guards(state: string): Guards {
