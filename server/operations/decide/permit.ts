@@ -228,6 +228,10 @@ function permitStop(vmId: string, intent: Intent, guards: Guards, policy: Policy
   if (named) return named;
   const phase = guards.vm?.kind === 'seen' ? vmPhase(guards.vm.value.state) : null;
   if (phase === 'still' || phase === 'gone') return { verdict: 'settled', reason: 'the VM does not run' };
+  // It is stopped for the sake of the disk alone, which somebody may have taken since.
+  const known = seenVolume('that it is stopped for', guards);
+  if ('permit' in known) return known.permit;
+  if (known.value.vmId !== vmId) return { verdict: 'settled', reason: 'the VM does not have the disk' };
   return permitVm(guards.vm, vmId, ['running']);
 }
 

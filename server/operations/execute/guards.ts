@@ -42,7 +42,8 @@ export async function readGuards(
   const ghost = reverts ? await mayHaveStayed(run, command.volumeId) : null;
   // What changes most is read last.
   const named = target === null ? null : await readVm(run, target);
-  const volume = 'volumeId' in command ? await readVolume(run, command.volumeId) : null;
+  const about = volumeOf(run, command);
+  const volume = about === null ? null : await readVolume(run, about);
   const attachedTo = volume?.kind === 'seen' ? volume.value.vmId : null;
   const { taking, stillOnly } = intentOf(run.journal.intent(step), false);
   const vm = (reverts || stillOnly) && attachedTo !== null ? await readVm(run, attachedTo) : named;
@@ -70,6 +71,12 @@ export async function readGuards(
     use,
     neighbour,
   };
+}
+
+/** The volume that the call changes, or that a VM is stopped for; null: none. */
+function volumeOf({ operation }: RunContext, command: Mutation): string | null {
+  if (command.name === 'stopVirtualMachine') return operation.volumeId;
+  return 'volumeId' in command ? command.volumeId : null;
 }
 
 /** May a disk of this guest be the volume's? One that was just plugged in has the time to tell. */

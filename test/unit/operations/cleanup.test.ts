@@ -109,6 +109,26 @@ describe('cleanup of a test VM', () => {
     expect(rig.calls).toEqual(['stopVirtualMachine', 'detachVolume', 'attachVolume']);
   });
 
+  it.each(['nowhere', 'on another VM'])(
+    'the stop was lost, and somebody has taken the disk, which is %s by then: the VM goes on running',
+    async (place) => {
+      const rig = await Rig.start();
+      const [vmId, other] = [rig.vm('Running'), rig.vm('Running')];
+      const volume = await rig.volume({ vmId });
+      rig.loseThen('stopVirtualMachine', () =>
+        place === 'nowhere' ? rig.unplug(volume) : rig.plugInto(volume, other),
+      );
+      const operation = await rig.run('cleanup', cleanup(rig, volume.id, vmId, { force_clean: true }));
+      expect(operation).toMatchObject(
+        place === 'nowhere'
+          ? { status: 'completed' }
+          : { status: 'failed', errorCode: 'VOLUME_ATTACHED_ELSEWHERE' },
+      );
+      expect(rig.calls.filter((name) => name === 'stopVirtualMachine')).toHaveLength(1);
+      expect(rig.model.inventory.vm('', '', vmId).state).toBe('Running');
+    },
+  );
+
   it('the appliance takes no more disks: nothing is stopped and nothing detached', async () => {
     const rig = await Rig.start({ guest: { slots: 0 } });
     const vmId = rig.vm('Running');

@@ -234,6 +234,7 @@ function promised(command: Mutation, about: Intent, world: Guards): boolean {
       return (
         command.vmId !== APPLIANCE &&
         command.vmId === vmId &&
+        shown?.vmId === vmId &&
         world.vm?.kind === 'seen' &&
         world.vm.value.state === 'Running'
       );

@@ -403,20 +403,42 @@ const ROWS: readonly Row[] = [
     ];
   }),
 
-  ['stop: the VM of the intent', stop(), intent(), { vm: seenVm({ state: 'Running' }) }, 'go'],
+  ['stop: the VM of the intent', stop(), intent(), { vm: seenVm({ state: 'Running' }), volume: there }, 'go'],
+  ...(
+    [
+      ['has been taken from it', { volume: free }, 'settled'],
+      ['is gone', { volume: gone() }, 'settled'],
+      ['is not shown', { volume: hidden() }, 'wait VOLUME_NOT_VISIBLE'],
+      ['was not read', {}, 'wait VOLUME_NOT_VISIBLE'],
+    ] as const
+  ).map(
+    ([how, looked, verdict]): Row => [
+      `stop: the disk that it is stopped for ${how}`,
+      stop(),
+      intent(),
+      { vm: seenVm({ state: 'Running' }), ...looked },
+      verdict,
+    ],
+  ),
   ['stop: it does not run', stop(), intent(), { vm: seenVm() }, 'settled'],
   ['stop: it is destroyed', stop(), intent(), { vm: seenVm({ state: 'Destroyed' }) }, 'settled'],
-  ['stop: it is on its way', stop(), intent(), { vm: seenVm({ state: 'Stopping' }) }, 'wait VM_STATE'],
+  [
+    'stop: it is on its way',
+    stop(),
+    intent(),
+    { vm: seenVm({ state: 'Stopping' }), volume: there },
+    'wait VM_STATE',
+  ],
   [
     'stop: nobody knows whether it runs',
     stop(),
     intent(),
-    { vm: seenVm({ state: 'Error' }) },
+    { vm: seenVm({ state: 'Error' }), volume: there },
     'refuse VM_STATE',
   ],
-  ['stop: not shown', stop(), intent(), { vm: hidden() }, 'wait VM_NOT_VISIBLE'],
-  ['stop: never was', stop(), intent(), { vm: gone() }, 'refuse VM_NOT_FOUND'],
-  ['stop: not read', stop(), intent(), {}, 'wait VM_NOT_VISIBLE'],
+  ['stop: not shown', stop(), intent(), { vm: hidden(), volume: there }, 'wait VM_NOT_VISIBLE'],
+  ['stop: never was', stop(), intent(), { vm: gone(), volume: there }, 'refuse VM_NOT_FOUND'],
+  ['stop: not read', stop(), intent(), { volume: there }, 'wait VM_NOT_VISIBLE'],
   [
     'stop: the appliance',
     stop(APPLIANCE),
