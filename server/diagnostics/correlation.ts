@@ -2,11 +2,11 @@ import type { Cloud } from '../cloudstack/cloud';
 import { lookUpVolume, requireVolume } from '../cloudstack/look-up';
 import type { Clock } from '../core/clock';
 import { LIMITS } from '../core/limits';
-import { correlate, expectedSerial, rootDevices } from '../devices/correlation';
+import { correlate, expectedSerial, rootDevices, type World } from '../devices/correlation';
 import type { DeviceEvent, DeviceSnapshot } from '../devices/device';
 import { verifiedDevice } from '../devices/identity';
 import type { Ledger } from '../model/ledger';
-import { attachedHere } from '../operations/attached-here';
+import { attachedHere, sharingSerial } from '../operations/attached-here';
 import { disksBefore } from '../operations/execute/disks-before';
 import { Journal } from '../operations/journal';
 import type { CorrelationReport } from './reports';
@@ -35,7 +35,7 @@ export async function explainCorrelation(
   const submittedAt = journal?.firstIntent('attach-volume')?.at ?? null;
   const snapshot = watcher.snapshot();
   const events = watcher.recentEvents();
-  const answer = correlate({
+  const world: World = {
     volume: { id: volume.id, size: volume.size },
     devices: snapshot.devices,
     bootId: snapshot.bootId,
@@ -47,7 +47,15 @@ export async function explainCorrelation(
     windowMs: LIMITS.CONTEMPORARY_WINDOW_MS,
     toleranceBytes,
     rootDevices: rootDevices(snapshot),
-  });
+  };
+  const first = correlate(world);
+  // As an attach does: another volume with that serial may be here without a mapping.
+  const alike =
+    first.kind === 'found' && first.unproven === true
+      ? await sharingSerial(parts.cloud, applianceVmId, volumeId)
+      : [];
+  const answer =
+    alike.length === 0 ? first : correlate({ ...world, attachedHere: [...world.attachedHere, ...alike] });
   const mapping = await ledger.readMapping(volumeId);
   return {
     volume,

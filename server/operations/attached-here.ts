@@ -4,7 +4,7 @@ import { mapConcurrent } from '../core/concurrency/map-concurrent';
 import { LIMITS } from '../core/limits';
 import type { World } from '../devices/correlation';
 import type { DeviceSnapshot } from '../devices/device';
-import { lacksSerials } from '../devices/serial';
+import { lacksSerials, shareSerial } from '../devices/serial';
 import type { Ledger } from '../model/ledger';
 
 interface Witnesses {
@@ -42,6 +42,20 @@ export async function attachedHere(
     ...listed,
     ...awaited.map(({ id, volume }) => ({ id, size: volume.kind === 'seen' ? volume.value.size : null })),
   ];
+}
+
+/**
+ * The other volumes that CloudStack says are attached to this guest and whose disks have the same serial, mapped or
+ * not: asked for where nothing else proves whose disk it is (`unproven`). Throws CloudError.
+ */
+export async function sharingSerial(
+  cloud: Pick<Cloud, 'listVolumes'>,
+  applianceVmId: string | null,
+  volumeId: string,
+): Promise<World['attachedHere']> {
+  if (applianceVmId === null) return [];
+  const here = await cloud.listVolumes({ vmId: applianceVmId });
+  return here.filter(({ id }) => shareSerial(id, volumeId));
 }
 
 /** Volumes of the latest operations on this guest that have ended without success. */

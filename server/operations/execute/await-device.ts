@@ -9,9 +9,9 @@ import {
   type World,
 } from '../../devices/correlation';
 import type { Device, DeviceSnapshot } from '../../devices/device';
-import { lacksSerials, shareSerial } from '../../devices/serial';
+import { lacksSerials } from '../../devices/serial';
 import type { JsonObject } from '../../model/operation';
-import { attachedHere } from '../attached-here';
+import { attachedHere, sharingSerial } from '../attached-here';
 import type { DeviceFact } from '../decision';
 import { disksBefore } from './disks-before';
 import { stillComing } from './guards';
@@ -101,7 +101,8 @@ async function correlateUntil(
       continue;
     }
     if (settled?.kind === 'found' && settled.unproven === true && alike === null) {
-      alike = await readAlike(run, volume.id);
+      const { cloud, policy } = run.parts;
+      alike = await run.active(() => sharingSerial(cloud, policy().applianceVmId, volume.id));
       continue;
     }
     // The other volume that the disk may belong to may be about to be detached.
@@ -109,15 +110,6 @@ async function correlateUntil(
     if (!again) return { answer: settled ?? last, mappings: expected.mappings };
     await clock.sleep(LIMITS.CONTESTED_DISK_POLL_MS, run.signal);
   }
-}
-
-/** The volumes that CloudStack says are here whose disks have the same serial, mapped or not. */
-async function readAlike(run: RunContext, volumeId: string): Promise<World['attachedHere']> {
-  const { cloud, policy } = run.parts;
-  const { applianceVmId } = policy();
-  if (applianceVmId === null) return [];
-  const here = await run.active(() => cloud.listVolumes({ vmId: applianceVmId }));
-  return here.filter(({ id }) => id !== volumeId && shareSerial(id, volumeId));
 }
 
 /** A disk without a diskseq is never found by size. */

@@ -1,5 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import type { Fault } from '~/lab/cloudstack/faults';
+import { silentLogger as logger } from '~/server/core/log/logger';
+import { DeviceWatcher } from '~/server/devices/device-watcher';
+import { createMemoryInventory } from '~/server/devices/inventory-store';
+import { explainCorrelation } from '~/server/diagnostics/correlation';
 import { GIB, MINUTE_MS, Rig, SECOND_MS } from './rig';
 
 /** A create of 2 GiB named "data". */
@@ -245,6 +249,21 @@ describe('two volumes whose ids begin alike, so that their disks have one serial
     expect(operation).toMatchObject({ status: 'failed', errorCode: 'DEVICE_AMBIGUOUS' });
     expect(await rig.ledger.listMappings(rig.here)).toEqual([]);
     expect(second.vmId).toBe(rig.here);
+  });
+
+  it('attached by hand, while only the disk of one has come: the explanation says what an attach would do', async () => {
+    const rig = await Rig.start();
+    const first = await rig.volume({ id: IDS[0] });
+    await rig.volume({ id: IDS[1], vmId: rig.here });
+    rig.plugInto(first, rig.here);
+    const { guest, clock, cloud, ledger, here: applianceVmId } = rig;
+    const watcher = new DeviceWatcher({ guest, clock, logger, inventory: createMemoryInventory() });
+    await watcher.scan();
+    const parts = { cloud, ledger, watcher, clock, applianceVmId, toleranceBytes: 3 * GIB };
+    for (const id of IDS) {
+      const { answer } = await explainCorrelation(parts, id);
+      expect(answer).toMatchObject({ kind: 'refused', code: 'DEVICE_AMBIGUOUS' });
+    }
   });
 
   it('attached by hand, while only the disk of one has come: sync takes it for nobody’s', async () => {
