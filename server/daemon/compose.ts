@@ -159,7 +159,7 @@ export function compose(ports: Ports, settings: DomainSettings): Domain {
       ...aboutExports,
       applianceVmId,
       isBusyWith,
-      volumeSize: (volumeId) => sizeOf(looked.cloud, volumeId, applianceVmId()),
+      volume: (volumeId) => shownVolume(looked.cloud, volumeId, applianceVmId()),
       sizeToleranceBytes: settings.sizeToleranceBytes,
     }),
     orphanedExports: new OrphanedExports(aboutExports),
@@ -216,8 +216,8 @@ async function revokeMisleading(
     await revokeExports({ ledger, exports, logger }, null, snapshot);
 }
 
-async function sizeOf(cloud: Cloud, volumeId: string, applianceVmId: string | null) {
-  return requireVolume(await lookUpVolume(cloud, volumeId, applianceVmId), volumeId).size;
+async function shownVolume(cloud: Cloud, volumeId: string, applianceVmId: string | null) {
+  return requireVolume(await lookUpVolume(cloud, volumeId, applianceVmId), volumeId);
 }
 
 function engineSettings(settings: DomainSettings) {

@@ -30,13 +30,17 @@ export interface ExportServiceParts {
   applianceVmId(): string | null;
   readonly watcher: { scan(): Promise<DeviceSnapshot> };
   isBusyWith(volumeId: string): boolean;
-  /**
-   * Bytes that the volume has in CloudStack now; null when it does not say. Throws CloudError,
-   * VOLUME_NOT_FOUND and VOLUME_NOT_VISIBLE.
-   */
-  volumeSize(volumeId: string): Promise<number | null>;
+  /** The volume as CloudStack shows it now. Throws CloudError, VOLUME_NOT_FOUND and VOLUME_NOT_VISIBLE. */
+  volume(volumeId: string): Promise<ShownVolume>;
   /** How much larger than its volume a device may be. */
   readonly sizeToleranceBytes: number;
+}
+
+interface ShownVolume {
+  /** The VM that has it attached; null: none. */
+  readonly vmId: string | null;
+  /** Bytes; null when CloudStack does not say. */
+  readonly size: number | null;
 }
 
 export interface ExportValidation {
@@ -75,7 +79,8 @@ export class ExportService {
   /**
    * Idempotent; without `readOnly` it can be written. DEVICE_IN_USE while clients are connected to an export
    * that is to change between the two. MAPPING_NOT_FOUND, DEVICE_IDENTITY_MISMATCH, EXPORT_SERVER_UNHEALTHY; DEVICE_TOO_SMALL or
-   * DEVICE_IDENTITY_MISMATCH when the disk has another size than CloudStack says now, and what says that CloudStack cannot be asked.
+   * DEVICE_IDENTITY_MISMATCH when the disk has another size than CloudStack says now, VOLUME_ATTACHED_ELSEWHERE or
+   * DEVICE_IDENTITY_MISMATCH when CloudStack does not say that it is attached here, and what says that CloudStack cannot be asked.
    */
   async publish(
     volumeId: string,
@@ -85,12 +90,13 @@ export class ExportService {
     const { epoch, applianceVmId } = this.parts.owner();
     this.refuseWhileBusy(volumeId);
     await this.requireMapping(volumeId, applianceVmId);
-    const volumeSize = await this.parts.volumeSize(volumeId);
+    const volume = await this.parts.volume(volumeId);
     // CloudStack takes its time: meanwhile an operation may have begun on the volume, or ended.
     this.refuseWhileBusy(volumeId);
     const mapping = await this.requireMapping(volumeId, applianceVmId);
     const device = await this.verifiedDevice(mapping);
-    this.refuseWrongSize(volumeId, device, volumeSize);
+    refuseElsewhere(volumeId, volume.vmId, applianceVmId);
+    this.refuseWrongSize(volumeId, device, volume.size);
     const target = targetOf(volumeId, device, readOnly);
     const before = await this.parts.ledger().readExport(volumeId);
     // Who is connected keeps the access that it has: a writer would go on writing to a read-only export.
@@ -212,6 +218,23 @@ export class ExportService {
       { details: { volume_id: mapping.volumeId } },
     );
   }
+}
+
+/** The row may be older than what has become of the volume: its disk here is then a ghost, and whoever has it writes to it. */
+function refuseElsewhere(volumeId: string, vmId: string | null, applianceVmId: string): void {
+  if (vmId === applianceVmId) return;
+  const details = { volume_id: volumeId, vm_id: vmId };
+  if (vmId !== null)
+    throw new DaemonError(
+      'VOLUME_ATTACHED_ELSEWHERE',
+      `Volume ${volumeId} is attached to another VM (${vmId}) in CloudStack, so its disk here is not exported`,
+      { details },
+    );
+  throw new DaemonError(
+    'DEVICE_IDENTITY_MISMATCH',
+    `Volume ${volumeId} is detached in CloudStack, so its disk here (ghost disk) is not exported`,
+    { details },
+  );
 }
 
 /** `isRight`: it can be written or not, as its row says. */

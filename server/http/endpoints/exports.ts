@@ -59,7 +59,8 @@ export const publishExport = endpoint({
     'DEVICE_TOO_SMALL',
     'DEVICE_IN_USE',
     'DEVICES_UNREADABLE',
-    // How large the volume is now is asked before its disk is shown to anybody.
+    // Where the volume is now, and how large, is asked before its disk is shown to anybody.
+    'VOLUME_ATTACHED_ELSEWHERE',
     'VOLUME_NOT_FOUND',
     'VOLUME_NOT_VISIBLE',
     ...CLOUDSTACK_ERRORS,

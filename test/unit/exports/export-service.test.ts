@@ -30,7 +30,7 @@ beforeEach(async () => {
     applianceVmId: () => a.vmId,
     watcher: { scan: async () => ({ ...(await a.guest.look()), at: 0, scanned: true }) },
     isBusyWith: () => false,
-    volumeSize: async () => 5 * GIB,
+    volume: async () => ({ vmId: a.vmId, size: 5 * GIB }),
     sizeToleranceBytes: 0,
   });
 });

@@ -444,3 +444,22 @@ describe('the wanted state is all of it', () => {
     expect(rig.calls).toEqual([]);
   });
 });
+
+describe('an export that is asked for while the row is older than what has become of the volume', () => {
+  it.each([
+    ['detached', 'DEVICE_IDENTITY_MISMATCH'],
+    ['on another VM', 'VOLUME_ATTACHED_ELSEWHERE'],
+  ])('%s, and its disk has stayed in the guest: it is not published', async (place, code) => {
+    const rig = await Rig.start();
+    const volume = await rig.volume({ vmId: rig.here, mapped: true });
+    const publish = () => rig.during(rig.domain.exports.publish(volume.id, {}));
+    await rig.during(rig.domain.exports.withdraw(volume.id, { force: false }));
+    if (place === 'detached') rig.unplug(volume);
+    else rig.plugInto(volume, rig.vm('Running'));
+    await expect(publish()).rejects.toMatchObject({ code });
+    expect(rig.exported(volume.id)).toBe(false);
+    rig.plugInto(volume, rig.here);
+    await publish();
+    expect(rig.exported(volume.id)).toBe(true);
+  });
+});
