@@ -159,9 +159,15 @@ function bySerial(world: World, judged: readonly Judged[]): Answer | null {
   if (only.standing === 'named-small') return { kind: 'refused', code: 'DEVICE_TOO_SMALL', reason: told };
   if (only.standing === 'named-unsized') return { kind: 'waiting', reason: told };
   if (only.standing !== 'named') return mismatch(told);
-  // It may be the ghost of an earlier attach; its twin may be the one not read yet.
-  const unread = judged.filter(({ standing }) => standing === 'unread');
-  if (unread.length > 0 && arrivalOf(world, only.device) !== 'new') return waitForSerials(unread);
+  // It may be the ghost of an earlier attach; its twin may be the one not read yet. One that has come with this attach may
+  // be that of a volume whose id begins alike, and ours the one that has come as well and is being read.
+  const isNew = arrivalOf(world, only.device) === 'new';
+  const unread = judged.filter(
+    ({ device, standing }) =>
+      standing === 'unread' &&
+      (!isNew || (device.serialState === 'pending' && arrivalOf(world, device) === 'new')),
+  );
+  if (unread.length > 0) return waitForSerials(unread);
   const { device } = only;
   const expected = [
     ...world.mappings.map(({ volumeId }) => volumeId),

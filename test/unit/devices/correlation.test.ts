@@ -80,8 +80,18 @@ describe('correlation by serial', () => {
       'waiting',
     ],
     [
-      'a new match while another serial is pending',
+      'a new match while a disk that came with it is being read: it may be the twin of ours',
       world([disk(), mute({ name: 'vdc', diskseq: 8, serialState: 'pending' })]),
+      'waiting',
+    ],
+    [
+      'a new match while a disk that came with it does not tell its serial for good',
+      world([disk(), mute({ name: 'vdc', diskseq: 8, serialState: 'unreadable' })]),
+      'vdb by serial',
+    ],
+    [
+      'a new match while a disk that was there before is being read',
+      world([disk()], { before: [mute({ name: 'vdc', diskseq: 8, serialState: 'pending' })] }),
       'vdb by serial',
     ],
   ];

@@ -260,7 +260,9 @@ export function knowable({ world, disks, serials, rebooted }: RandomWorld): Devi
   const mayBeNew = ({ seen, fresh }: Truth) => seen && (fresh || rebooted);
   const silent = rest.some((disk) => !disk.told && (disk.device.serialState === 'pending' || mayBeNew(disk)));
   const provablyNew = only.seen && only.fresh && !rebooted;
-  if (serials) return silent && !provablyNew ? null : only.device;
+  // One that came with it and is being read will have told its serial in a moment.
+  const beingRead = rest.some((disk) => disk.device.serialState === 'pending' && mayBeNew(disk));
+  if (serials) return (provablyNew ? beingRead : silent) ? null : only.device;
   const conflictingOperation = rest.some(
     (disk) => disk.told && disk.fits && disk.device.diskseq !== null && mayBeNew(disk),
   );
