@@ -41,7 +41,7 @@ const REQUESTS = {
     force_clean: flag,
   }),
   resize: z.looseObject({ volume_id: text, size: bytes }),
-  snapshot: z.looseObject({ volume_id: text, name, group: name }),
+  snapshot: z.looseObject({ volume_id: text, name, group: name, on_vm: name }),
   'delete-snapshot': z.looseObject({ snapshot_id: text, group: name }),
   revert: z.looseObject({ volume_id: text, snapshot_id: text }),
   'snapshot-group': z.looseObject({ vm_id: text, volume_ids: ids, name }),

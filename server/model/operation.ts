@@ -84,6 +84,8 @@ export interface SnapshotRequest {
   name?: string;
   /** The operation that it is a part of. */
   group?: string;
+  /** The VM that the volume must be on; absent: it may be anywhere. */
+  on_vm?: string;
 }
 
 export interface DeleteSnapshotRequest {

@@ -42,14 +42,15 @@ export function permitResize(
   return vmMoves(volume) ?? wrongState(volume, 'resize') ?? GO;
 }
 
-/** Taken of a disk in use, too. No second one while one of this operation stands. */
-export function permitSnapshot(volumeId: string, guards: Guards): Permit {
+/** Taken of a disk in use, too, where the intent has found it. No second one while one of this operation stands. */
+export function permitSnapshot(volumeId: string, intent: Intent, guards: Guards): Permit {
   const known = seenVolume(volumeId, guards);
   if ('permit' in known) return known.permit;
   const { ownSnapshots } = guards;
   if (ownSnapshots === null) return wait('SNAPSHOT_NOT_VISIBLE', 'the snapshots of the volume were not read');
   if (ownSnapshots.some(({ state }) => snapshotPhase(state) !== 'dead'))
     return { verdict: 'settled', reason: 'CloudStack has a snapshot of this operation already' };
+  if (known.value.vmId !== intent.vmId) return elsewhere(known.value, intent.vmId ?? 'detached');
   return wrongState(known.value, 'snapshot') ?? GO;
 }
 

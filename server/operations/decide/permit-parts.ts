@@ -72,11 +72,14 @@ export function vmMoves({ vmId, vmState }: CloudVolume): Permit | null {
 }
 
 export function elsewhere(volume: CloudVolume, expected: string): Permit {
-  return refuse(
-    'VOLUME_ATTACHED_ELSEWHERE',
-    `Volume ${volume.id} is already attached to another VM: ${volume.vmName ?? ''} (${volume.vmId ?? ''}), not ${expected}`,
-    { volume_id: volume.id, vm_id: volume.vmId },
-  );
+  const place =
+    volume.vmId === null
+      ? 'detached'
+      : `already attached to another VM: ${volume.vmName ?? ''} (${volume.vmId})`;
+  return refuse('VOLUME_ATTACHED_ELSEWHERE', `Volume ${volume.id} is ${place}, not ${expected}`, {
+    volume_id: volume.id,
+    vm_id: volume.vmId,
+  });
 }
 
 /** The VM must be seen in one of these phases; while its state is changing, the call waits. */

@@ -57,7 +57,7 @@ export function permit(command: Mutation, intent: Intent, guards: Guards, policy
     case 'resizeVolume':
       return permitResize(command, intent, guards, policy);
     case 'createSnapshot':
-      return permitSnapshot(command.volumeId, guards);
+      return permitSnapshot(command.volumeId, intent, guards);
     case 'deleteSnapshot':
       return permitDeleteSnapshot(command, intent, guards);
     case 'revertSnapshot':

@@ -68,9 +68,11 @@ function begin(s: Situation<'snapshot-group'>): Action {
 }
 
 function takeSnapshots({ operation: { id: group, request } }: Situation<'snapshot-group'>): Action {
-  const { volume_ids: volumeIds, name } = request;
+  const { vm_id: vmId, volume_ids: volumeIds, name } = request;
+  // Each waits for its turn on its volume, which may have left the VM by then.
   const requests = volumeIds.map((id): PartRequest => {
-    return { type: 'snapshot', request: { volume_id: id, ...(name === undefined ? {} : { name }), group } };
+    const named = name === undefined ? {} : { name };
+    return { type: 'snapshot', request: { volume_id: id, ...named, group, on_vm: vmId } };
   });
   return { do: 'start-parts', step: 'parts', requests };
 }

@@ -34,7 +34,11 @@ export function decideSnapshot(s: Situation<'snapshot'>): Action {
   if (call.at === 'ended') return judge(s, call);
   const volume = presentVolume(s, volumeId);
   if (volume.do !== 'done') return volume;
-  return waitWhileBusy(s, volume.result, 'snapshot') ?? intend(s, STEP, about(s.operation, volume.result));
+  return (
+    refuseElsewhere(s, volume.result) ??
+    waitWhileBusy(s, volume.result, 'snapshot') ??
+    intend(s, STEP, about(s.operation, volume.result))
+  );
 }
 
 /**
@@ -57,6 +61,15 @@ function presentVolume(s: Situation<'snapshot'>, volumeId: string): Action | Don
   if (known.result.kind === 'seen') return done(known.result.value);
   const why = `Volume ${volumeId} not found in CloudStack: ${known.result.proof}`;
   return giveUp('VOLUME_NOT_FOUND', why, { volume_id: volumeId });
+}
+
+/** null: the volume is where the request says, or it says nothing. Elsewhere it may have another content by now. */
+function refuseElsewhere({ operation }: Situation<'snapshot'>, { id, vmId }: CloudVolume): Action | null {
+  const { on_vm: wanted } = operation.request;
+  if (wanted === undefined || vmId === wanted) return null;
+  const place = vmId === null ? 'it is detached' : `it is attached to VM ${vmId}`;
+  const message = `Volume ${id} is not attached to VM ${wanted} any more: ${place}`;
+  return giveUp('VOLUME_ATTACHED_ELSEWHERE', message, { volume_id: id, vm_id: vmId });
 }
 
 function judge(s: Situation<'snapshot'>, call: Ended): Action {
@@ -110,6 +123,7 @@ function missing(s: Situation<'snapshot'>, call: Ended, own: readonly CloudSnaps
   const volume = presentVolume(s, volumeId);
   if (volume.do !== 'done') return volume;
   return (
+    refuseElsewhere(s, volume.result) ??
     waitWhileBusy(s, volume.result, 'snapshot') ??
     tryAgainOrGiveUp(s, STEP, call, 'snapshot', about(s.operation, volume.result))
   );

@@ -203,7 +203,9 @@ function promised(command: Mutation, about: Intent, world: Guards): boolean {
       return shown !== null && command.sizeGiB > 5 && shown.vmId === vmId;
     case 'createSnapshot':
       return (
-        shown?.state === 'Ready' && (world.ownSnapshots?.every(({ state }) => state === 'Error') ?? false)
+        shown?.state === 'Ready' &&
+        shown.vmId === vmId &&
+        (world.ownSnapshots?.every(({ state }) => state === 'Error') ?? false)
       );
     case 'deleteSnapshot': {
       if (world.snapshot?.kind === 'unknown') return sentBefore;

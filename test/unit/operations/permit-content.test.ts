@@ -78,11 +78,25 @@ const ROWS: readonly Row[] = [
     'wait VM_STATE',
   ],
 
-  ['snapshot: none of this operation yet', snapshot, intent(), { volume: here, ownSnapshots: [] }, 'go'],
+  ['snapshot: none of this operation yet', snapshot, fromHere, { volume: here, ownSnapshots: [] }, 'go'],
+  [
+    'snapshot: moved meanwhile',
+    snapshot,
+    fromHere,
+    { volume: there, ownSnapshots: [] },
+    'refuse VOLUME_ATTACHED_ELSEWHERE',
+  ],
+  [
+    'snapshot: detached meanwhile',
+    snapshot,
+    fromHere,
+    { volume: free, ownSnapshots: [] },
+    'refuse VOLUME_ATTACHED_ELSEWHERE',
+  ],
   [
     'snapshot: an earlier try has failed',
     snapshot,
-    intent(),
+    intent({ vmId: null }),
     { volume: free, ownSnapshots: [taken({ state: 'Error' })] },
     'go',
   ],
@@ -97,7 +111,7 @@ const ROWS: readonly Row[] = [
   [
     'snapshot: nothing is there to take',
     snapshot,
-    intent(),
+    intent({ vmId: null }),
     { volume: seenVolume({ state: 'Allocated' }), ownSnapshots: [] },
     'refuse VOLUME_STATE',
   ],

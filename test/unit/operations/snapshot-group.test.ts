@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import type { LatencyOptions } from '~/lab/cloudstack/latency';
 import type { Volume } from '~/lab/cloudstack/records';
-import { MINUTE_MS, Rig } from './rig';
+import { MINUTE_MS, Rig, SECOND_MS } from './rig';
 
 const NOBODY = '99999999-9999-4999-8999-999999999999';
 
@@ -10,8 +11,8 @@ interface World {
   readonly volumes: readonly Volume[];
 }
 
-async function world(): Promise<World> {
-  const rig = await Rig.start();
+async function world(latencies: LatencyOptions = {}): Promise<World> {
+  const rig = await Rig.start({ model: { latencies } });
   const vmId = rig.vm('Running');
   const volumes = [await rig.volume({ vmId }), await rig.volume({ vmId }), await rig.volume({ vmId })];
   return { rig, vmId, volumes };
@@ -48,6 +49,33 @@ describe('a snapshot of several volumes', () => {
     const nowhere = await the.rig.run('snapshot-group', { ...request(the), vm_id: NOBODY });
     expect(nowhere.status).toBe('failed');
     expect(the.rig.calls).toEqual([]);
+  });
+
+  it('takes none of a volume that has left the VM before its turn', async () => {
+    const the = await world({ detach: 3 * SECOND_MS });
+    const { rig } = the;
+    const [moving] = the.volumes;
+    const other = rig.vm('Running');
+    // Accepted before the group, which sees the volume where it still is.
+    const earlier = [
+      await rig.request('detach', { volume_id: moving?.id ?? '' }),
+      await rig.request('attach', { volume_id: moving?.id ?? '', vm_id: other }),
+    ];
+    const ended = await rig.run('snapshot-group', request(the));
+    for (const id of earlier) expect(await rig.operation(id)).toMatchObject({ status: 'completed' });
+    expect(ended).toMatchObject({ status: 'failed', errorCode: 'VOLUME_ATTACHED_ELSEWHERE' });
+    expect(ended.error).toContain(`it is attached to VM ${other}`);
+    expect(new Set(states(the))).toEqual(new Set(['Destroyed']));
+  });
+
+  it('takes none of a volume that leaves the VM while its call is lost', async () => {
+    const the = await world();
+    const { rig } = the;
+    rig.loseThen('createSnapshot', () => {
+      for (const one of the.volumes) rig.unplug(one);
+    });
+    const ended = await rig.run('snapshot-group', request(the));
+    expect(ended).toMatchObject({ status: 'failed', errorCode: 'VOLUME_ATTACHED_ELSEWHERE' });
   });
 
   it('names those whose calls were given up without an answer, because they may have been taken', async () => {
