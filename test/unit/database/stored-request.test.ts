@@ -38,7 +38,7 @@ const WHOLE = {
   recover: { volume_id: V },
   cleanup: { volume_id: V, test_vm_id: VM, oma_vm_id: VM, delete_vm: true, force_clean: true },
   resize: { volume_id: V, size: 5 },
-  snapshot: { volume_id: V, name: 'before', group: 'op-0' },
+  snapshot: { volume_id: V, name: 'before', group: 'op-0', on_vm: 'vm-1' },
   'delete-snapshot': { snapshot_id: 's', group: 'op-0' },
   revert: { volume_id: V, snapshot_id: 's' },
   'snapshot-group': { vm_id: VM, volume_ids: [V], name: 'before' },
