@@ -190,6 +190,8 @@ export interface Intent {
   readonly taking: Taking;
   /** The VM must not run: its guest would lose a disk that it uses. */
   readonly stillOnly: boolean;
+  /** The guest must not have the disk: an attach whose disk never came is undone. */
+  readonly missingOnly: boolean;
   /** True when an earlier try of the same step was sent, after the volume had been seen. */
   readonly sentBefore: boolean;
 }

@@ -28,6 +28,7 @@ export function intentOf(data: JsonObject | null, sentBefore: boolean): Intent {
     plug: deviceId === null && attached === null ? null : { deviceId, attached },
     taking: { users: data?.ignore_users === true, clients: clientsOf(data?.ignore_clients) },
     stillOnly: data?.still_only === true,
+    missingOnly: data?.missing_only === true,
     sentBefore,
   };
 }

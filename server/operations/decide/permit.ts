@@ -137,8 +137,10 @@ function vmRuns(volume: CloudVolume, { stillOnly }: Intent, { vm }: Guards): Per
 }
 
 /** On the appliance: nobody may be using the disk, unless the request or a setting ignores it. */
-function permitTaking(volume: CloudVolume, { taking }: Intent, use: DiskUse | null): Permit {
+function permitTaking(volume: CloudVolume, { taking, missingOnly }: Intent, use: DiskUse | null): Permit {
   if (use === null) return wait('DEVICE_NOT_IDENTIFIED', 'the disks of this guest were not read');
+  if (missingOnly && use.disk === 'found')
+    return { verdict: 'settled', reason: 'this guest has the disk by now' };
   if (inTheWay(use, taking).length === 0) return GO;
   return refuse(inUseCode(use), inUseMessage(volume.id, use), inUseDetails(volume.id, use));
 }

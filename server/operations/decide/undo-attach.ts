@@ -80,5 +80,5 @@ function undoCall(s: Situation, goal: Connection): Action | Done<string[]> {
   if (s.facts.gone === undefined) return { do: 'await-gone', volumeId, timeoutMs: 0, leaves: false };
   if (!s.facts.gone)
     return done(['the disk is present in the guest, so the volume stays attached; force-sync maps it']);
-  return { do: 'intend', step: UNDO, data: plugData(volume.value) };
+  return { do: 'intend', step: UNDO, data: { ...plugData(volume.value), missing_only: true } };
 }

@@ -383,7 +383,14 @@ describe('an attach that cannot go on takes back what it did', () => {
     ).toMatchObject({
       do: 'intend',
       step: 'undo-detach-volume',
-      data: { volume_id: VOLUME, vm_id: APPLIANCE, device_id: 1, ignore_users: false, ignore_clients: false },
+      data: {
+        volume_id: VOLUME,
+        vm_id: APPLIANCE,
+        device_id: 1,
+        ignore_users: false,
+        ignore_clients: false,
+        missing_only: true,
+      },
     });
   });
 

@@ -49,7 +49,8 @@ export const ATTACHED_AT = '2026-01-01T00:00:00.000Z';
 export const LATER = '2026-01-01T00:00:05.000Z';
 
 export function intent(fields: Partial<Intent> = {}): Intent {
-  return { vmId: OTHER_VM, plug: null, taking: NOBODY, stillOnly: false, sentBefore: false, ...fields };
+  const only = { stillOnly: false, missingOnly: false };
+  return { vmId: OTHER_VM, plug: null, taking: NOBODY, ...only, sentBefore: false, ...fields };
 }
 
 export const plug = { deviceId: 1, attached: ATTACHED_AT };

@@ -281,6 +281,21 @@ const ROWS: readonly Row[] = [
     { volume: here, use: { disk: 'not-there', holders: [] } },
     'go',
   ],
+  ...(
+    [
+      ['has it by now', usedBy(), 'settled'],
+      ['has it by now, and uses it', usedBy(MOUNT), 'settled'],
+      ['does not have it', { disk: 'not-there', holders: [] }, 'go'],
+    ] as const
+  ).map(
+    ([how, use, verdict]): Row => [
+      `detach: from here, only while this guest does not have the disk, which ${how}`,
+      detach,
+      { ...fromHere, missingOnly: true },
+      { volume: here, use },
+      verdict,
+    ],
+  ),
   [
     'detach: from here, the disks were not read',
     detach,

@@ -151,3 +151,26 @@ describe('a call that was lost is not sent again into another world', () => {
     expect([rig.calls, volume.vmId]).toEqual([['attachVolume', 'detachVolume'], to]);
   });
 });
+
+describe('an attach whose disk did not come is undone', () => {
+  it('the detach was lost, and the disk has come by then: it stays, and sync maps it', async () => {
+    const rig = await Rig.start();
+    const volume = await rig.volume();
+    const plug = rig.guest.plug.bind(rig.guest);
+    let late: Parameters<typeof plug>[0] | null = null;
+    rig.guest.plug = async (disk) => {
+      late = disk;
+    };
+    rig.loseThen('detachVolume', () => {
+      if (late) void plug(late);
+    });
+    const operation = await rig.run('attach', { volume_id: volume.id, vm_id: rig.here });
+    expect(operation).toMatchObject({ status: 'failed', errorCode: 'DEVICE_NOT_DETECTED' });
+    expect(operation.error).toContain('the disk is present in the guest, so the volume stays attached');
+    expect(rig.calls).toEqual(['attachVolume', 'detachVolume']);
+    expect(volume.vmId).toBe(rig.here);
+    await rig.pass(MINUTE_MS);
+    await rig.sync();
+    expect(rig.exported(volume.id)).toBe(true);
+  });
+});
