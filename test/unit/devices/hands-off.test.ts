@@ -167,7 +167,12 @@ describe('the helper of the udev rules', () => {
     ['serial other\n', [SERIAL], false],
     ['/dev/disk/by-path/pci-0000:00:07.0\n', [SERIAL, 'pci-0000:00:07.0'], true],
     ['/dev/disk/by-path/pci-0000:00:07.0\n', [SERIAL, 'pci-0000:00:08.0'], false],
+    ['/dev/disk/by-path/virtio-pci-0000:00:07.0\n', [SERIAL, 'pci-0000:00:07.0'], true],
+    ['/dev/disk/by-path/virtio-pci-0000:00:07.0-part1\n', [SERIAL, 'pci-0000:00:07.0'], true],
+    ['/dev/disk/by-path/virtio-pci-0000:00:07.0\n', [SERIAL, 'pci-0000:00:08.0'], false],
+    ['/dev/disk/by-path/virtio-pci-0000:00:07.0\n', [SERIAL], false],
     ['/dev/disk/by-path/\n', [SERIAL], false],
+    ['/dev/disk/by-path/virtio-\n', [SERIAL], false],
     [`/dev/disk/by-id/virtio-${SERIAL}\n`, [SERIAL], true],
     ['serial $(touch /tmp/x)\n*\n', [SERIAL], false],
   ])('%j %j: %s', (list, args, own) => {
