@@ -198,6 +198,7 @@ export const LIMITS = {
   TRAFFIC_MAPPINGS_MS: 30_000,
   CLIENT_IDLE_MS: 30_000,
   DISK_FLUSH_MS: 10_000,
+  DISK_FLUSHES_AT_ONCE: 2,
   // Charts: the steps of the last hour and of the last day, over what gap between two looks nothing is counted, and the
   // exports that are remembered (some 22 KiB each)
   HISTORY_HOUR_STEP_MS: 20_000,

@@ -1,6 +1,7 @@
 import { constants, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '../../core/clock';
+import { Semaphore } from '../../core/concurrency/semaphore';
 import { messageOf } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
 import { absent, type Evidence, seen, unknown } from '../../model/evidence';
@@ -11,11 +12,19 @@ interface SysfsCountersOptions {
   /** `/sys/block` */
   readonly sysBlockDir: string;
   readonly clock: Clock;
+  /** Writes to the disk what the page cache holds for it. */
+  readonly sync?: (path: string) => Promise<void>;
 }
 
 /** The counters of `/sys/block/<disk>/stat`, read synchronously like the rest of sysfs: it touches no disk. */
-export function createSysfsCounters({ sysBlockDir, clock }: SysfsCountersOptions): CounterReader {
+export function createSysfsCounters({
+  sysBlockDir,
+  clock,
+  sync = syncToDisk,
+}: SysfsCountersOptions): CounterReader {
   const flushing = new Map<string, Promise<void>>();
+  // One that never ends holds one of the threads that Node has for files: a storage that hangs has many disks.
+  const turns = new Semaphore(LIMITS.DISK_FLUSHES_AT_ONCE);
   return {
     read(plug) {
       const at = clock.now();
@@ -26,8 +35,9 @@ export function createSysfsCounters({ sysBlockDir, clock }: SysfsCountersOptions
       }
     },
     async flush({ path }) {
-      // One flush a disk: one that never ends holds one thread, however often it is asked for.
-      const running = flushing.get(path) ?? syncToDisk(path).finally(() => flushing.delete(path));
+      // One flush a disk, however often it is asked for.
+      const running =
+        flushing.get(path) ?? turns.use(() => sync(path)).finally(() => flushing.delete(path));
       flushing.set(path, running);
       const over = new AbortController();
       const late = clock.sleep(LIMITS.DISK_FLUSH_MS, over.signal).then(() => {
