@@ -76,4 +76,21 @@ describe('the udev rules, judged by udev itself', () => {
     const flags = /^(UDEV_DISABLE_PERSISTENT_STORAGE_RULES_FLAG=1|SYSTEMD_READY=0|UDISKS_IGNORE=1)$/gm;
     expect(said.match(flags)?.length ?? 0).toBe(handsOff ? 3 : 0);
   });
+
+  it('rules that probe by themselves what nobody has recognised, as those of bcache, leave a migrated disk alone', ({
+    skip,
+  }) => {
+    if (missing !== null) skip(missing);
+    const bcache = [
+      'SUBSYSTEM!="block", GOTO="bcache_end"',
+      'ENV{DM_UDEV_DISABLE_OTHER_RULES_FLAG}=="1", GOTO="bcache_end"',
+      'ENV{ID_FS_TYPE}=="?*", GOTO="bcache_end"',
+      'ENV{PROBED_BY_BCACHE}="1"',
+      'LABEL="bcache_end"',
+    ];
+    const rules = bcache.map((line) => `'${line}'`).join(' ');
+    const said = judge(`${plugged}; printf '%s\\n' ${rules} > /run/udev/rules.d/69-bcache.rules`);
+    expect(said).toContain('VOLUME_DAEMON_HANDS_OFF=1');
+    expect(said).not.toContain('PROBED_BY_BCACHE');
+  });
 });
