@@ -36,8 +36,7 @@ export function createSysfsCounters({
     },
     async flush({ path }) {
       // One flush a disk, however often it is asked for.
-      const running =
-        flushing.get(path) ?? turns.use(() => sync(path)).finally(() => flushing.delete(path));
+      const running = flushing.get(path) ?? turns.use(() => sync(path)).finally(() => flushing.delete(path));
       flushing.set(path, running);
       const over = new AbortController();
       const late = clock.sleep(LIMITS.DISK_FLUSH_MS, over.signal).then(() => {
