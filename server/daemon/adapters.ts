@@ -85,6 +85,7 @@ export function createAdapters(
     marksDir: join(configuration.stateDir, 'hands-off'),
     udevDir: isReal ? '/run/udev/data' : join(devices.devDir, 'no-udev'),
     rulesDirs: ['/etc', '/run', '/usr/lib', '/lib'].map((dir) => join(dir, 'udev/rules.d')),
+    cmdline: join(devices.procDir, 'cmdline'),
   });
   const identity = new ApplianceIdentity({
     cloud,

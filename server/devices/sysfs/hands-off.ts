@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { messageOf } from '../../core/errors';
 import type { Device } from '../device';
 import { isVolumeSerial } from '../serial';
-import { type Gaps, readTable } from './kernel-files';
+import { type Gaps, labelIn, readTable } from './kernel-files';
 
 interface Places {
   /** One file per disk that was exported (`markOf`): the udev rules look for it, also after a reboot. */
@@ -12,6 +12,8 @@ interface Places {
   readonly udevDir: string;
   /** Where udev reads rules. */
   readonly rulesDirs: readonly string[];
+  /** `/proc/cmdline` */
+  readonly cmdline: string;
 }
 
 const RULES = '59-volume-daemon.rules';
@@ -94,11 +96,24 @@ export class HandsOff {
     });
     const [gap] = gaps;
     if (gap !== undefined) return { answer: 'unknown', reason: gap };
-    if (touched.length === 0)
-      return { answer: 'yes', reason: `${exported.length} exported disk(s) are left alone` };
+    if (touched.length === 0) {
+      const risk = exported.length === 0 ? '' : this.bootRisk();
+      return { answer: 'yes', reason: `${exported.length} exported disk(s) are left alone${risk}` };
+    }
     const names = touched.map(({ path }) => path).join(', ');
     const reason = `${names}: plugged in before the rules were there; udevadm trigger --action=change applies them`;
     return { answer: 'no', reason };
+  }
+
+  /**
+   * What finds `/` at a boot reads no rules of ours. A machine that was made from the same image has its UUIDs and labels,
+   * and the last disk with them may be taken. The last `root=` counts.
+   */
+  private bootRisk(): string {
+    const root = [...labelIn(this.places.cmdline).matchAll(/(?:^|\s)root=(\S+)/g)].at(-1)?.[1] ?? '';
+    return /^(UUID|LABEL|PARTUUID|PARTLABEL)=/.test(root)
+      ? `; but at a boot this system looks for root=${root.slice(0, 64)} on all disks, and that of a machine made from the same image has it as well: see "Whose disks" in docs/guides/install.md`
+      : '';
   }
 
   private marks(): string[] {

@@ -17,7 +17,12 @@ const EXPORTED = { ...disk(), serial: SERIAL };
 
 beforeEach(() => {
   dir = mkdtempSync(join(tmpdir(), 'hands-off-'));
-  handsOff = new HandsOff({ marksDir: at('marks'), udevDir: at('udev'), rulesDirs: [at('rules')] });
+  handsOff = new HandsOff({
+    marksDir: at('marks'),
+    udevDir: at('udev'),
+    rulesDirs: [at('rules')],
+    cmdline: at('cmdline'),
+  });
 });
 afterEach(() => rmSync(dir, { recursive: true, force: true }));
 
@@ -54,6 +59,24 @@ describe('whether the tools of this system leave exported disks alone', () => {
     });
     writeFileSync(at('udev/b253:16'), 'E:VOLUME_DAEMON_HANDS_OFF=1\n');
     expect(handsOff.state([disk()])).toMatchObject({ answer: 'yes' });
+  });
+
+  it.each<[cmdline: string, risk: string | null]>([
+    ['root=UUID=0a1b ro quiet\n', 'root=UUID=0a1b'],
+    ['BOOT_IMAGE=/vmlinuz root=/dev/vda1 root=LABEL=cloudimg-rootfs', 'root=LABEL=cloudimg-rootfs'],
+    ['root=PARTUUID=0a1b root=/dev/disk/by-id/virtio-0f3c9a517be24d609a44-part1 ro', null],
+    ['root=/dev/vda1 resume=UUID=0a1b', null],
+    ['', null],
+  ])('yes, and whether a boot may take it for the disk of this system: %j', (cmdline, risk) => {
+    install();
+    writeFileSync(at('cmdline'), cmdline);
+    expect(handsOff.state([disk()]).reason).toBe('0 exported disk(s) are left alone');
+    handsOff.keep(EXPORTED);
+    writeFileSync(at('udev/b253:16'), 'E:VOLUME_DAEMON_HANDS_OFF=1\n');
+    const { answer, reason } = handsOff.state([disk()]);
+    expect(answer).toBe('yes');
+    if (risk === null) expect(reason).toBe('1 exported disk(s) are left alone');
+    else expect(reason).toContain(`looks for ${risk} on all disks`);
   });
 
   it('yes, when the rules have found it on the list of own disks', () => {
