@@ -82,7 +82,8 @@ export function createAdapters(
     uptime: () => uptime() * 1_000,
   });
   const handsOff = new HandsOff({
-    marksDir: join(configuration.stateDir, 'hands-off'),
+    // The rules of the machine that a laboratory runs on read no marks of its disks.
+    marksDir: join(isReal ? join(devices.etcDir, 'volume-daemon') : configuration.stateDir, 'hands-off'),
     udevDir: isReal ? '/run/udev/data' : join(devices.devDir, 'no-udev'),
     rulesDirs: ['/etc', '/run', '/usr/lib', '/lib'].map((dir) => join(dir, 'udev/rules.d')),
     cmdline: join(devices.procDir, 'cmdline'),

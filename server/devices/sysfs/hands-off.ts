@@ -6,7 +6,10 @@ import { isVolumeSerial } from '../serial';
 import { type Gaps, labelIn, readTable } from './kernel-files';
 
 interface Places {
-  /** One file per disk that was exported (`markOf`): the udev rules look for it, also after a reboot. */
+  /**
+   * One file per disk that was exported (`markOf`): the udev rules look for it, also after a reboot, before any file system but
+   * the root's is mounted.
+   */
   readonly marksDir: string;
   /** `/run/udev/data` */
   readonly udevDir: string;

@@ -42,7 +42,8 @@ function judge(setUp: string): string {
 }
 
 const plugged = 'mkdir -p /run/volume-daemon';
-const marked = `mkdir /var/lib/volume-daemon/hands-off; touch /var/lib/volume-daemon/hands-off/${SERIAL}`;
+/** `/var` may be a file system of its own, which is not mounted yet when udev looks at the disks of a boot. */
+const marked = `umount /var/lib/volume-daemon; mount -t tmpfs none /var; mkdir /etc/volume-daemon/hands-off; touch /etc/volume-daemon/hands-off/${SERIAL}`;
 const own = `echo "serial ${SERIAL}" > /etc/volume-daemon/own-disks`;
 
 describe('the udev rules, judged by udev itself', () => {

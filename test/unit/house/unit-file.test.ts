@@ -35,3 +35,14 @@ it('a client of an export does not choose how urgent a line of the journal is: n
   const settings = unitFile('volume-daemon-nbd.service');
   expect(settings).toMatch(/^SyslogLevelPrefix=no$/m);
 });
+
+it('the daemon may write the names of exported disks where udev sees them before /var is mounted', () => {
+  const rules = readFileSync(
+    new URL('../../../packaging/udev/59-volume-daemon.rules', import.meta.url),
+    'utf8',
+  );
+  const folder = /^TEST=="(\S+)\/\$env\{VOLUME_DAEMON_DISK\}"/m.exec(rules)?.[1] ?? '';
+  expect(folder).toMatch(/^\/etc\//);
+  const writable = /^ReadWritePaths=(.*)$/m.exec(unitFile('volume-daemon.service'))?.[1]?.split(' ');
+  expect(writable).toContain(`-${folder}`);
+});
