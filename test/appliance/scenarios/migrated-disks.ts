@@ -46,6 +46,11 @@ const CONTENTS: readonly Content[] = [
     pulled: true,
   },
   { name: 'gpt', make: `sgdisk -n 1:0:+128M -u 1:${PARTITION} -U ${GPT} -c 1:${GROUP} $1 >/dev/null` },
+  // The kernel numbers the first 15 with their disk, and all further ones under a major number of their own.
+  {
+    name: 'many partitions',
+    make: `for n in $(seq 17); do sgdisk -n $n:0:+4M $1 >/dev/null || exit 1; done`,
+  },
 ];
 
 /** All that must not change because a disk of somebody else is there. */
@@ -57,7 +62,7 @@ const STATE = `udevadm settle
 function scenario(name: string, bus: DiskBus): Scenario {
   return {
     name,
-    story: `LVM of our own name, md, our root's label, a dirty journal, a repeated GPT on ${bus}: served, never touched`,
+    story: `LVM of our own name, md, our root's label, a dirty journal, a repeated GPT, 17 partitions on ${bus}: served, never touched`,
     machines: ['pc', 'q35'],
     async run(world) {
       const { agent } = world.machine;
@@ -98,6 +103,10 @@ async function serve(world: World, id: string, content: string, before: string):
   const { device_path: path } = await world.mapping(id);
   const users = await agent.run(`ls /sys/block/${path.slice('/dev/'.length)}/holders`);
   check(users === '', `${content}: ${path} is used by ${users}`);
+  const watched = await agent.run(
+    `ls /run/udev/watch | grep -x "b$(cat /sys/block/${path.slice('/dev/'.length)}/dev)" || true`,
+  );
+  check(watched === '', `${content}: udev acts whenever somebody has written to ${path}`);
   const { message } = (await world.api.get<Health>('/api/v1/health')).checks?.device_monitor ?? {
     message: '',
   };

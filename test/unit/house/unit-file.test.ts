@@ -46,3 +46,8 @@ it('the daemon may write the names of exported disks where udev sees them before
   const writable = /^ReadWritePaths=(.*)$/m.exec(unitFile('volume-daemon.service'))?.[1]?.split(' ');
   expect(writable).toContain(`-${folder}`);
 });
+
+it('the daemon may ask whether a partition is in use also from the 16th on, which the kernel numbers apart', () => {
+  const settings = unitFile('volume-daemon.service');
+  expect(settings).toMatch(/^DeviceAllow=block-259 r$/m);
+});
