@@ -32,7 +32,7 @@ const CONFFILES = [
 const PACKAGED_BY_OTHERS = 'nodejs (>= 20.19), nodejs (<< 21) | nodejs (>= 22.12)';
 const OWN_NODE = `/${LIB}/bin/node`;
 /** Below LIB. npm packages have the executable bit on files that are no programs. */
-const EXECUTABLES = ['bin/node', 'is-own-disk'];
+const EXECUTABLES = ['bin/node', 'close-links', 'is-own-disk'];
 
 /**
  * Writes volume-daemon_<version>_<architecture>.deb into `out` and returns its path. A package with Node
@@ -73,7 +73,8 @@ function putProgram(tree, node) {
     put(tree, `lib/systemd/system/${name}`, text.replace('ExecStart=/usr/bin/node ', `ExecStart=${node} `));
   }
   copy('packaging/udev/59-volume-daemon.rules', tree, 'lib/udev/rules.d/59-volume-daemon.rules');
-  copy('packaging/udev/is-own-disk', tree, `${LIB}/is-own-disk`, 0o755);
+  for (const helper of ['close-links', 'is-own-disk'])
+    copy(`packaging/udev/${helper}`, tree, `${LIB}/${helper}`, 0o755);
   // For whoever runs Prometheus and Grafana, here or elsewhere (docs/guides/monitoring.md).
   copy('packaging/prometheus/volume-daemon.rules.yml', tree, `${SHARE}/prometheus/volume-daemon.rules.yml`);
   copy('packaging/grafana/volume-daemon.json', tree, `${SHARE}/grafana/volume-daemon.json`);

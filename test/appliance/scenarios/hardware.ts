@@ -49,6 +49,43 @@ export const surpriseUnplug: Scenario = {
   },
 };
 
+export const stoppedDaemon: Scenario = {
+  name: 'stopped-daemon',
+  story:
+    'while the daemon is stopped a disk leaves and another one gets its letter: not served under the old name',
+  machines: ['pc'],
+  async run(world) {
+    const [gone = '', next = '', other = ''] = await world.createMany(3);
+    for (const id of [gone, other]) await world.attach(id);
+    const opens = (name: string) =>
+      LiveClient.open(world.machine.ports.nbd, name).then(
+        (client) => client.close().then(() => true),
+        () => false,
+      );
+    const nameOf = async (id: string) =>
+      (await world.api.get<ExportReply>(`/api/v1/exports/${id}`)).export_name;
+    const [name, control] = [await nameOf(gone), await nameOf(other)];
+    const { device_path: path } = await world.mapping(gone);
+    await world.machine.agent.run('systemctl stop volume-daemon');
+    await world.cloud.model.makePhantom(gone);
+    await world.cloud.model.makeGhost(next);
+    const serial = next.replaceAll('-', '').slice(0, 20);
+    await world.until('the other disk has the letter', async () => {
+      const shown = await world.machine.agent.run(
+        `cat /sys/block/${path.slice('/dev/'.length)}/serial || true`,
+      );
+      return shown.includes(serial);
+    });
+    await world.until('the old name leads to nothing', async () => !(await opens(name)));
+    check(await opens(control), 'the export of a disk that has stayed is closed');
+    await world.machine.agent.run('systemctl start volume-daemon');
+    await world.ready();
+    check(!(await opens(name)), 'the old name leads to a disk again');
+    await world.verifyAll([other]);
+    return undefined;
+  },
+};
+
 export const liveResize: Scenario = {
   name: 'live-resize',
   story: 'a volume grows while it is attached: mapping and export have the new size, data stays',

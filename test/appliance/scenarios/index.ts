@@ -2,7 +2,7 @@ import type { Scenario } from '../scenario';
 import { daemonKilled, exportServerRestarted, mariadbRestarted } from './crashes';
 import { eightAtOnce } from './eight-at-once';
 import { failover } from './failover';
-import { inUse, liveResize, surpriseUnplug } from './hardware';
+import { inUse, liveResize, stoppedDaemon, surpriseUnplug } from './hardware';
 import { hotPlug } from './hot-plug';
 import { mainJob } from './main-job';
 import { migratedDisks, migratedDisksOnScsi } from './migrated-disks';
@@ -25,6 +25,7 @@ export const SCENARIOS: readonly Scenario[] = [
   sessions,
   eightAtOnce,
   surpriseUnplug,
+  stoppedDaemon,
   mariadbRestarted,
   failover,
   ownDisks,

@@ -22,7 +22,7 @@ const disk = existsSync('/sys/block')
   : undefined;
 
 /** Runs in a mount namespace of its own, in which /run and the folders of the package are empty. */
-function judge(setUp: string): string {
+function judge(setUp: string, action: 'add' | 'remove' = 'add'): string {
   const udevadm = findProgram('udevadm') ?? 'udevadm';
   const script = `set -e
     for folder in /usr/lib/volume-daemon /etc/volume-daemon /var/lib/volume-daemon; do mkdir -p $folder; mount -t tmpfs none $folder; done
@@ -32,7 +32,7 @@ function judge(setUp: string): string {
     cp ${resolve('packaging/udev/is-own-disk')} /usr/lib/volume-daemon/
     mount --bind ${join(dir, 'serial')} "$(readlink -f /sys/block/${disk})/serial"
     ${setUp}
-    ${udevadm} test --action=add /sys/block/${disk} 2>&1`;
+    ${udevadm} test --action=${action} /sys/block/${disk} 2>&1`;
   writeFileSync(join(dir, 'serial'), SERIAL);
   const { stdout } = spawnSync('unshare', ['--mount', '--propagation', 'private', 'sh', '-c', script], {
     encoding: 'utf8',
@@ -93,5 +93,12 @@ describe('the udev rules, judged by udev itself', () => {
     const said = judge(`${plugged}; printf '%s\\n' ${rules} > /run/udev/rules.d/69-bcache.rules`);
     expect(said).toContain('VOLUME_DAEMON_HANDS_OFF=1');
     expect(said).not.toContain('PROBED_BY_BCACHE');
+  });
+
+  it('a disk that leaves has the exports closed that led to it', ({ skip }) => {
+    if (missing !== null) skip(missing);
+    const helper = `/usr/lib/volume-daemon/close-links ${disk}`;
+    expect(judge('mkdir -p /run/volume-daemon/exports', 'remove')).toContain(helper);
+    expect(judge('mkdir -p /run/volume-daemon/exports')).not.toContain(helper);
   });
 });
