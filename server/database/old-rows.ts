@@ -3,7 +3,7 @@ import { exportNameOf } from '../model/export-name';
 import type { ExportRecord, Mapping } from '../model/operation';
 import { errorNumber, translate } from './connection/faults';
 import { namedByExports, namedByHub, namedByOperations } from './own-volumes';
-import { toExport, toMapping } from './rows';
+import { plainId, toExport, toMapping } from './rows';
 import type { Tables } from './tables';
 
 const NO_SUCH_TABLE = 1146;
@@ -80,7 +80,7 @@ export async function readOwnOfOld(db: Kysely<Tables>, volumeIds: readonly strin
         rowsOf(db, q),
       ),
     );
-    return new Set(rows.flat().map(({ volume_id }) => String(volume_id).toLowerCase()));
+    return new Set(rows.flat().map(({ volume_id }) => plainId(String(volume_id))));
   } catch (error) {
     throw translate(error);
   }

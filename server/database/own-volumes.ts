@@ -1,6 +1,7 @@
 import { type RawBuilder, sql } from 'kysely';
 import { LIMITS } from '../core/limits';
 import type { Database } from './connection/pool';
+import { plainId } from './rows';
 
 interface Named {
   readonly volume_id: string;
@@ -8,7 +9,8 @@ interface Named {
 
 /**
  * See Ledger.ownVolumes. Operations of the daemon before this one count as well: its attaches name the
- * volume, its creates do not. A program that wrote an id in capitals names the same volume.
+ * volume, its creates do not. A program that wrote an id in capitals, or with a blank at its end, names the
+ * same volume.
  */
 export async function readOwnVolumes(
   database: Database,
@@ -26,7 +28,7 @@ export async function readOwnVolumes(
     ];
     for (const source of sources) {
       const { rows } = await database.query((db) => source.execute(db));
-      for (const { volume_id } of rows) own.add(volume_id.toLowerCase());
+      for (const { volume_id } of rows) own.add(plainId(volume_id));
     }
   }
   return own;
@@ -49,7 +51,7 @@ export async function readVolumesOfSerials(
     ];
     for (const source of sources) {
       const { rows } = await database.query((db) => source.execute(db));
-      for (const { volume_id } of rows) found.add(volume_id.toLowerCase());
+      for (const { volume_id } of rows) found.add(plainId(volume_id));
     }
   }
   return [...found];
