@@ -95,7 +95,9 @@ function putMapping(
   };
   // As the old daemon: the hub looks for volumes on other VMs by it.
   const mode = mapping.linuxState === 'n/a' ? 'failover' : 'oma';
-  const kept = sql<string>`IF(vm_id = ${mapping.vmId}, operation_mode, ${mode})`;
+  // '' is what a lax session makes of a word that the ENUM does not have; ours may not write it again.
+  const isKept = sql`vm_id = ${mapping.vmId} AND NOT operation_mode <=> ''`;
+  const kept = sql<string>`IF(${isKept}, operation_mode, ${mode})`;
   return [
     // First the update, though there is nearly never a row: a trigger of the old programs refuses to insert
     // a volume that is mapped. Assigned in this order: the mode goes by the VM before.

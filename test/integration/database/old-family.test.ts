@@ -209,6 +209,24 @@ describe.each(FAMILIES)('an old database: %s', (family, statements) => {
     expect(await ledger.volumesOfSerials([volumeId.replaceAll('-', '').slice(0, 20)])).toContain(volumeId);
   });
 
+  it('writes a mapping whose mode somebody has set to a word that the column does not have', async () => {
+    const dsn = await databaseWith(statements);
+    const { ledger, epoch } = await begin(dsn);
+    const [volumeId] = VOLUMES;
+    const mapped = mapping(volumeId, { vmId: APPLIANCE, devicePath: '/dev/vdx' });
+    await ledger.auditedChange(epoch, [{ kind: 'put-mapping', mapping: mapped }], note('test'));
+    // As in a session that is not strict, '' comes of it.
+    await rows(dsn, "UPDATE IGNORE device_mappings SET operation_mode = 'rolled_back'");
+    const moved = { ...mapped, devicePath: '/dev/vdy' };
+    await ledger.auditedChange(epoch, [{ kind: 'put-mapping', mapping: moved }], note('test'));
+    expect(await ledger.readMapping(volumeId)).toMatchObject({ devicePath: '/dev/vdy' });
+    const [row] = await rows(
+      dsn,
+      "SELECT operation_mode FROM device_mappings WHERE device_path = '/dev/vdy'",
+    );
+    expect(row).toEqual({ operation_mode: 'oma' });
+  });
+
   it('refuses TRUNCATE of a table that others point to, the one statement that differs; DELETE empties it', async () => {
     const dsn = await databaseWith(statements);
     await begin(dsn);
