@@ -1,4 +1,5 @@
 import { type CompiledQuery, type Kysely, type RawBuilder, sql } from 'kysely';
+import type { NewMapping } from '../model/operation';
 import { missingPath } from '../model/placeholder-path';
 import type { Database } from './connection/pool';
 import type { Tables } from './tables';
@@ -7,6 +8,8 @@ import type { Tables } from './tables';
 export interface Neighbourhood {
   /** The hub of the appliance has its table of volumes, ossea_volumes. */
   readonly hub: boolean;
+  /** The hub has its table of contexts, to which the rows of its programs point. */
+  readonly contexts: boolean;
   /** The hub's names of VMs, by the context that exports carry. */
   readonly vmNames: boolean;
   /**
@@ -50,6 +53,7 @@ export class Neighbours {
       computed.get(`${table}.volume_id`) === false ? 'volume_id' : 'volume_uuid';
     return {
       hub: HUB_COLUMNS.every((column) => computed.has(`ossea_volumes.${column}`)),
+      contexts: computed.has('vm_replication_contexts.context_id'),
       vmNames: ['context_id', 'vm_name'].every((column) => computed.has(`vm_replication_contexts.${column}`)),
       volumeColumn: { device_mappings: writable('device_mappings'), nbd_exports: writable('nbd_exports') },
     };
@@ -59,18 +63,32 @@ export class Neighbours {
 const HUB_COLUMNS = ['volume_id', 'vm_context_id', 'device_path', 'status'];
 
 /**
+ * Whether a context is one of the hub's. Somebody may have emptied its table with keys unchecked, and a foreign key
+ * of our rows would refuse what its other rows still say. Converted: the server does not mix collations.
+ */
+export function isContext(
+  column: RawBuilder<unknown>,
+  { contexts }: Pick<Neighbourhood, 'contexts'>,
+): RawBuilder<unknown> {
+  if (!contexts) return sql`${column} IS NOT NULL`;
+  const plain = (text: RawBuilder<unknown>) => sql`CONVERT(${text} USING utf8mb4) COLLATE utf8mb4_bin`;
+  return sql`EXISTS (SELECT 1 FROM vm_replication_contexts c
+    WHERE ${plain(sql`c.context_id`)} = ${plain(column)})`;
+}
+
+/**
  * The hub expects that a mapping carries the `vm_context_id` of its volume, and that the volume's row says
  * where the volume is. Volumes unknown to the hub are fine. After a mapping was written.
  */
 export function noteAttached(
   db: Kysely<Tables>,
-  volumeId: string,
-  devicePath: string,
+  { volumeId, devicePath }: Pick<NewMapping, 'volumeId' | 'devicePath'>,
   at: Date,
+  parts: Neighbourhood,
 ): CompiledQuery[] {
   return [
     sql`UPDATE device_mappings m JOIN ossea_volumes v ON v.volume_id = ${volumeId} SET m.vm_context_id = v.vm_context_id
-      WHERE m.volume_id = ${volumeId} AND v.vm_context_id IS NOT NULL`.compile(db),
+      WHERE m.volume_id = ${volumeId} AND ${isContext(sql`v.vm_context_id`, parts)}`.compile(db),
     sql`UPDATE ossea_volumes SET device_path = ${devicePath}, status = 'attached', updated_at = ${at}
       WHERE volume_id = ${volumeId}`.compile(db),
   ];

@@ -4,7 +4,7 @@ import type { MappingEffect } from '../../model/ledger';
 import type { ExportStatus, NewExport, NewMapping } from '../../model/operation';
 import { missingPath } from '../../model/placeholder-path';
 import { insertSelect } from '../insert-select';
-import { type Neighbourhood, noteAttached, noteDetached, noteMissing } from '../neighbours';
+import { isContext, type Neighbourhood, noteAttached, noteDetached, noteMissing } from '../neighbours';
 import type { Tables } from '../tables';
 
 /**
@@ -22,7 +22,7 @@ export function effectStatements(
       return [
         ...(effect.displaces ?? []).flatMap((volumeId) => displace(db, volumeId, effect.mapping, at, parts)),
         ...putMapping(db, effect.mapping, at, parts),
-        ...(parts.hub ? noteAttached(db, effect.mapping.volumeId, effect.mapping.devicePath, at) : []),
+        ...(parts.hub ? noteAttached(db, effect.mapping, at, parts) : []),
       ];
     case 'delete-mapping':
       return deleteMapping(db, effect, at, parts);
@@ -143,15 +143,10 @@ function displace(
 }
 
 /** Without a mapping it writes nothing: whoever sends it has to know that there is one (`needsMapping`). */
-function putExport(
-  db: Kysely<Tables>,
-  record: NewExport,
-  at: Date,
-  { volumeColumn }: Neighbourhood,
-): CompiledQuery[] {
+function putExport(db: Kysely<Tables>, record: NewExport, at: Date, parts: Neighbourhood): CompiledQuery[] {
   const mapping = sql`device_mappings m WHERE m.volume_id = ${record.volumeId}`;
   const fields = {
-    [volumeColumn.nbd_exports]: record.volumeId,
+    [parts.volumeColumn.nbd_exports]: record.volumeId,
     device_path: record.devicePath,
     port: record.port,
     status: record.status,
@@ -159,7 +154,8 @@ function putExport(
     updated_at: at,
   };
   // The hub looks its exports up by the context of the mapping; a row of the old daemon may lack it.
-  const context = sql<string | null>`(SELECT m.vm_context_id FROM ${mapping})`;
+  const isKnown = isContext(sql`m.vm_context_id`, parts);
+  const context = sql<string | null>`(SELECT m.vm_context_id FROM ${mapping} AND ${isKnown})`;
   return [
     db
       .updateTable('nbd_exports')
@@ -168,7 +164,7 @@ function putExport(
       .compile(),
     insertSelect(
       'nbd_exports',
-      { ...fields, export_name: record.exportName, vm_context_id: sql`m.vm_context_id`, created_at: at },
+      { ...fields, export_name: record.exportName, vm_context_id: context, created_at: at },
       sql`${mapping} AND NOT EXISTS (SELECT 1 FROM nbd_exports e WHERE e.export_name = ${record.exportName})`,
     ).compile(db),
   ];

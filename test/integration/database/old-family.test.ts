@@ -227,6 +227,39 @@ describe.each(FAMILIES)('an old database: %s', (family, statements) => {
     expect(row).toEqual({ operation_mode: 'oma' });
   });
 
+  it('writes mappings and exports of volumes whose context the hub has no more', async () => {
+    const dsn = await databaseWith(statements);
+    const { ledger, epoch } = await begin(dsn);
+    // TRUNCATE of a table that others point to needs this, and leaves their rows.
+    const emptied = "DELETE FROM vm_replication_contexts WHERE context_id = 'context-1'";
+    await rows(dsn, `SET STATEMENT foreign_key_checks = 0 FOR ${emptied}`).catch((error: unknown) => {
+      expect(messageOf(error)).toContain("doesn't exist");
+    });
+    for (const volumeId of VOLUMES) {
+      const devicePath = `/dev/${volumeId}`;
+      const exportName = `migration-vol-${volumeId}`;
+      const record = {
+        volumeId,
+        exportName,
+        devicePath,
+        port: 10809,
+        status: 'active',
+        metadata: {},
+      } as const;
+      await rows(dsn, `DELETE FROM nbd_exports WHERE export_name = '${exportName}'`).catch(() => {});
+      await ledger.auditedChange(
+        epoch,
+        [
+          { kind: 'put-mapping', mapping: mapping(volumeId, { vmId: APPLIANCE, devicePath }) },
+          { kind: 'put-export', record },
+        ],
+        note('test'),
+      );
+      expect(await ledger.readMapping(volumeId)).toMatchObject({ vmId: APPLIANCE, devicePath });
+      expect(await ledger.readExport(volumeId)).toMatchObject({ status: 'active' });
+    }
+  });
+
   it('refuses TRUNCATE of a table that others point to, the one statement that differs; DELETE empties it', async () => {
     const dsn = await databaseWith(statements);
     await begin(dsn);
