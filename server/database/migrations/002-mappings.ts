@@ -33,7 +33,7 @@ export async function adoptMappings(connection: Connection): Promise<void> {
     created_at TIMESTAMP(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3),
     updated_at TIMESTAMP(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3) ON UPDATE CURRENT_TIMESTAMP(3),
     UNIQUE KEY unique_volume_id (volume_id)
-  ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4`);
+  ) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4`);
   await addColumns(connection, TABLE, {
     controller: 'VARCHAR(32) NULL',
     serial: 'VARCHAR(64) NULL',
@@ -74,8 +74,12 @@ const OURS = new Set([
 async function widen(connection: Connection): Promise<void> {
   const changes = await preciseTimes(connection, TABLE, ['last_sync', 'created_at', 'updated_at']);
   const path = (await columnsOf(connection, TABLE)).get('device_path');
+  // The other formats of InnoDB, which a server may have as its default, take no index on so wide a column.
   if (path?.type !== 'varchar(255)')
-    changes.push(`MODIFY COLUMN device_path VARCHAR(255) ${charsetClause(path)} NOT NULL`);
+    changes.push(
+      `MODIFY COLUMN device_path VARCHAR(255) ${charsetClause(path)} NOT NULL`,
+      'ROW_FORMAT=DYNAMIC',
+    );
   changes.push(...(await giveIds(connection, TABLE)));
   await alter(connection, TABLE, changes);
 }

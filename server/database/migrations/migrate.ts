@@ -49,6 +49,7 @@ async function connectTo(dsn: Dsn, address: Address, writable: boolean): Promise
   try {
     // As every session; a long idle time, because altering a large table takes long.
     for (const statement of sessionStatements(LIMITS.MIGRATION_IDLE_MS)) await connection.query(statement);
+    await allowEveryAlter(connection);
     const demands = { writable, causal: true, timeoutMs: LIMITS.DATABASE_STATEMENT_MS } as const;
     await vet((question) => connection.query(question).then(([rows]) => rows), demands);
     return connection;
@@ -57,6 +58,18 @@ async function connectTo(dsn: Dsn, address: Address, writable: boolean): Promise
     throw error;
   }
 }
+
+/**
+ * An administrator of MariaDB may have forbidden, for all who do not ask for it, to alter a table in a way that copies
+ * it; some of our columns cannot be had in another one. MySQL and later versions do not know the variable.
+ */
+async function allowEveryAlter(connection: Connection): Promise<void> {
+  await connection.query("SET SESSION alter_algorithm = 'DEFAULT'").catch((error: unknown) => {
+    if (errorNumber(error) !== UNKNOWN_VARIABLE) throw error;
+  });
+}
+
+const UNKNOWN_VARIABLE = 1193;
 
 async function inTurn(connection: Connection, logger: Logger, clock: Clock): Promise<string[]> {
   const lock = new SchemaLock(connection);

@@ -1,5 +1,5 @@
 import { type Connection, createConnection } from 'mysql2/promise';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { type Mariadb, OSSEA_CONFIGS, startMariadb } from '~/lab/mariadb';
 import { type Logger, silentLogger } from '~/server/core/log/logger';
 import { type Dsn, parseDsn } from '~/server/database/connection/dsn';
@@ -12,6 +12,9 @@ import { readOsseaConfigs } from '~/server/database/ossea-configs';
 import type { NewMapping } from '~/server/model/operation';
 import { LIVE, SPECIFICATION, SPECIFICATION_LATIN1, VM, VOLUMES } from './old-databases';
 
+const SPECIFICATION_COMPACT = SPECIFICATION.map((statement) =>
+  statement.startsWith('CREATE TABLE') ? `${statement} ROW_FORMAT=COMPACT` : statement,
+);
 const APPLIANCE = 'd0000000-0000-4000-8000-00000000000d';
 const START = Date.UTC(2025, 0, 1);
 const [FIRST, SECOND, THIRD] = VOLUMES;
@@ -144,6 +147,25 @@ describe('a fresh database', () => {
       survived += 1;
     }
     expect(survived).toBeGreaterThan(5);
+  });
+});
+
+describe.each([
+  ['innodb_default_row_format', 'compact', 'dynamic'],
+  ['innodb_default_row_format', 'redundant', 'dynamic'],
+  ['alter_algorithm', 'INSTANT', 'DEFAULT'],
+  ['alter_algorithm', 'NOCOPY', 'DEFAULT'],
+])('a server whose %s is %s', (variable, value, usual) => {
+  afterEach(() => server.query(`SET GLOBAL ${variable} = '${usual}'`));
+
+  it.each([
+    ['a fresh database', []],
+    ['an old one, whose tables have an old format', SPECIFICATION_COMPACT],
+  ])('takes the schema: %s', async (_, statements) => {
+    const dsn = await databaseWith(statements);
+    await server.query(`SET GLOBAL ${variable} = '${value}'`);
+    expect(await migrate(dsn, silentLogger)).toHaveLength(MIGRATIONS.length);
+    expect(await migrate(dsn, silentLogger)).toEqual([]);
   });
 });
 
