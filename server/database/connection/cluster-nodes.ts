@@ -100,6 +100,7 @@ const REFUSALS_OF_ALL: ReadonlySet<number> = new Set([
   1146, // no such table
   1153, // larger than max_allowed_packet
   1227, // no such privilege
+  1364, // a column of another program has no default
   1370, // no right to a routine
   1644, // SIGNAL of a trigger
   1698, // access denied

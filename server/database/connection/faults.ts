@@ -35,7 +35,6 @@ const BY_NUMBER: ReadonlyMap<number, Fault> = new Map<number, Fault>([
   [3169, 'lost'], // session was killed (MySQL)
   [4031, 'lost'], // disconnected because of inactivity (MySQL)
   [1064, 'other'], // syntax
-  [1364, 'other'], // a column without a value
   [1366, 'other'], // a value that the column cannot hold
   [3819, 'other'], // CHECK (MySQL)
 ]);

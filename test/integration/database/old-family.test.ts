@@ -260,6 +260,22 @@ describe.each(FAMILIES)('an old database: %s', (family, statements) => {
     }
   });
 
+  it('waits, and says what to do, while a column that another program has added since refuses its rows', async () => {
+    const dsn = await databaseWith(statements);
+    const { ledger, epoch } = await begin(dsn);
+    await rows(dsn, 'ALTER TABLE device_mappings ADD COLUMN added_since INT NOT NULL');
+    const volumeId = volumeOf(1);
+    const mapped = mapping(volumeId, { vmId: APPLIANCE, devicePath: '/dev/vdx' });
+    const put = () => ledger.auditedChange(epoch, [{ kind: 'put-mapping', mapping: mapped }], note('test'));
+    await expect(put()).rejects.toMatchObject({
+      code: 'DATABASE_UNAVAILABLE',
+      message: expect.stringMatching(/'added_since'.*SET DEFAULT/),
+    });
+    await rows(dsn, 'ALTER TABLE device_mappings ALTER COLUMN added_since SET DEFAULT 0');
+    await put();
+    expect(await ledger.readMapping(volumeId)).toMatchObject({ devicePath: '/dev/vdx' });
+  });
+
   it('refuses TRUNCATE of a table that others point to, the one statement that differs; DELETE empties it', async () => {
     const dsn = await databaseWith(statements);
     await begin(dsn);
