@@ -77,13 +77,15 @@ export async function addToTotals(tx: Transaction<Tables>, operationId: string):
   await totalsStatement(operationId).execute(tx);
 }
 
-/** What `addToTotals` sends, after the operation's row. */
+/**
+ * What `addToTotals` sends, after the operation's row. Somebody may have taken the time of its acceptance away; it
+ * counts all the same, as in `correctTotals`.
+ */
 export function totalsStatement(operationId: string): RawBuilder<unknown> {
+  const responseUs = sql`COALESCE(TIMESTAMPDIFF(MICROSECOND, o.created_at, o.completed_at), 0)`;
   return sql`INSERT INTO volume_operation_totals (appliance_id, type, status, operations, response_us)
-    SELECT o.appliance_id, o.type, o.status, 1, TIMESTAMPDIFF(MICROSECOND, o.created_at, o.completed_at)
-    FROM volume_operations o WHERE o.id = ${operationId}
-    ON DUPLICATE KEY UPDATE operations = operations + 1,
-      response_us = response_us + TIMESTAMPDIFF(MICROSECOND, o.created_at, o.completed_at)`;
+    SELECT o.appliance_id, o.type, o.status, 1, ${responseUs} FROM volume_operations o WHERE o.id = ${operationId}
+    ON DUPLICATE KEY UPDATE operations = operations + 1, response_us = response_us + ${responseUs}`;
 }
 
 /**

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { Mariadb } from '~/lab/mariadb';
+import type { Dsn } from '~/server/database/connection/dsn';
 import { type Database, openPool } from '~/server/database/connection/pool';
 import { MysqlLedger } from '~/server/database/mysql-ledger';
 import { A, B, create, detach, ended, entry, mapping, note } from '../../contract/ledger/fixtures';
@@ -7,11 +8,12 @@ import { startMigrated } from './start-migrated';
 
 let server: Mariadb;
 let pool: Database;
+let dsn: Dsn;
 
 beforeAll(async () => {
   const migrated = await startMigrated();
-  server = migrated.server;
-  pool = openPool(migrated.dsn);
+  ({ server, dsn } = migrated);
+  pool = openPool(dsn);
 });
 afterAll(async () => {
   await pool.close();
@@ -56,3 +58,25 @@ it.each(['1960-01-01', '1970-01-01', '2038-01-19T03:14:08Z', '2040-01-01', '2110
     });
   },
 );
+
+it('an operation that has lost the time of its acceptance can end, be cancelled and be abandoned', async () => {
+  const at = Date.now();
+  const ledger = new MysqlLedger(pool, () => at);
+  const epoch = await ledger.takeOver('edited', 'first', { seen: null, instance: '' });
+  const [made, given, asked] = await Promise.all(
+    ['1', '2', '3'].map(async (n) => {
+      const volumeId = `eeeeeeee-0000-4000-8000-00000000000${n}`;
+      return (await ledger.accept(epoch, detach(volumeId, { at }))).operation.id;
+    }),
+  );
+  if (made === undefined || given === undefined || asked === undefined) throw new Error('not accepted');
+  // A date of zeros, as a session that is not strict makes of what is no date.
+  const { database } = dsn;
+  await server.query("UPDATE IGNORE volume_operations SET created_at = 'yesterday'", [], database);
+  expect(await ledger.requestCancel(epoch, asked)).toBe('cancelled');
+  await ledger.claim(epoch, 2);
+  await ledger.append(epoch, made, { after: 2, at, entries: [], end: ended() });
+  await ledger.hold(epoch, given, 'a test');
+  expect(await ledger.abandonHeld(epoch, given)).toBe('released');
+  expect((await ledger.counts('edited')).byStatus).toMatchObject({ completed: 1, failed: 1, cancelled: 1 });
+});
