@@ -13,14 +13,16 @@ import type { Tables } from './tables';
  * @param at wall clock ms
  */
 export async function settleReturn(tx: Transaction<Tables>, epoch: Epoch, at: number): Promise<void> {
-  const newest = await newestOfOld(tx, epoch);
-  if (newest === null) return;
+  const sequence = await newestOfOld(tx, epoch);
+  if (sequence === null) return;
   const { applianceId } = epoch;
-  const { sequence, accepted_at: acceptedAt } = newest;
-  // Another appliance may have noted it before, and somebody may have been shown it since.
-  await sql`INSERT INTO volume_daemon_adoption (id, adopted_at, shown_at) VALUES (1, CURRENT_TIMESTAMP(3), NULL)
-    ON DUPLICATE KEY UPDATE shown_at = IF(adopted_at < ${acceptedAt}, NULL, shown_at),
-      adopted_at = IF(adopted_at < ${acceptedAt}, CURRENT_TIMESTAMP(3), adopted_at)`.execute(tx);
+  // Another appliance may have noted it before, and somebody may have been shown it since. Not told by times: the
+  // clock of the database may have been set back.
+  const { rows: noted } =
+    await sql`SELECT 1 FROM volume_daemon_returns WHERE sequence >= ${sequence} LIMIT 1`.execute(tx);
+  if (noted.length === 0)
+    await sql`INSERT INTO volume_daemon_adoption (id, adopted_at, shown_at) VALUES (1, CURRENT_TIMESTAMP(3), NULL)
+      ON DUPLICATE KEY UPDATE shown_at = NULL, adopted_at = CURRENT_TIMESTAMP(3)`.execute(tx);
   await sql`INSERT INTO volume_daemon_returns (appliance_id, sequence) VALUES (${applianceId}, ${sequence})
     ON DUPLICATE KEY UPDATE sequence = ${sequence}`.execute(tx);
   await endWaiting(tx, epoch, sequence, at);
@@ -58,25 +60,21 @@ async function endWaiting(
   }
 }
 
-interface OfOld {
-  readonly sequence: number;
-  readonly accepted_at: Date;
-}
-
 /**
  * The newest operation that the old daemon has accepted since the adoption; null: none, or this appliance has settled
  * that. By status, as the index has them: there may be a million rows.
  */
-async function newestOfOld(tx: Transaction<Tables>, { applianceId }: Epoch): Promise<OfOld | null> {
+async function newestOfOld(tx: Transaction<Tables>, { applianceId }: Epoch): Promise<number | null> {
   const newest = OPERATION_STATUSES.map(
     (status) => sql`(SELECT sequence, accepted_at FROM volume_operations FORCE INDEX (operations_owner)
       WHERE appliance_id = '' AND status = ${status} ORDER BY sequence DESC LIMIT 1)`,
   );
   // Rows of before the adoption have no time of that kind.
-  const { rows } =
-    await sql<OfOld>`SELECT f.sequence, f.accepted_at FROM (${sql.join(newest, sql` UNION ALL `)}) f
+  const { rows } = await sql<{ sequence: number }>`SELECT f.sequence
+    FROM (${sql.join(newest, sql` UNION ALL `)}) f
     WHERE f.accepted_at IS NOT NULL AND NOT EXISTS (SELECT 1 FROM volume_daemon_returns r
       WHERE r.appliance_id = ${applianceId} AND r.sequence >= f.sequence)
     ORDER BY f.sequence DESC LIMIT 1`.execute(tx);
-  return rows[0] ?? null;
+  const [found] = rows;
+  return found === undefined ? null : Number(found.sequence);
 }

@@ -308,6 +308,19 @@ describe.each(FAMILIES)('an old database: %s', (family, statements) => {
     await later.ledger.noteAdoptionShown(later.epoch);
     expect(await adoption(), 'shown').toMatchObject({ shownAt: expect.any(Number) });
   });
+
+  it("says so again also when the database's clock was set back in between", async () => {
+    const dsn = await databaseWith(statements);
+    const { ledger, epoch } = await begin(dsn);
+    await rows(dsn, 'UPDATE volume_daemon_adoption SET adopted_at = adopted_at + INTERVAL 1 DAY');
+    await ledger.noteAdoptionShown(epoch);
+    await refusals(dsn, family, 1);
+    const now = await begin(dsn);
+    expect(await now.ledger.readAdoption(now.epoch)).toMatchObject({ shownAt: null });
+    await now.ledger.noteAdoptionShown(now.epoch);
+    const later = await begin(dsn);
+    expect(await later.ledger.readAdoption(later.epoch)).toMatchObject({ shownAt: expect.any(Number) });
+  });
 });
 
 describe('operations of ours that had not ended when somebody went back to the old daemon', () => {
