@@ -1,10 +1,10 @@
 const MISTAKES_MAX = 2;
 
-/** The known name that is at most two typing mistakes away; capitals are not a mistake. */
-export function nearest(word: string, known: readonly string[]): string | null {
+/** The known name that is at most `most` typing mistakes away; capitals are not a mistake. */
+export function nearest(word: string, known: readonly string[], most = MISTAKES_MAX): string | null {
   const [best] = known
     .map((name) => ({ name, mistakes: distance(word.toLowerCase(), name.toLowerCase()) }))
-    .filter(({ mistakes }) => mistakes <= MISTAKES_MAX)
+    .filter(({ mistakes }) => mistakes <= most)
     .sort((a, b) => a.mistakes - b.mistakes);
   return best?.name ?? null;
 }

@@ -113,9 +113,11 @@ function configure(env: Readonly<Record<string, string | undefined>>): Configura
     return loadConfiguration(env);
   } catch (error) {
     if (!(error instanceof ConfigurationError)) throw error;
-    process.stderr.write(
-      `The configuration is not valid:\n${error.problems.map(({ variable, message }) => `  ${variable}: ${message}`).join('\n')}\n`,
-    );
+    const lines = [
+      ...error.problems.map(({ variable, message }) => `${variable}: ${message}`),
+      ...error.notes,
+    ];
+    process.stderr.write(`The configuration is not valid:\n${lines.map((line) => `  ${line}\n`).join('')}`);
     process.exit(EXIT_CONFIGURATION);
   }
 }

@@ -1,4 +1,5 @@
 import type { CloudOwner } from '../../cloudstack/cloud';
+import { nearest } from '../../core/nearest';
 import { type Dsn, describeDsn, trusting } from '../../database/connection/dsn';
 import type { CaFile } from './ca-file';
 import { checkTogether, type Problem } from './check-together';
@@ -81,13 +82,16 @@ export interface Configuration {
   readonly credentials: { readonly encryptionKey: Buffer | null };
   readonly reconcileIntervalMs: number;
   readonly historyDays: number;
-  /** Notes for the log on variables that are set and not used. The DSN has notes of its own. */
+  /** Notes for the log on variables that are set and not used, or mistyped. The DSN has notes of its own. */
   readonly notes: readonly string[];
 }
 
-/** All mistakes at once. */
+/** All mistakes at once, with the notes: a mistyped name may be why a setting is said to be missing. */
 export class ConfigurationError extends Error {
-  constructor(readonly problems: readonly Problem[]) {
+  constructor(
+    readonly problems: readonly Problem[],
+    readonly notes: readonly string[] = [],
+  ) {
     super(problems.map(({ variable, message }) => `${variable}: ${message}`).join('; '));
     this.name = 'ConfigurationError';
   }
@@ -109,7 +113,7 @@ export function loadConfiguration(env: Environment): Configuration {
     problems,
   );
   checkTogether(configuration, problems);
-  if (problems.length > 0) throw new ConfigurationError(problems);
+  if (problems.length > 0) throw new ConfigurationError(problems, configuration.notes);
   return configuration;
 }
 
@@ -160,7 +164,27 @@ function notesOn(env: Environment, problems: Problem[]): string[] {
     if (refused) problems.push({ variable: name, message: `is not read; set ${instead}` });
     else notes.push(`${name} is not read; the daemon uses ${instead}`);
   }
-  return notes;
+  return [...notes, ...mistyped(env)];
+}
+
+const SETTINGS = Object.values<Variable<unknown>>(VARIABLES).map(({ name }) => name);
+/** Of these also what is like no setting is named: who has written it means this daemon. */
+const OURS = /^(?:ATTACH|CLOUDSTACK|DATABASE|DETACH|NBD)_/i;
+/** Two mistakes lead from HOST to HOME, which every process has. */
+const SHORT_NAME = 6;
+
+/**
+ * Variables that are like a setting and none. Whoever mistypes one runs with its default and believes otherwise: with
+ * NBD_TSL=require the exports are in the clear. Notes, not mistakes: other programs have their variables here, too.
+ */
+function mistyped(env: Environment): string[] {
+  return Object.keys(env)
+    .filter((name) => env[name] && !SETTINGS.includes(name) && !Object.hasOwn(NOT_READ, name))
+    .flatMap((name) => {
+      const meant = nearest(name, SETTINGS, name.length < SHORT_NAME ? 1 : 2);
+      if (meant !== null) return [`${name} is not a setting, and is not read; did you mean ${meant}?`];
+      return OURS.test(name) ? [`${name} is not a setting, and is not read`] : [];
+    });
 }
 
 /** LOG_LEVEL, else what GIN_MODE implies, else info. */

@@ -481,6 +481,51 @@ describe('notes', () => {
   });
 });
 
+describe('a mistyped name', () => {
+  const notesOf = (env: Record<string, string>) => loadConfiguration(env).notes;
+
+  it.each([
+    ['NBD_BACKND', 'NBD_BACKEND'],
+    ['DATABASE_DNS', 'DATABASE_DSN'],
+    ['TOKENS_FLIE', 'TOKENS_FILE'],
+    ['DETACH_INUSE', 'DETACH_IN_USE'],
+    ['NBD_TSL', 'NBD_TLS'],
+    ['log_level', 'LOG_LEVEL'],
+    ['LOGLEVEL', 'LOG_LEVEL'],
+    ['HOSTS', 'HOST'],
+  ])('%s is named with %s, which was meant', (name, meant) => {
+    expect(notesOf({ [name]: 'hunter2' })).toEqual([
+      `${name} is not a setting, and is not read; did you mean ${meant}?`,
+    ]);
+  });
+
+  it('is named without a guess where it is like no setting and can only be meant for the daemon', () => {
+    expect(notesOf({ NBD_QMP_SOCKET: '/run/qmp', CLOUDSTACK_API_KEY: 'hunter2' })).toEqual([
+      'NBD_QMP_SOCKET is not a setting, and is not read',
+      'CLOUDSTACK_API_KEY is not a setting, and is not read',
+    ]);
+  });
+
+  it('is none where other programs, systemd or Node have it, or where it is empty', () => {
+    const others =
+      'HOME HOSTNAME PATH PWD USER LOGNAME LANG SHELL TERM INVOCATION_ID JOURNAL_STREAM SYSTEMD_EXEC_PID ' +
+      'NOTIFY_SOCKET LISTEN_FDS CACHE_DIRECTORY LOGS_DIRECTORY CONFIGURATION_DIRECTORY CREDENTIALS_DIRECTORY ' +
+      'NODE_ENV NODE_OPTIONS NODE_EXTRA_CA_CERTS MALLOC_ARENA_MAX NITRO_SHUTDOWN_TIMEOUT TZ ' +
+      'OTEL_EXPORTER_OTLP_TIMEOUT OTEL_EXPORTER_OTLP_PROTOCOL OTEL_RESOURCE_ATTRIBUTES VOLUMECTL_URL';
+    const set = Object.fromEntries(others.split(' ').map((name) => [name, 'x']));
+    expect(notesOf({ ...set, NBD_BACKND: '' })).toEqual([]);
+  });
+
+  it('is said also where the daemon does not start for want of what was meant', () => {
+    expect(() => loadConfiguration({ HOST: '0.0.0.0', TOKENS_FLIE: '/etc/tokens.json' })).toThrow(
+      expect.objectContaining({
+        problems: [{ variable: 'HOST', message: expect.stringContaining('set TOKENS_FILE') }],
+        notes: ['TOKENS_FLIE is not a setting, and is not read; did you mean TOKENS_FILE?'],
+      }),
+    );
+  });
+});
+
 describe('--check-config', () => {
   it('shows everything but the secrets', () => {
     const shown = describeConfiguration(
