@@ -14,8 +14,8 @@ const NOTE = '<!-- Made from the code by `npm run docs`; edit the code instead. 
 /** docs/reference/configuration.md, from the table of environment variables. */
 function configurationDoc(): string {
   const rows = Object.values<Variable<unknown>>(VARIABLES).map(
-    ({ name, fallback, doc, secret }) =>
-      `| \`${name}\` | ${fallback ? `\`${fallback}\`` : '–'} | ${doc}${secret ? ' Secret: never shown.' : ''} |`,
+    ({ name, fallback, doc, secret, parse }) =>
+      `| \`${name}\` | ${fallback ? `\`${fallback}\`` : '–'} | ${parse.allows ?? '–'} | ${doc}${secret ? ' Secret: never shown.' : ''} |`,
   );
   return `# Configuration
 
@@ -32,8 +32,8 @@ Nitro's own \`NITRO_HOST\`, \`NITRO_PORT\` and \`NITRO_UNIX_SOCKET\` are refused
 A variable whose name is nearly that of a setting (\`NBD_BACKND\`, \`log_level\`), or that begins as ours do and is none (\`NBD_…\`, \`DATABASE_…\`, \`CLOUDSTACK_…\`), has no effect: the log
 names it at the start ("A setting has no effect") with the setting that was probably meant, \`--check-config\` among its \`notes\`.
 
-| variable | default | meaning |
-| --- | --- | --- |
+| variable | default | values | meaning |
+| --- | --- | --- | --- |
 ${rows.join('\n')}
 `;
 }

@@ -216,6 +216,23 @@ describe('the table of variables', () => {
     }
   });
 
+  it('the page says of each with bounds which they are, and both ends are taken as they are written there', () => {
+    const page = readFileSync(new URL('../../../docs/reference/configuration.md', import.meta.url), 'utf8');
+    const bounded = [...page.matchAll(/^\| `([A-Z_]+)` \| [^|]+ \| `(\w+)` to `(\w+)` \|/gm)];
+    expect(bounded.map(([, name]) => name)).toEqual(
+      expect.arrayContaining(['PORT', 'POLL_INTERVAL', 'SIZE_TOLERANCE', 'HISTORY_DAYS']),
+    );
+    for (const [, name = '', low = '', high = ''] of bounded) {
+      const refused = (value: string) =>
+        problemsOf({ NBD_BACKEND: 'nbdkit', [name]: value }).map(({ message }) => message);
+      expect([...refused(low), ...refused(high)], name).toEqual([]);
+      const [, number = '', unit = ''] = /^(\d+)(\D*)$/.exec(high) ?? [];
+      expect(refused(`${Number(number) + 1}${unit}`), name).toEqual([
+        expect.stringContaining('is not between'),
+      ]);
+    }
+  });
+
   it('every variable with a rule complains under its own name', () => {
     for (const { name } of table) {
       expect(
