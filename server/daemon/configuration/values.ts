@@ -93,6 +93,8 @@ const ABSOLUTE_PATH = 'an absolute path';
 export const path: Parse<string> = allowing(ABSOLUTE_PATH, (text) => {
   if (!text.startsWith('/') || /[\u0000-\u001f\u007f]/.test(text))
     throw new Error(`${quote(text)} is not an absolute path`);
+  // A file may be called so, but nobody means it: who reads it without the blank has another file, or folder.
+  if (text !== text.trimEnd()) throw new Error(`${quote(text)} ends with a blank`);
   return text.replace(/\/+$/, '') || '/';
 });
 

@@ -75,6 +75,8 @@ const PARAMETERS: Readonly<Record<string, string | null>> = {
 export function parseDsn(text: string): Dsn {
   const dsn = text.trim();
   if (dsn === '') throw new DsnError(`it is empty; ${FORM}`);
+  // systemd takes quotes away; of others, as of `docker --env-file`, they would become a part of user and database.
+  if (/^(["']).*\1$/s.test(dsn)) throw new DsnError(`it stands in quotes: leave them out; ${FORM}`);
   return /^(mysql|mariadb):\/\//i.test(dsn) ? parseUrl(dsn) : parseGo(dsn);
 }
 

@@ -291,6 +291,17 @@ describe('values', () => {
     ).toMatchObject({ appliance: { vmId: VM }, devices: { devDir: '/lab/dev' }, runDir: '/run/a' });
   });
 
+  it('a path that ends with a blank, or a DSN in quotes, names something else than what is meant', () => {
+    for (const name of ['RUNTIME_DIRECTORY', 'NBD_CONFIG_DIR', 'TOKENS_FILE'])
+      expect(problemsOf({ [name]: '/srv/folder ' })).toEqual([
+        { variable: name, message: '"/srv/folder " ends with a blank' },
+      ]);
+    for (const quote of ['"', "'"])
+      expect(problemsOf({ DATABASE_DSN: `${quote}oma:hunter2@tcp(db)/oma${quote}` })).toEqual([
+        { variable: 'DATABASE_DSN', message: expect.stringMatching(/^it stands in quotes: leave them out/) },
+      ]);
+  });
+
   it('a unix socket has a path that is not cut: it would be somewhere else', () => {
     const path = (bytes: number) => `/${'s'.repeat(bytes - 1)}`;
     expect(problemsOf({ UNIX_SOCKET: path(107) })).toEqual([]);
